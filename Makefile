@@ -1,0 +1,38 @@
+PYTHON ?= python3
+PORT ?= 8000
+BIN := .venv/bin
+
+.PHONY: serve test check golden sdl fuzz docs lock
+
+serve: .venv/runtime  ## the demo company, answering
+	@$(BIN)/python -m demo --port $(PORT)
+
+test: .venv/development  ## everything that is tested
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: .venv/development  ## style, types, imports
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy . && $(BIN)/lint-imports
+
+golden: .venv/development  ## rewrites the plans and replies of tests/golden; the diff is the review
+	@GOLDEN=write $(BIN)/python -m pytest tests/golden
+
+sdl: .venv/development  ## rewrites schema/schema.graphql
+	@$(BIN)/python cli.py sdl > schema/schema.graphql.new && mv schema/schema.graphql.new schema/schema.graphql
+
+docs: .venv/development  ## rewrites the generated pages of docs/
+	@DOCS=write $(BIN)/python -m pytest tests/docs
+
+fuzz: .venv/development  ## thousands of random questions, against the reference; N=5000
+	@FUZZ=$(or $(N),5000) $(BIN)/python -m pytest tests/reference -s
+
+lock: .venv/development  ## resolves requirements/*.in anew
+	@$(BIN)/python -m requirements.lock
+
+.venv/runtime: requirements/runtime.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing what the house stands on, once" && $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+.venv/development: requirements/development.txt .venv/runtime
+	@echo "installing what the tests need, once" && $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@

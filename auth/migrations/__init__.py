@@ -1,0 +1,1 @@
+"""The one history of the state, for SQLite and PostgreSQL; `auth.state.opened` runs it."""

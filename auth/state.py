@@ -1,0 +1,136 @@
+"""The state: a URL in, an open database out, its tables up to date."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from auth.mistake import Mistake
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+TIMEOUT_SECONDS = 5
+"""How long any statement, connection or lock of the state is waited for."""
+REMEDY = "write `sqlite:///path` or `postgresql://host/database`"
+MIGRATION_LOCK = 0x0D00
+"""PostgreSQL's advisory lock that lets one process at a time run the history."""
+
+
+class StateUnavailable(Exception):
+    """The state did not answer while the door was open: nobody can be let in until it does."""
+
+
+def present() -> datetime:
+    """The wall clock, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """An open state. `pepper` keys the digests of secrets; `now` is the clock its times are taken from."""
+
+    engine: Engine
+    pepper: bytes = field(repr=False)
+    now: Callable[[], datetime] = present
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection to read through."""
+        with self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction: all of it is kept, or none. On SQLite it holds the write lock from the start."""
+        with self.engine.connect().execution_options(begin="IMMEDIATE") as connection, connection.begin():
+            yield connection
+
+    def close(self) -> None:
+        """Gives the connections back."""
+        self.engine.dispose()
+
+
+def opened(url: str, pepper: bytes, *, now: Callable[[], datetime] = present) -> State:
+    """The state at a URL (`sqlite:///path` or `postgresql://...`), made or brought up to date first.
+
+    Raises Mistake when it cannot be reached or was made by a newer release.
+    """
+    address = driven(url)
+    state = State(engine=connected(address), pepper=pepper, now=now)
+    try:
+        migrate(state)
+    except CommandError as reason:
+        state.close()
+        raise Mistake(f"the state {shown(address)} was made by a newer release: run that one") from reason
+    except SQLAlchemyError as reason:
+        state.close()
+        raise Mistake(f"the state {shown(address)} cannot be opened: does it exist, run and let you write") from reason
+    return state
+
+
+def migrate(state: State) -> None:
+    """Runs what is missing of the history, in one transaction; other processes wait meanwhile."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    with state.writing() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def driven(url: str) -> URL:
+    """The URL with the driver we use; any database but SQLite and PostgreSQL is a mistake."""
+    try:
+        address = make_url(url)
+    except ArgumentError as reason:
+        raise Mistake(f"the state's url cannot be read: {REMEDY}") from reason
+    if address.get_backend_name() == "postgresql":
+        return address.set(drivername="postgresql+psycopg")
+    if address.get_backend_name() == "sqlite" and address.database not in (None, "", ":memory:"):
+        return address.set(drivername="sqlite+pysqlite")
+    raise Mistake(f"the state cannot be kept in {shown(address)}: {REMEDY}")
+
+
+def connected(address: URL) -> Engine:
+    """An engine that waits at most TIMEOUT_SECONDS and never shows the values of a statement."""
+    try:
+        engine = create_engine(address, hide_parameters=True, connect_args=waits(address))
+    except (ArgumentError, NoSuchModuleError, ImportError) as reason:
+        raise Mistake(f"the state cannot be kept in {shown(address)}: its driver is not installed") from reason
+    if address.get_backend_name() == "sqlite":
+        event.listen(engine, "connect", settle)
+        event.listen(engine, "begin", begin)
+    return engine
+
+
+def waits(address: URL) -> dict[str, Any]:
+    """What tells each driver how long to wait."""
+    if address.get_backend_name() == "sqlite":
+        return {"timeout": TIMEOUT_SECONDS}
+    return {"connect_timeout": TIMEOUT_SECONDS, "options": f"-c statement_timeout={TIMEOUT_SECONDS}s"}
+
+
+def settle(connection: Any, _: object) -> None:
+    """SQLite: we begin transactions ourselves (its driver does not around DDL); readers never wait for a writer."""
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def begin(connection: Connection) -> None:
+    """SQLite: a transaction that will write says so at once, or two of them could each wait for the other."""
+    connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('begin', '')}")
+
+
+def shown(address: URL) -> str:
+    """The URL as a message may show it: without its password."""
+    return f"`{address.render_as_string(hide_password=True)}`"

@@ -1,0 +1,81 @@
+"""The tables of the state, as the code reads them; auth/migrations makes them, and a test compares the two."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+class Moment(TypeDecorator[datetime]):
+    """A time as integer UTC microseconds: the same in every database, and in order."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        """Into the database. A time without a zone is a TypeError."""
+        return None if value is None else (value - EPOCH) // MICROSECOND
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+        """Out of the database."""
+        return None if value is None else EPOCH + value * MICROSECOND
+
+
+TABLES = MetaData(naming_convention={"uq": "%(table_name)s_%(column_0_name)s_unique", "pk": "%(table_name)s_key"})
+
+person = Table(
+    "person",
+    TABLES,
+    Column("id", String(12), primary_key=True),
+    Column("first_name", Text, nullable=False),
+    Column("last_name", Text, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("email_folded", Text, nullable=False, unique=True),
+    Column("created_at", Moment, nullable=False),
+    Column("deactivated_at", Moment),
+)
+
+membership = Table(
+    "membership",
+    TABLES,
+    Column("person_id", ForeignKey("person.id"), primary_key=True),
+    Column("group_name", Text, primary_key=True),
+    Column("since", Moment, nullable=False),
+)
+
+key = Table(
+    "key",
+    TABLES,
+    Column("id", String(12), primary_key=True),
+    Column("person_id", ForeignKey("person.id"), nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("demo", Boolean, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("revoked_at", Moment),
+)
+
+# INVARIANT: a person has at most one key that is not revoked
+Index(
+    "key_one_each",
+    key.c.person_id,
+    unique=True,
+    sqlite_where=key.c.revoked_at.is_(None),
+    postgresql_where=key.c.revoked_at.is_(None),
+)

@@ -1,0 +1,144 @@
+"""The same house from a terminal: what an operator types in, what was done out."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+from sqlalchemy.exc import SQLAlchemyError
+
+import settings
+from auth import commands
+from auth.mistake import Mistake
+from auth.state import State, opened
+from records.verify import verify as verified
+
+
+class Door(click.Group):
+    """Ends a mistake as one sentence on standard error and exit code 2."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Runs the command."""
+        try:
+            return super().invoke(context)
+        except Mistake as mistake:
+            raise click.UsageError(str(mistake)) from mistake
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """What every command is handed: the file of settings, read only by those that need it."""
+
+    config: Path
+
+    def settings(self) -> settings.Settings:
+        """The settings of the file."""
+        return settings.read(self.config)
+
+    @contextmanager
+    def state(self) -> Iterator[State]:
+        """The state the settings name, open for one command."""
+        read = self.settings()
+        state = opened(read.state.url, read.state.pepper.encode())
+        try:
+            yield state
+        except SQLAlchemyError as reason:
+            raise Mistake("the state did not answer: try again") from reason
+        finally:
+            state.close()
+
+
+@click.group(cls=Door)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    default=Path("onedoor.toml"),
+    envvar="ONEDOOR_CONFIG",
+    show_default=True,
+    show_envvar=True,
+    help="The file of settings.",
+)
+@click.pass_context
+def main(context: click.Context, config: Path) -> None:
+    """One GraphQL door to a company's data: serve it, and say who may come in.
+
+    \b
+    Examples:
+      python cli.py people create ada@acme.example Ada Lovelace
+      python cli.py groups join ada@acme.example finance
+      python cli.py keys create ada@acme.example
+      python cli.py serve
+    """
+    context.obj = House(config=config)
+
+
+@main.command()
+@click.option("--host", help="The address to listen on, in place of `server.host`.")
+@click.option("--port", type=int, help="The port to listen on, in place of `server.port`.")
+@click.pass_obj
+def serve(house: House, host: str | None, port: int | None) -> None:
+    """Open the door and answer until stopped.
+
+    \b
+    Examples:
+      python cli.py serve
+      python cli.py --config /etc/onedoor.toml serve --host 0.0.0.0 --port 8080
+    """
+    import app
+
+    read = house.settings()
+    server = replace(read.server, host=host or read.server.host, port=read.server.port if port is None else port)
+    app.serve(settings.consistent(replace(read, server=server)))
+
+
+@main.command()
+@click.pass_obj
+def check(house: House) -> None:
+    """See whether the door would open: settings, state, records, schema. Nothing is served.
+
+    \b
+    Example:
+      python cli.py check
+    """
+    import app
+
+    read = house.settings()
+    click.echo("settings: good")
+    with house.state():
+        click.echo("state: good")
+    if not os.access(read.records.folder, os.W_OK):
+        raise Mistake(
+            f"records cannot be kept in `{read.records.folder}`: create the folder and let this process write"
+        )
+    click.echo("records: good")
+    app.check(read)
+    click.echo("schema: good")
+
+
+@main.command()
+@click.pass_obj
+def verify(house: House) -> None:
+    """See whether the records hold together: each line must hold the digest of the line before it.
+
+    Names the first bad line and exits with 1 where one was changed, moved, put in or taken away. It does not notice
+    where the end of a file is missing.
+
+    \b
+    Example:
+      python cli.py verify
+    """
+    checked = verified(house.settings().records.folder)
+    click.echo(f"{checked.records} records in {checked.files} files hold together")
+    if checked.broken is not None:
+        click.echo(f"`{checked.broken.file}` line {checked.broken.line}: {checked.broken.reason}", err=True)
+        raise SystemExit(1)
+
+
+for each in (commands.people, commands.groups, commands.keys):
+    main.add_command(each)
+
+if __name__ == "__main__":
+    main()

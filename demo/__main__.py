@@ -1,0 +1,124 @@
+"""`python -m demo`: a port and a folder to the whole of Acme behind one door, until Ctrl-C."""
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import NoReturn
+
+import uvicorn
+from sqlalchemy.exc import SQLAlchemyError
+
+from auth.mistake import Mistake
+from auth.state import opened
+from demo.folder import Unusable, held, pepper
+from demo.people import PEOPLE, keys
+from demo.servers import NAMES, NotReady, Running, address, started, wait_ready
+from demo.serving import HOST
+from demo.settings import INTERNAL_FILE, SECRETS, settings
+from demo.sql.seed import Refused, seed
+
+CONFIG = "ONEDOOR_CONFIG"
+PEPPER = "ONEDOOR_PEPPER"
+
+
+def main() -> None:
+    """Ends with 2 and one sentence when it cannot start."""
+    parser = argparse.ArgumentParser(prog="python -m demo", description="Acme Inc. behind one door.")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--folder", type=Path, default=Path(".demo"), help="where the demo keeps its state")
+    parser.add_argument("--scale", type=float, default=1.0, help="1: the whole company; 0.01: a hundredth of it")
+    chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        run(chosen.port, chosen.folder.absolute(), chosen.scale)
+    except (Unusable, Refused, NotReady, Mistake) as reason:
+        print(reason, file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("Closed.")
+
+
+def interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def run(port: int, folder: Path, scale: float) -> None:
+    """The servers fill themselves while the tables are being written."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(bound(port))
+        stack.enter_context(held(folder))
+        os.environ.update({**SECRETS, PEPPER: pepper(folder), CONFIG: str(folder / "onedoor.toml")})
+        running = stack.enter_context(started(scale=scale))
+        fill(folder, scale)
+        made = issued(folder)
+        wait_ready(running)
+        write_settings(port, folder, running)
+        asyncio.run(serve(listener, welcome(port, folder, running, made)))
+
+
+def bound(port: int) -> socket.socket:
+    """The door's socket, taken before anything else is begun; it does not listen yet. Raises Unusable."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+    except (OSError, OverflowError) as reason:
+        listener.close()
+        raise Unusable(f"port {port} is taken or may not be used; choose another with `--port`") from reason
+    return listener
+
+
+def fill(folder: Path, scale: float) -> None:
+    """The internal tables, if they are not there yet. Raises Refused, Unusable."""
+    try:
+        seed(f"sqlite:///{folder / INTERNAL_FILE}", scale)
+    except OSError as reason:
+        raise Unusable(f"the tables cannot be written to `{folder}` ({reason.strerror}); make room there") from reason
+
+
+def issued(folder: Path) -> Mapping[str, str]:
+    """Each group's key, kept in the state that the door will open. Raises Mistake."""
+    with closing(opened(f"sqlite:///{folder}/state.sqlite", os.environ[PEPPER].encode())) as state:
+        try:
+            return keys(state)
+        except SQLAlchemyError as reason:
+            raise Mistake(f"the state in `{folder}` did not answer; stop what else uses it") from reason
+
+
+def write_settings(port: int, folder: Path, running: Running) -> None:
+    addresses = {name: address(running, name) for name in NAMES}
+    (folder / "onedoor.toml").write_text(settings(folder=folder, port=port, addresses=addresses), encoding="utf-8")
+
+
+async def serve(listener: socket.socket, words: str) -> None:
+    """The door, which greets once it is open."""
+    door = uvicorn.Server(uvicorn.Config("app:create", factory=True, log_level="warning", timeout_graceful_shutdown=2))
+    serving = asyncio.create_task(door.serve(sockets=[listener]))
+    while not door.started and not serving.done():
+        await asyncio.sleep(0.02)
+    if door.started:
+        print(words, flush=True)
+    await serving
+
+
+def welcome(port: int, folder: Path, running: Running, made: Mapping[str, str]) -> str:
+    places = [f"  {name:<10}{HOST}:{running.ports[name]}" for name in NAMES]
+    asking = [
+        f"{person.group} - {person.first_name} {person.last_name}\n  {made[person.group]}\n  {person.question}\n"
+        for person in PEOPLE
+    ]
+    return "\n".join([
+        f"Onedoor is open at http://{HOST}:{port}/graphql\n", f"  internal  {folder / INTERNAL_FILE}", *places, "",
+        "A key for each functional group, and something to ask with it:\n", *asking,
+        "All of Acme is made up; Ctrl-C closes the door and stops its servers.",
+    ])
+
+
+if __name__ == "__main__":
+    main()

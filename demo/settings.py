@@ -1,0 +1,90 @@
+"""Where the demo's parts are to the text of its onedoor.toml; secrets are named, never written."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from demo.s3 import BUCKET, REGION
+from demo.snowflake import DATABASE, SCHEMA
+
+SECRETS: Mapping[str, str] = {
+    "SNOWFLAKE_PASSWORD": "acme-snowflake",
+    "S3_ACCESS_KEY": "acme-s3",
+    "S3_SECRET_KEY": "acme-s3-secret",
+    "SLACK_TOKEN": "xoxb-acme-demo",
+}
+"""What the demo's own servers accept; they hold nothing real."""
+INTERNAL_URL = "INTERNAL_URL"
+INTERNAL_FILE = "internal.sqlite"
+TEMPLATE = """\
+[server]
+host = {host}
+port = {port}
+
+[state]
+url = {state}
+
+[records]
+folder = {records}
+
+[sources.internal]
+{internal}
+
+[sources.snowflake]
+kind = "snowflake"
+host = {snowflake_host}
+port = {snowflake_port}
+protocol = "http"
+account = "acme"
+user = "demo"
+password = {{ env = "SNOWFLAKE_PASSWORD" }}
+database = {database}
+schema = {schema}
+timeout = 1.0
+
+[sources.s3]
+kind = "s3"
+endpoint = {s3}
+bucket = {bucket}
+pattern = "customers/{{customer_id:int}}/{{kind}}/{{name}}"
+access_key = {{ env = "S3_ACCESS_KEY" }}
+secret_key = {{ env = "S3_SECRET_KEY" }}
+region = {region}
+
+[sources.slack]
+kind = "slack"
+base_url = {slack}
+token = {{ env = "SLACK_TOKEN" }}
+channel_pattern = "cust-{{customer_id:int}}-{{slug}}"
+"""
+
+
+def settings(
+    *, folder: Path, port: int, addresses: Mapping[str, tuple[str, int]], host: str = "127.0.0.1", postgresql: bool = False
+) -> str:
+    """`addresses` holds s3, slack and snowflake; with `postgresql` the internal tables are where INTERNAL_URL says."""
+    snowflake_host, snowflake_port = addresses["snowflake"]
+    values = {
+        "host": host, "port": port,
+        "state": f"sqlite:///{folder}/state.sqlite", "records": str(folder / "records"),
+        "snowflake_host": snowflake_host, "snowflake_port": snowflake_port, "database": DATABASE, "schema": SCHEMA,
+        "s3": url(addresses["s3"]), "bucket": BUCKET, "region": REGION, "slack": f"{url(addresses['slack'])}/api/",
+    }
+    internal = IN_POSTGRESQL if postgresql else in_sqlite(folder)
+    return TEMPLATE.format(internal=internal, **{name: quoted(value) for name, value in values.items()})
+
+
+IN_POSTGRESQL = f'kind = "postgresql"\nurl = {{ env = "{INTERNAL_URL}" }}'
+
+
+def in_sqlite(folder: Path) -> str:
+    return f'kind = "sqlite"\npath = {quoted(str(folder / INTERNAL_FILE))}'
+
+
+def url(address: tuple[str, int]) -> str:
+    return f"http://{address[0]}:{address[1]}"
+
+
+def quoted(value: str | int) -> str:
+    """TOML's form of a text or a whole number, which is JSON's."""
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,1 @@
+"""Acme's internal tables in a SQL database."""

@@ -1,0 +1,75 @@
+"""The text of a request in, a document that is valid and within its limits out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from graphql import (
+    DocumentNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    OperationDefinitionNode,
+    OperationType,
+    parse,
+    validate,
+)
+
+from engine.errors import Code, Fault, Refused
+
+MESSAGE_MAX = 500
+VALIDATION_ERRORS_MAX = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A valid document; its text stands for it in caches."""
+
+    text: str
+    node: DocumentNode
+    operations: tuple[OperationDefinitionNode, ...]
+    fragments: dict[str, FragmentDefinitionNode]
+
+
+def admit(schema: GraphQLSchema, text: str, tokens: int) -> Document:
+    """Parses and validates; raises Refused with every fault found, each with its place in the text."""
+    node = _parsed(text, tokens)
+    errors = validate(schema, node, max_errors=VALIDATION_ERRORS_MAX, hide_suggestions=True)
+    if errors:
+        raise Refused(*(_fault(Code.GRAPHQL_VALIDATION_FAILED, error) for error in errors))
+    return Document(
+        text=text,
+        node=node,
+        operations=tuple(each for each in node.definitions if isinstance(each, OperationDefinitionNode)),
+        fragments={each.name.value: each for each in node.definitions if isinstance(each, FragmentDefinitionNode)},
+    )
+
+
+def operation(document: Document, name: str | None) -> OperationDefinitionNode:
+    """The operation of this name, or the only one."""
+    named = [each for each in document.operations if name is None or (each.name and each.name.value == name)]
+    if len(named) != 1:
+        raise Refused(Fault(code=Code.BAD_REQUEST, message=_which(document.operations, name)))
+    if named[0].operation is not OperationType.QUERY:
+        raise Refused(Fault(code=Code.BAD_REQUEST, message="only queries are answered here"))
+    return named[0]
+
+
+def _which(operations: Sequence[OperationDefinitionNode], name: str | None) -> str:
+    if name is None:
+        return "the document has several operations, name one in `operationName`" if operations else "no operation"
+    return f"the document has no operation named `{name[:100]}`"
+
+
+def _parsed(text: str, tokens: int) -> DocumentNode:
+    try:
+        return parse(text, max_tokens=tokens)
+    except GraphQLSyntaxError as error:
+        raise Refused(_fault(Code.GRAPHQL_PARSE_FAILED, error)) from None
+    except RecursionError:
+        raise Refused(Fault(code=Code.GRAPHQL_PARSE_FAILED, message="the document nests too deep")) from None
+
+
+def _fault(code: Code, error: GraphQLError) -> Fault:
+    places = [{"line": each.line, "column": each.column} for each in error.locations or ()]
+    return Fault(code=code, message=error.message[:MESSAGE_MAX], locations=tuple(places))

@@ -1,0 +1,187 @@
+"""A request's way, in order: admit, select, permit, plan, fetch, render. The first file to read.
+
+The door finds the caller before, and records and sends after.
+"""
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphql import OperationDefinitionNode, execute_sync
+
+from auth.caller import Caller
+from auth.rules import fingerprint
+from engine import guard
+from engine.admit import Document, admit, operation
+from engine.bind import bound
+from engine.errors import Code, Fault, Refused
+from engine.faults import forbidden
+from engine.fetch import Call, fetch
+from engine.guard import Guard
+from engine.house import House
+from engine.least import Least
+from engine.permit import Verdicts, permit
+from engine.plan.plan import plan
+from engine.plan.words import Plan
+from engine.render import by_number, faults, render
+from engine.select import Pick, Variables, select, variables
+from engine.slots import shape, within
+from engine.words import Source
+
+DOCUMENTS = 1000
+PLANS = 4000
+INTROSPECTING = re.compile(r"__(schema|type)\b")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a client asks."""
+
+    text: str
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    operation: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The request's own, from `extensions.onedoor`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiled:
+    """What a question comes to for all callers with the same permissions."""
+
+    picks: tuple[Pick, ...]
+    verdicts: Verdicts
+    plan: Plan
+    introspects: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class Answer:
+    """What a client is told, and what the record says of it; filled stage by stage."""
+
+    data: dict[str, Any] | None = None
+    faults: Sequence[Fault] = ()
+    refused: bool = False
+    document: Document | None = None
+    operation: OperationDefinitionNode | None = None
+    compiled: Compiled | None = None
+    calls: Sequence[Call] = ()
+    extensions: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """A house and what it remembers between requests."""
+
+    house: House
+    guards: Mapping[str, Guard]
+    personal: Callable[[Caller], Mapping[str, Source]]
+    """Sources made anew for each request, of the caller alone."""
+    clock: Callable[[], float]
+    documents: Least[str, Document]
+    plans: Least[Any, Compiled]
+
+
+def desk(house: House, personal: Callable[[Caller], Mapping[str, Source]], clock: Callable[[], float]) -> Desk:
+    return Desk(
+        house=house,
+        guards={name: guard.guard(name, source, house.limits, clock) for name, source in house.sources.items()},
+        personal=personal,
+        clock=clock,
+        documents=Least(DOCUMENTS),
+        plans=Least(PLANS),
+    )
+
+
+async def answer(desk: Desk, caller: Caller, question: Question, told: Answer) -> None:
+    """Fills `told` stage by stage, so that whatever stops a request, its record says how far it came."""
+    try:
+        async with asyncio.timeout(desk.house.limits.request_seconds):
+            await _answered(desk, caller, question, told)
+    except Refused as refusal:
+        told.faults, told.refused = refusal.faults, True
+    except TimeoutError:
+        limit = f"the limit `request_seconds` of {desk.house.limits.request_seconds:g}"
+        told.data = None
+        told.faults = (Fault(code=Code.LIMIT_EXCEEDED, message=f"the answer took longer than {limit}, ask for less"),)
+
+
+async def _answered(desk: Desk, caller: Caller, question: Question, told: Answer) -> None:
+    house = desk.house
+    told.document = _admitted(desk, question.text)
+    told.operation = operation(told.document, question.operation)
+    within(question.variables, house.limits.in_max)
+    given = variables(house.schema, told.operation, question.variables)
+    told.compiled = compiled = _compiled(desk, caller, told.document, told.operation, given)
+    if question.options.get("allOrNothing") and (denied := _denied(house, compiled)):
+        told.faults, told.refused = denied, True
+        return
+    values = bound(house, compiled.plan, given.values)
+    fetched = await fetch(_guards(desk, caller), compiled.plan, values)
+    told.calls = fetched.calls
+    told.data, noted = render(house, compiled.picks, compiled.verdicts, compiled.plan, fetched.results, values)
+    told.faults = faults(house, compiled.picks, compiled.verdicts, fetched.results, noted)
+    if compiled.introspects and told.data is not None:
+        told.data = _introspected(house, told.document, told.operation, given, told.data)
+
+
+def _admitted(desk: Desk, text: str) -> Document:
+    known = desk.documents.get(text)
+    if known is None:
+        known = admit(desk.house.schema, text, desk.house.limits.document_tokens)
+        desk.documents.put(text, known)
+    return known
+
+
+def _compiled(
+    desk: Desk, caller: Caller, document: Document, wanted: OperationDefinitionNode, given: Variables
+) -> Compiled:
+    """From the cache where the same was asked with the same permissions and the same shape of variables."""
+    house = desk.house
+    name = wanted.name.value if wanted.name else None
+    key = (document.text, name, fingerprint(house.rules, caller.groups), house.version, shape(dict(given.slots)))
+    known = desk.plans.get(key)
+    if known is None:
+        picks = select(house.schema, document, wanted, given, house.limits.picks_max)
+        verdicts = permit(house.schema, house.rules, picks, caller.groups)
+        known = Compiled(
+            picks=picks, verdicts=verdicts, plan=plan(house, picks, verdicts), introspects=_introspects(document)
+        )
+        desk.plans.put(key, known)
+    return known
+
+
+def _denied(house: House, compiled: Compiled) -> list[Fault]:
+    picks = by_number(compiled.picks)
+    denied = {number: verdict for number, verdict in compiled.verdicts.items() if not verdict.allowed}
+    return [forbidden(house.rules, picks[number], verdict, None) for number, verdict in denied.items()]
+
+
+def _guards(desk: Desk, caller: Caller) -> dict[str, Guard]:
+    own = desk.personal(caller)
+    made = {name: guard.guard(name, source, desk.house.limits, desk.clock) for name, source in own.items()}
+    return {**desk.guards, **made}
+
+
+def _introspects(document: Document) -> bool:
+    return INTROSPECTING.search(document.text) is not None
+
+
+def _introspected(
+    house: House, document: Document, wanted: OperationDefinitionNode, given: Variables, data: dict[str, Any]
+) -> dict[str, Any]:
+    """The data with what it asks of the schema itself, which graphql-core answers; keys in the order asked."""
+    found = execute_sync(
+        house.schema,
+        document.node,
+        variable_values=dict(given.values),
+        operation_name=wanted.name.value if wanted.name else None,
+    ).data
+    return {key: data.get(key, value) for key, value in (found or {}).items()}
+
+
+def policy_version(sdl: str) -> str:
+    """The digest of the schema with its permissions."""
+    return hashlib.sha256(sdl.encode()).hexdigest()[:16]

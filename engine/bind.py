@@ -1,0 +1,95 @@
+"""A planned filter and this request's values in, the filter a source is asked with out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine import cursor
+from engine.errors import Code, Fault, Refused
+from engine.house import House
+from engine.names import can_of
+from engine.plan.words import Branch, Carried, Page, Plan, Seek
+from engine.slots import Slot, filled
+from engine.words import All, Among, Exists, Not, Row, Some, Test
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """What a plan takes anew for each request: the variables, and what each cursor says."""
+
+    variables: Mapping[str, Any]
+    cursors: Mapping[tuple[int, bool], tuple[Any, ...]]
+    """By (id of the page, after or before)."""
+    sealing: Mapping[int, bytes]
+    """By id of the page, the key its cursors are signed with."""
+
+
+def bound(house: House, plan: Plan, variables: Mapping[str, Any]) -> Bound:
+    """Judges sizes and cursors of every page of the plan; raises Refused for the first that will not do."""
+    cursors: dict[tuple[int, bool], tuple[Any, ...]] = {}
+    sealing: dict[int, bytes] = {}
+    for branch in every(plan.branches):
+        if branch.page is None:
+            continue
+        page = branch.page
+        _sized(house, page, variables)
+        seal = cursor.bound(
+            house.cursor_secret, house.version, page.coordinate, page.order, _said(page.where, variables)
+        )
+        sealing[id(page)] = seal
+        for after, text in ((True, page.after), (False, page.before)):
+            if text is not None:
+                cursors[id(page), after] = _place(house, branch, filled(text, variables), seal)
+    return Bound(variables=variables, cursors=cursors, sealing=sealing)
+
+
+def every(branches: Sequence[Branch]) -> Sequence[Branch]:
+    return [found for branch in branches for found in (branch, *every(branch.branches))]
+
+
+def fill(where: Any, values: Bound, carried: Sequence[frozenset[Row]] = ()) -> Any:
+    """The filter with slots filled, cursors in place, and carried keys for those that were read first."""
+    match where:
+        case Test():
+            value = filled(where.value, values.variables)
+            return Test(where.column, where.op, tuple(value) if isinstance(value, list) else value)
+        case All() | Some():
+            return type(where)(tuple(fill(each, values, carried) for each in where.parts))
+        case Not():
+            return Not(fill(where.part, values, carried))
+        case Exists():
+            return Exists(where.collection, where.here, where.there, fill(where.where, values, carried))
+        case Seek():
+            return cursor.beyond(where.page.order, values.cursors[id(where.page), where.after], where.after)
+        case Carried():
+            return Among(where.here, carried[where.index])
+        case Among():
+            return Among(where.columns, filled(where.keys, values.variables))
+        case _:
+            raise TypeError(f"nothing here fills {type(where).__name__}")
+
+
+def _said(where: Any, variables: Mapping[str, Any]) -> Any:
+    """The filter as the client gave it, every slot filled, without conversions."""
+    if isinstance(where, dict):
+        return {name: _said(each, variables) for name, each in where.items()}
+    if isinstance(where, list):
+        return [_said(each, variables) for each in where]
+    return filled(Slot(where.path), variables) if isinstance(where, Slot) else where
+
+
+def _sized(house: House, page: Page, variables: Mapping[str, Any]) -> None:
+    for name, given in (("first", page.first), ("last", page.last)):
+        size = filled(given, variables)
+        if size is not None and size < 0:
+            raise Refused(Fault(code=Code.BAD_USER_INPUT, message=f"`{name}` of `{page.coordinate}` is negative"))
+        if size is not None and size > house.limits.first_max:
+            limit = f"the limit `first_max` of {house.limits.first_max}"
+            message = f"`{name}` of `{page.coordinate}` is over {limit}, read on with a cursor"
+            raise Refused(Fault(code=Code.LIMIT_EXCEEDED, message=message))
+
+
+def _place(house: House, branch: Branch, text: str, seal: bytes) -> tuple[Any, ...]:
+    assert branch.page is not None
+    columns = can_of(house, house.bindings[branch.type]).columns
+    return cursor.read(text, [columns[each.column].kind for each in branch.page.order], seal)

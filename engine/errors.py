@@ -1,0 +1,59 @@
+"""The closed list of error codes, and the two families of errors: refused before anything is fetched, failed after."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Code(StrEnum):
+    """`extensions.code` of every error a client can see; docs/errors.md is generated from this list."""
+
+    BAD_REQUEST = "BAD_REQUEST"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    GRAPHQL_PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
+    GRAPHQL_VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
+    BAD_USER_INPUT = "BAD_USER_INPUT"
+    BAD_CURSOR = "BAD_CURSOR"
+    LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
+    FORBIDDEN = "FORBIDDEN"
+    NULL_VALUE = "NULL_VALUE"
+    SOURCE_UNAVAILABLE = "SOURCE_UNAVAILABLE"
+    SOURCE_OVERLOADED = "SOURCE_OVERLOADED"
+    SOURCE_INVALID = "SOURCE_INVALID"
+    CANNOT_ANSWER = "CANNOT_ANSWER"
+    AUDIT_UNAVAILABLE = "AUDIT_UNAVAILABLE"
+    CANCELLED = "CANCELLED"
+    INTERNAL = "INTERNAL"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One error of a reply, as a client sees it."""
+
+    code: Code
+    message: str
+    path: tuple[str | int, ...] | None = None
+    locations: Sequence[Mapping[str, int]] = ()
+    extensions: Mapping[str, Any] | None = None
+
+
+class Refused(Exception):
+    """The request is turned away before anything is fetched."""
+
+    def __init__(self, *faults: Fault) -> None:
+        super().__init__(faults[0].message)
+        self.faults = faults
+
+
+class SourceFailed(Exception):
+    """A source could not answer: its branch is null, the rest is served.
+
+    `reason` is safe to show a client; `again` says whether the same call may do better at once.
+    """
+
+    def __init__(self, reason: str, code: Code = Code.SOURCE_UNAVAILABLE, *, again: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.code = code
+        self.again = again

@@ -1,0 +1,46 @@
+"""What stands while the door is open: schema, rules, bindings, sources and limits, named together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from graphql import GraphQLSchema
+
+from auth.rules import Rules
+from engine.words import Binding, Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Every limit is a setting; every refusal names it, its value and the remedy."""
+
+    first_default: int = 20
+    """Rows of a connection when neither first nor last is given."""
+    first_max: int = 1000
+    in_max: int = 1000
+    """Values in one `in` or `notIn`."""
+    document_tokens: int = 5000
+    picks_max: int = 5000
+    """Fields of one operation, its fragments expanded."""
+    body_bytes: int = 1_048_576
+    request_seconds: float = 10.0
+    source_seconds: float = 2.0
+    """The longest one call to a source may take."""
+    source_calls: int = 16
+    """Calls to one source under way at once."""
+    source_queue: int = 100
+    """Calls that may wait for one of those."""
+    rows_read: int = 1_000_000
+    """Rows one read of a source may give."""
+    errors_max: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    schema: GraphQLSchema
+    rules: Rules
+    bindings: Mapping[str, Binding]
+    sources: Mapping[str, Source]
+    limits: Limits = field(default_factory=Limits)
+    cursor_secret: bytes
+    version: str
+    """Of schema and policy together: the digest of the SDL, permissions included."""

@@ -1,0 +1,179 @@
+"""A document, an operation and its variables in, picks out: the fields wanted, as a tree, arguments coerced.
+
+Fields are collected as the specification says (section 6.3.2): by response key, fragments applied to each concrete
+type, @skip and @include obeyed, equal fields merged.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from graphql import (
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    GraphQLField,
+    GraphQLIncludeDirective,
+    GraphQLObjectType,
+    GraphQLOutputType,
+    GraphQLSchema,
+    GraphQLSkipDirective,
+    InlineFragmentNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    TypeNameMetaFieldDef,
+    VariableValues,
+    get_argument_values,
+    get_directive_values,
+    get_named_type,
+    get_variable_values,
+    is_abstract_type,
+    is_composite_type,
+)
+
+from engine.admit import Document
+from engine.errors import Code, Fault, Refused
+from engine.slots import slotted
+
+META = "__"
+"""Fields whose names start so are GraphQL's own; of these only `__typename` is picked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pick:
+    """One field of one concrete type, wanted under `key`; `number` is unique in its operation."""
+
+    number: int
+    key: str
+    type: str
+    field: str
+    arguments: Mapping[str, Any]
+    returns: GraphQLOutputType
+    picks: Mapping[str, tuple["Pick", ...]]
+    """By concrete type of the value, what is wanted of it; empty for leaves."""
+
+    @property
+    def below(self) -> tuple["Pick", ...]:
+        """What is wanted of a value that can be of one type only."""
+        return next(iter(self.picks.values()), ())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variables:
+    """`values` as coerced; `slots` the same with what does not decide the plan left open."""
+
+    values: Mapping[str, Any]
+    slots: Mapping[str, Any]
+    sources: Mapping[str, Any]
+
+
+def variables(schema: GraphQLSchema, operation: OperationDefinitionNode, given: Mapping[str, Any]) -> Variables:
+    """The operation's variables, coerced; raises Refused for each that is not what the operation says."""
+    nodes = operation.variable_definitions or ()
+    coerced = get_variable_values(schema, nodes, dict(given), max_errors=20, hide_suggestions=True)
+    if not isinstance(coerced, VariableValues):
+        raise Refused(*(Fault(code=Code.BAD_USER_INPUT, message=each.message[:500]) for each in coerced))
+    slots = {
+        name: slotted(value, coerced.sources[name].signature.type, (name,)) for name, value in coerced.coerced.items()
+    }
+    return Variables(values=coerced.coerced, slots=slots, sources=coerced.sources)
+
+
+def select(
+    schema: GraphQLSchema, document: Document, operation: OperationDefinitionNode, given: Variables, limit: int
+) -> tuple[Pick, ...]:
+    """The picks of the operation's root; raises Refused past `limit` picks or for arguments that cannot be."""
+    assert schema.query_type is not None
+    reading = Reading(schema, document.fragments, VariableValues(dict(given.sources), dict(given.slots)), limit)
+    return reading.picks(schema.query_type, [operation.selection_set])
+
+
+class Reading:
+    """One walk of one operation: its fragments, variables, and the numbers given out so far."""
+
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        fragments: Mapping[str, FragmentDefinitionNode],
+        values: VariableValues,
+        limit: int,
+    ) -> None:
+        self.schema = schema
+        self.fragments = fragments
+        self.values = values
+        self.limit = limit
+        self.numbers = count()
+
+    def picks(self, of: GraphQLObjectType, sets: Sequence[SelectionSetNode]) -> tuple[Pick, ...]:
+        grouped: dict[str, list[FieldNode]] = {}
+        visited: set[str] = set()
+        for selection_set in sets:
+            for node in self.fields(of, selection_set, visited):
+                grouped.setdefault(node.alias.value if node.alias else node.name.value, []).append(node)
+        made = (self.pick(of, key, nodes) for key, nodes in grouped.items())
+        return tuple(each for each in made if each is not None)
+
+    def fields(self, of: GraphQLObjectType, wanted: SelectionSetNode, visited: set[str]) -> Iterator[FieldNode]:
+        for node in wanted.selections:
+            if not self.included(node):
+                continue
+            if isinstance(node, FieldNode):
+                yield node
+            elif isinstance(node, InlineFragmentNode):
+                condition = node.type_condition.name.value if node.type_condition else of.name
+                if self.applies(condition, of):
+                    yield from self.fields(of, node.selection_set, visited)
+            elif isinstance(node, FragmentSpreadNode) and node.name.value not in visited:
+                visited.add(node.name.value)
+                fragment = self.fragments[node.name.value]
+                if self.applies(fragment.type_condition.name.value, of):
+                    yield from self.fields(of, fragment.selection_set, visited)
+
+    def pick(self, of: GraphQLObjectType, key: str, nodes: Sequence[FieldNode]) -> Pick | None:
+        name = nodes[0].name.value
+        if name.startswith(META) and name != "__typename":
+            return None
+        definition = TypeNameMetaFieldDef if name == "__typename" else of.fields[name]
+        return Pick(
+            number=self.next_number(),
+            key=key,
+            type=of.name,
+            field=name,
+            arguments=self.arguments(definition, nodes[0]),
+            returns=definition.type,
+            picks=self.below(definition, nodes),
+        )
+
+    def next_number(self) -> int:
+        number = next(self.numbers)
+        if number >= self.limit:
+            message = f"the operation asks for more fields than the limit `picks_max` of {self.limit}, ask in parts"
+            raise Refused(Fault(code=Code.LIMIT_EXCEEDED, message=message))
+        return number
+
+    def arguments(self, definition: GraphQLField, node: FieldNode) -> Mapping[str, Any]:
+        try:
+            return get_argument_values(definition, node, self.values, hide_suggestions=True)
+        except GraphQLError as error:
+            raise Refused(Fault(code=Code.BAD_USER_INPUT, message=error.message[:500])) from None
+
+    def below(self, definition: GraphQLField, nodes: Iterable[FieldNode]) -> Mapping[str, tuple[Pick, ...]]:
+        named = get_named_type(definition.type)
+        if not is_composite_type(named):
+            return {}
+        sets = [node.selection_set for node in nodes if node.selection_set]
+        concrete = self.schema.get_possible_types(named) if is_abstract_type(named) else (named,)
+        return {each.name: self.picks(each, sets) for each in concrete if isinstance(each, GraphQLObjectType)}
+
+    def included(self, node: FieldNode | FragmentSpreadNode | InlineFragmentNode | Any) -> bool:
+        skip = get_directive_values(GraphQLSkipDirective, node, self.values)
+        if skip and skip["if"]:
+            return False
+        include = get_directive_values(GraphQLIncludeDirective, node, self.values)
+        return not include or bool(include["if"])
+
+    def applies(self, condition: str, of: GraphQLObjectType) -> bool:
+        named: Any = self.schema.type_map[condition]
+        return named is of or (is_abstract_type(named) and self.schema.is_sub_type(named, of))

@@ -1,0 +1,233 @@
+"""The words the stages share: what a source is asked, what it promises, and where a type's values live."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Protocol, TypeAlias
+
+Value: TypeAlias = bool | int | float | str | Decimal | date | datetime | tuple[str, ...] | None
+"""Times carry a zone, money is Decimal, a list is a tuple of text."""
+
+Row: TypeAlias = tuple[Any, ...]
+"""One row: its values stand in the order of `Ask.columns`, then of `Ask.measures`."""
+
+
+class Kind(StrEnum):
+    """What a column holds; the kind decides how values compare and how ids are read."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    FLOAT = "float"
+    DECIMAL = "decimal"
+    BOOLEAN = "boolean"
+    DATE = "date"
+    TIME = "time"
+    LIST = "list"
+
+
+class Op(StrEnum):
+    """A test's operator. All are two-valued: a test on null is false, `IS_NULL` alone asks for null."""
+
+    EQ = "eq"
+    NE = "ne"
+    IN = "in"
+    NOT_IN = "notIn"
+    IS_NULL = "isNull"
+    LT = "lt"
+    LTE = "lte"
+    GT = "gt"
+    GTE = "gte"
+    CONTAINS = "contains"
+    STARTS_WITH = "startsWith"
+    ENDS_WITH = "endsWith"
+    I_CONTAINS = "iContains"
+    I_STARTS_WITH = "iStartsWith"
+    I_ENDS_WITH = "iEndsWith"
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """`column op value`; IN and NOT_IN take a tuple, IS_NULL a bool, the i- forms compare `str.lower()`."""
+
+    column: str
+    op: Op
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """True when every part is; of no parts: true."""
+
+    parts: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Some:
+    """True when any part is; of no parts: false."""
+
+    parts: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The complement: true exactly when its part is not."""
+
+    part: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Exists:
+    """True when some row of `collection`, in the same source, has `there` equal to this row's `here` and meets `where`.
+
+    A null among the `here` values equals nothing.
+    """
+
+    collection: str
+    here: tuple[str, ...]
+    there: tuple[str, ...]
+    where: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Among:
+    """True when the row's `columns`, as a tuple, are one of `keys`. No source is asked this."""
+
+    columns: tuple[str, ...]
+    keys: frozenset[Row]
+
+
+Where: TypeAlias = Test | All | Some | Not | Exists | Among
+EVERY_ROW = All(())
+NO_ROW = Some(())
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Rows without a value come last, either way, unless they are to come first; text compares by code point."""
+
+    column: str
+    descending: bool = False
+    nulls_first: bool = False
+
+
+class Measure(StrEnum):
+    """What can be computed of a group of rows."""
+
+    COUNT = "count"
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Only rows whose `columns`, as a tuple, are one of `values` (distinct, without nulls)."""
+
+    columns: tuple[str, ...]
+    values: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """One read, in this order: keys and where, then measures, then order, then limit. Absence means no.
+
+    With `measures`, `columns` are what is grouped by (none: one row for all rows) and a row is columns then measures.
+    With `keys`, `limit` counts for each key anew.
+    """
+
+    collection: str
+    columns: tuple[str, ...]
+    keys: Keys | None = None
+    where: Where = EVERY_ROW
+    measures: tuple[Measure, ...] = ()
+    order: tuple[Order, ...] = ()
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a collection and what the source can do with it."""
+
+    kind: Kind
+    filters: frozenset[Op] = frozenset()
+    orders: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Can:
+    """What a source promises of one collection: nothing by default, and the engine finishes the work.
+
+    The law of push-down: of keys, where, measures, order and limit, a source is asked for a step only if it takes
+    every step before it.
+    """
+
+    columns: Mapping[str, Column]
+    keys: int = 0
+    """How many keys one read may carry; 0: it cannot be read by keys."""
+    key_columns: frozenset[tuple[str, ...]] = frozenset()
+    """The column tuples it can be read by, where not any will do (empty: any)."""
+    requires: tuple[str, ...] = ()
+    """Columns whose keys every read must carry."""
+    logic: bool = False
+    """Takes `Some` and `Not`; without it, only an `All` of tests."""
+    related: bool = False
+    """Takes `Exists` over another collection of the same source."""
+    limit: bool = False
+    limit_per_key: bool = False
+    measures: frozenset[Measure] = frozenset()
+
+
+class Source(Protocol):
+    """One outside system. Correct with an empty promise; promise more when it is too slow."""
+
+    def can(self, collection: str) -> Can:
+        """What may be asked of `collection`; static, without I/O. KeyError: there is no such collection."""
+        ...
+
+    def read(self, ask: Ask) -> AsyncIterator[Sequence[Row]]:
+        """The rows, a batch at a time. Raises engine.errors.SourceFailed, and nothing else, when it cannot answer."""
+        ...
+
+    async def ping(self) -> None:
+        """One cheap question to the far end; raises SourceFailed when it does not answer."""
+        ...
+
+    async def close(self) -> None:
+        """Gives back connections and threads."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """From rows of one type to rows of another: `here` columns equal `there` columns. May cross sources."""
+
+    to: str
+    here: str | tuple[str, ...]
+    there: str | tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """A field computed for all rows at once from other fields of its type, whose guards it must carry.
+
+    `compute` takes rows (one value per name in `needs`, in that order) and gives one value per row.
+    """
+
+    needs: tuple[str, ...]
+    compute: Callable[[Sequence[Row]], Sequence[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """Where the values of one type come from.
+
+    A field's column is its name in snake_case unless `columns` says otherwise; `key` names the columns that
+    identify a row, and make up its `id`.
+    """
+
+    type: str
+    source: str
+    collection: str
+    key: tuple[str, ...] = ("id",)
+    columns: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, Link] = field(default_factory=dict)
+    batches: Mapping[str, Batch] = field(default_factory=dict)

@@ -1,0 +1,120 @@
+"""One audit record: what a request was and what came of it, and the one line of JSON it becomes."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import orjson
+
+BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+ID_LENGTH = 26
+RANDOM_BYTES = 9
+"""What an id takes beside the time: 56 bits of microseconds and 72 random ones fill 26 characters."""
+
+UNSHOWABLE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+"""What JSON may hold as it is, but a terminal or a line reader would act on."""
+
+
+class Outcome(StrEnum):
+    """What came of a request; one record has exactly one."""
+
+    ANSWERED = "answered"
+    PARTIAL = "partial"
+    REFUSED = "refused"
+    UNAUTHENTICATED = "unauthenticated"
+    LIMITED = "limited"
+    FAILED = "failed"
+    CRASHED = "crashed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withheld:
+    """A field that was asked for and not served, and why."""
+
+    field: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """What one source was asked for: calls made, rows it gave, milliseconds spent waiting."""
+
+    source: str
+    collection: str
+    calls: int
+    rows: int
+    ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One request. Times are ISO 8601 in UTC; `text` holds `$` where literals were; no value is in clear.
+
+    `person` and `key_id` are None where no caller was known; fields are named `Type.field`. `literals` and the leaves
+    of `variables` are keyed hashes, `literals` in the order of the `$` in `text`. `client_request_id` is the client's
+    own word, kept apart from `id`.
+    """
+
+    id: str
+    time: str
+    surface: str
+    outcome: Outcome
+    status: int
+    person: str | None = None
+    key_id: str | None = None
+    groups: tuple[str, ...] = ()
+    grants: tuple[str, ...] = ()
+    operation: str | None = None
+    operation_hash: str | None = None
+    text: str | None = None
+    literals: tuple[str, ...] = ()
+    variables: Mapping[str, Any] | None = None
+    fields: tuple[str, ...] = ()
+    fields_used: tuple[str, ...] = ()
+    withheld: tuple[Withheld, ...] = ()
+    sources: tuple[Used, ...] = ()
+    rows: int = 0
+    bytes: int = 0
+    ms: float = 0.0
+    schema_version: str | None = None
+    policy_version: str | None = None
+    client_request_id: str | None = None
+
+
+def record_id(at: datetime, random: bytes) -> str:
+    """26 characters of base32 that sort by time to the microsecond; takes RANDOM_BYTES random bytes."""
+    number = int.from_bytes(microseconds(at).to_bytes(7, "big") + random, "big")
+    return "".join(BASE32[number >> 5 * place & 31] for place in reversed(range(ID_LENGTH)))
+
+
+def stamp(at: datetime) -> str:
+    """ISO 8601 in UTC, always with six digits of a second, so that text sorts as time."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def client_request_id(text: str | None) -> str | None:
+    """The id a client gave its request: at most 128 printable ASCII characters, or it is not kept."""
+    if text is None or not 0 < len(text) <= 128 or not text.isascii() or not text.isprintable():
+        return None
+    return text
+
+
+def to_line(record: Record) -> bytes:
+    """One JSON object without a line end. Whatever text a field holds, it cannot end the line nor act on a terminal."""
+    try:
+        line = orjson.dumps(record).decode()
+    except orjson.JSONEncodeError:  # half a surrogate pair, or an integer past 64 bits
+        text = json.dumps(asdict(record), ensure_ascii=False, separators=(",", ":"))
+        line = text.encode(errors="replace").decode()
+    return UNSHOWABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", line).encode()
+
+
+def microseconds(at: datetime) -> int:
+    """Since 1970, exact."""
+    since = at - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds

@@ -1,0 +1,19 @@
+"""Customers: a table of the internal database, linked to all that is known of them elsewhere."""
+
+from engine.words import Binding, Link
+
+BINDINGS = (
+    Binding(
+        type="Customer",
+        source="internal",
+        collection="customer",
+        links={
+            "accountManager": Link(to="Employee", here="account_manager_id", there="id"),
+            "orders": Link(to="Order", here="id", there="customer_id"),
+            "usage": Link(to="UsageDay", here="id", there="customer_id"),
+            "revenue": Link(to="RevenueMonth", here="id", there="customer_id"),
+            "files": Link(to="File", here="id", there="customer_id"),
+            "channel": Link(to="Channel", here="id", there="customer_id"),
+        },
+    ),
+)

@@ -1,0 +1,16 @@
+"""Usage and revenue: tables of the warehouse, keyed by customer and date."""
+
+from engine.words import Binding, Link
+
+CUSTOMER = {"customer": Link(to="Customer", here="customer_id", there="id")}
+
+BINDINGS = (
+    Binding(type="UsageDay", source="snowflake", collection="usage_day", key=("customer_id", "day"), links=CUSTOMER),
+    Binding(
+        type="RevenueMonth",
+        source="snowflake",
+        collection="revenue_month",
+        key=("customer_id", "month"),
+        links=CUSTOMER,
+    ),
+)

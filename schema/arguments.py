@@ -1,0 +1,54 @@
+"""How a field leads to other rows (`Many`, `One`, `ById`), and the annotations beside Python's own."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Generic, NewType, TypeVar
+
+from strawberry.types.base import StrawberryType
+
+T = TypeVar("T")
+
+BigInt = NewType("BigInt", int)
+"""An integer past 32 bits; a string in replies, as JavaScript loses digits past 2^53."""
+
+
+class Lead(StrawberryType):
+    """What a field leads to: `kind` is the annotation's name, `to` a type's name or, of `Computed`, a Python type."""
+
+    def __init__(self, kind: str, to: Any) -> None:
+        self.kind = kind
+        self.to = to
+
+    @property
+    def is_graphql_generic(self) -> bool:
+        return False
+
+    def copy_with(self, type_var_map: Mapping[str, Any]) -> "Lead":
+        return self
+
+
+class Annotation:
+    """`Many["Order"]` and its like: Strawberry sees a type of its own kind and leaves it to `schema.build`."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def __getitem__(self, to: Any) -> Lead:
+        return Lead(self.kind, to)
+
+
+if TYPE_CHECKING:
+
+    class Many(Generic[T]):
+        """A connection to rows of `T`; takes where, orderBy, first, after, last and before."""
+
+    class One(Generic[T]):
+        """The one row of `T` that this row names, or null."""
+
+    class ById(Generic[T]):
+        """The row of `T` whose id is given; a root field."""
+
+    class Computed(Generic[T]):
+        """A `T` made of other fields, for all rows at once; it cannot be filtered or ordered by."""
+
+else:
+    Many, One, ById, Computed = (Annotation(kind) for kind in ("Many", "One", "ById", "Computed"))

@@ -1,0 +1,58 @@
+"""Customers: the companies that buy from us."""
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import strawberry
+
+from schema.arguments import ById, Many, One
+from schema.directives import allow, owned
+
+if TYPE_CHECKING:
+    from schema.employee import Employee
+    from schema.file import File
+    from schema.order import Order
+    from schema.slack import Channel
+    from schema.usage import RevenueMonth, UsageDay
+
+
+@strawberry.enum(description="How large a customer is.")
+class Segment(StrEnum):
+    ENTERPRISE = "ENTERPRISE"
+    MID_MARKET = "MID_MARKET"
+    SMALL_BUSINESS = "SMALL_BUSINESS"
+
+
+@strawberry.type(
+    description="A company that buys from us.",
+    directives=[allow("sales", "marketing", "finance", "support"), owned("sales operations")],
+)
+class Customer:
+    id: strawberry.ID = strawberry.field(description="The customer number.")
+    name: str = strawberry.field(description="The company's name.")
+    email: str | None = strawberry.field(
+        description="Where invoices and notices go.", directives=[allow("sales", "finance", "support")]
+    )
+    phone: str | None = strawberry.field(
+        description="The main line, where we know it.", directives=[allow("sales", "support")]
+    )
+    country: str = strawberry.field(description="ISO 3166 code, two letters.")
+    segment: Segment = strawberry.field(description="How large the customer is.")
+    created_at: datetime = strawberry.field(description="When the customer first signed.")
+    credit_limit: Decimal | None = strawberry.field(
+        description="How much may be owed, in euros.", directives=[allow("finance")]
+    )
+    account_manager: One["Employee"] = strawberry.field(description="Who looks after the customer.")
+    orders: Many["Order"] = strawberry.field(description="What the customer ordered.")
+    usage: Many["UsageDay"] = strawberry.field(description="What the customer used, a row a day.")
+    revenue: Many["RevenueMonth"] = strawberry.field(description="What the customer brought in, a row a month.")
+    files: Many["File"] = strawberry.field(description="The customer's contracts and invoices.")
+    channel: One["Channel"] = strawberry.field(description="The Slack channel kept for the customer.")
+
+
+@strawberry.type
+class Query:
+    customer: ById["Customer"] = strawberry.field(description="The customer with this number.")
+    customers: Many["Customer"] = strawberry.field(description="All customers.")

@@ -1,0 +1,52 @@
+"""Deployments: what was rolled out, where, by whom."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import strawberry
+
+from schema.arguments import ById, Many, One
+from schema.directives import allow, owned
+
+if TYPE_CHECKING:
+    from schema.employee import Employee
+    from schema.slack import Message
+
+
+@strawberry.enum(description="Where a deployment went.")
+class Environment(StrEnum):
+    PRODUCTION = "PRODUCTION"
+    STAGING = "STAGING"
+
+
+@strawberry.enum(description="How a deployment ended.")
+class DeploymentStatus(StrEnum):
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    ROLLED_BACK = "ROLLED_BACK"
+
+
+@strawberry.type(
+    description="One roll-out of one service.",
+    directives=[allow("engineering", "support"), owned("platform engineering")],
+)
+class Deployment:
+    id: strawberry.ID = strawberry.field(description="The deployment's number.")
+    service: str = strawberry.field(description="What was rolled out.")
+    version: str = strawberry.field(description="Which version of it.")
+    environment: Environment = strawberry.field(description="Where it went.")
+    status: DeploymentStatus = strawberry.field(description="How it ended.")
+    started_at: datetime = strawberry.field(description="When it began.")
+    finished_at: datetime | None = strawberry.field(description="When it ended, where it did.")
+    commit_sha: str | None = strawberry.field(
+        description="The commit it was built from.", directives=[allow("engineering")]
+    )
+    author: One["Employee"] = strawberry.field(description="Who started it.")
+    announcements: Many["Message"] = strawberry.field(description="What was said of it in Slack.")
+
+
+@strawberry.type
+class Query:
+    deployment: ById["Deployment"] = strawberry.field(description="The deployment with this number.")
+    deployments: Many["Deployment"] = strawberry.field(description="All deployments.")

@@ -1,0 +1,44 @@
+"""Employees: who works here."""
+
+from datetime import date
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import strawberry
+
+from schema.arguments import ById, Computed, Many, One
+from schema.directives import allow, owned
+
+if TYPE_CHECKING:
+    from schema.customer import Customer
+    from schema.deployment import Deployment
+    from schema.slack import SlackUser
+
+
+@strawberry.type(
+    description="Someone who works here.",
+    directives=[allow("everyone"), owned("people operations")],
+)
+class Employee:
+    id: strawberry.ID = strawberry.field(description="The staff number.")
+    first_name: str = strawberry.field(description="Given name.")
+    last_name: str = strawberry.field(description="Family name.")
+    full_name: Computed[str] = strawberry.field(description="Given and family name.")
+    email: str = strawberry.field(description="The work address; Slack knows the person by it.")
+    title: str = strawberry.field(description="What the person does.")
+    department: str = strawberry.field(description="Where the person works.")
+    hired_on: date | None = strawberry.field(description="The first day.", directives=[allow("people")])
+    salary: Decimal | None = strawberry.field(
+        description="Yearly, before tax, in euros.", directives=[allow("people", "finance"), owned("payroll")]
+    )
+    manager: One["Employee"] = strawberry.field(description="Who the person reports to.")
+    reports: Many["Employee"] = strawberry.field(description="Who reports to the person.")
+    customers: Many["Customer"] = strawberry.field(description="The customers the person looks after.")
+    deployments: Many["Deployment"] = strawberry.field(description="What the person deployed.")
+    slack_user: One["SlackUser"] = strawberry.field(description="The person in Slack, found by e-mail address.")
+
+
+@strawberry.type
+class Query:
+    employee: ById["Employee"] = strawberry.field(description="The employee with this staff number.")
+    employees: Many["Employee"] = strawberry.field(description="Everyone who works here.")

@@ -1,0 +1,85 @@
+"""Slack: channels, what was said in them, and by whom."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import strawberry
+
+from schema.arguments import ById, Many, One
+from schema.directives import allow, owned
+
+if TYPE_CHECKING:
+    from schema.customer import Customer
+    from schema.employee import Employee
+
+
+@strawberry.interface(
+    description="Something said in Slack.",
+    directives=[allow("sales", "support", "engineering"), owned("workplace tools")],
+)
+class Post:
+    id: strawberry.ID = strawberry.field(description="Where and when it was said.")
+    text: str = strawberry.field(description="What was said, in Slack's mark-up.")
+    sent_at: datetime = strawberry.field(description="When it was said.")
+
+
+@strawberry.type(
+    description="What opened a thread, or stands alone, in a channel.",
+    directives=[allow("sales", "support", "engineering"), owned("workplace tools")],
+)
+class Message(Post):
+    id: strawberry.ID = strawberry.field(description="The channel and Slack's time stamp, as `channel:ts`.")
+    channel: One["Channel"] = strawberry.field(description="Where it was said.")
+    author: One["SlackUser"] = strawberry.field(description="Who said it.")
+    replies: Many["Reply"] = strawberry.field(description="What was answered in its thread.")
+
+
+@strawberry.type(
+    description="An answer in a thread.",
+    directives=[allow("sales", "support", "engineering"), owned("workplace tools")],
+)
+class Reply(Post):
+    id: strawberry.ID = strawberry.field(description="The channel, the thread and Slack's time stamp.")
+    author: One["SlackUser"] = strawberry.field(description="Who answered.")
+
+
+@strawberry.type(
+    description="A Slack channel.",
+    directives=[allow("sales", "support", "engineering"), owned("workplace tools")],
+)
+class Channel:
+    id: strawberry.ID = strawberry.field(description="Slack's id of the channel.")
+    name: str = strawberry.field(description="Without the leading `#`.")
+    topic: str | None = strawberry.field(description="What the channel is about now.")
+    purpose: str | None = strawberry.field(description="What the channel is for.")
+    created: datetime = strawberry.field(description="When it was opened.")
+    archived: bool = strawberry.field(description="Whether it is closed for new messages.")
+    members: int = strawberry.field(description="How many are in it.")
+    customer: One["Customer"] = strawberry.field(description="The customer it is kept for.")
+    messages: Many["Message"] = strawberry.field(description="What was said in it.")
+
+
+@strawberry.type(
+    description="Someone in Slack.",
+    directives=[allow("everyone"), owned("workplace tools")],
+)
+class SlackUser:
+    id: strawberry.ID = strawberry.field(description="Slack's id of the user.")
+    name: str = strawberry.field(description="The handle.")
+    real_name: str | None = strawberry.field(description="The name shown beside messages.")
+    email: str | None = strawberry.field(description="The address the account is under.")
+    title: str | None = strawberry.field(description="What the person says of their work.")
+    is_bot: bool = strawberry.field(description="Whether a program speaks here.")
+    deleted: bool = strawberry.field(description="Whether the account is closed.")
+    employee: One["Employee"] = strawberry.field(description="The employee with the same e-mail address.")
+    messages: Many["Message"] = strawberry.field(description="What the user said.")
+
+
+@strawberry.type
+class Query:
+    channel: ById["Channel"] = strawberry.field(description="The channel with this id.")
+    channels: Many["Channel"] = strawberry.field(description="All channels.")
+    message: ById["Message"] = strawberry.field(description="One message, by `channel:ts`.")
+    messages: Many["Message"] = strawberry.field(description="All messages of all channels.")
+    slack_user: ById["SlackUser"] = strawberry.field(description="The user with this id.")
+    slack_users: Many["SlackUser"] = strawberry.field(description="All users.")

@@ -1,0 +1,237 @@
+"""onedoor.toml in, checked settings out: every name known, every type right, every secret from the environment."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from enum import StrEnum
+from pathlib import Path
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_type_hints
+from urllib.parse import urlsplit
+
+from auth.mistake import Mistake, unknown
+
+SECRETS = ("password", "passphrase", "token", "secret", "secret_key", "access_key", "private_key", "pepper")
+"""An option with one of these names, or ending in one, is never written in the file."""
+PEPPER_CHARACTERS = 32
+
+
+class Introspection(StrEnum):
+    """What the schema tells of itself: `full` to everyone, or to each their `own` view."""
+
+    FULL = "full"
+    OWN = "own"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """Where the door listens. `origins` are the web pages that may call it from a browser."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    introspection: Introspection = Introspection.FULL
+    origins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one request may ask for; the error of each names it, its value and what would do."""
+
+    first_default: int = 20
+    first_max: int = 1_000
+    in_max: int = 1_000
+    document_tokens: int = 5_000
+    body_bytes: int = 1_048_576
+    request_seconds: float = 10.0
+    errors_max: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """Where people and keys are kept; the pepper keys the digests of their secrets."""
+
+    url: str = field(default="sqlite:///onedoor.sqlite", repr=False)
+    pepper: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Records:
+    """The folder the journal is kept in; it must exist."""
+
+    folder: Path = Path("records/journal")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSettings:
+    """One `[sources.<name>]`: its kind, and the rest as it stands there, to be made into that kind's own Options.
+
+    Secrets in `options` are already taken from the environment; paths are relative to `folder`.
+    """
+
+    name: str
+    kind: str
+    folder: Path
+    options: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All that onedoor.toml says, with defaults for what it does not."""
+
+    server: Server
+    limits: Limits
+    state: State
+    records: Records
+    sources: Mapping[str, SourceSettings]
+
+
+Options = TypeVar("Options")
+SECTIONS = {"server": Server, "limits": Limits, "state": State, "records": Records}
+PEPPER = {"env": "ONEDOOR_PEPPER"}
+KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
+
+
+def read(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of a file. Raises Mistake, naming the setting, at the first thing that is wrong."""
+    written = tables(path)
+    sources = written.pop("sources", {})
+    for name in written:
+        if name not in SECTIONS:
+            raise unknown("section", name, (*SECTIONS, "sources"))
+    folder = path.absolute().parent
+    written["state"] = {"pepper": PEPPER, **table(written.get("state", {}), "state")}
+    known: dict[str, Any] = {
+        name: options(section, settled(written.get(name, {}), name, folder, environment), name, folder)
+        for name, section in SECTIONS.items()
+    }
+    kinds = {
+        name: source(name, settled(each, f"sources.{name}", folder, environment), folder)
+        for name, each in table(sources, "sources").items()
+    }
+    return consistent(Settings(**known, sources=kinds))
+
+
+def options(made: type[Options], values: Mapping[str, Any], where: str, folder: Path = Path()) -> Options:
+    """A frozen dataclass made of a table of the file: `where` is the table's name, `folder` what paths are relative to.
+
+    Its fields may be text, whole numbers, numbers, booleans, paths, StrEnums, tuples of text, or one of these or None.
+    """
+    types = get_type_hints(made)
+    known = {each.name: each for each in fields(made)}  # type: ignore[arg-type]
+    for name in table(values, where):
+        if name not in known:
+            raise unknown("setting", f"{where}.{name}", (f"{where}.{each}" for each in known))
+    for name, each in known.items():
+        if name not in values and each.default is MISSING and each.default_factory is MISSING:
+            raise Mistake(f"`{where}.{name}` is missing")
+    given = {name: converted(value, types[name], f"{where}.{name}", folder) for name, value in values.items()}
+    defaults = {name: folder / each.default for name, each in known.items() if isinstance(each.default, Path)}
+    return made(**{**defaults, **given})
+
+
+def tables(path: Path) -> dict[str, Any]:
+    """The file as TOML."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as reason:
+        raise Mistake(
+            f"there are no settings at `{path}`: create the file, or name another with `--config`"
+        ) from reason
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as reason:
+        raise Mistake(f"`{path}` is no TOML: {reason}") from reason
+
+
+def table(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise Mistake(f"`{where}` must be a section: write `[{where}]`")
+    return value
+
+
+def settled(values: Any, where: str, folder: Path, environment: Mapping[str, str]) -> dict[str, Any]:
+    """A table with its secrets taken from the environment and its SQLite URLs absolute."""
+    return {
+        name: settled_value(value, f"{where}.{name}", folder, environment)
+        for name, value in table(values, where).items()
+    }
+
+
+def settled_value(value: Any, where: str, folder: Path, environment: Mapping[str, str]) -> Any:
+    match value:
+        case {"env": str(name), **rest} if not rest:
+            return absolute(from_environment(name, where, environment), folder)
+        case Mapping():
+            return settled(value, where, folder, environment)
+        case str():
+            return absolute(public(value, where), folder)
+        case _:
+            return value
+
+
+def from_environment(name: str, where: str, environment: Mapping[str, str]) -> str:
+    value = environment.get(name, "")
+    if not value:
+        raise Mistake(f"`{where}` is taken from the environment variable `{name}`, which is not set")
+    return value
+
+
+def public(value: str, where: str) -> str:
+    """A text as it stands in the file, which must not be a secret, nor hold one."""
+    secret = where.rsplit(".", 1)[-1].endswith(SECRETS)
+    if secret or (":" in value and "@" in value and urlsplit(value).password):
+        raise Mistake(f'`{where}` holds a secret: write `{{ env = "NAME" }}` and set that environment variable')
+    return value
+
+
+def absolute(value: str, folder: Path) -> str:
+    """SQLite's URLs are relative to the file of settings, wherever the process was started."""
+    scheme, _, path = value.partition(":///")
+    if not scheme.startswith("sqlite") or path in ("", ":memory:"):
+        return value
+    return f"{scheme}:///{folder / path}"
+
+
+def converted(value: Any, wanted: Any, where: str, folder: Path) -> Any:
+    """A value of TOML as the type a field has."""
+    kinds = [each for each in get_args(wanted) if each is not NoneType] if NoneType in get_args(wanted) else [wanted]
+    kind = kinds[0]
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return member(value, kind, where)
+    if get_args(kind) == (str, ...):
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            raise Mistake(f"`{where}` must be a list of texts")
+        return tuple(value)
+    if kind is Path and isinstance(value, str):
+        return folder / value
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise Mistake(f"`{where}` must be {KINDS[kind]}")
+    return value
+
+
+def member(value: Any, kind: type[StrEnum], where: str) -> StrEnum:
+    if value not in list(kind):
+        raise Mistake(f"`{where}` must be one of " + ", ".join(f"`{each}`" for each in kind))
+    return kind(value)
+
+
+def source(name: str, values: dict[str, Any], folder: Path) -> SourceSettings:
+    kind = values.pop("kind", None)
+    if not isinstance(kind, str):
+        raise Mistake(f"`sources.{name}.kind` is missing")
+    return SourceSettings(name=name, kind=kind, folder=folder, options=values)
+
+
+def consistent(settings: Settings) -> Settings:
+    """Refuses numbers that no request could meet."""
+    for each in fields(settings.limits):
+        if getattr(settings.limits, each.name) <= 0:
+            raise Mistake(f"`limits.{each.name}` must be more than 0")
+    if settings.limits.first_default > settings.limits.first_max:
+        raise Mistake("`limits.first_default` must not be more than `limits.first_max`")
+    if not 0 <= settings.server.port <= 65_535:
+        raise Mistake("`server.port` must be from 0 to 65535")
+    if len(settings.state.pepper) < PEPPER_CHARACTERS:
+        raise Mistake(f"`state.pepper` is too short: take at least {PEPPER_CHARACTERS} random characters")
+    return settings

@@ -1,0 +1,72 @@
+"""Rows held in memory, as a source: what it promises of each collection is given, and kept to."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.finish import grouped, key_of, limited, measured, ordered, predicate
+from engine.words import All, Among, Ask, Can, Exists, Not, Row, Some
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """Rows, their values in the order of `can.columns`."""
+
+    can: Can
+    rows: Sequence[Row]
+
+
+class Memory:
+    """Collections by name; asked for more than it declares, it fails loudly: that is the planner's fault."""
+
+    def __init__(self, collections: Mapping[str, Collection]) -> None:
+        self.collections = collections
+
+    def can(self, collection: str) -> Can:
+        return self.collections[collection].can
+
+    async def read(self, ask: Ask) -> AsyncIterator[Sequence[Row]]:
+        yield answered(self.collections, ask)
+
+    async def ping(self) -> None:
+        return None
+
+    async def close(self) -> None:
+        return None
+
+
+def answered(collections: Mapping[str, Collection], ask: Ask) -> list[Row]:
+    """The rows of one ask: keys and where, then measures, then order, then limit."""
+    collection = collections[ask.collection]
+    columns = tuple(collection.can.columns)
+    meets = predicate(resolved(collections, ask.where), columns)
+    rows = [row for row in _keyed(collection, ask, columns) if meets(row)]
+    if ask.measures:
+        return measured(rows, ask.measures, ask.columns, columns)
+    rows = ordered(rows, ask.order, columns)
+    if ask.limit is not None:
+        rows = limited(rows, ask.limit, key_of(ask.keys.columns if ask.keys else (), columns))
+    wanted = key_of(ask.columns, columns)
+    return [wanted(row) for row in rows]
+
+
+def resolved(collections: Mapping[str, Collection], where: Any) -> Any:
+    """The filter with each `Exists` replaced by the keys of the rows that meet it."""
+    match where:
+        case All() | Some():
+            return type(where)(tuple(resolved(collections, each) for each in where.parts))
+        case Not():
+            return Not(resolved(collections, where.part))
+        case Exists():
+            ask = Ask(collection=where.collection, columns=where.there, where=where.where)
+            keys = (row for row in answered(collections, ask) if None not in row)
+            return Among(where.here, frozenset(keys))
+        case _:
+            return where
+
+
+def _keyed(collection: Collection, ask: Ask, columns: Sequence[str]) -> Sequence[Row]:
+    if ask.keys is None:
+        return collection.rows
+    groups = grouped(collection.rows, key_of(ask.keys.columns, columns))
+    return [row for key in ask.keys.values for row in groups.get(key, ())]

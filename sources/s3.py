@@ -1,0 +1,180 @@
+"""Options go in, a source that lists one bucket's objects comes out; a pattern in their keys gives further columns."""
+
+import mimetypes
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC
+from functools import partial
+from itertools import takewhile
+from typing import Any, TypeAlias
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError, ConnectTimeoutError, HTTPClientError, ReadTimeoutError
+from botocore.exceptions import ConnectionError as Unreachable
+
+from engine.errors import Code, SourceFailed
+from engine.words import Ask, Can, Column, Kind, Row
+from sources.fan_out import fan_out
+from sources.patterns import Pattern, compile_pattern
+from sources.threads import in_thread, shut, threads
+
+KEYS = 50
+KEY_BYTES = 1024
+"""The longest key S3 takes."""
+TYPES = mimetypes.MimeTypes()
+"""Python's own list, the same on every machine."""
+OBJECT: Mapping[str, tuple[Kind, Callable[[Mapping[str, Any]], Any]]] = {
+    "key": (Kind.TEXT, lambda listed: listed["Key"]),
+    "name": (Kind.TEXT, lambda listed: listed["Key"].rpartition("/")[2]),
+    "size": (Kind.INTEGER, lambda listed: listed["Size"]),
+    "modified": (Kind.TIME, lambda listed: listed["LastModified"].astimezone(UTC)),
+    "etag": (Kind.TEXT, lambda listed: listed["ETag"].strip('"')),
+    "content_type": (Kind.TEXT, lambda listed: TYPES.guess_type(listed["Key"].rpartition("/")[2])[0]),
+}
+"""The columns every object has; a pattern's column of the same name gives way."""
+REFUSED = "s3 refused the credentials"
+REASONS = {
+    "AccessDenied": REFUSED,
+    "InvalidAccessKeyId": REFUSED,
+    "SignatureDoesNotMatch": REFUSED,
+    "403": REFUSED,
+    "NoSuchBucket": "s3 has no such bucket",
+}
+Listing: TypeAlias = Iterable[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """`timeout`: seconds of one listing's connect, and of each wait for its bytes. `connections`: listings at once."""
+
+    bucket: str
+    pattern: str
+    access_key: str
+    secret_key: str = field(repr=False)
+    endpoint: str | None = None
+    region: str = "us-east-1"
+    timeout: float = 5.0
+    connections: int = 8
+
+
+async def connect(options: Options) -> "S3":
+    """Asks the bucket nothing yet. ValueError: the pattern is none."""
+    return S3(options, compile_pattern(options.pattern))
+
+
+class S3:
+    """The collection `files`: one row for each object of the bucket."""
+
+    def __init__(self, options: Options, pattern: Pattern) -> None:
+        self.options = options
+        self.pattern = pattern
+        self.files = promise(pattern)
+        self.calls = threads(options.connections, "s3")
+        self.client = client(options)
+
+    def can(self, collection: str) -> Can:
+        return {"files": self.files}[collection]
+
+    async def read(self, ask: Ask) -> AsyncIterator[Sequence[Row]]:
+        """Pages as they come; for keys, a batch for each key."""
+        if ask.keys is None:
+            async for page in self.pages(""):
+                yield [self.row(listed, ask.columns) for listed in page]
+            return
+        look_up = partial(self.look_up, ask, ask.keys.columns)
+        for rows in await fan_out(look_up, ask.keys.values, self.options.connections):
+            yield rows
+
+    async def look_up(self, ask: Ask, columns: tuple[str, ...], key: Row) -> list[Row]:
+        """The rows of one key: of those that share its prefix, the ones that have its values."""
+        prefix = key[0] if columns == ("key",) else self.pattern.prefix(dict(zip(columns, key, strict=True)))
+        if not listable(prefix):
+            return []
+        pages = self.first_page(prefix) if columns == ("key",) else self.pages(prefix)
+        return [
+            self.row(listed, ask.columns) async for page in pages for listed in page if self.row(listed, columns) == key
+        ]
+
+    async def first_page(self, prefix: str) -> AsyncIterator[Listing]:
+        """Of all keys that start with a key, it itself comes first."""
+        yield (await self.call(Prefix=prefix, MaxKeys=1)).get("Contents", ())
+
+    async def pages(self, prefix: str) -> AsyncIterator[Listing]:
+        more: Mapping[str, str] = {}
+        while True:
+            answer = await self.call(Prefix=prefix, **more)
+            yield answer.get("Contents", ())
+            if not answer.get("IsTruncated"):
+                return
+            more = {"ContinuationToken": answer["NextContinuationToken"]}
+
+    async def call(self, **arguments: Any) -> Mapping[str, Any]:
+        listing = partial(self.client.list_objects_v2, Bucket=self.options.bucket, **arguments)
+        try:
+            answer: Mapping[str, Any] = await in_thread(self.calls, listing)
+        except Exception as error:
+            raise failed(error, self.options.timeout) from error
+        return answer
+
+    def row(self, listed: Mapping[str, Any], columns: Sequence[str]) -> Row:
+        values = self.pattern.match(listed["Key"]) or {}
+        return tuple(OBJECT[name][1](listed) if name in OBJECT else values.get(name) for name in columns)
+
+    async def ping(self) -> None:
+        await self.call(MaxKeys=1)
+
+    async def close(self) -> None:
+        shut(self.calls)
+        self.client.close()
+
+
+def client(options: Options) -> Any:
+    """Retries are the engine's to spend, so the client makes none."""
+    config = Config(
+        connect_timeout=options.timeout,
+        read_timeout=options.timeout,
+        max_pool_connections=options.connections,
+        retries={"total_max_attempts": 1},
+        s3={"addressing_style": "path" if options.endpoint else "auto"},
+    )
+    return boto3.session.Session().client(
+        "s3",
+        aws_access_key_id=options.access_key,
+        aws_secret_access_key=options.secret_key,
+        region_name=options.region,
+        endpoint_url=options.endpoint,
+        config=config,
+    )
+
+
+def promise(pattern: Pattern) -> Can:
+    """Keys alone: the pattern's columns from its first on, as far as a prefix follows from them, or whole keys."""
+    own = {name: Column(kind=kind) for name, (kind, _) in OBJECT.items()}
+    further = {name: Column(kind=kind) for name, kind in pattern.columns.items()}
+    return Can(columns={**further, **own}, keys=KEYS, key_columns=frozenset({("key",), *leading(pattern)}))
+
+
+def leading(pattern: Pattern) -> Iterator[tuple[str, ...]]:
+    names = tuple(takewhile(lambda name: name not in OBJECT, pattern.columns))
+    return (names[: count + 1] for count in range(len(names)))
+
+
+def listable(prefix: str) -> bool:
+    """No object's key starts with any other text: S3 keys are UTF-8, of a limited length."""
+    try:
+        return len(prefix.encode()) <= KEY_BYTES
+    except UnicodeEncodeError:
+        return False
+
+
+def failed(error: Exception, timeout: float) -> SourceFailed:
+    """`timeout` in seconds. Botocore's own texts name addresses and keys, so none of them is passed on."""
+    match error:
+        case ConnectTimeoutError() | ReadTimeoutError():
+            return SourceFailed(f"s3 did not answer within {timeout:g} s")
+        case ClientError(response={"Error": {"Code": code}}):
+            return SourceFailed(REASONS.get(code, f"s3 refused the listing with `{code}`"))
+        case Unreachable() | HTTPClientError():
+            return SourceFailed("s3 could not be reached")
+    return SourceFailed("s3 gave an answer that cannot be read", Code.SOURCE_INVALID)

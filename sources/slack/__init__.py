@@ -1,0 +1,1 @@
+"""Slack as a source: users, channels, messages and replies through the Web API."""

@@ -1,0 +1,90 @@
+"""A method's name and its parameters go in, Slack's answer comes out, page after page where it has pages."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, TypeAlias
+
+from aiohttp import ClientSession, ClientTimeout
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from sources.slack.failures import failed, named, status
+
+Item: TypeAlias = Mapping[str, Any]
+PAGE = 200
+
+
+class Calls:
+    """One token's calls: a bounded number at once, each within `timeout` seconds, over one shared HTTP session."""
+
+    def __init__(self, client: AsyncWebClient, session: ClientSession, *, timeout: float, at_once: int) -> None:
+        self.client = client
+        self.session = session
+        self.timeout = timeout
+        self.at_once = at_once
+        self.free = asyncio.Semaphore(at_once)
+
+    async def call(self, method: str, **parameters: Any) -> Item:
+        """The answer; raises SourceFailed."""
+        try:
+            return await self.patient(method, parameters)
+        except Exception as error:
+            raise failed(error, self.timeout) from error
+
+    async def found(self, method: str, absent: str, **parameters: Any) -> Item | None:
+        """The answer, or None when Slack says `absent`; raises SourceFailed."""
+        try:
+            return await self.patient(method, parameters)
+        except Exception as error:
+            if isinstance(error, SlackApiError) and named(error) == absent:
+                return None
+            raise failed(error, self.timeout) from error
+
+    async def pages(self, method: str, part: str, absent: str = "", **parameters: Any) -> AsyncIterator[list[Item]]:
+        """The answers' `part`, following their cursors; nothing when Slack says `absent`."""
+        cursor = ""
+        while True:
+            answer = await self.found(method, absent, limit=PAGE, cursor=cursor, **parameters)
+            if answer is None:
+                return
+            yield answer[part]
+            cursor = (answer.get("response_metadata") or {}).get("next_cursor") or ""
+            if not cursor:
+                return
+
+    async def patient(self, method: str, parameters: Mapping[str, Any]) -> Item:
+        """Asked to slow down, waits once, if the wait is shorter than a call may take."""
+        async with self.free:
+            try:
+                return await self.once(method, parameters)
+            except SlackApiError as error:
+                wait = pause(error)
+                if wait is None or wait > self.timeout:
+                    raise
+            await asyncio.sleep(wait)
+            return await self.once(method, parameters)
+
+    async def once(self, method: str, parameters: Mapping[str, Any]) -> Item:
+        given = {name: value for name, value in parameters.items() if value != ""}
+        answer = (await self.client.api_call(method, http_verb="GET", params=given)).data
+        if not isinstance(answer, dict):
+            raise TypeError(f"{method} answered with {type(answer).__name__}")
+        return answer
+
+
+def calls(token: str, base_url: str, *, timeout: float, connections: int) -> Calls:
+    """Retries are the engine's to spend, so the SDK makes none."""
+    session = ClientSession(timeout=ClientTimeout(total=timeout))
+    client = AsyncWebClient(token=token, base_url=base_url, session=session, retry_handlers=[])
+    return Calls(client, session, timeout=timeout, at_once=connections)
+
+
+def pause(error: SlackApiError) -> float | None:
+    """The seconds Slack asks to wait; None when it does not ask."""
+    headers = getattr(error.response, "headers", None) or {}
+    if status(error) != 429:
+        return None
+    try:
+        return float(headers.get("Retry-After", ""))
+    except ValueError:
+        return None

@@ -1,0 +1,80 @@
+"""Options go in, a source that answers from one Slack workspace comes out."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from engine.errors import SourceFailed
+from engine.words import Ask, Can, Keys, Row
+from sources.patterns import compile_pattern
+from sources.slack.calls import Calls, Item, calls
+from sources.slack.channels import channels
+from sources.slack.collection import Collection, promise
+from sources.slack.failures import failed
+from sources.slack.messages import MESSAGES, REPLIES
+from sources.slack.users import USERS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """`timeout`: seconds one call may take. `connections`: calls at once. `channel_pattern`: as of sources.patterns."""
+
+    token: str = field(repr=False)
+    base_url: str = "https://slack.com/api/"
+    channel_pattern: str | None = None
+    timeout: float = 5.0
+    connections: int = 4
+
+
+async def connect(options: Options) -> "Slack":
+    """Asks Slack nothing yet. ValueError: the channel pattern is none."""
+    pattern = None if options.channel_pattern is None else compile_pattern(options.channel_pattern)
+    collections = {"users": USERS, "channels": channels(pattern), "messages": MESSAGES, "replies": REPLIES}
+    called = calls(options.token, options.base_url, timeout=options.timeout, connections=options.connections)
+    return Slack(called, collections)
+
+
+class Slack:
+    """The collections `users`, `channels`, `messages` and `replies`."""
+
+    def __init__(self, calls: Calls, collections: Mapping[str, Collection]) -> None:
+        self.calls = calls
+        self.collections = collections
+        self.promises = {name: promise(collection) for name, collection in collections.items()}
+
+    def can(self, collection: str) -> Can:
+        return self.promises[collection]
+
+    async def read(self, ask: Ask) -> AsyncIterator[Sequence[Row]]:
+        collection = self.collections[ask.collection]
+        pages = collection.fetch(self.calls, ask.keys)
+        while True:
+            try:
+                page = rows(await anext(pages), ask, collection)
+            except StopAsyncIteration:
+                return
+            except SourceFailed:
+                raise
+            except Exception as error:
+                raise failed(error, self.calls.timeout) from error
+            yield page
+
+    async def ping(self) -> None:
+        await self.calls.call("auth.test")
+
+    async def close(self) -> None:
+        await self.calls.session.close()
+
+
+def rows(items: Iterable[Item], ask: Ask, collection: Collection) -> list[Row]:
+    """The rows of a page, those of the keys alone."""
+    kept = items if ask.keys is None else keyed(items, ask.keys, collection)
+    return [row(item, ask.columns, collection) for item in kept]
+
+
+def keyed(items: Iterable[Item], keys: Keys, collection: Collection) -> list[Item]:
+    wanted = frozenset(keys.values)
+    return [item for item in items if row(item, keys.columns, collection) in wanted]
+
+
+def row(item: Item, columns: Sequence[str], collection: Collection) -> Row:
+    return tuple(collection.columns[name][1](item) for name in columns)

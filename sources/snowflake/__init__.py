@@ -1,0 +1,1 @@
+"""Snowflake as a source: reflected tables, pushed-down SQL with bound values only."""

@@ -1,0 +1,27 @@
+"""What the connector raised goes in, what a client may be told comes out."""
+
+from snowflake.connector import Error, OperationalError, ProgrammingError
+from snowflake.connector.errors import ForbiddenError
+
+from engine.errors import Code, SourceFailed
+
+INVALID_AUTHORIZATION = "28000"
+"""The SQLSTATE of a login with a wrong user, password or role."""
+
+
+def failed(error: Exception, timeout: float) -> SourceFailed:
+    """`timeout` in seconds. The connector's own texts name hosts and SQL, so none of them is passed on."""
+    match error:
+        case TimeoutError():
+            return SourceFailed(f"snowflake did not answer within {timeout:g} s")
+        case ForbiddenError():
+            return SourceFailed("snowflake refused the login")
+        case Error(sqlstate=sqlstate) if sqlstate == INVALID_AUTHORIZATION:
+            return SourceFailed("snowflake refused the login")
+        case OperationalError():
+            return SourceFailed("snowflake could not be reached")
+        case ProgrammingError(errno=number):
+            return SourceFailed(f"snowflake refused the statement with error {number}")
+        case Error(errno=number):
+            return SourceFailed(f"snowflake failed with error {number}")
+    return SourceFailed("snowflake gave an answer that cannot be read", Code.SOURCE_INVALID)

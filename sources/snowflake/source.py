@@ -1,0 +1,68 @@
+"""Options go in, a source that answers from one Snowflake schema comes out."""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
+
+from engine.words import Ask, Can, Row
+from sources.snowflake.options import Options
+from sources.snowflake.render import Sql, render
+from sources.snowflake.sessions import Sessions
+from sources.snowflake.tables import COLUMNS_SQL, Table, tables
+from sources.snowflake.values import SHOWN
+
+BATCH = 5000
+
+
+async def connect(options: Options) -> "Snowflake":
+    """Reads the schema's tables once; what is added later is seen after a restart. Raises SourceFailed."""
+    # The connector logs failures with hosts and SQL; ours are raised, and recorded by whoever asked.
+    logging.getLogger("snowflake.connector").setLevel(logging.CRITICAL)
+    sessions = Sessions(options)
+    try:
+        rows = await sessions.run(Sql(COLUMNS_SQL, (options.schema.upper(),)))
+    except BaseException:
+        await sessions.close()
+        raise
+    return Snowflake(sessions, tables(rows))
+
+
+class Snowflake:
+    """The tables of one schema, by lower-case name."""
+
+    def __init__(self, sessions: Sessions, tables: Mapping[str, Table]) -> None:
+        self.sessions = sessions
+        self.tables = tables
+
+    def can(self, collection: str) -> Can:
+        return self.tables[collection].can
+
+    async def read(self, ask: Ask) -> AsyncIterator[Sequence[Row]]:
+        if ask.keys is not None and not ask.keys.values:
+            return
+        rows = await self.sessions.run(render(ask, self.tables))
+        shows = [SHOWN.get(self.tables[ask.collection].columns[name].kind) for name in ask.columns]
+        for start in range(0, len(rows), BATCH):
+            yield shown(rows[start : start + BATCH], shows, len(ask.measures))
+
+    async def ping(self) -> None:
+        await self.sessions.run(Sql("SELECT 1"))
+
+    async def close(self) -> None:
+        await self.sessions.close()
+
+
+def shown(rows: Sequence[Row], shows: Sequence[Callable[[Any], Any] | None], measures: int) -> list[Row]:
+    """The rows with their values as the words mean them; of an ask without columns and measures, empty rows."""
+    if not shows and not measures:
+        return [()] * len(rows)
+    if not any(shows):
+        return [tuple(row) for row in rows]
+    every = [*shows, *[None] * measures]
+    return [
+        tuple(
+            show(value) if show is not None and value is not None else value
+            for show, value in zip(every, row, strict=True)
+        )
+        for row in rows
+    ]

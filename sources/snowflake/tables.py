@@ -1,0 +1,83 @@
+"""Rows of information_schema.columns go in, the collections with what can be asked of them come out."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from engine.words import Can, Column, Kind, Measure, Op, Row
+
+COLUMNS_SQL = (
+    "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, NUMERIC_PRECISION, NUMERIC_SCALE FROM INFORMATION_SCHEMA.COLUMNS "
+    "WHERE TABLE_SCHEMA = ? ORDER BY TABLE_NAME, ORDINAL_POSITION"
+)
+KEYS = 1000
+KINDS = {
+    "TEXT": Kind.TEXT,
+    "BOOLEAN": Kind.BOOLEAN,
+    "DATE": Kind.DATE,
+    "FLOAT": Kind.FLOAT,
+    "TIMESTAMP_TZ": Kind.TIME,
+    "TIMESTAMP_LTZ": Kind.TIME,
+    "TIMESTAMP_NTZ": Kind.TIME,
+}
+EVERY = frozenset({Op.EQ, Op.NE, Op.IN, Op.NOT_IN, Op.IS_NULL})
+ORDERED = EVERY | {Op.LT, Op.LTE, Op.GT, Op.GTE}
+TEXTUAL = ORDERED | {Op.CONTAINS, Op.STARTS_WITH, Op.ENDS_WITH}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A column as Snowflake has it; precision and scale count decimal digits and are 0 where it holds no NUMBER."""
+
+    name: str
+    kind: Kind
+    type: str
+    precision: int = 0
+    scale: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table or view: its real name, its columns by lower-case name, and its promise."""
+
+    name: str
+    columns: Mapping[str, Stored]
+    can: Can
+
+
+def tables(rows: Iterable[Row]) -> Mapping[str, Table]:
+    """The tables by lower-case name. Columns of a type that no kind can hold are left out."""
+    found: dict[str, dict[str, Stored]] = {}
+    for table, *column in rows:
+        columns = found.setdefault(table, {})
+        if (stored := stored_column(*column)) is not None:
+            columns[stored.name.lower()] = stored
+    return {name.lower(): Table(name=name, columns=columns, can=promise(columns)) for name, columns in found.items()}
+
+
+def stored_column(name: str, type: str, precision: int | None, scale: int | None) -> Stored | None:
+    if type == "NUMBER":
+        kind = Kind.DECIMAL if scale else Kind.INTEGER
+        return Stored(name=name, kind=kind, type=type, precision=precision or 38, scale=scale or 0)
+    return Stored(name=name, kind=KINDS[type], type=type) if type in KINDS else None
+
+
+def promise(columns: Mapping[str, Stored]) -> Can:
+    return Can(
+        columns={
+            name: Column(kind=stored.kind, filters=operators(stored.kind), orders=True)
+            for name, stored in columns.items()
+        },
+        keys=KEYS,
+        logic=True,
+        related=True,
+        limit=True,
+        limit_per_key=True,
+        measures=frozenset(Measure),
+    )
+
+
+def operators(kind: Kind) -> frozenset[Op]:
+    """What Snowflake answers as the words mean it; not the i- forms, its LOWER is not Python's."""
+    if kind is Kind.TEXT:
+        return TEXTUAL
+    return EVERY if kind is Kind.BOOLEAN else ORDERED

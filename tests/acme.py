@@ -1,0 +1,221 @@
+"""Acme at 1/100 in memory: every collection with the promises of its real source, or with none at all."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from functools import cache
+from typing import Any
+
+from auth.caller import Caller
+from demo.world import chat, files, warehouse
+from demo.world.sizes import size
+from demo.world.tables import tables
+from engine.answer import Answer, Desk, Question, answer, desk, policy_version
+from engine.house import House, Limits
+from engine.words import Can, Column, Kind, Measure, Op, Row, Source
+from resolvers import bindings, modules
+from resolvers.query import asking, nobody
+from schema.build import build, sdl
+from sources.memory import Collection, Memory
+
+SCALE = Fraction(1, 100)
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+
+TEXT, INTEGER, DECIMAL, BOOLEAN, DATE, TIME = (
+    Kind.TEXT,
+    Kind.INTEGER,
+    Kind.DECIMAL,
+    Kind.BOOLEAN,
+    Kind.DATE,
+    Kind.TIME,
+)
+
+INTERNAL: Mapping[str, Mapping[str, Kind]] = {
+    "customer": {
+        "id": INTEGER, "name": TEXT, "email": TEXT, "phone": TEXT, "country": TEXT, "segment": TEXT,
+        "created_at": TIME, "account_manager_id": INTEGER, "credit_limit": DECIMAL,
+    },
+    "product": {
+        "id": INTEGER, "sku": TEXT, "name": TEXT, "category": TEXT, "price": DECIMAL, "discontinued": BOOLEAN,
+    },
+    "orders": {
+        "id": INTEGER, "customer_id": INTEGER, "status": TEXT, "placed_at": TIME, "total": DECIMAL, "note": TEXT,
+    },
+    "order_item": {
+        "order_id": INTEGER, "line": INTEGER, "product_id": INTEGER, "quantity": INTEGER, "unit_price": DECIMAL,
+    },
+    "employee": {
+        "id": INTEGER, "first_name": TEXT, "last_name": TEXT, "email": TEXT, "title": TEXT, "department": TEXT,
+        "manager_id": INTEGER, "hired_on": DATE, "salary": DECIMAL,
+    },
+    "deployment": {
+        "id": INTEGER, "service": TEXT, "version": TEXT, "environment": TEXT, "status": TEXT, "author_id": INTEGER,
+        "started_at": TIME, "finished_at": TIME, "commit_sha": TEXT, "slack_channel_id": TEXT, "slack_ts": TEXT,
+    },
+}  # fmt: skip
+WAREHOUSE: Mapping[str, Mapping[str, Kind]] = {
+    "usage_day": {
+        "customer_id": INTEGER, "day": DATE, "api_calls": INTEGER, "active_users": INTEGER, "storage_gb": DECIMAL,
+    },
+    "revenue_month": {"customer_id": INTEGER, "month": DATE, "revenue": DECIMAL, "refunds": DECIMAL},
+}  # fmt: skip
+FILES = {
+    "key": TEXT, "name": TEXT, "kind": TEXT, "size": INTEGER, "content_type": TEXT, "modified": TIME, "etag": TEXT,
+    "customer_id": INTEGER,
+}  # fmt: skip
+SLACK: Mapping[str, Mapping[str, Kind]] = {
+    "users": {
+        "id": TEXT, "name": TEXT, "real_name": TEXT, "email": TEXT, "title": TEXT, "is_bot": BOOLEAN,
+        "deleted": BOOLEAN,
+    },
+    "channels": {
+        "id": TEXT, "name": TEXT, "topic": TEXT, "purpose": TEXT, "created": TIME, "archived": BOOLEAN,
+        "members": INTEGER, "customer_id": INTEGER,
+    },
+    "messages": {"channel_id": TEXT, "ts": TEXT, "user_id": TEXT, "text": TEXT, "sent_at": TIME},
+    "replies": {"channel_id": TEXT, "thread_ts": TEXT, "ts": TEXT, "user_id": TEXT, "text": TEXT, "sent_at": TIME},
+}  # fmt: skip
+
+EQUALITY = frozenset({Op.EQ, Op.NE, Op.IN, Op.NOT_IN, Op.IS_NULL})
+ORDERED = EQUALITY | {Op.LT, Op.LTE, Op.GT, Op.GTE}
+LIKE = ORDERED | {Op.CONTAINS, Op.STARTS_WITH, Op.ENDS_WITH}
+FOLDED = LIKE | {Op.I_CONTAINS, Op.I_STARTS_WITH, Op.I_ENDS_WITH}
+
+
+def sql(kinds: Mapping[str, Kind], text: frozenset[Op], keys: int) -> Can:
+    """What a database promises: all there is."""
+    return Can(
+        columns={name: Column(kind, text if kind is TEXT else ORDERED, True) for name, kind in kinds.items()},
+        keys=keys,
+        logic=True,
+        related=True,
+        limit=True,
+        limit_per_key=True,
+        measures=frozenset({Measure.COUNT}),
+    )
+
+
+def by_keys(kinds: Mapping[str, Kind], *keyed: tuple[str, ...], keys: int = 50, requires: tuple[str, ...] = ()) -> Can:
+    """What an API promises: to be read by some keys, and no more."""
+    return Can(
+        columns={name: Column(kind) for name, kind in kinds.items()},
+        keys=keys,
+        key_columns=frozenset(keyed),
+        requires=requires,
+    )
+
+
+def nothing(can: Can) -> Can:
+    """The same columns, no promise."""
+    return Can(columns={name: Column(column.kind) for name, column in can.columns.items()})
+
+
+@cache
+def sources() -> Mapping[str, Memory]:
+    """The four sources of the demo, each collection with the promises of the real one."""
+    internal = {
+        name: Collection(can=sql(INTERNAL[name], FOLDED, 1000), rows=table.rows)
+        for name, table in tables(SCALE).items()
+    }
+    customers = size("customer", SCALE)
+    usage = {
+        "usage_day": tuple(warehouse.usage_days(customers)),
+        "revenue_month": tuple(warehouse.revenue_months(customers)),
+    }
+    stored = {name: Collection(can=sql(WAREHOUSE[name], LIKE, 1000), rows=rows) for name, rows in usage.items()}
+    objects = {
+        "files": Collection(can=by_keys(FILES, ("customer_id",), ("key",)), rows=tuple(map(_file, files.files(SCALE))))
+    }
+    return {
+        "internal": Memory(internal),
+        "snowflake": Memory(stored),
+        "s3": Memory(objects),
+        "slack": Memory(_slack()),
+    }
+
+
+def _file(file: files.File) -> Row:
+    _, customer, *kind, name = file.key.split("/")
+    folder = kind[0] if kind else None
+    ident = int(customer) if kind else None
+    media = files.content_type(file.key).partition(";")[0]
+    return file.key, name, folder, len(file.body), media, file.modified, f"{len(file.body):x}", ident
+
+
+def _slack() -> Mapping[str, Collection]:
+    everyone = chat.users(SCALE)
+    rooms = chat.channels(SCALE)
+    said = chat.messages(SCALE)
+    users = [
+        (u.id, u.name, f"{u.first_name} {u.last_name}", u.email, u.title or None, u.email is None, False)
+        for u in everyone
+    ]
+    channels = [(c.id, c.name, c.topic, None, c.created, False, len(c.members), _customer(c.name)) for c in rooms]
+    tops = [(m.channel, m.ts, m.user, m.text, _sent(m.ts)) for m in said if m.thread is None]
+    replies = [(m.channel, m.thread, m.ts, m.user, m.text, _sent(m.ts)) for m in said if m.thread is not None]
+    return {
+        "users": Collection(can=by_keys(SLACK["users"], ("id",), ("email",)), rows=users),
+        "channels": Collection(can=by_keys(SLACK["channels"], ("id",)), rows=channels),
+        "messages": Collection(
+            can=by_keys(SLACK["messages"], ("channel_id",), ("channel_id", "ts"), ("user_id",)), rows=tops
+        ),
+        "replies": Collection(
+            can=by_keys(SLACK["replies"], ("channel_id", "thread_ts"), requires=("channel_id", "thread_ts")),
+            rows=replies,
+        ),
+    }
+
+
+def _customer(name: str) -> int | None:
+    return int(name.split("-")[1]) if name.startswith("cust-") else None
+
+
+def _sent(ts: str) -> datetime:
+    seconds, _, micros = ts.partition(".")
+    return datetime.fromtimestamp(int(seconds), UTC) + timedelta(microseconds=int(micros))
+
+
+def promising_nothing(memory: Memory) -> Memory:
+    return Memory({name: replace(each, can=nothing(each.can)) for name, each in memory.collections.items()})
+
+
+REQUESTS = Memory({"requests": Collection(can=Can(columns={}), rows=())})
+
+
+def house(given: Mapping[str, Source] | None = None, limits: Limits | None = None) -> House:
+    """The house of the product over the sources given, those of `sources()` by default."""
+    from sources.journal import CAN
+
+    schema, rules = build(modules())
+    journal = Memory({"requests": Collection(can=CAN, rows=())})
+    return House(
+        schema=schema,
+        rules=rules,
+        bindings=bindings(),
+        sources={**(given or sources()), "caller": nobody(), "journal": journal},
+        limits=limits or Limits(),
+        cursor_secret=b"a secret of the tests",
+        version=policy_version(sdl(modules())),
+    )
+
+
+def caller(*groups: str) -> Caller:
+    """Someone in these groups, and in everyone's."""
+    return Caller(
+        person_id="P1", first_name="Ada", last_name="Lovelace", email="ada@acme.example",
+        groups=frozenset({"everyone", *groups}), grants=(),
+        key_id="Key012345678", key_created=NOW - timedelta(days=1), key_expires=NOW + timedelta(days=89),
+    )  # fmt: skip
+
+
+def opened(of: House) -> Desk:
+    return desk(of, lambda each: {"caller": asking(each)}, lambda: 0.0)
+
+
+async def ask(at: Desk, text: str, *groups: str, variables: Mapping[str, Any] | None = None, **options: Any) -> Answer:
+    """What the engine tells someone in these groups."""
+    told = Answer()
+    question = Question(text=text, variables=variables or {}, options=options)
+    await answer(at, caller(*groups), question, told)
+    return told

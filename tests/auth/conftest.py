@@ -1,0 +1,47 @@
+"""A state on each kind of database, and a clock that moves only when told."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from auth.state import State, opened
+
+PEPPER = b"a pepper of at least thirty-two characters"
+STORES = ("sqlite",)
+
+
+@dataclass
+class Clock:
+    """Both clocks of a process."""
+
+    seconds: float = 0.0
+
+    def now(self) -> datetime:
+        """The wall clock."""
+        return datetime(2026, 11, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
+
+    def monotonic(self) -> float:
+        """Seconds since some start."""
+        return self.seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=STORES)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database's URL."""
+    makers: dict[str, Callable[[], str]] = {"sqlite": lambda: f"sqlite:///{tmp_path}/state.sqlite"}
+    return makers[request.param]()
+
+
+@pytest.fixture
+def state(url: str, clock: Clock) -> Iterator[State]:
+    house = opened(url, PEPPER, now=clock.now)
+    yield house
+    house.close()

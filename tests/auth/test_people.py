@@ -1,0 +1,88 @@
+"""People and the groups they are in."""
+
+import pytest
+
+from auth import people
+from auth.mistake import Mistake
+from auth.people import Person
+from auth.state import State
+
+ADA = "ada@acme.example"
+
+
+@pytest.fixture
+def ada(state: State) -> Person:
+    return people.create(state, first_name="Ada", last_name="Lovelace", email=ADA)
+
+
+def groups(state: State) -> tuple[str, ...]:
+    return people.listed(state)[0].groups
+
+
+def test_a_new_person_is_in_everyone_and_nothing_else(state: State, ada: Person) -> None:
+    assert people.listed(state) == (ada,)
+    assert ada.groups == ("everyone",)
+
+
+@pytest.mark.parametrize("email", [ADA, "ADA@Acme.Example", "\uff41da@acme.example"])
+def test_one_address_is_one_person_however_it_is_written(state: State, ada: Person, email: str) -> None:
+    with pytest.raises(Mistake, match="already a person"):
+        people.create(state, first_name="Eve", last_name="L", email=email)
+    people.join(state, email, "sales")
+    assert groups(state) == ("everyone", "sales")
+
+
+def test_joining_twice_is_joining_once_and_leaving_undoes_it(state: State, ada: Person) -> None:
+    people.join(state, ADA, "sales")
+    people.join(state, ADA, "sales")
+    assert groups(state) == ("everyone", "sales")
+    people.leave(state, ADA, "sales")
+    assert groups(state) == ("everyone",)
+
+
+def test_being_in_one_group_says_nothing_of_another(state: State, ada: Person) -> None:
+    people.create(state, first_name="Bob", last_name="B", email="bob@acme.example")
+    people.join(state, "bob@acme.example", "finance")
+    assert [person.groups for person in people.listed(state)] == [("everyone",), ("everyone", "finance")]
+
+
+@pytest.mark.parametrize(
+    ("email", "group", "message"),
+    [
+        pytest.param(ADA, "sale", "there is no group `sale`: did you mean `sales`", id="the nearest group is offered"),
+        pytest.param(ADA, "*", "there is no group `*`: there are `audit`, `engineering`, `everyone`, `finance`, "
+                     "`marketing`, `people`, `sales`, `support`", id="there is no wildcard"),
+        pytest.param("adda@acme.example", "sales", f"there is no person `adda@acme.example`: did you mean `{ADA}`",
+                     id="the nearest person is offered"),
+    ],
+)  # fmt: skip
+def test_only_a_known_person_joins_a_registered_group(
+    state: State, ada: Person, email: str, group: str, message: str
+) -> None:
+    with pytest.raises(Mistake) as caught:
+        people.join(state, email, group)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("group", "message"),
+    [
+        ("everyone", "nobody leaves `everyone`: deactivate the person instead"),
+        ("sales", f"`{ADA}` is not in the group `sales`"),
+        ("saless", "there is no group `saless`: did you mean `sales`"),
+    ],
+)
+def test_a_group_is_left_only_by_who_is_in_it(state: State, ada: Person, group: str, message: str) -> None:
+    with pytest.raises(Mistake) as caught:
+        people.leave(state, ADA, group)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("first", "email"),
+    [("", "a@b"), (" ", "a@b"), ("A\x1b[31m", "a@b"), ("A\n", "a@b"), ("A\u202e", "a@b"), ("A", "ab"), ("A", "a b@c")],
+)
+def test_a_name_that_a_terminal_would_act_on_is_refused(state: State, first: str, email: str) -> None:
+    with pytest.raises(Mistake):
+        people.create(state, first_name=first, last_name="B", email=email)
+    assert people.listed(state) == ()

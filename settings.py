@@ -11,6 +11,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 from urllib.parse import urlsplit
 
 from auth.mistake import Mistake, unknown
+from engine.house import Limits
 
 SECRETS = ("password", "passphrase", "token", "secret", "secret_key", "access_key", "private_key", "pepper")
 """An option with one of these names, or ending in one, is never written in the file."""
@@ -32,19 +33,6 @@ class Server:
     port: int = 8000
     introspection: Introspection = Introspection.FULL
     origins: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What one request may ask for; the error of each names it, its value and what would do."""
-
-    first_default: int = 20
-    first_max: int = 1_000
-    in_max: int = 1_000
-    document_tokens: int = 5_000
-    body_bytes: int = 1_048_576
-    request_seconds: float = 10.0
-    errors_max: int = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

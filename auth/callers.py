@@ -84,7 +84,7 @@ class Callers:
     def _forget_refused(self, name: bytes, secret: bytes, look_up: "Future[Found | None]") -> None:
         failed = look_up.cancelled() or look_up.exception() is not None
         found = None if failed else look_up.result()
-        if found is None or found.shut or not same(secret, found.digest):
+        if found is None or not same(secret, found.digest) or not opens(found, self._now()):
             self._asked.pop(name, None)
 
 

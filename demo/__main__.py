@@ -100,7 +100,7 @@ async def serve(listener: socket.socket, words: str) -> None:
     """The door, which greets once it is open."""
     door = uvicorn.Server(uvicorn.Config("app:create", factory=True, log_level="warning", timeout_graceful_shutdown=2))
     serving = asyncio.create_task(door.serve(sockets=[listener]))
-    while not door.started and not serving.done():
+    while not door.started and not serving.done():  # noqa: ASYNC110 - uvicorn tells in no other way
         await asyncio.sleep(0.02)
     if door.started:
         print(words, flush=True)
@@ -113,11 +113,17 @@ def welcome(port: int, folder: Path, running: Running, made: Mapping[str, str]) 
         f"{person.group} - {person.first_name} {person.last_name}\n  {made[person.group]}\n  {person.question}\n"
         for person in PEOPLE
     ]
-    return "\n".join([
-        f"Onedoor is open at http://{HOST}:{port}/graphql\n", f"  internal  {folder / INTERNAL_FILE}", *places, "",
-        "A key for each functional group, and something to ask with it:\n", *asking,
-        "All of Acme is made up; Ctrl-C closes the door and stops its servers.",
-    ])
+    return "\n".join(
+        [
+            f"Onedoor is open at http://{HOST}:{port}/graphql\n",
+            f"  internal  {folder / INTERNAL_FILE}",
+            *places,
+            "",
+            "A key for each functional group, and something to ask with it:\n",
+            *asking,
+            "All of Acme is made up; Ctrl-C closes the door and stops its servers.",
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -19,12 +19,12 @@ def held(folder: Path) -> Iterator[None]:
         (folder / "records").mkdir(parents=True, exist_ok=True)
         lock = (folder / "lock").open("w")
     except OSError as reason:
-        raise Unusable(f"`{folder}` cannot be written to ({reason.strerror}); choose another with `--folder`") from reason
+        raise Unusable(f"`{folder}` cannot be written to: {reason.strerror}; choose another `--folder`") from reason
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as reason:
-            raise Unusable(f"another demo is running in `{folder}`; stop it, or choose another with `--folder`") from reason
+            raise Unusable(f"another demo runs in `{folder}`; stop it, or choose another `--folder`") from reason
         yield
 
 

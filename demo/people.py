@@ -21,20 +21,27 @@ class Person:
 
 
 DEPARTMENT_HEADS = {
-    "everyone": 9, "sales": 2, "marketing": 3, "finance": 4, "people": 5, "engineering": 6, "support": 7, "audit": 8,
+    "everyone": 9,
+    "sales": 2,
+    "marketing": 3,
+    "finance": 4,
+    "people": 5,
+    "engineering": 6,
+    "support": 7,
+    "audit": 8,
 }
 QUESTIONS = {
     "everyone": "{ me { firstName groups } employees(first: 5) { nodes { fullName title manager { fullName } } } }",
-    "sales": "{ customers(where: {segment: {eq: ENTERPRISE}}, first: 5) { nodes { name revenue(first: 3) { nodes { month revenue } }"
-    " channel { name messages(first: 3) { nodes { text author { realName } } } } } } }",
-    "marketing": "{ customers(first: 5) { nodes { name country segment usage(first: 3) { nodes { day activeUsers } } } } }",
+    "sales": "{ customers(where: {segment: {eq: ENTERPRISE}}, first: 5) { nodes { name channel { name }"
+    " revenue(first: 3) { nodes { month revenue } } } } }",
+    "marketing": "{ customers(first: 5) { nodes { name country usage(first: 3) { nodes { day activeUsers } } } } }",
     "finance": "{ orders(where: {status: {eq: REFUNDED}}, orderBy: [{total: DESC}], first: 5)"
     " { nodes { id total customer { name creditLimit files(first: 3) { nodes { name size } } } } } }",
-    "people": "{ employees(orderBy: [{salary: DESC}], first: 5) { nodes { fullName salary hiredOn slackUser { name } } } }",
+    "people": "{ employees(orderBy: [{salary: DESC}], first: 5) { nodes { fullName salary slackUser { name } } } }",
     "engineering": "{ deployments(where: {status: {ne: SUCCEEDED}}, orderBy: [{startedAt: DESC}], first: 5)"
     " { nodes { service version author { fullName } announcements { nodes { text replies { nodes { text } } } } } } }",
-    "support": "{ customer(id: 20) { name phone orders(orderBy: [{placedAt: DESC}], first: 3)"
-    " { nodes { status note items { nodes { quantity product { name } } } } } channel { name } } }",
+    "support": "{ customer(id: 20) { name phone channel { messages(first: 3) { nodes { text } } }"
+    " orders(orderBy: [{placedAt: DESC}], first: 3) { nodes { status note items { nodes { product { name } } } } } } }",
     "audit": "{ me { firstName groups key { expiresAt } } employees(first: 3) { nodes { fullName salary } } }",
 }
 PEOPLE = tuple(

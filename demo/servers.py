@@ -67,9 +67,7 @@ def started(
         ports = {name: reserved_port(stack) for name in names}
         running = Running(
             ports=ports,
-            commands={
-                name: command(name, port, scale, (options or {}).get(name, ())) for name, port in ports.items()
-            },
+            commands={name: command(name, port, scale, (options or {}).get(name, ())) for name, port in ports.items()},
             environment={**os.environ, **(environment or {})},
             said={name: stack.enter_context(tempfile.TemporaryFile()) for name in names},
             processes={},
@@ -107,7 +105,8 @@ def wait_ready(running: Running, names: Sequence[str] = (), seconds: float = REA
             if running.processes[name].poll() is not None:
                 raise NotReady(f"the `{name}` server stopped at its start{last_words(running, name)}")
             if time.monotonic() > deadline:
-                raise NotReady(f"the `{name}` server did not answer within {seconds:.0f} seconds{last_words(running, name)}")
+                late = f"the `{name}` server did not answer within {seconds:.0f} seconds"
+                raise NotReady(late + last_words(running, name))
             time.sleep(POLL_SECONDS)
 
 

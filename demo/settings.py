@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from demo.s3 import BUCKET, REGION
+from demo.serving import HOST
 from demo.snowflake import DATABASE, SCHEMA
 
 SECRETS: Mapping[str, str] = {
@@ -16,6 +17,7 @@ SECRETS: Mapping[str, str] = {
 """What the demo's own servers accept; they hold nothing real."""
 INTERNAL_URL = "INTERNAL_URL"
 INTERNAL_FILE = "internal.sqlite"
+IN_POSTGRESQL = f'kind = "postgresql"\nurl = {{ env = "{INTERNAL_URL}" }}'
 TEMPLATE = """\
 [server]
 host = {host}
@@ -59,22 +61,26 @@ channel_pattern = "cust-{{customer_id:int}}-{{slug}}"
 """
 
 
-def settings(
-    *, folder: Path, port: int, addresses: Mapping[str, tuple[str, int]], host: str = "127.0.0.1", postgresql: bool = False
-) -> str:
-    """`addresses` holds s3, slack and snowflake; with `postgresql` the internal tables are where INTERNAL_URL says."""
+def settings(*, folder: Path, port: int, addresses: Mapping[str, tuple[str, int]], internal: str | None = None) -> str:
+    """`addresses` holds s3, slack and snowflake; `internal` is IN_POSTGRESQL, or None for the file in `folder`."""
     snowflake_host, snowflake_port = addresses["snowflake"]
-    values = {
-        "host": host, "port": port,
-        "state": f"sqlite:///{folder}/state.sqlite", "records": str(folder / "records"),
-        "snowflake_host": snowflake_host, "snowflake_port": snowflake_port, "database": DATABASE, "schema": SCHEMA,
-        "s3": url(addresses["s3"]), "bucket": BUCKET, "region": REGION, "slack": f"{url(addresses['slack'])}/api/",
+    values: dict[str, str | int] = {
+        "host": HOST,
+        "port": port,
+        "state": f"sqlite:///{folder}/state.sqlite",
+        "records": str(folder / "records"),
+        "snowflake_host": snowflake_host,
+        "snowflake_port": snowflake_port,
+        "database": DATABASE,
+        "schema": SCHEMA,
+        "s3": url(addresses["s3"]),
+        "bucket": BUCKET,
+        "region": REGION,
+        "slack": f"{url(addresses['slack'])}/api/",
     }
-    internal = IN_POSTGRESQL if postgresql else in_sqlite(folder)
-    return TEMPLATE.format(internal=internal, **{name: quoted(value) for name, value in values.items()})
-
-
-IN_POSTGRESQL = f'kind = "postgresql"\nurl = {{ env = "{INTERNAL_URL}" }}'
+    return TEMPLATE.format(
+        internal=internal or in_sqlite(folder), **{name: quoted(value) for name, value in values.items()}
+    )
 
 
 def in_sqlite(folder: Path) -> str:

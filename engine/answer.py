@@ -4,7 +4,6 @@ The door finds the caller before, and records and sends after.
 """
 
 import asyncio
-import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from engine.house import House
 from engine.least import Least
 from engine.permit import Verdicts, permit
 from engine.plan.plan import plan
+from engine.plan.text import text
 from engine.plan.words import Plan
 from engine.render import by_number, faults, render
 from engine.select import Pick, Variables, select, variables
@@ -82,6 +82,8 @@ class Desk:
     clock: Callable[[], float]
     documents: Least[str, Document]
     plans: Least[Any, Compiled]
+    texts: Least[str, Mapping[str, Any]]
+    """What records say of a document, by its text."""
 
 
 def desk(house: House, personal: Callable[[Caller], Mapping[str, Source]], clock: Callable[[], float]) -> Desk:
@@ -92,6 +94,7 @@ def desk(house: House, personal: Callable[[Caller], Mapping[str, Source]], clock
         clock=clock,
         documents=Least(DOCUMENTS),
         plans=Least(PLANS),
+        texts=Least(DOCUMENTS),
     )
 
 
@@ -118,6 +121,8 @@ async def _answered(desk: Desk, caller: Caller, question: Question, told: Answer
     if question.options.get("allOrNothing") and (denied := _denied(house, compiled)):
         told.faults, told.refused = denied, True
         return
+    if question.options.get("plan"):
+        told.extensions["plan"] = text(compiled.plan).splitlines()
     values = bound(house, compiled.plan, given.values)
     fetched = await fetch(_guards(desk, caller), compiled.plan, values)
     told.calls = fetched.calls
@@ -180,8 +185,3 @@ def _introspected(
         operation_name=wanted.name.value if wanted.name else None,
     ).data
     return {key: data.get(key, value) for key, value in (found or {}).items()}
-
-
-def policy_version(sdl: str) -> str:
-    """The digest of the schema with its permissions."""
-    return hashlib.sha256(sdl.encode()).hexdigest()[:16]

@@ -1,5 +1,6 @@
 """The modules of schema/ in, the schema and its rules out."""
 
+import hashlib
 from collections.abc import Iterable
 from types import ModuleType
 
@@ -45,6 +46,11 @@ def document(modules: Iterable[ModuleType]) -> DocumentNode:
 def sdl(modules: Iterable[ModuleType]) -> str:
     """The text of schema/schema.graphql."""
     return print_ast(document(modules)) + "\n"
+
+
+def version(modules: Iterable[ModuleType]) -> str:
+    """Of schema and policy together: they are one text."""
+    return hashlib.sha256(sdl(modules).encode()).hexdigest()[:16]
 
 
 def _directives() -> tuple[DirectiveDefinitionNode, ...]:

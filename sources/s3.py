@@ -112,10 +112,9 @@ class S3:
     async def call(self, **arguments: Any) -> Mapping[str, Any]:
         listing = partial(self.client.list_objects_v2, Bucket=self.options.bucket, **arguments)
         try:
-            answer: Mapping[str, Any] = await in_thread(self.calls, listing)
+            return checked(await in_thread(self.calls, listing))
         except Exception as error:
             raise failed(error, self.options.timeout) from error
-        return answer
 
     def row(self, listed: Mapping[str, Any], columns: Sequence[str]) -> Row:
         values = self.pattern.match(listed["Key"]) or {}
@@ -160,6 +159,13 @@ def leading(pattern: Pattern) -> Iterator[tuple[str, ...]]:
     return (names[: count + 1] for count in range(len(names)))
 
 
+def checked(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Botocore takes any XML for a listing, an empty one; S3 always says whether there is more."""
+    if "IsTruncated" not in answer:
+        raise ValueError("no listing")
+    return answer
+
+
 def listable(prefix: str) -> bool:
     """No object's key starts with any other text: S3 keys are UTF-8, of a limited length."""
     try:
@@ -173,7 +179,7 @@ def failed(error: Exception, timeout: float) -> SourceFailed:
     match error:
         case ConnectTimeoutError() | ReadTimeoutError():
             return SourceFailed(f"s3 did not answer within {timeout:g} s")
-        case ClientError(response={"Error": {"Code": code}}):
+        case ClientError(response={"Error": {"Code": str(code)}}) if code.isalnum() and len(code) <= 60:
             return SourceFailed(REASONS.get(code, f"s3 refused the listing with `{code}`"))
         case Unreachable() | HTTPClientError():
             return SourceFailed("s3 could not be reached")

@@ -11,12 +11,12 @@ from auth.caller import Caller
 from demo.world import chat, files, warehouse
 from demo.world.sizes import size
 from demo.world.tables import tables
-from engine.answer import Answer, Desk, Question, answer, desk, policy_version
+from engine.answer import Answer, Desk, Question, answer, desk
 from engine.house import House, Limits
 from engine.words import Can, Column, Kind, Measure, Op, Row, Source
 from resolvers import bindings, modules
 from resolvers.query import asking, nobody
-from schema.build import build, sdl
+from schema.build import build, version
 from sources.memory import Collection, Memory
 
 SCALE = Fraction(1, 100)
@@ -196,7 +196,7 @@ def house(given: Mapping[str, Source] | None = None, limits: Limits | None = Non
         sources={**(given or sources()), "caller": nobody(), "journal": journal},
         limits=limits or Limits(),
         cursor_secret=b"a secret of the tests",
-        version=policy_version(sdl(modules())),
+        version=version(modules()),
     )
 
 

@@ -11,7 +11,7 @@ from demo.slack.workspace import workspace
 
 def main() -> None:
     parser = options("slack")
-    parser.add_argument("--rate", action="append", default=[], help="calls a minute: `50`, or `conversations.history=50`")
+    parser.add_argument("--rate", action="append", default=[], help="a minute: `50`, or `users.list=50`")
     chosen = parser.parse_args()
     follow(chosen.parent)
     if not (token := os.environ.get("SLACK_TOKEN")):

@@ -17,7 +17,12 @@ END_OF_TIME = "9999999999.999999"
 
 def auth_test(here: Workspace, params: Params) -> Reply:
     return {
-        "url": TEAM_URL, "team": TEAM_NAME, "user": BOT_NAME, "team_id": TEAM, "user_id": BOT, "bot_id": BOT_ID,
+        "url": TEAM_URL,
+        "team": TEAM_NAME,
+        "user": BOT_NAME,
+        "team_id": TEAM,
+        "user_id": BOT,
+        "bot_id": BOT_ID,
         "is_enterprise_install": False,
     }
 

@@ -1,6 +1,5 @@
 """Rows and the limit and cursor of a call to one page and the next cursor, as Slack pages."""
 
-import binascii
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -47,7 +46,7 @@ def closed(name: str, kind: str) -> str:
 def opened(cursor: str, kind: str) -> str:
     try:
         found, _, name = b64decode(cursor, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         raise Failure("invalid_cursor") from None
     if found != kind:
         raise Failure("invalid_cursor")

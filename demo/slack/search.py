@@ -23,14 +23,22 @@ def search(here: Workspace, params: Params) -> dict[str, Any]:
         found.reverse()
     count, number = whole(params, "count", 20, MOST), whole(params, "page", 1, MOST)
     rows = found[(number - 1) * count : number * count]
-    return {"query": query, "messages": {
-        "total": len(found), "matches": [match_json(here, post) for post in rows],
-        "paging": {"count": count, "total": len(found), "page": number, "pages": -(-len(found) // count)},
-        "pagination": {
-            "total_count": len(found), "page": number, "per_page": count, "page_count": -(-len(found) // count),
-            "first": (number - 1) * count + 1 if rows else 0, "last": (number - 1) * count + len(rows),
+    return {
+        "query": query,
+        "messages": {
+            "total": len(found),
+            "matches": [match_json(here, post) for post in rows],
+            "paging": {"count": count, "total": len(found), "page": number, "pages": -(-len(found) // count)},
+            "pagination": {
+                "total_count": len(found),
+                "page": number,
+                "per_page": count,
+                "page_count": -(-len(found) // count),
+                "first": (number - 1) * count + 1 if rows else 0,
+                "last": (number - 1) * count + len(rows),
+            },
         },
-    }}
+    }
 
 
 def matches(here: Workspace, query: str) -> list[Post]:
@@ -45,7 +53,8 @@ def says(here: Workspace, word: str) -> Callable[[Post], bool]:
 
 def written_by(here: Workspace, name: str) -> Callable[[Post], bool]:
     called = name.strip("<>").removeprefix("@")
-    ids = {user.id for user in here.users.values() if called in (user.id, user.name)} | ({BOT} if called == "me" else set())
+    called = BOT if called == "me" else called
+    ids = {user.id for user in here.users.values() if called in (user.id, user.name)}
     return lambda post: post.message.user in ids
 
 

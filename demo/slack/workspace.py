@@ -54,7 +54,7 @@ def add(here: Workspace, message: chat.Message) -> None:
 
 def post(here: Workspace, *, channel: str, text: str, thread: str | None) -> Post:
     """A new message of the bot, newer than all before it, whatever the clock says."""
-    newest = max([*here.tops.get(channel, [])[-1:], *here.threads.get((channel, thread or ""), [])[-1:], thread or "0.0"])
+    newest = max(ts for known, ts in here.posts if known == channel)
     ts = max(f"{time.time():.6f}", f"{float(newest) + 0.0001:.6f}")
     add(here, chat.Message(channel=channel, ts=ts, user=chat.BOT, text=text, thread=thread))
     return here.posts[channel, ts]

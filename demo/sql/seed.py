@@ -11,7 +11,19 @@ from typing import Any
 from zlib import crc32
 
 import psycopg
-from sqlalchemy import Boolean, Column, Connection, Date, Index, Integer, MetaData, Table, create_engine, inspect, select
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Date,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    create_engine,
+    inspect,
+    select,
+)
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.schema import CreateIndex, CreateTable
@@ -98,7 +110,8 @@ def fill_file(connection: sqlite3.Connection, scale: Fraction | float) -> None:
 
 
 def indexes() -> Iterator[Index]:
-    return (index for table in METADATA.sorted_tables for index in sorted(table.indexes, key=lambda index: str(index.name)))
+    for table in METADATA.sorted_tables:
+        yield from sorted(table.indexes, key=lambda index: str(index.name))
 
 
 def stored(table: Table, rows: Sequence[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
@@ -112,7 +125,10 @@ def stored_column(column: Column[Any], values: Iterable[Any]) -> Iterable[Any]:
 
 
 STORED: Mapping[type[TypeEngine[Any]], Callable[[Any], Any]] = {
-    Money: minor_units, Time: utc_micros, Date: date.isoformat, Boolean: int,
+    Money: minor_units,
+    Time: utc_micros,
+    Date: date.isoformat,
+    Boolean: int,
 }
 
 

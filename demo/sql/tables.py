@@ -5,7 +5,17 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
-    Boolean, Column, Date, Dialect, ForeignKey, Index, Integer, MetaData, Numeric, Table, Text,
+    Boolean,
+    Column,
+    Date,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
 )
 from sqlalchemy.types import DateTime, TypeDecorator, TypeEngine, UserDefinedType
 
@@ -68,6 +78,8 @@ def utc_micros(value: datetime) -> int:
 
 
 METADATA = MetaData()
+
+
 def needed(name: str, kind: Any, *args: Any, **kwargs: Any) -> Column[Any]:
     return Column(name, kind, *args, nullable=False, **kwargs)
 
@@ -77,7 +89,8 @@ def link(name: str, target: str, *, nullable: bool = False, comment: str | None 
 
 
 EMPLOYEE = Table(
-    "employee", METADATA,
+    "employee",
+    METADATA,
     Column("id", Integer, primary_key=True, autoincrement=False),
     needed("first_name", Text),
     needed("last_name", Text),
@@ -89,7 +102,8 @@ EMPLOYEE = Table(
     needed("salary", Money, comment="a year, in euros"),
 )
 CUSTOMER = Table(
-    "customer", METADATA,
+    "customer",
+    METADATA,
     Column("id", Integer, primary_key=True, autoincrement=False),
     needed("name", Text),
     needed("email", Text),
@@ -101,7 +115,8 @@ CUSTOMER = Table(
     Column("credit_limit", Money, comment="in euros; null: none agreed"),
 )
 PRODUCT = Table(
-    "product", METADATA,
+    "product",
+    METADATA,
     Column("id", Integer, primary_key=True, autoincrement=False),
     needed("sku", Text, unique=True),
     needed("name", Text),
@@ -110,7 +125,8 @@ PRODUCT = Table(
     needed("discontinued", Boolean),
 )
 ORDERS = Table(
-    "orders", METADATA,
+    "orders",
+    METADATA,
     Column("id", Integer, primary_key=True, autoincrement=False),
     link("customer_id", "customer.id"),
     needed("status", Text, comment="PENDING, PAID, SHIPPED, CANCELLED or REFUNDED"),
@@ -120,7 +136,8 @@ ORDERS = Table(
     Index("ix_orders_customer_id_placed_at", "customer_id", "placed_at"),
 )
 ORDER_ITEM = Table(
-    "order_item", METADATA,
+    "order_item",
+    METADATA,
     Column("order_id", Integer, ForeignKey("orders.id"), primary_key=True, autoincrement=False),
     Column("line", Integer, primary_key=True, autoincrement=False),
     link("product_id", "product.id"),
@@ -129,7 +146,8 @@ ORDER_ITEM = Table(
     sqlite_with_rowid=False,
 )
 DEPLOYMENT = Table(
-    "deployment", METADATA,
+    "deployment",
+    METADATA,
     Column("id", Integer, primary_key=True, autoincrement=False),
     needed("service", Text),
     needed("version", Text),

@@ -15,26 +15,49 @@ CHAT_DAYS = 180
 BOT_NAME = "deploybot"
 BOT = slack_id("U", BOT_NAME)
 OUTCOMES = {
-    "SUCCEEDED": "is in production :white_check_mark:", "FAILED": "failed :x:",
+    "SUCCEEDED": "is in production :white_check_mark:",
+    "FAILED": "failed :x:",
     "ROLLED_BACK": "was rolled back :leftwards_arrow_with_hook:",
 }
 GENERAL_TEXTS = (
-    "Good morning, everyone", "The kitchen on floor {n} is closed today", "Welcome to our {n} new colleagues!",
-    "Reminder: expenses are due on the {n}th", "Photos of the summer party are up, merci à tous",
-    "All hands at {n}:30", "Who has the key to meeting room {n}?", "Lunch & learn: how {service} works",
+    "Good morning, everyone",
+    "The kitchen on floor {n} is closed today",
+    "Welcome to our {n} new colleagues!",
+    "Reminder: expenses are due on the {n}th",
+    "Photos of the summer party are up, merci à tous",
+    "All hands at {n}:30",
+    "Who has the key to meeting room {n}?",
+    "Lunch & learn: how {service} works",
 )
 INCIDENT_TEXTS = (
-    "{service}: error rate above {n} %", "{service} is slow, p95 at {n}00 ms", "{service} paged the on-call",
-    "Incident {n}: {service} lost its database connection", "{service}: disk {n} % full", "{service} recovered after {n} min",
+    "{service}: error rate above {n} %",
+    "{service} is slow, p95 at {n}00 ms",
+    "{service} paged the on-call",
+    "Incident {n}: {service} lost its database connection",
+    "{service}: disk {n} % full",
+    "{service} recovered after {n} min",
 )
 CUSTOMER_TEXTS = (
-    "They ask for a quote on {n} more licences", "Renewal call moved to the {n}th", "Delivery {n} arrived incomplete",
-    "Invoice query: line {n} looks doubled", "They love the new {service} page", "Note from their buyer: {note}",
-    "Escalation: {n} open tickets", "Contract signed :tada:", "Churn risk? Usage of {service} is down {n} %",
+    "They ask for a quote on {n} more licences",
+    "Renewal call moved to the {n}th",
+    "Delivery {n} arrived incomplete",
+    "Invoice query: line {n} looks doubled",
+    "They love the new {service} page",
+    "Note from their buyer: {note}",
+    "Escalation: {n} open tickets",
+    "Contract signed :tada:",
+    "Churn risk? Usage of {service} is down {n} %",
 )
 REPLY_TEXTS = (
-    "Thanks, on it", "Done", "Can you share the details?", "+1", "I’ll call them tomorrow", "Looks fine on my side",
-    "Rolled forward, watching {service}", "Fixed in {n} minutes", "Closing this, danke!",
+    "Thanks, on it",
+    "Done",
+    "Can you share the details?",
+    "+1",
+    "I’ll call them tomorrow",
+    "Looks fine on my side",
+    "Rolled forward, watching {service}",
+    "Fixed in {n} minutes",
+    "Closing this, danke!",
 )
 
 
@@ -80,7 +103,9 @@ def users(scale: Fraction | float = 1) -> tuple[User, ...]:
 
 def user(employee: Employee) -> User:
     number, first, last, email, title, *_ = employee
-    return User(id=user_id(number), name=email.partition("@")[0], first_name=first, last_name=last, email=email, title=title)
+    return User(
+        id=user_id(number), name=email.partition("@")[0], first_name=first, last_name=last, email=email, title=title
+    )
 
 
 def user_id(employee: int) -> str:
@@ -116,7 +141,10 @@ def customer_channel(customer: shop.Customer, staff: int) -> Channel:
     people = dict.fromkeys([*([] if manager is None else [manager]), *helpers])
     called = f"cust-{number}-{slug(name)}"[:80]
     return Channel(
-        id=channel_id(f"cust-{number}"), name=called, topic=f"All about {name}", created=customer[6],
+        id=channel_id(f"cust-{number}"),
+        name=called,
+        topic=f"All about {name}",
+        created=customer[6],
         members=tuple(map(user_id, people)),
     )
 
@@ -150,19 +178,33 @@ def talk(number: int, count: int, rooms: Sequence[Channel]) -> Message:
     bits = draw(stream("talk"), number)
     general, _, incidents, *customers = rooms
     room, texts = pick(
-        ((general, GENERAL_TEXTS), (incidents, INCIDENT_TEXTS), *[(pick(customers, bits >> 8), CUSTOMER_TEXTS)] * 2), bits
+        ((general, GENERAL_TEXTS), (incidents, INCIDENT_TEXTS), *[(pick(customers, bits >> 8), CUSTOMER_TEXTS)] * 2),
+        bits,
     )
     back = (count - number) / count
     at = NOW - timedelta(days=1) - back * back * timedelta(days=CHAT_DAYS) + timedelta(seconds=bits % 900)
-    return Message(channel=room.id, ts=slack_ts(at, 2_001 + number % 7_000), user=pick(room.members, bits >> 24), text=text(texts, bits >> 32))
+    return Message(
+        channel=room.id,
+        ts=slack_ts(at, 2_001 + number % 7_000),
+        user=pick(room.members, bits >> 24),
+        text=text(texts, bits >> 32),
+    )
 
 
 def reply(parent: Message, number: int, turn: int, members: Sequence[str]) -> Message:
     bits = draw(stream("reply"), number * 8 + turn)
     seconds, micros = parent.ts.split(".")
     ts = f"{int(seconds) + 60 + 137 * turn + bits % 60}.{int(micros) + turn + 1:06d}"
-    return Message(channel=parent.channel, ts=ts, user=pick(members, bits >> 8), text=text(REPLY_TEXTS, bits >> 16), thread=parent.ts)
+    return Message(
+        channel=parent.channel,
+        ts=ts,
+        user=pick(members, bits >> 8),
+        text=text(REPLY_TEXTS, bits >> 16),
+        thread=parent.ts,
+    )
 
 
 def text(texts: Sequence[str], bits: int) -> str:
-    return pick(texts, bits).format(n=2 + (bits >> 8) % 27, service=pick(SERVICES, bits >> 16), note=pick(ORDER_NOTES, bits >> 24))
+    return pick(texts, bits).format(
+        n=2 + (bits >> 8) % 27, service=pick(SERVICES, bits >> 16), note=pick(ORDER_NOTES, bits >> 24)
+    )

@@ -50,7 +50,12 @@ def latest_orders(customers: int, whole: shop.Shop) -> dict[int, list[int]]:
 def profile(customer: shop.Customer) -> File:
     number, name, email, phone, country, segment, created_at, _, _ = customer
     content = {
-        "id": number, "name": name, "email": email, "phone": phone, "country": country, "segment": segment,
+        "id": number,
+        "name": name,
+        "email": email,
+        "phone": phone,
+        "country": country,
+        "segment": segment,
         "customer_since": created_at.date().isoformat(),
     }
     body = json.dumps(content, ensure_ascii=False, indent=2).encode()
@@ -89,8 +94,11 @@ def invoice_csv(customer: shop.Customer, order: shop.Order, lines: list[shop.Ite
 
 def invoice_json(customer: shop.Customer, order: shop.Order, lines: list[shop.Item]) -> str:
     content = {
-        "order_id": order[0], "customer_id": customer[0], "customer": customer[1],
-        "placed_at": order[3].isoformat(), "total": str(order[4]),
+        "order_id": order[0],
+        "customer_id": customer[0],
+        "customer": customer[1],
+        "placed_at": order[3].isoformat(),
+        "total": str(order[4]),
         "lines": [
             {"line": line, "sku": shop.product(product_id)[1], "quantity": quantity, "unit_price": str(price)}
             for _, line, product_id, quantity, price in lines

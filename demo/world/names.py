@@ -3,21 +3,24 @@
 import re
 import unicodedata
 
+# fmt: off
 FIRST_NAMES = (
-    "Amélie", "Bruno", "Chiara", "Dmitri", "Elif", "Farid", "Grace", "Hana", "Ibrahim", "Jana", "Kofi", "Léa", "Mateus",
-    "Noor", "Olga", "Paolo", "Quentin", "Rania", "Søren", "Tomás", "Uma", "Viktor", "Wanjiru", "Ximena", "Yuki", "Zoë",
-    "Ada", "Björn", "Clara", "Daniel", "Emma", "Felix", "Greta", "Hugo", "Iris", "Jonas", "Łucja", "Maria", "Nils", "Priya",
+    "Amélie", "Bruno", "Chiara", "Dmitri", "Elif", "Farid", "Grace", "Hana", "Ibrahim", "Jana", "Kofi", "Léa",
+    "Mateus", "Noor", "Olga", "Paolo", "Quentin", "Rania", "Søren", "Tomás", "Uma", "Viktor", "Wanjiru", "Ximena",
+    "Yuki", "Zoë", "Ada", "Björn", "Clara", "Daniel", "Emma", "Felix", "Greta", "Hugo", "Iris", "Jonas", "Łucja",
+    "Maria", "Nils", "Priya",
 )
 LAST_NAMES = (
-    "Almeida", "Bergström", "Cohen", "Dvořák", "Eriksen", "Fontaine", "García", "Haddad", "Ivanova", "Jansen", "Kowalski",
-    "Lefèvre", "Müller", "Nakamura", "O’Brien", "Park", "Quispe", "Rossi", "Schäfer", "Tanaka", "Usman", "van Dijk",
-    "Weiß", "Xu", "Yılmaz", "Zieliński", "Abebe", "Brown", "Costa", "Diallo", "Smith", "Johnson", "Martin", "Nguyen",
+    "Almeida", "Bergström", "Cohen", "Dvořák", "Eriksen", "Fontaine", "García", "Haddad", "Ivanova", "Jansen",
+    "Kowalski", "Lefèvre", "Müller", "Nakamura", "O’Brien", "Park", "Quispe", "Rossi", "Schäfer", "Tanaka", "Usman",
+    "van Dijk", "Weiß", "Xu", "Yılmaz", "Zieliński", "Abebe", "Brown", "Costa", "Diallo", "Smith", "Johnson",
+    "Martin", "Nguyen",
 )
 COMPANY_ROOTS = (
-    "Alder", "Boréal", "Cobalt", "Dünen", "Ember", "Falcon", "Granit", "Harbour", "Ibex", "Juniper", "Kestrel", "Lumière",
-    "Meridian", "Nordlys", "Øresund", "Pinnacle", "Quarry", "Rívera", "Summit", "Tramontana", "Umbra", "Vega", "Willow",
-    "Żubr", "Aurora", "Bluestone", "Cedar", "Delta", "Étoile", "Foxglove", "Golden Gate", "Hollow Oak", "São Bento",
-    "東和", "Kyoto", "Lakeside", "Mistral", "Northwind", "Old Mill", "Ångström",
+    "Alder", "Boréal", "Cobalt", "Dünen", "Ember", "Falcon", "Granit", "Harbour", "Ibex", "Juniper", "Kestrel",
+    "Lumière", "Meridian", "Nordlys", "Øresund", "Pinnacle", "Quarry", "Rívera", "Summit", "Tramontana", "Umbra",
+    "Vega", "Willow", "Żubr", "Aurora", "Bluestone", "Cedar", "Delta", "Étoile", "Foxglove", "Golden Gate",
+    "Hollow Oak", "São Bento", "東和", "Kyoto", "Lakeside", "Mistral", "Northwind", "Old Mill", "Ångström",
 )
 COMPANY_TRADES = (
     "Logistics", "Foods", "Textiles", "Optics", "Robotics", "Energy", "Paper", "Marine", "Clinics", "Media", "Tools",
@@ -28,7 +31,10 @@ COUNTRIES = {
     "NL": ("B.V.", "+31 20"), "ES": ("S.L.", "+34 91"), "IT": ("S.r.l.", "+39 02"), "SE": ("AB", "+46 8"),
     "PL": ("Sp. z o.o.", "+48 22"), "JP": ("K.K.", "+81 3"), "BR": ("Ltda.", "+55 11"), "CA": ("Corp.", "+1 416"),
 }
-COUNTRY_ODDS = tuple("FR FR FR DE DE DE US US US US GB GB NL ES IT SE PL JP BR CA".split())
+COUNTRY_ODDS = (
+    "FR", "FR", "FR", "DE", "DE", "DE", "US", "US", "US", "US", "GB", "GB", "NL", "ES", "IT", "SE", "PL", "JP", "BR",
+    "CA",
+)
 MAILBOXES = ("office", "billing", "hello", "purchasing")
 PRODUCT_KINDS = {
     "HARDWARE": ("Gateway", "Sensor", "Scanner", "Rack", "Terminal"),
@@ -40,7 +46,8 @@ PRODUCT_LINES = ("Atlas", "Brio", "Corsa", "Domo", "Élan", "Fuse", "Gamma", "Ha
 DEPARTMENTS = ("Sales", "Marketing", "Finance", "People", "Engineering", "Support", "Legal", "Operations")
 TITLES = {
     "Sales": "Account Manager", "Marketing": "Campaign Planner", "Finance": "Controller", "People": "People Partner",
-    "Engineering": "Software Engineer", "Support": "Support Agent", "Legal": "Internal Auditor", "Operations": "Coordinator",
+    "Engineering": "Software Engineer", "Support": "Support Agent",
+    "Legal": "Internal Auditor", "Operations": "Coordinator",
 }
 SERVICES = (
     "accounts", "billing", "catalogue", "checkout", "gateway", "inventory", "ledger", "mailer", "payments", "reports",
@@ -50,6 +57,7 @@ ORDER_NOTES = (
     "Leave at the back door", "Gift wrap, please", "Call before delivery", "Livrer après 14 h, merci",
     "Bitte am Empfang abgeben", "Second attempt", "50 % deposit paid", "PO number to follow",
 )
+# fmt: on
 UNFOLDED = str.maketrans({"ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "ß": "ss", "ı": "i", "æ": "ae", "’": ""})
 
 

@@ -10,19 +10,43 @@ from typing import TypeAlias
 
 from demo.world.draw import draw, money, pick, stream
 from demo.world.names import (
-    COMPANY_ROOTS, COMPANY_TRADES, COUNTRIES, COUNTRY_ODDS, MAILBOXES, ORDER_NOTES, PRODUCT_KINDS, PRODUCT_LINES, slug,
+    COMPANY_ROOTS,
+    COMPANY_TRADES,
+    COUNTRIES,
+    COUNTRY_ODDS,
+    MAILBOXES,
+    ORDER_NOTES,
+    PRODUCT_KINDS,
+    PRODUCT_LINES,
+    slug,
 )
 from demo.world.sizes import NOW, STEP, STEPS_A_DAY, size
 from demo.world.staff import member_of
 
 CUSTOMER_COLUMNS = (
-    "id", "name", "email", "phone", "country", "segment", "created_at", "account_manager_id", "credit_limit",
+    "id",
+    "name",
+    "email",
+    "phone",
+    "country",
+    "segment",
+    "created_at",
+    "account_manager_id",
+    "credit_limit",
 )
 PRODUCT_COLUMNS = ("id", "sku", "name", "category", "price", "discontinued")
 ORDER_COLUMNS = ("id", "customer_id", "status", "placed_at", "total", "note")
 ITEM_COLUMNS = ("order_id", "line", "product_id", "quantity", "unit_price")
 Customer: TypeAlias = tuple[
-    int, str, str, str | None, str, str, datetime, int | None, Decimal | None,
+    int,
+    str,
+    str,
+    str | None,
+    str,
+    str,
+    datetime,
+    int | None,
+    Decimal | None,
 ]
 Product: TypeAlias = tuple[int, str, str, str, Decimal, bool]
 Order: TypeAlias = tuple[int, int, str, datetime, Decimal, str | None]
@@ -47,7 +71,9 @@ class Shop:
 
 def shop(scale: Fraction | float = 1) -> Shop:
     return Shop(
-        customers=size("customer", scale), products=size("product", scale), orders=size("orders", scale),
+        customers=size("customer", scale),
+        products=size("product", scale),
+        orders=size("orders", scale),
         staff=size("employee", scale),
     )
 
@@ -59,9 +85,13 @@ def customer(number: int, whole: Shop) -> Customer:
     suffix, dial = COUNTRIES[country]
     age = CUSTOMER_SPAN * (whole.customers - number) // whole.customers + bits % STEPS_A_DAY
     return (
-        number, f"{root} {trade} {suffix}", f"{pick(MAILBOXES, bits >> 24)}@{slug(root + trade)}.example",
-        None if (bits >> 28) % 8 == 0 else f"{dial} {2_000_000 + (bits >> 31) % 7_000_000}", country,
-        segment(number, bits), NOW - age * STEP,
+        number,
+        f"{root} {trade} {suffix}",
+        f"{pick(MAILBOXES, bits >> 24)}@{slug(root + trade)}.example",
+        None if (bits >> 28) % 8 == 0 else f"{dial} {2_000_000 + (bits >> 31) % 7_000_000}",
+        country,
+        segment(number, bits),
+        NOW - age * STEP,
         None if (bits >> 40) % 10 == 0 else member_of("Sales", bits >> 44, whole.staff),
         None if (bits >> 50) % 5 == 0 else money(250_000 * (1 + (bits >> 54) % 40)),
     )
@@ -99,11 +129,13 @@ def unit_money(product_id: int, percent: int) -> Decimal:
 def placed(number: int, whole: Shop) -> tuple[int, int, int]:
     """An order's customer, its age in steps, and its bits: all that need be known to tell whose it is.
 
-    Most orders are recent; a customer is always older than its orders, and some never order.
+    Most orders are recent, and every eighth comes at the very time of the one before. A customer is always older than
+    its orders, and some never order.
     """
     bits = draw(stream("order"), number)
-    back = (whole.orders - number) / whole.orders
-    age = 1 + int(ORDER_SPAN * (0.3 * back + 0.7 * back * back * back)) + bits % 3
+    counted = number - (number % 8 == 0)
+    back = (whole.orders - counted) / whole.orders
+    age = 1 + int(ORDER_SPAN * (0.3 * back + 0.7 * back * back * back))
     known = whole.customers * (CUSTOMER_SPAN - age) // CUSTOMER_SPAN
     chosen = 1 + (bits >> 2) % known
     if (bits >> 40) % 4 == 0:
@@ -116,8 +148,12 @@ def order(number: int, whole: Shop) -> tuple[Order, list[Item]]:
     customer_id, age, bits = placed(number, whole)
     lines = items(number, whole.products)
     row = (
-        number, customer_id, status(age // STEPS_A_DAY, (bits >> 44) % 100), NOW - age * STEP,
-        sum_of(lines), pick(ORDER_NOTES, bits >> 56) if (bits >> 50) % 12 == 0 else None,
+        number,
+        customer_id,
+        status(age // STEPS_A_DAY, (bits >> 44) % 100),
+        NOW - age * STEP,
+        sum_of(lines),
+        pick(ORDER_NOTES, bits >> 56) if (bits >> 50) % 12 == 0 else None,
     )
     return row, lines
 
@@ -128,7 +164,8 @@ def items(number: int, products: int) -> list[Item]:
     for line in range(1, number % 5 + 2):
         bits = draw(start, number * 8 + line)
         product_id = 1 + ((bits & 0xFFFF) ** 2 * products >> 32)
-        rows.append((number, line, product_id, QUANTITIES[bits >> 16 & 15], unit_money(product_id, PERCENTS[bits >> 20 & 7])))
+        price = unit_money(product_id, PERCENTS[bits >> 20 & 7])
+        rows.append((number, line, product_id, QUANTITIES[bits >> 16 & 15], price))
     return rows
 
 

@@ -10,15 +10,42 @@ from demo.world.names import DEPARTMENTS, FIRST_NAMES, LAST_NAMES, SERVICES, TIT
 from demo.world.sizes import NOW
 
 EMPLOYEE_COLUMNS = (
-    "id", "first_name", "last_name", "email", "title", "department", "manager_id", "hired_on", "salary",
+    "id",
+    "first_name",
+    "last_name",
+    "email",
+    "title",
+    "department",
+    "manager_id",
+    "hired_on",
+    "salary",
 )
 DEPLOYMENT_COLUMNS = (
-    "id", "service", "version", "environment", "status", "author_id", "started_at", "finished_at", "commit_sha",
-    "slack_channel_id", "slack_ts",
+    "id",
+    "service",
+    "version",
+    "environment",
+    "status",
+    "author_id",
+    "started_at",
+    "finished_at",
+    "commit_sha",
+    "slack_channel_id",
+    "slack_ts",
 )
 Employee: TypeAlias = tuple[int, str, str, str, str, str, int | None, date, object]
 Deployment: TypeAlias = tuple[
-    int, str, str, str, str, int, datetime, datetime | None, str, str | None, str | None,
+    int,
+    str,
+    str,
+    str,
+    str,
+    int,
+    datetime,
+    datetime | None,
+    str,
+    str | None,
+    str | None,
 ]
 
 HEADS = 1 + len(DEPARTMENTS)
@@ -40,8 +67,15 @@ def employee(number: int, taken: dict[str, int]) -> Employee:
     first, last = pick(FIRST_NAMES, bits), pick(LAST_NAMES, bits >> 16)
     department = department_of(number)
     return (
-        number, first, last, email(first, last, taken), title(number, department), department, manager_of(number, bits),
-        hired_on(number, bits), money(salary_cents(number, bits)),
+        number,
+        first,
+        last,
+        email(first, last, taken),
+        title(number, department),
+        department,
+        manager_of(number, bits),
+        hired_on(number, bits),
+        money(salary_cents(number, bits)),
     )
 
 
@@ -81,7 +115,8 @@ def manager_of(number: int, bits: int) -> int | None:
 
 
 def hired_on(number: int, bits: int) -> date:
-    return NOW.date() - timedelta(days=4_000 - 12 * number + bits % 300 if number <= LEADS else 30 + (bits >> 20) % 3_000)
+    days = 4_000 - 12 * number + bits % 300 if number <= LEADS else 30 + (bits >> 20) % 3_000
+    return NOW.date() - timedelta(days=days)
 
 
 def salary_cents(number: int, bits: int) -> int:
@@ -104,8 +139,15 @@ def deployment(number: int, count: int, staff: int) -> Deployment:
     finished = None if crashed else started + timedelta(seconds=40 + (bits >> 24) % 800)
     announced = environment == "PRODUCTION" and (bits >> 36) % 20 > 0
     return (
-        number, pick(SERVICES, bits >> 44), version(number, bits), environment, status,
-        member_of("Engineering", bits >> 50, staff), started, finished, commit(number),
+        number,
+        pick(SERVICES, bits >> 44),
+        version(number, bits),
+        environment,
+        status,
+        member_of("Engineering", bits >> 50, staff),
+        started,
+        finished,
+        commit(number),
         channel_id("deployments") if announced else None,
         slack_ts(finished or started, number) if announced else None,
     )

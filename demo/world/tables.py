@@ -27,9 +27,7 @@ def tables(scale: Fraction | float = 1) -> Mapping[str, Table]:
         "product": Table(shop.PRODUCT_COLUMNS, [shop.product(number) for number in upto(whole.products)]),
         "orders": Table(shop.ORDER_COLUMNS, orders),
         "order_item": Table(shop.ITEM_COLUMNS, items),
-        "deployment": Table(
-            staff.DEPLOYMENT_COLUMNS, list(staff.deployments(size("deployment", scale), whole.staff))
-        ),
+        "deployment": Table(staff.DEPLOYMENT_COLUMNS, list(staff.deployments(size("deployment", scale), whole.staff))),
     }
 
 

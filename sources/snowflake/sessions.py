@@ -35,7 +35,8 @@ class Running:
         if self.abandoned:
             return []
         self.cursor.execute(self.sql.text, self.sql.binds)
-        return self.cursor.fetchall()
+        rows: list[Row] = self.cursor.fetchall()
+        return rows
 
     def abort(self) -> None:
         """Names the statement by its request: a later one of the same connection is never hit."""
@@ -105,7 +106,7 @@ class Sessions:
     def opened(self) -> SnowflakeConnection:
         connection = open_connection(**settings(self.options))
         # The connector's own timer sends aborts too; one that fails would end as a traceback of a thread.
-        connection._cancel_query = partial(quietly, connection._cancel_query)  # type: ignore[assignment,method-assign]
+        connection._cancel_query = partial(quietly, connection._cancel_query)
         return connection
 
     async def close(self) -> None:

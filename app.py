@@ -1,0 +1,150 @@
+"""Settings in, the house as one ASGI app out: /graphql and /health."""
+
+import asyncio
+import hmac
+import logging
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from auth.callers import callers
+from auth.mistake import Mistake, unknown
+from auth.state import opened as state_opened
+from door.graphql import Counter, graphql
+from door.health import health
+from engine.answer import desk
+from engine.errors import SourceFailed
+from engine.fits import fits
+from engine.house import House
+from engine.words import Source
+from records.journal import opened as journal_opened
+from records.redact import records_key
+from resolvers import bindings, modules
+from resolvers.query import asking, nobody
+from schema.build import build, version
+from settings import Settings, SourceSettings, options, read
+from sources import KINDS
+from sources.journal import JournalSource
+
+log = logging.getLogger("onedoor")
+NOT_FOUND = b'{"errors":[{"message":"there is nothing here, ask at /graphql","extensions":{"code":"BAD_REQUEST"}}]}'
+
+
+class App:
+    """The house as ASGI sees it; it opens when the server starts and closes when it stops."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.counter: Counter | None = None
+        self.sources: Mapping[str, Source] = {}
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await self.lifespan(receive, send)
+        elif scope["type"] == "http" and scope["path"] == "/graphql" and self.counter is not None:
+            await graphql(self.counter, scope, receive, send)
+        elif scope["type"] == "http" and scope["path"] == "/health":
+            await health(self.sources, send)
+        elif scope["type"] == "http":
+            await _not_found(send)
+
+    async def lifespan(self, receive: Any, send: Any) -> None:
+        await receive()
+        async with opened(self.settings) as (counter, sources):
+            self.counter, self.sources = counter, sources
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            self.counter = None
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[tuple[Counter, Mapping[str, Source]]]:
+    """Everything a request needs, from the outside in; closed in the other order. Raises Mistake."""
+    pepper = settings.state.pepper.encode()
+    state = await asyncio.to_thread(state_opened, settings.state.url, pepper)
+    known = callers(state)
+    journal = journal_opened(settings.records.folder, datetime.now(UTC))
+    outside = await _connected(settings)
+    try:
+        house = _house(settings, outside, pepper)
+        fits(house)
+        at = desk(house, lambda caller: {"caller": asking(caller)}, asyncio.get_running_loop().time)
+        yield Counter(desk=at, callers=known, journal=journal, records_key=records_key(pepper)), outside
+    finally:
+        for source in outside.values():
+            await source.close()
+        await asyncio.to_thread(journal.close)
+        known.close()
+        state.close()
+
+
+def _house(settings: Settings, outside: Mapping[str, Source], pepper: bytes) -> House:
+    schema, rules = build(modules())
+    return House(
+        schema=schema,
+        rules=rules,
+        bindings=bindings(),
+        sources={**outside, "journal": JournalSource(settings.records.folder), "caller": nobody()},
+        limits=settings.limits,
+        cursor_secret=hmac.digest(pepper, b"cursors", "sha256"),
+        version=version(modules()),
+    )
+
+
+async def _connected(settings: Settings) -> dict[str, Source]:
+    names = list(settings.sources)
+    made = await asyncio.gather(*(_source(settings.sources[name]) for name in names))
+    return dict(zip(names, made, strict=True))
+
+
+async def _source(wanted: SourceSettings) -> Source:
+    if wanted.kind not in KINDS:
+        raise unknown("kind of source", wanted.kind, tuple(KINDS))
+    kind = import_module(KINDS[wanted.kind])
+    given = options(kind.Options, wanted.options, f"sources.{wanted.name}", wanted.folder)
+    try:
+        source: Source = await kind.connect(given)
+    except SourceFailed as failure:
+        raise Mistake(f"the source `{wanted.name}` cannot be opened: {failure.reason}") from failure
+    return source
+
+
+async def _not_found(send: Any) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(NOT_FOUND)).encode())]
+    await send({"type": "http.response.start", "status": 404, "headers": headers})
+    await send({"type": "http.response.body", "body": NOT_FOUND})
+
+
+def create() -> App:
+    """The app of the settings that `ONEDOOR_CONFIG` names, for any ASGI server."""
+    return App(read(Path(os.environ.get("ONEDOOR_CONFIG", "onedoor.toml"))))
+
+
+def serve(settings: Settings) -> None:
+    """Listens until stopped."""
+    uvicorn.run(
+        App(settings),
+        host=settings.server.host,
+        port=settings.server.port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=30,
+    )
+
+
+def check(settings: Settings) -> None:
+    """Opens all that is settled and closes it again; raises Mistake where the door would not open."""
+
+    async def tried() -> None:
+        async with opened(settings):
+            pass
+
+    asyncio.run(tried())

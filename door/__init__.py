@@ -1,0 +1,1 @@
+"""The door: bytes and headers in, bytes and one record out."""

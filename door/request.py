@@ -1,0 +1,130 @@
+"""An HTTP request in, the question and the key it carries out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+
+from engine.answer import Question
+from engine.errors import Code, Fault, Refused
+
+JSON = "application/json"
+LEVELS_MAX = 64
+
+
+class Shut(Exception):
+    """The request is turned away as HTTP, before it is GraphQL."""
+
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = dict(headers or {})
+        self.fault = Fault(code=Code.BAD_REQUEST, message=message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """What the headers say."""
+
+    method: str
+    query: bytes
+    key: str | None
+    media: str
+    accept: str
+    length: int | None
+    encoding: str
+    request_id: str | None
+
+
+def head(scope: Mapping[str, Any]) -> Head:
+    """Two different keys are no key: the request is then judged as one without."""
+    headers: dict[bytes, list[str]] = {}
+    for name, value in scope["headers"]:
+        headers.setdefault(name.lower(), []).append(value.decode("latin-1"))
+    one = {name: values[0] for name, values in headers.items()}
+    length = one.get(b"content-length", "")
+    return Head(
+        method=scope["method"],
+        query=scope["query_string"],
+        key=_key(headers),
+        media=one.get(b"content-type", "").partition(";")[0].strip().lower(),
+        accept=", ".join(headers.get(b"accept", ())).lower(),
+        length=int(length) if length.isascii() and length.isdigit() and len(length) < 16 else None,
+        encoding=one.get(b"content-encoding", "").strip().lower(),
+        request_id=one.get(b"x-request-id"),
+    )
+
+
+def _key(headers: Mapping[bytes, list[str]]) -> str | None:
+    given = {value.strip() for value in headers.get(b"x-api-key", ())}
+    for value in headers.get(b"authorization", ()):
+        scheme, _, rest = value.strip().partition(" ")
+        given.add(rest.strip() if scheme.lower() == "bearer" else value)
+    return given.pop() if len(given) == 1 else None
+
+
+def question(head: Head, body: bytes) -> Question:
+    """Raises Shut for what is no GraphQL request over HTTP, Refused for what is one, but not a whole one."""
+    if head.method == "GET":
+        return _asked(_from_url(head.query))
+    if head.method != "POST":
+        raise Shut(405, "ask with GET or POST", {"allow": "GET, POST"})
+    if head.media != JSON:
+        raise Shut(415, f"send the question as `{JSON}`")
+    if head.encoding not in ("", "identity"):
+        raise Shut(415, "send the question uncompressed")
+    return _asked(_parsed(body))
+
+
+def _from_url(query: bytes) -> dict[str, Any]:
+    try:
+        given: dict[str, Any] = dict(parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=20))
+    except ValueError:
+        raise Shut(400, "the address holds what is no query string") from None
+    for name in ("variables", "extensions"):
+        if name in given:
+            given[name] = _parsed(given[name].encode(errors="surrogatepass")) if given[name] else None
+    return given
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except (orjson.JSONDecodeError, RecursionError):
+        raise Shut(400, "the body is not JSON") from None
+
+
+def _asked(given: Any) -> Question:
+    if not isinstance(given, dict):
+        raise Shut(400, "send one question, as a JSON object with `query`")
+    text, variables, name = given.get("query"), given.get("variables"), given.get("operationName")
+    extensions = given.get("extensions")
+    if not isinstance(text, str) or not text:
+        raise Shut(400, "`query` must be the text of a GraphQL operation")
+    if variables is not None and not isinstance(variables, dict):
+        raise Shut(400, "`variables` must be an object")
+    if name is not None and not isinstance(name, str):
+        raise Shut(400, "`operationName` must be text")
+    if extensions is not None and not isinstance(extensions, dict):
+        raise Shut(400, "`extensions` must be an object")
+    options = (extensions or {}).get("onedoor") or {}
+    if not isinstance(options, dict):
+        raise Shut(400, "`extensions.onedoor` must be an object")
+    if _levels(variables or {}) > LEVELS_MAX:
+        limit = f"the limit of {LEVELS_MAX} levels"
+        raise Refused(Fault(code=Code.LIMIT_EXCEEDED, message=f"`variables` nest deeper than {limit}, flatten them"))
+    return Question(text=text, variables=variables or {}, operation=name or None, options=options)
+
+
+def _levels(value: Any) -> int:
+    """How deep the value nests; stops counting past the limit, and needs no stack of calls."""
+    deepest = 0
+    waiting = [(value, 1)]
+    while waiting and deepest <= LEVELS_MAX:
+        here, level = waiting.pop()
+        deepest = max(deepest, level)
+        inner = here.values() if isinstance(here, dict) else here if isinstance(here, list) else ()
+        waiting.extend((each, level + 1) for each in inner)
+    return deepest

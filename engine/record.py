@@ -1,0 +1,95 @@
+"""A request and what came of it in, its one audit record out."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from auth.caller import Caller
+from engine.answer import Answer, Desk, Question
+from engine.house import House
+from engine.permit import named_positions, withheld
+from engine.render import by_number
+from engine.select import Pick
+from records.record import Outcome, Record, Used, Withheld, client_request_id, stamp
+from records.redact import hashed, literals, normalised, unparsed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """One request as the door saw it."""
+
+    id: str
+    at: datetime
+    caller: Caller | None
+    question: Question | None
+    client_request_id: str | None
+    status: int
+    bytes: int
+    ms: float
+
+
+def record(desk: Desk, key: bytes, visit: Visit, told: Answer, outcome: Outcome) -> Record:
+    """`key` is what values are hashed with."""
+    caller, compiled, house = visit.caller, told.compiled, desk.house
+    named = told.operation.name if told.operation else None
+    picks = list(by_number(compiled.picks).values()) if compiled else []
+    served = [each for each in picks if compiled and not withheld(each, compiled.verdicts) and told.data is not None]
+    return Record(
+        id=visit.id,
+        time=stamp(visit.at),
+        surface="graphql",
+        outcome=outcome,
+        status=visit.status,
+        person=caller.person_id if caller else None,
+        key_id=caller.key_id if caller else None,
+        groups=tuple(sorted(caller.groups)) if caller else (),
+        grants=caller.grants if caller else (),
+        operation=named.value if named else None,
+        **_text(desk, told, visit.question, key),
+        variables=hashed(visit.question.variables, key) if visit.question else None,
+        fields=tuple(dict.fromkeys(f"{each.type}.{each.field}" for each in served if each.field != "__typename")),
+        fields_used=tuple(dict.fromkeys(_used(house, served))),
+        withheld=tuple(_withheld(picks, told)),
+        sources=tuple(
+            Used(source=each.source, collection=each.collection, calls=each.calls, rows=each.rows, ms=round(each.ms, 3))
+            for each in told.calls
+        ),
+        rows=sum(each.rows for each in told.calls),
+        bytes=visit.bytes,
+        ms=round(visit.ms, 3),
+        schema_version=house.version,
+        policy_version=house.version,
+        client_request_id=client_request_id(visit.client_request_id),
+    )
+
+
+def _text(desk: Desk, told: Answer, question: Question | None, key: bytes) -> Mapping[str, Any]:
+    if told.document is None:
+        return {"text": unparsed(question.text, key)} if question else {}
+    known = desk.texts.get(told.document.text)
+    if known is None:
+        text = normalised(told.document.node)
+        known = {
+            "text": text,
+            "operation_hash": hashlib.sha256(text.encode()).hexdigest(),
+            "literals": literals(told.document.node, key),
+        }
+        desk.texts.put(told.document.text, known)
+    return known
+
+
+def _used(house: House, picks: Sequence[Pick]) -> Iterator[str]:
+    """Every position that the arguments of served fields touched."""
+    for pick in picks:
+        if pick.field != "__typename" and pick.arguments:
+            yield from (".".join(each) for each in named_positions(house.schema, pick))
+
+
+def _withheld(picks: Sequence[Pick], told: Answer) -> Iterator[Withheld]:
+    assert told.compiled is not None or not picks
+    for pick in picks:
+        if told.compiled and withheld(pick, told.compiled.verdicts):
+            verdict = told.compiled.verdicts[pick.number]
+            yield Withheld(field=f"{pick.type}.{pick.field}", reason=".".join(verdict.position))

@@ -1,0 +1,1 @@
+"""SQL databases: an Ask becomes one statement in SQLAlchemy Core, which runs on the database's own driver."""

@@ -1,0 +1,218 @@
+"""Slack's double, asked by Slack's own client over the wire."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from demo.servers import Running, address
+from demo.slack.rates import rates, wait
+from demo.world import chat
+
+SCALE = 0.01
+MESSAGES = chat.messages(SCALE)
+USERS = chat.users(SCALE)
+CHANNELS = {channel.name: channel for channel in chat.channels(SCALE)}
+INCIDENTS = CHANNELS["incidents"].id
+TOPS = sorted(message.ts for message in MESSAGES if message.channel == INCIDENTS and message.thread is None)
+PARENT = next(message for message in MESSAGES if any(message.ts == other.thread for other in MESSAGES))
+REPLIES = sorted(message.ts for message in MESSAGES if message.thread == PARENT.ts)
+
+
+def base(running: Running) -> str:
+    host, port = address(running, "slack")
+    return f"http://{host}:{port}/api/"
+
+
+@pytest.fixture
+async def client(running: Running) -> AsyncIterator[AsyncWebClient]:
+    async with aiohttp.ClientSession() as session:
+        yield AsyncWebClient(token=running.environment["SLACK_TOKEN"], base_url=base(running), session=session)
+
+
+async def pages(client: AsyncWebClient, method: str, key: str, **arguments: Any) -> list[list[Any]]:
+    """What each page holds under `key`, to the last."""
+    found = []
+    async for page in await client.api_call(method, http_verb="GET", params=arguments):
+        found.append(page[key])
+    return found
+
+
+async def test_the_token_names_the_bot(client: AsyncWebClient) -> None:
+    reply = await client.auth_test()
+
+    assert (reply["user"], reply["user_id"]) == (chat.BOT_NAME, chat.BOT)
+
+
+@pytest.mark.parametrize(("method", "key", "arguments", "names"), [
+    pytest.param("conversations.list", "channels", {"limit": 3}, [each.id for each in CHANNELS.values()], id="rooms"),
+    pytest.param("users.list", "members", {"limit": 4}, [each.id for each in USERS], id="users"),
+    pytest.param("conversations.history", "messages", {"channel": INCIDENTS, "limit": 5}, TOPS[::-1], id="messages"),
+    pytest.param(
+        "conversations.replies", "messages", {"channel": PARENT.channel, "ts": PARENT.ts, "limit": 1},
+        [PARENT.ts, *REPLIES], id="replies",
+    ),
+])  # fmt: skip
+async def test_cursors_lead_through_everything_once_in_order(
+    client: AsyncWebClient, method: str, key: str, arguments: dict[str, Any], names: list[str]
+) -> None:
+    found = await pages(client, method, key, **arguments)
+
+    assert max(len(page) for page in found) == arguments["limit"]
+    assert [row.get("id") or row["ts"] for page in found for row in page] == names
+
+
+async def test_members_are_paged_too(client: AsyncWebClient) -> None:
+    found = await pages(client, "conversations.members", "members", channel=INCIDENTS, limit=2)
+
+    assert [member for page in found for member in page] == list(CHANNELS["incidents"].members)
+
+
+@pytest.mark.parametrize(("arguments", "expected"), [
+    pytest.param({}, TOPS, id="all"),
+    pytest.param({"oldest": TOPS[2], "latest": TOPS[6]}, TOPS[3:6], id="between"),
+    pytest.param({"oldest": TOPS[2], "latest": TOPS[6], "inclusive": True}, TOPS[2:7], id="between, ends included"),
+    pytest.param({"oldest": TOPS[-1]}, [], id="since the last"),
+    pytest.param({"latest": TOPS[1].partition(".")[0]}, TOPS[:1], id="before a plain second"),
+])  # fmt: skip
+async def test_history_stays_within_its_ends(
+    client: AsyncWebClient, arguments: dict[str, Any], expected: list[str]
+) -> None:
+    reply = await client.conversations_history(channel=INCIDENTS, limit=999, **arguments)
+
+    assert [message["ts"] for message in reply["messages"]] == expected[::-1]
+
+
+async def test_a_parent_tells_of_its_thread_and_replies_stay_out_of_the_history(client: AsyncWebClient) -> None:
+    reply = await client.conversations_history(channel=PARENT.channel, limit=999)
+    shown = {message["ts"]: message for message in reply["messages"]}
+
+    assert shown.keys().isdisjoint(REPLIES)
+    assert {name: shown[PARENT.ts][name] for name in ("thread_ts", "reply_count", "latest_reply")} == {
+        "thread_ts": PARENT.ts, "reply_count": len(REPLIES), "latest_reply": REPLIES[-1],
+    }  # fmt: skip
+
+
+async def test_any_message_of_a_thread_names_it(client: AsyncWebClient) -> None:
+    reply = await client.conversations_replies(channel=PARENT.channel, ts=REPLIES[-1])
+
+    assert [message["ts"] for message in reply["messages"]] == [PARENT.ts, *REPLIES]
+
+
+async def test_a_user_is_found_by_address_and_by_id(client: AsyncWebClient) -> None:
+    found = await client.users_lookupByEmail(email=USERS[0].email or "")
+    again = await client.users_info(user=found["user"]["id"])
+
+    assert again["user"]["profile"]["email"] == USERS[0].email
+
+
+async def test_a_message_is_posted_answered_and_edited(client: AsyncWebClient) -> None:
+    top = await client.chat_postMessage(channel="#general", text="Grüße")
+    below = await client.chat_postMessage(channel=top["channel"], thread_ts=top["ts"], text="and more")
+    await client.chat_update(channel=top["channel"], ts=top["ts"], text="Grüße an alle")
+    thread = await client.conversations_replies(channel=top["channel"], ts=top["ts"])
+    newest = await client.conversations_history(channel=top["channel"], limit=1)
+
+    assert [message["text"] for message in thread["messages"]] == ["Grüße an alle", "and more"]
+    assert (newest["messages"][0]["ts"], newest["messages"][0]["reply_count"]) == (top["ts"], 1)
+    assert below["ts"] > top["ts"]
+
+
+@pytest.mark.parametrize(("query", "holds"), [
+    pytest.param("deployment", lambda message: "deployment" in message.text.lower(), id="a word"),
+    pytest.param('"is in production"', lambda message: "is in production" in message.text, id="a phrase"),
+    pytest.param(f"from:<@{chat.BOT}>", lambda message: message.user == chat.BOT, id="an author's id"),
+    pytest.param(f"from:@{chat.BOT_NAME}", lambda message: message.user == chat.BOT, id="an author's name"),
+    pytest.param("in:#incidents", lambda message: message.channel == INCIDENTS, id="a channel's name"),
+    pytest.param(f"in:<#{INCIDENTS}>", lambda message: message.channel == INCIDENTS, id="a channel's id"),
+    pytest.param(
+        "in:#deployments from:@deploybot failed",
+        lambda message: message.user == chat.BOT and "failed" in message.text, id="all at once",
+    ),
+    pytest.param("in:nowhere", lambda message: False, id="no such channel"),
+])  # fmt: skip
+async def test_search_finds_what_holds_for_every_term_newest_first(
+    client: AsyncWebClient, query: str, holds: Any
+) -> None:
+    reply = await client.search_messages(query=query, count=100)
+    general = CHANNELS["general"].id  # where another test posts
+    found = [match["ts"] for match in reply["messages"]["matches"] if match["channel"]["id"] != general]
+    expected = [message.ts for message in MESSAGES if holds(message) and message.channel != general]
+
+    assert found == sorted(expected, reverse=True)
+
+
+async def test_search_pages_from_one_and_counts_all(client: AsyncWebClient) -> None:
+    whole = await client.search_messages(query="in:#incidents", count=100)
+    parts = [await client.search_messages(query="in:#incidents", count=7, page=page) for page in (1, 2)]
+    total = whole["messages"]["total"]
+
+    assert [match["ts"] for part in parts for match in part["messages"]["matches"]] == [
+        match["ts"] for match in whole["messages"]["matches"][:14]
+    ]
+    assert parts[0]["messages"]["paging"] == {"count": 7, "total": total, "page": 1, "pages": -(-total // 7)}
+
+
+@pytest.mark.parametrize(("method", "arguments", "error"), [
+    ("conversations.info", {"channel": "C0"}, "channel_not_found"),
+    ("conversations.history", {"channel": "C0"}, "channel_not_found"),
+    ("conversations.history", {"channel": INCIDENTS, "cursor": "bm9wZQ=="}, "invalid_cursor"),
+    ("conversations.history", {"channel": INCIDENTS, "cursor": "ü"}, "invalid_cursor"),
+    ("conversations.history", {"channel": INCIDENTS, "limit": "1000"}, "invalid_limit"),
+    ("conversations.history", {"channel": INCIDENTS, "oldest": "yesterday"}, "invalid_ts_oldest"),
+    ("conversations.replies", {"channel": INCIDENTS, "ts": "1.0"}, "thread_not_found"),
+    ("users.info", {"user": "U0"}, "user_not_found"),
+    ("users.lookupByEmail", {"email": "nobody@acme.example"}, "users_not_found"),
+    ("chat.postMessage", {"channel": INCIDENTS}, "no_text"),
+    ("chat.postMessage", {"channel": INCIDENTS, "text": "x" * 40_001}, "msg_too_long"),
+    ("chat.update", {"channel": INCIDENTS, "ts": "1.0", "text": "x"}, "message_not_found"),
+    ("chat.update", {"channel": INCIDENTS, "ts": TOPS[0], "text": "x"}, "cant_update_message"),
+    ("search.messages", {"query": " "}, "no_query"),
+    ("no.such", {}, "unknown_method"),
+])  # fmt: skip
+async def test_what_is_wrong_has_slacks_name_for_it(
+    client: AsyncWebClient, method: str, arguments: dict[str, str], error: str
+) -> None:
+    with pytest.raises(SlackApiError) as refused:
+        await client.api_call(method, data=arguments)
+
+    assert (refused.value.response.status_code, refused.value.response["error"]) == (200, error)
+
+
+@pytest.mark.parametrize(("token", "error"), [(None, "not_authed"), ("xoxb-other", "invalid_auth")])
+async def test_a_wrong_token_opens_nothing(running: Running, token: str | None, error: str) -> None:
+    with pytest.raises(SlackApiError) as refused:
+        await AsyncWebClient(token=token, base_url=base(running)).conversations_list()
+
+    assert refused.value.response["error"] == error
+
+
+@pytest.mark.parametrize(("verb", "given"), [("GET", "params"), ("POST", "data"), ("POST", "json")])
+async def test_query_form_and_json_mean_the_same(client: AsyncWebClient, verb: str, given: str) -> None:
+    reply = await client.api_call("conversations.info", http_verb=verb, **{given: {"channel": INCIDENTS}})  # type: ignore[arg-type]
+
+    assert reply["channel"]["name"] == "incidents"
+
+
+async def test_a_call_too_many_is_told_how_long_to_wait(client: AsyncWebClient) -> None:
+    with pytest.raises(SlackApiError) as refused:
+        await ask_often(client)
+
+    response = refused.value.response
+    assert (response.status_code, response["error"], response.headers["Retry-After"]) == (429, "ratelimited", "1")
+
+
+async def ask_often(client: AsyncWebClient) -> None:
+    for _ in range(120):
+        await client.users_info(user=chat.BOT)
+
+
+def test_a_rate_is_of_one_method_and_is_paid_back_evenly() -> None:
+    limits = rates(["users.info=2", "60"])
+    times = (0.0, 0.0, 0.0, 29.0, 30.0, 30.0)
+
+    assert [wait(limits, "users.info", now) for now in times] == [0, 0, 30, 1, 0, 30]
+    assert wait(limits, "users.list", 30.0) == 0

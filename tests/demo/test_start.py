@@ -1,0 +1,129 @@
+"""`python -m demo`: what it writes, who it lets in, and how it says that it cannot start."""
+
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from graphql import parse, validate
+
+import settings as product
+from auth import keyring, people
+from auth.groups import NAMES
+from auth.state import State, opened
+from demo.folder import held, pepper
+from demo.people import PEOPLE, keys
+from demo.servers import HOST, ROOT
+from demo.settings import IN_POSTGRESQL, SECRETS, settings
+from resolvers import modules
+from schema.build import build
+
+ADDRESSES = {"s3": (HOST, 1), "slack": (HOST, 2), "snowflake": (HOST, 3)}
+ENVIRONMENT = {**SECRETS, "ONEDOOR_PEPPER": "p" * 64, "INTERNAL_URL": "postgresql://127.0.0.1/acme"}
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[State]:
+    with closing(opened(f"sqlite:///{tmp_path}/state.sqlite", b"p" * 64)) as made:
+        yield made
+
+
+def refusal(*arguments: str) -> tuple[int, str]:
+    command = [sys.executable, "-m", "demo", "--scale", "0.01", *arguments]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30)
+    return ended.returncode, ended.stderr
+
+
+@pytest.mark.parametrize(("internal", "kind"), [(None, "sqlite"), (IN_POSTGRESQL, "postgresql")])
+def test_the_product_reads_the_demos_settings(tmp_path: Path, internal: str | None, kind: str) -> None:
+    path = tmp_path / "onedoor.toml"
+    path.write_text(settings(folder=tmp_path, port=8123, addresses=ADDRESSES, internal=internal))
+    read = product.read(path, ENVIRONMENT)
+
+    assert (read.server.host, read.server.port, read.records.folder) == (HOST, 8123, tmp_path / "records")
+    assert {name: source.kind for name, source in read.sources.items()} == {
+        "internal": kind, "snowflake": "snowflake", "s3": "s3", "slack": "slack",
+    }  # fmt: skip
+
+
+def test_a_folder_with_a_quote_in_its_name_is_still_toml(tmp_path: Path) -> None:
+    folder = tmp_path / 'a "quoted" \\ folder'
+    folder.mkdir()
+    (folder / "onedoor.toml").write_text(settings(folder=folder, port=1, addresses=ADDRESSES), encoding="utf-8")
+
+    assert product.read(folder / "onedoor.toml", ENVIRONMENT).records.folder == folder / "records"
+
+
+def test_no_secret_stands_in_the_settings(tmp_path: Path) -> None:
+    text = settings(folder=tmp_path, port=1, addresses=ADDRESSES)
+
+    assert [secret for secret in SECRETS.values() if f'"{secret}"' in text] == []
+
+
+def test_each_group_has_one_person_and_one_key_that_opens_the_door(state: State) -> None:
+    made = keys(state)
+
+    assert {person.email: person.groups for person in people.listed(state)} == {
+        person.email: tuple(sorted({"everyone", person.group})) for person in PEOPLE
+    }
+    assert made.keys() == NAMES
+    assert len({*made.values()}) == len(NAMES)
+
+
+def test_every_start_gives_the_same_keys_whatever_was_rotated_since(state: State) -> None:
+    first = keys(state)
+    keyring.rotate(state, PEOPLE[1].email)
+
+    assert keys(state) == first
+
+
+def test_a_folder_keeps_its_pepper_to_itself(tmp_path: Path) -> None:
+    first = pepper(tmp_path)
+
+    assert (pepper(tmp_path), len(first)) == (first, 64)
+    assert (tmp_path / "pepper").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("person", PEOPLE, ids=lambda person: person.group)
+def test_a_question_can_be_asked(person: object) -> None:
+    schema, _ = build(modules())
+
+    assert validate(schema, parse(person.question)) == []  # type: ignore[attr-defined]
+
+
+def test_a_busy_port_is_one_sentence(tmp_path: Path) -> None:
+    with socket.create_server((HOST, 0)) as busy:
+        port = str(busy.getsockname()[1])
+        said = refusal("--port", port, "--folder", str(tmp_path))
+
+    assert said == (2, f"port {port} is taken or may not be used; choose another with `--port`\n")
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "demo"
+
+    assert refusal("--port", "0", "--folder", str(folder)) == (
+        2, f"`{folder}` cannot be written to: Not a directory; choose another `--folder`\n",
+    )  # fmt: skip
+
+
+def test_a_folder_in_use_is_one_sentence(tmp_path: Path) -> None:
+    with held(tmp_path):
+        said = refusal("--port", "0", "--folder", str(tmp_path))
+
+    assert said == (2, f"another demo runs in `{tmp_path}`; stop it, or choose another `--folder`\n")
+
+
+def test_a_half_written_database_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "internal.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE customer (id INTEGER)")
+
+    assert refusal("--port", "0", "--folder", str(tmp_path)) == (
+        2, f"`{path}` is not a database that the demo made; remove it or choose another folder\n",
+    )  # fmt: skip

@@ -1,0 +1,77 @@
+"""One record and its line."""
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta, timezone
+
+import orjson
+import pytest
+
+from records.record import RANDOM_BYTES, Record, client_request_id, record_id, stamp, to_line
+
+Make = Callable[..., Record]
+START = datetime(2026, 11, 1, tzinfo=UTC)
+NASTY = [
+    "\n",
+    "\r\n",
+    "\x1b[2J",
+    "\x9b31m",
+    "\u2028",
+    "\u202e",
+    '"}',
+    '",\n{"prev":"',
+    "\\",
+    "\x00",
+    "\x7f",
+    "é",
+    "🔑",
+    "a",
+]
+
+
+def test_a_line_is_the_record(record: Make) -> None:
+    assert json.loads(to_line(record(1))) == json.loads(json.dumps(asdict(record(1))))
+
+
+def test_no_text_ends_its_line_or_acts_on_a_terminal_and_all_of_it_is_read_back(record: Make) -> None:
+    dice = random.Random(0)
+    for _ in range(10_000):
+        text = "".join(
+            dice.choices([*NASTY, chr(dice.randrange(0xD800)), chr(dice.randrange(0xE000, 0x11_0000))], k=12)
+        )
+        line = to_line(record(1, operation=text, variables={text: [text]}))
+        assert len(line.decode().splitlines()) == 1
+        assert not any(ord(character) < 32 or 127 <= ord(character) < 160 for character in line.decode())
+        read = orjson.loads(line)
+        assert (read["operation"], read["variables"]) == (text, {text: [text]})
+
+
+@pytest.mark.parametrize("value", ["\ud800", 2**64, 10**400])
+def test_what_json_cannot_hold_still_makes_a_readable_line(record: Make, value: object) -> None:
+    assert orjson.loads(to_line(record(1, variables={"a": value})))["id"] == record(1).id
+
+
+def test_ids_sort_by_time_and_differ_within_a_microsecond() -> None:
+    dice = random.Random(0)
+    moments = [START + timedelta(microseconds=10**exponent) for exponent in range(16)]
+    ids = [record_id(moment, dice.randbytes(RANDOM_BYTES)) for moment in moments for _ in range(100)]
+    assert len(set(ids)) == len(ids)
+    assert all(one < other for one, other in zip(ids[::100], ids[100::100], strict=False))
+    assert {len(each) for each in ids} == {26}
+
+
+def test_times_are_in_utc_with_microseconds() -> None:
+    assert stamp(datetime(2026, 11, 1, 2, tzinfo=timezone(timedelta(hours=2)))) == "2026-11-01T00:00:00.000000+00:00"
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (None, None), ("", None), ("a-1", "a-1"), ("x" * 128, "x" * 128), ("x" * 129, None),
+        ("a\n", None), ("\x1b[1m", None), ("é", None),
+    ],
+)  # fmt: skip
+def test_a_clients_own_id_is_kept_only_if_short_and_printable(given: str | None, kept: str | None) -> None:
+    assert client_request_id(given) == kept

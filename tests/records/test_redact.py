@@ -1,0 +1,111 @@
+"""What is kept of an operation and its variables."""
+
+from typing import Any
+
+import pytest
+from graphql import parse
+
+from records.redact import MOST_LEVELS, MOST_VALUES, hashed, hashed_value, literals, normalised, records_key, unparsed
+
+KEY = records_key(b"a pepper of at least thirty-two characters")
+QUESTION = '''
+# a comment with ada@acme.example
+query Q($id: ID!, $n: Int = 7) @tag(name: "ada@acme.example") {
+  customers(where: {name: {eq: "Ada"}, vip: {eq: true}, total: {gt: 1.5}, status: {in: [PAID, OPEN]}, gone: null}, first: 10) {
+    nodes { ...F @include(if: false) bio(like: """block
+      text""") }
+  }
+}
+fragment F on Customer { orders(last: $n) { totalCount } }
+'''
+KEPT = """query Q($id: ID!, $n: Int = $) @tag(name: $) {
+  customers(
+    where: { name: { eq: $ }, vip: { eq: $ }, total: { gt: $ }, status: { in: [PAID, OPEN] }, gone: null }
+    first: $
+  ) {
+    nodes {
+      ...F @include(if: $)
+      bio(like: $)
+    }
+  }
+}
+
+fragment F on Customer {
+  orders(last: $n) {
+    totalCount
+  }
+}"""
+
+
+def test_every_literal_is_a_dollar_and_names_stay() -> None:
+    assert normalised(parse(QUESTION)) == KEPT
+
+
+def test_the_document_itself_is_left_as_it_was() -> None:
+    document = parse(QUESTION)
+    normalised(document)
+    assert document == parse(QUESTION)
+
+
+def test_two_ways_of_asking_one_question_are_kept_alike() -> None:
+    assert normalised(parse('{a(b:"x",c:1)}')) == normalised(parse('{ a ( b : """y""" c: 22 ) }'))
+
+
+def test_literals_are_hashed_in_the_order_of_the_dollars() -> None:
+    values = [7, "ada@acme.example", "Ada", True, 1.5, 10, False, "block\ntext"]
+    assert literals(parse(QUESTION), KEY) == tuple(hashed_value(value, KEY) for value in values)
+
+
+def test_an_integer_of_any_length_is_hashed() -> None:
+    assert len(literals(parse("{a(b: %s)}" % ("9" * 5_000)), KEY)) == 1
+    assert hashed({"a": 10**5_000}, KEY)["a"] != hashed({"a": 10**5_001}, KEY)["a"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        pytest.param(1, 1.0, True, id="one number written two ways"),
+        pytest.param(0.1, 1e-1, True, id="one fraction written two ways"),
+        pytest.param(1, "1", False, id="a number is no text"),
+        pytest.param(1, True, False, id="a boolean is no number"),
+        pytest.param("true", True, False, id="a boolean is no text"),
+        pytest.param("a", "A", False, id="case counts"),
+        pytest.param("\ud800", "\ud801", False, id="half a character is one too"),
+    ],
+)
+def test_a_hash_stands_for_a_scalar_and_its_value(one: Any, other: Any, alike: bool) -> None:
+    assert (hashed_value(one, KEY) == hashed_value(other, KEY)) is alike
+
+
+def test_a_hash_depends_on_the_key() -> None:
+    assert hashed_value("Ada", KEY) != hashed_value("Ada", records_key(b"another"))
+
+
+def test_structure_and_nulls_of_variables_stay_and_leaves_do_not() -> None:
+    ada = hashed_value("Ada", KEY)
+    variables = {"where": {"name": {"in": ["Ada", None]}, "or": []}, "none": None, "n": 3}
+    assert hashed(variables, KEY) == {
+        "where": {"name": {"in": [ada, None]}, "or": []}, "none": None, "n": hashed_value(3, KEY),
+    }  # fmt: skip
+
+
+def test_a_value_put_where_a_name_belongs_is_hashed_too() -> None:
+    assert hashed({"ada@acme.example": {"Ada Lovelace": None}}, KEY) == {
+        hashed_value("ada@acme.example", KEY): {hashed_value("Ada Lovelace", KEY): None}
+    }
+
+
+def deep(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("value", [[1] * MOST_VALUES, [[]] * 500_000, deep(MOST_LEVELS), deep(100_000)])
+def test_variables_too_large_to_hash_leave_only_their_size(value: Any) -> None:
+    assert set(hashed({"a": value}, KEY)) == {"values", "levels"}
+
+
+def test_of_a_document_that_does_not_parse_only_length_and_hash_are_kept() -> None:
+    assert unparsed("{ ada@acme", KEY) == f"unparsed, 10 characters, {hashed_value('{ ada@acme', KEY)}"

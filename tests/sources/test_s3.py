@@ -1,0 +1,217 @@
+"""A bucket's objects as rows, over the wire to moto; and what is said when the far end fails."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from engine.errors import Code, SourceFailed
+from engine.words import Ask, Can, Column, Keys, Kind, Row
+from sources.s3 import S3, Options, connect
+
+PATTERN = "customers/{customer_id:int}/{kind}/{name}"
+KEYS = (
+    "customers/1/invoices/a.csv",
+    "customers/1/invoices/a.csv.bak",
+    "customers/1/photos/é +%.png",
+    "customers/11/invoices/b.json",
+    "customers/1",
+    "readme",
+)
+MANY = 1100
+COLUMNS = {
+    "customer_id": Kind.INTEGER,
+    "kind": Kind.TEXT,
+    "key": Kind.TEXT,
+    "name": Kind.TEXT,
+    "size": Kind.INTEGER,
+    "modified": Kind.TIME,
+    "etag": Kind.TEXT,
+    "content_type": Kind.TEXT,
+}
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    port = server.get_host_and_port()[1]
+    endpoint = f"http://127.0.0.1:{port}"
+    fill(endpoint)
+    yield endpoint
+    server.stop()
+
+
+def fill(endpoint: str) -> None:
+    """The large bucket goes into moto's own memory: over the wire it takes seconds."""
+    client = boto3.client(
+        "s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b"
+    )
+    client.create_bucket(Bucket="small")
+    client.create_bucket(Bucket="empty")
+    client.create_bucket(Bucket="large")
+    for key in KEYS:
+        client.put_object(Bucket="small", Key=key, Body=b"abc")
+    from moto.core import DEFAULT_ACCOUNT_ID
+    from moto.s3.models import s3_backends
+
+    for number in range(MANY):
+        s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object("large", f"customers/5/logs/{number:04}.txt", b"")
+    client.close()
+
+
+@pytest.fixture
+async def open_bucket(endpoint: str) -> AsyncIterator[Callable[..., S3]]:
+    opened: list[S3] = []
+
+    async def opening(bucket: str, **more: object) -> S3:
+        given = {"pattern": PATTERN, "endpoint": endpoint, "access_key": "a", "secret_key": "b"} | more
+        opened.append(await connect(Options(bucket=bucket, **given)))  # type: ignore[arg-type]
+        return opened[-1]
+
+    yield opening  # type: ignore[misc]
+    for source in opened:
+        await source.close()
+
+
+async def rows(source: S3, *columns: str, keys: Keys | None = None) -> list[Row]:
+    ask = Ask(collection="files", columns=columns, keys=keys)
+    return [row async for batch in source.read(ask) for row in batch]
+
+
+async def test_it_promises_keys_alone(open_bucket: Callable) -> None:
+    source = await open_bucket("small")
+    assert source.can("files") == Can(
+        columns={name: Column(kind=kind) for name, kind in COLUMNS.items()},
+        keys=50,
+        key_columns=frozenset({("key",), ("customer_id",), ("customer_id", "kind")}),
+    )
+
+
+async def test_an_object_is_a_row(open_bucket: Callable) -> None:
+    source = await open_bucket("small")
+    found = await rows(source, *COLUMNS, keys=Keys(("key",), ((KEYS[0],),)))
+    modified = found[0][5]
+    assert found == [(1, "invoices", KEYS[0], "a.csv", 3, modified, "900150983cd24fb0d6963f7d28e17f72", "text/csv")]
+    assert abs(datetime.now(UTC) - modified).total_seconds() < 3600
+
+
+async def test_a_key_of_another_form_has_none_of_the_patterns_values(open_bucket: Callable) -> None:
+    source = await open_bucket("small")
+    assert sorted(await rows(source, "key", "customer_id", "content_type", "name")) == sorted(
+        [
+            (KEYS[0], 1, "text/csv", "a.csv"),
+            (KEYS[1], 1, None, "a.csv.bak"),
+            (KEYS[2], 1, "image/png", "é +%.png"),
+            (KEYS[3], 11, "application/json", "b.json"),
+            (KEYS[4], None, None, "1"),
+            (KEYS[5], None, None, "readme"),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("columns", "values", "found"),
+    [
+        pytest.param(("customer_id",), [(1,)], KEYS[:3], id="1 is not 11"),
+        pytest.param(("customer_id",), [(1,), (11,), (12,)], KEYS[:4], id="several keys, one of nobody"),
+        pytest.param(("customer_id", "kind"), [(1, "photos")], KEYS[2:3], id="two leading columns"),
+        pytest.param(("customer_id", "kind"), [(1, "")], (), id="an empty value"),
+        pytest.param(
+            ("customer_id", "kind"), [(1, "in\ud800"), (1, "a\0"), (1, "a/b")], (), id="values no key can hold"
+        ),
+        pytest.param(("key",), [(KEYS[0],), (KEYS[1],), ("customers",)], KEYS[:2], id="whole keys, not their prefixes"),
+        pytest.param(("key",), [("",), ("k" * 2000,), ("\ud800",), ("\0",)], (), id="text that is no key"),
+    ],
+)
+async def test_keys_give_their_objects_alone(
+    open_bucket: Callable, columns: tuple[str, ...], values: list[Row], found: tuple[str, ...]
+) -> None:
+    source = await open_bucket("small")
+    assert sorted(await rows(source, "key", keys=Keys(columns, tuple(values)))) == sorted((key,) for key in found)
+
+
+@pytest.mark.parametrize("keys", [None, Keys(("customer_id",), ((5,),))], ids=["plain", "by keys"])
+async def test_all_pages_are_read(open_bucket: Callable, keys: Keys | None) -> None:
+    source = await open_bucket("large")
+    assert len(set(await rows(source, "key", keys=keys))) == MANY
+
+
+async def test_an_empty_bucket_has_no_rows(open_bucket: Callable) -> None:
+    source = await open_bucket("empty")
+    assert await rows(source, "key") == []
+
+
+async def failure(source: S3) -> tuple[str, Code]:
+    with pytest.raises(SourceFailed) as caught:
+        await source.ping()
+    return caught.value.reason, caught.value.code
+
+
+async def test_a_bucket_that_is_not_there(open_bucket: Callable) -> None:
+    assert await failure(await open_bucket("nowhere")) == ("s3 has no such bucket", Code.SOURCE_UNAVAILABLE)
+
+
+async def test_nobody_listens(open_bucket: Callable, closed_port: int) -> None:
+    source = await open_bucket("small", endpoint=f"http://127.0.0.1:{closed_port}")
+    assert await failure(source) == ("s3 could not be reached", Code.SOURCE_UNAVAILABLE)
+
+
+async def test_nobody_answers(open_bucket: Callable, silent_port: int) -> None:
+    source = await open_bucket("small", endpoint=f"http://127.0.0.1:{silent_port}", timeout=0.2)
+    assert await failure(source) == ("s3 did not answer within 0.2 s", Code.SOURCE_UNAVAILABLE)
+
+
+def xml_error(code: str) -> bytes:
+    return f"<Error><Code>{code}</Code><Message>secret b</Message></Error>".encode()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason", "code"),
+    [
+        pytest.param(
+            403,
+            xml_error("SignatureDoesNotMatch"),
+            "s3 refused the credentials",
+            Code.SOURCE_UNAVAILABLE,
+            id="a wrong secret",
+        ),
+        pytest.param(
+            503,
+            xml_error("SlowDown"),
+            "s3 refused the listing with `SlowDown`",
+            Code.SOURCE_UNAVAILABLE,
+            id="too many calls",
+        ),
+        pytest.param(
+            400, xml_error("<b>"), "s3 refused the listing with `400`", Code.SOURCE_UNAVAILABLE, id="broken xml"
+        ),
+        pytest.param(200, b"{}", "s3 refused the listing with `500`", Code.SOURCE_UNAVAILABLE, id="no xml"),
+        pytest.param(
+            400,
+            xml_error("at http://b"),
+            "s3 gave an answer that cannot be read",
+            Code.SOURCE_INVALID,
+            id="an error that is no word",
+        ),
+        pytest.param(
+            200, b"<html/>", "s3 gave an answer that cannot be read", Code.SOURCE_INVALID, id="another's answer"
+        ),
+    ],
+)
+async def test_a_failure_has_a_reason_that_can_be_shown(
+    open_bucket: Callable,
+    serve: Callable[[ASGIApp], AbstractContextManager[int]],
+    status: int,
+    body: bytes,
+    reason: str,
+    code: Code,
+) -> None:
+    with serve(Response(body, status, media_type="application/xml")) as port:
+        source = await open_bucket("small", endpoint=f"http://127.0.0.1:{port}")
+        assert await failure(source) == (reason, code)

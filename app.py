@@ -56,11 +56,15 @@ class App:
 
     async def lifespan(self, receive: Any, send: Any) -> None:
         await receive()
-        async with opened(self.settings) as (counter, sources):
-            self.counter, self.sources = counter, sources
-            await send({"type": "lifespan.startup.complete"})
-            await receive()
-            self.counter = None
+        try:
+            async with opened(self.settings) as (counter, sources):
+                self.counter, self.sources = counter, sources
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+                self.counter = None
+        except Mistake as mistake:
+            await send({"type": "lifespan.startup.failed", "message": str(mistake)})
+            return
         await send({"type": "lifespan.shutdown.complete"})
 
 

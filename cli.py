@@ -119,6 +119,20 @@ def check(house: House) -> None:
 
 
 @main.command()
+def sdl() -> None:
+    """Print the schema with its permissions, as schema/schema.graphql holds it.
+
+    \b
+    Example:
+      python cli.py sdl > schema/schema.graphql
+    """
+    from resolvers import modules
+    from schema.build import sdl as written
+
+    click.echo(written(modules()), nl=False)
+
+
+@main.command()
 @click.pass_obj
 def verify(house: House) -> None:
     """See whether the records hold together: each line must hold the digest of the line before it.

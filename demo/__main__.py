@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -98,13 +98,23 @@ def write_settings(port: int, folder: Path, running: Running) -> None:
 
 async def serve(listener: socket.socket, words: str) -> None:
     """The door, which greets once it is open."""
-    door = uvicorn.Server(uvicorn.Config("app:create", factory=True, log_level="warning", timeout_graceful_shutdown=2))
-    serving = asyncio.create_task(door.serve(sockets=[listener]))
+    door = uvicorn.Server(
+        uvicorn.Config("app:create", factory=True, lifespan="on", log_level="warning", timeout_graceful_shutdown=2)
+    )
+    serving = asyncio.create_task(until_stopped(door, listener))
     while not door.started and not serving.done():  # noqa: ASYNC110 - uvicorn tells in no other way
         await asyncio.sleep(0.02)
     if door.started:
         print(words, flush=True)
     await serving
+    if not door.started:
+        raise Unusable("the door did not open; what it said stands above")
+
+
+async def until_stopped(door: uvicorn.Server, listener: socket.socket) -> None:
+    """uvicorn ends the whole process when the app does not start; here the servers must be stopped first."""
+    with suppress(SystemExit):
+        await door.serve(sockets=[listener])
 
 
 def welcome(port: int, folder: Path, running: Running, made: Mapping[str, str]) -> str:

@@ -15,6 +15,8 @@ from engine.select import Pick
 from records.record import Outcome, Record, Used, Withheld, client_request_id, stamp
 from records.redact import hashed, literals, normalised, unparsed
 
+LOGIC = frozenset({"and", "or", "not"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
@@ -81,10 +83,12 @@ def _text(desk: Desk, told: Answer, question: Question | None, key: bytes) -> Ma
 
 
 def _used(house: House, picks: Sequence[Pick]) -> Iterator[str]:
-    """Every position that the arguments of served fields touched."""
+    """The fields that filters and orders of what was served looked at."""
+    of = {f"{name}{use}": name for name in house.bindings for use in ("Where", "Order")}
     for pick in picks:
         if pick.field != "__typename" and pick.arguments:
-            yield from (".".join(each) for each in named_positions(house.schema, pick))
+            touched = named_positions(house.schema, pick)
+            yield from (f"{of[each[0]]}.{each[1]}" for each in touched if each[0] in of and each[1] not in LOGIC)
 
 
 def _withheld(picks: Sequence[Pick], told: Answer) -> Iterator[Withheld]:

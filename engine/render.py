@@ -221,8 +221,6 @@ def _connection(run: Rendering, branch: Branch, result: Fetched) -> Value:
     members = [(pick.key, _of_connection(run, branch, result, pick)) for pick in branch.pick.below]
 
     def value(key: Row, path: Path) -> Any:
-        if branch.here and None in key:
-            return None
         rows = result.groups.get(key, ())
         kept = rows[:size]
         cut = Slice(key=key, rows=kept[::-1] if backward else kept, overflow=len(rows) > size)

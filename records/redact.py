@@ -52,13 +52,10 @@ def literals(document: DocumentNode, key: bytes) -> tuple[str, ...]:
 def hashed(variables: Mapping[str, Any], key: bytes) -> dict[str, Any]:
     """The variables with each leaf replaced by its keyed hash; structure and nulls stay.
 
-    Past MOST_VALUES or MOST_LEVELS only their number is kept: hashing must not cost more than answering.
+    Past MOST_VALUES or MOST_LEVELS nothing is kept but that it was so: hashing must not cost more than answering.
     """
-    values, levels = 0, 0
-    for level in walk(variables):
-        values, levels = values + 1, max(levels, level)
-    if values > MOST_VALUES or levels > MOST_LEVELS:
-        return {"values": values, "levels": levels}
+    if any(count > MOST_VALUES or level > MOST_LEVELS for count, level in enumerate(levels(variables), 1)):
+        return {"omitted": f"more than {MOST_VALUES} values or {MOST_LEVELS} levels"}
     return {shown(name, key): hashed_value(value, key) for name, value in variables.items()}
 
 
@@ -133,13 +130,19 @@ def shown(name: str, key: bytes) -> str:
     return name if NAME.fullmatch(name) else digest("text", name, key)
 
 
-def walk(value: Any) -> Iterator[int]:
-    """The level of every value within a value, itself (at 0) included; needs no stack of calls."""
-    waiting = [(value, 0)]
-    while waiting:
-        here, level = waiting.pop()
-        yield level
-        if isinstance(here, Mapping):
-            waiting.extend((each, level + 1) for each in here.values())
-        elif isinstance(here, list | tuple):
-            waiting.extend((each, level + 1) for each in here)
+def levels(value: Any) -> Iterator[int]:
+    """The level of every value within a value, itself not included; needs no stack of calls, and may be left early."""
+    open_values = [inside(value)]
+    while open_values:
+        for each in open_values[-1]:
+            yield len(open_values)
+            if isinstance(each, Mapping | list | tuple):
+                open_values.append(inside(each))
+                break
+        else:
+            open_values.pop()
+
+
+def inside(value: Any) -> Iterator[Any]:
+    """The values a mapping or a list holds."""
+    return iter(value.values() if isinstance(value, Mapping) else value)

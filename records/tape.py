@@ -1,13 +1,14 @@
 """Records' bodies in, chained lines on the disk out: the file under a journal, in one thread, without a clock."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from records import chain
 from records.disk import Disk, write_all
 
 
 class Tape:
-    """An open file whose whole lines are durable up to `_end`; whatever a failure left past it is cut off first."""
+    """An open file whose whole lines are durable up to `_end`; whatever a failure left past it is cut off."""
 
     def __init__(self, file: int, head: bytes, disk: Disk) -> None:
         """Takes an empty file, open to append, and makes its header durable."""
@@ -16,14 +17,23 @@ class Tape:
 
     def write(self, bodies: Sequence[bytes]) -> None:
         """Returns when all are durable, after one sync. Raises OSError when none counts as written."""
-        if self._torn:
-            self._disk.truncate(self._file, self._end)
-            self._torn = False
+        self._cut()
         lines, prev = [], self._prev
         for body in bodies:
             lines.append(chain.linked(body, prev))
             prev = chain.digest(lines[-1])
-        self._keep(lines)
+        try:
+            self._keep(lines)
+        except BaseException:
+            with suppress(OSError):  # else the next write tries again, before it writes
+                self._cut()
+            raise
+
+    def _cut(self) -> None:
+        """Takes off what a failure left, so that nobody reads a record of what was never answered."""
+        if self._torn:
+            self._disk.truncate(self._file, self._end)
+            self._torn = False
 
     def _keep(self, lines: Sequence[bytes]) -> None:
         octets = b"".join(line + b"\n" for line in lines)

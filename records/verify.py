@@ -67,6 +67,6 @@ def flaw(line: bytes, before: bytes | None, after: bytes | None) -> tuple[int, s
         return None if "journal" in record else (0, "it is no header")
     if chain.follows(line, before):
         return None
-    if after is not None and chain.follows(after, line):
+    if after is not None and chain.follows(after, line) and line != before:
         return -1, "it was changed, or lines after it were taken away"
     return 0, "it was changed, moved or put in"

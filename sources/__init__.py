@@ -3,8 +3,8 @@
 KINDS = {
     "sqlite": "sources.sql.sqlite",
     "postgresql": "sources.sql.postgresql",
-    "snowflake": "sources.snowflake",
+    "snowflake": "sources.snowflake.source",
     "s3": "sources.s3",
-    "slack": "sources.slack",
+    "slack": "sources.slack.source",
 }
 """Each module has `Options`, the settings it takes, and `connect(options)`, which gives the source."""

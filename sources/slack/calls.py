@@ -59,7 +59,7 @@ class Calls:
                 return await self.once(method, parameters)
             except SlackApiError as error:
                 wait = pause(error)
-                if wait is None:
+                if wait is None or wait > self.timeout:
                     raise
             await asyncio.sleep(wait)
             return await self.once(method, parameters)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from threading import Event
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from sqlalchemy import text
@@ -34,7 +34,7 @@ def steps() -> Counter[str]:
 
 
 @pytest.fixture
-def door(state: State, clock, steps: Counter[str]) -> Iterator[Callers]:  # type: ignore[no-untyped-def]
+def door(state: State, clock: Any, steps: Counter[str]) -> Iterator[Callers]:
     """The callers of the state, their steps counted."""
 
     def counted(name: str, step: Callable[[str], Result]) -> Callable[[str], Result]:
@@ -57,7 +57,8 @@ def door(state: State, clock, steps: Counter[str]) -> Iterator[Callers]:  # type
 def swapped(state: State) -> str:
     """A key with the id of one that opens and the secret of another."""
     held, other = parse(keyring.create(state, ADA).text), parse(STRANGER)
-    assert held is not None and other is not None
+    assert held is not None
+    assert other is not None
     return written(replace(held, secret=other.secret))
 
 
@@ -115,7 +116,8 @@ async def test_a_group_no_longer_registered_counts_for_nothing(state: State, doo
     with state.writing() as connection:
         connection.execute(text("UPDATE membership SET group_name = 'owners' WHERE group_name = 'finance'"))
     caller = await door.caller(keyring.create(state, ADA).text)
-    assert caller is not None and caller.groups == {"everyone"}
+    assert caller is not None
+    assert caller.groups == {"everyone"}
 
 
 CHANGES: dict[str, Callable[[State, str], object]] = {
@@ -126,7 +128,7 @@ CHANGES: dict[str, Callable[[State, str], object]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-async def test_what_was_shut_is_shut_within_a_second(state: State, door: Callers, clock, change: str) -> None:  # type: ignore[no-untyped-def]
+async def test_what_was_shut_is_shut_within_a_second(state: State, door: Callers, clock: Any, change: str) -> None:
     made = keyring.create(state, ADA)
     assert await door.caller(made.text) is not None
     CHANGES[change](state, made.id)
@@ -134,16 +136,17 @@ async def test_what_was_shut_is_shut_within_a_second(state: State, door: Callers
     assert await door.caller(made.text) is None
 
 
-async def test_who_leaves_a_group_is_out_of_it_within_a_second(state: State, door: Callers, clock) -> None:  # type: ignore[no-untyped-def]
+async def test_who_leaves_a_group_is_out_of_it_within_a_second(state: State, door: Callers, clock: Any) -> None:
     made = keyring.create(state, ADA)
     await door.caller(made.text)
     people.leave(state, ADA, "finance")
     clock.seconds += 1.0
     caller = await door.caller(made.text)
-    assert caller is not None and caller.groups == {"everyone"}
+    assert caller is not None
+    assert caller.groups == {"everyone"}
 
 
-async def test_a_key_expires_on_time_though_its_look_up_is_fresh(state: State, door: Callers, clock) -> None:  # type: ignore[no-untyped-def]
+async def test_a_key_expires_on_time_though_its_look_up_is_fresh(state: State, door: Callers, clock: Any) -> None:
     made = keyring.create(state, ADA, days=1)
     clock.seconds = 86_399.5
     assert await door.caller(made.text) is not None
@@ -154,8 +157,8 @@ async def test_a_key_expires_on_time_though_its_look_up_is_fresh(state: State, d
 async def test_a_key_is_looked_up_once_a_second_however_many_bring_it(
     state: State,
     door: Callers,
-    clock,
-    steps: Counter[str],  # type: ignore[no-untyped-def]
+    clock: Any,
+    steps: Counter[str],
 ) -> None:
     made = keyring.create(state, ADA)
     for second in range(3):
@@ -169,12 +172,13 @@ async def test_a_key_is_looked_up_once_a_second_however_many_bring_it(
 async def test_a_wrong_secret_is_refused_though_the_right_one_is_remembered(state: State, door: Callers) -> None:
     made, stranger = keyring.create(state, ADA), parse(STRANGER)
     held = parse(made.text)
-    assert held is not None and stranger is not None
+    assert held is not None
+    assert stranger is not None
     assert await door.caller(made.text) is not None
     assert await door.caller(written(replace(held, secret=stranger.secret))) is None
 
 
-async def test_what_is_remembered_is_bounded_and_forgets_strangers(clock) -> None:  # type: ignore[no-untyped-def]
+async def test_what_is_remembered_is_bounded_and_forgets_strangers(clock: Any) -> None:
     door = Callers(look_up=lambda key_id: None, digest=lambda secret: secret.encode(), now=clock.now)
     await asyncio.gather(
         *(door.caller(written(mint(number.to_bytes(RANDOM_BYTES, "little")))) for number in range(REMEMBERED + 100))
@@ -183,14 +187,14 @@ async def test_what_is_remembered_is_bounded_and_forgets_strangers(clock) -> Non
     assert len(door._asked) == 0
 
 
-async def test_one_who_gives_up_waiting_does_not_take_the_others_along(state: State, clock) -> None:  # type: ignore[no-untyped-def]
+async def test_one_who_gives_up_waiting_does_not_take_the_others_along(state: State, clock: Any) -> None:
     made, gate = keyring.create(state, ADA), Event()
 
     def slow(key_id: str) -> object:
         gate.wait(5)
         return look_up(state, key_id)
 
-    door = Callers(look_up=slow, digest=partial(digest, state.pepper), now=clock.now, monotonic=clock.monotonic)  # type: ignore[arg-type]
+    door = Callers(look_up=slow, digest=partial(digest, state.pepper), now=clock.now, monotonic=clock.monotonic)
     first, second = (asyncio.create_task(door.caller(made.text)) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
@@ -206,7 +210,7 @@ async def test_nobody_is_let_in_nor_refused_while_the_state_is_silent(state: Sta
     made = keyring.create(state, ADA)
     with state.writing() as connection:
         connection.execute(text("ALTER TABLE key RENAME TO gone"))
-    with pytest.raises(StateUnavailable, match="^the state does not answer$"):
+    with pytest.raises(StateUnavailable, match=r"^the state does not answer$"):
         await door.caller(made.text)
     with state.writing() as connection:
         connection.execute(text("ALTER TABLE gone RENAME TO key"))

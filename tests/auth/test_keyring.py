@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,7 @@ def test_a_person_has_one_key_though_many_are_made_at_once(state: State) -> None
     assert len(keyring.listed(state)) == 1
 
 
-def test_an_expired_key_makes_room_for_a_new_one(state: State, clock) -> None:  # type: ignore[no-untyped-def]
+def test_an_expired_key_makes_room_for_a_new_one(state: State, clock: Any) -> None:
     old = keyring.create(state, ADA, days=1)
     clock.seconds = 86_400
     new = keyring.create(state, ADA)
@@ -70,7 +71,7 @@ def test_there_is_nothing_to_rotate_without_a_key(state: State) -> None:
         keyring.rotate(state, ADA)
 
 
-def test_a_revoked_key_was_revoked_when_it_first_was(state: State, clock) -> None:  # type: ignore[no-untyped-def]
+def test_a_revoked_key_was_revoked_when_it_first_was(state: State, clock: Any) -> None:
     made, first = keyring.create(state, ADA), state.now()
     keyring.revoke(state, made.id)
     clock.seconds = 10

@@ -48,7 +48,7 @@ def test_no_text_ends_its_line_or_acts_on_a_terminal_and_all_of_it_is_read_back(
         assert (read["operation"], read["variables"]) == (text, {text: [text]})
 
 
-@pytest.mark.parametrize("value", ["\ud800", 2**64, 10**400])
+@pytest.mark.parametrize("value", ["\ud800", 2**64])
 def test_what_json_cannot_hold_still_makes_a_readable_line(record: Make, value: object) -> None:
     assert orjson.loads(to_line(record(1, variables={"a": value})))["id"] == record(1).id
 

@@ -26,8 +26,12 @@ async def path(folder: Path, record: Make) -> Path:
     for number in range(8):
         await journal.append(record(number))
     journal.close()
-    (made,) = folder.iterdir()
-    return made
+    return only_file(folder)
+
+
+def only_file(folder: Path) -> Path:
+    (path,) = folder.iterdir()
+    return path
 
 
 def edited(lines: Lines) -> Lines:

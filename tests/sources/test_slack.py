@@ -1,5 +1,6 @@
 """A workspace as rows, over the wire to a server that speaks Slack's Web API; and what is said when it fails."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -278,6 +279,12 @@ async def test_a_failure_has_a_reason_that_can_be_shown(
 ) -> None:
     with serve(answer) as port:
         assert await failure(await open_slack(port)) == expected  # type: ignore[misc]
+
+
+async def test_a_long_wait_is_not_waited(open_slack: Open, serve: Serve) -> None:
+    with serve(JSONResponse({}, 429, {"Retry-After": "60"})) as port:
+        async with asyncio.timeout(5):
+            assert (await failure(await open_slack(port)))[1] is Code.SOURCE_OVERLOADED  # type: ignore[misc]
 
 
 async def test_a_short_wait_is_waited_once(open_slack: Open, serve: Serve) -> None:

@@ -1,6 +1,7 @@
 """Asks as SQL; a schema reflected and read over the wire to fakesnow; and what happens when the far end fails."""
 
 import asyncio
+import gzip
 import json
 import threading
 import time
@@ -171,8 +172,8 @@ DDL = (
     "create schema if not exists acme.finance",
     """create or replace table acme.finance.invoice (id number(38, 0) not null, name text, total number(12, 2),
        rate float, paid boolean, day date, at_tz timestamp_tz, at_ntz timestamp_ntz, raw variant)""",
-    """insert into acme.finance.invoice (id, name, total, rate, paid, day, at_tz, at_ntz) select 1, 'é', 1.10, 0.5, true,
-       '2026-01-02', '2026-01-02 03:04:05.678901', '2026-01-02 03:04:05.678901'""",
+    """insert into acme.finance.invoice (id, name, total, rate, paid, day, at_tz, at_ntz) select 1, 'é', 1.10, 0.5,
+       true, '2026-01-02', '2026-01-02 03:04:05.678901', '2026-01-02 03:04:05.678901'""",
     "insert into acme.finance.invoice (id) select 2",
 )
 WHOLE = (1, "é", Decimal("1.10"), 0.5, True, date(2026, 1, 2), AT, AT)
@@ -398,12 +399,10 @@ async def test_a_cancelled_statement_is_aborted_by_its_own_request(serve: Serve)
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):
             await reading
-        await asyncio.to_thread(aborted.wait, 5)
+        await asyncio.to_thread(aborted.wait, 2)
     assert named == [named[0]] * 2
 
 
 async def body(request: Request) -> bytes:
-    import gzip
-
     sent = await request.body()
     return gzip.decompress(sent) if request.headers.get("content-encoding") == "gzip" else sent

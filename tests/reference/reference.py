@@ -1,0 +1,207 @@
+"""A question in, the reply it must get out: graphql-core executes, links are loaded in batches, every rule is obvious."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+from aiodataloader import DataLoader
+from graphql import (
+    DocumentNode,
+    ExecutionResult,
+    GraphQLEnumType,
+    GraphQLError,
+    GraphQLList,
+    GraphQLResolveInfo,
+    execute,
+    get_named_type,
+    get_nullable_type,
+    is_leaf_type,
+)
+
+from auth.caller import Caller
+from resolvers import modules
+from resolvers.query import asking
+from schema.build import sdl
+from tests.reference.pages import judge, page
+from tests.reference.permission import Types, shown, types_of
+from tests.reference.world import Dict, World, names, value
+
+Error = tuple[str, tuple[str | int, ...] | None, int | None]
+"""Code, path and nulls."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """`refused` holds codes, and then nothing was looked at; `rows` is how many rows were shown."""
+
+    data: dict[str, Any] | None
+    errors: frozenset[Error]
+    refused: frozenset[str] = frozenset()
+    rows: int = 0
+
+
+async def replied(world: World, caller: Caller, document: DocumentNode, variables: Mapping[str, Any]) -> Reply:
+    refused = refusals(world, caller, document, variables)
+    if refused:
+        return Reply(data=None, errors=frozenset(), refused=refused)
+    run = Run(world, caller)
+    awaited: Any = execute(world.schema, document, variable_values=dict(variables), field_resolver=run.resolve)
+    result: ExecutionResult = awaited if isinstance(awaited, ExecutionResult) else await awaited
+    return Reply(data=result.data, errors=run.errors(result), rows=run.rows)
+
+
+@cache
+def types() -> Types:
+    return types_of(sdl(modules()))
+
+
+def refusals(world: World, caller: Caller, document: DocumentNode, variables: Mapping[str, Any]) -> frozenset[str]:
+    """The codes of all that is wrong with the arguments, wherever a row could lead: each link gives one ghost."""
+
+    def resolve(source: object, info: GraphQLResolveInfo, **arguments: Any) -> Any:
+        if not allowed(caller, info, arguments):
+            return None
+        returns = get_named_type(info.return_type).name
+        if returns.endswith("Connection"):
+            judge(world, returns.removesuffix("Connection"), coordinate(info), arguments)
+        return ghost(info.return_type)
+
+    result = execute(world.schema, document, variable_values=dict(variables), field_resolver=resolve)
+    assert isinstance(result, ExecutionResult)
+    print(result.errors)
+    return frozenset((each.extensions or {}).get("code", "BAD_USER_INPUT") for each in result.errors or ())
+
+
+GHOSTS = {
+    "ID": "", "String": "", "Int": 0, "Float": 0.0, "Boolean": False,
+    "BigInt": 0, "Decimal": Decimal(0), "Date": date.min, "DateTime": datetime.min,
+}  # fmt: skip
+
+
+def ghost(of: Any) -> Any:
+    """A value of a type, one of each list, so that all that is asked below it is come to."""
+    kind = get_nullable_type(of)
+    if isinstance(kind, GraphQLList):
+        return [ghost(kind.of_type)]
+    if isinstance(kind, GraphQLEnumType):
+        return next(iter(kind.values))
+    return GHOSTS[kind.name] if is_leaf_type(kind) else {}
+
+
+class Loader(DataLoader[tuple[Any, ...], Sequence[Dict]]):
+    """Shielded: a sibling's cancellation must not cancel the future that others wait for."""
+
+    def load(self, key: tuple[Any, ...]) -> Any:
+        return asyncio.shield(super().load(key))
+
+
+class Run:
+    """One question under way: its loaders, and where each withheld field showed null."""
+
+    def __init__(self, world: World, caller: Caller) -> None:
+        self.world = world
+        self.caller = caller
+        self.loaders: dict[tuple[str, tuple[str, ...]], Loader] = {}
+        self.nulls: dict[tuple[Any, ...], list[tuple[str | int, ...]]] = defaultdict(list)
+        self.rows = 0
+
+    def resolve(self, source: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
+        kind, name = info.parent_type.name, info.field_name
+        if not allowed(self.caller, info, arguments):
+            self.nulls[pick(info)].append(tuple(info.path.as_list()))
+            return None
+        if kind == "Query":
+            return self.root(info, arguments)
+        if kind not in self.world.house.bindings:
+            return source[name]
+        binding = self.world.binding(kind)
+        if name in binding.links:
+            return self.linked(source, info, arguments)
+        if name in binding.batches:
+            needs = tuple(value(binding, each, source) for each in binding.batches[name].needs)
+            return binding.batches[name].compute([needs])[0]
+        return value(binding, name, source)
+
+    def root(self, info: GraphQLResolveInfo, arguments: Mapping[str, Any]) -> Any:
+        returns = get_named_type(info.return_type).name
+        if returns == "Me":
+            return self.own("person")[0]
+        if returns.endswith("Connection"):
+            kind = returns.removesuffix("Connection")
+            return self.shown(page(self.world, kind, coordinate(info), arguments, self.world.rows[kind]))
+        binding = self.world.binding(returns)
+        wanted = [row for row in self.world.rows[returns] if str(value(binding, "id", row)) == arguments["id"]]
+        return self.one(returns, wanted)
+
+    async def linked(self, row: Dict, info: GraphQLResolveInfo, arguments: Mapping[str, Any]) -> Any:
+        link = self.world.binding(info.parent_type.name).links[info.field_name]
+        if link.to == "Key":
+            return self.own("key")[0]
+        key = tuple(row[each] for each in names(link.here))
+        if None in key:
+            return None
+        found = await self.loader(link.to, names(link.there)).load(key)
+        if not self.world.many(info.parent_type.name, info.field_name):
+            return self.one(link.to, found)
+        return self.shown(page(self.world, link.to, coordinate(info), arguments, found))
+
+    def loader(self, kind: str, there: tuple[str, ...]) -> Loader:
+        async def load(keys: list[tuple[Any, ...]]) -> list[Sequence[Dict]]:
+            index = self.world.keyed(kind, there)
+            return [index.get(key, ()) for key in keys]
+
+        if (kind, there) not in self.loaders:
+            self.loaders[kind, there] = Loader(load)
+        return self.loaders[kind, there]
+
+    def one(self, kind: str, found: Sequence[Dict]) -> Dict | None:
+        """Where several match, the one whose key comes first."""
+        key = self.world.binding(kind).key
+        self.rows += bool(found)
+        return min(found, key=lambda row: tuple(row[each] for each in key)) if found else None
+
+    def shown(self, connection: Dict) -> Dict:
+        self.rows += len(connection["nodes"])
+        return connection
+
+    def own(self, collection: str) -> list[Dict]:
+        held = asking(self.caller).collections[collection]
+        return [dict(zip(held.can.columns, row, strict=True)) for row in held.rows]
+
+    def errors(self, result: ExecutionResult) -> frozenset[Error]:
+        """One for each withheld field, at its first null; and each null that its place could not hold."""
+        withheld = [("FORBIDDEN", min(paths, key=places), len(paths)) for paths in self.nulls.values()]
+        return frozenset([*withheld, *map(broken, result.errors or ())])
+
+
+def allowed(caller: Caller, info: GraphQLResolveInfo, arguments: Mapping[str, Any]) -> bool:
+    return shown(types(), caller.groups, info.parent_type.name, info.field_name, arguments)
+
+
+def coordinate(info: GraphQLResolveInfo) -> str:
+    return f"{info.parent_type.name}.{info.field_name}"
+
+
+def pick(info: GraphQLResolveInfo) -> tuple[Any, ...]:
+    """A field of a type, wherever its rows stand: its path without the places in lists."""
+    steps = []
+    path: Any = info.path
+    while path is not None:
+        steps.append((path.typename, path.key))
+        path = path.prev
+    return tuple(each for each in reversed(steps) if not isinstance(each[1], int))
+
+
+def places(path: Sequence[str | int]) -> tuple[int, ...]:
+    return tuple(step for step in path if isinstance(step, int))
+
+
+def broken(error: GraphQLError) -> Error:
+    if not error.message.startswith("Cannot return null for non-nullable"):
+        raise error
+    return ("NULL_VALUE", tuple(error.path or ()), None)

@@ -1,0 +1,186 @@
+"""onedoor.toml and what is wrong with it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from auth.mistake import Mistake
+from settings import Introspection, Limits, Records, Server, Settings, SourceSettings, State, options, read
+
+PEPPER = "a pepper of at least thirty-two characters"
+ENVIRONMENT = {"ONEDOOR_PEPPER": PEPPER, "WAREHOUSE": "postgresql://door:hunter2@host/db", "EMPTY": "", "SHORT": "x"}
+
+EVERYTHING = """
+[server]
+host = "0.0.0.0"
+port = 8080
+introspection = "own"
+origins = ["https://portal.acme.example"]
+
+[limits]
+first_default = 5
+request_seconds = 2
+
+[state]
+url = "sqlite:///state/onedoor.sqlite"
+pepper = { env = "ONEDOOR_PEPPER" }
+
+[records]
+folder = "kept"
+
+[sources.warehouse]
+kind = "postgresql"
+url = { env = "WAREHOUSE" }
+pool = 4
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shelf:
+    """Options of a source that there is not."""
+
+    url: str
+    pool: int = 2
+    seconds: float = 1.0
+    quiet: bool = False
+    region: str | None = None
+    root: Path = Path("shelf")
+    names: tuple[str, ...] = ()
+    password: str = field(default="", repr=False)
+
+
+def settings(folder: Path, text: str) -> Settings:
+    path = folder / "onedoor.toml"
+    path.write_text(text)
+    return read(path, ENVIRONMENT)
+
+
+def test_an_empty_file_gives_every_default(tmp_path: Path) -> None:
+    assert settings(tmp_path, "") == Settings(
+        server=Server(host="127.0.0.1", port=8000, introspection=Introspection.FULL, origins=()),
+        limits=Limits(
+            first_default=20, first_max=1_000, in_max=1_000, document_tokens=5_000, body_bytes=1_048_576,
+            request_seconds=10.0, errors_max=100,
+        ),
+        state=State(url=f"sqlite:///{tmp_path}/onedoor.sqlite", pepper=PEPPER),
+        records=Records(folder=tmp_path / "records/journal"),
+        sources={},
+    )  # fmt: skip
+
+
+def test_all_that_is_written_is_read(tmp_path: Path) -> None:
+    assert settings(tmp_path, EVERYTHING) == Settings(
+        server=Server(
+            host="0.0.0.0", port=8080, introspection=Introspection.OWN, origins=("https://portal.acme.example",)
+        ),
+        limits=Limits(first_default=5, request_seconds=2.0),
+        state=State(url=f"sqlite:///{tmp_path}/state/onedoor.sqlite", pepper=PEPPER),
+        records=Records(folder=tmp_path / "kept"),
+        sources={
+            "warehouse": SourceSettings(
+                name="warehouse", kind="postgresql", folder=tmp_path,
+                options={"url": "postgresql://door:hunter2@host/db", "pool": 4},
+            )
+        },
+    )  # fmt: skip
+
+
+def test_settings_shown_by_accident_show_no_secret(tmp_path: Path) -> None:
+    shown = repr(settings(tmp_path, EVERYTHING))
+    assert PEPPER not in shown
+    assert "hunter2" not in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[limit]", "there is no section `limit`: did you mean `limits`"),
+        ("[zzz]", "there is no section `zzz`: there are `limits`, `records`, `server`, `sources`, `state`"),
+        ("[limits]\nfirst_maxx = 1", "there is no setting `limits.first_maxx`: did you mean `limits.first_max`"),
+        ("limits = 1", "`limits` must be a section: write `[limits]`"),
+        ('[limits]\nfirst_max = "1"', "`limits.first_max` must be a whole number"),
+        ("[limits]\nfirst_max = true", "`limits.first_max` must be a whole number"),
+        ("[limits]\nfirst_max = 1.0", "`limits.first_max` must be a whole number"),
+        ("[limits]\nrequest_seconds = true", "`limits.request_seconds` must be a number"),
+        ("[limits]\nfirst_max = 0", "`limits.first_max` must be more than 0"),
+        ("[limits]\nrequest_seconds = nan", "`limits.request_seconds` must be more than 0"),
+        ("[limits]\nfirst_max = 10", "`limits.first_default` must not be more than `limits.first_max`"),
+        ("[server]\nport = 70000", "`server.port` must be from 0 to 65535"),
+        ("[server]\nhost = 1", "`server.host` must be text"),
+        ('[server]\nintrospection = "none"', "`server.introspection` must be one of `full`, `own`"),
+        ('[server]\norigins = "https://a"', "`server.origins` must be a list of texts"),
+        ("[records]\nfolder = 1", "`records.folder` must be a path"),
+        (f'[state]\npepper = "{PEPPER}"',
+         '`state.pepper` holds a secret: write `{ env = "NAME" }` and set that environment variable'),
+        ('[sources.a]\nkind = "x"\ndatabase_password = "hunter2"',
+         '`sources.a.database_password` holds a secret: write `{ env = "NAME" }` and set that environment variable'),
+        ('[sources.a]\nkind = "x"\nurl = "postgresql://u:hunter2@h/d"',
+         '`sources.a.url` holds a secret: write `{ env = "NAME" }` and set that environment variable'),
+        ('[sources.a]\nkind = "x"\ndeep = { api_token = "hunter2" }',
+         '`sources.a.deep.api_token` holds a secret: write `{ env = "NAME" }` and set that environment variable'),
+        ('[state]\npepper = { env = "ABSENT" }',
+         "`state.pepper` is taken from the environment variable `ABSENT`, which is not set"),
+        ('[state]\npepper = { env = "EMPTY" }',
+         "`state.pepper` is taken from the environment variable `EMPTY`, which is not set"),
+        ('[state]\npepper = { env = "SHORT" }',
+         "`state.pepper` is too short: take at least 32 random characters"),
+        ("[sources.a]", "`sources.a.kind` is missing"),
+        ("[sources]\na = 1", "`sources.a` must be a section: write `[sources.a]`"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_one_sentence_that_names_it(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(Mistake) as caught:
+        settings(tmp_path, text)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(("text", "message"), [("[", "is no TOML: "), ("\udcff", "is no TOML: ")])
+def test_a_file_that_is_no_toml_is_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "onedoor.toml"
+    path.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(Mistake, match=message):
+        read(path, ENVIRONMENT)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Mistake, match=r"^there are no settings at `.*/onedoor.toml`: create the file"):
+        read(tmp_path / "onedoor.toml", ENVIRONMENT)
+
+
+@pytest.mark.parametrize(
+    ("url", "settled"),
+    [
+        ("sqlite:///a.sqlite", "sqlite:///{folder}/a.sqlite"),
+        ("sqlite:////a.sqlite", "sqlite:////a.sqlite"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
+        ("https://acme.example/a", "https://acme.example/a"),
+        ("not: a url @ all", "not: a url @ all"),
+    ],
+)
+def test_only_sqlite_urls_are_relative_to_the_file(tmp_path: Path, url: str, settled: str) -> None:
+    made = settings(tmp_path, f'[sources.a]\nkind = "x"\nurl = "{url}"').sources["a"]
+    assert made.options["url"] == settled.format(folder=tmp_path)
+
+
+def test_options_are_made_of_what_a_source_was_told(tmp_path: Path) -> None:
+    told: dict[str, Any] = {"url": "u", "seconds": 3, "quiet": True, "region": "eu", "root": "r", "names": ["a"]}
+    assert options(Shelf, told, "sources.shelf", tmp_path) == Shelf(
+        url="u", pool=2, seconds=3.0, quiet=True, region="eu", root=tmp_path / "r", names=("a",)
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ({}, "`sources.shelf.url` is missing"),
+        ({"url": "u", "pol": 1}, "there is no setting `sources.shelf.pol`: did you mean `sources.shelf.pool`"),
+        ({"url": "u", "region": 1}, "`sources.shelf.region` must be text"),
+        ({"url": "u", "quiet": 1}, "`sources.shelf.quiet` must be true or false"),
+    ],
+)
+def test_options_are_checked_as_settings_are(told: dict[str, Any], message: str) -> None:
+    with pytest.raises(Mistake) as caught:
+        options(Shelf, told, "sources.shelf")
+    assert str(caught.value) == message

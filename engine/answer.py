@@ -26,7 +26,7 @@ from engine.permit import Verdicts, permit
 from engine.plan.plan import plan
 from engine.plan.text import text
 from engine.plan.words import Plan
-from engine.render import by_number, faults, render
+from engine.render.render import by_number, faults, render
 from engine.select import Pick, Variables, select, variables
 from engine.slots import shape, within
 from engine.words import Source

@@ -10,7 +10,7 @@ from auth.caller import Caller
 from engine.answer import Answer, Desk, Question
 from engine.house import House
 from engine.permit import named_positions, withheld
-from engine.render import by_number
+from engine.render.render import by_number
 from engine.select import Pick
 from records.record import Outcome, Record, Used, Withheld, client_request_id, stamp
 from records.redact import hashed, literals, normalised, unparsed

@@ -35,7 +35,7 @@ def named_open(types: Types, groups: frozenset[str], member: Any, value: Any) ->
 
 def opened(types: Types, groups: frozenset[str], node: Any, member: Any) -> bool:
     """Its type, itself, what it leads to, and each interface with the field it declares: all must be met."""
-    above = [types[each.name.value] for each in getattr(node, "interfaces", ())]
+    above = [types[each.name.value] for each in getattr(node, "interfaces", None) or ()]
     declared = [each for outer in above for each in outer.fields if each.name.value == member.name.value]
     target = types.get(innermost(member.type))
     places = [node, member, *above, *declared, *([target] if target else [])]
@@ -49,7 +49,7 @@ def said_open(groups: frozenset[str], place: Any) -> bool:
 def said(place: Any) -> list[set[str]]:
     return [
         {group.value for group in each.arguments[0].value.values}
-        for each in place.directives
+        for each in place.directives or ()
         if each.name.value == "allow"
     ]
 

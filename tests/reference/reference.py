@@ -73,8 +73,13 @@ def refusals(world: World, caller: Caller, document: DocumentNode, variables: Ma
 
     result = execute(world.schema, document, variable_values=dict(variables), field_resolver=resolve)
     assert isinstance(result, ExecutionResult)
-    print(result.errors)
-    return frozenset((each.extensions or {}).get("code", "BAD_USER_INPUT") for each in result.errors or ())
+    return frozenset(map(code, result.errors or ()))
+
+
+def code(error: GraphQLError) -> str:
+    if error.original_error and not isinstance(error.original_error, GraphQLError):
+        raise error.original_error
+    return (error.extensions or {}).get("code", "BAD_USER_INPUT")
 
 
 GHOSTS = {

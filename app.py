@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,9 @@ from records.journal import opened as journal_opened
 from records.redact import records_key
 from resolvers import bindings, modules
 from resolvers.query import asking, nobody
-from schema.build import build, version
-from settings import Settings, SourceSettings, options, read
+from schema.build import build, document, version
+from schema.view import view
+from settings import Introspection, Settings, SourceSettings, options, read
 from sources import KINDS
 from sources.journal import JournalSource
 
@@ -91,12 +93,14 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Counter, Mapping[str
 
 def _house(settings: Settings, outside: Mapping[str, Source], pepper: bytes) -> House:
     schema, rules = build(modules())
+    own = settings.server.introspection is Introspection.OWN
     return House(
         schema=schema,
         rules=rules,
         bindings=bindings(),
         sources={**outside, "journal": JournalSource(settings.records.folder), "caller": nobody()},
         limits=settings.limits,
+        view=partial(view, document(modules()), rules) if own else None,
         cursor_secret=hmac.digest(pepper, b"cursors", "sha256"),
         version=version(modules()),
     )

@@ -39,7 +39,7 @@ class Server:
 class State:
     """Where people and keys are kept; the pepper keys the digests of their secrets."""
 
-    url: str = field(default="sqlite:///onedoor.sqlite", repr=False)
+    url: str = field(repr=False)
     pepper: str = field(repr=False)
 
 
@@ -76,7 +76,7 @@ class Settings:
 
 Options = TypeVar("Options")
 SECTIONS = {"server": Server, "limits": Limits, "state": State, "records": Records}
-PEPPER = {"env": "ONEDOOR_PEPPER"}
+STATE = {"url": "sqlite:///onedoor.sqlite", "pepper": {"env": "ONEDOOR_PEPPER"}}
 KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
 
 
@@ -88,7 +88,7 @@ def read(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
         if name not in SECTIONS:
             raise unknown("section", name, (*SECTIONS, "sources"))
     folder = path.absolute().parent
-    written["state"] = {"pepper": PEPPER, **table(written.get("state", {}), "state")}
+    written["state"] = {**STATE, **table(written.get("state", {}), "state")}
     known: dict[str, Any] = {
         name: options(section, settled(written.get(name, {}), name, folder, environment), name, folder)
         for name, section in SECTIONS.items()
@@ -214,7 +214,7 @@ def source(name: str, values: dict[str, Any], folder: Path) -> SourceSettings:
 def consistent(settings: Settings) -> Settings:
     """Refuses numbers that no request could meet."""
     for each in fields(settings.limits):
-        if getattr(settings.limits, each.name) <= 0:
+        if not getattr(settings.limits, each.name) > 0:  # so that nan is refused too
             raise Mistake(f"`limits.{each.name}` must be more than 0")
     if settings.limits.first_default > settings.limits.first_max:
         raise Mistake("`limits.first_default` must not be more than `limits.first_max`")

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from graphql import OperationDefinitionNode, execute_sync
+from graphql import GraphQLSchema, OperationDefinitionNode, execute_sync
 
 from auth.caller import Caller
-from auth.rules import fingerprint
+from auth.rules import Requirement, fingerprint
 from engine import guard
 from engine.admit import Document, admit, operation
 from engine.bind import bound
@@ -33,6 +33,7 @@ from engine.words import Source
 
 DOCUMENTS = 1000
 PLANS = 4000
+VIEWS = 1000
 INTROSPECTING = re.compile(r"__(schema|type)\b")
 
 
@@ -45,6 +46,14 @@ class Question:
     operation: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     """The request's own, from `extensions.onedoor`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What callers with the same groups share: the requirements they meet, and the schema as they may know it."""
+
+    met: frozenset[Requirement]
+    schema: GraphQLSchema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +89,10 @@ class Desk:
     personal: Callable[[Caller], Mapping[str, Source]]
     """Sources made anew for each request, of the caller alone."""
     clock: Callable[[], float]
-    documents: Least[str, Document]
+    documents: Least[Any, Document]
     plans: Least[Any, Compiled]
+    views: Least[frozenset[str], View]
+    """By groups held."""
     texts: Least[str, Mapping[str, Any]]
     """What records say of a document, by its text."""
 
@@ -94,6 +105,7 @@ def desk(house: House, personal: Callable[[Caller], Mapping[str, Source]], clock
         clock=clock,
         documents=Least(DOCUMENTS),
         plans=Least(PLANS),
+        views=Least(VIEWS),
         texts=Least(DOCUMENTS),
     )
 
@@ -112,12 +124,12 @@ async def answer(desk: Desk, caller: Caller, question: Question, told: Answer) -
 
 
 async def _answered(desk: Desk, caller: Caller, question: Question, told: Answer) -> None:
-    house = desk.house
-    told.document = _admitted(desk, question.text)
+    house, view = desk.house, _view(desk, caller.groups)
+    told.document = _admitted(desk, view, question.text)
     told.operation = operation(told.document, question.operation)
     within(question.variables, house.limits.in_max)
-    given = variables(house.schema, told.operation, question.variables)
-    told.compiled = compiled = _compiled(desk, caller, told.document, told.operation, given)
+    given = variables(view.schema, told.operation, question.variables)
+    told.compiled = compiled = _compiled(desk, caller, view.met, told.document, told.operation, given)
     if question.options.get("allOrNothing") and (denied := _denied(house, compiled)):
         told.faults, told.refused = denied, True
         return
@@ -129,24 +141,39 @@ async def _answered(desk: Desk, caller: Caller, question: Question, told: Answer
     told.data, noted = render(house, compiled.picks, compiled.verdicts, compiled.plan, fetched.results, values)
     told.faults = faults(house, compiled.picks, compiled.verdicts, fetched.results, noted)
     if compiled.introspects and told.data is not None:
-        told.data = _introspected(house, told.document, told.operation, given, told.data)
+        told.data = _introspected(view.schema, told.document, told.operation, given, told.data)
 
 
-def _admitted(desk: Desk, text: str) -> Document:
-    known = desk.documents.get(text)
+def _view(desk: Desk, groups: frozenset[str]) -> View:
+    known = desk.views.get(groups)
     if known is None:
-        known = admit(desk.house.schema, text, desk.house.limits.document_tokens)
-        desk.documents.put(text, known)
+        house = desk.house
+        known = View(met=fingerprint(house.rules, groups), schema=house.view(groups) if house.view else house.schema)
+        desk.views.put(groups, known)
+    return known
+
+
+def _admitted(desk: Desk, view: View, text: str) -> Document:
+    key = (text, view.met) if desk.house.view else text
+    known = desk.documents.get(key)
+    if known is None:
+        known = admit(view.schema, text, desk.house.limits.document_tokens)
+        desk.documents.put(key, known)
     return known
 
 
 def _compiled(
-    desk: Desk, caller: Caller, document: Document, wanted: OperationDefinitionNode, given: Variables
+    desk: Desk,
+    caller: Caller,
+    met: frozenset[Requirement],
+    document: Document,
+    wanted: OperationDefinitionNode,
+    given: Variables,
 ) -> Compiled:
     """From the cache where the same was asked with the same permissions and the same shape of variables."""
     house = desk.house
     name = wanted.name.value if wanted.name else None
-    key = (document.text, name, fingerprint(house.rules, caller.groups), house.version, shape(dict(given.slots)))
+    key = (document.text, name, met, house.version, shape(dict(given.slots)))
     known = desk.plans.get(key)
     if known is None:
         picks = select(house.schema, document, wanted, given, house.limits.picks_max)
@@ -175,11 +202,11 @@ def _introspects(document: Document) -> bool:
 
 
 def _introspected(
-    house: House, document: Document, wanted: OperationDefinitionNode, given: Variables, data: dict[str, Any]
+    schema: GraphQLSchema, document: Document, wanted: OperationDefinitionNode, given: Variables, data: dict[str, Any]
 ) -> dict[str, Any]:
     """The data with what it asks of the schema itself, which graphql-core answers; keys in the order asked."""
     found = execute_sync(
-        house.schema,
+        schema,
         document.node,
         variable_values=dict(given.values),
         operation_name=wanted.name.value if wanted.name else None,

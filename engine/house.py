@@ -1,6 +1,6 @@
 """What stands while the door is open: schema, rules, bindings, sources and limits, named together."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from graphql import GraphQLSchema
@@ -42,5 +42,7 @@ class House:
     sources: Mapping[str, Source]
     limits: Limits = field(default_factory=Limits)
     cursor_secret: bytes
+    view: Callable[[frozenset[str]], GraphQLSchema] | None = None
+    """The schema as a caller of these groups may know it; None: everyone knows all of it."""
     version: str
     """Of schema and policy together: the digest of the SDL, permissions included."""

@@ -59,7 +59,7 @@ def check(path: Path) -> Iterator[tuple[int, Broken | None]]:
 
 
 def flaw(line: bytes, before: bytes | None, after: bytes | None) -> tuple[int, str] | None:
-    """What is wrong with a line (0), or with the one before it (-1), against which the line after vouches for it."""
+    """What is wrong with a line (0) or, where the line after vouches for it or is none, with the one before (-1)."""
     record = chain.parsed(line)
     if record is None:
         return 0, "it is no record"
@@ -67,6 +67,6 @@ def flaw(line: bytes, before: bytes | None, after: bytes | None) -> tuple[int, s
         return None if "journal" in record else (0, "it is no header")
     if chain.follows(line, before):
         return None
-    if after is not None and chain.follows(after, line) and line != before:
+    if line != before and (after is None or chain.follows(after, line)):
         return -1, "it was changed, or lines after it were taken away"
     return 0, "it was changed, moved or put in"

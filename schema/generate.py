@@ -19,7 +19,7 @@ def definitions(shapes: Shapes) -> tuple[DefinitionNode, ...]:
     return (
         *(_written(shape) for shape in shapes.types),
         *(made for shape in objects if shape.name in listed for made in _connection(shape)),
-        *(made for shape in objects if shape.name in _filtered(shapes) for made in _where(shape, listed)),
+        *(made for shape in objects if shape.name in _filtered(shapes) for made in _where(shape, _linked(shapes))),
         *(_order(shape) for shape in objects if shape.name in listed),
         *_shared(shapes),
     )
@@ -28,6 +28,12 @@ def definitions(shapes: Shapes) -> tuple[DefinitionNode, ...]:
 def _listed(shapes: Shapes) -> frozenset[str]:
     """The types that some field gives a connection of."""
     return frozenset(each.to for shape in shapes.types for each in shape.fields if each.leads is Leads.MANY)
+
+
+def _linked(shapes: Shapes) -> frozenset[str]:
+    """The types that other types have lists of."""
+    types = (shape for shape in shapes.types if shape.name != "Query")
+    return frozenset(each.to for shape in types for each in shape.fields if each.leads is Leads.MANY)
 
 
 def _filtered(shapes: Shapes) -> frozenset[str]:
@@ -98,7 +104,7 @@ def _connection(shape: TypeShape) -> tuple[DefinitionNode, DefinitionNode]:
     )
 
 
-def _where(shape: TypeShape, listed: frozenset[str]) -> Iterable[DefinitionNode]:
+def _where(shape: TypeShape, linked: frozenset[str]) -> Iterable[DefinitionNode]:
     name, rule = shape.name, _allowed(shape.guards)
     fields = [made for each in shape.fields for made in _test(each)]
     logic = [
@@ -109,7 +115,7 @@ def _where(shape: TypeShape, listed: frozenset[str]) -> Iterable[DefinitionNode]
     yield input_object(
         f"{name}Where", f"Which `{name}` rows are meant; all that is said must hold.", fields + logic, rule
     )
-    if name in listed:
+    if name in linked:
         yield input_object(f"{name}ListWhere", f"How a list of `{name}` must be.", _quantified(name), rule)
 
 

@@ -1,0 +1,118 @@
+"""An SDL document, its rules and a caller's groups in, the schema as that caller may know it out.
+
+A name that is hidden answers as one that does not exist: it is not in the schema the question is judged by.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from graphql import (
+    DefinitionNode,
+    DocumentNode,
+    GraphQLSchema,
+    InputObjectTypeDefinitionNode,
+    InterfaceTypeDefinitionNode,
+    ObjectTypeDefinitionNode,
+    build_ast_schema,
+)
+
+from auth.decide import decide
+from auth.rules import Position, Rules
+from schema.rules import named
+from schema.scalars import taught
+
+Holder = ObjectTypeDefinitionNode | InterfaceTypeDefinitionNode | InputObjectTypeDefinitionNode
+ROOT = "Query"
+
+
+def view(document: DocumentNode, rules: Rules, groups: frozenset[str]) -> GraphQLSchema:
+    """Only what these groups may see, and what that leads to."""
+    kept = [_opened(each, rules, groups) for each in document.definitions]
+    return taught(build_ast_schema(_reached(_whole(kept)), assume_valid_sdl=True))
+
+
+def _opened(node: DefinitionNode, rules: Rules, groups: frozenset[str]) -> DefinitionNode:
+    if not isinstance(node, Holder):
+        return node
+    members: list[Any] = []
+    for member in node.fields or ():
+        if not decide(rules, (node.name.value, member.name.value), groups).allowed:
+            continue
+        members.append(_narrowed(node, member, rules, groups))
+    kept: DefinitionNode = _with(node, fields=tuple(members))
+    return kept
+
+
+def _narrowed(node: Holder, member: Any, rules: Rules, groups: frozenset[str]) -> Any:
+    arguments = getattr(member, "arguments", None)
+    if not arguments:
+        return member
+    where: tuple[str, str] = (node.name.value, member.name.value)
+    positions: list[Position] = [(*where, each.name.value) for each in arguments]
+    open_to = [each for each, at in zip(arguments, positions, strict=True) if decide(rules, at, groups).allowed]
+    return _with(member, arguments=tuple(open_to))
+
+
+def _whole(nodes: Sequence[DefinitionNode]) -> list[DefinitionNode]:
+    """Without types that have no field left, and without what names them, until nothing changes."""
+    kept = list(nodes)
+    while True:
+        empty = {each.name.value for each in kept if isinstance(each, Holder) and not each.fields}
+        if not empty:
+            return kept
+        kept = [_without(each, empty) for each in kept if not (isinstance(each, Holder) and each.name.value in empty)]
+
+
+def _without(node: DefinitionNode, gone: set[str]) -> DefinitionNode:
+    if not isinstance(node, Holder):
+        return node
+    members = [
+        _with(each, arguments=tuple(a for a in each.arguments or () if named(a.type) not in gone))
+        if hasattr(each, "arguments")
+        else each
+        for each in node.fields or ()
+        if named(each.type) not in gone
+    ]
+    more = {} if isinstance(node, InputObjectTypeDefinitionNode) else {"interfaces": _above(node, gone)}
+    kept: DefinitionNode = _with(node, fields=tuple(members), **more)
+    return kept
+
+
+def _above(node: Any, gone: set[str]) -> tuple[Any, ...]:
+    return tuple(each for each in node.interfaces or () if each.name.value not in gone)
+
+
+def _reached(nodes: Sequence[DefinitionNode]) -> DocumentNode:
+    """Only what can be come to from the root, so that no enum or filter of a hidden field is left lying about."""
+    by_name: dict[str, Any] = {each.name.value: each for each in nodes if hasattr(each, "name") and _is_type(each)}
+    found: set[str] = set()
+    ahead = {ROOT} & by_name.keys()
+    while ahead:
+        found |= ahead
+        ahead = {name for each in ahead for name in _named_by(by_name[each], by_name)} & by_name.keys() - found
+    kept = [each for each in nodes if not _is_type(each) or each.name.value in found]  # type: ignore[attr-defined]
+    return DocumentNode(definitions=tuple(kept))
+
+
+def _is_type(node: DefinitionNode) -> bool:
+    return node.kind != "directive_definition"
+
+
+def _named_by(node: Any, by_name: dict[str, Any]) -> set[str]:
+    members = getattr(node, "fields", None) or ()
+    names = {named(each.type) for each in members}
+    names |= {named(a.type) for each in members for a in getattr(each, "arguments", None) or ()}
+    names |= {each.name.value for each in getattr(node, "interfaces", None) or ()}
+    if isinstance(node, InterfaceTypeDefinitionNode):
+        own = node.name.value
+        names |= {
+            name
+            for name, each in by_name.items()
+            if own in (i.name.value for i in getattr(each, "interfaces", None) or ())
+        }
+    return names
+
+
+def _with(node: Any, **changed: Any) -> Any:
+    """The node with some of its members replaced."""
+    return type(node)(**{key: changed.get(key, getattr(node, key)) for key in node.keys})

@@ -120,10 +120,12 @@ def waits(address: URL) -> dict[str, Any]:
 
 
 def settle(connection: Any, _: object) -> None:
-    """SQLite: we begin transactions ourselves (its driver does not around DDL); readers never wait for a writer."""
+    """SQLite: we begin transactions ourselves, as its driver does not around DDL.
+
+    No WAL: switching to it does not wait for others who open the same new file, and writers here are few and short.
+    """
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
+    connection.execute("PRAGMA foreign_keys=ON")
 
 
 def begin(connection: Connection) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 Value: TypeAlias = bool | int | float | str | Decimal | date | datetime | tuple[str, ...] | None
 """Times carry a zone, money is Decimal, a list is a tuple of text."""
@@ -51,6 +51,8 @@ class Op(StrEnum):
 class Test:
     """`column op value`; IN and NOT_IN take a tuple, IS_NULL a bool, the i- forms compare `str.lower()`."""
 
+    __test__: ClassVar[bool] = False
+    """Not one of pytest's."""
     column: str
     op: Op
     value: Any

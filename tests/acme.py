@@ -136,11 +136,9 @@ def sources() -> Mapping[str, Memory]:
 
 
 def _file(file: files.File) -> Row:
-    _, customer, *kind, name = file.key.split("/")
-    folder = kind[0] if kind else None
-    ident = int(customer) if kind else None
+    _, customer, folder, name = file.key.split("/")
     media = files.content_type(file.key).partition(";")[0]
-    return file.key, name, folder, len(file.body), media, file.modified, f"{len(file.body):x}", ident
+    return file.key, name, folder, len(file.body), media, file.modified, f"{len(file.body):x}", int(customer)
 
 
 def _slack() -> Mapping[str, Collection]:

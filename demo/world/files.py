@@ -59,7 +59,7 @@ def profile(customer: shop.Customer) -> File:
         "customer_since": created_at.date().isoformat(),
     }
     body = json.dumps(content, ensure_ascii=False, indent=2).encode()
-    return File(key=f"customers/{number}/profile.json", body=body, modified=created_at)
+    return File(key=f"customers/{number}/profile/profile.json", body=body, modified=created_at)
 
 
 def contract(customer: shop.Customer) -> File:

@@ -14,6 +14,7 @@ from graphql import (
     GraphQLInputObjectType,
     GraphQLList,
     InlineFragmentNode,
+    ListValueNode,
     NamedTypeNode,
     NameNode,
     ObjectFieldNode,
@@ -22,18 +23,15 @@ from graphql import (
     OperationType,
     SelectionSetNode,
     ValueNode,
-    VariableDefinitionNode,
     VariableNode,
     get_named_type,
     get_nullable_type,
     is_composite_type,
     is_leaf_type,
-    parse_type,
-    parse_value,
 )
-from graphql.language import ConstListValueNode
 
 from tests.reference.draw import Draw, Leaf, plain
+from tests.reference.nodes import children, definition, field, literal
 
 DEEPEST = 5
 """How many links a selection follows; a page's `nodes` or `edges { node }` is none."""
@@ -61,28 +59,31 @@ class Weaving:
         self.aliases = 0
 
     def document(self, bare: Sequence[FieldNode]) -> DocumentNode:
-        selection = self.selection("Query", bare, 0)
+        selections = self.selection("Query", bare, 0)
         operation = OperationDefinitionNode(
             operation=OperationType.QUERY,
             name=NameNode(value="Random") if self.draw.odds(0.3) else None,
-            variable_definitions=tuple(map(definition, self.variables)),
+            variable_definitions=tuple(definition(each.name, each.type) for each in self.variables),
             directives=(),
-            selection_set=selection,
+            selection_set=SelectionSetNode(selections=tuple(selections)),
         )
         return DocumentNode(definitions=(operation, *self.fragments))
 
-    def selection(self, kind: str, bare: Sequence[FieldNode], depth: int) -> SelectionSetNode:
-        fields = [self.field(kind, each.name.value, children(each), depth) for each in (*bare, *self.more(kind, depth))]
+    def selection(self, kind: str, bare: Sequence[FieldNode], depth: int) -> list[Any]:
         made: list[Any] = []
-        for each in fields:
-            made.append(each)
-            if self.draw.odds(0.05):
-                made.append(each)
-        if self.draw.odds(0.15):
-            made.insert(self.draw.random.randint(0, len(made)), bare_field("__typename"))
-        if kind == "Query" and self.draw.odds(0.04):
-            made.insert(self.draw.random.randint(0, len(made)), SCHEMA)
-        return SelectionSetNode(selections=tuple(self.wrapped(kind, made)))
+        for each in (*bare, *self.more(kind, depth)):
+            woven = self.field(kind, each.name.value, children(each), depth)
+            made += [woven, self.twin(woven)] if self.draw.odds(0.06) else [woven]
+        for extra, share in ((field("__typename"), 0.15), (SCHEMA, 0.04 if kind == "Query" else 0)):
+            if self.draw.odds(share):
+                made.insert(self.draw.random.randint(0, len(made)), extra)
+        return self.wrapped(kind, made or [field("__typename")])
+
+    def twin(self, node: FieldNode) -> FieldNode:
+        """The same field again, asking for a part of the same: both are answered as one."""
+        below = node.selection_set and self.draw.random.sample(node.selection_set.selections, 1)
+        alias = node.alias.value if node.alias else None
+        return field(node.name.value, below, alias=alias, arguments=node.arguments, directives=self.directives())
 
     def more(self, kind: str, depth: int) -> list[FieldNode]:
         """Fields the document did not ask for, fewer the deeper; of a page, what leads to rows."""
@@ -96,26 +97,21 @@ class Weaving:
             and (is_leaf_type(get_named_type(each.type)) or self.draw.odds(ODDS.get(name, 0.5 ** (depth + 1))))
             and (depth < DEEPEST or not is_composite_type(get_named_type(each.type)) or name in ODDS)
         ]
-        return [bare_field(each) for each in names]
+        return [field(each) for each in names]
 
     def field(self, kind: str, name: str, bare: Sequence[FieldNode], depth: int) -> FieldNode:
         if name == "__typename":
-            return bare_field(name)
-        parent: Any = self.schema.type_map[kind]
-        definition = parent.fields[name]
+            return field(name)
+        definition = self.schema.type_map[kind].fields[name]
         of = get_named_type(definition.type)
         given = self.arguments(f"{kind}.{name}", definition, depth)
         self.aliases += 1
-        alias = f"a{self.aliases}" if definition.args or self.draw.odds(0.1) else None
-        below = self.selection(of.name, bare, depth + (name not in ODDS)) if is_composite_type(of) else None
-        if below is not None and not below.selections:
-            below = SelectionSetNode(selections=(bare_field("__typename"),))
-        return FieldNode(
-            alias=NameNode(value=alias) if alias else None,
-            name=NameNode(value=name),
+        return field(
+            name,
+            self.selection(of.name, bare, depth + (name not in ODDS)) if is_composite_type(of) else None,
+            alias=f"a{self.aliases}" if definition.args or self.draw.odds(0.1) else None,
             arguments=given,
             directives=self.directives(),
-            selection_set=below,
         )
 
     def arguments(self, coordinate: str, definition: Any, depth: int) -> tuple[ArgumentNode, ...]:
@@ -145,7 +141,7 @@ class Weaving:
             ]
             return ObjectValueNode(fields=tuple(fields))
         if isinstance(given, list) and isinstance(inner, GraphQLList):
-            return ConstListValueNode(values=tuple(self.value(inner.of_type, each) for each in given))
+            return ListValueNode(values=tuple(self.value(inner.of_type, each) for each in given))
         return literal(of, plain(given))
 
     def inner(self, said: Any, of: Any, given: Any) -> ValueNode:
@@ -204,52 +200,4 @@ class Weaving:
 ODDS = {"nodes": 0.9, "edges": 0.7, "node": 0.9, "pageInfo": 0.6}
 """How often what leads on from a page is asked, besides what the document asks."""
 
-
-def bare_field(name: str) -> FieldNode:
-    return FieldNode(name=NameNode(value=name), arguments=(), directives=(), alias=None, selection_set=None)
-
-
-def children(node: FieldNode) -> Sequence[FieldNode]:
-    return [each for each in node.selection_set.selections if isinstance(each, FieldNode)] if node.selection_set else []
-
-
-SCHEMA = FieldNode(
-    name=NameNode(value="__schema"),
-    arguments=(),
-    directives=(),
-    selection_set=SelectionSetNode(
-        selections=(
-            FieldNode(
-                name=NameNode(value="queryType"),
-                arguments=(),
-                directives=(),
-                selection_set=SelectionSetNode(selections=(bare_field("name"),)),
-            ),
-        )
-    ),
-)
-
-
-def definition(variable: Variable) -> VariableDefinitionNode:
-    return VariableDefinitionNode(
-        variable=VariableNode(name=NameNode(value=variable.name)), type=parse_type(variable.type), directives=()
-    )
-
-
-def literal(of: Any, value: Any) -> ValueNode:
-    """JSON as GraphQL writes it; a name of an enum without quotes."""
-    import json
-
-    from graphql import GraphQLEnumType, GraphQLWrappingType
-
-    def text(of: Any, value: Any) -> str:
-        while isinstance(of, GraphQLWrappingType) and not isinstance(value, list):
-            of = of.of_type
-        if isinstance(value, list):
-            inner = get_nullable_type(of).of_type
-            return "[" + ", ".join(text(inner, each) for each in value) + "]"
-        if isinstance(value, dict):
-            return "{" + ", ".join(f"{name}: {text(of.fields[name].type, each)}" for name, each in value.items()) + "}"
-        return value if isinstance(of, GraphQLEnumType) and value is not None else json.dumps(value, ensure_ascii=False)
-
-    return parse_value(text(of, value))
+SCHEMA = field("__schema", [field("queryType", [field("name")])])

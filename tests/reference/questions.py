@@ -1,0 +1,102 @@
+"""How many are wanted in, random questions out: hypothesis-graphql's selections, woven with our own arguments."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from random import Random
+from typing import Any
+
+from graphql import DocumentNode, FieldNode, GraphQLField, OperationDefinitionNode, build_schema, print_schema, validate
+from graphql import print_ast as printed
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis_graphql import queries
+
+from auth.groups import GROUPS
+from tests.reference.draw import Draw, subset
+from tests.reference.weave import MISSING, Variable, Weaving
+from tests.reference.world import World, fresh, worn
+
+SEEN = 0.75
+"""How often a caller is in a group, where the groups are drawn."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One random question: who asks it of which world, twice, with different variables."""
+
+    seed: str
+    world: World
+    document: DocumentNode
+    variables: Sequence[Variable]
+    groups: Sequence[str]
+    others: Sequence[str]
+    """The groups of another caller, who asks the same in between."""
+
+    @property
+    def text(self) -> str:
+        return printed(self.document)
+
+    def given(self, time: int) -> Mapping[str, Any]:
+        return {each.name: each.values[time] for each in self.variables if each.values[time] is not MISSING}
+
+
+def questions(count: int, said: int) -> Iterator[Asked]:
+    """Valid ones only; the same for the same seed."""
+    for number, bare in enumerate(selections(count, said)):
+        asked = woven(bare, f"{said}:{number}")
+        if validate(asked.world.schema, asked.document):
+            raise AssertionError(f"seed {asked.seed} is no valid question:\n{asked.text}")
+        yield asked
+
+
+def woven(bare: Sequence[FieldNode], named: str) -> Asked:
+    random = Random(named)
+    world = random.choice([fresh, worn])()
+    weaving = Weaving(Draw(world, named))
+    document = weaving.document(bare)
+    return Asked(
+        seed=named,
+        world=world,
+        document=document,
+        variables=tuple(weaving.variables),
+        groups=callers(random),
+        others=callers(random),
+    )
+
+
+def callers(random: Random) -> list[str]:
+    names = [each.name for each in GROUPS if each.name != "everyone"]
+    return names if random.random() < 0.4 else subset(random, names, SEEN if random.random() < 0.7 else 0.3)
+
+
+def selections(count: int, said: int) -> list[Sequence[FieldNode]]:
+    """What hypothesis-graphql asks of the schema without its arguments, which are all drawn anew."""
+    found: list[Sequence[FieldNode]] = []
+
+    @seed(said)
+    @settings(max_examples=count, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=HEALTH)
+    @given(queries(bare_schema(), print_ast=roots))
+    def collect(bare: Sequence[FieldNode]) -> None:
+        found.append(bare)
+
+    collect()
+    return [found[number % len(found)] for number in range(count)]
+
+
+HEALTH = list(HealthCheck)
+
+
+def roots(document: DocumentNode) -> Sequence[FieldNode]:
+    operation = document.definitions[0]
+    assert isinstance(operation, OperationDefinitionNode)
+    return [each for each in operation.selection_set.selections if isinstance(each, FieldNode)]
+
+
+@cache
+def bare_schema() -> Any:
+    schema = build_schema(print_schema(fresh().schema))
+    for kind in schema.type_map.values():
+        for each in getattr(kind, "fields", {}).values():
+            if isinstance(each, GraphQLField):
+                each.args = {}
+    return schema

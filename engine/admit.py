@@ -16,9 +16,12 @@ from graphql import (
 )
 
 from engine.errors import Code, Fault, Refused
+from engine.house import Limits
+from engine.measure import measure
 
 MESSAGE_MAX = 500
 VALIDATION_ERRORS_MAX = 20
+TOO_DEEP = Fault(code=Code.GRAPHQL_VALIDATION_FAILED, message="the document nests too deep, ask flatter")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +34,11 @@ class Document:
     fragments: dict[str, FragmentDefinitionNode]
 
 
-def admit(schema: GraphQLSchema, text: str, tokens: int) -> Document:
-    """Parses and validates; raises Refused with every fault found, each with its place in the text."""
-    node = _parsed(text, tokens)
-    errors = validate(schema, node, max_errors=VALIDATION_ERRORS_MAX, hide_suggestions=True)
+def admit(schema: GraphQLSchema, text: str, limits: Limits) -> Document:
+    """Parses, measures and validates; raises Refused with every fault found, each with its place in the text."""
+    node = _parsed(text, limits.document_tokens)
+    measure(node, limits)
+    errors = _validated(schema, node)
     if errors:
         raise Refused(*(_fault(Code.GRAPHQL_VALIDATION_FAILED, error) for error in errors))
     return Document(
@@ -61,13 +65,20 @@ def _which(operations: Sequence[OperationDefinitionNode], name: str | None) -> s
     return f"the document has no operation named `{name[:100]}`"
 
 
+def _validated(schema: GraphQLSchema, node: DocumentNode) -> list[GraphQLError]:
+    try:
+        return validate(schema, node, max_errors=VALIDATION_ERRORS_MAX, hide_suggestions=True)
+    except RecursionError:
+        raise Refused(TOO_DEEP) from None
+
+
 def _parsed(text: str, tokens: int) -> DocumentNode:
     try:
         return parse(text, max_tokens=tokens)
     except GraphQLSyntaxError as error:
         raise Refused(_fault(Code.GRAPHQL_PARSE_FAILED, error)) from None
     except RecursionError:
-        raise Refused(Fault(code=Code.GRAPHQL_PARSE_FAILED, message="the document nests too deep")) from None
+        raise Refused(TOO_DEEP) from None
 
 
 def _fault(code: Code, error: GraphQLError) -> Fault:

@@ -16,6 +16,7 @@ from auth.rules import Requirement, fingerprint
 from engine import guard
 from engine.admit import Document, admit, operation
 from engine.bind import bound
+from engine.cost import cost
 from engine.errors import Code, Fault, Refused
 from engine.faults import forbidden
 from engine.fetch import Call, fetch
@@ -136,12 +137,15 @@ async def _answered(desk: Desk, caller: Caller, question: Question, told: Answer
     if question.options.get("plan"):
         told.extensions["plan"] = text(compiled.plan).splitlines()
     values = bound(house, compiled.plan, given.values)
+    weighed = cost(house, compiled.plan, given.values)
+    if question.options.get("cost"):
+        told.extensions["cost"] = weighed
     fetched = await fetch(_guards(desk, caller), compiled.plan, values)
     told.calls = fetched.calls
     told.data, noted = render(house, compiled.picks, compiled.verdicts, compiled.plan, fetched.results, values)
     told.faults = faults(house, compiled.picks, compiled.verdicts, fetched.results, noted)
     if compiled.introspects and told.data is not None:
-        told.data = _introspected(view.schema, told.document, told.operation, given, told.data)
+        told.data = _introspected(view.schema, told.document, told.operation, question, told.data)
 
 
 def _view(desk: Desk, groups: frozenset[str]) -> View:
@@ -157,7 +161,7 @@ def _admitted(desk: Desk, view: View, text: str) -> Document:
     key = (text, view.met) if desk.house.view else text
     known = desk.documents.get(key)
     if known is None:
-        known = admit(view.schema, text, desk.house.limits.document_tokens)
+        known = admit(view.schema, text, desk.house.limits)
         desk.documents.put(key, known)
     return known
 
@@ -202,13 +206,13 @@ def _introspects(document: Document) -> bool:
 
 
 def _introspected(
-    schema: GraphQLSchema, document: Document, wanted: OperationDefinitionNode, given: Variables, data: dict[str, Any]
+    schema: GraphQLSchema, document: Document, wanted: OperationDefinitionNode, question: Question, data: dict[str, Any]
 ) -> dict[str, Any]:
     """The data with what it asks of the schema itself, which graphql-core answers; keys in the order asked."""
     found = execute_sync(
         schema,
         document.node,
-        variable_values=dict(given.values),
+        variable_values=dict(question.variables),
         operation_name=wanted.name.value if wanted.name else None,
     ).data
     return {key: data.get(key, value) for key, value in (found or {}).items()}

@@ -21,6 +21,13 @@ class Limits:
     document_tokens: int = 5000
     picks_max: int = 5000
     """Fields of one operation, its fragments expanded."""
+    depth_max: int = 20
+    """Levels of fields, one in another."""
+    aliases_max: int = 200
+    directives_max: int = 200
+    root_fields_max: int = 20
+    cost_max: int = 200_000
+    """Objects that one question may return, weighed by source."""
     body_bytes: int = 1_048_576
     request_seconds: float = 10.0
     source_seconds: float = 2.0

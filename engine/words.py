@@ -175,6 +175,8 @@ class Can:
     """Takes `Exists` over another collection of the same source."""
     limit: bool = False
     limit_per_key: bool = False
+    weight: int = 1
+    """What one of its rows adds to a question's cost."""
     measures: frozenset[Measure] = frozenset()
 
 

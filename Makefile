@@ -26,7 +26,7 @@ fuzz: .venv/development  ## thousands of random questions, against the reference
 	@FUZZ=$(or $(N),5000) $(BIN)/python -m pytest tests/reference -s
 
 lock: .venv/development  ## resolves requirements/*.in anew
-	@$(BIN)/python -m requirements.lock
+	@$(BIN)/python requirements/lock.py
 
 .venv/runtime: requirements/runtime.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -39,6 +39,17 @@ class Limits:
     rows_read: int = 1_000_000
     """Rows one read of a source may give."""
     errors_max: int = 100
+    requests_a_minute: int = 1200
+    """Of one key."""
+    failed_keys_a_minute: int = 20
+    """Of one address; a key that opens the door is served all the same."""
+    connections_an_address: int = 100
+    head_bytes: int = 65_536
+    """Of a request's line and headers together."""
+    head_seconds: float = 10.0
+    body_seconds: float = 30.0
+    concurrency_max: int = 200
+    """Requests under way at once in one process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

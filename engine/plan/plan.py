@@ -15,7 +15,7 @@ from engine.plan.push import read
 from engine.plan.where import where
 from engine.plan.words import Branch, Page, Plan, Read, Seek
 from engine.select import Pick
-from engine.slots import converted
+from engine.slots import converted, within
 from engine.words import EVERY_ROW, All, Batch, Binding, Measure, Not, Order
 
 ROOT = "Query"
@@ -72,6 +72,7 @@ def _list(
     house: House, verdicts: Verdicts, pick: Pick, to: str, here: tuple[str, ...], there: tuple[str, ...]
 ) -> Branch:
     target = house.bindings[to]
+    within(pick.arguments, house.limits.in_max)
     meets = where(house, to, pick.arguments.get("where"))
     listing = Listing(house=house, target=target, keyed=there, meets=meets, page=_page(house, pick, target))
     asked = [each for each in pick.below if not withheld(each, verdicts)]

@@ -39,13 +39,14 @@ def faults(house: House, picks: Sequence[Pick], verdicts: Verdicts, results: Res
 
 
 def by_number(picks: Sequence[Pick]) -> dict[int, Pick]:
+    """Every pick at any depth, in the order they were asked for."""
     found: dict[int, Pick] = {}
     waiting = list(picks)
     while waiting:
         pick = waiting.pop()
         found[pick.number] = pick
         waiting.extend(each for below in pick.picks.values() for each in below)
-    return found
+    return dict(sorted(found.items()))
 
 
 def _failure(results: Results, numbered: Mapping[int, Pick], number: int) -> SourceFailed:

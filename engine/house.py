@@ -16,20 +16,33 @@ class Limits:
     first_default: int = 20
     """Rows of a connection when neither first nor last is given."""
     first_max: int = 1000
+    """The most that first or last may ask for."""
     in_max: int = 1000
     """Values in one `in` or `notIn`."""
     document_tokens: int = 5000
+    """Words and signs of a document."""
     picks_max: int = 5000
     """Fields of one operation, its fragments expanded."""
     depth_max: int = 20
     """Levels of fields, one in another."""
     aliases_max: int = 200
+    """Fields of one operation under another name, its fragments expanded."""
     directives_max: int = 200
+    """Directives of one operation, its fragments expanded."""
     root_fields_max: int = 20
+    """Fields of an operation's root."""
     cost_max: int = 200_000
     """Objects that one question may return, weighed by source."""
     body_bytes: int = 1_048_576
+    """The body of a request."""
+    body_seconds: float = 30.0
+    """The time a body may take to come."""
+    head_bytes: int = 65_536
+    """A request's line and headers together."""
+    head_seconds: float = 10.0
+    """The time a head may take to come."""
     request_seconds: float = 10.0
+    """The time an answer may take."""
     source_seconds: float = 2.0
     """The longest one call to a source may take."""
     source_calls: int = 16
@@ -37,17 +50,15 @@ class Limits:
     source_queue: int = 100
     """Calls that may wait for one of those."""
     rows_read: int = 1_000_000
-    """Rows one read of a source may give."""
+    """Rows that one read of a source may give."""
     errors_max: int = 100
+    """Errors in one reply."""
     requests_a_minute: int = 1200
-    """Of one key."""
+    """Requests of one key."""
     failed_keys_a_minute: int = 20
-    """Of one address; a key that opens the door is served all the same."""
+    """Failed keys of one address; a key that opens the door is served all the same."""
     connections_an_address: int = 100
-    head_bytes: int = 65_536
-    """Of a request's line and headers together."""
-    head_seconds: float = 10.0
-    body_seconds: float = 30.0
+    """Connections of one address at once."""
     concurrency_max: int = 200
     """Requests under way at once in one process."""
 

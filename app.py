@@ -5,17 +5,20 @@ import hmac
 import logging
 import os
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from importlib import import_module
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
 from auth.callers import callers
+from auth.keyring import made_by_demo
 from auth.mistake import Mistake, unknown
+from auth.state import State
 from auth.state import opened as state_opened
 from door.graphql import Counter, graphql
 from door.health import health
@@ -74,21 +77,34 @@ class App:
 async def opened(settings: Settings) -> AsyncIterator[tuple[Counter, Mapping[str, Source]]]:
     """Everything a request needs, from the outside in; closed in the other order. Raises Mistake."""
     pepper = settings.state.pepper.encode()
-    state = await asyncio.to_thread(state_opened, settings.state.url, pepper)
-    known = callers(state)
-    journal = journal_opened(settings.records.folder, datetime.now(UTC))
-    outside = await _connected(settings)
-    try:
+    async with AsyncExitStack() as stack:
+        state = await asyncio.to_thread(state_opened, settings.state.url, pepper)
+        stack.callback(state.close)
+        await _presentable(settings, state)
+        known = callers(state)
+        stack.callback(known.close)
+        journal = journal_opened(settings.records.folder, datetime.now(UTC))
+        stack.push_async_callback(asyncio.to_thread, journal.close)
+        outside = await _connected(settings, stack)
         house = _house(settings, outside, pepper)
         fits(house)
         at = desk(house, lambda caller: {"caller": asking(caller)}, asyncio.get_running_loop().time)
         yield Counter(desk=at, callers=known, journal=journal, records_key=records_key(pepper)), outside
-    finally:
-        for source in outside.values():
-            await source.close()
-        await asyncio.to_thread(journal.close)
-        known.close()
-        state.close()
+
+
+async def _presentable(settings: Settings, state: State) -> None:
+    """Raises Mistake where others than this machine could come with a key that anyone can make."""
+    host = settings.server.host
+    if not loopback(host) and await asyncio.to_thread(made_by_demo, state):
+        raise Mistake(f"the state holds keys of the demo, which anyone can make: do not listen on `{host}` with it")
+
+
+def loopback(host: str) -> bool:
+    """Whether only this machine can come to an address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _house(settings: Settings, outside: Mapping[str, Source], pepper: bytes) -> House:
@@ -106,13 +122,13 @@ def _house(settings: Settings, outside: Mapping[str, Source], pepper: bytes) -> 
     )
 
 
-async def _connected(settings: Settings) -> dict[str, Source]:
+async def _connected(settings: Settings, stack: AsyncExitStack) -> dict[str, Source]:
     names = list(settings.sources)
-    made = await asyncio.gather(*(_source(settings.sources[name]) for name in names))
+    made = await asyncio.gather(*(_source(settings.sources[name], stack) for name in names))
     return dict(zip(names, made, strict=True))
 
 
-async def _source(wanted: SourceSettings) -> Source:
+async def _source(wanted: SourceSettings, stack: AsyncExitStack) -> Source:
     if wanted.kind not in KINDS:
         raise unknown("kind of source", wanted.kind, tuple(KINDS))
     kind = import_module(KINDS[wanted.kind])
@@ -121,6 +137,7 @@ async def _source(wanted: SourceSettings) -> Source:
         source: Source = await kind.connect(given)
     except SourceFailed as failure:
         raise Mistake(f"the source `{wanted.name}` cannot be opened: {failure.reason}") from failure
+    stack.push_async_callback(source.close)
     return source
 
 

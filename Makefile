@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 .PHONY: serve test check golden sdl fuzz docs lock
 
-serve: .venv/runtime  ## the demo company, answering
+serve: .venv/demo  ## the demo company, answering
 	@$(BIN)/python -m demo --port $(PORT)
 
 test: .venv/development  ## everything that is tested
@@ -28,11 +28,11 @@ fuzz: .venv/development  ## thousands of random questions, against the reference
 lock: .venv/development  ## resolves requirements/*.in anew
 	@$(BIN)/python requirements/lock.py
 
-.venv/runtime: requirements/runtime.txt
+.venv/demo: requirements/demo.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing what the house stands on, once" && $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
-.venv/development: requirements/development.txt .venv/runtime
+.venv/development: requirements/development.txt .venv/demo
 	@echo "installing what the tests need, once" && $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@

@@ -12,7 +12,7 @@ OPTIONS = ("--python-version", "3.11", "--generate-hashes", "--no-emit-index-url
 def main() -> None:
     """Needs `uv` on the path."""
     kept = {name: value for name, value in os.environ.items() if name != "PIP_FIND_LINKS"}
-    for name in ("runtime", "development"):
+    for name in ("server", "demo", "development"):
         made = HERE / f"{name}.txt"
         subprocess.run(["uv", "pip", "compile", *OPTIONS, HERE / f"{name}.in", "-o", made], env=kept, check=True)
         if "://" in made.read_text():

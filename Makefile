@@ -1,11 +1,12 @@
 PYTHON ?= python3
 PORT ?= 8000
+WORKERS ?= 1
 BIN := .venv/bin
 
 .PHONY: serve test check golden sdl fuzz docs lock
 
 serve: .venv/demo  ## the demo company, answering
-	@$(BIN)/python -m demo --port $(PORT)
+	@$(BIN)/python -m demo --port $(PORT) --workers $(WORKERS)
 
 test: .venv/development  ## everything that is tested
 	@$(BIN)/python -m pytest -n 2 --dist loadfile

@@ -1,4 +1,4 @@
-"""Settings in, the house as one ASGI app out: /graphql and /health."""
+"""Settings in, the house as one ASGI app out: /graphql, /health and the pages of web/."""
 
 import asyncio
 import hmac
@@ -13,15 +13,16 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-
 from auth.callers import callers
 from auth.keyring import made_by_demo
 from auth.mistake import Mistake, unknown
 from auth.state import State
 from auth.state import opened as state_opened
+from door import serving
 from door.graphql import Counter, graphql
 from door.health import health
+from door.origins import listed
+from door.request import head
 from engine.answer import desk
 from engine.errors import SourceFailed
 from engine.fits import fits
@@ -36,8 +37,13 @@ from schema.view import view
 from settings import Introspection, Settings, SourceSettings, options, read
 from sources import KINDS
 from sources.journal import JournalSource
+from web.pages import Pages
+from web.permissions import permissions
 
 log = logging.getLogger("onedoor")
+GRAPHIQL = Path(__file__).parent / "web" / "graphiql" / "dist"
+# Monaco, GraphiQL's editor, writes its colours into style elements and checks questions in workers.
+GRAPHIQL_POLICY = {"style-src": "'self' 'unsafe-inline'", "worker-src": "'self'"}
 NOT_FOUND = b'{"errors":[{"message":"there is nothing here, ask at /graphql","extensions":{"code":"BAD_REQUEST"}}]}'
 
 
@@ -48,6 +54,7 @@ class App:
         self.settings = settings
         self.counter: Counter | None = None
         self.sources: Mapping[str, Source] = {}
+        self.graphiql = Pages(GRAPHIQL, at="/graphiql", policy=GRAPHIQL_POLICY)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -56,8 +63,17 @@ class App:
             await graphql(self.counter, scope, receive, send)
         elif scope["type"] == "http" and scope["path"] == "/health":
             await health(self.sources, send)
+        elif scope["type"] == "http" and scope["path"] == "/graphiql/permissions.json" and self.counter is not None:
+            await self.permissions(self.counter, scope, send)
+        elif scope["type"] == "http" and self.graphiql.holds(scope["path"]):
+            await self.graphiql(scope, send)
         elif scope["type"] == "http":
             await _not_found(send)
+
+    async def permissions(self, counter: Counter, scope: Any, send: Any) -> None:
+        house = counter.desk.house
+        judge = counter.callers.caller
+        await permissions(house.rules, lambda asked: judge(head(asked).key), scope, send, own=house.view is not None)
 
     async def lifespan(self, receive: Any, send: Any) -> None:
         await receive()
@@ -77,6 +93,7 @@ class App:
 async def opened(settings: Settings) -> AsyncIterator[tuple[Counter, Mapping[str, Source]]]:
     """Everything a request needs, from the outside in; closed in the other order. Raises Mistake."""
     pepper = settings.state.pepper.encode()
+    key, origins = records_key(pepper), listed(settings.server.origins)
     async with AsyncExitStack() as stack:
         state = await asyncio.to_thread(state_opened, settings.state.url, pepper)
         stack.callback(state.close)
@@ -89,7 +106,7 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Counter, Mapping[str
         house = _house(settings, outside, pepper)
         fits(house)
         at = desk(house, lambda caller: {"caller": asking(caller)}, asyncio.get_running_loop().time)
-        yield Counter(desk=at, callers=known, journal=journal, records_key=records_key(pepper)), outside
+        yield Counter(desk=at, callers=known, journal=journal, records_key=key, origins=origins), outside
 
 
 async def _presentable(settings: Settings, state: State) -> None:
@@ -135,8 +152,8 @@ async def _source(wanted: SourceSettings, stack: AsyncExitStack) -> Source:
     given = options(kind.Options, wanted.options, f"sources.{wanted.name}", wanted.folder)
     try:
         source: Source = await kind.connect(given)
-    except SourceFailed as failure:
-        raise Mistake(f"the source `{wanted.name}` cannot be opened: {failure.reason}") from failure
+    except (SourceFailed, ValueError) as failure:
+        raise Mistake(f"the source `{wanted.name}` cannot be opened: {failure}") from failure
     stack.push_async_callback(source.close)
     return source
 
@@ -152,17 +169,9 @@ def create() -> App:
     return App(read(Path(os.environ.get("ONEDOOR_CONFIG", "onedoor.toml"))))
 
 
-def serve(settings: Settings) -> None:
-    """Listens until stopped."""
-    uvicorn.run(
-        App(settings),
-        host=settings.server.host,
-        port=settings.server.port,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=30,
-    )
+def serve(settings: Settings, workers: int = 1) -> None:
+    """Listens until stopped, in as many processes as wished; they share the port and the state, not a journal."""
+    serving.serve(partial(App, settings), settings.server.host, settings.server.port, settings.limits, workers)
 
 
 def check(settings: Settings) -> None:

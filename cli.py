@@ -78,8 +78,11 @@ def main(context: click.Context, config: Path) -> None:
 @main.command()
 @click.option("--host", help="The address to listen on, in place of `server.host`.")
 @click.option("--port", type=int, help="The port to listen on, in place of `server.port`.")
+@click.option(
+    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="How many processes share it."
+)
 @click.pass_obj
-def serve(house: House, host: str | None, port: int | None) -> None:
+def serve(house: House, host: str | None, port: int | None, workers: int) -> None:
     """Open the door and answer until stopped.
 
     \b
@@ -91,7 +94,7 @@ def serve(house: House, host: str | None, port: int | None) -> None:
 
     read = house.settings()
     server = replace(read.server, host=host or read.server.host, port=read.server.port if port is None else port)
-    app.serve(settings.consistent(replace(read, server=server)))
+    app.serve(settings.consistent(replace(read, server=server)), workers)
 
 
 @main.command()

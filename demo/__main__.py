@@ -1,27 +1,29 @@
 """`python -m demo`: a port and a folder to the whole of Acme behind one door, until Ctrl-C."""
 
 import argparse
-import asyncio
 import os
 import signal
-import socket
 import sys
+import time
 from collections.abc import Mapping
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from pathlib import Path
+from threading import Thread
 from typing import NoReturn
 
-import uvicorn
 from sqlalchemy.exc import SQLAlchemyError
 
 from auth.mistake import Mistake
 from auth.state import opened
+from demo.acme import door
 from demo.folder import Unusable, held, pepper
 from demo.people import PEOPLE, keys
-from demo.servers import NAMES, NotReady, Running, address, started, wait_ready
+from demo.servers import NAMES, NotReady, Running, accepts, address, started, wait_ready
 from demo.serving import HOST
 from demo.settings import INTERNAL_FILE, SECRETS, settings
 from demo.sql.seed import Refused, seed
+from door.serving import free, serve
+from settings import read
 
 CONFIG = "ONEDOOR_CONFIG"
 PEPPER = "ONEDOOR_PEPPER"
@@ -33,25 +35,27 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--folder", type=Path, default=Path(".demo"), help="where the demo keeps its state")
     parser.add_argument("--scale", type=float, default=1.0, help="1: the whole company; 0.01: a hundredth of it")
+    parser.add_argument("--workers", type=int, default=1, help="how many processes share the port")
     chosen = parser.parse_args()
     signal.signal(signal.SIGTERM, interrupt)
     try:
-        run(chosen.port, chosen.folder.absolute(), chosen.scale)
+        run(chosen.port, chosen.folder.absolute(), chosen.scale, chosen.workers)
     except (Unusable, Refused, NotReady, Mistake) as reason:
         print(reason, file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("Closed.")
+        pass
+    print("Closed.")
 
 
 def interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def run(port: int, folder: Path, scale: float) -> None:
+def run(port: int, folder: Path, scale: float, workers: int) -> None:
     """The servers fill themselves while the tables are being written."""
     with ExitStack() as stack:
-        listener = stack.enter_context(bound(port))
+        free(HOST, port)
         stack.enter_context(held(folder))
         os.environ.update({**SECRETS, PEPPER: pepper(folder), CONFIG: str(folder / "onedoor.toml")})
         running = stack.enter_context(started(scale=scale))
@@ -59,19 +63,9 @@ def run(port: int, folder: Path, scale: float) -> None:
         made = issued(folder)
         wait_ready(running)
         write_settings(port, folder, running)
-        asyncio.run(serve(listener, welcome(port, folder, running, made)))
-
-
-def bound(port: int) -> socket.socket:
-    """The door's socket, taken before anything else is begun; it does not listen yet. Raises Unusable."""
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((HOST, port))
-    except (OSError, OverflowError) as reason:
-        listener.close()
-        raise Unusable(f"port {port} is taken or may not be used; choose another with `--port`") from reason
-    return listener
+        words = welcome(port, folder, running, made)
+        Thread(target=greet, args=(port, words), daemon=True).start()
+        serve(door, HOST, port, read(folder / "onedoor.toml").limits, workers)
 
 
 def fill(folder: Path, scale: float) -> None:
@@ -96,25 +90,11 @@ def write_settings(port: int, folder: Path, running: Running) -> None:
     (folder / "onedoor.toml").write_text(settings(folder=folder, port=port, addresses=addresses), encoding="utf-8")
 
 
-async def serve(listener: socket.socket, words: str) -> None:
-    """The door, which greets once it is open."""
-    door = uvicorn.Server(
-        uvicorn.Config("app:create", factory=True, lifespan="on", log_level="warning", timeout_graceful_shutdown=2)
-    )
-    serving = asyncio.create_task(until_stopped(door, listener))
-    while not door.started and not serving.done():  # noqa: ASYNC110 - uvicorn tells in no other way
-        await asyncio.sleep(0.02)
-    if door.started:
-        print(words, flush=True)
-    await serving
-    if not door.started:
-        raise Unusable("the door did not open; what it said stands above")
-
-
-async def until_stopped(door: uvicorn.Server, listener: socket.socket) -> None:
-    """uvicorn ends the whole process when the app does not start; here the servers must be stopped first."""
-    with suppress(SystemExit):
-        await door.serve(sockets=[listener])
+def greet(port: int, words: str) -> None:
+    """Says where everything is once the door answers; one that never does says so itself."""
+    while not accepts(port):
+        time.sleep(0.02)
+    print(words, flush=True)
 
 
 def welcome(port: int, folder: Path, running: Running, made: Mapping[str, str]) -> str:

@@ -12,8 +12,12 @@ from typing import Any
 from auth.caller import Caller
 from auth.callers import Callers
 from auth.state import StateUnavailable
-from door.reply import AUDIT_UNAVAILABLE, UNAUTHENTICATED, Reply, answered, media_for, outcome, reply
+from door.negotiate import JSON, media_for
+from door.origins import preflight
+from door.reply import AUDIT_UNAVAILABLE, UNAUTHENTICATED, Reply, answered, outcome, reply
 from door.request import Head, Shut, head, question
+from door.safe import safe
+from door.sending import sent
 from engine.answer import Answer, Desk, Question, answer
 from engine.errors import Code, Fault, Refused
 from engine.record import Visit, record
@@ -26,11 +30,6 @@ Send = Callable[[Message], Awaitable[None]]
 
 log = logging.getLogger("onedoor.door")
 BODY_SECONDS = 30.0
-HEADERS = (
-    (b"cache-control", b"private, no-store"),
-    (b"vary", b"Authorization, X-API-Key, Accept"),
-    (b"x-content-type-options", b"nosniff"),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +40,8 @@ class Counter:
     callers: Callers
     journal: Journal
     records_key: bytes
+    origins: frozenset[str] = frozenset()
+    """Of the web pages that may call from a browser."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,15 +58,19 @@ class Coming:
 
 
 async def graphql(counter: Counter, scope: Any, receive: Receive, send: Send) -> None:
-    at = datetime.now(UTC)
-    coming = Coming(id=record_id(at, secrets.token_bytes(RANDOM_BYTES)), at=at, began=perf_counter(), head=head(scope))
+    at, asked = datetime.now(UTC), head(scope)
+    if asked.method == "OPTIONS":
+        await preflight(asked.origin, counter.origins, send)
+        return
+    coming = Coming(id=record_id(at, secrets.token_bytes(RANDOM_BYTES)), at=at, began=perf_counter(), head=asked)
     try:
         found, came = await _found(counter, coming, receive)
     except asyncio.CancelledError:
         found, came = _reply(counter, coming, 499, ()), Outcome.CANCELLED
         await asyncio.shield(_recorded(counter, coming, found, came))
         raise
-    await _sent(await _recorded(counter, coming, found, came), coming, send)
+    final = await _recorded(counter, coming, found, came)
+    await sent(final, send, id=coming.id, head=coming.head, allowed=counter.origins)
 
 
 async def _found(counter: Counter, coming: Coming, receive: Receive) -> tuple[Reply, Outcome]:
@@ -77,13 +82,15 @@ async def _found(counter: Counter, coming: Coming, receive: Receive) -> tuple[Re
             found = _reply(counter, coming, 401, (UNAUTHENTICATED,), {"www-authenticate": "Bearer"})
             return found, Outcome.UNAUTHENTICATED
         coming.question = question(coming.head, body)
+        safe(coming.head.method, coming.question, counter.desk.house.limits)
         return await _unless_left(_answered(counter, coming, coming.caller, coming.question), receive)
     except Gone:
         return _reply(counter, coming, 499, ()), Outcome.CANCELLED
     except Shut as shut:
         return _reply(counter, coming, shut.status, (shut.fault,), shut.headers), Outcome.REFUSED
     except Refused as refusal:
-        return _reply(counter, coming, 400, refusal.faults), Outcome.REFUSED
+        coming.told.faults, coming.told.refused = refusal.faults, True
+        return _told(counter, coming), Outcome.REFUSED
     except StateUnavailable:
         fault = Fault(code=Code.INTERNAL, message="keys cannot be checked now, ask again")
         return _reply(counter, coming, 503, (fault,), {"retry-after": "1"}), Outcome.FAILED
@@ -95,15 +102,18 @@ async def _found(counter: Counter, coming: Coming, receive: Receive) -> tuple[Re
 
 def _reply(counter: Counter, coming: Coming, status: int, faults: Any, headers: Any = None) -> Reply:
     limits = counter.desk.house.limits
-    return reply(status, media_for(coming.head.accept), faults, limits.errors_max, headers=headers)
+    return reply(status, media_for(coming.head.accept) or JSON, faults, limits.errors_max, headers=headers)
+
+
+def _told(counter: Counter, coming: Coming) -> Reply:
+    return answered(coming.told, media_for(coming.head.accept) or JSON, counter.desk.house.limits.errors_max)
 
 
 async def _answered(counter: Counter, coming: Coming, caller: Caller, asked: Question) -> tuple[Reply, Outcome]:
     await answer(counter.desk, caller, asked, coming.told)
     if asked.options.get("record"):
         coming.told.extensions["record"] = coming.id
-    limits = counter.desk.house.limits
-    return answered(coming.told, media_for(coming.head.accept), limits.errors_max), outcome(coming.told)
+    return _told(counter, coming), outcome(coming.told)
 
 
 async def _body(counter: Counter, head: Head, receive: Receive) -> bytes:
@@ -169,15 +179,3 @@ async def _recorded(counter: Counter, coming: Coming, found: Reply, came: Outcom
     except JournalUnavailable:
         return _reply(counter, coming, 503, (AUDIT_UNAVAILABLE,), {"retry-after": "1"})
     return found
-
-
-async def _sent(found: Reply, coming: Coming, send: Send) -> None:
-    headers = [
-        (b"content-type", f"{found.media}; charset=utf-8".encode()),
-        (b"content-length", str(len(found.body)).encode()),
-        (b"x-request-id", coming.id.encode()),
-        *HEADERS,
-        *((name.encode(), value.encode()) for name, value in found.headers.items()),
-    ]
-    await send({"type": "http.response.start", "status": found.status, "headers": headers})
-    await send({"type": "http.response.body", "body": found.body})

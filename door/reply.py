@@ -6,12 +6,11 @@ from typing import Any
 
 import orjson
 
+from door.negotiate import GRAPHQL_JSON
 from engine.answer import Answer
 from engine.errors import Code, Fault
 from records.record import Outcome
 
-GRAPHQL_JSON = "application/graphql-response+json"
-JSON = "application/json"
 MESSAGE_MAX = 500
 
 UNAUTHENTICATED = Fault(
@@ -30,14 +29,12 @@ class Reply:
     headers: Mapping[str, str]
 
 
-def media_for(accept: str) -> str:
-    """The GraphQL media type where the client names it, JSON for the rest."""
-    return GRAPHQL_JSON if GRAPHQL_JSON in accept else JSON
-
-
 def answered(told: Answer, media: str, errors_max: int) -> Reply:
-    """Of a request that was understood: 200, or, where the media type says so, 400 for one that was refused."""
-    status = 400 if told.data is None and told.faults and media == GRAPHQL_JSON else 200
+    """Of a whole GraphQL request: 200, or 400 for one that was refused.
+
+    In plain JSON a refusal too is 200: there, any other status may come from something between door and client.
+    """
+    status = 400 if told.refused and media == GRAPHQL_JSON else 200
     return reply(status, media, told.faults, errors_max, data=told.data, refused=told.refused, more=told.extensions)
 
 

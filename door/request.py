@@ -7,10 +7,11 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from door.negotiate import GRAPHQL_JSON, JSON, media_for
 from engine.answer import Question
 from engine.errors import Code, Fault, Refused
 
-JSON = "application/json"
+UTF_8 = ("", "utf-8", "utf8")
 LEVELS_MAX = 64
 
 
@@ -32,10 +33,13 @@ class Head:
     query: bytes
     key: str | None
     media: str
+    charset: str
     accept: str
+    encodings: str
     length: int | None
     encoding: str
     request_id: str | None
+    origin: str | None
 
 
 def head(scope: Mapping[str, Any]) -> Head:
@@ -45,16 +49,25 @@ def head(scope: Mapping[str, Any]) -> Head:
         headers.setdefault(name.lower(), []).append(value.decode("latin-1"))
     one = {name: values[0] for name, values in headers.items()}
     length = one.get(b"content-length", "")
+    media, _, parameters = one.get(b"content-type", "").lower().partition(";")
     return Head(
         method=scope["method"],
         query=scope["query_string"],
         key=_key(headers),
-        media=one.get(b"content-type", "").partition(";")[0].strip().lower(),
-        accept=", ".join(headers.get(b"accept", ())).lower(),
+        media=media.strip(),
+        charset=_charset(parameters),
+        accept=", ".join(headers.get(b"accept", ())),
+        encodings=", ".join(headers.get(b"accept-encoding", ())),
         length=int(length) if length.isascii() and length.isdigit() and len(length) < 16 else None,
         encoding=one.get(b"content-encoding", "").strip().lower(),
         request_id=one.get(b"x-request-id"),
+        origin=one.get(b"origin"),
     )
+
+
+def _charset(parameters: str) -> str:
+    each = (part.partition("=") for part in parameters.split(";"))
+    return next((value.strip(' "') for name, _, value in each if name.strip() == "charset"), "")
 
 
 def _key(headers: Mapping[bytes, list[str]]) -> str | None:
@@ -67,15 +80,17 @@ def _key(headers: Mapping[bytes, list[str]]) -> str | None:
 
 def question(head: Head, body: bytes) -> Question:
     """Raises Shut for what is no GraphQL request over HTTP, Refused for what is one, but not a whole one."""
+    if head.method not in ("GET", "POST"):
+        raise Shut(405, "ask with GET or POST", {"allow": "GET, POST, OPTIONS"})
+    if media_for(head.accept) is None:
+        raise Shut(406, f"replies come as `{GRAPHQL_JSON}` or `{JSON}`, accept one of them")
     if head.method == "GET":
         return _asked(_from_url(head.query))
-    if head.method != "POST":
-        raise Shut(405, "ask with GET or POST", {"allow": "GET, POST"})
-    if head.media != JSON:
-        raise Shut(415, f"send the question as `{JSON}`")
+    if head.media != JSON or head.charset not in UTF_8:
+        raise Shut(415, f"send the question as `{JSON}`, in UTF-8")
     if head.encoding not in ("", "identity"):
         raise Shut(415, "send the question uncompressed")
-    return _asked(_parsed(body))
+    return _asked(_parsed(body, "the body"))
 
 
 def _from_url(query: bytes) -> dict[str, Any]:
@@ -85,15 +100,15 @@ def _from_url(query: bytes) -> dict[str, Any]:
         raise Shut(400, "the address holds what is no query string") from None
     for name in ("variables", "extensions"):
         if name in given:
-            given[name] = _parsed(given[name].encode(errors="surrogatepass")) if given[name] else None
+            given[name] = _parsed(given[name].encode(errors="surrogatepass"), f"`{name}`") if given[name] else None
     return given
 
 
-def _parsed(body: bytes) -> Any:
+def _parsed(text: bytes, what: str) -> Any:
     try:
-        return orjson.loads(body)
+        return orjson.loads(text)
     except (orjson.JSONDecodeError, RecursionError):
-        raise Shut(400, "the body is not JSON") from None
+        raise Shut(400, f"{what} is not JSON") from None
 
 
 def _asked(given: Any) -> Question:

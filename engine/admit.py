@@ -40,7 +40,7 @@ def admit(schema: GraphQLSchema, text: str, limits: Limits) -> Document:
     measure(node, limits)
     errors = _validated(schema, node)
     if errors:
-        raise Refused(*(_fault(Code.GRAPHQL_VALIDATION_FAILED, error) for error in errors))
+        raise Refused(*(located(Code.GRAPHQL_VALIDATION_FAILED, error) for error in errors))
     return Document(
         text=text,
         node=node,
@@ -76,11 +76,12 @@ def _parsed(text: str, tokens: int) -> DocumentNode:
     try:
         return parse(text, max_tokens=tokens)
     except GraphQLSyntaxError as error:
-        raise Refused(_fault(Code.GRAPHQL_PARSE_FAILED, error)) from None
+        raise Refused(located(Code.GRAPHQL_PARSE_FAILED, error)) from None
     except RecursionError:
         raise Refused(TOO_DEEP) from None
 
 
-def _fault(code: Code, error: GraphQLError) -> Fault:
+def located(code: Code, error: GraphQLError) -> Fault:
+    """The fault of an error that GraphQL found, with its place in the text."""
     places = [{"line": each.line, "column": each.column} for each in error.locations or ()]
     return Fault(code=code, message=error.message[:MESSAGE_MAX], locations=tuple(places))

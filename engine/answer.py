@@ -77,7 +77,7 @@ class Answer:
     document: Document | None = None
     operation: OperationDefinitionNode | None = None
     compiled: Compiled | None = None
-    calls: Sequence[Call] = ()
+    calls: list[Call] = field(default_factory=list)
     extensions: dict[str, Any] = field(default_factory=dict)
 
 
@@ -140,10 +140,9 @@ async def _answered(desk: Desk, caller: Caller, question: Question, told: Answer
     weighed = cost(house, compiled.plan, given.values)
     if question.options.get("cost"):
         told.extensions["cost"] = weighed
-    fetched = await fetch(_guards(desk, caller), compiled.plan, values)
-    told.calls = fetched.calls
-    told.data, noted = render(house, compiled.picks, compiled.verdicts, compiled.plan, fetched.results, values)
-    told.faults = faults(house, compiled.picks, compiled.verdicts, fetched.results, noted)
+    results = await fetch(_guards(desk, caller), compiled.plan, values, told.calls)
+    told.data, noted = render(house, compiled.picks, compiled.verdicts, compiled.plan, results, values)
+    told.faults = faults(house, compiled.picks, compiled.verdicts, results, noted)
     if compiled.introspects and told.data is not None:
         told.data = _introspected(view.schema, told.document, told.operation, question, told.data)
 
@@ -191,7 +190,7 @@ def _compiled(
 
 def _denied(house: House, compiled: Compiled) -> list[Fault]:
     picks = by_number(compiled.picks)
-    denied = {number: verdict for number, verdict in compiled.verdicts.items() if not verdict.allowed}
+    denied = {number: verdict for number, verdict in sorted(compiled.verdicts.items()) if not verdict.allowed}
     return [forbidden(house.rules, picks[number], verdict, None) for number, verdict in denied.items()]
 
 

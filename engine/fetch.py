@@ -57,14 +57,15 @@ class Fetching:
 
     guards: Mapping[str, Guard]
     values: Bound
+    calls: list[Call]
     results: Results = field(default_factory=dict)
-    calls: list[Call] = field(default_factory=list)
 
 
-async def fetch(guards: Mapping[str, Guard], plan: Plan, values: Bound) -> Fetching:
-    run = Fetching(guards=guards, values=values)
+async def fetch(guards: Mapping[str, Guard], plan: Plan, values: Bound, calls: list[Call]) -> Results:
+    """`calls` is filled as they are made, so that a fetch that is cancelled still tells what it asked."""
+    run = Fetching(guards=guards, values=values, calls=calls)
     await _all(run, plan.branches, (), ())
-    return run
+    return run.results
 
 
 async def _all(run: Fetching, branches: Sequence[Branch], columns: tuple[str, ...], parents: Sequence[Row]) -> None:

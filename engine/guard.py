@@ -85,8 +85,7 @@ async def _called(guarded: Guard, ask: Ask) -> list[Row]:
     _closed(guarded)
     guarded.tally["calls"] += 1
     try:
-        async with asyncio.timeout(guarded.limits.source_seconds):
-            found = await _read(guarded, ask)
+        found = await _read(guarded, ask)
     except TimeoutError:
         _failed(guarded)
         raise SourceFailed(f"`{guarded.name}` did not answer within {guarded.limits.source_seconds:g} s") from None
@@ -100,12 +99,16 @@ async def _called(guarded: Guard, ask: Ask) -> list[Row]:
 
 
 async def _read(guarded: Guard, ask: Ask) -> list[Row]:
+    """All batches; each must come within `source_seconds` of the one before, as a long read is no slow source."""
     found: list[Row] = []
-    async for batch in guarded.source.read(ask):
-        found.extend(batch)
-        if len(found) > guarded.limits.rows_read:
-            limit = f"the limit `rows_read` of {guarded.limits.rows_read}"
-            raise SourceFailed(f"a read of `{guarded.name}` is over {limit}, filter it", Code.LIMIT_EXCEEDED)
+    seconds = guarded.limits.source_seconds
+    async with asyncio.timeout(seconds) as waiting:
+        async for batch in guarded.source.read(ask):
+            found.extend(batch)
+            if len(found) > guarded.limits.rows_read:
+                limit = f"the limit `rows_read` of {guarded.limits.rows_read}"
+                raise SourceFailed(f"a read of `{guarded.name}` is over {limit}, filter it", Code.LIMIT_EXCEEDED)
+            waiting.reschedule(asyncio.get_running_loop().time() + seconds)
     return found
 
 

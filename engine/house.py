@@ -44,7 +44,7 @@ class Limits:
     request_seconds: float = 10.0
     """The time an answer may take."""
     source_seconds: float = 2.0
-    """The longest one call to a source may take."""
+    """The longest a source may take to begin its answer, and between its parts."""
     source_calls: int = 16
     """Calls to one source under way at once."""
     source_queue: int = 100

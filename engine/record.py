@@ -37,7 +37,7 @@ def record(desk: Desk, key: bytes, visit: Visit, told: Answer, outcome: Outcome)
     caller, compiled, house = visit.caller, told.compiled, desk.house
     named = told.operation.name if told.operation else None
     picks = list(by_number(compiled.picks).values()) if compiled else []
-    served = [each for each in picks if compiled and not withheld(each, compiled.verdicts) and told.data is not None]
+    served = [each for each in picks if told.data is not None and _allowed(each, told)]
     return Record(
         id=visit.id,
         time=stamp(visit.at),
@@ -51,7 +51,7 @@ def record(desk: Desk, key: bytes, visit: Visit, told: Answer, outcome: Outcome)
         operation=named.value if named else None,
         **_text(desk, told, visit.question, key),
         variables=hashed(visit.question.variables, key) if visit.question else None,
-        fields=tuple(dict.fromkeys(f"{each.type}.{each.field}" for each in served if each.field != "__typename")),
+        fields=tuple(dict.fromkeys(f"{each.type}.{each.field}" for each in served)),
         fields_used=tuple(dict.fromkeys(_used(house, served))),
         withheld=tuple(_withheld(picks, told)),
         sources=tuple(
@@ -82,11 +82,18 @@ def _text(desk: Desk, told: Answer, question: Question | None, key: bytes) -> Ma
     return known
 
 
+def _allowed(pick: Pick, told: Answer) -> bool:
+    """Judged and allowed; what lies below a withheld pick was never judged, so never served."""
+    assert told.compiled is not None
+    verdict = told.compiled.verdicts.get(pick.number)
+    return verdict is not None and verdict.allowed
+
+
 def _used(house: House, picks: Sequence[Pick]) -> Iterator[str]:
     """The fields that filters and orders of what was served looked at."""
     of = {f"{name}{use}": name for name in house.bindings for use in ("Where", "Order")}
     for pick in picks:
-        if pick.field != "__typename" and pick.arguments:
+        if pick.arguments:
             touched = named_positions(house.schema, pick)
             yield from (f"{of[each[0]]}.{each[1]}" for each in touched if each[0] in of and each[1] not in LOGIC)
 

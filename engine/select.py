@@ -33,7 +33,7 @@ from graphql import (
     is_composite_type,
 )
 
-from engine.admit import Document
+from engine.admit import Document, located
 from engine.errors import Code, Fault, Refused
 from engine.slots import slotted
 
@@ -74,7 +74,7 @@ def variables(schema: GraphQLSchema, operation: OperationDefinitionNode, given: 
     nodes = operation.variable_definitions or ()
     coerced = get_variable_values(schema, nodes, dict(given), max_errors=20, hide_suggestions=True)
     if not isinstance(coerced, VariableValues):
-        raise Refused(*(Fault(code=Code.BAD_USER_INPUT, message=each.message[:500]) for each in coerced))
+        raise Refused(*(located(Code.BAD_USER_INPUT, each) for each in coerced))
     slots = {
         name: slotted(value, coerced.sources[name].signature.type, (name,)) for name, value in coerced.coerced.items()
     }
@@ -157,7 +157,7 @@ class Reading:
         try:
             return get_argument_values(definition, node, self.values, hide_suggestions=True)
         except GraphQLError as error:
-            raise Refused(Fault(code=Code.BAD_USER_INPUT, message=error.message[:500])) from None
+            raise Refused(located(Code.BAD_USER_INPUT, error)) from None
 
     def below(self, definition: GraphQLField, nodes: Iterable[FieldNode]) -> Mapping[str, tuple[Pick, ...]]:
         named = get_named_type(definition.type)

@@ -1,6 +1,6 @@
 """An SDL document in, its rules out: what is printed is what is enforced."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 from graphql import (
@@ -69,11 +69,30 @@ def _owners(types: Mapping[str, Guarded]) -> Iterator[tuple[Position, str]]:
     """The nearest `@owned(by:)`: the field's, its type's, or that of the type it leads to."""
     for node in types.values():
         for member in node.fields or ():
-            target = types.get(named(member.type))
-            near: Iterable[Any] = (member, node, *((target,) if target else ()))
+            near = (*_spoken_for(types, node, member), member, node, *_led_to(types, node, member))
             owner = next((name for each in near for name in _owned(each)), None)
             if owner is not None:
                 yield (node.name.value, member.name.value), owner
+
+
+def _spoken_for(types: Mapping[str, Guarded], node: Guarded, member: Member) -> Iterator[Guarded | Member]:
+    """Of a field of a filter or an order, the field it looks at, and that field's type."""
+    if not isinstance(node, InputObjectTypeDefinitionNode):
+        return
+    name = node.name.value
+    of = types.get(name.removesuffix("Where") if name.endswith("Where") else name.removesuffix("Order"))
+    if of is not None and of is not node:
+        yield from (each for each in of.fields or () if each.name.value == member.name.value)
+        yield of
+
+
+def _led_to(types: Mapping[str, Guarded], node: Guarded, member: Member) -> Iterator[Guarded]:
+    """The type of a field's value, and what a page, or a field of one, is a page of."""
+    target = types.get(named(member.type))
+    for each in (target, node) if target is not None else (node,):
+        yield each
+        rows = (inner for inner in each.fields or () if inner.name.value in ("nodes", "node"))
+        yield from (types[named(inner.type)] for inner in rows)
 
 
 def _owned(node: Guarded | Member) -> Iterator[str]:

@@ -92,13 +92,19 @@ def taught(schema: GraphQLSchema) -> GraphQLSchema:
 
 def _literal(read: Callable[[object], Any]) -> Callable[..., Any]:
     def from_node(node: ValueNode, _variables: object = None) -> Any:
-        if isinstance(node, StringValueNode):
-            return read(node.value)
-        if isinstance(node, IntValueNode) and len(node.value) <= 28:
-            return read(int(node.value))
-        return read(None)
+        try:
+            return read(_value(node))
+        except GraphQLError as error:
+            raise GraphQLError(error.message, node) from None
 
     return from_node
+
+
+def _value(node: ValueNode) -> str | int | None:
+    """What a literal says; None where it is neither text nor a whole number."""
+    if isinstance(node, StringValueNode):
+        return node.value
+    return int(node.value) if isinstance(node, IntValueNode) and len(node.value) <= 28 else None
 
 
 def _in_64_bits(value: int) -> int:

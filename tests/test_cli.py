@@ -36,7 +36,8 @@ def run(tmp_path: Path) -> Run:
 
 @pytest.fixture
 def ada(run: Run) -> None:
-    assert run("people", "create", ADA, "Ada", "Lovelace").exit_code == 0
+    made = run("people", "create", ADA, "Ada", "Lovelace")
+    assert (made.exit_code, made.stderr) == (0, "")
 
 
 def commands(group: click.Group = cli.main, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

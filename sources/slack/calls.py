@@ -31,20 +31,20 @@ class Calls:
         except Exception as error:
             raise failed(error, self.timeout) from error
 
-    async def found(self, method: str, absent: str, **parameters: Any) -> Item | None:
-        """The answer, or None when Slack says `absent`; raises SourceFailed."""
+    async def found(self, method: str, *absent: str, **parameters: Any) -> Item | None:
+        """The answer, or None when Slack says one of `absent`; raises SourceFailed."""
         try:
             return await self.patient(method, parameters)
         except Exception as error:
-            if isinstance(error, SlackApiError) and named(error) == absent:
+            if isinstance(error, SlackApiError) and named(error) in absent:
                 return None
             raise failed(error, self.timeout) from error
 
-    async def pages(self, method: str, part: str, absent: str = "", **parameters: Any) -> AsyncIterator[list[Item]]:
-        """The answers' `part`, following their cursors; nothing when Slack says `absent`."""
+    async def pages(self, method: str, part: str, *absent: str, **parameters: Any) -> AsyncIterator[list[Item]]:
+        """The answers' `part`, following their cursors; nothing when Slack says one of `absent`."""
         cursor = ""
         while True:
-            answer = await self.found(method, absent, limit=PAGE, cursor=cursor, **parameters)
+            answer = await self.found(method, *absent, limit=PAGE, cursor=cursor, **parameters)
             if answer is None:
                 return
             yield answer[part]

@@ -122,8 +122,13 @@ async def fetch_replies(calls: Calls, keys: Keys | None) -> AsyncIterator[list[I
 
 
 async def replies(calls: Calls, channel: str, ts: str) -> list[Item]:
-    """One thread without the message it answers. Of a reply's own ts Slack shows its thread: that is another one."""
-    pages = calls.pages("conversations.replies", "messages", "thread_not_found", channel=channel, ts=ts)
+    """One thread without the message it answers; of no channel: none.
+
+    Of a reply's own ts Slack shows its thread: that is another one.
+    """
+    pages = calls.pages(
+        "conversations.replies", "messages", "thread_not_found", "channel_not_found", channel=channel, ts=ts
+    )
     return [
         {**message, "channel": channel}
         async for page in pages

@@ -91,7 +91,8 @@ def ordered(order: Sequence[Order], scope: Scope) -> Sequence[Sql]:
 
 
 def direction(order: Order, scope: Scope) -> str:
-    return f"{shown(order.column, scope)} {'DESC' if order.descending else 'ASC'} NULLS LAST"
+    way = "DESC" if order.descending else "ASC"
+    return f"{shown(order.column, scope)} {way} NULLS {'FIRST' if order.nulls_first else 'LAST'}"
 
 
 def condition(where: Where, scope: Scope) -> Sql:

@@ -8,7 +8,9 @@ from sources.sql.columns import Stock
 
 
 def decoded(rows: Iterable[Sequence[Any]], ask: Ask, stock: Stock) -> list[Row]:
-    """Only columns that need it are touched."""
+    """Only columns that need it are touched; of an ask without columns and measures, empty rows."""
+    if not ask.columns and not ask.measures:
+        return [() for _ in rows]
     converts = [(at, stock.columns[each].decode) for at, each in enumerate(ask.columns)]
     needed = [(at, convert) for at, convert in converts if convert is not None]
     if not needed:

@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import asyncpg
-from sqlalchemy import ARRAY, BigInteger, Date, DateTime, Float, Numeric, String, bindparam, func, select, tuple_
+from sqlalchemy import ARRAY, BigInteger, Date, DateTime, Float, Numeric, String, bindparam, cast, func, select, tuple_
 from sqlalchemy import Boolean as Bool
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
@@ -49,6 +49,9 @@ SQL_TYPES: Mapping[Kind, Any] = {
     Kind.TIME: DateTime(timezone=True),
     Kind.TEXT: String(),
 }
+WRITTEN_OUT = frozenset({Kind.DATE, Kind.TIME})
+"""Bound as ISO text: asyncpg sends the first and the last day and moment that Python knows as infinities."""
+ENCODE: Mapping[Kind, Any] = {Kind.DATE: date.isoformat, Kind.TIME: datetime.isoformat}
 HOME = "public"
 GONE = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, TimeoutError)
 
@@ -158,18 +161,13 @@ def stored(name: str, declared: str, *, nullable: bool) -> Stored | None:
     kind = KINDS.get(declared)
     if kind is None:
         return None
-    zoneless = declared == "timestamp without time zone"
-    return Stored(
-        name=name,
-        kind=kind,
-        nullable=nullable,
-        encode=without_zone if zoneless else None,
-        decode=in_utc if zoneless else None,
-    )
+    if declared == "timestamp without time zone":
+        return Stored(name=name, kind=kind, nullable=nullable, encode=without_zone, decode=in_utc)
+    return Stored(name=name, kind=kind, nullable=nullable, encode=ENCODE.get(kind))
 
 
-def without_zone(value: datetime) -> datetime:
-    return value.astimezone(UTC).replace(tzinfo=None)
+def without_zone(value: datetime) -> str:
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat()
 
 
 def in_utc(value: datetime) -> datetime:
@@ -178,18 +176,28 @@ def in_utc(value: datetime) -> datetime:
 
 def among(columns: Sequence[Expression], values: Sequence[Sequence[Any]], stored: Sequence[Stored]) -> Expression:
     """The keys travel as arrays, so that the statement is the same for one and for thousands."""
-    arrays = [
-        bindparam(None, list(each), type_=ARRAY(_sql_type(column))) for each, column in zip(values, stored, strict=True)
-    ]
+    arrays = [_array(list(each), column) for each, column in zip(values, stored, strict=True)]
     if len(columns) == 1:
         return columns[0] == func.any(arrays[0])
     names = [f"k{at}" for at in range(len(columns))]
-    listed = func.unnest(*arrays).table_valued(*names)
+    listed = func.unnest(*arrays).table_valued(*names).render_derived()
     return tuple_(*columns).in_(select(*(listed.c[each] for each in names)))
 
 
+def bound(value: Any, stored: Stored) -> Expression:
+    if stored.kind in WRITTEN_OUT:
+        return cast(bindparam(None, value, type_=String()), _sql_type(stored))
+    return bindparam(None, value, type_=_sql_type(stored))
+
+
+def _array(values: list[Any], stored: Stored) -> Expression:
+    if stored.kind in WRITTEN_OUT:
+        return cast(bindparam(None, values, type_=ARRAY(String())), ARRAY(_sql_type(stored)))
+    return bindparam(None, values, type_=ARRAY(_sql_type(stored)))
+
+
 def _sql_type(stored: Stored) -> Any:
-    if stored.kind is Kind.TIME and stored.encode is not None:
+    if stored.decode is in_utc:
         return DateTime(timezone=False)
     return SQL_TYPES[stored.kind]
 
@@ -202,4 +210,5 @@ DIALECT = Dialect(
         Op.ENDS_WITH: lambda column, value: func.right(column, func.length(value)) == value,
     },
     collated=lambda column: column.collate("C"),
+    bound=bound,
 )

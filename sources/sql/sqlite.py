@@ -230,4 +230,5 @@ DIALECT = Dialect(
         Op.I_ENDS_WITH: lambda column, value: ends(func.lowered(column), func.lowered(value)),
     },
     collated=lambda column: column,
+    bound=lambda value, _: bindparam(None, value),
 )

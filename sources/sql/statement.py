@@ -45,6 +45,8 @@ class Dialect:
     like: Mapping[Op, Callable[[Expression, Any], Expression]]
     collated: Callable[[Expression], Expression]
     """Text compared by code point."""
+    bound: Callable[[Any, Stored], Expression]
+    """A value, encoded, as a column is compared with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,9 +74,8 @@ def statement(ask: Ask, tables: Mapping[str, Stock], dialect: Dialect) -> Select
     scope = Scope(dialect=dialect, tables=tables, stock=stock, clause=stock.clause("t0"))
     columns: list[Any] = [scope.column(each).label(f"c{at}") for at, each in enumerate(ask.columns)]
     if ask.measures:
-        return _filtered(select(*columns, *(func.count() for _ in ask.measures)), ask, scope).group_by(
-            *(scope.column(each) for each in ask.columns)
-        )
+        counted = select(*columns, *(func.count() for _ in ask.measures)).select_from(scope.clause)
+        return _filtered(counted, ask, scope).group_by(*(scope.column(each) for each in ask.columns))
     made = _filtered(select(*(columns or [literal_column("1")])).select_from(scope.clause), ask, scope)
     if ask.keys is not None and ask.limit is not None:
         return _limited_per_key(made, ask, ask.keys, ask.limit, scope)
@@ -101,7 +102,12 @@ def _limited_per_key(made: Select[Any], ask: Ask, keys: Keys, limit: int, scope:
     number = func.row_number().over(partition_by=[scope.column(each) for each in keys.columns], order_by=order or None)
     inner = made.add_columns(number.label("number")).subquery("ranked")
     wanted = [inner.c[f"c{at}"] for at in range(len(ask.columns))]
-    return select(*wanted).where(inner.c.number <= limit).order_by(inner.c.number)
+    return (
+        select(*(wanted or [literal_column("1")]))
+        .select_from(inner)
+        .where(inner.c.number <= limit)
+        .order_by(inner.c.number)
+    )
 
 
 def _direction(order: Order, scope: Scope) -> Expression:
@@ -144,7 +150,7 @@ def _test(test: Test, scope: Scope) -> Expression:
     if kept.op in scope.dialect.like:
         return scope.dialect.like[kept.op](column, bindparam(None, kept.value, type_=String()))
     compared = column if kept.op in (Op.EQ, Op.NE) else scope.compared(test.column)
-    return COMPARE[kept.op](compared, bindparam(None, _encoded(kept.value, stored)))
+    return COMPARE[kept.op](compared, scope.dialect.bound(_encoded(kept.value, stored), stored))
 
 
 def _exists(related: Exists, scope: Scope) -> Expression:

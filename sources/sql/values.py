@@ -35,7 +35,7 @@ def holdable(value: Any, stored: Stored) -> bool:
         return unkept(value) == len(value)
     if stored.kind is Kind.INTEGER or stored.minor_units:
         scaled = value if stored.kind is Kind.INTEGER else scaled_down(value, stored)
-        return bool(abs(scaled) < MOST) and (not stored.minor_units or units(scaled, stored) == value)
+        return bool(-MOST <= scaled < MOST) and (not stored.minor_units or units(scaled, stored) == value)
     return True
 
 
@@ -57,7 +57,7 @@ def unkept(text: str) -> int:
 def number_bound(test: Test, stored: Stored) -> Test | bool:
     """Between two neighbours a column can hold, the lower one parts the rows alike."""
     scaled = test.value if stored.kind is Kind.INTEGER else scaled_down(test.value, stored)
-    if abs(scaled) >= MOST:
+    if not -MOST <= scaled < MOST:
         return bool(test.value > 0) == (test.op in BELOW)
     return Test(test.column, Op.LTE if test.op in BELOW else Op.GT, units(scaled, stored))
 

@@ -10,7 +10,7 @@ import pytest
 from auth.state import State, opened
 
 PEPPER = b"a pepper of at least thirty-two characters"
-STORES = ("sqlite",)
+STORES = ("sqlite", "postgresql")
 
 
 @dataclass
@@ -36,7 +36,10 @@ def clock() -> Clock:
 @pytest.fixture(params=STORES)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database's URL."""
-    makers: dict[str, Callable[[], str]] = {"sqlite": lambda: f"sqlite:///{tmp_path}/state.sqlite"}
+    makers: dict[str, Callable[[], str]] = {
+        "sqlite": lambda: f"sqlite:///{tmp_path}/state.sqlite",
+        "postgresql": lambda: request.getfixturevalue("postgresql_started").emptied("state"),
+    }
     return makers[request.param]()
 
 

@@ -100,7 +100,7 @@ def test_a_busy_port_is_one_sentence(tmp_path: Path) -> None:
         port = str(busy.getsockname()[1])
         said = refusal("--port", port, "--folder", str(tmp_path))
 
-    assert said == (2, f"port {port} is taken or may not be used; choose another with `--port`\n")
+    assert said == (2, f"port {port} of `127.0.0.1` is taken or may not be used: choose another\n")
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from graphql import GraphQLEnumType, GraphQLList, coerce_input_value, get_named_type, get_nullable_type
 
 from tests.reference.pages import written
-from tests.reference.world import World, value
+from tests.reference.world import ID, Dict, World, value
 
 NESTING = 2
 """How deep a filter may nest."""
@@ -77,14 +77,15 @@ class Draw:
 
     def arguments(self, coordinate: str, kind: str, depth: int) -> dict[str, Any]:
         """Of a list: a filter, an order, a page and a cursor, each now and then."""
+        seeks = self.odds(0.35) and bool(self.world.rows[kind])
         where = self.where(kind, 0) if self.odds(0.45) else None
-        order = self.order(kind) if self.odds(0.5) else None
+        order = self.order(kind) if self.odds(0.8 if seeks else 0.4) else None
         given = {
             **({"where": where} if where is not None else {}),
             **({"orderBy": order} if order is not None else {}),
             **self.size(depth),
         }
-        if self.odds(0.35) and self.world.rows[kind]:
+        if seeks:
             given = {name: fixed(each) if name in ("where", "orderBy") else each for name, each in given.items()}
             given |= self.cursors(coordinate, kind, given)
         return given
@@ -106,14 +107,23 @@ class Draw:
         def draw() -> str:
             if self.odds(WRONG):
                 return self.random.choice(["", "x", "AAAA", "not a cursor"])
-            return written(self.world, kind, coordinate, coerced, self.random.choice(self.world.rows[kind]))
+            return written(self.world, kind, coordinate, coerced, self.place(kind, coerced.get("orderBy") or ()))
 
         sides = self.random.choice([("after",), ("before",), ("after", "before")])
         return {side: self.leaf(draw) for side in sides}
 
+    def place(self, kind: str, order: Sequence[Mapping[str, Any]]) -> Dict:
+        """Often one that has no value to be ordered by."""
+        rows, binding = self.world.rows[kind], self.world.binding(kind)
+        empty = [row for row in rows if any(value(binding, name, row) is None for each in order for name in each)]
+        return self.random.choice(empty if empty and self.odds(0.4) else rows)
+
     def order(self, kind: str) -> list[Any]:
+        shown: Any = self.world.schema.type_map[kind]
         fields = list(self.world.schema.type_map[f"{kind}Order"].fields)
-        return [{self.random.choice(fields): self.direction()} for _ in range(self.random.choice([0, 1, 1, 2]))]
+        empty = [each for each in fields if not str(shown.fields[each].type).endswith("!")] or fields
+        many = self.random.choice([0, 1, 1, 1, 2, 2])
+        return [{self.random.choice(empty if self.odds(0.4) else fields): self.direction()} for _ in range(many)]
 
     def direction(self) -> Leaf:
         return self.leaf(lambda: self.random.choice(["ASC", "DESC"]))
@@ -123,7 +133,8 @@ class Draw:
         tests = [name for name, each in fields.items() if get_named_type(each.type).name.endswith("Filter")]
         rest = [name for name in fields if name not in tests] if depth < NESTING else []
         names = [
-            self.random.choice(rest if rest and self.odds(0.4) else tests) for _ in range(self.random.choice([0, 1, 1, 1, 2]))
+            self.random.choice(rest if rest and self.odds(0.4) else tests)
+            for _ in range(self.random.choice([0, 1, 1, 1, 2]))
         ]
         return {name: self.member(kind, name, depth) for name in names}
 
@@ -182,7 +193,7 @@ class Draw:
             rows = self.world.rows[kind]
             if not rows or self.odds(0.05):
                 return self.random.choice(STRANGE["ID"])
-            return str(value(self.world.binding(kind), "id", self.random.choice(rows)))
+            return str(self.random.choice(rows)[ID])
 
         return self.leaf(draw)
 

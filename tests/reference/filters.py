@@ -40,14 +40,12 @@ def holds(world: World, kind: str, name: str, said: Any, row: Dict) -> bool:
     binding = world.binding(kind)
     if name not in binding.links:
         found = value(binding, name, row)
-        return all(passes(str(found) if name == "id" else found, op, given) for op, given in said.items())
+        return all(passes(found, op, given) for op, given in said.items())
     link = binding.links[name]
     rows = world.linked(link, row)
     if not world.many(kind, name):
         return any(meets(world, link.to, said, each) for each in rows)
-    met = {
-        quantifier: [meets(world, link.to, inner, each) for each in rows] for quantifier, inner in said.items()
-    }
+    met = {quantifier: [meets(world, link.to, inner, each) for each in rows] for quantifier, inner in said.items()}
     return all(QUANTIFIERS[quantifier](each) for quantifier, each in met.items())
 
 

@@ -43,9 +43,7 @@ def children(node: FieldNode) -> Sequence[FieldNode]:
 
 
 def definition(name: str, of: str) -> VariableDefinitionNode:
-    return VariableDefinitionNode(
-        variable=VariableNode(name=NameNode(value=name)), type=parse_type(of), directives=()
-    )
+    return VariableDefinitionNode(variable=VariableNode(name=NameNode(value=name)), type=parse_type(of), directives=())
 
 
 def literal(of: Any, value: Any) -> ValueNode:

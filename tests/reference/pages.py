@@ -88,10 +88,12 @@ def placed(world: World, kind: str, coordinate: str, arguments: Mapping[str, Any
     compare = comparing(order)
     places: list[Dict | None] = []
     for text in (arguments.get("after"), arguments.get("before")):
-        held = kinds(world, kind)
-        seal = sealed(world, coordinate, order, arguments)
-        values = None if text is None else cursor.read(text, [held[each.column] for each in order], seal)
-        places.append(values and dict(zip((each.column for each in order), values, strict=True)))
+        if text is None:
+            places.append(None)
+            continue
+        held = [kinds(world, kind)[each.column] for each in order]
+        values = cursor.read(text, held, sealed(world, coordinate, order, arguments))
+        places.append(dict(zip((each.column for each in order), values, strict=True)))
     after, before = places
     return (
         lambda row: after is None or compare(row, after) > 0,

@@ -17,7 +17,8 @@ def shown(types: Types, groups: frozenset[str], kind: str, name: str, arguments:
     node = types[kind]
     member = named(node.fields, name)
     return opened(types, groups, node, member) and all(
-        said_open(groups, named(member.arguments, each)) and named_open(types, groups, named(member.arguments, each), of)
+        said_open(groups, named(member.arguments, each))
+        and named_open(types, groups, named(member.arguments, each), of)
         for each, of in arguments.items()
     )
 
@@ -27,7 +28,8 @@ def named_open(types: Types, groups: frozenset[str], member: Any, value: Any) ->
     if not isinstance(node, InputObjectTypeDefinitionNode):
         return True
     return all(
-        opened(types, groups, node, named(node.fields, name)) and named_open(types, groups, named(node.fields, name), of)
+        opened(types, groups, node, named(node.fields, name))
+        and named_open(types, groups, named(node.fields, name), of)
         for each in (value if isinstance(value, list) else [value or {}])
         for name, of in each.items()
     )

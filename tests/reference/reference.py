@@ -1,4 +1,4 @@
-"""A question in, the reply it must get out: graphql-core executes, links are loaded in batches, every rule is obvious."""
+"""A question in, the reply it must get out: graphql-core executes, loaders batch the links, every rule is obvious."""
 
 import asyncio
 from collections import defaultdict
@@ -29,7 +29,7 @@ from resolvers.query import asking
 from schema.build import sdl
 from tests.reference.pages import judge, page
 from tests.reference.permission import Types, shown, types_of
-from tests.reference.world import Dict, World, names, value
+from tests.reference.world import ID, Dict, World, names, value
 
 Error = tuple[str, tuple[str | int, ...] | None, int | None]
 """Code, path and nulls."""
@@ -139,18 +139,14 @@ class Run:
         if returns.endswith("Connection"):
             kind = returns.removesuffix("Connection")
             return self.shown(page(self.world, kind, coordinate(info), arguments, self.world.rows[kind]))
-        binding = self.world.binding(returns)
-        wanted = [row for row in self.world.rows[returns] if str(value(binding, "id", row)) == arguments["id"]]
-        return self.one(returns, wanted)
+        return self.one(returns, [row for row in self.world.rows[returns] if row[ID] == arguments["id"]])
 
     async def linked(self, row: Dict, info: GraphQLResolveInfo, arguments: Mapping[str, Any]) -> Any:
         link = self.world.binding(info.parent_type.name).links[info.field_name]
         if link.to == "Key":
             return self.own("key")[0]
         key = tuple(row[each] for each in names(link.here))
-        if None in key:
-            return None
-        found = await self.loader(link.to, names(link.there)).load(key)
+        found = () if None in key else await self.loader(link.to, names(link.there)).load(key)
         if not self.world.many(info.parent_type.name, info.field_name):
             return self.one(link.to, found)
         return self.shown(page(self.world, link.to, coordinate(info), arguments, found))
@@ -176,7 +172,7 @@ class Run:
 
     def own(self, collection: str) -> list[Dict]:
         held = asking(self.caller).collections[collection]
-        return [dict(zip(held.can.columns, row, strict=True)) for row in held.rows]
+        return [dict(zip((*held.can.columns, ID), (*row, row[0]), strict=True)) for row in held.rows]
 
     def errors(self, result: ExecutionResult) -> frozenset[Error]:
         """One for each withheld field, at its first null; and each null that its place could not hold."""

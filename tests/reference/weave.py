@@ -77,6 +77,9 @@ class Weaving:
         for extra, share in ((field("__typename"), 0.15), (SCHEMA, 0.04 if kind == "Query" else 0)):
             if self.draw.odds(share):
                 made.insert(self.draw.random.randint(0, len(made)), extra)
+        known = [each.name for each in self.fragments if each.type_condition.name.value == kind]
+        if known and self.draw.odds(0.1):
+            made.append(FragmentSpreadNode(name=self.draw.random.choice(known), directives=self.directives()))
         return self.wrapped(kind, made or [field("__typename")])
 
     def twin(self, node: FieldNode) -> FieldNode:
@@ -106,10 +109,11 @@ class Weaving:
         of = get_named_type(definition.type)
         given = self.arguments(f"{kind}.{name}", definition, depth)
         self.aliases += 1
+        alias = f"a{self.aliases}" if definition.args or self.draw.odds(0.1) else None
         return field(
             name,
             self.selection(of.name, bare, depth + (name not in ODDS)) if is_composite_type(of) else None,
-            alias=f"a{self.aliases}" if definition.args or self.draw.odds(0.1) else None,
+            alias=alias,
             arguments=given,
             directives=self.directives(),
         )
@@ -122,15 +126,18 @@ class Weaving:
             given = self.draw.arguments(coordinate, of.removesuffix("Connection"), depth)
         else:
             given = {"id": self.draw.id(of)}
+        loose = {"first", "last"} if {"after", "before"} & set(given) else {"first", "last", "where", "orderBy"}
         return tuple(
-            ArgumentNode(name=NameNode(value=name), value=self.value(definition.args[name].type, each))
+            ArgumentNode(
+                name=NameNode(value=name), value=self.value(definition.args[name].type, each, loose=name in loose)
+            )
             for name, each in given.items()
         )
 
-    def value(self, of: Any, given: Any) -> ValueNode:
-        """Literal, variable, or a literal with variables in it."""
+    def value(self, of: Any, given: Any, *, loose: bool = False) -> ValueNode:
+        """Literal, variable, or a literal with variables in it; a loose one may be left out of the variables."""
         if isinstance(given, Leaf | dict | list) and self.draw.odds(0.25):
-            return self.variable(str(of), given)
+            return self.variable(str(of), given, loose)
         inner: Any = get_nullable_type(of)
         if isinstance(given, dict) and isinstance(inner, GraphQLInputObjectType):
             # INVARIANT: the member of a oneOf input is never null, so a variable in it is not either
@@ -149,9 +156,10 @@ class Weaving:
             return self.variable(said, given) if self.draw.odds(0.25) else literal(of, given.value)
         return self.value(of, given)
 
-    def variable(self, of: str, given: Any) -> VariableNode:
+    def variable(self, of: str, given: Any, loose: bool = False) -> VariableNode:
         name = f"v{len(self.variables) + 1}"
-        self.variables.append(Variable(name, of, (plain(given), plain(given, again=True))))
+        values = (plain(given), MISSING if loose and self.draw.odds(0.15) else plain(given, again=True))
+        self.variables.append(Variable(name, of, values if self.draw.odds(0.5) else (values[1], values[0])))
         return VariableNode(name=NameNode(value=name))
 
     def directives(self) -> tuple[DirectiveNode, ...]:

@@ -1,4 +1,4 @@
-"""The small Acme as the reference sees it: rows as plain dicts by type, links as look-ups, and the house beside them."""
+"""The small Acme as the reference sees it: rows as dicts by type, links as look-ups, and the house beside them."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,9 +17,18 @@ from sources.memory import Collection, Memory
 from tests import acme
 
 Dict = Mapping[str, Any]
-LIMITS = Limits(request_seconds=120, source_seconds=60)
+LIMITS = Limits(
+    request_seconds=120, source_seconds=60, depth_max=100, aliases_max=5000, directives_max=5000, root_fields_max=500,
+    cost_max=10**9, document_tokens=100_000,
+)  # fmt: skip
 WORN = 0.15
 """The share of values a worn world has lost, where a value may be missing."""
+TORN = 0.02
+"""The share a torn world has lost besides, where none may be missing."""
+KEPT = 250
+"""The most rows a worn world has of a kind, so that many links lead nowhere."""
+ID = " id"
+"""Under what a row keeps its id; no column is named so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +72,14 @@ def column(binding: Binding, name: str) -> str:
 
 
 def value(binding: Binding, name: str, row: Dict) -> Any:
-    """What a field holds; an id made of several columns is their text."""
-    if name == "id" and len(binding.key) > 1:
-        return ":".join(quote(str(row[each]), safe="") for each in binding.key)
-    return row[binding.key[0] if name == "id" else column(binding, name)]
+    """What a field holds."""
+    return row[ID if name == "id" else column(binding, name)]
+
+
+def identity(binding: Binding, row: Dict) -> str:
+    """The id of a row, as a client sees it; of several columns, each percent-encoded."""
+    parts = [str(row[each]) for each in binding.key]
+    return parts[0] if len(parts) == 1 else ":".join(quote(each, safe="") for each in parts)
 
 
 @cache
@@ -76,32 +89,50 @@ def fresh() -> World:
 
 @cache
 def worn() -> World:
-    """The same world with values lost at random wherever one may be missing, so that nulls and ties are many."""
-    draw = Random("worn")
-    loses = {(each.source, each.collection): frozenset(nullable(each)) for each in fresh().house.bindings.values()}
-    given = {
-        name: Memory({at: faded(each, loses[name, at], draw) for at, each in memory.collections.items()})
-        for name, memory in acme.sources().items()
-    }
-    return world("worn", given)
+    """A smaller world with values lost at random wherever one may be missing, so that nulls and ties are many."""
+    return world("worn", faded("worn", {True: WORN, False: 0.0}))
 
 
-def faded(collection: Collection, loses: frozenset[str], draw: Random) -> Collection:
-    may = [name in loses for name in collection.can.columns]
+@cache
+def torn() -> World:
+    """A world that has lost values where none may be missing, so that nulls travel up."""
+    return world("torn", faded("torn", {True: WORN, False: TORN}))
+
+
+WORLDS = {"fresh": fresh, "worn": worn, "torn": torn}
+
+
+def faded(name: str, loses: Mapping[bool, float]) -> Mapping[str, Source]:
+    """The fresh world's sources with a share of values lost, by whether a value may be missing."""
+    draw = Random(name)
+    given: dict[str, dict[str, Collection]] = {}
+    for binding in fresh().house.bindings.values():
+        source = acme.sources().get(binding.source)
+        if source is not None:
+            share = [0.0 if each in binding.key else loses[each in optional(binding)] for each in columns(binding)]
+            thin = thinned(source.collections[binding.collection], share, draw)
+            given.setdefault(binding.source, {})[binding.collection] = thin
+    return {at: Memory(each) for at, each in given.items()}
+
+
+def thinned(collection: Collection, share: Sequence[float], draw: Random) -> Collection:
     rows = [
-        tuple(None if lost and draw.random() < WORN else cell for lost, cell in zip(may, row, strict=True))
-        for row in collection.rows
+        tuple(None if draw.random() < lost else cell for lost, cell in zip(share, row, strict=True))
+        for row in collection.rows[:: len(collection.rows) // KEPT + 1]
     ]
     return replace(collection, rows=rows)
 
 
-def nullable(binding: Binding) -> Iterator[str]:
+def columns(binding: Binding) -> Sequence[str]:
+    return list(fresh().house.sources[binding.source].can(binding.collection).columns)
+
+
+def optional(binding: Binding) -> set[str]:
     """Columns that no field promises to be filled, the keys of links among them."""
     shown: Any = fresh().house.schema.type_map[binding.type]
-    filled = {column(binding, name) for name, each in shown.fields.items() if str(each.type).endswith("!")}
-    for name in fresh().house.sources[binding.source].can(binding.collection).columns:
-        if name not in filled and name not in binding.key:
-            yield name
+    return set(columns(binding)) - {
+        column(binding, name) for name, each in shown.fields.items() if str(each.type).endswith("!")
+    }
 
 
 def world(name: str, given: Mapping[str, Source]) -> World:
@@ -117,7 +148,8 @@ def as_dicts(house: House, binding: Binding) -> Iterator[Dict]:
     source: Any = house.sources[binding.source]
     collection = source.collections[binding.collection]
     for row in collection.rows:
-        yield dict(zip(collection.can.columns, row, strict=True))
+        held = dict(zip(collection.can.columns, row, strict=True))
+        yield held | {ID: identity(binding, held)}
 
 
 def kinds(of: World, kind: str) -> Mapping[str, Kind]:

@@ -1,0 +1,127 @@
+"""What docs/errors.md says of each error code."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from engine.errors import Code
+
+REFUSED = ("200", "400")
+PARTIAL = ("200", "200")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """`statuses` are those under `application/json` and under `application/graphql-response+json`.
+
+    `asked` is a question that gets the code from tests/acme.py, as someone in no group but `everyone`.
+    """
+
+    when: str
+    statuses: tuple[str, str]
+    remedy: str
+    extensions: str = ""
+    asked: str | None = None
+
+
+CODES: Mapping[Code, Told] = {
+    Code.BAD_REQUEST: Told(
+        when="What came is no GraphQL request over HTTP (no JSON object with `query`, another method or media type, "
+        "a body that is too large, slow or compressed), or the operation to run cannot be told.",
+        statuses=("400, 405, 406, 408, 413, 415; 200 for the operation", "400, 405, 406, 408, 413, 415"),
+        remedy="Send `POST` with `Content-Type: application/json`, uncompressed; name one of several operations in "
+        "`operationName`.",
+        asked="query A { me { id } } query B { me { id } }",
+    ),
+    Code.UNAUTHENTICATED: Told(
+        when="No valid key came: none, unknown, expired, revoked, or two different ones. All look alike.",
+        statuses=("401", "401"),
+        remedy="Send `Authorization: Bearer <key>` or `X-API-Key: <key>`; have the key rotated if it expired.",
+    ),
+    Code.GRAPHQL_PARSE_FAILED: Told(
+        when="The text is no GraphQL, has more tokens than `document_tokens`, or nests too deep.",
+        statuses=REFUSED,
+        remedy="Mend the text at `locations`.",
+        asked="{ me",
+    ),
+    Code.GRAPHQL_VALIDATION_FAILED: Told(
+        when="The text does not fit the schema: an unknown field, a wrong argument, a missing selection.",
+        statuses=REFUSED,
+        remedy="Look the name up in the schema; no near names are suggested.",
+        asked="{ nothing }",
+    ),
+    Code.BAD_USER_INPUT: Told(
+        when="A variable or an argument fits its type but cannot be meant: a negative `first`, `first` with `last`, a "
+        "filter that says nothing or compares with null.",
+        statuses=REFUSED,
+        remedy="Give the value the message names, or leave the argument out; ask for null with `isNull`.",
+        asked="{ products(first: -1) { nodes { id } } }",
+    ),
+    Code.BAD_CURSOR: Told(
+        when="A cursor that was not given by this field with this order and filter, or by another version of the "
+        "schema.",
+        statuses=REFUSED,
+        remedy="Begin again without a cursor.",
+        asked='{ products(after: "x") { nodes { id } } }',
+    ),
+    Code.LIMIT_EXCEEDED: Told(
+        when="The question is over a limit, which the message names with its value. Found by a source (`rows_read`), "
+        "it takes only that branch.",
+        statuses=("200", "400; 200 for `rows_read` and `request_seconds`"),
+        remedy="Ask for less, in parts, or filter; an operator can raise the limit (settings.md).",
+        extensions="`nulls` for `rows_read`",
+        asked="{ products(first: 1001) { nodes { id } } }",
+    ),
+    Code.FORBIDDEN: Told(
+        when="A field was withheld, because a rule of it, or of something its arguments name, is not met.",
+        statuses=("200", "200; 400 under `allOrNothing`"),
+        remedy="Ask without it, or ask its owner for the group.",
+        extensions="`position`, `groups` (a list of lists: one group of each will do), `owner` where one is named, "
+        "`nulls` (how many values were withheld)",
+        asked="{ employees(first: 1) { nodes { salary } } }",
+    ),
+    Code.NULL_VALUE: Told(
+        when="A source holds no value where the schema promises one. The nearest place that may be null is null.",
+        statuses=("200", "200"),
+        remedy="Tell the owner of the data.",
+    ),
+    Code.SOURCE_UNAVAILABLE: Told(
+        when="A source failed, refused us, did not answer in time, or failed so often of late that it is not asked.",
+        statuses=PARTIAL,
+        remedy="Use the rest of the answer; ask again in a second.",
+        extensions="`nulls`",
+    ),
+    Code.SOURCE_OVERLOADED: Told(
+        when="A source has as many calls under way and waiting as it may, or asked us to slow down.",
+        statuses=PARTIAL,
+        remedy="Ask again later.",
+        extensions="`nulls`",
+    ),
+    Code.SOURCE_INVALID: Told(
+        when="A source gave what cannot be read, or a value its field cannot show.",
+        statuses=PARTIAL,
+        remedy="Tell the owner of the data.",
+        extensions="`nulls` where a whole branch is missing",
+    ),
+    Code.CANNOT_ANSWER: Told(
+        when="A source cannot be asked this: replies without their thread, or more of a Slack user's messages than its "
+        "search reaches. The first refuses the question, the second takes its branch.",
+        statuses=("200", "400; 200 for a branch"),
+        remedy="Ask through the link that the message names.",
+        extensions="`nulls` for a branch",
+    ),
+    Code.AUDIT_UNAVAILABLE: Told(
+        when="The request could not be recorded, so its answer is not sent.",
+        statuses=("503", "503"),
+        remedy="Ask again after `Retry-After`; tell the operator.",
+    ),
+    Code.CANCELLED: Told(
+        when="Kept for a request whose client went away; nobody is there to read it, and only the record says so.",
+        statuses=("none", "none"),
+        remedy="Nothing.",
+    ),
+    Code.INTERNAL: Told(
+        when="The door is at fault: a crash (500), or the state did not answer and no key can be checked (503).",
+        statuses=("500, 503", "500, 503"),
+        remedy="Tell the operator the record's id, which the message and `X-Request-Id` name.",
+    ),
+}

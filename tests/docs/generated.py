@@ -1,0 +1,189 @@
+"""The schema, the sources, the settings and the codes in, the tables of docs/ out."""
+
+import ast
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, fields
+from importlib import import_module
+from itertools import pairwise
+from pathlib import Path
+from types import NoneType
+from typing import Any, get_args, get_type_hints
+
+from auth.decide import decide
+from auth.groups import EVERYONE, GROUPS
+from engine.errors import Code
+from engine.words import Can, Kind, Op
+from resolvers import bindings, modules
+from schema.build import build
+from settings import SECRETS, SECTIONS, STATE
+from sources import KINDS
+from sources.snowflake.tables import operators as snowflake_operators
+from sources.sql.columns import operators as sql_operators
+from tests.docs.codes import CODES
+from tests.docs.promises import demo_promises
+
+MARK = "<!-- written by `make docs` from here on -->"
+KIND_NAMES = {str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path"}
+MEANINGS: Mapping[str, str] = {
+    "server.host": "The address to listen on.",
+    "server.port": "The port to listen on.",
+    "server.introspection": "What the schema tells of itself: `full` to everyone, or to each their `own` view.",
+    "server.origins": "The web pages that may call from a browser, each as `https://host` or `https://host:port`.",
+    "state.url": "Where people and keys are kept: `sqlite:///path`, or `postgresql://...` from the environment.",
+    "state.pepper": "The secret that keys the digests of keys, cursors and recorded values; 32 characters or more.",
+    "records.folder": "Where the journal is kept; the folder must exist.",
+}
+"""Of settings that say nothing of themselves where they are declared."""
+
+
+def permissions() -> str:
+    _, rules = build(modules())
+    names = [group.name for group in GROUPS]
+    rows = []
+    for kind in ("Query", *bindings()):
+        for position in (each for each in rules.requirements if each[0] == kind and len(each) == 2):
+            seen = (decide(rules, position, frozenset({EVERYONE, name})).allowed for name in names)
+            marks = ("yes" if each else "" for each in seen)
+            rows.append((f"`{'.'.join(position)}`", *marks, rules.owners.get(position, "")))
+    return table(("field", *names, "owner"), rows)
+
+
+def sources() -> str:
+    parts = [
+        "## What each collection takes",
+        table(("source", "collection", "keys", "filters", "order", "limit", "count"), list(promises())),
+        "## What a column takes in a filter, by kind",
+        table(("kind", "sqlite", "postgresql", "snowflake"), list(operators())),
+        "`s3`, `slack`, `journal` and `caller` take no filter. Columns that a database keeps in a form of its own (a "
+        "uuid, a foreign file's money) take less.",
+        "## Settings of each kind",
+        *(part for kind, module in KINDS.items() for part in kind_settings(kind, module)),
+    ]
+    return "\n\n".join(parts)
+
+
+def promises() -> Iterator[tuple[str, ...]]:
+    for source, collections in demo_promises().items():
+        for name, can in collections.items():
+            yield source, name, keys(can), filters(can), order(can), limit(can), "yes" if can.measures else ""
+
+
+def keys(can: Can) -> str:
+    if not can.keys:
+        return ""
+    by = " or ".join(", ".join(each) for each in sorted(can.key_columns)) or "any columns"
+    must = f"; always by {', '.join(can.requires)}" if can.requires else ""
+    return f"{can.keys} at once by {by}{must}"
+
+
+def filters(can: Can) -> str:
+    taken = [name for name, column in can.columns.items() if column.filters]
+    if not taken:
+        return ""
+    parts = ["every column" if len(taken) == len(can.columns) else ", ".join(taken)]
+    parts += ["and, or, not"] if can.logic else []
+    parts += ["links inside the source"] if can.related else []
+    return "; ".join(parts)
+
+
+def order(can: Can) -> str:
+    taken = [name for name, column in can.columns.items() if column.orders]
+    return "every column" if len(taken) == len(can.columns) else ", ".join(taken)
+
+
+def limit(can: Can) -> str:
+    return ", ".join(name for name, takes in (("all", can.limit), ("per key", can.limit_per_key)) if takes)
+
+
+def operators() -> Iterator[tuple[str, ...]]:
+    for kind in Kind:
+        taken = (sql_operators(kind, folds=True), sql_operators(kind, folds=False))
+        stored = frozenset() if kind is Kind.LIST else snowflake_operators(kind)
+        yield kind, *(" ".join(op for op in Op if op in each) for each in (*taken, stored))
+
+
+def kind_settings(kind: str, module: str) -> Iterator[str]:
+    options = import_module(module).Options
+    yield f'### `kind = "{kind}"`'
+    yield inspect.cleandoc(options.__doc__ or "")
+    yield table(("setting", "type", "default"), [(f"`{name}`", of, default) for name, of, default in declared(options)])
+
+
+def settings() -> str:
+    parts = []
+    for section, of in SECTIONS.items():
+        told = docstrings(of)
+        given = STATE if section == "state" else {}
+        rows = [
+            (f"`{name}`", kind, written(given[name]) if name in given else default, meaning(section, name, told))
+            for name, kind, default in declared(of)
+        ]
+        parts += [f"## [{section}]", table(("setting", "type", "default", "what it is"), rows)]
+    return "\n\n".join(parts)
+
+
+def declared(of: Any) -> Iterator[tuple[str, str, str]]:
+    """(name, type, default) of each setting."""
+    types = get_type_hints(of)
+    for each in fields(of):
+        secret = each.name.endswith(SECRETS)
+        missing = "must be given" + (', as `{ env = "NAME" }`' if secret else "")
+        yield each.name, typed(types[each.name]), missing if each.default is MISSING else written(each.default)
+
+
+def typed(of: Any) -> str:
+    kinds = [each for each in get_args(of) if each is not NoneType] if NoneType in get_args(of) else [of]
+    if get_args(kinds[0]) == (str, ...):
+        return "list of texts"
+    if kinds[0] in KIND_NAMES:
+        return KIND_NAMES[kinds[0]]
+    return " or ".join(f"`{each}`" for each in kinds[0])
+
+
+def written(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        return f'`{{ env = "{value["env"]}" }}`'
+    return f"`{list(value) if isinstance(value, tuple) else value}`"
+
+
+def meaning(section: str, name: str, told: Mapping[str, str]) -> str:
+    return told.get(name) or MEANINGS.get(f"{section}.{name}", "")
+
+
+def docstrings(of: type) -> dict[str, str]:
+    """What stands under each field of a dataclass."""
+    body = ast.parse(inspect.getsource(of)).body[0].body  # type: ignore[attr-defined]
+    return {
+        one.target.id: " ".join(ast.literal_eval(two.value).split())
+        for one, two in pairwise(body)
+        if isinstance(one, ast.AnnAssign) and isinstance(two, ast.Expr)
+    }
+
+
+def errors() -> str:
+    parts = []
+    for code in Code:
+        told = CODES[code]
+        parts += [f"## {code}", told.when]
+        facts = [f"- status: {told.statuses[0]}; as `application/graphql-response+json`: {told.statuses[1]}"]
+        facts += [f"- what to do: {told.remedy}"]
+        facts += [f"- beside `code`: {told.extensions}"] if told.extensions else []
+        facts += [f"- for example: `{told.asked}`"] if told.asked else []
+        parts.append("\n".join(facts))
+    return "\n\n".join(parts)
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |".replace("  ", " ") for line in lines)
+
+
+GENERATED: Mapping[str, Callable[[], str]] = {
+    "permissions.md": permissions,
+    "sources.md": sources,
+    "errors.md": errors,
+    "settings.md": settings,
+}

@@ -1,0 +1,133 @@
+"""What docs/adding-a-table.md and docs/adding-a-source.md show, done: their files written, imported and asked."""
+
+import importlib.util
+import json
+import os
+import sqlite3
+import sys
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import resolvers
+import settings
+from demo.sql.seed import seed
+from engine.answer import Answer
+from engine.fits import fits
+from engine.house import House
+from engine.words import Source
+from schema.build import build, version
+from sources.sql import sqlite
+from tests import acme
+from tests.docs.pages import ROOT, Block, blocks
+
+TABLE, SOURCE = ROOT / "docs/adding-a-table.md", ROOT / "docs/adding-a-source.md"
+AUDITOR = ROOT / "docs/auditor.md"
+
+
+@pytest.fixture
+def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, ModuleType]:
+    """The modules that both pages add, by the path they name, as if they stood in the repository."""
+    made: dict[str, ModuleType] = {}
+    for block in (*blocks(TABLE, "python"), *blocks(SOURCE, "python")):
+        path = tmp_path / block.words[0]
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(block.text, encoding="utf-8")
+        if block.words[-1] == "again":
+            exec(compile(block.text, block.id, "exec"), vars(made[block.words[0]]))
+        else:
+            made[block.words[0]] = imported(path, block.words[0], monkeypatch)
+    return made
+
+
+def imported(path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    called = f"{name.removesuffix('.py').replace('/', '.')}".replace("__init__", "added")
+    spec = importlib.util.spec_from_file_location(called, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, called, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def house(added: Mapping[str, ModuleType], subject: str, given: Mapping[str, Source]) -> House:
+    """The house of the tests with one more subject, over one more source or another in place of one."""
+    modules = (*resolvers.modules(), added[f"schema/{subject}.py"])
+    schema, rules = build(modules)
+    own = {each.type: each for each in added[f"resolvers/{subject}.py"].BINDINGS}
+    before = acme.house()
+    made = replace(
+        before,
+        schema=schema,
+        rules=rules,
+        bindings={**before.bindings, **own},
+        sources={**before.sources, **given},
+        version=version(modules),
+    )
+    fits(made)
+    return made
+
+
+def only(page: Path, language: str, *words: str) -> Block:
+    (found,) = (each for each in blocks(page, language) if each.words == words)
+    return found
+
+
+async def test_a_table_is_two_files_and_one_word(added: Mapping[str, ModuleType], tmp_path: Path) -> None:
+    path = tmp_path / "internal.sqlite"
+    seed(f"sqlite:///{path}", 0.01)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(only(TABLE, "sql").text)
+    internal = await sqlite.connect(sqlite.Options(path=str(path)))
+    told = await acme.ask(
+        acme.opened(house(added, "ticket", {"internal": internal})), only(TABLE, "graphql", "ticket").text, "support"
+    )
+    await internal.close()
+    assert told.data == json.loads(only(TABLE, "json").text)
+    (withheld,) = told.faults
+    assert withheld.message == "`Ticket.refund` is for one of finance; ask customer support for it"
+
+
+def test_the_one_word_is_the_name_of_both_files(added: Mapping[str, ModuleType]) -> None:
+    assert (*resolvers.SUBJECTS, "ticket") == added["resolvers/__init__.py"].SUBJECTS
+
+
+async def offices(added: Mapping[str, ModuleType], folder: Path, kind: str) -> Answer:
+    (folder / "office.csv").write_text(only(SOURCE, "csv").text, encoding="utf-8")
+    module: Any = added["sources/sheets.py"]
+    options = settings.options(module.Options, {"folder": str(folder)}, "sources.facilities")
+    source = await module.connect(options)
+    given = {"facilities": vars(module)[kind](source.folder, source.columns)}
+    question = only(SOURCE, "graphql", "office").text
+    return await acme.ask(acme.opened(house(added, "office", given)), question, plan=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "filtered"),
+    [pytest.param("Sheets", 4, "finished by us"), pytest.param("Promising", 3, "pushed down")],
+)
+async def test_a_source_answers_alike_whatever_it_promises(
+    added: Mapping[str, ModuleType], tmp_path: Path, kind: str, rows: int, filtered: str
+) -> None:
+    told = await offices(added, tmp_path, kind)
+    assert (told.data, list(told.faults)) == (json.loads(only(SOURCE, "json").text), [])
+    assert {call.rows for call in told.calls} == {rows}
+    assert f"    where {filtered}: city startsWith B" in told.extensions["plan"]
+
+
+def test_a_kind_is_named_beside_its_module(added: Mapping[str, ModuleType]) -> None:
+    assert {f"{each.replace('.', '/')}.py" for each in added["sources/__init__.py"].KINDS.values()} <= added.keys()
+
+
+def test_the_search_for_a_value_prints_its_hash(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(os.environ, "ONEDOOR_PEPPER", "a pepper of at least thirty-two characters")
+    exec(only(AUDITOR, "python", "search").text, {})
+    assert len(capsys.readouterr().out.strip()) == 32

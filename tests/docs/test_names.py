@@ -1,0 +1,85 @@
+"""What the pages name is there: files, folders, links, commands, targets, settings; and the house names every file."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+import cli
+import settings
+from tests.docs.pages import PAGES, ROOT, blocks, prose
+
+FOLDERS = ("auth", "door", "engine", "records", "resolvers", "schema", "sources")
+FILE = re.compile(rf"(?<![\w/])(?:{'|'.join(FOLDERS)})/[\w/]+\.(?:py|graphql)")
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
+TARGET = re.compile(r"(?:`|^    )make (\w+)", re.MULTILINE)
+COMMAND = re.compile(r"python cli\.py ((?:[a-z]+ ?)+)")
+ADDED = frozenset(
+    {
+        "schema/ticket.py", "resolvers/ticket.py", "schema/office.py", "resolvers/office.py", "sources/sheets.py",
+    }
+)  # fmt: skip
+"""Files that a page shows how to add."""
+BY_PAGE = [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES]
+ENVIRONMENT = dict.fromkeys(
+    ("ONEDOOR_PEPPER", "STATE_URL", "INTERNAL_URL", "SNOWFLAKE_PASSWORD", "S3_ACCESS_KEY", "S3_SECRET_KEY",
+     "SLACK_TOKEN"),
+    "of the tests, and at least thirty-two characters long",
+)  # fmt: skip
+
+
+def files() -> Iterator[str]:
+    for folder in FOLDERS:
+        for path in (ROOT / folder).rglob("*.py"):
+            if path.name != "__init__.py":
+                yield str(path.relative_to(ROOT))
+
+
+def test_the_house_names_every_file() -> None:
+    named = set(FILE.findall((ROOT / "docs/house.md").read_text(encoding="utf-8")))
+    assert sorted(set(files()) - named) == []
+
+
+@pytest.mark.parametrize("page", BY_PAGE)
+def test_a_named_file_is_there(page: Path) -> None:
+    named = set(FILE.findall(page.read_text(encoding="utf-8"))) - ADDED
+    assert sorted(each for each in named if not (ROOT / each).exists()) == []
+
+
+@pytest.mark.parametrize("page", BY_PAGE)
+def test_a_link_leads_somewhere(page: Path) -> None:
+    links = LINK.findall(page.read_text(encoding="utf-8"))
+    assert [each for each in links if not (page.parent / each).exists()] == []
+
+
+@pytest.mark.parametrize("page", BY_PAGE)
+def test_a_named_target_is_there(page: Path) -> None:
+    known = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(TARGET.findall(prose(page))) - set(known) == set()
+
+
+@pytest.mark.parametrize("page", BY_PAGE)
+def test_a_named_command_is_there(page: Path) -> None:
+    for words in COMMAND.findall(prose(page)):
+        command: click.Command = cli.main
+        for word in words.split():
+            if isinstance(command, click.Group):
+                assert word in command.commands, f"python cli.py {words}"
+                command = command.commands[word]
+        assert not isinstance(command, click.Group), f"python cli.py {words}"
+
+
+@pytest.mark.parametrize("page", BY_PAGE)
+def test_settings_can_be_read(page: Path, tmp_path: Path) -> None:
+    for block in blocks(page, "toml"):
+        path = tmp_path / "onedoor.toml"
+        path.write_text(block.text, encoding="utf-8")
+        assert settings.read(path, ENVIRONMENT).sources.keys() == set(re.findall(r"\[sources\.(\w+)\]", block.text))
+
+
+@pytest.mark.parametrize("page", BY_PAGE)
+def test_no_line_is_longer_than_120_characters(page: Path) -> None:
+    lines = prose(page).splitlines()
+    assert [line for line in lines if len(line) > 120 and not line.startswith("|")] == []

@@ -1,0 +1,162 @@
+"""Five rows with nulls and ties, all that could be promised of them, and what any ask of them comes to, obviously."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from engine.words import (
+    EVERY_ROW,
+    NO_ROW,
+    All,
+    Can,
+    Column,
+    Exists,
+    Kind,
+    Measure,
+    Not,
+    Op,
+    Order,
+    Row,
+    Some,
+    Test,
+)
+from sources.memory import Collection, Memory
+
+COLUMNS = ("id", "tag", "size", "parent")
+ROWS = (
+    (1, "a", 2, 10),
+    (2, "b", None, 10),
+    (3, None, 2, 20),
+    (4, "a", 1, None),
+    (5, "A", 2, 20),
+)
+PARENTS = ((10, True), (20, None), (30, True))
+
+ALL_OPS = frozenset(Op)
+TAGGED = Test("tag", Op.EQ, "a")
+LARGE = Test("size", Op.GT, 1)
+PARENTED = Exists("parent", ("parent",), ("id",), Test("open", Op.EQ, True))
+
+WHERES = (
+    EVERY_ROW,
+    NO_ROW,
+    TAGGED,
+    All((TAGGED, LARGE)),
+    Some((TAGGED, LARGE)),
+    Not(LARGE),
+    Test("size", Op.IS_NULL, True),
+    Test("tag", Op.NOT_IN, ("a", "b")),
+    All((LARGE, Not(Some((TAGGED, Test("tag", Op.I_STARTS_WITH, "A")))))),
+    PARENTED,
+    All((TAGGED, Not(PARENTED))),
+)
+KEYS = (None, (), ((10,),), ((20,), (99,), (10,)))
+BY_ID = (Order("id"),)
+BY_SIZE = (Order("size"), Order("id"))
+BACKWARDS = (Order("size", True, True), Order("tag", True, True), Order("id", True, True))
+TAILS = (
+    ((Measure.COUNT,), (), None),
+    ((), (), None),
+    ((), BY_ID, 2),
+    ((), BY_SIZE, None),
+    ((), BY_SIZE, 1),
+    ((), BACKWARDS, 2),
+    ((), BACKWARDS, 0),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """One read as the planner is asked for it."""
+
+    keys: tuple[Row, ...] | None
+    where: Any
+    measures: tuple[Measure, ...]
+    order: tuple[Order, ...]
+    limit: int | None
+
+    @property
+    def keyed(self) -> tuple[str, ...]:
+        return () if self.keys is None else ("parent",)
+
+
+WANTED = tuple(
+    Wanted(keys=keys, where=where, measures=measures, order=order, limit=limit)
+    for where, keys, (measures, order, limit) in product(WHERES, KEYS, TAILS)
+)
+
+
+def promises() -> Iterator[Can]:
+    """Every combination of a small set of capabilities."""
+    none: frozenset[Op] = frozenset()
+    yes = (False, True)
+    for keys, tag, size, logic, related in product((0, 2), (none, ALL_OPS), (none, ALL_OPS), yes, yes):
+        for orders, limit, limit_per_key, counts in product(yes, yes, yes, yes):
+            yield Can(
+                columns={
+                    "id": Column(Kind.INTEGER, ALL_OPS, True),
+                    "tag": Column(Kind.TEXT, tag, True),
+                    "size": Column(Kind.INTEGER, size, orders),
+                    "parent": Column(Kind.INTEGER, ALL_OPS, True),
+                },
+                keys=keys,
+                logic=logic,
+                related=related,
+                limit=limit,
+                limit_per_key=limit_per_key,
+                measures=frozenset({Measure.COUNT}) if counts else frozenset(),
+            )
+
+
+def memory(can: Can) -> Memory:
+    parent = Can(columns={"id": Column(Kind.INTEGER), "open": Column(Kind.BOOLEAN, ALL_OPS)})
+    return Memory({"row": Collection(can=can, rows=ROWS), "parent": Collection(can=parent, rows=PARENTS)})
+
+
+def obvious(wanted: Wanted) -> list[Row]:
+    """The rows as whole rows in order, or one (key, count) for each key that has any."""
+    rows = [row for row in ROWS if meets(wanted.where, named(row))]
+    if wanted.keys is None:
+        return tail(wanted, rows, ())
+    groups = [(key, [row for row in rows if row[3:] == key]) for key in wanted.keys]
+    return [each for key, group in groups if group for each in tail(wanted, group, key)]
+
+
+def tail(wanted: Wanted, rows: list[Row], key: Row) -> list[Row]:
+    if wanted.measures:
+        return [(*key, len(rows))]
+    for each in reversed(wanted.order):
+        at = COLUMNS.index(each.column)
+        empty = [row for row in rows if row[at] is None]
+        filled = sorted((row for row in rows if row[at] is not None), key=lambda row: row[at], reverse=each.descending)
+        rows = empty + filled if each.nulls_first else filled + empty
+    return rows[: wanted.limit]
+
+
+def named(row: Sequence[Any]) -> dict[str, Any]:
+    return dict(zip(COLUMNS, row, strict=True))
+
+
+def meets(where: Any, row: dict[str, Any]) -> bool:
+    match where:
+        case All():
+            return all(meets(each, row) for each in where.parts)
+        case Some():
+            return any(meets(each, row) for each in where.parts)
+        case Not():
+            return not meets(where.part, row)
+        case Exists():
+            return any(row["parent"] == key and is_open is True for key, is_open in PARENTS)
+        case Test(op=Op.IS_NULL):
+            return (row[where.column] is None) == where.value
+        case _:
+            return row[where.column] is not None and OBVIOUS[where.op](row[where.column], where.value)
+
+
+OBVIOUS = {
+    Op.EQ: lambda found, given: found == given,
+    Op.GT: lambda found, given: found > given,
+    Op.NOT_IN: lambda found, given: found not in given,
+    Op.I_STARTS_WITH: lambda found, given: found.lower().startswith(given.lower()),
+}

@@ -1,0 +1,51 @@
+/** The key on top, GraphiQL below, and under each answer what it withheld and whom to ask. */
+import { GraphiQL } from "graphiql";
+import { useCallback, useEffect, useState } from "react";
+import { ask, SHUT, opened } from "./door.js";
+import { EXAMPLES } from "./examples.js";
+import { Faults } from "./faults.jsx";
+import { KeyBar } from "./key.jsx";
+
+const KEY = "onedoor.key";
+
+export function Page() {
+  const [key, setKey] = useState(() => sessionStorage.getItem(KEY) ?? "");
+  const [door, setDoor] = useState(SHUT);
+  const fetcher = useCallback((question) => ask(key, question), [key]);
+
+  useEffect(() => {
+    let current = true;
+    setDoor(SHUT);
+    if (key) opened(key).then((found) => current && setDoor(found));
+    return () => (current = false);
+  }, [key]);
+
+  const choose = (chosen) => {
+    if (chosen) sessionStorage.setItem(KEY, chosen);
+    else sessionStorage.removeItem(KEY);
+    setKey(chosen);
+  };
+
+  return (
+    <>
+      <KeyBar held={key} me={door.me} refusal={door.refusal} onChoose={choose} />
+      <main>
+        <GraphiQL
+          fetcher={fetcher}
+          schema={door.schema}
+          defaultTabs={EXAMPLES}
+          storage={sessionStorage}
+          isHeadersEditorEnabled={false}
+          shouldPersistHeaders={false}
+        >
+          <GraphiQL.Logo>
+            <a href="/graphiql">Onedoor</a>
+          </GraphiQL.Logo>
+          <GraphiQL.Footer>
+            <Faults />
+          </GraphiQL.Footer>
+        </GraphiQL>
+      </main>
+    </>
+  );
+}

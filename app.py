@@ -4,7 +4,7 @@ import asyncio
 import hmac
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -44,6 +44,7 @@ log = logging.getLogger("onedoor")
 GRAPHIQL = Path(__file__).parent / "web" / "graphiql" / "dist"
 # Monaco, GraphiQL's editor, writes its colours into style elements and checks questions in workers.
 GRAPHIQL_POLICY = {"style-src": "'self' 'unsafe-inline'", "worker-src": "'self'"}
+CONNECT_ATTEMPTS = 5
 NOT_FOUND = b'{"errors":[{"message":"there is nothing here, ask at /graphql","extensions":{"code":"BAD_REQUEST"}}]}'
 
 
@@ -150,12 +151,20 @@ async def _source(wanted: SourceSettings, stack: AsyncExitStack) -> Source:
         raise unknown("kind of source", wanted.kind, tuple(KINDS))
     kind = import_module(KINDS[wanted.kind])
     given = options(kind.Options, wanted.options, f"sources.{wanted.name}", wanted.folder)
-    try:
-        source: Source = await kind.connect(given)
-    except (SourceFailed, ValueError) as failure:
-        raise Mistake(f"the source `{wanted.name}` cannot be opened: {failure}") from failure
+    source = await _patiently(partial(kind.connect, given), wanted.name)
     stack.push_async_callback(source.close)
     return source
+
+
+async def _patiently(connect: Callable[[], Awaitable[Source]], name: str) -> Source:
+    """A source that is only slow to wake is asked again; one that stays away stops the start."""
+    for attempt in range(CONNECT_ATTEMPTS):
+        try:
+            return await connect()
+        except (SourceFailed, ValueError) as failure:
+            if attempt + 1 == CONNECT_ATTEMPTS or isinstance(failure, ValueError):
+                raise Mistake(f"the source `{name}` cannot be opened: {failure}") from failure
+    raise AssertionError("unreachable")
 
 
 async def _not_found(send: Any) -> None:

@@ -165,10 +165,16 @@ async def _carry(run: Fetching, keys: Read) -> frozenset[Row]:
 
 
 async def _asked(run: Fetching, planned: Read, keys: tuple[Row, ...] | None, call: Call) -> list[Row]:
+    """In waves as wide as the source's bulkhead, so that one question does not overflow its own queue."""
     asks = list(_asks(run, planned, keys))
+    wide = run.guards[planned.source].limits.source_calls
     start = perf_counter()
+    found: list[Row] = []
     try:
-        return [row for rows in await together(_answered(run, each, call) for each in asks) for row in rows]
+        for first in range(0, len(asks), wide):
+            for rows in await together(_answered(run, each, call) for each in asks[first : first + wide]):
+                found.extend(rows)
+        return found
     except SourceFailed as failure:
         call.failed = failure.code
         raise

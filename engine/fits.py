@@ -73,7 +73,8 @@ def _unbound(house: House) -> Iterator[str]:
 def _rows_of(field: Any) -> str:
     """The type of the rows a field leads to, through a page or not."""
     of: Any = get_named_type(field.type)
-    return get_named_type(of.fields["nodes"].type).name if "nodes" in of.fields else of.name
+    rows = get_named_type(of.fields["nodes"].type) if "nodes" in of.fields else of
+    return str(rows.name)
 
 
 def _keyless(binding: Binding, can: Can) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from auth.callers import Callers
-from auth.keys import RANDOM_BYTES, mint, written
+from auth.keys import RANDOM_BYTES, Key, mint, parse, written
 from auth.state import StateUnavailable
 from tests.door.conftest import GRAPHQL, Door, Keys, Opening
 
@@ -48,8 +48,6 @@ def unknown() -> str:
 
 def with_secret_of(one: str, other: str) -> str:
     """A key that is whole, of the first's id and the other's secret."""
-    from auth.keys import Key, parse
-
     mine, theirs = parse(one), parse(other)
     assert mine is not None
     assert theirs is not None

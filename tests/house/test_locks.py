@@ -1,0 +1,65 @@
+"""What is installed: names, versions and hashes, no addresses, nothing older than an advisory allows."""
+
+import itertools
+import re
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "requirements"
+LOCKS = sorted(FOLDER.glob("*.txt"))
+LISTS = sorted(FOLDER.glob("*.in"))
+
+PINNED = re.compile(r"([a-z0-9][a-z0-9.-]*)==([0-9][0-9a-z.]*)( ; [^\\]+)? \\")
+HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
+REMARK = re.compile(r"\s*#.*")
+ADDRESS = re.compile(r"://|\bgit\+|@ file|--(extra-)?index-url|--find-links|--trusted-host|^-[if]\b", re.MULTILINE)
+
+LEAST = {
+    "graphql-core": (3, 3, 2),
+    "strawberry-graphql": (0, 315, 7),
+    "starlette": (1, 3, 1),
+    "h11": (0, 16),
+    "snowflake-connector-python": (4, 5, 0),
+    "aiohttp": (3, 14, 2),
+}
+"""By what the advisories in docs say; older ones are unsafe here."""
+
+
+def pins(lock: Path) -> dict[str, tuple[int, ...]]:
+    found = (PINNED.fullmatch(line) for line in lock.read_text().splitlines())
+    return {each[1]: tuple(map(int, re.findall(r"\d+", each[2]))) for each in found if each}
+
+
+def test_there_are_locks_and_what_they_were_made_of() -> None:
+    assert {each.stem for each in LOCKS} == {each.stem for each in LISTS} != set()
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.stem)
+def test_a_lock_holds_names_versions_and_hashes_and_nothing_else(lock: Path) -> None:
+    lines = [line for line in lock.read_text().splitlines() if line.strip()]
+    odd = [line for line in lines if not any(kind.fullmatch(line) for kind in (PINNED, HASH, REMARK))]
+    assert (odd, len(pins(lock)) > 10) == ([], True)
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.stem)
+def test_everything_in_a_lock_has_a_hash(lock: Path) -> None:
+    lines = lock.read_text().splitlines()
+    followed = [after for line, after in itertools.pairwise(lines) if PINNED.fullmatch(line)]
+    assert (len(followed), [each for each in followed if not HASH.fullmatch(each)]) == (len(pins(lock)), [])
+
+
+@pytest.mark.parametrize("path", [*LOCKS, *LISTS], ids=lambda path: path.name)
+def test_no_address_stands_in_a_lock(path: Path) -> None:
+    assert ADDRESS.findall(path.read_text()) == []
+
+
+@pytest.mark.parametrize("name", LEAST)
+def test_nothing_is_older_than_an_advisory_allows(name: str) -> None:
+    locked = {lock.stem: pins(lock)[name] for lock in LOCKS if name in pins(lock)}
+    assert (locked != {}, {stem: version for stem, version in locked.items() if version < LEAST[name]}) == (True, {})
+
+
+@pytest.mark.parametrize("name", ["graphql-core", "strawberry-graphql", "h11"])
+def test_every_lock_names_what_every_door_stands_on(name: str) -> None:
+    assert [lock.stem for lock in LOCKS if name not in pins(lock)] == []

@@ -23,6 +23,7 @@ from door.graphql import Counter, graphql
 from door.health import health
 from door.origins import listed
 from door.request import head
+from door.turnstile import Turnstile
 from engine.answer import desk
 from engine.errors import SourceFailed
 from engine.fits import fits
@@ -107,7 +108,11 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Counter, Mapping[str
         house = _house(settings, outside, pepper)
         fits(house)
         at = desk(house, lambda caller: {"caller": asking(caller)}, asyncio.get_running_loop().time)
-        yield Counter(desk=at, callers=known, journal=journal, records_key=key, origins=origins), outside
+        turnstile = Turnstile(settings.limits)
+        counter = Counter(
+            desk=at, callers=known, journal=journal, records_key=key, turnstile=turnstile, origins=origins
+        )
+        yield counter, outside
 
 
 async def _presentable(settings: Settings, state: State) -> None:

@@ -18,18 +18,19 @@ from door.reply import AUDIT_UNAVAILABLE, UNAUTHENTICATED, Reply, answered, outc
 from door.request import Head, Shut, head, question
 from door.safe import safe
 from door.sending import sent
+from door.turnstile import Turned, TurnedAway, Turnstile, passed
+from door.waiting import Gone, body, unless_left
 from engine.answer import Answer, Desk, Question, answer
 from engine.errors import Code, Fault, Refused
 from engine.record import Visit, record
 from records.journal import Journal, JournalUnavailable
-from records.record import RANDOM_BYTES, Outcome, record_id
+from records.record import RANDOM_BYTES, Outcome, Record, record_id
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 log = logging.getLogger("onedoor.door")
-BODY_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,7 @@ class Counter:
     callers: Callers
     journal: Journal
     records_key: bytes
+    turnstile: Turnstile
     origins: frozenset[str] = frozenset()
     """Of the web pages that may call from a browser."""
 
@@ -52,6 +54,7 @@ class Coming:
     at: datetime
     began: float
     head: Head
+    address: str
     caller: Caller | None = None
     question: Question | None = None
     told: Answer = field(default_factory=Answer)
@@ -62,28 +65,49 @@ async def graphql(counter: Counter, scope: Any, receive: Receive, send: Send) ->
     if asked.method == "OPTIONS":
         await preflight(asked.origin, counter.origins, send)
         return
-    coming = Coming(id=record_id(at, secrets.token_bytes(RANDOM_BYTES)), at=at, began=perf_counter(), head=asked)
+    id, address = record_id(at, secrets.token_bytes(RANDOM_BYTES)), (scope.get("client") or ("",))[0]
+    coming = Coming(id=id, at=at, began=perf_counter(), head=asked, address=address)
+    if turned := counter.turnstile.crowded():
+        await sent(_turned(counter, coming, turned), send, id=id, head=asked, allowed=counter.origins)
+        return
+    with counter.turnstile:
+        final = await _final(counter, coming, receive)
+        await sent(final, send, id=id, head=asked, allowed=counter.origins)
+
+
+async def _final(counter: Counter, coming: Coming, receive: Receive) -> Reply:
+    """The reply, its record durable."""
     try:
         found, came = await _found(counter, coming, receive)
+    except TurnedAway as away:
+        return _turned(counter, coming, away.turned)
     except asyncio.CancelledError:
-        found, came = _reply(counter, coming, 499, ()), Outcome.CANCELLED
-        await asyncio.shield(_recorded(counter, coming, found, came))
+        await asyncio.shield(_recorded(counter, coming, _reply(counter, coming, 499, ()), Outcome.CANCELLED))
         raise
-    final = await _recorded(counter, coming, found, came)
-    await sent(final, send, id=coming.id, head=coming.head, allowed=counter.origins)
+    return await _recorded(counter, coming, found, came)
+
+
+def _turned(counter: Counter, coming: Coming, turned: Turned) -> Reply:
+    """The reply to one too many; it is on record, but not waited for, or a flood would be waited for too."""
+    found = _reply(counter, coming, turned.status, (turned.fault,), {"retry-after": str(turned.after)})
+    counter.journal.append_later(_record(counter, coming, found, Outcome.LIMITED))
+    return found
 
 
 async def _found(counter: Counter, coming: Coming, receive: Receive) -> tuple[Reply, Outcome]:
-    """The reply to be, and what came of the request; whatever goes wrong is one of the two."""
+    """The reply to be, and what came of the request; whatever goes wrong is one of the two, or TurnedAway."""
     try:
-        body = await _body(counter, coming.head, receive)
         coming.caller = await counter.callers.caller(coming.head.key)
         if coming.caller is None:
+            passed(counter.turnstile.failed(coming.address))
             found = _reply(counter, coming, 401, (UNAUTHENTICATED,), {"www-authenticate": "Bearer"})
             return found, Outcome.UNAUTHENTICATED
-        coming.question = question(coming.head, body)
+        passed(counter.turnstile.asked(coming.caller.key_id))
+        coming.question = question(coming.head, await body(coming.head, receive, counter.desk.house.limits))
         safe(coming.head.method, coming.question, counter.desk.house.limits)
-        return await _unless_left(_answered(counter, coming, coming.caller, coming.question), receive)
+        return await unless_left(_answered(counter, coming, coming.caller, coming.question), receive)
+    except TurnedAway:
+        raise
     except Gone:
         return _reply(counter, coming, 499, ()), Outcome.CANCELLED
     except Shut as shut:
@@ -116,54 +140,16 @@ async def _answered(counter: Counter, coming: Coming, caller: Caller, asked: Que
     return _told(counter, coming), outcome(coming.told)
 
 
-async def _body(counter: Counter, head: Head, receive: Receive) -> bytes:
-    limit = counter.desk.house.limits.body_bytes
-    too_large = Shut(413, f"the body is over the limit `body_bytes` of {limit}, ask for less at once")
-    if (head.length or 0) > limit:
-        raise too_large
-    body = b""
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise Gone
-                body += bytes(message.get("body", b""))
-                if len(body) > limit:
-                    raise too_large
-                if not message.get("more_body"):
-                    return body
-    except TimeoutError:
-        raise Shut(408, f"the body did not arrive within {BODY_SECONDS:g} s") from None
-
-
-class Gone(Exception):
-    """The client went away."""
-
-
-async def _unless_left(work: Any, receive: Receive) -> tuple[Reply, Outcome]:
-    """The work's result; it is cancelled, down to the sources, when the client goes away."""
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_left(receive))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise Gone
-        found: tuple[Reply, Outcome] = working.result()
-        return found
-    finally:
-        leaving.cancel()
-        working.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
-
-
-async def _left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
 async def _recorded(counter: Counter, coming: Coming, found: Reply, came: Outcome) -> Reply:
     """The reply, once its record is durable; in its place 503 where it cannot be made so."""
+    try:
+        await counter.journal.append(_record(counter, coming, found, came))
+    except JournalUnavailable:
+        return _reply(counter, coming, 503, (AUDIT_UNAVAILABLE,), {"retry-after": "1"})
+    return found
+
+
+def _record(counter: Counter, coming: Coming, found: Reply, came: Outcome) -> Record:
     visit = Visit(
         id=coming.id,
         at=coming.at,
@@ -174,8 +160,4 @@ async def _recorded(counter: Counter, coming: Coming, found: Reply, came: Outcom
         bytes=len(found.body),
         ms=(perf_counter() - coming.began) * 1000,
     )
-    try:
-        await counter.journal.append(record(counter.desk, counter.records_key, visit, coming.told, came))
-    except JournalUnavailable:
-        return _reply(counter, coming, 503, (AUDIT_UNAVAILABLE,), {"retry-after": "1"})
-    return found
+    return record(counter.desk, counter.records_key, visit, coming.told, came)

@@ -21,8 +21,25 @@ class Turned:
     after: int
 
 
+class TurnedAway(Exception):
+    """One too many."""
+
+    def __init__(self, turned: Turned) -> None:
+        super().__init__(turned.fault.message)
+        self.turned = turned
+
+
+def passed(turned: Turned | None) -> None:
+    """Raises TurnedAway for one that did not."""
+    if turned is not None:
+        raise TurnedAway(turned)
+
+
 class Turnstile:
-    """Counts in this process. A key that opens the door is never held back for the failures of its address."""
+    """Counts in this process; entered for as long as a request is under way.
+
+    A key that opens the door is never held back for the failures of its address.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -30,6 +47,12 @@ class Turnstile:
         self.requests = RateLimitItemPerMinute(limits.requests_a_minute)
         self.failures = RateLimitItemPerMinute(limits.failed_keys_a_minute)
         self.under_way = 0
+
+    def __enter__(self) -> None:
+        self.under_way += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.under_way -= 1
 
     def crowded(self) -> Turned | None:
         """Judged before anything is read: a full house answers at once."""

@@ -14,6 +14,8 @@ from engine.words import Ask, Row, Source
 
 FAILURES = 5
 PROBE_SECONDS = 0.5
+ALIVE = frozenset({Code.LIMIT_EXCEEDED, Code.CANNOT_ANSWER})
+"""Failures of an ask, not of the source: it answered."""
 RETRY_EARNED = 0.1
 RETRY_MOST = 5.0
 QUEUE_SECONDS = 1.0
@@ -71,38 +73,45 @@ async def _within(work: Awaitable[object], seconds: float) -> None:
 
 
 async def _tried(guarded: Guard, ask: Ask) -> list[Row]:
+    """A call and its retry share one time: nobody waits twice."""
+    by = asyncio.get_running_loop().time() + guarded.limits.source_seconds
     try:
-        return await _called(guarded, ask)
+        return await _called(guarded, ask, by)
     except SourceFailed as failure:
         if failure.code is not Code.SOURCE_UNAVAILABLE or not failure.again or guarded.retries < 1:
             raise
         guarded.retries -= 1
         guarded.tally["retries"] += 1
-        return await _called(guarded, ask)
+        return await _called(guarded, ask, by)
 
 
-async def _called(guarded: Guard, ask: Ask) -> list[Row]:
+async def _called(guarded: Guard, ask: Ask, by: float) -> list[Row]:
     _closed(guarded)
     guarded.tally["calls"] += 1
     try:
-        found = await _read(guarded, ask)
+        found = await _read(guarded, ask, by)
     except TimeoutError:
         _failed(guarded)
         raise SourceFailed(f"`{guarded.name}` did not answer within {guarded.limits.source_seconds:g} s") from None
     except SourceFailed as failure:
         if failure.code is Code.SOURCE_UNAVAILABLE:
             _failed(guarded)
+        elif failure.code in ALIVE:
+            guarded.failures = 0
         raise
     guarded.failures = 0
     guarded.retries = min(RETRY_MOST, guarded.retries + RETRY_EARNED)
     return found
 
 
-async def _read(guarded: Guard, ask: Ask) -> list[Row]:
-    """All batches; each must come within `source_seconds` of the one before, as a long read is no slow source."""
+async def _read(guarded: Guard, ask: Ask, by: float) -> list[Row]:
+    """All batches, the first `by` a time of the loop's clock.
+
+    Each other must come within `source_seconds` of the one before, as a long read is no slow source.
+    """
     found: list[Row] = []
     seconds = guarded.limits.source_seconds
-    async with asyncio.timeout(seconds) as waiting:
+    async with asyncio.timeout_at(by) as waiting:
         async for batch in guarded.source.read(ask):
             found.extend(batch)
             if len(found) > guarded.limits.rows_read:

@@ -24,6 +24,8 @@ MOST = 1_000_000_000
 INTROSPECTING_LISTS = frozenset({"fields", "interfaces", "possibleTypes", "inputFields"})
 """Introspection's own lists of types, which lead back to themselves."""
 INTROSPECTING_DEPTH = 3
+INTROSPECTING_TIMES = 12
+"""How often those lists and `types` may be asked for in all; tools ask for each once, together six times."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,8 @@ class Size:
     depth: int = 0
     looping: int = 0
     """How many of INTROSPECTING_LISTS stand inside one another."""
+    listing: int = 0
+    """How many of them, and of `types`, there are in all."""
 
 
 NOTHING = Size()
@@ -96,13 +100,15 @@ class Measuring:
         inner = self.of(node.selection_set)
         if not isinstance(node, FieldNode):
             return beside(Size(directives=directives), inner)
+        lists = node.name.value in INTROSPECTING_LISTS and node.selection_set is not None
         return Size(
             fields=least(inner.fields + 1),
             aliases=least(inner.aliases + (node.alias is not None)),
             directives=least(inner.directives + directives),
             root_fields=1,
             depth=least(inner.depth + 1),
-            looping=least(inner.looping + (node.name.value in INTROSPECTING_LISTS)),
+            looping=least(inner.looping + lists),
+            listing=least(inner.listing + (lists or node.name.value == "types")),
         )
 
 
@@ -114,6 +120,7 @@ def beside(one: Size, other: Size) -> Size:
         root_fields=least(one.root_fields + other.root_fields),
         depth=max(one.depth, other.depth),
         looping=max(one.looping, other.looping),
+        listing=least(one.listing + other.listing),
     )
 
 
@@ -150,6 +157,7 @@ def _over(size: Size, limits: Limits) -> Iterator[str]:
             "ask in parts",
         ),
         ("lists of types in one another", size.looping, "introspection_depth", INTROSPECTING_DEPTH, "ask flatter"),
+        ("lists of types", size.listing, "introspection_times", INTROSPECTING_TIMES, "ask for each once"),
     )
     for what, number, name, limit, remedy in asked:
         if number > limit:

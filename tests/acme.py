@@ -21,6 +21,8 @@ from sources.memory import Collection, Memory
 
 SCALE = Fraction(1, 100)
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
+UNCOUNTED = Limits(requests_a_minute=10**6, failed_keys_a_minute=10**6, concurrency_max=10**6)
+"""Limits for doors whose tests ask more than a person would."""
 
 TEXT, INTEGER, DECIMAL, BOOLEAN, DATE, TIME = (
     Kind.TEXT,

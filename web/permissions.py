@@ -4,7 +4,7 @@ Introspection carries no applied directive, so the page asks here, with the same
 view of the schema, this is cut to it too: a hidden field is not named.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeAlias
 
 import orjson

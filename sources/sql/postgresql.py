@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -14,7 +15,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from engine.errors import SourceFailed
 from engine.words import Ask, Can, Kind, Op, Row
 from sources.sql.columns import Stock, Stored, stock
-from sources.sql.decode import decoded
+from sources.sql.decode import decoded, unreadable
 from sources.sql.statement import Dialect, Expression, statement
 
 KEYS = 10_000
@@ -53,7 +54,18 @@ WRITTEN_OUT = frozenset({Kind.DATE, Kind.TIME})
 """Bound as ISO text: asyncpg sends the first and the last day and moment that Python knows as infinities."""
 ENCODE: Mapping[Kind, Any] = {Kind.DATE: date.isoformat, Kind.TIME: datetime.isoformat}
 HOME = "public"
-GONE = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, TimeoutError)
+GONE = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
+LEAVE_SECONDS = 2.0
+"""How long a connection may take to stop its statement and say goodbye."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +85,7 @@ class Postgresql:
         self.tables = tables
         self.slots = asyncio.Semaphore(options.connections)
         self.idle: list[Any] = []
+        self.leaving: set[asyncio.Task[None]] = set()
 
     def can(self, collection: str) -> Can:
         return self.tables[collection].can
@@ -87,38 +100,58 @@ class Postgresql:
         yield decoded(rows, ask, self.tables[ask.collection])
 
     async def run(self, sql: str, values: Sequence[Any]) -> Sequence[Any]:
-        """The rows of one statement. A kept connection that has died is replaced once."""
+        """The rows of one statement. Raises SourceFailed; a cancelled caller stops it on the server."""
         async with self.slots:
             try:
-                while self.idle:
-                    connection = self.idle.pop()
-                    if not connection.is_closed():
-                        return await self._kept(connection, sql, values)
-                return await self._kept(await opened(self.options), sql, values)
+                return await self._answered(sql, values)
             except GONE:
                 raise SourceFailed("the database does not answer", again=True) from None
             except asyncpg.PostgresError:
                 raise SourceFailed("the database could not answer") from None
+            except (ValueError, ArithmeticError):
+                raise unreadable() from None
 
-    async def _kept(self, connection: Any, sql: str, values: Sequence[Any]) -> Sequence[Any]:
-        """A connection goes back only when its statement has ended; any other is dropped with what runs on it."""
+    async def _answered(self, sql: str, values: Sequence[Any]) -> Sequence[Any]:
+        """Over a kept connection, if one lives, or else over a new one."""
+        while self.idle:
+            with suppress(*GONE):
+                return await self._over(self.idle.pop(), sql, values)
+        return await self._over(await opened(self.options), sql, values)
+
+    async def _over(self, connection: Any, sql: str, values: Sequence[Any]) -> Sequence[Any]:
+        """A connection goes back only when its statement has ended."""
         try:
             rows: Sequence[Any] = await connection.fetch(sql, *values)
+        except GONE:
+            connection.terminate()
+            raise
         except asyncpg.PostgresError:
             self.idle.append(connection)
             raise
         except BaseException:
-            connection.terminate()
+            self._leave(connection)
             raise
         self.idle.append(connection)
         return rows
+
+    def _leave(self, connection: Any) -> None:
+        """Has the server stop what runs there, and closes it; nobody waits for that."""
+        task = asyncio.ensure_future(left(connection))
+        self.leaving.add(task)
+        task.add_done_callback(self.leaving.discard)
 
     async def ping(self) -> None:
         await self.run("SELECT 1", ())
 
     async def close(self) -> None:
         while self.idle:
-            await self.idle.pop().close()
+            self._leave(self.idle.pop())
+        await asyncio.gather(*self.leaving)
+
+
+async def left(connection: Any) -> None:
+    with suppress(*GONE):
+        await connection.close(timeout=LEAVE_SECONDS)
 
 
 async def connect(options: Options) -> Postgresql:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from sources.threads import in_thread, shut, threads
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICRO = timedelta(microseconds=1)
+STEPS = 1_000_000
+"""Of SQLite's machine, between two looks at whether anybody still waits; some 20 ms."""
 KEYS = 10_000
 COMPILED = sqlite_dialect(paramstyle="qmark")
 COLUMNS_SQL = (
@@ -62,14 +65,16 @@ class Sqlite:
         yield decoded(rows, ask, self.tables[ask.collection])
 
     async def run(self, sql: str, values: Sequence[Any]) -> list[Sequence[Any]]:
-        """The rows of one statement; a cancelled caller interrupts it."""
+        """The rows of one statement; a cancelled caller stops it, wherever it then is."""
+        given_up = threading.Event()
         try:
             connection = self.idle.pop() if self.idle else opened(self.path)
         except sqlite3.Error:
             raise SourceFailed("the database cannot be opened") from None
         try:
-            rows = await in_thread(self.pool, partial(fetched, connection, sql, values))
+            rows = await in_thread(self.pool, partial(fetched, connection, given_up, sql, values))
         except asyncio.CancelledError:
+            given_up.set()
             connection.interrupt()
             raise
         except sqlite3.Error:
@@ -109,7 +114,11 @@ def lowered(text: Any) -> Any:
     return text.lower() if isinstance(text, str) else None
 
 
-def fetched(connection: sqlite3.Connection, sql: str, values: Sequence[Any]) -> list[Sequence[Any]]:
+def fetched(
+    connection: sqlite3.Connection, given_up: threading.Event, sql: str, values: Sequence[Any]
+) -> list[Sequence[Any]]:
+    """An interrupt is lost on a statement that has not begun, so it looks for itself, too."""
+    connection.set_progress_handler(given_up.is_set, STEPS)
     return connection.execute(sql, values).fetchall()
 
 

@@ -20,6 +20,7 @@ from auth import keyring, people
 from auth.callers import Callers, callers
 from auth.state import State, opened
 from door.graphql import Counter
+from door.turnstile import Turnstile
 from engine.house import House, Limits
 from engine.words import Ask, Can, Row, Source
 from records.disk import SYNC, Disk
@@ -179,7 +180,13 @@ async def opening(state: State, keys: Keys, tmp_path: Path) -> AsyncIterator[Ope
             inside = {**built().sources, **sources, "journal": JournalSource(tmp_path)}
             desk = acme.opened(replace(built(), sources=inside, limits=limits or Limits()))
             app = App(None)  # type: ignore[arg-type]
-            app.counter = Counter(desk=desk, callers=judge, journal=journal, records_key=records_key(PEPPER))
+            app.counter = Counter(
+                desk=desk,
+                callers=judge,
+                journal=journal,
+                records_key=records_key(PEPPER),
+                turnstile=Turnstile(acme.UNCOUNTED),
+            )
             app.sources = sources
             port = await stack.enter_async_context(served(app))
             session = await stack.enter_async_context(aiohttp.ClientSession())

@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.door.conftest import GRAPHQL, Door, spoken
+from engine.house import Limits
+from tests.door.conftest import GRAPHQL, Door, Opening, spoken
 
 ME = {"query": "{ me { id } }"}
 DEEP = 50_000
@@ -139,8 +140,8 @@ async def test_a_body_at_the_limit_is_read(door: Door) -> None:
     assert (await door.send(data=body + b" " * (LIMIT - len(body)), headers=headers)).status == 200
 
 
-async def test_a_body_that_does_not_come_is_a_408(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("door.graphql.BODY_SECONDS", 0.02)
+async def test_a_body_that_does_not_come_is_a_408(opening: Opening) -> None:
+    door = await opening(limits=Limits(body_seconds=0.02))
     head = f"POST /graphql HTTP/1.1\r\nhost: x\r\nx-api-key: {door.keys.of['sales']}\r\ncontent-length: 9\r\n\r\n{{"
     said = await spoken(door.port, head.encode())
     assert (said[:12], [each["outcome"] for each in door.records()]) == (b"HTTP/1.1 408", ["refused"])

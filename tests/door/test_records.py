@@ -135,12 +135,13 @@ async def test_a_client_that_leaves_cancels_its_sources_and_leaves_a_record(open
 
 async def test_a_client_that_leaves_before_it_has_asked_leaves_a_record(door: Door) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", door.port)
-    writer.write(b"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{")
+    key = door.keys.of["sales"].encode()
+    writer.write(b"POST /graphql HTTP/1.1\r\nhost: x\r\nx-api-key: " + key + b"\r\ncontent-length: 9\r\n\r\n{")
     await writer.drain()
     writer.close()
     await writer.wait_closed()
     await until(lambda: len(door.records()) == 1)
-    assert [(each["outcome"], each["person"]) for each in door.records()] == [("cancelled", None)]
+    assert [(each["outcome"], each["text"]) for each in door.records()] == [("cancelled", None)]
 
 
 async def test_a_record_that_cannot_be_kept_keeps_its_answer_back(door: Door) -> None:

@@ -41,7 +41,7 @@ DOCUMENTS = {
     "repeated operations": lambda n: (
         "".join(f"query q{i} {{ ...f }}\n" for i in range(n)) + "fragment f on Query { me { id } }"
     ),
-    "introspection": lambda n: "{ __schema { " + "types { fields { name } } " * n + "} }",
+    "introspection": lambda n: "{ __schema { " + "types { fields { " + "name " * n + "} } " + "} }",
 }
 
 
@@ -68,6 +68,10 @@ REFUSED = {
     "root_fields_max": (
         "{ " + "".join(f"a{i}: me {{ id }} " for i in range(21)) + "}",
         "the document has 21 root fields, over the limit `root_fields_max` of 20: ask in parts",
+    ),
+    "introspection_times": (
+        "{ __schema { " + "".join(f"a{i}: types {{ name }} " for i in range(13)) + "} }",
+        "the document has 13 lists of types, over the limit `introspection_times` of 12: ask for each once",
     ),
     "introspection_depth": (
         "{ __schema { types { fields { type { fields { type { fields { type { fields { name } } } } } } } } } }",

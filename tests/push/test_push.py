@@ -2,20 +2,18 @@
 
 import pytest
 
-from engine import guard
-from engine.bind import Bound
-from engine.fetch import Fetching, read
+from engine.fetch import read
 from engine.finish import key_of
 from engine.house import Limits
 from engine.plan import push
 from engine.plan.words import Read
 from engine.words import EVERY_ROW, Ask, Row
+from tests.push.running import running
 from tests.push.small import COLUMNS, WANTED, Wanted, memory, obvious, promises
 from tests.push.strict import Strict, complaints
 
 SOURCES = tuple(Strict(memory(can)) for can in promises())
 NOTHING, *_, EVERYTHING = SOURCES
-NOTHING_BOUND = Bound(variables={}, cursors={}, sealing={})
 
 
 def planned(source: Strict, wanted: Wanted) -> Read:
@@ -33,9 +31,7 @@ def planned(source: Strict, wanted: Wanted) -> Read:
 
 
 async def finished(source: Strict, one: Read, wanted: Wanted) -> list[Row]:
-    guarded = guard.guard("small", source, Limits(), lambda: 0.0)
-    run = Fetching(guards={"small": guarded}, values=NOTHING_BOUND)
-    rows = await read(run, one, wanted.keys)
+    rows = await read(running("small", source, Limits()), one, wanted.keys)
     width = len(one.columns) + len(one.measures)
     return sorted_by_key([row[:width] for row in rows], wanted)
 

@@ -180,7 +180,13 @@ class Draw:
         rows = self.world.rows[kind]
         row = self.random.choice(rows) if rows and not self.odds(0.07) else None
         found = None if row is None else value(self.world.binding(kind), name, row)
-        return self.random.choice(STRANGE[of.name]) if found is None else written_as(of.name, found)
+        if found is None:
+            return self.random.choice(STRANGE[of.name])
+        return self.respelled(found) if of.name == "ID" else written_as(of.name, found)
+
+    def respelled(self, text: str) -> str:
+        """Seldom an id in another spelling, which is no id: an id has one spelling."""
+        return text.replace("1", "%31").replace("2", "%32") if self.odds(0.05) else text
 
     def part(self, op: str, text: str) -> str:
         start = 0 if op.endswith("tartsWith") else self.random.randint(0, len(text))
@@ -193,7 +199,7 @@ class Draw:
             rows = self.world.rows[kind]
             if not rows or self.odds(0.05):
                 return self.random.choice(STRANGE["ID"])
-            return str(self.random.choice(rows)[ID])
+            return self.respelled(self.random.choice(rows)[ID])
 
         return self.leaf(draw)
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from graphql import GraphQLSchema, build_schema, get_named_type, print_schema
 
 from engine.house import House, Limits
-from engine.words import Binding, Kind, Link, Source
+from engine.words import Binding, Kind, Link, Row, Source
 from schema.scalars import taught
 from sources.memory import Collection, Memory
 from tests import acme
@@ -25,6 +25,8 @@ WORN = 0.15
 """The share of values a worn world has lost, where a value may be missing."""
 TORN = 0.02
 """The share a torn world has lost besides, where none may be missing."""
+TIED = 0.3
+"""How often what a link looks for is the same as in the row before, so that it finds several."""
 KEPT = 250
 """The most rows a worn world has of a kind, so that many links lead nowhere."""
 ID = " id"
@@ -109,18 +111,35 @@ def faded(name: str, loses: Mapping[bool, float]) -> Mapping[str, Source]:
     for binding in fresh().house.bindings.values():
         source = acme.sources().get(binding.source)
         if source is not None:
-            share = [0.0 if each in binding.key else loses[each in optional(binding)] for each in columns(binding)]
-            thin = thinned(source.collections[binding.collection], share, draw)
-            given.setdefault(binding.source, {})[binding.collection] = thin
+            odds = [wear(binding, each, loses) for each in columns(binding)]
+            given.setdefault(binding.source, {})[binding.collection] = thinned(
+                source.collections[binding.collection], odds, draw
+            )
     return {at: Memory(each) for at, each in given.items()}
 
 
-def thinned(collection: Collection, share: Sequence[float], draw: Random) -> Collection:
-    rows = [
-        tuple(None if draw.random() < lost else cell for lost, cell in zip(share, row, strict=True))
-        for row in collection.rows[:: len(collection.rows) // KEPT + 1]
-    ]
+def wear(binding: Binding, name: str, loses: Mapping[bool, float]) -> tuple[float, float]:
+    """How often a column's value is lost, and how often it is that of the row before; never so of a key."""
+    if name in binding.key:
+        return 0.0, 0.0
+    links = (link for each in fresh().house.bindings.values() for link in each.links.values())
+    joined = any(link.to == binding.type and name in names(link.there) for link in links)
+    return loses[name in optional(binding)], TIED if joined else 0.0
+
+
+def thinned(collection: Collection, odds: Sequence[tuple[float, float]], draw: Random) -> Collection:
+    rows: list[Row] = []
+    for row in collection.rows[:: len(collection.rows) // KEPT + 1]:
+        before = rows[-1] if rows else row
+        rows.append(tuple(worn_out(draw, *each) for each in zip(row, before, odds, strict=True)))
     return replace(collection, rows=rows)
+
+
+def worn_out(draw: Random, cell: Any, before: Any, odds: tuple[float, float]) -> Any:
+    lost, tied = odds
+    if draw.random() < lost:
+        return None
+    return before if draw.random() < tied else cell
 
 
 def columns(binding: Binding) -> Sequence[str]:

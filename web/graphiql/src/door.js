@@ -15,6 +15,12 @@ export async function ask(key, question) {
   return (await sent("/graphql", key, { method: "POST", body: JSON.stringify(question) })).json();
 }
 
+/** GraphiQL learns an operation's name late: just after a change of tabs it still gives the name of the tab before. */
+export function current({ operationName, ...question }) {
+  const named = new RegExp(`(query|mutation|subscription)\\s+${operationName}\\b`).test(question.query);
+  return named ? { ...question, operationName } : question;
+}
+
 /** What the page needs once a key is in. Never throws: what went wrong is its `refusal`. */
 export async function opened(key) {
   if (!SENDABLE.test(key)) return { ...SHUT, refusal: REFUSED };

@@ -1,0 +1,18 @@
+import type { CodegenConfig } from "@graphql-codegen/cli";
+
+const config: CodegenConfig = {
+  schema: "schema/schema.graphql",
+  documents: "tests/clients/dashboard/questions.graphql",
+  generates: {
+    "tests/clients/dashboard/graphql.ts": {
+      plugins: ["typescript-operations", "typed-document-node"],
+      config: {
+        enumType: "string-literal",
+        useTypeImports: true,
+        scalars: { BigInt: "string", Date: "string", DateTime: "string", Decimal: "string" },
+      },
+    },
+  },
+};
+
+export default config;

@@ -1,0 +1,15 @@
+"""A source and limits in, a request's fetch under way out, with nothing to bind."""
+
+from engine import guard
+from engine.bind import Bound
+from engine.fetch import Fetching
+from engine.house import Limits
+from engine.words import Source
+
+
+def running(name: str, source: Source, limits: Limits) -> Fetching:
+    return Fetching(
+        guards={name: guard.guard(name, source, limits, lambda: 0.0)},
+        values=Bound(variables={}, cursors={}, sealing={}),
+        calls=[],
+    )

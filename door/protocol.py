@@ -20,6 +20,9 @@ def protocol(limits: Limits) -> type[HttpToolsProtocol]:
     class Protocol(HttpToolsProtocol):
         head: asyncio.TimerHandle | None = None
         size = 0
+        """Of the parts of the head that are whole."""
+        unread = 0
+        """Bytes that came since the head began."""
         in_head = True
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -36,10 +39,9 @@ def protocol(limits: Limits) -> type[HttpToolsProtocol]:
 
         def data_received(self, data: bytes) -> None:
             if self.in_head:
-                self.size += len(data)
-            complete_before = not self.in_head
+                self.unread += len(data)
             super().data_received(data)
-            if not complete_before and self.in_head and self.size > limits.head_bytes:
+            if self.in_head and self.unread > limits.head_bytes:
                 self._refuse(431, f"the head is over the limit head_bytes of {limits.head_bytes}")
 
         def on_message_begin(self) -> None:
@@ -58,11 +60,11 @@ def protocol(limits: Limits) -> type[HttpToolsProtocol]:
 
         def on_headers_complete(self) -> None:
             self._head_came()
-            self.size, self.in_head = 0, False
+            self.size, self.unread, self.in_head = 0, 0, False
             super().on_headers_complete()
 
         def send_400_response(self, msg: str) -> None:
-            if self.size > limits.head_bytes:
+            if max(self.size, self.unread) > limits.head_bytes:
                 self._refuse(431, f"the head is over the limit head_bytes of {limits.head_bytes}")
             else:
                 self._refuse(400, "this is no HTTP request")

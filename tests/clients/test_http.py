@@ -17,7 +17,10 @@ GRAPHQL_JSON, JSON = "application/graphql-response+json", "application/json"
 OTHER = "https://elsewhere.example"
 SMALL = "{ __typename }"
 LARGE = "{ __schema { types { name description } } }"
-FIELDS = "types { fields { name description args { name description type { name kind description } } type { name kind description ofType { name kind description } } } }"
+FIELDS = (
+    "types { fields { name description args { name description type { name kind description } }"
+    " type { name kind description ofType { name kind description } } } }"
+)
 LARGER = "{ " + " ".join(f"again{number}: __schema {{ {FIELDS} }}" for number in range(6)) + " }"
 
 

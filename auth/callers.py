@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from auth.caller import Caller
 from auth.groups import NAMES
 from auth.keys import NOBODY, digest, parse, same
-from auth.state import State, StateUnavailable
+from auth.state import TIMEOUT_SECONDS, State, StateUnavailable
 from auth.tables import key, membership, person
 
 FRESH_SECONDS = 1.0
@@ -58,11 +58,19 @@ class Callers:
         parsed = parse(text)
         brought = parsed or NOBODY
         secret = self._digest(brought.secret)
-        found = await asyncio.shield(self._ask(brought.id, secret))
+        found = await self._found(brought.id, secret)
         matches = same(secret, NO_DIGEST if found is None else found.digest)
         if parsed is None or found is None or not matches or not opens(found, self._now()):
             return None
         return found.caller
+
+    async def _found(self, key_id: str, secret: bytes) -> Found | None:
+        """The look-up's result; who would have to wait longer than one may take is not let in now."""
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                return await asyncio.shield(self._ask(key_id, secret))
+        except TimeoutError:
+            raise StateUnavailable("the state is too slow") from None
 
     def close(self) -> None:
         """Gives the threads back."""

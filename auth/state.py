@@ -1,9 +1,11 @@
 """The state: a URL in, an open database out, its tables up to date."""
 
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DisconnectionError, NoSuchModuleError, SQLAlchemyError
 
 from auth.mistake import Mistake
 
@@ -63,6 +65,7 @@ def opened(url: str, pepper: bytes, *, now: Callable[[], datetime] = present) ->
     Raises Mistake when it cannot be reached or was made by a newer release.
     """
     address = driven(url)
+    made(address)
     state = State(engine=connected(address), pepper=pepper, now=now)
     try:
         migrate(state)
@@ -100,6 +103,13 @@ def driven(url: str) -> URL:
     raise Mistake(f"the state cannot be kept in {shown(address)}: {REMEDY}")
 
 
+def made(address: URL) -> None:
+    """SQLite's file, empty, where there is none."""
+    if address.get_backend_name() == "sqlite":
+        with suppress(OSError):
+            Path(str(address.database)).touch()
+
+
 def connected(address: URL) -> Engine:
     """An engine that waits at most TIMEOUT_SECONDS and never shows the values of a statement."""
     try:
@@ -107,7 +117,11 @@ def connected(address: URL) -> Engine:
     except (ArgumentError, NoSuchModuleError, ImportError) as reason:
         raise Mistake(f"the state cannot be kept in {shown(address)}: its driver is not installed") from reason
     if address.get_backend_name() == "sqlite":
+        at = Path(str(address.database))
+        event.listen(engine, "do_connect", partial(there, at))
         event.listen(engine, "connect", settle)
+        event.listen(engine, "connect", partial(note, at))
+        event.listen(engine, "checkout", partial(unchanged, at))
         event.listen(engine, "begin", begin)
     return engine
 
@@ -117,6 +131,22 @@ def waits(address: URL) -> dict[str, Any]:
     if address.get_backend_name() == "sqlite":
         return {"timeout": TIMEOUT_SECONDS}
     return {"connect_timeout": TIMEOUT_SECONDS, "options": f"-c statement_timeout={TIMEOUT_SECONDS}s"}
+
+
+def there(file: Path, *_: object) -> None:
+    """SQLite would make an empty file where the state was taken away."""
+    if not file.exists():
+        raise sqlite3.OperationalError("no such file")
+
+
+def note(file: Path, _: object, record: Any) -> None:
+    record.info["file"] = file.stat().st_ino
+
+
+def unchanged(file: Path, _: object, record: Any, __: object) -> None:
+    """A file that was removed or replaced lives on for who has it open, and would let in whom the new one does not."""
+    if not file.exists() or file.stat().st_ino != record.info["file"]:
+        raise DisconnectionError
 
 
 def settle(connection: Any, _: object) -> None:

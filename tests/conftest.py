@@ -1,5 +1,6 @@
 """What tests of several folders start once and share: a real PostgreSQL, and a hundredth of Acme behind its servers."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -20,3 +21,20 @@ def acme_servers() -> Iterator[Running]:
     """S3, Slack and Snowflake; nobody kills these."""
     with servers(scale=0.01, environment=SECRETS) as running:
         yield running
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Names what did not run, and what would make it."""
+    for why in sorted({str(each.longrepr[2]) for each in left_out(terminalreporter)}):
+        terminalreporter.write_line(f"did not run: {why.removeprefix('Skipped: ')}")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """With NOTHING_LEFT_OUT what did not run is a failure."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("NOTHING_LEFT_OUT") and reporter is not None and left_out(reporter):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def left_out(reporter: pytest.TerminalReporter) -> list[pytest.TestReport]:
+    return list(reporter.stats.get("skipped", ()))

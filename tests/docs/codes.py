@@ -66,8 +66,11 @@ CODES: Mapping[Code, Told] = {
     Code.LIMIT_EXCEEDED: Told(
         when="The question is over a limit, which the message names with its value. Found by a source (`rows_read`), "
         "it takes only that branch.",
-        statuses=("200", "400; 200 for `rows_read` and `request_seconds`"),
-        remedy="Ask for less, in parts, or filter; an operator can raise the limit (settings.md).",
+        statuses=(
+            "200; 429 and 503 for what is counted by the minute and at once, with `Retry-After`",
+            "400; 200 for `rows_read` and `request_seconds`; 429 and 503 as beside",
+        ),
+        remedy="Ask for less, in parts, or filter, or come again later; an operator can raise the limit (settings.md).",
         extensions="`nulls` for `rows_read`",
         asked="{ products(first: 1001) { nodes { id } } }",
     ),

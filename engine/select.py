@@ -24,6 +24,7 @@ from graphql import (
     OperationDefinitionNode,
     SelectionSetNode,
     TypeNameMetaFieldDef,
+    VariableNode,
     VariableValues,
     get_argument_values,
     get_directive_values,
@@ -154,10 +155,23 @@ class Reading:
         return number
 
     def arguments(self, definition: GraphQLField, node: FieldNode) -> Mapping[str, Any]:
+        for missing in self.missing(node):
+            message = f"`${missing}` stands in a filter or an order but was not given, which would widen the question"
+            raise Refused(Fault(code=Code.BAD_USER_INPUT, message=message))
         try:
             return get_argument_values(definition, node, self.values, hide_suggestions=True)
         except GraphQLError as error:
             raise Refused(located(Code.BAD_USER_INPUT, error)) from None
+
+    def missing(self, node: FieldNode) -> Iterator[str]:
+        """The variables without a value inside objects: GraphQL would drop the field they stand in."""
+        waiting: list[Any] = [each.value for each in node.arguments or () if not isinstance(each.value, VariableNode)]
+        while waiting:
+            value = waiting.pop()
+            if isinstance(value, VariableNode) and value.name.value not in self.values.coerced:
+                yield value.name.value
+            waiting.extend(getattr(value, "values", None) or ())
+            waiting.extend(each.value for each in getattr(value, "fields", None) or ())
 
     def below(self, definition: GraphQLField, nodes: Iterable[FieldNode]) -> Mapping[str, tuple[Pick, ...]]:
         named = get_named_type(definition.type)

@@ -58,7 +58,7 @@ class Kept:
 
     source: Source
     held: Mapping[str, Held]
-    most: int = 500
+    most: int = 300
     told: dict[str, Told] = field(default_factory=dict)
 
 
@@ -101,7 +101,7 @@ async def in_snowflake(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
         host=host, port=port, protocol="http", account="acme", user="demo", password="any", database="ACME",
         schema=SCHEMA,
     )  # fmt: skip
-    yield Kept(source=await snowflake.connect(options), held=OURS, most=130)
+    yield Kept(source=await snowflake.connect(options), held=OURS, most=100)
 
 
 @asynccontextmanager

@@ -59,7 +59,7 @@ class Reply:
 Ask = Callable[..., Awaitable[Reply]]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def running() -> Iterator[Running]:
     """Servers to be killed; every test leaves them answering."""
     with servers(scale=acme.SCALE, environment=SECRETS) as made:

@@ -1,7 +1,7 @@
 """What the engine tells a client when a source is too slow, too full or gives too much, and of its own deadline."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -87,8 +87,12 @@ async def test_a_full_source_refuses_who_comes_too_much(house: House, slack: Hel
 
 
 async def until_waiting(desk: Desk, count: int) -> None:
+    await until(lambda: desk.guards["slack"].waiting >= count)
+
+
+async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE):
-        while desk.guards["slack"].waiting < count:
+        while not holds():  # noqa: ASYNC110 - nothing tells us
             await asyncio.sleep(0)
 
 
@@ -114,9 +118,7 @@ async def test_a_request_ends_at_its_deadline(house: House, slack: Held) -> None
 async def test_a_request_that_is_left_stops_its_calls(house: House, slack: Held) -> None:
     desk = opened(house, slack)
     asking = asyncio.create_task(acme.ask(desk, BOTH, "sales"))
-    async with asyncio.timeout(PATIENCE):
-        while not slack.running:
-            await asyncio.sleep(0)
+    await until(lambda: slack.running > 0)
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
     assert (slack.running, desk.guards["slack"].slots._value) == (0, Limits().source_calls)

@@ -64,8 +64,8 @@ QUESTIONS = {
     "reports(first: 2) { totalCount nodes { fullName } } } } }",
     "into other sources": "{ customers(first: 10) { nodes { name usage(first: 2) { nodes { day apiCalls } } files("
     "first: 2) { nodes { name size } } channel { name } } } }",
-    "by what is in other sources": "{ customers(where: {usage: {some: {apiCalls: {gt: 900}}}}) { totalCount nodes { id "
-    "} } }",
+    "by what is in other sources": "{ customers(where: {usage: {some: {apiCalls: {gt: 4500}}}}) { totalCount nodes { "
+    "id } } }",
     "announcements": "{ deployments(first: 20, orderBy: [{startedAt: DESC}]) { nodes { id announcements { nodes { text "
     "author { employee { fullName } } } } } } }",
 }

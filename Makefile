@@ -3,7 +3,7 @@ PORT ?= 8000
 WORKERS ?= 1
 BIN := .venv/bin
 
-.PHONY: serve test check golden sdl fuzz docs lock
+.PHONY: serve test check golden sdl fuzz docs lock graphiql
 
 serve: .venv/demo  ## the demo company, answering
 	@$(BIN)/python -m demo --port $(PORT) --workers $(WORKERS)
@@ -25,6 +25,9 @@ docs: .venv/development  ## rewrites the generated pages of docs/
 
 fuzz: .venv/development  ## thousands of random questions, against the reference; N=5000
 	@FUZZ=$(or $(N),5000) $(BIN)/python -m pytest tests/reference -s
+
+graphiql:  ## builds web/graphiql/dist anew; needs Node 20
+	@cd web/graphiql && npm ci --no-audit --no-fund && npm run --silent build
 
 lock: .venv/development  ## resolves requirements/*.in anew
 	@$(BIN)/python requirements/lock.py

@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+from auth.caller import Caller
 from auth.callers import callers
 from auth.keyring import made_by_demo
 from auth.mistake import Mistake, unknown
@@ -74,8 +75,15 @@ class App:
 
     async def permissions(self, counter: Counter, scope: Any, send: Any) -> None:
         house = counter.desk.house
-        judge = counter.callers.caller
-        await permissions(house.rules, lambda asked: judge(head(asked).key), scope, send, own=house.view is not None)
+
+        async def judge(asked: Any) -> Caller | None:
+            """Failures count as those at /graphql do."""
+            caller = await counter.callers.caller(head(asked).key)
+            if caller is None:
+                counter.turnstile.failed((asked.get("client") or ("",))[0])
+            return caller
+
+        await permissions(house.rules, judge, scope, send, own=house.view is not None)
 
     async def lifespan(self, receive: Any, send: Any) -> None:
         await receive()

@@ -106,6 +106,8 @@ def welcome(port: int, folder: Path, running: Running, made: Mapping[str, str]) 
     return "\n".join(
         [
             f"Onedoor is open at http://{HOST}:{port}/graphql\n",
+            f"  GraphiQL  http://{HOST}:{port}/graphiql",
+            f"  dashboard http://{HOST}:{port}/dashboard\n",
             f"  internal  {folder / INTERNAL_FILE}",
             *places,
             "",

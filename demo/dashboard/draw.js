@@ -1,0 +1,70 @@
+/** Rows in, elements out: charts by Chart.js, tables and lists by hand. Text is only ever set as text. */
+
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+const SERIES = ["first", "second", "third"];
+
+/** Upright bars, a colour for each series, beside each other. */
+export function bars(labels, series) {
+  return chart(labels, series, {});
+}
+
+/** Upright bars, the series of a label on top of each other. */
+export function stacked(labels, series) {
+  return chart(labels, series, { stacked: true });
+}
+
+/** Lying bars of one series, the largest on top. */
+export function sideways(labels, values) {
+  return chart(labels, { "": values }, { axis: "y" });
+}
+
+export function table(heads, rows) {
+  const head = element("tr", {}, heads.map((text) => element("th", { scope: "col", textContent: text })));
+  const body = rows.map((cells) => element("tr", {}, cells.map((text) => element("td", { textContent: text }))));
+  return element("table", {}, [element("thead", {}, [head]), element("tbody", {}, body)]);
+}
+
+export function list(rows) {
+  const lines = ({ text, about }) => [
+    element("p", { textContent: text }),
+    element("p", { className: "about", textContent: about }),
+  ];
+  return element("ul", {}, rows.map((row) => element("li", {}, lines(row))));
+}
+
+export function element(name, properties = {}, children = []) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+}
+
+function chart(labels, series, { stacked = false, axis = "x" }) {
+  const canvas = element("canvas", { role: "img", ariaLabel: inWords(labels, series) });
+  const ticks = { color: colour("soft"), precision: 0 };
+  const along = { stacked, ticks, grid: { display: false } };
+  const up = { stacked, ticks, grid: { color: colour("line") }, beginAtZero: true };
+  const names = Object.keys(series);
+  new Chart(canvas, {
+    type: "bar",
+    data: {
+      labels,
+      datasets: names.map((label, number) => ({ label, data: series[label], backgroundColor: colour(SERIES[number]) })),
+    },
+    options: {
+      indexAxis: axis,
+      animation: false,
+      maintainAspectRatio: false,
+      scales: axis === "x" ? { x: along, y: up } : { x: up, y: along },
+      plugins: { legend: { display: names.length > 1, labels: { color: colour("text"), boxWidth: 12 } } },
+    },
+  });
+  return element("div", { className: "chart" }, [canvas]);
+}
+
+/** What a screen reader says in place of the picture. */
+function inWords(labels, series) {
+  const told = Object.entries(series).map(
+    ([name, values]) => `${name} ${labels.map((label, number) => `${label}: ${values[number]}`).join(", ")}`,
+  );
+  return told.join("; ").trim();
+}

@@ -1,0 +1,172 @@
+/**
+ * What the dashboard shows: for each panel its question, the rows of the answer it draws, and how.
+ *
+ * `rows` gives null where the door withheld what the panel is about. Sums are made here of every row there is, page by
+ * page, in whole cents; a panel that shows less than everything says so in its words.
+ */
+import { bars, list, sideways, stacked, table } from "./draw.js";
+
+const REVENUE = `query RevenueByMonth($after: String) {
+  customers(where: {segment: {eq: ENTERPRISE}}, first: 250, after: $after) {
+    nodes { revenue(first: 12, orderBy: [{month: DESC}]) { nodes { month revenue refunds } } }
+    pageInfo { hasNextPage endCursor }
+  }
+}`;
+
+const TOP = `query TopCustomers {
+  revenueMonths(orderBy: [{month: DESC}, {revenue: DESC}], first: 10) {
+    nodes { month revenue customer { name } }
+  }
+}`;
+
+const ACTIVE = `query MostActive {
+  usageDays(orderBy: [{day: DESC}, {activeUsers: DESC}], first: 8) {
+    nodes { day activeUsers apiCalls customer { name country } }
+  }
+}`;
+
+const THREADS = `query OpenThreads {
+  channels(where: {name: {eq: "incidents"}}, first: 1) {
+    nodes {
+      messages(orderBy: [{sentAt: DESC}], first: 50) {
+        nodes { text sentAt author { realName } replies(first: 20) { nodes { text } } }
+      }
+    }
+  }
+}`;
+
+const DEPLOYMENTS = `query Deployments {
+  latest: deployments(orderBy: [{startedAt: DESC}], first: 100) { nodes { service status } }
+  errors: deployments(where: {status: {ne: SUCCEEDED}}, orderBy: [{startedAt: DESC}], first: 5) {
+    nodes {
+      service version environment status startedAt
+      author { fullName }
+      announcements(first: 1) { nodes { text replies(first: 1) { nodes { text } } } }
+    }
+  }
+}`;
+
+const CLOSES = /^(done|fixed|closing)/i;
+const STATUSES = { SUCCEEDED: "succeeded", FAILED: "failed", ROLLED_BACK: "rolled back" };
+
+const cents = (money) => Math.round(Number(money) * 100);
+const month = (day) => new Date(day).toLocaleDateString("en", { month: "short", year: "numeric", timeZone: "UTC" });
+const date = (time) => new Date(time).toLocaleDateString("en", { day: "numeric", month: "short", timeZone: "UTC" });
+
+export const PANELS = [
+  {
+    id: "revenue",
+    title: "Revenue by month",
+    question: REVENUE,
+    everyPageOf: "customers",
+    rows: ({ customers }) => byMonth(customers.nodes.flatMap((each) => each.revenue?.nodes ?? [])),
+    words: (rows) => `All enterprise customers together, ${rows[0].month} to ${rows.at(-1).month}, in euros`,
+    draw: (rows) =>
+      bars(
+        rows.map((each) => each.month),
+        {
+          Invoiced: rows.map((each) => each.revenue / 100),
+          ...(rows.every((each) => each.refundsSeen) && { "Given back": rows.map((each) => each.refunds / 100) }),
+        },
+      ),
+  },
+  {
+    id: "top",
+    title: "Top customers",
+    question: TOP,
+    rows: ({ revenueMonths }) => latest(revenueMonths?.nodes, "month"),
+    words: (rows) => `Who was invoiced most in ${month(rows[0].month)}, in euros`,
+    draw: (rows) =>
+      sideways(
+        rows.map((each) => each.customer?.name ?? "withheld"),
+        rows.map((each) => Number(each.revenue)),
+      ),
+  },
+  {
+    id: "active",
+    title: "Most active customers",
+    question: ACTIVE,
+    rows: ({ usageDays }) => latest(usageDays?.nodes, "day"),
+    words: (rows) => `By people who signed in on ${date(rows[0].day)}`,
+    draw: (rows) =>
+      table(
+        ["Customer", "Country", "People", "API calls"],
+        rows.map((each) => [
+          each.customer?.name ?? "–",
+          each.customer?.country ?? "–",
+          each.activeUsers.toLocaleString("en"),
+          each.apiCalls.toLocaleString("en"),
+        ]),
+      ),
+  },
+  {
+    id: "threads",
+    title: "Open threads",
+    question: THREADS,
+    rows: ({ channels }) => channels?.nodes && threads(channels.nodes.flatMap((each) => each.messages?.nodes ?? [])),
+    words: ({ open, seen }) =>
+      `Of the ${seen} newest messages in #incidents, ${open.length} have replies, but none that says done, fixed or closing`,
+    draw: ({ open }) =>
+      list(
+        open.map((each) => ({
+          text: each.text,
+          about: `${each.author?.realName ?? "someone"}, ${date(each.sentAt)} · ${counted(each.replies.nodes.length)}`,
+        })),
+      ),
+  },
+  {
+    id: "deployments",
+    title: "Deployments and their errors",
+    question: DEPLOYMENTS,
+    wide: true,
+    rows: ({ latest, errors }) => latest?.nodes && { latest: latest.nodes, errors: errors?.nodes ?? [] },
+    words: ({ latest, errors }) => `The ${latest.length} latest by service, and the ${errors.length} latest that went wrong`,
+    draw: ({ latest, errors }) => [stacked(...byService(latest)), list(errors.map(wrong))],
+  },
+];
+
+function byMonth(rows) {
+  const months = new Map();
+  for (const row of rows) {
+    const sum = months.get(row.month) ?? { revenue: 0, refunds: 0, refundsSeen: true };
+    sum.revenue += cents(row.revenue);
+    sum.refunds += cents(row.refunds ?? 0);
+    sum.refundsSeen &&= row.refunds !== null;
+    months.set(row.month, sum);
+  }
+  const sums = [...months].sort(([one], [other]) => one.localeCompare(other));
+  return sums.length ? sums.map(([day, sum]) => ({ month: month(day), ...sum })) : null;
+}
+
+/** The rows of the first row's day or month: the question's order puts the latest first. */
+function latest(rows, column) {
+  return rows?.length ? rows.filter((each) => each[column] === rows[0][column]) : null;
+}
+
+/** A thread is open while nobody in it says that it is over. */
+function threads(messages) {
+  const answered = messages.filter((each) => each.replies?.nodes.length);
+  const open = answered.filter((each) => !each.replies.nodes.some((reply) => CLOSES.test(reply.text)));
+  return { seen: messages.length, open };
+}
+
+function counted(replies) {
+  return replies === 1 ? "1 reply" : `${replies} replies`;
+}
+
+function byService(deployments) {
+  const services = [...new Set(deployments.map((each) => each.service))].sort();
+  const count = (service, status) =>
+    deployments.filter((each) => each.service === service && each.status === status).length;
+  const series = Object.entries(STATUSES).map(([status, name]) => [name, services.map((each) => count(each, status))]);
+  return [services, Object.fromEntries(series)];
+}
+
+function wrong(deployment) {
+  const said = deployment.announcements?.nodes[0];
+  const words = [said?.text, said?.replies?.nodes[0]?.text].filter(Boolean).join(" — ");
+  return {
+    text: `${deployment.service} ${deployment.version} ${STATUSES[deployment.status]} in ${deployment.environment.toLowerCase()}`,
+    about: `${deployment.author?.fullName ?? "someone"}, ${date(deployment.startedAt)}${words && ` · “${words}”`}`,
+  };
+}

@@ -53,7 +53,7 @@ def forbidden(rules: Rules, pick: Pick, verdict: Verdict, nulls: Nulls | None) -
     """Says what was withheld, which groups would do, who answers for it, and how to ask."""
     named = ".".join(verdict.position)
     unmet = [sorted(each) for each in verdict.unmet or ()]
-    would_do = " and ".join(f"one of {', '.join(each)}" for each in unmet) or "no group"
+    would_do = ", and for ".join(" or ".join(each) for each in unmet) or "no group"
     owner = rules.owners.get(verdict.position) or rules.owners.get((pick.type, pick.field))
     asking = f"; ask {owner} for it" if owner else ""
     return Fault(

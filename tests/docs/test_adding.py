@@ -91,7 +91,7 @@ async def test_a_table_is_two_files_and_one_word(added: Mapping[str, ModuleType]
     await internal.close()
     assert told.data == json.loads(only(TABLE, "json").text)
     (withheld,) = told.faults
-    assert withheld.message == "`Ticket.refund` is for one of finance; ask customer support for it"
+    assert withheld.message == "`Ticket.refund` is for finance; ask customer support for it"
 
 
 def test_the_one_word_is_the_name_of_both_files(added: Mapping[str, ModuleType]) -> None:

@@ -21,7 +21,7 @@ from auth.state import State
 from auth.state import opened as state_opened
 from door import serving
 from door.graphql import Counter, graphql
-from door.health import health
+from door.health import Health
 from door.origins import listed
 from door.request import head
 from door.turnstile import Turnstile
@@ -56,7 +56,7 @@ class App:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.counter: Counter | None = None
-        self.sources: Mapping[str, Source] = {}
+        self.health = Health({})
         self.graphiql = Pages(GRAPHIQL, at="/graphiql", policy=GRAPHIQL_POLICY)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -65,7 +65,7 @@ class App:
         elif scope["type"] == "http" and scope["path"] == "/graphql" and self.counter is not None:
             await graphql(self.counter, scope, receive, send)
         elif scope["type"] == "http" and scope["path"] == "/health":
-            await health(self.sources, send)
+            await self.health(send)
         elif scope["type"] == "http" and scope["path"] == "/graphiql/permissions.json" and self.counter is not None:
             await self.permissions(self.counter, scope, send)
         elif scope["type"] == "http" and self.graphiql.holds(scope["path"]):
@@ -77,7 +77,7 @@ class App:
         house = counter.desk.house
 
         async def judge(asked: Any) -> Caller | None:
-            """Failures count as those at /graphql do."""
+            """Failures are counted with those at /graphql."""
             caller = await counter.callers.caller(head(asked).key)
             if caller is None:
                 counter.turnstile.failed((asked.get("client") or ("",))[0])
@@ -89,7 +89,7 @@ class App:
         await receive()
         try:
             async with opened(self.settings) as (counter, sources):
-                self.counter, self.sources = counter, sources
+                self.counter, self.health = counter, Health(sources)
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
                 self.counter = None

@@ -36,6 +36,8 @@ class Document:
 
 def admit(schema: GraphQLSchema, text: str, limits: Limits) -> Document:
     """Parses, measures and validates; raises Refused with every fault found, each with its place in the text."""
+    if len(text) > limits.document_characters:
+        raise Refused(_long(len(text), limits.document_characters))
     node = _parsed(text, limits.document_tokens)
     measure(node, limits)
     errors = _validated(schema, node)
@@ -63,6 +65,11 @@ def _which(operations: Sequence[OperationDefinitionNode], name: str | None) -> s
     if name is None:
         return "the document has several operations, name one in `operationName`" if operations else "no operation"
     return f"the document has no operation named `{name[:100]}`"
+
+
+def _long(characters: int, limit: int) -> Fault:
+    message = f"the document has {characters} characters, over the limit `document_characters` of {limit}: ask in parts"
+    return Fault(code=Code.LIMIT_EXCEEDED, message=message)
 
 
 def _validated(schema: GraphQLSchema, node: DocumentNode) -> list[GraphQLError]:

@@ -32,8 +32,8 @@ from engine.select import Pick, Variables, select, variables
 from engine.slots import shape, within
 from engine.words import Source
 
-DOCUMENTS = 1000
-PLANS = 4000
+DOCUMENTS = 256
+PLANS = 1024
 VIEWS = 1000
 INTROSPECTING = re.compile(r"__(schema|type)\b")
 
@@ -179,7 +179,7 @@ def _compiled(
     key = (document.text, name, met, house.version, shape(dict(given.slots)))
     known = desk.plans.get(key)
     if known is None:
-        picks = select(house.schema, document, wanted, given, house.limits.picks_max)
+        picks = select(house.schema, document, wanted, given, house.limits)
         verdicts = permit(house.schema, house.rules, picks, caller.groups)
         known = Compiled(
             picks=picks, verdicts=verdicts, plan=plan(house, picks, verdicts), introspects=_introspects(document)

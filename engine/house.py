@@ -19,6 +19,8 @@ class Limits:
     """The most that first or last may ask for."""
     in_max: int = 1000
     """Values in one `in` or `notIn`."""
+    document_characters: int = 100_000
+    """The text of a document, comments and all."""
     document_tokens: int = 5000
     """Words and signs of a document."""
     picks_max: int = 5000
@@ -31,6 +33,10 @@ class Limits:
     """Directives of one operation, its fragments expanded."""
     root_fields_max: int = 20
     """Fields of an operation's root."""
+    tests_max: int = 500
+    """Fields that the filters and orders of one operation name, at any depth."""
+    filter_depth_max: int = 24
+    """Levels of a filter, its links, `and`, `or` and `not` counted."""
     cost_max: int = 200_000
     """Objects that one question may return, weighed by source."""
     body_bytes: int = 1_048_576

@@ -36,6 +36,7 @@ from graphql import (
 
 from engine.admit import Document, located
 from engine.errors import Code, Fault, Refused
+from engine.house import Limits
 from engine.slots import slotted
 
 META = "__"
@@ -83,12 +84,17 @@ def variables(schema: GraphQLSchema, operation: OperationDefinitionNode, given: 
 
 
 def select(
-    schema: GraphQLSchema, document: Document, operation: OperationDefinitionNode, given: Variables, limit: int
+    schema: GraphQLSchema, document: Document, operation: OperationDefinitionNode, given: Variables, limits: Limits
 ) -> tuple[Pick, ...]:
-    """The picks of the operation's root; raises Refused past `limit` picks or for arguments that cannot be."""
+    """The picks of the operation's root; raises Refused past a limit or for arguments that cannot be."""
     assert schema.query_type is not None
-    reading = Reading(schema, document.fragments, VariableValues(dict(given.sources), dict(given.slots)), limit)
+    reading = Reading(schema, document.fragments, VariableValues(dict(given.sources), dict(given.slots)), limits)
     return reading.picks(schema.query_type, [operation.selection_set])
+
+
+def over(what: str, name: str, limit: int) -> Refused:
+    message = f"the operation has more {what} than the limit `{name}` of {limit}, ask in parts"
+    return Refused(Fault(code=Code.LIMIT_EXCEEDED, message=message))
 
 
 class Reading:
@@ -99,13 +105,14 @@ class Reading:
         schema: GraphQLSchema,
         fragments: Mapping[str, FragmentDefinitionNode],
         values: VariableValues,
-        limit: int,
+        limits: Limits,
     ) -> None:
         self.schema = schema
         self.fragments = fragments
         self.values = values
-        self.limit = limit
+        self.limits = limits
         self.numbers = count()
+        self.tests = 0
 
     def picks(self, of: GraphQLObjectType, sets: Sequence[SelectionSetNode]) -> tuple[Pick, ...]:
         grouped: dict[str, list[FieldNode]] = {}
@@ -149,9 +156,8 @@ class Reading:
 
     def next_number(self) -> int:
         number = next(self.numbers)
-        if number >= self.limit:
-            message = f"the operation asks for more fields than the limit `picks_max` of {self.limit}, ask in parts"
-            raise Refused(Fault(code=Code.LIMIT_EXCEEDED, message=message))
+        if number >= self.limits.picks_max:
+            raise over("fields", "picks_max", self.limits.picks_max)
         return number
 
     def arguments(self, definition: GraphQLField, node: FieldNode) -> Mapping[str, Any]:
@@ -159,9 +165,25 @@ class Reading:
             message = f"`${missing}` stands in a filter or an order but was not given, which would widen the question"
             raise Refused(Fault(code=Code.BAD_USER_INPUT, message=message))
         try:
-            return get_argument_values(definition, node, self.values, hide_suggestions=True)
+            found = get_argument_values(definition, node, self.values, hide_suggestions=True)
         except GraphQLError as error:
             raise Refused(located(Code.BAD_USER_INPUT, error)) from None
+        self.measure(found)
+        return found
+
+    def measure(self, arguments: Mapping[str, Any]) -> None:
+        """Counts what filters and orders name, and how deep; needs no stack of calls, as they may nest without end."""
+        waiting = [(value, 0) for value in arguments.values() if isinstance(value, dict | list)]
+        while waiting:
+            value, depth = waiting.pop()
+            if depth > self.limits.filter_depth_max:
+                raise over("levels of a filter", "filter_depth_max", self.limits.filter_depth_max)
+            inner = value.values() if isinstance(value, dict) else value
+            self.tests += len(value) if isinstance(value, dict) else 0
+            if self.tests > self.limits.tests_max:
+                raise over("fields in filters and orders", "tests_max", self.limits.tests_max)
+            level = depth + isinstance(value, dict)
+            waiting.extend((each, level) for each in inner if isinstance(each, dict | list))
 
     def missing(self, node: FieldNode) -> Iterator[str]:
         """The variables without a value inside objects: GraphQL would drop the field they stand in."""

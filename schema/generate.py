@@ -9,7 +9,6 @@ from schema.read import FieldShape, Guards, Leads, Shapes, TypeShape
 from schema.scalars import DESCRIPTIONS, EQUALITY, OPERATORS
 
 EVERYONE = Guards(allow=(("everyone",),), owned=())
-NONE = Guards(allow=(), owned=())
 
 
 def definitions(shapes: Shapes) -> tuple[DefinitionNode, ...]:

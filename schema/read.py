@@ -13,6 +13,7 @@ from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.field import StrawberryField
 from strawberry.utils.str_converters import to_camel_case
 
+from auth.mistake import Mistake
 from schema.arguments import BigInt, Lead
 from schema.directives import Allow, Owned
 
@@ -83,7 +84,7 @@ class Shapes:
     enums: tuple[EnumShape, ...]
 
 
-class BadSchema(ValueError):
+class BadSchema(Mistake):
     """The schema cannot be built; the message says which field and what would do."""
 
 

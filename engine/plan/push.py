@@ -62,9 +62,11 @@ def read(
 
 def split(where: Any, can: Can, cans: Callable[[str], Can]) -> tuple[Any, Any]:
     """The conjuncts the source takes, and those it does not."""
-    parts = list(conjuncts(where))
-    taken = [each for each in parts if pushable(each, can, cans)]
-    return joined(taken), joined([each for each in parts if each not in taken])
+    taken: list[Any] = []
+    rest: list[Any] = []
+    for each in conjuncts(where):
+        (taken if pushable(each, can, cans) else rest).append(each)
+    return joined(taken), joined(rest)
 
 
 def conjuncts(where: Any) -> Iterator[Any]:

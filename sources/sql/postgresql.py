@@ -12,7 +12,7 @@ from sqlalchemy import ARRAY, BigInteger, Date, DateTime, Float, Numeric, String
 from sqlalchemy import Boolean as Bool
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
-from engine.errors import SourceFailed
+from engine.errors import Code, SourceFailed
 from engine.words import Ask, Can, Kind, Op, Row
 from sources.sql.columns import Stock, Stored, stock
 from sources.sql.decode import decoded, unreadable
@@ -54,6 +54,8 @@ WRITTEN_OUT = frozenset({Kind.DATE, Kind.TIME})
 """Bound as ISO text: asyncpg sends the first and the last day and moment that Python knows as infinities."""
 ENCODE: Mapping[Kind, Any] = {Kind.DATE: date.isoformat, Kind.TIME: datetime.isoformat}
 HOME = "public"
+TROUBLED = frozenset({"08", "25", "53", "57", "58", "XX"})
+"""Classes of SQLSTATE that tell of the server's state, not of the statement."""
 GONE = (
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
@@ -104,10 +106,12 @@ class Postgresql:
         async with self.slots:
             try:
                 return await self._answered(sql, values)
+            except asyncpg.DataError:
+                raise unreadable() from None
             except GONE:
                 raise SourceFailed("the database does not answer", again=True) from None
-            except asyncpg.PostgresError:
-                raise SourceFailed("the database could not answer") from None
+            except asyncpg.PostgresError as error:
+                raise failure(error) from None
             except (ValueError, ArithmeticError):
                 raise unreadable() from None
 
@@ -152,6 +156,13 @@ class Postgresql:
 async def left(connection: Any) -> None:
     with suppress(*GONE):
         await connection.close(timeout=LEAVE_SECONDS)
+
+
+def failure(error: asyncpg.PostgresError) -> SourceFailed:
+    """Of the database where it lacks means or is being stopped; of the question where it cannot be asked so."""
+    if (error.sqlstate or "")[:2] in TROUBLED:
+        return SourceFailed("the database could not answer")
+    return SourceFailed("the database cannot answer this question", Code.CANNOT_ANSWER)
 
 
 async def connect(options: Options) -> Postgresql:

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import String, and_, bindparam, func, literal_column, select, tuple_
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 
-from engine.errors import SourceFailed
+from engine.errors import Code, SourceFailed
 from engine.words import Ask, Can, Kind, Op, Row
 from sources.sql.columns import Stock, Stored, stock
 from sources.sql.decode import decoded
@@ -77,8 +77,8 @@ class Sqlite:
             given_up.set()
             connection.interrupt()
             raise
-        except sqlite3.Error:
-            raise SourceFailed("the database could not answer") from None
+        except sqlite3.Error as error:
+            raise failure(error) from None
         self.idle.append(connection)
         return rows
 
@@ -100,6 +100,13 @@ async def connect(options: Options) -> Sqlite:
         except sqlite3.Error:
             raise SourceFailed(f"there is no SQLite database at `{path.name}`") from None
     return Sqlite(path, tables, options.connections)
+
+
+def failure(error: sqlite3.Error) -> SourceFailed:
+    """Of the database where it is locked or broken; of the question where it is more than SQLite can take."""
+    if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG):
+        return SourceFailed("the database cannot answer so large a question", Code.CANNOT_ANSWER)
+    return SourceFailed("the database could not answer")
 
 
 def opened(path: Path) -> sqlite3.Connection:

@@ -20,6 +20,7 @@ from auth import keyring, people
 from auth.callers import Callers, callers
 from auth.state import State, opened
 from door.graphql import Counter
+from door.health import Health
 from door.turnstile import Turnstile
 from engine.house import House, Limits
 from engine.words import Ask, Can, Row, Source
@@ -169,7 +170,10 @@ async def opening(state: State, keys: Keys, tmp_path: Path) -> AsyncIterator[Ope
     async with AsyncExitStack() as stack:
 
         async def open_door(
-            odd: Mapping[str, Source] | None = None, limits: Limits | None = None, known: Callers | None = None
+            odd: Mapping[str, Source] | None = None,
+            limits: Limits | None = None,
+            known: Callers | None = None,
+            counted: Limits = acme.UNCOUNTED,
         ) -> Door:
             disk = Failing()
             journal = journal_opened(tmp_path, datetime.now(UTC), disk=Disk(sync=disk.sync))
@@ -185,9 +189,9 @@ async def opening(state: State, keys: Keys, tmp_path: Path) -> AsyncIterator[Ope
                 callers=judge,
                 journal=journal,
                 records_key=records_key(PEPPER),
-                turnstile=Turnstile(acme.UNCOUNTED),
+                turnstile=Turnstile(counted),
             )
-            app.sources = sources
+            app.health = Health(sources)
             port = await stack.enter_async_context(served(app))
             session = await stack.enter_async_context(aiohttp.ClientSession())
             return Door(port=port, session=session, keys=keys, folder=tmp_path, disk=disk)
@@ -210,7 +214,9 @@ def built() -> House:
 async def served(app: Any) -> AsyncIterator[int]:
     """The app on a free port of the loopback, until left."""
     listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, lifespan="off", ws="none", log_config=None, timeout_graceful_shutdown=2)
+    config = uvicorn.Config(
+        app, lifespan="off", ws="none", log_config=None, proxy_headers=False, timeout_graceful_shutdown=2
+    )
     server = uvicorn.Server(config)
     config.load()
     server.lifespan = config.lifespan_class(config)

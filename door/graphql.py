@@ -3,9 +3,11 @@
 import asyncio
 import logging
 import secrets
+import traceback
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -31,6 +33,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 log = logging.getLogger("onedoor.door")
+FRAMES = 12
+LOGGED_MOST = 1_500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,10 +122,17 @@ async def _found(counter: Counter, coming: Coming, receive: Receive) -> tuple[Re
     except StateUnavailable:
         fault = Fault(code=Code.INTERNAL, message="keys cannot be checked now, ask again")
         return _reply(counter, coming, 503, (fault,), {"retry-after": "1"}), Outcome.FAILED
-    except Exception:
-        log.exception("request %s crashed", coming.id)
+    except Exception as error:
+        log.error("request %s crashed: %s", coming.id, where(error))
         fault = Fault(code=Code.INTERNAL, message=f"something went wrong here; it is on record as {coming.id}")
         return _reply(counter, coming, 500, (fault,)), Outcome.CRASHED
+
+
+def where(error: BaseException) -> str:
+    """One line for the log: the kind of error and where it was; its message may hold values, so it stays out."""
+    frames = traceback.extract_tb(error.__traceback__)[-FRAMES:]
+    places = " < ".join(f"{Path(each.filename).name}:{each.lineno} {each.name}" for each in reversed(frames))
+    return f"{type(error).__name__} at {places}"[:LOGGED_MOST]
 
 
 def _reply(counter: Counter, coming: Coming, status: int, faults: Any, headers: Any = None) -> Reply:

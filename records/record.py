@@ -15,6 +15,8 @@ ID_LENGTH = 26
 RANDOM_BYTES = 9
 """What an id takes beside the time: 56 bits of microseconds and 72 random ones fill 26 characters."""
 
+KEY = re.compile("od_([0-9A-Za-z]{12})_[0-9A-Za-z]{43}_[0-9A-Za-z]{6}")
+"""A whole key, which a client may put anywhere: in a name, in its own id of the request."""
 UNSHOWABLE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 """What JSON may hold as it is, but a terminal or a line reader would act on."""
 
@@ -111,6 +113,7 @@ def to_line(record: Record) -> bytes:
     except orjson.JSONEncodeError:  # half a surrogate pair, or an integer past 64 bits
         text = json.dumps(asdict(record), ensure_ascii=False, separators=(",", ":"))
         line = text.encode(errors="replace").decode()
+    line = KEY.sub(r"od_\1_...", line)
     return UNSHOWABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", line).encode()
 
 

@@ -215,7 +215,13 @@ async def served(app: Any) -> AsyncIterator[int]:
     """The app on a free port of the loopback, until left."""
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        app, lifespan="off", ws="none", log_config=None, proxy_headers=False, timeout_graceful_shutdown=2
+        app,
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=2,
     )
     server = uvicorn.Server(config)
     config.load()

@@ -75,3 +75,10 @@ def test_times_are_in_utc_with_microseconds() -> None:
 )  # fmt: skip
 def test_a_clients_own_id_is_kept_only_if_short_and_printable(given: str | None, kept: str | None) -> None:
     assert client_request_id(given) == kept
+
+
+def test_a_key_is_never_in_a_record_wherever_a_client_puts_it(record: Make) -> None:
+    text = f"od_{'a' * 12}_{'s' * 43}_{'c' * 6}"
+    line = to_line(record(1, operation=text, client_request_id=f"x {text}"))
+    assert ("s" * 43).encode() not in line
+    assert b"od_aaaaaaaaaaaa_..." in line

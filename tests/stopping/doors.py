@@ -85,14 +85,14 @@ class Askers:
         return made
 
     def ask(self, until: int) -> None:
-        with closing(http.client.HTTPConnection(HOST, self.door.port, timeout=40)) as connection:
-            with suppress(OSError, http.client.HTTPException):
-                while True:
-                    self.one(connection)
-                    if len(self.acknowledged) >= until:
-                        self.enough.set()
-                    if self.reconnects:
-                        connection.close()
+        made = http.client.HTTPConnection(HOST, self.door.port, timeout=40)
+        with closing(made) as connection, suppress(OSError, http.client.HTTPException):
+            while True:
+                self.one(connection)
+                if len(self.acknowledged) >= until:
+                    self.enough.set()
+                if self.reconnects:
+                    connection.close()
 
     def one(self, connection: http.client.HTTPConnection) -> None:
         body = json.dumps({"query": QUESTION, "extensions": {"onedoor": {"record": True}}})

@@ -34,9 +34,9 @@ lock: .venv/development  ## resolves requirements/*.in anew
 
 .venv/demo: requirements/demo.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@echo "installing what the house stands on, once" && $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@echo "installing what the house stands on, once" && $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 .venv/development: requirements/development.txt .venv/demo
-	@echo "installing what the tests need, once" && $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@echo "installing what the tests need, once" && $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r $<
 	@touch $@

@@ -6,7 +6,7 @@ from time import time
 
 from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.storage import MemoryStorage
-from limits.strategies import SlidingWindowCounterRateLimiter
+from limits.strategies import MovingWindowRateLimiter
 
 from engine.errors import Code, Fault
 from engine.house import Limits
@@ -43,7 +43,7 @@ class Turnstile:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.counted = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self.counted = MovingWindowRateLimiter(MemoryStorage())
         self.requests = RateLimitItemPerMinute(limits.requests_a_minute)
         self.failures = RateLimitItemPerMinute(limits.failed_keys_a_minute)
         self.under_way = 0

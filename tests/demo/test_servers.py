@@ -122,7 +122,7 @@ def test_no_server_outlives_a_killed_parent() -> None:
 def test_a_server_stops_promptly_when_asked(name: str, sign: signal.Signals) -> None:
     with servers((name,), scale=SCALE, environment={"SLACK_TOKEN": "t"}) as running:
         os.kill(running.processes[name].pid, sign)
-        running.processes[name].wait(3)
+        running.processes[name].wait(10)
 
         assert not accepts(running.ports[name])
 

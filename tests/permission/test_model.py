@@ -12,6 +12,7 @@ from graphql import build_ast_schema, parse, validate
 from auth.groups import NAMES
 from auth.rules import Rules, fingerprint
 from engine.admit import Document
+from engine.house import Limits
 from engine.permit import Verdicts, permit
 from engine.select import Pick, select, variables
 from schema.check import check
@@ -45,7 +46,9 @@ def picked(built: Any, said: str) -> tuple[Pick, ...]:
     node = parse(said)
     operation: Any = node.definitions[0]
     document = Document(text=said, node=node, operations=(operation,), fragments={})
-    return select(built, document, operation, variables(built, operation, {}), 100_000)
+    return select(
+        built, document, operation, variables(built, operation, {}), Limits(picks_max=100_000, tests_max=100_000)
+    )
 
 
 def callers(random: Random) -> Iterator[frozenset[str]]:

@@ -92,7 +92,8 @@ def roots(document: DocumentNode) -> Sequence[FieldNode]:
 @cache
 def bare_schema() -> Any:
     schema = build_schema(print_schema(fresh().schema))
-    for kind in schema.type_map.values():
+    ours = (kind for name, kind in schema.type_map.items() if not name.startswith("__"))  # GraphQL's own are shared
+    for kind in ours:
         for each in getattr(kind, "fields", {}).values():
             if isinstance(each, GraphQLField):
                 each.args = {}

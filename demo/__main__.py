@@ -37,7 +37,8 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="1: the whole company; 0.01: a hundredth of it")
     parser.add_argument("--workers", type=int, default=1, help="how many processes share the port")
     chosen = parser.parse_args()
-    signal.signal(signal.SIGTERM, interrupt)
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, interrupt)
     try:
         run(chosen.port, chosen.folder.absolute(), chosen.scale, chosen.workers)
     except (Unusable, Refused, NotReady, Mistake) as reason:

@@ -15,12 +15,10 @@ REGION = "us-east-1"
 def main() -> None:
     chosen = options("s3").parse_args()
     follow(chosen.parent)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    for each in (signal.SIGTERM, signal.SIGINT):  # a shell may have set the second aside for what runs behind it
+        signal.signal(each, lambda *_: sys.exit(0))
     seed(chosen.scale)
-    try:
-        serve(chosen.port)
-    except KeyboardInterrupt:
-        sys.exit(0)
+    serve(chosen.port)
 
 
 def seed(scale: Fraction | float) -> None:

@@ -83,6 +83,9 @@ def _parsed(text: str, tokens: int) -> DocumentNode:
     try:
         return parse(text, max_tokens=tokens)
     except GraphQLSyntaxError as error:
+        if TOO_MANY_TOKENS in error.message:
+            message = f"the document is over the limit `document_tokens` of {tokens} words and signs: ask in parts"
+            raise Refused(Fault(code=Code.LIMIT_EXCEEDED, message=message)) from None
         raise Refused(located(Code.GRAPHQL_PARSE_FAILED, error)) from None
     except RecursionError:
         raise Refused(TOO_DEEP) from None

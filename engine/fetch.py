@@ -11,10 +11,11 @@ from typing import Any
 from engine import guard
 from engine.bind import Bound, fill
 from engine.errors import SourceFailed
-from engine.finish import grouped, key_of, limited, measured, ordered, predicate
+from engine.finish import grouped, key_of, limited, ordered, predicate
 from engine.guard import Guard
 from engine.names import NoSuchId, id_reader
 from engine.plan.words import Branch, Plan, Read
+from engine.reckon import measured
 from engine.slots import filled
 from engine.together import together
 from engine.words import EVERY_ROW, Ask, Can, Keys, Row
@@ -227,7 +228,7 @@ def _finished(planned: Read, rows: list[Row], keys: tuple[Row, ...] | None, rest
     if rest != EVERY_ROW:
         kept = list(filter(predicate(rest, planned.asked), kept))
     if planned.measures:
-        return measured(kept, planned.measures, planned.columns, planned.asked)
+        return measured(kept, planned.columns, planned.measures, planned.asked)
     if planned.order and not planned.pushes_order:
         kept = ordered(kept, planned.order, planned.asked)
     if limit is not None and not planned.pushes_limit:

@@ -1,4 +1,4 @@
-"""Rows in, the steps a source did not take out: filter, measure, order and limit as the words mean them.
+"""Rows in, the steps a source did not take out: filter, order and limit as the words mean them.
 
 This is the meaning of the contract in Python; a source that promises a step promises to do it like this.
 """
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from engine.words import All, Among, Measure, Not, Op, Order, Row, Some, Test
+from engine.words import All, Among, Not, Op, Order, Row, Some, Test
 
 Predicate = Callable[[Row], bool]
 
@@ -88,14 +88,6 @@ def limited(rows: Iterable[Row], limit: int, key: Callable[[Row], Row]) -> list[
         if seen[group] <= limit:
             kept.append(row)
     return kept
-
-
-def measured(rows: Iterable[Row], measures: Sequence[Measure], by: Sequence[str], columns: Sequence[str]) -> list[Row]:
-    """A row for each group: the columns grouped by, then the measures; grouped by nothing, one row even of no rows."""
-    counts = Counter(map(key_of(by, columns), rows))
-    if not by and not counts:
-        counts[()] = 0
-    return [(*group, *(number for _ in measures)) for group, number in counts.items()]
 
 
 def grouped(rows: Iterable[Row], key: Callable[[Row], Row]) -> dict[Row, list[Row]]:

@@ -33,6 +33,10 @@ class Limits:
     """Directives of one operation, its fragments expanded."""
     root_fields_max: int = 20
     """Fields of an operation's root."""
+    introspection_times: int = 12
+    """Lists of types that introspection gives in one operation; tools ask for six."""
+    introspection_depth: int = 3
+    """Those lists, one in another."""
     tests_max: int = 500
     """Fields that the filters and orders of one operation name, at any depth."""
     filter_depth_max: int = 24
@@ -41,6 +45,8 @@ class Limits:
     """Objects that one question may return, weighed by source."""
     body_bytes: int = 1_048_576
     """The body of a request."""
+    variables_depth: int = 64
+    """Levels of the variables, one in another."""
     body_seconds: float = 30.0
     """The time a body may take to come."""
     head_bytes: int = 65_536

@@ -23,9 +23,6 @@ from engine.house import Limits
 MOST = 1_000_000_000
 INTROSPECTING_LISTS = frozenset({"fields", "interfaces", "possibleTypes", "inputFields"})
 """Introspection's own lists of types, which lead back to themselves."""
-INTROSPECTING_DEPTH = 3
-INTROSPECTING_TIMES = 12
-"""How often those lists and `types` may be asked for in all; tools ask for each once, together six times."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,8 +153,14 @@ def _over(size: Size, limits: Limits) -> Iterator[str]:
             limits.root_fields_max,
             "ask in parts",
         ),
-        ("lists of types in one another", size.looping, "introspection_depth", INTROSPECTING_DEPTH, "ask flatter"),
-        ("lists of types", size.listing, "introspection_times", INTROSPECTING_TIMES, "ask for each once"),
+        (
+            "lists of types in one another",
+            size.looping,
+            "introspection_depth",
+            limits.introspection_depth,
+            "ask flatter",
+        ),
+        ("lists of types", size.listing, "introspection_times", limits.introspection_times, "ask for each once"),
     )
     for what, number, name, limit, remedy in asked:
         if number > limit:

@@ -94,7 +94,7 @@ class Exists:
 
 @dataclass(frozen=True, slots=True)
 class Among:
-    """True when the row's `columns`, as a tuple, are one of `keys`. No source is asked this."""
+    """True when the row's `columns`, as a tuple, are one of `keys`, none of which holds a null."""
 
     columns: tuple[str, ...]
     keys: frozenset[Row]
@@ -114,10 +114,53 @@ class Order:
     nulls_first: bool = False
 
 
-class Measure(StrEnum):
-    """What can be computed of a group of rows."""
+class Aggregate(StrEnum):
+    """What can be computed of a column over many rows; rows without a value take no part, of none it is null.
+
+    COUNT and COUNT_DISTINCT are 0 of none. SUM is exact: whole for whole numbers, Decimal for money, of floats what
+    `math.fsum` gives. MIN and MAX compare as an order does. Averages are sums over counts, divided by us.
+    """
 
     COUNT = "count"
+    COUNT_DISTINCT = "countDistinct"
+    SUM = "sum"
+    MIN = "min"
+    MAX = "max"
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """An aggregate of a column over a group of rows; COUNT without a column counts the rows."""
+
+    aggregate: Aggregate
+    column: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What an order or a `having` calls it, such as `sum(total)`."""
+        return f"{self.aggregate}({self.column or ''})"
+
+
+COUNT = Measure(Aggregate.COUNT)
+
+
+class Unit(StrEnum):
+    """A stretch of time; weeks begin on Monday, days and hours are those of UTC."""
+
+    HOUR = "HOUR"
+    DAY = "DAY"
+    WEEK = "WEEK"
+    MONTH = "MONTH"
+    QUARTER = "QUARTER"
+    YEAR = "YEAR"
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A column of days or times grouped by where its unit begins: a date for dates, a time in UTC for times."""
+
+    column: str
+    unit: Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +173,10 @@ class Keys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """One read, in this order: keys and where, then measures, then order, then limit. Absence means no.
+    """One read, in this order: keys and where, then measures, having, order and limit. Absence means no.
 
-    With `measures`, `columns` are what is grouped by (none: one row for all rows) and a row is columns then measures.
+    With `measures`, `columns` are what is grouped by (none: one row for all rows), each of `cuts` cut to its unit
+    first, and a row is columns then measures; `having` and `order` name them, measures by `Measure.name`.
     With `keys`, `limit` counts for each key anew.
     """
 
@@ -141,6 +185,8 @@ class Ask:
     keys: Keys | None = None
     where: Where = EVERY_ROW
     measures: tuple[Measure, ...] = ()
+    cuts: tuple[Cut, ...] = ()
+    having: Where = EVERY_ROW
     order: tuple[Order, ...] = ()
     limit: int | None = None
 
@@ -152,14 +198,16 @@ class Column:
     kind: Kind
     filters: frozenset[Op] = frozenset()
     orders: bool = False
+    measures: frozenset[Aggregate] = frozenset()
+    """What a grouped read computes of it. Where it takes EQ, it can be grouped by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Can:
     """What a source promises of one collection: nothing by default, and the engine finishes the work.
 
-    The law of push-down: of keys, where, measures, order and limit, a source is asked for a step only if it takes
-    every step before it.
+    The law of push-down: of keys, where, measures, having, order and limit, a source is asked for a step only if it
+    takes every step before it.
     """
 
     columns: Mapping[str, Column]
@@ -173,11 +221,19 @@ class Can:
     """Takes `Some` and `Not`; without it, only an `All` of tests."""
     related: bool = False
     """Takes `Exists` over another collection of the same source."""
+    among: int = 0
+    """How many keys an `Among` in a filter may carry; 0: it takes none."""
     limit: bool = False
     limit_per_key: bool = False
     weight: int = 1
     """What one of its rows adds to a question's cost."""
-    measures: frozenset[Measure] = frozenset()
+    measures: bool = False
+    """Takes measures: counts rows, grouped or not, and computes what its columns say."""
+    cuts: frozenset[Unit] = frozenset()
+    arranges: bool = False
+    """Takes `having`, an order and a limit of groups, where the read carries no keys."""
+    rows: int | None = None
+    """About how many rows there are; None: unknown."""
 
 
 class Source(Protocol):

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.finish import grouped, key_of, limited, measured, ordered, predicate
+from engine.finish import grouped, key_of, limited, ordered, predicate
+from engine.reckon import arranged, measured
 from engine.words import All, Among, Ask, Can, Exists, Not, Row, Some
 
 
@@ -36,13 +37,13 @@ class Memory:
 
 
 def answered(collections: Mapping[str, Collection], ask: Ask) -> list[Row]:
-    """The rows of one ask: keys and where, then measures, then order, then limit."""
+    """The rows of one ask, step by step."""
     collection = collections[ask.collection]
     columns = tuple(collection.can.columns)
     meets = predicate(resolved(collections, ask.where), columns)
     rows = [row for row in _keyed(collection, ask, columns) if meets(row)]
     if ask.measures:
-        return measured(rows, ask.measures, ask.columns, columns)
+        return arranged(measured(rows, ask.columns, ask.measures, columns, ask.cuts), ask)
     rows = ordered(rows, ask.order, columns)
     if ask.limit is not None:
         rows = limited(rows, ask.limit, key_of(ask.keys.columns if ask.keys else (), columns))

@@ -13,7 +13,7 @@ from demo.world.sizes import size
 from demo.world.tables import tables
 from engine.answer import Answer, Desk, Question, answer, desk
 from engine.house import House, Limits
-from engine.words import Can, Column, Kind, Measure, Op, Row, Source
+from engine.words import Can, Column, Kind, Op, Row, Source
 from resolvers import bindings, modules
 from resolvers.query import asking, nobody
 from schema.build import build, version
@@ -94,7 +94,7 @@ def sql(kinds: Mapping[str, Kind], text: frozenset[Op], keys: int) -> Can:
         related=True,
         limit=True,
         limit_per_key=True,
-        measures=frozenset({Measure.COUNT}),
+        measures=True,
     )
 
 

@@ -16,7 +16,7 @@ from engine.plan.where import where
 from engine.plan.words import Branch, Page, Plan, Read, Seek
 from engine.select import Pick
 from engine.slots import converted, within
-from engine.words import EVERY_ROW, All, Batch, Binding, Measure, Not, Order
+from engine.words import COUNT, EVERY_ROW, All, Batch, Binding, Measure, Not, Order
 
 ROOT = "Query"
 
@@ -170,7 +170,7 @@ def _window(listing: Listing, wanted: Sequence[Pick], info: set[str]) -> Read:
 
 def _count(listing: Listing) -> Read:
     keyed = listing.keyed
-    return _read(listing.house, listing.target, keyed, keyed=keyed, meets=listing.meets, measures=(Measure.COUNT,))
+    return _read(listing.house, listing.target, keyed, keyed=keyed, meets=listing.meets, measures=(COUNT,))
 
 
 def _seeks(page: Page) -> Iterator[Seek]:

@@ -35,7 +35,7 @@ def read(
     carries: list[Read] = []
     rest = carried(rest, name, source, carries)
     filtered = rest == EVERY_ROW and bool(batch or not keyed)
-    counts = filtered and set(measures) <= can.measures
+    counts = filtered and (can.measures or not measures)
     orders = filtered and not measures and all(can.columns[each.column].orders for each in order)
     limits = orders and (can.limit_per_key if keyed else can.limit)
     wanted = [*columns, *keyed]

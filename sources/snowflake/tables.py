@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from engine.words import Can, Column, Kind, Measure, Op, Row
+from engine.words import Can, Column, Kind, Op, Row
 
 COLUMNS_SQL = (
     "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, NUMERIC_PRECISION, NUMERIC_SCALE FROM INFORMATION_SCHEMA.COLUMNS "
@@ -72,7 +72,7 @@ def promise(columns: Mapping[str, Stored]) -> Can:
         related=True,
         limit=True,
         limit_per_key=True,
-        measures=frozenset(Measure),
+        measures=True,
     )
 
 

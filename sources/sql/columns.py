@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import FromClause, column, table
 
-from engine.words import Can, Column, Kind, Measure, Op
+from engine.words import Can, Column, Kind, Op
 
 EQUALITY = frozenset({Op.EQ, Op.NE, Op.IN, Op.NOT_IN, Op.IS_NULL})
 ORDERED = EQUALITY | {Op.LT, Op.LTE, Op.GT, Op.GTE}
@@ -56,7 +56,7 @@ def stock(schema: str | None, name: str, columns: Mapping[str, Stored], *, keys:
         related=True,
         limit=True,
         limit_per_key=True,
-        measures=frozenset({Measure.COUNT}),
+        measures=True,
     )
     return Stock(schema=schema, name=name, columns=columns, can=can)
 

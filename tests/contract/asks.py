@@ -7,7 +7,7 @@ from decimal import Decimal
 from itertools import pairwise, permutations, product
 from typing import Any
 
-from engine.words import EVERY_ROW, All, Ask, Can, Exists, Keys, Kind, Measure, Not, Op, Order, Row, Some
+from engine.words import COUNT, EVERY_ROW, All, Ask, Can, Exists, Keys, Kind, Not, Op, Order, Row, Some
 from engine.words import Test as Check  # pytest would take `Test` for a class of tests
 
 HOSTILE: Mapping[Kind, tuple[Any, ...]] = {
@@ -183,10 +183,10 @@ def keys_beside_the_rest(told: Told) -> Iterator[Ask]:
 
 def counts(told: Told) -> Iterator[Ask]:
     """Of all rows, of those that meet a filter, by each column, by two, and by keys."""
-    if Measure.COUNT not in told.can.measures:
+    if not told.can.measures:
         return
     every = tuple(told.can.columns)
-    count = (Measure.COUNT,)
+    count = (COUNT,)
     wheres = [EVERY_ROW, Some(()), *spread([each.where for each in nests(told)], 6)]
     for columns in ((), *((each,) for each in every), every[:2]):
         yield from (asked(told, columns, where=where, measures=count) for where in wheres)

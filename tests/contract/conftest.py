@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from demo.postgresql import PostgresqlServer
 from demo.s3 import BUCKET
 from demo.servers import Running, address
 from demo.settings import SECRETS
@@ -25,7 +26,6 @@ from sources.sql import postgresql, sqlite
 from tests import acme
 from tests.contract.asks import Told
 from tests.contract.tables import TABLES, into_postgresql, into_snowflake, into_sqlite
-from tests.servers.postgresql import PostgresqlServer
 
 SCHEMA = "CONTRACT"
 ANY = All(())

@@ -6,6 +6,7 @@ from itertools import product
 from typing import Any
 
 from engine.words import (
+    COUNT,
     EVERY_ROW,
     NO_ROW,
     All,
@@ -56,7 +57,7 @@ BY_ID = (Order("id"),)
 BY_SIZE = (Order("size"), Order("id"))
 BACKWARDS = (Order("size", True, True), Order("tag", True, True), Order("id", True, True))
 TAILS = (
-    ((Measure.COUNT,), (), None),
+    ((COUNT,), (), None),
     ((), (), None),
     ((), BY_ID, 2),
     ((), BY_SIZE, None),
@@ -105,7 +106,7 @@ def promises() -> Iterator[Can]:
                 related=related,
                 limit=limit,
                 limit_per_key=limit_per_key,
-                measures=frozenset({Measure.COUNT}) if counts else frozenset(),
+                measures=counts,
             )
 
 

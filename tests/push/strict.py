@@ -50,7 +50,7 @@ def complaints(source: Any, ask: Ask) -> Iterator[str]:
         yield "no keys it cannot be read without"
     if not filters(source, can, ask.where, top=True):
         yield "a filter it does not take"
-    if not set(ask.measures) <= can.measures:
+    if ask.measures and not can.measures:
         yield "a measure it does not take"
     if not all(can.columns[each.column].orders for each in ask.order):
         yield "an order it does not take"

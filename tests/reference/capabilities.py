@@ -6,7 +6,7 @@ from functools import cache
 from random import Random
 
 from engine.answer import Desk
-from engine.words import Binding, Can, Column, Kind, Measure, Op, Source
+from engine.words import Binding, Can, Column, Kind, Op, Source
 from sources.memory import Collection, Memory
 from tests import acme
 from tests.push.strict import Strict
@@ -67,7 +67,7 @@ def some(random: Random, can: Can, keyed: tuple[tuple[str, ...], ...]) -> Can:
         related=odds(),
         limit=odds(),
         limit_per_key=odds(),
-        measures=frozenset({Measure.COUNT}) if odds() else frozenset(),
+        measures=odds(),
     )
 
 

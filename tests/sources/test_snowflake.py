@@ -20,7 +20,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from engine.errors import Code, SourceFailed
-from engine.words import All, Ask, Exists, Keys, Kind, Measure, Not, Op, Order, Row, Some
+from engine.words import COUNT, All, Ask, Exists, Keys, Kind, Not, Op, Order, Row, Some
 from engine.words import Test as Check  # pytest would take `Test` for a class of tests
 from sources.snowflake.options import Options
 from sources.snowflake.render import render
@@ -74,12 +74,12 @@ def where(id: str, where: Any, sql: str, *binds: Any) -> Any:
             order=(Order("name", descending=True), Order("id")),
             limit=10,
         ),
-        golden("a count", 'SELECT COUNT(*) FROM "INVOICE" AS "t0"', columns=(), measures=(Measure.COUNT,)),
+        golden("a count", 'SELECT COUNT(*) FROM "INVOICE" AS "t0"', columns=(), measures=(COUNT,)),
         golden(
             "counts by group",
             'SELECT "t0"."NAME", COUNT(*) FROM "INVOICE" AS "t0" GROUP BY "t0"."NAME"',
             columns=("name",),
-            measures=(Measure.COUNT,),
+            measures=(COUNT,),
         ),
         golden(
             "keys",

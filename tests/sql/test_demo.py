@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from demo.postgresql import PostgresqlServer
 from demo.sql.seed import seed
 from door.reply import answered
 from engine.answer import Desk
 from engine.words import Source
 from sources.sql import postgresql, sqlite
 from tests import acme
-from tests.servers.postgresql import PostgresqlServer
 
 GROUPS = ("sales", "marketing", "finance", "people", "engineering", "support")
 QUESTIONS = {

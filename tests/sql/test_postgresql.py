@@ -13,12 +13,12 @@ from typing import Any
 import psycopg
 import pytest
 
+from demo.postgresql import PostgresqlServer, postgresql_server
 from engine.errors import Code, SourceFailed
 from engine.words import Ask, Keys, Kind, Op, Row, Source
 from engine.words import Test as Check  # pytest would take `Test` for a class of tests
 from sources.sql.columns import EQUALITY, ORDERED, TEXTUAL
 from sources.sql.postgresql import Options, Postgresql, connect
-from tests.servers.postgresql import PostgresqlServer, postgresql_server
 
 UUID = "0188b5f4-0000-7000-8000-000000000001"
 DDL = f"""

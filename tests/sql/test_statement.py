@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.words import All, Ask, Exists, Keys, Measure, Not, Op, Order, Some
+from engine.words import COUNT, All, Ask, Exists, Keys, Not, Op, Order, Some
 from engine.words import Test as Check  # pytest would take `Test` for a class of tests
 from sources.sql import postgresql, sqlite
 from sources.sql.columns import Stock, stock
@@ -122,7 +122,7 @@ def where(name: str, where: Any, in_sqlite: str, in_postgresql: str) -> Any:
             "SELECT count(*) AS count_1 FROM orders AS t0",
             "SELECT count(*) AS count_1 FROM public.orders AS t0",
             columns=(),
-            measures=(Measure.COUNT,),
+            measures=(COUNT,),
         ),
         golden(
             "counts by keys",
@@ -133,7 +133,7 @@ def where(name: str, where: Any, in_sqlite: str, in_postgresql: str) -> Any:
             columns=("status",),
             keys=Keys(("status",), (("PAID",),)),
             where=Check("id", Op.GT, 5),
-            measures=(Measure.COUNT,),
+            measures=(COUNT,),
         ),
         where("text by code point", Check("note", Op.LT, "m"), "t0.note < ?", '(t0.note COLLATE "C") < $1::VARCHAR'),
         where(

@@ -83,8 +83,10 @@ def _parsed(text: str, tokens: int) -> DocumentNode:
     try:
         return parse(text, max_tokens=tokens)
     except GraphQLSyntaxError as error:
-        if TOO_MANY_TOKENS in error.message:
-            message = f"the document is over the limit `document_tokens` of {tokens} words and signs: ask in parts"
+        if error.message == f"Syntax Error: Document contains more than {tokens} tokens. Parsing aborted.":
+            message = (
+                f"the document has more words and signs than the limit `document_tokens` of {tokens}: ask in parts"
+            )
             raise Refused(Fault(code=Code.LIMIT_EXCEEDED, message=message)) from None
         raise Refused(located(Code.GRAPHQL_PARSE_FAILED, error)) from None
     except RecursionError:

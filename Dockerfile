@@ -7,7 +7,7 @@ FROM python:3.11-slim
 RUN useradd --system --uid 10001 --no-create-home onedoor && install -d -o onedoor /records
 COPY --from=built /venv /venv
 WORKDIR /onedoor
-COPY app.py cli.py settings.py ./
+COPY app.py cli.py outside.py settings.py ./
 COPY auth auth
 COPY door door
 COPY engine engine

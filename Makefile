@@ -3,7 +3,7 @@ PORT ?= 8000
 WORKERS ?= 1
 BIN := .venv/bin
 
-.PHONY: serve test check golden sdl fuzz docs lock graphiql
+.PHONY: serve test check golden sdl fuzz equality bench docs lock graphiql
 
 serve: .venv/demo  ## the demo company, answering
 	@$(BIN)/python -m demo --port $(PORT) --workers $(WORKERS)
@@ -25,6 +25,12 @@ docs: .venv/development  ## rewrites the generated pages of docs/
 
 fuzz: .venv/development  ## thousands of random questions, against the reference; N=5000
 	@FUZZ=$(or $(N),5000) $(BIN)/python -m pytest tests/reference -s
+
+equality: .venv/development  ## as many random questions, against all rows in memory; N=100000
+	@EQUAL=$(or $(N),100000) $(BIN)/python -m pytest tests/equality -n 2 -rP
+
+bench: .venv/development  ## Onedoor, by hand, and the limit; QUESTION=one SECONDS=3 ROUNDS=5
+	@$(BIN)/python -m benchmarks $(foreach each,$(QUESTION),--question $(each)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 graphiql:  ## builds web/graphiql/dist anew; needs Node 20
 	@cd web/graphiql && npm ci --no-audit --no-fund && npm run --silent build

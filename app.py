@@ -4,19 +4,20 @@ import asyncio
 import hmac
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
-from importlib import import_module
 from ipaddress import ip_address
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import resolvers
 from auth.caller import Caller
 from auth.callers import callers
 from auth.keyring import made_by_demo
-from auth.mistake import Mistake, unknown
+from auth.mistake import Mistake
 from auth.state import State
 from auth.state import opened as state_opened
 from door import serving
@@ -24,21 +25,22 @@ from door.graphql import Counter, graphql
 from door.health import Health
 from door.origins import listed
 from door.request import head
+from door.trusted import documents
 from door.turnstile import Turnstile
 from engine.answer import desk
-from engine.errors import SourceFailed
+from engine.explained import opening_sql
 from engine.fits import fits
 from engine.house import House
 from engine.words import Source
+from outside import connected, kept, quotas_of
 from records.journal import opened as journal_opened
 from records.redact import records_key
-from resolvers import bindings, modules
 from resolvers.query import asking, nobody
 from schema.build import build, document, version
 from schema.view import view
-from settings import Introspection, Settings, SourceSettings, options, read
-from sources import KINDS
+from settings import Introspection, Settings, read
 from sources.journal import JournalSource
+from sources.scratch.scratch import Scratches
 from web.pages import Pages
 from web.permissions import permissions
 
@@ -46,15 +48,16 @@ log = logging.getLogger("onedoor")
 GRAPHIQL = Path(__file__).parent / "web" / "graphiql" / "dist"
 # Monaco, GraphiQL's editor, writes its colours into style elements and checks questions in workers.
 GRAPHIQL_POLICY = {"style-src": "'self' 'unsafe-inline'", "worker-src": "'self'"}
-CONNECT_ATTEMPTS = 5
 NOT_FOUND = b'{"errors":[{"message":"there is nothing here, ask at /graphql","extensions":{"code":"BAD_REQUEST"}}]}'
 
 
 class App:
     """The house as ASGI sees it; it opens when the server starts and closes when it stops."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, subjects: ModuleType = resolvers) -> None:
+        """`subjects` gives `modules()` and `bindings()`, as resolvers/ does."""
         self.settings = settings
+        self.subjects = subjects
         self.counter: Counter | None = None
         self.health = Health({})
         self.graphiql = Pages(GRAPHIQL, at="/graphiql", policy=GRAPHIQL_POLICY)
@@ -88,7 +91,7 @@ class App:
     async def lifespan(self, receive: Any, send: Any) -> None:
         await receive()
         try:
-            async with opened(self.settings) as (counter, sources):
+            async with opened(self.settings, self.subjects) as (counter, sources):
                 self.counter, self.health = counter, Health(sources)
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
@@ -100,7 +103,9 @@ class App:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[tuple[Counter, Mapping[str, Source]]]:
+async def opened(
+    settings: Settings, subjects: ModuleType = resolvers
+) -> AsyncIterator[tuple[Counter, Mapping[str, Source]]]:
     """Everything a request needs, from the outside in; closed in the other order. Raises Mistake."""
     pepper = settings.state.pepper.encode()
     key, origins = records_key(pepper), listed(settings.server.origins)
@@ -112,13 +117,22 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Counter, Mapping[str
         stack.callback(known.close)
         journal = journal_opened(settings.records.folder, datetime.now(UTC))
         stack.push_async_callback(asyncio.to_thread, journal.close)
-        outside = await _connected(settings, stack)
-        house = _house(settings, outside, pepper)
+        quotas = {name: quotas_of(each) for name, each in settings.sources.items()}
+        outside = await connected(settings, quotas, stack)
+        house = _house(settings, subjects, outside, pepper)
         fits(house)
-        at = desk(house, lambda caller: {"caller": asking(caller)}, asyncio.get_running_loop().time)
-        turnstile = Turnstile(settings.limits)
+        cache = kept(settings, house, pepper)
+        stack.push_async_callback(cache.store.close)
+        clock = asyncio.get_running_loop().time
+        at = desk(house, lambda caller: {"caller": asking(caller)}, clock, cache, quotas)
         counter = Counter(
-            desk=at, callers=known, journal=journal, records_key=key, turnstile=turnstile, origins=origins
+            desk=at,
+            callers=known,
+            journal=journal,
+            records_key=key,
+            turnstile=Turnstile(settings.limits),
+            origins=origins,
+            documents=documents(settings.documents),
         )
         yield counter, outside
 
@@ -138,46 +152,22 @@ def loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _house(settings: Settings, outside: Mapping[str, Source], pepper: bytes) -> House:
-    schema, rules = build(modules())
+def _house(settings: Settings, subjects: ModuleType, outside: Mapping[str, Source], pepper: bytes) -> House:
+    modules = subjects.modules()
+    schema, rules = build(modules)
+    rules = opening_sql(rules, settings.server.sql_shown_to)
     own = settings.server.introspection is Introspection.OWN
     return House(
         schema=schema,
         rules=rules,
-        bindings=bindings(),
+        bindings=subjects.bindings(),
         sources={**outside, "journal": JournalSource(settings.records.folder), "caller": nobody()},
         limits=settings.limits,
-        view=partial(view, document(modules()), rules) if own else None,
+        scratch=Scratches(settings.limits),
+        view=partial(view, document(modules), rules) if own else None,
         cursor_secret=hmac.digest(pepper, b"cursors", "sha256"),
-        version=version(modules()),
+        version=version(modules),
     )
-
-
-async def _connected(settings: Settings, stack: AsyncExitStack) -> dict[str, Source]:
-    names = list(settings.sources)
-    made = await asyncio.gather(*(_source(settings.sources[name], stack) for name in names))
-    return dict(zip(names, made, strict=True))
-
-
-async def _source(wanted: SourceSettings, stack: AsyncExitStack) -> Source:
-    if wanted.kind not in KINDS:
-        raise unknown("kind of source", wanted.kind, tuple(KINDS))
-    kind = import_module(KINDS[wanted.kind])
-    given = options(kind.Options, wanted.options, f"sources.{wanted.name}", wanted.folder)
-    source = await _patiently(partial(kind.connect, given), wanted.name)
-    stack.push_async_callback(source.close)
-    return source
-
-
-async def _patiently(connect: Callable[[], Awaitable[Source]], name: str) -> Source:
-    """A source that is only slow to wake is asked again; one that stays away stops the start."""
-    for attempt in range(CONNECT_ATTEMPTS):
-        try:
-            return await connect()
-        except (SourceFailed, ValueError) as failure:
-            if attempt + 1 == CONNECT_ATTEMPTS or isinstance(failure, ValueError):
-                raise Mistake(f"the source `{name}` cannot be opened: {failure}") from failure
-    raise AssertionError("unreachable")
 
 
 async def _not_found(send: Any) -> None:

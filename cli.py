@@ -1,9 +1,11 @@
 """The same house from a terminal: what an operator types in, what was done out."""
 
+import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import settings
 from auth import commands
-from auth.mistake import Mistake
+from auth.mistake import Mistake, unknown
 from auth.state import State, opened
+from door import commands as documents
 from records.verify import verify as verified
 
 
@@ -119,6 +122,7 @@ def check(house: House) -> None:
     click.echo("records: good")
     app.check(read)
     click.echo("schema: good")
+    click.echo(f"documents: good, {documents.checked(read)} of them")
 
 
 @main.command()
@@ -133,6 +137,55 @@ def sdl() -> None:
     from schema.build import sdl as written
 
     click.echo(written(modules()), nl=False)
+
+
+@main.command()
+@click.argument("url")
+@click.option("--source", help="The name of the source in onedoor.toml; by default that of the database.")
+@click.option("--allow", multiple=True, metavar="GROUP", help="A group that may see it all; may be given again.")
+@click.option("--owner", help="The team that answers for it; by default the name of the source.")
+@click.option("--tables", multiple=True, metavar="PATTERN", help="Only these; `!PATTERN`: not these; repeatable.")
+@click.option("--key", "keys", multiple=True, metavar="TABLE=COLUMN,...", help="What identifies a row, of a view say.")
+@click.option("--strip", help="What the names of tables begin with and types are to be without.")
+@click.option("--into", type=click.Path(path_type=Path), default=Path(), help="The folder that has schema/.")
+@click.option("--dry-run", is_flag=True, help="Write nothing, only say what would be.")
+@click.pass_obj
+def introspect(house: House, /, url: str, source: str | None, into: Path, dry_run: bool, **wished: Any) -> None:
+    """Read a database and write its tables as files of schema/ and resolvers/.
+
+    Run again, it says what changed since, writes that, and leaves alone what was edited by hand. What was wished for
+    the last time holds until it is wished otherwise. A password is best left in the environment:
+
+    \b
+    Examples:
+      python cli.py introspect "$SHOP_URL" --source shop --allow sales --owner "shop team"
+      python cli.py introspect sqlite:///chinook.sqlite --dry-run
+    """
+    from introspect.folder import done, kept, standing
+    from introspect.steps import steps
+    from introspect.told import report
+    from introspect.wishes import named, wish
+
+    describing = described(url)
+    name = named(source, url)
+    before = kept(into, name)
+    found = asyncio.run(describing.described(url))
+    taken = steps(found, wish(before.wish, name, found, **wished), before, standing(into))
+    if not dry_run:
+        done(into, taken)
+    known = house.config.exists() and name in settings.tables(house.config).get("sources", {})
+    for line in report(taken, name, describing.settings(url), known):
+        click.echo(line)
+
+
+def described(url: str) -> Any:
+    """The module that describes what a URL leads to."""
+    from sources import DESCRIBED
+
+    scheme = url.partition("://")[0]
+    if scheme not in DESCRIBED:
+        raise unknown("kind of database", scheme, DESCRIBED)
+    return import_module(DESCRIBED[scheme])
 
 
 @main.command()
@@ -154,7 +207,7 @@ def verify(house: House) -> None:
         raise SystemExit(1)
 
 
-for each in (commands.people, commands.groups, commands.keys):
+for each in (commands.people, commands.groups, commands.keys, documents.documents):
     main.add_command(each)
 
 if __name__ == "__main__":

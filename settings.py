@@ -1,5 +1,6 @@
 """onedoor.toml in, checked settings out: every name known, every type right, every secret from the environment."""
 
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -7,13 +8,19 @@ from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from types import NoneType
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
+from auth.groups import NAMES, registered
 from auth.mistake import Mistake, unknown
+from door.trusted import Kept
+from engine.cache.words import Cached, Fresh
 from engine.house import Limits
 
-SECRETS = ("password", "passphrase", "token", "secret", "secret_key", "access_key", "private_key", "pepper")
+SECRETS = (
+    "password", "passphrase", "token", "secret", "secret_key", "access_key", "private_key", "pepper",
+    "authorization", "cookie", "api_key", "api-key",
+)  # fmt: skip
 """An option with one of these names, or ending in one, is never written in the file."""
 PEPPER_CHARACTERS = 32
 
@@ -33,6 +40,8 @@ class Server:
     port: int = 8000
     introspection: Introspection = Introspection.FULL
     origins: tuple[str, ...] = ()
+    sql_shown_to: tuple[str, ...] = ()
+    """The groups that a plan shows the statements it makes: text with a mark for each value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +70,9 @@ class SourceSettings:
     kind: str
     folder: Path
     options: Mapping[str, Any] = field(repr=False)
+    fresh: Fresh = field(default_factory=dict)
+    quota: Mapping[str, int] = field(default_factory=dict)
+    """By what is called, how often a minute; 0: as often as wished."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +83,20 @@ class Settings:
     limits: Limits
     state: State
     records: Records
+    cache: Cached
+    documents: Kept
     sources: Mapping[str, SourceSettings]
 
 
 Options = TypeVar("Options")
-SECTIONS = {"server": Server, "limits": Limits, "state": State, "records": Records}
+SECTIONS = {
+    "server": Server,
+    "limits": Limits,
+    "state": State,
+    "records": Records,
+    "cache": Cached,
+    "documents": Kept,
+}
 STATE = {"url": "sqlite:///onedoor.sqlite", "pepper": {"env": "ONEDOOR_PEPPER"}}
 KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
 
@@ -103,7 +124,8 @@ def read(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
 def options(made: type[Options], values: Mapping[str, Any], where: str, folder: Path = Path()) -> Options:
     """A frozen dataclass made of a table of the file: `where` is the table's name, `folder` what paths are relative to.
 
-    Its fields may be text, whole numbers, numbers, booleans, paths, StrEnums, tuples of text, or one of these or None.
+    Its fields may be text, whole numbers, numbers, booleans, paths, StrEnums, tuples of text, or one of these or None;
+    a Mapping is a section whose parts are the kind's own to judge.
     """
     types = get_type_hints(made)
     known = {each.name: each for each in fields(made)}  # type: ignore[arg-type]
@@ -165,7 +187,7 @@ def from_environment(name: str, where: str, environment: Mapping[str, str]) -> s
 
 def public(value: str, where: str) -> str:
     """A text as it stands in the file, which must not be a secret, nor hold one."""
-    secret = where.rsplit(".", 1)[-1].endswith(SECRETS)
+    secret = where.rsplit(".", 1)[-1].lower().endswith(SECRETS)
     if secret or (":" in value and "@" in value and urlsplit(value).password):
         raise Mistake(f'`{where}` holds a secret: write `{{ env = "NAME" }}` and set that environment variable')
     return value
@@ -185,6 +207,8 @@ def converted(value: Any, wanted: Any, where: str, folder: Path) -> Any:
     kind = kinds[0]
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return member(value, kind, where)
+    if get_origin(kind) is Mapping:
+        return table(value, where)
     if get_args(kind) == (str, ...):
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
             raise Mistake(f"`{where}` must be a list of texts")
@@ -208,7 +232,22 @@ def source(name: str, values: dict[str, Any], folder: Path) -> SourceSettings:
     kind = values.pop("kind", None)
     if not isinstance(kind, str):
         raise Mistake(f"`sources.{name}.kind` is missing")
-    return SourceSettings(name=name, kind=kind, folder=folder, options=values)
+    fresh = numbers(values.pop("fresh", {}), f"sources.{name}.fresh")
+    quota = numbers(values.pop("quota", {}), f"sources.{name}.quota")
+    for called, times in quota.items():
+        if type(times) is not int:
+            raise Mistake(f"`sources.{name}.quota.{called}` must be a whole number")
+    return SourceSettings(
+        name=name, kind=kind, folder=folder, options=values, fresh=fresh, quota={n: int(q) for n, q in quota.items()}
+    )
+
+
+def numbers(values: Any, where: str) -> dict[str, float]:
+    """A table of numbers, none of them below 0."""
+    for name, value in table(values, where).items():
+        if type(value) not in (int, float) or not 0 <= value < math.inf:
+            raise Mistake(f"`{where}.{name}` must be a number, 0 or more")
+    return dict(values)
 
 
 def consistent(settings: Settings) -> Settings:
@@ -218,6 +257,17 @@ def consistent(settings: Settings) -> Settings:
             raise Mistake(f"`limits.{each.name}` must be more than 0")
     if settings.limits.first_default > settings.limits.first_max:
         raise Mistake("`limits.first_default` must not be more than `limits.first_max`")
+    for name in ("entries", "bytes", "seconds"):
+        if not getattr(settings.cache, name) > 0:
+            raise Mistake(f"`cache.{name}` must be more than 0")
+    for name in ("automatic", "automatic_bytes"):
+        if getattr(settings.documents, name) < 0:
+            raise Mistake(f"`documents.{name}` must not be less than 0")
+    if settings.documents.trusted_only and not (settings.documents.folder or settings.documents.manifest):
+        raise Mistake("`documents.trusted_only` needs `documents.folder` or `documents.manifest`")
+    for group in settings.server.sql_shown_to:
+        if not registered(group):
+            raise unknown("group", group, sorted(NAMES))
     if not 0 <= settings.server.port <= 65_535:
         raise Mistake("`server.port` must be from 0 to 65535")
     if len(settings.state.pepper) < PEPPER_CHARACTERS:

@@ -17,6 +17,8 @@ class Rules:
 
     requirements: Mapping[Position, tuple[Requirement, ...]]
     owners: Mapping[Position, str] = field(default_factory=dict)
+    looks_at: Mapping[Position, Position] = field(default_factory=dict)
+    """By position of a made type, such as that of a filter or a sum, the field whose values it looks at."""
 
 
 def fingerprint(rules: Rules, groups: Iterable[str]) -> frozenset[Requirement]:

@@ -22,6 +22,7 @@ TEMPLATE = """\
 [server]
 host = {host}
 port = {port}
+sql_shown_to = ["engineering"]
 
 [state]
 url = {state}
@@ -58,6 +59,16 @@ kind = "slack"
 base_url = {slack}
 token = {{ env = "SLACK_TOKEN" }}
 channel_pattern = "cust-{{customer_id:int}}-{{slug}}"
+
+# the demo's Slack takes any number of calls; a real one is asked as often as its tiers grant
+[sources.slack.quota]
+"conversations.history" = 0
+"conversations.list" = 0
+"conversations.replies" = 0
+"search.messages" = 0
+"users.info" = 0
+"users.list" = 0
+"users.lookupByEmail" = 0
 """
 
 

@@ -14,12 +14,14 @@ from typing import Any
 from auth.caller import Caller
 from auth.callers import Callers
 from auth.state import StateUnavailable
+from door.documents import Documents, keep
 from door.negotiate import JSON, media_for
 from door.origins import preflight
 from door.reply import AUDIT_UNAVAILABLE, UNAUTHENTICATED, Reply, answered, outcome, reply
-from door.request import Head, Shut, head, question
+from door.request import Head, head, question
 from door.safe import safe
 from door.sending import sent
+from door.shut import Shut
 from door.turnstile import Turned, TurnedAway, Turnstile, passed
 from door.waiting import Gone, body, unless_left
 from engine.answer import Answer, Desk, Question, answer
@@ -48,6 +50,7 @@ class Counter:
     turnstile: Turnstile
     origins: frozenset[str] = frozenset()
     """Of the web pages that may call from a browser."""
+    documents: Documents = field(default_factory=Documents)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -107,7 +110,8 @@ async def _found(counter: Counter, coming: Coming, receive: Receive) -> tuple[Re
             found = _reply(counter, coming, 401, (UNAUTHENTICATED,), {"www-authenticate": "Bearer"})
             return found, Outcome.UNAUTHENTICATED
         passed(counter.turnstile.asked(coming.caller.key_id))
-        coming.question = question(coming.head, await body(coming.head, receive, counter.desk.house.limits))
+        limits = counter.desk.house.limits
+        coming.question = question(coming.head, await body(coming.head, receive, limits), limits, counter.documents)
         safe(coming.head.method, coming.question, counter.desk.house.limits)
         return await unless_left(_answered(counter, coming, coming.caller, coming.question), receive)
     except TurnedAway:
@@ -146,6 +150,8 @@ def _told(counter: Counter, coming: Coming) -> Reply:
 
 async def _answered(counter: Counter, coming: Coming, caller: Caller, asked: Question) -> tuple[Reply, Outcome]:
     await answer(counter.desk, caller, asked, coming.told)
+    if coming.told.document is not None:
+        keep(counter.documents, asked.document, asked.text)
     if asked.options.get("record"):
         coming.told.extensions["record"] = coming.id
     return _told(counter, coming), outcome(coming.told)

@@ -16,6 +16,7 @@ class TooLarge(Exception):
 
 def protocol(limits: Limits) -> type[HttpToolsProtocol]:
     """The protocol class that a server with these limits makes its connections of."""
+    large = f"the head is over the limit `head_bytes` of {limits.head_bytes}, send less of it"
 
     class Protocol(HttpToolsProtocol):
         head: asyncio.TimerHandle | None = None
@@ -28,8 +29,8 @@ def protocol(limits: Limits) -> type[HttpToolsProtocol]:
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             if self._neighbours() > limits.connections_an_address:
-                name, most = "connections_an_address", limits.connections_an_address
-                self._refuse(429, f"more connections than the limit {name} of {most}")
+                limit = f"the limit `connections_an_address` of {limits.connections_an_address}"
+                self._refuse(429, f"there are more connections than {limit}, use one for many requests")
                 return
             self._await_head()
 
@@ -42,7 +43,7 @@ def protocol(limits: Limits) -> type[HttpToolsProtocol]:
                 self.unread += len(data)
             super().data_received(data)
             if self.in_head and self.unread > limits.head_bytes:
-                self._refuse(431, f"the head is over the limit head_bytes of {limits.head_bytes}")
+                self._refuse(431, large)
 
         def on_message_begin(self) -> None:
             super().on_message_begin()
@@ -65,7 +66,7 @@ def protocol(limits: Limits) -> type[HttpToolsProtocol]:
 
         def send_400_response(self, msg: str) -> None:
             if max(self.size, self.unread) > limits.head_bytes:
-                self._refuse(431, f"the head is over the limit head_bytes of {limits.head_bytes}")
+                self._refuse(431, large)
             else:
                 self._refuse(400, "this is no HTTP request")
 
@@ -88,7 +89,8 @@ def protocol(limits: Limits) -> type[HttpToolsProtocol]:
                 self.head = None
 
         def _late(self) -> None:
-            self._refuse(408, f"the head did not come within the limit head_seconds of {limits.head_seconds:g}")
+            limit = f"the limit `head_seconds` of {limits.head_seconds:g}"
+            self._refuse(408, f"the head did not come within {limit}, send it faster")
 
         def _refuse(self, status: int, why: str) -> None:
             if self.transport.is_closing():

@@ -56,7 +56,7 @@ def reply(
         body["data"] = data
     if more:
         body["extensions"] = {"onedoor": more}
-    return Reply(status=status, body=orjson.dumps(body), media=media, headers=headers or {})
+    return Reply(status=status, body=orjson.dumps(body, option=orjson.OPT_UTC_Z), media=media, headers=headers or {})
 
 
 def shown(fault: Fault) -> dict[str, Any]:
@@ -73,6 +73,6 @@ def shown(fault: Fault) -> dict[str, Any]:
 def outcome(told: Answer) -> Outcome:
     if told.refused:
         return Outcome.REFUSED
-    if told.data is None:
+    if told.data is None and not told.planned:
         return Outcome.FAILED
     return Outcome.PARTIAL if told.faults else Outcome.ANSWERED

@@ -7,22 +7,14 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from door.documents import Documents, text_of
 from door.negotiate import GRAPHQL_JSON, JSON, media_for
+from door.shut import Shut
 from engine.answer import Question
 from engine.errors import Code, Fault, Refused
+from engine.house import Limits
 
 UTF_8 = ("", "utf-8", "utf8")
-LEVELS_MAX = 64
-
-
-class Shut(Exception):
-    """The request is turned away as HTTP, before it is GraphQL."""
-
-    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.headers = dict(headers or {})
-        self.fault = Fault(code=Code.BAD_REQUEST, message=message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,19 +70,19 @@ def _key(headers: Mapping[bytes, list[str]]) -> str | None:
     return given.pop() if len(given) == 1 else None
 
 
-def question(head: Head, body: bytes) -> Question:
+def question(head: Head, body: bytes, limits: Limits, documents: Documents) -> Question:
     """Raises Shut for what is no GraphQL request over HTTP, Refused for what is one, but not a whole one."""
     if head.method not in ("GET", "POST"):
         raise Shut(405, "ask with GET or POST", {"allow": "GET, POST, OPTIONS"})
     if media_for(head.accept) is None:
         raise Shut(406, f"replies come as `{GRAPHQL_JSON}` or `{JSON}`, accept one of them")
     if head.method == "GET":
-        return _asked(_from_url(head.query))
+        return _asked(_from_url(head.query), limits.variables_depth, documents)
     if head.media != JSON or head.charset not in UTF_8:
         raise Shut(415, f"send the question as `{JSON}`, in UTF-8")
     if head.encoding not in ("", "identity"):
         raise Shut(415, "send the question uncompressed")
-    return _asked(_parsed(body, "the body"))
+    return _asked(_parsed(body, "the body"), limits.variables_depth, documents)
 
 
 def _from_url(query: bytes) -> dict[str, Any]:
@@ -111,13 +103,10 @@ def _parsed(text: bytes, what: str) -> Any:
         raise Shut(400, f"{what} is not JSON") from None
 
 
-def _asked(given: Any) -> Question:
+def _asked(given: Any, deepest: int, documents: Documents) -> Question:
     if not isinstance(given, dict):
         raise Shut(400, "send one question, as a JSON object with `query`")
-    text, variables, name = given.get("query"), given.get("variables"), given.get("operationName")
-    extensions = given.get("extensions")
-    if not isinstance(text, str) or not text:
-        raise Shut(400, "`query` must be the text of a GraphQL operation")
+    variables, name, extensions = given.get("variables"), given.get("operationName"), given.get("extensions")
     if variables is not None and not isinstance(variables, dict):
         raise Shut(400, "`variables` must be an object")
     if name is not None and not isinstance(name, str):
@@ -127,17 +116,18 @@ def _asked(given: Any) -> Question:
     options = (extensions or {}).get("onedoor") or {}
     if not isinstance(options, dict):
         raise Shut(400, "`extensions.onedoor` must be an object")
-    if _levels(variables or {}) > LEVELS_MAX:
-        limit = f"the limit of {LEVELS_MAX} levels"
+    if _levels(variables or {}, deepest) > deepest:
+        limit = f"the limit `variables_depth` of {deepest}"
         raise Refused(Fault(code=Code.LIMIT_EXCEEDED, message=f"`variables` nest deeper than {limit}, flatten them"))
-    return Question(text=text, variables=variables or {}, operation=name or None, options=options)
+    text, document = text_of(documents, given)
+    return Question(text=text, variables=variables or {}, operation=name or None, options=options, document=document)
 
 
-def _levels(value: Any) -> int:
-    """How deep the value nests; stops counting past the limit, and needs no stack of calls."""
+def _levels(value: Any, enough: int) -> int:
+    """How deep the value nests; stops counting past enough, and needs no stack of calls."""
     deepest = 0
     waiting = [(value, 1)]
-    while waiting and deepest <= LEVELS_MAX:
+    while waiting and deepest <= enough:
         here, level = waiting.pop()
         deepest = max(deepest, level)
         inner = here.values() if isinstance(here, dict) else here if isinstance(here, list) else ()

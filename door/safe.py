@@ -2,7 +2,7 @@
 
 from graphql import DocumentNode, GraphQLSyntaxError, OperationDefinitionNode, OperationType, parse
 
-from door.request import Shut
+from door.shut import Shut
 from engine.answer import Question
 from engine.house import Limits
 

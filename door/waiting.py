@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any, TypeVar
 
-from door.request import Head, Shut
+from door.request import Head
+from door.shut import Shut
 from engine.house import Limits
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

@@ -7,10 +7,11 @@ from typing import Any
 from engine import cursor
 from engine.errors import Code, Fault, Refused
 from engine.house import House
-from engine.names import can_of
-from engine.plan.words import Branch, Carried, Page, Plan, Seek
+from engine.plan.words import Branch, Carried, Plan, Seek
 from engine.slots import Slot, filled
 from engine.words import All, Among, Exists, Not, Row, Some, Test
+
+NONE_CARRIED: Mapping[Carried, frozenset[Row]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,17 +30,19 @@ def bound(house: House, plan: Plan, variables: Mapping[str, Any]) -> Bound:
     cursors: dict[tuple[int, bool], tuple[Any, ...]] = {}
     sealing: dict[int, bytes] = {}
     for branch in every(plan.branches):
+        for each in branch.groupings:
+            _sized(house, f"{each.pick.type}.{each.pick.field}", {"first": each.first}, variables)
         if branch.page is None:
             continue
         page = branch.page
-        _sized(house, page, variables)
+        _sized(house, page.coordinate, {"first": page.first, "last": page.last}, variables)
         seal = cursor.bound(
             house.cursor_secret, house.version, page.coordinate, page.order, _said(page.where, variables)
         )
         sealing[id(page)] = seal
         for after, text in ((True, page.after), (False, page.before)):
             if text is not None:
-                cursors[id(page), after] = _place(house, branch, filled(text, variables), seal)
+                cursors[id(page), after] = cursor.read(filled(text, variables), page.kinds, seal)
     return Bound(variables=variables, cursors=cursors, sealing=sealing)
 
 
@@ -47,8 +50,8 @@ def every(branches: Sequence[Branch]) -> Sequence[Branch]:
     return [found for branch in branches for found in (branch, *every(branch.branches))]
 
 
-def fill(where: Any, values: Bound, carried: Sequence[frozenset[Row]] = ()) -> Any:
-    """The filter with slots filled, cursors in place, and carried keys for those that were read first."""
+def fill(where: Any, values: Bound, carried: Mapping[Carried, frozenset[Row]] = NONE_CARRIED) -> Any:
+    """The filter with slots filled, cursors in place, and the keys of what was read elsewhere."""
     match where:
         case Test():
             value = filled(where.value, values.variables)
@@ -62,7 +65,7 @@ def fill(where: Any, values: Bound, carried: Sequence[frozenset[Row]] = ()) -> A
         case Seek():
             return cursor.beyond(where.page.order, values.cursors[id(where.page), where.after], where.after)
         case Carried():
-            return Among(where.here, carried[where.index])
+            return Among(where.here, carried[where])
         case Among():
             return Among(where.columns, filled(where.keys, values.variables))
         case _:
@@ -78,18 +81,12 @@ def _said(where: Any, variables: Mapping[str, Any]) -> Any:
     return filled(Slot(where.path), variables) if isinstance(where, Slot) else where
 
 
-def _sized(house: House, page: Page, variables: Mapping[str, Any]) -> None:
-    for name, given in (("first", page.first), ("last", page.last)):
+def _sized(house: House, coordinate: str, sizes: Mapping[str, Any], variables: Mapping[str, Any]) -> None:
+    for name, given in sizes.items():
         size = filled(given, variables)
         if size is not None and size < 0:
-            raise Refused(Fault(code=Code.BAD_USER_INPUT, message=f"`{name}` of `{page.coordinate}` is negative"))
+            raise Refused(Fault(code=Code.BAD_USER_INPUT, message=f"`{name}` of `{coordinate}` is negative"))
         if size is not None and size > house.limits.first_max:
             limit = f"the limit `first_max` of {house.limits.first_max}"
-            message = f"`{name}` of `{page.coordinate}` is over {limit}, read on with a cursor"
+            message = f"`{name}` of `{coordinate}` is over {limit}, read on with a cursor"
             raise Refused(Fault(code=Code.LIMIT_EXCEEDED, message=message))
-
-
-def _place(house: House, branch: Branch, text: str, seal: bytes) -> tuple[Any, ...]:
-    assert branch.page is not None
-    columns = can_of(house, house.bindings[branch.type]).columns
-    return cursor.read(text, [columns[each.column].kind for each in branch.page.order], seal)

@@ -1,7 +1,8 @@
 """A plan and the sizes asked for in, its cost out: one for each object that can be returned, by its source's weight.
 
-cost(branch) = rows x weight + rows x the cost of each branch below, where rows is `first` or `last` of a list, its
-default where neither is given, and 1 of a single row. A question never returns more rows than it costs at weight 1.
+cost(branch) = rows x weight + rows x the cost of each branch below + groups, where rows is `first` or `last` of a
+list, its default where neither is given, and 1 of a single row; groups as many as their `first` lets in. A question
+never returns more rows than it costs at weight 1.
 """
 
 from collections.abc import Mapping
@@ -30,7 +31,13 @@ def _of(house: House, branch: Branch, variables: Mapping[str, Any]) -> int:
     rows = _rows(branch, variables)
     weight = can_of(house, house.bindings[branch.type]).weight
     below = sum(_of(house, each, variables) for each in branch.branches)
-    return min(MOST, rows * (weight + below))
+    groups = sum(_groups(house, each.first, variables) for each in branch.groupings)
+    return min(MOST, rows * (weight + below) + groups)
+
+
+def _groups(house: House, first: Any, variables: Mapping[str, Any]) -> int:
+    size: int = house.limits.first_max if first is None else filled(first, variables)
+    return size
 
 
 def _rows(branch: Branch, variables: Mapping[str, Any]) -> int:

@@ -28,6 +28,10 @@ class Faults:
     failed: dict[int, Nulls] = field(default_factory=dict)
     broken: list[Fault] = field(default_factory=list)
 
+    @property
+    def any(self) -> bool:
+        return bool(self.withheld or self.failed or self.broken)
+
     def withhold(self, pick: Pick, path: Path) -> None:
         noted = self.withheld.setdefault(pick.number, Nulls((path, pick.key)))
         noted.times += 1

@@ -5,11 +5,14 @@ that a source is right again within 2 s of its return.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from engine.errand import rests
 from engine.errors import Code, SourceFailed
 from engine.house import Limits
+from engine.quota import Quota
 from engine.words import Ask, Row, Source
 
 FAILURES = 5
@@ -32,6 +35,8 @@ class Guard:
     limits: Limits
     clock: Clock
     slots: asyncio.Semaphore
+    reads: Quota | None = None
+    """How many reads a minute it takes."""
     waiting: int = 0
     failures: int = 0
     probe_at: float = 0.0
@@ -39,17 +44,64 @@ class Guard:
     tally: dict[str, int] = field(default_factory=lambda: {"calls": 0, "retries": 0})
 
 
-def guard(name: str, source: Source, limits: Limits, clock: Clock) -> Guard:
-    return Guard(name=name, source=source, limits=limits, clock=clock, slots=asyncio.Semaphore(limits.source_calls))
+@dataclass(slots=True, kw_only=True)
+class Seat:
+    """One read's slot and its time, both given up while all it does is wait for its source's quota."""
+
+    guard: Guard
+    by: float
+    """When it is to have answered, on the loop's clock."""
+    held: bool = True
+    resting: int = 0
+    waiting: asyncio.Timeout | None = None
+
+    @asynccontextmanager
+    async def rest(self) -> AsyncIterator[None]:
+        """Several calls of one read may rest at once; it goes on when the first of them does."""
+        self.resting += 1
+        self._leave()
+        try:
+            yield
+        finally:
+            self.resting -= 1
+        await self._return()
+
+    def leave(self) -> None:
+        if self.held:
+            self.guard.slots.release()
+        self.held = False
+
+    def _leave(self) -> None:
+        self.leave()
+        if self.waiting is not None:
+            self.waiting.reschedule(None)
+
+    async def _return(self) -> None:
+        if not self.held:  # INVARIANT: who holds a slot never waits for another
+            await self.guard.slots.acquire()
+            self.leave()
+            self.held = True
+        self.by = asyncio.get_running_loop().time() + self.guard.limits.source_seconds
+        if self.waiting is not None:
+            self.waiting.reschedule(self.by)
+
+
+def guard(name: str, source: Source, limits: Limits, clock: Clock, reads: Quota | None = None) -> Guard:
+    slots = asyncio.Semaphore(limits.source_calls)
+    return Guard(name=name, source=source, limits=limits, clock=clock, slots=slots, reads=reads)
 
 
 async def rows(guarded: Guard, ask: Ask) -> list[Row]:
     """All rows of one read; raises SourceFailed, and within the limits' time."""
+    if guarded.reads is not None:
+        await guarded.reads.turn()
     await _queue(guarded)
+    seat = Seat(guard=guarded, by=asyncio.get_running_loop().time() + guarded.limits.source_seconds)
     try:
-        return await _tried(guarded, ask)
+        with rests(seat.rest):
+            return await _tried(seat, ask)
     finally:
-        guarded.slots.release()
+        seat.leave()
 
 
 async def _queue(guarded: Guard) -> None:
@@ -72,24 +124,25 @@ async def _within(work: Awaitable[object], seconds: float) -> None:
         await work
 
 
-async def _tried(guarded: Guard, ask: Ask) -> list[Row]:
+async def _tried(seat: Seat, ask: Ask) -> list[Row]:
     """A call and its retry share one time: nobody waits twice."""
-    by = asyncio.get_running_loop().time() + guarded.limits.source_seconds
+    guarded = seat.guard
     try:
-        return await _called(guarded, ask, by)
+        return await _called(seat, ask)
     except SourceFailed as failure:
         if failure.code is not Code.SOURCE_UNAVAILABLE or not failure.again or guarded.retries < 1:
             raise
         guarded.retries -= 1
         guarded.tally["retries"] += 1
-        return await _called(guarded, ask, by)
+        return await _called(seat, ask)
 
 
-async def _called(guarded: Guard, ask: Ask, by: float) -> list[Row]:
+async def _called(seat: Seat, ask: Ask) -> list[Row]:
+    guarded = seat.guard
     _closed(guarded)
     guarded.tally["calls"] += 1
     try:
-        found = await _read(guarded, ask, by)
+        found = await _read(seat, ask)
     except TimeoutError:
         _failed(guarded)
         raise SourceFailed(f"`{guarded.name}` did not answer within {guarded.limits.source_seconds:g} s") from None
@@ -104,20 +157,20 @@ async def _called(guarded: Guard, ask: Ask, by: float) -> list[Row]:
     return found
 
 
-async def _read(guarded: Guard, ask: Ask, by: float) -> list[Row]:
+async def _read(seat: Seat, ask: Ask) -> list[Row]:
     """All batches, the first `by` a time of the loop's clock.
 
     Each other must come within `source_seconds` of the one before, as a long read is no slow source.
     """
-    found: list[Row] = []
+    guarded, found = seat.guard, list[Row]()
     seconds = guarded.limits.source_seconds
-    async with asyncio.timeout_at(by) as waiting:
+    async with asyncio.timeout_at(seat.by) as seat.waiting:
         async for batch in guarded.source.read(ask):
             found.extend(batch)
             if len(found) > guarded.limits.rows_read:
                 limit = f"the limit `rows_read` of {guarded.limits.rows_read}"
                 raise SourceFailed(f"a read of `{guarded.name}` is over {limit}, filter it", Code.LIMIT_EXCEEDED)
-            waiting.reschedule(asyncio.get_running_loop().time() + seconds)
+            seat.waiting.reschedule(asyncio.get_running_loop().time() + seconds)
     return found
 
 

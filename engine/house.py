@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from graphql import GraphQLSchema
 
 from auth.rules import Rules
-from engine.words import Binding, Source
+from engine.words import Binding, Kind, Scratch, Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +63,12 @@ class Limits:
     """Calls that may wait for one of those."""
     rows_read: int = 1_000_000
     """Rows that one read of a source may give."""
+    keys_carried: int = 100_000
+    """Keys that one read may carry from one source to another."""
+    scratch_bytes: int = 268_435_456
+    """Memory of the scratch database, where rows that outgrow ours are finished; past it, it writes to its folder."""
+    scratch_disk_bytes: int = 4_294_967_296
+    """What it may write there."""
     errors_max: int = 100
     """Errors in one reply."""
     requests_a_minute: int = 1200
@@ -82,6 +88,8 @@ class House:
     bindings: Mapping[str, Binding]
     sources: Mapping[str, Source]
     limits: Limits = field(default_factory=Limits)
+    scratch: Callable[[Mapping[str, Kind]], Scratch] | None = None
+    """Opens a scratch table with these columns; None: all rows stay in memory."""
     cursor_secret: bytes
     view: Callable[[frozenset[str]], GraphQLSchema] | None = None
     """The schema as a caller of these groups may know it; None: everyone knows all of it."""

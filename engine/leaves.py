@@ -23,12 +23,12 @@ def leaf(returns: GraphQLOutputType) -> Callable[[Any], Any]:
 
 
 def _member_of(enum: GraphQLEnumType) -> Callable[[Any], Any]:
-    known = frozenset(enum.values)
+    known = {member.value: name for name, member in enum.values.items()}
 
     def write(value: Any) -> Any:
         if value not in known:
             raise BadValue(f"a value that is none of `{enum.name}`")
-        return value
+        return known[value]
 
     return write
 

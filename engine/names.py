@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -86,9 +87,14 @@ def part(kind: Kind, text: str) -> Any:
             case Kind.TIME:
                 value = datetime.fromisoformat(text)
                 known = value.tzinfo is not None
+            case Kind.DECIMAL:
+                value = Decimal(text)
+                known = str(value) == text and value.is_finite()
+            case Kind.BOOLEAN:
+                value, known = text == str(True), text in (str(True), str(False))
             case _:
                 value, known = text, True
-    except ValueError:
+    except (ValueError, InvalidOperation):
         raise NoSuchId from None
     if not known:
         raise NoSuchId

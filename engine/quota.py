@@ -44,14 +44,15 @@ class Waiting:
 class Quota:
     """`a_minute` calls; 0: as many as wished, but a far end that asks us to slow down is heard all the same."""
 
-    name: str
+    source: str
+    called: str
     a_minute: int
     clock: Clock
     opens: float = 0.0
     """When the next call may go at the earliest."""
     waiting: list[Waiting] = field(default_factory=list)
     served: dict[str, int] = field(default_factory=dict)
-    """By person, the number of their last turn since there was a queue."""
+    """By person, the number of their last turn, since the quota was last whole."""
     timer: Timer | None = None
 
     async def turn(self, otherwise: float = MINUTE) -> None:
@@ -61,7 +62,7 @@ class Quota:
         """
         errand = current() or _nobodys(self.clock.time() + otherwise)
         entry = Waiting(errand=errand, turn=asyncio.get_running_loop().create_future())
-        if not self.waiting:
+        if not self.waiting and self.opens <= self.clock.time():
             self.served.clear()
         self.waiting.append(entry)
         self._settle()
@@ -137,9 +138,9 @@ class Quota:
             self.timer = self.clock.call_later(max(0.0, self.opens - self._early - now), self._settle)
 
     def _short(self, seconds: float) -> SourceFailed:
-        what = f"the quota `sources.{self.name}` of {self.a_minute} a minute is used up"
+        what = f"the quota `sources.{self.source}.quota.{self.called}` of {self.a_minute} a minute is used up"
         if not self.a_minute:
-            what = f"`{self.name}` was asked to slow down"
+            what = f"`{self.source}` takes no more `{self.called}` for now"
         return SourceFailed(
             f"{what}, the next turn is in {ceil(seconds)} s: ask again then, or for less", Code.RATE_LIMITED
         )
@@ -169,6 +170,6 @@ class Quotas:
 
     def of(self, called: str) -> Quota:
         if called not in self.made:
-            name = f"{self.source}.quota.{called}"
-            self.made[called] = Quota(name=name, a_minute=self.a_minute.get(called, 0), clock=self.clock)
+            times = self.a_minute.get(called, 0)
+            self.made[called] = Quota(source=self.source, called=called, a_minute=times, clock=self.clock)
         return self.made[called]

@@ -6,19 +6,23 @@ This is the meaning of measures in Python; a source that promises them promises 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from decimal import Context, Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from functools import reduce
 from typing import Any
 
 from engine.finish import grouped, key_of, limited, ordered, predicate
 from engine.words import EVERY_ROW, Aggregate, Ask, Cut, Measure, Row, Unit
 
-EXACT = Context(prec=80)
+EXACT = Context(prec=80, rounding=ROUND_HALF_EVEN)
 """Wide enough that no sum of money is rounded."""
 
 
 def measured(
-    rows: Iterable[Row], by: Sequence[str], measures: Sequence[Measure], columns: Sequence[str], cuts: Sequence[Cut] = ()
+    rows: Iterable[Row],
+    by: Sequence[str],
+    measures: Sequence[Measure],
+    columns: Sequence[str],
+    cuts: Sequence[Cut] = (),
 ) -> list[Row]:
     """Grouped by nothing, one row even of no rows."""
     groups = grouped(rows, key_cut(by, columns, cuts))

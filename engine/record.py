@@ -15,8 +15,6 @@ from engine.select import Pick
 from records.record import Outcome, Record, Used, Withheld, client_request_id, stamp
 from records.redact import hashed, literals, normalised, unparsed
 
-LOGIC = frozenset({"and", "or", "not"})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
@@ -49,13 +47,21 @@ def record(desk: Desk, key: bytes, visit: Visit, told: Answer, outcome: Outcome)
         groups=tuple(sorted(caller.groups)) if caller else (),
         grants=caller.grants if caller else (),
         operation=named.value if named else None,
+        document=visit.question.document if visit.question else None,
         **_text(desk, told, visit.question, key),
         variables=hashed(visit.question.variables, key) if visit.question else None,
-        fields=tuple(dict.fromkeys(f"{each.type}.{each.field}" for each in served)),
+        fields=tuple(dict.fromkeys(_shown(house, each) for each in served)),
         fields_used=tuple(dict.fromkeys(_used(house, served))),
         withheld=tuple(_withheld(picks, told)),
         sources=tuple(
-            Used(source=each.source, collection=each.collection, calls=each.calls, rows=each.rows, ms=round(each.ms, 3))
+            Used(
+                source=each.source,
+                collection=each.collection,
+                calls=each.calls,
+                cached=each.cached,
+                rows=each.rows,
+                ms=round(each.ms, 3),
+            )
             for each in told.calls
         ),
         rows=sum(each.rows for each in told.calls),
@@ -89,13 +95,18 @@ def _allowed(pick: Pick, told: Answer) -> bool:
     return verdict is not None and verdict.allowed
 
 
+def _shown(house: House, pick: Pick) -> str:
+    """The field whose values the pick shows: of a sum, or a key of a group, the one that was summed or grouped by."""
+    own = (pick.type, pick.field)
+    return ".".join(house.rules.looks_at.get(own, own))
+
+
 def _used(house: House, picks: Sequence[Pick]) -> Iterator[str]:
-    """The fields that filters and orders of what was served looked at."""
-    of = {f"{name}{use}": name for name in house.bindings for use in ("Where", "Order")}
+    """The fields that filters, orders, groups and what they must have looked at, of what was served."""
     for pick in picks:
         if pick.arguments:
-            touched = named_positions(house.schema, pick)
-            yield from (f"{of[each[0]]}.{each[1]}" for each in touched if each[0] in of and each[1] not in LOGIC)
+            touched = (house.rules.looks_at.get(each) for each in named_positions(house.schema, pick))
+            yield from (".".join(each) for each in touched if each is not None)
 
 
 def _withheld(picks: Sequence[Pick], told: Answer) -> Iterator[Withheld]:

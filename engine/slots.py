@@ -12,7 +12,7 @@ from graphql import GraphQLInputObjectType, GraphQLInputType, GraphQLList, get_n
 
 from engine.errors import Code, Fault, Refused
 
-STRUCTURAL = frozenset({"Boolean", "Direction"})
+STRUCTURAL = frozenset({"Boolean", "Direction", "GroupBy", "TimeGroupBy", "DateGroupBy"})
 """Scalars and enums whose value decides the plan itself."""
 
 

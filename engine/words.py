@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 Value: TypeAlias = bool | int | float | str | Decimal | date | datetime | tuple[str, ...] | None
 """Times carry a zone, money is Decimal, a list is a tuple of text."""
@@ -253,6 +253,35 @@ class Source(Protocol):
 
     async def close(self) -> None:
         """Gives back connections and threads."""
+        ...
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A source that can say in words how it is asked; not every source can."""
+
+    def text(self, ask: Ask) -> str:
+        """The statement of an ask, a mark in place of each value."""
+        ...
+
+
+class Scratch(Protocol):
+    """One table of our own for rows that outgrow memory: poured, then read, then closed; nothing is left of it.
+
+    Takes every step of an `Ask` but `Exists`; its collection is not looked at. Each raises SourceFailed, and nothing
+    else: LIMIT_EXCEEDED where the rows outgrow the scratch database, too.
+    """
+
+    async def pour(self, rows: Sequence[Row]) -> None:
+        """More rows, their values in the order of the columns it was opened with."""
+        ...
+
+    def read(self, ask: Ask) -> AsyncIterator[Sequence[Row]]:
+        """As a source is read; several reads may be under way, once all is poured."""
+        ...
+
+    async def close(self) -> None:
+        """To be called whatever happened; not while it is being read."""
         ...
 
 

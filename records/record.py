@@ -44,11 +44,15 @@ class Withheld:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Used:
-    """What one source was asked for: calls made, rows it gave, milliseconds spent waiting."""
+    """What one source was asked for: calls made, rows it gave, milliseconds spent waiting.
+
+    `cached` counts the reads that took no call: the same was read a moment ago, or just then for someone else.
+    """
 
     source: str
     collection: str
     calls: int
+    cached: int = 0
     rows: int
     ms: float
 
@@ -73,6 +77,7 @@ class Record:
     grants: tuple[str, ...] = ()
     operation: str | None = None
     operation_hash: str | None = None
+    document: str | None = None
     text: str | None = None
     literals: tuple[str, ...] = ()
     variables: Mapping[str, Any] | None = None

@@ -18,8 +18,8 @@ from auth.groups import GROUPS
 from auth.rules import Rules
 from schema.check import check
 from schema.directives import Allow, Owned
-from schema.generate import definitions
-from schema.nodes import argument
+from schema.generate.generate import definitions
+from schema.nodes import STORED, argument
 from schema.read import shapes
 from schema.rules import rules
 from schema.scalars import taught
@@ -40,7 +40,9 @@ def built(sdl: DocumentNode) -> tuple[GraphQLSchema, Rules]:
 
 def document(modules: Iterable[ModuleType]) -> DocumentNode:
     """The whole schema as one SDL document, permissions included."""
-    return DocumentNode(definitions=(*_directives(), *definitions(shapes(modules))))
+    found = shapes(modules)
+    held = (_stored(),) if any(each.stored for each in found.enums) else ()
+    return DocumentNode(definitions=(*_directives(), *held, *definitions(found)))
 
 
 def sdl(modules: Iterable[ModuleType]) -> str:
@@ -55,6 +57,16 @@ def version(modules: Iterable[ModuleType]) -> str:
 
 def _directives() -> tuple[DirectiveDefinitionNode, ...]:
     return (_directive(Allow, "allow", "groups", "[String!]!"), _directive(Owned, "owned", "by", "String!"))
+
+
+def _stored() -> DirectiveDefinitionNode:
+    return DirectiveDefinitionNode(
+        name=NameNode(value=STORED),
+        description=StringValueNode(value="The text its source holds for this value.", block=True),
+        arguments=(argument("as", "String!", ""),),
+        repeatable=False,
+        locations=(NameNode(value="ENUM_VALUE"),),
+    )
 
 
 def _directive(declared: type, name: str, takes: str, of: str) -> DirectiveDefinitionNode:

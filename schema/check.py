@@ -1,27 +1,30 @@
 """An SDL document in, the first thing wrong with its permissions out: a schema that is not shut does not build."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from itertools import chain
 
 from graphql import DocumentNode, InputObjectTypeDefinitionNode, InterfaceTypeDefinitionNode, NonNullTypeNode
 
 from schema.read import BadSchema
-from schema.rules import Guarded, Member, demand, inherited, named, own
+from schema.rules import Demand, Guarded, Member, demand, inherited, named, own
 
 
 def check(document: DocumentNode, groups: Iterable[str]) -> None:
     """Raises BadSchema for the first rule broken."""
     types = {node.name.value: node for node in document.definitions if isinstance(node, Guarded)}
-    known = sorted(groups)
-    for rule in (_said_once, _opened, _described, _no_weaker_than_its_interface, _nullable_where_withheld):
-        for complaint in rule(types):
-            raise BadSchema(complaint)
-    for complaint in _registered(types, known):
+    asked = {name: demand(types, node, member) for name, node, member in _members(types)}
+    complaints = (
+        _said_once(types),
+        _opened(asked),
+        _described(types),
+        _no_weaker_than_its_interface(types),
+        _nullable_where_withheld(types),
+        _registered(asked, sorted(groups)),
+    )
+    for complaint in chain(*complaints):
         raise BadSchema(complaint)
-
-
-Check = Callable[[Mapping[str, Guarded]], Iterator[str]]
 
 
 def _members(types: Mapping[str, Guarded]) -> Iterator[tuple[str, Guarded, Member]]:
@@ -33,15 +36,15 @@ def _members(types: Mapping[str, Guarded]) -> Iterator[tuple[str, Guarded, Membe
 def _said_once(types: Mapping[str, Guarded]) -> Iterator[str]:
     """The same directive twice prints an SDL that nobody can parse."""
     nodes = [(name, node) for name, node in types.items()] + [(name, member) for name, _, member in _members(types)]
-    for name, node in nodes:
+    for name, node in (each for each in nodes if len(each[1].directives or ()) > 1):
         twice = [each for each, times in Counter(d.name.value for d in node.directives or ()).items() if times > 1]
         if twice:
             yield f"`{name}` has `@{twice[0]}` twice, join the two into one"
 
 
-def _opened(types: Mapping[str, Guarded]) -> Iterator[str]:
-    for name, node, member in _members(types):
-        if not demand(types, node, member) or not all(demand(types, node, member)):
+def _opened(asked: Mapping[str, Demand]) -> Iterator[str]:
+    for name, demanded in asked.items():
+        if not demanded or not all(demanded):
             yield f"`{name}` is open to nobody, give it or its type `@allow(groups: [...])`"
 
 
@@ -51,9 +54,8 @@ def _described(types: Mapping[str, Guarded]) -> Iterator[str]:
             yield f"`{name}` has no description, say what the name does not"
 
 
-def _registered(types: Mapping[str, Guarded], known: list[str]) -> Iterator[str]:
-    used = [(name, demand(types, node, member)) for name, node, member in _members(types)]
-    for name, group in ((name, group) for name, sets in used for each in sets for group in each):
+def _registered(asked: Mapping[str, Demand], known: list[str]) -> Iterator[str]:
+    for name, group in ((name, group) for name, sets in asked.items() for each in sets for group in each):
         if group not in known:
             near = get_close_matches(group, known, 1)
             hint = f"did you mean `{near[0]}`" if near else f"the register in auth/groups.py has {', '.join(known)}"

@@ -1,6 +1,6 @@
 """Short words for the syntax nodes that `schema.build` makes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from graphql import (
     ConstArgumentNode,
@@ -118,11 +118,24 @@ def input_object(
     )
 
 
-def enum(name: str, description: str, values: Iterable[str]) -> EnumTypeDefinitionNode:
+STORED = "stored"
+"""The directive of a value that its source holds as another text than its name."""
+ALIKE: Mapping[str, str] = {}
+
+
+def enum(
+    name: str, description: str, values: Iterable[str], stored: Mapping[str, str] = ALIKE
+) -> EnumTypeDefinitionNode:
     return EnumTypeDefinitionNode(
         name=NameNode(value=name),
         description=_described(description),
-        values=tuple(EnumValueDefinitionNode(name=NameNode(value=each), directives=()) for each in values),
+        values=tuple(
+            EnumValueDefinitionNode(
+                name=NameNode(value=each),
+                directives=(_directive(STORED, "as", _text(stored[each])),) if each in stored else (),
+            )
+            for each in values
+        ),
         directives=(),
     )
 

@@ -1,12 +1,12 @@
 """The annotated classes of schema/ in, plain shapes out: what `schema.build` needs to know of each type and field."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from types import ModuleType, UnionType
-from typing import Any, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
 import strawberry
 from strawberry.types.base import StrawberryObjectDefinition
@@ -76,6 +76,8 @@ class EnumShape:
     name: str
     description: str
     values: tuple[str, ...]
+    stored: Mapping[str, str]
+    """What the source holds for a value, where that is not its name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +136,7 @@ def _enum(definition: Any) -> EnumShape:
         name=definition.name,
         description=definition.description or "",
         values=tuple(value.name for value in definition.values),
+        stored={value.name: str(value.value) for value in definition.values if value.name != value.value},
     )
 
 
@@ -168,7 +171,7 @@ def _target(to: Any) -> str:
 
 
 def _optional(annotation: Any) -> tuple[Any, bool]:
-    if not isinstance(annotation, UnionType):
+    if get_origin(annotation) not in (UnionType, Union):
         return annotation, False
     kept = [part for part in get_args(annotation) if part is not type(None)]
     return kept[0], len(kept) < len(get_args(annotation))

@@ -1,6 +1,7 @@
 """An SDL document in, its rules out: what is printed is what is enforced."""
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any, TypeAlias
 
 from graphql import (
@@ -17,6 +18,7 @@ from graphql import (
 )
 
 from auth.rules import Position, Requirement, Rules
+from schema.derived import derived
 
 Guarded: TypeAlias = ObjectTypeDefinitionNode | InterfaceTypeDefinitionNode | InputObjectTypeDefinitionNode
 Member: TypeAlias = FieldDefinitionNode | InputValueDefinitionNode
@@ -31,7 +33,7 @@ def rules(document: DocumentNode) -> Rules:
         for member in node.fields or ():
             found[node.name.value, member.name.value] = demand(types, node, member)
             found.update(_arguments(node, member, found[node.name.value, member.name.value]))
-    return Rules(found, dict(_owners(types)))
+    return Rules(found, dict(_owners(types)), dict(_looks_at(types)))
 
 
 def demand(types: Mapping[str, Guarded], node: Guarded, member: Member) -> Demand:
@@ -50,7 +52,9 @@ def inherited(types: Mapping[str, Guarded], node: Guarded, name: str) -> Iterato
 
 def own(node: Guarded | Member) -> Demand:
     """The requirements that the node's own `@allow` directives make."""
-    return tuple(frozenset(_argument(each, "groups")) for each in node.directives or () if each.name.value == "allow")
+    if not node.directives:
+        return ()
+    return tuple(frozenset(_argument(each, "groups")) for each in node.directives if each.name.value == "allow")
 
 
 def named(node: TypeNode) -> str:
@@ -66,24 +70,25 @@ def _arguments(node: Guarded, member: Member, above: Demand) -> Iterator[tuple[P
 
 
 def _owners(types: Mapping[str, Guarded]) -> Iterator[tuple[Position, str]]:
-    """The nearest `@owned(by:)`: the field's, its type's, or that of the type it leads to."""
+    """The nearest `@owned(by:)`: the field's, its type's, or that of what it looks at or leads to."""
     for node in types.values():
+        of, shown = _spoken_for(types, node)
         for member in node.fields or ():
-            near = (*_spoken_for(types, node, member), member, node, *_led_to(types, node, member))
+            near = chain((member, node), shown.get(member.name.value, ()), of, _led_to(types, node, member))
             owner = next((name for each in near for name in _owned(each)), None)
             if owner is not None:
                 yield (node.name.value, member.name.value), owner
 
 
-def _spoken_for(types: Mapping[str, Guarded], node: Guarded, member: Member) -> Iterator[Guarded | Member]:
-    """Of a field of a filter or an order, the field it looks at, and that field's type."""
-    if not isinstance(node, InputObjectTypeDefinitionNode):
-        return
-    name = node.name.value
-    of = types.get(name.removesuffix("Where") if name.endswith("Where") else name.removesuffix("Order"))
-    if of is not None and of is not node:
-        yield from (each for each in of.fields or () if each.name.value == member.name.value)
-        yield of
+def _spoken_for(
+    types: Mapping[str, Guarded], node: Guarded
+) -> tuple[tuple[Guarded, ...], Mapping[str, tuple[Member, ...]]]:
+    """Of a made type, the type it is made for; and by position, the field it looks at."""
+    found = derived(node.name.value, types)
+    if found is None:
+        return (), {}
+    of = types[found.of]
+    return (of,), {each.name.value: (each,) for each in of.fields or ()} if found.by_field else {}
 
 
 def _led_to(types: Mapping[str, Guarded], node: Guarded, member: Member) -> Iterator[Guarded]:
@@ -93,6 +98,18 @@ def _led_to(types: Mapping[str, Guarded], node: Guarded, member: Member) -> Iter
         yield each
         rows = (inner for inner in each.fields or () if inner.name.value in ("nodes", "node"))
         yield from (types[named(inner.type)] for inner in rows)
+
+
+def _looks_at(types: Mapping[str, Guarded]) -> Iterator[tuple[Position, Position]]:
+    for node in types.values():
+        made = derived(node.name.value, types)
+        if made is not None and made.by_field:
+            known = {each.name.value for each in types[made.of].fields or ()}
+            yield from (
+                ((node.name.value, each.name.value), (made.of, each.name.value))
+                for each in node.fields or ()
+                if each.name.value in known
+            )
 
 
 def _owned(node: Guarded | Member) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The scalars beside GraphQL's own: how each is read from a client, and which filters it takes."""
+"""The scalars beside GraphQL's own: how each is read from a client, its filters; and enums as sources hold them."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -6,7 +6,17 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from graphql import GraphQLError, GraphQLSchema, IntValueNode, StringValueNode, ValueNode
+from graphql import (
+    EnumValueDefinitionNode,
+    GraphQLEnumType,
+    GraphQLError,
+    GraphQLSchema,
+    IntValueNode,
+    StringValueNode,
+    ValueNode,
+)
+
+from schema.nodes import STORED
 
 EQUALITY = ("eq", "ne", "in", "notIn", "isNull")
 ORDERED = (*EQUALITY, "lt", "lte", "gt", "gte")
@@ -87,7 +97,18 @@ def taught(schema: GraphQLSchema) -> GraphQLSchema:
         if scalar is not None:
             scalar.parse_value = scalar.coerce_input_value = read
             scalar.parse_literal = scalar.coerce_input_literal = _literal(read)
+    for each in schema.type_map.values():
+        if isinstance(each, GraphQLEnumType):
+            for value in each.values.values():
+                value.value = _stored(value.ast_node) or value.value
     return schema
+
+
+def _stored(node: EnumValueDefinitionNode | None) -> str | None:
+    """What `@stored(as: ...)` says of an enum's value."""
+    said = (each for each in (node.directives if node else None) or () if each.name.value == STORED)
+    values = (argument.value for each in said for argument in each.arguments or ())
+    return next((each.value for each in values if isinstance(each, StringValueNode)), None)
 
 
 def _literal(read: Callable[[object], Any]) -> Callable[..., Any]:

@@ -12,6 +12,7 @@ from graphql import (
     GraphQLSchema,
     InputObjectTypeDefinitionNode,
     InterfaceTypeDefinitionNode,
+    NonNullTypeNode,
     ObjectTypeDefinitionNode,
     build_ast_schema,
 )
@@ -71,11 +72,17 @@ def _without(node: DefinitionNode, gone: set[str]) -> DefinitionNode:
         if hasattr(each, "arguments")
         else each
         for each in node.fields or ()
-        if named(each.type) not in gone
+        if named(each.type) not in gone and not _must_name(each, gone)
     ]
     more = {} if isinstance(node, InputObjectTypeDefinitionNode) else {"interfaces": _above(node, gone)}
     kept: DefinitionNode = _with(node, fields=tuple(members), **more)
     return kept
+
+
+def _must_name(member: Any, gone: set[str]) -> bool:
+    """Whether the field takes an argument that nobody can give any more: it cannot be asked at all."""
+    taken = getattr(member, "arguments", None) or ()
+    return any(isinstance(each.type, NonNullTypeNode) and named(each.type) in gone for each in taken)
 
 
 def _above(node: Any, gone: set[str]) -> tuple[Any, ...]:

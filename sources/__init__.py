@@ -3,8 +3,15 @@
 KINDS = {
     "sqlite": "sources.sql.sqlite",
     "postgresql": "sources.sql.postgresql",
+    "mysql": "sources.sql.mysql",
     "snowflake": "sources.snowflake.source",
     "s3": "sources.s3",
     "slack": "sources.slack.source",
+    "rest": "sources.rest.source",
 }
 """Each module has `Options`, the settings it takes, and `connect(options)`, which gives the source."""
+DESCRIBED = {
+    **dict.fromkeys(("sqlite", "postgresql", "postgres", "mysql", "mariadb"), "sources.sql.describe"),
+    "snowflake": "sources.snowflake.describe",
+}
+"""By the scheme of a URL: each module has `described(url)`, its tables, and `settings(url)`, its source's settings."""

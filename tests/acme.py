@@ -7,6 +7,8 @@ from fractions import Fraction
 from functools import cache
 from typing import Any
 
+import orjson
+
 from auth.caller import Caller
 from demo.world import chat, files, warehouse
 from demo.world.sizes import size
@@ -218,4 +220,5 @@ async def ask(at: Desk, text: str, *groups: str, variables: Mapping[str, Any] | 
     told = Answer()
     question = Question(text=text, variables=variables or {}, options=options)
     await answer(at, caller(*groups), question, told)
+    told.data = orjson.loads(orjson.dumps(told.data, option=orjson.OPT_UTC_Z))
     return told

@@ -5,14 +5,24 @@ from collections.abc import Iterator
 
 import pytest
 
+from demo.postgresql import PostgresqlServer, postgresql_server
 from demo.servers import Running, servers
 from demo.settings import SECRETS
-from tests.servers.postgresql import PostgresqlServer, postgresql_server
+from tests.servers import mariadb
+from tests.servers.mariadb import MariadbServer
 
 
 @pytest.fixture(scope="session")
 def postgresql_started() -> Iterator[PostgresqlServer]:
     with postgresql_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb_started() -> Iterator[MariadbServer]:
+    if not mariadb.FOUND:
+        pytest.skip("MySQL and MariaDB as a source: install mariadb-server")
+    with mariadb.mariadb_server() as server:
         yield server
 
 

@@ -7,10 +7,18 @@ from typing import Any
 import pytest
 
 from auth.mistake import Mistake
+from door.trusted import Kept
+from engine.cache.words import Cached
 from settings import Introspection, Limits, Records, Server, Settings, SourceSettings, State, options, read
 
 PEPPER = "a pepper of at least thirty-two characters"
-ENVIRONMENT = {"ONEDOOR_PEPPER": PEPPER, "WAREHOUSE": "postgresql://door:hunter2@host/db", "EMPTY": "", "SHORT": "x"}
+ENVIRONMENT = {
+    "ONEDOOR_PEPPER": PEPPER,
+    "WAREHOUSE": "postgresql://door:hunter2@host/db",
+    "EMPTY": "",
+    "SHORT": "x",
+    "REDIS": "redis://:hunter2@host/0",
+}
 
 EVERYTHING = """
 [server]
@@ -34,6 +42,21 @@ folder = "kept"
 kind = "postgresql"
 url = { env = "WAREHOUSE" }
 pool = 4
+
+[sources.warehouse.fresh]
+orders = 30
+"public.items" = 0.5
+
+[sources.warehouse.quota]
+reads = 600
+
+[cache]
+url = { env = "REDIS" }
+entries = 50
+
+[documents]
+folder = "documents"
+trusted_only = true
 """
 
 
@@ -66,6 +89,8 @@ def test_an_empty_file_gives_every_default(tmp_path: Path) -> None:
         ),
         state=State(url=f"sqlite:///{tmp_path}/onedoor.sqlite", pepper=PEPPER),
         records=Records(folder=tmp_path / "records/journal"),
+        cache=Cached(url=None, entries=10_000, bytes=67_108_864, seconds=0.1),
+        documents=Kept(folder=None, manifest=None, trusted_only=False, automatic=1000, automatic_bytes=4_194_304),
         sources={},
     )  # fmt: skip
 
@@ -78,10 +103,13 @@ def test_all_that_is_written_is_read(tmp_path: Path) -> None:
         limits=Limits(first_default=5, request_seconds=2.0),
         state=State(url=f"sqlite:///{tmp_path}/state/onedoor.sqlite", pepper=PEPPER),
         records=Records(folder=tmp_path / "kept"),
+        cache=Cached(url="redis://:hunter2@host/0", entries=50),
+        documents=Kept(folder=tmp_path / "documents", trusted_only=True),
         sources={
             "warehouse": SourceSettings(
                 name="warehouse", kind="postgresql", folder=tmp_path,
                 options={"url": "postgresql://door:hunter2@host/db", "pool": 4},
+                fresh={"orders": 30, "public.items": 0.5}, quota={"reads": 600},
             )
         },
     )  # fmt: skip
@@ -97,7 +125,8 @@ def test_settings_shown_by_accident_show_no_secret(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("[limit]", "there is no section `limit`: did you mean `limits`"),
-        ("[zzz]", "there is no section `zzz`: there are `limits`, `records`, `server`, `sources`, `state`"),
+        ("[zzz]", "there is no section `zzz`: there are `cache`, `documents`, `limits`, `records`, `server`, "
+         "`sources`, `state`"),
         ("[limits]\nfirst_maxx = 1", "there is no setting `limits.first_maxx`: did you mean `limits.first_max`"),
         ("limits = 1", "`limits` must be a section: write `[limits]`"),
         ('[limits]\nfirst_max = "1"', "`limits.first_max` must be a whole number"),
@@ -127,6 +156,16 @@ def test_settings_shown_by_accident_show_no_secret(tmp_path: Path) -> None:
         ('[state]\npepper = { env = "SHORT" }',
          "`state.pepper` is too short: take at least 32 random characters"),
         ("[sources.a]", "`sources.a.kind` is missing"),
+        ('[sources.a]\nkind = "s3"\nfresh = 3', "`sources.a.fresh` must be a section: write `[sources.a.fresh]`"),
+        ('[sources.a]\nkind = "s3"\nfresh.b = -1', "`sources.a.fresh.b` must be a number, 0 or more"),
+        ('[sources.a]\nkind = "s3"\nfresh.b = true', "`sources.a.fresh.b` must be a number, 0 or more"),
+        ('[sources.a]\nkind = "s3"\nquota.reads = 1.5', "`sources.a.quota.reads` must be a whole number"),
+        ("[cache]\nentries = 0", "`cache.entries` must be more than 0"),
+        ('[cache]\nurl = "redis://:pass@host"',
+         '`cache.url` holds a secret: write `{ env = "NAME" }` and set that environment variable'),
+        ("[documents]\nautomatic = -1", "`documents.automatic` must not be less than 0"),
+        ("[documents]\ntrusted_only = true",
+         "`documents.trusted_only` needs `documents.folder` or `documents.manifest`"),
         ("[sources]\na = 1", "`sources.a` must be a section: write `[sources.a]`"),
     ],
 )  # fmt: skip

@@ -2,6 +2,8 @@
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 const SERIES = ["first", "second", "third"];
+const YEAR = / \d{4}$/;
+const short = new Intl.NumberFormat("en", { notation: "compact" });
 
 /** Upright bars, a colour for each series, beside each other. */
 export function bars(labels, series) {
@@ -40,9 +42,10 @@ export function element(name, properties = {}, children = []) {
 
 function chart(labels, series, { stacked = false, axis = "x" }) {
   const canvas = element("canvas", { role: "img", ariaLabel: inWords(labels, series) });
-  const ticks = { color: colour("soft"), precision: 0 };
-  const along = { stacked, ticks, grid: { display: false } };
-  const up = { stacked, ticks, grid: { color: colour("line") }, beginAtZero: true };
+  const named = { color: colour("soft"), callback: (_, number) => labels[number].replace(YEAR, "") };
+  const counted = { color: colour("soft"), precision: 0, callback: (value) => short.format(value) };
+  const along = { stacked, ticks: named, grid: { display: false } };
+  const up = { stacked, ticks: counted, grid: { color: colour("line") }, beginAtZero: true };
   const names = Object.keys(series);
   new Chart(canvas, {
     type: "bar",

@@ -1,63 +1,145 @@
-"""A filter, an order and a source's promise in, one read out: what the source takes and what is left for us.
+"""A read as the question means it and a source's promise in, one planned read out: what is taken and what is ours.
 
-The law of push-down: of keys, where, measures, order and limit, a source takes a step only if it takes every step
-before it. A filter may be split: the parts it takes go down, the rest is ours, and then so is all that follows.
+The law of push-down: of keys, where, measures, having, order and limit, a source takes a step only if it takes every
+step before it. A filter may be split: the parts it takes go down, the rest is ours, and then so is all that follows.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import Code, Fault, Refused
-from engine.plan.words import Carried, Read, Seek
-from engine.words import EVERY_ROW, All, Among, Can, Exists, Measure, Not, Op, Order, Some, Source, Test
+from engine.plan.words import Carried, Read, Seek, Step, Wanted
+from engine.reckon import named
+from engine.slots import Slot
+from engine.words import (
+    COUNT,
+    EVERY_ROW,
+    Aggregate,
+    All,
+    Among,
+    Can,
+    Exists,
+    Measure,
+    Not,
+    Op,
+    Some,
+    Source,
+    Test,
+)
 
 SEEKING = frozenset({Op.EQ, Op.LT, Op.GT, Op.IS_NULL})
 """What a column must take for a cursor over it to be pushed down."""
+IDS_MOST = 1000
+"""As many ids as a filter may name; their number is known only when the question is asked."""
 
 
-def read(
-    name: str,
-    source: Source,
-    collection: str,
-    columns: Sequence[str],
-    *,
-    keyed: tuple[str, ...] = (),
-    where: Any = EVERY_ROW,
-    measures: tuple[Measure, ...] = (),
-    order: tuple[Order, ...] = (),
-    limit: Any = None,
-) -> Read:
-    """The read of one collection, as much of it pushed down as the source promises and the law allows."""
-    can = source.can(collection)
-    batch = can.keys if keyed and (not can.key_columns or keyed in can.key_columns) else 0
-    _answerable(can, keyed if batch else (), collection)
-    pushed, rest = split(where, can, source.can)
-    carries: list[Read] = []
-    rest = carried(rest, name, source, carries)
-    filtered = rest == EVERY_ROW and bool(batch or not keyed)
-    counts = filtered and (can.measures or not measures)
-    orders = filtered and not measures and all(can.columns[each.column].orders for each in order)
-    limits = orders and (can.limit_per_key if keyed else can.limit)
-    wanted = [*columns, *keyed]
-    if not (measures and counts):
-        wanted += [*named_columns(rest), *(() if orders else (each.column for each in order))]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grouped:
+    """How a source groups for us."""
+
+    by: tuple[str, ...]
+    measures: tuple[Measure, ...]
+    partial: bool
+
+
+def read(source: Source, wanted: Wanted, *, spread: bool = False) -> Read:
+    """As much pushed down as the source promises and the law allows.
+
+    `spread`: the read is asked in parts, whose rows we put together.
+    """
+    can = source.can(wanted.collection)
+    batch = keys_at_once(can, wanted.keyed)
+    pushed, rest = split(wanted.where, can, source.can)
+    undecided = pending(rest)
+    if not undecided and not spread:
+        _answerable(can, wanted.keyed if batch else (), wanted.collection)
+    rest, last = parted(rest, frozenset(name for each in wanted.reaches for name in each.names))
+    filtered = rest == EVERY_ROW == last and bool(batch or not wanted.keyed)
+    groups = grouping(can, wanted, spread=spread) if filtered and wanted.measures else None
     return Read(
-        source=name,
-        collection=collection,
-        columns=tuple(columns),
-        asked=tuple(dict.fromkeys(wanted)),
-        keyed=keyed,
+        wanted=wanted,
+        asked=groups.by if groups else raw(wanted, rest, last),
+        measures=groups.measures if groups else (),
+        partial=groups is not None and groups.partial,
         batch=batch,
         pushed=pushed,
         rest=rest,
-        measures=measures,
-        order=order,
-        limit=limit,
-        pushes_measures=bool(measures) and counts,
-        pushes_order=bool(order) and orders,
-        pushes_limit=limit is not None and limits,
-        carries=tuple(carries),
+        last=last,
+        takes=frozenset(taken(can, wanted, groups)) if filtered and not spread else frozenset(),
+        names=results(wanted, groups, rest, last),
+        open=undecided,
     )
+
+
+def keys_at_once(can: Can, keyed: tuple[str, ...]) -> int:
+    return can.keys if keyed and (not can.key_columns or keyed in can.key_columns) else 0
+
+
+def taken(can: Can, wanted: Wanted, groups: Grouped | None) -> Iterator[Step]:
+    """The steps after the filter that the source takes, each only if it took the one before."""
+    if wanted.measures:
+        if groups is None or groups.partial:
+            return
+        yield Step.MEASURES
+        known = {*wanted.columns, *(each.name for each in groups.measures)}
+        used = {*named_columns(wanted.having), *(each.column for each in wanted.order)}
+        if not can.arranges or wanted.keyed or not used <= known:
+            return
+        yield from (Step.HAVING, Step.ORDER, Step.LIMIT)
+    elif all(each.column in can.columns and can.columns[each.column].orders for each in wanted.order):
+        yield Step.ORDER
+        if can.limit_per_key if wanted.keyed else can.limit:
+            yield Step.LIMIT
+
+
+def grouping(can: Can, wanted: Wanted, *, spread: bool) -> Grouped | None:
+    """How the source groups; None where it cannot. Parts of groups, where more is grouped by than it knows."""
+    partial = spread or bool(wanted.reaches)
+    reached = {name for each in wanted.reaches for name in each.names}
+    told = [each for each in wanted.measures if each.aggregate is Aggregate.COUNT_DISTINCT] if partial else []
+    by = dict.fromkeys(each for each in wanted.columns if each not in reached)
+    cuts = {each.column for each in wanted.cuts} - reached
+    raw_too = [*(each.column for each in told), *(here for each in wanted.reaches for here in each.here)]
+    if not can.measures or any(each.unit not in can.cuts for each in wanted.cuts if each.column in by):
+        return None
+    if cuts & {*raw_too, *wanted.keyed}:
+        return None
+    by |= dict.fromkeys(each for each in raw_too if each is not None and each not in reached)
+    measures = tuple(each for each in wanted.measures if each not in told) or (COUNT,)
+    if not all(Op.EQ in can.columns[each].filters for each in by) or not all(_measured(can, each) for each in measures):
+        return None
+    return Grouped(by=tuple(by), measures=measures, partial=partial)
+
+
+def _measured(can: Can, measure: Measure) -> bool:
+    return measure.column is None or measure.aggregate in can.columns[measure.column].measures
+
+
+def raw(wanted: Wanted, rest: Any, last: Any) -> tuple[str, ...]:
+    """The source's own columns that its rows must hold for us to finish them."""
+    reached = {name for each in wanted.reaches for name in each.names}
+    names = [
+        *wanted.columns,
+        *wanted.keyed,
+        *named_columns(rest),
+        *named_columns(last),
+        *(here for each in wanted.reaches for here in each.here),
+        *(each.column for each in wanted.measures if each.column is not None),
+        *(each.column for each in wanted.order if not wanted.measures),
+    ]
+    return tuple(each for each in dict.fromkeys(names) if each not in reached)
+
+
+def results(wanted: Wanted, groups: Grouped | None, rest: Any, last: Any) -> tuple[str, ...]:
+    if wanted.measures:
+        return (*named(wanted.columns, wanted.measures), *map(average, wanted.averages))
+    return (*raw(wanted, rest, last), *(name for each in wanted.reaches for name in each.names))
+
+
+def average(column: str) -> str:
+    """What an average of a column is called."""
+    return f"avg({column})"
 
 
 def split(where: Any, can: Can, cans: Callable[[str], Can]) -> tuple[Any, Any]:
@@ -67,6 +149,14 @@ def split(where: Any, can: Can, cans: Callable[[str], Can]) -> tuple[Any, Any]:
     for each in conjuncts(where):
         (taken if pushable(each, can, cans) else rest).append(each)
     return joined(taken), joined(rest)
+
+
+def parted(where: Any, reached: frozenset[str]) -> tuple[Any, Any]:
+    """The conjuncts over a source's own columns, and those over what is reached."""
+    if not reached:
+        return where, EVERY_ROW
+    last = [each for each in conjuncts(where) if reached & set(named_columns(each))]
+    return joined([each for each in conjuncts(where) if each not in last]), joined(last)
 
 
 def conjuncts(where: Any) -> Iterator[Any]:
@@ -93,29 +183,25 @@ def pushable(where: Any, can: Can, cans: Callable[[str], Can]) -> bool:
         case Exists():
             return can.related and pushable(where.where, cans(where.collection), cans)
         case Seek():
-            return can.logic and all(can.columns[each.column].filters >= SEEKING for each in where.page.order)
+            seen = [can.columns.get(each.column) for each in where.page.order]
+            return can.logic and all(each is not None and each.filters >= SEEKING for each in seen)
+        case Among():
+            return (IDS_MOST if isinstance(where.keys, Slot) else len(where.keys)) <= can.among
         case _:
             return False
 
 
-def carried(where: Any, name: str, source: Source, carries: list[Read]) -> Any:
-    """The filter with each `Exists` the source does not take turned into keys that are read first."""
+def pending(where: Any) -> bool:
+    """Whether keys from elsewhere are still to come in."""
     match where:
         case All() | Some():
-            return type(where)(tuple(carried(each, name, source, carries) for each in where.parts))
+            return any(map(pending, where.parts))
         case Not():
-            return Not(carried(where.part, name, source, carries))
-        case Exists():
-            return carry(read(name, source, where.collection, where.there, where=where.where), where.here, carries)
-        case Carried():
-            return carry(where.read, where.here, carries)
+            return pending(where.part)
+        case Exists() | Carried():
+            return True
         case _:
-            return where
-
-
-def carry(keys: Read, here: tuple[str, ...], carries: list[Read]) -> Carried:
-    carries.append(keys)
-    return Carried(here, keys, len(carries) - 1)
+            return False
 
 
 def named_columns(where: Any) -> Iterator[str]:
@@ -128,7 +214,7 @@ def named_columns(where: Any) -> Iterator[str]:
                 yield from named_columns(each)
         case Not():
             yield from named_columns(where.part)
-        case Carried():
+        case Exists() | Carried():
             yield from where.here
         case Among():
             yield from where.columns

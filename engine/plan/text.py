@@ -1,94 +1,60 @@
-"""A plan in, the text a person reads out: for each read, what the source takes and what is finished by us."""
+"""A plan made plain in, lines a person reads in a terminal out."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from engine.plan.words import Branch, Carried, Plan, Read, Seek
-from engine.slots import Slot
-from engine.words import EVERY_ROW, All, Among, Exists, Not, Order, Some, Test
+from engine.plan.explain import KEYS, BranchShown, ReadShown
+from engine.plan.said import counted
+from engine.plan.steps import How, Step
+
+WHO = {
+    How.PUSHED_DOWN: "pushed down",
+    How.IN_PARTS: "pushed down in parts",
+    How.CARRIED: "with keys carried across",
+    How.FINISHED: "finished by us",
+}
 
 
-def text(plan: Plan) -> str:
-    return "\n".join(line for branch in plan.branches for line in _branch(branch, "")) + "\n"
+def lines(branches: Sequence[BranchShown]) -> list[str]:
+    return [line for each in branches for line in _branch(each, "")]
 
 
-def _branch(branch: Branch, indent: str) -> Iterator[str]:
+def _branch(branch: BranchShown, indent: str) -> Iterator[str]:
     joined = f" by {', '.join(branch.there)} = {', '.join(branch.here) or 'id'}" if branch.there else ""
-    yield f"{indent}{branch.pick.type}.{branch.pick.key}: {branch.type}{joined}"
-    named = (("rows", branch.rows), ("count", branch.count), ("passed", branch.passed), ("ahead", branch.ahead))
-    for name, read in named:
-        if read is not None:
-            yield from _read(name, read, indent + "  ")
+    yield f"{indent}{branch.type}.{branch.key}: {branch.to}{joined}"
+    for read in branch.reads:
+        yield from _read(read, indent + "  ")
     for each in branch.branches:
         yield from _branch(each, indent + "  ")
 
 
-def _read(name: str, read: Read, indent: str) -> Iterator[str]:
-    yield f"{indent}{name} from {read.source} {read.collection} ({', '.join(read.asked)})"
-    for carried in read.carries:
-        yield from _read("keys first", carried, indent + "  ")
-    for what, where, said in _steps(read):
-        yield f"{indent}  {what} {where}{said}"
+def _read(read: ReadShown, indent: str) -> Iterator[str]:
+    again = ", as above" if read.shared else ""
+    columns = f" ({', '.join(read.columns)})" if read.columns else ""
+    yield f"{indent}{_purpose(read)} from {read.source} {read.collection}{columns}{again}{_ran(read)}"
+    yield from (f"{indent}  {_step(each)}" for each in read.steps)
+    for each in read.reads:
+        yield from _read(each, indent + "  ")
 
 
-def _steps(read: Read) -> Iterator[tuple[str, str, str]]:
-    """(step, who takes it, what it is)"""
-    if read.keyed:
-        keys = ", ".join(read.keyed)
-        yield (
-            "keys",
-            "pushed down" if read.batch else "finished by us",
-            f": {keys}" + (f", {read.batch} a call" if read.batch else ""),
-        )
-    if read.pushed != EVERY_ROW:
-        yield "where", "pushed down", f": {said(read.pushed)}"
-    if read.rest != EVERY_ROW:
-        yield "where", "finished by us", f": {said(read.rest)}"
-    if read.measures:
-        yield "count", _who(read.pushes_measures), ""
-    if read.order:
-        yield "order", _who(read.pushes_order), f": {', '.join(map(ordered, read.order))}"
-    if read.limit is not None:
-        yield "limit", _who(read.pushes_limit), f": {_value(read.limit)}" + (" a key" if read.keyed else "")
+def _purpose(read: ReadShown) -> str:
+    if read.purpose == KEYS:
+        return "carries keys"
+    return f"reaches {', '.join(read.brings)}" if read.brings else " ".join((read.purpose, *_of(read)))
 
 
-def _who(pushed: bool) -> str:
-    return "pushed down" if pushed else "finished by us"
+def _of(read: ReadShown) -> Sequence[str]:
+    return () if read.of is None else (f"`{read.of}`",)
 
 
-def ordered(order: Order) -> str:
-    return order.column + (" desc" if order.descending else "") + (" nulls first" if order.nulls_first else "")
+def _ran(read: ReadShown) -> str:
+    ran = read.ran
+    if ran is None:
+        return ": not asked" if read.idle else ""
+    calls = counted(ran.calls, "call") + (f" and {ran.cached:,} kept" if ran.cached else "")
+    failed = f", failed: {ran.failed}" if ran.failed else ""
+    return f": {counted(ran.rows, 'row')}, {calls}, {ran.ms:.1f} ms{failed}"
 
 
-def said(where: Any) -> str:
-    """A filter as a line of text; values that are filled in for each request show as their variable."""
-    match where:
-        case Test():
-            return f"{where.column} {where.op} {_value(where.value)}"
-        case All() | Some():
-            word = " and " if isinstance(where, All) else " or "
-            parts = [said(each) for each in where.parts if each != EVERY_ROW]
-            if not parts:
-                return "true" if isinstance(where, All) else "false"
-            return parts[0] if len(parts) == 1 else f"({word.join(parts)})"
-        case Not():
-            return f"not {said(where.part)}"
-        case Exists():
-            joined = f"{', '.join(where.there)} = {', '.join(where.here)}"
-            return f"some {where.collection} by {joined} where {said(where.where)}"
-        case Carried():
-            return f"{', '.join(where.here)} among the keys read first"
-        case Among():
-            return f"{', '.join(where.columns)} among the ids given"
-        case Seek():
-            return f"{'after' if where.after else 'before'} the cursor"
-        case _:
-            return ""
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, Slot):
-        return "$" + ".".join(map(str, value.path))
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_value, value))}]"
-    return str(value)
+def _step(step: Step) -> str:
+    because = f", as {step.why}" if step.why else ""
+    return f"{step.step} {WHO[step.how]}: {step.what}{because}"

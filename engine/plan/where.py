@@ -6,8 +6,7 @@ from typing import Any
 from engine.errors import Code, Fault, Refused
 from engine.house import House
 from engine.names import NoSuchId, can_of, columns_of, id_reader, leads_to, link_columns
-from engine.plan.push import read
-from engine.plan.words import Carried
+from engine.plan.words import Carried, distinct
 from engine.slots import converted
 from engine.words import EVERY_ROW, All, Among, Binding, Exists, Kind, Link, Not, Op, Some, Test
 
@@ -61,7 +60,7 @@ def _exists(house: House, binding: Binding, link: Link, meets: Any) -> Any:
     here, there = link_columns(link)
     if target.source == binding.source:
         return Exists(target.collection, here, there, meets)
-    return Carried(here, read(target.source, house.sources[target.source], target.collection, there, where=meets))
+    return Carried(here, distinct(target.source, target.collection, there, meets))
 
 
 def _test(house: House, binding: Binding, field: str, op: Op, operand: Any) -> Any:
@@ -69,10 +68,11 @@ def _test(house: House, binding: Binding, field: str, op: Op, operand: Any) -> A
     output: Any = house.schema.type_map[binding.type]
     if str(output.fields[field].type).rstrip("!") == "ID":
         return _id_test(house, binding, columns, op, operand)
-    return Test(columns[0], op, _operand(op, operand))
+    return Test(columns[0], op, as_tuple(op, operand))
 
 
-def _operand(op: Op, operand: Any) -> Any:
+def as_tuple(op: Op, operand: Any) -> Any:
+    """The operand of a test; a list in a variable becomes a tuple when it is filled in."""
     return converted(operand, tuple) if op in (Op.IN, Op.NOT_IN) and not isinstance(operand, list) else operand
 
 
@@ -80,7 +80,7 @@ def _id_test(house: House, binding: Binding, columns: tuple[str, ...], op: Op, o
     """Ids are compared as key values; a text that can be no id equals no row."""
     can = can_of(house, binding)
     if len(columns) == 1 and can.columns[columns[0]].kind is Kind.TEXT:
-        return Test(columns[0], op, _operand(op, operand))
+        return Test(columns[0], op, as_tuple(op, operand))
     if op is Op.IS_NULL:
         return Test(columns[0], op, operand)
     if op in (Op.NE, Op.NOT_IN):

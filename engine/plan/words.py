@@ -1,20 +1,61 @@
-"""A plan as plain data: branches (what the question asks for) and reads (what a source is asked)."""
+"""A plan as plain data: branches (what the question asks for), what each wants, and reads (what a source is asked)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeAlias
 
 from engine.select import Pick
-from engine.words import EVERY_ROW, Batch, Measure, Order, Where
+from engine.words import COUNT, EVERY_ROW, Batch, Cut, Kind, Measure, Order, Row, Where
+
+Path: TypeAlias = tuple[str, ...]
+"""Fields from a type on, such as (`customer`, `country`): single links, then a field."""
 
 
-@dataclass(frozen=True, slots=True)
-class Carried:
-    """Stands in a `Where` for `Among` keys that are read first: `carries[index]` of the read it is in."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """One read as the question means it, whatever its source takes of it.
+
+    In this order: keys and where, then `reaches`, measures by `columns`, averages, having, order and limit (for each
+    key). Rows are `columns`; with measures, `columns`, measures and averages.
+    """
+
+    source: str
+    collection: str
+    columns: tuple[str, ...]
+    keyed: tuple[str, ...] = ()
+    where: Any = EVERY_ROW
+    reaches: tuple["Reach", ...] = ()
+    measures: tuple[Measure, ...] = ()
+    averages: tuple[str, ...] = ()
+    """Columns whose sums are divided by their counts, both among the measures."""
+    cuts: tuple[Cut, ...] = ()
+    having: Any = EVERY_ROW
+    order: tuple[Order, ...] = ()
+    limit: Any = None
+    """A number or a slot; None: all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """Columns added to rows from where a link leads: those of its one row, or what is measured of its many.
+
+    `wanted` gives at most one row for each key `here`; `takes` of it are added as `names`, `absent` where it has none.
+    """
 
     here: tuple[str, ...]
-    read: "Read"
-    index: int = -1
+    wanted: Wanted
+    takes: tuple[str, ...]
+    names: tuple[str, ...]
+    absent: Row
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Carried:
+    """Stands in a `Where` for `Among` the keys that another read gives: `here` equals some row of `wanted`."""
+
+    here: tuple[str, ...]
+    wanted: Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,31 +71,38 @@ class Seek:
         return self.page.after if self.after else self.page.before
 
 
+class Step(StrEnum):
+    """What a source may take of a read beside its keys and filter."""
+
+    MEASURES = "measures"
+    HAVING = "having"
+    ORDER = "order"
+    LIMIT = "limit"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read:
-    """One planned read: what the source takes, and what is finished by us.
+    """One planned read: what the source takes, and what is finished by us."""
 
-    Rows begin with `columns`.
-    """
-
-    source: str
-    collection: str
-    columns: tuple[str, ...]
+    wanted: Wanted
     asked: tuple[str, ...]
-    """What the source is asked for: `columns`, then what only the finishing needs."""
-    keyed: tuple[str, ...] = ()
+    """The columns the source is asked for, which with measures are those it groups by."""
+    measures: tuple[Measure, ...] = ()
+    """What the source is asked to measure."""
+    partial: bool = False
+    """Its groups are parts of the wanted ones, which we put together."""
     batch: int = 0
     """Keys a source takes at once; 0: it is read whole and the keys are picked out by us."""
-    pushed: Where = EVERY_ROW
-    rest: Where = EVERY_ROW
-    measures: tuple[Measure, ...] = ()
-    order: tuple[Order, ...] = ()
-    limit: Any = None
-    """Rows, for each key; None: all. A number or a slot."""
-    pushes_measures: bool = False
-    pushes_order: bool = False
-    pushes_limit: bool = False
-    carries: tuple["Read", ...] = ()
+    pushed: Where | Any = EVERY_ROW
+    rest: Any = EVERY_ROW
+    """Finished by us, before anything is reached."""
+    last: Any = EVERY_ROW
+    """Finished by us once all is reached."""
+    takes: frozenset[Step] = frozenset()
+    names: tuple[str, ...] = ()
+    """What the finished rows hold."""
+    open: bool = False
+    """Keys from elsewhere decide, when it is asked, what the source takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,12 +111,28 @@ class Page:
 
     coordinate: str
     order: tuple[Order, ...]
+    kinds: tuple[Kind, ...]
+    """Of the columns in the order."""
+    reaches: tuple[Reach, ...]
+    """To the columns in the order that are not the rows' own."""
     first: Any
     last: Any
     after: Any
     before: Any
     where: Any
     """The filter as it was given, to which cursors are bound."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grouping:
+    """The groups that one field asks for."""
+
+    pick: Pick
+    read: Read
+    first: Any
+    """How many are asked for, or its slot; None: all, of which there may be `limits.first_max`."""
+    keys: Mapping[Path, tuple[str, ...]]
+    """What is grouped by, and the columns of a group that hold it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,11 +151,13 @@ class Branch:
     """The id of a row asked for by id, as the client wrote it, or its slot."""
     page: Page | None = None
     rows: Read | None = None
-    count: Read | None = None
+    tally: Read | None = None
+    """What is counted and measured of all rows of the list."""
     passed: Read | None = None
     """Whether rows come before what `after` lets in."""
     ahead: Read | None = None
     """Whether rows come after what `before` lets in."""
+    groupings: tuple[Grouping, ...] = ()
     batches: Mapping[int, Batch] | None = None
     """By pick number, the fields computed of all rows at once."""
     needs: Mapping[int, tuple[str, ...]] | None = None
@@ -102,3 +168,8 @@ class Branch:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     branches: tuple[Branch, ...]
+
+
+def distinct(source: str, collection: str, columns: tuple[str, ...], where: Any) -> Wanted:
+    """What is wanted of a collection whose keys are carried elsewhere: each once."""
+    return Wanted(source=source, collection=collection, columns=columns, where=where, measures=(COUNT,))

@@ -1,4 +1,4 @@
-"""A list's picks in, a function from a parent's key to its connection out: nodes, edges, page and count."""
+"""A list's picks in, a function from a parent's key to its connection out: nodes, edges, page, and what all come to."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 from graphql import get_named_type
 
 from engine import cursor
-from engine.errors import SourceFailed
 from engine.faults import Path
-from engine.fetch import Fetched
+from engine.fetch.words import Fetched
 from engine.finish import key_of
 from engine.permit import withheld
 from engine.plan.words import Branch
+from engine.render.tallies import aggregate, groups, total
 from engine.render.words import NULL, Rendering, Slice, Value, noting
 from engine.select import Pick
 from engine.slots import filled
@@ -29,7 +29,7 @@ def connection(run: Rendering, branch: Branch, result: Fetched, objects: Objects
     members = [(pick.key, _of_connection(run, branch, result, pick, objects)) for pick in branch.pick.below]
 
     def value(key: Row, path: Path) -> Any:
-        rows = result.groups.get(key, ())
+        rows = result.by_key().get(key, ())
         kept = rows[:size]
         cut = Slice(key=key, rows=kept[::-1] if backward else kept, overflow=len(rows) > size)
         return {name: member(cut, path) for name, member in members}
@@ -41,16 +41,27 @@ def _of_connection(run: Rendering, branch: Branch, result: Fetched, pick: Pick, 
     if withheld(pick, run.verdicts):
         return noting(run.faults.withhold, pick)
     match pick.field:
-        case "__typename":
-            return lambda cut, path: pick.type
         case "nodes":
             return _listing(pick, objects(pick.below))
         case "edges":
             return _listing(pick, _edge(run, branch, result, pick, objects))
+        case _:
+            return beside(run, branch, result, pick)
+
+
+def beside(run: Rendering, branch: Branch, result: Fetched, pick: Pick) -> Value:
+    """What a connection tells beside its rows."""
+    match pick.field:
+        case "__typename":
+            return lambda cut, path: pick.type
         case "pageInfo":
             return _page_info(run, branch, result, pick)
+        case "totalCount":
+            return total(run, result, pick)
+        case "aggregate":
+            return aggregate(run, branch, result, pick)
         case _:
-            return _total(run, result, pick)
+            return groups(run, branch, result, pick)
 
 
 def _listing(pick: Pick, each: Value) -> Value:
@@ -75,7 +86,7 @@ def _edge(run: Rendering, branch: Branch, result: Fetched, pick: Pick, objects: 
         if each.field == "node":
             members.append((each.key, _node(each, objects)))
         elif each.field == "cursor":
-            members.append((each.key, _cursor(run, branch, result)))
+            members.append((each.key, cursor_of(run, branch, result)))
         else:
             members.append((each.key, lambda row, path: pick.below[0].type))
 
@@ -95,7 +106,7 @@ def _node(pick: Pick, objects: Objects) -> Value:
     return lambda row, path: inner(row, (path, pick.key))
 
 
-def _cursor(run: Rendering, branch: Branch, result: Fetched) -> Value:
+def cursor_of(run: Rendering, branch: Branch, result: Fetched) -> Value:
     assert branch.page is not None
     place = key_of([each.column for each in branch.page.order], result.columns)
     seal = run.values.sealing[id(branch.page)]
@@ -104,7 +115,7 @@ def _cursor(run: Rendering, branch: Branch, result: Fetched) -> Value:
 
 def _page_info(run: Rendering, branch: Branch, result: Fetched, pick: Pick) -> Value:
     assert branch.page is not None
-    place = _cursor(run, branch, result)
+    place = cursor_of(run, branch, result)
     backward = branch.page.last is not None
     facts: dict[str, Callable[[Slice], Any]] = {
         "hasNextPage": lambda cut: cut.key in result.ahead or (cut.overflow and not backward),
@@ -114,10 +125,3 @@ def _page_info(run: Rendering, branch: Branch, result: Fetched, pick: Pick) -> V
         "__typename": lambda cut: get_named_type(pick.returns).name,
     }
     return lambda cut, path: {each.key: facts[each.field](cut) for each in pick.below}
-
-
-def _total(run: Rendering, result: Fetched, pick: Pick) -> Value:
-    counts = result.counts
-    if isinstance(counts, SourceFailed):
-        return noting(run.faults.fail, pick)
-    return lambda cut, path: (counts or {}).get(cut.key, 0)

@@ -7,7 +7,7 @@ from graphql import GraphQLNonNull
 
 from engine.errors import Code, SourceFailed
 from engine.faults import Path
-from engine.fetch import Fetched
+from engine.fetch.words import Fetched
 from engine.finish import key_of
 from engine.leaves import BadValue, leaf
 from engine.names import columns_of, written
@@ -106,7 +106,7 @@ def _branch(run: Rendering, branch: Branch, columns: tuple[str, ...]) -> Value:
 
 
 def _root_key(branch: Branch, result: Fetched) -> Callable[[Any], Row]:
-    only = next(iter(result.groups), ()) if branch.there else ()
+    only = next(iter(result.by_key()), ()) if branch.there else ()
     return lambda row: only
 
 
@@ -114,7 +114,7 @@ def _single(run: Rendering, branch: Branch, result: Fetched) -> Value:
     inner = object_(run, branch.pick.picks[branch.type], _branches(branch), result.columns)
 
     def value(key: Row, path: Path) -> Any:
-        rows = result.groups.get(key)
+        rows = result.by_key().get(key)
         return inner(rows[0], path) if rows else None
 
     return value

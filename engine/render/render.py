@@ -1,31 +1,52 @@
 """Picks, rows and verdicts in, the reply's data and its faults out.
 
-Each pick becomes a function from a row to a value. A null in a place that is never null travels up to the nearest
-place that may be null, as the specification says (section 6.4.4).
+All rows of a level are made at once where nothing is withheld and nothing went wrong. Otherwise each pick becomes a
+function from a row to a value: a null in a place that is never null travels up to the nearest place that may be
+null, as the specification says (section 6.4.4).
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.bind import Bound
 from engine.errors import Fault, SourceFailed
 from engine.faults import Faults, forbidden, unavailable
-from engine.fetch import Fetched, Results
+from engine.fetch.words import Fetched, Results
 from engine.house import House
 from engine.permit import Verdicts
 from engine.plan.words import Plan
+from engine.render.columns import Unusual
+from engine.render.levels import Levels, data, levels
 from engine.render.objects import object_
 from engine.render.words import NULL, Rendering
 from engine.select import Pick
 
 
-def render(
-    house: House, picks: Sequence[Pick], verdicts: Verdicts, plan: Plan, results: Results, values: Bound
-) -> tuple[dict[str, Any] | None, Faults]:
-    """The data of the reply; None when a null reached the top."""
-    run = Rendering(house=house, verdicts=verdicts, results=results, values=values, faults=Faults())
-    data = object_(run, picks, {each.pick.number: each for each in plan.branches}, ())((), None)
-    return (None if data is NULL else data), run.faults
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What a reply is made of, whatever the rows."""
+
+    picks: tuple[Pick, ...]
+    verdicts: Verdicts
+    plan: Plan
+    levels: Levels | None
+
+
+def shown(picks: Sequence[Pick], verdicts: Verdicts, plan: Plan) -> Shown:
+    return Shown(picks=tuple(picks), verdicts=verdicts, plan=plan, levels=levels(picks, verdicts, plan))
+
+
+def render(house: House, of: Shown, results: Results, values: Bound) -> tuple[dict[str, Any] | None, Faults]:
+    """The data of the reply, None when a null reached the top; days and times in it may be Python's own."""
+    run = Rendering(house=house, verdicts=of.verdicts, results=results, values=values, faults=Faults())
+    if of.levels is not None:
+        with suppress(Unusual):
+            return data(run, of.levels), run.faults
+        run = replace(run, faults=Faults())
+    made = object_(run, of.picks, {each.pick.number: each for each in of.plan.branches}, ())((), None)
+    return (None if made is NULL else made), run.faults
 
 
 def faults(house: House, picks: Sequence[Pick], verdicts: Verdicts, results: Results, noted: Faults) -> list[Fault]:
@@ -50,16 +71,14 @@ def by_number(picks: Sequence[Pick]) -> dict[int, Pick]:
 
 
 def _failure(results: Results, numbered: Mapping[int, Pick], number: int) -> SourceFailed:
-    """Why the pick is null: its branch failed, or, of a `totalCount`, the counting of its branch."""
+    """Why the pick is null: its branch failed, or, of what is counted or grouped beside rows, that read."""
     result = results.get(number)
     if isinstance(result, SourceFailed):
         return result
-    counted = next(
-        each for key, each in results.items() if isinstance(each, Fetched) and number in _numbers(numbered[key])
+    beside = (
+        found
+        for key, each in results.items()
+        if isinstance(each, Fetched) and any(inner.number == number for inner in numbered[key].below)
+        for found in (each.groupings.get(number), each.tally)
     )
-    assert isinstance(counted.counts, SourceFailed)
-    return counted.counts
-
-
-def _numbers(pick: Pick) -> set[int]:
-    return {each.number for each in pick.below}
+    return next(each for each in beside if isinstance(each, SourceFailed))

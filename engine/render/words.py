@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.bind import Bound
 from engine.faults import Faults, Path
-from engine.fetch import Results
+from engine.fetch.words import Results
 from engine.house import House
 from engine.permit import Verdicts
 from engine.select import Pick

@@ -8,6 +8,7 @@ from aiohttp import ClientSession, ClientTimeout
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from engine.quota import Quotas
 from sources.slack.failures import failed, named, status
 
 Item: TypeAlias = Mapping[str, Any]
@@ -17,9 +18,12 @@ PAGE = 200
 class Calls:
     """One token's calls: a bounded number at once, each within `timeout` seconds, over one shared HTTP session."""
 
-    def __init__(self, client: AsyncWebClient, session: ClientSession, *, timeout: float, at_once: int) -> None:
+    def __init__(
+        self, client: AsyncWebClient, session: ClientSession, quotas: Quotas, *, timeout: float, at_once: int
+    ) -> None:
         self.client = client
         self.session = session
+        self.quotas = quotas
         self.timeout = timeout
         self.at_once = at_once
         self.free = asyncio.Semaphore(at_once)
@@ -53,15 +57,21 @@ class Calls:
                 return
 
     async def patient(self, method: str, parameters: Mapping[str, Any]) -> Item:
-        """Asked to slow down, waits once, if the wait is shorter than a call may take."""
+        """In its turn. Where Slack asks to slow down, all who call the method wait, and this one asks once more."""
+        quota = self.quotas.of(method)
+        await quota.turn(self.timeout)
+        try:
+            return await self.bounded(method, parameters)
+        except SlackApiError as error:
+            wait = pause(error)
+            if wait is None:
+                raise
+            quota.slow(wait)
+        await quota.turn(self.timeout)
+        return await self.bounded(method, parameters)
+
+    async def bounded(self, method: str, parameters: Mapping[str, Any]) -> Item:
         async with self.free:
-            try:
-                return await self.once(method, parameters)
-            except SlackApiError as error:
-                wait = pause(error)
-                if wait is None or wait > self.timeout:
-                    raise
-            await asyncio.sleep(wait)
             return await self.once(method, parameters)
 
     async def once(self, method: str, parameters: Mapping[str, Any]) -> Item:
@@ -72,11 +82,11 @@ class Calls:
         return answer
 
 
-def calls(token: str, base_url: str, *, timeout: float, connections: int) -> Calls:
+def calls(token: str, base_url: str, quotas: Quotas, *, timeout: float, connections: int) -> Calls:
     """Retries are the engine's to spend, so the SDK makes none."""
     session = ClientSession(timeout=ClientTimeout(total=timeout))
     client = AsyncWebClient(token=token, base_url=base_url, session=session, retry_handlers=[])
-    return Calls(client, session, timeout=timeout, at_once=connections)
+    return Calls(client, session, quotas, timeout=timeout, at_once=connections)
 
 
 def pause(error: SlackApiError) -> float | None:

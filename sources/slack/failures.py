@@ -16,6 +16,8 @@ WORD = re.compile(r"[a-z_]{1,60}")
 def failed(error: Exception, timeout: float) -> SourceFailed:
     """`timeout` in seconds. The SDK's own texts name addresses, so none of them is passed on."""
     match error:
+        case SourceFailed():
+            return error
         case TimeoutError():
             return SourceFailed(f"slack did not answer within {timeout:g} s")
         case ClientConnectionError():

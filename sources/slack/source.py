@@ -1,9 +1,11 @@
 """Options go in, a source that answers from one Slack workspace comes out."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.errors import SourceFailed
+from engine.quota import Quotas
 from engine.words import Ask, Can, Keys, Row
 from sources.patterns import compile_pattern
 from sources.slack.calls import Calls, Item, calls
@@ -25,11 +27,24 @@ class Options:
     connections: int = 4
 
 
-async def connect(options: Options) -> "Slack":
-    """Asks Slack nothing yet. ValueError: the channel pattern is none."""
+QUOTA: Mapping[str, int] = {
+    "conversations.history": 50,
+    "conversations.replies": 50,
+    "conversations.list": 20,
+    "search.messages": 20,
+    "users.info": 100,
+    "users.list": 20,
+    "users.lookupByEmail": 50,
+}
+"""Calls of a method a minute, as Slack's tiers 2 to 4 grant them to a company's own app."""
+
+
+async def connect(options: Options, quotas: Quotas | None = None) -> "Slack":
+    """Asks Slack nothing yet. Without quotas Slack alone says when to slow down. ValueError: the pattern is none."""
+    quotas = quotas or Quotas(source="slack", a_minute={}, clock=asyncio.get_running_loop())
     pattern = None if options.channel_pattern is None else compile_pattern(options.channel_pattern)
     collections = {"users": USERS, "channels": channels(pattern), "messages": MESSAGES, "replies": REPLIES}
-    called = calls(options.token, options.base_url, timeout=options.timeout, connections=options.connections)
+    called = calls(options.token, options.base_url, quotas, timeout=options.timeout, connections=options.connections)
     return Slack(called, collections)
 
 

@@ -1,26 +1,34 @@
 """An Ask goes in, one SQL statement with its bound values comes out."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import chain
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from engine.words import All, Ask, Exists, Keys, Kind, Not, Op, Order, Some, Test, Where
-from sources.snowflake.tables import Stored, Table
+from engine.words import (
+    EVERY_ROW,
+    All,
+    Among,
+    Ask,
+    Exists,
+    Keys,
+    Kind,
+    Not,
+    Op,
+    Order,
+    Row,
+    Some,
+    Test,
+    Unit,
+    Where,
+)
+from sources.snowflake.groups import computed, cut, results
+from sources.snowflake.sql import Sql, bracketed, glued, prefixed, quoted
+from sources.snowflake.tables import EPOCH, Stored, Table
 from sources.snowflake.values import bind, holdable, key_text, settled
 
 COMPARE = {Op.EQ: "=", Op.NE: "<>", Op.LT: "<", Op.LTE: "<=", Op.GT: ">", Op.GTE: ">="}
 WITHIN = {Op.CONTAINS: "CONTAINS", Op.STARTS_WITH: "STARTSWITH", Op.ENDS_WITH: "ENDSWITH"}
-AMONG = {Op.IN: "IN", Op.NOT_IN: "NOT IN"}
-
-
-@dataclass(frozen=True, slots=True)
-class Sql:
-    """Text, and the values of its question marks in their order."""
-
-    text: str
-    binds: tuple[Any, ...] = ()
+WITHIN_LIST = {Op.IN: "IN", Op.NOT_IN: "NOT IN"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,34 +43,79 @@ class Scope:
 def render(ask: Ask, tables: Mapping[str, Table]) -> Sql:
     """Identifiers are the reflected ones, quoted; values are bound, each once, whatever their number."""
     scope = Scope(tables, tables[ask.collection])
-    clauses = (
-        Sql(f"SELECT {', '.join(selected(ask, scope))} FROM {quoted(scope.table.name)} AS {alias(scope)}"),
+    if ask.measures:
+        return grouped(ask, scope)
+    columns = ", ".join(shown(name, scope) for name in ask.columns) or "1"
+    limit = () if ask.limit is None or ask.keys else (Sql("LIMIT ?", (ask.limit,)),)
+    return glued(" ", (*picked(columns, ask, scope), *limited_per_key(ask, scope), *ordered(ask.order, scope), *limit))
+
+
+def picked(columns: str, ask: Ask, scope: Scope) -> Sequence[Sql]:
+    """The columns of the rows that keys and filter leave."""
+    return (
+        Sql(f"SELECT {columns} FROM {quoted(scope.table.name)} AS {alias(scope)}"),
         *(() if ask.keys is None else (joined_keys(ask.keys, scope),)),
-        *(() if ask.where == All(()) else (prefixed("WHERE ", condition(ask.where, scope)),)),
-        *grouped(ask, scope),
-        *limited_per_key(ask, scope),
-        *ordered(ask.order, scope),
-        *(() if ask.limit is None or ask.keys else (Sql("LIMIT ?", (ask.limit,)),)),
+        *filtered(ask.where, scope),
     )
-    return glued(" ", clauses)
 
 
-def selected(ask: Ask, scope: Scope) -> list[str]:
-    return [shown(name, scope) for name in ask.columns] + ["COUNT(*)" for _ in ask.measures] or ["1"]
+def filtered(where: Where, scope: Scope) -> Sequence[Sql]:
+    return () if where == EVERY_ROW else (prefixed("WHERE ", condition(where, scope)),)
+
+
+def grouped(ask: Ask, scope: Scope) -> Sql:
+    """A row for each group; where groups are picked, ordered or limited, they are a table to do so of."""
+    units = {each.column: each.unit for each in ask.cuts}
+    by = [grouped_by(name, units.get(name), scope) for name in ask.columns]
+    measures = [
+        computed(each, shown(each.column, scope) if each.column else "*", scope.table.columns) for each in ask.measures
+    ]
+    group = (Sql("GROUP BY " + ", ".join(by)),) if by else ()
+    if ask.having == EVERY_ROW and not ask.order and ask.limit is None:
+        return glued(" ", (*picked(", ".join([*by, *measures]), ask, scope), *group))
+    stored = results(ask, scope.table.columns)
+    named = [f"{sql} AS {quoted(each.name)}" for sql, (_, each) in zip([*by, *measures], stored, strict=True)]
+    inner = glued(" ", (*picked(", ".join(named), ask, scope), *group))
+    outer = replace(scope, table=replace(scope.table, columns=dict(stored)))
+    limit = () if ask.limit is None else (Sql("LIMIT ?", (ask.limit,)),)
+    kept = (prefixed("SELECT * FROM (", inner, f") AS {alias(outer)}"), *filtered(ask.having, outer))
+    return glued(" ", (*kept, *ordered(ask.order, outer), *limit))
+
+
+def grouped_by(name: str, unit: Unit | None, scope: Scope) -> str:
+    column = shown(name, scope)
+    return column if unit is None else cut(column, scope.table.columns[name].kind, unit)
 
 
 def joined_keys(keys: Keys, scope: Scope) -> Sql:
+    equal = " AND ".join(f'{shown(name, scope)} = "k"."k{place}"' for place, name in enumerate(keys.columns))
+    return prefixed("JOIN (", listed(keys.columns, keys.values, scope), f') AS "k" ON {equal}')
+
+
+def listed(names: Sequence[str], keys: Iterable[Row], scope: Scope) -> Sql:
     """All keys travel as one value, so the statement's text is the same for one key and for a thousand."""
-    stored = [scope.table.columns[name] for name in keys.columns]
+    stored = [scope.table.columns[name] for name in names]
     rows = [
         [key_text(value, column) for value, column in zip(key, stored, strict=True)]
-        for key in keys.values
+        for key in keys
         if all(holdable(value, column) for value, column in zip(key, stored, strict=True))
     ]
     parts = ", ".join(f'{key_value(place, column)} AS "k{place}"' for place, column in enumerate(stored))
-    equal = " AND ".join(f'{shown(name, scope)} = "k"."k{place}"' for place, name in enumerate(keys.columns))
-    text = f'JOIN (SELECT {parts} FROM TABLE(FLATTEN(PARSE_JSON(?))) AS "f") AS "k" ON {equal}'
+    text = f'SELECT {parts} FROM TABLE(FLATTEN(PARSE_JSON(?))) AS "f"'
     return Sql(text, (json.dumps(rows, separators=(",", ":")),))
+
+
+def among(where: Among, scope: Scope, *, outside: bool = False) -> Sql:
+    """`outside`: of those that are not; a row without a value is."""
+    columns = [shown(name, scope) for name in where.columns]
+    one = columns[0] if len(columns) == 1 else f"({', '.join(columns)})"
+    if not outside:
+        return prefixed(f"{one} IN (", listed(where.columns, where.keys, scope), ")")
+    empty = " OR ".join(f"{each} IS NULL" for each in columns)
+    stored = [scope.table.columns[each] for each in where.columns]
+    readable = " AND ".join(f"{key_value(place, each)} IS NOT NULL" for place, each in enumerate(stored))
+    keys = listed(where.columns, where.keys, scope)
+    return prefixed(f"({empty} OR {one} NOT IN (", keys, f" WHERE {readable}))")
 
 
 def key_value(place: int, stored: Stored) -> str:
@@ -70,12 +123,6 @@ def key_value(place: int, stored: Stored) -> str:
     if stored.kind is Kind.TEXT:
         return text
     return f"TRY_CAST({text} AS {'NUMBER(38, 0)' if stored.kind is Kind.TIME else sql_type(stored)})"
-
-
-def grouped(ask: Ask, scope: Scope) -> Sequence[Sql]:
-    if not ask.measures or not ask.columns:
-        return ()
-    return (Sql("GROUP BY " + ", ".join(shown(name, scope) for name in ask.columns)),)
 
 
 def limited_per_key(ask: Ask, scope: Scope) -> Sequence[Sql]:
@@ -107,12 +154,16 @@ def condition(where: Where, scope: Scope) -> Sql:
             return Sql(f"NOT COALESCE({tested.text}, FALSE)", tested.binds)
         case Not(Exists() as related):
             return prefixed("NOT ", exists(related, scope))
+        case Not(Among() as keys):
+            return among(keys, scope, outside=True)
         case Not(part):
             return condition(complement(part), scope)
         case Test():
             return compared(where, scope)
         case Exists():
             return exists(where, scope)
+        case Among():
+            return among(where, scope)
     raise TypeError(f"no source is asked {type(where).__name__}")
 
 
@@ -139,7 +190,7 @@ def compared(test: Test, scope: Scope) -> Sql:
             return Sql(f"{column} IS {'NULL' if value else 'NOT NULL'}")
         case Test(_, Op.IN | Op.NOT_IN as op, values):
             marks = ", ".join(mark(stored) for _ in values)
-            return Sql(f"{column} {AMONG[op]} ({marks})", tuple(bind(value, stored) for value in values))
+            return Sql(f"{column} {WITHIN_LIST[op]} ({marks})", tuple(bind(value, stored) for value in values))
         case Test(_, op, value) if op in WITHIN:
             return Sql(f"{WITHIN[op]}({column}, ?)", (value,))
         case Test(_, op, value):
@@ -156,8 +207,8 @@ def exists(related: Exists, scope: Scope) -> Sql:
 
 def shown(name: str, scope: Scope) -> str:
     """Times come as microseconds since 1970: exact, whatever the session's zone and the column's type."""
-    column = raw(name, scope)
-    return f"DATE_PART(EPOCH_MICROSECOND, {column})" if scope.table.columns[name].kind is Kind.TIME else column
+    column, stored = raw(name, scope), scope.table.columns[name]
+    return f"DATE_PART(EPOCH_MICROSECOND, {column})" if stored.kind is Kind.TIME and stored.type != EPOCH else column
 
 
 def raw(name: str, scope: Scope) -> str:
@@ -168,27 +219,9 @@ def alias(scope: Scope) -> str:
     return f'"t{scope.depth}"'
 
 
-def quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
 def mark(stored: Stored) -> str:
     return f"CAST(? AS {sql_type(stored)})" if stored.kind is Kind.DECIMAL else "?"
 
 
 def sql_type(stored: Stored) -> str:
     return f"NUMBER({stored.precision}, {stored.scale})" if stored.precision else stored.type
-
-
-def bracketed(between: str, none: str, parts: Sequence[Sql]) -> Sql:
-    if not parts:
-        return Sql(none)
-    return parts[0] if len(parts) == 1 else prefixed("(", glued(between, parts), ")")
-
-
-def prefixed(before: str, sql: Sql, after: str = "") -> Sql:
-    return Sql(f"{before}{sql.text}{after}", sql.binds)
-
-
-def glued(between: str, parts: Sequence[Sql]) -> Sql:
-    return Sql(between.join(part.text for part in parts), tuple(chain.from_iterable(part.binds for part in parts)))

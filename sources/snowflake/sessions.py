@@ -15,7 +15,7 @@ from snowflake.connector.cursor import SnowflakeCursor
 from engine.words import Row
 from sources.snowflake.failures import failed
 from sources.snowflake.options import Options, settings
-from sources.snowflake.render import Sql
+from sources.snowflake.sql import Sql
 from sources.threads import in_thread, shut, threads
 
 GONE = frozenset({290401, 390104, 390111, 390112, 390114})

@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 from engine.words import Ask, Can, Row
+from sources.snowflake.groups import results
 from sources.snowflake.options import Options
-from sources.snowflake.render import Sql, render
+from sources.snowflake.render import render
 from sources.snowflake.sessions import Sessions
-from sources.snowflake.tables import COLUMNS_SQL, Table, tables
+from sources.snowflake.sql import Sql
+from sources.snowflake.tables import COLUMNS_SQL, ROWS_SQL, Table, tables
 from sources.snowflake.values import SHOWN
 
 BATCH = 5000
@@ -20,11 +22,11 @@ async def connect(options: Options) -> "Snowflake":
     logging.getLogger("snowflake.connector").setLevel(logging.CRITICAL)
     sessions = Sessions(options)
     try:
-        rows = await sessions.run(Sql(COLUMNS_SQL, (options.schema.upper(),)))
+        columns, sizes = [await sessions.run(Sql(each, (options.schema.upper(),))) for each in (COLUMNS_SQL, ROWS_SQL)]
     except BaseException:
         await sessions.close()
         raise
-    return Snowflake(sessions, tables(rows))
+    return Snowflake(sessions, tables(columns, sizes))
 
 
 class Snowflake:
@@ -37,13 +39,16 @@ class Snowflake:
     def can(self, collection: str) -> Can:
         return self.tables[collection].can
 
+    def text(self, ask: Ask) -> str:
+        return render(ask, self.tables).text
+
     async def read(self, ask: Ask) -> AsyncIterator[Sequence[Row]]:
         if ask.keys is not None and not ask.keys.values:
             return
         rows = await self.sessions.run(render(ask, self.tables))
-        shows = [SHOWN.get(self.tables[ask.collection].columns[name].kind) for name in ask.columns]
+        shows = [SHOWN.get(each.kind) for _, each in results(ask, self.tables[ask.collection].columns)]
         for start in range(0, len(rows), BATCH):
-            yield shown(rows[start : start + BATCH], shows, len(ask.measures))
+            yield shown(rows[start : start + BATCH], shows)
 
     async def ping(self) -> None:
         await self.sessions.run(Sql("SELECT 1"))
@@ -52,17 +57,16 @@ class Snowflake:
         await self.sessions.close()
 
 
-def shown(rows: Sequence[Row], shows: Sequence[Callable[[Any], Any] | None], measures: int) -> list[Row]:
+def shown(rows: Sequence[Row], shows: Sequence[Callable[[Any], Any] | None]) -> list[Row]:
     """The rows with their values as the words mean them; of an ask without columns and measures, empty rows."""
-    if not shows and not measures:
+    if not shows:
         return [()] * len(rows)
     if not any(shows):
         return [tuple(row) for row in rows]
-    every = [*shows, *[None] * measures]
     return [
         tuple(
             show(value) if show is not None and value is not None else value
-            for show, value in zip(every, row, strict=True)
+            for show, value in zip(shows, row, strict=True)
         )
         for row in rows
     ]

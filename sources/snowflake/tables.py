@@ -3,13 +3,17 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from engine.words import Can, Column, Kind, Op, Row
+from engine.words import Aggregate, Can, Column, Kind, Op, Row, Unit
 
 COLUMNS_SQL = (
     "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, NUMERIC_PRECISION, NUMERIC_SCALE FROM INFORMATION_SCHEMA.COLUMNS "
     "WHERE TABLE_SCHEMA = ? ORDER BY TABLE_NAME, ORDINAL_POSITION"
 )
+ROWS_SQL = "SELECT TABLE_NAME, ROW_COUNT FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_SCHEMA = ?"
 KEYS = 1000
+AMONG = 10_000
+EPOCH = "EPOCH"
+"""The type of a time that was read as microseconds since 1970; no table has it."""
 KINDS = {
     "TEXT": Kind.TEXT,
     "BOOLEAN": Kind.BOOLEAN,
@@ -22,6 +26,14 @@ KINDS = {
 EVERY = frozenset({Op.EQ, Op.NE, Op.IN, Op.NOT_IN, Op.IS_NULL})
 ORDERED = EVERY | {Op.LT, Op.LTE, Op.GT, Op.GTE}
 TEXTUAL = ORDERED | {Op.CONTAINS, Op.STARTS_WITH, Op.ENDS_WITH}
+DISTINCT = frozenset({Aggregate.COUNT, Aggregate.COUNT_DISTINCT})
+EXTREME = DISTINCT | {Aggregate.MIN, Aggregate.MAX}
+MEASURES = {
+    Kind.BOOLEAN: DISTINCT,
+    Kind.INTEGER: EXTREME | {Aggregate.SUM},
+    Kind.DECIMAL: EXTREME | {Aggregate.SUM},
+}
+"""By kind, EXTREME of the others. A sum of floats depends on their order, so none is promised."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,14 +56,18 @@ class Table:
     can: Can
 
 
-def tables(rows: Iterable[Row]) -> Mapping[str, Table]:
+def tables(rows: Iterable[Row], sizes: Iterable[Row] = ()) -> Mapping[str, Table]:
     """The tables by lower-case name. Columns of a type that no kind can hold are left out."""
+    many = {name: None if count is None else int(count) for name, count in sizes}
     found: dict[str, dict[str, Stored]] = {}
     for table, *column in rows:
         columns = found.setdefault(table, {})
         if (stored := stored_column(*column)) is not None:
             columns[stored.name.lower()] = stored
-    return {name.lower(): Table(name=name, columns=columns, can=promise(columns)) for name, columns in found.items()}
+    return {
+        name.lower(): Table(name=name, columns=columns, can=promise(columns, many.get(name)))
+        for name, columns in found.items()
+    }
 
 
 def stored_column(name: str, type: str, precision: int | None, scale: int | None) -> Stored | None:
@@ -61,18 +77,22 @@ def stored_column(name: str, type: str, precision: int | None, scale: int | None
     return Stored(name=name, kind=KINDS[type], type=type) if type in KINDS else None
 
 
-def promise(columns: Mapping[str, Stored]) -> Can:
+def promise(columns: Mapping[str, Stored], rows: int | None = None) -> Can:
     return Can(
         columns={
-            name: Column(kind=stored.kind, filters=operators(stored.kind), orders=True)
+            name: Column(stored.kind, operators(stored.kind), True, MEASURES.get(stored.kind, EXTREME))
             for name, stored in columns.items()
         },
         keys=KEYS,
         logic=True,
         related=True,
+        among=AMONG,
         limit=True,
         limit_per_key=True,
         measures=True,
+        cuts=frozenset(Unit),
+        arranges=True,
+        rows=rows,
     )
 
 

@@ -7,6 +7,7 @@ from decimal import ROUND_FLOOR, Context, Decimal
 from typing import Any
 
 from engine.words import Kind, Op, Test
+from sources.snowflake.tables import EPOCH as MICROSECONDS
 from sources.snowflake.tables import Stored
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -68,8 +69,10 @@ def bind(value: Any, stored: Stored) -> Any:
     return BINDS[stored.kind](value, stored)
 
 
-def time_bind(value: datetime, stored: Stored) -> tuple[str, datetime]:
+def time_bind(value: datetime, stored: Stored) -> int | tuple[str, datetime]:
     """A zone-less column holds UTC; without the type said, the session's own zone would be assumed."""
+    if stored.type == MICROSECONDS:
+        return (value - EPOCH) // timedelta(microseconds=1)
     at = value.astimezone(UTC)
     return (stored.type, at.replace(tzinfo=None)) if stored.type == "TIMESTAMP_NTZ" else ("TIMESTAMP_TZ", at)
 

@@ -4,55 +4,33 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from typing import Any
 
 import asyncpg
-from sqlalchemy import ARRAY, BigInteger, Date, DateTime, Float, Numeric, String, bindparam, cast, func, select, tuple_
-from sqlalchemy import Boolean as Bool
-from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
 from engine.errors import Code, SourceFailed
-from engine.words import Ask, Can, Kind, Op, Row
-from sources.sql.columns import Stock, Stored, stock
-from sources.sql.decode import decoded, unreadable
-from sources.sql.statement import Dialect, Expression, statement
+from engine.words import Ask, Can, Row
+from sources.sql.columns import Facts, Stock, Stored, stock
+from sources.sql.compiled import Statements, unreadable
+from sources.sql.dialects.postgresql import COMPILER, DIALECT, stored
 
 KEYS = 10_000
-COMPILED = asyncpg_dialect()  # type: ignore[no-untyped-call]
+PREPARED = 1000
+"""Statements that a connection keeps prepared."""
 COLUMNS_SQL = """
     SELECT table_schema, table_name, column_name, data_type, is_nullable = 'YES'
     FROM information_schema.columns
     WHERE table_schema NOT IN ('pg_catalog', 'information_schema') AND table_schema NOT LIKE 'pg\\_%'
     ORDER BY table_schema, table_name, ordinal_position
 """
-KINDS = {
-    "smallint": Kind.INTEGER,
-    "integer": Kind.INTEGER,
-    "bigint": Kind.INTEGER,
-    "numeric": Kind.DECIMAL,
-    "real": Kind.FLOAT,
-    "double precision": Kind.FLOAT,
-    "boolean": Kind.BOOLEAN,
-    "date": Kind.DATE,
-    "timestamp with time zone": Kind.TIME,
-    "timestamp without time zone": Kind.TIME,
-    "text": Kind.TEXT,
-    "character varying": Kind.TEXT,
-}
-AS_TEXT = frozenset({"uuid", "USER-DEFINED", "json", "jsonb", "character", "name", "inet", "interval"})
-SQL_TYPES: Mapping[Kind, Any] = {
-    Kind.INTEGER: BigInteger(),
-    Kind.DECIMAL: Numeric(),
-    Kind.FLOAT: Float(),
-    Kind.BOOLEAN: Bool(),
-    Kind.DATE: Date(),
-    Kind.TIME: DateTime(timezone=True),
-    Kind.TEXT: String(),
-}
-WRITTEN_OUT = frozenset({Kind.DATE, Kind.TIME})
-"""Bound as ISO text: asyncpg sends the first and the last day and moment that Python knows as infinities."""
-ENCODE: Mapping[Kind, Any] = {Kind.DATE: date.isoformat, Kind.TIME: datetime.isoformat}
+FACTS_SQL = """
+    SELECT n.nspname::text, c.relname::text, CASE WHEN c.reltuples >= 0 THEN c.reltuples::bigint END,
+        ARRAY(SELECT a.attname::text FROM pg_index i
+              JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+              WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL)
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'm', 'p', 'f') AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'
+"""
 HOME = "public"
 TROUBLED = frozenset({"08", "25", "53", "57", "58", "XX"})
 """Classes of SQLSTATE that tell of the server's state, not of the statement."""
@@ -85,6 +63,7 @@ class Postgresql:
     def __init__(self, options: Options, tables: Mapping[str, Stock]) -> None:
         self.options = options
         self.tables = tables
+        self.statements = Statements(tables, DIALECT, COMPILER)
         self.slots = asyncio.Semaphore(options.connections)
         self.idle: list[Any] = []
         self.leaving: set[asyncio.Task[None]] = set()
@@ -92,14 +71,12 @@ class Postgresql:
     def can(self, collection: str) -> Can:
         return self.tables[collection].can
 
+    def text(self, ask: Ask) -> str:
+        return self.statements.of(ask)[0].text
+
     async def read(self, ask: Ask) -> AsyncIterator[Sequence[Row]]:
-        compiled = statement(ask, self.tables, DIALECT).compile(
-            dialect=COMPILED, compile_kwargs={"render_postcompile": True}
-        )
-        given = compiled.construct_params()
-        values = [given[each] for each in compiled.positiontup or ()]
-        rows = await self.run(str(compiled), values)
-        yield decoded(rows, ask, self.tables[ask.collection])
+        made, values = self.statements.of(ask)
+        yield made.rows(await self.run(made.text, values))
 
     async def run(self, sql: str, values: Sequence[Any]) -> Sequence[Any]:
         """The rows of one statement. Raises SourceFailed; a cancelled caller stops it on the server."""
@@ -172,10 +149,10 @@ async def connect(options: Options) -> Postgresql:
     except (*GONE, asyncpg.PostgresError, ValueError):
         raise SourceFailed("the database does not answer") from None
     try:
-        rows = await connection.fetch(COLUMNS_SQL)
+        columns, facts = await connection.fetch(COLUMNS_SQL), await connection.fetch(FACTS_SQL)
     finally:
         await connection.close()
-    return Postgresql(options, reflected(rows))
+    return Postgresql(options, reflected(columns, facts))
 
 
 async def opened(options: Options) -> Any:
@@ -183,76 +160,22 @@ async def opened(options: Options) -> Any:
     return await asyncpg.connect(
         options.url,
         timeout=options.connect_seconds,
+        statement_cache_size=PREPARED,
+        max_cached_statement_lifetime=0,
         server_settings={"default_transaction_read_only": "on", "timezone": "UTC", "application_name": "onedoor"},
     )
 
 
-def reflected(rows: Sequence[Sequence[Any]]) -> dict[str, Stock]:
+def reflected(columns: Sequence[Sequence[Any]], facts: Sequence[Sequence[Any]]) -> dict[str, Stock]:
     found: dict[tuple[str, str], dict[str, Stored]] = {}
-    for schema, table, name, declared, nullable in rows:
+    for schema, table, name, declared, nullable in columns:
         column = stored(name, declared, nullable=nullable)
         if column is not None:
             found.setdefault((schema, table), {})[name] = column
+    known = {(schema, table): Facts(rows=rows, indexed=frozenset(first)) for schema, table, rows, first in facts}
     return {
-        table if schema == HOME else f"{schema}.{table}": stock(schema, table, columns, keys=KEYS, folds=False)
+        table if schema == HOME else f"{schema}.{table}": stock(
+            schema, table, columns, keys=KEYS, folds=False, facts=known.get((schema, table), Facts())
+        )
         for (schema, table), columns in found.items()
     }
-
-
-def stored(name: str, declared: str, *, nullable: bool) -> Stored | None:
-    if declared in AS_TEXT:
-        return Stored(name=name, kind=Kind.TEXT, nullable=nullable, as_text=True)
-    kind = KINDS.get(declared)
-    if kind is None:
-        return None
-    if declared == "timestamp without time zone":
-        return Stored(name=name, kind=kind, nullable=nullable, encode=without_zone, decode=in_utc)
-    return Stored(name=name, kind=kind, nullable=nullable, encode=ENCODE.get(kind))
-
-
-def without_zone(value: datetime) -> str:
-    return value.astimezone(UTC).replace(tzinfo=None).isoformat()
-
-
-def in_utc(value: datetime) -> datetime:
-    return value.replace(tzinfo=UTC)
-
-
-def among(columns: Sequence[Expression], values: Sequence[Sequence[Any]], stored: Sequence[Stored]) -> Expression:
-    """The keys travel as arrays, so that the statement is the same for one and for thousands."""
-    arrays = [_array(list(each), column) for each, column in zip(values, stored, strict=True)]
-    if len(columns) == 1:
-        return columns[0] == func.any(arrays[0])
-    names = [f"k{at}" for at in range(len(columns))]
-    listed = func.unnest(*arrays).table_valued(*names).render_derived()
-    return tuple_(*columns).in_(select(*(listed.c[each] for each in names)))
-
-
-def bound(value: Any, stored: Stored) -> Expression:
-    if stored.kind in WRITTEN_OUT:
-        return cast(bindparam(None, value, type_=String()), _sql_type(stored))
-    return bindparam(None, value, type_=_sql_type(stored))
-
-
-def _array(values: list[Any], stored: Stored) -> Expression:
-    if stored.kind in WRITTEN_OUT:
-        return cast(bindparam(None, values, type_=ARRAY(String())), ARRAY(_sql_type(stored)))
-    return bindparam(None, values, type_=ARRAY(_sql_type(stored)))
-
-
-def _sql_type(stored: Stored) -> Any:
-    if stored.decode is in_utc:
-        return DateTime(timezone=False)
-    return SQL_TYPES[stored.kind]
-
-
-DIALECT = Dialect(
-    among=among,
-    like={
-        Op.CONTAINS: lambda column, value: func.strpos(column, value) > 0,
-        Op.STARTS_WITH: lambda column, value: func.starts_with(column, value),
-        Op.ENDS_WITH: lambda column, value: func.right(column, func.length(value)) == value,
-    },
-    collated=lambda column: column.collate("C"),
-    bound=bound,
-)

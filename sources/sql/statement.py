@@ -1,10 +1,11 @@
-"""An Ask in, one SQLAlchemy Core statement out; values are bound, names come from what the database itself lists."""
+"""The shape of an Ask in, one SQLAlchemy Core statement out; values are bound, names are those the database lists."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     FromClause,
     Select,
@@ -21,9 +22,9 @@ from sqlalchemy import (
     true,
 )
 
-from engine.words import EVERY_ROW, All, Ask, Exists, Keys, Not, Op, Order, Some, Test
+from engine.words import All, Exists, Kind, Not, Op, Order, Some, Test, Unit
 from sources.sql.columns import Stock, Stored
-from sources.sql.values import holdable, settled
+from sources.sql.shape import Binding, Listed, Shape, Slot
 
 Expression = ColumnElement[Any]
 COMPARE: Mapping[Op, Callable[[Expression, Any], Expression]] = {
@@ -34,19 +35,29 @@ COMPARE: Mapping[Op, Callable[[Expression, Any], Expression]] = {
     Op.GT: lambda column, value: column > value,
     Op.GTE: lambda column, value: column >= value,
 }
+ONE: Expression = literal_column("1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """What databases say each in their own way."""
+    """What databases say each in their own way. Slots give the names of values that are bound, encoded."""
 
-    among: Callable[[Sequence[Expression], Sequence[Sequence[Any]], Sequence[Stored]], Expression]
-    """Whether columns, together, are one of many keys, all bound as one value (a column of values a key column)."""
+    binding: Binding
+    among: Callable[[Sequence[Expression], Sequence[Slot], Sequence[Stored]], Expression]
+    """Whether columns, together, are one of many keys, bound as `binding.packed` packs them."""
     like: Mapping[Op, Callable[[Expression, Any], Expression]]
     collated: Callable[[Expression], Expression]
     """Text compared by code point."""
-    bound: Callable[[Any, Stored], Expression]
-    """A value, encoded, as a column is compared with it."""
+    bound: Callable[[Slot, Stored], Expression]
+    """A value as a column is compared with it."""
+    shown: Callable[[Expression, Stored], Expression]
+    """A column as it is read."""
+    cut: Callable[[Expression, Stored, Unit], Expression]
+    """A column of days or times, as it is read, cut to where its unit begins."""
+    total: Callable[[Expression], Expression]
+    """The exact sum of a column of whole numbers or money; null of none."""
+    listed: Callable[[Sequence[Slot], Sequence[Stored]], FromClause] | None = None
+    """The keys as rows, columns `k0`, `k1` ...; given where a limit for each key may be read by LATERAL."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,65 +66,89 @@ class Scope:
 
     dialect: Dialect
     tables: Mapping[str, Stock]
-    stock: Stock
+    columns: Mapping[str, Stored]
     clause: FromClause
     depth: int = 0
 
     def column(self, name: str) -> Expression:
-        found: Expression = self.clause.c[name]
-        return cast(found, String()) if self.stock.columns[name].as_text else found
+        stored = self.columns[name]
+        found: Expression = self.clause.c[stored.name]
+        if stored.read is not None:
+            found = stored.read(found)
+        return cast(found, String()) if stored.as_text else found
 
     def compared(self, name: str) -> Expression:
         """As a column is ordered and compared."""
         found = self.column(name)
-        return self.dialect.collated(found) if self.stock.columns[name].kind == "text" else found
+        return self.dialect.collated(found) if self.columns[name].kind is Kind.TEXT else found
+
+    def shown(self, name: str) -> Expression:
+        return self.dialect.shown(self.column(name), self.columns[name])
 
 
-def statement(ask: Ask, tables: Mapping[str, Stock], dialect: Dialect) -> Select[Any]:
-    stock = tables[ask.collection]
-    scope = Scope(dialect=dialect, tables=tables, stock=stock, clause=stock.clause("t0"))
-    columns: list[Any] = [scope.column(each).label(f"c{at}") for at, each in enumerate(ask.columns)]
-    if ask.measures:
-        counted = select(*columns, *(func.count() for _ in ask.measures)).select_from(scope.clause)
-        return _filtered(counted, ask, scope).group_by(*(scope.column(each) for each in ask.columns))
-    made = _filtered(select(*(columns or [literal_column("1")])).select_from(scope.clause), ask, scope)
-    if ask.keys is not None and ask.limit is not None:
-        return _limited_per_key(made, ask, ask.keys, ask.limit, scope)
-    ordered = made.order_by(*(_direction(each, scope) for each in ask.order))
-    return ordered if ask.limit is None else ordered.limit(ask.limit)
+def scope_of(collection: str, tables: Mapping[str, Stock], dialect: Dialect, depth: int = 0) -> Scope:
+    stock = tables[collection]
+    clause = stock.clause(f"t{depth}")
+    return Scope(dialect=dialect, tables=tables, columns=stock.columns, clause=clause, depth=depth)
 
 
-def _filtered(made: Select[Any], ask: Ask, scope: Scope) -> Select[Any]:
-    if ask.keys is not None:
-        made = made.where(_keyed(ask.keys, scope))
-    return made if ask.where == EVERY_ROW else made.where(condition(ask.where, scope))
+def statement(shape: Shape, tables: Mapping[str, Stock], dialect: Dialect) -> Select[Any]:
+    """Of an ask without measures."""
+    scope = scope_of(shape.collection, tables, dialect)
+    if not isinstance(shape.keys, Listed) or shape.keys.one or shape.limit is None:
+        made = filtered(selected(shape, scope), shape, scope).order_by(*directions(shape.order, scope))
+        return within(made, shape.limit)
+    indexed = tables[shape.collection].facts.indexed
+    if dialect.listed is not None and not indexed.isdisjoint(shape.keys.columns):
+        return _key_by_key(shape, shape.keys, scope, dialect.listed)
+    return _ranked(shape, shape.keys, shape.limit, scope)
 
 
-def _keyed(keys: Keys, scope: Scope) -> Expression:
-    stored = [scope.stock.columns[each] for each in keys.columns]
-    values = [key for key in keys.values if all(map(holdable, key, stored))]
-    encoded = [[_encoded(key[at], each) for key in values] for at, each in enumerate(stored)]
-    return scope.dialect.among([scope.column(each) for each in keys.columns], encoded, stored)
+def selected(shape: Shape, scope: Scope) -> Select[Any]:
+    columns: list[Any] = [scope.shown(each).label(f"c{at}") for at, each in enumerate(shape.columns)]
+    return select(*(columns or [ONE.label("c")])).select_from(scope.clause)
 
 
-def _limited_per_key(made: Select[Any], ask: Ask, keys: Keys, limit: int, scope: Scope) -> Select[Any]:
-    """The first rows of each key, in order; the row numbers stay inside."""
-    order = [_direction(each, scope) for each in ask.order]
+def filtered(made: Select[Any], shape: Shape, scope: Scope) -> Select[Any]:
+    if shape.keys is not None:
+        made = made.where(condition(shape.keys, scope))
+    return made if shape.where is None else made.where(condition(shape.where, scope))
+
+
+def within(made: Select[Any], limit: Slot | None) -> Select[Any]:
+    return made if limit is None else made.limit(whole(limit))
+
+
+def whole(slot: Slot) -> Expression:
+    return bindparam(slot.name, type_=BigInteger())
+
+
+def _key_by_key(shape: Shape, keys: Listed, scope: Scope, listed: Any) -> Select[Any]:
+    """By an index, the first rows of each key; they come key after key."""
+    given = listed(keys.slots, [scope.columns[each] for each in keys.columns])
+    equal = [scope.column(each) == given.c[f"k{at}"] for at, each in enumerate(keys.columns)]
+    rows = filtered(selected(shape, scope).where(*equal), shape._replace(keys=None), scope)
+    each = within(rows.order_by(*directions(shape.order, scope)), shape.limit).lateral("ranked")
+    return select(*each.c).select_from(given.join(each, true()))
+
+
+def _ranked(shape: Shape, keys: Listed, limit: Slot, scope: Scope) -> Select[Any]:
+    """In one go over the table, the first rows of each key, in order; the row numbers stay inside."""
+    order = directions(shape.order, scope)
     number = func.row_number().over(partition_by=[scope.column(each) for each in keys.columns], order_by=order or None)
-    inner = made.add_columns(number.label("number")).subquery("ranked")
-    wanted = [inner.c[f"c{at}"] for at in range(len(ask.columns))]
-    return (
-        select(*(wanted or [literal_column("1")]))
-        .select_from(inner)
-        .where(inner.c.number <= limit)
-        .order_by(inner.c.number)
-    )
+    inner = filtered(selected(shape, scope).add_columns(number.label("number")), shape, scope).subquery("ranked")
+    wanted = [each for each in inner.c if each.name != "number"]
+    return select(*wanted).where(inner.c.number <= whole(limit)).order_by(inner.c.number)
+
+
+def directions(order: Sequence[Order], scope: Scope) -> list[Expression]:
+    return [_direction(each, scope) for each in order]
 
 
 def _direction(order: Order, scope: Scope) -> Expression:
     column = scope.compared(order.column)
     way = column.desc() if order.descending else column.asc()
-    if not scope.stock.columns[order.column].nullable:
+    if not scope.columns[order.column].nullable:
         return way
     return way.nulls_first() if order.nulls_first else way.nulls_last()
 
@@ -132,38 +167,29 @@ def condition(where: Any, scope: Scope) -> Expression:
             return condition(where.part, scope).is_not(true())
         case Exists():
             return _exists(where, scope)
+        case Listed(names, slots, one=True):
+            pairs = zip(names, slots, strict=True)
+            return and_(*(scope.column(each) == scope.dialect.bound(slot, scope.columns[each]) for each, slot in pairs))
+        case Listed(names, slots):
+            stored = [scope.columns[each] for each in names]
+            return scope.dialect.among([scope.column(each) for each in names], slots, stored)
         case _:
             raise TypeError(f"no source is asked {type(where).__name__}")
 
 
 def _test(test: Test, scope: Scope) -> Expression:
-    stored = scope.stock.columns[test.column]
     column = scope.column(test.column)
-    kept = settled(test, stored)
-    if isinstance(kept, bool):
-        return column.is_not(None) if kept else false()
-    if kept.op is Op.IS_NULL:
-        return column.is_(None) if kept.value else column.is_not(None)
-    if kept.op in (Op.IN, Op.NOT_IN):
-        found = scope.dialect.among([column], [[_encoded(each, stored) for each in kept.value]], [stored])
-        return found if kept.op is Op.IN else and_(column.is_not(None), not_(found))
-    if kept.op in scope.dialect.like:
-        return scope.dialect.like[kept.op](column, bindparam(None, kept.value, type_=String()))
-    compared = column if kept.op in (Op.EQ, Op.NE) else scope.compared(test.column)
-    return COMPARE[kept.op](compared, scope.dialect.bound(_encoded(kept.value, stored), stored))
+    if test.op is Op.IS_NULL:
+        return column.is_(None) if test.value else column.is_not(None)
+    if test.op in scope.dialect.like:
+        return scope.dialect.like[test.op](column, bindparam(test.value.name, type_=String()))
+    compared = column if test.op in (Op.EQ, Op.NE) else scope.compared(test.column)
+    return COMPARE[test.op](compared, scope.dialect.bound(test.value, scope.columns[test.column]))
 
 
 def _exists(related: Exists, scope: Scope) -> Expression:
-    stock = scope.tables[related.collection]
-    depth = scope.depth + 1
-    inner = Scope(
-        dialect=scope.dialect, tables=scope.tables, stock=stock, clause=stock.clause(f"t{depth}"), depth=depth
-    )
+    inner = scope_of(related.collection, scope.tables, scope.dialect, scope.depth + 1)
     pairs = zip(related.here, related.there, strict=True)
     equal = [inner.column(there) == scope.column(here) for here, there in pairs]
     meets = condition(related.where, inner)
-    return select(literal_column("1")).select_from(inner.clause).where(*equal, meets).correlate(scope.clause).exists()
-
-
-def _encoded(value: Any, stored: Stored) -> Any:
-    return stored.encode(value) if stored.encode else value
+    return select(ONE).select_from(inner.clause).where(*equal, meets).correlate(scope.clause).exists()

@@ -1,5 +1,6 @@
 """A test's value in, the value its column can hold out: what no row can hold is settled before anything is asked."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import ROUND_FLOOR, Context, Decimal
 from typing import Any
@@ -11,8 +12,6 @@ EXACT = Context(prec=100)
 BELOW = frozenset({Op.LT, Op.LTE})
 COMPARING = frozenset({Op.LT, Op.LTE, Op.GT, Op.GTE})
 NEGATIVE = frozenset({Op.NE, Op.NOT_IN})
-MOST = 2**63
-"""Where whole numbers end in a database."""
 
 
 def settled(test: Test, stored: Stored) -> Test | bool:
@@ -33,10 +32,22 @@ def holdable(value: Any, stored: Stored) -> bool:
     """Whether some row could hold just this."""
     if isinstance(value, str):
         return unkept(value) == len(value)
-    if stored.kind is Kind.INTEGER or stored.minor_units:
-        scaled = value if stored.kind is Kind.INTEGER else scaled_down(value, stored)
-        return bool(-MOST <= scaled < MOST) and (not stored.minor_units or units(scaled, stored) == value)
-    return True
+    if stored.minor_units:
+        scaled = scaled_down(value, stored)
+        return -stored.most <= scaled < stored.most and units(scaled, stored) == value
+    return stored.kind is not Kind.INTEGER or bool(-stored.most <= value < stored.most)
+
+
+def all_holdable(values: Sequence[Any], stored: Stored) -> bool:
+    """Of many at once, where that is quick to tell; else False, and each is to be looked at."""
+    match stored.kind:
+        case Kind.INTEGER:
+            return not values or bool(-stored.most <= min(values) and max(values) < stored.most)
+        case Kind.TEXT:
+            joined = "".join(values)
+            return joined.isascii() and "\0" not in joined
+        case _:
+            return not stored.minor_units
 
 
 def text_bound(test: Test) -> Test:
@@ -50,14 +61,16 @@ def text_bound(test: Test) -> Test:
 
 def unkept(text: str) -> int:
     """Where the first letter stands that no database keeps; the length of the text when there is none."""
+    if text.isascii() and "\0" not in text:
+        return len(text)
     lost = (place for place, letter in enumerate(text) if letter == "\0" or "\ud800" <= letter <= "\udfff")
     return next(lost, len(text))
 
 
 def number_bound(test: Test, stored: Stored) -> Test | bool:
     """Between two neighbours a column can hold, the lower one parts the rows alike."""
-    scaled = test.value if stored.kind is Kind.INTEGER else scaled_down(test.value, stored)
-    if not -MOST <= scaled < MOST:
+    scaled = scaled_down(test.value, stored) if stored.minor_units else test.value
+    if not -stored.most <= scaled < stored.most:
         return bool(test.value > 0) == (test.op in BELOW)
     return Test(test.column, Op.LTE if test.op in BELOW else Op.GT, units(scaled, stored))
 

@@ -23,6 +23,7 @@ from auth.state import opened
 from door.graphql import Counter
 from door.origins import listed
 from door.serving import bound, config
+from door.trusted import Kept, documents
 from door.turnstile import Turnstile
 from engine.answer import desk
 from engine.house import Limits
@@ -79,6 +80,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
             records_key=records_key(PEPPER),
             turnstile=Turnstile(acme.UNCOUNTED),
             origins=listed((PAGE,)),
+            documents=documents(Kept()),
         )
         yield Door(url=stack.enter_context(served(counter)), key=key, folder=folder)
 

@@ -18,6 +18,7 @@ TAGS = {
     name: text for text, name in re.findall(r"graphql`([^`]*?query (\w+)[^`]*)`", (DASHBOARD / "relay.ts").read_text())
 }
 COMPILER = os.environ.get("RELAY_COMPILER") or shutil.which("relay-compiler")
+CODEGEN = os.environ.get("GRAPHQL_CODEGEN") or shutil.which("graphql-codegen")
 
 
 def artifact(name: str) -> str:
@@ -51,6 +52,27 @@ def test_what_relay_compiled_fits_the_schema(name: str) -> None:
     schema = build_schema((ROOT / "schema/schema.graphql").read_text(encoding="utf-8"))
 
     assert validate(schema, parse(text)) == []
+
+
+@pytest.mark.skipif(
+    not CODEGEN, reason="graphql-codegen is not installed: put it on PATH or name it in GRAPHQL_CODEGEN"
+)
+def test_graphql_codegen_s_command_makes_the_same(tmp_path: Path) -> None:
+    """In a folder of its own, with packages installed beside it as in a project of pages."""
+    board = tmp_path / DASHBOARD.relative_to(ROOT)
+    board.mkdir(parents=True)
+    for name in ("codegen.ts", "questions.graphql"):
+        shutil.copy(DASHBOARD / name, board)
+    (tmp_path / "schema").mkdir()
+    shutil.copy(ROOT / "schema/schema.graphql", tmp_path / "schema")
+    (tmp_path / "node_modules").symlink_to(next(each for each in Path(str(CODEGEN)).parents if each.name != ".bin"))
+    done = subprocess.run(
+        [str(CODEGEN), "--config", str(board / "codegen.ts")],
+        cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (board / "graphql.ts").read_text(encoding="utf-8") == (DASHBOARD / "graphql.ts").read_text(encoding="utf-8")
 
 
 @pytest.mark.skipif(not COMPILER, reason="relay-compiler is not installed: put it on PATH or name it in RELAY_COMPILER")

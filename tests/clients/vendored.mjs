@@ -4,9 +4,11 @@ import { registerHooks } from "node:module";
 
 const BUNDLES = {
   "@apollo/client": "apollo-client",
+  "@apollo/client/link/persisted-queries": "apollo-client",
   "@apollo/client/utilities": "apollo-client",
   "@graphql-codegen/core": "graphql-codegen",
   "@urql/core": "urql",
+  "@urql/exchange-persisted": "urql",
   "graphql-http": "graphql-http",
   "relay-runtime": "relay-runtime",
 };

@@ -1,8 +1,8 @@
 """The sources under contract: each a line in SOURCES, and a way to open it over what its far end holds."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,22 +13,30 @@ from demo.postgresql import PostgresqlServer
 from demo.s3 import BUCKET
 from demo.servers import Running, address
 from demo.settings import SECRETS
-from engine.words import All, Ask, Exists, Keys, Row, Source
+from engine.house import Limits
+from engine.words import Aggregate, All, Ask, Can, Exists, Keys, Kind, Row, Scratch, Source, Unit
 from records.journal import opened as journal_opened
 from records.record import Outcome, Record, record_id, stamp
 from resolvers.query import asking
 from sources import s3
 from sources.journal import JournalSource
 from sources.memory import Collection, Memory
+from sources.rest import source as rest
+from sources.scratch.scratch import Scratches
 from sources.slack import source as slack
 from sources.snowflake import source as snowflake
-from sources.sql import postgresql, sqlite
+from sources.sql import mysql, postgresql, sqlite
 from tests import acme
 from tests.contract.asks import Told
-from tests.contract.tables import TABLES, into_postgresql, into_snowflake, into_sqlite
+from tests.contract.tables import TABLES, into_mysql, into_postgresql, into_snowflake, into_sqlite
+from tests.servers.mariadb import MariadbServer
+from tests.servers.rest import Api, serving
 
 SCHEMA = "CONTRACT"
 ANY = All(())
+MEASURES = {kind: frozenset(Aggregate) - {Aggregate.SUM} for kind in Kind} | {
+    kind: frozenset(Aggregate) for kind in (Kind.INTEGER, Kind.DECIMAL, Kind.FLOAT)
+}
 LEADS: Mapping[str, tuple[Exists, ...]] = {
     "thing": (
         Exists("part", ("id",), ("thing_id",), ANY),
@@ -72,14 +80,54 @@ CHAT = {
 }
 
 
+def promised(can: Can) -> Can:
+    """All that can be."""
+    columns = {name: replace(each, measures=MEASURES[each.kind]) for name, each in can.columns.items()}
+    return replace(can, columns=columns, among=1000, cuts=frozenset(Unit), arranges=True)
+
+
 @asynccontextmanager
 async def in_memory(_: pytest.FixtureRequest) -> AsyncIterator[Kept]:
     kinds = {name: table.columns for name, table in TABLES.items()}
     collections = {
-        name: Collection(can=acme.sql(kinds[name], acme.FOLDED, 1000), rows=table.rows)
+        name: Collection(can=promised(acme.sql(kinds[name], acme.FOLDED, 1000)), rows=table.rows)
         for name, table in TABLES.items()
     }
     yield Kept(source=Memory(collections), held=OURS)
+
+
+class Poured:
+    """Scratch tables by name, as one source."""
+
+    def __init__(self, cans: Mapping[str, Can], tables: Mapping[str, Scratch]) -> None:
+        self.cans = cans
+        self.tables = tables
+
+    def can(self, collection: str) -> Can:
+        return self.cans[collection]
+
+    def read(self, ask: Ask) -> AsyncIterator[Sequence[Row]]:
+        return self.tables[ask.collection].read(ask)
+
+    async def ping(self) -> None:
+        return None
+
+    async def close(self) -> None:
+        for table in self.tables.values():
+            await table.close()
+
+
+@asynccontextmanager
+async def in_scratch(_: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+    scratches = Scratches(Limits())
+    cans = {
+        name: replace(promised(acme.sql(table.columns, acme.FOLDED, 1000)), related=False)
+        for name, table in TABLES.items()
+    }
+    tables = {name: scratches(table.columns) for name, table in TABLES.items()}
+    for name, table in TABLES.items():
+        await tables[name].pour(table.rows)
+    yield Kept(source=Poured(cans, tables), held=OURS)
 
 
 @asynccontextmanager
@@ -92,6 +140,12 @@ async def in_sqlite(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
 async def in_postgresql(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
     url = request.getfixturevalue("postgresql_tables")
     yield Kept(source=await postgresql.connect(postgresql.Options(url=url)), held=OURS)
+
+
+@asynccontextmanager
+async def in_mysql(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+    url = request.getfixturevalue("mysql_tables")
+    yield Kept(source=await mysql.connect(mysql.Options(url=url)), held=OURS)
 
 
 @asynccontextmanager
@@ -145,13 +199,72 @@ async def of_the_caller(_: pytest.FixtureRequest) -> AsyncIterator[Kept]:
     yield Kept(source=asking(acme.caller("finance")), held={"person": Held(), "key": Held()})
 
 
+def columns(name: str) -> dict[str, str]:
+    return {column: str(kind) for column, kind in TABLES[name].columns.items()}
+
+
+API: Mapping[str, Mapping[str, Any]] = {
+    "thing": {
+        "path": "/thing",
+        "columns": columns("thing"),
+        "keys": {"id": {"parameter": "id", "most": 100, "separator": ","}, "name": {"parameter": "name", "most": 100}},
+        "filters": {"code": "code", "done": "done", "day": "day", "parent_id": "parent_id"},
+        "order": {"parameter": "order_by", "columns": ["id", "code"], "separator": ","},
+        "limit": {"parameter": "limit", "most": 2},
+    },
+    "part": {
+        "path": "/turned/offset/part",
+        "rows": "data.rows",
+        "columns": columns("part"),
+        "keys": {"thing_id": {"parameter": "thing_id", "most": 3, "separator": ","}, "label": {"parameter": "label"}},
+        "paging": {"by": "offset", "parameter": "offset", "size_parameter": "size", "size": 3},
+    },
+    "empty": {
+        "path": "/turned/cursor/empty",
+        "rows": "data.rows",
+        "columns": columns("empty"),
+        "paging": {"by": "cursor", "parameter": "after", "next": "meta.next"},
+    },
+    "by_path": {
+        "path": "/turned/link/thing",
+        "rows": "data.rows",
+        "columns": columns("thing"),
+        "keys": {"id": {"path": "/thing/{id}", "rows": "row"}},
+        "filters": {"name": "name"},
+        "paging": {"by": "link"},
+    },
+    "by_page": {
+        "path": "/turned/page/thing",
+        "rows": "data.rows",
+        "columns": columns("thing"),
+        "keys": {"code": {"parameter": "code", "most": 1000}},
+        "order": {"parameter": "order_by", "columns": ["id"]},
+        "paging": {"by": "page", "parameter": "page", "size_parameter": "size", "size": 3},
+    },
+}
+
+
+@asynccontextmanager
+async def over_rest(_: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+    tables = {
+        name: [dict(zip(table.columns, row, strict=True)) for row in table.rows] for name, table in TABLES.items()
+    }
+    held = {**OURS, "by_path": OURS["thing"], "by_page": OURS["thing"]}
+    async with serving(Api(tables)) as url:
+        source = await rest.connect(rest.Options(base_url=url, collections=API, private_addresses=True))
+        yield Kept(source=source, held=held, most=60)
+
+
 SOURCES: Mapping[str, Callable[[pytest.FixtureRequest], Any]] = {
     "memory": in_memory,
+    "scratch": in_scratch,
     "sqlite": in_sqlite,
     "postgresql": in_postgresql,
+    "mysql": in_mysql,
     "snowflake": in_snowflake,
     "s3": in_s3,
     "slack": in_slack,
+    "rest": over_rest,
     "journal": in_journal,
     "caller": of_the_caller,
 }
@@ -168,6 +281,13 @@ def sqlite_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def postgresql_tables(postgresql_started: PostgresqlServer) -> str:
     url = postgresql_started.emptied("contract")
     into_postgresql(url)
+    return url
+
+
+@pytest.fixture(scope="session")
+def mysql_tables(mariadb_started: MariadbServer) -> str:
+    url = mariadb_started.emptied("contract")
+    into_mysql(url)
     return url
 
 

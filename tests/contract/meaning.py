@@ -1,13 +1,16 @@
 """An ask and all rows in, its answer out: what the words mean, read off the contract, fast in no way.
 
-Written apart from engine/finish.py, so that neither can be wrong unseen.
+Written apart from engine/finish.py and engine/reckon.py, so that neither can be wrong unseen.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from fractions import Fraction
 from functools import cmp_to_key
 from typing import Any
 
-from engine.words import All, Ask, Exists, Not, Op, Order, Row, Some
+from engine.words import Aggregate, All, Among, Ask, Exists, Measure, Not, Op, Order, Row, Some, Unit
 from engine.words import Test as Check  # pytest would take `Test` for a class of tests
 
 FOLDED = {
@@ -22,23 +25,79 @@ Tables = Mapping[str, Sequence[Record]]
 def meant(ask: Ask, tables: Tables) -> list[Row]:
     rows = [row for row in tables[ask.collection] if keyed(ask, row) and meets(ask.where, row, tables)]
     if ask.measures:
-        return counted(ask, rows)
+        return grouped(ask, rows)
     rows = sorted(rows, key=cmp_to_key(lambda one, other: compared(ask.order, one, other)))
     return [tuple(row[name] for name in ask.columns) for row in within(ask, rows)]
 
 
 def keyed(ask: Ask, row: Record) -> bool:
-    return ask.keys is None or any(
-        all(row[name] is not None and row[name] == value for name, value in zip(ask.keys.columns, key, strict=True))
-        for key in ask.keys.values
-    )
+    return ask.keys is None or any(equals(row, ask.keys.columns, key) for key in ask.keys.values)
 
 
-def counted(ask: Ask, rows: Sequence[Record]) -> list[Row]:
-    groups = [tuple(row[name] for name in ask.columns) for row in rows]
-    if not ask.columns:
-        return [(len(rows),) * len(ask.measures)]
-    return [(*group, *[groups.count(group)] * len(ask.measures)) for group in dict.fromkeys(groups)]
+def equals(row: Record, columns: Sequence[str], key: Row) -> bool:
+    return all(row[name] is not None and row[name] == value for name, value in zip(columns, key, strict=True))
+
+
+def grouped(ask: Ask, rows: Sequence[Record]) -> list[Row]:
+    """A row for each group, and one of no rows where nothing is grouped by; then as a read of those rows."""
+    units = {each.column: each.unit for each in ask.cuts}
+    keys = [tuple(cut(row[name], units.get(name)) for name in ask.columns) for row in rows]
+    found = []
+    for key in dict.fromkeys(keys if ask.columns else [()]):
+        members = [row for row, own in zip(rows, keys, strict=True) if own == key]
+        measures = {each.name: measured(each, members) for each in ask.measures}
+        found.append(dict(zip(ask.columns, key, strict=True)) | measures)
+    kept = [each for each in found if meets(ask.having, each, {})]
+    kept.sort(key=cmp_to_key(lambda one, other: compared(ask.order, one, other)))
+    return [tuple(each.values()) for each in within(ask, kept)]
+
+
+def cut(value: Any, unit: Unit | None) -> Any:
+    """Read off the calendar; a time is first said in UTC."""
+    if value is None or unit is None:
+        return value
+    if not isinstance(value, datetime):
+        return BEGINS[unit](value)
+    said = value.astimezone(UTC)
+    if unit is Unit.HOUR:
+        return datetime(said.year, said.month, said.day, said.hour, tzinfo=UTC)
+    return datetime.combine(BEGINS[unit](said.date()), time(), UTC)
+
+
+BEGINS: Mapping[Unit, Callable[[date], date]] = {
+    Unit.DAY: lambda day: day,
+    Unit.WEEK: lambda day: date.fromisocalendar(*day.isocalendar()[:2], 1),
+    Unit.MONTH: lambda day: date(day.year, day.month, 1),
+    Unit.QUARTER: lambda day: date(day.year, {0: 1, 1: 4, 2: 7, 3: 10}[(day.month + 2) // 3 - 1], 1),
+    Unit.YEAR: lambda day: date(day.year, 1, 1),
+}
+
+
+def measured(measure: Measure, rows: Sequence[Record]) -> Any:
+    if measure.column is None:
+        return len(rows)
+    values = sorted(row[measure.column] for row in rows if row[measure.column] is not None)
+    match measure.aggregate:
+        case Aggregate.COUNT:
+            return len(values)
+        case Aggregate.COUNT_DISTINCT:
+            return len([each for at, each in enumerate(values) if at == 0 or values[at - 1] != each])
+        case Aggregate.MIN:
+            return values[0] if values else None
+        case Aggregate.MAX:
+            return values[-1] if values else None
+    return summed(values)
+
+
+def summed(values: Sequence[Any]) -> Any:
+    """As a fraction, so that nothing is rounded but a float, and that once; money keeps its places."""
+    if not values:
+        return None
+    exact = sum(map(Fraction, values))
+    if not isinstance(values[0], Decimal):
+        return type(values[0])(exact)
+    places = max(-int(each.as_tuple().exponent) for each in values)
+    return Decimal(int(exact * 10**places)).scaleb(-places)
 
 
 def within(ask: Ask, rows: Sequence[Record]) -> list[Record]:
@@ -74,6 +133,8 @@ def meets(where: Any, row: Record, tables: Tables) -> bool:
         return not meets(where.part, row, tables)
     if isinstance(where, Exists):
         return any(joined(where, row, each) and meets(where.where, each, tables) for each in tables[where.collection])
+    if isinstance(where, Among):
+        return any(equals(row, where.columns, key) for key in where.keys)
     assert isinstance(where, Check)
     return passes(where.op, row[where.column], where.value)
 

@@ -8,8 +8,10 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
+import pymysql
 import snowflake.connector
 
 from engine.words import Kind, Row
@@ -85,6 +87,10 @@ POSTGRESQL = {
     TEXT: "text", INTEGER: "bigint", FLOAT: "double precision", DECIMAL: "numeric(12, 2)", BOOLEAN: "boolean",
     DATE: "date", TIME: "timestamptz",
 }  # fmt: skip
+MYSQL = {
+    TEXT: "varchar(200)", INTEGER: "bigint", FLOAT: "double", DECIMAL: "decimal(12, 2)", BOOLEAN: "boolean",
+    DATE: "date", TIME: "datetime(6)",
+}  # fmt: skip
 SNOWFLAKE = {
     TEXT: "text", INTEGER: "number(38, 0)", FLOAT: "float", DECIMAL: "number(12, 2)", BOOLEAN: "boolean",
     DATE: "date", TIME: "timestamp_tz",
@@ -127,6 +133,25 @@ def into_postgresql(url: str) -> None:
             marks = ", ".join(["%s"] * len(table.columns))
             if table.rows:
                 cursor.executemany(f"INSERT INTO {name} VALUES ({marks})", table.rows)
+
+
+def into_mysql(url: str) -> None:
+    """In a collation that takes `a` for `A` and knows no letter past the first 65,536 from another."""
+    parts = urlsplit(url)
+    connection = pymysql.connect(
+        host=parts.hostname, port=parts.port, user=parts.username, password=parts.password,
+        database=parts.path.strip("/"), charset="utf8mb4", autocommit=True,
+    )  # fmt: skip
+    with closing(connection), connection.cursor() as cursor:
+        for name, table in TABLES.items():
+            cursor.execute(f"{created(name, table, MYSQL)} CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci")
+            marks = ", ".join(["%s"] * len(table.columns))
+            if table.rows:
+                cursor.executemany(f"INSERT INTO {name} VALUES ({marks})", list(map(kept_in_mysql, table_rows(table))))
+
+
+def kept_in_mysql(row: list[tuple[Kind, Any]]) -> Row:
+    return tuple(value.replace(tzinfo=None) if kind is TIME and value is not None else value for kind, value in row)
 
 
 def into_snowflake(host: str, port: int, schema: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from engine.words import Ask, Kind, Row, Source
-from tests.contract import asks
+from tests.contract import among, asks, groups
 from tests.contract.asks import Told
 from tests.contract.conftest import Kept, answered
 from tests.contract.meaning import meant
@@ -40,7 +40,11 @@ LAWS: dict[str, Callable[[Told, dict[str, Told]], Iterable[Ask]]] = {
     "limits": lambda told, _: asks.limits(told),
     "keys": lambda told, _: asks.keys(told),
     "keys beside the rest": lambda told, _: asks.keys_beside_the_rest(told),
+    "among": among.amongs,
     "counts": lambda told, _: asks.counts(told),
+    "measures": lambda told, _: groups.measures(told),
+    "cuts": lambda told, _: groups.cuts(told),
+    "having, order and limit of groups": lambda told, _: groups.arranged(told),
 }
 
 
@@ -132,14 +136,19 @@ def alike(ask: Ask, found: Any, expected: list[Row], told: Told) -> bool:
     """The same rows, and in the same order as far as one was asked for: with keys, for each key."""
     if isinstance(found, Exception) or not all(type(row) is tuple for row in found):
         return False
-    if Counter(found) != Counter(expected):
+    if Counter(map(written, found)) != Counter(map(written, expected)):
         return False
     return list(in_order(ask, found)) == list(in_order(ask, expected))
 
 
+def written(row: Row) -> Row:
+    """With what equality does not tell: the type of a value, the places of money."""
+    return tuple((type(each), str(each) if isinstance(each, Decimal) else each) for each in row)
+
+
 def in_order(ask: Ask, rows: list[Row]) -> Iterator[tuple[Row, list[Row]]]:
     """By key, what stands in the columns that were ordered by, row after row."""
-    places = [ask.columns.index(each.column) for each in ask.order]
+    places = [groups.names(ask)[each.column] for each in ask.order]
     leading = [ask.columns.index(each) for each in (ask.keys.columns if ask.keys and ask.order else ())]
     keys = dict.fromkeys(tuple(row[at] for at in leading) for row in rows)
     for key in sorted(keys, key=repr):

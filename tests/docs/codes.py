@@ -38,7 +38,7 @@ CODES: Mapping[Code, Told] = {
         remedy="Send `Authorization: Bearer <key>` or `X-API-Key: <key>`; have the key rotated if it expired.",
     ),
     Code.GRAPHQL_PARSE_FAILED: Told(
-        when="The text is no GraphQL, has more tokens than `document_tokens`, or nests too deep.",
+        when="The text is no GraphQL, or nests too deep.",
         statuses=REFUSED,
         remedy="Mend the text at `locations`.",
         asked="{ me",
@@ -63,6 +63,29 @@ CODES: Mapping[Code, Told] = {
         remedy="Begin again without a cursor.",
         asked='{ products(after: "x") { nodes { id } } }',
     ),
+    Code.DOCUMENT_UNKNOWN: Told(
+        when="No trusted document has the name that came as `documentId`, or, where only trusted documents are "
+        "answered, as `extensions.persistedQuery`.",
+        statuses=REFUSED,
+        remedy="Send the digest of a registered document, or have it registered (documents.md).",
+    ),
+    Code.DOCUMENT_NOT_TRUSTED: Told(
+        when="The door answers registered documents only (`documents.trusted_only`), and this text is none.",
+        statuses=REFUSED,
+        remedy="Have the document registered with `python cli.py documents register`.",
+    ),
+    Code.PERSISTED_QUERY_NOT_FOUND: Told(
+        when="A client of automatic persisted queries sent a digest that the door does not hold, or no longer. The "
+        "message is `PersistedQueryNotFound`, which such clients wait for.",
+        statuses=REFUSED,
+        remedy="Send the text together with its digest, as these clients do by themselves.",
+    ),
+    Code.PERSISTED_QUERY_NOT_SUPPORTED: Told(
+        when="The same, where the door keeps no such queries (`documents.automatic = 0`). The message is "
+        "`PersistedQueryNotSupported`.",
+        statuses=REFUSED,
+        remedy="Send the text.",
+    ),
     Code.LIMIT_EXCEEDED: Told(
         when="The question is over a limit, which the message names with its value. Found by a source (`rows_read`), "
         "it takes only that branch.",
@@ -73,6 +96,13 @@ CODES: Mapping[Code, Told] = {
         remedy="Ask for less, in parts, or filter, or come again later; an operator can raise the limit (settings.md).",
         extensions="`nulls` for `rows_read`",
         asked="{ products(first: 1001) { nodes { id } } }",
+    ),
+    Code.RATE_LIMITED: Told(
+        when="A source takes so many calls a minute, and the turn of this one would come after the request's time is "
+        "over. Nothing was sent there.",
+        statuses=PARTIAL,
+        remedy="Ask again after the seconds the message names, or for less; an operator can raise the quota.",
+        extensions="`nulls`",
     ),
     Code.FORBIDDEN: Told(
         when="A field was withheld, because a rule of it, or of something its arguments name, is not met.",
@@ -94,7 +124,7 @@ CODES: Mapping[Code, Told] = {
         extensions="`nulls`",
     ),
     Code.SOURCE_OVERLOADED: Told(
-        when="A source has as many calls under way and waiting as it may, or asked us to slow down.",
+        when="A source has as many calls under way and waiting as it may, or asked us twice to slow down.",
         statuses=PARTIAL,
         remedy="Ask again later.",
         extensions="`nulls`",

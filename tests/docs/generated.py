@@ -24,7 +24,10 @@ from tests.docs.codes import CODES
 from tests.docs.promises import demo_promises
 
 MARK = "<!-- written by `make docs` from here on -->"
-KIND_NAMES = {str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path"}
+KIND_NAMES = {
+    str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path",
+    Mapping[str, Any]: "section",
+}  # fmt: skip
 MEANINGS: Mapping[str, str] = {
     "server.host": "The address to listen on.",
     "server.port": "The port to listen on.",

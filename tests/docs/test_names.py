@@ -11,7 +11,7 @@ import cli
 import settings
 from tests.docs.pages import PAGES, ROOT, blocks, prose
 
-FOLDERS = ("auth", "door", "engine", "records", "resolvers", "schema", "sources")
+FOLDERS = ("auth", "door", "engine", "introspect", "records", "resolvers", "schema", "sources")
 FILE = re.compile(rf"(?<![\w/])(?:{'|'.join(FOLDERS)})/[\w/]+\.(?:py|graphql)")
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
 TARGET = re.compile(r"(?:`|^    )make (\w+)", re.MULTILINE)
@@ -25,7 +25,7 @@ ADDED = frozenset(
 BY_PAGE = [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES]
 ENVIRONMENT = dict.fromkeys(
     ("ONEDOOR_PEPPER", "STATE_URL", "INTERNAL_URL", "SNOWFLAKE_PASSWORD", "S3_ACCESS_KEY", "S3_SECRET_KEY",
-     "SLACK_TOKEN"),
+     "SLACK_TOKEN", "REDIS_URL", "CRM_AUTHORIZATION"),
     "of the tests, and at least thirty-two characters long",
 )  # fmt: skip
 

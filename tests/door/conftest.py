@@ -19,9 +19,11 @@ from app import App
 from auth import keyring, people
 from auth.callers import Callers, callers
 from auth.state import State, opened
+from door.documents import Documents
 from door.graphql import Counter
 from door.health import Health
 from door.turnstile import Turnstile
+from engine.cache.through import Cache
 from engine.house import House, Limits
 from engine.words import Ask, Can, Row, Source
 from records.disk import SYNC, Disk
@@ -174,6 +176,8 @@ async def opening(state: State, keys: Keys, tmp_path: Path) -> AsyncIterator[Ope
             limits: Limits | None = None,
             known: Callers | None = None,
             counted: Limits = acme.UNCOUNTED,
+            documents: Documents | None = None,
+            cache: Cache | None = None,
         ) -> Door:
             disk = Failing()
             journal = journal_opened(tmp_path, datetime.now(UTC), disk=Disk(sync=disk.sync))
@@ -182,7 +186,7 @@ async def opening(state: State, keys: Keys, tmp_path: Path) -> AsyncIterator[Ope
             stack.callback(judge.close)
             sources = {**acme.sources(), **(odd or {})}
             inside = {**built().sources, **sources, "journal": JournalSource(tmp_path)}
-            desk = acme.opened(replace(built(), sources=inside, limits=limits or Limits()))
+            desk = replace(acme.opened(replace(built(), sources=inside, limits=limits or Limits())), cache=cache)
             app = App(None)  # type: ignore[arg-type]
             app.counter = Counter(
                 desk=desk,
@@ -190,6 +194,7 @@ async def opening(state: State, keys: Keys, tmp_path: Path) -> AsyncIterator[Ope
                 journal=journal,
                 records_key=records_key(PEPPER),
                 turnstile=Turnstile(counted),
+                documents=documents or Documents(),
             )
             app.health = Health(sources)
             port = await stack.enter_async_context(served(app))

@@ -225,7 +225,7 @@ async def test_a_record_says_who_what_of_where_and_what_was_withheld(door: Door)
         ("internal", "customer", 1, 1),
         ("internal", "customer", 1, 2),
         ("internal", "orders", 1, 1),
-        ("snowflake", "usage_day", 1, 3000),
+        ("snowflake", "usage_day", 1, 60),
     ]
     assert record["rows"] == sum(each["rows"] for each in record["sources"])
 

@@ -14,7 +14,8 @@ import pytest
 
 from door.reply import answered
 from engine.answer import Answer, Desk
-from engine.plan.text import text
+from engine.plan.explain import Known, explain
+from engine.plan.text import lines
 from records.verify import verify
 from sources.journal import JournalSource
 from sources.memory import Memory
@@ -64,7 +65,8 @@ def compare(path: Path, now: str) -> None:
 async def test_a_question_comes_to_the_plan_on_file(name: str) -> None:
     answer = await told(HERE / name, promising=True)
     assert answer.compiled is not None
-    compare(HERE / name / "plan.txt", text(answer.compiled.plan))
+    known = Known(source=desk(promising=True).house.sources.__getitem__)
+    compare(HERE / name / "plan.txt", "\n".join((*lines(explain(answer.compiled.plan, known)), "")))
 
 
 @pytest.mark.parametrize("name", CASES)

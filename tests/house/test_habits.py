@@ -29,6 +29,8 @@ PLACES = {
     "psycopg": STATE,
     "aiohttp": VENDORS,
     "asyncpg": VENDORS,
+    "asyncmy": VENDORS,
+    "pymysql": VENDORS,
     "boto3": VENDORS,
     "botocore": VENDORS,
     "slack_sdk": VENDORS,
@@ -39,7 +41,10 @@ PLACES = {
     "werkzeug": frozenset({"demo"}),
 }
 """By library, the only folders that may import it."""
-LATE = ("aiohttp", "asyncpg", "boto3", "botocore", "slack_sdk", "snowflake", "fakesnow", "moto", "flask", "demo")
+LATE = (
+    "aiohttp", "asyncpg", "asyncmy", "pymysql", "boto3", "botocore", "slack_sdk", "snowflake", "fakesnow", "moto",
+    "flask", "demo",
+)  # fmt: skip
 """What is not imported until a source of its kind is named."""
 
 

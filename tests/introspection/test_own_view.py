@@ -4,13 +4,17 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-from graphql import get_introspection_query, validate_schema
+from graphql import DocumentNode, get_introspection_query, validate_schema
 
 from engine.answer import Desk
-from resolvers import modules
-from schema.build import build, document
+from resolvers import bindings, modules
+from schema.build import build, built, document
+from schema.derived import derived
+from schema.generate.generate import definitions
+from schema.read import Shapes
 from schema.view import view
 from tests.acme import ask, house, opened
+from tests.schema.shapes import FINANCE, NOTHING, column, kind, link
 
 DOCUMENT = document(modules())
 RULES = build(modules())[1]
@@ -21,6 +25,14 @@ HIDDEN = {
     "root field": ("{ HERE { nodes { __typename } } }", "requests"),
     "filter": ("{ employees(where: {HERE: {isNull: false}}) { totalCount } }", "salary"),
     "order": ("{ employees(orderBy: [{HERE: ASC}]) { totalCount } }", "salary"),
+    "sum": ("{ employees { aggregate { sum { HERE } } } }", "salary"),
+    "measure": ("{ employees { aggregate { HERE { salary } } } }", "sum"),
+    "made type": ("query ($w: HERE) { employees { totalCount } }", "EmployeeSumOrder"),
+    "group": ("{ employees { groups(by: [{HERE: YEAR}]) { aggregate { count } } } }", "hiredOn"),
+    "key": ("{ employees { groups(by: [{title: VALUE}]) { key { HERE } } } }", "salary"),
+    "having": ("{ employees { groups(by: [{title: VALUE}], having: {HERE: {}}) { key { title } } } }", "avg"),
+    "linked order": ("{ customers(orderBy: [{accountManager: {HERE: ASC}}]) { totalCount } }", "salary"),
+    "linked list": ("{ customers(orderBy: [{HERE: {count: ASC}}]) { totalCount } }", "orders"),
     "type": ("{ employees { nodes { ... on HERE { __typename } } } }", "Request"),
     "input type": ("query ($w: HERE) { employees { totalCount } }", "RequestWhere"),
 }
@@ -60,3 +72,24 @@ def test_every_view_is_a_valid_schema(group: str) -> None:
 def test_all_groups_together_see_the_whole_schema() -> None:
     everything = view(DOCUMENT, RULES, frozenset({"everyone", *GROUPS}))
     assert set(build(modules())[0].type_map) == set(everything.type_map)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_column_that_is_hidden_is_in_no_made_type_and_one_that_is_shown_in_all(group: str) -> None:
+    told, whole = view(DOCUMENT, RULES, frozenset({"everyone", group})), build(modules())[0]
+    shown = {(name, each) for name, of in told.type_map.items() for each in getattr(of, "fields", ())}
+    made = {name: of for name in whole.type_map if (of := derived(name, bindings())) and of.by_field}
+    looking = {(name, each): (of.of, each) for name, of in made.items() for each in whole.type_map[name].fields}  # type: ignore[attr-defined]
+    columns = {at: of for at, of in looking.items() if at[1] not in ("and", "or", "not")}
+    assert {at for at in columns if at in shown} == {at for at, of in columns.items() if of in shown}
+
+
+def test_rows_of_which_no_column_is_shown_are_not_grouped() -> None:
+    """`by` takes a type that is gone; `groups` without it would be another question."""
+    order = kind("Order", column("id", "ID", guards=FINANCE), column("total", "Int", guards=FINANCE))
+    root = kind("Query", link("orders", "Order"), guards=NOTHING)
+    made = DocumentNode(definitions=definitions(Shapes(types=(root, order), enums=())))
+    told = view(made, built(made)[1], frozenset({"everyone", "sales"}))
+    assert validate_schema(told) == []
+    assert list(told.type_map["OrderConnection"].fields) == ["edges", "pageInfo", "totalCount", "aggregate"]  # type: ignore[attr-defined]
+    assert list(told.type_map["OrderAggregate"].fields) == ["count"]  # type: ignore[attr-defined]

@@ -2,14 +2,16 @@
 
 from engine import guard
 from engine.bind import Bound
-from engine.fetch import Fetching
+from engine.cache.through import Reader
+from engine.fetch.words import Fetching
 from engine.house import Limits
 from engine.words import Source
 
 
 def running(name: str, source: Source, limits: Limits) -> Fetching:
     return Fetching(
-        guards={name: guard.guard(name, source, limits, lambda: 0.0)},
+        guards={name: Reader(guard=guard.guard(name, source, limits, lambda: 0.0))},
         values=Bound(variables={}, cursors={}, sealing={}),
         calls=[],
+        limits=limits,
     )

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
-from engine.words import EVERY_ROW, All, Ask, Can, Exists, Not, Op, Row, Some, Test
+from engine.words import EVERY_ROW, All, Among, Ask, Can, Exists, Not, Op, Row, Some, Test
 from sources.memory import Memory
 
 
@@ -50,16 +50,50 @@ def complaints(source: Any, ask: Ask) -> Iterator[str]:
         yield "no keys it cannot be read without"
     if not filters(source, can, ask.where, top=True):
         yield "a filter it does not take"
-    if ask.measures and not can.measures:
-        yield "a measure it does not take"
+    if not set(ask.columns) <= set(can.columns):
+        yield "columns it does not have"
+    yield from (grouped if ask.measures else plain)(can, ask)
+
+
+def plain(can: Can, ask: Ask) -> Iterator[str]:
+    """What a read of rows says that is not promised."""
     if not all(can.columns[each.column].orders for each in ask.order):
         yield "an order it does not take"
     if ask.limit is not None and not (can.limit_per_key if ask.keys else can.limit):
         yield "a limit it does not take"
-    if ask.measures and (ask.order or ask.limit is not None):
-        yield "an order or a limit of measures"
-    if not set(ask.columns) <= set(can.columns):
-        yield "columns it does not have"
+    if ask.cuts or ask.having != EVERY_ROW:
+        yield "what is said of groups, without measures"
+
+
+def grouped(can: Can, ask: Ask) -> Iterator[str]:
+    """What a read of groups says that is not promised: `having`, order and limit come all with `arranges`."""
+    if not can.measures:
+        yield "a measure it does not take"
+    if not all(each.aggregate in can.columns[each.column].measures for each in ask.measures if each.column):
+        yield "a measure of a column it does not take"
+    if not all(Op.EQ in can.columns[each].filters for each in ask.columns):
+        yield "a group by a column it does not tell apart"
+    if not all(each.unit in can.cuts and each.column in ask.columns for each in ask.cuts):
+        yield "a unit it does not cut to"
+    if (ask.having != EVERY_ROW or ask.order or ask.limit is not None) and (ask.keys or not can.arranges):
+        yield "an arrangement of groups"
+    known = {*ask.columns, *(each.name for each in ask.measures)}
+    if not {*named(ask.having), *(each.column for each in ask.order)} <= known:
+        yield "an arrangement by what its groups do not hold"
+
+
+def named(having: Any) -> Iterator[str]:
+    """The columns and measures a `having` names."""
+    match having:
+        case Test():
+            yield having.column
+        case All() | Some():
+            for each in having.parts:
+                yield from named(each)
+        case Not():
+            yield from named(having.part)
+        case _:
+            yield f"a {type(having).__name__}"
 
 
 def filters(source: Any, can: Can, where: Any, *, top: bool = False) -> bool:
@@ -73,6 +107,8 @@ def filters(source: Any, can: Can, where: Any, *, top: bool = False) -> bool:
             return can.logic and all(filters(source, can, each) for each in where.parts)
         case Not():
             return can.logic and filters(source, can, where.part)
+        case Among():
+            return len(where.keys) <= can.among and not any(None in key for key in where.keys)
         case Exists():
             inner = source.can(where.collection)
             return can.related and (where.where == EVERY_ROW or filters(source, inner, where.where, top=True))

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
-from engine.fetch import read
+from engine.fetch.read import read
 from engine.house import Limits
 from engine.plan import push
+from engine.plan.words import Wanted
 from engine.words import Ask, Can, Column, Kind, Row
 from sources.memory import Collection, Memory
 from tests.push.running import running
@@ -37,5 +38,6 @@ class Watched(Strict):
 async def test_a_question_of_many_batches_does_not_overflow_the_queue_of_its_source() -> None:
     source = Watched(Memory({"row": Collection(can=ONE_KEY_AT_A_TIME, rows=ROWS)}))
     run = running("slow", source, NARROW)
-    found = await read(run, push.read("slow", source, "row", ("id",), keyed=("parent",)), PARENTS)
-    assert (sorted(found), source.most) == (sorted(ROWS), NARROW.source_calls)
+    wanted = Wanted(source="slow", collection="row", columns=("id",), keyed=("parent",))
+    found = await read(run, push.read(source, wanted), PARENTS)
+    assert (sorted(found.rows), source.most) == (sorted(ROWS), NARROW.source_calls)

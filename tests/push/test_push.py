@@ -2,11 +2,12 @@
 
 import pytest
 
-from engine.fetch import read
+from engine.fetch.read import read
 from engine.finish import key_of
 from engine.house import Limits
 from engine.plan import push
-from engine.plan.words import Read
+from engine.plan import words
+from engine.plan.words import Read, Step
 from engine.words import EVERY_ROW, Ask, Row
 from tests.push.running import running
 from tests.push.small import COLUMNS, WANTED, Wanted, memory, obvious, promises
@@ -18,22 +19,24 @@ NOTHING, *_, EVERYTHING = SOURCES
 
 def planned(source: Strict, wanted: Wanted) -> Read:
     return push.read(
-        "small",
         source,
-        "row",
-        wanted.keyed if wanted.measures else COLUMNS,
-        keyed=wanted.keyed,
-        where=wanted.where,
-        measures=wanted.measures,
-        order=wanted.order,
-        limit=wanted.limit,
+        words.Wanted(
+            source="small",
+            collection="row",
+            columns=wanted.keyed if wanted.measures else COLUMNS,
+            keyed=wanted.keyed,
+            where=wanted.where,
+            measures=wanted.measures,
+            order=wanted.order,
+            limit=wanted.limit,
+        ),
     )
 
 
 async def finished(source: Strict, one: Read, wanted: Wanted) -> list[Row]:
-    rows = await read(running("small", source, Limits()), one, wanted.keys)
-    width = len(one.columns) + len(one.measures)
-    return sorted_by_key([row[:width] for row in rows], wanted)
+    table = await read(running("small", source, Limits()), one, wanted.keys)
+    width = len(one.wanted.columns) + len(one.wanted.measures)
+    return sorted_by_key([row[:width] for row in table.rows], wanted)
 
 
 def sorted_by_key(rows: list[Row], wanted: Wanted) -> list[Row]:
@@ -64,9 +67,9 @@ def test_a_step_is_asked_for_only_if_every_step_before_it_is() -> None:
 
 
 def skips(one: Read) -> bool:
-    filtered = one.rest == EVERY_ROW and bool(one.batch or not one.keyed)
-    later = one.pushes_measures or one.pushes_order or one.pushes_limit
-    return bool((later and not filtered) or (one.pushes_limit and one.order and not one.pushes_order))
+    filtered = one.rest == EVERY_ROW and bool(one.batch or not one.wanted.keyed)
+    later = one.measures or one.takes
+    return bool((later and not filtered) or (Step.LIMIT in one.takes and Step.ORDER not in one.takes))
 
 
 def test_a_source_that_promises_everything_is_asked_for_everything() -> None:
@@ -75,11 +78,10 @@ def test_a_source_that_promises_everything_is_asked_for_everything() -> None:
         for wanted in WANTED
         for one in [planned(EVERYTHING, wanted)]
         if one.rest != EVERY_ROW
-        or one.carries
-        or bool(one.measures) != one.pushes_measures
-        or bool(one.order) != one.pushes_order
-        or (one.limit is not None) != one.pushes_limit
-        or bool(one.keyed) != bool(one.batch)
+        or one.open
+        or one.wanted.measures != one.measures
+        or (not wanted.measures and one.takes < {Step.ORDER, Step.LIMIT})
+        or bool(one.wanted.keyed) != bool(one.batch)
     ]
     assert left == []
 

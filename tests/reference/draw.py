@@ -16,6 +16,8 @@ NESTING = 2
 """How deep a filter may nest."""
 WRONG = 0.01
 """How often a size, a cursor or an operand is one that must be refused."""
+AHEAD = frozenset({"aggregate", "groups"})
+"""The fields of a page that are not asked yet."""
 STRANGE = {
     "ID": ("0", "", "007", "nobody", "1:1", "a:b:c", "99999999999999999999999"),
     "String": ("", "zz", "%", "_", "ß", "İ", "A"),
@@ -120,7 +122,8 @@ class Draw:
 
     def order(self, kind: str) -> list[Any]:
         shown: Any = self.world.schema.type_map[kind]
-        fields = list(self.world.schema.type_map[f"{kind}Order"].fields)
+        of: Any = self.world.schema.type_map[f"{kind}Order"].fields
+        fields = [name for name, each in of.items() if get_named_type(each.type).name == "Direction"]
         empty = [each for each in fields if not str(shown.fields[each].type).endswith("!")] or fields
         many = self.random.choice([0, 1, 1, 1, 2, 2])
         return [{self.random.choice(empty if self.odds(0.4) else fields): self.direction()} for _ in range(many)]

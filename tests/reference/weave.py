@@ -30,7 +30,7 @@ from graphql import (
     is_leaf_type,
 )
 
-from tests.reference.draw import Draw, Leaf, plain
+from tests.reference.draw import AHEAD, Draw, Leaf, plain
 from tests.reference.nodes import children, definition, field, literal
 
 DEEPEST = 5
@@ -96,6 +96,7 @@ class Weaving:
             name
             for name, each in of.fields.items()
             if kind != "Query"
+            and not (kind.endswith("Connection") and name in AHEAD)
             and self.draw.odds(share)
             and (is_leaf_type(get_named_type(each.type)) or self.draw.odds(ODDS.get(name, 0.5 ** (depth + 1))))
             and (depth < DEEPEST or not is_composite_type(get_named_type(each.type)) or name in ODDS)

@@ -264,7 +264,10 @@ UNREADABLE = ("slack gave an answer that cannot be read", Code.SOURCE_INVALID)
         pytest.param(Response("", 503), ("slack failed with HTTP status 503", Code.SOURCE_UNAVAILABLE), id="down"),
         pytest.param(
             JSONResponse({"ok": False, "error": "ratelimited"}, 429, {"Retry-After": "60"}),
-            ("slack takes no more calls for now, ask again later", Code.SOURCE_OVERLOADED),
+            (
+                "`slack` takes no more `users.list` for now, the next turn is in 60 s: ask again then, or for less",
+                Code.RATE_LIMITED,
+            ),
             id="a long wait",
         ),
         pytest.param(
@@ -284,7 +287,7 @@ async def test_a_failure_has_a_reason_that_can_be_shown(
 async def test_a_long_wait_is_not_waited(open_slack: Open, serve: Serve) -> None:
     with serve(JSONResponse({}, 429, {"Retry-After": "60"})) as port:
         async with asyncio.timeout(5):
-            assert (await failure(await open_slack(port)))[1] is Code.SOURCE_OVERLOADED  # type: ignore[misc]
+            assert (await failure(await open_slack(port)))[1] is Code.RATE_LIMITED  # type: ignore[misc]
 
 
 async def test_a_short_wait_is_waited_once(open_slack: Open, serve: Serve) -> None:

@@ -20,6 +20,8 @@ from tests.stopping.doors import Askers, environment, furnished, open_door
 
 STOPS = int(os.environ.get("STOPS", "2"))
 THREADS = 8
+REQUESTS = 400
+"""Enough that a fair spread gives neither of two workers less than a third of them, but once in a million million."""
 SIGNALS = (signal.SIGTERM, signal.SIGKILL)
 
 
@@ -69,7 +71,7 @@ def test_a_door_told_to_stop_ends_in_order(tmp_path: Path, acme_servers: Running
     assert (code in (0, -signal.SIGTERM), askers.refused) == (True, 0)
 
 
-def test_several_workers_share_a_port_and_each_keeps_its_own_journal(
+def test_several_workers_share_a_port_evenly_and_each_keeps_its_own_journal(
     tmp_path: Path, acme_servers: Running, port: int
 ) -> None:
     key = furnished(tmp_path, acme_servers, port)
@@ -77,19 +79,24 @@ def test_several_workers_share_a_port_and_each_keeps_its_own_journal(
         askers = Askers(door, reconnects=True)
         threads = askers.run(THREADS, until=1)
         deadline = time.monotonic() + 30
-        while not spread(tmp_path / "records"):
-            assert time.monotonic() < deadline, "one worker got nothing"
+        while len(shares(tmp_path / "records")) < 2:
+            assert time.monotonic() < deadline, "one worker did not start"
             time.sleep(0.02)
+        before = shares(tmp_path / "records")
+        while sum(shares(tmp_path / "records")) - sum(before) < REQUESTS:
+            assert time.monotonic() < deadline, "the workers are too slow"
+            time.sleep(0.02)
+        got = [now - then for now, then in zip(shares(tmp_path / "records"), before, strict=True)]
         door.process.terminate()
         door.process.wait(35)
         for each in threads:
             each.join()
+    assert min(got) > sum(got) / 3, got
 
 
-def spread(records: Path) -> bool:
-    """Whether both workers have answered: each journal has records beside its header."""
-    lines = [path.read_bytes().count(b"\n") for path in records.glob("*.jsonl")]
-    return len(lines) == 2 and min(lines) > 5
+def shares(records: Path) -> list[int]:
+    """Lines in each worker's journal."""
+    return [path.read_bytes().count(b"\n") for path in sorted(records.glob("*.jsonl"))]
 
 
 def test_a_taken_port_is_one_sentence(tmp_path: Path, acme_servers: Running) -> None:

@@ -19,6 +19,14 @@ ROWS: dict[int, list[str]] = {
         "door/test_records.py::test_a_crash_says_nothing_but_where_it_is_on_record",
         "spec/test_refusals.py::test_nothing_is_suggested",
     ],
+    8: [
+        "cache/test_interleavings.py::test_any_interleaving_of_callers_is_as_each_alone",
+        "cache/test_door.py::test_callers_with_the_same_permissions_share_and_others_never",
+        "cache/test_door.py::test_who_left_a_group_is_not_served_what_it_read",
+        "cache/test_reading.py::test_callers_with_other_permissions_never_share",
+        "cache/test_redis.py::test_what_others_put_there_is_not_believed",
+        "cache/test_redis.py::test_nothing_there_can_be_read",
+    ],
     11: [
         "threats/test_cost.py::test_a_batch_is_refused_whole",
         "threats/test_cost.py::test_however_it_is_written_it_costs_the_same_and_is_not_fetched",

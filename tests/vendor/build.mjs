@@ -12,6 +12,7 @@ const PACKAGES = [
   "@apollo/client@4.3.8",
   "rxjs@7.8.2",
   "@urql/core@6.0.3",
+  "@urql/exchange-persisted@5.0.1",
   "relay-runtime@21.0.1",
   "@graphql-codegen/core@6.2.1",
   "@graphql-codegen/typescript-operations@6.1.9",
@@ -30,8 +31,11 @@ const BUNDLES = {
   "graphql-http": 'export { serverAudits } from "graphql-http";',
   "apollo-client": `
     export * from "@apollo/client";
-    export { relayStylePagination } from "@apollo/client/utilities";`,
-  urql: 'export * from "@urql/core";',
+    export { relayStylePagination } from "@apollo/client/utilities";
+    export { PersistedQueryLink } from "@apollo/client/link/persisted-queries";`,
+  urql: `
+    export * from "@urql/core";
+    export { persistedExchange } from "@urql/exchange-persisted";`,
   "relay-runtime": named("relay-runtime"),
   "graphql-codegen": `
     export { codegen } from "@graphql-codegen/core";

@@ -9,24 +9,9 @@ const Board = graphql`
     customer(id: $id) {
       id
       name
-      channel {
-        id
-        name
-      }
-      revenue(first: 3) {
-        nodes {
-          id
-          month
-          revenue
-        }
-      }
-      files(first: 2) {
-        nodes {
-          id
-          name
-          size
-        }
-      }
+      channel { id name }
+      revenue(first: 3) { nodes { id month revenue } }
+      files(first: 2) { nodes { id name size } }
     }
   }
 `;
@@ -34,25 +19,15 @@ const Board = graphql`
 const Customers = graphql`
   query relayCustomersQuery($first: Int!, $after: String) {
     customers(first: $first, after: $after) @connection(key: "board_customers") {
-      edges {
-        node {
-          name
-        }
-      }
-      pageInfo {
-        endCursor
-        hasNextPage
-      }
+      edges { node { name } }
+      pageInfo { endCursor hasNextPage }
     }
   }
 `;
 
 const Credit = graphql`
   query relayCreditQuery($id: ID!) {
-    customer(id: $id) {
-      name
-      creditLimit @catch
-    }
+    customer(id: $id) { name creditLimit @catch }
   }
 `;
 

@@ -2,6 +2,7 @@
 import "graphiql/setup-workers/vite";
 import "graphiql/style.css";
 import "./page.css";
+import "./plan.css";
 import { createRoot } from "react-dom/client";
 import { Page } from "./page.jsx";
 

@@ -1,12 +1,14 @@
 /** The key on top, GraphiQL below, and under each answer what it withheld and whom to ask. */
-import { GraphiQL } from "graphiql";
+import { GraphiQL, HISTORY_PLUGIN } from "graphiql";
 import { useCallback, useEffect, useState } from "react";
 import { ask, current, opened, SHUT } from "./door.js";
 import { EXAMPLES } from "./examples.js";
 import { Faults } from "./faults.jsx";
 import { KeyBar } from "./key.jsx";
+import { Asking, PLAN } from "./plan.jsx";
 
 const KEY = "onedoor.key";
+const PLUGINS = [HISTORY_PLUGIN, PLAN];
 
 export function Page() {
   const [key, setKey] = useState(() => sessionStorage.getItem(KEY) ?? "");
@@ -30,21 +32,24 @@ export function Page() {
     <>
       <KeyBar held={key} me={door.me} refusal={door.refusal} onChoose={choose} />
       <main>
-        <GraphiQL
-          fetcher={fetcher}
-          schema={door.schema}
-          defaultTabs={EXAMPLES}
-          storage={sessionStorage}
-          isHeadersEditorEnabled={false}
-          shouldPersistHeaders={false}
-        >
-          <GraphiQL.Logo>
-            <a href="/graphiql">Onedoor</a>
-          </GraphiQL.Logo>
-          <GraphiQL.Footer>
-            <Faults />
-          </GraphiQL.Footer>
-        </GraphiQL>
+        <Asking value={fetcher}>
+          <GraphiQL
+            fetcher={fetcher}
+            schema={door.schema}
+            plugins={PLUGINS}
+            defaultTabs={EXAMPLES}
+            storage={sessionStorage}
+            isHeadersEditorEnabled={false}
+            shouldPersistHeaders={false}
+          >
+            <GraphiQL.Logo>
+              <a href="/graphiql">Onedoor</a>
+            </GraphiQL.Logo>
+            <GraphiQL.Footer>
+              <Faults />
+            </GraphiQL.Footer>
+          </GraphiQL>
+        </Asking>
       </main>
     </>
   );

@@ -1,0 +1,107 @@
+"""`make bench`: PostgreSQL and a REST upstream, three servers over them, one table; all of it in one run."""
+
+import argparse
+import asyncio
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import measures, page
+from benchmarks.load import CONNECTIONS, LONGEST, Load, NoGenerator, generator, load
+from benchmarks.questions import QUESTIONS, Question
+from benchmarks.servers import PEPPER, NotRunning, settle, start, upstreams
+from benchmarks.sides import BY_HAND, LIMIT, NotAnswered, Side, equal, requests
+from benchmarks.tables import fill
+from demo.postgresql import postgresql_server
+
+WARM_SECONDS = 1.0
+TURNS = 5
+"""How many answers each connection waits for at least, however slow they are."""
+JSON = {"content-type": "application/json"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What stands while questions are asked; `sides` in the order in which they take turns."""
+
+    folder: Path
+    key: str
+    environment: Mapping[str, str]
+    sides: list[Side]
+
+
+def main() -> None:
+    """Ends with 2 and one sentence where it cannot run."""
+    parser = argparse.ArgumentParser(prog="make bench", description="Onedoor, by hand, and the limit, in one run.")
+    parser.add_argument("--question", choices=[each.name for each in QUESTIONS], action="append", default=[])
+    parser.add_argument("--seconds", type=float, default=3.0, help="how long one server is asked one question")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each server takes its turn")
+    chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        generator()
+        measured(chosen.question, chosen.seconds, chosen.rounds)
+    except (NoGenerator, NotRunning) as reason:
+        print(reason, file=sys.stderr)
+        sys.exit(2)
+
+
+def measured(names: Sequence[str], seconds: float, rounds: int) -> None:
+    """A part of the questions is printed; all of them are written to docs/performance.md too."""
+    with running() as run:
+        print(page.HEAD, flush=True)
+        rows = []
+        for question in QUESTIONS:
+            if not names or question.name in names:
+                rows.append(page.row(question, asked(run.sides, question, seconds, rounds)))
+                print(rows[-1], flush=True)
+        if not names:
+            beside = page.beside(run.sides, *others(run))
+            print(f"\n{beside}")
+            page.write("\n".join((page.HEAD, *rows, "", beside)))
+
+
+def asked(sides: list[Side], question: Question, seconds: float, rounds: int) -> list[dict[str, Load]] | str:
+    """By round and side what came of the load; a text: why it was not asked."""
+    try:
+        alone = equal(sides, question)
+    except NotAnswered as reason:
+        return f"not answered yet: {reason}"
+    long = {name: min(max(seconds, each * CONNECTIONS * TURNS), LONGEST / 2) for name, each in alone.items()}
+    for side in sides:
+        load(side, requests(side.name, question), seconds=max(WARM_SECONDS, long[side.name] / TURNS))
+    return [
+        {side.name: load(side, requests(side.name, question), seconds=long[side.name]) for side in sides}
+        for _ in range(rounds)
+    ]
+
+
+def others(run: Run) -> tuple[float | None, float, dict[str, dict[int, float]], list[measures.Typed]]:
+    onedoor = run.sides[0]
+    memory = measures.rss(onedoor.server)
+    first = measures.compiled(onedoor)
+    rows = measures.by_rows(run.sides, WARM_SECONDS)
+    return memory, first, rows, list(measures.by_types(run.folder, run.key, run.environment, WARM_SECONDS))
+
+
+@contextmanager
+def running() -> Iterator[Run]:
+    """All of it, each server one process."""
+    with ExitStack() as stack:
+        database = stack.enter_context(postgresql_server()).emptied("bench")
+        asyncio.run(fill(database))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="onedoor-bench-")))
+        environment = {"DATABASE": database, "ONEDOOR_PEPPER": PEPPER, **stack.enter_context(upstreams())}
+        key = settle(folder, environment)
+        onedoor = measures.door(stack, folder, key, environment)
+        by_hand = Side(name=BY_HAND, server=start(stack, "benchmarks.by_hand", environment=environment), headers=JSON)
+        limit = Side(name=LIMIT, server=start(stack, "benchmarks.limit", environment=environment), headers={})
+        yield Run(folder=folder, key=key, environment=environment, sides=[onedoor, by_hand, limit])
+
+
+if __name__ == "__main__":
+    main()

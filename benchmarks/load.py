@@ -1,0 +1,73 @@
+"""A server and what it is asked in, requests a second and latencies out, as wrk sees them."""
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmarks.servers import NotRunning
+from benchmarks.sides import Asked, Side
+from demo.servers import ROOT
+
+SCRIPT = ROOT / "benchmarks/load.lua"
+MICROSECONDS = 1_000_000
+CONNECTIONS = 16
+LONGEST = 80.0
+"""Seconds of one load."""
+
+
+class NoGenerator(Exception):
+    """wrk is not installed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """Latencies in milliseconds."""
+
+    per_second: float
+    median: float
+    p99: float
+
+
+def generator() -> str:
+    """The path of wrk. Raises NoGenerator."""
+    found = shutil.which("wrk")
+    if found is None:
+        raise NoGenerator("the load comes from `wrk`, which is not installed: `apt-get install wrk` on Debian")
+    return found
+
+
+def load(side: Side, asked: Sequence[Asked], *, seconds: float, connections: int = CONNECTIONS) -> Load:
+    """Longer than was wished where no answer came in that time. Raises NotRunning when any answer is not 200."""
+    headers = [word for name, value in side.headers.items() for word in ("-H", f"{name}: {value}")]
+    with tempfile.NamedTemporaryFile("w", suffix=".requests") as file:
+        file.writelines(f"{each.method}\t{each.path}\t{each.body}\n" for each in asked)
+        file.flush()
+        words = (f"-c{connections}", *headers, "-s", str(SCRIPT), side.server.url, "--", file.name)
+        found = None
+        while found is None:
+            found = figures(side.name, said(f"-d{max(1, round(seconds))}s", *words))
+            seconds *= 2
+            if found is None and seconds > LONGEST:
+                raise NotRunning(f"`{side.name}` gave no answer within {LONGEST:g} s under load")
+    return found
+
+
+def said(*words: str) -> str:
+    """What one process of wrk with one thread prints."""
+    command = (generator(), "-t1", "--timeout", f"{LONGEST:g}s", *words)
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
+def figures(name: str, said: str) -> Load | None:
+    """None: there was no answer at all."""
+    found = [line.split()[1:] for line in said.splitlines() if line.startswith("figures ")]
+    if not found:
+        raise NotRunning(f"wrk said nothing of `{name}`")
+    requests, duration, median, p99, failed = map(int, found[0])
+    if failed and requests:
+        raise NotRunning(f"`{name}` failed {failed} of {requests} requests under load")
+    if not requests:
+        return None
+    return Load(per_second=requests * MICROSECONDS / duration, median=median / 1000, p99=p99 / 1000)

@@ -1,0 +1,21 @@
+"""The door of the benchmark: a shop, a record collection and a forum, each subject a file here as in the product."""
+
+from importlib import import_module
+from types import ModuleType
+
+from engine.words import Binding
+from resolvers.query import BINDINGS as CALLER
+from schema import query
+
+SUBJECTS = ("music", "shop", "forum")
+
+
+def modules() -> tuple[ModuleType, ...]:
+    """The modules that make up what can be asked."""
+    return query, *(import_module(f"benchmarks.onedoor.schema.{each}") for each in SUBJECTS)
+
+
+def bindings() -> dict[str, Binding]:
+    """By type, where its values come from."""
+    found = [import_module(f"benchmarks.onedoor.resolvers.{each}").BINDINGS for each in SUBJECTS]
+    return {binding.type: binding for each in (CALLER, *found) for binding in each}

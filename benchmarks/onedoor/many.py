@@ -1,0 +1,58 @@
+"""A number in, so many further types out, each with rows, columns and links to others: a large company's schema."""
+
+from types import ModuleType
+
+import strawberry
+
+from engine.words import Binding, Link
+from schema.arguments import Annotation
+from schema.directives import allow, owned
+
+MANY, ONE = Annotation("Many"), Annotation("One")
+
+
+def named(number: int) -> str:
+    return f"Thing{number}"
+
+
+def module(count: int) -> ModuleType:
+    """As a file of schema/: every type leads to the next, and is a list of its own under Query."""
+    made = ModuleType(__name__, "Types that nobody asks for.")
+    for number in range(count):
+        setattr(made, named(number), _type(number, count))
+    roots = {f"things_{number}": _field(MANY[named(number)], "All of them.") for number in range(count)}
+    made.Query = strawberry.type(_class("Query", roots))  # type: ignore[attr-defined]
+    return made
+
+
+def bindings(count: int) -> tuple[Binding, ...]:
+    """All of them are products."""
+    return tuple(
+        Binding(
+            type=named(number),
+            source="database",
+            collection="product",
+            links={"next": Link(to=named((number + 1) % count), here="id", there="id")},
+        )
+        for number in range(count)
+    )
+
+
+def _type(number: int, count: int) -> type:
+    fields = {
+        "id": _field(strawberry.ID, "Its number."),
+        "name": _field(str, "Its name."),
+        "next": _field(ONE[named((number + 1) % count)], "The next one."),
+    }
+    rules = [allow("sales", "support"), owned("shop")]
+    return strawberry.type(_class(named(number), fields), description="One more thing.", directives=rules)
+
+
+def _field(annotation: object, description: str) -> tuple[object, object]:
+    return annotation, strawberry.field(description=description)
+
+
+def _class(name: str, fields: dict[str, tuple[object, object]]) -> type:
+    annotations = {field: annotation for field, (annotation, _) in fields.items()}
+    made = {field: value for field, (_, value) in fields.items()}
+    return type(name, (), {"__module__": __name__, "__annotations__": annotations, **made})

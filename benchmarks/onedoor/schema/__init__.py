@@ -1,0 +1,1 @@
+"""What can be asked of the benchmark: the music, the shop, the forum."""

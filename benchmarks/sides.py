@@ -1,0 +1,117 @@
+"""The three that answer: how each is asked a question, and whether their answers are one."""
+
+import http.client
+import json
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from benchmarks.questions import Question
+from benchmarks.servers import Server
+
+ONEDOOR, BY_HAND, LIMIT = "Onedoor", "Strawberry by hand", "the limit"
+SHOWN = 160
+COMPARED = 3
+"""Answers of each question that are compared."""
+MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}T[\d:.]+(Z|\+00:00)")
+TRANSPARENT = ("nodes", "aggregate")
+"""An object that holds one of these alone is shown as what that holds: by hand, lists are plain."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One request; no body: an empty text."""
+
+    method: str
+    path: str
+    body: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One of the three, and the headers each request to it carries."""
+
+    name: str
+    server: Server
+    headers: Mapping[str, str]
+
+
+class NotAnswered(Exception):
+    """One did not answer, or another way than the rest."""
+
+
+def requests(name: str, question: Question) -> list[Asked]:
+    """What the load is made of, for one of the three."""
+    if name == LIMIT:
+        return [Asked(method="GET", path=f"/{question.name}?{variable(each)}") for each in question.variables]
+    document = question.onedoor if name == ONEDOOR else question.by_hand
+    return [graphql(document, each) for each in question.variables]
+
+
+def variable(variables: Mapping[str, Any]) -> str:
+    return "".join(str(value) for value in variables.values())
+
+
+def graphql(document: str, variables: Mapping[str, Any]) -> Asked:
+    return Asked(method="POST", path="/graphql", body=json.dumps({"query": document, "variables": variables}))
+
+
+def equal(sides: list[Side], question: Question) -> dict[str, float]:
+    """The seconds that each took alone for its last answer.
+
+    Raises NotAnswered, naming the one whose answer differs from the limit's.
+    """
+    took: dict[str, float] = {}
+    for place in range(COMPARED):
+        answers: dict[str, Any] = {}
+        for side in sides:
+            asked = requests(side.name, question)
+            started = time.perf_counter()
+            answers[side.name] = shown(answer(side, asked[place % len(asked)]))
+            took[side.name] = time.perf_counter() - started
+        for name, found in answers.items():
+            if found != answers[LIMIT]:
+                raise NotAnswered(f"{name} answers otherwise than the limit: {difference(found, answers[LIMIT])}")
+    return took
+
+
+def answer(side: Side, asked: Asked) -> Any:
+    """The data of one reply. Raises NotAnswered."""
+    connection = http.client.HTTPConnection(urlsplit(side.server.url).netloc, timeout=20)
+    connection.request(asked.method, asked.path, asked.body.encode() or None, dict(side.headers))
+    reply = connection.getresponse()
+    body = reply.read()
+    connection.close()
+    told = json.loads(body) if reply.status in (200, 400) else {}
+    if told.get("data") is None or told.get("errors"):
+        raise NotAnswered(f"{side.name} answered {reply.status}: {body[:SHOWN].decode('utf-8', 'replace')}")
+    return told["data"]
+
+
+def shown(found: Any) -> Any:
+    """An answer in one form: lists plain, moments in UTC."""
+    if isinstance(found, dict):
+        if len(found) == 1 and next(iter(found)) in TRANSPARENT:
+            return shown(next(iter(found.values())))
+        return {name: shown(value) for name, value in found.items()}
+    if isinstance(found, list):
+        return [shown(each) for each in found]
+    if isinstance(found, str) and MOMENT.fullmatch(found):
+        return datetime.fromisoformat(found)
+    return found
+
+
+def difference(one: Any, other: Any, at: str = "data") -> str:
+    """The first place where two answers differ."""
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        return next(
+            (difference(one[each], other[each], f"{at}.{each}") for each in one if one[each] != other[each]), at
+        )
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        pairs = enumerate(zip(one, other, strict=True))
+        return next((difference(a, b, f"{at}.{place}") for place, (a, b) in pairs if a != b), at)
+    return f"at `{at}`: {str(one)[:SHOWN]} for {str(other)[:SHOWN]}"

@@ -1,0 +1,1 @@
+"""A plan and this request's values in, rows out."""

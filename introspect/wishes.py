@@ -1,0 +1,55 @@
+"""What was typed in, what is wished out: checked, and with what was wished the last time."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import PurePath
+from urllib.parse import urlsplit
+
+from auth.groups import NAMES, registered
+from auth.mistake import Mistake, unknown
+from introspect.names import snake, words
+from introspect.words import Table, Wish
+
+
+def named(source: str | None, url: str) -> str:
+    """The name of a source: as given, or that of its database."""
+    if source is None:
+        return snake(words(PurePath(urlsplit(url).path).stem))
+    if source != snake(words(source)):
+        raise Mistake(f"a source is named in snake_case: take `{snake(words(source))}`")
+    return source
+
+
+def wish(
+    before: Wish,
+    source: str,
+    found: Iterable[Table],
+    *,
+    allow: Sequence[str],
+    owner: str | None,
+    tables: Sequence[str],
+    keys: Sequence[str],
+    strip: str | None,
+) -> Wish:
+    """Raises Mistake for a group nobody registered, and for a key that is none."""
+    for each in allow:
+        if not registered(each):
+            raise unknown("group", each, NAMES)
+    return Wish(
+        source=source,
+        allow=tuple(dict.fromkeys(allow)) or before.allow,
+        owner=owner or before.owner,
+        tables=tuple(tables) or before.tables,
+        keys={**before.keys, **dict(_key(each, {one.name: one for one in found}) for each in keys)},
+        strip=before.strip if strip is None else strip,
+    )
+
+
+def _key(text: str, tables: dict[str, Table]) -> tuple[str, tuple[str, ...]]:
+    name, _, listed = text.partition("=")
+    columns = tuple(listed.split(","))
+    if name not in tables:
+        raise unknown("table", name, tables)
+    for each in columns:
+        if each not in (known := [column.name for column in tables[name].columns]):
+            raise unknown(f"column of `{name}`", each, known)
+    return name, columns

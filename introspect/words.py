@@ -1,0 +1,70 @@
+"""What is described, whatever it is kept in: tables with their columns and references; and what is wished of the files.
+
+Nothing here is SQL: a description of anything that has rows can be said in these words.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from engine.words import Kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column a field can show. `values` are all it can hold, where that is declared; `enum` is their own name."""
+
+    name: str
+    kind: Kind
+    nullable: bool
+    large: bool = False
+    """Whole numbers past 32 bits."""
+    comment: str = ""
+    values: tuple[str, ...] = ()
+    enum: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """The row of the table `to` whose columns `there` equal our `columns`; `alone`: no two rows refer to the same."""
+
+    columns: tuple[str, ...]
+    to: str
+    there: tuple[str, ...]
+    alone: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """One kind of row; `name` is that of its collection. Without a `key` nothing is known to identify a row."""
+
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...] = ()
+    references: tuple[Reference, ...] = ()
+    comment: str = ""
+    view: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """How the files are to be: their source, who may see its types, who answers for them.
+
+    `tables` are patterns of the names that are wanted (none: all), `keys` says what identifies rows where the
+    description does not, `strip` is left out where a table's name begins with it.
+    """
+
+    source: str
+    allow: tuple[str, ...] = ()
+    owner: str = ""
+    tables: tuple[str, ...] = ()
+    keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    strip: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """Names that are already somebody else's: of types, of root fields, of files."""
+
+    types: frozenset[str] = frozenset()
+    roots: frozenset[str] = frozenset()
+    files: frozenset[str] = frozenset()

@@ -1,0 +1,1 @@
+"""The types nobody writes by hand: pages, filters, orders, aggregates and groups."""

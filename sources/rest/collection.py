@@ -1,0 +1,112 @@
+"""What one collection of an API is, as plain data: its columns, and what the API can be asked of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+from engine.words import Can, Column, Kind, Op
+
+At: TypeAlias = tuple[str, ...]
+"""Where something lies in a JSON value, step by step; of no steps: the value itself."""
+
+KEYS = 1000
+"""Keys of one read, where they may travel in several calls."""
+
+
+class Turning(StrEnum):
+    """How the next page is asked for."""
+
+    PAGE = "page"
+    OFFSET = "offset"
+    CURSOR = "cursor"
+    LINK = "link"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A column: what it holds, and where it lies in a row."""
+
+    kind: Kind
+    at: At
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ByKey:
+    """How rows are asked for by one column: many in a parameter, or one in a path such as `/users/{id}`.
+
+    Values are joined by `separator`; without one the parameter is repeated. `rows`: where a path's one row lies.
+    """
+
+    parameter: str = ""
+    path: str = ""
+    most: int = 1
+    separator: str = ""
+    rows: At = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ordered:
+    """The parameter that orders rows by these columns, none of which is ever null; text by code point."""
+
+    parameter: str
+    columns: tuple[str, ...]
+    ascending: str = ""
+    descending: str = "-"
+    separator: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """The parameter that says how many rows are wanted, and the most it takes."""
+
+    parameter: str
+    most: int = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paging:
+    """How pages follow each other; `next` is where a cursor lies in an answer, `first` the number of the first page."""
+
+    by: Turning
+    parameter: str = ""
+    next: At = ()
+    first: int = 1
+    size_parameter: str = ""
+    size: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """Rows lie at `rows` of what `path` answers; `filters` names the parameter that asks for equality, by column."""
+
+    name: str
+    path: str
+    columns: Mapping[str, Held]
+    rows: At = ()
+    keys: Mapping[str, ByKey] = field(default_factory=dict)
+    filters: Mapping[str, str] = field(default_factory=dict)
+    order: Ordered | None = None
+    limit: Cut | None = None
+    paging: Paging | None = None
+
+
+def promise(collection: Collection) -> Can:
+    """A limit is always kept: what comes over it is cut. An order is, where no read needs more than one call."""
+    return Can(
+        columns={name: _column(collection, name, held) for name, held in collection.columns.items()},
+        keys=_keys(collection),
+        key_columns=frozenset((name,) for name in collection.keys),
+        limit=True,
+    )
+
+
+def _column(collection: Collection, name: str, held: Held) -> Column:
+    orders = collection.order is not None and name in collection.order.columns
+    return Column(kind=held.kind, filters=frozenset({Op.EQ} if name in collection.filters else ()), orders=orders)
+
+
+def _keys(collection: Collection) -> int:
+    if not collection.keys:
+        return 0
+    return KEYS if collection.order is None else min(each.most for each in collection.keys.values())

@@ -1,0 +1,72 @@
+"""Options in, a source that answers from one API out."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.words import Ask, Can, Row
+from sources.rest.addresses import checked
+from sources.rest.calls import Calls, calls
+from sources.rest.collection import Collection, promise
+from sources.rest.declared import collections, text
+from sources.rest.pages import pages
+from sources.rest.requests import requests
+from sources.rest.rows import kept
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """`headers` go with every call. `timeout`: seconds of one call. `connections`: calls at once.
+
+    `response_bytes`: the most that one answer may hold, unpacked. `private_addresses`: the API may be in this network,
+    and spoken to without TLS.
+    """
+
+    base_url: str
+    collections: Mapping[str, Any]
+    headers: Mapping[str, Any] | None = field(default=None, repr=False)
+    timeout: float = 5.0
+    connections: int = 8
+    response_bytes: int = 16_777_216
+    private_addresses: bool = False
+
+
+async def connect(options: Options) -> "Rest":
+    """Asks the API nothing yet. ValueError: what cannot be, of the declarations or the url."""
+    declared = collections(options.collections)
+    headers = {name: text(value, f"headers.{name}") for name, value in (options.headers or {}).items()}
+    base_url = checked(options.base_url, private_addresses=options.private_addresses)
+    called = calls(
+        base_url, headers, timeout=options.timeout, at_once=options.connections, most=options.response_bytes,
+        private_addresses=options.private_addresses,
+    )  # fmt: skip
+    return Rest(called, declared)
+
+
+class Rest:
+    """The collections that were declared."""
+
+    def __init__(self, calls: Calls, collections: Mapping[str, Collection]) -> None:
+        self.calls = calls
+        self.collections = collections
+        self.promises = {name: promise(each) for name, each in collections.items()}
+
+    def can(self, collection: str) -> Can:
+        return self.promises[collection]
+
+    async def read(self, ask: Ask) -> AsyncIterator[Sequence[Row]]:
+        """Page by page; what was asked in several calls comes in the order of the calls."""
+        collection, left = self.collections[ask.collection], ask.limit
+        wanted = requests(ask, collection)
+        async for request, items in pages(self.calls, wanted, collection):
+            found = kept(items, ask, collection, request)
+            yield found if left is None else found[:left]
+            left = None if left is None else max(0, left - len(found))
+            if left == 0:
+                return
+
+    async def ping(self) -> None:
+        await self.calls.ping()
+
+    async def close(self) -> None:
+        await self.calls.session.close()

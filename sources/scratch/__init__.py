@@ -1,0 +1,1 @@
+"""Rows that outgrow memory: poured into a database of our own, asked there, forgotten."""

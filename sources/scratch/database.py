@@ -1,0 +1,75 @@
+"""Limits in, an open DuckDB out that reaches nothing but its own folder; its failures, as a client may hear them.
+
+The one place DuckDB is imported: only when rows are first poured.
+"""
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import duckdb
+
+from engine.errors import Code, SourceFailed
+from engine.house import Limits
+
+ALONE = (
+    "autoinstall_known_extensions = false",
+    "autoload_known_extensions = false",
+    "preserve_insertion_order = false",
+    "enable_external_access = false",
+    "lock_configuration = true",
+)
+Connection = duckdb.DuckDBPyConnection
+Error = duckdb.Error
+Options: TypeAlias = dict[str, str | bool | int | float | list[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Database:
+    """`folder` is ours alone, and gone with the database."""
+
+    connection: Connection
+    folder: Path
+
+    def close(self) -> None:
+        self.connection.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def opened(limits: Limits) -> Database:
+    """Raises SourceFailed."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="onedoor-scratch-"))
+    except OSError:
+        raise SourceFailed("there is no room for a scratch database") from None
+    try:
+        return Database(connection=_connected(folder, limits), folder=folder)
+    except Error as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise failure(error, limits) from None
+
+
+def _connected(folder: Path, limits: Limits) -> Connection:
+    memory: Options = {"memory_limit": f"{limits.scratch_bytes}B", "threads": "1", "temp_directory": str(folder)}
+    connection = duckdb.connect(":memory:", config=memory)
+    # Given with the others it is not heeded.
+    connection.execute(f"SET max_temp_directory_size = '{limits.scratch_disk_bytes}B'")
+    for each in ALONE:
+        connection.execute(f"SET {each}")
+    return connection
+
+
+def failure(error: Exception, limits: Limits) -> SourceFailed:
+    if "max_temp_directory_size" in str(error):
+        return _over("scratch_disk_bytes", limits.scratch_disk_bytes)
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return _over("scratch_bytes", limits.scratch_bytes)
+    if isinstance(error, duckdb.DataError | duckdb.InvalidInputException | ArithmeticError | ValueError):
+        return SourceFailed("a number in it is too large to reckon with", Code.CANNOT_ANSWER)
+    return SourceFailed("the scratch database could not answer")
+
+
+def _over(name: str, value: int) -> SourceFailed:
+    return SourceFailed(f"its rows are over the limit `{name}` of {value}, filter it", Code.LIMIT_EXCEEDED)

@@ -1,0 +1,42 @@
+"""What docs/introspecting.md shows, done: its database introspected, its file compared, its question asked."""
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+import cli
+from tests.docs.pages import ROOT, Block, blocks
+from tests.introspect.conftest import source_of
+from tests.introspect.houses import asked, house, introspected
+
+PAGE = ROOT / "docs/introspecting.md"
+
+
+def only(language: str) -> Block:
+    (found,) = blocks(PAGE, language)
+    return found
+
+
+async def test_the_files_are_those_shown_and_the_question_has_its_answer(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/shops.sqlite"
+    with closing(sqlite3.connect(tmp_path / "shops.sqlite")) as connection:
+        connection.executescript(only("sql").text)
+    introspected(url, tmp_path, "--allow", "sales", "--owner", "shop desk", source="shops")
+    assert (tmp_path / "schema/shop.py").read_text(encoding="utf-8") == only("python").text
+    source = await source_of(url)
+    found = await asked(house(tmp_path, source, "shops"), only("graphql").text)
+    await source.close()
+    assert found == json.loads(only("json").text)
+
+
+def test_every_option_is_explained() -> None:
+    command = cli.main.commands["introspect"]  # type: ignore[attr-defined]
+    named = {each.opts[-1] for each in command.params if isinstance(each, click.Option)}
+    text = PAGE.read_text(encoding="utf-8")
+    known = {each for each in ("--source", "--allow", "--owner", "--tables", "--key", "--strip", "--into", "--dry-run")}
+    assert all(f"| `{each}" in text for each in known)
+    assert {each for option in command.params for each in option.opts if each.startswith("--")} == known
+    assert named

@@ -1,0 +1,23 @@
+-- Chinook, a public sample, the database of a media shop: names, types, keys and references are facts of it; the rows are few.
+CREATE TABLE Artist (ArtistId INT NOT NULL PRIMARY KEY, Name VARCHAR(120));
+CREATE TABLE Album (AlbumId INT NOT NULL PRIMARY KEY, Title VARCHAR(160) NOT NULL, ArtistId INT NOT NULL, FOREIGN KEY (ArtistId) REFERENCES Artist (ArtistId));
+CREATE TABLE Employee (EmployeeId INT NOT NULL PRIMARY KEY, LastName VARCHAR(20) NOT NULL, FirstName VARCHAR(20) NOT NULL, Title VARCHAR(30), ReportsTo INT, BirthDate TIMESTAMP NULL, HireDate TIMESTAMP NULL, Address VARCHAR(70), City VARCHAR(40), State VARCHAR(40), Country VARCHAR(40), PostalCode VARCHAR(10), Phone VARCHAR(24), Fax VARCHAR(24), Email VARCHAR(60), FOREIGN KEY (ReportsTo) REFERENCES Employee (EmployeeId));
+CREATE TABLE Customer (CustomerId INT NOT NULL PRIMARY KEY, FirstName VARCHAR(40) NOT NULL, LastName VARCHAR(20) NOT NULL, Company VARCHAR(80), Address VARCHAR(70), City VARCHAR(40), State VARCHAR(40), Country VARCHAR(40), PostalCode VARCHAR(10), Phone VARCHAR(24), Fax VARCHAR(24), Email VARCHAR(60) NOT NULL, SupportRepId INT, FOREIGN KEY (SupportRepId) REFERENCES Employee (EmployeeId));
+CREATE TABLE Genre (GenreId INT NOT NULL PRIMARY KEY, Name VARCHAR(120));
+CREATE TABLE MediaType (MediaTypeId INT NOT NULL PRIMARY KEY, Name VARCHAR(120));
+CREATE TABLE Track (TrackId INT NOT NULL PRIMARY KEY, Name VARCHAR(200) NOT NULL, AlbumId INT, MediaTypeId INT NOT NULL, GenreId INT, Composer VARCHAR(220), Milliseconds INT NOT NULL, Bytes INT, UnitPrice NUMERIC(10,2) NOT NULL, FOREIGN KEY (AlbumId) REFERENCES Album (AlbumId), FOREIGN KEY (MediaTypeId) REFERENCES MediaType (MediaTypeId), FOREIGN KEY (GenreId) REFERENCES Genre (GenreId));
+CREATE TABLE Playlist (PlaylistId INT NOT NULL PRIMARY KEY, Name VARCHAR(120));
+CREATE TABLE PlaylistTrack (PlaylistId INT NOT NULL, TrackId INT NOT NULL, PRIMARY KEY (PlaylistId, TrackId), FOREIGN KEY (PlaylistId) REFERENCES Playlist (PlaylistId), FOREIGN KEY (TrackId) REFERENCES Track (TrackId));
+CREATE TABLE Invoice (InvoiceId INT NOT NULL PRIMARY KEY, CustomerId INT NOT NULL, InvoiceDate TIMESTAMP NOT NULL, BillingAddress VARCHAR(70), BillingCity VARCHAR(40), BillingState VARCHAR(40), BillingCountry VARCHAR(40), BillingPostalCode VARCHAR(10), Total NUMERIC(10,2) NOT NULL, FOREIGN KEY (CustomerId) REFERENCES Customer (CustomerId));
+CREATE TABLE InvoiceLine (InvoiceLineId INT NOT NULL PRIMARY KEY, InvoiceId INT NOT NULL, TrackId INT NOT NULL, UnitPrice NUMERIC(10,2) NOT NULL, Quantity INT NOT NULL, FOREIGN KEY (InvoiceId) REFERENCES Invoice (InvoiceId), FOREIGN KEY (TrackId) REFERENCES Track (TrackId));
+INSERT INTO Artist VALUES (1, 'AC/DC'), (2, 'Accept');
+INSERT INTO Album VALUES (1, 'For Those About To Rock We Salute You', 1), (2, 'Balls to the Wall', 2), (4, 'Let There Be Rock', 1);
+INSERT INTO Employee VALUES (1, 'Adams', 'Andrew', 'General Manager', NULL, '1962-02-18 00:00:00', '2002-08-14 00:00:00', NULL, 'Edmonton', 'AB', 'Canada', NULL, NULL, NULL, NULL), (2, 'Edwards', 'Nancy', 'Sales Manager', 1, '1958-12-08 00:00:00', '2002-05-01 00:00:00', NULL, 'Calgary', 'AB', 'Canada', NULL, NULL, NULL, NULL);
+INSERT INTO Customer VALUES (1, 'Luís', 'Gonçalves', NULL, NULL, NULL, NULL, 'Brazil', NULL, NULL, NULL, 'luis@example.com', 2);
+INSERT INTO Genre VALUES (1, 'Rock');
+INSERT INTO MediaType VALUES (1, 'MPEG audio file');
+INSERT INTO Track VALUES (1, 'For Those About To Rock (We Salute You)', 1, 1, 1, NULL, 343719, 11170334, 0.99), (15, 'Go Down', 4, 1, 1, NULL, 331180, 10847611, 0.99);
+INSERT INTO Playlist VALUES (1, 'Music');
+INSERT INTO PlaylistTrack VALUES (1, 1), (1, 15);
+INSERT INTO Invoice VALUES (1, 1, '2021-01-01 00:00:00', NULL, NULL, NULL, 'Brazil', NULL, 1.98);
+INSERT INTO InvoiceLine VALUES (1, 1, 1, 0.99, 2);

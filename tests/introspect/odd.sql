@@ -1,0 +1,27 @@
+CREATE TYPE mpaa_rating AS ENUM ('G', 'PG', 'PG-13', 'R', 'NC-17');
+CREATE TABLE film (film_id int PRIMARY KEY, title text NOT NULL, rating mpaa_rating, original_film_id int REFERENCES film, "2nd title" text, "class" text, "date" date, "Größe %" numeric(5, 2), "not" boolean, "id" text, "l" int, seen_at timestamptz);
+COMMENT ON TABLE film IS 'A film,
+  "as it was" sold — at C:\films';
+COMMENT ON COLUMN film.title IS 'What the poster says. It''s in the language it was made in, unless the distributor thought that nobody would come to see it under that name; then it is in another';
+CREATE TABLE "category" (id int PRIMARY KEY, parent_id int REFERENCES "category", name text);
+CREATE TABLE trailer (id int PRIMARY KEY, film_id int NOT NULL UNIQUE REFERENCES film, rating mpaa_rating NOT NULL, film text, stage text CHECK (stage IN ('in progress', 'A+', 'A-', '', 'it''s "out"', '3D')));
+CREATE TABLE "film where" (code numeric(6, 0) PRIMARY KEY, "yes or no" boolean);
+CREATE TABLE "Order" ("ORDER_NO" int, "LINE NO" int, "ORDER_DATE" date, PRIMARY KEY ("ORDER_NO", "LINE NO"));
+CREATE TABLE order_orders (id int PRIMARY KEY, no int, line int, FOREIGN KEY (no, line) REFERENCES "Order");
+CREATE TABLE "import" (id bigint PRIMARY KEY, "from" text, "strawberry" text, big bigint);
+CREATE TABLE query (id int PRIMARY KEY, text text);
+CREATE TABLE series (id int PRIMARY KEY, title text NOT NULL);
+CREATE TABLE "❤" (id int PRIMARY KEY, "☃" text);
+CREATE TABLE blob (raw bytea);
+CREATE VIEW "film list" AS SELECT title, rating, film_id AS id FROM film;
+INSERT INTO film VALUES (1, 'Alien', 'R', NULL, 'Das unheimliche Wesen', 'A', '1979-05-25', 2.39, true, 'tt0078748', 7, '2026-01-02 03:04:05+00');
+INSERT INTO film (film_id, title, rating, original_film_id) VALUES (2, 'Aliens', 'R', 1), (3, 'Gremlins', 'PG-13', NULL);
+INSERT INTO category VALUES (1, NULL, 'all'), (2, 1, 'horror');
+INSERT INTO trailer VALUES (1, 1, 'PG-13', 'x', 'A-'), (2, 3, 'G', NULL, 'it''s "out"');
+INSERT INTO "film where" VALUES (12, true);
+INSERT INTO "Order" VALUES (7, 1, '2026-01-01'), (7, 2, '2026-01-02');
+INSERT INTO order_orders VALUES (1, 7, 2), (2, NULL, NULL);
+INSERT INTO "import" VALUES (5000000000, 'here', 'red', 5000000001);
+INSERT INTO series VALUES (1, 'Twin Peaks');
+INSERT INTO "❤" VALUES (1, 'cold');
+INSERT INTO query VALUES (1, 'why');

@@ -1,0 +1,223 @@
+"""The types made for a written one hold what they can and no more, and no two types have one name."""
+
+import sys
+from collections.abc import Callable, Mapping
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from graphql import (
+    GraphQLInputObjectType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    get_named_type,
+    is_enum_type,
+    is_non_null_type,
+    is_scalar_type,
+    validate_schema,
+)
+
+from resolvers import bindings, modules
+from schema.build import build, built
+from schema.derived import MEASURED, OF_FIELDS, OF_ROWS, derived
+from schema.generate import aggregates
+from schema.read import BadSchema, FieldShape, Leads
+from tests.schema.shapes import column, documented, link
+
+EXACT = {each: each for each in ("Int", "BigInt", "Float", "Decimal", "Date", "DateTime", "String")}
+BECOMES: Mapping[str, Mapping[str, str]] = {
+    "CountDistinct": dict.fromkeys((*EXACT, "ID", "Boolean", "Enum"), "Int"),
+    "Sum": {"Int": "BigInt", "BigInt": "Decimal", "Float": "Float", "Decimal": "Decimal"},
+    "Average": {"Int": "Float", "BigInt": "Float", "Float": "Float", "Decimal": "Decimal"},
+    "Minimum": EXACT,
+    "Maximum": EXACT,
+}
+UNITS = {"DateTime": "TimeGroupBy", "Date": "DateGroupBy"}
+LISTED = sorted(set(bindings()) - {"Me", "Key"})
+ONE_OF = tuple(each for each in (*OF_FIELDS, *OF_ROWS) if each.endswith(("Order", "GroupBy")))
+
+
+@cache
+def schema() -> GraphQLSchema:
+    return build(modules())[0]
+
+
+def fields(name: str) -> dict[str, str]:
+    """By field, the name of its type; empty where there is no such type."""
+    of: Any = schema().type_map.get(name)
+    return {each: str(field.type) for each, field in of.fields.items()} if of else {}
+
+
+def columns(name: str) -> dict[str, str]:
+    """By column, its scalar, or `Enum`; computed fields and lists are none."""
+    of: Any = schema().type_map[name]
+    found = {}
+    for each, field in of.fields.items():
+        to = get_named_type(field.type)
+        if each in bindings()[name].batches or "[" in str(field.type) or not (is_scalar_type(to) or is_enum_type(to)):
+            continue
+        found[each] = "Enum" if is_enum_type(to) else to.name
+    return found
+
+
+def singles(name: str) -> dict[str, str]:
+    """By link to one row, the type of that row."""
+    links = {each: to for each, to in fields(name).items() if each in bindings()[name].links}
+    return {each: to for each, to in links.items() if not to.endswith("Connection")}
+
+
+@pytest.mark.parametrize("measure", BECOMES)
+@pytest.mark.parametrize("name", LISTED)
+def test_a_measure_holds_every_column_it_can_be_taken_of_and_no_other(name: str, measure: str) -> None:
+    wanted = {each: BECOMES[measure][of] for each, of in columns(name).items() if of in BECOMES[measure]}
+    made = f"{name}{measure}"
+    assert (fields(made), fields(f"{made}Having"), fields(f"{made}Order")) == (
+        wanted,
+        {each: f"{to}Filter" for each, to in wanted.items()},
+        dict.fromkeys(wanted, "Direction"),
+    )
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_an_aggregate_has_the_measures_that_the_type_has_columns_for(name: str) -> None:
+    names = {each.suffix: each.name for each in aggregates.MEASURED}
+    measures = {names[each]: f"{name}{each}" for each in BECOMES if fields(f"{name}{each}")}
+    logic = {"and": f"[{name}Having!]", "or": f"[{name}Having!]", "not": f"{name}Having"}
+    orders = {"count": "Direction", **{each: f"{to}Order" for each, to in measures.items()}}
+    assert fields(f"{name}Aggregate") == {"count": "Int", **measures}
+    assert fields(f"{name}Having") == {
+        "count": "IntFilter",
+        **{each: f"{to}Having" for each, to in measures.items()},
+        **logic,
+    }
+    assert fields(f"{name}GroupOrder") == {"key": f"{name}Order", **orders}
+    assert fields(f"{name}AggregateOrder") in ({}, orders)
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_rows_are_grouped_by_every_column_and_through_every_link_to_one(name: str) -> None:
+    of: Any = schema().type_map[name]
+    links = singles(name)
+    assert fields(f"{name}GroupBy") == {
+        **{each: UNITS.get(to, "GroupBy") for each, to in columns(name).items()},
+        **{each: f"{to}GroupBy" for each, to in links.items()},
+    }
+    assert fields(f"{name}GroupKey") == {
+        **{each: get_named_type(of.fields[each].type).name for each in columns(name)},
+        **{each: f"{to}GroupKey" for each, to in links.items()},
+    }
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_rows_are_ordered_by_every_column_and_through_every_link(name: str) -> None:
+    lists = {each: to for each, to in fields(name).items() if to.endswith("Connection")}
+    assert fields(f"{name}Order") == {
+        **dict.fromkeys(columns(name), "Direction"),
+        **{each: f"{to}Order" for each, to in singles(name).items()},
+        **{each: f"{to.removesuffix('Connection')}AggregateOrder" for each, to in lists.items()},
+    }
+
+
+def test_a_type_without_numbers_has_no_sum() -> None:
+    assert [name for name in LISTED if f"{name}Sum" not in schema().type_map] == [
+        name for name in LISTED if not {"Int", "BigInt", "Float", "Decimal"} & set(columns(name).values())
+    ]
+    assert "sum" not in fields("DeploymentAggregate")
+
+
+def test_one_of_many_is_given_where_the_order_of_what_is_given_decides() -> None:
+    inputs = [each for each in schema().type_map.values() if isinstance(each, GraphQLInputObjectType)]
+    made = {each.name: derived(each.name, bindings()) for each in inputs}
+    wanted = {name for name, of in made.items() if of and name.removeprefix(of.of) in ONE_OF}
+    assert ({each.name for each in inputs if each.is_one_of}, len(wanted) > 100) == (wanted, True)
+
+
+def test_whatever_is_made_of_rows_may_be_null() -> None:
+    of = {name: derived(name, bindings()) for name in schema().type_map}
+    made = [schema().type_map[name] for name, each in of.items() if each and not name.endswith("Edge")]
+    never = [
+        (each.name, name)
+        for each in made
+        if isinstance(each, GraphQLObjectType)
+        for name, field in each.fields.items()
+        if is_non_null_type(field.type)
+    ]
+    assert never == []
+
+
+def test_every_measure_has_its_names_known() -> None:
+    assert tuple(each.suffix for each in aggregates.MEASURED) == MEASURED
+
+
+def test_the_schema_is_valid() -> None:
+    assert validate_schema(schema()) == []
+
+
+TWINS = [
+    pytest.param("OrderGroup", "`OrderGroup`, which is made for `Order`: name yours otherwise", id="a group"),
+    pytest.param("OrderSum", "`OrderSum`, which is made for `Order`: name yours otherwise", id="a sum"),
+    pytest.param("OrderOrder", "`OrderOrder`, which is made for `Order`: name yours otherwise", id="an order"),
+    pytest.param("Time", "`TimeGroupBy`, which is made for `Time`: name yours otherwise", id="what would be made"),
+    pytest.param("OrderSumOrder", "`OrderSumOrder`, which is made for `Order`: name yours otherwise", id="of a sum"),
+    pytest.param("PageInfo", "`PageInfo`, name one of them otherwise", id="what every schema has"),
+    pytest.param("Decimal", "`Decimal`, name one of them otherwise", id="a scalar"),
+]
+
+
+@pytest.mark.parametrize(("name", "said"), TWINS)
+def test_a_type_named_as_one_that_is_made_does_not_build(name: str, said: str) -> None:
+    order = (column("id", "ID"), column("total", "Int"))
+    with pytest.raises(BadSchema) as refused:
+        documented({"Order": order, name: (column("id", "ID"),)})
+    assert str(refused.value) == f"two types would be called {said}"
+
+
+def test_a_type_may_be_named_as_one_that_is_not_made() -> None:
+    """Orders without a number have no sums, so the name is free."""
+    named, _ = built(documented({"Order": (column("id", "ID"),), "OrderSum": (column("id", "ID"),)}))
+    assert validate_schema(named) == []
+
+
+def test_an_owner_speaks_for_a_type_that_is_only_named_as_if_it_were_made() -> None:
+    _, rules = built(documented({"Order": (column("id", "ID"),), "OrderSum": (column("id", "ID"),)}))
+    assert rules.owners["OrderSum", "id"] == rules.owners["OrderSumWhere", "id"] == "sales operations"
+
+
+def ring(size: int) -> Mapping[str, tuple[FieldShape, ...]]:
+    """As many types, each with a list of the next and a link to it."""
+    names = [f"T{at}" for at in range(size)]
+    return {
+        name: (
+            column("id", "ID"),
+            column("size", "Int"),
+            column("at", "DateTime"),
+            link("next", names[(at + 1) % size], Leads.ONE),
+            link("many", names[(at + 1) % size]),
+        )
+        for at, name in enumerate(names)
+    }
+
+
+def calls(of: Callable[[], object]) -> int:
+    """How many functions are called in Python, however long each takes."""
+    counted = 0
+
+    def seen(_frame: Any, event: str, _argument: Any) -> None:
+        nonlocal counted
+        counted += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(seen)
+    try:
+        of()
+    finally:
+        sys.setprofile(before)
+    return counted
+
+
+def test_the_work_of_a_build_grows_as_the_number_of_types_and_no_faster() -> None:
+    built(documented(ring(2)))
+    took = [calls(lambda size=size: built(documented(ring(size)))) for size in (20, 40, 60)]  # type: ignore[misc]
+    first, second = (later - earlier for earlier, later in pairwise(took))
+    assert second < first * 1.02

@@ -1,0 +1,215 @@
+"""The scratch database: larger than memory, exact, alone, and gone when it is closed."""
+
+import asyncio
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import aclosing
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.errors import SourceFailed
+from engine.house import Limits
+from engine.words import COUNT, Aggregate, All, Among, Ask, Kind, Measure, Not, Op, Order, Row, Scratch
+from engine.words import Test as Check  # pytest would take `Test` for a class of tests
+from sources.scratch import database
+from sources.scratch.scratch import Scratches
+from sources.scratch.table import opened
+
+MEGABYTE = 2**20
+MANY = 300_000
+VALUES: Mapping[Kind, tuple[Any, ...]] = {
+    Kind.TEXT: ("", "\0", "a\0b", "\ud800", "\U0001f600", "x" * 100_000),
+    Kind.INTEGER: (0, -1, 2**63, -(2**63) - 1, 10**38),
+    Kind.FLOAT: (0.1, -0.0, 5e-324, 1e308, float("inf"), float("-inf")),
+    Kind.DECIMAL: tuple(map(Decimal, ("10", "10.00", "-0.010", "1E+3", "9" * 26 + ".123456789012"))),
+    Kind.BOOLEAN: (True, False),
+    Kind.DATE: (date.min, date.max),
+    Kind.TIME: (
+        datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC), datetime(2026, 1, 1, 1, 2, 3, 4, UTC),
+    ),
+    Kind.LIST: ((), ("",), ("a", "\ud800\0")),
+}  # fmt: skip
+NAME = 'orders.sum("total") -- \0'
+
+
+@pytest.fixture(autouse=True)
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where scratch folders are made."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def small(**limits: int) -> Scratches:
+    return Scratches(Limits(**limits))  # type: ignore[arg-type]
+
+
+async def answered(table: Scratch, columns: tuple[str, ...], **more: Any) -> list[Row]:
+    async with aclosing(table.read(Ask(collection="rows", columns=columns, **more))) as batches:  # type: ignore[type-var]
+        return [row async for batch in batches for row in batch]
+
+
+def name(at: int) -> str:
+    """Text that does not pack."""
+    return sha256(str(at).encode()).hexdigest()
+
+
+async def many(table: Scratch, count: int = MANY) -> None:
+    for start in range(0, count, 20_000):
+        await table.pour([(at, name(at)) for at in range(start, min(count, start + 20_000))])
+
+
+@pytest.mark.parametrize("kind", VALUES)
+async def test_what_is_poured_is_read_as_it_was_written(kind: Kind) -> None:
+    table = small()({NAME: kind})
+    poured = [(each,) for each in (*VALUES[kind], None)]
+    await table.pour(poured[:1])
+    await table.pour(poured[1:])
+    assert sorted(map(repr, await answered(table, (NAME,)))) == sorted(map(repr, poured))
+    await table.close()
+
+
+async def test_rows_that_outgrow_its_memory_are_ordered_grouped_and_joined_all_the_same(folders: Path) -> None:
+    table = small(scratch_bytes=24 * MEGABYTE)({"id": Kind.INTEGER, "name": Kind.TEXT})
+    await many(table)
+    written = sum(each.stat().st_size for within in inside(folders) for each in inside(within))
+    first = await answered(table, ("name", "id"), order=(Order("name", True),), limit=1)
+    groups = await answered(table, ("name",), measures=(COUNT,), order=(Order("name"),), limit=2)
+    keys = frozenset((at,) for at in range(0, MANY, 2))
+    odd = await answered(table, (), where=Not(Among(("id",), keys)), measures=(Measure(Aggregate.SUM, "id"), COUNT))
+    every = await answered(table, ("name",), order=(Order("name"),))
+    await table.close()
+    names = sorted(map(name, range(MANY)))
+    assert written > MEGABYTE
+    assert [each for each, _ in first] == names[-1:]
+    assert groups == [(names[0], 1), (names[1], 1)]
+    assert odd == [(sum(range(1, MANY, 2)), MANY // 2)]
+    assert every == [(each,) for each in names]
+
+
+@pytest.mark.parametrize(
+    ("limit", "limits"),
+    [
+        ("scratch_bytes", {"scratch_bytes": 1}),
+        ("scratch_disk_bytes", {"scratch_bytes": 6 * MEGABYTE, "scratch_disk_bytes": MEGABYTE}),
+    ],
+)
+async def test_past_its_limits_it_says_which_and_what_would_do(limit: str, limits: dict[str, int]) -> None:
+    table = small(**limits)({"id": Kind.INTEGER, "name": Kind.TEXT})
+    with pytest.raises(SourceFailed) as told:
+        await many(table)
+    await table.close()
+    expected = f"its rows are over the limit `{limit}` of {limits[limit]}, filter it"
+    assert (told.value.code, told.value.reason) == ("LIMIT_EXCEEDED", expected)
+
+
+async def test_its_folder_is_private_and_goes_with_the_last_table(folders: Path) -> None:
+    scratches = small()
+    one, two = scratches({"id": Kind.INTEGER}), scratches({"id": Kind.INTEGER})
+    await one.pour([(1,)])
+    await two.pour([(2,)])
+    modes = [stat.S_IMODE(each.stat().st_mode) for each in inside(folders)]
+    await one.close()
+    kept = await answered(two, ("id",))
+    await two.close()
+    again = scratches({"id": Kind.INTEGER})
+    assert (modes, kept, inside(folders)) == ([0o700], [(2,)], [])
+    assert await answered(again, ("id",)) == []
+    await again.close()
+    assert inside(folders) == []
+
+
+def inside(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
+
+
+async def test_a_cancelled_statement_is_stopped_where_it_is(folders: Path) -> None:
+    home = await asyncio.to_thread(opened, Limits())
+    session = home.session()
+    pairs = "FROM range(1000000000) a, range(1000000000) b WHERE a.range * b.range = 7"
+    reading = asyncio.create_task(session.execute(f"SELECT count(*) {pairs}"))
+    await asyncio.sleep(0.1)
+    assert not reading.done()
+    reading.cancel()
+    async with asyncio.timeout(5):
+        await asyncio.wait({reading})
+    await session.execute("SELECT 42")
+    assert (reading.cancelled(), await session.fetched()) == (True, [(42,)])
+    session.close()
+    home.close()
+    assert inside(folders) == []
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 5, 50, 500])
+async def test_wherever_it_is_cancelled_nothing_is_left(folders: Path, turns: int) -> None:
+    table = small()({"id": Kind.INTEGER, "name": Kind.TEXT})
+    pouring = asyncio.create_task(many(table, 5000))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    pouring.cancel()
+    await asyncio.wait({pouring})
+    closing = asyncio.create_task(table.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.wait({closing})
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(each for each in asyncio.all_tasks() if each is not asyncio.current_task()))
+    assert inside(folders) == []
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM read_csv('/etc/passwd')",
+        "SELECT * FROM read_text('/etc/passwd')",
+        "SELECT * FROM glob('/*')",
+        "SELECT * FROM '/etc/passwd'",
+        "COPY (SELECT 1) TO '/tmp/onedoor-scratch-test.csv'",
+        "ATTACH '/tmp/onedoor-scratch-test.db'",
+        "INSTALL httpfs",
+        "SET enable_external_access = true",
+        "SET memory_limit = '4GB'",
+    ],
+)
+def test_nothing_outside_can_be_reached_from_its_sql(sql: str) -> None:
+    made = database.opened(Limits())
+    try:
+        with pytest.raises(database.Error):
+            made.connection.execute(sql).fetchall()
+    finally:
+        made.close()
+
+
+async def test_floats_are_added_exactly_and_their_sums_asked_on() -> None:
+    table = small()({"group": Kind.INTEGER, "ratio": Kind.FLOAT})
+    values = [(1, 1e100), (1, 1.0), (1, -1e100), *[(2, 0.1)] * 10, (3, None)]
+    await table.pour(values)
+    total = Measure(Aggregate.SUM, "ratio")
+    found = await answered(
+        table, ("group",), measures=(total, COUNT), having=All((Check(total.name, Op.GTE, 1.0),)),
+        order=(Order("group", True),),
+    )  # fmt: skip
+    every = await answered(table, (), measures=(total,))
+    await table.close()
+    assert (found, every) == ([(2, 1.0, 10), (1, 1.0, 3)], [(2.0,)])
+
+
+async def test_a_number_it_cannot_keep_is_told() -> None:
+    table = small()({"amount": Kind.DECIMAL})
+    with pytest.raises(SourceFailed) as told:
+        await table.pour([(Decimal("1e40"),)])
+    await table.close()
+    assert told.value.code == "CANNOT_ANSWER"
+
+
+def test_duckdb_is_not_imported_before_rows_are_poured() -> None:
+    code = "import sys, app; from sources.scratch.scratch import Scratches; print('duckdb' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "False\n"

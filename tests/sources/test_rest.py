@@ -1,0 +1,338 @@
+"""An API as rows, over the wire: what it is sent, what is made of its failures, and where it cannot lead us."""
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+import orjson
+import pytest
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from engine.errors import Code, SourceFailed
+from engine.words import All, Ask, Keys, Op, Order, Row
+from engine.words import Test as Check  # pytest would take `Test` for a class of tests
+from sources.rest.addresses import NotPublic, PublicOnly, public
+from sources.rest.source import Options, Rest, connect
+from tests.servers.rest import Api, serving
+
+USERS = [{"id": number, "name": f"n{number}", "team": number % 2} for number in range(1, 8)]
+COLUMNS = {"id": "integer", "name": "text", "team": "integer"}
+USER: Mapping[str, Any] = {
+    "path": "/users",
+    "columns": COLUMNS,
+    "keys": {"id": {"parameter": "id", "most": 3, "separator": ","}},
+    "filters": {"team": "team", "name": "name"},
+}
+ORDERED = {"order": {"parameter": "order_by", "columns": ["id"]}, "limit": {"parameter": "limit", "most": 5}}
+BY_PATH = {**USER, "keys": {"id": {"path": "/users/{id}", "rows": "row"}, "name": {"path": "/users/{name}"}}}
+ALL = Ask(collection="users", columns=("id", "name"))
+SECRET = "Bearer very-secret"
+UNREADABLE = "the API gave an answer that cannot be read"
+Open = Callable[..., Any]
+
+
+class Far:
+    """Answers each call with the next of what it was given, the last for good; `asked`: what came."""
+
+    def __init__(self, *answers: Response) -> None:
+        self.answers = list(answers)
+        self.asked: list[Request] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.asked.append(Request(scope))
+        await (self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])(scope, receive, send)
+
+
+@pytest.fixture
+async def opened() -> AsyncIterator[Open]:
+    async with AsyncExitStack() as stack:
+
+        async def opening(app: Any, users: Mapping[str, Any] = USER, **more: Any) -> Rest:
+            url = await stack.enter_async_context(serving(app))
+            given = {"base_url": url, "collections": {"users": users}, "private_addresses": True} | more
+            source = await connect(Options(**given))
+            stack.push_async_callback(source.close)
+            return source
+
+        yield opening
+
+
+async def rows(source: Rest, ask: Ask = ALL) -> list[Row]:
+    return [row async for batch in source.read(ask) for row in batch]
+
+
+async def failure(source: Rest, ask: Ask = ALL) -> SourceFailed:
+    with pytest.raises(SourceFailed) as raised:
+        await rows(source, ask)
+    return raised.value
+
+
+def said(found: Any, status: int = 200, **headers: str) -> Response:
+    return Response(orjson.dumps(found), status, {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+def by(*ids: Any, column: str = "id") -> Ask:
+    return Ask(collection="users", columns=("id",), keys=Keys((column,), tuple((id,) for id in ids)))
+
+
+@pytest.mark.parametrize(
+    ("users", "ask", "asked"),
+    [
+        pytest.param(USER, by(1, 2), ["/users?id=1,2"], id="many keys in one call"),
+        pytest.param(USER, by(1, 2, 3, 4), ["/users?id=1,2,3", "/users?id=4"], id="as many keys a call as it takes"),
+        pytest.param(USER, by(), [], id="of no keys nothing is asked"),
+        pytest.param(BY_PATH, by(1, 9), ["/users/1", "/users/9"], id="each key by its path"),
+        pytest.param(
+            {**USER, **ORDERED},
+            Ask(collection="users", columns=("id",), order=(Order("id", True),), limit=2),
+            ["/users?order_by=-id&limit=2"],
+            id="order and limit",
+        ),
+        pytest.param(
+            {**USER, **ORDERED},
+            Ask(collection="users", columns=("id",), limit=6),
+            ["/users"],
+            id="a limit past what it takes is ours",
+        ),
+        pytest.param(
+            USER,
+            Ask(collection="users", columns=("id",), where=All((Check("team", Op.EQ, 1), Check("team", Op.EQ, 2)))),
+            [],
+            id="what cannot be is not asked",
+        ),
+        pytest.param(
+            {**USER, **ORDERED},
+            Ask(collection="users", columns=("id",), where=Check("name", Op.EQ, ""), limit=1),
+            ["/users"],
+            id="an empty value is no filter, so it is ours, and the limit with it",
+        ),
+    ],
+)
+async def test_what_is_promised_travels_with_the_call(
+    opened: Open, users: Mapping[str, Any], ask: Ask, asked: list[str]
+) -> None:
+    api = Api({"users": USERS})
+    await rows(await opened(api, users), ask)
+    assert sorted(api.asked) == sorted(asked)
+
+
+@pytest.mark.parametrize("key", ["..", ".", "", "a/../../b", "\0", "\ud800", "%2e%2e", "?x=1", "#"])
+async def test_no_key_leaves_its_place_in_a_path(opened: Open, key: str) -> None:
+    api = Api({"users": USERS})
+    assert await rows(await opened(api, BY_PATH), by(key, column="name")) == []
+    assert all(each == "/users" or (each.startswith("/users/") and each.count("/") == 2) for each in api.asked)
+
+
+async def test_rows_that_were_not_asked_for_are_left_out(opened: Open) -> None:
+    assert await rows(await opened(Far(said(USERS))), by(2, 3)) == [(2,), (3,)]
+
+
+async def test_rows_that_were_not_asked_for_do_not_stand_in_for_those_that_were(opened: Open) -> None:
+    source = await opened(Far(said(USERS[:1])), {**USER, **ORDERED})
+    ask = Ask(collection="users", columns=("id",), where=Check("team", Op.EQ, 0), limit=1)
+    assert (await failure(source, ask)).code is Code.SOURCE_INVALID
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "code", "again"),
+    [
+        pytest.param(said({}, 500), "the API failed with HTTP status 500", Code.SOURCE_UNAVAILABLE, True, id="5xx"),
+        pytest.param(
+            said({}, 418), "the API refused the call with HTTP status 418", Code.SOURCE_INVALID, False, id="4xx"
+        ),
+        pytest.param(said({}, 404), "the API has no such collection", Code.SOURCE_INVALID, False, id="404"),
+        pytest.param(said({}, 401), "the API refused the credentials", Code.SOURCE_UNAVAILABLE, False, id="401"),
+        pytest.param(
+            said({}, 429, retry_after="60"),
+            "the API takes no more calls for now, ask again later",
+            Code.SOURCE_OVERLOADED,
+            False,
+            id="429 with a long wait",
+        ),
+        pytest.param(
+            said({}, 302, location="/elsewhere"),
+            "the API has moved: redirects are not followed",
+            Code.SOURCE_INVALID,
+            False,
+            id="a redirect",
+        ),
+        pytest.param(
+            Response(b"x" * 2000),
+            "an answer of the API is over the limit `response_bytes` of 1000",
+            Code.SOURCE_INVALID,
+            False,
+            id="a body over the limit",
+        ),
+        pytest.param(
+            Response(gzip.compress(b" " * 2_000_000), headers={"content-encoding": "gzip"}),
+            "an answer of the API is over the limit `response_bytes` of 1000",
+            Code.SOURCE_INVALID,
+            False,
+            id="a small body that unpacks into a large one",
+        ),
+        *(
+            pytest.param(
+                answer, UNREADABLE, Code.SOURCE_INVALID, False, id=f"unreadable {name}"
+            )
+            for name, answer in {
+                "text": Response(b"<html>"),
+                "no list": said({"id": 1}),
+                "no objects": said([1]),
+                "half a gzip": Response(gzip.compress(b"[]")[:-9], headers={"content-encoding": "gzip"}),
+                "packing": Response(b"[]", headers={"content-encoding": "br"}),
+            }.items()
+        ),
+        pytest.param(
+            said([{"id": "x", "name": "n"}]), "the API gave a `id` that is no integer", Code.SOURCE_INVALID, False,
+            id="a value of another kind",
+        ),
+    ],
+)  # fmt: skip
+async def test_a_failure_is_told_without_a_word_of_the_api_itself(
+    opened: Open, answer: Response, reason: str, code: Code, again: bool
+) -> None:
+    far = Far(answer)
+    failed = await failure(await opened(far, response_bytes=1000, headers={"authorization": SECRET}))
+    assert (failed.reason, failed.code, failed.again) == (reason, code, again)
+    assert len(far.asked) == 1
+
+
+async def test_asked_to_wait_a_moment_it_waits(opened: Open) -> None:
+    far = Far(said({}, 429, retry_after="0"), said(USERS))
+    assert len(await rows(await opened(far))) == len(USERS)
+    assert len(far.asked) == 2
+
+
+async def test_a_packed_answer_is_unpacked(opened: Open) -> None:
+    packed = Response(gzip.compress(orjson.dumps(USERS)), headers={"content-encoding": "gzip"})
+    assert len(await rows(await opened(Far(packed)))) == len(USERS)
+
+
+async def test_headers_go_with_every_call_and_show_nowhere(opened: Open) -> None:
+    far = Far(said(USERS))
+    options = Options(base_url="https://a.example", collections={}, headers={"authorization": SECRET})
+    await rows(await opened(far, headers=options.headers))
+    assert [each.headers["authorization"] for each in far.asked] == [SECRET]
+    assert SECRET not in repr(options)
+
+
+async def test_one_connection_serves_call_after_call(opened: Open) -> None:
+    far = Far(said(USERS))
+    source = await opened(far)
+    for _ in range(5):
+        await rows(source)
+    assert len({each.client for each in far.asked}) == 1
+
+
+async def test_silence_ends_in_time(opened: Open) -> None:
+    async def silent(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(30)
+
+    assert (await failure(await opened(silent, timeout=0.05))).reason == "the API did not answer within 0.05 s"
+
+
+async def test_an_api_that_is_gone_is_told(closed_port: int) -> None:
+    given = {"collections": {"users": USER}, "private_addresses": True}
+    source = await connect(Options(base_url=f"http://127.0.0.1:{closed_port}", **given))
+    failed = await failure(source)
+    with pytest.raises(SourceFailed):
+        await source.ping()
+    await source.close()
+    assert (failed.reason, failed.again) == ("the API could not be reached", True)
+
+
+@pytest.mark.parametrize(
+    ("paging", "answer"),
+    [
+        pytest.param({"by": "link"}, said(USERS, link='<http://elsewhere.example/>; rel="next"'), id="another host"),
+        pytest.param({"by": "link"}, said(USERS, link='<http://[::1/>; rel="next"'), id="no url"),
+        pytest.param(
+            {"by": "cursor", "parameter": "after", "next": "next"},
+            said({"rows": USERS, "next": "a"}),
+            id="the same page",
+        ),
+        pytest.param(
+            {"by": "cursor", "parameter": "after", "next": "next"}, said({"rows": USERS, "next": {}}), id="no cursor"
+        ),
+    ],
+)
+async def test_pages_lead_nowhere_else_and_not_in_a_ring(
+    opened: Open, paging: Mapping[str, Any], answer: Response
+) -> None:
+    at = "rows" if paging["by"] == "cursor" else ""
+    far = Far(answer)
+    failed = await failure(await opened(far, {**USER, "rows": at, "paging": paging}, headers={"x-secret": SECRET}))
+    assert failed.code is Code.SOURCE_INVALID
+    assert len(far.asked) <= 2
+
+
+async def test_no_further_page_is_asked_for_than_a_limit_needs(opened: Open) -> None:
+    api = Api({"users": USERS})
+    paging = {"by": "offset", "parameter": "offset", "size_parameter": "size", "size": 100}
+    source = await opened(api, {**USER, "path": "/turned/offset/users", "rows": "data.rows", "paging": paging})
+    assert len(await rows(source, Ask(collection="users", columns=("id",), limit=3))) == 3
+    assert api.asked == ["/turned/offset/users?offset=0&size=3"]
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("93.184.216.34", True), ("127.0.0.1", False), ("10.1.2.3", False), ("169.254.169.254", False),
+        ("100.64.0.1", False), ("0.0.0.0", False), ("224.0.0.1", False), ("::1", False), ("fe80::1%eth0", False),
+        ("fd00::1", False), ("::ffff:127.0.0.1", False), ("2606:2800:220:1::1", True), ("2002:7f00:1::", False),
+    ],
+)  # fmt: skip
+def test_only_addresses_of_the_internet_are_public(address: str, expected: bool) -> None:
+    assert public(address) is expected
+
+
+async def test_a_name_that_leads_into_this_network_is_not_followed() -> None:
+    resolver = PublicOnly()
+    with pytest.raises(NotPublic):
+        await resolver.resolve("localhost", 443)
+    await resolver.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.example", "https://127.0.0.1", "https://localhost", "https://[::1]/", "file:///etc/passwd",
+        "https://a@b.example", "https://api.example/?a=1", "https://169.254.169.254/latest",
+    ],
+)  # fmt: skip
+async def test_a_url_that_is_not_of_the_internet_must_be_meant(url: str) -> None:
+    with pytest.raises(ValueError, match="`base_url`"):
+        await connect(Options(base_url=url, collections={"users": USER}))
+
+
+@pytest.mark.parametrize(
+    ("users", "complaint"),
+    [
+        ({}, "`collections.users.path` is missing"),
+        ({**USER, "path": "users"}, "must begin with `/`"),
+        ({**USER, "path": "/../users"}, "must begin with `/`"),
+        ({**USER, "paths": "/users"}, "there is no setting `collections.users.paths`"),
+        ({**USER, "columns": {"id": "number"}}, "`collections.users.columns.id.kind` must be one of"),
+        ({**USER, "columns": {}}, "`collections.users.columns` is missing"),
+        ({**USER, "filters": {"no": "no"}}, "names the column `no`, which it does not have"),
+        ({**USER, "columns": {**COLUMNS, "team": "decimal"}}, "cannot send `team`"),
+        ({**USER, "keys": {"id": {}}}, "takes either `parameter` or `path`"),
+        ({**USER, "keys": {"id": {"path": "/users"}}}, "holds `{id}` once"),
+        ({**USER, "keys": {"id": {"parameter": "id", "most": 0}}}, "must be at least 1"),
+        ({**USER, "keys": {"id": {"parameter": "id", "most": True}}}, "must be a whole number"),
+        ({**BY_PATH, **ORDERED}, "has an order and a key's path"),
+        ({**USER, "order": {"parameter": "sort", "columns": ["id", "name"]}}, "needs a `separator`"),
+        ({**USER, **ORDERED, "paging": {"by": "link"}}, "has a limit and pages"),
+        ({**USER, "paging": {"by": "turn"}}, "`collections.users.paging.by` must be one of"),
+        ({**USER, "paging": {"by": "cursor", "parameter": "after"}}, "`collections.users.paging.next`"),
+        ({**USER, "paging": {"by": "page"}}, "`collections.users.paging.parameter` is needed"),
+    ],
+)
+async def test_a_declaration_that_cannot_be_is_told_by_name(users: Mapping[str, Any], complaint: str) -> None:
+    with pytest.raises(ValueError, match="collections") as raised:
+        await connect(Options(base_url="https://api.example", collections={"users": users}))
+    assert complaint in str(raised.value)

@@ -58,7 +58,8 @@ class Callers:
         parsed = parse(text)
         brought = parsed or NOBODY
         secret = self._digest(brought.secret)
-        found = await self._found(brought.id, secret)
+        asked = self._fresh(brought.id.encode() + secret)
+        found = asked.result() if asked and asked.done() else await self._found(brought.id, secret)
         matches = same(secret, NO_DIGEST if found is None else found.digest)
         if parsed is None or found is None or not matches or not opens(found, self._now()):
             return None
@@ -78,16 +79,24 @@ class Callers:
 
     def _ask(self, key_id: str, secret: bytes) -> "Future[Found | None]":
         """The look-up under way or fresh for this secret, or else a new one."""
-        moment, name = self._monotonic(), key_id.encode() + secret
-        started, look_up = self._asked.get(name, (-FRESH_SECONDS, None))
-        if look_up is None or not 0 <= moment - started < FRESH_SECONDS:
+        name = key_id.encode() + secret
+        look_up = self._fresh(name)
+        if look_up is None:
             look_up = asyncio.get_running_loop().run_in_executor(self._threads, self._look_up, key_id)
             look_up.add_done_callback(partial(self._forget_refused, name, secret))
-            self._asked[name] = (moment, look_up)
-        self._asked.move_to_end(name)
+            self._asked[name] = (self._monotonic(), look_up)
+            self._asked.move_to_end(name)
         while len(self._asked) > REMEMBERED:
             self._asked.popitem(last=False)
         return look_up
+
+    def _fresh(self, name: bytes) -> "Future[Found | None] | None":
+        """The look-up that began less than FRESH_SECONDS ago, if there is one."""
+        known = self._asked.get(name)
+        if known is None or not 0 <= self._monotonic() - known[0] < FRESH_SECONDS:
+            return None
+        self._asked.move_to_end(name)
+        return known[1]
 
     def _forget_refused(self, name: bytes, secret: bytes, look_up: "Future[Found | None]") -> None:
         failed = look_up.cancelled() or look_up.exception() is not None

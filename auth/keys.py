@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from string import ascii_lowercase, ascii_uppercase, digits
 from zlib import crc32
 
+from auth.mac import keyed
+
 ALPHABET = digits + ascii_uppercase + ascii_lowercase
 ID_LENGTH, SECRET_LENGTH, CHECKSUM_LENGTH = 12, 43, 6
 RANDOM_BYTES = 48
@@ -13,6 +15,7 @@ RANDOM_BYTES = 48
 DEFAULT_DAYS = 90
 
 SHAPE = re.compile(r"od_([0-9A-Za-z]{12})_([0-9A-Za-z]{43})_([0-9A-Za-z]{6})")
+PAIRS = tuple(high + low for high in ALPHABET for low in ALPHABET)
 LENGTH = len("od___") + ID_LENGTH + SECRET_LENGTH + CHECKSUM_LENGTH
 
 
@@ -59,7 +62,7 @@ def parse(text: str | None) -> Key | None:
 
 def digest(pepper: bytes, secret: str) -> bytes:
     """HMAC-SHA-256 of the secret, which is all the state keeps of it."""
-    return hmac.digest(pepper, secret.encode(), "sha256")
+    return keyed(pepper)(secret.encode())
 
 
 def same(one: bytes, other: bytes) -> bool:
@@ -79,8 +82,8 @@ def checksum(body: str) -> str:
 
 def base62(octets: bytes, width: int) -> str:
     """The number the bytes hold, in base62, filled with zeros or cut to `width` characters."""
-    number, characters = int.from_bytes(octets, "big"), []
-    for _ in range(width):
-        number, digit = divmod(number, len(ALPHABET))
-        characters.append(ALPHABET[digit])
-    return "".join(reversed(characters))
+    number, pairs = int.from_bytes(octets, "big"), []
+    for _ in range(0, width, 2):
+        number, two = divmod(number, len(PAIRS))
+        pairs.append(PAIRS[two])
+    return "".join(reversed(pairs))[-width:]

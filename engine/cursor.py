@@ -44,8 +44,14 @@ def canonical(value: Any) -> Any:
     return tuple(map(canonical, value)) if isinstance(value, list | tuple) else value
 
 
+def _plain(value: Any) -> Any:
+    """What JSON cannot hold exactly, as text."""
+    large = isinstance(value, int) and not -(2**63) <= value < 2**63
+    return str(value) if large or isinstance(value, Decimal) else value
+
+
 def written(values: Sequence[Any], key: bytes) -> str:
-    body = orjson.dumps([str(each) if isinstance(each, Decimal) else each for each in values])
+    body = orjson.dumps([_plain(each) for each in values])
     return _encoded(_mac(body, key) + body)
 
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from engine.deadline import NEVER, Deadline
 from engine.errand import rests
 from engine.errors import Code, SourceFailed
 from engine.house import Limits
@@ -53,7 +54,7 @@ class Seat:
     """When it is to have answered, on the loop's clock."""
     held: bool = True
     resting: int = 0
-    waiting: asyncio.Timeout | None = None
+    waiting: Deadline | None = None
 
     @asynccontextmanager
     async def rest(self) -> AsyncIterator[None]:
@@ -74,7 +75,7 @@ class Seat:
     def _leave(self) -> None:
         self.leave()
         if self.waiting is not None:
-            self.waiting.reschedule(None)
+            self.waiting.move(NEVER)
 
     async def _return(self) -> None:
         if not self.held:  # INVARIANT: who holds a slot never waits for another
@@ -83,7 +84,7 @@ class Seat:
             self.held = True
         self.by = asyncio.get_running_loop().time() + self.guard.limits.source_seconds
         if self.waiting is not None:
-            self.waiting.reschedule(self.by)
+            self.waiting.move(self.by)
 
 
 def guard(name: str, source: Source, limits: Limits, clock: Clock, reads: Quota | None = None) -> Guard:
@@ -120,7 +121,7 @@ async def _queue(guarded: Guard) -> None:
 
 
 async def _within(work: Awaitable[object], seconds: float) -> None:
-    async with asyncio.timeout(seconds):
+    with Deadline(asyncio.get_running_loop().time() + seconds):
         await work
 
 
@@ -164,13 +165,13 @@ async def _read(seat: Seat, ask: Ask) -> list[Row]:
     """
     guarded, found = seat.guard, list[Row]()
     seconds = guarded.limits.source_seconds
-    async with asyncio.timeout_at(seat.by) as seat.waiting:
+    with Deadline(seat.by) as seat.waiting:
         async for batch in guarded.source.read(ask):
             found.extend(batch)
             if len(found) > guarded.limits.rows_read:
                 limit = f"the limit `rows_read` of {guarded.limits.rows_read}"
                 raise SourceFailed(f"a read of `{guarded.name}` is over {limit}, filter it", Code.LIMIT_EXCEEDED)
-            seat.waiting.reschedule(asyncio.get_running_loop().time() + seconds)
+            seat.waiting.move(asyncio.get_running_loop().time() + seconds)
     return found
 
 

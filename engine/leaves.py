@@ -46,6 +46,9 @@ def big(value: Any) -> str:
 
 
 def decimal(value: Any) -> str:
+    """Of whole numbers, too: what those of 64 bits add up to may need more."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
     if not isinstance(value, Decimal) or not value.is_finite():
         raise BadValue("a value that is no decimal number")
     return format(value, "f")

@@ -60,6 +60,9 @@ class Quota:
 
         On nobody's errand `otherwise` is how many seconds it is waited for at most.
         """
+        if not self.a_minute and not self.waiting and self.opens <= self.clock.time():
+            self.served.clear()
+            return
         errand = current() or _nobodys(self.clock.time() + otherwise)
         entry = Waiting(errand=errand, turn=asyncio.get_running_loop().create_future())
         if not self.waiting and self.opens <= self.clock.time():

@@ -12,7 +12,7 @@ IRREGULAR = {
     "warehouse": "warehouses", "response": "responses", "course": "courses", "case": "cases", "phase": "phases",
     "license": "licenses", "base": "bases", "purpose": "purposes", "axis": "axes", "exercise": "exercises",
     "size": "sizes", "prize": "prizes", "franchise": "franchises", "service": "services", "hero": "heroes",
-    "potato": "potatoes", "echo": "echoes",
+    "potato": "potatoes", "echo": "echoes", "menu": "menus",
 }  # fmt: skip
 SINGULAR = {many: one for one, many in IRREGULAR.items()}
 ALIKE = frozenset(
@@ -28,8 +28,7 @@ TO_ONE = (
     (re.compile(r"([^aeiou])ies$"), r"\1y"),
     (re.compile(r"(ss|sh|ch|x|zz)es$"), r"\1"),
     (re.compile(r"(us)es$"), r"\1"),
-    (re.compile(r"(?<![suio])s$"), ""),
-    (re.compile(r"(?<=[eu]o)s$|(?<=[^u]i)s$|(?<=[aei]o)s$"), ""),
+    (re.compile(r"(?<![sui])s$"), ""),
 )
 TO_MANY = (
     (re.compile(r"(analys|cris|diagnos|hypothes|synops|thes)is$"), r"\1es"),

@@ -5,10 +5,11 @@ import os
 from asyncio import AbstractEventLoop, Future
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Condition, Thread
+from queue import SimpleQueue
+from threading import Lock, Thread
+from typing import NamedTuple
 
 from auth.mistake import Mistake
 from records import chain
@@ -18,14 +19,14 @@ from records.tape import Tape
 
 MOST_UNAWAITED = 10_000
 """How many records nobody waits for are kept in memory while the disk fails; more are counted and dropped."""
+CLOSED = "the journal is closed: try again"
 
 
 class JournalUnavailable(Exception):
     """A record could not be made durable, so the reply it stands for must not be sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(NamedTuple):
     """A record's line on its way to the disk, and who is to be told; None: nobody waits."""
 
     body: bytes
@@ -38,9 +39,9 @@ class Journal:
     def __init__(self, file: int, tape: Tape) -> None:
         """Takes the file and the tape on it; `opened` makes both."""
         self._file, self._tape = file, tape
-        self._waiting: list[Waiting] = []
+        self._waiting: SimpleQueue[Waiting | None] = SimpleQueue()
         self._unawaited, self._closing = 0, False
-        self._changed = Condition()
+        self._lock = Lock()
         self.dropped = 0
         self._thread = Thread(target=self._run, name="onedoor-journal", daemon=True)
         self._thread.start()
@@ -50,48 +51,57 @@ class Journal:
 
         Once called, the record is written even if the wait for it is cancelled.
         """
+        await self.appended(to_line(record))
+
+    def appended(self, line: bytes) -> Future[None]:
+        """Done when the record of this line is durable; JournalUnavailable, raised or in it, as with `append`."""
         told = asyncio.get_running_loop().create_future()
-        self._add(Waiting(to_line(record), told))
-        await told
+        with self._lock:
+            if self._closing:
+                raise JournalUnavailable(CLOSED)
+            self._waiting.put(Waiting(line, told))
+        return told
 
     def append_later(self, record: Record) -> None:
         """Writes the record in its turn, for replies that do not wait for it; while the disk fails, it is kept."""
-        self._add(Waiting(to_line(record), None))
+        line = to_line(record)
+        with self._lock:
+            if self._closing:
+                raise JournalUnavailable(CLOSED)
+            if self._unawaited >= MOST_UNAWAITED:
+                self.dropped += 1
+                return
+            self._unawaited += 1
+            self._waiting.put(Waiting(line, None))
 
     def close(self) -> None:
         """Writes what waits and gives the file back; afterwards every append fails."""
-        with self._changed:
+        with self._lock:
             if self._closing:
                 return
             self._closing = True
-            self._changed.notify()
+            self._waiting.put(None)
         self._thread.join()
         os.close(self._file)
 
-    def _add(self, waiting: Waiting) -> None:
-        with self._changed:
-            if self._closing:
-                raise JournalUnavailable("the journal is closed: try again")
-            if waiting.told is None and self._unawaited >= MOST_UNAWAITED:
-                self.dropped += 1
-                return
-            self._unawaited += waiting.told is None
-            self._waiting.append(waiting)
-            self._changed.notify()
-
     def _run(self) -> None:
         kept: list[Waiting] = []
-        while came := self._taken():
-            kept = self._written(kept + came)
+        closing = False
+        while not closing:
+            came = self._taken()
+            closing = came[-1] is None  # INVARIANT: nothing is put after it
+            fresh = [each for each in came if each is not None]
+            kept = self._written(kept + fresh) if fresh else kept
         if kept:
             self.dropped += len(self._written(kept))
 
-    def _taken(self) -> list[Waiting]:
-        """All that came, once something did; nothing when the journal closes."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closing)
-            came, self._waiting = self._waiting, []
-            return came
+    def _taken(self) -> list[Waiting | None]:
+        """All that came, once something did.
+
+        Who puts it holds the interpreter's lock until its loop has run all that was ready, so that these come together.
+        """
+        first = self._waiting.get()
+        return [first, *(self._waiting.get_nowait() for _ in range(self._waiting.qsize()))]
 
     def _written(self, batch: list[Waiting]) -> list[Waiting]:
         """Writes a batch and tells who waits; gives what is to be tried again with the next."""
@@ -101,7 +111,7 @@ class Journal:
             tell(batch, durable=False)
             return [each for each in batch if each.told is None]
         tell(batch, durable=True)
-        with self._changed:
+        with self._lock:
             self._unawaited -= sum(each.told is None for each in batch)
         return []
 

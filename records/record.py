@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -12,6 +12,9 @@ import orjson
 
 BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 ID_LENGTH = 26
+PAIRS = tuple(high + low for high in BASE32 for low in BASE32)
+PLACES = tuple(10 * place for place in reversed(range(ID_LENGTH // 2)))
+"""Of pairs of characters, in bits."""
 RANDOM_BYTES = 9
 """What an id takes beside the time: 56 bits of microseconds and 72 random ones fill 26 characters."""
 
@@ -96,7 +99,7 @@ class Record:
 def record_id(at: datetime, random: bytes) -> str:
     """26 characters of base32 that sort by time to the microsecond; takes RANDOM_BYTES random bytes."""
     number = int.from_bytes(microseconds(at).to_bytes(7, "big") + random, "big")
-    return "".join(BASE32[number >> 5 * place & 31] for place in reversed(range(ID_LENGTH)))
+    return "".join([PAIRS[number >> place & 1023] for place in PLACES])
 
 
 def stamp(at: datetime) -> str:
@@ -113,12 +116,19 @@ def client_request_id(text: str | None) -> str | None:
 
 def to_line(record: Record) -> bytes:
     """One JSON object without a line end. Whatever text a field holds, it cannot end the line nor act on a terminal."""
+    return to_json(record)
+
+
+def to_json(value: Any) -> bytes:
+    """A record, or what a part of one holds."""
     try:
-        line = orjson.dumps(record).decode()
+        octets = orjson.dumps(value)
     except orjson.JSONEncodeError:  # half a surrogate pair, or an integer past 64 bits
-        text = json.dumps(asdict(record), ensure_ascii=False, separators=(",", ":"))
-        line = text.encode(errors="replace").decode()
-    line = KEY.sub(r"od_\1_...", line)
+        plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+        octets = json.dumps(plain, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+    if octets.isascii() and b"\x7f" not in octets and b"od_" not in octets:
+        return octets
+    line = KEY.sub(r"od_\1_...", octets.decode())
     return UNSHOWABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", line).encode()
 
 

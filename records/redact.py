@@ -18,6 +18,8 @@ from graphql import (
     visit,
 )
 
+from auth.mac import keyed
+
 HASH_CHARACTERS = 32
 MOST_VALUES = 5_000
 MOST_LEVELS = 32
@@ -115,7 +117,7 @@ class Blanking(Visitor):
 
 def digest(scalar: str, value: str, key: bytes) -> str:
     """128 bits of hex."""
-    return hmac.digest(key, f"{scalar}:{value}".encode(errors="surrogatepass"), "sha256").hex()[:HASH_CHARACTERS]
+    return keyed(key)(f"{scalar}:{value}".encode(errors="surrogatepass")).hex()[:HASH_CHARACTERS]
 
 
 def number(value: int | float) -> str:

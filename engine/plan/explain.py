@@ -11,7 +11,7 @@ from engine.plan import push
 from engine.plan.push import pending
 from engine.plan.said import NOTHING_CAME, Came
 from engine.plan.steps import How, Step, steps
-from engine.plan.why import Side
+from engine.plan.why import Side, too_many
 from engine.plan.words import Branch, Carried, Plan, Read, Wanted, distinct
 from engine.words import All, Exists, Not, Some, Source
 
@@ -138,7 +138,7 @@ class Explaining:
             collection=wanted.collection,
             columns=read.asked,
             idle=self.known.over and ran is None,
-            steps=(*_spread(ran), *steps(read, self.known.side(wanted), self.known.came)),
+            steps=(*self.spread(wanted, ran), *steps(read, self.known.side(wanted), self.known.came)),
             ran=ran,
             sql=self.known.sql(planned) if ran is None else ran.sql,
             reads=(
@@ -146,6 +146,11 @@ class Explaining:
                 *(replace(self.below(REACHED, each.wanted), brings=each.names) for each in wanted.reaches),
             ),
         )
+
+    def spread(self, wanted: Wanted, ran: Ran | None) -> Iterator[Step]:
+        if ran is not None and ran.spread:
+            why = f"they were read first, and {too_many(self.known.side(wanted))}"
+            yield Step(step="keys", how=How.CARRIED, what=", ".join(ran.spread), why=why)
 
     def below(self, purpose: str, wanted: Wanted) -> ReadShown:
         """A read that is planned only when it is asked, once however many others wait for it."""
@@ -180,13 +185,6 @@ class Explaining:
         if push.pushable(where, side.can, side.cans) or (side.can.related and pending(where.where)):
             return None
         return Carried(where.here, distinct(wanted.source, where.collection, where.there, where.where))
-
-
-def _spread(ran: Ran | None) -> tuple[Step, ...]:
-    if ran is None or not ran.spread:
-        return ()
-    why = "they were read first, and are too many for one filter"
-    return (Step(step="keys", how=How.CARRIED, what=", ".join(ran.spread), why=why),)
 
 
 def _planned(source: Source, wanted: Wanted) -> Read:

@@ -20,6 +20,7 @@ from engine.words import (
     Among,
     Can,
     Exists,
+    Kind,
     Measure,
     Not,
     Op,
@@ -101,6 +102,8 @@ def grouping(can: Can, wanted: Wanted, *, spread: bool) -> Grouped | None:
     by = dict.fromkeys(each for each in wanted.columns if each not in reached)
     cuts = {each.column for each in wanted.cuts} - reached
     raw_too = [*(each.column for each in told), *(here for each in wanted.reaches for here in each.here)]
+    if partial and any(_rounds(can, each) for each in wanted.measures):
+        return None
     if not can.measures or any(each.unit not in can.cuts for each in wanted.cuts if each.column in by):
         return None
     if cuts & {*raw_too, *wanted.keyed}:
@@ -110,6 +113,12 @@ def grouping(can: Can, wanted: Wanted, *, spread: bool) -> Grouped | None:
     if not all(Op.EQ in can.columns[each].filters for each in by) or not all(_measured(can, each) for each in measures):
         return None
     return Grouped(by=tuple(by), measures=measures, partial=partial)
+
+
+def _rounds(can: Can, measure: Measure) -> bool:
+    """Sums of floats are rounded, so that sums of them would be rounded twice."""
+    column = can.columns.get(measure.column or "")
+    return measure.aggregate is Aggregate.SUM and column is not None and column.kind is Kind.FLOAT
 
 
 def _measured(can: Can, measure: Measure) -> bool:

@@ -37,8 +37,7 @@ def where(part: Any, side: Side) -> str:
         case Seek():
             return f"`{side.name}` does not go on from a cursor of this order"
         case Among():
-            most = f"at most {side.can.among:,}" if side.can.among else "no"
-            return f"`{side.name}` takes {most} keys in a filter"
+            return too_many(side)
         case Exists() if not side.can.related:
             return f"`{side.name}` does not look from `{part.here[0]}` into `{part.collection}`"
         case Exists():
@@ -48,6 +47,11 @@ def where(part: Any, side: Side) -> str:
         case _:
             untaken = (each for each in _leaves(part) if not pushable(each, side.can, side.cans))
             return next((where(each, side) for each in untaken), BEFORE)
+
+
+def too_many(side: Side) -> str:
+    most = f"at most {side.can.among:,}" if side.can.among else "no"
+    return f"`{side.name}` takes {most} keys in a filter"
 
 
 def _leaves(part: Any) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""A scalar in, how a whole column of it is checked and written: as `engine.leaves` does, many values at once."""
+"""A scalar in, how a whole column of it is shown in a reply out: as `engine.leaves` does, many values at once."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,14 +6,16 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from math import isfinite
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 from graphql import GraphQLEnumType, GraphQLNonNull, GraphQLOutputType, get_named_type
 
-from engine.leaves import leaf
-from engine.names import is_list
+from engine.leaves import BadValue, leaf
 
 NONE = type(None)
+Values: TypeAlias = Sequence[Any]
+Shows: TypeAlias = Callable[[Values], Values]
+"""Raises Unusual for a value the field cannot show."""
 
 
 class Unusual(Exception):
@@ -21,76 +23,88 @@ class Unusual(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
-    """How the values of a column become those of a reply."""
+class Scalar:
+    """What its values are, null aside, and what is left to do with them."""
 
     types: frozenset[type]
-    """What they must be, null aside."""
-    nullable: bool
-    code: str
-    """An expression over `{0}`, which is no null unless `plain`."""
-    plain: bool = False
-    within: Callable[[Sequence[Any]], bool] | None = None
-    """Whether all values that are not null can be shown."""
-    known: Mapping[Any, Any] | None = None
-    """The members of an enum, which the code looks up as `{1}`."""
-    convert: Callable[[Any], Any] | None = None
-    """What the code calls as `{1}`."""
+    shows: Shows | None = None
+    """Of values without nulls; None: they are shown as they are. Days and times become text in the reply's JSON."""
 
 
-def written(returns: GraphQLOutputType) -> Written:
+def shows(returns: GraphQLOutputType) -> Shows:
+    """For a column of a field that returns this."""
+    scalar, never_null = _scalar(returns), isinstance(returns, GraphQLNonNull)
+
+    def shown(values: Values) -> Values:
+        types = set(map(type, values))
+        empty = NONE in types
+        if (empty and never_null) or not types - {NONE} <= scalar.types:
+            raise Unusual
+        if scalar.shows is None:
+            return values
+        if not empty:
+            return scalar.shows(values)
+        made = iter(scalar.shows([each for each in values if each is not None]))
+        return [None if each is None else next(made) for each in values]
+
+    return shown
+
+
+def shows_each(returns: GraphQLOutputType) -> Shows:
+    """The same for values of any kind, one after another."""
+    convert, never_null = leaf(returns), isinstance(returns, GraphQLNonNull)
+
+    def shown(values: Values) -> Values:
+        if never_null and None in values:
+            raise Unusual
+        try:
+            return [None if each is None else convert(each) for each in values]
+        except BadValue as bad:
+            raise Unusual from bad
+
+    return shown
+
+
+def _scalar(returns: GraphQLOutputType) -> Scalar:
     named: Any = get_named_type(returns)
-    nullable = not isinstance(returns, GraphQLNonNull)
-    if is_list(returns) or named.name not in SCALARS:
-        if isinstance(named, GraphQLEnumType) and not is_list(returns):
-            known = {name: name for name in named.values}
-            return Written(types=frozenset({str}), nullable=nullable, code="{1}[{0}]", known=known)
-        return Written(types=frozenset(), nullable=nullable, code="{1}({0})", convert=leaf(returns))
-    types, code, within = SCALARS[named.name]
-    return Written(types=types, nullable=nullable, code=code, plain=code == "{0}", within=within)
+    if isinstance(named, GraphQLEnumType):
+        known = frozenset(named.values)
+        return Scalar(types=frozenset({str}), shows=lambda values: _met(values, known.issuperset(values)))
+    return SCALARS[named.name]
 
 
-def checked(written: Written, values: Sequence[Any]) -> bool:
-    """Raises Unusual for values the code cannot write; tells whether nulls are among them."""
-    types = set(map(type, values))
-    empty = NONE in types
-    types.discard(NONE)
-    if (empty and not written.nullable) or (written.types and not types <= written.types):
+def _met(values: Values, met: bool) -> Values:
+    if not met:
         raise Unusual
-    if (
-        written.within
-        and types
-        and not written.within([each for each in values if each is not None] if empty else values)
-    ):
-        raise Unusual
-    return empty
+    return values
 
 
-def _in_32_bits(values: Sequence[int]) -> bool:
-    return min(values) >= -(2**31) and max(values) < 2**31
+def _whole(values: Values) -> Values:
+    return _met(values, not values or (min(values) >= -(2**31) and max(values) < 2**31))
 
 
-def _finite(values: Sequence[float]) -> bool:
-    return all(map(isfinite, values))
+def _money(values: Values) -> Values:
+    """`str` of a Decimal is a third of `format(value, "f")`, and the same where it has no exponent."""
+    texts = list(map(str, values))
+    _met(values, all(map(Decimal.is_finite, values)))
+    return [format(each, "f") for each in values] if "E" in "".join(texts) else texts
 
 
-def _exact(values: Sequence[Decimal]) -> bool:
-    return all(map(Decimal.is_finite, values))
+def _texts(values: Values) -> Values:
+    return list(map(str, values))
 
 
-def _in_utc(values: Sequence[datetime]) -> bool:
-    return set(map(attrgetter("tzinfo"), values)) == {UTC}
-
-
-SCALARS: Mapping[str, tuple[frozenset[type], str, Callable[[Any], bool] | None]] = {
-    "ID": (frozenset({str, int}), "str({0})", None),
-    "String": (frozenset({str}), "{0}", None),
-    "Boolean": (frozenset({bool}), "{0}", None),
-    "Int": (frozenset({int}), "{0}", _in_32_bits),
-    "Float": (frozenset({float}), "{0}", _finite),
-    "BigInt": (frozenset({int}), "str({0})", None),
-    "Decimal": (frozenset({Decimal}), 'format({0}, "f")', _exact),
-    "Date": (frozenset({date}), "{0}", None),
-    "DateTime": (frozenset({datetime}), "{0}", _in_utc),
+SCALARS: Mapping[str, Scalar] = {
+    "ID": Scalar(types=frozenset({str, int}), shows=_texts),
+    "String": Scalar(types=frozenset({str})),
+    "Boolean": Scalar(types=frozenset({bool})),
+    "Int": Scalar(types=frozenset({int}), shows=_whole),
+    "Float": Scalar(types=frozenset({float}), shows=lambda values: _met(values, all(map(isfinite, values)))),
+    "BigInt": Scalar(types=frozenset({int}), shows=_texts),
+    "Decimal": Scalar(types=frozenset({Decimal}), shows=_money),
+    "Date": Scalar(types=frozenset({date})),
+    "DateTime": Scalar(
+        types=frozenset({datetime}),
+        shows=lambda values: _met(values, {UTC}.issuperset(map(attrgetter("tzinfo"), values))),
+    ),
 }
-"""(types, code, within). Days and times stay as they are: in JSON they become what `engine.leaves` writes."""

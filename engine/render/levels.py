@@ -15,7 +15,7 @@ from engine.errors import SourceFailed
 from engine.fetch.words import Fetched
 from engine.permit import Verdicts, withheld
 from engine.plan.words import Branch, Plan
-from engine.render.columns import Unusual, checked
+from engine.render.columns import Shows, Unusual
 from engine.render.lists import beside, cursor_of
 from engine.render.making import Maker, Objects, maker
 from engine.render.words import Rendering, Slice
@@ -101,13 +101,14 @@ def _objects(run: Rendering, level: Level, result: Fetched, holder: Pick) -> Obj
         known = maker(run.house, level.branch, result.columns, holder.picks[level.branch.type])
         level.makers[holder.number, result.columns] = known
     held = list(zip(*result.rows, strict=True))
-    for at, written in known.checks:
-        checked(written, held[at])
-    below = [_rendered(run, each) for each in level.below]
-    try:
-        return known.make(result.rows, below, [result.computed[each] for each in known.computed])
-    except (KeyError, ValueError) as unknown:
-        raise Unusual from unknown
+    taken = [held[at] if shown is None else shown(held[at]) for at, shown in known.takes]
+    taken += [_computed(result, held, *each) for each in known.computed]
+    return known.make(taken, [_rendered(run, each) for each in level.below])
+
+
+def _computed(result: Fetched, held: Sequence[Sequence[Any]], number: int, needs: Sequence[int], shown: Shows) -> Any:
+    values = result.computed[number]
+    return shown([values[key] for key in zip(*(held[at] for at in needs), strict=True)])
 
 
 def _lists(run: Rendering, level: Level, result: Fetched) -> tuple[Mapping[Any, Any], Any]:

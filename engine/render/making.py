@@ -4,14 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from graphql import GraphQLNonNull
-
 from engine.house import House
-from engine.leaves import leaf
-from engine.names import columns_of
-from engine.names import written as id_written
+from engine.names import columns_of, is_list, written
 from engine.plan.words import Branch
-from engine.render.columns import Unusual, Written, written
+from engine.render.columns import Shows, shows, shows_each
 from engine.select import Pick
 
 Objects = list[dict[str, Any]]
@@ -22,22 +18,26 @@ Objects = list[dict[str, Any]]
 class Maker:
     """Generated for one selection over rows of these columns."""
 
-    checks: tuple[tuple[int, Written], ...]
+    takes: tuple[tuple[int, Shows | None], ...]
+    """Which columns the function takes, in order, and how they are shown; None: as they are."""
+    computed: tuple[tuple[int, tuple[int, ...], Shows], ...]
+    """What follows them: fields computed of all rows, by pick number, and the places of what they are computed of."""
     make: Callable[..., Objects]
-    computed: tuple[int, ...]
+    """Takes those columns, then of each branch below what stands for a key, and for any other."""
 
 
 def maker(house: House, branch: Branch, columns: tuple[str, ...], picks: Sequence[Pick]) -> Maker:
     making = Making(house=house, branch=branch, columns=columns)
     members = [f"{pick.key!r}: {making.member(pick)}" for pick in picks]
+    if not making.takes and not making.computed:
+        making.takes[0, None] = "x"
+    names = [*making.takes.values(), *(f"b{at}" for at in range(len(making.computed)))]
     head = [f"    m{at}, a{at} = below[{at}]" for at in range(len(branch.branches))]
-    head += [f"    b{at} = computed[{at}]" for at in range(len(making.computed))]
-    names = "".join(f"c{at}, " for at in range(len(columns)))
-    made = f"    return [{{{', '.join(members)}}} for {names}in rows]"
-    source = "\n".join(["def make(rows, below, computed):", *head, made])
+    made = f"    return [{{{', '.join(members)}}} for {''.join(f'{each}, ' for each in names)}in zip(*columns)]"
     # Names in the source are of GraphQL's grammar and quoted, all else is ours.
-    exec(source, making.names)
-    return Maker(checks=tuple(making.checks), make=making.names["make"], computed=tuple(making.computed))
+    space: dict[str, Any] = {"written": written}
+    exec("\n".join(["def make(columns, below):", *head, made]), space)
+    return Maker(takes=tuple(making.takes), computed=tuple(making.computed), make=space["make"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +47,8 @@ class Making:
     house: House
     branch: Branch
     columns: tuple[str, ...]
-    checks: list[tuple[int, Written]] = field(default_factory=list)
-    names: dict[str, Any] = field(default_factory=lambda: {"id_written": id_written})
-    computed: list[int] = field(default_factory=list)
+    takes: dict[tuple[int, Shows | None], str] = field(default_factory=dict)
+    computed: list[tuple[int, tuple[int, ...], Shows]] = field(default_factory=list)
 
     def member(self, pick: Pick) -> str:
         if pick.field == "__typename":
@@ -61,39 +60,19 @@ class Making:
         if pick.field in binding.batches:
             return self.batch(pick)
         of = columns_of(binding, pick.field)
-        return self.leaf(pick, of[0]) if len(of) == 1 else f"id_written({self.key(of)})"
+        if len(of) > 1:
+            return f"written({self.key(of)})"
+        return self.take(of[0], (shows_each if is_list(pick.returns) else shows)(pick.returns))
+
+    def take(self, column: str, shown: Shows | None = None) -> str:
+        return self.takes.setdefault((self.columns.index(column), shown), f"c{len(self.takes)}")
 
     def key(self, of: Sequence[str]) -> str:
-        places = [f"c{self.columns.index(each)}" for each in of]
+        places = [self.take(each) for each in of]
         return places[0] if len(places) == 1 else f"({', '.join(places)})"
-
-    def leaf(self, pick: Pick, of: str) -> str:
-        at, how = self.columns.index(of), written(pick.returns)
-        self.checks.append((at, how))
-        return self.code(how, f"c{at}")
-
-    def code(self, how: Written, value: str) -> str:
-        name = f"k{len(self.names)}"
-        self.names[name] = how.convert or how.known
-        made = how.code.format(value, name)
-        return made if how.plain or not how.nullable else f"None if {value} is None else {made}"
 
     def batch(self, pick: Pick) -> str:
         assert self.branch.needs is not None
-        needs = self.branch.needs[pick.number]
-        name = f"k{len(self.names)}"
-        self.names[name] = _computed(pick)
-        self.computed.append(pick.number)
-        key = "".join(f"c{self.columns.index(each)}, " for each in needs)
-        return f"{name}(b{len(self.computed) - 1}[({key})])"
-
-
-def _computed(pick: Pick) -> Callable[[Any], Any]:
-    convert, never_null = leaf(pick.returns), isinstance(pick.returns, GraphQLNonNull)
-
-    def value(found: Any) -> Any:
-        if found is None and never_null:
-            raise Unusual
-        return None if found is None else convert(found)
-
-    return value
+        needs = tuple(self.columns.index(each) for each in self.branch.needs[pick.number])
+        self.computed.append((pick.number, needs, shows_each(pick.returns)))
+        return f"b{len(self.computed) - 1}"

@@ -26,6 +26,7 @@ COLUMNS_SQL = (
     'SELECT m.name, c.name, c.type, c."notnull" OR c.pk > 0 FROM sqlite_schema m JOIN pragma_table_info(m.name) c '
     "WHERE m.type IN ('table', 'view') AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
 )
+TABLES_SQL = "SELECT name FROM sqlite_schema WHERE type = 'table'"
 COUNTED_SQL = "SELECT stat FROM sqlite_stat1 WHERE tbl = ?"
 SPREAD_SQL = "SELECT max(rowid) - min(rowid) + 1 FROM {}"
 
@@ -132,14 +133,15 @@ def reflected(path: Path) -> dict[str, Stock]:
             column = stored(name, declared.upper(), nullable=not filled)
             if column is not None:
                 found.setdefault(table, {})[name] = column
+        rows = {name: counted(connection, name) for (name,) in connection.execute(TABLES_SQL).fetchall()}
         return {
-            name: stock(None, name, columns, keys=KEYS, folds=True, facts=Facts(rows=counted(connection, name)))
+            name: stock(None, name, columns, keys=KEYS, folds=True, facts=Facts(rows=rows.get(name)))
             for name, columns in found.items()
         }
 
 
 def counted(connection: sqlite3.Connection, table: str) -> int | None:
-    """About how many rows: as ANALYZE left it, or by how far row numbers reach; of a view, nobody knows."""
+    """About how many rows a table has: as ANALYZE left it, or by how far row numbers reach."""
     with suppress(sqlite3.Error):
         for (told,) in connection.execute(COUNTED_SQL, (table,)):
             return int(told.split()[0])

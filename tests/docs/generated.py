@@ -13,12 +13,15 @@ from typing import Any, get_args, get_type_hints
 from auth.decide import decide
 from auth.groups import EVERYONE, GROUPS
 from engine.errors import Code
-from engine.words import Can, Kind, Op
+from engine.words import Aggregate, Can, Kind, Op, Unit
 from resolvers import bindings, modules
 from schema.build import build
 from settings import SECRETS, SECTIONS, STATE
 from sources import KINDS
+from sources.snowflake.tables import EXTREME
+from sources.snowflake.tables import MEASURES as SNOWFLAKE_MEASURES
 from sources.snowflake.tables import operators as snowflake_operators
+from sources.sql.columns import MEASURES
 from sources.sql.columns import operators as sql_operators
 from tests.docs.codes import CODES
 from tests.docs.promises import demo_promises
@@ -55,9 +58,13 @@ def permissions() -> str:
 def sources() -> str:
     parts = [
         "## What each collection takes",
-        table(("source", "collection", "keys", "filters", "order", "limit", "count"), list(promises())),
+        table(("source", "collection", "keys", "filters", "order", "limit", "measures"), list(promises())),
+        "## What a grouped read computes of a column, by kind",
+        table(("kind", "sqlite, postgresql, mysql", "snowflake"), list(computed())),
+        "Counts of rows are computed wherever there are measures. A sum of floats depends on the order they are added "
+        "in, so the door does it.",
         "## What a column takes in a filter, by kind",
-        table(("kind", "sqlite", "postgresql", "snowflake"), list(operators())),
+        table(("kind", "sqlite", "postgresql, mysql", "snowflake"), list(operators())),
         "`s3`, `slack`, `journal` and `caller` take no filter. Columns that a database keeps in a form of its own (a "
         "uuid, a foreign file's money) take less.",
         "## Settings of each kind",
@@ -69,7 +76,7 @@ def sources() -> str:
 def promises() -> Iterator[tuple[str, ...]]:
     for source, collections in demo_promises().items():
         for name, can in collections.items():
-            yield source, name, keys(can), filters(can), order(can), limit(can), "yes" if can.measures else ""
+            yield source, name, keys(can), filters(can), order(can), limit(can), measures(can)
 
 
 def keys(can: Can) -> str:
@@ -87,6 +94,7 @@ def filters(can: Can) -> str:
     parts = ["every column" if len(taken) == len(can.columns) else ", ".join(taken)]
     parts += ["and, or, not"] if can.logic else []
     parts += ["links inside the source"] if can.related else []
+    parts += [f"{can.among} keys"] if can.among else []
     return "; ".join(parts)
 
 
@@ -97,6 +105,19 @@ def order(can: Can) -> str:
 
 def limit(can: Can) -> str:
     return ", ".join(name for name, takes in (("all", can.limit), ("per key", can.limit_per_key)) if takes)
+
+
+def measures(can: Can) -> str:
+    parts = ["yes"] if can.measures else []
+    parts += ["by units of time"] if can.cuts >= frozenset(Unit) else sorted(can.cuts)
+    parts += ["having, order, limit"] if can.arranges else []
+    return "; ".join(parts)
+
+
+def computed() -> Iterator[tuple[str, ...]]:
+    for kind in Kind:
+        stored = frozenset() if kind is Kind.LIST else SNOWFLAKE_MEASURES.get(kind, EXTREME)
+        yield kind, *(" ".join(each for each in Aggregate if each in taken) for taken in (MEASURES[kind], stored))
 
 
 def operators() -> Iterator[tuple[str, ...]]:

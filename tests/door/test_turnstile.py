@@ -1,8 +1,10 @@
 """Who asks too often is turned away, named the limit, told when to come again; others are served."""
 
+import random
+
 import pytest
 
-from door.turnstile import Turnstile
+from door.turnstile import MINUTE, Turnstile, Window
 from engine.house import Limits
 
 
@@ -35,3 +37,45 @@ def test_a_full_house_sheds_load_and_has_room_again() -> None:
 @pytest.mark.parametrize("name", ["requests_a_minute", "failed_keys_a_minute", "concurrency_max"])
 def test_every_limit_is_a_setting(name: str) -> None:
     assert getattr(Limits(), name) > 0
+
+
+STEPS = [
+    pytest.param([0.0, 1.0, 2.0], [True, True, False], id="no more than its number"),
+    pytest.param([0.0, 1.0, 59.9, 60.0], [True, True, False, True], id="one more once the first is a minute old"),
+    pytest.param([0.0, 59.0, 60.0, 61.0, 119.0], [True, True, True, False, True], id="wherever the minute begins"),
+    pytest.param([0.0, 0.0, 30.0, 60.0], [True, True, False, True], id="one turned away does not count"),
+]
+
+
+@pytest.mark.parametrize(("moments", "passes"), STEPS)
+def test_no_minute_sees_more_than_the_limit(moments: list[float], passes: list[bool]) -> None:
+    told = iter((0.0, *moments))
+    window = Window(2, lambda: next(told))
+    assert [window.full("ada") is None for _ in moments] == passes
+
+
+def test_who_is_turned_away_may_come_again_when_told() -> None:
+    told = iter((0.0, 10.0, 12.5, 70.0))
+    window = Window(1, lambda: next(told))
+    assert [window.full("ada") for _ in range(3)] == [None, 57.5, None]
+
+
+def test_random_steps_are_counted_as_the_plain_way_counts_them() -> None:
+    """Against a list of all that ever came."""
+    dice, now, came = random.Random(0), 0.0, list[float]()
+    window = Window(5, lambda: now)
+    for _ in range(5_000):
+        now += dice.choice((0.0, 0.5, 7.0, 13.0, 60.0))
+        passes = sum(each > now - MINUTE for each in came) < 5
+        assert (window.full("ada") is None) == passes
+        came += [now] * passes
+
+
+def test_who_did_not_come_for_a_minute_is_forgotten() -> None:
+    told = iter((0.0, *[1.0] * 100, 50.0, 62.0))
+    window = Window(5, lambda: next(told))
+    for number in range(100):
+        window.full(f"10.0.0.{number}")
+    window.full("10.0.1.1")
+    window.full("10.0.1.2")
+    assert set(window.came) == {"10.0.1.1", "10.0.1.2"}

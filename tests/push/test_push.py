@@ -5,8 +5,7 @@ import pytest
 from engine.fetch.read import read
 from engine.finish import key_of
 from engine.house import Limits
-from engine.plan import push
-from engine.plan import words
+from engine.plan import push, words
 from engine.plan.words import Read, Step
 from engine.words import EVERY_ROW, Ask, Row
 from tests.push.running import running

@@ -20,7 +20,24 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from engine.errors import Code, SourceFailed
-from engine.words import COUNT, All, Ask, Exists, Keys, Kind, Not, Op, Order, Row, Some
+from engine.words import (
+    COUNT,
+    Aggregate,
+    All,
+    Among,
+    Ask,
+    Cut,
+    Exists,
+    Keys,
+    Kind,
+    Measure,
+    Not,
+    Op,
+    Order,
+    Row,
+    Some,
+    Unit,
+)
 from engine.words import Test as Check  # pytest would take `Test` for a class of tests
 from sources.snowflake.options import Options
 from sources.snowflake.render import render
@@ -82,6 +99,36 @@ def where(id: str, where: Any, sql: str, *binds: Any) -> Any:
             measures=(COUNT,),
         ),
         golden(
+            "measures by week, picked, ordered, the first of them",
+            'SELECT * FROM (SELECT CAST(DATEADD(DAY, 1 - DAYOFWEEKISO("t0"."DAY"), "t0"."DAY") AS DATE) AS "c0", '
+            'SUM(CAST("t0"."TOTAL" AS NUMBER(38, 2))) AS "m0", '
+            'MAX(DATE_PART(EPOCH_MICROSECOND, "t0"."AT_TZ")) AS "m1" FROM "INVOICE" AS "t0" WHERE "t0"."ID" > ? '
+            'GROUP BY CAST(DATEADD(DAY, 1 - DAYOFWEEKISO("t0"."DAY"), "t0"."DAY") AS DATE)) AS "t0" '
+            'WHERE ("t0"."m0" > CAST(? AS NUMBER(38, 2)) AND "t0"."m1" < ?) '
+            'ORDER BY "t0"."m1" DESC NULLS LAST LIMIT ?',
+            [5, "1.00", 1767323045678901, 3],
+            columns=("day",),
+            where=Check("id", Op.GT, 5),
+            measures=(Measure(Aggregate.SUM, "total"), Measure(Aggregate.MAX, "at_tz")),
+            cuts=(Cut("day", Unit.WEEK),),
+            having=All((Check("sum(total)", Op.GT, Decimal(1)), Check("max(at_tz)", Op.LT, AT))),
+            order=(Order("max(at_tz)", descending=True),),
+            limit=3,
+        ),
+        golden(
+            "times by month",
+            "SELECT (DATEDIFF(DAY, DATE '1970-01-01', CAST(DATE_TRUNC('MONTH', DATEADD(DAY, CAST(("
+            'DATE_PART(EPOCH_MICROSECOND, "t0"."AT_TZ") - MOD(MOD(DATE_PART(EPOCH_MICROSECOND, "t0"."AT_TZ") + 0, '
+            "86400000000) + 86400000000, 86400000000)) / 86400000000 AS NUMBER(38, 0)), DATE '1970-01-01')) AS DATE)) "
+            '* 86400000000), COUNT(*) FROM "INVOICE" AS "t0" GROUP BY (DATEDIFF(DAY, DATE \'1970-01-01\', '
+            "CAST(DATE_TRUNC('MONTH', DATEADD(DAY, CAST((DATE_PART(EPOCH_MICROSECOND, "
+            '"t0"."AT_TZ") - MOD(MOD(DATE_PART(EPOCH_MICROSECOND, "t0"."AT_TZ") + 0, 86400000000) + 86400000000, '
+            "86400000000)) / 86400000000 AS NUMBER(38, 0)), DATE '1970-01-01')) AS DATE)) * 86400000000)",
+            columns=("at_tz",),
+            measures=(COUNT,),
+            cuts=(Cut("at_tz", Unit.MONTH),),
+        ),
+        golden(
             "keys",
             'SELECT "t0"."ID" FROM "INVOICE" AS "t0" JOIN (SELECT '
             'TRY_CAST("f".VALUE[0]::TEXT AS NUMBER(38, 0)) AS "k0", "f".VALUE[1]::TEXT AS "k1" '
@@ -107,6 +154,20 @@ def where(id: str, where: Any, sql: str, *binds: Any) -> Any:
         where("in", Check("id", Op.IN, (1, 2)), '"t0"."ID" IN (?, ?)', 1, 2),
         where("in nothing", Check("id", Op.IN, ()), "FALSE"),
         where("notIn nothing", Check("id", Op.NOT_IN, ()), '"t0"."ID" IS NOT NULL'),
+        where(
+            "many keys at once",
+            Among(("id",), frozenset({(7,)})),
+            '"t0"."ID" IN (SELECT TRY_CAST("f".VALUE[0]::TEXT AS NUMBER(38, 0)) AS "k0" '
+            'FROM TABLE(FLATTEN(PARSE_JSON(?))) AS "f")',
+            '[["7"]]',
+        ),
+        where(
+            "none of many keys",
+            Not(Among(("name",), frozenset({("a",)}))),
+            '("t0"."NAME" IS NULL OR "t0"."NAME" NOT IN (SELECT "f".VALUE[0]::TEXT AS "k0" '
+            'FROM TABLE(FLATTEN(PARSE_JSON(?))) AS "f" WHERE "f".VALUE[0]::TEXT IS NOT NULL))',
+            '[["a"]]',
+        ),
         where("contains", Check("name", Op.CONTAINS, "%"), 'CONTAINS("t0"."NAME", ?)', "%"),
         where("startsWith", Check("name", Op.STARTS_WITH, "a"), 'STARTSWITH("t0"."NAME", ?)', "a"),
         where("endsWith", Check("name", Op.ENDS_WITH, "a"), 'ENDSWITH("t0"."NAME", ?)', "a"),

@@ -70,7 +70,8 @@ def cents(value: Decimal) -> int:
 
 
 def money(value: int) -> Decimal:
-    return EXACT.multiply(value, CENT)
+    """Of 64 bits, which no context of decimals rounds."""
+    return value * CENT
 
 
 def micros(value: datetime) -> int:
@@ -148,10 +149,12 @@ def whole(digits: str) -> int:
 
 def summed(stored: Stored) -> Stored:
     if stored.minor_units:
-        return replace(
-            stored, most=WIDE, encode=lambda value: written(cents(value)), decode=lambda digits: money(whole(digits))
-        )
+        return replace(stored, most=WIDE, encode=lambda value: written(cents(value)), decode=summed_money)
     return replace(stored, most=WIDE, encode=written, decode=whole)
+
+
+def summed_money(digits: str) -> Decimal:
+    return EXACT.multiply(whole(digits), CENT)
 
 
 SECOND = 10**6

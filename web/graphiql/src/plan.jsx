@@ -13,19 +13,27 @@ const NOTHING = { query: null, branches: null, errors: [] };
 
 function Pane() {
   const [only, setOnly] = useState(true);
+  const [large, setLarge] = useState(false);
   const [found, waiting, explain] = useExplained(only);
   const now = useGraphiQL((state) => state.tabs[state.activeTabIndex]?.query);
   const changed = found.query !== null && now !== found.query;
   return (
-    <section className="plan" aria-label="How this question is answered">
+    <section
+      className={large ? "plan large" : "plan"}
+      aria-label="How this question is answered"
+      onKeyDown={({ key }) => key === "Escape" && setLarge(false)}
+    >
       <h2 className="plan-title">Plan</h2>
       <div className="plan-bar">
         <div role="group" aria-label="What to do" className="plan-choice">
-          <Choice chosen={only} onChoose={() => setOnly(true)} text="Explain only" />
+          <Choice chosen={only} onChoose={() => setOnly(true)} text="Plan only" />
           <Choice chosen={!only} onChoose={() => setOnly(false)} text="With answer" />
         </div>
         <button type="button" className="plan-again" onClick={explain} disabled={waiting}>
           {changed ? "Explain anew" : "Again"}
+        </button>
+        <button type="button" aria-pressed={large} onClick={() => setLarge(!large)}>
+          {large ? "Smaller" : "Larger"}
         </button>
       </div>
       {changed && <p className="plan-note">The question has changed since.</p>}
@@ -36,10 +44,11 @@ function Pane() {
           ))}
         </ul>
       )}
-      {found.branches && (
+      {found.branches?.length === 0 && <p className="soft">There is nothing to read.</p>}
+      {found.branches?.length > 0 && (
         <>
           <Legend />
-          <Tree branches={found.branches} />
+          <Tree branches={found.branches} open={large} />
         </>
       )}
     </section>

@@ -5,11 +5,11 @@ const NUMBER = new Intl.NumberFormat("en-GB");
 const SHORT = new Intl.NumberFormat("en-GB", { maximumSignificantDigits: 3 });
 const PURPOSES = { rows: "rows", tally: "totals", passed: "rows before?", ahead: "rows after?", keys: "keys" };
 
-export function Tree({ branches }) {
+export function Tree({ branches, open }) {
   const reads = branches.flatMap(readsOf);
   const ran = reads.map((read) => read.ran).filter(Boolean);
   const most = (what) => Math.max(0, ...ran.map((each) => each[what]));
-  const scale = { places: placed(reads.map((read) => read.source)), rows: most("rows"), ms: most("ms") };
+  const scale = { places: placed(reads.map((read) => read.source)), rows: most("rows"), ms: most("ms"), open };
   return (
     <>
       <Whole reads={reads} ran={ran} />
@@ -83,7 +83,7 @@ function Read({ read, scale }) {
         {read.steps.length > 0 && (
           <ul className="steps">
             {read.steps.map((step, number) => (
-              <Step key={number} step={step} />
+              <Step key={number} step={step} open={scale.open} />
             ))}
           </ul>
         )}
@@ -114,17 +114,24 @@ function Ran({ ran, scale }) {
   ];
   return (
     <div className="ran">
-      <span className="figure">{many(ran.rows, "row")}</span>
-      <Bar kind="rows" value={ran.rows} most={scale.rows} />
-      <span className="figure">{SHORT.format(ran.ms)} ms</span>
-      <Bar kind="ms" value={ran.ms} most={scale.ms} />
+      <Figure text={many(ran.rows, "row")} kind="rows" value={ran.rows} most={scale.rows} />
+      <Figure text={`${ran.ms.toFixed(ran.ms < 10 ? 1 : 0)} ms`} kind="ms" value={ran.ms} most={scale.ms} />
       <span className="soft more">{more.filter(Boolean).join(" · ")}</span>
       {ran.failed && <strong className="failed">{ran.failed}</strong>}
     </div>
   );
 }
 
-function Step({ step }) {
+function Figure({ text, ...bar }) {
+  return (
+    <div className="figure">
+      <span>{text}</span>
+      <Bar {...bar} />
+    </div>
+  );
+}
+
+function Step({ step, open }) {
   const line = (
     <>
       <HowMark how={step.how} />
@@ -132,7 +139,13 @@ function Step({ step }) {
       <code>{step.what}</code>
     </>
   );
-  if (!step.why) return <li className="step">{line}</li>;
+  if (!step.why || open)
+    return (
+      <li className="step">
+        {line}
+        {step.why && <span className="why">{ticked(step.why)}</span>}
+      </li>
+    );
   return (
     <li>
       <details>

@@ -1,0 +1,13 @@
+"""The HMAC of ours is that of the standard library."""
+
+import hmac
+import random
+
+from auth.mac import keyed
+
+
+def test_it_is_the_standard_one_whatever_the_key() -> None:
+    dice = random.Random(0)
+    for length in range(130):
+        key, octets = dice.randbytes(length), dice.randbytes(dice.randrange(200))
+        assert keyed(key)(octets) == hmac.digest(key, octets, "sha256")

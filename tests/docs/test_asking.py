@@ -1,0 +1,149 @@
+"""The cookbook, docs/asking.md: each question's answer, plan and measures are those of the page, or rewritten by DOCS=write.
+
+Acme is the small one, its sources promising what those of the demo do: `python -m demo --scale 0.01` answers the same.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import pytest
+
+from auth.groups import NAMES
+from engine.answer import Answer, Desk
+from engine.words import Can
+from sources.memory import Memory
+from tests import acme
+from tests.docs.pages import ROOT, Block, every
+from tests.docs.promises import demo_promises
+
+PAGE = ROOT / "docs/asking.md"
+WIDTH = 116
+PASSING = frozenset({"endCursor", "readAt", "age"})
+"""What differs from one answer to the next: the page shows dots."""
+DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """A question of the page and the blocks below it, by their first word."""
+
+    asked: Block
+    below: dict[str, Block]
+
+    def said(self, word: str) -> dict[str, Any]:
+        return json.loads(self.below[word].text) if word in self.below else {}
+
+
+def recipes() -> Iterator[Recipe]:
+    found: list[Recipe] = []
+    for block in every(PAGE):
+        if block.language == "graphql":
+            found.append(Recipe(asked=block, below={}))
+        elif block.words:
+            found[-1].below[block.words[0]] = block
+    return iter(found)
+
+
+RECIPES = list(recipes())
+
+
+def having(*words: str) -> list[Any]:
+    """The recipes with blocks of these words."""
+    return [pytest.param(each, id=each.asked.id) for each in RECIPES if each.below.keys() >= set(words)]
+
+
+@cache
+def desk() -> Desk:
+    promised = {name.partition(" ")[0]: each for name, each in demo_promises().items()}
+    sources = {name: promising(memory, promised[name]) for name, memory in acme.sources().items()}
+    return acme.opened(acme.house(sources))
+
+
+def promising(memory: Memory, promised: Any) -> Memory:
+    made = {name: replace(each, can=ordered(promised[name], each.can)) for name, each in memory.collections.items()}
+    return Memory(made)
+
+
+def ordered(promised: Can, like: Can) -> Can:
+    return replace(promised, columns={name: promised.columns[name] for name in like.columns})
+
+
+async def told(recipe: Recipe, **options: Any) -> Answer:
+    groups = NAMES.intersection(recipe.asked.words)
+    given = {**recipe.said("options"), **options}
+    answer = await acme.ask(desk(), recipe.asked.text, *groups, variables=recipe.said("variables"), **given)
+    assert answer.faults == []
+    return answer
+
+
+def compare(block: Block, now: str) -> None:
+    if os.environ.get("DOCS") == "write":
+        before = PAGE.read_text(encoding="utf-8")
+        opening = " ".join((f"```{block.language}", *block.words))
+        PAGE.write_text(before.replace(f"{opening}\n{block.text}```", f"{opening}\n{now}```", 1), encoding="utf-8")
+    else:
+        assert block.text == now, "`make docs` writes it anew"
+
+
+def shown(value: Any, indent: str = "", before: int = 0) -> str:
+    """JSON in lines: what fits stands in one, and what holds one thing opens no line of its own."""
+    text = json.dumps(value, ensure_ascii=False)
+    if before + len(text) <= WIDTH or not isinstance(value, dict | list):
+        return text
+    parts = [(json.dumps(name) + ": ", each) for name, each in value.items()] if isinstance(value, dict) else []
+    parts = parts or [("", each) for each in value]
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    if len(parts) == 1 and isinstance(value, dict):
+        name, only = parts[0]
+        return f"{opening}{name}{shown(only, indent, before + len(name) + 2)}{closing}"
+    deeper = indent + "  "
+    made = ",\n".join(f"{deeper}{name}{shown(each, deeper, len(deeper) + len(name) + 1)}" for name, each in parts)
+    return f"{opening}\n{made}\n{indent}{closing}"
+
+
+def lasting(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: "..." if name in PASSING and each is not None else lasting(each) for name, each in value.items()}
+    return [lasting(each) for each in value] if isinstance(value, list) else value
+
+
+def filled(value: Any) -> bool:
+    """Whether every list that was asked for has something in it, and some value is there."""
+    if isinstance(value, list):
+        return bool(value) and all(filled(each) for each in value)
+    return all(filled(each) for each in value.values()) if isinstance(value, dict) else True
+
+
+def test_the_cookbook_has_twenty_questions() -> None:
+    headings = re.findall(r"^## (\d+)\. ", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert headings == [str(each) for each in range(1, 21)]
+    assert len(RECIPES) == 20
+
+
+@pytest.mark.parametrize("recipe", having())
+async def test_a_question_is_answered_as_the_page_shows(recipe: Recipe) -> None:
+    data = (await told(recipe)).data
+    assert filled(data) and data
+    compare(recipe.below["answer"], shown(lasting(data)) + "\n")
+
+
+@pytest.mark.parametrize("recipe", having("plan"))
+async def test_a_question_has_the_plan_the_page_shows(recipe: Recipe) -> None:
+    plan = (await told(recipe, plan="ONLY")).extensions["plan"]
+    compare(recipe.below["plan"], "\n".join((*plan["text"], "")))
+
+
+@pytest.mark.parametrize("recipe", having("extensions"))
+async def test_a_question_is_weighed_and_dated_as_the_page_shows(recipe: Recipe) -> None:
+    compare(recipe.below["extensions"], shown(lasting((await told(recipe)).extensions)) + "\n")
+
+
+def test_the_document_the_page_names_is_its_question() -> None:
+    digest = hashlib.sha256(RECIPES[-1].asked.text.encode()).hexdigest()
+    assert DIGEST.findall(PAGE.read_text(encoding="utf-8")) == [digest]

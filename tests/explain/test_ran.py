@@ -1,0 +1,171 @@
+"""A plan that was carried out says what came of each read; one that is only wanted reads nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from door.reply import outcome
+from engine.answer import Answer, Desk
+from engine.errors import Code
+from engine.house import Limits
+from engine.words import Ask, Row
+from records.record import Outcome
+from sources.memory import Memory
+from tests import acme
+from tests.golden.test_golden import CASES, HERE, desk, read
+
+BUSY = "{ customers(where: {usage: {some: {apiCalls: {gt: 4500}}}}, first: 3) { nodes { id orders { totalCount } } } }"
+
+
+class Counting(Memory):
+    """Counts its reads, and takes its time over some."""
+
+    def __init__(self, of: Memory, slow: str = "") -> None:
+        super().__init__(of.collections)
+        self.slow, self.reads = slow, 0
+
+    async def read(self, ask: Ask) -> AsyncIterator[Sequence[Row]]:
+        self.reads += 1
+        if ask.collection == self.slow:
+            await asyncio.sleep(60)
+        async for rows in super().read(ask):
+            yield rows
+
+
+def counting(slow: str = "", limits: Limits | None = None) -> tuple[Desk, dict[str, Counting]]:
+    sources = {name: Counting(each, slow) for name, each in acme.sources().items()}
+    return acme.opened(acme.house(sources, limits)), sources
+
+
+def reads(told: Answer) -> Iterator[dict[str, Any]]:
+    waiting = [read for branch in told.extensions["plan"]["branches"] for read in inside(branch)]
+    while waiting:
+        one = waiting.pop(0)
+        yield one
+        waiting = [*one["reads"], *waiting]
+
+
+def inside(branch: Any) -> Iterator[Any]:
+    yield from branch["reads"]
+    for each in branch["branches"]:
+        yield from inside(each)
+
+
+async def asked(name: str, *, promising: bool, **more: Any) -> Answer:
+    folder = HERE / name
+    groups = (folder / "caller").read_text().split()
+    options = {**read(folder / "options.json"), **more}
+    variables = read(folder / "variables.json")
+    query = (folder / "query.graphql").read_text()
+    return await acme.ask(desk(promising=promising), query, *groups, variables=variables, **options)
+
+
+@pytest.mark.parametrize("promising", [True, False], ids=["promising", "promising nothing"])
+@pytest.mark.parametrize("name", CASES)
+async def test_every_call_of_an_answer_stands_in_its_plan_and_changes_nothing(name: str, promising: bool) -> None:
+    told, plain = await asked(name, promising=promising, plan=True), await asked(name, promising=promising)
+    ran = [each["ran"] for each in reads(told) if "ran" in each] if not told.refused else []
+
+    assert (told.data, told.faults) == (plain.data, plain.faults)
+    assert sum(each.get("rows", 0) for each in ran) == sum(each.rows for each in told.calls)
+    assert sum(each.get("calls", 0) for each in ran) == sum(each.calls for each in told.calls)
+    assert sum(each["ms"] for each in ran) == pytest.approx(sum(each.ms for each in told.calls), abs=0.01)
+
+
+async def test_a_read_says_its_rows_their_bytes_its_calls_and_the_keys_it_was_given() -> None:
+    told = await acme.ask(acme.opened(acme.house()), BUSY, "sales", plan=True)
+    customers, usage, orders = reads(told)
+
+    assert [(each["collection"], each["ran"]["rows"], each["ran"]["calls"]) for each in (customers, usage, orders)] == [
+        ("customer", 98, 1), ("usage_day", 98, 1), ("orders", 3, 1),
+    ]  # fmt: skip
+    assert (customers["ran"]["keys"], orders["ran"]["keys"]) == (98, 3)
+    assert orders["ran"]["bytes"] == len("[[1,11],[2,11],[3,11]]") and orders["ran"]["ms"] > 0
+
+
+async def test_the_steps_of_a_read_are_those_that_were_taken_once_the_keys_were_there() -> None:
+    desk, sources = counting()
+    can = sources["internal"].collections["customer"].can
+    sources["internal"].collections = {
+        **sources["internal"].collections,
+        "customer": replace(sources["internal"].collections["customer"], can=replace(can, among=1000)),
+    }
+    told = await acme.ask(desk, BUSY, "sales", plan=True)
+
+    assert next(reads(told))["steps"] == [
+        {
+            "step": "where", "how": "CARRIED", "what": "id among 98 keys of snowflake usage_day",
+            "why": "its keys were read first, from `snowflake`",
+        },
+        {"step": "order", "how": "PUSHED_DOWN", "what": "id"},
+        {"step": "limit", "how": "PUSHED_DOWN", "what": "3"},
+    ]  # fmt: skip
+
+
+async def test_keys_that_are_too_many_for_a_filter_are_spread_over_the_calls() -> None:
+    told = await acme.ask(acme.opened(acme.house()), BUSY, "sales", plan=True)
+
+    assert next(reads(told))["steps"][0] == {
+        "step": "keys", "how": "CARRIED", "what": "id",
+        "why": "they were read first, and `internal` takes no keys in a filter",
+    }  # fmt: skip
+
+
+async def test_a_read_that_no_key_led_to_is_told_as_not_asked() -> None:
+    text = '{ customers(where: {id: {eq: "0"}}) { nodes { orders { totalCount } } } }'
+    told = await acme.ask(acme.opened(acme.house()), text, "sales", plan=True)
+
+    assert [(each["collection"], each.get("idle")) for each in reads(told)] == [("customer", None), ("orders", True)]
+    assert "    tally from internal orders (customer_id): not asked" in told.extensions["plan"]["text"]
+
+
+async def test_only_the_plan_reads_nothing() -> None:
+    desk, sources = counting()
+    told = await acme.ask(desk, BUSY, "sales", plan="ONLY")
+
+    assert (told.data, told.calls, [each.reads for each in sources.values()]) == (None, [], [0, 0, 0, 0])
+    assert [each["collection"] for each in reads(told)] == ["customer", "usage_day", "orders"]
+    assert outcome(told) is Outcome.ANSWERED
+
+
+async def test_only_the_plan_is_still_held_to_the_limits() -> None:
+    told = await acme.ask(acme.opened(acme.house()), "{ products(first: 1001) { nodes { id } } }", plan="ONLY")
+
+    assert (told.refused, [each.code for each in told.faults]) == (True, [Code.LIMIT_EXCEEDED])
+
+
+async def test_only_the_plan_says_what_would_be_withheld() -> None:
+    text = "{ customers(first: 1) { nodes { creditLimit } } }"
+    told = await acme.ask(acme.opened(acme.house()), text, "sales", plan="ONLY")
+
+    assert ([each.code for each in told.faults], outcome(told)) == ([Code.FORBIDDEN], Outcome.PARTIAL)
+
+
+async def test_an_answer_that_takes_too_long_tells_its_plan_as_far_as_it_came() -> None:
+    desk, _ = counting("orders", Limits(request_seconds=0.3))
+    told = await acme.ask(desk, BUSY, "sales", plan=True)
+
+    assert [each.code for each in told.faults] == [Code.LIMIT_EXCEEDED]
+    assert [(each["collection"], each["ran"].get("rows")) for each in reads(told)] == [
+        ("customer", 98), ("usage_day", 98), ("orders", None),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("given", [1, 0, "only", "WITH", "", [], {}, ["ONLY"]])
+async def test_the_plan_is_asked_for_in_two_ways_and_no_other(given: Any) -> None:
+    told = await acme.ask(acme.opened(acme.house()), "{ products(first: 1) { nodes { id } } }", plan=given)
+
+    assert (told.refused, [each.message for each in told.faults]) == (
+        True,
+        ['`extensions.onedoor.plan` is `true`, for the plan beside the answer, or `"ONLY"`, in its place'],
+    )
+
+
+@pytest.mark.parametrize("given", [False, None])
+async def test_a_plan_that_nobody_wants_is_not_told(given: Any) -> None:
+    told = await acme.ask(acme.opened(acme.house()), "{ products(first: 1) { nodes { id } } }", plan=given)
+
+    assert (told.refused, told.extensions) == (False, {})

@@ -1,0 +1,89 @@
+"""The statements of a plan: for those in the groups of `server.sql_shown_to`, and without a value."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from auth.mistake import Mistake
+from demo.sql.seed import seed
+from engine.answer import Desk
+from engine.explained import opening_sql
+from engine.words import Explains
+from settings import read
+from sources.memory import Memory
+from sources.snowflake.source import Snowflake
+from sources.sql import sqlite
+from sources.sql.mysql import Mysql
+from sources.sql.postgresql import Postgresql
+from tests import acme
+
+TEXT = """query Q($name: String!) {
+  customers(where: {name: {contains: $name}, country: {in: ["SE", "DE"]}}, first: 17) {
+    nodes { name orders(first: 2, where: {total: {gt: "1234.5"}}) { nodes { total } } }
+  }
+}"""
+WORDS = {"name": "Inc"}
+
+
+@pytest.fixture
+async def door(tmp_path: Path) -> AsyncIterator[Desk]:
+    """Statements are for sales."""
+    path = tmp_path / "internal.sqlite"
+    seed(f"sqlite:///{path}", 0.01)
+    internal = await sqlite.connect(sqlite.Options(path=str(path)))
+    house = acme.house({**acme.sources(), "internal": internal})
+    yield acme.opened(replace(house, rules=opening_sql(house.rules, ["sales"])))
+    await internal.close()
+
+
+async def shown(door: Desk, group: str, how: Any) -> list[list[str] | None]:
+    """The statements of customers and of their orders."""
+    told = await acme.ask(door, TEXT, group, variables=WORDS, plan=how)
+    (customers,) = told.extensions["plan"]["branches"]
+    return [branch["reads"][0].get("sql") for branch in (customers, *customers["branches"])]
+
+
+@pytest.mark.parametrize("how", [True, "ONLY"])
+async def test_statements_are_shown_to_the_groups_that_are_named(door: Desk, how: Any) -> None:
+    (customers,), (orders,) = await shown(door, "sales", how)
+
+    assert customers.startswith("SELECT") and "FROM customer AS t0" in customers and customers.count("?") == 4
+    assert orders.startswith("SELECT") and "orders AS t0" in orders
+
+
+@pytest.mark.parametrize("how", [True, "ONLY"])
+@pytest.mark.parametrize("group", ["marketing", "finance", "engineering"])
+async def test_statements_are_shown_to_nobody_else(door: Desk, group: str, how: Any) -> None:
+    told = await acme.ask(door, TEXT, group, variables=WORDS, plan=how)
+
+    assert "SELECT" not in json.dumps(told.extensions)
+
+
+@pytest.mark.parametrize("how", [True, "ONLY"])
+async def test_a_statement_shows_no_value(door: Desk, how: Any) -> None:
+    statements = json.dumps(await shown(door, "sales", how))
+
+    assert [value for value in ("Inc", "SE", "DE", "17", "1234", "2000-01-01") if value in statements] == []
+
+
+async def test_nobody_is_shown_a_statement_unless_the_settings_say_so() -> None:
+    rules = acme.house().rules
+
+    assert opening_sql(rules, []) == rules
+
+
+@pytest.mark.parametrize("kind", [sqlite.Sqlite, Postgresql, Mysql, Snowflake])
+def test_every_database_can_say_how_it_is_asked(kind: type) -> None:
+    assert issubclass(kind, Explains) and not issubclass(Memory, Explains)
+
+
+def test_a_group_that_does_not_exist_is_shown_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "onedoor.toml"
+    file.write_text('[server]\nsql_shown_to = ["enginering"]\n')
+
+    with pytest.raises(Mistake, match="there is no group `enginering`: did you mean `engineering`"):
+        read(file, {"ONEDOOR_PEPPER": "a pepper of thirty-two characters"})

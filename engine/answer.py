@@ -3,8 +3,8 @@
 The door finds the caller before, and records and sends after.
 """
 
-import asyncio
 import re
+from asyncio import get_running_loop
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,16 +16,17 @@ from auth.decide import decide
 from auth.rules import Requirement, fingerprint
 from engine import errand, explained, guard
 from engine.admit import Document, admit, operation
-from engine.bind import bound
+from engine.bind import Window, bound, windows
 from engine.cache.key import scope
 from engine.cache.through import Cache, Reader, present
 from engine.cost import cost
+from engine.deadline import Deadline
 from engine.errand import Errand, Waiter
 from engine.errors import Code, Fault, Refused
 from engine.explained import Wish
 from engine.faults import forbidden
 from engine.fetch.fetch import fetch
-from engine.fetch.words import Call, Fetching
+from engine.fetch.words import Call, Fetching, Results
 from engine.freshness import freshness
 from engine.guard import Guard
 from engine.house import House
@@ -35,13 +36,14 @@ from engine.plan.plan import plan
 from engine.plan.words import Plan
 from engine.quota import READS, Quotas
 from engine.render.render import Shown, by_number, faults, render, shown
-from engine.select import Pick, Variables, select, variables
-from engine.slots import shape, within
+from engine.select import Pick, plain, select, stands, variables
+from engine.slots import Slot, shape, within
 from engine.words import Source
 
 DOCUMENTS = 256
 PLANS = 1024
 VIEWS = 1000
+PEOPLE = 1000
 INTROSPECTING = re.compile(r"__(schema|type)\b")
 
 
@@ -66,6 +68,19 @@ class View:
     scope: str
     """What of this is part of the key of all they read."""
     schema: GraphQLSchema
+    readers: Mapping[str, Reader]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """An operation of a document as it can be asked again."""
+
+    document: Document
+    operation: OperationDefinitionNode
+    plain: Mapping[str, type] | None
+    """Its variables, where they are such that their values stand for themselves."""
+    shape: Any
+    """Of those."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +92,9 @@ class Compiled:
     plan: Plan
     shown: Shown
     introspects: bool
+    windows: tuple[Window, ...]
+    lines: dict[Any, bytes] = field(default_factory=dict)
+    """What every record of it holds, as `engine/record.py` writes it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -106,12 +124,15 @@ class Desk:
     clock: Callable[[], float]
     cache: Cache | None
     """What was read a moment ago; None: nothing is kept."""
-    documents: Least[Any, Document]
+    asked: Least[Any, Asked]
+    """By text and operation."""
     plans: Least[Any, Compiled]
     views: Least[frozenset[str], View]
     """By groups held."""
     texts: Least[str, Mapping[str, Any]]
     """What records say of a document, by its text."""
+    people: Least[str, tuple[Caller, bytes]]
+    """What they say of a caller, by key."""
 
 
 def desk(
@@ -131,20 +152,19 @@ def desk(
         personal=personal,
         clock=clock,
         cache=cache,
-        documents=Least(DOCUMENTS),
+        asked=Least(DOCUMENTS),
         plans=Least(PLANS),
         views=Least(VIEWS),
         texts=Least(DOCUMENTS),
+        people=Least(PEOPLE),
     )
 
 
 async def answer(desk: Desk, caller: Caller, question: Question, told: Answer) -> None:
     """Fills `told` stage by stage, so that whatever stops a request, its record says how far it came."""
+    until = get_running_loop().time() + desk.house.limits.request_seconds
     try:
-        async with asyncio.timeout(desk.house.limits.request_seconds) as deadline:
-            waiter = Waiter(person=caller.person_id, until=deadline.when() or 0.0)
-            with errand.on(Errand(waiters=[waiter])):
-                await _answered(desk, caller, question, told)
+        await _answered(desk, caller, question, told, until)
     except Refused as refusal:
         told.faults, told.refused = refusal.faults, True
     except TimeoutError:
@@ -153,22 +173,27 @@ async def answer(desk: Desk, caller: Caller, question: Question, told: Answer) -
         told.faults = (Fault(code=Code.LIMIT_EXCEEDED, message=f"the answer took longer than {limit}, ask for less"),)
 
 
-async def _answered(desk: Desk, caller: Caller, question: Question, told: Answer) -> None:
-    house, view = desk.house, _view(desk, caller.groups)
-    told.document = _admitted(desk, view, question.text)
-    told.operation = operation(told.document, question.operation)
-    within(question.variables, house.limits.in_max)
-    given = variables(view.schema, told.operation, question.variables)
-    told.compiled = compiled = _compiled(desk, caller, view.met, told.document, told.operation, given)
-    if question.options.get("allOrNothing") and (denied := _denied(house, compiled)):
+async def _answered(desk: Desk, caller: Caller, question: Question, told: Answer, until: float) -> None:
+    house, view = desk.house, _view(desk, caller)
+    asked = _asked(desk, view, question, told)
+    values, shaped = _variables(view, asked, question, house)
+    told.compiled = compiled = _compiled(desk, caller, view, (asked, question, shaped))
+    options = question.options
+    if options.get("allOrNothing") and (denied := _denied(house, compiled)):
         told.faults, told.refused = denied, True
         return
-    values = bound(house, compiled.plan, given.values)
-    weighed = cost(house, compiled.plan, given.values)
-    if question.options.get("cost"):
+    filled = bound(house, compiled.windows, values)
+    weighed = cost(house, compiled.plan, values)
+    if options.get("cost"):
         told.extensions["cost"] = weighed
-    wish = explained.wish(question.options)
-    run = Fetching(guards=_readers(desk, view, caller), values=values, calls=told.calls, limits=house.limits)
+    wish = explained.wish(options) if options else None
+    run = Fetching(
+        guards=_Readers(desk, view, caller),
+        values=filled,
+        calls=told.calls,
+        limits=house.limits,
+        scratch=house.scratch,
+    )
     if wish is Wish.ONLY:
         told.planned, told.faults = True, _denied(house, compiled)
         told.extensions["plan"] = _explained(house, caller, compiled, run)
@@ -176,53 +201,85 @@ async def _answered(desk: Desk, caller: Caller, question: Question, told: Answer
     if wish:
         run.seen = []
     try:
-        results = await fetch(run, compiled.plan)
+        results = await _fetched(run, compiled.plan, caller, until)
     finally:
         if wish:
             told.extensions["plan"] = _explained(house, caller, compiled, run)
-    if question.options.get("freshness"):
+    if options.get("freshness"):
         told.extensions["freshness"] = freshness(told.calls, desk.cache.now() if desk.cache else present())
-    told.data, noted = render(house, compiled.shown, results, values)
-    told.faults = faults(house, compiled.picks, compiled.verdicts, results, noted)
+    told.data, noted = render(house, compiled.shown, results, filled)
+    if noted.any:
+        told.faults = faults(house, compiled.picks, compiled.verdicts, results, noted)
     if compiled.introspects and told.data is not None:
-        told.data = _introspected(view.schema, told.document, told.operation, question, told.data)
+        told.data = _introspected(view.schema, asked, question, told.data)
 
 
-def _view(desk: Desk, groups: frozenset[str]) -> View:
-    known = desk.views.get(groups)
+async def _fetched(run: Fetching, plan: Plan, caller: Caller, until: float) -> Results:
+    if not plan.branches:
+        return {}
+    with Deadline(until), errand.on(Errand(waiters=[Waiter(person=caller.person_id, until=until)])):
+        return await fetch(run, plan)
+
+
+def _view(desk: Desk, caller: Caller) -> View:
+    known = desk.views.get(caller.groups)
     if known is None:
         house = desk.house
-        met = fingerprint(house.rules, groups)
-        schema = house.view(groups) if house.view else house.schema
-        known = View(met=met, scope=scope(met, house.version), schema=schema)
-        desk.views.put(groups, known)
+        met = fingerprint(house.rules, caller.groups)
+        under = scope(met, house.version)
+        own = desk.personal(caller)
+        known = View(
+            met=met,
+            scope=under,
+            schema=house.view(caller.groups) if house.view else house.schema,
+            readers={
+                name: Reader(guard=each, scope=under, cache=desk.cache)
+                for name, each in desk.guards.items()
+                if name not in own
+            },
+        )
+        desk.views.put(caller.groups, known)
     return known
 
 
-def _admitted(desk: Desk, view: View, text: str) -> Document:
-    key = (text, view.met) if desk.house.view else text
-    known = desk.documents.get(key)
+def _asked(desk: Desk, view: View, question: Question, told: Answer) -> Asked:
+    """The document is told though the operation is not found in it."""
+    key = (question.text, question.operation, view.met if desk.house.view else None)
+    known = desk.asked.get(key)
     if known is None:
-        known = admit(view.schema, text, desk.house.limits)
-        desk.documents.put(key, known)
+        told.document = admit(view.schema, question.text, desk.house.limits)
+        wanted = operation(told.document, question.operation)
+        simple = plain(wanted)
+        known = Asked(
+            document=told.document,
+            operation=wanted,
+            plain=simple,
+            shape=tuple((name, Slot) for name in simple or ()),
+        )
+        desk.asked.put(key, known)
+    told.document, told.operation = known.document, known.operation
     return known
 
 
-def _compiled(
-    desk: Desk,
-    caller: Caller,
-    met: frozenset[Requirement],
-    document: Document,
-    wanted: OperationDefinitionNode,
-    given: Variables,
-) -> Compiled:
+def _variables(view: View, asked: Asked, question: Question, house: House) -> tuple[Mapping[str, Any], Any]:
+    """The variables, coerced, and their shape."""
+    given, simple = question.variables, asked.plain
+    if simple is not None and given.keys() == simple.keys() and all(stands(given[n], of) for n, of in simple.items()):
+        return given, asked.shape
+    within(given, house.limits.in_max)
+    coerced = variables(view.schema, asked.operation, given)
+    return coerced.values, shape(dict(coerced.slots))
+
+
+def _compiled(desk: Desk, caller: Caller, view: View, wanted: tuple[Asked, Question, Any]) -> Compiled:
     """From the cache where the same was asked with the same permissions and the same shape of variables."""
-    house = desk.house
-    name = wanted.name.value if wanted.name else None
-    key = (document.text, name, met, house.version, shape(dict(given.slots)))
+    house, (asked, question, shaped) = desk.house, wanted
+    name = asked.operation.name.value if asked.operation.name else None
+    key = (asked.document.text, name, view.met, house.version, shaped)
     known = desk.plans.get(key)
     if known is None:
-        picks = select(house.schema, document, wanted, given, house.limits)
+        given = variables(view.schema, asked.operation, question.variables)
+        picks = select(house.schema, asked.document, asked.operation, given, house.limits)
         verdicts = permit(house.schema, house.rules, picks, caller.groups)
         planned = plan(house, picks, verdicts)
         known = Compiled(
@@ -230,7 +287,8 @@ def _compiled(
             verdicts=verdicts,
             plan=planned,
             shown=shown(picks, verdicts, planned),
-            introspects=_introspects(document),
+            introspects=_introspects(asked.document),
+            windows=windows(house, planned),
         )
         desk.plans.put(key, known)
     return known
@@ -247,28 +305,29 @@ def _denied(house: House, compiled: Compiled) -> list[Fault]:
     return [forbidden(house.rules, picks[number], verdict, None) for number, verdict in denied.items()]
 
 
-def _readers(desk: Desk, view: View, caller: Caller) -> dict[str, Reader]:
-    """Of what is the caller's own nothing is kept."""
-    own = desk.personal(caller)
-    made = {name: guard.guard(name, source, desk.house.limits, desk.clock) for name, source in own.items()}
-    return {
-        **{name: Reader(guard=each, scope=view.scope, cache=desk.cache) for name, each in desk.guards.items()},
-        **{name: Reader(guard=each) for name, each in made.items()},
-    }
+class _Readers(dict[str, Reader]):
+    """The sources as one caller reads them; of what is their own, made at its first use, nothing is kept."""
+
+    def __init__(self, desk: Desk, view: View, caller: Caller) -> None:
+        super().__init__(view.readers)
+        self.desk, self.caller = desk, caller
+
+    def __missing__(self, name: str) -> Reader:
+        for each, source in self.desk.personal(self.caller).items():
+            self[each] = Reader(guard=guard.guard(each, source, self.desk.house.limits, self.desk.clock))
+        return self[name]
 
 
 def _introspects(document: Document) -> bool:
     return INTROSPECTING.search(document.text) is not None
 
 
-def _introspected(
-    schema: GraphQLSchema, document: Document, wanted: OperationDefinitionNode, question: Question, data: dict[str, Any]
-) -> dict[str, Any]:
+def _introspected(schema: GraphQLSchema, asked: Asked, question: Question, data: dict[str, Any]) -> dict[str, Any]:
     """The data with what it asks of the schema itself, which graphql-core answers; keys in the order asked."""
     found = execute_sync(
         schema,
-        document.node,
+        asked.document.node,
         variable_values=dict(question.variables),
-        operation_name=wanted.name.value if wanted.name else None,
+        operation_name=asked.operation.name.value if asked.operation.name else None,
     ).data
     return {key: data.get(key, value) for key, value in (found or {}).items()}

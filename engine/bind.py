@@ -1,15 +1,15 @@
 """A planned filter and this request's values in, the filter a source is asked with out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from engine import cursor
 from engine.errors import Code, Fault, Refused
 from engine.house import House
-from engine.plan.words import Branch, Carried, Plan, Seek
+from engine.plan.words import Branch, Carried, Page, Plan, Seek
 from engine.slots import Slot, filled
-from engine.words import All, Among, Exists, Not, Row, Some, Test
+from engine.words import EVERY_ROW, All, Among, Exists, Not, Row, Some, Test
 
 NONE_CARRIED: Mapping[Carried, frozenset[Row]] = {}
 
@@ -25,21 +25,50 @@ class Bound:
     """By id of the page, the key its cursors are signed with."""
 
 
-def bound(house: House, plan: Plan, variables: Mapping[str, Any]) -> Bound:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A branch that shows a page or groups."""
+
+    branch: Branch
+    seal: bytes | None
+    """The key of its cursors; None where its filter names variables."""
+
+
+def windows(house: House, plan: Plan) -> tuple[Window, ...]:
+    """What of a plan `bound` is to look at, found once."""
+    shown = (each for each in every(plan.branches) if each.page is not None or each.groupings)
+    return tuple(Window(branch=each, seal=_fixed(house, each.page)) for each in shown)
+
+
+def _fixed(house: House, page: Page | None) -> bytes | None:
+    return None if page is None or any(_slots(page.where)) else _sealed(house, page, {})
+
+
+def _slots(where: Any) -> Iterator[Slot]:
+    if isinstance(where, Slot):
+        yield where
+    elif isinstance(where, dict | list):
+        for each in where.values() if isinstance(where, dict) else where:
+            yield from _slots(each)
+
+
+def _sealed(house: House, page: Page, variables: Mapping[str, Any]) -> bytes:
+    said = _said(page.where, variables)
+    return cursor.bound(house.cursor_secret, house.version, page.coordinate, page.order, said)
+
+
+def bound(house: House, shown: Sequence[Window], variables: Mapping[str, Any]) -> Bound:
     """Judges sizes and cursors of every page of the plan; raises Refused for the first that will not do."""
     cursors: dict[tuple[int, bool], tuple[Any, ...]] = {}
     sealing: dict[int, bytes] = {}
-    for branch in every(plan.branches):
-        for each in branch.groupings:
+    for window in shown:
+        for each in window.branch.groupings:
             _sized(house, f"{each.pick.type}.{each.pick.field}", {"first": each.first}, variables)
-        if branch.page is None:
+        page = window.branch.page
+        if page is None:
             continue
-        page = branch.page
         _sized(house, page.coordinate, {"first": page.first, "last": page.last}, variables)
-        seal = cursor.bound(
-            house.cursor_secret, house.version, page.coordinate, page.order, _said(page.where, variables)
-        )
-        sealing[id(page)] = seal
+        seal = sealing[id(page)] = window.seal or _sealed(house, page, variables)
         for after, text in ((True, page.after), (False, page.before)):
             if text is not None:
                 cursors[id(page), after] = cursor.read(filled(text, variables), page.kinds, seal)
@@ -52,6 +81,8 @@ def every(branches: Sequence[Branch]) -> Sequence[Branch]:
 
 def fill(where: Any, values: Bound, carried: Mapping[Carried, frozenset[Row]] = NONE_CARRIED) -> Any:
     """The filter with slots filled, cursors in place, and the keys of what was read elsewhere."""
+    if where is EVERY_ROW or where == EVERY_ROW:
+        return where
     match where:
         case Test():
             value = filled(where.value, values.variables)

@@ -5,10 +5,7 @@ from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from json import dumps
 from typing import Any
-
-import orjson
 
 from auth.rules import Position, Rules
 from engine.errors import Code, Fault, Refused
@@ -18,6 +15,7 @@ from engine.fetch.words import Fetching, Seen
 from engine.plan.explain import Known, Ran, explain
 from engine.plan.text import lines
 from engine.plan.words import Carried, Plan, Read
+from engine.weight import weight
 from engine.words import Ask, Can, Explains, Kind, Row
 
 SQL: Position = ("extensions.onedoor", "plan", "sql")
@@ -94,8 +92,8 @@ def _summed(run: Fetching, reads: Sequence[Seen], sql: bool) -> Ran:
         calls=sum(each.calls for each in calls),
         cached=sum(each.cached for each in calls),
         keys=sum(len(ask.keys.values) for each in reads for ask in each.asks if ask.keys is not None),
-        rows=sum(len(each.rows) for each in reads),
-        bytes=sum(weight(each.rows) for each in reads),
+        rows=sum(len(each.rows) + (each.overflow.poured if each.overflow else 0) for each in reads),
+        bytes=sum(weight(each.rows) + (each.overflow.bytes if each.overflow else 0) for each in reads),
         ms=round(sum(each.ms for each in calls), 3),
         failed=next((each.failed for each in calls if each.failed), None),
         sql=tuple(dict.fromkeys(each for each in statements if each is not None)),
@@ -123,14 +121,6 @@ def _statement(run: Fetching, read: Read, ask: Ask) -> str | None:
 
 def samples(can: Can, columns: Sequence[str]) -> tuple[Row, ...]:
     return tuple(zip(*(SAMPLES[can.columns[each].kind] for each in columns), strict=True))
-
-
-def weight(rows: Sequence[Row]) -> int:
-    """The bytes of rows as JSON."""
-    try:
-        return len(orjson.dumps(rows, default=str))
-    except orjson.JSONEncodeError:  # whole numbers past 64 bits, text that is no Unicode
-        return len(dumps(rows, default=str, separators=(",", ":")))
 
 
 def plain(value: Any) -> Any:

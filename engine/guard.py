@@ -13,6 +13,7 @@ from engine.deadline import NEVER, Deadline
 from engine.errand import rests
 from engine.errors import Code, SourceFailed
 from engine.house import Limits
+from engine.overflow import Inflow, closing
 from engine.quota import Quota
 from engine.words import Ask, Row, Source
 
@@ -92,15 +93,24 @@ def guard(name: str, source: Source, limits: Limits, clock: Clock, reads: Quota 
     return Guard(name=name, source=source, limits=limits, clock=clock, slots=slots, reads=reads)
 
 
-async def rows(guarded: Guard, ask: Ask) -> list[Row]:
-    """All rows of one read; raises SourceFailed, and within the limits' time."""
+class _NotPoured(Exception):
+    """It is the scratch database that failed, not the source that is read."""
+
+    def __init__(self, failure: SourceFailed) -> None:
+        self.failure = failure
+
+
+async def rows(guarded: Guard, ask: Ask, inflow: Inflow | None = None) -> list[Row]:
+    """All rows of one read, but for those that `inflow` poured; raises SourceFailed, and within the limits' time."""
     if guarded.reads is not None:
         await guarded.reads.turn()
     await _queue(guarded)
     seat = Seat(guard=guarded, by=asyncio.get_running_loop().time() + guarded.limits.source_seconds)
     try:
         with rests(seat.rest):
-            return await _tried(seat, ask)
+            return await _tried(seat, ask, inflow)
+    except _NotPoured as instead:
+        raise instead.failure from None
     finally:
         seat.leave()
 
@@ -125,25 +135,27 @@ async def _within(work: Awaitable[object], seconds: float) -> None:
         await work
 
 
-async def _tried(seat: Seat, ask: Ask) -> list[Row]:
+async def _tried(seat: Seat, ask: Ask, inflow: Inflow | None) -> list[Row]:
     """A call and its retry share one time: nobody waits twice."""
     guarded = seat.guard
     try:
-        return await _called(seat, ask)
+        return await _called(seat, ask, inflow)
     except SourceFailed as failure:
+        if inflow is not None and inflow.poured:
+            raise SourceFailed(failure.reason, failure.code, again=False) from None
         if failure.code is not Code.SOURCE_UNAVAILABLE or not failure.again or guarded.retries < 1:
             raise
         guarded.retries -= 1
         guarded.tally["retries"] += 1
-        return await _called(seat, ask)
+        return await _called(seat, ask, inflow)
 
 
-async def _called(seat: Seat, ask: Ask) -> list[Row]:
+async def _called(seat: Seat, ask: Ask, inflow: Inflow | None) -> list[Row]:
     guarded = seat.guard
     _closed(guarded)
     guarded.tally["calls"] += 1
     try:
-        found = await _read(seat, ask)
+        found = await (_read(seat, ask) if inflow is None else _flowed(seat, ask, inflow))
     except TimeoutError:
         _failed(guarded)
         raise SourceFailed(f"`{guarded.name}` did not answer within {guarded.limits.source_seconds:g} s") from None
@@ -169,10 +181,37 @@ async def _read(seat: Seat, ask: Ask) -> list[Row]:
         async for batch in guarded.source.read(ask):
             found.extend(batch)
             if len(found) > guarded.limits.rows_read:
-                limit = f"the limit `rows_read` of {guarded.limits.rows_read}"
-                raise SourceFailed(f"a read of `{guarded.name}` is over {limit}, filter it", Code.LIMIT_EXCEEDED)
+                raise _too_many(guarded)
             seat.waiting.move(asyncio.get_running_loop().time() + seconds)
     return found
+
+
+async def _flowed(seat: Seat, ask: Ask, inflow: Inflow) -> list[Row]:
+    """As `_read`, each batch offered to `inflow`, which takes none of the source's time."""
+    guarded, found, count = seat.guard, list[Row](), 0
+    with Deadline(seat.by) as seat.waiting:
+        async with closing(guarded.source.read(ask)) as batches:
+            async for batch in batches:
+                found.extend(batch)
+                count += len(batch)
+                if count > guarded.limits.rows_read:
+                    raise _too_many(guarded)
+                seat.waiting.move(NEVER)
+                await _offered(found, inflow)
+                seat.waiting.move(asyncio.get_running_loop().time() + guarded.limits.source_seconds)
+    return found
+
+
+async def _offered(found: list[Row], inflow: Inflow) -> None:
+    try:
+        await inflow.take(found)
+    except SourceFailed as failure:
+        raise _NotPoured(failure) from None
+
+
+def _too_many(guarded: Guard) -> SourceFailed:
+    limit = f"the limit `rows_read` of {guarded.limits.rows_read}"
+    return SourceFailed(f"a read of `{guarded.name}` is over {limit}, filter it", Code.LIMIT_EXCEEDED)
 
 
 def _closed(guarded: Guard) -> None:

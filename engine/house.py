@@ -63,6 +63,9 @@ class Limits:
     """Calls that may wait for one of those."""
     rows_read: int = 1_000_000
     """Rows that one read of a source may give."""
+    rows_in_memory: int = 50_000
+    """Rows of one read that we finish in memory, where its source leaves steps to us; more go through the scratch
+    database."""
     keys_carried: int = 100_000
     """Keys that one read may carry from one source to another."""
     scratch_bytes: int = 268_435_456

@@ -11,6 +11,7 @@ from engine.cache.words import Fresh, Got, Kept, Store
 from engine.errand import Waiter
 from engine.guard import Guard
 from engine.house import Limits
+from engine.overflow import Inflow
 from engine.words import Ask, Source
 
 NOT_FRESH: Fresh = {}
@@ -51,12 +52,12 @@ class Reader:
         return self.guard.source
 
 
-async def rows(reader: Reader, ask: Ask) -> Got:
-    """Raises SourceFailed, which is never kept."""
+async def rows(reader: Reader, ask: Ask, inflow: Inflow | None = None) -> Got:
+    """Raises SourceFailed, which is never kept. What may be kept is read whole; of the rest `inflow` may pour rows."""
     cache = reader.cache
     seconds = cache.fresh.get(reader.guard.name, NOT_FRESH).get(ask.collection, 0.0) if cache else 0.0
     if cache is None or not seconds:
-        return await _read(reader, ask, cache.now if cache else present)
+        return await _read(reader, ask, cache.now if cache else present, inflow)
     under = key(cache.secret, reader.scope, reader.guard.name, ask)
     kept = cache.store.at_hand(under)
     if kept is not None:
@@ -76,9 +77,9 @@ async def _kept(reader: Reader, cache: Cache, ask: Ask, under: bytes, seconds: f
     return got
 
 
-async def _read(reader: Reader, ask: Ask, now: Callable[[], datetime]) -> Got:
+async def _read(reader: Reader, ask: Ask, now: Callable[[], datetime], inflow: Inflow | None = None) -> Got:
     at = now()
-    return Got(kept=Kept(rows=tuple(await guard.rows(reader.guard, ask)), at=at), cached=False)
+    return Got(kept=Kept(rows=tuple(await guard.rows(reader.guard, ask, inflow)), at=at), cached=False)
 
 
 def _waiter() -> Waiter:

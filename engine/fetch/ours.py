@@ -1,13 +1,13 @@
 """Rows of one read in, the steps its source did not take out, in their order."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
 from engine.finish import key_of, limited, ordered, predicate
-from engine.plan.words import Read, Step, Wanted
+from engine.plan.words import Carried, Read, Step, Wanted
 from engine.reckon import EXACT, measured, named
-from engine.words import EVERY_ROW, Aggregate, Measure, Row
+from engine.words import EVERY_ROW, Aggregate, All, Cut, Measure, Not, Row, Some
 
 
 def picked(planned: Read, rows: list[Row], keys: Sequence[Row] | None) -> list[Row]:
@@ -23,24 +23,48 @@ def kept(rows: list[Row], where: Any, names: Sequence[str]) -> list[Row]:
     return rows if where == EVERY_ROW else list(filter(predicate(where, names), rows))
 
 
+def late(where: Any) -> Iterator[Carried]:
+    """What of a filter waits for the keys that our rows name."""
+    match where:
+        case All() | Some():
+            for each in where.parts:
+                yield from late(each)
+        case Not():
+            yield from late(where.part)
+        case Carried():
+            yield where
+
+
 def grouped_rows(planned: Read, rows: list[Row], names: Sequence[str]) -> list[Row]:
     """A row for each group, its averages last: of whole rows, of parts of groups, or as the source gave them."""
+    left = measuring(planned)
+    if left is not None:
+        measures, cuts = left
+        rows = measured(rows, planned.wanted.columns, measures, names, cuts)
+    return completed(planned, rows)
+
+
+def measuring(planned: Read) -> tuple[tuple[Measure, ...], tuple[Cut, ...]] | None:
+    """What is left to measure, and to cut before; None: nothing.
+
+    Of parts: sums of counts and sums, least of leasts; what is told apart was grouped by, so it is told apart now.
+    """
+    wanted = planned.wanted
+    if not planned.partial:
+        return None if planned.measures else (wanted.measures, wanted.cuts)
+    reached = {name for each in wanted.reaches for name in each.names}
+    again = tuple(PART[each.aggregate](each) for each in wanted.measures)
+    return again, tuple(each for each in wanted.cuts if each.column in reached)
+
+
+def completed(planned: Read, rows: list[Row]) -> list[Row]:
+    """Each group on its own: counts of no parts are 0, averages come last."""
     wanted = planned.wanted
     if planned.partial:
-        rows = _put_together(wanted, rows, names)
-    elif not planned.measures:
-        rows = measured(rows, wanted.columns, wanted.measures, names, wanted.cuts)
+        first = len(wanted.columns)
+        counts = {at for at, each in enumerate(wanted.measures, first) if each.aggregate is Aggregate.COUNT}
+        rows = [tuple(value or 0 if at in counts else value for at, value in enumerate(row)) for row in rows]
     return _averaged(wanted, rows) if wanted.averages else rows
-
-
-def _put_together(wanted: Wanted, rows: list[Row], names: Sequence[str]) -> list[Row]:
-    """Sums of counts and sums, least of leasts; what is told apart was grouped by, so it is told apart now."""
-    again = [PART[each.aggregate](each) for each in wanted.measures]
-    reached = {name for each in wanted.reaches for name in each.names}
-    cuts = [each for each in wanted.cuts if each.column in reached]
-    found = measured(rows, wanted.columns, again, names, cuts)
-    counts = {at for at, each in enumerate(wanted.measures, len(wanted.columns)) if each.aggregate is Aggregate.COUNT}
-    return [tuple(value or 0 if at in counts else value for at, value in enumerate(row)) for row in found]
 
 
 PART: dict[Aggregate, Callable[[Measure], Measure]] = {

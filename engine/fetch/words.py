@@ -12,6 +12,7 @@ from engine.cache.through import Reader
 from engine.errors import Code, SourceFailed
 from engine.finish import grouped, key_of
 from engine.house import Limits
+from engine.overflow import Opened, Overflow
 from engine.plan.words import Carried, Read, Wanted
 from engine.words import Ask, Row, Source
 
@@ -47,6 +48,8 @@ class Seen:
     """The columns whose keys, from elsewhere, were too many for one filter, so that they are spread over the asks."""
     rows: Sequence[Row]
     """As they come in, before any step of ours."""
+    overflow: Overflow | None = None
+    """Where the rest of them went, if they outgrew memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +104,8 @@ class Fetching:
     values: Bound
     calls: list[Call]
     limits: Limits
+    scratch: Opened | None = None
+    """`House.scratch`."""
     results: Results = field(default_factory=dict)
     carried: dict[Carried, frozenset[Row] | SourceFailed] = field(default_factory=dict)
     """Keys that other reads gave: read once, however many reads need them."""

@@ -29,6 +29,7 @@ from engine.words import (
     Test,
 )
 
+MIN, MAX = Aggregate.MIN, Aggregate.MAX
 SEEKING = frozenset({Op.EQ, Op.LT, Op.GT, Op.IS_NULL})
 """What a column must take for a cursor over it to be pushed down."""
 IDS_MOST = 1000
@@ -85,7 +86,7 @@ def taken(can: Can, wanted: Wanted, groups: Grouped | None) -> Iterator[Step]:
         yield Step.MEASURES
         known = {*wanted.columns, *(each.name for each in groups.measures)}
         used = {*named_columns(wanted.having), *(each.column for each in wanted.order)}
-        if not can.arranges or wanted.keyed or not used <= known:
+        if not can.arranges or wanted.keyed or not used <= known or not _picks(can, groups.measures, wanted.having):
             return
         yield from (Step.HAVING, Step.ORDER, Step.LIMIT)
     elif all(each.column in can.columns and can.columns[each.column].orders for each in wanted.order):
@@ -123,6 +124,15 @@ def _rounds(can: Can, measure: Measure) -> bool:
 
 def _measured(can: Can, measure: Measure) -> bool:
     return measure.column is None or measure.aggregate in can.columns[measure.column].measures
+
+
+def _picks(can: Can, measures: Sequence[Measure], having: Any) -> bool:
+    """Whether the source takes each test of the column whose value it looks at; of counts and sums, it takes all."""
+    if isinstance(having, Test):
+        measure = next((each for each in measures if each.name == having.column), Measure(MIN, having.column))
+        return measure.aggregate not in (MIN, MAX) or having.op in can.columns[measure.column or ""].filters
+    parts = (having.part,) if isinstance(having, Not) else having.parts
+    return all(_picks(can, measures, each) for each in parts)
 
 
 def raw(wanted: Wanted, rest: Any, last: Any) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Values beyond links in, the reaches that bring them out: one for each link, however many values lie there."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from engine.house import House
@@ -101,14 +101,20 @@ def _reach(house: House, type_name: str, link: str, terms: Sequence[Term]) -> Re
     to, many = leads_to(house, type_name, link)
     here, there = link_columns(house.bindings[type_name].links[link])
     wanted = _many(house, to, there, terms) if many else _one(house, to, there, terms)
-    takes = tuple(dict.fromkeys(name for each in terms for name in names(house, to, each)))
+    held = {name: kind for each in terms for name, kind in _held(house, to, each)}
+    takes = tuple(held)
     return Reach(
         here=here,
         wanted=wanted,
         takes=takes,
         names=tuple(f"{link}.{each}" for each in takes),
+        kinds=tuple(held.values()),
         absent=absent_row(takes, wanted.measures if many else ()),
     )
+
+
+def _held(house: House, to: str, term: Term) -> Iterator[tuple[str, Kind]]:
+    return zip(names(house, to, term), kinds(house, to, term), strict=True)
 
 
 def _many(house: House, to: str, there: tuple[str, ...], terms: Sequence[Term]) -> Wanted:

@@ -47,6 +47,8 @@ class Reach:
     wanted: Wanted
     takes: tuple[str, ...]
     names: tuple[str, ...]
+    kinds: tuple[Kind, ...]
+    """Of the names."""
     absent: Row
 
 

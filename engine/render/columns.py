@@ -68,9 +68,20 @@ def shows_each(returns: GraphQLOutputType) -> Shows:
 def _scalar(returns: GraphQLOutputType) -> Scalar:
     named: Any = get_named_type(returns)
     if isinstance(named, GraphQLEnumType):
-        known = frozenset(named.values)
-        return Scalar(types=frozenset({str}), shows=lambda values: _met(values, known.issuperset(values)))
+        known = {member.value: name for name, member in named.values.items()}
+        return Scalar(types=frozenset({str}), shows=_members(known))
     return SCALARS[named.name]
+
+
+def _members(names: Mapping[Any, str]) -> Shows:
+    """Most enums are kept by their names, and shown as they are."""
+    known, alike = frozenset(names), all(stored == name for stored, name in names.items())
+
+    def shown(values: Values) -> Values:
+        _met(values, known.issuperset(values))
+        return values if alike else [names[each] for each in values]
+
+    return shown
 
 
 def _met(values: Values, met: bool) -> Values:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from textwrap import fill
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ PAGE = ROOT / "docs/asking.md"
 WIDTH = 116
 PASSING = frozenset({"endCursor", "readAt", "age"})
 """What differs from one answer to the next: the page shows dots."""
+MILLISECONDS = re.compile(r"[\d.]+ ms")
 DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 
 
@@ -82,11 +84,12 @@ async def told(recipe: Recipe, **options: Any) -> Answer:
     return answer
 
 
-def compare(block: Block, now: str) -> None:
+def compare(recipe: Recipe, word: str, now: str) -> None:
+    block = recipe.below[word]
     if os.environ.get("DOCS") == "write":
-        before = PAGE.read_text(encoding="utf-8")
-        opening = " ".join((f"```{block.language}", *block.words))
-        PAGE.write_text(before.replace(f"{opening}\n{block.text}```", f"{opening}\n{now}```", 1), encoding="utf-8")
+        asked, of, below = PAGE.read_text(encoding="utf-8").partition(recipe.asked.text)
+        opening = f"```{block.language} {word}\n"
+        PAGE.write_text(asked + of + below.replace(f"{opening}{block.text}", f"{opening}{now}", 1), encoding="utf-8")
     else:
         assert block.text == now, "`make docs` writes it anew"
 
@@ -105,6 +108,11 @@ def shown(value: Any, indent: str = "", before: int = 0) -> str:
     deeper = indent + "  "
     made = ",\n".join(f"{deeper}{name}{shown(each, deeper, len(deeper) + len(name) + 1)}" for name, each in parts)
     return f"{opening}\n{made}\n{indent}{closing}"
+
+
+def wrapped(line: str) -> str:
+    indent = line[: len(line) - len(line.lstrip())]
+    return fill(line, WIDTH, subsequent_indent=f"{indent}  ", break_long_words=False, break_on_hyphens=False)
 
 
 def lasting(value: Any) -> Any:
@@ -130,18 +138,18 @@ def test_the_cookbook_has_twenty_questions() -> None:
 async def test_a_question_is_answered_as_the_page_shows(recipe: Recipe) -> None:
     data = (await told(recipe)).data
     assert filled(data) and data
-    compare(recipe.below["answer"], shown(lasting(data)) + "\n")
+    compare(recipe, "answer", shown(lasting(data)) + "\n")
 
 
 @pytest.mark.parametrize("recipe", having("plan"))
 async def test_a_question_has_the_plan_the_page_shows(recipe: Recipe) -> None:
-    plan = (await told(recipe, plan="ONLY")).extensions["plan"]
-    compare(recipe.below["plan"], "\n".join((*plan["text"], "")))
+    plan = (await told(recipe, plan=True)).extensions["plan"]
+    compare(recipe, "plan", "".join(f"{wrapped(MILLISECONDS.sub('... ms', each))}\n" for each in plan["text"]))
 
 
 @pytest.mark.parametrize("recipe", having("extensions"))
 async def test_a_question_is_weighed_and_dated_as_the_page_shows(recipe: Recipe) -> None:
-    compare(recipe.below["extensions"], shown(lasting((await told(recipe)).extensions)) + "\n")
+    compare(recipe, "extensions", shown(lasting((await told(recipe)).extensions)) + "\n")
 
 
 def test_the_document_the_page_names_is_its_question() -> None:

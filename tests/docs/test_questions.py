@@ -20,7 +20,7 @@ from engine.house import House
 from tests import acme
 from tests.docs.pages import PAGES, Block, blocks, every
 
-OTHER_SCHEMAS = frozenset({"ticket", "office"})
+OTHER_SCHEMAS = frozenset({"ticket", "office", "shop"})
 """Words of questions that ask for a type the page itself adds; the page's own test asks them."""
 IN_SHELL = re.compile(r"--data-urlencode 'query=(.*?)'", re.DOTALL)
 

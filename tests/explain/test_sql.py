@@ -22,7 +22,7 @@ from sources.sql.postgresql import Postgresql
 from tests import acme
 
 TEXT = """query Q($name: String!) {
-  customers(where: {name: {contains: $name}, country: {in: ["SE", "DE"]}}, first: 17) {
+  customers(where: {name: {contains: $name}, country: {notIn: ["ZZ", "QQ"]}}, first: 17) {
     nodes { name orders(first: 2, where: {total: {gt: "1234.5"}}) { nodes { total } } }
   }
 }"""
@@ -67,7 +67,7 @@ async def test_statements_are_shown_to_nobody_else(door: Desk, group: str, how: 
 async def test_a_statement_shows_no_value(door: Desk, how: Any) -> None:
     statements = json.dumps(await shown(door, "sales", how))
 
-    assert [value for value in ("Inc", "SE", "DE", "17", "1234", "2000-01-01") if value in statements] == []
+    assert [value for value in ("Inc", "ZZ", "QQ", "17", "1234", "2000-01-01") if value in statements] == []
 
 
 async def test_nobody_is_shown_a_statement_unless_the_settings_say_so() -> None:

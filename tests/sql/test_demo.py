@@ -66,6 +66,12 @@ QUESTIONS = {
     "first: 2) { nodes { name size } } channel { name } } } }",
     "by what is in other sources": "{ customers(where: {usage: {some: {apiCalls: {gt: 4500}}}}) { totalCount nodes { "
     "id } } }",
+    "aggregates": "{ orders { aggregate { count countDistinct { status } sum { total } avg { total } min { placedAt "
+    "note } max { total } } } }",
+    "groups by month": "{ orders { groups(by: [{placedAt: MONTH}], orderBy: [{sum: {total: DESC}}], first: 5) { key { "
+    "placedAt } aggregate { count sum { total } } } } }",
+    "groups picked by text in any case": "{ customers { groups(by: [{country: VALUE}], having: {min: {name: "
+    '{iContains: "A"}}}) { key { country } aggregate { count min { name } } } } }',
     "announcements": "{ deployments(first: 20, orderBy: [{startedAt: DESC}]) { nodes { id announcements { nodes { text "
     "author { employee { fullName } } } } } } }",
 }

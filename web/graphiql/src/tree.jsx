@@ -143,16 +143,16 @@ function Step({ step, open }) {
     return (
       <li className="step">
         {line}
-        {step.why && <span className="why">{ticked(step.why)}</span>}
+        {step.why && <span className="why">{sentence(step.why)}</span>}
       </li>
     );
   return (
     <li>
       <details>
-        <summary className="step" title={ticked(step.why)}>
+        <summary className="step" title={sentence(step.why)}>
           {line}
         </summary>
-        <p className="why">{ticked(step.why)}</p>
+        <p className="why">{sentence(step.why)}</p>
       </details>
     </li>
   );
@@ -169,8 +169,10 @@ function Sql({ statements }) {
   );
 }
 
-function ticked(text) {
-  return `${text[0].toUpperCase()}${text.slice(1)}.`.replaceAll("`", "");
+/** A reason as a sentence; names keep their case. */
+function sentence(text) {
+  const plain = text.replaceAll("`", "");
+  return `${text.startsWith("`") ? plain : plain[0].toUpperCase() + plain.slice(1)}.`;
 }
 
 function many(count = 0, what) {

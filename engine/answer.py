@@ -93,7 +93,7 @@ class Compiled:
     shown: Shown
     introspects: bool
     windows: tuple[Window, ...]
-    lines: dict[Any, bytes] = field(default_factory=dict)
+    lines: dict[Any, tuple[bytes, bytes, bytes]] = field(default_factory=dict)
     """What every record of it holds, as `engine/record.py` writes it."""
 
 
@@ -313,9 +313,10 @@ class _Readers(dict[str, Reader]):
         self.desk, self.caller = desk, caller
 
     def __missing__(self, name: str) -> Reader:
-        for each, source in self.desk.personal(self.caller).items():
-            self[each] = Reader(guard=guard.guard(each, source, self.desk.house.limits, self.desk.clock))
-        return self[name]
+        own, limits, clock = self.desk.personal(self.caller), self.desk.house.limits, self.desk.clock
+        made = {each: Reader(guard=guard.guard(each, source, limits, clock)) for each, source in own.items()}
+        self.update(made)
+        return made[name]
 
 
 def _introspects(document: Document) -> bool:

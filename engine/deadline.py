@@ -1,4 +1,4 @@
-"""Work in, an end to its time: as `asyncio.timeout`, at a twentieth of its cost where the work is done in time.
+"""Work in, an end to its time: as `asyncio.timeout`, at a tenth of its cost where the work is done in time.
 
 A timer of the loop costs 3 us to set and to take back, and nearly all are taken back. Here all that wait in a thread
 share one, set for the first of them; it looks who is late when it goes off.
@@ -6,53 +6,68 @@ share one, set for the first of them; it looks who is late when it goes off.
 
 import asyncio
 import threading
+from collections.abc import Callable
 from types import TracebackType
 
 NEVER = float("inf")
 
 
-class Deadline:
-    """`with Deadline(at):` raises TimeoutError once the loop's clock is past `at`, which may be moved meanwhile."""
+class Later:
+    """What is called once the loop's clock is past `at`, unless it was taken back before."""
 
-    __slots__ = ("_before", "_task", "_watch", "at", "late")
+    __slots__ = ("_watch", "at", "call")
 
-    def __init__(self, at: float) -> None:
-        self.at = at
-        self.late = False
-
-    def __enter__(self) -> "Deadline":
-        task = asyncio.current_task()
-        assert task is not None
-        self._task, self._before, self._watch = task, task.cancelling(), _watching()
+    def __init__(self, at: float, call: Callable[[], object]) -> None:
+        self.at, self.call, self._watch = at, call, _watching()
         self._watch.waiting[self] = None
-        if self.at < self._watch.due:
-            self._watch.set(self.at)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._watch.waiting.pop(self, None)
-        if self.late and self._task.uncancel() <= self._before and kind is asyncio.CancelledError:
-            raise TimeoutError from error
+        if at < self._watch.due:
+            self._watch.set(at)
 
     def move(self, at: float) -> None:
         self.at = at
         if at < self._watch.due:
             self._watch.set(at)
 
-    def passed(self) -> None:
-        """Called by the watch, once."""
+    def cancel(self) -> None:
+        self._watch.waiting.pop(self, None)
+
+
+class Deadline:
+    """`with Deadline(at):` raises TimeoutError once the loop's clock is past `at`, which may be moved meanwhile."""
+
+    __slots__ = ("_before", "_later", "_task", "at", "late")
+
+    def __init__(self, at: float) -> None:
+        self.at, self.late = at, False
+
+    def __enter__(self) -> "Deadline":
+        task = asyncio.current_task()
+        assert task is not None
+        self._task, self._before = task, task.cancelling()
+        self._later = Later(self.at, self._passed)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._later.cancel()
+        if self.late and self._task.uncancel() <= self._before and kind is asyncio.CancelledError:
+            raise TimeoutError from error
+
+    def move(self, at: float) -> None:
+        self._later.move(at)
+
+    def _passed(self) -> None:
         self.late = True
         self._task.cancel()
 
 
 class _Watch:
-    """All deadlines of one loop."""
+    """All that waits in one loop."""
 
     __slots__ = ("due", "loop", "timer", "waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.waiting: dict[Deadline, None] = {}
+        self.waiting: dict[Later, None] = {}
         self.timer: asyncio.TimerHandle | None = None
         self.due = NEVER
 
@@ -67,9 +82,9 @@ class _Watch:
         self.due, self.timer = NEVER, None
         for one in [each for each in self.waiting if each.at <= now]:
             del self.waiting[one]
-            one.passed()
+            one.call()
         due = min((each.at for each in self.waiting), default=NEVER)
-        if due < NEVER:
+        if due < self.due:
             self.set(due)
 
 

@@ -40,6 +40,8 @@ class Overflow:
 
     async def pour(self, rows: list[Row]) -> None:
         """All of them, which are then no longer held; raises SourceFailed."""
+        if not rows:
+            return
         async with self._pouring:
             if self.table is None:
                 self.table = self._opened(self.kinds)
@@ -66,7 +68,7 @@ class Inflow:
         into = self._into
         into.held += len(rows) - self._held
         self._held = len(rows)
-        if rows and (into.table is not None or into.held > into.most):
+        if into.table is not None or into.held > into.most:
             self.poured += len(rows)
             await into.pour(rows)
             into.held -= self._held

@@ -97,7 +97,8 @@ async def _tally(run: Fetching, planned: Read, keys: tuple[Row, ...] | None, fou
 
 async def _grouping(run: Fetching, one: Grouping, keys: tuple[Row, ...] | None, found: Fetched) -> None:
     try:
-        table = await read(run, one.read, keys)
+        most = run.limits.first_max + 1 if one.first is None else None
+        table = await read(run, one.read, keys, most=most)
         groups = _by_key(one.read, table)
         if one.first is None and any(len(each) > run.limits.first_max for each in groups.values()):
             raise _too_many_groups(run, one)

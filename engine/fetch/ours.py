@@ -4,9 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
+from engine.bind import fill
+from engine.fetch.words import Fetching
 from engine.finish import key_of, limited, ordered, predicate
 from engine.plan.words import Carried, Read, Step, Wanted
 from engine.reckon import EXACT, measured, named
+from engine.slots import filled
 from engine.words import EVERY_ROW, Aggregate, All, Cut, Measure, Not, Row, Some
 
 
@@ -99,6 +102,20 @@ def plain(value: Decimal) -> Decimal:
     short = EXACT.quantize(value, Decimal("1E-12")).normalize(EXACT)
     exponent = short.as_tuple().exponent
     return EXACT.quantize(short, Decimal(1)) if isinstance(exponent, int) and exponent > 0 else short
+
+
+def ended(run: Fetching, planned: Read, rows: list[Row], names: Sequence[str]) -> list[Row]:
+    """What is left once all is reached."""
+    if planned.last != EVERY_ROW:
+        rows = kept(rows, fill(planned.last, run.values), names)
+    if planned.wanted.measures:
+        rows = grouped_rows(planned, rows, names)
+    return arranged(planned, rows, limit(run, planned), fill(planned.wanted.having, run.values))
+
+
+def limit(run: Fetching, planned: Read) -> int | None:
+    found: int | None = filled(planned.wanted.limit, run.values.variables)
+    return found
 
 
 def arranged(planned: Read, rows: list[Row], limit: int | None, having: Any) -> list[Row]:

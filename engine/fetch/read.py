@@ -2,22 +2,24 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter
 from typing import Any
 
 from engine.bind import fill
 from engine.cache import through
 from engine.errors import SourceFailed
-from engine.fetch import ours
+from engine.fetch import ours, outgrown
+from engine.fetch.outgrown import Outgrown
 from engine.fetch.settle import Settled, settled
 from engine.fetch.words import Call, Fetching, Seen, too_many_keys
 from engine.finish import key_of
+from engine.overflow import Inflow, Overflow
 from engine.plan import push
 from engine.plan.words import Carried, Reach, Read, Step, Wanted
 from engine.reckon import named
-from engine.slots import filled
 from engine.together import together
-from engine.words import EVERY_ROW, All, Ask, Keys, Not, Row, Some
+from engine.words import EVERY_ROW, Ask, Keys, Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,32 +30,64 @@ class Table:
     rows: list[Row]
 
 
-async def read(run: Fetching, planned: Read, keys: Sequence[Row] | None, origin: Wanted | None = None) -> Table:
+async def read(
+    run: Fetching,
+    planned: Read,
+    keys: Sequence[Row] | None,
+    origin: Wanted | None = None,
+    most: int | None = None,
+) -> Table:
     """Raises SourceFailed where a source it needs does not answer, or a limit is passed.
 
-    `origin`: what of the plan it is for, where that is not what is wanted now.
+    `origin`: what of the plan it is for, where that is not what is wanted now. `most`: rows of a key that are of any
+    use, where no limit is wanted; there may be more.
     """
     origin = origin or planned.wanted
     one = Settled(read=planned)
     if planned.open:
         one = await settled(run, planned.wanted, keys, lambda carried: _first(run, carried))
-    planned = one.read
-    rows = [] if one.empty else ours.picked(planned, await _asked(run, one, keys, origin), keys)
+    if one.empty:
+        return await _finished(run, one.read, keys, [])
+    overflow = outgrown.overflow(run, one.read, keys)
+    if overflow is None:
+        return await _finished(run, one.read, keys, await _asked(run, one, keys, origin))
+    async with overflow:
+        rows = await _asked(run, one, keys, origin, overflow)
+        if overflow.table is None:
+            return await _finished(run, one.read, keys, rows)
+        rows = await _outgrown(run, one.read, keys, most).finished(overflow.table)
+        return Table(names=one.read.names, rows=rows)
+
+
+async def _finished(run: Fetching, planned: Read, keys: Sequence[Row] | None, rows: list[Row]) -> Table:
+    rows = ours.picked(planned, rows, keys)
     names = named(planned.asked, planned.measures)
     if planned.rest != EVERY_ROW:
         rows = ours.kept(rows, await _filled(run, planned, rows, names), names)
     for reach in planned.wanted.reaches:
         rows, names = await _reached(run, reach, rows, names), (*names, *reach.names)
-    if planned.last != EVERY_ROW:
-        rows = ours.kept(rows, fill(planned.last, run.values), names)
-    if planned.wanted.measures:
-        rows = ours.grouped_rows(planned, rows, names)
-    rows = ours.arranged(planned, rows, _limit(run, planned), fill(planned.wanted.having, run.values))
-    return Table(names=planned.names, rows=rows)
+    return Table(names=planned.names, rows=ours.ended(run, planned, rows, names))
 
 
-async def _asked(run: Fetching, one: Settled, keys: Sequence[Row] | None, origin: Wanted) -> list[Row]:
-    """In waves as wide as the source's bulkhead, so that one question does not overflow its own queue."""
+def _outgrown(run: Fetching, planned: Read, keys: Sequence[Row] | None, most: int | None) -> Outgrown:
+    limit = ours.limit(run, planned)
+    return Outgrown(
+        run=run,
+        planned=replace(planned, takes=frozenset()),
+        keys=keys,
+        limit=most if limit is None else limit,
+        meeting=partial(_meeting, run),
+        leading=partial(_leading, run),
+    )
+
+
+async def _asked(
+    run: Fetching, one: Settled, keys: Sequence[Row] | None, origin: Wanted, overflow: Overflow | None = None
+) -> list[Row]:
+    """In waves as wide as the source's bulkhead, so that one question does not overflow its own queue.
+
+    Without those that went into `overflow`, which are all or none.
+    """
     planned = one.read
     call = Call(source=planned.wanted.source, collection=planned.wanted.collection)
     run.calls.append(call)
@@ -63,11 +97,15 @@ async def _asked(run: Fetching, one: Settled, keys: Sequence[Row] | None, origin
     found: list[Row] = []
     if run.seen is not None:
         spread = one.spread[0] if one.spread else ()
-        run.seen.append(Seen(wanted=origin, read=planned, call=call, asks=asks, spread=spread, rows=found))
+        run.seen.append(
+            Seen(wanted=origin, read=planned, call=call, asks=asks, spread=spread, rows=found, overflow=overflow)
+        )
     try:
         for first in range(0, len(asks), wide):
-            for rows in await together(_answered(run, each, call) for each in asks[first : first + wide]):
+            for rows in await together(_answered(run, each, call, overflow) for each in asks[first : first + wide]):
                 found.extend(rows)
+            if overflow is not None and overflow.table is not None:
+                await overflow.pour(found)
         return found
     except SourceFailed as failure:
         call.failed = failure.code
@@ -76,14 +114,19 @@ async def _asked(run: Fetching, one: Settled, keys: Sequence[Row] | None, origin
         call.ms += (perf_counter() - start) * 1000
 
 
-async def _answered(run: Fetching, ask: Ask, call: Call) -> list[Row]:
+async def _answered(run: Fetching, ask: Ask, call: Call, overflow: Overflow | None) -> list[Row]:
     call.calls += 1
-    got = await through.rows(run.guards[call.source], ask)
+    inflow = None if overflow is None else Inflow(overflow)
+    got = await through.rows(run.guards[call.source], ask, inflow)
     if got.cached:
         call.calls, call.cached = call.calls - 1, call.cached + 1
     call.at = min(call.at or got.kept.at, got.kept.at)
     call.rows += len(got.kept.rows)
-    return list(got.kept.rows)
+    rows = list(got.kept.rows)
+    if inflow is not None:
+        call.rows += inflow.poured
+        await inflow.take(rows)
+    return rows
 
 
 def asks_of(run: Fetching, one: Settled, keys: Sequence[Row] | None) -> Iterator[Ask]:
@@ -97,7 +140,7 @@ def asks_of(run: Fetching, one: Settled, keys: Sequence[Row] | None) -> Iterator
         cuts=tuple(each for each in wanted.cuts if planned.measures and each.column in planned.asked),
         having=fill(wanted.having, run.values) if Step.HAVING in planned.takes else EVERY_ROW,
         order=wanted.order if Step.ORDER in planned.takes else (),
-        limit=_limit(run, planned) if Step.LIMIT in planned.takes else None,
+        limit=ours.limit(run, planned) if Step.LIMIT in planned.takes else None,
     )
     columns, batch, values = (wanted.keyed, planned.batch, keys) if one.spread is None else one.spread
     if not batch or values is None:
@@ -107,44 +150,32 @@ def asks_of(run: Fetching, one: Settled, keys: Sequence[Row] | None) -> Iterator
         yield replace(base, keys=Keys(columns, tuple(values[start : start + batch])))
 
 
-def _limit(run: Fetching, planned: Read) -> int | None:
-    limit: int | None = filled(planned.wanted.limit, run.values.variables)
-    return limit
-
-
 async def _reached(run: Fetching, reach: Reach, rows: list[Row], names: Sequence[str]) -> list[Row]:
     """Each row, and what lies where its link leads."""
     here = key_of(reach.here, names)
-    keys = _distinct(run, map(here, rows), reach.wanted)
-    found: dict[Row, Row] = {}
-    if keys:
-        there = await read(run, push.read(run.source(reach.wanted.source), reach.wanted), keys)
-        key, take = key_of(reach.wanted.keyed, there.names), key_of(reach.takes, there.names)
-        found = {key(row): take(row) for row in there.rows}
+    found = await _leading(run, reach, _distinct(run, map(here, rows), reach.wanted))
     return [row + found.get(here(row), reach.absent) for row in rows]
+
+
+async def _leading(run: Fetching, reach: Reach, keys: Sequence[Row]) -> dict[Row, Row]:
+    """By key, what lies there."""
+    if not keys:
+        return {}
+    there = await read(run, push.read(run.source(reach.wanted.source), reach.wanted), keys)
+    key, take = key_of(reach.wanted.keyed, there.names), key_of(reach.takes, there.names)
+    return {key(row): take(row) for row in there.rows}
 
 
 async def _filled(run: Fetching, planned: Read, rows: list[Row], names: Sequence[str]) -> Any:
     """The filter that is left to us; of a side that was not read first, the keys that these rows name."""
-    late = list(_late(planned.rest))
-    found = await together(_meeting(run, each, rows, names) for each in late)
+    late = list(ours.late(planned.rest))
+    keys = [_distinct(run, map(key_of(each.here, names), rows), each.wanted) for each in late]
+    found = await together(_meeting(run, each, named) for each, named in zip(late, keys, strict=True))
     return fill(planned.rest, run.values, dict(zip(late, found, strict=True)))
 
 
-def _late(where: Any) -> Iterator[Carried]:
-    match where:
-        case All() | Some():
-            for each in where.parts:
-                yield from _late(each)
-        case Not():
-            yield from _late(where.part)
-        case Carried():
-            yield where
-
-
-async def _meeting(run: Fetching, carried: Carried, rows: list[Row], names: Sequence[str]) -> frozenset[Row]:
-    """Which of the keys that the rows name lead to a row that is wanted."""
-    keys = _distinct(run, map(key_of(carried.here, names), rows), carried.wanted)
+async def _meeting(run: Fetching, carried: Carried, keys: Sequence[Row]) -> frozenset[Row]:
+    """Which of the keys lead to a row that is wanted."""
     if not keys:
         return frozenset()
     wanted = replace(carried.wanted, keyed=carried.wanted.columns)

@@ -205,7 +205,8 @@ def pushable(where: Any, can: Can, cans: Callable[[str], Can]) -> bool:
             seen = [can.columns.get(each.column) for each in where.page.order]
             return can.logic and all(each is not None and each.filters >= SEEKING for each in seen)
         case Among():
-            return (IDS_MOST if isinstance(where.keys, Slot) else len(where.keys)) <= can.among
+            most = IDS_MOST if isinstance(where.keys, Slot) else len(where.keys)
+            return most <= can.among and all(Op.EQ in can.columns[each].filters for each in where.columns)
         case _:
             return False
 

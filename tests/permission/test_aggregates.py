@@ -1,0 +1,146 @@
+"""A guarded field is guarded in every sum, group, order and filter: the ways to look at it are walked, not listed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import pytest
+
+from auth.groups import NAMES
+from auth.rules import Position
+from door.reply import outcome
+from engine.answer import Answer, Desk, Question
+from engine.errors import Code
+from engine.house import House
+from engine.record import Visit, record
+from records.record import Record
+from tests import acme
+from tests.permission.ways import Way, looking, ways
+from tests.push.strict import Strict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guarded:
+    """A field that not all who see its type may see, and the column it is kept in."""
+
+    field: Position
+    collection: str
+    column: str
+    groups: frozenset[str]
+    """Any of these will do."""
+
+    @property
+    def outsiders(self) -> frozenset[str]:
+        return NAMES - self.groups
+
+    @property
+    def name(self) -> str:
+        return ".".join(self.field)
+
+
+GUARDED = [
+    Guarded(field=("Customer", "creditLimit"), collection="customer", column="credit_limit", groups=frozenset({"finance"})),
+    Guarded(field=("Customer", "email"), collection="customer", column="email", groups=frozenset({"finance", "sales", "support"})),
+    Guarded(field=("Customer", "phone"), collection="customer", column="phone", groups=frozenset({"sales", "support"})),
+    Guarded(field=("Employee", "hiredOn"), collection="employee", column="hired_on", groups=frozenset({"people"})),
+    Guarded(field=("Employee", "salary"), collection="employee", column="salary", groups=frozenset({"finance", "people"})),
+    Guarded(field=("RevenueMonth", "refunds"), collection="revenue_month", column="refunds", groups=frozenset({"finance"})),
+]  # fmt: skip
+EACH = [pytest.param(each, id=each.name) for each in GUARDED]
+
+
+@cache
+def standing() -> House:
+    return acme.house()
+
+
+@pytest.fixture
+def read() -> dict[str, Strict]:
+    """The sources of the small Acme, which keep what they were asked."""
+    return {name: Strict(memory) for name, memory in acme.sources().items()}
+
+
+@pytest.fixture
+def desk(read: dict[str, Strict]) -> Desk:
+    return acme.opened(replace(standing(), sources={**standing().sources, **read}))
+
+
+def asked(read: dict[str, Strict], guarded: Guarded) -> list[Any]:
+    """The asks that name the column: shown, measured, grouped by, filtered by or ordered by, also through a link."""
+    told = ((each, repr(each)) for source in read.values() for each in source.asked)
+    of, column = f"collection='{guarded.collection}'", f"'{guarded.column}'"
+    return [each for each, text in told if of in text and column in text]
+
+
+def recorded(desk: Desk, groups: frozenset[str], text: str, told: Answer) -> Record:
+    visit = Visit(
+        id="1", at=datetime(2026, 11, 1, tzinfo=UTC), caller=acme.caller(*groups), question=Question(text=text),
+        client_request_id=None, status=200, bytes=0, ms=0.0,
+    )  # fmt: skip
+    return record(desk, b"a key", visit, told, outcome(told))
+
+
+def all_ways(guarded: Guarded) -> list[Way]:
+    return list(ways(standing().schema, guarded.field))
+
+
+@pytest.mark.parametrize("guarded", EACH)
+def test_every_position_that_bears_the_name_looks_at_the_field(guarded: Guarded) -> None:
+    at = {each for each, shown in standing().rules.looks_at.items() if shown == guarded.field}
+    assert at | {guarded.field} == looking(standing().schema, guarded.field)
+
+
+@pytest.mark.parametrize("guarded", EACH)
+def test_every_position_is_on_some_way(guarded: Guarded) -> None:
+    assert {each.position for each in all_ways(guarded)} == looking(standing().schema, guarded.field)
+
+
+@pytest.mark.parametrize("guarded", EACH)
+async def test_every_way_is_forbidden_to_who_may_not_see_the_field_and_never_read(
+    desk: Desk, read: dict[str, Strict], guarded: Guarded
+) -> None:
+    wrong, found = [], set[Position]()
+    for way in all_ways(guarded):
+        answer = await acme.ask(desk, way.text, *guarded.outsiders)
+        positions = [tuple(each.extensions["position"].split(".")) for each in answer.faults if each.extensions]
+        if {each.code for each in answer.faults} != {Code.FORBIDDEN} or asked(read, guarded):
+            wrong.append((way.text, [each.message for each in answer.faults], asked(read, guarded)))
+        found.update(positions)  # type: ignore[arg-type]
+        for source in read.values():
+            source.asked.clear()
+    assert wrong == []
+    assert {each for each in looking(standing().schema, guarded.field) - found if not shows_a_key(each)} == set()
+
+
+def shows_a_key(position: Position) -> bool:
+    """A key is shown only of groups by it, and these are forbidden before it."""
+    return position[0].endswith("GroupKey")
+
+
+@pytest.mark.parametrize("guarded", EACH)
+async def test_every_way_is_open_to_who_may_see_the_field_and_told_of_it_in_the_record(
+    desk: Desk, guarded: Guarded
+) -> None:
+    wrong = []
+    for way in (each for each in all_ways(guarded) if each.meant):
+        answer = await acme.ask(desk, way.text, *NAMES)
+        kept = recorded(desk, NAMES, way.text, answer)
+        told = kept.fields_used if way.named else kept.fields
+        if answer.faults or guarded.name not in told:
+            wrong.append((way.text, [each.message for each in answer.faults], told))
+    assert wrong == []
+
+
+@pytest.mark.parametrize("guarded", EACH)
+async def test_a_record_of_a_forbidden_way_tells_what_was_withheld_and_not_that_it_was_seen(
+    desk: Desk, guarded: Guarded
+) -> None:
+    wrong = []
+    for way in all_ways(guarded):
+        answer = await acme.ask(desk, way.text, *guarded.outsiders)
+        kept = recorded(desk, guarded.outsiders, way.text, answer)
+        if guarded.name in (*kept.fields, *kept.fields_used) or not kept.withheld:
+            wrong.append((way.text, kept.fields, kept.fields_used, kept.withheld))
+    assert wrong == []

@@ -32,14 +32,14 @@ class Begun(Generic[Result]):
 def _rest(steps: Generator[Any, Any, Result], waits: Any) -> Generator[Any, Any, Result]:
     """Hands on what the work waits for, and what came of that; as `yield from`, for what has begun."""
     while True:
+        thrown: BaseException | None = None
+        came = None
         try:
             came = yield waits
-        except BaseException as error:  # noqa: BLE001
-            step, given = steps.throw, error
-        else:
-            step, given = steps.send, came
+        except BaseException as error:
+            thrown = error
         try:
-            waits = step(given)
+            waits = steps.send(came) if thrown is None else steps.throw(thrown)
         except StopIteration as end:
             result: Result = end.value
             return result

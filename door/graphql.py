@@ -26,7 +26,7 @@ from door.turnstile import Turned, TurnedAway, Turnstile, passed
 from door.waiting import Gone, body, unless_left
 from engine.answer import Answer, Desk, Question, answer
 from engine.errors import Code, Fault, Refused
-from engine.record import Visit, record
+from engine.record import Visit, line, record
 from records.journal import Journal, JournalUnavailable
 from records.record import RANDOM_BYTES, Outcome, Record, record_id
 
@@ -160,14 +160,22 @@ async def _answered(counter: Counter, coming: Coming, caller: Caller, asked: Que
 async def _recorded(counter: Counter, coming: Coming, found: Reply, came: Outcome) -> Reply:
     """The reply, once its record is durable; in its place 503 where it cannot be made so."""
     try:
-        await counter.journal.append(_record(counter, coming, found, came))
+        await counter.journal.appended(_line(counter, coming, found, came))
     except JournalUnavailable:
         return _reply(counter, coming, 503, (AUDIT_UNAVAILABLE,), {"retry-after": "1"})
     return found
 
 
 def _record(counter: Counter, coming: Coming, found: Reply, came: Outcome) -> Record:
-    visit = Visit(
+    return record(counter.desk, counter.records_key, _visit(coming, found), coming.told, came)
+
+
+def _line(counter: Counter, coming: Coming, found: Reply, came: Outcome) -> bytes:
+    return line(counter.desk, counter.records_key, _visit(coming, found), coming.told, came)
+
+
+def _visit(coming: Coming, found: Reply) -> Visit:
+    return Visit(
         id=coming.id,
         at=coming.at,
         caller=coming.caller,
@@ -177,4 +185,3 @@ def _record(counter: Counter, coming: Coming, found: Reply, came: Outcome) -> Re
         bytes=len(found.body),
         ms=(perf_counter() - coming.began) * 1000,
     )
-    return record(counter.desk, counter.records_key, visit, coming.told, came)

@@ -59,7 +59,7 @@ async def unless_left(work: Coroutine[Any, Any, Result], receive: Receive) -> Re
     """The work's result; it is cancelled, down to the sources, when the client goes away."""
     begun = Begun(work)
     if begun.done:
-        return begun.result
+        return await begun.rest()
     with _Leaving(receive):
         return await begun.rest()
 

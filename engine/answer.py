@@ -102,7 +102,7 @@ class Answer:
     """What a client is told, and what the record says of it; filled stage by stage."""
 
     data: dict[str, Any] | None = None
-    faults: Sequence[Fault] = ()
+    faults: Sequence[Fault] = field(default_factory=list)
     refused: bool = False
     planned: bool = False
     """Only its plan was asked for, so there is no data."""

@@ -70,7 +70,8 @@ class Quota:
         self.waiting.append(entry)
         self._settle()
         if entry.turn.done():
-            return entry.turn.result()
+            entry.turn.result()
+            return
         try:
             async with resting():
                 await entry.turn

@@ -1,4 +1,4 @@
-"""The cookbook, docs/asking.md: each question's answer, plan and measures are those of the page, or rewritten by DOCS=write.
+"""The cookbook, docs/asking.md: each answer, plan and measure is the page's, or rewritten by DOCS=write.
 
 Acme is the small one, its sources promising what those of the demo do: `python -m demo --scale 0.01` answers the same.
 """
@@ -137,7 +137,8 @@ def test_the_cookbook_has_twenty_questions() -> None:
 @pytest.mark.parametrize("recipe", having())
 async def test_a_question_is_answered_as_the_page_shows(recipe: Recipe) -> None:
     data = (await told(recipe)).data
-    assert filled(data) and data
+    assert filled(data)
+    assert data
     compare(recipe, "answer", shown(lasting(data)) + "\n")
 
 

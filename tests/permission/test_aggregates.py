@@ -1,6 +1,5 @@
 """A guarded field is guarded in every sum, group, order and filter: the ways to look at it are walked, not listed."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -41,13 +40,16 @@ class Guarded:
 
 
 GUARDED = [
-    Guarded(field=("Customer", "creditLimit"), collection="customer", column="credit_limit", groups=frozenset({"finance"})),
-    Guarded(field=("Customer", "email"), collection="customer", column="email", groups=frozenset({"finance", "sales", "support"})),
-    Guarded(field=("Customer", "phone"), collection="customer", column="phone", groups=frozenset({"sales", "support"})),
-    Guarded(field=("Employee", "hiredOn"), collection="employee", column="hired_on", groups=frozenset({"people"})),
-    Guarded(field=("Employee", "salary"), collection="employee", column="salary", groups=frozenset({"finance", "people"})),
-    Guarded(field=("RevenueMonth", "refunds"), collection="revenue_month", column="refunds", groups=frozenset({"finance"})),
-]  # fmt: skip
+    Guarded(field=tuple(field.split(".")), collection=collection, column=column, groups=frozenset(groups.split()))
+    for field, collection, column, groups in (
+        ("Customer.creditLimit", "customer", "credit_limit", "finance"),
+        ("Customer.email", "customer", "email", "finance sales support"),
+        ("Customer.phone", "customer", "phone", "sales support"),
+        ("Employee.hiredOn", "employee", "hired_on", "people"),
+        ("Employee.salary", "employee", "salary", "finance people"),
+        ("RevenueMonth.refunds", "revenue_month", "refunds", "finance"),
+    )
+]
 EACH = [pytest.param(each, id=each.name) for each in GUARDED]
 
 

@@ -103,7 +103,8 @@ def _of_groups(root: str, argument: str, of: Any, wanted: set[Position]) -> Iter
             way = Way(text=_grouped(root, arguments, "aggregate { count }"), **_end(path))
             yield way if not keyed else replace(way, meant=_single(path))
             if keyed and _single(path):
-                yield replace(way, text=_grouped(root, f"by: {BY_ID}, orderBy: {given}", "aggregate { count }"), meant=False)
+                by_id = _grouped(root, f"by: {BY_ID}, orderBy: {given}", "aggregate { count }")
+                yield replace(way, text=by_id, meant=False)
 
 
 def _single(path: Path) -> bool:

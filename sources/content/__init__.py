@@ -1,0 +1,1 @@
+"""What is inside stored files: text, rows, an address to fetch it from."""

@@ -1,0 +1,41 @@
+"""What every store of files gives, whatever it is: the words its kind and `sources/content/` share."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+FILES = "files"
+"""The collection of all files; its columns begin with those of `COLUMNS`."""
+COLUMNS = ("id", "path", "name", "size", "content_type", "modified", "version")
+"""`id`: what the store knows it by. `path`: folders and name, `/` between. `size`: bytes, null where it has none.
+
+`version` changes when the content does. A store's pattern gives further columns, such as `customer_id`.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stat:
+    """A file as it stands: `size` in bytes, None where the store cannot tell before it is read."""
+
+    id: str
+    name: str
+    size: int | None
+    content_type: str | None
+    modified: datetime
+    version: str
+
+
+class Store(Protocol):
+    """A place that keeps files. Each method raises SourceFailed, and nothing else, when it cannot answer."""
+
+    async def stat(self, id: str) -> Stat | None:
+        """None: there is no such file, or it is outside of what the settings open."""
+        ...
+
+    async def octets(self, id: str, start: int, length: int) -> bytes:
+        """At most `length` bytes from `start` on, fewer where the file ends; never more are fetched."""
+        ...
+
+    async def download_url(self, id: str, seconds: int) -> str | None:
+        """An address that gives this one file to whoever holds it, for so long; None: the store has none to give."""
+        ...

@@ -1,0 +1,49 @@
+"""A request's record is one line, however it is put together."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from door.reply import outcome
+from engine.answer import Answer, Desk, Question
+from engine.record import Visit, line, record
+from records.record import to_line
+from tests import acme
+
+ASKED = [
+    pytest.param("{ customer(id: 7) { name } }", {}, {}, id="one row, a literal"),
+    pytest.param("query($n: Int!) { customers(first: $n) { nodes { name orders(first: 1) { nodes { total } } } } }",
+                 {"n": 2}, {}, id="variables, many reads"),
+    pytest.param("query Q { customer(id: 7) { creditLimit email } }", {}, {}, id="withheld, named"),
+    pytest.param("{ customers(orderBy: [{name: ASC}]) { groups(by: [{country: VALUE}]) { key { country } } } }", {}, {},
+                 id="fields used"),
+    pytest.param("{ __typename }", {}, {}, id="no source"),
+    pytest.param("{ customers(first: 1) { nodes { name } } }", {}, {"plan": "ONLY"}, id="a plan alone"),
+    pytest.param("{ customer(id: 7) { creditLimit } }", {}, {"allOrNothing": True}, id="refused whole"),
+    pytest.param("{ nobody }", {}, {}, id="refused"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def desk() -> Desk:
+    return acme.opened(acme.house())
+
+
+def visit(text: str, variables: Any, theirs: str | None, number: int) -> Visit:
+    return Visit(
+        id=f"{number:026}", at=datetime(2026, 11, 1, 12, number, tzinfo=UTC), caller=acme.caller("support"),
+        question=Question(text=text, variables=variables), client_request_id=theirs, status=200 + number,
+        bytes=number * 1000, ms=number / 3,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "variables", "options"), ASKED)
+async def test_the_line_put_together_is_the_line_of_the_record(
+    desk: Desk, text: str, variables: dict[str, Any], options: dict[str, Any]
+) -> None:
+    for number, theirs in enumerate((None, "their-7", "\x1b[2J", "od_" + "0" * 12 + "_" + "0" * 43 + "_000000")):
+        told: Answer = await acme.ask(desk, text, "support", variables=variables, **options)
+        seen = visit(text, variables, theirs, number)
+        came = outcome(told)
+        assert line(desk, b"a key", seen, told, came) == to_line(record(desk, b"a key", seen, told, came))

@@ -12,9 +12,11 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectTimeoutError, HTTPClientError, ReadTimeoutError
 from botocore.exceptions import ConnectionError as Unreachable
+from urllib3.exceptions import HTTPError
 
 from engine.errors import Code, SourceFailed
 from engine.words import Ask, Can, Column, Kind, Row
+from sources.bounded import MOST, whole
 from sources.fan_out import fan_out
 from sources.patterns import Pattern, compile_pattern
 from sources.threads import in_thread, shut, threads
@@ -41,6 +43,7 @@ REASONS = {
     "403": REFUSED,
     "NoSuchBucket": "s3 has no such bucket",
 }
+BUSY = frozenset({"SlowDown", "429", "TooManyRequests", "RequestLimitExceeded"})
 Listing: TypeAlias = Iterable[Mapping[str, Any]]
 
 
@@ -137,7 +140,7 @@ def client(options: Options) -> Any:
         retries={"total_max_attempts": 1},
         s3={"addressing_style": "path" if options.endpoint else "auto"},
     )
-    return boto3.session.Session().client(
+    made = boto3.session.Session().client(
         "s3",
         aws_access_key_id=options.access_key,
         aws_secret_access_key=options.secret_key,
@@ -145,6 +148,32 @@ def client(options: Options) -> Any:
         endpoint_url=options.endpoint,
         config=config,
     )
+    made._endpoint.http_session = Ending(made._endpoint.http_session, options.timeout)
+    return made
+
+
+class Ending:
+    """Botocore's HTTP session, whose answers have no end of their own."""
+
+    def __init__(self, session: Any, timeout: float) -> None:
+        self.session = session
+        self.timeout = timeout
+
+    def send(self, request: Any) -> Any:
+        """What is streamed is left to who reads it."""
+        streams, request.stream_output = request.stream_output, True
+        answer = self.session.send(request)
+        if not streams:
+            try:
+                answer._content = whole(answer.raw.stream(), most=MOST, seconds=self.timeout)
+            except HTTPError as error:
+                raise ReadTimeoutError(endpoint_url=request.url, error=error) from None
+            finally:
+                answer.raw.close()
+        return answer
+
+    def close(self) -> None:
+        self.session.close()
 
 
 def promise(pattern: Pattern) -> Can:
@@ -179,6 +208,8 @@ def failed(error: Exception, timeout: float) -> SourceFailed:
     match error:
         case ConnectTimeoutError() | ReadTimeoutError():
             return SourceFailed(f"s3 did not answer within {timeout:g} s")
+        case ClientError(response={"Error": {"Code": str(code)}}) if code in BUSY:
+            return SourceFailed("s3 takes no more calls for now, ask again later", Code.SOURCE_OVERLOADED)
         case ClientError(response={"Error": {"Code": str(code)}}) if code.isalnum() and len(code) <= 60:
             return SourceFailed(REASONS.get(code, f"s3 refused the listing with `{code}`"))
         case Unreachable() | HTTPClientError():

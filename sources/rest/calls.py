@@ -12,6 +12,7 @@ from aiohttp import ClientResponse, ClientSession, ClientTimeout, DummyCookieJar
 from yarl import URL
 
 from engine.errors import SourceFailed
+from sources.bounded import once
 from sources.rest.addresses import PublicOnly
 from sources.rest.failures import OK, TOO_MANY, failed, refused, too_long, unreadable
 
@@ -95,7 +96,7 @@ def calls(base_url: str, headers: Mapping[str, str], **bounds: Any) -> Calls:
         cookie_jar=DummyCookieJar(),
         auto_decompress=False,
     )
-    return Calls(session, base_url, **bounds)
+    return Calls(once(session), base_url, **bounds)
 
 
 async def body(response: ClientResponse, most: int) -> bytes:

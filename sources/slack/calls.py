@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, TypeAlias
 
-from aiohttp import ClientSession, ClientTimeout
+from aiohttp import ClientSession
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from engine.quota import Quotas
+from sources import bounded
 from sources.slack.failures import failed, named, status
 
 Item: TypeAlias = Mapping[str, Any]
@@ -84,7 +85,7 @@ class Calls:
 
 def calls(token: str, base_url: str, quotas: Quotas, *, timeout: float, connections: int) -> Calls:
     """Retries are the engine's to spend, so the SDK makes none."""
-    session = ClientSession(timeout=ClientTimeout(total=timeout))
+    session = bounded.session(timeout=timeout, at_once=connections)
     client = AsyncWebClient(token=token, base_url=base_url, session=session, retry_handlers=[])
     return Calls(client, session, quotas, timeout=timeout, at_once=connections)
 

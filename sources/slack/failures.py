@@ -21,7 +21,7 @@ def failed(error: Exception, timeout: float) -> SourceFailed:
         case TimeoutError():
             return SourceFailed(f"slack did not answer within {timeout:g} s")
         case ClientConnectionError():
-            return SourceFailed("slack could not be reached")
+            return SourceFailed("slack could not be reached", again=True)
         case SlackApiError():
             return refused(status(error), named(error))
     return SourceFailed("slack gave an answer that cannot be read", Code.SOURCE_INVALID)

@@ -4,7 +4,9 @@ from snowflake.connector import Error, OperationalError, ProgrammingError
 from snowflake.connector.errors import ForbiddenError
 
 from engine.errors import Code, SourceFailed
+from sources.snowflake.adapter import Unreached, Unreadable, Unwell
 
+UNAUTHORIZED = 290401
 INVALID_AUTHORIZATION = "28000"
 """The SQLSTATE of a login with a wrong user, password or role."""
 
@@ -14,9 +16,19 @@ def failed(error: Exception, timeout: float) -> SourceFailed:
     match error:
         case TimeoutError():
             return SourceFailed(f"snowflake did not answer within {timeout:g} s")
+        case Unreached():
+            return SourceFailed("snowflake could not be reached", again=True)
+        case Unwell(errno=429):
+            return SourceFailed("snowflake takes no more statements for now, ask again later", Code.SOURCE_OVERLOADED)
+        case Unwell(errno=status):
+            return SourceFailed(f"snowflake failed with HTTP status {status}")
+        case Unreadable():
+            return SourceFailed("snowflake gave an answer that cannot be read", Code.SOURCE_INVALID)
         case ForbiddenError():
             return SourceFailed("snowflake refused the login")
         case Error(sqlstate=sqlstate) if sqlstate == INVALID_AUTHORIZATION:
+            return SourceFailed("snowflake refused the login")
+        case Error(errno=number) if number == UNAUTHORIZED:
             return SourceFailed("snowflake refused the login")
         case OperationalError():
             return SourceFailed("snowflake could not be reached")

@@ -13,6 +13,7 @@ from snowflake.connector import connect as open_connection
 from snowflake.connector.cursor import SnowflakeCursor
 
 from engine.words import Row
+from sources.snowflake import adapter
 from sources.snowflake.failures import failed
 from sources.snowflake.options import Options, settings
 from sources.snowflake.sql import Sql
@@ -49,6 +50,7 @@ class Sessions:
     """The connections of one source. What need not be waited for, aborts and closings, is done by a thread aside."""
 
     def __init__(self, options: Options) -> None:
+        adapter.installed()
         self.options = options
         self.idle: deque[SnowflakeConnection] = deque()
         self.calls = threads(options.connections, "snowflake")
@@ -73,10 +75,11 @@ class Sessions:
 
     def answer(self, running: Running) -> list[Row]:
         """Runs in a thread of `calls`, as do the methods it calls."""
+        kept = self.taken()
         try:
-            return self.attempt(running, self.taken() or self.opened())
+            return self.attempt(running, kept or self.opened())
         except Error as error:
-            if error.errno not in GONE:
+            if kept is None or error.errno not in GONE:
                 raise
         while (stale := self.taken()) is not None:
             self.aside.submit(stale.close, False)

@@ -184,8 +184,8 @@ def xml_error(code: str) -> bytes:
         pytest.param(
             503,
             xml_error("SlowDown"),
-            "s3 refused the listing with `SlowDown`",
-            Code.SOURCE_UNAVAILABLE,
+            "s3 takes no more calls for now, ask again later",
+            Code.SOURCE_OVERLOADED,
             id="too many calls",
         ),
         pytest.param(

@@ -1,0 +1,105 @@
+"""Whatever goes wrong on the wire to a source, its readers hear one sentence, soon, and it is right again at once."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+import pytest
+
+from demo.settings import SECRETS
+from engine import guard
+from engine.errors import Code, SourceFailed
+from engine.guard import FAILURES, Guard
+from engine.house import Limits
+from engine.words import Row
+from tests.faults.opened import OPENED, Faulty
+
+GONE = {Code.SOURCE_UNAVAILABLE}
+STRANGE = {Code.SOURCE_UNAVAILABLE, Code.SOURCE_INVALID}
+FAULTS = {
+    "refused": GONE,
+    "reset": GONE,
+    "hanging": GONE,
+    "slow": GONE,
+    "half": STRANGE,
+    "garbage": STRANGE,
+    "huge": STRANGE,
+    "page": STRANGE,
+    "schema": STRANGE,
+    "401": GONE,
+    "403": GONE,
+    "429": {Code.SOURCE_OVERLOADED},
+    "500": GONE,
+}
+"""What goes wrong, and the codes that readers may hear of it."""
+OF_HTTP = frozenset({"page", "schema", "401", "403", "429", "500"})
+LIMITS = Limits(source_seconds=0.5)
+ASKS = FAILURES + 3
+MOST_BYTES = 24 * 2**20
+"""What is taken of one endless answer, and what is on its way then."""
+BACK_SECONDS = 2.0
+MARGIN = 2.5
+"""What a busy machine may take on top."""
+TELLING = re.compile(r"127\.0\.0\.1|https?:|/srv|SECRET|Traceback|\wError\b|Exception|\.py|SELECT")
+"""What no reader may be told: places, code, the far end's own words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A source under guard, and its rows while all was well."""
+
+    faulty: Faulty
+    guarded: Guard
+    rows: list[Row]
+
+    async def told(self) -> SourceFailed:
+        """What one more reader hears, in time."""
+        async with asyncio.timeout(LIMITS.source_seconds * 2 + MARGIN):
+            with pytest.raises(SourceFailed) as failure:
+                await guard.rows(self.guarded, self.faulty.ask)
+        return failure.value
+
+
+@pytest.fixture(params=OPENED)
+async def standing(request: pytest.FixtureRequest) -> AsyncIterator[Standing]:
+    async with OPENED[request.param](request) as faulty:
+        guarded = guard.guard(request.param, faulty.source, LIMITS, asyncio.get_running_loop().time)
+        try:
+            yield Standing(faulty=faulty, guarded=guarded, rows=await guard.rows(guarded, faulty.ask))
+        finally:
+            await faulty.source.close()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_fault_costs_one_sentence_and_nothing_of_it_stays(standing: Standing, fault: str) -> None:
+    faulty, guarded = standing.faulty, standing.guarded
+    if fault in OF_HTTP and not faulty.http:
+        return
+    await faulty.wire.set(fault)
+    made = guarded.tally["calls"]
+    failures = [await standing.told() for _ in range(ASKS)]
+    made, came, sent = guarded.tally["calls"] - made, faulty.wire.came, faulty.wire.sent
+    await faulty.wire.set(None)
+
+    assert {each.code for each in failures} <= FAULTS[fault]
+    assert [each.reason for each in failures if TELLING.search(each.reason) or secret(each.reason)] == []
+    assert came <= made + faulty.goodbyes, "the library asks again on its own"
+    assert sent < MOST_BYTES * made
+    if FAULTS[fault] == GONE:
+        assert made <= FAILURES + ASKS * 0.2 + guard.RETRY_MOST, "the breaker does not open"
+    assert await right_again(standing) == standing.rows
+
+
+def secret(text: str) -> bool:
+    return any(each in text for each in SECRETS.values())
+
+
+async def right_again(standing: Standing) -> list[Row]:
+    """The rows, as soon as there are any; TimeoutError where that takes too long."""
+    async with asyncio.timeout(BACK_SECONDS + MARGIN):
+        while True:
+            with suppress(SourceFailed):
+                return await guard.rows(standing.guarded, standing.faulty.ask)
+            await asyncio.sleep(0.05)

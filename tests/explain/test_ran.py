@@ -122,12 +122,7 @@ async def test_a_read_says_how_long_its_rows_are_kept_and_since_when_they_were(o
     first, again = [await acme.ask(opening, text, "sales", plan=True) for _ in range(2)]
     read, kept = [next(reads(each)) for each in (first, again)]
 
-    assert (read["fresh"], read["ran"]["calls"], "cached" in read["ran"], "at" in read["ran"]) == (
-        60.0,
-        1,
-        False,
-        False,
-    )
+    assert (read["fresh"], [*read["ran"]]) == (60.0, ["calls", "rows", "bytes", "ms"])
     assert ("calls" in kept["ran"], kept["ran"]["cached"], kept["ran"]["at"]) == (False, 1, NOON.isoformat())
     assert "rows from internal customer (id), kept for 60 s: 2 rows, 9 bytes, 0 calls, 1 kept since" in line(again)
     assert [each.get("fresh") for each in reads(again)] == [60.0, None]

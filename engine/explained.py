@@ -70,6 +70,7 @@ def explained(plan: Plan, run: Fetching, *, sql: bool) -> dict[str, Any]:
             came=came,
             over=run.seen is not None,
             sql=_planned(run) if sql else lambda read: (),
+            fresh=lambda wanted: run.guards[wanted.source].fresh(wanted.collection),
         ),
     )
     return {"text": lines(made), "branches": [plain(each) for each in made]}
@@ -86,11 +87,13 @@ def _ran(run: Fetching, sql: bool) -> dict[int, Ran]:
 def _summed(run: Fetching, reads: Sequence[Seen], sql: bool) -> Ran:
     statements = [_statement(run, each.read, each.asks[0]) for each in reads if sql and each.asks]
     calls = [each.call for each in reads]
+    kept = [each.at for each in calls if each.cached and each.at]
     return Ran(
         read=reads[0].read,
         spread=reads[0].spread,
         calls=sum(each.calls for each in calls),
         cached=sum(each.cached for each in calls),
+        at=min(kept).isoformat(timespec="seconds") if kept else None,
         keys=sum(len(ask.keys.values) for each in reads for ask in each.asks if ask.keys is not None),
         rows=sum(len(each.rows) + (each.overflow.poured if each.overflow else 0) for each in reads),
         bytes=sum(weight(each.rows) + (each.overflow.bytes if each.overflow else 0) for each in reads),

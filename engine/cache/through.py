@@ -51,11 +51,14 @@ class Reader:
     def source(self) -> Source:
         return self.guard.source
 
+    def fresh(self, collection: str) -> float:
+        """How many seconds its rows may be kept; 0: they are not."""
+        return self.cache.fresh.get(self.guard.name, NOT_FRESH).get(collection, 0.0) if self.cache else 0.0
+
 
 async def rows(reader: Reader, ask: Ask, inflow: Inflow | None = None) -> Got:
     """Raises SourceFailed, which is never kept. What may be kept is read whole; of the rest `inflow` may pour rows."""
-    cache = reader.cache
-    seconds = cache.fresh.get(reader.guard.name, NOT_FRESH).get(ask.collection, 0.0) if cache else 0.0
+    cache, seconds = reader.cache, reader.fresh(ask.collection)
     if cache is None or not seconds:
         return await _read(reader, ask, cache.now if cache else present, inflow)
     under = key(cache.secret, reader.scope, reader.guard.name, ask)

@@ -32,6 +32,8 @@ class Ran:
     calls: int
     cached: int
     """Answered without a call, as the same was read a moment ago."""
+    at: str | None
+    """When the oldest of those rows were read; None: no call was saved."""
     keys: int
     """That were given, however many calls they took."""
     rows: int
@@ -57,6 +59,7 @@ class Known:
     """It was carried out: what did not run was not asked."""
     sql: Callable[[Read], tuple[str, ...]] = lambda read: ()
     """The statements of a read that was not asked."""
+    fresh: Callable[[Wanted], float] = lambda wanted: 0.0
 
     def side(self, wanted: Wanted) -> Side:
         source = self.source(wanted.source)
@@ -74,6 +77,8 @@ class ReadShown:
     collection: str
     columns: tuple[str, ...]
     brings: tuple[str, ...] = ()
+    fresh: float = 0.0
+    """For how many seconds its rows may be kept, and serve again."""
     shared: bool = False
     """Shown above already: it serves several reads."""
     idle: bool = False
@@ -137,6 +142,7 @@ class Explaining:
             source=wanted.source,
             collection=wanted.collection,
             columns=read.asked,
+            fresh=self.known.fresh(wanted),
             idle=self.known.over and ran is None,
             steps=(*self.spread(wanted, ran), *steps(read, self.known.side(wanted), self.known.came)),
             ran=ran,

@@ -24,6 +24,8 @@ class How(StrEnum):
     """Keys are carried across, from another source or another read of the same."""
     FINISHED = "FINISHED"
     """By us."""
+    OPEN = "OPEN"
+    """By the source or by us, as keys that are still to come will decide."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +57,7 @@ def steps(read: Read, side: Side, came: Came = NOTHING_CAME) -> Iterator[Step]:
 def _keys(read: Read, side: Side) -> Step:
     named = ", ".join(read.wanted.keyed)
     if read.batch:
-        return Step(step="keys", how=How.PUSHED_DOWN, what=f"{named}, {read.batch} a call")
+        return Step(step="keys", how=How.PUSHED_DOWN, what=f"{named}, {read.batch:,} a call")
     return Step(step="keys", how=How.FINISHED, what=named, why=why.keys(read.wanted, side))
 
 
@@ -100,7 +102,7 @@ def _measures(read: Read, side: Side) -> Step:
         return Step(step="measures", how=How.IN_PARTS, what=what, why=_parts(read.wanted))
     if read.measures:
         return Step(step="measures", how=How.PUSHED_DOWN, what=what)
-    return Step(step="measures", how=How.FINISHED, what=what, why=why.measures(read, side))
+    return _ours("measures", what, why.measures(read, side))
 
 
 def measured(wanted: Wanted) -> str:
@@ -118,4 +120,8 @@ def _parts(wanted: Wanted) -> str:
 def _later(read: Read, step: Named, what: str, side: Side) -> Step:
     if step in read.takes:
         return Step(step=step, how=How.PUSHED_DOWN, what=what)
-    return Step(step=step, how=How.FINISHED, what=what, why=why.later(read, step, side))
+    return _ours(step, what, why.later(read, step, side))
+
+
+def _ours(step: str, what: str, because: str) -> Step:
+    return Step(step=step, how=How.OPEN if because is why.OPEN else How.FINISHED, what=what, why=because)

@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 
-from engine.plan.explain import KEYS, BranchShown, ReadShown
+from engine.plan.explain import KEYS, BranchShown, Ran, ReadShown
 from engine.plan.said import counted
 from engine.plan.steps import How, Step
 
 WHO = {
     How.PUSHED_DOWN: "pushed down",
     How.IN_PARTS: "pushed down in parts",
-    How.CARRIED: "with keys carried across",
+    How.CARRIED: "carried across",
     How.FINISHED: "finished by us",
+    How.OPEN: "still open",
 }
 
 
@@ -28,7 +29,7 @@ def _branch(branch: BranchShown, indent: str) -> Iterator[str]:
 
 
 def _read(read: ReadShown, indent: str) -> Iterator[str]:
-    again = ", as above" if read.shared else ""
+    again = ", as above" if read.shared else _fresh(read)
     columns = f" ({', '.join(read.columns)})" if read.columns else ""
     yield f"{indent}{_purpose(read)} from {read.source} {read.collection}{columns}{again}{_ran(read)}"
     yield from (f"{indent}  {_step(each)}" for each in read.steps)
@@ -46,13 +47,28 @@ def _of(read: ReadShown) -> Sequence[str]:
     return () if read.of is None else (f"`{read.of}`",)
 
 
+def _fresh(read: ReadShown) -> str:
+    return f", kept for {read.fresh:g} s" if read.fresh else ""
+
+
 def _ran(read: ReadShown) -> str:
     ran = read.ran
     if ran is None:
         return ": not asked" if read.idle else ""
-    calls = counted(ran.calls, "call") + (f" and {ran.cached:,} kept" if ran.cached else "")
-    failed = f", failed: {ran.failed}" if ran.failed else ""
-    return f": {counted(ran.rows, 'row')}, {calls}, {ran.ms:.1f} ms{failed}"
+    return f": {', '.join(_came_of(ran))}"
+
+
+def _came_of(ran: Ran) -> Iterator[str]:
+    yield counted(ran.rows, "row")
+    yield counted(ran.bytes, "byte")
+    if ran.keys:
+        yield f"for {counted(ran.keys, 'key')}"
+    yield counted(ran.calls, "call")
+    if ran.cached:
+        yield f"{ran.cached:,} kept since {ran.at}"
+    yield f"{ran.ms:.1f} ms"
+    if ran.failed:
+        yield f"failed: {ran.failed}"
 
 
 def _step(step: Step) -> str:

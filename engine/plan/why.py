@@ -11,7 +11,7 @@ from engine.words import EVERY_ROW, All, Among, Can, Exists, Not, Op, Some, Test
 BEFORE = "a step before it is ours"
 BEYOND = "it looks beyond a link"
 IN_PARTS = "it is asked for in parts"
-OPEN = "it is open until the keys are there"
+OPEN = "it depends on the keys that are read first"
 LOGIC = {All: "and", Some: "or", Not: "not"}
 
 

@@ -1,14 +1,18 @@
 """A plan that was carried out says what came of each read; one that is only wanted reads nothing."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from door.reply import outcome
 from engine.answer import Answer, Desk
+from engine.cache.memory import Memory as Kept
+from engine.cache.through import Cache
 from engine.errors import Code
 from engine.house import Limits
 from engine.words import Ask, Row
@@ -18,6 +22,24 @@ from tests import acme
 from tests.golden.test_golden import CASES, HERE, desk, read
 
 BUSY = "{ customers(where: {usage: {some: {apiCalls: {gt: 4500}}}}, first: 3) { nodes { id orders { totalCount } } } }"
+
+
+MILLISECONDS = re.compile(r"[\d.]+ ms")
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def opening() -> Desk:
+    """Customers are kept for a minute."""
+    store = Kept(entries=100, size=1_000_000, clock=lambda: 0.0)
+    fresh = {"internal": {"customer": 60.0}}
+    cache = Cache(store=store, fresh=fresh, secret=b"a secret of thirty-two characters", now=lambda: NOON)
+    return replace(acme.opened(acme.house()), cache=cache)
+
+
+def line(told: Answer) -> str:
+    """Of the first read."""
+    return told.extensions["plan"]["text"][1]
 
 
 class Counting(Memory):
@@ -85,6 +107,31 @@ async def test_a_read_says_its_rows_their_bytes_its_calls_and_the_keys_it_was_gi
     assert (customers["ran"]["keys"], orders["ran"]["keys"]) == (98, 3)
     assert orders["ran"]["bytes"] == len("[[1,11],[2,11],[3,11]]")
     assert orders["ran"]["ms"] > 0
+
+
+async def test_the_lines_of_a_plan_say_what_came_of_each_read() -> None:
+    told = await acme.ask(acme.opened(acme.house()), BUSY, "sales", plan=True)
+    said = [MILLISECONDS.sub("1.0 ms", each.strip()) for each in told.extensions["plan"]["text"]]
+
+    assert "rows from internal customer (id): 98 rows, 483 bytes, for 98 keys, 1 call, 1.0 ms" in said
+    assert "tally from internal orders (customer_id): 3 rows, 22 bytes, for 3 keys, 1 call, 1.0 ms" in said
+
+
+async def test_a_read_says_how_long_its_rows_are_kept_and_since_when_they_were(opening: Desk) -> None:
+    text = "{ customers(first: 2) { nodes { id orders { totalCount } } } }"
+    first, again = [await acme.ask(opening, text, "sales", plan=True) for _ in range(2)]
+    read, kept = [next(reads(each)) for each in (first, again)]
+
+    assert (read["fresh"], [*read["ran"]]) == (60.0, ["calls", "rows", "bytes", "ms"])
+    assert ("calls" in kept["ran"], kept["ran"]["cached"], kept["ran"]["at"]) == (False, 1, NOON.isoformat())
+    assert "rows from internal customer (id), kept for 60 s: 2 rows, 9 bytes, 0 calls, 1 kept since" in line(again)
+    assert [each.get("fresh") for each in reads(again)] == [60.0, None]
+
+
+async def test_a_plan_that_is_only_wanted_says_how_long_rows_are_kept(opening: Desk) -> None:
+    told = await acme.ask(opening, "{ customers(first: 2) { nodes { id } } }", "sales", plan="ONLY")
+
+    assert [each["fresh"] for each in reads(told)] == [60.0]
 
 
 async def test_the_steps_of_a_read_are_those_that_were_taken_once_the_keys_were_there() -> None:

@@ -8,12 +8,18 @@ export function Faults() {
   if (!errors.length) return null;
   return (
     <section className="faults" aria-label="What this answer leaves out">
-      <ul>
-        {errors.map((error, number) => (
-          <Fault key={number} {...error} />
-        ))}
-      </ul>
+      <Told errors={errors} />
     </section>
+  );
+}
+
+export function Told({ errors }) {
+  return (
+    <ul>
+      {errors.map((error, number) => (
+        <Fault key={number} {...error} />
+      ))}
+    </ul>
   );
 }
 
@@ -29,7 +35,7 @@ function Fault({ message, path, extensions = {} }) {
   const Words = WORDS[extensions.code] ?? (extensions.code?.startsWith("SOURCE_") ? Failed : Other);
   return (
     <li>
-      <code className="code">{extensions.code ?? "ERROR"}</code>
+      {extensions.code && <code className="code">{extensions.code}</code>}
       <Words message={message} path={path} {...extensions} />
     </li>
   );

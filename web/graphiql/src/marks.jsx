@@ -1,11 +1,24 @@
 /** Small drawings: what becomes of a step, the sources, the pane's own sign. */
 
-/** What becomes of a step: its drawing's path, and what it is called. */
+/** What becomes of a step: its drawing's path, who takes it in a word, and what that means. */
 export const HOWS = {
-  PUSHED_DOWN: { path: "M7 1.5v7M4 6l3 3 3-3M2.5 12h9", text: "pushed down" },
-  IN_PARTS: { path: "M4 1.5v7M2 6.5l2 2 2-2M10 1.5v7M8 6.5l2 2 2-2M2.5 12h9", text: "in parts" },
-  CARRIED: { path: "M1.5 4.5h10M9 2l2.5 2.5L9 7M12.5 9.5h-10M5 7L2.5 9.5 5 12", text: "keys carried" },
-  FINISHED: { path: "M3 12.5v-11h8v11M1.5 12.5h11M8.5 7v.5", text: "finished by the door" },
+  PUSHED_DOWN: { path: "M7 1.5v7M4 6l3 3 3-3M2.5 12h9", who: "source", text: "pushed down" },
+  IN_PARTS: {
+    path: "M4 1.5v7M2 6.5l2 2 2-2M10 1.5v7M8 6.5l2 2 2-2M2.5 12h9",
+    who: "source, in parts",
+    text: "the door puts them together",
+  },
+  CARRIED: {
+    path: "M1.5 4.5h10M9 2l2.5 2.5L9 7M12.5 9.5h-10M5 7L2.5 9.5 5 12",
+    who: "carried",
+    text: "keys from another read",
+  },
+  FINISHED: { path: "M3 12.5v-11h8v11M1.5 12.5h11M8.5 7v.5", who: "door", text: "finished by us" },
+  OPEN: {
+    path: "M4 4.500a3 3 0 1 1 4.500 2.600c-1 .6-1.500 1.100-1.500 2.100M7 12v.3",
+    who: "open",
+    text: "the keys that come first decide",
+  },
 };
 
 const SHAPES = [
@@ -42,21 +55,32 @@ export function SourceMark({ place }) {
 
 export function HowMark({ how }) {
   return (
-    <svg className={`how how-${how}`} viewBox="0 0 14 14" role="img" aria-label={HOWS[how].text}>
-      <title>{HOWS[how].text}</title>
+    <svg className={`how how-${how}`} viewBox="0 0 14 14" aria-hidden="true">
       <path d={HOWS[how].path} />
     </svg>
   );
 }
 
-export function Legend() {
+/** Who takes a step, in a word of the mark's colour. */
+export function Who({ how }) {
   return (
-    <ul className="plan-legend" aria-label="What the marks mean">
-      {Object.keys(HOWS).map((how) => (
-        <li key={how}>
-          <HowMark how={how} /> {HOWS[how].text}
-        </li>
-      ))}
+    <strong className={`who how-${how}`} title={HOWS[how].text}>
+      {HOWS[how].who}
+    </strong>
+  );
+}
+
+/** Of the marks that are there to be seen. */
+export function Legend({ hows }) {
+  return (
+    <ul className="plan-legend" aria-label="Who takes a step">
+      {Object.keys(HOWS)
+        .filter((how) => hows.has(how))
+        .map((how) => (
+          <li key={how}>
+            <HowMark how={how} /> <Who how={how} /> {HOWS[how].text}
+          </li>
+        ))}
     </ul>
   );
 }

@@ -1,7 +1,8 @@
 /** The pane beside the question: how the door answers it, drawn as a tree of reads. */
 import { useGraphiQL, useGraphiQLActions } from "@graphiql/react";
-import { createContext, useCallback, useContext, useEffect, useState } from "react";
-import { Legend, PlanIcon } from "./marks.jsx";
+import { createContext, useCallback, useContext, useEffect, useRef, useState } from "react";
+import { Told } from "./faults.jsx";
+import { PlanIcon } from "./marks.jsx";
 import { Tree } from "./tree.jsx";
 
 /** A question in, the door's reply out: as the page asks it, with its key. */
@@ -9,62 +10,60 @@ export const Asking = createContext(null);
 
 export const PLAN = { title: "Plan", icon: PlanIcon, content: Pane };
 
+const ONLY = "ONLY";
+const WITH_ANSWER = true;
 const NOTHING = { query: null, branches: null, errors: [] };
 
 function Pane() {
-  const [only, setOnly] = useState(true);
   const [large, setLarge] = useState(false);
-  const [found, waiting, explain] = useExplained(only);
+  const [found, waiting, explain] = useExplained();
   const now = useGraphiQL((state) => state.tabs[state.activeTabIndex]?.query);
   const changed = found.query !== null && now !== found.query;
   return (
     <section
       className={large ? "plan large" : "plan"}
       aria-label="How this question is answered"
+      aria-busy={waiting}
       onKeyDown={({ key }) => key === "Escape" && setLarge(false)}
     >
       <h2 className="plan-title">Plan</h2>
       <div className="plan-bar">
-        <div role="group" aria-label="What to do" className="plan-choice">
-          <Choice chosen={only} onChoose={() => setOnly(true)} text="Plan only" />
-          <Choice chosen={!only} onChoose={() => setOnly(false)} text="With answer" />
-        </div>
-        <button type="button" className="plan-again" onClick={explain} disabled={waiting}>
-          {changed ? "Explain anew" : "Again"}
+        <button type="button" onClick={() => explain(ONLY)} title="Nothing is read">
+          Plan only
+        </button>
+        <button type="button" onClick={() => explain(WITH_ANSWER)} title="The question is asked, too">
+          Plan with the answer
         </button>
         <button type="button" aria-pressed={large} onClick={() => setLarge(!large)}>
           {large ? "Smaller" : "Larger"}
         </button>
       </div>
-      {changed && <p className="plan-note">The question has changed since.</p>}
-      {found.errors.length > 0 && (
-        <ul className="plan-errors">
-          {found.errors.map(({ message }, number) => (
-            <li key={number}>{message}</li>
-          ))}
-        </ul>
-      )}
-      {found.branches?.length === 0 && <p className="soft">There is nothing to read.</p>}
-      {found.branches?.length > 0 && (
-        <>
-          <Legend />
-          <Tree branches={found.branches} open={large} />
-        </>
-      )}
+      <p className="plan-note" role="status">
+        {waiting ? "Asking…" : changed ? "The question has changed: ask for its plan anew." : null}
+      </p>
+      <Found {...found} />
     </section>
   );
 }
 
-function Choice({ chosen, onChoose, text }) {
+function Found({ query, branches, errors }) {
+  if (query === null) return <p className="soft">Write a question, and ask for its plan.</p>;
   return (
-    <button type="button" aria-pressed={chosen} onClick={onChoose}>
-      {text}
-    </button>
+    <>
+      {errors.length > 0 && (
+        <div className="faults">
+          {branches && <p className="soft">Not planned, as it is not for you:</p>}
+          <Told errors={errors} />
+        </div>
+      )}
+      {branches?.length === 0 && <p className="soft">There is nothing to read.</p>}
+      {branches?.length > 0 && <Tree branches={branches} />}
+    </>
   );
 }
 
-/** What was found, whether more is waited for, and how to ask again; asks on its own when the pane or a tab is opened. */
-function useExplained(only) {
+/** What was found, whether more is waited for, and how to ask; the plan alone is asked for when a tab comes to the front. */
+function useExplained() {
   const ask = useContext(Asking);
   const { updateActiveTabValues } = useGraphiQLActions();
   const queryEditor = useGraphiQL((state) => state.queryEditor);
@@ -74,37 +73,48 @@ function useExplained(only) {
   const tab = useGraphiQL((state) => state.activeTabIndex);
   const [found, setFound] = useState(NOTHING);
   const [waiting, setWaiting] = useState(false);
+  const latest = useRef(0);
 
-  const explain = useCallback(async () => {
-    const query = queryEditor?.getValue() ?? "";
-    if (!query.trim()) return setFound(NOTHING);
-    setWaiting(true);
-    const reply = await replied(ask, query, variableEditor?.getValue(), operationName, only);
-    const { plan, ...more } = reply.extensions?.onedoor ?? {};
-    setWaiting(false);
-    setFound({ query, branches: plan?.branches ?? null, errors: reply.errors ?? [] });
-    if (only || !plan) return;
-    const { extensions, ...told } = reply;
-    const shown = JSON.stringify(Object.keys(more).length ? { ...told, extensions: { onedoor: more } } : told, null, 2);
-    responseEditor?.setValue(shown);
-    updateActiveTabValues({ response: shown });
-  }, [ask, only, operationName, queryEditor, responseEditor, updateActiveTabValues, variableEditor]);
+  const explain = useCallback(
+    async (how) => {
+      const mine = ++latest.current;
+      const query = queryEditor?.getValue() ?? "";
+      setWaiting(Boolean(query.trim()));
+      if (!query.trim()) return setFound(NOTHING);
+      const reply = await replied(ask, query, variableEditor?.getValue(), operationName, how);
+      if (mine !== latest.current) return;
+      const { plan, ...more } = reply.extensions?.onedoor ?? {};
+      const answered = how === WITH_ANSWER && plan;
+      setWaiting(false);
+      setFound({ query, branches: plan?.branches ?? null, errors: answered ? [] : (reply.errors ?? []) });
+      if (!answered) return;
+      const { extensions, ...told } = reply;
+      const rest = Object.keys(more).length ? { extensions: { onedoor: more } } : {};
+      const shown = JSON.stringify({ ...told, ...rest }, null, 2);
+      responseEditor?.setValue(shown);
+      updateActiveTabValues({ response: shown });
+    },
+    [ask, operationName, queryEditor, responseEditor, updateActiveTabValues, variableEditor],
+  );
 
   useEffect(() => {
     // The editor takes up the question of another tab only after the tab has changed.
-    const soon = setTimeout(explain, 50);
-    return () => clearTimeout(soon);
-  }, [ask, only, queryEditor, tab]); // not when only the name of the operation is found out
+    const soon = setTimeout(() => explain(ONLY), 50);
+    return () => {
+      clearTimeout(soon);
+      latest.current++;
+    };
+  }, [ask, queryEditor, tab]); // not when only the name of the operation is found out
 
   return [found, waiting, explain];
 }
 
-async function replied(ask, query, text, operationName, only) {
+async function replied(ask, query, text, operationName, how) {
   try {
     const variables = text?.trim() ? JSON.parse(text) : {};
-    return await ask({ query, variables, operationName, extensions: { onedoor: { plan: only ? "ONLY" : true } } });
+    return await ask({ query, variables, operationName, extensions: { onedoor: { plan: how } } });
   } catch (error) {
-    const message = error instanceof SyntaxError ? "The variables are no JSON." : "The door cannot be reached now.";
+    const message = error instanceof SyntaxError ? "The variables are not JSON." : "The door cannot be reached now.";
     return { errors: [{ message }] };
   }
 }

@@ -1,18 +1,24 @@
 /** A plan's branches in, the drawn tree out: a box for each read, what it waits for below it. */
-import { Bar, HowMark, placed, SourceMark } from "./marks.jsx";
+import { Bar, HowMark, Legend, placed, SourceMark, Who } from "./marks.jsx";
+import { many, milliseconds, sentence, time, weight } from "./words.js";
 
-const NUMBER = new Intl.NumberFormat("en-GB");
-const SHORT = new Intl.NumberFormat("en-GB", { maximumSignificantDigits: 3 });
 const PURPOSES = { rows: "rows", tally: "totals", passed: "rows before?", ahead: "rows after?", keys: "keys" };
+const FAILURES = {
+  SOURCE_UNAVAILABLE: "Its source did not answer.",
+  SOURCE_OVERLOADED: "Its source is overloaded, ask again later.",
+  SOURCE_INVALID: "Its source answered what cannot be read.",
+  LIMIT_EXCEEDED: "It came to a limit, ask for less.",
+};
 
-export function Tree({ branches, open }) {
+export function Tree({ branches }) {
   const reads = branches.flatMap(readsOf);
   const ran = reads.map((read) => read.ran).filter(Boolean);
-  const most = (what) => Math.max(0, ...ran.map((each) => each[what]));
-  const scale = { places: placed(reads.map((read) => read.source)), rows: most("rows"), ms: most("ms"), open };
+  const most = (what) => Math.max(0, ...ran.map((each) => each[what] ?? 0));
+  const scale = { places: placed(reads.map((read) => read.source)), rows: most("rows"), ms: most("ms") };
   return (
     <>
       <Whole reads={reads} ran={ran} />
+      <Legend hows={new Set(reads.flatMap((read) => read.steps.map((step) => step.how)))} />
       <ul className="plan-tree">
         {branches.map((branch) => (
           <Branch key={branch.key} branch={branch} scale={scale} />
@@ -31,12 +37,18 @@ function within(read) {
 }
 
 function Whole({ reads, ran }) {
-  const sum = (what) => ran.reduce((whole, each) => whole + (each[what] ?? 0), 0);
   const own = reads.filter((read) => !read.shared);
-  const parts = ran.length
-    ? [many(sum("calls"), "call"), many(sum("rows"), "row"), weight(sum("bytes"))]
-    : [many(own.length, "read"), "nothing was read"];
-  return <p className="plan-whole">{parts.join(" · ")}</p>;
+  if (!ran.length) return <p className="plan-whole">{many(own.length, "read")} · nothing was read</p>;
+  const sum = (what) => ran.reduce((whole, each) => whole + (each[what] ?? 0), 0);
+  const slowest = own.reduce((one, each) => ((each.ran?.ms ?? 0) > (one.ran?.ms ?? 0) ? each : one));
+  const parts = [
+    many(sum("calls"), "call"),
+    sum("cached") > 0 && `${many(sum("cached"), "call")} saved`,
+    many(sum("rows"), "row"),
+    weight(sum("bytes")),
+    slowest.ran && `slowest: ${slowest.source} ${slowest.collection}, ${milliseconds(slowest.ran.ms)}`,
+  ];
+  return <p className="plan-whole">{parts.filter(Boolean).join(" · ")}</p>;
 }
 
 function Branch({ branch, scale }) {
@@ -78,12 +90,13 @@ function Read({ read, scale }) {
           <span className="purpose">{purpose(read)}</span>
         </header>
         {read.shared && <p className="soft">The same keys as above, read once.</p>}
-        {read.idle && !read.shared && <p className="soft">Not asked: no key led here.</p>}
-        {read.ran && <Ran ran={read.ran} scale={scale} />}
+        {read.idle && !read.shared && <p className="soft">Not asked: no key led here, or what comes first failed.</p>}
+        {read.ran && <Ran ran={read.ran} fresh={read.fresh} scale={scale} />}
+        {!read.ran && read.fresh && <p className="soft">{kept(read.fresh)}</p>}
         {read.steps.length > 0 && (
           <ul className="steps">
             {read.steps.map((step, number) => (
-              <Step key={number} step={step} open={scale.open} />
+              <Step key={number} {...step} />
             ))}
           </ul>
         )}
@@ -101,23 +114,28 @@ function Read({ read, scale }) {
 }
 
 function purpose(read) {
-  if (read.purpose === "groups") return `groups ${read.of}`.replace("groups groups", "groups");
+  if (read.purpose === "groups") return read.of === "groups" ? "groups" : `groups ${read.of}`;
   return read.brings ? `for ${read.brings.join(", ")}` : PURPOSES[read.purpose];
 }
 
-function Ran({ ran, scale }) {
+function kept(seconds) {
+  return `kept for ${seconds} s`;
+}
+
+function Ran({ ran, fresh, scale }) {
   const more = [
-    ran.calls === 0 ? null : many(ran.calls, "call"),
-    ran.cached ? `${NUMBER.format(ran.cached)} kept` : null,
-    ran.keys ? many(ran.keys, "key") : null,
+    many(ran.calls, "call"),
+    ran.cached && `${many(ran.cached, "call")} saved: kept since ${time(ran.at)}`,
+    fresh && !ran.cached && kept(fresh),
+    ran.keys && `for ${many(ran.keys, "key")}`,
     weight(ran.bytes),
   ];
   return (
     <div className="ran">
       <Figure text={many(ran.rows, "row")} kind="rows" value={ran.rows} most={scale.rows} />
-      <Figure text={`${ran.ms.toFixed(ran.ms < 10 ? 1 : 0)} ms`} kind="ms" value={ran.ms} most={scale.ms} />
+      <Figure text={milliseconds(ran.ms)} kind="ms" value={ran.ms} most={scale.ms} />
       <span className="soft more">{more.filter(Boolean).join(" · ")}</span>
-      {ran.failed && <strong className="failed">{ran.failed}</strong>}
+      {ran.failed && <strong className="failed">{FAILURES[ran.failed] ?? `It failed: ${ran.failed}.`}</strong>}
     </div>
   );
 }
@@ -131,29 +149,14 @@ function Figure({ text, ...bar }) {
   );
 }
 
-function Step({ step, open }) {
-  const line = (
-    <>
-      <HowMark how={step.how} />
-      <span className="name">{step.step}</span>
-      <code>{step.what}</code>
-    </>
-  );
-  if (!step.why || open)
-    return (
-      <li className="step">
-        {line}
-        {step.why && <span className="why">{sentence(step.why)}</span>}
-      </li>
-    );
+function Step({ step, how, what, why }) {
   return (
-    <li>
-      <details>
-        <summary className="step" title={sentence(step.why)}>
-          {line}
-        </summary>
-        <p className="why">{sentence(step.why)}</p>
-      </details>
+    <li className="step">
+      <HowMark how={how} />
+      <span className="name">{step}</span>
+      <code>{what}</code>
+      <Who how={how} />
+      {why && <span className="why">{sentence(why)}</span>}
     </li>
   );
 }
@@ -167,19 +170,4 @@ function Sql({ statements }) {
       ))}
     </details>
   );
-}
-
-/** A reason as a sentence; names keep their case. */
-function sentence(text) {
-  const plain = text.replaceAll("`", "");
-  return `${text.startsWith("`") ? plain : plain[0].toUpperCase() + plain.slice(1)}.`;
-}
-
-function many(count = 0, what) {
-  return `${NUMBER.format(count)} ${what}${count === 1 ? "" : "s"}`;
-}
-
-function weight(bytes = 0) {
-  if (bytes < 1000) return `${bytes} B`;
-  return bytes < 1_000_000 ? `${SHORT.format(bytes / 1000)} kB` : `${SHORT.format(bytes / 1_000_000)} MB`;
 }

@@ -11,10 +11,11 @@ from engine.finish import predicate
 from engine.house import Limits
 from engine.words import Aggregate, Ask, Kind, Measure, Row
 from sources.scratch import database
-from sources.scratch.render import Given, Matched, statement
+from sources.scratch.render import statement
 from sources.scratch.session import Session
 from sources.scratch.sums import of_floats, summed
 from sources.scratch.values import MOST, Field, declared, decoded, places
+from sources.scratch.words import Given, Matched
 from sources.threads import shut, threads
 
 CALLS = 2

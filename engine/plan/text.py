@@ -52,7 +52,8 @@ def _ran(read: ReadShown) -> str:
         return ": not asked" if read.idle else ""
     calls = counted(ran.calls, "call") + (f" and {ran.cached:,} kept" if ran.cached else "")
     failed = f", failed: {ran.failed}" if ran.failed else ""
-    return f": {counted(ran.rows, 'row')}, {calls}, {ran.ms:.1f} ms{failed}"
+    outgrown = f", {ran.outgrown:,} of them through the scratch database" if ran.outgrown else ""
+    return f": {counted(ran.rows, 'row')}{outgrown}, {calls}, {ran.ms:.1f} ms{failed}"
 
 
 def _step(step: Step) -> str:

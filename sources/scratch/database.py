@@ -72,4 +72,6 @@ def failure(error: Exception, limits: Limits) -> SourceFailed:
 
 
 def _over(name: str, value: int) -> SourceFailed:
-    return SourceFailed(f"its rows are over the limit `{name}` of {value}, filter it", Code.LIMIT_EXCEEDED)
+    """Of the whole process: questions beside this one may have taken the most of it."""
+    reason = f"more rows outgrow memory than the limit `{name}` of {value} lets, filter it or ask again later"
+    return SourceFailed(reason, Code.LIMIT_EXCEEDED)

@@ -106,7 +106,8 @@ async def test_past_its_limits_it_says_which_and_what_would_do(limit: str, limit
     with pytest.raises(SourceFailed) as told:
         await many(table)
     await table.close()
-    expected = f"its rows are over the limit `{limit}` of {limits[limit]}, filter it"
+    value = limits[limit]
+    expected = f"more rows outgrow memory than the limit `{limit}` of {value} lets, filter it or ask again later"
     assert (told.value.code, told.value.reason) == ("LIMIT_EXCEEDED", expected)
 
 

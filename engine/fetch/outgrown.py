@@ -206,6 +206,7 @@ async def gathered(
         async for batch in batches:
             held.extend(made(batch))
             await inflow.take(held)
+    await room.end(held)
     return held
 
 

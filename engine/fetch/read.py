@@ -106,8 +106,8 @@ async def _asked(
         for first in range(0, len(asks), wide):
             for rows in await together(_answered(run, each, call, overflow) for each in asks[first : first + wide]):
                 found.extend(rows)
-            if overflow is not None and overflow.table is not None:
-                await overflow.pour(found)
+            if overflow is not None:
+                await overflow.end(found)
         return found
     except SourceFailed as failure:
         call.failed = failure.code

@@ -16,7 +16,7 @@ from engine.cache.memory import Memory
 from engine.cache.through import Cache
 from tests import acme
 from tests.cache.reading import SECRET, Clock
-from tests.outgrown.worlds import PATIENT, bare
+from tests.outgrown.worlds import PATIENT, bare, promising
 
 GROUPS = ("sales", "finance", "people", "engineering")
 QUESTIONS = {
@@ -70,7 +70,7 @@ def outgrown(told: Answer) -> int:
 
 @pytest.mark.parametrize("text", QUESTIONS.values(), ids=QUESTIONS)
 async def test_answers_are_the_same_however_few_rows_are_held_in_memory(folder: Path, text: str) -> None:
-    whole = await acme.ask(acme.opened(acme.house()), text, *GROUPS)
+    whole = await acme.ask(promising(), text, *GROUPS)
     told = [
         await acme.ask(bare(replace(PATIENT, rows_in_memory=most)), text, *GROUPS) for most in (1, 7, 50_000)
     ]  # fmt: skip
@@ -107,7 +107,7 @@ async def test_rows_that_were_kept_are_finished_there_too() -> None:
     store = Memory(entries=100, size=10_000_000, clock=clock)
     at = bare(replace(PATIENT, rows_in_memory=5))
     at = replace(at, cache=Cache(store=store, fresh={"internal": {"orders": 60.0}}, secret=SECRET, now=clock.now))
-    plain = await acme.ask(acme.opened(acme.house()), QUESTIONS["groups"], *GROUPS)
+    plain = await acme.ask(promising(), QUESTIONS["groups"], *GROUPS)
     told = [await acme.ask(at, QUESTIONS["groups"], *GROUPS) for _ in range(2)]
     assert [each.data for each in told] == [plain.data] * 2
     assert [[(call.calls, call.cached, call.rows, call.outgrown) for call in each.calls] for each in told] == [

@@ -16,7 +16,7 @@ from engine.overflow import Inflow, Overflow
 from engine.words import Ask, Kind, Row, Scratch
 from sources.scratch.scratch import Scratches
 from tests import acme
-from tests.outgrown.worlds import BATCH, PATIENT, bare
+from tests.outgrown.worlds import BATCH, PATIENT, bare, promising
 
 ORDERED = "{ orders(orderBy: [{total: DESC}], first: 3) { nodes { id } } }"
 GROUPED = "{ orders { groups(by: [{id: VALUE}], orderBy: [{sum: {total: DESC}}], first: 1) { aggregate { count } } } }"
@@ -106,7 +106,7 @@ async def test_a_source_that_fails_before_is_asked_again_and_no_row_is_there_twi
     stumbled: list[Ask] = []
     text = "{ orders { aggregate { count sum { total } } } }"
     told = await acme.ask(bare(FEW, stumbles), text, "finance")
-    whole = await acme.ask(acme.opened(acme.house()), text, "finance")
+    whole = await acme.ask(promising(), text, "finance")
     assert (told.data, len(stumbled), os.listdir(folder)) == (whole.data, 1, [])
 
 
@@ -135,7 +135,8 @@ async def test_keys_past_the_most_are_told_though_the_rows_that_name_them_outgre
     assert os.listdir(folder) == []
 
 
-async def test_no_more_rows_are_held_than_twice_the_limit_and_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_rows_do_not_add_up_in_memory_on_their_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is under way in the two threads of the scratch database comes on top of the limit."""
     alive, most = 0, 0
 
     class Counted(tuple[Any, ...]):
@@ -148,7 +149,7 @@ async def test_no_more_rows_are_held_than_twice_the_limit_and_a_batch(monkeypatc
         most = max(most, alive)
 
     at = bare(FEW, counting)
-    inner = at.house.sources["internal"].of  # type: ignore[attr-defined]
+    inner = at.house.sources["snowflake"].of  # type: ignore[attr-defined]
     real = inner.read
 
     async def read(ask: Ask) -> Any:
@@ -166,10 +167,10 @@ async def test_no_more_rows_are_held_than_twice_the_limit_and_a_batch(monkeypatc
             return rows
 
     monkeypatch.setattr(inner, "read", read)
-    told = await acme.ask(at, "{ orders { aggregate { count countDistinct { id } } } }", "finance")
-    expected = {"orders": {"aggregate": {"count": 2000, "countDistinct": {"id": 2000}}}}
-    assert (told.data, told.calls[0].outgrown) == (expected, 2000)
-    assert FEW.rows_in_memory - BATCH < most <= 2 * FEW.rows_in_memory + BATCH
+    text = "{ usageDays { aggregate { count max { apiCalls } } } }"
+    told, whole = await acme.ask(at, text, "sales"), await acme.ask(promising(), text, "sales")
+    assert (told.data, told.calls[0].outgrown) == (whole.data, 3000)
+    assert FEW.rows_in_memory - BATCH < most <= 4 * FEW.rows_in_memory
 
 
 async def test_rows_that_come_one_by_one_go_there_many_at_a_time() -> None:

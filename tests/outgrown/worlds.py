@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cache
 
 from engine.answer import Desk
-from engine.house import Limits
+from engine.house import House, Limits
 from engine.words import Ask, Can, Row, Source
 from sources.scratch.scratch import Scratches
 from tests import acme
@@ -42,8 +42,18 @@ class Batches:
         return None
 
 
-def bare(limits: Limits, between: Between = at_once, **more: Any) -> Desk:
+def bare(limits: Limits, between: Between = at_once) -> Desk:
     """A door behind which all steps are ours."""
     sources = {name: Batches(acme.promising_nothing(each), between) for name, each in acme.sources().items()}
-    house = acme.house({**sources, "slack": acme.sources()["slack"]}, limits)
-    return acme.opened(replace(house, scratch=Scratches(limits), **more))
+    inside = {**built().sources, **sources, "slack": acme.sources()["slack"]}
+    return acme.opened(replace(built(), sources=inside, limits=limits, scratch=Scratches(limits)))
+
+
+def promising() -> Desk:
+    """The door behind which the sources do all they can."""
+    return acme.opened(built())
+
+
+@cache
+def built() -> House:
+    return acme.house()

@@ -9,7 +9,7 @@ from engine.words import Kind, Row, Scratch
 Opened = Callable[[Mapping[str, Kind]], Scratch]
 """Opens a scratch table with these columns."""
 Weigh = Callable[[Sequence[Row]], int]
-POURED = 2000
+POURED = 10_000
 """Rows that are worth a trip to the scratch database; sources may give them one by one."""
 
 

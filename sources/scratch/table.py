@@ -65,12 +65,12 @@ class Table:
 
     async def _widened(self, rows: Sequence[Row]) -> None:
         """Money is kept in units as small as the smallest seen."""
-        for at, (column, field) in enumerate(self.fields.items()):
-            if field.kind is Kind.DECIMAL:
-                needed = await self.session.run(partial(places, [row[at] for row in rows]))
-                if needed > field.places:
-                    await self._rescaled(field, 10 ** (needed - field.places))
-                    self.fields[column] = replace(field, places=needed)
+        money = {column: field for column, field in self.fields.items() if field.kind is Kind.DECIMAL}
+        for column, needed in (await self.session.run(partial(_needed, rows, money)) if money else {}).items():
+            field = money[column]
+            if needed > field.places:
+                await self._rescaled(field, 10 ** (needed - field.places))
+                self.fields[column] = replace(field, places=needed)
 
     async def _rescaled(self, field: Field, by: int) -> None:
         if by >= MOST:
@@ -142,6 +142,10 @@ class Table:
     async def close(self) -> None:
         await self.session.execute(f"DROP TABLE {self.name}")
         self.session.close()
+
+
+def _needed(rows: Sequence[Row], money: Mapping[str, Field]) -> Mapping[str, int]:
+    return {column: places([row[field.at] for row in rows]) for column, field in money.items()}
 
 
 def _measured(measure: Measure, kinds: Mapping[str, Kind]) -> Kind:

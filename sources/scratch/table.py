@@ -9,8 +9,9 @@ from itertools import count
 
 from engine.finish import predicate
 from engine.house import Limits
-from engine.words import Aggregate, Ask, Kind, Measure, Row
+from engine.words import Aggregate, Ask, Beyond, Kind, Measure, Row
 from sources.scratch import database
+from sources.scratch.joins import joining
 from sources.scratch.render import statement
 from sources.scratch.session import Session
 from sources.scratch.sums import of_floats, summed
@@ -77,6 +78,17 @@ class Table:
             raise database.failure(OverflowError(), self.home.limits)
         using = f"CAST({field.value} * CAST({by} AS HUGEINT) AS HUGEINT)"
         await self.session.execute(f"ALTER TABLE {self.name} ALTER {field.value} TYPE HUGEINT USING {using}")
+
+    async def join(self, here: Sequence[str], beyond: Beyond) -> None:
+        made = await self.session.run(partial(joining, self.name, self.fields, here, beyond))
+        longer = f"r{next(self.home.numbers)}"
+        await self.session.create("k", made.fields)
+        await self.session.fill("k", made.rows, made.fields)
+        await self.session.execute(f"CREATE TABLE {longer} AS {made.sql.text}", made.sql.binds)
+        shorter, self.name = self.name, longer
+        self.fields |= made.added
+        await self.session.execute(f"DROP TABLE {shorter}")
+        await self.session.execute("DROP TABLE k")
 
     async def read(self, ask: Ask) -> AsyncGenerator[Sequence[Row], None]:
         kinds = {column: field.kind for column, field in self.fields.items()}

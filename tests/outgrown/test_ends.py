@@ -84,8 +84,8 @@ async def test_wherever_a_question_is_cancelled_nothing_is_left(folder: Path, te
 
 async def test_a_question_that_takes_too_long_leaves_no_table(folder: Path) -> None:
     source = Until(batch=5)
-    told = await acme.ask(bare(replace(FEW, request_seconds=0.5), source), ORDERED, "finance")
-    limit = "the limit `request_seconds` of 0.5"
+    told = await acme.ask(bare(replace(FEW, request_seconds=2), source), ORDERED, "finance")
+    limit = "the limit `request_seconds` of 2"
     assert messages(told) == [("LIMIT_EXCEEDED", f"the answer took longer than {limit}, ask for less")]
     assert (source.there.is_set(), await gone(folder)) == (True, True)
 
@@ -118,6 +118,17 @@ async def test_a_scratch_database_that_is_full_is_no_failure_of_the_source(folde
     expected: Any = ({"orders": None, "product": {"id": "1"}}, [("LIMIT_EXCEEDED", reason)])
     assert [(each.data, messages(each)) for each in told] == [expected] * 7
     assert os.listdir(folder) == []
+
+
+async def test_without_a_place_for_its_folder_only_what_needs_one_fails(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(folder / "nowhere"))
+    told = await acme.ask(bare(FEW), f"{ORDERED[:-1]} product(id: 1) {{ id }} }}", "finance", "sales")
+    assert (told.data, messages(told)) == (
+        {"orders": None, "product": {"id": "1"}},
+        [("SOURCE_UNAVAILABLE", "there is no room for a scratch database")],
+    )
 
 
 async def test_a_read_past_the_most_rows_is_told_though_they_outgrew_memory(folder: Path) -> None:

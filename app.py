@@ -40,6 +40,7 @@ from schema.build import build, document, version
 from schema.view import view
 from settings import Introspection, Settings, read
 from sources.journal import JournalSource
+from sources.scratch import folder
 from sources.scratch.scratch import Scratches
 from web.pages import Pages
 from web.permissions import permissions
@@ -113,6 +114,7 @@ async def opened(
         state = await asyncio.to_thread(state_opened, settings.state.url, pepper)
         stack.callback(state.close)
         await _presentable(settings, state)
+        await asyncio.to_thread(folder.swept)
         known = callers(state)
         stack.callback(known.close)
         journal = journal_opened(settings.records.folder, datetime.now(UTC))

@@ -96,6 +96,7 @@ def _summed(run: Fetching, reads: Sequence[Seen], sql: bool) -> Ran:
         at=min(kept).isoformat(timespec="seconds") if kept else None,
         keys=sum(len(ask.keys.values) for each in reads for ask in each.asks if ask.keys is not None),
         rows=sum(len(each.rows) + (each.overflow.poured if each.overflow else 0) for each in reads),
+        outgrown=sum(each.outgrown for each in calls),
         bytes=sum(weight(each.rows) + (each.overflow.bytes if each.overflow else 0) for each in reads),
         ms=round(sum(each.ms for each in calls), 3),
         failed=next((each.failed for each in calls if each.failed), None),

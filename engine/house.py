@@ -71,7 +71,7 @@ class Limits:
     scratch_bytes: int = 268_435_456
     """Memory of the scratch database, where rows that outgrow ours are finished; past it, it writes to its folder."""
     scratch_disk_bytes: int = 4_294_967_296
-    """What it may write there."""
+    """What it may write there; both are for all questions of a process together."""
     errors_max: int = 100
     """Errors in one reply."""
     requests_a_minute: int = 1200

@@ -9,12 +9,14 @@ from engine.words import Kind, Row, Scratch
 Opened = Callable[[Mapping[str, Kind]], Scratch]
 """Opens a scratch table with these columns."""
 Weigh = Callable[[Sequence[Row]], int]
+POURED = 10_000
+"""Rows that are worth a trip to the scratch database; sources may give them one by one."""
 
 
 class Overflow:
     """What all calls of one read share; `async with` it, and its table is closed whatever happens.
 
-    Past `most` rows that they hold together, all go into the table, and all that come later.
+    Past `most` rows that they hold together, all go into the table, and all that come later, some at a time.
     """
 
     __slots__ = ("_opened", "_pouring", "bytes", "held", "kinds", "most", "poured", "table", "weigh")
@@ -37,6 +39,17 @@ class Overflow:
     async def __aexit__(self, *_: object) -> None:
         if self.table is not None:
             await self.table.close()
+
+    @property
+    def full(self) -> bool:
+        """Whether the rows held have to go."""
+        return self.held > (self.most if self.table is None else min(self.most, POURED))
+
+    async def end(self, rows: list[Row]) -> None:
+        """Those that calls still hold, once none is under way: into the table, too, where there is one."""
+        if self.table is not None:
+            await self.pour(rows)
+            self.held = 0
 
     async def pour(self, rows: list[Row]) -> None:
         """All of them, which are then no longer held; raises SourceFailed."""
@@ -64,11 +77,11 @@ class Inflow:
         """Once it is not 0 the call cannot be made again: the same rows would be there twice."""
 
     async def take(self, rows: list[Row]) -> None:
-        """All rows that the call gave and that are still held; none are where they are poured. Raises SourceFailed."""
+        """All rows that the call gave and that are still held; none are once they are poured. Raises SourceFailed."""
         into = self._into
         into.held += len(rows) - self._held
         self._held = len(rows)
-        if into.table is not None or into.held > into.most:
+        if into.full:
             self.poured += len(rows)
             await into.pour(rows)
             into.held -= self._held

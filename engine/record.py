@@ -128,6 +128,7 @@ def _use(call: Call) -> Mapping[str, Any]:
         "calls": call.calls,
         "cached": call.cached,
         "rows": call.rows,
+        "outgrown": call.outgrown,
         "ms": round(call.ms, 3),
     }
 

@@ -265,6 +265,15 @@ class Explains(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beyond:
+    """What lies where a link leads, by key: values of these columns, and those of rows whose key leads nowhere."""
+
+    kinds: Mapping[str, Kind]
+    rows: Mapping[Row, Row]
+    absent: Row
+
+
 class Scratch(Protocol):
     """One table of our own for rows that outgrow memory: poured, then read, then closed; nothing is left of it.
 
@@ -274,6 +283,10 @@ class Scratch(Protocol):
 
     async def pour(self, rows: Sequence[Row]) -> None:
         """More rows, their values in the order of the columns it was opened with."""
+        ...
+
+    async def join(self, here: Sequence[str], beyond: Beyond) -> None:
+        """Adds to each row what lies beyond the key it has `here`; once all is poured, and while nothing is read."""
         ...
 
     def read(self, ask: Ask) -> AsyncIterator[Sequence[Row]]:

@@ -50,6 +50,7 @@ class Used:
     """What one source was asked for: calls made, rows it gave, milliseconds spent waiting.
 
     `cached` counts the reads that took no call: the same was read a moment ago, or just then for someone else.
+    `outgrown` of the rows were too many for memory and went through the scratch database.
     """
 
     source: str
@@ -57,6 +58,7 @@ class Used:
     calls: int
     cached: int = 0
     rows: int
+    outgrown: int = 0
     ms: float
 
 

@@ -1,7 +1,7 @@
 """Rows of one read in a scratch table in, the steps its source did not take out, each asked of the scratch database.
 
-They are those of `read`, in the same order; what lies elsewhere is read as there. Rows that links add to, and groups
-put together, go into a table of their own where they are too many, too.
+They are those of `read`, in the same order; what lies elsewhere is read as there, and joined to the rows there. Groups
+that are put together by us go into a table of their own where they are too many, too.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -11,7 +11,6 @@ from typing import Any
 from engine.bind import fill
 from engine.fetch import ours
 from engine.fetch.words import Fetching, too_many_keys
-from engine.finish import key_of
 from engine.overflow import Inflow, Overflow, closing
 from engine.plan.push import average
 from engine.plan.words import Carried, Reach, Read, Step, Wanted
@@ -25,6 +24,7 @@ from engine.words import (
     All,
     Among,
     Ask,
+    Beyond,
     Can,
     Keys,
     Kind,
@@ -99,16 +99,12 @@ class Outgrown:
 
     async def finished(self, table: Scratch) -> list[Row]:
         where = await self.kept(table)
-        if not self.planned.wanted.reaches:
-            return await self.ended(table, where)
-        names = named(self.planned.asked, self.planned.measures)
-        async with self.room((*names, *(name for each in self.planned.wanted.reaches for name in each.names))) as room:
-            longer = await self.longer(table, where, names)
-            ask = Ask(collection=self.planned.wanted.collection, columns=names, where=where)
-            rows = await gathered(room, table.read(ask), longer)
-            if room.table is None:
-                return ours.ended(self.run, self.planned, rows, tuple(room.kinds))
-            return await self.ended(room.table, EVERY_ROW)
+        reaches = self.planned.wanted.reaches
+        found = await together(self.led(table, where, each) for each in reaches)
+        for each, there in zip(reaches, found, strict=True):
+            kinds = dict(zip(each.names, each.kinds, strict=True))
+            await table.join(each.here, Beyond(kinds=kinds, rows=there, absent=each.absent))
+        return await self.ended(table, where)
 
     def room(self, names: Sequence[str]) -> Overflow:
         """For rows made of the table's."""
@@ -126,17 +122,6 @@ class Outgrown:
 
     async def met(self, table: Scratch, where: Any, carried: Carried) -> frozenset[Row]:
         return await self.meeting(carried, await self.told_apart(table, where, carried.here, carried.wanted))
-
-    async def longer(self, table: Scratch, where: Any, names: Sequence[str]) -> Callable[[Sequence[Row]], list[Row]]:
-        """What adds to rows all that lies where their links lead."""
-        reaches = self.planned.wanted.reaches
-        found = await together(self.led(table, where, each) for each in reaches)
-        added = [(key_of(each.here, names), there, each.absent) for each, there in zip(reaches, found, strict=True)]
-
-        def longer(rows: Sequence[Row]) -> list[Row]:
-            return [sum((there.get(here(row), absent) for here, there, absent in added), row) for row in rows]
-
-        return longer
 
     async def led(self, table: Scratch, where: Any, reach: Reach) -> Mapping[Row, Row]:
         return await self.leading(reach, await self.told_apart(table, where, reach.here, reach.wanted))
@@ -206,6 +191,7 @@ async def gathered(
         async for batch in batches:
             held.extend(made(batch))
             await inflow.take(held)
+    await room.end(held)
     return held
 
 

@@ -21,6 +21,8 @@ from engine.reckon import named
 from engine.together import together
 from engine.words import EVERY_ROW, Ask, Keys, Row
 
+NULL_AND_ONE_TOO_MANY = 2
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
@@ -104,13 +106,14 @@ async def _asked(
         for first in range(0, len(asks), wide):
             for rows in await together(_answered(run, each, call, overflow) for each in asks[first : first + wide]):
                 found.extend(rows)
-            if overflow is not None and overflow.table is not None:
-                await overflow.pour(found)
+            if overflow is not None:
+                await overflow.end(found)
         return found
     except SourceFailed as failure:
         call.failed = failure.code
         raise
     finally:
+        call.outgrown = 0 if overflow is None else overflow.poured
         call.ms += (perf_counter() - start) * 1000
 
 
@@ -203,7 +206,9 @@ async def _first(run: Fetching, carried: Carried) -> frozenset[Row]:
 
 async def _told(run: Fetching, carried: Carried) -> frozenset[Row] | SourceFailed:
     try:
-        found = await read(run, push.read(run.source(carried.wanted.source), carried.wanted), None)
+        wanted = carried.wanted
+        most = run.limits.keys_carried + NULL_AND_ONE_TOO_MANY if len(wanted.columns) == 1 else None
+        found = await read(run, push.read(run.source(wanted.source), wanted), None, most=most)
         return frozenset(_distinct(run, map(key_of(carried.wanted.columns, found.names), found.rows), carried.wanted))
     except SourceFailed as failure:
         return failure

@@ -31,6 +31,8 @@ class Call:
     at: datetime | None = None
     """When the oldest of its rows were read."""
     rows: int = 0
+    outgrown: int = 0
+    """Of those, what went through the scratch database."""
     ms: float = 0.0
     failed: str | None = None
 

@@ -38,6 +38,8 @@ class Ran:
     """That were given, however many calls they took."""
     rows: int
     """As its source gave them, before any step of ours."""
+    outgrown: int
+    """Of those, what was too much for memory and went through the scratch database."""
     bytes: int
     """Of those rows, as JSON."""
     ms: float

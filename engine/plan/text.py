@@ -60,6 +60,8 @@ def _ran(read: ReadShown) -> str:
 
 def _came_of(ran: Ran) -> Iterator[str]:
     yield counted(ran.rows, "row")
+    if ran.outgrown:
+        yield f"{ran.outgrown:,} of them through the scratch database"
     yield counted(ran.bytes, "byte")
     if ran.keys:
         yield f"for {counted(ran.keys, 'key')}"

@@ -3,8 +3,6 @@
 The one place DuckDB is imported: only when rows are first poured.
 """
 
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -13,6 +11,8 @@ import duckdb
 
 from engine.errors import Code, SourceFailed
 from engine.house import Limits
+from sources.scratch import folder
+from sources.scratch.folder import Folder
 
 ALONE = (
     "autoinstall_known_extensions = false",
@@ -31,28 +31,28 @@ class Database:
     """`folder` is ours alone, and gone with the database."""
 
     connection: Connection
-    folder: Path
+    folder: Folder
 
     def close(self) -> None:
         self.connection.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.close()
 
 
 def opened(limits: Limits) -> Database:
     """Raises SourceFailed."""
     try:
-        folder = Path(tempfile.mkdtemp(prefix="onedoor-scratch-"))
+        made = folder.made()
     except OSError:
         raise SourceFailed("there is no room for a scratch database") from None
     try:
-        return Database(connection=_connected(folder, limits), folder=folder)
+        return Database(connection=_connected(made.path, limits), folder=made)
     except Error as error:
-        shutil.rmtree(folder, ignore_errors=True)
+        made.close()
         raise failure(error, limits) from None
 
 
-def _connected(folder: Path, limits: Limits) -> Connection:
-    memory: Options = {"memory_limit": f"{limits.scratch_bytes}B", "threads": "1", "temp_directory": str(folder)}
+def _connected(within: Path, limits: Limits) -> Connection:
+    memory: Options = {"memory_limit": f"{limits.scratch_bytes}B", "threads": "1", "temp_directory": str(within)}
     connection = duckdb.connect(":memory:", config=memory)
     # Given with the others it is not heeded.
     connection.execute(f"SET max_temp_directory_size = '{limits.scratch_disk_bytes}B'")
@@ -72,4 +72,6 @@ def failure(error: Exception, limits: Limits) -> SourceFailed:
 
 
 def _over(name: str, value: int) -> SourceFailed:
-    return SourceFailed(f"its rows are over the limit `{name}` of {value}, filter it", Code.LIMIT_EXCEEDED)
+    """Of the whole process: questions beside this one may have taken the most of it."""
+    reason = f"more rows outgrow memory than the limit `{name}` of {value} lets, filter it or ask again later"
+    return SourceFailed(reason, Code.LIMIT_EXCEEDED)

@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.errors import SourceFailed
 from engine.house import Limits
-from engine.words import Ask, Kind, Row, Scratch
+from engine.words import Ask, Beyond, Kind, Row, Scratch
 
 
 class Scratches:
@@ -55,6 +55,9 @@ class Lazy:
 
     async def pour(self, rows: Sequence[Row]) -> None:
         await (await self._table()).pour(rows)
+
+    async def join(self, here: Sequence[str], beyond: Beyond) -> None:
+        await (await self._table()).join(here, beyond)
 
     async def read(self, ask: Ask) -> AsyncGenerator[Sequence[Row], None]:
         table = await self._table()

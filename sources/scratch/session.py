@@ -13,7 +13,9 @@ from sources.scratch.values import Field, declared, encoded
 
 Result = TypeVar("Result")
 CHUNK = 2000
-"""Rows to a call: what else there is to do in this process waits a few milliseconds for one."""
+"""Rows handed over at once: what else there is to do in this process waits a few milliseconds for them."""
+APPENDED = 20_000
+"""Rows to a call that appends: it cannot be interrupted, and begins and ends at a cost."""
 AGAIN_SECONDS = 0.02
 
 
@@ -52,13 +54,14 @@ class Session:
         return await self.run(partial(self.connection.fetchmany, count))
 
     async def fill(self, table: str, rows: Sequence[Row], fields: Sequence[Field]) -> None:
-        for start in range(0, len(rows), CHUNK):
-            await self.run(partial(self._append, table, rows[start : start + CHUNK], fields))
+        for start in range(0, len(rows), APPENDED):
+            await self.run(partial(self._append, table, rows[start : start + APPENDED], fields))
 
     def _append(self, table: str, rows: Sequence[Row], fields: Sequence[Field]) -> None:
         appender = self.connection.appender(table)
         try:
-            appender.append_rows(encoded(rows, fields))
+            for start in range(0, len(rows), CHUNK):
+                appender.append_rows(encoded(rows[start : start + CHUNK], fields))
             appender.flush()
         finally:
             appender.clear()

@@ -9,12 +9,14 @@ from itertools import count
 
 from engine.finish import predicate
 from engine.house import Limits
-from engine.words import Aggregate, Ask, Kind, Measure, Row
+from engine.words import Aggregate, Ask, Beyond, Kind, Measure, Row
 from sources.scratch import database
-from sources.scratch.render import Given, Matched, statement
+from sources.scratch.joins import joining
+from sources.scratch.render import statement
 from sources.scratch.session import Session
 from sources.scratch.sums import of_floats, summed
 from sources.scratch.values import MOST, Field, declared, decoded, places
+from sources.scratch.words import Given, Matched
 from sources.threads import shut, threads
 
 CALLS = 2
@@ -64,18 +66,29 @@ class Table:
 
     async def _widened(self, rows: Sequence[Row]) -> None:
         """Money is kept in units as small as the smallest seen."""
-        for at, (column, field) in enumerate(self.fields.items()):
-            if field.kind is Kind.DECIMAL:
-                needed = await self.session.run(partial(places, [row[at] for row in rows]))
-                if needed > field.places:
-                    await self._rescaled(field, 10 ** (needed - field.places))
-                    self.fields[column] = replace(field, places=needed)
+        money = {column: field for column, field in self.fields.items() if field.kind is Kind.DECIMAL}
+        for column, needed in (await self.session.run(partial(_needed, rows, money)) if money else {}).items():
+            field = money[column]
+            if needed > field.places:
+                await self._rescaled(field, 10 ** (needed - field.places))
+                self.fields[column] = replace(field, places=needed)
 
     async def _rescaled(self, field: Field, by: int) -> None:
         if by >= MOST:
             raise database.failure(OverflowError(), self.home.limits)
         using = f"CAST({field.value} * CAST({by} AS HUGEINT) AS HUGEINT)"
         await self.session.execute(f"ALTER TABLE {self.name} ALTER {field.value} TYPE HUGEINT USING {using}")
+
+    async def join(self, here: Sequence[str], beyond: Beyond) -> None:
+        made = await self.session.run(partial(joining, self.name, self.fields, here, beyond))
+        longer = f"r{next(self.home.numbers)}"
+        await self.session.create("k", made.fields)
+        await self.session.fill("k", made.rows, made.fields)
+        await self.session.execute(f"CREATE TABLE {longer} AS {made.sql.text}", made.sql.binds)
+        shorter, self.name = self.name, longer
+        self.fields |= made.added
+        await self.session.execute(f"DROP TABLE {shorter}")
+        await self.session.execute("DROP TABLE k")
 
     async def read(self, ask: Ask) -> AsyncGenerator[Sequence[Row], None]:
         kinds = {column: field.kind for column, field in self.fields.items()}
@@ -141,6 +154,10 @@ class Table:
     async def close(self) -> None:
         await self.session.execute(f"DROP TABLE {self.name}")
         self.session.close()
+
+
+def _needed(rows: Sequence[Row], money: Mapping[str, Field]) -> Mapping[str, int]:
+    return {column: places([row[field.at] for row in rows]) for column, field in money.items()}
 
 
 def _measured(measure: Measure, kinds: Mapping[str, Kind]) -> Kind:

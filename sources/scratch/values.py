@@ -80,9 +80,17 @@ DECODE: Mapping[Kind, Callable[[Any], Any]] = {
 }
 
 
-def places(values: Iterable[Decimal | None]) -> int:
+def places(values: Sequence[Decimal | None]) -> int:
     """After the point, of the one written with the most; ValueError for what is no number."""
-    return max((-_exponent(each) for each in values if each is not None), default=0)
+    return max((-each for each in exponents(values) if each is not None), default=0)
+
+
+def exponents(values: Sequence[Decimal | None]) -> Sequence[int | None]:
+    """Nearly always all are written alike, which is seen sooner than how each is."""
+    first = next((each for each in values if each is not None), None)
+    if first is None or all(each is not None and each.same_quantum(first) for each in values):
+        return [None if first is None else _exponent(first)] * len(values)
+    return [None if each is None else _exponent(each) for each in values]
 
 
 def _exponent(value: Decimal) -> int:
@@ -102,7 +110,7 @@ def encoded(rows: Sequence[Row], fields: Sequence[Field]) -> Iterable[Row]:
 def _column(values: Sequence[Any], field: Field) -> list[Sequence[Any]]:
     if field.kind is Kind.DECIMAL:
         whole = [None if each is None else int(each.scaleb(field.places, EXACT)) for each in values]
-        return [whole, [None if each is None else _exponent(each) for each in values]]
+        return [whole, exponents(values)]
     if field.kind not in ENCODE:
         return [values]
     encode = ENCODE[field.kind]

@@ -1,5 +1,6 @@
 """What stops the door from opening, each in one sentence."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,18 @@ async def test_keys_of_the_demo_do_not_open_a_door_that_others_can_reach(tmp_pat
     assert str(mistake.value) == (
         "the state holds keys of the demo, which anyone can make: do not listen on `0.0.0.0` with it"
     )
+
+
+async def test_the_start_removes_what_a_killed_door_left_of_its_scratch_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left = tmp_path / "onedoor-scratch-left"
+    left.mkdir()
+    with pytest.raises(Mistake):
+        async with opened(settings(tmp_path, "")):
+            pass
+    assert not left.exists()
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from records.journal import opened as journal_opened
 from records.read import read
 from records.redact import records_key
 from sources.journal import JournalSource
+from sources.scratch.scratch import Scratches
 from tests import acme
 
 PEPPER = b"a pepper of at least thirty-two characters"
@@ -186,7 +187,9 @@ async def opening(state: State, keys: Keys, tmp_path: Path) -> AsyncIterator[Ope
             stack.callback(judge.close)
             sources = {**acme.sources(), **(odd or {})}
             inside = {**built().sources, **sources, "journal": JournalSource(tmp_path)}
-            desk = replace(acme.opened(replace(built(), sources=inside, limits=limits or Limits())), cache=cache)
+            within = limits or Limits()
+            house = replace(built(), sources=inside, limits=within, scratch=Scratches(within))
+            desk = replace(acme.opened(house), cache=cache)
             app = App(None)  # type: ignore[arg-type]
             app.counter = Counter(
                 desk=desk,

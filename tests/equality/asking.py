@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 
 from engine.answer import Answer, Desk
-from engine.words import EVERY_ROW, Ask
+from engine.overflow import Opened
+from engine.words import EVERY_ROW, Ask, Kind, Scratch
 from tests.acme import ask
 from tests.equality.draw import Question
 from tests.equality.model import MODEL, ROOTS, SINGLES
@@ -25,10 +26,18 @@ class Outcome:
     difference: str | None
     steps: Sequence[str]
     """What the sources were asked to do, each as often as they were."""
+    outgrown: int
+    """How many tables of the scratch database it took."""
 
 
-async def outcome(of: Question) -> Outcome:
-    at = desk(of.world)
+async def outcome(of: Question, scratch: Opened) -> Outcome:
+    tables: list[Scratch] = []
+
+    def opened(kinds: Mapping[str, Kind]) -> Scratch:
+        tables.append(scratch(kinds))
+        return tables[-1]
+
+    at = desk(of.world, opened)
     expected = [data(of.world, fields) for fields in of.turns]
     found = [await differing(at, fields, each) for fields, each in zip(of.turns, expected, strict=True)]
     asks = [ask for source in at.house.sources.values() if isinstance(source, Strict) for ask in source.asked]
@@ -36,6 +45,7 @@ async def outcome(of: Question) -> Outcome:
         expected=expected,
         difference=next(filter(None, found), None),
         steps=[name for each in asks for name in steps(each)],
+        outgrown=len(tables),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from engine.words import Can, Column
 from tests.equality.draw import Question
 from tests.equality.question import Field
-from tests.equality.world import World
+from tests.equality.world import IN_MEMORY, World
 
 TRIES = 3000
 
@@ -74,11 +74,13 @@ def pruned(value: Any) -> Iterator[Any]:
 
 
 def poorer(of: World) -> Iterator[World]:
-    """Without some rows, with all in one source, or with less promised."""
+    """Without some rows, with all in memory or in one source, or with less promised."""
     for kind, rows in of.rows.items():
         for size in sorted({len(rows), len(rows) // 2, 1} - {0}, reverse=True):
             for at in range(0, len(rows), size):
                 yield replace(of, rows={**of.rows, kind: [*rows[:at], *rows[at + size :]]})
+    if of.in_memory != max(IN_MEMORY):
+        yield replace(of, in_memory=max(IN_MEMORY))
     for kind, source in of.sources.items():
         if source != (first := next(iter(of.sources.values()))):
             yield replace(of, sources={**of.sources, kind: first})

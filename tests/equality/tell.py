@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from engine.overflow import Opened
 from tests.equality.asking import Outcome, outcome
 from tests.equality.draw import Question
 from tests.equality.question import asked
@@ -10,16 +11,16 @@ from tests.equality.shrink import said, shrunk
 from tests.equality.world import World
 
 
-async def told(one: Question, found: Outcome) -> str:
+async def told(one: Question, found: Outcome, scratch: Opened) -> str:
     async def fails(smaller: Question) -> bool:
         try:
-            return manner(await outcome(smaller)) == manner(found)
+            return manner(await outcome(smaller, scratch)) == manner(found)
         except (LookupError, ValueError):  # what is left is no question
             return False
 
     small = await shrunk(one, fails)
     lines = [f"seed {one.seed}", *asked_of(one), "smaller:", *asked_of(small), *described(small.world)]
-    return "\n".join([*lines, str((await outcome(small)).difference)])
+    return "\n".join([*lines, str((await outcome(small, scratch)).difference)])
 
 
 def manner(of: Outcome) -> str | None:
@@ -34,6 +35,7 @@ def asked_of(one: Question) -> Iterator[str]:
 
 
 def described(world: World) -> Iterator[str]:
+    yield f"{world.in_memory} rows of a read in memory"
     for kind, rows in world.rows.items():
         yield f"{kind} in {world.sources[kind]}: {[dict(row) for row in rows]}"
         can = world.cans[kind]

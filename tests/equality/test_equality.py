@@ -1,9 +1,11 @@
 """Every answer equals the one computed by loading all rows into memory and evaluating the obvious way."""
 
 import os
+import tempfile
 import time
 from collections import Counter
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from tests.equality.asking import Outcome, outcome
 from tests.equality.draw import ODDS, Question, question
 from tests.equality.model import SINGLES
 from tests.equality.tell import told
+from tests.equality.world import scratch
 
 COUNT = int(os.environ.get("EQUAL") or 2000)
 SEED = int(os.environ.get("SEED") or (time.time_ns() % 10**9 if os.environ.get("EQUAL") else 20261101))
@@ -32,20 +35,27 @@ def test_random_questions_use_each_feature_of_the_language(feature: str) -> None
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
-async def test_every_answer_equals_the_obvious_one(chunk: int) -> None:
+async def test_every_answer_equals_the_obvious_one(chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few rows are held in memory; of the others nothing is left."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     numbers = range(chunk, COUNT, CHUNKS)
-    answered = 0
+    answered = outgrown = 0
     steps: Counter[str] = Counter()
-    for number in numbers:
-        one = question(f"{SEED}:{number}")
-        found = await outcome(one)
-        assert found.difference is None, await told(one, found)
-        answered += shows(one, found)
-        steps.update(found.steps)
+    async with scratch() as opened:
+        for number in numbers:
+            one = question(f"{SEED}:{number}")
+            found = await outcome(one, opened)
+            assert found.difference is None, await told(one, found, opened)
+            answered += shows(one, found)
+            outgrown += found.outgrown > 0
+            steps.update(found.steps)
+    assert os.listdir(tmp_path) == []
     taken = ", ".join(f"{times} {step}" for step, times in sorted(steps.items()))
-    said = f"{len(numbers)} questions, seed {SEED}: {answered / len(numbers):.0%} returned rows; sources took {taken}"
+    shares = f"{answered / len(numbers):.0%} returned rows, {outgrown / len(numbers):.0%} outgrew memory"
+    said = f"{len(numbers)} questions, seed {SEED}: {shares}; sources took {taken}"
     print(said)
     assert answered >= 0.6 * len(numbers), said
+    assert outgrown >= 0.2 * len(numbers), said
     assert set(steps) == STEPS, said
 
 

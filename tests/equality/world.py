@@ -1,7 +1,8 @@
 """A seed in, a small world out: a few rows of each type, where they are kept, and what is promised of them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from functools import cache
 from random import Random
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 from auth.rules import Rules
 from engine.answer import Desk
 from engine.house import House, Limits
+from engine.overflow import Opened
 from engine.words import Binding, Can, Link
 from schema.build import build
 from sources.memory import Collection, Memory
+from sources.scratch.scratch import Scratches
 from tests import acme
 from tests.equality import subjects
 from tests.equality.model import MODEL, POOLS, Leads, Type
@@ -20,6 +23,7 @@ from tests.push.strict import Strict
 
 Dict = Mapping[str, Any]
 SIZES = (0, 1, 2, 4, 6, 8, 9, 10, 11, 12, 12, 12)
+IN_MEMORY = (1, 3, 50_000)
 FIRST_DEFAULT = 5
 LIMITS = Limits(
     request_seconds=120, source_seconds=60, depth_max=100, aliases_max=5000, directives_max=5000, root_fields_max=500,
@@ -34,6 +38,8 @@ class World:
     rows: Mapping[str, Sequence[Dict]]
     sources: Mapping[str, str]
     cans: Mapping[str, Can]
+    in_memory: int
+    """The rows of a read past which they go through the scratch database."""
 
 
 def world(seed: str) -> World:
@@ -46,6 +52,7 @@ def world(seed: str) -> World:
         rows=rows,
         sources={kind: random.choice(names) for kind in MODEL},
         cans={kind: promised(random, kind, len(rows[kind])) for kind in MODEL},
+        in_memory=Random(f"in memory {seed}").choice(IN_MEMORY),
     )
 
 
@@ -65,7 +72,18 @@ def may_miss(of: Type, name: str) -> bool:
     return name not in of.key and not of.columns[name].filled
 
 
-def desk(of: World) -> Desk:
+@asynccontextmanager
+async def scratch() -> AsyncIterator[Opened]:
+    """A real one; its database stays open for all questions, as to open it takes longer than to ask one."""
+    made = Scratches(LIMITS)
+    await made.entered()
+    try:
+        yield made
+    finally:
+        await made.left()
+
+
+def desk(of: World, opened: Opened) -> Desk:
     """The house over these rows, its sources strict about what they promise."""
     schema, rules = built()
     kept: dict[str, dict[str, Collection]] = {}
@@ -77,7 +95,8 @@ def desk(of: World) -> Desk:
         rules=rules,
         bindings={kind: binding(kind, of.sources[kind]) for kind in MODEL},
         sources={name: Strict(Memory(collections)) for name, collections in kept.items()},
-        limits=LIMITS,
+        limits=replace(LIMITS, rows_in_memory=of.in_memory),
+        scratch=opened,
         cursor_secret=b"a secret of the tests",
         version="1",
     )

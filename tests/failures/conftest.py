@@ -89,7 +89,7 @@ def standing(running: Running, folder: Path, more: str = "") -> Iterator[Door]:
 
 @contextmanager
 def listening(app: App) -> Iterator[int]:
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", lifespan="on"))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", lifespan="on", timeout_keep_alive=75))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from engine.house import Limits
+from sources.scratch.scratch import Scratches
 from tests import acme
 from tests.door.conftest import Door, Odd, Opening, door, hang, keys, opening, state
 from tests.door.test_protocol import FEW, said, serving
@@ -37,8 +38,17 @@ ASKED: dict[str, tuple[int, str, str]] = {
     "cost_max": (2, "{ customers(first: 3) { nodes { id } } }", "ask for fewer with `first`, or in parts"),
     "keys_carried": (1, '{ usageDays(where: {customer: {name: {ne: ""}}}) { totalCount } }', "filter it more"),
     "rows_read": (1, "{ customers(first: 3) { nodes { id } } }", "filter it"),
+    "scratch_bytes": (1, "{ customers(first: 3) { nodes { id } } }", "filter it or ask again later"),
+    "scratch_disk_bytes": (1, "{ customers(first: 3) { nodes { name email } } }", "filter it or ask again later"),
 }
 """A small limit, a question over it, and what its refusal says would do."""
+BESIDE: dict[str, Mapping[str, Any]] = {
+    "scratch_bytes": {"rows_in_memory": 1},
+    "scratch_disk_bytes": {"rows_in_memory": 1, "scratch_bytes": 2**20},
+}
+"""Other limits that bring a question to this one."""
+BARE = {"rows_read", *BESIDE}
+"""Gone over where the source takes no step."""
 SENT: dict[str, tuple[Any, Mapping[str, Any], str]] = {
     "body_bytes": (20, {}, "ask for less at once"),
     "body_seconds": (0.02, {"content-length": "99"}, "send it faster"),
@@ -52,8 +62,9 @@ HEADS: dict[str, tuple[Any, bytes, str]] = {
     "head_seconds": (0.1, b"GET /", "send it faster"),
     "connections_an_address": (1, FEW, "use one for many requests"),
 }
-PACES = {"first_default", "source_seconds", "source_calls", "source_queue", "errors_max"}
-"""Nobody is refused for these: a default, what one source may do before it counts as failed, a list cut short."""
+PACES = {"first_default", "source_seconds", "source_calls", "source_queue", "rows_in_memory", "errors_max"}
+"""Nobody is refused for these: a default, what one source may do before it counts as failed, rows that then go through
+the scratch database, a list cut short."""
 
 
 def test_every_limit_is_gone_over_here() -> None:
@@ -68,8 +79,9 @@ def house() -> Any:
 @pytest.mark.parametrize("name", ASKED)
 async def test_a_question_over_a_limit_is_told_which_and_what_would_do(house: Any, name: str) -> None:
     value, text, remedy = ASKED[name]
-    inside = house if name != "rows_read" else replace(house, sources=promising_nothing(house))
-    told = await acme.ask(acme.opened(replace(inside, limits=replace(Limits(), **{name: value}))), text, "sales")
+    inside = house if name not in BARE else replace(house, sources=promising_nothing(house))
+    limits = replace(Limits(), **{name: value}, **BESIDE.get(name, {}))
+    told = await acme.ask(acme.opened(replace(inside, limits=limits, scratch=Scratches(limits))), text, "sales")
     assert [names(each.message, name, value, remedy) for each in told.faults] == [True]
     assert {each.code for each in told.faults} == {"LIMIT_EXCEEDED"}
 

@@ -17,7 +17,7 @@ import pytest
 
 from engine.errors import SourceFailed
 from engine.house import Limits
-from engine.words import COUNT, Aggregate, All, Among, Ask, Kind, Measure, Not, Op, Order, Row, Scratch
+from engine.words import COUNT, Aggregate, All, Among, Ask, Beyond, Kind, Measure, Not, Op, Order, Row, Scratch
 from engine.words import Test as Check  # pytest would take `Test` for a class of tests
 from sources.scratch import database
 from sources.scratch.scratch import Scratches
@@ -106,7 +106,8 @@ async def test_past_its_limits_it_says_which_and_what_would_do(limit: str, limit
     with pytest.raises(SourceFailed) as told:
         await many(table)
     await table.close()
-    expected = f"its rows are over the limit `{limit}` of {limits[limit]}, filter it"
+    value = limits[limit]
+    expected = f"more rows outgrow memory than the limit `{limit}` of {value} lets, filter it or ask again later"
     assert (told.value.code, told.value.reason) == ("LIMIT_EXCEEDED", expected)
 
 
@@ -213,3 +214,20 @@ def test_duckdb_is_not_imported_before_rows_are_poured() -> None:
     code = "import sys, app; from sources.scratch.scratch import Scratches; print('duckdb' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "False\n"
+
+
+async def test_rows_are_joined_to_what_lies_beyond_their_keys() -> None:
+    table = small()({"id": Kind.INTEGER, "price": Kind.DECIMAL, "at": Kind.INTEGER})
+    await table.pour([(1, Decimal("10.0"), 1), (2, Decimal("2"), None), (3, None, 3), (4, Decimal("10"), 4)])
+    rows = {(Decimal("10.00"), 1): ("ten", Decimal("0.125")), (Decimal("2.001"), 2): ("never", Decimal(1))}
+    first = Beyond(kinds={"name": Kind.TEXT, "share": Kind.DECIMAL}, rows=rows, absent=(None, Decimal("0")))
+    await table.join(("price", "at"), first)
+    await table.join(("id",), Beyond(kinds={"count": Kind.INTEGER}, rows={(2,): (7,), (3,): (8,)}, absent=(0,)))
+    found = await answered(table, ("id", "price", "at", "name", "share", "count"), order=(Order("id"),))
+    await table.close()
+    assert list(map(repr, found)) == list(map(repr, [
+        (1, Decimal("10.0"), 1, "ten", Decimal("0.125"), 0),
+        (2, Decimal("2"), None, None, Decimal("0"), 7),
+        (3, None, 3, None, Decimal("0"), 8),
+        (4, Decimal("10"), 4, None, Decimal("0"), 0),
+    ]))  # fmt: skip

@@ -1,0 +1,140 @@
+"""`python -m benchmarks.outgrown`: rows of a source that promises nothing, grouped across a link, and what that took.
+
+Once with all rows in memory and once through the scratch database, each in a process of its own, so that the most
+memory it ever held is its own.
+"""
+
+import argparse
+import asyncio
+import multiprocessing
+import resource
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import resolvers
+from auth.caller import Caller
+from engine.answer import Answer, Question, answer, desk
+from engine.house import House, Limits
+from engine.words import Ask, Can, Column, Kind, Row
+from schema.build import build, version
+from sources.scratch.scratch import Scratches
+
+ROWS = 2_000_000
+BATCH = 5000
+CUSTOMERS = 10_000
+KIBIBYTE = 1024
+GROUPS = """{ orders { groups(
+    by: [{customer: {country: VALUE}}, {placedAt: MONTH}], having: {count: {gt: 10}}, orderBy: [{sum: {total: DESC}}]
+) { key { customer { country } placedAt } aggregate { count sum { total } max { placedAt } } } } }"""
+COUNTRIES = ("FR", "DE", "NO", "PT", "AT", "JP", "BR", "KE")
+START, MINUTE = datetime(2025, 1, 1, tzinfo=UTC), timedelta(minutes=1)
+PROMISES = {
+    "customer": {"id": Kind.INTEGER, "country": Kind.TEXT},
+    "orders": {"id": Kind.INTEGER, "customer_id": Kind.INTEGER, "placed_at": Kind.TIME, "total": Kind.DECIMAL},
+}
+ASKING = Caller(
+    person_id="P1", first_name="Ada", last_name="Lovelace", email="ada@acme.example",
+    groups=frozenset({"everyone", "finance", "sales"}), grants=(),
+    key_id="Key012345678", key_created=START, key_expires=START,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A source whose rows are made as they are read."""
+
+    rows: int
+
+    def can(self, collection: str) -> Can:
+        return Can(columns={name: Column(kind) for name, kind in PROMISES[collection].items()})
+
+    async def read(self, ask: Ask) -> AsyncIterator[Sequence[Row]]:
+        rows, row = (CUSTOMERS, customer) if ask.collection == "customer" else (self.rows, order)
+        names = (*PROMISES[ask.collection],)
+        at = [names.index(each) for each in ask.columns]
+        for start in range(0, rows, BATCH):
+            await asyncio.sleep(0)
+            whole = map(row, range(start, min(rows, start + BATCH)))
+            yield [tuple(each[place] for place in at) for each in whole]
+
+    async def ping(self) -> None:
+        return None
+
+    async def close(self) -> None:
+        return None
+
+
+def customer(number: int) -> Row:
+    return number, COUNTRIES[number % len(COUNTRIES)]
+
+
+def order(number: int) -> Row:
+    return number, number * 7919 % CUSTOMERS, START + number * MINUTE, Decimal(number * 31 % 100_000).scaleb(-2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """`peak` in MB, `before` as much of it as there was before the question."""
+
+    name: str
+    data: object
+    outgrown: int
+    seconds: float
+    busy: float
+    """Seconds of the processor."""
+    before: int
+    peak: int
+
+
+def measured(name: str, rows: int, most: int) -> Measured:
+    limits = Limits(rows_in_memory=most, rows_read=10 * ROWS, request_seconds=600, source_seconds=60)
+    modules = resolvers.modules()
+    schema, rules = build(modules)
+    house = House(
+        schema=schema,
+        rules=rules,
+        bindings=resolvers.bindings(),
+        sources={"internal": Made(rows)},
+        limits=limits,
+        scratch=Scratches(limits),
+        cursor_secret=b"a secret of the benchmark",
+        version=version(modules),
+    )
+    told, before, start, idle = Answer(), peak(), time.perf_counter(), time.process_time()
+    asyncio.run(answer(desk(house, lambda caller: {}, time.monotonic), ASKING, Question(text=GROUPS), told))
+    seconds, busy = time.perf_counter() - start, time.process_time() - idle
+    assert not told.faults, told.faults
+    outgrown = sum(each.outgrown for each in told.calls)
+    return Measured(
+        name=name, data=told.data, outgrown=outgrown, seconds=seconds, busy=busy, before=before, peak=peak()
+    )
+
+
+def peak() -> int:
+    """Of this process so far, in MB; the kernel says it in KiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIBIBYTE // 10**6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.outgrown")
+    parser.add_argument("--rows", type=int, default=ROWS)
+    rows = parser.parse_args().rows
+    alone = multiprocessing.get_context("spawn")
+    ways = (("in memory", 10 * ROWS), ("outgrown", Limits().rows_in_memory))
+    runs = []
+    for name, most in ways:
+        with alone.Pool(1) as pool:
+            runs.append(pool.apply(measured, (name, rows, most)))
+    assert runs[0].data == runs[1].data, "the two ways answered differently"
+    print("| way | rows | rows through the scratch database | seconds | of them busy | MB before | MB at most |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for each in runs:
+        took = f"{each.seconds:.1f} | {each.busy:.1f} | {each.before} | {each.peak}"
+        print(f"| {each.name} | {rows:,} | {each.outgrown:,} | {took} |")
+
+
+if __name__ == "__main__":
+    main()

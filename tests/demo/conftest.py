@@ -22,7 +22,7 @@ TOKEN = "xoxb-test"
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[Running]:
-    options = {"slack": ("--rate", "users.info=60")}
+    options = {"slack": ("--rate", "users.info=60"), "azure": ("--page", "7")}
     with servers(scale=0.01, environment=SECRETS | {"SLACK_TOKEN": TOKEN}, options=options) as made:
         yield made
 

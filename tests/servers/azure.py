@@ -1,6 +1,6 @@
 """The demo's server of Azure's protocols, in this process: with what it was asked, and whatever else it should do."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -115,6 +115,3 @@ async def closed(kind: Any, given: dict[str, Any]) -> AsyncIterator[Any]:
         yield source
     finally:
         await source.close()
-
-
-Opening = Callable[..., Any]

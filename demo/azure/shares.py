@@ -1,12 +1,14 @@
 """Azure Files: a call to its reply. Names are kept as they were written, and found however they are written."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from demo.azure.content import asked, changed, served, told
 from demo.azure.listing import Form, dated, page
 from demo.azure.words import Account, Call, Kept, Refusal, Reply, Root, root_of
 
 FILE = {"x-ms-type": "File", "x-ms-server-encrypted": "true"}
+INCLUDED = {"Last-Modified": "timestamps", "Etag": "etag"}
 QUOTA_GB = "5120"
 
 
@@ -37,13 +39,16 @@ def list_directory(call: Call, account: Account) -> Reply:
         if key.startswith(within.lower() + prefix) and "/" not in key[len(within) :]
     }
     said = {"ShareName": root.top.name, "DirectoryPath": within.removesuffix("/")}
-    return page(account, call, found, Form(within="Entries", entry=entry, said=said))
+    shown = partial(entry, included=frozenset(call.query.get("include", "").lower().split(",")))
+    return page(account, call, found, Form(within="Entries", entry=shown, said=said))
 
 
-def entry(kept: Kept) -> tuple[str, Mapping[str, str]]:
+def entry(kept: Kept, included: frozenset[str]) -> tuple[str, Mapping[str, str]]:
+    """Times and ETags are told only if they are asked for."""
+    told = {name: value for name, value in dated(kept).items() if INCLUDED[name] in included}
     if kept.body is None:
-        return "Directory", dated(kept)
-    return "File", {"Content-Length": str(len(kept.body)), **dated(kept)}
+        return "Directory", told
+    return "File", {"Content-Length": str(len(kept.body)), **told}
 
 
 def create_directory(call: Call, account: Account) -> Reply:

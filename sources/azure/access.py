@@ -7,7 +7,7 @@ from binascii import Error as NotBase64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from sources.rest.addresses import checked
@@ -16,11 +16,27 @@ Parameters: TypeAlias = Sequence[tuple[str, str]]
 VERSION = "2023-11-03"
 """Of Azure's protocol, and of the signatures made here."""
 ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
+ROOTS = {"file": "share", "blob": "container"}
 ROOT = re.compile(r"[a-z0-9$][a-z0-9-]{1,62}")
 NO_ADDRESS = re.compile(r"^$|(?:^|/)\.{1,2}(?:/|$)|[\ud800-\udfff]")
 """Of such an id the url would lead elsewhere, or be none."""
 LONGEST_SECONDS = 300
 """How long an address that we give out may open its file."""
+
+
+class Settings(Protocol):
+    """What both kinds of sources are told of their account."""
+
+    @property
+    def account(self) -> str: ...
+    @property
+    def access_key(self) -> str | None: ...
+    @property
+    def sas_token(self) -> str | None: ...
+    @property
+    def base_url(self) -> str | None: ...
+    @property
+    def private_addresses(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,28 +114,22 @@ def query(parameters: Parameters) -> str:
     return urlencode(parameters, quote_via=quote, safe="")
 
 
-def access(
-    service: str, account: str, root: str, secrets: tuple[str | None, str | None], base_url: tuple[str | None, bool]
-) -> Access:
-    """`secrets`: key and SAS, one of them. `base_url`: and whether private addresses will do. ValueError: it cannot be.
-
-    Without a url, that of Azure's public cloud.
-    """
-    if not ACCOUNT.fullmatch(account):
+def access(service: str, root: str, settings: Settings) -> Access:
+    """Without a url, in Azure's public cloud. ValueError: what cannot be, of the settings."""
+    if not ACCOUNT.fullmatch(settings.account):
         raise ValueError("`account` must be 3 to 24 small letters and digits")
     if not ROOT.fullmatch(root):
-        raise ValueError(f"`{'share' if service == 'file' else 'container'}` must be small letters, digits and `-`")
-    key, sas = secrets
-    if (key is None) == (sas is None):
+        raise ValueError(f"`{ROOTS[service]}` must be small letters, digits and `-`")
+    if (settings.access_key is None) == (settings.sas_token is None):
         raise ValueError("give either `access_key` or `sas_token`")
-    url, private = base_url
+    url = settings.base_url or f"https://{settings.account}.{service}.core.windows.net"
     return Access(
         service=service,
-        account=account,
+        account=settings.account,
         root=root,
-        base_url=checked(url or f"https://{account}.{service}.core.windows.net", private_addresses=private),
-        key=None if key is None else decoded(key),
-        sas=() if sas is None else token(sas),
+        base_url=checked(url, private_addresses=settings.private_addresses),
+        key=None if settings.access_key is None else decoded(settings.access_key),
+        sas=() if settings.sas_token is None else token(settings.sas_token),
     )
 
 

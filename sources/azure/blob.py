@@ -43,10 +43,7 @@ class Options:
 
 async def connect(options: Options) -> "AzureBlob":
     """Asks the container nothing yet. ValueError: what cannot be."""
-    opened = access(
-        "blob", options.account, options.container, (options.access_key, options.sas_token),
-        (options.base_url, options.private_addresses),
-    )  # fmt: skip
+    opened = access("blob", options.container, options)
     bounds = Bounds(timeout=options.timeout, at_once=options.connections, most=options.response_bytes)
     calls = Calls(opened, bounds, private_addresses=options.private_addresses)
     return AzureBlob(calls, compile_pattern(options.pattern))

@@ -42,10 +42,7 @@ class Options:
 
 async def connect(options: Options) -> "AzureFiles":
     """Asks the share nothing yet. ValueError: what cannot be."""
-    opened = access(
-        "file", options.account, options.share, (options.access_key, options.sas_token),
-        (options.base_url, options.private_addresses),
-    )  # fmt: skip
+    opened = access("file", options.share, options)
     bounds = Bounds(timeout=options.timeout, at_once=options.connections, most=options.response_bytes)
     calls = Calls(opened, bounds, private_addresses=options.private_addresses)
     return AzureFiles(calls, compile_pattern(options.pattern))

@@ -28,6 +28,7 @@ from demo.servers import Running, address, servers
 from demo.settings import SECRETS
 from demo.world import shop, stored
 from demo.world.sizes import size
+from sources.azure import blob
 from sources.azure.access import access
 
 SCALE = 0.01
@@ -214,7 +215,11 @@ LATE = {**DATED, "x-ms-date": formatdate(NOW.timestamp() - 3600, usegmt=True)}
 def test_a_call_that_was_changed_no_longer_has_its_signature(
     running: Running, signed: dict[str, str], change: dict[str, Any], status: int
 ) -> None:
-    opened = access("blob", BLOB_ACCOUNT, CONTAINER, (BLOB_KEY, None), (url(running, BLOB_ACCOUNT), True))
+    told = blob.Options(
+        account=BLOB_ACCOUNT, container=CONTAINER, pattern="{name}", access_key=BLOB_KEY, private_addresses=True,
+        base_url=url(running, BLOB_ACCOUNT),
+    )  # fmt: skip
+    opened = access("blob", CONTAINER, told)
     headers = {**opened.signed(AT, (), signed), **change.get("headers", {})}
     place = url(running, "").removesuffix("/") + change.get("path", AT) + change.get("query", "")
 

@@ -7,6 +7,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
@@ -49,6 +50,7 @@ CAN = Can(
     keys=50,
     key_columns=frozenset({("id",), ("customer_id",), ("customer_id", "kind")}),
 )  # fmt: skip
+OPTIONS = azure_blob.Options(account="acme", container="root", pattern=PATTERN, access_key=BLOB_KEY)
 Serve = Callable[[ASGIApp], AbstractContextManager[int]]
 Place = tuple[str, str]
 """Which of the two services, and the url of its account."""
@@ -257,7 +259,7 @@ async def fetched(session: aiohttp.ClientSession, method: str, url: str, **more:
 async def test_an_address_ends_after_five_minutes_at_most_and_is_https_where_we_are_not_among_ourselves() -> None:
     now = datetime(2026, 11, 1, tzinfo=UTC)
     for service in ("file", "blob"):
-        opened = access.access(service, "acme", "root", (BLOB_KEY, None), (None, False))
+        opened = access.access(service, "root", OPTIONS)
         given = parse_qs(urlsplit(opened.download_url("a/b", 86_400, now) or "").query)
         assert (given["se"], given["sp"], given["spr"]) == (["2026-11-01T00:05:00Z"], ["r"], ["https"])
         assert [opened.download_url(id, 60, now) for id in ("", "..", "a/../b", "\ud800")] == [None] * 4
@@ -467,9 +469,16 @@ async def test_settings_that_cannot_be(kind: Any, root: str, given: dict[str, st
 
 
 def test_no_secret_is_shown() -> None:
-    opened = access.access("blob", "acme", "root", (BLOB_KEY, None), (None, False))
-    shown = [
-        opened,
-        azure_blob.Options(account="a", container="c", pattern="p", access_key=BLOB_KEY, sas_token="s3cret"),
-    ]
-    assert not any(secret in repr(shown) for secret in (BLOB_KEY, "s3cret", repr(opened.key)))
+    opened = access.access("blob", "root", OPTIONS)
+    shown = repr([opened, OPTIONS, replace(OPTIONS, sas_token="s3cret")])
+    assert [secret for secret in (BLOB_KEY, "s3cret", repr(opened.key)) if secret in shown] == []
+
+
+async def test_a_name_that_leads_into_this_network_is_not_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def private(*_: object) -> list[dict[str, Any]]:
+        return [{"hostname": "acme.example", "host": "10.0.0.1", "port": 443, "family": 2, "proto": 0, "flags": 0}]
+
+    monkeypatch.setattr("aiohttp.resolver.DefaultResolver.resolve", private)
+    async with opening(("blob", "https://acme.example"), private_addresses=False) as source:
+        reason = "the name of azure blob storage leads into this network, which its settings do not allow"
+        assert await failure(source) == (reason, UNAVAILABLE)

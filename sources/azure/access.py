@@ -17,6 +17,7 @@ VERSION = "2023-11-03"
 """Of Azure's protocol, and of the signatures made here."""
 ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
 ROOTS = {"file": "share", "blob": "container"}
+"""What each service calls what it keeps files in."""
 ROOT = re.compile(r"[a-z0-9$][a-z0-9-]{1,62}")
 NO_ADDRESS = re.compile(r"^$|(?:^|/)\.{1,2}(?:/|$)|[\ud800-\udfff]")
 """Of such an id the url would lead elsewhere, or be none."""
@@ -141,7 +142,8 @@ def decoded(key: str) -> bytes:
 
 
 def token(sas: str) -> Parameters:
-    given = parse_qsl(sas.removeprefix("?"))
+    """A `+` is one of base64's: no token holds a space."""
+    given = parse_qsl(sas.removeprefix("?").replace("+", "%2B"))
     if "sig" not in dict(given):
         raise ValueError("`sas_token` must be a token such as `sv=...&sp=rl&sig=...`")
     return tuple(given)

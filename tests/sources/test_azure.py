@@ -284,6 +284,10 @@ async def test_a_sas_opens_what_it_says_and_is_never_given_away(place: Place) ->
         assert await source.download_url(PATHS[2], 60) is None
 
 
+def test_a_token_may_begin_with_a_question_mark_and_hold_a_plus_as_it_is() -> None:
+    assert access.token("?sv=1&sig=a%2Bb+c%3D") == (("sv", "1"), ("sig", "a+b+c="))
+
+
 @pytest.mark.parametrize(
     "credentials",
     [

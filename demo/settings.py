@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from demo.azure.seed import BLOB_ACCOUNT, CONTAINER, FILES_ACCOUNT, SHARE
 from demo.s3 import BUCKET, REGION
 from demo.serving import HOST
 from demo.snowflake import DATABASE, SCHEMA
@@ -13,6 +14,8 @@ SECRETS: Mapping[str, str] = {
     "S3_ACCESS_KEY": "acme-s3",
     "S3_SECRET_KEY": "acme-s3-secret",
     "SLACK_TOKEN": "xoxb-acme-demo",
+    "AZURE_FILES_KEY": "QWNtZSdzIGRlbW8gb2YgQXp1cmUgRmlsZXMsIHdoaWNoIGhvbGRzIG5vdGhpbmcgdGhhdCBpcyByZWFsIC4uLg==",
+    "AZURE_BLOB_KEY": "QWNtZSdzIGRlbW8gb2YgQXp1cmUgQmxvYiBTdG9yYWdlLCB3aGljaCBob2xkcyBub3RoaW5nIHJlYWwgLi4uLg==",
 }
 """What the demo's own servers accept; they hold nothing real."""
 INTERNAL_URL = "INTERNAL_URL"
@@ -69,11 +72,29 @@ channel_pattern = "cust-{{customer_id:int}}-{{slug}}"
 "users.info" = 0
 "users.list" = 0
 "users.lookupByEmail" = 0
+
+[sources.azure_files]
+kind = "azure_files"
+base_url = {azure_files}
+private_addresses = true
+account = {azure_files_account}
+share = {share}
+pattern = "customers/{{customer_id:int}}/{{kind}}/{{name}}"
+access_key = {{ env = "AZURE_FILES_KEY" }}
+
+[sources.azure_blob]
+kind = "azure_blob"
+base_url = {azure_blob}
+private_addresses = true
+account = {azure_blob_account}
+container = {container}
+pattern = "customers/{{customer_id:int}}/{{kind}}/{{name}}"
+access_key = {{ env = "AZURE_BLOB_KEY" }}
 """
 
 
 def settings(*, folder: Path, port: int, addresses: Mapping[str, tuple[str, int]], internal: str | None = None) -> str:
-    """`addresses` holds s3, slack and snowflake; `internal` is IN_POSTGRESQL, or None for the file in `folder`."""
+    """`addresses` holds those of the servers; `internal` is IN_POSTGRESQL, or None for the file in `folder`."""
     snowflake_host, snowflake_port = addresses["snowflake"]
     values: dict[str, str | int] = {
         "host": HOST,
@@ -88,6 +109,12 @@ def settings(*, folder: Path, port: int, addresses: Mapping[str, tuple[str, int]
         "bucket": BUCKET,
         "region": REGION,
         "slack": f"{url(addresses['slack'])}/api/",
+        "azure_files": f"{url(addresses['azure'])}/{FILES_ACCOUNT}",
+        "azure_files_account": FILES_ACCOUNT,
+        "share": SHARE,
+        "azure_blob": f"{url(addresses['azure'])}/{BLOB_ACCOUNT}",
+        "azure_blob_account": BLOB_ACCOUNT,
+        "container": CONTAINER,
     }
     return TEMPLATE.format(
         internal=internal or in_sqlite(folder), **{name: quoted(value) for name, value in values.items()}

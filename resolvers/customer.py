@@ -13,6 +13,8 @@ BINDINGS = (
             "usage": Link(to="UsageDay", here="id", there="customer_id"),
             "revenue": Link(to="RevenueMonth", here="id", there="customer_id"),
             "files": Link(to="File", here="id", there="customer_id"),
+            "azureFiles": Link(to="AzureFile", here="id", there="customer_id"),
+            "blobFiles": Link(to="BlobFile", here="id", there="customer_id"),
             "channel": Link(to="Channel", here="id", there="customer_id"),
         },
     ),

@@ -11,6 +11,7 @@ from schema.arguments import ById, Many, One
 from schema.directives import allow, owned
 
 if TYPE_CHECKING:
+    from schema.azure import AzureFile, BlobFile
     from schema.employee import Employee
     from schema.file import File
     from schema.order import Order
@@ -49,6 +50,8 @@ class Customer:
     usage: Many["UsageDay"] = strawberry.field(description="What the customer used, a row a day.")
     revenue: Many["RevenueMonth"] = strawberry.field(description="What the customer brought in, a row a month.")
     files: Many["File"] = strawberry.field(description="The customer's contracts and invoices.")
+    azure_files: Many["AzureFile"] = strawberry.field(description="The customer's scans and tables of orders.")
+    blob_files: Many["BlobFile"] = strawberry.field(description="The customer's nightly exports and delivery notes.")
     channel: One["Channel"] = strawberry.field(description="The Slack channel kept for the customer.")
 
 

@@ -8,6 +8,8 @@ KINDS = {
     "s3": "sources.s3",
     "slack": "sources.slack.source",
     "rest": "sources.rest.source",
+    "azure_files": "sources.azure.files",
+    "azure_blob": "sources.azure.blob",
 }
 """Each module has `Options`, the settings it takes, and `connect(options)`, which gives the source."""
 DESCRIBED = {

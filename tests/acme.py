@@ -1,6 +1,6 @@
 """Acme at 1/100 in memory: every collection with the promises of its real source, or with none at all."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from auth.caller import Caller
-from demo.world import chat, files, warehouse
+from demo.world import chat, files, stored, warehouse
 from demo.world.sizes import size
 from demo.world.tables import tables
 from engine.answer import Answer, Desk, Question, answer, desk
@@ -20,6 +20,7 @@ from resolvers import bindings, modules
 from resolvers.query import asking, nobody
 from schema.build import build, version
 from sources.memory import Collection, Memory
+from sources.patterns import compile_pattern
 
 SCALE = Fraction(1, 100)
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -68,6 +69,10 @@ FILES = {
     "key": TEXT, "name": TEXT, "kind": TEXT, "size": INTEGER, "content_type": TEXT, "modified": TIME, "etag": TEXT,
     "customer_id": INTEGER,
 }  # fmt: skip
+STORED = {
+    "id": TEXT, "path": TEXT, "name": TEXT, "size": INTEGER, "content_type": TEXT, "modified": TIME, "version": TEXT,
+    "customer_id": INTEGER, "kind": TEXT,
+}  # fmt: skip
 SLACK: Mapping[str, Mapping[str, Kind]] = {
     "users": {
         "id": TEXT, "name": TEXT, "real_name": TEXT, "email": TEXT, "title": TEXT, "is_bot": BOOLEAN,
@@ -81,6 +86,7 @@ SLACK: Mapping[str, Mapping[str, Kind]] = {
     "replies": {"channel_id": TEXT, "thread_ts": TEXT, "ts": TEXT, "user_id": TEXT, "text": TEXT, "sent_at": TIME},
 }  # fmt: skip
 
+PATTERN = compile_pattern("customers/{customer_id:int}/{kind}/{name}")
 EQUALITY = frozenset({Op.EQ, Op.NE, Op.IN, Op.NOT_IN, Op.IS_NULL})
 ORDERED = EQUALITY | {Op.LT, Op.LTE, Op.GT, Op.GTE}
 LIKE = ORDERED | {Op.CONTAINS, Op.STARTS_WITH, Op.ENDS_WITH}
@@ -117,7 +123,7 @@ def nothing(can: Can) -> Can:
 
 @cache
 def sources() -> Mapping[str, Memory]:
-    """The four sources of the demo, each collection with the promises of the real one."""
+    """The sources of the demo, each collection with the promises of the real one."""
     internal = {
         name: Collection(can=sql(INTERNAL[name], FOLDED, 1000), rows=table.rows)
         for name, table in tables(SCALE).items()
@@ -127,15 +133,17 @@ def sources() -> Mapping[str, Memory]:
         "usage_day": tuple(warehouse.usage_days(customers)),
         "revenue_month": tuple(warehouse.revenue_months(customers)),
     }
-    stored = {name: Collection(can=sql(WAREHOUSE[name], LIKE, 1000), rows=rows) for name, rows in usage.items()}
+    warehoused = {name: Collection(can=sql(WAREHOUSE[name], LIKE, 1000), rows=rows) for name, rows in usage.items()}
     objects = {
         "files": Collection(can=by_keys(FILES, ("customer_id",), ("key",)), rows=tuple(map(_file, files.files(SCALE))))
     }
     return {
         "internal": Memory(internal),
-        "snowflake": Memory(stored),
+        "snowflake": Memory(warehoused),
         "s3": Memory(objects),
         "slack": Memory(_slack()),
+        "azure_files": Memory(_azure(stored.documents(SCALE))),
+        "azure_blob": Memory(_azure(stored.exports(SCALE))),
     }
 
 
@@ -143,6 +151,19 @@ def _file(file: files.File) -> Row:
     _, customer, folder, name = file.key.split("/")
     media = files.content_type(file.key).partition(";")[0]
     return file.key, name, folder, len(file.body), media, file.modified, f"{len(file.body):x}", int(customer)
+
+
+def _azure(kept: Iterable[stored.Stored]) -> Mapping[str, Collection]:
+    can = by_keys(STORED, ("id",), ("customer_id",), ("customer_id", "kind"))
+    return {"files": Collection(can=can, rows=tuple(map(_stored, kept)))}
+
+
+def _stored(kept: stored.Stored) -> Row:
+    values = PATTERN.match(kept.path) or {}
+    return (
+        kept.path, kept.path, kept.path.rpartition("/")[2], len(kept.body), kept.content_type, kept.modified,
+        kept.version, values.get("customer_id"), values.get("kind"),
+    )  # fmt: skip
 
 
 def _slack() -> Mapping[str, Collection]:

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from demo.azure.seed import BLOB_ACCOUNT
 from demo.postgresql import PostgresqlServer, postgresql_server
 from demo.servers import Running, servers
 from demo.settings import SECRETS
-from tests.servers import mariadb
+from tests.servers import azurite, mariadb
 from tests.servers.mariadb import MariadbServer
 
 
@@ -27,8 +28,16 @@ def mariadb_started() -> Iterator[MariadbServer]:
 
 
 @pytest.fixture(scope="session")
+def azurite_started() -> Iterator[str]:
+    if azurite.PROGRAM is None:
+        pytest.skip(azurite.MISSING)
+    with azurite.azurite(BLOB_ACCOUNT, SECRETS["AZURE_BLOB_KEY"]) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
 def acme_servers() -> Iterator[Running]:
-    """S3, Slack and Snowflake; nobody kills these."""
+    """S3, Slack, Snowflake and Azure; nobody kills these."""
     with servers(scale=0.01, environment=SECRETS) as running:
         yield running
 

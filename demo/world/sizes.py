@@ -16,6 +16,7 @@ FULL: Mapping[str, int] = {
     "employee": 300,
     "deployment": 2_000,
     "filed_customer": 400,
+    "stored_customer": 35,
     "channel_customer": 100,
     "message": 10_000,
     "thread": 1_500,

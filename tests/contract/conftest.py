@@ -8,17 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from azure.storage.blob import BlobServiceClient, ContentSettings
 
+from demo.azure.seed import BLOB_ACCOUNT, CONTAINER, FILES_ACCOUNT, SHARE
 from demo.postgresql import PostgresqlServer
 from demo.s3 import BUCKET
 from demo.servers import Running, address
 from demo.settings import SECRETS
+from demo.world import stored
 from engine.house import Limits
 from engine.words import Aggregate, All, Ask, Can, Exists, Keys, Kind, Row, Scratch, Source, Unit
 from records.journal import opened as journal_opened
 from records.record import Outcome, Record, record_id, stamp
 from resolvers.query import asking
 from sources import s3
+from sources.azure import blob as azure_blob
+from sources.azure import files as azure_files
 from sources.journal import JournalSource
 from sources.memory import Collection, Memory
 from sources.rest import source as rest
@@ -33,6 +38,7 @@ from tests.servers.mariadb import MariadbServer
 from tests.servers.rest import Api, serving
 
 SCHEMA = "CONTRACT"
+AZURE_PATTERN = "customers/{customer_id:int}/{kind}/{name}"
 ANY = All(())
 MEASURES = {kind: frozenset(Aggregate) - {Aggregate.SUM} for kind in Kind} | {
     kind: frozenset(Aggregate) for kind in (Kind.INTEGER, Kind.DECIMAL, Kind.FLOAT)
@@ -255,6 +261,37 @@ async def over_rest(_: pytest.FixtureRequest) -> AsyncIterator[Kept]:
         yield Kept(source=source, held=held, most=60)
 
 
+@asynccontextmanager
+async def in_azure_files(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+    host, port = address(request.getfixturevalue("acme_servers"), "azure")
+    options = azure_files.Options(
+        account=FILES_ACCOUNT, share=SHARE, access_key=SECRETS["AZURE_FILES_KEY"], pattern=AZURE_PATTERN,
+        base_url=f"http://{host}:{port}/{FILES_ACCOUNT}", private_addresses=True,
+    )  # fmt: skip
+    held = {"files": Held(), "directories": Held(), "shares": Held()}
+    yield Kept(source=await azure_files.connect(options), held=held, most=100)
+
+
+@asynccontextmanager
+async def in_azure_blob(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+    host, port = address(request.getfixturevalue("acme_servers"), "azure")
+    yield Kept(source=await blobs(f"http://{host}:{port}/{BLOB_ACCOUNT}"), held={"files": Held()})
+
+
+@asynccontextmanager
+async def in_azurite(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+    yield Kept(source=await blobs(request.getfixturevalue("azurite_exports")), held={"files": Held()})
+
+
+async def blobs(url: str) -> Source:
+    return await azure_blob.connect(
+        azure_blob.Options(
+            account=BLOB_ACCOUNT, container=CONTAINER, access_key=SECRETS["AZURE_BLOB_KEY"], pattern=AZURE_PATTERN,
+            base_url=url, private_addresses=True,
+        )
+    )  # fmt: skip
+
+
 SOURCES: Mapping[str, Callable[[pytest.FixtureRequest], Any]] = {
     "memory": in_memory,
     "scratch": in_scratch,
@@ -265,6 +302,9 @@ SOURCES: Mapping[str, Callable[[pytest.FixtureRequest], Any]] = {
     "s3": in_s3,
     "slack": in_slack,
     "rest": over_rest,
+    "azure_files": in_azure_files,
+    "azure_blob": in_azure_blob,
+    "azurite": in_azurite,
     "journal": in_journal,
     "caller": of_the_caller,
 }
@@ -296,6 +336,18 @@ def snowflake_tables(acme_servers: Running) -> tuple[str, int]:
     place = address(acme_servers, "snowflake")
     into_snowflake(*place, SCHEMA)
     return place
+
+
+@pytest.fixture(scope="session")
+def azurite_exports(azurite_started: str) -> str:
+    """The demo's exports, stored by Microsoft's own client."""
+    account = {"account_name": BLOB_ACCOUNT, "account_key": SECRETS["AZURE_BLOB_KEY"]}
+    with BlobServiceClient(azurite_started, credential=account) as client:
+        container = client.create_container(CONTAINER)
+        for each in stored.exports(0.01):
+            settings = ContentSettings(content_type=each.content_type)
+            container.upload_blob(each.path, each.body, content_settings=settings)
+    return azurite_started
 
 
 @pytest.fixture(params=SOURCES)

@@ -1,0 +1,117 @@
+"""The demo's server of Azure's protocols, in this process: with what it was asked, and whatever else it should do."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from azure.storage.blob import BlobServiceClient, ContentSettings
+from azure.storage.fileshare import ShareServiceClient
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from demo.azure.seed import BLOB_ACCOUNT, FILES_ACCOUNT
+from demo.azure.server import app
+from demo.azure.words import Account
+from demo.settings import SECRETS
+from demo.slack.rates import rates
+from sources.azure import access, blob, files
+
+FILES_KEY, BLOB_KEY = SECRETS["AZURE_FILES_KEY"], SECRETS["AZURE_BLOB_KEY"]
+PATTERN = "customers/{customer_id:int}/{kind}/{name}"
+
+
+@dataclass(slots=True, kw_only=True)
+class Server:
+    """`asked`: the method and the url's path and query of each call, in their order."""
+
+    url: str
+    accounts: tuple[Account, ...]
+    asked: list[str] = field(default_factory=list)
+
+    @property
+    def files(self) -> str:
+        return f"{self.url}/{FILES_ACCOUNT}"
+
+    @property
+    def blob(self) -> str:
+        return f"{self.url}/{BLOB_ACCOUNT}"
+
+
+@contextmanager
+def server(serve: Any, *, page: int = 5000, rate: tuple[str, ...] = ()) -> Iterator[Server]:
+    accounts = (
+        Account(service="file", name=FILES_ACCOUNT, key=access.decoded(FILES_KEY), page=page),
+        Account(service="blob", name=BLOB_ACCOUNT, key=access.decoded(BLOB_KEY), page=page),
+    )
+    made = Server(url="", accounts=accounts)
+    with serve(counted(app(accounts, rates(rate)), made.asked)) as port:
+        made.url = f"http://127.0.0.1:{port}"
+        yield made
+
+
+def counted(served: ASGIApp, asked: list[str]) -> ASGIApp:
+    async def counting(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.append(f"{scope['method']} {scope['raw_path'].decode()}?{scope['query_string'].decode()}")
+        await served(scope, receive, send)
+
+    return counting
+
+
+def share_client(url: str, key: str = FILES_KEY) -> ShareServiceClient:
+    """Microsoft's own."""
+    return ShareServiceClient(url, credential={"account_name": FILES_ACCOUNT, "account_key": key}, retry_total=0)
+
+
+def blob_client(url: str, key: str = BLOB_KEY) -> BlobServiceClient:
+    """Microsoft's own."""
+    return BlobServiceClient(url, credential={"account_name": BLOB_ACCOUNT, "account_key": key}, retry_total=0)
+
+
+def store_files(url: str, share: str, bodies: dict[str, bytes]) -> None:
+    """Over the wire, with the directories on the way."""
+    with share_client(url) as client:
+        made, there = client.create_share(share), set()
+        for path, body in bodies.items():
+            steps = path.split("/")[:-1]
+            for count in range(1, len(steps) + 1):
+                directory = "/".join(steps[:count])
+                if directory not in there:
+                    made.create_directory(directory)
+                there.add(directory)
+            made.get_file_client(path).upload_file(body)
+
+
+def store_blobs(url: str, container: str, bodies: dict[str, bytes]) -> None:
+    with blob_client(url) as client:
+        made = client.create_container(container)
+        for name, body in bodies.items():
+            made.upload_blob(name, body, content_settings=ContentSettings(content_type="text/x-acme"))
+
+
+@asynccontextmanager
+async def share(url: str, name: str = "small", **more: Any) -> AsyncIterator[files.AzureFiles]:
+    """The source under test."""
+    given = {"account": FILES_ACCOUNT, "share": name, "pattern": PATTERN, "base_url": url, "private_addresses": True}
+    async with closed(files, given | credentials(FILES_KEY, more)) as source:
+        yield source
+
+
+@asynccontextmanager
+async def container(url: str, name: str = "small", **more: Any) -> AsyncIterator[blob.AzureBlob]:
+    """The source under test."""
+    given = {"account": BLOB_ACCOUNT, "container": name, "pattern": PATTERN, "base_url": url, "private_addresses": True}
+    async with closed(blob, given | credentials(BLOB_KEY, more)) as source:
+        yield source
+
+
+def credentials(key: str, more: dict[str, Any]) -> dict[str, Any]:
+    return more if "sas_token" in more else {"access_key": key} | more
+
+
+@asynccontextmanager
+async def closed(kind: Any, given: dict[str, Any]) -> AsyncIterator[Any]:
+    source = await kind.connect(kind.Options(**given))
+    try:
+        yield source
+    finally:
+        await source.close()

@@ -4,15 +4,18 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from demo.drive.account import service_account
 from demo.s3 import BUCKET, REGION
 from demo.serving import HOST
 from demo.snowflake import DATABASE, SCHEMA
+from demo.world.documents import subject
 
 SECRETS: Mapping[str, str] = {
     "SNOWFLAKE_PASSWORD": "acme-snowflake",
     "S3_ACCESS_KEY": "acme-s3",
     "S3_SECRET_KEY": "acme-s3-secret",
     "SLACK_TOKEN": "xoxb-acme-demo",
+    "DRIVE_KEY": service_account(),
 }
 """What the demo's own servers accept; they hold nothing real."""
 INTERNAL_URL = "INTERNAL_URL"
@@ -69,11 +72,21 @@ channel_pattern = "cust-{{customer_id:int}}-{{slug}}"
 "users.info" = 0
 "users.list" = 0
 "users.lookupByEmail" = 0
+
+[sources.drive]
+kind = "drive"
+endpoint = {drive}
+service_account_key = {{ env = "DRIVE_KEY" }}
+subject = {drive_subject}
+pattern = "Customers/{{customer_id:int}} {{called}}/{{kind}}/{{name}}"
+
+[sources.drive.quota]
+queries = 0
 """
 
 
 def settings(*, folder: Path, port: int, addresses: Mapping[str, tuple[str, int]], internal: str | None = None) -> str:
-    """`addresses` holds s3, slack and snowflake; `internal` is IN_POSTGRESQL, or None for the file in `folder`."""
+    """`addresses` holds drive, s3, slack and snowflake; `internal` is IN_POSTGRESQL, or None for the file in `folder`."""
     snowflake_host, snowflake_port = addresses["snowflake"]
     values: dict[str, str | int] = {
         "host": HOST,
@@ -88,6 +101,8 @@ def settings(*, folder: Path, port: int, addresses: Mapping[str, tuple[str, int]
         "bucket": BUCKET,
         "region": REGION,
         "slack": f"{url(addresses['slack'])}/api/",
+        "drive": url(addresses["drive"]),
+        "drive_subject": subject(),
     }
     return TEMPLATE.format(
         internal=internal or in_sqlite(folder), **{name: quoted(value) for name, value in values.items()}

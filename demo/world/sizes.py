@@ -17,6 +17,7 @@ FULL: Mapping[str, int] = {
     "deployment": 2_000,
     "filed_customer": 400,
     "channel_customer": 100,
+    "drive_customer": 40,
     "message": 10_000,
     "thread": 1_500,
 }

@@ -20,7 +20,7 @@ from sources.snowflake.tables import tables
 from sources.sql.sqlite import reflected
 from tests import acme
 
-PLACES = dict.fromkeys(("s3", "slack", "snowflake"), ("127.0.0.1", 1))
+PLACES = dict.fromkeys(("drive", "s3", "slack", "snowflake"), ("127.0.0.1", 1))
 SNOWFLAKE_TYPES = {Kind.INTEGER: ("NUMBER", 38, 0), Kind.DECIMAL: ("NUMBER", 12, 2), Kind.DATE: ("DATE", None, None)}
 
 

@@ -86,7 +86,7 @@ queries = 0
 
 
 def settings(*, folder: Path, port: int, addresses: Mapping[str, tuple[str, int]], internal: str | None = None) -> str:
-    """`addresses` holds drive, s3, slack and snowflake; `internal` is IN_POSTGRESQL, or None for the file in `folder`."""
+    """`addresses` holds every server's; `internal` is IN_POSTGRESQL, or None for the file in `folder`."""
     snowflake_host, snowflake_port = addresses["snowflake"]
     values: dict[str, str | int] = {
         "host": HOST,

@@ -13,6 +13,7 @@ BINDINGS = (
             "usage": Link(to="UsageDay", here="id", there="customer_id"),
             "revenue": Link(to="RevenueMonth", here="id", there="customer_id"),
             "files": Link(to="File", here="id", there="customer_id"),
+            "driveFiles": Link(to="DriveFile", here="id", there="customer_id"),
             "channel": Link(to="Channel", here="id", there="customer_id"),
         },
     ),

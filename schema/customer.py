@@ -11,6 +11,7 @@ from schema.arguments import ById, Many, One
 from schema.directives import allow, owned
 
 if TYPE_CHECKING:
+    from schema.drive import DriveFile
     from schema.employee import Employee
     from schema.file import File
     from schema.order import Order
@@ -49,6 +50,7 @@ class Customer:
     usage: Many["UsageDay"] = strawberry.field(description="What the customer used, a row a day.")
     revenue: Many["RevenueMonth"] = strawberry.field(description="What the customer brought in, a row a month.")
     files: Many["File"] = strawberry.field(description="The customer's contracts and invoices.")
+    drive_files: Many["DriveFile"] = strawberry.field(description="What is kept about the customer in Google Drive.")
     channel: One["Channel"] = strawberry.field(description="The Slack channel kept for the customer.")
 
 

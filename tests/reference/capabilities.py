@@ -14,7 +14,7 @@ from tests.reference.world import World, names
 
 PLAIN = acme.ORDERED
 TEXT = acme.FOLDED
-OURS = ("internal", "snowflake", "s3", "slack")
+OURS = ("internal", "snowflake", "s3", "slack", "drive")
 
 
 def promising(world: World, can: Callable[[str, Can], Can]) -> Desk:

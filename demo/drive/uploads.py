@@ -90,26 +90,27 @@ async def received(session: Session, request: Request) -> Span:
     span = span_of(request.headers)
     if span.first is not None and span.first > len(session.held):
         raise Failure(400, "badRequest", "The first byte is not the next one.")
-    skip = len(session.held) - (span.first or 0)
     fresh = bytearray()
     try:
         async for part in request.stream():
             fresh += part
     except ClientDisconnect:
-        keep(session, fresh[skip:], whole=False)
+        keep(session, span.first or 0, fresh, whole=False)
         raise
     if span.first is not None and len(fresh) != span.last - span.first + 1:
         raise Failure(400, "badRequest", "The body is not as long as its Content-Range says.")
     last = span.total is not None and span.last + 1 == span.total
     if span.first is not None and not last and len(fresh) % STEP:
         raise Failure(400, "badRequest", f"A chunk must be a multiple of {STEP} bytes.")
-    keep(session, fresh[skip:], whole=last)
+    keep(session, span.first or 0, fresh, whole=last)
     return span
 
 
-def keep(session: Session, fresh: bytearray, *, whole: bool) -> None:
-    held = session.held + fresh
-    session.held = held if whole else held[: len(held) - len(held) % STEP]
+def keep(session: Session, first: int, fresh: bytearray, *, whole: bool) -> None:
+    """What has come before, by this connection or by another that took over, is not kept twice."""
+    held = session.held + fresh[len(session.held) - first :]
+    if session.done is None and len(held) > len(session.held):
+        session.held = held if whole else held[: len(held) - len(held) % STEP]
 
 
 def span_of(headers: Mapping[str, str]) -> Span:

@@ -102,6 +102,7 @@ async def sent(calls: Calls, session: URL, chunk: Chunk) -> Item | None:
     """Until Drive has all of it; the file, where it was the last."""
     had, idle, lost = chunk.at, 0, False
     while idle < TRIES:
+        await asyncio.sleep(PAUSE * 2 ** (idle - 1) if idle else 0)
         answer = await heard(calls, session, *(chunk.inquiry if lost else chunk.rest(had)))
         lost = answer is None
         if answer is not None and answer.status != RESUME:
@@ -111,7 +112,6 @@ async def sent(calls: Calls, session: URL, chunk: Chunk) -> Item | None:
             return None
         idle = 0 if now > had else idle + 1
         had = now
-        await asyncio.sleep(PAUSE * 2**idle if idle else 0)
     raise SourceFailed("drive did not take the file: its connections broke again and again")
 
 

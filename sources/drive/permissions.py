@@ -20,6 +20,12 @@ COLUMNS = {
     "role": Said(kind=Kind.TEXT, fields=("role",), read=lambda item: str(item["role"])),
     "email": Said(kind=Kind.TEXT, fields=("emailAddress",), read=lambda item: item.get("emailAddress") or None),
 }
+CAN = Can(
+    columns={name: Column(said.kind) for name, said in COLUMNS.items()},
+    keys=KEYS,
+    key_columns=frozenset({(FILE_ID,)}),
+    requires=(FILE_ID,),
+)
 
 
 class Permissions:
@@ -29,12 +35,7 @@ class Permissions:
         self.calls = calls
         self.scope = scope
         self.trees = trees
-        self.can = Can(
-            columns={name: Column(said.kind) for name, said in COLUMNS.items()},
-            keys=KEYS,
-            key_columns=frozenset({(FILE_ID,)}),
-            requires=(FILE_ID,),
-        )
+        self.can = CAN
 
     async def read(self, ask: Ask) -> AsyncIterator[list[Row]]:
         assert ask.keys is not None  # INVARIANT: `requires` is met by the planner

@@ -9,6 +9,8 @@ from demo.settings import settings
 from demo.sql.seed import seed
 from engine.words import Can, Kind
 from resolvers.query import KEY, PERSON
+from sources.drive import columns as drive
+from sources.drive.permissions import CAN as DRIVE_PERMISSIONS
 from sources.journal import CAN as RECORDS
 from sources.patterns import compile_pattern
 from sources.s3 import promise as of_s3
@@ -34,6 +36,11 @@ def demo_promises() -> Mapping[str, Mapping[str, Can]]:
         "snowflake": warehouse(),
         "s3": {"files": of_s3(compile_pattern(said["s3"]["pattern"]))},
         "slack": {name: of_slack(each) for name, each in slack.items()},
+        "drive": {
+            "files": drive.of_files(compile_pattern(said["drive"]["pattern"])),
+            "folders": drive.of_folders(),
+            "permissions": DRIVE_PERMISSIONS,
+        },
         "journal": {"requests": RECORDS},
         "caller": {"person": PERSON, "key": KEY},
     }

@@ -20,6 +20,7 @@ from engine.house import Limits
 SECRETS = (
     "password", "passphrase", "token", "secret", "secret_key", "access_key", "private_key", "pepper",
     "authorization", "cookie", "api_key", "api-key",
+    "account_key",
 )  # fmt: skip
 """An option with one of these names, or ending in one, is never written in the file."""
 PEPPER_CHARACTERS = 32

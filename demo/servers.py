@@ -15,7 +15,9 @@ from typing import IO
 
 from demo.serving import HOST
 
-NAMES = ("s3", "slack", "snowflake", "azure")
+NAMES = (
+    "s3", "slack", "snowflake", "azure", "drive",
+)  # fmt: skip
 ROOT = Path(__file__).parent.parent
 READY_SECONDS = 30.0
 STOP_SECONDS = 3.0

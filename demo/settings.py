@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from demo.azure.seed import BLOB_ACCOUNT, CONTAINER, FILES_ACCOUNT, SHARE
+from demo.drive.account import service_account
 from demo.s3 import BUCKET, REGION
 from demo.serving import HOST
 from demo.snowflake import DATABASE, SCHEMA
+from demo.world.documents import subject
 
 SECRETS: Mapping[str, str] = {
     "SNOWFLAKE_PASSWORD": "acme-snowflake",
@@ -16,6 +18,7 @@ SECRETS: Mapping[str, str] = {
     "SLACK_TOKEN": "xoxb-acme-demo",
     "AZURE_FILES_KEY": "QWNtZSdzIGRlbW8gb2YgQXp1cmUgRmlsZXMsIHdoaWNoIGhvbGRzIG5vdGhpbmcgdGhhdCBpcyByZWFsIC4uLg==",
     "AZURE_BLOB_KEY": "QWNtZSdzIGRlbW8gb2YgQXp1cmUgQmxvYiBTdG9yYWdlLCB3aGljaCBob2xkcyBub3RoaW5nIHJlYWwgLi4uLg==",
+    "DRIVE_KEY": service_account(),
 }
 """What the demo's own servers accept; they hold nothing real."""
 INTERNAL_URL = "INTERNAL_URL"
@@ -90,11 +93,21 @@ account = {azure_blob_account}
 container = {container}
 pattern = "customers/{{customer_id:int}}/{{kind}}/{{name}}"
 access_key = {{ env = "AZURE_BLOB_KEY" }}
+
+[sources.drive]
+kind = "drive"
+endpoint = {drive}
+service_account_key = {{ env = "DRIVE_KEY" }}
+subject = {drive_subject}
+pattern = "Customers/{{customer_id:int}} {{called}}/{{kind}}/{{name}}"
+
+[sources.drive.quota]
+queries = 0
 """
 
 
 def settings(*, folder: Path, port: int, addresses: Mapping[str, tuple[str, int]], internal: str | None = None) -> str:
-    """`addresses` holds those of the servers; `internal` is IN_POSTGRESQL, or None for the file in `folder`."""
+    """`addresses` holds every server's; `internal` is IN_POSTGRESQL, or None for the file in `folder`."""
     snowflake_host, snowflake_port = addresses["snowflake"]
     values: dict[str, str | int] = {
         "host": HOST,
@@ -115,6 +128,8 @@ def settings(*, folder: Path, port: int, addresses: Mapping[str, tuple[str, int]
         "azure_blob": f"{url(addresses['azure'])}/{BLOB_ACCOUNT}",
         "azure_blob_account": BLOB_ACCOUNT,
         "container": CONTAINER,
+        "drive": url(addresses["drive"]),
+        "drive_subject": subject(),
     }
     return TEMPLATE.format(
         internal=internal or in_sqlite(folder), **{name: quoted(value) for name, value in values.items()}

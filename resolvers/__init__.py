@@ -5,7 +5,10 @@ from types import ModuleType
 
 from engine.words import Binding
 
-SUBJECTS = ("query", "customer", "order", "employee", "deployment", "usage", "file", "slack", "request", "azure")
+SUBJECTS = (
+    "query", "customer", "order", "employee", "deployment", "usage", "file", "slack", "request", "azure",
+    "drive",
+)  # fmt: skip
 
 
 def modules() -> tuple[ModuleType, ...]:

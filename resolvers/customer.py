@@ -15,6 +15,7 @@ BINDINGS = (
             "files": Link(to="File", here="id", there="customer_id"),
             "azureFiles": Link(to="AzureFile", here="id", there="customer_id"),
             "blobFiles": Link(to="BlobFile", here="id", there="customer_id"),
+            "driveFiles": Link(to="DriveFile", here="id", there="customer_id"),
             "channel": Link(to="Channel", here="id", there="customer_id"),
         },
     ),

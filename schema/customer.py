@@ -12,6 +12,7 @@ from schema.directives import allow, owned
 
 if TYPE_CHECKING:
     from schema.azure import AzureFile, BlobFile
+    from schema.drive import DriveFile
     from schema.employee import Employee
     from schema.file import File
     from schema.order import Order
@@ -52,6 +53,7 @@ class Customer:
     files: Many["File"] = strawberry.field(description="The customer's contracts and invoices.")
     azure_files: Many["AzureFile"] = strawberry.field(description="The customer's scans and tables of orders.")
     blob_files: Many["BlobFile"] = strawberry.field(description="The customer's nightly exports and delivery notes.")
+    drive_files: Many["DriveFile"] = strawberry.field(description="What is kept about the customer in Google Drive.")
     channel: One["Channel"] = strawberry.field(description="The Slack channel kept for the customer.")
 
 

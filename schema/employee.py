@@ -12,6 +12,7 @@ from schema.directives import allow, owned
 if TYPE_CHECKING:
     from schema.customer import Customer
     from schema.deployment import Deployment
+    from schema.drive import DriveFile
     from schema.slack import SlackUser
 
 
@@ -36,6 +37,7 @@ class Employee:
     customers: Many["Customer"] = strawberry.field(description="The customers the person looks after.")
     deployments: Many["Deployment"] = strawberry.field(description="What the person deployed.")
     slack_user: One["SlackUser"] = strawberry.field(description="The person in Slack, found by e-mail address.")
+    drive_files: Many["DriveFile"] = strawberry.field(description="What the person owns in Google Drive.")
 
 
 @strawberry.type

@@ -10,6 +10,7 @@ KINDS = {
     "rest": "sources.rest.source",
     "azure_files": "sources.azure.files",
     "azure_blob": "sources.azure.blob",
+    "drive": "sources.drive.source",
 }
 """Each module has `Options`, the settings it takes, and `connect(options)`, which gives the source."""
 DESCRIBED = {

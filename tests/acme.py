@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from auth.caller import Caller
-from demo.world import chat, files, stored, warehouse
+from demo.world import chat, documents, files, stored, warehouse
 from demo.world.sizes import size
 from demo.world.tables import tables
 from engine.answer import Answer, Desk, Question, answer, desk
@@ -85,6 +85,19 @@ SLACK: Mapping[str, Mapping[str, Kind]] = {
     "messages": {"channel_id": TEXT, "ts": TEXT, "user_id": TEXT, "text": TEXT, "sent_at": TIME},
     "replies": {"channel_id": TEXT, "thread_ts": TEXT, "ts": TEXT, "user_id": TEXT, "text": TEXT, "sent_at": TIME},
 }  # fmt: skip
+DRIVE: Mapping[str, Mapping[str, Kind]] = {
+    "files": {
+        "id": TEXT, "path": TEXT, "name": TEXT, "size": INTEGER, "content_type": TEXT, "modified": TIME,
+        "version": TEXT, "owner_email": TEXT, "parent_id": TEXT, "link": TEXT, "customer_id": INTEGER,
+    },
+    "folders": {"id": TEXT, "name": TEXT, "parent_id": TEXT, "path": TEXT},
+    "permissions": {"file_id": TEXT, "id": TEXT, "kind": TEXT, "role": TEXT, "email": TEXT},
+}  # fmt: skip
+SEARCHED = {
+    "name": frozenset({Op.EQ, Op.IN}), "content_type": frozenset({Op.EQ, Op.IN}),
+    "owner_email": frozenset({Op.EQ, Op.IN}),
+    "modified": frozenset({Op.EQ, Op.LT, Op.LTE, Op.GT, Op.GTE}),
+}  # fmt: skip
 
 PATTERN = compile_pattern("customers/{customer_id:int}/{kind}/{name}")
 EQUALITY = frozenset({Op.EQ, Op.NE, Op.IN, Op.NOT_IN, Op.IS_NULL})
@@ -144,6 +157,7 @@ def sources() -> Mapping[str, Memory]:
         "slack": Memory(_slack()),
         "azure_files": Memory(_azure(stored.documents(SCALE))),
         "azure_blob": Memory(_azure(stored.exports(SCALE))),
+        "drive": Memory(_drive()),
     }
 
 
@@ -188,6 +202,43 @@ def _slack() -> Mapping[str, Collection]:
             rows=replies,
         ),
     }
+
+
+def _drive() -> Mapping[str, Collection]:
+    known = {each.id: each for each in documents.documents(SCALE)}
+    kept = {id: each for id, each in known.items() if not each.trashed and each.drive is None}
+    folders = {id: each for id, each in kept.items() if each.content_type == documents.FOLDER}
+    files = [_document(each, known) for id, each in kept.items() if id not in folders]
+    grants = [
+        (id, documents.share_id(share), share.kind, share.role, share.to if share.kind in ("user", "group") else None)
+        for id, each in kept.items()
+        for share in documents.shares(each, known)
+    ]
+    searched = by_keys(DRIVE["files"], ("id",), ("parent_id",), ("owner_email",), ("customer_id",))
+    columns = {name: replace(each, filters=SEARCHED.get(name, frozenset())) for name, each in searched.columns.items()}
+    placed = [(id, each.name, each.parent, _path(each, known)) for id, each in folders.items()]
+    return {
+        "files": Collection(can=replace(searched, columns=columns), rows=files),
+        "folders": Collection(can=by_keys(DRIVE["folders"], ("id",), ("parent_id",)), rows=placed),
+        "permissions": Collection(
+            can=by_keys(DRIVE["permissions"], ("file_id",), requires=("file_id",)), rows=grants
+        ),
+    }  # fmt: skip
+
+
+def _document(each: documents.Document, known: Mapping[str, documents.Document]) -> Row:
+    path, own = _path(each, known), each.content_type.startswith(documents.GOOGLE)
+    customer = int(path.split("/")[1].split(" ")[0]) if path.startswith("Customers/") else None
+    link = f"https://drive.google.com/file/d/{each.id}/view?usp=drivesdk"
+    return (
+        each.id, path, each.name, None if own else len(each.body), each.content_type, each.modified,
+        "1" if own else f"{len(each.body):x}", each.owner, each.parent, link, customer,
+    )  # fmt: skip
+
+
+def _path(each: documents.Document, known: Mapping[str, documents.Document]) -> str:
+    above = f"{_path(known[each.parent], known)}/" if each.parent in known else ""
+    return above + each.name.replace("/", "／")
 
 
 def _customer(name: str) -> int | None:

@@ -18,6 +18,7 @@ FULL: Mapping[str, int] = {
     "filed_customer": 400,
     "stored_customer": 35,
     "channel_customer": 100,
+    "drive_customer": 40,
     "message": 10_000,
     "thread": 1_500,
 }

@@ -16,6 +16,7 @@ from demo.s3 import BUCKET
 from demo.servers import Running, address
 from demo.settings import SECRETS
 from demo.world import stored
+from demo.world.documents import subject
 from engine.house import Limits
 from engine.words import Aggregate, All, Ask, Can, Exists, Keys, Kind, Row, Scratch, Source, Unit
 from records.journal import opened as journal_opened
@@ -24,6 +25,7 @@ from resolvers.query import asking
 from sources import s3
 from sources.azure import blob as azure_blob
 from sources.azure import files as azure_files
+from sources.drive import source as drive
 from sources.journal import JournalSource
 from sources.memory import Collection, Memory
 from sources.rest import source as rest
@@ -83,6 +85,12 @@ CHAT = {
     "channels": Held(),
     "messages": Held(key=("channel_id", "ts")),
     "replies": Held(key=("channel_id", "ts"), through=("messages", ("channel_id", "ts"))),
+}
+
+DRIVE = {
+    "files": Held(),
+    "folders": Held(),
+    "permissions": Held(key=("file_id", "id"), through=("files", ("id",))),
 }
 
 
@@ -182,6 +190,16 @@ async def in_slack(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
         channel_pattern="cust-{customer_id:int}-{slug}",
     )  # fmt: skip
     yield Kept(source=await slack.connect(options), held=CHAT)
+
+
+@asynccontextmanager
+async def in_drive(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+    host, port = address(request.getfixturevalue("acme_servers"), "drive")
+    options = drive.Options(
+        endpoint=f"http://{host}:{port}", service_account_key=SECRETS["DRIVE_KEY"], subject=subject(),
+        pattern="Customers/{customer_id:int} {called}/{kind}/{name}",
+    )  # fmt: skip
+    yield Kept(source=await drive.connect(options), held=DRIVE, most=100)
 
 
 @asynccontextmanager
@@ -301,6 +319,7 @@ SOURCES: Mapping[str, Callable[[pytest.FixtureRequest], Any]] = {
     "snowflake": in_snowflake,
     "s3": in_s3,
     "slack": in_slack,
+    "drive": in_drive,
     "rest": over_rest,
     "azure_files": in_azure_files,
     "azure_blob": in_azure_blob,

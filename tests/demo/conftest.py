@@ -22,8 +22,12 @@ TOKEN = "xoxb-test"
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[Running]:
-    options = {"slack": ("--rate", "users.info=60"), "azure": ("--page", "7")}
-    with servers(scale=0.01, environment=SECRETS | {"SLACK_TOKEN": TOKEN}, options=options) as made:
+    options = {
+        "slack": ("--rate", "users.info=60"),
+        "drive": ("--rate", "drives.get=60"),
+        "azure": ("--page", "7"),
+    }
+    with servers(scale=0.01, environment={**SECRETS, "SLACK_TOKEN": TOKEN}, options=options) as made:
         yield made
 
 

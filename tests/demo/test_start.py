@@ -22,7 +22,7 @@ from demo.settings import IN_POSTGRESQL, SECRETS, settings
 from resolvers import modules
 from schema.build import build
 
-ADDRESSES = {"s3": (HOST, 1), "slack": (HOST, 2), "snowflake": (HOST, 3), "azure": (HOST, 4)}
+ADDRESSES = {name: (HOST, number) for number, name in enumerate(NAMES, start=1)}
 ENVIRONMENT = {**SECRETS, "ONEDOOR_PEPPER": "p" * 64, "INTERNAL_URL": "postgresql://127.0.0.1/acme"}
 
 
@@ -48,6 +48,7 @@ def test_the_product_reads_the_demos_settings(tmp_path: Path, internal: str | No
     assert {name: source.kind for name, source in read.sources.items()} == {
         "internal": kind, "snowflake": "snowflake", "s3": "s3", "slack": "slack",
         "azure_files": "azure_files", "azure_blob": "azure_blob",
+        "drive": "drive",
     }  # fmt: skip
 
 

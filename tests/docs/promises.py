@@ -5,12 +5,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from demo.servers import NAMES
 from demo.settings import settings
 from demo.sql.seed import seed
 from engine.words import Can, Kind
 from resolvers.query import KEY, PERSON
 from sources.azure.collection import files as of_files
 from sources.azure.files import promises as of_share
+from sources.drive import columns as drive
+from sources.drive.permissions import CAN as DRIVE_PERMISSIONS
 from sources.journal import CAN as RECORDS
 from sources.patterns import compile_pattern
 from sources.s3 import promise as of_s3
@@ -22,7 +25,7 @@ from sources.snowflake.tables import tables
 from sources.sql.sqlite import reflected
 from tests import acme
 
-PLACES = dict.fromkeys(("s3", "slack", "snowflake", "azure"), ("127.0.0.1", 1))
+PLACES = dict.fromkeys(NAMES, ("127.0.0.1", 1))
 SNOWFLAKE_TYPES = {Kind.INTEGER: ("NUMBER", 38, 0), Kind.DECIMAL: ("NUMBER", 12, 2), Kind.DATE: ("DATE", None, None)}
 
 
@@ -38,6 +41,11 @@ def demo_promises() -> Mapping[str, Mapping[str, Can]]:
         "slack": {name: of_slack(each) for name, each in slack.items()},
         "azure_files": of_share(compile_pattern(said["azure_files"]["pattern"])),
         "azure_blob": {"files": of_files(compile_pattern(said["azure_blob"]["pattern"]))},
+        "drive": {
+            "files": drive.of_files(compile_pattern(said["drive"]["pattern"])),
+            "folders": drive.of_folders(),
+            "permissions": DRIVE_PERMISSIONS,
+        },
         "journal": {"requests": RECORDS},
         "caller": {"person": PERSON, "key": KEY},
     }

@@ -26,7 +26,8 @@ BY_PAGE = [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES]
 ENVIRONMENT = dict.fromkeys(
     ("ONEDOOR_PEPPER", "STATE_URL", "INTERNAL_URL", "SNOWFLAKE_PASSWORD", "S3_ACCESS_KEY", "S3_SECRET_KEY",
      "SLACK_TOKEN", "REDIS_URL", "CRM_AUTHORIZATION",
-     "AZURE_FILES_KEY", "AZURE_BLOB_KEY", "AZURE_BLOB_SAS"),
+     "AZURE_FILES_KEY", "AZURE_BLOB_KEY", "AZURE_BLOB_SAS",
+     "DRIVE_KEY"),
     "of the tests, and at least thirty-two characters long",
 )  # fmt: skip
 

@@ -34,6 +34,7 @@ PLACES = {
     "boto3": VENDORS,
     "botocore": VENDORS,
     "slack_sdk": VENDORS,
+    "google": VENDORS,
     "snowflake": VENDORS,
     "fakesnow": frozenset({"demo"}),
     "moto": frozenset({"demo"}),
@@ -44,6 +45,7 @@ PLACES = {
 LATE = (
     "aiohttp", "asyncpg", "asyncmy", "pymysql", "boto3", "botocore", "slack_sdk", "snowflake", "fakesnow", "moto",
     "flask", "demo",
+    "google",
 )  # fmt: skip
 """What is not imported until a source of its kind is named."""
 

@@ -26,8 +26,10 @@ async def test_a_plan_says_how_many_rows_outgrew_memory() -> None:
     told = await acme.ask(bare(FEW), ORDERS, "finance", plan=True)
     ran = [each["ran"] for each in reads(told.extensions["plan"]["branches"])]
     assert [(each["rows"], each.get("outgrown")) for each in ran] == [(2000, 2000), (100, None)]
-    assert told.extensions["plan"]["text"][1].partition("): ")[2].startswith(
-        "2,000 rows, 2,000 of them through the scratch database, "
+    assert (
+        told.extensions["plan"]["text"][1]
+        .partition("): ")[2]
+        .startswith("2,000 rows, 2,000 of them through the scratch database, ")
     )
 
 

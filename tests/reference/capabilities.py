@@ -14,7 +14,9 @@ from tests.reference.world import World, names
 
 PLAIN = acme.ORDERED
 TEXT = acme.FOLDED
-OURS = ("internal", "snowflake", "s3", "slack", "azure_files", "azure_blob")
+OURS = (
+    "internal", "snowflake", "s3", "slack", "azure_files", "azure_blob", "drive",
+)  # fmt: skip
 
 
 def promising(world: World, can: Callable[[str, Can], Can]) -> Desk:

@@ -1,0 +1,196 @@
+"""The text of `q` in, which files it finds out: terms joined by and, or and not, from left to right."""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+from demo.drive.failures import Failure, not_found
+from demo.drive.store import Seen
+from demo.world.documents import Document, shares
+
+Finds: TypeAlias = Callable[[Document], bool]
+WORD = re.compile(r"""\s*(?:(?P<text>'(?:[^'\\]|\\.)*')|(?P<sign>!=|<=|>=|[=<>()])|(?P<word>[A-Za-z]+))""", re.DOTALL)
+SIGNS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "=": lambda one, other: one == other,
+    "!=": lambda one, other: one != other,
+    "<": lambda one, other: one < other,
+    "<=": lambda one, other: one <= other,
+    ">": lambda one, other: one > other,
+    ">=": lambda one, other: one >= other,
+}
+
+
+def search(text: str, seen: Seen) -> Finds:
+    """Raises Failure where Drive would: what it cannot read, and a folder that the asker does not see."""
+    words = cut(text)
+    finds, rest = joined(words, seen)
+    if rest:
+        raise invalid()
+    return finds
+
+
+def cut(text: str) -> list[str]:
+    words, at = [], 0
+    while at < len(text.rstrip()):
+        found = WORD.match(text, at)
+        if found is None:
+            raise invalid()
+        words.append(found[0].strip())
+        at = found.end()
+    return words
+
+
+def joined(words: list[str], seen: Seen) -> tuple[Finds, list[str]]:
+    finds, words = single(words, seen)
+    while words[:1] in (["and"], ["or"]):
+        joins = all if words[0] == "and" else any
+        other, words = single(words[1:], seen)
+        finds = pair(joins, finds, other)
+    return finds, words
+
+
+def pair(joins: Callable[[Any], bool], one: Finds, other: Finds) -> Finds:
+    return lambda document: joins(finds(document) for finds in (one, other))
+
+
+def single(words: list[str], seen: Seen) -> tuple[Finds, list[str]]:
+    if words[:1] == ["not"]:
+        finds, rest = single(words[1:], seen)
+        return lambda document: not finds(document), rest
+    if words[:1] == ["("]:
+        finds, rest = joined(words[1:], seen)
+        if rest[:1] != [")"]:
+            raise invalid()
+        return finds, rest[1:]
+    if len(words) < 3:
+        raise invalid()
+    one, sign, other, *rest = words
+    return term(one, sign, other, seen), rest
+
+
+def term(one: str, sign: str, other: str, seen: Seen) -> Finds:
+    if sign == "in" and other in WITHIN:
+        return WITHIN[other](opened(one), seen)
+    if (one, sign) not in TERMS:
+        raise invalid()
+    return TERMS[one, sign](other)
+
+
+def opened(word: str) -> str:
+    """What stands between the quotes."""
+    if not word.startswith("'"):
+        raise invalid()
+    return re.sub(r"\\(.)", r"\1", word[1:-1], flags=re.DOTALL)
+
+
+def in_parents(id: str, seen: Seen) -> Finds:
+    """Of a folder it does not know Drive says so, and finds nothing."""
+    wanted = seen.root if id == "root" else id
+    if not seen.knows(wanted):
+        raise not_found("")
+    return lambda document: document.parent == wanted
+
+
+def in_owners(address: str, seen: Seen) -> Finds:
+    return lambda document: document.owner is not None and document.owner.lower() == addressed(address).lower()
+
+
+def holding(*roles: str) -> Callable[[str, Seen], Finds]:
+    def within(address: str, seen: Seen) -> Finds:
+        def finds(document: Document) -> bool:
+            given = shares(document, seen.documents)
+            return any(each.to == addressed(address) and each.role in roles for each in given)
+
+        return finds
+
+    return within
+
+
+def addressed(text: str) -> str:
+    if "@" not in text:
+        raise invalid()
+    return text
+
+
+def named(compare: Callable[[str, str], bool]) -> Callable[[str], Finds]:
+    def finds(word: str) -> Finds:
+        wanted = opened(word).lower()
+        return lambda document: compare(document.name.lower(), wanted)
+
+    return finds
+
+
+def begins_a_word(text: str, wanted: str) -> bool:
+    """Drive's `contains` of a name: it looks at how its words begin."""
+    return any(part.startswith(wanted) for part in (text[at:] for at in starts(text)))
+
+
+def starts(text: str) -> list[int]:
+    return [found.start() for found in re.finditer(r"(?<!\w)\w", text)]
+
+
+def typed(compare: Callable[[str, str], bool]) -> Callable[[str], Finds]:
+    def finds(word: str) -> Finds:
+        wanted = opened(word)
+        return lambda document: compare(document.content_type, wanted)
+
+    return finds
+
+
+def says(word: str) -> Finds:
+    """Every word of it, in the name or in text."""
+    wanted = opened(word).lower().strip('"').split()
+    return lambda document: all(each in told(document) for each in wanted)
+
+
+def told(document: Document) -> str:
+    readable = not document.content_type.startswith(("application/pdf", "image/"))
+    return f"{document.name}\n{document.body.decode('utf-8', 'replace') if readable else ''}".lower()
+
+
+def changed(sign: str) -> Callable[[str], Finds]:
+    def finds(word: str) -> Finds:
+        at = instant(opened(word))
+        return lambda document: SIGNS[sign](document.modified, at)
+
+    return finds
+
+
+def instant(text: str) -> datetime:
+    """RFC 3339; without a zone, UTC."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise invalid() from None
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at
+
+
+def in_trash(sign: str) -> Callable[[str], Finds]:
+    def finds(word: str) -> Finds:
+        if word not in ("true", "false"):
+            raise invalid()
+        return lambda document: SIGNS[sign](document.trashed, word == "true")
+
+    return finds
+
+
+WITHIN = {
+    "parents": in_parents,
+    "owners": in_owners,
+    "writers": holding("owner", "organizer", "fileOrganizer", "writer"),
+    "readers": holding("owner", "organizer", "fileOrganizer", "writer", "commenter", "reader"),
+}
+TERMS: Mapping[tuple[str, str], Callable[[str], Finds]] = {
+    ("name", "contains"): named(begins_a_word),
+    ("mimeType", "contains"): typed(lambda text, wanted: text.startswith(wanted)),
+    ("fullText", "contains"): says,
+    **{("name", sign): named(SIGNS[sign]) for sign in ("=", "!=")},
+    **{("mimeType", sign): typed(SIGNS[sign]) for sign in ("=", "!=")},
+    **{("trashed", sign): in_trash(sign) for sign in ("=", "!=")},
+    **{("modifiedTime", sign): changed(sign) for sign in SIGNS},
+}
+
+
+def invalid() -> Failure:
+    return Failure(400, "invalid", "Invalid Value", "q")

@@ -1,0 +1,37 @@
+"""Google Drive: files by id, folder, owner and what their paths say; permissions by what they are of."""
+
+from engine.words import Binding, Link
+
+PERMISSIONS = Link(to="DrivePermission", here="id", there="file_id")
+
+BINDINGS = (
+    Binding(
+        type="DriveFile",
+        source="drive",
+        collection="files",
+        links={
+            "owner": Link(to="Employee", here="owner_email", there="email"),
+            "folder": Link(to="DriveFolder", here="parent_id", there="id"),
+            "customer": Link(to="Customer", here="customer_id", there="id"),
+            "permissions": PERMISSIONS,
+        },
+    ),
+    Binding(
+        type="DriveFolder",
+        source="drive",
+        collection="folders",
+        links={
+            "parent": Link(to="DriveFolder", here="parent_id", there="id"),
+            "folders": Link(to="DriveFolder", here="id", there="parent_id"),
+            "files": Link(to="DriveFile", here="id", there="parent_id"),
+            "permissions": PERMISSIONS,
+        },
+    ),
+    Binding(
+        type="DrivePermission",
+        source="drive",
+        collection="permissions",
+        key=("file_id", "id"),
+        links={"employee": Link(to="Employee", here="email", there="email")},
+    ),
+)

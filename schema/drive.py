@@ -1,0 +1,67 @@
+"""Google Drive: files, the folders they lie in, and who may do what with them."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import strawberry
+
+from schema.arguments import BigInt, ById, Many, One
+from schema.directives import allow, owned
+
+if TYPE_CHECKING:
+    from schema.customer import Customer
+    from schema.employee import Employee
+
+
+@strawberry.type(
+    description="A file in Google Drive: a Doc, a Sheet, or whatever was uploaded.",
+    directives=[allow("sales", "finance", "support"), owned("workplace tools")],
+)
+class DriveFile:
+    id: strawberry.ID = strawberry.field(description="Google's id of the file.")
+    path: str = strawberry.field(description="The folders it lies in and its name, `/` between.")
+    name: str = strawberry.field(description="What it is called; others may be called the same.")
+    size: BigInt | None = strawberry.field(description="In bytes; Docs and Sheets have none of their own.")
+    content_type: str = strawberry.field(description="The media type; Google's own for Docs and Sheets.")
+    modified: datetime = strawberry.field(description="When it was last changed.")
+    version: str = strawberry.field(description="Changes when the content does.")
+    owner_email: str | None = strawberry.field(description="Whose it is; nobody's, in a shared drive.")
+    link: str | None = strawberry.field(description="Where a person opens it.")
+    owner: One["Employee"] = strawberry.field(description="The employee with the owner's e-mail address.")
+    folder: One["DriveFolder"] = strawberry.field(description="Where it lies.")
+    customer: One["Customer"] = strawberry.field(description="Whom it is about, by its path.")
+    permissions: Many["DrivePermission"] = strawberry.field(description="Who may do what with it.")
+
+
+@strawberry.type(
+    description="A folder in Google Drive.",
+    directives=[allow("sales", "finance", "support"), owned("workplace tools")],
+)
+class DriveFolder:
+    id: strawberry.ID = strawberry.field(description="Google's id of the folder.")
+    path: str = strawberry.field(description="The folders it lies in and its name, `/` between.")
+    name: str = strawberry.field(description="What it is called; others may be called the same.")
+    parent: One["DriveFolder"] = strawberry.field(description="The folder it lies in.")
+    folders: Many["DriveFolder"] = strawberry.field(description="The folders in it.")
+    files: Many["DriveFile"] = strawberry.field(description="The files in it.")
+    permissions: Many["DrivePermission"] = strawberry.field(description="Who may do what with it.")
+
+
+@strawberry.type(
+    description="What someone may do with a file or folder in Google Drive.",
+    directives=[allow("sales", "finance", "support"), owned("workplace tools")],
+)
+class DrivePermission:
+    id: strawberry.ID = strawberry.field(description="The file or folder, and Google's id of who it is for.")
+    kind: str = strawberry.field(description="`user`, `group`, `domain` or `anyone`.")
+    role: str = strawberry.field(description="Such as `owner`, `writer` or `reader`.")
+    email: str | None = strawberry.field(description="The address of the user or group.")
+    employee: One["Employee"] = strawberry.field(description="The employee with that e-mail address.")
+
+
+@strawberry.type
+class Query:
+    drive_file: ById["DriveFile"] = strawberry.field(description="The file with this id.")
+    drive_files: Many["DriveFile"] = strawberry.field(description="All files but those in the trash.")
+    drive_folder: ById["DriveFolder"] = strawberry.field(description="The folder with this id.")
+    drive_folders: Many["DriveFolder"] = strawberry.field(description="All folders but those in the trash.")

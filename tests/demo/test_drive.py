@@ -1,0 +1,370 @@
+"""Drive's double, asked by Google's own client over the wire."""
+
+import io
+import json
+import time
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from http.client import HTTPException
+from typing import Any
+
+import google_auth_httplib2
+import httplib2
+import pytest
+from google.auth.crypt import RSASigner
+from google.auth.exceptions import RefreshError
+from google.auth.jwt import encode
+from google.oauth2 import service_account
+from googleapiclient.discovery import build_from_document
+from googleapiclient.errors import HttpError
+from googleapiclient.http import MediaIoBaseDownload, MediaIoBaseUpload, build_http
+
+from demo.drive.account import service_account as made_up
+from demo.drive.document import document, methods
+from demo.servers import Running, address
+from demo.world.documents import DOC, FOLDER, SHEET, archive, documents, shared_drive, shares, subject
+from demo.world.sizes import size
+from demo.world.staff import employees
+from tests.servers.cutting import cutting
+
+SCALE = 0.01
+ALL = documents(SCALE)
+KNOWN = {each.id: each for each in ALL}
+OWN = [each for each in ALL if each.drive is None]
+SUBJECT = subject(SCALE)
+SCOPES = ("https://www.googleapis.com/auth/drive",)
+READ = ("https://www.googleapis.com/auth/drive.metadata.readonly",)
+GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+STEP = 262_144
+Client = Callable[..., Any]
+
+
+def base(running: Running) -> str:
+    host, port = address(running, "drive")
+    return f"http://{host}:{port}"
+
+
+@pytest.fixture
+def client(running: Running) -> Iterator[Client]:
+    """Google's client, for someone, with some scopes, under a key."""
+    opened: list[httplib2.Http] = []
+
+    def opening(email: str = SUBJECT, scopes: tuple[str, ...] = SCOPES, key: str = "", root: str = "") -> Any:
+        told = json.loads(key or running.environment["DRIVE_KEY"]) | {"token_uri": f"{base(running)}/token"}
+        signs = service_account.Credentials.from_service_account_info(told, scopes=list(scopes), subject=email)
+        opened.append(build_http())
+        http = google_auth_httplib2.AuthorizedHttp(signs, http=opened[-1])
+        spec = deepcopy(dict(document())) | {"rootUrl": f"{root or base(running)}/"}
+        spec.pop("mtlsRootUrl", None)
+        return build_from_document(spec, http=http)
+
+    yield opening
+    for http in opened:
+        http.close()
+
+
+def every(client: Any, **given: Any) -> list[dict[str, Any]]:
+    """All pages of a listing."""
+    found: list[dict[str, Any]] = []
+    request = client.files().list(**given)
+    while request is not None:
+        answer = request.execute()
+        found += answer["files"]
+        request = client.files().list_next(request, answer)
+    return found
+
+
+def failed(request: Any) -> tuple[int, str]:
+    with pytest.raises(HttpError) as refused:
+        request.execute()
+    return refused.value.resp.status, json.loads(refused.value.content)["error"]["errors"][0]["reason"]
+
+
+def test_the_listing_is_what_the_seed_holds(client: Client) -> None:
+    found = every(client(), pageSize=37, fields="nextPageToken,files(id,name,mimeType,parents,size,trashed,owners)")
+    own = {each["id"]: each for each in found if each["id"] in KNOWN}
+
+    assert own.keys() == {each.id for each in OWN}
+    assert [(own[each.id]["name"], own[each.id]["mimeType"], own[each.id]["parents"]) for each in OWN] == [
+        (each.name, each.content_type, [each.parent]) for each in OWN
+    ]
+    assert {own[each.id]["owners"][0]["emailAddress"] == each.owner for each in OWN} == {True}
+
+
+def test_without_a_mask_a_file_has_its_kind_id_name_and_type_alone(client: Client) -> None:
+    answer = client().files().list(pageSize=1).execute()
+
+    assert set(answer) == {"kind", "incompleteSearch", "nextPageToken", "files"}
+    assert set(answer["files"][0]) == {"kind", "id", "name", "mimeType"}
+
+
+CUSTOMERS = next(each for each in OWN if each.name == "Customers")
+LEAD = employees(size("employee", SCALE))[1][3]
+MIDDLE = sorted(each.modified for each in OWN)[len(OWN) // 2]
+
+
+@pytest.mark.parametrize(("search", "holds"), [
+    pytest.param("name = 'Handbook'", lambda each: each.name == "Handbook", id="a name"),
+    pytest.param("name = 'handBOOK'", lambda each: each.name == "Handbook", id="a name in any case"),
+    pytest.param(r"name = 'Legal\'s notes.txt'", lambda each: each.name == "Legal's notes.txt", id="an apostrophe"),
+    pytest.param("name contains 'pri'", lambda each: "Prices" in each.name, id="how a word begins"),
+    pytest.param("name contains 'rices'", lambda each: False, id="not the middle of a word"),
+    pytest.param(f"mimeType = '{SHEET}'", lambda each: each.content_type == SHEET, id="a type"),
+    pytest.param("mimeType contains 'text/'", lambda each: each.content_type.startswith("text/"), id="some types"),
+    pytest.param(f"mimeType != '{FOLDER}' and trashed = false",
+                 lambda each: each.content_type != FOLDER and not each.trashed, id="files"),
+    pytest.param("trashed = true", lambda each: each.trashed, id="the trash"),
+    pytest.param(f"'{CUSTOMERS.id}' in parents", lambda each: each.parent == CUSTOMERS.id, id="a folder"),
+    pytest.param("'root' in parents", lambda each: each.name in ("Customers", "Teams"), id="one's own"),
+    pytest.param(f"'{LEAD}' in owners", lambda each: each.owner == LEAD, id="an owner"),
+    pytest.param(f"'{LEAD}' in writers", lambda each: any(
+        share.to == LEAD and share.role in ("owner", "writer") for share in shares(each, KNOWN)), id="a writer"),
+    pytest.param(f"modifiedTime > '{MIDDLE.isoformat()}'", lambda each: each.modified > MIDDLE, id="since"),
+    pytest.param(f"modifiedTime <= '{MIDDLE.replace(tzinfo=None).isoformat()}'", lambda each: each.modified <= MIDDLE,
+                 id="until, without a zone"),
+    pytest.param("fullText contains 'renewed year'", lambda each: b"Renewed each year" in each.body, id="its words"),
+    pytest.param(f"not mimeType = '{FOLDER}' and (name = 'Numbers' or name = 'Handbook')",
+                 lambda each: each.name in ("Numbers", "Handbook"), id="not, and, or"),
+    pytest.param(f"name = 'Numbers' or name = 'Handbook' and mimeType = '{DOC}'",
+                 lambda each: each.name == "Handbook", id="from left to right"),
+])  # fmt: skip
+def test_a_search_finds_what_it_says(client: Client, search: str, holds: Callable[[Any], bool]) -> None:
+    found = {each["id"] for each in every(client(), q=search, pageSize=1000)}
+
+    assert found & KNOWN.keys() == {each.id for each in OWN if holds(each)}
+
+
+@pytest.mark.parametrize("search", [
+    "name", "name like 'a'", "name = a", "(name = 'a'", "name = 'a' name = 'b'", "'a", "trashed = maybe",
+    "modifiedTime > 'yesterday'", "owner = 'a'", "'nobody' in owners",
+])  # fmt: skip
+def test_what_is_no_search_is_refused(client: Client, search: str) -> None:
+    assert failed(client().files().list(q=search)) == (400, "invalid")
+
+
+def test_a_folder_that_is_not_there_is_not_found(client: Client) -> None:
+    assert failed(client().files().list(q="'1nothing' in parents")) == (404, "notFound")
+
+
+def test_files_come_in_the_order_asked_for(client: Client) -> None:
+    found = every(client(), q="trashed = false", orderBy="folder,modifiedTime desc", pageSize=50)
+    ours = [KNOWN[each["id"]] for each in found if each["id"] in KNOWN]
+
+    assert ours == sorted(ours, key=lambda each: (each.content_type != FOLDER, -each.modified.timestamp()))
+
+
+def test_a_token_of_a_page_is_good_for_its_question_alone(client: Client) -> None:
+    drive = client()
+    token = drive.files().list(pageSize=5, q="trashed = false").execute()["nextPageToken"]
+
+    assert failed(drive.files().list(pageSize=5, q="trashed = true", pageToken=token)) == (400, "invalidParameter")
+    assert len(drive.files().list(pageSize=7, q="trashed = false", pageToken=token).execute()["files"]) == 7
+
+
+@pytest.mark.parametrize("name", ["Terms 1.pdf", "volumes-1.csv", "Legal's notes.txt"])
+def test_a_file_comes_down_in_ranges(client: Client, name: str) -> None:
+    wanted = next(each for each in OWN if each.name == name)
+    held = io.BytesIO()
+    download = MediaIoBaseDownload(held, client().files().get_media(fileId=wanted.id), chunksize=20)
+    while not download.next_chunk()[1]:
+        pass
+
+    assert held.getvalue() == wanted.body
+
+
+@pytest.mark.parametrize(("content_type", "export", "begins"), [
+    pytest.param(DOC, "text/plain", b"\xef\xbb\xbfFramework agreement", id="a Doc"),
+    pytest.param(SHEET, "text/csv", b"sku,name,price\r\n", id="a Sheet"),
+])  # fmt: skip
+def test_docs_and_sheets_are_exported(client: Client, content_type: str, export: str, begins: bytes) -> None:
+    wanted = next(each for each in OWN if each.content_type == content_type)
+    drive = client()
+
+    assert drive.files().export(fileId=wanted.id, mimeType=export).execute().startswith(begins)
+    assert failed(drive.files().get_media(fileId=wanted.id)) == (403, "fileNotDownloadable")
+    assert failed(drive.files().export(fileId=wanted.id, mimeType="image/png")) == (400, "badRequest")
+
+
+def test_permissions_are_those_of_a_file_and_of_the_folders_it_lies_in(client: Client) -> None:
+    wanted = next(each for each in OWN if each.content_type == DOC)
+    mask = "permissions(type,role,emailAddress,domain)"
+    found = client().permissions().list(fileId=wanted.id, fields=mask).execute()["permissions"]
+
+    assert {(each["type"], each["role"], each.get("emailAddress") or each["domain"]) for each in found} == {
+        (each.kind, each.role, each.to) for each in shares(wanted, KNOWN)
+    }
+
+
+def test_a_share_opens_and_its_end_shuts(client: Client) -> None:
+    wanted, other = next(each for each in OWN if each.name == "Terms 2.pdf"), employees(size("employee", SCALE))[4][3]
+    drive, theirs = client(), client(other)
+    before = failed(theirs.files().get(fileId=wanted.id))
+    share = {"type": "user", "role": "reader", "emailAddress": other}
+    given = drive.permissions().create(fileId=wanted.id, body=share).execute()
+    opened = theirs.files().get(fileId=wanted.id).execute()["name"]
+    refused = failed(theirs.permissions().list(fileId=wanted.id))
+    drive.permissions().delete(fileId=wanted.id, permissionId=given["id"]).execute()
+
+    assert (before, opened) == ((404, "notFound"), "Terms 2.pdf")
+    assert refused == (403, "insufficientFilePermissions")
+    assert failed(theirs.files().get(fileId=wanted.id)) == (404, "notFound")
+
+
+def test_a_shared_drive_is_seen_by_who_asks_for_it(client: Client) -> None:
+    drive, home = client(), shared_drive()
+    beside = {"supportsAllDrives": True, "includeItemsFromAllDrives": True, "corpora": "drive", "driveId": home}
+    inside = [each for each in ALL if each.drive == home]
+
+    assert [each["name"] for each in drive.drives().list().execute()["drives"]] == [archive(SCALE).name]
+    assert {each["id"] for each in every(drive, **beside)} == {each.id for each in inside}
+    assert failed(drive.files().get(fileId=inside[0].id)) == (404, "notFound")
+    assert "owners" not in drive.files().get(fileId=inside[1].id, supportsAllDrives=True, fields="*").execute()
+
+
+@pytest.mark.parametrize("resumable", [False, True], ids=["multipart", "resumable"])
+@pytest.mark.parametrize("octets", [b"", b"a\r\n--b\n", bytes(range(256)) * 3000], ids=["empty", "lines", "large"])
+def test_a_file_is_uploaded_renamed_replaced_and_deleted(client: Client, octets: bytes, resumable: bool) -> None:
+    drive = client()
+    body = {"name": "new é.bin", "parents": [CUSTOMERS.id]}
+    media = MediaIoBaseUpload(io.BytesIO(octets), "application/x-new", chunksize=STEP, resumable=resumable)
+    made = drive.files().create(body=body, media_body=media, fields="id,name,mimeType,size,parents").execute()
+    down = drive.files().get_media(fileId=made["id"]).execute()
+    again = MediaIoBaseUpload(io.BytesIO(b"other"), "application/x-new", resumable=resumable)
+    drive.files().update(fileId=made["id"], body={"name": "old.bin"}, media_body=again).execute()
+    after = drive.files().get(fileId=made["id"], fields="name,size,version").execute()
+    drive.files().delete(fileId=made["id"]).execute()
+
+    assert {**made, "id": ""} == {**body, "id": "", "mimeType": "application/x-new", "size": str(len(octets))}
+    assert (down, after) == (octets, {"name": "old.bin", "size": "5", "version": "2"})
+    assert failed(drive.files().get(fileId=made["id"])) == (404, "notFound")
+
+
+def test_an_upload_is_taken_up_where_it_broke_off(
+    client: Client, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a chunk a part is lost on the way: Google's client asks how far it came, and goes on from there."""
+    monkeypatch.setattr(httplib2, "RETRIES", 1)  # or it would send again what it has read to its end
+    octets = bytes(range(256)) * 4 * 1024
+    media = MediaIoBaseUpload(io.BytesIO(octets), "application/x-new", chunksize=2 * STEP, resumable=True)
+    with cutting(running.ports["drive"]) as way:
+        drive = client(root=f"http://127.0.0.1:{way.port}")
+        request = drive.files().create(body={"name": "broken.bin"}, media_body=media, fields="id,size")
+        way.cut(2 * STEP + STEP + 20_000)
+        first = request.next_chunk()[0].resumable_progress
+        with pytest.raises((OSError, HTTPException)):
+            request.next_chunk()
+        _, made = request.next_chunk()
+
+    assert (way.cuts, first, request.resumable_progress, made["size"]) == (1, 2 * STEP, 3 * STEP, str(len(octets)))
+    assert client().files().get_media(fileId=made["id"]).execute() == octets
+
+
+def test_a_question_too_long_for_an_address_is_asked_all_the_same(client: Client) -> None:
+    search = " or ".join(f"name = 'none of them {number}'" for number in range(100))
+
+    assert every(client(), q=search) == []
+
+
+@pytest.mark.parametrize(("ask", "reason"), [
+    (lambda drive: drive.files().list(fields="nothing"), "invalidParameter"),
+    (lambda drive: drive.files().list(fields="files(id"), "invalidParameter"),
+    (lambda drive: drive.files().list(fields="files(id,owners/nothing)"), "invalidParameter"),
+    (lambda drive: drive.files().list(orderBy="colour"), "invalidParameter"),
+    (lambda drive: drive.files().list(corpora="everything"), "invalidParameter"),
+    (lambda drive: drive.about().get(), "required"),
+    (lambda drive: drive.files().create(body={"name": "a", "parents": []}), "invalid"),
+])  # fmt: skip
+def test_what_is_wrong_has_googles_name_for_it(client: Client, ask: Callable[[Any], Any], reason: str) -> None:
+    assert failed(ask(client())) == (400, reason)
+
+
+@pytest.mark.parametrize(("query", "reason"), [
+    ("pageSize=0", "invalidParameter"), ("pageSize=1001", "invalidParameter"), ("pageSize=many", "invalidParameter"),
+    ("supportsAllDrives=perhaps", "invalidParameter"), ("corpus=all", "invalidParameter"),
+    ("alt=xml", "invalidParameter"), ("colour=red", "badRequest"),
+])  # fmt: skip
+def test_parameters_are_those_of_the_document(client: Client, running: Running, query: str, reason: str) -> None:
+    """Google's client would not send these."""
+    response, content = client()._http.request(f"{base(running)}/drive/v3/files?{query}")
+
+    assert (response.status, json.loads(content)["error"]["errors"][0]["reason"]) == (400, reason)
+
+
+def test_what_is_declared_and_not_spoken_says_so(client: Client) -> None:
+    assert failed(client().changes().getStartPageToken()) == (501, "notImplemented")
+
+
+def test_every_method_of_the_document_has_a_place() -> None:
+    assert len(methods()) == 64
+    assert len({(each.verb, each.path) for each in methods()}) == len(methods())
+
+
+def test_a_scope_allows_what_the_document_says(client: Client) -> None:
+    drive = client(scopes=READ)
+    wanted = next(each for each in OWN if each.content_type == DOC)
+
+    assert drive.files().get(fileId=wanted.id).execute()["id"] == wanted.id
+    assert failed(drive.files().export(fileId=wanted.id, mimeType="text/plain")) == (403, "insufficientPermissions")
+    assert failed(drive.files().create(body={"name": "a"})) == (403, "insufficientPermissions")
+
+
+@pytest.mark.parametrize(("given", "error"), [
+    pytest.param({"key": made_up()}, "invalid_grant", id="another's key"),
+    pytest.param({"email": "nobody@acme.example"}, "invalid_grant", id="nobody"),
+    pytest.param({"scopes": ("https://www.googleapis.com/auth/calendar",)}, "unauthorized_client", id="a scope"),
+])  # fmt: skip
+def test_a_wrong_assertion_gives_no_token(client: Client, given: dict[str, Any], error: str) -> None:
+    with pytest.raises(RefreshError) as refused:
+        client(**given).files().list().execute()
+
+    assert refused.value.args[1]["error"] == error
+
+
+@pytest.mark.parametrize("claims", [
+    pytest.param({"aud": "https://elsewhere.example/token"}, id="for another"),
+    pytest.param({"iss": "someone@else.example"}, id="by another"),
+    pytest.param({"exp": int(time.time()) - 4000, "iat": int(time.time()) - 7000}, id="too late"),
+    pytest.param({"iat": int(time.time()) + 4000, "exp": int(time.time()) + 7000}, id="too early"),
+    pytest.param({"exp": int(time.time()) + 9000}, id="for too long"),
+    pytest.param({"exp": "soon"}, id="no time"),
+    pytest.param({"scope": ""}, id="for nothing"),
+])  # fmt: skip
+def test_an_assertion_is_checked(running: Running, claims: dict[str, Any]) -> None:
+    key, now = json.loads(running.environment["DRIVE_KEY"]), int(time.time())
+    right = {"iss": key["client_email"], "aud": f"{base(running)}/token", "scope": SCOPES[0], "sub": SUBJECT,
+             "iat": now, "exp": now + 3600}  # fmt: skip
+    signer = RSASigner.from_service_account_info(key)
+
+    assert posted(running, encode(signer, right).decode()) == 200
+    assert posted(running, encode(signer, {**right, **claims}).decode()) in (400, 401)
+
+
+def posted(running: Running, assertion: str) -> int:
+    form = f"grant_type={GRANT}&assertion={assertion}"
+    http = httplib2.Http(timeout=10)
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    response, _ = http.request(f"{base(running)}/token", "POST", form, headers)
+    http.close()
+    return int(response.status)
+
+
+@pytest.mark.parametrize("header", [{}, {"authorization": "Bearer nothing"}, {"authorization": "Basic nothing"}])
+def test_without_a_token_nothing_opens(running: Running, header: dict[str, str]) -> None:
+    http = httplib2.Http(timeout=10)
+    response, content = http.request(f"{base(running)}/drive/v3/files", headers=header)
+    http.close()
+
+    assert (response.status, json.loads(content)["error"]["errors"][0]["reason"]) == (401, "authError")
+
+
+def ask_often(drive: Any) -> None:
+    for _ in range(120):
+        drive.drives().get(driveId=shared_drive()).execute()
+
+
+def test_a_call_too_many_is_refused_as_google_does(client: Client) -> None:
+    drive = client()
+    with pytest.raises(HttpError) as refused:
+        ask_often(drive)
+
+    assert (refused.value.resp.status, refused.value.reason) == (403, "User Rate Limit Exceeded")

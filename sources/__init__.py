@@ -8,6 +8,8 @@ KINDS = {
     "s3": "sources.s3",
     "slack": "sources.slack.source",
     "rest": "sources.rest.source",
+    "prometheus": "sources.prometheus.source",
+    "datadog": "sources.datadog.source",
 }
 """Each module has `Options`, the settings it takes, and `connect(options)`, which gives the source."""
 DESCRIBED = {

@@ -21,15 +21,18 @@ from resolvers.query import asking
 from sources import s3
 from sources.journal import JournalSource
 from sources.memory import Collection, Memory
+from sources.prometheus import source as prometheus
 from sources.rest import source as rest
 from sources.scratch.scratch import Scratches
 from sources.slack import source as slack
 from sources.snowflake import source as snowflake
 from sources.sql import mysql, postgresql, sqlite
 from tests import acme
+from tests.contract import series
 from tests.contract.asks import Told
 from tests.contract.tables import TABLES, into_mysql, into_postgresql, into_snowflake, into_sqlite
 from tests.servers.mariadb import MariadbServer
+from tests.servers.prometheus_twin import twin_server
 from tests.servers.rest import Api, serving
 
 SCHEMA = "CONTRACT"
@@ -255,6 +258,14 @@ async def over_rest(_: pytest.FixtureRequest) -> AsyncIterator[Kept]:
         yield Kept(source=source, held=held, most=60)
 
 
+@asynccontextmanager
+async def over_prometheus(_: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+    with twin_server(series.HISTORY) as url:
+        options = prometheus.Options(base_url=url, collections=series.DECLARED, private_addresses=True)
+        source = await prometheus.connect(options, lambda: series.NOW)
+        yield Kept(source=source, held={name: Held(key=key) for name, key in series.KEYS.items()}, most=60)
+
+
 SOURCES: Mapping[str, Callable[[pytest.FixtureRequest], Any]] = {
     "memory": in_memory,
     "scratch": in_scratch,
@@ -265,6 +276,7 @@ SOURCES: Mapping[str, Callable[[pytest.FixtureRequest], Any]] = {
     "s3": in_s3,
     "slack": in_slack,
     "rest": over_rest,
+    "prometheus": over_prometheus,
     "journal": in_journal,
     "caller": of_the_caller,
 }

@@ -13,6 +13,9 @@ SECRETS: Mapping[str, str] = {
     "S3_ACCESS_KEY": "acme-s3",
     "S3_SECRET_KEY": "acme-s3-secret",
     "SLACK_TOKEN": "xoxb-acme-demo",
+    "PROMETHEUS_TOKEN": "acme-prometheus",
+    "DATADOG_API_KEY": "acme-datadog-api",
+    "DATADOG_APP_KEY": "acme-datadog-app",
 }
 """What the demo's own servers accept; they hold nothing real."""
 INTERNAL_URL = "INTERNAL_URL"
@@ -69,11 +72,54 @@ channel_pattern = "cust-{{customer_id:int}}-{{slug}}"
 "users.info" = 0
 "users.list" = 0
 "users.lookupByEmail" = 0
+
+[sources.prometheus]
+kind = "prometheus"
+base_url = {prometheus}
+token = {{ env = "PROMETHEUS_TOKEN" }}
+private_addresses = true
+
+# the share of requests that failed in the time that began at `time`
+[sources.prometheus.collections.error_rate]
+query = {error_rate}
+labels = ["service", "environment"]
+windows = ["5m", "1h", "1d"]
+
+[sources.prometheus.collections.request_rate]
+query = {request_rate}
+labels = ["service", "environment"]
+steps = ["1h", "1d"]
+history = "7d"
+
+[sources.datadog]
+kind = "datadog"
+base_url = {datadog}
+api_key = {{ env = "DATADOG_API_KEY" }}
+app_key = {{ env = "DATADOG_APP_KEY" }}
+tags = ["service", "env", "customer_id:int"]
+health = "customer_id"
+days = 1000
+private_addresses = true
+
+[sources.datadog.metrics]
+requests = "sum:acme.requests{{*}} by {{service,env}}.rollup(sum, 86400)"
+errors = "sum:acme.errors{{*}} by {{service,env}}.rollup(sum, 86400)"
+
+[sources.datadog.quota]
+events = 0
+logs = 0
+metrics = 0
+monitors = 0
 """
+PLACE = "by (service, environment)"
+FAILED = 'rate(http_requests_total{code=~"5..",{selectors}}[{window}] offset -{window})'
+ALL = "rate(http_requests_total{{selectors}}[{window}] offset -{window})"
+ERROR_RATE = f"sum {PLACE} ({FAILED}) / sum {PLACE} ({ALL})"
+REQUEST_RATE = f"sum {PLACE} (rate(http_requests_total{{{{selectors}}}}[5m]))"
 
 
 def settings(*, folder: Path, port: int, addresses: Mapping[str, tuple[str, int]], internal: str | None = None) -> str:
-    """`addresses` holds s3, slack and snowflake; `internal` is IN_POSTGRESQL, or None for the file in `folder`."""
+    """`addresses` holds those of all servers; `internal` is IN_POSTGRESQL, or None for the file in `folder`."""
     snowflake_host, snowflake_port = addresses["snowflake"]
     values: dict[str, str | int] = {
         "host": HOST,
@@ -88,6 +134,10 @@ def settings(*, folder: Path, port: int, addresses: Mapping[str, tuple[str, int]
         "bucket": BUCKET,
         "region": REGION,
         "slack": f"{url(addresses['slack'])}/api/",
+        "prometheus": url(addresses["prometheus"]),
+        "error_rate": ERROR_RATE,
+        "request_rate": REQUEST_RATE,
+        "datadog": url(addresses["datadog"]),
     }
     return TEMPLATE.format(
         internal=internal or in_sqlite(folder), **{name: quoted(value) for name, value in values.items()}

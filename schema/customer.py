@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from schema.arguments import ById, Many, One
+from schema.arguments import ById, Looked, Many, One
 from schema.directives import allow, owned
 
 if TYPE_CHECKING:
     from schema.employee import Employee
     from schema.file import File
+    from schema.monitoring import LogLine, Monitor
     from schema.order import Order
     from schema.slack import Channel
     from schema.usage import RevenueMonth, UsageDay
@@ -23,6 +24,14 @@ class Segment(StrEnum):
     ENTERPRISE = "ENTERPRISE"
     MID_MARKET = "MID_MARKET"
     SMALL_BUSINESS = "SMALL_BUSINESS"
+
+
+@strawberry.enum(description="How a customer fares with us.")
+class CustomerHealth(StrEnum):
+    HEALTHY = "OK"
+    AT_RISK = "Warn"
+    FAILING = "Alert"
+    UNKNOWN = "No Data"
 
 
 @strawberry.type(
@@ -49,6 +58,12 @@ class Customer:
     usage: Many["UsageDay"] = strawberry.field(description="What the customer used, a row a day.")
     revenue: Many["RevenueMonth"] = strawberry.field(description="What the customer brought in, a row a month.")
     files: Many["File"] = strawberry.field(description="The customer's contracts and invoices.")
+    health: Looked[CustomerHealth] = strawberry.field(
+        description="How all that watches the customer is at worst, where anything does.",
+        directives=[allow("sales", "support")],
+    )
+    monitors: Many["Monitor"] = strawberry.field(description="What watches the customer.")
+    logs: Many["LogLine"] = strawberry.field(description="What our services logged of the customer.")
     channel: One["Channel"] = strawberry.field(description="The Slack channel kept for the customer.")
 
 

@@ -20,6 +20,7 @@ from resolvers import bindings, modules
 from resolvers.query import asking, nobody
 from schema.build import build, version
 from sources.memory import Collection, Memory
+from tests import watched
 
 SCALE = Fraction(1, 100)
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -117,7 +118,7 @@ def nothing(can: Can) -> Can:
 
 @cache
 def sources() -> Mapping[str, Memory]:
-    """The four sources of the demo, each collection with the promises of the real one."""
+    """The sources of the demo, each collection with the promises of the real one."""
     internal = {
         name: Collection(can=sql(INTERNAL[name], FOLDED, 1000), rows=table.rows)
         for name, table in tables(SCALE).items()
@@ -136,6 +137,8 @@ def sources() -> Mapping[str, Memory]:
         "snowflake": Memory(stored),
         "s3": Memory(objects),
         "slack": Memory(_slack()),
+        "prometheus": watched.prometheus(SCALE),
+        "datadog": watched.datadog(SCALE),
     }
 
 

@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from demo.world.draw import draw, stream
 from demo.world.names import SERVICES
@@ -30,7 +31,7 @@ class Served:
     """Seconds of trouble before each of those."""
 
 
-def served(scale: float) -> list[Served]:
+def served(scale: Fraction | float) -> list[Served]:
     troubled = troubles(scale)
     return [
         made(service, environment, troubled.get((service, environment), []))
@@ -39,7 +40,7 @@ def served(scale: float) -> list[Served]:
     ]
 
 
-def troubles(scale: float) -> dict[tuple[str, str], list[tuple[int, int]]]:
+def troubles(scale: Fraction | float) -> dict[tuple[str, str], list[tuple[int, int]]]:
     """Seconds from and to, by service and environment, in order, none across another."""
     found: defaultdict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
     for _, service, _, environment, status, _, started, *_ in deployments(size("deployment", scale), 1000):

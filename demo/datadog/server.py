@@ -23,6 +23,8 @@ from demo.world.traffic import Served, served
 from demo.world.watch import Event, Log, Monitor, events, logs, monitors
 
 MOST = 1000
+APP_KEY = "dd-application-key"
+"""Not asked for where it is only asked whether the other key is good."""
 NOW_WORD = re.compile(r"now(?:-(?P<count>[0-9]+)(?P<unit>[smhd]))?")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -46,7 +48,7 @@ def here(scale: float) -> Here:
 def app(api_key: str, app_key: str, found: Here, limits: Rates) -> Starlette:
     def route(called: str, path: str, answer: Any, method: str) -> Route:
         async def asked(request: Request) -> Response:
-            if not _opens(request, api_key, app_key):
+            if not _opens(request, api_key, request.headers.get(APP_KEY, "") if called == "validate" else app_key):
                 return JSONResponse({"errors": ["Forbidden"]}, 403)
             if seconds := wait(limits, called, time.monotonic()):
                 headers = {"X-RateLimit-Limit": "1", "X-RateLimit-Period": "60", "X-RateLimit-Remaining": "0"}
@@ -77,7 +79,7 @@ def app(api_key: str, app_key: str, found: Here, limits: Rates) -> Starlette:
 
 
 def _opens(request: Request, api_key: str, app_key: str) -> bool:
-    given = request.headers.get("dd-api-key", ""), request.headers.get("dd-application-key", "")
+    given = request.headers.get("dd-api-key", ""), request.headers.get(APP_KEY, "")
     pairs = zip(given, (api_key, app_key), strict=True)
     return all(hmac.compare_digest(one.encode(), other.encode()) for one, other in pairs)
 

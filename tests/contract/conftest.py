@@ -19,6 +19,7 @@ from records.journal import opened as journal_opened
 from records.record import Outcome, Record, record_id, stamp
 from resolvers.query import asking
 from sources import s3
+from sources.datadog import source as datadog
 from sources.journal import JournalSource
 from sources.memory import Collection, Memory
 from sources.prometheus import source as prometheus
@@ -80,6 +81,15 @@ CHAT = {
     "channels": Held(),
     "messages": Held(key=("channel_id", "ts")),
     "replies": Held(key=("channel_id", "ts"), through=("messages", ("channel_id", "ts"))),
+}
+
+
+WATCHED = {
+    "monitors": Held(),
+    "health": Held(key=("customer_id",)),
+    "events": Held(),
+    "logs": Held(),
+    "metrics": Held(key=("metric", "service", "env", "time")),
 }
 
 
@@ -266,6 +276,18 @@ async def over_prometheus(_: pytest.FixtureRequest) -> AsyncIterator[Kept]:
         yield Kept(source=source, held={name: Held(key=key) for name, key in series.KEYS.items()}, most=60)
 
 
+@asynccontextmanager
+async def over_datadog(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+    host, port = address(request.getfixturevalue("acme_servers"), "datadog")
+    options = datadog.Options(
+        base_url=f"http://{host}:{port}", api_key=SECRETS["DATADOG_API_KEY"], app_key=SECRETS["DATADOG_APP_KEY"],
+        tags=("service", "env", "customer_id:int"), health="customer_id", days=30, private_addresses=True,
+        metrics={"errors": "sum:acme.errors{*} by {service,env}.rollup(sum, 864000)"},
+    )  # fmt: skip
+    source = await datadog.connect(options, clock=lambda: acme.NOW)
+    yield Kept(source=source, held=WATCHED, most=40)
+
+
 SOURCES: Mapping[str, Callable[[pytest.FixtureRequest], Any]] = {
     "memory": in_memory,
     "scratch": in_scratch,
@@ -277,6 +299,7 @@ SOURCES: Mapping[str, Callable[[pytest.FixtureRequest], Any]] = {
     "slack": in_slack,
     "rest": over_rest,
     "prometheus": over_prometheus,
+    "datadog": over_datadog,
     "journal": in_journal,
     "caller": of_the_caller,
 }

@@ -15,14 +15,16 @@ import psycopg
 import pytest
 
 from demo.servers import Running, servers
+from demo.settings import SECRETS
 
 TOKEN = "xoxb-test"
 
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[Running]:
-    options = {"slack": ("--rate", "users.info=60")}
-    with servers(scale=0.01, environment={"SLACK_TOKEN": TOKEN}, options=options) as made:
+    options = {"slack": ("--rate", "users.info=60"), "datadog": ("--rate", "metrics=60")}
+    environment = {**SECRETS, "SLACK_TOKEN": TOKEN}
+    with servers(scale=0.01, environment=environment, options=options) as made:
         yield made
 
 

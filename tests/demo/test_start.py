@@ -18,11 +18,12 @@ from auth.state import State, opened
 from demo.folder import held, pepper
 from demo.people import PEOPLE, keys
 from demo.servers import HOST, ROOT
+from demo.servers import NAMES as SERVERS
 from demo.settings import IN_POSTGRESQL, SECRETS, settings
 from resolvers import modules
 from schema.build import build
 
-ADDRESSES = {"s3": (HOST, 1), "slack": (HOST, 2), "snowflake": (HOST, 3)}
+ADDRESSES = {name: (HOST, number) for number, name in enumerate(SERVERS, start=1)}
 ENVIRONMENT = {**SECRETS, "ONEDOOR_PEPPER": "p" * 64, "INTERNAL_URL": "postgresql://127.0.0.1/acme"}
 
 
@@ -47,6 +48,7 @@ def test_the_product_reads_the_demos_settings(tmp_path: Path, internal: str | No
     assert (read.server.host, read.server.port, read.records.folder) == (HOST, 8123, tmp_path / "records")
     assert {name: source.kind for name, source in read.sources.items()} == {
         "internal": kind, "snowflake": "snowflake", "s3": "s3", "slack": "slack",
+        "prometheus": "prometheus", "datadog": "datadog",
     }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from demo.settings import ERROR_RATE, REQUEST_RATE
 from demo.world import watch
 from demo.world.sizes import NOW
 from demo.world.traffic import ENVIRONMENTS, served
-from engine.words import Kind, Row
+from engine.words import Can, Kind, Row
 from sources.datadog.collection import promise as watching
 from sources.datadog.metrics import metrics
 from sources.datadog.monitors import health, monitors
@@ -60,18 +60,27 @@ def _request_rates(scale: Fraction) -> Iterator[Row]:
 
 
 def datadog(scale: Fraction) -> Memory:
-    return Memory(
-        {
-            "monitors": Collection(can=watching(monitors(TAGS)), rows=_monitors(scale)),
-            "health": Collection(can=watching(health("customer_id", Kind.INTEGER)), rows=_health(scale)),
-            "events": Collection(can=_searched("events"), rows=_events(scale)),
-            "logs": Collection(can=_searched("logs"), rows=_logs(scale)),
-            "metrics": Collection(can=watching(metrics({}, TAGS, timedelta(), None)), rows=list(_metrics())),
-        }
-    )
+    rows = {
+        "monitors": _monitors(scale),
+        "health": _health(scale),
+        "events": _events(scale),
+        "logs": _logs(scale),
+        "metrics": list(_metrics()),
+    }
+    return Memory({name: Collection(can=can, rows=rows[name]) for name, can in datadog_promises().items()})
 
 
-def _searched(name: str) -> Any:
+def datadog_promises() -> Mapping[str, Can]:
+    return {
+        "monitors": watching(monitors(TAGS)),
+        "health": watching(health("customer_id", Kind.INTEGER)),
+        "events": _searched("events"),
+        "logs": _searched("logs"),
+        "metrics": watching(metrics({}, TAGS, timedelta(), None)),
+    }
+
+
+def _searched(name: str) -> Can:
     return watching(search(name, TAGS, timedelta(), None))
 
 

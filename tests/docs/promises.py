@@ -5,12 +5,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from demo.servers import NAMES
 from demo.settings import settings
 from demo.sql.seed import seed
 from engine.words import Can, Kind
 from resolvers.query import KEY, PERSON
 from sources.journal import CAN as RECORDS
 from sources.patterns import compile_pattern
+from sources.prometheus.collection import promise as of_prometheus
+from sources.prometheus.declared import collections
 from sources.s3 import promise as of_s3
 from sources.slack.channels import channels
 from sources.slack.collection import promise as of_slack
@@ -18,9 +21,9 @@ from sources.slack.messages import MESSAGES, REPLIES
 from sources.slack.users import USERS
 from sources.snowflake.tables import tables
 from sources.sql.sqlite import reflected
-from tests import acme
+from tests import acme, watched
 
-PLACES = dict.fromkeys(("s3", "slack", "snowflake"), ("127.0.0.1", 1))
+PLACES = dict.fromkeys(NAMES, ("127.0.0.1", 1))
 SNOWFLAKE_TYPES = {Kind.INTEGER: ("NUMBER", 38, 0), Kind.DECIMAL: ("NUMBER", 12, 2), Kind.DATE: ("DATE", None, None)}
 
 
@@ -34,6 +37,10 @@ def demo_promises() -> Mapping[str, Mapping[str, Can]]:
         "snowflake": warehouse(),
         "s3": {"files": of_s3(compile_pattern(said["s3"]["pattern"]))},
         "slack": {name: of_slack(each) for name, each in slack.items()},
+        "prometheus": {
+            name: of_prometheus(each) for name, each in collections(said["prometheus"]["collections"]).items()
+        },
+        "datadog": watched.datadog_promises(),
         "journal": {"requests": RECORDS},
         "caller": {"person": PERSON, "key": KEY},
     }

@@ -82,6 +82,7 @@ class LogLine:
     directives=[allow("engineering", "support"), owned("platform engineering")],
 )
 class MetricPoint:
+    id: strawberry.ID = strawberry.field(description="The metric, the service, the environment and the time.")
     metric: str = strawberry.field(description="Which of the declared metrics, such as `errors`.")
     service: str | None = strawberry.field(description="Of which service.")
     env: str | None = strawberry.field(description="Where that runs.")
@@ -94,6 +95,7 @@ class MetricPoint:
     directives=[allow("engineering", "support"), owned("platform engineering")],
 )
 class ErrorRate:
+    id: strawberry.ID = strawberry.field(description="The service, the environment, the window and the time.")
     service: str = strawberry.field(description="Which service.")
     environment: Environment = strawberry.field(description="Where it runs.")
     window: Window = strawberry.field(description="How long the time is.")
@@ -107,6 +109,7 @@ class ErrorRate:
     directives=[allow("engineering", "support"), owned("platform engineering")],
 )
 class RequestRate:
+    id: strawberry.ID = strawberry.field(description="The service, the environment, the step and the time.")
     service: str = strawberry.field(description="Which service.")
     environment: Environment = strawberry.field(description="Where it runs.")
     step: int = strawberry.field(description="Seconds between two rows; each step has rows of its own.")

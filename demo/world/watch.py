@@ -66,7 +66,7 @@ def rolled_out(scale: Fraction | float) -> tuple[Deployment, ...]:
 
 
 def monitors(scale: Fraction | float = 1) -> list[Monitor]:
-    return [*_of_services(scale), *map(_of_customer, range(1, size("channel_customer", scale) + 1))]
+    return [*map(_of_customer, range(1, size("channel_customer", scale) + 1)), *_of_services(scale)]
 
 
 def _of_services(scale: Fraction | float) -> Iterator[Monitor]:
@@ -76,7 +76,7 @@ def _of_services(scale: Fraction | float) -> Iterator[Monitor]:
     for number, (service, environment) in enumerate(places, start=1):
         deployed = last.get((service, environment))
         yield Monitor(
-            id=100_000 + number,
+            id=200_000 + number,
             name=f"Errors of {service} in {environment.lower()}",
             kind="query alert",
             query=f"sum(last_5m):sum:acme.errors{{service:{service},env:{environment}}} > 50",
@@ -93,7 +93,7 @@ def _of_customer(customer: int) -> Monitor:
     calls = usage_day(customer, DAYS - 1)[2]
     busy = "Alert" if calls < HARDLY_ANY else "Warn" if calls < FEW_CALLS else "OK"
     return Monitor(
-        id=200_000 + customer,
+        id=100_000 + customer,
         name=f"Usage of customer {customer}",
         kind="metric alert",
         query=f"sum(last_1d):sum:acme.api_calls{{customer_id:{customer}}} < {HARDLY_ANY}",

@@ -16,6 +16,7 @@ from botocore.config import Config
 
 from demo.s3 import BUCKET
 from demo.servers import HOST, NAMES, ROOT, NotReady, Running, accepts, address, kill, restart, servers
+from demo.settings import SECRETS
 from demo.snowflake import DATABASE, SCHEMA
 from demo.world import warehouse
 from demo.world.files import files
@@ -120,7 +121,7 @@ def test_no_server_outlives_a_killed_parent() -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_a_server_stops_promptly_when_asked(name: str, sign: signal.Signals) -> None:
-    with servers((name,), scale=SCALE, environment={"SLACK_TOKEN": "t"}) as running:
+    with servers((name,), scale=SCALE, environment=SECRETS) as running:
         os.kill(running.processes[name].pid, sign)
         running.processes[name].wait(10)
 

@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from demo.servers import Running, kill, restart
+from demo.servers import Running, kill, restart, start, wait_ready
 from engine.guard import FAILURES, PROBE_SECONDS, QUEUE_SECONDS
 from engine.house import Limits
 from tests.failures.conftest import Ask, Door, Reply, hanging
@@ -17,9 +17,10 @@ BRANCHES = {
     "snowflake": "usage(first: 2) { nodes { day } }",
     "s3": "files(first: 2) { nodes { name } }",
     "slack": "channel { name }",
+    "datadog": "monitors(first: 2) { nodes { name } }",
 }
 OWN = "id orders(first: 1) { nodes { id } }"
-FIELDS = {"snowflake": "usage", "s3": "files", "slack": "channel"}
+FIELDS = {"snowflake": "usage", "s3": "files", "slack": "channel", "datadog": "monitors"}
 
 
 def question(*names: str) -> str:
@@ -120,7 +121,7 @@ async def test_health_tells_which_server_is_down(running: Running, door: Door, a
     await until_whole(ask, BACK_SECONDS)
     up = await health(door, "up")
 
-    assert down == {"internal": "up", "snowflake": "up", "s3": "down", "slack": "up"}
+    assert down == {**dict.fromkeys(("internal", "snowflake", "slack", "prometheus", "datadog"), "up"), "s3": "down"}
     assert up == dict.fromkeys(down, "up")
 
 
@@ -143,7 +144,8 @@ async def test_all_of_them_at_once(running: Running, ask: Ask, whole: Reply) -> 
     async with asyncio.timeout(TIMEOUT + MARGIN):
         answer = await ask(EVERYTHING)
     for name in NAMES:
-        restart(running, name)
+        start(running, name)
+    wait_ready(running, NAMES)
     again = await until_whole(ask, BACK_SECONDS)
 
     assert sorted(answer.failed()) == sorted(f"customers/nodes/0/{field}" for field in FIELDS.values())

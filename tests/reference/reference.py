@@ -95,7 +95,7 @@ def ghost(of: Any) -> Any:
     if isinstance(kind, GraphQLList):
         return [ghost(kind.of_type)]
     if isinstance(kind, GraphQLEnumType):
-        return next(iter(kind.values))
+        return next(iter(kind.values.values())).value
     return GHOSTS[kind.name] if is_leaf_type(kind) else {}
 
 

@@ -19,6 +19,9 @@ SECRETS: Mapping[str, str] = {
     "AZURE_FILES_KEY": "QWNtZSdzIGRlbW8gb2YgQXp1cmUgRmlsZXMsIHdoaWNoIGhvbGRzIG5vdGhpbmcgdGhhdCBpcyByZWFsIC4uLg==",
     "AZURE_BLOB_KEY": "QWNtZSdzIGRlbW8gb2YgQXp1cmUgQmxvYiBTdG9yYWdlLCB3aGljaCBob2xkcyBub3RoaW5nIHJlYWwgLi4uLg==",
     "DRIVE_KEY": service_account(),
+    "PROMETHEUS_TOKEN": "acme-prometheus",
+    "DATADOG_API_KEY": "acme-datadog-api",
+    "DATADOG_APP_KEY": "acme-datadog-app",
 }
 """What the demo's own servers accept; they hold nothing real."""
 INTERNAL_URL = "INTERNAL_URL"
@@ -103,7 +106,50 @@ pattern = "Customers/{{customer_id:int}} {{called}}/{{kind}}/{{name}}"
 
 [sources.drive.quota]
 queries = 0
+
+[sources.prometheus]
+kind = "prometheus"
+base_url = {prometheus}
+token = {{ env = "PROMETHEUS_TOKEN" }}
+private_addresses = true
+
+# the share of requests that failed in the time that began at `time`
+[sources.prometheus.collections.error_rate]
+query = {error_rate}
+labels = ["service", "environment"]
+windows = ["5m", "1h", "1d"]
+
+[sources.prometheus.collections.request_rate]
+query = {request_rate}
+labels = ["service", "environment"]
+steps = ["1h", "1d"]
+history = "7d"
+
+[sources.datadog]
+kind = "datadog"
+base_url = {datadog}
+api_key = {{ env = "DATADOG_API_KEY" }}
+app_key = {{ env = "DATADOG_APP_KEY" }}
+tags = ["service", "env", "customer_id:int"]
+health = "customer_id"
+days = 1000
+private_addresses = true
+
+[sources.datadog.metrics]
+requests = "sum:acme.requests{{*}} by {{service,env}}.rollup(sum, 86400)"
+errors = "sum:acme.errors{{*}} by {{service,env}}.rollup(sum, 86400)"
+
+[sources.datadog.quota]
+events = 0
+logs = 0
+metrics = 0
+monitors = 0
 """
+PLACE = "by (service, environment)"
+FAILED = 'rate(http_requests_total{code=~"5..",{selectors}}[{window}] offset -{window})'
+ALL = "rate(http_requests_total{{selectors}}[{window}] offset -{window})"
+ERROR_RATE = f"sum {PLACE} ({FAILED}) / sum {PLACE} ({ALL})"
+REQUEST_RATE = f"sum {PLACE} (rate(http_requests_total{{{{selectors}}}}[5m]))"
 
 
 def settings(*, folder: Path, port: int, addresses: Mapping[str, tuple[str, int]], internal: str | None = None) -> str:
@@ -130,6 +176,10 @@ def settings(*, folder: Path, port: int, addresses: Mapping[str, tuple[str, int]
         "container": CONTAINER,
         "drive": url(addresses["drive"]),
         "drive_subject": subject(),
+        "prometheus": url(addresses["prometheus"]),
+        "error_rate": ERROR_RATE,
+        "request_rate": REQUEST_RATE,
+        "datadog": url(addresses["datadog"]),
     }
     return TEMPLATE.format(
         internal=internal or in_sqlite(folder), **{name: quoted(value) for name, value in values.items()}

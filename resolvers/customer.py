@@ -1,13 +1,18 @@
 """Customers: a table of the internal database, linked to all that is known of them elsewhere."""
 
-from engine.words import Binding, Link
+from engine.words import Binding, Link, Lookup
 
 BINDINGS = (
     Binding(
         type="Customer",
         source="internal",
         collection="customer",
+        lookups={
+            "health": Lookup(source="datadog", collection="health", here="id", there="customer_id", column="status"),
+        },
         links={
+            "monitors": Link(to="Monitor", here="id", there="customer_id"),
+            "logs": Link(to="LogLine", here="id", there="customer_id"),
             "accountManager": Link(to="Employee", here="account_manager_id", there="id"),
             "orders": Link(to="Order", here="id", there="customer_id"),
             "usage": Link(to="UsageDay", here="id", there="customer_id"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from schema.arguments import ById, Many, One
+from schema.arguments import ById, Looked, Many, One
 from schema.directives import allow, owned
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from schema.drive import DriveFile
     from schema.employee import Employee
     from schema.file import File
+    from schema.monitoring import LogLine, Monitor
     from schema.order import Order
     from schema.slack import Channel
     from schema.usage import RevenueMonth, UsageDay
@@ -25,6 +26,14 @@ class Segment(StrEnum):
     ENTERPRISE = "ENTERPRISE"
     MID_MARKET = "MID_MARKET"
     SMALL_BUSINESS = "SMALL_BUSINESS"
+
+
+@strawberry.enum(description="How a customer fares with us.")
+class CustomerHealth(StrEnum):
+    HEALTHY = "OK"
+    AT_RISK = "Warn"
+    FAILING = "Alert"
+    UNKNOWN = "No Data"
 
 
 @strawberry.type(
@@ -54,6 +63,12 @@ class Customer:
     azure_files: Many["AzureFile"] = strawberry.field(description="The customer's scans and tables of orders.")
     blob_files: Many["BlobFile"] = strawberry.field(description="The customer's nightly exports and delivery notes.")
     drive_files: Many["DriveFile"] = strawberry.field(description="What is kept about the customer in Google Drive.")
+    health: Looked[CustomerHealth] = strawberry.field(
+        description="How all that watches the customer is at worst, where anything does.",
+        directives=[allow("sales", "support")],
+    )
+    monitors: Many["Monitor"] = strawberry.field(description="What watches the customer.")
+    logs: Many["LogLine"] = strawberry.field(description="What our services logged of the customer.")
     channel: One["Channel"] = strawberry.field(description="The Slack channel kept for the customer.")
 
 

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from schema.arguments import ById, Many, One
+from schema.arguments import Argument, ById, Looked, Many, One, taking
 from schema.directives import allow, owned
 
 if TYPE_CHECKING:
     from schema.employee import Employee
+    from schema.monitoring import Event, LogLine, Monitor
     from schema.slack import Message
 
 
@@ -25,6 +26,13 @@ class DeploymentStatus(StrEnum):
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     ROLLED_BACK = "ROLLED_BACK"
+
+
+@strawberry.enum(description="A stretch of time that something is measured over.")
+class Window(StrEnum):
+    FIVE_MINUTES = "5m"
+    ONE_HOUR = "1h"
+    ONE_DAY = "1d"
 
 
 @strawberry.type(
@@ -43,6 +51,13 @@ class Deployment:
         description="The commit it was built from.", directives=[allow("engineering")]
     )
     author: One["Employee"] = strawberry.field(description="Who started it.")
+    error_rate: Looked[float] = strawberry.field(
+        description="The share of its service's requests that failed from when it began, where it went; 1 is all.",
+        metadata=taking(window=Argument(Window, "Over how long.", Window.ONE_HOUR)),
+    )
+    monitors: Many["Monitor"] = strawberry.field(description="What watches its service where it went.")
+    events: Many["Event"] = strawberry.field(description="What Datadog was told of its service where it went.")
+    logs: Many["LogLine"] = strawberry.field(description="What its service logged where it went.")
     announcements: Many["Message"] = strawberry.field(description="What was said of it in Slack.")
 
 

@@ -11,6 +11,8 @@ KINDS = {
     "azure_files": "sources.azure.files",
     "azure_blob": "sources.azure.blob",
     "drive": "sources.drive.source",
+    "prometheus": "sources.prometheus.source",
+    "datadog": "sources.datadog.source",
 }
 """Each module has `Options`, the settings it takes, and `connect(options)`, which gives the source."""
 DESCRIBED = {

@@ -21,6 +21,7 @@ from resolvers.query import asking, nobody
 from schema.build import build, version
 from sources.memory import Collection, Memory
 from sources.patterns import compile_pattern
+from tests import watched
 
 SCALE = Fraction(1, 100)
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -158,6 +159,8 @@ def sources() -> Mapping[str, Memory]:
         "azure_files": Memory(_azure(stored.documents(SCALE))),
         "azure_blob": Memory(_azure(stored.exports(SCALE))),
         "drive": Memory(_drive()),
+        "prometheus": watched.prometheus(SCALE),
+        "datadog": watched.datadog(SCALE),
     }
 
 

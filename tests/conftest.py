@@ -37,7 +37,7 @@ def azurite_started() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def acme_servers() -> Iterator[Running]:
-    """S3, Slack, Snowflake and Azure; nobody kills these."""
+    """All of the demo's servers; nobody kills these."""
     with servers(scale=0.01, environment=SECRETS) as running:
         yield running
 

@@ -25,18 +25,22 @@ from resolvers.query import asking
 from sources import s3
 from sources.azure import blob as azure_blob
 from sources.azure import files as azure_files
+from sources.datadog import source as datadog
 from sources.drive import source as drive
 from sources.journal import JournalSource
 from sources.memory import Collection, Memory
+from sources.prometheus import source as prometheus
 from sources.rest import source as rest
 from sources.scratch.scratch import Scratches
 from sources.slack import source as slack
 from sources.snowflake import source as snowflake
 from sources.sql import mysql, postgresql, sqlite
 from tests import acme
+from tests.contract import series
 from tests.contract.asks import Told
 from tests.contract.tables import TABLES, into_mysql, into_postgresql, into_snowflake, into_sqlite
 from tests.servers.mariadb import MariadbServer
+from tests.servers.prometheus_twin import twin_server
 from tests.servers.rest import Api, serving
 
 SCHEMA = "CONTRACT"
@@ -91,6 +95,15 @@ DRIVE = {
     "files": Held(),
     "folders": Held(),
     "permissions": Held(key=("file_id", "id"), through=("files", ("id",))),
+}
+
+
+WATCHED = {
+    "monitors": Held(),
+    "health": Held(key=("customer_id",)),
+    "events": Held(),
+    "logs": Held(),
+    "metrics": Held(key=("metric", "service", "env", "time")),
 }
 
 
@@ -310,6 +323,26 @@ async def blobs(url: str) -> Source:
     )  # fmt: skip
 
 
+@asynccontextmanager
+async def over_prometheus(_: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+    with twin_server(series.HISTORY) as url:
+        options = prometheus.Options(base_url=url, collections=series.DECLARED, private_addresses=True)
+        source = await prometheus.connect(options, lambda: series.NOW)
+        yield Kept(source=source, held={name: Held(key=key) for name, key in series.KEYS.items()}, most=60)
+
+
+@asynccontextmanager
+async def over_datadog(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+    host, port = address(request.getfixturevalue("acme_servers"), "datadog")
+    options = datadog.Options(
+        base_url=f"http://{host}:{port}", api_key=SECRETS["DATADOG_API_KEY"], app_key=SECRETS["DATADOG_APP_KEY"],
+        tags=("service", "env", "customer_id:int"), health="customer_id", days=30, private_addresses=True,
+        metrics={"errors": "sum:acme.errors{*} by {service,env}.rollup(sum, 864000)"},
+    )  # fmt: skip
+    source = await datadog.connect(options, clock=lambda: acme.NOW)
+    yield Kept(source=source, held=WATCHED, most=40)
+
+
 SOURCES: Mapping[str, Callable[[pytest.FixtureRequest], Any]] = {
     "memory": in_memory,
     "scratch": in_scratch,
@@ -324,6 +357,8 @@ SOURCES: Mapping[str, Callable[[pytest.FixtureRequest], Any]] = {
     "azure_files": in_azure_files,
     "azure_blob": in_azure_blob,
     "azurite": in_azurite,
+    "prometheus": over_prometheus,
+    "datadog": over_datadog,
     "journal": in_journal,
     "caller": of_the_caller,
 }

@@ -26,6 +26,7 @@ def running() -> Iterator[Running]:
         "slack": ("--rate", "users.info=60"),
         "drive": ("--rate", "drives.get=60"),
         "azure": ("--page", "7"),
+        "datadog": ("--rate", "metrics=60"),
     }
     with servers(scale=0.01, environment={**SECRETS, "SLACK_TOKEN": TOKEN}, options=options) as made:
         yield made

@@ -49,6 +49,7 @@ def test_the_product_reads_the_demos_settings(tmp_path: Path, internal: str | No
         "internal": kind, "snowflake": "snowflake", "s3": "s3", "slack": "slack",
         "azure_files": "azure_files", "azure_blob": "azure_blob",
         "drive": "drive",
+        "prometheus": "prometheus", "datadog": "datadog",
     }  # fmt: skip
 
 

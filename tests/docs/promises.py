@@ -16,6 +16,8 @@ from sources.drive import columns as drive
 from sources.drive.permissions import CAN as DRIVE_PERMISSIONS
 from sources.journal import CAN as RECORDS
 from sources.patterns import compile_pattern
+from sources.prometheus.collection import promise as of_prometheus
+from sources.prometheus.declared import collections
 from sources.s3 import promise as of_s3
 from sources.slack.channels import channels
 from sources.slack.collection import promise as of_slack
@@ -23,7 +25,7 @@ from sources.slack.messages import MESSAGES, REPLIES
 from sources.slack.users import USERS
 from sources.snowflake.tables import tables
 from sources.sql.sqlite import reflected
-from tests import acme
+from tests import acme, watched
 
 PLACES = dict.fromkeys(NAMES, ("127.0.0.1", 1))
 SNOWFLAKE_TYPES = {Kind.INTEGER: ("NUMBER", 38, 0), Kind.DECIMAL: ("NUMBER", 12, 2), Kind.DATE: ("DATE", None, None)}
@@ -46,6 +48,10 @@ def demo_promises() -> Mapping[str, Mapping[str, Can]]:
             "folders": drive.of_folders(),
             "permissions": DRIVE_PERMISSIONS,
         },
+        "prometheus": {
+            name: of_prometheus(each) for name, each in collections(said["prometheus"]["collections"]).items()
+        },
+        "datadog": watched.datadog_promises(),
         "journal": {"requests": RECORDS},
         "caller": {"person": PERSON, "key": KEY},
     }

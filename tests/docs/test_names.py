@@ -27,7 +27,7 @@ ENVIRONMENT = dict.fromkeys(
     ("ONEDOOR_PEPPER", "STATE_URL", "INTERNAL_URL", "SNOWFLAKE_PASSWORD", "S3_ACCESS_KEY", "S3_SECRET_KEY",
      "SLACK_TOKEN", "REDIS_URL", "CRM_AUTHORIZATION",
      "AZURE_FILES_KEY", "AZURE_BLOB_KEY", "AZURE_BLOB_SAS",
-     "DRIVE_KEY"),
+     "DRIVE_KEY", "PROMETHEUS_TOKEN", "DATADOG_API_KEY", "DATADOG_APP_KEY"),
     "of the tests, and at least thirty-two characters long",
 )  # fmt: skip
 

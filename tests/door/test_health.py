@@ -35,6 +35,8 @@ async def test_health_says_alive_ready_and_each_source_up_or_down_and_nothing_mo
                 "slack": "down",
                 "azure_files": "up",
                 "azure_blob": "up",
+                "prometheus": "up",
+                "datadog": "up",
             },
         },
     )

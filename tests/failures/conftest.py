@@ -113,7 +113,9 @@ async def ask(door: Door) -> AsyncIterator[Ask]:
 
 @asynccontextmanager
 async def asking(door: Door) -> AsyncIterator[Ask]:
-    async with aiohttp.ClientSession(f"http://127.0.0.1:{door.port}") as session:
+    # a server may take longer to be back than the door keeps a connection that nobody uses
+    anew = aiohttp.TCPConnector(force_close=True)
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{door.port}", connector=anew) as session:
 
         async def asked(text: str, group: str = "sales") -> Reply:
             headers = {"Authorization": f"Bearer {door.keys[group]}"}

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from functools import cache
 from random import Random
 from typing import Any
 from urllib.parse import quote
 
-from graphql import GraphQLSchema, build_schema, get_named_type, print_schema
+from graphql import GraphQLEnumType, GraphQLSchema, build_schema, get_named_type, print_schema
 
 from engine.house import House, Limits
 from engine.words import Binding, Kind, Link, Row, Source
@@ -80,7 +81,8 @@ def value(binding: Binding, name: str, row: Dict) -> Any:
 
 def identity(binding: Binding, row: Dict) -> str:
     """The id of a row, as a client sees it; of several columns, each percent-encoded."""
-    parts = [str(row[each]) for each in binding.key]
+    found = (row[each] for each in binding.key)
+    parts = [each.isoformat() if isinstance(each, date) else str(each) for each in found]
     return parts[0] if len(parts) == 1 else ":".join(quote(each, safe="") for each in parts)
 
 
@@ -109,6 +111,9 @@ def faded(name: str, loses: Mapping[bool, float]) -> Mapping[str, Source]:
     draw = Random(name)
     given: dict[str, dict[str, Collection]] = {}
     for binding in fresh().house.bindings.values():
+        for each in binding.lookups.values():
+            looked_in = acme.sources()[each.source].collections[each.collection]
+            given.setdefault(each.source, {}).setdefault(each.collection, looked_in)
         source = acme.sources().get(binding.source)
         if source is not None:
             odds = [wear(binding, each, loses) for each in columns(binding)]
@@ -159,8 +164,17 @@ def world(name: str, given: Mapping[str, Source]) -> World:
     schema = taught(build_schema(print_schema(house.schema)))
     for scalar, write in WRITERS.items():
         schema.type_map[scalar].coerce_output_value = write
+    for each in (each for each in schema.type_map.values() if isinstance(each, GraphQLEnumType)):
+        for member, held in each.values.items():
+            held.value = stored(house, each.name, member)
     rows = {kind: tuple(as_dicts(house, binding)) for kind, binding in house.bindings.items()}
     return World(name=name, house=house, schema=schema, rows=rows)
+
+
+def stored(house: House, enum: str, member: str) -> Any:
+    """What the source holds for an enum's value, which a printed schema does not say."""
+    known: Any = house.schema.type_map[enum]
+    return known.values[member].value
 
 
 def as_dicts(house: House, binding: Binding) -> Iterator[Dict]:

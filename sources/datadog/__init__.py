@@ -1,0 +1,1 @@
+"""Monitors, events, logs and metrics of a Datadog organisation."""

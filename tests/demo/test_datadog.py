@@ -1,0 +1,146 @@
+"""Datadog's double, asked by Datadog's own client over the wire."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from datadog_api_client import ApiClient, Configuration
+from datadog_api_client.exceptions import ApiException, ForbiddenException, NotFoundException
+from datadog_api_client.v1.api.authentication_api import AuthenticationApi
+from datadog_api_client.v1.api.metrics_api import MetricsApi
+from datadog_api_client.v1.api.monitors_api import MonitorsApi
+from datadog_api_client.v2.api.events_api import EventsApi
+from datadog_api_client.v2.api.logs_api import LogsApi
+from datadog_api_client.v2.model.events_list_request import EventsListRequest
+from datadog_api_client.v2.model.events_query_filter import EventsQueryFilter
+from datadog_api_client.v2.model.events_request_page import EventsRequestPage
+from datadog_api_client.v2.model.events_sort import EventsSort
+from datadog_api_client.v2.model.logs_list_request import LogsListRequest
+from datadog_api_client.v2.model.logs_list_request_page import LogsListRequestPage
+from datadog_api_client.v2.model.logs_query_filter import LogsQueryFilter
+from datadog_api_client.v2.model.logs_sort import LogsSort
+
+from demo.servers import Running, address
+from demo.settings import SECRETS
+from demo.world import watch
+from demo.world.sizes import NOW
+from demo.world.traffic import counted, served
+
+SCALE = 0.01
+MONITORS = watch.monitors(SCALE)
+EVENTS = sorted(watch.events(SCALE), key=lambda each: each.at)
+LOGS = sorted(watch.logs(SCALE), key=lambda each: each.at)
+DAY = 86_400
+AUTHENTICATION: Any = AuthenticationApi
+MONITORING: Any = MonitorsApi
+LOGGING: Any = LogsApi
+HAPPENING: Any = EventsApi
+MEASURING: Any = MetricsApi
+"""They have no types."""
+
+
+def configured(running: Running, **keys: str) -> Configuration:
+    made = Configuration(host="http://{}:{}".format(*address(running, "datadog")))
+    made.api_key["apiKeyAuth"] = keys.get("api_key", SECRETS["DATADOG_API_KEY"])
+    made.api_key["appKeyAuth"] = keys.get("app_key", SECRETS["DATADOG_APP_KEY"])
+    return made
+
+
+@pytest.fixture(scope="module")
+def client(running: Running) -> Iterator[ApiClient]:
+    with ApiClient(configured(running)) as made:
+        yield made
+
+
+def test_the_keys_are_good(client: ApiClient) -> None:
+    assert AUTHENTICATION(client).validate().valid is True
+
+
+@pytest.mark.parametrize("key", ["api_key", "app_key"])
+def test_a_bad_key_is_refused(running: Running, key: str) -> None:
+    with ApiClient(configured(running, **{key: "wrong"})) as bad, pytest.raises(ForbiddenException):
+        MONITORING(bad).list_monitors()
+
+
+def test_every_monitor_is_listed_page_by_page(client: ApiClient) -> None:
+    found = list(MONITORING(client).list_monitors_with_pagination(page_size=7))
+    shown = [(each.id, each.name, str(each.overall_state), tuple(each.tags), each.created) for each in found]
+    assert shown == [(each.id, each.name, each.status, each.tags, each.created) for each in MONITORS]
+
+
+def test_one_monitor_is_found_by_its_number_and_others_by_their_tags(client: ApiClient) -> None:
+    one = MONITORS[3]
+    assert MONITORING(client).get_monitor(one.id).query == one.query
+    tagged = MONITORING(client).list_monitors(monitor_tags=one.tags[0])
+    assert [each.id for each in tagged] == [each.id for each in MONITORS if one.tags[0] in each.tags]
+    with pytest.raises(NotFoundException):
+        MONITORING(client).get_monitor(1)
+
+
+def searched(**given: Any) -> dict[str, Any]:
+    return {"_from": "0", "query": "*", **given}
+
+
+@pytest.mark.parametrize(("query", "meets"), [
+    pytest.param("*", lambda log: True, id="all"),
+    pytest.param("service:search", lambda log: log.service == "search", id="by service"),
+    pytest.param("status:(warn OR error)", lambda log: log.status in ("warn", "error"), id="by several levels"),
+    pytest.param("env:STAGING -status:info", lambda log: "env:STAGING" in log.tags and log.status != "info", id="not"),
+])  # fmt: skip
+def test_logs_are_found_page_by_page_the_oldest_first(client: ApiClient, query: str, meets: Any) -> None:
+    body = LogsListRequest(
+        filter=LogsQueryFilter(**searched(query=query)),
+        sort=LogsSort.TIMESTAMP_ASCENDING,
+        page=LogsListRequestPage(limit=30),
+    )
+    found = list(LOGGING(client).list_logs_with_pagination(body=body))
+    shown = [(each.id, each.attributes.timestamp, each.attributes.message) for each in found]
+    assert shown == [(each.id, each.at, each.message) for each in LOGS if meets(each)]
+
+
+def test_events_are_found_between_two_moments_the_newest_first(client: ApiClient) -> None:
+    low, high = EVENTS[3].at, EVENTS[-2].at
+    body = EventsListRequest(
+        filter=EventsQueryFilter(**searched(_from=low.isoformat(), to=high.isoformat())),
+        sort=EventsSort.TIMESTAMP_DESCENDING,
+        page=EventsRequestPage(limit=4),
+    )
+    found = list(HAPPENING(client).search_events_with_pagination(body=body))
+    shown = [(each.id, each.attributes.attributes.title, each.attributes.message) for each in found]
+    assert shown == [(each.id, each.title, each.message) for each in EVENTS[3:-1][::-1]]
+
+
+def test_a_metric_is_the_sum_of_what_came(client: ApiClient) -> None:
+    end = int(NOW.timestamp())
+    query = f"sum:acme.errors{{service:search}} by {{env}}.rollup(sum, {DAY})"
+    answer = MEASURING(client).query_metrics(_from=end - 3 * DAY, to=end - DAY, query=query)
+    expected = {
+        f"env:{one.environment}": [
+            (at * 1000, counted(one, "500", at + DAY) - counted(one, "500", at))
+            for at in range(end - 3 * DAY, end, DAY)
+        ]
+        for one in served(SCALE)
+        if one.service == "search"
+    }
+    assert {
+        each.scope: [(point.value[0], point.value[1]) for point in each.pointlist] for each in answer.series
+    } == expected
+
+
+def test_a_search_that_is_none_and_a_call_too_many_are_refused(client: ApiClient) -> None:
+    with pytest.raises(ApiException, match="400"):
+        LOGGING(client).list_logs(body=LogsListRequest(filter=LogsQueryFilter(**searched(query="((("))))
+    with pytest.raises(ApiException, match="429") as refused:
+        many(lambda: MEASURING(client).query_metrics(_from=0, to=1, query="sum:acme.errors{*}.rollup(sum, 60)"))
+    assert int({name.lower(): each for name, each in refused.value.headers.items()}["x-ratelimit-reset"]) > 0
+
+
+def many(call: Callable[[], Any]) -> None:
+    for _ in range(70):
+        call()
+
+
+def test_the_client_reads_times_with_their_zone(client: ApiClient) -> None:
+    assert MONITORING(client).get_monitor(MONITORS[0].id).created == MONITORS[0].created.astimezone(UTC)
+    assert isinstance(MONITORS[0].created, datetime)

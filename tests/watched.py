@@ -1,0 +1,131 @@
+"""What watches Acme, as rows: what the demo's Prometheus and Datadog say, with what the real sources promise."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from fractions import Fraction
+from typing import Any
+
+from demo.prometheus.evaluate import value
+from demo.prometheus.history import history
+from demo.prometheus.syntax import parse
+from demo.settings import ERROR_RATE, REQUEST_RATE
+from demo.world import watch
+from demo.world.sizes import NOW
+from demo.world.traffic import ENVIRONMENTS, served
+from engine.words import Can, Kind, Row
+from sources.datadog.collection import promise as watching
+from sources.datadog.metrics import metrics
+from sources.datadog.monitors import health, monitors
+from sources.datadog.searches import search
+from sources.memory import Collection, Memory
+from sources.prometheus.collection import promise
+from sources.prometheus.declared import collection
+from sources.prometheus.promql import filled
+
+TAGS = {"service": Kind.TEXT, "env": Kind.TEXT, "customer_id": Kind.INTEGER}
+WINDOWS = {"5m": 5, "1h": 60, "1d": 1440}
+PLACE = ["service", "environment"]
+DAYS = 3
+
+
+def prometheus(scale: Fraction) -> Memory:
+    """Of each deployment, the error rates that followed it; of each service, a few rates of requests."""
+    rates = collection("error_rate", {"query": ERROR_RATE, "labels": PLACE, "windows": list(WINDOWS)})
+    requests = collection("request_rate", {"query": REQUEST_RATE, "labels": PLACE, "steps": ["1h", "1d"]})
+    return Memory(
+        {
+            "error_rate": Collection(can=promise(rates), rows=list(dict.fromkeys(_error_rates(scale)))),
+            "request_rate": Collection(can=promise(requests), rows=list(_request_rates(scale))),
+        }
+    )
+
+
+def _error_rates(scale: Fraction) -> Iterator[Row]:
+    told = history(float(scale), NOW)
+    for _, service, _, environment, _, _, started, *_ in watch.rolled_out(scale):
+        for window in WINDOWS:
+            query = filled(ERROR_RATE, {"service": [service], "environment": [environment]}, window)
+            found = value(parse(query), told, int(started.timestamp() * 1000))
+            assert isinstance(found, dict)
+            yield service, environment, window, started, next(iter(found.values()), None)
+
+
+def _request_rates(scale: Fraction) -> Iterator[Row]:
+    for one in served(scale):
+        for step in (3600, 86_400):
+            yield from (
+                (one.service, one.environment, step, NOW - timedelta(seconds=step * back), one.a_minute / 60 + back)
+                for back in range(DAYS)
+            )
+
+
+def datadog(scale: Fraction) -> Memory:
+    rows = {
+        "monitors": _monitors(scale),
+        "health": _health(scale),
+        "events": _events(scale),
+        "logs": _logs(scale),
+        "metrics": list(_metrics()),
+    }
+    return Memory({name: Collection(can=can, rows=rows[name]) for name, can in datadog_promises().items()})
+
+
+def datadog_promises() -> Mapping[str, Can]:
+    return {
+        "monitors": watching(monitors(TAGS)),
+        "health": watching(health("customer_id", Kind.INTEGER)),
+        "events": _searched("events"),
+        "logs": _searched("logs"),
+        "metrics": watching(metrics({}, TAGS, timedelta(), None)),
+    }
+
+
+def _searched(name: str) -> Can:
+    return watching(search(name, TAGS, timedelta(), None))
+
+
+def tagged(tags: Sequence[str]) -> Mapping[str, Any]:
+    found = dict(each.split(":", 1) for each in tags)
+    customer = found.get("customer_id")
+    return {**found, "customer_id": None if customer is None else int(customer)}
+
+
+def _monitors(scale: Fraction) -> list[Row]:
+    found = []
+    for each in watch.monitors(scale):
+        of = tagged(each.tags)
+        about = (each.id, each.name, each.status, each.kind, each.query, each.message, each.tags)
+        found.append((*(of.get(tag) for tag in TAGS), *about, each.created, each.modified))
+    return found
+
+
+def _health(scale: Fraction) -> list[Row]:
+    """A customer has one monitor."""
+    found = [(tagged(each.tags)["customer_id"], each.status) for each in watch.monitors(scale)]
+    return [(of, status, int(status in ("Warn", "Alert")), 1) for of, status in found if of is not None]
+
+
+def _events(scale: Fraction) -> list[Row]:
+    found = []
+    for each in watch.events(scale):
+        of = tagged(each.tags)
+        found.append(
+            (*(of.get(tag) for tag in TAGS), each.id, each.at, each.message, each.tags, each.title, each.status)
+        )
+    return found
+
+
+def _logs(scale: Fraction) -> list[Row]:
+    """The service is the line's own."""
+    found = []
+    for each in watch.logs(scale):
+        of = tagged(each.tags)
+        about = (each.id, each.at, each.message, each.tags, each.host, each.status)
+        found.append((each.service, of.get("env"), of["customer_id"], *about))
+    return found
+
+
+def _metrics() -> Iterator[Row]:
+    for number, environment in enumerate(ENVIRONMENTS):
+        for day in range(DAYS):
+            yield "search", environment, None, "errors", NOW - timedelta(days=day), float(10 * number + day)

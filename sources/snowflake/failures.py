@@ -7,6 +7,13 @@ from engine.errors import Code, SourceFailed
 from sources.snowflake.adapter import Unreached, Unreadable, Unwell
 
 UNAUTHORIZED = 290401
+NOT_ESTABLISHED = 250001
+"""Of a login that was answered and denied for another reason, such as a role that is not the user's."""
+LACKING = {
+    606: "snowflake has no warehouse to run the statement: name one that the user's role may use",
+    90105: "snowflake has no such database, or none that the user's role may use",
+}
+"""By error, what the session lacks that its login named, or did not name."""
 INVALID_AUTHORIZATION = "28000"
 """The SQLSTATE of a login with a wrong user, password or role."""
 
@@ -32,8 +39,12 @@ def failed(error: Exception, timeout: float) -> SourceFailed:
             return SourceFailed("snowflake refused the login")
         case OperationalError():
             return SourceFailed("snowflake could not be reached")
+        case ProgrammingError(errno=number) if number in LACKING:
+            return SourceFailed(LACKING[number])
         case ProgrammingError(errno=number):
             return SourceFailed(f"snowflake refused the statement with error {number}")
+        case Error(errno=number) if number == NOT_ESTABLISHED:
+            return SourceFailed("snowflake refused the login")
         case Error(errno=number):
             return SourceFailed(f"snowflake failed with error {number}")
     return SourceFailed("snowflake gave an answer that cannot be read", Code.SOURCE_INVALID)

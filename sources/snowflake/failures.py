@@ -7,13 +7,14 @@ from engine.errors import Code, SourceFailed
 from sources.snowflake.adapter import Unreached, Unreadable, Unwell
 
 UNAUTHORIZED = 290401
-NOT_ESTABLISHED = 250001
-"""Of a login that was answered and denied for another reason, such as a role that is not the user's."""
 LACKING = {
     606: "snowflake has no warehouse to run the statement: name one that the user's role may use",
+    390189: "snowflake has no such role, or none that the user may take",
+    390201: "snowflake has no such database or warehouse, or none that the user's role may use",
+    390422: "snowflake lets nobody in from this address",
     90105: "snowflake has no such database, or none that the user's role may use",
 }
-"""By error, what the session lacks that its login named, or did not name."""
+"""By error, what the login named, or did not name, and the session lacks."""
 INVALID_AUTHORIZATION = "28000"
 """The SQLSTATE of a login with a wrong user, password or role."""
 
@@ -39,12 +40,10 @@ def failed(error: Exception, timeout: float) -> SourceFailed:
             return SourceFailed("snowflake refused the login")
         case OperationalError():
             return SourceFailed("snowflake could not be reached")
-        case ProgrammingError(errno=number) if number in LACKING:
+        case Error(errno=number) if number in LACKING:
             return SourceFailed(LACKING[number])
         case ProgrammingError(errno=number):
             return SourceFailed(f"snowflake refused the statement with error {number}")
-        case Error(errno=number) if number == NOT_ESTABLISHED:
-            return SourceFailed("snowflake refused the login")
         case Error(errno=number):
             return SourceFailed(f"snowflake failed with error {number}")
     return SourceFailed("snowflake gave an answer that cannot be read", Code.SOURCE_INVALID)

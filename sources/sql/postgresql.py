@@ -47,7 +47,7 @@ GONE = (
 DENIALS: Mapping[type[Exception], str] = {
     asyncpg.InvalidAuthorizationSpecificationError: "the database refused the login",
     asyncpg.InvalidCatalogNameError: "there is no database of this name",
-    asyncpg.exceptions.ClientConfigurationError: "the url cannot be read",
+    ValueError: "`url` is none: `/` in a password is written `%2F`",
 }
 """Errors of a login, which is tried first at the start."""
 DENIED = tuple(DENIALS)
@@ -155,7 +155,7 @@ async def connect(options: Options) -> Postgresql:
         connection = await opened(options)
     except DENIED as error:
         raise SourceFailed(next(told for kind, told in DENIALS.items() if isinstance(error, kind))) from None
-    except (*GONE, asyncpg.PostgresError, ValueError):
+    except (*GONE, asyncpg.PostgresError):
         raise SourceFailed("the database does not answer") from None
     try:
         columns, facts = await connection.fetch(COLUMNS_SQL), await connection.fetch(FACTS_SQL)

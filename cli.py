@@ -163,18 +163,19 @@ def introspect(house: House, /, url: str, source: str | None, into: Path, dry_ru
     """
     from introspect.folder import done, kept, standing
     from introspect.steps import steps
-    from introspect.told import report
+    from introspect.told import DONE, WOULD, report
     from introspect.wishes import named, wish
 
     describing = described(url)
     name = named(source, url)
     before = kept(into, name)
     found = asyncio.run(describing.described(url))
-    taken = steps(found, wish(before.wish, name, found, **wished), before, standing(into))
+    taken = steps(found.tables, wish(before.wish, name, found.tables, **wished), before, standing(into))
     if not dry_run:
         done(into, taken)
     known = house.config.exists() and name in settings.tables(house.config).get("sources", {})
-    for line in report(taken, name, describing.settings(url), known):
+    told = report(taken, name, describing.settings(url), known, WOULD if dry_run else DONE)
+    for line in (*found.remarks, *told):
         click.echo(line)
 
 

@@ -1,17 +1,30 @@
 """Steps in, what the terminal shows of them out."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from introspect.steps import Steps
 
-SECRET = ("password", "url")
+NUMBERS = frozenset({"port", "timeout", "connections"})
 
 
-def report(taken: Steps, source: str, settings: Mapping[str, str], known: bool) -> Iterator[str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tense:
+    """Of what a run does to files, or only says that it would."""
+
+    write: str
+    remove: str
+
+
+DONE = Tense(write="wrote", remove="removed")
+WOULD = Tense(write="would write", remove="would remove")
+
+
+def report(taken: Steps, source: str, settings: Mapping[str, str], known: bool, tense: Tense) -> Iterator[str]:
     """Lines: what changed, what is written, removed and left alone, and what is still to be done by hand."""
     yield from taken.changes
-    yield from (f"wrote {path}" for path in sorted(taken.write))
-    yield from (f"removed {path}" for path in taken.remove)
+    yield from (f"{tense.write} {path}" for path in sorted(taken.write))
+    yield from (f"{tense.remove} {path}" for path in taken.remove)
     for path, difference in sorted(taken.edited.items()):
         yield f"left alone, edited by hand: {path}"
         if difference:
@@ -36,4 +49,4 @@ def stanza(source: str, settings: Mapping[str, str]) -> str:
 def _value(source: str, name: str, value: str) -> str:
     if name == "password" or (name == "url" and "@" in value and ":" in value.partition("://")[2].partition("@")[0]):
         return f'{{ env = "{source.upper()}_{name.upper()}" }}'
-    return value if name == "port" else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return value if name in NUMBERS else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

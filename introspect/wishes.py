@@ -1,28 +1,38 @@
 """What was typed in, what is wished out: checked, and with what was wished the last time."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import PurePath
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from auth.groups import NAMES, registered
 from auth.mistake import Mistake, unknown
 from introspect.names import snake, words
+from introspect.subjects import wanted
 from introspect.words import Table, Wish
+
+UNREADABLE = "the URL cannot be read: in user and password `/` is written `%2F`, `@` `%40`, `:` `%3A`, `#` `%23`"
 
 
 def named(source: str | None, url: str) -> str:
     """The name of a source: as given, or that of its database."""
     if source is None:
-        return snake(words(PurePath(urlsplit(url).path).stem))
+        return snake(words(PurePath(unquote(_path(url))).stem))
     if source != snake(words(source)):
         raise Mistake(f"a source is named in snake_case: take `{snake(words(source))}`")
     return source
 
 
+def _path(url: str) -> str:
+    try:
+        return urlsplit(url).path
+    except ValueError:
+        raise Mistake(UNREADABLE) from None
+
+
 def wish(
     before: Wish,
     source: str,
-    found: Iterable[Table],
+    found: Sequence[Table],
     *,
     allow: Sequence[str],
     owner: str | None,
@@ -30,11 +40,11 @@ def wish(
     keys: Sequence[str],
     strip: str | None,
 ) -> Wish:
-    """Raises Mistake for a group nobody registered, and for a key that is none."""
+    """Raises Mistake for a group nobody registered, for a key that is none, and where no table is left."""
     for each in allow:
         if not registered(each):
             raise unknown("group", each, NAMES)
-    return Wish(
+    made = Wish(
         source=source,
         allow=tuple(dict.fromkeys(allow)) or before.allow,
         owner=owner or before.owner,
@@ -42,6 +52,9 @@ def wish(
         keys={**before.keys, **dict(_key(each, {one.name: one for one in found}) for each in keys)},
         strip=before.strip if strip is None else strip,
     )
+    if not wanted(found, made):
+        raise Mistake("there is no table to write: see to `--tables`, and to what the user of the URL may see")
+    return made
 
 
 def _key(text: str, tables: dict[str, Table]) -> tuple[str, tuple[str, ...]]:

@@ -46,6 +46,14 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """All of one database; `remarks` tell a person what could not be described, a line each."""
+
+    tables: tuple[Table, ...]
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """How the files are to be: their source, who may see its types, who answers for them.
 

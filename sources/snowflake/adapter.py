@@ -3,6 +3,7 @@
 Left alone it asks again for as long as a timeout lets it, and reads answers of any size; it has settings for neither.
 """
 
+import logging
 import re
 from typing import Any
 
@@ -60,5 +61,6 @@ class Once(ProxySupportAdapter):  # type: ignore[misc]
 
 
 def installed() -> None:
-    """For all connections of this process from now on."""
+    """For all connections of this process from now on; without its log of failures, which has hosts and SQL in it."""
+    logging.getLogger("snowflake.connector").setLevel(logging.CRITICAL)
     connection.ProxySupportAdapterFactory = lambda: Once

@@ -3,112 +3,127 @@
 Snowflake declares keys and references without seeing to them; they are taken at their word.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+
+from snowflake.connector import ProgrammingError
 
 from auth.mistake import Mistake
 from engine.errors import SourceFailed
 from engine.words import Kind, Row
-from introspect.words import Column, Reference, Table
-from sources.snowflake.options import Options
+from introspect.words import Column, Described, Reference, Table
+from sources.snowflake.keys import Keys, keys, references
 from sources.snowflake.sessions import Sessions
-from sources.snowflake.sql import Sql, quoted
-from sources.snowflake.tables import COLUMNS_SQL, tables
+from sources.snowflake.sql import Sql, kept, quoted
+from sources.snowflake.tables import Stored, stored_column, tables
+from sources.snowflake.tables import Table as Held
+from sources.snowflake.url import options, settings
 
-HOST = "snowflakecomputing.com"
-TOLD_SQL = "SELECT TABLE_NAME, COLUMN_NAME, IS_NULLABLE, COMMENT FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_SCHEMA = ?"
+COLUMNS_SQL = (
+    "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, NUMERIC_PRECISION, NUMERIC_SCALE, IS_NULLABLE, COMMENT "
+    "FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_SCHEMA = ? ORDER BY TABLE_NAME, ORDINAL_POSITION"
+)
+HELD = 5
+"""So many of these are what the source reads of itself."""
 TABLES_SQL = "SELECT TABLE_NAME, TABLE_TYPE, COMMENT FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_SCHEMA = ?"
-KEYS_SQL = "SHOW PRIMARY KEYS IN SCHEMA {}"
-REFERENCES_SQL = "SHOW IMPORTED KEYS IN SCHEMA {}"
+VIEW = ("VIEW", "")
+"""What has columns and is not among the tables can be nothing else."""
+SHOWN = ("PRIMARY KEYS", "UNIQUE KEYS", "IMPORTED KEYS")
 INT_DIGITS = 9
 """Whole numbers of so many digits surely take 32 bits."""
 
 
-def settings(url: str) -> Mapping[str, str]:
-    """`snowflake://user:password@account/database/schema?warehouse=...&role=...` as it stands in the settings."""
-    parts = urlsplit(url)
-    database, _, schema = parts.path.strip("/").partition("/")
-    if not (parts.username and parts.hostname and database and schema):
-        raise Mistake("a Snowflake URL is `snowflake://user:password@account/database/schema`")
-    host = parts.hostname
-    far = host if host.endswith(HOST) or parts.port else f"{host}.{HOST}"
-    known = {each.name for each in fields(Options)}
-    more = {name: value for name, value in parse_qsl(parts.query) if name in known}
-    return {
-        "kind": "snowflake",
-        "host": far,
-        "account": host.partition(".")[0],
-        "user": unquote(parts.username),
-        "password": unquote(parts.password or ""),
-        "database": database,
-        "schema": schema,
-        **({"port": str(parts.port)} if parts.port else {}),
-        **more,
-    }
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """All that was read of a schema, by the names Snowflake has: `columns` by table and column, `tables` by table."""
+
+    columns: Mapping[tuple[str, str], Sequence[Any]]
+    tables: Mapping[str, Sequence[Any]]
+    primary: Keys
+    unique: Keys
+    references: Mapping[str, tuple[Reference, ...]]
 
 
-async def described(url: str) -> tuple[Table, ...]:
-    """Tables and views of the one schema. Raises Mistake where the warehouse does not answer."""
-    said: dict[str, Any] = dict(settings(url))
-    said.pop("kind")
-    sessions = Sessions(Options(**{**said, "port": int(said.get("port", 443))}))
+async def described(url: str) -> Described:
+    """Tables and views of the one schema. Raises Mistake where the warehouse does not answer, or shows none."""
+    said = settings(url)
+    place = f"`{said['database']}.{said['schema']}` at `{said['host']}`"
+    sessions = Sessions(options(said))
     try:
-        return await _read(sessions, said["database"], said["schema"])
+        found = await _read(sessions, kept(said["database"]), kept(said["schema"]))
     except SourceFailed as reason:
-        raise Mistake(f"the database cannot be read: {reason.reason}") from None
+        raise Mistake(f"{place} cannot be read: {reason.reason}") from None
     finally:
         await sessions.close()
+    if not found.tables:
+        raise Mistake(f"{place} shows no tables: see to both names, and to what the user's role may see")
+    return found
 
 
-async def _read(sessions: Sessions, database: str, schema: str) -> tuple[Table, ...]:
-    held = tables(await sessions.run(Sql(COLUMNS_SQL, (schema,))))
-    told = {(table, name): more for table, name, *more in await sessions.run(Sql(TOLD_SQL, (schema,)))}
-    of_tables = {name: more for name, *more in await sessions.run(Sql(TABLES_SQL, (schema,)))}
-    place = f"{quoted(database)}.{quoted(schema)}"
-    keys = await sessions.run(Sql(KEYS_SQL.format(place)))
-    leads = references(await sessions.run(Sql(REFERENCES_SQL.format(place))))
-    return tuple(
-        Table(
-            name=name,
-            columns=tuple(
-                Column(
-                    name=called,
-                    kind=stored.kind,
-                    nullable=told[each.name, stored.name][0] != "NO",
-                    large=stored.kind is Kind.INTEGER and stored.precision > INT_DIGITS,
-                    comment=told[each.name, stored.name][1] or "",
-                )
-                for called, stored in each.columns.items()
-            ),
-            key=key_of(each.name, keys),
-            references=leads.get(each.name, ()),
-            comment=of_tables[each.name][1] or "",
-            view="VIEW" in of_tables[each.name][0],
-        )
-        for name, each in held.items()
+async def _read(sessions: Sessions, database: str, schema: str) -> Described:
+    columns = await sessions.run(Sql(COLUMNS_SQL, (schema,)))
+    types = await sessions.run(Sql(TABLES_SQL, (schema,)))
+    shown = [await _shown(sessions, each, f"{quoted(database)}.{quoted(schema)}") for each in SHOWN]
+    (primary, unique), leads = [keys(rows or ()) for rows in shown[:2]], shown[2] or ()
+    said = Said(
+        columns={(table, name): more for table, name, *more in columns},
+        tables={name: more for name, *more in types},
+        primary=primary,
+        unique=unique,
+        references=references(leads, primary, unique),
+    )
+    held = tables(row[:HELD] for row in columns)
+    refused = [name for name, rows in zip(SHOWN, shown, strict=True) if rows is None]
+    return Described(
+        tables=tuple(_table(name, each, said) for name, each in held.items()),
+        remarks=(*_refused(refused), *_left_out(columns)),
     )
 
 
-def key_of(table: str, rows: Iterable[Row]) -> tuple[str, ...]:
-    """Of the rows of SHOW PRIMARY KEYS: created, database, schema, table, column, place in the key, ..."""
-    return tuple(name.lower() for _, name in sorted((row[5], row[4]) for row in rows if row[3] == table))
+async def _shown(sessions: Sessions, what: str, place: str) -> list[Row] | None:
+    """None where the statement is refused, as to a role that may not run it; raises SourceFailed for all else."""
+    try:
+        return await sessions.run(Sql(f"SHOW {what} IN SCHEMA {place}"))
+    except SourceFailed as reason:
+        if isinstance(reason.__cause__, ProgrammingError):
+            return None
+        raise
 
 
-def references(rows: Iterable[Row]) -> Mapping[str, tuple[Reference, ...]]:
-    """By table, of the rows of SHOW IMPORTED KEYS.
+def _refused(names: Sequence[str]) -> Iterator[str]:
+    for each in names:
+        yield f"`SHOW {each}` was refused: what it would have shown is missing"
 
-    Created, then database, schema, table, column of what is led to, the same of what leads, the place in the key,
-    rules for updates and for deletes, the name of the reference.
-    """
-    found: dict[tuple[str, str, str], list[tuple[int, str, str]]] = defaultdict(list)
-    for _, _, to_schema, to, there, _, from_schema, table, here, place, _, _, name, *_ in rows:
-        if to_schema == from_schema:
-            found[table, name, to].append((place, here.lower(), there.lower()))
-    made: dict[str, list[Reference]] = defaultdict(list)
-    for (table, _, to), parts in sorted(found.items()):
-        columns, there = tuple(here for _, here, _ in sorted(parts)), tuple(far for _, _, far in sorted(parts))
-        made[table].append(Reference(columns=columns, to=to.lower(), there=there))
-    return {table: tuple(each) for table, each in made.items()}
+
+def _left_out(columns: Sequence[Row]) -> Iterator[str]:
+    """Named once, with what they hold."""
+    found = [f"`{row[0]}.{row[1]}` ({row[2]})".lower() for row in columns if stored_column(*row[1:HELD]) is None]
+    if found:
+        yield f"left out, no field can show them: {', '.join(found)}"
+
+
+def _table(name: str, held: Held, said: Said) -> Table:
+    columns = tuple(_column(called, each, said.columns[held.name, each.name]) for called, each in held.columns.items())
+    sort, comment = said.tables.get(held.name, VIEW)
+    primary, unique = said.primary.get(held.name, ()), said.unique.get(held.name, ())
+    required = {each.name for each in columns if not each.nullable}
+    return Table(
+        name=name,
+        columns=columns,
+        key=next(iter((*primary, *(each for each in unique if set(each) <= required))), ()),
+        references=said.references.get(held.name, ()),
+        comment=comment or "",
+        view="VIEW" in sort,
+    )
+
+
+def _column(name: str, stored: Stored, more: Sequence[Any]) -> Column:
+    *_, nullable, comment = more
+    return Column(
+        name=name,
+        kind=stored.kind,
+        nullable=nullable != "NO",
+        large=stored.kind is Kind.INTEGER and stored.precision > INT_DIGITS,
+        comment=comment or "",
+    )

@@ -7,6 +7,14 @@ from engine.errors import Code, SourceFailed
 from sources.snowflake.adapter import Unreached, Unreadable, Unwell
 
 UNAUTHORIZED = 290401
+LACKING = {
+    606: "snowflake has no warehouse to run the statement: name one that the user's role may use",
+    390189: "snowflake has no such role, or none that the user may take",
+    390201: "snowflake has no such database or warehouse, or none that the user's role may use",
+    390422: "snowflake lets nobody in from this address",
+    90105: "snowflake has no such database, or none that the user's role may use",
+}
+"""By error, what the login named, or did not name, and the session lacks."""
 INVALID_AUTHORIZATION = "28000"
 """The SQLSTATE of a login with a wrong user, password or role."""
 
@@ -32,6 +40,8 @@ def failed(error: Exception, timeout: float) -> SourceFailed:
             return SourceFailed("snowflake refused the login")
         case OperationalError():
             return SourceFailed("snowflake could not be reached")
+        case Error(errno=number) if number in LACKING:
+            return SourceFailed(LACKING[number])
         case ProgrammingError(errno=number):
             return SourceFailed(f"snowflake refused the statement with error {number}")
         case Error(errno=number):

@@ -1,6 +1,5 @@
 """Options go in, a source that answers from one Snowflake schema comes out."""
 
-import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,7 +8,7 @@ from sources.snowflake.groups import results
 from sources.snowflake.options import Options
 from sources.snowflake.render import render
 from sources.snowflake.sessions import Sessions
-from sources.snowflake.sql import Sql
+from sources.snowflake.sql import Sql, kept
 from sources.snowflake.tables import COLUMNS_SQL, ROWS_SQL, Table, tables
 from sources.snowflake.values import SHOWN
 
@@ -18,11 +17,9 @@ BATCH = 5000
 
 async def connect(options: Options) -> "Snowflake":
     """Reads the schema's tables once; what is added later is seen after a restart. Raises SourceFailed."""
-    # The connector logs failures with hosts and SQL; ours are raised, and recorded by whoever asked.
-    logging.getLogger("snowflake.connector").setLevel(logging.CRITICAL)
     sessions = Sessions(options)
     try:
-        columns, sizes = [await sessions.run(Sql(each, (options.schema.upper(),))) for each in (COLUMNS_SQL, ROWS_SQL)]
+        columns, sizes = [await sessions.run(Sql(each, (kept(options.schema),))) for each in (COLUMNS_SQL, ROWS_SQL)]
     except BaseException:
         await sessions.close()
         raise

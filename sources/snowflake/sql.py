@@ -28,5 +28,12 @@ def glued(between: str, parts: Sequence[Sql]) -> Sql:
     return Sql(between.join(part.text for part in parts), tuple(chain.from_iterable(part.binds for part in parts)))
 
 
+def kept(name: str) -> str:
+    """As Snowflake keeps a name that was typed: in capitals, unless it stands in double quotes."""
+    if len(name) > 2 and name[0] == name[-1] == '"':
+        return name[1:-1].replace('""', '"')
+    return name.upper()
+
+
 def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'

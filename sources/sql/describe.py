@@ -14,7 +14,8 @@ from sqlalchemy.pool import NullPool
 from auth.mistake import Mistake
 from engine.errors import SourceFailed
 from engine.words import Kind
-from introspect.words import Column, Reference, Table
+from introspect.wishes import UNREADABLE
+from introspect.words import Column, Described, Reference, Table
 from sources.sql.columns import Stock, Stored
 
 KINDS: Mapping[str, tuple[str, str]] = {
@@ -42,7 +43,7 @@ def settings(url: str) -> Mapping[str, str]:
     return {"kind": kind, **({"path": rest.removeprefix("/")} if kind == "sqlite" else {"url": url})}
 
 
-async def described(url: str) -> tuple[Table, ...]:
+async def described(url: str) -> Described:
     """Tables and views by the names of their collections. Raises Mistake where the database does not answer."""
     said = dict(settings(url))
     module = import_module(f"sources.sql.{said.pop('kind')}")
@@ -50,8 +51,10 @@ async def described(url: str) -> tuple[Table, ...]:
         source = await module.connect(module.Options(**said))
         await source.close()
         with warnings.catch_warnings(category=SAWarning, action="ignore"):  # of columns that are left out
-            return tuple(_tables(_inspectable(url), source.tables))
-    except (SourceFailed, SQLAlchemyError, ValueError) as reason:
+            return Described(tables=tuple(_tables(_inspectable(url), source.tables)))
+    except ValueError:
+        raise Mistake(UNREADABLE) from None
+    except (SourceFailed, SQLAlchemyError) as reason:
         told = reason.reason if isinstance(reason, SourceFailed) else "it does not answer"
         raise Mistake(f"the database cannot be read: {told}") from None
 

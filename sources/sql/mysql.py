@@ -42,6 +42,11 @@ AT_FIRST = (
 TROUBLED = frozenset({1040, 1053, 1129, 1130, 1152, 1153, 1158, 1159, 1160, 1161, 1184, 1317, 1927, 4031})
 """The server's own errors that tell of a connection lost or refused; those of the client begin at 2000."""
 CLIENT = range(2000, 3000)
+DENIALS: Mapping[object, str] = {
+    **dict.fromkeys((1044, 1045, 1698), "the database refused the login"),
+    1049: "there is no database of this name",
+}
+"""Errors of a login, which is tried first at the start."""
 ASKED_WRONG = (errors.ProgrammingError, errors.DataError, errors.NotSupportedError)
 LEAVE_SECONDS = 2.0
 """How long it may take to have the server stop a statement."""
@@ -165,11 +170,12 @@ def failure(error: Exception) -> SourceFailed:
 
 
 async def connect(options: Options) -> Mysql:
-    """Raises SourceFailed when the database does not answer."""
+    """Raises SourceFailed when the database does not answer, or lets nobody in."""
     try:
         connection = await opened(options)
-    except (errors.MySQLError, OSError, TimeoutError):
-        raise SourceFailed("the database does not answer") from None
+    except (errors.MySQLError, OSError, TimeoutError) as error:
+        told = DENIALS.get(next(iter(error.args), None), "the database does not answer")
+        raise SourceFailed(told) from None
     try:
         [(version,)] = await fetched(connection, VERSION_SQL)
         found = [await fetched(connection, each) for each in (COLUMNS_SQL, ROWS_SQL, INDEXED_SQL)]

@@ -44,6 +44,13 @@ GONE = (
     OSError,
     TimeoutError,
 )
+DENIALS: Mapping[type[Exception], str] = {
+    asyncpg.InvalidAuthorizationSpecificationError: "the database refused the login",
+    asyncpg.InvalidCatalogNameError: "there is no database of this name",
+    ValueError: "`url` is none: `/` in a password is written `%2F`",
+}
+"""Errors of a login, which is tried first at the start."""
+DENIED = tuple(DENIALS)
 LEAVE_SECONDS = 2.0
 """How long a connection may take to stop its statement and say goodbye."""
 
@@ -143,10 +150,12 @@ def failure(error: asyncpg.PostgresError) -> SourceFailed:
 
 
 async def connect(options: Options) -> Postgresql:
-    """Raises SourceFailed when the database does not answer."""
+    """Raises SourceFailed when the database does not answer, or lets nobody in."""
     try:
         connection = await opened(options)
-    except (*GONE, asyncpg.PostgresError, ValueError):
+    except DENIED as error:
+        raise SourceFailed(next(told for kind, told in DENIALS.items() if isinstance(error, kind))) from None
+    except (*GONE, asyncpg.PostgresError):
         raise SourceFailed("the database does not answer") from None
     try:
         columns, facts = await connection.fetch(COLUMNS_SQL), await connection.fetch(FACTS_SQL)

@@ -12,7 +12,8 @@ CREATE TABLE Invoice (InvoiceId INT NOT NULL PRIMARY KEY, CustomerId INT NOT NUL
 CREATE TABLE InvoiceLine (InvoiceLineId INT NOT NULL PRIMARY KEY, InvoiceId INT NOT NULL, TrackId INT NOT NULL, UnitPrice NUMERIC(10,2) NOT NULL, Quantity INT NOT NULL, FOREIGN KEY (InvoiceId) REFERENCES Invoice (InvoiceId), FOREIGN KEY (TrackId) REFERENCES Track (TrackId));
 INSERT INTO Artist VALUES (1, 'AC/DC'), (2, 'Accept');
 INSERT INTO Album VALUES (1, 'For Those About To Rock We Salute You', 1), (2, 'Balls to the Wall', 2), (4, 'Let There Be Rock', 1);
-INSERT INTO Employee VALUES (1, 'Adams', 'Andrew', 'General Manager', NULL, '1962-02-18 00:00:00', '2002-08-14 00:00:00', NULL, 'Edmonton', 'AB', 'Canada', NULL, NULL, NULL, NULL), (2, 'Edwards', 'Nancy', 'Sales Manager', 1, '1958-12-08 00:00:00', '2002-05-01 00:00:00', NULL, 'Calgary', 'AB', 'Canada', NULL, NULL, NULL, NULL);
+INSERT INTO Employee VALUES (1, 'Adams', 'Andrew', 'General Manager', NULL, '1962-02-18 00:00:00', '2002-08-14 00:00:00', NULL, 'Edmonton', 'AB', 'Canada', NULL, NULL, NULL, NULL);
+INSERT INTO Employee VALUES (2, 'Edwards', 'Nancy', 'Sales Manager', 1, '1958-12-08 00:00:00', '2002-05-01 00:00:00', NULL, 'Calgary', 'AB', 'Canada', NULL, NULL, NULL, NULL);
 INSERT INTO Customer VALUES (1, 'Luís', 'Gonçalves', NULL, NULL, NULL, NULL, 'Brazil', NULL, NULL, NULL, 'luis@example.com', 2);
 INSERT INTO Genre VALUES (1, 'Rock');
 INSERT INTO MediaType VALUES (1, 'MPEG audio file');

@@ -2,19 +2,26 @@
 
 import re
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from pathlib import Path
+from itertools import count
+from pathlib import Path, PurePath
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
 from demo.postgresql import PostgresqlServer
+from demo.servers import Running, address
 from engine.names import snake
 from engine.words import Source
+from sources.snowflake import source as warehouses
+from sources.snowflake.url import options, settings
 from sources.sql import mysql, postgresql, sqlite
 from tests.servers.mariadb import MariadbServer
+from tests.servers.snowflake import Before, standing
+from tests.servers.snowflake import filled as into_snowflake
 
 HERE = Path(__file__).parent
 NAME = re.compile(r"\b[A-Z][a-z]\w*")
@@ -55,6 +62,54 @@ def chinook_in_mysql(mariadb_started: MariadbServer) -> str:
 
 
 @pytest.fixture(scope="session")
+def snowflake_place(acme_servers: Running) -> tuple[str, int]:
+    return address(acme_servers, "snowflake")
+
+
+@pytest.fixture(scope="session")
+def snowflake_stood(snowflake_place: tuple[str, int]) -> Iterator[tuple[Before, int]]:
+    before = Before(snowflake_place)
+    with standing(before) as port:
+        yield before, port
+
+
+@pytest.fixture
+def before_snowflake(snowflake_stood: tuple[Before, int]) -> Iterator[tuple[Before, int]]:
+    yield snowflake_stood
+    snowflake_stood[0].refusals = {}
+
+
+@pytest.fixture(scope="session")
+def chinook_in_snowflake(snowflake_place: tuple[str, int], snowflake_stood: tuple[Before, int]) -> str:
+    text = re.sub(r"\bINT\b", "NUMBER(9, 0)", in_snake_case(script("chinook")))
+    lines = (line for line in text.splitlines() if not line.startswith("--"))
+    into_snowflake(snowflake_place, "chinook", "\n".join(lines) + "\n")
+    return snowflake_url(snowflake_stood[1], "chinook")
+
+
+@pytest.fixture(scope="session")
+def schemas() -> Iterator[int]:
+    return count()
+
+
+@pytest.fixture
+def warehouse(snowflake_place: tuple[str, int], before_snowflake: tuple[Before, int], schemas: Iterator[int]) -> str:
+    schema = f"shop_{next(schemas)}"
+    into_snowflake(snowflake_place, schema, script("warehouse"))
+    return snowflake_url(before_snowflake[1], schema)
+
+
+@pytest.fixture
+def altered(snowflake_place: tuple[str, int]) -> Callable[[str, str], None]:
+    """By the URL of a warehouse, with statements."""
+    return lambda url, text: into_snowflake(snowflake_place, PurePath(urlsplit(url).path).name, text)
+
+
+def snowflake_url(port: int, schema: str) -> str:
+    return f"snowflake://me:secret@127.0.0.1:{port}/SHOP/{schema}?protocol=http"
+
+
+@pytest.fixture(scope="session")
 def adventure(postgresql_started: PostgresqlServer) -> str:
     return filled(postgresql_started.emptied("adventure"), script("adventure"))
 
@@ -72,6 +127,8 @@ def filled(url: str, text: str) -> str:
 
 async def source_of(url: str) -> Source:
     kind, _, rest = url.partition("://")
+    if kind == "snowflake":
+        return await warehouses.connect(options(settings(url)))
     if kind == "sqlite":
         return await sqlite.connect(sqlite.Options(path=rest.removeprefix("/")))
     module: Mapping[str, Any] = {"postgresql": postgresql, "mysql": mysql}

@@ -73,7 +73,7 @@ def test_what_was_edited_by_hand_is_left_alone_and_its_difference_shown(odd: str
 
 
 def test_a_dry_run_says_it_and_writes_nothing(odd: str, tmp_path: Path) -> None:
-    assert "wrote schema/film.py" in introspected(odd, tmp_path, "--dry-run")
+    assert "would write schema/film.py" in introspected(odd, tmp_path, "--dry-run")
     assert texts(tmp_path) == {}
 
 
@@ -121,6 +121,7 @@ def test_names_that_the_house_has_are_not_taken(odd: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize(("options", "says"), [
     pytest.param(("--allow", "finanse"), "there is no group `finanse`: did you mean `finance`", id="a group"),
     pytest.param(("--key", "film lst=id"), "there is no table `film lst`: did you mean `film list`", id="a table"),
+    pytest.param(("--tables", "flim*"), "there is no table to write: see to `--tables`", id="a pattern"),
     pytest.param(("--key", "film list=ids"), "no column of `film list` `ids`: did you mean `id`", id="a column"),
 ])  # fmt: skip
 def test_a_mistake_is_one_sentence(odd: str, tmp_path: Path, options: tuple[str, ...], says: str) -> None:
@@ -136,6 +137,16 @@ def test_a_mistake_is_one_sentence(odd: str, tmp_path: Path, options: tuple[str,
 def test_what_cannot_be_read_is_said_without_the_url(tmp_path: Path, url: str, says: str) -> None:
     told = run(url, tmp_path)
     assert (told.exit_code, says in told.output, "secret" in told.output) == (2, True, False)
+
+
+@pytest.mark.parametrize(("old", "new", "says"), [
+    ("/odd", "/nowhere", "the database cannot be read: there is no database of this name"),
+    ("acme@", "nobody:secret@", "the database cannot be read: the database refused the login"),
+    ("acme@", "acme:se/cret@", "the database cannot be read: `url` is none: `/` in a password is written `%2F`"),
+])  # fmt: skip
+def test_who_is_not_let_in_hears_why(odd: str, tmp_path: Path, old: str, new: str, says: str) -> None:
+    told = run(odd.replace(old, new), tmp_path)
+    assert (told.exit_code, says in told.output.replace("\n", " "), "cret" in told.output) == (2, True, False)
 
 
 def test_the_settings_to_add_hold_no_password(odd: str, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ QUESTIONS = {
 }  # fmt: skip
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mysql"])
+@pytest.fixture(params=["sqlite", "postgresql", "mysql", "snowflake"])
 def url(request: pytest.FixtureRequest) -> str:
     found: str = request.getfixturevalue(f"chinook_in_{request.param}")
     return found

@@ -12,7 +12,8 @@ from introspect.names import members, words
 from introspect.text import quoted
 from introspect.titles import MADE, RESERVED
 from schema.build import document
-from sources.snowflake.describe import key_of, references, settings
+from sources.snowflake.keys import keys, references
+from sources.snowflake.url import settings
 from sources.sql.describe import listed
 
 
@@ -73,9 +74,9 @@ def test_a_check_that_lists_values_is_read_and_no_other(check: str, found: tuple
 def test_snowflakes_own_lists_of_keys_are_read() -> None:
     key = [(None, "D", "S", "LINE", "NO", 2, "PK", None, None), (None, "D", "S", "LINE", "SALE", 1, "PK", None, None)]
     lead = [(None, "D", "S", "SALE", "ID", "D", "S", "LINE", "SALE", 1, "", "", "FK", "PK", "", None)]
-    assert key_of("LINE", key) == ("sale", "no")
-    [found] = references(lead)["LINE"]
-    assert (found.columns, found.to, found.there) == (("sale",), "sale", ("id",))
+    assert keys(key) == {"LINE": (("sale", "no"),)}
+    [found] = references(lead, keys(key))["LINE"]
+    assert (found.columns, found.to, found.there, found.alone) == (("sale",), "sale", ("id",), False)
 
 
 def test_a_snowflake_url_is_its_settings() -> None:

@@ -15,6 +15,8 @@ from sources.rest.requests import Request
 from sources.rest.values import Item, inside
 
 Found: TypeAlias = tuple[Request, Sequence[Item]]
+OBJECTS = frozenset({dict})
+BARE = frozenset({str, int, float, bool})
 
 
 async def pages(calls: Calls, wanted: Sequence[Request], collection: Collection) -> AsyncIterator[Found]:
@@ -36,12 +38,16 @@ async def _whole(calls: Calls, collection: Collection, request: Request) -> list
 async def _pages(calls: Calls, request: Request, collection: Collection) -> AsyncIterator[Sequence[Item]]:
     """Ends where nothing follows: a page may be shorter than was asked, as an API may keep to a size of its own."""
     if request.single:
-        yield _single(await calls.get(request.path, ()), request.rows)
+        ask = calls.text if collection.text else calls.get
+        yield _single(await ask(request.path), request.rows, collection)
         return
     paging, seen, place = collection.paging, 0, ""
-    answer = _there(await calls.get(request.path, (*request.parameters, *_turned(paging, request, seen, place))))
+    first = await calls.get(request.path, (*request.parameters, *_turned(paging, request, seen, place)))
+    if first is None and request.given:
+        return
+    answer = _there(first)
     while True:
-        items = _listed(answer.said, request.rows)
+        items = _listed(answer.said, request.rows, collection)
         yield items
         if paging is None:
             return
@@ -95,13 +101,13 @@ def _there(answer: Answer | None) -> Answer:
     return answer
 
 
-def _single(answer: Answer | None, at: At) -> list[Item]:
-    return [] if answer is None else _listed([inside(answer.said, at)], ())
+def _single(answer: Answer | None, at: At, collection: Collection) -> list[Item]:
+    return [] if answer is None else _listed([inside(answer.said, at)], (), collection)
 
 
-def _listed(said: Any, at: At) -> list[Item]:
-    """The objects that lie there."""
+def _listed(said: Any, at: At, collection: Collection) -> list[Item]:
+    """The rows that lie there."""
     items = inside(said, at)
-    if not isinstance(items, list) or not set(map(type, items)) <= {dict}:
+    if not isinstance(items, list) or not set(map(type, items)) <= (BARE if collection.bare else OBJECTS):
         raise unreadable()
     return items

@@ -19,7 +19,7 @@ class Options:
     """`headers` go with every call. `timeout`: seconds of one call. `connections`: calls at once.
 
     `response_bytes`: the most that one answer may hold, unpacked. `private_addresses`: the API may be in this network,
-    and spoken to without TLS.
+    and spoken to without TLS. `redirects`: hosts that may be where the text of a `text` lies; of us they learn nothing.
     """
 
     base_url: str
@@ -29,6 +29,7 @@ class Options:
     connections: int = 8
     response_bytes: int = 16_777_216
     private_addresses: bool = False
+    redirects: tuple[str, ...] = ()
 
 
 async def connect(options: Options) -> "Rest":
@@ -38,7 +39,7 @@ async def connect(options: Options) -> "Rest":
     base_url = checked(options.base_url, private_addresses=options.private_addresses)
     called = calls(
         base_url, headers, timeout=options.timeout, at_once=options.connections, most=options.response_bytes,
-        private_addresses=options.private_addresses,
+        private_addresses=options.private_addresses, redirects=options.redirects,
     )  # fmt: skip
     return Rest(called, declared)
 

@@ -241,6 +241,12 @@ API: Mapping[str, Mapping[str, Any]] = {
         "order": {"parameter": "order_by", "columns": ["id"]},
         "paging": {"by": "page", "parameter": "page", "size_parameter": "size", "size": 3},
     },
+    "under": {
+        "path": "/under/thing_id/{thing_id}/part",
+        "columns": columns("part"),
+        "keys": {"line": {}, "label": {"parameter": "label", "most": 2}},
+        "filters": {"line": "line"},
+    },
 }
 
 
@@ -249,7 +255,8 @@ async def over_rest(_: pytest.FixtureRequest) -> AsyncIterator[Kept]:
     tables = {
         name: [dict(zip(table.columns, row, strict=True)) for row in table.rows] for name, table in TABLES.items()
     }
-    held = {**OURS, "by_path": OURS["thing"], "by_page": OURS["thing"]}
+    under = Held(key=TABLES["part"].key, through=("part", ("thing_id",)))
+    held = {**OURS, "by_path": OURS["thing"], "by_page": OURS["thing"], "under": under}
     async with serving(Api(tables)) as url:
         source = await rest.connect(rest.Options(base_url=url, collections=API, private_addresses=True))
         yield Kept(source=source, held=held, most=60)

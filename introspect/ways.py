@@ -56,7 +56,8 @@ def _back(table: Table, tables: Sequence[Table], titled: Mapping[str, Titled], n
             link = lead(each, other, titled[table.name])
             short, long = _called(noun, link, alone)
             plain = (len(leading) == 1 and other is not table) or link == titled[table.name].words
-            called = free((short, long) if plain else (long,), names)
+            brief = (many(words(other.name.rpartition(".")[2])),) if other.declared and not alone else ()
+            called = free((*brief, short, long) if plain else (long,), names)
             names.add(camel(called))
             yield Way(
                 words=called,
@@ -64,7 +65,7 @@ def _back(table: Table, tables: Sequence[Table], titled: Mapping[str, Titled], n
                 to=titled[other.name].type,
                 here=each.there,
                 there=each.columns,
-                description=said.of_back(noun, link, called == short, alone),
+                description=said.of_back(noun, link, called in (short, *brief), alone),
             )
 
 

@@ -1,7 +1,9 @@
 """What a file of settings says of an API in, its collections out. ValueError: the first thing that cannot be."""
 
+import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
+from pathlib import Path
 from typing import Any, TypeVar
 
 from engine.words import Kind
@@ -17,6 +19,17 @@ def collections(written: Mapping[str, Any]) -> dict[str, Collection]:
     if not written:
         raise ValueError("declare at least one collection, as `collections.users.path`")
     return {name: collection(name, table(each, f"collections.{name}")) for name, each in written.items()}
+
+
+def read(path: Path) -> Mapping[str, Any]:
+    """The collections of a file that says nothing else."""
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise ValueError(f"`described` names `{path.name}`, which is not there or is no TOML") from None
+    if set(found) - {"collections"}:
+        raise ValueError(f"`{path.name}` may hold `collections` and nothing else")
+    return table(found.get("collections", {}), "collections")
 
 
 def collection(name: str, written: Mapping[str, Any]) -> Collection:

@@ -48,9 +48,7 @@ def _columns(document: Document, of: Known, place: tuple[str, ...], *, nullable:
         elif each.type in SCALARS:
             yield Shown(column=_column(called, replace(each, nullable=absent)), at=at)
         elif each.type == "array" and known(document, each.items).type in ("string", "integer"):
-            yield Shown(
-                column=Column(name=called, kind=Kind.LIST, nullable=absent, comment=_plain(each.comment)), at=at
-            )
+            yield Shown(column=Column(name=called, kind=Kind.LIST, nullable=absent, comment=plain(each.comment)), at=at)
 
 
 def _naming(of: Known) -> Known:
@@ -66,7 +64,7 @@ def _column(name: str, of: Known) -> Column:
         kind=kind,
         nullable=of.nullable,
         large=kind is Kind.INTEGER and (of.format == "int64" or (not of.format and name.endswith(NUMBERED))),
-        comment=_plain(of.comment),
+        comment=plain(of.comment),
         values=of.values if kind is Kind.TEXT else (),
         enum=of.name if kind is Kind.TEXT and of.values else "",
     )
@@ -76,6 +74,6 @@ def kind_of(of: Known) -> Kind:
     return TEXTS.get(of.format, Kind.TEXT) if of.type == "string" else PLAIN.get(of.type, Kind.TEXT)
 
 
-def _plain(comment: str) -> str:
+def plain(comment: str) -> str:
     """Without the marks of a page of text, and no essay."""
     return comment.replace("`", "").replace("**", "") if len(comment) <= 300 else ""

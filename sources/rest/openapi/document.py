@@ -55,8 +55,6 @@ def _read(text: bytes) -> Any:
 def _yaml(text: bytes) -> Any:
     import yaml
 
-    if b"\n" in text and any(each.lstrip().startswith(b"&") for each in text.split(b": ")[1:]):
-        raise Mistake("the description uses anchors of YAML: write it as JSON")
     try:
         return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (yaml.YAMLError, ValueError, RecursionError):

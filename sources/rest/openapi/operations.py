@@ -1,7 +1,7 @@
 """A document in, the operations that read out: their paths, their parameters and what they answer."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import quote
@@ -29,25 +29,28 @@ class Parameter:
 class Operation:
     """`path` with the parameters it takes in braces, `steps` its other parts; constants are already in place.
 
+    `written` is the path as the document has it.
     `answer` is None where it gives no JSON, `text` says that it gives a plain text. `links`: it has a Link header.
     """
 
     path: str
+    written: str
     steps: tuple[str, ...]
     places: tuple[Parameter, ...]
     queries: tuple[Parameter, ...]
     tags: tuple[str, ...]
     comment: str
     answer: Known | None
-    text: bool = False
-    links: bool = False
-    shape: tuple[str, ...] = field(default=())
+    text: bool
+    links: bool
+    shape: tuple[str, ...]
     """The parts of its path, a parameter as nothing."""
 
 
 def counted(document: Document) -> int:
     """How many operations there are, of any verb."""
-    return sum(1 for each in document.root["paths"].values() for verb in VERBS if isinstance(each, Mapping) and verb in each)
+    items = [each for each in document.root["paths"].values() if isinstance(each, Mapping)]
+    return sum(verb in each for each in items for verb in VERBS)
 
 
 def operations(document: Document, given: Mapping[str, str]) -> Iterator[Operation]:
@@ -64,13 +67,15 @@ def _operation(document: Document, path: str, item: Node, reading: Node, given: 
     parts = [each for each in path.split("/") if each]
     named = {each.name: each for each in taken.values() if each.place == "path"}
     places = [named.get(part[1:-1]) or _anything(part[1:-1]) for part in parts if _is_place(part)]
+    whole = path
     for name, value in given.items():
-        path = path.replace(f"{{{name}}}", quote(value, safe=""))
+        whole = whole.replace(f"{{{name}}}", quote(value, safe=""))
     left = tuple(each for each in places if each.name not in given)
     shape = ("" if _is_place(part) and part[1:-1] not in given else part for part in parts)
     answer, links, text = _answer(document, reading)
     return Operation(
-        path=path,
+        path=whole,
+        written=path,
         steps=tuple(snake(words(part)) for part in parts if "{" not in part),
         places=left,
         queries=tuple(each for each in taken.values() if each.place == "query"),
@@ -119,11 +124,11 @@ def _answer(document: Document, reading: Node) -> tuple[Known | None, bool, bool
     return None, links, bool(media) and all(each.startswith("text/") and each != "text/html" for each in media)
 
 
-def chosen(of: Operation, path: str, patterns: Sequence[str]) -> bool:
+def chosen(of: Operation, patterns: Sequence[str]) -> bool:
     """Whether any pattern means it, a tag or a path, and none that begins with `!`; of no patterns: all."""
     out = [each[1:] for each in patterns if each.startswith("!")]
     kept = [each for each in patterns if not each.startswith("!")]
-    meant = [*of.tags, path]
+    meant = [*of.tags, of.written]
     return (not kept or any(fnmatchcase(one, each) for one in meant for each in kept)) and not any(
         fnmatchcase(one, each) for one in meant for each in out
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 from sources.rest.openapi.document import Document, Node
 
-DEEP = 12
+DEEP = 8
 SCALARS = frozenset({"string", "integer", "number", "boolean"})
 
 

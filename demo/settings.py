@@ -13,9 +13,11 @@ SECRETS: Mapping[str, str] = {
     "S3_ACCESS_KEY": "acme-s3",
     "S3_SECRET_KEY": "acme-s3-secret",
     "SLACK_TOKEN": "xoxb-acme-demo",
+    "GITHUB_AUTHORIZATION": "Bearer github_pat_acme_demo",
 }
 """What the demo's own servers accept; they hold nothing real."""
 INTERNAL_URL = "INTERNAL_URL"
+GITHUB = Path(__file__).parent / "github" / "collections.toml"
 INTERNAL_FILE = "internal.sqlite"
 IN_POSTGRESQL = f'kind = "postgresql"\nurl = {{ env = "{INTERNAL_URL}" }}'
 TEMPLATE = """\
@@ -69,11 +71,19 @@ channel_pattern = "cust-{{customer_id:int}}-{{slug}}"
 "users.info" = 0
 "users.list" = 0
 "users.lookupByEmail" = 0
+
+[sources.github]
+kind = "rest"
+base_url = {github}
+described = {github_collections}
+headers.authorization = {{ env = "GITHUB_AUTHORIZATION" }}
+redirects = [{host}]
+private_addresses = true
 """
 
 
 def settings(*, folder: Path, port: int, addresses: Mapping[str, tuple[str, int]], internal: str | None = None) -> str:
-    """`addresses` holds s3, slack and snowflake; `internal` is IN_POSTGRESQL, or None for the file in `folder`."""
+    """`addresses` holds those of demo.servers.NAMES; `internal` is IN_POSTGRESQL, or None for the file in `folder`."""
     snowflake_host, snowflake_port = addresses["snowflake"]
     values: dict[str, str | int] = {
         "host": HOST,
@@ -88,6 +98,8 @@ def settings(*, folder: Path, port: int, addresses: Mapping[str, tuple[str, int]
         "bucket": BUCKET,
         "region": REGION,
         "slack": f"{url(addresses['slack'])}/api/",
+        "github": url(addresses["github"]),
+        "github_collections": str(GITHUB),
     }
     return TEMPLATE.format(
         internal=internal or in_sqlite(folder), **{name: quoted(value) for name, value in values.items()}

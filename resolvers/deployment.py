@@ -10,6 +10,8 @@ BINDINGS = (
         links={
             "author": Link(to="Employee", here="author_id", there="id"),
             "announcements": Link(to="Message", here=("slack_channel_id", "slack_ts"), there=("channel_id", "ts")),
+            "githubDeployments": Link(to="GithubDeployment", here=("service", "commit_sha"), there=("repo", "sha")),
+            "workflowRuns": Link(to="WorkflowRun", here=("service", "commit_sha"), there=("repo", "head_sha")),
         },
     ),
 )

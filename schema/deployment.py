@@ -11,6 +11,7 @@ from schema.directives import allow, owned
 
 if TYPE_CHECKING:
     from schema.employee import Employee
+    from schema.github import GithubDeployment, WorkflowRun
     from schema.slack import Message
 
 
@@ -44,6 +45,8 @@ class Deployment:
     )
     author: One["Employee"] = strawberry.field(description="Who started it.")
     announcements: Many["Message"] = strawberry.field(description="What was said of it in Slack.")
+    github_deployments: Many["GithubDeployment"] = strawberry.field(description="The same as GitHub records it.")
+    workflow_runs: Many["WorkflowRun"] = strawberry.field(description="The runs of workflows that rolled it out.")
 
 
 @strawberry.type

@@ -28,7 +28,7 @@ def mariadb_started() -> Iterator[MariadbServer]:
 
 @pytest.fixture(scope="session")
 def acme_servers() -> Iterator[Running]:
-    """S3, Slack and Snowflake; nobody kills these."""
+    """All of demo.servers.NAMES; nobody kills these."""
     with servers(scale=0.01, environment=SECRETS) as running:
         yield running
 

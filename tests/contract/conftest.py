@@ -12,6 +12,7 @@ import pytest
 from demo.postgresql import PostgresqlServer
 from demo.s3 import BUCKET
 from demo.servers import Running, address
+from demo.settings import GITHUB as COLLECTIONS
 from demo.settings import SECRETS
 from engine.house import Limits
 from engine.words import Aggregate, All, Ask, Can, Exists, Keys, Kind, Row, Scratch, Source, Unit
@@ -262,6 +263,28 @@ async def over_rest(_: pytest.FixtureRequest) -> AsyncIterator[Kept]:
         yield Kept(source=source, held=held, most=60)
 
 
+GITHUB = {
+    "repos": Held(key=("name",)),
+    "deployments": Held(key=("repo", "id"), through=("repos", ("name",))),
+    "deployment_statuses": Held(key=("repo", "deployment_id", "id"), through=("deployments", ("repo", "id"))),
+    "workflow_runs": Held(key=("repo", "id"), through=("repos", ("name",))),
+    "workflow_jobs": Held(key=("repo", "run_id", "id"), through=("workflow_runs", ("repo", "id"))),
+    "approvals": Held(key=("repo", "run_id", "user_login"), through=("workflow_runs", ("repo", "id"))),
+    "job_logs": Held(key=("repo", "job_id"), through=("workflow_jobs", ("repo", "id"))),
+    "users": Held(key=("login",), through=("deployments", ("creator_login",))),
+}
+
+
+@asynccontextmanager
+async def of_github(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+    host, port = address(request.getfixturevalue("acme_servers"), "github")
+    options = rest.Options(
+        base_url=f"http://{host}:{port}", described=COLLECTIONS, private_addresses=True, redirects=(host,),
+        headers={"authorization": SECRETS["GITHUB_AUTHORIZATION"]},
+    )  # fmt: skip
+    yield Kept(source=await rest.connect(options), held=GITHUB, most=30)
+
+
 SOURCES: Mapping[str, Callable[[pytest.FixtureRequest], Any]] = {
     "memory": in_memory,
     "scratch": in_scratch,
@@ -272,6 +295,7 @@ SOURCES: Mapping[str, Callable[[pytest.FixtureRequest], Any]] = {
     "s3": in_s3,
     "slack": in_slack,
     "rest": over_rest,
+    "github": of_github,
     "journal": in_journal,
     "caller": of_the_caller,
 }

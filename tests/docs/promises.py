@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from demo.servers import NAMES
 from demo.settings import settings
 from demo.sql.seed import seed
 from engine.words import Can, Kind
@@ -12,6 +13,7 @@ from resolvers.query import KEY, PERSON
 from sources.journal import CAN as RECORDS
 from sources.patterns import compile_pattern
 from sources.s3 import promise as of_s3
+from sources.rest.collection import promise as of_rest
 from sources.slack.channels import channels
 from sources.slack.collection import promise as of_slack
 from sources.slack.messages import MESSAGES, REPLIES
@@ -20,7 +22,7 @@ from sources.snowflake.tables import tables
 from sources.sql.sqlite import reflected
 from tests import acme
 
-PLACES = dict.fromkeys(("s3", "slack", "snowflake"), ("127.0.0.1", 1))
+PLACES = dict.fromkeys(NAMES, ("127.0.0.1", 1))
 SNOWFLAKE_TYPES = {Kind.INTEGER: ("NUMBER", 38, 0), Kind.DECIMAL: ("NUMBER", 12, 2), Kind.DATE: ("DATE", None, None)}
 
 
@@ -34,6 +36,7 @@ def demo_promises() -> Mapping[str, Mapping[str, Can]]:
         "snowflake": warehouse(),
         "s3": {"files": of_s3(compile_pattern(said["s3"]["pattern"]))},
         "slack": {name: of_slack(each) for name, each in slack.items()},
+        "github": {name: of_rest(each) for name, each in acme.github_declared().items()},
         "journal": {"requests": RECORDS},
         "caller": {"person": PERSON, "key": KEY},
     }

@@ -71,7 +71,7 @@ def _operation(document: Document, path: str, item: Node, reading: Node, given: 
     for name, value in given.items():
         whole = whole.replace(f"{{{name}}}", quote(value, safe=""))
     left = tuple(each for each in places if each.name not in given)
-    shape = ("" if _is_place(part) and part[1:-1] not in given else part for part in parts)
+    shape = (given.get(part[1:-1], "") if _is_place(part) else part for part in parts)
     answer, links, text = _answer(document, reading)
     return Operation(
         path=whole,

@@ -17,12 +17,14 @@ import pytest
 from demo.servers import Running, servers
 
 TOKEN = "xoxb-test"
+GITHUB_TOKEN = "github_pat_test"
 
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[Running]:
     options = {"slack": ("--rate", "users.info=60")}
-    with servers(scale=0.01, environment={"SLACK_TOKEN": TOKEN}, options=options) as made:
+    environment = {"SLACK_TOKEN": TOKEN, "GITHUB_AUTHORIZATION": f"Bearer {GITHUB_TOKEN}"}
+    with servers(scale=0.01, environment=environment, options=options) as made:
         yield made
 
 

@@ -12,8 +12,8 @@ from engine.words import Can, Kind
 from resolvers.query import KEY, PERSON
 from sources.journal import CAN as RECORDS
 from sources.patterns import compile_pattern
-from sources.s3 import promise as of_s3
 from sources.rest.collection import promise as of_rest
+from sources.s3 import promise as of_s3
 from sources.slack.channels import channels
 from sources.slack.collection import promise as of_slack
 from sources.slack.messages import MESSAGES, REPLIES

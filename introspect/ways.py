@@ -37,7 +37,7 @@ def _ahead(table: Table, titled: Mapping[str, Titled], names: set[str]) -> Itera
 
 def lead(reference: Reference, table: Table, target: Titled) -> Words:
     """What a reference is called after: its column without its `id`, or the row it leads to."""
-    if len(reference.columns) > 1 or reference.columns == table.key:
+    if len(reference.columns) > 1 or reference.columns == table.key or set(reference.columns) & set(table.needs):
         return target.words
     own = words(reference.columns[0])
     if own[-1] in KEYS or own[-1] == words(reference.there[0])[-1]:

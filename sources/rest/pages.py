@@ -89,8 +89,8 @@ def _next(paging: Paging, answer: Answer, items: Sequence[Item]) -> str:
 
 def _same(calls: Calls, place: str) -> URL:
     """The next page, if it is at the same API: credentials go nowhere else."""
-    url = URL(calls.base_url).join(URL(place))
-    if url.origin() != URL(calls.base_url).origin():
+    url, own = URL(calls.base_url).join(URL(place)), URL(calls.base_url).origin()
+    if not url.absolute or url.origin() != own:
         raise SourceFailed("the API names a next page that is not its own", Code.SOURCE_INVALID)
     return url
 

@@ -94,5 +94,5 @@ def house(folder: Path, source: Source, name: str = "own") -> Desk:
 async def asked(desk: Desk, text: str, *groups: str) -> Any:
     """The data, where nothing failed."""
     told = await acme.ask(desk, text, *(groups or ("sales",)))
-    assert list(told.faults) == []
+    assert list(told.faults) == [], [each.message for each in told.faults]
     return told.data

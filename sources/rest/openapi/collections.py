@@ -203,11 +203,13 @@ def _given(of: Operation, shown: Sequence[Shown], *, apart: bool) -> tuple[Given
     taken = {each.column.name for each in shown} if apart else set()
     found = []
     for place, each in enumerate(of.places):
-        name = snake(words(each.name))
-        if name in taken:
-            name = snake((singular(of.steps[min(place, len(of.steps) - 1)]), name)) if of.steps else f"{name}_given"
-        while name in taken:
-            name = f"{name}_given"
+        own = words(each.name)
+        above = (singular(of.steps[min(place, len(of.steps) - 1)]),) if of.steps and len(own) == 1 else ("given",)
+        name = next(
+            one
+            for one in (snake(own), snake((*above, *own)), *(snake((*own, str(n))) for n in range(2, 1000)))
+            if one not in taken
+        )
         taken.add(name)
         kind = kind_of(each.of)
         large = kind is Kind.INTEGER and each.of.format != "int32"

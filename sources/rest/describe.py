@@ -15,9 +15,10 @@ from introspect.words import Described, Reading
 from sources.rest.addresses import PublicOnly, checked
 from sources.rest.calls import body
 from sources.rest.failures import OK, failed, refused
-from sources.rest.openapi.collections import Left, collections
+from sources.rest.openapi.collections import collections
 from sources.rest.openapi.document import Document, document
 from sources.rest.openapi.operations import chosen, counted, operations
+from sources.rest.openapi.rows import Left
 from sources.rest.openapi.tables import tables
 
 DOCUMENT_MOST = 64 * 1024 * 1024

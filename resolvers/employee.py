@@ -20,6 +20,7 @@ BINDINGS = (
             "customers": Link(to="Customer", here="id", there="account_manager_id"),
             "deployments": Link(to="Deployment", here="id", there="author_id"),
             "slackUser": Link(to="SlackUser", here="email", there="email"),
+            "githubUser": Link(to="GithubUser", here="email", there="email"),
         },
         batches={"fullName": Batch(needs=("firstName", "lastName"), compute=full_names)},
     ),

@@ -12,6 +12,7 @@ from schema.directives import allow, owned
 if TYPE_CHECKING:
     from schema.customer import Customer
     from schema.deployment import Deployment
+    from schema.github import GithubUser
     from schema.slack import SlackUser
 
 
@@ -36,6 +37,7 @@ class Employee:
     customers: Many["Customer"] = strawberry.field(description="The customers the person looks after.")
     deployments: Many["Deployment"] = strawberry.field(description="What the person deployed.")
     slack_user: One["SlackUser"] = strawberry.field(description="The person in Slack, found by e-mail address.")
+    github_user: One["GithubUser"] = strawberry.field(description="The person on GitHub, found by e-mail address.")
 
 
 @strawberry.type

@@ -145,4 +145,5 @@ class Query:
     github_repos: Many["GithubRepo"] = strawberry.field(description="All repositories of the organization.")
     github_deployment: ById["GithubDeployment"] = strawberry.field(description="One deployment, by `repo:number`.")
     github_user: ById["GithubUser"] = strawberry.field(description="The user with this login.")
+    github_users: Many["GithubUser"] = strawberry.field(description="Everyone in the organization.")
     workflow_run: ById["WorkflowRun"] = strawberry.field(description="One run, by `repo:number`.")

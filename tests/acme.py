@@ -203,8 +203,7 @@ def _github() -> Mapping[str, Collection]:
 def _github_items() -> Iterator[tuple[str, Mapping[str, Any], list[Any]]]:
     here = account(SCALE)
     yield "repos", {}, [shapes.repo("", each) for each in here.repos.values()]
-    for user in here.users.values():
-        yield "users", {"login": user.login}, [shapes.whole_user("", user)]
+    yield "users", {}, [shapes.whole_user("", each) for each in here.users.values()]
     for each in (one for listed in here.rollouts.values() for one in listed):
         repo, run = {"repo": each.repo}, {"repo": each.repo, "run_id": each.run}
         states = [shapes.status("", here, each, one) for one in each.statuses]

@@ -46,6 +46,11 @@ def user(call: Call, given: Given) -> Answer:
     return Answer(said=shapes.whole_user(call.root, found))
 
 
+def members(call: Call, given: Given) -> Answer:
+    ours(call.places["org"])
+    return paged(call, given, [shapes.user(call.root, each) for each in call.here.users.values()])
+
+
 def repos(call: Call, given: Given) -> Answer:
     ours(call.places["org"])
     rows, links = page(list(call.here.repos.values()), call.url, given)
@@ -152,6 +157,7 @@ HOME = "/repos/{owner}/{repo}"
 PATHS: Mapping[str, Callable[[Call, Given], Answer]] = {
     "/user": me,
     "/users/{login}": user,
+    "/orgs/{org}/members": members,
     "/orgs/{org}/repos": repos,
     HOME: repo,
     f"{HOME}/deployments": deployments,

@@ -85,7 +85,8 @@ class Collection:
     """Rows lie at `rows` of what `path` answers; `filters` names the parameter that asks for equality, by column.
 
     Columns that stand in `path`, as in `/repos/{repo}/runs`, must be given by every read, and have no other value.
-    `single`: it answers with one row, not with a list. `text`: with a text, which is the row.
+    `single`: it answers with one row, not with a list. `text`: with a text, which is the row. `each`: where each row of
+    the list is found in full, for a list that says too little.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Collection:
     paging: Paging | None = None
     single: bool = False
     text: bool = False
+    each: str = ""
 
     @property
     def given(self) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ def read(path: Path) -> Mapping[str, Any]:
 def collection(name: str, written: Mapping[str, Any]) -> Collection:
     where = f"collections.{name}"
     found: Collection = made(Collection, {**written, "name": name}, where, PARTS)
-    for rule in (_path, _columns, _given, _single, _keys, _filters, _order, _paging):
+    for rule in (_path, _columns, _given, _single, _each, _keys, _filters, _order, _paging):
         rule(found, where)
     return found
 
@@ -127,12 +127,14 @@ PARTS: Mapping[str, Callable[[Any, str], Any]] = {
     "limit": part(Cut, parameter=text, most=count),
     "paging": part(Paging, by=turning, parameter=text, next=at, first=count, size_parameter=text, size=count),
     "single": truth,
+    "each": text,
     "text": truth,
 }
 
 
 def _path(found: Collection, where: str) -> None:
-    for each in (found.path, *(by.path for by in found.keys.values() if by.path)):
+    paths = (found.path, found.each, *(by.path for by in found.keys.values()))
+    for each in (one for one in paths if one or one is found.path):
         if not each.startswith("/") or "?" in each or "#" in each or ".." in each.split("/"):
             raise ValueError(f"`{where}.path` must begin with `/` and hold no `?`, `#` or `..`")
 
@@ -163,6 +165,14 @@ def _single(found: Collection, where: str) -> None:
         raise ValueError(f"`{where}` is a text: it is `single`, and of its columns one lies at an empty `at`")
     if found.single and (found.paging or found.limit or found.filters or found.order):
         raise ValueError(f"`{where}` is `single`: it has no pages, no limit, no filters and no order")
+
+
+def _each(found: Collection, where: str) -> None:
+    if not found.each:
+        return
+    beside = set(places(found.each)) - set(found.given)
+    if len(beside) != 1 or not beside <= set(found.columns) or found.single:
+        raise ValueError(f"`{where}.each` holds one column of the rows of a list, as `/users/{{login}}`")
 
 
 def _keys(found: Collection, where: str) -> None:

@@ -9,9 +9,9 @@ from yarl import URL
 from engine.errors import Code, SourceFailed
 from sources.fan_out import fan_out
 from sources.rest.calls import Answer, Calls
-from sources.rest.collection import At, Collection, Paging, Turning
+from sources.rest.collection import At, Collection, Paging, Turning, places
 from sources.rest.failures import unreadable
-from sources.rest.requests import Request
+from sources.rest.requests import Request, filled, in_path
 from sources.rest.values import Item, inside
 
 Found: TypeAlias = tuple[Request, Sequence[Item]]
@@ -48,7 +48,7 @@ async def _pages(calls: Calls, request: Request, collection: Collection) -> Asyn
     answer = _there(first)
     while True:
         items = _listed(answer.said, request.rows, collection)
-        yield items
+        yield await _in_full(calls, items, collection, request) if collection.each else items
         if paging is None:
             return
         seen, before = seen + (len(items) if paging.by is Turning.OFFSET else 1), place
@@ -62,6 +62,17 @@ async def _pages(calls: Calls, request: Request, collection: Collection) -> Asyn
         else:
             turned = _turned(paging, request, seen, place)
             answer = _there(await calls.get(request.path, (*request.parameters, *turned)))
+
+
+async def _in_full(calls: Calls, items: Sequence[Item], collection: Collection, request: Request) -> list[Item]:
+    """Each row from its own path; one that has gone since is none."""
+    (column,) = set(places(collection.each)) - set(request.given)
+    values = [inside(each, collection.columns[column].at) for each in items]
+    if any(not isinstance(each, str | int) for each in values) or in_path(values) is None:
+        raise unreadable()
+    paths = [filled(collection.each, {**request.given, column: each}) for each in values]
+    found = await fan_out(calls.get, paths, calls.at_once)
+    return [row for each in found if each is not None for row in _listed([each.said], (), collection)]
 
 
 def _turned(paging: Paging | None, request: Request, seen: int, place: str) -> list[tuple[str, str]]:

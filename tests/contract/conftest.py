@@ -271,7 +271,7 @@ GITHUB = {
     "workflow_jobs": Held(key=("repo", "run_id", "id"), through=("workflow_runs", ("repo", "id"))),
     "approvals": Held(key=("repo", "run_id", "user_login"), through=("workflow_runs", ("repo", "id"))),
     "job_logs": Held(key=("repo", "job_id"), through=("workflow_jobs", ("repo", "id"))),
-    "users": Held(key=("login",), through=("deployments", ("creator_login",))),
+    "users": Held(key=("login",)),
 }
 
 

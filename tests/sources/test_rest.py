@@ -59,7 +59,7 @@ async def opened() -> AsyncIterator[Open]:
 
         async def opening(app: Any, users: Mapping[str, Any] = USER, **more: Any) -> Rest:
             url = await stack.enter_async_context(serving(app))
-            given = {"base_url": url, "collections": {"users": users}, "private_addresses": True} | more
+            given: dict[str, Any] = {"base_url": url, "collections": {"users": users}, "private_addresses": True} | more
             source = await connect(Options(**given))
             stack.push_async_callback(source.close)
             return source
@@ -172,6 +172,18 @@ async def test_rows_may_be_texts_or_numbers_alone(opened: Open) -> None:
     assert await rows(await opened(Far(said(["a", "b"])), only), Ask(collection="users", columns=("name",))) == [
         ("a",), ("b",),
     ]  # fmt: skip
+
+
+async def test_rows_that_a_list_says_too_little_of_are_read_one_by_one(opened: Open) -> None:
+    columns = {"id": {"kind": "integer", "at": "row.id"}, "name": {"kind": "text", "at": "row.name"}}
+    source = await opened(Far(said([{"row": USERS[0]}]), said({"row": USERS[0]}), said([])), {
+        "path": "/list", "columns": columns, "each": "/users/{id}",
+    })  # fmt: skip
+    assert await rows(source) == [(1, "n1")]
+    gone = await opened(Far(said(USERS[:2]), said(USERS[0]), said({}, 404)), {**USER, "each": "/users/{id}"})
+    assert await rows(gone) == [(1, "n1")]
+    with pytest.raises(SourceFailed):
+        await rows(await opened(Far(said([{"id": ".."}])), {**USER, "each": "/users/{id}"}))
 
 
 async def test_one_row_may_be_all_there_is(opened: Open) -> None:
@@ -406,6 +418,8 @@ async def test_a_url_that_is_not_of_the_internet_must_be_meant(url: str) -> None
         ({**UNDER, "keys": {"id": {"path": "/users/{id}"}}}, "holds `{id}` once"),
         ({**USER, "single": True}, "is `single`: it has no pages"),
         ({**USER, "text": True}, "is a text: it is `single`"),
+        ({**USER, "each": "/users"}, "holds one column of the rows of a list"),
+        ({**USER, "each": "/users/{no}"}, "holds one column of the rows of a list"),
         ({**USER, "single": 1}, "must be true or false"),
         ({**USER, "paging": {"by": "page"}}, "`collections.users.paging.parameter` is needed"),
     ],

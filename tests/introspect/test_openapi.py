@@ -17,7 +17,7 @@ from tests.introspect.houses import asked, house, introspected, run
 from tests.servers.openapi import Described
 from tests.servers.rest import serving
 
-VENDOR = Path(__file__).parent.parent / "vendor" / "openapi"
+VENDOR = Path(__file__).parent / "descriptions"
 GITHUB, BLOCKFROST = VENDOR / "github.json", VENDOR / "blockfrost.json"
 ACME = ("--given", "owner=acme", "--given", "org=acme", "--header", "authorization")
 LICENCE = {"openapi": "3.1.0", "info": {"title": "t", "version": "1"}, "servers": [{"url": "https://api.example/v1"}]}

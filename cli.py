@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,6 +18,9 @@ from auth.mistake import Mistake, unknown
 from auth.state import State, opened
 from door import commands as documents
 from records.verify import verify as verified
+
+if TYPE_CHECKING:
+    from introspect.words import Described, Reading
 
 
 class Door(click.Group):
@@ -147,11 +150,17 @@ def sdl() -> None:
 @click.option("--tables", multiple=True, metavar="PATTERN", help="Only these; `!PATTERN`: not these; repeatable.")
 @click.option("--key", "keys", multiple=True, metavar="TABLE=COLUMN,...", help="What identifies a row, of a view say.")
 @click.option("--strip", help="What the names of tables begin with and types are to be without.")
+@click.option("--only", multiple=True, metavar="TAG|PATH", help="Of an API: only these; `!...`: not these; repeatable.")
+@click.option("--given", multiple=True, metavar="NAME=VALUE", help="Of an API: a constant in its paths; repeatable.")
+@click.option("--base-url", help="Of an API: where it is, in place of what its description says.")
+@click.option("--header", multiple=True, metavar="NAME", help="Of an API: a header for its credentials; repeatable.")
+@click.option("--host", multiple=True, metavar="HOST", help="Whose description may be read, and whose API asked.")
+@click.option("--private", is_flag=True, help="Of an API: it is in this network.")
 @click.option("--into", type=click.Path(path_type=Path), default=Path(), help="The folder that has schema/.")
 @click.option("--dry-run", is_flag=True, help="Write nothing, only say what would be.")
 @click.pass_obj
 def introspect(house: House, /, url: str, source: str | None, into: Path, dry_run: bool, **wished: Any) -> None:
-    """Read a database and write its tables as files of schema/ and resolvers/.
+    """Read a database, or an OpenAPI description, and write its tables as files of schema/ and resolvers/.
 
     Run again, it says what changed since, writes that, and leaves alone what was edited by hand. What was wished for
     the last time holds until it is wished otherwise. A password is best left in the environment:
@@ -160,33 +169,42 @@ def introspect(house: House, /, url: str, source: str | None, into: Path, dry_ru
     Examples:
       python cli.py introspect "$SHOP_URL" --source shop --allow sales --owner "shop team"
       python cli.py introspect sqlite:///chinook.sqlite --dry-run
+      python cli.py introspect openapi.json --source github --only deployments --given owner=acme --allow engineering
     """
+    from introspect.files import DECLARED
     from introspect.folder import done, kept, standing
     from introspect.steps import steps
     from introspect.told import DONE, WOULD, report
-    from introspect.wishes import named, wish
+    from introspect.wishes import READS, named, read_as, wish
 
-    describing = described(url)
     name = named(source, url)
     before = kept(into, name)
-    found = asyncio.run(describing.described(url))
-    taken = steps(found.tables, wish(before.wish, name, found.tables, **wished), before, standing(into))
+    reading = read_as(before.wish, **{each: wished.pop(each) for each in READS})
+    found = asyncio.run(described(url, reading))
+    settled = wish(before.wish, name, found.tables, **wished, reading=reading)
+    taken = steps(found.tables, settled, before, standing(into))
     if not dry_run:
         done(into, taken)
     known = house.config.exists() and name in settings.tables(house.config).get("sources", {})
-    told = report(taken, name, describing.settings(url), known, WOULD if dry_run else DONE)
-    for line in (*found.remarks, *told):
+    declared = {"described": f"{DECLARED}/{name}.toml"} if f"{DECLARED}/{name}.toml" in taken.kept.files else {}
+    told = report(taken, name, {**found.settings, **declared}, known, WOULD if dry_run else DONE)
+    for line in (*found.told, *told):
         click.echo(line)
 
 
-def described(url: str) -> Any:
-    """The module that describes what a URL leads to."""
-    from sources import DESCRIBED
+async def described(url: str, reading: "Reading") -> "Described":
+    """What a URL leads to, or what a file describes."""
+    from sources import DESCRIBED, DOCUMENTS
 
-    scheme = url.partition("://")[0]
+    scheme, sign, _ = url.partition("://")
+    if not sign or scheme in ("http", "https"):
+        found: Described = await import_module(DOCUMENTS).described(url, reading)
+        return found
     if scheme not in DESCRIBED:
         raise unknown("kind of database", scheme, DESCRIBED)
-    return import_module(DESCRIBED[scheme])
+    module = import_module(DESCRIBED[scheme])
+    tables: Described = await module.described(url)
+    return replace(tables, settings=module.settings(url))
 
 
 @main.command()

@@ -22,9 +22,11 @@ SECRETS: Mapping[str, str] = {
     "PROMETHEUS_TOKEN": "acme-prometheus",
     "DATADOG_API_KEY": "acme-datadog-api",
     "DATADOG_APP_KEY": "acme-datadog-app",
+    "GITHUB_AUTHORIZATION": "Bearer github_pat_acme_demo",
 }
 """What the demo's own servers accept; they hold nothing real."""
 INTERNAL_URL = "INTERNAL_URL"
+GITHUB = Path(__file__).parent / "github" / "collections.toml"
 INTERNAL_FILE = "internal.sqlite"
 IN_POSTGRESQL = f'kind = "postgresql"\nurl = {{ env = "{INTERNAL_URL}" }}'
 TEMPLATE = """\
@@ -144,6 +146,14 @@ events = 0
 logs = 0
 metrics = 0
 monitors = 0
+
+[sources.github]
+kind = "rest"
+base_url = {github}
+described = {github_collections}
+headers.authorization = {{ env = "GITHUB_AUTHORIZATION" }}
+redirects = [{host}]
+private_addresses = true
 """
 PLACE = "by (service, environment)"
 FAILED = 'rate(http_requests_total{code=~"5..",{selectors}}[{window}] offset -{window})'
@@ -153,7 +163,7 @@ REQUEST_RATE = f"sum {PLACE} (rate(http_requests_total{{{{selectors}}}}[5m]))"
 
 
 def settings(*, folder: Path, port: int, addresses: Mapping[str, tuple[str, int]], internal: str | None = None) -> str:
-    """`addresses` holds every server's; `internal` is IN_POSTGRESQL, or None for the file in `folder`."""
+    """`addresses` holds those of demo.servers.NAMES; `internal` is IN_POSTGRESQL, or None for the file in `folder`."""
     snowflake_host, snowflake_port = addresses["snowflake"]
     values: dict[str, str | int] = {
         "host": HOST,
@@ -180,6 +190,8 @@ def settings(*, folder: Path, port: int, addresses: Mapping[str, tuple[str, int]
         "error_rate": ERROR_RATE,
         "request_rate": REQUEST_RATE,
         "datadog": url(addresses["datadog"]),
+        "github": url(addresses["github"]),
+        "github_collections": str(GITHUB),
     }
     return TEMPLATE.format(
         internal=internal or in_sqlite(folder), **{name: quoted(value) for name, value in values.items()}

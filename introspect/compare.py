@@ -21,6 +21,8 @@ def _within(old: Table, new: Table) -> Iterator[str]:
     yield from _of("reference", new.name, references(old), references(new))
     if old.key != new.key:
         yield f"~ key of `{new.name}`: {told(old.key)} to {told(new.key)}"
+    if old.declared != new.declared:
+        yield f"~ settings of `{new.name}`"
     if old.comment != new.comment:
         yield f"~ comment of `{new.name}`"
 

@@ -1,6 +1,6 @@
 """A named type in, the text of its file in schema/ and of that in resolvers/ out."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 from engine.names import snake
 from introspect.names import attribute, camel, many, members
@@ -10,15 +10,20 @@ from introspect.text import WIDTH, call, columns_text, mapping, named_text, quot
 from introspect.words import Wish
 
 FROM: Mapping[str, str] = {"date": "datetime", "datetime": "datetime", "Decimal": "decimal", "StrEnum": "enum"}
+DECLARED = "schema/introspected"
+"""Where it stands what a source has, where its settings say so."""
 ARGUMENTS = ("BigInt", "ById", "Many", "One")
 
 
-def files(subjects: Iterable[Subject], wish: Wish) -> dict[str, str]:
+def files(subjects: Sequence[Subject], wish: Wish) -> dict[str, str]:
     """By path."""
     found: dict[str, str] = {}
     for each in subjects:
         found[f"schema/{each.title.file}.py"] = schema_text(each, wish)
         found[f"resolvers/{each.title.file}.py"] = resolver_text(each, wish)
+    sections = [each.table.declared for each in subjects if each.table.declared]
+    if sections:
+        found[f"{DECLARED}/{wish.source}.toml"] = "\n".join(sections)
     return found
 
 
@@ -28,7 +33,7 @@ def schema_text(subject: Subject, wish: Wish) -> str:
         *_imports(subject, wish),
         *(["", *_enum(each)] for each in subject.enums),
         ["", *_type(subject, wish)],
-        ["", *_query(subject)],
+        *([["", *_query(subject)]] if _roots(subject) else []),
     ]
     return "\n\n".join("\n".join(each) for each in parts) + "\n"
 
@@ -43,7 +48,14 @@ def resolver_text(subject: Subject, wish: Wish) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _roots(subject: Subject) -> tuple[str, ...]:
+    """The words that its fields at the root are written with."""
+    return (*(["ById"] if subject.table.key else []), *([] if subject.table.needs else ["Many"]))
+
+
 def _sort(subject: Subject) -> str:
+    if subject.table.declared:
+        return "collection"
     return "view" if subject.table.view else "table"
 
 
@@ -56,7 +68,7 @@ def _imports(subject: Subject, wish: Wish) -> list[list[str]]:
     """Three blocks: Python's, Strawberry's, ours; and what only a type checker reads."""
     spoken = {part for each in subject.fields for part in each.annotation.split(" | ")}
     spoken |= {"StrEnum"} if subject.enums else set()
-    spoken |= {each.leads for each in subject.ways} | {"Many"} | ({"ById"} if subject.table.key else set())
+    spoken |= {each.leads for each in subject.ways} | {*_roots(subject)}
     enums = {name for name in spoken if name in subject.files}
     ours = {each.to for each in subject.ways} - {subject.title.type}
     python = _from({name: FROM[name] for name in spoken if name in FROM})
@@ -125,11 +137,12 @@ def _query(subject: Subject) -> list[str]:
     noun = " ".join(title.words)
     lots = " ".join(many(title.words))
     one = _line(attribute(title.one), camel(title.one), f'ById["{title.type}"]', f"The {noun} with this id.")
+    all_of = _line(attribute(title.many), camel(title.many), f'Many["{title.type}"]', f"All {lots}.")
     return [
         "@strawberry.type",
         "class Query:",
-        *(one if subject.table.key else []),
-        *_line(attribute(title.many), camel(title.many), f'Many["{title.type}"]', f"All {lots}."),
+        *(one if "ById" in _roots(subject) else []),
+        *(all_of if "Many" in _roots(subject) else []),
     ]
 
 

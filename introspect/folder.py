@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from introspect.files import DECLARED
 from introspect.kept import Kept, read, written
 from introspect.steps import Steps
 from introspect.words import Wish
@@ -11,12 +12,10 @@ FOLDERS = ("schema", "resolvers")
 
 
 def standing(folder: Path) -> dict[str, str]:
-    """By path, the text of each file of Python."""
-    return {
-        f"{each}/{path.name}": path.read_text(encoding="utf-8")
-        for each in FOLDERS
-        for path in sorted((folder / each).glob("*.py"))
-    }
+    """By path, the text of each file of Python, and of what settings say of sources."""
+    found = [path for each in FOLDERS for path in sorted((folder / each).glob("*.py"))]
+    found += sorted((folder / DECLARED).glob("*.toml"))
+    return {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in found}
 
 
 def lock(folder: Path, source: str) -> Path:

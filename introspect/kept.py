@@ -33,7 +33,7 @@ def read(text: str, path: str) -> Kept:
     try:
         found = json.loads(text)
         wish = found["wish"]
-        listed = {name: tuple(wish.get(name, ())) for name in ("allow", "tables")}
+        listed = {name: tuple(wish.get(name, ())) for name in ("allow", "tables", "only", "headers")}
         keys = {name: tuple(each) for name, each in wish.get("keys", {}).items()}
         return Kept(
             wish=Wish(**{**wish, **listed, "keys": keys}),
@@ -51,6 +51,7 @@ def _table(found: Mapping[str, Any]) -> Table:
             "key": tuple(found.get("key", ())),
             "columns": tuple(map(_column, found["columns"])),
             "references": tuple(map(_reference, found.get("references", ()))),
+            "needs": tuple(found.get("needs", ())),
         }
     )
 

@@ -43,7 +43,7 @@ def steps(tables: Iterable[Table], wish: Wish, before: Kept, folder: Mapping[str
     edited = {path: _difference(path, old, new) for path in folder if path in before.files and path not in ours}
     write = {path: text for path, text in new.items() if path not in edited and folder.get(path) != text}
     remove = tuple(path for path in sorted(ours) if path not in new)
-    listed, lacking = subjects_list(folder.get(LIST, ""), new, remove)
+    listed, lacking = subjects_list(folder.get(LIST, ""), modules(new), modules(remove))
     if listed is not None:
         write[LIST] = listed
     digests = {path: digest(text) for path, text in new.items()} | {path: before.files[path] for path in edited}
@@ -67,9 +67,9 @@ def beside(folder: Mapping[str, str], before: Kept) -> Taken:
     """The names of what stands in the folder and was not written by us."""
     types: set[str] = set()
     roots: set[str] = set()
-    stems = {PurePath(path).stem for path in folder if path not in before.files}
+    stems = {PurePath(path).stem for path in modules(folder) if path not in before.files}
     for path, text in folder.items():
-        if path.startswith("schema/") and path not in before.files:
+        if path.startswith("schema/") and path.endswith(".py") and path not in before.files:
             for node in _typed(text):
                 types.add(node.name)
                 roots |= {*_fields(node)} if node.name == "Query" else set()
@@ -89,7 +89,11 @@ def _fields(node: ast.ClassDef) -> Iterator[str]:
             yield camel(each.target.id.strip("_").split("_"))
 
 
-def subjects_list(text: str, new: Mapping[str, str], removed: Iterable[str]) -> tuple[str | None, tuple[str, ...]]:
+def modules(paths: Iterable[str]) -> tuple[str, ...]:
+    return tuple(each for each in paths if each.endswith(".py"))
+
+
+def subjects_list(text: str, new: Iterable[str], removed: Iterable[str]) -> tuple[str | None, tuple[str, ...]]:
     """The list of subjects with the new ones and without the removed; or, where there is none, what it lacks."""
     words = sorted({PurePath(path).stem for path in new})
     gone = {PurePath(path).stem for path in removed}

@@ -114,7 +114,10 @@ def _field(column: Column, found: Words, enum: Enumeration | None) -> Field:
 def _said_elsewhere(column: Column, table: Table) -> bool:
     if (column.name,) == table.key:
         return column.kind is Kind.INTEGER or words(column.name)[-1] in NUMBERED
-    return any(each.columns == (column.name,) for each in table.references)
+    return any(
+        each.columns == (column.name,) or (column.name in table.needs and column.name in each.columns)
+        for each in table.references
+    )
 
 
 def _without_id(own: Words, table: Table) -> Words:

@@ -12,7 +12,7 @@ RESERVED = frozenset(
     {
         "Query", "Mutation", "Subscription", "Int", "Float", "String", "Boolean", "ID", "BigInt", "Decimal", "Date",
         "DateTime", "PageInfo", "Direction", "GroupBy", "TimeGroupBy", "DateGroupBy", "Many", "One", "ById", "Computed",
-        "StrEnum",
+        "StrEnum", "Key", "Me",
     }
 )  # fmt: skip
 """Types the schema has of itself, and what a file of schema/ calls by these names."""
@@ -31,7 +31,7 @@ def titles(tables: Iterable[Table], wish: Wish, taken: Taken) -> dict[str, Title
     roots, files = set(taken.roots), set(taken.files)
     found: dict[str, Titled] = {}
     for table in sorted(tables, key=lambda each: (len(each.name), each.name)):
-        tried = (title(each) for each in candidates(table.name, wish))
+        tried = (title(each) for each in candidates(table, wish))
         found[table.name] = next(each for each in tried if fits(each, types, roots, files))
         kept = found[table.name]
         types |= spread({kept.type})
@@ -40,15 +40,23 @@ def titles(tables: Iterable[Table], wish: Wish, taken: Taken) -> dict[str, Title
     return found
 
 
-def candidates(name: str, wish: Wish) -> Iterable[Words]:
-    place, _, last = name.rpartition(".")
+def candidates(table: Table, wish: Wish) -> Iterable[Words]:
+    place, _, last = table.name.rpartition(".")
     short = last.removeprefix(wish.strip) or last
     own = one(words(short))
     yield own
+    yield from below(place, own) if table.declared else ()
     if place:
         yield (*words(place), *own)
     yield (*words(wish.source), *own)
     yield from ((*words(wish.source), *own, str(number)) for number in range(2, 1000))
+
+
+def below(place: str, own: Words) -> Iterable[Words]:
+    """After what it stands under, and what that stands under: a status of deployments is a deployment status."""
+    for each in reversed(place.split(".") if place else []):
+        own = (*one(words(each)), *own)
+        yield own
 
 
 def title(found: Words) -> Titled:

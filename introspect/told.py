@@ -47,6 +47,8 @@ def stanza(source: str, settings: Mapping[str, str]) -> str:
 
 
 def _value(source: str, name: str, value: str) -> str:
+    if name.startswith("headers."):
+        return f'{{ env = "{source.upper()}_{name.removeprefix("headers.").upper().replace("-", "_")}" }}'
     if name == "password" or (name == "url" and "@" in value and ":" in value.partition("://")[2].partition("@")[0]):
         return f'{{ env = "{source.upper()}_{name.upper()}" }}'
     return value if name in NUMBERS else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

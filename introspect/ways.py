@@ -37,7 +37,7 @@ def _ahead(table: Table, titled: Mapping[str, Titled], names: set[str]) -> Itera
 
 def lead(reference: Reference, table: Table, target: Titled) -> Words:
     """What a reference is called after: its column without its `id`, or the row it leads to."""
-    if len(reference.columns) > 1 or reference.columns == table.key:
+    if len(reference.columns) > 1 or reference.columns == table.key or set(reference.columns) & set(table.needs):
         return target.words
     own = words(reference.columns[0])
     if own[-1] in KEYS or own[-1] == words(reference.there[0])[-1]:
@@ -56,7 +56,8 @@ def _back(table: Table, tables: Sequence[Table], titled: Mapping[str, Titled], n
             link = lead(each, other, titled[table.name])
             short, long = _called(noun, link, alone)
             plain = (len(leading) == 1 and other is not table) or link == titled[table.name].words
-            called = free((short, long) if plain else (long,), names)
+            brief = (many(words(other.name.rpartition(".")[2])),) if other.declared and not alone else ()
+            called = free((*brief, short, long) if plain else (long,), names)
             names.add(camel(called))
             yield Way(
                 words=called,
@@ -64,7 +65,7 @@ def _back(table: Table, tables: Sequence[Table], titled: Mapping[str, Titled], n
                 to=titled[other.name].type,
                 here=each.there,
                 there=each.columns,
-                description=said.of_back(noun, link, called == short, alone),
+                description=said.of_back(noun, link, called in (short, *brief), alone),
             )
 
 

@@ -8,7 +8,12 @@ from auth.groups import NAMES, registered
 from auth.mistake import Mistake, unknown
 from introspect.names import snake, words
 from introspect.subjects import wanted
-from introspect.words import Table, Wish
+from introspect.words import Reading, Table, Wish
+
+READ = ("only", "given", "base_url", "headers")
+"""Of how an API is read, what holds the next time, too."""
+READS = ("only", "given", "base_url", "header", "host", "private")
+"""What is typed in of it."""
 
 UNREADABLE = "the URL cannot be read: in user and password `/` is written `%2F`, `@` `%40`, `:` `%3A`, `#` `%23`"
 
@@ -39,6 +44,7 @@ def wish(
     tables: Sequence[str],
     keys: Sequence[str],
     strip: str | None,
+    reading: Reading | None = None,
 ) -> Wish:
     """Raises Mistake for a group nobody registered, for a key that is none, and where no table is left."""
     for each in allow:
@@ -51,10 +57,31 @@ def wish(
         tables=tuple(tables) or before.tables,
         keys={**before.keys, **dict(_key(each, {one.name: one for one in found}) for each in keys)},
         strip=before.strip if strip is None else strip,
+        **({} if reading is None else {name: getattr(reading, name) for name in READ}),
     )
     if not wanted(found, made):
         raise Mistake("there is no table to write: see to `--tables`, and to what the user of the URL may see")
     return made
+
+
+def read_as(before: Wish, *, only: Sequence[str], given: Sequence[str], base_url: str | None, header: Sequence[str],
+            host: Sequence[str], private: bool) -> Reading:  # fmt: skip
+    """As it was wished, or else as the last time; but hosts are listed each time anew."""
+    return Reading(
+        only=tuple(only) or before.only,
+        given={**before.given, **dict(map(_given, given))},
+        base_url=base_url or before.base_url,
+        headers=tuple(header) or before.headers,
+        hosts=tuple(each.lower() for each in host),
+        private_addresses=private,
+    )
+
+
+def _given(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not (name and sign and value):
+        raise Mistake(f"`{text}` is no constant: write `--given parameter=value`")
+    return name, value
 
 
 def _key(text: str, tables: dict[str, Table]) -> tuple[str, tuple[str, ...]]:

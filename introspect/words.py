@@ -43,14 +43,35 @@ class Table:
     references: tuple[Reference, ...] = ()
     comment: str = ""
     view: bool = False
+    needs: tuple[str, ...] = ()
+    """Columns whose values every read must know, so that its rows are reached by links alone."""
+    declared: str = ""
+    """The collection as the settings of its source have it, where these say what a source has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How a description of an API is read: which of its operations, and what it does not say itself.
+
+    `only` are tags and patterns of paths, `given` are constants for parameters of paths. `hosts` are those it may be
+    read from and say that its API is at.
+    """
+
+    only: tuple[str, ...] = ()
+    given: Mapping[str, str] = field(default_factory=dict)
+    base_url: str = ""
+    headers: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    private_addresses: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Described:
-    """All of one database; `remarks` tell a person what could not be described, a line each."""
+    """Tables, the settings of the source that has them, and what there is to say of how they were found."""
 
     tables: tuple[Table, ...]
-    remarks: tuple[str, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+    told: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +79,8 @@ class Wish:
     """How the files are to be: their source, who may see its types, who answers for them.
 
     `tables` are patterns of the names that are wanted (none: all), `keys` says what identifies rows where the
-    description does not, `strip` is left out where a table's name begins with it.
+    description does not, `strip` is left out where a table's name begins with it. The rest is of a description of an
+    API, as in Reading.
     """
 
     source: str
@@ -67,6 +89,10 @@ class Wish:
     tables: tuple[str, ...] = ()
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     strip: str = ""
+    only: tuple[str, ...] = ()
+    given: Mapping[str, str] = field(default_factory=dict)
+    base_url: str = ""
+    headers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from engine.words import Binding
 
 SUBJECTS = (
     "query", "customer", "order", "employee", "deployment", "usage", "file", "slack", "request", "azure",
-    "drive", "monitoring",
+    "drive", "monitoring", "github",
 )  # fmt: skip
 
 

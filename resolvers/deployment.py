@@ -25,6 +25,8 @@ BINDINGS = (
             "logs": Link(to="LogLine", here=PLACE, there=("service", "env")),
             "author": Link(to="Employee", here="author_id", there="id"),
             "announcements": Link(to="Message", here=("slack_channel_id", "slack_ts"), there=("channel_id", "ts")),
+            "githubDeployments": Link(to="GithubDeployment", here=("service", "commit_sha"), there=("repo", "sha")),
+            "workflowRuns": Link(to="WorkflowRun", here=("service", "commit_sha"), there=("repo", "head_sha")),
         },
     ),
 )

@@ -21,6 +21,7 @@ BINDINGS = (
             "deployments": Link(to="Deployment", here="id", there="author_id"),
             "slackUser": Link(to="SlackUser", here="email", there="email"),
             "driveFiles": Link(to="DriveFile", here="email", there="owner_email"),
+            "githubUser": Link(to="GithubUser", here="email", there="email"),
         },
         batches={"fullName": Batch(needs=("firstName", "lastName"), compute=full_names)},
     ),

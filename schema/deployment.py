@@ -11,6 +11,7 @@ from schema.directives import allow, owned
 
 if TYPE_CHECKING:
     from schema.employee import Employee
+    from schema.github import GithubDeployment, WorkflowRun
     from schema.monitoring import Event, LogLine, Monitor
     from schema.slack import Message
 
@@ -59,6 +60,8 @@ class Deployment:
     events: Many["Event"] = strawberry.field(description="What Datadog was told of its service where it went.")
     logs: Many["LogLine"] = strawberry.field(description="What its service logged where it went.")
     announcements: Many["Message"] = strawberry.field(description="What was said of it in Slack.")
+    github_deployments: Many["GithubDeployment"] = strawberry.field(description="The same as GitHub records it.")
+    workflow_runs: Many["WorkflowRun"] = strawberry.field(description="The runs of workflows that rolled it out.")
 
 
 @strawberry.type

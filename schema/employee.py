@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from schema.customer import Customer
     from schema.deployment import Deployment
     from schema.drive import DriveFile
+    from schema.github import GithubUser
     from schema.slack import SlackUser
 
 
@@ -38,6 +39,7 @@ class Employee:
     deployments: Many["Deployment"] = strawberry.field(description="What the person deployed.")
     slack_user: One["SlackUser"] = strawberry.field(description="The person in Slack, found by e-mail address.")
     drive_files: Many["DriveFile"] = strawberry.field(description="What the person owns in Google Drive.")
+    github_user: One["GithubUser"] = strawberry.field(description="The person on GitHub, found by e-mail address.")
 
 
 @strawberry.type

@@ -20,3 +20,5 @@ DESCRIBED = {
     "snowflake": "sources.snowflake.describe",
 }
 """By the scheme of a URL: each module has `described(url)`, its tables, and `settings(url)`, its source's settings."""
+DOCUMENTS = "sources.rest.describe"
+"""What reads a description of an API, in a file or at `https://`."""

@@ -1,6 +1,6 @@
 """Acme at 1/100 in memory: every collection with the promises of its real source, or with none at all."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -10,7 +10,11 @@ from typing import Any
 import orjson
 
 from auth.caller import Caller
+from demo import settings
+from demo.github import shapes
+from demo.github.account import account
 from demo.world import chat, documents, files, stored, warehouse
+from demo.world.github import log
 from demo.world.sizes import size
 from demo.world.tables import tables
 from engine.answer import Answer, Desk, Question, answer, desk
@@ -21,6 +25,9 @@ from resolvers.query import asking, nobody
 from schema.build import build, version
 from sources.memory import Collection, Memory
 from sources.patterns import compile_pattern
+from sources.rest import collection as rest
+from sources.rest import declared
+from sources.rest.values import rows
 from tests import watched
 
 SCALE = Fraction(1, 100)
@@ -161,6 +168,7 @@ def sources() -> Mapping[str, Memory]:
         "drive": Memory(_drive()),
         "prometheus": watched.prometheus(SCALE),
         "datadog": watched.datadog(SCALE),
+        "github": Memory(_github()),
     }
 
 
@@ -251,6 +259,36 @@ def _customer(name: str) -> int | None:
 def _sent(ts: str) -> datetime:
     seconds, _, micros = ts.partition(".")
     return datetime.fromtimestamp(int(seconds), UTC) + timedelta(microseconds=int(micros))
+
+
+@cache
+def github_declared() -> Mapping[str, rest.Collection]:
+    return declared.collections(declared.read(settings.GITHUB))
+
+
+def _github() -> Mapping[str, Collection]:
+    """What the demo's server would answer, read as the source reads it, with what the source promises."""
+    found: dict[str, list[Row]] = {name: [] for name in github_declared()}
+    for name, given, items in _github_items():
+        of = github_declared()[name]
+        found[name] += rows(items, tuple(of.columns), of, given)
+    return {name: Collection(can=rest.promise(github_declared()[name]), rows=each) for name, each in found.items()}
+
+
+def _github_items() -> Iterator[tuple[str, Mapping[str, Any], list[Any]]]:
+    here = account(SCALE)
+    yield "repos", {}, [shapes.repo("", each) for each in here.repos.values()]
+    yield "users", {}, [shapes.whole_user("", each) for each in here.users.values()]
+    for each in (one for listed in here.rollouts.values() for one in listed):
+        repo, run = {"repo": each.repo}, {"repo": each.repo, "run_id": each.run}
+        states = [shapes.status("", here, each, one) for one in each.statuses]
+        yield "deployments", repo, [shapes.deployment("", here, each)]
+        yield "deployment_statuses", {**repo, "deployment_id": each.id}, states
+        yield "workflow_runs", repo, [shapes.run("", here, each)]
+        yield "workflow_jobs", run, [shapes.job("", each, one) for one in each.jobs]
+        yield "approvals", run, shapes.approvals("", here, each)
+        for job in each.jobs:
+            yield "job_logs", {**repo, "job_id": job.id}, [log(each, job)]
 
 
 def promising_nothing(memory: Memory) -> Memory:

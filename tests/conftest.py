@@ -37,7 +37,7 @@ def azurite_started() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def acme_servers() -> Iterator[Running]:
-    """All of the demo's servers; nobody kills these."""
+    """All of demo.servers.NAMES; nobody kills these."""
     with servers(scale=0.01, environment=SECRETS) as running:
         yield running
 

@@ -98,7 +98,7 @@ class Settling:
         can = source.can(self.wanted.collection)
         beside = distinct(self.wanted.source, where.collection, where.there, where.where)
         keys = self.run.beside.setdefault(id(where), Carried(where.here, beside))
-        if can.related and self.relates:
+        if can.related and self.relates and not self.led(self.wanted.source, where.where):
             inner = await replace(self, wanted=beside, keys=None, inside=True).resolved(where.where)
             if pushable(made := replace(where, where=inner), can, source.can):
                 self.run.beside[id(made)] = keys
@@ -122,8 +122,28 @@ class Settling:
         can = self.run.source(where.wanted.source).can(where.wanted.collection)
         return keys_at_once(can, where.wanted.columns) > 0
 
+    def led(self, source: str, where: Any) -> bool:
+        """Whether a filter looks at rows that nobody can read without keys of those it filters."""
+        match where:
+            case All() | Some():
+                return any(self.led(source, each) for each in where.parts)
+            case Not():
+                return self.led(source, where.part)
+            case Exists():
+                return self.requires(source, where.collection) or self.led(source, where.where)
+            case Carried():
+                far = where.wanted
+                return self.requires(far.source, far.collection) or self.led(far.source, far.where)
+            case _:
+                return False
+
+    def requires(self, source: str, collection: str) -> bool:
+        return bool(self.run.source(source).can(collection).requires)
+
     def far_first(self, where: Carried) -> bool:
         ours = self.run.source(self.wanted.source)
+        if self.askable(where) and self.requires(where.wanted.source, where.wanted.collection):
+            return False
         if self.inside or not self.askable(where) or ours.can(self.wanted.collection).requires:
             return True
         near = rows_given(ours, self.wanted) if self.keys is None else float(len(self.keys) * ROWS_A_KEY)

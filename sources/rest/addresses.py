@@ -1,12 +1,17 @@
 """A host's name in, the public addresses behind it out: an API is never a way into our own network."""
 
-from ipaddress import IPv4Address, IPv6Address, ip_address
-from socket import AddressFamily
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from socket import AddressFamily, inet_aton
 from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import DefaultResolver
+
+LAST_FOUR = (ip_network("::/96"), ip_network("64:ff9b::/96"), ip_network("::ffff:0:0:0/96"))
+"""Networks whose last four octets are an IPv4 address."""
+INNER = (ip_network("fec0::/10"), ip_network("2001::/32"), ip_network("64:ff9b:1::/48"))
+"""Sites' own of old, tunnels, and translators of a network's own."""
 
 
 class NotPublic(OSError):
@@ -32,12 +37,20 @@ class PublicOnly(AbstractResolver):
 
 
 def public(address: str) -> bool:
-    """Whether an address belongs to the internet; one IPv4 address inside an IPv6 one is judged as itself."""
-    found: IPv4Address | IPv6Address | None = ip_address(address.partition("%")[0])
+    """Whether an address belongs to the internet; an IPv4 address inside an IPv6 one is judged as itself."""
+    found: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
     if isinstance(found, IPv6Address):
-        found = found.ipv4_mapped or found.sixtofour or found
-    assert found is not None
+        if any(found in each for each in INNER):
+            return False
+        found = _within(found) or found
     return found.is_global and not found.is_multicast
+
+
+def _within(address: IPv6Address) -> IPv4Address | None:
+    """The address of the other kind that this one stands for, by any of the ways there ever were."""
+    if any(address in each for each in LAST_FOUR):
+        return IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour
 
 
 def checked(base_url: str, *, private_addresses: bool) -> str:
@@ -56,8 +69,17 @@ def checked(base_url: str, *, private_addresses: bool) -> str:
 
 
 def _maybe_public(host: str) -> bool:
-    """A name is judged when it is resolved, an address is not resolved."""
+    """A name is judged when it is resolved, an address is not resolved, in whatever way it is written."""
     try:
         return public(host)
     except ValueError:
-        return host != "localhost"
+        return host.rstrip(".") != "localhost" and not _numeric(host)
+
+
+def _numeric(host: str) -> bool:
+    """Whether it is an address as nobody writes it, such as `2130706433` or `0x7f.1`."""
+    try:
+        inet_aton(host)
+    except (OSError, ValueError):
+        return False
+    return True

@@ -1,5 +1,6 @@
 """What one collection of an API is, as plain data: its columns, and what the API can be asked of it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -10,6 +11,8 @@ from engine.words import Can, Column, Kind, Op
 At: TypeAlias = tuple[str, ...]
 """Where something lies in a JSON value, step by step; of no steps: the value itself."""
 
+PLACE = re.compile(r"\{(\w+)\}")
+"""Where a path takes the value of a column."""
 KEYS = 1000
 """Keys of one read, where they may travel in several calls."""
 
@@ -35,7 +38,8 @@ class Held:
 class ByKey:
     """How rows are asked for by one column: many in a parameter, or one in a path such as `/users/{id}`.
 
-    Values are joined by `separator`; without one the parameter is repeated. `rows`: where a path's one row lies.
+    Values are joined by `separator`; without one the parameter is repeated. `rows`: where a path's one row lies. With
+    neither, they are looked for among the rows that the columns of the collection's own path lead to.
     """
 
     parameter: str = ""
@@ -78,7 +82,12 @@ class Paging:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collection:
-    """Rows lie at `rows` of what `path` answers; `filters` names the parameter that asks for equality, by column."""
+    """Rows lie at `rows` of what `path` answers; `filters` names the parameter that asks for equality, by column.
+
+    Columns that stand in `path`, as in `/repos/{repo}/runs`, must be given by every read, and have no other value.
+    `single`: it answers with one row, not with a list. `text`: with a text, which is the row. `each`: where each row of
+    the list is found in full, for a list that says too little.
+    """
 
     name: str
     path: str
@@ -89,6 +98,23 @@ class Collection:
     order: Ordered | None = None
     limit: Cut | None = None
     paging: Paging | None = None
+    single: bool = False
+    text: bool = False
+    each: str = ""
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The columns that stand in its path, in their order there."""
+        return places(self.path)
+
+    @property
+    def bare(self) -> bool:
+        """Whether a row is a text or a number by itself, and no object."""
+        return not any(held.at for name, held in self.columns.items() if name not in self.given)
+
+
+def places(path: str) -> tuple[str, ...]:
+    return tuple(PLACE.findall(path))
 
 
 def promise(collection: Collection) -> Can:
@@ -96,7 +122,8 @@ def promise(collection: Collection) -> Can:
     return Can(
         columns={name: _column(collection, name, held) for name, held in collection.columns.items()},
         keys=_keys(collection),
-        key_columns=frozenset((name,) for name in collection.keys),
+        key_columns=_key_columns(collection),
+        requires=collection.given,
         limit=True,
     )
 
@@ -106,7 +133,12 @@ def _column(collection: Collection, name: str, held: Held) -> Column:
     return Column(kind=held.kind, filters=frozenset({Op.EQ} if name in collection.filters else ()), orders=orders)
 
 
+def _key_columns(collection: Collection) -> frozenset[tuple[str, ...]]:
+    alone = {collection.given} if collection.given else set()
+    return frozenset(alone | {(*collection.given, name) for name in collection.keys})
+
+
 def _keys(collection: Collection) -> int:
     if not collection.keys:
-        return 0
+        return KEYS if collection.given else 0
     return KEYS if collection.order is None else min(each.most for each in collection.keys.values())

@@ -1,11 +1,13 @@
 """What a file of settings says of an API in, its collections out. ValueError: the first thing that cannot be."""
 
+import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
+from pathlib import Path
 from typing import Any, TypeVar
 
 from engine.words import Kind
-from sources.rest.collection import At, ByKey, Collection, Cut, Held, Ordered, Paging, Turning
+from sources.rest.collection import At, ByKey, Collection, Cut, Held, Ordered, Paging, Turning, places
 
 Made = TypeVar("Made")
 SENT = frozenset({Kind.TEXT, Kind.INTEGER, Kind.BOOLEAN, Kind.DATE})
@@ -19,10 +21,21 @@ def collections(written: Mapping[str, Any]) -> dict[str, Collection]:
     return {name: collection(name, table(each, f"collections.{name}")) for name, each in written.items()}
 
 
+def read(path: Path) -> Mapping[str, Any]:
+    """The collections of a file that says nothing else."""
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise ValueError(f"`described` names `{path.name}`, which is not there or is no TOML") from None
+    if set(found) - {"collections"}:
+        raise ValueError(f"`{path.name}` may hold `collections` and nothing else")
+    return table(found.get("collections", {}), "collections")
+
+
 def collection(name: str, written: Mapping[str, Any]) -> Collection:
     where = f"collections.{name}"
     found: Collection = made(Collection, {**written, "name": name}, where, PARTS)
-    for rule in (_path, _columns, _keys, _filters, _order, _paging):
+    for rule in (_path, _columns, _given, _single, _each, _keys, _filters, _order, _paging):
         rule(found, where)
     return found
 
@@ -60,6 +73,12 @@ def texts(value: Any, where: str) -> tuple[str, ...]:
 def count(value: Any, where: str) -> int:
     if type(value) is not int or value < 0:
         raise ValueError(f"`{where}` must be a whole number, not below 0")
+    return value
+
+
+def truth(value: Any, where: str) -> bool:
+    if type(value) is not bool:
+        raise ValueError(f"`{where}` must be true or false")
     return value
 
 
@@ -107,11 +126,15 @@ PARTS: Mapping[str, Callable[[Any, str], Any]] = {
     "order": part(Ordered, parameter=text, columns=texts, ascending=text, descending=text, separator=text),
     "limit": part(Cut, parameter=text, most=count),
     "paging": part(Paging, by=turning, parameter=text, next=at, first=count, size_parameter=text, size=count),
+    "single": truth,
+    "each": text,
+    "text": truth,
 }
 
 
 def _path(found: Collection, where: str) -> None:
-    for each in (found.path, *(by.path for by in found.keys.values() if by.path)):
+    paths = (found.path, found.each, *(by.path for by in found.keys.values()))
+    for each in (one for one in paths if one or one is found.path):
         if not each.startswith("/") or "?" in each or "#" in each or ".." in each.split("/"):
             raise ValueError(f"`{where}.path` must begin with `/` and hold no `?`, `#` or `..`")
 
@@ -125,11 +148,38 @@ def _columns(found: Collection, where: str) -> None:
             raise ValueError(f"`{where}` names the column `{name}`, which it does not have")
 
 
+def _given(found: Collection, where: str) -> None:
+    for name in found.given:
+        if name not in found.columns:
+            raise ValueError(f"`{where}.path` names the column `{name}`, which it does not have")
+        if found.given.count(name) > 1 or found.columns[name].kind not in SENT:
+            raise ValueError(f"`{where}.path` cannot hold `{name}`: take text, integer, boolean or date, once")
+        if name in found.keys or name in found.filters:
+            raise ValueError(f"`{where}` has `{name}` in its path, so it is neither a key nor a filter besides")
+    if found.given and found.order is not None:
+        raise ValueError(f"`{where}` has an order and a path with columns: rows of several calls have no order")
+
+
+def _single(found: Collection, where: str) -> None:
+    if found.text and not (found.single and found.bare):
+        raise ValueError(f"`{where}` is a text: it is `single`, and of its columns one lies at an empty `at`")
+    if found.single and (found.paging or found.limit or found.filters or found.order):
+        raise ValueError(f"`{where}` is `single`: it has no pages, no limit, no filters and no order")
+
+
+def _each(found: Collection, where: str) -> None:
+    if not found.each:
+        return
+    beside = set(places(found.each)) - set(found.given)
+    if len(beside) != 1 or not beside <= set(found.columns) or found.single:
+        raise ValueError(f"`{where}.each` holds one column of the rows of a list, as `/users/{{login}}`")
+
+
 def _keys(found: Collection, where: str) -> None:
     for name, each in found.keys.items():
-        if bool(each.parameter) == bool(each.path):
+        if (each.parameter and each.path) or not (each.parameter or each.path or found.given):
             raise ValueError(f"`{where}.keys.{name}` takes either `parameter` or `path`")
-        if each.path and (each.path.count(f"{{{name}}}") != 1 or each.most != 1):
+        if each.path and (sorted(places(each.path)) != sorted((*found.given, name)) or each.most != 1):
             raise ValueError(f"`{where}.keys.{name}.path` holds `{{{name}}}` once, for one key a call")
         if each.most < 1:
             raise ValueError(f"`{where}.keys.{name}.most` must be at least 1")

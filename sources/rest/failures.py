@@ -6,6 +6,7 @@ from engine.errors import Code, SourceFailed
 from sources.rest.addresses import NotPublic
 
 OK, FOUND, UNAUTHORIZED, FORBIDDEN, TOO_MANY, SERVER = 200, 300, 401, 403, 429, 500
+MOVED = frozenset({301, 302, 303, 307, 308})
 
 
 def failed(error: Exception, timeout: float) -> SourceFailed:

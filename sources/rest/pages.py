@@ -9,12 +9,14 @@ from yarl import URL
 from engine.errors import Code, SourceFailed
 from sources.fan_out import fan_out
 from sources.rest.calls import Answer, Calls
-from sources.rest.collection import At, Collection, Paging, Turning
+from sources.rest.collection import At, Collection, Paging, Turning, places
 from sources.rest.failures import unreadable
-from sources.rest.requests import Request
+from sources.rest.requests import Request, filled, in_path
 from sources.rest.values import Item, inside
 
 Found: TypeAlias = tuple[Request, Sequence[Item]]
+OBJECTS = frozenset({dict})
+BARE = frozenset({str, int, float, bool})
 
 
 async def pages(calls: Calls, wanted: Sequence[Request], collection: Collection) -> AsyncIterator[Found]:
@@ -36,13 +38,17 @@ async def _whole(calls: Calls, collection: Collection, request: Request) -> list
 async def _pages(calls: Calls, request: Request, collection: Collection) -> AsyncIterator[Sequence[Item]]:
     """Ends where nothing follows: a page may be shorter than was asked, as an API may keep to a size of its own."""
     if request.single:
-        yield _single(await calls.get(request.path, ()), request.rows)
+        ask = calls.text if collection.text else calls.get
+        yield _single(await ask(request.path), request.rows, collection)
         return
     paging, seen, place = collection.paging, 0, ""
-    answer = _there(await calls.get(request.path, (*request.parameters, *_turned(paging, request, seen, place))))
+    first = await calls.get(request.path, (*request.parameters, *_turned(paging, request, seen, place)))
+    if first is None and request.given:
+        return
+    answer = _there(first)
     while True:
-        items = _listed(answer.said, request.rows)
-        yield items
+        items = _listed(answer.said, request.rows, collection)
+        yield await _in_full(calls, items, collection, request) if collection.each else items
         if paging is None:
             return
         seen, before = seen + (len(items) if paging.by is Turning.OFFSET else 1), place
@@ -56,6 +62,17 @@ async def _pages(calls: Calls, request: Request, collection: Collection) -> Asyn
         else:
             turned = _turned(paging, request, seen, place)
             answer = _there(await calls.get(request.path, (*request.parameters, *turned)))
+
+
+async def _in_full(calls: Calls, items: Sequence[Item], collection: Collection, request: Request) -> list[Item]:
+    """Each row from its own path; one that has gone since is none."""
+    (column,) = set(places(collection.each)) - set(request.given)
+    values = [inside(each, collection.columns[column].at) for each in items]
+    if any(not isinstance(each, str | int) for each in values) or in_path(values) is None:
+        raise unreadable()
+    paths = [filled(collection.each, {**request.given, column: each}) for each in values]
+    found = await fan_out(calls.get, paths, calls.at_once)
+    return [row for each in found if each is not None for row in _listed([each.said], (), collection)]
 
 
 def _turned(paging: Paging | None, request: Request, seen: int, place: str) -> list[tuple[str, str]]:
@@ -83,8 +100,8 @@ def _next(paging: Paging, answer: Answer, items: Sequence[Item]) -> str:
 
 def _same(calls: Calls, place: str) -> URL:
     """The next page, if it is at the same API: credentials go nowhere else."""
-    url = URL(calls.base_url).join(URL(place))
-    if url.origin() != URL(calls.base_url).origin():
+    url, own = URL(calls.base_url).join(URL(place)), URL(calls.base_url).origin()
+    if not url.absolute or url.origin() != own:
         raise SourceFailed("the API names a next page that is not its own", Code.SOURCE_INVALID)
     return url
 
@@ -95,13 +112,13 @@ def _there(answer: Answer | None) -> Answer:
     return answer
 
 
-def _single(answer: Answer | None, at: At) -> list[Item]:
-    return [] if answer is None else _listed([inside(answer.said, at)], ())
+def _single(answer: Answer | None, at: At, collection: Collection) -> list[Item]:
+    return [] if answer is None else _listed([inside(answer.said, at)], (), collection)
 
 
-def _listed(said: Any, at: At) -> list[Item]:
-    """The objects that lie there."""
+def _listed(said: Any, at: At, collection: Collection) -> list[Item]:
+    """The rows that lie there."""
     items = inside(said, at)
-    if not isinstance(items, list) or not set(map(type, items)) <= {dict}:
+    if not isinstance(items, list) or not set(map(type, items)) <= (BARE if collection.bare else OBJECTS):
         raise unreadable()
     return items

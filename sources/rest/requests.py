@@ -1,12 +1,12 @@
 """An ask in, the calls it takes out: what the API can be sent is sent, the rest is done to what it answers."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from engine.words import All, Ask, Keys, Order, Test
-from sources.rest.collection import At, ByKey, Collection, Held, Ordered
+from engine.words import All, Ask, Keys, Order, Row, Test, Value
+from sources.rest.collection import PLACE, At, ByKey, Collection, Held, Ordered
 from sources.rest.values import sent
 
 STEPS = (".", "..")
@@ -19,7 +19,8 @@ SLASHES = frozenset("/\\")
 class Request:
     """One call, or one page after the other. `limit`: as many rows are enough, as all that was asked was sent.
 
-    `single`: a path of its own, which may be none, with one row and no pages.
+    `single`: one row and no pages. `given`: what the columns hold that stand in its path, which may lead nowhere.
+    `whole`: of its keys, none was left for us to look for.
     """
 
     path: str
@@ -27,6 +28,8 @@ class Request:
     rows: At
     limit: int | None = None
     single: bool = False
+    given: Mapping[str, Value] = field(default_factory=dict)
+    whole: bool = True
 
 
 def requests(ask: Ask, collection: Collection) -> list[Request]:
@@ -35,10 +38,8 @@ def requests(ask: Ask, collection: Collection) -> list[Request]:
     wanted = {each.column: each.value for each in tests}
     if any(wanted[each.column] != each.value for each in tests) or (ask.keys is not None and not ask.keys.values):
         return []
-    keyed = None if ask.keys is None else by_keys(ask.keys, collection)
-    calls = keyed or [Request(path=collection.path, rows=collection.rows)]
-    complete = ask.keys is None or keyed is not None
-    return [call if call.single else asked(call, ask, wanted, collection, complete) for call in calls]
+    calls = [listing(collection, {})] if ask.keys is None else list(by_keys(ask.keys, collection))
+    return [call if call.single else asked(call, ask, wanted, collection) for call in calls]
 
 
 def tests_of(where: Any) -> Iterator[Test]:
@@ -51,22 +52,79 @@ def tests_of(where: Any) -> Iterator[Test]:
         yield where
 
 
-def by_keys(keys: Keys, collection: Collection) -> list[Request] | None:
-    """None: some key cannot be sent and mean itself, so that all rows must be read."""
-    (column,), values = keys.columns, sent(each for (each,) in keys.values)
+def by_keys(keys: Keys, collection: Collection) -> Iterator[Request]:
+    """For each set of values that the collection's path takes, the calls of the keys with these values.
+
+    Where a path cannot hold a value, no row has it. Where some other key cannot be sent and mean itself, all rows of
+    the path are read.
+    """
+    beside = [each for each in keys.columns if each not in collection.given]
+    for given, rows in grouped(keys, collection.given).items():
+        values = dict(zip(collection.given, given, strict=True))
+        if collection.given and in_path(given) is None:
+            continue
+        if not beside:
+            yield listing(collection, values)
+            continue
+        (column,) = beside
+        place = keys.columns.index(column)
+        yield from by_key(column, [row[place] for row in rows], values, collection)
+
+
+def grouped(keys: Keys, given: Sequence[str]) -> dict[Row, list[Row]]:
+    at = [keys.columns.index(each) for each in given]
+    found: dict[Row, list[Row]] = {}
+    for row in keys.values:
+        found.setdefault(tuple(row[place] for place in at), []).append(row)
+    return found
+
+
+def by_key(
+    column: str, wanted: Sequence[Value], given: Mapping[str, Value], collection: Collection
+) -> Iterator[Request]:
     way = collection.keys[column]
-    if values is None or not all(sendable(each, way) for each in values):
-        return None
-    if way.path:
-        paths = (way.path.replace(f"{{{column}}}", quote(each, safe="")) for each in values)
-        return [Request(path=path, rows=way.rows, single=True) for path in paths]
-    chunks = (values[start : start + way.most] for start in range(0, len(values), way.most))
-    return [Request(path=collection.path, rows=collection.rows, parameters=listed(way, each)) for each in chunks]
+    values = in_path(wanted) if way.path else sent(wanted)
+    listed_whole = values is None or any(not sendable(each, way) for each in values)
+    if listed_whole or not (way.path or way.parameter):
+        yield listing(collection, given, whole=False)
+    elif way.path:
+        for value in wanted:
+            path = filled(way.path, {**given, column: value})
+            yield Request(path=path, rows=way.rows, single=True, given=given)
+    else:
+        for start in range(0, len(values or ()), way.most):
+            yield listing(collection, given, listed(way, (values or ())[start : start + way.most]))
+
+
+def listing(
+    collection: Collection,
+    given: Mapping[str, Value],
+    parameters: tuple[tuple[str, str], ...] = (),
+    *,
+    whole: bool = True,
+) -> Request:
+    return Request(
+        path=filled(collection.path, given), rows=collection.rows, parameters=parameters, given=given,
+        single=collection.single, whole=whole,
+    )  # fmt: skip
+
+
+def filled(path: str, values: Mapping[str, Value]) -> str:
+    written = {name: (sent((value,)) or [""])[0] for name, value in values.items()}
+    return PLACE.sub(lambda found: quote(written[found[1]], safe=""), path)
+
+
+def in_path(values: Sequence[Value]) -> list[str] | None:
+    """As they stand in a path; None where one of them would lead elsewhere."""
+    written = sent(values)
+    return written if written is not None and all(map(stays, written)) else None
+
+
+def stays(value: str) -> bool:
+    return value not in STEPS and SLASHES.isdisjoint(value)
 
 
 def sendable(value: str, way: ByKey) -> bool:
-    if way.path:
-        return value not in STEPS and SLASHES.isdisjoint(value)
     return not way.separator or way.separator not in value
 
 
@@ -76,10 +134,10 @@ def listed(way: ByKey, values: Sequence[str]) -> tuple[tuple[str, str], ...]:
     return tuple((way.parameter, each) for each in values)
 
 
-def asked(call: Request, ask: Ask, wanted: Mapping[str, Any], collection: Collection, complete: bool) -> Request:
+def asked(call: Request, ask: Ask, wanted: Mapping[str, Any], collection: Collection) -> Request:
     """The call with its filters, its order and its limit; a limit goes along only with all that comes before it."""
     taken = {name for name, _ in call.parameters}
-    parameters, whole = list(call.parameters), complete
+    parameters, whole = list(call.parameters), call.whole
     for column, value in wanted.items():
         parameter, written = collection.filters[column], sent((value,))
         if written is None or parameter in taken:
@@ -93,7 +151,7 @@ def asked(call: Request, ask: Ask, wanted: Mapping[str, Any], collection: Collec
     limit = ask.limit if whole and ask.limit else None
     if limit is not None and collection.limit is not None and limit <= collection.limit.most:
         parameters.append((collection.limit.parameter, str(limit)))
-    return Request(path=call.path, rows=call.rows, parameters=tuple(parameters), limit=limit)
+    return Request(path=call.path, rows=call.rows, parameters=tuple(parameters), limit=limit, given=call.given)
 
 
 def ordered(way: Ordered, order: Sequence[Order], columns: Mapping[str, Held]) -> tuple[str, str]:

@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from engine.words import Ask, Can, Row
 from sources.rest.addresses import checked
 from sources.rest.calls import Calls, calls
 from sources.rest.collection import Collection, promise
-from sources.rest.declared import collections, text
+from sources.rest.declared import collections, read, text
 from sources.rest.pages import pages
 from sources.rest.requests import requests
 from sources.rest.rows import kept
@@ -18,27 +19,30 @@ from sources.rest.rows import kept
 class Options:
     """`headers` go with every call. `timeout`: seconds of one call. `connections`: calls at once.
 
-    `response_bytes`: the most that one answer may hold, unpacked. `private_addresses`: the API may be in this network,
-    and spoken to without TLS.
+    `described`: a file with further collections, as `introspect` writes it. `response_bytes`: the most that one answer
+    may hold, unpacked. `private_addresses`: the API may be in this network, and spoken to without TLS. `redirects`:
+    hosts where the text of a `text` may lie; they are not sent our headers.
     """
 
     base_url: str
-    collections: Mapping[str, Any]
+    collections: Mapping[str, Any] = field(default_factory=dict)
+    described: Path | None = None
     headers: Mapping[str, Any] | None = field(default=None, repr=False)
     timeout: float = 5.0
     connections: int = 8
     response_bytes: int = 16_777_216
     private_addresses: bool = False
+    redirects: tuple[str, ...] = ()
 
 
 async def connect(options: Options) -> "Rest":
     """Asks the API nothing yet. ValueError: what cannot be, of the declarations or the url."""
-    declared = collections(options.collections)
+    declared = collections({**(read(options.described) if options.described else {}), **options.collections})
     headers = {name: text(value, f"headers.{name}") for name, value in (options.headers or {}).items()}
     base_url = checked(options.base_url, private_addresses=options.private_addresses)
     called = calls(
         base_url, headers, timeout=options.timeout, at_once=options.connections, most=options.response_bytes,
-        private_addresses=options.private_addresses,
+        private_addresses=options.private_addresses, redirects=options.redirects,
     )  # fmt: skip
     return Rest(called, declared)
 

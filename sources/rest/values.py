@@ -9,15 +9,22 @@ from engine.errors import Code, SourceFailed
 from engine.words import Kind, Row, Value
 from sources.rest.collection import At, Collection, Held
 
-Item: TypeAlias = Mapping[str, Any]
+Item: TypeAlias = Any
+"""An object, or, where a collection has no more, a text or a number."""
 NULL = type(None)
 
 
-def rows(items: Sequence[Item], columns: Sequence[str], collection: Collection) -> list[Row]:
+def rows(
+    items: Sequence[Item], columns: Sequence[str], collection: Collection, given: Mapping[str, Value]
+) -> list[Row]:
     """Raises SourceFailed at the first value that is not what was declared."""
     if not columns:
         return [()] * len(items)
-    return list(zip(*(column(items, name, collection.columns[name]) for name in columns), strict=True))
+    found = (
+        [given[name]] * len(items) if name in given else column(items, name, collection.columns[name])
+        for name in columns
+    )
+    return list(zip(*found, strict=True))
 
 
 def column(items: Sequence[Item], name: str, held: Held) -> Sequence[Value]:

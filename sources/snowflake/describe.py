@@ -77,7 +77,7 @@ async def _read(sessions: Sessions, database: str, schema: str) -> Described:
     refused = [name for name, rows in zip(SHOWN, shown, strict=True) if rows is None]
     return Described(
         tables=tuple(_table(name, each, said) for name, each in held.items()),
-        remarks=(*_refused(refused), *_left_out(columns)),
+        told=(*_refused(refused), *_left_out(columns)),
     )
 
 

@@ -14,6 +14,7 @@ from demo.azure.seed import BLOB_ACCOUNT, CONTAINER, FILES_ACCOUNT, SHARE
 from demo.postgresql import PostgresqlServer
 from demo.s3 import BUCKET
 from demo.servers import Running, address
+from demo.settings import GITHUB as COLLECTIONS
 from demo.settings import SECRETS
 from demo.world import stored
 from demo.world.documents import subject
@@ -278,6 +279,12 @@ API: Mapping[str, Mapping[str, Any]] = {
         "order": {"parameter": "order_by", "columns": ["id"]},
         "paging": {"by": "page", "parameter": "page", "size_parameter": "size", "size": 3},
     },
+    "under": {
+        "path": "/under/thing_id/{thing_id}/part",
+        "columns": columns("part"),
+        "keys": {"line": {}, "label": {"parameter": "label", "most": 2}},
+        "filters": {"line": "line"},
+    },
 }
 
 
@@ -286,7 +293,8 @@ async def over_rest(_: pytest.FixtureRequest) -> AsyncIterator[Kept]:
     tables = {
         name: [dict(zip(table.columns, row, strict=True)) for row in table.rows] for name, table in TABLES.items()
     }
-    held = {**OURS, "by_path": OURS["thing"], "by_page": OURS["thing"]}
+    under = Held(key=TABLES["part"].key, through=("part", ("thing_id",)))
+    held = {**OURS, "by_path": OURS["thing"], "by_page": OURS["thing"], "under": under}
     async with serving(Api(tables)) as url:
         source = await rest.connect(rest.Options(base_url=url, collections=API, private_addresses=True))
         yield Kept(source=source, held=held, most=60)
@@ -343,6 +351,28 @@ async def over_datadog(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
     yield Kept(source=source, held=WATCHED, most=40)
 
 
+GITHUB = {
+    "repos": Held(key=("name",)),
+    "deployments": Held(key=("repo", "id"), through=("repos", ("name",))),
+    "deployment_statuses": Held(key=("repo", "deployment_id", "id"), through=("deployments", ("repo", "id"))),
+    "workflow_runs": Held(key=("repo", "id"), through=("repos", ("name",))),
+    "workflow_jobs": Held(key=("repo", "run_id", "id"), through=("workflow_runs", ("repo", "id"))),
+    "approvals": Held(key=("repo", "run_id", "user_login"), through=("workflow_runs", ("repo", "id"))),
+    "job_logs": Held(key=("repo", "job_id"), through=("workflow_jobs", ("repo", "id"))),
+    "users": Held(key=("login",)),
+}
+
+
+@asynccontextmanager
+async def of_github(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+    host, port = address(request.getfixturevalue("acme_servers"), "github")
+    options = rest.Options(
+        base_url=f"http://{host}:{port}", described=COLLECTIONS, private_addresses=True, redirects=(host,),
+        headers={"authorization": SECRETS["GITHUB_AUTHORIZATION"]},
+    )  # fmt: skip
+    yield Kept(source=await rest.connect(options), held=GITHUB, most=30)
+
+
 SOURCES: Mapping[str, Callable[[pytest.FixtureRequest], Any]] = {
     "memory": in_memory,
     "scratch": in_scratch,
@@ -359,6 +389,7 @@ SOURCES: Mapping[str, Callable[[pytest.FixtureRequest], Any]] = {
     "azurite": in_azurite,
     "prometheus": over_prometheus,
     "datadog": over_datadog,
+    "github": of_github,
     "journal": in_journal,
     "caller": of_the_caller,
 }

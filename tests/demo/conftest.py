@@ -18,6 +18,7 @@ from demo.servers import Running, servers
 from demo.settings import SECRETS
 
 TOKEN = "xoxb-test"
+GITHUB_TOKEN = "github_pat_test"
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +29,8 @@ def running() -> Iterator[Running]:
         "azure": ("--page", "7"),
         "datadog": ("--rate", "metrics=60"),
     }
-    with servers(scale=0.01, environment={**SECRETS, "SLACK_TOKEN": TOKEN}, options=options) as made:
+    environment = {**SECRETS, "SLACK_TOKEN": TOKEN, "GITHUB_AUTHORIZATION": f"Bearer {GITHUB_TOKEN}"}
+    with servers(scale=0.01, environment=environment, options=options) as made:
         yield made
 
 

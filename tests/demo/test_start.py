@@ -50,6 +50,7 @@ def test_the_product_reads_the_demos_settings(tmp_path: Path, internal: str | No
         "azure_files": "azure_files", "azure_blob": "azure_blob",
         "drive": "drive",
         "prometheus": "prometheus", "datadog": "datadog",
+        "github": "rest",
     }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from sources.journal import CAN as RECORDS
 from sources.patterns import compile_pattern
 from sources.prometheus.collection import promise as of_prometheus
 from sources.prometheus.declared import collections
+from sources.rest.collection import promise as of_rest
 from sources.s3 import promise as of_s3
 from sources.slack.channels import channels
 from sources.slack.collection import promise as of_slack
@@ -52,6 +53,7 @@ def demo_promises() -> Mapping[str, Mapping[str, Can]]:
             name: of_prometheus(each) for name, each in collections(said["prometheus"]["collections"]).items()
         },
         "datadog": watched.datadog_promises(),
+        "github": {name: of_rest(each) for name, each in acme.github_declared().items()},
         "journal": {"requests": RECORDS},
         "caller": {"person": PERSON, "key": KEY},
     }

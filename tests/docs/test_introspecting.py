@@ -33,6 +33,9 @@ async def test_the_files_are_those_shown_and_the_question_has_its_answer(tmp_pat
 def test_every_option_is_explained() -> None:
     command = cli.main.commands["introspect"]  # type: ignore[attr-defined]
     text = PAGE.read_text(encoding="utf-8")
-    known = {"--source", "--allow", "--owner", "--tables", "--key", "--strip", "--into", "--dry-run"}
+    known = {
+        "--source", "--allow", "--owner", "--tables", "--key", "--strip", "--into", "--dry-run", "--only", "--given",
+        "--base-url", "--header", "--host", "--private",
+    }  # fmt: skip
     assert all(f"| `{each}" in text for each in known)
     assert {each for option in command.params for each in option.opts if each.startswith("--")} == known

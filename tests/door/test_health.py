@@ -37,6 +37,7 @@ async def test_health_says_alive_ready_and_each_source_up_or_down_and_nothing_mo
                 "azure_blob": "up",
                 "prometheus": "up",
                 "datadog": "up",
+                "github": "up",
             },
         },
     )

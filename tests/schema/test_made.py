@@ -34,7 +34,7 @@ BECOMES: Mapping[str, Mapping[str, str]] = {
     "Maximum": EXACT,
 }
 UNITS = {"DateTime": "TimeGroupBy", "Date": "DateGroupBy"}
-LISTED = sorted(set(bindings()) - {"Me", "Key"})
+LISTED = sorted(set(bindings()) - {"Me", "Key", "WorkflowLog"})
 ONE_OF = tuple(each for each in (*OF_FIELDS, *OF_ROWS) if each.endswith(("Order", "GroupBy")))
 
 

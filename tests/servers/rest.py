@@ -24,7 +24,7 @@ Record = Mapping[str, Any]
 
 
 class Api:
-    """`GET /thing?id=1,2&code=x&order_by=-id&limit=3`, `/turned/page/thing?page=2`, `/thing/7`.
+    """`GET /thing?id=1,2&code=x&order_by=-id&limit=3`, `/turned/page/thing?page=2`, `/thing/7`, `/under/code/x/thing`.
 
     `asked` are the targets of all calls so far.
     """
@@ -44,6 +44,8 @@ class Api:
                 return turned(way, self.rows(name, request), request)
             case [name] if name in self.tables:
                 return told(self.rows(name, request))
+            case ["under", column, value, name] if name in self.tables:
+                return told([row for row in self.rows(name, request) if shown(row[column]) == value])
             case [name, id] if name in self.tables:
                 found = [row for row in self.tables[name] if str(row["id"]) == id]
                 return told({"row": found[0]}) if found else Response(status_code=404)

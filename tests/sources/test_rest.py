@@ -29,6 +29,12 @@ USER: Mapping[str, Any] = {
 }
 ORDERED = {"order": {"parameter": "order_by", "columns": ["id"]}, "limit": {"parameter": "limit", "most": 5}}
 BY_PATH = {**USER, "keys": {"id": {"path": "/users/{id}", "rows": "row"}, "name": {"path": "/users/{name}"}}}
+UNDER: Mapping[str, Any] = {
+    "path": "/under/team/{team}/users",
+    "columns": COLUMNS,
+    "keys": {"id": {}, "name": {"parameter": "name", "most": 2}},
+    "filters": {},
+}
 ALL = Ask(collection="users", columns=("id", "name"))
 SECRET = "Bearer very-secret"
 UNREADABLE = "the API gave an answer that cannot be read"
@@ -53,7 +59,7 @@ async def opened() -> AsyncIterator[Open]:
 
         async def opening(app: Any, users: Mapping[str, Any] = USER, **more: Any) -> Rest:
             url = await stack.enter_async_context(serving(app))
-            given = {"base_url": url, "collections": {"users": users}, "private_addresses": True} | more
+            given: dict[str, Any] = {"base_url": url, "collections": {"users": users}, "private_addresses": True} | more
             source = await connect(Options(**given))
             stack.push_async_callback(source.close)
             return source
@@ -118,6 +124,81 @@ async def test_what_is_promised_travels_with_the_call(
     api = Api({"users": USERS})
     await rows(await opened(api, users), ask)
     assert sorted(api.asked) == sorted(asked)
+
+
+def under(*keys: Any, column: str = "", **more: Any) -> Ask:
+    columns = ("team", column) if column else ("team",)
+    return Ask(collection="users", columns=("team", "id"), keys=Keys(columns, keys), **more)
+
+
+@pytest.mark.parametrize(
+    ("ask", "asked", "found"),
+    [
+        pytest.param(under((0,), (5,)), ["/under/team/0/users", "/under/team/5/users"], 3, id="a call for each"),
+        pytest.param(under((1, 1), (1, 3), column="id"), ["/under/team/1/users"], 2, id="looked for in one list"),
+        pytest.param(
+            under((1, "n1"), (1, "n3"), (1, "n2"), column="name"),
+            ["/under/team/1/users?name=n1&name=n3", "/under/team/1/users?name=n2"],
+            2,
+            id="as many keys a call as it takes",
+        ),
+        pytest.param(under((1, "n1"), (1, ""), column="name"), ["/under/team/1/users"], 1, id="a key that is no key"),
+        pytest.param(under(), [], 0, id="of no keys nothing is asked"),
+    ],
+)
+async def test_what_stands_under_another_is_asked_by_its_path(
+    opened: Open, ask: Ask, asked: list[str], found: int
+) -> None:
+    api = Api({"users": USERS})
+    assert len(await rows(await opened(api, UNDER), ask)) == found
+    assert sorted(api.asked) == sorted(asked)
+
+
+async def test_what_stands_under_nothing_has_no_rows(opened: Open) -> None:
+    source = await opened(Far(said({}, 404)), UNDER)
+    assert await rows(source, under((1,))) == []
+
+
+@pytest.mark.parametrize("team", ["..", ".", "", "a/b", "a\\b", "\0", "\ud800"])
+async def test_a_path_that_would_lead_elsewhere_is_not_asked(opened: Open, team: str) -> None:
+    api = Api({"users": USERS})
+    source = await opened(api, {**UNDER, "columns": {**COLUMNS, "team": "text"}})
+    assert await rows(source, under((team,))) == []
+    assert api.asked == []
+
+
+async def test_rows_may_be_texts_or_numbers_alone(opened: Open) -> None:
+    only = {"path": "/names", "columns": {"name": {"kind": "text", "at": ""}}}
+    assert await rows(await opened(Far(said(["a", "b"])), only), Ask(collection="users", columns=("name",))) == [
+        ("a",), ("b",),
+    ]  # fmt: skip
+
+
+async def test_rows_that_a_list_says_too_little_of_are_read_one_by_one(opened: Open) -> None:
+    columns = {"id": {"kind": "integer", "at": "row.id"}, "name": {"kind": "text", "at": "row.name"}}
+    source = await opened(Far(said([{"row": USERS[0]}]), said({"row": USERS[0]}), said([])), {
+        "path": "/list", "columns": columns, "each": "/users/{id}",
+    })  # fmt: skip
+    assert await rows(source) == [(1, "n1")]
+    gone = await opened(Far(said(USERS[:2]), said(USERS[0]), said({}, 404)), {**USER, "each": "/users/{id}"})
+    assert await rows(gone) == [(1, "n1")]
+    with pytest.raises(SourceFailed):
+        await rows(await opened(Far(said([{"id": ".."}])), {**USER, "each": "/users/{id}"}))
+
+
+async def test_one_row_may_be_all_there_is(opened: Open) -> None:
+    source = await opened(
+        Far(said({"me": USERS[0]})), {"path": "/me", "columns": COLUMNS, "rows": "me", "single": True}
+    )
+    assert await rows(source) == [(1, "n1")]
+
+
+@pytest.mark.parametrize(
+    "headers", [{"x_ratelimit_remaining": "0"}, {"retry_after": "60"}], ids=["none left", "a long wait"]
+)
+async def test_a_refusal_for_too_many_calls_is_none_of_credentials(opened: Open, headers: Mapping[str, str]) -> None:
+    failed = await failure(await opened(Far(said({}, 403, **headers))))
+    assert failed.code is Code.SOURCE_OVERLOADED
 
 
 @pytest.mark.parametrize("key", ["..", ".", "", "a/../../b", "\0", "\ud800", "%2e%2e", "?x=1", "#"])
@@ -236,7 +317,7 @@ async def test_silence_ends_in_time(opened: Open) -> None:
 
 
 async def test_an_api_that_is_gone_is_told(closed_port: int) -> None:
-    given = {"collections": {"users": USER}, "private_addresses": True}
+    given: dict[str, Any] = {"collections": {"users": USER}, "private_addresses": True}
     source = await connect(Options(base_url=f"http://127.0.0.1:{closed_port}", **given))
     failed = await failure(source)
     with pytest.raises(SourceFailed):
@@ -329,6 +410,17 @@ async def test_a_url_that_is_not_of_the_internet_must_be_meant(url: str) -> None
         ({**USER, **ORDERED, "paging": {"by": "link"}}, "has a limit and pages"),
         ({**USER, "paging": {"by": "turn"}}, "`collections.users.paging.by` must be one of"),
         ({**USER, "paging": {"by": "cursor", "parameter": "after"}}, "`collections.users.paging.next`"),
+        ({**USER, "path": "/{no}/users"}, "names the column `no`, which it does not have"),
+        ({**USER, "path": "/{id}/users"}, "neither a key nor a filter besides"),
+        ({**UNDER, "path": "/{team}/{team}"}, "cannot hold `team`"),
+        ({**UNDER, **ORDERED, "limit": None}, "`collections.users.limit` must be a section"),
+        ({**UNDER, "order": ORDERED["order"]}, "has an order and a path with columns"),
+        ({**UNDER, "keys": {"id": {"path": "/users/{id}"}}}, "holds `{id}` once"),
+        ({**USER, "single": True}, "is `single`: it has no pages"),
+        ({**USER, "text": True}, "is a text: it is `single`"),
+        ({**USER, "each": "/users"}, "holds one column of the rows of a list"),
+        ({**USER, "each": "/users/{no}"}, "holds one column of the rows of a list"),
+        ({**USER, "single": 1}, "must be true or false"),
         ({**USER, "paging": {"by": "page"}}, "`collections.users.paging.parameter` is needed"),
     ],
 )

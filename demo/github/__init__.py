@@ -1,0 +1,1 @@
+"""A server that speaks the part of GitHub's REST API that tells of deployments, and Acme's repositories behind it."""

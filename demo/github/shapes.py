@@ -1,0 +1,180 @@
+"""What the organization holds to the JSON objects of GitHub's REST API; `root` is the API's own url."""
+
+from datetime import datetime
+from typing import Any
+
+from demo.github.account import Organization
+from demo.world.github import ORGANIZATION, Account, Job, Repo, Rollout, Status
+
+PAGES = "https://github.example"
+WORKFLOW = 77
+
+
+def time(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def user(root: str, of: Account) -> dict[str, Any]:
+    """As it stands inside other objects."""
+    return {
+        "login": of.login,
+        "id": of.id,
+        "node_id": f"U_{of.id}",
+        "avatar_url": f"{PAGES}/{of.login}.png",
+        "url": f"{root}/users/{of.login}",
+        "html_url": f"{PAGES}/{of.login}",
+        "type": "User",
+        "site_admin": False,
+    }
+
+
+def whole_user(root: str, of: Account) -> dict[str, Any]:
+    return user(root, of) | {"name": of.name, "email": of.email, "company": "Acme Inc.", "bio": None}
+
+
+def owner(root: str) -> dict[str, Any]:
+    return {
+        "login": ORGANIZATION,
+        "id": 1,
+        "node_id": "O_1",
+        "url": f"{root}/orgs/{ORGANIZATION}",
+        "html_url": f"{PAGES}/{ORGANIZATION}",
+        "type": "Organization",
+        "site_admin": False,
+    }
+
+
+def repo(root: str, of: Repo) -> dict[str, Any]:
+    full = f"{ORGANIZATION}/{of.name}"
+    return {
+        "id": of.id,
+        "node_id": f"R_{of.id}",
+        "name": of.name,
+        "full_name": full,
+        "owner": owner(root),
+        "private": True,
+        "html_url": f"{PAGES}/{full}",
+        "description": f"The {of.name} service",
+        "fork": False,
+        "url": f"{root}/repos/{full}",
+        "created_at": time(of.created),
+        "updated_at": time(of.created),
+        "pushed_at": time(of.created),
+        "default_branch": "main",
+        "archived": False,
+        "disabled": False,
+        "visibility": "private",
+    }
+
+
+def deployment(root: str, here: Organization, of: Rollout) -> dict[str, Any]:
+    home = f"{root}/repos/{ORGANIZATION}/{of.repo}"
+    return {
+        "url": f"{home}/deployments/{of.id}",
+        "id": of.id,
+        "node_id": f"DE_{of.id}",
+        "sha": of.sha,
+        "ref": f"v{of.version}",
+        "task": "deploy",
+        "payload": {},
+        "original_environment": of.environment,
+        "environment": of.environment,
+        "description": f"{of.repo} {of.version}",
+        "creator": user(root, here.users[of.creator]),
+        "created_at": time(of.started),
+        "updated_at": time(of.statuses[-1].at),
+        "statuses_url": f"{home}/deployments/{of.id}/statuses",
+        "repository_url": home,
+        "transient_environment": False,
+        "production_environment": of.environment == "production",
+    }
+
+
+def status(root: str, here: Organization, of: Rollout, one: Status) -> dict[str, Any]:
+    home = f"{root}/repos/{ORGANIZATION}/{of.repo}"
+    return {
+        "url": f"{home}/deployments/{of.id}/statuses/{one.id}",
+        "id": one.id,
+        "node_id": f"DES_{one.id}",
+        "state": one.state,
+        "creator": user(root, here.users[of.creator]),
+        "description": one.said,
+        "environment": of.environment,
+        "target_url": f"{PAGES}/{ORGANIZATION}/{of.repo}/actions/runs/{of.run}",
+        "log_url": f"{PAGES}/{ORGANIZATION}/{of.repo}/actions/runs/{of.run}",
+        "created_at": time(one.at),
+        "updated_at": time(one.at),
+        "deployment_url": f"{home}/deployments/{of.id}",
+        "repository_url": home,
+    }
+
+
+def run(root: str, here: Organization, of: Rollout) -> dict[str, Any]:
+    home = f"{root}/repos/{ORGANIZATION}/{of.repo}"
+    url = f"{home}/actions/runs/{of.run}"
+    return {
+        "id": of.run,
+        "name": "Deploy",
+        "node_id": f"WFR_{of.run}",
+        "head_branch": "main",
+        "head_sha": of.sha,
+        "path": ".github/workflows/deploy.yml",
+        "display_title": f"Deploy {of.repo} {of.version} to {of.environment}",
+        "run_number": of.number,
+        "run_attempt": 1,
+        "event": "workflow_dispatch",
+        "status": "completed",
+        "conclusion": of.conclusion,
+        "workflow_id": WORKFLOW,
+        "url": url,
+        "html_url": f"{PAGES}/{ORGANIZATION}/{of.repo}/actions/runs/{of.run}",
+        "pull_requests": [],
+        "created_at": time(of.started),
+        "run_started_at": time(of.started),
+        "updated_at": time(of.ended),
+        "actor": user(root, here.users[of.creator]),
+        "triggering_actor": user(root, here.users[of.creator]),
+        "jobs_url": f"{url}/jobs",
+        "logs_url": f"{url}/logs",
+        "repository": repo(root, here.repos[of.repo]),
+    }
+
+
+def job(root: str, of: Rollout, one: Job) -> dict[str, Any]:
+    home = f"{root}/repos/{ORGANIZATION}/{of.repo}"
+    return {
+        "id": one.id,
+        "run_id": of.run,
+        "run_url": f"{home}/actions/runs/{of.run}",
+        "run_attempt": 1,
+        "node_id": f"CR_{one.id}",
+        "head_sha": of.sha,
+        "head_branch": "main",
+        "url": f"{home}/actions/jobs/{one.id}",
+        "html_url": f"{PAGES}/{ORGANIZATION}/{of.repo}/actions/runs/{of.run}/job/{one.id}",
+        "status": "completed",
+        "conclusion": one.conclusion,
+        "created_at": time(one.started),
+        "started_at": time(one.started),
+        "completed_at": time(one.ended),
+        "name": one.name,
+        "steps": [],
+        "labels": ["ubuntu-latest"],
+        "runner_name": "acme-runner-1",
+        "workflow_name": "Deploy",
+    }
+
+
+def approvals(root: str, here: Organization, of: Rollout) -> list[dict[str, Any]]:
+    if of.approver is None:
+        return []
+    home = f"{root}/repos/{ORGANIZATION}/{of.repo}"
+    place = {"id": 9, "node_id": "EN_9", "name": of.environment, "url": f"{home}/environments/{of.environment}"}
+    return [
+        {
+            "environments": [place],
+            "state": "approved",
+            "user": user(root, here.users[of.approver]),
+            "comment": f"{of.version} may go out",
+        }
+    ]

@@ -1,0 +1,148 @@
+"""GitHub's double, asked by the leading client over the wire, and by hand where that shows nothing."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+from github import Auth, BadCredentialsException, Github, RateLimitExceededException, UnknownObjectException
+
+from demo.github.account import account
+from demo.github.rates import counted, rates
+from demo.github.server import app
+from demo.servers import Running, address
+from demo.world.github import accounts, log, repos, rollouts
+from demo.world.tables import tables
+from tests.servers.rest import serving
+
+SCALE = 0.01
+ROLLOUTS = list(rollouts(SCALE))
+USERS = {each.login: each for each in accounts(SCALE)}
+ONE = next(each for each in ROLLOUTS if each.approver)
+HOME = f"/repos/acme/{ONE.repo}"
+
+
+def token(running: Running) -> str:
+    return running.environment["GITHUB_AUTHORIZATION"].removeprefix("Bearer ")
+
+
+def opened(running: Running, given: str) -> Github:
+    host, port = address(running, "github")
+    return Github(auth=Auth.Token(given), base_url=f"http://{host}:{port}", retry=None, per_page=3)
+
+
+@pytest.fixture
+def client(running: Running) -> Iterator[Github]:
+    with opened(running, token(running)) as made:
+        yield made
+
+
+def test_each_service_has_a_repository(client: Github) -> None:
+    page = client.requester.requestJsonAndCheck("GET", "/orgs/acme/repos", parameters={"per_page": 5})
+    assert [each["name"] for each in page[1]] == [each.name for each in repos()][:5]
+    assert client.get_repo("acme/billing").full_name == "acme/billing"
+
+
+def test_the_deployments_are_those_of_the_internal_table(client: Github) -> None:
+    table = tables(SCALE)["deployment"]
+    ours = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    found = [
+        (repo.name, each.sha, each.environment.upper(), each.created_at)
+        for repo in (client.get_repo(f"acme/{one.name}") for one in repos())
+        for each in repo.get_deployments()
+    ]
+    assert sorted(found) == sorted(
+        (row["service"], row["commit_sha"], row["environment"], row["started_at"]) for row in ours
+    )
+
+
+def test_links_lead_through_every_page_once_the_newest_first(client: Github) -> None:
+    deployment = client.get_repo(f"acme/{ONE.repo}").get_deployment(ONE.id)
+    client.per_page = 1
+    assert [each.state for each in deployment.get_statuses()] == [each.state for each in reversed(ONE.statuses)]
+
+
+@pytest.mark.parametrize("given", [{"sha": ONE.sha}, {"environment": ONE.environment}, {"ref": f"v{ONE.version}"}])
+def test_a_filter_leaves_what_is_equal(client: Github, given: dict[str, str]) -> None:
+    (value,) = given.values()
+    mine = [each for each in ROLLOUTS if each.repo == ONE.repo]
+    wanted = [each.id for each in mine if value in (each.sha, each.environment, f"v{each.version}")]
+    found = client.get_repo(f"acme/{ONE.repo}").get_deployments(**given)
+    assert sorted(each.id for each in found) == wanted
+
+
+def test_a_run_has_its_jobs_and_who_started_it(client: Github) -> None:
+    run = client.get_repo(f"acme/{ONE.repo}").get_workflow_run(ONE.run)
+    assert (run.head_sha, run.conclusion, run.actor.login) == (ONE.sha, ONE.conclusion, ONE.creator)
+    assert [(each.id, each.name, each.conclusion) for each in run.jobs()] == [
+        (each.id, each.name, each.conclusion) for each in ONE.jobs
+    ]
+
+
+def test_runs_are_found_by_commit(client: Github) -> None:
+    found = client.get_repo(f"acme/{ONE.repo}").get_workflow_runs(head_sha=ONE.sha)
+    assert (found.totalCount, [each.id for each in found]) == (1, [ONE.run])
+
+
+def test_who_approved_is_told(client: Github) -> None:
+    _, said = client.requester.requestJsonAndCheck("GET", f"{HOME}/actions/runs/{ONE.run}/approvals")
+    assert [(each["state"], each["user"]["login"]) for each in said] == [("approved", ONE.approver)]
+
+
+async def test_a_log_lies_at_a_url_that_needs_no_token(client: Github) -> None:
+    job = next(iter(client.get_repo(f"acme/{ONE.repo}").get_workflow_run(ONE.run).jobs()))
+    async with aiohttp.ClientSession() as session:
+        async with session.get(job.logs_url()) as response:
+            assert await response.text() == log(ONE, ONE.jobs[0])
+        async with session.get(job.logs_url().partition("?")[0]) as response:
+            assert response.status == 403
+
+
+def test_a_user_is_known_by_the_address_of_an_employee(client: Github) -> None:
+    assert client.get_user(ONE.creator).email == USERS[ONE.creator].email
+
+
+@pytest.mark.parametrize("path", ["/repos/acme/nope", "/repos/other/billing", f"{HOME}/deployments/1", "/users/nobody"])
+def test_what_is_not_there_is_an_unknown_object(client: Github, path: str) -> None:
+    with pytest.raises(UnknownObjectException):
+        client.requester.requestJsonAndCheck("GET", path)
+
+
+def test_a_wrong_token_opens_nothing(running: Running) -> None:
+    with opened(running, "github_pat_other") as client, pytest.raises(BadCredentialsException):
+        client.get_repo("acme/billing")
+
+
+@asynccontextmanager
+async def calling(limit: int) -> AsyncIterator[Any]:
+    """What a call is answered with: its status, its headers and its body."""
+    async with serving(app("t", account(SCALE), rates(limit))) as url, aiohttp.ClientSession(url) as session:
+
+        async def call(**headers: str) -> tuple[int, Any, bytes]:
+            async with session.get(HOME, headers={"authorization": "token t"} | headers) as response:
+                return response.status, response.headers, await response.read()
+
+        yield call
+
+
+async def test_what_has_not_changed_is_not_sent_again_and_costs_nothing() -> None:
+    async with calling(10) as call:
+        _, headers, _ = await call()
+        status, again, body = await call(**{"if-none-match": headers["etag"]})
+        assert (status, body) == (304, b"")
+        assert again["x-ratelimit-remaining"] == headers["x-ratelimit-remaining"] == "9"
+
+
+async def test_a_call_too_many_is_told_when_the_hour_is_over() -> None:
+    async with calling(2) as call:
+        status, headers, body = [await call() for _ in range(3)][-1]
+        raised = Github().requester.createException(status, dict(headers), orjson.loads(body))
+        assert (status, headers["x-ratelimit-remaining"]) == (403, "0")
+        assert isinstance(raised, RateLimitExceededException)
+
+
+def test_an_hour_begins_anew() -> None:
+    limits = rates(1)
+    assert [counted(limits, now) for now in (0.0, 1.0, 3600.0)] == [True, False, True]

@@ -7,6 +7,7 @@ from typing import Any
 from graphql import get_named_type, is_leaf_type
 
 from auth.mistake import Mistake
+from engine import entities
 from engine.house import House
 from engine.names import can_of, columns_of, is_list, link_columns
 from engine.words import Binding, Can, Kind
@@ -66,7 +67,7 @@ def _misfits(house: House, binding: Binding) -> Iterator[str]:
 def _unbound(house: House) -> Iterator[str]:
     assert house.schema.query_type is not None
     for name, field in house.schema.query_type.fields.items():
-        if _rows_of(field) not in house.bindings:
+        if name not in entities.FIELDS and _rows_of(field) not in house.bindings:
             yield f"`Query.{name}` leads to `{_rows_of(field)}`, which has no binding: give it one in resolvers/"
 
 

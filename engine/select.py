@@ -37,6 +37,7 @@ from graphql import (
 )
 
 from engine.admit import Document, located
+from engine.entities import ENTITIES, SERVICE, by_id
 from engine.errors import Code, Fault, Refused
 from engine.house import Limits
 from engine.slots import slotted
@@ -163,8 +164,10 @@ class Reading:
 
     def pick(self, of: GraphQLObjectType, key: str, nodes: Sequence[FieldNode]) -> Pick | None:
         name = nodes[0].name.value
-        if name.startswith(META) and name != "__typename":
+        if (name.startswith(META) and name != "__typename") or (name == SERVICE and of is self.schema.query_type):
             return None
+        if name == ENTITIES and of is self.schema.query_type:
+            return self.entities(of, key, nodes)
         definition = TypeNameMetaFieldDef if name == "__typename" else of.fields[name]
         return Pick(
             number=self.next_number(),
@@ -175,6 +178,24 @@ class Reading:
             returns=definition.type,
             picks=self.below(definition, nodes),
         )
+
+    def entities(self, of: GraphQLObjectType, key: str, nodes: Sequence[FieldNode]) -> Pick:
+        """As the root fields that give one row by id, of each type that something is wanted of."""
+        definition, roots, number = of.fields[ENTITIES], by_id(self.schema), self.next_number()
+        (representations,) = self.arguments(definition, nodes[0]).values()
+        below: dict[str, tuple[Pick, ...]] = {}
+        for name, picks in self.below(definition, nodes).items():
+            one = of.fields[roots[name]]
+            below[name] = picks and (
+                Pick(
+                    number=self.next_number(), key=key, type=of.name, field=roots[name],
+                    arguments={"id": representations}, returns=one.type, picks={name: picks},
+                ),
+            )  # fmt: skip
+        return Pick(
+            number=number, key=key, type=of.name, field=ENTITIES, arguments={"representations": representations},
+            returns=definition.type, picks=below,
+        )  # fmt: skip
 
     def next_number(self) -> int:
         number = next(self.numbers)

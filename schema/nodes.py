@@ -1,6 +1,7 @@
 """Short words for the syntax nodes that `schema.build` makes."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from graphql import (
     ConstArgumentNode,
@@ -152,6 +153,11 @@ def _directive(name: str, argument_name: str, value: ConstListValueNode | String
 
 def _text(value: str) -> StringValueNode:
     return StringValueNode(value=value)
+
+
+def altered(node: Any, **changed: Any) -> Any:
+    """The node with some of its members replaced."""
+    return type(node)(**{key: changed.get(key, getattr(node, key)) for key in node.keys})
 
 
 def _described(text: str) -> StringValueNode | None:

@@ -38,7 +38,9 @@ def given(representations: Any, variables: Mapping[str, Any]) -> Any:
         return filled(representations, variables)
     if isinstance(representations, dict):
         return {name: given(each, variables) for name, each in representations.items()}
-    return [given(each, variables) for each in representations] if isinstance(representations, list) else representations
+    if isinstance(representations, list):
+        return [given(each, variables) for each in representations]
+    return representations
 
 
 def type_of(representation: Any) -> str | None:

@@ -11,6 +11,8 @@ from typing import Any
 
 from graphql import (
     REMOVE,
+    ConstArgumentNode,
+    ConstDirectiveNode,
     DefinitionNode,
     DirectiveDefinitionNode,
     DirectiveNode,
@@ -19,10 +21,10 @@ from graphql import (
     NamedTypeNode,
     NameNode,
     ObjectTypeDefinitionNode,
+    StringValueNode,
     UnionTypeDefinitionNode,
     Visitor,
     build_ast_schema,
-    parse,
     print_ast,
     visit,
 )
@@ -39,6 +41,13 @@ from schema.view import ROOT, seen
 LINK = 'extend schema @link(url: "https://specs.apollo.dev/federation/v2.0", import: ["@key", "@shareable"])'
 KEPT = frozenset({"deprecated", "specifiedBy"})
 """The directives that every router knows; it knows no `@oneOf`, which is judged here all the same."""
+KEY = (
+    ConstDirectiveNode(
+        name=NameNode(value="key"),
+        arguments=(ConstArgumentNode(name=NameNode(value="fields"), value=StringValueNode(value=ID)),),
+    ),
+)
+SHARED = (ConstDirectiveNode(name=NameNode(value="shareable"), arguments=()),)
 SHAREABLE = frozenset({"PageInfo"})
 """Types that mean the same wherever they are."""
 OPEN = Guards(allow=((EVERYONE,),), owned=())
@@ -87,7 +96,8 @@ def text(sdl: DocumentNode) -> str:
 
 def entities(sdl: DocumentNode) -> Iterator[str]:
     """The types a row of which can be asked for by its id alone, in the order of the root's fields."""
-    types: dict[str, Any] = {each.name.value: each for each in sdl.definitions if isinstance(each, ObjectTypeDefinitionNode)}
+    objects = (each for each in sdl.definitions if isinstance(each, ObjectTypeDefinitionNode))
+    types: dict[str, Any] = {each.name.value: each for each in objects}
     by_id = [each for each in types[ROOT].fields if [one.name.value for one in each.arguments or ()] == [ID]]
     for name in dict.fromkeys(named(each.type) for each in by_id):
         if name in types and any(each.name.value == ID for each in types[name].fields):
@@ -102,7 +112,8 @@ def _asked(root: Any, names: tuple[str, ...]) -> DefinitionNode:
     taken = argument("representations", f"[{ANY}!]!", "Which ones: objects of a `__typename` and an `id`.")
     told = field(SERVICE, f"{TOLD}!", "What a router composes.", guards=OPEN)
     asked = field(ENTITIES, f"[{UNION}]!", "Rows by what names them.", arguments=[taken], guards=OPEN)
-    return altered(root, fields=(*root.fields, told, *((asked,) if names else ())))
+    whole: DefinitionNode = altered(root, fields=(*root.fields, told, *((asked,) if names else ())))
+    return whole
 
 
 def _types(names: tuple[str, ...]) -> Iterator[DefinitionNode]:
@@ -124,13 +135,9 @@ class _Plain(Visitor):
         return None if node.name.value in KEPT else REMOVE
 
 
-def _marked(node: Any, names: frozenset[str]) -> DefinitionNode:
+def _marked(node: DefinitionNode, names: frozenset[str]) -> DefinitionNode:
     if not isinstance(node, ObjectTypeDefinitionNode):
         return node
-    marks = f'@key(fields: "{ID}")' if node.name.value in names else "@shareable" if node.name.value in SHAREABLE else ""
-    return altered(node, directives=(*(node.directives or ()), *_directives(marks)))
-
-
-def _directives(marks: str) -> Any:
-    made: Any = parse(f"type T {marks} {{ f: Int }}").definitions[0]
-    return made.directives or ()
+    marks = KEY if node.name.value in names else SHARED if node.name.value in SHAREABLE else ()
+    marked: DefinitionNode = altered(node, directives=(*(node.directives or ()), *marks))
+    return marked

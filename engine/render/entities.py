@@ -5,7 +5,7 @@ from typing import Any
 
 from engine.entities import complaint, given, id_of, key, type_of
 from engine.errors import Code, Fault, SourceFailed
-from engine.faults import Path, note, steps
+from engine.faults import Nulls, Path, note, steps
 from engine.fetch.words import Fetched
 from engine.names import can_of, id_reader
 from engine.permit import withheld
@@ -20,7 +20,7 @@ Makes = Callable[[Pick, Fetched], Value]
 def entities(run: Rendering, pick: Pick, makes: Makes) -> Value:
     """Null where no row has the id; null and a fault where nothing can be known of it, as the list is never null."""
     if withheld(pick, run.verdicts):
-        return lambda row, path: note(run.faults.withheld, pick, (path, pick.key)) or NULL
+        return _never(run, pick)
     shows = {name: _one(run, below[0], makes) if below else _empty for name, below in pick.picks.items()}
     wanted = given(pick.arguments["representations"], run.values.variables)
 
@@ -35,6 +35,16 @@ def entities(run: Rendering, pick: Pick, makes: Makes) -> Value:
     return lambda row, path: [one(each, ((path, pick.key), at)) for at, each in enumerate(wanted)]
 
 
+def _never(run: Rendering, pick: Pick) -> Value:
+    """The list is withheld, which is never null."""
+
+    def value(row: Any, path: Path) -> Any:
+        run.faults.withhold(pick, path)
+        return NULL
+
+    return value
+
+
 def _empty(id: Any, place: Path) -> Any:
     """Nothing is wanted of rows of this type, so none was read."""
     return {}
@@ -43,10 +53,10 @@ def _empty(id: Any, place: Path) -> Any:
 def _one(run: Rendering, pick: Pick, makes: Makes) -> Value:
     """From an id to the object."""
     if withheld(pick, run.verdicts):
-        return lambda id, place: note(run.faults.withheld, pick, place)
+        return _noting(run.faults.withheld, pick)
     result = run.results[pick.number]
     if isinstance(result, SourceFailed):
-        return lambda id, place: note(run.faults.failed, pick, place)
+        return _noting(run.faults.failed, pick)
     (name,) = pick.picks
     read, rows, value = reader(run, name), result.by_key(), makes(pick, result)
 
@@ -55,6 +65,10 @@ def _one(run: Rendering, pick: Pick, makes: Makes) -> Value:
         return value(found[0], place) if found else None
 
     return shown
+
+
+def _noting(nulls: dict[int, Nulls], pick: Pick) -> Value:
+    return lambda id, place: note(nulls, pick, place)
 
 
 def reader(run: Rendering, name: str) -> Callable[[str], Row]:

@@ -8,6 +8,7 @@ KINDS = {
     "s3": "sources.s3",
     "slack": "sources.slack.source",
     "rest": "sources.rest.source",
+    "graphql": "sources.graphql.source",
 }
 """Each module has `Options`, the settings it takes, and `connect(options)`, which gives the source."""
 DESCRIBED = {

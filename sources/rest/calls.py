@@ -45,14 +45,14 @@ class Calls:
         query = f"?{urlencode(parameters, safe=',')}" if parameters else ""
         return await self.asked(URL(f"{self.base_url}{path}{query}", encoded=True))
 
-    async def asked(self, url: URL) -> Answer | None:
-        """Asked to slow down, waits once, if the wait is shorter than a call may take."""
+    async def asked(self, url: URL, sent: bytes | None = None) -> Answer | None:
+        """Asked to slow down, waits once, if the wait is shorter than a call may take. `sent`: JSON that is posted."""
         try:
             async with self.free:
-                answer = await self.once(url)
+                answer = await self.once(url, sent)
                 if isinstance(answer, float):
                     await asyncio.sleep(answer)
-                    answer = await self.once(url)
+                    answer = await self.once(url, sent)
         except SourceFailed:
             raise
         except Exception as error:
@@ -61,9 +61,10 @@ class Calls:
             raise refused(TOO_MANY)
         return answer
 
-    async def once(self, url: URL) -> Answer | float | None:
+    async def once(self, url: URL, sent: bytes | None = None) -> Answer | float | None:
         """An answer, or the seconds to wait for one."""
-        async with self.session.get(url, allow_redirects=False) as response:
+        method, headers = ("GET", None) if sent is None else ("POST", {"content-type": "application/json"})
+        async with self.session.request(method, url, data=sent, headers=headers, allow_redirects=False) as response:
             if response.status == OK:
                 said = orjson.loads(await body(response, self.most))
                 return Answer(said=said, next=following(response))

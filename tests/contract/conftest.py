@@ -19,6 +19,7 @@ from records.journal import opened as journal_opened
 from records.record import Outcome, Record, record_id, stamp
 from resolvers.query import asking
 from sources import s3
+from sources.graphql import source as graphql
 from sources.journal import JournalSource
 from sources.memory import Collection, Memory
 from sources.rest import source as rest
@@ -29,6 +30,7 @@ from sources.sql import mysql, postgresql, sqlite
 from tests import acme
 from tests.contract.asks import Told
 from tests.contract.tables import TABLES, into_mysql, into_postgresql, into_snowflake, into_sqlite
+from tests.servers.graphql import Service
 from tests.servers.mariadb import MariadbServer
 from tests.servers.rest import Api, serving
 
@@ -255,7 +257,59 @@ async def over_rest(_: pytest.FixtureRequest) -> AsyncIterator[Kept]:
         yield Kept(source=source, held=held, most=60)
 
 
+GRAPHQL_COLUMNS = columns("thing") | {
+    "big": {"kind": "integer", "at": "size.big"},
+    "ratio": {"kind": "float", "at": "size.ratio"},
+    "parent_id": {"kind": "integer", "at": "parentId"},
+}
+GRAPHQL: Mapping[str, Mapping[str, Any]] = {
+    "thing": {
+        "field": "thing",
+        "columns": GRAPHQL_COLUMNS,
+        "keys": {"id": {"argument": "ids", "type": "[ID!]", "most": 4}, "name": {"argument": "name", "type": "String"}},
+        "filters": {
+            "code": {"argument": "code", "type": "String"},
+            "done": {"argument": "done", "type": "Boolean"},
+            "day": {"argument": "day", "type": "Day"},
+            "parent_id": {"argument": "parentId", "type": "Int"},
+        },
+        "limit": {"argument": "first", "most": 2},
+    },
+    "paged": {
+        "field": "things",
+        "rows": "edges.node",
+        "columns": GRAPHQL_COLUMNS,
+        "keys": {
+            "id": {"field": "oneThing", "argument": "id", "type": "ID!", "most": 3},
+            "name": {"argument": "name", "type": "String", "most": 5},
+        },
+        "paging": {"size": 2},
+    },
+    "part": {
+        "field": "office.parts",
+        "rows": "nodes",
+        "arguments": {"sort": {"type": "Sort", "value": "LINE"}},
+        "columns": {**columns("part"), "thing_id": {"kind": "integer", "at": "thingId"}},
+        "keys": {"thing_id": {"argument": "thingIds", "type": "[Int!]", "most": 3}},
+        "filters": {"label": {"argument": "label", "type": "String"}},
+        "paging": {},
+    },
+    "empty": {"field": "empty", "rows": "nodes", "columns": columns("empty"), "paging": {"size": 5}},
+}
+
+
+@asynccontextmanager
+async def over_graphql(_: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+    tables = {
+        name: [dict(zip(table.columns, row, strict=True)) for row in table.rows] for name, table in TABLES.items()
+    }
+    async with serving(Service(tables)) as url:
+        options = graphql.Options(url=url, collections=GRAPHQL, private_addresses=True)
+        yield Kept(source=await graphql.connect(options), held={**OURS, "paged": OURS["thing"]}, most=60)
+
+
 SOURCES: Mapping[str, Callable[[pytest.FixtureRequest], Any]] = {
+    "graphql": over_graphql,
     "memory": in_memory,
     "scratch": in_scratch,
     "sqlite": in_sqlite,

@@ -93,9 +93,7 @@ Composed = Callable[..., Mapping[str, Any]]
 def composed(door: Door, visits: str) -> Composed:
     """What a gateway over both answers: it composes them by what their `_service` tells, and hands the key on."""
     if TOOLS is None:
-        pytest.skip(
-            "Onedoor below a gateway: name the folder of @apollo/gateway and @apollo/server in APOLLO_GATEWAY"
-        )
+        pytest.skip("Onedoor below a gateway: name the folder of @apollo/gateway and @apollo/server in APOLLO_GATEWAY")
 
     def run(text: str) -> Mapping[str, Any]:
         given = {"APOLLO_GATEWAY": str(TOOLS), "ONEDOOR_URL": door.url, "ONEDOOR_KEY": door.key, "VISITS_URL": visits}

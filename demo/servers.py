@@ -15,7 +15,7 @@ from typing import IO
 
 from demo.serving import HOST
 
-NAMES = ("s3", "slack", "snowflake")
+NAMES = ("directory", "s3", "slack", "snowflake")
 ROOT = Path(__file__).parent.parent
 READY_SECONDS = 30.0
 STOP_SECONDS = 3.0

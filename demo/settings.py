@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from demo.directory import settings as directory
 from demo.s3 import BUCKET, REGION
 from demo.serving import HOST
 from demo.snowflake import DATABASE, SCHEMA
@@ -13,6 +14,7 @@ SECRETS: Mapping[str, str] = {
     "S3_ACCESS_KEY": "acme-s3",
     "S3_SECRET_KEY": "acme-s3-secret",
     "SLACK_TOKEN": "xoxb-acme-demo",
+    **directory.SECRETS,
 }
 """What the demo's own servers accept; they hold nothing real."""
 INTERNAL_URL = "INTERNAL_URL"
@@ -73,7 +75,7 @@ channel_pattern = "cust-{{customer_id:int}}-{{slug}}"
 
 
 def settings(*, folder: Path, port: int, addresses: Mapping[str, tuple[str, int]], internal: str | None = None) -> str:
-    """`addresses` holds s3, slack and snowflake; `internal` is IN_POSTGRESQL, or None for the file in `folder`."""
+    """`addresses` holds each of `demo.servers.NAMES`; `internal` is IN_POSTGRESQL, or None for the file in `folder`."""
     snowflake_host, snowflake_port = addresses["snowflake"]
     values: dict[str, str | int] = {
         "host": HOST,
@@ -89,9 +91,10 @@ def settings(*, folder: Path, port: int, addresses: Mapping[str, tuple[str, int]
         "region": REGION,
         "slack": f"{url(addresses['slack'])}/api/",
     }
-    return TEMPLATE.format(
+    written = TEMPLATE.format(
         internal=internal or in_sqlite(folder), **{name: quoted(value) for name, value in values.items()}
     )
+    return written + directory.section(url(addresses["directory"]))
 
 
 def in_sqlite(folder: Path) -> str:

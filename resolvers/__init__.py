@@ -5,7 +5,7 @@ from types import ModuleType
 
 from engine.words import Binding
 
-SUBJECTS = ("query", "customer", "order", "employee", "deployment", "usage", "file", "slack", "request")
+SUBJECTS = ("query", "customer", "order", "employee", "deployment", "usage", "file", "slack", "request", "directory")
 
 
 def modules() -> tuple[ModuleType, ...]:

@@ -9,6 +9,7 @@ BINDINGS = (
         collection="deployment",
         links={
             "author": Link(to="Employee", here="author_id", there="id"),
+            "shifts": Link(to="Shift", here="service", there="service"),
             "announcements": Link(to="Message", here=("slack_channel_id", "slack_ts"), there=("channel_id", "ts")),
         },
     ),

@@ -10,6 +10,7 @@ from schema.arguments import ById, Many, One
 from schema.directives import allow, owned
 
 if TYPE_CHECKING:
+    from schema.directory import Shift
     from schema.employee import Employee
     from schema.slack import Message
 
@@ -43,6 +44,7 @@ class Deployment:
         description="The commit it was built from.", directives=[allow("engineering")]
     )
     author: One["Employee"] = strawberry.field(description="Who started it.")
+    shifts: Many["Shift"] = strawberry.field(description="Who was, is and will be on call for the service.")
     announcements: Many["Message"] = strawberry.field(description="What was said of it in Slack.")
 
 

@@ -12,6 +12,7 @@ from schema.directives import allow, owned
 if TYPE_CHECKING:
     from schema.customer import Customer
     from schema.deployment import Deployment
+    from schema.directory import Desk, Shift
     from schema.slack import SlackUser
 
 
@@ -35,6 +36,8 @@ class Employee:
     reports: Many["Employee"] = strawberry.field(description="Who reports to the person.")
     customers: Many["Customer"] = strawberry.field(description="The customers the person looks after.")
     deployments: Many["Deployment"] = strawberry.field(description="What the person deployed.")
+    desk: One["Desk"] = strawberry.field(description="Where the person sits.")
+    shifts: Many["Shift"] = strawberry.field(description="When the person was, is and will be on call.")
     slack_user: One["SlackUser"] = strawberry.field(description="The person in Slack, found by e-mail address.")
 
 

@@ -1,5 +1,6 @@
 """Acme at 1/100 in memory: every collection with the promises of its real source, or with none at all."""
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,8 @@ from typing import Any
 import orjson
 
 from auth.caller import Caller
-from demo.world import chat, files, warehouse
+from demo.directory.settings import section
+from demo.world import chat, directory, files, warehouse
 from demo.world.sizes import size
 from demo.world.tables import tables
 from engine.answer import Answer, Desk, Question, answer, desk
@@ -19,6 +21,8 @@ from engine.words import Can, Column, Kind, Op, Row, Source
 from resolvers import bindings, modules
 from resolvers.query import asking, nobody
 from schema.build import build, version
+from sources.graphql.collection import promise
+from sources.graphql.declared import collections
 from sources.memory import Collection, Memory
 
 SCALE = Fraction(1, 100)
@@ -136,7 +140,22 @@ def sources() -> Mapping[str, Memory]:
         "snowflake": Memory(stored),
         "s3": Memory(objects),
         "slack": Memory(_slack()),
+        "directory": Memory(_directory()),
     }
+
+
+def _directory() -> Mapping[str, Collection]:
+    """With the promises of what the demo's settings declare."""
+    declared = collections(tomllib.loads(section(""))["sources"]["directory"]["collections"])
+    rows: Mapping[str, list[Row]] = {
+        "office": [(each.id, each.name, each.street, each.city, each.country) for each in directory.OFFICES],
+        "desk": [(each.id, each.label, each.floor, each.office, each.employee) for each in directory.desks(SCALE)],
+        "shift": [
+            (each.id, each.service, each.level, each.employee, each.starts, each.ends)
+            for each in directory.shifts(SCALE)
+        ],
+    }
+    return {name: Collection(can=promise(declared[name]), rows=each) for name, each in rows.items()}
 
 
 def _file(file: files.File) -> Row:

@@ -11,10 +11,11 @@ from sources.rest.collection import KEYS, At, Held
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Argument:
-    """`type` is as the service declares it, such as `[ID!]!`."""
+    """`type` is as the service declares it, such as `[ID!]!`. `values`: of an enum, all it takes; of none, anything."""
 
     argument: str
     type: str
+    values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,7 @@ class ByKey:
     rows: At = ()
     paged: bool = False
     most: int = 50
+    values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from graphql import GraphQLSyntaxError, parse_type, print_ast
 
 from sources.graphql.collection import Argument, ByKey, Collection, Cut, Given, Paging
 from sources.rest.collection import At
-from sources.rest.declared import SENT, at, count, each_of, held, made, part, table, text
+from sources.rest.declared import SENT, at, count, each_of, held, made, part, table, text, texts
 
 NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]*")
 
@@ -65,7 +65,7 @@ def column(value: Any, where: str) -> Any:
 
 
 def argument(value: Any, where: str) -> Argument:
-    found: Argument = part(Argument, argument=named, type=type_)(value, where)
+    found: Argument = part(Argument, argument=named, type=type_, values=texts)(value, where)
     return found
 
 
@@ -86,7 +86,9 @@ PARTS: Mapping[str, Callable[[Any, str], Any]] = {
     "rows": steps,
     "columns": each_of(column),
     "arguments": names_of(part(Given, type=type_, value=anything)),
-    "keys": each_of(part(ByKey, argument=named, type=type_, field=steps, rows=steps, paged=boolean, most=count)),
+    "keys": each_of(
+        part(ByKey, argument=named, type=type_, field=steps, rows=steps, paged=boolean, most=count, values=texts)
+    ),
     "filters": each_of(argument),
     "limit": part(Cut, argument=named, type=type_, most=count),
     "paging": part(Paging, size=count, first=named, after=named, cursor=type_),

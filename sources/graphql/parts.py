@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any, TypeAlias
 
 from engine.words import Ask, Keys, Value
-from sources.graphql.collection import ByKey, Collection, Paging
+from sources.graphql.collection import Argument, ByKey, Collection, Paging
 from sources.rest.collection import At
 from sources.rest.requests import tests_of
 
@@ -71,7 +71,7 @@ def own(collection: Collection, wanted: Mapping[str, Any], taken: str = "") -> t
 def _filters(collection: Collection, wanted: Mapping[str, Any]) -> Iterator[Sent]:
     for column, value in wanted.items():
         way = collection.filters[column]
-        if sendable(value, way.type):
+        if sendable(value, way):
             yield Sent(argument=way.argument, type=way.type, value=told(value, way.type))
 
 
@@ -80,7 +80,7 @@ def by_keys(keys: Keys, collection: Collection, wanted: Mapping[str, Any]) -> li
     (column,) = keys.columns
     way = collection.keys[column]
     values = [value for (value,) in keys.values]
-    if not all(sendable(each, way.type) for each in values):
+    if not all(sendable(each, way) for each in values):
         return None
     sent = [told(each, way.type) for each in values]
     chunks = [sent[start : start + way.most] for start in range(0, len(sent), way.most)]
@@ -99,11 +99,13 @@ def part(way: ByKey, collection: Collection, wanted: Mapping[str, Any], value: A
     return Part(field=collection.field, rows=collection.rows, sent=sent, paging=collection.paging)
 
 
-def sendable(value: Value, type: str) -> bool:
+def sendable(value: Value, way: Argument | ByKey) -> bool:
     """Whether a value can be sent and mean itself."""
+    if way.values:
+        return value in way.values
     if isinstance(value, str):
         return "\0" not in value and not any("\ud800" <= each <= "\udfff" for each in value)
-    return not isinstance(value, int) or _named(type) != "Int" or value in INT
+    return not isinstance(value, int) or _named(way.type) != "Int" or value in INT
 
 
 def told(value: Value, type: str) -> Any:

@@ -1,5 +1,6 @@
 """The sources under contract: each a line in SOURCES, and a way to open it over what its far end holds."""
 
+import tomllib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from demo.directory.settings import section
 from demo.postgresql import PostgresqlServer
 from demo.s3 import BUCKET
 from demo.servers import Running, address
@@ -308,7 +310,19 @@ async def over_graphql(_: pytest.FixtureRequest) -> AsyncIterator[Kept]:
         yield Kept(source=await graphql.connect(options), held={**OURS, "paged": OURS["thing"]}, most=60)
 
 
+@asynccontextmanager
+async def in_directory(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+    host, port = address(request.getfixturevalue("acme_servers"), "directory")
+    said = tomllib.loads(section(f"http://{host}:{port}"))["sources"]["directory"]
+    options = graphql.Options(
+        url=said["url"], collections=said["collections"], private_addresses=True,
+        headers={"authorization": SECRETS["DIRECTORY_AUTHORIZATION"]},
+    )  # fmt: skip
+    yield Kept(source=await graphql.connect(options), held={"office": Held(), "desk": Held(), "shift": Held()}, most=60)
+
+
 SOURCES: Mapping[str, Callable[[pytest.FixtureRequest], Any]] = {
+    "directory": in_directory,
     "graphql": over_graphql,
     "memory": in_memory,
     "scratch": in_scratch,

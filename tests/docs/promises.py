@@ -9,6 +9,8 @@ from demo.settings import settings
 from demo.sql.seed import seed
 from engine.words import Can, Kind
 from resolvers.query import KEY, PERSON
+from sources.graphql.collection import promise as of_graphql
+from sources.graphql.declared import collections
 from sources.journal import CAN as RECORDS
 from sources.patterns import compile_pattern
 from sources.s3 import promise as of_s3
@@ -20,7 +22,7 @@ from sources.snowflake.tables import tables
 from sources.sql.sqlite import reflected
 from tests import acme
 
-PLACES = dict.fromkeys(("s3", "slack", "snowflake"), ("127.0.0.1", 1))
+PLACES = dict.fromkeys(("directory", "s3", "slack", "snowflake"), ("127.0.0.1", 1))
 SNOWFLAKE_TYPES = {Kind.INTEGER: ("NUMBER", 38, 0), Kind.DECIMAL: ("NUMBER", 12, 2), Kind.DATE: ("DATE", None, None)}
 
 
@@ -34,6 +36,9 @@ def demo_promises() -> Mapping[str, Mapping[str, Can]]:
         "snowflake": warehouse(),
         "s3": {"files": of_s3(compile_pattern(said["s3"]["pattern"]))},
         "slack": {name: of_slack(each) for name, each in slack.items()},
+        "directory (graphql)": {
+            name: of_graphql(each) for name, each in collections(said["directory"]["collections"]).items()
+        },
         "journal": {"requests": RECORDS},
         "caller": {"person": PERSON, "key": KEY},
     }

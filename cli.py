@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 from sqlalchemy.exc import SQLAlchemyError
@@ -151,7 +152,7 @@ def sdl() -> None:
 @click.option("--dry-run", is_flag=True, help="Write nothing, only say what would be.")
 @click.pass_obj
 def introspect(house: House, /, url: str, source: str | None, into: Path, dry_run: bool, **wished: Any) -> None:
-    """Read a database and write its tables as files of schema/ and resolvers/.
+    """Read a database, or a GraphQL service, and write its tables as files of schema/ and resolvers/.
 
     Run again, it says what changed since, writes that, and leaves alone what was edited by hand. What was wished for
     the last time holds until it is wished otherwise. A password is best left in the environment:
@@ -160,6 +161,7 @@ def introspect(house: House, /, url: str, source: str | None, into: Path, dry_ru
     Examples:
       python cli.py introspect "$SHOP_URL" --source shop --allow sales --owner "shop team"
       python cli.py introspect sqlite:///chinook.sqlite --dry-run
+      python cli.py introspect https://directory.example/graphql --source directory
     """
     from introspect.folder import done, kept, standing
     from introspect.steps import steps
@@ -180,9 +182,12 @@ def introspect(house: House, /, url: str, source: str | None, into: Path, dry_ru
 
 def described(url: str) -> Any:
     """The module that describes what a URL leads to."""
-    from sources import DESCRIBED
+    from sources import DESCRIBED, ENDINGS
 
     scheme = url.partition("://")[0]
+    ending = next((each for each in ENDINGS if urlsplit(url).path.endswith(each)), None)
+    if scheme not in DESCRIBED and ending is not None:
+        return import_module(ENDINGS[ending])
     if scheme not in DESCRIBED:
         raise unknown("kind of database", scheme, DESCRIBED)
     return import_module(DESCRIBED[scheme])

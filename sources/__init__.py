@@ -14,5 +14,8 @@ KINDS = {
 DESCRIBED = {
     **dict.fromkeys(("sqlite", "postgresql", "postgres", "mysql", "mariadb"), "sources.sql.describe"),
     "snowflake": "sources.snowflake.describe",
+    **dict.fromkeys(("graphql+https", "graphql+http"), "sources.graphql.describe"),
 }
 """By the scheme of a URL: each module has `described(url)`, its tables, and `settings(url)`, its source's settings."""
+ENDINGS = dict.fromkeys((".graphql", ".graphqls", ".gql", "/graphql"), "sources.graphql.describe")
+"""The same by how an address or the name of a file ends, where its scheme says nothing."""

@@ -1,4 +1,4 @@
-"""Offices, desks and shifts: the office team's service, which knows people by their staff numbers."""
+"""Sites, desks and shifts: the office team's service, which knows people by their staff numbers."""
 
 from engine.words import Binding, Link
 
@@ -6,7 +6,7 @@ EMPLOYEE = Link(to="Employee", here="employee_id", there="id")
 
 BINDINGS = (
     Binding(
-        type="Office",
+        type="Site",
         source="directory",
         collection="office",
         links={"desks": Link(to="Desk", here="id", there="office_id")},
@@ -15,7 +15,7 @@ BINDINGS = (
         type="Desk",
         source="directory",
         collection="desk",
-        links={"office": Link(to="Office", here="office_id", there="id"), "employee": EMPLOYEE},
+        links={"site": Link(to="Site", here="office_id", there="id"), "employee": EMPLOYEE},
     ),
     Binding(
         type="Shift",

@@ -1,4 +1,4 @@
-"""Offices, desks and who is on call: what the office team's own service knows."""
+"""Sites, desks and who is on call: what the office team's own service knows."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -24,8 +24,8 @@ class OnCallLevel(StrEnum):
     description="A place where people work.",
     directives=[allow("everyone"), owned("office team")],
 )
-class Office:
-    id: strawberry.ID = strawberry.field(description="The office's short name.")
+class Site:
+    id: strawberry.ID = strawberry.field(description="The short name of the site.")
     name: str = strawberry.field(description="What it is called.")
     street: str = strawberry.field(description="Street and number.")
     city: str = strawberry.field(description="Where it is.")
@@ -41,7 +41,7 @@ class Desk:
     id: strawberry.ID = strawberry.field(description="The office and what is written on the desk.")
     label: str = strawberry.field(description="What is written on it.")
     floor: int = strawberry.field(description="Counted from the street, which is 0.")
-    office: One["Office"] = strawberry.field(description="Where it stands.")
+    site: One["Site"] = strawberry.field(description="Where it stands.")
     employee: One["Employee"] = strawberry.field(description="Who sits there, if anyone does.")
 
 
@@ -61,8 +61,8 @@ class Shift:
 
 @strawberry.type
 class Query:
-    office: ById["Office"] = strawberry.field(description="The office with this short name.")
-    offices: Many["Office"] = strawberry.field(description="All offices.")
+    site: ById["Site"] = strawberry.field(description="The site with this short name.")
+    sites: Many["Site"] = strawberry.field(description="All sites.")
     desk: ById["Desk"] = strawberry.field(description="The desk with this id.")
     desks: Many["Desk"] = strawberry.field(description="All desks.")
     shift: ById["Shift"] = strawberry.field(description="The shift with this id.")

@@ -22,7 +22,7 @@ TOKEN = "xoxb-test"
 @pytest.fixture(scope="session")
 def running() -> Iterator[Running]:
     options = {"slack": ("--rate", "users.info=60")}
-    with servers(scale=0.01, environment={"SLACK_TOKEN": TOKEN}, options=options) as made:
+    with servers(scale=0.01, environment={"SLACK_TOKEN": TOKEN, "DIRECTORY_TOKEN": TOKEN}, options=options) as made:
         yield made
 
 

@@ -117,10 +117,10 @@ def test_no_server_outlives_a_killed_parent() -> None:
     assert not accepts(int(parent.stdout))
 
 
-@pytest.mark.parametrize("name", ["s3", "slack", "snowflake"])
+@pytest.mark.parametrize("name", ["directory", "s3", "slack", "snowflake"])
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_a_server_stops_promptly_when_asked(name: str, sign: signal.Signals) -> None:
-    with servers((name,), scale=SCALE, environment={"SLACK_TOKEN": "t"}) as running:
+    with servers((name,), scale=SCALE, environment={"SLACK_TOKEN": "t", "DIRECTORY_TOKEN": "t"}) as running:
         os.kill(running.processes[name].pid, sign)
         running.processes[name].wait(10)
 

@@ -22,7 +22,7 @@ from demo.settings import IN_POSTGRESQL, SECRETS, settings
 from resolvers import modules
 from schema.build import build
 
-ADDRESSES = {"s3": (HOST, 1), "slack": (HOST, 2), "snowflake": (HOST, 3)}
+ADDRESSES = {"s3": (HOST, 1), "slack": (HOST, 2), "snowflake": (HOST, 3), "directory": (HOST, 4)}
 ENVIRONMENT = {**SECRETS, "ONEDOOR_PEPPER": "p" * 64, "INTERNAL_URL": "postgresql://127.0.0.1/acme"}
 
 
@@ -46,7 +46,7 @@ def test_the_product_reads_the_demos_settings(tmp_path: Path, internal: str | No
 
     assert (read.server.host, read.server.port, read.records.folder) == (HOST, 8123, tmp_path / "records")
     assert {name: source.kind for name, source in read.sources.items()} == {
-        "internal": kind, "snowflake": "snowflake", "s3": "s3", "slack": "slack",
+        "internal": kind, "snowflake": "snowflake", "s3": "s3", "slack": "slack", "directory": "graphql",
     }  # fmt: skip
 
 

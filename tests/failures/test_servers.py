@@ -120,7 +120,7 @@ async def test_health_tells_which_server_is_down(running: Running, door: Door, a
     await until_whole(ask, BACK_SECONDS)
     up = await health(door, "up")
 
-    assert down == {"internal": "up", "snowflake": "up", "s3": "down", "slack": "up"}
+    assert down == {"internal": "up", "snowflake": "up", "s3": "down", "slack": "up", "directory": "up"}
     assert up == dict.fromkeys(down, "up")
 
 

@@ -1,5 +1,7 @@
 """What the public checks of a subgraph's compatibility ask that apply here, asked over the wire in our own words."""
 
+import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,8 +10,10 @@ import pytest
 from graphql import ConstDirectiveNode, DocumentNode, ObjectTypeDefinitionNode, build_client_schema, parse, print_ast
 from graphql import get_introspection_query as introspection
 
-from tests.clients.conftest import Door
+from tests.clients.conftest import ROOT, Door
+from tests.docs.pages import blocks
 
+GIVEN = re.compile(r"with `(\{.*\})`")
 CUSTOMER = "query ($these: [_Any!]!) { _entities(representations: $these) { ... on Customer { id name } } }"
 
 
@@ -80,3 +84,10 @@ async def test_an_entity_may_be_written_into_the_question(door: Door) -> None:
 def test_a_router_is_not_told_what_it_would_not_know(sdl: DocumentNode) -> None:
     told = print_ast(sdl)
     assert not [each for each in ("@allow", "@owned", "@stored", "@oneOf", "directive @") if each in told]
+
+
+async def test_what_the_page_asks_is_answered(door: Door) -> None:
+    (question, *_) = blocks(ROOT / "docs/federation.md", "gql")
+    these = json.loads(GIVEN.findall((ROOT / "docs/federation.md").read_text(encoding="utf-8"))[0])
+    told = await asked(door, question.text, **these)
+    assert [bool(each["name"] and each["segment"]) for each in told["data"]["_entities"]] == [True, True]

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import tomllib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import date
@@ -19,6 +20,7 @@ from engine.words import All, Ask, Keys, Op, Row
 from engine.words import Test as Check  # pytest would take `Test` for a class of tests
 from sources.graphql.source import GraphQL, Options, connect
 from tests.contract.tables import TABLES
+from tests.docs.pages import ROOT, blocks
 from tests.servers.graphql import Service
 from tests.servers.rest import serving
 
@@ -378,3 +380,11 @@ async def test_a_declaration_that_cannot_be_is_told_by_name(things: Mapping[str,
     with pytest.raises(ValueError, match="collections") as raised:
         await connect(Options(url="https://a.example/graphql", collections={"things": things}))
     assert complaint in str(raised.value)
+
+
+async def test_what_the_page_declares_can_be_opened() -> None:
+    (block,) = blocks(ROOT / "docs/sources/graphql.md", "toml")
+    told = tomllib.loads(block.text)["sources"]["directory"]
+    source = await connect(Options(url=told["url"], collections=told["collections"]))
+    assert set(source.collections) == {"desk", "shift"}
+    await source.close()

@@ -5,6 +5,7 @@ planned, weighed and recorded as `customer(id:)` is.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from graphql import GraphQLSchema, get_named_type
@@ -12,7 +13,7 @@ from graphql import GraphQLSchema, get_named_type
 from engine.names import NoSuchId
 from engine.slots import Slot, filled
 
-ENTITIES, SERVICE, UNION = "_entities", "_service", "_Entity"
+ENTITIES, SERVICE, UNION, ANY = "_entities", "_service", "_Entity", "_Any"
 FIELDS = frozenset({ENTITIES, SERVICE})
 """The root fields of a subgraph."""
 TYPENAME, ID = "__typename", "id"
@@ -30,6 +31,23 @@ def known(schema: GraphQLSchema) -> frozenset[str]:
     """The types of a schema that are entities."""
     union: Any = schema.type_map.get(UNION)
     return frozenset(each.name for each in union.types) if union is not None else frozenset()
+
+
+def typed(schema: GraphQLSchema, slot: Slot, value: Any) -> Slot:
+    """The slot of a variable that holds one representation, or a list of them."""
+    named = map(type_of, value if isinstance(value, list) else (value,))
+    return replace(slot, types=known(schema) & {each for each in named if each is not None})
+
+
+def types(representations: Any) -> frozenset[str] | None:
+    """The types that are named before any variable is filled in; None: only a variable will tell."""
+    if isinstance(representations, Slot):
+        return representations.types
+    if isinstance(representations, list):
+        found = [types(each) for each in representations]
+        return None if None in found else frozenset[str]().union(*(each for each in found if each is not None))
+    name = representations.get(TYPENAME) if isinstance(representations, dict) else None
+    return None if isinstance(name, Slot) else frozenset({name} if isinstance(name, str) else ())
 
 
 def given(representations: Any, variables: Mapping[str, Any]) -> Any:

@@ -16,6 +16,7 @@ from graphql import (
     GraphQLError,
     GraphQLField,
     GraphQLIncludeDirective,
+    GraphQLInputType,
     GraphQLObjectType,
     GraphQLOutputType,
     GraphQLSchema,
@@ -37,10 +38,10 @@ from graphql import (
 )
 
 from engine.admit import Document, located
-from engine.entities import ENTITIES, SERVICE, by_id
+from engine.entities import ANY, ENTITIES, SERVICE, by_id, typed, types
 from engine.errors import Code, Fault, Refused
 from engine.house import Limits
-from engine.slots import slotted
+from engine.slots import Slot, slotted
 
 META = "__"
 """Fields whose names start so are GraphQL's own; of these only `__typename` is picked."""
@@ -81,9 +82,16 @@ def variables(schema: GraphQLSchema, operation: OperationDefinitionNode, given: 
     if not isinstance(coerced, VariableValues):
         raise Refused(*(located(Code.BAD_USER_INPUT, each) for each in coerced))
     slots = {
-        name: slotted(value, coerced.sources[name].signature.type, (name,)) for name, value in coerced.coerced.items()
+        name: _slotted(schema, value, coerced.sources[name].signature.type, name)
+        for name, value in coerced.coerced.items()
     }
     return Variables(values=coerced.coerced, slots=slots, sources=coerced.sources)
+
+
+def _slotted(schema: GraphQLSchema, value: Any, of: GraphQLInputType, name: str) -> Any:
+    found = slotted(value, of, (name,))
+    represents = isinstance(found, Slot) and get_named_type(of).name == ANY
+    return typed(schema, found, value) if represents else found
 
 
 INT = range(-(2**31), 2**31)
@@ -180,13 +188,15 @@ class Reading:
         )
 
     def entities(self, of: GraphQLObjectType, key: str, nodes: Sequence[FieldNode]) -> Pick:
-        """As the root fields that give one row by id, of each type that something is wanted of."""
+        """As the root fields that give one row by id, of each type that is named and that something is wanted of."""
         definition, roots, number = of.fields[ENTITIES], by_id(self.schema), self.next_number()
         (representations,) = self.arguments(definition, nodes[0]).values()
         below: dict[str, tuple[Pick, ...]] = {}
+        named = types(representations)
         for name, picks in self.below(definition, nodes).items():
             one = of.fields[roots[name]]
-            below[name] = picks and (
+            wanted = picks if named is None or name in named else ()
+            below[name] = wanted and (
                 Pick(
                     number=self.next_number(), key=key, type=of.name, field=roots[name],
                     arguments={"id": representations}, returns=one.type, picks={name: picks},

@@ -30,7 +30,7 @@ from graphql import (
 )
 
 from auth.groups import EVERYONE
-from engine.entities import ENTITIES, ID, SERVICE, UNION
+from engine.entities import ANY, ENTITIES, ID, SERVICE, UNION
 from engine.house import House
 from schema.nodes import altered, argument, field, output, scalar
 from schema.read import Guards
@@ -52,7 +52,7 @@ SHAREABLE = frozenset({"PageInfo"})
 """Types that mean the same wherever they are."""
 OPEN = Guards(allow=((EVERYONE,),), owned=())
 NOTHING = Guards(allow=(), owned=())
-ANY, TOLD = "_Any", "_Service"
+TOLD = "_Service"
 
 
 def subgraph(house: House, sdl: DocumentNode) -> House:

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from engine.answer import Answer
+from door.reply import outcome
+from engine.answer import Answer, Question
 from engine.errors import Code, SourceFailed
 from engine.house import House, Limits
+from engine.record import Visit, record
 from engine.words import Ask, Row
 from sources.memory import Memory
 from tests import acme
@@ -103,6 +105,20 @@ async def test_a_field_that_is_withheld_is_null_and_the_rest_of_its_entity_is_se
     assert [(each.code, each.path) for each in told.faults] == [(Code.FORBIDDEN, ("_entities", 0, "salary"))]
 
 
+async def test_all_or_nothing_asks_for_no_more_than_is_named() -> None:
+    told = await asked(named("Employee", 2), text=TYPES, allOrNothing=True)
+    assert told.data == {"_entities": [{"__typename": "Employee"}]}
+
+
+async def test_a_plan_is_kept_for_the_types_that_are_named_and_no_other() -> None:
+    at = acme.opened(house())
+    for these in (named("Employee", 2), named("Employee", 3, 4), named("Customer", 2), named("Nobody", 2)):
+        await acme.ask(at, TYPES, "sales", variables={"these": these})
+    assert len(at.plans.kept) == 3
+    told = await acme.ask(at, TYPES, "sales", variables={"these": named("Customer", 2)})
+    assert told.data == {"_entities": [{"__typename": "Customer"}]}
+
+
 async def test_all_or_nothing_holds_for_entities_too() -> None:
     told = await asked(named("Employee", 2), allOrNothing=True)
     assert (told.refused, told.data) == (True, None)
@@ -136,6 +152,57 @@ async def test_a_source_that_fails_takes_along_no_entity_of_another() -> None:
     told = await asked([*named("SlackUser", "U1", "U2"), *named("Customer", 3)], "sales", text=TYPES, of=down)
     assert told.data == {"_entities": [None, None, {"__typename": "Customer"}]}
     assert [(each.code, each.path) for each in told.faults] == [(Code.SOURCE_UNAVAILABLE, ("_entities", 0))]
+
+
+@pytest.mark.parametrize(
+    ("text", "variables", "shown"),
+    [
+        ('[{__typename: "Customer", id: $id}]', {"id": 3}, [{"id": "3"}]),
+        ('[{__typename: $of, id: "3"}]', {"of": "Customer"}, [{"id": "3"}]),
+        ("[$one, $one]", {"one": {"__typename": "Customer", "id": "3"}}, [{"id": "3"}, {"id": "3"}]),
+        ('{__typename: "Customer", id: 3}', {}, [{"id": "3"}]),
+        ("[]", {}, []),
+    ],
+    ids=["an id", "a type", "one of them", "a single one", "none"],
+)
+async def test_variables_may_stand_anywhere(text: str, variables: dict[str, Any], shown: list[Any]) -> None:
+    declared = {"id": "$id: ID!", "of": "$of: String!", "one": "$one: _Any!"}
+    head = f"({', '.join(declared[each] for each in variables)})" if variables else ""
+    question = f"query {head} {{ _entities(representations: {text}) {{ ... on Customer {{ id }} }} }}"
+    told = await acme.ask(acme.opened(house()), question, "sales", variables=variables)
+    assert (told.data, told.faults) == ({"_entities": shown}, [])
+
+
+@pytest.mark.parametrize("deep", ["[" * 150 + "1" + "]" * 150, "{a: " * 150 + "1" + "}" * 150])
+async def test_what_nests_without_end_is_refused_or_names_nothing(deep: str) -> None:
+    told = await acme.ask(acme.opened(house()), f"{{ _entities(representations: [{deep}]) {{ __typename }} }}", "sales")
+    assert told.refused or [each.code for each in told.faults] == [Code.BAD_USER_INPUT]
+
+
+async def test_nothing_wanted_of_a_type_is_nothing_read() -> None:
+    text = "query ($these: [_Any!]!) { _entities(representations: $these) { ... on Employee { id } } }"
+    told = await asked([*named("Customer", 3), *named("Employee", 2)], "sales", text=text)
+    assert told.data == {"_entities": [{}, {"id": "2"}]}
+    assert [each.collection for each in told.calls] == ["employee"]
+
+
+async def test_the_record_tells_what_was_seen_and_what_was_withheld() -> None:
+    at = acme.opened(house())
+    these = {"these": [*named("Employee", 2), *named("Order", 1)]}
+    told = await acme.ask(at, ASK.replace("... on Customer", "... on Order { total } ... on Customer"), variables=these)
+    visit = Visit(
+        id="1", at=acme.NOW, caller=acme.caller(), question=Question(text=ASK, variables=these), client_request_id=None,
+        status=200, bytes=0, ms=0.0,
+    )  # fmt: skip
+    kept = record(at, b"a key", visit, told, outcome(told))
+    assert set(kept.fields) == {"Query._entities", "Query.employee", "Employee.id", "Employee.fullName"}
+    assert {each.field for each in kept.withheld} == {"Query.order", "Employee.salary"}
+    assert [each.collection for each in kept.sources] == ["employee"]
+
+
+async def test_a_plan_names_the_type_of_each_read() -> None:
+    told = await asked([*named("Customer", 3)], "sales", text=NAMES, plan=True)
+    assert told.extensions["plan"]["text"][0] == "Query._entities: Customer by id = id"
 
 
 async def test_the_root_of_the_schema_is_asked_beside_entities() -> None:

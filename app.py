@@ -37,6 +37,7 @@ from records.journal import opened as journal_opened
 from records.redact import records_key
 from resolvers.query import asking, nobody
 from schema.build import build, document, version
+from schema.federation import subgraph
 from schema.view import view
 from settings import Introspection, Settings, read
 from sources.journal import JournalSource
@@ -159,7 +160,7 @@ def _house(settings: Settings, subjects: ModuleType, outside: Mapping[str, Sourc
     schema, rules = build(modules)
     rules = opening_sql(rules, settings.server.sql_shown_to)
     own = settings.server.introspection is Introspection.OWN
-    return House(
+    house = House(
         schema=schema,
         rules=rules,
         bindings=subjects.bindings(),
@@ -170,6 +171,7 @@ def _house(settings: Settings, subjects: ModuleType, outside: Mapping[str, Sourc
         cursor_secret=hmac.digest(pepper, b"cursors", "sha256"),
         version=version(modules),
     )
+    return subgraph(house, document(modules)) if settings.server.federation else house
 
 
 async def _not_found(send: Any) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 from sqlalchemy.exc import SQLAlchemyError
@@ -160,7 +161,7 @@ def sdl() -> None:
 @click.option("--dry-run", is_flag=True, help="Write nothing, only say what would be.")
 @click.pass_obj
 def introspect(house: House, /, url: str, source: str | None, into: Path, dry_run: bool, **wished: Any) -> None:
-    """Read a database, or an OpenAPI description, and write its tables as files of schema/ and resolvers/.
+    """Read a database, an OpenAPI description or a GraphQL service, and write its tables as files.
 
     Run again, it says what changed since, writes that, and leaves alone what was edited by hand. What was wished for
     the last time holds until it is wished otherwise. A password is best left in the environment:
@@ -170,6 +171,7 @@ def introspect(house: House, /, url: str, source: str | None, into: Path, dry_ru
       python cli.py introspect "$SHOP_URL" --source shop --allow sales --owner "shop team"
       python cli.py introspect sqlite:///chinook.sqlite --dry-run
       python cli.py introspect openapi.json --source github --only deployments --given owner=acme --allow engineering
+      python cli.py introspect https://directory.example/graphql --source directory
     """
     from introspect.files import DECLARED
     from introspect.folder import done, kept, standing
@@ -194,17 +196,20 @@ def introspect(house: House, /, url: str, source: str | None, into: Path, dry_ru
 
 async def described(url: str, reading: "Reading") -> "Described":
     """What a URL leads to, or what a file describes."""
-    from sources import DESCRIBED, DOCUMENTS
+    from sources import DESCRIBED, DOCUMENTS, ENDINGS
 
     scheme, sign, _ = url.partition("://")
-    if not sign or scheme in ("http", "https"):
-        found: Described = await import_module(DOCUMENTS).described(url, reading)
-        return found
-    if scheme not in DESCRIBED:
+    ending = next((each for each in ENDINGS if urlsplit(url).path.endswith(each)), None)
+    if scheme in DESCRIBED:
+        module = import_module(DESCRIBED[scheme])
+    elif ending is not None:
+        module = import_module(ENDINGS[ending])
+    elif not sign or scheme in ("http", "https"):
+        module = import_module(DOCUMENTS)
+    else:
         raise unknown("kind of database", scheme, DESCRIBED)
-    module = import_module(DESCRIBED[scheme])
-    tables: Described = await module.described(url)
-    return replace(tables, settings=module.settings(url))
+    found: Described = await (module.described(url, reading) if module.__name__ == DOCUMENTS else module.described(url))
+    return found if found.settings else replace(found, settings=module.settings(url))
 
 
 @main.command()

@@ -43,6 +43,8 @@ class Server:
     origins: tuple[str, ...] = ()
     sql_shown_to: tuple[str, ...] = ()
     """The groups that a plan shows the statements it makes: text with a mark for each value."""
+    federation: bool = False
+    """Whether a router of Apollo Federation may compose the door as a subgraph."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

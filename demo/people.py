@@ -31,7 +31,8 @@ DEPARTMENT_HEADS = {
     "audit": 8,
 }
 QUESTIONS = {
-    "everyone": "{ me { firstName groups } employees(first: 5) { nodes { fullName title manager { fullName } } } }",
+    "everyone": "{ me { firstName groups } employees(first: 5) { nodes { fullName title manager { fullName }"
+    " desk { label site { city } } } } }",
     "sales": "{ customers(where: {segment: {eq: ENTERPRISE}}, first: 5) { nodes { name channel { name }"
     " revenue(first: 3) { nodes { month revenue } } } } }",
     "marketing": "{ customers(first: 5) { nodes { name country usage(first: 3) { nodes { day activeUsers } } } } }",

@@ -16,7 +16,7 @@ from typing import IO
 from demo.serving import HOST
 
 NAMES = (
-    "s3", "slack", "snowflake", "azure", "drive", "prometheus", "datadog", "github",
+    "s3", "slack", "snowflake", "azure", "drive", "prometheus", "datadog", "github", "directory",
 )  # fmt: skip
 ROOT = Path(__file__).parent.parent
 READY_SECONDS = 30.0

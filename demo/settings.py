@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from demo.azure.seed import BLOB_ACCOUNT, CONTAINER, FILES_ACCOUNT, SHARE
+from demo.directory import settings as directory
 from demo.drive.account import service_account
 from demo.s3 import BUCKET, REGION
 from demo.serving import HOST
@@ -23,6 +24,7 @@ SECRETS: Mapping[str, str] = {
     "DATADOG_API_KEY": "acme-datadog-api",
     "DATADOG_APP_KEY": "acme-datadog-app",
     "GITHUB_AUTHORIZATION": "Bearer github_pat_acme_demo",
+    **directory.SECRETS,
 }
 """What the demo's own servers accept; they hold nothing real."""
 INTERNAL_URL = "INTERNAL_URL"
@@ -193,9 +195,10 @@ def settings(*, folder: Path, port: int, addresses: Mapping[str, tuple[str, int]
         "github": url(addresses["github"]),
         "github_collections": str(GITHUB),
     }
-    return TEMPLATE.format(
+    written = TEMPLATE.format(
         internal=internal or in_sqlite(folder), **{name: quoted(value) for name, value in values.items()}
     )
+    return written + directory.section(url(addresses["directory"]))
 
 
 def in_sqlite(folder: Path) -> str:

@@ -6,7 +6,8 @@ The door finds the caller before, and records and sends after.
 import re
 from asyncio import get_running_loop
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from typing import Any
 
 from graphql import GraphQLSchema, OperationDefinitionNode, execute_sync
@@ -14,7 +15,7 @@ from graphql import GraphQLSchema, OperationDefinitionNode, execute_sync
 from auth.caller import Caller
 from auth.decide import decide
 from auth.rules import Requirement, fingerprint
-from engine import errand, explained, guard
+from engine import entities, errand, explained, guard
 from engine.admit import Document, admit, operation
 from engine.bind import Window, bound, windows
 from engine.cache.key import scope
@@ -44,7 +45,7 @@ DOCUMENTS = 256
 PLANS = 1024
 VIEWS = 1000
 PEOPLE = 1000
-INTROSPECTING = re.compile(r"__(schema|type)\b")
+INTROSPECTING = re.compile(rf"__(schema|type)\b|\b{entities.SERVICE}\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,8 @@ class View:
     """What of this is part of the key of all they read."""
     schema: GraphQLSchema
     readers: Mapping[str, Reader]
+    service: Callable[[], str] | None
+    """What of it a router is told, written once; None: the house is no subgraph."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +214,7 @@ async def _answered(desk: Desk, caller: Caller, question: Question, told: Answer
     if noted.any:
         told.faults = faults(house, compiled.picks, compiled.verdicts, results, noted)
     if compiled.introspects and told.data is not None:
-        told.data = _introspected(view.schema, asked, question, told.data)
+        told.data = _introspected(view, asked, question, told.data)
 
 
 async def _fetched(run: Fetching, plan: Plan, caller: Caller, until: float) -> Results:
@@ -237,6 +240,7 @@ def _view(desk: Desk, caller: Caller) -> View:
                 for name, each in desk.guards.items()
                 if name not in own
             },
+            service=cache(partial(house.service, caller.groups)) if house.service else None,
         )
         desk.views.put(caller.groups, known)
     return known
@@ -280,6 +284,8 @@ def _compiled(desk: Desk, caller: Caller, view: View, wanted: tuple[Asked, Quest
     if known is None:
         given = variables(view.schema, asked.operation, question.variables)
         picks = select(house.schema, asked.document, asked.operation, given, house.limits)
+        if house.view is not None:
+            picks = _known(picks, view.schema)
         verdicts = permit(house.schema, house.rules, picks, caller.groups)
         planned = plan(house, picks, verdicts)
         known = Compiled(
@@ -292,6 +298,17 @@ def _compiled(desk: Desk, caller: Caller, view: View, wanted: tuple[Asked, Quest
         )
         desk.plans.put(key, known)
     return known
+
+
+def _known(picks: tuple[Pick, ...], schema: GraphQLSchema) -> tuple[Pick, ...]:
+    """Without the entities that this view does not have: their names are not validated, as they come in variables."""
+    names = entities.known(schema)
+    return tuple(
+        replace(pick, picks={name: below for name, below in pick.picks.items() if name in names})
+        if pick.field == entities.ENTITIES
+        else pick
+        for pick in picks
+    )
 
 
 def _explained(house: House, caller: Caller, compiled: Compiled, run: Fetching) -> dict[str, Any]:
@@ -323,11 +340,12 @@ def _introspects(document: Document) -> bool:
     return INTROSPECTING.search(document.text) is not None
 
 
-def _introspected(schema: GraphQLSchema, asked: Asked, question: Question, data: dict[str, Any]) -> dict[str, Any]:
+def _introspected(view: View, asked: Asked, question: Question, data: dict[str, Any]) -> dict[str, Any]:
     """The data with what it asks of the schema itself, which graphql-core answers; keys in the order asked."""
     found = execute_sync(
-        schema,
+        view.schema,
         asked.document.node,
+        {entities.SERVICE: {"sdl": lambda _: view.service and view.service()}, entities.ENTITIES: ()},
         variable_values=dict(question.variables),
         operation_name=asked.operation.name.value if asked.operation.name else None,
     ).data

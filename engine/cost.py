@@ -1,13 +1,14 @@
 """A plan and the sizes asked for in, its cost out: one for each object that can be returned, by its source's weight.
 
 cost(branch) = rows x weight + rows x the cost of each branch below + groups, where rows is `first` or `last` of a
-list, its default where neither is given, and 1 of a single row; groups as many as their `first` lets in. A question
-never returns more rows than it costs at weight 1.
+list, its default where neither is given, 1 of a single row, and of entities as many as are represented; groups as
+many as their `first` lets in. A question never returns more rows than it costs at weight 1.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
+from engine.entities import given, of_type
 from engine.errors import Code, Fault, Refused
 from engine.house import House
 from engine.names import can_of
@@ -49,6 +50,8 @@ def _groups(house: House, first: Any, variables: Mapping[str, Any]) -> int:
 
 
 def _rows(branch: Branch, variables: Mapping[str, Any]) -> int:
+    if branch.representations is not None:
+        return sum(1 for _ in of_type(given(branch.representations, variables), branch.type))
     if branch.page is None:
         return 1
     size: int = filled(branch.page.first if branch.page.last is None else branch.page.last, variables)

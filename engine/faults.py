@@ -33,15 +33,17 @@ class Faults:
         return bool(self.withheld or self.failed or self.broken)
 
     def withhold(self, pick: Pick, path: Path) -> None:
-        noted = self.withheld.setdefault(pick.number, Nulls((path, pick.key)))
-        noted.times += 1
+        note(self.withheld, pick, (path, pick.key))
 
     def fail(self, pick: Pick, path: Path) -> None:
-        noted = self.failed.setdefault(pick.number, Nulls((path, pick.key)))
-        noted.times += 1
+        note(self.failed, pick, (path, pick.key))
 
     def broke(self, pick: Pick, path: Path, code: Code, message: str) -> None:
         self.broken.append(Fault(code=code, message=message, path=steps((path, pick.key))))
+
+
+def note(nulls: dict[int, Nulls], pick: Pick, place: Path) -> None:
+    nulls.setdefault(pick.number, Nulls(place)).times += 1
 
 
 def steps(path: Path) -> tuple[str | int, ...]:

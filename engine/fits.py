@@ -8,6 +8,7 @@ from graphql import get_named_type, is_input_object_type, is_leaf_type
 
 from auth.mistake import Mistake
 from auth.rules import Requirement
+from engine import entities
 from engine.house import House
 from engine.names import can_of, columns_of, is_list, link_columns
 from engine.words import Binding, Can, Kind, Lookup
@@ -69,7 +70,7 @@ def _misfits(house: House, binding: Binding) -> Iterator[str]:
 def _unbound(house: House) -> Iterator[str]:
     assert house.schema.query_type is not None
     for name, field in house.schema.query_type.fields.items():
-        if _rows_of(field) not in house.bindings:
+        if name not in entities.FIELDS and _rows_of(field) not in house.bindings:
             yield f"`Query.{name}` leads to `{_rows_of(field)}`, which has no binding: give it one in resolvers/"
 
 

@@ -96,5 +96,7 @@ class House:
     cursor_secret: bytes
     view: Callable[[frozenset[str]], GraphQLSchema] | None = None
     """The schema as a caller of these groups may know it; None: everyone knows all of it."""
+    service: Callable[[frozenset[str]], str] | None = None
+    """The SDL that a router composes, as callers of these groups may know it; None: the house is no subgraph."""
     version: str
     """Of schema and policy together: the digest of the SDL, permissions included."""

@@ -16,6 +16,7 @@ from graphql import (
     GraphQLError,
     GraphQLField,
     GraphQLIncludeDirective,
+    GraphQLInputType,
     GraphQLObjectType,
     GraphQLOutputType,
     GraphQLSchema,
@@ -37,9 +38,10 @@ from graphql import (
 )
 
 from engine.admit import Document, located
+from engine.entities import ANY, ENTITIES, SERVICE, by_id, typed, types
 from engine.errors import Code, Fault, Refused
 from engine.house import Limits
-from engine.slots import slotted
+from engine.slots import Slot, slotted
 
 META = "__"
 """Fields whose names start so are GraphQL's own; of these only `__typename` is picked."""
@@ -80,9 +82,16 @@ def variables(schema: GraphQLSchema, operation: OperationDefinitionNode, given: 
     if not isinstance(coerced, VariableValues):
         raise Refused(*(located(Code.BAD_USER_INPUT, each) for each in coerced))
     slots = {
-        name: slotted(value, coerced.sources[name].signature.type, (name,)) for name, value in coerced.coerced.items()
+        name: _slotted(schema, value, coerced.sources[name].signature.type, name)
+        for name, value in coerced.coerced.items()
     }
     return Variables(values=coerced.coerced, slots=slots, sources=coerced.sources)
+
+
+def _slotted(schema: GraphQLSchema, value: Any, of: GraphQLInputType, name: str) -> Any:
+    found = slotted(value, of, (name,))
+    represents = isinstance(found, Slot) and get_named_type(of).name == ANY
+    return typed(schema, found, value) if represents else found
 
 
 INT = range(-(2**31), 2**31)
@@ -163,8 +172,10 @@ class Reading:
 
     def pick(self, of: GraphQLObjectType, key: str, nodes: Sequence[FieldNode]) -> Pick | None:
         name = nodes[0].name.value
-        if name.startswith(META) and name != "__typename":
+        if (name.startswith(META) and name != "__typename") or (name == SERVICE and of is self.schema.query_type):
             return None
+        if name == ENTITIES and of is self.schema.query_type:
+            return self.entities(of, key, nodes)
         definition = TypeNameMetaFieldDef if name == "__typename" else of.fields[name]
         return Pick(
             number=self.next_number(),
@@ -175,6 +186,26 @@ class Reading:
             returns=definition.type,
             picks=self.below(definition, nodes),
         )
+
+    def entities(self, of: GraphQLObjectType, key: str, nodes: Sequence[FieldNode]) -> Pick:
+        """As the root fields that give one row by id, of each type that is named and that something is wanted of."""
+        definition, roots, number = of.fields[ENTITIES], by_id(self.schema), self.next_number()
+        (representations,) = self.arguments(definition, nodes[0]).values()
+        below: dict[str, tuple[Pick, ...]] = {}
+        named = types(representations)
+        for name, picks in self.below(definition, nodes).items():
+            one = of.fields[roots[name]]
+            wanted = picks if named is None or name in named else ()
+            below[name] = wanted and (
+                Pick(
+                    number=self.next_number(), key=key, type=of.name, field=roots[name],
+                    arguments={"id": representations}, returns=one.type, picks={name: picks},
+                ),
+            )  # fmt: skip
+        return Pick(
+            number=number, key=key, type=of.name, field=ENTITIES, arguments={"representations": representations},
+            returns=definition.type, picks=below,
+        )  # fmt: skip
 
     def next_number(self) -> int:
         number = next(self.numbers)

@@ -23,6 +23,8 @@ class Slot:
 
     path: tuple[str | int, ...]
     convert: Callable[[Any], Any] | None = None
+    types: frozenset[str] | None = None
+    """Of representations, the types that they name, which decide the plan."""
 
 
 def slotted(value: Any, of: GraphQLInputType, path: tuple[str | int, ...]) -> Any:
@@ -46,7 +48,9 @@ def shape(value: Any) -> Any:
         return tuple((name, shape(each)) for name, each in value.items())
     if isinstance(value, list):
         return tuple(map(shape, value))
-    return Slot if isinstance(value, Slot) else value
+    if isinstance(value, Slot):
+        return Slot if value.types is None else value.types
+    return value
 
 
 def filled(value: Any, variables: Mapping[str, Any]) -> Any:

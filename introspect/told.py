@@ -2,10 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from introspect.sections import sections
 from introspect.steps import Steps
 
 NUMBERS = frozenset({"port", "timeout", "connections"})
+DECLARED = "collections"
+"""The setting of sources whose collections are declared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +24,7 @@ DONE = Tense(write="wrote", remove="removed")
 WOULD = Tense(write="would write", remove="would remove")
 
 
-def report(taken: Steps, source: str, settings: Mapping[str, str], known: bool, tense: Tense) -> Iterator[str]:
+def report(taken: Steps, source: str, settings: Mapping[str, Any], known: bool, tense: Tense) -> Iterator[str]:
     """Lines: what changed, what is written, removed and left alone, and what is still to be done by hand."""
     yield from taken.changes
     yield from (f"{tense.write} {path}" for path in sorted(taken.write))
@@ -37,11 +41,24 @@ def report(taken: Steps, source: str, settings: Mapping[str, str], known: bool, 
     if not taken.kept.wish.allow:
         yield "every type is shut: run it again with `--allow group`, or write `allow(...)` into each file of schema/"
     if not known:
-        yield f"add to onedoor.toml:\n\n{stanza(source, settings)}"
+        yield f"add to onedoor.toml:\n\n{stanza(source, wished(taken, settings))}"
+    elif taken.changes and DECLARED in settings:
+        yield f"put in place of what is in onedoor.toml:\n\n{stanza(source, wished(taken, settings))}"
 
 
-def stanza(source: str, settings: Mapping[str, str]) -> str:
+def wished(taken: Steps, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings, where they declare collections, with those that are wanted alone."""
+    if DECLARED not in settings:
+        return settings
+    names = {each.name for each in taken.kept.tables}
+    return {**settings, DECLARED: {name: each for name, each in settings[DECLARED].items() if name in names}}
+
+
+def stanza(source: str, settings: Mapping[str, Any]) -> str:
     """The source's section of the settings; a secret stands there by the name of an environment variable."""
+    if DECLARED in settings:
+        place = settings.get("url") or {"env": f"{source.upper()}_URL"}
+        return "\n".join(sections(f"sources.{source}", {**settings, "url": place}))
     lines = [f"[sources.{source}]", *(f"{name} = {_value(source, name, each)}" for name, each in settings.items())]
     return "\n".join(lines)
 

@@ -5,6 +5,7 @@ Nothing here is SQL: a description of anything that has rows can be said in thes
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from engine.words import Kind
 
@@ -70,7 +71,7 @@ class Described:
     """Tables, the settings of the source that has them, and what there is to say of how they were found."""
 
     tables: tuple[Table, ...]
-    settings: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     told: tuple[str, ...] = ()
 
 

@@ -7,7 +7,7 @@ from engine.words import Binding
 
 SUBJECTS = (
     "query", "customer", "order", "employee", "deployment", "usage", "file", "slack", "request", "azure",
-    "drive", "monitoring", "github",
+    "drive", "monitoring", "github", "directory",
 )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ BINDINGS = (
             "events": Link(to="Event", here=PLACE, there=("service", "env")),
             "logs": Link(to="LogLine", here=PLACE, there=("service", "env")),
             "author": Link(to="Employee", here="author_id", there="id"),
+            "shifts": Link(to="Shift", here="service", there="service"),
             "announcements": Link(to="Message", here=("slack_channel_id", "slack_ts"), there=("channel_id", "ts")),
             "githubDeployments": Link(to="GithubDeployment", here=("service", "commit_sha"), there=("repo", "sha")),
             "workflowRuns": Link(to="WorkflowRun", here=("service", "commit_sha"), there=("repo", "head_sha")),

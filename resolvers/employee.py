@@ -19,6 +19,8 @@ BINDINGS = (
             "reports": Link(to="Employee", here="id", there="manager_id"),
             "customers": Link(to="Customer", here="id", there="account_manager_id"),
             "deployments": Link(to="Deployment", here="id", there="author_id"),
+            "desk": Link(to="Desk", here="id", there="employee_id"),
+            "shifts": Link(to="Shift", here="id", there="employee_id"),
             "slackUser": Link(to="SlackUser", here="email", there="email"),
             "driveFiles": Link(to="DriveFile", here="email", there="owner_email"),
             "githubUser": Link(to="GithubUser", here="email", there="email"),

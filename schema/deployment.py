@@ -10,6 +10,7 @@ from schema.arguments import Argument, ById, Looked, Many, One, taking
 from schema.directives import allow, owned
 
 if TYPE_CHECKING:
+    from schema.directory import Shift
     from schema.employee import Employee
     from schema.github import GithubDeployment, WorkflowRun
     from schema.monitoring import Event, LogLine, Monitor
@@ -59,6 +60,7 @@ class Deployment:
     monitors: Many["Monitor"] = strawberry.field(description="What watches its service where it went.")
     events: Many["Event"] = strawberry.field(description="What Datadog was told of its service where it went.")
     logs: Many["LogLine"] = strawberry.field(description="What its service logged where it went.")
+    shifts: Many["Shift"] = strawberry.field(description="Who was, is and will be on call for the service.")
     announcements: Many["Message"] = strawberry.field(description="What was said of it in Slack.")
     github_deployments: Many["GithubDeployment"] = strawberry.field(description="The same as GitHub records it.")
     workflow_runs: Many["WorkflowRun"] = strawberry.field(description="The runs of workflows that rolled it out.")

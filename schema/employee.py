@@ -12,6 +12,7 @@ from schema.directives import allow, owned
 if TYPE_CHECKING:
     from schema.customer import Customer
     from schema.deployment import Deployment
+    from schema.directory import Desk, Shift
     from schema.drive import DriveFile
     from schema.github import GithubUser
     from schema.slack import SlackUser
@@ -37,6 +38,8 @@ class Employee:
     reports: Many["Employee"] = strawberry.field(description="Who reports to the person.")
     customers: Many["Customer"] = strawberry.field(description="The customers the person looks after.")
     deployments: Many["Deployment"] = strawberry.field(description="What the person deployed.")
+    desk: One["Desk"] = strawberry.field(description="Where the person sits.")
+    shifts: Many["Shift"] = strawberry.field(description="When the person was, is and will be on call.")
     slack_user: One["SlackUser"] = strawberry.field(description="The person in Slack, found by e-mail address.")
     drive_files: Many["DriveFile"] = strawberry.field(description="What the person owns in Google Drive.")
     github_user: One["GithubUser"] = strawberry.field(description="The person on GitHub, found by e-mail address.")

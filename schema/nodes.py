@@ -172,5 +172,10 @@ def _text(value: str) -> StringValueNode:
     return StringValueNode(value=value)
 
 
+def altered(node: Any, **changed: Any) -> Any:
+    """The node with some of its members replaced."""
+    return type(node)(**{key: changed.get(key, getattr(node, key)) for key in node.keys})
+
+
 def _described(text: str) -> StringValueNode | None:
     return StringValueNode(value=text, block=True) if text else None

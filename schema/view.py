@@ -19,6 +19,7 @@ from graphql import (
 
 from auth.decide import decide
 from auth.rules import Position, Rules
+from schema.nodes import altered
 from schema.rules import named
 from schema.scalars import taught
 
@@ -27,9 +28,13 @@ ROOT = "Query"
 
 
 def view(document: DocumentNode, rules: Rules, groups: frozenset[str]) -> GraphQLSchema:
+    """As a schema that validates and introspects."""
+    return taught(build_ast_schema(seen(document, rules, groups), assume_valid_sdl=True))
+
+
+def seen(document: DocumentNode, rules: Rules, groups: frozenset[str]) -> DocumentNode:
     """Only what these groups may see, and what that leads to."""
-    kept = [_opened(each, rules, groups) for each in document.definitions]
-    return taught(build_ast_schema(_reached(_whole(kept)), assume_valid_sdl=True))
+    return _reached(_whole([_opened(each, rules, groups) for each in document.definitions]))
 
 
 def _opened(node: DefinitionNode, rules: Rules, groups: frozenset[str]) -> DefinitionNode:
@@ -40,7 +45,7 @@ def _opened(node: DefinitionNode, rules: Rules, groups: frozenset[str]) -> Defin
         if not decide(rules, (node.name.value, member.name.value), groups).allowed:
             continue
         members.append(_narrowed(node, member, rules, groups))
-    kept: DefinitionNode = _with(node, fields=tuple(members))
+    kept: DefinitionNode = altered(node, fields=tuple(members))
     return kept
 
 
@@ -51,7 +56,7 @@ def _narrowed(node: Holder, member: Any, rules: Rules, groups: frozenset[str]) -
     where: tuple[str, str] = (node.name.value, member.name.value)
     positions: list[Position] = [(*where, each.name.value) for each in arguments]
     open_to = [each for each, at in zip(arguments, positions, strict=True) if decide(rules, at, groups).allowed]
-    return _with(member, arguments=tuple(open_to))
+    return altered(member, arguments=tuple(open_to))
 
 
 def _whole(nodes: Sequence[DefinitionNode]) -> list[DefinitionNode]:
@@ -68,14 +73,14 @@ def _without(node: DefinitionNode, gone: set[str]) -> DefinitionNode:
     if not isinstance(node, Holder):
         return node
     members = [
-        _with(each, arguments=tuple(a for a in each.arguments or () if named(a.type) not in gone))
+        altered(each, arguments=tuple(a for a in each.arguments or () if named(a.type) not in gone))
         if hasattr(each, "arguments")
         else each
         for each in node.fields or ()
         if named(each.type) not in gone and not _must_name(each, gone)
     ]
     more = {} if isinstance(node, InputObjectTypeDefinitionNode) else {"interfaces": _above(node, gone)}
-    kept: DefinitionNode = _with(node, fields=tuple(members), **more)
+    kept: DefinitionNode = altered(node, fields=tuple(members), **more)
     return kept
 
 
@@ -118,8 +123,3 @@ def _named_by(node: Any, by_name: dict[str, Any]) -> set[str]:
             if own in (i.name.value for i in getattr(each, "interfaces", None) or ())
         }
     return names
-
-
-def _with(node: Any, **changed: Any) -> Any:
-    """The node with some of its members replaced."""
-    return type(node)(**{key: changed.get(key, getattr(node, key)) for key in node.keys})

@@ -13,12 +13,16 @@ KINDS = {
     "drive": "sources.drive.source",
     "prometheus": "sources.prometheus.source",
     "datadog": "sources.datadog.source",
+    "graphql": "sources.graphql.source",
 }
 """Each module has `Options`, the settings it takes, and `connect(options)`, which gives the source."""
 DESCRIBED = {
     **dict.fromkeys(("sqlite", "postgresql", "postgres", "mysql", "mariadb"), "sources.sql.describe"),
     "snowflake": "sources.snowflake.describe",
+    **dict.fromkeys(("graphql+https", "graphql+http"), "sources.graphql.describe"),
 }
 """By the scheme of a URL: each module has `described(url)`, its tables, and `settings(url)`, its source's settings."""
 DOCUMENTS = "sources.rest.describe"
 """What reads a description of an API, in a file or at `https://`."""
+ENDINGS = dict.fromkeys((".graphql", ".graphqls", ".gql", "/graphql"), "sources.graphql.describe")
+"""The same by how an address or the name of a file ends, where its scheme says nothing."""

@@ -1,5 +1,6 @@
 """Acme at 1/100 in memory: every collection with the promises of its real source, or with none at all."""
 
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,9 +12,10 @@ import orjson
 
 from auth.caller import Caller
 from demo import settings
+from demo.directory.settings import section
 from demo.github import shapes
 from demo.github.account import account
-from demo.world import chat, documents, files, stored, warehouse
+from demo.world import chat, directory, documents, files, stored, warehouse
 from demo.world.github import log
 from demo.world.sizes import size
 from demo.world.tables import tables
@@ -23,6 +25,8 @@ from engine.words import Can, Column, Kind, Op, Row, Source
 from resolvers import bindings, modules
 from resolvers.query import asking, nobody
 from schema.build import build, version
+from sources.graphql.collection import promise
+from sources.graphql.declared import collections
 from sources.memory import Collection, Memory
 from sources.patterns import compile_pattern
 from sources.rest import collection as rest
@@ -169,7 +173,22 @@ def sources() -> Mapping[str, Memory]:
         "prometheus": watched.prometheus(SCALE),
         "datadog": watched.datadog(SCALE),
         "github": Memory(_github()),
+        "directory": Memory(_directory()),
     }
+
+
+def _directory() -> Mapping[str, Collection]:
+    """With the promises of what the demo's settings declare."""
+    declared = collections(tomllib.loads(section(""))["sources"]["directory"]["collections"])
+    rows: Mapping[str, list[Row]] = {
+        "office": [(each.id, each.name, each.street, each.city, each.country) for each in directory.OFFICES],
+        "desk": [(each.id, each.label, each.floor, each.office, each.employee) for each in directory.desks(SCALE)],
+        "shift": [
+            (each.id, each.service, each.level, each.employee, each.starts, each.ends)
+            for each in directory.shifts(SCALE)
+        ],
+    }
+    return {name: Collection(can=promise(declared[name]), rows=each) for name, each in rows.items()}
 
 
 def _file(file: files.File) -> Row:

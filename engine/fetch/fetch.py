@@ -5,6 +5,7 @@ A branch whose source fails is a `SourceFailed` in place of rows; everything els
 
 from collections.abc import Mapping, Sequence
 
+from engine import entities
 from engine.errors import Code, SourceFailed
 from engine.fetch.read import Table, read
 from engine.fetch.words import ROOT_KEY, Fetched, Fetching, Groups, Results, Tallied
@@ -41,6 +42,8 @@ def _keys(run: Fetching, branch: Branch, columns: tuple[str, ...], parents: Sequ
     """The distinct keys that lead to this branch's rows, None where all rows are meant."""
     if branch.named is not None:
         return _named(run, branch)
+    if branch.representations is not None:
+        return _represented(run, branch)
     if not branch.here:
         return None
     here = key_of(branch.here, columns)
@@ -54,6 +57,14 @@ def _named(run: Fetching, branch: Branch) -> tuple[Row, ...]:
         return (read(filled(branch.named, run.values.variables)),)
     except NoSuchId:
         return ()
+
+
+def _represented(run: Fetching, branch: Branch) -> tuple[Row, ...]:
+    assert branch.rows is not None
+    read = id_reader(_can(run, branch.rows), branch.there)
+    ids = entities.of_type(entities.given(branch.representations, run.values.variables), branch.type)
+    found = dict.fromkeys(entities.key(read, each) for each in ids)
+    return tuple(each for each in found if each is not None)
 
 
 async def _found(run: Fetching, branch: Branch, keys: tuple[Row, ...] | None) -> Fetched:

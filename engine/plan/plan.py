@@ -4,8 +4,10 @@ A withheld field is never planned, so never fetched.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
+from engine.entities import ENTITIES
 from engine.house import House
 from engine.names import columns_of, leads_to, link_columns
 from engine.permit import Verdicts, withheld
@@ -22,7 +24,16 @@ ROOT = "Query"
 def plan(house: House, picks: Sequence[Pick], verdicts: Verdicts) -> Plan:
     """Raises Refused when a source cannot answer what is asked within what it declares."""
     planned = [pick for pick in picks if pick.field != "__typename" and not withheld(pick, verdicts)]
-    return Plan(branches=tuple(_branch(house, verdicts, pick) for pick in planned))
+    return Plan(branches=tuple(branch for pick in planned for branch in _of_root(house, verdicts, pick)))
+
+
+def _of_root(house: House, verdicts: Verdicts, pick: Pick) -> Iterator[Branch]:
+    """Of entities one for each type, though some are withheld."""
+    if pick.field != ENTITIES:
+        yield _branch(house, verdicts, pick)
+        return
+    for one in (each for below in pick.picks.values() for each in below if not withheld(each, verdicts)):
+        yield replace(_branch(house, verdicts, one), named=None, representations=one.arguments["id"])
 
 
 def _branch(house: House, verdicts: Verdicts, pick: Pick) -> Branch:

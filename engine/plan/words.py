@@ -151,6 +151,8 @@ class Branch:
     there: tuple[str, ...]
     named: Any = None
     """The id of a row asked for by id, as the client wrote it, or its slot."""
+    representations: Any = None
+    """Of entities, what names them, or its slot; those of other types are none of these rows."""
     page: Page | None = None
     rows: Read | None = None
     tally: Read | None = None

@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
+from engine import entities
+from engine.entities import ENTITIES
 from engine.errors import SourceFailed
 from engine.fetch.words import Fetched
 from engine.names import is_list
 from engine.permit import Verdicts, withheld
 from engine.plan.words import Branch, Plan
 from engine.render.columns import Shows, Unusual, shows, shows_each
+from engine.render.entities import reader
 from engine.render.lists import beside, cursor_of
 from engine.render.lookups import looked_up
 from engine.render.making import Maker, Objects, maker
@@ -64,7 +67,8 @@ def _level(branch: Branch) -> Level:
 
 def data(run: Rendering, of: Levels) -> dict[str, Any]:
     """Raises Unusual where anything went wrong."""
-    found = {each.branch.pick.number: _root(run, each) for each in of.below}
+    found = {each.branch.pick.number: _root(run, each) for each in of.below if each.branch.representations is None}
+    found |= {each.number: _entities(run, each, of.below) for each in of.picks if each.field == ENTITIES}
     shown = {each.key: found.get(each.number, each.type if each.field == "__typename" else None) for each in of.picks}
     if run.faults.any:
         raise Unusual
@@ -74,6 +78,23 @@ def data(run: Rendering, of: Levels) -> dict[str, Any]:
 def _root(run: Rendering, level: Level) -> Any:
     by_key, absent = _rendered(run, level)
     return next(iter(by_key.values()), absent)
+
+
+def _entities(run: Rendering, pick: Pick, levels: Sequence[Level]) -> list[Any]:
+    """Of each representation what stands for its key; one that is not as it should be is for those who know places."""
+    numbers = {each.number for below in pick.picks.values() for each in below}
+    mine = {each.branch.type: each for each in levels if each.branch.pick.number in numbers}
+    wanted = entities.given(pick.arguments["representations"], run.values.variables)
+    if any(entities.complaint(each, mine) for each in wanted):
+        raise Unusual
+    found = {name: (_rendered(run, each)[0], reader(run, name)) for name, each in mine.items()}
+    keys = ((entities.type_of(each), entities.id_of(each)) for each in wanted)
+    return [_of_key(*found[name], id) for name, id in keys if name is not None and id is not None]
+
+
+def _of_key(by_key: Mapping[Any, Any], read: Callable[[str], Row], id: str) -> Any:
+    key = entities.key(read, id)
+    return None if key is None else by_key.get(key[0] if len(key) == 1 else key)
 
 
 def _rendered(run: Rendering, level: Level) -> tuple[Mapping[Any, Any], Any]:

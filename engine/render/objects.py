@@ -5,6 +5,7 @@ from typing import Any
 
 from graphql import GraphQLNonNull
 
+from engine.entities import ENTITIES
 from engine.errors import Code, SourceFailed
 from engine.faults import Path
 from engine.fetch.words import Fetched
@@ -13,6 +14,7 @@ from engine.leaves import BadValue, leaf
 from engine.names import columns_of, written
 from engine.permit import withheld
 from engine.plan.words import Branch
+from engine.render.entities import entities
 from engine.render.lists import connection
 from engine.render.lookups import looked_up
 from engine.render.words import NULL, Rendering, Value, noting
@@ -38,6 +40,8 @@ def object_(run: Rendering, picks: Sequence[Pick], branches: Mapping[int, Branch
 def _member(run: Rendering, pick: Pick, branches: Mapping[int, Branch], columns: tuple[str, ...]) -> Value:
     if pick.field == "__typename":
         return lambda row, path: pick.type
+    if pick.field == ENTITIES:
+        return entities(run, pick, lambda one, result: _object(run, branches[one.number], result))
     if withheld(pick, run.verdicts):
         return noting(run.faults.withhold, pick)
     branch = branches.get(pick.number)
@@ -118,13 +122,17 @@ def _root_key(branch: Branch, result: Fetched) -> Callable[[Any], Row]:
 
 
 def _single(run: Rendering, branch: Branch, result: Fetched) -> Value:
-    inner = object_(run, branch.pick.picks[branch.type], _branches(branch), result.columns)
+    inner = _object(run, branch, result)
 
     def value(key: Row, path: Path) -> Any:
         rows = result.by_key().get(key)
         return inner(rows[0], path) if rows else None
 
     return value
+
+
+def _object(run: Rendering, branch: Branch, result: Fetched) -> Value:
+    return object_(run, branch.pick.picks[branch.type], _branches(branch), result.columns)
 
 
 def _many(run: Rendering, branch: Branch, result: Fetched) -> Value:

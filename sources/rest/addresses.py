@@ -53,18 +53,18 @@ def _within(address: IPv6Address) -> IPv4Address | None:
     return address.ipv4_mapped or address.sixtofour
 
 
-def checked(base_url: str, *, private_addresses: bool) -> str:
-    """The url without a `/` at its end. ValueError: it cannot be taken.
+def checked(base_url: str, *, private_addresses: bool, name: str = "base_url") -> str:
+    """The url without a `/` at its end. ValueError: it cannot be taken; `name` is what the settings call it.
 
     Where addresses are private we are among ourselves; to all others we speak under TLS.
     """
     parts = urlsplit(base_url)
     if parts.scheme not in ("https", "http") or not parts.hostname or parts.query or parts.fragment or parts.username:
-        raise ValueError("`base_url` must be `https://host` with a path at most")
+        raise ValueError(f"`{name}` must be `https://host` with a path at most")
     if not private_addresses and parts.scheme != "https":
-        raise ValueError("`base_url` must be https, or `private_addresses` true")
+        raise ValueError(f"`{name}` must be https, or `private_addresses` true")
     if not private_addresses and not _maybe_public(parts.hostname):
-        raise ValueError("`base_url` is an address of this network: set `private_addresses` if that is meant")
+        raise ValueError(f"`{name}` is an address of this network: set `private_addresses` if that is meant")
     return base_url.rstrip("/")
 
 

@@ -65,8 +65,9 @@ class Calls:
         """As `get`, of a text, which may lie at a host that the settings list."""
         return await self.patient(partial(self.once_text, URL(f"{self.base_url}{path}", encoded=True)))
 
-    async def asked(self, url: URL) -> Answer | None:
-        return await self.patient(partial(self.once, url))
+    async def asked(self, url: URL, sent: bytes | None = None) -> Answer | None:
+        """`sent`: JSON that is posted."""
+        return await self.patient(partial(self.once, url, sent))
 
     async def patient(self, once: Callable[[], Awaitable[Answer | float | None]]) -> Answer | None:
         """Asked to slow down, waits once, if the wait is shorter than a call may take."""
@@ -84,9 +85,11 @@ class Calls:
             raise refused(TOO_MANY)
         return answer
 
-    async def once(self, url: URL) -> Answer | float | None:
+    async def once(self, url: URL, sent: bytes | None = None) -> Answer | float | None:
         """An answer, or the seconds to wait for one."""
-        async with self.session.get(url, headers=self.headers, allow_redirects=False) as response:
+        method, more = ("GET", {}) if sent is None else ("POST", {"content-type": "application/json"})
+        headers = {**self.headers, **more}
+        async with self.session.request(method, url, data=sent, headers=headers, allow_redirects=False) as response:
             if response.status == OK:
                 said = orjson.loads(await body(response, self.bounds.most))
                 return Answer(said=said, next=following(response))

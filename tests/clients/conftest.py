@@ -26,7 +26,7 @@ from door.serving import bound, config
 from door.trusted import Kept, documents
 from door.turnstile import Turnstile
 from engine.answer import desk
-from engine.house import Limits
+from engine.house import House, Limits
 from records.journal import opened as journal_opened
 from records.read import read
 from records.redact import records_key
@@ -62,7 +62,13 @@ class Door:
 
 @pytest.fixture(scope="session")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    folder = tmp_path_factory.mktemp("journal")
+    with standing(tmp_path_factory.mktemp("journal"), acme.house()) as open_door:
+        yield open_door
+
+
+@contextmanager
+def standing(folder: Path, house: House) -> Iterator[Door]:
+    """A door to this house, with a key of someone in sales."""
     with ExitStack() as stack:
         state = opened(f"sqlite:///{folder}/state.sqlite", PEPPER)
         stack.callback(state.close)
@@ -74,7 +80,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
         journal = journal_opened(folder, datetime.now(UTC))
         stack.callback(journal.close)
         counter = Counter(
-            desk=desk(acme.house(), lambda caller: {"caller": asking(caller)}, monotonic),
+            desk=desk(house, lambda caller: {"caller": asking(caller)}, monotonic),
             callers=known,
             journal=journal,
             records_key=records_key(PEPPER),

@@ -1,5 +1,6 @@
 """The sources under contract: each a line in SOURCES, and a way to open it over what its far end holds."""
 
+import tomllib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ import pytest
 from azure.storage.blob import BlobServiceClient, ContentSettings
 
 from demo.azure.seed import BLOB_ACCOUNT, CONTAINER, FILES_ACCOUNT, SHARE
+from demo.directory.settings import section
 from demo.postgresql import PostgresqlServer
 from demo.s3 import BUCKET
 from demo.servers import Running, address
@@ -28,6 +30,7 @@ from sources.azure import blob as azure_blob
 from sources.azure import files as azure_files
 from sources.datadog import source as datadog
 from sources.drive import source as drive
+from sources.graphql import source as graphql
 from sources.journal import JournalSource
 from sources.memory import Collection, Memory
 from sources.prometheus import source as prometheus
@@ -40,6 +43,7 @@ from tests import acme
 from tests.contract import series
 from tests.contract.asks import Told
 from tests.contract.tables import TABLES, into_mysql, into_postgresql, into_snowflake, into_sqlite
+from tests.servers.graphql import Service
 from tests.servers.mariadb import MariadbServer
 from tests.servers.prometheus_twin import twin_server
 from tests.servers.rest import Api, serving
@@ -363,6 +367,47 @@ GITHUB = {
 }
 
 
+GRAPHQL_COLUMNS = columns("thing") | {
+    "big": {"kind": "integer", "at": "size.big"},
+    "ratio": {"kind": "float", "at": "size.ratio"},
+    "parent_id": {"kind": "integer", "at": "parentId"},
+}
+GRAPHQL: Mapping[str, Mapping[str, Any]] = {
+    "thing": {
+        "field": "thing",
+        "columns": GRAPHQL_COLUMNS,
+        "keys": {"id": {"argument": "ids", "type": "[ID!]", "most": 4}, "name": {"argument": "name", "type": "String"}},
+        "filters": {
+            "code": {"argument": "code", "type": "String"},
+            "done": {"argument": "done", "type": "Boolean"},
+            "day": {"argument": "day", "type": "Day"},
+            "parent_id": {"argument": "parentId", "type": "Int"},
+        },
+        "limit": {"argument": "first", "most": 2},
+    },
+    "paged": {
+        "field": "things",
+        "rows": "edges.node",
+        "columns": GRAPHQL_COLUMNS,
+        "keys": {
+            "id": {"field": "oneThing", "argument": "id", "type": "ID!", "most": 3},
+            "name": {"argument": "name", "type": "String", "most": 5},
+        },
+        "paging": {"size": 2},
+    },
+    "part": {
+        "field": "office.parts",
+        "rows": "nodes",
+        "arguments": {"sort": {"type": "Sort", "value": "LINE"}},
+        "columns": {**columns("part"), "thing_id": {"kind": "integer", "at": "thingId"}},
+        "keys": {"thing_id": {"argument": "thingIds", "type": "[Int!]", "most": 3}},
+        "filters": {"label": {"argument": "label", "type": "String"}},
+        "paging": {},
+    },
+    "empty": {"field": "empty", "rows": "nodes", "columns": columns("empty"), "paging": {"size": 5}},
+}
+
+
 @asynccontextmanager
 async def of_github(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
     host, port = address(request.getfixturevalue("acme_servers"), "github")
@@ -373,7 +418,30 @@ async def of_github(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
     yield Kept(source=await rest.connect(options), held=GITHUB, most=30)
 
 
+@asynccontextmanager
+async def over_graphql(_: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+    tables = {
+        name: [dict(zip(table.columns, row, strict=True)) for row in table.rows] for name, table in TABLES.items()
+    }
+    async with serving(Service(tables)) as url:
+        options = graphql.Options(url=url, collections=GRAPHQL, private_addresses=True)
+        yield Kept(source=await graphql.connect(options), held={**OURS, "paged": OURS["thing"]}, most=60)
+
+
+@asynccontextmanager
+async def in_directory(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+    host, port = address(request.getfixturevalue("acme_servers"), "directory")
+    said = tomllib.loads(section(f"http://{host}:{port}"))["sources"]["directory"]
+    options = graphql.Options(
+        url=said["url"], collections=said["collections"], private_addresses=True,
+        headers={"authorization": SECRETS["DIRECTORY_AUTHORIZATION"]},
+    )  # fmt: skip
+    yield Kept(source=await graphql.connect(options), held={"office": Held(), "desk": Held(), "shift": Held()}, most=60)
+
+
 SOURCES: Mapping[str, Callable[[pytest.FixtureRequest], Any]] = {
+    "directory": in_directory,
+    "graphql": over_graphql,
     "memory": in_memory,
     "scratch": in_scratch,
     "sqlite": in_sqlite,

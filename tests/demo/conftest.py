@@ -30,6 +30,7 @@ def running() -> Iterator[Running]:
         "datadog": ("--rate", "metrics=60"),
     }
     environment = {**SECRETS, "SLACK_TOKEN": TOKEN, "GITHUB_AUTHORIZATION": f"Bearer {GITHUB_TOKEN}"}
+    environment["DIRECTORY_TOKEN"] = TOKEN
     with servers(scale=0.01, environment=environment, options=options) as made:
         yield made
 

@@ -51,6 +51,7 @@ def test_the_product_reads_the_demos_settings(tmp_path: Path, internal: str | No
         "drive": "drive",
         "prometheus": "prometheus", "datadog": "datadog",
         "github": "rest",
+        "directory": "graphql",
     }  # fmt: skip
 
 

@@ -14,6 +14,8 @@ from sources.azure.collection import files as of_files
 from sources.azure.files import promises as of_share
 from sources.drive import columns as drive
 from sources.drive.permissions import CAN as DRIVE_PERMISSIONS
+from sources.graphql.collection import promise as of_graphql
+from sources.graphql.declared import collections as of_directory
 from sources.journal import CAN as RECORDS
 from sources.patterns import compile_pattern
 from sources.prometheus.collection import promise as of_prometheus
@@ -54,6 +56,9 @@ def demo_promises() -> Mapping[str, Mapping[str, Can]]:
         },
         "datadog": watched.datadog_promises(),
         "github": {name: of_rest(each) for name, each in acme.github_declared().items()},
+        "directory (graphql)": {
+            name: of_graphql(each) for name, each in of_directory(said["directory"]["collections"]).items()
+        },
         "journal": {"requests": RECORDS},
         "caller": {"person": PERSON, "key": KEY},
     }

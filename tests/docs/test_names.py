@@ -28,7 +28,7 @@ ENVIRONMENT = dict.fromkeys(
      "SLACK_TOKEN", "REDIS_URL", "CRM_AUTHORIZATION",
      "AZURE_FILES_KEY", "AZURE_BLOB_KEY", "AZURE_BLOB_SAS",
      "DRIVE_KEY", "PROMETHEUS_TOKEN", "DATADOG_API_KEY", "DATADOG_APP_KEY",
-     "GITHUB_AUTHORIZATION"),
+     "GITHUB_AUTHORIZATION", "DIRECTORY_AUTHORIZATION"),
     "of the tests, and at least thirty-two characters long",
 )  # fmt: skip
 

@@ -1,0 +1,1 @@
+"""The office team's own service: offices, desks and who is on call, as GraphQL."""

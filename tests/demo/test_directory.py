@@ -1,0 +1,98 @@
+"""The office team's service, asked by a client that others wrote: it gives what the seed holds."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from gql import Client, GraphQLRequest, gql
+from gql.client import AsyncClientSession
+from gql.transport.aiohttp import AIOHTTPTransport
+from gql.transport.exceptions import TransportConnectionFailed, TransportQueryError, TransportServerError
+
+from demo.servers import Running, address
+from demo.world import directory
+
+SCALE = 0.01
+REFUSED = (TransportServerError, TransportQueryError, TransportConnectionFailed)
+
+
+def transport(running: Running, token: str) -> AIOHTTPTransport:
+    host, port = address(running, "directory")
+    return AIOHTTPTransport(url=f"http://{host}:{port}/graphql", headers={"authorization": f"Bearer {token}"})
+
+
+@pytest.fixture
+async def client(running: Running) -> AsyncIterator[AsyncClientSession]:
+    """It fetches the schema first, and judges each question by it."""
+    token = running.environment["DIRECTORY_TOKEN"]
+    async with Client(transport=transport(running, token), fetch_schema_from_transport=True) as session:
+        yield session
+
+
+async def pages(client: AsyncClientSession, text: str, field: str) -> list[Any]:
+    found, after = list[Any](), None
+    while True:
+        page = (await client.execute(GraphQLRequest(text, variable_values={"after": after})))[field]
+        found.append(page.get("nodes") or [each["node"] for each in page["edges"]])
+        if not page["pageInfo"]["hasNextPage"]:
+            return found
+        after = page["pageInfo"]["endCursor"]
+
+
+async def test_offices_are_listed_whole(client: AsyncClientSession) -> None:
+    told = await client.execute(gql("{ offices { id name address { street city country } } }"))
+    assert [(each["id"], each["address"]["city"]) for each in told["offices"]] == [
+        (each.id, each.city) for each in directory.OFFICES
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "ids"),
+    [
+        (
+            "query ($after: String) { desks(first: 7, after: $after) "
+            "{ nodes { id } pageInfo { hasNextPage endCursor } } }",
+            "desks", [each.id for each in directory.desks(SCALE)],
+        ),
+        (
+            "query ($after: String) { onCall(first: 100, after: $after) "
+            "{ edges { node { id } } pageInfo { hasNextPage endCursor } } }",
+            "onCall", [each.id for each in directory.shifts(SCALE)],
+        ),
+    ],
+    ids=["desks", "shifts"],
+)  # fmt: skip
+async def test_cursors_lead_through_everything_once(
+    client: AsyncClientSession, text: str, field: str, ids: list[str]
+) -> None:
+    found = await pages(client, text, field)
+    assert [each["id"] for page in found for each in page] == ids
+    assert len(found) > 1
+
+
+async def test_desks_are_found_by_whose_they_are(client: AsyncClientSession) -> None:
+    text = "query ($who: [ID!]) { desks(staffNumbers: $who) { nodes { person { staffNumber } floor office { id } } } }"
+    taken = [each for each in directory.desks(SCALE) if each.employee is not None][:3]
+    who = {"who": [str(each.employee) for each in taken]}
+    told = (await client.execute(GraphQLRequest(text, variable_values=who)))["desks"]["nodes"]
+    assert [(int(each["person"]["staffNumber"]), each["floor"], each["office"]["id"]) for each in told] == [
+        (each.employee, each.floor, each.office) for each in taken
+    ]
+
+
+async def test_too_large_a_page_is_refused(client: AsyncClientSession) -> None:
+    with pytest.raises(TransportQueryError, match="from 0 to 100"):
+        await client.execute(gql("{ desks(first: 101) { nodes { id } } }"))
+
+
+async def test_a_wrong_token_opens_nothing(running: Running) -> None:
+    with pytest.raises(REFUSED, match=r"401|who are you"):
+        async with Client(transport=transport(running, "other")) as session:
+            await session.execute(gql("{ offices { id } }"))
+
+
+def test_nobody_sits_at_two_desks_and_every_service_is_answered_for() -> None:
+    taken = [each.employee for each in directory.desks(1) if each.employee is not None]
+    assert len(taken) == len(set(taken))
+    ids = [each.id for each in directory.shifts(1)]
+    assert len(ids) == len(set(ids)) == directory.WEEKS * 12 * 2

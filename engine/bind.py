@@ -8,7 +8,7 @@ from engine import cursor
 from engine.errors import Code, Fault, Refused
 from engine.house import House
 from engine.plan.words import Branch, Carried, Page, Plan, Seek
-from engine.slots import Slot, filled
+from engine.slots import Slot, filled, held
 from engine.words import EVERY_ROW, All, Among, Exists, Not, Row, Some, Test
 
 NONE_CARRIED: Mapping[Carried, frozenset[Row]] = {}
@@ -85,8 +85,7 @@ def fill(where: Any, values: Bound, carried: Mapping[Carried, frozenset[Row]] = 
         return where
     match where:
         case Test():
-            value = filled(where.value, values.variables)
-            return Test(where.column, where.op, tuple(value) if isinstance(value, list) else value)
+            return Test(where.column, where.op, held(filled(where.value, values.variables)))
         case All() | Some():
             return type(where)(tuple(fill(each, values, carried) for each in where.parts))
         case Not():

@@ -29,10 +29,18 @@ def cost(house: House, plan: Plan, variables: Mapping[str, Any]) -> int:
 
 def _of(house: House, branch: Branch, variables: Mapping[str, Any]) -> int:
     rows = _rows(branch, variables)
-    weight = can_of(house, house.bindings[branch.type]).weight
+    weight = _weight(house, branch)
     below = sum(_of(house, each, variables) for each in branch.branches)
     groups = sum(_groups(house, each.first, variables) for each in branch.groupings)
     return min(MOST, rows * (weight + below) + groups)
+
+
+def _weight(house: House, branch: Branch) -> int:
+    if branch.column is not None:
+        assert branch.rows is not None
+        wanted = branch.rows.wanted
+        return house.sources[wanted.source].can(wanted.collection).weight
+    return can_of(house, house.bindings[branch.type]).weight
 
 
 def _groups(house: House, first: Any, variables: Mapping[str, Any]) -> int:

@@ -1,15 +1,16 @@
 """Schema, bindings and sources in, the first thing that does not fit out: found at the start, not by a request."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from graphql import get_named_type, is_leaf_type
+from graphql import get_named_type, is_input_object_type, is_leaf_type
 
 from auth.mistake import Mistake
+from auth.rules import Requirement
 from engine.house import House
 from engine.names import can_of, columns_of, is_list, link_columns
-from engine.words import Binding, Can, Kind
+from engine.words import Binding, Can, Kind, Lookup
 
 KINDS: Mapping[str, frozenset[Kind]] = {
     "Int": frozenset({Kind.INTEGER}),
@@ -57,6 +58,8 @@ def _misfits(house: House, binding: Binding) -> Iterator[str]:
             yield from _unlinked(house, binding, can, name)
         elif name in binding.batches:
             yield from _unguarded(house, binding, name)
+        elif name in binding.lookups or field.args:
+            yield from _unfound(house, binding, name, field)
         elif is_leaf_type(get_named_type(field.type)):
             yield from _columnless(binding, can, name, field.type)
         else:
@@ -84,18 +87,22 @@ def _keyless(binding: Binding, can: Can) -> Iterator[str]:
 
 
 def _columnless(binding: Binding, can: Can, field: str, returns: Any) -> Iterator[str]:
-    scalar = get_named_type(returns).name
     for column in columns_of(binding, field):
         if column not in can.columns:
             near = get_close_matches(column, can.columns, 1)
             hint = f", did you mean `{near[0]}`" if near else ", say where it is in the binding's `columns`"
             yield f"`{binding.type}.{field}` has no column `{column}` in `{binding.collection}`{hint}"
-        elif scalar != "ID" and can.columns[column].kind not in (
-            LISTS if is_list(returns) else KINDS.get(scalar, TEXTS)
-        ):
-            held = can.columns[column].kind
-            wanted = f"list of `{scalar}`" if is_list(returns) else f"`{scalar}`"
-            yield f"`{binding.type}.{field}` is a {wanted}, but its column `{column}` holds {held}"
+        else:
+            yield from _wrong_kind(f"`{binding.type}.{field}`", returns, column, can)
+
+
+def _wrong_kind(what: str, of: Any, column: str, can: Can) -> Iterator[str]:
+    """What is shown of a column, or compared with it, must be what the column holds; an id may be anything."""
+    scalar, held = get_named_type(of).name, can.columns[column].kind
+    many = is_list(of) and not is_input_object_type(get_named_type(of))
+    if scalar != "ID" and held not in (LISTS if many else KINDS.get(scalar, TEXTS)):
+        wanted = f"list of `{scalar}`" if is_list(of) else f"`{scalar}`"
+        yield f"{what} is a {wanted}, but its column `{column}` holds {held}"
 
 
 def _unlinked(house: House, binding: Binding, can: Can, name: str) -> Iterator[str]:
@@ -122,6 +129,64 @@ def _unequal(house: House, binding: Binding, can: Can, name: str) -> Iterator[st
     for one, other in zip(here, there, strict=True):
         if can.columns[one].kind is not far.columns[other].kind:
             yield f"the link `{binding.type}.{name}` compares `{one}` with `{other}`, which hold different kinds"
+
+
+def _unfound(house: House, binding: Binding, name: str, field: Any) -> Iterator[str]:
+    """What a field that is looked up names must be there, and be of its kind."""
+    named, lookup = f"{binding.type}.{name}", binding.lookups.get(name)
+    if lookup is None:
+        yield f"`{named}` takes arguments, give its binding a lookup of that name"
+        return
+    if lookup.source not in house.sources:
+        yield f"the lookup `{named}` reads the source `{lookup.source}`: add `[sources.{lookup.source}]`"
+    try:
+        far = house.sources[lookup.source].can(lookup.collection)
+    except KeyError:
+        yield f"the lookup `{named}` reads `{lookup.collection}`, which the source `{lookup.source}` does not have"
+        return
+    yield from _uncompared(binding, can_of(house, binding), named, (lookup, far))
+    yield from _wrong_kind(f"`{named}`", field.type, lookup.column, far)
+    yield from _unmatched(named, lookup, far, field.args)
+    yield from _opened(house, named, lookup, house.rules.requirements[binding.type, name])
+
+
+def _uncompared(binding: Binding, can: Can, named: str, beside: tuple[Lookup, Can]) -> Iterator[str]:
+    lookup, far = beside
+    here, there = link_columns(lookup)
+    if len(here) != len(there):
+        yield f"the lookup `{named}` compares {len(here)} columns with {len(there)}, give as many there"
+    own, theirs = (binding.collection, can), (lookup.collection, far)
+    for column, (collection, known) in (
+        *((each, own) for each in here),
+        *((each, theirs) for each in (*there, lookup.column, *lookup.arguments.values())),
+    ):
+        if column not in known.columns:
+            yield f"the lookup `{named}` names `{column}`, which `{collection}` does not have"
+    for one, other in zip(here, there, strict=True):
+        if can.columns[one].kind is not far.columns[other].kind:
+            yield f"the lookup `{named}` compares `{one}` with `{other}`, which hold different kinds"
+
+
+def _unmatched(named: str, lookup: Lookup, far: Can, arguments: Mapping[str, Any]) -> Iterator[str]:
+    for argument in sorted(arguments.keys() ^ lookup.arguments.keys()):
+        side = "its field does not take" if argument in lookup.arguments else "no column is compared with"
+        yield f"the lookup `{named}` has the argument `{argument}`, which {side}"
+    for argument, column in lookup.arguments.items():
+        yield from _wrong_kind(f"`{named}({argument}:)`", arguments[argument].type, column, far)
+
+
+def _opened(house: House, named: str, lookup: Lookup, own: Sequence[Requirement]) -> Iterator[str]:
+    """A column that is shown elsewhere, too, is no more open here than there: a lookup is no way around a rule."""
+    for other in house.bindings.values():
+        if (other.source, other.collection) != (lookup.source, lookup.collection):
+            continue
+        output: Any = house.schema.type_map[other.type]
+        for field in output.fields:
+            if lookup.column in columns_of(other, field):
+                for each in house.rules.requirements[other.type, field]:
+                    if not any(mine <= each for mine in own):
+                        shown = f"{other.type}.{field}"
+                        yield f"`{named}` shows `{shown}` but is open to more groups, narrow it to {sorted(each)}"
 
 
 def _unguarded(house: House, binding: Binding, name: str) -> Iterator[str]:

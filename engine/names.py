@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote
 from graphql import GraphQLList, GraphQLObjectType, get_named_type, get_nullable_type
 
 from engine.house import House
-from engine.words import Binding, Can, Kind, Link
+from engine.words import Binding, Can, Kind, Link, Lookup
 
 ID = "id"
 
@@ -31,7 +31,7 @@ def can_of(house: House, binding: Binding) -> Can:
     return house.sources[binding.source].can(binding.collection)
 
 
-def link_columns(link: Link) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def link_columns(link: Link | Lookup) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Here and there, each as a tuple."""
     here = (link.here,) if isinstance(link.here, str) else link.here
     there = (link.there,) if isinstance(link.there, str) else link.there

@@ -6,6 +6,7 @@ objects). Every other leaf becomes a `Slot`, filled again for each request.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from json import dumps
 from typing import Any
 
 from graphql import GraphQLInputObjectType, GraphQLInputType, GraphQLList, get_named_type, get_nullable_type
@@ -49,15 +50,24 @@ def shape(value: Any) -> Any:
 
 
 def filled(value: Any, variables: Mapping[str, Any]) -> Any:
-    """What stands in the slot now; a value that is no slot is itself, and of a list, each of its own."""
+    """What stands in the slot now; a value that is no slot is itself, and of a list or an object, each of its own."""
     if isinstance(value, list):
         return [filled(each, variables) for each in value]
+    if isinstance(value, dict):
+        return {name: filled(each, variables) for name, each in value.items()}
     if not isinstance(value, Slot):
         return value
     found: Any = variables
     for step in value.path:
         found = found[step]
     return value.convert(found) if value.convert else found
+
+
+def held(value: Any) -> Any:
+    """A value given as a source takes it: a list is a tuple; an object, or a list of them, its JSON, keys sorted."""
+    if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(each, dict) for each in value)):
+        return dumps(value, default=str, sort_keys=True)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def converted(value: Any, convert: Callable[[Any], Any]) -> Any:

@@ -216,7 +216,7 @@ class Can:
     key_columns: frozenset[tuple[str, ...]] = frozenset()
     """The column tuples it can be read by, where not any will do (empty: any)."""
     requires: tuple[str, ...] = ()
-    """Columns whose keys every read must carry."""
+    """Columns that every read must name: by its keys, or by a test EQ that the source takes."""
     logic: bool = False
     """Takes `Some` and `Not`; without it, only an `All` of tests."""
     related: bool = False
@@ -306,6 +306,24 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lookup:
+    """A field whose value is a column of a row in another collection, which need not be that of any type.
+
+    The row is the one whose `there` equal this row's `here`, and whose columns named by `arguments` equal what was
+    given for them. An argument that was not given decides nothing; a list is a tuple, an object its JSON text with
+    sorted keys. Of several rows, the least value; of none, null.
+    """
+
+    source: str
+    collection: str
+    here: str | tuple[str, ...]
+    there: str | tuple[str, ...]
+    column: str
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    """By argument of the field, the column it is compared with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
     """Where the values of one type come from.
 
@@ -320,3 +338,4 @@ class Binding:
     columns: Mapping[str, str] = field(default_factory=dict)
     links: Mapping[str, Link] = field(default_factory=dict)
     batches: Mapping[str, Batch] = field(default_factory=dict)
+    lookups: Mapping[str, Lookup] = field(default_factory=dict)

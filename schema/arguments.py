@@ -1,6 +1,7 @@
-"""How a field leads to other rows (`Many`, `One`, `ById`), and the annotations beside Python's own."""
+"""How a field comes by its value (`Many`, `One`, `ById`, `Computed`, `Looked`), and what it takes besides."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NewType, TypeVar
 
 from strawberry.types.base import StrawberryType
@@ -12,7 +13,7 @@ BigInt = NewType("BigInt", int)
 
 
 class Lead(StrawberryType):
-    """What a field leads to: `kind` is the annotation's name, `to` a type's name or, of `Computed`, a Python type."""
+    """What a field leads to: `kind` is the annotation's name, `to` a type's name or, of a value, a Python type."""
 
     def __init__(self, kind: str, to: Any) -> None:
         self.kind = kind
@@ -50,5 +51,33 @@ if TYPE_CHECKING:
     class Computed(Generic[T]):
         """A `T` made of other fields, for all rows at once; it cannot be filtered or ordered by."""
 
+    class Looked(Generic[T]):
+        """A `T` looked up in another collection, or null; it cannot be filtered or ordered by.
+
+        What it takes stands in its field's metadata: `metadata=taking(window=Argument(...))`.
+        """
+
 else:
-    Many, One, ById, Computed = (Annotation(kind) for kind in ("Many", "One", "ById", "Computed"))
+    Many, One, ById, Computed, Looked = map(Annotation, ("Many", "One", "ById", "Computed", "Looked"))
+
+
+REQUIRED = object()
+"""In place of a default: the argument must be given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """What a field that is looked up takes: `of` is a Python type, an enum, an input class, or a list of one."""
+
+    of: Any
+    description: str
+    default: Any = REQUIRED
+    """None: it need not be given, and then it decides nothing."""
+
+
+TAKES = "takes"
+
+
+def taking(**arguments: Argument) -> Mapping[object, Any]:
+    """The metadata of a field that takes these arguments, named as in Python."""
+    return {TAKES: arguments}

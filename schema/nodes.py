@@ -1,13 +1,18 @@
 """Short words for the syntax nodes that `schema.build` makes."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from json import dumps
+from typing import Any
 
 from graphql import (
     ConstArgumentNode,
     ConstDirectiveNode,
     ConstListValueNode,
+    ConstValueNode,
     EnumTypeDefinitionNode,
     EnumValueDefinitionNode,
+    EnumValueNode,
     FieldDefinitionNode,
     InputObjectTypeDefinitionNode,
     InputValueDefinitionNode,
@@ -20,6 +25,7 @@ from graphql import (
     ScalarTypeDefinitionNode,
     StringValueNode,
     TypeNode,
+    parse_const_value,
 )
 
 from schema.read import Guards
@@ -64,14 +70,26 @@ def field(
     )
 
 
-def argument(name: str, of: str, description: str, guards: Guards | None = None) -> InputValueDefinitionNode:
+def argument(
+    name: str, of: str, description: str, guards: Guards | None = None, default: ConstValueNode | None = None
+) -> InputValueDefinitionNode:
     """An argument of a field, or a field of an input type."""
     return InputValueDefinitionNode(
         name=NameNode(value=name),
         type=type_node(of),
         description=_described(description),
+        default_value=default,
         directives=guarding(guards) if guards else (),
     )
+
+
+def constant(value: Any) -> ConstValueNode:
+    """A default as it is written: an enum's value by its name, a list of what it holds, all else as in JSON."""
+    if isinstance(value, StrEnum):
+        return EnumValueNode(value=value.name)
+    if isinstance(value, list | tuple):
+        return ConstListValueNode(values=tuple(map(constant, value)))
+    return parse_const_value(dumps(value))
 
 
 def output(

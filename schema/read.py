@@ -14,7 +14,7 @@ from strawberry.types.field import StrawberryField
 from strawberry.utils.str_converters import to_camel_case
 
 from auth.mistake import Mistake
-from schema.arguments import BigInt, Lead
+from schema.arguments import REQUIRED, TAKES, Argument, BigInt, Lead
 from schema.directives import Allow, Owned
 
 SCALARS: dict[Any, str] = {
@@ -35,9 +35,14 @@ class Leads(StrEnum):
 
     COLUMN = "Column"
     COMPUTED = "Computed"
+    LOOKED = "Looked"
     ONE = "One"
     MANY = "Many"
     BY_ID = "ById"
+
+
+VALUES = frozenset({Leads.COLUMN, Leads.COMPUTED, Leads.LOOKED})
+"""What holds a value; the others lead to rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +51,19 @@ class Guards:
 
     allow: tuple[tuple[str, ...], ...]
     owned: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArgumentShape:
+    """One thing a field takes; one whose default is null need not be given."""
+
+    name: str
+    description: str
+    to: str
+    """The name of the scalar, enum or input type."""
+    many: bool
+    required: bool
+    default: Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +77,8 @@ class FieldShape:
     nullable: bool
     many: bool = False
     """A list of scalars."""
+    takes: tuple[ArgumentShape, ...] = ()
+    """Of a field that is looked up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +104,8 @@ class EnumShape:
 class Shapes:
     types: tuple[TypeShape, ...]
     enums: tuple[EnumShape, ...]
+    inputs: tuple[TypeShape, ...] = ()
+    """What arguments are made of; the types of filters and orders are made, not written."""
 
 
 class BadSchema(Mistake):
@@ -93,9 +115,18 @@ class BadSchema(Mistake):
 def shapes(modules: Iterable[ModuleType]) -> Shapes:
     """All types and enums that the modules define; the classes named `Query` become one."""
     found = [value for module in modules for value in vars(module).values() if _defined_in(value, module)]
-    types = [_type(value.__strawberry_definition__) for value in found if not issubclass(value, StrEnum)]
-    enums = [_enum(value.__strawberry_definition__) for value in found if issubclass(value, StrEnum)]
-    return Shapes(types=_one_query(types), enums=tuple(enums))
+    types = [_type(value.__strawberry_definition__) for value in found if not _is_enum(value) and not _is_input(value)]
+    enums = [_enum(value.__strawberry_definition__) for value in found if _is_enum(value)]
+    inputs = [_type(value.__strawberry_definition__) for value in found if _is_input(value)]
+    return Shapes(types=_one_query(types), enums=tuple(enums), inputs=tuple(inputs))
+
+
+def _is_enum(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, StrEnum)
+
+
+def _is_input(value: Any) -> bool:
+    return getattr(getattr(value, "__strawberry_definition__", None), "is_input", False)
 
 
 def _defined_in(value: object, module: ModuleType) -> bool:
@@ -151,16 +182,32 @@ def _field(owner: str, field: StrawberryField) -> FieldShape:
         guards=_guards(field.directives),
         leads=leads,
         to=to,
-        nullable=nullable,
+        nullable=nullable or leads is Leads.LOOKED,
         many=many,
+        takes=tuple(_argument(f"{owner}.{name}", *each) for each in field.metadata.get(TAKES, {}).items()),
+    )
+
+
+def _argument(field: str, python_name: str, given: Argument) -> ArgumentShape:
+    name = to_camel_case(python_name)
+    if not given.description:
+        raise BadSchema(f"`{field}({name}:)` has no description, say what the name does not")
+    many = get_origin(given.of) is list
+    return ArgumentShape(
+        name=name,
+        description=given.description,
+        to=_scalar(get_args(given.of)[0] if many else given.of, f"{field}({name}:)"),
+        many=many,
+        required=given.default is not None,
+        default=None if given.default is REQUIRED else given.default,
     )
 
 
 def _reading(annotation: Any, where: str) -> tuple[Leads, str, bool, bool]:
     """How the field comes by its value, the name it leads to, whether it may be null, whether it is a list."""
-    if isinstance(annotation, Lead) and annotation.kind != Leads.COMPUTED:
-        return Leads(annotation.kind), _target(annotation.to), True, False
-    leads = Leads.COMPUTED if isinstance(annotation, Lead) else Leads.COLUMN
+    leads = Leads(annotation.kind) if isinstance(annotation, Lead) else Leads.COLUMN
+    if leads not in VALUES:
+        return leads, _target(annotation.to), True, False
     kept, nullable = _optional(annotation.to if isinstance(annotation, Lead) else annotation)
     many = get_origin(kept) is list
     return leads, _scalar(get_args(kept)[0] if many else kept, where), nullable, many
@@ -178,8 +225,10 @@ def _optional(annotation: Any) -> tuple[Any, bool]:
 
 
 def _scalar(annotation: Any, where: str) -> str:
-    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
-        return annotation.__name__
+    if _is_enum(annotation):
+        return str(annotation.__name__)
+    if _is_input(annotation):
+        return str(annotation.__strawberry_definition__.name)
     if annotation not in SCALARS:
         raise BadSchema(f"`{where}` has an annotation no scalar stands for, use one of {sorted(SCALARS.values())}")
     return SCALARS[annotation]

@@ -3,12 +3,13 @@
 A withheld field is never planned, so never fetched.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from engine.house import House
 from engine.names import columns_of, leads_to, link_columns
 from engine.permit import Verdicts, withheld
+from engine.plan import lookup
 from engine.plan.listing import listing, of_rows, reads
 from engine.plan.push import read
 from engine.plan.words import Branch, Plan, Wanted
@@ -94,6 +95,8 @@ def _made_of(target: Binding, pick: Pick) -> tuple[str, ...]:
         return ()
     if pick.field in target.links:
         return link_columns(target.links[pick.field])[0]
+    if pick.field in target.lookups:
+        return link_columns(target.lookups[pick.field])[0]
     if pick.field in target.batches:
         return _needs(target, target.batches[pick.field])
     return columns_of(target, pick.field)
@@ -108,5 +111,13 @@ def _below(house: House, verdicts: Verdicts, target: Binding, wanted: Sequence[P
     return {
         "batches": {pick.number: target.batches[pick.field] for pick in computed},
         "needs": {pick.number: _needs(target, target.batches[pick.field]) for pick in computed},
-        "branches": tuple(_branch(house, verdicts, pick) for pick in wanted if pick.field in target.links),
+        "branches": tuple(_branches(house, verdicts, target, wanted)),
     }
+
+
+def _branches(house: House, verdicts: Verdicts, target: Binding, wanted: Sequence[Pick]) -> Iterator[Branch]:
+    for pick in wanted:
+        if pick.field in target.links:
+            yield _branch(house, verdicts, pick)
+        elif pick.field in target.lookups:
+            yield lookup.branch(house, pick, target.lookups[pick.field])

@@ -55,7 +55,7 @@ def read(source: Source, wanted: Wanted, *, spread: bool = False) -> Read:
     pushed, rest = split(wanted.where, can, source.can)
     undecided = pending(rest)
     if not undecided and not spread:
-        _answerable(can, wanted.keyed if batch else (), wanted.collection)
+        _answerable(can, wanted, pushed)
     rest, last = parted(rest, frozenset(name for each in wanted.reaches for name in each.names))
     filtered = rest == EVERY_ROW == last and bool(batch or not wanted.keyed)
     groups = grouping(can, wanted, spread=spread) if filtered and wanted.measures else None
@@ -242,10 +242,10 @@ def named_columns(where: Any) -> Iterator[str]:
             yield from (each.column for each in where.page.order)
 
 
-def _answerable(can: Can, keyed: tuple[str, ...], collection: str) -> None:
-    missing = sorted(set(can.requires) - set(keyed))
+def _answerable(can: Can, wanted: Wanted, pushed: Any) -> None:
+    told = {each.column for each in conjuncts(pushed) if isinstance(each, Test) and each.op is Op.EQ}
+    missing = sorted(set(can.requires) - told - set(wanted.keyed if keys_at_once(can, wanted.keyed) else ()))
     if missing:
-        message = (
-            f"`{collection.rpartition('.')[2]}` can only be read through a link that names its {', '.join(missing)}"
-        )
-        raise Refused(Fault(code=Code.CANNOT_ANSWER, message=message))
+        way = "filter" if all(Op.EQ in can.columns[each].filters for each in missing) else "link"
+        named = f"`{wanted.collection.rpartition('.')[2]}` can only be read through a {way} that names its "
+        raise Refused(Fault(code=Code.CANNOT_ANSWER, message=named + ", ".join(missing)))

@@ -160,6 +160,8 @@ class Branch:
     ahead: Read | None = None
     """Whether rows come after what `before` lets in."""
     groupings: tuple[Grouping, ...] = ()
+    column: str | None = None
+    """Of a field that is looked up, the column of its value; no branches lie below it."""
     batches: Mapping[int, Batch] | None = None
     """By pick number, the fields computed of all rows at once."""
     needs: Mapping[int, tuple[str, ...]] | None = None

@@ -13,10 +13,12 @@ from typing import Any
 
 from engine.errors import SourceFailed
 from engine.fetch.words import Fetched
+from engine.names import is_list
 from engine.permit import Verdicts, withheld
 from engine.plan.words import Branch, Plan
-from engine.render.columns import Shows, Unusual
+from engine.render.columns import Shows, Unusual, shows, shows_each
 from engine.render.lists import beside, cursor_of
+from engine.render.lookups import looked_up
 from engine.render.making import Maker, Objects, maker
 from engine.render.words import Rendering, Slice
 from engine.select import Pick
@@ -81,9 +83,18 @@ def _rendered(run: Rendering, level: Level) -> tuple[Mapping[Any, Any], Any]:
         raise Unusual
     if level.branch.many:
         return _lists(run, level, result)
+    if level.branch.column is not None:
+        return _looked_up(level.branch, result), None
     objects = _objects(run, level, result, level.branch.pick)
     keys = list(map(_bare(level.branch.there, result.columns), result.rows))
     return dict(zip(reversed(keys), reversed(objects), strict=True)), None
+
+
+def _looked_up(branch: Branch, result: Fetched) -> Mapping[Any, Any]:
+    found, returns = looked_up(branch, result), branch.pick.returns
+    values = (shows_each if is_list(returns) else shows)(returns)(list(found.values()))
+    keys = [key[0] for key in found] if len(branch.there) == 1 else list(found)
+    return dict(zip(keys, values, strict=True))
 
 
 def _bare(key: tuple[str, ...], columns: Sequence[str]) -> Callable[[Row], Any]:

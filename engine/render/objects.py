@@ -14,6 +14,7 @@ from engine.names import columns_of, written
 from engine.permit import withheld
 from engine.plan.words import Branch
 from engine.render.lists import connection
+from engine.render.lookups import looked_up
 from engine.render.words import NULL, Rendering, Value, noting
 from engine.select import Pick
 from engine.words import Row
@@ -41,16 +42,14 @@ def _member(run: Rendering, pick: Pick, branches: Mapping[int, Branch], columns:
         return noting(run.faults.withhold, pick)
     branch = branches.get(pick.number)
     if branch is not None:
-        return _branch(run, branch, columns)
-    return _leaf(run, pick, columns)
+        return _branch(run, branch, columns) if branch.column is None else _lookup(run, branch, columns)
+    return _leaf(run, pick, _taking(run, pick, columns))
 
 
-def _leaf(run: Rendering, pick: Pick, columns: tuple[str, ...]) -> Value:
+def _leaf(run: Rendering, pick: Pick, take: Callable[[Row], Any]) -> Value:
     """A column's value as its scalar is written; a null or a value that cannot be is a fault of its source."""
-    binding = run.house.bindings[pick.type]
     convert = leaf(pick.returns)
     never_null = isinstance(pick.returns, GraphQLNonNull)
-    take = _taking(run, pick, columns)
 
     def value(row: Any, path: Path) -> Any:
         found = take(row)
@@ -61,9 +60,7 @@ def _leaf(run: Rendering, pick: Pick, columns: tuple[str, ...]) -> Value:
                 run.faults.broke(pick, path, Code.SOURCE_INVALID, f"`{pick.type}.{pick.field}` holds {bad}")
                 return NULL if never_null else None
         if never_null:
-            run.faults.broke(
-                pick, path, Code.NULL_VALUE, f"`{binding.type}.{pick.field}` is never null, but has no value"
-            )
+            run.faults.broke(pick, path, Code.NULL_VALUE, f"`{pick.type}.{pick.field}` is never null, but has no value")
             return NULL
         return None
 
@@ -103,6 +100,16 @@ def _branch(run: Rendering, branch: Branch, columns: tuple[str, ...]) -> Value:
         return None if found is NULL else found
 
     return value
+
+
+def _lookup(run: Rendering, branch: Branch, columns: tuple[str, ...]) -> Value:
+    """The value that was found for the row; a failed read is one fault of all rows."""
+    result = run.results.get(branch.pick.number)
+    if isinstance(result, SourceFailed):
+        return noting(run.faults.fail, branch.pick)
+    found = looked_up(branch, result) if result is not None else {}
+    key = key_of(branch.here, columns)
+    return _leaf(run, branch.pick, lambda row: found.get(key(row)))
 
 
 def _root_key(branch: Branch, result: Fetched) -> Callable[[Any], Row]:

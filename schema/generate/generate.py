@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from graphql import DefinitionNode, FieldDefinitionNode
+from graphql import DefinitionNode, FieldDefinitionNode, InputValueDefinitionNode
 
 from schema.derived import derived
 from schema.generate.aggregates import aggregates
@@ -12,8 +12,8 @@ from schema.generate.groups import GROUPING, groups
 from schema.generate.orders import DIRECTION, aggregate_orders, measure_orders, order
 from schema.generate.pages import PAGE_INFO, connection, paging
 from schema.generate.reach import Reach, reach
-from schema.nodes import argument, enum, field, interface, output, scalar
-from schema.read import BadSchema, FieldShape, Leads, Shapes, TypeShape
+from schema.nodes import argument, constant, enum, field, input_object, interface, output, scalar
+from schema.read import ArgumentShape, BadSchema, FieldShape, Leads, Shapes, TypeShape
 from schema.scalars import DESCRIPTIONS
 
 
@@ -26,6 +26,7 @@ def definitions(shapes: Shapes) -> tuple[DefinitionNode, ...]:
     objects = [shape for shape in shapes.types if shape.name != "Query" and not shape.interface]
     made = (
         *(_written(shape) for shape in shapes.types),
+        *(_input(shape) for shape in shapes.inputs),
         *(each for shape in objects for each in _made(shape, reached)),
         *_shared(shapes),
     )
@@ -58,8 +59,20 @@ def _output(shape: FieldShape) -> FieldDefinitionNode:
     if shape.leads is Leads.MANY:
         arguments = paging(shape.to)
         return field(shape.name, f"{shape.to}Connection", shape.description, arguments=arguments, guards=shape.guards)
-    arguments = [argument("id", "ID!", "Which one.")] if shape.leads is Leads.BY_ID else []
+    by_id = [argument("id", "ID!", "Which one.")] if shape.leads is Leads.BY_ID else []
+    arguments = [*by_id, *map(_taken, shape.takes)]
     return field(shape.name, _type_text(shape), shape.description, arguments=arguments, guards=shape.guards)
+
+
+def _taken(shape: ArgumentShape) -> InputValueDefinitionNode:
+    named = f"[{shape.to}!]" if shape.many else shape.to
+    default = None if shape.default is None else constant(shape.default)
+    return argument(shape.name, f"{named}!" if shape.required else named, shape.description, default=default)
+
+
+def _input(shape: TypeShape) -> DefinitionNode:
+    fields = [argument(each.name, _type_text(each), each.description, each.guards) for each in shape.fields]
+    return input_object(shape.name, shape.description, fields, shape.guards)
 
 
 def _type_text(shape: FieldShape) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
-from engine.words import EVERY_ROW, All, Among, Ask, Can, Exists, Not, Op, Row, Some, Test
+from engine.words import EVERY_ROW, All, Among, Ask, Can, Exists, Kind, Not, Op, Row, Some, Test, Where
 from sources.memory import Memory
 
 
@@ -46,7 +46,7 @@ def complaints(source: Any, ask: Ask) -> Iterator[str]:
         yield "no keys, or the same twice"
     if any(None in key for key in (ask.keys.values if ask.keys else ())):
         yield "a null among keys"
-    if set(can.requires) - set(ask.keys.columns if ask.keys else ()):
+    if set(can.requires) - {*(ask.keys.columns if ask.keys else ()), *equalled(ask.where)}:
         yield "no keys it cannot be read without"
     if not filters(source, can, ask.where, top=True):
         yield "a filter it does not take"
@@ -100,7 +100,8 @@ def filters(source: Any, can: Can, where: Any, *, top: bool = False) -> bool:
     """Without `logic`, only an `All` of tests."""
     match where:
         case Test():
-            return where.op in can.columns[where.column].filters and shaped(where)
+            held = can.columns[where.column]
+            return where.op in held.filters and (shaped(where) or (held.kind is Kind.LIST and where.op is Op.EQ))
         case All():
             return (can.logic or top) and all(filters(source, can, each) for each in where.parts)
         case Some():
@@ -125,3 +126,13 @@ def shaped(test: Test) -> bool:
             return isinstance(test.value, bool)
         case _:
             return test.value is not None and not isinstance(test.value, tuple | list)
+
+
+def equalled(where: Where) -> Iterator[str]:
+    """The columns that can hold one value only."""
+    match where:
+        case Test(column, Op.EQ):
+            yield column
+        case All():
+            for each in where.parts:
+                yield from equalled(each)

@@ -14,7 +14,7 @@ from tests.reference.world import World, names
 
 PLAIN = acme.ORDERED
 TEXT = acme.FOLDED
-OURS = ("internal", "snowflake", "s3", "slack")
+OURS = tuple(acme.sources())
 
 
 def promising(world: World, can: Callable[[str, Can], Can]) -> Desk:
@@ -41,7 +41,7 @@ def drawn(world: World, random: Random) -> Desk:
     """Random subsets of what could be promised: of each collection anew."""
     bindings = world.house.bindings
     keyed = {each.collection: tuple(dict.fromkeys(key_columns(bindings, each))) for each in bindings.values()}
-    return promising(world, lambda name, can: some(random, can, keyed[name]))
+    return promising(world, lambda name, can: some(random, can, keyed.get(name, ())))
 
 
 def key_columns(bindings: Mapping[str, Binding], of: Binding) -> list[tuple[str, ...]]:

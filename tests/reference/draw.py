@@ -4,10 +4,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 from random import Random
 from typing import Any
 
-from graphql import GraphQLEnumType, GraphQLList, coerce_input_value, get_named_type, get_nullable_type
+from graphql import (
+    GraphQLEnumType,
+    GraphQLList,
+    coerce_input_value,
+    get_named_type,
+    get_nullable_type,
+    is_required_argument,
+)
 
 from tests.reference.pages import written
 from tests.reference.world import ID, Dict, World, value
@@ -196,6 +204,23 @@ class Draw:
         end = len(text) if op.endswith("ndsWith") else self.random.randint(start, min(len(text), start + 4))
         cut = text[start:end][-4:]
         return cut.swapcase() if op.startswith("i") else cut
+
+    def taken(self, coordinate: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Of a field that is looked up: now and then its default, else a value that some row there has."""
+        kind, _, name = coordinate.partition(".")
+        lookup = self.world.binding(kind).lookups[name]
+        source: Any = self.world.house.sources[lookup.source]
+        held = source.collections[lookup.collection]
+        given = {}
+        for each, argument in arguments.items():
+            known = sorted({row[list(held.can.columns).index(lookup.arguments[each])] for row in held.rows})
+            if is_required_argument(argument) or self.odds(0.6):
+                given[each] = self.leaf(partial(self.spoken, get_named_type(argument.type), known))
+        return given
+
+    def spoken(self, of: Any, among: Sequence[Any]) -> Any:
+        """An enum by its name, whatever is held for it."""
+        return self.random.choice(list(of.values) if isinstance(of, GraphQLEnumType) else among)
 
     def id(self, kind: str) -> Leaf:
         def draw() -> str:

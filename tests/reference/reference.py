@@ -24,6 +24,7 @@ from graphql import (
 )
 
 from auth.caller import Caller
+from engine.words import Lookup
 from resolvers import modules
 from resolvers.query import asking
 from schema.build import sdl
@@ -127,6 +128,8 @@ class Run:
         binding = self.world.binding(kind)
         if name in binding.links:
             return self.linked(source, info, arguments)
+        if name in binding.lookups:
+            return looked_up(self.world, binding.lookups[name], source, arguments)
         if name in binding.batches:
             needs = tuple(value(binding, each, source) for each in binding.batches[name].needs)
             return binding.batches[name].compute([needs])[0]
@@ -178,6 +181,26 @@ class Run:
         """One for each withheld field, at its first null; and each null that its place could not hold."""
         withheld = [("FORBIDDEN", min(paths, key=places), len(paths)) for paths in self.nulls.values()]
         return frozenset([*withheld, *map(broken, result.errors or ())])
+
+
+def looked_up(world: World, lookup: Lookup, row: Dict, arguments: Mapping[str, Any]) -> Any:
+    """Of the rows elsewhere that equal this one and what was given, the least value; null of none."""
+    wanted = dict(zip(names(lookup.there), (row[each] for each in names(lookup.here)), strict=True))
+    if None in wanted.values():
+        return None
+    wanted |= {lookup.arguments[name]: as_held(given) for name, given in arguments.items() if given is not None}
+    found = [each[lookup.column] for each in elsewhere(world, lookup) if wanted.items() <= each.items()]
+    return min((each for each in found if each is not None), default=None)
+
+
+def elsewhere(world: World, lookup: Lookup) -> Sequence[Dict]:
+    source: Any = world.house.sources[lookup.source]
+    collection = source.collections[lookup.collection]
+    return [dict(zip(collection.can.columns, row, strict=True)) for row in collection.rows]
+
+
+def as_held(given: Any) -> Any:
+    return tuple(given) if isinstance(given, list) else given
 
 
 def allowed(caller: Caller, info: GraphQLResolveInfo, arguments: Mapping[str, Any]) -> bool:

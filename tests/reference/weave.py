@@ -125,8 +125,10 @@ class Weaving:
             return ()
         if of.endswith("Connection"):
             given = self.draw.arguments(coordinate, of.removesuffix("Connection"), depth)
-        else:
+        elif "id" in definition.args:
             given = {"id": self.draw.id(of)}
+        else:
+            given = self.draw.taken(coordinate, definition.args)
         loose = {"first", "last"} if {"after", "before"} & set(given) else {"first", "last", "where", "orderBy"}
         return tuple(
             ArgumentNode(

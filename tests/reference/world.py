@@ -109,6 +109,9 @@ def faded(name: str, loses: Mapping[bool, float]) -> Mapping[str, Source]:
     draw = Random(name)
     given: dict[str, dict[str, Collection]] = {}
     for binding in fresh().house.bindings.values():
+        for each in binding.lookups.values():
+            looked_in = acme.sources()[each.source].collections[each.collection]
+            given.setdefault(each.source, {}).setdefault(each.collection, looked_in)
         source = acme.sources().get(binding.source)
         if source is not None:
             odds = [wear(binding, each, loses) for each in columns(binding)]

@@ -55,7 +55,8 @@ def columns(name: str) -> dict[str, str]:
     found = {}
     for each, field in of.fields.items():
         to = get_named_type(field.type)
-        if each in bindings()[name].batches or "[" in str(field.type) or not (is_scalar_type(to) or is_enum_type(to)):
+        made = {*bindings()[name].batches, *bindings()[name].lookups}
+        if each in made or "[" in str(field.type) or not (is_scalar_type(to) or is_enum_type(to)):
             continue
         found[each] = "Enum" if is_enum_type(to) else to.name
     return found

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from auth.decide import Verdict
+from engine.constant import could
 from engine.house import House
 from engine.names import columns_of, leads_to, link_columns, members
 from engine.permit import Verdicts, withheld
@@ -43,9 +44,9 @@ def _bound(house: House, verdicts: Verdicts, pick: Pick, to: str, *, many: bool)
 def _interface(house: House, verdicts: Verdicts, pick: Pick, to: str, *, many: bool) -> Branch:
     """A branch for each concrete type that may be asked; the page is that of the first, whoever is asking."""
     kinds = [each.type for each in members(house, to)]
-    judged = {kind: verdicts[pick.number, kind] for kind in kinds}
+    meant = [_meant(house, pick, kind, verdicts[pick.number, kind]) for kind in kinds]
     here, there = _joined_by(house, pick, house.bindings[kinds[0]])
-    asked = [kind for kind in kinds if judged[kind].allowed]
+    asked = [each.type for each in meant if each.verdict is None and could(each.where, each.fixed, None) is not False]
     return Branch(
         pick=pick,
         type=to,
@@ -54,7 +55,7 @@ def _interface(house: House, verdicts: Verdicts, pick: Pick, to: str, *, many: b
         there=there,
         page=page(house, pick, kinds[0]) if many else None,
         members=tuple(_bound(house, verdicts, pick, kind, many=many) for kind in asked),
-        meant=tuple(_meant(house, pick, kind, judged[kind]) for kind in kinds),
+        meant=tuple(meant),
     )
 
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 from auth.decide import Verdict
-from engine.constant import NONE, Fixed, could
+from engine.constant import Fixed, could
 from engine.select import Pick
 from engine.words import COUNT, EVERY_ROW, Batch, Cut, Kind, Measure, Order, Row, Where
 
@@ -144,7 +144,7 @@ class Meant:
     """Which rows of one concrete type an interface's branch is about."""
 
     type: str
-    fixed: Fixed = NONE
+    fixed: Fixed
     """What is the same in all of them."""
     where: Any = EVERY_ROW
     verdict: Verdict | None = None

@@ -6,8 +6,8 @@ from graphql import DefinitionNode, InputValueDefinitionNode
 
 from schema.generate.aggregates import COUNT, measured
 from schema.generate.columns import allowed, columns, links
-from schema.nodes import ONE_OF, argument, enum, input_object
 from schema.generate.reach import Reach
+from schema.nodes import ONE_OF, argument, enum, input_object
 from schema.read import FieldShape, Leads, TypeShape
 
 DIRECTION = enum("Direction", "Rows without a value come last, either way.", ("ASC", "DESC"))

@@ -55,9 +55,10 @@ def judged(schema: GraphQLSchema, rules: Rules, pick: Pick, groups: frozenset[st
 
 def _of_rows(schema: GraphQLSchema, rules: Rules, pick: Pick, groups: frozenset[str]) -> Mapping[str, Verdict]:
     """For each concrete type of an interface, whether its rows may be asked what the pick asks of all."""
-    named = [name for (_, name), mine in _looks(schema, pick) if mine and name not in LOGIC]
-    found: dict[str, Verdict] = {}
-    for kind in concrete(schema, rows_of(pick.returns)):
+    rows, found = rows_of(pick.returns), dict[str, Verdict]()
+    shown = (rules.looks_at.get(position) for position, mine in _looks(schema, pick) if mine)
+    named = [each[1] for each in shown if each is not None and each[0] == rows.name]
+    for kind in concrete(schema, rows):
         positions: list[Position] = [(kind,), *((kind, name) for name in dict.fromkeys(named))]
         verdicts = [decide(rules, each, groups) for each in positions]
         found[kind] = next((each for each in verdicts if not each.allowed), verdicts[0])

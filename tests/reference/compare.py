@@ -51,7 +51,7 @@ def desks(asked: Asked) -> Mapping[str, Desk]:
     of = WORLDS[asked.world.name]
     real = kept("real", of)
     others = {"no promises": kept("nothing", of), "some promises": drawn(asked.world, Random(asked.seed))}
-    return {REAL: real, **{name: replace(each, documents=real.documents) for name, each in others.items()}}
+    return {REAL: real, **{name: replace(each, asked=real.asked) for name, each in others.items()}}
 
 
 def needs_keys(answer: Answer, text: str) -> bool:

@@ -80,14 +80,14 @@ async def test_any_interleaving_answers_each_question_as_if_it_were_alone(at: De
 async def test_a_repeated_question_is_planned_once(at: Desk) -> None:
     for number in ("1", "2", "3"):
         await acme.ask(at, FILTERED, "sales", variables={"w": {"id": {"in": [number, "7"]}}, "n": int(number)})
-    assert (len(at.documents.kept), len(at.plans.kept)) == (1, 1)
+    assert (len(at.asked.kept), len(at.plans.kept)) == (1, 1)
 
 
 async def test_callers_with_the_same_permissions_share_a_plan(at: Desk) -> None:
     """The fingerprint is the set of rules met, not the person nor the groups."""
     for groups in (("finance",), ("finance", "everyone"), ("sales",)):
         await acme.ask(at, FILTERED, *groups)
-    assert (len(at.documents.kept), len(at.plans.kept)) == (1, 2)
+    assert (len(at.asked.kept), len(at.plans.kept)) == (1, 2)
 
 
 async def test_the_operation_chosen_is_part_of_what_a_plan_is_known_by(at: Desk) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from demo.s3 import BUCKET, REGION
 from demo.serving import HOST
+from demo.shelf import PATTERN, SHELF
 from demo.snowflake import DATABASE, SCHEMA
 
 SECRETS: Mapping[str, str] = {
@@ -54,6 +55,11 @@ access_key = {{ env = "S3_ACCESS_KEY" }}
 secret_key = {{ env = "S3_SECRET_KEY" }}
 region = {region}
 
+[sources.folder]
+kind = "folder"
+path = {shelf}
+pattern = {shelf_pattern}
+
 [sources.slack]
 kind = "slack"
 base_url = {slack}
@@ -87,6 +93,8 @@ def settings(*, folder: Path, port: int, addresses: Mapping[str, tuple[str, int]
         "s3": url(addresses["s3"]),
         "bucket": BUCKET,
         "region": REGION,
+        "shelf": str(folder / SHELF),
+        "shelf_pattern": PATTERN,
         "slack": f"{url(addresses['slack'])}/api/",
     }
     return TEMPLATE.format(

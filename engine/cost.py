@@ -1,8 +1,9 @@
 """A plan and the sizes asked for in, its cost out: one for each object that can be returned, by its source's weight.
 
 cost(branch) = rows x weight + rows x the cost of each branch below + groups, where rows is `first` or `last` of a
-list, its default where neither is given, and 1 of a single row; groups as many as their `first` lets in. A question
-never returns more rows than it costs at weight 1.
+list, its default where neither is given, and 1 of a single row; groups as many as their `first` lets in. An interface
+costs what its concrete types do, as each is asked for a page. A question never returns more rows than it costs at
+weight 1.
 """
 
 from collections.abc import Mapping
@@ -28,6 +29,8 @@ def cost(house: House, plan: Plan, variables: Mapping[str, Any]) -> int:
 
 
 def _of(house: House, branch: Branch, variables: Mapping[str, Any]) -> int:
+    if branch.meant:
+        return min(MOST, sum(_of(house, each, variables) for each in branch.members))
     rows = _rows(branch, variables)
     weight = _weight(house, branch)
     below = sum(_of(house, each, variables) for each in branch.branches)

@@ -8,6 +8,7 @@ KINDS = {
     "s3": "sources.s3",
     "slack": "sources.slack.source",
     "rest": "sources.rest.source",
+    "folder": "sources.folder",
 }
 """Each module has `Options`, the settings it takes, and `connect(options)`, which gives the source."""
 DESCRIBED = {

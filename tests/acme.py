@@ -10,7 +10,8 @@ from typing import Any
 import orjson
 
 from auth.caller import Caller
-from demo.world import chat, files, warehouse
+from demo.shelf import PATTERN
+from demo.world import chat, files, shelf, warehouse
 from demo.world.sizes import size
 from demo.world.tables import tables
 from engine.answer import Answer, Desk, Question, answer, desk
@@ -19,7 +20,9 @@ from engine.words import Can, Column, Kind, Op, Row, Source
 from resolvers import bindings, modules
 from resolvers.query import asking, nobody
 from schema.build import build, version
+from sources.content.media import media_type
 from sources.memory import Collection, Memory
+from sources.patterns import compile_pattern
 
 SCALE = Fraction(1, 100)
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -64,10 +67,12 @@ WAREHOUSE: Mapping[str, Mapping[str, Kind]] = {
     },
     "revenue_month": {"customer_id": INTEGER, "month": DATE, "revenue": DECIMAL, "refunds": DECIMAL},
 }  # fmt: skip
-FILES = {
-    "key": TEXT, "name": TEXT, "kind": TEXT, "size": INTEGER, "content_type": TEXT, "modified": TIME, "etag": TEXT,
+CONTENT = {
+    "id": TEXT, "path": TEXT, "name": TEXT, "size": INTEGER, "content_type": TEXT, "modified": TIME, "version": TEXT,
     "customer_id": INTEGER,
 }  # fmt: skip
+FILES = {**CONTENT, "kind": TEXT}
+SHELF = {**CONTENT, "folder": TEXT}
 SLACK: Mapping[str, Mapping[str, Kind]] = {
     "users": {
         "id": TEXT, "name": TEXT, "real_name": TEXT, "email": TEXT, "title": TEXT, "is_bot": BOOLEAN,
@@ -117,7 +122,7 @@ def nothing(can: Can) -> Can:
 
 @cache
 def sources() -> Mapping[str, Memory]:
-    """The four sources of the demo, each collection with the promises of the real one."""
+    """The five sources of the demo, each collection with the promises of the real one."""
     internal = {
         name: Collection(can=sql(INTERNAL[name], FOLDED, 1000), rows=table.rows)
         for name, table in tables(SCALE).items()
@@ -129,12 +134,15 @@ def sources() -> Mapping[str, Memory]:
     }
     stored = {name: Collection(can=sql(WAREHOUSE[name], LIKE, 1000), rows=rows) for name, rows in usage.items()}
     objects = {
-        "files": Collection(can=by_keys(FILES, ("customer_id",), ("key",)), rows=tuple(map(_file, files.files(SCALE))))
+        "files": Collection(can=by_keys(FILES, ("customer_id",), ("id",)), rows=tuple(map(_file, files.files(SCALE))))
     }
+    kept = (_paper(each) for each in shelf.papers(SCALE) if each.text)
+    papers = {"files": Collection(can=by_keys(SHELF, ("customer_id",), ("id",)), rows=tuple(kept))}
     return {
         "internal": Memory(internal),
         "snowflake": Memory(stored),
         "s3": Memory(objects),
+        "folder": Memory(papers),
         "slack": Memory(_slack()),
     }
 
@@ -142,7 +150,17 @@ def sources() -> Mapping[str, Memory]:
 def _file(file: files.File) -> Row:
     _, customer, folder, name = file.key.split("/")
     media = files.content_type(file.key).partition(";")[0]
-    return file.key, name, folder, len(file.body), media, file.modified, f"{len(file.body):x}", int(customer)
+    size, version = len(file.body), f"{len(file.body):x}"
+    return file.key, file.key, name, size, media, file.modified, version, int(customer), folder
+
+
+def _paper(paper: shelf.Paper) -> Row:
+    """Not of tables, whose size depends on what writes them."""
+    name, size = paper.path.rpartition("/")[2], len(paper.text.encode())
+    said = compile_pattern(PATTERN).match(paper.path) or {}
+    media, version = media_type(name), f"{size:x}"
+    places = said.get("customer_id"), said.get("folder")
+    return paper.path, paper.path, name, size, media, paper.modified, version, *places
 
 
 def _slack() -> Mapping[str, Collection]:

@@ -38,10 +38,10 @@ def listing(house: House, pick: Pick, to: str, keyed: tuple[str, ...]) -> Listin
         keyed=keyed,
         where=where(house, to, pick.arguments.get("where")),
     )
-    return Listing(house=house, target=target, page=_page(house, pick, to), base=base)
+    return Listing(house=house, target=target, page=page(house, pick, to), base=base)
 
 
-def _page(house: House, pick: Pick, to: str) -> Page:
+def page(house: House, pick: Pick, to: str) -> Page:
     given = pick.arguments
     first, last = given.get("first"), given.get("last")
     if first is not None and last is not None:
@@ -61,13 +61,13 @@ def _page(house: House, pick: Pick, to: str) -> Page:
     )
 
 
-def of_rows(asked: Sequence[Pick]) -> Iterator[Pick]:
-    """What is wanted of each row, through `nodes` and through `edges { node }`."""
+def of_rows(asked: Sequence[Pick], to: str) -> Iterator[Pick]:
+    """What is wanted of each row of this type, through `nodes` and through `edges { node }`."""
     for each in asked:
         if each.field == "nodes":
-            yield from each.below
+            yield from each.picks[to]
         elif each.field == "edges":
-            yield from (inner for edge in each.below if edge.field == "node" for inner in edge.below)
+            yield from (inner for edge in each.below if edge.field == "node" for inner in edge.picks[to])
 
 
 def reads(one: Listing, asked: Sequence[Pick], columns: Sequence[str], verdicts: Verdicts) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def window(one: Listing, columns: Sequence[str], info: set[str]) -> Read:
         columns=_own((*columns, *(each.column for each in page.order), *one.base.keyed), reached),
         reaches=page.reaches,
         where=_all((one.base.where, *_seeks(page))),
-        order=tuple(_flipped(each) for each in page.order) if backward else page.order,
+        order=tuple(flipped(each) for each in page.order) if backward else page.order,
         limit=converted(page.last if backward else page.first, lambda rows: rows + more),
     )
     return _read(one, wanted)
@@ -126,7 +126,7 @@ def _seeks(page: Page) -> Iterator[Seek]:
         yield Seek(page, False)
 
 
-def _flipped(order: Order) -> Order:
+def flipped(order: Order) -> Order:
     return Order(order.column, not order.descending, not order.nulls_first)
 
 

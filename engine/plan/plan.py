@@ -6,13 +6,16 @@ A withheld field is never planned, so never fetched.
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from auth.decide import Verdict
+from engine.constant import could
 from engine.house import House
-from engine.names import columns_of, leads_to, link_columns
+from engine.names import columns_of, leads_to, link_columns, members
 from engine.permit import Verdicts, withheld
 from engine.plan import lookup
-from engine.plan.listing import listing, of_rows, reads
+from engine.plan.listing import listing, of_rows, page, reads
 from engine.plan.push import read
-from engine.plan.words import Branch, Plan, Wanted
+from engine.plan.where import where
+from engine.plan.words import Branch, Meant, Plan, Wanted
 from engine.select import Pick
 from engine.words import Batch, Binding, Order
 
@@ -27,10 +30,44 @@ def plan(house: House, picks: Sequence[Pick], verdicts: Verdicts) -> Plan:
 
 def _branch(house: House, verdicts: Verdicts, pick: Pick) -> Branch:
     to, many = leads_to(house, pick.type, pick.field)
+    if to in house.bindings:
+        return _bound(house, verdicts, pick, to, many=many)
+    return _interface(house, verdicts, pick, to, many=many)
+
+
+def _bound(house: House, verdicts: Verdicts, pick: Pick, to: str, *, many: bool) -> Branch:
     here, there = _joined_by(house, pick, house.bindings[to])
     if many:
         return _list(house, verdicts, pick, to, here, there)
     return _single(house, verdicts, pick, to, here, there)
+
+
+def _interface(house: House, verdicts: Verdicts, pick: Pick, to: str, *, many: bool) -> Branch:
+    """A branch for each concrete type that may be asked; the page is that of the first, whoever is asking."""
+    kinds = [each.type for each in members(house, to)]
+    meant = [_meant(house, pick, kind, verdicts[pick.number, kind]) for kind in kinds]
+    here, there = _joined_by(house, pick, house.bindings[kinds[0]])
+    asked = [each.type for each in meant if each.verdict is None and could(each.where, each.fixed, None) is not False]
+    return Branch(
+        pick=pick,
+        type=to,
+        many=many,
+        here=here,
+        there=there,
+        page=page(house, pick, kinds[0]) if many else None,
+        members=tuple(_bound(house, verdicts, pick, kind, many=many) for kind in asked),
+        meant=tuple(meant),
+    )
+
+
+def _meant(house: House, pick: Pick, kind: str, verdict: Verdict) -> Meant:
+    said = {"id": {"eq": pick.arguments["id"]}} if "id" in pick.arguments else pick.arguments.get("where")
+    return Meant(
+        type=kind,
+        fixed=house.bindings[kind].constants,
+        where=where(house, kind, said),
+        verdict=None if verdict.allowed else verdict,
+    )
 
 
 def _joined_by(house: House, pick: Pick, target: Binding) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -71,7 +108,7 @@ def _list(
 ) -> Branch:
     one = listing(house, pick, to, there)
     asked = [each for each in pick.below if not withheld(each, verdicts)]
-    wanted = [each for each in of_rows(asked) if not withheld(each, verdicts)]
+    wanted = [each for each in of_rows(asked, to) if not withheld(each, verdicts)]
     return Branch(
         pick=pick,
         type=to,

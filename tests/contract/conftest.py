@@ -13,12 +13,14 @@ from demo.postgresql import PostgresqlServer
 from demo.s3 import BUCKET
 from demo.servers import Running, address
 from demo.settings import SECRETS
+from demo.shelf import PATTERN, shelve
+from engine.constant import Constant
 from engine.house import Limits
 from engine.words import Aggregate, All, Ask, Can, Exists, Keys, Kind, Row, Scratch, Source, Unit
 from records.journal import opened as journal_opened
 from records.record import Outcome, Record, record_id, stamp
 from resolvers.query import asking
-from sources import s3
+from sources import folder, s3
 from sources.journal import JournalSource
 from sources.memory import Collection, Memory
 from sources.rest import source as rest
@@ -71,7 +73,7 @@ class Kept:
 
 
 OURS = {name: Held(key=table.key, rows=tuple(table.rows)) for name, table in TABLES.items()}
-FILES = {"files": Held(key=("key",))}
+FILES = {"files": Held()}
 CHAT = {
     "users": Held(),
     "channels": Held(),
@@ -169,6 +171,21 @@ async def in_s3(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
 
 
 @asynccontextmanager
+async def in_folder(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+    path = shelve(request.getfixturevalue("tmp_path"), acme.SCALE)
+    yield Kept(source=await folder.connect(folder.Options(path=path, pattern=PATTERN)), held=FILES)
+
+
+@asynccontextmanager
+async def with_constants(_: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+    """Tables in memory, each with a column that none of them has."""
+    async with in_memory(_) as kept:
+        fixed = {name: {"store": name.upper()} for name in TABLES}
+        held = {name: replace(each, key=("store", *each.key), rows=None) for name, each in OURS.items()}
+        yield Kept(source=Constant(kept.source, fixed), held=held)
+
+
+@asynccontextmanager
 async def in_slack(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
     host, port = address(request.getfixturevalue("acme_servers"), "slack")
     options = slack.Options(
@@ -263,6 +280,8 @@ SOURCES: Mapping[str, Callable[[pytest.FixtureRequest], Any]] = {
     "mysql": in_mysql,
     "snowflake": in_snowflake,
     "s3": in_s3,
+    "folder": in_folder,
+    "constants": with_constants,
     "slack": in_slack,
     "rest": over_rest,
     "journal": in_journal,

@@ -46,7 +46,7 @@ def test_the_product_reads_the_demos_settings(tmp_path: Path, internal: str | No
 
     assert (read.server.host, read.server.port, read.records.folder) == (HOST, 8123, tmp_path / "records")
     assert {name: source.kind for name, source in read.sources.items()} == {
-        "internal": kind, "snowflake": "snowflake", "s3": "s3", "slack": "slack",
+        "internal": kind, "snowflake": "snowflake", "s3": "s3", "slack": "slack", "folder": "folder",
     }  # fmt: skip
 
 

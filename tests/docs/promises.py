@@ -9,6 +9,7 @@ from demo.settings import settings
 from demo.sql.seed import seed
 from engine.words import Can, Kind
 from resolvers.query import KEY, PERSON
+from sources.folder import promise as of_folder
 from sources.journal import CAN as RECORDS
 from sources.patterns import compile_pattern
 from sources.s3 import promise as of_s3
@@ -33,6 +34,7 @@ def demo_promises() -> Mapping[str, Mapping[str, Can]]:
         "internal (sqlite)": internal(),
         "snowflake": warehouse(),
         "s3": {"files": of_s3(compile_pattern(said["s3"]["pattern"]))},
+        "folder": {"files": of_folder(compile_pattern(said["folder"]["pattern"]))},
         "slack": {name: of_slack(each) for name, each in slack.items()},
         "journal": {"requests": RECORDS},
         "caller": {"person": PERSON, "key": KEY},

@@ -174,7 +174,7 @@ async def test_only_the_plan_reads_nothing() -> None:
     desk, sources = counting()
     told = await acme.ask(desk, BUSY, "sales", plan="ONLY")
 
-    assert (told.data, told.calls, [each.reads for each in sources.values()]) == (None, [], [0, 0, 0, 0])
+    assert (told.data, told.calls, [each.reads for each in sources.values()]) == (None, [], [0, 0, 0, 0, 0])
     assert [each["collection"] for each in reads(told)] == ["customer", "usage_day", "orders"]
     assert outcome(told) is Outcome.ANSWERED
 

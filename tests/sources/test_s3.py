@@ -27,12 +27,13 @@ MANY = 1100
 COLUMNS = {
     "customer_id": Kind.INTEGER,
     "kind": Kind.TEXT,
-    "key": Kind.TEXT,
+    "id": Kind.TEXT,
+    "path": Kind.TEXT,
     "name": Kind.TEXT,
     "size": Kind.INTEGER,
-    "modified": Kind.TIME,
-    "etag": Kind.TEXT,
     "content_type": Kind.TEXT,
+    "modified": Kind.TIME,
+    "version": Kind.TEXT,
 }
 
 
@@ -89,21 +90,21 @@ async def test_it_promises_keys_alone(open_bucket: Callable) -> None:
     assert source.can("files") == Can(
         columns={name: Column(kind=kind) for name, kind in COLUMNS.items()},
         keys=50,
-        key_columns=frozenset({("key",), ("customer_id",), ("customer_id", "kind")}),
+        key_columns=frozenset({("id",), ("customer_id",), ("customer_id", "kind")}),
     )
 
 
 async def test_an_object_is_a_row(open_bucket: Callable) -> None:
     source = await open_bucket("small")
-    found = await rows(source, *COLUMNS, keys=Keys(("key",), ((KEYS[0],),)))
-    modified = found[0][5]
-    assert found == [(1, "invoices", KEYS[0], "a.csv", 3, modified, "900150983cd24fb0d6963f7d28e17f72", "text/csv")]
+    found = await rows(source, *COLUMNS, keys=Keys(("id",), ((KEYS[0],),)))
+    modified, version = found[0][7], "900150983cd24fb0d6963f7d28e17f72"
+    assert found == [(1, "invoices", KEYS[0], KEYS[0], "a.csv", 3, "text/csv", modified, version)]
     assert abs(datetime.now(UTC) - modified).total_seconds() < 3600
 
 
 async def test_a_key_of_another_form_has_none_of_the_patterns_values(open_bucket: Callable) -> None:
     source = await open_bucket("small")
-    assert sorted(await rows(source, "key", "customer_id", "content_type", "name")) == sorted(
+    assert sorted(await rows(source, "id", "customer_id", "content_type", "name")) == sorted(
         [
             (KEYS[0], 1, "text/csv", "a.csv"),
             (KEYS[1], 1, None, "a.csv.bak"),
@@ -125,26 +126,26 @@ async def test_a_key_of_another_form_has_none_of_the_patterns_values(open_bucket
         pytest.param(
             ("customer_id", "kind"), [(1, "in\ud800"), (1, "a\0"), (1, "a/b")], (), id="values no key can hold"
         ),
-        pytest.param(("key",), [(KEYS[0],), (KEYS[1],), ("customers",)], KEYS[:2], id="whole keys, not their prefixes"),
-        pytest.param(("key",), [("",), ("k" * 2000,), ("\ud800",), ("\0",)], (), id="text that is no key"),
+        pytest.param(("id",), [(KEYS[0],), (KEYS[1],), ("customers",)], KEYS[:2], id="whole keys, not their prefixes"),
+        pytest.param(("id",), [("",), ("k" * 2000,), ("\ud800",), ("\0",)], (), id="text that is no key"),
     ],
 )
 async def test_keys_give_their_objects_alone(
     open_bucket: Callable, columns: tuple[str, ...], values: list[Row], found: tuple[str, ...]
 ) -> None:
     source = await open_bucket("small")
-    assert sorted(await rows(source, "key", keys=Keys(columns, tuple(values)))) == sorted((key,) for key in found)
+    assert sorted(await rows(source, "id", keys=Keys(columns, tuple(values)))) == sorted((key,) for key in found)
 
 
 @pytest.mark.parametrize("keys", [None, Keys(("customer_id",), ((5,),))], ids=["plain", "by keys"])
 async def test_all_pages_are_read(open_bucket: Callable, keys: Keys | None) -> None:
     source = await open_bucket("large")
-    assert len(set(await rows(source, "key", keys=keys))) == MANY
+    assert len(set(await rows(source, "id", keys=keys))) == MANY
 
 
 async def test_an_empty_bucket_has_no_rows(open_bucket: Callable) -> None:
     source = await open_bucket("empty")
-    assert await rows(source, "key") == []
+    assert await rows(source, "id") == []
 
 
 async def failure(source: S3) -> tuple[str, Code]:

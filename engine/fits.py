@@ -15,6 +15,7 @@ from engine.words import Binding, Can, Kind, Lookup
 KINDS: Mapping[str, frozenset[Kind]] = {
     "Int": frozenset({Kind.INTEGER}),
     "BigInt": frozenset({Kind.INTEGER}),
+    "JSON": frozenset({Kind.TEXT}),
     "Float": frozenset({Kind.FLOAT}),
     "Decimal": frozenset({Kind.DECIMAL}),
     "Boolean": frozenset({Kind.BOOLEAN}),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from schema.arguments import BigInt, ById, Many, One
+from schema.arguments import Argument, BigInt, ById, Json, Looked, Many, One, taking
 from schema.directives import allow, owned
 
 if TYPE_CHECKING:
@@ -20,6 +20,33 @@ class Store(StrEnum):
     DRIVE = "DRIVE"
     FOLDER = "FOLDER"
     S3 = "S3"
+
+
+@strawberry.input(
+    description="What one column of a row must meet; a cell and a value that are both numbers compare as numbers.",
+    directives=[allow("sales", "finance", "support")],
+)
+class CellTest:
+    column: str = strawberry.field(description="The column's name.")
+    eq: str | None = strawberry.field(description="Equal to this.")
+    ne: str | None = strawberry.field(description="Another than this.")
+    lt: str | None = strawberry.field(description="Less than this.")
+    lte: str | None = strawberry.field(description="Less than this, or equal to it.")
+    gt: str | None = strawberry.field(description="Greater than this.")
+    gte: str | None = strawberry.field(description="Greater than this, or equal to it.")
+    contains: str | None = strawberry.field(description="Has this within.")
+    starts_with: str | None = strawberry.field(description="Begins with this.")
+    ends_with: str | None = strawberry.field(description="Ends with this.")
+    is_null: bool | None = strawberry.field(description="Has no value: true. Has one: false.")
+
+
+TEXT = taking(max_bytes=Argument(int, "How much of the file is read, at most 1048576 bytes.", 65_536))
+ROWS = taking(
+    first=Argument(int, "How many rows, at most 1000.", 20),
+    columns=Argument(list[str], "Which columns; all of them where none are named.", None),
+    where=Argument(list[CellTest], "What each row must meet; all of these.", None),
+)
+DOWNLOAD = taking(minutes=Argument(int, "How long the address opens the file, at most 5.", 5))
 
 
 @strawberry.interface(
@@ -36,6 +63,15 @@ class File:
     modified: datetime = strawberry.field(description="When it was last written.")
     version: str = strawberry.field(description="Changes when the content does.")
     customer: One["Customer"] = strawberry.field(description="Whose it is.")
+    text: Looked[str] = strawberry.field(
+        description="The beginning of what is in it, where that is text in UTF-8.", metadata=TEXT
+    )
+    rows: Looked[list[Json]] = strawberry.field(
+        description="The first rows of its table, where it is CSV, JSON Lines or Parquet.", metadata=ROWS
+    )
+    download_url: Looked[str] = strawberry.field(
+        description="An address that gives this file, without a key, for some minutes.", metadata=DOWNLOAD
+    )
 
 
 @strawberry.type(

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 from engine.errors import SourceFailed
 from engine.words import Ask, Can, Column, Kind, Row
 from sources.content import disk
+from sources.content.content import CANS, READ_BYTES
+from sources.content.content import read as inside
 from sources.content.disk import Found
 from sources.content.media import media_type
 from sources.content.words import Stat
@@ -43,11 +45,15 @@ FILES: Mapping[str, tuple[Kind, Callable[[str, os.stat_result], Any]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """`connections`: how many calls read the disk at once."""
+    """`connections`: how many calls read the disk at once.
+
+    `read_bytes`: the most that is read of one file for its rows.
+    """
 
     path: Path
     pattern: str
     connections: int = 4
+    read_bytes: int = READ_BYTES
 
 
 async def connect(options: Options) -> "Folder":
@@ -67,10 +73,14 @@ class Folder:
         self.calls = threads(options.connections, "folder")
 
     def can(self, collection: str) -> Can:
-        return {"files": self.files}[collection]
+        return {"files": self.files, **CANS}[collection]
 
     async def read(self, ask: Ask) -> AsyncIterator[Sequence[Row]]:
         """Batches as they are found; for keys, a batch for each key."""
+        if ask.collection in CANS:
+            async for rows in inside(self, ask, self.options.read_bytes):
+                yield rows
+            return
         if ask.keys is None:
             async for batch in self.batches(""):
                 yield [self.row(each, ask.columns) for each in batch]

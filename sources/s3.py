@@ -17,6 +17,8 @@ from engine.errors import Code, SourceFailed
 from engine.words import Ask, Can, Column, Kind, Row
 from sources.bounded import MOST, whole
 from sources.content import s3 as content
+from sources.content.content import CANS, READ_BYTES
+from sources.content.content import read as inside
 from sources.content.media import media_type
 from sources.content.words import Stat
 from sources.fan_out import fan_out
@@ -53,7 +55,10 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """`timeout`: seconds of one call's connect, and of each wait for its bytes. `connections`: calls at once."""
+    """`timeout`: seconds of one call's connect, and of each wait for its bytes. `connections`: calls at once.
+
+    `read_bytes`: the most that is read of one object for its rows.
+    """
 
     bucket: str
     pattern: str
@@ -63,6 +68,7 @@ class Options:
     region: str = "us-east-1"
     timeout: float = 5.0
     connections: int = 8
+    read_bytes: int = READ_BYTES
 
 
 async def connect(options: Options) -> "S3":
@@ -81,10 +87,14 @@ class S3:
         self.client = client(options)
 
     def can(self, collection: str) -> Can:
-        return {"files": self.files}[collection]
+        return {"files": self.files, **CANS}[collection]
 
     async def read(self, ask: Ask) -> AsyncIterator[Sequence[Row]]:
         """Pages as they come; for keys, a batch for each key."""
+        if ask.collection in CANS:
+            async for rows in inside(self, ask, self.options.read_bytes):
+                yield rows
+            return
         if ask.keys is None:
             async for page in self.pages(""):
                 yield [self.row(listed, ask.columns) for listed in page]

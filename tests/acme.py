@@ -1,6 +1,6 @@
 """Acme at 1/100 in memory: every collection with the promises of its real source, or with none at all."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -23,6 +23,7 @@ from schema.build import build, version
 from sources.content.media import media_type
 from sources.memory import Collection, Memory
 from sources.patterns import compile_pattern
+from tests import stored
 
 SCALE = Fraction(1, 100)
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -132,19 +133,21 @@ def sources() -> Mapping[str, Memory]:
         "usage_day": tuple(warehouse.usage_days(customers)),
         "revenue_month": tuple(warehouse.revenue_months(customers)),
     }
-    stored = {name: Collection(can=sql(WAREHOUSE[name], LIKE, 1000), rows=rows) for name, rows in usage.items()}
-    objects = {
-        "files": Collection(can=by_keys(FILES, ("customer_id",), ("id",)), rows=tuple(map(_file, files.files(SCALE))))
-    }
-    kept = (_paper(each) for each in shelf.papers(SCALE) if each.text)
-    papers = {"files": Collection(can=by_keys(SHELF, ("customer_id",), ("id",)), rows=tuple(kept))}
+    kept = {name: Collection(can=sql(WAREHOUSE[name], LIKE, 1000), rows=rows) for name, rows in usage.items()}
+    objects = _store(FILES, [_file(each) for each in files.files(SCALE)])
+    papers = _store(SHELF, [_paper(each) for each in shelf.papers(SCALE) if each.text])
     return {
         "internal": Memory(internal),
-        "snowflake": Memory(stored),
+        "snowflake": Memory(kept),
         "s3": Memory(objects),
         "folder": Memory(papers),
         "slack": Memory(_slack()),
     }
+
+
+def _store(kinds: Mapping[str, Kind], rows: Sequence[Row]) -> Mapping[str, Collection]:
+    files = Collection(can=by_keys(kinds, ("customer_id",), ("id",)), rows=tuple(rows))
+    return {"files": files, **stored.inside(row[0] for row in rows)}
 
 
 def _file(file: files.File) -> Row:

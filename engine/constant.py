@@ -193,6 +193,9 @@ def could(where: Any, fixed: Fixed, variables: Mapping[str, Any] | None) -> bool
         case Test() if where.column in fixed and (variables is not None or not isinstance(where.value, Slot)):
             value = filled(where.value, variables or {})
             return met(Test(where.column, where.op, tuple(value) if isinstance(value, list) else value), fixed)
+        case Among() if variables is not None or not isinstance(where.keys, Slot):
+            found = among(kept(Keys(where.columns, tuple(filled(where.keys, variables or {}))), fixed))
+            return {EVERY_ROW: True, NO_ROW: False}.get(found)
         case All():
             return _all([could(each, fixed, variables) for each in where.parts])
         case Some():

@@ -77,7 +77,7 @@ def may_tell(house: House, kind: str, verdict: Verdict) -> bool:
 def forbidden_rows(rules: Rules, kind: str, verdict: Verdict, place: Path) -> Fault:
     """Says which concrete type's rows a list lacks, or a single row was not looked for among."""
     made = _forbidden(rules, (kind,), verdict, None)
-    return replace(made, path=steps(place), message=f"rows of `{kind}` are left out: {made.message}")
+    return replace(made, path=steps(place) if place else None, message=f"rows of `{kind}` are left out: {made.message}")
 
 
 def _forbidden(rules: Rules, near: Position, verdict: Verdict, nulls: Nulls | None) -> Fault:

@@ -173,6 +173,7 @@ def client(options: Options) -> Any:
         read_timeout=options.timeout,
         max_pool_connections=options.connections,
         retries={"total_max_attempts": 1},
+        signature_version="s3v4",
         s3={"addressing_style": "path" if options.endpoint else "auto"},
     )
     made = boto3.session.Session().client(

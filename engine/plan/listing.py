@@ -28,17 +28,28 @@ class Listing:
     """Its keys and its filter."""
 
 
-def listing(house: House, pick: Pick, to: str, keyed: tuple[str, ...]) -> Listing:
-    target = house.bindings[to]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Led:
+    """Where a pick leads: to `there` columns of a type's rows, from `here` columns of the rows above."""
+
+    to: str
+    here: tuple[str, ...]
+    there: tuple[str, ...]
+    where: Any = None
+    """The filter, where it was planned before."""
+
+
+def listing(house: House, pick: Pick, led: Led) -> Listing:
+    target = house.bindings[led.to]
     within(pick.arguments, house.limits.in_max)
     base = Wanted(
         source=target.source,
         collection=target.collection,
         columns=(),
-        keyed=keyed,
-        where=where(house, to, pick.arguments.get("where")),
+        keyed=led.there,
+        where=where(house, led.to, pick.arguments.get("where")) if led.where is None else led.where,
     )
-    return Listing(house=house, target=target, page=page(house, pick, to), base=base)
+    return Listing(house=house, target=target, page=page(house, pick, led.to), base=base)
 
 
 def page(house: House, pick: Pick, to: str) -> Page:

@@ -73,6 +73,21 @@ def _exists(house: House, binding: Binding, link: Link, target: Binding, meets: 
     return Carried(here, distinct(target.source, target.collection, there, meets))
 
 
+def sharing(where: Any, known: list[Carried]) -> Any:
+    """The filter, its carried keys those that are known where they are the same; what is new becomes known."""
+    match where:
+        case All() | Some():
+            return type(where)(tuple(sharing(each, known) for each in where.parts))
+        case Not():
+            return Not(sharing(where.part, known))
+        case Carried():
+            same = next((each for each in known if (each.here, each.wanted) == (where.here, where.wanted)), where)
+            known.append(same)
+            return same
+        case _:
+            return where
+
+
 def _test(house: House, binding: Binding, field: str, op: Op, operand: Any) -> Any:
     columns = columns_of(binding, field)
     output: Any = house.schema.type_map[binding.type]

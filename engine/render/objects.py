@@ -90,7 +90,7 @@ def _branch(run: Rendering, branch: Branch, columns: tuple[str, ...]) -> Value:
         return lambda row, path: None
     if isinstance(result, SourceFailed):
         return noting(run.faults.fail, branch.pick)
-    if branch.meant and not branch.members and result.shut:
+    if result.shut and not result.parts:
         return _shut(run, branch, result)
     key = key_of(branch.here, columns) if branch.here else _root_key(branch, result)
     below = _many(run, branch, result) if branch.many else _single(run, branch, result)

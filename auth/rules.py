@@ -7,8 +7,9 @@ from typing import TypeAlias
 Requirement: TypeAlias = frozenset[str]
 """Any one of these groups will do."""
 
-Position: TypeAlias = tuple[str, str] | tuple[str, str, str]
-"""(type, field) or (type, field, argument), of output and input types alike."""
+Position: TypeAlias = tuple[str] | tuple[str, str] | tuple[str, str, str]
+"""(type, field) or (type, field, argument), of output and input types alike; (type,) of one that an interface stands
+for, where its rows could be of another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,7 @@ class Rules:
 
     requirements: Mapping[Position, tuple[Requirement, ...]]
     owners: Mapping[Position, str] = field(default_factory=dict)
-    looks_at: Mapping[Position, Position] = field(default_factory=dict)
+    looks_at: Mapping[Position, tuple[str, str]] = field(default_factory=dict)
     """By position of a made type, such as that of a filter or a sum, the field whose values it looks at."""
 
 

@@ -21,6 +21,7 @@ from demo.people import PEOPLE, keys
 from demo.servers import NAMES, NotReady, Running, accepts, address, started, wait_ready
 from demo.serving import HOST
 from demo.settings import INTERNAL_FILE, SECRETS, settings
+from demo.shelf import SHELF, shelve
 from demo.sql.seed import Refused, seed
 from door.serving import free, serve
 from settings import read
@@ -70,11 +71,12 @@ def run(port: int, folder: Path, scale: float, workers: int) -> None:
 
 
 def fill(folder: Path, scale: float) -> None:
-    """The internal tables, if they are not there yet. Raises Refused, Unusable."""
+    """The internal tables and the files of our own, if they are not there yet. Raises Refused, Unusable."""
     try:
         seed(f"sqlite:///{folder / INTERNAL_FILE}", scale)
+        shelve(folder, scale)
     except OSError as reason:
-        raise Unusable(f"the tables cannot be written to `{folder}` ({reason.strerror}); make room there") from reason
+        raise Unusable(f"nothing can be written to `{folder}` ({reason.strerror}); make room there") from reason
 
 
 def issued(folder: Path) -> Mapping[str, str]:
@@ -110,6 +112,7 @@ def welcome(port: int, folder: Path, running: Running, made: Mapping[str, str]) 
             f"  GraphiQL  http://{HOST}:{port}/graphiql",
             f"  dashboard http://{HOST}:{port}/dashboard\n",
             f"  internal  {folder / INTERNAL_FILE}",
+            f"  folder    {folder / SHELF}",
             *places,
             "",
             "A key for each functional group, and something to ask with it:\n",

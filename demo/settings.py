@@ -9,6 +9,7 @@ from demo.directory import settings as directory
 from demo.drive.account import service_account
 from demo.s3 import BUCKET, REGION
 from demo.serving import HOST
+from demo.shelf import PATTERN, SHELF
 from demo.snowflake import DATABASE, SCHEMA
 from demo.world.documents import subject
 
@@ -66,6 +67,11 @@ pattern = "customers/{{customer_id:int}}/{{kind}}/{{name}}"
 access_key = {{ env = "S3_ACCESS_KEY" }}
 secret_key = {{ env = "S3_SECRET_KEY" }}
 region = {region}
+
+[sources.folder]
+kind = "folder"
+path = {shelf}
+pattern = {shelf_pattern}
 
 [sources.slack]
 kind = "slack"
@@ -179,6 +185,8 @@ def settings(*, folder: Path, port: int, addresses: Mapping[str, tuple[str, int]
         "s3": url(addresses["s3"]),
         "bucket": BUCKET,
         "region": REGION,
+        "shelf": str(folder / SHELF),
+        "shelf_pattern": PATTERN,
         "slack": f"{url(addresses['slack'])}/api/",
         "azure_files": f"{url(addresses['azure'])}/{FILES_ACCOUNT}",
         "azure_files_account": FILES_ACCOUNT,

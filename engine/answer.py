@@ -25,7 +25,7 @@ from engine.deadline import Deadline
 from engine.errand import Errand, Waiter
 from engine.errors import Code, Fault, Refused
 from engine.explained import Wish
-from engine.faults import forbidden
+from engine.faults import forbidden, forbidden_rows, may_tell
 from engine.fetch.fetch import fetch
 from engine.fetch.words import Call, Fetching, Results
 from engine.freshness import freshness
@@ -34,7 +34,7 @@ from engine.house import House
 from engine.least import Least
 from engine.permit import Verdicts, permit
 from engine.plan.plan import plan
-from engine.plan.words import Plan
+from engine.plan.words import Plan, shut
 from engine.quota import READS, Quotas
 from engine.render.render import Shown, by_number, faults, render, shown
 from engine.select import Pick, plain, select, stands, variables
@@ -182,7 +182,7 @@ async def _answered(desk: Desk, caller: Caller, question: Question, told: Answer
     values, shaped = _variables(view, asked, question, house)
     told.compiled = compiled = _compiled(desk, caller, view, (asked, question, shaped))
     options = question.options
-    if options.get("allOrNothing") and (denied := _denied(house, compiled)):
+    if options.get("allOrNothing") and (denied := _denied(house, compiled, values)):
         told.faults, told.refused = denied, True
         return
     filled = bound(house, compiled.windows, values)
@@ -198,7 +198,7 @@ async def _answered(desk: Desk, caller: Caller, question: Question, told: Answer
         scratch=house.scratch,
     )
     if wish is Wish.ONLY:
-        told.planned, told.faults = True, _denied(house, compiled)
+        told.planned, told.faults = True, _denied(house, compiled, values)
         told.extensions["plan"] = _explained(house, caller, compiled, run)
         return
     if wish:
@@ -316,10 +316,17 @@ def _explained(house: House, caller: Caller, compiled: Compiled, run: Fetching) 
     return explained.explained(compiled.plan, run, sql=shows_sql)
 
 
-def _denied(house: House, compiled: Compiled) -> list[Fault]:
-    picks = by_number(compiled.picks)
-    denied = {number: verdict for number, verdict in sorted(compiled.verdicts.items()) if not verdict.allowed}
-    return [forbidden(house.rules, picks[number], verdict, None) for number, verdict in denied.items()]
+def _denied(house: House, compiled: Compiled, values: Mapping[str, Any]) -> list[Fault]:
+    picks, verdicts = by_number(compiled.picks), compiled.verdicts
+    denied = [number for number in picks if number in verdicts and not verdicts[number].allowed]
+    return [
+        *(forbidden(house.rules, picks[number], verdicts[number], None) for number in denied),
+        *(
+            forbidden_rows(house.rules, each.type, verdict, None)
+            for each, verdict in shut(compiled.plan, values)
+            if may_tell(house, each.type, verdict)
+        ),
+    ]
 
 
 class _Readers(dict[str, Reader]):

@@ -7,7 +7,7 @@ from typing import Any
 from engine import cursor
 from engine.errors import Code, Fault, Refused
 from engine.house import House
-from engine.plan.words import Branch, Carried, Page, Plan, Seek
+from engine.plan.words import Branch, Carried, Page, Plan, Seek, every
 from engine.slots import Slot, filled, held
 from engine.words import EVERY_ROW, All, Among, Exists, Not, Row, Some, Test
 
@@ -72,11 +72,9 @@ def bound(house: House, shown: Sequence[Window], variables: Mapping[str, Any]) -
         for after, text in ((True, page.after), (False, page.before)):
             if text is not None:
                 cursors[id(page), after] = cursor.read(filled(text, variables), page.kinds, seal)
+                for member in window.branch.members:
+                    cursors[id(member.page), after] = cursors[id(page), after]
     return Bound(variables=variables, cursors=cursors, sealing=sealing)
-
-
-def every(branches: Sequence[Branch]) -> Sequence[Branch]:
-    return [found for branch in branches for found in (branch, *every(branch.branches))]
 
 
 def fill(where: Any, values: Bound, carried: Mapping[Carried, frozenset[Row]] = NONE_CARRIED) -> Any:

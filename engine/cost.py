@@ -2,7 +2,8 @@
 
 cost(branch) = rows x weight + rows x the cost of each branch below + groups, where rows is `first` or `last` of a
 list, its default where neither is given, 1 of a single row, and of entities as many as are represented; groups as
-many as their `first` lets in. A question never returns more rows than it costs at weight 1.
+many as their `first` lets in. An interface costs what its concrete types do, as each is asked for a page. A question
+never returns more rows than it costs at weight 1.
 """
 
 from collections.abc import Mapping
@@ -29,6 +30,8 @@ def cost(house: House, plan: Plan, variables: Mapping[str, Any]) -> int:
 
 
 def _of(house: House, branch: Branch, variables: Mapping[str, Any]) -> int:
+    if branch.meant:
+        return min(MOST, sum(_of(house, each, variables) for each in branch.members))
     rows = _rows(branch, variables)
     weight = _weight(house, branch)
     below = sum(_of(house, each, variables) for each in branch.branches)

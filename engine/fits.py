@@ -4,18 +4,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from graphql import get_named_type, is_input_object_type, is_leaf_type
+from graphql import GraphQLInterfaceType, get_named_type, is_input_object_type, is_leaf_type
 
 from auth.mistake import Mistake
 from auth.rules import Requirement
 from engine import entities
 from engine.house import House
-from engine.names import can_of, columns_of, is_list, link_columns
+from engine.names import ID, can_of, columns_of, concrete, is_list, link_columns, members, rows_of
 from engine.words import Binding, Can, Kind, Lookup
 
 KINDS: Mapping[str, frozenset[Kind]] = {
     "Int": frozenset({Kind.INTEGER}),
     "BigInt": frozenset({Kind.INTEGER}),
+    "JSON": frozenset({Kind.TEXT}),
     "Float": frozenset({Kind.FLOAT}),
     "Decimal": frozenset({Kind.DECIMAL}),
     "Boolean": frozenset({Kind.BOOLEAN}),
@@ -70,15 +71,44 @@ def _misfits(house: House, binding: Binding) -> Iterator[str]:
 def _unbound(house: House) -> Iterator[str]:
     assert house.schema.query_type is not None
     for name, field in house.schema.query_type.fields.items():
-        if name not in entities.FIELDS and _rows_of(field) not in house.bindings:
-            yield f"`Query.{name}` leads to `{_rows_of(field)}`, which has no binding: give it one in resolvers/"
+        if name not in entities.FIELDS:
+            yield from _unled(house, f"`Query.{name}`", rows_of(field.type).name)
 
 
-def _rows_of(field: Any) -> str:
-    """The type of the rows a field leads to, through a page or not."""
-    of: Any = get_named_type(field.type)
-    rows = get_named_type(of.fields["nodes"].type) if "nodes" in of.fields else of
-    return str(rows.name)
+def _unled(house: House, what: str, to: str) -> Iterator[str]:
+    """Of an interface, every concrete type must have a binding."""
+    named = house.schema.type_map[to]
+    for each in concrete(house.schema, named) or (to,):
+        if each not in house.bindings:
+            yield f"{what} leads to `{each}`, which has no binding: give it one in resolvers/"
+    if isinstance(named, GraphQLInterfaceType):
+        yield from _unalike(house, to)
+
+
+def _unalike(house: House, to: str) -> Iterator[str]:
+    """Rows of an interface are merged by columns: those of its fields, and a key that begins with what tells them
+    apart."""
+    known: dict[str, tuple[Kind, ...]] = {}
+    told: set[str | None] = set()
+    for each in members(house, to):
+        told_by = each.constants.get(each.key[0])
+        if told_by is None or told_by in told:
+            yield f"the key of `{each.type}` begins with `{each.key[0]}`, which tells it from no other `{to}`"
+        told.add(told_by)
+        for name, kinds in _kinds(house, to, each).items():
+            if known.setdefault(name, kinds) != kinds:
+                yield f"`{each.type}.{name}` holds {', '.join(kinds)}, but other `{to}` rows {', '.join(known[name])}"
+        columns = [column for name in _kinds(house, to, each) for column in columns_of(each, name) if name != ID]
+        for column in (column for column in columns if columns.count(column) > 1 or column in each.key[1:]):
+            yield f"two fields that `{each.type}` has as a `{to}` are the column `{column}`, give each its own"
+
+
+def _kinds(house: House, to: str, binding: Binding) -> Mapping[str, tuple[Kind, ...]]:
+    """What the columns of the interface's fields hold, links and computed ones aside."""
+    output: Any = house.schema.type_map[to]
+    columns = can_of(house, binding).columns
+    names = (name for name in output.fields if name not in {*binding.links, *binding.batches, *binding.lookups})
+    return {name: tuple(columns[each].kind for each in columns_of(binding, name)) for name in names}
 
 
 def _keyless(binding: Binding, can: Can) -> Iterator[str]:
@@ -109,22 +139,23 @@ def _wrong_kind(what: str, of: Any, column: str, can: Can) -> Iterator[str]:
 def _unlinked(house: House, binding: Binding, can: Can, name: str) -> Iterator[str]:
     link = binding.links[name]
     output: Any = house.schema.type_map[binding.type]
-    shown = _rows_of(output.fields[name])
+    shown = rows_of(output.fields[name].type).name
     if link.to != shown:
         yield f"the link `{binding.type}.{name}` leads to `{link.to}`, but its field to `{shown}`: name that"
-    if link.to not in house.bindings:
-        yield f"the link `{binding.type}.{name}` leads to `{link.to}`, which has no binding: give it one in resolvers/"
-    yield from _unequal(house, binding, can, name)
+    yield from _unled(house, f"the link `{binding.type}.{name}`", link.to)
+    for target in members(house, link.to):
+        yield from _unequal(house, binding, can, name, target)
 
 
-def _unequal(house: House, binding: Binding, can: Can, name: str) -> Iterator[str]:
+def _unequal(house: House, binding: Binding, can: Can, name: str, target: Binding) -> Iterator[str]:
     here, there = link_columns(binding.links[name])
-    target = house.bindings[binding.links[name].to]
     far = can_of(house, target)
     if len(here) != len(there):
         yield f"the link `{binding.type}.{name}` compares {len(here)} columns with {len(there)}, give as many there"
     for columns, of, known in ((here, binding, can), (there, target, far)):
         for each in columns:
+            if each in of.constants:
+                yield f"the link `{binding.type}.{name}` names `{each}`, which is the same in all rows: leave it out"
             if each not in known.columns:
                 yield f"the link `{binding.type}.{name}` names `{each}`, which `{of.collection}` does not have"
     for one, other in zip(here, there, strict=True):

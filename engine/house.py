@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from graphql import GraphQLSchema
 
 from auth.rules import Rules
+from engine.constant import constant
 from engine.words import Binding, Kind, Scratch, Source
 
 
@@ -100,3 +101,7 @@ class House:
     """The SDL that a router composes, as callers of these groups may know it; None: the house is no subgraph."""
     version: str
     """Of schema and policy together: the digest of the SDL, permissions included."""
+
+    def __post_init__(self) -> None:
+        """The sources, as bindings see them: with the columns that these say are constant."""
+        object.__setattr__(self, "sources", constant(self.sources, self.bindings))

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+import orjson
 from graphql import GraphQLEnumType, GraphQLList, GraphQLOutputType, get_named_type, get_nullable_type
 
 
@@ -66,6 +67,14 @@ def text(value: Any) -> str:
     return value
 
 
+def json(value: Any) -> Any:
+    """The source gives its text."""
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError:
+        raise BadValue("a value that is no JSON") from None
+
+
 def truth(value: Any) -> bool:
     if not isinstance(value, bool):
         raise BadValue("a value that is neither true nor false")
@@ -96,6 +105,7 @@ WRITERS: Mapping[str, Callable[[Any], Any]] = {
     "Float": floating,
     "Boolean": truth,
     "BigInt": big,
+    "JSON": json,
     "Decimal": decimal,
     "Date": day,
     "DateTime": moment,

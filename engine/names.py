@@ -7,7 +7,15 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import quote, unquote
 
-from graphql import GraphQLList, GraphQLObjectType, get_named_type, get_nullable_type
+from graphql import (
+    GraphQLInterfaceType,
+    GraphQLList,
+    GraphQLNamedType,
+    GraphQLOutputType,
+    GraphQLSchema,
+    get_named_type,
+    get_nullable_type,
+)
 
 from engine.house import House
 from engine.words import Binding, Can, Kind, Link, Lookup
@@ -39,13 +47,35 @@ def link_columns(link: Link | Lookup) -> tuple[tuple[str, ...], tuple[str, ...]]
 
 
 def leads_to(house: House, type_name: str, field: str) -> tuple[str, bool]:
-    """The bound type a field leads to, and whether to many of them, through a connection."""
+    """The bound type or the interface a field leads to, and whether to many of them, through a connection."""
     output: Any = house.schema.type_map[type_name]
-    named = get_named_type(output.fields[field].type)
-    if named.name in house.bindings:
+    named: Any = get_named_type(output.fields[field].type)
+    if named.name in house.bindings or isinstance(named, GraphQLInterfaceType):
         return named.name, False
-    assert isinstance(named, GraphQLObjectType)
     return get_named_type(named.fields["nodes"].type).name, True
+
+
+def rows_of(returns: GraphQLOutputType) -> GraphQLNamedType:
+    """The type of the rows a field leads to, through a page or not."""
+    named = get_named_type(returns)
+    fields = getattr(named, "fields", {})
+    return get_named_type(fields["nodes"].type) if {"nodes", "pageInfo"} <= fields.keys() else named
+
+
+def concrete(schema: GraphQLSchema, named: GraphQLNamedType) -> tuple[str, ...]:
+    """The types that rows of an interface are of; none of any other type."""
+    if not isinstance(named, GraphQLInterfaceType):
+        return ()
+    return tuple(each.name for each in schema.get_possible_types(named))
+
+
+def members(house: House, type_name: str) -> tuple[Binding, ...]:
+    """The bindings of the type, or of those that an interface stands for, in the order of what tells them apart."""
+    if type_name in house.bindings:
+        return (house.bindings[type_name],)
+    kinds = concrete(house.schema, house.schema.type_map[type_name])
+    bound = (house.bindings[each] for each in kinds if each in house.bindings)
+    return tuple(sorted(bound, key=lambda each: tuple(each.constants.get(name, "") for name in each.key)))
 
 
 def is_list(kind: Any) -> bool:

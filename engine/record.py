@@ -11,6 +11,7 @@ from engine.answer import Answer, Desk, Question
 from engine.fetch.words import Call
 from engine.house import House
 from engine.permit import named_positions, withheld
+from engine.plan.words import shut
 from engine.render.render import by_number
 from engine.select import Pick
 from records.record import Outcome, Record, Used, Withheld, client_request_id, stamp, to_json, to_line
@@ -175,3 +176,5 @@ def _withheld(picks: Sequence[Pick], told: Answer) -> Iterator[Withheld]:
         if told.compiled and withheld(pick, told.compiled.verdicts):
             verdict = told.compiled.verdicts[pick.number]
             yield Withheld(field=f"{pick.type}.{pick.field}", reason=".".join(verdict.position))
+    for each, verdict in shut(told.compiled.plan, None) if told.compiled else ():
+        yield Withheld(field=each.type, reason=".".join(verdict.position))

@@ -352,3 +352,5 @@ class Binding:
     links: Mapping[str, Link] = field(default_factory=dict)
     batches: Mapping[str, Batch] = field(default_factory=dict)
     lookups: Mapping[str, Lookup] = field(default_factory=dict)
+    constants: Mapping[str, str] = field(default_factory=dict)
+    """Columns that the collection does not have, each with its value in every row: which store a file is in."""

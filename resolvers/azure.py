@@ -1,10 +1,25 @@
 """Azure: files of a share and blobs of a container, whose paths name the customer they belong to."""
 
-from engine.words import Binding, Link
-
-CUSTOMER = Link(to="Customer", here="customer_id", there="id")
+from engine.words import Binding
+from resolvers.file import CUSTOMER, KEY, inside
 
 BINDINGS = (
-    Binding(type="AzureFile", source="azure_files", collection="files", links={"customer": CUSTOMER}),
-    Binding(type="BlobFile", source="azure_blob", collection="files", links={"customer": CUSTOMER}),
+    Binding(
+        type="AzureFile",
+        source="azure_files",
+        collection="files",
+        key=KEY,
+        constants={"store": "AZURE_FILES"},
+        links={"customer": CUSTOMER},
+        lookups=inside("azure_files"),
+    ),
+    Binding(
+        type="BlobFile",
+        source="azure_blob",
+        collection="files",
+        key=KEY,
+        constants={"store": "AZURE_BLOB"},
+        links={"customer": CUSTOMER},
+        lookups=inside("azure_blob"),
+    ),
 )

@@ -1,6 +1,7 @@
 """Google Drive: files by id, folder, owner and what their paths say; permissions by what they are of."""
 
 from engine.words import Binding, Link
+from resolvers.file import CUSTOMER, KEY, inside
 
 PERMISSIONS = Link(to="DrivePermission", here="id", there="file_id")
 
@@ -9,10 +10,13 @@ BINDINGS = (
         type="DriveFile",
         source="drive",
         collection="files",
+        key=KEY,
+        constants={"store": "DRIVE"},
+        lookups=inside("drive"),
         links={
             "owner": Link(to="Employee", here="owner_email", there="email"),
             "folder": Link(to="DriveFolder", here="parent_id", there="id"),
-            "customer": Link(to="Customer", here="customer_id", there="id"),
+            "customer": CUSTOMER,
             "permissions": PERMISSIONS,
         },
     ),

@@ -1,13 +1,43 @@
-"""Files: objects of a bucket, whose keys name the customer they belong to."""
+"""Files: of each store a binding, whose key begins with the store; patterns of paths say whose they are."""
 
-from engine.words import Binding, Link
+from collections.abc import Mapping
+
+from engine.words import Binding, Link, Lookup
+
+KEY = ("store", "id")
+MAX_BYTES = {"maxBytes": "max_bytes"}
+CUSTOMER = Link(to="Customer", here="customer_id", there="id")
+
+
+def inside(source: str) -> Mapping[str, Lookup]:
+    """What every store tells of what is in its files."""
+    rows = {"first": "first", "columns": "columns", "where": "where"}
+    return {
+        "text": Lookup(source=source, collection="text", here="id", there="id", column="text", arguments=MAX_BYTES),
+        "rows": Lookup(source=source, collection="rows", here="id", there="id", column="rows", arguments=rows),
+        "downloadUrl": Lookup(
+            source=source, collection="download", here="id", there="id", column="url", arguments={"minutes": "minutes"}
+        ),
+    }
+
 
 BINDINGS = (
     Binding(
-        type="File",
+        type="S3File",
         source="s3",
         collection="files",
-        key=("key",),
-        links={"customer": Link(to="Customer", here="customer_id", there="id")},
+        key=KEY,
+        constants={"store": "S3"},
+        links={"customer": CUSTOMER},
+        lookups=inside("s3"),
+    ),
+    Binding(
+        type="FolderFile",
+        source="folder",
+        collection="files",
+        key=KEY,
+        constants={"store": "FOLDER"},
+        links={"customer": CUSTOMER},
+        lookups=inside("folder"),
     ),
 )

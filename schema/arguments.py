@@ -12,6 +12,10 @@ BigInt = NewType("BigInt", int)
 """An integer past 32 bits; a string in replies, as JavaScript loses digits past 2^53."""
 
 
+Json = NewType("Json", object)
+"""Any value of JSON, which its source gives as text; it cannot be filtered or ordered by."""
+
+
 class Lead(StrawberryType):
     """What a field leads to: `kind` is the annotation's name, `to` a type's name or, of a value, a Python type."""
 

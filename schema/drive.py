@@ -1,15 +1,14 @@
 """Google Drive: files, the folders they lie in, and who may do what with them."""
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import strawberry
 
-from schema.arguments import BigInt, ById, Many, One
+from schema.arguments import ById, Many, One
 from schema.directives import allow, owned
+from schema.file import File
 
 if TYPE_CHECKING:
-    from schema.customer import Customer
     from schema.employee import Employee
 
 
@@ -17,19 +16,11 @@ if TYPE_CHECKING:
     description="A file in Google Drive: a Doc, a Sheet, or whatever was uploaded.",
     directives=[allow("sales", "finance", "support"), owned("workplace tools")],
 )
-class DriveFile:
-    id: strawberry.ID = strawberry.field(description="Google's id of the file.")
-    path: str = strawberry.field(description="The folders it lies in and its name, `/` between.")
-    name: str = strawberry.field(description="What it is called; others may be called the same.")
-    size: BigInt | None = strawberry.field(description="In bytes; Docs and Sheets have none of their own.")
-    content_type: str = strawberry.field(description="The media type; Google's own for Docs and Sheets.")
-    modified: datetime = strawberry.field(description="When it was last changed.")
-    version: str = strawberry.field(description="Changes when the content does.")
+class DriveFile(File):
     owner_email: str | None = strawberry.field(description="Whose it is; nobody's, in a shared drive.")
     link: str | None = strawberry.field(description="Where a person opens it.")
     owner: One["Employee"] = strawberry.field(description="The employee with the owner's e-mail address.")
     folder: One["DriveFolder"] = strawberry.field(description="Where it lies.")
-    customer: One["Customer"] = strawberry.field(description="Whom it is about, by its path.")
     permissions: Many["DrivePermission"] = strawberry.field(description="Who may do what with it.")
 
 

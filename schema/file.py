@@ -1,33 +1,98 @@
-"""Files: contracts, invoices and profiles kept in object storage."""
+"""Files: contracts, invoices and price lists, wherever they are kept."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import strawberry
 
-from schema.arguments import BigInt, ById, Many, One
+from schema.arguments import Argument, BigInt, ById, Json, Looked, Many, One, taking
 from schema.directives import allow, owned
 
 if TYPE_CHECKING:
     from schema.customer import Customer
 
 
-@strawberry.type(
-    description="One stored object.",
+@strawberry.enum(description="Where a file is kept.")
+class Store(StrEnum):
+    AZURE_BLOB = "AZURE_BLOB"
+    AZURE_FILES = "AZURE_FILES"
+    DRIVE = "DRIVE"
+    FOLDER = "FOLDER"
+    S3 = "S3"
+
+
+@strawberry.input(
+    description="What one column of a row must meet; a cell and a value that are both numbers compare as numbers.",
+    directives=[allow("sales", "finance", "support")],
+)
+class CellTest:
+    column: str = strawberry.field(description="The column's name.")
+    eq: str | None = strawberry.field(description="Equal to this.")
+    ne: str | None = strawberry.field(description="Another than this.")
+    lt: str | None = strawberry.field(description="Less than this.")
+    lte: str | None = strawberry.field(description="Less than this, or equal to it.")
+    gt: str | None = strawberry.field(description="Greater than this.")
+    gte: str | None = strawberry.field(description="Greater than this, or equal to it.")
+    contains: str | None = strawberry.field(description="Has this within.")
+    starts_with: str | None = strawberry.field(description="Begins with this.")
+    ends_with: str | None = strawberry.field(description="Ends with this.")
+    is_null: bool | None = strawberry.field(description="Has no value: true. Has one: false.")
+
+
+TEXT = taking(max_bytes=Argument(int, "How much of the file is read, at most 1048576 bytes.", 65_536))
+ROWS = taking(
+    first=Argument(int, "How many rows, at most 1000.", 20),
+    columns=Argument(list[str], "Which columns; all of them where none are named.", None),
+    where=Argument(list[CellTest], "What each row must meet; all of these.", None),
+)
+DOWNLOAD = taking(minutes=Argument(int, "How long the address opens the file, at most 5.", 5))
+
+
+@strawberry.interface(
+    description="A file, wherever it is kept.",
     directives=[allow("sales", "finance", "support"), owned("data platform")],
 )
 class File:
-    id: strawberry.ID = strawberry.field(description="The object's key.")
-    name: str = strawberry.field(description="The last part of the key.")
-    kind: str | None = strawberry.field(description="The folder below the customer's, such as `invoices`.")
-    size: BigInt = strawberry.field(description="In bytes.")
-    content_type: str | None = strawberry.field(description="The media type, after the name's ending.")
+    id: strawberry.ID = strawberry.field(description="The store, and what it knows the file by, as `STORE:id`.")
+    store: Store = strawberry.field(description="Where it is kept.")
+    path: str = strawberry.field(description="Folders and name, `/` between.")
+    name: str = strawberry.field(description="The last part of the path.")
+    size: BigInt | None = strawberry.field(description="In bytes, where the store can tell.")
+    content_type: str | None = strawberry.field(description="The media type.")
     modified: datetime = strawberry.field(description="When it was last written.")
-    etag: str = strawberry.field(description="Changes when the content does.")
+    version: str = strawberry.field(description="Changes when the content does.")
     customer: One["Customer"] = strawberry.field(description="Whose it is.")
+    text: Looked[str] = strawberry.field(
+        description="The beginning of what is in it, where that is text in UTF-8.", metadata=TEXT
+    )
+    rows: Looked[list[Json]] = strawberry.field(
+        description="The first rows of its table, where it is CSV, JSON Lines or Parquet.", metadata=ROWS
+    )
+    download_url: Looked[str] = strawberry.field(
+        description="An address that gives this file, without a key, for some minutes.", metadata=DOWNLOAD
+    )
+
+
+@strawberry.type(
+    description="An object of the bucket.",
+    directives=[allow("sales", "finance", "support"), owned("data platform")],
+)
+class S3File(File):
+    kind: str | None = strawberry.field(description="The folder below the customer's, such as `invoices`.")
+
+
+@strawberry.type(
+    description="A file of a folder of the company's own machine.",
+    directives=[allow("sales", "finance", "support"), owned("data platform")],
+)
+class FolderFile(File):
+    folder: str | None = strawberry.field(description="The folder below the customer's, such as `prices`.")
 
 
 @strawberry.type
 class Query:
-    file: ById["File"] = strawberry.field(description="The object with this key.")
-    files: Many["File"] = strawberry.field(description="All stored objects.")
+    file: ById["File"] = strawberry.field(description="The file with this id, which names its store.")
+    files: Many["File"] = strawberry.field(description="The files of all stores.")
+    s3_files: Many["S3File"] = strawberry.field(description="The objects of the bucket.")
+    folder_files: Many["FolderFile"] = strawberry.field(description="The files of the folder.")

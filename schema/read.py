@@ -14,7 +14,7 @@ from strawberry.types.field import StrawberryField
 from strawberry.utils.str_converters import to_camel_case
 
 from auth.mistake import Mistake
-from schema.arguments import REQUIRED, TAKES, Argument, BigInt, Lead
+from schema.arguments import REQUIRED, TAKES, Argument, BigInt, Json, Lead
 from schema.directives import Allow, Owned
 
 SCALARS: dict[Any, str] = {
@@ -24,6 +24,7 @@ SCALARS: dict[Any, str] = {
     float: "Float",
     bool: "Boolean",
     BigInt: "BigInt",
+    Json: "JSON",
     Decimal: "Decimal",
     date: "Date",
     datetime: "DateTime",

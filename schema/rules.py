@@ -30,6 +30,8 @@ def rules(document: DocumentNode) -> Rules:
     types = {node.name.value: node for node in document.definitions if isinstance(node, Guarded)}
     found: dict[Position, Demand] = {}
     for node in types.values():
+        if getattr(node, "interfaces", None):
+            found[(node.name.value,)] = _of_rows(types, node)
         for member in node.fields or ():
             found[node.name.value, member.name.value] = demand(types, node, member)
             found.update(_arguments(node, member, found[node.name.value, member.name.value]))
@@ -48,6 +50,11 @@ def inherited(types: Mapping[str, Guarded], node: Guarded, name: str) -> Iterato
         above = types[each.name.value]
         yield own(above)
         yield from (own(member) for member in above.fields or () if member.name.value == name)
+
+
+def _of_rows(types: Mapping[str, Guarded], node: Guarded) -> Demand:
+    """What is asked of who may know that a row is of this type, where it could be of another."""
+    return tuple(dict.fromkeys(each for part in (own(node), *inherited(types, node, "")) for each in part))
 
 
 def own(node: Guarded | Member) -> Demand:
@@ -73,6 +80,8 @@ def _owners(types: Mapping[str, Guarded]) -> Iterator[tuple[Position, str]]:
     """The nearest `@owned(by:)`: the field's, its type's, or that of what it looks at or leads to."""
     for node in types.values():
         of, shown = _spoken_for(types, node)
+        if getattr(node, "interfaces", None) and (by := next(_owned(node), None)) is not None:
+            yield (node.name.value,), by
         for member in node.fields or ():
             near = chain((member, node), shown.get(member.name.value, ()), of, _led_to(types, node, member))
             owner = next((name for each in near for name in _owned(each)), None)
@@ -100,7 +109,7 @@ def _led_to(types: Mapping[str, Guarded], node: Guarded, member: Member) -> Iter
         yield from (types[named(inner.type)] for inner in rows)
 
 
-def _looks_at(types: Mapping[str, Guarded]) -> Iterator[tuple[Position, Position]]:
+def _looks_at(types: Mapping[str, Guarded]) -> Iterator[tuple[Position, tuple[str, str]]]:
     for node in types.values():
         made = derived(node.name.value, types)
         if made is not None and made.by_field:

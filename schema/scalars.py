@@ -39,6 +39,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     "BigInt": "A whole number of up to 64 bits, as a string.",
     "Decimal": "An exact decimal number, as a string.",
     "Date": "A day, as ISO 8601 has it: `2026-10-31`.",
+    "JSON": "Any value of JSON.",
     "DateTime": "A moment, as ISO 8601 has it, with a zone: `2026-10-31T12:00:00Z`.",
 }
 

@@ -42,11 +42,20 @@ def _opened(node: DefinitionNode, rules: Rules, groups: frozenset[str]) -> Defin
         return node
     members: list[Any] = []
     for member in node.fields or ():
-        if not decide(rules, (node.name.value, member.name.value), groups).allowed:
+        if not _known(node, member.name.value, rules, groups):
             continue
         members.append(_narrowed(node, member, rules, groups))
     kept: DefinitionNode = altered(node, fields=tuple(members))
     return kept
+
+
+def _known(node: Holder, name: str, rules: Rules, groups: frozenset[str]) -> bool:
+    """Also what an interface of the type tells of already: a type without it would be none of that interface."""
+    if decide(rules, (node.name.value, name), groups).allowed:
+        return True
+    above = [each.name.value for each in getattr(node, "interfaces", None) or ()]
+    told = any(decide(rules, (each, name), groups).allowed for each in above)
+    return told and decide(rules, (node.name.value,), groups).allowed
 
 
 def _narrowed(node: Holder, member: Any, rules: Rules, groups: frozenset[str]) -> Any:

@@ -14,6 +14,7 @@ KINDS = {
     "prometheus": "sources.prometheus.source",
     "datadog": "sources.datadog.source",
     "graphql": "sources.graphql.source",
+    "folder": "sources.folder",
 }
 """Each module has `Options`, the settings it takes, and `connect(options)`, which gives the source."""
 DESCRIBED = {

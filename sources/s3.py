@@ -1,12 +1,11 @@
-"""Options go in, a source that lists one bucket's objects comes out; a pattern in their keys gives further columns."""
+"""Options in, a source that lists one bucket's objects and reads them out; a pattern in keys gives further columns."""
 
-import mimetypes
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
 from functools import partial
 from itertools import takewhile
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import boto3
 from botocore.config import Config
@@ -17,6 +16,11 @@ from urllib3.exceptions import HTTPError
 from engine.errors import Code, SourceFailed
 from engine.words import Ask, Can, Column, Kind, Row
 from sources.bounded import MOST, whole
+from sources.content import s3 as content
+from sources.content.content import CANS, READ_BYTES
+from sources.content.content import read as inside
+from sources.content.media import media_type
+from sources.content.words import Stat
 from sources.fan_out import fan_out
 from sources.patterns import Pattern, compile_pattern
 from sources.threads import in_thread, shut, threads
@@ -24,32 +28,37 @@ from sources.threads import in_thread, shut, threads
 KEYS = 50
 KEY_BYTES = 1024
 """The longest key S3 takes."""
-TYPES = mimetypes.MimeTypes()
-"""Python's own list, the same on every machine."""
 OBJECT: Mapping[str, tuple[Kind, Callable[[Mapping[str, Any]], Any]]] = {
-    "key": (Kind.TEXT, lambda listed: listed["Key"]),
+    "id": (Kind.TEXT, lambda listed: listed["Key"]),
+    "path": (Kind.TEXT, lambda listed: listed["Key"]),
     "name": (Kind.TEXT, lambda listed: listed["Key"].rpartition("/")[2]),
     "size": (Kind.INTEGER, lambda listed: listed["Size"]),
+    "content_type": (Kind.TEXT, lambda listed: media_type(listed["Key"].rpartition("/")[2])),
     "modified": (Kind.TIME, lambda listed: listed["LastModified"].astimezone(UTC)),
-    "etag": (Kind.TEXT, lambda listed: listed["ETag"].strip('"')),
-    "content_type": (Kind.TEXT, lambda listed: TYPES.guess_type(listed["Key"].rpartition("/")[2])[0]),
+    "version": (Kind.TEXT, lambda listed: listed["ETag"].strip('"')),
 }
 """The columns every object has; a pattern's column of the same name gives way."""
 REFUSED = "s3 refused the credentials"
+GONE = "s3 has no such object"
 REASONS = {
     "AccessDenied": REFUSED,
     "InvalidAccessKeyId": REFUSED,
     "SignatureDoesNotMatch": REFUSED,
     "403": REFUSED,
     "NoSuchBucket": "s3 has no such bucket",
+    "NoSuchKey": GONE,
 }
 BUSY = frozenset({"SlowDown", "429", "TooManyRequests", "RequestLimitExceeded"})
 Listing: TypeAlias = Iterable[Mapping[str, Any]]
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """`timeout`: seconds of one listing's connect, and of each wait for its bytes. `connections`: listings at once."""
+    """`timeout`: seconds of one call's connect, and of each wait for its bytes. `connections`: calls at once.
+
+    `read_bytes`: the most that is read of one object for its rows.
+    """
 
     bucket: str
     pattern: str
@@ -59,6 +68,7 @@ class Options:
     region: str = "us-east-1"
     timeout: float = 5.0
     connections: int = 8
+    read_bytes: int = READ_BYTES
 
 
 async def connect(options: Options) -> "S3":
@@ -77,10 +87,14 @@ class S3:
         self.client = client(options)
 
     def can(self, collection: str) -> Can:
-        return {"files": self.files}[collection]
+        return {"files": self.files, **CANS}[collection]
 
     async def read(self, ask: Ask) -> AsyncIterator[Sequence[Row]]:
         """Pages as they come; for keys, a batch for each key."""
+        if ask.collection in CANS:
+            async for rows in inside(self, ask, self.options.read_bytes):
+                yield rows
+            return
         if ask.keys is None:
             async for page in self.pages(""):
                 yield [self.row(listed, ask.columns) for listed in page]
@@ -91,10 +105,10 @@ class S3:
 
     async def look_up(self, ask: Ask, columns: tuple[str, ...], key: Row) -> list[Row]:
         """The rows of one key: of those that share its prefix, the ones that have its values."""
-        prefix = key[0] if columns == ("key",) else self.pattern.prefix(dict(zip(columns, key, strict=True)))
+        prefix = key[0] if columns == ("id",) else self.pattern.prefix(dict(zip(columns, key, strict=True)))
         if not listable(prefix):
             return []
-        pages = self.first_page(prefix) if columns == ("key",) else self.pages(prefix)
+        pages = self.first_page(prefix) if columns == ("id",) else self.pages(prefix)
         return [
             self.row(listed, ask.columns) async for page in pages for listed in page if self.row(listed, columns) == key
         ]
@@ -114,10 +128,31 @@ class S3:
 
     async def call(self, **arguments: Any) -> Mapping[str, Any]:
         listing = partial(self.client.list_objects_v2, Bucket=self.options.bucket, **arguments)
+        return await self.tried(lambda: checked(listing()))
+
+    async def tried(self, call: Callable[[], Answer]) -> Answer:
+        """Raises SourceFailed, and nothing else."""
         try:
-            return checked(await in_thread(self.calls, listing))
+            return await in_thread(self.calls, call)
         except Exception as error:
             raise failed(error, self.options.timeout) from error
+
+    async def stat(self, id: str) -> Stat | None:
+        if not known(id):
+            return None
+        return await self.tried(partial(content.stat, self.client, self.options.bucket, id))
+
+    async def octets(self, id: str, start: int, length: int) -> bytes:
+        if not known(id):
+            raise SourceFailed(GONE)
+        span = (start, length)
+        return await self.tried(partial(content.octets, self.client, self.options.bucket, id, span))
+
+    async def download_url(self, id: str, seconds: int) -> str | None:
+        """Signed here, without a call."""
+        if not known(id):
+            return None
+        return await self.tried(partial(content.download_url, self.client, self.options.bucket, id, seconds))
 
     def row(self, listed: Mapping[str, Any], columns: Sequence[str]) -> Row:
         values = self.pattern.match(listed["Key"]) or {}
@@ -138,6 +173,7 @@ def client(options: Options) -> Any:
         read_timeout=options.timeout,
         max_pool_connections=options.connections,
         retries={"total_max_attempts": 1},
+        signature_version="s3v4",
         s3={"addressing_style": "path" if options.endpoint else "auto"},
     )
     made = boto3.session.Session().client(
@@ -180,7 +216,7 @@ def promise(pattern: Pattern) -> Can:
     """Keys alone: the pattern's columns from its first on, as far as a prefix follows from them, or whole keys."""
     own = {name: Column(kind=kind) for name, (kind, _) in OBJECT.items()}
     further = {name: Column(kind=kind) for name, kind in pattern.columns.items()}
-    return Can(columns={**further, **own}, keys=KEYS, key_columns=frozenset({("key",), *leading(pattern)}))
+    return Can(columns={**further, **own}, keys=KEYS, key_columns=frozenset({("id",), *leading(pattern)}))
 
 
 def leading(pattern: Pattern) -> Iterator[tuple[str, ...]]:
@@ -195,12 +231,21 @@ def checked(answer: Mapping[str, Any]) -> Mapping[str, Any]:
     return answer
 
 
+def known(id: str) -> bool:
+    """Whether some object could have this key; with an empty one, the bucket itself would be asked for."""
+    return id != "" and listable(id)
+
+
 def listable(prefix: str) -> bool:
     """No object's key starts with any other text: S3 keys are UTF-8, of a limited length."""
     try:
         return len(prefix.encode()) <= KEY_BYTES
     except UnicodeEncodeError:
         return False
+
+
+def asked(error: ClientError) -> str:
+    return "listing" if error.operation_name == "ListObjectsV2" else "reading"
 
 
 def failed(error: Exception, timeout: float) -> SourceFailed:
@@ -211,7 +256,7 @@ def failed(error: Exception, timeout: float) -> SourceFailed:
         case ClientError(response={"Error": {"Code": str(code)}}) if code in BUSY:
             return SourceFailed("s3 takes no more calls for now, ask again later", Code.SOURCE_OVERLOADED)
         case ClientError(response={"Error": {"Code": str(code)}}) if code.isalnum() and len(code) <= 60:
-            return SourceFailed(REASONS.get(code, f"s3 refused the listing with `{code}`"))
+            return SourceFailed(REASONS.get(code, f"s3 refused the {asked(error)} with `{code}`"))
         case Unreachable() | HTTPClientError():
             return SourceFailed("s3 could not be reached")
     return SourceFailed("s3 gave an answer that cannot be read", Code.SOURCE_INVALID)

@@ -1,7 +1,7 @@
 """Acme at 1/100 in memory: every collection with the promises of its real source, or with none at all."""
 
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -15,7 +15,8 @@ from demo import settings
 from demo.directory.settings import section
 from demo.github import shapes
 from demo.github.account import account
-from demo.world import chat, directory, documents, files, stored, warehouse
+from demo.shelf import PATTERN as SHELF_PATTERN
+from demo.world import chat, directory, documents, files, shelf, stored, warehouse
 from demo.world.github import log
 from demo.world.sizes import size
 from demo.world.tables import tables
@@ -25,6 +26,7 @@ from engine.words import Can, Column, Kind, Op, Row, Source
 from resolvers import bindings, modules
 from resolvers.query import asking, nobody
 from schema.build import build, version
+from sources.content.media import media_type
 from sources.graphql.collection import promise
 from sources.graphql.declared import collections
 from sources.memory import Collection, Memory
@@ -32,7 +34,7 @@ from sources.patterns import compile_pattern
 from sources.rest import collection as rest
 from sources.rest import declared
 from sources.rest.values import rows
-from tests import watched
+from tests import insides, watched
 
 SCALE = Fraction(1, 100)
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -77,14 +79,16 @@ WAREHOUSE: Mapping[str, Mapping[str, Kind]] = {
     },
     "revenue_month": {"customer_id": INTEGER, "month": DATE, "revenue": DECIMAL, "refunds": DECIMAL},
 }  # fmt: skip
-FILES = {
-    "key": TEXT, "name": TEXT, "kind": TEXT, "size": INTEGER, "content_type": TEXT, "modified": TIME, "etag": TEXT,
+CONTENT = {
+    "id": TEXT, "path": TEXT, "name": TEXT, "size": INTEGER, "content_type": TEXT, "modified": TIME, "version": TEXT,
     "customer_id": INTEGER,
 }  # fmt: skip
 STORED = {
     "id": TEXT, "path": TEXT, "name": TEXT, "size": INTEGER, "content_type": TEXT, "modified": TIME, "version": TEXT,
     "customer_id": INTEGER, "kind": TEXT,
 }  # fmt: skip
+FILES = {**CONTENT, "kind": TEXT}
+SHELF = {**CONTENT, "folder": TEXT}
 SLACK: Mapping[str, Mapping[str, Kind]] = {
     "users": {
         "id": TEXT, "name": TEXT, "real_name": TEXT, "email": TEXT, "title": TEXT, "is_bot": BOOLEAN,
@@ -159,13 +163,13 @@ def sources() -> Mapping[str, Memory]:
         "revenue_month": tuple(warehouse.revenue_months(customers)),
     }
     warehoused = {name: Collection(can=sql(WAREHOUSE[name], LIKE, 1000), rows=rows) for name, rows in usage.items()}
-    objects = {
-        "files": Collection(can=by_keys(FILES, ("customer_id",), ("key",)), rows=tuple(map(_file, files.files(SCALE))))
-    }
+    objects = _store(FILES, [_file(each) for each in files.files(SCALE)])
+    papers = _store(SHELF, [_paper(each) for each in shelf.papers(SCALE) if each.text])
     return {
         "internal": Memory(internal),
         "snowflake": Memory(warehoused),
         "s3": Memory(objects),
+        "folder": Memory(papers),
         "slack": Memory(_slack()),
         "azure_files": Memory(_azure(stored.documents(SCALE))),
         "azure_blob": Memory(_azure(stored.exports(SCALE))),
@@ -191,15 +195,31 @@ def _directory() -> Mapping[str, Collection]:
     return {name: Collection(can=promise(declared[name]), rows=each) for name, each in rows.items()}
 
 
+def _store(kinds: Mapping[str, Kind], rows: Sequence[Row]) -> Mapping[str, Collection]:
+    files = Collection(can=by_keys(kinds, ("customer_id",), ("id",)), rows=tuple(rows))
+    return {"files": files, **insides.inside(row[0] for row in rows)}
+
+
 def _file(file: files.File) -> Row:
     _, customer, folder, name = file.key.split("/")
     media = files.content_type(file.key).partition(";")[0]
-    return file.key, name, folder, len(file.body), media, file.modified, f"{len(file.body):x}", int(customer)
+    size, version = len(file.body), f"{len(file.body):x}"
+    return file.key, file.key, name, size, media, file.modified, version, int(customer), folder
+
+
+def _paper(paper: shelf.Paper) -> Row:
+    """Not of tables, whose size depends on what writes them."""
+    name, size = paper.path.rpartition("/")[2], len(paper.text.encode())
+    said = compile_pattern(SHELF_PATTERN).match(paper.path) or {}
+    media, version = media_type(name), f"{size:x}"
+    places = said.get("customer_id"), said.get("folder")
+    return paper.path, paper.path, name, size, media, paper.modified, version, *places
 
 
 def _azure(kept: Iterable[stored.Stored]) -> Mapping[str, Collection]:
     can = by_keys(STORED, ("id",), ("customer_id",), ("customer_id", "kind"))
-    return {"files": Collection(can=can, rows=tuple(map(_stored, kept)))}
+    rows = tuple(map(_stored, kept))
+    return {"files": Collection(can=can, rows=rows), **insides.inside(row[0] for row in rows)}
 
 
 def _stored(kept: stored.Stored) -> Row:
@@ -248,6 +268,7 @@ def _drive() -> Mapping[str, Collection]:
     columns = {name: replace(each, filters=SEARCHED.get(name, frozenset())) for name, each in searched.columns.items()}
     placed = [(id, each.name, each.parent, _path(each, known)) for id, each in folders.items()]
     return {
+        **insides.inside(row[0] for row in files),
         "files": Collection(can=replace(searched, columns=columns), rows=files),
         "folders": Collection(can=by_keys(DRIVE["folders"], ("id",), ("parent_id",)), rows=placed),
         "permissions": Collection(

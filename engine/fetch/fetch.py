@@ -6,7 +6,9 @@ A branch whose source fails is a `SourceFailed` in place of rows; everything els
 from collections.abc import Mapping, Sequence
 
 from engine import entities
+from engine.constant import could
 from engine.errors import Code, SourceFailed
+from engine.fetch.merge import merged
 from engine.fetch.read import Table, read
 from engine.fetch.words import ROOT_KEY, Fetched, Fetching, Groups, Results, Tallied
 from engine.finish import grouped, key_of
@@ -28,14 +30,41 @@ async def _all(run: Fetching, branches: Sequence[Branch], columns: tuple[str, ..
 
 
 async def _branch(run: Fetching, branch: Branch, columns: tuple[str, ...], parents: Sequence[Row]) -> None:
-    try:
-        found = await _found(run, branch, _keys(run, branch, columns, parents))
-    except SourceFailed as failure:
-        run.results[branch.pick.number] = failure
+    if branch.meant:
+        await _interface(run, branch, columns, parents)
         return
-    run.results[branch.pick.number] = found
+    found = run.results[branch.pick.number] = await _tried(run, branch, columns, parents)
+    if isinstance(found, Fetched):
+        await _below(run, branch, found)
+
+
+async def _tried(
+    run: Fetching, branch: Branch, columns: tuple[str, ...], parents: Sequence[Row]
+) -> Fetched | SourceFailed:
+    try:
+        return await _found(run, branch, _keys(run, branch, columns, parents))
+    except SourceFailed as failure:
+        return failure
+
+
+async def _below(run: Fetching, branch: Branch, found: Fetched) -> None:
     _compute(branch, found)
     await _all(run, branch.branches, found.columns, found.rows)
+
+
+async def _interface(run: Fetching, branch: Branch, columns: tuple[str, ...], parents: Sequence[Row]) -> None:
+    """All concrete types that can have such rows at once; what lies below them is read of rows that are shown."""
+    meant = {
+        each.type: each for each in branch.meant if could(each.where, each.fixed, run.values.variables) is not False
+    }
+    asked = [each for each in branch.members if each.type in meant]
+    found = await together(_tried(run, each, columns, parents) for each in asked)
+    shut = tuple(each for each in meant.values() if each.verdict is not None)
+    rows = merged(branch, dict(zip([each.type for each in asked], found, strict=True)), run.values.variables, shut)
+    run.results[branch.pick.number] = rows
+    if isinstance(rows, Fetched):
+        below = [(each, rows.parts[each.type]) for each in asked if each.type in rows.parts]
+        await together(_below(run, each, part) for each, part in below)
 
 
 def _keys(run: Fetching, branch: Branch, columns: tuple[str, ...], parents: Sequence[Row]) -> tuple[Row, ...] | None:

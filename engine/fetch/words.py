@@ -13,7 +13,7 @@ from engine.errors import Code, SourceFailed
 from engine.finish import grouped, key_of
 from engine.house import Limits
 from engine.overflow import Opened, Overflow
-from engine.plan.words import Carried, Read, Wanted
+from engine.plan.words import Carried, Meant, Read, Wanted
 from engine.words import Ask, Row, Source
 
 ROOT_KEY: Row = ()
@@ -85,6 +85,12 @@ class Fetched:
     """By pick number."""
     computed: dict[int, Mapping[Row, object]] = field(default_factory=dict)
     """By pick number, then by row."""
+    parts: Mapping[str, "Fetched"] = field(default_factory=dict)
+    """Of an interface, by concrete type what the rows here were merged from."""
+    lost: Mapping[str, SourceFailed] = field(default_factory=dict)
+    """By concrete type, why its rows are not among these."""
+    shut: tuple[Meant, ...] = ()
+    """The concrete types whose rows may not be among these."""
     grouped: dict[Row, list[Row]] | None = None
 
     def by_key(self) -> Mapping[Row, Sequence[Row]]:

@@ -126,7 +126,7 @@ class Explaining:
                 here=each.here,
                 there=each.there,
                 reads=tuple(self.reads(each)),
-                branches=self.branches(each.branches),
+                branches=self.branches((*each.members, *each.branches)),
             )
             for each in branches
         )

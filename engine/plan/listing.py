@@ -28,20 +28,31 @@ class Listing:
     """Its keys and its filter."""
 
 
-def listing(house: House, pick: Pick, to: str, keyed: tuple[str, ...]) -> Listing:
-    target = house.bindings[to]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Led:
+    """Where a pick leads: to `there` columns of a type's rows, from `here` columns of the rows above."""
+
+    to: str
+    here: tuple[str, ...]
+    there: tuple[str, ...]
+    where: Any = None
+    """The filter, where it was planned before."""
+
+
+def listing(house: House, pick: Pick, led: Led) -> Listing:
+    target = house.bindings[led.to]
     within(pick.arguments, house.limits.in_max)
     base = Wanted(
         source=target.source,
         collection=target.collection,
         columns=(),
-        keyed=keyed,
-        where=where(house, to, pick.arguments.get("where")),
+        keyed=led.there,
+        where=where(house, led.to, pick.arguments.get("where")) if led.where is None else led.where,
     )
-    return Listing(house=house, target=target, page=_page(house, pick, to), base=base)
+    return Listing(house=house, target=target, page=page(house, pick, led.to), base=base)
 
 
-def _page(house: House, pick: Pick, to: str) -> Page:
+def page(house: House, pick: Pick, to: str) -> Page:
     given = pick.arguments
     first, last = given.get("first"), given.get("last")
     if first is not None and last is not None:
@@ -61,13 +72,13 @@ def _page(house: House, pick: Pick, to: str) -> Page:
     )
 
 
-def of_rows(asked: Sequence[Pick]) -> Iterator[Pick]:
-    """What is wanted of each row, through `nodes` and through `edges { node }`."""
+def of_rows(asked: Sequence[Pick], to: str) -> Iterator[Pick]:
+    """What is wanted of each row of this type, through `nodes` and through `edges { node }`."""
     for each in asked:
         if each.field == "nodes":
-            yield from each.below
+            yield from each.picks[to]
         elif each.field == "edges":
-            yield from (inner for edge in each.below if edge.field == "node" for inner in edge.below)
+            yield from (inner for edge in each.below if edge.field == "node" for inner in edge.picks[to])
 
 
 def reads(one: Listing, asked: Sequence[Pick], columns: Sequence[str], verdicts: Verdicts) -> dict[str, Any]:
@@ -94,7 +105,7 @@ def window(one: Listing, columns: Sequence[str], info: set[str]) -> Read:
         columns=_own((*columns, *(each.column for each in page.order), *one.base.keyed), reached),
         reaches=page.reaches,
         where=_all((one.base.where, *_seeks(page))),
-        order=tuple(_flipped(each) for each in page.order) if backward else page.order,
+        order=tuple(flipped(each) for each in page.order) if backward else page.order,
         limit=converted(page.last if backward else page.first, lambda rows: rows + more),
     )
     return _read(one, wanted)
@@ -126,7 +137,7 @@ def _seeks(page: Page) -> Iterator[Seek]:
         yield Seek(page, False)
 
 
-def _flipped(order: Order) -> Order:
+def flipped(order: Order) -> Order:
     return Order(order.column, not order.descending, not order.nulls_first)
 
 

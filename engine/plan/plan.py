@@ -7,14 +7,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from engine.constant import could
 from engine.entities import ENTITIES
 from engine.house import House
-from engine.names import columns_of, leads_to, link_columns
+from engine.names import columns_of, leads_to, link_columns, members
 from engine.permit import Verdicts, withheld
 from engine.plan import lookup
-from engine.plan.listing import listing, of_rows, reads
+from engine.plan.listing import Led, listing, of_rows, page, reads
 from engine.plan.push import read
-from engine.plan.words import Branch, Plan, Wanted
+from engine.plan.where import sharing, where
+from engine.plan.words import Branch, Carried, Meant, Plan, Wanted
 from engine.select import Pick
 from engine.words import Batch, Binding, Order
 
@@ -38,10 +40,50 @@ def _of_root(house: House, verdicts: Verdicts, pick: Pick) -> Iterator[Branch]:
 
 def _branch(house: House, verdicts: Verdicts, pick: Pick) -> Branch:
     to, many = leads_to(house, pick.type, pick.field)
+    if to not in house.bindings:
+        return _interface(house, verdicts, pick, to)
+    led = _led(house, pick, to)
+    return _list(house, verdicts, pick, led) if many else _single(house, verdicts, pick, led)
+
+
+def _interface(house: House, verdicts: Verdicts, pick: Pick, to: str) -> Branch:
+    """A branch for each concrete type that may be asked; the page is that of the first, whoever is asking."""
+    _, many = leads_to(house, pick.type, pick.field)
+    kinds = [each.type for each in members(house, to)]
+    first = _led(house, pick, kinds[0])
+    meant = _meant(house, verdicts, pick, kinds)
+    asked = [each for each in meant if each.verdict is None and could(each.where, each.fixed, None) is not False]
+    led = [replace(_led(house, pick, each.type), where=each.where) for each in asked]
+    return Branch(
+        pick=pick,
+        type=to,
+        many=many,
+        here=first.here,
+        there=first.there,
+        page=page(house, pick, first.to) if many else None,
+        members=tuple((_list if many else _single)(house, verdicts, pick, each) for each in led),
+        meant=tuple(meant),
+    )
+
+
+def _meant(house: House, verdicts: Verdicts, pick: Pick, kinds: Sequence[str]) -> list[Meant]:
+    """Keys of another source that the filters of several types wait for are read once for all."""
+    said = {"id": {"eq": pick.arguments["id"]}} if "id" in pick.arguments else pick.arguments.get("where")
+    known: list[Carried] = []
+    return [
+        Meant(
+            type=kind,
+            fixed=house.bindings[kind].constants,
+            where=sharing(where(house, kind, said), known),
+            verdict=None if verdicts[pick.number, kind].allowed else verdicts[pick.number, kind],
+        )
+        for kind in kinds
+    ]
+
+
+def _led(house: House, pick: Pick, to: str) -> Led:
     here, there = _joined_by(house, pick, house.bindings[to])
-    if many:
-        return _list(house, verdicts, pick, to, here, there)
-    return _single(house, verdicts, pick, to, here, there)
+    return Led(to=to, here=here, there=there)
 
 
 def _joined_by(house: House, pick: Pick, target: Binding) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -50,12 +92,10 @@ def _joined_by(house: House, pick: Pick, target: Binding) -> tuple[tuple[str, ..
     return (), target.key if "id" in pick.arguments else ()
 
 
-def _single(
-    house: House, verdicts: Verdicts, pick: Pick, to: str, here: tuple[str, ...], there: tuple[str, ...]
-) -> Branch:
+def _single(house: House, verdicts: Verdicts, pick: Pick, led: Led) -> Branch:
     """One row, of this id or linked; where several match, the one whose key comes first."""
-    target = house.bindings[to]
-    wanted = [each for each in pick.picks[to] if not withheld(each, verdicts)]
+    target, there = house.bindings[led.to], led.there
+    wanted = [each for each in pick.picks[led.to] if not withheld(each, verdicts)]
     unique = there == target.key
     rows = Wanted(
         source=target.source,
@@ -67,9 +107,9 @@ def _single(
     )
     return Branch(
         pick=pick,
-        type=to,
+        type=led.to,
         many=False,
-        here=here,
+        here=led.here,
         there=there,
         named=pick.arguments.get("id"),
         rows=read(house.sources[target.source], rows),
@@ -77,18 +117,16 @@ def _single(
     )
 
 
-def _list(
-    house: House, verdicts: Verdicts, pick: Pick, to: str, here: tuple[str, ...], there: tuple[str, ...]
-) -> Branch:
-    one = listing(house, pick, to, there)
+def _list(house: House, verdicts: Verdicts, pick: Pick, led: Led) -> Branch:
+    one = listing(house, pick, led)
     asked = [each for each in pick.below if not withheld(each, verdicts)]
-    wanted = [each for each in of_rows(asked) if not withheld(each, verdicts)]
+    wanted = [each for each in of_rows(asked, led.to) if not withheld(each, verdicts)]
     return Branch(
         pick=pick,
-        type=to,
+        type=led.to,
         many=True,
-        here=here,
-        there=there,
+        here=led.here,
+        there=led.there,
         page=one.page,
         **reads(one, asked, _columns(one.target, wanted), verdicts),
         **_below(house, verdicts, one.target, wanted),

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engine.constant import could
 from engine.errors import Code, Fault, Refused
 from engine.house import House
-from engine.names import NoSuchId, can_of, columns_of, id_reader, leads_to, link_columns
+from engine.names import NoSuchId, can_of, columns_of, id_reader, leads_to, link_columns, members
 from engine.plan.words import Carried, distinct
 from engine.slots import converted
 from engine.words import EVERY_ROW, All, Among, Binding, Exists, Kind, Link, Not, Op, Some, Test
@@ -42,25 +43,49 @@ def _said(binding: Binding, name: str, value: Mapping[str, Any]) -> Sequence[tup
 
 
 def _linked(house: House, binding: Binding, name: str, value: Mapping[str, Any]) -> Any:
-    to, many = leads_to(house, binding.type, name)
+    _, many = leads_to(house, binding.type, name)
     link = binding.links[name]
     if not many:
-        return _exists(house, binding, link, where(house, to, value))
+        return _some(house, binding, link, value, every=False)
     parts = []
     for quantifier, inner in _said(binding, name, value):
-        meets = where(house, to, inner)
-        exists = _exists(house, binding, link, Not(meets) if quantifier == "every" else meets)
+        exists = _some(house, binding, link, inner, every=quantifier == "every")
         parts.append(exists if quantifier == "some" else Not(exists))
     return All(tuple(parts))
 
 
-def _exists(house: House, binding: Binding, link: Link, meets: Any) -> Any:
+def _some(house: House, binding: Binding, link: Link, value: Mapping[str, Any], *, every: bool) -> Any:
+    """That some row meets the filter, or fails it: of an interface, a row of any of its types."""
+    found = []
+    for target in members(house, link.to):
+        meets = where(house, target.type, value)
+        meets = Not(meets) if every else meets
+        if could(meets, target.constants, None) is not False:
+            found.append(_exists(house, binding, link, target, meets))
+    return found[0] if len(found) == 1 else Some(tuple(found))
+
+
+def _exists(house: House, binding: Binding, link: Link, target: Binding, meets: Any) -> Any:
     """That the link leads to some row that meets the filter; across sources, by the keys of all such rows."""
-    target = house.bindings[link.to]
     here, there = link_columns(link)
     if target.source == binding.source:
         return Exists(target.collection, here, there, meets)
     return Carried(here, distinct(target.source, target.collection, there, meets))
+
+
+def sharing(where: Any, known: list[Carried]) -> Any:
+    """The filter, its carried keys those that are known where they are the same; what is new becomes known."""
+    match where:
+        case All() | Some():
+            return type(where)(tuple(sharing(each, known) for each in where.parts))
+        case Not():
+            return Not(sharing(where.part, known))
+        case Carried():
+            same = next((each for each in known if (each.here, each.wanted) == (where.here, where.wanted)), where)
+            known.append(same)
+            return same
+        case _:
+            return where
 
 
 def _test(house: House, binding: Binding, field: str, op: Op, operand: Any) -> Any:

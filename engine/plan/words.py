@@ -1,10 +1,12 @@
 """A plan as plain data: branches (what the question asks for), what each wants, and reads (what a source is asked)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeAlias
 
+from auth.decide import Verdict
+from engine.constant import Fixed, could
 from engine.select import Pick
 from engine.words import COUNT, EVERY_ROW, Batch, Cut, Kind, Measure, Order, Row, Where
 
@@ -138,6 +140,18 @@ class Grouping:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Meant:
+    """Which rows of one concrete type an interface's branch is about."""
+
+    type: str
+    fixed: Fixed
+    """What is the same in all of them."""
+    where: Any = EVERY_ROW
+    verdict: Verdict | None = None
+    """The denial, where they may not be asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Branch:
     """One field that leads to rows: its reads, and the branches below it.
 
@@ -169,11 +183,31 @@ class Branch:
     needs: Mapping[int, tuple[str, ...]] | None = None
     """By pick number, the columns such a field is computed of."""
     branches: tuple["Branch", ...] = ()
+    members: tuple["Branch", ...] = ()
+    """Of an interface, what is asked of each concrete type, as if it were asked of that alone; `branches` is empty."""
+    meant: tuple[Meant, ...] = ()
+    """Of an interface, all its concrete types: those of `members`, and those that may not be asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     branches: tuple[Branch, ...]
+
+
+def every(branches: Sequence[Branch]) -> Iterator[Branch]:
+    """At any depth; of what an interface asks of its concrete types, only what lies below."""
+    for branch in branches:
+        yield branch
+        yield from every(branch.branches)
+        for member in branch.members:
+            yield from every(member.branches)
+
+
+def shut(plan: Plan, variables: Mapping[str, Any] | None) -> Iterator[tuple[Meant, Verdict]]:
+    """The concrete types that may not be asked for rows that the plan is about, as far as variables are known."""
+    for each in (meant for branch in every(plan.branches) for meant in branch.meant):
+        if each.verdict is not None and could(each.where, each.fixed, variables) is not False:
+            yield each, each.verdict
 
 
 def distinct(source: str, collection: str, columns: tuple[str, ...], where: Any) -> Wanted:

@@ -17,7 +17,7 @@ from engine.errors import SourceFailed
 from engine.fetch.words import Fetched
 from engine.names import is_list
 from engine.permit import Verdicts, withheld
-from engine.plan.words import Branch, Plan
+from engine.plan.words import Branch, Plan, every
 from engine.render.columns import Shows, Unusual, shows, shows_each
 from engine.render.entities import reader
 from engine.render.lists import beside, cursor_of
@@ -48,8 +48,8 @@ class Levels:
 
 
 def levels(picks: Sequence[Pick], verdicts: Verdicts, plan: Plan) -> Levels | None:
-    """None where something is withheld: its nulls are counted row by row."""
-    if any(withheld(each, verdicts) for each in _every(picks)):
+    """None where something is withheld, whose nulls are counted row by row, or where rows may be of several types."""
+    if any(withheld(each, verdicts) for each in _every(picks)) or any(each.meant for each in every(plan.branches)):
         return None
     return Levels(picks=tuple(picks), below=tuple(map(_level, plan.branches)))
 

@@ -1,6 +1,6 @@
 """A list's picks in, a function from a parent's key to its connection out: nodes, edges, page, and what all come to."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from graphql import get_named_type
@@ -17,8 +17,8 @@ from engine.select import Pick
 from engine.slots import filled
 from engine.words import Row
 
-Objects = Callable[[Sequence[Pick]], Value]
-"""Makes the function that renders one row of the list."""
+Objects = Callable[[Pick], Value]
+"""Makes the function that renders one row of the list, as the pick that holds it asks."""
 
 
 def connection(run: Rendering, branch: Branch, result: Fetched, objects: Objects) -> Value:
@@ -30,6 +30,7 @@ def connection(run: Rendering, branch: Branch, result: Fetched, objects: Objects
 
     def value(key: Row, path: Path) -> Any:
         rows = result.by_key().get(key, ())
+        missing(run, branch, result, path)
         kept = rows[:size]
         cut = Slice(key=key, rows=kept[::-1] if backward else kept, overflow=len(rows) > size)
         return {name: member(cut, path) for name, member in members}
@@ -37,12 +38,20 @@ def connection(run: Rendering, branch: Branch, result: Fetched, objects: Objects
     return value
 
 
+def missing(run: Rendering, branch: Branch, result: Fetched, path: Path) -> None:
+    """Notes, where the list or the row stands, the concrete types whose rows may not or could not be shown."""
+    for kind in result.lost:
+        run.faults.lose(branch.pick, kind, path)
+    for each in result.shut:
+        run.faults.shut_out(branch.pick, each.type, path)
+
+
 def _of_connection(run: Rendering, branch: Branch, result: Fetched, pick: Pick, objects: Objects) -> Value:
     if withheld(pick, run.verdicts):
         return noting(run.faults.withhold, pick)
     match pick.field:
         case "nodes":
-            return _listing(pick, objects(pick.below))
+            return _listing(pick, objects(pick))
         case "edges":
             return _listing(pick, _edge(run, branch, result, pick, objects))
         case _:
@@ -102,7 +111,7 @@ def _edge(run: Rendering, branch: Branch, result: Fetched, pick: Pick, objects: 
 
 
 def _node(pick: Pick, objects: Objects) -> Value:
-    inner = objects(pick.below)
+    inner = objects(pick)
     return lambda row, path: inner(row, (path, pick.key))
 
 
@@ -114,7 +123,10 @@ def cursor_of(run: Rendering, branch: Branch, result: Fetched) -> Value:
 
 
 def _page_info(run: Rendering, branch: Branch, result: Fetched, pick: Pick) -> Value:
+    """Of rows of which some are lost, null: nobody knows what follows."""
     assert branch.page is not None
+    if result.lost:
+        return lambda cut, path: None
     place = cursor_of(run, branch, result)
     backward = branch.page.last is not None
     facts: dict[str, Callable[[Slice], Any]] = {

@@ -15,7 +15,7 @@ from engine.names import columns_of, written
 from engine.permit import withheld
 from engine.plan.words import Branch
 from engine.render.entities import entities
-from engine.render.lists import connection
+from engine.render.lists import connection, missing
 from engine.render.lookups import looked_up
 from engine.render.words import NULL, Rendering, Value, noting
 from engine.select import Pick
@@ -76,11 +76,9 @@ def _taking(run: Rendering, pick: Pick, columns: tuple[str, ...]) -> Callable[[R
     if pick.field in binding.batches:
         needs = binding.batches[pick.field].needs
         key = key_of([column for field in needs for column in columns_of(binding, field)], columns)
-        computed = next(
-            each.computed[pick.number]
-            for each in run.results.values()
-            if isinstance(each, Fetched) and pick.number in each.computed
-        )
+        found = (each for each in run.results.values() if isinstance(each, Fetched))
+        parts = (part for each in found for part in (each, *each.parts.values()))
+        computed = next(each.computed[pick.number] for each in parts if pick.number in each.computed)
         return lambda row: computed[key(row)]
     of = columns_of(binding, pick.field)
     if len(of) > 1:
@@ -96,6 +94,8 @@ def _branch(run: Rendering, branch: Branch, columns: tuple[str, ...]) -> Value:
         return lambda row, path: None
     if isinstance(result, SourceFailed):
         return noting(run.faults.fail, branch.pick)
+    if result.shut and not result.parts:
+        return _shut(run, branch, result)
     key = key_of(branch.here, columns) if branch.here else _root_key(branch, result)
     below = _many(run, branch, result) if branch.many else _single(run, branch, result)
 
@@ -121,12 +121,25 @@ def _root_key(branch: Branch, result: Fetched) -> Callable[[Any], Row]:
     return lambda row: only
 
 
+def _shut(run: Rendering, branch: Branch, result: Fetched) -> Value:
+    """Null where no row of any concrete type may be shown."""
+
+    def value(row: Any, path: Path) -> Any:
+        missing(run, branch, result, (path, branch.pick.key))
+        return None
+
+    return value
+
+
 def _single(run: Rendering, branch: Branch, result: Fetched) -> Value:
-    inner = _object(run, branch, result)
+    inner = _objects(run, branch, result, branch.pick)
 
     def value(key: Row, path: Path) -> Any:
         rows = result.by_key().get(key)
-        return inner(rows[0], path) if rows else None
+        if not rows:
+            missing(run, branch, result, path)
+            return None
+        return inner(rows[0], path)
 
     return value
 
@@ -136,8 +149,19 @@ def _object(run: Rendering, branch: Branch, result: Fetched) -> Value:
 
 
 def _many(run: Rendering, branch: Branch, result: Fetched) -> Value:
-    below = _branches(branch)
-    return connection(run, branch, result, lambda picks: object_(run, picks, below, result.columns))
+    return connection(run, branch, result, lambda holder: _objects(run, branch, result, holder))
+
+
+def _objects(run: Rendering, branch: Branch, result: Fetched, holder: Pick) -> Value:
+    """Renders a row; of an interface, as what it is."""
+    if not branch.meant:
+        return object_(run, holder.picks[branch.type], _branches(branch), result.columns)
+    made = {
+        each.type: object_(run, holder.picks[each.type], _branches(each), result.parts[each.type].columns)
+        for each in branch.members
+        if each.type in result.parts and result.parts[each.type].rows
+    }
+    return lambda row, path: made[row[-2]](row[-1], path)
 
 
 def _branches(branch: Branch) -> dict[int, Branch]:

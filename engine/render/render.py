@@ -12,7 +12,7 @@ from typing import Any
 
 from engine.bind import Bound
 from engine.errors import Fault, SourceFailed
-from engine.faults import Faults, forbidden, unavailable
+from engine.faults import Faults, forbidden, forbidden_rows, may_tell, unavailable, unavailable_rows
 from engine.fetch.words import Fetched, Results
 from engine.house import House
 from engine.permit import Verdicts
@@ -50,13 +50,26 @@ def render(house: House, of: Shown, results: Results, values: Bound) -> tuple[di
 
 
 def faults(house: House, picks: Sequence[Pick], verdicts: Verdicts, results: Results, noted: Faults) -> list[Fault]:
-    """One fault for each pick that showed null where it was withheld or its source failed."""
+    """One fault for each pick that showed null where it was withheld or its source failed.
+
+    And one for each concrete type whose rows a list of an interface lacks; to who may not know of the type, none.
+    """
     numbered = by_number(picks)
     denied = [
         forbidden(house.rules, numbered[number], verdicts[number], nulls) for number, nulls in noted.withheld.items()
     ]
     failed = [unavailable(_failure(results, numbered, number), nulls) for number, nulls in noted.failed.items()]
-    return [*denied, *failed, *noted.broken]
+    shut = (
+        forbidden_rows(house.rules, kind, verdicts[number, kind], place)
+        for (number, kind), place in noted.shut.items()
+        if may_tell(house, kind, verdicts[number, kind])
+    )
+    lost = (unavailable_rows(_lost(results[number], kind), kind, place) for (number, kind), place in noted.lost.items())
+    return [*denied, *failed, *shut, *lost, *noted.broken]
+
+
+def _lost(result: Fetched | SourceFailed, kind: str) -> SourceFailed:
+    return result.lost[kind] if isinstance(result, Fetched) else result
 
 
 def by_number(picks: Sequence[Pick]) -> dict[int, Pick]:

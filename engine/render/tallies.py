@@ -24,6 +24,8 @@ def total(run: Rendering, result: Fetched, pick: Pick) -> Value:
     if isinstance(result.tally, SourceFailed):
         return noting(run.faults.fail, pick)
     tally = result.tally
+    if result.lost:
+        return lambda cut, path: None
     if tally is None:
         return lambda cut, path: 0
     at = tally.names.index(COUNT.name)

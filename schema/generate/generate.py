@@ -23,7 +23,7 @@ def definitions(shapes: Shapes) -> tuple[DefinitionNode, ...]:
     Raises BadSchema when two of them would have the same name.
     """
     reached = reach(shapes)
-    objects = [shape for shape in shapes.types if shape.name != "Query" and not shape.interface]
+    objects = [shape for shape in shapes.types if shape.name != "Query"]
     made = (
         *(_written(shape) for shape in shapes.types),
         *(_input(shape) for shape in shapes.inputs),
@@ -39,7 +39,9 @@ def _made(shape: TypeShape, reached: Reach) -> Iterator[DefinitionNode]:
         yield from connection(shape)
     if shape.name in reached.filtered:
         yield from filters(shape, listed=shape.name in reached.linked)
-        yield order(shape)
+        yield order(shape, reached)
+    if shape.interface:
+        return
     if shape.name in reached.linked:
         yield from aggregate_orders(shape)
     if shape.name in reached.listed:

@@ -29,27 +29,27 @@ GROUPED = {"DateTime": "TimeGroupBy", "Date": "DateGroupBy"}
 def groups(shape: TypeShape, reached: Reach) -> Iterator[DefinitionNode]:
     """What keys can be made of wherever a key can lead, and the groups of what is listed."""
     if shape.name in reached.filtered:
-        yield _by(shape)
-        yield _key(shape)
+        yield _by(shape, reached)
+        yield _key(shape, reached)
     if shape.name in reached.listed:
         yield _group(shape)
         yield _order(shape)
 
 
-def _by(shape: TypeShape) -> DefinitionNode:
+def _by(shape: TypeShape, reached: Reach) -> DefinitionNode:
     name = shape.name
     fields = [
         *((each, GROUPED.get(each.to, "GroupBy")) for each in columns(shape)),
-        *((each, f"{each.to}GroupBy") for each in links(shape, Leads.ONE)),
+        *((each, f"{each.to}GroupBy") for each in links(shape, Leads.ONE) if each.to not in reached.interfaces),
     ]
     made = [argument(each.name, to, each.description, allowed(each.guards)) for each, to in fields]
     return input_object(f"{name}GroupBy", f"What to group `{name}` rows by.", made, allowed(shape.guards), (ONE_OF,))
 
 
-def _key(shape: TypeShape) -> DefinitionNode:
+def _key(shape: TypeShape, reached: Reach) -> DefinitionNode:
     fields = [
         *((each, each.to) for each in columns(shape)),
-        *((each, f"{each.to}GroupKey") for each in links(shape, Leads.ONE)),
+        *((each, f"{each.to}GroupKey") for each in links(shape, Leads.ONE) if each.to not in reached.interfaces),
     ]
     made = [field(each.name, to, each.description, guards=allowed(each.guards)) for each, to in fields]
     meaning = f"What the `{shape.name}` rows of a group agree in; only what `by` names can be asked."

@@ -6,6 +6,7 @@ from graphql import DefinitionNode, InputValueDefinitionNode
 
 from schema.generate.aggregates import COUNT, measured
 from schema.generate.columns import allowed, columns, links
+from schema.generate.reach import Reach
 from schema.nodes import ONE_OF, argument, enum, input_object
 from schema.read import FieldShape, Leads, TypeShape
 
@@ -13,11 +14,15 @@ DIRECTION = enum("Direction", "Rows without a value come last, either way.", ("A
 SUFFIXES = {Leads.ONE: "Order", Leads.MANY: "AggregateOrder"}
 
 
-def order(shape: TypeShape) -> DefinitionNode:
-    """By its columns in the order they are written, then through its links."""
+def order(shape: TypeShape, reached: Reach) -> DefinitionNode:
+    """By its columns in the order they are written, then through its links; not through those to an interface."""
     fields = [
         *(_by(each, "Direction") for each in columns(shape)),
-        *(_by(each, f"{each.to}{SUFFIXES[each.leads]}") for each in links(shape, *SUFFIXES)),
+        *(
+            _by(each, f"{each.to}{SUFFIXES[each.leads]}")
+            for each in links(shape, *SUFFIXES)
+            if each.to not in reached.interfaces
+        ),
     ]
     return _one_of(shape, "Order", f"What to order `{shape.name}` rows by.", fields)
 

@@ -1,6 +1,6 @@
 """A listed type in, its connection and edge out."""
 
-from graphql import DefinitionNode, InputValueDefinitionNode
+from graphql import DefinitionNode, FieldDefinitionNode, InputValueDefinitionNode
 
 from schema.generate.columns import EVERYONE, allowed
 from schema.nodes import argument, field, output
@@ -31,14 +31,14 @@ def paging(of: str) -> list[InputValueDefinitionNode]:
 
 
 def connection(shape: TypeShape) -> tuple[DefinitionNode, DefinitionNode]:
+    """Rows of an interface stand in several stores: they are counted, but not measured or grouped."""
     name, rule = shape.name, allowed(shape.guards)
     page = [
         field("nodes", f"[{name}!]", "The rows of this page."),
         field("edges", f"[{name}Edge!]", "The rows of this page, each with its cursor."),
         field("pageInfo", "PageInfo", "Where this page stands."),
         field("totalCount", "Int", "How many rows there are on all pages."),
-        field("aggregate", f"{name}Aggregate", "What the rows of all pages come to, taken together."),
-        field("groups", f"[{name}Group!]", "The rows of all pages in groups.", arguments=_grouping(name)),
+        *([] if shape.interface else _measured(name)),
     ]
     edge = [
         field("cursor", "String!", "Names the row's place, for `after` and `before`."),
@@ -48,6 +48,13 @@ def connection(shape: TypeShape) -> tuple[DefinitionNode, DefinitionNode]:
         output(f"{name}Connection", f"A page of `{name}`.", page, rule),
         output(f"{name}Edge", f"One `{name}` and its place.", edge, rule),
     )
+
+
+def _measured(of: str) -> list[FieldDefinitionNode]:
+    return [
+        field("aggregate", f"{of}Aggregate", "What the rows of all pages come to, taken together."),
+        field("groups", f"[{of}Group!]", "The rows of all pages in groups.", arguments=_grouping(of)),
+    ]
 
 
 def _grouping(of: str) -> list[InputValueDefinitionNode]:

@@ -15,6 +15,7 @@ class Reach:
     """The types that other types have lists of."""
     filtered: frozenset[str]
     """The types that a filter, an order or a key can reach: listed ones, and those that their links lead to."""
+    interfaces: frozenset[str]
 
 
 def reach(shapes: Shapes) -> Reach:
@@ -23,6 +24,7 @@ def reach(shapes: Shapes) -> Reach:
         listed=listed,
         linked=_lists(shape for shape in shapes.types if shape.name != "Query"),
         filtered=_followed(listed, shapes),
+        interfaces=frozenset(shape.name for shape in shapes.types if shape.interface),
     )
 
 

@@ -11,6 +11,8 @@ from sources.azure import collection
 from sources.azure.access import access
 from sources.azure.calls import Bounds, Calls
 from sources.azure.entries import NOTHING, Entry, Page, blobs
+from sources.content.content import CANS, READ_BYTES
+from sources.content.content import read as inside
 from sources.content.words import FILES, Stat
 from sources.fan_out import fan_out
 from sources.patterns import Pattern, compile_pattern
@@ -26,7 +28,8 @@ class Options:
     """Either an `access_key` of the account or a `sas_token`. `timeout`: seconds of one call. `connections`: at once.
 
     `response_bytes`: the most that one page of a listing may hold. `base_url`: where the account is not in Azure's
-    public cloud. `private_addresses`: it may be in this network, and spoken to without TLS.
+    public cloud. `private_addresses`: it may be in this network, and spoken to without TLS. `read_bytes`: the most
+    that is read of one file for its rows.
     """
 
     account: str
@@ -39,6 +42,7 @@ class Options:
     connections: int = 8
     response_bytes: int = 16_777_216
     private_addresses: bool = False
+    read_bytes: int = READ_BYTES
 
 
 async def connect(options: Options) -> "AzureBlob":
@@ -46,22 +50,27 @@ async def connect(options: Options) -> "AzureBlob":
     opened = access("blob", options.container, options)
     bounds = Bounds(timeout=options.timeout, at_once=options.connections, most=options.response_bytes)
     calls = Calls(opened, bounds, private_addresses=options.private_addresses)
-    return AzureBlob(calls, compile_pattern(options.pattern))
+    return AzureBlob(calls, compile_pattern(options.pattern), options.read_bytes)
 
 
 class AzureBlob:
     """The collection `files`: one row for each blob of the container."""
 
-    def __init__(self, calls: Calls, pattern: Pattern) -> None:
+    def __init__(self, calls: Calls, pattern: Pattern, read_bytes: int = READ_BYTES) -> None:
         self.calls = calls
         self.pattern = pattern
-        self.promises = {FILES: collection.files(pattern)}
+        self.read_bytes = read_bytes
+        self.promises = {FILES: collection.files(pattern), **CANS}
 
     def can(self, collection: str) -> Can:
         return self.promises[collection]
 
     async def read(self, ask: Ask) -> AsyncIterator[Sequence[Row]]:
         """Pages as they come; for keys, a batch for each key."""
+        if ask.collection in CANS:
+            async for rows in inside(self, ask, self.read_bytes):
+                yield rows
+            return
         if ask.keys is None:
             async for page in self.pages(""):
                 yield collection.kept(page.files, ask, self.row)

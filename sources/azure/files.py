@@ -11,6 +11,8 @@ from sources.azure.access import access
 from sources.azure.calls import Bounds, Calls
 from sources.azure.entries import NOTHING, Entry, Page, directory, shares
 from sources.azure.walk import Place, possible, walk
+from sources.content.content import CANS, READ_BYTES
+from sources.content.content import read as inside
 from sources.content.words import FILES, Stat
 from sources.patterns import Pattern, compile_pattern
 
@@ -25,7 +27,8 @@ class Options:
     """Either an `access_key` of the account or a `sas_token`. `timeout`: seconds of one call. `connections`: at once.
 
     `response_bytes`: the most that one page of a listing may hold. `base_url`: where the account is not in Azure's
-    public cloud. `private_addresses`: it may be in this network, and spoken to without TLS.
+    public cloud. `private_addresses`: it may be in this network, and spoken to without TLS. `read_bytes`: the most
+    that is read of one file for its rows.
     """
 
     account: str
@@ -38,6 +41,7 @@ class Options:
     connections: int = 8
     response_bytes: int = 16_777_216
     private_addresses: bool = False
+    read_bytes: int = READ_BYTES
 
 
 async def connect(options: Options) -> "AzureFiles":
@@ -45,22 +49,27 @@ async def connect(options: Options) -> "AzureFiles":
     opened = access("file", options.share, options)
     bounds = Bounds(timeout=options.timeout, at_once=options.connections, most=options.response_bytes)
     calls = Calls(opened, bounds, private_addresses=options.private_addresses)
-    return AzureFiles(calls, compile_pattern(options.pattern))
+    return AzureFiles(calls, compile_pattern(options.pattern), options.read_bytes)
 
 
 class AzureFiles:
     """The collections `files` and `directories` of the share, and the account's `shares`."""
 
-    def __init__(self, calls: Calls, pattern: Pattern) -> None:
+    def __init__(self, calls: Calls, pattern: Pattern, read_bytes: int = READ_BYTES) -> None:
         self.calls = calls
         self.pattern = pattern
-        self.promises = promises(pattern)
+        self.read_bytes = read_bytes
+        self.promises = {**promises(pattern), **CANS}
 
     def can(self, collection: str) -> Can:
         return self.promises[collection]
 
     async def read(self, ask: Ask) -> AsyncIterator[Sequence[Row]]:
         """Page by page."""
+        if ask.collection in CANS:
+            async for rows in inside(self, ask, self.read_bytes):
+                yield rows
+            return
         if ask.collection == FILES:
             async for page in self.pages(ask):
                 yield collection.kept(page.files, ask, self.row)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from engine.errors import Code, SourceFailed
+
 FILES = "files"
 """The collection of all files; its columns begin with those of `COLUMNS`."""
 COLUMNS = ("id", "path", "name", "size", "content_type", "modified", "version")
@@ -39,3 +41,8 @@ class Store(Protocol):
     async def download_url(self, id: str, seconds: int) -> str | None:
         """An address that gives this one file to whoever holds it, for so long; None: the store has none to give."""
         ...
+
+
+def too_much(read_bytes: int) -> SourceFailed:
+    limit = f"the limit `read_bytes` of {read_bytes}"
+    return SourceFailed(f"finding these rows takes more of a file than {limit}, ask for fewer", Code.LIMIT_EXCEEDED)

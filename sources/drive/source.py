@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from engine.errors import SourceFailed
 from engine.quota import Quotas
 from engine.words import Ask, Can, Row
+from sources.content.content import CANS, READ_BYTES
+from sources.content.content import read as inside
 from sources.content.words import Stat
 from sources.drive.account import account
 from sources.drive.calls import QUERIES, Absent, Calls, Item, calls
@@ -31,6 +33,7 @@ class Options:
     `pattern`: as of sources.patterns, over the path below the root. `scope`: what Google is asked to allow.
     `timeout`: seconds one call may take. `connections`: calls at once. `response_bytes`: the most that one answer may
     hold, unpacked, content aside. `endpoint`: another place that answers for Google, tokens at its `/token`.
+    `read_bytes`: the most that is read of one file for its rows.
     """
 
     service_account_key: str = field(repr=False)
@@ -43,6 +46,7 @@ class Options:
     timeout: float = 10.0
     connections: int = 8
     response_bytes: int = 16_777_216
+    read_bytes: int = READ_BYTES
 
 
 QUOTA: Mapping[str, int] = {QUERIES: 12_000}
@@ -61,14 +65,15 @@ async def connect(options: Options, quotas: Quotas | None = None) -> "Drive":
         signs, endpoint or GOOGLE, quotas, timeout=options.timeout, at_once=options.connections,
         most=options.response_bytes,
     )  # fmt: skip
-    return Drive(called, Scope(folder=options.folder, drive=options.drive_id), pattern)
+    return Drive(called, Scope(folder=options.folder, drive=options.drive_id), pattern, options.read_bytes)
 
 
 class Drive:
     """The collections `files`, `folders` and `permissions`; a Store of the files."""
 
-    def __init__(self, calls: Calls, scope: Scope, pattern: Pattern | None) -> None:
+    def __init__(self, calls: Calls, scope: Scope, pattern: Pattern | None, read_bytes: int = READ_BYTES) -> None:
         self.calls = calls
+        self.read_bytes = read_bytes
         self.scope = scope
         self.trees = Trees(calls, scope, Roots(scope))
         self.contents = Contents(calls, scope, self.trees)
@@ -79,10 +84,11 @@ class Drive:
         }
 
     def can(self, collection: str) -> Can:
-        return self.collections[collection].can
+        return CANS[collection] if collection in CANS else self.collections[collection].can
 
     async def read(self, ask: Ask) -> AsyncIterator[Sequence[Row]]:
-        batches = self.collections[ask.collection].read(ask)
+        inner = ask.collection in CANS
+        batches = inside(self, ask, self.read_bytes) if inner else self.collections[ask.collection].read(ask)
         while True:
             try:
                 rows = await anext(batches)

@@ -18,14 +18,16 @@ from demo.s3 import BUCKET
 from demo.servers import Running, address
 from demo.settings import GITHUB as COLLECTIONS
 from demo.settings import SECRETS
+from demo.shelf import PATTERN, shelve
 from demo.world import stored
 from demo.world.documents import subject
+from engine.constant import Constant
 from engine.house import Limits
 from engine.words import Aggregate, All, Ask, Can, Exists, Keys, Kind, Row, Scratch, Source, Unit
 from records.journal import opened as journal_opened
 from records.record import Outcome, Record, record_id, stamp
 from resolvers.query import asking
-from sources import s3
+from sources import folder, s3
 from sources.azure import blob as azure_blob
 from sources.azure import files as azure_files
 from sources.datadog import source as datadog
@@ -88,7 +90,7 @@ class Kept:
 
 
 OURS = {name: Held(key=table.key, rows=tuple(table.rows)) for name, table in TABLES.items()}
-FILES = {"files": Held(key=("key",))}
+FILES = {"files": Held()}
 CHAT = {
     "users": Held(),
     "channels": Held(),
@@ -198,6 +200,21 @@ async def in_s3(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
         access_key=SECRETS["S3_ACCESS_KEY"], secret_key=SECRETS["S3_SECRET_KEY"],
     )  # fmt: skip
     yield Kept(source=await s3.connect(options), held=FILES)
+
+
+@asynccontextmanager
+async def in_folder(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+    path = shelve(request.getfixturevalue("tmp_path"), acme.SCALE)
+    yield Kept(source=await folder.connect(folder.Options(path=path, pattern=PATTERN)), held=FILES)
+
+
+@asynccontextmanager
+async def with_constants(_: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+    """Tables in memory, each with a column that none of them has."""
+    async with in_memory(_) as kept:
+        fixed = {name: {"store": name.upper()} for name in TABLES}
+        held = {name: replace(each, key=("store", *each.key), rows=None) for name, each in OURS.items()}
+        yield Kept(source=Constant(kept.source, fixed), held=held)
 
 
 @asynccontextmanager
@@ -449,6 +466,8 @@ SOURCES: Mapping[str, Callable[[pytest.FixtureRequest], Any]] = {
     "mysql": in_mysql,
     "snowflake": in_snowflake,
     "s3": in_s3,
+    "folder": in_folder,
+    "constants": with_constants,
     "slack": in_slack,
     "drive": in_drive,
     "rest": over_rest,

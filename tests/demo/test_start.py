@@ -52,6 +52,7 @@ def test_the_product_reads_the_demos_settings(tmp_path: Path, internal: str | No
         "prometheus": "prometheus", "datadog": "datadog",
         "github": "rest",
         "directory": "graphql",
+        "folder": "folder",
     }  # fmt: skip
 
 

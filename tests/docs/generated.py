@@ -65,9 +65,9 @@ def sources() -> str:
         "in, so the door does it.",
         "## What a column takes in a filter, by kind",
         table(("kind", "sqlite", "postgresql, mysql", "snowflake"), list(operators())),
-        "`s3`, `slack`, `azure_files`, `azure_blob`, `journal` and `caller` take no filter; `prometheus`, `datadog` "
-        "and `drive` as their pages say. Columns that a database keeps in a form of its own (a uuid, a foreign file's "
-        "money) take less.",
+        "`s3`, `folder`, `slack`, `azure_files`, `azure_blob`, `journal` and `caller` take no filter but what files "
+        "are looked into by; `prometheus`, `datadog` and `drive` as their pages say. Columns that a database keeps in "
+        "a form of its own (a uuid, a foreign file's money) take less.",
         "## Settings of each kind",
         *(part for kind, module in KINDS.items() for part in kind_settings(kind, module)),
     ]

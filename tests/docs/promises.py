@@ -12,8 +12,10 @@ from engine.words import Can, Kind
 from resolvers.query import KEY, PERSON
 from sources.azure.collection import files as of_files
 from sources.azure.files import promises as of_share
+from sources.content.content import CANS
 from sources.drive import columns as drive
 from sources.drive.permissions import CAN as DRIVE_PERMISSIONS
+from sources.folder import promise as of_folder
 from sources.graphql.collection import promise as of_graphql
 from sources.graphql.declared import collections as of_directory
 from sources.journal import CAN as RECORDS
@@ -42,14 +44,16 @@ def demo_promises() -> Mapping[str, Mapping[str, Can]]:
     return {
         "internal (sqlite)": internal(),
         "snowflake": warehouse(),
-        "s3": {"files": of_s3(compile_pattern(said["s3"]["pattern"]))},
+        "s3": {"files": of_s3(compile_pattern(said["s3"]["pattern"])), **CANS},
+        "folder": {"files": of_folder(compile_pattern(said["folder"]["pattern"])), **CANS},
         "slack": {name: of_slack(each) for name, each in slack.items()},
-        "azure_files": of_share(compile_pattern(said["azure_files"]["pattern"])),
-        "azure_blob": {"files": of_files(compile_pattern(said["azure_blob"]["pattern"]))},
+        "azure_files": {**of_share(compile_pattern(said["azure_files"]["pattern"])), **CANS},
+        "azure_blob": {"files": of_files(compile_pattern(said["azure_blob"]["pattern"])), **CANS},
         "drive": {
             "files": drive.of_files(compile_pattern(said["drive"]["pattern"])),
             "folders": drive.of_folders(),
             "permissions": DRIVE_PERMISSIONS,
+            **CANS,
         },
         "prometheus": {
             name: of_prometheus(each) for name, each in collections(said["prometheus"]["collections"]).items()

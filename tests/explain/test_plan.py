@@ -95,14 +95,14 @@ def tree(read: Any) -> Any:
         ("order", "FINISHED", "a step before it is ours"),
         ("limit", "FINISHED", "a step before it is ours"),
     ], id="a test"),
-    pytest.param("{ files(orderBy: [{size: DESC}], first: 2) { nodes { name } } }", "sales", [
+    pytest.param("{ s3Files(orderBy: [{size: DESC}], first: 2) { nodes { name } } }", "sales", [
         ("order", "FINISHED", "`s3` gives no order by `size`"), ("limit", "FINISHED", "a step before it is ours"),
     ], id="an order"),
-    pytest.param('{ files(where: {or: [{kind: {eq: "a"}}, {size: {gt: 1}}]}) { totalCount } }', "sales", [
+    pytest.param('{ s3Files(where: {or: [{kind: {eq: "a"}}, {size: {gt: 1}}]}) { totalCount } }', "sales", [
         ("where", "FINISHED", "`s3` takes no `or` in a filter"),
         ("measures", "FINISHED", "a step before it is ours"),
     ], id="logic"),
-    pytest.param("{ files { totalCount } }", "sales", [
+    pytest.param("{ s3Files { totalCount } }", "sales", [
         ("measures", "FINISHED", "`s3` measures nothing"),
     ], id="a count"),
     pytest.param("{ customers(where: {usage: {some: {apiCalls: {gt: 1}}}}, first: 2) { nodes { id } } }", "sales", [

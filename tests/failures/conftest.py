@@ -19,6 +19,7 @@ from auth.state import opened
 from demo import people
 from demo.servers import NAMES, Running, address, servers
 from demo.settings import INTERNAL_FILE, SECRETS, settings
+from demo.shelf import shelve
 from demo.sql.seed import seed
 from settings import read
 from tests import acme
@@ -77,6 +78,7 @@ def standing(running: Running, folder: Path, more: str = "") -> Iterator[Door]:
     """A house over these servers, with `more` said in its settings."""
     (folder / "records").mkdir()
     seed(f"sqlite:///{folder / INTERNAL_FILE}", acme.SCALE)
+    shelve(folder, acme.SCALE)
     with closing(opened(f"sqlite:///{folder}/state.sqlite", PEPPER.encode())) as state:
         keys = people.keys(state)
     addresses = {name: address(running, name) for name in NAMES}

@@ -15,7 +15,7 @@ from tests.failures.conftest import Ask, Door, Reply, hanging
 
 BRANCHES = {
     "snowflake": "usage(first: 2) { nodes { day } }",
-    "s3": "files(first: 2) { nodes { name } }",
+    "s3": "files(first: 2, where: {store: {in: [S3]}}) { nodes { name } }",
     "slack": "channel { name }",
     "azure": "azureFiles(first: 2) { nodes { name } }",
     "datadog": "monitors(first: 2) { nodes { name } }",
@@ -91,6 +91,22 @@ async def test_a_hanging_server_holds_up_nobody_else(running: Running, ask: Ask,
     assert not done
     assert list(answer.failed()) == [f"customers/nodes/0/{FIELDS[name]}"]
     assert (answer.data, again.data) == (without(whole, name), whole.data)
+
+
+async def test_a_killed_store_is_missed_by_name_and_the_others_files_are_served(
+    running: Running, ask: Ask, whole: Reply
+) -> None:
+    text = "{ files(first: 1000) { totalCount nodes { store } } }"
+    before = await ask(text)
+    kill(running, "s3")
+    answer = await ask(text)
+    restart(running, "s3")
+    await until_whole(ask, BACK_SECONDS)
+
+    kept = [each for each in before.data["files"]["nodes"] if each["store"] != "S3"]
+    assert 0 < len(kept) < before.data["files"]["totalCount"]
+    assert answer.data == {"files": {"totalCount": None, "nodes": kept}}
+    assert {path: code for path, (code, _) in answer.failed().items()} == {"files": "SOURCE_UNAVAILABLE"}
 
 
 async def until(holds: Callable[[], bool]) -> None:

@@ -18,7 +18,19 @@ def decisions(schema: Schema, groups: frozenset[str], wanted: Wanted, kind: str)
     yield wanted.key, kind, shown
     for each in wanted.below if shown else ():
         for concrete in each.kinds:
-            yield from decisions(schema, groups, each, concrete)
+            if not leads_to_an_interface(schema, kind, wanted.name) or known(schema, groups, concrete):
+                yield from decisions(schema, groups, each, concrete)
+
+
+def leads_to_an_interface(schema: Schema, kind: str, name: str) -> bool:
+    to = schema.get(schema[kind].members[name].to.strip("[!]"))
+    return to is not None and to.keyword == "interface"
+
+
+def known(schema: Schema, groups: frozenset[str], concrete: str) -> bool:
+    """Whether it may be told that a row is of this type, where it could be of another; what nobody opened is shut."""
+    said = [schema[each].rule for each in (concrete, *schema[concrete].above)]
+    return any(said) and all(rule & groups for rule in said if rule is not None)
 
 
 def opened(schema: Schema, groups: frozenset[str], kind: str, name: str) -> bool:

@@ -64,7 +64,7 @@ def ways(schema: GraphQLSchema, field: Position) -> Iterator[Way]:
             wanted = looking(schema, field)
             for argument in ("where", "orderBy"):
                 yield from _of_rows(name, argument, each.args[argument], wanted)
-            for argument in ("by", "having", "orderBy"):
+            for argument in ("by", "having", "orderBy") if "groups" in of.fields else ():
                 yield from _of_groups(name, argument, of.fields["groups"].args[argument], wanted)
             yield from _showing(name, of, wanted)
 

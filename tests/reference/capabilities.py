@@ -4,13 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from random import Random
+from typing import Any
 
 from engine.answer import Desk
 from engine.words import Binding, Can, Column, Kind, Op, Source
 from sources.memory import Collection, Memory
 from tests import acme
 from tests.push.strict import Strict
-from tests.reference.world import World, names
+from tests.reference.world import INTERFACES, World, names
 
 PLAIN = acme.ORDERED
 TEXT = acme.FOLDED
@@ -21,8 +22,7 @@ def promising(world: World, can: Callable[[str, Can], Can]) -> Desk:
     """A desk whose sources hold the rows of the world and promise what is said, and are strict about it."""
     given: dict[str, Source] = {}
     for name in OURS:
-        memory = world.house.sources[name]
-        assert isinstance(memory, Memory)
+        memory: Any = world.house.sources[name]
         given[name] = Strict(Memory({at: replaced(at, each, can) for at, each in memory.collections.items()}))
     return acme.opened(replace(world.house, sources={**world.house.sources, **given}))
 
@@ -45,9 +45,10 @@ def drawn(world: World, random: Random) -> Desk:
 
 
 def key_columns(bindings: Mapping[str, Binding], of: Binding) -> list[tuple[str, ...]]:
-    """What rows of a type are looked up by: their key, and what links to them name."""
+    """What rows of a type are looked up by in their source: their key, and what links to them name."""
     links = (link for each in bindings.values() for link in each.links.values())
-    return [of.key, *(names(link.there) for link in links if link.to == of.type)]
+    own = tuple(each for each in of.key if each not in of.constants)
+    return [own, *(names(link.there) for link in links if of.type in (link.to, *INTERFACES.get(link.to, ())))]
 
 
 def some(random: Random, can: Can, keyed: tuple[tuple[str, ...], ...]) -> Can:

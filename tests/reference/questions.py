@@ -95,7 +95,7 @@ def bare_schema() -> Any:
     ours = (kind for name, kind in schema.type_map.items() if not name.startswith("__"))  # GraphQL's own are shared
     for kind in ours:
         for name in AHEAD if kind.name.endswith("Connection") else ():
-            del kind.fields[name]
+            kind.fields.pop(name, None)
         for each in getattr(kind, "fields", {}).values():
             if isinstance(each, GraphQLField):
                 each.args = {}

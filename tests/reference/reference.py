@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -30,7 +30,7 @@ from resolvers.query import asking
 from schema.build import sdl
 from tests.reference.pages import judge, page
 from tests.reference.permission import Types, shown, types_of
-from tests.reference.world import ID, Dict, World, names, value
+from tests.reference.world import ID, INTERFACES, TYPE, Dict, World, names, value
 
 Error = tuple[str, tuple[str | int, ...] | None, int | None]
 """Code, path and nulls."""
@@ -64,17 +64,20 @@ def types() -> Types:
 def refusals(world: World, caller: Caller, document: DocumentNode, variables: Mapping[str, Any]) -> frozenset[str]:
     """The codes of all that is wrong with the arguments, wherever a row could lead: each link gives one ghost."""
 
-    def resolve(source: object, info: GraphQLResolveInfo, **arguments: Any) -> Any:
-        if not allowed(caller, info, arguments):
-            return None
-        returns = get_named_type(info.return_type).name
-        if returns.endswith("Connection"):
-            judge(world, returns.removesuffix("Connection"), coordinate(info), arguments)
-        return ghost(info.return_type)
+    def judged(turn: int) -> Iterator[str]:
+        def resolve(source: object, info: GraphQLResolveInfo, **arguments: Any) -> Any:
+            if not allowed(caller, info, arguments):
+                return None
+            returns = get_named_type(info.return_type).name
+            if returns.endswith("Connection"):
+                judge(world, returns.removesuffix("Connection"), coordinate(info), arguments)
+            return ghost(info.return_type, turn)
 
-    result = execute(world.schema, document, variable_values=dict(variables), field_resolver=resolve)
-    assert isinstance(result, ExecutionResult)
-    return frozenset(map(code, result.errors or ()))
+        result = execute(world.schema, document, variable_values=dict(variables), field_resolver=resolve)
+        assert isinstance(result, ExecutionResult)
+        yield from map(code, result.errors or ())
+
+    return frozenset(each for turn in range(TYPES_MOST) for each in judged(turn))
 
 
 def code(error: GraphQLError) -> str:
@@ -83,17 +86,20 @@ def code(error: GraphQLError) -> str:
     return (error.extensions or {}).get("code", "BAD_USER_INPUT")
 
 
+TYPES_MOST = max(map(len, INTERFACES.values()))
 GHOSTS = {
     "ID": "", "String": "", "Int": 0, "Float": 0.0, "Boolean": False,
     "BigInt": 0, "Decimal": Decimal(0), "Date": date.min, "DateTime": datetime.min,
 }  # fmt: skip
 
 
-def ghost(of: Any) -> Any:
-    """A value of a type, one of each list, so that all that is asked below it is come to."""
+def ghost(of: Any, turn: int) -> Any:
+    """A value of a type, one of each list, so that all that is asked below it is come to; of an interface, in turn."""
     kind = get_nullable_type(of)
     if isinstance(kind, GraphQLList):
-        return [ghost(kind.of_type)]
+        return [ghost(kind.of_type, turn)]
+    if kind.name in INTERFACES:
+        return {TYPE: INTERFACES[kind.name][turn]}
     if isinstance(kind, GraphQLEnumType):
         return next(iter(kind.values.values())).value
     return GHOSTS[kind.name] if is_leaf_type(kind) else {}

@@ -30,6 +30,10 @@ TIED = 0.3
 """How often what a link looks for is the same as in the row before, so that it finds several."""
 KEPT = 250
 """The most rows a worn world has of a kind, so that many links lead nowhere."""
+INTERFACES = {"File": ("FolderFile", "S3File")}
+"""The interfaces that are listed, and the types their rows are of."""
+TYPE = "__typename"
+"""Under what a row keeps its type, where graphql-core looks for it."""
 ID = " id"
 """Under what a row keeps its id; no column is named so."""
 
@@ -58,7 +62,10 @@ class World:
         return self.indexes[kind, columns]
 
     def binding(self, kind: str) -> Binding:
-        return self.house.bindings[kind]
+        """Of an interface, that of any of its types: they have its columns alike."""
+        return next(
+            self.house.bindings[each] for each in (kind, *INTERFACES.get(kind, ())) if each in self.house.bindings
+        )
 
     def many(self, kind: str, name: str) -> bool:
         """Whether a link leads to a connection."""
@@ -148,7 +155,8 @@ def worn_out(draw: Random, cell: Any, before: Any, odds: tuple[float, float]) ->
 
 
 def columns(binding: Binding) -> Sequence[str]:
-    return list(fresh().house.sources[binding.source].can(binding.collection).columns)
+    columns = fresh().house.sources[binding.source].can(binding.collection).columns
+    return [each for each in columns if each not in binding.constants]
 
 
 def optional(binding: Binding) -> set[str]:
@@ -168,6 +176,7 @@ def world(name: str, given: Mapping[str, Source]) -> World:
         for member, held in each.values.items():
             held.value = stored(house, each.name, member)
     rows = {kind: tuple(as_dicts(house, binding)) for kind, binding in house.bindings.items()}
+    rows |= {kind: tuple(row for each in of for row in rows[each]) for kind, of in INTERFACES.items()}
     return World(name=name, house=house, schema=schema, rows=rows)
 
 
@@ -181,8 +190,8 @@ def as_dicts(house: House, binding: Binding) -> Iterator[Dict]:
     source: Any = house.sources[binding.source]
     collection = source.collections[binding.collection]
     for row in collection.rows:
-        held = dict(zip(collection.can.columns, row, strict=True))
-        yield held | {ID: identity(binding, held)}
+        held = dict(zip(collection.can.columns, row, strict=True)) | dict(binding.constants)
+        yield held | {ID: identity(binding, held), TYPE: binding.type}
 
 
 def kinds(of: World, kind: str) -> Mapping[str, Kind]:

@@ -1,8 +1,11 @@
 """A bucket's objects as rows, over the wire to moto; and what is said when the far end fails."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from urllib.parse import parse_qs, quote, urlsplit
+from urllib.request import urlopen
 
 import boto3
 import pytest
@@ -27,12 +30,13 @@ MANY = 1100
 COLUMNS = {
     "customer_id": Kind.INTEGER,
     "kind": Kind.TEXT,
-    "key": Kind.TEXT,
+    "id": Kind.TEXT,
+    "path": Kind.TEXT,
     "name": Kind.TEXT,
     "size": Kind.INTEGER,
-    "modified": Kind.TIME,
-    "etag": Kind.TEXT,
     "content_type": Kind.TEXT,
+    "modified": Kind.TIME,
+    "version": Kind.TEXT,
 }
 
 
@@ -89,21 +93,21 @@ async def test_it_promises_keys_alone(open_bucket: Callable) -> None:
     assert source.can("files") == Can(
         columns={name: Column(kind=kind) for name, kind in COLUMNS.items()},
         keys=50,
-        key_columns=frozenset({("key",), ("customer_id",), ("customer_id", "kind")}),
+        key_columns=frozenset({("id",), ("customer_id",), ("customer_id", "kind")}),
     )
 
 
 async def test_an_object_is_a_row(open_bucket: Callable) -> None:
     source = await open_bucket("small")
-    found = await rows(source, *COLUMNS, keys=Keys(("key",), ((KEYS[0],),)))
-    modified = found[0][5]
-    assert found == [(1, "invoices", KEYS[0], "a.csv", 3, modified, "900150983cd24fb0d6963f7d28e17f72", "text/csv")]
+    found = await rows(source, *COLUMNS, keys=Keys(("id",), ((KEYS[0],),)))
+    modified, version = found[0][7], "900150983cd24fb0d6963f7d28e17f72"
+    assert found == [(1, "invoices", KEYS[0], KEYS[0], "a.csv", 3, "text/csv", modified, version)]
     assert abs(datetime.now(UTC) - modified).total_seconds() < 3600
 
 
 async def test_a_key_of_another_form_has_none_of_the_patterns_values(open_bucket: Callable) -> None:
     source = await open_bucket("small")
-    assert sorted(await rows(source, "key", "customer_id", "content_type", "name")) == sorted(
+    assert sorted(await rows(source, "id", "customer_id", "content_type", "name")) == sorted(
         [
             (KEYS[0], 1, "text/csv", "a.csv"),
             (KEYS[1], 1, None, "a.csv.bak"),
@@ -125,26 +129,26 @@ async def test_a_key_of_another_form_has_none_of_the_patterns_values(open_bucket
         pytest.param(
             ("customer_id", "kind"), [(1, "in\ud800"), (1, "a\0"), (1, "a/b")], (), id="values no key can hold"
         ),
-        pytest.param(("key",), [(KEYS[0],), (KEYS[1],), ("customers",)], KEYS[:2], id="whole keys, not their prefixes"),
-        pytest.param(("key",), [("",), ("k" * 2000,), ("\ud800",), ("\0",)], (), id="text that is no key"),
+        pytest.param(("id",), [(KEYS[0],), (KEYS[1],), ("customers",)], KEYS[:2], id="whole keys, not their prefixes"),
+        pytest.param(("id",), [("",), ("k" * 2000,), ("\ud800",), ("\0",)], (), id="text that is no key"),
     ],
 )
 async def test_keys_give_their_objects_alone(
     open_bucket: Callable, columns: tuple[str, ...], values: list[Row], found: tuple[str, ...]
 ) -> None:
     source = await open_bucket("small")
-    assert sorted(await rows(source, "key", keys=Keys(columns, tuple(values)))) == sorted((key,) for key in found)
+    assert sorted(await rows(source, "id", keys=Keys(columns, tuple(values)))) == sorted((key,) for key in found)
 
 
 @pytest.mark.parametrize("keys", [None, Keys(("customer_id",), ((5,),))], ids=["plain", "by keys"])
 async def test_all_pages_are_read(open_bucket: Callable, keys: Keys | None) -> None:
     source = await open_bucket("large")
-    assert len(set(await rows(source, "key", keys=keys))) == MANY
+    assert len(set(await rows(source, "id", keys=keys))) == MANY
 
 
 async def test_an_empty_bucket_has_no_rows(open_bucket: Callable) -> None:
     source = await open_bucket("empty")
-    assert await rows(source, "key") == []
+    assert await rows(source, "id") == []
 
 
 async def failure(source: S3) -> tuple[str, Code]:
@@ -215,3 +219,58 @@ async def test_a_failure_has_a_reason_that_can_be_shown(
     with serve(Response(body, status, media_type="application/xml")) as port:
         source = await open_bucket("small", endpoint=f"http://127.0.0.1:{port}")
         assert await failure(source) == (reason, code)
+
+
+async def test_a_stat_is_what_the_row_says(open_bucket: Callable) -> None:
+    source = await open_bucket("small")
+    names = ("id", "name", "size", "content_type", "modified", "version")
+    (row,) = await rows(source, *names, keys=Keys(("id",), ((KEYS[2],),)))
+    stat = await source.stat(KEYS[2])
+    assert tuple(getattr(stat, each) for each in names) == row
+
+
+@pytest.mark.parametrize("id", ["", "nobody", "customers", "k" * 2000, "\ud800"])
+async def test_what_is_no_key_of_the_bucket_is_none(open_bucket: Callable, id: str) -> None:
+    source = await open_bucket("small")
+    assert await source.stat(id) is None
+    with pytest.raises(SourceFailed, match="s3 has no such object"):
+        await source.octets(id, 0, 3)
+
+
+@pytest.mark.parametrize(("start", "length", "found"), [(0, 2, b"ab"), (1, 9, b"bc"), (3, 5, b""), (0, 0, b"")])
+async def test_octets_are_those_asked_for_and_no_more(
+    open_bucket: Callable, start: int, length: int, found: bytes
+) -> None:
+    source = await open_bucket("small")
+    assert await source.octets(KEYS[0], start, length) == found
+
+
+@pytest.mark.parametrize(("start", "expected"), [(0, b"0123"), (2, None)])
+async def test_a_far_end_that_takes_no_range_is_read_no_further_and_not_believed(
+    open_bucket: Callable, serve: Callable[[ASGIApp], AbstractContextManager[int]], start: int, expected: bytes | None
+) -> None:
+    with serve(Response(b"0123456789" * 1000)) as port:
+        source = await open_bucket("small", endpoint=f"http://127.0.0.1:{port}")
+        if expected is not None:
+            assert await source.octets("a", start, 4) == expected
+            return
+        with pytest.raises(SourceFailed, match="an answer that cannot be read"):
+            await source.octets("a", start, 4)
+
+
+async def test_an_address_opens_its_key_alone_and_for_five_minutes_at_most(open_bucket: Callable) -> None:
+    source = await open_bucket("small")
+    url = await source.download_url(KEYS[2], 86_400)
+    said = parse_qs(urlsplit(url).query)
+    assert (said["X-Amz-Expires"], said["X-Amz-Algorithm"]) == (["300"], ["AWS4-HMAC-SHA256"])
+    assert await asyncio.to_thread(fetched, url) == (200, b"abc")
+    assert quote(KEYS[2]) in url
+
+
+def fetched(url: str) -> tuple[int, bytes]:
+    with urlopen(url) as answer:
+        return answer.status, answer.read()
+
+
+async def test_what_is_no_key_has_no_address(open_bucket: Callable) -> None:
+    assert await (await open_bucket("small")).download_url("", 60) is None

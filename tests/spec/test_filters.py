@@ -145,7 +145,10 @@ NO_IDS = [
     *(pytest.param("orderItem", each, id=f"orderItem {each!r}") for each in PARTS),
     *(pytest.param("usageDay", each, id=f"usageDay {each!r}") for each in DAYS),
     *(pytest.param("message", each, id=f"message {each!r}") for each in ("C06G8FCPKZ2", "C06G8FCPKZ2:1777940255.0001")),
-    *(pytest.param("file", each, id=f"file {each!r}") for each in ("", "customers/1", "customers%2F1")),
+    *(
+        pytest.param("file", each, id=f"file {each!r}")
+        for each in ("", "S3", "S3:", "S3:customers/1", "customers%2F1", "DRIVE:customers%2F1", "s3:customers%2F1")
+    ),
 ]
 
 
@@ -169,7 +172,7 @@ FOUND = [
     pytest.param("orderItem", "1:2", id="two numbers"),
     pytest.param("usageDay", "20:2026-10-31", id="a number and a day"),
     pytest.param("message", "C06G8FCPKZ2:1777940255.000100", id="two texts"),
-    pytest.param("file", "customers/1/contracts/framework-2020.txt", id="a path"),
+    pytest.param("file", "S3:customers%2F1%2Fcontracts%2Fframework-2020.txt", id="a path in a store"),
 ]
 
 

@@ -16,6 +16,7 @@ from auth import keyring, people
 from auth.state import opened
 from demo.servers import HOST, NAMES, ROOT, Running, accepts, address
 from demo.settings import SECRETS, settings
+from demo.shelf import shelve
 from demo.sql.seed import seed
 
 PEPPER = "a pepper of thirty-two characters"
@@ -36,6 +37,7 @@ def furnished(folder: Path, running: Running, port: int) -> str:
     """Everything a door needs in a folder; gives a key."""
     (folder / "records").mkdir()
     seed(f"sqlite:///{folder / 'internal.sqlite'}", 0.01)
+    shelve(folder, 0.01)
     addresses = {name: address(running, name) for name in NAMES}
     (folder / "onedoor.toml").write_text(settings(folder=folder, port=port, addresses=addresses))
     with closing(opened(f"sqlite:///{folder}/state.sqlite", PEPPER.encode())) as state:

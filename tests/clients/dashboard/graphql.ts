@@ -14,7 +14,10 @@ export type BoardQueryVariables = Exact<{
 }>;
 
 
-export type BoardQuery = { customer: { id: string, name: string, channel: { id: string, name: string } | null, revenue: { nodes: Array<{ id: string, month: string, revenue: string }> | null } | null, files: { nodes: Array<{ id: string, name: string, size: string }> | null } | null } | null };
+export type BoardQuery = { customer: { id: string, name: string, channel: { id: string, name: string } | null, revenue: { nodes: Array<{ id: string, month: string, revenue: string }> | null } | null, files: { nodes: Array<
+        | { id: string, name: string, size: string | null }
+        | { id: string, name: string, size: string | null }
+      > | null } | null } | null };
 
 export type CustomersQueryVariables = Exact<{
   first: number;

@@ -1,0 +1,29 @@
+"""Files of Acme in, what a store tells of what is inside them out, for a few things that may be asked."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from engine.words import Row
+from sources.content.content import CANS
+from sources.memory import Collection
+
+TEXT_BYTES = (65_536, 20)
+FIRST = (20, 1)
+MINUTES = (5, 1)
+
+
+def inside(ids: Iterable[str]) -> Mapping[str, Collection]:
+    """By collection; only what `TEXT_BYTES` and its like name is known, of anything else there is no row."""
+    known = list(ids)
+    texts = [(id, most, f"what is in {id}"[:most]) for id in known for most in TEXT_BYTES]
+    rows = [(id, first, (), (), cells(first)) for id in known for first in FIRST]
+    urls = [(id, minutes, f"https://files.example/{id}?for={minutes}") for id in known for minutes in MINUTES]
+    given: Mapping[str, Sequence[Row]] = {
+        "text": [(id, text, most) for id, most, text in texts],
+        "rows": [(id, found, first, columns, where) for id, first, columns, where, found in rows],
+        "download": [(id, url, minutes) for id, minutes, url in urls],
+    }
+    return {name: Collection(can=CANS[name], rows=tuple(each)) for name, each in given.items()}
+
+
+def cells(first: int) -> tuple[str, ...]:
+    return tuple(f'{{"number": {number}}}' for number in range(min(first, 2)))

@@ -7,6 +7,7 @@ from graphql import DefinitionNode, FieldDefinitionNode, InputValueDefinitionNod
 
 from schema.derived import derived
 from schema.generate.aggregates import aggregates
+from schema.generate.columns import columns
 from schema.generate.filters import enum_filters, filters, scalar_filters
 from schema.generate.groups import GROUPING, groups
 from schema.generate.orders import DIRECTION, aggregate_orders, measure_orders, order
@@ -88,7 +89,8 @@ def _shared(shapes: Shapes) -> Iterator[DefinitionNode]:
     yield from GROUPING
     for each in shapes.enums:
         yield enum(each.name, each.description, each.values, each.stored)
-    yield from enum_filters(shapes.enums)
+    held = {each.to for shape in shapes.types for each in columns(shape)}
+    yield from enum_filters(each for each in shapes.enums if each.name in held)
     yield from scalar_filters()
     for name, description in DESCRIPTIONS.items():
         yield scalar(name, description)

@@ -55,8 +55,9 @@ def desks(asked: Asked) -> Mapping[str, Desk]:
 
 
 def needs_keys(answer: Answer, text: str) -> bool:
-    """Replies can be read only thread by thread, so the real source cannot filter by them."""
-    return {each.code for each in answer.faults} == {Code.CANNOT_ANSWER} and "replies" in text
+    """Replies are read thread by thread, permissions file by file, so the real sources cannot filter by them."""
+    keyed = "replies" in text or "permissions" in text
+    return {each.code for each in answer.faults} == {Code.CANNOT_ANSWER} and keyed
 
 
 def difference(answer: Answer, reply: Reply, *, of: str) -> str | None:

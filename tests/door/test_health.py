@@ -28,7 +28,7 @@ async def test_health_says_alive_ready_and_each_source_up_or_down_and_nothing_mo
         {
             "alive": True,
             "ready": True,
-            "sources": {"internal": "up", "snowflake": "down", "s3": "down", "slack": "down"},
+            "sources": {"internal": "up", "snowflake": "down", "s3": "down", "folder": "up", "slack": "down"},
         },
     )
 

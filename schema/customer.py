@@ -29,7 +29,7 @@ class Segment(StrEnum):
 
 
 @strawberry.enum(description="How a customer fares with us.")
-class CustomerHealth(StrEnum):
+class Health(StrEnum):
     HEALTHY = "OK"
     AT_RISK = "Warn"
     FAILING = "Alert"
@@ -63,7 +63,7 @@ class Customer:
     azure_files: Many["AzureFile"] = strawberry.field(description="The customer's scans and tables of orders.")
     blob_files: Many["BlobFile"] = strawberry.field(description="The customer's nightly exports and delivery notes.")
     drive_files: Many["DriveFile"] = strawberry.field(description="What is kept about the customer in Google Drive.")
-    health: Looked[CustomerHealth] = strawberry.field(
+    health: Looked[Health] = strawberry.field(
         description="How all that watches the customer is at worst, where anything does.",
         directives=[allow("sales", "support")],
     )

@@ -19,7 +19,7 @@ class Allow:
 
 
 @strawberry.schema_directive(
-    locations=[Location.OBJECT, Location.INTERFACE, Location.FIELD_DEFINITION],
+    locations=[Location.OBJECT, Location.INTERFACE, Location.FIELD_DEFINITION, Location.INPUT_OBJECT],
     description="The team that answers for what is here.",
 )
 class Owned:

@@ -24,7 +24,7 @@ class Store(StrEnum):
 
 @strawberry.input(
     description="What one column of a row must meet; a cell and a value that are both numbers compare as numbers.",
-    directives=[allow("sales", "finance", "support")],
+    directives=[allow("sales", "finance", "support"), owned("data platform")],
 )
 class CellTest:
     column: str = strawberry.field(description="The column's name.")

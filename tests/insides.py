@@ -15,7 +15,7 @@ def inside(ids: Iterable[str]) -> Mapping[str, Collection]:
     """By collection; only what `TEXT_BYTES` and its like name is known, of anything else there is no row."""
     known = list(ids)
     texts = [(id, most, f"what is in {id}"[:most]) for id in known for most in TEXT_BYTES]
-    rows = [(id, first, (), (), cells(first)) for id in known for first in FIRST]
+    rows = [(id, first, (), "", cells(first)) for id in known for first in FIRST]
     urls = [(id, minutes, f"https://files.example/{id}?for={minutes}") for id in known for minutes in MINUTES]
     given: Mapping[str, Sequence[Row]] = {
         "text": [(id, text, most) for id, most, text in texts],

@@ -55,9 +55,9 @@ class Wanted:
         return row if self.columns is None else {name: row.get(name) for name in self.columns}
 
 
-def wanted(first: int, columns: Sequence[str] | None, where: Sequence[str]) -> Wanted:
-    """`where`: tests as JSON objects, each with its column and any number of operators."""
-    given = [json.loads(each) for each in where]
+def wanted(first: int, columns: Sequence[str] | None, where: str) -> Wanted:
+    """`where`: a JSON list of objects, each a column and any number of operators with their values."""
+    given = json.loads(where)
     tests = (
         CellTest(column=each["column"], op=op, value=value)
         for each in given

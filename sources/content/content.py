@@ -33,7 +33,7 @@ def _can(value: str, kind: Kind, arguments: Mapping[str, Kind], needed: str) -> 
 
 CANS: Mapping[str, Can] = {
     "text": _can("text", Kind.TEXT, {"max_bytes": Kind.INTEGER}, "max_bytes"),
-    "rows": _can("rows", Kind.LIST, {"first": Kind.INTEGER, "columns": Kind.LIST, "where": Kind.LIST}, "first"),
+    "rows": _can("rows", Kind.LIST, {"first": Kind.INTEGER, "columns": Kind.LIST, "where": Kind.TEXT}, "first"),
     "download": _can("url", Kind.TEXT, {"minutes": Kind.INTEGER}, "minutes"),
 }
 """What every store of files has beside the list of them."""
@@ -70,7 +70,7 @@ def _text(store: Store, given: Mapping[str, Any], read_bytes: int) -> Look:
 
 
 def _rows(store: Store, given: Mapping[str, Any], read_bytes: int) -> Look:
-    asked: Wanted = wanted(within("first", given["first"], FIRST), given["columns"], given["where"] or ())
+    asked: Wanted = wanted(within("first", given["first"], FIRST), given["columns"], given["where"] or "[]")
 
     async def look(id: str) -> dict[str, Any]:
         return {"rows": await rows(store, id, asked, read_bytes)}

@@ -53,6 +53,7 @@ class Once(ProxySupportAdapter):  # type: ignore[misc]
         except TooLong as error:
             raise Unreadable("too long") from error
         answer._content_consumed = True
+        answer.close()
         if answer.status_code == TOO_MANY or answer.status_code >= SERVER or FOUND <= answer.status_code < 400:
             raise Unwell("not well", errno=answer.status_code)
         if answer.status_code == OK and SPOKEN.match(request.path_url) and not OBJECT.match(answer._content):

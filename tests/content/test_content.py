@@ -80,7 +80,7 @@ async def inside(store: Folder, collection: str, id: str, **arguments: Any) -> A
 
 
 async def rows(store: Folder, id: str, first: int = 10, **arguments: Any) -> Any:
-    where = tuple(json.dumps(each) for each in arguments.pop("where", ()))
+    where = json.dumps(arguments.pop("where", []))
     found = await inside(store, "rows", id, first=first, where=where, **arguments)
     return None if found is None else [json.loads(each) for each in found]
 

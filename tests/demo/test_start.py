@@ -15,6 +15,7 @@ import settings as product
 from auth import keyring, people
 from auth.groups import NAMES
 from auth.state import State, opened
+from demo import servers
 from demo.folder import held, pepper
 from demo.people import PEOPLE, keys
 from demo.servers import HOST, ROOT
@@ -22,7 +23,7 @@ from demo.settings import IN_POSTGRESQL, SECRETS, settings
 from resolvers import modules
 from schema.build import build
 
-ADDRESSES = {name: (HOST, number) for number, name in enumerate(NAMES, start=1)}
+ADDRESSES = {name: (HOST, number) for number, name in enumerate(servers.NAMES, start=1)}
 ENVIRONMENT = {**SECRETS, "ONEDOOR_PEPPER": "p" * 64, "INTERNAL_URL": "postgresql://127.0.0.1/acme"}
 
 

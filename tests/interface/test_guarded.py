@@ -33,7 +33,6 @@ NAMED = sorted({way.text for way in ways(built()[0], ("Paper", "size")) if way.n
 
 @pytest.mark.parametrize("text", [*SHOWN, *NAMED])
 async def test_no_way_reads_the_guarded_field_for_who_may_not_see_it(at: World, text: str) -> None:
-    at = replace(at, papers=at.papers)
     await ask(at.desk(), text, *OUTSIDER)
     assert [each for each in at.sources["GREEN"].asked if GUARDED[1] in repr(each)] == []
 

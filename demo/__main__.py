@@ -112,7 +112,7 @@ def welcome(port: int, folder: Path, running: Running, made: Mapping[str, str]) 
             f"  GraphiQL    http://{HOST}:{port}/graphiql",
             f"  dashboard   http://{HOST}:{port}/dashboard\n",
             f"  internal    {folder / INTERNAL_FILE}",
-            f"  folder        {folder / SHELF}",
+            f"  folder      {folder / SHELF}",
             *places,
             "",
             "A key for each functional group, and something to ask with it:\n",

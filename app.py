@@ -27,7 +27,7 @@ from door.origins import listed
 from door.request import head
 from door.trusted import documents
 from door.turnstile import Turnstile
-from engine.answer import desk
+from engine.desk import desk
 from engine.explained import opening_sql
 from engine.fits import fits
 from engine.house import House

@@ -16,7 +16,8 @@ from decimal import Decimal
 
 import resolvers
 from auth.caller import Caller
-from engine.answer import Answer, Question, answer, desk
+from engine.answer import answer
+from engine.desk import Answer, Question, desk
 from engine.house import House, Limits
 from engine.words import Ask, Can, Column, Kind, Row
 from schema.build import build, version

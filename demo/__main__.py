@@ -101,7 +101,7 @@ def greet(port: int, words: str) -> None:
 
 
 def welcome(port: int, folder: Path, running: Running, made: Mapping[str, str]) -> str:
-    places = [f"  {name:<10}{HOST}:{running.ports[name]}" for name in NAMES]
+    places = [f"  {name:<12}{HOST}:{running.ports[name]}" for name in NAMES]
     asking = [
         f"{person.group} - {person.first_name} {person.last_name}\n  {made[person.group]}\n  {person.question}\n"
         for person in PEOPLE
@@ -109,10 +109,10 @@ def welcome(port: int, folder: Path, running: Running, made: Mapping[str, str]) 
     return "\n".join(
         [
             f"Onedoor is open at http://{HOST}:{port}/graphql\n",
-            f"  GraphiQL  http://{HOST}:{port}/graphiql",
-            f"  dashboard http://{HOST}:{port}/dashboard\n",
-            f"  internal  {folder / INTERNAL_FILE}",
-            f"  folder    {folder / SHELF}",
+            f"  GraphiQL    http://{HOST}:{port}/graphiql",
+            f"  dashboard   http://{HOST}:{port}/dashboard\n",
+            f"  internal    {folder / INTERNAL_FILE}",
+            f"  folder      {folder / SHELF}",
             *places,
             "",
             "A key for each functional group, and something to ask with it:\n",

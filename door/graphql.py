@@ -24,7 +24,8 @@ from door.sending import sent
 from door.shut import Shut
 from door.turnstile import Turned, TurnedAway, Turnstile, passed
 from door.waiting import Gone, body, unless_left
-from engine.answer import Answer, Desk, Question, answer
+from engine.answer import answer
+from engine.desk import Answer, Desk, Question
 from engine.errors import Code, Fault, Refused
 from engine.record import Visit, line, record
 from records.journal import Journal, JournalUnavailable

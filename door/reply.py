@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from door.negotiate import GRAPHQL_JSON
-from engine.answer import Answer
+from engine.desk import Answer
 from engine.errors import Code, Fault
 from records.record import Outcome
 

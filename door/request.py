@@ -10,7 +10,7 @@ import orjson
 from door.documents import Documents, text_of
 from door.negotiate import GRAPHQL_JSON, JSON, media_for
 from door.shut import Shut
-from engine.answer import Question
+from engine.desk import Question
 from engine.errors import Code, Fault, Refused
 from engine.house import Limits
 

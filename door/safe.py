@@ -3,7 +3,7 @@
 from graphql import DocumentNode, GraphQLSyntaxError, OperationDefinitionNode, OperationType, parse
 
 from door.shut import Shut
-from engine.answer import Question
+from engine.desk import Question
 from engine.house import Limits
 
 

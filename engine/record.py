@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from auth.caller import Caller
-from engine.answer import Answer, Desk, Question
+from engine.desk import Answer, Desk, Question
 from engine.fetch.words import Call
 from engine.house import House
 from engine.permit import named_positions, withheld

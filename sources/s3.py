@@ -7,15 +7,12 @@ from functools import partial
 from itertools import takewhile
 from typing import Any, TypeAlias, TypeVar
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectTimeoutError, HTTPClientError, ReadTimeoutError
 from botocore.exceptions import ConnectionError as Unreachable
-from urllib3.exceptions import HTTPError
 
 from engine.errors import Code, SourceFailed
 from engine.words import Ask, Can, Column, Kind, Row
-from sources.bounded import MOST, whole
+from sources.aws import client
 from sources.content import s3 as content
 from sources.content.content import CANS, READ_BYTES
 from sources.content.content import read as inside
@@ -84,7 +81,14 @@ class S3:
         self.pattern = pattern
         self.files = promise(pattern)
         self.calls = threads(options.connections, "s3")
-        self.client = client(options)
+        self.client = client(
+            access_key=options.access_key,
+            secret_key=options.secret_key,
+            endpoint=options.endpoint,
+            region=options.region,
+            timeout=options.timeout,
+            connections=options.connections,
+        )
 
     def can(self, collection: str) -> Can:
         return {"files": self.files, **CANS}[collection]
@@ -164,52 +168,6 @@ class S3:
     async def close(self) -> None:
         shut(self.calls)
         self.client.close()
-
-
-def client(options: Options) -> Any:
-    """Retries are the engine's to spend, so the client makes none."""
-    config = Config(
-        connect_timeout=options.timeout,
-        read_timeout=options.timeout,
-        max_pool_connections=options.connections,
-        retries={"total_max_attempts": 1},
-        signature_version="s3v4",
-        s3={"addressing_style": "path" if options.endpoint else "auto"},
-    )
-    made = boto3.session.Session().client(
-        "s3",
-        aws_access_key_id=options.access_key,
-        aws_secret_access_key=options.secret_key,
-        region_name=options.region,
-        endpoint_url=options.endpoint,
-        config=config,
-    )
-    made._endpoint.http_session = Ending(made._endpoint.http_session, options.timeout)
-    return made
-
-
-class Ending:
-    """Botocore's HTTP session, whose answers have no end of their own."""
-
-    def __init__(self, session: Any, timeout: float) -> None:
-        self.session = session
-        self.timeout = timeout
-
-    def send(self, request: Any) -> Any:
-        """What is streamed is left to who reads it."""
-        streams, request.stream_output = request.stream_output, True
-        answer = self.session.send(request)
-        if not streams:
-            try:
-                answer._content = whole(answer.raw.stream(), most=MOST, seconds=self.timeout)
-            except HTTPError as error:
-                raise ReadTimeoutError(endpoint_url=request.url, error=error) from None
-            finally:
-                answer.raw.close()
-        return answer
-
-    def close(self) -> None:
-        self.session.close()
 
 
 def promise(pattern: Pattern) -> Can:

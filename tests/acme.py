@@ -20,7 +20,8 @@ from demo.world import chat, directory, documents, files, shelf, stored, warehou
 from demo.world.github import log
 from demo.world.sizes import size
 from demo.world.tables import tables
-from engine.answer import Answer, Desk, Question, answer, desk
+from engine.answer import answer
+from engine.desk import Answer, Desk, Question, desk
 from engine.house import House, Limits
 from engine.words import Can, Column, Kind, Op, Row, Source
 from resolvers import bindings, modules

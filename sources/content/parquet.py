@@ -1,18 +1,16 @@
 """A Parquet file of a store in, its first rows out: only the columns and row groups that they need are fetched.
 
-DuckDB reads it, in a bounded memory, from the ranges it asks for; it can reach nothing else.
+What a row group unpacks to is judged by what the file says of it, before it is read.
 """
 
 import asyncio
 import io
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import TimeoutError as Late
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
-from itertools import count
 from math import isfinite
 from typing import Any
 
@@ -23,26 +21,26 @@ from sources.content.cells import Wanted, number
 from sources.content.words import Stat, Store, too_much
 from sources.threads import in_thread, threads
 
-MEMORY = "128MB"
 BATCH = 64
+UNPACKED = 100 * 2**20
+"""Bytes of one row group, of the columns that are wanted."""
+FOOTER = {"thrift_string_size_limit": 10 * 2**20, "thrift_container_size_limit": 100_000}
 CALL_SECONDS = 30.0
 """For one range; whoever waits for the rows gives up before."""
 EXACT = 2**53
-ALONE = (
-    "autoinstall_known_extensions = false",
-    "autoload_known_extensions = false",
-    "enable_external_access = false",
-    "lock_configuration = true",
-)
-WHOLE = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"})
-PUSHED = {"eq": "=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
-"""What DuckDB may skip row groups by, of whole numbers; every row is tested by us all the same."""
+PASSES: Mapping[str, Callable[[int, int, Decimal], bool]] = {
+    "eq": lambda least, most, value: least <= value <= most,
+    "lt": lambda least, most, value: least < value,
+    "lte": lambda least, most, value: least <= value,
+    "gt": lambda least, most, value: most > value,
+    "gte": lambda least, most, value: most >= value,
+}
+"""Whether some number between the least and the greatest may pass."""
 _threads = threads(4, "parquet")
-_numbers = count()
 
 
 class Ranges(io.RawIOBase):
-    """One file as DuckDB reads it: each read is a call to its store, which is awaited on the loop that it came from."""
+    """One file as a library reads it: each read is a call to its store, awaited on the loop that it came from."""
 
     def __init__(self, fetch: Callable[[int, int], bytes], size: int) -> None:
         super().__init__()
@@ -96,7 +94,7 @@ class Fetching:
     failure: SourceFailed | None = None
 
     def octets(self, start: int, length: int) -> bytes:
-        """Raises OSError, for DuckDB to stop at."""
+        """Raises OSError, for the library to stop at."""
         self.left -= length
         if self.given_up or self.left < 0:
             raise OSError
@@ -112,66 +110,65 @@ class Fetching:
 
 
 def _read(opened: Callable[[], Ranges], asked: Wanted, read_bytes: int) -> tuple[str, ...]:
-    import duckdb  # its 30 MB are for those who ask for rows of Parquet
+    import pyarrow  # its 40 MB are for those who ask for rows of Parquet
+    from pyarrow import parquet
 
-    from sources.content.filesystem import one_file
-
-    with closing(duckdb.connect(":memory:", config={"memory_limit": MEMORY, "threads": "1"})) as connection:
-        name = f"stored{next(_numbers)}"
-        connection.register_filesystem(one_file(name, opened))
-        connection.execute(f"SET allowed_directories = ['{name}://']")
-        for each in ALONE:
-            connection.execute(f"SET {each}")
-        try:
-            return tuple(_rows(connection, f"{name}://file", asked, read_bytes))
-        except duckdb.OutOfMemoryException:
-            raise SourceFailed("the file unpacks to more than can be read, ask for less", Code.LIMIT_EXCEEDED) from None
-        except duckdb.Error:
-            raise SourceFailed("the file is no Parquet that can be read", Code.SOURCE_INVALID) from None
-        finally:
-            connection.unregister_filesystem(name)
+    try:
+        file = parquet.ParquetFile(pyarrow.PythonFile(opened(), mode="r"), pre_buffer=False, **FOOTER)
+        return tuple(_rows(file, asked, read_bytes))
+    except (pyarrow.ArrowException, OSError, ValueError, ArithmeticError):
+        raise SourceFailed("the file is no Parquet that can be read", Code.SOURCE_INVALID) from None
+    except MemoryError:
+        raise unpacks() from None
 
 
-def _rows(connection: Any, place: str, asked: Wanted, read_bytes: int) -> Iterator[str]:
-    described = connection.execute(f"DESCRIBE SELECT * FROM read_parquet('{place}')").fetchall()
-    kinds = {name: kind for name, kind, *_ in described}
-    names = [each for each in kinds if kinds[each] != "BLOB" and _needed(each, asked)]
-    if not names or asked.first == 0:
-        return
-    where, values = _pushed(asked, kinds)
-    columns = ", ".join(_quoted(each) for each in names)
-    found = connection.execute(f"SELECT {columns} FROM read_parquet('{place}') WHERE {where}", values)
+def _rows(file: Any, asked: Wanted, read_bytes: int) -> Iterator[str]:
+    kinds = {field.name: str(field.type) for field in file.schema_arrow}
+    names = [each for each, kind in kinds.items() if "binary" not in kind and _needed(each, asked)]
     left, size = asked.first, 0
-    while batch := found.fetchmany(BATCH):
-        for each in batch:
-            row = {name: plain(value) for name, value in zip(names, each, strict=True)}
-            if asked.passes(row):
-                shown = orjson.dumps(asked.shown(row)).decode()
-                left, size = left - 1, size + len(shown)
-                if size > read_bytes:
-                    raise SourceFailed("the rows are too large, ask for fewer or for less of each", Code.LIMIT_EXCEEDED)
-                yield shown
-                if left == 0:
-                    return
+    for row in _unpacked(file, names, asked) if names and left else ():
+        if asked.passes(row):
+            shown = orjson.dumps(asked.shown(row)).decode()
+            left, size = left - 1, size + len(shown)
+            if size > read_bytes:
+                raise SourceFailed("the rows are too large, ask for fewer or for less of each", Code.LIMIT_EXCEEDED)
+            yield shown
+            if left == 0:
+                return
+
+
+def _unpacked(file: Any, names: list[str], asked: Wanted) -> Iterator[dict[str, Any]]:
+    for at in range(file.metadata.num_row_groups):
+        group = file.metadata.row_group(at)
+        parts = [group.column(each) for each in range(group.num_columns)]
+        wanted = [each for each in parts if each.path_in_schema.partition(".")[0] in names]
+        if not _holds_none(wanted, asked):
+            if sum(each.total_uncompressed_size for each in wanted) > UNPACKED:
+                raise unpacks()
+            batches = file.iter_batches(BATCH, row_groups=[at], columns=names, use_threads=False)
+            yield from (
+                {name: plain(value) for name, value in row.items()} for batch in batches for row in batch.to_pylist()
+            )
+
+
+def unpacks() -> SourceFailed:
+    return SourceFailed("the file unpacks to more than can be read, ask for fewer columns", Code.LIMIT_EXCEEDED)
 
 
 def _needed(name: str, asked: Wanted) -> bool:
     return asked.columns is None or name in asked.columns or any(each.column == name for each in asked.tests)
 
 
-def _pushed(asked: Wanted, kinds: Mapping[str, str]) -> tuple[str, list[Any]]:
-    parts, values = ["true"], []
+def _holds_none(parts: list[Any], asked: Wanted) -> bool:
+    """Whether a row group tells of itself that none of its rows passes, by its least and greatest whole numbers."""
+    known = {each.path_in_schema: each.statistics for each in parts}
     for each in asked.tests:
-        value = number(each.value) if each.op in PUSHED and kinds.get(each.column) in WHOLE else None
-        if value is not None and value == int(value) and abs(value) < 2**63:
-            parts.append(f"{_quoted(each.column)} {PUSHED[each.op]} ?")
-            values.append(int(value))
-    return " AND ".join(parts), values
-
-
-def _quoted(name: str) -> str:
-    doubled = name.replace('"', '""')
-    return f'"{doubled}"'
+        found, value = known.get(each.column), number(each.value) if each.op in PASSES else None
+        if found is None or value is None or not found.has_min_max:
+            continue
+        if type(found.min) is int and type(found.max) is int and not PASSES[each.op](found.min, found.max, value):
+            return True
+    return False
 
 
 def plain(value: Any) -> Any:

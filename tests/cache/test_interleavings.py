@@ -6,9 +6,9 @@ from dataclasses import replace
 from functools import cache as once
 from typing import Any
 
-from engine.answer import Answer
 from engine.cache.memory import Memory
 from engine.cache.through import Cache
+from engine.desk import Answer
 from engine.house import House
 from tests import acme
 from tests.cache.reading import SECRET, Clock

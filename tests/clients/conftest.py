@@ -25,7 +25,7 @@ from door.origins import listed
 from door.serving import bound, config
 from door.trusted import Kept, documents
 from door.turnstile import Turnstile
-from engine.answer import desk
+from engine.desk import desk
 from engine.house import House, Limits
 from records.journal import opened as journal_opened
 from records.read import read

@@ -17,7 +17,7 @@ import pytest
 import resolvers
 import settings
 from demo.sql.seed import seed
-from engine.answer import Answer
+from engine.desk import Answer
 from engine.fits import fits
 from engine.house import House
 from engine.words import Source

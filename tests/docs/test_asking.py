@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from auth.groups import NAMES
-from engine.answer import Answer, Desk
+from engine.desk import Answer, Desk
 from engine.words import Can
 from sources.memory import Memory
 from tests import acme

@@ -14,7 +14,7 @@ import pytest
 from graphql import parse, validate
 
 from auth.groups import NAMES
-from engine.answer import Answer
+from engine.desk import Answer
 from engine.errors import Code
 from engine.house import House
 from tests import acme

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from engine.answer import Answer, Desk
+from engine.desk import Answer, Desk
 from engine.overflow import Opened
 from engine.words import EVERY_ROW, Ask, Kind, Scratch
 from tests.acme import ask

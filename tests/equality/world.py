@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from auth.rules import Rules
-from engine.answer import Desk
+from engine.desk import Desk
 from engine.house import House, Limits
 from engine.overflow import Opened
 from engine.words import Binding, Can, Link

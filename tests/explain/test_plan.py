@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from engine.answer import Answer
+from engine.desk import Answer
 from tests import acme
 
 REFUNDED = """{

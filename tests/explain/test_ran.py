@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from door.reply import outcome
-from engine.answer import Answer, Desk
 from engine.cache.memory import Memory as Kept
 from engine.cache.through import Cache
+from engine.desk import Answer, Desk
 from engine.errors import Code
 from engine.house import Limits
 from engine.words import Ask, Row

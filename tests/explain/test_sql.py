@@ -10,7 +10,7 @@ import pytest
 
 from auth.mistake import Mistake
 from demo.sql.seed import seed
-from engine.answer import Desk
+from engine.desk import Desk
 from engine.explained import opening_sql
 from engine.words import Explains
 from settings import read

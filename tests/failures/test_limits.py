@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.answer import Desk
+from engine.desk import Desk
 from engine.house import House, Limits
 from engine.words import Ask, Can, Row
 from sources.memory import Memory

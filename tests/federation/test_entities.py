@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from door.reply import outcome
-from engine.answer import Answer, Question
+from engine.desk import Answer, Question
 from engine.errors import Code, SourceFailed
 from engine.house import House, Limits
 from engine.record import Visit, record

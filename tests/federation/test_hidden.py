@@ -3,7 +3,7 @@
 import pytest
 from graphql import ObjectTypeDefinitionNode, parse, validate_schema
 
-from engine.answer import Desk
+from engine.desk import Desk
 from engine.errors import Code
 from tests.acme import ask, opened
 from tests.federation.conftest import house

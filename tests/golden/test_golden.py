@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from door.reply import answered
-from engine.answer import Answer, Desk
+from engine.desk import Answer, Desk
 from engine.plan.explain import Known, explain
 from engine.plan.text import lines
 from records.verify import verify

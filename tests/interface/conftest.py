@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from engine.answer import Answer
+from engine.desk import Answer
 from tests.interface.world import World, world
 
 INSIDER = ("people", "finance", "sales")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.answer import Answer, Desk, Question
+from engine.desk import Answer, Desk, Question
 from engine.errors import Code
 from engine.record import Visit, record
 from records.record import Outcome

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from random import Random
 from typing import Any
 
-from engine.answer import Answer, Desk
+from engine.desk import Answer, Desk
 from engine.errors import Code
 from tests.acme import ask
 from tests.interface import obvious

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from auth.rules import Rules
-from engine.answer import Desk
+from engine.desk import Desk
 from engine.errors import SourceFailed
 from engine.fits import fits
 from engine.house import House, Limits

@@ -16,7 +16,7 @@ import resolvers.query
 import schema
 import schema.query
 from cli import main
-from engine.answer import Desk
+from engine.desk import Desk
 from engine.fits import fits
 from engine.house import House, Limits
 from engine.words import Source

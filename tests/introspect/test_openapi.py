@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from demo.settings import GITHUB as COLLECTIONS
-from engine.answer import Desk
+from engine.desk import Desk
 from sources.rest.declared import collections
 from sources.rest.source import Options, connect
 from tests.introspect.houses import asked, house, introspected, run

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 from graphql import DocumentNode, get_introspection_query, validate_schema
 
-from engine.answer import Desk
+from engine.desk import Desk
 from resolvers import bindings, modules
 from schema.build import build, built, document
 from schema.derived import derived

@@ -10,7 +10,7 @@ from graphql import GraphQLSchema, parse, validate
 
 from auth.mistake import Mistake
 from auth.rules import Rules
-from engine.answer import Answer, Desk
+from engine.desk import Answer, Desk
 from engine.errors import Code, SourceFailed
 from engine.fits import fits
 from engine.house import House, Limits

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.answer import Answer
 from engine.cache.memory import Memory
 from engine.cache.through import Cache
+from engine.desk import Answer
 from tests import acme
 from tests.cache.reading import SECRET, Clock
 from tests.outgrown.worlds import PATIENT, bare, promising

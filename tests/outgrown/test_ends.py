@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from engine.answer import Answer
+from engine.desk import Answer
 from engine.errors import SourceFailed
 from engine.overflow import Inflow, Overflow
 from engine.words import Ask, Kind, Row, Scratch

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from engine.answer import Desk
+from engine.desk import Desk
 from engine.house import House, Limits
 from engine.words import Ask, Can, Row, Source
 from sources.scratch.scratch import Scratches

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.answer import Answer, Desk
+from engine.desk import Answer, Desk
 from engine.errors import Code
 from engine.house import House
 from tests.acme import ask, house, opened, sources

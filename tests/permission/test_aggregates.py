@@ -10,7 +10,7 @@ import pytest
 from auth.groups import NAMES
 from auth.rules import Position
 from door.reply import outcome
-from engine.answer import Answer, Desk, Question
+from engine.desk import Answer, Desk, Question
 from engine.errors import Code
 from engine.house import House
 from engine.record import Visit, record

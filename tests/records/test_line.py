@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from door.reply import outcome
-from engine.answer import Answer, Desk, Question
+from engine.desk import Answer, Desk, Question
 from engine.record import Visit, line, record
 from records.record import to_line
 from tests import acme

@@ -6,7 +6,7 @@ from functools import cache
 from random import Random
 from typing import Any
 
-from engine.answer import Desk
+from engine.desk import Desk
 from engine.words import Binding, Can, Column, Kind, Op, Source
 from sources.memory import Collection, Memory
 from tests import acme

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from engine.answer import Answer, Desk
+from engine.desk import Answer, Desk
 from engine.errors import Code
 from tests.acme import ask, caller
 from tests.reference.capabilities import drawn, kept

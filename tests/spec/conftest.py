@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.answer import Answer, Desk
+from engine.desk import Answer, Desk
 from engine.house import House
 from tests import acme
 

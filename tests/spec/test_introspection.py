@@ -4,7 +4,7 @@ import json
 
 from graphql import build_client_schema, get_introspection_query, lexicographic_sort_schema, print_schema
 
-from engine.answer import Desk
+from engine.desk import Desk
 from tests.spec.conftest import Asked
 
 

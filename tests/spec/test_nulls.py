@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.answer import Answer
+from engine.desk import Answer
 from engine.errors import Code
 from engine.words import Row, Source
 from sources.memory import Memory

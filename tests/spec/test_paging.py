@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from engine.answer import Desk
+from engine.desk import Desk
 from engine.errors import Code
 from tests import acme
 from tests.spec.conftest import GROUPS, Asked, house

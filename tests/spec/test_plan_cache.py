@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from engine.answer import Answer, Desk, Question, answer
+from engine.answer import answer
+from engine.desk import Answer, Desk, Question
 from tests import acme
 from tests.spec.conftest import house
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from engine.answer import Answer, Question, answer
+from engine.answer import answer
+from engine.desk import Answer, Question
 from engine.errors import Code
 from tests import acme
 from tests.spec.conftest import Asked, house

@@ -10,7 +10,7 @@ import pytest
 from demo.postgresql import PostgresqlServer
 from demo.sql.seed import seed
 from door.reply import answered
-from engine.answer import Desk
+from engine.desk import Desk
 from engine.words import Source
 from sources.sql import postgresql, sqlite
 from tests import acme

@@ -14,6 +14,7 @@ from engine.errors import SourceFailed
 from sources.azure.access import VERSION, Access, Parameters, addressable
 from sources.azure.entries import NOTHING, Page
 from sources.azure.failures import NOT_FOUND, NOT_IN_RANGE, failed, refused, too_long, unreadable
+from sources.bounded import once
 from sources.rest.addresses import PublicOnly
 
 OK, PARTIAL = 200, 206
@@ -37,13 +38,14 @@ class Calls:
         self.access = access
         self.bounds = bounds
         self.free = asyncio.Semaphore(bounds.at_once)
-        self.session = ClientSession(
+        made = ClientSession(
             connector=TCPConnector(resolver=None if private_addresses else PublicOnly(), limit=bounds.at_once),
             headers={"accept": "application/xml", "accept-encoding": "identity"},
             timeout=ClientTimeout(total=bounds.timeout),
             cookie_jar=DummyCookieJar(),
             auto_decompress=False,
         )
+        self.session = once(made)
 
     async def listing(self, path: str, read: Callable[[Element], Page], **parameters: str) -> Page:
         """What `read` makes of one page; nothing if the directory is not there. Raises SourceFailed.

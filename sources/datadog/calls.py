@@ -9,6 +9,7 @@ import orjson
 from aiohttp import ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
 from engine.quota import Quotas
+from sources.bounded import once
 from sources.datadog.failures import TOO_MANY, failed, refused, too_long, unreadable
 from sources.rest.addresses import PublicOnly
 
@@ -75,12 +76,14 @@ class Calls:
 def calls(keys: Mapping[str, str], base_url: str, quotas: Quotas, **bounds: Any) -> Calls:
     """`keys` are headers. `private_addresses`, and the bounds of Calls."""
     resolver = None if bounds.pop("private_addresses") else PublicOnly()
-    session = ClientSession(
-        connector=TCPConnector(resolver=resolver, limit=bounds["at_once"]),
-        headers={"accept": "application/json", "accept-encoding": "identity", **keys},
-        timeout=ClientTimeout(total=bounds["timeout"]),
-        cookie_jar=DummyCookieJar(),
-        auto_decompress=False,
+    session = once(
+        ClientSession(
+            connector=TCPConnector(resolver=resolver, limit=bounds["at_once"]),
+            headers={"accept": "application/json", "accept-encoding": "identity", **keys},
+            timeout=ClientTimeout(total=bounds["timeout"]),
+            cookie_jar=DummyCookieJar(),
+            auto_decompress=False,
+        )
     )
     free = asyncio.Semaphore(bounds["at_once"])
     return Calls(session=session, base_url=base_url, quotas=quotas, free=free, **bounds)

@@ -10,6 +10,7 @@ from aiohttp import ClientResponse, ClientSession, ClientTimeout, DummyCookieJar
 from yarl import URL
 
 from engine.quota import Quotas
+from sources.bounded import once
 from sources.drive.account import Account, Tokens
 from sources.drive.failures import (
     CREATED,
@@ -131,12 +132,14 @@ class Calls:
 
 
 def calls(account: Account, url: str, quotas: Quotas, *, timeout: float, at_once: int, most: int) -> Calls:
-    session = ClientSession(
-        connector=TCPConnector(limit=at_once),
-        headers={"accept-encoding": "gzip"},
-        timeout=ClientTimeout(total=timeout),
-        cookie_jar=DummyCookieJar(),
-        auto_decompress=False,
+    session = once(
+        ClientSession(
+            connector=TCPConnector(limit=at_once),
+            headers={"accept-encoding": "gzip"},
+            timeout=ClientTimeout(total=timeout),
+            cookie_jar=DummyCookieJar(),
+            auto_decompress=False,
+        )
     )
     return Calls(session, Tokens(session, account, timeout), quotas, url, at_once=at_once, most=most)
 
@@ -161,7 +164,7 @@ def json_of(answer: Answer) -> Any:
 
 def listed(answer: Item, part: str) -> list[Item]:
     """Drive may leave out an empty list. An answer that says itself that it is not all is none."""
-    items = answer.get(part, [])
+    items = answer.get(part, None if answer else [])
     if not isinstance(items, list) or not set(map(type, items)) <= {dict} or answer.get("incompleteSearch"):
         raise unreadable()
     return items

@@ -9,6 +9,7 @@ import orjson
 from aiohttp import BasicAuth, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
 from engine.errors import SourceFailed
+from sources.bounded import once
 from sources.prometheus.failures import failed, refused, too_long, unreadable
 from sources.prometheus.questions import Question
 from sources.rest.addresses import PublicOnly
@@ -56,13 +57,15 @@ class Calls:
 def calls(base_url: str, auth: BasicAuth | None, token: str | None, **bounds: Any) -> Calls:
     """`private_addresses`, and the bounds of Calls."""
     resolver = None if bounds.pop("private_addresses") else PublicOnly()
-    session = ClientSession(
-        connector=TCPConnector(resolver=resolver, limit=bounds["at_once"]),
-        headers={"accept-encoding": "identity", **({"authorization": f"Bearer {token}"} if token else {})},
-        auth=auth,
-        timeout=ClientTimeout(total=bounds["timeout"]),
-        cookie_jar=DummyCookieJar(),
-        auto_decompress=False,
+    session = once(
+        ClientSession(
+            connector=TCPConnector(resolver=resolver, limit=bounds["at_once"]),
+            headers={"accept-encoding": "identity", **({"authorization": f"Bearer {token}"} if token else {})},
+            auth=auth,
+            timeout=ClientTimeout(total=bounds["timeout"]),
+            cookie_jar=DummyCookieJar(),
+            auto_decompress=False,
+        )
     )
     return Calls(session=session, base_url=base_url, free=asyncio.Semaphore(bounds["at_once"]), **bounds)
 

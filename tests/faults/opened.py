@@ -2,18 +2,21 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import pytest
 
+import settings
+from demo import settings as demo
 from demo.postgresql import PostgresqlServer
 from demo.s3 import BUCKET
-from demo.servers import address
+from demo.servers import NAMES, address
 from demo.settings import SECRETS
-from engine.words import Ask, Source
-from sources import s3
+from engine.words import All, Ask, Op, Source, Test
+from sources import KINDS, s3
 from sources.rest import source as rest
 from sources.slack import source as slack
 from sources.snowflake import source as snowflake
@@ -38,7 +41,7 @@ class Faulty:
     http: bool = True
     """It can be given a status."""
     goodbyes: int = 0
-    """What it says to the far end of a connection it gives up: to stop a statement, that all is over."""
+    """What else it says to the far end: to stop a statement, that all is over, or what token would do."""
 
 
 Open: TypeAlias = Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[Faulty]]
@@ -112,6 +115,28 @@ async def over_rest(request: pytest.FixtureRequest) -> AsyncIterator[Faulty]:
         yield Faulty(source=await rest.connect(options), wire=wire, ask=Ask(collection="thing", columns=("id",)))
 
 
+def of_the_demo(name: str, server: str, ask: Ask, goodbyes: int = 0) -> Open:
+    """A source as the demo's settings have it, but for its end."""
+
+    @asynccontextmanager
+    async def opened(request: pytest.FixtureRequest) -> AsyncIterator[Faulty]:
+        running, folder = request.getfixturevalue("acme_servers"), request.getfixturevalue("tmp_path")
+        async with wired(*address(running, server)) as wire:
+            places = {each: address(running, each) for each in NAMES} | {server: (HOST, wire.port)}
+            (folder / "onedoor.toml").write_text(demo.settings(folder=folder, port=0, addresses=places))
+            read = settings.read(folder / "onedoor.toml", {**SECRETS, "ONEDOOR_PEPPER": "p" * 64}).sources[name]
+            kind = import_module(KINDS[read.kind])
+            options = settings.options(kind.Options, read.options, f"sources.{name}", read.folder)
+            source = await kind.connect(replace(options, timeout=SECONDS))
+            yield Faulty(source=source, wire=wire, ask=ask, goodbyes=goodbyes)
+
+    return opened
+
+
+def all_of(collection: str, column: str, *tests: Test) -> Ask:
+    return Ask(collection=collection, columns=(column,), where=All(tests))
+
+
 OPENED: Mapping[str, Open] = {
     "postgresql": in_postgresql,
     "mysql": in_mysql,
@@ -119,4 +144,11 @@ OPENED: Mapping[str, Open] = {
     "s3": in_s3,
     "slack": in_slack,
     "rest": over_rest,
+    "drive": of_the_demo("drive", "drive", all_of("files", "id"), goodbyes=2),
+    "azure_files": of_the_demo("azure_files", "azure", all_of("files", "id")),
+    "azure_blob": of_the_demo("azure_blob", "azure", all_of("files", "id")),
+    "prometheus": of_the_demo("prometheus", "prometheus", all_of("error_rate", "value", Test("window", Op.EQ, "1d"))),
+    "datadog": of_the_demo("datadog", "datadog", all_of("monitors", "id")),
+    "github": of_the_demo("github", "github", all_of("repos", "name")),
+    "directory": of_the_demo("directory", "directory", all_of("office", "id")),
 }

@@ -25,12 +25,12 @@ FAULTS = {
     "slow": GONE,
     "half": STRANGE,
     "garbage": STRANGE,
-    "huge": STRANGE,
+    "huge": {*STRANGE, Code.LIMIT_EXCEEDED},
     "page": STRANGE,
     "schema": STRANGE,
     "401": GONE,
     "403": GONE,
-    "429": {Code.SOURCE_OVERLOADED},
+    "429": {Code.SOURCE_OVERLOADED, Code.RATE_LIMITED},
     "500": GONE,
 }
 """What goes wrong, and the codes that readers may hear of it."""

@@ -89,7 +89,7 @@ def code(error: GraphQLError) -> str:
 TYPES_MOST = max(map(len, INTERFACES.values()))
 GHOSTS = {
     "ID": "", "String": "", "Int": 0, "Float": 0.0, "Boolean": False,
-    "BigInt": 0, "Decimal": Decimal(0), "Date": date.min, "DateTime": datetime.min,
+    "BigInt": 0, "JSON": "0", "Decimal": Decimal(0), "Date": date.min, "DateTime": datetime.min,
 }  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """The small Acme as the reference sees it: rows as dicts by type, links as look-ups, and the house beside them."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -203,6 +204,7 @@ def kinds(of: World, kind: str) -> Mapping[str, Kind]:
 WRITERS = {
     "Decimal": lambda number: format(number, "f"),
     "BigInt": str,
+    "JSON": json.loads,
     "Date": lambda day: day.isoformat(),
     "DateTime": lambda moment: moment.isoformat().replace("+00:00", "Z"),
 }

@@ -17,6 +17,9 @@ export type BoardQueryVariables = Exact<{
 export type BoardQuery = { customer: { id: string, name: string, channel: { id: string, name: string } | null, revenue: { nodes: Array<{ id: string, month: string, revenue: string }> | null } | null, files: { nodes: Array<
         | { id: string, name: string, size: string | null }
         | { id: string, name: string, size: string | null }
+        | { id: string, name: string, size: string | null }
+        | { id: string, name: string, size: string | null }
+        | { id: string, name: string, size: string | null }
       > | null } | null } | null };
 
 export type CustomersQueryVariables = Exact<{

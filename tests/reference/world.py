@@ -21,7 +21,7 @@ from tests import acme
 Dict = Mapping[str, Any]
 LIMITS = Limits(
     request_seconds=120, source_seconds=60, depth_max=100, aliases_max=5000, directives_max=5000, root_fields_max=500,
-    cost_max=10**15, document_tokens=100_000,
+    cost_max=10**15, document_tokens=100_000, tests_max=100_000,
 )  # fmt: skip
 WORN = 0.15
 """The share of values a worn world has lost, where a value may be missing."""

@@ -5,7 +5,8 @@ import shutil
 from fractions import Fraction
 from pathlib import Path
 
-import duckdb
+import pyarrow
+from pyarrow import parquet
 
 from demo.world.shelf import Paper, papers
 
@@ -36,7 +37,5 @@ def write(path: Path, paper: Paper) -> None:
 
 
 def write_table(path: Path, paper: Paper) -> None:
-    with duckdb.connect() as database:
-        database.execute("create table stock (sku varchar, pieces integer)")
-        database.executemany("insert into stock values (?, ?)", paper.table)
-        database.table("stock").write_parquet(str(path))
+    names, pieces = zip(*paper.table, strict=True)
+    parquet.write_table(pyarrow.table({"sku": names, "pieces": pyarrow.array(pieces, pyarrow.int32())}), path)

@@ -67,12 +67,12 @@ async def unless_left(work: Coroutine[Any, Any, Result], receive: Receive) -> Re
 class _Leaving:
     """Cancels the task it was entered in when the client goes away, and raises Gone then."""
 
-    __slots__ = ("_before", "_later", "_looks", "_receive", "_task", "gone")
+    __slots__ = ("_before", "_later", "_looks", "_over", "_receive", "_task", "gone")
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._looks: asyncio.Future[None] | None = None
-        self.gone = False
+        self.gone = self._over = False
 
     def __enter__(self) -> None:
         task = asyncio.current_task()
@@ -82,6 +82,7 @@ class _Leaving:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._later.cancel()
+        self._over = True
         if self._looks is not None:
             self._looks.cancel()
         if self.gone and self._task.uncancel() <= self._before and kind is asyncio.CancelledError:
@@ -92,7 +93,8 @@ class _Leaving:
         self._looks.add_done_callback(self._left)
 
     def _left(self, looks: "asyncio.Future[None]") -> None:
-        if not looks.cancelled() and looks.exception() is None:
+        """Its client may go away while the work ends; what comes after is no longer ours to cancel."""
+        if not self._over and not looks.cancelled() and looks.exception() is None:
             self.gone = True
             self._task.cancel()
 

@@ -27,26 +27,26 @@ async def body(head: Head, receive: Receive, limits: Limits) -> bytes:
     if (head.length or 0) > limits.body_bytes:
         raise _too_large(limits)
     begun = Begun(receive())
-    parts: list[bytes] = []
-    if begun.done and _last(begun.result, parts, limits):
-        return parts[0]
+    come = bytearray()
+    if begun.done and _last(begun.result, come, limits):
+        return bytes(come)
     try:
         with Deadline(asyncio.get_running_loop().time() + limits.body_seconds):
-            last = not begun.done and _last(await begun.rest(), parts, limits)
+            last = not begun.done and _last(await begun.rest(), come, limits)
             while not last:
-                last = _last(await receive(), parts, limits)
-            return b"".join(parts)
+                last = _last(await receive(), come, limits)
+            return bytes(come)
     except TimeoutError:
         limit = f"the limit `body_seconds` of {limits.body_seconds:g}"
         raise Shut(408, f"the body did not come within {limit}, send it faster") from None
 
 
-def _last(message: MutableMapping[str, Any], parts: list[bytes], limits: Limits) -> bool:
-    """Whether this part of the body, now among the others, is its last."""
+def _last(message: MutableMapping[str, Any], come: bytearray, limits: Limits) -> bool:
+    """Whether this part of the body, now behind the others, is its last."""
     if message["type"] == "http.disconnect":
         raise Gone
-    parts.append(message.get("body", b""))
-    if sum(map(len, parts)) > limits.body_bytes:
+    come += message.get("body", b"")
+    if len(come) > limits.body_bytes:
         raise _too_large(limits)
     return not message.get("more_body")
 

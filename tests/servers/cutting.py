@@ -34,24 +34,32 @@ class Cutting:
 
     def connected(self, near: socket.socket) -> None:
         with near, socket.create_connection((HOST, self.to)) as far:
-            back = threading.Thread(target=self.pass_on, args=(far, near, False), daemon=True)
+            broken = threading.Event()
+            back = threading.Thread(target=self.back, args=(far, near, broken), daemon=True)
             back.start()
-            self.pass_on(near, far, True)
+            self.onward(near, far, broken)
             back.join()
 
-    def pass_on(self, one: socket.socket, other: socket.socket, counted: bool) -> None:
-        """Until either side ends, or it breaks: then both sides are told by a reset, as of a cable that is cut."""
+    def onward(self, near: socket.socket, far: socket.socket, broken: threading.Event) -> None:
+        """Until it ends or breaks; who sent hears of that by a reset, once the far side took all that came through."""
         with contextlib.suppress(OSError):
-            while piece := one.recv(PIECE):
-                passed = self.allowed(len(piece)) if counted else len(piece)
-                other.sendall(piece[:passed])
+            while piece := near.recv(PIECE):
+                passed = self.allowed(len(piece))
+                far.sendall(piece[:passed])
                 if passed < len(piece):
-                    for each in (one, other):
-                        each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                    broken.set()
+                    near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
                     break
-        for each in (one, other):
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RD)
+        with contextlib.suppress(OSError):
+            far.shutdown(socket.SHUT_WR)
+
+    def back(self, far: socket.socket, near: socket.socket, broken: threading.Event) -> None:
+        with contextlib.suppress(OSError):
+            while piece := far.recv(PIECE):
+                if not broken.is_set():
+                    near.sendall(piece)
+        with contextlib.suppress(OSError):
+            near.shutdown(socket.SHUT_RD)
 
     def allowed(self, count: int) -> int:
         with self.lock:

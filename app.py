@@ -31,7 +31,7 @@ from engine.desk import desk
 from engine.explained import opening_sql
 from engine.fits import fits
 from engine.house import House
-from engine.words import Source
+from engine.source import Source
 from outside import connected, kept, quotas_of
 from records.journal import opened as journal_opened
 from records.redact import records_key

@@ -15,7 +15,7 @@ from engine.cache.words import Store
 from engine.errors import SourceFailed
 from engine.house import House
 from engine.quota import READS, Quotas
-from engine.words import Source
+from engine.source import Source
 from settings import Settings, SourceSettings, options
 from sources import KINDS
 

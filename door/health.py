@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from engine.words import Source
+from engine.source import Source
 
 PING_SECONDS = 1.0
 FRESH_SECONDS = 0.5

@@ -35,8 +35,9 @@ from engine.permit import permit
 from engine.plan.plan import plan
 from engine.plan.words import Plan, shut
 from engine.render.render import by_number, faults, render, shown
-from engine.select import Pick, plain, select, stands, variables
+from engine.select import Pick, select
 from engine.slots import Slot, shape, within
+from engine.variables import plain, stands, variables
 
 INTROSPECTING = re.compile(rf"__(schema|type)\b|\b{entities.SERVICE}\b")
 

@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from engine.binding import Binding
 from engine.finish import predicate
 from engine.overflow import closing
 from engine.slots import Slot, filled
+from engine.source import Source
 from engine.words import (
     COUNT,
     EVERY_ROW,
@@ -19,7 +21,6 @@ from engine.words import (
     All,
     Among,
     Ask,
-    Binding,
     Can,
     Column,
     Exists,
@@ -29,7 +30,6 @@ from engine.words import (
     Op,
     Row,
     Some,
-    Source,
     Test,
 )
 

@@ -22,7 +22,7 @@ from engine.plan.words import Plan
 from engine.quota import READS, Quotas
 from engine.render.render import Shown
 from engine.select import Pick
-from engine.words import Source
+from engine.source import Source
 
 DOCUMENTS = 256
 PLANS = 1024

@@ -15,8 +15,9 @@ from engine.fetch.words import Fetching, Seen
 from engine.plan.explain import Known, Ran, explain
 from engine.plan.text import lines
 from engine.plan.words import Carried, Plan, Read
+from engine.source import Explains
 from engine.weight import weight
-from engine.words import Ask, Can, Explains, Kind, Row
+from engine.words import Ask, Can, Kind, Row
 
 SQL: Position = ("extensions.onedoor", "plan", "sql")
 """Who may see the statements of a plan: judged as every position is, shut where `server.sql_shown_to` names nobody."""

@@ -9,9 +9,10 @@ from graphql import GraphQLInterfaceType, get_named_type, is_input_object_type, 
 from auth.mistake import Mistake
 from auth.rules import Requirement
 from engine import entities
+from engine.binding import Binding, Lookup
 from engine.house import House
 from engine.names import ID, can_of, columns_of, concrete, is_list, link_columns, members, rows_of
-from engine.words import Binding, Can, Kind, Lookup
+from engine.words import Can, Kind
 
 KINDS: Mapping[str, frozenset[Kind]] = {
     "Int": frozenset({Kind.INTEGER}),

@@ -15,7 +15,8 @@ from engine.errors import Code, SourceFailed
 from engine.house import Limits
 from engine.overflow import Inflow, closing
 from engine.quota import Quota
-from engine.words import Ask, Row, Source
+from engine.source import Source
+from engine.words import Ask, Row
 
 FAILURES = 5
 PROBE_SECONDS = 0.5

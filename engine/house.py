@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from graphql import GraphQLSchema
 
 from auth.rules import Rules
+from engine.binding import Binding
 from engine.constant import constant
-from engine.words import Binding, Kind, Scratch, Source
+from engine.source import Scratch, Source
+from engine.words import Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

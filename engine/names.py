@@ -17,8 +17,9 @@ from graphql import (
     get_nullable_type,
 )
 
+from engine.binding import Binding, Link, Lookup
 from engine.house import House
-from engine.words import Binding, Can, Kind, Link, Lookup
+from engine.words import Can, Kind
 
 ID = "id"
 

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from engine.words import Kind, Row, Scratch
+from engine.source import Scratch
+from engine.words import Kind, Row
 
 Opened = Callable[[Mapping[str, Kind]], Scratch]
 """Opens a scratch table with these columns."""

@@ -16,14 +16,11 @@ from graphql import (
     GraphQLError,
     GraphQLField,
     GraphQLIncludeDirective,
-    GraphQLInputType,
     GraphQLObjectType,
     GraphQLOutputType,
     GraphQLSchema,
     GraphQLSkipDirective,
     InlineFragmentNode,
-    NamedTypeNode,
-    NonNullTypeNode,
     OperationDefinitionNode,
     SelectionSetNode,
     TypeNameMetaFieldDef,
@@ -32,16 +29,15 @@ from graphql import (
     get_argument_values,
     get_directive_values,
     get_named_type,
-    get_variable_values,
     is_abstract_type,
     is_composite_type,
 )
 
 from engine.admit import Document, located
-from engine.entities import ANY, ENTITIES, SERVICE, by_id, typed, types
+from engine.entities import ENTITIES, SERVICE, by_id, types
 from engine.errors import Code, Fault, Refused
 from engine.house import Limits
-from engine.slots import Slot, slotted
+from engine.variables import Variables
 
 META = "__"
 """Fields whose names start so are GraphQL's own; of these only `__typename` is picked."""
@@ -64,54 +60,6 @@ class Pick:
     def below(self) -> tuple["Pick", ...]:
         """What is wanted of a value that can be of one type only."""
         return next(iter(self.picks.values()), ())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Variables:
-    """`values` as coerced; `slots` the same with what does not decide the plan left open."""
-
-    values: Mapping[str, Any]
-    slots: Mapping[str, Any]
-    sources: Mapping[str, Any]
-
-
-def variables(schema: GraphQLSchema, operation: OperationDefinitionNode, given: Mapping[str, Any]) -> Variables:
-    """The operation's variables, coerced; raises Refused for each that is not what the operation says."""
-    nodes = operation.variable_definitions or ()
-    coerced = get_variable_values(schema, nodes, dict(given), max_errors=20, hide_suggestions=True)
-    if not isinstance(coerced, VariableValues):
-        raise Refused(*(located(Code.BAD_USER_INPUT, each) for each in coerced))
-    slots = {
-        name: _slotted(schema, value, coerced.sources[name].signature.type, name)
-        for name, value in coerced.coerced.items()
-    }
-    return Variables(values=coerced.coerced, slots=slots, sources=coerced.sources)
-
-
-def _slotted(schema: GraphQLSchema, value: Any, of: GraphQLInputType, name: str) -> Any:
-    found = slotted(value, of, (name,))
-    represents = isinstance(found, Slot) and get_named_type(of).name == ANY
-    return typed(schema, found, value) if represents else found
-
-
-INT = range(-(2**31), 2**31)
-PLAIN = {"ID": str, "String": str, "Int": int}
-
-
-def plain(operation: OperationDefinitionNode) -> Mapping[str, type] | None:
-    """The variables of an operation whose values, if they are of these types, stand for themselves; None: some do not.
-
-    graphql-core takes 20 us to find that out anew for each request.
-    """
-    named = [(each.variable.name.value, each.type) for each in operation.variable_definitions or ()]
-    bare = [(name, of.type if isinstance(of, NonNullTypeNode) else of) for name, of in named]
-    if not all(isinstance(of, NamedTypeNode) and of.name.value in PLAIN for _, of in bare):
-        return None
-    return {name: PLAIN[of.name.value] for name, of in bare if isinstance(of, NamedTypeNode)}
-
-
-def stands(value: Any, of: type) -> bool:
-    return type(value) is of and (of is str or value in INT)
 
 
 def select(

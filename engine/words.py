@@ -1,11 +1,11 @@
 """The words the stages share: what a source is asked, what it promises, and where a type's values live."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
+from typing import Any, ClassVar, TypeAlias
 
 Value: TypeAlias = bool | int | float | str | Decimal | date | datetime | tuple[str, ...] | None
 """Times carry a zone, money is Decimal, a list is a tuple of text."""
@@ -234,123 +234,3 @@ class Can:
     """Takes `having`, an order and a limit of groups, where the read carries no keys."""
     rows: int | None = None
     """About how many rows there are; None: unknown."""
-
-
-class Source(Protocol):
-    """One outside system. Correct with an empty promise; promise more when it is too slow."""
-
-    def can(self, collection: str) -> Can:
-        """What may be asked of `collection`; static, without I/O. KeyError: there is no such collection."""
-        ...
-
-    def read(self, ask: Ask) -> AsyncIterator[Sequence[Row]]:
-        """The rows, a batch at a time. Raises engine.errors.SourceFailed, and nothing else, when it cannot answer."""
-        ...
-
-    async def ping(self) -> None:
-        """One cheap question to the far end; raises SourceFailed when it does not answer."""
-        ...
-
-    async def close(self) -> None:
-        """Gives back connections and threads."""
-        ...
-
-
-@runtime_checkable
-class Explains(Protocol):
-    """A source that can say in words how it is asked; not every source can."""
-
-    def text(self, ask: Ask) -> str:
-        """The statement of an ask, a mark in place of each value."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Beyond:
-    """What lies where a link leads, by key: values of these columns, and those of rows whose key leads nowhere."""
-
-    kinds: Mapping[str, Kind]
-    rows: Mapping[Row, Row]
-    absent: Row
-
-
-class Scratch(Protocol):
-    """One table of our own for rows that outgrow memory: poured, then read, then closed; nothing is left of it.
-
-    Takes every step of an `Ask` but `Exists`; its collection is not looked at. Each raises SourceFailed, and nothing
-    else: LIMIT_EXCEEDED where the rows outgrow the scratch database, too.
-    """
-
-    async def pour(self, rows: Sequence[Row]) -> None:
-        """More rows, their values in the order of the columns it was opened with."""
-        ...
-
-    async def join(self, here: Sequence[str], beyond: Beyond) -> None:
-        """Adds to each row what lies beyond the key it has `here`; once all is poured, and while nothing is read."""
-        ...
-
-    def read(self, ask: Ask) -> AsyncIterator[Sequence[Row]]:
-        """As a source is read; several reads may be under way, once all is poured."""
-        ...
-
-    async def close(self) -> None:
-        """To be called whatever happened; not while it is being read."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
-    """From rows of one type to rows of another: `here` columns equal `there` columns. May cross sources."""
-
-    to: str
-    here: str | tuple[str, ...]
-    there: str | tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """A field computed for all rows at once from other fields of its type, whose guards it must carry.
-
-    `compute` takes rows (one value per name in `needs`, in that order) and gives one value per row.
-    """
-
-    needs: tuple[str, ...]
-    compute: Callable[[Sequence[Row]], Sequence[Any]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lookup:
-    """A field whose value is a column of a row in another collection, which need not be that of any type.
-
-    The row is the one whose `there` equal this row's `here`, and whose columns named by `arguments` equal what was
-    given for them. An argument that was not given decides nothing; a list is a tuple, an object its JSON text with
-    sorted keys. Of several rows, the least value; of none, null.
-    """
-
-    source: str
-    collection: str
-    here: str | tuple[str, ...]
-    there: str | tuple[str, ...]
-    column: str
-    arguments: Mapping[str, str] = field(default_factory=dict)
-    """By argument of the field, the column it is compared with."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Binding:
-    """Where the values of one type come from.
-
-    A field's column is its name in snake_case unless `columns` says otherwise; `key` names the columns that
-    identify a row, and make up its `id`.
-    """
-
-    type: str
-    source: str
-    collection: str
-    key: tuple[str, ...] = ("id",)
-    columns: Mapping[str, str] = field(default_factory=dict)
-    links: Mapping[str, Link] = field(default_factory=dict)
-    batches: Mapping[str, Batch] = field(default_factory=dict)
-    lookups: Mapping[str, Lookup] = field(default_factory=dict)
-    constants: Mapping[str, str] = field(default_factory=dict)
-    """Columns that the collection does not have, each with its value in every row: which store a file is in."""

@@ -42,7 +42,7 @@ def resolver_text(subject: Subject, wish: Wish) -> str:
     told = f"the {_sort(subject)} {subject.table.name} of {wish.source}"
     words = "Binding, Link" if subject.ways else "Binding"
     lines = [
-        f'"""{_headline(subject, told)}"""', "", f"from engine.words import {words}", "", "BINDINGS = (",
+        f'"""{_headline(subject, told)}"""', "", f"from engine.binding import {words}", "", "BINDINGS = (",
         *_binding(subject, wish), ")",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"

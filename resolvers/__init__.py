@@ -3,7 +3,7 @@
 from importlib import import_module
 from types import ModuleType
 
-from engine.words import Binding
+from engine.binding import Binding
 
 SUBJECTS = (
     "query", "customer", "order", "employee", "deployment", "usage", "file", "slack", "request", "azure",

@@ -1,6 +1,6 @@
 """Azure: files of a share and blobs of a container, whose paths name the customer they belong to."""
 
-from engine.words import Binding
+from engine.binding import Binding
 from resolvers.file import CUSTOMER, KEY, inside
 
 BINDINGS = (

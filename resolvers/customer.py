@@ -1,6 +1,6 @@
 """Customers: a table of the internal database, linked to all that is known of them elsewhere."""
 
-from engine.words import Binding, Link, Lookup
+from engine.binding import Binding, Link, Lookup
 
 BINDINGS = (
     Binding(

@@ -1,6 +1,6 @@
 """Deployments: a table of the internal database that names where each was announced in Slack."""
 
-from engine.words import Binding, Link, Lookup
+from engine.binding import Binding, Link, Lookup
 
 PLACE = ("service", "environment")
 

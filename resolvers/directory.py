@@ -1,6 +1,6 @@
 """Sites, desks and shifts: the office team's service, which knows people by their staff numbers."""
 
-from engine.words import Binding, Link
+from engine.binding import Binding, Link
 
 EMPLOYEE = Link(to="Employee", here="employee_id", there="id")
 

@@ -1,6 +1,6 @@
 """Google Drive: files by id, folder, owner and what their paths say; permissions by what they are of."""
 
-from engine.words import Binding, Link
+from engine.binding import Binding, Link
 from resolvers.file import CUSTOMER, KEY, inside
 
 PERMISSIONS = Link(to="DrivePermission", here="id", there="file_id")

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from engine.words import Batch, Binding, Link, Row
+from engine.binding import Batch, Binding, Link
+from engine.words import Row
 
 
 def full_names(rows: Sequence[Row]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from engine.words import Binding, Link, Lookup
+from engine.binding import Binding, Link, Lookup
 
 KEY = ("store", "id")
 MAX_BYTES = {"maxBytes": "max_bytes"}

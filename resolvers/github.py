@@ -4,7 +4,7 @@ A service is deployed from the repository of its name, so a deployment of the in
 and commit.
 """
 
-from engine.words import Binding, Link
+from engine.binding import Binding, Link
 
 REPO = Link(to="GithubRepo", here="repo", there="name")
 RUNS = ("repo", "run_id")

@@ -1,6 +1,6 @@
 """Monitoring: Datadog's monitors, events, logs and metrics, and Prometheus's rates, by service and by customer."""
 
-from engine.words import Binding, Link
+from engine.binding import Binding, Link
 
 CUSTOMER = Link(to="Customer", here="customer_id", there="id")
 

@@ -1,6 +1,6 @@
 """Orders, their items and products: tables of the internal database."""
 
-from engine.words import Binding, Link
+from engine.binding import Binding, Link
 
 BINDINGS = (
     Binding(

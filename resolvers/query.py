@@ -1,7 +1,8 @@
 """Who is asking: rows made of the caller, anew for each request."""
 
 from auth.caller import Caller
-from engine.words import Binding, Can, Column, Kind, Link
+from engine.binding import Binding, Link
+from engine.words import Can, Column, Kind
 from sources.memory import Collection, Memory
 
 PERSON = Can(

@@ -1,6 +1,6 @@
 """Slack: channels and users by id, messages by channel and time stamp, replies by their thread."""
 
-from engine.words import Binding, Link
+from engine.binding import Binding, Link
 
 AUTHOR = Link(to="SlackUser", here="user_id", there="id")
 

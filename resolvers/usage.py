@@ -1,6 +1,6 @@
 """Usage and revenue: tables of the warehouse, keyed by customer and date."""
 
-from engine.words import Binding, Link
+from engine.binding import Binding, Link
 
 CUSTOMER = {"customer": Link(to="Customer", here="customer_id", there="id")}
 

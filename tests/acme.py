@@ -23,7 +23,8 @@ from demo.world.tables import tables
 from engine.answer import answer
 from engine.desk import Answer, Desk, Question, desk
 from engine.house import House, Limits
-from engine.words import Can, Column, Kind, Op, Row, Source
+from engine.source import Source
+from engine.words import Can, Column, Kind, Op, Row
 from resolvers import bindings, modules
 from resolvers.query import asking, nobody
 from schema.build import build, version

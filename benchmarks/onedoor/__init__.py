@@ -3,7 +3,7 @@
 from importlib import import_module
 from types import ModuleType
 
-from engine.words import Binding
+from engine.binding import Binding
 from resolvers.query import BINDINGS as CALLER
 from schema import query
 

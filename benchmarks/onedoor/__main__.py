@@ -9,7 +9,7 @@ from app import App
 from benchmarks import onedoor
 from benchmarks.onedoor import many
 from door.serving import serve
-from engine.words import Binding
+from engine.binding import Binding
 from settings import read
 
 

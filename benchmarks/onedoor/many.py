@@ -4,7 +4,7 @@ from types import ModuleType
 
 import strawberry
 
-from engine.words import Binding, Link
+from engine.binding import Binding, Link
 from schema.arguments import Annotation
 from schema.directives import allow, owned
 

@@ -12,7 +12,8 @@ from engine.errand import Waiter
 from engine.guard import Guard
 from engine.house import Limits
 from engine.overflow import Inflow
-from engine.words import Ask, Source
+from engine.source import Source
+from engine.words import Ask
 
 NOT_FRESH: Fresh = {}
 FOR_EVER = float("inf")

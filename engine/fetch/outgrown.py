@@ -15,25 +15,10 @@ from engine.overflow import Inflow, Overflow, closing
 from engine.plan.push import average
 from engine.plan.words import Carried, Reach, Read, Step, Wanted
 from engine.reckon import named
+from engine.source import Beyond, Scratch
 from engine.together import together
 from engine.weight import weight
-from engine.words import (
-    COUNT,
-    EVERY_ROW,
-    Aggregate,
-    All,
-    Among,
-    Ask,
-    Beyond,
-    Can,
-    Keys,
-    Kind,
-    Measure,
-    Op,
-    Row,
-    Scratch,
-    Test,
-)
+from engine.words import COUNT, EVERY_ROW, Aggregate, All, Among, Ask, Can, Keys, Kind, Measure, Op, Row, Test
 
 Meeting = Callable[[Carried, Sequence[Row]], Awaitable[frozenset[Row]]]
 """Which of these keys lead to a row that is wanted there."""

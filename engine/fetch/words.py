@@ -14,7 +14,8 @@ from engine.finish import grouped, key_of
 from engine.house import Limits
 from engine.overflow import Opened, Overflow
 from engine.plan.words import Carried, Meant, Read, Wanted
-from engine.words import Ask, Row, Source
+from engine.source import Source
+from engine.words import Ask, Row
 
 ROOT_KEY: Row = ()
 

@@ -10,7 +10,8 @@ from typing import Any
 from engine.plan.push import split
 from engine.plan.words import Wanted
 from engine.slots import Slot
-from engine.words import All, Among, Not, Op, Some, Source, Test
+from engine.source import Source
+from engine.words import All, Among, Not, Op, Some, Test
 
 UNKNOWN_ROWS = 100_000
 SHARES: Mapping[Op, float] = {

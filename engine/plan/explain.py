@@ -13,7 +13,8 @@ from engine.plan.said import NOTHING_CAME, Came
 from engine.plan.steps import How, Step, steps
 from engine.plan.why import Side, too_many
 from engine.plan.words import Branch, Carried, Plan, Read, Wanted, distinct
-from engine.words import All, Exists, Not, Some, Source
+from engine.source import Source
+from engine.words import All, Exists, Not, Some
 
 KEYS = "keys"
 """The purpose of a read whose keys are carried to the read it stands below."""

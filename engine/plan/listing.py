@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from engine.binding import Binding
 from engine.errors import Code, Fault, Refused
 from engine.house import House
 from engine.permit import Verdicts
@@ -14,7 +15,7 @@ from engine.plan.where import where
 from engine.plan.words import Grouping, Page, Read, Seek, Wanted
 from engine.select import Pick
 from engine.slots import converted, within
-from engine.words import EVERY_ROW, All, Binding, Not, Order
+from engine.words import EVERY_ROW, All, Not, Order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,13 +5,14 @@ from typing import Any
 
 from graphql import get_named_type
 
+from engine.binding import Lookup
 from engine.house import House
 from engine.names import link_columns
 from engine.plan.push import joined, read
 from engine.plan.words import Branch, Wanted
 from engine.select import Pick
 from engine.slots import within
-from engine.words import Lookup, Op, Order, Test
+from engine.words import Op, Order, Test
 
 
 def branch(house: House, pick: Pick, lookup: Lookup) -> Branch:

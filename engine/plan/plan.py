@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from engine.binding import Batch, Binding
 from engine.constant import could
 from engine.entities import ENTITIES
 from engine.house import House
@@ -18,7 +19,7 @@ from engine.plan.push import read
 from engine.plan.where import sharing, where
 from engine.plan.words import Branch, Carried, Meant, Plan, Wanted
 from engine.select import Pick
-from engine.words import Batch, Binding, Order
+from engine.words import Order
 
 ROOT = "Query"
 

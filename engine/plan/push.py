@@ -9,25 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import Code, Fault, Refused
-from engine.plan.words import Carried, Read, Seek, Step, Wanted
+from engine.plan.words import Carried, Read, Seek, Step, Wanted, named_columns
 from engine.reckon import named
 from engine.slots import Slot
-from engine.words import (
-    COUNT,
-    EVERY_ROW,
-    Aggregate,
-    All,
-    Among,
-    Can,
-    Exists,
-    Kind,
-    Measure,
-    Not,
-    Op,
-    Some,
-    Source,
-    Test,
-)
+from engine.source import Source
+from engine.words import COUNT, EVERY_ROW, Aggregate, All, Among, Can, Exists, Kind, Measure, Not, Op, Some, Test
 
 MIN, MAX = Aggregate.MIN, Aggregate.MAX
 SEEKING = frozenset({Op.EQ, Op.LT, Op.GT, Op.IS_NULL})
@@ -222,24 +208,6 @@ def pending(where: Any) -> bool:
             return True
         case _:
             return False
-
-
-def named_columns(where: Any) -> Iterator[str]:
-    """The columns a filter looks at."""
-    match where:
-        case Test():
-            yield where.column
-        case All() | Some():
-            for each in where.parts:
-                yield from named_columns(each)
-        case Not():
-            yield from named_columns(where.part)
-        case Exists() | Carried():
-            yield from where.here
-        case Among():
-            yield from where.columns
-        case Seek():
-            yield from (each.column for each in where.page.order)
 
 
 def _answerable(can: Can, wanted: Wanted, pushed: Any) -> None:

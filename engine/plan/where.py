@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engine.binding import Binding, Link
 from engine.constant import could
 from engine.errors import Code, Fault, Refused
 from engine.house import House
 from engine.names import NoSuchId, can_of, columns_of, id_reader, leads_to, link_columns, members
 from engine.plan.words import Carried, distinct
 from engine.slots import converted
-from engine.words import EVERY_ROW, All, Among, Binding, Exists, Kind, Link, Not, Op, Some, Test
+from engine.words import EVERY_ROW, All, Among, Exists, Kind, Not, Op, Some, Test
 
 LOGIC = {"and": All, "or": Some}
 

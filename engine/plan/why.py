@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from engine.plan.push import conjuncts, named_columns, pending, pushable
-from engine.plan.words import Carried, Read, Seek, Step, Wanted
+from engine.plan.push import conjuncts, pending, pushable
+from engine.plan.words import Carried, Read, Seek, Step, Wanted, named_columns
 from engine.words import EVERY_ROW, All, Among, Can, Exists, Not, Op, Some, Test
 
 BEFORE = "a step before it is ours"

@@ -6,9 +6,10 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 from auth.decide import Verdict
+from engine.binding import Batch
 from engine.constant import Fixed, could
 from engine.select import Pick
-from engine.words import COUNT, EVERY_ROW, Batch, Cut, Kind, Measure, Order, Row, Where
+from engine.words import COUNT, EVERY_ROW, All, Among, Cut, Exists, Kind, Measure, Not, Order, Row, Some, Test, Where
 
 Path: TypeAlias = tuple[str, ...]
 """Fields from a type on, such as (`customer`, `country`): single links, then a field."""
@@ -213,3 +214,21 @@ def shut(plan: Plan, variables: Mapping[str, Any] | None) -> Iterator[tuple[Mean
 def distinct(source: str, collection: str, columns: tuple[str, ...], where: Any) -> Wanted:
     """What is wanted of a collection whose keys are carried elsewhere: each once."""
     return Wanted(source=source, collection=collection, columns=columns, where=where, measures=(COUNT,))
+
+
+def named_columns(where: Any) -> Iterator[str]:
+    """The columns a filter looks at."""
+    match where:
+        case Test():
+            yield where.column
+        case All() | Some():
+            for each in where.parts:
+                yield from named_columns(each)
+        case Not():
+            yield from named_columns(where.part)
+        case Exists() | Carried():
+            yield from where.here
+        case Among():
+            yield from where.columns
+        case Seek():
+            yield from (each.column for each in where.page.order)

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import Any, TypeAlias
 
-from engine.words import Ask, Can, Column, Keys, Kind, Row, Source
+from engine.source import Source
+from engine.words import Ask, Can, Column, Keys, Kind, Row
 from sources.azure.entries import Entry
 from sources.content.words import COLUMNS, FILES, Stat
 from sources.patterns import Pattern

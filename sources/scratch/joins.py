@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.words import Beyond, Kind, Row
+from engine.source import Beyond
+from engine.words import Kind, Row
 from sources.scratch.values import TYPES, Field, encoded, operand, places
 from sources.scratch.words import Sql
 

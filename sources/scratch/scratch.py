@@ -11,7 +11,8 @@ from typing import Any
 
 from engine.errors import SourceFailed
 from engine.house import Limits
-from engine.words import Ask, Beyond, Kind, Row, Scratch
+from engine.source import Beyond, Scratch
+from engine.words import Ask, Kind, Row
 
 
 class Scratches:

@@ -9,7 +9,8 @@ from itertools import count
 
 from engine.finish import predicate
 from engine.house import Limits
-from engine.words import Aggregate, Ask, Beyond, Kind, Measure, Row
+from engine.source import Beyond
+from engine.words import Aggregate, Ask, Kind, Measure, Row
 from sources.scratch import database
 from sources.scratch.joins import joining
 from sources.scratch.render import statement

@@ -23,7 +23,8 @@ from demo.world import stored
 from demo.world.documents import subject
 from engine.constant import Constant
 from engine.house import Limits
-from engine.words import Aggregate, All, Ask, Can, Exists, Keys, Kind, Row, Scratch, Source, Unit
+from engine.source import Scratch, Source
+from engine.words import Aggregate, All, Ask, Can, Exists, Keys, Kind, Row, Unit
 from records.journal import opened as journal_opened
 from records.record import Outcome, Record, record_id, stamp
 from resolvers.query import asking

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from engine.words import Ask, Kind, Row, Source
+from engine.source import Source
+from engine.words import Ask, Kind, Row
 from tests.contract import among, asks, groups
 from tests.contract.asks import Told
 from tests.contract.conftest import Kept, answered

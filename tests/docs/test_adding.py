@@ -20,7 +20,7 @@ from demo.sql.seed import seed
 from engine.desk import Answer
 from engine.fits import fits
 from engine.house import House
-from engine.words import Source
+from engine.source import Source
 from schema.build import build, version
 from sources.sql import sqlite
 from tests import acme

@@ -25,7 +25,8 @@ from door.health import Health
 from door.turnstile import Turnstile
 from engine.cache.through import Cache
 from engine.house import House, Limits
-from engine.words import Ask, Can, Row, Source
+from engine.source import Source
+from engine.words import Ask, Can, Row
 from records.disk import SYNC, Disk
 from records.journal import opened as journal_opened
 from records.read import read

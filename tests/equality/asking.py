@@ -8,7 +8,8 @@ import orjson
 
 from engine.desk import Answer, Desk
 from engine.overflow import Opened
-from engine.words import EVERY_ROW, Ask, Kind, Scratch
+from engine.source import Scratch
+from engine.words import EVERY_ROW, Ask, Kind
 from tests.acme import ask
 from tests.equality.draw import Question
 from tests.equality.model import MODEL, ROOTS, SINGLES

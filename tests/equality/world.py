@@ -8,10 +8,11 @@ from random import Random
 from typing import Any
 
 from auth.rules import Rules
+from engine.binding import Binding, Link
 from engine.desk import Desk
 from engine.house import House, Limits
 from engine.overflow import Opened
-from engine.words import Binding, Can, Link
+from engine.words import Can
 from schema.build import build
 from sources.memory import Collection, Memory
 from sources.scratch.scratch import Scratches

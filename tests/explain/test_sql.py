@@ -12,7 +12,7 @@ from auth.mistake import Mistake
 from demo.sql.seed import seed
 from engine.desk import Desk
 from engine.explained import opening_sql
-from engine.words import Explains
+from engine.source import Explains
 from settings import read
 from sources.memory import Memory
 from sources.snowflake.source import Snowflake

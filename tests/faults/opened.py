@@ -15,7 +15,8 @@ from demo.postgresql import PostgresqlServer
 from demo.s3 import BUCKET
 from demo.servers import NAMES, address
 from demo.settings import SECRETS
-from engine.words import All, Ask, Op, Source, Test
+from engine.source import Source
+from engine.words import All, Ask, Op, Test
 from sources import KINDS, s3
 from sources.rest import source as rest
 from sources.slack import source as slack

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from auth.mistake import Mistake
+from engine.binding import Link
 from engine.errors import Code
 from engine.fits import fits
-from engine.words import Link
 from tests.acme import ask
 from tests.interface.conftest import INSIDER, OUTSIDER, asked, told
 from tests.interface.question import ident

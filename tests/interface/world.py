@@ -8,11 +8,13 @@ from random import Random
 from typing import Any
 
 from auth.rules import Rules
+from engine.binding import Binding, Link
 from engine.desk import Desk
 from engine.errors import SourceFailed
 from engine.fits import fits
 from engine.house import House, Limits
-from engine.words import Ask, Binding, Can, Column, Kind, Link, Row, Source
+from engine.source import Source
+from engine.words import Ask, Can, Column, Kind, Row
 from schema.build import build
 from sources.memory import Collection, Memory
 from tests import acme

@@ -15,7 +15,7 @@ import pytest
 from demo.postgresql import PostgresqlServer
 from demo.servers import Running, address
 from engine.names import snake
-from engine.words import Source
+from engine.source import Source
 from sources.snowflake import source as warehouses
 from sources.snowflake.url import options, settings
 from sources.sql import mysql, postgresql, sqlite

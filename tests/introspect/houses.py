@@ -19,7 +19,7 @@ from cli import main
 from engine.desk import Desk
 from engine.fits import fits
 from engine.house import House, Limits
-from engine.words import Source
+from engine.source import Source
 from resolvers.query import nobody
 from schema.build import build, version
 from tests import acme

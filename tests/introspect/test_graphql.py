@@ -11,7 +11,7 @@ from demo.directory.schema import SDL
 from demo.servers import Running, address
 from demo.settings import SECRETS
 from demo.world import directory
-from engine.words import Source
+from engine.source import Source
 from schema.read import BadSchema
 from sources.graphql.source import Options, connect
 from tests.introspect.houses import asked, house, introspected, run

@@ -10,11 +10,13 @@ from graphql import GraphQLSchema, parse, validate
 
 from auth.mistake import Mistake
 from auth.rules import Rules
+from engine.binding import Binding, Lookup
 from engine.desk import Answer, Desk
 from engine.errors import Code, SourceFailed
 from engine.fits import fits
 from engine.house import House, Limits
-from engine.words import Ask, Binding, Can, Column, Kind, Lookup, Op, Row, Source
+from engine.source import Source
+from engine.words import Ask, Can, Column, Kind, Op, Row
 from schema.build import build, document, sdl
 from schema.read import BadSchema
 from schema.view import view

@@ -13,7 +13,8 @@ import pytest
 from engine.desk import Answer
 from engine.errors import SourceFailed
 from engine.overflow import Inflow, Overflow
-from engine.words import Ask, Kind, Row, Scratch
+from engine.source import Scratch
+from engine.words import Ask, Kind, Row
 from sources.scratch.scratch import Scratches
 from tests import acme
 from tests.outgrown.worlds import BATCH, PATIENT, bare, promising

@@ -6,7 +6,8 @@ from functools import cache
 
 from engine.desk import Desk
 from engine.house import House, Limits
-from engine.words import Ask, Can, Row, Source
+from engine.source import Source
+from engine.words import Ask, Can, Row
 from sources.scratch.scratch import Scratches
 from tests import acme
 

@@ -14,7 +14,8 @@ from auth.rules import Rules, fingerprint
 from engine.admit import Document
 from engine.house import Limits
 from engine.permit import Verdicts, permit
-from engine.select import Pick, select, variables
+from engine.select import Pick, select
+from engine.variables import variables
 from schema.check import check
 from schema.read import BadSchema
 from schema.rules import rules

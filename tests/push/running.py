@@ -5,7 +5,7 @@ from engine.bind import Bound
 from engine.cache.through import Reader
 from engine.fetch.words import Fetching
 from engine.house import Limits
-from engine.words import Source
+from engine.source import Source
 
 
 def running(name: str, source: Source, limits: Limits) -> Fetching:

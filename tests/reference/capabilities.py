@@ -6,8 +6,10 @@ from functools import cache
 from random import Random
 from typing import Any
 
+from engine.binding import Binding
 from engine.desk import Desk
-from engine.words import Binding, Can, Column, Kind, Op, Source
+from engine.source import Source
+from engine.words import Can, Column, Kind, Op
 from sources.memory import Collection, Memory
 from tests import acme
 from tests.push.strict import Strict

@@ -24,7 +24,7 @@ from graphql import (
 )
 
 from auth.caller import Caller
-from engine.words import Lookup
+from engine.binding import Lookup
 from resolvers import modules
 from resolvers.query import asking
 from schema.build import sdl

@@ -12,8 +12,10 @@ from urllib.parse import quote
 
 from graphql import GraphQLEnumType, GraphQLSchema, build_schema, get_named_type, print_schema
 
+from engine.binding import Binding, Link
 from engine.house import House, Limits
-from engine.words import Binding, Kind, Link, Row, Source
+from engine.source import Source
+from engine.words import Kind, Row
 from schema.scalars import taught
 from sources.memory import Collection, Memory
 from tests import acme

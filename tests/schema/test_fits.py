@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from auth.mistake import Mistake
+from engine.binding import Batch, Binding, Link
 from engine.fits import fits
 from engine.house import House
-from engine.words import Batch, Binding, Column, Kind, Link
+from engine.words import Column, Kind
 from sources.memory import Memory
 from tests import acme
 

@@ -17,7 +17,8 @@ import pytest
 
 from engine.errors import SourceFailed
 from engine.house import Limits
-from engine.words import COUNT, Aggregate, All, Among, Ask, Beyond, Kind, Measure, Not, Op, Order, Row, Scratch
+from engine.source import Beyond, Scratch
+from engine.words import COUNT, Aggregate, All, Among, Ask, Kind, Measure, Not, Op, Order, Row
 from engine.words import Test as Check  # pytest would take `Test` for a class of tests
 from sources.scratch import database
 from sources.scratch.scratch import Scratches

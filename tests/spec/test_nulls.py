@@ -8,7 +8,8 @@ import pytest
 
 from engine.desk import Answer
 from engine.errors import Code
-from engine.words import Row, Source
+from engine.source import Source
+from engine.words import Row
 from sources.memory import Memory
 from tests import acme
 from tests.spec.conftest import GROUPS

@@ -11,7 +11,7 @@ from demo.postgresql import PostgresqlServer
 from demo.sql.seed import seed
 from door.reply import answered
 from engine.desk import Desk
-from engine.words import Source
+from engine.source import Source
 from sources.sql import postgresql, sqlite
 from tests import acme
 

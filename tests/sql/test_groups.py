@@ -12,7 +12,8 @@ import psycopg
 import pytest
 
 from demo.postgresql import PostgresqlServer
-from engine.words import COUNT, Aggregate, Ask, Cut, Measure, Op, Order, Row, Source, Unit
+from engine.source import Source
+from engine.words import COUNT, Aggregate, Ask, Cut, Measure, Op, Order, Row, Unit
 from engine.words import Test as Check  # pytest would take `Test` for a class of tests
 from sources.sql import postgresql, sqlite
 

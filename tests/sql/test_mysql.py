@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from engine.errors import Code, SourceFailed
-from engine.words import Ask, Exists, Keys, Kind, Op, Order, Row, Source
+from engine.source import Source
+from engine.words import Ask, Exists, Keys, Kind, Op, Order, Row
 from engine.words import Test as Check  # pytest would take `Test` for a class of tests
 from sources.sql.columns import EQUALITY, ORDERED, TEXTUAL
 from sources.sql.mysql import Mysql, Options, connect

@@ -15,7 +15,8 @@ import pytest
 
 from demo.postgresql import PostgresqlServer, postgresql_server
 from engine.errors import Code, SourceFailed
-from engine.words import Ask, Keys, Kind, Op, Row, Source
+from engine.source import Source
+from engine.words import Ask, Keys, Kind, Op, Row
 from engine.words import Test as Check  # pytest would take `Test` for a class of tests
 from sources.sql.columns import EQUALITY, ORDERED, TEXTUAL
 from sources.sql.postgresql import Options, Postgresql, connect

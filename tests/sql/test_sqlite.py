@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from engine.errors import Code, SourceFailed
-from engine.words import Ask, Kind, Op, Row, Source
+from engine.source import Source
+from engine.words import Ask, Kind, Op, Row
 from sources.sql.columns import EQUALITY, FOLDED, ORDERED
 from sources.sql.sqlite import Options, Sqlite, connect
 

@@ -1,6 +1,6 @@
 """Posts and users: two collections of a REST API, and the same of a slow one."""
 
-from engine.words import Binding, Link
+from engine.binding import Binding, Link
 
 BINDINGS = (
     Binding(

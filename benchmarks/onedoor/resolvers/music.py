@@ -1,6 +1,6 @@
 """Artists, albums and tracks: three tables of one database."""
 
-from engine.words import Binding, Link
+from engine.binding import Binding, Link
 
 BINDINGS = (
     Binding(

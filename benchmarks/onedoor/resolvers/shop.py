@@ -1,6 +1,6 @@
 """Customers, orders, items and products: tables of the database; who speaks for a customer is known upstream."""
 
-from engine.words import Binding, Link
+from engine.binding import Binding, Link
 
 BINDINGS = (
     Binding(

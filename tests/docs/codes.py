@@ -142,6 +142,31 @@ CODES: Mapping[Code, Told] = {
         remedy="Ask through the link that the message names.",
         extensions="`nulls` for a branch",
     ),
+    Code.NOT_FOUND: Told(
+        when="What was to be changed is not there. Nothing was changed.",
+        statuses=PARTIAL,
+        remedy="Read it again; it may have been deleted.",
+    ),
+    Code.ALREADY_EXISTS: Told(
+        when="What was to be made is there already: its id, or a value that may stand only once. Nothing was changed.",
+        statuses=PARTIAL,
+        remedy="Change what is there, or give another value.",
+    ),
+    Code.VERSION_CONFLICT: Told(
+        when="`ifVersion` names another version than the row is at: somebody changed it. Nothing was changed.",
+        statuses=PARTIAL,
+        remedy="Read it again, and decide anew.",
+    ),
+    Code.IDEMPOTENCY_KEY_REUSED: Told(
+        when="The `idempotencyKey` was used before, with another input. Nothing was changed.",
+        statuses=PARTIAL,
+        remedy="Send the same input again, or another key.",
+    ),
+    Code.CHANGE_UNSETTLED: Told(
+        when="A source did not say whether it made the change. It is on record, and settled as soon as it answers.",
+        statuses=PARTIAL,
+        remedy="Send the same again with the same `idempotencyKey`: it is not made twice.",
+    ),
     Code.AUDIT_UNAVAILABLE: Told(
         when="The request could not be recorded, so its answer is not sent.",
         statuses=("503", "503"),

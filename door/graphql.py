@@ -65,7 +65,7 @@ class Coming:
     address: str
     caller: Caller | None = None
     question: Question | None = None
-    told: Answer = field(default_factory=Answer)
+    told: Answer
 
 
 async def graphql(counter: Counter, scope: Any, receive: Receive, send: Send) -> None:
@@ -74,7 +74,7 @@ async def graphql(counter: Counter, scope: Any, receive: Receive, send: Send) ->
         await preflight(asked.origin, counter.origins, send)
         return
     id, address = record_id(at, secrets.token_bytes(RANDOM_BYTES)), (scope.get("client") or ("",))[0]
-    coming = Coming(id=id, at=at, began=perf_counter(), head=asked, address=address)
+    coming = Coming(id=id, at=at, began=perf_counter(), head=asked, address=address, told=Answer(record=id))
     if turned := counter.turnstile.crowded():
         await sent(_turned(counter, coming, turned), send, id=id, head=asked, allowed=counter.origins)
         return

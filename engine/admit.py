@@ -1,6 +1,6 @@
 """The text of a request in, a document that is valid and within its limits out."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from graphql import (
@@ -51,13 +51,25 @@ def admit(schema: GraphQLSchema, text: str, limits: Limits) -> Document:
     )
 
 
-def operation(document: Document, name: str | None) -> OperationDefinitionNode:
-    """The operation of this name, or the only one."""
+QUERIES = frozenset({OperationType.QUERY})
+CHANGES = frozenset({OperationType.QUERY, OperationType.MUTATION})
+EVENTS = frozenset({OperationType.SUBSCRIPTION})
+ELSEWHERE = {
+    OperationType.QUERY: "only subscriptions are answered here",
+    OperationType.MUTATION: "only queries are answered here",
+    OperationType.SUBSCRIPTION: "a subscription is answered over a WebSocket, or as `text/event-stream`",
+}
+
+
+def operation(
+    document: Document, name: str | None, kinds: Container[OperationType] = QUERIES
+) -> OperationDefinitionNode:
+    """The operation of this name, or the only one; it must be of one of these kinds."""
     named = [each for each in document.operations if name is None or (each.name and each.name.value == name)]
     if len(named) != 1:
         raise Refused(Fault(code=Code.BAD_REQUEST, message=_which(document.operations, name)))
-    if named[0].operation is not OperationType.QUERY:
-        raise Refused(Fault(code=Code.BAD_REQUEST, message="only queries are answered here"))
+    if named[0].operation not in kinds:
+        raise Refused(Fault(code=Code.BAD_REQUEST, message=ELSEWHERE[named[0].operation]))
     return named[0]
 
 

@@ -7,19 +7,17 @@ import re
 from asyncio import get_running_loop
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
-from graphql import GraphQLSchema, execute_sync
+from graphql import GraphQLSchema, OperationType, execute_sync
 
 from auth.caller import Caller
 from auth.decide import decide
-from auth.rules import fingerprint
-from engine import entities, errand, explained, guard
-from engine.admit import Document, admit, operation
+from engine import entities, errand, explained
+from engine.admit import CHANGES, EVENTS, QUERIES, Document, admit, operation
 from engine.bind import bound, windows
-from engine.cache.key import scope
-from engine.cache.through import Reader, present
+from engine.cache.through import present
 from engine.cost import cost
 from engine.deadline import Deadline
 from engine.desk import Answer, Asked, Compiled, Desk, Question, View
@@ -31,22 +29,27 @@ from engine.fetch.fetch import fetch
 from engine.fetch.words import Fetching, Results
 from engine.freshness import freshness
 from engine.house import House
+from engine.lead import Leading, led
 from engine.permit import permit
 from engine.plan.plan import plan
 from engine.plan.words import Plan, shut
 from engine.render.render import by_number, faults, render, shown
-from engine.select import Pick, select
+from engine.select import Pick, few, select
 from engine.slots import Slot, shape, within
 from engine.variables import plain, stands, variables
+from engine.views import Readers, own, seen
 
 INTROSPECTING = re.compile(rf"__(schema|type)\b|\b{entities.SERVICE}\b")
 
 
-async def answer(desk: Desk, caller: Caller, question: Question, told: Answer) -> None:
-    """Fills `told` stage by stage, so that whatever stops a request, its record says how far it came."""
+async def answer(desk: Desk, caller: Caller, question: Question, told: Answer, event: str | None = None) -> None:
+    """Fills `told` stage by stage, so that whatever stops a request, its record says how far it came.
+
+    `event` is the id of the row that the one field of a subscription leads to now.
+    """
     until = get_running_loop().time() + desk.house.limits.request_seconds
     try:
-        await _answered(desk, caller, question, told, until)
+        await _answered(desk, caller, question, told, (until, event))
     except Refused as refusal:
         told.faults, told.refused = refusal.faults, True
     except TimeoutError:
@@ -55,9 +58,12 @@ async def answer(desk: Desk, caller: Caller, question: Question, told: Answer) -
         told.faults = (Fault(code=Code.LIMIT_EXCEEDED, message=f"the answer took longer than {limit}, ask for less"),)
 
 
-async def _answered(desk: Desk, caller: Caller, question: Question, told: Answer, until: float) -> None:
-    house, view = desk.house, _view(desk, caller)
-    asked = _asked(desk, view, question, told)
+async def _answered(
+    desk: Desk, caller: Caller, question: Question, told: Answer, come: tuple[float, str | None]
+) -> None:
+    (until, event), house, view = come, desk.house, seen(desk, caller)
+    asked = _asked(desk, view, question, told, event)
+    kind = asked.operation.operation
     values, shaped = _variables(view, asked, question, house)
     told.compiled = compiled = _compiled(desk, caller, view, (asked, question, shaped))
     options = question.options
@@ -70,7 +76,7 @@ async def _answered(desk: Desk, caller: Caller, question: Question, told: Answer
         told.extensions["cost"] = weighed
     wish = explained.wish(options) if options else None
     run = Fetching(
-        guards=_Readers(desk, view, caller),
+        guards=Readers(desk, view, caller, kept=kind is OperationType.QUERY),
         values=filled,
         calls=told.calls,
         limits=house.limits,
@@ -83,7 +89,10 @@ async def _answered(desk: Desk, caller: Caller, question: Question, told: Answer
     if wish:
         run.seen = []
     try:
-        results = await _fetched(run, compiled.plan, caller, until)
+        if kind is OperationType.QUERY:
+            results = await _fetched(run, compiled.plan, caller, until)
+        else:
+            results = await led(run, compiled.plan, _leading(desk, caller, told, come))
     finally:
         if wish:
             told.extensions["plan"] = _explained(house, caller, compiled, run)
@@ -96,6 +105,19 @@ async def _answered(desk: Desk, caller: Caller, question: Question, told: Answer
         told.data = _introspected(view, asked, question, told.data)
 
 
+def _leading(desk: Desk, caller: Caller, told: Answer, come: tuple[float, str | None]) -> Leading:
+    until, event = come
+    return Leading(
+        house=desk.house,
+        caller=caller,
+        record=told.record,
+        until=until,
+        event=event,
+        noted=told.acted,
+        own=partial(own, desk),
+    )
+
+
 async def _fetched(run: Fetching, plan: Plan, caller: Caller, until: float) -> Results:
     if not plan.branches:
         return {}
@@ -103,35 +125,13 @@ async def _fetched(run: Fetching, plan: Plan, caller: Caller, until: float) -> R
         return await fetch(run, plan)
 
 
-def _view(desk: Desk, caller: Caller) -> View:
-    known = desk.views.get(caller.groups)
-    if known is None:
-        house = desk.house
-        met = fingerprint(house.rules, caller.groups)
-        under = scope(met, house.version)
-        own = desk.personal(caller)
-        known = View(
-            met=met,
-            scope=under,
-            schema=house.view(caller.groups) if house.view else house.schema,
-            readers={
-                name: Reader(guard=each, scope=under, cache=desk.cache)
-                for name, each in desk.guards.items()
-                if name not in own
-            },
-            service=cache(partial(house.service, caller.groups)) if house.service else None,
-        )
-        desk.views.put(caller.groups, known)
-    return known
-
-
-def _asked(desk: Desk, view: View, question: Question, told: Answer) -> Asked:
+def _asked(desk: Desk, view: View, question: Question, told: Answer, event: str | None) -> Asked:
     """The document is told though the operation is not found in it."""
-    key = (question.text, question.operation, view.met if desk.house.view else None)
+    key = (question.text, question.operation, view.met if desk.house.view else None, event is None)
     known = desk.asked.get(key)
     if known is None:
         told.document = admit(view.schema, question.text, desk.house.limits)
-        wanted = operation(told.document, question.operation)
+        wanted = operation(told.document, question.operation, _kinds(view, event))
         simple = plain(wanted)
         known = Asked(
             document=told.document,
@@ -142,6 +142,12 @@ def _asked(desk: Desk, view: View, question: Question, told: Answer) -> Asked:
         desk.asked.put(key, known)
     told.document, told.operation = known.document, known.operation
     return known
+
+
+def _kinds(view: View, event: str | None) -> frozenset[OperationType]:
+    if event is not None:
+        return EVENTS
+    return QUERIES if view.schema.mutation_type is None else CHANGES
 
 
 def _variables(view: View, asked: Asked, question: Question, house: House) -> tuple[Mapping[str, Any], Any]:
@@ -163,6 +169,7 @@ def _compiled(desk: Desk, caller: Caller, view: View, wanted: tuple[Asked, Quest
     if known is None:
         given = variables(view.schema, asked.operation, question.variables)
         picks = select(house.schema, asked.document, asked.operation, given, house.limits)
+        few(asked.operation, picks, house.limits)
         if house.view is not None:
             picks = _known(picks, view.schema)
         verdicts = permit(house.schema, house.rules, picks, caller.groups)
@@ -206,20 +213,6 @@ def _denied(house: House, compiled: Compiled, values: Mapping[str, Any]) -> list
             if may_tell(house, each.type, verdict)
         ),
     ]
-
-
-class _Readers(dict[str, Reader]):
-    """The sources as one caller reads them; of what is their own, made at its first use, nothing is kept."""
-
-    def __init__(self, desk: Desk, view: View, caller: Caller) -> None:
-        super().__init__(view.readers)
-        self.desk, self.caller = desk, caller
-
-    def __missing__(self, name: str) -> Reader:
-        own, limits, clock = self.desk.personal(self.caller), self.desk.house.limits, self.desk.clock
-        made = {each: Reader(guard=guard.guard(each, source, limits, clock)) for each, source in own.items()}
-        self.update(made)
-        return made[name]
 
 
 def _introspects(document: Document) -> bool:

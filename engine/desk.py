@@ -95,6 +95,10 @@ class Answer:
     operation: OperationDefinitionNode | None = None
     compiled: Compiled | None = None
     calls: list[Call] = field(default_factory=list)
+    record: str = ""
+    """The id of the record it leaves."""
+    acted: list[Mapping[str, Any]] = field(default_factory=list)
+    """What its mutations noted for the record."""
     extensions: dict[str, Any] = field(default_factory=dict)
 
 

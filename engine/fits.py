@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import chain
 from typing import Any
 
 from graphql import GraphQLInterfaceType, get_named_type, is_input_object_type, is_leaf_type
@@ -36,7 +37,7 @@ def fits(house: House) -> None:
         for binding in house.bindings.values():
             for complaint in rule(house, binding):
                 raise Mistake(complaint)
-    for complaint in _unbound(house):
+    for complaint in chain(_unbound(house), _undone(house)):
         raise Mistake(complaint)
 
 
@@ -70,10 +71,20 @@ def _misfits(house: House, binding: Binding) -> Iterator[str]:
 
 
 def _unbound(house: House) -> Iterator[str]:
-    assert house.schema.query_type is not None
-    for name, field in house.schema.query_type.fields.items():
-        if name not in entities.FIELDS:
-            yield from _unled(house, f"`Query.{name}`", rows_of(field.type).name)
+    schema = house.schema
+    for root in (each for each in (schema.query_type, schema.mutation_type, schema.subscription_type) if each):
+        for name, field in root.fields.items():
+            if name not in entities.FIELDS:
+                yield from _unled(house, f"`{root.name}.{name}`", rows_of(field.type).name)
+
+
+def _undone(house: House) -> Iterator[str]:
+    """A mutation does something, and what is done has a mutation that its caller is judged by."""
+    declared = house.schema.mutation_type.fields.keys() if house.schema.mutation_type else set[str]()
+    for name in sorted(declared - house.actions.keys()):
+        yield f"`Mutation.{name}` does nothing, give it an action in resolvers/"
+    for name in sorted(house.actions.keys() - declared):
+        yield f"there is an action `{name}`, but no such field of `Mutation` in schema/"
 
 
 def _unled(house: House, what: str, to: str) -> Iterator[str]:

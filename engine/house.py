@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from graphql import GraphQLSchema
 
 from auth.rules import Rules
+from engine.act import Action
 from engine.binding import Binding
 from engine.constant import constant
 from engine.source import Scratch, Source
@@ -36,6 +37,8 @@ class Limits:
     """Directives of one operation, its fragments expanded."""
     root_fields_max: int = 20
     """Fields of an operation's root."""
+    mutations_max: int = 10
+    """Fields of a mutation's root."""
     introspection_times: int = 12
     """Lists of types that introspection gives in one operation; tools ask for six."""
     introspection_depth: int = 3
@@ -101,6 +104,8 @@ class House:
     """The schema as a caller of these groups may know it; None: everyone knows all of it."""
     service: Callable[[frozenset[str]], str] | None = None
     """The SDL that a router composes, as callers of these groups may know it; None: the house is no subgraph."""
+    actions: Mapping[str, Action] = field(default_factory=dict)
+    """By root field of `Mutation`, what it does."""
     version: str
     """Of schema and policy together: the digest of the SDL, permissions included."""
 

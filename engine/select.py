@@ -22,6 +22,7 @@ from graphql import (
     GraphQLSkipDirective,
     InlineFragmentNode,
     OperationDefinitionNode,
+    OperationType,
     SelectionSetNode,
     TypeNameMetaFieldDef,
     VariableNode,
@@ -66,9 +67,16 @@ def select(
     schema: GraphQLSchema, document: Document, operation: OperationDefinitionNode, given: Variables, limits: Limits
 ) -> tuple[Pick, ...]:
     """The picks of the operation's root; raises Refused past a limit or for arguments that cannot be."""
-    assert schema.query_type is not None
+    root = schema.get_root_type(operation.operation)
+    assert root is not None
     reading = Reading(schema, document.fragments, VariableValues(dict(given.sources), dict(given.slots)), limits)
-    return reading.picks(schema.query_type, [operation.selection_set])
+    return reading.picks(root, [operation.selection_set])
+
+
+def few(operation: OperationDefinitionNode, picks: Sequence[Pick], limits: Limits) -> None:
+    """Raises Refused where one request would change more than it may."""
+    if operation.operation is OperationType.MUTATION and len(picks) > limits.mutations_max:
+        raise over("changes", "mutations_max", limits.mutations_max)
 
 
 def over(what: str, name: str, limit: int) -> Refused:
@@ -130,7 +138,7 @@ class Reading:
             key=key,
             type=of.name,
             field=name,
-            arguments=self.arguments(definition, nodes[0]),
+            arguments=self.arguments(definition, nodes[0], changes=of is self.schema.mutation_type),
             returns=definition.type,
             picks=self.below(definition, nodes),
         )
@@ -161,8 +169,9 @@ class Reading:
             raise over("fields", "picks_max", self.limits.picks_max)
         return number
 
-    def arguments(self, definition: GraphQLField, node: FieldNode) -> Mapping[str, Any]:
-        for missing in self.missing(node):
+    def arguments(self, definition: GraphQLField, node: FieldNode, *, changes: bool = False) -> Mapping[str, Any]:
+        """Of a change, what is left open by a variable is not given, and so is not changed."""
+        for missing in () if changes else self.missing(node):
             message = f"`${missing}` stands in a filter or an order but was not given, which would widen the question"
             raise Refused(Fault(code=Code.BAD_USER_INPUT, message=message))
         try:

@@ -1,4 +1,4 @@
-"""How a field comes by its value (`Many`, `One`, `ById`, `Computed`, `Looked`), and what it takes besides."""
+"""How a field comes by its value (`Many`, `One`, `Computed`, ...), and what it takes besides."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,8 +61,19 @@ if TYPE_CHECKING:
         What it takes stands in its field's metadata: `metadata=taking(window=Argument(...))`.
         """
 
+    class Changed(Generic[T]):
+        """What a mutation, or an event, made of a row of `T`: who changed it, when and why, before and after.
+
+        A mutation takes what is to be changed: `metadata=changing(CreateCustomerInput)`.
+        """
+
+    class History(Generic[T]):
+        """All changes of this row of `T`, in a connection."""
+
 else:
-    Many, One, ById, Computed, Looked = map(Annotation, ("Many", "One", "ById", "Computed", "Looked"))
+    Many, One, ById, Computed, Looked, Changed, History = map(
+        Annotation, ("Many", "One", "ById", "Computed", "Looked", "Changed", "History")
+    )
 
 
 REQUIRED = object()
@@ -71,7 +82,10 @@ REQUIRED = object()
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """What a field that is looked up takes: `of` is a Python type, an enum, an input class, or a list of one."""
+    """What a mutation, an event or a field that is looked up takes.
+
+    `of` is a Python type, an enum, an input class, or a list of one.
+    """
 
     of: Any
     description: str
@@ -85,3 +99,8 @@ TAKES = "takes"
 def taking(**arguments: Argument) -> Mapping[object, Any]:
     """The metadata of a field that takes these arguments, named as in Python."""
     return {TAKES: arguments}
+
+
+def changing(given: type) -> Mapping[object, Any]:
+    """The metadata of a mutation that takes one input object."""
+    return taking(input=Argument(given, "What is to be done."))

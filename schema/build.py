@@ -18,6 +18,7 @@ from auth.groups import GROUPS
 from auth.rules import Rules
 from schema.check import check
 from schema.directives import Allow, Owned
+from schema.generate.changes import changes
 from schema.generate.generate import definitions
 from schema.nodes import STORED, argument
 from schema.read import shapes
@@ -40,7 +41,7 @@ def built(sdl: DocumentNode) -> tuple[GraphQLSchema, Rules]:
 
 def document(modules: Iterable[ModuleType]) -> DocumentNode:
     """The whole schema as one SDL document, permissions included."""
-    found = shapes(modules)
+    found = changes(shapes(modules))
     held = (_stored(),) if any(each.stored for each in found.enums) else ()
     return DocumentNode(definitions=(*_directives(), *held, *definitions(found)))
 

@@ -36,7 +36,7 @@ from schema.nodes import altered, argument, field, output, scalar
 from schema.read import Guards
 from schema.rules import named, rules
 from schema.scalars import taught
-from schema.view import ROOT, seen
+from schema.view import seen
 
 LINK = 'extend schema @link(url: "https://specs.apollo.dev/federation/v2.0", import: ["@key", "@shareable"])'
 KEPT = frozenset({"deprecated", "specifiedBy"})
@@ -52,6 +52,7 @@ SHAREABLE = frozenset({"PageInfo"})
 """Types that mean the same wherever they are."""
 OPEN = Guards(allow=((EVERYONE,),), owned=())
 NOTHING = Guards(allow=(), owned=())
+ROOT = "Query"
 TOLD = "_Service"
 
 

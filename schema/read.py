@@ -17,6 +17,8 @@ from auth.mistake import Mistake
 from schema.arguments import REQUIRED, TAKES, Argument, BigInt, Json, Lead
 from schema.directives import Allow, Owned
 
+ROOTS = ("Query", "Mutation", "Subscription")
+
 SCALARS: dict[Any, str] = {
     strawberry.ID: "ID",
     str: "String",
@@ -40,6 +42,8 @@ class Leads(StrEnum):
     ONE = "One"
     MANY = "Many"
     BY_ID = "ById"
+    CHANGED = "Changed"
+    HISTORY = "History"
 
 
 VALUES = frozenset({Leads.COLUMN, Leads.COMPUTED, Leads.LOOKED})
@@ -79,7 +83,7 @@ class FieldShape:
     many: bool = False
     """A list of scalars."""
     takes: tuple[ArgumentShape, ...] = ()
-    """Of a field that is looked up."""
+    """Of a field that is looked up, a mutation, or an event."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,12 +118,12 @@ class BadSchema(Mistake):
 
 
 def shapes(modules: Iterable[ModuleType]) -> Shapes:
-    """All types and enums that the modules define; the classes named `Query` become one."""
+    """All types and enums that the modules define; the classes named `Query` become one, and so the other roots."""
     found = [value for module in modules for value in vars(module).values() if _defined_in(value, module)]
     types = [_type(value.__strawberry_definition__) for value in found if not _is_enum(value) and not _is_input(value)]
     enums = [_enum(value.__strawberry_definition__) for value in found if _is_enum(value)]
     inputs = [_type(value.__strawberry_definition__) for value in found if _is_input(value)]
-    return Shapes(types=_one_query(types), enums=tuple(enums), inputs=tuple(inputs))
+    return Shapes(types=_one_of_each_root(types), enums=tuple(enums), inputs=tuple(inputs))
 
 
 def _is_enum(value: Any) -> bool:
@@ -139,17 +143,24 @@ def _defined_in(value: object, module: ModuleType) -> bool:
     )
 
 
-def _one_query(types: list[TypeShape]) -> tuple[TypeShape, ...]:
-    parts = [shape for shape in types if shape.name == "Query"]
-    query = TypeShape(
-        name="Query",
+def _one_of_each_root(types: list[TypeShape]) -> tuple[TypeShape, ...]:
+    """Those first; of a mutation or a subscription, only where there is one."""
+    roots = (_root(name, [shape for shape in types if shape.name == name]) for name in ROOTS)
+    return (
+        *(root for root in roots if root.fields or root.name == "Query"),
+        *(shape for shape in types if shape.name not in ROOTS),
+    )
+
+
+def _root(name: str, parts: list[TypeShape]) -> TypeShape:
+    return TypeShape(
+        name=name,
         description=next((part.description for part in parts if part.description), ""),
         guards=Guards(allow=(), owned=()),
         fields=tuple(field for part in parts for field in part.fields),
         interface=False,
         implements=(),
     )
-    return (query, *(shape for shape in types if shape.name != "Query"))
 
 
 def _type(definition: StrawberryObjectDefinition) -> TypeShape:

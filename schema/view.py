@@ -20,11 +20,11 @@ from graphql import (
 from auth.decide import decide
 from auth.rules import Position, Rules
 from schema.nodes import altered
+from schema.read import ROOTS
 from schema.rules import named
 from schema.scalars import taught
 
 Holder = ObjectTypeDefinitionNode | InterfaceTypeDefinitionNode | InputObjectTypeDefinitionNode
-ROOT = "Query"
 
 
 def view(document: DocumentNode, rules: Rules, groups: frozenset[str]) -> GraphQLSchema:
@@ -104,10 +104,10 @@ def _above(node: Any, gone: set[str]) -> tuple[Any, ...]:
 
 
 def _reached(nodes: Sequence[DefinitionNode]) -> DocumentNode:
-    """Only what can be come to from the root, so that no enum or filter of a hidden field is left lying about."""
+    """Only what can be come to from the roots, so that no enum or filter of a hidden field is left lying about."""
     by_name: dict[str, Any] = {each.name.value: each for each in nodes if hasattr(each, "name") and _is_type(each)}
     found: set[str] = set()
-    ahead = {ROOT} & by_name.keys()
+    ahead = set(ROOTS) & by_name.keys()
     while ahead:
         found |= ahead
         ahead = {name for each in ahead for name in _named_by(by_name[each], by_name)} & by_name.keys() - found

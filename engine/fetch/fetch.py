@@ -98,7 +98,7 @@ def _represented(run: Fetching, branch: Branch) -> tuple[Row, ...]:
 
 async def _found(run: Fetching, branch: Branch, keys: tuple[Row, ...] | None) -> Fetched:
     if keys == ():
-        return _nothing(branch)
+        return nothing(branch)
     found = Fetched()
     parts = ((branch.rows, _window), (branch.tally, _tally), (branch.passed, _passed), (branch.ahead, _ahead))
     await together(
@@ -110,7 +110,7 @@ async def _found(run: Fetching, branch: Branch, keys: tuple[Row, ...] | None) ->
     return found
 
 
-def _nothing(branch: Branch) -> Fetched:
+def nothing(branch: Branch) -> Fetched:
     """What there is of no parents."""
     return Fetched(
         columns=branch.rows.names if branch.rows else (),

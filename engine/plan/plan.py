@@ -19,9 +19,11 @@ from engine.plan.push import read
 from engine.plan.where import sharing, where
 from engine.plan.words import Branch, Carried, Meant, Plan, Wanted
 from engine.select import Pick
+from engine.slots import Slot
 from engine.words import Order
 
-ROOT = "Query"
+LED = frozenset({"Mutation", "Subscription"})
+ROOTS = LED | {"Query"}
 
 
 def plan(house: House, picks: Sequence[Pick], verdicts: Verdicts) -> Plan:
@@ -88,9 +90,9 @@ def _led(house: House, pick: Pick, to: str) -> Led:
 
 
 def _joined_by(house: House, pick: Pick, target: Binding) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    if pick.type != ROOT:
+    if pick.type not in ROOTS:
         return link_columns(house.bindings[pick.type].links[pick.field])
-    return (), target.key if "id" in pick.arguments else ()
+    return (), target.key if "id" in pick.arguments or pick.type in LED else ()
 
 
 def _single(house: House, verdicts: Verdicts, pick: Pick, led: Led) -> Branch:
@@ -112,10 +114,15 @@ def _single(house: House, verdicts: Verdicts, pick: Pick, led: Led) -> Branch:
         many=False,
         here=led.here,
         there=there,
-        named=pick.arguments.get("id"),
+        named=Slot((led_by(pick),)) if pick.type in LED else pick.arguments.get("id"),
         rows=read(house.sources[target.source], rows),
         **_below(house, verdicts, target, wanted),
     )
+
+
+def led_by(pick: Pick) -> str:
+    """What the variables call the id of the row that a change or an event leads to: no variable has such a name."""
+    return f":{pick.number}"
 
 
 def _list(house: House, verdicts: Verdicts, pick: Pick, led: Led) -> Branch:

@@ -14,7 +14,7 @@ from schema.generate.orders import DIRECTION, aggregate_orders, measure_orders, 
 from schema.generate.pages import PAGE_INFO, connection, paging
 from schema.generate.reach import Reach, reach
 from schema.nodes import argument, constant, enum, field, input_object, interface, output, scalar
-from schema.read import ArgumentShape, BadSchema, FieldShape, Leads, Shapes, TypeShape
+from schema.read import ROOTS, ArgumentShape, BadSchema, FieldShape, Leads, Shapes, TypeShape
 from schema.scalars import DESCRIPTIONS
 
 
@@ -24,7 +24,7 @@ def definitions(shapes: Shapes) -> tuple[DefinitionNode, ...]:
     Raises BadSchema when two of them would have the same name.
     """
     reached = reach(shapes)
-    objects = [shape for shape in shapes.types if shape.name != "Query"]
+    objects = [shape for shape in shapes.types if shape.name not in ROOTS]
     made = (
         *(_written(shape) for shape in shapes.types),
         *(_input(shape) for shape in shapes.inputs),

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from schema.generate.columns import links
-from schema.read import Leads, Shapes, TypeShape
+from schema.read import ROOTS, Leads, Shapes, TypeShape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,7 @@ def reach(shapes: Shapes) -> Reach:
     listed = _lists(shapes.types)
     return Reach(
         listed=listed,
-        linked=_lists(shape for shape in shapes.types if shape.name != "Query"),
+        linked=_lists(shape for shape in shapes.types if shape.name not in ROOTS),
         filtered=_followed(listed, shapes),
         interfaces=frozenset(shape.name for shape in shapes.types if shape.interface),
     )

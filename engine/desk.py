@@ -23,6 +23,7 @@ from engine.quota import READS, Quotas
 from engine.render.render import Shown
 from engine.select import Pick
 from engine.source import Source
+from records.record import Changed
 
 DOCUMENTS = 256
 PLANS = 1024
@@ -96,6 +97,8 @@ class Answer:
     compiled: Compiled | None = None
     calls: list[Call] = field(default_factory=list)
     extensions: dict[str, Any] = field(default_factory=dict)
+    changes: list[Changed] = field(default_factory=list)
+    """What was changed, as records say it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

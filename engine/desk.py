@@ -23,6 +23,7 @@ from engine.quota import READS, Quotas
 from engine.render.render import Shown
 from engine.select import Pick
 from engine.source import Source
+from records.record import Changed
 
 DOCUMENTS = 256
 PLANS = 1024
@@ -100,6 +101,8 @@ class Answer:
     acted: list[Mapping[str, Any]] = field(default_factory=list)
     """What its mutations noted for the record."""
     extensions: dict[str, Any] = field(default_factory=dict)
+    changes: list[Changed] = field(default_factory=list)
+    """What was changed, as records say it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

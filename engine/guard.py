@@ -105,7 +105,7 @@ async def rows(guarded: Guard, ask: Ask, inflow: Inflow | None = None) -> list[R
     """All rows of one read, but for those that `inflow` poured; raises SourceFailed, and within the limits' time."""
     if guarded.reads is not None:
         await guarded.reads.turn()
-    await _queue(guarded)
+    await queue(guarded)
     seat = Seat(guard=guarded, by=asyncio.get_running_loop().time() + guarded.limits.source_seconds)
     try:
         with rests(seat.rest):
@@ -116,7 +116,8 @@ async def rows(guarded: Guard, ask: Ask, inflow: Inflow | None = None) -> list[R
         seat.leave()
 
 
-async def _queue(guarded: Guard) -> None:
+async def queue(guarded: Guard) -> None:
+    """A slot of the source's, which whoever waited for it gives back; SourceFailed where too many wait."""
     if guarded.slots.locked():
         if guarded.waiting >= guarded.limits.source_queue:
             raise _overloaded(guarded)
@@ -153,16 +154,16 @@ async def _tried(seat: Seat, ask: Ask, inflow: Inflow | None) -> list[Row]:
 
 async def _called(seat: Seat, ask: Ask, inflow: Inflow | None) -> list[Row]:
     guarded = seat.guard
-    _closed(guarded)
+    closed(guarded)
     guarded.tally["calls"] += 1
     try:
         found = await (_read(seat, ask) if inflow is None else _flowed(seat, ask, inflow))
     except TimeoutError:
-        _failed(guarded)
+        failed(guarded)
         raise SourceFailed(f"`{guarded.name}` did not answer within {guarded.limits.source_seconds:g} s") from None
     except SourceFailed as failure:
         if failure.code is Code.SOURCE_UNAVAILABLE:
-            _failed(guarded)
+            failed(guarded)
         elif failure.code in ALIVE:
             guarded.failures = 0
         raise
@@ -215,7 +216,7 @@ def _too_many(guarded: Guard) -> SourceFailed:
     return SourceFailed(f"a read of `{guarded.name}` is over {limit}, filter it", Code.LIMIT_EXCEEDED)
 
 
-def _closed(guarded: Guard) -> None:
+def closed(guarded: Guard) -> None:
     """Passes while the breaker is closed, and once every PROBE_SECONDS while it is open."""
     if guarded.failures < FAILURES:
         return
@@ -224,7 +225,8 @@ def _closed(guarded: Guard) -> None:
     guarded.probe_at = guarded.clock() + PROBE_SECONDS
 
 
-def _failed(guarded: Guard) -> None:
+def failed(guarded: Guard) -> None:
+    """One more in a row."""
     guarded.failures += 1
     guarded.probe_at = guarded.clock() + PROBE_SECONDS
 

@@ -63,6 +63,19 @@ class Used:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Changed:
+    """A change that the request made, or tried: the row's id and the digests of what it was and is are keyed."""
+
+    id: str
+    type: str
+    row: str
+    verb: str
+    state: str
+    before: str | None = None
+    after: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """One request. Times are ISO 8601 in UTC; `text` holds `$` where literals were; no value is in clear.
 
@@ -96,6 +109,7 @@ class Record:
     schema_version: str | None = None
     policy_version: str | None = None
     client_request_id: str | None = None
+    changes: tuple[Changed, ...] = ()
 
 
 def record_id(at: datetime, random: bytes) -> str:

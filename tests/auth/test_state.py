@@ -14,6 +14,7 @@ from auth.groups import GROUPS, registered
 from auth.mistake import Mistake
 from auth.state import State, opened
 from auth.tables import TABLES
+from records import tables as _ledger  # noqa: F401
 
 PEPPER = b"a pepper of at least thirty-two characters"
 

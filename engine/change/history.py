@@ -1,0 +1,177 @@
+"""Every change that was made, as a source: of each type that is changed, its changes, and the rows before and after."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+from engine.binding import Binding
+from engine.change import kept
+from engine.errors import SourceFailed
+from engine.house import House
+from engine.names import can_of
+from engine.source import Source
+from engine.words import All, Ask, Can, Column, Kind, Op, Row, Test
+from records.intents import Left
+from records.ledger import Ledger, LedgerUnavailable
+from records.past import TESTED, Wanted
+
+SOURCE = "changes"
+VALUES = ".values"
+VALUES_ID = "values_id"
+"""The column that names a row of values; the type's own columns may have an `id` among them."""
+SIDES = ("before", "after")
+KEYS = 1000
+BATCH = 1000
+FINDS = Column(Kind.TEXT, filters=frozenset({Op.EQ, Op.IN}))
+TEXT = Column(Kind.TEXT)
+
+
+def side_id(left: Left, side: str) -> str | None:
+    return None if getattr(left, side) is None else f"{left.id}.{side}"
+
+
+TAKES: Mapping[str, Any] = {
+    "id": lambda left: left.id,
+    "at": lambda left: left.at,
+    "person": lambda left: left.person,
+    "verb": lambda left: left.verb,
+    "mutation": lambda left: left.mutation,
+    "state": lambda left: str(left.state),
+    "reason": lambda left: left.reason,
+    "record": lambda left: left.record,
+    "version_before": lambda left: left.version_before,
+    "version_after": lambda left: left.version_after,
+    "row": lambda left: left.row,
+    "before_id": lambda left: side_id(left, "before"),
+    "after_id": lambda left: side_id(left, "after"),
+}
+CHANGES = Can(
+    columns={name: FINDS if name in TESTED else TEXT for name in TAKES} | {"at": Column(Kind.TIME)},
+    keys=KEYS,
+    key_columns=frozenset((name,) for name in TESTED),
+)
+
+
+def bindings(binding: Binding) -> tuple[Binding, Binding]:
+    """Of a type that is changed: where its changes are, and where the rows before and after them are.
+
+    The links of the first lead by `row` to the row, and by `before_id` and `after_id` to the second.
+    """
+    changes = Binding(type=f"{binding.type}Change", source=SOURCE, collection=binding.type)
+    values = Binding(
+        type=f"{binding.type}Values",
+        source=SOURCE,
+        collection=binding.type + VALUES,
+        key=(VALUES_ID,),
+        columns=binding.columns,
+    )
+    return changes, values
+
+
+def kinds(house: House, types: Sequence[str]) -> Mapping[str, Mapping[str, Kind]]:
+    """By type that is changed, its columns."""
+    cans = {each: can_of(house, house.bindings[each]) for each in types}
+    return {each: {name: column.kind for name, column in can.columns.items()} for each, can in cans.items()}
+
+
+class History:
+    """The source `changes`. Of each type, the collections `<Type>` and `<Type>.values`; read by ids or by `row`."""
+
+    def __init__(self, ledger: Ledger, kinds: Mapping[str, Mapping[str, Kind]]) -> None:
+        self.ledger = ledger
+        self.cans = dict.fromkeys(kinds, CHANGES) | {each + VALUES: _values(of) for each, of in kinds.items()}
+
+    def can(self, collection: str) -> Can:
+        return self.cans[collection]
+
+    async def read(self, ask: Ask) -> AsyncIterator[Sequence[Row]]:
+        among, after = _among(ask), ""
+        while True:
+            wanted = Wanted(type=_type(ask), among=_of_changes(among), after=after, most=BATCH)
+            try:
+                found = await self.ledger.left(wanted)
+            except LedgerUnavailable:
+                raise SourceFailed("the history of changes cannot be read") from None
+            yield rows(ask, among, found)
+            if len(found) < BATCH:
+                return
+            after = found[-1].id
+
+    async def ping(self) -> None:
+        try:
+            await self.ledger.ping()
+        except LedgerUnavailable:
+            raise SourceFailed("the history of changes cannot be read") from None
+
+    async def close(self) -> None:
+        return None
+
+
+class Overlay:
+    """The history, and rows of it that are nowhere else: read by their id alone, so that no list ever shows them."""
+
+    def __init__(self, base: Source, left: Mapping[str, Left]) -> None:
+        """`left` by id."""
+        self.base, self.left = base, left
+
+    def can(self, collection: str) -> Can:
+        return self.base.can(collection)
+
+    async def read(self, ask: Ask) -> AsyncIterator[Sequence[Row]]:
+        among = _among(ask)
+        asked = _of_changes(among)
+        if "id" in asked:
+            yield rows(ask, among, [each for each in self.left.values() if _meets(each, _type(ask), asked)])
+        async for batch in self.base.read(ask):
+            yield batch
+
+    async def ping(self) -> None:
+        await self.base.ping()
+
+    async def close(self) -> None:
+        return None
+
+
+def rows(ask: Ask, among: Mapping[str, frozenset[Any]], found: Sequence[Left]) -> list[Row]:
+    """The columns that are asked for, of changes or of the rows before and after them."""
+    if not ask.collection.endswith(VALUES):
+        takes = [TAKES[each] for each in ask.columns]
+        return [tuple(take(each) for take in takes) for each in found]
+    sides = [(side_id(each, side), getattr(each, side)) for each in found for side in SIDES]
+    wanted = among.get(VALUES_ID)
+    shown = [(name, kept.row(text) or {}) for name, text in sides if name and (wanted is None or name in wanted)]
+    return [tuple({**row, VALUES_ID: name}.get(each) for each in ask.columns) for name, row in shown]
+
+
+def _values(kinds: Mapping[str, Kind]) -> Can:
+    columns = {name: Column(kind) for name, kind in kinds.items()}
+    return Can(columns={**columns, VALUES_ID: FINDS}, keys=KEYS, key_columns=frozenset({(VALUES_ID,)}))
+
+
+def _type(ask: Ask) -> str:
+    return ask.collection.removesuffix(VALUES)
+
+
+def _among(ask: Ask) -> Mapping[str, frozenset[Any]]:
+    """By column, the values that rows must have one of, as keys and tests together say."""
+    tests = ask.where.parts if isinstance(ask.where, All) else (ask.where,)
+    said = [
+        (each.column, each.value if each.op is Op.IN else (each.value,)) for each in tests if isinstance(each, Test)
+    ]
+    if ask.keys is not None:
+        said.append((ask.keys.columns[0], tuple(key[0] for key in ask.keys.values)))
+    found: dict[str, frozenset[Any]] = {}
+    for column, values in said:
+        found[column] = found.get(column, frozenset(values)) & frozenset(values)
+    return found
+
+
+def _of_changes(among: Mapping[str, frozenset[Any]]) -> Mapping[str, Sequence[str]]:
+    """The same of the changes that rows of values belong to."""
+    found = {name: tuple(values) for name, values in among.items() if name in TESTED}
+    if VALUES_ID in among:
+        found["id"] = tuple({each.rpartition(".")[0] for each in among[VALUES_ID]})
+    return found
+
+
+def _meets(left: Left, type_name: str, asked: Mapping[str, Sequence[str]]) -> bool:
+    return left.type == type_name and all(getattr(left, name) in values for name, values in asked.items())

@@ -5,7 +5,7 @@ import hmac
 import logging
 import os
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from ipaddress import ip_address
@@ -27,6 +27,11 @@ from door.origins import listed
 from door.request import head
 from door.trusted import documents
 from door.turnstile import Turnstile
+from engine.change.bindings import SOURCE, with_history
+from engine.change.history import History, kept_of
+from engine.change.run import changing, finished
+from engine.change.settle import settling
+from engine.change.workshop import workshop
 from engine.desk import desk
 from engine.explained import opening_sql
 from engine.fits import fits
@@ -34,6 +39,7 @@ from engine.house import House
 from engine.source import Source
 from outside import connected, kept, quotas_of
 from records.journal import opened as journal_opened
+from records.ledger import Ledger
 from records.redact import records_key
 from resolvers.query import asking, nobody
 from schema.build import build, document, version
@@ -57,7 +63,7 @@ class App:
     """The house as ASGI sees it; it opens when the server starts and closes when it stops."""
 
     def __init__(self, settings: Settings, subjects: ModuleType = resolvers) -> None:
-        """`subjects` gives `modules()` and `bindings()`, as resolvers/ does."""
+        """`subjects` gives `modules()`, `bindings()` and `changes()`, as resolvers/ does."""
         self.settings = settings
         self.subjects = subjects
         self.counter: Counter | None = None
@@ -122,12 +128,18 @@ async def opened(
         stack.push_async_callback(asyncio.to_thread, journal.close)
         quotas = {name: quotas_of(each) for name, each in settings.sources.items()}
         outside = await connected(settings, quotas, stack)
-        house = _house(settings, subjects, outside, pepper)
-        fits(house)
+        ledger = Ledger(state)
+        stack.push_async_callback(asyncio.to_thread, ledger.close)
+        house = _house(settings, subjects, (outside, ledger), pepper)
         cache = kept(settings, house, pepper)
         stack.push_async_callback(cache.store.close)
         clock = asyncio.get_running_loop().time
         at = desk(house, lambda caller: {"caller": asking(caller)}, clock, cache, quotas)
+        shop = workshop(at, subjects.changes(), ledger, key)
+        house.actions.update(changing(shop))
+        fits(house)
+        stack.push_async_callback(finished, shop)
+        stack.push_async_callback(ended, asyncio.create_task(settling(shop, journal.append)))
         counter = Counter(
             desk=at,
             callers=known,
@@ -138,6 +150,12 @@ async def opened(
             documents=documents(settings.documents),
         )
         yield counter, outside
+
+
+async def ended(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 async def _presentable(settings: Settings, state: State) -> None:
@@ -155,16 +173,20 @@ def loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _house(settings: Settings, subjects: ModuleType, outside: Mapping[str, Source], pepper: bytes) -> House:
-    modules = subjects.modules()
+def _house(
+    settings: Settings, subjects: ModuleType, given: tuple[Mapping[str, Source], Ledger], pepper: bytes
+) -> House:
+    (outside, ledger), modules = given, subjects.modules()
     schema, rules = build(modules)
+    bindings = with_history(subjects.bindings(), schema.type_map)
+    sources = {**outside, "journal": JournalSource(settings.records.folder), "caller": nobody()}
     rules = opening_sql(rules, settings.server.sql_shown_to)
     own = settings.server.introspection is Introspection.OWN
     house = House(
         schema=schema,
         rules=rules,
-        bindings=subjects.bindings(),
-        sources={**outside, "journal": JournalSource(settings.records.folder), "caller": nobody()},
+        bindings=bindings,
+        sources={**sources, SOURCE: History(ledger, kept_of(bindings, sources))},
         limits=settings.limits,
         scratch=Scratches(settings.limits),
         view=partial(view, document(modules), rules) if own else None,

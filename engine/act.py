@@ -30,7 +30,7 @@ class Acted:
     sources: Mapping[str, Source] = field(default_factory=dict)
     """In place of those of the house, for this answer alone: where the row is nowhere else to be read."""
     noted: Mapping[str, Any] = field(default_factory=dict)
-    """For the record, plain JSON without a value in clear."""
+    """For the record: `changes`, each as `records.record.Changed` has it; no value in clear."""
 
 
 class Action(Protocol):

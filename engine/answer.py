@@ -113,7 +113,7 @@ def _leading(desk: Desk, caller: Caller, told: Answer, come: tuple[float, str | 
         record=told.record,
         until=until,
         event=event,
-        noted=told.acted,
+        changes=told.changes,
         own=partial(own, desk),
     )
 

@@ -98,8 +98,6 @@ class Answer:
     calls: list[Call] = field(default_factory=list)
     record: str = ""
     """The id of the record it leaves."""
-    acted: list[Mapping[str, Any]] = field(default_factory=list)
-    """What its mutations noted for the record."""
     extensions: dict[str, Any] = field(default_factory=dict)
     changes: list[Changed] = field(default_factory=list)
     """What was changed, as records say it."""

@@ -8,6 +8,7 @@ from graphql import GraphQLSchema
 from auth.rules import Rules
 from engine.act import Action
 from engine.binding import Binding
+from engine.change.bindings import with_history
 from engine.constant import constant
 from engine.source import Scratch, Source
 from engine.words import Kind
@@ -104,11 +105,12 @@ class House:
     """The schema as a caller of these groups may know it; None: everyone knows all of it."""
     service: Callable[[frozenset[str]], str] | None = None
     """The SDL that a router composes, as callers of these groups may know it; None: the house is no subgraph."""
-    actions: Mapping[str, Action] = field(default_factory=dict)
-    """By root field of `Mutation`, what it does."""
+    actions: dict[str, Action] = field(default_factory=dict)
+    """By root field of `Mutation`, what it does; filled once the house stands, as actions ask its sources."""
     version: str
     """Of schema and policy together: the digest of the SDL, permissions included."""
 
     def __post_init__(self) -> None:
-        """The sources, as bindings see them: with the columns that these say are constant."""
+        """With the bindings of what is kept of changes; and the sources with the columns that are constant."""
+        object.__setattr__(self, "bindings", with_history(self.bindings, self.schema.type_map))
         object.__setattr__(self, "sources", constant(self.sources, self.bindings))

@@ -20,6 +20,9 @@ from engine.plan.words import Branch, Plan
 from engine.select import Pick
 from engine.slots import filled
 from engine.source import Source
+from records.record import Changed
+
+NOTHING: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +35,8 @@ class Leading:
     until: float
     event: str | None
     """The id of the row that an event leads to; None: a mutation, whose actions tell."""
-    noted: list[Mapping[str, Any]]
+    changes: list[Changed]
+    """What was changed, for the record."""
     own: Callable[[str, Source], Reader]
     """A source of this answer alone, as it is read."""
 
@@ -43,14 +47,14 @@ async def led(run: Fetching, plan: Plan, to: Leading) -> Results:
         try:
             await _branch(run, branch, to)
         except SourceFailed as failure:
+            _note(to, getattr(failure, "noted", NOTHING))
             run.results[branch.pick.number] = failure
     return run.results
 
 
 async def _branch(run: Fetching, branch: Branch, to: Leading) -> None:
     acted = Acted(id=to.event) if to.event is not None else await _acted(run, branch.pick, to)
-    if acted.noted:
-        to.noted.append(acted.noted)
+    _note(to, acted.noted)
     if acted.id is None:
         run.results[branch.pick.number] = nothing(branch)
         return
@@ -62,6 +66,10 @@ async def _branch(run: Fetching, branch: Branch, to: Leading) -> None:
     except TimeoutError:
         message = f"`{branch.pick.field}` was done, but what it came to could not be read in time"
         raise SourceFailed(message, Code.LIMIT_EXCEEDED) from None
+
+
+def _note(to: Leading, noted: Mapping[str, Any]) -> None:
+    to.changes.extend(Changed(**each) for each in noted.get("changes", ()))
 
 
 async def _acted(run: Fetching, pick: Pick, to: Leading) -> Acted:

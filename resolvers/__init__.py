@@ -4,10 +4,11 @@ from importlib import import_module
 from types import ModuleType
 
 from engine.binding import Binding
+from engine.change.declared import Declared
 
 SUBJECTS = (
     "query", "customer", "order", "employee", "deployment", "usage", "file", "slack", "request", "azure",
-    "drive", "monitoring", "github", "directory",
+    "drive", "monitoring", "github", "directory", "change",
 )  # fmt: skip
 
 
@@ -20,3 +21,9 @@ def bindings() -> dict[str, Binding]:
     """By type, where its values come from."""
     found = [import_module(f"resolvers.{each}").BINDINGS for each in SUBJECTS]
     return {binding.type: binding for each in found for binding in each}
+
+
+def changes() -> tuple[Declared, ...]:
+    """What can be changed, and how."""
+    found = [getattr(import_module(f"resolvers.{each}"), "CHANGES", ()) for each in SUBJECTS]
+    return tuple(each for declared in found for each in declared)

@@ -1,6 +1,8 @@
 """Customers: a table of the internal database, linked to all that is known of them elsewhere."""
 
 from engine.binding import Binding, Link, Lookup
+from engine.change.declared import Changes
+from engine.change.words import ROW_VERBS
 
 BINDINGS = (
     Binding(
@@ -25,3 +27,4 @@ BINDINGS = (
         },
     ),
 )
+CHANGES = tuple(Changes(field=f"{verb}Customer", type="Customer", verb=verb) for verb in ROW_VERBS)

@@ -1,6 +1,8 @@
 """Orders, their items and products: tables of the internal database."""
 
 from engine.binding import Binding, Link
+from engine.change.declared import Changes
+from engine.change.words import ROW_VERBS
 
 BINDINGS = (
     Binding(
@@ -28,4 +30,7 @@ BINDINGS = (
         collection="product",
         links={"items": Link(to="OrderItem", here="id", there="product_id")},
     ),
+)
+CHANGES = tuple(
+    Changes(field=f"{verb}{each}", type=each, verb=verb) for each in ("Order", "Product") for verb in ROW_VERBS
 )

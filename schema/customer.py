@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from schema.arguments import ById, Looked, Many, One
+from schema.arguments import ById, Changed, History, Looked, Many, One, changing
 from schema.directives import allow, owned
 
 if TYPE_CHECKING:
@@ -70,9 +70,62 @@ class Customer:
     monitors: Many["Monitor"] = strawberry.field(description="What watches the customer.")
     logs: Many["LogLine"] = strawberry.field(description="What our services logged of the customer.")
     channel: One["Channel"] = strawberry.field(description="The Slack channel kept for the customer.")
+    history: History["Customer"] = strawberry.field(description="Every change of the customer that was made here.")
+
+
+@strawberry.input(description="A customer to be.")
+class CreateCustomerInput:
+    name: str = strawberry.field(description="The company's name.")
+    country: str = strawberry.field(description="ISO 3166 code, two letters.")
+    segment: Segment = strawberry.field(description="How large the customer is.")
+    created_at: datetime = strawberry.field(description="When the customer first signed.")
+    email: str | None = strawberry.field(description="Where invoices and notices go.")
+    phone: str | None = strawberry.field(description="The main line, where we know it.")
+    credit_limit: Decimal | None = strawberry.field(description="How much may be owed, in euros.")
+    account_manager_id: strawberry.ID | None = strawberry.field(
+        description="The employee who looks after the customer."
+    )
+
+
+@strawberry.input(description="What is to be changed of a customer; what is not given stays as it is.")
+class UpdateCustomerInput:
+    id: strawberry.ID = strawberry.field(description="Which one.")
+    name: str | None = strawberry.field(description="The company's name.")
+    country: str | None = strawberry.field(description="ISO 3166 code, two letters.")
+    segment: Segment | None = strawberry.field(description="How large the customer is.")
+    email: str | None = strawberry.field(description="Where invoices and notices go; null: nowhere.")
+    phone: str | None = strawberry.field(description="The main line; null: none that we know.")
+    credit_limit: Decimal | None = strawberry.field(description="How much may be owed, in euros; null: no limit set.")
+    account_manager_id: strawberry.ID | None = strawberry.field(
+        description="The employee who looks after the customer."
+    )
+
+
+@strawberry.input(description="A customer to be deleted, of whom nothing else is kept any more.")
+class DeleteCustomerInput:
+    id: strawberry.ID = strawberry.field(description="Which one.")
 
 
 @strawberry.type
 class Query:
     customer: ById["Customer"] = strawberry.field(description="The customer with this number.")
     customers: Many["Customer"] = strawberry.field(description="All customers.")
+
+
+@strawberry.type
+class Mutation:
+    create_customer: Changed["Customer"] = strawberry.field(
+        description="Makes a customer.",
+        directives=[allow("sales", "finance"), owned("sales operations")],
+        metadata=changing(CreateCustomerInput),
+    )
+    update_customer: Changed["Customer"] = strawberry.field(
+        description="Changes what is kept of a customer.",
+        directives=[allow("sales", "finance"), owned("sales operations")],
+        metadata=changing(UpdateCustomerInput),
+    )
+    delete_customer: Changed["Customer"] = strawberry.field(
+        description="Deletes a customer without orders.",
+        directives=[allow("sales"), owned("sales operations")],
+        metadata=changing(DeleteCustomerInput),
+    )

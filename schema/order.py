@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from schema.arguments import ById, Many, One
+from schema.arguments import ById, Changed, History, Many, One, changing
 from schema.directives import allow, owned
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Order:
     note: str | None = strawberry.field(description="What the customer asked for in words.")
     customer: One["Customer"] = strawberry.field(description="Who ordered.")
     items: Many["OrderItem"] = strawberry.field(description="What was ordered, a row a product.")
+    history: History["Order"] = strawberry.field(description="Every change of the order that was made here.")
 
 
 @strawberry.type(
@@ -70,6 +71,53 @@ class Product:
     price: Decimal = strawberry.field(description="The list price today, in euros.")
     discontinued: bool = strawberry.field(description="Whether it is no longer sold.")
     items: Many["OrderItem"] = strawberry.field(description="The order lines that name it.")
+    history: History["Product"] = strawberry.field(description="Every change of the product that was made here.")
+
+
+@strawberry.input(description="An order to be.")
+class CreateOrderInput:
+    customer_id: strawberry.ID = strawberry.field(description="Who orders.")
+    status: OrderStatus = strawberry.field(description="How far the order is.")
+    placed_at: datetime = strawberry.field(description="When it was ordered.")
+    total: Decimal = strawberry.field(description="The sum of its items, in euros.")
+    note: str | None = strawberry.field(description="What the customer asked for in words.")
+
+
+@strawberry.input(description="What is to be changed of an order; what is not given stays as it is.")
+class UpdateOrderInput:
+    id: strawberry.ID = strawberry.field(description="Which one.")
+    status: OrderStatus | None = strawberry.field(description="How far the order is.")
+    total: Decimal | None = strawberry.field(description="The sum of its items, in euros.")
+    note: str | None = strawberry.field(description="What the customer asked for in words; null: nothing.")
+
+
+@strawberry.input(description="An order to be deleted, which has no items any more.")
+class DeleteOrderInput:
+    id: strawberry.ID = strawberry.field(description="Which one.")
+
+
+@strawberry.input(description="A product to be.")
+class CreateProductInput:
+    sku: str = strawberry.field(description="The code on the box.")
+    name: str = strawberry.field(description="The name in the catalogue.")
+    category: ProductCategory = strawberry.field(description="What kind of thing it is.")
+    price: Decimal = strawberry.field(description="The list price, in euros.")
+    discontinued: bool = strawberry.field(description="Whether it is no longer sold.")
+
+
+@strawberry.input(description="What is to be changed of a product; what is not given stays as it is.")
+class UpdateProductInput:
+    id: strawberry.ID = strawberry.field(description="Which one.")
+    sku: str | None = strawberry.field(description="The code on the box.")
+    name: str | None = strawberry.field(description="The name in the catalogue.")
+    category: ProductCategory | None = strawberry.field(description="What kind of thing it is.")
+    price: Decimal | None = strawberry.field(description="The list price, in euros.")
+    discontinued: bool | None = strawberry.field(description="Whether it is no longer sold.")
+
+
+@strawberry.input(description="A product to be deleted, which was never ordered.")
+class DeleteProductInput:
+    id: strawberry.ID = strawberry.field(description="Which one.")
 
 
 @strawberry.type
@@ -80,3 +128,37 @@ class Query:
     order_items: Many["OrderItem"] = strawberry.field(description="All lines of all orders.")
     product: ById["Product"] = strawberry.field(description="The product with this number.")
     products: Many["Product"] = strawberry.field(description="Everything we sell.")
+
+
+@strawberry.type
+class Mutation:
+    create_order: Changed["Order"] = strawberry.field(
+        description="Makes an order.",
+        directives=[allow("sales", "support"), owned("order desk")],
+        metadata=changing(CreateOrderInput),
+    )
+    update_order: Changed["Order"] = strawberry.field(
+        description="Changes what is kept of an order.",
+        directives=[allow("sales", "support", "finance"), owned("order desk")],
+        metadata=changing(UpdateOrderInput),
+    )
+    delete_order: Changed["Order"] = strawberry.field(
+        description="Deletes an order without items.",
+        directives=[allow("sales"), owned("order desk")],
+        metadata=changing(DeleteOrderInput),
+    )
+    create_product: Changed["Product"] = strawberry.field(
+        description="Makes a product.",
+        directives=[allow("sales"), owned("product management")],
+        metadata=changing(CreateProductInput),
+    )
+    update_product: Changed["Product"] = strawberry.field(
+        description="Changes what is kept of a product.",
+        directives=[allow("sales"), owned("product management")],
+        metadata=changing(UpdateProductInput),
+    )
+    delete_product: Changed["Product"] = strawberry.field(
+        description="Deletes a product that was never ordered.",
+        directives=[allow("sales"), owned("product management")],
+        metadata=changing(DeleteProductInput),
+    )

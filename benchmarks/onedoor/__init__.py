@@ -4,6 +4,7 @@ from importlib import import_module
 from types import ModuleType
 
 from engine.binding import Binding
+from engine.change.declared import Declared
 from resolvers.query import BINDINGS as CALLER
 from schema import query
 
@@ -19,3 +20,8 @@ def bindings() -> dict[str, Binding]:
     """By type, where its values come from."""
     found = [import_module(f"benchmarks.onedoor.resolvers.{each}").BINDINGS for each in SUBJECTS]
     return {binding.type: binding for each in (CALLER, *found) for binding in each}
+
+
+def changes() -> tuple[Declared, ...]:
+    """Nothing: the benchmark only reads."""
+    return ()

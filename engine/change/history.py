@@ -1,23 +1,23 @@
 """Every change that was made, as a source: of each type that is changed, its changes, and the rows before and after."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from engine.binding import Binding
 from engine.change import kept
+from engine.change.bindings import VALUES, VALUES_ID, changed_types
+from engine.change.row_key import RowKey
+from engine.constant import constant
 from engine.errors import SourceFailed
-from engine.house import House
-from engine.names import can_of
+from engine.names import ID, columns_of
 from engine.source import Source
 from engine.words import All, Ask, Can, Column, Kind, Op, Row, Test
 from records.intents import Left
 from records.ledger import Ledger, LedgerUnavailable
 from records.past import TESTED, Wanted
 
-SOURCE = "changes"
-VALUES = ".values"
-VALUES_ID = "values_id"
-"""The column that names a row of values; the type's own columns may have an `id` among them."""
 SIDES = ("before", "after")
 KEYS = 1000
 BATCH = 1000
@@ -44,54 +44,61 @@ TAKES: Mapping[str, Any] = {
     "before_id": lambda left: side_id(left, "before"),
     "after_id": lambda left: side_id(left, "after"),
 }
-CHANGES = Can(
-    columns={name: FINDS if name in TESTED else TEXT for name in TAKES} | {"at": Column(Kind.TIME)},
-    keys=KEYS,
-    key_columns=frozenset((name,) for name in TESTED),
-)
 
 
-def bindings(binding: Binding) -> tuple[Binding, Binding]:
-    """Of a type that is changed: where its changes are, and where the rows before and after them are.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What is kept of one type: how its rows are named, and what they hold."""
 
-    The links of the first lead by `row` to the row, and by `before_id` and `after_id` to the second.
-    """
-    changes = Binding(type=f"{binding.type}Change", source=SOURCE, collection=binding.type)
-    values = Binding(
-        type=f"{binding.type}Values",
-        source=SOURCE,
-        collection=binding.type + VALUES,
-        key=(VALUES_ID,),
-        columns=binding.columns,
-    )
-    return changes, values
+    key: RowKey
+    kinds: Mapping[str, Kind]
+
+    @property
+    def changes(self) -> Can:
+        linked = {name: Column(kind) for name, kind in self.key.linked.items()}
+        columns = {name: FINDS if name in TESTED else TEXT for name in TAKES} | {"at": Column(Kind.TIME)}
+        by = frozenset({*((name,) for name in TESTED), tuple(linked)})
+        return Can(columns=columns | linked, keys=KEYS, key_columns=by)
+
+    @property
+    def values(self) -> Can:
+        columns = {name: Column(kind) for name, kind in self.kinds.items()}
+        return Can(columns={**columns, VALUES_ID: FINDS}, keys=KEYS, key_columns=frozenset({(VALUES_ID,)}))
 
 
-def kinds(house: House, types: Sequence[str]) -> Mapping[str, Mapping[str, Kind]]:
-    """By type that is changed, its columns."""
-    cans = {each: can_of(house, house.bindings[each]) for each in types}
-    return {each: {name: column.kind for name, column in can.columns.items()} for each, can in cans.items()}
+def kept_of(bindings: Mapping[str, Binding], sources: Mapping[str, Source]) -> Mapping[str, Kept]:
+    """By type whose changes are kept; `bindings` as a house has them."""
+    seen = constant(sources, bindings)
+    return {each: _kept(bindings[each], seen) for each in changed_types(bindings)}
+
+
+def _kept(binding: Binding, sources: Mapping[str, Source]) -> Kept:
+    can = sources[binding.source].can(binding.collection)
+    key = RowKey(can=can, columns=columns_of(binding, ID), fixed=binding.constants)
+    return Kept(key=key, kinds={name: of.kind for name, of in can.columns.items()})
 
 
 class History:
-    """The source `changes`. Of each type, the collections `<Type>` and `<Type>.values`; read by ids or by `row`."""
+    """The source `changes`. Of each type, the collections `<Type>` and `<Type>.values`; read by ids or by their row."""
 
-    def __init__(self, ledger: Ledger, kinds: Mapping[str, Mapping[str, Kind]]) -> None:
-        self.ledger = ledger
-        self.cans = dict.fromkeys(kinds, CHANGES) | {each + VALUES: _values(of) for each, of in kinds.items()}
+    def __init__(self, ledger: Ledger, types: Mapping[str, Kept]) -> None:
+        self.ledger, self.types = ledger, types
+        self.cans = {name: of.changes for name, of in types.items()}
+        self.cans |= {name + VALUES: of.values for name, of in types.items()}
 
     def can(self, collection: str) -> Can:
         return self.cans[collection]
 
     async def read(self, ask: Ask) -> AsyncIterator[Sequence[Row]]:
-        among, after = _among(ask), ""
+        of = self.types[_type(ask)]
+        among, after = _among(ask, of), ""
         while True:
             wanted = Wanted(type=_type(ask), among=_of_changes(among), after=after, most=BATCH)
             try:
                 found = await self.ledger.left(wanted)
             except LedgerUnavailable:
                 raise SourceFailed("the history of changes cannot be read") from None
-            yield rows(ask, among, found)
+            yield rows(ask, among, found, of)
             if len(found) < BATCH:
                 return
             after = found[-1].id
@@ -109,7 +116,7 @@ class History:
 class Overlay:
     """The history, and rows of it that are nowhere else: read by their id alone, so that no list ever shows them."""
 
-    def __init__(self, base: Source, left: Mapping[str, Left]) -> None:
+    def __init__(self, base: History, left: Mapping[str, Left]) -> None:
         """`left` by id."""
         self.base, self.left = base, left
 
@@ -117,10 +124,11 @@ class Overlay:
         return self.base.can(collection)
 
     async def read(self, ask: Ask) -> AsyncIterator[Sequence[Row]]:
-        among = _among(ask)
+        of = self.base.types[_type(ask)]
+        among = _among(ask, of)
         asked = _of_changes(among)
         if "id" in asked:
-            yield rows(ask, among, [each for each in self.left.values() if _meets(each, _type(ask), asked)])
+            yield rows(ask, among, [each for each in self.left.values() if _meets(each, _type(ask), asked)], of)
         async for batch in self.base.read(ask):
             yield batch
 
@@ -131,10 +139,10 @@ class Overlay:
         return None
 
 
-def rows(ask: Ask, among: Mapping[str, frozenset[Any]], found: Sequence[Left]) -> list[Row]:
+def rows(ask: Ask, among: Mapping[str, frozenset[Any]], found: Sequence[Left], of: Kept) -> list[Row]:
     """The columns that are asked for, of changes or of the rows before and after them."""
     if not ask.collection.endswith(VALUES):
-        takes = [TAKES[each] for each in ask.columns]
+        takes = [TAKES.get(each) or partial(_linked, of.key, each) for each in ask.columns]
         return [tuple(take(each) for take in takes) for each in found]
     sides = [(side_id(each, side), getattr(each, side)) for each in found for side in SIDES]
     wanted = among.get(VALUES_ID)
@@ -142,22 +150,23 @@ def rows(ask: Ask, among: Mapping[str, frozenset[Any]], found: Sequence[Left]) -
     return [tuple({**row, VALUES_ID: name}.get(each) for each in ask.columns) for name, row in shown]
 
 
-def _values(kinds: Mapping[str, Kind]) -> Can:
-    columns = {name: Column(kind) for name, kind in kinds.items()}
-    return Can(columns={**columns, VALUES_ID: FINDS}, keys=KEYS, key_columns=frozenset({(VALUES_ID,)}))
+def _linked(key: RowKey, column: str, left: Left) -> Any:
+    return key.values(left.row)[column]
 
 
 def _type(ask: Ask) -> str:
     return ask.collection.removesuffix(VALUES)
 
 
-def _among(ask: Ask) -> Mapping[str, frozenset[Any]]:
+def _among(ask: Ask, of: Kept) -> Mapping[str, frozenset[Any]]:
     """By column, the values that rows must have one of, as keys and tests together say."""
     tests = ask.where.parts if isinstance(ask.where, All) else (ask.where,)
     said = [
         (each.column, each.value if each.op is Op.IN else (each.value,)) for each in tests if isinstance(each, Test)
     ]
-    if ask.keys is not None:
+    if ask.keys is not None and ask.keys.columns == tuple(of.key.linked):
+        said.append(("row", tuple(of.key.id(key) for key in ask.keys.values)))
+    elif ask.keys is not None:
         said.append((ask.keys.columns[0], tuple(key[0] for key in ask.keys.values)))
     found: dict[str, frozenset[Any]] = {}
     for column, values in said:

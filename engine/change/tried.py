@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from engine.act import Acted
 from engine.change import guarded
+from engine.change.bindings import SOURCE
 from engine.change.doing import Doing
-from engine.change.history import SOURCE, Overlay
+from engine.change.history import History, Overlay
 from engine.change.leaving import noted, of_change
 from engine.change.words import Change, Made, Unmade
 from engine.change.workshop import Numbered, groups
@@ -18,7 +19,7 @@ async def tried(doing: Doing) -> Acted:
     """Steps that need what earlier ones would make cannot be tried; all others are. Raises SourceFailed."""
     found = [each for group in groups(doing.shop, doing.saga) for each in await _tried(doing, group)]
     base = doing.shop.house.sources.get(SOURCE)
-    sources = {} if base is None else {SOURCE: Overlay(base, {each.id: each for each in found})}
+    sources = {SOURCE: Overlay(base, {each.id: each for each in found})} if isinstance(base, History) else {}
     leads = next((each.id for each in found if each.id == doing.intent.leads), None)
     return Acted(id=leads, sources=sources, noted=noted(doing.shop, found))
 

@@ -25,6 +25,10 @@ class Verb(StrEnum):
     """It is there, and then no more; else Unmade, NOT_FOUND."""
 
 
+ROW_VERBS = (Verb.CREATE, Verb.UPDATE, Verb.DELETE)
+"""What is done to rows of tables."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """One row to change. Its id is its own for ever: the source keeps it with what it wrote, for `made` to find."""

@@ -10,6 +10,7 @@ from engine.binding import Binding
 from engine.change import columns
 from engine.change.declared import Changes, Declared, Saga, Step
 from engine.change.guarded import writes
+from engine.desk import Desk
 from engine.guard import Guard
 from engine.house import House
 from records.ledger import Ledger
@@ -39,6 +40,12 @@ class Workshop:
     give_up_seconds: float = GIVE_UP_SECONDS
     """How long a source that does not answer is asked what came of a change, before that is called unknown."""
     tasks: set[asyncio.Task[object]] = field(default_factory=set)
+
+
+def workshop(at: Desk, declared: Sequence[Declared], ledger: Ledger, secret: bytes) -> Workshop:
+    """Raises Mistake where a mutation that is declared cannot be made."""
+    found = sagas(at.house, at.guards, declared)
+    return Workshop(house=at.house, guards=at.guards, sagas=found, ledger=ledger, secret=secret)
 
 
 def sagas(house: House, guards: Mapping[str, Guard], declared: Sequence[Declared]) -> Mapping[str, Saga]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from typing import Any
 
@@ -22,6 +22,7 @@ from engine.errors import Code, SourceFailed
 from engine.fits import fits
 from engine.house import House, Limits
 from engine.words import Ask, Can, Column, Kind, Row
+from records.record import Changed
 from schema.build import build, document
 from schema.generate.changes import changes
 from schema.read import BadSchema, shapes
@@ -31,6 +32,7 @@ from tests import acme
 from tests.acting import subjects
 
 LAMP = Can(columns={"id": Column(Kind.INTEGER), "lit": Column(Kind.BOOLEAN), "price": Column(Kind.INTEGER)}, keys=10)
+LIT_ONE = Changed(id="C1", type="Lamp", row="r", verb="update", state="DONE")
 LIT = "mutation ($id: ID!, $lit: Boolean!) { light(input: {id: $id, lit: $lit}) { id lit } }"
 
 
@@ -55,7 +57,7 @@ class Lamps:
         if given.get("note") == "for ever":
             await asyncio.Event().wait()
         self.rows[at] = (at, given["lit"], given.get("price", self.rows[at][2]))
-        return Acted(id=str(at), noted={"lamp": at})
+        return Acted(id=str(at), noted={"changes": [asdict(LIT_ONE)]})
 
     def can(self, collection: str) -> Can:
         return {"lamp": LAMP}[collection]
@@ -79,7 +81,7 @@ def house(lamps: Lamps, actions: Mapping[str, Action] | None = None, **more: Any
     return House(
         schema=built()[0], rules=built()[1], bindings={"Lamp": Binding(type="Lamp", source="lamps", collection="lamp")},
         sources={"lamps": lamps}, cursor_secret=b"secret", version="1",
-        actions={"light": lamps.light} if actions is None else actions, **more,
+        actions=dict({"light": lamps.light} if actions is None else actions), **more,
     )  # fmt: skip
 
 
@@ -105,7 +107,7 @@ async def test_what_is_answered_is_what_then_stands() -> None:
     assert lamps.rows[2] == (2, True, 20)
     (act,) = lamps.acts
     assert (act.field, act.record, act.arguments) == ("light", "R1", {"input": {"id": "2", "lit": True}})
-    assert found.acted == [{"lamp": 2}]
+    assert found.changes == [LIT_ONE]
 
 
 async def test_root_fields_are_done_one_after_the_other_and_each_is_read_at_once() -> None:

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field, replace
 
 from engine.change import kept
 from engine.change.declared import Saga
+from engine.change.guarded import writes
 from engine.change.stated import Stated
-from engine.change.words import Change, Made
+from engine.change.words import Change, Made, Verb
 from engine.change.workshop import Numbered, Workshop, leading
+from engine.errors import Code, SourceFailed
 from records.intents import Intent, Outcome, State, Taken
 
 STANDING = frozenset({Outcome.MADE, Outcome.UNKNOWN, Outcome.BEGUN})
@@ -34,6 +36,7 @@ class Doing:
         """What the source of these steps is told; raises what their callables raise."""
         made = self.made()
         lead = leading(self.shop.house, self.saga)
+        self._versioned(group, lead)
         return tuple(
             Change(
                 id=change_id(self.intent.id, number),
@@ -45,6 +48,13 @@ class Doing:
             )
             for number, step in group
         )
+
+    def _versioned(self, group: Sequence[Numbered], lead: int | None) -> None:
+        step = dict(group).get(lead) if self.stated.if_version is not None and lead is not None else None
+        promise = None if step is None else writes(self.shop.guards[step.source], step.collection)
+        if promise is not None and (promise.version is None or (step is not None and step.verb is Verb.CREATE)):
+            reason = f"what `{self.saga.field}` changes has no versions, leave `ifVersion` out"
+            raise SourceFailed(reason, Code.BAD_USER_INPUT)
 
     def made(self) -> dict[str, Made]:
         """By name, what the steps so far made and still stands."""

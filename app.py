@@ -27,7 +27,7 @@ from door.origins import listed
 from door.request import head
 from door.trusted import documents
 from door.turnstile import Turnstile
-from engine.change.bindings import SOURCE, with_history
+from engine.change.bindings import SOURCE
 from engine.change.history import History, kept_of
 from engine.change.run import changing, finished
 from engine.change.settle import settling
@@ -178,7 +178,7 @@ def _house(
 ) -> House:
     (outside, ledger), modules = given, subjects.modules()
     schema, rules = build(modules)
-    bindings = with_history(subjects.bindings(), schema.type_map)
+    bindings = subjects.bindings()
     sources = {**outside, "journal": JournalSource(settings.records.folder), "caller": nobody()}
     rules = opening_sql(rules, settings.server.sql_shown_to)
     own = settings.server.introspection is Introspection.OWN

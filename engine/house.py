@@ -8,7 +8,6 @@ from graphql import GraphQLSchema
 from auth.rules import Rules
 from engine.act import Action
 from engine.binding import Binding
-from engine.change.bindings import with_history
 from engine.constant import constant
 from engine.source import Scratch, Source
 from engine.words import Kind
@@ -111,6 +110,5 @@ class House:
     """Of schema and policy together: the digest of the SDL, permissions included."""
 
     def __post_init__(self) -> None:
-        """With the bindings of what is kept of changes; and the sources with the columns that are constant."""
-        object.__setattr__(self, "bindings", with_history(self.bindings, self.schema.type_map))
+        """The sources, as bindings see them: with the columns that these say are constant."""
         object.__setattr__(self, "sources", constant(self.sources, self.bindings))

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, unquote
 
 from graphql import (
@@ -18,10 +18,8 @@ from graphql import (
 )
 
 from engine.binding import Binding, Link, Lookup
+from engine.house import House
 from engine.words import Can, Kind
-
-if TYPE_CHECKING:
-    from engine.house import House
 
 ID = "id"
 
@@ -38,7 +36,7 @@ def columns_of(binding: Binding, field: str) -> tuple[str, ...]:
     return binding.key if field == ID else (snake(field),)
 
 
-def can_of(house: "House", binding: Binding) -> Can:
+def can_of(house: House, binding: Binding) -> Can:
     return house.sources[binding.source].can(binding.collection)
 
 
@@ -49,7 +47,7 @@ def link_columns(link: Link | Lookup) -> tuple[tuple[str, ...], tuple[str, ...]]
     return here, there
 
 
-def leads_to(house: "House", type_name: str, field: str) -> tuple[str, bool]:
+def leads_to(house: House, type_name: str, field: str) -> tuple[str, bool]:
     """The bound type or the interface a field leads to, and whether to many of them, through a connection."""
     output: Any = house.schema.type_map[type_name]
     named: Any = get_named_type(output.fields[field].type)
@@ -72,7 +70,7 @@ def concrete(schema: GraphQLSchema, named: GraphQLNamedType) -> tuple[str, ...]:
     return tuple(each.name for each in schema.get_possible_types(named))
 
 
-def members(house: "House", type_name: str) -> tuple[Binding, ...]:
+def members(house: House, type_name: str) -> tuple[Binding, ...]:
     """The bindings of the type, or of those that an interface stands for, in the order of what tells them apart."""
     if type_name in house.bindings:
         return (house.bindings[type_name],)

@@ -4,6 +4,7 @@ from importlib import import_module
 from types import ModuleType
 
 from engine.binding import Binding
+from engine.change.bindings import with_history
 from engine.change.declared import Declared
 
 SUBJECTS = (
@@ -20,7 +21,9 @@ def modules() -> tuple[ModuleType, ...]:
 def bindings() -> dict[str, Binding]:
     """By type, where its values come from."""
     found = [import_module(f"resolvers.{each}").BINDINGS for each in SUBJECTS]
-    return {binding.type: binding for each in found for binding in each}
+    return with_history(
+        {binding.type: binding for each in found for binding in each}, (each.type for each in changes())
+    )
 
 
 def changes() -> tuple[Declared, ...]:

@@ -10,6 +10,7 @@ OF_FIELDS = (
     "Order",
     "GroupKey",
     "GroupBy",
+    "Values",
     *(f"{each}{use}" for each in MEASURED for use in ("", "Having", "Order")),
 )
 """What follows a type's name where each position looks at the type's field of the same name."""

@@ -35,7 +35,8 @@ def rules(document: DocumentNode) -> Rules:
         for member in node.fields or ():
             found[node.name.value, member.name.value] = demand(types, node, member)
             found.update(_arguments(node, member, found[node.name.value, member.name.value]))
-    return Rules(found, dict(_owners(types)), dict(_looks_at(types)))
+    looks = dict(_looks_at(types))
+    return Rules(found, dict(_owners(types)), {each: _in_the_end(looks, each) for each in looks})
 
 
 def demand(types: Mapping[str, Guarded], node: Guarded, member: Member) -> Demand:
@@ -119,6 +120,14 @@ def _looks_at(types: Mapping[str, Guarded]) -> Iterator[tuple[Position, tuple[st
                 for each in node.fields or ()
                 if each.name.value in known
             )
+
+
+def _in_the_end(looks: Mapping[Position, tuple[str, str]], position: Position) -> tuple[str, str]:
+    """What a filter by a value before a change looks at is the field of the row that was changed."""
+    at = looks[position]
+    while at in looks:
+        at = looks[at]
+    return at
 
 
 def _owned(node: Guarded | Member) -> Iterator[str]:

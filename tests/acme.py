@@ -21,6 +21,7 @@ from demo.world.github import log
 from demo.world.sizes import size
 from demo.world.tables import tables
 from engine.answer import answer
+from engine.change.bindings import SOURCE
 from engine.desk import Answer, Desk, Question, desk
 from engine.house import House, Limits
 from engine.source import Source
@@ -36,7 +37,7 @@ from sources.patterns import compile_pattern
 from sources.rest import collection as rest
 from sources.rest import declared
 from sources.rest.values import rows
-from tests import insides, watched
+from tests import changed, insides, watched
 
 SCALE = Fraction(1, 100)
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -346,11 +347,17 @@ def house(given: Mapping[str, Source] | None = None, limits: Limits | None = Non
 
     schema, rules = build(modules())
     journal = Memory({"requests": Collection(can=CAN, rows=())})
+    bound = bindings()
     return House(
         schema=schema,
         rules=rules,
-        bindings=bindings(),
-        sources={**(given or sources()), "caller": nobody(), "journal": journal},
+        bindings=bound,
+        sources={
+            **(given or sources()),
+            "caller": nobody(),
+            "journal": journal,
+            SOURCE: changed.changes(bound, sources()),
+        },
         limits=limits or Limits(),
         cursor_secret=b"a secret of the tests",
         version=version(modules()),

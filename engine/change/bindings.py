@@ -1,6 +1,6 @@
-"""Bindings and the types of a schema in, those of what is kept of changes out: a type's changes, and their values."""
+"""Bindings and the types that are changed in, the bindings of what is kept of that out: changes, and their values."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from engine.binding import Binding, Link
@@ -12,9 +12,9 @@ VALUES_ID = "values_id"
 """The column that names a row of values; the type's own columns may have an `id` among them."""
 
 
-def with_history(bindings: Mapping[str, Binding], types: Mapping[str, object]) -> dict[str, Binding]:
-    """All of them, and of each type that has a `Change` in the schema, those of its changes and their values."""
-    changed = [each for each in bindings.values() if f"{each.type}Change" in types]
+def with_history(bindings: Mapping[str, Binding], types: Iterable[str]) -> dict[str, Binding]:
+    """All of them, and of each of these types, which are changed, those of its changes and their values."""
+    changed = [bindings[each] for each in dict.fromkeys(types) if each in bindings]
     made = [one for each in changed for one in _made(each)]
     return {**bindings, **{each.type: _led(each) for each in changed}, **{each.type: each for each in made}}
 

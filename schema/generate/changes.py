@@ -20,7 +20,7 @@ def changes(shapes: Shapes) -> Shapes:
     return replace(
         shapes,
         types=(
-            *(_led(shape) for shape in shapes.types),
+            *(_asked(_led(shape), tuple(changed)) for shape in shapes.types),
             *(each for name in changed for each in (change(known[name]), values(known[name]))),
         ),
         inputs=tuple(_inputs(shapes, known)),
@@ -84,6 +84,19 @@ def _led(shape: TypeShape) -> TypeShape:
         for each in shape.fields
     )
     return replace(shape, fields=tuple(fields))
+
+
+def _asked(shape: TypeShape, changed: tuple[str, ...]) -> TypeShape:
+    """The root, with all changes of each type, and each by its id."""
+    return shape if shape.name != "Query" else replace(shape, fields=(*shape.fields, *_roots(changed)))
+
+
+def _roots(changed: tuple[str, ...]) -> Iterator[FieldShape]:
+    for of in changed:
+        name = f"{of[0].lower()}{of[1:]}Change"
+        yield replace(_link(name, f"{of}Change", f"The change of a `{of}` with this id."), leads=Leads.BY_ID)
+        described = f"All changes of every `{of}` that were made here."
+        yield replace(_link(f"{name}s", f"{of}Change", described), leads=Leads.MANY)
 
 
 def _inputs(shapes: Shapes, known: Mapping[str, TypeShape]) -> Iterator[TypeShape]:

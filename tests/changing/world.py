@@ -16,8 +16,9 @@ from auth.state import State
 from engine import guard
 from engine.act import Act, Acted
 from engine.binding import Binding
+from engine.change.bindings import SOURCE, with_history
 from engine.change.declared import Changes, Declared, Saga, Step, Undo
-from engine.change.history import SOURCE, History, kinds
+from engine.change.history import History, kept_of
 from engine.change.run import changing
 from engine.change.words import Verb
 from engine.change.workshop import Workshop, sagas
@@ -126,10 +127,9 @@ def world(state: State, path: Path, *, board: Board | None = None, **more: Any) 
 
 def housed(sources: Mapping[str, Any], ledger: Ledger) -> House:
     parts: dict[str, Any] = {
-        "schema": build_schema(SDL), "rules": Rules({}), "bindings": BINDINGS, "cursor_secret": b"c" * 32, "version": "",
+        "schema": build_schema(SDL), "rules": Rules({}), "bindings": with_history(BINDINGS, BINDINGS), "cursor_secret": b"c" * 32, "version": "",
     }  # fmt: skip
-    house = House(sources=sources, **parts)
-    return House(sources={**sources, SOURCE: History(ledger, kinds(house, tuple(BINDINGS)))}, **parts)
+    return House(sources={**sources, SOURCE: History(ledger, kept_of(parts["bindings"], sources))}, **parts)
 
 
 Open = Callable[..., World]

@@ -10,12 +10,13 @@ import pytest
 from auth.groups import NAMES
 from auth.rules import Position
 from door.reply import outcome
+from engine.change.bindings import SOURCE
 from engine.desk import Answer, Desk, Question
 from engine.errors import Code
-from engine.house import House
+from engine.house import House, Limits
 from engine.record import Visit, record
 from records.record import Record
-from tests import acme
+from tests import acme, changed
 from tests.permission.ways import Way, looking, ways
 from tests.push.strict import Strict
 
@@ -55,13 +56,14 @@ EACH = [pytest.param(each, id=each.name) for each in GUARDED]
 
 @cache
 def standing() -> House:
-    return acme.house()
+    return acme.house(limits=Limits(cost_max=10**9))
 
 
 @pytest.fixture
 def read() -> dict[str, Strict]:
     """The sources of the small Acme, which keep what they were asked."""
-    return {name: Strict(memory) for name, memory in acme.sources().items()}
+    kept = changed.changes(standing().bindings, acme.sources())
+    return {name: Strict(memory) for name, memory in {**acme.sources(), SOURCE: kept}.items()}
 
 
 @pytest.fixture
@@ -72,8 +74,8 @@ def desk(read: dict[str, Strict]) -> Desk:
 def asked(read: dict[str, Strict], guarded: Guarded) -> list[Any]:
     """The asks that name the column: shown, measured, grouped by, filtered by or ordered by, also through a link."""
     told = ((each, repr(each)) for source in read.values() for each in source.asked)
-    of, column = f"collection='{guarded.collection}'", f"'{guarded.column}'"
-    return [each for each, text in told if of in text and column in text]
+    of = [f"collection='{each}'" for each in (guarded.collection, f"{guarded.field[0]}.values")]
+    return [each for each, text in told if any(one in text for one in of) and f"'{guarded.column}'" in text]
 
 
 def recorded(desk: Desk, groups: frozenset[str], text: str, told: Answer) -> Record:

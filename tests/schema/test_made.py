@@ -34,7 +34,8 @@ BECOMES: Mapping[str, Mapping[str, str]] = {
     "Maximum": EXACT,
 }
 UNITS = {"DateTime": "TimeGroupBy", "Date": "DateGroupBy"}
-LISTED = sorted(set(bindings()) - {"Me", "Key", "WorkflowLog"})
+UNLISTED = {"Me", "Key", "WorkflowLog"}
+LISTED = sorted(each for each in bindings() if each not in UNLISTED and not each.endswith("Values"))
 INTERFACES = {"File"}
 """Those that are listed: their rows are filtered and ordered, not measured or grouped."""
 KNOWN = {*bindings(), *INTERFACES}

@@ -9,6 +9,7 @@ from asyncio import get_running_loop
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from typing import Any
 
 from engine.act import Act, Acted, Action
 from engine.change import kept
@@ -19,7 +20,7 @@ from engine.change.failed import ChangeFailed, partly, unsettled
 from engine.change.holding import held
 from engine.change.leaving import noted
 from engine.change.making import Unknown, make
-from engine.change.stated import Stated, stated
+from engine.change.stated import stated
 from engine.change.tried import tried
 from engine.change.undo import undo
 from engine.change.words import Change, Unmade
@@ -54,8 +55,9 @@ class Changing:
 
     async def __call__(self, act: Act) -> Acted:
         """Raises SourceFailed; ChangeFailed where something was begun."""
-        asked = stated(act.arguments)
-        begun = Doing(shop=self.shop, saga=self.saga, stated=asked, intent=_intent(self.shop, self.saga, act, asked))
+        given = kept.value(kept.text(act.arguments["input"]))  # as whoever settles it will have it
+        asked = stated(given)
+        begun = Doing(shop=self.shop, saga=self.saga, stated=asked, intent=_intent(self.shop, self.saga, act, given))
         if asked.dry:
             return await tried(begun)
         task = asyncio.create_task(_changed(begun, act.until))
@@ -74,21 +76,21 @@ def _heard(task: "asyncio.Task[Acted]") -> None:
         task.exception()
 
 
-def _intent(shop: Workshop, saga: Saga, act: Act, asked: Stated) -> Intent:
+def _intent(shop: Workshop, saga: Saga, act: Act, given: Mapping[str, Any]) -> Intent:
     ledger, number = shop.ledger, leading(shop.house, saga)
     assert number is not None
-    given = {name: each for name, each in act.arguments["input"].items() if name != "idempotencyKey"}
-    body, new = kept.text(given), ledger.new_id()
+    body = kept.text({name: each for name, each in given.items() if name != "idempotencyKey"})
+    new = ledger.new_id()
     return Intent(
         id=new,
         person=act.caller.person_id,
         key_id=act.caller.key_id,
         groups=tuple(sorted(act.caller.groups)),
         mutation=saga.field,
-        idempotency_key=asked.idempotency_key,
+        idempotency_key=given.get("idempotencyKey"),
         body=ledger.digest(f"{saga.field} {body}"),
         input=body,
-        reason=asked.reason,
+        reason=given.get("reason"),
         record=act.record,
         steps=len(saga.steps),
         leads=change_id(new, number),
@@ -133,12 +135,17 @@ async def _kept(doing: Doing) -> Acted:
     try:
         return await _made(doing)
     except (LedgerUnavailable, Lost):
-        raise unsettled(doing.intent.id, "it could not be put on record") from None
+        raise await _left_open(doing, "it could not be put on record") from None
     except Unknown as unknown:
-        with suppress(LedgerUnavailable, Lost):
-            await doing.shop.ledger.take(doing.intent.id, doing.all())
-            await doing.shop.ledger.let_go(doing.intent.id)
-        raise unsettled(doing.intent.id, unknown.reason) from None
+        raise await _left_open(doing, unknown.reason) from None
+
+
+async def _left_open(doing: Doing, reason: str) -> ChangeFailed:
+    """Whoever settles may take it at once."""
+    with suppress(LedgerUnavailable, Lost):
+        await doing.shop.ledger.take(doing.intent.id, doing.all())
+        await doing.shop.ledger.let_go(doing.intent.id)
+    return unsettled(doing.intent.id, reason)
 
 
 async def _made(doing: Doing) -> Acted:

@@ -17,7 +17,9 @@ from tests.changing.world import ADA, World
 
 
 async def test_what_is_made_is_in_its_source_and_in_history(here: World) -> None:
-    acted = await here.ask("createAccount", id="7", name="Ada", ownerId="3", kind="SAVINGS", tags=["a", "b"], reason="x")
+    acted = await here.ask(
+        "createAccount", id="7", name="Ada", ownerId="3", kind="SAVINGS", tags=["a", "b"], reason="x"
+    )
     row = {"id": 7, "name": "Ada", "owner_id": 3, "kind": "SAVINGS", "tags": ("a", "b"), "version": 1}
     assert here.bank.all("account") == [row]
     (change,) = await here.history("Account")
@@ -60,9 +62,17 @@ REFUSED = [
     pytest.param("updateAccount", {"id": "7", "name": None}, Code.BAD_USER_INPUT, "`name` cannot be null", id="null"),
     pytest.param("updateAccount", {"id": "x", "name": "a"}, Code.NOT_FOUND, "`id` is not of any `Account`", id="no id"),
     pytest.param("updateAccount", {"id": "8", "name": "a"}, Code.NOT_FOUND, "there is no such account", id="no row"),
-    pytest.param("updateAccount", {"id": "7", "ownerId": "x"}, Code.BAD_USER_INPUT, "`ownerId` is not the id", id="link"),
+    pytest.param(
+        "updateAccount", {"id": "7", "ownerId": "x"}, Code.BAD_USER_INPUT, "`ownerId` is not the id", id="link"
+    ),
     pytest.param("createAccount", {"id": "7", "name": "a"}, Code.ALREADY_EXISTS, "there is such an", id="there"),
-    pytest.param("updateAccount", {"id": "7", "name": "a", "ifVersion": "2"}, Code.VERSION_CONFLICT, "somebody changed it", id="version"),
+    pytest.param(
+        "updateAccount",
+        {"id": "7", "name": "a", "ifVersion": "2"},
+        Code.VERSION_CONFLICT,
+        "somebody changed it",
+        id="version",
+    ),
     pytest.param("deleteAccount", {"id": "7", "reason": "a\nb"}, Code.BAD_USER_INPUT, "`reason` takes", id="lines"),
     pytest.param("deleteAccount", {"id": "7", "reason": "a" * 501}, Code.BAD_USER_INPUT, "1 to 500", id="long"),
     pytest.param("deleteAccount", {"id": "7", "idempotencyKey": ""}, Code.BAD_USER_INPUT, "1 to 200", id="no key"),
@@ -158,10 +168,14 @@ async def test_what_is_not_known_is_settled_when_the_source_says(here: World) ->
     assert caught.value.code is Code.CHANGE_UNSETTLED
     assert await settle(here.shop, here.kept) == 0
     here.bank.mute = False
-    await _settled(here)
-    assert (await here.ask("createAccount", name="Ada", idempotencyKey="k")).id == (await here.history("Account"))[0]["id"]
+    await here.settled()
+    assert (await here.ask("createAccount", name="Ada", idempotencyKey="k")).id == (await here.history("Account"))[0][
+        "id"
+    ]
     assert len(here.bank.all("account")) == 1
-    assert [(each.surface, each.person, each.operation) for each in here.journal] == [("settling", "P1", "createAccount")]
+    assert [(each.surface, each.person, each.operation) for each in here.journal] == [
+        ("settling", "P1", "createAccount")
+    ]
     assert len(here.published) == 1
 
 
@@ -171,7 +185,7 @@ async def test_a_source_without_fences_is_believed_once_its_calls_are_over(opens
     with pytest.raises(ChangeFailed, match="will be settled"):
         await here.ask("createPost", text="a", idempotencyKey="k")
     assert await settle(here.shop, here.kept) == 0
-    await _settled(here)
+    await here.settled()
     await here.ask("createPost", text="a", idempotencyKey="k")
     assert len(here.board.posts) == 1
 
@@ -202,9 +216,3 @@ async def test_no_value_is_in_what_the_record_keeps(here: World) -> None:
     assert noted.keys() == {"id", "type", "row", "verb", "state", "before", "after"}
     assert (noted["state"], noted["before"], len(noted["row"]), len(noted["after"])) == (State.DONE, None, 32, 32)
     assert "Ada" not in str(noted)
-
-
-async def _settled(here: World) -> None:
-    async with asyncio.timeout(15):
-        while not await settle(here.shop, here.kept):
-            await asyncio.sleep(0.1)

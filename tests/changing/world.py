@@ -19,6 +19,7 @@ from engine.binding import Binding
 from engine.change.declared import Changes, Declared, Saga, Step, Undo
 from engine.change.history import SOURCE, History, kinds
 from engine.change.run import changing
+from engine.change.settle import settle
 from engine.change.words import Verb
 from engine.change.workshop import Workshop, sagas
 from engine.house import House, Limits
@@ -69,6 +70,14 @@ ANNOUNCED = replace(
     field="announceAccount",
     steps=tuple(replace(each, undo=Undo.NONE) if each.name == "post" else each for each in OPENING.steps),
 )
+MOVING = Saga(
+    field="moveIn",
+    type="Account",
+    steps=(
+        replace(OPENING.steps[0], name="account"),
+        replace(OPENING.steps[1], name="locker", source="vault"),
+    ),
+)
 DECLARED: tuple[Declared, ...] = (
     Changes(field="createAccount", type="Account", verb=Verb.CREATE),
     Changes(field="updateAccount", type="Account", verb=Verb.UPDATE),
@@ -77,6 +86,7 @@ DECLARED: tuple[Declared, ...] = (
     Changes(field="createPost", type="Post", verb=Verb.CREATE),
     OPENING,
     ANNOUNCED,
+    MOVING,
 )
 ADA = Caller(
     person_id="P1", first_name="Ada", last_name="Lovelace", email="ada@acme.example", groups=frozenset({"everyone"}),
@@ -92,6 +102,7 @@ class World:
     shop: Workshop
     bank: Faulty
     board: Faulty
+    vault: Faulty
     journal: list[Record] = field(default_factory=list)
     published: list[tuple[str, str, str]] = field(default_factory=list)
 
@@ -103,6 +114,12 @@ class World:
     async def kept(self, record: Record) -> None:
         self.journal.append(record)
 
+    async def settled(self) -> None:
+        """Passes until one ends an intent."""
+        async with asyncio.timeout(15):
+            while not await settle(self.shop, self.kept):
+                await asyncio.sleep(0.1)
+
     async def history(self, type_name: str, overlay: Source | None = None, **among: Any) -> list[dict[str, Any]]:
         """All rows of its changes, by column."""
         source = overlay or self.shop.house.sources[SOURCE]
@@ -112,21 +129,21 @@ class World:
 
 
 def world(state: State, path: Path, *, board: Board | None = None, **more: Any) -> World:
-    bank, board_ = Faulty(Bank(path)), Faulty(board or Board())
+    bank, board_, vault = Faulty(Bank(path)), Faulty(board or Board()), Faulty(Bank(path.with_suffix(".vault")))
     ledger = Ledger(state, lease_seconds=more.pop("lease_seconds", 2.0))
-    published: list[tuple[str, str, str]] = []
-    house = housed({"bank": bank, "board": board_}, ledger)
+    told: list[tuple[str, str, str]] = []
+    house = housed({"bank": bank, "board": board_, "vault": vault}, ledger)
     guards = {name: guard.guard(name, source, LIMITS, monotonic) for name, source in house.sources.items()}
     shop = Workshop(
         house=house, guards=guards, sagas=sagas(house, guards, DECLARED), ledger=ledger, secret=b"s" * 32,
-        published=lambda *told: published.append(told), **more,
+        published=lambda *each: told.append(each), **more,
     )  # fmt: skip
-    return World(shop=shop, bank=bank, board=board_, published=published)
+    return World(shop=shop, bank=bank, board=board_, vault=vault, published=told)
 
 
 def housed(sources: Mapping[str, Any], ledger: Ledger) -> House:
     parts: dict[str, Any] = {
-        "schema": build_schema(SDL), "rules": Rules({}), "bindings": BINDINGS, "cursor_secret": b"c" * 32, "version": "",
+        "schema": build_schema(SDL), "rules": Rules({}), "bindings": BINDINGS, "version": "", "cursor_secret": b"c" * 32,
     }  # fmt: skip
     house = House(sources=sources, **parts)
     return House(sources={**sources, SOURCE: History(ledger, kinds(house, tuple(BINDINGS)))}, **parts)

@@ -1,6 +1,6 @@
 """Every change that was made, as a source: of each type that is changed, its changes, and the rows before and after."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
 from engine.binding import Binding
@@ -153,16 +153,21 @@ def _type(ask: Ask) -> str:
 
 def _among(ask: Ask) -> Mapping[str, frozenset[Any]]:
     """By column, the values that rows must have one of, as keys and tests together say."""
-    tests = ask.where.parts if isinstance(ask.where, All) else (ask.where,)
-    said = [
-        (each.column, each.value if each.op is Op.IN else (each.value,)) for each in tests if isinstance(each, Test)
-    ]
+    said = [(each.column, each.value if each.op is Op.IN else (each.value,)) for each in _tests(ask.where)]
     if ask.keys is not None:
         said.append((ask.keys.columns[0], tuple(key[0] for key in ask.keys.values)))
     found: dict[str, frozenset[Any]] = {}
     for column, values in said:
         found[column] = found.get(column, frozenset(values)) & frozenset(values)
     return found
+
+
+def _tests(where: Any) -> Iterator[Test]:
+    """Those of an `All` of tests, which is all that is promised."""
+    if isinstance(where, All):
+        yield from (test for each in where.parts for test in _tests(each))
+    else:
+        yield where
 
 
 def _of_changes(among: Mapping[str, frozenset[Any]]) -> Mapping[str, Sequence[str]]:

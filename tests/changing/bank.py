@@ -1,4 +1,4 @@
-"""Two sources that can be changed: one with transactions and a mark per change, one without either, and their faults."""
+"""Two sources that can be changed, one with transactions and a mark per change, one with neither; and their faults."""
 
 import asyncio
 import json

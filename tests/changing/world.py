@@ -117,7 +117,7 @@ class World:
     async def settled(self) -> None:
         """Passes until one ends an intent."""
         async with asyncio.timeout(15):
-            while not await settle(self.shop, self.kept):
+            while not await settle(self.shop, self.kept):  # noqa: ASYNC110 - it is asked until it says so
                 await asyncio.sleep(0.1)
 
     async def history(self, type_name: str, overlay: Source | None = None, **among: Any) -> list[dict[str, Any]]:
@@ -143,7 +143,8 @@ def world(state: State, path: Path, *, board: Board | None = None, **more: Any) 
 
 def housed(sources: Mapping[str, Any], ledger: Ledger) -> House:
     parts: dict[str, Any] = {
-        "schema": build_schema(SDL), "rules": Rules({}), "bindings": BINDINGS, "version": "", "cursor_secret": b"c" * 32,
+        "schema": build_schema(SDL), "rules": Rules({}), "bindings": BINDINGS, "version": "",
+        "cursor_secret": b"c" * 32,
     }  # fmt: skip
     house = House(sources=sources, **parts)
     return House(sources={**sources, SOURCE: History(ledger, kinds(house, tuple(BINDINGS)))}, **parts)

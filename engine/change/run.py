@@ -31,6 +31,7 @@ from records.intents import Intent, Outcome, State
 from records.ledger import LedgerUnavailable
 
 POLL_SECONDS = 0.05
+LONGEST_POLL_SECONDS = 0.4
 SPARE_SECONDS = 0.1
 """Before a request's end: to say that its change is still under way."""
 
@@ -116,11 +117,22 @@ async def _changed(doing: Doing, until: float) -> Acted:
             return Acted(id=earlier.leads)
         if earlier.state is State.PARTLY:
             raise partly(earlier.id, earlier.stands or "")
-        if get_running_loop().time() > until - 2 * SPARE_SECONDS:
-            raise unsettled(earlier.id, "the same change is under way")
-        await asyncio.sleep(POLL_SECONDS)
+        await _over(doing.shop, earlier, until)
     async with held(doing.shop.ledger, doing.intent.id):
         return await _kept(doing)
+
+
+async def _over(shop: Workshop, earlier: Intent, until: float) -> None:
+    """Returns when it is open no more, here or in another process; raises ChangeFailed where that takes too long."""
+    pause = POLL_SECONDS
+    while get_running_loop().time() < until - 2 * SPARE_SECONDS:
+        with suppress(LedgerUnavailable):
+            known = await shop.ledger.found(earlier.id)
+            if known is None or known.state is not State.OPEN:
+                return
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LONGEST_POLL_SECONDS)
+    raise unsettled(earlier.id, "the same change is under way")
 
 
 async def _begun(doing: Doing) -> Intent | None:

@@ -52,6 +52,15 @@ async def test_a_composite_id_names_a_row_and_so_do_its_parts(here: World) -> No
     assert [each["text"] for each in here.bank.all("entry")] == ["a", "b"]
 
 
+async def test_a_column_that_the_source_does_not_have_is_in_the_id_and_not_told(here: World) -> None:
+    await here.ask("putLocker", id="V:7:1", text="a")
+    with pytest.raises(SourceFailed, match="`id` is not of any `Locker`"):
+        await here.ask("putLocker", id="W:7:1", text="b")
+    assert [each["text"] for each in here.vault.all("entry")] == ["a"]
+    assert [each["row"] for each in await here.history("Locker")] == ["V:7:1"]
+    assert [each["store"] for each in await here.history("Locker.values")] == ["V"]
+
+
 async def test_a_row_whose_source_gives_its_key_is_found_by_it(here: World) -> None:
     await here.ask("createAccount", name="Ada")
     await here.ask("createPost", text="hello")

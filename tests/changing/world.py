@@ -36,11 +36,15 @@ enum Kind { CURRENT SAVINGS }
 type Account { id: ID! name: String! ownerId: ID kind: Kind tags: [String!] version: Int }
 type Entry { id: ID! accountId: ID line: Int text: String version: Int }
 type Post { id: ID! text: String }
+type Locker { id: ID! store: String text: String version: Int }
 """
 BINDINGS = {
     "Account": Binding(type="Account", source="bank", collection="account"),
     "Entry": Binding(type="Entry", source="bank", collection="entry", key=("account_id", "line")),
     "Post": Binding(type="Post", source="board", collection="post"),
+    "Locker": Binding(
+        type="Locker", source="vault", collection="entry", key=("store", "account_id", "line"), constants={"store": "V"}
+    ),
 }
 OPENING = Saga(
     field="openAccount",
@@ -83,6 +87,7 @@ DECLARED: tuple[Declared, ...] = (
     Changes(field="updateAccount", type="Account", verb=Verb.UPDATE),
     Changes(field="deleteAccount", type="Account", verb=Verb.DELETE),
     Changes(field="putEntry", type="Entry", verb=Verb.PUT),
+    Changes(field="putLocker", type="Locker", verb=Verb.PUT),
     Changes(field="createPost", type="Post", verb=Verb.CREATE),
     OPENING,
     ANNOUNCED,

@@ -18,6 +18,6 @@ def test_after_kills_every_change_is_there_exactly_once(tmp_path: Path) -> None:
     assert done.returncode == 0, (seed, done.stderr)
     told = json.loads(done.stdout)
     print(done.stdout)
-    assert told["acknowledged before a kill"] > KILLS
+    assert told["acknowledged before a kill"] >= KILLS // 4, told
     assert (told["acknowledged and not there once"], told["answered otherwise"]) == (0, 0), told
     assert told["intents"].keys() <= {"DONE", "NOT_MADE", "UNDONE"}, told

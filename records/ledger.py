@@ -103,6 +103,7 @@ class Ledger:
         """Once begun, it is done whoever stops waiting."""
         try:
             begun = asyncio.get_running_loop().run_in_executor(self._threads, work)
+            begun.add_done_callback(_heard)
             async with asyncio.timeout(WAIT_SECONDS):
                 return await asyncio.shield(begun)
         except (SQLAlchemyError, TimeoutError, RuntimeError):
@@ -111,3 +112,9 @@ class Ledger:
     @staticmethod
     def _id(at: datetime) -> str:
         return record_id(at, os.urandom(RANDOM_BYTES))
+
+
+def _heard(begun: "asyncio.Future[Result]") -> None:
+    """Whoever waited may have gone: nobody else takes the failure."""
+    if not begun.cancelled():
+        begun.exception()

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from graphql import GraphQLNonNull
+import orjson
+from graphql import GraphQLNonNull, get_named_type
 
 from engine.binding import Binding
 from engine.change.declared import Before, Changes, Input, Saga, Step, Undo
@@ -69,13 +70,22 @@ def _columns(house: House, binding: Binding, given: Input) -> Values:
             continue
         _null(output.fields, name, each)
         (column,) = columns_of(binding, name)
-        found[column] = _stored(columns[column].kind, name, each)
+        found[column] = _json(each) if _is_json(output.fields, name) else _stored(columns[column].kind, name, each)
     return found
 
 
 def _null(fields: Mapping[str, Any], name: str, value: Any) -> None:
     if value is None and name in fields and isinstance(fields[name].type, GraphQLNonNull):
         raise SourceFailed(f"`{name}` cannot be null, leave it out to keep it as it is", Code.BAD_USER_INPUT)
+
+
+def _is_json(fields: Mapping[str, Any], name: str) -> bool:
+    return name in fields and get_named_type(fields[name].type).name == "JSON"
+
+
+def _json(value: Any) -> str | None:
+    """A column of JSON holds its text."""
+    return None if value is None else orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _stored(kind: Kind, name: str, value: Any) -> Any:

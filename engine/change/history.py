@@ -1,6 +1,6 @@
 """Every change that was made, as a source: of each type that is changed, its changes, and the rows before and after."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -160,10 +160,7 @@ def _type(ask: Ask) -> str:
 
 def _among(ask: Ask, of: Kept) -> Mapping[str, frozenset[Any]]:
     """By column, the values that rows must have one of, as keys and tests together say."""
-    tests = ask.where.parts if isinstance(ask.where, All) else (ask.where,)
-    said = [
-        (each.column, each.value if each.op is Op.IN else (each.value,)) for each in tests if isinstance(each, Test)
-    ]
+    said = [(each.column, each.value if each.op is Op.IN else (each.value,)) for each in _tests(ask.where)]
     if ask.keys is not None and ask.keys.columns == tuple(of.key.linked):
         said.append(("row", tuple(of.key.id(key) for key in ask.keys.values)))
     elif ask.keys is not None:
@@ -172,6 +169,14 @@ def _among(ask: Ask, of: Kept) -> Mapping[str, frozenset[Any]]:
     for column, values in said:
         found[column] = found.get(column, frozenset(values)) & frozenset(values)
     return found
+
+
+def _tests(where: Any) -> Iterator[Test]:
+    """Those of an `All` of tests, which is all that is promised."""
+    if isinstance(where, All):
+        yield from (test for each in where.parts for test in _tests(each))
+    else:
+        yield where
 
 
 def _of_changes(among: Mapping[str, frozenset[Any]]) -> Mapping[str, Sequence[str]]:

@@ -74,7 +74,7 @@ async def _found(shop: Workshop, intent_id: str) -> Doing:
     return Doing(
         shop=shop,
         saga=shop.sagas.get(intent.mutation, _gone(shop, intent)),
-        stated=stated({"input": kept.value(intent.input)}),
+        stated=stated(kept.value(intent.input)),
         intent=intent,
         taken={(each.number, each.attempt): each for each in steps},
     )

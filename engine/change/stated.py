@@ -23,9 +23,8 @@ class Stated:
     dry: bool
 
 
-def stated(arguments: Mapping[str, Any]) -> Stated:
+def stated(given: Mapping[str, Any]) -> Stated:
     """Raises SourceFailed, BAD_USER_INPUT, which names the option and its limit."""
-    given = arguments["input"]
     return Stated(
         input={name: each for name, each in given.items() if name not in OPTIONS},
         if_version=given.get("ifVersion"),

@@ -1,4 +1,4 @@
-"""Two sources that can be changed: one with transactions and a mark per change, one without either, and their faults."""
+"""Two sources that can be changed, one with transactions and a mark per change, one with neither; and their faults."""
 
 import asyncio
 import json
@@ -13,6 +13,8 @@ from engine.change.words import Change, Made, Unmade, Verb, Writes
 from engine.errors import Code, SourceFailed
 from engine.words import Ask, Can, Column, Kind, Row
 
+FREE = 10**6
+"""Numbers from here on are never given by the bank."""
 VERBS = (Verb.CREATE, Verb.UPDATE, Verb.PUT, Verb.DELETE)
 ACCOUNT = {
     "id": Kind.INTEGER, "name": Kind.TEXT, "owner_id": Kind.INTEGER, "kind": Kind.TEXT, "tags": Kind.LIST,
@@ -112,7 +114,8 @@ class Bank:
     def _key(self, connection: sqlite3.Connection, change: Change) -> dict[str, Any]:
         if change.key:
             return dict(change.key)
-        return {"id": connection.execute("SELECT coalesce(max(id), 0) + 1 FROM account").fetchone()[0]}
+        given = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM account WHERE id < ?", (FREE,)).fetchone()[0]
+        return {"id": given}
 
     def _get(self, connection: sqlite3.Connection, collection: str, key: Mapping[str, Any]) -> dict[str, Any] | None:
         where = " AND ".join(f"{name} = ?" for name in key)

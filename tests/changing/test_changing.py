@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from engine.change.failed import ChangeFailed
 from engine.change.bindings import SOURCE
+from engine.change.failed import ChangeFailed
 from engine.change.run import finished
 from engine.change.settle import settle
 from engine.errors import Code, SourceFailed
@@ -50,6 +50,15 @@ async def test_a_composite_id_names_a_row_and_so_do_its_parts(here: World) -> No
     await here.ask("putEntry", accountId="7", line=2, text="b")
     assert [(each["row"], each["verb"]) for each in await here.history("Entry")] == [("7:1", "put"), ("7:2", "put")]
     assert [each["text"] for each in here.bank.all("entry")] == ["a", "b"]
+
+
+async def test_a_column_that_the_source_does_not_have_is_in_the_id_and_not_told(here: World) -> None:
+    await here.ask("putLocker", id="V:7:1", text="a")
+    with pytest.raises(SourceFailed, match="`id` is not of any `Locker`"):
+        await here.ask("putLocker", id="W:7:1", text="b")
+    assert [each["text"] for each in here.vault.all("entry")] == ["a"]
+    assert [each["row"] for each in await here.history("Locker")] == ["V:7:1"]
+    assert [each["store"] for each in await here.history("Locker.values")] == ["V"]
 
 
 async def test_a_row_whose_source_gives_its_key_is_found_by_it(here: World) -> None:
@@ -168,7 +177,7 @@ async def test_what_is_not_known_is_settled_when_the_source_says(here: World) ->
     assert caught.value.code is Code.CHANGE_UNSETTLED
     assert await settle(here.shop, here.kept) == 0
     here.bank.mute = False
-    await _settled(here)
+    await here.settled()
     assert (await here.ask("createAccount", name="Ada", idempotencyKey="k")).id == (await here.history("Account"))[0][
         "id"
     ]
@@ -185,7 +194,7 @@ async def test_a_source_without_fences_is_believed_once_its_calls_are_over(opens
     with pytest.raises(ChangeFailed, match="will be settled"):
         await here.ask("createPost", text="a", idempotencyKey="k")
     assert await settle(here.shop, here.kept) == 0
-    await _settled(here)
+    await here.settled()
     await here.ask("createPost", text="a", idempotencyKey="k")
     assert len(here.board.posts) == 1
 
@@ -216,9 +225,3 @@ async def test_no_value_is_in_what_the_record_keeps(here: World) -> None:
     assert noted.keys() == {"id", "type", "row", "verb", "state", "before", "after"}
     assert (noted["state"], noted["before"], len(noted["row"]), len(noted["after"])) == (State.DONE, None, 32, 32)
     assert "Ada" not in str(noted)
-
-
-async def _settled(here: World) -> None:
-    async with asyncio.timeout(15):
-        while not await settle(here.shop, here.kept):
-            await asyncio.sleep(0.1)

@@ -20,6 +20,7 @@ from engine.change.bindings import SOURCE, with_history
 from engine.change.declared import Changes, Declared, Saga, Step, Undo
 from engine.change.history import History, kept_of
 from engine.change.run import changing
+from engine.change.settle import settle
 from engine.change.words import Verb
 from engine.change.workshop import Workshop, sagas
 from engine.house import House, Limits
@@ -36,11 +37,15 @@ enum Kind { CURRENT SAVINGS }
 type Account { id: ID! name: String! ownerId: ID kind: Kind tags: [String!] version: Int }
 type Entry { id: ID! accountId: ID line: Int text: String version: Int }
 type Post { id: ID! text: String }
+type Locker { id: ID! store: String text: String version: Int }
 """
 BINDINGS = {
     "Account": Binding(type="Account", source="bank", collection="account"),
     "Entry": Binding(type="Entry", source="bank", collection="entry", key=("account_id", "line")),
     "Post": Binding(type="Post", source="board", collection="post"),
+    "Locker": Binding(
+        type="Locker", source="vault", collection="entry", key=("store", "account_id", "line"), constants={"store": "V"}
+    ),
 }
 OPENING = Saga(
     field="openAccount",
@@ -70,14 +75,24 @@ ANNOUNCED = replace(
     field="announceAccount",
     steps=tuple(replace(each, undo=Undo.NONE) if each.name == "post" else each for each in OPENING.steps),
 )
+MOVING = Saga(
+    field="moveIn",
+    type="Account",
+    steps=(
+        replace(OPENING.steps[0], name="account"),
+        replace(OPENING.steps[1], name="locker", source="vault"),
+    ),
+)
 DECLARED: tuple[Declared, ...] = (
     Changes(field="createAccount", type="Account", verb=Verb.CREATE),
     Changes(field="updateAccount", type="Account", verb=Verb.UPDATE),
     Changes(field="deleteAccount", type="Account", verb=Verb.DELETE),
     Changes(field="putEntry", type="Entry", verb=Verb.PUT),
+    Changes(field="putLocker", type="Locker", verb=Verb.PUT),
     Changes(field="createPost", type="Post", verb=Verb.CREATE),
     OPENING,
     ANNOUNCED,
+    MOVING,
 )
 ADA = Caller(
     person_id="P1", first_name="Ada", last_name="Lovelace", email="ada@acme.example", groups=frozenset({"everyone"}),
@@ -93,6 +108,7 @@ class World:
     shop: Workshop
     bank: Faulty
     board: Faulty
+    vault: Faulty
     journal: list[Record] = field(default_factory=list)
     published: list[tuple[str, str, str]] = field(default_factory=list)
 
@@ -104,6 +120,12 @@ class World:
     async def kept(self, record: Record) -> None:
         self.journal.append(record)
 
+    async def settled(self) -> None:
+        """Passes until one ends an intent."""
+        async with asyncio.timeout(15):
+            while not await settle(self.shop, self.kept):  # noqa: ASYNC110 - it is asked until it says so
+                await asyncio.sleep(0.1)
+
     async def history(self, type_name: str, overlay: Source | None = None, **among: Any) -> list[dict[str, Any]]:
         """All rows of its changes, by column."""
         source = overlay or self.shop.house.sources[SOURCE]
@@ -113,21 +135,22 @@ class World:
 
 
 def world(state: State, path: Path, *, board: Board | None = None, **more: Any) -> World:
-    bank, board_ = Faulty(Bank(path)), Faulty(board or Board())
+    bank, board_, vault = Faulty(Bank(path)), Faulty(board or Board()), Faulty(Bank(path.with_suffix(".vault")))
     ledger = Ledger(state, lease_seconds=more.pop("lease_seconds", 2.0))
-    published: list[tuple[str, str, str]] = []
-    house = housed({"bank": bank, "board": board_}, ledger)
+    told: list[tuple[str, str, str]] = []
+    house = housed({"bank": bank, "board": board_, "vault": vault}, ledger)
     guards = {name: guard.guard(name, source, LIMITS, monotonic) for name, source in house.sources.items()}
     shop = Workshop(
         house=house, guards=guards, sagas=sagas(house, guards, DECLARED), ledger=ledger, secret=b"s" * 32,
-        published=lambda *told: published.append(told), **more,
+        published=lambda *each: told.append(each), **more,
     )  # fmt: skip
-    return World(shop=shop, bank=bank, board=board_, published=published)
+    return World(shop=shop, bank=bank, board=board_, vault=vault, published=told)
 
 
 def housed(sources: Mapping[str, Any], ledger: Ledger) -> House:
     parts: dict[str, Any] = {
-        "schema": build_schema(SDL), "rules": Rules({}), "bindings": with_history(BINDINGS, BINDINGS), "cursor_secret": b"c" * 32, "version": "",
+        "schema": build_schema(SDL), "rules": Rules({}), "bindings": with_history(BINDINGS, BINDINGS), "version": "",
+        "cursor_secret": b"c" * 32,
     }  # fmt: skip
     return House(sources={**sources, SOURCE: History(ledger, kept_of(parts["bindings"], sources))}, **parts)
 

@@ -43,7 +43,7 @@ from sources.slack import source as slack
 from sources.snowflake import source as snowflake
 from sources.sql import mysql, postgresql, sqlite
 from tests import acme
-from tests.contract import series
+from tests.contract import changes, series
 from tests.contract.asks import Told
 from tests.contract.tables import TABLES, into_mysql, into_postgresql, into_snowflake, into_sqlite
 from tests.servers.graphql import Service
@@ -257,6 +257,12 @@ async def in_journal(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
 @asynccontextmanager
 async def of_the_caller(_: pytest.FixtureRequest) -> AsyncIterator[Kept]:
     yield Kept(source=asking(acme.caller("finance")), held={"person": Held(), "key": Held()})
+
+
+@asynccontextmanager
+async def of_changes(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+    async with changes.history(request.getfixturevalue("tmp_path")) as source:
+        yield Kept(source=source, held={name: Held(key=key) for name, key in changes.KEYS.items()})
 
 
 def columns(name: str) -> dict[str, str]:
@@ -480,6 +486,7 @@ SOURCES: Mapping[str, Callable[[pytest.FixtureRequest], Any]] = {
     "github": of_github,
     "journal": in_journal,
     "caller": of_the_caller,
+    "changes": of_changes,
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 from door.reply import outcome
 from engine.desk import Answer, Desk, Question
 from engine.record import Visit, line, record
-from records.record import to_line
+from records.record import Changed, to_line
 from tests import acme
 
 ASKED = [
@@ -23,6 +23,9 @@ ASKED = [
     pytest.param("{ customer(id: 7) { creditLimit } }", {}, {"allOrNothing": True}, id="refused whole"),
     pytest.param("{ nobody }", {}, {}, id="refused"),
 ]  # fmt: skip
+
+
+CHANGED = Changed(id="I-1", type="Customer", row="a" * 32, verb="update", state="DONE", before=None, after="b" * 32)
 
 
 @pytest.fixture(scope="module")
@@ -45,5 +48,6 @@ async def test_the_line_put_together_is_the_line_of_the_record(
     for number, theirs in enumerate((None, "their-7", "\x1b[2J", "od_" + "0" * 12 + "_" + "0" * 43 + "_000000")):
         told: Answer = await acme.ask(desk, text, "support", variables=variables, **options)
         seen = visit(text, variables, theirs, number)
+        told.changes += [CHANGED] * number
         came = outcome(told)
         assert line(desk, b"a key", seen, told, came) == to_line(record(desk, b"a key", seen, told, came))

@@ -34,7 +34,7 @@ BECOMES: Mapping[str, Mapping[str, str]] = {
     "Maximum": EXACT,
 }
 UNITS = {"DateTime": "TimeGroupBy", "Date": "DateGroupBy"}
-LISTED = sorted(set(bindings()) - {"Me", "Key", "WorkflowLog"})
+LISTED = sorted(set(bindings()) - {"Me", "Key", "WorkflowLog", "DriveSearch"})
 INTERFACES = {"File"}
 """Those that are listed: their rows are filtered and ordered, not measured or grouped."""
 KNOWN = {*bindings(), *INTERFACES}

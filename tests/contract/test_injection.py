@@ -49,7 +49,7 @@ def asks_of(kept: Kept, random: Random) -> Iterator[Ask]:
         (told, way)
         for name, told in kept.told.items()
         if not kept.held[name].more
-        for way in (*tested(told), *read_by(told))
+        for way in (*filters_of(told), *read_by(told))
     ]
     for _ in range(COUNT // AT_ONCE if ways else 0):
         told, (columns, op) = random.choice(ways)
@@ -59,7 +59,7 @@ def asks_of(kept: Kept, random: Random) -> Iterator[Ask]:
 Way = tuple[tuple[str, ...], Op | None]
 
 
-def tested(told: Told) -> Iterator[Way]:
+def filters_of(told: Told) -> Iterator[Way]:
     for name, column in told.can.columns.items():
         if column.kind is Kind.TEXT:
             yield from (((name,), op) for op in sorted(column.filters - {Op.IS_NULL}))

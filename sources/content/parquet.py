@@ -155,7 +155,7 @@ def _unpacked(file: Any, names: list[str], asked: Wanted) -> Iterator[dict[str, 
 
 def at_once(parts: list[Any]) -> int:
     """So many rows that they unpack to no more than may be: of what refers to itself, any row may hold all of it."""
-    refers = sum(each.total_uncompressed_size for each in parts if not PLAIN.issuperset(each.encodings))
+    refers: int = sum(each.total_uncompressed_size for each in parts if not PLAIN.issuperset(each.encodings))
     return max(1, min(BATCH, UNPACKED // max(refers, 1)))
 
 

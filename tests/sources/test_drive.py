@@ -430,6 +430,19 @@ async def test_one_token_serves_until_it_ends(drive: Drive, watched: tuple[Watch
     assert (once, watched[0].paths()["/token"]) == (1, 2)
 
 
+async def test_a_token_that_ends_between_two_pages_is_renewed_once_and_no_row_is_lost(
+    drive: Drive, watched: tuple[Watched, int], signs: Authority
+) -> None:
+    watched[0].page = 30
+    found: list[Row] = []
+    async for batch in drive.read(Ask(collection="files", columns=("id",))):
+        found += batch
+        if len(found) == 60:
+            signs.given.clear()
+    assert sorted(found) == sorted((each.id,) for each in FILES)
+    assert watched[0].paths()["/token"] == 2
+
+
 async def test_a_token_about_to_end_is_not_used(open_drive: Open, world: Store, serve: Serve) -> None:
     server = Watched(app(authority(KEY, frozenset(world.names), 1, time.time), world, rates([])))
     with serve(server) as port:

@@ -117,7 +117,7 @@ DRIVE: Mapping[str, Mapping[str, Kind]] = {
         "link": TEXT,
     },
 }  # fmt: skip
-SOUGHT = ("plan", "Renewed each year", '"each year" renewed', "price", "nothing says this")
+SOUGHT = ("plan", "Renewed each year", '"renewed each year" notice', "price", "nothing says this")
 """What is searched for in Drive, as far as these rows go."""
 SEARCHED = {
     "name": frozenset({Op.EQ, Op.IN}), "content_type": frozenset({Op.EQ, Op.IN}),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from engine.errors import SourceFailed
 from engine.words import Ask, Kind, Op, Row
 from engine.words import Test as Check  # pytest would take `Test` for a class of tests
 from tests.contract.asks import HOSTILE, Told, asked, by, distinct, key_columns, key_of
@@ -35,6 +36,9 @@ async def test_a_value_is_a_value_and_no_more(kept: Kept) -> None:
     tables = {name: told.rows for name, told in kept.told.items()}
     wanted = list(asks_of(kept, Random(f"injection {COUNT}")))
     answers = await every_answer(kept.source, wanted)
+    broken = [at for at, answer in enumerate(answers) if isinstance(answer, SourceFailed) and answer.again]
+    for at, answer in zip(broken, await every_answer(kept.source, [wanted[at] for at in broken]), strict=True):
+        answers[at] = answer  # a connection broke, as one of thousands may; under its guard a source is asked once more
     wrong = [
         (ask, answer, meant(ask, tables))
         for ask, answer in zip(wanted, answers, strict=True)

@@ -1,4 +1,4 @@
-"""Google Drive: files by id, folder, owner and what their paths say; permissions by what they are of."""
+"""Google Drive: files by id, folder, owner and what their paths say; the rest by what it belongs to."""
 
 from engine.binding import Binding, Link
 from resolvers.file import CUSTOMER, KEY, inside
@@ -37,5 +37,19 @@ BINDINGS = (
         collection="permissions",
         key=("file_id", "id"),
         links={"employee": Link(to="Employee", here="email", there="email")},
+    ),
+    Binding(
+        type="DriveSearch",
+        source="drive",
+        collection="searches",
+        key=("text",),
+        links={"hits": Link(to="DriveHit", here="text", there="text")},
+    ),
+    Binding(
+        type="DriveHit",
+        source="drive",
+        collection="hits",
+        key=("text", "file_id"),
+        links={"file": Link(to="DriveFile", here="file_id", there="id")},
     ),
 )

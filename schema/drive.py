@@ -1,5 +1,6 @@
-"""Google Drive: files, the folders they lie in, and who may do what with them."""
+"""Google Drive: files, the folders they lie in, who may do what with them, and what its own search finds."""
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import strawberry
@@ -50,9 +51,35 @@ class DrivePermission:
     employee: One["Employee"] = strawberry.field(description="The employee with that e-mail address.")
 
 
+@strawberry.type(
+    description="A search of Google Drive's own, in the names of files and in what they say.",
+    directives=[allow("sales", "finance", "support"), owned("workplace tools")],
+)
+class DriveSearch:
+    id: strawberry.ID = strawberry.field(description="What is searched for: words, or a phrase in double quotes.")
+    hits: Many["DriveHit"] = strawberry.field(description="What Drive finds.")
+
+
+@strawberry.type(
+    description="A file that Google Drive's own search found.",
+    directives=[allow("sales", "finance", "support"), owned("workplace tools")],
+)
+class DriveHit:
+    id: strawberry.ID = strawberry.field(description="What was searched for, and Google's id of the file.")
+    rank: int = strawberry.field(description="1 is what Drive put first, then 2, and so on.")
+    name: str = strawberry.field(description="What the file is called.")
+    content_type: str = strawberry.field(description="The media type that Drive keeps for it.")
+    modified: datetime = strawberry.field(description="When the file was last changed.")
+    link: str | None = strawberry.field(description="Where a person opens it.")
+    file: One["DriveFile"] = strawberry.field(description="The file itself.")
+
+
 @strawberry.type
 class Query:
     drive_file: ById["DriveFile"] = strawberry.field(description="The file with this id.")
     drive_files: Many["DriveFile"] = strawberry.field(description="All files but those in the trash.")
     drive_folder: ById["DriveFolder"] = strawberry.field(description="The folder with this id.")
     drive_folders: Many["DriveFolder"] = strawberry.field(description="All folders but those in the trash.")
+    drive_search: ById["DriveSearch"] = strawberry.field(
+        description="A search for this text; null where it holds neither a letter nor a digit."
+    )

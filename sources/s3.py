@@ -13,6 +13,7 @@ from botocore.exceptions import ConnectionError as Unreachable
 from engine.errors import Code, SourceFailed
 from engine.words import Ask, Can, Column, Kind, Row
 from sources.aws import client
+from sources.clocks import CLOCK
 from sources.content import s3 as content
 from sources.content.content import CANS, READ_BYTES
 from sources.content.content import read as inside
@@ -41,6 +42,8 @@ REASONS = {
     "AccessDenied": REFUSED,
     "InvalidAccessKeyId": REFUSED,
     "SignatureDoesNotMatch": REFUSED,
+    "ExpiredToken": REFUSED,
+    "RequestTimeTooSkewed": f"s3 refused the call: {CLOCK}",
     "403": REFUSED,
     "NoSuchBucket": "s3 has no such bucket",
     "NoSuchKey": GONE,

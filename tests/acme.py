@@ -13,6 +13,7 @@ import orjson
 from auth.caller import Caller
 from demo import settings
 from demo.directory.settings import section
+from demo.drive.search import relevance, says
 from demo.github import shapes
 from demo.github.account import account
 from demo.shelf import PATTERN as SHELF_PATTERN
@@ -111,7 +112,14 @@ DRIVE: Mapping[str, Mapping[str, Kind]] = {
     },
     "folders": {"id": TEXT, "name": TEXT, "parent_id": TEXT, "path": TEXT},
     "permissions": {"file_id": TEXT, "id": TEXT, "kind": TEXT, "role": TEXT, "email": TEXT},
+    "searches": {"text": TEXT},
+    "hits": {
+        "text": TEXT, "file_id": TEXT, "rank": INTEGER, "name": TEXT, "content_type": TEXT, "modified": TIME,
+        "link": TEXT,
+    },
 }  # fmt: skip
+SOUGHT = ("plan", "Renewed each year", '"renewed each year" notice', "price", "nothing says this")
+"""What is searched for in Drive, as far as these rows go."""
 SEARCHED = {
     "name": frozenset({Op.EQ, Op.IN}), "content_type": frozenset({Op.EQ, Op.IN}),
     "owner_email": frozenset({Op.EQ, Op.IN}),
@@ -277,7 +285,24 @@ def _drive() -> Mapping[str, Collection]:
         "permissions": Collection(
             can=by_keys(DRIVE["permissions"], ("file_id",), requires=("file_id",)), rows=grants
         ),
+        "searches": Collection(
+            can=by_keys(DRIVE["searches"], ("text",), requires=("text",)), rows=[(text,) for text in SOUGHT]
+        ),
+        "hits": Collection(
+            can=by_keys(DRIVE["hits"], ("text",), requires=("text",)),
+            rows=[hit for text in SOUGHT for hit in _hits(text, files, kept)],
+        ),
     }  # fmt: skip
+
+
+def _hits(text: str, files: Sequence[Row], kept: Mapping[str, documents.Document]) -> Iterator[Row]:
+    """As the demo's server finds them."""
+    search = f"fullText contains '{text}'"
+    found, order = says(f"'{text}'"), relevance(search)
+    assert order is not None  # INVARIANT: the search looks at what files say
+    rows = sorted((row for row in files if found(kept[row[0]])), key=lambda row: order(kept[row[0]]))
+    for rank, row in enumerate(rows, start=1):
+        yield text, row[0], rank, row[2], row[4], row[5], row[9]
 
 
 def _document(each: documents.Document, known: Mapping[str, documents.Document]) -> Row:

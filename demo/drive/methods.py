@@ -9,7 +9,7 @@ from demo.drive import permissions
 from demo.drive.failures import Failure, forbidden, invalid
 from demo.drive.paging import page
 from demo.drive.parameters import Given
-from demo.drive.search import search
+from demo.drive.search import relevance, search
 from demo.drive.shapes import file_json, user_json
 from demo.drive.store import Seen, changed, now, put, removed
 from demo.world.documents import FOLDER, Document, drive_id
@@ -48,10 +48,18 @@ def files_list(asked: Asked) -> Answer:
     finds = search(given["q"], seen) if given.get("q") else lambda document: True
     wanted = within(asked)
     rows = [each for each in seen.listed() if wanted(each) and finds(each)]
-    rows.sort(key=cmp_to_key(sorting(given.get("orderBy", ""))))
+    rows.sort(key=ordering(given))
     shown, more = page(rows, given, LISTED)
     files = [file_json(seen, each) for each in shown]
     return {"kind": "drive#fileList", "incompleteSearch": False, "files": files, **more}
+
+
+def ordering(given: Given) -> Callable[[Document], Any]:
+    """What is found by what it says comes in Drive's own order, and in no other."""
+    relevant = relevance(given["q"]) if given.get("q") else None
+    if relevant is not None and given.get("orderBy"):
+        raise Failure(403, "forbidden", "Sorting is not supported for queries with fullText terms.", "orderBy")
+    return relevant or cmp_to_key(sorting(given.get("orderBy", "")))
 
 
 def within(asked: Asked) -> Callable[[Document], bool]:

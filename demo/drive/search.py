@@ -139,14 +139,42 @@ def typed(compare: Callable[[str, str], bool]) -> Callable[[str], Finds]:
 
 
 def says(word: str) -> Finds:
-    """Every word of it, in the name or in text."""
-    wanted = opened(word).lower().strip('"').split()
-    return lambda document: all(each in told(document) for each in wanted)
+    """Whole words, all of them, in the name or in text; between double quotes, one after the other."""
+    wanted = phrases(opened(word))
+    return lambda document: bool(wanted) and all(times(document, each) for each in wanted)
+
+
+def phrases(text: str) -> list[list[str]]:
+    """A word stands alone; letters and digits are all that counts."""
+    quoted = text.split('"')
+    found = [[each] for part in quoted[::2] for each in words_of(part)] + list(map(words_of, quoted[1::2]))
+    return [each for each in found if each]
+
+
+def words_of(text: str) -> list[str]:
+    return re.findall(r"[^\W_]+", text.lower())
+
+
+def times(document: Document, phrase: list[str]) -> int:
+    """How often it stands there; in the name it counts ten times."""
+    return 10 * count(words_of(document.name), phrase) + count(words_of(told(document)), phrase)
+
+
+def count(words: list[str], phrase: list[str]) -> int:
+    return sum(words[at : at + len(phrase)] == phrase for at in range(len(words)))
 
 
 def told(document: Document) -> str:
     readable = not document.content_type.startswith(("application/pdf", "image/"))
-    return f"{document.name}\n{document.body.decode('utf-8', 'replace') if readable else ''}".lower()
+    return document.body.decode("utf-8", "replace") if readable else ""
+
+
+def relevance(text: str) -> Callable[[Document], int] | None:
+    """By what files are sorted where they are searched by what they say: how often they say it. None: they are not."""
+    words = cut(text)
+    said = [opened(words[at + 2]) for at in range(len(words) - 2) if words[at : at + 2] == ["fullText", "contains"]]
+    wanted = [each for one in said for each in phrases(one)]
+    return (lambda document: -sum(times(document, each) for each in wanted)) if said else None
 
 
 def changed(sign: str) -> Callable[[str], Finds]:

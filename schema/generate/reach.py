@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from schema.generate.columns import links
-from schema.read import ROOTS, Leads, Shapes, TypeShape
+from schema.read import Leads, Shapes, TypeShape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,7 +12,7 @@ class Reach:
     listed: frozenset[str]
     """The types that some field gives a connection of."""
     linked: frozenset[str]
-    """The types that other types have lists of."""
+    """The types that those have lists of that a filter, an order or a key can reach."""
     filtered: frozenset[str]
     """The types that a filter, an order or a key can reach: listed ones, and those that their links lead to."""
     interfaces: frozenset[str]
@@ -20,10 +20,11 @@ class Reach:
 
 def reach(shapes: Shapes) -> Reach:
     listed = _lists(shapes.types)
+    filtered = _followed(listed, shapes)
     return Reach(
         listed=listed,
-        linked=_lists(shape for shape in shapes.types if shape.name not in ROOTS),
-        filtered=_followed(listed, shapes),
+        linked=_lists(shape for shape in shapes.types if shape.name in filtered),
+        filtered=filtered,
         interfaces=frozenset(shape.name for shape in shapes.types if shape.interface),
     )
 

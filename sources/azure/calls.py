@@ -13,8 +13,9 @@ from yarl import URL
 from engine.errors import SourceFailed
 from sources.azure.access import VERSION, Access, Parameters, addressable
 from sources.azure.entries import NOTHING, Page
-from sources.azure.failures import NOT_FOUND, NOT_IN_RANGE, failed, refused, too_long, unreadable
+from sources.azure.failures import CREDENTIALS, NOT_FOUND, NOT_IN_RANGE, failed, refused, skewed, too_long, unreadable
 from sources.bounded import once
+from sources.clocks import apart
 from sources.rest.addresses import PublicOnly
 
 OK, PARTIAL = 200, 206
@@ -58,7 +59,7 @@ class Calls:
                 return read(parsed(await self.page(response)))
             if code(response) in GONE:
                 return NOTHING
-            raise refused(response.status, code(response), self.access.service)
+            raise refusal(response, self.access.service)
 
     async def octets(self, id: str, start: int, length: int) -> bytes:
         """At most `length` from `start` on. Raises SourceFailed."""
@@ -74,7 +75,7 @@ class Calls:
                 return await beginning(response, length)
             if response.status < 300:
                 raise unreadable(self.access.service)
-            raise refused(response.status, code(response), self.access.service)
+            raise refusal(response, self.access.service)
 
     @asynccontextmanager
     async def answer(
@@ -107,6 +108,13 @@ class Plain(TreeBuilder):
 
     def doctype(self, *_: object) -> None:
         raise ValueError("a declaration")
+
+
+def refusal(response: ClientResponse, service: str) -> SourceFailed:
+    """Azure says the same of a wrong key and of a wrong clock, but it says what time it is."""
+    if response.status in CREDENTIALS and apart(response.headers.get("date")):
+        return skewed(service)
+    return refused(response.status, code(response), service)
 
 
 def parsed(page: bytes) -> Element:

@@ -5,6 +5,7 @@ import re
 from aiohttp import ClientConnectionError, ClientError
 
 from engine.errors import Code, SourceFailed
+from sources.clocks import CLOCK
 from sources.rest.addresses import NotPublic
 
 NAMES = {"file": "azure files", "blob": "azure blob storage"}
@@ -53,6 +54,10 @@ def refused(status: int, code: str, service: str) -> SourceFailed:
         return SourceFailed(f"{name} has no such {MISSING[code]}")
     said = f"`{code}`" if WORD.fullmatch(code) else f"HTTP status {status}"
     return SourceFailed(f"{name} refused the call with {said}", Code.SOURCE_INVALID)
+
+
+def skewed(service: str) -> SourceFailed:
+    return SourceFailed(f"{NAMES[service]} refused the call: {CLOCK}")
 
 
 def unreadable(service: str) -> SourceFailed:

@@ -77,5 +77,5 @@ def number(value: Any) -> Decimal | None:
 
 
 def as_text(cell: Any) -> str:
-    """As the row shows it."""
+    """As the row shows it. RecursionError: it is nested too deep to be shown."""
     return cell if isinstance(cell, str) else json.dumps(cell, ensure_ascii=False, default=str)

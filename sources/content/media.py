@@ -7,6 +7,14 @@ TYPES.add_type("application/vnd.apache.parquet", ".parquet")
 TYPES.add_type("application/jsonl", ".jsonl")
 
 
+PACKED = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
+
+
 def media_type(name: str) -> str | None:
-    """None: the ending says nothing."""
-    return TYPES.guess_type(name)[0]
+    """None: the ending says nothing. What is packed is of the type of what it is packed in."""
+    found, packed = TYPES.guess_type(name)
+    return found if packed is None else PACKED.get(packed)
+
+
+def is_packed(name: str) -> bool:
+    return TYPES.guess_type(name)[1] is not None

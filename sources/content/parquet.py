@@ -18,12 +18,14 @@ import orjson
 
 from engine.errors import Code, SourceFailed
 from sources.content.cells import Wanted, number
-from sources.content.words import Stat, Store, too_much
+from sources.content.words import Stat, Store, too_large, too_much
 from sources.threads import in_thread, threads
 
 BATCH = 64
 UNPACKED = 100 * 2**20
 """Bytes of one row group, of the columns that are wanted."""
+PLAIN = frozenset({"PLAIN", "RLE", "BIT_PACKED", "DELTA_BINARY_PACKED", "DELTA_LENGTH_BYTE_ARRAY", "BYTE_STREAM_SPLIT"})
+"""Ways of writing a column in which a value is no longer than what stands there."""
 FOOTER = {"thrift_string_size_limit": 10 * 2**20, "thrift_container_size_limit": 100_000}
 CALL_SECONDS = 30.0
 """For one range; whoever waits for the rows gives up before."""
@@ -131,7 +133,7 @@ def _rows(file: Any, asked: Wanted, read_bytes: int) -> Iterator[str]:
             shown = orjson.dumps(asked.shown(row)).decode()
             left, size = left - 1, size + len(shown)
             if size > read_bytes:
-                raise SourceFailed("the rows are too large, ask for fewer or for less of each", Code.LIMIT_EXCEEDED)
+                raise too_large()
             yield shown
             if left == 0:
                 return
@@ -145,10 +147,16 @@ def _unpacked(file: Any, names: list[str], asked: Wanted) -> Iterator[dict[str, 
         if not _holds_none(wanted, asked):
             if sum(each.total_uncompressed_size for each in wanted) > UNPACKED:
                 raise unpacks()
-            batches = file.iter_batches(BATCH, row_groups=[at], columns=names, use_threads=False)
+            batches = file.iter_batches(at_once(wanted), row_groups=[at], columns=names, use_threads=False)
             yield from (
                 {name: plain(value) for name, value in row.items()} for batch in batches for row in batch.to_pylist()
             )
+
+
+def at_once(parts: list[Any]) -> int:
+    """So many rows that they unpack to no more than may be: of what refers to itself, any row may hold all of it."""
+    refers: int = sum(each.total_uncompressed_size for each in parts if not PLAIN.issuperset(each.encodings))
+    return max(1, min(BATCH, UNPACKED // max(refers, 1)))
 
 
 def unpacks() -> SourceFailed:

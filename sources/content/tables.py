@@ -2,6 +2,7 @@
 
 import csv
 from codecs import IncrementalDecoder, getincrementaldecoder
+from collections import ChainMap
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -9,8 +10,9 @@ import orjson
 
 from engine.errors import Code, SourceFailed
 from sources.content.cells import Wanted
+from sources.content.media import is_packed
 from sources.content.parquet import parquet
-from sources.content.words import Stat, Store, too_much
+from sources.content.words import Stat, Store, too_large, too_much
 
 CHUNK = 256 * 1024
 DELIMITERS = ",;\t|"
@@ -36,17 +38,42 @@ async def rows(store: Store, id: str, asked: Wanted, read_bytes: int) -> tuple[s
     if form == "parquet":
         return await parquet(store, stat, asked, read_bytes)
     found: list[str] = []
+    size = 0
     if asked.first == 0:
         return ()
     async for row in (_csv if form == "csv" else _lines)(_text(store, id, read_bytes)):
-        if asked.passes(row):
-            found.append(orjson.dumps(asked.shown(row)).decode())
+        if passes(asked, row):
+            found.append(written(asked.shown(row)))
+            size += len(found[-1])
+            if size > read_bytes:
+                raise too_large()
             if len(found) == asked.first:
                 break
     return tuple(found)
 
 
+def passes(asked: Wanted, row: Mapping[str, Any]) -> bool:
+    try:
+        return asked.passes(row)
+    except RecursionError:
+        raise nested() from None
+
+
+def written(row: Mapping[str, Any]) -> str:
+    try:
+        return orjson.dumps(row, default=dict).decode()
+    except orjson.JSONEncodeError:
+        raise nested() from None
+
+
+def nested() -> SourceFailed:
+    return SourceFailed("a line of the file is nested too deep", Code.SOURCE_INVALID)
+
+
 def form_of(stat: Stat) -> str | None:
+    """None: it is no table, or is packed, whatever its store says of its type."""
+    if is_packed(stat.name):
+        return None
     ending = stat.name.rpartition(".")[2].lower()
     return ENDINGS.get(ending) or TYPES.get((stat.content_type or "").partition(";")[0].strip())
 
@@ -75,21 +102,29 @@ def _decoded(decoder: IncrementalDecoder, octets: bytes, ended: bool) -> str:
 
 
 async def _csv(lines: AsyncIterator[str]) -> AsyncIterator[Mapping[str, Any]]:
-    """RFC 4180, the first record the names; a record may have line ends within quotes."""
+    """RFC 4180, the first record the names; what a row lacks is null."""
     names: list[str] | None = None
-    delimiter, record = ",", ""
-    async for line in lines:
-        record += line
-        if record.count('"') % 2:
-            continue
+    delimiter, empty = ",", dict[str, Any]()
+    async for record in _records(lines):
         if names is None:
             delimiter = max(DELIMITERS, key=record.count)
-        cells, record = _cells(record, delimiter), ""
-        if names is None:
-            names = cells
-        elif cells:
-            yield dict(zip(names, (*cells, *[None] * (len(names) - len(cells))), strict=False))
-    if record:
+            names = _cells(record, delimiter)
+            empty = dict.fromkeys(names)
+        elif cells := _cells(record, delimiter):
+            row = dict(zip(names, cells, strict=False))
+            yield row if len(row) == len(empty) else ChainMap(row, empty)  # what it lacks is not copied for each row
+
+
+async def _records(lines: AsyncIterator[str]) -> AsyncIterator[str]:
+    """A record may have line ends within quotes; each line is looked at once, however long its record."""
+    parts, within = list[str](), False
+    async for line in lines:
+        parts.append(line)
+        within ^= bool(line.count('"') % 2)
+        if not within:
+            yield "".join(parts)
+            parts.clear()
+    if parts:
         raise SourceFailed("the file ends within quotes", Code.SOURCE_INVALID)
 
 

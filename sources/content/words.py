@@ -46,3 +46,7 @@ class Store(Protocol):
 def too_much(read_bytes: int) -> SourceFailed:
     limit = f"the limit `read_bytes` of {read_bytes}"
     return SourceFailed(f"finding these rows takes more of a file than {limit}, ask for fewer", Code.LIMIT_EXCEEDED)
+
+
+def too_large() -> SourceFailed:
+    return SourceFailed("the rows are too large, ask for fewer or for less of each", Code.LIMIT_EXCEEDED)

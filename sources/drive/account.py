@@ -88,7 +88,7 @@ class Tokens:
         except Exception as error:
             raise failed(error, self.timeout) from error
         if response.status != OK:
-            raise refused_token(response.status, said)
+            raise refused_token(response.status, said, response.headers.get("date"))
         return token(said)
 
 

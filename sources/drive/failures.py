@@ -6,6 +6,7 @@ from typing import Any
 from aiohttp import ClientConnectionError
 
 from engine.errors import Code, SourceFailed
+from sources.clocks import CLOCK, apart
 
 OK, CREATED, PARTIAL, RESUME = 200, 201, 206, 308
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND, GONE, NO_RANGE, TOO_MANY, SERVER = 401, 403, 404, 410, 416, 429, 500
@@ -40,11 +41,13 @@ def refused(status: int, said: Any) -> SourceFailed:
     return SourceFailed(f"drive refused the call with {f'`{name}`' if name else f'HTTP status {status}'}")
 
 
-def refused_token(status: int, said: Any) -> SourceFailed:
-    """OAuth names its errors in another way."""
+def refused_token(status: int, said: Any, date: str | None) -> SourceFailed:
+    """OAuth names its errors in another way. `date`: what time Google says it is."""
     name = said.get("error") if isinstance(said, dict) else None
     if status >= SERVER or status == TOO_MANY:
         return SourceFailed(f"google gave no token, HTTP status {status}", again=True)
+    if apart(date):
+        return SourceFailed(f"google refused the service account: {CLOCK}")
     known = isinstance(name, str) and WORD.fullmatch(name)
     return SourceFailed("google refused the service account" + (f" with `{name}`" if known else ""))
 

@@ -1,12 +1,12 @@
 """The collections `files` and `folders`."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 from engine.words import Ask, Row
 from sources.drive.calls import Calls, Item
 from sources.drive.columns import FILE, FOLDER, fields, of_files, of_folders
 from sources.drive.listing import BY_ID, Listing
-from sources.drive.rows import needed, placed, rows
+from sources.drive.rows import fresh, needed, placed, rows
 from sources.drive.scope import ID, Scope
 from sources.drive.tree import FIELDS, FOLDERS, Trees
 from sources.fan_out import fan_out
@@ -61,10 +61,3 @@ class Folders:
         listing = Listing(self.calls, self.scope, self.trees, fields=set(FIELDS), placed=True)
         parents = [id for (id,) in ask.keys.values if ID.fullmatch(id)]
         return [item async for items in listing.within(parents, FOLDERS) for item in items]
-
-
-def fresh(items: Sequence[Item], seen: set[str]) -> list[Item]:
-    """Each once: what is moved meanwhile moves the pages."""
-    found = {item["id"]: item for item in items if item["id"] not in seen}
-    seen |= found.keys()
-    return list(found.values())

@@ -13,7 +13,8 @@ from sources.patterns import Pattern
 def needed(ask: Ask) -> tuple[str, ...]:
     """The columns that are looked at, those of the answer first."""
     keys = () if ask.keys is None else ask.keys.columns
-    return tuple(dict.fromkeys((*ask.columns, *keys, *looked_at(ask.where))))
+    more = dict.fromkeys((*keys, *looked_at(ask.where)))
+    return (*ask.columns, *(name for name in more if name not in ask.columns))
 
 
 def looked_at(where: object) -> Iterable[str]:
@@ -60,3 +61,10 @@ def reader(name: str, columns: Columns, tree: Tree | None, pattern: Pattern | No
 def parted(path: str | None, pattern: Pattern | None) -> Mapping[str, Value]:
     """The pattern's columns of a path."""
     return {} if path is None or pattern is None else pattern.match(path) or {}
+
+
+def fresh(items: Sequence[Item], seen: set[str]) -> list[Item]:
+    """Each once: what is moved meanwhile moves the pages."""
+    found = {item["id"]: item for item in items if item["id"] not in seen}
+    seen |= found.keys()
+    return list(found.values())

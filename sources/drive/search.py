@@ -24,6 +24,10 @@ def literal(text: str) -> str | None:
     """The text as a search writes it; None: it is none to search by."""
     if not text.isprintable() or not text or len(text) > LONGEST:
         return None
+    return quoted(text)
+
+
+def quoted(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 

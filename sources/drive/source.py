@@ -15,6 +15,7 @@ from sources.drive.calls import QUERIES, Absent, Calls, Item, calls
 from sources.drive.content import Contents
 from sources.drive.failures import failed, missing
 from sources.drive.files import Files, Folders
+from sources.drive.hits import Hits, Searches
 from sources.drive.permissions import Permissions
 from sources.drive.scope import Roots, Scope
 from sources.drive.tree import Trees
@@ -69,7 +70,7 @@ async def connect(options: Options, quotas: Quotas | None = None) -> "Drive":
 
 
 class Drive:
-    """The collections `files`, `folders` and `permissions`; a Store of the files."""
+    """The collections `files`, `folders`, `permissions`, `searches` and `hits`; a Store of the files."""
 
     def __init__(self, calls: Calls, scope: Scope, pattern: Pattern | None, read_bytes: int = READ_BYTES) -> None:
         self.calls = calls
@@ -77,10 +78,12 @@ class Drive:
         self.scope = scope
         self.trees = Trees(calls, scope, Roots(scope))
         self.contents = Contents(calls, scope, self.trees)
-        self.collections: Mapping[str, Files | Folders | Permissions] = {
+        self.collections: Mapping[str, Files | Folders | Permissions | Searches | Hits] = {
             "files": Files(calls, scope, self.trees, pattern),
             "folders": Folders(calls, scope, self.trees),
             "permissions": Permissions(calls, scope, self.trees),
+            "searches": Searches(),
+            "hits": Hits(calls, scope, self.trees),
         }
 
     def can(self, collection: str) -> Can:

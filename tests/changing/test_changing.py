@@ -27,7 +27,7 @@ async def test_what_is_made_is_in_its_source_and_in_history(here: World) -> None
     assert at.tzinfo is not None
     assert change == {
         "id": acted.id, "person": "P1", "verb": "create", "mutation": "createAccount", "state": "DONE", "reason": "x",
-        "record": "R1", "version_before": None, "version_after": "1", "row": "7", "before_id": None,
+        "record": "R1", "version_before": None, "version_after": "1", "row": "7", "row_id": 7, "before_id": None,
         "after_id": f"{acted.id}.after",
     }  # fmt: skip
     assert await here.history("Account.values") == [{**row, "values_id": f"{acted.id}.after"}]

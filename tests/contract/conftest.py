@@ -44,7 +44,7 @@ from sources.snowflake import source as snowflake
 from sources.sql import mysql, postgresql, sqlite
 from tests import acme
 from tests.contract import changes, series
-from tests.contract.asks import Told
+from tests.contract.asks import HOSTILE, Told
 from tests.contract.tables import TABLES, into_mysql, into_postgresql, into_snowflake, into_sqlite
 from tests.servers.graphql import Service
 from tests.servers.mariadb import MariadbServer
@@ -72,12 +72,14 @@ LEADS: Mapping[str, tuple[Exists, ...]] = {
 class Held:
     """A collection as the test knows it: what identifies its rows, and the rows themselves where we put them there.
 
-    `through` names the collection and its columns whose values are the keys that every read must carry.
+    `through` names the collection and its columns whose values are the keys that every read must carry; `more`: keys
+    that mean something besides.
     """
 
     key: tuple[str, ...] = ("id",)
     rows: tuple[Row, ...] | None = None
     through: tuple[str, tuple[str, ...]] | None = None
+    more: tuple[Row, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,10 +101,13 @@ CHAT = {
     "replies": Held(key=("channel_id", "ts"), through=("messages", ("channel_id", "ts"))),
 }
 
+TEXTS = tuple((each,) for each in HOSTILE[Kind.TEXT])
 DRIVE = {
     "files": Held(),
     "folders": Held(),
     "permissions": Held(key=("file_id", "id"), through=("files", ("id",))),
+    "searches": Held(key=("text",), through=("files", ("name",)), more=TEXTS),
+    "hits": Held(key=("text", "file_id"), through=("files", ("name",)), more=TEXTS),
 }
 
 
@@ -549,7 +554,8 @@ async def told(kept: Kept, name: str) -> Told:
         rows = await answered(kept.source, plain)
     else:
         beside, names = held.through
-        found = [tuple(row[each] for each in names) for row in kept.told[beside].rows]
+        known = (tuple(row[each] for each in names) for row in kept.told[beside].rows)
+        found = list(dict.fromkeys((*known, *held.more)))
         rows = []
         for start in range(0, len(found), can.keys):
             through = Keys(can.requires, tuple(found[start : start + can.keys]))

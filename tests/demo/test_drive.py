@@ -122,7 +122,15 @@ MIDDLE = sorted(each.modified for each in OWN)[len(OWN) // 2]
     pytest.param(f"modifiedTime > '{MIDDLE.isoformat()}'", lambda each: each.modified > MIDDLE, id="since"),
     pytest.param(f"modifiedTime <= '{MIDDLE.replace(tzinfo=None).isoformat()}'", lambda each: each.modified <= MIDDLE,
                  id="until, without a zone"),
-    pytest.param("fullText contains 'renewed year'", lambda each: b"Renewed each year" in each.body, id="its words"),
+    pytest.param("fullText contains 'year renewed'", lambda each: b"Renewed each year" in each.body, id="its words"),
+    pytest.param("fullText contains 'renew'", lambda each: False, id="not how a word begins"),
+    pytest.param("fullText contains '\"EACH year\"'", lambda each: b"each year" in each.body, id="a phrase"),
+    pytest.param("fullText contains '\"renewed year\"'", lambda each: False, id="not a broken phrase"),
+    pytest.param("fullText contains '\"plan_2026\" next'",
+                 lambda each: "plan 2026" in each.name, id="a phrase of its name, and a word of its text"),
+    pytest.param(r"fullText contains 'legal\'s notes'", lambda each: "Legal's notes" in each.name, id="letters alone"),
+    pytest.param("fullText contains '東京'", lambda each: "東京".encode() in each.body, id="any alphabet"),
+    pytest.param("fullText contains '\"'", lambda each: False, id="no word at all"),
     pytest.param(f"not mimeType = '{FOLDER}' and (name = 'Numbers' or name = 'Handbook')",
                  lambda each: each.name in ("Numbers", "Handbook"), id="not, and, or"),
     pytest.param(f"name = 'Numbers' or name = 'Handbook' and mimeType = '{DOC}'",
@@ -151,6 +159,15 @@ def test_files_come_in_the_order_asked_for(client: Client) -> None:
     ours = [KNOWN[each["id"]] for each in found if each["id"] in KNOWN]
 
     assert ours == sorted(ours, key=lambda each: (each.content_type != FOLDER, -each.modified.timestamp()))
+
+
+def test_what_files_say_comes_in_drives_own_order(client: Client) -> None:
+    drive = client()
+    search = "fullText contains 'plan' and trashed = false"
+    found = [each["name"] for each in every(drive, q=search, pageSize=2)]
+
+    assert found == sorted(found, key=lambda name: "plan" not in name)
+    assert failed(drive.files().list(q=search, orderBy="name")) == (403, "forbidden")
 
 
 def test_a_token_of_a_page_is_good_for_its_question_alone(client: Client) -> None:

@@ -14,6 +14,7 @@ from sources.azure.collection import files as of_files
 from sources.azure.files import promises as of_share
 from sources.content.content import CANS
 from sources.drive import columns as drive
+from sources.drive.hits import CANS as DRIVE_SEARCHES
 from sources.drive.permissions import CAN as DRIVE_PERMISSIONS
 from sources.folder import promise as of_folder
 from sources.graphql.collection import promise as of_graphql
@@ -53,6 +54,7 @@ def demo_promises() -> Mapping[str, Mapping[str, Can]]:
             "files": drive.of_files(compile_pattern(said["drive"]["pattern"])),
             "folders": drive.of_folders(),
             "permissions": DRIVE_PERMISSIONS,
+            **DRIVE_SEARCHES,
             **CANS,
         },
         "prometheus": {

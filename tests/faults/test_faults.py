@@ -15,6 +15,7 @@ from engine.guard import FAILURES, Guard
 from engine.house import Limits
 from engine.words import Row
 from tests.faults.opened import OPENED, Faulty
+from tests.faults.refusals import ENDED, KNOWN_BY_PASSWORD, SKEWED, Said
 
 GONE = {Code.SOURCE_UNAVAILABLE}
 STRANGE = {Code.SOURCE_UNAVAILABLE, Code.SOURCE_INVALID}
@@ -67,7 +68,7 @@ async def standing(request: pytest.FixtureRequest) -> AsyncIterator[Standing]:
     async with OPENED[request.param](request) as faulty:
         guarded = guard.guard(request.param, faulty.source, LIMITS, asyncio.get_running_loop().time)
         try:
-            yield Standing(faulty=faulty, guarded=guarded, rows=await guard.rows(guarded, faulty.ask))
+            yield Standing(faulty=faulty, guarded=guarded, rows=await right(guarded, faulty))
         finally:
             await faulty.source.close()
 
@@ -92,14 +93,43 @@ async def test_a_fault_costs_one_sentence_and_nothing_of_it_stays(standing: Stan
     assert await right_again(standing) == standing.rows
 
 
+@pytest.mark.parametrize(
+    ("standing", "said"),
+    [
+        pytest.param(name, said, id=f"{name} {fault}")
+        for fault, all_said in (("ended", ENDED), ("skewed", SKEWED))
+        for name, said in all_said.items()
+    ],
+    indirect=["standing"],
+)
+async def test_credentials_that_no_longer_do_are_told_as_such(standing: Standing, said: Said) -> None:
+    """Also where the far end cannot tell them from a wrong key: a clock that is off is ours to set."""
+    wire = standing.faulty.wire
+    wire.says = said.answers
+    await wire.set("told")
+    failure = await standing.told()
+    await wire.set(None)
+
+    assert (failure.reason, failure.code) == (said.told, Code.SOURCE_UNAVAILABLE)
+    assert await right_again(standing) == standing.rows
+
+
+def test_every_source_has_credentials_that_end() -> None:
+    assert set(OPENED) == {*ENDED, *KNOWN_BY_PASSWORD}
+
+
 def secret(text: str) -> bool:
     return any(each in text for each in SECRETS.values())
 
 
 async def right_again(standing: Standing) -> list[Row]:
+    return await right(standing.guarded, standing.faulty)
+
+
+async def right(guarded: Guard, faulty: Faulty) -> list[Row]:
     """The rows, as soon as there are any; TimeoutError where that takes too long."""
     async with asyncio.timeout(BACK_SECONDS + MARGIN):
         while True:
             with suppress(SourceFailed):
-                return await guard.rows(standing.guarded, standing.faulty.ask)
+                return await guard.rows(guarded, faulty.ask)
             await asyncio.sleep(0.05)

@@ -15,7 +15,14 @@ DRIP_SECONDS = 0.05
 WAIT_SECONDS = 0.05
 """For what a client says first; some wait for the server to speak."""
 NOISE = bytes(number * 37 % 256 for number in range(1024))
-WORDS = {200: "OK", 401: "Unauthorized", 403: "Forbidden", 429: "Too Many Requests", 500: "Internal Server Error"}
+WORDS = {
+    200: "OK",
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+}
 AT_ONCE = struct.pack("ii", 1, 0)
 """Of SO_LINGER: what is closed is reset."""
 
@@ -29,6 +36,8 @@ class Wire:
     came: int = 0
     sent: int = 0
     """Bytes of an endless answer."""
+    says: Mapping[bytes, bytes] = field(default_factory=dict)
+    """While the fault is `told`: by how a request begins, what is answered to it."""
     port: int = 0
     server: asyncio.Server | None = None
     links: set[StreamWriter] = field(default_factory=set)
@@ -147,6 +156,12 @@ async def status(wire: Wire, reader: StreamReader, writer: StreamWriter) -> None
     await writer.drain()
 
 
+async def told(wire: Wire, reader: StreamReader, writer: StreamWriter) -> None:
+    asked = await reader.read(CHUNK)
+    writer.write(next((answer for start, answer in wire.says.items() if asked.startswith(start)), b""))
+    await writer.drain()
+
+
 async def heard(reader: StreamReader) -> bytes:
     try:
         return await asyncio.wait_for(reader.read(CHUNK), WAIT_SECONDS)
@@ -154,8 +169,9 @@ async def heard(reader: StreamReader) -> bytes:
         return b""
 
 
-def reply(status: int, body: bytes) -> bytes:
-    head = f"HTTP/1.1 {status} {WORDS[status]}\r\ncontent-type: application/json\r\nconnection: close\r\n"
+def reply(status: int, body: bytes, **headers: str) -> bytes:
+    said = {"content-type": "application/json", "connection": "close", **headers}
+    head = f"HTTP/1.1 {status} {WORDS[status]}\r\n" + "".join(f"{name}: {each}\r\n" for name, each in said.items())
     return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
@@ -170,6 +186,7 @@ ACTS: Mapping[str, Callable[[Wire, StreamReader, StreamWriter], Awaitable[None]]
     "huge": huge,
     "page": page,
     "schema": schema,
+    "told": told,
 }
 """A fault that is not among them is an HTTP status."""
 

@@ -52,6 +52,7 @@ TEAMS = next(each for each in FOLDERS if each.name == "Teams")
 BEFORE = frozenset(store(1).documents)
 WRITE = "https://www.googleapis.com/auth/drive"
 TOKEN = {"access_token": "of-the-tests", "expires_in": 3599}
+WORDS = re.compile(r"[^_\W]+")
 Serve = Callable[[ASGIApp], AbstractContextManager[int]]
 Open = Callable[..., Any]
 
@@ -163,6 +164,8 @@ async def test_it_promises_keys_and_what_drive_searches_by(drive: Drive) -> None
     }  # fmt: skip
     assert (folders.key_columns, permissions.key_columns) == ({("id",), ("parent_id",)}, {("file_id",)})
     assert permissions.requires == ("file_id",)
+    hits, searches = drive.can("hits"), drive.can("searches")
+    assert (hits.requires, hits.key_columns) == (searches.requires, searches.key_columns) == (("text",), {("text",)})
     assert not any((files.logic, files.limit, files.measures, folders.limit))
 
 
@@ -262,6 +265,65 @@ async def test_an_owners_files_are_searched_for(drive: Drive, watched: tuple[Wat
     found = await rows(drive, "files", "id", keys=keys)
     assert sorted(found) == sorted((each.id,) for each in FILES if each.owner == OWNER)
     assert watched[0].paths()["files"] == 1
+
+
+def says(document: Document, *phrases: str) -> bool:
+    """Each phrase, whole words of it, in the name or in what can be read."""
+    body = "" if document.content_type == "application/pdf" else document.body.decode()
+    told = [f" {' '.join(WORDS.findall(text.lower()))} " for text in (document.name, body)]
+    return all(any(f" {phrase} " in each for each in told) for phrase in phrases)
+
+
+@pytest.mark.parametrize(
+    ("text", "phrases"),
+    [
+        pytest.param("renewed", ("renewed",), id="a word"),
+        pytest.param("renew", ("renew",), id="not how one begins"),
+        pytest.param("NOTICE renewed", ("renewed", "notice"), id="all words, in any case and order"),
+        pytest.param('"renewed each year"', ("renewed each year",), id="a phrase"),
+        pytest.param('"each renewed"', ("each renewed",), id="a phrase in another order"),
+        pytest.param("Legal's notes.txt", ("legal", "s", "notes", "txt"), id="an apostrophe"),
+        pytest.param("back\\slash", ("back", "slash"), id="a backslash"),
+        pytest.param("legal' or name contains 'l", ("legal", "or", "name", "contains", "l"), id="an injection"),
+        pytest.param("legal\\' or trashed = true or name = \\'x", ("legal", "trashed", "true"), id="with backslashes"),
+        pytest.param("café\n東京", ("café", "東京"), id="any alphabet, on two lines"),
+        pytest.param("plan " * 700, ("plan",), id="more than an address holds"),
+    ],
+)
+async def test_hits_are_what_the_search_finds_for_a_text(
+    drive: Drive, watched: tuple[Watched, int], text: str, phrases: tuple[str, ...]
+) -> None:
+    watched[0].page = 7
+    expected = sorted((text, each.id, each.name) for each in FILES if says(each, *phrases))
+    assert sorted(await rows(drive, "hits", "text", "file_id", "name", keys=Keys(("text",), ((text,),)))) == expected
+    assert await rows(drive, "searches", "text", keys=Keys(("text",), ((text,),))) == [(text,)]
+
+
+async def test_the_first_hit_is_the_one_that_drive_puts_first(drive: Drive, watched: tuple[Watched, int]) -> None:
+    watched[0].page = 10
+    found = await rows(drive, "hits", "rank", "name", keys=Keys(("text",), (("prices 2026",), ("handbook how",))))
+    prices, books = (Counter(each.name for each in FILES)[name] for name in ("Prices 2026", "Handbook"))
+    assert found == [
+        *((rank, "Prices 2026") for rank in range(1, prices + 1)),
+        *((rank, "Handbook") for rank in range(1, books + 1)),
+    ]
+
+
+@pytest.mark.parametrize("text", ["", " ", "%", "'", '"', "\\", "_", "\0", "a\ud800b", "\U0001f600"])
+async def test_a_text_without_a_word_finds_nothing_and_costs_nothing(
+    drive: Drive, watched: tuple[Watched, int], text: str
+) -> None:
+    for collection in ("hits", "searches"):
+        assert await rows(drive, collection, "text", keys=Keys(("text",), ((text,),))) == []
+    assert watched[0].calls == []
+
+
+async def test_hits_outside_of_a_folder_are_not_counted(open_drive: Open, watched: tuple[Watched, int]) -> None:
+    source = await open_drive(watched[1], folder=TEAMS.id, pattern="{team}/{name}")
+    keys = Keys(("text",), (("2026",),))
+    found = await rows(source, "hits", "rank", "file_id", keys=keys)
+    expected = {each.id for each in FILES if path(each).startswith("Teams/") and says(each, "2026")}
+    assert ({id for _, id in found}, [rank for rank, _ in found]) == (expected, list(range(1, len(expected) + 1)))
 
 
 async def test_folders_are_found_by_id_and_by_parent_but_not_what_holds_them_all(drive: Drive) -> None:
@@ -366,6 +428,19 @@ async def test_one_token_serves_until_it_ends(drive: Drive, watched: tuple[Watch
     signs.given.clear()
     assert len(await rows(drive, "files", "id")) == 200
     assert (once, watched[0].paths()["/token"]) == (1, 2)
+
+
+async def test_a_token_that_ends_between_two_pages_is_renewed_once_and_no_row_is_lost(
+    drive: Drive, watched: tuple[Watched, int], signs: Authority
+) -> None:
+    watched[0].page = 30
+    found: list[Row] = []
+    async for batch in drive.read(Ask(collection="files", columns=("id",))):
+        found += batch
+        if len(found) == 60:
+            signs.given.clear()
+    assert sorted(found) == sorted((each.id,) for each in FILES)
+    assert watched[0].paths()["/token"] == 2
 
 
 async def test_a_token_about_to_end_is_not_used(open_drive: Open, world: Store, serve: Serve) -> None:

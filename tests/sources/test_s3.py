@@ -237,6 +237,28 @@ async def test_what_is_no_key_of_the_bucket_is_none(open_bucket: Callable, id: s
         await source.octets(id, 0, 3)
 
 
+STEPS = (
+    "..", "../..", "./..", "a/..", "a/../..", ".", "", "/..", "..//", "%2e%2e", "%2E%2E/%2E%2E", "..%2f..", "%2f",
+    "..\\", "..;", "\0", "%00", "..\0", "\uff0e\uff0e", "\u2025", "~", "*", "?", "#", "a?versionId=1&b=",
+)  # fmt: skip
+ELSEWHERE = (
+    "readme", "customers/1", "small/readme", "large/customers/5/logs/0000.txt", "empty", "etc/passwd", "?list-type=2",
+    "?acl",
+)  # fmt: skip
+
+
+async def test_no_id_leads_to_another_key_or_out_of_the_bucket(open_bucket: Callable) -> None:
+    """An id is a key and nothing else: no step in it is taken."""
+    source = await open_bucket("small")
+    ids = [f"{step}/{place}" for step in STEPS for place in ELSEWHERE]
+    opened = [id for id in ids if await source.stat(id) is not None]
+    for id in ids:
+        with pytest.raises(SourceFailed):
+            await source.octets(id, 0, 3)
+    assert (len(ids), opened) == (200, [])
+    assert await rows(source, "id", keys=Keys(("id",), tuple((id,) for id in ids[:50]))) == []
+
+
 @pytest.mark.parametrize(("start", "length", "found"), [(0, 2, b"ab"), (1, 9, b"bc"), (3, 5, b""), (0, 0, b"")])
 async def test_octets_are_those_asked_for_and_no_more(
     open_bucket: Callable, start: int, length: int, found: bytes

@@ -28,7 +28,7 @@ from sources.threads import in_thread, shut, threads
 from sources.writing import change as changing
 from sources.writing import disk as writing
 from sources.writing.wishes import wished
-from sources.writing.words import WRITES, Filed, Mark, Outrun, Standing, Writing, prefixes
+from sources.writing.words import WRITES, Filed, Mark, Outrun, Standing, Writing, by_path, prefixes
 
 KEYS = 50
 BATCH = 500
@@ -156,6 +156,9 @@ class Folder:
 
     async def removed(self, filed: Filed, before: Standing) -> None:
         await self.tried(partial(writing.removed, self.options.path, filed, before, self.stands))
+
+    def known(self, filed: Filed) -> Values:
+        return by_path(filed)
 
     def wished(self, change: Change) -> Filed:
         return wished(change, self.writing, self.pattern)

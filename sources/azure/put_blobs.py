@@ -10,7 +10,7 @@ from sources.azure.failures import NOT_FOUND, refused, unreadable
 from sources.azure.writing import META, address, finished, marked, media, opens, step, surely, uncopied
 from sources.writing.change import after, missing_origin
 from sources.writing.marks import read
-from sources.writing.words import Filed, Standing
+from sources.writing.words import Filed, Standing, by_path
 
 BLOCK = {"x-ms-blob-type": "BlockBlob"}
 
@@ -54,6 +54,9 @@ class Blobs:
 
     async def removed(self, filed: Filed, before: Standing) -> None:
         surely(await self.calls.told("DELETE", filed.id, matching(before)), "blob")
+
+    def known(self, filed: Filed) -> Values:
+        return by_path(filed)
 
     async def address(self, filed: Filed, before: Standing | None, size: int, wanted: int) -> Address:
         """With the letter `c` alone Azure writes over nothing."""

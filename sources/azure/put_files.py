@@ -20,7 +20,7 @@ from sources.azure.writing import META, address, finished, marked, media, opens,
 from sources.content.words import HIDDEN
 from sources.writing.change import after, missing_origin
 from sources.writing.marks import read
-from sources.writing.words import Filed, Outrun, Standing
+from sources.writing.words import Filed, Outrun, Standing, by_path
 
 RANGE_BYTES = 4 * 2**20
 """Azure takes no more in one call."""
@@ -73,6 +73,9 @@ class ShareFiles:
     async def removed(self, filed: Filed, before: Standing) -> None:
         async with self.leased(filed, before) as lease:
             surely(await self.calls.told("DELETE", filed.id, lease), "file")
+
+    def known(self, filed: Filed) -> Values:
+        return by_path(filed)
 
     async def address(self, filed: Filed, before: Standing | None, size: int, wanted: int) -> Address:
         """One call makes a file of zeros, the others put what belongs there."""

@@ -75,8 +75,7 @@ async def foreseen(keeper: Keeper, filed: Filed, before: Standing | None) -> Mad
         if origin is None:
             raise missing_origin()
         size = origin.values["size"]
-    after = {"id": filed.id, "path": filed.id, "name": filed.id.rpartition("/")[2], "size": size}
-    return Made(before=values, after=after)
+    return Made(before=values, after={**keeper.known(filed), "size": size})
 
 
 async def made(keeper: Keeper, change: Change, wished: Callable[[Change], Filed]) -> Made | None:
@@ -88,21 +87,21 @@ async def made(keeper: Keeper, change: Change, wished: Callable[[Change], Filed]
     standing = await keeper.standing(id)
     if change.verb is Verb.DELETE:
         return Made(before={"id": id}, after=None) if standing is None else None
-    return None if standing is None else found(standing, mark(change.id), id)
+    return None if standing is None else found(standing, mark(change.id))
 
 
-def found(standing: Standing, change: str, id: str) -> Made | None:
+def found(standing: Standing, change: str) -> Made | None:
     """What stood after a change is what stood before the next."""
     after: Values | None = standing.values
     for each in standing.marks:
         if each.change == change:
-            return Made(before=at(id, each.before), after=after)
-        after = at(id, each.before)
+            return Made(before=at(standing, each.before), after=after)
+        after = at(standing, each.before)
     return None
 
 
-def at(id: str, version: str | None) -> Values | None:
-    return None if version is None else {"id": id, "version": version}
+def at(standing: Standing, version: str | None) -> Values | None:
+    return None if version is None else {"id": standing.values["id"], "version": version}
 
 
 def missing_origin() -> Unmade:
@@ -117,5 +116,5 @@ async def after(keeper: Keeper, filed: Filed, version: str) -> Values:
         stands = None
     if stands is not None and stands.version == version:
         return stands.values
-    known = {"id": filed.id, "path": filed.id, "name": filed.id.rpartition("/")[2], "version": version}
+    known = {**keeper.known(filed), "version": version}
     return known if filed.octets is None else {**known, "size": len(filed.octets)}

@@ -16,7 +16,7 @@ from sources.content.media import media_type
 from sources.writing.change import missing_origin
 from sources.writing.marks import NAME, left, read, written
 from sources.writing.uploads import seconds
-from sources.writing.words import Filed, Outrun, Standing
+from sources.writing.words import Filed, Outrun, Standing, by_path
 
 MARKS = NAME.replace("_", "-")
 """S3 takes either; not every server on the way does."""
@@ -55,6 +55,9 @@ class Bucket:
         address: Address = await self.call(partial(self.signed, filed, before, size, wanted))
         return address
 
+    def known(self, filed: Filed) -> Values:
+        return by_path(filed)
+
     def found(self, id: str) -> Standing | None:
         try:
             told = self.client.head_object(Bucket=self.bucket, Key=id)
@@ -72,8 +75,7 @@ class Bucket:
             sized, etag = len(filed.octets or b""), self.sent(filed, given)
         else:
             sized, etag = self.copied(filed, given)
-        known = {"id": filed.id, "path": filed.id, "name": filed.id.rpartition("/")[2], "size": sized, "version": etag}
-        return self.after(filed.id, known)
+        return self.after(filed.id, {**by_path(filed), "size": sized, "version": etag})
 
     def sent(self, filed: Filed, given: Listed) -> str:
         put = partial(self.client.put_object, Body=filed.octets, ContentType=media(filed), **given)

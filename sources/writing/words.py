@@ -73,6 +73,14 @@ class Keeper(Protocol):
         """If it still is as `before`. Raises Outrun."""
         ...
 
+    def known(self, filed: Filed) -> Values:
+        """What is known of its row without a look."""
+        ...
+
+
+def by_path(filed: Filed) -> Values:
+    return {"id": filed.id, "path": filed.id, "name": filed.id.rpartition("/")[2]}
+
 
 def prefixes(written: tuple[str, ...]) -> tuple[str, ...]:
     """ValueError: one that would open more than what lies below a folder."""

@@ -57,10 +57,10 @@ class Options:
 
 async def connect(options: Options) -> "AzureBlob":
     """Asks the container nothing yet. ValueError: what cannot be."""
+    writing = Writing(writable=options.writable, below=prefixes(options.writable_below))
     opened = access("blob", options.container, options)
     bounds = Bounds(timeout=options.timeout, at_once=options.connections, most=options.response_bytes)
     calls = Calls(opened, bounds, private_addresses=options.private_addresses)
-    writing = Writing(writable=options.writable, below=prefixes(options.writable_below))
     return AzureBlob(calls, compile_pattern(options.pattern), writing, options.read_bytes)
 
 

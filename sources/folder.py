@@ -5,6 +5,7 @@ Nothing outside of the folder is opened, and no link is followed.
 
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -141,7 +142,11 @@ class Folder:
         return await changing.written(self, self.wished(changing.single(changes)), dry=dry)
 
     async def made(self, change: Change) -> Made | None:
-        return await changing.made(self, change, self.wished)
+        found = await changing.made(self, change, self.wished)
+        if found is None:
+            with suppress(Unmade):
+                await self.tried(partial(writing.settled, self.options.path, self.wished(change)))
+        return found
 
     async def upload_address(self, upload: Upload) -> Address | None:
         """As of `download_url`."""

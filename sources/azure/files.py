@@ -137,11 +137,10 @@ class AzureFiles:
         return await changing.written(self.keeper, self.wished(changing.single(changes)), dry=dry)
 
     async def made(self, change: Change) -> Made | None:
-        """Who died while it was written may have left a lease."""
         found = await changing.made(self.keeper, change, self.wished)
         if found is None:
             with suppress(Unmade):
-                await self.keeper.released(self.wished(change))
+                await self.keeper.settled(self.wished(change))
         return found
 
     async def upload_address(self, upload: Upload) -> Address | None:

@@ -103,6 +103,11 @@ class ShareFiles:
         finally:
             await self.released(filed)
 
+    async def settled(self, filed: Filed) -> None:
+        """What a writer who died may have left: a lease, and a file that nobody is shown."""
+        await self.released(filed)
+        await self.forgotten(unseen(filed))
+
     async def released(self, filed: Filed) -> None:
         """What is gone, or was replaced, holds no lease any more."""
         given = {"x-ms-lease-action": "release", "x-ms-lease-id": str(UUID(filed.change))}
@@ -111,7 +116,7 @@ class ShareFiles:
 
     async def written(self, filed: Filed, before: Standing | None) -> str:
         """The name it has for now. Raises Unmade: nobody was shown anything."""
-        part = f"{''.join(filed.id.rpartition('/')[:2])}{HIDDEN}{filed.change}.part"
+        part = unseen(filed)
         try:
             await self.filled(part, filed, before)
         except (SourceFailed, Outrun) as failure:
@@ -156,6 +161,11 @@ class ShareFiles:
     async def forgotten(self, part: str) -> None:
         with suppress(SourceFailed):
             await self.calls.told("DELETE", part, {})
+
+
+def unseen(filed: Filed) -> str:
+    """What it is called until it is whole."""
+    return f"{''.join(filed.id.rpartition('/')[:2])}{HIDDEN}{filed.change}.part"
 
 
 def created(filed: Filed, before: Standing | None, size: int) -> dict[str, str]:

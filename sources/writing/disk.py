@@ -62,17 +62,28 @@ def marks(file: int) -> tuple[Mark, ...]:
 def placed(root: Path, filed: Filed, before: Standing | None, stands: Stands) -> Standing:
     with locked(root), surely(), parent(root, filed.id, make=True) as folder:
         compared(root, filed.id, before, stands)
-        part, name = f"{HIDDEN}{filed.change}.part", filed.id.rpartition("/")[2]
+        part, name = unseen(filed), filed.id.rpartition("/")[2]
         with suppress(FileNotFoundError):
             os.unlink(part, dir_fd=folder)
         try:
             found = filled(root, (folder, part), filed, written(left(filed, before)))
-            settled(folder, part, name, before)
+            taken(folder, part, name, before)
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(part, dir_fd=folder)
         os.fsync(folder)
         return stands(filed.id, found, left(filed, before))
+
+
+def settled(root: Path, filed: Filed) -> None:
+    """What a writer who died may have left."""
+    with suppress(Unmade), locked(root), surely(), parent(root, filed.id, make=False) as folder:
+        os.unlink(unseen(filed), dir_fd=folder)
+
+
+def unseen(filed: Filed) -> str:
+    """What it is called until it is whole."""
+    return f"{HIDDEN}{filed.change}.part"
 
 
 def removed(root: Path, filed: Filed, before: Standing, stands: Stands) -> None:
@@ -106,7 +117,7 @@ def pieces(root: Path, filed: Filed) -> Iterator[bytes]:
             at += len(piece)
 
 
-def settled(folder: int, part: str, name: str, before: Standing | None) -> None:
+def taken(folder: int, part: str, name: str, before: Standing | None) -> None:
     """What is new takes no other's place, even one's that knows nothing of our lock."""
     if before is not None:
         os.replace(part, name, src_dir_fd=folder, dst_dir_fd=folder)

@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from engine.change.addresses import Address, Step
 from engine.change.words import Unmade, Values
+from engine.errors import Code
 from sources.content.media import media_type
 from sources.writing.change import missing_origin
 from sources.writing.marks import NAME, left, read, written
@@ -143,7 +144,7 @@ def surely(call: Callable[[], Any]) -> Any:
         if answered in RACED and error.response["Error"].get("Code") != "NoSuchBucket":
             raise Outrun from error
         if 400 <= answered < 500 and answered not in UNSURE:
-            raise Unmade(refusal(error)) from error
+            raise Unmade(refusal(error), Code.SOURCE_UNAVAILABLE) from error
         raise
 
 

@@ -230,22 +230,3 @@ async def test_an_upload_to_drive_that_breaks_off_goes_on_where_it_was(place: Pl
             (came,) = await source.write([change])
 
     assert (way.cuts, came.after["size"], place.body(path)) == (1, len(body), body.encode())
-
-
-@pytest.mark.parametrize("place", ["azure_files"], indirect=True)
-async def test_the_lease_of_a_writer_who_died_is_given_up_when_its_change_is_settled(place: Place, path: str) -> None:
-    place.put(path, BODY)
-    async with place.opened() as source:
-        dead = Change(id="died", collection="files", verb=Verb.PUT, key={"path": path}, values={"text": "a"})
-        filed = source.wished(dead)
-        stood = await source.keeper.standing(path)
-        held = source.keeper.leased(filed, stood)
-        await held.__aenter__()  # and is never left
-        other = replace(dead, id="other")
-        with pytest.raises(Unmade) as unmade:
-            await source.write([other])
-
-        assert unmade.value.code is Code.VERSION_CONFLICT
-        assert await source.made(dead) is None
-        await source.write([other])
-        assert place.body(path) == b"a"

@@ -58,6 +58,11 @@ class Wire:
 
     asked: list[str] = field(default_factory=list)
     loses: Loses | None = None
+    refuses: int | None = None
+    """The status that whatever writes is answered with, and nothing done."""
+
+    def shut(self, method: str, path: str) -> bool:
+        return self.refuses is not None and method not in ("GET", "HEAD") and "/token" not in path
 
     def lost(self, method: str, path: str) -> bool:
         self.asked.append(f"{method} {path}")
@@ -102,6 +107,10 @@ def served(app: ASGIApp, wire: Wire) -> Iterator[int]:
 
 def losing(app: ASGIApp, wire: Wire) -> ASGIApp:
     async def answered(scope: Scope, receive: Receive, send: Send) -> None:
+        if wire.shut(scope["method"], scope["path"]):
+            await send({"type": "http.response.start", "status": wire.refuses, "headers": []})
+            await send({"type": "http.response.body", "body": b"in/secret words of theirs"})
+            return
         if not wire.lost(scope["method"], f"{scope['path']}?{scope['query_string'].decode()}"):
             await app(scope, receive, send)
             return
@@ -148,6 +157,10 @@ def gone(app: WSGI, wire: Wire) -> WSGI:
     """Moto's connections are not kept, so that none of its threads is left."""
 
     def answered(environ: dict[str, Any], start: Any) -> Any:
+        if wire.shut(environ["REQUEST_METHOD"], environ["RAW_URI"]):
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            start(f"{wire.refuses} No", [])
+            return [b"<Error><Code>No</Code><Message>in/secret words of theirs</Message></Error>"]
         if wire.lost(environ["REQUEST_METHOD"], environ["RAW_URI"]):
             list(app(environ, lambda *_: None))
             start("500 Internal Server Error", [])

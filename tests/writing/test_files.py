@@ -257,6 +257,27 @@ async def test_a_change_whose_answer_was_lost_is_found(place: Place, path: str) 
         assert came == Made(before=None, after=await row(source, place, f"{path}.lost"))
 
 
+@pytest.mark.parametrize("place", LOSES, indirect=True)
+@pytest.mark.parametrize("status", [400, 403, 429, 500, 503])
+@pytest.mark.parametrize("verb", [Verb.PUT, Verb.DELETE])
+async def test_what_a_store_refuses_is_said_in_our_words(place: Place, path: str, verb: Verb, status: int) -> None:
+    """Where it said no, it is certain that nothing was done; where it broke, that is not known."""
+    place.put(path, BEFORE)
+    async with place.opened() as source:
+        place.wire.refuses = status
+        try:
+            with pytest.raises((Unmade, SourceFailed)) as failure:
+                await source.write([changing(verb, path)])
+        finally:
+            place.wire.refuses = None
+
+        assert isinstance(failure.value, Unmade) or status in (429, 500, 503)
+        assert not {"secret", "theirs", path, stores.HOST} & set(failure.value.reason.split())
+        assert place.body(path) == BEFORE
+        await made(source, changing(verb, path))
+        assert place.body(path) == (AFTER if verb is Verb.PUT else None)
+
+
 async def test_a_dry_run_leaves_no_trace(place: Place, path: str) -> None:
     place.put(path, BEFORE)
     async with place.opened() as source:

@@ -1,10 +1,12 @@
 """Options to a server that speaks S3's protocol: bucket acme-files, any key."""
 
 import logging
+import os
 import signal
 import sys
 from fractions import Fraction
 
+from demo.presigned import strict
 from demo.serving import HOST, follow, options
 from demo.world.files import content_type, files
 
@@ -15,6 +17,8 @@ REGION = "us-east-1"
 def main() -> None:
     chosen = options("s3").parse_args()
     follow(chosen.parent)
+    if not os.environ.get("S3_SECRET_KEY"):
+        sys.exit("S3_SECRET_KEY is not set; set it to the secret that addresses shall be signed with")
     for each in (signal.SIGTERM, signal.SIGINT):  # a shell may have set the second aside for what runs behind it
         signal.signal(each, lambda *_: sys.exit(0))
     seed(chosen.scale)
@@ -39,7 +43,7 @@ def serve(port: int) -> None:
     from werkzeug.serving import make_server
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    application = DomainDispatcherApplication(create_backend_app)
+    application = strict(DomainDispatcherApplication(create_backend_app), os.environ["S3_SECRET_KEY"])
     make_server(HOST, port, application, threaded=True, request_handler=MotoRequestHandler).serve_forever()
 
 

@@ -67,11 +67,13 @@ pattern = "customers/{{customer_id:int}}/{{kind}}/{{name}}"
 access_key = {{ env = "S3_ACCESS_KEY" }}
 secret_key = {{ env = "S3_SECRET_KEY" }}
 region = {region}
+writable = true
 
 [sources.folder]
 kind = "folder"
 path = {shelf}
 pattern = {shelf_pattern}
+writable = true
 
 [sources.slack]
 kind = "slack"
@@ -97,6 +99,7 @@ account = {azure_files_account}
 share = {share}
 pattern = "customers/{{customer_id:int}}/{{kind}}/{{name}}"
 access_key = {{ env = "AZURE_FILES_KEY" }}
+writable = true
 
 [sources.azure_blob]
 kind = "azure_blob"
@@ -106,12 +109,15 @@ account = {azure_blob_account}
 container = {container}
 pattern = "customers/{{customer_id:int}}/{{kind}}/{{name}}"
 access_key = {{ env = "AZURE_BLOB_KEY" }}
+writable = true
 
 [sources.drive]
 kind = "drive"
 endpoint = {drive}
 service_account_key = {{ env = "DRIVE_KEY" }}
 subject = {drive_subject}
+scope = "https://www.googleapis.com/auth/drive"
+writable = true
 pattern = "Customers/{{customer_id:int}} {{called}}/{{kind}}/{{name}}"
 
 [sources.drive.quota]

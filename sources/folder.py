@@ -5,6 +5,7 @@ Nothing outside of the folder is opened, and no link is followed.
 
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -12,6 +13,8 @@ from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
+from engine.change.addresses import Address, Upload
+from engine.change.words import Change, Made, Unmade, Values, Writes
 from engine.errors import SourceFailed
 from engine.words import Ask, Can, Column, Kind, Row
 from sources.content import disk
@@ -23,6 +26,10 @@ from sources.content.words import Stat
 from sources.fan_out import fan_out
 from sources.patterns import Pattern, compile_pattern
 from sources.threads import in_thread, shut, threads
+from sources.writing import change as changing
+from sources.writing import disk as writing
+from sources.writing.wishes import wished
+from sources.writing.words import WRITES, Filed, Mark, Outrun, Standing, Writing, by_path, prefixes
 
 KEYS = 50
 BATCH = 500
@@ -47,19 +54,24 @@ FILES: Mapping[str, tuple[Kind, Callable[[str, os.stat_result], Any]]] = {
 class Options:
     """`connections`: how many calls read the disk at once.
 
-    `read_bytes`: the most that is read of one file for its rows.
+    `read_bytes`: the most that is read of one file for its rows. `writable`: files may be put, copied and deleted,
+    below the folders of `writable_below` alone where there are any.
     """
 
     path: Path
     pattern: str
     connections: int = 4
     read_bytes: int = READ_BYTES
+    writable: bool = False
+    writable_below: tuple[str, ...] = ()
 
 
 async def connect(options: Options) -> "Folder":
-    """ValueError: the pattern is none, or there is no such folder."""
+    """ValueError: the pattern is none, or there is no such folder, or it cannot be written to as it is to be."""
     if not options.path.is_dir():
         raise ValueError("`path` is no folder")
+    if options.writable and not writing.keeps_marks(options.path):
+        raise ValueError("`writable` needs a `path` that may be written to, whose file system keeps attributes")
     return Folder(options, compile_pattern(options.pattern))
 
 
@@ -71,6 +83,7 @@ class Folder:
         self.pattern = pattern
         self.files = promise(pattern)
         self.calls = threads(options.connections, "folder")
+        self.writing = Writing(writable=options.writable, below=prefixes(options.writable_below))
 
     def can(self, collection: str) -> Can:
         return {"files": self.files, **CANS}[collection]
@@ -122,10 +135,49 @@ class Folder:
         """A file on a disk has no address that others could open."""
         return None
 
+    def writes(self, collection: str) -> Writes | None:
+        return WRITES if collection == "files" and self.writing.writable else None
+
+    async def write(self, changes: Sequence[Change], *, dry: bool = False) -> Sequence[Made]:
+        return await changing.written(self, self.wished(changing.single(changes)), dry=dry)
+
+    async def made(self, change: Change) -> Made | None:
+        found = await changing.made(self, change, self.wished)
+        if found is None:
+            with suppress(Unmade):
+                await self.tried(partial(writing.settled, self.options.path, self.wished(change)))
+        return found
+
+    async def upload_address(self, upload: Upload) -> Address | None:
+        """As of `download_url`."""
+        return None
+
+    async def standing(self, id: str) -> Standing | None:
+        return await self.tried(partial(writing.standing, self.options.path, id, self.stands))
+
+    async def placed(self, filed: Filed, before: Standing | None) -> Values:
+        place = partial(writing.placed, self.options.path, filed, before, self.stands)
+        return (await self.tried(place)).values
+
+    async def removed(self, filed: Filed, before: Standing) -> None:
+        await self.tried(partial(writing.removed, self.options.path, filed, before, self.stands))
+
+    def known(self, filed: Filed) -> Values:
+        return by_path(filed)
+
+    def wished(self, change: Change) -> Filed:
+        return wished(change, self.writing, self.pattern)
+
+    def stands(self, path: str, found: os.stat_result, marks: tuple[Mark, ...]) -> Standing:
+        columns = tuple(self.files.columns)
+        return Standing(values=dict(zip(columns, self.row((path, found), columns), strict=True)), marks=marks)
+
     async def tried(self, call: Callable[[], Answer]) -> Answer:
         """Raises SourceFailed, and nothing else; what the machine says names paths, so none of it is passed on."""
         try:
             return await in_thread(self.calls, call)
+        except (Unmade, Outrun):
+            raise
         except PermissionError as error:
             raise SourceFailed("the folder may not be read in part") from error
         except OSError as error:

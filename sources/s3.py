@@ -7,13 +7,11 @@ from functools import partial
 from itertools import takewhile
 from typing import Any, TypeAlias, TypeVar
 
-from botocore.exceptions import ClientError, ConnectTimeoutError, HTTPClientError, ReadTimeoutError
-from botocore.exceptions import ConnectionError as Unreachable
-
-from engine.errors import Code, SourceFailed
+from engine.change.addresses import Address, Upload
+from engine.change.words import Change, Made, Unmade, Values, Writes
+from engine.errors import SourceFailed
 from engine.words import Ask, Can, Column, Kind, Row
-from sources.aws import client
-from sources.clocks import CLOCK
+from sources.aws import GONE, client, failed
 from sources.content import s3 as content
 from sources.content.content import CANS, READ_BYTES
 from sources.content.content import read as inside
@@ -22,6 +20,11 @@ from sources.content.words import Stat
 from sources.fan_out import fan_out
 from sources.patterns import Pattern, compile_pattern
 from sources.threads import in_thread, shut, threads
+from sources.writing import change as changing
+from sources.writing.s3 import Bucket
+from sources.writing.uploads import awaited, before
+from sources.writing.wishes import wished
+from sources.writing.words import WRITES, Filed, Outrun, Writing, prefixes
 
 KEYS = 50
 KEY_BYTES = 1024
@@ -36,19 +39,6 @@ OBJECT: Mapping[str, tuple[Kind, Callable[[Mapping[str, Any]], Any]]] = {
     "version": (Kind.TEXT, lambda listed: listed["ETag"].strip('"')),
 }
 """The columns every object has; a pattern's column of the same name gives way."""
-REFUSED = "s3 refused the credentials"
-GONE = "s3 has no such object"
-REASONS = {
-    "AccessDenied": REFUSED,
-    "InvalidAccessKeyId": REFUSED,
-    "SignatureDoesNotMatch": REFUSED,
-    "ExpiredToken": REFUSED,
-    "RequestTimeTooSkewed": f"s3 refused the call: {CLOCK}",
-    "403": REFUSED,
-    "NoSuchBucket": "s3 has no such bucket",
-    "NoSuchKey": GONE,
-}
-BUSY = frozenset({"SlowDown", "429", "TooManyRequests", "RequestLimitExceeded"})
 Listing: TypeAlias = Iterable[Mapping[str, Any]]
 Answer = TypeVar("Answer")
 
@@ -57,7 +47,8 @@ Answer = TypeVar("Answer")
 class Options:
     """`timeout`: seconds of one call's connect, and of each wait for its bytes. `connections`: calls at once.
 
-    `read_bytes`: the most that is read of one object for its rows.
+    `read_bytes`: the most that is read of one object for its rows. `writable`: objects may be put, copied and deleted,
+    below the folders of `writable_below` alone where there are any.
     """
 
     bucket: str
@@ -69,6 +60,8 @@ class Options:
     timeout: float = 5.0
     connections: int = 8
     read_bytes: int = READ_BYTES
+    writable: bool = False
+    writable_below: tuple[str, ...] = ()
 
 
 async def connect(options: Options) -> "S3":
@@ -92,6 +85,8 @@ class S3:
             timeout=options.timeout,
             connections=options.connections,
         )
+        self.writing = Writing(writable=options.writable, below=prefixes(options.writable_below))
+        self.bucket = Bucket(self.client, options.bucket, self.tried, self.whole)
 
     def can(self, collection: str) -> Can:
         return {"files": self.files, **CANS}[collection]
@@ -141,8 +136,24 @@ class S3:
         """Raises SourceFailed, and nothing else."""
         try:
             return await in_thread(self.calls, call)
+        except (Unmade, Outrun):
+            raise
         except Exception as error:
             raise failed(error, self.options.timeout) from error
+
+    def writes(self, collection: str) -> Writes | None:
+        return WRITES if collection == "files" and self.writing.writable else None
+
+    async def write(self, changes: Sequence[Change], *, dry: bool = False) -> Sequence[Made]:
+        return await changing.written(self.bucket, self.wished(changing.single(changes)), dry=dry)
+
+    async def made(self, change: Change) -> Made | None:
+        return await changing.made(self.bucket, change, self.wished)
+
+    async def upload_address(self, upload: Upload) -> Address | None:
+        filed = awaited(upload, self.wished)
+        stood = await before(self.bucket, filed)
+        return await self.bucket.address(filed, stood, upload.size, upload.seconds)
 
     async def stat(self, id: str) -> Stat | None:
         if not known(id):
@@ -164,6 +175,12 @@ class S3:
     def row(self, listed: Mapping[str, Any], columns: Sequence[str]) -> Row:
         values = self.pattern.match(listed["Key"]) or {}
         return tuple(OBJECT[name][1](listed) if name in OBJECT else values.get(name) for name in columns)
+
+    def wished(self, change: Change) -> Filed:
+        return wished(change, self.writing, self.pattern)
+
+    def whole(self, listed: Mapping[str, Any]) -> Values:
+        return dict(zip(self.files.columns, self.row(listed, tuple(self.files.columns)), strict=True))
 
     async def ping(self) -> None:
         await self.call(MaxKeys=1)
@@ -203,21 +220,3 @@ def listable(prefix: str) -> bool:
         return len(prefix.encode()) <= KEY_BYTES
     except UnicodeEncodeError:
         return False
-
-
-def asked(error: ClientError) -> str:
-    return "listing" if error.operation_name == "ListObjectsV2" else "reading"
-
-
-def failed(error: Exception, timeout: float) -> SourceFailed:
-    """`timeout` in seconds. Botocore's own texts name addresses and keys, so none of them is passed on."""
-    match error:
-        case ConnectTimeoutError() | ReadTimeoutError():
-            return SourceFailed(f"s3 did not answer within {timeout:g} s")
-        case ClientError(response={"Error": {"Code": str(code)}}) if code in BUSY:
-            return SourceFailed("s3 takes no more calls for now, ask again later", Code.SOURCE_OVERLOADED)
-        case ClientError(response={"Error": {"Code": str(code)}}) if code.isalnum() and len(code) <= 60:
-            return SourceFailed(REASONS.get(code, f"s3 refused the {asked(error)} with `{code}`"))
-        case Unreachable() | HTTPClientError():
-            return SourceFailed("s3 could not be reached")
-    return SourceFailed("s3 gave an answer that cannot be read", Code.SOURCE_INVALID)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from demo.azure.conditions import copied, matched, metadata
 from demo.azure.content import served, told
 from demo.azure.listing import Form, dated, page
 from demo.azure.words import Account, Call, Kept, Refusal, Reply, Root, root_of
@@ -43,12 +44,19 @@ def entry(kept: Kept) -> tuple[str, Mapping[str, str]]:
 
 
 def put_blob(call: Call, account: Account) -> Reply:
-    """A block blob at once; blocks and other kinds of blobs are not kept here."""
+    """A block blob at once, or a copy of one; blocks and other kinds of blobs are not kept here."""
     root = root_of(account, call)
+    matched(call, root.kept.get(call.name))
+    if "x-ms-copy-source" in call.headers:
+        root.kept[call.name] = copied(call, account, call.name)
+        return Reply(status=202, headers=told(root.kept[call.name], **{"x-ms-copy-status": "success"}))
     if call.headers.get("x-ms-blob-type") != "BlockBlob":
         raise Refusal(400, "InvalidHeaderValue", "The value for one of the HTTP headers is not in the correct format.")
     media = call.headers.get("x-ms-blob-content-type") or call.headers.get("content-type")
-    kept = Kept(name=call.name, body=bytearray(call.body), content_type=media or "application/octet-stream")
+    kept = Kept(
+        name=call.name, body=bytearray(call.body), content_type=media or "application/octet-stream",
+        metadata=metadata(call),
+    )  # fmt: skip
     root.kept[call.name] = kept
     return Reply(status=201, headers=told(kept))
 
@@ -58,7 +66,9 @@ def blob(call: Call, account: Account) -> Reply:
 
 
 def delete_blob(call: Call, account: Account) -> Reply:
-    del root_of(account, call).kept[blob_of(call, account).name]
+    found = blob_of(call, account)
+    matched(call, found)
+    del root_of(account, call).kept[found.name]
     return Reply(status=202)
 
 

@@ -13,7 +13,12 @@ Extent: TypeAlias = tuple[int, int]
 
 
 def told(kept: Kept, **more: str) -> dict[str, str]:
-    return {"last-modified": format_datetime(kept.modified, usegmt=True), "etag": f'"{kept.etag}"', **more}
+    return {
+        "last-modified": format_datetime(kept.modified, usegmt=True),
+        "etag": f'"{kept.etag}"',
+        **kept.metadata,
+        **more,
+    }
 
 
 def served(call: Call, kept: Kept, **more: str) -> Reply:

@@ -32,6 +32,8 @@ SHARES: Mapping[Asked, Opens] = {
     ("o", "PUT", "directory", ""): (shares.create_directory, "cw"),
     ("o", "PUT", "", ""): (shares.create_file, "cw"),
     ("o", "PUT", "", "range"): (shares.put_range, "w"),
+    ("o", "PUT", "", "rename"): (shares.rename_file, "w"),
+    ("o", "PUT", "", "lease"): (shares.lease_file, "w"),
     **{("o", each, "", ""): (shares.file, "r") for each in READS},
     ("o", "DELETE", "", ""): (shares.delete_file, "d"),
 }

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from functools import partial
+from urllib.parse import unquote, urlsplit
 
+from demo.azure.conditions import copied, held, lease, metadata
 from demo.azure.content import asked, changed, served, told
 from demo.azure.listing import Form, dated, page
 from demo.azure.words import Account, Call, Kept, Refusal, Reply, Root, root_of
@@ -65,19 +67,26 @@ def directory(call: Call, account: Account) -> Reply:
 
 def create_file(call: Call, account: Account) -> Reply:
     """Of zeros, in the size that is said; octets are put into it by ranges."""
+    if (before := root_of(account, call).kept.get(call.name.lower())) is not None:
+        held(call, before)
+    if "x-ms-copy-source" in call.headers:
+        copy = copied(call, account, placed(call, account))
+        root_of(account, call).kept[call.name.lower()] = copy
+        return Reply(status=202, headers=told(copy, **{"x-ms-copy-status": "success"}))
     size = call.headers.get("x-ms-content-length", "")
     if call.headers.get("x-ms-type") != "file" or not size.isdecimal():
         raise Refusal(
             400, "MissingRequiredHeader", "An HTTP header that's mandatory for this request is not specified."
         )
     media = call.headers.get("x-ms-content-type", "application/octet-stream")
-    made = Kept(name=placed(call, account), body=bytearray(int(size)), content_type=media)
+    made = Kept(name=placed(call, account), body=bytearray(int(size)), content_type=media, metadata=metadata(call))
     root_of(account, call).kept[call.name.lower()] = made
     return Reply(status=201, headers=told(made))
 
 
 def put_range(call: Call, account: Account) -> Reply:
     kept, extent = file_of(call, account), asked(call)
+    held(call, kept)
     assert kept.body is not None
     if extent is None or call.headers.get("x-ms-write") != "update" or extent[1] - extent[0] != len(call.body):
         raise Refusal(400, "InvalidHeaderValue", "The value for one of the HTTP headers is not in the correct format.")
@@ -93,9 +102,32 @@ def file(call: Call, account: Account) -> Reply:
 
 
 def delete_file(call: Call, account: Account) -> Reply:
-    file_of(call, account)
+    held(call, file_of(call, account))
     del root_of(account, call).kept[call.name.lower()]
     return Reply(status=202)
+
+
+def rename_file(call: Call, account: Account) -> Reply:
+    """From a name in the same share; over what stands there only where that is said."""
+    root, source = root_of(account, call), urlsplit(call.headers.get("x-ms-file-rename-source", "")).path.split("/")
+    found = root.kept.get("/".join(map(unquote, source[3:])).lower())
+    if found is None or found.body is None or source[1:3] != [account.name, root.top.name]:
+        raise Refusal(404, "ResourceNotFound", "The specified resource does not exist.")
+    before = root.kept.get(call.name.lower())
+    if before is not None:
+        if call.headers.get("x-ms-file-rename-replace-if-exists") != "true" or before.body is None:
+            raise Refusal(409, "ResourceAlreadyExists", "The specified resource already exists.")
+        held(call, before, "x-ms-destination-lease-id")
+    name = placed(call, account)
+    del root.kept[found.name.lower()]
+    found.name = name
+    changed(found)
+    root.kept[call.name.lower()] = found
+    return Reply(headers=told(found))
+
+
+def lease_file(call: Call, account: Account) -> Reply:
+    return lease(call, file_of(call, account))
 
 
 def placed(call: Call, account: Account) -> str:

@@ -46,6 +46,9 @@ class Kept:
     content_type: str = "application/octet-stream"
     modified: datetime = field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
     etag: str = field(default_factory=lambda: f"0x{next(ETAGS):X}")
+    metadata: dict[str, str] = field(default_factory=dict)
+    """By the names of their headers."""
+    lease: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -16,6 +16,8 @@ from demo.world.documents import FOLDER, Document, drive_id
 
 Answer: TypeAlias = dict[str, Any]
 LISTED = 100
+PROPERTIES, PROPERTY = 30, 124
+"""How many a file has of one application, and the bytes of one, its name included."""
 SORTS: Mapping[str, Callable[[Document], Any]] = {
     "name": lambda document: document.name.lower(),
     "name_natural": lambda document: document.name.lower(),
@@ -109,7 +111,7 @@ def files_create(asked: Asked) -> Answer:
     made = Document(
         id=fresh(seen), name=body.get("name", "Untitled"), parent=parent.id, modified=now(), drive=parent.drive,
         content_type=body.get("mimeType") or asked.content_type or "application/octet-stream",
-        owner=None if parent.drive else seen.email, body=asked.octets or b"",
+        owner=None if parent.drive else seen.email, body=asked.octets or b"", properties=kept({}, body),
     )  # fmt: skip
     return file_json(seen, put(seen.store, made))
 
@@ -122,10 +124,33 @@ def files_update(asked: Asked) -> Answer:
     after = changed(
         seen.store, before, name=body.get("name", before.name), trashed=body.get("trashed", before.trashed),
         content_type=body.get("mimeType", before.content_type),
-        body=before.body if asked.octets is None else asked.octets, **moved,
+        body=before.body if asked.octets is None else asked.octets, properties=kept(before.properties, body), **moved,
     )  # fmt: skip
     trash(seen, after)
     return file_json(seen, after)
+
+
+def files_copy(asked: Asked) -> Answer:
+    """With what is kept of the file for the application; in the same folder where none is named."""
+    seen, body, origin = asked.seen, asked.body, asked.seen.get(asked.given["fileId"])
+    if origin.content_type == FOLDER:
+        raise forbidden()
+    parent = seen.writable(body.get("parents", [origin.parent])[0])
+    made = Document(
+        id=fresh(seen), name=body.get("name", f"Copy of {origin.name}"), parent=parent.id, modified=now(),
+        drive=parent.drive, content_type=body.get("mimeType", origin.content_type), body=origin.body,
+        owner=None if parent.drive else seen.email, properties=kept(origin.properties, body),
+    )  # fmt: skip
+    return file_json(seen, put(seen.store, made))
+
+
+def kept(before: Mapping[str, str], body: Mapping[str, Any]) -> Mapping[str, str]:
+    """A property of no value is no more."""
+    said = {**before, **body.get("appProperties", {})}
+    found = {name: value for name, value in said.items() if value is not None}
+    if len(found) > PROPERTIES or any(len(f"{name}{value}".encode()) > PROPERTY for name, value in found.items()):
+        raise Failure(403, "propertiesLimitExceeded", "The properties are too many, or too long.")
+    return found
 
 
 def trash(seen: Seen, document: Document) -> None:
@@ -177,6 +202,7 @@ METHODS: Mapping[str, Callable[[Asked], Answer]] = {
     "files.get": files_get,
     "files.create": files_create,
     "files.update": files_update,
+    "files.copy": files_copy,
     "files.delete": files_delete,
     "files.generateIds": generate_ids,
     "drives.list": drives_list,

@@ -10,7 +10,7 @@ from demo.drive.store import Seen
 from demo.world.documents import Document, shares
 
 Finds: TypeAlias = Callable[[Document], bool]
-WORD = re.compile(r"""\s*(?:(?P<text>'(?:[^'\\]|\\.)*')|(?P<sign>!=|<=|>=|[=<>()])|(?P<word>[A-Za-z]+))""", re.DOTALL)
+WORD = re.compile(r"""\s*(?:(?P<text>'(?:[^'\\]|\\.)*')|(?P<sign>!=|<=|>=|[=<>(){}])|(?P<word>[A-Za-z]+))""", re.DOTALL)
 SIGNS: Mapping[str, Callable[[Any, Any], bool]] = {
     "=": lambda one, other: one == other,
     "!=": lambda one, other: one != other,
@@ -63,10 +63,21 @@ def single(words: list[str], seen: Seen) -> tuple[Finds, list[str]]:
         if rest[:1] != [")"]:
             raise invalid()
         return finds, rest[1:]
+    if words[:2] == ["appProperties", "has"]:
+        return held(words)
     if len(words) < 3:
         raise invalid()
     one, sign, other, *rest = words
     return term(one, sign, other, seen), rest
+
+
+def held(words: list[str]) -> tuple[Finds, list[str]]:
+    """As `appProperties has { key='a' and value='b' }`."""
+    match words:
+        case ["appProperties", "has", "{", "key", "=", key, "and", "value", "=", value, "}", *rest]:
+            name, wanted = opened(key), opened(value)
+            return lambda document: document.properties.get(name) == wanted, rest
+    raise invalid()
 
 
 def term(one: str, sign: str, other: str, seen: Seen) -> Finds:

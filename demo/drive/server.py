@@ -135,19 +135,31 @@ async def uploaded(here: Place, request: Request, method: Method, who: Granted, 
         )  # fmt: skip
     session = Session(
         method=method, given=given, body=uploads.json_of(await request.body()), granted=who,
-        content_type=request.headers.get("x-upload-content-type", "application/octet-stream"),
+        content_type=request.headers.get("x-upload-content-type", "application/octet-stream"), length=length(request),
     )  # fmt: skip
     id = uploads.begun(here.sessions, session)
     address = request.url.include_query_params(upload_id=id)
     return Response(status_code=200, headers={"location": str(address), "x-guploader-uploadid": id})
 
 
+def length(request: Request) -> int | None:
+    said = request.headers.get("x-upload-content-length", "")
+    return int(said) if said.isdecimal() else None
+
+
 async def continued(here: Place, request: Request) -> Response:
-    """More of a file, or a question how much has come. An id that nobody was given is not there."""
+    """More of a file, a question how much has come, or its end. An id that nobody was given is not there.
+
+    The address itself opens it: who was given it needs no token.
+    """
     session = here.sessions.get(request.query_params["upload_id"])
-    if session is None or request.method != "PUT":
+    if session is None or request.method not in ("PUT", "DELETE"):
         raise Failure(404, "notFound", "Upload session not found")
-    granted(here.authority, request.headers.get("authorization", ""))
+    if "authorization" in request.headers:
+        granted(here.authority, request.headers["authorization"])
+    if request.method == "DELETE":
+        del here.sessions[request.query_params["upload_id"]]
+        return Response(status_code=499)
     if session.done is None:
         span = await uploads.received(session, request)
         if not uploads.complete(session, span):

@@ -30,6 +30,7 @@ def file_json(seen: Seen, document: Document) -> dict[str, Any]:
         "shared": len(given) > 1,
         "ownedByMe": document.owner == seen.email,
         "permissionIds": [share_id(each) for each in given],
+        **({"appProperties": dict(document.properties)} if document.properties else {}),
         **above(seen, document),
         **of_bytes(here, document),
         **owning(seen, document),

@@ -30,6 +30,8 @@ class Session:
     body: Mapping[str, Any]
     content_type: str
     granted: Granted
+    length: int | None = None
+    """How many there will be, where that was said at the beginning."""
     held: bytearray = field(default_factory=bytearray)
     done: dict[str, Any] | None = None
 
@@ -88,6 +90,8 @@ def begun(sessions: Sessions, session: Session) -> str:
 async def received(session: Session, request: Request) -> Span:
     """What has come is kept, in whole steps where the connection breaks or more is to follow. Raises Failure."""
     span = span_of(request.headers)
+    if session.length is not None and span.total not in (None, session.length):
+        raise Failure(400, "badRequest", "The file is not as long as was said when its upload began.")
     if span.first is not None and span.first > len(session.held):
         raise Failure(400, "badRequest", "The first byte is not the next one.")
     fresh = bytearray()

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fractions import Fraction
 
@@ -44,6 +44,8 @@ class Document:
     shares: tuple[Share, ...] = ()
     trashed: bool = False
     drive: str | None = None
+    properties: Mapping[str, str] = field(default_factory=dict)
+    """What an application keeps with it, for itself."""
 
 
 def documents(scale: Fraction | float = 1) -> tuple[Document, ...]:

@@ -21,6 +21,11 @@ ROOTS = {"file": "share", "blob": "container"}
 ROOT = re.compile(r"[a-z0-9$][a-z0-9-]{1,62}")
 NO_ADDRESS = re.compile(r"^$|(?:^|/)\.{1,2}(?:/|$)|[\ud800-\udfff]")
 """Of such an id the url would lead elsewhere, or be none."""
+STANDARD = (
+    "content-encoding", "content-language", "content-length", "content-md5", "content-type", "date",
+    "if-modified-since", "if-match", "if-none-match", "if-unmodified-since", "range",
+)  # fmt: skip
+"""What is signed of the headers that are not Azure's own."""
 LONGEST_SECONDS = 300
 """How long an address that we give out may open its file."""
 
@@ -66,13 +71,20 @@ class Access:
     def origin(self) -> str:
         return self.base_url.removesuffix(urlsplit(self.base_url).path)
 
-    def signed(self, path: str, parameters: Parameters, headers: Mapping[str, str]) -> Mapping[str, str]:
+    def named(self, id: str) -> str:
+        """The whole url of a file, for Azure itself to read."""
+        return f"{self.origin}{self.path(id)}{'?' if self.sas else ''}{query(self.sas)}"
+
+    def signed(
+        self, path: str, parameters: Parameters, headers: Mapping[str, str], verb: str = "GET"
+    ) -> Mapping[str, str]:
         """The headers with the key's signature of them, and of the rest; a SAS stands in the url instead."""
         if self.key is None:
             return headers
-        said = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
+        said = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers) if name.startswith("x-ms-"))
+        plain = "\n".join(headers.get(name, "") for name in STANDARD)
         asked = "".join(f"\n{name}:{value}" for name, value in sorted(parameters))
-        signature = sign(self.key, "GET" + "\n" * 12 + f"{said}/{self.account}{path}{asked}")
+        signature = sign(self.key, f"{verb}\n{plain}\n{said}/{self.account}{path}{asked}")
         return {**headers, "authorization": f"SharedKey {self.account}:{signature}"}
 
     def download_url(self, id: str, seconds: int, now: datetime) -> str | None:
@@ -80,10 +92,18 @@ class Access:
 
         A SAS of the settings may open more than the file, so it is never given out.
         """
+        return self.opened(id, "r", now + timedelta(seconds=min(seconds, LONGEST_SECONDS)))
+
+    def opened(self, id: str, permissions: str, expires: datetime) -> str | None:
+        """`permissions`: what it opens the file for, in Azure's letters."""
         if self.key is None or not addressable(id):
             return None
-        expires = now + timedelta(seconds=min(seconds, LONGEST_SECONDS))
-        given = {"sp": "r", "se": f"{expires.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", "sv": VERSION, "sr": self.service[0]}
+        given = {
+            "sp": permissions,
+            "se": f"{expires.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+            "sv": VERSION,
+            "sr": self.service[0],
+        }
         if self.base_url.startswith("https:"):
             given["spr"] = "https"
         resource = f"/{self.service}/{self.account}/{self.root}/{id}"

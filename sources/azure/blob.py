@@ -6,16 +6,23 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 
+from engine.change.addresses import Address, Upload
+from engine.change.words import Change, Made, Values, Writes
 from engine.words import Ask, Can, Row
 from sources.azure import collection
 from sources.azure.access import access
 from sources.azure.calls import Bounds, Calls
 from sources.azure.entries import NOTHING, Entry, Page, blobs
+from sources.azure.put_blobs import Blobs
 from sources.content.content import CANS, READ_BYTES
 from sources.content.content import read as inside
 from sources.content.words import FILES, Stat
 from sources.fan_out import fan_out
 from sources.patterns import Pattern, compile_pattern
+from sources.writing import change as changing
+from sources.writing.uploads import awaited, before
+from sources.writing.wishes import wished
+from sources.writing.words import WRITES, Filed, Writing, prefixes
 
 LONGEST = 1024
 """Characters of a blob's name."""
@@ -29,7 +36,8 @@ class Options:
 
     `response_bytes`: the most that one page of a listing may hold. `base_url`: where the account is not in Azure's
     public cloud. `private_addresses`: it may be in this network, and spoken to without TLS. `read_bytes`: the most
-    that is read of one file for its rows.
+    that is read of one file for its rows. `writable`: files may be put, copied and deleted, below the folders of
+    `writable_below` alone where there are any.
     """
 
     account: str
@@ -43,22 +51,27 @@ class Options:
     response_bytes: int = 16_777_216
     private_addresses: bool = False
     read_bytes: int = READ_BYTES
+    writable: bool = False
+    writable_below: tuple[str, ...] = ()
 
 
 async def connect(options: Options) -> "AzureBlob":
     """Asks the container nothing yet. ValueError: what cannot be."""
+    writing = Writing(writable=options.writable, below=prefixes(options.writable_below))
     opened = access("blob", options.container, options)
     bounds = Bounds(timeout=options.timeout, at_once=options.connections, most=options.response_bytes)
     calls = Calls(opened, bounds, private_addresses=options.private_addresses)
-    return AzureBlob(calls, compile_pattern(options.pattern), options.read_bytes)
+    return AzureBlob(calls, compile_pattern(options.pattern), writing, options.read_bytes)
 
 
 class AzureBlob:
     """The collection `files`: one row for each blob of the container."""
 
-    def __init__(self, calls: Calls, pattern: Pattern, read_bytes: int = READ_BYTES) -> None:
+    def __init__(self, calls: Calls, pattern: Pattern, writing: Writing, read_bytes: int = READ_BYTES) -> None:
         self.calls = calls
         self.pattern = pattern
+        self.writing = writing
+        self.keeper = Blobs(calls, self.whole)
         self.read_bytes = read_bytes
         self.promises = {FILES: collection.files(pattern), **CANS}
 
@@ -117,6 +130,27 @@ class AzureBlob:
 
     async def download_url(self, id: str, seconds: int) -> str | None:
         return self.calls.access.download_url(id, seconds, datetime.now(UTC))
+
+    def writes(self, collection: str) -> Writes | None:
+        return WRITES if collection == FILES and self.writing.writable else None
+
+    async def write(self, changes: Sequence[Change], *, dry: bool = False) -> Sequence[Made]:
+        return await changing.written(self.keeper, self.wished(changing.single(changes)), dry=dry)
+
+    async def made(self, change: Change) -> Made | None:
+        return await changing.made(self.keeper, change, self.wished)
+
+    async def upload_address(self, upload: Upload) -> Address | None:
+        filed = awaited(upload, self.wished)
+        stood = await before(self.keeper, filed)
+        return await self.keeper.address(filed, stood, upload.size, upload.seconds)
+
+    def wished(self, change: Change) -> Filed:
+        return wished(change, self.writing, self.pattern)
+
+    def whole(self, entry: Entry) -> Values:
+        columns = tuple(self.promises[FILES].columns)
+        return dict(zip(columns, self.row(entry, columns), strict=True))
 
     async def ping(self) -> None:
         path = self.calls.access.path()

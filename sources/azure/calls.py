@@ -32,8 +32,17 @@ class Bounds:
     most: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """An answer whose octets do not matter."""
+
+    status: int
+    code: str
+    headers: Mapping[str, str]
+
+
 class Calls:
-    """One account's calls, all of which read."""
+    """One account's calls."""
 
     def __init__(self, access: Access, bounds: Bounds, *, private_addresses: bool) -> None:
         self.access = access
@@ -77,16 +86,29 @@ class Calls:
                 raise unreadable(self.access.service)
             raise refusal(response, self.access.service)
 
+    async def told(self, verb: str, id: str, headers: Mapping[str, str], data: bytes = b"", **parameters: str) -> Told:
+        """What is said of a file that is written to, or looked at. Raises SourceFailed."""
+        sized = {"content-length": str(len(data))} if data else {}
+        path, given = self.access.path(id), tuple(parameters.items())
+        async with self.answer(path, given, {**headers, **sized}, verb, data) as response:
+            return Told(status=response.status, code=code(response), headers=response.headers)
+
     @asynccontextmanager
     async def answer(
-        self, path: str, parameters: Parameters, headers: Mapping[str, str]
+        self, path: str, parameters: Parameters, headers: Mapping[str, str], verb: str = "GET", data: bytes = b""
     ) -> AsyncIterator[ClientResponse]:
         """Raises SourceFailed, and nothing else, whatever happens before it is read to its end."""
         url = URL(self.access.url(path, parameters), encoded=True)
         said = {"x-ms-date": formatdate(usegmt=True), "x-ms-version": VERSION, **headers}
-        signed = self.access.signed(path, parameters, said)
+        signed = self.access.signed(path, parameters, said, verb)
         try:
-            async with self.free, self.session.get(url, headers=signed, allow_redirects=False) as response:
+            async with (
+                self.free,
+                self.session.request(
+                    verb, url, headers=signed, data=data or None, allow_redirects=False,
+                    skip_auto_headers=("content-type",),
+                ) as response,
+            ):  # fmt: skip
                 yield response
         except SourceFailed:
             raise

@@ -1,11 +1,14 @@
 """One page of a listing in, what it lists and where the next begins out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from mimetypes import MimeTypes
 from urllib.parse import unquote
 from xml.etree.ElementTree import Element
+
+from sources.content.words import HIDDEN
 
 TYPES = MimeTypes()
 """Python's own list, the same on every machine."""
@@ -43,9 +46,8 @@ def blobs(listing: Element) -> Page:
 
 def directory(listing: Element, within: str) -> Page:
     """`within` ends with `/`, or is empty. A file's content type is guessed: Azure's listing does not tell it."""
-    files = [
-        entry(each, within, content_type=TYPES.guess_type(name(each))[0]) for each in listing.iterfind("Entries/File")
-    ]
+    shown = [each for each in listing.iterfind("Entries/File") if not name(each).startswith(HIDDEN)]
+    files = [entry(each, within, content_type=TYPES.guess_type(name(each))[0]) for each in shown]
     directories = [entry(each, within, content_type=None) for each in listing.iterfind("Entries/Directory")]
     return Page(files=tuple(files), directories=tuple(directories), marker=marker(listing))
 
@@ -74,6 +76,18 @@ def name(listed: Element) -> str:
     if found is None or not found.text:
         raise ValueError("no name")
     return unquote(found.text, errors="strict") if found.get("Encoded") == "true" else found.text
+
+
+def stood(path: str, headers: Mapping[str, str]) -> Entry:
+    """A file as its own headers tell it. Raises KeyError, ValueError where what must be said is not."""
+    return Entry(
+        path=path,
+        size=int(headers["content-length"]),
+        content_type=headers.get("content-type"),
+        modified=parsedate_to_datetime(headers["last-modified"]).astimezone(UTC),
+        version=headers["etag"].strip('"'),
+        quota=None,
+    )
 
 
 def marker(listing: Element) -> str:

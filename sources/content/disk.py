@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from engine.errors import Code, SourceFailed
+from sources.content.words import HIDDEN
 
 DEPTH = 32
 """Folders in one another that are looked into."""
@@ -48,7 +49,7 @@ def listed(root: Path, path: str) -> Iterable[tuple[str, os.stat_result]]:
         if folder is None:
             return []
         with os.scandir(folder) as entries:
-            names = [each.name for each in entries if text(each.name)]
+            names = [each.name for each in entries if text(each.name) and not each.name.startswith(HIDDEN)]
         found = ((name, standing_in(folder, name)) for name in names)
         return [(name, each) for name, each in found if each is not None]
 
@@ -103,7 +104,7 @@ def descended(held: list[int], parts: Sequence[str], flags: int) -> bool:
 def split(path: str) -> tuple[str, ...] | None:
     """The parts of a path as we give it out; None where it is not one of those."""
     parts = tuple(path.split("/"))
-    known = all(part not in ("", ".", "..") and "\0" not in part for part in parts)
+    known = all(part not in ("", ".", "..") and "\0" not in part and not part.startswith(HIDDEN) for part in parts)
     return parts if known and text(path) and len(parts) <= DEPTH else None
 
 

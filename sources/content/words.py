@@ -6,6 +6,8 @@ from typing import Protocol
 
 from engine.errors import Code, SourceFailed
 
+HIDDEN = ".onedoor-"
+"""How the names of files begin that are being written: they are none yet."""
 FILES = "files"
 """The collection of all files; its columns begin with those of `COLUMNS`."""
 COLUMNS = ("id", "path", "name", "size", "content_type", "modified", "version")

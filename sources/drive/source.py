@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from engine.change.addresses import Address, Upload
+from engine.change.words import Change, Made, Unmade, Values, Writes
 from engine.errors import SourceFailed
 from engine.quota import Quotas
 from engine.words import Ask, Can, Row
@@ -12,15 +14,22 @@ from sources.content.content import read as inside
 from sources.content.words import Stat
 from sources.drive.account import account
 from sources.drive.calls import QUERIES, Absent, Calls, Item, calls
+from sources.drive.columns import FILE
 from sources.drive.content import Contents
 from sources.drive.failures import failed, missing
 from sources.drive.files import Files, Folders
 from sources.drive.hits import Hits, Searches
+from sources.drive.named import wished
 from sources.drive.permissions import Permissions
+from sources.drive.rows import rows
 from sources.drive.scope import Roots, Scope
-from sources.drive.tree import Trees
+from sources.drive.tree import Tree, Trees
 from sources.drive.upload import Wish, put
+from sources.drive.writing import Writer
 from sources.patterns import Pattern, compile_pattern
+from sources.writing import change as changing
+from sources.writing.uploads import awaited, before
+from sources.writing.words import WRITES, Filed, Writing, prefixes
 
 GOOGLE = "https://www.googleapis.com"
 READ = "https://www.googleapis.com/auth/drive.readonly"
@@ -34,7 +43,8 @@ class Options:
     `pattern`: as of sources.patterns, over the path below the root. `scope`: what Google is asked to allow.
     `timeout`: seconds one call may take. `connections`: calls at once. `response_bytes`: the most that one answer may
     hold, unpacked, content aside. `endpoint`: another place that answers for Google, tokens at its `/token`.
-    `read_bytes`: the most that is read of one file for its rows.
+    `read_bytes`: the most that is read of one file for its rows. `writable`: files may be put, copied and put into the
+    trash, below the folders of `writable_below` alone where there are any.
     """
 
     service_account_key: str = field(repr=False)
@@ -48,6 +58,8 @@ class Options:
     connections: int = 8
     response_bytes: int = 16_777_216
     read_bytes: int = READ_BYTES
+    writable: bool = False
+    writable_below: tuple[str, ...] = ()
 
 
 QUOTA: Mapping[str, int] = {QUERIES: 12_000}
@@ -55,7 +67,10 @@ QUOTA: Mapping[str, int] = {QUERIES: 12_000}
 
 
 async def connect(options: Options, quotas: Quotas | None = None) -> "Drive":
-    """Asks Google nothing yet. ValueError: the key is none, or the pattern."""
+    """Asks Google nothing yet. ValueError: the key is none, or the pattern, or the scope lets nothing be written."""
+    if options.writable and options.scope.endswith(".readonly"):
+        raise ValueError("`writable` needs a `scope` that lets files be written, https://www.googleapis.com/auth/drive")
+    writing = Writing(writable=options.writable, below=prefixes(options.writable_below))
     quotas = quotas or Quotas(source="drive", a_minute={}, clock=asyncio.get_running_loop())
     pattern = None if options.pattern is None else compile_pattern(options.pattern)
     endpoint = None if options.endpoint is None else options.endpoint.rstrip("/")
@@ -66,18 +81,23 @@ async def connect(options: Options, quotas: Quotas | None = None) -> "Drive":
         signs, endpoint or GOOGLE, quotas, timeout=options.timeout, at_once=options.connections,
         most=options.response_bytes,
     )  # fmt: skip
-    return Drive(called, Scope(folder=options.folder, drive=options.drive_id), pattern, options.read_bytes)
+    return Drive(called, Scope(folder=options.folder, drive=options.drive_id), pattern, writing, options.read_bytes)
 
 
 class Drive:
     """The collections `files`, `folders`, `permissions`, `searches` and `hits`; a Store of the files."""
 
-    def __init__(self, calls: Calls, scope: Scope, pattern: Pattern | None, read_bytes: int = READ_BYTES) -> None:
+    def __init__(
+        self, calls: Calls, scope: Scope, pattern: Pattern | None, writing: Writing, read_bytes: int = READ_BYTES
+    ) -> None:
         self.calls = calls
         self.read_bytes = read_bytes
         self.scope = scope
         self.trees = Trees(calls, scope, Roots(scope))
         self.contents = Contents(calls, scope, self.trees)
+        self.pattern = pattern
+        self.writing = writing
+        self.writer = Writer(calls, scope, self.trees, self.whole, writing)
         self.collections: Mapping[str, Files | Folders | Permissions | Searches | Hits] = {
             "files": Files(calls, scope, self.trees, pattern),
             "folders": Folders(calls, scope, self.trees),
@@ -127,6 +147,43 @@ class Drive:
         except Exception as error:
             raise told(error, self.calls.timeout) from error
 
+    def writes(self, collection: str) -> Writes | None:
+        return WRITES if collection == "files" and self.writing.writable else None
+
+    async def write(self, changes: Sequence[Change], *, dry: bool = False) -> Sequence[Made]:
+        try:
+            return await changing.written(self.writer, self.wished(changing.single(changes)), dry=dry)
+        except Unmade:
+            raise
+        except Exception as error:
+            raise told(error, self.calls.timeout) from error
+
+    async def made(self, change: Change) -> Made | None:
+        try:
+            return await self.writer.made(change, self.wished(change))
+        except Unmade:
+            return None
+        except Exception as error:
+            raise told(error, self.calls.timeout) from error
+
+    async def upload_address(self, upload: Upload) -> Address | None:
+        try:
+            filed = awaited(upload, self.wished)
+            stood = await before(self.writer, filed)
+            return await self.writer.address(filed, stood, upload.size, upload.seconds)
+        except Unmade:
+            raise
+        except Exception as error:
+            raise told(error, self.calls.timeout) from error
+
+    def wished(self, change: Change) -> Filed:
+        return wished(change, self.writing, self.pattern)
+
+    def whole(self, item: Item, tree: Tree) -> Values | None:
+        columns = tuple(self.collections["files"].can.columns)
+        found = rows([item], tree, Ask(collection="files", columns=columns), FILE, self.pattern)
+        return dict(zip(columns, found[0], strict=True)) if found else None
+
     async def ping(self) -> None:
         try:
             if await self.calls.found("about", fields="kind") is None:
@@ -135,6 +192,7 @@ class Drive:
             raise told(error, self.calls.timeout) from error
 
     async def close(self) -> None:
+        await self.writer.sessions.close()
         await self.calls.session.close()
 
 

@@ -3,7 +3,8 @@
 import asyncio
 import re
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 from aiohttp import ClientError
@@ -14,6 +15,7 @@ from sources.drive.calls import Answer, Call, Calls, Item, json_of, told
 from sources.drive.failures import CREATED, OK, RESUME, SERVER, failed, refused, unreadable
 from sources.drive.scope import Scope
 
+JSON = {"content-type": "application/json; charset=UTF-8"}
 STEP = 262_144
 """Drive takes chunks of multiples of it, but for the last."""
 CHUNK = 4 * STEP
@@ -27,11 +29,22 @@ RANGE = re.compile(r"(?:bytes=)?0-(?P<last>[0-9]{1,15})")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What is to be made, and in which folder."""
+    """What is to be made, and in which folder; or, of the file `id`, what its content is to be."""
 
     name: str
     parent: str
     content_type: str
+    properties: Mapping[str, str | None] = field(default_factory=dict)
+    """Of ours, kept with the file; None: no more."""
+    id: str | None = None
+    size: int | None = None
+    """In bytes, where that is known before they come."""
+
+    @property
+    def said(self) -> Mapping[str, Any]:
+        own = {"appProperties": self.properties} if self.properties else {}
+        new = {"name": self.name, "parents": [self.parent]} if self.id is None else {}
+        return {**new, "mimeType": self.content_type, **own}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +77,10 @@ class Chunk:
 
 async def put(calls: Calls, scope: Scope, wish: Wish, chunks: AsyncIterable[bytes]) -> Item:
     """What Drive says of the new file; raises SourceFailed. One chunk is held, and what comes in."""
-    session = await begun(calls, scope, wish)
+    return await poured(calls, await begun(calls, scope, wish), chunks)
+
+
+async def poured(calls: Calls, session: URL, chunks: AsyncIterable[bytes]) -> Item:
     async for chunk in cut(chunks):
         made = await sent(calls, session, chunk)
         if made is not None:
@@ -74,10 +90,11 @@ async def put(calls: Calls, scope: Scope, wish: Wish, chunks: AsyncIterable[byte
 
 async def begun(calls: Calls, scope: Scope, wish: Wish) -> URL:
     """Where the bytes go: an address of Drive's own, as they go nowhere else."""
-    url = calls.at("/upload/drive/v3/files", {"uploadType": "resumable", "fields": SAID, **scope.one})
-    said = {"name": wish.name, "parents": [wish.parent], "mimeType": wish.content_type}
-    headers = {"content-type": "application/json; charset=UTF-8", "x-upload-content-type": wish.content_type}
-    answer = await calls.asked(Call(verb="POST", url=url, headers=headers, data=orjson.dumps(said)))
+    verb, path = ("POST", "") if wish.id is None else ("PATCH", f"/{wish.id}")
+    url = calls.at(f"/upload/drive/v3/files{path}", {"uploadType": "resumable", "fields": SAID, **scope.one})
+    sized = {} if wish.size is None else {"x-upload-content-length": str(wish.size)}
+    headers = {**JSON, "x-upload-content-type": wish.content_type, **sized}
+    answer = await calls.asked(Call(verb=verb, url=url, headers=headers, data=orjson.dumps(wish.said)))
     if answer.status != OK:
         raise refused(answer.status, json_of(answer))
     session = URL(answer.headers.get("location", ""), encoded=True)

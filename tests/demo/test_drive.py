@@ -256,6 +256,28 @@ def test_a_file_is_uploaded_renamed_replaced_and_deleted(client: Client, octets:
     assert failed(drive.files().get(fileId=made["id"])) == (404, "notFound")
 
 
+def test_a_copy_and_what_an_application_keeps_with_a_file(client: Client) -> None:
+    drive = client()
+    first = {"name": "kept.txt", "parents": [CUSTOMERS.id], "appProperties": {"a": "1", "b": "2"}}
+    media = MediaIoBaseUpload(io.BytesIO(b"kept"), "text/plain")
+    made = drive.files().create(body=first, media_body=media, fields="id,appProperties").execute()
+    drive.files().update(fileId=made["id"], body={"appProperties": {"a": None, "c": "3"}}).execute()
+    body = {"name": "copied.txt", "appProperties": {"d": "4"}}
+    copy = drive.files().copy(fileId=made["id"], body=body, fields="id,name,parents,appProperties").execute()
+    finds = [every(drive, q=f"appProperties has {{ key='{key}' and value='{value}' }}") for key, value in
+             (("c", "3"), ("a", "1"), ("d", "4"), ("d", "5"))]  # fmt: skip
+
+    assert drive.files().get_media(fileId=copy["id"]).execute() == b"kept"
+    assert (copy["name"], copy["parents"]) == ("copied.txt", [CUSTOMERS.id])
+    assert copy["appProperties"] == {"b": "2", "c": "3", "d": "4"}
+    assert [len(each) for each in finds] == [2, 0, 1, 0]
+    assert failed(drive.files().update(fileId=made["id"], body={"appProperties": {"e": "x" * 124}})) == (
+        403, "propertiesLimitExceeded",
+    )  # fmt: skip
+    for each in (made, copy):
+        drive.files().delete(fileId=each["id"]).execute()
+
+
 def test_an_upload_is_taken_up_where_it_broke_off(
     client: Client, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -132,7 +132,7 @@ class Writer:
 
     async def _markers(self, transaction: Transaction, ids: Sequence[str]) -> dict[str, str | None]:
         marks = ", ".join("?" * len(ids))
-        return dict(await transaction.run(Sql(f"{FOUND_SQL}({marks})", tuple(ids))))  # type: ignore[arg-type]
+        return dict(await transaction.run(Sql(f"{FOUND_SQL}({marks})", tuple(ids))))
 
     async def _keep(self, transaction: Transaction, outcomes: Mapping[str, str | None]) -> None:
         if outcomes:

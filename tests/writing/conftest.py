@@ -101,8 +101,9 @@ async def connected(name: str, place: str) -> Writable:
     parts = urlsplit(f"//{place}")
     return await snowflake.connect(
         snowflake.Options(
-            host=parts.hostname or "", port=parts.port or 0, protocol="http", account="acme", user="demo", password="any", database="ACME",
-            schema=parts.path.strip("/"), writable={name: list(key) for name, key in KEYS.items()},
+            host=str(parts.hostname), port=int(parts.port or 0), protocol="http", account="acme", user="demo",
+            password="any", database="ACME", schema=parts.path.strip("/"),
+            writable={each: list(key) for each, key in KEYS.items()},
         )
     )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """One contract for every source that can be written to: what each verb does, and what it leaves when it does not."""
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -84,17 +85,11 @@ async def test_rows_without_a_version_are_not_asked_for_one(under: Under) -> Non
 async def test_of_two_writers_at_once_one_wins(under: Under) -> None:
     await make(under.source, created(1))
     others = [under.source, await under.another()]
-
-    async def try_it(turn: int) -> bool:
-        told = change(Verb.UPDATE, {"id": 1}, name=str(turn), at="1")
-        try:
-            await others[turn % 2].write([told])
-        except Unmade as reason:
-            assert reason.code in (Code.VERSION_CONFLICT, Code.SOURCE_OVERLOADED)
-            return False
-        return True
-
-    assert sum(await asyncio.gather(*map(try_it, range(6)))) == 1
+    tries = [others[turn % 2].write([change(Verb.UPDATE, {"id": 1}, name=str(turn), at="1")]) for turn in range(6)]
+    made = await asyncio.gather(*tries, return_exceptions=True)
+    lost = {each.code for each in made if isinstance(each, Unmade)}
+    assert lost <= {Code.VERSION_CONFLICT, Code.SOURCE_OVERLOADED}
+    assert sum(not isinstance(each, Exception) for each in made) == 1
     assert [each["version"] for each in await rows(under.source)] == [2]
 
 
@@ -132,16 +127,14 @@ async def test_a_change_told_twice_at_once_is_made_once(under: Under) -> None:
     told, another = created(1), await under.another()
 
     async def tell(turn: int) -> Any:
+        """A source may be too busy with the first of them."""
         for _ in range(40):
-            try:
+            with suppress(Unmade):
                 return await make([under.source, another][turn % 2], told)
-            except Unmade as reason:
-                assert reason.code is Code.SOURCE_OVERLOADED
-                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)
         return None
 
-    made = await asyncio.gather(*map(tell, range(6)))
-    assert [each for each in made if each is not None] == [[Made(before=None, after=row(1))]] * 6
+    assert await asyncio.gather(*map(tell, range(6))) == [[Made(before=None, after=row(1))]] * 6
 
 
 async def test_a_dry_change_says_what_would_be_and_leaves_nothing(under: Under) -> None:

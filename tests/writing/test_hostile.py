@@ -5,8 +5,10 @@ from collections.abc import Iterator
 
 from engine.change.words import Verb
 from engine.errors import Code
+from tests.contract.tables import THING
 from tests.writing.changes import change, created, make, refusal, rows
 from tests.writing.conftest import Under
+from tests.writing.tables import KINDS
 
 PARTS = (
     "'", '"', "`", "\\", "\0", "%", "_", ";", "--", "/*", "*/", "$1", ":v0", "?", "%s", "{}", "${x}", "\n", "\r", "\t",
@@ -48,3 +50,14 @@ async def test_a_hostile_key_names_its_row_alone(under: Under) -> None:
     await make(under.source, *(change(Verb.UPDATE, {"id": n}, code=text) for n, text in enumerate(texts[:20], 1)))
     found = {each["id"]: each["code"] for each in await rows(under.source)}
     assert found == {number: text if number <= 20 else f"c{number}" for number, text in enumerate(texts, 1)}
+
+
+async def test_awkward_values_of_every_kind_are_read_as_they_were_given(under: Under) -> None:
+    taken = [name for name in KINDS["thing"] if name not in ("id", "code", "version")]
+    given = {
+        each["id"]: {name: each[name] for name in taken} | {"amount": each["amount"] and abs(each["amount"])}
+        for each in (dict(zip(THING.columns, row, strict=True)) for row in THING.rows)
+    }
+    await make(under.source, *(created(number, **values) for number, values in given.items()))
+    found = {each["id"]: {name: each[name] for name in taken} for each in await rows(under.source)}
+    assert found == given

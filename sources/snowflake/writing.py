@@ -31,10 +31,9 @@ from sources.snowflake.rows import shown, shown_by
 from sources.snowflake.sessions import Sessions
 from sources.snowflake.sql import Sql, glued, prefixed
 from sources.snowflake.sql import kept as kept_name
-from sources.snowflake.tables import Table
+from sources.snowflake.tables import MARKER, Table
 from sources.snowflake.transactions import Busy, Lost, Transaction, begun
 
-MARKER = "ONEDOOR_CHANGE"
 MARKER_SQL = f"CREATE TABLE IF NOT EXISTS {MARKER} (ID TEXT NOT NULL, OUTCOME TEXT, MADE_AT TIMESTAMP_TZ)"
 THERE_SQL = "SELECT COUNT(*) FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?"
 LOCK = ""

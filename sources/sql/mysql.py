@@ -13,11 +13,12 @@ import asyncmy
 from asyncmy import errors
 
 from engine.change.words import Change, Made, Writes
-from engine.errors import Code, SourceFailed
+from engine.errors import SourceFailed
 from engine.words import Ask, Can, Row
 from sources.sql.columns import Facts, Stock, Stored, stock
 from sources.sql.compiled import Statements, unreadable
 from sources.sql.dialects.mysql import COMPILER, DIALECT, EXACT, exactly, stored
+from sources.sql.mysql_failures import DENIALS, failure, gone
 from sources.sql.writing import mysql as written
 from sources.sql.writing.words import MARKER
 from sources.sql.writing.writer import Writer
@@ -46,15 +47,6 @@ AT_FIRST = (
     "SET SESSION TRANSACTION READ ONLY",
 )
 """MariaDB's cache of subqueries takes for one what their own column's collation does, whatever they compare by."""
-TROUBLED = frozenset({1040, 1053, 1129, 1130, 1152, 1153, 1158, 1159, 1160, 1161, 1184, 1317, 1927, 4031})
-"""The server's own errors that tell of a connection lost or refused; those of the client begin at 2000."""
-CLIENT = range(2000, 3000)
-DENIALS: Mapping[object, str] = {
-    **dict.fromkeys((1044, 1045, 1698), "the database refused the login"),
-    1049: "there is no database of this name",
-}
-"""Errors of a login, which is tried first at the start."""
-ASKED_WRONG = (errors.ProgrammingError, errors.DataError, errors.NotSupportedError)
 LEAVE_SECONDS = 2.0
 """How long it may take to have the server stop a statement."""
 
@@ -173,23 +165,6 @@ async def stopped(options: Options, number: int) -> None:
                 await connection.cursor().execute(f"KILL {number:d}")
             finally:
                 connection.close()
-
-
-def gone(error: Exception) -> bool:
-    """Whether the connection is lost, or was never there."""
-    if not isinstance(error, errors.MySQLError):
-        return True
-    number = error.args[0] if error.args else 0
-    return isinstance(error, errors.InterfaceError) or number in TROUBLED or number in CLIENT
-
-
-def failure(error: Exception) -> SourceFailed:
-    """Of the database where it does not answer or lacks means; of the question where it cannot be asked so."""
-    if gone(error):
-        return SourceFailed("the database does not answer", again=True)
-    if isinstance(error, ASKED_WRONG):
-        return SourceFailed("the database cannot answer this question", Code.CANNOT_ANSWER)
-    return SourceFailed("the database could not answer")
 
 
 async def connect(options: Options) -> Mysql:

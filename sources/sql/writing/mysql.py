@@ -149,19 +149,12 @@ class Sessions:
 
     async def _begun(self) -> Any:
         while self.idle:
-            connection = self.idle.pop()
-            try:
-                await connection.begin()
-            except FAILURES:
-                connection.close()
-            else:
-                return connection
+            with suppress(*FAILURES):
+                return await _begin(self.idle.pop())
         try:
-            connection = await self.taken()
-            await connection.begin()
+            return await _begin(await self.taken())
         except FAILURES as error:
             raise Objected(self.objection(error)) from None
-        return connection
 
     async def _undone(self, connection: Any, transaction: "Transaction") -> None:
         """What was not committed; a connection in the middle of a statement is left, and the server undoes it."""
@@ -202,6 +195,15 @@ class Sessions:
         while self.idle:
             with suppress(*FAILURES):
                 self.idle.pop().close()
+
+
+async def _begin(connection: Any) -> Any:
+    try:
+        await connection.begin()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 class Transaction:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -83,6 +83,7 @@ STATES: Mapping[str, Sort] = {
 CLASSES: Mapping[str, Sort] = {"22": Sort.UNFIT, "08": Sort.LOST, "25": Sort.LOST, "57": Sort.LOST, "28": Sort.LOST}
 NOT_CAST = frozenset({"character", "name", "bpchar"})
 """Text types that cut what is too long when they are cast to."""
+FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 Opened = Callable[[Mapping[str, str]], Awaitable[Any]]
 
 
@@ -99,7 +100,7 @@ async def writer(
             columns, references, unique, checks = [await connection.fetch(each) for each in asked]
         finally:
             await connection.close(timeout=LOCK_SECONDS)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except FAILURES as error:
         raise _unwritable(error) from None
     sessions.facts = facts(columns, references, (*unique, *checks))
     chosen = targets(writable, versions, statements.tables, sessions.facts)
@@ -176,19 +177,12 @@ class Sessions:
 
     async def _begun(self) -> Any:
         while self.idle:
-            connection = self.idle.pop()
-            try:
-                await connection.execute("BEGIN")
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-                connection.terminate()
-            else:
-                return connection
+            with suppress(*FAILURES):
+                return await _begin(self.idle.pop())
         try:
-            connection = await self.taken()
-            await connection.execute("BEGIN")
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            return await _begin(await self.taken())
+        except FAILURES as error:
             raise Objected(objection(error, None)) from None
-        return connection
 
     async def _end(self, connection: Any) -> None:
         """Undoes what was not committed; where that fails, the server does it for a connection that is gone."""
@@ -197,7 +191,7 @@ class Sessions:
                 await connection.execute("ROLLBACK", timeout=LOCK_SECONDS)
             if connection.is_closed():
                 return
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        except FAILURES:
             connection.terminate()
         except BaseException:
             connection.terminate()
@@ -208,6 +202,15 @@ class Sessions:
     async def close(self) -> None:
         while self.idle:
             self.idle.pop().terminate()
+
+
+async def _begin(connection: Any) -> Any:
+    try:
+        await connection.execute("BEGIN")
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
 
 
 class Transaction:

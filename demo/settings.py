@@ -46,6 +46,8 @@ folder = {records}
 
 [sources.internal]
 {internal}
+writable = ["customer", "orders", "order_item", "product", "deployment"]
+versions.deployment = "revision"
 
 [sources.snowflake]
 kind = "snowflake"
@@ -58,6 +60,8 @@ password = {{ env = "SNOWFLAKE_PASSWORD" }}
 database = {database}
 schema = {schema}
 timeout = 1.0
+writable.usage_day = ["customer_id", "day"]
+writable.revenue_month = ["customer_id", "month"]
 
 [sources.s3]
 kind = "s3"

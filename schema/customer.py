@@ -55,6 +55,7 @@ class Customer:
     credit_limit: Decimal | None = strawberry.field(
         description="How much may be owed, in euros.", directives=[allow("finance")]
     )
+    version: int = strawberry.field(description="Counts the changes; give it as `ifVersion`.")
     account_manager: One["Employee"] = strawberry.field(description="Who looks after the customer.")
     orders: Many["Order"] = strawberry.field(description="What the customer ordered.")
     usage: Many["UsageDay"] = strawberry.field(description="What the customer used, a row a day.")

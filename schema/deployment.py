@@ -52,6 +52,7 @@ class Deployment:
     commit_sha: str | None = strawberry.field(
         description="The commit it was built from.", directives=[allow("engineering")]
     )
+    revision: int = strawberry.field(description="Counts the changes; give it as `ifVersion`.")
     author: One["Employee"] = strawberry.field(description="Who started it.")
     error_rate: Looked[float] = strawberry.field(
         description="The share of its service's requests that failed from when it began, where it went; 1 is all.",

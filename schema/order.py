@@ -41,6 +41,7 @@ class Order:
     placed_at: datetime = strawberry.field(description="When it was ordered.")
     total: Decimal = strawberry.field(description="The sum of its items, in euros.")
     note: str | None = strawberry.field(description="What the customer asked for in words.")
+    version: int = strawberry.field(description="Counts the changes; give it as `ifVersion`.")
     customer: One["Customer"] = strawberry.field(description="Who ordered.")
     items: Many["OrderItem"] = strawberry.field(description="What was ordered, a row a product.")
     history: History["Order"] = strawberry.field(description="Every change of the order that was made here.")
@@ -55,6 +56,7 @@ class OrderItem:
     line: int = strawberry.field(description="The line in the order, from 1.")
     quantity: int = strawberry.field(description="How many.")
     unit_price: Decimal = strawberry.field(description="What one cost when it was ordered, in euros.")
+    version: int = strawberry.field(description="Counts the changes; give it as `ifVersion`.")
     order: One["Order"] = strawberry.field(description="The order this line is of.")
     product: One["Product"] = strawberry.field(description="What was ordered.")
 
@@ -70,6 +72,7 @@ class Product:
     category: ProductCategory = strawberry.field(description="What kind of thing it is.")
     price: Decimal = strawberry.field(description="The list price today, in euros.")
     discontinued: bool = strawberry.field(description="Whether it is no longer sold.")
+    version: int = strawberry.field(description="Counts the changes; give it as `ifVersion`.")
     items: Many["OrderItem"] = strawberry.field(description="The order lines that name it.")
     history: History["Product"] = strawberry.field(description="Every change of the product that was made here.")
 

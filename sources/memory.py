@@ -1,12 +1,14 @@
 """Rows held in memory, as a source: what it promises of each collection is given, and kept to."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from engine.change.words import Change, Made, Values, Writes
 from engine.finish import grouped, key_of, limited, ordered, predicate
 from engine.reckon import arranged, measured
 from engine.words import All, Among, Ask, Can, Exists, Not, Row, Some
+from sources.memory_changes import Changing, Writable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,10 +20,32 @@ class Collection:
 
 
 class Memory:
-    """Collections by name; asked for more than it declares, it fails loudly: that is the planner's fault."""
+    """Collections by name; asked for more than it declares, it fails loudly: that is the planner's fault.
 
-    def __init__(self, collections: Mapping[str, Collection]) -> None:
-        self.collections = collections
+    `writable`: those that may be changed; their rows are then ours.
+    """
+
+    def __init__(self, collections: Mapping[str, Collection], writable: Mapping[str, Writable] | None = None) -> None:
+        self.collections = dict(collections)
+        self.writable = writable or {}
+        self.changing = Changing(
+            self.writable, {name: _by_key(self.collections[name], each.key) for name, each in self.writable.items()}
+        )
+
+    def writes(self, collection: str) -> Writes | None:
+        of = self.writable.get(collection)
+        return of.writes() if of else None
+
+    async def write(self, changes: Sequence[Change], *, dry: bool = False) -> Sequence[Made]:
+        made = self.changing.write(changes, dry=dry)
+        for name in {each.collection for each in changes}:
+            kept = self.collections[name]
+            rows = [tuple(row[each] for each in kept.can.columns) for row in self.changing.rows[name].values()]
+            self.collections[name] = replace(kept, rows=rows)
+        return made
+
+    async def made(self, change: Change) -> Made | None:
+        return self.changing.made(change)
 
     def can(self, collection: str) -> Can:
         return self.collections[collection].can
@@ -64,6 +88,12 @@ def resolved(collections: Mapping[str, Collection], where: Any) -> Any:
             return Among(where.here, frozenset(keys))
         case _:
             return where
+
+
+def _by_key(collection: Collection, key: Sequence[str]) -> dict[Row, Values]:
+    columns = tuple(collection.can.columns)
+    named = key_of(tuple(key), columns)
+    return {named(row): dict(zip(columns, row, strict=True)) for row in collection.rows}
 
 
 def _keyed(collection: Collection, ask: Ask, columns: Sequence[str]) -> Sequence[Row]:

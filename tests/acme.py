@@ -57,16 +57,19 @@ TEXT, INTEGER, DECIMAL, BOOLEAN, DATE, TIME = (
 INTERNAL: Mapping[str, Mapping[str, Kind]] = {
     "customer": {
         "id": INTEGER, "name": TEXT, "email": TEXT, "phone": TEXT, "country": TEXT, "segment": TEXT,
-        "created_at": TIME, "account_manager_id": INTEGER, "credit_limit": DECIMAL,
+        "created_at": TIME, "account_manager_id": INTEGER, "credit_limit": DECIMAL, "version": INTEGER,
     },
     "product": {
         "id": INTEGER, "sku": TEXT, "name": TEXT, "category": TEXT, "price": DECIMAL, "discontinued": BOOLEAN,
+        "version": INTEGER,
     },
     "orders": {
         "id": INTEGER, "customer_id": INTEGER, "status": TEXT, "placed_at": TIME, "total": DECIMAL, "note": TEXT,
+        "version": INTEGER,
     },
     "order_item": {
         "order_id": INTEGER, "line": INTEGER, "product_id": INTEGER, "quantity": INTEGER, "unit_price": DECIMAL,
+        "version": INTEGER,
     },
     "employee": {
         "id": INTEGER, "first_name": TEXT, "last_name": TEXT, "email": TEXT, "title": TEXT, "department": TEXT,
@@ -75,6 +78,7 @@ INTERNAL: Mapping[str, Mapping[str, Kind]] = {
     "deployment": {
         "id": INTEGER, "service": TEXT, "version": TEXT, "environment": TEXT, "status": TEXT, "author_id": INTEGER,
         "started_at": TIME, "finished_at": TIME, "commit_sha": TEXT, "slack_channel_id": TEXT, "slack_ts": TEXT,
+        "revision": INTEGER,
     },
 }  # fmt: skip
 WAREHOUSE: Mapping[str, Mapping[str, Kind]] = {

@@ -41,6 +41,10 @@ STAMP = Table("demo_seed", MetaData(), Column("stamp", Integer, primary_key=True
 """PostgreSQL's mark of a whole seeding; SQLite keeps the same number in its user_version."""
 
 
+NUMBERED = "SELECT setval(pg_get_serial_sequence('{0}', 'id'), coalesce(max(id), 0) + 1, false) FROM {0}"
+"""So that the next row has a number of its own."""
+
+
 class Refused(Exception):
     """The database cannot be seeded; the message says why, and what would do."""
 
@@ -168,4 +172,6 @@ def fill_postgresql(connection: Connection, scale: Fraction | float) -> None:
         with driver.cursor() as cursor, cursor.copy(f"COPY {table.name} FROM STDIN") as copy:
             for row in rows[table.name].rows:
                 copy.write_row(row)
+        if table.columns[0].identity is not None:
+            connection.exec_driver_sql(NUMBERED.format(table.name))
     connection.execute(STAMP.insert().values(stamp=stamp(scale)))

@@ -10,12 +10,14 @@ from sqlalchemy import (
     Date,
     Dialect,
     ForeignKey,
+    Identity,
     Index,
     Integer,
     MetaData,
     Numeric,
     Table,
     Text,
+    text,
 )
 from sqlalchemy.types import DateTime, TypeDecorator, TypeEngine, UserDefinedType
 
@@ -84,6 +86,15 @@ def needed(name: str, kind: Any, *args: Any, **kwargs: Any) -> Column[Any]:
     return Column(name, kind, *args, nullable=False, **kwargs)
 
 
+def number() -> Column[Any]:
+    """Of a row that people create: the next one, and never that of a row that was deleted."""
+    return Column("id", Integer, Identity(), primary_key=True)
+
+
+def counted(name: str = "version") -> Column[Any]:
+    return needed(name, Integer, server_default=text("1"), comment="counts the changes")
+
+
 def link(name: str, target: str, *, nullable: bool = False, comment: str | None = None) -> Column[Any]:
     return Column(name, Integer, ForeignKey(target), nullable=nullable, index=True, comment=comment)
 
@@ -104,7 +115,7 @@ EMPLOYEE = Table(
 CUSTOMER = Table(
     "customer",
     METADATA,
-    Column("id", Integer, primary_key=True, autoincrement=False),
+    number(),
     needed("name", Text),
     needed("email", Text),
     Column("phone", Text),
@@ -113,27 +124,33 @@ CUSTOMER = Table(
     needed("created_at", Time),
     link("account_manager_id", "employee.id", nullable=True),
     Column("credit_limit", Money, comment="in euros; null: none agreed"),
+    counted(),
+    sqlite_autoincrement=True,
 )
 PRODUCT = Table(
     "product",
     METADATA,
-    Column("id", Integer, primary_key=True, autoincrement=False),
+    number(),
     needed("sku", Text, unique=True),
     needed("name", Text),
     needed("category", Text, comment="HARDWARE, SOFTWARE, SERVICE or ACCESSORY"),
     needed("price", Money),
     needed("discontinued", Boolean),
+    counted(),
+    sqlite_autoincrement=True,
 )
 ORDERS = Table(
     "orders",
     METADATA,
-    Column("id", Integer, primary_key=True, autoincrement=False),
+    number(),
     link("customer_id", "customer.id"),
     needed("status", Text, comment="PENDING, PAID, SHIPPED, CANCELLED or REFUNDED"),
     needed("placed_at", Time),
     needed("total", Money, comment="the sum of its items"),
     Column("note", Text),
+    counted(),
     Index("ix_orders_customer_id_placed_at", "customer_id", "placed_at"),
+    sqlite_autoincrement=True,
 )
 ORDER_ITEM = Table(
     "order_item",
@@ -143,12 +160,13 @@ ORDER_ITEM = Table(
     link("product_id", "product.id"),
     needed("quantity", Integer),
     needed("unit_price", Money, comment="after discount"),
+    counted(),
     sqlite_with_rowid=False,
 )
 DEPLOYMENT = Table(
     "deployment",
     METADATA,
-    Column("id", Integer, primary_key=True, autoincrement=False),
+    number(),
     needed("service", Text),
     needed("version", Text),
     needed("environment", Text, comment="PRODUCTION or STAGING"),
@@ -159,4 +177,6 @@ DEPLOYMENT = Table(
     needed("commit_sha", Text),
     Column("slack_channel_id", Text, comment="where it was announced"),
     Column("slack_ts", Text, comment="the announcement itself"),
+    counted("revision"),
+    sqlite_autoincrement=True,
 )

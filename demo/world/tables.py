@@ -1,6 +1,6 @@
 """A scale to the company's internal tables, parents before their children."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -23,12 +23,19 @@ def tables(scale: Fraction | float = 1) -> Mapping[str, Table]:
     orders, items = orders_and_items(whole)
     return {
         "employee": Table(staff.EMPLOYEE_COLUMNS, staff.employees(whole.staff)),
-        "customer": Table(shop.CUSTOMER_COLUMNS, [shop.customer(number, whole) for number in upto(whole.customers)]),
-        "product": Table(shop.PRODUCT_COLUMNS, [shop.product(number) for number in upto(whole.products)]),
-        "orders": Table(shop.ORDER_COLUMNS, orders),
-        "order_item": Table(shop.ITEM_COLUMNS, items),
-        "deployment": Table(staff.DEPLOYMENT_COLUMNS, list(staff.deployments(size("deployment", scale), whole.staff))),
+        "customer": counted(shop.CUSTOMER_COLUMNS, (shop.customer(each, whole) for each in upto(whole.customers))),
+        "product": counted(shop.PRODUCT_COLUMNS, map(shop.product, upto(whole.products))),
+        "orders": counted(shop.ORDER_COLUMNS, orders),
+        "order_item": counted(shop.ITEM_COLUMNS, items),
+        "deployment": counted(
+            staff.DEPLOYMENT_COLUMNS, staff.deployments(size("deployment", scale), whole.staff), "revision"
+        ),
     }
+
+
+def counted(columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]], name: str = "version") -> Table:
+    """With the column that counts a row's changes, which begins at 1."""
+    return Table((*columns, name), [(*row, 1) for row in rows])
 
 
 def orders_and_items(whole: shop.Shop) -> tuple[list[shop.Order], list[shop.Item]]:

@@ -5,12 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-SESSION = {"CLIENT_TELEMETRY_ENABLED": False, "TIMEZONE": "UTC"}
+SESSION = {"CLIENT_TELEMETRY_ENABLED": False, "TIMEZONE": "UTC", "LOCK_TIMEOUT": 5}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """`timeout`: seconds until a statement, its login included, is given up. `connections`: statements at once."""
+    """`timeout`: seconds until a statement, its login included, is given up. `connections`: statements at once.
+
+    `writable`: by table that may be changed, the columns that name a row. `versions`: by table, the column that counts
+    its changes.
+    """
 
     host: str
     account: str
@@ -24,6 +28,8 @@ class Options:
     role: str | None = None
     timeout: float = 10.0
     connections: int = 4
+    writable: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, Any] = field(default_factory=dict)
 
 
 def settings(options: Options) -> Mapping[str, Any]:

@@ -1,16 +1,17 @@
 """Options go in, a source that answers from one Snowflake schema comes out."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Mapping, Sequence
 
+from engine.change.words import Change, Made, Writes
 from engine.words import Ask, Can, Row
-from sources.snowflake.groups import results
 from sources.snowflake.options import Options
 from sources.snowflake.render import render
+from sources.snowflake.rows import shown, shown_by
 from sources.snowflake.sessions import Sessions
 from sources.snowflake.sql import Sql, kept
 from sources.snowflake.tables import COLUMNS_SQL, ROWS_SQL, Table, tables
-from sources.snowflake.values import SHOWN
+from sources.snowflake.writing import Writer, writer
+from sources.unchanging import Unchanging
 
 BATCH = 5000
 
@@ -23,7 +24,14 @@ async def connect(options: Options) -> "Snowflake":
     except BaseException:
         await sessions.close()
         raise
-    return Snowflake(sessions, tables(columns, sizes))
+    source = Snowflake(sessions, tables(columns, sizes))
+    if options.writable:
+        try:
+            source.writer = await writer(sessions, options, source.tables)
+        except BaseException:
+            await sessions.close()
+            raise
+    return source
 
 
 class Snowflake:
@@ -32,6 +40,7 @@ class Snowflake:
     def __init__(self, sessions: Sessions, tables: Mapping[str, Table]) -> None:
         self.sessions = sessions
         self.tables = tables
+        self.writer: Writer | Unchanging = Unchanging()
 
     def can(self, collection: str) -> Can:
         return self.tables[collection].can
@@ -43,27 +52,22 @@ class Snowflake:
         if ask.keys is not None and not ask.keys.values:
             return
         rows = await self.sessions.run(render(ask, self.tables))
-        shows = [SHOWN.get(each.kind) for _, each in results(ask, self.tables[ask.collection].columns)]
+        shows = shown_by(ask, self.tables)
         for start in range(0, len(rows), BATCH):
             yield shown(rows[start : start + BATCH], shows)
+
+    def writes(self, collection: str) -> Writes | None:
+        return self.writer.writes(collection)
+
+    async def write(self, changes: Sequence[Change], *, dry: bool = False) -> Sequence[Made]:
+        return await self.writer.write(changes, dry=dry)
+
+    async def made(self, change: Change) -> Made | None:
+        return await self.writer.made(change)
 
     async def ping(self) -> None:
         await self.sessions.run(Sql("SELECT 1"))
 
     async def close(self) -> None:
+        await self.writer.close()
         await self.sessions.close()
-
-
-def shown(rows: Sequence[Row], shows: Sequence[Callable[[Any], Any] | None]) -> list[Row]:
-    """The rows with their values as the words mean them; of an ask without columns and measures, empty rows."""
-    if not shows:
-        return [()] * len(rows)
-    if not any(shows):
-        return [tuple(row) for row in rows]
-    return [
-        tuple(
-            show(value) if show is not None and value is not None else value
-            for show, value in zip(shows, row, strict=True)
-        )
-        for row in rows
-    ]

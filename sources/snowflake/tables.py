@@ -10,6 +10,8 @@ COLUMNS_SQL = (
     "WHERE TABLE_SCHEMA = ? ORDER BY TABLE_NAME, ORDINAL_POSITION"
 )
 ROWS_SQL = "SELECT TABLE_NAME, ROW_COUNT FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_SCHEMA = ?"
+MARKER = "ONEDOOR_CHANGE"
+"""The table that keeps what came of each change; it is no collection."""
 KEYS = 1000
 AMONG = 10_000
 EPOCH = "EPOCH"
@@ -60,7 +62,7 @@ def tables(rows: Iterable[Row], sizes: Iterable[Row] = ()) -> Mapping[str, Table
     """The tables by lower-case name. Columns of a type that no kind can hold are left out."""
     many = {name: None if count is None else int(count) for name, count in sizes}
     found: dict[str, dict[str, Stored]] = {}
-    for table, *column in rows:
+    for table, *column in (each for each in rows if each[0] != MARKER):
         columns = found.setdefault(table, {})
         if (stored := stored_column(*column)) is not None:
             columns[stored.name.lower()] = stored

@@ -4,27 +4,35 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import asyncmy
 from asyncmy import errors
 
-from engine.errors import Code, SourceFailed
+from engine.change.words import Change, Made, Writes
+from engine.errors import SourceFailed
 from engine.words import Ask, Can, Row
 from sources.sql.columns import Facts, Stock, Stored, stock
 from sources.sql.compiled import Statements, unreadable
 from sources.sql.dialects.mysql import COMPILER, DIALECT, EXACT, exactly, stored
+from sources.sql.mysql_failures import DENIALS, failure, gone
+from sources.sql.writing import mysql as written
+from sources.sql.writing.words import MARKER
+from sources.sql.writing.writer import Writer
+from sources.unchanging import Unchanging
 
 PORT = 3306
 PREPARED = 256
 """Statements a connection keeps prepared."""
 KEYS = 10_000
 VERSION_SQL = "SELECT VERSION()"
-COLUMNS_SQL = """
+COLUMNS_SQL = f"""
     SELECT table_name, column_name, data_type, column_type, is_nullable = 'YES', character_set_name, collation_name
-    FROM information_schema.columns WHERE table_schema = DATABASE() ORDER BY table_name, ordinal_position
+    FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name <> '{MARKER}'
+    ORDER BY table_name, ordinal_position
 """
 ROWS_SQL = """
     SELECT table_name, table_rows FROM information_schema.tables
@@ -39,27 +47,23 @@ AT_FIRST = (
     "SET SESSION TRANSACTION READ ONLY",
 )
 """MariaDB's cache of subqueries takes for one what their own column's collation does, whatever they compare by."""
-TROUBLED = frozenset({1040, 1053, 1129, 1130, 1152, 1153, 1158, 1159, 1160, 1161, 1184, 1317, 1927, 4031})
-"""The server's own errors that tell of a connection lost or refused; those of the client begin at 2000."""
-CLIENT = range(2000, 3000)
-DENIALS: Mapping[object, str] = {
-    **dict.fromkeys((1044, 1045, 1698), "the database refused the login"),
-    1049: "there is no database of this name",
-}
-"""Errors of a login, which is tried first at the start."""
-ASKED_WRONG = (errors.ProgrammingError, errors.DataError, errors.NotSupportedError)
 LEAVE_SECONDS = 2.0
 """How long it may take to have the server stop a statement."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """`url` as `mysql://user:password@host:port/database`, and how many statements may run at once."""
+    """`url` as `mysql://user:password@host:port/database`, and how many statements may run at once.
+
+    `writable`: the tables that may be changed. `versions`: by table, the column that counts its changes.
+    """
 
     url: str
     tls: bool = False
     connections: int = 8
     connect_seconds: float = 2.0
+    writable: tuple[str, ...] = ()
+    versions: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Mysql:
@@ -72,6 +76,7 @@ class Mysql:
         self.slots = asyncio.Semaphore(options.connections)
         self.idle: list[Any] = []
         self.leaving: set[asyncio.Task[None]] = set()
+        self.writer: Writer | Unchanging = Unchanging()
 
     def can(self, collection: str) -> Can:
         return self.tables[collection].can
@@ -82,6 +87,15 @@ class Mysql:
     async def read(self, ask: Ask) -> AsyncIterator[Sequence[Row]]:
         made, values = self.statements.of(ask)
         yield made.rows(await self.run(made.text, values))
+
+    def writes(self, collection: str) -> Writes | None:
+        return self.writer.writes(collection)
+
+    async def write(self, changes: Sequence[Change], *, dry: bool = False) -> Sequence[Made]:
+        return await self.writer.write(changes, dry=dry)
+
+    async def made(self, change: Change) -> Made | None:
+        return await self.writer.made(change)
 
     async def run(self, sql: str, values: Sequence[Any]) -> Sequence[Any]:
         """The rows of one statement. Raises SourceFailed; a cancelled caller stops it on the server."""
@@ -133,6 +147,7 @@ class Mysql:
         await self.run("SELECT 1", ())
 
     async def close(self) -> None:
+        await self.writer.close()
         while self.idle:
             self.idle.pop().close()
         await asyncio.gather(*self.leaving)
@@ -152,23 +167,6 @@ async def stopped(options: Options, number: int) -> None:
                 connection.close()
 
 
-def gone(error: Exception) -> bool:
-    """Whether the connection is lost, or was never there."""
-    if not isinstance(error, errors.MySQLError):
-        return True
-    number = error.args[0] if error.args else 0
-    return isinstance(error, errors.InterfaceError) or number in TROUBLED or number in CLIENT
-
-
-def failure(error: Exception) -> SourceFailed:
-    """Of the database where it does not answer or lacks means; of the question where it cannot be asked so."""
-    if gone(error):
-        return SourceFailed("the database does not answer", again=True)
-    if isinstance(error, ASKED_WRONG):
-        return SourceFailed("the database cannot answer this question", Code.CANNOT_ANSWER)
-    return SourceFailed("the database could not answer")
-
-
 async def connect(options: Options) -> Mysql:
     """Raises SourceFailed when the database does not answer, or lets nobody in."""
     try:
@@ -181,7 +179,11 @@ async def connect(options: Options) -> Mysql:
         found = [await fetched(connection, each) for each in (COLUMNS_SQL, ROWS_SQL, INDEXED_SQL)]
     finally:
         connection.close()
-    return Mysql(options, reflected(*found, exact=EXACT["maria" in version.lower()]))
+    source = Mysql(options, reflected(*found, exact=EXACT["maria" in version.lower()]))
+    if options.writable:
+        links = written.Links(opened=partial(opened, options), gone=gone, leave=source._leave)
+        source.writer = await written.writer(links, options.writable, options.versions, source.statements)
+    return source
 
 
 def reflected(
@@ -212,8 +214,8 @@ async def fetched(connection: Any, sql: str) -> Sequence[Any]:
     return rows
 
 
-async def opened(options: Options) -> Any:
-    """Read only, in UTC. Raises ValueError where the URL names no database."""
+async def opened(options: Options, at_first: Sequence[str] = AT_FIRST) -> Any:
+    """Read only, in UTC, unless `at_first` sets it otherwise. Raises ValueError where the URL names no database."""
     parts = urlsplit(options.url)
     if not parts.hostname or not parts.path.strip("/"):
         raise ValueError("its URL is `mysql://user:password@host:port/database`")
@@ -231,6 +233,6 @@ async def opened(options: Options) -> Any:
             ssl=ssl.create_default_context() if options.tls else None,
             stmt_cache_size=PREPARED,
         )
-        for each in AT_FIRST:
+        for each in at_first:
             await connection.cursor().execute(each)
     return connection

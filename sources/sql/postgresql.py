@@ -3,24 +3,31 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import asyncpg
 
+from engine.change.words import Change, Made, Writes
 from engine.errors import Code, SourceFailed
 from engine.words import Ask, Can, Row
 from sources.sql.columns import Facts, Stock, Stored, stock
 from sources.sql.compiled import Statements, unreadable
 from sources.sql.dialects.postgresql import COMPILER, DIALECT, stored
+from sources.sql.writing import postgresql as written
+from sources.sql.writing.words import MARKER
+from sources.sql.writing.writer import Writer
+from sources.unchanging import Unchanging
 
 KEYS = 10_000
 PREPARED = 1000
 """Statements that a connection keeps prepared."""
-COLUMNS_SQL = """
+COLUMNS_SQL = f"""
     SELECT table_schema, table_name, column_name, data_type, is_nullable = 'YES'
     FROM information_schema.columns
     WHERE table_schema NOT IN ('pg_catalog', 'information_schema') AND table_schema NOT LIKE 'pg\\_%'
+        AND table_name <> '{MARKER}'
     ORDER BY table_schema, table_name, ordinal_position
 """
 FACTS_SQL = """
@@ -57,11 +64,16 @@ LEAVE_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """`url` as libpq reads it, and how many statements may run at once."""
+    """`url` as libpq reads it, and how many statements may run at once.
+
+    `writable`: the tables that may be changed. `versions`: by table, the column that counts its changes.
+    """
 
     url: str
     connections: int = 8
     connect_seconds: float = 2.0
+    writable: tuple[str, ...] = ()
+    versions: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Postgresql:
@@ -74,6 +86,7 @@ class Postgresql:
         self.slots = asyncio.Semaphore(options.connections)
         self.idle: list[Any] = []
         self.leaving: set[asyncio.Task[None]] = set()
+        self.writer: Writer | Unchanging = Unchanging()
 
     def can(self, collection: str) -> Can:
         return self.tables[collection].can
@@ -84,6 +97,15 @@ class Postgresql:
     async def read(self, ask: Ask) -> AsyncIterator[Sequence[Row]]:
         made, values = self.statements.of(ask)
         yield made.rows(await self.run(made.text, values))
+
+    def writes(self, collection: str) -> Writes | None:
+        return self.writer.writes(collection)
+
+    async def write(self, changes: Sequence[Change], *, dry: bool = False) -> Sequence[Made]:
+        return await self.writer.write(changes, dry=dry)
+
+    async def made(self, change: Change) -> Made | None:
+        return await self.writer.made(change)
 
     async def run(self, sql: str, values: Sequence[Any]) -> Sequence[Any]:
         """The rows of one statement. Raises SourceFailed; a cancelled caller stops it on the server."""
@@ -132,6 +154,7 @@ class Postgresql:
         await self.run("SELECT 1", ())
 
     async def close(self) -> None:
+        await self.writer.close()
         while self.idle:
             self._leave(self.idle.pop())
         await asyncio.gather(*self.leaving)
@@ -161,17 +184,24 @@ async def connect(options: Options) -> Postgresql:
         columns, facts = await connection.fetch(COLUMNS_SQL), await connection.fetch(FACTS_SQL)
     finally:
         await connection.close()
-    return Postgresql(options, reflected(columns, facts))
+    source = Postgresql(options, reflected(columns, facts))
+    if options.writable:
+        made = partial(opened, options)
+        source.writer = await written.writer(made, options.writable, options.versions, source.statements)
+    return source
 
 
-async def opened(options: Options) -> Any:
-    """Read only, in UTC."""
+READING = {"default_transaction_read_only": "on"}
+
+
+async def opened(options: Options, settings: Mapping[str, str] = READING) -> Any:
+    """In UTC; read only, unless `settings` say something else of the session."""
     return await asyncpg.connect(
         options.url,
         timeout=options.connect_seconds,
         statement_cache_size=PREPARED,
         max_cached_statement_lifetime=0,
-        server_settings={"default_transaction_read_only": "on", "timezone": "UTC", "application_name": "onedoor"},
+        server_settings={**settings, "timezone": "UTC", "application_name": "onedoor"},
     )
 
 

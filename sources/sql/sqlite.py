@@ -5,17 +5,22 @@ import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from engine.change.words import Change, Made, Writes
 from engine.errors import Code, SourceFailed
 from engine.words import Ask, Can, Row
 from sources.sql.columns import Facts, Stock, Stored, stock
 from sources.sql.compiled import Statements
 from sources.sql.dialects.sqlite import COMPILER, DIALECT, stored
+from sources.sql.writing import sqlite as written
+from sources.sql.writing.words import MARKER
+from sources.sql.writing.writer import Writer
 from sources.threads import in_thread, shut, threads
+from sources.unchanging import Unchanging
 
 STEPS = 1_000_000
 """Of SQLite's machine, between two looks at whether anybody still waits; some 20 ms."""
@@ -24,7 +29,8 @@ PREPARED = 500
 """Statements that a connection keeps prepared."""
 COLUMNS_SQL = (
     'SELECT m.name, c.name, c.type, c."notnull" OR c.pk > 0 FROM sqlite_schema m JOIN pragma_table_info(m.name) c '
-    "WHERE m.type IN ('table', 'view') AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+    "WHERE m.type IN ('table', 'view') AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' "
+    f"AND m.name <> '{MARKER}'"
 )
 TABLES_SQL = "SELECT name FROM sqlite_schema WHERE type = 'table'"
 COUNTED_SQL = "SELECT stat FROM sqlite_stat1 WHERE tbl = ?"
@@ -33,10 +39,15 @@ SPREAD_SQL = "SELECT max(rowid) - min(rowid) + 1 FROM {}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """`path` of the file, and how many statements may run at once."""
+    """`path` of the file, and how many statements may run at once.
+
+    `writable`: the tables that may be changed. `versions`: by table, the column that counts its changes.
+    """
 
     path: str
     connections: int = 4
+    writable: tuple[str, ...] = ()
+    versions: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Sqlite:
@@ -48,6 +59,7 @@ class Sqlite:
         self.statements = Statements(tables, DIALECT, COMPILER)
         self.pool = threads(connections, "sqlite")
         self.idle: list[sqlite3.Connection] = []
+        self.writer: Writer | Unchanging = Unchanging()
 
     def can(self, collection: str) -> Can:
         return self.tables[collection].can
@@ -58,6 +70,15 @@ class Sqlite:
     async def read(self, ask: Ask) -> AsyncIterator[Sequence[Row]]:
         made, values = self.statements.of(ask)
         yield made.rows(await self.run(made.text, values))
+
+    def writes(self, collection: str) -> Writes | None:
+        return self.writer.writes(collection)
+
+    async def write(self, changes: Sequence[Change], *, dry: bool = False) -> Sequence[Made]:
+        return await self.writer.write(changes, dry=dry)
+
+    async def made(self, change: Change) -> Made | None:
+        return await self.writer.made(change)
 
     async def run(self, sql: str, values: Sequence[Any]) -> list[Sequence[Any]]:
         """The rows of one statement; a cancelled caller stops it, wherever it then is."""
@@ -81,6 +102,7 @@ class Sqlite:
         await self.run("SELECT 1", ())
 
     async def close(self) -> None:
+        await self.writer.close()
         shut(self.pool)
         while self.idle:
             self.idle.pop().close()
@@ -94,7 +116,11 @@ async def connect(options: Options) -> Sqlite:
             tables = await in_thread(pool, partial(reflected, path))
         except sqlite3.Error:
             raise SourceFailed(f"there is no SQLite database at `{path.name}`") from None
-    return Sqlite(path, tables, options.connections)
+        source = Sqlite(path, tables, options.connections)
+        if options.writable:
+            make = partial(written.writer, path, options.writable, options.versions, source.statements)
+            source.writer = await in_thread(pool, make)
+    return source
 
 
 def failure(error: sqlite3.Error) -> SourceFailed:

@@ -129,7 +129,7 @@ def test_a_type_without_numbers_has_no_sum() -> None:
     assert [name for name in LISTED if f"{name}Sum" not in schema().type_map] == [
         name for name in LISTED if not {"Int", "BigInt", "Float", "Decimal"} & set(columns(name).values())
     ]
-    assert "sum" not in fields("DeploymentAggregate")
+    assert "sum" not in fields("MessageAggregate")
 
 
 def test_one_of_many_is_given_where_the_order_of_what_is_given_decides() -> None:

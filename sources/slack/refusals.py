@@ -48,7 +48,8 @@ def untold(error: Exception, timeout: float) -> Unmade | SourceFailed:
         return Unmade(*REFUSALS[name])
     if name is not None and name.startswith(RULES):
         return Unmade(f"slack refused the call with `{name}`", Code.SOURCE_INVALID)
-    return failed(error, timeout)
+    unknown = failed(error, timeout)
+    return SourceFailed(unknown.reason, unknown.code)
 
 
 def slow_down(seconds: float) -> Unmade:

@@ -250,6 +250,14 @@ async def test_a_made_reply_is_found_in_its_thread(slack: Slack, channel: str) -
     assert await slack.made(reply("g2", channel, "1.000000")) is None
 
 
+async def test_an_id_that_tells_its_time_is_looked_for_from_then_on(slack: Slack, channel: str) -> None:
+    """In the history from ten minutes before; one of the year 2100 is looked for in vain."""
+    for id, found in (("0193dd3a-5c00-7abc-8000-0000000000ab", True), ("03bb2cc3-d800-7abc-8000-0000000000ab", False)):
+        change = post(id, channel)
+        await made(slack, change)
+        assert (await slack.made(change) is not None) is found
+
+
 async def test_an_edit_is_found_after_those_that_came_later(slack: Slack, channel: str) -> None:
     first = await there(slack, post("e0", channel))
     edits = [on(first, f"e{number}", Verb.UPDATE, f"text {number}") for number in range(1, 5)]

@@ -74,9 +74,17 @@ async def standing(at: Desk, change: Change) -> Values | None:
         raise Unmade(NO_ROW, Code.NOT_FOUND)
     if found is not None and change.verb is Verb.CREATE:
         raise Unmade("the API has such a row already", Code.ALREADY_EXISTS)
-    if found is not None and change.version is not None and str(found[at.collection.version]) != change.version:
-        raise Unmade("the row was changed meanwhile: read it again", Code.VERSION_CONFLICT)
+    if change.version is not None:
+        compared(at.collection, change.version, found)
     return found
+
+
+def compared(collection: Collection, version: str, found: Values | None) -> None:
+    """Raises Unmade where a row is not, or not any more, at its version."""
+    if not collection.version:
+        raise Unmade("the API's rows have no version: leave it out")
+    if found is None or str(found[collection.version]) != version:
+        raise Unmade("the row was changed meanwhile: read it again", Code.VERSION_CONFLICT)
 
 
 async def leads_somewhere(at: Desk, change: Change) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -249,6 +250,7 @@ async def test_what_cannot_be_is_refused(github: Rest, served: Served, front: Fr
         (deployment("c1", {}, ref="\ud800"), Code.BAD_USER_INPUT),
         (status("c1", {"deployment_id": 1}, state="success"), Code.NOT_FOUND),
         (cancelling("c1", 1), Code.NOT_FOUND),
+        (replace(cancelling("c1", run), version="1"), Code.BAD_USER_INPUT),
         (cancelling("c1", run, "success"), Code.BAD_USER_INPUT),
         (change("deployments", Verb.DELETE, "c1", {"id": 1}), Code.NOT_FOUND),
         (change("deployments", Verb.UPDATE, "c1", {"id": 1}), Code.CANNOT_ANSWER),

@@ -194,6 +194,17 @@ async def test_what_is_put_is_there_afterwards(rest: Rest) -> None:
     assert await rest.made(change(Verb.PUT, name="other")) is None
 
 
+async def test_what_is_put_at_a_version_must_be_there_at_it(rest: Rest, shop: Shop) -> None:
+    for version, came in (("1", 0), (None, 1), ("2", 1)):
+        if version is None:
+            await made(rest, change(Verb.PUT, name="one"))
+        else:
+            with pytest.raises(Unmade) as raised:
+                await made(rest, change(Verb.PUT, "c2", version, name="two"))
+            assert raised.value.code is Code.VERSION_CONFLICT
+        assert len(shop.came) == came
+
+
 async def test_what_is_taken_away_is_gone(rest: Rest) -> None:
     await made(rest, change(Verb.PUT, name="one"))
     done = await made(rest, change(Verb.DELETE, "c2", "1"))

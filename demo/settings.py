@@ -84,9 +84,13 @@ kind = "slack"
 base_url = {slack}
 token = {{ env = "SLACK_TOKEN" }}
 channel_pattern = "cust-{{customer_id:int}}-{{slug}}"
+writable = true
 
 # the demo's Slack takes any number of calls; a real one is asked as often as its tiers grant
 [sources.slack.quota]
+"chat.delete" = 0
+"chat.postMessage" = 0
+"chat.update" = 0
 "conversations.history" = 0
 "conversations.list" = 0
 "conversations.replies" = 0
@@ -172,6 +176,7 @@ described = {github_collections}
 headers.authorization = {{ env = "GITHUB_AUTHORIZATION" }}
 redirects = [{host}]
 private_addresses = true
+writable = true
 """
 PLACE = "by (service, environment)"
 FAILED = 'rate(http_requests_total{code=~"5..",{selectors}}[{window}] offset -{window})'

@@ -53,6 +53,7 @@ BINDINGS = (
             "actor": Link(to="GithubUser", here="actor_login", there="login"),
             "jobs": Link(to="WorkflowJob", here=("repo", "id"), there=RUNS),
             "approvals": Link(to="WorkflowApproval", here=("repo", "id"), there=RUNS),
+            "pending": Link(to="PendingDeployment", here=("repo", "id"), there=RUNS),
             "deployments": Link(to="Deployment", here=("repo", "head_sha"), there=("service", "commit_sha")),
         },
     ),
@@ -74,6 +75,12 @@ BINDINGS = (
         collection="approvals",
         key=("repo", "run_id", "user_login", "state", "comment"),
         links={"approver": Link(to="GithubUser", here="user_login", there="login")},
+    ),
+    Binding(
+        type="PendingDeployment",
+        source="github",
+        collection="pending_deployments",
+        key=("repo", "run_id", "environment_id"),
     ),
     Binding(
         type="GithubUser",

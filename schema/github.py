@@ -88,6 +88,7 @@ class WorkflowRun:
     actor: One["GithubUser"] = strawberry.field(description="Who started it.")
     jobs: Many["WorkflowJob"] = strawberry.field(description="Its parts.")
     approvals: Many["WorkflowApproval"] = strawberry.field(description="Who let it go on, and what they said.")
+    pending: Many["PendingDeployment"] = strawberry.field(description="What it waits for somebody's word on.")
     deployments: Many["Deployment"] = strawberry.field(description="What the company's own table has of its commit.")
 
 
@@ -126,6 +127,16 @@ class WorkflowApproval:
     state: str = strawberry.field(description="What was decided: `approved`, `rejected` or `pending`.")
     comment: str = strawberry.field(description="What was said of it.")
     approver: One["GithubUser"] = strawberry.field(description="Who decided.")
+
+
+@strawberry.type(
+    description="An environment that a run may not go on to until somebody lets it.",
+    directives=[allow("engineering", "audit"), owned("platform engineering")],
+)
+class PendingDeployment:
+    environment_id: BigInt = strawberry.field(description="GitHub's number of the environment.")
+    environment_name: str = strawberry.field(description="The environment, as GitHub names it.")
+    current_user_can_approve: bool = strawberry.field(description="Whether the door's own token may let it go on.")
 
 
 @strawberry.type(

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class Post:
     id: strawberry.ID = strawberry.field(description="Where and when it was said.")
     text: str = strawberry.field(description="What was said, in Slack's mark-up.")
+    plain: str = strawberry.field(description="What was said as it was typed: `<`, `>` and `&` are themselves.")
+    version: str = strawberry.field(description="Another whenever the text is another.")
     sent_at: datetime = strawberry.field(description="When it was said.")
 
 

@@ -4,9 +4,19 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from aiohttp import ClientPayloadError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from aiohttp import (
+    ClientHandlerType,
+    ClientPayloadError,
+    ClientRequest,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    DummyCookieJar,
+    TCPConnector,
+)
 from aiohttp.abc import AbstractResolver
 
+MOVED = frozenset({301, 302, 303, 307, 308})
 MOST = 16 * 2**20
 """Bytes of one answer, unpacked."""
 
@@ -27,7 +37,13 @@ def whole(parts: Iterable[bytes], *, most: int, seconds: float) -> bytes:
 
 
 def session(
-    *, timeout: float, at_once: int, most: int = MOST, headers: Any = None, resolver: AbstractResolver | None = None
+    *,
+    timeout: float,
+    at_once: int,
+    most: int = MOST,
+    headers: Any = None,
+    resolver: AbstractResolver | None = None,
+    redirects: bool = True,
 ) -> ClientSession:
     """aiohttp's, for libraries that read whole answers: at most `most` bytes of each, in `timeout` seconds.
 
@@ -39,8 +55,18 @@ def session(
         timeout=ClientTimeout(total=timeout),
         cookie_jar=DummyCookieJar(),
         response_class=_ending(most),
+        middlewares=() if redirects else (_stays,),
     )
     return once(made)
+
+
+async def _stays(request: ClientRequest, asked: ClientHandlerType) -> ClientResponse:
+    """Some libraries do not say whether they follow a redirect, and aiohttp does."""
+    response = await asked(request)
+    if response.status in MOVED:
+        response.close()
+        raise ClientPayloadError("moved")
+    return response
 
 
 def once(made: ClientSession) -> ClientSession:

@@ -38,6 +38,8 @@ from sources.patterns import compile_pattern
 from sources.rest import collection as rest
 from sources.rest import declared
 from sources.rest.values import rows
+from sources.slack.typed import unescaped
+from sources.slack.typed import version as version_of
 from tests import changed, insides, watched
 
 SCALE = Fraction(1, 100)
@@ -106,8 +108,13 @@ SLACK: Mapping[str, Mapping[str, Kind]] = {
         "id": TEXT, "name": TEXT, "topic": TEXT, "purpose": TEXT, "created": TIME, "archived": BOOLEAN,
         "members": INTEGER, "customer_id": INTEGER,
     },
-    "messages": {"channel_id": TEXT, "ts": TEXT, "user_id": TEXT, "text": TEXT, "sent_at": TIME},
-    "replies": {"channel_id": TEXT, "thread_ts": TEXT, "ts": TEXT, "user_id": TEXT, "text": TEXT, "sent_at": TIME},
+    "messages": {
+        "channel_id": TEXT, "ts": TEXT, "user_id": TEXT, "text": TEXT, "plain": TEXT, "version": TEXT, "sent_at": TIME,
+    },
+    "replies": {
+        "channel_id": TEXT, "thread_ts": TEXT, "ts": TEXT, "user_id": TEXT, "text": TEXT, "plain": TEXT,
+        "version": TEXT, "sent_at": TIME,
+    },
 }  # fmt: skip
 DRIVE: Mapping[str, Mapping[str, Kind]] = {
     "files": {
@@ -254,8 +261,8 @@ def _slack() -> Mapping[str, Collection]:
         for u in everyone
     ]
     channels = [(c.id, c.name, c.topic, None, c.created, False, len(c.members), _customer(c.name)) for c in rooms]
-    tops = [(m.channel, m.ts, m.user, m.text, _sent(m.ts)) for m in said if m.thread is None]
-    replies = [(m.channel, m.thread, m.ts, m.user, m.text, _sent(m.ts)) for m in said if m.thread is not None]
+    tops = [(m.channel, m.ts, m.user, *_said(m.text), _sent(m.ts)) for m in said if m.thread is None]
+    replies = [(m.channel, m.thread, m.ts, m.user, *_said(m.text), _sent(m.ts)) for m in said if m.thread is not None]
     return {
         "users": Collection(can=by_keys(SLACK["users"], ("id",), ("email",)), rows=users),
         "channels": Collection(can=by_keys(SLACK["channels"], ("id",)), rows=channels),
@@ -267,6 +274,10 @@ def _slack() -> Mapping[str, Collection]:
             rows=replies,
         ),
     }
+
+
+def _said(text: str) -> tuple[str, str, str]:
+    return text, unescaped(text), version_of(text)
 
 
 def _drive() -> Mapping[str, Collection]:

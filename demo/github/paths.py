@@ -32,6 +32,7 @@ class Call:
 class Answer:
     said: Any
     headers: Mapping[str, str] = field(default_factory=dict)
+    status: int = 200
 
 
 def me(call: Call, given: Given) -> Answer:
@@ -112,6 +113,10 @@ def job(call: Call, given: Given) -> Answer:
     return Answer(said=shapes.job(call.root, *found))
 
 
+def pending(call: Call, given: Given) -> Answer:
+    return Answer(said=shapes.pending(call.root, rollout(call)))
+
+
 def approvals(call: Call, given: Given) -> Answer:
     return Answer(said=shapes.approvals(call.root, call.here, rollout(call)))
 
@@ -168,5 +173,6 @@ PATHS: Mapping[str, Callable[[Call, Given], Answer]] = {
     f"{HOME}/actions/runs/{{run:int}}": run,
     f"{HOME}/actions/runs/{{run:int}}/jobs": jobs,
     f"{HOME}/actions/runs/{{run:int}}/approvals": approvals,
+    f"{HOME}/actions/runs/{{run:int}}/pending_deployments": pending,
     f"{HOME}/actions/jobs/{{job:int}}": job,
 }

@@ -4,7 +4,8 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import starmap
 from typing import Any
 
 from starlette.applications import Starlette
@@ -15,20 +16,32 @@ from starlette.routing import Route
 from demo.github.account import Organization
 from demo.github.paths import PATHS, Absent, Answer, Call
 from demo.github.rates import Rates, counted, headers
+from demo.github.telling import TOLD, Rejected
 from demo.world.github import log
 
 LOGS = "/_logs"
 SIGNED = "sig"
 
 
-def app(token: str, here: Organization, limits: Rates) -> Starlette:
-    """Whole bodies have an ETag, and asked for again with it cost nothing, as GitHub's do."""
+def app(token: str, here: Organization, limits: Rates, *, reads: bool = False) -> Starlette:
+    """Whole bodies have an ETag, and asked for again with it cost nothing, as GitHub's do; `reads`: the token may."""
 
     def route(path: str) -> Route:
         async def call(request: Request) -> Response:
             return answered(path, request)
 
         return Route(path, call, methods=["GET", "HEAD"])
+
+    def telling(method: str, path: str) -> Route:
+        async def call(request: Request) -> Response:
+            if refusal := refused(request, token, limits):
+                return refusal
+            if reads:
+                return problem(403, "Resource not accessible by personal access token", headers(limits))
+            call = Call(here=here, root=str(request.base_url).rstrip("/"), url=request.url, places=request.path_params)
+            return told(TOLD[method, path], call, await request.body(), headers(limits))
+
+        return Route(path, call, methods=[method])
 
     def answered(path: str, request: Request) -> Response:
         if refusal := refused(request, token, limits):
@@ -61,12 +74,30 @@ def app(token: str, here: Organization, limits: Rates) -> Starlette:
 
     return Starlette(
         routes=[
+            *starmap(telling, TOLD),
             *map(route, PATHS),
             Route("/repos/{owner}/{repo}/actions/jobs/{job:int}/logs", logs),
             Route(f"{LOGS}/{{repo}}/{{job:int}}", logged),
-            Route("/{rest:path}", absent, methods=["GET", "HEAD"]),
+            Route("/{rest:path}", absent, methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]),
         ]
     )
+
+
+def told(act: Callable[[Call, Any], Answer], call: Call, body: bytes, more: Mapping[str, str]) -> Response:
+    try:
+        given = json.loads(body or b"{}")
+    except ValueError:
+        return problem(400, "Problems parsing JSON", more)
+    if not isinstance(given, dict):
+        return problem(400, "Body should be a JSON object", more)
+    try:
+        found = act(call, given)
+    except Absent:
+        return problem(404, "Not Found", more)
+    except Rejected as rejected:
+        return problem(rejected.status, rejected.message, more, *rejected.errors)
+    said = b"" if found.said is None else json.dumps(found.said, ensure_ascii=False).encode()
+    return Response(said, found.status, dict(more), "application/json; charset=utf-8")
 
 
 def refused(request: Request, token: str, limits: Rates) -> Response | None:
@@ -83,8 +114,14 @@ def refused(request: Request, token: str, limits: Rates) -> Response | None:
     return None
 
 
-def problem(status: int, message: str, more: Mapping[str, str] | None = None) -> Response:
-    said = {"message": message, "documentation_url": "https://docs.github.com/rest", "status": str(status)}
+def problem(status: int, message: str, more: Mapping[str, str] | None = None, *errors: Mapping[str, str]) -> Response:
+    said: dict[str, Any] = {
+        "message": message,
+        "documentation_url": "https://docs.github.com/rest",
+        "status": str(status),
+    }
+    if errors:
+        said["errors"] = [dict(each) for each in errors]
     return Response(json.dumps(said), status, dict(more or {}), "application/json; charset=utf-8")
 
 

@@ -74,19 +74,19 @@ def deployment(root: str, here: Organization, of: Rollout) -> dict[str, Any]:
         "id": of.id,
         "node_id": f"DE_{of.id}",
         "sha": of.sha,
-        "ref": f"v{of.version}",
-        "task": "deploy",
-        "payload": {},
+        "ref": of.ref,
+        "task": of.task,
+        "payload": of.payload,
         "original_environment": of.environment,
         "environment": of.environment,
-        "description": f"{of.repo} {of.version}",
+        "description": of.description,
         "creator": user(root, here.users[of.creator]),
         "created_at": time(of.started),
-        "updated_at": time(of.statuses[-1].at),
+        "updated_at": time(of.statuses[-1].at if of.statuses else of.started),
         "statuses_url": f"{home}/deployments/{of.id}/statuses",
         "repository_url": home,
         "transient_environment": False,
-        "production_environment": of.environment == "production",
+        "production_environment": of.production,
     }
 
 
@@ -122,8 +122,8 @@ def run(root: str, here: Organization, of: Rollout) -> dict[str, Any]:
         "display_title": f"Deploy {of.repo} {of.version} to {of.environment}",
         "run_number": of.number,
         "run_attempt": 1,
-        "event": "workflow_dispatch",
-        "status": "completed",
+        "event": of.event,
+        "status": of.state,
         "conclusion": of.conclusion,
         "workflow_id": WORKFLOW,
         "url": url,
@@ -168,13 +168,36 @@ def job(root: str, of: Rollout, one: Job) -> dict[str, Any]:
 def approvals(root: str, here: Organization, of: Rollout) -> list[dict[str, Any]]:
     if of.approver is None:
         return []
-    home = f"{root}/repos/{ORGANIZATION}/{of.repo}"
-    place = {"id": 9, "node_id": "EN_9", "name": of.environment, "url": f"{home}/environments/{of.environment}"}
     return [
         {
-            "environments": [place],
-            "state": "approved",
+            "environments": [place(root, of)],
+            "state": of.word,
             "user": user(root, here.users[of.approver]),
-            "comment": f"{of.version} may go out",
+            "comment": of.comment,
+        }
+    ]
+
+
+def place(root: str, of: Rollout) -> dict[str, Any]:
+    """The environment, as it stands inside other objects."""
+    url = f"{root}/repos/{ORGANIZATION}/{of.repo}/environments/{of.environment}"
+    return {"id": environment_id(of), "node_id": f"EN_{environment_id(of)}", "name": of.environment, "url": url}
+
+
+def environment_id(of: Rollout) -> int:
+    return 9 + sum(of.environment.encode())
+
+
+def pending(root: str, of: Rollout) -> list[dict[str, Any]]:
+    """What a run waits for."""
+    if of.state != "waiting":
+        return []
+    return [
+        {
+            "environment": place(root, of) | {"html_url": PAGES},
+            "wait_timer": 0,
+            "wait_timer_started_at": None,
+            "current_user_can_approve": True,
+            "reviewers": [],
         }
     ]

@@ -1,17 +1,17 @@
 """A method's name and parameters to its reply; `Failure` where Slack would say `ok: false`."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from demo.slack.paging import Failure, Params, more, page, truthy
 from demo.slack.search import search
 from demo.slack.shapes import BOT_ID, channel_json, message_json, user_json
-from demo.slack.workspace import TEAM, TEAM_NAME, TEAM_URL, Post, Workspace, between, edit, post, replies
-from demo.world.chat import BOT, BOT_NAME, Channel
+from demo.slack.talk import archive, channel_of, chat_delete, chat_post, chat_update
+from demo.slack.workspace import TEAM, TEAM_NAME, TEAM_URL, Workspace, between, replies
+from demo.world.chat import BOT, BOT_NAME
 
 Reply: TypeAlias = dict[str, Any]
-LONGEST = 40_000
 END_OF_TIME = "9999999999.999999"
 
 
@@ -31,11 +31,11 @@ def conversations_list(here: Workspace, params: Params) -> Reply:
     kinds = str(params.get("types") or "public_channel").split(",")
     shown = list(here.channels.values()) if "public_channel" in kinds else []
     rows, cursor = page(shown, [channel.id for channel in shown], params, "team")
-    return {"channels": [channel_json(channel) for channel in rows]} | more(cursor)
+    return {"channels": [channel_json(here, channel) for channel in rows]} | more(cursor)
 
 
 def conversations_info(here: Workspace, params: Params) -> Reply:
-    shown = channel_json(channel_of(here, params))
+    shown = channel_json(here, channel_of(here, params))
     if not truthy(params.get("include_num_members")):
         del shown["num_members"]
     return {"channel": shown}
@@ -52,8 +52,7 @@ def conversations_history(here: Workspace, params: Params) -> Reply:
     channel = channel_of(here, params).id
     found = within(here.tops.get(channel, []), params)[::-1]
     rows, cursor = page(found, found, params, "next_ts")
-    shown = [message_json(here, here.posts[channel, ts]) for ts in rows]
-    reply: Reply = {"messages": shown, "has_more": bool(cursor), "pin_count": 0}
+    reply: Reply = {"messages": shown(here, channel, rows, params), "has_more": bool(cursor), "pin_count": 0}
     return reply | (more(cursor) if cursor else {})
 
 
@@ -66,8 +65,7 @@ def conversations_replies(here: Workspace, params: Params) -> Reply:
     parent = named.message.thread or named.message.ts
     found = [parent, *within(replies(here, channel, parent), params)]
     rows, cursor = page(found, found, params, "next_ts")
-    shown = [message_json(here, here.posts[channel, ts]) for ts in rows]
-    reply: Reply = {"messages": shown, "has_more": bool(cursor)}
+    reply: Reply = {"messages": shown(here, channel, rows, params), "has_more": bool(cursor)}
     return reply | (more(cursor) if cursor else {})
 
 
@@ -92,27 +90,6 @@ def users_by_email(here: Workspace, params: Params) -> Reply:
     return {"user": user_json(user)}
 
 
-def chat_post(here: Workspace, params: Params) -> Reply:
-    channel = named_channel(here, str(params.get("channel")))
-    thread = str(params["thread_ts"]) if params.get("thread_ts") else None
-    parent = here.posts.get((channel.id, thread)) if thread else None
-    if thread and parent is None:
-        raise Failure("thread_not_found")
-    under = (parent.message.thread or parent.message.ts) if parent else None
-    return posted(here, post(here, channel=channel.id, text=text_of(params), thread=under))
-
-
-def chat_update(here: Workspace, params: Params) -> Reply:
-    channel = channel_of(here, params)
-    before = here.posts.get((channel.id, str(params.get("ts"))))
-    if before is None:
-        raise Failure("message_not_found")
-    if before.message.user != BOT:
-        raise Failure("cant_update_message")
-    after = edit(here, before, text_of(params))
-    return posted(here, after) | {"text": after.message.text}
-
-
 METHODS: Mapping[str, Callable[[Workspace, Params], Reply]] = {
     "auth.test": auth_test,
     "conversations.list": conversations_list,
@@ -125,33 +102,10 @@ METHODS: Mapping[str, Callable[[Workspace, Params], Reply]] = {
     "users.lookupByEmail": users_by_email,
     "chat.postMessage": chat_post,
     "chat.update": chat_update,
+    "chat.delete": chat_delete,
+    "conversations.archive": archive,
     "search.messages": search,
 }
-
-
-def channel_of(here: Workspace, params: Params) -> Channel:
-    channel = here.channels.get(str(params.get("channel")))
-    if channel is None:
-        raise Failure("channel_not_found")
-    return channel
-
-
-def named_channel(here: Workspace, name: str) -> Channel:
-    """By id, or by name with or without its `#`."""
-    called = name.removeprefix("#")
-    found = next((channel for channel in here.channels.values() if called in (channel.id, channel.name)), None)
-    if found is None:
-        raise Failure("channel_not_found")
-    return found
-
-
-def text_of(params: Params) -> str:
-    text = str(params.get("text") or "")
-    if not text:
-        raise Failure("no_text")
-    if len(text) > LONGEST:
-        raise Failure("msg_too_long")
-    return text
 
 
 def within(sorted_ts: list[str], params: Params) -> list[str]:
@@ -170,5 +124,6 @@ def ts_of(params: Params, name: str, error: str, default: str | None = None) -> 
     return f"{seconds:0>10}.{part:0<6}"
 
 
-def posted(here: Workspace, made: Post) -> Reply:
-    return {"channel": made.message.channel, "ts": made.message.ts, "message": message_json(here, made)}
+def shown(here: Workspace, channel: str, stamps: Sequence[str], params: Params) -> list[Reply]:
+    told = truthy(params.get("include_all_metadata"))
+    return [message_json(here, here.posts[channel, ts], told) for ts in stamps]

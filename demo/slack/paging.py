@@ -10,7 +10,11 @@ MOST = 999
 
 
 class Failure(Exception):
-    """A call that Slack would answer with `ok: false`; the message is the error's name."""
+    """A call that Slack would answer with `ok: false`; the message is the error's name, `more` what it says beside."""
+
+    def __init__(self, name: str, **more: str) -> None:
+        super().__init__(name)
+        self.more = more
 
 
 def limit_of(params: Params, default: int = 100) -> int:

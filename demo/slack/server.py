@@ -3,6 +3,7 @@
 import hmac
 import json
 import time
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -14,10 +15,11 @@ from starlette.routing import Route
 from demo.slack.methods import METHODS
 from demo.slack.paging import Failure, Params
 from demo.slack.rates import Rates, wait
+from demo.slack.scopes import ALL, SCOPES
 from demo.slack.workspace import Workspace
 
 
-def app(token: str, here: Workspace, limits: Rates) -> Starlette:
+def app(token: str, here: Workspace, limits: Rates, scopes: frozenset[str] = ALL) -> Starlette:
     """Replies are 200 even when they refuse, as Slack's are; only a call too many is a 429."""
 
     async def call(request: Request) -> JSONResponse:
@@ -25,9 +27,11 @@ def app(token: str, here: Workspace, limits: Rates) -> Starlette:
         if seconds := wait(limits, method, time.monotonic()):
             return JSONResponse({"ok": False, "error": "ratelimited"}, 429, {"Retry-After": str(seconds)})
         try:
-            return JSONResponse({"ok": True} | answer(method, await params_of(request), token, here))
+            return JSONResponse({"ok": True} | answer(method, await params_of(request), token, scoped))
         except Failure as failure:
-            return JSONResponse({"ok": False, "error": str(failure)})
+            return JSONResponse({"ok": False, "error": str(failure), **failure.more})
+
+    scoped = replace(here, scopes=scopes)
 
     return Starlette(routes=[Route("/api/{method}", call, methods=["GET", "POST"])])
 
@@ -39,6 +43,8 @@ def answer(method: str, params: Params, token: str, here: Workspace) -> dict[str
         raise Failure("not_authed")
     if not hmac.compare_digest(str(given).encode(), token.encode()):
         raise Failure("invalid_auth")
+    if (needed := SCOPES.get(method)) and needed not in here.scopes:
+        raise Failure("missing_scope", needed=needed, provided=",".join(sorted(here.scopes)))
     return METHODS[method](here, params)
 
 

@@ -40,7 +40,7 @@ def user_json(user: User) -> dict[str, Any]:
     }
 
 
-def channel_json(channel: Channel) -> dict[str, Any]:
+def channel_json(here: Workspace, channel: Channel) -> dict[str, Any]:
     created = int(channel.created.timestamp())
     return {
         "id": channel.id,
@@ -53,9 +53,9 @@ def channel_json(channel: Channel) -> dict[str, Any]:
         "is_im": False,
         "is_mpim": False,
         "is_private": False,
-        "is_archived": False,
+        "is_archived": channel.id in here.archived,
         "is_general": channel.name == "general",
-        "is_member": True,
+        "is_member": BOT in channel.members,
         "is_shared": False,
         "is_ext_shared": False,
         "is_org_shared": False,
@@ -69,8 +69,8 @@ def channel_json(channel: Channel) -> dict[str, Any]:
     }
 
 
-def message_json(here: Workspace, post: Post) -> dict[str, Any]:
-    """With its thread's summary when replies stand below it."""
+def message_json(here: Workspace, post: Post, metadata: bool = False) -> dict[str, Any]:
+    """With its thread's summary when replies stand below it; what an app said of it is told where it is asked for."""
     message = post.message
     shown: dict[str, Any] = {
         "type": "message",
@@ -83,6 +83,12 @@ def message_json(here: Workspace, post: Post) -> dict[str, Any]:
         shown["bot_id"] = BOT_ID
     if post.edited:
         shown["edited"] = {"user": message.user, "ts": post.edited}
+    if post.blocks:
+        shown["blocks"] = list(post.blocks)
+    if metadata and post.metadata:
+        shown["metadata"] = dict(post.metadata)
+    if post.gone:
+        shown |= {"subtype": "tombstone", "hidden": True}
     if message.thread is not None:
         parent = here.posts[message.channel, message.thread].message
         return shown | {"thread_ts": message.thread, "parent_user_id": parent.user}

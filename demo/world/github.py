@@ -1,9 +1,10 @@
 """Deployments to what GitHub knows of them: a run each, its statuses and jobs, who approved, what was logged."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fractions import Fraction
+from typing import Any
 
 from demo.world.names import SERVICES
 from demo.world.sizes import NOW, size
@@ -71,9 +72,20 @@ class Rollout:
     approver: str | None
     started: datetime
     ended: datetime
-    conclusion: str
+    conclusion: str | None
     statuses: tuple[Status, ...]
     jobs: tuple[Job, ...]
+    ref: str
+    description: str
+    task: str = "deploy"
+    payload: Any = field(default_factory=dict)
+    production: bool = False
+    event: str = "workflow_dispatch"
+    state: str = "completed"
+    """Of its run."""
+    word: str = "approved"
+    """What the approver said, and how."""
+    comment: str = ""
 
 
 def login(email: str) -> str:
@@ -112,7 +124,9 @@ def rollout(of: Deployment, staff: Sequence[Employee]) -> Rollout:
         approver=login(staff[manager - 1][3]) if environment == "PRODUCTION" else None,
         started=started, ended=ended, conclusion=conclusion,
         statuses=tuple(statuses(number, status, started, finished)),
-        jobs=tuple(jobs(FIRST_RUN + number, conclusion, started, ended)),
+        jobs=tuple(jobs(FIRST_RUN + number, conclusion, started, ended)), ref=f"v{version}",
+        description=f"{service} {version}", production=environment == "PRODUCTION",
+        comment=f"{version} may go out",
     )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from graphql import (
 
 from introspect.names import Words, many, words
 from sources.graphql.found import Found, Shown, rows_of
-from sources.rest.declared import SENT
+from sources.rest.readers import SENT
 
 Told = dict[str, Any]
 """As it stands in a file of settings."""

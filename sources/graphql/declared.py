@@ -8,7 +8,8 @@ from graphql import GraphQLSyntaxError, parse_type, print_ast
 
 from sources.graphql.collection import Argument, ByKey, Collection, Cut, Given, Paging
 from sources.rest.collection import At
-from sources.rest.declared import SENT, at, count, each_of, held, made, part, table, text, texts
+from sources.rest.declared import held
+from sources.rest.readers import SENT, at, count, each_of, made, part, table, text, texts
 
 NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]*")
 

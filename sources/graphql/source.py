@@ -14,7 +14,7 @@ from sources.graphql.parts import columns, parts
 from sources.graphql.rows import kept
 from sources.rest.addresses import checked
 from sources.rest.calls import calls
-from sources.rest.declared import text
+from sources.rest.readers import text
 
 ACCEPT = "application/graphql-response+json, application/json;q=0.9"
 

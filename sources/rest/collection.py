@@ -4,8 +4,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+from engine.change.words import Verb, Writes
+from engine.errors import Code
 from engine.words import Can, Column, Kind, Op
 
 At: TypeAlias = tuple[str, ...]
@@ -81,12 +83,48 @@ class Paging:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """Where a column stands in what is sent. `list`: as a list of one. `number`: money as a number, not a text."""
+
+    at: At
+    list: bool = False
+    number: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writing:
+    """How an API is told to do one verb: `columns` are those that may be given, `fixed` goes along with each call.
+
+    `only`: what a column can become, as in `/runs/{id}/cancel`, which is not sent. `id`: the column that keeps the id
+    of a change, as `mark` says, after what else it says; without one a change was made where the row holds what was
+    given. `by`: columns that narrow the search for it. `id_header` and `version_header` take a change's id and the
+    version of its row. `rows`: where the row lies in the answer; with `answers` false it has none, and is read.
+    `statuses` say that it was done, `refusals` that it was not, and why; all others mean what they mean to HTTP.
+    """
+
+    method: str
+    path: str
+    columns: Mapping[str, Sent] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    only: Mapping[str, Any] = field(default_factory=dict)
+    id: str = ""
+    mark: str = "{id}"
+    by: tuple[str, ...] = ()
+    id_header: str = ""
+    version_header: str = ""
+    rows: At = ()
+    answers: bool = True
+    statuses: tuple[int, ...] = (200, 201, 202, 204)
+    refusals: Mapping[int, Code] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Collection:
     """Rows lie at `rows` of what `path` answers; `filters` names the parameter that asks for equality, by column.
 
     Columns that stand in `path`, as in `/repos/{repo}/runs`, must be given by every read, and have no other value.
     `single`: it answers with one row, not with a list. `text`: with a text, which is the row. `each`: where each row of
-    the list is found in full, for a list that says too little.
+    the list is found in full, for a list that says too little. `version`: the column that every change makes another.
     """
 
     name: str
@@ -101,6 +139,8 @@ class Collection:
     single: bool = False
     text: bool = False
     each: str = ""
+    writes: Mapping[Verb, Writing] = field(default_factory=dict)
+    version: str = ""
 
     @property
     def given(self) -> tuple[str, ...]:
@@ -142,3 +182,16 @@ def _keys(collection: Collection) -> int:
     if not collection.keys:
         return KEYS if collection.given else 0
     return KEYS if collection.order is None else min(each.most for each in collection.keys.values())
+
+
+def writes(collection: Collection) -> Writes | None:
+    """What may be changed, None where nothing is declared. A new row takes what stands in its path, too."""
+    if not collection.writes:
+        return None
+    return Writes(
+        verbs={
+            verb: frozenset({*each.columns, *each.only, *(places(each.path) if verb is Verb.CREATE else ())})
+            for verb, each in collection.writes.items()
+        },
+        version=collection.version or None,
+    )

@@ -2,16 +2,13 @@
 
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from engine.words import Kind
-from sources.rest.collection import At, ByKey, Collection, Cut, Held, Ordered, Paging, Turning, places
-
-Made = TypeVar("Made")
-SENT = frozenset({Kind.TEXT, Kind.INTEGER, Kind.BOOLEAN, Kind.DATE})
-"""Kinds whose values are written in one way only, so that they can be keys and filters."""
+from sources.rest.collection import ByKey, Collection, Cut, Held, Ordered, Paging, Turning, places
+from sources.rest.declared_writes import writable, writings
+from sources.rest.readers import SENT, address, at, count, each_of, made, part, table, text, texts, truth
 
 
 def collections(written: Mapping[str, Any]) -> dict[str, Collection]:
@@ -35,56 +32,9 @@ def read(path: Path) -> Mapping[str, Any]:
 def collection(name: str, written: Mapping[str, Any]) -> Collection:
     where = f"collections.{name}"
     found: Collection = made(Collection, {**written, "name": name}, where, PARTS)
-    for rule in (_path, _columns, _given, _single, _each, _keys, _filters, _order, _paging):
+    for rule in (_path, _columns, _given, _single, _each, _keys, _filters, _order, _paging, writable):
         rule(found, where)
     return found
-
-
-def made(kind: type[Made], written: Any, where: str, readers: Mapping[str, Callable[[Any, str], Any]]) -> Made:
-    """A frozen dataclass of a table: each field by its reader."""
-    known = {each.name: each for each in fields(kind)}  # type: ignore[arg-type]
-    for name in table(written, where):
-        if name not in known:
-            raise ValueError(f"there is no setting `{where}.{name}`, known are " + ", ".join(sorted(readers)))
-    for name, each in known.items():
-        if name not in written and each.default is MISSING and each.default_factory is MISSING:
-            raise ValueError(f"`{where}.{name}` is missing")
-    return kind(**{name: readers[name](value, f"{where}.{name}") for name, value in written.items()})
-
-
-def table(value: Any, where: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise ValueError(f"`{where}` must be a section")
-    return value
-
-
-def text(value: Any, where: str) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"`{where}` must be text")
-    return value
-
-
-def texts(value: Any, where: str) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
-        raise ValueError(f"`{where}` must be a list of texts")
-    return tuple(value)
-
-
-def count(value: Any, where: str) -> int:
-    if type(value) is not int or value < 0:
-        raise ValueError(f"`{where}` must be a whole number, not below 0")
-    return value
-
-
-def truth(value: Any, where: str) -> bool:
-    if type(value) is not bool:
-        raise ValueError(f"`{where}` must be true or false")
-    return value
-
-
-def at(value: Any, where: str) -> At:
-    """`data.items` as its steps; an empty text is no step."""
-    return tuple(step for step in text(value, where).split(".") if step)
 
 
 def kind(value: Any, where: str) -> Kind:
@@ -105,17 +55,6 @@ def held(value: Any, where: str) -> Held:
     return made(Held, {"at": where.rpartition(".")[2], **written}, where, {"kind": kind, "at": at})
 
 
-def each_of(read: Callable[[Any, str], Any]) -> Callable[[Any, str], Mapping[str, Any]]:
-    def reading(value: Any, where: str) -> Mapping[str, Any]:
-        return {name: read(one, f"{where}.{name}") for name, one in table(value, where).items()}
-
-    return reading
-
-
-def part(kind: type[Any], **readers: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
-    return lambda value, where: made(kind, value, where, readers)
-
-
 PARTS: Mapping[str, Callable[[Any, str], Any]] = {
     "name": text,
     "path": text,
@@ -129,14 +68,15 @@ PARTS: Mapping[str, Callable[[Any, str], Any]] = {
     "single": truth,
     "each": text,
     "text": truth,
+    "writes": writings,
+    "version": text,
 }
 
 
 def _path(found: Collection, where: str) -> None:
     paths = (found.path, found.each, *(by.path for by in found.keys.values()))
     for each in (one for one in paths if one or one is found.path):
-        if not each.startswith("/") or "?" in each or "#" in each or ".." in each.split("/"):
-            raise ValueError(f"`{where}.path` must begin with `/` and hold no `?`, `#` or `..`")
+        address(each, f"{where}.path")
 
 
 def _columns(found: Collection, where: str) -> None:

@@ -38,9 +38,14 @@ def column(items: Sequence[Item], name: str, held: Held) -> Sequence[Value]:
 
 
 def inside(value: Any, at: At) -> Any:
-    """What lies there; None where a step is missing."""
+    """What lies there, in a list by its place from 0 on; None where a step is missing."""
     for step in at:
-        value = value.get(step) if isinstance(value, Mapping) else None
+        if isinstance(value, Mapping):
+            value = value.get(step)
+        elif isinstance(value, list) and step.isdecimal() and step.isascii():
+            value = value[int(step)] if int(step) < len(value) else None
+        else:
+            return None
     return value
 
 

@@ -7,10 +7,12 @@ from typing import Any, TypeAlias
 from aiohttp import ClientSession
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from engine.quota import Quotas
 from sources import bounded
 from sources.slack.failures import failed, named, status
+from sources.slack.refusals import nothing_yet, slow_down, untold
 
 Item: TypeAlias = Mapping[str, Any]
 PAGE = 200
@@ -57,6 +59,20 @@ class Calls:
             if not cursor:
                 return
 
+    async def tell(self, method: str, told: Mapping[str, Any]) -> Item:
+        """What Slack says of something to do, told once. Raises Unmade where it did nothing, else SourceFailed."""
+        quota = self.quotas.of(method)
+        with nothing_yet(self.timeout):
+            await quota.turn(self.timeout)
+        try:
+            async with self.free:
+                return read(method, await self.client.api_call(method, http_verb="POST", json=dict(told)))
+        except Exception as error:
+            if isinstance(error, SlackApiError) and (wait := pause(error)) is not None:
+                quota.slow(wait)
+                raise slow_down(wait) from error
+            raise untold(error, self.timeout) from error
+
     async def patient(self, method: str, parameters: Mapping[str, Any]) -> Item:
         """In its turn. Where Slack asks to slow down, all who call the method wait, and this one asks once more."""
         quota = self.quotas.of(method)
@@ -77,17 +93,20 @@ class Calls:
 
     async def once(self, method: str, parameters: Mapping[str, Any]) -> Item:
         given = {name: value for name, value in parameters.items() if value != ""}
-        answer = (await self.client.api_call(method, http_verb="GET", params=given)).data
-        if not isinstance(answer, dict):
-            raise TypeError(f"{method} answered with {type(answer).__name__}")
-        return answer
+        return read(method, await self.client.api_call(method, http_verb="GET", params=given))
 
 
 def calls(token: str, base_url: str, quotas: Quotas, *, timeout: float, connections: int) -> Calls:
     """Retries are the engine's to spend, so the SDK makes none."""
-    session = bounded.session(timeout=timeout, at_once=connections)
+    session = bounded.session(timeout=timeout, at_once=connections, redirects=False)
     client = AsyncWebClient(token=token, base_url=base_url, session=session, retry_handlers=[])
     return Calls(client, session, quotas, timeout=timeout, at_once=connections)
+
+
+def read(method: str, response: AsyncSlackResponse) -> Item:
+    if not isinstance(response.data, dict):
+        raise TypeError(f"{method} answered with {type(response.data).__name__}")
+    return response.data
 
 
 def pause(error: SlackApiError) -> float | None:

@@ -12,6 +12,7 @@ from sources.fan_out import fan_out
 from sources.slack.calls import Calls, Item
 from sources.slack.channels import listed, public
 from sources.slack.collection import FEW, ID, TS, Collection, Read, instant, text
+from sources.slack.typed import unescaped, version
 
 SEARCH_PAGE = 100
 SEARCH_PAGES = 100
@@ -22,6 +23,8 @@ COLUMNS: dict[str, tuple[Kind, Read]] = {
     "ts": (Kind.TEXT, text("ts")),
     "user_id": (Kind.TEXT, text("user")),
     "text": (Kind.TEXT, lambda message: message.get("text")),
+    "plain": (Kind.TEXT, lambda message: unescaped(message.get("text") or "")),
+    "version": (Kind.TEXT, lambda message: version(message.get("text") or "")),
     "sent_at": (Kind.TIME, lambda message: instant(message["ts"])),
 }
 
@@ -51,8 +54,11 @@ async def history(calls: Calls, channel: str, oldest: str = "", latest: str = ""
 
 
 def stands_alone(message: Item) -> bool:
-    """A history also has the replies that were sent to the channel as well; they belong to their thread."""
-    return bool(message.get("thread_ts", message["ts"]) == message["ts"])
+    """A history also has replies that were sent to the channel as well, which belong to their thread.
+
+    Of a message that was deleted, and has replies, it has the place.
+    """
+    return bool(message.get("thread_ts", message["ts"]) == message["ts"]) and message.get("subtype") != "tombstone"
 
 
 async def by_channel(calls: Calls, keys: Keys) -> list[list[Item]]:

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from engine.errors import SourceFailed
+from engine.change.words import Change, Made, Unmade, Writes
+from engine.errors import Code, SourceFailed
 from engine.quota import Quotas
 from engine.words import Ask, Can, Keys, Row
 from sources.patterns import compile_pattern
@@ -14,20 +15,28 @@ from sources.slack.collection import Collection, promise
 from sources.slack.failures import failed
 from sources.slack.messages import MESSAGES, REPLIES
 from sources.slack.users import USERS
+from sources.slack.writing import WRITES, made, write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """`timeout`: seconds one call may take. `connections`: calls at once. `channel_pattern`: as of sources.patterns."""
+    """`timeout`: seconds one call may take. `connections`: calls at once. `channel_pattern`: as of sources.patterns.
+
+    `writable`: messages may be posted, edited and deleted with this token.
+    """
 
     token: str = field(repr=False)
     base_url: str = "https://slack.com/api/"
     channel_pattern: str | None = None
     timeout: float = 5.0
     connections: int = 4
+    writable: bool = False
 
 
 QUOTA: Mapping[str, int] = {
+    "chat.delete": 50,
+    "chat.postMessage": 60,
+    "chat.update": 50,
     "conversations.history": 50,
     "conversations.replies": 50,
     "conversations.list": 20,
@@ -45,14 +54,15 @@ async def connect(options: Options, quotas: Quotas | None = None) -> "Slack":
     pattern = None if options.channel_pattern is None else compile_pattern(options.channel_pattern)
     collections = {"users": USERS, "channels": channels(pattern), "messages": MESSAGES, "replies": REPLIES}
     called = calls(options.token, options.base_url, quotas, timeout=options.timeout, connections=options.connections)
-    return Slack(called, collections)
+    return Slack(called, collections, writable=options.writable)
 
 
 class Slack:
     """The collections `users`, `channels`, `messages` and `replies`."""
 
-    def __init__(self, calls: Calls, collections: Mapping[str, Collection]) -> None:
+    def __init__(self, calls: Calls, collections: Mapping[str, Collection], *, writable: bool = False) -> None:
         self.calls = calls
+        self.writable = writable
         self.collections = collections
         self.promises = {name: promise(collection) for name, collection in collections.items()}
 
@@ -72,6 +82,29 @@ class Slack:
             except Exception as error:
                 raise failed(error, self.calls.timeout) from error
             yield page
+
+    def writes(self, collection: str) -> Writes | None:
+        return WRITES.get(collection) if self.writable else None
+
+    async def write(self, changes: Sequence[Change], *, dry: bool = False) -> Sequence[Made]:
+        """One at a time: Slack does nothing together."""
+        (change,) = changes
+        if self.writes(change.collection) is None:
+            raise Unmade("slack is not changed here: its settings do not say `writable`", Code.CANNOT_ANSWER)
+        try:
+            return (await write(self.calls, change, dry=dry),)
+        except (SourceFailed, Unmade):
+            raise
+        except Exception as error:
+            raise failed(error, self.calls.timeout) from error
+
+    async def made(self, change: Change) -> Made | None:
+        try:
+            return await made(self.calls, change)
+        except SourceFailed:
+            raise
+        except Exception as error:
+            raise failed(error, self.calls.timeout) from error
 
     async def ping(self) -> None:
         await self.calls.call("auth.test")

@@ -391,6 +391,7 @@ GITHUB = {
     "workflow_runs": Held(key=("repo", "id"), through=("repos", ("name",))),
     "workflow_jobs": Held(key=("repo", "run_id", "id"), through=("workflow_runs", ("repo", "id"))),
     "approvals": Held(key=("repo", "run_id", "user_login"), through=("workflow_runs", ("repo", "id"))),
+    "pending_deployments": Held(key=("repo", "run_id", "environment_id"), through=("workflow_runs", ("repo", "id"))),
     "job_logs": Held(key=("repo", "job_id"), through=("workflow_jobs", ("repo", "id"))),
     "users": Held(key=("login",)),
 }

@@ -10,7 +10,11 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from demo.servers import Running, address
 from demo.slack.rates import rates, wait
+from demo.slack.scopes import ALL, ANYWHERE
+from demo.slack.server import app
+from demo.slack.workspace import workspace
 from demo.world import chat
+from tests.servers.rest import serving
 
 SCALE = 0.01
 MESSAGES = chat.messages(SCALE)
@@ -210,9 +214,86 @@ async def ask_often(client: AsyncWebClient) -> None:
         await client.users_info(user=chat.BOT)
 
 
+async def test_a_closed_channel_takes_nothing_and_a_token_does_what_it_may() -> None:
+    world = workspace(SCALE)
+    async with serving(app("t", world, rates([]), ALL - {"channels:manage", ANYWHERE})) as url:
+        client = AsyncWebClient(token="t", base_url=f"{url}/api/")
+        for call, error in (
+            (client.conversations_archive(channel=INCIDENTS), "missing_scope"),
+            (client.chat_postMessage(channel=INCIDENTS, text="x"), "not_in_channel"),
+        ):
+            with pytest.raises(SlackApiError, match=error):
+                await call
+        world.archived.add(CHANNELS["deployments"].id)
+        with pytest.raises(SlackApiError, match="is_archived"):
+            await client.chat_postMessage(channel=CHANNELS["deployments"].id, text="x")
+
+
 def test_a_rate_is_of_one_method_and_is_paid_back_evenly() -> None:
     limits = rates(["users.info=2", "60"])
     times = (0.0, 0.0, 0.0, 29.0, 30.0, 30.0)
 
     assert [wait(limits, "users.info", now) for now in times] == [0, 0, 30, 1, 0, 30]
     assert wait(limits, "users.list", 30.0) == 0
+
+
+async def seen(client: AsyncWebClient, **told: Any) -> list[Any]:
+    """The parts of a message that a reader sees."""
+    posted = await client.chat_postMessage(channel=CHANNELS["general"].id, **told)
+    return [part for block in posted["message"]["blocks"] for part in block["elements"][0]["elements"]]
+
+
+@pytest.mark.parametrize(("told", "expected"), [
+    ({"text": "a &lt;b&gt;"}, [{"type": "text", "text": "a <b>"}]),
+    ({"text": "<!here> x"}, [{"type": "broadcast", "range": "here"}, {"type": "text", "text": " x"}]),
+    ({"text": f"<@{chat.BOT}>"}, [{"type": "user", "user_id": chat.BOT}]),
+    ({"text": "<http://a.example|b>"}, [{"type": "link", "url": "http://a.example", "text": "b"}]),
+    ({"text": "http://a.example"}, [{"type": "link", "url": "http://a.example"}]),
+    ({"text": "http://a.example", "parse": "none"}, [{"type": "text", "text": "http://a.example"}]),
+    ({"text": "@everyone"}, [{"type": "text", "text": "@everyone"}]),
+    ({"text": "@everyone", "link_names": True}, [{"type": "broadcast", "range": "everyone"}]),
+    ({"text": f"@{chat.BOT_NAME}", "parse": "full"}, [{"type": "user", "user_id": chat.BOT}]),
+])  # fmt: skip
+async def test_a_text_means_what_slack_takes_it_for(
+    client: AsyncWebClient, told: dict[str, Any], expected: list[Any]
+) -> None:
+    assert await seen(client, **told) == expected
+
+
+async def test_metadata_stay_with_a_message_and_are_told_when_asked_for(client: AsyncWebClient) -> None:
+    marked = {"event_type": "told", "event_payload": {"id": "7"}}
+    posted = await client.chat_postMessage(channel=CHANNELS["general"].id, text="marked", metadata=marked)
+    await client.chat_update(channel=posted["channel"], ts=posted["ts"], text="edited")
+    told = [
+        (await client.conversations_history(channel=posted["channel"], limit=1, include_all_metadata=each))["messages"]
+        for each in (True, False)
+    ]
+    assert [each[0].get("metadata") for each in told] == [marked, None]
+    assert told[0][0]["text"] == "edited"
+
+
+async def test_what_is_deleted_is_gone_and_a_head_leaves_its_place(client: AsyncWebClient) -> None:
+    head = await client.chat_postMessage(channel="general", text="head")
+    below = await client.chat_postMessage(channel=head["channel"], thread_ts=head["ts"], text="below")
+    await client.chat_delete(channel=head["channel"], ts=head["ts"])
+    thread = await client.conversations_replies(channel=head["channel"], ts=below["ts"])
+    await client.chat_delete(channel=head["channel"], ts=below["ts"])
+    with pytest.raises(SlackApiError, match="message_not_found"):
+        await client.chat_delete(channel=head["channel"], ts=below["ts"])
+
+    assert [each.get("subtype") for each in thread["messages"]] == ["tombstone", None]
+
+
+@pytest.mark.parametrize(("more", "error"), [
+    ({"blocks": [{"type": "marquee"}]}, "invalid_blocks"),
+    ({"blocks": "["}, "invalid_blocks_format"),
+    ({"blocks": [{"type": "section", "text": {"type": "plain_text", "text": "x" * 3001}}]}, "invalid_blocks"),
+    ({"metadata": {"event_type": "x"}}, "invalid_metadata_format"),
+    ({"metadata": {"event_type": "x", "event_payload": {"x": "y" * 8000}}}, "metadata_too_large"),
+    ({"channel": INCIDENTS, "thread_ts": "1.000000"}, "thread_not_found"),
+])  # fmt: skip
+async def test_what_cannot_be_posted_has_a_name(client: AsyncWebClient, more: dict[str, Any], error: str) -> None:
+    with pytest.raises(SlackApiError) as refused:
+        await client.api_call("chat.postMessage", json={"channel": "general", "text": "x", **more})
+
+    assert refused.value.response["error"] == error

@@ -173,6 +173,7 @@ async def test_a_pause_that_slack_asks_for_is_kept_by_everybody(workspace: tuple
 
 async def test_every_method_the_source_calls_has_a_quota() -> None:
     assert set(QUOTA) == {
+        "chat.delete", "chat.postMessage", "chat.update",
         "conversations.history", "conversations.list", "conversations.replies",
         "search.messages", "users.info", "users.list", "users.lookupByEmail",
     }  # fmt: skip

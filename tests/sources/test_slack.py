@@ -20,6 +20,7 @@ from sources.slack.source import Options, Slack, connect
 TOKEN = "xoxb-secret"
 PATTERN = "cust-{customer_id:int}-{slug}"
 MESSAGE = ("channel_id", "ts", "user_id", "text")
+SAID = ("plain", "version", "sent_at")
 Serve = Callable[[ASGIApp], AbstractContextManager[int]]
 Open = Callable[..., "Slack"]
 
@@ -100,8 +101,8 @@ def tops(world: Workspace) -> list[Row]:
             {("id",)},
             (),
         ),
-        ("messages", {*MESSAGE, "sent_at"}, 50, {("channel_id",), ("channel_id", "ts"), ("user_id",)}, ()),
-        ("replies", {*MESSAGE, "sent_at", "thread_ts"}, 50, {("channel_id", "thread_ts")}, ("channel_id", "thread_ts")),
+        ("messages", {*MESSAGE, *SAID}, 50, {("channel_id",), ("channel_id", "ts"), ("user_id",)}, ()),
+        ("replies", {*MESSAGE, *SAID, "thread_ts"}, 50, {("channel_id", "thread_ts")}, ("channel_id", "thread_ts")),
     ],
 )
 async def test_it_promises_keys_alone(

@@ -6,10 +6,10 @@ from typing import Any
 
 from introspect.english import singular
 from introspect.names import one, snake, words
-from sources.rest.declared import SENT
 from sources.rest.openapi.columns import Shown, kind_of
 from sources.rest.openapi.operations import Operation, Parameter
 from sources.rest.openapi.schemas import SCALARS
+from sources.rest.readers import SENT
 
 KEYS = frozenset({"id", "key", "uuid", "guid", "sha", "hash", "email", "login", "slug", "name", "number", "username"})
 """How a column ends that links may look for."""

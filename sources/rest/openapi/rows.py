@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from introspect.names import one, words
-from sources.rest.declared import SENT
 from sources.rest.openapi.columns import kind_of
 from sources.rest.openapi.document import Document
 from sources.rest.openapi.operations import Operation
 from sources.rest.openapi.paging import paging
 from sources.rest.openapi.schemas import SCALARS, Known, known
+from sources.rest.readers import SENT
 
 ENVELOPES = ("data", "result", "results", "response", "items", "value", "values")
 FEW = 8

@@ -34,7 +34,7 @@ from engine.change.settle import settling
 from engine.change.workshop import workshop
 from engine.desk import desk
 from engine.explained import opening_sql
-from engine.fits import fits
+from engine.fits import acts, fits
 from engine.house import House
 from engine.source import Source
 from outside import connected, kept, quotas_of
@@ -131,13 +131,14 @@ async def opened(
         ledger = Ledger(state)
         stack.push_async_callback(asyncio.to_thread, ledger.close)
         house = _house(settings, subjects, (outside, ledger), pepper)
+        fits(house)
         cache = kept(settings, house, pepper)
         stack.push_async_callback(cache.store.close)
         clock = asyncio.get_running_loop().time
         at = desk(house, lambda caller: {"caller": asking(caller)}, clock, cache, quotas)
         shop = workshop(at, subjects.changes(), ledger, key)
         house.actions.update(changing(shop))
-        fits(house)
+        acts(house)
         stack.push_async_callback(finished, shop)
         stack.push_async_callback(ended, asyncio.create_task(settling(shop, journal.append)))
         counter = Counter(

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from itertools import chain
 from typing import Any
 
 from graphql import GraphQLInterfaceType, get_named_type, is_input_object_type, is_leaf_type
@@ -37,7 +36,13 @@ def fits(house: House) -> None:
         for binding in house.bindings.values():
             for complaint in rule(house, binding):
                 raise Mistake(complaint)
-    for complaint in chain(_unbound(house), _undone(house)):
+    for complaint in _unbound(house):
+        raise Mistake(complaint)
+
+
+def acts(house: House) -> None:
+    """Raises Mistake where a mutation does nothing, or something is done that no mutation asks for."""
+    for complaint in _undone(house):
         raise Mistake(complaint)
 
 

@@ -21,13 +21,15 @@ from demo.world import chat, directory, documents, files, shelf, stored, warehou
 from demo.world.github import log
 from demo.world.sizes import size
 from demo.world.tables import tables
+from engine.act import Act, Acted
 from engine.answer import answer
 from engine.change.bindings import SOURCE
 from engine.desk import Answer, Desk, Question, desk
+from engine.errors import Code, SourceFailed
 from engine.house import House, Limits
 from engine.source import Source
 from engine.words import Can, Column, Kind, Op, Row
-from resolvers import bindings, modules
+from resolvers import bindings, changes, modules
 from resolvers.query import asking, nobody
 from schema.build import build, version
 from sources.content.media import media_type
@@ -399,9 +401,15 @@ def house(given: Mapping[str, Source] | None = None, limits: Limits | None = Non
             SOURCE: changed.changes(bound, sources()),
         },
         limits=limits or Limits(),
+        actions={each.field: unmade for each in changes()},
         cursor_secret=b"a secret of the tests",
         version=version(modules()),
     )
+
+
+async def unmade(act: Act) -> Acted:
+    """The small Acme is read; what is changed is tested over sources that can be."""
+    raise SourceFailed(f"nothing is changed by `{act.field}` here", Code.CANNOT_ANSWER)
 
 
 def caller(*groups: str) -> Caller:

@@ -69,7 +69,7 @@ class Kept:
 def kept_of(bindings: Mapping[str, Binding], sources: Mapping[str, Source]) -> Mapping[str, Kept]:
     """By type whose changes are kept; `bindings` as a house has them."""
     seen = constant(sources, bindings)
-    return {each: _kept(bindings[each], seen) for each in changed_types(bindings)}
+    return {each: _kept(bindings[each], seen) for each in changed_types(bindings) if bindings[each].source in seen}
 
 
 def _kept(binding: Binding, sources: Mapping[str, Source]) -> Kept:

@@ -19,7 +19,7 @@ from engine.cache.memory import Memory as Store
 from engine.cache.through import Cache
 from engine.desk import Answer, Desk, Question, desk
 from engine.errors import Code, SourceFailed
-from engine.fits import fits
+from engine.fits import acts, fits
 from engine.house import House, Limits
 from engine.words import Ask, Can, Column, Kind, Row
 from records.record import Changed
@@ -245,10 +245,11 @@ async def test_in_their_own_view_nobody_sees_a_change_they_may_not_make() -> Non
 def test_a_mutation_without_an_action_does_not_open_the_door_nor_an_action_without_a_mutation() -> None:
     lamps = Lamps()
     fits(house(lamps))
+    acts(house(lamps))
     with pytest.raises(Mistake, match=r"`Mutation\.light` does nothing"):
-        fits(house(lamps, {}))
+        acts(house(lamps, {}))
     with pytest.raises(Mistake, match="an action `dim`"):
-        fits(house(lamps, {"light": lamps.light, "dim": lamps.light}))
+        acts(house(lamps, {"light": lamps.light, "dim": lamps.light}))
 
 
 def test_an_input_belongs_to_one_mutation() -> None:

@@ -16,7 +16,7 @@ APART = frozenset({"tests", "docs", "benchmarks", "requirements"})
 """Folders beside the product; what they import is their own affair."""
 
 VENDORS = frozenset({"sources", "demo"})
-STATE = frozenset({"auth", "sources", "demo", "cli"})
+STATE = frozenset({"auth", "records", "sources", "demo", "cli"})
 SERVING = frozenset({"app", "door", "demo"})
 PLACES = {
     "strawberry": frozenset({"schema"}),

@@ -16,17 +16,22 @@ from typing import Any
 import resolvers
 from auth.caller import Caller
 from auth.callers import callers
+from auth.events import Events
 from auth.keyring import made_by_demo
 from auth.mistake import Mistake
 from auth.state import State
 from auth.state import opened as state_opened
 from door import serving
-from door.graphql import Counter, graphql
+from door.counter import Counter
+from door.graphql import graphql
 from door.health import Health
+from door.live.handshake import turned_away
+from door.live.ws import socket
 from door.origins import listed
 from door.request import head
 from door.trusted import documents
 from door.turnstile import Turnstile
+from engine.bus import Bus
 from engine.desk import desk
 from engine.explained import opening_sql
 from engine.fits import fits
@@ -69,6 +74,10 @@ class App:
             await self.lifespan(receive, send)
         elif scope["type"] == "http" and scope["path"] == "/graphql" and self.counter is not None:
             await graphql(self.counter, scope, receive, send)
+        elif scope["type"] == "websocket" and scope["path"] == "/graphql" and self.counter is not None:
+            await socket(self.counter, scope, receive, send)
+        elif scope["type"] == "websocket":
+            await turned_away(send, 404, "there is nothing here, ask at `/graphql`")
         elif scope["type"] == "http" and scope["path"] == "/health":
             await self.health(send)
         elif scope["type"] == "http" and scope["path"] == "/graphiql/permissions.json" and self.counter is not None:
@@ -77,6 +86,11 @@ class App:
             await self.graphiql(scope, send)
         elif scope["type"] == "http":
             await _not_found(send)
+
+    def leave(self) -> None:
+        """The server is about to stop: those who listen are told so."""
+        if self.counter is not None:
+            self.counter.listening.leaving.set()
 
     async def permissions(self, counter: Counter, scope: Any, send: Any) -> None:
         house = counter.desk.house
@@ -124,6 +138,8 @@ async def opened(
         outside = await connected(settings, quotas, stack)
         house = _house(settings, subjects, outside, pepper)
         fits(house)
+        bus = Bus(Events(state))
+        stack.push_async_callback(bus.close)
         cache = kept(settings, house, pepper)
         stack.push_async_callback(cache.store.close)
         clock = asyncio.get_running_loop().time
@@ -136,6 +152,7 @@ async def opened(
             turnstile=Turnstile(settings.limits),
             origins=origins,
             documents=documents(settings.documents),
+            bus=bus,
         )
         yield counter, outside
 

@@ -85,6 +85,14 @@ class Limits:
     """Connections of one address at once."""
     concurrency_max: int = 200
     """Requests under way at once in one process."""
+    subscriptions_max: int = 10
+    """Subscriptions of one WebSocket, and event streams of one key in one process."""
+    init_seconds: float = 10.0
+    """The time a WebSocket may take to say who it is."""
+    heartbeat_seconds: float = 20.0
+    """How often a client that listens is sent a sign of life, and how long a WebSocket may take to return it."""
+    stalled_seconds: float = 30.0
+    """How long a client may take in nothing of what it is sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,7 +68,8 @@ class Record:
 
     `person` and `key_id` are None where no caller was known; fields are named `Type.field`. `literals` and the leaves
     of `variables` are keyed hashes, `literals` in the order of the `$` in `text`. `client_request_id` is the client's
-    own word, kept apart from `id`.
+    own word, kept apart from `id`. `subscription` is the id of the record it began with, of each of its events and of
+    its end, which says how many `events` there were.
     """
 
     id: str
@@ -96,6 +97,8 @@ class Record:
     schema_version: str | None = None
     policy_version: str | None = None
     client_request_id: str | None = None
+    subscription: str | None = None
+    events: int | None = None
 
 
 def record_id(at: datetime, random: bytes) -> str:

@@ -152,9 +152,7 @@ async def test_who_does_not_return_a_sign_of_life_is_let_go(opening: Opening) ->
 
 
 WIDE = "subscription { customerChanged { " + " ".join(f"a{number}: name" for number in range(4000)) + " } }"
-ROOM = Limits(
-    stalled_seconds=0.3, aliases_max=10**6, picks_max=10**6, document_tokens=10**6, document_characters=10**6
-)
+ROOM = Limits(stalled_seconds=0.3, aliases_max=10**6, picks_max=10**6, document_tokens=10**6, document_characters=10**6)
 """For answers so large that few of them fill what lies between the door and a client."""
 
 

@@ -21,6 +21,7 @@ from auth.callers import callers
 from auth.events import Events
 from auth.state import State, opened
 from door.counter import Counter
+from door.documents import Documents
 from door.serving import Server, config
 from door.turnstile import Turnstile
 from engine.bus import Bus
@@ -172,6 +173,7 @@ async def opening(tmp_path: Path) -> AsyncIterator[Opening]:
             counted: Limits = acme.UNCOUNTED,
             sources: Mapping[str, Source] | None = None,
             url: str | None = None,
+            documents: Documents | None = None,
             **bus: Any,
         ) -> Door:
             within = limits or Limits()
@@ -192,6 +194,7 @@ async def opening(tmp_path: Path) -> AsyncIterator[Opening]:
                 records_key=records_key(PEPPER),
                 turnstile=Turnstile(counted),
                 origins=frozenset({PAGE}),
+                documents=documents or Documents(),
                 bus=told,
                 subscribe=subscribe,
             )

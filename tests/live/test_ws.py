@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 
 from auth import keyring, people
+from door.documents import Documents, digest
 from engine.house import Limits
 from tests import acme
 from tests.live.conftest import CHANGED, NAMES, PAGE, PROTOCOL, Door, Opening, until
@@ -309,3 +310,41 @@ async def test_who_is_too_slow_is_told_rather_than_told_only_some(opening: Openi
     assert (told["type"], told["payload"][0]["extensions"]["code"]) == ("error", "LIMIT_EXCEEDED")
     assert told["payload"][0]["message"].endswith("subscribe again")
     await until(lambda: door.outcomes()[-1] == "limited")
+
+
+async def test_what_happens_at_another_door_of_the_house_is_heard_here(opening: Opening) -> None:
+    here, there = [await opening() for _ in range(2)]
+    talk = await here.socket(here.key("sales").text)
+    await talk.subscribe("1", CHANGED)
+    await until(lambda: here.outcomes() == ["answered"])
+    await there.changed("20")
+    assert (await talk.heard())["payload"]["data"]["customerChanged"]["name"]
+
+
+async def test_where_keys_cannot_be_checked_a_socket_is_closed_with_1013(door: Door) -> None:
+    talk = await door.socket(door.key("sales").text)
+    await talk.subscribe("1", CHANGED)
+    await until(lambda: door.outcomes() == ["answered"])
+    (door.folder / "state.sqlite").unlink()
+    assert (await talk.closed())[0] == 1013
+    await until(lambda: door.outcomes()[-1] in ("failed", "cancelled") and len(door.outcomes()) == 2)
+
+
+async def test_a_subscription_that_ends_by_itself_is_complete(door: Door) -> None:
+    talk = await door.socket(door.key("sales").text)
+    await talk.subscribe("1", CHANGED)
+    await until(lambda: door.outcomes() == ["answered"])
+    await door.counter.bus.close()
+    assert await talk.heard() == {"id": "1", "type": "complete"}
+    assert door.outcomes() == ["answered", "answered"]
+
+
+async def test_a_trusted_document_is_asked_for_by_its_digest_over_a_socket_too(opening: Opening) -> None:
+    door: Door = await opening(documents=Documents(trusted={digest(NAME): NAME}.get, only=True))
+    talk = await door.socket(door.key("sales").text)
+    persisted = {"persistedQuery": {"version": 1, "sha256Hash": digest(NAME)}}
+    await talk.say("subscribe", "1", payload={"extensions": persisted})
+    assert (await talk.heard())["type"] == "next"
+    await talk.heard()
+    await talk.subscribe("2", "{ me { id } }")
+    assert (await talk.heard())["payload"][0]["extensions"]["code"] == "DOCUMENT_NOT_TRUSTED"

@@ -30,8 +30,22 @@ function subscribes({ query, operationName }) {
   }
 }
 
-async function* listened(key, question) {
-  yield* heard(await sent("/graphql", key, { method: "POST", body: JSON.stringify(question) }, STREAM));
+/** Whoever stops listening leaves the door at once: a generator would first wait for the next result. */
+function listened(key, question) {
+  const leaving = new AbortController();
+  const heardOf = results(key, question, leaving.signal);
+  const over = { done: true, value: undefined };
+  return {
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+    next: () => heardOf.next().catch((error) => (leaving.signal.aborted ? over : Promise.reject(error))),
+    return: async () => (leaving.abort(), over),
+  };
+}
+
+async function* results(key, question, signal) {
+  yield* heard(await sent("/graphql", key, { method: "POST", body: JSON.stringify(question), signal }, STREAM));
 }
 
 /** GraphiQL learns an operation's name late: just after a change of tabs it still gives the name of the tab before. */

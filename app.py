@@ -16,17 +16,22 @@ from typing import Any
 import resolvers
 from auth.caller import Caller
 from auth.callers import callers
+from auth.events import Events
 from auth.keyring import made_by_demo
 from auth.mistake import Mistake
 from auth.state import State
 from auth.state import opened as state_opened
 from door import serving
-from door.graphql import Counter, graphql
+from door.counter import Counter
+from door.graphql import graphql
 from door.health import Health
+from door.live.handshake import turned_away
+from door.live.ws import socket
 from door.origins import listed
 from door.request import head
 from door.trusted import documents
 from door.turnstile import Turnstile
+from engine.bus import Bus
 from engine.change.bindings import SOURCE
 from engine.change.history import History, kept_of
 from engine.change.run import changing, finished
@@ -63,7 +68,7 @@ class App:
     """The house as ASGI sees it; it opens when the server starts and closes when it stops."""
 
     def __init__(self, settings: Settings, subjects: ModuleType = resolvers) -> None:
-        """`subjects` gives `modules()`, `bindings()` and `changes()`, as resolvers/ does."""
+        """`subjects` gives `modules()`, `bindings()`, `changes()` and `feeds()`, as resolvers/ does."""
         self.settings = settings
         self.subjects = subjects
         self.counter: Counter | None = None
@@ -75,6 +80,10 @@ class App:
             await self.lifespan(receive, send)
         elif scope["type"] == "http" and scope["path"] == "/graphql" and self.counter is not None:
             await graphql(self.counter, scope, receive, send)
+        elif scope["type"] == "websocket" and scope["path"] == "/graphql" and self.counter is not None:
+            await socket(self.counter, scope, receive, send)
+        elif scope["type"] == "websocket":
+            await turned_away(send, 404, "there is nothing here, ask at `/graphql`")
         elif scope["type"] == "http" and scope["path"] == "/health":
             await self.health(send)
         elif scope["type"] == "http" and scope["path"] == "/graphiql/permissions.json" and self.counter is not None:
@@ -83,6 +92,11 @@ class App:
             await self.graphiql(scope, send)
         elif scope["type"] == "http":
             await _not_found(send)
+
+    def leave(self) -> None:
+        """The server is about to stop: those who listen are told so."""
+        if self.counter is not None:
+            self.counter.listening.leaving.set()
 
     async def permissions(self, counter: Counter, scope: Any, send: Any) -> None:
         house = counter.desk.house
@@ -132,11 +146,15 @@ async def opened(
         stack.push_async_callback(asyncio.to_thread, ledger.close)
         house = _house(settings, subjects, (outside, ledger), pepper)
         fits(house)
+        bus = Bus(Events(state))
+        stack.push_async_callback(bus.close)
         cache = kept(settings, house, pepper)
         stack.push_async_callback(cache.store.close)
         clock = asyncio.get_running_loop().time
         at = desk(house, lambda caller: {"caller": asking(caller)}, clock, cache, quotas)
-        shop = workshop(at, subjects.changes(), ledger, key)
+        shop = workshop(
+            at, subjects.changes(), ledger=ledger, secret=key, published=lambda type, row, change: bus.wake()
+        )
         house.actions.update(changing(shop))
         acts(house)
         stack.push_async_callback(finished, shop)
@@ -149,6 +167,7 @@ async def opened(
             turnstile=Turnstile(settings.limits),
             origins=origins,
             documents=documents(settings.documents),
+            bus=bus,
         )
         yield counter, outside
 
@@ -188,6 +207,7 @@ def _house(
         rules=rules,
         bindings=bindings,
         sources={**sources, SOURCE: History(ledger, kept_of(bindings, sources))},
+        feeds=subjects.feeds(),
         limits=settings.limits,
         scratch=Scratches(settings.limits),
         view=partial(view, document(modules), rules) if own else None,

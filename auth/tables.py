@@ -10,6 +10,7 @@ from sqlalchemy import (
     Dialect,
     ForeignKey,
     Index,
+    Integer,
     LargeBinary,
     MetaData,
     String,
@@ -79,3 +80,17 @@ Index(
     sqlite_where=key.c.revoked_at.is_(None),
     postgresql_where=key.c.revoked_at.is_(None),
 )
+
+event = Table(
+    "event",
+    TABLES,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("topic", Text, nullable=False),
+    Column("topic_key", Text),
+    Column("row_id", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""What happened that somebody may listen for; `auth/events.py` says what its ids promise."""
+
+Index("event_at", event.c.at)

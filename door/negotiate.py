@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 GRAPHQL_JSON = "application/graphql-response+json"
 JSON = "application/json"
+EVENT_STREAM = "text/event-stream"
 NAMED, KIND, ANY = 2, 1, 0
 """How closely a range fits a media type."""
 RANGES_MAX = 64
@@ -30,6 +31,11 @@ def media_for(accept: str) -> str | None:
     offers = (GRAPHQL_JSON, JSON) if named else (JSON, GRAPHQL_JSON)
     weight, _, best = max((*_fit(each, ranges), -place) for place, each in enumerate(offers))
     return offers[-best] if weight else None
+
+
+def takes_events(accept: str) -> bool:
+    """Whether the client names the media type of event streams; a range such as `*/*` does not."""
+    return any(each.name == EVENT_STREAM and each.weight > 0 for each in _ranges(accept))
 
 
 def gzips(accept_encoding: str) -> bool:

@@ -7,6 +7,7 @@ import asyncio
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from door.stalled import Stalled
 from engine.house import Limits
 
 
@@ -25,9 +26,11 @@ def protocol(limits: Limits) -> type[HttpToolsProtocol]:
         unread = 0
         """Bytes that came since the head began."""
         in_head = True
+        stalled: Stalled | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
+            self.stalled = Stalled(transport, limits.stalled_seconds)
             if self._neighbours() > limits.connections_an_address:
                 limit = f"the limit `connections_an_address` of {limits.connections_an_address}"
                 self._refuse(429, f"there are more connections than {limit}, use one for many requests")
@@ -36,7 +39,23 @@ def protocol(limits: Limits) -> type[HttpToolsProtocol]:
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._head_came()
+            if self.stalled is not None:
+                self.stalled.end()
             super().connection_lost(exc)
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            if self.stalled is not None:
+                self.stalled.begin()
+
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            if self.stalled is not None:
+                self.stalled.end()
+
+        def handle_websocket_upgrade(self) -> None:
+            self._head_came()
+            super().handle_websocket_upgrade()
 
         def data_received(self, data: bytes) -> None:
             if self.in_head:

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from door.documents import Documents, text_of
-from door.negotiate import GRAPHQL_JSON, JSON, media_for
+from door.negotiate import EVENT_STREAM, GRAPHQL_JSON, JSON, media_for, takes_events
 from door.shut import Shut
 from engine.desk import Question
 from engine.errors import Code, Fault, Refused
@@ -74,15 +74,15 @@ def question(head: Head, body: bytes, limits: Limits, documents: Documents) -> Q
     """Raises Shut for what is no GraphQL request over HTTP, Refused for what is one, but not a whole one."""
     if head.method not in ("GET", "POST"):
         raise Shut(405, "ask with GET or POST", {"allow": "GET, POST, OPTIONS"})
-    if media_for(head.accept) is None:
-        raise Shut(406, f"replies come as `{GRAPHQL_JSON}` or `{JSON}`, accept one of them")
+    if media_for(head.accept) is None and not takes_events(head.accept):
+        raise Shut(406, f"replies come as `{GRAPHQL_JSON}`, `{JSON}` or `{EVENT_STREAM}`, accept one of them")
     if head.method == "GET":
-        return _asked(_from_url(head.query), limits.variables_depth, documents)
+        return asked(_from_url(head.query), limits.variables_depth, documents)
     if head.media != JSON or head.charset not in UTF_8:
         raise Shut(415, f"send the question as `{JSON}`, in UTF-8")
     if head.encoding not in ("", "identity"):
         raise Shut(415, "send the question uncompressed")
-    return _asked(_parsed(body, "the body"), limits.variables_depth, documents)
+    return asked(_parsed(body, "the body"), limits.variables_depth, documents)
 
 
 def _from_url(query: bytes) -> dict[str, Any]:
@@ -103,7 +103,8 @@ def _parsed(text: bytes, what: str) -> Any:
         raise Shut(400, f"{what} is not JSON") from None
 
 
-def _asked(given: Any, deepest: int, documents: Documents) -> Question:
+def asked(given: Any, deepest: int, documents: Documents) -> Question:
+    """The question that a JSON object asks, wherever it came."""
     if not isinstance(given, dict):
         raise Shut(400, "send one question, as a JSON object with `query`")
     variables, name, extensions = given.get("variables"), given.get("operationName"), given.get("extensions")

@@ -1,4 +1,4 @@
-"""A method and a question in; Shut out where GET, which others may repeat or prefetch, would change something."""
+"""A question in, what kind of operation it is out; Shut where GET, which others repeat or prefetch, would change."""
 
 from graphql import DocumentNode, GraphQLSyntaxError, OperationDefinitionNode, OperationType, parse
 
@@ -9,14 +9,23 @@ from engine.house import Limits
 
 def safe(method: str, question: Question, limits: Limits) -> None:
     """Raises Shut for a mutation by GET. A document that cannot be parsed changes nothing, and is refused later."""
-    if method != "GET" or "mutation" not in question.text:
-        return
+    if method == "GET" and _may_be(OperationType.MUTATION, question, limits):
+        raise Shut(405, "a mutation changes something, send it with POST", {"allow": "POST"})
+
+
+def subscribes(question: Question, limits: Limits) -> bool:
+    """Whether the question goes on."""
+    return _may_be(OperationType.SUBSCRIPTION, question, limits)
+
+
+def _may_be(kind: OperationType, question: Question, limits: Limits) -> bool:
+    if kind.value not in question.text:
+        return False
     try:
         document = parse(question.text, no_location=True, max_tokens=limits.document_tokens)
     except (GraphQLSyntaxError, RecursionError):
-        return
-    if OperationType.MUTATION in _wanted(document, question.operation):
-        raise Shut(405, "a mutation changes something, send it with POST", {"allow": "POST"})
+        return False
+    return kind in _wanted(document, question.operation)
 
 
 def _wanted(document: DocumentNode, name: str | None) -> list[OperationType]:

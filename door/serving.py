@@ -11,6 +11,7 @@ import uvicorn
 
 from auth.mistake import Mistake
 from door.protocol import protocol
+from door.sockets import sockets
 from engine.house import Limits
 
 DRAIN_SECONDS = 30
@@ -24,7 +25,11 @@ def config(app: Any, limits: Limits) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=protocol(limits),
-        ws="none",
+        ws=sockets(limits),
+        ws_max_size=limits.body_bytes,
+        ws_ping_interval=limits.heartbeat_seconds,
+        ws_ping_timeout=limits.heartbeat_seconds,
+        ws_per_message_deflate=False,
         lifespan="on",
         log_level="warning",
         access_log=False,
@@ -97,6 +102,13 @@ class Server(uvicorn.Server):
         gc.collect()
         gc.freeze()
         gc.set_threshold(*THRESHOLDS)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Those who listen would keep the door open for as long as it waits for answers under way."""
+        leave = getattr(self.config.app, "leave", None)
+        if leave is not None:
+            leave()
+        await super().shutdown(sockets)
 
 
 def worker(app: Callable[[], Any], host: str, port: int, limits: Limits) -> None:

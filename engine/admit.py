@@ -56,7 +56,7 @@ CHANGES = frozenset({OperationType.QUERY, OperationType.MUTATION})
 EVENTS = frozenset({OperationType.SUBSCRIPTION})
 ELSEWHERE = {
     OperationType.QUERY: "only subscriptions are answered here",
-    OperationType.MUTATION: "only queries are answered here",
+    OperationType.MUTATION: "there is nothing to change here",
     OperationType.SUBSCRIPTION: "a subscription is answered over a WebSocket, or as `text/event-stream`",
 }
 

@@ -6,7 +6,7 @@ The door finds the caller before, and records and sends after.
 import re
 from asyncio import get_running_loop
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from graphql import GraphQLSchema, OperationType, execute_sync
 from auth.caller import Caller
 from auth.decide import decide
 from engine import entities, errand, explained
-from engine.admit import CHANGES, EVENTS, QUERIES, Document, admit, operation
+from engine.admit import CHANGES, EVENTS, Document, admit, operation
 from engine.bind import bound, windows
 from engine.cache.through import present
 from engine.cost import cost
@@ -58,16 +58,35 @@ async def answer(desk: Desk, caller: Caller, question: Question, told: Answer, e
         told.faults = (Fault(code=Code.LIMIT_EXCEEDED, message=f"the answer took longer than {limit}, ask for less"),)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A question that is judged and planned, before anything is asked."""
+
+    view: View
+    asked: Asked
+    compiled: Compiled
+    values: Mapping[str, Any]
+    """Its variables, coerced."""
+
+
+def prepare(desk: Desk, caller: Caller, question: Question, told: Answer, kinds: frozenset[OperationType]) -> Prepared:
+    """Raises Refused; `told` says how far it came."""
+    view = seen(desk, caller)
+    asked = _asked(desk, view, question, told, kinds)
+    values, shaped = _variables(view, asked, question, desk.house)
+    compiled = _compiled(desk, caller, view, (asked, question, shaped))
+    return Prepared(view=view, asked=asked, compiled=compiled, values=values)
+
+
 async def _answered(
     desk: Desk, caller: Caller, question: Question, told: Answer, come: tuple[float, str | None]
 ) -> None:
-    (until, event), house, view = come, desk.house, seen(desk, caller)
-    asked = _asked(desk, view, question, told, event)
-    kind = asked.operation.operation
-    values, shaped = _variables(view, asked, question, house)
-    told.compiled = compiled = _compiled(desk, caller, view, (asked, question, shaped))
+    (until, event), house = come, desk.house
+    prepared = prepare(desk, caller, question, told, EVENTS if event is not None else CHANGES)
+    view, asked, compiled, values = prepared.view, prepared.asked, prepared.compiled, prepared.values
+    told.compiled, kind = compiled, asked.operation.operation
     options = question.options
-    if options.get("allOrNothing") and (denied := _denied(house, compiled, values)):
+    if options.get("allOrNothing") and (denied := denials(house, compiled, values)):
         told.faults, told.refused = denied, True
         return
     filled = bound(house, compiled.windows, values)
@@ -83,7 +102,7 @@ async def _answered(
         scratch=house.scratch,
     )
     if wish is Wish.ONLY:
-        told.planned, told.faults = True, _denied(house, compiled, values)
+        told.planned, told.faults = True, denials(house, compiled, values)
         told.extensions["plan"] = _explained(house, caller, compiled, run)
         return
     if wish:
@@ -125,13 +144,13 @@ async def _fetched(run: Fetching, plan: Plan, caller: Caller, until: float) -> R
         return await fetch(run, plan)
 
 
-def _asked(desk: Desk, view: View, question: Question, told: Answer, event: str | None) -> Asked:
+def _asked(desk: Desk, view: View, question: Question, told: Answer, kinds: frozenset[OperationType]) -> Asked:
     """The document is told though the operation is not found in it."""
-    key = (question.text, question.operation, view.met if desk.house.view else None, event is None)
+    key = (question.text, question.operation, view.met if desk.house.view else None, kinds is EVENTS)
     known = desk.asked.get(key)
     if known is None:
         told.document = admit(view.schema, question.text, desk.house.limits)
-        wanted = operation(told.document, question.operation, _kinds(view, event))
+        wanted = operation(told.document, question.operation, _known_roots(view, kinds))
         simple = plain(wanted)
         known = Asked(
             document=told.document,
@@ -144,10 +163,8 @@ def _asked(desk: Desk, view: View, question: Question, told: Answer, event: str 
     return known
 
 
-def _kinds(view: View, event: str | None) -> frozenset[OperationType]:
-    if event is not None:
-        return EVENTS
-    return QUERIES if view.schema.mutation_type is None else CHANGES
+def _known_roots(view: View, kinds: frozenset[OperationType]) -> frozenset[OperationType]:
+    return frozenset(each for each in kinds if view.schema.get_root_type(each) is not None)
 
 
 def _variables(view: View, asked: Asked, question: Question, house: House) -> tuple[Mapping[str, Any], Any]:
@@ -202,7 +219,7 @@ def _explained(house: House, caller: Caller, compiled: Compiled, run: Fetching) 
     return explained.explained(compiled.plan, run, sql=shows_sql)
 
 
-def _denied(house: House, compiled: Compiled, values: Mapping[str, Any]) -> list[Fault]:
+def denials(house: House, compiled: Compiled, values: Mapping[str, Any]) -> list[Fault]:
     picks, verdicts = by_number(compiled.picks), compiled.verdicts
     denied = [number for number in picks if number in verdicts and not verdicts[number].allowed]
     return [

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import chain
 from typing import Any
 
 from graphql import GraphQLInterfaceType, get_named_type, is_input_object_type, is_leaf_type
@@ -36,7 +37,7 @@ def fits(house: House) -> None:
         for binding in house.bindings.values():
             for complaint in rule(house, binding):
                 raise Mistake(complaint)
-    for complaint in _unbound(house):
+    for complaint in chain(_unbound(house), _unheard(house)):
         raise Mistake(complaint)
 
 
@@ -90,6 +91,15 @@ def _undone(house: House) -> Iterator[str]:
         yield f"`Mutation.{name}` does nothing, give it an action in resolvers/"
     for name in sorted(house.actions.keys() - declared):
         yield f"there is an action `{name}`, but no such field of `Mutation` in schema/"
+
+
+def _unheard(house: House) -> Iterator[str]:
+    """What can be listened to is listened for, and what is listened for can be asked."""
+    declared = house.schema.subscription_type.fields.keys() if house.schema.subscription_type else set[str]()
+    for name in sorted(declared - house.feeds.keys()):
+        yield f"`Subscription.{name}` listens for nothing, give it a feed in resolvers/"
+    for name in sorted(house.feeds.keys() - declared):
+        yield f"there is a feed `{name}`, but no such field of `Subscription` in schema/"
 
 
 def _unled(house: House, what: str, to: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ from auth.rules import Rules
 from engine.act import Action
 from engine.binding import Binding
 from engine.constant import constant
+from engine.feed import Feed
 from engine.source import Scratch, Source
 from engine.words import Kind
 
@@ -88,6 +89,14 @@ class Limits:
     """Connections of one address at once."""
     concurrency_max: int = 200
     """Requests under way at once in one process."""
+    subscriptions_max: int = 10
+    """Subscriptions of one WebSocket, and event streams of one key in one process."""
+    init_seconds: float = 10.0
+    """The time a WebSocket may take to say who it is."""
+    heartbeat_seconds: float = 20.0
+    """How often a client that listens is sent a sign of life, and how long a WebSocket may take to return it."""
+    stalled_seconds: float = 30.0
+    """How long a client may take in nothing of what it is sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +115,8 @@ class House:
     """The SDL that a router composes, as callers of these groups may know it; None: the house is no subgraph."""
     actions: dict[str, Action] = field(default_factory=dict)
     """By root field of `Mutation`, what it does; filled once the house stands, as actions ask its sources."""
+    feeds: Mapping[str, Feed] = field(default_factory=dict)
+    """By root field of `Subscription`, what it listens for."""
     version: str
     """Of schema and policy together: the digest of the SDL, permissions included."""
 

@@ -17,6 +17,8 @@ from engine.select import Pick
 from records.record import Outcome, Record, Used, Withheld, client_request_id, stamp, to_json, to_line
 from records.redact import hashed, literals, normalised, unparsed
 
+GRAPHQL = "graphql"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
@@ -30,6 +32,11 @@ class Visit:
     status: int
     bytes: int
     ms: float
+    surface: str = GRAPHQL
+    subscription: str | None = None
+    """The id of the record with which what this belongs to began."""
+    events: int | None = None
+    """How many it was told of, once it has ended."""
 
 
 def record(desk: Desk, key: bytes, visit: Visit, told: Answer, outcome: Outcome) -> Record:
@@ -41,7 +48,7 @@ def record(desk: Desk, key: bytes, visit: Visit, told: Answer, outcome: Outcome)
     return Record(
         id=visit.id,
         time=stamp(visit.at),
-        surface="graphql",
+        surface=visit.surface,
         outcome=outcome,
         status=visit.status,
         person=caller.person_id if caller else None,
@@ -63,16 +70,18 @@ def record(desk: Desk, key: bytes, visit: Visit, told: Answer, outcome: Outcome)
         policy_version=house.version,
         client_request_id=client_request_id(visit.client_request_id),
         changes=tuple(told.changes),
+        subscription=visit.subscription,
+        events=visit.events,
     )
 
 
 def line(desk: Desk, key: bytes, visit: Visit, told: Answer, outcome: Outcome) -> bytes:
     """What `to_line` makes of the record; of an answer, put together from parts that were written before.
 
-    A record has 26 fields, of which a question asked again changes eleven: written whole it costs 60 us, so 10.
+    A record has 28 fields, of which a question asked again changes eleven: written whole it costs 60 us, so 10.
     """
     caller, question, compiled = visit.caller, visit.question, told.compiled
-    if caller is None or question is None or compiled is None:
+    if caller is None or question is None or compiled is None or visit.surface != GRAPHQL:
         return to_line(record(desk, key, visit, told, outcome))
     under = (told.data is not None, question.document)
     known = compiled.lines.get(under)
@@ -92,7 +101,7 @@ def line(desk: Desk, key: bytes, visit: Visit, told: Answer, outcome: Outcome) -
         b',"rows":%d,"bytes":%d,"ms":%b' % (sum(each.rows for each in calls), visit.bytes, to_json(round(visit.ms, 3))),
         end,
         b"null" if theirs is None else to_json(theirs),
-        b',"changes":%b}' % (to_json(told.changes) if told.changes else b"[]"),
+        b',"changes":%b,"subscription":null,"events":null}' % (to_json(told.changes) if told.changes else b"[]"),
     )
     return b"".join(parts)
 

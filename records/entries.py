@@ -9,11 +9,13 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from auth.events import Events
 from auth.state import State as Store
 from records.intents import AGAIN, Ending, Intent, Left, Outcome, State, Taken
 from records.tables import change, intent, intent_step
 
 TRIES = 5
+STANDS = frozenset({State.DONE, State.PARTLY})
 """How often two who begin with the same key at once may cross each other."""
 
 
@@ -55,14 +57,17 @@ def take(store: Store, intent_id: str, owner: str, taken: Sequence[Taken]) -> No
         _put(connection, intent_id, taken)
 
 
-def end(store: Store, owner: str, ending: Ending) -> None:
-    """The intent is over, its steps and its history as given, all at once; raises Lost as `take` does."""
+def end(store: Store, events: Events, owner: str, ending: Ending) -> None:
+    """The intent is over, its steps, its history and who is told as given, all at once; raises Lost as `take` does."""
     values = {"state": str(ending.state), "stands": ending.stands}
     with store.writing() as connection:
         _held(connection, ending.intent_id, owner, values)
         _put(connection, ending.intent_id, ending.taken)
         if ending.left:
             connection.execute(insert(change), [_plain(asdict(each)) for each in ending.left])
+        for each in ending.left:
+            if each.state in STANDS:
+                events.within(connection, each.type, each.row, each.id)
 
 
 def lease(store: Store, intent_id: str, owner: str, until: datetime) -> None:

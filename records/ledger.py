@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from auth.events import Events
 from auth.mac import keyed
 from auth.state import TIMEOUT_SECONDS, State
 from records import entries, past
@@ -38,7 +39,7 @@ class Ledger:
     def __init__(self, state: State, *, lease_seconds: float = LEASE_SECONDS) -> None:
         self.lease_seconds = lease_seconds
         self.owner = self._id(state.now())
-        self._state = state
+        self._state, self._events = state, Events(state)
         self._digest = keyed(hmac.digest(state.pepper, b"changes", "sha256"))
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="onedoor-ledger")
 
@@ -61,7 +62,7 @@ class Ledger:
 
     async def end(self, ending: Ending) -> None:
         """Committed when it returns."""
-        await self._done(partial(entries.end, self._state, self.owner, ending))
+        await self._done(partial(entries.end, self._state, self._events, self.owner, ending))
 
     async def renew(self, intent_id: str) -> None:
         await self._done(partial(entries.lease, self._state, intent_id, self.owner, self._until()))

@@ -81,7 +81,8 @@ class Record:
 
     `person` and `key_id` are None where no caller was known; fields are named `Type.field`. `literals` and the leaves
     of `variables` are keyed hashes, `literals` in the order of the `$` in `text`. `client_request_id` is the client's
-    own word, kept apart from `id`.
+    own word, kept apart from `id`. `subscription` is the id of the record it began with, of each of its events and of
+    its end, which says how many `events` there were.
     """
 
     id: str
@@ -110,6 +111,8 @@ class Record:
     policy_version: str | None = None
     client_request_id: str | None = None
     changes: tuple[Changed, ...] = ()
+    subscription: str | None = None
+    events: int | None = None
 
 
 def record_id(at: datetime, random: bytes) -> str:

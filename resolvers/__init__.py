@@ -6,6 +6,7 @@ from types import ModuleType
 from engine.binding import Binding
 from engine.change.bindings import with_history
 from engine.change.declared import Declared
+from engine.feed import Feed
 
 SUBJECTS = (
     "query", "customer", "order", "employee", "deployment", "usage", "file", "slack", "request", "azure",
@@ -30,3 +31,9 @@ def changes() -> tuple[Declared, ...]:
     """What can be changed, and how."""
     found = [getattr(import_module(f"resolvers.{each}"), "CHANGES", ()) for each in SUBJECTS]
     return tuple(each for declared in found for each in declared)
+
+
+def feeds() -> dict[str, Feed]:
+    """By what can be listened to, what is listened for."""
+    found = [getattr(import_module(f"resolvers.{each}"), "FEEDS", {}) for each in SUBJECTS]
+    return {field: feed for declared in found for field, feed in declared.items()}

@@ -3,6 +3,7 @@
 from engine.binding import Binding, Link, Lookup
 from engine.change.declared import Changes
 from engine.change.words import ROW_VERBS
+from engine.feed import Listens
 
 BINDINGS = (
     Binding(
@@ -28,3 +29,4 @@ BINDINGS = (
     ),
 )
 CHANGES = tuple(Changes(field=f"{verb}Customer", type="Customer", verb=verb) for verb in ROW_VERBS)
+FEEDS = {"customerChanged": Listens(topic="Customer", argument="id")}

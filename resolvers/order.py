@@ -3,6 +3,7 @@
 from engine.binding import Binding, Link
 from engine.change.declared import Changes
 from engine.change.words import ROW_VERBS
+from engine.feed import Listens
 
 BINDINGS = (
     Binding(
@@ -34,3 +35,7 @@ BINDINGS = (
 CHANGES = tuple(
     Changes(field=f"{verb}{each}", type=each, verb=verb) for each in ("Order", "Product") for verb in ROW_VERBS
 )
+FEEDS = {
+    "orderChanged": Listens(topic="Order", argument="id"),
+    "productChanged": Listens(topic="Product", argument="id"),
+}

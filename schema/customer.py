@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from schema.arguments import ById, Changed, History, Looked, Many, One, changing
+from schema.arguments import Argument, ById, Changed, History, Looked, Many, One, changing, taking
 from schema.directives import allow, owned
 
 if TYPE_CHECKING:
@@ -129,4 +129,12 @@ class Mutation:
         description="Deletes a customer without orders.",
         directives=[allow("sales"), owned("sales operations")],
         metadata=changing(DeleteCustomerInput),
+    )
+
+
+@strawberry.type
+class Subscription:
+    customer_changed: Changed["Customer"] = strawberry.field(
+        description="A change of a customer, as soon as it is made.",
+        metadata=taking(id=Argument(strawberry.ID, "Only of this one.", default=None)),
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from schema.arguments import ById, Changed, History, Many, One, changing
+from schema.arguments import Argument, ById, Changed, History, Many, One, changing, taking
 from schema.directives import allow, owned
 
 if TYPE_CHECKING:
@@ -164,4 +164,16 @@ class Mutation:
         description="Deletes a product that was never ordered.",
         directives=[allow("sales"), owned("product management")],
         metadata=changing(DeleteProductInput),
+    )
+
+
+@strawberry.type
+class Subscription:
+    order_changed: Changed["Order"] = strawberry.field(
+        description="A change of a order, as soon as it is made.",
+        metadata=taking(id=Argument(strawberry.ID, "Only of this one.", default=None)),
+    )
+    product_changed: Changed["Product"] = strawberry.field(
+        description="A change of a product, as soon as it is made.",
+        metadata=taking(id=Argument(strawberry.ID, "Only of this one.", default=None)),
     )

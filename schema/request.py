@@ -28,7 +28,7 @@ class RequestOutcome(StrEnum):
 class Request:
     id: strawberry.ID = strawberry.field(description="The record's id; ids sort by time.")
     time: datetime = strawberry.field(description="When the request came.")
-    surface: str = strawberry.field(description="Where it came in, such as `graphql`.")
+    surface: str = strawberry.field(description="Where it came in, such as `graphql`, `websocket` or `subscription`.")
     outcome: RequestOutcome = strawberry.field(description="What came of it.")
     status: int = strawberry.field(description="The HTTP status of the reply.")
     person_id: str | None = strawberry.field(description="Who asked, as `me { id }` names them.")
@@ -47,6 +47,8 @@ class Request:
     ms: float = strawberry.field(description="How long it took, in milliseconds.")
     schema_version: str | None = strawberry.field(description="The schema and policy it was judged by.")
     client_request_id: str | None = strawberry.field(description="What the client called its request.")
+    subscription: str | None = strawberry.field(description="Of a subscription: the id of the record of its beginning.")
+    events: int | None = strawberry.field(description="Of a subscription's end: how many events it was told of.")
 
 
 @strawberry.type

@@ -54,6 +54,8 @@ COLUMNS: Mapping[str, tuple[Kind, Taken]] = {
     "ms": (Kind.FLOAT, named("ms")),
     "schema_version": (Kind.TEXT, named("schema_version")),
     "client_request_id": (Kind.TEXT, named("client_request_id")),
+    "subscription": (Kind.TEXT, named("subscription")),
+    "events": (Kind.INTEGER, named("events")),
 }
 
 CAN = Can(columns={name: Column(kind) for name, (kind, _) in COLUMNS.items()})

@@ -29,7 +29,7 @@ from engine.errors import Code, SourceFailed
 from engine.house import House, Limits
 from engine.source import Source
 from engine.words import Can, Column, Kind, Op, Row
-from resolvers import bindings, changes, modules
+from resolvers import bindings, changes, feeds, modules
 from resolvers.query import asking, nobody
 from schema.build import build, version
 from sources.content.media import media_type
@@ -402,6 +402,7 @@ def house(given: Mapping[str, Source] | None = None, limits: Limits | None = Non
         },
         limits=limits or Limits(),
         actions={each.field: unmade for each in changes()},
+        feeds=feeds(),
         cursor_secret=b"a secret of the tests",
         version=version(modules()),
     )

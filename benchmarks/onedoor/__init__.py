@@ -5,6 +5,7 @@ from types import ModuleType
 
 from engine.binding import Binding
 from engine.change.declared import Declared
+from engine.feed import Feed
 from resolvers.query import BINDINGS as CALLER
 from schema import query
 
@@ -25,3 +26,8 @@ def bindings() -> dict[str, Binding]:
 def changes() -> tuple[Declared, ...]:
     """Nothing: the benchmark only reads."""
     return ()
+
+
+def feeds() -> dict[str, Feed]:
+    """Nothing."""
+    return {}

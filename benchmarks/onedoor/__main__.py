@@ -23,7 +23,7 @@ def with_types(count: int) -> ModuleType:
     def bindings() -> dict[str, Binding]:
         return {**onedoor.bindings(), **{each.type: each for each in many.bindings(count)}}
 
-    made.modules, made.bindings, made.changes = modules, bindings, onedoor.changes  # type: ignore[attr-defined]
+    made.modules, made.bindings, made.changes, made.feeds = modules, bindings, onedoor.changes, onedoor.feeds  # type: ignore[attr-defined]
     return made
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from auth.mistake import Mistake
 from engine.binding import Binding
@@ -42,10 +42,9 @@ class Workshop:
     tasks: set[asyncio.Task[object]] = field(default_factory=set)
 
 
-def workshop(at: Desk, declared: Sequence[Declared], ledger: Ledger, secret: bytes) -> Workshop:
-    """Raises Mistake where a mutation that is declared cannot be made."""
-    found = sagas(at.house, at.guards, declared)
-    return Workshop(house=at.house, guards=at.guards, sagas=found, ledger=ledger, secret=secret)
+def workshop(at: Desk, declared: Sequence[Declared], **more: Any) -> Workshop:
+    """With `more` of its fields. Raises Mistake where a mutation that is declared cannot be made."""
+    return Workshop(house=at.house, guards=at.guards, sagas=sagas(at.house, at.guards, declared), **more)
 
 
 def sagas(house: House, guards: Mapping[str, Guard], declared: Sequence[Declared]) -> Mapping[str, Saga]:

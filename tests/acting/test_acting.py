@@ -19,6 +19,7 @@ from engine.cache.memory import Memory as Store
 from engine.cache.through import Cache
 from engine.desk import Answer, Desk, Question, desk
 from engine.errors import Code, SourceFailed
+from engine.feed import Listens
 from engine.fits import acts, fits
 from engine.house import House, Limits
 from engine.words import Ask, Can, Column, Kind, Row
@@ -80,7 +81,7 @@ def built() -> tuple[GraphQLSchema, Rules]:
 def house(lamps: Lamps, actions: Mapping[str, Action] | None = None, **more: Any) -> House:
     return House(
         schema=built()[0], rules=built()[1], bindings={"Lamp": Binding(type="Lamp", source="lamps", collection="lamp")},
-        sources={"lamps": lamps}, cursor_secret=b"secret", version="1",
+        sources={"lamps": lamps}, feeds={"lit": Listens(topic="Lamp")}, cursor_secret=b"secret", version="1",
         actions=dict({"light": lamps.light} if actions is None else actions), **more,
     )  # fmt: skip
 

@@ -10,6 +10,8 @@ const BUNDLES = {
   "@urql/core": "urql",
   "@urql/exchange-persisted": "urql",
   "graphql-http": "graphql-http",
+  "graphql-sse": "graphql-sse",
+  "graphql-ws": "graphql-ws",
   "relay-runtime": "relay-runtime",
 };
 const TAG = /\bgraphql`\s*(?:query|fragment)\s+(\w+)[^`]*`/g;

@@ -62,13 +62,16 @@ HEADS: dict[str, tuple[Any, bytes, str]] = {
     "head_seconds": (0.1, b"GET /", "send it faster"),
     "connections_an_address": (1, FEW, "use one for many requests"),
 }
+LIVE = {"subscriptions_max", "init_seconds"}
+"""Gone over in tests/live."""
 PACES = {"first_default", "source_seconds", "source_calls", "source_queue", "rows_in_memory", "errors_max"}
+PACES |= {"heartbeat_seconds", "stalled_seconds"}
 """Nobody is refused for these: a default, what one source may do before it counts as failed, rows that then go through
-the scratch database, a list cut short."""
+the scratch database, a list cut short, a client that gives no sign of life."""
 
 
 def test_every_limit_is_gone_over_here() -> None:
-    assert {each.name for each in fields(Limits)} == ASKED.keys() | SENT.keys() | COUNTED.keys() | HEADS.keys() | PACES
+    assert {each.name for each in fields(Limits)} == {*ASKED, *SENT, *COUNTED, *HEADS, *LIVE, *PACES}
 
 
 @pytest.fixture(scope="module")

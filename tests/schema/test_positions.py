@@ -15,7 +15,7 @@ from schema.read import shapes
 
 HOLDERS = (GraphQLObjectType, GraphQLInterfaceType, GraphQLInputObjectType)
 LOGIC = frozenset({"and", "or", "not"})
-ROOTS = {"Query", "Mutation"}
+ROOTS = {"Query", "Mutation", "Subscription"}
 KNOWN = {*bindings(), "File"}
 """The types that others are made for: those with rows, and the interface that is listed."""
 

@@ -9,6 +9,8 @@ import { join } from "node:path";
 const PACKAGES = [
   "graphql@16.15.0",
   "graphql-http@1.23.1",
+  "graphql-sse@2.6.1",
+  "graphql-ws@6.4.2",
   "@apollo/client@4.3.8",
   "rxjs@7.8.2",
   "@urql/core@6.0.3",
@@ -29,6 +31,8 @@ const { build } = installed("esbuild");
 
 const BUNDLES = {
   "graphql-http": 'export { serverAudits } from "graphql-http";',
+  "graphql-sse": 'export { createClient } from "graphql-sse";',
+  "graphql-ws": 'export { createClient } from "graphql-ws";',
   "apollo-client": `
     export * from "@apollo/client";
     export { relayStylePagination } from "@apollo/client/utilities";

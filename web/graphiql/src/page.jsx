@@ -1,7 +1,7 @@
 /** The key on top, GraphiQL below, and under each answer what it withheld and whom to ask. */
 import { GraphiQL, HISTORY_PLUGIN } from "graphiql";
 import { useCallback, useEffect, useState } from "react";
-import { ask, current, opened, SHUT } from "./door.js";
+import { current, opened, SHUT, told } from "./door.js";
 import { EXAMPLES } from "./examples.js";
 import { Faults } from "./faults.jsx";
 import { KeyBar } from "./key.jsx";
@@ -13,7 +13,7 @@ const PLUGINS = [HISTORY_PLUGIN, PLAN];
 export function Page() {
   const [key, setKey] = useState(() => sessionStorage.getItem(KEY) ?? "");
   const [door, setDoor] = useState(SHUT);
-  const fetcher = useCallback((question) => ask(key, current(question)), [key]);
+  const fetcher = useCallback((question) => told(key, current(question)), [key]);
 
   useEffect(() => {
     let current = true;

@@ -1,0 +1,1 @@
+"""Who listens: questions that are answered each time something happens."""

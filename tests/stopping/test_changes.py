@@ -68,9 +68,10 @@ class Maker:
             suppress(OSError, http.client.HTTPException),
         ):
             while not self.wrong:
+                if self.waiting is None and (asked := next(self.steps, None)) is not None:
+                    self.waiting = asked[0], {**asked[1], "idempotencyKey": f"{self.name}-{self.answers}"}
                 if self.waiting is None:
-                    text, given = next(self.steps)
-                    self.waiting = text, {**given, "idempotencyKey": f"{self.name}-{self.answers}"}
+                    return
                 self.heard(self.asked(connection, door, *self.waiting))
                 if self.answers >= until:
                     enough.set()

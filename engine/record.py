@@ -30,6 +30,8 @@ class Visit:
     status: int
     bytes: int
     ms: float
+    surface: str = "graphql"
+    """By which way the question came."""
 
 
 def record(desk: Desk, key: bytes, visit: Visit, told: Answer, outcome: Outcome) -> Record:
@@ -41,7 +43,7 @@ def record(desk: Desk, key: bytes, visit: Visit, told: Answer, outcome: Outcome)
     return Record(
         id=visit.id,
         time=stamp(visit.at),
-        surface="graphql",
+        surface=visit.surface,
         outcome=outcome,
         status=visit.status,
         person=caller.person_id if caller else None,
@@ -78,7 +80,7 @@ def line(desk: Desk, key: bytes, visit: Visit, told: Answer, outcome: Outcome) -
     if known is None:
         known = compiled.lines[under] = _written(desk, key, visit, told, outcome)
     before, after, end = known
-    head = f'{{"id":"{visit.id}","time":"{stamp(visit.at)}","surface":"graphql","outcome":"{outcome}"'
+    head = f'{{"id":"{visit.id}","time":"{stamp(visit.at)}","surface":"{visit.surface}","outcome":"{outcome}"'
     theirs = client_request_id(visit.client_request_id)
     calls = told.calls
     parts = (

@@ -1,0 +1,71 @@
+"""A question asked on someone's behalf in, its answer out: the same plan, permission and limits as at the door.
+
+Each leaves one record, of the surface `export`, and no answer is used before it is durable.
+"""
+
+import asyncio
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import perf_counter
+
+from auth.caller import Caller
+from engine.answer import answer
+from engine.desk import Answer, Desk, Question
+from engine.record import Visit, line
+from exports.words import State, Stopped
+from records.journal import Journal
+from records.record import RANDOM_BYTES, Outcome, record_id
+
+SURFACE = "export"
+STATUS = {Outcome.REFUSED: 400, Outcome.CRASHED: 500, Outcome.CANCELLED: 499}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clerk:
+    """What asking takes."""
+
+    desk: Desk
+    journal: Journal
+    records_key: bytes
+
+
+async def asked(clerk: Clerk, caller: Caller, question: Question, read: int = 0) -> Answer:
+    """Raises JournalUnavailable where no record can be made. `read`: bytes that it lets its caller read."""
+    at, began, told = datetime.now(UTC), perf_counter(), Answer()
+    id = record_id(at, secrets.token_bytes(RANDOM_BYTES))
+
+    async def recorded(came: Outcome) -> None:
+        visit = Visit(
+            id=id,
+            at=at,
+            caller=caller,
+            question=question,
+            client_request_id=None,
+            status=STATUS.get(came, 200),
+            bytes=read,
+            ms=(perf_counter() - began) * 1000,
+            surface=SURFACE,
+        )
+        await clerk.journal.appended(line(clerk.desk, clerk.records_key, visit, told, came))
+
+    try:
+        await answer(clerk.desk, caller, question, told)
+    except asyncio.CancelledError:
+        await asyncio.shield(recorded(Outcome.CANCELLED))
+        raise
+    except Exception:
+        await recorded(Outcome.CRASHED)
+        raise Stopped(State.FAILED, f"something went wrong here; it is on record as {id}") from None
+    if read and not told.refused:
+        told.data = {}  # what the file holds is served
+    await recorded(outcome(told))
+    return told
+
+
+def outcome(told: Answer) -> Outcome:
+    if told.refused:
+        return Outcome.REFUSED
+    if told.data is None and not told.planned:
+        return Outcome.FAILED
+    return Outcome.PARTIAL if told.faults else Outcome.ANSWERED

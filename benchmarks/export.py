@@ -4,6 +4,7 @@ that is killed halfway and goes on; rows, seconds, rows a second and the most me
 
 import argparse
 import asyncio
+import gc
 import hashlib
 import resource
 import signal
@@ -25,6 +26,7 @@ import pyarrow.parquet
 
 from auth.caller import Caller
 from benchmarks import onedoor
+from door.serving import THRESHOLDS
 from engine.desk import desk
 from engine.house import House
 from exports.clerk import Clerk
@@ -101,6 +103,9 @@ async def work(folder: Path, id: str, format: Format) -> None:
     """What one process does; it prints the most memory it took, in megabytes."""
     at, store = await clerk(folder), Folder(folder / "exports")
     stated = await start(at, store, WHO, id, Wish(text=QUESTION, format=format))
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*THRESHOLDS)
     ended = await export(Exporting(clerk=at, store=store, work=Works(), stated=stated))
     if ended.state is not State.DONE:
         raise SystemExit(f"the export ended {ended.state}: {ended.reason}")

@@ -48,7 +48,7 @@ def rows(house: House, picks: Sequence[Pick], verdicts: Verdicts) -> Rows:
     pick = root(house, picks)
     listed, held = _holder(pick)
     walk = _Walk(verdicts=verdicts)
-    columns = tuple(walk.columns([each for each in held.picks.values()], ()))
+    columns = tuple(walk.columns(list(held.picks.values()), ()))
     if not columns and not walk.denied:
         raise Refused(fault(Code.BAD_USER_INPUT, f"nothing is asked of the rows of `{pick.key}`, ask for fields"))
     node = held.key if held is not listed else None
@@ -60,8 +60,8 @@ def left_out(denied: Mapping[str, Pick], verdicts: Verdicts, faults: Sequence[Fa
     said = {str((each.extensions or {}).get("position")): each.message for each in faults}
     columns = [(name, ".".join(verdicts[pick.number].position)) for name, pick in denied.items()]
     named = {position for _, position in columns}
-    kinds = [(position, position) for position in said if position not in named]
-    return tuple(LeftOut(name=name, reason=said.get(of, f"`{of}` is withheld"), position=of) for name, of in (*columns, *kinds))
+    found = [*columns, *((position, position) for position in said if position not in named)]
+    return tuple(LeftOut(name=name, reason=said.get(of, f"`{of}` is withheld"), position=of) for name, of in found)
 
 
 def _holder(pick: Pick) -> tuple[Pick, Pick]:
@@ -73,7 +73,8 @@ def _holder(pick: Pick) -> tuple[Pick, Pick]:
         message = f"`{beside[0]}` of `{pick.key}` is no row, so it has no place in a file: leave it out"
         raise Refused(fault(Code.BAD_USER_INPUT, message))
     if len(lists) != 1:
-        raise Refused(fault(Code.BAD_USER_INPUT, f"`{pick.key}` is exported by its `nodes` or its `edges`, ask for one"))
+        message = f"`{pick.key}` is exported by its `nodes` or by its `edges`, ask for one"
+        raise Refused(fault(Code.BAD_USER_INPUT, message))
     if lists[0].field == "nodes":
         return lists[0], lists[0]
     nodes = [each for each in lists[0].below if each.field == "node"]

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 from exports.clerk import Clerk
 from exports.files import files
 from exports.folder import digest
-from exports.pages import Page, Pages, pages
-from exports.words import Column, Ending, Format, Part, Range, Result, State, Stated, Stopped, Store, Work
+from exports.pages import Pages, pages
+from exports.words import Ending, Format, Part, Range, Result, State, Stated, Stopped, Store, Work
 
 PART_ROWS = 100_000
 PART_BYTES = 64 * 2**20
@@ -108,40 +108,53 @@ async def _range(run: Exporting, of: Range) -> None:
     await asyncio.to_thread(store.sweep, id, of.number)
     parts = list(store.parts(id, of.number))
     asking = pages(run.clerk, run.work, run.stated)
+    try:
+        await _parts(run, of, asking, parts)
+    finally:
+        await asking.close()
+
+
+async def _parts(run: Exporting, of: Range, asking: Pages, parts: list[Part]) -> None:
     while not _done(parts):
         part = await _part(run, of, asking, parts)
         if part is None:
             return
         parts.append(part)
-        done = (each.rows for every in run.stated.ranges for each in store.parts(id, every.number))
+        done = (each.rows for every in run.stated.ranges for each in run.store.parts(run.stated.id, every.number))
         await run.work.progress(sum(done), run.stated.rows)
 
 
 async def _part(run: Exporting, of: Range, asking: Pages, before: Sequence[Part]) -> Part | None:
-    """The next part, durable; None where the export has ended meanwhile."""
+    """The next part, durable; None where the export has ended meanwhile.
+
+    While a page is written the next is asked for, be it of the next part.
+    """
     number, place = len(before) + 1, run.store.fresh(run.stated.id, of.number)
     after = before[-1].cursor if before else of.after
-    wanted = None if asking.paged.total is None else asking.paged.total - sum(each.rows for each in before)
-    writer = _opened(place, run.stated, head=(of.number, number) == (1, 1))
+    left = None if asking.paged.total is None else asking.paged.total - sum(each.rows for each in before)
+    writer = await asyncio.to_thread(_opened, place, run.stated, (of.number, number) == (1, 1))
     written, rows, last = 0, 0, False
     try:
         while not last and rows < run.part_rows and written < PART_BYTES:
-            _stopped(run)
-            if run.store.ended(run.stated.id) is not None:
+            if _stopped(run):
                 return None
-            page = await asking.next(of, after, None if wanted is None else wanted - rows)
+            page = await asking.next((of, after, left))
+            after, rows, left = page.cursor, rows + len(page.rows), None if left is None else left - len(page.rows)
+            last = page.last or left == 0
+            if not last:
+                asking.ahead((of, after, left))
             written = await asyncio.to_thread(writer.write, page.rows)
-            after, rows, last = page.cursor, rows + len(page.rows), page.last or rows + len(page.rows) == wanted
     finally:
         await asyncio.to_thread(writer.close)
-    return await asyncio.to_thread(
-        partial(_kept, run, place, range=of.number, number=number, rows=rows, cursor=after, last=last)
-    )
+    told = {"range": of.number, "number": number, "rows": rows, "cursor": after, "last": last}
+    return await asyncio.to_thread(partial(_kept, run, place, **told))
 
 
-def _stopped(run: Exporting) -> None:
+def _stopped(run: Exporting) -> bool:
+    """Whether it has ended meanwhile, by another process; raises Stopped where nobody wants it."""
     if run.work.cancelled():
         raise Stopped(State.CANCELLED, "it was cancelled")
+    return run.store.ended(run.stated.id) is not None
 
 
 def _kept(run: Exporting, place: Path, **told: Any) -> Part:
@@ -159,7 +172,7 @@ WRITERS: Mapping[Format, str] = {
 """Imported when a format is first written: not every door has what its libraries take."""
 
 
-def _opened(path: Path, stated: Stated, *, head: bool) -> Writer:
+def _opened(path: Path, stated: Stated, head: bool) -> Writer:
     format = stated.wish.format
     made: Callable[..., Writer] = import_module(WRITERS[format]).Writer
     return made(path, stated.columns, head, format)

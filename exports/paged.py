@@ -201,4 +201,3 @@ def _variables(node: Any) -> set[str]:
 
     visit(node, Names())
     return found
-

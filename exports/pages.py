@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from auth.caller import Caller
 from auth.state import StateUnavailable
@@ -32,6 +32,10 @@ class Page:
     """No row follows."""
 
 
+Place: TypeAlias = tuple[Range, str | None, int | None]
+"""A range, the cursor of the row before, and how many rows are still wanted of it; None: all."""
+
+
 class NotNow(Exception):
     """The page did not come; it may, if it is asked for again, or for less."""
 
@@ -52,9 +56,29 @@ class Pages:
     """The most rows asked for at once; it shrinks where so many cost too much."""
     known: dict[int, tuple[Compiled, Rows]] = field(default_factory=dict)
     """By id of what a question came to, where its rows are: the last one alone."""
+    coming: tuple[Place, asyncio.Task[Page]] | None = None
+    """The page that is asked for while the one before it is written."""
 
-    async def next(self, of: Range, after: str | None, most: int | None) -> Page:
-        """`most`: how many are still wanted. Raises Stopped where the export cannot go on."""
+    async def next(self, place: Place) -> Page:
+        """Raises Stopped where the export cannot go on."""
+        if self.coming is None or self.coming[0] != place:
+            self.ahead(place)
+        assert self.coming is not None
+        (_, coming), self.coming = self.coming, None
+        return await coming
+
+    def ahead(self, place: Place) -> None:
+        """Begins to ask for a page that will be wanted."""
+        self.coming = place, asyncio.create_task(self.patient(*place))
+
+    async def close(self) -> None:
+        """What was asked for ahead and is not wanted ends before this returns; its record is made all the same."""
+        if self.coming is not None:
+            self.coming[1].cancel()
+            await asyncio.wait([self.coming[1]])
+            self.coming = None
+
+    async def patient(self, of: Range, after: str | None, most: int | None) -> Page:
         for pause in (*PAUSES, None):
             try:
                 return await self.tried(of, after, most)

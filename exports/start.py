@@ -65,9 +65,7 @@ async def start(clerk: Clerk, store: Store, caller: Caller, id: str, wish: Wish)
     return known
 
 
-def _stated(
-    caller: Caller, id: str, wish: Wish, judged: Judged, ranges: Sequence[Range], count: int | None
-) -> Stated:
+def _stated(caller: Caller, id: str, wish: Wish, judged: Judged, ranges: Sequence[Range], count: int | None) -> Stated:
     assert judged.told.compiled is not None
     return Stated(
         id=id,
@@ -117,7 +115,8 @@ def _told(found: Answer, *path: str) -> Any:
 def _seal(clerk: Clerk, judged: Judged, page: Page) -> bytes:
     """What the cursors of this list are signed with."""
     told, house = judged.told, clerk.desk.house
-    assert told.compiled is not None and told.operation is not None
+    assert told.compiled is not None
+    assert told.operation is not None
     given = variables(house.schema, told.operation, judged.paged.page(1).variables)
     return bound(house, told.compiled.windows, given.values).sealing[id(page)]
 

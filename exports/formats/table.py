@@ -1,4 +1,4 @@
-"""Columns of values in, tables of Arrow out, with the types of the schema; written as Parquet or as Arrow's own files."""
+"""Columns of values in, tables of Arrow out, typed as the schema says; written as Parquet, or as files of Arrow."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,7 +39,7 @@ class Writer:
         self.path = path
         made = pq.ParquetWriter(path, self.schema, compression="zstd") if format is Format.PARQUET else None
         self.file = made or pa.ipc.new_file(path, self.schema)
-        self.held: list[pa.Table] = []
+        self.held: list[Any] = []
         self.rows = 0
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> int:
@@ -49,7 +49,8 @@ class Writer:
         self.rows += table.num_rows
         if self.rows >= GROUP_ROWS or sum(each.nbytes for each in self.held) >= GROUP_BYTES:
             self.flush()
-        return self.path.stat().st_size + sum(each.nbytes for each in self.held)
+        written: int = self.path.stat().st_size
+        return written + sum(each.nbytes for each in self.held)
 
     def flush(self) -> None:
         if self.held:

@@ -11,8 +11,7 @@ from typing import Any
 from graphql import GraphQLEnumType, get_named_type
 
 from engine.errors import Code, Fault, Refused
-from engine.house import House
-from engine.names import is_list, rows_of
+from engine.names import is_list
 from engine.permit import Verdicts, withheld
 from engine.select import Pick
 from exports.paged import ONE_LIST, PAGE
@@ -35,18 +34,14 @@ class Rows:
     """By name of the column, or of the objects it would be in, what is withheld."""
 
 
-def root(house: House, picks: Sequence[Pick]) -> Pick:
-    """The one list; raises Refused with what would do."""
-    if len(picks) == 1 and rows_of(picks[0].returns) is not get_named_type(picks[0].returns):
-        return picks[0]
-    found = ", ".join(f"`{each.key}`" for each in picks) or "nothing"
-    raise Refused(fault(Code.BAD_USER_INPUT, f"{found} at the root is no one list: {ONE_LIST}"))
-
-
-def rows(house: House, picks: Sequence[Pick], verdicts: Verdicts) -> Rows:
+def rows(picks: Sequence[Pick], verdicts: Verdicts) -> Rows:
     """Raises Refused where what is asked of the list beside its rows has no place in a file."""
-    pick = root(house, picks)
+    if len(picks) != 1:
+        raise Refused(fault(Code.BAD_USER_INPUT, f"nothing is asked for at the root: {ONE_LIST}"))
+    (pick,) = picks
     listed, held = _holder(pick)
+    if shut := next((each for each in (pick, listed, held) if withheld(each, verdicts)), None):
+        return Rows(path=(pick.key, listed.key), node=None, columns=(), denied={pick.key: shut})
     walk = _Walk(verdicts=verdicts)
     columns = tuple(walk.columns(list(held.picks.values()), ()))
     if not columns and not walk.denied:

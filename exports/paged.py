@@ -73,6 +73,8 @@ def paged(wish: Wish, limits: Limits) -> Paged:
     if len(keys) != 1:
         found = ", ".join(f"`{each}`" for each in keys) or "nothing"
         raise Refused(fault(Code.BAD_USER_INPUT, f"the question has {found} at its root: {ONE_LIST}"))
+    if fields[0].name.value.startswith("__"):
+        raise Refused(fault(Code.BAD_USER_INPUT, f"`{fields[0].name.value}` at the root is no one list: {ONE_LIST}"))
     given = _given(fields[0], operation, wish.variables)
     text = _rewritten(document, fields)
     return Paged(

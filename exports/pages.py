@@ -152,7 +152,7 @@ class Pages:
     def rows(self, compiled: Compiled) -> Rows:
         known = self.known.get(id(compiled))
         if known is None:
-            known = compiled, rows(self.clerk.desk.house, compiled.picks, compiled.verdicts)
+            known = compiled, rows(compiled.picks, compiled.verdicts)
             self.known = {id(compiled): known}
         return known[1]
 

@@ -1,7 +1,7 @@
 """A wish and who has it in, a stated export out: judged as their question would be, before anything is read."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,19 +9,21 @@ from auth.caller import Caller
 from engine import cursor
 from engine.bind import bound
 from engine.desk import Answer
-from engine.errors import Code, Refused
+from engine.errors import Code, Fault, Refused
 from engine.plan.words import Branch, Page, Step
 from engine.variables import variables
 from engine.words import Kind
 from exports.clerk import Clerk, asked
 from exports.columns import Rows, left_out, rows
-from exports.paged import Paged, paged
+from exports.paged import ONE_LIST, Paged, paged
 from exports.words import Range, Stated, Store, Wish, fault
 
 SPLIT_ROWS = 500_000
 """An export of fewer rows is one range."""
 RANGE_ROWS = 250_000
 RANGES_MOST = 16
+NO_LIST = "Unknown argument 'after' on field 'Query."
+"""What validation says of a root field that is no list."""
 ENDS = (
     ("first", "pageInfo", "startCursor"),
     ("last", "pageInfo", "startCursor"),
@@ -40,16 +42,22 @@ class Judged:
 
 async def judge(clerk: Clerk, caller: Caller, wish: Wish, read: int = 0) -> Judged:
     """Raises Refused, each reason with what would do: no one list, no permission for any of it, a row too costly."""
-    house = clerk.desk.house
-    one = paged(wish, house.limits)
+    one = paged(wish, clerk.desk.house.limits)
     told = await asked(clerk, caller, one.page(1, one.after, plan="ONLY"), read)
     if told.refused or told.compiled is None:
-        raise Refused(*told.faults)
+        raise Refused(*_said(one, told.faults))
     compiled = told.compiled
-    found = rows(house, compiled.picks, compiled.verdicts)
+    found = rows(compiled.picks, compiled.verdicts)
     if told.faults and (wish.all_or_nothing or not found.columns):
         raise Refused(*told.faults)
     return Judged(paged=one, rows=found, told=told)
+
+
+def _said(one: Paged, faults: Sequence[Fault]) -> Sequence[Fault]:
+    """Of a field that takes no place to read on from, that it is no list; of the rest, no places in our own text."""
+    if any(each.message.startswith(NO_LIST) for each in faults):
+        return [fault(Code.BAD_USER_INPUT, f"`{one.key}` at the root is no one list: {ONE_LIST}")]
+    return [replace(each, locations=()) for each in faults]
 
 
 async def start(clerk: Clerk, store: Store, caller: Caller, id: str, wish: Wish) -> Stated:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -28,6 +29,7 @@ PATIENCE = 0.75
 CATCH_UP = timedelta(hours=1)
 """So long after its time a schedule is still kept, where nobody was there."""
 FORGET_SECONDS = 3600.0
+Round: TypeAlias = Callable[[], Awaitable[None]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,10 +55,10 @@ class Worker:
         """Until it is cancelled. `at_once`: whether there is something to run or not."""
         self.wished = at_once
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._rounds(self._living))
-            group.create_task(self._rounds(self._turn))
+            group.create_task(self._rounds(self._living, self._rest))
+            group.create_task(self._rounds(self._turn, self._pause))
 
-    async def _rounds(self, turn: Callable[[], Awaitable[None]]) -> None:
+    async def _rounds(self, turn: Round, pause: Round) -> None:
         """Whatever goes wrong, the next round may do better."""
         while True:
             try:
@@ -65,13 +67,20 @@ class Worker:
                 log.error("the state did not answer: %s", type(error).__name__)
             except Exception as error:
                 log.error("a round of the worker failed: %s", type(error).__name__, exc_info=error)
-            await self._pause()
+            await pause()
+
+    def _seconds(self) -> float:
+        running = self.starting.running
+        return running.poll_seconds if self.launched else running.lease_seconds / BEATS
+
+    async def _rest(self) -> None:
+        await asyncio.sleep(self._seconds())
 
     async def _pause(self) -> None:
-        running, wanted = self.starting.running, self.starting.wanted
+        """Until the next round, or until there is something to run and nobody here who does."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(running.poll_seconds if self.launched else running.lease_seconds / BEATS):
-                await (asyncio.Event() if self.launched else wanted).wait()
+            async with asyncio.timeout(self._seconds()):
+                await (asyncio.Event() if self.launched or self.taken else self.starting.wanted).wait()
 
     async def _living(self) -> None:
         """Who is not heard of for long lets go of what it runs, before others take it."""

@@ -15,11 +15,15 @@ from auth import people
 from auth.caller import Caller
 from auth.state import State, opened
 from engine.desk import Desk, desk
+from engine.house import House as Built
 from records.journal import opened as journal_opened
 from records.redact import records_key
-from resolvers.query import asking
-from sources.jobs import JobsSource
-from tests import acme
+from resolvers import job as bound_jobs
+from resolvers import query as bound
+from resolvers.query import asking, nobody
+from schema import job, query
+from schema.build import build
+from sources.jobs import JobsSource, nobodys
 from work import tables
 from work.asking import Asking
 from work.declared import Job
@@ -32,7 +36,7 @@ from work.works import opened as works_opened
 PEPPER = b"a pepper of at least thirty-two characters"
 PATIENCE_SECONDS = 60.0
 LOOK_SECONDS = 0.02
-QUICK = Running(poll_seconds=0.05, lease_seconds=1.0)
+QUICK = Running(poll_seconds=0.05, lease_seconds=3.0)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -106,6 +110,15 @@ def member(state: State, *groups: str, email: str = "ada@acme.example") -> Calle
     )  # fmt: skip
 
 
+def small() -> Built:
+    """Of the person who asks and of jobs, and nothing else."""
+    schema, rules = build((query, job))
+    return Built(
+        schema=schema, rules=rules, bindings={each.type: each for each in (*bound.BINDINGS, *bound_jobs.BINDINGS)},
+        sources={"caller": nobody(), "jobs": nobodys()}, cursor_secret=b"a secret of the tests", version="1",
+    )  # fmt: skip
+
+
 @asynccontextmanager
 async def house(
     folder: Path,
@@ -115,6 +128,7 @@ async def house(
     running: Running = QUICK,
     at_once: bool = False,
     now: Callable[[], datetime] | None = None,
+    built: Callable[[], Built] = small,
 ) -> AsyncIterator[House]:
     async with AsyncExitStack() as stack:
         clock = {} if now is None else {"now": now}
@@ -131,7 +145,7 @@ async def house(
         def own(caller: Caller) -> dict[str, Any]:
             return {"caller": asking(caller), "jobs": JobsSource(shelf, declared, caller)}
 
-        at = desk(acme.house(), own, time.monotonic)
+        at = desk(built(), own, time.monotonic)
         heard = Heard()
         works = await stack.enter_async_context(
             works_opened(

@@ -4,6 +4,7 @@ import asyncio
 import hmac
 import logging
 import os
+import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import jobs
 import resolvers
 from auth.caller import Caller
 from auth.callers import callers
@@ -40,11 +42,16 @@ from schema.build import build, document, version
 from schema.federation import subgraph
 from schema.view import view
 from settings import Introspection, Settings, read
+from sources.jobs import JobsSource, nobodys
 from sources.journal import JournalSource
 from sources.scratch import folder
 from sources.scratch.scratch import Scratches
 from web.pages import Pages
 from web.permissions import permissions
+from work.asking import Asking
+from work.register import registered
+from work.shelf import Shelf
+from work.works import opened as works_opened
 
 log = logging.getLogger("onedoor")
 GRAPHIQL = Path(__file__).parent / "web" / "graphiql" / "dist"
@@ -106,9 +113,12 @@ class App:
 
 @asynccontextmanager
 async def opened(
-    settings: Settings, subjects: ModuleType = resolvers
+    settings: Settings, subjects: ModuleType = resolvers, *, at_once: bool = False
 ) -> AsyncIterator[tuple[Counter, Mapping[str, Source]]]:
-    """Everything a request needs, from the outside in; closed in the other order. Raises Mistake."""
+    """Everything a request needs, from the outside in; closed in the other order. Raises Mistake.
+
+    `at_once`: jobs are run from the start, as a worker does.
+    """
     pepper = settings.state.pepper.encode()
     key, origins = records_key(pepper), listed(settings.server.origins)
     async with AsyncExitStack() as stack:
@@ -120,6 +130,8 @@ async def opened(
         stack.callback(known.close)
         journal = journal_opened(settings.records.folder, datetime.now(UTC))
         stack.push_async_callback(asyncio.to_thread, journal.close)
+        shelf = Shelf(state=state)
+        stack.callback(shelf.close)
         quotas = {name: quotas_of(each) for name, each in settings.sources.items()}
         outside = await connected(settings, quotas, stack)
         house = _house(settings, subjects, outside, pepper)
@@ -127,7 +139,14 @@ async def opened(
         cache = kept(settings, house, pepper)
         stack.push_async_callback(cache.store.close)
         clock = asyncio.get_running_loop().time
-        at = desk(house, lambda caller: {"caller": asking(caller)}, clock, cache, quotas)
+        declared = registered(jobs.declared())
+
+        def own(caller: Caller) -> Mapping[str, Source]:
+            return {"caller": asking(caller), "jobs": JobsSource(shelf, declared, caller)}
+
+        at = desk(house, own, clock, cache, quotas)
+        asks = Asking(desk=at, journal=journal, records_key=key)
+        works = await stack.enter_async_context(works_opened(declared, shelf, asks, settings.jobs, at_once=at_once))
         counter = Counter(
             desk=at,
             callers=known,
@@ -136,6 +155,7 @@ async def opened(
             turnstile=Turnstile(settings.limits),
             origins=origins,
             documents=documents(settings.documents),
+            works=works,
         )
         yield counter, outside
 
@@ -164,7 +184,7 @@ def _house(settings: Settings, subjects: ModuleType, outside: Mapping[str, Sourc
         schema=schema,
         rules=rules,
         bindings=subjects.bindings(),
-        sources={**outside, "journal": JournalSource(settings.records.folder), "caller": nobody()},
+        sources={**outside, "journal": JournalSource(settings.records.folder), "caller": nobody(), "jobs": nobodys()},
         limits=settings.limits,
         scratch=Scratches(settings.limits),
         view=partial(view, document(modules), rules) if own else None,
@@ -188,6 +208,19 @@ def create() -> App:
 def serve(settings: Settings, workers: int = 1) -> None:
     """Listens until stopped, in as many processes as wished; they share the port and the state, not a journal."""
     serving.serve(partial(App, settings), settings.server.host, settings.server.port, settings.limits, workers)
+
+
+def work(settings: Settings) -> None:
+    """Runs jobs until stopped, and answers nobody; what is under way is then left to others. Raises Mistake."""
+
+    async def worked() -> None:
+        stopped = asyncio.Event()
+        for each in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(each, stopped.set)
+        async with opened(settings, at_once=True):
+            await stopped.wait()
+
+    asyncio.run(worked())
 
 
 def check(settings: Settings) -> None:

@@ -16,6 +16,7 @@ from auth.mistake import Mistake, unknown
 from door.trusted import Kept
 from engine.cache.words import Cached, Fresh
 from engine.house import Limits
+from work.words import Running
 
 SECRETS = (
     "password", "passphrase", "token", "secret", "secret_key", "access_key", "private_key", "pepper",
@@ -88,6 +89,7 @@ class Settings:
     records: Records
     cache: Cached
     documents: Kept
+    jobs: Running
     sources: Mapping[str, SourceSettings]
 
 
@@ -99,6 +101,7 @@ SECTIONS = {
     "records": Records,
     "cache": Cached,
     "documents": Kept,
+    "jobs": Running,
 }
 STATE = {"url": "sqlite:///onedoor.sqlite", "pepper": {"env": "ONEDOOR_PEPPER"}}
 KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
@@ -263,6 +266,9 @@ def consistent(settings: Settings) -> Settings:
     for name in ("entries", "bytes", "seconds"):
         if not getattr(settings.cache, name) > 0:
             raise Mistake(f"`cache.{name}` must be more than 0")
+    for name in ("at_once", "lease_seconds", "poll_seconds", "lines", "line_characters", "open_most", "kept_days"):
+        if not getattr(settings.jobs, name) > 0:
+            raise Mistake(f"`jobs.{name}` must be more than 0")
     for name in ("automatic", "automatic_bytes"):
         if getattr(settings.documents, name) < 0:
             raise Mistake(f"`documents.{name}` must not be less than 0")

@@ -17,7 +17,7 @@ from auth.state import StateUnavailable
 from door.documents import Documents, keep
 from door.negotiate import JSON, media_for
 from door.origins import preflight
-from door.reply import AUDIT_UNAVAILABLE, UNAUTHENTICATED, Reply, answered, outcome, reply
+from door.reply import AUDIT_UNAVAILABLE, UNAUTHENTICATED, Reply, answered, reply
 from door.request import Head, head, question
 from door.safe import safe
 from door.sending import sent
@@ -27,9 +27,10 @@ from door.waiting import Gone, body, unless_left
 from engine.answer import answer
 from engine.desk import Answer, Desk, Question
 from engine.errors import Code, Fault, Refused
-from engine.record import Visit, line, record
+from engine.record import Visit, line, outcome, record
 from records.journal import Journal, JournalUnavailable
 from records.record import RANDOM_BYTES, Outcome, Record, record_id
+from work.works import Works
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -52,6 +53,7 @@ class Counter:
     origins: frozenset[str] = frozenset()
     """Of the web pages that may call from a browser."""
     documents: Documents = field(default_factory=Documents)
+    works: Works | None = None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -31,7 +31,16 @@ class Visit:
     bytes: int
     ms: float
     surface: str = "graphql"
-    """By which way the question came."""
+    """Where it came in."""
+
+
+def outcome(told: Answer) -> Outcome:
+    """What came of a question that was answered, or refused."""
+    if told.refused:
+        return Outcome.REFUSED
+    if told.data is None and not told.planned:
+        return Outcome.FAILED
+    return Outcome.PARTIAL if told.faults else Outcome.ANSWERED
 
 
 def record(desk: Desk, key: bytes, visit: Visit, told: Answer, outcome: Outcome) -> Record:
@@ -47,7 +56,7 @@ def record(desk: Desk, key: bytes, visit: Visit, told: Answer, outcome: Outcome)
         outcome=outcome,
         status=visit.status,
         person=caller.person_id if caller else None,
-        key_id=caller.key_id if caller else None,
+        key_id=(caller.key_id or None) if caller else None,
         groups=tuple(sorted(caller.groups)) if caller else (),
         grants=caller.grants if caller else (),
         operation=named.value if named else None,

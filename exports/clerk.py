@@ -12,7 +12,7 @@ from time import perf_counter
 from auth.caller import Caller
 from engine.answer import answer
 from engine.desk import Answer, Desk, Question
-from engine.record import Visit, line
+from engine.record import Visit, line, outcome
 from exports.words import State, Stopped
 from records.journal import Journal
 from records.record import RANDOM_BYTES, Outcome, record_id
@@ -62,10 +62,3 @@ async def asked(clerk: Clerk, caller: Caller, question: Question, read: int = 0)
     await recorded(outcome(told))
     return told
 
-
-def outcome(told: Answer) -> Outcome:
-    if told.refused:
-        return Outcome.REFUSED
-    if told.data is None and not told.planned:
-        return Outcome.FAILED
-    return Outcome.PARTIAL if told.faults else Outcome.ANSWERED

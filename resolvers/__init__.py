@@ -8,6 +8,7 @@ from engine.binding import Binding
 SUBJECTS = (
     "query", "customer", "order", "employee", "deployment", "usage", "file", "slack", "request", "azure",
     "drive", "monitoring", "github", "directory",
+    "job",
 )  # fmt: skip
 
 

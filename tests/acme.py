@@ -31,6 +31,7 @@ from schema.build import build, version
 from sources.content.media import media_type
 from sources.graphql.collection import promise
 from sources.graphql.declared import collections
+from sources.jobs import nobodys
 from sources.memory import Collection, Memory
 from sources.patterns import compile_pattern
 from sources.rest import collection as rest
@@ -350,7 +351,7 @@ def house(given: Mapping[str, Source] | None = None, limits: Limits | None = Non
         schema=schema,
         rules=rules,
         bindings=bindings(),
-        sources={**(given or sources()), "caller": nobody(), "journal": journal},
+        sources={**(given or sources()), "caller": nobody(), "journal": journal, "jobs": nobodys()},
         limits=limits or Limits(),
         cursor_secret=b"a secret of the tests",
         version=version(modules()),

@@ -5,9 +5,11 @@ Each leaves one record, of the surface `export`, and no answer is used before it
 
 import asyncio
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import perf_counter
+from typing import TypeAlias
 
 from auth.caller import Caller
 from engine.answer import answer
@@ -30,9 +32,14 @@ class Clerk:
     records_key: bytes
 
 
-async def asked(clerk: Clerk, caller: Caller, question: Question, read: int = 0) -> Answer:
-    """Raises JournalUnavailable where no record can be made. `read`: bytes that it lets its caller read."""
+Reads: TypeAlias = Callable[[Answer], int | None]
+"""Of a question that was only planned, how many bytes its caller reads in place of an answer; None: they may not."""
+
+
+async def asked(clerk: Clerk, caller: Caller, question: Question, reads: Reads | None = None) -> Answer:
+    """Raises JournalUnavailable where no record can be made."""
     at, began, told = datetime.now(UTC), perf_counter(), Answer()
+    size = 0
     id = record_id(at, secrets.token_bytes(RANDOM_BYTES))
 
     async def recorded(came: Outcome) -> None:
@@ -43,7 +50,7 @@ async def asked(clerk: Clerk, caller: Caller, question: Question, read: int = 0)
             question=question,
             client_request_id=None,
             status=STATUS.get(came, 200),
-            bytes=read,
+            bytes=size,
             ms=(perf_counter() - began) * 1000,
             surface=SURFACE,
         )
@@ -57,8 +64,9 @@ async def asked(clerk: Clerk, caller: Caller, question: Question, read: int = 0)
     except Exception:
         await recorded(Outcome.CRASHED)
         raise Stopped(State.FAILED, f"something went wrong here; it is on record as {id}") from None
-    if read and not told.refused:
-        told.data = {}  # what the file holds is served
+    if reads is not None and not told.refused:
+        may = reads(told)
+        size, told.refused = may or 0, may is None
+        told.data = None if may is None else {}  # what the file holds is served
     await recorded(outcome(told))
     return told
-

@@ -59,6 +59,18 @@ def left_out(denied: Mapping[str, Pick], verdicts: Verdicts, faults: Sequence[Fa
     return tuple(LeftOut(name=name, reason=said.get(of, f"`{of}` is withheld"), position=of) for name, of in found)
 
 
+def lost(stated: Sequence[Column], now: Sequence[Column]) -> str | None:
+    """The first of the columns as they were stated that an answer has no longer."""
+    held = {each.name: each for each in now}
+    for each in stated:
+        if each.name not in held:
+            return each.name
+        gone = lost(each.inner, held[each.name].inner)
+        if gone is not None:
+            return f"{each.name}.{gone}"
+    return None
+
+
 def _holder(pick: Pick) -> tuple[Pick, Pick]:
     """The pick of the list, and that of its rows: the same for `nodes`, `node` in `edges`."""
     asked = [each for each in pick.below if each.key != PAGE]

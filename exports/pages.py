@@ -10,17 +10,17 @@ from auth.state import StateUnavailable
 from engine.desk import Answer, Compiled
 from engine.errors import Code, Fault, Refused
 from exports.clerk import Clerk, asked
-from exports.columns import Rows, left_out, rows
+from exports.columns import Rows, left_out, lost, rows
 from exports.paged import PAGE, Paged, paged
 from exports.rows import found
-from exports.words import Column, Range, State, Stated, Stopped, Work
+from exports.words import Range, State, Stated, Stopped, Work
 from records.journal import JournalUnavailable
 
 PAUSES = (0.1, 0.3, 1.0, 3.0, 5.0, 5.0)
 """Seconds before a page that did not come is asked again; after them the export fails."""
 AGAIN = frozenset({Code.SOURCE_UNAVAILABLE, Code.SOURCE_OVERLOADED, Code.RATE_LIMITED, Code.AUDIT_UNAVAILABLE})
 """What may go better a moment later."""
-NO_KEY = "the key that started the export opens no more"
+SHUT_OUT = "who started the export is shut out, or their key opens no more"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +127,7 @@ class Pages:
         except StateUnavailable:
             raise NotNow("keys cannot be checked now", less=False) from None
         if caller is None:
-            raise Stopped(State.REFUSED, NO_KEY)
+            raise Stopped(State.REFUSED, SHUT_OUT)
         return caller
 
     def judged(self, told: Answer) -> Rows:
@@ -135,10 +135,10 @@ class Pages:
         if told.compiled is None or told.refused:
             raise _failed(told.faults[0])
         where = self.rows(told.compiled)
-        lost = _lost(self.stated.columns, where.columns)
-        if lost is not None:
+        gone = lost(self.stated.columns, where.columns)
+        if gone is not None:
             reasons = {each.name: each.reason for each in left_out(where.denied, told.compiled.verdicts, told.faults)}
-            raise Stopped(State.REFUSED, f"`{lost}` may be seen no longer: {reasons.get(lost, 'its group was left')}")
+            raise Stopped(State.REFUSED, f"`{gone}` may be seen no longer: {reasons.get(gone, 'its group was left')}")
         known = {each.position for each in self.stated.left_out}
         for each in told.faults:
             if each.code is not Code.FORBIDDEN:
@@ -165,18 +165,6 @@ def pages(clerk: Clerk, work: Work, stated: Stated) -> Pages:
     except Refused as refusal:
         raise _failed(refusal.faults[0]) from None
     return Pages(clerk=clerk, work=work, stated=stated, paged=one, size=house.limits.first_max)
-
-
-def _lost(stated: Sequence[Column], now: Sequence[Column]) -> str | None:
-    """The first of the columns as they were stated that an answer has no longer."""
-    held = {each.name: each for each in now}
-    for each in stated:
-        if each.name not in held:
-            return each.name
-        inner = _lost(each.inner, held[each.name].inner)
-        if inner is not None:
-            return f"{each.name}.{inner}"
-    return None
 
 
 def _failed(fault: Fault) -> Exception:

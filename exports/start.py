@@ -13,7 +13,7 @@ from engine.errors import Code, Fault, Refused
 from engine.plan.words import Branch, Page, Step
 from engine.variables import variables
 from engine.words import Kind
-from exports.clerk import Clerk, asked
+from exports.clerk import Clerk, Reads, asked
 from exports.columns import Rows, left_out, rows
 from exports.paged import ONE_LIST, Paged, paged
 from exports.words import Range, Stated, Store, Wish, fault
@@ -40,12 +40,12 @@ class Judged:
     told: Answer
 
 
-async def judge(clerk: Clerk, caller: Caller, wish: Wish, read: int = 0) -> Judged:
+async def judge(clerk: Clerk, caller: Caller, wish: Wish, reads: Reads | None = None) -> Judged:
     """Raises Refused, each reason with what would do: no one list, no permission for any of it, a row too costly."""
     one = paged(wish, clerk.desk.house.limits)
-    told = await asked(clerk, caller, one.page(1, one.after, plan="ONLY"), read)
+    told = await asked(clerk, caller, one.page(1, one.after, plan="ONLY"), reads)
     if told.refused or told.compiled is None:
-        raise Refused(*_said(one, told.faults))
+        raise Refused(*(_said(one, told.faults) or [fault(Code.FORBIDDEN, "what it shows may be seen no longer")]))
     compiled = told.compiled
     found = rows(compiled.picks, compiled.verdicts)
     if told.faults and (wish.all_or_nothing or not found.columns):

@@ -49,8 +49,7 @@ class Writer:
         self.rows += table.num_rows
         if self.rows >= GROUP_ROWS or sum(each.nbytes for each in self.held) >= GROUP_BYTES:
             self.flush()
-        written: int = self.path.stat().st_size
-        return written + sum(each.nbytes for each in self.held)
+        return self.path.stat().st_size + int(sum(each.nbytes for each in self.held))
 
     def flush(self) -> None:
         if self.held:

@@ -114,7 +114,7 @@ def room(rooms: Rooms) -> Room:
     return rooms()
 
 
-async def by_page(room: Room, text: str, *groups: str, key: str) -> list[dict[str, Any]]:
+async def by_page(room: Room, text: str, *groups: str, key: str, most: int) -> list[dict[str, Any]]:
     """The rows of a list as a client reads them: `text` takes `$first` and `$after`, and asks for the cursor."""
     found: list[dict[str, Any]] = []
     after: str | None = None
@@ -124,8 +124,8 @@ async def by_page(room: Room, text: str, *groups: str, key: str) -> list[dict[st
         nodes = told.data[key]["nodes"]
         found += nodes
         after = told.data[key]["pageInfo"]["endCursor"]
-        if len(nodes) < 7:
-            return found
+        if len(nodes) < 7 or len(found) >= most:
+            return found[:most]
 
 
 def without(caller: Caller, *groups: str) -> Caller:

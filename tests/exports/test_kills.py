@@ -1,4 +1,4 @@
-"""Whatever kills a process, and wherever: every row is in the files once, in order. `EXPORTKILLS=100` kills as often."""
+"""Whatever kills a process, and wherever: every row is in the files once, in order. `EXPORTKILLS=100`: as often."""
 
 import os
 import random

@@ -48,9 +48,7 @@ async def work(house: House, folder: Path, id: str, format: Format) -> None:
     clerk = Clerk(desk=acme.opened(house), journal=journal, records_key=b"a key of records")
     store = Folder(folder / "exports")
     stated = await start(clerk, store, acme.caller("sales"), id, Wish(text=TEXT, format=format))
-    made = await export(
-        Exporting(clerk=clerk, store=store, work=always("sales"), stated=stated, part_rows=PART_ROWS)
-    )
+    made = await export(Exporting(clerk=clerk, store=store, work=always("sales"), stated=stated, part_rows=PART_ROWS))
     os._exit(0 if made.state is State.DONE else 3)
 
 

@@ -23,6 +23,7 @@ from auth.mistake import Mistake
 from auth.state import State
 from auth.state import opened as state_opened
 from door import serving
+from door.exports import exports
 from door.graphql import Counter, graphql
 from door.health import Health
 from door.origins import listed
@@ -34,6 +35,8 @@ from engine.explained import opening_sql
 from engine.fits import fits
 from engine.house import House
 from engine.source import Source
+from exports.folder import Folder
+from exports.job import declared as exporting
 from outside import connected, kept, quotas_of
 from records.journal import opened as journal_opened
 from records.redact import records_key
@@ -76,6 +79,8 @@ class App:
             await self.lifespan(receive, send)
         elif scope["type"] == "http" and scope["path"] == "/graphql" and self.counter is not None:
             await graphql(self.counter, scope, receive, send)
+        elif scope["type"] == "http" and scope["path"].startswith("/exports/") and self.counter is not None:
+            await exports(self.counter, Folder(self.settings.exports.folder), scope, send)
         elif scope["type"] == "http" and scope["path"] == "/health":
             await self.health(send)
         elif scope["type"] == "http" and scope["path"] == "/graphiql/permissions.json" and self.counter is not None:
@@ -139,7 +144,8 @@ async def opened(
         cache = kept(settings, house, pepper)
         stack.push_async_callback(cache.store.close)
         clock = asyncio.get_running_loop().time
-        declared = registered(jobs.declared())
+        kept_exports = Folder(settings.exports.folder)
+        declared = registered((*jobs.declared(), *exporting(kept_exports)))
 
         def own(caller: Caller) -> Mapping[str, Source]:
             return {"caller": asking(caller), "jobs": JobsSource(shelf, declared, caller)}

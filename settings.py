@@ -64,6 +64,13 @@ class Records:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Exports:
+    """The folder that exports are kept in, made where it is missing; workers and doors share it."""
+
+    folder: Path = Path("exported")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceSettings:
     """One `[sources.<name>]`: its kind, and the rest as it stands there, to be made into that kind's own Options.
 
@@ -90,6 +97,7 @@ class Settings:
     cache: Cached
     documents: Kept
     jobs: Running
+    exports: Exports
     sources: Mapping[str, SourceSettings]
 
 
@@ -102,6 +110,7 @@ SECTIONS = {
     "cache": Cached,
     "documents": Kept,
     "jobs": Running,
+    "exports": Exports,
 }
 STATE = {"url": "sqlite:///onedoor.sqlite", "pepper": {"env": "ONEDOOR_PEPPER"}}
 KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}

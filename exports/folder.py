@@ -88,13 +88,17 @@ class Folder:
         return None if found is None else kept.ending(found)
 
     async def read(self, id: str, part: Part) -> AsyncIterator[bytes]:
-        digest = sha256()
+        """Its end is not given away before all of it was found to be what was written."""
+        found, held = sha256(), b""
         with (self._of(id) / _range(part.range) / _part(part.number)).open("rb") as file:
             for chunk in iter(partial(file.read, CHUNK), b""):
-                digest.update(chunk)
-                yield chunk
-        if digest.hexdigest() != part.sha256:
+                found.update(chunk)
+                if held:
+                    yield held
+                held = chunk
+        if found.hexdigest() != part.sha256:
             raise Stopped(State.FAILED, f"part {part.number} of the export is not what was written: export it again")
+        yield held
 
     def _of(self, id: str) -> Path:
         if not ID.fullmatch(id):

@@ -91,6 +91,7 @@ def test_an_empty_file_gives_every_default(tmp_path: Path) -> None:
         records=Records(folder=tmp_path / "records/journal"),
         cache=Cached(url=None, entries=10_000, bytes=67_108_864, seconds=0.1),
         documents=Kept(folder=None, manifest=None, trusted_only=False, automatic=1000, automatic_bytes=4_194_304),
+        exports=Exports(folder=tmp_path / "exported"),
         sources={},
     )  # fmt: skip
 
@@ -105,6 +106,7 @@ def test_all_that_is_written_is_read(tmp_path: Path) -> None:
         records=Records(folder=tmp_path / "kept"),
         cache=Cached(url="redis://:hunter2@host/0", entries=50),
         documents=Kept(folder=tmp_path / "documents", trusted_only=True),
+        exports=Exports(folder=tmp_path / "exported"),
         sources={
             "warehouse": SourceSettings(
                 name="warehouse", kind="postgresql", folder=tmp_path,

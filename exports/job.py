@@ -86,9 +86,11 @@ def declared(store: Store) -> tuple[Job, ...]:
             stated = await start(_clerk(context), store, await context.caller(), context.id, wish(given))
         except Refused as refusal:
             raise _failure(refusal) from None
-        for number in range(min(SHARES, len(stated.ranges) - 1)):
-            await context.part(SHARE, ShareInput(export=stated.id), str(number))
-        return _exported(await _export(context, stated))
+        shares = range(min(SHARES, len(stated.ranges) - 1))
+        begun = [await context.part(SHARE, ShareInput(export=stated.id), str(number)) for number in shares]
+        made = await _export(context, stated)
+        await context.parts(begun)
+        return _exported(made)
 
     async def share(context: Context, given: ShareInput) -> None:
         stated = store.stated(given.export) if given.export == context.run.parent else None

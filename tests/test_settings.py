@@ -9,7 +9,7 @@ import pytest
 from auth.mistake import Mistake
 from door.trusted import Kept
 from engine.cache.words import Cached
-from settings import Introspection, Limits, Records, Server, Settings, SourceSettings, State, options, read
+from settings import Exports, Introspection, Limits, Records, Server, Settings, SourceSettings, State, options, read
 
 PEPPER = "a pepper of at least thirty-two characters"
 ENVIRONMENT = {

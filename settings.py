@@ -65,9 +65,10 @@ class Records:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exports:
-    """The folder that exports are kept in, made where it is missing; workers and doors share it."""
+    """How exports are kept."""
 
     folder: Path = Path("exported")
+    """The folder they are kept in, made where it is missing; doors and workers share it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ from work.words import Dispatch, End, Failure, JobState, Lost, Notifier, Refusal
 log = logging.getLogger("onedoor.work")
 TAKEOVERS_MOST = 20
 """Workers that may die of one job; one more, and it is given up."""
-STOP_SECONDS = 5.0
+STOP_SECONDS = 12.0
 """What a cancelled attempt may take to tidy up."""
 LOGGED_MOST = 600
 

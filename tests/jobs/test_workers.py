@@ -91,12 +91,9 @@ async def test_one_of_three_workers_is_killed_and_nothing_is_lost(
             await until(lambda: read(ledger), lambda lines: len({each[1] for each in lines}) == 3)
             victim = next(each for each in hired.processes if str(each.pid) == read(ledger)[-1][1])
             hired.kill(victim)
-            rows = [
-                await until(lambda id=id: at.row(id), lambda row: row["state"] not in OPEN, LONG_SECONDS) for id in ids
-            ]
-    assert [(row["state"], json.loads(row["result"])) for row in rows] == [
-        ("SUCCEEDED", {"steps": 6, "sum": "15"})
-    ] * 12
+            rows = [await at.ended(id, LONG_SECONDS) for id in ids]
+            again = repeated(at.state, ledger)
+    assert {(row["state"], row["result"]) for row in rows} == {("SUCCEEDED", '{"steps":6,"sum":"15"}')}
     assert sum(row["takeovers"] for row in rows) > 0
     assert again == []
 
@@ -168,9 +165,8 @@ async def test_kills_lose_nothing_and_repeat_no_finished_step(
                     hired.kill(each)
                     kills += 1
             hired.hire(3 - len(hired.running()))
-            rows = [
-                await until(lambda id=id: at.row(id), lambda row: row["state"] not in OPEN, LONG_SECONDS) for id in ids
-            ]
+            rows = [await at.ended(id, LONG_SECONDS) for id in ids]
+            again = repeated(at.state, ledger)
         told = f"{kills} kills, {len(ids)} jobs, {sum(row['takeovers'] for row in rows)} taken over"
     print(told)
     assert {(row["state"], row["result"]) for row in rows} == {("SUCCEEDED", '{"steps":4,"sum":"6"}')}, told

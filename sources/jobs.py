@@ -4,7 +4,7 @@ import operator
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, String, and_, case, false, func, or_, select, true, tuple_
+from sqlalchemy import ColumnElement, Select, String, and_, case, false, func, literal, or_, select, true, tuple_
 from sqlalchemy.exc import SQLAlchemyError
 
 from auth.caller import Caller
@@ -81,7 +81,7 @@ def rows(state: State, ask: Ask, jobs: Mapping[str, Job], caller: Caller) -> lis
     with state.reading() as connection:
         found = connection.execute(wanted).all()
     if ask.collection != "job_file" or "text" not in ask.columns:
-        return [tuple(row) for row in found]
+        return [tuple(row)[: len(ask.columns)] for row in found]
     at = ask.columns.index("text")
     return [(*row[:at], _text(row[at]), *row[at + 1 :]) for row in found]
 
@@ -99,7 +99,7 @@ def statement(ask: Ask, jobs: Mapping[str, Job], caller: Caller, *, collated: bo
     inside = or_(seen, and_(own, job.c.name.in_(starts(jobs, caller))))
     table = TABLES[ask.collection]
     columns = [_column(ask.collection, each, inside).label(each) for each in ask.columns]
-    found = select(*columns)
+    found = select(*columns) if columns else select(literal(1))  # rows may be wanted for their number alone
     if ask.collection == "job":
         found = found.where(or_(seen, own))
     else:

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from jobs.invoices import RebuildInvoicesInput
 from jobs.traffic import SurveyUsageInput
 from tests import acme
 from tests.jobs.declared import JOBS, Question, Said, Walk, read
-from tests.jobs.houses import House, house, member, until
+from tests.jobs.houses import QUICK, House, house, member, until
 from work.rows import content
 
 HOSTILE = (
@@ -247,6 +248,36 @@ async def test_a_job_is_started_once_on_schedule_by_its_service_person(tmp_path:
         ("SUCCEEDED", "service:books", "on schedule, for 2026-11-01T05:00:00+00:00"),
         ("SUCCEEDED", "service:books", "on schedule, for 2026-11-02T05:00:00+00:00"),
     ]
+
+
+async def test_the_last_lines_are_kept_and_a_long_one_is_cut_off(tmp_path: Path) -> None:
+    async with house(tmp_path, JOBS, running=replace(QUICK, lines=3, line_characters=5)) as at:
+        id = await at.start("Say", Said(text="\n".join(f"line {each}\x1b" for each in range(9)), number=1), "finance")
+        await at.ended(id)
+        assert at.lines(id) == [("LOG", "line "), ("LOG", "line "), ("LOG", "line ")]
+        assert at.row(id)["lines"] == 9
+
+
+async def test_a_person_has_a_bounded_number_of_open_jobs(tmp_path: Path) -> None:
+    async with house(tmp_path, JOBS, running=replace(QUICK, open_most=2, here=False)) as at:
+        for _ in range(2):
+            await at.start("Crash", Said(), "finance")
+        with pytest.raises(SourceFailed, match=r"the limit `jobs\.open_most` of 2") as many:
+            await at.start("Crash", Said(), "finance")
+    assert many.value.code is Code.LIMIT_EXCEEDED
+
+
+async def test_a_job_that_is_declared_anew_ends_with_a_sentence(tmp_path: Path) -> None:
+    ledger = str(tmp_path / "ledger")
+    async with house(tmp_path, JOBS, running=replace(QUICK, here=False)) as at:
+        same = await at.start("Walk", Walk(ledger=ledger, steps=1), "finance")
+        other = await at.start("Crash", Said(), "finance")
+    anew = tuple(replace(each, input=Question) if each.name == "Crash" else each for each in JOBS)
+    async with house(tmp_path, anew) as at:
+        assert (await at.ended(same))["state"] == "SUCCEEDED"
+        assert (await at.ended(other))["error"] == (
+            "what it takes or gives was declared anew since it was started: start it again"
+        )
 
 
 async def test_who_listens_is_told_of_every_change(tmp_path: Path) -> None:

@@ -144,6 +144,43 @@ async def test_a_stopped_worker_hands_its_jobs_to_the_others(
     assert again == []
 
 
+async def test_a_worker_that_was_only_paused_finishes_no_step_of_a_job_that_others_took(
+    tmp_path: Path, postgresql_started: PostgresqlServer
+) -> None:
+    url, ledger = postgresql_started.emptied("jobs_paused"), tmp_path / "ledger"
+    async with house(tmp_path, JOBS, url=url, running=STARTS_ONLY) as at:
+        with crew(url, tmp_path) as hired:
+            hired.hire(1)
+            id = await at.start("Walk", Walk(ledger=str(ledger), steps=3, seconds=1.0), "finance")
+            await until(lambda: read(ledger), bool)
+            paused = hired.processes[0]
+            paused.send_signal(signal.SIGSTOP)
+            hired.hire(1)
+            row = await at.ended(id, LONG_SECONDS)
+            paused.send_signal(signal.SIGCONT)
+            await until(lambda: workers(at), lambda count: count == 2)
+            after, again = at.row(id), repeated(at.state, ledger)
+    assert (row["state"], row["result"], row["takeovers"]) == ("SUCCEEDED", '{"steps":3,"sum":"3"}', 1)
+    assert (after, again) == (row, [])
+
+
+async def test_a_house_on_sqlite_that_is_killed_goes_on_when_it_is_opened_again(tmp_path: Path) -> None:
+    url, ledger = f"sqlite:///{tmp_path}/state.sqlite", tmp_path / "ledger"
+    async with house(tmp_path, JOBS, url=url, running=STARTS_ONLY) as at:
+        with crew(url, tmp_path) as hired:
+            walk = Walk(ledger=str(ledger), steps=4, seconds=0.2)
+            ids = [await at.start("Walk", walk, "finance") for _ in range(3)]
+            for kills in range(3):
+                hired.hire(1)
+                await until(lambda far=3 * kills: len(read(ledger)) > far, bool, LONG_SECONDS)
+                hired.kill(hired.processes[-1])
+            hired.hire(1)
+            rows = [await at.ended(id, LONG_SECONDS) for id in ids]
+            again = repeated(at.state, ledger)
+    assert {(row["state"], row["result"]) for row in rows} == {("SUCCEEDED", '{"steps":4,"sum":"6"}')}
+    assert again == []
+
+
 async def test_kills_lose_nothing_and_repeat_no_finished_step(
     tmp_path: Path, postgresql_started: PostgresqlServer
 ) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from ipaddress import ip_address
@@ -232,8 +233,10 @@ def work(settings: Settings) -> None:
 def check(settings: Settings) -> None:
     """Opens all that is settled and closes it again; raises Mistake where the door would not open."""
 
+    idle = replace(settings, jobs=replace(settings.jobs, here=False))
+
     async def tried() -> None:
-        async with opened(settings):
+        async with opened(idle):
             pass
 
     asyncio.run(tried())

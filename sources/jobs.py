@@ -4,7 +4,22 @@ import operator
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, String, and_, case, false, func, or_, select, true, tuple_
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Select,
+    String,
+    and_,
+    case,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    tuple_,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
 from auth.caller import Caller
@@ -34,8 +49,14 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "job_id": TEXT, "name": TEXT, "content_type": TEXT, "size": WHOLE, "sha256": TEXT, "at": TIME, "text": SAID,
     },
 }  # fmt: skip
+KEYED: Mapping[str, frozenset[tuple[str, ...]]] = {
+    "job": frozenset({("id",), ("parent_id",), ("person_id",), ("name",)}),
+    "job_line": frozenset({("job_id",), ("job_id", "number")}),
+    "job_file": frozenset({("job_id",), ("job_id", "name")}),
+}
 CANS: Mapping[str, Can] = {
-    name: Can(columns=columns, keys=KEYS, limit=True, limit_per_key=True) for name, columns in COLUMNS.items()
+    name: Can(columns=columns, keys=KEYS, key_columns=KEYED[name], limit=True, limit_per_key=True)
+    for name, columns in COLUMNS.items()
 }
 TABLES: Mapping[str, Any] = {"job": job, "job_line": job_line, "job_file": job_file}
 COMPARE: Mapping[Op, Callable[[Any, Any], Any]] = {
@@ -81,7 +102,7 @@ def rows(state: State, ask: Ask, jobs: Mapping[str, Job], caller: Caller) -> lis
     with state.reading() as connection:
         found = connection.execute(wanted).all()
     if ask.collection != "job_file" or "text" not in ask.columns:
-        return [tuple(row) for row in found]
+        return [tuple(row)[: len(ask.columns)] for row in found]
     at = ask.columns.index("text")
     return [(*row[:at], _text(row[at]), *row[at + 1 :]) for row in found]
 
@@ -99,7 +120,7 @@ def statement(ask: Ask, jobs: Mapping[str, Job], caller: Caller, *, collated: bo
     inside = or_(seen, and_(own, job.c.name.in_(starts(jobs, caller))))
     table = TABLES[ask.collection]
     columns = [_column(ask.collection, each, inside).label(each) for each in ask.columns]
-    found = select(*columns)
+    found = select(*columns) if columns else select(literal(1))  # rows may be wanted for their number alone
     if ask.collection == "job":
         found = found.where(or_(seen, own))
     else:
@@ -126,23 +147,24 @@ def _tests(collection: str, where: Any) -> ColumnElement[bool]:
     if isinstance(where, All):
         return and_(true(), *(_tests(collection, each) for each in where.parts))
     assert isinstance(where, Test)
-    value = where.value
+    column, value = TABLES[collection].c[where.column], where.value
     if isinstance(value, tuple):
-        value = tuple(each for each in value if _sayable(each))
+        value = tuple(_within(column, each) for each in value if _sayable(each))
     elif not _sayable(value):
-        return _never()
-    found: ColumnElement[bool] = COMPARE[where.op](TABLES[collection].c[where.column], value)
+        return false()
+    found: ColumnElement[bool] = COMPARE[where.op](column, _within(column, value))
     return found
 
 
 def _keyed(ask: Ask) -> ColumnElement[bool]:
     assert ask.keys is not None
     columns = [TABLES[ask.collection].c[each] for each in ask.keys.columns]
-    values = [each for each in ask.keys.values if all(map(_sayable, each))]
+    said = (each for each in ask.keys.values if all(map(_sayable, each)))
+    values = [tuple(map(_within, columns, each)) for each in said]
     if len(columns) == 1:
         found: ColumnElement[bool] = columns[0].in_([each[0] for each in values])
         return found
-    return tuple_(*columns).in_(values) if values else _never()
+    return tuple_(*columns).in_(values) if values else false()
 
 
 def _limited(found: Select[Any], ask: Ask, order: Sequence[Any]) -> Select[Any]:
@@ -170,5 +192,9 @@ def _sayable(value: Any) -> bool:
     return not isinstance(value, str) or ("\0" not in value and not any("\ud800" <= each <= "\udfff" for each in value))
 
 
-def _never() -> ColumnElement[bool]:
-    return false()
+def _within(column: Any, value: Any) -> Any:
+    """A whole number past what the column can hold stands where the largest or the smallest does, and equals none."""
+    if type(value) is not int or not isinstance(column.type, Integer):
+        return value
+    most = 2**63 - 1 if isinstance(column.type, BigInteger) else 2**31 - 1
+    return max(-most, min(value, most))

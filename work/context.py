@@ -11,7 +11,7 @@ import orjson
 
 from auth.caller import Caller
 from engine.desk import Answer, Desk, Question
-from engine.errors import Fault
+from engine.errors import Code, Fault
 from work import kept, store
 from work.asking import Asking, asked
 from work.notes import Notes
@@ -21,15 +21,17 @@ from work.words import Ended, Failure, LineKind, Run
 
 FILE_BYTES = 16 << 20
 NAME_MOST = 200
+PASSING = (Code.SOURCE_UNAVAILABLE, Code.SOURCE_OVERLOADED, Code.LIMIT_EXCEEDED, Code.RATE_LIMITED)
 PARTS_SECONDS = 1.0
 """How often it is looked whether parts that others run have ended."""
 
 
 class NotAnswered(Failure):
-    """The door answered with errors."""
+    """The door answered with errors; another attempt may do better where a source did not answer."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
-        super().__init__(f"a question was not answered: {faults[0].message}")
+        again = any(each.code in PASSING for each in faults)
+        super().__init__(f"a question was not answered: {faults[0].message}", again=again)
         self.faults = tuple(faults)
 
 

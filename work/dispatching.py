@@ -49,6 +49,14 @@ def serve(url: str, hired: Hired, worker: str, release: str, running: Running) -
         if _hired is not None:
             raise Taken
         _hired = hired
+    try:
+        _launched(url, worker, release, running)
+    except BaseException:
+        rest()
+        raise
+
+
+def _launched(url: str, worker: str, release: str, running: Running) -> None:
     quiet()
     DBOS(
         config={

@@ -17,6 +17,10 @@ UNSHOWABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u
 """What a terminal would act on, or a database refuses."""
 
 
+def shown(text: str) -> str:
+    return UNSHOWABLE.sub("\ufffd", text)
+
+
 @dataclass(slots=True, kw_only=True)
 class Notes:
     """What one run has to say."""
@@ -36,8 +40,7 @@ class Notes:
         """Each line of it a line, cut off where it is too long."""
         at = self.shelf.state.now()
         for each in text.split("\n"):
-            shown = UNSHOWABLE.sub("\ufffd", each.rstrip("\r"))[: self.running.line_characters]
-            self.lines.append(Line(at=at, kind=kind, text=shown))
+            self.lines.append(Line(at=at, kind=kind, text=shown(each.rstrip("\r"))[: self.running.line_characters]))
         self.changed.set()
 
     async def said(self, kind: LineKind, text: str) -> None:

@@ -18,7 +18,7 @@ from work.asking import Asking
 from work.context import Context, Parts
 from work.declared import Job, Retries, Script
 from work.kinds import Misfit, made, plain
-from work.notes import Notes
+from work.notes import Notes, shown
 from work.persons import caller_of
 from work.register import version
 from work.shelf import Shelf
@@ -27,9 +27,11 @@ from work.words import Dispatch, End, Failure, JobState, Lost, Notifier, Refusal
 log = logging.getLogger("onedoor.work")
 TAKEOVERS_MOST = 20
 """Workers that may die of one job; one more, and it is given up."""
-STOP_SECONDS = 5.0
+STOP_SECONDS = 12.0
 """What a cancelled attempt may take to tidy up."""
 LOGGED_MOST = 600
+REASON_MOST = 1_000
+WHOLE = "the job it is a part of"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,7 +76,7 @@ class Runner:
             return
         try:
             run = await self.shelf.do(store.claimed, id, epoch, self.worker)
-            if run is not None:
+            if run is not None and not self.closing:  # what was claimed just then is found to be nobody's
                 await self._under(run)
         except Lost:
             log.warning("the job %s is run elsewhere", id)
@@ -91,6 +93,8 @@ class Runner:
             if end is not None:
                 freed = await self.shelf.do(store.ended, run, end)
                 self.notifier.told(run.id)
+                if end.state is not JobState.SUCCEEDED and run.parent is None:
+                    await self.shelf.do(store.cancelled, run.id, WHOLE)
                 await self.ended(run.id, freed)
         finally:
             del self.under[run.id]
@@ -100,13 +104,15 @@ class Runner:
         job = self.jobs.get(under.run.name)
         if job is None or (why := _given_up(job, under.run)):
             return End(state=JobState.FAILED, reason=why if job else "there is no such job any more")
+        if under.run.cancelled_by is not None:
+            return _cancelled(under.run.cancelled_by)
         failures = under.run.failures
         for attempt in range(under.run.attempts + 1, under.run.attempts + 1_000_000):
             failure = await self._tried(under, job, attempt)
             if not isinstance(failure, Failure):
                 return failure
             if not failure.again or failures >= job.retries.times:
-                return End(state=JobState.FAILED, reason=failure.reason)
+                return End(state=JobState.FAILED, reason=shown(failure.reason)[:REASON_MOST])
             due = self.shelf.state.now() + timedelta(seconds=_pause(job.retries, failures))
             failures += 1
             await self.shelf.do(store.failed, under.run, due)
@@ -128,10 +134,11 @@ class Runner:
         if keeping.exception() is not None or under.lost:
             return None
         if under.cancelled_by is not None and not _good(work):
-            return End(state=JobState.CANCELLED, reason=f"{under.cancelled_by} cancelled it")
+            return _cancelled(under.cancelled_by)
         return work.result()
 
     async def _attempted(self, under: Under, job: Job, attempt: int, notes: Notes) -> End | Failure:
+        limit = asyncio.timeout(job.timeout_seconds)
         try:
             await self._due(under.run)
             judge = partial(self.shelf.do, caller_of, self.jobs, under.run)
@@ -142,7 +149,7 @@ class Runner:
                 branches=self.branches,
             )  # fmt: skip
             self.notifier.told(under.run.id)
-            async with asyncio.timeout(job.timeout_seconds) as limit:
+            async with limit:
                 return End(state=JobState.SUCCEEDED, result=await _called(job, context))
         except Refusal as refusal:
             return End(state=JobState.REFUSED, reason=refusal.reason)
@@ -151,7 +158,7 @@ class Runner:
         except (Lost, SQLAlchemyError, JournalUnavailable):
             raise
         except TimeoutError:
-            if limit.expired():
+            if under.context is not None and limit.expired():
                 return Failure(f"it took longer than its timeout of {job.timeout_seconds:g} seconds")
             return Failure("something it waited for took too long")
         except Exception as error:
@@ -191,6 +198,10 @@ async def _called(job: Job, context: Context) -> Any:
         return plain(result)
     except (Misfit, TypeError, AttributeError):
         raise Failure("its result is not what it is declared to be", again=False) from None
+
+
+def _cancelled(by: str) -> End:
+    return End(state=JobState.CANCELLED, reason=f"{by} cancelled it")
 
 
 def _pause(retries: Retries, failures: int) -> float:

@@ -19,8 +19,8 @@ from work.kinds import Misfit, made, plain
 from work.words import Failure, LineKind
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
-STOP_SECONDS = 2.0
-"""What the supervisor takes at most to end all of a script; past it, it is killed."""
+STOP_SECONDS = 10.0
+"""The supervisor ends all of a script in one or two; only where it hangs itself, it is killed."""
 LINE_BYTES = 65_536
 """Of a line that does not end, so much at a time."""
 RESULT, FILES = "result.json", "files"

@@ -1,6 +1,7 @@
 """Wishes in, jobs out: who may start what, once for each key; and who may end it."""
 
 import asyncio
+import hashlib
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from records.record import RANDOM_BYTES, record_id
 from work import rows, store
 from work.declared import Job
 from work.kinds import Misfit, plain
+from work.notes import shown
 from work.queue import Queue
 from work.register import version
 from work.shelf import Shelf
@@ -24,6 +26,7 @@ from work.words import OPEN, Dispatch, Failure, Notifier, Run, Running, Start
 
 log = logging.getLogger("onedoor.work")
 KEY_MOST = 200
+REASON_MOST = 1_000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,8 +48,8 @@ class Starting:
     async def start(self, start: Start) -> str:
         """The job's id, once it is durable. Raises SourceFailed with what a client may hear."""
         job = self._startable(start)
-        if start.key is not None and not 0 < len(start.key) <= KEY_MOST:
-            raise SourceFailed(f"`idempotencyKey` has 1 to {KEY_MOST} characters", Code.BAD_USER_INPUT)
+        if start.key is not None and not (0 < len(start.key) <= KEY_MOST and start.key.isprintable()):
+            raise SourceFailed(f"`idempotencyKey` is 1 to {KEY_MOST} printable characters", Code.BAD_USER_INPUT)
         try:
             given = plain(start.input)
             alone = job.alone(start.input) if job.alone is not None else None
@@ -76,13 +79,13 @@ class Starting:
             "person_name": f"{caller.first_name} {caller.last_name}".strip(),
             "key_id": caller.key_id or None,
             "record_id": start.record,
-            "reason": start.reason,
+            "reason": None if start.reason is None else shown(start.reason)[:REASON_MOST],
             "idempotency_key": start.key,
             "parent_id": start.parent,
             "input": orjson.dumps(given, option=orjson.OPT_SORT_KEYS).decode(),
             "version": version(job),
             "release": self.release,
-            "alone": None if alone is None else f"{job.name} {alone}",
+            "alone": None if alone is None else f"{job.name} {hashlib.sha256(alone.encode()).hexdigest()}",
             "created_at": now,
         }
 

@@ -92,6 +92,7 @@ def claimed(state: State, id: str, epoch: int, worker: str) -> Run | None:
         id=row.id, epoch=row.epoch, name=row.name, person_id=row.person_id, key_id=row.key_id,
         created_at=row.created_at, input=orjson.loads(row.input), attempts=row.attempts, failures=row.failures,
         takeovers=row.takeovers, parent=row.parent_id, version=row.version,
+        cancelled_by=row.cancelled_by,
     )  # fmt: skip
 
 

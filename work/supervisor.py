@@ -48,7 +48,7 @@ def become(libc: "ctypes.CDLL | None", folder: str, bounds: list[int], program: 
         if libc is not None:
             libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         for limit, bound in zip(LIMITS, bounds, strict=True):
-            resource.setrlimit(limit, (bound, bound))
+            resource.setrlimit(limit, (bound, bound + (limit == resource.RLIMIT_CPU)))  # SIGXCPU first, then SIGKILL
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.chdir(folder)
         os.execv(program[0], program)

@@ -76,6 +76,8 @@ class Run:
     parent: str | None
     version: str
     """Of the declaration it was started under."""
+    cancelled_by: str | None
+    """Who wished its end before this run began."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -111,9 +111,11 @@ class Worker:
         hired = Hired(hand=self.runner.run, loop=asyncio.get_running_loop())
         try:
             await asyncio.to_thread(starting.queue.serve, hired, self.id, starting.release, starting.running)
-        except Taken:
-            self.taken = True
+        except Exception as reason:
             await starting.shelf.do(sweeping.gone, self.id)
+            if not isinstance(reason, Taken):
+                raise
+            self.taken = True
             log.warning("another house runs jobs in this process: this one only starts them")
             return
         self.launched = True
@@ -144,7 +146,7 @@ class Worker:
                 under.stop(known.cancelled_by)
         strays = {(each.id, each.epoch) for each in wished if each.id not in self.runner.under}
         for id, epoch in strays & self.strays:
-            await self._again(Dispatch(id=id, epoch=epoch, part=False, release=""), JobState.RUNNING)
+            await self._again(Dispatch(id=id, epoch=epoch, part=False, release=""), JobState.RUNNING, taken_over=True)
         self.strays = strays
 
     async def sweep(self) -> None:

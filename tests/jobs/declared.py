@@ -96,6 +96,10 @@ async def crash(context: Context, given: Said) -> None:
     raise ValueError(f"a secret: {given.text}")
 
 
+async def say(context: Context, given: Said) -> None:
+    context.log(given.text)
+
+
 async def whole(context: Context, given: Walk) -> Walked:
     """In parts: each a walk."""
     ids = [await context.part("Walk", given, str(number)) for number in range(given.steps)]
@@ -123,6 +127,7 @@ JOBS = (
     job("Sleep", sleep, Walk),
     job("Hurry", sleep, Walk, timeout_seconds=0.3),
     job("Crash", crash, Said),
+    job("Say", say, Said),
     job("Ask", ask, Question, starts=ANYBODY),
     script("Echo", result=Echo),
     script("Linger", timeout_seconds=30.0),

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,9 @@ class House:
     async def start(self, job: str, given: Any, *groups: str, **more: Any) -> str:
         return await self.works.starting.start(Start(job=job, caller=member(self.state, *groups), input=given, **more))
 
-    async def ended(self, id: str) -> Mapping[str, Any]:
+    async def ended(self, id: str, seconds: float = PATIENCE_SECONDS) -> Mapping[str, Any]:
         """Its row, once it has ended."""
-        return await until(lambda: self.row(id), lambda row: row["state"] not in OPEN)
+        return await until(lambda: self.row(id), lambda row: row["state"] not in OPEN, seconds)
 
     def row(self, id: str) -> Mapping[str, Any]:
         return row_of(self.state, id)
@@ -110,6 +111,7 @@ def member(state: State, *groups: str, email: str = "ada@acme.example") -> Calle
     )  # fmt: skip
 
 
+@cache
 def small() -> Built:
     """Of the person who asks and of jobs, and nothing else."""
     schema, rules = build((query, job))

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from jobs.invoices import RebuildInvoicesInput
 from jobs.traffic import SurveyUsageInput
 from tests import acme
 from tests.jobs.declared import JOBS, Question, Said, Walk, read
-from tests.jobs.houses import House, house, member, until
+from tests.jobs.houses import QUICK, House, house, member, until
 from work.rows import content
 
 HOSTILE = (
@@ -49,9 +50,8 @@ async def test_what_a_job_asks_leaves_a_record_each(tmp_path: Path) -> None:
         assert (await at.ended(id))["state"] == "SUCCEEDED"
         assert at.lines(id) == [("LOG", "{'me': {'groups': ['everyone', 'finance']}}")]
         starter = at.row(id)["person_id"]
-    (line,) = [each for file in (tmp_path / "records").iterdir() for each in file.read_text().splitlines()]
-    told = json.loads(line)
-    kept = told.get("record", told)
+    lines = [each for file in (tmp_path / "records").iterdir() for each in file.read_text().splitlines()]
+    (kept,) = [each for each in map(json.loads, lines) if "surface" in each]
     assert (kept["surface"], kept["person"], kept["client_request_id"]) == ("job", starter, f"job {id}")
 
 
@@ -184,7 +184,7 @@ async def test_arguments_reach_a_script_as_they_are(tmp_path: Path, text: str) -
         id = await at.start("Echo", Said(text=text, number=-3), "finance")
         row = await at.ended(id)
         assert json.loads(row["result"]) == {"text": text, "number": -3}
-        assert content(at.state, id, "echo.txt") == text.replace("\r\n", "\n").encode().replace(b"\n", b"\n")
+        assert content(at.state, id, "echo.txt") == text.encode()
 
 
 async def test_a_script_sees_its_folder_and_nothing_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,6 +248,36 @@ async def test_a_job_is_started_once_on_schedule_by_its_service_person(tmp_path:
         ("SUCCEEDED", "service:books", "on schedule, for 2026-11-01T05:00:00+00:00"),
         ("SUCCEEDED", "service:books", "on schedule, for 2026-11-02T05:00:00+00:00"),
     ]
+
+
+async def test_the_last_lines_are_kept_and_a_long_one_is_cut_off(tmp_path: Path) -> None:
+    async with house(tmp_path, JOBS, running=replace(QUICK, lines=3, line_characters=5)) as at:
+        id = await at.start("Say", Said(text="\n".join(f"line {each}\x1b" for each in range(9)), number=1), "finance")
+        await at.ended(id)
+        assert at.lines(id) == [("LOG", "line "), ("LOG", "line "), ("LOG", "line ")]
+        assert at.row(id)["lines"] == 9
+
+
+async def test_a_person_has_a_bounded_number_of_open_jobs(tmp_path: Path) -> None:
+    async with house(tmp_path, JOBS, running=replace(QUICK, open_most=2, here=False)) as at:
+        for _ in range(2):
+            await at.start("Crash", Said(), "finance")
+        with pytest.raises(SourceFailed, match=r"the limit `jobs\.open_most` of 2") as many:
+            await at.start("Crash", Said(), "finance")
+    assert many.value.code is Code.LIMIT_EXCEEDED
+
+
+async def test_a_job_that_is_declared_anew_ends_with_a_sentence(tmp_path: Path) -> None:
+    ledger = str(tmp_path / "ledger")
+    async with house(tmp_path, JOBS, running=replace(QUICK, here=False)) as at:
+        same = await at.start("Walk", Walk(ledger=ledger, steps=1), "finance")
+        other = await at.start("Crash", Said(), "finance")
+    anew = tuple(replace(each, input=Question) if each.name == "Crash" else each for each in JOBS)
+    async with house(tmp_path, anew) as at:
+        assert (await at.ended(same))["state"] == "SUCCEEDED"
+        assert (await at.ended(other))["error"] == (
+            "what it takes or gives was declared anew since it was started: start it again"
+        )
 
 
 async def test_who_listens_is_told_of_every_change(tmp_path: Path) -> None:

@@ -145,8 +145,8 @@ async def opened(
         cache = kept(settings, house, pepper)
         stack.push_async_callback(cache.store.close)
         clock = asyncio.get_running_loop().time
-        kept_exports = Folder(settings.exports.folder)
-        declared = registered((*jobs.declared(), *exporting(kept_exports)))
+        exported = exporting(Folder(settings.exports.folder), settings.exports.kept_days)
+        declared = registered((*jobs.declared(), *exported))
 
         def own(caller: Caller) -> Mapping[str, Source]:
             return {"caller": asking(caller), "jobs": JobsSource(shelf, declared, caller)}

@@ -69,6 +69,8 @@ class Exports:
 
     folder: Path = Path("exported")
     """The folder they are kept in, made where it is missing; doors and workers share it."""
+    kept_days: float = 30.0
+    """Those that were started earlier are removed as another begins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,6 +281,8 @@ def consistent(settings: Settings) -> Settings:
     for name in ("at_once", "lease_seconds", "poll_seconds", "lines", "line_characters", "open_most", "kept_days"):
         if not getattr(settings.jobs, name) > 0:
             raise Mistake(f"`jobs.{name}` must be more than 0")
+    if not settings.exports.kept_days > 1:
+        raise Mistake("`exports.kept_days` must be more than 1")
     for name in ("automatic", "automatic_bytes"):
         if getattr(settings.documents, name) < 0:
             raise Mistake(f"`documents.{name}` must not be less than 0")

@@ -7,8 +7,10 @@ was never finished, and a line that was torn was never written. The kernel lets 
 import fcntl
 import os
 import re
+import shutil
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -99,6 +101,13 @@ class Folder:
         if found.hexdigest() != part.sha256:
             raise Stopped(State.FAILED, f"part {part.number} of the export is not what was written: export it again")
         yield held
+
+    def forget(self, before: datetime) -> None:
+        """Removes the exports that were started before then, done or not."""
+        for each in self.folder.iterdir() if self.folder.exists() else ():
+            stated = self.stated(each.name)
+            if stated is not None and datetime.fromisoformat(stated.started) < before:
+                shutil.rmtree(each)
 
     def _of(self, id: str) -> Path:
         if not ID.fullmatch(id):

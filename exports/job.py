@@ -1,7 +1,9 @@
 """An export as a job: its declaration, and the mutation that starts it once the question was judged."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from auth.caller import Caller
@@ -78,10 +80,11 @@ class Works:
         self.context.progress(rows, of)
 
 
-def declared(store: Store) -> tuple[Job, ...]:
+def declared(store: Store, kept_days: float = 30.0) -> tuple[Job, ...]:
     """Everybody may export what they may ask; a share of an export is started by the export alone."""
 
     async def run(context: Context, given: ExportInput) -> Exported:
+        await asyncio.to_thread(store.forget, context.shelf.state.now() - timedelta(days=kept_days))
         try:
             stated = await start(_clerk(context), store, await context.caller(), context.id, wish(given))
         except Refused as refusal:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
@@ -196,6 +197,10 @@ class Store(Protocol):
         ...
 
     def ended(self, id: str) -> Ending | None: ...
+
+    def forget(self, before: datetime) -> None:
+        """Removes the exports that were started before then."""
+        ...
 
     def read(self, id: str, part: Part) -> AsyncIterator[bytes]:
         """The bytes of a part as they were kept; raises Stopped (FAILED) where they are others."""

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from itertools import count
 
 import pytest
@@ -201,3 +202,13 @@ async def test_a_torn_line_was_never_written(room: Room) -> None:
     made = await export(room.exporting(stated, always("sales")))
     ids = [int(each.split(b'"')[3]) for each in (await room.body(made)).splitlines()]
     assert (made.state, ids) == (State.DONE, list(range(1, 96)))
+
+
+async def test_what_is_old_is_removed(room: Room) -> None:
+    """And nothing else in the folder is."""
+    (room.store.folder / "notes").mkdir()
+    await room.made(TEXT, Format.CSV, "sales")
+    room.store.forget(datetime.now(UTC) - timedelta(days=1))
+    assert room.store.stated("e1") is not None
+    room.store.forget(datetime.now(UTC))
+    assert [each.name for each in room.store.folder.iterdir()] == ["notes"]

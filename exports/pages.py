@@ -75,7 +75,7 @@ class Pages:
         """What was asked for ahead and is not wanted ends before this returns; its record is made all the same."""
         if self.coming is not None:
             self.coming[1].cancel()
-            await asyncio.wait([self.coming[1]])
+            await asyncio.gather(self.coming[1], return_exceptions=True)
             self.coming = None
 
     async def patient(self, of: Range, after: str | None, most: int | None) -> Page:

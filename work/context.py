@@ -20,6 +20,7 @@ from work.store import Kept
 from work.words import Ended, Failure, LineKind, Run
 
 FILE_BYTES = 16 << 20
+STEP_CHARACTERS = 4 << 20
 NAME_MOST = 200
 PASSING = (Code.SOURCE_UNAVAILABLE, Code.SOURCE_OVERLOADED, Code.LIMIT_EXCEEDED, Code.RATE_LIMITED)
 PARTS_SECONDS = 1.0
@@ -92,6 +93,8 @@ class Context:
         known = await self.shelf.do(store.step, self.run, name)
         if known is None:
             known = kept.kept(await _made(function, given))
+            if len(known) > STEP_CHARACTERS:
+                raise Failure(f"a step gives at most {STEP_CHARACTERS} characters of JSON", again=False)
             await self.notes.keep()
             await self.shelf.do(store.stepped, self.run, name, known)
         return kept.told(known)

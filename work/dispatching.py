@@ -4,8 +4,8 @@ DBOS is one for a process: the first house that runs jobs in it has it, any othe
 """
 
 import asyncio
-import logging
 import threading
+from logging import ERROR, NullHandler
 
 from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer
 
@@ -86,7 +86,6 @@ def rest() -> None:
 
 def quiet() -> None:
     """DBOS says what is wrong where we do, and nothing on the terminal."""
-    logger = logging.getLogger("dbos")
-    if not logger.handlers:
-        logger.addHandler(logging.NullHandler())
-        logger.setLevel(logging.ERROR)
+    if not DBOS.logger.handlers:
+        DBOS.logger.addHandler(NullHandler())
+        DBOS.logger.setLevel(ERROR)

@@ -1,6 +1,6 @@
 """Jobs as they are read: which of them a caller sees, and how one stands."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import select
@@ -25,6 +25,24 @@ def one(state: State, id: str) -> One | None:
     with state.reading() as connection:
         row = connection.execute(select(job.c.name, job.c.person_id, job.c.state).where(job.c.id == id)).first()
     return None if row is None else One(*row)
+
+
+class Mark(NamedTuple):
+    """What changes of a job: who compares two of them knows whether there is anything new, whoever ran it."""
+
+    state: str
+    epoch: int
+    done: float | None
+    total: float | None
+    lines: int
+
+
+def marks(state: State, ids: Sequence[str]) -> dict[str, Mark]:
+    """By job; for who follows jobs that other processes run."""
+    columns = (job.c.id, job.c.state, job.c.epoch, job.c.done, job.c.total, job.c.lines)
+    with state.reading() as connection:
+        rows = connection.execute(select(*columns).where(job.c.id.in_(ids)))
+        return {row[0]: Mark(*row[1:]) for row in rows}
 
 
 def content(state: State, id: str, name: str) -> bytes | None:

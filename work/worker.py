@@ -44,6 +44,7 @@ class Worker:
     taken: bool = False
     beaten: float = 0.0
     swept: float = 0.0
+    looked: float = 0.0
     forgot: float = -FORGET_SECONDS
     wished: bool = False
     scheduled: datetime | None = None
@@ -170,6 +171,9 @@ class Worker:
     async def _buried(self, workers: list[Other]) -> None:
         """A worker is dead whose beat stayed the same for a lease, by our clock: those of machines differ."""
         now, known = self.clock(), self.others
+        if now - self.looked > self.starting.running.lease_seconds:
+            known = {}  # it was us who could not look, and they may not have been able to say anything either
+        self.looked = now
         self.others = {
             each.id: known[each.id] if known.get(each.id, (None,))[0] == each.beat else (each.beat, now)
             for each in workers

@@ -18,7 +18,7 @@ from jobs.traffic import SurveyUsageInput
 from tests import acme
 from tests.jobs.declared import JOBS, Question, Said, Walk, read
 from tests.jobs.houses import QUICK, House, house, member, until
-from work.rows import content
+from work.rows import content, marks
 
 HOSTILE = (
     "; rm -rf /", "$(touch pwned)", "`id`", "a\nb\r\n--flag", "'\"\\ && true | cat > x", "é ü 漢字 \U0001f600",
@@ -283,9 +283,12 @@ async def test_a_job_that_is_declared_anew_ends_with_a_sentence(tmp_path: Path) 
 async def test_who_listens_is_told_of_every_change(tmp_path: Path) -> None:
     async with house(tmp_path, JOBS) as at:
         id = await at.start("Walk", Walk(ledger=str(tmp_path / "ledger"), steps=2, seconds=0.3), "finance")
+        before = marks(at.state, [id])
         await at.ended(id)
         await until(lambda: at.heard.ids, lambda ids: len(ids) >= 6)
+        after = marks(at.state, [id])
     assert set(at.heard.ids) == {id}
+    assert (before[id].done, after[id].state, after[id].done) == (None, "SUCCEEDED", 2.0)
 
 
 def rows(at: House) -> list[dict[str, object]]:

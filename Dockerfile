@@ -11,10 +11,12 @@ COPY app.py cli.py outside.py settings.py ./
 COPY auth auth
 COPY door door
 COPY engine engine
+COPY jobs jobs
 COPY records records
 COPY resolvers resolvers
 COPY schema schema
 COPY sources sources
+COPY work work
 COPY web web
 USER onedoor
 ENV PATH=/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 ONEDOOR_CONFIG=/settings/onedoor.toml

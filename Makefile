@@ -3,10 +3,13 @@ PORT ?= 8000
 WORKERS ?= 1
 BIN := .venv/bin
 
-.PHONY: serve test check golden sdl fuzz equality bench docs lock graphiql
+.PHONY: serve worker test check golden sdl fuzz equality bench docs lock graphiql
 
 serve: .venv/demo  ## the demo company, answering
 	@$(BIN)/python -m demo --port $(PORT) --workers $(WORKERS)
+
+worker: .venv/demo  ## runs jobs, beside the door that CONFIG serves; CONFIG=onedoor.toml
+	@$(BIN)/python cli.py --config $(or $(CONFIG),onedoor.toml) worker
 
 test: .venv/development  ## everything that is tested
 	@$(BIN)/python -m pytest -n 2 --dist loadfile

@@ -4,8 +4,10 @@ import asyncio
 import hmac
 import logging
 import os
+import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from ipaddress import ip_address
@@ -13,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import jobs
 import resolvers
 from auth.caller import Caller
 from auth.callers import callers
@@ -23,6 +26,7 @@ from auth.state import State
 from auth.state import opened as state_opened
 from door import serving
 from door.counter import Counter
+from door.exports import exports
 from door.graphql import graphql
 from door.health import Health
 from door.live.handshake import turned_away
@@ -42,6 +46,8 @@ from engine.explained import opening_sql
 from engine.fits import acts, fits
 from engine.house import House
 from engine.source import Source
+from exports.folder import Folder
+from exports.job import declared as exporting
 from outside import connected, kept, quotas_of
 from records.journal import opened as journal_opened
 from records.ledger import Ledger
@@ -51,11 +57,16 @@ from schema.build import build, document, version
 from schema.federation import subgraph
 from schema.view import view
 from settings import Introspection, Settings, read
+from sources.jobs import JobsSource, nobodys
 from sources.journal import JournalSource
 from sources.scratch import folder
 from sources.scratch.scratch import Scratches
 from web.pages import Pages
 from web.permissions import permissions
+from work.asking import Asking
+from work.register import registered
+from work.shelf import Shelf
+from work.works import opened as works_opened
 
 log = logging.getLogger("onedoor")
 GRAPHIQL = Path(__file__).parent / "web" / "graphiql" / "dist"
@@ -84,6 +95,8 @@ class App:
             await socket(self.counter, scope, receive, send)
         elif scope["type"] == "websocket":
             await turned_away(send, 404, "there is nothing here, ask at `/graphql`")
+        elif scope["type"] == "http" and scope["path"].startswith("/exports/") and self.counter is not None:
+            await exports(self.counter, Folder(self.settings.exports.folder), scope, send)
         elif scope["type"] == "http" and scope["path"] == "/health":
             await self.health(send)
         elif scope["type"] == "http" and scope["path"] == "/graphiql/permissions.json" and self.counter is not None:
@@ -126,9 +139,12 @@ class App:
 
 @asynccontextmanager
 async def opened(
-    settings: Settings, subjects: ModuleType = resolvers
+    settings: Settings, subjects: ModuleType = resolvers, *, at_once: bool = False
 ) -> AsyncIterator[tuple[Counter, Mapping[str, Source]]]:
-    """Everything a request needs, from the outside in; closed in the other order. Raises Mistake."""
+    """Everything a request needs, from the outside in; closed in the other order. Raises Mistake.
+
+    `at_once`: jobs are run from the start, as a worker does.
+    """
     pepper = settings.state.pepper.encode()
     key, origins = records_key(pepper), listed(settings.server.origins)
     async with AsyncExitStack() as stack:
@@ -140,6 +156,8 @@ async def opened(
         stack.callback(known.close)
         journal = journal_opened(settings.records.folder, datetime.now(UTC))
         stack.push_async_callback(asyncio.to_thread, journal.close)
+        shelf = Shelf(state=state)
+        stack.callback(shelf.close)
         quotas = {name: quotas_of(each) for name, each in settings.sources.items()}
         outside = await connected(settings, quotas, stack)
         ledger = Ledger(state)
@@ -151,10 +169,18 @@ async def opened(
         cache = kept(settings, house, pepper)
         stack.push_async_callback(cache.store.close)
         clock = asyncio.get_running_loop().time
-        at = desk(house, lambda caller: {"caller": asking(caller)}, clock, cache, quotas)
+        exported = exporting(Folder(settings.exports.folder), settings.exports.kept_days)
+        declared = registered((*jobs.declared(), *exported))
+
+        def own(caller: Caller) -> Mapping[str, Source]:
+            return {"caller": asking(caller), "jobs": JobsSource(shelf, declared, caller)}
+
+        at = desk(house, own, clock, cache, quotas)
         shop = workshop(
             at, subjects.changes(), ledger=ledger, secret=key, published=lambda type, row, change: bus.wake()
         )
+        asks = Asking(desk=at, journal=journal, records_key=key)
+        works = await stack.enter_async_context(works_opened(declared, shelf, asks, settings.jobs, at_once=at_once))
         house.actions.update(changing(shop))
         acts(house)
         stack.push_async_callback(finished, shop)
@@ -168,6 +194,7 @@ async def opened(
             origins=origins,
             documents=documents(settings.documents),
             bus=bus,
+            works=works,
         )
         yield counter, outside
 
@@ -199,7 +226,8 @@ def _house(
     (outside, ledger), modules = given, subjects.modules()
     schema, rules = build(modules)
     bindings = subjects.bindings()
-    sources = {**outside, "journal": JournalSource(settings.records.folder), "caller": nobody()}
+    journal = JournalSource(settings.records.folder)
+    sources = {**outside, "journal": journal, "caller": nobody(), "jobs": nobodys()}
     rules = opening_sql(rules, settings.server.sql_shown_to)
     own = settings.server.introspection is Introspection.OWN
     house = House(
@@ -233,11 +261,26 @@ def serve(settings: Settings, workers: int = 1) -> None:
     serving.serve(partial(App, settings), settings.server.host, settings.server.port, settings.limits, workers)
 
 
+def work(settings: Settings) -> None:
+    """Runs jobs until stopped, and answers nobody; what is under way is then left to others. Raises Mistake."""
+
+    async def worked() -> None:
+        stopped = asyncio.Event()
+        for each in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(each, stopped.set)
+        async with opened(settings, at_once=True):
+            await stopped.wait()
+
+    asyncio.run(worked())
+
+
 def check(settings: Settings) -> None:
     """Opens all that is settled and closes it again; raises Mistake where the door would not open."""
 
+    idle = replace(settings, jobs=replace(settings.jobs, here=False))
+
     async def tried() -> None:
-        async with opened(settings):
+        async with opened(idle):
             pass
 
     asyncio.run(tried())

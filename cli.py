@@ -106,6 +106,20 @@ def serve(house: House, host: str | None, port: int | None, workers: int) -> Non
 
 @main.command()
 @click.pass_obj
+def worker(house: House) -> None:
+    """Run jobs until stopped, and answer nobody. Any number of workers on any machines share one queue.
+
+    \b
+    Example:
+      python cli.py worker
+    """
+    import app
+
+    app.work(house.settings())
+
+
+@main.command()
+@click.pass_obj
 def check(house: House) -> None:
     """See whether the door would open: settings, state, records, schema. Nothing is served.
 

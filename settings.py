@@ -16,6 +16,7 @@ from auth.mistake import Mistake, unknown
 from door.trusted import Kept
 from engine.cache.words import Cached, Fresh
 from engine.house import Limits
+from work.words import Running
 
 SECRETS = (
     "password", "passphrase", "token", "secret", "secret_key", "access_key", "private_key", "pepper",
@@ -63,6 +64,16 @@ class Records:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Exports:
+    """How exports are kept."""
+
+    folder: Path = Path("exported")
+    """The folder they are kept in, made where it is missing; doors and workers share it."""
+    kept_days: float = 30.0
+    """Those that were started earlier are removed as another begins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceSettings:
     """One `[sources.<name>]`: its kind, and the rest as it stands there, to be made into that kind's own Options.
 
@@ -88,6 +99,8 @@ class Settings:
     records: Records
     cache: Cached
     documents: Kept
+    jobs: Running
+    exports: Exports
     sources: Mapping[str, SourceSettings]
 
 
@@ -99,6 +112,8 @@ SECTIONS = {
     "records": Records,
     "cache": Cached,
     "documents": Kept,
+    "jobs": Running,
+    "exports": Exports,
 }
 STATE = {"url": "sqlite:///onedoor.sqlite", "pepper": {"env": "ONEDOOR_PEPPER"}}
 KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
@@ -263,6 +278,11 @@ def consistent(settings: Settings) -> Settings:
     for name in ("entries", "bytes", "seconds"):
         if not getattr(settings.cache, name) > 0:
             raise Mistake(f"`cache.{name}` must be more than 0")
+    for name in ("at_once", "lease_seconds", "poll_seconds", "lines", "line_characters", "open_most", "kept_days"):
+        if not getattr(settings.jobs, name) > 0:
+            raise Mistake(f"`jobs.{name}` must be more than 0")
+    if not settings.exports.kept_days > 1:
+        raise Mistake("`exports.kept_days` must be more than 1")
     for name in ("automatic", "automatic_bytes"):
         if getattr(settings.documents, name) < 0:
             raise Mistake(f"`documents.{name}` must not be less than 0")

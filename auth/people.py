@@ -66,6 +66,19 @@ def listed(state: State) -> tuple[Person, ...]:
     )  # fmt: skip
 
 
+def by_id(state: State, id: str) -> Person | None:
+    """A person as they are now, in the groups that are registered; None: nobody has this id."""
+    with state.reading() as connection:
+        row = connection.execute(select(person).where(person.c.id == id)).first()
+        held = connection.execute(select(membership.c.group_name).where(membership.c.person_id == id)).scalars().all()
+    if row is None:
+        return None
+    return Person(
+        id=row.id, first_name=row.first_name, last_name=row.last_name, email=row.email,
+        groups=tuple(sorted(NAMES.intersection(held))), created_at=row.created_at, deactivated_at=row.deactivated_at,
+    )  # fmt: skip
+
+
 def join(state: State, email: str, group: str) -> None:
     """Puts a person into a registered group; a person already in it stays, since when they were first put there."""
     refuse_unregistered(group)

@@ -20,6 +20,7 @@ from engine.live import Subscribe, subscribe
 from engine.record import GRAPHQL
 from records.journal import Journal
 from records.record import RANDOM_BYTES, Outcome, record_id
+from work.works import Works
 
 AT_ONCE = 16
 """Events that are answered at once in this process."""
@@ -51,6 +52,7 @@ class Counter:
     bus: Bus = field(default_factory=lambda: Bus(Here()))
     subscribe: Subscribe = subscribe
     listening: Listening = field(default_factory=Listening)
+    works: Works | None = None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -11,13 +11,13 @@ from auth.state import StateUnavailable
 from door.counter import Coming, Counter
 from door.documents import keep
 from door.negotiate import JSON, media_for
-from door.reply import AUDIT_UNAVAILABLE, Reply, answered, outcome, reply
+from door.reply import AUDIT_UNAVAILABLE, Reply, answered, reply
 from door.shut import Shut
 from door.turnstile import Turned, TurnedAway
 from door.waiting import Gone
 from engine.answer import answer
 from engine.errors import Code, Fault, Refused
-from engine.record import Visit, line, record
+from engine.record import Visit, line, outcome, record
 from records.journal import JournalUnavailable
 from records.record import Outcome
 

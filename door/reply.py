@@ -9,7 +9,6 @@ import orjson
 from door.negotiate import GRAPHQL_JSON
 from engine.desk import Answer
 from engine.errors import Code, Fault
-from records.record import Outcome
 
 MESSAGE_MAX = 500
 
@@ -68,11 +67,3 @@ def shown(fault: Fault) -> dict[str, Any]:
         made["path"] = list(fault.path)
     made["extensions"] = {"code": fault.code, **(fault.extensions or {})}
     return made
-
-
-def outcome(told: Answer) -> Outcome:
-    if told.refused:
-        return Outcome.REFUSED
-    if told.data is None and not told.planned:
-        return Outcome.FAILED
-    return Outcome.PARTIAL if told.faults else Outcome.ANSWERED

@@ -39,6 +39,15 @@ class Visit:
     """How many it was told of, once it has ended."""
 
 
+def outcome(told: Answer) -> Outcome:
+    """What came of a question that was answered, or refused."""
+    if told.refused:
+        return Outcome.REFUSED
+    if told.data is None and not told.planned:
+        return Outcome.FAILED
+    return Outcome.PARTIAL if told.faults else Outcome.ANSWERED
+
+
 def record(desk: Desk, key: bytes, visit: Visit, told: Answer, outcome: Outcome) -> Record:
     """`key` is what values are hashed with."""
     caller, compiled, house = visit.caller, told.compiled, desk.house
@@ -52,7 +61,7 @@ def record(desk: Desk, key: bytes, visit: Visit, told: Answer, outcome: Outcome)
         outcome=outcome,
         status=visit.status,
         person=caller.person_id if caller else None,
-        key_id=caller.key_id if caller else None,
+        key_id=(caller.key_id or None) if caller else None,
         groups=tuple(sorted(caller.groups)) if caller else (),
         grants=caller.grants if caller else (),
         operation=named.value if named else None,
@@ -88,7 +97,7 @@ def line(desk: Desk, key: bytes, visit: Visit, told: Answer, outcome: Outcome) -
     if known is None:
         known = compiled.lines[under] = _written(desk, key, visit, told, outcome)
     before, after, end = known
-    head = f'{{"id":"{visit.id}","time":"{stamp(visit.at)}","surface":"graphql","outcome":"{outcome}"'
+    head = f'{{"id":"{visit.id}","time":"{stamp(visit.at)}","surface":"{visit.surface}","outcome":"{outcome}"'
     theirs = client_request_id(visit.client_request_id)
     calls = told.calls
     parts = (

@@ -10,7 +10,7 @@ from engine.feed import Feed
 
 SUBJECTS = (
     "query", "customer", "order", "employee", "deployment", "usage", "file", "slack", "request", "azure",
-    "drive", "monitoring", "github", "directory", "change",
+    "drive", "monitoring", "github", "directory", "change", "job",
 )  # fmt: skip
 
 

@@ -35,6 +35,7 @@ from schema.build import build, version
 from sources.content.media import media_type
 from sources.graphql.collection import promise
 from sources.graphql.declared import collections
+from sources.jobs import CANS as JOBS
 from sources.memory import Collection, Memory
 from sources.patterns import compile_pattern
 from sources.rest import collection as rest
@@ -376,6 +377,27 @@ def _github_items() -> Iterator[tuple[str, Mapping[str, Any], list[Any]]]:
             yield "job_logs", {**repo, "job_id": job.id}, [log(each, job)]
 
 
+def jobs() -> Memory:
+    """A few jobs, one of them of parts, with what they logged and left."""
+    at, ids = [NOW + timedelta(minutes=each) for each in range(6)], [f"J{each}" for each in range(6)]
+    states = ("SUCCEEDED", "FAILED", "RUNNING", "QUEUED", "SUCCEEDED", "CANCELLED")
+    job = [
+        (
+            id, "SurveyUsage" if parent is None else "PrintLabels", state, "P1", "Ada Lovelace", None, parent,
+            '{"page": 50}', float(number), None if number % 2 else 10.0, number, at[number], at[number],
+            at[number] if number != 2 else None, None, None if state == "SUCCEEDED" else "why",
+            '{"customers": 3}' if state == "SUCCEEDED" else None,
+        )
+        for number, (id, state) in enumerate(zip(ids, states, strict=True))
+        for parent in ("J0" if number > 3 else None,)
+    ]  # fmt: skip
+    line = [(id, number, at[0], ("LOG", "OUTPUT", "ERROR")[number % 3], f"{id} {number}") for id in ids[:3]
+            for number in range(1, 5)]  # fmt: skip
+    file = [(id, "labels.txt", "text/plain", 3, "0" * 64, at[1], "abc") for id in ids[4:]]
+    rows: Mapping[str, Sequence[Row]] = {"job": job, "job_line": line, "job_file": file}
+    return Memory({name: Collection(can=JOBS[name], rows=each) for name, each in rows.items()})
+
+
 def promising_nothing(memory: Memory) -> Memory:
     return Memory({name: replace(each, can=nothing(each.can)) for name, each in memory.collections.items()})
 
@@ -398,6 +420,7 @@ def house(given: Mapping[str, Source] | None = None, limits: Limits | None = Non
             **(given or sources()),
             "caller": nobody(),
             "journal": journal,
+            "jobs": jobs(),
             SOURCE: changed.changes(bound, sources()),
         },
         limits=limits or Limits(),

@@ -9,7 +9,8 @@ import pytest
 from auth.mistake import Mistake
 from door.trusted import Kept
 from engine.cache.words import Cached
-from settings import Introspection, Limits, Records, Server, Settings, SourceSettings, State, options, read
+from settings import Exports, Introspection, Limits, Records, Server, Settings, SourceSettings, State, options, read
+from work.words import Running
 
 PEPPER = "a pepper of at least thirty-two characters"
 ENVIRONMENT = {
@@ -91,6 +92,8 @@ def test_an_empty_file_gives_every_default(tmp_path: Path) -> None:
         records=Records(folder=tmp_path / "records/journal"),
         cache=Cached(url=None, entries=10_000, bytes=67_108_864, seconds=0.1),
         documents=Kept(folder=None, manifest=None, trusted_only=False, automatic=1000, automatic_bytes=4_194_304),
+        exports=Exports(folder=tmp_path / "exported"),
+        jobs=Running(url=None, here=True, at_once=4, lease_seconds=10.0),
         sources={},
     )  # fmt: skip
 
@@ -105,6 +108,8 @@ def test_all_that_is_written_is_read(tmp_path: Path) -> None:
         records=Records(folder=tmp_path / "kept"),
         cache=Cached(url="redis://:hunter2@host/0", entries=50),
         documents=Kept(folder=tmp_path / "documents", trusted_only=True),
+        exports=Exports(folder=tmp_path / "exported"),
+        jobs=Running(),
         sources={
             "warehouse": SourceSettings(
                 name="warehouse", kind="postgresql", folder=tmp_path,
@@ -125,8 +130,8 @@ def test_settings_shown_by_accident_show_no_secret(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("[limit]", "there is no section `limit`: did you mean `limits`"),
-        ("[zzz]", "there is no section `zzz`: there are `cache`, `documents`, `limits`, `records`, `server`, "
-         "`sources`, `state`"),
+        ("[zzz]", "there is no section `zzz`: there are `cache`, `documents`, `exports`, `jobs`, `limits`, `records`, "
+         "`server`, `sources`, `state`"),
         ("[limits]\nfirst_maxx = 1", "there is no setting `limits.first_maxx`: did you mean `limits.first_max`"),
         ("limits = 1", "`limits` must be a section: write `[limits]`"),
         ('[limits]\nfirst_max = "1"', "`limits.first_max` must be a whole number"),

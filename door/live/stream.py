@@ -9,10 +9,11 @@ from auth.caller import Caller
 from auth.state import StateUnavailable
 from door.counter import Coming, Counter, coming
 from door.recorded import UNCHECKED, crashed, noted, remembered, told
-from door.reply import AUDIT_UNAVAILABLE, Reply, outcome
+from door.reply import AUDIT_UNAVAILABLE, Reply
 from engine.bus import TooSlow
 from engine.errors import Code, Fault, Refused
 from engine.live import Happening
+from engine.record import outcome
 from records.journal import JournalUnavailable
 from records.record import Outcome
 

@@ -7,7 +7,7 @@ EVERYONE = Guards(allow=(("everyone",),), owned=())
 
 def columns(shape: TypeShape) -> tuple[FieldShape, ...]:
     """What holds one value of a scalar or an enum, and is not computed."""
-    return tuple(each for each in shape.fields if each.leads is Leads.COLUMN and not each.many)
+    return tuple(each for each in shape.fields if each.leads is Leads.COLUMN and not each.many and each.to != "JSON")
 
 
 def links(shape: TypeShape, *leads: Leads) -> tuple[FieldShape, ...]:

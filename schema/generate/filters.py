@@ -39,7 +39,7 @@ def _quantified(name: str) -> list[InputValueDefinitionNode]:
 
 
 def _test(shape: FieldShape) -> list[InputValueDefinitionNode]:
-    if shape.leads in (Leads.COMPUTED, Leads.LOOKED) or shape.many:
+    if shape.leads in (Leads.COMPUTED, Leads.LOOKED) or shape.many or shape.to == "JSON":
         return []
     of = f"{shape.to}{SUFFIXES[shape.leads]}"
     return [argument(shape.name, of, shape.description, allowed(shape.guards))]

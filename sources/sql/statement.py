@@ -160,7 +160,7 @@ def condition(where: Any, scope: Scope) -> Expression:
         case All():
             return and_(true(), *(condition(each, scope) for each in where.parts))
         case Some():
-            return or_(false(), *(condition(each, scope) for each in where.parts))
+            return or_(false(), *(condition(each, scope) for each in where.parts if not _never(each, scope)))
         case Not(Exists() as related):
             return not_(_exists(related, scope))
         case Not():
@@ -175,6 +175,12 @@ def condition(where: Any, scope: Scope) -> Expression:
             return scope.dialect.among([scope.column(each) for each in names], slots, stored)
         case _:
             raise TypeError(f"no source is asked {type(where).__name__}")
+
+
+def _never(where: Any, scope: Scope) -> bool:
+    """A null where there is none: said in so many words, it keeps a page from being found by its key's index."""
+    null = isinstance(where, Test) and where.op is Op.IS_NULL and where.value
+    return bool(null) and not scope.columns[where.column].nullable
 
 
 def _test(test: Test, scope: Scope) -> Expression:

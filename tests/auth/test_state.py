@@ -15,6 +15,7 @@ from auth.mistake import Mistake
 from auth.state import State, opened
 from auth.tables import TABLES
 from records import tables as _ledger  # noqa: F401
+from work.tables import job
 
 PEPPER = b"a pepper of at least thirty-two characters"
 
@@ -22,6 +23,7 @@ PEPPER = b"a pepper of at least thirty-two characters"
 def test_the_history_makes_the_tables_the_code_reads(state: State) -> None:
     with state.reading() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert job.metadata is TABLES
         assert compare_metadata(context, TABLES) == []
 
 

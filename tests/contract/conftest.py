@@ -46,6 +46,7 @@ from tests import acme
 from tests.contract import changes, series
 from tests.contract.asks import HOSTILE, Told
 from tests.contract.tables import TABLES, into_mysql, into_postgresql, into_snowflake, into_sqlite
+from tests.jobs import kept as kept_jobs
 from tests.servers.graphql import Service
 from tests.servers.mariadb import MariadbServer
 from tests.servers.prometheus_twin import twin_server
@@ -469,6 +470,13 @@ async def in_directory(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
     yield Kept(source=await graphql.connect(options), held={"office": Held(), "desk": Held(), "shift": Held()}, most=60)
 
 
+@asynccontextmanager
+async def of_jobs(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+    with kept_jobs.some(request.getfixturevalue("tmp_path")) as source:
+        lines, files = Held(key=("job_id", "number")), Held(key=("job_id", "name"))
+        yield Kept(source=source, held={"job": Held(), "job_line": lines, "job_file": files}, most=60)
+
+
 SOURCES: Mapping[str, Callable[[pytest.FixtureRequest], Any]] = {
     "directory": in_directory,
     "graphql": over_graphql,
@@ -493,6 +501,7 @@ SOURCES: Mapping[str, Callable[[pytest.FixtureRequest], Any]] = {
     "journal": in_journal,
     "caller": of_the_caller,
     "changes": of_changes,
+    "jobs": of_jobs,
 }
 
 

@@ -11,7 +11,19 @@ import cli
 import settings
 from tests.docs.pages import PAGES, ROOT, blocks, prose
 
-FOLDERS = ("auth", "door", "engine", "introspect", "records", "resolvers", "schema", "sources")
+FOLDERS = (
+    "auth",
+    "door",
+    "engine",
+    "exports",
+    "introspect",
+    "records",
+    "resolvers",
+    "schema",
+    "sources",
+    "jobs",
+    "work",
+)
 FILE = re.compile(rf"(?<![\w/])(?:{'|'.join(FOLDERS)})/[\w/]+\.(?:py|graphql)")
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
 TARGET = re.compile(r"(?:`|^    )make (\w+)", re.MULTILINE)

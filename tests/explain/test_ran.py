@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from door.reply import outcome
 from engine.cache.memory import Memory as Kept
 from engine.cache.through import Cache
 from engine.desk import Answer, Desk
 from engine.errors import Code
 from engine.house import Limits
+from engine.record import outcome
 from engine.words import Ask, Row
 from records.record import Outcome
 from sources.memory import Memory

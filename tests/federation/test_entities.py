@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from door.reply import outcome
 from engine.desk import Answer, Question
 from engine.errors import Code, SourceFailed
 from engine.house import House, Limits
-from engine.record import Visit, record
+from engine.record import Visit, outcome, record
 from engine.words import Ask, Row
 from sources.memory import Memory
 from tests import acme

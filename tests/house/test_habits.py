@@ -16,7 +16,7 @@ APART = frozenset({"tests", "docs", "benchmarks", "requirements"})
 """Folders beside the product; what they import is their own affair."""
 
 VENDORS = frozenset({"sources", "demo"})
-STATE = frozenset({"auth", "records", "sources", "demo", "cli"})
+STATE = frozenset({"auth", "records", "work", "sources", "demo", "cli"})
 SERVING = frozenset({"app", "door", "demo"})
 PLACES = {
     "strawberry": frozenset({"schema"}),
@@ -27,6 +27,8 @@ PLACES = {
     "sqlalchemy": STATE,
     "alembic": STATE,
     "psycopg": STATE,
+    "dbos": frozenset({"work"}),
+    "croniter": frozenset({"work"}),
     "aiohttp": VENDORS,
     "asyncpg": VENDORS,
     "asyncmy": VENDORS,
@@ -46,6 +48,7 @@ LATE = (
     "aiohttp", "asyncpg", "asyncmy", "pymysql", "boto3", "botocore", "slack_sdk", "snowflake", "fakesnow", "moto",
     "flask", "demo",
     "google",
+    "dbos",
 )  # fmt: skip
 """What is not imported until a source of its kind is named."""
 

@@ -9,12 +9,11 @@ import pytest
 
 from auth.groups import NAMES
 from auth.rules import Position
-from door.reply import outcome
 from engine.change.bindings import SOURCE
 from engine.desk import Answer, Desk, Question
 from engine.errors import Code
 from engine.house import House, Limits
-from engine.record import Visit, record
+from engine.record import Visit, outcome, record
 from records.record import Record
 from tests import acme, changed
 from tests.permission.ways import Way, looking, ways

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from door.reply import outcome
 from engine.desk import Answer, Desk, Question
-from engine.record import Visit, line, record
+from engine.record import Visit, line, outcome, record
 from records.record import Changed, to_line
 from tests import acme
 

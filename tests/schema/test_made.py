@@ -55,13 +55,15 @@ def fields(name: str) -> dict[str, str]:
 
 
 def columns(name: str) -> dict[str, str]:
-    """By column, its scalar, or `Enum`; computed fields and lists are none."""
+    """By column, its scalar, or `Enum`; computed fields, lists and JSON are none."""
     of: Any = schema().type_map[name]
     found = {}
     for each, field in of.fields.items():
         to = get_named_type(field.type)
         made = {*bindings()[name].batches, *bindings()[name].lookups}
         if each in made or "[" in str(field.type) or not (is_scalar_type(to) or is_enum_type(to)):
+            continue
+        if to.name == "JSON":
             continue
         found[each] = "Enum" if is_enum_type(to) else to.name
     return found

@@ -60,6 +60,18 @@ def where(name: str, where: Any, in_sqlite: str, in_postgresql: str) -> Any:
             "SELECT t0.id AS c0 FROM public.orders AS t0 ORDER BY t0.placed_on ASC NULLS FIRST, t0.id DESC",
             order=(Order("placed_on", nulls_first=True), Order("id", descending=True, nulls_first=True)),
         ),
+        where(
+            "what comes after a key asks for no null, so that its index finds it",
+            Some((All((Some((Check("id", Op.GT, 7), Check("id", Op.IS_NULL, True))),)),)),
+            "t0.id > ?",
+            "t0.id > $1::BIGINT",
+        ),
+        where(
+            "what comes after a value that may be null does",
+            Some((Check("note", Op.GT, "a"), Check("note", Op.IS_NULL, True))),
+            "t0.note > ? OR t0.note IS NULL",
+            '(t0.note COLLATE "C") > $1::VARCHAR OR t0.note IS NULL',
+        ),
         golden(
             "keys are one value",
             "SELECT t0.id AS c0 FROM orders AS t0 WHERE t0.id IN (SELECT anon_1.value FROM json_each(?) AS anon_1)",

@@ -144,7 +144,8 @@ def ran(makers: list[Maker], door: Door, until: int) -> None:
         thread.start()
         THREADS_RUNNING.append(thread)
     for each, event in zip(makers, enough, strict=True):
-        assert event.wait(60) and not each.wrong, (each.name, [told for _, told in each.wrong])
+        came = event.wait(60)
+        assert (came, [told for _, told in each.wrong]) == (True, []), each.name
 
 
 def ended(makers: list[Maker]) -> None:

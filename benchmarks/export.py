@@ -1,0 +1,219 @@
+"""`python -m benchmarks.export --rows 1000000`: a table exported as each format, by one process, by two, and by one
+that is killed halfway and goes on; rows, seconds, rows a second and the most memory a process took.
+"""
+
+import argparse
+import asyncio
+import gc
+import hashlib
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet
+
+from auth.caller import Caller
+from benchmarks import onedoor
+from door.serving import THRESHOLDS
+from engine.desk import desk
+from engine.house import House
+from exports.clerk import Clerk
+from exports.export import Exporting, export, result
+from exports.folder import Folder
+from exports.start import start
+from exports.words import Format, Result, State, Stated, Wish
+from records.journal import opened as journal_opened
+from resolvers.query import asking, nobody
+from schema.build import build, version
+from sources.memory import Memory
+from sources.sql.sqlite import Options, connect
+
+QUESTION = "{ customers { nodes { id name email city country segment credit createdAt } } }"
+TABLE = """
+    CREATE TABLE customer (
+        id INTEGER PRIMARY KEY, name TEXT NOT NULL, email TEXT, city TEXT NOT NULL, country TEXT NOT NULL,
+        segment TEXT NOT NULL, credit MINOR_UNITS_INT, created_at UTC_MICROS_INT NOT NULL, user_id INTEGER
+    );
+    WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < {rows})
+    INSERT INTO customer
+    SELECT n, 'Company ' || n, CASE WHEN n % 7 THEN 'invoices@company' || n || '.example' END,
+        CASE n % 3 WHEN 0 THEN 'Lyon' WHEN 1 THEN 'Bergen' ELSE 'Porto' END, CASE n % 2 WHEN 0 THEN 'FR' ELSE 'NO' END,
+        CASE n % 4 WHEN 0 THEN 'LARGE' ELSE 'SMALL' END, CASE WHEN n % 5 THEN n % 100000 * 100 + 25 END,
+        1500000000000000 + n * 1000003, NULL
+    FROM number;
+"""
+WHO = Caller(
+    person_id="P1", first_name="Ada", last_name="Lovelace", email="ada@company.example",
+    groups=frozenset({"everyone", "sales"}), grants=(), key_id="Key012345678",
+    key_created=datetime.now(UTC) - timedelta(days=1), key_expires=datetime.now(UTC) + timedelta(days=1),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Took:
+    """One export: what the processes that worked on it took."""
+
+    seconds: float
+    megabytes: float
+    """The most of one of them."""
+
+
+class Works:
+    """Somebody's work, who stays in their groups and never cancels."""
+
+    async def caller(self) -> Caller | None:
+        return WHO
+
+    def cancelled(self) -> bool:
+        return False
+
+    async def progress(self, rows: int, of: int | None) -> None:
+        return None
+
+
+async def clerk(folder: Path) -> Clerk:
+    schema, rules = build(onedoor.modules())
+    database = await connect(Options(path=str(folder / "database.sqlite")))
+    house = House(
+        schema=schema,
+        rules=rules,
+        bindings=onedoor.bindings(),
+        sources={"database": database, "posts": Memory({}), "caller": nobody()},
+        cursor_secret=b"a secret of the benchmark",
+        version=version(onedoor.modules()),
+    )
+    journal = journal_opened(folder / "journal", datetime.now(UTC))
+    at = desk(house, lambda caller: {"caller": asking(caller)}, asyncio.get_running_loop().time)
+    return Clerk(desk=at, journal=journal, records_key=b"a key of the benchmark")
+
+
+async def work(folder: Path, id: str, format: Format) -> None:
+    """What one process does; it prints the most memory it took, in megabytes."""
+    at, store = await clerk(folder), Folder(folder / "exports")
+    stated = await start(at, store, WHO, id, Wish(text=QUESTION, format=format))
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*THRESHOLDS)
+    ended = await export(Exporting(clerk=at, store=store, work=Works(), stated=stated))
+    if ended.state is not State.DONE:
+        raise SystemExit(f"the export ended {ended.state}: {ended.reason}")
+    at.journal.close()
+    await at.desk.house.sources["database"].close()
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def run(folder: Path, id: str, format: Format, processes: int, killed: bool) -> Took:
+    """`killed`: the first of them is, once half of the rows are durable, and another takes over."""
+    began = time.perf_counter()
+    working = [_started(folder, id, format) for _ in range(processes)]
+    if killed:
+        _half(folder, id)
+        working[0].send_signal(signal.SIGKILL)
+        working[0].wait()
+        working[0] = _started(folder, id, format)
+    told = [each.communicate()[0] for each in working]
+    if any(each.returncode for each in working):
+        raise SystemExit(1)
+    return Took(seconds=time.perf_counter() - began, megabytes=max(float(each) for each in told))
+
+
+def _started(folder: Path, id: str, format: Format) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "benchmarks.export", "--folder", str(folder), "--id", id, "--format", format]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def _half(folder: Path, id: str) -> None:
+    store = Folder(folder / "exports")
+    while True:
+        stated = store.stated(id)
+        if stated is not None and rows(store, stated) * 2 >= (stated.rows or 0):
+            return
+        time.sleep(0.05)
+
+
+def rows(store: Folder, stated: Stated) -> int:
+    return sum(part.rows for each in stated.ranges for part in store.parts(stated.id, each.number))
+
+
+def told(folder: Path, id: str) -> Result:
+    store = Folder(folder / "exports")
+    stated = store.stated(id)
+    assert stated is not None
+    return result(store, stated)
+
+
+def ids(folder: Path, made: Result) -> Iterator[int]:
+    """Every id in the files, in order; one part in memory at a time."""
+    for file in made.files:
+        for part in (each for each in file.parts if each.rows):
+            path = folder / "exports" / made.id / f"range-{part.range:04}" / f"part-{part.number:05}"
+            if hashlib.sha256(path.read_bytes()).hexdigest() != part.sha256:
+                raise SystemExit("a part is not what was written")
+            yield from _column(path, file.name, head=(part.range, part.number) == (1, 1))
+
+
+def _column(path: Path, name: str, head: bool) -> Sequence[int]:
+    if name.endswith("csv"):
+        reading = pyarrow.csv.ReadOptions(autogenerate_column_names=True, skip_rows=int(head))
+        found = pyarrow.csv.read_csv(path, read_options=reading)["f0"]
+    elif name.endswith("jsonl"):
+        found = pyarrow.json.read_json(path)["id"]
+    elif name.endswith("parquet"):
+        found = pyarrow.parquet.read_table(path, columns=["id"])["id"]
+    else:
+        found = pyarrow.ipc.open_file(path).read_all()["id"]
+    whole: list[int] = pc.cast(found, "int64").to_pylist()
+    return whole
+
+
+def measured(folder: Path, count: int, formats: Sequence[Format], processes: int) -> None:
+    print("| export | rows | seconds | rows a second | peak memory |\n|---|--:|--:|--:|--:|", flush=True)
+    for at, format in enumerate(formats):
+        ways = [(str(format), 1, False)]
+        if at == 0:
+            ways.append((f"{format}, {processes} processes", processes, False))
+            ways.append((f"{format}, killed halfway and taken up again", 1, True))
+        for name, working, killed in ways:
+            id = f"{format.lower()}-{working}-{int(killed)}"
+            took = run(folder, id, format, working, killed)
+            if any(a != b for a, b in zip(ids(folder, told(folder, id)), range(1, count + 1), strict=True)):
+                raise SystemExit("rows were lost or doubled")
+            speed = f"{count / took.seconds:,.0f}"
+            print(f"| {name} | {count:,} | {took.seconds:.1f} | {speed} | {took.megabytes:.0f} MB |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.export")
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--format", choices=list(Format), action="append", default=[])
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--id", help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    formats = [Format(each) for each in chosen.format] or list(Format)
+    if chosen.folder is not None:
+        asyncio.run(work(chosen.folder, chosen.id, formats[0]))
+        return
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        for each in ("journal", "exports"):
+            (folder / each).mkdir()
+        with closing(sqlite3.connect(folder / "database.sqlite")) as database:
+            database.executescript("PRAGMA journal_mode = OFF;" + TABLE.format(rows=chosen.rows))
+        measured(folder, chosen.rows, formats, chosen.processes)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""How rows become files: one module for each way of writing them."""

@@ -1,0 +1,89 @@
+"""Invoices: a customer's, made anew from what they ordered."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from work.context import Context
+from work.declared import Job, Retries
+from work.kinds import described
+from work.words import Failure
+
+ORDERS = """query RebuildInvoices($customer: ID!, $after: String) { customer(id: $customer) { name
+  orders(where: {status: {in: [PAID, SHIPPED]}}, first: 100, after: $after) {
+    nodes { id placedAt total items(first: 100) { nodes { line quantity unitPrice product { sku } } } }
+    pageInfo { endCursor hasNextPage } } } }"""
+COLUMNS = ("order", "placed", "line", "sku", "quantity", "unit price", "total")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RebuildInvoicesInput:
+    """Whose."""
+
+    customer: int = described("The customer's number.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RebuiltInvoices:
+    """What they come to."""
+
+    invoices: int = described("How many orders were invoiced.")
+    total: Decimal = described("What they come to, in euros.")
+    file: str = described("The file that has them, line by line.")
+
+
+async def rebuild(context: Context, given: RebuildInvoicesInput) -> RebuiltInvoices:
+    """A step a page, so that none is read twice."""
+    orders: list[Mapping[str, Any]] = []
+    page: Mapping[str, Any] = {"endCursor": None, "hasNextPage": True}
+    while page["hasNextPage"]:
+        found = await context.step(f"orders after {len(orders)}", _page, context, given.customer, page["endCursor"])
+        orders += found["nodes"]
+        page = found["pageInfo"]
+        context.progress(len(orders))
+    name = f"invoices-{given.customer}.csv"
+    await context.file(name, _written(orders), "text/csv")
+    context.log(f"{len(orders)} orders are in {name}")
+    return RebuiltInvoices(
+        invoices=len(orders), total=sum((Decimal(each["total"]) for each in orders), Decimal()), file=name
+    )
+
+
+async def _page(context: Context, customer: int, after: str | None) -> Mapping[str, Any]:
+    data = await context.ask(ORDERS, {"customer": str(customer), "after": after})
+    if data["customer"] is None:
+        raise Failure(f"there is no customer {customer}", again=False)
+    orders: Mapping[str, Any] = data["customer"]["orders"]
+    return orders
+
+
+def _written(orders: Sequence[Mapping[str, Any]]) -> bytes:
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(COLUMNS)
+    for order in orders:
+        for item in order["items"]["nodes"]:
+            price = Decimal(item["unitPrice"])
+            sku = (item["product"] or {}).get("sku", "")
+            row = (order["id"], order["placedAt"], item["line"], sku, item["quantity"], price, price * item["quantity"])
+            table.writerow(row)
+    return out.getvalue().encode()
+
+
+JOBS = (
+    Job(
+        name="RebuildInvoices",
+        description="Makes a customer's invoices anew from what they ordered, as one file.",
+        owner="finance",
+        starts=frozenset({"finance"}),
+        sees=frozenset({"finance", "audit"}),
+        input=RebuildInvoicesInput,
+        result=RebuiltInvoices,
+        run=rebuild,
+        alone=lambda given: f"customer {given.customer}",
+        retries=Retries(times=2),
+    ),
+)

@@ -1,0 +1,69 @@
+"""Traffic: what all customers used, which takes a while."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from work.context import Context
+from work.declared import Job, Retries
+from work.kinds import described
+
+PAGE = """query SurveyUsage($after: String, $first: Int!) { customers(first: $first, after: $after) { totalCount
+  nodes { id usage(first: 1, orderBy: [{day: DESC}]) { nodes { activeUsers } } }
+  pageInfo { endCursor hasNextPage } } }"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SurveyUsageInput:
+    """How it goes about it."""
+
+    page: int = described("Customers asked for at once.", default=50)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SurveyedUsage:
+    """What was found."""
+
+    customers: int = described("How many there are.")
+    idle: int = described("How many of them had no active user on their last day.")
+
+
+async def survey(context: Context, given: SurveyUsageInput) -> SurveyedUsage:
+    """A step a page: what was asked before a crash is not asked again."""
+    seen = idle = 0
+    after, more = None, True
+    while more:
+        found = await context.step(f"customers after {seen}", _page, context, after, given.page)
+        seen, idle = seen + found["customers"], idle + found["idle"]
+        after, more = found["after"], found["more"]
+        context.progress(seen, found["all"])
+    return SurveyedUsage(customers=seen, idle=idle)
+
+
+async def _page(context: Context, after: str | None, first: int) -> Mapping[str, Any]:
+    page = (await context.ask(PAGE, {"after": after, "first": first}))["customers"]
+    active = [any(day["activeUsers"] for day in each["usage"]["nodes"]) for each in page["nodes"]]
+    return {
+        "customers": len(active),
+        "idle": active.count(False),
+        "all": page["totalCount"],
+        "after": page["pageInfo"]["endCursor"],
+        "more": page["pageInfo"]["hasNextPage"],
+    }
+
+
+JOBS = (
+    Job(
+        name="SurveyUsage",
+        description="Counts the customers who have stopped using what they bought.",
+        owner="marketing",
+        starts=frozenset({"marketing", "sales"}),
+        sees=frozenset({"marketing", "sales"}),
+        input=SurveyUsageInput,
+        result=SurveyedUsage,
+        run=survey,
+        alone=lambda given: "all",
+        timeout_seconds=1800.0,
+        retries=Retries(times=3),
+    ),
+)

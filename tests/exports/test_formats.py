@@ -1,0 +1,178 @@
+"""Each format, read back by others' readers, is what the door answers page by page."""
+
+import csv
+import io
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exports.formats import csv as ours
+from exports.formats.table import array, kind
+from exports.words import Column, Format, State, Stopped
+from tests.exports.conftest import Room, by_page
+
+ROWS = 65
+FIELDS = """
+    id status placedAt total note
+    customer { name accountManager { hiredOn } }
+    items(first: 2) { nodes { quantity unitPrice product { name } } totalCount }
+"""
+TEXT = f"{{ orders(first: {ROWS}) {{ nodes {{ {FIELDS} }} }} }}"
+PAGED = f"""query($first: Int, $after: String) {{
+    orders(first: $first, after: $after) {{ nodes {{ {FIELDS} }} pageInfo {{ endCursor }} }}
+}}"""
+NAMES = ("id", "status", "placedAt", "total", "note", "customer.name", "customer.accountManager.hiredOn",
+         "items.nodes", "items.totalCount")  # fmt: skip
+GROUPS = ("sales", "people")
+
+
+def flat(node: Any) -> list[Any]:
+    """A row as the pages of docs/ say it is flattened, by hand."""
+    customer = node["customer"] or {"name": None, "accountManager": None}
+    manager = customer["accountManager"] or {"hiredOn": None}
+    items = [
+        {"quantity": each["quantity"], "unitPrice": each["unitPrice"], "product.name": each["product"]["name"]}
+        for each in node["items"]["nodes"]
+    ]
+    own = [node[name] for name in ("id", "status", "placedAt", "total", "note")]
+    return [*own, customer["name"], manager["hiredOn"], items, node["items"]["totalCount"]]
+
+
+async def expected(room: Room) -> list[list[Any]]:
+    return [flat(each) for each in await by_page(room, PAGED, *GROUPS, key="orders", most=ROWS)]
+
+
+async def test_csv_is_what_the_door_answers(room: Room) -> None:
+    made = await room.made(TEXT, Format.CSV, *GROUPS)
+    text = (await room.body(made)).decode()
+    head, *lines = csv.reader(io.StringIO(text, newline=""))
+    assert tuple(head) == NAMES
+    assert lines == [[cell(each) for each in row] for row in await expected(room)]
+
+
+def cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return ours.marked(orjson.dumps(value).decode() if isinstance(value, list) else str(value))
+
+
+async def test_jsonl_is_what_the_door_answers(room: Room) -> None:
+    made = await room.made(TEXT, Format.JSONL, *GROUPS)
+    rows = [orjson.loads(each) for each in (await room.body(made)).splitlines()]
+    assert rows == [dict(zip(NAMES, each, strict=True)) for each in await expected(room)]
+
+
+async def test_parquet_is_what_the_door_answers(room: Room, tmp_path: Path) -> None:
+    made = await room.made(TEXT, Format.PARQUET, *GROUPS)
+    found = pa.concat_tables([pq.read_table(each) for each in await room.whole(made, tmp_path)])
+    assert found.to_pylist() == await typed(room)
+
+
+async def test_arrow_is_what_the_door_answers(room: Room, tmp_path: Path) -> None:
+    made = await room.made(TEXT, Format.ARROW, *GROUPS)
+    found = pa.concat_tables([pa.ipc.open_file(each).read_all() for each in await room.whole(made, tmp_path)])
+    assert found.to_pylist() == await typed(room)
+    assert [str(each.type).partition("<")[0] for each in found.schema] == [
+        "string", "dictionary", "timestamp[us, tz=UTC]", "decimal128(38, 18)", "string", "string", "date32[day]",
+        "list", "int32",
+    ]  # fmt: skip
+
+
+async def typed(room: Room) -> list[dict[str, Any]]:
+    rows = []
+    for each in await expected(room):
+        row = dict(zip(NAMES, each, strict=True))
+        row["placedAt"] = datetime.fromisoformat(row["placedAt"]).astimezone(UTC)
+        row["total"] = Decimal(row["total"])
+        hired = row["customer.accountManager.hiredOn"]
+        row["customer.accountManager.hiredOn"] = hired and date.fromisoformat(hired)
+        row["items.nodes"] = [{**item, "unitPrice": Decimal(item["unitPrice"])} for item in row["items.nodes"]]
+        rows.append(row)
+    return rows
+
+
+@pytest.mark.parametrize("format", list(Format))
+async def test_no_row_is_a_file_all_the_same(room: Room, tmp_path: Path, format: Format) -> None:
+    made = await room.made('{ orders(where: {id: {eq: "0"}}) { nodes { id total } } }', format, "sales")
+    (path,) = await room.whole(made, tmp_path)
+    names = {
+        Format.CSV: lambda: path.read_text().strip().split(","),
+        Format.JSONL: lambda: ["id", "total"] if path.read_bytes() == b"" else [],
+        Format.PARQUET: lambda: pq.read_table(path).column_names,
+        Format.ARROW: lambda: pa.ipc.open_file(path).read_all().column_names,
+    }
+    assert (made.state, made.rows, names[format]()) == (State.DONE, 0, ["id", "total"])
+
+
+def column(scalar: str, **more: Any) -> Column:
+    return Column(name="c", path=("c",), scalar=scalar, **more)
+
+
+VALUES = [
+    pytest.param(column("BigInt"), ["-9223372036854775808", None], [-(2**63), None], id="whole numbers of 64 bits"),
+    pytest.param(column("Decimal"), ["-0.10", "12345678901234567890.5"],
+                 [Decimal("-0.10"), Decimal("12345678901234567890.5")], id="money"),
+    pytest.param(column("JSON"), [{"a": [1]}, "text", None], ['{"a":[1]}', '"text"', None], id="JSON as its text"),
+    pytest.param(column("Boolean"), [True, None], [True, None], id="booleans"),
+    pytest.param(column("String", many=True), [["a", "b"], None, []], [["a", "b"], None, []], id="lists of text"),
+    pytest.param(column("DateTime"), ["2026-01-01T00:00:00.5Z"], [datetime(2026, 1, 1, 0, 0, 0, 500000, UTC)], id="Z"),
+    pytest.param(column("S", members=("A", "B")), ["B", None, "A"], ["B", None, "A"], id="members of an enum"),
+    pytest.param(
+        column("", inner=(column("Int"),)), [[{"c": 1}], None, []], [[{"c": 1}], None, []], id="lists of rows"
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("of", "values", "read"), VALUES)
+def test_a_column_of_arrow_has_the_type_of_the_schema(of: Column, values: Sequence[Any], read: Sequence[Any]) -> None:
+    made = array(values, of)
+    assert (made.type, made.to_pylist()) == (kind(of), read)
+
+
+@pytest.mark.parametrize(("scalar", "value"), [
+    ("BigInt", "9223372036854775808"), ("Decimal", "0.1234567890123456789"), ("Decimal", "9" * 21),
+])  # fmt: skip
+def test_a_value_that_its_type_cannot_hold_fails_rather_than_be_another(scalar: str, value: str) -> None:
+    with pytest.raises(Stopped, match="take CSV or JSONL"):
+        array([value], column(scalar))
+
+
+FORMULAS = ["=1+1", "+1", "-1", "@sum(A1)", "\t=1", "\r=1", "\n=1", "＝1", "'=1", "''-1", '=HYPERLINK("http://x")']
+HARMLESS = ["", "a=1", "'t Hart", "1-2", " ", "'", "a,b", 'a"b', "a\r\nb", "üñí ☃ 𝄞", "0x00"]
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_no_cell_begins_as_a_formula_does(text: str) -> None:
+    assert (ours.marked(text)[0], ours.unmarked(ours.marked(text))) == ("'", text)
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_other_text_stands_as_it_is(text: str) -> None:
+    assert ours.marked(text) == text
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00")), min_size=1))
+def test_any_text_comes_back(texts: Sequence[str]) -> None:
+    made = ours.text([list(map(ours.marked, texts)), texts])
+    rows = list(csv.reader(io.StringIO(made.decode(), newline="")))
+    assert [ours.unmarked(marked) for marked, _ in rows] == texts
+    assert not any(marked[:1] in ours.FORMULA for marked, _ in rows if marked)
+
+
+def test_a_nul_is_shown() -> None:
+    assert ours.text([["a\x00=1"], ["b"]]) == "a\u2400=1,b\r\n".encode()
+
+
+def test_numbers_keep_their_minus() -> None:
+    shown = [ours._cells([each], column(scalar))[0] for scalar, each in (("Int", -1), ("Decimal", "-1.50"))]
+    assert shown == [-1, "-1.50"]
+    assert ours._cells(["-1"], column("ID")) == ["'-1"]

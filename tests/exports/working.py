@@ -1,0 +1,99 @@
+"""`python tests/exports/working.py <folder>`: told on standard input what to export, each in a process of its own.
+
+`run <id> <format> <dies> <split>` forks one and tells its id; `wait <process>` tells how it ended and its memory.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import exports.start
+from engine.house import House, Limits
+from exports.clerk import Clerk
+from exports.export import Exporting, export
+from exports.folder import Folder
+from exports.start import start
+from exports.words import Format, State, Wish
+from records.journal import opened as journal_opened
+from sources.memory import Memory
+from sources.sql.sqlite import Options, connect
+from tests import acme
+from tests.exports.conftest import always
+
+PART_ROWS = 500
+TEXT = "{ orders { nodes { id status total note } } }"
+LIMITS = Limits(first_max=100)
+
+
+def table(rows: int) -> str:
+    return f"""
+        CREATE TABLE orders (
+            id INTEGER PRIMARY KEY, customer_id INTEGER, status TEXT NOT NULL, placed_at UTC_MICROS_INT NOT NULL,
+            total MINOR_UNITS_INT NOT NULL, note TEXT
+        );
+        WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < {rows})
+        INSERT INTO orders SELECT n, n, 'PAID', n, n, CASE WHEN n % 3 THEN 'note ' || n END FROM number;
+    """
+
+
+async def work(house: House, folder: Path, id: str, format: Format) -> None:
+    database = await connect(Options(path=str(folder / "database.sqlite")))
+    house = replace(house, sources={**house.sources, "internal": database})
+    journal = journal_opened(folder / "journal", datetime.now(UTC))
+    clerk = Clerk(desk=acme.opened(house), journal=journal, records_key=b"a key of records")
+    store = Folder(folder / "exports")
+    stated = await start(clerk, store, acme.caller("sales"), id, Wish(text=TEXT, format=format))
+    made = await export(Exporting(clerk=clerk, store=store, work=always("sales"), stated=stated, part_rows=PART_ROWS))
+    os._exit(0 if made.state is State.DONE else 3)
+
+
+def dying(step: int) -> None:
+    """Kills this process before the durable step of this number: a sync, a rename, a link, a line."""
+    left = [step]
+
+    def before(name: str) -> None:
+        real = getattr(os, name)
+
+        def act(*given: Any, **more: Any) -> Any:
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(*given, **more)
+
+        setattr(os, name, act)
+
+    for name in ("fsync", "rename", "link", "write"):
+        before(name)
+
+
+def run(house: House, folder: Path, id: str, format: str, dies: str, split: str) -> int:
+    if child := os.fork():
+        return child
+    exports.start.SPLIT_ROWS = int(split)
+    exports.start.RANGE_ROWS = 100
+    if int(dies):
+        dying(int(dies))
+    asyncio.run(work(house, folder, id, Format(format)))
+    os._exit(4)
+
+
+def wait(process: str) -> str:
+    _, status, used = os.wait4(int(process), 0)
+    return f"{os.waitstatus_to_exitcode(status)} {used.ru_maxrss}"
+
+
+def main(folder: Path) -> None:
+    house = acme.house({"internal": Memory({})}, LIMITS)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        word, *rest = line.split()
+        print(run(house, folder, *rest) if word == "run" else wait(*rest), flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,143 @@
+"""Declarations, inputs and what a step gives: pure functions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+import pytest
+
+from auth.mistake import Mistake
+from tests.jobs.declared import JOBS, Said, crash, job
+from work import kept, timely
+from work.declared import Schedule
+from work.kinds import Misfit, made, plain
+from work.register import registered, release, version
+
+BY_NAME = {each.name: each for each in JOBS}
+
+
+class Colour(StrEnum):
+    RED = "RED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Every:
+    first_name: str
+    count: int
+    share: float
+    good: bool
+    money: Decimal
+    day: date
+    at: datetime
+    colour: Colour
+    many: tuple[int, ...]
+    more: Mapping[str, Any]
+    none: str | None
+    default: int = 3
+
+
+GIVEN = {
+    "firstName": "é", "count": 1, "share": 0.5, "good": True, "money": "12.50", "day": "2026-11-01",
+    "at": "2026-11-01T12:00:00+00:00", "colour": "RED", "many": [1, 2], "more": {"a": [1]}, "none": None, "default": 3,
+}  # fmt: skip
+
+
+def test_an_input_is_the_same_after_json() -> None:
+    instance = made(Every, {name: value for name, value in GIVEN.items() if name not in ("none", "default")})
+    assert (instance.money, instance.at) == (Decimal("12.50"), datetime(2026, 11, 1, 12, tzinfo=UTC))
+    assert plain(instance) == GIVEN
+    assert made(Every, plain(instance)) == instance
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"count": True}, "`count` must be a whole number"),
+        ({"count": 2**63}, "`count` must be a whole number"),
+        ({"share": float("nan")}, "`share` must be a number"),
+        ({"money": "NaN"}, "`money` must be an exact number, as text"),
+        ({"money": 0.1}, "`money` must be an exact number, as text"),
+        ({"at": "2026-11-01T12:00:00"}, "`at` must be a moment with a zone such as `2026-10-31T12:00:00Z`"),
+        ({"colour": "BLUE"}, "`colour` must be one of `RED`"),
+        ({"many": 1}, "`many` must be a list"),
+        ({"firstName": "\ud800"}, "`firstName` must be text"),
+        ({"extra": 1}, "there is no `extra`, only "),
+    ],
+)
+def test_an_input_that_does_not_fit_is_refused_in_a_sentence(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(Misfit) as misfit:
+        made(Every, {**GIVEN, **change})
+    assert str(misfit.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, 1, "x", "items", ["items", "x"], [], {}, {"a": [Decimal("1.50"), date(2026, 1, 1)]}, 2**70, float("inf")],
+    ids=repr,
+)
+def test_what_a_step_gave_is_told_again(value: object) -> None:
+    assert kept.told(kept.kept(value)) == value
+
+
+@pytest.mark.parametrize("value", [object(), {1: 2}, b"x", {"a": {1}}, datetime(2026, 1, 1)], ids=repr)
+def test_what_cannot_be_kept_is_no_result_of_a_step(value: object) -> None:
+    with pytest.raises(TypeError):
+        kept.kept(value)
+
+
+NIGHTLY = Schedule(cron="0 5 * * *", person="books", groups=frozenset({"finance"}), input=Said())
+
+
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    [
+        ((BY_NAME["Walk"], BY_NAME["Walk"]), "the job `Walk` is declared twice"),
+        ((replace(BY_NAME["Walk"], name="walk"),), "the job `walk` must be named as a type is"),
+        ((replace(BY_NAME["Walk"], sees=frozenset({"financ"})),), "there is no group `financ`: did you mean `finance`"),
+        ((replace(BY_NAME["Walk"], starts=frozenset()),), "the job `Walk` may be started by nobody"),
+        ((replace(BY_NAME["Walk"], run=len),), "the job `Walk` must be an `async` function, or a script"),
+        ((replace(BY_NAME["Walk"], input=object),), "the job `Walk` cannot be declared"),
+        (
+            (job("A", crash, Said, schedule=replace(NIGHTLY, cron="x")),),
+            "the job `A` has the schedule `x`, which",
+        ),
+        (
+            (job("A", crash, Said, schedule=replace(NIGHTLY, groups=frozenset({"sales"}))),),
+            "the job `A` is started on a schedule by `books`, who is in no group that may start it",
+        ),
+    ],
+)
+def test_a_declaration_that_cannot_stand_stops_the_start(declared: Any, message: str) -> None:
+    with pytest.raises(Mistake) as mistake:
+        registered(declared)
+    assert str(mistake.value).startswith(message)
+
+
+def test_a_release_is_another_where_an_input_is() -> None:
+    walk = BY_NAME["Walk"]
+    other = replace(walk, input=Said)
+    assert version(walk) == version(replace(walk, description="said otherwise"))
+    assert version(walk) != version(other)
+    assert release({"Walk": walk}) != release({"Walk": other})
+
+
+@pytest.mark.parametrize(
+    ("after", "until", "due"),
+    [
+        pytest.param("04:00", "04:59", [], id="not yet"),
+        pytest.param("04:59", "05:00", ["05:00"], id="at its time"),
+        pytest.param("05:00", "05:30", [], id="once"),
+        pytest.param("04:00", "07:00", ["05:00"], id="late"),
+    ],
+)
+def test_a_schedule_is_due_once_at_each_of_its_times(after: str, until: str, due: list[str]) -> None:
+    def at(time: str) -> datetime:
+        return datetime.fromisoformat(f"2026-11-01T{time}:00+00:00")
+
+    jobs = registered((job("A", crash, Said, schedule=NIGHTLY),))
+    assert [each.key for each in timely.due(jobs, at(after), at(until))] == [
+        f"schedule 2026-11-01T{each}:00+00:00 A" for each in due
+    ]

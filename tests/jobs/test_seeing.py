@@ -1,0 +1,83 @@
+"""Jobs as they are read: who sees which, and what of them, on every path."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from engine.answer import answer
+from engine.desk import Answer, Question, desk
+from resolvers.query import asking
+from sources.jobs import JobsSource
+from tests import acme
+from tests.jobs.houses import small
+from tests.jobs.kept import some
+
+ALL = "{ jobs(first: 100) { totalCount nodes { id name personId result lines { totalCount } files { totalCount } } } }"
+
+
+async def asked(source: JobsSource, text: str, **variables: Any) -> Any:
+    at = desk(small(), lambda caller: {"caller": asking(caller), "jobs": source}, time.monotonic)
+    told = Answer()
+    assert source.caller is not None
+    await answer(at, source.caller, Question(text=text, variables=variables), told)
+    assert told.faults == () or list(told.faults) == []
+    return orjson.loads(orjson.dumps(told.data, option=orjson.OPT_UTC_Z))
+
+
+@pytest.mark.parametrize(
+    ("groups", "people", "lines", "results"),
+    [
+        pytest.param(("audit",), {"P1": 4, "P2": 4, "P3": 4}, 9, 3, id="who is in a group that sees it sees every run"),
+        pytest.param(
+            ("finance",), {"P1": 4}, 3, 1, id="who started it sees what came of it too, while they may start it"
+        ),
+        pytest.param(("sales",), {"P1": 4}, 1, 0, id="and no more of what came of it once they may not"),
+    ],
+)
+@pytest.mark.parametrize("store", ["sqlite", "postgresql"])
+async def test_a_caller_sees_their_own_jobs_and_those_their_groups_see(
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    store: str,
+    groups: Any,
+    people: dict[str, int],
+    lines: int,
+    results: int,
+) -> None:
+    url = request.getfixturevalue("postgresql_started").emptied("seeing") if store == "postgresql" else None
+    with some(tmp_path, *groups, url=url) as source:
+        found = (await asked(source, ALL))["jobs"]
+    nodes = found["nodes"]
+    assert found["totalCount"] == len(nodes)
+    assert {person: sum(each["personId"] == person for each in nodes) for person in people} == people
+    assert len(nodes) == sum(people.values())
+    assert sum(each["lines"]["totalCount"] > 0 and each["files"]["totalCount"] == 2 for each in nodes) == lines
+    assert sum(each["result"] is not None for each in nodes) == results
+
+
+async def test_a_hidden_job_is_nowhere(tmp_path: Path) -> None:
+    with some(tmp_path, "audit") as source:
+        ids = [each["id"] for each in (await asked(source, ALL))["jobs"]["nodes"] if each["personId"] == "P3"]
+        lines = await asked(source, "query($id: ID!) { job(id: $id) { lines { nodes { id } } } }", id=ids[1])
+        assert lines["job"]["lines"]["nodes"] != []
+    hidden = acme.caller("sales")
+    with some(tmp_path / "..", "sales") as source:
+        assert source.caller == hidden
+        for id in ids:
+            assert await asked(source, "query($id: ID!) { job(id: $id) { id } }", id=id) == {"job": None}
+        named = await asked(source, "query($ids: [ID!]) { jobs(where: {id: {in: $ids}}) { totalCount } }", ids=ids)
+        assert named == {"jobs": {"totalCount": 0}}
+
+
+async def test_the_last_lines_are_one_read(tmp_path: Path) -> None:
+    text = """{ jobs(orderBy: [{createdAt: DESC}], first: 2) { nodes {
+      lines(orderBy: [{number: DESC}], first: 2) { nodes { number text } } } } }"""
+    with some(tmp_path, "audit") as source:
+        found = (await asked(source, text))["jobs"]["nodes"]
+    assert found == [
+        {"lines": {"nodes": [{"number": 11, "text": "line 10"}, {"number": 10, "text": "line 9"}]}},
+        {"lines": {"nodes": [{"number": 10, "text": "line 9"}, {"number": 9, "text": "line 8"}]}},
+    ]

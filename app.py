@@ -46,6 +46,7 @@ from engine.explained import opening_sql
 from engine.fits import acts, fits
 from engine.house import House
 from engine.source import Source
+from exports.clerk import Clerk
 from exports.folder import Folder
 from exports.job import declared as exporting
 from outside import connected, kept, quotas_of
@@ -79,7 +80,7 @@ class App:
     """The house as ASGI sees it; it opens when the server starts and closes when it stops."""
 
     def __init__(self, settings: Settings, subjects: ModuleType = resolvers) -> None:
-        """`subjects` gives `modules()`, `bindings()`, `changes()` and `feeds()`, as resolvers/ does."""
+        """`subjects` gives `modules()`, `bindings()`, `changes()`, `feeds()` and `acting()`, as resolvers/ does."""
         self.settings = settings
         self.subjects = subjects
         self.counter: Counter | None = None
@@ -182,6 +183,7 @@ async def opened(
         asks = Asking(desk=at, journal=journal, records_key=key)
         works = await stack.enter_async_context(works_opened(declared, shelf, asks, settings.jobs, at_once=at_once))
         house.actions.update(changing(shop))
+        house.actions.update(subjects.acting(works.starting, Clerk(desk=at, journal=journal, records_key=key)))
         acts(house)
         stack.push_async_callback(finished, shop)
         stack.push_async_callback(ended, asyncio.create_task(settling(shop, journal.append)))

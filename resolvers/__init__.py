@@ -3,10 +3,18 @@
 from importlib import import_module
 from types import ModuleType
 
+import jobs
+from engine.act import Action
 from engine.binding import Binding
 from engine.change.bindings import with_history
 from engine.change.declared import Declared
 from engine.feed import Feed
+from exports.clerk import Clerk
+from resolvers import job
+from schema import jobs_declared
+from work.actions import listed
+from work.register import registered
+from work.starting import Starting
 
 SUBJECTS = (
     "query", "customer", "order", "employee", "deployment", "usage", "file", "slack", "request", "azure",
@@ -16,7 +24,8 @@ SUBJECTS = (
 
 def modules() -> tuple[ModuleType, ...]:
     """The modules of schema/ that make up what can be asked."""
-    return tuple(import_module(f"schema.{each}") for each in SUBJECTS)
+    written = (import_module(f"schema.{each}") for each in SUBJECTS)
+    return (*written, jobs_declared.module(listed(registered(jobs.declared()))))
 
 
 def bindings() -> dict[str, Binding]:
@@ -37,3 +46,8 @@ def feeds() -> dict[str, Feed]:
     """By what can be listened to, what is listened for."""
     found = [getattr(import_module(f"resolvers.{each}"), "FEEDS", {}) for each in SUBJECTS]
     return {field: feed for declared in found for field, feed in declared.items()}
+
+
+def acting(starting: Starting, clerk: Clerk) -> dict[str, Action]:
+    """By mutation that changes no row, what it does."""
+    return job.acting(starting, clerk)

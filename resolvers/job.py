@@ -1,6 +1,14 @@
 """Jobs: the state's tables of them, as the caller may see them."""
 
+from engine.act import Action
 from engine.binding import Binding, Link
+from engine.feed import Listens
+from exports.clerk import Clerk
+from exports.job import export_query
+from work import actions
+from work.starting import Starting
+
+TOPIC = "Job"
 
 BINDINGS = (
     Binding(
@@ -18,3 +26,15 @@ BINDINGS = (
     Binding(type="JobLine", source="jobs", collection="job_line", key=("job_id", "number")),
     Binding(type="JobFile", source="jobs", collection="job_file", key=("job_id", "name")),
 )
+
+FEEDS = {"jobChanged": Listens(topic=TOPIC, argument="id")}
+
+
+def acting(starting: Starting, clerk: Clerk) -> dict[str, Action]:
+    """By mutation, what it does about jobs."""
+    return {
+        "startJob": actions.start_any(starting),
+        "cancelJob": actions.cancel(starting),
+        "exportQuery": export_query(starting, clerk),
+        **{each.mutation: actions.start(starting, each.name) for each in actions.listed(starting.jobs)},
+    }

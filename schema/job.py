@@ -5,7 +5,7 @@ from enum import StrEnum
 
 import strawberry
 
-from schema.arguments import BigInt, ById, Json, Many, One
+from schema.arguments import Argument, BigInt, ById, Json, Many, One, changing, taking
 from schema.directives import allow, owned
 
 
@@ -88,3 +88,66 @@ class JobFile:
 class Query:
     job: ById["Job"] = strawberry.field(description="The job with this id.")
     jobs: Many["Job"] = strawberry.field(description="The jobs you may see.")
+
+
+@strawberry.input(description="A job to be started, by its name.")
+class StartJobInput:
+    name: str = strawberry.field(description="The job, as it is declared.")
+    input: Json | None = strawberry.field(description="What it is given, an object.")
+    idempotency_key: str | None = strawberry.field(
+        description="Yours for this one job: sent again, it is answered again and not started again."
+    )
+    reason: str | None = strawberry.field(description="Why, for those who see the job.")
+
+
+@strawberry.input(description="A job that is to end.")
+class CancelJobInput:
+    id: strawberry.ID = strawberry.field(description="Which one.")
+
+
+@strawberry.enum(description="As what an export is written.")
+class ExportFormat(StrEnum):
+    CSV = "CSV"
+    JSONL = "JSONL"
+    PARQUET = "PARQUET"
+    ARROW = "ARROW"
+
+
+@strawberry.input(description="A question to be answered in files, however large the answer is.")
+class ExportQueryInput:
+    query: str = strawberry.field(description="The question: one list at its root, whose rows become rows.")
+    variables: Json | None = strawberry.field(description="Its variables, an object.")
+    operation_name: str | None = strawberry.field(description="Which of its operations, where it has several.")
+    format: ExportFormat = strawberry.field(description="As what it is written.")
+    all_or_nothing: bool | None = strawberry.field(description="Refuse it where anything of it would be left out.")
+    idempotency_key: str | None = strawberry.field(
+        description="Yours for this one export: sent again, it is answered again and not started again."
+    )
+    reason: str | None = strawberry.field(description="Why, for those who see the job.")
+
+
+@strawberry.type
+class Mutation:
+    start_job: One["Job"] = strawberry.field(
+        description="Starts any job that your groups may start; each has a mutation of its own, too.",
+        directives=[allow("everyone"), owned("engineering")],
+        metadata=changing(StartJobInput),
+    )
+    cancel_job: One["Job"] = strawberry.field(
+        description="Ends a job; one that has ended stays as it is.",
+        directives=[allow("everyone"), owned("engineering")],
+        metadata=changing(CancelJobInput),
+    )
+    export_query: One["Job"] = strawberry.field(
+        description="Writes the answer to a question into files, which are then read at `/exports/`.",
+        directives=[allow("everyone"), owned("data platform")],
+        metadata=changing(ExportQueryInput),
+    )
+
+
+@strawberry.type
+class Subscription:
+    job_changed: One["Job"] = strawberry.field(
+        description="A job, whenever its state, its progress or its log is another.",
+        metadata=taking(id=Argument(strawberry.ID, "Which one.")),
+    )

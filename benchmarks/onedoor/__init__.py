@@ -3,11 +3,14 @@
 from importlib import import_module
 from types import ModuleType
 
+from engine.act import Action
 from engine.binding import Binding
 from engine.change.declared import Declared
 from engine.feed import Feed
+from exports.clerk import Clerk
 from resolvers.query import BINDINGS as CALLER
 from schema import query
+from work.starting import Starting
 
 SUBJECTS = ("music", "shop", "forum")
 
@@ -29,5 +32,10 @@ def changes() -> tuple[Declared, ...]:
 
 
 def feeds() -> dict[str, Feed]:
+    """Nothing."""
+    return {}
+
+
+def acting(starting: Starting, clerk: Clerk) -> dict[str, Action]:
     """Nothing."""
     return {}

@@ -23,7 +23,8 @@ def with_types(count: int) -> ModuleType:
     def bindings() -> dict[str, Binding]:
         return {**onedoor.bindings(), **{each.type: each for each in many.bindings(count)}}
 
-    made.modules, made.bindings, made.changes, made.feeds = modules, bindings, onedoor.changes, onedoor.feeds  # type: ignore[attr-defined]
+    for each in (modules, bindings, onedoor.changes, onedoor.feeds, onedoor.acting):
+        setattr(made, each.__name__, each)
     return made
 
 

@@ -28,7 +28,7 @@ class RequestOutcome(StrEnum):
 class Request:
     id: strawberry.ID = strawberry.field(description="The record's id; ids sort by time.")
     time: datetime = strawberry.field(description="When the request came.")
-    surface: str = strawberry.field(description="Where it came in, such as `graphql`.")
+    surface: str = strawberry.field(description="Where it came in, such as `graphql`, or `job` for what a job asked.")
     outcome: RequestOutcome = strawberry.field(description="What came of it.")
     status: int = strawberry.field(description="The HTTP status of the reply.")
     person_id: str | None = strawberry.field(description="Who asked, as `me { id }` names them.")

@@ -53,6 +53,7 @@ from outside import connected, kept, quotas_of
 from records.journal import opened as journal_opened
 from records.ledger import Ledger
 from records.redact import records_key
+from resolvers.job import TOPIC
 from resolvers.query import asking, nobody
 from schema.build import build, document, version
 from schema.federation import subgraph
@@ -67,6 +68,7 @@ from web.permissions import permissions
 from work.asking import Asking
 from work.register import registered
 from work.shelf import Shelf
+from work.telling import Telling
 from work.works import opened as works_opened
 
 log = logging.getLogger("onedoor")
@@ -181,7 +183,11 @@ async def opened(
             at, subjects.changes(), ledger=ledger, secret=key, published=lambda type, row, change: bus.wake()
         )
         asks = Asking(desk=at, journal=journal, records_key=key)
-        works = await stack.enter_async_context(works_opened(declared, shelf, asks, settings.jobs, at_once=at_once))
+        telling = Telling(bus, TOPIC)
+        stack.push_async_callback(telling.ended)
+        works = await stack.enter_async_context(
+            works_opened(declared, shelf, asks, settings.jobs, notifier=telling, at_once=at_once)
+        )
         house.actions.update(changing(shop))
         house.actions.update(subjects.acting(works.starting, Clerk(desk=at, journal=journal, records_key=key)))
         acts(house)

@@ -28,7 +28,9 @@ class RequestOutcome(StrEnum):
 class Request:
     id: strawberry.ID = strawberry.field(description="The record's id; ids sort by time.")
     time: datetime = strawberry.field(description="When the request came.")
-    surface: str = strawberry.field(description="Where it came in, such as `graphql`, `websocket` or `subscription`.")
+    surface: str = strawberry.field(
+        description="Where it came in: `graphql`, `websocket`, `subscription`, or `job` and `export` for what those asked."
+    )
     outcome: RequestOutcome = strawberry.field(description="What came of it.")
     status: int = strawberry.field(description="The HTTP status of the reply.")
     person_id: str | None = strawberry.field(description="Who asked, as `me { id }` names them.")

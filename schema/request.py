@@ -29,7 +29,7 @@ class Request:
     id: strawberry.ID = strawberry.field(description="The record's id; ids sort by time.")
     time: datetime = strawberry.field(description="When the request came.")
     surface: str = strawberry.field(
-        description="Where it came in: `graphql`, `websocket`, `subscription`, or `job` and `export` for what those asked."
+        description="Where it came in: `graphql`, `subscription`, or `job` and `export` for what those asked."
     )
     outcome: RequestOutcome = strawberry.field(description="What came of it.")
     status: int = strawberry.field(description="The HTTP status of the reply.")

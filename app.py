@@ -182,6 +182,7 @@ async def opened(
         shop = workshop(
             at, subjects.changes(), ledger=ledger, secret=key, published=lambda type, row, change: bus.wake()
         )
+        stack.push_async_callback(at.watching.close)
         asks = Asking(desk=at, journal=journal, records_key=key)
         telling = Telling(bus, TOPIC)
         stack.push_async_callback(telling.ended)

@@ -23,6 +23,7 @@ from engine.quota import READS, Quotas
 from engine.render.render import Shown
 from engine.select import Pick
 from engine.source import Source
+from engine.watch import Watching
 from records.record import Changed
 
 DOCUMENTS = 256
@@ -123,6 +124,7 @@ class Desk:
     """What records say of a document, by its text."""
     people: Least[str, tuple[Caller, bytes]]
     """What they say of a caller, by key."""
+    watching: Watching = field(default_factory=Watching)
 
 
 def desk(

@@ -25,3 +25,15 @@ class Listens:
     def topics(self, arguments: Mapping[str, Any]) -> Sequence[Topic]:
         key = arguments.get(self.argument) if self.argument else None
         return (Topic(name=self.topic, key=key),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watches:
+    """For rows that others make in a source that can tell which are new, under the key that an argument names."""
+
+    source: str
+    collection: str
+    argument: str
+
+    def topics(self, arguments: Mapping[str, Any]) -> Sequence[Topic]:
+        return (Topic(name=f"{self.source}.{self.collection}", key=arguments[self.argument]),)

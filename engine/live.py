@@ -3,16 +3,20 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from auth.caller import Caller
 from engine.admit import EVENTS
 from engine.answer import answer, denials, prepare
 from engine.bus import Bus
+from engine.change.guarded import called
 from engine.cost import cost
 from engine.desk import Answer, Desk, Question
-from engine.errors import Code, Fault, Refused
+from engine.errors import Code, Fault, Refused, SourceFailed
+from engine.feed import Watches
 from engine.slots import filled
+from engine.source import Tells
+from engine.topic import Topic
 
 Happening = Callable[[Caller], Awaitable[Answer]]
 """One event: who is asking, as they are by then, in; their answer, judged anew, out. It raises nothing of its own."""
@@ -39,8 +43,14 @@ async def subscribe(
     arguments = _judged(desk, caller, question, told)
     assert told.compiled is not None
     (pick,) = told.compiled.picks
-    async with bus.listen(desk.house.feeds[pick.field].topics(arguments)) as rows:
-        yield _happenings(desk, question, rows)
+    feed = desk.house.feeds[pick.field]
+    (topic,) = topics = feed.topics(arguments)
+    heard = _watched(desk, feed, topic) if isinstance(feed, Watches) else bus.listen(topics)
+    try:
+        async with heard as rows:
+            yield _happenings(desk, question, rows)
+    except SourceFailed as failure:
+        raise Refused(Fault(code=failure.code, message=failure.reason)) from None
 
 
 def _judged(desk: Desk, caller: Caller, question: Question, told: Answer) -> Mapping[str, Any]:
@@ -54,6 +64,13 @@ def _judged(desk: Desk, caller: Caller, question: Question, told: Answer) -> Map
         message = "there is nothing to listen to in it"
         raise Refused(*(denied or [Fault(code=Code.BAD_USER_INPUT, message=message)]))
     return {name: filled(value, prepared.values) for name, value in compiled.picks[0].arguments.items()}
+
+
+def _watched(desk: Desk, feed: Watches, topic: Topic) -> AbstractAsyncContextManager[AsyncIterator[str]]:
+    guarded = desk.guards[feed.source]
+    source = cast(Tells, guarded.source)
+    key = topic.key or ""
+    return desk.watching.listen(topic, lambda mark: called(guarded, lambda: source.newer(feed.collection, key, mark)))
 
 
 async def _happenings(desk: Desk, question: Question, rows: AsyncIterator[str]) -> AsyncIterator[Happening]:

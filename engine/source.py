@@ -36,6 +36,18 @@ class Explains(Protocol):
         ...
 
 
+@runtime_checkable
+class Tells(Protocol):
+    """A source that can say cheaply which rows are new; not every source can."""
+
+    async def newer(self, collection: str, key: str, mark: str | None) -> tuple[str, Sequence[tuple[str, ...]]]:
+        """Of the rows under `key`, the keys of those that came after the mark, oldest first, and the mark they leave.
+
+        Without a mark, the mark there is now, and no keys. Raises SourceFailed.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beyond:
     """What lies where a link leads, by key: values of these columns, and those of rows whose key leads nowhere."""

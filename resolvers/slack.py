@@ -1,6 +1,7 @@
 """Slack: channels and users by id, messages by channel and time stamp, replies by their thread."""
 
 from engine.binding import Binding, Link
+from engine.feed import Watches
 
 AUTHOR = Link(to="SlackUser", here="user_id", there="id")
 
@@ -42,3 +43,4 @@ BINDINGS = (
         links={"author": AUTHOR},
     ),
 )
+FEEDS = {"messagePosted": Watches(source="slack", collection="messages", argument="channel")}

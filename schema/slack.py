@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from schema.arguments import ById, Many, One
+from schema.arguments import Argument, ById, Many, One, taking
 from schema.directives import allow, owned
 
 if TYPE_CHECKING:
@@ -85,3 +85,11 @@ class Query:
     messages: Many["Message"] = strawberry.field(description="All messages of all channels.")
     slack_user: ById["SlackUser"] = strawberry.field(description="The user with this id.")
     slack_users: Many["SlackUser"] = strawberry.field(description="All users.")
+
+
+@strawberry.type
+class Subscription:
+    message_posted: One["Message"] = strawberry.field(
+        description="A message in this channel, whoever posts it, within a few seconds.",
+        metadata=taking(channel=Argument(strawberry.ID, "Slack's id of the channel.")),
+    )

@@ -1,7 +1,7 @@
 """Changes in, what a guarded source made of them out: a slot, a breaker and an end to its time, and never a retry."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar, cast
 
 from engine.change.words import Change, Made, Unmade, Writable, Writes
@@ -32,6 +32,12 @@ async def made(guarded: Guard, change: Change) -> Made | None:
     """As `Writable.made`."""
     seat = await _seated(guarded)
     return await _within(seat, _writable(guarded).made(change))
+
+
+async def called(guarded: Guard, work: Callable[[], Awaitable[Result]]) -> Result:
+    """Any other call that its source takes. Raises SourceFailed."""
+    seat = await _seated(guarded)
+    return await _within(seat, work())
 
 
 def _writable(guarded: Guard) -> Writable:

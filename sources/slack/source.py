@@ -14,6 +14,7 @@ from sources.slack.channels import channels
 from sources.slack.collection import Collection, promise
 from sources.slack.failures import failed
 from sources.slack.messages import MESSAGES, REPLIES
+from sources.slack.newer import newer
 from sources.slack.users import USERS
 from sources.slack.writing import WRITES, made, write
 
@@ -101,6 +102,17 @@ class Slack:
     async def made(self, change: Change) -> Made | None:
         try:
             return await made(self.calls, change)
+        except SourceFailed:
+            raise
+        except Exception as error:
+            raise failed(error, self.calls.timeout) from error
+
+    async def newer(self, collection: str, key: str, mark: str | None) -> tuple[str, Sequence[tuple[str, ...]]]:
+        """As `engine.source.Tells` has it, of the messages of a channel."""
+        if collection != "messages":
+            return "", ()
+        try:
+            return await newer(self.calls, key, mark)
         except SourceFailed:
             raise
         except Exception as error:

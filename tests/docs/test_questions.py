@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from graphql import parse, validate
+from graphql import VariableValues, get_variable_values, parse, validate
 
 from auth.groups import NAMES
 from engine.desk import Answer
@@ -23,6 +23,8 @@ from tests.docs.pages import PAGES, Block, blocks, every
 OTHER_SCHEMAS = frozenset({"ticket", "office", "shop"})
 """Words of questions that ask for a type the page itself adds; the page's own test asks them."""
 IN_SHELL = re.compile(r"--data-urlencode 'query=(.*?)'", re.DOTALL)
+
+IN_BODY = re.compile(r" -d '(\{.*?\n\})'", re.DOTALL)
 
 
 def questions() -> Iterator[Block]:
@@ -44,6 +46,23 @@ def test_a_question_is_valid(block: Block) -> None:
 async def test_a_question_is_answered_as_its_groups_may_see(block: Block) -> None:
     codes = {fault.code for fault in (await asked(block)).faults}
     assert codes == ({Code.FORBIDDEN} if "FORBIDDEN" in block.words else set())
+
+
+BODIES = [
+    pytest.param(text, id=each.id)
+    for page in PAGES
+    for each in blocks(page, "sh")
+    for text in IN_BODY.findall(each.text)
+]
+
+
+@pytest.mark.parametrize("text", BODIES)
+def test_a_change_sent_from_a_shell_is_valid_with_its_variables(text: str) -> None:
+    body = json.loads(text)
+    document = parse(body["query"])
+    assert validate(house().schema, document) == []
+    found = get_variable_values(house().schema, document.definitions[0].variable_definitions, body["variables"])
+    assert isinstance(found, VariableValues), found
 
 
 @pytest.mark.parametrize("block", [each for each in QUESTIONS if each.id and "analyst.md" in each.id])

@@ -18,6 +18,7 @@ __all__ = ["door", "keys", "opening", "state"]
 
 ME = "{ me { id } }"
 INNER = "{ __schema { types { fields { type { fields { name } } } } } }"
+TWICE = 'mutation { a: cancelJob(input: {id: "1"}) { id } b: cancelJob(input: {id: "2"}) { id } }'
 PAIR = '{ customers(where: {name: {eq: "a"}, email: {eq: "b"}}) { totalCount } }'
 NESTED = '{ customers(where: {not: {not: {name: {eq: "a"}}}}) { totalCount } }'
 
@@ -31,6 +32,7 @@ ASKED: dict[str, tuple[int, str, str]] = {
     "aliases_max": (1, "{ a: me { id } b: me { id } }", "ask in parts"),
     "directives_max": (1, "{ me @skip(if: false) { id @skip(if: false) } }", "leave some out"),
     "root_fields_max": (1, "{ a: me { id } b: me { id } }", "ask in parts"),
+    "mutations_max": (1, TWICE, "ask in parts"),
     "introspection_times": (1, INNER, "ask for each once"),
     "introspection_depth": (1, INNER, "ask flatter"),
     "tests_max": (1, PAIR, "ask in parts"),

@@ -1,6 +1,7 @@
 """The ledger of changes: what was begun, step by step, and what came of it; nothing of it is ever lost or repeated.
 
-Its threads are its own: a source that hangs cannot keep what was made from being written down.
+Its threads are its own: a source that hangs cannot keep what was made from being written down. Nor can those who read
+the history, which has threads of its own.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ from records.intents import Ending, Intent, Left, Taken
 from records.record import RANDOM_BYTES, record_id
 
 THREADS = 4
+READERS = 2
 LEASE_SECONDS = 15.0
 WAIT_SECONDS = 3.0 * TIMEOUT_SECONDS
 """For a thread, a connection and a statement."""
@@ -42,6 +44,7 @@ class Ledger:
         self._state, self._events = state, Events(state)
         self._digest = keyed(hmac.digest(state.pepper, b"changes", "sha256"))
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="onedoor-ledger")
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="onedoor-history")
 
     def now(self) -> datetime:
         return self._state.now()
@@ -88,22 +91,23 @@ class Ledger:
 
     async def left(self, wanted: past.Wanted) -> tuple[Left, ...]:
         """Rows of history."""
-        return await self._done(partial(past.left, self._state, wanted))
+        return await self._done(partial(past.left, self._state, wanted), self._readers)
 
     async def ping(self) -> None:
-        await self._done(partial(past.ping, self._state))
+        await self._done(partial(past.ping, self._state), self._readers)
 
     def close(self) -> None:
         """Gives the threads back."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        for each in (self._readers, self._threads):
+            each.shutdown(wait=True, cancel_futures=True)
 
     def _until(self) -> datetime:
         return self._state.now() + timedelta(seconds=self.lease_seconds)
 
-    async def _done(self, work: Callable[[], Result]) -> Result:
+    async def _done(self, work: Callable[[], Result], threads: ThreadPoolExecutor | None = None) -> Result:
         """Once begun, it is done whoever stops waiting."""
         try:
-            begun = asyncio.get_running_loop().run_in_executor(self._threads, work)
+            begun = asyncio.get_running_loop().run_in_executor(threads or self._threads, work)
             begun.add_done_callback(_heard)
             async with asyncio.timeout(WAIT_SECONDS):
                 return await asyncio.shield(begun)

@@ -41,6 +41,8 @@ class Ledger:
     def __init__(self, state: State, *, lease_seconds: float = LEASE_SECONDS) -> None:
         self.lease_seconds = lease_seconds
         self.owner = self._id(state.now())
+        self.at_work = set[str]()
+        """The intents that something in this process is at; its own name would not keep it from settling them."""
         self._state, self._events = state, Events(state)
         self._digest = keyed(hmac.digest(state.pepper, b"changes", "sha256"))
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="onedoor-ledger")
@@ -80,7 +82,9 @@ class Ledger:
         return await self._done(partial(entries.overdue, self._state, self._state.now(), most))
 
     async def take_over(self, intent_id: str) -> bool:
-        """Whether this process holds it now; of several, one does."""
+        """Whether it is this process's to settle now; of several, it is one's."""
+        if intent_id in self.at_work:
+            return False
         return await self._done(partial(entries.take_over, self._state, intent_id, self.owner, self._until()))
 
     async def found(self, intent_id: str) -> Intent | None:

@@ -125,7 +125,7 @@ def test_what_was_acknowledged_stands_once_and_what_was_not_is_made_once_when_as
     with capsys.disabled():
         changes, gone = sum(each.answers for each in makers), len(lost(acknowledged, stands))
         print(
-            f"\n{KILLS} times {how.name}, {changes} changes acknowledged, {gone} products with one of them lost or repeated"
+            f"\n{KILLS} x {how.name}, {changes} changes acknowledged, {gone} products with one of them lost or repeated"
         )
     assert lost(acknowledged, stands) == {}
     assert history(tmp_path) == stands

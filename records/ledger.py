@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -96,6 +96,10 @@ class Ledger:
     async def left(self, wanted: past.Wanted) -> tuple[Left, ...]:
         """Rows of history."""
         return await self._done(partial(past.left, self._state, wanted), self._readers)
+
+    async def counted(self, wanted: past.Wanted, by: Sequence[str]) -> tuple[tuple[Any, ...], ...]:
+        """How many rows of history there are, by these columns."""
+        return await self._done(partial(past.counted, self._state, wanted, by), self._readers)
 
     async def ping(self) -> None:
         await self._done(partial(past.ping, self._state), self._readers)

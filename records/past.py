@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, and_, false, not_, or_, select, text, true
+from sqlalchemy import Connection, and_, false, func, not_, or_, select, text, true
 
 from auth.state import State as Store
 from records import entries
@@ -45,14 +45,25 @@ class Wanted:
 
 def left(store: Store, wanted: Wanted) -> tuple[Left, ...]:
     with store.reading() as connection:
-        asked = select(change).where(change.c.type == wanted.type, met(connection, wanted.where))
-        for name, values in wanted.among.items():
-            asked = asked.where(met(connection, ("in", name, values)))
+        asked = select(change).where(*_met(connection, wanted))
         if wanted.after is not None:
             asked = asked.where(_beyond(connection, wanted.order, wanted.after))
         order = [_by(connection, name).desc() if down else _by(connection, name) for name, down in wanted.order]
         rows = connection.execute(asked.order_by(*order).limit(wanted.most)).mappings()
         return tuple(entries.left(row) for row in rows)
+
+
+def counted(store: Store, wanted: Wanted, by: Sequence[str]) -> tuple[tuple[Any, ...], ...]:
+    """How many there are with the same values of these columns, which come first; of no columns, one row."""
+    columns = [change.c[each] for each in by]
+    with store.reading() as connection:
+        asked = select(*columns, func.count()).where(*_met(connection, wanted)).group_by(*columns)
+        return tuple(tuple(row) for row in connection.execute(asked))
+
+
+def _met(connection: Connection, wanted: Wanted) -> list[Condition]:
+    among = [met(connection, ("in", name, values)) for name, values in wanted.among.items()]
+    return [change.c.type == wanted.type, met(connection, wanted.where), *among]
 
 
 def met(connection: Connection, where: tuple[Any, ...]) -> Condition:

@@ -1,5 +1,6 @@
 """Every change that was made, as a source: of each type that is changed, its changes, and the rows before and after."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -61,7 +62,7 @@ class Kept:
         sought = Column(Kind.TEXT, filters=SEEKS, orders=True)
         columns = {name: sought if name in TESTED else TEXT for name in TAKES} | {"at": replace(sought, kind=Kind.TIME)}
         by = frozenset({("id",), ("row",), tuple(linked)})
-        return Can(columns=columns | linked, keys=KEYS, key_columns=by, logic=True, limit=True)
+        return Can(columns=columns | linked, keys=KEYS, key_columns=by, logic=True, limit=True, measures=True)
 
     @property
     def values(self) -> Can:
@@ -96,6 +97,9 @@ class History:
         of, left = self.types[_type(ask)], ask.limit
         among = _among(ask, of)
         wanted = Wanted(type=_type(ask), among=_of_changes(among), where=_where(ask), order=_order(ask))
+        if ask.measures:
+            yield await self._counted(ask, wanted)
+            return
         while left is None or left > 0:
             most = BATCH if left is None else min(BATCH, left)
             try:
@@ -107,6 +111,19 @@ class History:
                 return
             left = None if left is None else left - most
             wanted = replace(wanted, after=tuple(getattr(found[-1], name) for name, _ in wanted.order))
+
+    async def _counted(self, ask: Ask, wanted: Wanted) -> Sequence[Row]:
+        """All that is promised to be measured is how many there are; by columns that are worked out, we count."""
+        if not TESTED.issuperset(ask.columns):
+            many = Counter[Row]()
+            async for batch in self.read(replace(ask, measures=())):
+                many.update(batch)
+            return [(*by, *[count] * len(ask.measures)) for by, count in many.items()]
+        try:
+            found = await self.ledger.counted(wanted, ask.columns)
+        except LedgerUnavailable:
+            raise SourceFailed("the history of changes cannot be read") from None
+        return [(*by, *[count] * len(ask.measures)) for *by, count in found]
 
     async def ping(self) -> None:
         try:

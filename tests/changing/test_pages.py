@@ -10,7 +10,7 @@ import pytest
 from auth.state import opened
 from demo.postgresql import PostgresqlServer
 from engine.change.bindings import SOURCE
-from engine.words import EVERY_ROW, All, Ask, Keys, Not, Op, Order, Some, Test
+from engine.words import COUNT, EVERY_ROW, All, Ask, Keys, Not, Op, Order, Some, Test
 from sources.memory import Collection, answered
 from tests.changing.world import PEPPER, world
 
@@ -26,13 +26,22 @@ TESTS = (
     Test("row", Op.LT, "8\0"),
     Test("row", Op.GT, "7\ud800"),
 )
-ASKS = tuple(
-    Ask(collection="Account", columns=("id", "row", "verb", "row_id"), where=where, order=order, limit=limit)
+COUNTS = tuple(
+    Ask(collection="Account", columns=by, where=where, measures=(COUNT,))
     for where in TESTS
-    for order in ORDERS
-    for limit in (None, 0, 2)
-    if limit is None or order
-) + (Ask(collection="Account", columns=("id",), keys=Keys(("row_id",), ((7,), (9,))), order=DOWN),)
+    for by in ((), ("verb",), ("row", "state"))
+)
+ASKS = (
+    COUNTS
+    + tuple(
+        Ask(collection="Account", columns=("id", "row", "verb", "row_id"), where=where, order=order, limit=limit)
+        for where in TESTS
+        for order in ORDERS
+        for limit in (None, 0, 2)
+        if limit is None or order
+    )
+    + (Ask(collection="Account", columns=("id",), keys=Keys(("row_id",), ((7,), (9,))), order=DOWN),)
+)
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])

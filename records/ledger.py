@@ -1,6 +1,7 @@
 """The ledger of changes: what was begun, step by step, and what came of it; nothing of it is ever lost or repeated.
 
-Its threads are its own: a source that hangs cannot keep what was made from being written down.
+Its threads are its own: a source that hangs cannot keep what was made from being written down. Nor can those who read
+the history, which has threads of its own.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -22,6 +23,7 @@ from records.intents import Ending, Intent, Left, Taken
 from records.record import RANDOM_BYTES, record_id
 
 THREADS = 4
+READERS = 2
 LEASE_SECONDS = 15.0
 WAIT_SECONDS = 3.0 * TIMEOUT_SECONDS
 """For a thread, a connection and a statement."""
@@ -39,9 +41,12 @@ class Ledger:
     def __init__(self, state: State, *, lease_seconds: float = LEASE_SECONDS) -> None:
         self.lease_seconds = lease_seconds
         self.owner = self._id(state.now())
+        self.at_work = set[str]()
+        """The intents that something in this process is at; its own name would not keep it from settling them."""
         self._state, self._events = state, Events(state)
         self._digest = keyed(hmac.digest(state.pepper, b"changes", "sha256"))
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="onedoor-ledger")
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="onedoor-history")
 
     def now(self) -> datetime:
         return self._state.now()
@@ -77,7 +82,9 @@ class Ledger:
         return await self._done(partial(entries.overdue, self._state, self._state.now(), most))
 
     async def take_over(self, intent_id: str) -> bool:
-        """Whether this process holds it now; of several, one does."""
+        """Whether it is this process's to settle now; of several, it is one's."""
+        if intent_id in self.at_work:
+            return False
         return await self._done(partial(entries.take_over, self._state, intent_id, self.owner, self._until()))
 
     async def found(self, intent_id: str) -> Intent | None:
@@ -88,22 +95,27 @@ class Ledger:
 
     async def left(self, wanted: past.Wanted) -> tuple[Left, ...]:
         """Rows of history."""
-        return await self._done(partial(past.left, self._state, wanted))
+        return await self._done(partial(past.left, self._state, wanted), self._readers)
+
+    async def counted(self, wanted: past.Wanted, by: Sequence[str]) -> tuple[tuple[Any, ...], ...]:
+        """How many rows of history there are, by these columns."""
+        return await self._done(partial(past.counted, self._state, wanted, by), self._readers)
 
     async def ping(self) -> None:
-        await self._done(partial(past.ping, self._state))
+        await self._done(partial(past.ping, self._state), self._readers)
 
     def close(self) -> None:
         """Gives the threads back."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        for each in (self._readers, self._threads):
+            each.shutdown(wait=True, cancel_futures=True)
 
     def _until(self) -> datetime:
         return self._state.now() + timedelta(seconds=self.lease_seconds)
 
-    async def _done(self, work: Callable[[], Result]) -> Result:
+    async def _done(self, work: Callable[[], Result], threads: ThreadPoolExecutor | None = None) -> Result:
         """Once begun, it is done whoever stops waiting."""
         try:
-            begun = asyncio.get_running_loop().run_in_executor(self._threads, work)
+            begun = asyncio.get_running_loop().run_in_executor(threads or self._threads, work)
             begun.add_done_callback(_heard)
             async with asyncio.timeout(WAIT_SECONDS):
                 return await asyncio.shield(begun)

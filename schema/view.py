@@ -40,13 +40,29 @@ def seen(document: DocumentNode, rules: Rules, groups: frozenset[str]) -> Docume
 def _opened(node: DefinitionNode, rules: Rules, groups: frozenset[str]) -> DefinitionNode:
     if not isinstance(node, Holder):
         return node
-    members: list[Any] = []
-    for member in node.fields or ():
-        if not _known(node, member.name.value, rules, groups):
-            continue
-        members.append(_narrowed(node, member, rules, groups))
-    kept: DefinitionNode = altered(node, fields=tuple(members))
+    known = [each for each in node.fields or () if _known(node, each.name.value, rules, groups)]
+    members = [_narrowed(node, each, rules, groups) for each in known if _askable(node, each, rules, groups)]
+    kept: DefinitionNode = altered(node, fields=tuple(_givable(node, members)))
     return kept
+
+
+def _askable(node: Holder, member: Any, rules: Rules, groups: frozenset[str]) -> bool:
+    """Whether these groups may give every argument that must be given."""
+    where: tuple[str, str] = (node.name.value, member.name.value)
+    needed = (each.name.value for each in getattr(member, "arguments", None) or () if _needed(each))
+    return all(decide(rules, (*where, each), groups).allowed for each in needed)
+
+
+def _givable(node: Holder, members: Sequence[Any]) -> Sequence[Any]:
+    """None of an input's fields where one that must be given is not among them: nobody could give it whole."""
+    if not isinstance(node, InputObjectTypeDefinitionNode):
+        return members
+    names = {each.name.value for each in members}
+    return members if all(each.name.value in names for each in node.fields or () if _needed(each)) else ()
+
+
+def _needed(given: Any) -> bool:
+    return isinstance(given.type, NonNullTypeNode) and given.default_value is None
 
 
 def _known(node: Holder, name: str, rules: Rules, groups: frozenset[str]) -> bool:
@@ -89,7 +105,7 @@ def _without(node: DefinitionNode, gone: set[str]) -> DefinitionNode:
         if named(each.type) not in gone and not _must_name(each, gone)
     ]
     more = {} if isinstance(node, InputObjectTypeDefinitionNode) else {"interfaces": _above(node, gone)}
-    kept: DefinitionNode = altered(node, fields=tuple(members), **more)
+    kept: DefinitionNode = altered(node, fields=tuple(_givable(node, members)), **more)
     return kept
 
 

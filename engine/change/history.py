@@ -1,7 +1,8 @@
 """Every change that was made, as a source: of each type that is changed, its changes, and the rows before and after."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from engine.constant import constant
 from engine.errors import SourceFailed
 from engine.names import ID, columns_of
 from engine.source import Source
-from engine.words import All, Ask, Can, Column, Kind, Op, Row, Test
+from engine.words import All, Ask, Can, Column, Kind, Not, Op, Row, Some, Test
 from records.intents import Left
 from records.ledger import Ledger, LedgerUnavailable
 from records.past import TESTED, Wanted
@@ -22,7 +23,9 @@ SIDES = ("before", "after")
 KEYS = 1000
 BATCH = 1000
 FINDS = Column(Kind.TEXT, filters=frozenset({Op.EQ, Op.IN}))
+SEEKS = frozenset({Op.EQ, Op.IN, Op.LT, Op.GT, Op.IS_NULL})
 TEXT = Column(Kind.TEXT)
+JOINED: Mapping[type, str] = {All: "all", Some: "some"}
 
 
 def side_id(left: Left, side: str) -> str | None:
@@ -56,9 +59,10 @@ class Kept:
     @property
     def changes(self) -> Can:
         linked = {name: Column(kind) for name, kind in self.key.linked.items()}
-        columns = {name: FINDS if name in TESTED else TEXT for name in TAKES} | {"at": Column(Kind.TIME)}
-        by = frozenset({*((name,) for name in TESTED), tuple(linked)})
-        return Can(columns=columns | linked, keys=KEYS, key_columns=by)
+        sought = Column(Kind.TEXT, filters=SEEKS, orders=True)
+        columns = {name: sought if name in TESTED else TEXT for name in TAKES} | {"at": replace(sought, kind=Kind.TIME)}
+        by = frozenset({("id",), ("row",), tuple(linked)})
+        return Can(columns=columns | linked, keys=KEYS, key_columns=by, logic=True, limit=True, measures=True)
 
     @property
     def values(self) -> Can:
@@ -90,18 +94,36 @@ class History:
         return self.cans[collection]
 
     async def read(self, ask: Ask) -> AsyncIterator[Sequence[Row]]:
-        of = self.types[_type(ask)]
-        among, after = _among(ask, of), ""
-        while True:
-            wanted = Wanted(type=_type(ask), among=_of_changes(among), after=after, most=BATCH)
+        of, left = self.types[_type(ask)], ask.limit
+        among = _among(ask, of)
+        wanted = Wanted(type=_type(ask), among=_of_changes(among), where=_where(ask), order=_order(ask))
+        if ask.measures:
+            yield await self._counted(ask, wanted)
+            return
+        while left is None or left > 0:
+            most = BATCH if left is None else min(BATCH, left)
             try:
-                found = await self.ledger.left(wanted)
+                found = await self.ledger.left(replace(wanted, most=most))
             except LedgerUnavailable:
                 raise SourceFailed("the history of changes cannot be read") from None
             yield rows(ask, among, found, of)
-            if len(found) < BATCH:
+            if len(found) < most:
                 return
-            after = found[-1].id
+            left = None if left is None else left - most
+            wanted = replace(wanted, after=tuple(getattr(found[-1], name) for name, _ in wanted.order))
+
+    async def _counted(self, ask: Ask, wanted: Wanted) -> Sequence[Row]:
+        """All that is promised to be measured is how many there are; by columns that are worked out, we count."""
+        if not TESTED.issuperset(ask.columns):
+            many = Counter[Row]()
+            async for batch in self.read(replace(ask, measures=())):
+                many.update(batch)
+            return [(*by, *[count] * len(ask.measures)) for by, count in many.items()]
+        try:
+            found = await self.ledger.counted(wanted, ask.columns)
+        except LedgerUnavailable:
+            raise SourceFailed("the history of changes cannot be read") from None
+        return [(*by, *[count] * len(ask.measures)) for *by, count in found]
 
     async def ping(self) -> None:
         try:
@@ -158,9 +180,30 @@ def _type(ask: Ask) -> str:
     return ask.collection.removesuffix(VALUES)
 
 
+def _order(ask: Ask) -> tuple[tuple[str, bool], ...]:
+    """Ends in what no two changes share."""
+    asked = tuple((each.column, each.descending) for each in ask.order)
+    names = [name for name, _ in asked]
+    return asked[: names.index("id") + 1] if "id" in names else (*asked, ("id", False))
+
+
+def _where(ask: Ask) -> tuple[Any, ...]:
+    """What is tested of changes; of their values, `_among` says all."""
+    return ("all", ()) if ask.collection.endswith(VALUES) else _said(ask.where)
+
+
+def _said(where: Any) -> tuple[Any, ...]:
+    if isinstance(where, Test):
+        return (str(where.op), where.column, where.value)
+    if isinstance(where, Not):
+        return ("not", _said(where.part))
+    return (JOINED[type(where)], tuple(_said(each) for each in where.parts))
+
+
 def _among(ask: Ask, of: Kept) -> Mapping[str, frozenset[Any]]:
-    """By column, the values that rows must have one of, as keys and tests together say."""
-    said = [(each.column, each.value if each.op is Op.IN else (each.value,)) for each in _tests(ask.where)]
+    """By column, the values that rows must have one of, as keys and tests together say, as far as all must be met."""
+    known = [each for each in _tests(ask.where) if each.op in (Op.EQ, Op.IN)]
+    said = [(each.column, each.value if each.op is Op.IN else (each.value,)) for each in known]
     if ask.keys is not None and ask.keys.columns == tuple(of.key.linked):
         said.append(("row", tuple(of.key.id(key) for key in ask.keys.values)))
     elif ask.keys is not None:
@@ -172,10 +215,10 @@ def _among(ask: Ask, of: Kept) -> Mapping[str, frozenset[Any]]:
 
 
 def _tests(where: Any) -> Iterator[Test]:
-    """Those of an `All` of tests, which is all that is promised."""
+    """Those that all must be met."""
     if isinstance(where, All):
         yield from (test for each in where.parts for test in _tests(each))
-    else:
+    elif isinstance(where, Test):
         yield where
 
 

@@ -14,9 +14,11 @@ BEATS = 4
 @asynccontextmanager
 async def held(ledger: Ledger, intent_id: str) -> AsyncIterator[None]:
     beating = asyncio.create_task(_beat(ledger, intent_id))
+    ledger.at_work.add(intent_id)
     try:
         yield
     finally:
+        ledger.at_work.discard(intent_id)
         beating.cancel()
         await asyncio.wait([beating])
 

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, TypeAlias
 
 from auth.mistake import Mistake
 from engine.binding import Binding
-from engine.change import columns
+from engine.change import columns, inputs
 from engine.change.declared import Changes, Declared, Saga, Step
 from engine.change.guarded import writes
 from engine.desk import Desk
@@ -54,9 +55,15 @@ def sagas(house: House, guards: Mapping[str, Guard], declared: Sequence[Declared
         if each.type not in house.bindings:
             raise Mistake(f"`{each.field}` changes `{each.type}`, which has no binding: give it one in resolvers/")
         found[each.field] = columns.saga(house, each) if isinstance(each, Changes) else each
-        for complaint in complaints(house, guards, found[each.field]):
+        for complaint in chain(complaints(house, guards, found[each.field]), _given(house, guards, each)):
             raise Mistake(complaint)
     return found
+
+
+def _given(house: House, guards: Mapping[str, Guard], declared: Declared) -> Iterator[str]:
+    if isinstance(declared, Changes):
+        binding = house.bindings[declared.type]
+        yield from inputs.complaints(house, declared, writes(guards[binding.source], binding.collection))
 
 
 def complaints(house: House, guards: Mapping[str, Guard], saga: Saga) -> Iterator[str]:

@@ -1,10 +1,13 @@
 """One change at a time: what is made, what is kept of it, and what is refused."""
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
+from auth.state import State as Store
 from engine.change.bindings import SOURCE
 from engine.change.failed import ChangeFailed
 from engine.change.run import finished
@@ -225,3 +228,20 @@ async def test_no_value_is_in_what_the_record_keeps(here: World) -> None:
     assert noted.keys() == {"id", "type", "row", "verb", "state", "before", "after"}
     assert (noted["state"], noted["before"], len(noted["row"]), len(noted["after"])) == (State.DONE, None, 32, 32)
     assert "Ada" not in str(noted)
+
+
+async def test_who_reads_the_history_keeps_nobody_from_writing(here: World, state: Store) -> None:
+    go_on = threading.Event()
+
+    def slow(_: Any, __: Any, statement: str, *___: Any) -> None:
+        if "FROM change" in statement:
+            go_on.wait(10)
+
+    event.listen(state.engine, "before_cursor_execute", slow)
+    reading = [asyncio.create_task(here.history("Account")) for _ in range(8)]
+    try:
+        await asyncio.sleep(0.1)
+        assert (await here.ask("createAccount", name="Ada", seconds=4.0)).id is not None
+    finally:
+        go_on.set()
+        await asyncio.gather(*reading)

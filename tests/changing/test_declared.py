@@ -4,13 +4,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from graphql import build_schema
 
 from auth.mistake import Mistake
+from auth.rules import Rules
 from engine.change.declared import Changes, Declared, Saga
 from engine.change.kept import text, value
 from engine.change.words import Verb
 from engine.change.workshop import groups, sagas
-from tests.changing.world import OPENING, World
+from tests.changing.world import OPENING, SDL, World
 
 POST = replace(OPENING.steps[2], needs=())
 WRONG = [
@@ -35,6 +37,32 @@ WRONG = [
 async def test_what_cannot_be_made_is_said_at_the_start(here: World, declared: Declared, says: str) -> None:
     with pytest.raises(Mistake, match=says):
         sagas(here.shop.house, here.shop.guards, [declared])
+
+
+NAMING = Changes(field="name", type="Account", verb=Verb.UPDATE)
+INPUTS = [
+    pytest.param("nmae: String", "`NameInput.nmae`: the column `nmae` is not among those", id="a column that is none"),
+    pytest.param("version: Int", "`NameInput.version`: the column `version` is not", id="one that is not to be set"),
+    pytest.param("label: String", "`NameInput.label` sets what `Account.name` shows to fewer", id="a guarded one"),
+]
+
+
+@pytest.mark.parametrize(("given", "says"), INPUTS)
+async def test_an_input_that_sets_what_it_cannot_or_may_not_is_said_at_the_start(
+    here: World, given: str, says: str
+) -> None:
+    named = f"type Mutation {{ name(input: NameInput!): Account }} input NameInput {{ id: ID! {given} reason: String }}"
+    house = here.shop.house
+    columns = {**house.bindings["Account"].columns, "label": "name"}
+    bindings = {**house.bindings, "Account": replace(house.bindings["Account"], columns=columns)}
+    everyone, finance = frozenset({"everyone"}), frozenset({"finance"})
+    guarded = Rules({("NameInput", "label"): (everyone,), ("Account", "name"): (everyone, finance)})
+    changed = replace(house, schema=build_schema(SDL + named), bindings=bindings, rules=guarded)
+    with pytest.raises(Mistake, match=says):
+        sagas(changed, here.shop.guards, [NAMING])
+    narrow = Rules({**guarded.requirements, ("NameInput", "label"): (everyone, finance)})
+    if "label" in given:
+        assert list(sagas(replace(changed, rules=narrow), here.shop.guards, [NAMING])) == ["name"]
 
 
 async def test_a_transaction_holds_neighbours_of_one_source_that_need_not_each_other(here: World) -> None:

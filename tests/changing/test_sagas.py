@@ -181,6 +181,21 @@ async def test_a_process_that_lost_its_lease_begins_no_other_step(opens: Open, s
     assert (stands(here), here.board.told, intents(state)) == (NOTHING, [], [("UNDONE", None)])
 
 
+async def test_a_process_that_lost_its_lease_does_not_settle_what_it_is_still_at(here: World, state: State) -> None:
+    """Nobody else took over, so it may go on; it must not undo what it is making."""
+
+    async def paused(inner: Any, changes: Any) -> Any:
+        made = await inner.write(changes)
+        with state.writing() as connection:
+            connection.execute(text("UPDATE intent SET lease_until = 0"))
+        assert await settle(here.shop, here.kept) == 0
+        return made
+
+    here.bank.faults = [paused]
+    await here.ask("openAccount", **GIVEN)
+    assert (stands(here), intents(state)) == (ALL, [("DONE", None)])
+
+
 async def test_a_mutation_that_is_declared_no_more_is_told_and_not_undone(opens: Open, state: State) -> None:
     here, other = opens(), opens()
     here.board.faults, here.board.mute = [bank.dropped], True

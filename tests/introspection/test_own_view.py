@@ -1,10 +1,12 @@
 """Under `introspection = "own"` a hidden name answers exactly as one that does not exist."""
 
+import json
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
-from graphql import DocumentNode, get_introspection_query, validate_schema
+from graphql import DocumentNode, get_introspection_query, parse, validate_schema
 
 from engine.desk import Desk
 from resolvers import bindings, modules
@@ -12,6 +14,7 @@ from schema.build import build, built, document
 from schema.derived import derived
 from schema.generate.generate import definitions
 from schema.read import Shapes
+from schema.rules import rules
 from schema.view import view
 from tests.acme import ask, house, opened
 from tests.schema.shapes import FINANCE, NOTHING, column, kind, link
@@ -35,6 +38,22 @@ HIDDEN = {
     "linked list": ("{ customers(orderBy: [{HERE: {count: ASC}}]) { totalCount } }", "orders"),
     "type": ("{ employees { nodes { ... on HERE { __typename } } } }", "Request"),
     "input type": ("query ($w: HERE) { employees { totalCount } }", "RequestWhere"),
+    "subscription": ("subscription { HERE { id } }", "orderChanged"),
+    "history": ("{ customers { nodes { history { nodes { before { HERE } } } } } }", "creditLimit"),
+    "filter of history": (
+        "{ customerChanges(where: {before: {HERE: {isNull: false}}}) { totalCount } }",
+        "creditLimit",
+    ),
+}
+CHANGES = {
+    "mutation": ("mutation { HERE(input: {sku: 1}) { id } }", {}, "createProduct"),
+    "input": ("mutation ($i: HERE!) { updateCustomer(input: $i) { id } }", {"i": {}}, "CreateProductInput"),
+    "input field": ("mutation { updateCustomer(input: {id: 1, HERE: null}) { id } }", {}, "phone"),
+    "input field in variables": (
+        "mutation ($i: UpdateCustomerInput!) { updateCustomer(input: $i) { id } }",
+        {"i": {"id": "1", "HERE": None}},
+        "phone",
+    ),
 }
 
 
@@ -51,6 +70,19 @@ async def test_a_hidden_name_answers_as_an_unknown_one(own: Desk, text: str, nam
     said = [(each.code, each.message.replace(name, unknown)) for each in hidden.faults]
     assert said == [(each.code, each.message) for each in nothing.faults]
     assert hidden.refused
+
+
+@pytest.mark.parametrize(("text", "given", "name"), CHANGES.values(), ids=CHANGES)
+async def test_a_hidden_change_answers_as_an_unknown_one(
+    own: Desk, text: str, given: dict[str, Any], name: str
+) -> None:
+    said = []
+    for each in (name, "z" * len(name)):
+        variables = json.loads(json.dumps(given).replace("HERE", each))
+        told = await ask(own, text.replace("HERE", each), "finance", variables=variables)
+        assert told.refused
+        said.append([(one.code, one.message.replace(each, "HERE")) for one in told.faults])
+    assert said[0] == said[1]
 
 
 @pytest.mark.parametrize("name", ["salary", "Request", "RequestOutcome", "hiredOn", "commitSha", "creditLimit"])
@@ -93,3 +125,25 @@ def test_rows_of_which_no_column_is_shown_are_not_grouped() -> None:
     assert validate_schema(told) == []
     assert list(told.type_map["OrderConnection"].fields) == ["edges", "pageInfo", "totalCount", "aggregate"]  # type: ignore[attr-defined]
     assert list(told.type_map["OrderAggregate"].fields) == ["count"]  # type: ignore[attr-defined]
+
+
+def test_what_cannot_be_given_whole_cannot_be_asked() -> None:
+    """An input without a field that must be given would be refused in words that name the field."""
+    text = """
+        directive @allow(groups: [String!]!) on OBJECT | FIELD_DEFINITION | INPUT_FIELD_DEFINITION | ARGUMENT_DEFINITION
+        type Query @allow(groups: ["everyone"]) {
+            open: Int
+            asked(salary: Int! @allow(groups: ["finance"])): Int
+            chosen(salary: Int @allow(groups: ["finance"])): Int
+            found(where: Outer!): Int
+        }
+        input Outer @allow(groups: ["everyone"]) { name: String, inner: Inner! }
+        input Inner @allow(groups: ["everyone"]) { name: String, salary: Int! @allow(groups: ["finance"]) }
+    """
+    written = parse(text)
+    told, whole = (view(written, rules(written), frozenset({"everyone", *more})) for more in ([], ["finance"]))
+    assert told.query_type
+    assert list(told.query_type.fields) == ["open", "chosen"]
+    assert "Outer" not in told.type_map
+    assert whole.query_type
+    assert len(whole.query_type.fields) == 4

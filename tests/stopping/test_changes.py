@@ -1,6 +1,6 @@
-"""A door that is killed while it changes things loses nothing it acknowledged, and repeats nothing it is asked again.
+"""A door that ends while it changes things loses nothing it acknowledged, and repeats nothing it is asked again.
 
-`KILLS=100` kills it a hundred times.
+`KILLS=100` ends it a hundred times each way.
 """
 
 import http.client
@@ -98,8 +98,9 @@ class Maker:
         self.answers, self.waiting = self.answers + 1, None
 
 
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "told to stop"])
 def test_what_was_acknowledged_stands_once_and_what_was_not_is_made_once_when_asked_again(
-    tmp_path: Path, acme_servers: Running, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, acme_servers: Running, capsys: pytest.CaptureFixture[str], how: signal.Signals
 ) -> None:
     port = free_port()
     key = furnished(tmp_path, acme_servers, port)
@@ -109,8 +110,8 @@ def test_what_was_acknowledged_stands_once_and_what_was_not_is_made_once_when_as
     for number in range(KILLS):
         with open_door(tmp_path, port, key) as door:
             ran(makers, door, 5 + number % 7)
-            door.process.send_signal(signal.SIGKILL)
-            door.process.wait(5)
+            door.process.send_signal(how)
+            door.process.wait(35)
             ended(makers)
     with open_door(tmp_path, port, key) as door:
         ran(makers, door, 1)
@@ -125,7 +126,9 @@ def test_what_was_acknowledged_stands_once_and_what_was_not_is_made_once_when_as
     stands = products(tmp_path)
     with capsys.disabled():
         changes, gone = sum(each.answers for each in makers), len(lost(acknowledged, stands))
-        print(f"\n{KILLS} kills, {changes} changes acknowledged, {gone} products with one of them lost or repeated")
+        print(
+            f"\n{KILLS} x {how.name}, {changes} changes acknowledged, {gone} products with one of them lost or repeated"
+        )
     assert lost(acknowledged, stands) == {}
     assert history(tmp_path) == stands
     assert verify(tmp_path / "records").broken is None

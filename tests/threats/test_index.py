@@ -113,6 +113,16 @@ ROWS: dict[int, list[str]] = {
         "sources/test_prometheus.py::test_a_read_that_is_given_up_hangs_up",
         "sources/test_graphql.py::test_a_read_that_nobody_waits_for_ends_its_calls",
     ],
+    25: [
+        "stopping/test_changes.py::"
+        "test_what_was_acknowledged_stands_once_and_what_was_not_is_made_once_when_asked_again",
+        "stopping/test_stops.py::test_no_answered_request_is_missing_from_the_records",
+        "stopping/test_stops.py::test_a_door_told_to_stop_ends_in_order",
+        "changing/test_killing.py::test_after_kills_every_change_is_there_exactly_once",
+        "changing/test_changing.py::test_who_goes_away_interrupts_nothing",
+        "changing/test_sagas.py::test_a_ledger_that_fails_at_any_commit_loses_and_repeats_nothing",
+        "live/test_stopping.py::test_sockets_are_closed_with_1001_and_streams_completed",
+    ],
     26: [
         "door/test_keys.py::test_whatever_does_not_open_the_door_is_told_the_same_bytes",
         "auth/test_callers.py::test_every_refusal_is_the_same_and_costs_the_same_steps",
@@ -126,6 +136,20 @@ ROWS: dict[int, list[str]] = {
         "threats/test_leaks.py::test_no_secret_of_a_key_is_in_logs_journal_state_or_replies",
         "door/test_keys.py::test_a_key_in_the_address_is_no_key",
         "auth/test_state.py::test_no_secret_is_in_the_database_nor_in_what_is_shown_of_it",
+    ],
+    29: [
+        "live/test_ws.py::test_groups_are_those_of_each_event",
+        "live/test_ws.py::test_at_most_ten_subscriptions_and_the_others_go_on",
+        "live/test_ws.py::test_no_key_a_wrong_one_a_revoked_one_and_two_are_4401_and_on_record",
+        "live/test_ws.py::test_a_question_before_connection_init_is_4401",
+        "live/test_ws.py::test_who_may_not_come_in_is_told_by_http",
+        "live/test_sse.py::test_at_most_ten_streams_of_a_key",
+        "live/test_sse.py::test_two_keys_of_which_one_is_revoked",
+        "live/test_revoked.py::test_a_socket_is_closed_with_4403",
+        "live/test_revoked.py::test_a_stream_ends_with_an_error",
+        "live/test_revoked.py::test_a_socket_without_questions_is_closed_too",
+        "live/test_revoked.py::test_the_log_of_a_subscription_through_a_revocation",
+        "acting/test_acting.py::test_an_event_leads_to_its_row_and_is_judged_anew",
     ],
     31: [
         "contract/test_injection.py::test_a_value_is_a_value_and_no_more",
@@ -148,6 +172,13 @@ ROWS: dict[int, list[str]] = {
         "sources/test_folder.py::test_a_folder_swapped_for_a_link_leads_nowhere",
         "sources/test_drive.py::test_below_one_folder_nothing_else_is_opened",
         "contract/test_injection.py::test_a_value_is_a_value_and_no_more",
+    ],
+    33: [
+        "writing/test_slack.py::test_whatever_is_typed_mentions_nobody_and_links_nowhere",
+        "writing/test_slack.py::test_an_edit_mentions_nobody_either",
+        "writing/test_slack.py::test_what_is_no_text_is_not_sent",
+        "writing/test_slack.py::test_a_mark_that_somebody_else_left_is_not_ours",
+        "writing/test_slack.py::test_what_nobody_knows_is_not_said_to_be_undone_and_not_told_twice",
     ],
     35: [
         "threats/test_ssrf.py::test_a_url_of_our_own_network_is_refused_as_it_stands",

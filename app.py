@@ -47,6 +47,8 @@ from records.journal import opened as journal_opened
 from records.ledger import Ledger
 from records.redact import records_key
 from resolvers.query import asking, nobody
+from resolvers.upload import SOURCE as UPLOADS
+from resolvers.upload import none
 from schema.build import build, document, version
 from schema.federation import subgraph
 from schema.view import view
@@ -68,7 +70,7 @@ class App:
     """The house as ASGI sees it; it opens when the server starts and closes when it stops."""
 
     def __init__(self, settings: Settings, subjects: ModuleType = resolvers) -> None:
-        """`subjects` gives `modules()`, `bindings()`, `changes()` and `feeds()`, as resolvers/ does."""
+        """`subjects` gives `modules()`, `bindings()`, `changes()`, `actions()` and `feeds()`, as resolvers/ does."""
         self.settings = settings
         self.subjects = subjects
         self.counter: Counter | None = None
@@ -155,7 +157,7 @@ async def opened(
         shop = workshop(
             at, subjects.changes(), ledger=ledger, secret=key, published=lambda type, row, change: bus.wake()
         )
-        house.actions.update(changing(shop))
+        house.actions.update({**subjects.actions(at), **changing(shop)})
         acts(house)
         stack.push_async_callback(finished, shop)
         stack.push_async_callback(ended, asyncio.create_task(settling(shop, journal.append)))
@@ -199,7 +201,7 @@ def _house(
     (outside, ledger), modules = given, subjects.modules()
     schema, rules = build(modules)
     bindings = subjects.bindings()
-    sources = {**outside, "journal": JournalSource(settings.records.folder), "caller": nobody()}
+    sources = {**outside, "journal": JournalSource(settings.records.folder), "caller": nobody(), UPLOADS: none()}
     rules = opening_sql(rules, settings.server.sql_shown_to)
     own = settings.server.introspection is Introspection.OWN
     house = House(

@@ -3,14 +3,17 @@
 from importlib import import_module
 from types import ModuleType
 
+from engine.act import Action
 from engine.binding import Binding
 from engine.change.bindings import with_history
 from engine.change.declared import Declared
+from engine.desk import Desk
 from engine.feed import Feed
 
 SUBJECTS = (
     "query", "customer", "order", "employee", "deployment", "usage", "file", "slack", "request", "azure",
     "drive", "monitoring", "github", "directory", "change",
+    "upload",
 )  # fmt: skip
 
 
@@ -31,6 +34,12 @@ def changes() -> tuple[Declared, ...]:
     """What can be changed, and how."""
     found = [getattr(import_module(f"resolvers.{each}"), "CHANGES", ()) for each in SUBJECTS]
     return tuple(each for declared in found for each in declared)
+
+
+def actions(desk: Desk) -> dict[str, Action]:
+    """What is done by a mutation that is no change."""
+    found = [getattr(import_module(f"resolvers.{each}"), "actions", lambda _: {})(desk) for each in SUBJECTS]
+    return {field: action for declared in found for field, action in declared.items()}
 
 
 def feeds() -> dict[str, Feed]:

@@ -29,8 +29,9 @@ from engine.errors import Code, SourceFailed
 from engine.house import House, Limits
 from engine.source import Source
 from engine.words import Can, Column, Kind, Op, Row
-from resolvers import bindings, changes, feeds, modules
+from resolvers import bindings, feeds, modules
 from resolvers.query import asking, nobody
+from resolvers.upload import none
 from schema.build import build, version
 from sources.content.media import media_type
 from sources.graphql.collection import promise
@@ -397,11 +398,12 @@ def house(given: Mapping[str, Source] | None = None, limits: Limits | None = Non
         sources={
             **(given or sources()),
             "caller": nobody(),
+            "uploads": none(),
             "journal": journal,
             SOURCE: changed.changes(bound, sources()),
         },
         limits=limits or Limits(),
-        actions={each.field: unmade for each in changes()},
+        actions=dict.fromkeys(schema.mutation_type.fields if schema.mutation_type else (), unmade),
         feeds=feeds(),
         cursor_secret=b"a secret of the tests",
         version=version(modules()),

@@ -3,8 +3,10 @@
 from importlib import import_module
 from types import ModuleType
 
+from engine.act import Action
 from engine.binding import Binding
 from engine.change.declared import Declared
+from engine.desk import Desk
 from engine.feed import Feed
 from resolvers.query import BINDINGS as CALLER
 from schema import query
@@ -26,6 +28,11 @@ def bindings() -> dict[str, Binding]:
 def changes() -> tuple[Declared, ...]:
     """Nothing: the benchmark only reads."""
     return ()
+
+
+def actions(desk: Desk) -> dict[str, Action]:
+    """Nothing."""
+    return {}
 
 
 def feeds() -> dict[str, Feed]:

@@ -38,8 +38,8 @@ def changes() -> tuple[Declared, ...]:
 
 def actions(desk: Desk) -> dict[str, Action]:
     """What is done by a mutation that is no change."""
-    found = [getattr(import_module(f"resolvers.{each}"), "actions", lambda _: {})(desk) for each in SUBJECTS]
-    return {field: action for declared in found for field, action in declared.items()}
+    found = [getattr(import_module(f"resolvers.{each}"), "actions", None) for each in SUBJECTS]
+    return {field: action for acts in found if acts for field, action in acts(desk).items()}
 
 
 def feeds() -> dict[str, Feed]:

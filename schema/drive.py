@@ -8,7 +8,7 @@ import strawberry
 from schema.arguments import ById, Changed, History, Many, One, changing
 from schema.directives import allow, owned
 from schema.file import File
-from schema.file_inputs import CopyFile, DeleteFile, PutFile
+from schema.file_inputs import CopyFile, DeleteFile, FileContent
 
 if TYPE_CHECKING:
     from schema.employee import Employee
@@ -77,7 +77,7 @@ class DriveHit:
 
 
 @strawberry.input(description="A file in Google Drive as it is to be.")
-class PutDriveFileInput(PutFile):
+class PutDriveFileInput(FileContent):
     id: strawberry.ID | None = strawberry.field(description="Which one, where it is there already; or give `path`.")
     path: str | None = strawberry.field(description="Folders and name, `/` between; or give `id`.")
 

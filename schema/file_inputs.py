@@ -4,11 +4,15 @@ import strawberry
 
 
 @strawberry.input
-class PutFile:
-    path: str = strawberry.field(description="Folders and name, `/` between.")
+class FileContent:
     text: str | None = strawberry.field(description="What is to be in it, as UTF-8; or give `base64`.")
     base64: str | None = strawberry.field(description="What is to be in it, of any kind; or give `text`.")
     content_type: str | None = strawberry.field(description="The media type; guessed from the name if not given.")
+
+
+@strawberry.input
+class PutFile(FileContent):
+    path: str = strawberry.field(description="Folders and name, `/` between.")
 
 
 @strawberry.input

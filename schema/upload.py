@@ -25,8 +25,8 @@ class FileUpload:
         description="Whether the store itself refuses another size or type than was asked for."
     )
     steps: Json = strawberry.field(
-        description="The calls to make, in order: the `method`, `url` and `headers` of each; its body is `length` octets"
-        " of the file, from `first` on."
+        description="The calls to make, in order: the `method`, `url` and `headers` of each; its body is `length`"
+        " octets of the file, from `first` on."
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from graphql import GraphQLEnumType, GraphQLNonNull, GraphQLOutputType, get_named_type
 
-from engine.leaves import BadValue, leaf
+from engine.leaves import BadValue, json, leaf
 
 NONE = type(None)
 Values: TypeAlias = Sequence[Any]
@@ -105,6 +105,14 @@ def _texts(values: Values) -> Values:
     return list(map(str, values))
 
 
+def _parsed(values: Values) -> Values:
+    """One value at a time: a text may be of any shape."""
+    try:
+        return list(map(json, values))
+    except BadValue as bad:
+        raise Unusual from bad
+
+
 SCALARS: Mapping[str, Scalar] = {
     "ID": Scalar(types=frozenset({str, int}), shows=_texts),
     "String": Scalar(types=frozenset({str})),
@@ -112,6 +120,7 @@ SCALARS: Mapping[str, Scalar] = {
     "Int": Scalar(types=frozenset({int}), shows=_whole),
     "Float": Scalar(types=frozenset({float}), shows=lambda values: _met(values, all(map(isfinite, values)))),
     "BigInt": Scalar(types=frozenset({int}), shows=_texts),
+    "JSON": Scalar(types=frozenset({str}), shows=_parsed),
     "Decimal": Scalar(types=frozenset({Decimal}), shows=_money),
     "Date": Scalar(types=frozenset({date})),
     "DateTime": Scalar(

@@ -1,11 +1,14 @@
 """Files put, copied, deleted and uploaded through the open house, in every store, asked over HTTP as clients do."""
 
+import asyncio
 import json
 import logging
+import subprocess
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
@@ -17,6 +20,8 @@ import pytest
 from demo.servers import Running, servers
 from demo.settings import SECRETS
 from tests import acme
+from tests.clients.conftest import NODE, SECONDS
+from tests.docs.pages import ROOT, blocks
 from tests.failures.conftest import Ask, Door, asking, standing
 
 TEXT = "sku,pieces\nA-1,12\né,3\n"
@@ -367,6 +372,34 @@ async def test_an_address_is_kept_nowhere(
     assert all(secrets)
     assert not any(word.encode() in held or word in caplog.text for each in secrets for word in each)
     assert given["steps"] != again["steps"]
+
+
+async def test_a_client_in_javascript_uploads_as_the_page_says(
+    ask: Ask, door: Door, giving: Shelf, tmp_path: Path
+) -> None:
+    (block,) = (each for each in blocks(ROOT / "docs/changes.md", "js") if each.words == ("upload.mjs",))
+    (tmp_path / "upload.mjs").write_text(block.text, encoding="utf-8")
+    path, body = giving.path(), "é,1\n" * 900_000
+    given = [f"http://127.0.0.1:{door.port}", door.keys["support"], {"store": giving.store, "path": path}]
+    await asyncio.to_thread(run, tmp_path, UPLOADING.format(given=json.dumps(given)))
+
+    told = await ask(
+        f"{{ files(where: {{path: {{eq: {json.dumps(path)}}}}}) {{ nodes {{ size text(maxBytes: 5) }} }} }}"
+    )
+    assert told.data == {"files": {"nodes": [{"size": str(len(body.encode())), "text": "é,1\n"}]}}
+
+
+UPLOADING = """
+import {{ upload }} from "./upload.mjs";
+const [door, key, place] = {given};
+await upload(door, key, new Blob(["é,1\\n".repeat(900000)], {{ type: "text/csv" }}), place);
+"""
+
+
+def run(folder: Path, program: str) -> None:
+    (folder / "run.mjs").write_text(program, encoding="utf-8")
+    done = subprocess.run((NODE, folder / "run.mjs"), capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def signed(url: str) -> list[str]:

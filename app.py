@@ -55,6 +55,8 @@ from records.ledger import Ledger
 from records.redact import records_key
 from resolvers.job import TOPIC
 from resolvers.query import asking, nobody
+from resolvers.upload import SOURCE as UPLOADS
+from resolvers.upload import none
 from schema.build import build, document, version
 from schema.federation import subgraph
 from schema.view import view
@@ -82,7 +84,7 @@ class App:
     """The house as ASGI sees it; it opens when the server starts and closes when it stops."""
 
     def __init__(self, settings: Settings, subjects: ModuleType = resolvers) -> None:
-        """`subjects` gives `modules()`, `bindings()`, `changes()`, `feeds()` and `acting()`, as resolvers/ does."""
+        """`subjects` gives what resolvers/ does: `modules()`, `bindings()`, `changes()` and the rest of its functions."""
         self.settings = settings
         self.subjects = subjects
         self.counter: Counter | None = None
@@ -189,7 +191,7 @@ async def opened(
         works = await stack.enter_async_context(
             works_opened(declared, shelf, asks, settings.jobs, notifier=telling, at_once=at_once)
         )
-        house.actions.update(changing(shop))
+        house.actions.update({**subjects.actions(at), **changing(shop)})
         house.actions.update(subjects.acting(works.starting, Clerk(desk=at, journal=journal, records_key=key)))
         acts(house)
         stack.push_async_callback(finished, shop)
@@ -236,7 +238,7 @@ def _house(
     schema, rules = build(modules)
     bindings = subjects.bindings()
     journal = JournalSource(settings.records.folder)
-    sources = {**outside, "journal": journal, "caller": nobody(), "jobs": nobodys()}
+    sources = {**outside, "journal": journal, "caller": nobody(), "jobs": nobodys(), UPLOADS: none()}
     rules = opening_sql(rules, settings.server.sql_shown_to)
     own = settings.server.introspection is Introspection.OWN
     house = House(

@@ -8,6 +8,7 @@ from engine.act import Action
 from engine.binding import Binding
 from engine.change.bindings import with_history
 from engine.change.declared import Declared
+from engine.desk import Desk
 from engine.feed import Feed
 from exports.clerk import Clerk
 from resolvers import job
@@ -18,7 +19,7 @@ from work.starting import Starting
 
 SUBJECTS = (
     "query", "customer", "order", "employee", "deployment", "usage", "file", "slack", "request", "azure",
-    "drive", "monitoring", "github", "directory", "change", "job",
+    "drive", "monitoring", "github", "directory", "change", "job", "upload",
 )  # fmt: skip
 
 
@@ -40,6 +41,12 @@ def changes() -> tuple[Declared, ...]:
     """What can be changed, and how."""
     found = [getattr(import_module(f"resolvers.{each}"), "CHANGES", ()) for each in SUBJECTS]
     return tuple(each for declared in found for each in declared)
+
+
+def actions(desk: Desk) -> dict[str, Action]:
+    """What is done by a mutation that is no change."""
+    found = [getattr(import_module(f"resolvers.{each}"), "actions", None) for each in SUBJECTS]
+    return {field: action for acts in found if acts for field, action in acts(desk).items()}
 
 
 def feeds() -> dict[str, Feed]:

@@ -2,6 +2,7 @@
 
 from engine.binding import Binding
 from resolvers.file import CUSTOMER, KEY, inside
+from resolvers.file_changes import changes
 
 BINDINGS = (
     Binding(
@@ -23,3 +24,4 @@ BINDINGS = (
         lookups=inside("azure_blob"),
     ),
 )
+CHANGES = tuple(each for binding in BINDINGS for each in changes(binding))

@@ -2,6 +2,7 @@
 
 from engine.binding import Binding, Link
 from resolvers.file import CUSTOMER, KEY, inside
+from resolvers.file_changes import changes
 
 PERMISSIONS = Link(to="DrivePermission", here="id", there="file_id")
 
@@ -53,3 +54,4 @@ BINDINGS = (
         links={"file": Link(to="DriveFile", here="file_id", there="id")},
     ),
 )
+CHANGES = changes(BINDINGS[0])

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from engine.binding import Binding, Link, Lookup
+from resolvers.file_changes import changes
 
 KEY = ("store", "id")
 MAX_BYTES = {"maxBytes": "max_bytes"}
@@ -41,3 +42,4 @@ BINDINGS = (
         lookups=inside("folder"),
     ),
 )
+CHANGES = tuple(each for binding in BINDINGS for each in changes(binding))

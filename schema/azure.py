@@ -2,9 +2,10 @@
 
 import strawberry
 
-from schema.arguments import ById, Many
+from schema.arguments import ById, Changed, History, Many, changing
 from schema.directives import allow, owned
 from schema.file import File
+from schema.file_inputs import CopyFile, DeleteFile, PutFile
 
 
 @strawberry.type(
@@ -13,6 +14,7 @@ from schema.file import File
 )
 class AzureFile(File):
     kind: str | None = strawberry.field(description="The folder below the customer's, such as `scans`.")
+    history: History["AzureFile"] = strawberry.field(description="Every change of the file that was made here.")
 
 
 @strawberry.type(
@@ -21,6 +23,37 @@ class AzureFile(File):
 )
 class BlobFile(File):
     kind: str | None = strawberry.field(description="The folder below the customer's, such as `exports`.")
+    history: History["BlobFile"] = strawberry.field(description="Every change of the file that was made here.")
+
+
+@strawberry.input(description="A file of the share as it is to be.")
+class PutAzureFileInput(PutFile):
+    pass
+
+
+@strawberry.input(description="A file of the share to be, with what is in another.")
+class CopyAzureFileInput(CopyFile):
+    pass
+
+
+@strawberry.input(description="A file of the share to be deleted.")
+class DeleteAzureFileInput(DeleteFile):
+    pass
+
+
+@strawberry.input(description="A blob of the container as it is to be.")
+class PutBlobFileInput(PutFile):
+    pass
+
+
+@strawberry.input(description="A blob of the container to be, with what is in another.")
+class CopyBlobFileInput(CopyFile):
+    pass
+
+
+@strawberry.input(description="A blob of the container to be deleted.")
+class DeleteBlobFileInput(DeleteFile):
+    pass
 
 
 @strawberry.type
@@ -29,3 +62,37 @@ class Query:
     azure_files: Many["AzureFile"] = strawberry.field(description="All files of the share.")
     blob_file: ById["BlobFile"] = strawberry.field(description="The blob with this name.")
     blob_files: Many["BlobFile"] = strawberry.field(description="All blobs of the container.")
+
+
+@strawberry.type
+class Mutation:
+    put_azure_file: Changed["AzureFile"] = strawberry.field(
+        description="Makes a file of the share what is given, whether it was there or not.",
+        directives=[allow("finance", "support"), owned("data platform")],
+        metadata=changing(PutAzureFileInput),
+    )
+    copy_azure_file: Changed["AzureFile"] = strawberry.field(
+        description="Makes a file of the share that is a copy of another, in the store itself.",
+        directives=[allow("finance", "support"), owned("data platform")],
+        metadata=changing(CopyAzureFileInput),
+    )
+    delete_azure_file: Changed["AzureFile"] = strawberry.field(
+        description="Deletes a file of the share.",
+        directives=[allow("finance"), owned("data platform")],
+        metadata=changing(DeleteAzureFileInput),
+    )
+    put_blob_file: Changed["BlobFile"] = strawberry.field(
+        description="Makes a blob of the container what is given, whether it was there or not.",
+        directives=[allow("finance", "support"), owned("data platform")],
+        metadata=changing(PutBlobFileInput),
+    )
+    copy_blob_file: Changed["BlobFile"] = strawberry.field(
+        description="Makes a blob of the container that is a copy of another, in the store itself.",
+        directives=[allow("finance", "support"), owned("data platform")],
+        metadata=changing(CopyBlobFileInput),
+    )
+    delete_blob_file: Changed["BlobFile"] = strawberry.field(
+        description="Deletes a blob of the container.",
+        directives=[allow("finance"), owned("data platform")],
+        metadata=changing(DeleteBlobFileInput),
+    )

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from schema.arguments import ById, Many, One
+from schema.arguments import ById, Changed, History, Many, One, changing
 from schema.directives import allow, owned
 from schema.file import File
+from schema.file_inputs import CopyFile, DeleteFile, FileContent
 
 if TYPE_CHECKING:
     from schema.employee import Employee
@@ -23,6 +24,7 @@ class DriveFile(File):
     owner: One["Employee"] = strawberry.field(description="The employee with the owner's e-mail address.")
     folder: One["DriveFolder"] = strawberry.field(description="Where it lies.")
     permissions: Many["DrivePermission"] = strawberry.field(description="Who may do what with it.")
+    history: History["DriveFile"] = strawberry.field(description="Every change of the file that was made here.")
 
 
 @strawberry.type(
@@ -74,6 +76,22 @@ class DriveHit:
     file: One["DriveFile"] = strawberry.field(description="The file itself.")
 
 
+@strawberry.input(description="A file in Google Drive as it is to be.")
+class PutDriveFileInput(FileContent):
+    id: strawberry.ID | None = strawberry.field(description="Which one, where it is there already; or give `path`.")
+    path: str | None = strawberry.field(description="Folders and name, `/` between; or give `id`.")
+
+
+@strawberry.input(description="A file in Google Drive to be, with what is in another.")
+class CopyDriveFileInput(CopyFile):
+    pass
+
+
+@strawberry.input(description="A file in Google Drive to be deleted.")
+class DeleteDriveFileInput(DeleteFile):
+    pass
+
+
 @strawberry.type
 class Query:
     drive_file: ById["DriveFile"] = strawberry.field(description="The file with this id.")
@@ -82,4 +100,23 @@ class Query:
     drive_folders: Many["DriveFolder"] = strawberry.field(description="All folders but those in the trash.")
     drive_search: ById["DriveSearch"] = strawberry.field(
         description="A search for this text; null where it holds neither a letter nor a digit."
+    )
+
+
+@strawberry.type
+class Mutation:
+    put_drive_file: Changed["DriveFile"] = strawberry.field(
+        description="Makes a file in Google Drive what is given, whether it was there or not.",
+        directives=[allow("finance", "support"), owned("workplace tools")],
+        metadata=changing(PutDriveFileInput),
+    )
+    copy_drive_file: Changed["DriveFile"] = strawberry.field(
+        description="Makes a file in Google Drive that is a copy of another, in the store itself.",
+        directives=[allow("finance", "support"), owned("workplace tools")],
+        metadata=changing(CopyDriveFileInput),
+    )
+    delete_drive_file: Changed["DriveFile"] = strawberry.field(
+        description="Deletes a file in Google Drive.",
+        directives=[allow("finance"), owned("workplace tools")],
+        metadata=changing(DeleteDriveFileInput),
     )

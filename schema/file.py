@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from schema.arguments import Argument, BigInt, ById, Json, Looked, Many, One, taking
+from schema.arguments import Argument, BigInt, ById, Changed, History, Json, Looked, Many, One, changing, taking
 from schema.directives import allow, owned
+from schema.file_inputs import CopyFile, DeleteFile, PutFile
 
 if TYPE_CHECKING:
     from schema.customer import Customer
@@ -80,6 +81,7 @@ class File:
 )
 class S3File(File):
     kind: str | None = strawberry.field(description="The folder below the customer's, such as `invoices`.")
+    history: History["S3File"] = strawberry.field(description="Every change of the file that was made here.")
 
 
 @strawberry.type(
@@ -88,6 +90,37 @@ class S3File(File):
 )
 class FolderFile(File):
     folder: str | None = strawberry.field(description="The folder below the customer's, such as `prices`.")
+    history: History["FolderFile"] = strawberry.field(description="Every change of the file that was made here.")
+
+
+@strawberry.input(description="An object of the bucket as it is to be.")
+class PutS3FileInput(PutFile):
+    pass
+
+
+@strawberry.input(description="An object of the bucket to be, with what is in another.")
+class CopyS3FileInput(CopyFile):
+    pass
+
+
+@strawberry.input(description="An object of the bucket to be deleted.")
+class DeleteS3FileInput(DeleteFile):
+    pass
+
+
+@strawberry.input(description="A file of the folder as it is to be.")
+class PutFolderFileInput(PutFile):
+    pass
+
+
+@strawberry.input(description="A file of the folder to be, with what is in another.")
+class CopyFolderFileInput(CopyFile):
+    pass
+
+
+@strawberry.input(description="A file of the folder to be deleted.")
+class DeleteFolderFileInput(DeleteFile):
+    pass
 
 
 @strawberry.type
@@ -96,3 +129,37 @@ class Query:
     files: Many["File"] = strawberry.field(description="The files of all stores.")
     s3_files: Many["S3File"] = strawberry.field(description="The objects of the bucket.")
     folder_files: Many["FolderFile"] = strawberry.field(description="The files of the folder.")
+
+
+@strawberry.type
+class Mutation:
+    put_s3_file: Changed["S3File"] = strawberry.field(
+        description="Makes an object of the bucket what is given, whether it was there or not.",
+        directives=[allow("finance", "support"), owned("data platform")],
+        metadata=changing(PutS3FileInput),
+    )
+    copy_s3_file: Changed["S3File"] = strawberry.field(
+        description="Makes an object of the bucket that is a copy of another, in the store itself.",
+        directives=[allow("finance", "support"), owned("data platform")],
+        metadata=changing(CopyS3FileInput),
+    )
+    delete_s3_file: Changed["S3File"] = strawberry.field(
+        description="Deletes an object of the bucket.",
+        directives=[allow("finance"), owned("data platform")],
+        metadata=changing(DeleteS3FileInput),
+    )
+    put_folder_file: Changed["FolderFile"] = strawberry.field(
+        description="Makes a file of the folder what is given, whether it was there or not.",
+        directives=[allow("finance", "support"), owned("data platform")],
+        metadata=changing(PutFolderFileInput),
+    )
+    copy_folder_file: Changed["FolderFile"] = strawberry.field(
+        description="Makes a file of the folder that is a copy of another, in the store itself.",
+        directives=[allow("finance", "support"), owned("data platform")],
+        metadata=changing(CopyFolderFileInput),
+    )
+    delete_folder_file: Changed["FolderFile"] = strawberry.field(
+        description="Deletes a file of the folder.",
+        directives=[allow("finance"), owned("data platform")],
+        metadata=changing(DeleteFolderFileInput),
+    )

@@ -31,6 +31,7 @@ from engine.source import Source
 from engine.words import Can, Column, Kind, Op, Row
 from resolvers import bindings, feeds, modules
 from resolvers.query import asking, nobody
+from resolvers.upload import none
 from schema.build import build, version
 from sources.content.media import media_type
 from sources.graphql.collection import promise
@@ -419,6 +420,7 @@ def house(given: Mapping[str, Source] | None = None, limits: Limits | None = Non
         sources={
             **(given or sources()),
             "caller": nobody(),
+            "uploads": none(),
             "journal": journal,
             "jobs": jobs(),
             SOURCE: changed.changes(bound, sources()),

@@ -24,7 +24,8 @@ def changes(bindings: Mapping[str, Binding], sources: Mapping[str, Source]) -> M
     for type_name, kept in kept_of(bindings, sources).items():
         source: Any = sources[bindings[type_name].source]
         held: Collection = source.collections[bindings[type_name].collection]
-        rows = [dict(zip(held.can.columns, row, strict=True)) for row in held.rows[:ROWS]]
+        fixed = bindings[type_name].constants
+        rows = [dict(zip(held.can.columns, row, strict=True)) | fixed for row in held.rows[:ROWS]]
         told = [one for number, row in enumerate(rows) for one in _changes(type_name, kept, number, row)]
         collections[type_name] = Collection(can=kept.changes, rows=[_row(kept.changes, each) for each, _ in told])
         sides = [side for _, both in told for side in both]

@@ -6,6 +6,7 @@ from types import ModuleType
 from engine.act import Action
 from engine.binding import Binding
 from engine.change.declared import Declared
+from engine.desk import Desk
 from engine.feed import Feed
 from exports.clerk import Clerk
 from resolvers.query import BINDINGS as CALLER
@@ -29,6 +30,11 @@ def bindings() -> dict[str, Binding]:
 def changes() -> tuple[Declared, ...]:
     """Nothing: the benchmark only reads."""
     return ()
+
+
+def actions(desk: Desk) -> dict[str, Action]:
+    """Nothing."""
+    return {}
 
 
 def feeds() -> dict[str, Feed]:

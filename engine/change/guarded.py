@@ -1,9 +1,10 @@
-"""Changes in, what a guarded source made of them out: a slot, a breaker and an end to its time, and never a retry."""
+"""Changes and uploads in, what a guarded source says out: a slot, a breaker, an end to its time; never a retry."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar, cast
 
+from engine.change.addresses import Address, Upload
 from engine.change.words import Change, Made, Unmade, Writable, Writes
 from engine.deadline import Deadline
 from engine.errand import rests
@@ -38,6 +39,15 @@ async def called(guarded: Guard, work: Callable[[], Awaitable[Result]]) -> Resul
     """Any other call that its source takes. Raises SourceFailed."""
     seat = await _seated(guarded)
     return await _within(seat, work())
+
+
+async def address(guarded: Guard, upload: Upload) -> Address | None:
+    """As `Addresses.upload_address`; None, too, where the source has none to give."""
+    asked = getattr(guarded.source, "upload_address", None)
+    if asked is None:
+        return None
+    seat = await _seated(guarded)
+    return cast(Address | None, await _within(seat, asked(upload)))
 
 
 def _writable(guarded: Guard) -> Writable:

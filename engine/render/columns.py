@@ -106,6 +106,7 @@ def _texts(values: Values) -> Values:
 
 
 def _parsed(values: Values) -> Values:
+    """One value at a time: a text may be of any shape."""
     try:
         return list(map(json, values))
     except BadValue as bad:

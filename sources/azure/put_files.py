@@ -12,7 +12,7 @@ from uuid import UUID
 
 from engine.change.addresses import Address
 from engine.change.words import Unmade, Values
-from engine.errors import SourceFailed
+from engine.errors import Code, SourceFailed
 from sources.azure.calls import Calls, Told
 from sources.azure.entries import Entry, stood
 from sources.azure.failures import NOT_FOUND, refused, unreadable
@@ -78,7 +78,9 @@ class ShareFiles:
         return by_path(filed)
 
     async def address(self, filed: Filed, before: Standing | None, size: int, wanted: int) -> Address:
-        """One call makes a file of zeros, the others put what belongs there."""
+        """One call makes a file of zeros, the others put what belongs there; its folders are made at once."""
+        if before is None:
+            await self.way(filed)
         url, ends = address(self.calls, filed, "cw", wanted)
         starts = [*accumulate([RANGE_BYTES] * ((size - 1) // RANGE_BYTES), initial=0)] if size else []
         spans = [(start, min(RANGE_BYTES, size - start)) for start in starts]
@@ -142,6 +144,13 @@ class ShareFiles:
         if octets:
             put = await self.calls.told("PUT", part, ranged(0, len(octets)), octets, comp="range")
             surely(put, "file")
+
+    async def way(self, filed: Filed) -> None:
+        """Whoever holds an address can make a file, and no folder."""
+        try:
+            await self.directories(filed.id)
+        except Outrun as failure:
+            raise Unmade("azure files did not keep the folders of `path`", Code.SOURCE_UNAVAILABLE) from failure
 
     async def directories(self, id: str) -> None:
         for above in list(accumulate(id.split("/")[:-1], lambda path, each: f"{path}/{each}")):

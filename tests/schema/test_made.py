@@ -34,7 +34,7 @@ BECOMES: Mapping[str, Mapping[str, str]] = {
     "Maximum": EXACT,
 }
 UNITS = {"DateTime": "TimeGroupBy", "Date": "DateGroupBy"}
-UNLISTED = {"Me", "Key", "WorkflowLog", "DriveSearch"}
+UNLISTED = {"Me", "Key", "WorkflowLog", "DriveSearch", "FileUpload"}
 LISTED = sorted(each for each in bindings() if each not in UNLISTED and not each.endswith("Values"))
 INTERFACES = {"File"}
 """Those that are listed: their rows are filtered and ordered, not measured or grouped."""

@@ -84,7 +84,7 @@ class App:
     """The house as ASGI sees it; it opens when the server starts and closes when it stops."""
 
     def __init__(self, settings: Settings, subjects: ModuleType = resolvers) -> None:
-        """`subjects` gives what resolvers/ does: `modules()`, `bindings()`, `changes()` and the rest of its functions."""
+        """`subjects` gives what resolvers/ does: `modules()`, `bindings()`, `changes()` and its other functions."""
         self.settings = settings
         self.subjects = subjects
         self.counter: Counter | None = None

@@ -9,7 +9,7 @@ from engine.change.declared import Declared
 from engine.feed import Feed
 
 SUBJECTS = (
-    "query", "customer", "order", "employee", "deployment", "usage", "file", "slack", "request", "azure",
+    "query", "customer", "order", "employee", "deployment", "deploying", "usage", "file", "slack", "request", "azure",
     "drive", "monitoring", "github", "directory", "change",
 )  # fmt: skip
 

@@ -276,8 +276,11 @@ async def test_its_history_says_who_when_why_before_and_after(door: Door, hub: H
         "reason": "the tests passed",
     }  # fmt: skip
     await made(door, "approveDeployment", word)
-    found = await asked(door, f"""{{ me {{ id }} deployment(id: "{begun["id"]}") {{ history(orderBy: [{{at: ASC}}]) {{
-        nodes {{ at person verb mutation reason before {{ status }} after {{ status }} }} }} }} }}""")
+    found = await asked(
+        door,
+        f"""{{ me {{ id }} deployment(id: "{begun["id"]}") {{ history(orderBy: [{{at: ASC}}]) {{
+        nodes {{ at person verb mutation reason before {{ status }} after {{ status }} }} }} }} }}""",
+    )
     assert found.errors == []
     history = found.data["deployment"]["history"]["nodes"]
     told("history:", *history)

@@ -1,14 +1,16 @@
 """Deployments are changed in the company's table and on GitHub, both or neither, or it is said which."""
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import Iterator
 from typing import Any
 
+import aiohttp
 import pytest
 
-from demo.servers import Running
+from demo.servers import HOST, Running
 from tests.failures.conftest import Door
 from tests.writing.mutations import DIES, Hub, asked, made, mutation, opened, refused, seen
 
@@ -292,3 +294,35 @@ async def test_its_history_says_who_when_why_before_and_after(door: Door, hub: H
         )
     ]
     assert history[0]["at"] < history[1]["at"]
+
+
+async def test_who_listens_hears_of_a_deployment_as_soon_as_it_is_begun(door: Door, hub: Hub) -> None:
+    listening = "subscription { deploymentChanged { mutation after { version status } deployment { service } } }"
+    headers = {"authorization": f"Bearer {door.keys['support']}", "accept": "text/event-stream"}
+    async with (
+        aiohttp.ClientSession(f"http://{HOST}:{door.port}", read_bufsize=2**16) as session,
+        session.post("/graphql", json={"query": listening}, headers=headers) as stream,
+    ):
+        assert (stream.status, stream.content_type) == (200, "text/event-stream")
+        await made(door, "startDeployment", starting(hub, "8.9.0"))
+        async with asyncio.timeout(20):
+            while not (line := await stream.content.readline()).startswith(b"data: {"):
+                assert line, "the stream ended"
+    assert json.loads(line.removeprefix(b"data: "))["data"]["deploymentChanged"] == {
+        "mutation": "startDeployment",
+        "after": {"version": "8.9.0", "status": "RUNNING"},
+        "deployment": {"service": REPO},
+    }
+
+
+async def test_what_has_ended_otherwise_is_not_rolled_back(door: Door, hub: Hub) -> None:
+    begun, run = await waiting(door, hub, "9.0.0")
+    await made(door, "cancelDeployment", {"id": begun["id"], "run": run["id"]})
+    back = {"id": begun["id"], "version": "8.9.9", "commitSha": hub.commits(REPO)[1]}
+    code, said = await refused(door, "rollBackDeployment", back)
+    assert (code, said.partition("; ")[0]) == (
+        "VERSION_CONFLICT",
+        "the deployment is `CANCELLED`, and not SUCCEEDED or FAILED or WAITING or RUNNING",
+    )
+    assert [each["status"] for each in await version(door, "9.0.0")] == ["CANCELLED"]
+    assert await version(door, "8.9.9") == []

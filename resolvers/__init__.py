@@ -9,8 +9,8 @@ from engine.change.declared import Declared
 from engine.feed import Feed
 
 SUBJECTS = (
-    "query", "customer", "order", "employee", "deployment", "deploying", "usage", "file", "slack", "request", "azure",
-    "drive", "monitoring", "github", "directory", "change",
+    "query", "customer", "order", "employee", "deployment", "usage", "file", "slack", "request", "azure",
+    "drive", "monitoring", "github", "directory", "change", "deploying",
 )  # fmt: skip
 
 

@@ -1,105 +1,15 @@
-"""Deployments are changed in the company's table and on GitHub, both or neither, or it is said which."""
+"""Deployments are changed in the company's table and on GitHub."""
 
 import asyncio
 import json
-import os
-import time
-from collections.abc import Iterator
-from typing import Any
 
 import aiohttp
 import pytest
 
-from demo.servers import HOST, Running
+from demo.servers import HOST
 from tests.failures.conftest import Door
-from tests.writing.mutations import DIES, Hub, asked, made, mutation, opened, refused, seen
-
-REPO = "billing"
-SHOWN = """versionAfter after { service status } deployment {
-    id status revision startedAt finishedAt
-    githubDeployments { nodes { id description statuses { nodes { state } } } }
-    workflowRuns { nodes { id status pending { nodes { environmentId } } } }
-}"""
-ROWS = """{ deployments(where: {service: {eq: "billing"}}, orderBy: [{id: DESC}], first: 100) {
-    nodes { id version status commitSha startedAt } } }"""
-CHANGES = """{ deploymentChanges(orderBy: [{at: DESC}], first: 100) {
-    nodes { row verb mutation state reason after { version } before { version } } } }"""
-
-
-@pytest.fixture(scope="module")
-def house(acme_servers: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Door, Hub]]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
-            patch.delenv(name)
-        with opened(acme_servers, tmp_path_factory.mktemp("house")) as both:
-            yield both
-
-
-@pytest.fixture
-def door(house: tuple[Door, Hub]) -> Door:
-    return house[0]
-
-
-@pytest.fixture
-def hub(house: tuple[Door, Hub]) -> Iterator[Hub]:
-    yield house[1]
-    house[1].refuses.clear()
-
-
-def told(*parts: object) -> None:
-    """For who reads along with `-s`."""
-    print("\n", *parts)
-
-
-def starting(hub: Hub, version: str, environment: str = "STAGING", **more: Any) -> dict[str, Any]:
-    return {
-        "service": REPO, "version": version, "environment": environment, "commitSha": hub.commits(REPO)[0],
-        "description": f"onedoor {version}", **more,
-    }  # fmt: skip
-
-
-async def version(door: Door, version: str) -> list[Any]:
-    """The rows of one version."""
-    return [each for each in (await asked(door, ROWS)).data["deployments"]["nodes"] if each["version"] == version]
-
-
-async def changes(door: Door, version: str) -> list[tuple[str, str]]:
-    """Verb and state of what was done to it, the latest first."""
-    found = (await asked(door, CHANGES)).data["deploymentChanges"]["nodes"]
-    of = [each for each in found if version in [(each[side] or {}).get("version") for side in ("before", "after")]]
-    return [(each["verb"], each["state"]) for each in of]
-
-
-def ours(deployment: Any, version: str) -> Any:
-    (found,) = [
-        each for each in deployment["githubDeployments"]["nodes"] if each["description"] == f"onedoor {version}"
-    ]
-    return found
-
-
-async def statuses(hub: Hub, version: str) -> list[str]:
-    """Of the deployment of a version, as GitHub's leading client sees them, the latest first."""
-
-    def ask(repo: Any) -> list[str]:
-        (found,) = [each for each in repo.get_deployments() if each.description == f"onedoor {version}"]
-        return [each.state for each in found.get_statuses()]
-
-    found: list[str] = await seen(hub, REPO, ask)
-    return found
-
-
-async def on_github(hub: Hub, version: str) -> int:
-    count: int = await seen(
-        hub, REPO, lambda repo: len([x for x in repo.get_deployments() if x.description == f"onedoor {version}"])
-    )
-    return count
-
-
-async def waiting(door: Door, hub: Hub, version: str) -> tuple[Any, Any]:
-    """A deployment to production, and the run that waits."""
-    begun = (await made(door, "startDeployment", starting(hub, version, "PRODUCTION"), SHOWN))["deployment"]
-    runs = [each for each in begun["workflowRuns"]["nodes"] if each["status"] == "waiting"]
-    return begun, max(runs, key=lambda each: int(each["id"].partition(":")[2]))
+from tests.writing.deploying import REPO, SHOWN, changes, on_github, ours, starting, statuses, told, version, waiting
+from tests.writing.mutations import Hub, asked, made, mutation, refused, seen
 
 
 async def test_a_deployment_is_started_in_the_table_and_on_github(door: Door, hub: Hub) -> None:
@@ -209,66 +119,6 @@ async def test_only_engineers_begin_anything(door: Door, hub: Hub, group: str) -
         assert {each["extensions"]["code"] for each in reply.errors} == {"FORBIDDEN"}
         assert (reply.data or {}).get(name) is None
     assert await version(door, "8.2.0") == []
-
-
-async def test_what_github_refuses_is_not_in_the_table_either(door: Door, hub: Hub) -> None:
-    (failing, *_) = hub.commits(REPO, "failure")
-    for number, (commit, code) in enumerate([(failing, "VERSION_CONFLICT"), ("0" * 40, "BAD_USER_INPUT")]):
-        found = await refused(door, "startDeployment", {**starting(hub, f"8.3.{number}"), "commitSha": commit})
-        told("step 2 refused:", *found)
-        assert found[0] == code
-        assert found[1].endswith("was undone")
-        assert await version(door, f"8.3.{number}") == []
-        assert await changes(door, f"8.3.{number}") == [("DELETE", "DONE"), ("CREATE", "UNDONE")]
-
-
-async def test_where_its_status_is_refused_the_deployment_is_inactive_and_the_row_gone(door: Door, hub: Hub) -> None:
-    hub.refuses += [("/statuses", 422)]
-    found = await refused(door, "startDeployment", starting(hub, "8.4.0"))
-    told("step 3 refused:", *found)
-    assert found[0] == "BAD_USER_INPUT"
-    assert found[1].endswith("was undone")
-    assert await version(door, "8.4.0") == []
-    assert await statuses(hub, "8.4.0") == ["inactive"]
-
-
-async def test_what_cannot_be_undone_is_named(door: Door, hub: Hub) -> None:
-    hub.refuses += [("/statuses", 422), ("/statuses", 422)]
-    code, said = await refused(door, "startDeployment", starting(hub, "8.5.0"))
-    told("step 3 and undoing step 2 refused:", code, said)
-    assert code == "CHANGE_UNSETTLED"
-    assert said.partition(": ")[2] == (
-        "`deployment` was undone, `githubDeployment` stands (the API refused the values), "
-        "`githubStatus` was not made (the API refused the values)"
-    )
-    assert await version(door, "8.5.0") == []
-    assert await statuses(hub, "8.5.0") == []
-
-
-async def test_while_github_is_away_nothing_is_begun(door: Door, hub: Hub) -> None:
-    hub.stop()
-    try:
-        found = await refused(door, "startDeployment", starting(hub, "8.6.0"))
-    finally:
-        hub.start()
-    told("GitHub away:", *found)
-    assert found[1].endswith("was undone")
-    assert await version(door, "8.6.0") == []
-
-
-async def test_where_github_dies_in_the_middle_it_is_settled_once_it_is_back(door: Door, hub: Hub) -> None:
-    hub.refuses += [("/statuses", DIES)]
-    code, said = await refused(door, "startDeployment", starting(hub, "8.7.0"))
-    told("GitHub dies at step 3:", code, said)
-    assert code == "CHANGE_UNSETTLED"
-    hub.stop()
-    hub.start()
-    deadline = time.monotonic() + 60
-    while await version(door, "8.7.0"):
-        assert time.monotonic() < deadline, "it was not settled"
-        await asyncio.sleep(0.3)
-    assert await statuses(hub, "8.7.0") == ["inactive"]
-    assert ("CREATE", "UNDONE") in await changes(door, "8.7.0")
 
 
 async def test_its_history_says_who_when_why_before_and_after(door: Door, hub: Hub) -> None:

@@ -1,6 +1,5 @@
 """Messages in Slack and rows of the warehouse are changed through the door, as their vendors' clients see it."""
 
-import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -16,7 +15,7 @@ from demo.snowflake import DATABASE, SCHEMA
 from resolvers import modules
 from schema.build import build
 from tests.failures.conftest import Door
-from tests.writing.mutations import asked, made, mutation, opened, refused
+from tests.writing.mutations import asked, made, mutation, refused
 
 SAYS = "after { plain } message { id plain version author { isBot } history { totalCount } }"
 ANSWERS = "after { plain } reply { id plain version history { totalCount } }"
@@ -36,15 +35,6 @@ GIVEN: dict[str, dict[str, Any]] = {
     "deleteUsageDay": {"id": "20:2031-01-02"},
     "putRevenueMonth": {"customerId": "20", "month": "2031-01-01", "revenue": "1.00", "refunds": "0.00"},
 }
-
-
-@pytest.fixture(scope="module")
-def door(acme_servers: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
-            patch.delenv(name)
-        with opened(acme_servers, tmp_path_factory.mktemp("house")) as (door, _):
-            yield door
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -89,20 +90,20 @@ class NoSuchId(ValueError):
 
 def id_reader(can: Can, key: Sequence[str]) -> Callable[[str], tuple[Any, ...]]:
     """Reads an id as the client wrote it into key values; raises NoSuchId."""
-    kinds = [can.columns[each].kind for each in key]
+    return partial(parts, [can.columns[each].kind for each in key])
 
-    def parts(text: str) -> tuple[Any, ...]:
-        if len(kinds) == 1:
-            return (part(kinds[0], text),)
-        found = text.split(":")
-        if len(found) != len(kinds):
-            raise NoSuchId
-        values = tuple(part(kind, unquote(each)) for kind, each in zip(kinds, found, strict=True))
-        if written(values) != text:
-            raise NoSuchId
-        return values
 
-    return parts
+def parts(kinds: Sequence[Kind], text: str) -> tuple[Any, ...]:
+    """The key values that an id spells; raises NoSuchId."""
+    if len(kinds) == 1:
+        return (part(kinds[0], text),)
+    found = text.split(":")
+    if len(found) != len(kinds):
+        raise NoSuchId
+    values = tuple(part(kind, unquote(each)) for kind, each in zip(kinds, found, strict=True))
+    if written(values) != text:
+        raise NoSuchId
+    return values
 
 
 def part(kind: Kind, text: str) -> Any:

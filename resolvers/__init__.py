@@ -19,7 +19,7 @@ from work.starting import Starting
 
 SUBJECTS = (
     "query", "customer", "order", "employee", "deployment", "usage", "file", "slack", "request", "azure",
-    "drive", "monitoring", "github", "directory", "change", "job", "upload",
+    "drive", "monitoring", "github", "directory", "change", "job", "upload", "deploying",
 )  # fmt: skip
 
 

@@ -1,6 +1,8 @@
 """Usage and revenue: tables of the warehouse, keyed by customer and date."""
 
 from engine.binding import Binding, Link
+from engine.change.declared import Changes
+from engine.change.words import Verb
 
 CUSTOMER = {"customer": Link(to="Customer", here="customer_id", there="id")}
 
@@ -13,4 +15,8 @@ BINDINGS = (
         key=("customer_id", "month"),
         links=CUSTOMER,
     ),
+)
+CHANGES = (
+    *(Changes(field=f"{verb}UsageDay", type="UsageDay", verb=verb) for verb in Verb),
+    Changes(field="putRevenueMonth", type="RevenueMonth", verb=Verb.PUT),
 )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from schema.arguments import Argument, ById, Looked, Many, One, taking
+from schema.arguments import Argument, ById, History, Looked, Many, One, taking
 from schema.directives import allow, owned
 
 if TYPE_CHECKING:
@@ -23,11 +23,14 @@ class Environment(StrEnum):
     STAGING = "STAGING"
 
 
-@strawberry.enum(description="How a deployment ended.")
+@strawberry.enum(description="How far a deployment is, or how it ended.")
 class DeploymentStatus(StrEnum):
+    WAITING = "WAITING"
+    RUNNING = "RUNNING"
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     ROLLED_BACK = "ROLLED_BACK"
+    CANCELLED = "CANCELLED"
 
 
 @strawberry.enum(description="A stretch of time that something is measured over.")
@@ -46,7 +49,7 @@ class Deployment:
     service: str = strawberry.field(description="What was rolled out.")
     version: str = strawberry.field(description="Which version of it.")
     environment: Environment = strawberry.field(description="Where it went.")
-    status: DeploymentStatus = strawberry.field(description="How it ended.")
+    status: DeploymentStatus = strawberry.field(description="How far it is, or how it ended.")
     started_at: datetime = strawberry.field(description="When it began.")
     finished_at: datetime | None = strawberry.field(description="When it ended, where it did.")
     commit_sha: str | None = strawberry.field(
@@ -65,6 +68,7 @@ class Deployment:
     announcements: Many["Message"] = strawberry.field(description="What was said of it in Slack.")
     github_deployments: Many["GithubDeployment"] = strawberry.field(description="The same as GitHub records it.")
     workflow_runs: Many["WorkflowRun"] = strawberry.field(description="The runs of workflows that rolled it out.")
+    history: History["Deployment"] = strawberry.field(description="Every change of the deployment that was made here.")
 
 
 @strawberry.type

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from schema.arguments import Argument, ById, Many, One, taking
+from schema.arguments import Argument, ById, Changed, History, Many, One, changing, taking
 from schema.directives import allow, owned
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class Message(Post):
     channel: One["Channel"] = strawberry.field(description="Where it was said.")
     author: One["SlackUser"] = strawberry.field(description="Who said it.")
     replies: Many["Reply"] = strawberry.field(description="What was answered in its thread.")
+    history: History["Message"] = strawberry.field(description="Every change of the message that was made here.")
 
 
 @strawberry.type(
@@ -43,6 +44,7 @@ class Message(Post):
 class Reply(Post):
     id: strawberry.ID = strawberry.field(description="The channel, the thread and Slack's time stamp.")
     author: One["SlackUser"] = strawberry.field(description="Who answered.")
+    history: History["Reply"] = strawberry.field(description="Every change of the answer that was made here.")
 
 
 @strawberry.type(
@@ -77,6 +79,40 @@ class SlackUser:
     messages: Many["Message"] = strawberry.field(description="What the user said.")
 
 
+@strawberry.input(description="Something to say in a channel, as the door's app in Slack.")
+class PostMessageInput:
+    channel_id: strawberry.ID = strawberry.field(description="Where.")
+    text: str = strawberry.field(description="Shown as it is typed, it mentions nobody; at most 4,000 characters.")
+
+
+@strawberry.input(description="Something to answer in a thread, as the door's app in Slack.")
+class ReplyToMessageInput:
+    message_id: strawberry.ID = strawberry.field(description="What is answered.")
+    text: str = strawberry.field(description="Shown as it is typed, it mentions nobody; at most 4,000 characters.")
+
+
+@strawberry.input(description="What a message, which was posted here, is to say from now on.")
+class UpdateMessageInput:
+    id: strawberry.ID = strawberry.field(description="Which one.")
+    text: str = strawberry.field(description="Shown as it is typed, it mentions nobody; at most 4,000 characters.")
+
+
+@strawberry.input(description="What an answer, which was posted here, is to say from now on.")
+class UpdateReplyInput:
+    id: strawberry.ID = strawberry.field(description="Which one.")
+    text: str = strawberry.field(description="Shown as it is typed, it mentions nobody; at most 4,000 characters.")
+
+
+@strawberry.input(description="A message, which was posted here, to be deleted; answers to it stay.")
+class DeleteMessageInput:
+    id: strawberry.ID = strawberry.field(description="Which one.")
+
+
+@strawberry.input(description="An answer, which was posted here, to be deleted.")
+class DeleteReplyInput:
+    id: strawberry.ID = strawberry.field(description="Which one.")
+
+
 @strawberry.type
 class Query:
     channel: ById["Channel"] = strawberry.field(description="The channel with this id.")
@@ -85,6 +121,40 @@ class Query:
     messages: Many["Message"] = strawberry.field(description="All messages of all channels.")
     slack_user: ById["SlackUser"] = strawberry.field(description="The user with this id.")
     slack_users: Many["SlackUser"] = strawberry.field(description="All users.")
+
+
+@strawberry.type
+class Mutation:
+    post_message: Changed["Message"] = strawberry.field(
+        description="Says something in a channel.",
+        directives=[allow("sales", "support", "engineering"), owned("workplace tools")],
+        metadata=changing(PostMessageInput),
+    )
+    reply_to_message: Changed["Reply"] = strawberry.field(
+        description="Answers a message in its thread.",
+        directives=[allow("sales", "support", "engineering"), owned("workplace tools")],
+        metadata=changing(ReplyToMessageInput),
+    )
+    update_message: Changed["Message"] = strawberry.field(
+        description="Makes a message say something else.",
+        directives=[allow("sales", "support", "engineering"), owned("workplace tools")],
+        metadata=changing(UpdateMessageInput),
+    )
+    update_reply: Changed["Reply"] = strawberry.field(
+        description="Makes an answer say something else.",
+        directives=[allow("sales", "support", "engineering"), owned("workplace tools")],
+        metadata=changing(UpdateReplyInput),
+    )
+    delete_message: Changed["Message"] = strawberry.field(
+        description="Deletes a message.",
+        directives=[allow("sales", "support", "engineering"), owned("workplace tools")],
+        metadata=changing(DeleteMessageInput),
+    )
+    delete_reply: Changed["Reply"] = strawberry.field(
+        description="Deletes an answer.",
+        directives=[allow("sales", "support", "engineering"), owned("workplace tools")],
+        metadata=changing(DeleteReplyInput),
+    )
 
 
 @strawberry.type

@@ -133,6 +133,7 @@ DRIVE: Mapping[str, Mapping[str, Kind]] = {
         "link": TEXT,
     },
 }  # fmt: skip
+THREAD = ("channel_id", "thread_ts")
 SOUGHT = ("plan", "Renewed each year", '"renewed each year" notice', "price", "nothing says this")
 """What is searched for in Drive, as far as these rows go."""
 SEARCHED = {
@@ -274,7 +275,7 @@ def _slack() -> Mapping[str, Collection]:
             can=by_keys(SLACK["messages"], ("channel_id",), ("channel_id", "ts"), ("user_id",)), rows=tops
         ),
         "replies": Collection(
-            can=by_keys(SLACK["replies"], ("channel_id", "thread_ts"), requires=("channel_id", "thread_ts")),
+            can=by_keys(SLACK["replies"], THREAD, (*THREAD, "ts"), requires=THREAD),
             rows=replies,
         ),
     }

@@ -1,7 +1,7 @@
 """The words resolvers/ declare a mutation with: one change to one row, or a saga of several."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, TypeAlias
 
@@ -13,6 +13,10 @@ Before: TypeAlias = Mapping[str, Made]
 """By name, what earlier steps made."""
 From: TypeAlias = Callable[[Input, Before], Values]
 """Pure: it is called again when an intent is settled. Raises SourceFailed with what a client may hear."""
+
+
+def always(_: Input) -> bool:
+    return True
 
 
 class Undo(StrEnum):
@@ -51,6 +55,8 @@ class Step:
     """The earlier steps whose rows `key` and `values` look at: no transaction holds both, no dry run tries it."""
     undo: Undo | Callable[[Input, Made], Change] = Undo.OPPOSITE
     """Or what undoes it, worked out of the input and what it made; the id of that change is set for it."""
+    when: Callable[[Input], bool] = always
+    """Pure: whether it is a step at all where this is the input. No other step needs one that may not be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +67,12 @@ class Saga:
     field: str
     type: str
     steps: tuple[Step, ...]
+    stamps: tuple[str, ...] = ()
+    """Fields of the input that are now, where they are not given; kept with it, so that they are it for ever."""
+
+    def of(self, given: Input) -> "Saga":
+        """With the steps that there are where this is the input."""
+        return replace(self, steps=tuple(each for each in self.steps if each.when(given)))
 
 
 Declared: TypeAlias = Changes | Saga

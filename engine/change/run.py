@@ -46,8 +46,11 @@ class Changing:
     async def __call__(self, act: Act) -> Acted:
         """Raises SourceFailed; ChangeFailed where something was begun."""
         given = kept.value(kept.text(act.arguments["input"]))  # as whoever settles it will have it
-        asked = stated(given)
-        begun = Doing(shop=self.shop, saga=self.saga, stated=asked, intent=_intent(self.shop, self.saga, act, given))
+        stamps = _stamps(self.shop, self.saga, given)
+        asked = stated({**given, **stamps})
+        saga = self.saga.of(asked.input)
+        intent = _intent(self.shop, saga, act, given, stamps)
+        begun = Doing(shop=self.shop, saga=saga, stated=asked, intent=intent)
         if asked.dry:
             return await tried(begun)
         task = asyncio.create_task(_changed(begun, act.until))
@@ -66,10 +69,15 @@ def _heard(task: "asyncio.Task[Acted]") -> None:
         task.exception()
 
 
-def _intent(shop: Workshop, saga: Saga, act: Act, given: Mapping[str, Any]) -> Intent:
+def _stamps(shop: Workshop, saga: Saga, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is now; it is no part of what one sends again with an idempotency key."""
+    return {name: shop.ledger.now() for name in saga.stamps if given.get(name) is None}
+
+
+def _intent(shop: Workshop, saga: Saga, act: Act, given: Mapping[str, Any], stamps: Mapping[str, Any]) -> Intent:
     ledger, number = shop.ledger, leading(shop.house, saga)
     assert number is not None
-    body = kept.text({name: each for name, each in given.items() if name != "idempotencyKey"})
+    asked = {name: each for name, each in given.items() if name != "idempotencyKey"}
     new = ledger.new_id()
     return Intent(
         id=new,
@@ -78,8 +86,8 @@ def _intent(shop: Workshop, saga: Saga, act: Act, given: Mapping[str, Any]) -> I
         groups=tuple(sorted(act.caller.groups)),
         mutation=saga.field,
         idempotency_key=given.get("idempotencyKey"),
-        body=ledger.digest(f"{saga.field} {body}"),
-        input=body,
+        body=ledger.digest(f"{saga.field} {kept.text(asked)}"),
+        input=kept.text({**asked, **stamps}),
         reason=given.get("reason"),
         record=act.record,
         steps=len(saga.steps),

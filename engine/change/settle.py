@@ -71,10 +71,11 @@ async def _settled(shop: Workshop, journal: Journal, intent_id: str) -> bool:
 async def _found(shop: Workshop, intent_id: str) -> Doing:
     intent, steps = await shop.ledger.found(intent_id), await shop.ledger.steps(intent_id)
     assert intent is not None
+    asked = stated(kept.value(intent.input))
     return Doing(
         shop=shop,
-        saga=shop.sagas.get(intent.mutation, _gone(shop, intent)),
-        stated=stated(kept.value(intent.input)),
+        saga=shop.sagas.get(intent.mutation, _gone(shop, intent)).of(asked.input),
+        stated=asked,
         intent=intent,
         taken={(each.number, each.attempt): each for each in steps},
     )

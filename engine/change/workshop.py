@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from auth.mistake import Mistake
 from engine.binding import Binding
 from engine.change import columns, inputs
-from engine.change.declared import Changes, Declared, Saga, Step
+from engine.change.declared import Changes, Declared, Saga, Step, always
 from engine.change.guarded import writes
 from engine.desk import Desk
 from engine.guard import Guard
@@ -67,15 +67,16 @@ def _given(house: House, guards: Mapping[str, Guard], declared: Declared) -> Ite
 
 
 def complaints(house: House, guards: Mapping[str, Guard], saga: Saga) -> Iterator[str]:
-    seen: set[str] = set()
+    names, seen = [each.name for each in saga.steps], set[str]()
     for step in saga.steps:
         at = f"step `{step.name}` of `{saga.field}`"
         promise = writes(guards[step.source], step.collection) if step.source in guards else None
         if promise is None or step.verb not in promise.verbs:
             yield f"{at}: `{step.source}` does not {step.verb} in `{step.collection}`"
-        if step.name in seen or not seen.issuperset(step.needs):
-            yield f"{at}: names are of one step each, and what a step needs comes before it"
-        seen.add(step.name)
+        if names.count(step.name) > 1 or not seen.issuperset(step.needs):
+            yield f"{at}: names are of one step each, and what a step needs comes before it, always"
+        if step.when is always:
+            seen.add(step.name)
     if leading(house, saga) is None:
         yield f"`{saga.field}` has no step that changes `{saga.type}`"
 
@@ -84,7 +85,8 @@ def leading(house: House, saga: Saga) -> int | None:
     """The number of the step that the mutation answers with."""
     binding = house.bindings[saga.type]
     at = (binding.source, binding.collection)
-    return next((number for number, step in numbered(saga) if (step.source, step.collection) == at), None)
+    sure = [(number, step) for number, step in numbered(saga) if step.when is always]
+    return next((number for number, step in sure if (step.source, step.collection) == at), None)
 
 
 def numbered(saga: Saga) -> Sequence[Numbered]:

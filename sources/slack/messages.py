@@ -122,18 +122,19 @@ KEYED = {("channel_id",): by_channel, ("channel_id", "ts"): by_ts, ("user_id",):
 
 async def fetch_replies(calls: Calls, keys: Keys | None) -> AsyncIterator[list[Item]]:
     assert keys is not None  # INVARIANT: `requires` is met by the planner
-    threads = [key for key in keys.values if ID.fullmatch(key[0]) and TS.fullmatch(key[1])]
-    for messages in await fan_out(lambda thread: replies(calls, *thread), threads, calls.at_once):
+    named = [key for key in keys.values if ID.fullmatch(key[0]) and all(map(TS.fullmatch, key[1:]))]
+    for messages in await fan_out(lambda key: replies(calls, *key), named, calls.at_once):
         yield messages
 
 
-async def replies(calls: Calls, channel: str, ts: str) -> list[Item]:
-    """One thread without the message it answers; of no channel: none.
+async def replies(calls: Calls, channel: str, ts: str, at: str = "") -> list[Item]:
+    """One thread, or what was said in it `at` one moment, without the message it answers; of no channel: none.
 
     Of a reply's own ts Slack shows its thread: that is another one.
     """
+    span = {"oldest": at, "latest": at, "inclusive": "true"} if at else {}
     pages = calls.pages(
-        "conversations.replies", "messages", "thread_not_found", "channel_not_found", channel=channel, ts=ts
+        "conversations.replies", "messages", "thread_not_found", "channel_not_found", channel=channel, ts=ts, **span
     )
     return [
         {**message, "channel": channel}
@@ -147,7 +148,7 @@ MESSAGES = Collection(columns=COLUMNS, keys=50, key_columns=frozenset(KEYED), fe
 REPLIES = Collection(
     columns={**COLUMNS, "thread_ts": (Kind.TEXT, text("thread_ts"))},
     keys=50,
-    key_columns=frozenset({("channel_id", "thread_ts")}),
+    key_columns=frozenset({("channel_id", "thread_ts"), ("channel_id", "thread_ts", "ts")}),
     requires=("channel_id", "thread_ts"),
     fetch=fetch_replies,
 )

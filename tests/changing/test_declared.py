@@ -30,6 +30,18 @@ WRONG = [
     pytest.param(
         Saga(field="m", type="Post", steps=OPENING.steps[2:]), "what a step needs comes before it", id="needs"
     ),
+    pytest.param(
+        Saga(
+            field="m",
+            type="Post",
+            steps=(replace(POST, name="account"), replace(POST, when=bool), replace(POST, name="x", needs=("post",))),
+        ),
+        "step `x` of `m`: .* comes before it, always",
+        id="needs what may not be",
+    ),
+    pytest.param(
+        Saga(field="m", type="Post", steps=(replace(POST, when=bool),)), "no step that changes `Post`", id="may lead"
+    ),
 ]
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,12 @@ from sqlalchemy.exc import OperationalError
 
 from auth.state import State, opened
 from demo.postgresql import PostgresqlServer
+from engine.change.declared import Saga
 from engine.change.failed import ChangeFailed
 from engine.change.settle import settle
 from engine.errors import Code, SourceFailed
 from tests.changing import bank
-from tests.changing.world import PEPPER, Open, World, world
+from tests.changing.world import OPENING, PEPPER, Open, World, world
 
 GIVEN = {"number": "7", "name": "Ada", "idempotencyKey": "k"}
 
@@ -63,6 +66,40 @@ async def test_a_step_that_fails_leaves_nothing_and_the_same_key_makes_it(
     assert intents(state) in ([("NOT_MADE", None)], [("UNDONE", None)])
     await here.ask("openAccount", **GIVEN)
     assert stands(here) == ALL
+
+
+def declared(here: World, saga: Saga) -> str:
+    here.shop.sagas[saga.field] = saga  # type: ignore[index]
+    return saga.field
+
+
+async def test_a_step_is_left_out_where_its_input_says_so_also_when_it_is_settled(here: World, state: State) -> None:
+    account, entry, post, _ = OPENING.steps
+    seldom = replace(entry, when=lambda given: given["name"] == "Bob")
+    field = declared(here, replace(OPENING, field="openSeldom", steps=(account, seldom, post)))
+    await here.ask(field, number="1", name="Bob")
+    assert stands(here) == (1, 1, 1)
+    await here.ask(field, number="2", name="Ada")
+    assert stands(here) == (2, 1, 2)
+    here.board.faults, here.board.mute = [bank.lost], True
+    with pytest.raises(ChangeFailed):
+        await here.ask(field, number="3", name="Ada")
+    here.board.mute = False
+    await here.settled()
+    assert stands(here) == (3, 1, 3)
+    assert {said for said, _ in intents(state)} == {"DONE"}
+
+
+async def test_a_time_that_is_not_given_is_that_of_the_first_and_no_part_of_what_is_asked_again(here: World) -> None:
+    timed = replace(OPENING.steps[0], values=lambda given, _: {"name": given["at"].isoformat()})
+    field = declared(here, Saga(field="openNow", type="Account", stamps=("at",), steps=(timed,)))
+    first = await here.ask(field, number="1", idempotencyKey="k")
+    assert (await here.ask(field, number="1", idempotencyKey="k")).id == first.id
+    (account,) = here.bank.all("account")
+    assert datetime.fromisoformat(account["name"]).tzinfo is not None
+    then = datetime.fromisoformat("2026-01-02T03:04:05+00:00")
+    await here.ask(field, number="2", at=then)
+    assert [each["name"] for each in here.bank.all("account")][1:] == [then.isoformat()]
 
 
 async def test_what_was_undone_is_in_history_with_what_undid_it(here: World) -> None:

@@ -12,9 +12,10 @@ from typing import Any, get_args, get_type_hints
 
 from auth.decide import decide
 from auth.groups import EVERYONE, GROUPS
+from engine.change.declared import Changes, Declared
 from engine.errors import Code
 from engine.words import Aggregate, Can, Kind, Op, Unit
-from resolvers import bindings, modules
+from resolvers import bindings, changes, modules
 from schema.build import build
 from settings import SECRETS, SECTIONS, STATE
 from sources import KINDS
@@ -53,6 +54,27 @@ def permissions() -> str:
             marks = ("yes" if each else "" for each in seen)
             rows.append((f"`{'.'.join(position)}`", *marks, rules.owners.get(position, "")))
     return table(("field", *names, "owner"), rows)
+
+
+def mutations() -> str:
+    schema, rules = build(modules())
+    assert schema.mutation_type is not None
+    rows = []
+    for each in changes():
+        at = ("Mutation", each.field)
+        may = (group.name for group in GROUPS if decide(rules, at, frozenset({EVERYONE, group.name})).allowed)
+        said = schema.mutation_type.fields[each.field].description or ""
+        rows.append((f"`{each.field}`", said, ", ".join(may), "; ".join(told(each)), rules.owners.get(at, "")))
+    return table(("mutation", "what it does", "who may", "what it changes", "owner"), rows)
+
+
+def told(of: Declared) -> Iterator[str]:
+    """What each source is told, in order."""
+    if isinstance(of, Changes):
+        binding = bindings()[of.type]
+        yield f"{of.verb} `{binding.source}.{binding.collection}`"
+    else:
+        yield from (f"{each.verb} `{each.source}.{each.collection}`" for each in of.steps)
 
 
 def sources() -> str:
@@ -208,6 +230,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 GENERATED: Mapping[str, Callable[[], str]] = {
     "permissions.md": permissions,
+    "changes.md": mutations,
     "sources.md": sources,
     "errors.md": errors,
     "settings.md": settings,

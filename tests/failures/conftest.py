@@ -74,14 +74,14 @@ def door(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @contextmanager
-def standing(running: Running, folder: Path, more: str = "") -> Iterator[Door]:
-    """A house over these servers, with `more` said in its settings."""
+def standing(running: Running, folder: Path, more: str = "", **elsewhere: tuple[str, int]) -> Iterator[Door]:
+    """A house over these servers, but for those that are `elsewhere`, with `more` said in its settings."""
     (folder / "records").mkdir()
     seed(f"sqlite:///{folder / INTERNAL_FILE}", acme.SCALE)
     shelve(folder, acme.SCALE)
     with closing(opened(f"sqlite:///{folder}/state.sqlite", PEPPER.encode())) as state:
         keys = people.keys(state)
-    addresses = {name: address(running, name) for name in NAMES}
+    addresses = {name: address(running, name) for name in NAMES} | elsewhere
     said = settings(folder=folder, port=0, addresses=addresses)
     (folder / "onedoor.toml").write_text(f"{said}\n{more}", encoding="utf-8")
     app = App(read(folder / "onedoor.toml", {**SECRETS, "ONEDOOR_PEPPER": PEPPER}))

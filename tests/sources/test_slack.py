@@ -19,6 +19,7 @@ from sources.slack.source import Options, Slack, connect
 
 TOKEN = "xoxb-secret"
 PATTERN = "cust-{customer_id:int}-{slug}"
+THREAD = ("channel_id", "thread_ts")
 MESSAGE = ("channel_id", "ts", "user_id", "text")
 SAID = ("plain", "version", "sent_at")
 Serve = Callable[[ASGIApp], AbstractContextManager[int]]
@@ -102,7 +103,7 @@ def tops(world: Workspace) -> list[Row]:
             (),
         ),
         ("messages", {*MESSAGE, *SAID}, 50, {("channel_id",), ("channel_id", "ts"), ("user_id",)}, ()),
-        ("replies", {*MESSAGE, *SAID, "thread_ts"}, 50, {("channel_id", "thread_ts")}, ("channel_id", "thread_ts")),
+        ("replies", {*MESSAGE, *SAID, "thread_ts"}, 50, {THREAD, (*THREAD, "ts")}, THREAD),
     ],
 )
 async def test_it_promises_keys_alone(

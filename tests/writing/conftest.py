@@ -1,6 +1,7 @@
 """The sources that can be written to: each a line in SOURCES, over empty tables."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -9,13 +10,16 @@ from urllib.parse import urlsplit
 import pytest
 
 from demo.postgresql import PostgresqlServer
-from demo.servers import address
+from demo.servers import Running, address
 from engine.change.words import Writable
 from sources.memory import Collection, Memory
 from sources.snowflake import source as snowflake
 from sources.sql import mysql, postgresql, sqlite
 from tests import acme
+from tests.failures.conftest import Door
 from tests.servers.mariadb import MariadbServer
+from tests.writing import mutations
+from tests.writing.mutations import Hub
 from tests.writing.tables import (
     EMPTYING,
     IN_MEMORY,
@@ -148,3 +152,23 @@ def mysql_written(mariadb_started: MariadbServer) -> str:
 async def under(request: pytest.FixtureRequest) -> AsyncIterator[Under]:
     async with SOURCES[request.param](request) as made:  # type: ignore[attr-defined]
         yield made
+
+
+@pytest.fixture(scope="module")
+def house(acme_servers: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Door, Hub]]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+            patch.delenv(name)
+        with mutations.opened(acme_servers, tmp_path_factory.mktemp("house")) as both:
+            yield both
+
+
+@pytest.fixture
+def door(house: tuple[Door, Hub]) -> Door:
+    return house[0]
+
+
+@pytest.fixture
+def hub(house: tuple[Door, Hub]) -> Iterator[Hub]:
+    yield house[1]
+    house[1].refuses.clear()

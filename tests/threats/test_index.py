@@ -180,6 +180,16 @@ ROWS: dict[int, list[str]] = {
         "writing/test_slack.py::test_a_mark_that_somebody_else_left_is_not_ours",
         "writing/test_slack.py::test_what_nobody_knows_is_not_said_to_be_undone_and_not_told_twice",
     ],
+    34: [
+        "jobs/test_running.py::test_a_job_by_a_low_key_cannot_read_a_guarded_field",
+        "jobs/test_running.py::test_nobody_starts_a_job_without_one_of_its_groups",
+        "jobs/test_running.py::test_whoever_may_not_any_more_is_refused_at_the_next_step",
+        "jobs/test_running.py::test_arguments_reach_a_script_as_they_are",
+        "jobs/test_running.py::test_a_script_sees_its_folder_and_nothing_of_ours",
+        "jobs/test_running.py::test_a_script_past_its_bounds_is_ended",
+        "jobs/test_running.py::test_cancelling_a_script_ends_all_it_started_within_two_seconds",
+        "jobs/test_seeing.py::test_a_caller_sees_their_own_jobs_and_those_their_groups_see",
+    ],
     35: [
         "threats/test_ssrf.py::test_a_url_of_our_own_network_is_refused_as_it_stands",
         "threats/test_ssrf.py::test_a_name_is_judged_by_where_it_leads",
@@ -195,6 +205,13 @@ ROWS: dict[int, list[str]] = {
         "threats/test_forging.py::test_whatever_is_sent_leaves_one_line_a_request_that_reads_back",
         "threats/test_forging.py::test_an_id_of_the_clients_own_forges_no_record_and_no_header",
         "records/test_record.py::test_no_text_ends_its_line_or_acts_on_a_terminal_and_all_of_it_is_read_back",
+    ],
+    41: [
+        "exports/test_formats.py::test_no_cell_begins_as_a_formula_does",
+        "exports/test_formats.py::test_csv_is_what_the_door_answers",
+        "exports/test_formats.py::test_a_nul_is_shown",
+        "exports/test_rules.py::test_what_is_withheld_is_left_out_and_named",
+        "exports/test_rules.py::test_each_page_leaves_one_record_of_its_own_surface",
     ],
     42: [
         "content/test_bombs.py::test_a_bomb_is_told_and_takes_no_time",

@@ -5,7 +5,7 @@ from engine.binding import Binding, Link
 from engine.feed import Listens
 from exports.clerk import Clerk
 from exports.job import export_query
-from work import actions
+from work.actions import cancel, listed, start, start_any
 from work.starting import Starting
 
 TOPIC = "Job"
@@ -33,8 +33,8 @@ FEEDS = {"jobChanged": Listens(topic=TOPIC, argument="id")}
 def acting(starting: Starting, clerk: Clerk) -> dict[str, Action]:
     """By mutation, what it does about jobs."""
     return {
-        "startJob": actions.start_any(starting),
-        "cancelJob": actions.cancel(starting),
+        "startJob": start_any(starting),
+        "cancelJob": cancel(starting),
         "exportQuery": export_query(starting, clerk),
-        **{each.mutation: actions.start(starting, each.name) for each in actions.listed(starting.jobs)},
+        **{each.mutation: start(starting, each.name) for each in listed(starting.jobs)},
     }

@@ -11,6 +11,8 @@ COPY app.py cli.py outside.py settings.py ./
 COPY auth auth
 COPY door door
 COPY engine engine
+COPY exports exports
+COPY introspect introspect
 COPY jobs jobs
 COPY records records
 COPY resolvers resolvers

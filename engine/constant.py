@@ -190,10 +190,10 @@ def could(where: Any, fixed: Fixed, variables: Mapping[str, Any] | None) -> bool
     Without `variables`, what they say is not known, either.
     """
     match where:
-        case Test() if where.column in fixed and (variables is not None or not isinstance(where.value, Slot)):
+        case Test() if where.column in fixed and (variables is not None or not _open(where.value)):
             value = filled(where.value, variables or {})
             return met(Test(where.column, where.op, tuple(value) if isinstance(value, list) else value), fixed)
-        case Among() if variables is not None or not isinstance(where.keys, Slot):
+        case Among() if variables is not None or not _open(where.keys):
             found = among(kept(Keys(where.columns, tuple(filled(where.keys, variables or {}))), fixed))
             return {EVERY_ROW: True, NO_ROW: False}.get(found)
         case All():
@@ -204,6 +204,11 @@ def could(where: Any, fixed: Fixed, variables: Mapping[str, Any] | None) -> bool
             return _not(could(where.part, fixed, variables))
         case _:
             return None
+
+
+def _open(value: Any) -> bool:
+    """Whether a variable says any of it."""
+    return isinstance(value, Slot) or (isinstance(value, list | tuple) and any(map(_open, value)))
 
 
 def _all(parts: Sequence[bool | None]) -> bool | None:

@@ -37,7 +37,7 @@ EXPORTS = {each.path: each for each in stored.exports(SCALE)}
 TABLE = "customers/1/exports/orders.csv"
 USAGE = "customers/1/exports/usage.csv"
 NOW = datetime.now(UTC)
-SOON = NOW + timedelta(minutes=5)
+SOON = NOW + timedelta(hours=3)
 FILES_KEY, BLOB_KEY = SECRETS["AZURE_FILES_KEY"], SECRETS["AZURE_BLOB_KEY"]
 OTHER_KEY = b64encode(b"of somebody else").decode()
 

@@ -47,7 +47,7 @@ def test_each_value_of_an_enum_has_a_name_of_its_own() -> None:
 def test_what_the_schema_makes_of_a_type_is_known() -> None:
     nodes = (InputObjectTypeDefinitionNode, ObjectTypeDefinitionNode, EnumTypeDefinitionNode)
     names = {each.name.value for each in document(resolvers.modules()).definitions if isinstance(each, nodes)}
-    made = {name.removeprefix("Customer") for name in names if name.startswith("Customer")} - {""}
+    made = {name.removeprefix("Employee") for name in names if name.startswith("Employee")} - {""}
     assert made <= set(MADE)
     assert {"Query", "PageInfo", "Direction", "GroupBy"} <= RESERVED
 

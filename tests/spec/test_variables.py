@@ -209,3 +209,11 @@ async def test_a_variable_that_is_not_what_the_operation_says_is_refused(
         None,
         [],
     )
+
+
+async def test_a_store_that_a_variable_names_beside_others_is_asked(asked: Asked) -> None:
+    text = "query($store: Store!) { files(where: { store: { in: [FOLDER, $store] } }, first: 1) { totalCount } }"
+    both = await asked(text, variables={"store": "S3"})
+    one = await asked(text, variables={"store": "FOLDER"})
+    assert (both.faults, one.faults) == ([], [])
+    assert both.data["files"]["totalCount"] > one.data["files"]["totalCount"] > 0  # type: ignore[index]

@@ -13,8 +13,8 @@ from work.queue import JOBS, NAME, PARTS, WORKFLOW, Hired, Taken
 from work.words import Running
 
 THREADS = 8
-SELDOM_SECONDS = 3600.0
-"""How often DBOS looks after what we have no use for: its own schedules and messages."""
+SELDOM_SECONDS = 1.0
+"""How often DBOS looks after what we have no use for, its own schedules and messages; and how long it takes to end."""
 
 
 _hired: Hired | None = None

@@ -12,28 +12,37 @@ from engine.desk import Desk
 from engine.feed import Feed
 from exports.clerk import Clerk
 from resolvers import job
+from resolvers import query as query_mappings
+from resolvers import request as request_mappings
+from schema import change as change_types
+from schema import job as job_types
 from schema import jobs_declared
+from schema import query as query_types
+from schema import request as request_types
 from work.actions import listed
 from work.register import registered
 from work.starting import Starting
 
 SUBJECTS = (
-    "query", "customer", "order", "employee", "deployment", "usage", "file", "slack", "request", "azure",
-    "drive", "monitoring", "github", "directory", "change", "job", "upload", "deploying",
+    "customer", "order", "employee", "deployment", "usage", "file", "slack", "azure", "drive", "monitoring", "github",
+    "directory", "upload", "deploying",
 )  # fmt: skip
+BUILT_IN_TYPES = (query_types, request_types, change_types, job_types)
+BUILT_IN_BINDINGS = (*query_mappings.BINDINGS, *request_mappings.BINDINGS, *job.BINDINGS)
 
 
 def modules() -> tuple[ModuleType, ...]:
     """The modules of schema/ that make up what can be asked."""
     written = (import_module(f"schema.{each}") for each in SUBJECTS)
-    return (*written, jobs_declared.module(listed(registered(jobs.declared()))))
+    return (*BUILT_IN_TYPES, *written, jobs_declared.module(listed(registered(jobs.declared()))))
 
 
 def bindings() -> dict[str, Binding]:
     """By type, where its values come from."""
     found = [import_module(f"resolvers.{each}").BINDINGS for each in SUBJECTS]
     return with_history(
-        {binding.type: binding for each in found for binding in each}, (each.type for each in changes())
+        {binding.type: binding for each in (BUILT_IN_BINDINGS, *found) for binding in each},
+        (each.type for each in changes()),
     )
 
 
@@ -52,7 +61,7 @@ def actions(desk: Desk) -> dict[str, Action]:
 def feeds() -> dict[str, Feed]:
     """By what can be listened to, what is listened for."""
     found = [getattr(import_module(f"resolvers.{each}"), "FEEDS", {}) for each in SUBJECTS]
-    return {field: feed for declared in found for field, feed in declared.items()}
+    return {**job.FEEDS, **{field: feed for declared in found for field, feed in declared.items()}}
 
 
 def acting(starting: Starting, clerk: Clerk) -> dict[str, Action]:

@@ -34,6 +34,7 @@ LISTED = re.compile(
 """`column IN ('a', 'b')` as SQLite and MySQL give it back, and what PostgreSQL makes of it."""
 TEXT = re.compile(r"(?:_?utf8mb[34])?'((?:[^']|'')*)'(?:::[\w\s]+)?")
 HOME = "public"
+MODULES = {"sqlite": "sources.sql.sqlite", "postgresql": "sources.sql.postgresql", "mysql": "sources.sql.mysql"}
 
 
 def settings(url: str) -> Mapping[str, str]:
@@ -46,7 +47,7 @@ def settings(url: str) -> Mapping[str, str]:
 async def described(url: str) -> Described:
     """Tables and views by the names of their collections. Raises Mistake where the database does not answer."""
     said = dict(settings(url))
-    module = import_module(f"sources.sql.{said.pop('kind')}")
+    module = import_module(MODULES[said.pop("kind")])
     try:
         source = await module.connect(module.Options(**said))
         await source.close()

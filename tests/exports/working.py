@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import exports.start
 from engine.house import House, Limits
+from exports import start as starting
 from exports.clerk import Clerk
 from exports.export import Exporting, export
 from exports.folder import Folder
@@ -74,8 +74,8 @@ def dying(step: int) -> None:
 def run(house: House, folder: Path, id: str, format: str, dies: str, split: str) -> int:
     if child := os.fork():
         return child
-    exports.start.SPLIT_ROWS = int(split)
-    exports.start.RANGE_ROWS = 100
+    starting.SPLIT_ROWS = int(split)
+    starting.RANGE_ROWS = 100
     if int(dies):
         dying(int(dies))
     asyncio.run(work(house, folder, id, Format(format)))

@@ -12,15 +12,15 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 import resolvers
-import resolvers.query
 import schema
-import schema.query
 from cli import main
 from engine.desk import Desk
 from engine.fits import fits
 from engine.house import House, Limits
 from engine.source import Source
+from resolvers import query as query_mappings
 from resolvers.query import nobody
+from schema import query as query_types
 from schema.build import build, version
 from tests import acme
 
@@ -76,8 +76,8 @@ def imported(path: Path) -> ModuleType:
 def house(folder: Path, source: Source, name: str = "own") -> Desk:
     """Raises Mistake where what is written does not fit the source."""
     with written(folder) as (modules, bindings):
-        made, rules = build((schema.query, *modules))
-        own = {each.type: each for each in resolvers.query.BINDINGS}
+        made, rules = build((query_types, *modules))
+        own = {each.type: each for each in query_mappings.BINDINGS}
         of = House(
             schema=made,
             rules=rules,
@@ -85,7 +85,7 @@ def house(folder: Path, source: Source, name: str = "own") -> Desk:
             sources={name: source, "caller": nobody()},
             limits=Limits(),
             cursor_secret=b"a secret of the tests",
-            version=version((schema.query, *modules)),
+            version=version((query_types, *modules)),
         )
         fits(of)
         return acme.opened(of)

@@ -14,6 +14,7 @@ from demo.azure.seed import BLOB_ACCOUNT, FILES_ACCOUNT
 from engine.change.addresses import Upload
 from engine.change.words import Change, Unmade, Verb
 from engine.errors import Code
+from sources import folder as folder_source
 from sources.writing import disk
 from tests.servers.azure import BLOB_KEY, FILES_KEY
 from tests.writing import stores
@@ -62,7 +63,7 @@ async def test_a_file_that_was_never_whole_is_deleted_from_a_share(place: Place,
 
 
 async def test_a_file_that_was_never_whole_is_deleted_from_a_folder(tmp_path: Path) -> None:
-    async with stores.opener(stores.folder_source, {"path": tmp_path})() as source:
+    async with stores.opener(folder_source, {"path": tmp_path})() as source:
         dead = Change(id="died", collection="files", verb=Verb.CREATE, key={"path": "in/a.txt"}, values={"text": "a"})
         filed = source.wished(dead)
         with disk.parent(tmp_path, filed.id, make=True) as folder:

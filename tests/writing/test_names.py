@@ -10,6 +10,7 @@ import pytest
 from engine.change.addresses import Upload
 from engine.change.words import Change, Unmade, Verb
 from engine.errors import Code
+from sources import folder as folder_source
 from sources.writing.names import refusal
 from tests.writing import stores
 from tests.writing.stores import Place
@@ -142,7 +143,7 @@ async def test_in_a_folder_no_link_is_followed_and_no_folder_is_taken_for_a_file
     root: Path, path: str, verb: Verb
 ) -> None:
     values = {} if verb is Verb.DELETE else {"text": "a"}
-    async with stores.opener(stores.folder_source, {"path": root})() as source:
+    async with stores.opener(folder_source, {"path": root})() as source:
         with pytest.raises(Unmade):
             await source.write([Change(id="a", collection="files", verb=verb, key={"path": path}, values=values)])
         copy = Change(id="b", collection="files", verb=Verb.PUT, key={"path": "in/b.txt"}, values={"copy_of": path})

@@ -1,7 +1,6 @@
 """Settings in, the house as one ASGI app out: /graphql, /health and the pages of web/."""
 
 import asyncio
-import hmac
 import logging
 import os
 import signal
@@ -35,6 +34,7 @@ from door.origins import listed
 from door.request import head
 from door.trusted import documents
 from door.turnstile import Turnstile
+from engine import cursor
 from engine.bus import Bus
 from engine.change.bindings import SOURCE
 from engine.change.history import History, kept_of
@@ -250,7 +250,7 @@ def _house(
         limits=settings.limits,
         scratch=Scratches(settings.limits),
         view=partial(view, document(modules), rules) if own else None,
-        cursor_secret=hmac.digest(pepper, b"cursors", "sha256"),
+        cursor_secret=cursor.secret_of(pepper),
         version=version(modules),
     )
     return subgraph(house, document(modules)) if settings.server.federation else house

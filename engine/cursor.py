@@ -19,6 +19,8 @@ from engine.errors import Code, Fault, Refused
 from engine.words import All, Kind, Not, Op, Order, Some, Test
 
 MAC_BYTES = 16
+ORDER = "Order(column={!r}, descending={!r}, nulls_first={!r})"
+"""Whatever its class and its fields are called."""
 
 READERS: Mapping[Kind, Any] = {
     Kind.TEXT: str,
@@ -31,10 +33,21 @@ READERS: Mapping[Kind, Any] = {
 }
 
 
+def secret_of(pepper: bytes) -> bytes:
+    """What all keys of cursors are made with."""
+    return hmac.digest(pepper, b"cursors", "sha256")
+
+
 def bound(secret: bytes, version: str, coordinate: str, order: Sequence[Order], where: Any) -> bytes:
     """The key that signs the cursors of one list, asked for in one way."""
-    said = repr((version, coordinate, tuple(order), canonical(where))).encode()
-    return hmac.digest(secret, said, hashlib.sha256)
+    said = f"({version!r}, {coordinate!r}, {_listed(order)}, {canonical(where)!r})"
+    return hmac.digest(secret, said.encode(), hashlib.sha256)
+
+
+def _listed(order: Sequence[Order]) -> str:
+    """In a spelling that never changes, as the cursors of clients are signed with it."""
+    said = [ORDER.format(each.column, each.descending, each.nulls_first) for each in order]
+    return f"({said[0]},)" if len(said) == 1 else f"({', '.join(said)})"
 
 
 def canonical(value: Any) -> Any:

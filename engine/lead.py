@@ -69,7 +69,7 @@ async def _branch(run: Fetching, branch: Branch, to: Leading) -> None:
 
 
 def _note(to: Leading, noted: Mapping[str, Any]) -> None:
-    to.changes.extend(Changed(**each) for each in noted.get("changes", ()))
+    to.changes.extend(Changed.from_json(each) for each in noted.get("changes", ()))
 
 
 async def _acted(run: Fetching, pick: Pick, to: Leading) -> Acted:

@@ -32,27 +32,33 @@ DAY_SECONDS = 86_400.0
 class ExportInput:
     """A question, and how its rows are written."""
 
-    query: str = described("The question: one list at its root.")
-    variables: Mapping[str, Any] | None = described("Its variables.", default=None)
-    operation_name: str | None = described("Which operation of the document, where it has several.", default=None)
-    format: Format = described("What the files are.")
-    all_or_nothing: bool = described("Refused where any of it is withheld.", default=False)
+    query: str = described("The question: one list at its root.", label="query")
+    variables: Mapping[str, Any] | None = described("Its variables.", default=None, label="variables")
+    operation_name: str | None = described(
+        "Which operation of the document, where it has several.", default=None, label="operationName"
+    )
+    format: Format = described("What the files are.", label="format", kind="Format")
+    all_or_nothing: bool = described("Refused where any of it is withheld.", default=False, label="allOrNothing")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
     """What came of it."""
 
-    rows: int = described("How many rows there are in all files.")
-    files: tuple[str, ...] = described("Where each file is downloaded, with the key of who started the export.")
-    left_out: tuple[str, ...] = described("What was asked for and is in no file, each with its reason.")
+    rows: int = described("How many rows there are in all files.", label="rows")
+    files: tuple[str, ...] = described(
+        "Where each file is downloaded, with the key of who started the export.", label="files"
+    )
+    left_out: tuple[str, ...] = described(
+        "What was asked for and is in no file, each with its reason.", label="leftOut"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShareInput:
     """Which export is shared."""
 
-    export: str = described("Its id.")
+    export: str = described("Its id.", label="export")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,6 @@ from introspect.names import snake, words
 from introspect.subjects import wanted
 from introspect.words import Reading, Table, Wish
 
-READ = ("only", "given", "base_url", "headers")
-"""Of how an API is read, what holds the next time, too."""
 READS = ("only", "given", "base_url", "header", "host", "private")
 """What is typed in of it."""
 
@@ -50,6 +48,7 @@ def wish(
     for each in allow:
         if not registered(each):
             raise unknown("group", each, NAMES)
+    read = reading or Reading()
     made = Wish(
         source=source,
         allow=tuple(dict.fromkeys(allow)) or before.allow,
@@ -57,7 +56,10 @@ def wish(
         tables=tuple(tables) or before.tables,
         keys={**before.keys, **dict(_key(each, {one.name: one for one in found}) for each in keys)},
         strip=before.strip if strip is None else strip,
-        **({} if reading is None else {name: getattr(reading, name) for name in READ}),
+        only=read.only,
+        given=read.given,
+        base_url=read.base_url,
+        headers=read.headers,
     )
     if not wanted(found, made):
         raise Mistake("there is no table to write: see to `--tables`, and to what the user of the URL may see")

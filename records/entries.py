@@ -1,17 +1,15 @@
 """An open state and entries of the ledger in, transactions out. Blocks: `records.ledger` calls it in threads."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from auth.events import Events
 from auth.state import State as Store
-from records.intents import AGAIN, Ending, Intent, Left, Outcome, State, Taken
+from records.intents import AGAIN, Ending, Intent, State, Taken
 from records.tables import change, intent, intent_step
 
 TRIES = 5
@@ -28,12 +26,13 @@ def begin(store: Store, fresh: Intent, taken: Sequence[Taken], lease: tuple[str,
 
     That is one with another body, whatever its state, or one that is open or has changed something.
     """
+    owner, until = lease
     for _ in range(TRIES):
         try:
             with store.writing() as connection:
                 earlier = _earlier(connection, fresh)
                 if earlier is None:
-                    connection.execute(insert(intent), _intent_values(fresh, lease))
+                    connection.execute(insert(intent), {**fresh.to_row(), "owner": owner, "lease_until": until})
                     _put(connection, fresh.id, taken)
                 return earlier
         except IntegrityError:
@@ -45,7 +44,7 @@ def _earlier(connection: Connection, fresh: Intent) -> Intent | None:
     if fresh.idempotency_key is None:
         return None
     same = (intent.c.person == fresh.person) & (intent.c.idempotency_key == fresh.idempotency_key)
-    known = [_intent(row) for row in connection.execute(select(intent).where(same)).all()]
+    known = [Intent.from_row(row) for row in connection.execute(select(intent).where(same)).mappings()]
     others = (each for each in known if each.body != fresh.body or each.state not in AGAIN)
     return next(others, None)
 
@@ -64,7 +63,7 @@ def end(store: Store, events: Events, owner: str, ending: Ending) -> None:
         _held(connection, ending.intent_id, owner, values)
         _put(connection, ending.intent_id, ending.taken)
         if ending.left:
-            connection.execute(insert(change), [_plain(asdict(each)) for each in ending.left])
+            connection.execute(insert(change), [each.to_row() for each in ending.left])
         for each in ending.left:
             if each.state in STANDS:
                 events.within(connection, each.type, each.row, each.id)
@@ -94,8 +93,8 @@ def take_over(store: Store, intent_id: str, owner: str, until: datetime) -> bool
 
 def found(store: Store, intent_id: str) -> Intent | None:
     with store.reading() as connection:
-        row = connection.execute(select(intent).where(intent.c.id == intent_id)).first()
-    return None if row is None else _intent(row)
+        row = connection.execute(select(intent).where(intent.c.id == intent_id)).mappings().first()
+    return None if row is None else Intent.from_row(row)
 
 
 def steps(store: Store, intent_id: str) -> tuple[Taken, ...]:
@@ -105,7 +104,7 @@ def steps(store: Store, intent_id: str) -> tuple[Taken, ...]:
         rows = connection.execute(
             select(intent_step).where(intent_step.c.intent_id == intent_id).order_by(*order)
         ).mappings()
-        return tuple(_taken(row) for row in rows)
+        return tuple(Taken.from_row(row) for row in rows)
 
 
 def _held(connection: Connection, intent_id: str, owner: str, values: Mapping[str, Any]) -> None:
@@ -119,29 +118,4 @@ def _put(connection: Connection, intent_id: str, taken: Iterable[Taken]) -> None
     for each in taken:
         key = {"intent_id": intent_id, "number": each.number, "attempt": each.attempt}
         connection.execute(delete(intent_step).filter_by(**key))
-        connection.execute(insert(intent_step), {"intent_id": intent_id, **_plain(asdict(each))})
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: str(each) if isinstance(each, State | Outcome) else each for name, each in values.items()}
-
-
-def _intent_values(fresh: Intent, lease: tuple[str, datetime]) -> dict[str, Any]:
-    owner, until = lease
-    groups = json.dumps(fresh.groups)
-    return {**_plain(asdict(fresh)), "groups": groups, "owner": owner, "lease_until": until}
-
-
-def _intent(row: Row[Any]) -> Intent:
-    values = {name: getattr(row, name) for name in Intent.__dataclass_fields__}
-    return Intent(**{**values, "groups": tuple(json.loads(values["groups"])), "state": State(values["state"])})
-
-
-def _taken(row: Mapping[Any, Any]) -> Taken:
-    values = {name: row[name] for name in Taken.__dataclass_fields__}
-    return Taken(**{**values, "outcome": Outcome(values["outcome"])})
-
-
-def left(row: Mapping[Any, Any]) -> Left:
-    values = {name: row[name] for name in Left.__dataclass_fields__}
-    return Left(**{**values, "state": State(values["state"])})
+        connection.execute(insert(intent_step), {"intent_id": intent_id, **each.to_row()})

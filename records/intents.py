@@ -1,8 +1,14 @@
-"""The words of the ledger: an intent to change something, its steps, and the rows of history they leave."""
+"""The words of the ledger: an intent to change something, its steps, and the rows of history they leave.
 
+What is kept of each stands in columns of these names, whatever its fields are called.
+"""
+
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 
 class State(StrEnum):
@@ -62,6 +68,45 @@ class Intent:
     state: State = State.OPEN
     stands: str | None = None
 
+    def to_row(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "person": self.person,
+            "key_id": self.key_id,
+            "groups": json.dumps(self.groups),
+            "mutation": self.mutation,
+            "idempotency_key": self.idempotency_key,
+            "body": self.body,
+            "input": self.input,
+            "reason": self.reason,
+            "record": self.record,
+            "steps": self.steps,
+            "leads": self.leads,
+            "begun_at": self.begun_at,
+            "state": str(self.state),
+            "stands": self.stands,
+        }
+
+    @classmethod
+    def from_row(cls, row: Mapping[Any, Any]) -> "Intent":
+        return cls(
+            id=row["id"],
+            person=row["person"],
+            key_id=row["key_id"],
+            groups=tuple(json.loads(row["groups"])),
+            mutation=row["mutation"],
+            idempotency_key=row["idempotency_key"],
+            body=row["body"],
+            input=row["input"],
+            reason=row["reason"],
+            record=row["record"],
+            steps=row["steps"],
+            leads=row["leads"],
+            begun_at=row["begun_at"],
+            state=State(row["state"]),
+            stands=row["stands"],
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
@@ -82,6 +127,41 @@ class Taken:
     after: str | None = None
     why: str | None = None
     """Why it was not made; safe to show a client."""
+
+    def to_row(self) -> dict[str, Any]:
+        return {
+            "number": self.number,
+            "attempt": self.attempt,
+            "change_id": self.change_id,
+            "name": self.name,
+            "source": self.source,
+            "collection": self.collection,
+            "verb": self.verb,
+            "change": self.change,
+            "begun_at": self.begun_at,
+            "outcome": str(self.outcome),
+            "before": self.before,
+            "after": self.after,
+            "why": self.why,
+        }
+
+    @classmethod
+    def from_row(cls, row: Mapping[Any, Any]) -> "Taken":
+        return cls(
+            number=row["number"],
+            attempt=row["attempt"],
+            change_id=row["change_id"],
+            name=row["name"],
+            source=row["source"],
+            collection=row["collection"],
+            verb=row["verb"],
+            change=row["change"],
+            begun_at=row["begun_at"],
+            outcome=Outcome(row["outcome"]),
+            before=row["before"],
+            after=row["after"],
+            why=row["why"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +185,45 @@ class Left:
     reason: str | None
     mutation: str
     record: str
+
+    def to_row(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "intent_id": self.intent_id,
+            "type": self.type,
+            "row": self.row,
+            "verb": self.verb,
+            "state": str(self.state),
+            "version_before": self.version_before,
+            "version_after": self.version_after,
+            "before": self.before,
+            "after": self.after,
+            "at": self.at,
+            "person": self.person,
+            "reason": self.reason,
+            "mutation": self.mutation,
+            "record": self.record,
+        }
+
+    @classmethod
+    def from_row(cls, row: Mapping[Any, Any]) -> "Left":
+        return cls(
+            id=row["id"],
+            intent_id=row["intent_id"],
+            type=row["type"],
+            row=row["row"],
+            verb=row["verb"],
+            state=State(row["state"]),
+            version_before=row["version_before"],
+            version_after=row["version_after"],
+            before=row["before"],
+            after=row["after"],
+            at=row["at"],
+            person=row["person"],
+            reason=row["reason"],
+            mutation=row["mutation"],
+            record=row["record"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection, and_, false, func, not_, or_, select, text, true
 
 from auth.state import State as Store
-from records import entries
 from records.intents import Left
 from records.tables import change
 
@@ -50,7 +49,7 @@ def left(store: Store, wanted: Wanted) -> tuple[Left, ...]:
             asked = asked.where(_beyond(connection, wanted.order, wanted.after))
         order = [_by(connection, name).desc() if down else _by(connection, name) for name, down in wanted.order]
         rows = connection.execute(asked.order_by(*order).limit(wanted.most)).mappings()
-        return tuple(entries.left(row) for row in rows)
+        return tuple(Left.from_row(row) for row in rows)
 
 
 def counted(store: Store, wanted: Wanted, by: Sequence[str]) -> tuple[tuple[Any, ...], ...]:

@@ -21,6 +21,7 @@ from schema.directives import Allow, Owned
 from schema.generate.changes import changes
 from schema.generate.generate import definitions
 from schema.nodes import STORED, argument
+from schema.ordered import in_order, meaning
 from schema.read import shapes
 from schema.rules import rules
 from schema.scalars import taught
@@ -47,13 +48,13 @@ def document(modules: Iterable[ModuleType]) -> DocumentNode:
 
 
 def sdl(modules: Iterable[ModuleType]) -> str:
-    """The text of schema/schema.graphql."""
-    return print_ast(document(modules)) + "\n"
+    """The text of schema/schema.graphql: sorted, so that where something is declared moves nothing in it."""
+    return print_ast(in_order(document(modules))) + "\n"
 
 
 def version(modules: Iterable[ModuleType]) -> str:
-    """Of schema and policy together: they are one text."""
-    return hashlib.sha256(sdl(modules).encode()).hexdigest()[:16]
+    """Of what schema and policy mean, so that a description said otherwise, or another owner, ends no cursor."""
+    return hashlib.sha256(print_ast(meaning(in_order(document(modules)))).encode()).hexdigest()[:16]
 
 
 def _directives() -> tuple[DirectiveDefinitionNode, ...]:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-DESCRIPTION = "description"
+DESCRIPTION, LABEL, KIND = "description", "label", "kind"
 LARGEST = 2**63
 
 
@@ -20,11 +20,15 @@ class Misfit(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """One field: `label` is its name in GraphQL and JSON, `kind` the type of its value, or of each of many."""
+    """One field: `label` is its name in GraphQL and JSON, `kind` the type of its value, or of each of many.
+
+    `kind_name` is what versions of declarations call that type.
+    """
 
     name: str
     label: str
     kind: type
+    kind_name: str
     many: bool
     optional: bool
     """It may be None."""
@@ -33,9 +37,13 @@ class Field:
     description: str | None
 
 
-def described(description: str, *, default: Any = MISSING) -> Any:
-    """A field of an input or a result, with what the schema says of it."""
-    return dataclasses.field(default=default, metadata={DESCRIPTION: description})
+def described(description: str, *, default: Any = MISSING, label: str | None = None, kind: str | None = None) -> Any:
+    """A field of an input or a result, with what the schema says of it.
+
+    `label` and `kind` hold its name and that of its type for ever, as jobs under way were started with; without them
+    they are as the code has them.
+    """
+    return dataclasses.field(default=default, metadata={DESCRIPTION: description, LABEL: label, KIND: kind})
 
 
 def fields_of(made: type) -> tuple[Field, ...]:
@@ -56,8 +64,9 @@ def _field(each: Any, wanted: Any, made: type) -> Field:
     default = each.default if each.default_factory is MISSING else each.default_factory()
     description = each.metadata.get(DESCRIPTION)
     return Field(
-        name=each.name, label=camel(each.name), kind=kind, many=many, optional=optional, default=default,
-        description=description,
+        name=each.name, label=each.metadata.get(LABEL) or camel(each.name), kind=kind,
+        kind_name=each.metadata.get(KIND) or NAMES.get(kind) or kind.__name__, many=many, optional=optional,
+        default=default, description=description,
     )  # fmt: skip
 
 
@@ -175,6 +184,11 @@ READ: Mapping[Any, Any] = {
     str: _text, int: _whole, float: _number, bool: _exactly(bool), Decimal: _decimal, date: _day,
     datetime: _moment, Mapping: _object,
 }  # fmt: skip
+NAMES: Mapping[Any, str] = {
+    str: "str", int: "int", float: "float", bool: "bool", Decimal: "Decimal", date: "date", datetime: "datetime",
+    Mapping: "Mapping",
+}  # fmt: skip
+"""An enum of a company's goes by its own name there, so that one that is renamed is declared anew."""
 SAID: Mapping[Any, str] = {
     str: "text", int: "a whole number", float: "a number", bool: "true or false", Decimal: "an exact number, as text",
     date: "a day such as `2026-10-31`", datetime: "a moment with a zone such as `2026-10-31T12:00:00Z`",

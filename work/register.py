@@ -68,4 +68,4 @@ def release(jobs: Mapping[str, Job]) -> str:
 
 
 def _shape(field: Field) -> tuple[Any, ...]:
-    return field.label, field.kind.__name__, field.many, field.optional
+    return field.label, field.kind_name, field.many, field.optional

@@ -1,7 +1,7 @@
 """Every change that was made, as a source: of each type that is changed, its changes, and the rows before and after."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -19,7 +19,10 @@ from records.intents import Left
 from records.ledger import Ledger, LedgerUnavailable
 from records.past import TESTED, Wanted
 
-SIDES = ("before", "after")
+SIDES: Mapping[str, Callable[[Left], str | None]] = {
+    "before": lambda left: left.before,
+    "after": lambda left: left.after,
+}
 KEYS = 1000
 BATCH = 1000
 FINDS = Column(Kind.TEXT, filters=frozenset({Op.EQ, Op.IN}))
@@ -29,7 +32,7 @@ JOINED: Mapping[type, str] = {All: "all", Some: "some"}
 
 
 def side_id(left: Left, side: str) -> str | None:
-    return None if getattr(left, side) is None else f"{left.id}.{side}"
+    return None if SIDES[side](left) is None else f"{left.id}.{side}"
 
 
 TAKES: Mapping[str, Any] = {
@@ -110,7 +113,7 @@ class History:
             if len(found) < most:
                 return
             left = None if left is None else left - most
-            wanted = replace(wanted, after=tuple(getattr(found[-1], name) for name, _ in wanted.order))
+            wanted = replace(wanted, after=tuple(TAKES[name](found[-1]) for name, _ in wanted.order))
 
     async def _counted(self, ask: Ask, wanted: Wanted) -> Sequence[Row]:
         """All that is promised to be measured is how many there are; by columns that are worked out, we count."""
@@ -166,7 +169,7 @@ def rows(ask: Ask, among: Mapping[str, frozenset[Any]], found: Sequence[Left], o
     if not ask.collection.endswith(VALUES):
         takes = [TAKES.get(each) or partial(_linked, of.key, each) for each in ask.columns]
         return [tuple(take(each) for take in takes) for each in found]
-    sides = [(side_id(each, side), getattr(each, side)) for each in found for side in SIDES]
+    sides = [(side_id(each, side), takes(each)) for each in found for side, takes in SIDES.items()]
     wanted = among.get(VALUES_ID)
     shown = [(name, kept.row(text) or {}) for name, text in sides if name and (wanted is None or name in wanted)]
     return [tuple({**row, VALUES_ID: name}.get(each) for each in ask.columns) for name, row in shown]
@@ -231,4 +234,4 @@ def _of_changes(among: Mapping[str, frozenset[Any]]) -> Mapping[str, Sequence[st
 
 
 def _meets(left: Left, type_name: str, asked: Mapping[str, Sequence[str]]) -> bool:
-    return left.type == type_name and all(getattr(left, name) in values for name, values in asked.items())
+    return left.type == type_name and all(TAKES[name](left) in values for name, values in asked.items())

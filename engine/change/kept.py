@@ -36,7 +36,15 @@ def change_text(change: Change) -> str:
 
 
 def change(kept: str, change_id: str, collection: str, verb: str) -> Change:
-    return Change(id=change_id, collection=collection, verb=Verb(verb), **value(kept))
+    told = value(kept)
+    return Change(
+        id=change_id,
+        collection=collection,
+        verb=Verb(verb),
+        key=told["key"],
+        values=told["values"],
+        version=told["version"],
+    )
 
 
 def _packed(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """What was made in, the rows of history it leaves out. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from engine.binding import Binding
@@ -30,7 +30,7 @@ def ending(doing: Doing) -> Ending:
 
 def noted(shop: Workshop, left: Sequence[Left]) -> Mapping[str, Any]:
     """For the record: what was changed, no value in clear."""
-    return {"changes": [asdict(changed(each, shop.secret)) for each in left]}
+    return {"changes": [changed(each, shop.secret).to_json() for each in left]}
 
 
 def _was_made(doing: Doing, taken: Taken) -> bool:

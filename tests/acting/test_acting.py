@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -58,7 +58,7 @@ class Lamps:
         if given.get("note") == "for ever":
             await asyncio.Event().wait()
         self.rows[at] = (at, given["lit"], given.get("price", self.rows[at][2]))
-        return Acted(id=str(at), noted={"changes": [asdict(LIT_ONE)]})
+        return Acted(id=str(at), noted={"changes": [LIT_ONE.to_json()]})
 
     def can(self, collection: str) -> Can:
         return {"lamp": LAMP}[collection]

@@ -1,9 +1,7 @@
 """One record and its line."""
 
-import json
 import random
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta, timezone
 
 import orjson
@@ -29,10 +27,6 @@ NASTY = [
     "🔑",
     "a",
 ]
-
-
-def test_a_line_is_the_record(record: Make) -> None:
-    assert json.loads(to_line(record(1))) == json.loads(json.dumps(asdict(record(1))))
 
 
 def test_no_text_ends_its_line_or_acts_on_a_terminal_and_all_of_it_is_read_back(record: Make) -> None:

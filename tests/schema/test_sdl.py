@@ -1,11 +1,14 @@
-"""schema/schema.graphql: what is printed is what is built, and what is enforced."""
+"""schema/schema.graphql: what is printed is what is built, and what is enforced; and what its version stands for."""
 
+from itertools import pairwise
 from pathlib import Path
 
-from graphql import build_ast_schema, parse
+import pytest
+from graphql import DocumentNode, build_ast_schema, parse, print_ast
 
 from resolvers import modules
-from schema.build import build, sdl
+from schema.build import build, document, sdl, version
+from schema.ordered import in_order, meaning
 from schema.rules import rules
 
 PRINTED = Path(__file__).parents[2] / "schema" / "schema.graphql"
@@ -23,3 +26,68 @@ def test_the_rules_read_from_the_printed_schema_are_those_that_are_enforced() ->
 def test_the_printed_schema_is_one_that_anyone_can_read() -> None:
     read, (built, _) = build_ast_schema(parse(PRINTED.read_text())), build(modules())
     assert sorted(read.type_map) == sorted(built.type_map)
+
+
+def names(of: DocumentNode) -> list[str]:
+    return [each.name.value for each in of.definitions]
+
+
+def test_the_printed_schema_is_sorted_with_the_roots_first() -> None:
+    found = names(parse(PRINTED.read_text()))
+    assert found[:6] == ["allow", "owned", "stored", "Query", "Mutation", "Subscription"]
+    assert all(one < other for one, other in pairwise(found[6:]))
+
+
+def test_where_a_module_stands_moves_nothing() -> None:
+    turned = tuple(reversed(tuple(modules())))
+    assert sdl(turned) == sdl(modules())
+    assert version(turned) == version(modules())
+
+
+LAMP = """
+directive @allow(groups: [String!]!) on OBJECT
+"Who answers."
+directive @owned(by: String!) on OBJECT
+type Query { lamp(id: ID!, lit: Boolean): Lamp }
+"A lamp."
+type Lamp @allow(groups: ["finance"]) @owned(by: "us") { id: ID! lit: Boolean! }
+"""
+
+
+def meant(text: str) -> str:
+    return print_ast(meaning(in_order(parse(text))))
+
+
+SAME = [
+    pytest.param('"A lamp."', '"What is lit."', id="a description"),
+    pytest.param('"A lamp."', "", id="no description"),
+    pytest.param('@owned(by: "us")', '@owned(by: "them")', id="an owner"),
+    pytest.param("id: ID! lit: Boolean!", "lit: Boolean! id: ID!", id="the order of fields"),
+    pytest.param("id: ID!, lit: Boolean", "lit: Boolean, id: ID!", id="the order of arguments"),
+]
+OTHER = [
+    pytest.param('groups: ["finance"]', 'groups: ["sales"]', id="a permission"),
+    pytest.param("lit: Boolean! }", "}", id="a field"),
+    pytest.param("lit: Boolean!", "lit: Boolean", id="a type"),
+    pytest.param("lit: Boolean)", "lit: Boolean = true)", id="a default"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), SAME)
+def test_what_changes_no_answer_is_no_part_of_the_version(one: str, other: str) -> None:
+    assert LAMP.replace(one, other) != LAMP
+    assert meant(LAMP.replace(one, other)) == meant(LAMP)
+
+
+@pytest.mark.parametrize(("one", "other"), OTHER)
+def test_what_changes_an_answer_is(one: str, other: str) -> None:
+    assert meant(LAMP.replace(one, other)) != meant(LAMP)
+
+
+def test_a_version_is_of_a_schema_that_says_the_same_of_every_type() -> None:
+    whole = in_order(document(modules()))
+    bare = print_ast(meaning(whole))
+    assert '"""' not in bare
+    assert "@owned" not in bare
+    assert names(parse(bare)) == [each for each in names(whole) if each != "owned"]
+    assert bare.count("@allow") == print_ast(whole).count("@allow")

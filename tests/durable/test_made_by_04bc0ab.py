@@ -1,0 +1,355 @@
+"""What commit 04bc0ab left on a disk is read, and gone on with, by whatever this is now."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from auth import keyring, people
+from auth.callers import callers
+from auth.state import State, opened
+from engine.change.words import Change, Verb
+from engine.errors import Code
+from engine.house import House, Limits
+from engine.words import Ask
+from exports.clerk import Clerk
+from exports.export import Exporting, export, result
+from exports.folder import Folder as ExportsFolder
+from exports.start import start
+from exports.words import Format, Wish
+from exports.words import State as ExportState
+from introspect.folder import kept, lock, standing
+from introspect.kept import written as lock_written
+from introspect.steps import steps
+from records.intents import Outcome
+from records.journal import Journal
+from records.journal import opened as journal_opened
+from records.past import Wanted
+from records.read import read
+from records.verify import Checked, verify
+from sources.folder import Options as FolderOptions
+from sources.folder import connect as folder_connected
+from sources.jobs import JobsSource
+from sources.journal import JournalSource
+from sources.sql.sqlite import Options as SqliteOptions
+from sources.sql.sqlite import connect as sqlite_connected
+from sources.writing.disk import keeps_marks
+from tests import acme
+from tests.changing.world import PEPPER, World, world
+from tests.exports.conftest import always
+from tests.jobs.declared import JOBS
+from tests.jobs.houses import house
+from work.register import registered, release, version
+from work.shelf import Shelf
+from work.sweeping import declared_as
+
+MADE = Path(__file__).parent / "made_by_04bc0ab"
+FACTS: Mapping[str, Any] = json.loads((MADE / "facts.json").read_text(encoding="utf-8"))
+CURSORS: Mapping[str, Any] = json.loads((MADE / "cursors.json").read_text(encoding="utf-8"))
+LATER = datetime(2026, 11, 2, 12, tzinfo=UTC)
+"""A day after all of it was made."""
+
+
+@cache
+def built() -> House:
+    return acme.house()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy: reading changes what it reads."""
+    return shutil.copytree(MADE, tmp_path / "made")
+
+
+@pytest.fixture
+def state(folder: Path) -> Iterator[State]:
+    found = opened(f"sqlite:///{folder}/state.sqlite", PEPPER, now=lambda: LATER)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def changed(state: State, tmp_path: Path) -> Iterator[World]:
+    made = world(state, tmp_path / "bank.sqlite")
+    yield made
+    made.shop.ledger.close()
+
+
+def test_people_are_in_their_groups(state: State) -> None:
+    found = {each.email: (each.id, each.last_name, each.groups) for each in people.listed(state)}
+    who = FACTS["people"]
+    assert found == {
+        "ada@acme.example": (who["ada"], "Lovelace", ("audit", "everyone", "finance")),
+        "Bob@acme.example": (who["bob"], "Böhm", ("everyone", "support")),
+        "eve@acme.example": (who["eve"], "Noether", ("everyone",)),
+    }
+    assert [each.deactivated_at is None for each in people.listed(state)] == [True, True, False]
+
+
+async def test_keys_open_for_whom_they_opened(state: State) -> None:
+    assert len(keyring.listed(state)) == 4
+    known = callers(state)
+    try:
+        found = {name: await known.caller(text) for name, text in FACTS["keys"].items()}
+    finally:
+        known.close()
+    assert {name: each and each.email for name, each in found.items()} == {
+        "ada": "ada@acme.example", "bob": "Bob@acme.example", "bob, rotated": None, "eve, deactivated": None,
+    }  # fmt: skip
+
+
+INTENTS = [
+    pytest.param("saga done", "DONE", "MADE MADE MADE MADE", id="done"),
+    pytest.param("update", "DONE", "MADE", id="updated"),
+    pytest.param("deleted", "DONE", "MADE", id="deleted"),
+    pytest.param("not made", "NOT_MADE", "NOT_MADE NOT_MADE", id="not made"),
+    pytest.param("undone", "UNDONE", "UNDONE MADE UNDONE MADE UNDONE MADE NOT_MADE", id="undone"),
+    pytest.param("partly", "PARTLY", "UNDONE MADE UNDONE MADE MADE NOT_MADE", id="partly"),
+    pytest.param("open", "OPEN", "MADE MADE MADE MADE", id="open"),
+]
+
+
+@pytest.mark.parametrize(("name", "came", "outcomes"), INTENTS)
+async def test_intents_stand_as_they_stood(changed: World, name: str, came: str, outcomes: str) -> None:
+    ledger, id = changed.shop.ledger, FACTS["intents"][name]
+    intent, taken = await ledger.found(id), await ledger.steps(id)
+    assert intent is not None
+    assert (intent.state, intent.person, intent.groups) == (came, "P1", ("everyone",))
+    assert [each.outcome for each in taken] == [Outcome(each) for each in outcomes.split()]
+
+
+async def test_the_history_is_told(changed: World) -> None:
+    found = await changed.history("Account")
+    assert [(each["verb"], each["state"], each["row"]) for each in found] == [
+        ("create", "DONE", "7"), ("update", "DONE", "7"), ("create", "UNDONE", "9"), ("delete", "DONE", "9"),
+        ("create", "UNDONE", "10"), ("delete", "DONE", "10"), ("delete", "DONE", "7"),
+    ]  # fmt: skip
+    assert found[0]["reason"] == "a new customer"
+    assert [each["name"] for each in await changed.history("Account.values")][:3] == ["Ada", "Ada", "Ada L"]
+    assert [each.state for each in await changed.shop.ledger.left(Wanted(type="Post"))] == [
+        "DONE", "UNDONE", "DONE", "PARTLY", "DONE",
+    ]  # fmt: skip
+
+
+async def test_the_same_idempotency_key_is_the_same_change(changed: World) -> None:
+    again = await changed.ask("openAccount", number="7", name="Ada", idempotencyKey="k1", reason="a new customer")
+    assert again.id == FACTS["changes"]["saga done"]
+    assert changed.bank.told == []
+
+
+async def test_an_open_intent_is_settled(changed: World) -> None:
+    await changed.settled()
+    intent = await changed.shop.ledger.found(FACTS["intents"]["open"])
+    assert intent is not None
+    assert intent.state == "DONE"
+    assert [[one.type for one in each.changes] for each in changed.journal] == [["Account", "Entry", "Post", "Entry"]]
+
+
+def jobs_of(state: State) -> JobsSource:
+    return JobsSource(Shelf(state=state), registered(JOBS), acme.caller("audit", "finance"))
+
+
+async def test_jobs_are_listed(state: State) -> None:
+    asked = Ask(collection="job", columns=("id", "name", "state", "result", "done", "total", "reason", "error"))
+    found = {row[0]: row[1:] async for batch in jobs_of(state).read(asked) for row in batch}
+    failure = "it failed; where is in the log of who runs it"
+    assert {name: found[id] for name, id in FACTS["jobs"].items()} == {
+        "succeeded": ("Walk", "SUCCEEDED", '{"steps":2,"sum":"1"}', 2.0, 2.0, "to walk", None),
+        "said": ("Say", "SUCCEEDED", None, None, None, None, None),
+        "failed": ("Crash", "FAILED", None, None, None, None, failure),
+        "running": ("Sleep", "RUNNING", None, None, None, None, None),
+        "queued": ("Say", "QUEUED", None, None, None, None, None),
+        "queued alone": ("WalkAlone", "QUEUED", None, None, None, None, None),
+        "waiting": ("WalkAlone", "WAITING", None, None, None, None, None),
+        "cancelled": ("Say", "CANCELLED", None, None, None, None, "Ada Lovelace cancelled it"),
+    }
+
+
+async def test_the_lines_of_jobs_are_told(state: State) -> None:
+    asked = Ask(collection="job_line", columns=("job_id", "kind", "text"))
+    found = [row async for batch in jobs_of(state).read(asked) for row in batch]
+    assert (FACTS["jobs"]["said"], "LOG", "hello") in found
+
+
+def test_declarations_have_the_versions_they_were_started_under(state: State) -> None:
+    jobs = registered(JOBS)
+    found = declared_as(state, list(FACTS["jobs"].values()))
+    assert {name for name, _ in found.values()} == {"Walk", "WalkAlone", "Say", "Sleep", "Crash"}
+    assert {(name, version(jobs[name])) for name, _ in found.values()} == set(found.values())
+    with state.reading() as connection:
+        releases = connection.exec_driver_sql("SELECT DISTINCT release FROM job").scalars().all()
+    assert releases == [release(jobs)]
+
+
+async def test_queued_jobs_are_run(folder: Path) -> None:
+    jobs = FACTS["jobs"]
+    async with house(folder, JOBS, at_once=True, now=lambda: LATER) as at:
+        assert at.row(jobs["running"])["state"] == "RUNNING"
+        assert (await at.ended(jobs["queued"]))["state"] == "SUCCEEDED"
+        assert (await at.ended(jobs["waiting"]))["state"] == "SUCCEEDED"
+        assert at.lines(jobs["queued"]) == [("LOG", "later")]
+
+
+def test_the_journal_is_whole_and_read(folder: Path) -> None:
+    assert verify(folder / "journal") == Checked(files=1, records=11)
+    found = list(read(folder / "journal"))
+    assert [each["outcome"] for each in found] == [
+        "answered", "partial", "refused", "answered", "partial", "refused", "unauthenticated", "limited", "failed",
+        "crashed", "cancelled",
+    ]  # fmt: skip
+    assert found[1]["withheld"] == [{"field": "Customer.creditLimit", "reason": "Customer.creditLimit"}]
+    assert found[-1]["changes"] == [
+        {"id": "C", "type": "Customer", "row": "r", "verb": "update", "state": "DONE", "before": "b", "after": None}
+    ]
+
+
+async def test_the_journal_is_a_source(folder: Path) -> None:
+    source = JournalSource(folder / "journal")
+    columns = tuple(source.can("requests").columns)
+    (batch,) = [each async for each in source.read(Ask(collection="requests", columns=columns))]
+    assert dict(zip(columns, batch[-1], strict=True)) == {
+        "id": "06BWTWASM6G00000000000000A", "time": datetime(2026, 11, 1, 12, 0, 10, tzinfo=UTC), "surface": "graphql",
+        "outcome": "CANCELLED", "status": 200, "person_id": "P1", "key_id": "Key012345678",
+        "groups": ("everyone", "finance"), "operation": "Q", "operation_hash": "h", "text": "{ a(b: $) }",
+        "variables": '{"a":"vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv"}', "fields": ("Customer.name",),
+        "fields_used": ("Customer.id",), "fields_withheld": ("Customer.total",), "sources": ("warehouse",), "rows": 3,
+        "bytes": 5, "ms": 1.25, "schema_version": "s", "client_request_id": "theirs",
+        "subscription": "06BWTW9KFG0000000000000000", "events": 9,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    (tmp_path / "journal").mkdir()
+    made = journal_opened(tmp_path / "journal", LATER)
+    yield made
+    made.close()
+
+
+def clerk_of(journal: Journal) -> Clerk:
+    small = replace(built(), version="04bc0ab", limits=Limits(first_max=10, first_default=5))
+    return Clerk(desk=acme.opened(small), journal=journal, records_key=b"a key of records")
+
+
+async def test_an_export_goes_on_where_it_stopped(folder: Path, journal: Journal) -> None:
+    store, clerk = ExportsFolder(folder / "exports"), clerk_of(journal)
+    stated = store.stated("e1")
+    assert stated is not None
+    assert [each.name for each in stated.left_out] == ["creditLimit"]
+    before = store.parts("e1", 1)
+    assert [(each.rows, each.last) for each in before] == [(20, False), (20, False)]
+    wish = Wish(text=stated.wish.text, operation="Q", format=Format.JSONL)
+    assert await start(clerk, store, acme.caller("support"), "e1", wish) == stated
+    made = await export(Exporting(clerk=clerk, store=store, work=always("support"), stated=stated))
+    anew = await start(clerk, store, acme.caller("support"), "e3", wish)
+    whole = await export(Exporting(clerk=clerk, store=store, work=always("support"), stated=anew))
+    assert (made.state, made.rows) == (ExportState.DONE, whole.rows)
+    assert store.parts("e1", 1)[:2] == before
+    assert await body(store, "e1") == await body(store, "e3")
+
+
+async def body(store: ExportsFolder, id: str) -> bytes:
+    return b"".join([chunk for part in store.parts(id, 1) async for chunk in store.read(id, part)])
+
+
+def test_an_export_that_was_cancelled_is_so(folder: Path) -> None:
+    store = ExportsFolder(folder / "exports")
+    stated = store.stated("e2")
+    assert stated is not None
+    assert len(stated.ranges) == 16
+    assert result(store, stated).state is ExportState.CANCELLED
+
+
+@pytest.mark.parametrize("name", CURSORS["asked"])
+async def test_a_cursor_goes_on_under_the_same_schema_version(name: str) -> None:
+    asked = CURSORS["asked"][name]
+    desk = acme.opened(replace(built(), version="fixed"))
+    told = await acme.ask(desk, asked["text"] % f', after: "{asked["fixed"]}"', *asked["groups"])
+    assert told.faults == []
+    assert told.data is not None
+    assert [each["id"] for each in told.data[asked["field"]]["nodes"]] == asked["next"]
+
+
+@pytest.mark.parametrize("name", CURSORS["asked"])
+async def test_a_cursor_of_another_schema_version_ends_and_says_so(name: str) -> None:
+    """What a schema's version stands for is another since, so that those of 04bc0ab end once."""
+    asked = CURSORS["asked"][name]
+    assert built().version != CURSORS["version"]
+    told = await acme.ask(acme.opened(built()), asked["text"] % f', after: "{asked["real"]}"', *asked["groups"])
+    assert [each.code for each in told.faults] == [Code.BAD_CURSOR]
+    assert told.data is None
+
+
+async def test_an_export_of_another_schema_version_ends_and_says_so(folder: Path, journal: Journal) -> None:
+    store = ExportsFolder(folder / "exports")
+    stated = store.stated("e1")
+    assert stated is not None
+    clerk = Clerk(desk=acme.opened(built()), journal=journal, records_key=b"a key of records")
+    made = await export(Exporting(clerk=clerk, store=store, work=always("support"), stated=stated))
+    assert made.state is ExportState.FAILED
+    assert made.reason == "what can be asked has changed since the export began: start it again"
+
+
+@pytest.fixture
+def company(tmp_path: Path) -> Path:
+    """Its files as they were generated; here they end in `.txt`, as they are no part of this repository's code."""
+    for path in (MADE / "company").rglob("*.*"):
+        to = tmp_path / "company" / path.relative_to(MADE / "company").with_suffix(path.suffix.replace(".txt", ""))
+        to.parent.mkdir(parents=True, exist_ok=True)
+        to.write_bytes(path.read_bytes())
+    return tmp_path / "company"
+
+
+def test_an_introspection_is_known_and_its_files_are_ours(company: Path) -> None:
+    before = kept(company, "shop")
+    assert lock_written(before) == lock(company, "shop").read_text(encoding="utf-8")
+    assert [each.name for each in before.tables] == ["shop_customer", "shop_order", "shop_paid"]
+    assert (before.wish.allow, before.wish.keys) == (("everyone", "finance"), {"shop_paid": ("customer_id", "number")})
+    taken = steps(before.tables, before.wish, before, standing(company))
+    assert (taken.changes, taken.edited, taken.remove) == ((), {}, ())
+    assert taken.kept.wish == before.wish
+    assert taken.kept.tables == before.tables
+
+
+def told(number: int, collection: str, verb: Verb, **more: Any) -> Change:
+    return Change(id=f"0BCDEFGHJKMNPQRSTVWXYZ0123-{number}", collection=collection, verb=verb, **more)
+
+
+async def test_a_database_knows_what_was_changed_in_it(folder: Path) -> None:
+    options = SqliteOptions(path=f"{folder}/marked.sqlite", writable=("customer",), versions={"customer": "version"})
+    source = await sqlite_connected(options)
+    try:
+        made = [
+            await source.made(told(number, "customer", Verb.UPDATE, key={"id": 1}, values={"name": "Cyd"}))
+            for number in (1, 2, 3, 4)
+        ]
+    finally:
+        await source.close()
+    assert [each and (each.before, each.after) for each in made] == [
+        (None, {"id": 1, "name": "Ada", "version": 1}),
+        ({"id": 1, "name": "Ada", "version": 1}, {"id": 1, "name": "Bob", "version": 2}),
+        None,
+        None,
+    ]
+
+
+async def test_a_folder_knows_what_was_changed_in_it(tmp_path: Path) -> None:
+    """Version control keeps no attributes of files, so it is set here."""
+    if not keeps_marks(tmp_path):
+        pytest.skip("this file system keeps no attributes")
+    (tmp_path / "note.txt").write_text("two")
+    os.setxattr(tmp_path / "note.txt", FACTS["folder"]["attribute"][0], FACTS["folder"]["line"].encode())
+    source = await folder_connected(FolderOptions(path=tmp_path, pattern="{name}", writable=True))
+    key, values = {"id": "note.txt"}, {"text": "one"}
+    try:
+        made = [await source.made(told(each, "files", Verb.PUT, key=key, values=values)) for each in (1, 2, 3)]
+    finally:
+        await source.close()
+    assert [each is not None for each in made] == [True, True, False]

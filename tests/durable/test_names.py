@@ -1,0 +1,657 @@
+"""What is written to disks, databases and vendors is called what commit 04bc0ab called it, whatever the code says.
+
+Each literal stands for bytes that somebody has kept. One that changes needs a migration, not another literal.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import fields
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+
+import pytest
+from alembic.script import ScriptDirectory
+
+from auth.keys import demo_key, digest, parse
+from auth.keys import written as key_text
+from auth.state import MIGRATIONS, opened
+from door.trusted import Kept as DocumentsSection
+from engine import cursor
+from engine.cache.words import Cached as CacheSection
+from engine.change.kept import change, change_text, text, value
+from engine.change.words import Change, Made, Verb
+from engine.house import Limits as LimitsSection
+from engine.words import Kind, Order
+from exports import kept as manifests
+from exports.folder import CLAIM, ENDED, FRESH, MANIFEST, STATED
+from exports.folder import Folder as ExportsFolder
+from exports.job import EXPORT, SHARE, Exported, ExportInput, ShareInput, declared
+from exports.words import Column as ExportColumn
+from exports.words import Ending as ExportEnding
+from exports.words import Format, LeftOut, Part, Range, Stated
+from exports.words import State as ExportState
+from exports.words import Wish as ExportWish
+from introspect.kept import Kept as Lock
+from introspect.kept import read as lock_read
+from introspect.kept import written as lock_written
+from introspect.words import Column as DescribedColumn
+from introspect.words import Reference as DescribedReference
+from introspect.words import Table as DescribedTable
+from introspect.words import Wish as IntrospectWish
+from records.chain import header, linked
+from records.intents import Ending, Intent, Left, Outcome, State, Taken
+from records.ledger import Ledger
+from records.past import Wanted
+from records.record import Changed, Record, Used, Withheld, to_line
+from records.record import Outcome as RecordOutcome
+from records.redact import records_key
+from settings import Exports as ExportsSection
+from settings import Introspection
+from settings import Records as RecordsSection
+from settings import Server as ServerSection
+from settings import State as StateSection
+from sources import KINDS
+from sources.azure.blob import Options as AzureBlobOptions
+from sources.azure.files import Options as AzureFilesOptions
+from sources.content.words import HIDDEN
+from sources.datadog.source import Options as DatadogOptions
+from sources.drive.marks import PREFIX as DRIVE_PREFIX
+from sources.drive.marks import PROPERTIES as DRIVE_PROPERTIES
+from sources.drive.source import Options as DriveOptions
+from sources.folder import Options as FolderOptions
+from sources.graphql.source import Options as GraphqlOptions
+from sources.outcome import kept as outcome_kept
+from sources.prometheus.source import Options as PrometheusOptions
+from sources.redis.store import PREFIX as REDIS_PREFIX
+from sources.rest.source import Options as RestOptions
+from sources.s3 import Options as S3Options
+from sources.slack.found import EVENT as SLACK_EVENT
+from sources.slack.source import Options as SlackOptions
+from sources.snowflake.options import Options as SnowflakeOptions
+from sources.sql.mysql import Options as MysqlOptions
+from sources.sql.postgresql import Options as PostgresqlOptions
+from sources.sql.sqlite import Options as SqliteOptions
+from sources.sql.writing.words import MARKER
+from sources.writing.disk import ATTRIBUTE
+from sources.writing.marks import NAME as MARKS_NAME
+from sources.writing.marks import mark
+from work.kept import kept as step_kept
+from work.kept import told as step_told
+from work.kinds import made as job_input_read
+from work.kinds import plain as job_input_written
+from work.queue import JOBS, NAME, PARTS, WORKFLOW
+from work.register import release, version
+from work.words import Dispatch, JobState, LineKind
+from work.words import Running as JobsSection
+
+PEPPER = b"a pepper of at least thirty-two characters"
+AT = datetime(2026, 11, 1, 12, 30, 15, 123_456, tzinfo=UTC)
+
+RECORD = Record(
+    id="06BWTW0000000000000000000A", time="2026-11-01T12:30:15.123456+00:00", surface="graphql",
+    outcome=RecordOutcome.PARTIAL, status=200, person="P1", key_id="Key012345678", groups=("everyone", "finance"),
+    grants=("g",), operation="Q", operation_hash="0f", document="d", text="{ a(b: $) }", literals=("l",),
+    variables={"a": {"b": "h"}}, fields=("Customer.name",), fields_used=("Customer.id",),
+    withheld=(Withheld(field="Customer.total", reason="Customer.total"),),
+    sources=(Used(source="shop", collection="customer", calls=2, cached=1, rows=3, outgrown=4, ms=0.5),), rows=3,
+    bytes=5, ms=1.25, schema_version="s", policy_version="p", client_request_id="theirs",
+    changes=(Changed(id="C", type="Customer", row="r", verb="update", state="DONE", before="b", after="a"),),
+    subscription="06BWTW0000000000000000000B", events=9,
+)  # fmt: skip
+RECORD_LINE = (
+    b'{"id":"06BWTW0000000000000000000A","time":"2026-11-01T12:30:15.123456+00:00","surface":"grap'
+    b'hql","outcome":"partial","status":200,"person":"P1","key_id":"Key012345678","groups":["every'
+    b'one","finance"],"grants":["g"],"operation":"Q","operation_hash":"0f","document":"d","text":"'
+    b'{ a(b: $) }","literals":["l"],"variables":{"a":{"b":"h"}},"fields":["Customer.name"],"fields'
+    b'_used":["Customer.id"],"withheld":[{"field":"Customer.total","reason":"Customer.total"}],"so'
+    b'urces":[{"source":"shop","collection":"customer","calls":2,"cached":1,"rows":3,"outgrown":4,'
+    b'"ms":0.5}],"rows":3,"bytes":5,"ms":1.25,"schema_version":"s","policy_version":"p","client_re'
+    b'quest_id":"theirs","changes":[{"id":"C","type":"Customer","row":"r","verb":"update","state":'
+    b'"DONE","before":"b","after":"a"}],"subscription":"06BWTW0000000000000000000B","events":9}'
+)
+
+INTENT = Intent(
+    id="I", person="P", key_id="K", groups=("everyone", "finance"), mutation="openAccount", idempotency_key="once",
+    body=b"body", input="input", reason="why", record="R", steps=3, leads="I-1", begun_at=AT, state=State.OPEN,
+    stands=None,
+)  # fmt: skip
+TAKEN = Taken(
+    number=2, attempt=1, change_id="I-2", name="entry", source="bank", collection="account", verb="create",
+    change="change", begun_at=AT, outcome=Outcome.MADE, before="before", after="after", why="because",
+)  # fmt: skip
+LEFT = Left(
+    id="I-2", intent_id="I", type="Account", row="7", verb="create", state=State.DONE, version_before="1",
+    version_after="2", before="before", after="after", at=AT, person="P", reason="why", mutation="openAccount",
+    record="R",
+)  # fmt: skip
+MOMENT = 1_793_536_215_123_456
+
+WISH = ExportWish(text="{ a }", variables={"n": [1]}, operation="Q", format=Format.PARQUET, all_or_nothing=True)
+STATED_EXPORT = Stated(
+    id="e1", person="P", key_id="K", started="2026-11-01T12:30:15.123456+00:00", wish=WISH,
+    columns=(
+        ExportColumn(
+            name="a.b", path=("a", "b"), scalar="", many=True, members=("X",),
+            inner=(ExportColumn(name="c", path=("c",), scalar="ID"),),
+        ),
+    ),
+    left_out=(LeftOut(name="d", reason="it is withheld", position="A.d"),),
+    ranges=(Range(number=1, after="x", before="y"),), rows=7,
+)  # fmt: skip
+STATED_JSON = (
+    b'{"id":"e1","person":"P","key_id":"K","started":"2026-11-01T12:30:15.123456+00:00","wish":{"t'
+    b'ext":"{ a }","variables":{"n":[1]},"operation":"Q","format":"PARQUET","all_or_nothing":true}'
+    b',"columns":[{"name":"a.b","path":["a","b"],"scalar":"","many":true,"members":["X"],"inner":['
+    b'{"name":"c","path":["c"],"scalar":"ID","many":false,"members":[],"inner":[]}]}],"left_out":['
+    b'{"name":"d","reason":"it is withheld","position":"A.d"}],"ranges":[{"number":1,"after":"x","'
+    b'before":"y"}],"rows":7}'
+)
+PART = Part(range=1, number=2, rows=3, bytes=4, sha256="0f", cursor="c", last=True)
+PART_JSON = b'{"range":1,"number":2,"rows":3,"bytes":4,"sha256":"0f","cursor":"c","last":true}'
+ENDING = ExportEnding(state=ExportState.CANCELLED, reason="it was cancelled")
+ENDING_JSON = b'{"state":"CANCELLED","reason":"it was cancelled"}'
+
+LOCK = Lock(
+    wish=IntrospectWish(
+        source="shop", allow=("everyone",), owner="shop team", tables=("shop_*",), keys={"paid": ("id", "line")},
+        strip="shop_", only=("tag",), given={"owner": "acme"}, base_url="https://shop.example", headers=("x-api-key",),
+    ),
+    tables=(
+        DescribedTable(
+            name="shop_order", key=("id",), comment="Orders.", view=True, needs=("day",), declared="[a]",
+            columns=(
+                DescribedColumn(
+                    name="tier", kind=Kind.TEXT, nullable=True, large=True, comment="How.", values=("GOLD",),
+                    enum="tier",
+                ),
+            ),
+            references=(DescribedReference(columns=("a",), to="shop_customer", there=("id",), alone=True),),
+        ),
+    ),
+    files={"schema/order.py": "0f"},
+)  # fmt: skip
+LOCK_TEXT = (
+    "{\n"
+    ' "wish": {\n'
+    '  "source": "shop",\n'
+    '  "allow": [\n'
+    '   "everyone"\n'
+    "  ],\n"
+    '  "owner": "shop team",\n'
+    '  "tables": [\n'
+    '   "shop_*"\n'
+    "  ],\n"
+    '  "keys": {\n'
+    '   "paid": [\n'
+    '    "id",\n'
+    '    "line"\n'
+    "   ]\n"
+    "  },\n"
+    '  "strip": "shop_",\n'
+    '  "only": [\n'
+    '   "tag"\n'
+    "  ],\n"
+    '  "given": {\n'
+    '   "owner": "acme"\n'
+    "  },\n"
+    '  "base_url": "https://shop.example",\n'
+    '  "headers": [\n'
+    '   "x-api-key"\n'
+    "  ]\n"
+    " },\n"
+    ' "tables": [\n'
+    "  {\n"
+    '   "name": "shop_order",\n'
+    '   "columns": [\n'
+    "    {\n"
+    '     "name": "tier",\n'
+    '     "kind": "text",\n'
+    '     "nullable": true,\n'
+    '     "large": true,\n'
+    '     "comment": "How.",\n'
+    '     "values": [\n'
+    '      "GOLD"\n'
+    "     ],\n"
+    '     "enum": "tier"\n'
+    "    }\n"
+    "   ],\n"
+    '   "key": [\n'
+    '    "id"\n'
+    "   ],\n"
+    '   "references": [\n'
+    "    {\n"
+    '     "columns": [\n'
+    '      "a"\n'
+    "     ],\n"
+    '     "to": "shop_customer",\n'
+    '     "there": [\n'
+    '      "id"\n'
+    "     ],\n"
+    '     "alone": true\n'
+    "    }\n"
+    "   ],\n"
+    '   "comment": "Orders.",\n'
+    '   "view": true,\n'
+    '   "needs": [\n'
+    '    "day"\n'
+    "   ],\n"
+    '   "declared": "[a]"\n'
+    "  }\n"
+    " ],\n"
+    ' "files": {\n'
+    '  "schema/order.py": "0f"\n'
+    " }\n"
+    "}\n"
+)
+
+TABLES = {
+    "alembic_version": "version_num",
+    "person": "id first_name last_name email email_folded created_at deactivated_at",
+    "membership": "person_id group_name since",
+    "key": "id person_id digest demo created_at expires_at revoked_at",
+    "intent": "id person key_id groups mutation idempotency_key body input reason record steps "
+    "leads begun_at lease_until owner state stands",
+    "intent_step": "intent_id number attempt change_id name source collection verb change "
+    "begun_at outcome before after why",
+    "change": "id intent_id type row verb state version_before version_after before after at "
+    "person reason mutation record",
+    "event": "id topic topic_key row_id at",
+    "sqlite_sequence": "name seq",
+    "job": "id name person_id person_name key_id record_id reason idempotency_key parent_id input "
+    "version state epoch release dispatched worker_id alone alone_now done total attempts "
+    "failures takeovers lines created_at due_at started_at ended_at cancel_at cancelled_by "
+    "result error",
+    "job_line": "job_id number at kind text",
+    "job_step": "job_id name result at",
+    "job_file": "job_id name content_type size sha256 content at",
+    "job_worker": "id host release beat since",
+}
+INDEXES = [
+    "change_by_row",
+    "event_at",
+    "intent_by_key",
+    "intent_one_each",
+    "intent_open",
+    "job_idempotency_unique",
+    "job_parent",
+    "job_state",
+    "key_one_each",
+]
+
+
+def state_rows(folder: Path, sql: str) -> list[dict[str, object]]:
+    with closing(sqlite3.connect(folder / "state.sqlite")) as connection:
+        connection.row_factory = sqlite3.Row
+        return [dict(row) for row in connection.execute(sql)]
+
+
+def test_the_tables_of_the_state_and_their_columns(tmp_path: Path) -> None:
+    opened(f"sqlite:///{tmp_path}/state.sqlite", PEPPER).close()
+    names = [str(row["name"]) for row in state_rows(tmp_path, "SELECT name FROM sqlite_master WHERE type = 'table'")]
+    columns = {
+        name: " ".join(str(row["name"]) for row in state_rows(tmp_path, f"PRAGMA table_info({name})")) for name in names
+    }
+    assert columns == TABLES
+    indexes = state_rows(tmp_path, "SELECT name FROM sqlite_master WHERE type = 'index' AND name NOT LIKE 'sqlite_%'")
+    assert sorted(str(row["name"]) for row in indexes) == INDEXES
+    assert state_rows(tmp_path, "SELECT version_num FROM alembic_version") == [{"version_num": "jobs"}]
+
+
+def test_the_revisions_of_the_state() -> None:
+    found = ScriptDirectory(str(MIGRATIONS)).walk_revisions()
+    assert [(each.revision, each.down_revision) for each in found] == [
+        ("jobs", "events_0001"), ("events_0001", "changes_ledger"), ("changes_ledger", "0001"), ("0001", None),
+    ]  # fmt: skip
+
+
+def test_an_audit_record_is_written_under_these_keys() -> None:
+    assert to_line(RECORD) == RECORD_LINE
+
+
+def test_an_audit_record_that_json_cannot_hold_is_written_under_the_same_keys() -> None:
+    made = Record(
+        id=RECORD.id, time=RECORD.time, surface="graphql", outcome=RecordOutcome.PARTIAL, status=200,
+        operation="\ud800", withheld=RECORD.withheld, sources=RECORD.sources, changes=RECORD.changes,
+    )  # fmt: skip
+    assert to_line(made) == UNHOLDABLE_LINE
+
+
+UNHOLDABLE_LINE = (
+    b'{"id":"06BWTW0000000000000000000A","time":"2026-11-01T12:30:15.123456+00:00","surface":"grap'
+    b'hql","outcome":"partial","status":200,"person":null,"key_id":null,"groups":[],"grants":[],"o'
+    b'peration":"?","operation_hash":null,"document":null,"text":null,"literals":[],"variables":nu'
+    b'll,"fields":[],"fields_used":[],"withheld":[{"field":"Customer.total","reason":"Customer.tot'
+    b'al"}],"sources":[{"source":"shop","collection":"customer","calls":2,"cached":1,"rows":3,"out'
+    b'grown":4,"ms":0.5}],"rows":0,"bytes":0,"ms":0.0,"schema_version":null,"policy_version":null,'
+    b'"client_request_id":null,"changes":[{"id":"C","type":"Customer","row":"r","verb":"update","s'
+    b'tate":"DONE","before":"b","after":"a"}],"subscription":null,"events":null}'
+)
+
+
+def test_a_journal_begins_and_is_chained_under_these_keys() -> None:
+    assert (
+        header("2026-11-01T12:00:00.000000+00:00", 7)
+        == b'{"journal":"onedoor","version":1,"started":"2026-11-01T12:00:00.000000+00:00","process":7}'
+    )
+    assert linked(b'{"id":"1"}', "0" * 64) == b'{"prev":"' + b"0" * 64 + b'","id":"1"}'
+
+
+async def test_the_ledger_keeps_its_rows_in_these_columns_and_reads_them_back(tmp_path: Path) -> None:
+    state = opened(f"sqlite:///{tmp_path}/state.sqlite", PEPPER, now=lambda: AT)
+    ledger = Ledger(state, lease_seconds=10.0)
+    try:
+        assert await ledger.begin(INTENT, [TAKEN]) is None
+        assert await ledger.found("I") == INTENT
+        assert await ledger.steps("I") == (TAKEN,)
+        await ledger.end(Ending(intent_id="I", state=State.PARTLY, stands="half", taken=(), left=(LEFT,)))
+        assert await ledger.left(Wanted(type="Account")) == (LEFT,)
+    finally:
+        ledger.close()
+        state.close()
+    assert state_rows(tmp_path, "SELECT * FROM intent") == [
+        {
+            "id": "I", "person": "P", "key_id": "K", "groups": '["everyone", "finance"]', "mutation": "openAccount",
+            "idempotency_key": "once", "body": b"body", "input": "input", "reason": "why", "record": "R", "steps": 3,
+            "leads": "I-1", "begun_at": MOMENT, "lease_until": MOMENT + 10_000_000, "owner": ledger.owner,
+            "state": "PARTLY", "stands": "half",
+        }
+    ]  # fmt: skip
+    assert state_rows(tmp_path, "SELECT * FROM intent_step") == [
+        {
+            "intent_id": "I", "number": 2, "attempt": 1, "change_id": "I-2", "name": "entry", "source": "bank",
+            "collection": "account", "verb": "create", "change": "change", "begun_at": MOMENT, "outcome": "MADE",
+            "before": "before", "after": "after", "why": "because",
+        }
+    ]  # fmt: skip
+    assert state_rows(tmp_path, "SELECT * FROM change") == [
+        {
+            "id": "I-2", "intent_id": "I", "type": "Account", "row": "7", "verb": "create", "state": "DONE",
+            "version_before": "1", "version_after": "2", "before": "before", "after": "after", "at": MOMENT,
+            "person": "P", "reason": "why", "mutation": "openAccount", "record": "R",
+        }
+    ]  # fmt: skip
+
+
+def test_what_a_change_is_told_and_came_to_is_packed_in_these_words() -> None:
+    made = Change(
+        id="I-1", collection="account", verb=Verb.CREATE, key={"id": 7}, values={"name": "Ada", "sum": Decimal("1.50")},
+        version="3",
+    )  # fmt: skip
+    packed = CHANGE_TEXT
+    assert change_text(made) == packed
+    assert change(packed, "I-1", "account", "create") == made
+    held = {"a": (1, Verb.PUT), "b": AT, "c": AT.date(), "d": 2**64, "e": float("inf"), "f": None}
+    assert text(held) == PACKED_TEXT
+    assert value(text(held)) == {**held, "a": (1, "put")}
+    assert (
+        outcome_kept(Made(before=None, after={"id": 1, "sum": Decimal("1.50")}))
+        == '{"before":null,"after":{"id":1,"sum":["decimal","1.50"]}}'
+    )
+
+
+CHANGE_TEXT = (
+    '["object",{"key":["object",{"id":7}],"values":["object",{"name":"Ada","sum":["decimal","1.50"]}],"version":"3"}]'
+)
+PACKED_TEXT = (
+    '["object",{"a":["list",[1,"put"]],"b":["time","2026-11-01T12:30:15.123456+00:00"],"c":["date","2026-11-01"]'
+    ',"d":["integer","18446744073709551616"],"e":["float","inf"],"f":null}]'
+)
+
+
+def test_a_step_of_a_job_gives_what_is_kept_in_these_words() -> None:
+    held = {"a": [1, Decimal("2.5")], "b": AT}
+    assert step_kept(held) == '{"a":["items",[1,["decimal","2.5"]]],"b":["time","2026-11-01T12:30:15.123456+00:00"]}'
+    assert step_told(step_kept(held)) == held
+
+
+def test_an_export_is_stated_and_ended_under_these_keys() -> None:
+    assert (manifests.written(STATED_EXPORT), manifests.stated(STATED_JSON)) == (STATED_JSON, STATED_EXPORT)
+    assert (manifests.written(PART), manifests.part(PART_JSON)) == (PART_JSON, PART)
+    assert (manifests.written(ENDING), manifests.ending(ENDING_JSON)) == (ENDING_JSON, ENDING)
+
+
+def test_an_export_stands_in_files_of_these_names(tmp_path: Path) -> None:
+    store = ExportsFolder(tmp_path)
+    assert store.state(STATED_EXPORT)
+    store.fresh("e1", 1).write_bytes(b"a")
+    store.keep("e1", PART, store.fresh("e1", 1))
+    store.end("e1", ENDING)
+    found = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
+    assert found == ["e1/ended.json", "e1/range-0001/manifest.jsonl", "e1/range-0001/part-00002", "e1/stated.json"]
+    assert (STATED, ENDED, MANIFEST, CLAIM, FRESH) == (
+        "stated.json", "ended.json", "manifest.jsonl", "claim", "fresh",
+    )  # fmt: skip
+
+
+def test_an_introspection_is_kept_under_these_keys() -> None:
+    assert lock_written(LOCK) == LOCK_TEXT
+    assert lock_read(LOCK_TEXT, "shop.json") == LOCK
+
+
+def test_the_declarations_of_an_export_have_these_versions(tmp_path: Path) -> None:
+    jobs = {each.name: each for each in declared(ExportsFolder(tmp_path))}
+    assert (EXPORT, SHARE) == ("Export", "ExportShare")
+    assert {name: version(each) for name, each in jobs.items()} == {
+        "Export": "1e82de075b4a2546bc2dac47e19af033632cd3450aa808b9344946282962a96b",
+        "ExportShare": "2c9bee9963639cfce18b70480750a6a1b78ef659583ca6e052bdd7302e536f0a",
+    }
+    assert release(jobs) == "b2cfb4093fca19d37825da153e06aecc1d8cc7059db13d78dfc584bf5066240b"
+
+
+def test_an_export_is_queued_and_told_under_these_keys() -> None:
+    given = ExportInput(query="{ a }", variables={"n": 1}, operation_name="Q", format=Format.CSV, all_or_nothing=True)
+    keys = {"query": "{ a }", "variables": {"n": 1}, "operationName": "Q", "format": "CSV", "allOrNothing": True}
+    assert job_input_written(given) == keys
+    assert job_input_read(ExportInput, keys) == given
+    assert job_input_written(Exported(rows=1, files=("a",), left_out=("b",))) == {
+        "rows": 1, "files": ["a"], "leftOut": ["b"],
+    }  # fmt: skip
+    assert job_input_written(ShareInput(export="e1")) == {"export": "e1"}
+
+
+def test_the_queue_of_jobs_has_these_names() -> None:
+    assert (NAME, WORKFLOW, JOBS, PARTS) == ("onedoor", "job", "jobs", "parts")
+    assert Dispatch(id="J", epoch=0, part=False, release="r").workflow == "J"
+    assert Dispatch(id="J", epoch=2, part=False, release="r").workflow == "J.2"
+
+
+VALUES = [
+    pytest.param(
+        RecordOutcome,
+        ["answered", "partial", "refused", "unauthenticated", "limited", "failed", "crashed", "cancelled"],
+        id="outcomes of requests",
+    ),
+    pytest.param(State, ["OPEN", "DONE", "TRIED", "NOT_MADE", "UNDONE", "PARTLY"], id="states of changes"),
+    pytest.param(Outcome, ["BEGUN", "MADE", "NOT_MADE", "UNDONE", "UNKNOWN"], id="outcomes of steps"),
+    pytest.param(Verb, ["create", "update", "put", "delete"], id="verbs"),
+    pytest.param(
+        JobState, ["WAITING", "QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "REFUSED"], id="states of jobs"
+    ),
+    pytest.param(LineKind, ["LOG", "OUTPUT", "ERROR"], id="lines of jobs"),
+    pytest.param(Format, ["CSV", "JSONL", "PARQUET", "ARROW"], id="formats of exports"),
+    pytest.param(ExportState, ["DONE", "REFUSED", "FAILED", "CANCELLED"], id="states of exports"),
+    pytest.param(
+        Kind, ["text", "integer", "float", "decimal", "boolean", "date", "time", "list"], id="kinds of columns"
+    ),
+    pytest.param(Introspection, ["full", "own"], id="introspection"),
+]
+
+
+@pytest.mark.parametrize(("of", "values"), VALUES)
+def test_the_values_that_are_stored(of: Iterable[StrEnum], values: list[str]) -> None:
+    assert [each.value for each in of] == values
+
+
+def test_the_marks_that_stand_at_vendors_and_in_databases() -> None:
+    assert (MARKER, SLACK_EVENT) == ("onedoor_change", "onedoor_change")
+    assert (MARKS_NAME, ATTRIBUTE) == ("onedoor_changes", "user.onedoor_changes")
+    assert (DRIVE_PROPERTIES, DRIVE_PREFIX) == ("appProperties", "onedoor-")
+    assert (HIDDEN, REDIS_PREFIX) == (".onedoor-", b"onedoor:")
+    assert mark("I-1") == "2e0b84651af14e405ffcb3c178182dcb"
+
+
+async def test_what_is_keyed_by_the_pepper(tmp_path: Path) -> None:
+    assert records_key(PEPPER).hex() == "28b5b8feaa10c611248eca8fcb502eb2d86bf811a4a98f1277ed57891e07f04c"
+    assert key_text(demo_key(PEPPER, "finance")) == "od_MqvnmKueOzZp_Uzk89NhP8naESdzDy1J5FXqQuTQ5n7KM5pXzUY7AXim_3HCkem"
+    assert digest(PEPPER, "secret").hex() == "87cf09bc824313651c0cc80e5af5d2f210039542d2fa205e492a1633abca07c8"
+    assert cursor.secret_of(PEPPER).hex() == "cce69086e3958aad2b0cbe88c1c2d4f35b8bffc7bf86c6cd0e0893c824512dd0"
+    state = opened(f"sqlite:///{tmp_path}/state.sqlite", PEPPER)
+    ledger = Ledger(state)
+    try:
+        assert ledger.digest("a body").hex() == "d1fed00225d22933fb4868951e792ddb3f7ec86d51358e5ac344a5f6e806508c"
+    finally:
+        ledger.close()
+        state.close()
+
+
+def test_a_key_is_read() -> None:
+    assert parse(key_text(demo_key(PEPPER, "finance"))) == demo_key(PEPPER, "finance")
+
+
+def test_the_bytes_of_a_cursor() -> None:
+    order = (Order("credit_limit", nulls_first=True), Order("name", descending=True), Order("id"))
+    where = {"name": {"eq": "Ada"}, "and": [{"since": {"gt": AT.date()}}, {"sum": {"in": [Decimal("1.50")]}}]}
+    key = cursor.bound(b"a secret", "04bc0ab", "Query.customers", order, where)
+    assert key.hex() == "71ed24e2dbfc42b0a1ebb19f546aa44caada5221a835131dc2c205ec16a77b66"
+    written = "SZftimYEDzcsbnowaaF3RVsiMS41MCIsIkFkYSIsN10"
+    assert cursor.written((Decimal("1.50"), "Ada", 7), key) == written
+    assert cursor.read(written, (Kind.DECIMAL, Kind.TEXT, Kind.INTEGER), key) == (Decimal("1.50"), "Ada", 7)
+
+
+def test_the_key_of_a_cursor_of_one_column_or_none() -> None:
+    assert (
+        cursor.bound(b"a secret", "", "Query.a", (Order("id"),), None).hex()
+        == "3f9e4c5f8324e773ba932791c85dd7ca706b2d541e83a6f60b09478ee31552e3"
+    )
+    assert (
+        cursor.bound(b"a secret", "", "Query.a", (), {}).hex()
+        == "3ab5dfb617230196a558f013f794301405185a35e749355e82bdc8cb3aab8f69"
+    )
+    assert (
+        cursor.bound(b"a secret", "", "Query.a", (Order("it's"), Order('"é\n')), {}).hex()
+        == "1aead08299ee1e9b6eb307f1392450f3ceec7e3c183d5e425bbabd0ccf6c3b8b"
+    )
+
+
+SETTINGS = [
+    pytest.param(DocumentsSection, "automatic automatic_bytes folder manifest trusted_only", id="DocumentsSection"),
+    pytest.param(CacheSection, "bytes entries seconds url", id="CacheSection"),
+    pytest.param(
+        LimitsSection,
+        (
+            "aliases_max body_bytes body_seconds concurrency_max connections_an_address cost_max "
+            "depth_max directives_max document_characters document_tokens errors_max failed_keys_a_minute "
+            "filter_depth_max first_default first_max head_bytes head_seconds heartbeat_seconds in_max "
+            "init_seconds introspection_depth introspection_times keys_carried mutations_max picks_max "
+            "request_seconds requests_a_minute root_fields_max rows_in_memory rows_read scratch_bytes "
+            "scratch_disk_bytes source_calls source_queue source_seconds stalled_seconds "
+            "subscriptions_max tests_max variables_depth"
+        ),
+        id="LimitsSection",
+    ),
+    pytest.param(ExportsSection, "folder kept_days", id="ExportsSection"),
+    pytest.param(RecordsSection, "folder", id="RecordsSection"),
+    pytest.param(ServerSection, "federation host introspection origins port sql_shown_to", id="ServerSection"),
+    pytest.param(StateSection, "pepper url", id="StateSection"),
+    pytest.param(
+        AzureBlobOptions,
+        (
+            "access_key account base_url connections container pattern private_addresses read_bytes "
+            "response_bytes sas_token timeout writable writable_below"
+        ),
+        id="AzureBlobOptions",
+    ),
+    pytest.param(
+        AzureFilesOptions,
+        (
+            "access_key account base_url connections pattern private_addresses read_bytes response_bytes "
+            "sas_token share timeout writable writable_below"
+        ),
+        id="AzureFilesOptions",
+    ),
+    pytest.param(
+        DatadogOptions,
+        (
+            "api_key app_key base_url connections days health items metrics private_addresses "
+            "response_bytes site tags timeout"
+        ),
+        id="DatadogOptions",
+    ),
+    pytest.param(
+        DriveOptions,
+        (
+            "connections drive_id endpoint folder pattern read_bytes response_bytes scope "
+            "service_account_key subject timeout writable writable_below"
+        ),
+        id="DriveOptions",
+    ),
+    pytest.param(FolderOptions, "connections path pattern read_bytes writable writable_below", id="FolderOptions"),
+    pytest.param(
+        GraphqlOptions,
+        "collections connections headers private_addresses response_bytes timeout url",
+        id="GraphqlOptions",
+    ),
+    pytest.param(
+        PrometheusOptions,
+        "base_url collections connections password private_addresses response_bytes timeout token user",
+        id="PrometheusOptions",
+    ),
+    pytest.param(
+        RestOptions,
+        (
+            "base_url collections connections described headers private_addresses redirects "
+            "response_bytes timeout writable"
+        ),
+        id="RestOptions",
+    ),
+    pytest.param(
+        S3Options,
+        ("access_key bucket connections endpoint pattern read_bytes region secret_key timeout writable writable_below"),
+        id="S3Options",
+    ),
+    pytest.param(SlackOptions, "base_url channel_pattern connections timeout token writable", id="SlackOptions"),
+    pytest.param(
+        SnowflakeOptions,
+        (
+            "account connections database host password port protocol role schema timeout user versions "
+            "warehouse writable"
+        ),
+        id="SnowflakeOptions",
+    ),
+    pytest.param(MysqlOptions, "connect_seconds connections tls url versions writable", id="MysqlOptions"),
+    pytest.param(PostgresqlOptions, "connect_seconds connections url versions writable", id="PostgresqlOptions"),
+    pytest.param(SqliteOptions, "connections path versions writable", id="SqliteOptions"),
+    pytest.param(
+        JobsSection,
+        "at_once here kept_days lease_seconds line_characters lines open_most poll_seconds url",
+        id="JobsSection",
+    ),
+]
+
+
+@pytest.mark.parametrize(("section", "names"), SETTINGS)
+def test_the_names_of_settings(section: type, names: str) -> None:
+    """They are the fields' own, which is why these fields are never renamed."""
+    assert " ".join(sorted(each.name for each in fields(section))) == names
+
+
+def test_the_kinds_of_sources() -> None:
+    assert sorted(KINDS) == [
+        "azure_blob",
+        "azure_files",
+        "datadog",
+        "drive",
+        "folder",
+        "graphql",
+        "mysql",
+        "postgresql",
+        "prometheus",
+        "rest",
+        "s3",
+        "slack",
+        "snowflake",
+        "sqlite",
+    ]

@@ -7,23 +7,16 @@ FROM python:3.11-slim
 RUN useradd --system --uid 10001 --no-create-home onedoor && install -d -o onedoor /records
 COPY --from=built /venv /venv
 WORKDIR /onedoor
-COPY app.py cli.py outside.py settings.py ./
 COPY auth auth
-COPY door door
-COPY engine engine
-COPY exports exports
-COPY introspect introspect
-COPY jobs jobs
-COPY records records
-COPY resolvers resolvers
-COPY schema schema
-COPY sources sources
-COPY work work
+COPY onedoor onedoor
 COPY web web
+COPY schema schema
+COPY resolvers resolvers
+COPY jobs jobs
 USER onedoor
 ENV PATH=/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 ONEDOOR_CONFIG=/settings/onedoor.toml
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/health', timeout=2)"]
 STOPSIGNAL SIGTERM
-CMD ["python", "cli.py", "serve", "--host", "0.0.0.0", "--port", "8000"]
+CMD ["python", "-m", "onedoor", "serve", "--host", "0.0.0.0", "--port", "8000"]

@@ -9,7 +9,7 @@ serve: .venv/demo  ## the demo company, answering
 	@$(BIN)/python -m demo --port $(PORT) --workers $(WORKERS)
 
 worker: .venv/demo  ## runs jobs, beside the door that CONFIG serves; CONFIG=onedoor.toml
-	@$(BIN)/python cli.py --config $(or $(CONFIG),onedoor.toml) worker
+	@$(BIN)/python -m onedoor --config $(or $(CONFIG),onedoor.toml) worker
 
 test: .venv/development  ## everything that is tested
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -21,7 +21,7 @@ golden: .venv/development  ## rewrites the plans and replies of tests/golden; th
 	@GOLDEN=write $(BIN)/python -m pytest tests/golden
 
 sdl: .venv/development  ## rewrites schema/schema.graphql
-	@$(BIN)/python cli.py sdl > schema/schema.graphql.new && mv schema/schema.graphql.new schema/schema.graphql
+	@$(BIN)/python -m onedoor sdl > schema/schema.graphql.new && mv schema/schema.graphql.new schema/schema.graphql
 
 docs: .venv/development  ## rewrites the generated pages of docs/
 	@DOCS=write $(BIN)/python -m pytest tests/docs

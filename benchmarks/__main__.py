@@ -16,7 +16,7 @@ from benchmarks.questions import QUESTIONS, Question
 from benchmarks.servers import PEPPER, NotRunning, settle, start, upstreams
 from benchmarks.sides import BY_HAND, LIMIT, NotAnswered, Side, equal, requests
 from benchmarks.tables import fill
-from demo.postgresql import postgresql_server
+from demo.servers.postgresql import postgresql_server
 
 WARM_SECONDS = 1.0
 TURNS = 5

@@ -24,21 +24,21 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
-from auth.caller import Caller
+from auth.authentication import Principal
 from benchmarks import onedoor
-from door.serving import THRESHOLDS
-from engine.desk import desk
-from engine.house import House
-from exports.clerk import Clerk
-from exports.export import Exporting, export, result
-from exports.folder import Folder
-from exports.start import start
-from exports.words import Format, Result, State, Stated, Wish
-from records.journal import opened as journal_opened
-from resolvers.query import asking, nobody
-from schema.build import build, version
-from sources.memory import Memory
-from sources.sql.sqlite import Options, connect
+from onedoor.audit.log import open_audit_log
+from onedoor.connectors.memory import MemoryConnector
+from onedoor.connectors.principal import build_empty_principal_connector, build_principal_connector
+from onedoor.connectors.sql.sqlite import SqliteOptions, connect
+from onedoor.exports.audited_query import AuditedExecutor
+from onedoor.exports.models import ExportPlan, ExportRequest, ExportState, ExportSummary, Format
+from onedoor.exports.plan import start_export
+from onedoor.exports.storage import FolderExportStore
+from onedoor.exports.writer import ExportRun, run_export, summarize_export
+from onedoor.http.server import GC_THRESHOLDS
+from onedoor.model.catalog import Catalog
+from onedoor.query.context import build_query_engine
+from onedoor.schema.builder import build_schema_and_policy, compute_version
 
 QUESTION = "{ customers { nodes { id name email city country segment credit createdAt } } }"
 TABLE = """
@@ -54,7 +54,7 @@ TABLE = """
         1500000000000000 + n * 1000003, NULL
     FROM number;
 """
-WHO = Caller(
+WHO = Principal(
     person_id="P1", first_name="Ada", last_name="Lovelace", email="ada@company.example",
     groups=frozenset({"everyone", "sales"}), grants=(), key_id="Key012345678",
     key_created=datetime.now(UTC) - timedelta(days=1), key_expires=datetime.now(UTC) + timedelta(days=1),
@@ -73,44 +73,46 @@ class Took:
 class Works:
     """Somebody's work, who stays in their groups and never cancels."""
 
-    async def caller(self) -> Caller | None:
+    async def load_principal(self) -> Principal | None:
         return WHO
 
-    def cancelled(self) -> bool:
+    def is_cancelled(self) -> bool:
         return False
 
-    async def progress(self, rows: int, of: int | None) -> None:
+    async def report_progress(self, rows: int, total: int | None) -> None:
         return None
 
 
-async def clerk(folder: Path) -> Clerk:
-    schema, rules = build(onedoor.modules())
-    database = await connect(Options(path=str(folder / "database.sqlite")))
-    house = House(
+async def clerk(folder: Path) -> AuditedExecutor:
+    schema, rules = build_schema_and_policy(onedoor.modules())
+    database = await connect(SqliteOptions(path=str(folder / "database.sqlite")))
+    house = Catalog(
         schema=schema,
-        rules=rules,
-        bindings=onedoor.bindings(),
-        sources={"database": database, "posts": Memory({}), "caller": nobody()},
+        policy=rules,
+        mappings=onedoor.bindings(),
+        connectors={"database": database, "posts": MemoryConnector({}), "caller": build_empty_principal_connector()},
         cursor_secret=b"a secret of the benchmark",
-        version=version(onedoor.modules()),
+        version=compute_version(onedoor.modules()),
     )
-    journal = journal_opened(folder / "journal", datetime.now(UTC))
-    at = desk(house, lambda caller: {"caller": asking(caller)}, asyncio.get_running_loop().time)
-    return Clerk(desk=at, journal=journal, records_key=b"a key of the benchmark")
+    journal = open_audit_log(folder / "journal", datetime.now(UTC))
+    at = build_query_engine(
+        house, lambda caller: {"caller": build_principal_connector(caller)}, asyncio.get_running_loop().time
+    )
+    return AuditedExecutor(engine=at, audit_log=journal, redaction_key=b"a key of the benchmark")
 
 
 async def work(folder: Path, id: str, format: Format) -> None:
     """What one process does; it prints the most memory it took, in megabytes."""
-    at, store = await clerk(folder), Folder(folder / "exports")
-    stated = await start(at, store, WHO, id, Wish(text=QUESTION, format=format))
+    at, store = await clerk(folder), FolderExportStore(folder / "exports")
+    stated = await start_export(at, store, WHO, id, ExportRequest(text=QUESTION, format=format))
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*THRESHOLDS)
-    ended = await export(Exporting(clerk=at, store=store, work=Works(), stated=stated))
-    if ended.state is not State.DONE:
+    gc.set_threshold(*GC_THRESHOLDS)
+    ended = await run_export(ExportRun(executor=at, store=store, host=Works(), plan=stated))
+    if ended.state is not ExportState.DONE:
         raise SystemExit(f"the export ended {ended.state}: {ended.reason}")
-    at.journal.close()
-    await at.desk.house.sources["database"].close()
+    at.audit_log.close()
+    await at.engine.catalog.connectors["database"].close()
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
@@ -135,26 +137,26 @@ def _started(folder: Path, id: str, format: Format) -> "subprocess.Popen[str]":
 
 
 def _half(folder: Path, id: str) -> None:
-    store = Folder(folder / "exports")
+    store = FolderExportStore(folder / "exports")
     while True:
-        stated = store.stated(id)
+        stated = store.load_plan(id)
         if stated is not None and rows(store, stated) * 2 >= (stated.rows or 0):
             return
         time.sleep(0.05)
 
 
-def rows(store: Folder, stated: Stated) -> int:
-    return sum(part.rows for each in stated.ranges for part in store.parts(stated.id, each.number))
+def rows(store: FolderExportStore, stated: ExportPlan) -> int:
+    return sum(part.rows for each in stated.ranges for part in store.list_parts(stated.id, each.number))
 
 
-def told(folder: Path, id: str) -> Result:
-    store = Folder(folder / "exports")
-    stated = store.stated(id)
+def told(folder: Path, id: str) -> ExportSummary:
+    store = FolderExportStore(folder / "exports")
+    stated = store.load_plan(id)
     assert stated is not None
-    return result(store, stated)
+    return summarize_export(store, stated)
 
 
-def ids(folder: Path, made: Result) -> Iterator[int]:
+def ids(folder: Path, made: ExportSummary) -> Iterator[int]:
     """Every id in the files, in order; one part in memory at a time."""
     for file in made.files:
         for part in (each for each in file.parts if each.rows):

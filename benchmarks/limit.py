@@ -15,7 +15,7 @@ import asyncpg
 import orjson
 import uvicorn
 
-from demo.serving import HOST
+from demo.servers.run import HOST
 
 CONNECTIONS = 8
 HEADERS = [(b"content-type", b"application/json")]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from benchmarks.servers import NotRunning
 from benchmarks.sides import Asked, Side
-from demo.servers import ROOT
+from demo.servers.run import ROOT
 
 SCRIPT = ROOT / "benchmarks/load.lua"
 MICROSECONDS = 1_000_000

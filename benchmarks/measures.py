@@ -14,7 +14,7 @@ from benchmarks.load import load
 from benchmarks.questions import QUESTIONS, ROWS, flat
 from benchmarks.servers import NotRunning, Server, start
 from benchmarks.sides import ONEDOOR, Asked, Side, graphql, requests
-from schema.read import shapes
+from onedoor.schema.reader import read_shapes
 
 DOCUMENTS = 100
 TYPES = (20, 500)
@@ -85,7 +85,7 @@ def timed(connection: http.client.HTTPConnection, side: Side, asked: Asked) -> f
 
 def by_types(folder: Path, key: str, environment: Mapping[str, str], seconds: float) -> Iterator[Typed]:
     """Two doors side by side, one with a large schema; their rounds interleave."""
-    written = len(shapes(onedoor.modules()).types) - 1
+    written = len(read_shapes(onedoor.modules()).types) - 1
     with ExitStack() as stack:
         doors = {types: door(stack, folder, key, environment, "--types", str(types - written)) for types in TYPES}
         asked = {each.name: requests(ONEDOOR, each) for each in QUESTIONS if each.name in ("one", "music")}

@@ -15,13 +15,15 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import resolvers
-from auth.caller import Caller
-from engine.answer import answer
-from engine.desk import Answer, Question, desk
-from engine.house import House, Limits
-from engine.words import Ask, Can, Column, Kind, Row
-from schema.build import build, version
-from sources.scratch.scratch import Scratches
+from auth.authentication import Principal
+from onedoor.connectors.spill.factory import SpillTableFactory
+from onedoor.model.catalog import Catalog, Limits
+from onedoor.query.context import ExecutionResult, GraphQLRequest, build_query_engine
+from onedoor.query.engine import execute
+from onedoor.schema.builder import build_schema_and_policy, compute_version
+from onedoor.spi.capabilities import Capabilities, Column, ColumnType
+from onedoor.spi.predicates import Row
+from onedoor.spi.scan import ScanRequest
 
 ROWS = 2_000_000
 BATCH = 5000
@@ -33,10 +35,15 @@ GROUPS = """{ orders { groups(
 COUNTRIES = ("FR", "DE", "NO", "PT", "AT", "JP", "BR", "KE")
 START, MINUTE = datetime(2025, 1, 1, tzinfo=UTC), timedelta(minutes=1)
 PROMISES = {
-    "customer": {"id": Kind.INTEGER, "country": Kind.TEXT},
-    "orders": {"id": Kind.INTEGER, "customer_id": Kind.INTEGER, "placed_at": Kind.TIME, "total": Kind.DECIMAL},
+    "customer": {"id": ColumnType.INTEGER, "country": ColumnType.TEXT},
+    "orders": {
+        "id": ColumnType.INTEGER,
+        "customer_id": ColumnType.INTEGER,
+        "placed_at": ColumnType.TIME,
+        "total": ColumnType.DECIMAL,
+    },
 }
-ASKING = Caller(
+ASKING = Principal(
     person_id="P1", first_name="Ada", last_name="Lovelace", email="ada@acme.example",
     groups=frozenset({"everyone", "finance", "sales"}), grants=(),
     key_id="Key012345678", key_created=START, key_expires=START,
@@ -49,10 +56,10 @@ class Made:
 
     rows: int
 
-    def can(self, collection: str) -> Can:
-        return Can(columns={name: Column(kind) for name, kind in PROMISES[collection].items()})
+    def capabilities(self, collection: str) -> Capabilities:
+        return Capabilities(columns={name: Column(kind) for name, kind in PROMISES[collection].items()})
 
-    async def read(self, ask: Ask) -> AsyncIterator[Sequence[Row]]:
+    async def scan(self, ask: ScanRequest) -> AsyncIterator[Sequence[Row]]:
         rows, row = (CUSTOMERS, customer) if ask.collection == "customer" else (self.rows, order)
         names = (*PROMISES[ask.collection],)
         at = [names.index(each) for each in ask.columns]
@@ -92,23 +99,27 @@ class Measured:
 
 def measured(name: str, rows: int, most: int) -> Measured:
     limits = Limits(rows_in_memory=most, rows_read=10 * ROWS, request_seconds=600, source_seconds=60)
-    modules = resolvers.modules()
-    schema, rules = build(modules)
-    house = House(
+    modules = resolvers.load_schema_modules()
+    schema, rules = build_schema_and_policy(modules)
+    house = Catalog(
         schema=schema,
-        rules=rules,
-        bindings=resolvers.bindings(),
-        sources={"internal": Made(rows)},
+        policy=rules,
+        mappings=resolvers.load_mappings(),
+        connectors={"internal": Made(rows)},
         limits=limits,
-        scratch=Scratches(limits),
+        open_spill_table=SpillTableFactory(limits),
         cursor_secret=b"a secret of the benchmark",
-        version=version(modules),
+        version=compute_version(modules),
     )
-    told, before, start, idle = Answer(), peak(), time.perf_counter(), time.process_time()
-    asyncio.run(answer(desk(house, lambda caller: {}, time.monotonic), ASKING, Question(text=GROUPS), told))
+    told, before, start, idle = ExecutionResult(), peak(), time.perf_counter(), time.process_time()
+    asyncio.run(
+        execute(
+            build_query_engine(house, lambda caller: {}, time.monotonic), ASKING, GraphQLRequest(query=GROUPS), told
+        )
+    )
     seconds, busy = time.perf_counter() - start, time.process_time() - idle
-    assert not told.faults, told.faults
-    outgrown = sum(each.outgrown for each in told.calls)
+    assert not told.errors, told.errors
+    outgrown = sum(each.spilled_row_count for each in told.scan_stats)
     return Measured(
         name=name, data=told.data, outgrown=outgrown, seconds=seconds, busy=busy, before=before, peak=peak()
     )

@@ -6,7 +6,7 @@ from benchmarks.load import Load
 from benchmarks.measures import Typed
 from benchmarks.questions import ROWS, Question
 from benchmarks.sides import BY_HAND, LIMIT, ONEDOOR, Side
-from demo.servers import ROOT
+from demo.servers.run import ROOT
 
 PAGE = ROOT / "docs/performance.md"
 BEGIN, END = "<!-- measured -->", "<!-- end -->"

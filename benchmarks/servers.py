@@ -10,11 +10,10 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from auth import keyring, people
-from auth.state import opened
-from demo.postgresql import follow
-from demo.servers import POLL_SECONDS, READY_SECONDS, ROOT, accepts, reserved_port
-from demo.serving import HOST
+from auth import users
+from demo.servers.postgresql import follow
+from demo.servers.run import HOST, POLL_SECONDS, READY_SECONDS, ROOT, accepts, reserved_port
+from onedoor.storage.database import open_database
 
 PEPPER = "the benchmark's own pepper, which keeps nothing secret"
 EMAIL = "bench@acme.example"
@@ -106,11 +105,11 @@ def settle(folder: Path, environment: Mapping[str, str]) -> str:
     rest = "\n".join(forum(name, environment[name.upper()]) for name in ("forum", "slow_forum"))
     text = SETTINGS.format(state=json.dumps(state), records=json.dumps(str(folder / "records")), rest=rest)
     (folder / "onedoor.toml").write_text(text, encoding="utf-8")
-    with closing(opened(state, PEPPER.encode())) as known:
-        people.create(known, first_name="Ben", last_name="Mark", email=EMAIL)
+    with closing(open_database(state, PEPPER.encode())) as known:
+        users.create_user(known, first_name="Ben", last_name="Mark", email=EMAIL)
         for group in GROUPS:
-            people.join(known, EMAIL, group)
-        return keyring.create(known, EMAIL).text
+            users.join_group(known, EMAIL, group)
+        return users.create_key(known, EMAIL).text
 
 
 def forum(name: str, url: str) -> str:

@@ -12,7 +12,7 @@ import orjson
 import uvicorn
 
 from benchmarks.tables import USERS
-from demo.serving import HOST
+from demo.servers.run import HOST
 
 POSTS = 100
 AUTHORS = 10

@@ -13,18 +13,14 @@ from typing import NoReturn
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from auth.mistake import Mistake
-from auth.state import opened
-from demo.acme import door
-from demo.folder import Unusable, held, pepper
-from demo.people import PEOPLE, keys
-from demo.servers import NAMES, NotReady, Running, accepts, address, started, wait_ready
-from demo.serving import HOST
-from demo.settings import INTERNAL_FILE, SECRETS, settings
-from demo.shelf import SHELF, shelve
-from demo.sql.seed import Refused, seed
-from door.serving import free, serve
-from settings import read
+from demo.data.files import SHELF, shelve
+from demo.data.seed_sql import Refused, seed
+from demo.run import INTERNAL_FILE, PEOPLE, SECRETS, Unusable, door, held, keys, pepper, settings
+from demo.servers.run import HOST, NAMES, NotReady, Running, accepts, address, started, wait_ready
+from onedoor.config import load_settings
+from onedoor.errors import ConfigurationError
+from onedoor.http.server import require_free_port, run_server
+from onedoor.storage.database import open_database
 
 CONFIG = "ONEDOOR_CONFIG"
 PEPPER = "ONEDOOR_PEPPER"
@@ -42,7 +38,7 @@ def main() -> None:
         signal.signal(each, interrupt)
     try:
         run(chosen.port, chosen.folder.absolute(), chosen.scale, chosen.workers)
-    except (Unusable, Refused, NotReady, Mistake) as reason:
+    except (Unusable, Refused, NotReady, ConfigurationError) as reason:
         print(reason, file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
@@ -57,7 +53,7 @@ def interrupt(*_: object) -> NoReturn:
 def run(port: int, folder: Path, scale: float, workers: int) -> None:
     """The servers fill themselves while the tables are being written."""
     with ExitStack() as stack:
-        free(HOST, port)
+        require_free_port(HOST, port)
         stack.enter_context(held(folder))
         os.environ.update({**SECRETS, PEPPER: pepper(folder), CONFIG: str(folder / "onedoor.toml")})
         running = stack.enter_context(started(scale=scale))
@@ -67,7 +63,7 @@ def run(port: int, folder: Path, scale: float, workers: int) -> None:
         write_settings(port, folder, running)
         words = welcome(port, folder, running, made)
         Thread(target=greet, args=(port, words), daemon=True).start()
-        serve(door, HOST, port, read(folder / "onedoor.toml").limits, workers)
+        run_server(door, HOST, port, load_settings(folder / "onedoor.toml").limits, workers)
 
 
 def fill(folder: Path, scale: float) -> None:
@@ -81,11 +77,11 @@ def fill(folder: Path, scale: float) -> None:
 
 def issued(folder: Path) -> Mapping[str, str]:
     """Each group's key, kept in the state that the door will open. Raises Mistake."""
-    with closing(opened(f"sqlite:///{folder}/state.sqlite", os.environ[PEPPER].encode())) as state:
+    with closing(open_database(f"sqlite:///{folder}/state.sqlite", os.environ[PEPPER].encode())) as state:
         try:
             return keys(state)
         except SQLAlchemyError as reason:
-            raise Mistake(f"the state in `{folder}` did not answer; stop what else uses it") from reason
+            raise ConfigurationError(f"the state in `{folder}` did not answer; stop what else uses it") from reason
 
 
 def write_settings(port: int, folder: Path, running: Running) -> None:

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from importlib import import_module
 
-from work.declared import Job
+from onedoor.jobs.declarations import Job
 
-SUBJECTS = ("invoices", "catalogue", "traffic")
+JOB_MODULES = ("invoices", "catalogue", "traffic")
 
 
-def declared() -> Iterator[Job]:
+def load_declared_jobs() -> Iterator[Job]:
     """All of them."""
-    for each in SUBJECTS:
+    for each in JOB_MODULES:
         yield from import_module(f"jobs.{each}").JOBS

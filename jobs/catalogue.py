@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from work.declared import Bounds, Job, Script
-from work.kinds import described
+from onedoor.jobs.codecs import described
+from onedoor.jobs.declarations import Job, Script, ScriptLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,13 +28,13 @@ JOBS = (
         name="PrintLabels",
         description="Makes a sheet of shelf labels.",
         owner="sales",
-        starts=frozenset({"sales", "support"}),
-        sees=frozenset({"sales", "support"}),
+        may_start=frozenset({"sales", "support"}),
+        may_see=frozenset({"sales", "support"}),
         input=PrintLabelsInput,
         result=PrintedLabels,
         run=Script(
             path=Path(__file__).parent / "scripts" / "labels.py",
-            bounds=Bounds(cpu_seconds=20, memory_bytes=512 << 20, file_bytes=8 << 20),
+            limits=ScriptLimits(cpu_seconds=20, memory_bytes=512 << 20, file_bytes=8 << 20),
         ),
         timeout_seconds=60.0,
     ),

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from work.context import Context
-from work.declared import Job, Retries
-from work.kinds import described
-from work.words import Failure
+from onedoor.jobs.codecs import described
+from onedoor.jobs.context import JobContext
+from onedoor.jobs.declarations import Job, Retries
+from onedoor.jobs.models import JobFailed
 
 ORDERS = """query RebuildInvoices($customer: ID!, $after: String) { customer(id: $customer) { name
   orders(where: {status: {in: [PAID, SHIPPED]}}, first: 100, after: $after) {
@@ -35,32 +35,34 @@ class RebuiltInvoices:
     file: str = described("The file that has them, line by line.")
 
 
-async def rebuild(context: Context, given: RebuildInvoicesInput) -> RebuiltInvoices:
+async def rebuild(context: JobContext, given: RebuildInvoicesInput) -> RebuiltInvoices:
     """A step a page, so that none is read twice."""
     orders: list[Mapping[str, Any]] = []
     page: Mapping[str, Any] = {"endCursor": None, "hasNextPage": True}
     while page["hasNextPage"]:
-        found = await context.step(f"orders after {len(orders)}", _page, context, given.customer, page["endCursor"])
+        found = await context.step(
+            f"orders after {len(orders)}", _load_page, context, given.customer, page["endCursor"]
+        )
         orders += found["nodes"]
         page = found["pageInfo"]
-        context.progress(len(orders))
+        context.report_progress(len(orders))
     name = f"invoices-{given.customer}.csv"
-    await context.file(name, _written(orders), "text/csv")
+    await context.save_file(name, _write_csv(orders), "text/csv")
     context.log(f"{len(orders)} orders are in {name}")
     return RebuiltInvoices(
         invoices=len(orders), total=sum((Decimal(each["total"]) for each in orders), Decimal()), file=name
     )
 
 
-async def _page(context: Context, customer: int, after: str | None) -> Mapping[str, Any]:
-    data = await context.ask(ORDERS, {"customer": str(customer), "after": after})
+async def _load_page(context: JobContext, customer: int, after: str | None) -> Mapping[str, Any]:
+    data = await context.query(ORDERS, {"customer": str(customer), "after": after})
     if data["customer"] is None:
-        raise Failure(f"there is no customer {customer}", again=False)
+        raise JobFailed(f"there is no customer {customer}", retryable=False)
     orders: Mapping[str, Any] = data["customer"]["orders"]
     return orders
 
 
-def _written(orders: Sequence[Mapping[str, Any]]) -> bytes:
+def _write_csv(orders: Sequence[Mapping[str, Any]]) -> bytes:
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
     table.writerow(COLUMNS)
@@ -78,12 +80,12 @@ JOBS = (
         name="RebuildInvoices",
         description="Makes a customer's invoices anew from what they ordered, as one file.",
         owner="finance",
-        starts=frozenset({"finance"}),
-        sees=frozenset({"finance", "audit"}),
+        may_start=frozenset({"finance"}),
+        may_see=frozenset({"finance", "audit"}),
         input=RebuildInvoicesInput,
         result=RebuiltInvoices,
         run=rebuild,
-        alone=lambda given: f"customer {given.customer}",
+        exclusive_key=lambda given: f"customer {given.customer}",
         retries=Retries(times=2),
     ),
 )

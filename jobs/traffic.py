@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from work.context import Context
-from work.declared import Job, Retries
-from work.kinds import described
+from onedoor.jobs.codecs import described
+from onedoor.jobs.context import JobContext
+from onedoor.jobs.declarations import Job, Retries
 
 PAGE = """query SurveyUsage($after: String, $first: Int!) { customers(first: $first, after: $after) { totalCount
   nodes { id usage(first: 1, orderBy: [{day: DESC}]) { nodes { activeUsers } } }
@@ -28,20 +28,20 @@ class SurveyedUsage:
     idle: int = described("How many of them had no active user on their last day.")
 
 
-async def survey(context: Context, given: SurveyUsageInput) -> SurveyedUsage:
+async def survey(context: JobContext, given: SurveyUsageInput) -> SurveyedUsage:
     """A step a page: what was asked before a crash is not asked again."""
     seen = idle = 0
     after, more = None, True
     while more:
-        found = await context.step(f"customers after {seen}", _page, context, after, given.page)
+        found = await context.step(f"customers after {seen}", _load_page, context, after, given.page)
         seen, idle = seen + found["customers"], idle + found["idle"]
         after, more = found["after"], found["more"]
-        context.progress(seen, found["all"])
+        context.report_progress(seen, found["all"])
     return SurveyedUsage(customers=seen, idle=idle)
 
 
-async def _page(context: Context, after: str | None, first: int) -> Mapping[str, Any]:
-    page = (await context.ask(PAGE, {"after": after, "first": first}))["customers"]
+async def _load_page(context: JobContext, after: str | None, first: int) -> Mapping[str, Any]:
+    page = (await context.query(PAGE, {"after": after, "first": first}))["customers"]
     active = [any(day["activeUsers"] for day in each["usage"]["nodes"]) for each in page["nodes"]]
     return {
         "customers": len(active),
@@ -57,12 +57,12 @@ JOBS = (
         name="SurveyUsage",
         description="Counts the customers who have stopped using what they bought.",
         owner="marketing",
-        starts=frozenset({"marketing", "sales"}),
-        sees=frozenset({"marketing", "sales"}),
+        may_start=frozenset({"marketing", "sales"}),
+        may_see=frozenset({"marketing", "sales"}),
         input=SurveyUsageInput,
         result=SurveyedUsage,
         run=survey,
-        alone=lambda given: "all",
+        exclusive_key=lambda given: "all",
         timeout_seconds=1800.0,
         retries=Retries(times=3),
     ),

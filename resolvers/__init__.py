@@ -3,67 +3,65 @@
 from importlib import import_module
 from types import ModuleType
 
-import jobs
-from engine.act import Action
-from engine.binding import Binding
-from engine.change.bindings import with_history
-from engine.change.declared import Declared
-from engine.desk import Desk
-from engine.feed import Feed
-from exports.clerk import Clerk
-from resolvers import job
-from resolvers import query as query_mappings
-from resolvers import request as request_mappings
-from schema import change as change_types
-from schema import job as job_types
-from schema import jobs_declared
-from schema import query as query_types
-from schema import request as request_types
-from work.actions import listed
-from work.register import registered
-from work.starting import Starting
+import jobs as company_jobs
+from onedoor.connectors import audit_log, principal
+from onedoor.connectors import jobs as connectors_jobs
+from onedoor.exports.audited_query import AuditedExecutor
+from onedoor.jobs.registry import register_jobs
+from onedoor.jobs.service import JobService, list_job_mutations
+from onedoor.model.catalog import Action, SubscriptionSource
+from onedoor.model.mapping import TypeMapping
+from onedoor.mutations.declarations import MutationDeclaration
+from onedoor.mutations.history import add_history_mappings
+from onedoor.query.context import QueryEngine
+from onedoor.schema.builtin import changes, jobs, me, requests
+from onedoor.schema.generate import mutations
 
-SUBJECTS = (
+SCHEMA_MODULES = (
     "customer", "order", "employee", "deployment", "usage", "file", "slack", "azure", "drive", "monitoring", "github",
     "directory", "upload", "deploying",
 )  # fmt: skip
-BUILT_IN_TYPES = (query_types, request_types, change_types, job_types)
-BUILT_IN_BINDINGS = (*query_mappings.BINDINGS, *request_mappings.BINDINGS, *job.BINDINGS)
+BUILT_IN_TYPES = (me, requests, changes, jobs)
+BUILT_IN_MAPPINGS = (*principal.MAPPINGS, *audit_log.MAPPINGS, *connectors_jobs.MAPPINGS)
 
 
-def modules() -> tuple[ModuleType, ...]:
+def load_schema_modules() -> tuple[ModuleType, ...]:
     """The modules of schema/ that make up what can be asked."""
-    written = (import_module(f"schema.{each}") for each in SUBJECTS)
-    return (*BUILT_IN_TYPES, *written, jobs_declared.module(listed(registered(jobs.declared()))))
-
-
-def bindings() -> dict[str, Binding]:
-    """By type, where its values come from."""
-    found = [import_module(f"resolvers.{each}").BINDINGS for each in SUBJECTS]
-    return with_history(
-        {binding.type: binding for each in (BUILT_IN_BINDINGS, *found) for binding in each},
-        (each.type for each in changes()),
+    written = (import_module(f"schema.{each}") for each in SCHEMA_MODULES)
+    return (
+        *BUILT_IN_TYPES,
+        *written,
+        mutations.build_jobs_module(list_job_mutations(register_jobs(company_jobs.load_declared_jobs()))),
     )
 
 
-def changes() -> tuple[Declared, ...]:
+def load_mappings() -> dict[str, TypeMapping]:
+    """By type, where its values come from."""
+    found = [import_module(f"resolvers.{each}").MAPPINGS for each in SCHEMA_MODULES]
+    return add_history_mappings(
+        {binding.type: binding for each in (BUILT_IN_MAPPINGS, *found) for binding in each},
+        (each.type for each in load_mutations()),
+    )
+
+
+def load_mutations() -> tuple[MutationDeclaration, ...]:
     """What can be changed, and how."""
-    found = [getattr(import_module(f"resolvers.{each}"), "CHANGES", ()) for each in SUBJECTS]
+    found = [getattr(import_module(f"resolvers.{each}"), "MUTATIONS", ()) for each in SCHEMA_MODULES]
     return tuple(each for declared in found for each in declared)
 
 
-def actions(desk: Desk) -> dict[str, Action]:
+def load_actions(engine: QueryEngine) -> dict[str, Action]:
     """What is done by a mutation that is no change."""
-    found = [getattr(import_module(f"resolvers.{each}"), "actions", None) for each in SUBJECTS]
-    return {field: action for acts in found if acts for field, action in acts(desk).items()}
+    found = [getattr(import_module(f"resolvers.{each}"), "build_actions", None) for each in SCHEMA_MODULES]
+    return {field: action for acts in found if acts for field, action in acts(engine).items()}
 
 
-def feeds() -> dict[str, Feed]:
+def load_subscriptions() -> dict[str, SubscriptionSource]:
     """By what can be listened to, what is listened for."""
-    found = [getattr(import_module(f"resolvers.{each}"), "FEEDS", {}) for each in SUBJECTS]
-    return {**job.FEEDS, **{field: feed for declared in found for field, feed in declared.items()}}
+    found = [getattr(import_module(f"resolvers.{each}"), "SUBSCRIPTIONS", {}) for each in SCHEMA_MODULES]
+    return {**connectors_jobs.SUBSCRIPTIONS, **{field: feed for declared in found for field, feed in declared.items()}}
 
 
-def acting(starting: Starting, clerk: Clerk) -> dict[str, Action]:
+def build_job_actions(service: JobService, executor: AuditedExecutor) -> dict[str, Action]:
     """By mutation that changes no row, what it does."""
-    return job.acting(starting, clerk)
+    return connectors_jobs.build_actions(service, executor)

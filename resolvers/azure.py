@@ -1,27 +1,27 @@
 """Azure: files of a share and blobs of a container, whose paths name the customer they belong to."""
 
-from engine.binding import Binding
-from resolvers.file import CUSTOMER, KEY, inside
-from resolvers.file_changes import changes
+from onedoor.model.mapping import TypeMapping
+from onedoor.mutations.files import build_file_mutations
+from resolvers.file import CUSTOMER, KEY, build_content_lookups
 
-BINDINGS = (
-    Binding(
+MAPPINGS = (
+    TypeMapping(
         type="AzureFile",
         source="azure_files",
         collection="files",
         key=KEY,
         constants={"store": "AZURE_FILES"},
-        links={"customer": CUSTOMER},
-        lookups=inside("azure_files"),
+        relationships={"customer": CUSTOMER},
+        lookups=build_content_lookups("azure_files"),
     ),
-    Binding(
+    TypeMapping(
         type="BlobFile",
         source="azure_blob",
         collection="files",
         key=KEY,
         constants={"store": "AZURE_BLOB"},
-        links={"customer": CUSTOMER},
-        lookups=inside("azure_blob"),
+        relationships={"customer": CUSTOMER},
+        lookups=build_content_lookups("azure_blob"),
     ),
 )
-CHANGES = tuple(each for binding in BINDINGS for each in changes(binding))
+MUTATIONS = tuple(each for binding in MAPPINGS for each in build_file_mutations(binding))

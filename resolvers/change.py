@@ -1,5 +1,5 @@
 """What is said of every change: its bindings are made of those of what is changed."""
 
-from engine.binding import Binding
+from onedoor.model.mapping import TypeMapping
 
-BINDINGS: tuple[Binding, ...] = ()
+MAPPINGS: tuple[TypeMapping, ...] = ()

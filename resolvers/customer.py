@@ -1,32 +1,32 @@
 """Customers: a table of the internal database, linked to all that is known of them elsewhere."""
 
-from engine.binding import Binding, Link, Lookup
-from engine.change.declared import Changes
-from engine.change.words import ROW_VERBS
-from engine.feed import Listens
+from onedoor.model.catalog import TopicSubscription
+from onedoor.model.mapping import Lookup, Relationship, TypeMapping
+from onedoor.mutations.declarations import RowMutation
+from onedoor.spi.connector import TABLE_CHANGE_KINDS
 
-BINDINGS = (
-    Binding(
+MAPPINGS = (
+    TypeMapping(
         type="Customer",
         source="internal",
         collection="customer",
         lookups={
-            "health": Lookup(source="datadog", collection="health", here="id", there="customer_id", column="status"),
+            "health": Lookup(source="datadog", collection="health", local="id", remote="customer_id", column="status"),
         },
-        links={
-            "monitors": Link(to="Monitor", here="id", there="customer_id"),
-            "logs": Link(to="LogLine", here="id", there="customer_id"),
-            "accountManager": Link(to="Employee", here="account_manager_id", there="id"),
-            "orders": Link(to="Order", here="id", there="customer_id"),
-            "usage": Link(to="UsageDay", here="id", there="customer_id"),
-            "revenue": Link(to="RevenueMonth", here="id", there="customer_id"),
-            "files": Link(to="File", here="id", there="customer_id"),
-            "azureFiles": Link(to="AzureFile", here="id", there="customer_id"),
-            "blobFiles": Link(to="BlobFile", here="id", there="customer_id"),
-            "driveFiles": Link(to="DriveFile", here="id", there="customer_id"),
-            "channel": Link(to="Channel", here="id", there="customer_id"),
+        relationships={
+            "monitors": Relationship(to="Monitor", local="id", remote="customer_id"),
+            "logs": Relationship(to="LogLine", local="id", remote="customer_id"),
+            "accountManager": Relationship(to="Employee", local="account_manager_id", remote="id"),
+            "orders": Relationship(to="Order", local="id", remote="customer_id"),
+            "usage": Relationship(to="UsageDay", local="id", remote="customer_id"),
+            "revenue": Relationship(to="RevenueMonth", local="id", remote="customer_id"),
+            "files": Relationship(to="File", local="id", remote="customer_id"),
+            "azureFiles": Relationship(to="AzureFile", local="id", remote="customer_id"),
+            "blobFiles": Relationship(to="BlobFile", local="id", remote="customer_id"),
+            "driveFiles": Relationship(to="DriveFile", local="id", remote="customer_id"),
+            "channel": Relationship(to="Channel", local="id", remote="customer_id"),
         },
     ),
 )
-CHANGES = tuple(Changes(field=f"{verb}Customer", type="Customer", verb=verb) for verb in ROW_VERBS)
-FEEDS = {"customerChanged": Listens(topic="Customer", argument="id")}
+MUTATIONS = tuple(RowMutation(field=f"{verb}Customer", type="Customer", kind=verb) for verb in TABLE_CHANGE_KINDS)
+SUBSCRIPTIONS = {"customerChanged": TopicSubscription(topic="Customer", argument="id")}

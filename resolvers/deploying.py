@@ -1,27 +1,28 @@
 """Rolling out: each change is one of the internal table and of GitHub, step by step."""
 
-from engine.binding import Binding
-from engine.change.declared import Before, Input, Saga, Step, Undo
-from engine.change.named import named
-from engine.change.words import Change, Made, Values, Verb
-from engine.errors import Code, SourceFailed
-from engine.feed import Listens
-from engine.words import Kind
+from onedoor.errors import ConnectorError, ErrorCode
+from onedoor.model.catalog import TopicSubscription
+from onedoor.model.mapping import TypeMapping
+from onedoor.mutations.declarations import Compensation, InputFields, Saga, Step, StepResults, parse_id_field
+from onedoor.spi.capabilities import ColumnType
+from onedoor.spi.connector import ChangeKind, ChangeResult, RowChange, RowValues
 
-BINDINGS: tuple[Binding, ...] = ()
-FEEDS = {"deploymentChanged": Listens(topic="Deployment", argument="id")}
+MAPPINGS: tuple[TypeMapping, ...] = ()
+SUBSCRIPTIONS = {"deploymentChanged": TopicSubscription(topic="Deployment", argument="id")}
 PRODUCTION = "PRODUCTION"
-UNDER_WAY = ("WAITING", "RUNNING")
+ONGOING_STATUSES = ("WAITING", "RUNNING")
 
 
-def number(given: Input, _: Before) -> Values:
-    return named(given, "id", id=Kind.INTEGER)
+def map_deployment_key(given: InputFields, _: StepResults) -> RowValues:
+    return parse_id_field(given, "id", id=ColumnType.INTEGER)
 
 
-def begun(given: Input, service: str, environment: str) -> Values:
+def build_deployment_row(given: InputFields, service: str, environment: str) -> RowValues:
     """The row of a deployment that begins."""
     waits = given.get("waits")
-    author = named(given, "authorId", author_id=Kind.INTEGER) if given.get("authorId") is not None else {}
+    author = (
+        parse_id_field(given, "authorId", author_id=ColumnType.INTEGER) if given.get("authorId") is not None else {}
+    )
     return {
         "service": service,
         "version": given["version"],
@@ -33,7 +34,7 @@ def begun(given: Input, service: str, environment: str) -> Values:
     }
 
 
-def asked(given: Input, service: str, environment: str) -> Values:
+def build_github_deployment(given: InputFields, service: str, environment: str) -> RowValues:
     """What GitHub is asked to deploy."""
     return {
         "ref": given["commitSha"],
@@ -44,79 +45,85 @@ def asked(given: Input, service: str, environment: str) -> Values:
     }
 
 
-def row(before: Before) -> Values:
+def read_deployment(before: StepResults) -> RowValues:
     """The deployment as the first step left it."""
     after = before["deployment"].after
     assert after is not None  # INVARIANT: the step updates it
     return after
 
 
-def of_service(before: Before, field: str, key: Values) -> Values:
+def require_same_service(before: StepResults, field: str, key: RowValues) -> RowValues:
     """The key, which must be of the repository that the deployment's service is deployed from."""
-    service = row(before)["service"]
+    service = read_deployment(before)["service"]
     if key["repo"] != service:
-        raise SourceFailed(f"`{field}` is of `{key['repo']}`, the deployment of `{service}`", Code.BAD_USER_INPUT)
+        raise ConnectorError(
+            f"`{field}` is of `{key['repo']}`, the deployment of `{service}`", ErrorCode.BAD_USER_INPUT
+        )
     return key
 
 
-def while_it(before: Before, *statuses: str) -> None:
+def require_status(before: StepResults, *statuses: str) -> None:
     """Raises SourceFailed where the deployment was in another status."""
     was = (before["deployment"].before or {}).get("status")
     if was not in statuses:
-        raise SourceFailed(f"the deployment is `{was}`, and not {' or '.join(statuses)}", Code.VERSION_CONFLICT)
+        raise ConnectorError(f"the deployment is `{was}`, and not {' or '.join(statuses)}", ErrorCode.VERSION_CONFLICT)
 
 
-def inactive(_: Input, made: Made) -> Change:
+def build_inactive_status(_: InputFields, made: ChangeResult) -> RowChange:
     """GitHub keeps a deployment that was asked for; what is inactive stands in nobody's way."""
     after = made.after or {}
     key = {"repo": after["repo"], "deployment_id": after["id"]}
     said = {"state": "inactive", "description": "Taken back"}
-    return Change(id="", collection="deployment_statuses", verb=Verb.CREATE, key=key, values=said)
+    return RowChange(id="", collection="deployment_statuses", kind=ChangeKind.CREATE, key=key, values=said)
 
 
-def queued(_: Input, before: Before) -> Values:
+def map_github_deployment_key(_: InputFields, before: StepResults) -> RowValues:
     after = before["githubDeployment"].after or {}
     return {"repo": after["repo"], "deployment_id": after["id"]}
 
 
-def approved(given: Input, before: Before) -> Values:
-    while_it(before, "WAITING")
-    return of_service(before, "run", named(given, "run", repo=Kind.TEXT, run_id=Kind.INTEGER))
+def map_approval_key(given: InputFields, before: StepResults) -> RowValues:
+    require_status(before, "WAITING")
+    return require_same_service(
+        before, "run", parse_id_field(given, "run", repo=ColumnType.TEXT, run_id=ColumnType.INTEGER)
+    )
 
 
-def cancelled(given: Input, before: Before) -> Values:
-    while_it(before, *UNDER_WAY)
-    return of_service(before, "run", named(given, "run", repo=Kind.TEXT, id=Kind.INTEGER))
+def map_cancelled_run(given: InputFields, before: StepResults) -> RowValues:
+    require_status(before, *ONGOING_STATUSES)
+    return require_same_service(
+        before, "run", parse_id_field(given, "run", repo=ColumnType.TEXT, id=ColumnType.INTEGER)
+    )
 
 
-def earlier(given: Input, before: Before) -> Values:
-    while_it(before, "SUCCEEDED", "FAILED", *UNDER_WAY)
-    return begun(given, row(before)["service"], row(before)["environment"])
+def map_earlier_deployment(given: InputFields, before: StepResults) -> RowValues:
+    require_status(before, "SUCCEEDED", "FAILED", *ONGOING_STATUSES)
+    return build_deployment_row(given, read_deployment(before)["service"], read_deployment(before)["environment"])
 
 
-def replaced(given: Input, before: Before) -> Values:
-    key = named(given, "githubDeployment", repo=Kind.TEXT, deployment_id=Kind.INTEGER)
-    return of_service(before, "githubDeployment", key)
+def map_replaced_deployment(given: InputFields, before: StepResults) -> RowValues:
+    key = parse_id_field(given, "githubDeployment", repo=ColumnType.TEXT, deployment_id=ColumnType.INTEGER)
+    return require_same_service(before, "githubDeployment", key)
 
 
 START = Saga(
     field="startDeployment",
     type="Deployment",
-    stamps=("startedAt",),
+    timestamp_fields=("startedAt",),
     steps=(
         Step(
-            name="deployment", source="internal", collection="deployment", verb=Verb.CREATE,
-            values=lambda given, _: begun(given, given["service"], given["environment"]),
+            name="deployment", source="internal", collection="deployment", kind=ChangeKind.CREATE,
+            values=lambda given, _: build_deployment_row(given, given["service"], given["environment"]),
         ),
         Step(
-            name="githubDeployment", source="github", collection="deployments", verb=Verb.CREATE,
+            name="githubDeployment", source="github", collection="deployments", kind=ChangeKind.CREATE,
             key=lambda given, _: {"repo": given["service"]},
-            values=lambda given, _: asked(given, given["service"], given["environment"]),
-            undo=inactive,
+            values=lambda given, _: build_github_deployment(given, given["service"], given["environment"]),
+            compensation=build_inactive_status,
         ),
         Step(
-            name="githubStatus", source="github", collection="deployment_statuses", verb=Verb.CREATE,
-            needs=("githubDeployment",), key=queued, values=lambda _, __: {"state": "queued"}, undo=Undo.NONE,
+            name="githubStatus", source="github", collection="deployment_statuses", kind=ChangeKind.CREATE,
+            depends_on=("githubDeployment",), key=map_github_deployment_key, values=lambda _, __: {"state": "queued"}, compensation=Compensation.NONE,
         ),
     ),
 )  # fmt: skip
@@ -125,12 +132,12 @@ APPROVE = Saga(
     type="Deployment",
     steps=(
         Step(
-            name="deployment", source="internal", collection="deployment", verb=Verb.UPDATE,
-            key=number, values=lambda _, __: {"status": "RUNNING"},
+            name="deployment", source="internal", collection="deployment", kind=ChangeKind.UPDATE,
+            key=map_deployment_key, values=lambda _, __: {"status": "RUNNING"},
         ),
         Step(
-            name="approval", source="github", collection="approvals", verb=Verb.CREATE,
-            needs=("deployment",), key=approved, undo=Undo.NONE,
+            name="approval", source="github", collection="approvals", kind=ChangeKind.CREATE,
+            depends_on=("deployment",), key=map_approval_key, compensation=Compensation.NONE,
             values=lambda given, _: {
                 "environment_id": given["environmentId"], "state": "approved", "comment": given.get("comment") or "",
             },
@@ -140,43 +147,43 @@ APPROVE = Saga(
 CANCEL = Saga(
     field="cancelDeployment",
     type="Deployment",
-    stamps=("finishedAt",),
+    timestamp_fields=("finishedAt",),
     steps=(
         Step(
-            name="deployment", source="internal", collection="deployment", verb=Verb.UPDATE,
-            key=number, values=lambda given, _: {"status": "CANCELLED", "finished_at": given["finishedAt"]},
+            name="deployment", source="internal", collection="deployment", kind=ChangeKind.UPDATE,
+            key=map_deployment_key, values=lambda given, _: {"status": "CANCELLED", "finished_at": given["finishedAt"]},
         ),
         Step(
-            name="run", source="github", collection="workflow_runs", verb=Verb.UPDATE,
-            needs=("deployment",), key=cancelled, values=lambda _, __: {"conclusion": "cancelled"}, undo=Undo.NONE,
+            name="run", source="github", collection="workflow_runs", kind=ChangeKind.UPDATE,
+            depends_on=("deployment",), key=map_cancelled_run, values=lambda _, __: {"conclusion": "cancelled"}, compensation=Compensation.NONE,
         ),
     ),
 )  # fmt: skip
 ROLL_BACK = Saga(
     field="rollBackDeployment",
     type="Deployment",
-    stamps=("startedAt",),
+    timestamp_fields=("startedAt",),
     steps=(
         Step(
-            name="deployment", source="internal", collection="deployment", verb=Verb.UPDATE,
-            key=number, values=lambda _, __: {"status": "ROLLED_BACK"},
+            name="deployment", source="internal", collection="deployment", kind=ChangeKind.UPDATE,
+            key=map_deployment_key, values=lambda _, __: {"status": "ROLLED_BACK"},
         ),
         Step(
-            name="earlier", source="internal", collection="deployment", verb=Verb.CREATE,
-            needs=("deployment",), values=earlier,
+            name="earlier", source="internal", collection="deployment", kind=ChangeKind.CREATE,
+            depends_on=("deployment",), values=map_earlier_deployment,
         ),
         Step(
-            name="githubDeployment", source="github", collection="deployments", verb=Verb.CREATE,
-            needs=("deployment",), undo=inactive,
-            key=lambda _, before: {"repo": row(before)["service"]},
-            values=lambda given, before: asked(given, row(before)["service"], row(before)["environment"]),
+            name="githubDeployment", source="github", collection="deployments", kind=ChangeKind.CREATE,
+            depends_on=("deployment",), compensation=build_inactive_status,
+            key=lambda _, before: {"repo": read_deployment(before)["service"]},
+            values=lambda given, before: build_github_deployment(given, read_deployment(before)["service"], read_deployment(before)["environment"]),
         ),
         Step(
-            name="githubStatus", source="github", collection="deployment_statuses", verb=Verb.CREATE,
-            needs=("deployment",), key=replaced, undo=Undo.NONE,
+            name="githubStatus", source="github", collection="deployment_statuses", kind=ChangeKind.CREATE,
+            depends_on=("deployment",), key=map_replaced_deployment, compensation=Compensation.NONE,
             values=lambda given, _: {"state": "inactive", "description": f"Rolled back to {given['version']}"},
-            when=lambda given: given.get("githubDeployment") is not None,
+            condition=lambda given: given.get("githubDeployment") is not None,
         ),
     ),
 )  # fmt: skip
-CHANGES = (START, APPROVE, CANCEL, ROLL_BACK)
+MUTATIONS = (START, APPROVE, CANCEL, ROLL_BACK)

@@ -1,11 +1,11 @@
 """Deployments: a table of the internal database that names where each was announced in Slack."""
 
-from engine.binding import Binding, Link, Lookup
+from onedoor.model.mapping import Lookup, Relationship, TypeMapping
 
 PLACE = ("service", "environment")
 
-BINDINGS = (
-    Binding(
+MAPPINGS = (
+    TypeMapping(
         type="Deployment",
         source="internal",
         collection="deployment",
@@ -13,21 +13,27 @@ BINDINGS = (
             "errorRate": Lookup(
                 source="prometheus",
                 collection="error_rate",
-                here=(*PLACE, "started_at"),
-                there=(*PLACE, "time"),
+                local=(*PLACE, "started_at"),
+                remote=(*PLACE, "time"),
                 column="value",
                 arguments={"window": "window"},
             ),
         },
-        links={
-            "monitors": Link(to="Monitor", here=PLACE, there=("service", "env")),
-            "events": Link(to="Event", here=PLACE, there=("service", "env")),
-            "logs": Link(to="LogLine", here=PLACE, there=("service", "env")),
-            "author": Link(to="Employee", here="author_id", there="id"),
-            "shifts": Link(to="Shift", here="service", there="service"),
-            "announcements": Link(to="Message", here=("slack_channel_id", "slack_ts"), there=("channel_id", "ts")),
-            "githubDeployments": Link(to="GithubDeployment", here=("service", "commit_sha"), there=("repo", "sha")),
-            "workflowRuns": Link(to="WorkflowRun", here=("service", "commit_sha"), there=("repo", "head_sha")),
+        relationships={
+            "monitors": Relationship(to="Monitor", local=PLACE, remote=("service", "env")),
+            "events": Relationship(to="Event", local=PLACE, remote=("service", "env")),
+            "logs": Relationship(to="LogLine", local=PLACE, remote=("service", "env")),
+            "author": Relationship(to="Employee", local="author_id", remote="id"),
+            "shifts": Relationship(to="Shift", local="service", remote="service"),
+            "announcements": Relationship(
+                to="Message", local=("slack_channel_id", "slack_ts"), remote=("channel_id", "ts")
+            ),
+            "githubDeployments": Relationship(
+                to="GithubDeployment", local=("service", "commit_sha"), remote=("repo", "sha")
+            ),
+            "workflowRuns": Relationship(
+                to="WorkflowRun", local=("service", "commit_sha"), remote=("repo", "head_sha")
+            ),
         },
     ),
 )

@@ -1,26 +1,29 @@
 """Sites, desks and shifts: the office team's service, which knows people by their staff numbers."""
 
-from engine.binding import Binding, Link
+from onedoor.model.mapping import Relationship, TypeMapping
 
-EMPLOYEE = Link(to="Employee", here="employee_id", there="id")
+EMPLOYEE = Relationship(to="Employee", local="employee_id", remote="id")
 
-BINDINGS = (
-    Binding(
+MAPPINGS = (
+    TypeMapping(
         type="Site",
         source="directory",
         collection="office",
-        links={"desks": Link(to="Desk", here="id", there="office_id")},
+        relationships={"desks": Relationship(to="Desk", local="id", remote="office_id")},
     ),
-    Binding(
+    TypeMapping(
         type="Desk",
         source="directory",
         collection="desk",
-        links={"site": Link(to="Site", here="office_id", there="id"), "employee": EMPLOYEE},
+        relationships={"site": Relationship(to="Site", local="office_id", remote="id"), "employee": EMPLOYEE},
     ),
-    Binding(
+    TypeMapping(
         type="Shift",
         source="directory",
         collection="shift",
-        links={"employee": EMPLOYEE, "deployments": Link(to="Deployment", here="service", there="service")},
+        relationships={
+            "employee": EMPLOYEE,
+            "deployments": Relationship(to="Deployment", local="service", remote="service"),
+        },
     ),
 )

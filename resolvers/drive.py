@@ -1,57 +1,57 @@
 """Google Drive: files by id, folder, owner and what their paths say; the rest by what it belongs to."""
 
-from engine.binding import Binding, Link
-from resolvers.file import CUSTOMER, KEY, inside
-from resolvers.file_changes import changes
+from onedoor.model.mapping import Relationship, TypeMapping
+from onedoor.mutations.files import build_file_mutations
+from resolvers.file import CUSTOMER, KEY, build_content_lookups
 
-PERMISSIONS = Link(to="DrivePermission", here="id", there="file_id")
+PERMISSIONS = Relationship(to="DrivePermission", local="id", remote="file_id")
 
-BINDINGS = (
-    Binding(
+MAPPINGS = (
+    TypeMapping(
         type="DriveFile",
         source="drive",
         collection="files",
         key=KEY,
         constants={"store": "DRIVE"},
-        lookups=inside("drive"),
-        links={
-            "owner": Link(to="Employee", here="owner_email", there="email"),
-            "folder": Link(to="DriveFolder", here="parent_id", there="id"),
+        lookups=build_content_lookups("drive"),
+        relationships={
+            "owner": Relationship(to="Employee", local="owner_email", remote="email"),
+            "folder": Relationship(to="DriveFolder", local="parent_id", remote="id"),
             "customer": CUSTOMER,
             "permissions": PERMISSIONS,
         },
     ),
-    Binding(
+    TypeMapping(
         type="DriveFolder",
         source="drive",
         collection="folders",
-        links={
-            "parent": Link(to="DriveFolder", here="parent_id", there="id"),
-            "folders": Link(to="DriveFolder", here="id", there="parent_id"),
-            "files": Link(to="DriveFile", here="id", there="parent_id"),
+        relationships={
+            "parent": Relationship(to="DriveFolder", local="parent_id", remote="id"),
+            "folders": Relationship(to="DriveFolder", local="id", remote="parent_id"),
+            "files": Relationship(to="DriveFile", local="id", remote="parent_id"),
             "permissions": PERMISSIONS,
         },
     ),
-    Binding(
+    TypeMapping(
         type="DrivePermission",
         source="drive",
         collection="permissions",
         key=("file_id", "id"),
-        links={"employee": Link(to="Employee", here="email", there="email")},
+        relationships={"employee": Relationship(to="Employee", local="email", remote="email")},
     ),
-    Binding(
+    TypeMapping(
         type="DriveSearch",
         source="drive",
         collection="searches",
         key=("text",),
-        links={"hits": Link(to="DriveHit", here="text", there="text")},
+        relationships={"hits": Relationship(to="DriveHit", local="text", remote="text")},
     ),
-    Binding(
+    TypeMapping(
         type="DriveHit",
         source="drive",
         collection="hits",
         key=("text", "file_id"),
-        links={"file": Link(to="DriveFile", here="file_id", there="id")},
+        relationships={"file": Relationship(to="DriveFile", local="file_id", remote="id")},
     ),
 )
-CHANGES = changes(BINDINGS[0])
+MUTATIONS = build_file_mutations(MAPPINGS[0])

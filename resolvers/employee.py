@@ -2,30 +2,30 @@
 
 from collections.abc import Sequence
 
-from engine.binding import Batch, Binding, Link
-from engine.words import Row
+from onedoor.model.mapping import ComputedField, Relationship, TypeMapping
+from onedoor.spi.predicates import Row
 
 
-def full_names(rows: Sequence[Row]) -> list[str]:
+def join_full_names(rows: Sequence[Row]) -> list[str]:
     return [f"{first} {last}" for first, last in rows]
 
 
-BINDINGS = (
-    Binding(
+MAPPINGS = (
+    TypeMapping(
         type="Employee",
         source="internal",
         collection="employee",
-        links={
-            "manager": Link(to="Employee", here="manager_id", there="id"),
-            "reports": Link(to="Employee", here="id", there="manager_id"),
-            "customers": Link(to="Customer", here="id", there="account_manager_id"),
-            "deployments": Link(to="Deployment", here="id", there="author_id"),
-            "desk": Link(to="Desk", here="id", there="employee_id"),
-            "shifts": Link(to="Shift", here="id", there="employee_id"),
-            "slackUser": Link(to="SlackUser", here="email", there="email"),
-            "driveFiles": Link(to="DriveFile", here="email", there="owner_email"),
-            "githubUser": Link(to="GithubUser", here="email", there="email"),
+        relationships={
+            "manager": Relationship(to="Employee", local="manager_id", remote="id"),
+            "reports": Relationship(to="Employee", local="id", remote="manager_id"),
+            "customers": Relationship(to="Customer", local="id", remote="account_manager_id"),
+            "deployments": Relationship(to="Deployment", local="id", remote="author_id"),
+            "desk": Relationship(to="Desk", local="id", remote="employee_id"),
+            "shifts": Relationship(to="Shift", local="id", remote="employee_id"),
+            "slackUser": Relationship(to="SlackUser", local="email", remote="email"),
+            "driveFiles": Relationship(to="DriveFile", local="email", remote="owner_email"),
+            "githubUser": Relationship(to="GithubUser", local="email", remote="email"),
         },
-        batches={"fullName": Batch(needs=("firstName", "lastName"), compute=full_names)},
+        computed_fields={"fullName": ComputedField(needs=("firstName", "lastName"), compute=join_full_names)},
     ),
 )

@@ -2,44 +2,49 @@
 
 from collections.abc import Mapping
 
-from engine.binding import Binding, Link, Lookup
-from resolvers.file_changes import changes
+from onedoor.model.mapping import Lookup, Relationship, TypeMapping
+from onedoor.mutations.files import build_file_mutations
 
 KEY = ("store", "id")
 MAX_BYTES = {"maxBytes": "max_bytes"}
-CUSTOMER = Link(to="Customer", here="customer_id", there="id")
+CUSTOMER = Relationship(to="Customer", local="customer_id", remote="id")
 
 
-def inside(source: str) -> Mapping[str, Lookup]:
+def build_content_lookups(source: str) -> Mapping[str, Lookup]:
     """What every store tells of what is in its files."""
     rows = {"first": "first", "columns": "columns", "where": "where"}
     return {
-        "text": Lookup(source=source, collection="text", here="id", there="id", column="text", arguments=MAX_BYTES),
-        "rows": Lookup(source=source, collection="rows", here="id", there="id", column="rows", arguments=rows),
+        "text": Lookup(source=source, collection="text", local="id", remote="id", column="text", arguments=MAX_BYTES),
+        "rows": Lookup(source=source, collection="rows", local="id", remote="id", column="rows", arguments=rows),
         "downloadUrl": Lookup(
-            source=source, collection="download", here="id", there="id", column="url", arguments={"minutes": "minutes"}
+            source=source,
+            collection="download",
+            local="id",
+            remote="id",
+            column="url",
+            arguments={"minutes": "minutes"},
         ),
     }
 
 
-BINDINGS = (
-    Binding(
+MAPPINGS = (
+    TypeMapping(
         type="S3File",
         source="s3",
         collection="files",
         key=KEY,
         constants={"store": "S3"},
-        links={"customer": CUSTOMER},
-        lookups=inside("s3"),
+        relationships={"customer": CUSTOMER},
+        lookups=build_content_lookups("s3"),
     ),
-    Binding(
+    TypeMapping(
         type="FolderFile",
         source="folder",
         collection="files",
         key=KEY,
         constants={"store": "FOLDER"},
-        links={"customer": CUSTOMER},
-        lookups=inside("folder"),
+        relationships={"customer": CUSTOMER},
+        lookups=build_content_lookups("folder"),
     ),
 )
-CHANGES = tuple(each for binding in BINDINGS for each in changes(binding))
+MUTATIONS = tuple(each for binding in MAPPINGS for each in build_file_mutations(binding))

@@ -4,89 +4,91 @@ A service is deployed from the repository of its name, so a deployment of the in
 and commit.
 """
 
-from engine.binding import Binding, Link
+from onedoor.model.mapping import Relationship, TypeMapping
 
-REPO = Link(to="GithubRepo", here="repo", there="name")
+REPO = Relationship(to="GithubRepo", local="repo", remote="name")
 RUNS = ("repo", "run_id")
 
-BINDINGS = (
-    Binding(
+MAPPINGS = (
+    TypeMapping(
         type="GithubRepo",
         source="github",
         collection="repos",
         key=("name",),
-        links={
-            "deployments": Link(to="GithubDeployment", here="name", there="repo"),
-            "runs": Link(to="WorkflowRun", here="name", there="repo"),
+        relationships={
+            "deployments": Relationship(to="GithubDeployment", local="name", remote="repo"),
+            "runs": Relationship(to="WorkflowRun", local="name", remote="repo"),
         },
     ),
-    Binding(
+    TypeMapping(
         type="GithubDeployment",
         source="github",
         collection="deployments",
         key=("repo", "id"),
-        links={
+        relationships={
             "repo": REPO,
-            "creator": Link(to="GithubUser", here="creator_login", there="login"),
-            "statuses": Link(to="GithubDeploymentStatus", here=("repo", "id"), there=("repo", "deployment_id")),
-            "runs": Link(to="WorkflowRun", here=("repo", "sha"), there=("repo", "head_sha")),
-            "deployments": Link(to="Deployment", here=("repo", "sha"), there=("service", "commit_sha")),
+            "creator": Relationship(to="GithubUser", local="creator_login", remote="login"),
+            "statuses": Relationship(
+                to="GithubDeploymentStatus", local=("repo", "id"), remote=("repo", "deployment_id")
+            ),
+            "runs": Relationship(to="WorkflowRun", local=("repo", "sha"), remote=("repo", "head_sha")),
+            "deployments": Relationship(to="Deployment", local=("repo", "sha"), remote=("service", "commit_sha")),
         },
     ),
-    Binding(
+    TypeMapping(
         type="GithubDeploymentStatus",
         source="github",
         collection="deployment_statuses",
         key=("repo", "deployment_id", "id"),
-        links={
-            "creator": Link(to="GithubUser", here="creator_login", there="login"),
-            "deployment": Link(to="GithubDeployment", here=("repo", "deployment_id"), there=("repo", "id")),
+        relationships={
+            "creator": Relationship(to="GithubUser", local="creator_login", remote="login"),
+            "deployment": Relationship(to="GithubDeployment", local=("repo", "deployment_id"), remote=("repo", "id")),
         },
     ),
-    Binding(
+    TypeMapping(
         type="WorkflowRun",
         source="github",
         collection="workflow_runs",
         key=("repo", "id"),
-        links={
+        relationships={
             "repo": REPO,
-            "actor": Link(to="GithubUser", here="actor_login", there="login"),
-            "jobs": Link(to="WorkflowJob", here=("repo", "id"), there=RUNS),
-            "approvals": Link(to="WorkflowApproval", here=("repo", "id"), there=RUNS),
-            "pending": Link(to="PendingDeployment", here=("repo", "id"), there=RUNS),
-            "deployments": Link(to="Deployment", here=("repo", "head_sha"), there=("service", "commit_sha")),
+            "actor": Relationship(to="GithubUser", local="actor_login", remote="login"),
+            "jobs": Relationship(to="WorkflowJob", local=("repo", "id"), remote=RUNS),
+            "approvals": Relationship(to="WorkflowApproval", local=("repo", "id"), remote=RUNS),
+            "pending": Relationship(to="PendingDeployment", local=("repo", "id"), remote=RUNS),
+            "deployments": Relationship(to="Deployment", local=("repo", "head_sha"), remote=("service", "commit_sha")),
         },
     ),
-    Binding(
+    TypeMapping(
         type="WorkflowJob",
         source="github",
         collection="workflow_jobs",
         key=("repo", "run_id", "id"),
         columns={"number": "id"},
-        links={
-            "run": Link(to="WorkflowRun", here=RUNS, there=("repo", "id")),
-            "log": Link(to="WorkflowLog", here=("repo", "id"), there=("repo", "job_id")),
+        relationships={
+            "run": Relationship(to="WorkflowRun", local=RUNS, remote=("repo", "id")),
+            "log": Relationship(to="WorkflowLog", local=("repo", "id"), remote=("repo", "job_id")),
         },
     ),
-    Binding(type="WorkflowLog", source="github", collection="job_logs", key=("repo", "job_id")),
-    Binding(
+    TypeMapping(type="WorkflowLog", source="github", collection="job_logs", key=("repo", "job_id")),
+    TypeMapping(
         type="WorkflowApproval",
         source="github",
         collection="approvals",
         key=("repo", "run_id", "user_login", "state", "comment"),
-        links={"approver": Link(to="GithubUser", here="user_login", there="login")},
+        relationships={"approver": Relationship(to="GithubUser", local="user_login", remote="login")},
     ),
-    Binding(
+    TypeMapping(
         type="PendingDeployment",
         source="github",
         collection="pending_deployments",
         key=("repo", "run_id", "environment_id"),
     ),
-    Binding(
+    TypeMapping(
         type="GithubUser",
         source="github",
         collection="users",
         key=("login",),
-        links={"employee": Link(to="Employee", here="email", there="email")},
+        relationships={"employee": Relationship(to="Employee", local="email", remote="email")},
     ),
 )

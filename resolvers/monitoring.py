@@ -1,32 +1,34 @@
 """Monitoring: Datadog's monitors, events, logs and metrics, and Prometheus's rates, by service and by customer."""
 
-from engine.binding import Binding, Link
+from onedoor.model.mapping import Relationship, TypeMapping
 
-CUSTOMER = Link(to="Customer", here="customer_id", there="id")
+CUSTOMER = Relationship(to="Customer", local="customer_id", remote="id")
 
-BINDINGS = (
-    Binding(
+MAPPINGS = (
+    TypeMapping(
         type="Monitor",
         source="datadog",
         collection="monitors",
-        links={
+        relationships={
             "customer": CUSTOMER,
-            "deployments": Link(to="Deployment", here=("service", "env"), there=("service", "environment")),
+            "deployments": Relationship(to="Deployment", local=("service", "env"), remote=("service", "environment")),
         },
     ),
-    Binding(type="Event", source="datadog", collection="events"),
-    Binding(type="LogLine", source="datadog", collection="logs", links={"customer": CUSTOMER}),
-    Binding(type="MetricPoint", source="datadog", collection="metrics", key=("metric", "service", "env", "time")),
-    Binding(
+    TypeMapping(type="Event", source="datadog", collection="events"),
+    TypeMapping(type="LogLine", source="datadog", collection="logs", relationships={"customer": CUSTOMER}),
+    TypeMapping(type="MetricPoint", source="datadog", collection="metrics", key=("metric", "service", "env", "time")),
+    TypeMapping(
         type="ErrorRate",
         source="prometheus",
         collection="error_rate",
         key=("service", "environment", "window", "time"),
-        links={
-            "deployments": Link(to="Deployment", here=("service", "environment"), there=("service", "environment")),
+        relationships={
+            "deployments": Relationship(
+                to="Deployment", local=("service", "environment"), remote=("service", "environment")
+            ),
         },
     ),
-    Binding(
+    TypeMapping(
         type="RequestRate",
         source="prometheus",
         collection="request_rate",

@@ -1,41 +1,43 @@
 """Orders, their items and products: tables of the internal database."""
 
-from engine.binding import Binding, Link
-from engine.change.declared import Changes
-from engine.change.words import ROW_VERBS
-from engine.feed import Listens
+from onedoor.model.catalog import TopicSubscription
+from onedoor.model.mapping import Relationship, TypeMapping
+from onedoor.mutations.declarations import RowMutation
+from onedoor.spi.connector import TABLE_CHANGE_KINDS
 
-BINDINGS = (
-    Binding(
+MAPPINGS = (
+    TypeMapping(
         type="Order",
         source="internal",
         collection="orders",
-        links={
-            "customer": Link(to="Customer", here="customer_id", there="id"),
-            "items": Link(to="OrderItem", here="id", there="order_id"),
+        relationships={
+            "customer": Relationship(to="Customer", local="customer_id", remote="id"),
+            "items": Relationship(to="OrderItem", local="id", remote="order_id"),
         },
     ),
-    Binding(
+    TypeMapping(
         type="OrderItem",
         source="internal",
         collection="order_item",
         key=("order_id", "line"),
-        links={
-            "order": Link(to="Order", here="order_id", there="id"),
-            "product": Link(to="Product", here="product_id", there="id"),
+        relationships={
+            "order": Relationship(to="Order", local="order_id", remote="id"),
+            "product": Relationship(to="Product", local="product_id", remote="id"),
         },
     ),
-    Binding(
+    TypeMapping(
         type="Product",
         source="internal",
         collection="product",
-        links={"items": Link(to="OrderItem", here="id", there="product_id")},
+        relationships={"items": Relationship(to="OrderItem", local="id", remote="product_id")},
     ),
 )
-CHANGES = tuple(
-    Changes(field=f"{verb}{each}", type=each, verb=verb) for each in ("Order", "Product") for verb in ROW_VERBS
+MUTATIONS = tuple(
+    RowMutation(field=f"{verb}{each}", type=each, kind=verb)
+    for each in ("Order", "Product")
+    for verb in TABLE_CHANGE_KINDS
 )
-FEEDS = {
-    "orderChanged": Listens(topic="Order", argument="id"),
-    "productChanged": Listens(topic="Product", argument="id"),
+SUBSCRIPTIONS = {
+    "orderChanged": TopicSubscription(topic="Order", argument="id"),
+    "productChanged": TopicSubscription(topic="Product", argument="id"),
 }

@@ -1,90 +1,92 @@
 """Slack: channels and users by id, messages by channel and time stamp, replies by their thread."""
 
-from engine.binding import Binding, Link
-from engine.change.declared import Before, From, Input, Saga, Step
-from engine.change.named import named
-from engine.change.words import Values, Verb
-from engine.feed import Watches
-from engine.words import Kind
+from onedoor.model.catalog import PollingSubscription
+from onedoor.model.mapping import Relationship, TypeMapping
+from onedoor.mutations.declarations import InputFields, InputMapper, Saga, Step, StepResults, parse_id_field
+from onedoor.spi.capabilities import ColumnType
+from onedoor.spi.connector import ChangeKind, RowValues
 
-AUTHOR = Link(to="SlackUser", here="user_id", there="id")
+AUTHOR = Relationship(to="SlackUser", local="user_id", remote="id")
 
-BINDINGS = (
-    Binding(
+MAPPINGS = (
+    TypeMapping(
         type="Channel",
         source="slack",
         collection="channels",
-        links={
-            "customer": Link(to="Customer", here="customer_id", there="id"),
-            "messages": Link(to="Message", here="id", there="channel_id"),
+        relationships={
+            "customer": Relationship(to="Customer", local="customer_id", remote="id"),
+            "messages": Relationship(to="Message", local="id", remote="channel_id"),
         },
     ),
-    Binding(
+    TypeMapping(
         type="SlackUser",
         source="slack",
         collection="users",
-        links={
-            "employee": Link(to="Employee", here="email", there="email"),
-            "messages": Link(to="Message", here="id", there="user_id"),
+        relationships={
+            "employee": Relationship(to="Employee", local="email", remote="email"),
+            "messages": Relationship(to="Message", local="id", remote="user_id"),
         },
     ),
-    Binding(
+    TypeMapping(
         type="Message",
         source="slack",
         collection="messages",
         key=("channel_id", "ts"),
-        links={
-            "channel": Link(to="Channel", here="channel_id", there="id"),
+        relationships={
+            "channel": Relationship(to="Channel", local="channel_id", remote="id"),
             "author": AUTHOR,
-            "replies": Link(to="Reply", here=("channel_id", "ts"), there=("channel_id", "thread_ts")),
+            "replies": Relationship(to="Reply", local=("channel_id", "ts"), remote=("channel_id", "thread_ts")),
         },
     ),
-    Binding(
+    TypeMapping(
         type="Reply",
         source="slack",
         collection="replies",
         key=("channel_id", "thread_ts", "ts"),
-        links={"author": AUTHOR},
+        relationships={"author": AUTHOR},
     ),
 )
 
 
-def said(given: Input, _: Before) -> Values:
+def map_new_text(given: InputFields, _: StepResults) -> RowValues:
     return {"plain": given["text"]}
 
 
-def message(given: Input, _: Before) -> Values:
-    return named(given, "id", channel_id=Kind.TEXT, ts=Kind.TEXT)
+def map_message_key(given: InputFields, _: StepResults) -> RowValues:
+    return parse_id_field(given, "id", channel_id=ColumnType.TEXT, ts=ColumnType.TEXT)
 
 
-def reply(given: Input, _: Before) -> Values:
-    return named(given, "id", channel_id=Kind.TEXT, thread_ts=Kind.TEXT, ts=Kind.TEXT)
+def map_reply_key(given: InputFields, _: StepResults) -> RowValues:
+    return parse_id_field(given, "id", channel_id=ColumnType.TEXT, thread_ts=ColumnType.TEXT, ts=ColumnType.TEXT)
 
 
-def posted(given: Input, _: Before) -> Values:
+def map_posted_message(given: InputFields, _: StepResults) -> RowValues:
     return {"channel_id": given["channelId"], "plain": given["text"]}
 
 
-def answered(given: Input, _: Before) -> Values:
-    return {**named(given, "messageId", channel_id=Kind.TEXT, thread_ts=Kind.TEXT), "plain": given["text"]}
+def map_posted_reply(given: InputFields, _: StepResults) -> RowValues:
+    return {
+        **parse_id_field(given, "messageId", channel_id=ColumnType.TEXT, thread_ts=ColumnType.TEXT),
+        "plain": given["text"],
+    }
 
 
-def nothing(_: Input, __: Before) -> Values:
+def map_nothing(_: InputFields, __: StepResults) -> RowValues:
     return {}
 
 
-def saying(field: str, type_name: str, verb: Verb, key: From, values: From) -> Saga:
+def build_slack_saga(field: str, type_name: str, verb: ChangeKind, key: InputMapper, values: InputMapper) -> Saga:
     collection = {"Message": "messages", "Reply": "replies"}[type_name]
-    step = Step(name=field, source="slack", collection=collection, verb=verb, key=key, values=values)
+    step = Step(name=field, source="slack", collection=collection, kind=verb, key=key, values=values)
     return Saga(field=field, type=type_name, steps=(step,))
 
 
-CHANGES = (
-    saying("postMessage", "Message", Verb.CREATE, nothing, posted),
-    saying("replyToMessage", "Reply", Verb.CREATE, nothing, answered),
-    saying("updateMessage", "Message", Verb.UPDATE, message, said),
-    saying("updateReply", "Reply", Verb.UPDATE, reply, said),
-    saying("deleteMessage", "Message", Verb.DELETE, message, nothing),
-    saying("deleteReply", "Reply", Verb.DELETE, reply, nothing),
+MUTATIONS = (
+    build_slack_saga("postMessage", "Message", ChangeKind.CREATE, map_nothing, map_posted_message),
+    build_slack_saga("replyToMessage", "Reply", ChangeKind.CREATE, map_nothing, map_posted_reply),
+    build_slack_saga("updateMessage", "Message", ChangeKind.UPDATE, map_message_key, map_new_text),
+    build_slack_saga("updateReply", "Reply", ChangeKind.UPDATE, map_reply_key, map_new_text),
+    build_slack_saga("deleteMessage", "Message", ChangeKind.DELETE, map_message_key, map_nothing),
+    build_slack_saga("deleteReply", "Reply", ChangeKind.DELETE, map_reply_key, map_nothing),
 )
-FEEDS = {"messagePosted": Watches(source="slack", collection="messages", argument="channel")}
+SUBSCRIPTIONS = {"messagePosted": PollingSubscription(source="slack", collection="messages", argument="channel")}

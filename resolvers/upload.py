@@ -7,106 +7,116 @@ from uuid import uuid4
 
 import orjson
 
-from engine.act import Act, Acted, Action
-from engine.binding import Binding
-from engine.change import guarded
-from engine.change.addresses import Address, Step, Upload
-from engine.change.words import Unmade
-from engine.desk import Desk
-from engine.errors import Code, SourceFailed
-from engine.guard import Guard
-from engine.words import Can, Column, Kind
+from onedoor.connectors.files.model import guess_media_type
+from onedoor.connectors.memory import MemoryCollection, MemoryConnector
+from onedoor.errors import ConnectorError, ErrorCode
+from onedoor.model.catalog import Action, ActionCall, ActionResult
+from onedoor.model.mapping import TypeMapping
+from onedoor.mutations.files import format_file_id
+from onedoor.query.context import QueryEngine
+from onedoor.runtime import resilience
+from onedoor.runtime.resilience import ResilientConnector
+from onedoor.spi.capabilities import Capabilities, Column, ColumnType
+from onedoor.spi.connector import ChangeRejected, UploadAddress, UploadRequest, UploadStep
 from resolvers import azure, drive, file
-from resolvers.file_changes import file_id
-from sources.content.media import media_type
-from sources.memory import Collection, Memory
 
-SOURCE, COLLECTION = "uploads", "upload"
-OCTETS = "application/octet-stream"
-MINUTES = 5
-UPLOAD = Can(
+UPLOAD_CONNECTOR, UPLOAD_COLLECTION = "uploads", "upload"
+DEFAULT_MEDIA_TYPE = "application/octet-stream"
+MAX_MINUTES = 5
+UPLOAD_CAPABILITIES = Capabilities(
     columns={
-        "id": Column(Kind.TEXT),
-        "store": Column(Kind.TEXT),
-        "path": Column(Kind.TEXT),
-        "file_id": Column(Kind.TEXT),
-        "expires_at": Column(Kind.TIME),
-        "bounded": Column(Kind.BOOLEAN),
-        "steps": Column(Kind.TEXT),
+        "id": Column(ColumnType.TEXT),
+        "store": Column(ColumnType.TEXT),
+        "path": Column(ColumnType.TEXT),
+        "file_id": Column(ColumnType.TEXT),
+        "expires_at": Column(ColumnType.TIME),
+        "bounded": Column(ColumnType.BOOLEAN),
+        "steps": Column(ColumnType.TEXT),
     },
-    keys=1,
+    max_keys=1,
 )
-BINDINGS = (Binding(type="FileUpload", source=SOURCE, collection=COLLECTION),)
+MAPPINGS = (TypeMapping(type="FileUpload", source=UPLOAD_CONNECTOR, collection=UPLOAD_COLLECTION),)
 STORES = {
     each.constants["store"]: each
-    for each in (*file.BINDINGS, *azure.BINDINGS, *drive.BINDINGS)
+    for each in (*file.MAPPINGS, *azure.MAPPINGS, *drive.MAPPINGS)
     if "store" in each.constants
 }
 
 
-def actions(desk: Desk) -> Mapping[str, Action]:
-    return {"fileUpload": Uploading(guards=desk.guards)}
+def build_actions(engine: QueryEngine) -> Mapping[str, Action]:
+    return {"fileUpload": UploadAction(connectors=engine.connectors)}
 
 
-def none() -> Memory:
+def build_empty_upload_connector() -> MemoryConnector:
     """What the source of uploads promises, before anyone asks."""
-    return Memory({COLLECTION: Collection(can=UPLOAD, rows=())})
+    return MemoryConnector({UPLOAD_COLLECTION: MemoryCollection(capabilities=UPLOAD_CAPABILITIES, rows=())})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Uploading:
+class UploadAction:
     """An `Action`."""
 
-    guards: Mapping[str, Guard]
+    connectors: Mapping[str, ResilientConnector]
 
-    async def __call__(self, act: Act) -> Acted:
+    async def __call__(self, act: ActionCall) -> ActionResult:
         given = act.arguments["input"]
-        binding, upload = STORES[given["store"]], wished(given)
+        binding, upload = STORES[given["store"]], parse_upload_input(given)
         try:
-            address = await guarded.address(self.guards[binding.source], upload)
-        except Unmade as refusal:
-            raise SourceFailed(refusal.reason, refusal.code) from None
+            address = await resilience.request_upload_address(self.connectors[binding.source], upload)
+        except ChangeRejected as refusal:
+            raise ConnectorError(refusal.reason, refusal.code) from None
         if address is None:
-            raise SourceFailed(f"`{given['store']}` has no address to upload to", Code.CANNOT_ANSWER)
-        return Acted(id=upload.change, sources={SOURCE: held(upload, given["store"], address)})
+            raise ConnectorError(f"`{given['store']}` has no address to upload to", ErrorCode.CANNOT_ANSWER)
+        return ActionResult(
+            row_id=upload.change_id,
+            connectors={UPLOAD_CONNECTOR: build_upload_connector(upload, given["store"], address)},
+        )
 
 
-def wished(given: Mapping[str, Any]) -> Upload:
+def parse_upload_input(fields: Mapping[str, Any]) -> UploadRequest:
     """An input in; raises SourceFailed."""
-    minutes = MINUTES if given.get("minutes") is None else given["minutes"]
-    if not 1 <= minutes <= MINUTES:
-        raise SourceFailed(f"`minutes` takes a number from 1 to {MINUTES}", Code.LIMIT_EXCEEDED)
-    collection = STORES[given["store"]].collection
-    return Upload(
-        change=uuid4().hex,
+    minutes = MAX_MINUTES if fields.get("minutes") is None else fields["minutes"]
+    if not 1 <= minutes <= MAX_MINUTES:
+        raise ConnectorError(f"`minutes` takes a number from 1 to {MAX_MINUTES}", ErrorCode.LIMIT_EXCEEDED)
+    collection = STORES[fields["store"]].collection
+    return UploadRequest(
+        change_id=uuid4().hex,
         collection=collection,
-        key={"path": given["path"]},
-        size=given["size"],
-        content_type=given.get("contentType") or media_type(given["path"].rpartition("/")[2]) or OCTETS,
-        seconds=minutes * 60,
-        replace=bool(given.get("replace")),
+        key={"path": fields["path"]},
+        size=fields["size"],
+        content_type=fields.get("contentType")
+        or guess_media_type(fields["path"].rpartition("/")[2])
+        or DEFAULT_MEDIA_TYPE,
+        valid_seconds=minutes * 60,
+        replace=bool(fields.get("replace")),
     )
 
 
-def held(upload: Upload, store: str, address: Address) -> Memory:
+def build_upload_connector(request: UploadRequest, store: str, address: UploadAddress) -> MemoryConnector:
     """One row, for one answer."""
     row = {
-        "id": upload.change,
+        "id": request.change_id,
         "store": store,
-        "path": upload.key["path"],
-        "file_id": file_id(store, address.id),
-        "expires_at": address.expires,
-        "bounded": address.bounded,
-        "steps": orjson.dumps([told(each) for each in address.steps]).decode(),
+        "path": request.key["path"],
+        "file_id": format_file_id(store, address.id),
+        "expires_at": address.expires_at,
+        "bounded": address.is_bounded,
+        "steps": orjson.dumps([step_to_json(each) for each in address.steps]).decode(),
     }
-    return Memory({COLLECTION: Collection(can=UPLOAD, rows=(tuple(row[each] for each in UPLOAD.columns),))})
+    return MemoryConnector(
+        {
+            UPLOAD_COLLECTION: MemoryCollection(
+                capabilities=UPLOAD_CAPABILITIES, rows=(tuple(row[each] for each in UPLOAD_CAPABILITIES.columns),)
+            )
+        }
+    )
 
 
-def told(step: Step) -> Mapping[str, Any]:
+def step_to_json(step: UploadStep) -> Mapping[str, Any]:
     return {
         "method": step.method,
         "url": step.url,
         "headers": dict(step.headers),
-        "first": step.first,
+        "first": step.offset,
         "length": step.length,
     }

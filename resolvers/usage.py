@@ -1,22 +1,24 @@
 """Usage and revenue: tables of the warehouse, keyed by customer and date."""
 
-from engine.binding import Binding, Link
-from engine.change.declared import Changes
-from engine.change.words import Verb
+from onedoor.model.mapping import Relationship, TypeMapping
+from onedoor.mutations.declarations import RowMutation
+from onedoor.spi.connector import ChangeKind
 
-CUSTOMER = {"customer": Link(to="Customer", here="customer_id", there="id")}
+CUSTOMER = {"customer": Relationship(to="Customer", local="customer_id", remote="id")}
 
-BINDINGS = (
-    Binding(type="UsageDay", source="snowflake", collection="usage_day", key=("customer_id", "day"), links=CUSTOMER),
-    Binding(
+MAPPINGS = (
+    TypeMapping(
+        type="UsageDay", source="snowflake", collection="usage_day", key=("customer_id", "day"), relationships=CUSTOMER
+    ),
+    TypeMapping(
         type="RevenueMonth",
         source="snowflake",
         collection="revenue_month",
         key=("customer_id", "month"),
-        links=CUSTOMER,
+        relationships=CUSTOMER,
     ),
 )
-CHANGES = (
-    *(Changes(field=f"{verb}UsageDay", type="UsageDay", verb=verb) for verb in Verb),
-    Changes(field="putRevenueMonth", type="RevenueMonth", verb=Verb.PUT),
+MUTATIONS = (
+    *(RowMutation(field=f"{verb}UsageDay", type="UsageDay", kind=verb) for verb in ChangeKind),
+    RowMutation(field="putRevenueMonth", type="RevenueMonth", kind=ChangeKind.PUT),
 )

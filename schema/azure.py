@@ -2,10 +2,9 @@
 
 import strawberry
 
-from schema.arguments import ById, Changed, History, Many, changing
-from schema.directives import allow, owned
+from onedoor.schema.annotations import ById, Changed, History, Many, allow, owned, with_input
+from onedoor.schema.files import CopyFile, DeleteFile, PutFile
 from schema.file import File
-from schema.file_inputs import CopyFile, DeleteFile, PutFile
 
 
 @strawberry.type(
@@ -69,30 +68,30 @@ class Mutation:
     put_azure_file: Changed["AzureFile"] = strawberry.field(
         description="Makes a file of the share what is given, whether it was there or not.",
         directives=[allow("finance", "support"), owned("data platform")],
-        metadata=changing(PutAzureFileInput),
+        metadata=with_input(PutAzureFileInput),
     )
     copy_azure_file: Changed["AzureFile"] = strawberry.field(
         description="Makes a file of the share that is a copy of another, in the store itself.",
         directives=[allow("finance", "support"), owned("data platform")],
-        metadata=changing(CopyAzureFileInput),
+        metadata=with_input(CopyAzureFileInput),
     )
     delete_azure_file: Changed["AzureFile"] = strawberry.field(
         description="Deletes a file of the share.",
         directives=[allow("finance"), owned("data platform")],
-        metadata=changing(DeleteAzureFileInput),
+        metadata=with_input(DeleteAzureFileInput),
     )
     put_blob_file: Changed["BlobFile"] = strawberry.field(
         description="Makes a blob of the container what is given, whether it was there or not.",
         directives=[allow("finance", "support"), owned("data platform")],
-        metadata=changing(PutBlobFileInput),
+        metadata=with_input(PutBlobFileInput),
     )
     copy_blob_file: Changed["BlobFile"] = strawberry.field(
         description="Makes a blob of the container that is a copy of another, in the store itself.",
         directives=[allow("finance", "support"), owned("data platform")],
-        metadata=changing(CopyBlobFileInput),
+        metadata=with_input(CopyBlobFileInput),
     )
     delete_blob_file: Changed["BlobFile"] = strawberry.field(
         description="Deletes a blob of the container.",
         directives=[allow("finance"), owned("data platform")],
-        metadata=changing(DeleteBlobFileInput),
+        metadata=with_input(DeleteBlobFileInput),
     )

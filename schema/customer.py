@@ -7,8 +7,19 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from schema.arguments import Argument, ById, Changed, History, Looked, Many, One, changing, taking
-from schema.directives import allow, owned
+from onedoor.schema.annotations import (
+    Argument,
+    ById,
+    Changed,
+    History,
+    Looked,
+    Many,
+    One,
+    allow,
+    owned,
+    with_arguments,
+    with_input,
+)
 
 if TYPE_CHECKING:
     from schema.azure import AzureFile, BlobFile
@@ -118,17 +129,17 @@ class Mutation:
     create_customer: Changed["Customer"] = strawberry.field(
         description="Makes a customer.",
         directives=[allow("sales", "finance"), owned("sales operations")],
-        metadata=changing(CreateCustomerInput),
+        metadata=with_input(CreateCustomerInput),
     )
     update_customer: Changed["Customer"] = strawberry.field(
         description="Changes what is kept of a customer.",
         directives=[allow("sales", "finance"), owned("sales operations")],
-        metadata=changing(UpdateCustomerInput),
+        metadata=with_input(UpdateCustomerInput),
     )
     delete_customer: Changed["Customer"] = strawberry.field(
         description="Deletes a customer without orders.",
         directives=[allow("sales"), owned("sales operations")],
-        metadata=changing(DeleteCustomerInput),
+        metadata=with_input(DeleteCustomerInput),
     )
 
 
@@ -136,5 +147,5 @@ class Mutation:
 class Subscription:
     customer_changed: Changed["Customer"] = strawberry.field(
         description="A change of a customer, as soon as it is made.",
-        metadata=taking(id=Argument(strawberry.ID, "Only of this one.", default=None)),
+        metadata=with_arguments(id=Argument(strawberry.ID, "Only of this one.", default=None)),
     )

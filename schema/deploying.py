@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from schema.arguments import Argument, BigInt, Changed, changing, taking
+from onedoor.schema.annotations import Argument, BigInt, Changed, allow, owned, with_arguments, with_input
 from schema.deployment import Environment
-from schema.directives import allow, owned
 
 if TYPE_CHECKING:
     from schema.deployment import Deployment
@@ -67,22 +66,22 @@ class Mutation:
     start_deployment: Changed["Deployment"] = strawberry.field(
         description="Begins a deployment, and asks GitHub for it.",
         directives=[allow("engineering"), owned("platform engineering")],
-        metadata=changing(StartDeploymentInput),
+        metadata=with_input(StartDeploymentInput),
     )
     approve_deployment: Changed["Deployment"] = strawberry.field(
         description="Lets a deployment that waits go on, here and on GitHub.",
         directives=[allow("engineering"), owned("platform engineering")],
-        metadata=changing(ApproveDeploymentInput),
+        metadata=with_input(ApproveDeploymentInput),
     )
     cancel_deployment: Changed["Deployment"] = strawberry.field(
         description="Stops a deployment that has not ended, here and on GitHub.",
         directives=[allow("engineering"), owned("platform engineering")],
-        metadata=changing(CancelDeploymentInput),
+        metadata=with_input(CancelDeploymentInput),
     )
     roll_back_deployment: Changed["Deployment"] = strawberry.field(
         description="Marks a deployment as rolled back, and begins one of the version before in its place.",
         directives=[allow("engineering"), owned("platform engineering")],
-        metadata=changing(RollBackDeploymentInput),
+        metadata=with_input(RollBackDeploymentInput),
     )
 
 
@@ -90,5 +89,5 @@ class Mutation:
 class Subscription:
     deployment_changed: Changed["Deployment"] = strawberry.field(
         description="A change of a deployment, as soon as it is made.",
-        metadata=taking(id=Argument(strawberry.ID, "Only of this one.", default=None)),
+        metadata=with_arguments(id=Argument(strawberry.ID, "Only of this one.", default=None)),
     )

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from schema.arguments import Argument, ById, History, Looked, Many, One, taking
-from schema.directives import allow, owned
+from onedoor.schema.annotations import Argument, ById, History, Looked, Many, One, allow, owned, with_arguments
 
 if TYPE_CHECKING:
     from schema.directory import Shift
@@ -59,7 +58,7 @@ class Deployment:
     author: One["Employee"] = strawberry.field(description="Who started it.")
     error_rate: Looked[float] = strawberry.field(
         description="The share of its service's requests that failed from when it began, where it went; 1 is all.",
-        metadata=taking(window=Argument(Window, "Over how long.", Window.ONE_HOUR)),
+        metadata=with_arguments(window=Argument(Window, "Over how long.", Window.ONE_HOUR)),
     )
     monitors: Many["Monitor"] = strawberry.field(description="What watches its service where it went.")
     events: Many["Event"] = strawberry.field(description="What Datadog was told of its service where it went.")

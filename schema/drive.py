@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from schema.arguments import ById, Changed, History, Many, One, changing
-from schema.directives import allow, owned
+from onedoor.schema.annotations import ById, Changed, History, Many, One, allow, owned, with_input
+from onedoor.schema.files import CopyFile, DeleteFile, FileContent
 from schema.file import File
-from schema.file_inputs import CopyFile, DeleteFile, FileContent
 
 if TYPE_CHECKING:
     from schema.employee import Employee
@@ -108,15 +107,15 @@ class Mutation:
     put_drive_file: Changed["DriveFile"] = strawberry.field(
         description="Makes a file in Google Drive what is given, whether it was there or not.",
         directives=[allow("finance", "support"), owned("workplace tools")],
-        metadata=changing(PutDriveFileInput),
+        metadata=with_input(PutDriveFileInput),
     )
     copy_drive_file: Changed["DriveFile"] = strawberry.field(
         description="Makes a file in Google Drive that is a copy of another, in the store itself.",
         directives=[allow("finance", "support"), owned("workplace tools")],
-        metadata=changing(CopyDriveFileInput),
+        metadata=with_input(CopyDriveFileInput),
     )
     delete_drive_file: Changed["DriveFile"] = strawberry.field(
         description="Deletes a file in Google Drive.",
         directives=[allow("finance"), owned("workplace tools")],
-        metadata=changing(DeleteDriveFileInput),
+        metadata=with_input(DeleteDriveFileInput),
     )

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from schema.arguments import ById, Computed, Many, One
-from schema.directives import allow, owned
+from onedoor.schema.annotations import ById, Computed, Many, One, allow, owned
 
 if TYPE_CHECKING:
     from schema.customer import Customer

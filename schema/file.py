@@ -6,9 +6,22 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from schema.arguments import Argument, BigInt, ById, Changed, History, Json, Looked, Many, One, changing, taking
-from schema.directives import allow, owned
-from schema.file_inputs import CopyFile, DeleteFile, PutFile
+from onedoor.schema.annotations import (
+    Argument,
+    BigInt,
+    ById,
+    Changed,
+    History,
+    Json,
+    Looked,
+    Many,
+    One,
+    allow,
+    owned,
+    with_arguments,
+    with_input,
+)
+from onedoor.schema.files import CopyFile, DeleteFile, PutFile
 
 if TYPE_CHECKING:
     from schema.customer import Customer
@@ -41,13 +54,13 @@ class CellTest:
     is_null: bool | None = strawberry.field(description="Has no value: true. Has one: false.")
 
 
-TEXT = taking(max_bytes=Argument(int, "How much of the file is read, at most 1048576 bytes.", 65_536))
-ROWS = taking(
+TEXT = with_arguments(max_bytes=Argument(int, "How much of the file is read, at most 1048576 bytes.", 65_536))
+ROWS = with_arguments(
     first=Argument(int, "How many rows, at most 1000.", 20),
     columns=Argument(list[str], "Which columns; all of them where none are named.", None),
     where=Argument(list[CellTest], "What each row must meet; all of these.", None),
 )
-DOWNLOAD = taking(minutes=Argument(int, "How long the address opens the file, at most 5.", 5))
+DOWNLOAD = with_arguments(minutes=Argument(int, "How long the address opens the file, at most 5.", 5))
 
 
 @strawberry.interface(
@@ -136,30 +149,30 @@ class Mutation:
     put_s3_file: Changed["S3File"] = strawberry.field(
         description="Makes an object of the bucket what is given, whether it was there or not.",
         directives=[allow("finance", "support"), owned("data platform")],
-        metadata=changing(PutS3FileInput),
+        metadata=with_input(PutS3FileInput),
     )
     copy_s3_file: Changed["S3File"] = strawberry.field(
         description="Makes an object of the bucket that is a copy of another, in the store itself.",
         directives=[allow("finance", "support"), owned("data platform")],
-        metadata=changing(CopyS3FileInput),
+        metadata=with_input(CopyS3FileInput),
     )
     delete_s3_file: Changed["S3File"] = strawberry.field(
         description="Deletes an object of the bucket.",
         directives=[allow("finance"), owned("data platform")],
-        metadata=changing(DeleteS3FileInput),
+        metadata=with_input(DeleteS3FileInput),
     )
     put_folder_file: Changed["FolderFile"] = strawberry.field(
         description="Makes a file of the folder what is given, whether it was there or not.",
         directives=[allow("finance", "support"), owned("data platform")],
-        metadata=changing(PutFolderFileInput),
+        metadata=with_input(PutFolderFileInput),
     )
     copy_folder_file: Changed["FolderFile"] = strawberry.field(
         description="Makes a file of the folder that is a copy of another, in the store itself.",
         directives=[allow("finance", "support"), owned("data platform")],
-        metadata=changing(CopyFolderFileInput),
+        metadata=with_input(CopyFolderFileInput),
     )
     delete_folder_file: Changed["FolderFile"] = strawberry.field(
         description="Deletes a file of the folder.",
         directives=[allow("finance"), owned("data platform")],
-        metadata=changing(DeleteFolderFileInput),
+        metadata=with_input(DeleteFolderFileInput),
     )

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from schema.arguments import BigInt, ById, Many, One
-from schema.directives import allow, owned
+from onedoor.schema.annotations import BigInt, ById, Many, One, allow, owned
 
 if TYPE_CHECKING:
     from schema.deployment import Deployment

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from schema.arguments import ById, Many, One
+from onedoor.schema.annotations import ById, Many, One, allow, owned
 from schema.deployment import Environment, Window
-from schema.directives import allow, owned
 
 if TYPE_CHECKING:
     from schema.customer import Customer

@@ -7,8 +7,18 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from schema.arguments import Argument, ById, Changed, History, Many, One, changing, taking
-from schema.directives import allow, owned
+from onedoor.schema.annotations import (
+    Argument,
+    ById,
+    Changed,
+    History,
+    Many,
+    One,
+    allow,
+    owned,
+    with_arguments,
+    with_input,
+)
 
 if TYPE_CHECKING:
     from schema.customer import Customer
@@ -138,32 +148,32 @@ class Mutation:
     create_order: Changed["Order"] = strawberry.field(
         description="Makes an order.",
         directives=[allow("sales", "support"), owned("order desk")],
-        metadata=changing(CreateOrderInput),
+        metadata=with_input(CreateOrderInput),
     )
     update_order: Changed["Order"] = strawberry.field(
         description="Changes what is kept of an order.",
         directives=[allow("sales", "support", "finance"), owned("order desk")],
-        metadata=changing(UpdateOrderInput),
+        metadata=with_input(UpdateOrderInput),
     )
     delete_order: Changed["Order"] = strawberry.field(
         description="Deletes an order without items.",
         directives=[allow("sales"), owned("order desk")],
-        metadata=changing(DeleteOrderInput),
+        metadata=with_input(DeleteOrderInput),
     )
     create_product: Changed["Product"] = strawberry.field(
         description="Makes a product.",
         directives=[allow("sales"), owned("product management")],
-        metadata=changing(CreateProductInput),
+        metadata=with_input(CreateProductInput),
     )
     update_product: Changed["Product"] = strawberry.field(
         description="Changes what is kept of a product.",
         directives=[allow("sales"), owned("product management")],
-        metadata=changing(UpdateProductInput),
+        metadata=with_input(UpdateProductInput),
     )
     delete_product: Changed["Product"] = strawberry.field(
         description="Deletes a product that was never ordered.",
         directives=[allow("sales"), owned("product management")],
-        metadata=changing(DeleteProductInput),
+        metadata=with_input(DeleteProductInput),
     )
 
 
@@ -171,9 +181,9 @@ class Mutation:
 class Subscription:
     order_changed: Changed["Order"] = strawberry.field(
         description="A change of a order, as soon as it is made.",
-        metadata=taking(id=Argument(strawberry.ID, "Only of this one.", default=None)),
+        metadata=with_arguments(id=Argument(strawberry.ID, "Only of this one.", default=None)),
     )
     product_changed: Changed["Product"] = strawberry.field(
         description="A change of a product, as soon as it is made.",
-        metadata=taking(id=Argument(strawberry.ID, "Only of this one.", default=None)),
+        metadata=with_arguments(id=Argument(strawberry.ID, "Only of this one.", default=None)),
     )

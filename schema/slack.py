@@ -5,8 +5,18 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from schema.arguments import Argument, ById, Changed, History, Many, One, changing, taking
-from schema.directives import allow, owned
+from onedoor.schema.annotations import (
+    Argument,
+    ById,
+    Changed,
+    History,
+    Many,
+    One,
+    allow,
+    owned,
+    with_arguments,
+    with_input,
+)
 
 if TYPE_CHECKING:
     from schema.customer import Customer
@@ -128,32 +138,32 @@ class Mutation:
     post_message: Changed["Message"] = strawberry.field(
         description="Says something in a channel.",
         directives=[allow("sales", "support", "engineering"), owned("workplace tools")],
-        metadata=changing(PostMessageInput),
+        metadata=with_input(PostMessageInput),
     )
     reply_to_message: Changed["Reply"] = strawberry.field(
         description="Answers a message in its thread.",
         directives=[allow("sales", "support", "engineering"), owned("workplace tools")],
-        metadata=changing(ReplyToMessageInput),
+        metadata=with_input(ReplyToMessageInput),
     )
     update_message: Changed["Message"] = strawberry.field(
         description="Makes a message say something else.",
         directives=[allow("sales", "support", "engineering"), owned("workplace tools")],
-        metadata=changing(UpdateMessageInput),
+        metadata=with_input(UpdateMessageInput),
     )
     update_reply: Changed["Reply"] = strawberry.field(
         description="Makes an answer say something else.",
         directives=[allow("sales", "support", "engineering"), owned("workplace tools")],
-        metadata=changing(UpdateReplyInput),
+        metadata=with_input(UpdateReplyInput),
     )
     delete_message: Changed["Message"] = strawberry.field(
         description="Deletes a message.",
         directives=[allow("sales", "support", "engineering"), owned("workplace tools")],
-        metadata=changing(DeleteMessageInput),
+        metadata=with_input(DeleteMessageInput),
     )
     delete_reply: Changed["Reply"] = strawberry.field(
         description="Deletes an answer.",
         directives=[allow("sales", "support", "engineering"), owned("workplace tools")],
-        metadata=changing(DeleteReplyInput),
+        metadata=with_input(DeleteReplyInput),
     )
 
 
@@ -161,5 +171,5 @@ class Mutation:
 class Subscription:
     message_posted: One["Message"] = strawberry.field(
         description="A message in this channel, whoever posts it, within a few seconds.",
-        metadata=taking(channel=Argument(strawberry.ID, "Slack's id of the channel.")),
+        metadata=with_arguments(channel=Argument(strawberry.ID, "Slack's id of the channel.")),
     )

@@ -4,8 +4,7 @@ from datetime import datetime
 
 import strawberry
 
-from schema.arguments import Json, One, changing
-from schema.directives import allow, owned
+from onedoor.schema.annotations import Json, One, allow, owned, with_input
 from schema.file import Store
 
 
@@ -49,5 +48,5 @@ class Mutation:
     file_upload: One["FileUpload"] = strawberry.field(
         description="An address that takes this one file; nothing is changed until the file is sent there.",
         directives=[allow("finance", "support"), owned("data platform")],
-        metadata=changing(FileUploadInput),
+        metadata=with_input(FileUploadInput),
     )

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from schema.arguments import ById, Changed, History, Many, One, changing
-from schema.directives import allow, owned
+from onedoor.schema.annotations import ById, Changed, History, Many, One, allow, owned, with_input
 
 if TYPE_CHECKING:
     from schema.customer import Customer
@@ -94,25 +93,25 @@ class Mutation:
     create_usage_day: Changed["UsageDay"] = strawberry.field(
         description="Keeps what a customer used on a day.",
         directives=[allow("engineering"), owned("data platform")],
-        metadata=changing(CreateUsageDayInput),
+        metadata=with_input(CreateUsageDayInput),
     )
     put_usage_day: Changed["UsageDay"] = strawberry.field(
         description="Keeps what a customer used on a day, in the place of what was kept.",
         directives=[allow("engineering"), owned("data platform")],
-        metadata=changing(PutUsageDayInput),
+        metadata=with_input(PutUsageDayInput),
     )
     update_usage_day: Changed["UsageDay"] = strawberry.field(
         description="Changes what is kept of a day.",
         directives=[allow("engineering"), owned("data platform")],
-        metadata=changing(UpdateUsageDayInput),
+        metadata=with_input(UpdateUsageDayInput),
     )
     delete_usage_day: Changed["UsageDay"] = strawberry.field(
         description="Deletes what is kept of a day.",
         directives=[allow("engineering"), owned("data platform")],
-        metadata=changing(DeleteUsageDayInput),
+        metadata=with_input(DeleteUsageDayInput),
     )
     put_revenue_month: Changed["RevenueMonth"] = strawberry.field(
         description="Keeps what a customer brought in in a month, in the place of what was kept.",
         directives=[allow("finance"), owned("finance systems")],
-        metadata=changing(PutRevenueMonthInput),
+        metadata=with_input(PutRevenueMonthInput),
     )

@@ -10,40 +10,37 @@ from typing import Any
 
 import orjson
 
-from auth.caller import Caller
-from demo import settings
-from demo.directory.settings import section
-from demo.drive.search import relevance, says
-from demo.github import shapes
-from demo.github.account import account
-from demo.shelf import PATTERN as SHELF_PATTERN
-from demo.world import chat, directory, documents, files, shelf, stored, warehouse
-from demo.world.github import log
-from demo.world.sizes import size
-from demo.world.tables import tables
-from engine.act import Act, Acted
-from engine.answer import answer
-from engine.change.bindings import SOURCE
-from engine.desk import Answer, Desk, Question, desk
-from engine.errors import Code, SourceFailed
-from engine.house import House, Limits
-from engine.source import Source
-from engine.words import Can, Column, Kind, Op, Row
-from resolvers import bindings, feeds, modules
-from resolvers.query import asking, nobody
-from resolvers.upload import none
-from schema.build import build, version
-from sources.content.media import media_type
-from sources.graphql.collection import promise
-from sources.graphql.declared import collections
-from sources.jobs import CANS as JOBS
-from sources.memory import Collection, Memory
-from sources.patterns import compile_pattern
-from sources.rest import collection as rest
-from sources.rest import declared
-from sources.rest.values import rows
-from sources.slack.typed import unescaped
-from sources.slack.typed import version as version_of
+from auth.authentication import Principal
+from demo import run as demo_run
+from demo.data import activity, business, files
+from demo.data.activity import log
+from demo.data.business import tables
+from demo.data.files import PATTERN as SHELF_PATTERN
+from demo.data.random import size
+from demo.servers.directory import section
+from demo.servers.drive.search import relevance, says
+from demo.servers.github import shapes
+from demo.servers.github.shapes import account
+from onedoor.connectors.files.model import guess_media_type
+from onedoor.connectors.graphql.config import build_graphql_capabilities, parse_graphql_collections
+from onedoor.connectors.jobs import JOB_CAPABILITIES
+from onedoor.connectors.memory import MemoryCollection, MemoryConnector
+from onedoor.connectors.path_patterns import compile_pattern
+from onedoor.connectors.principal import build_empty_principal_connector, build_principal_connector
+from onedoor.connectors.rest import config
+from onedoor.connectors.rest.client import convert_rest_rows
+from onedoor.connectors.slack.collections import compute_message_version, unescape_text
+from onedoor.errors import ConnectorError, ErrorCode
+from onedoor.model.catalog import ActionCall, ActionResult, Catalog, Limits
+from onedoor.mutations.history import HISTORY_CONNECTOR
+from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine, build_query_engine
+from onedoor.query.engine import execute
+from onedoor.schema.builder import build_schema_and_policy, compute_version
+from onedoor.spi.capabilities import Capabilities, Column, ColumnType
+from onedoor.spi.connector import Connector
+from onedoor.spi.predicates import Op, Row
+from resolvers import load_mappings, load_schema_modules, load_subscriptions
+from resolvers.upload import build_empty_upload_connector
 from tests import changed, insides, watched
 
 SCALE = Fraction(1, 100)
@@ -52,15 +49,15 @@ UNCOUNTED = Limits(requests_a_minute=10**6, failed_keys_a_minute=10**6, concurre
 """Limits for doors whose tests ask more than a person would."""
 
 TEXT, INTEGER, DECIMAL, BOOLEAN, DATE, TIME = (
-    Kind.TEXT,
-    Kind.INTEGER,
-    Kind.DECIMAL,
-    Kind.BOOLEAN,
-    Kind.DATE,
-    Kind.TIME,
+    ColumnType.TEXT,
+    ColumnType.INTEGER,
+    ColumnType.DECIMAL,
+    ColumnType.BOOLEAN,
+    ColumnType.DATE,
+    ColumnType.TIME,
 )
 
-INTERNAL: Mapping[str, Mapping[str, Kind]] = {
+INTERNAL: Mapping[str, Mapping[str, ColumnType]] = {
     "customer": {
         "id": INTEGER, "name": TEXT, "email": TEXT, "phone": TEXT, "country": TEXT, "segment": TEXT,
         "created_at": TIME, "account_manager_id": INTEGER, "credit_limit": DECIMAL, "version": INTEGER,
@@ -87,7 +84,7 @@ INTERNAL: Mapping[str, Mapping[str, Kind]] = {
         "revision": INTEGER,
     },
 }  # fmt: skip
-WAREHOUSE: Mapping[str, Mapping[str, Kind]] = {
+WAREHOUSE: Mapping[str, Mapping[str, ColumnType]] = {
     "usage_day": {
         "customer_id": INTEGER, "day": DATE, "api_calls": INTEGER, "active_users": INTEGER, "storage_gb": DECIMAL,
     },
@@ -103,7 +100,7 @@ STORED = {
 }  # fmt: skip
 FILES = {**CONTENT, "kind": TEXT}
 SHELF = {**CONTENT, "folder": TEXT}
-SLACK: Mapping[str, Mapping[str, Kind]] = {
+SLACK: Mapping[str, Mapping[str, ColumnType]] = {
     "users": {
         "id": TEXT, "name": TEXT, "real_name": TEXT, "email": TEXT, "title": TEXT, "is_bot": BOOLEAN,
         "deleted": BOOLEAN,
@@ -120,7 +117,7 @@ SLACK: Mapping[str, Mapping[str, Kind]] = {
         "version": TEXT, "sent_at": TIME,
     },
 }  # fmt: skip
-DRIVE: Mapping[str, Mapping[str, Kind]] = {
+DRIVE: Mapping[str, Mapping[str, ColumnType]] = {
     "files": {
         "id": TEXT, "path": TEXT, "name": TEXT, "size": INTEGER, "content_type": TEXT, "modified": TIME,
         "version": TEXT, "owner_email": TEXT, "parent_id": TEXT, "link": TEXT, "customer_id": INTEGER,
@@ -149,81 +146,88 @@ LIKE = ORDERED | {Op.CONTAINS, Op.STARTS_WITH, Op.ENDS_WITH}
 FOLDED = LIKE | {Op.I_CONTAINS, Op.I_STARTS_WITH, Op.I_ENDS_WITH}
 
 
-def sql(kinds: Mapping[str, Kind], text: frozenset[Op], keys: int) -> Can:
+def sql(kinds: Mapping[str, ColumnType], text: frozenset[Op], keys: int) -> Capabilities:
     """What a database promises: all there is."""
-    return Can(
+    return Capabilities(
         columns={name: Column(kind, text if kind is TEXT else ORDERED, True) for name, kind in kinds.items()},
-        keys=keys,
-        logic=True,
-        related=True,
+        max_keys=keys,
+        boolean_filters=True,
+        exists_filters=True,
         limit=True,
         limit_per_key=True,
-        measures=True,
+        aggregates=True,
     )
 
 
-def by_keys(kinds: Mapping[str, Kind], *keyed: tuple[str, ...], keys: int = 50, requires: tuple[str, ...] = ()) -> Can:
+def by_keys(
+    kinds: Mapping[str, ColumnType], *keyed: tuple[str, ...], keys: int = 50, requires: tuple[str, ...] = ()
+) -> Capabilities:
     """What an API promises: to be read by some keys, and no more."""
-    return Can(
+    return Capabilities(
         columns={name: Column(kind) for name, kind in kinds.items()},
-        keys=keys,
+        max_keys=keys,
         key_columns=frozenset(keyed),
-        requires=requires,
+        required_columns=requires,
     )
 
 
-def nothing(can: Can) -> Can:
+def nothing(can: Capabilities) -> Capabilities:
     """The same columns, no promise."""
-    return Can(columns={name: Column(column.kind) for name, column in can.columns.items()})
+    return Capabilities(columns={name: Column(column.type) for name, column in can.columns.items()})
 
 
 @cache
-def sources() -> Mapping[str, Memory]:
+def sources() -> Mapping[str, MemoryConnector]:
     """The sources of the demo, each collection with the promises of the real one."""
     internal = {
-        name: Collection(can=sql(INTERNAL[name], FOLDED, 1000), rows=table.rows)
+        name: MemoryCollection(capabilities=sql(INTERNAL[name], FOLDED, 1000), rows=table.rows)
         for name, table in tables(SCALE).items()
     }
     customers = size("customer", SCALE)
     usage = {
-        "usage_day": tuple(warehouse.usage_days(customers)),
-        "revenue_month": tuple(warehouse.revenue_months(customers)),
+        "usage_day": tuple(business.usage_days(customers)),
+        "revenue_month": tuple(business.revenue_months(customers)),
     }
-    warehoused = {name: Collection(can=sql(WAREHOUSE[name], LIKE, 1000), rows=rows) for name, rows in usage.items()}
+    warehoused = {
+        name: MemoryCollection(capabilities=sql(WAREHOUSE[name], LIKE, 1000), rows=rows) for name, rows in usage.items()
+    }
     objects = _store(FILES, [_file(each) for each in files.files(SCALE)])
-    papers = _store(SHELF, [_paper(each) for each in shelf.papers(SCALE) if each.text])
+    papers = _store(SHELF, [_paper(each) for each in files.papers(SCALE) if each.text])
     return {
-        "internal": Memory(internal),
-        "snowflake": Memory(warehoused),
-        "s3": Memory(objects),
-        "folder": Memory(papers),
-        "slack": Memory(_slack()),
-        "azure_files": Memory(_azure(stored.documents(SCALE))),
-        "azure_blob": Memory(_azure(stored.exports(SCALE))),
-        "drive": Memory(_drive()),
+        "internal": MemoryConnector(internal),
+        "snowflake": MemoryConnector(warehoused),
+        "s3": MemoryConnector(objects),
+        "folder": MemoryConnector(papers),
+        "slack": MemoryConnector(_slack()),
+        "azure_files": MemoryConnector(_azure(files.stored_documents(SCALE))),
+        "azure_blob": MemoryConnector(_azure(files.exports(SCALE))),
+        "drive": MemoryConnector(_drive()),
         "prometheus": watched.prometheus(SCALE),
         "datadog": watched.datadog(SCALE),
-        "github": Memory(_github()),
-        "directory": Memory(_directory()),
+        "github": MemoryConnector(_github()),
+        "directory": MemoryConnector(_directory()),
     }
 
 
-def _directory() -> Mapping[str, Collection]:
+def _directory() -> Mapping[str, MemoryCollection]:
     """With the promises of what the demo's settings declare."""
-    declared = collections(tomllib.loads(section(""))["sources"]["directory"]["collections"])
+    declared = parse_graphql_collections(tomllib.loads(section(""))["sources"]["directory"]["collections"])
     rows: Mapping[str, list[Row]] = {
-        "office": [(each.id, each.name, each.street, each.city, each.country) for each in directory.OFFICES],
-        "desk": [(each.id, each.label, each.floor, each.office, each.employee) for each in directory.desks(SCALE)],
+        "office": [(each.id, each.name, each.street, each.city, each.country) for each in business.OFFICES],
+        "desk": [(each.id, each.label, each.floor, each.office, each.employee) for each in business.desks(SCALE)],
         "shift": [
             (each.id, each.service, each.level, each.employee, each.starts, each.ends)
-            for each in directory.shifts(SCALE)
+            for each in business.shifts(SCALE)
         ],
     }
-    return {name: Collection(can=promise(declared[name]), rows=each) for name, each in rows.items()}
+    return {
+        name: MemoryCollection(capabilities=build_graphql_capabilities(declared[name]), rows=each)
+        for name, each in rows.items()
+    }
 
 
-def _store(kinds: Mapping[str, Kind], rows: Sequence[Row]) -> Mapping[str, Collection]:
-    files = Collection(can=by_keys(kinds, ("customer_id",), ("id",)), rows=tuple(rows))
+def _store(kinds: Mapping[str, ColumnType], rows: Sequence[Row]) -> Mapping[str, MemoryCollection]:
+    files = MemoryCollection(capabilities=by_keys(kinds, ("customer_id",), ("id",)), rows=tuple(rows))
     return {"files": files, **insides.inside(row[0] for row in rows)}
 
 
@@ -234,22 +238,22 @@ def _file(file: files.File) -> Row:
     return file.key, file.key, name, size, media, file.modified, version, int(customer), folder
 
 
-def _paper(paper: shelf.Paper) -> Row:
+def _paper(paper: files.Paper) -> Row:
     """Not of tables, whose size depends on what writes them."""
     name, size = paper.path.rpartition("/")[2], len(paper.text.encode())
     said = compile_pattern(SHELF_PATTERN).match(paper.path) or {}
-    media, version = media_type(name), f"{size:x}"
+    media, version = guess_media_type(name), f"{size:x}"
     places = said.get("customer_id"), said.get("folder")
     return paper.path, paper.path, name, size, media, paper.modified, version, *places
 
 
-def _azure(kept: Iterable[stored.Stored]) -> Mapping[str, Collection]:
+def _azure(kept: Iterable[files.Stored]) -> Mapping[str, MemoryCollection]:
     can = by_keys(STORED, ("id",), ("customer_id",), ("customer_id", "kind"))
     rows = tuple(map(_stored, kept))
-    return {"files": Collection(can=can, rows=rows), **insides.inside(row[0] for row in rows)}
+    return {"files": MemoryCollection(capabilities=can, rows=rows), **insides.inside(row[0] for row in rows)}
 
 
-def _stored(kept: stored.Stored) -> Row:
+def _stored(kept: files.Stored) -> Row:
     values = PATTERN.match(kept.path) or {}
     return (
         kept.path, kept.path, kept.path.rpartition("/")[2], len(kept.body), kept.content_type, kept.modified,
@@ -257,10 +261,10 @@ def _stored(kept: stored.Stored) -> Row:
     )  # fmt: skip
 
 
-def _slack() -> Mapping[str, Collection]:
-    everyone = chat.users(SCALE)
-    rooms = chat.channels(SCALE)
-    said = chat.messages(SCALE)
+def _slack() -> Mapping[str, MemoryCollection]:
+    everyone = activity.users(SCALE)
+    rooms = activity.channels(SCALE)
+    said = activity.messages(SCALE)
     users = [
         (u.id, u.name, f"{u.first_name} {u.last_name}", u.email, u.title or None, u.email is None, False)
         for u in everyone
@@ -269,53 +273,53 @@ def _slack() -> Mapping[str, Collection]:
     tops = [(m.channel, m.ts, m.user, *_said(m.text), _sent(m.ts)) for m in said if m.thread is None]
     replies = [(m.channel, m.thread, m.ts, m.user, *_said(m.text), _sent(m.ts)) for m in said if m.thread is not None]
     return {
-        "users": Collection(can=by_keys(SLACK["users"], ("id",), ("email",)), rows=users),
-        "channels": Collection(can=by_keys(SLACK["channels"], ("id",)), rows=channels),
-        "messages": Collection(
-            can=by_keys(SLACK["messages"], ("channel_id",), ("channel_id", "ts"), ("user_id",)), rows=tops
+        "users": MemoryCollection(capabilities=by_keys(SLACK["users"], ("id",), ("email",)), rows=users),
+        "channels": MemoryCollection(capabilities=by_keys(SLACK["channels"], ("id",)), rows=channels),
+        "messages": MemoryCollection(
+            capabilities=by_keys(SLACK["messages"], ("channel_id",), ("channel_id", "ts"), ("user_id",)), rows=tops
         ),
-        "replies": Collection(
-            can=by_keys(SLACK["replies"], THREAD, (*THREAD, "ts"), requires=THREAD),
+        "replies": MemoryCollection(
+            capabilities=by_keys(SLACK["replies"], THREAD, (*THREAD, "ts"), requires=THREAD),
             rows=replies,
         ),
     }
 
 
 def _said(text: str) -> tuple[str, str, str]:
-    return text, unescaped(text), version_of(text)
+    return text, unescape_text(text), compute_message_version(text)
 
 
-def _drive() -> Mapping[str, Collection]:
-    known = {each.id: each for each in documents.documents(SCALE)}
+def _drive() -> Mapping[str, MemoryCollection]:
+    known = {each.id: each for each in files.documents(SCALE)}
     kept = {id: each for id, each in known.items() if not each.trashed and each.drive is None}
-    folders = {id: each for id, each in kept.items() if each.content_type == documents.FOLDER}
-    files = [_document(each, known) for id, each in kept.items() if id not in folders]
+    folders = {id: each for id, each in kept.items() if each.content_type == files.FOLDER}
+    papers = [_document(each, known) for id, each in kept.items() if id not in folders]
     grants = [
-        (id, documents.share_id(share), share.kind, share.role, share.to if share.kind in ("user", "group") else None)
+        (id, files.share_id(share), share.kind, share.role, share.to if share.kind in ("user", "group") else None)
         for id, each in kept.items()
-        for share in documents.shares(each, known)
+        for share in files.shares(each, known)
     ]
     searched = by_keys(DRIVE["files"], ("id",), ("parent_id",), ("owner_email",), ("customer_id",))
     columns = {name: replace(each, filters=SEARCHED.get(name, frozenset())) for name, each in searched.columns.items()}
     placed = [(id, each.name, each.parent, _path(each, known)) for id, each in folders.items()]
     return {
-        **insides.inside(row[0] for row in files),
-        "files": Collection(can=replace(searched, columns=columns), rows=files),
-        "folders": Collection(can=by_keys(DRIVE["folders"], ("id",), ("parent_id",)), rows=placed),
-        "permissions": Collection(
-            can=by_keys(DRIVE["permissions"], ("file_id",), requires=("file_id",)), rows=grants
+        **insides.inside(row[0] for row in papers),
+        "files": MemoryCollection(capabilities=replace(searched, columns=columns), rows=papers),
+        "folders": MemoryCollection(capabilities=by_keys(DRIVE["folders"], ("id",), ("parent_id",)), rows=placed),
+        "permissions": MemoryCollection(
+            capabilities=by_keys(DRIVE["permissions"], ("file_id",), requires=("file_id",)), rows=grants
         ),
-        "searches": Collection(
-            can=by_keys(DRIVE["searches"], ("text",), requires=("text",)), rows=[(text,) for text in SOUGHT]
+        "searches": MemoryCollection(
+            capabilities=by_keys(DRIVE["searches"], ("text",), requires=("text",)), rows=[(text,) for text in SOUGHT]
         ),
-        "hits": Collection(
-            can=by_keys(DRIVE["hits"], ("text",), requires=("text",)),
-            rows=[hit for text in SOUGHT for hit in _hits(text, files, kept)],
+        "hits": MemoryCollection(
+            capabilities=by_keys(DRIVE["hits"], ("text",), requires=("text",)),
+            rows=[hit for text in SOUGHT for hit in _hits(text, papers, kept)],
         ),
     }  # fmt: skip
 
 
-def _hits(text: str, files: Sequence[Row], kept: Mapping[str, documents.Document]) -> Iterator[Row]:
+def _hits(text: str, files: Sequence[Row], kept: Mapping[str, files.Document]) -> Iterator[Row]:
     """As the demo's server finds them."""
     search = f"fullText contains '{text}'"
     found, order = says(f"'{text}'"), relevance(search)
@@ -325,8 +329,8 @@ def _hits(text: str, files: Sequence[Row], kept: Mapping[str, documents.Document
         yield text, row[0], rank, row[2], row[4], row[5], row[9]
 
 
-def _document(each: documents.Document, known: Mapping[str, documents.Document]) -> Row:
-    path, own = _path(each, known), each.content_type.startswith(documents.GOOGLE)
+def _document(each: files.Document, known: Mapping[str, files.Document]) -> Row:
+    path, own = _path(each, known), each.content_type.startswith(files.GOOGLE)
     customer = int(path.split("/")[1].split(" ")[0]) if path.startswith("Customers/") else None
     link = f"https://drive.google.com/file/d/{each.id}/view?usp=drivesdk"
     return (
@@ -335,7 +339,7 @@ def _document(each: documents.Document, known: Mapping[str, documents.Document])
     )  # fmt: skip
 
 
-def _path(each: documents.Document, known: Mapping[str, documents.Document]) -> str:
+def _path(each: files.Document, known: Mapping[str, files.Document]) -> str:
     above = f"{_path(known[each.parent], known)}/" if each.parent in known else ""
     return above + each.name.replace("/", "／")
 
@@ -350,17 +354,20 @@ def _sent(ts: str) -> datetime:
 
 
 @cache
-def github_declared() -> Mapping[str, rest.Collection]:
-    return declared.collections(declared.read(settings.GITHUB))
+def github_declared() -> Mapping[str, config.RestCollection]:
+    return config.parse_rest_collections(config.load_described_collections(demo_run.GITHUB))
 
 
-def _github() -> Mapping[str, Collection]:
+def _github() -> Mapping[str, MemoryCollection]:
     """What the demo's server would answer, read as the source reads it, with what the source promises."""
     found: dict[str, list[Row]] = {name: [] for name in github_declared()}
     for name, given, items in _github_items():
         of = github_declared()[name]
-        found[name] += rows(items, tuple(of.columns), of, given)
-    return {name: Collection(can=rest.promise(github_declared()[name]), rows=each) for name, each in found.items()}
+        found[name] += convert_rest_rows(items, tuple(of.columns), of, given)
+    return {
+        name: MemoryCollection(capabilities=config.build_rest_capabilities(github_declared()[name]), rows=each)
+        for name, each in found.items()
+    }
 
 
 def _github_items() -> Iterator[tuple[str, Mapping[str, Any], list[Any]]]:
@@ -379,7 +386,7 @@ def _github_items() -> Iterator[tuple[str, Mapping[str, Any], list[Any]]]:
             yield "job_logs", {**repo, "job_id": job.id}, [log(each, job)]
 
 
-def jobs() -> Memory:
+def jobs() -> MemoryConnector:
     """A few jobs, one of them of parts, with what they logged and left."""
     at, ids = [NOW + timedelta(minutes=each) for each in range(6)], [f"J{each}" for each in range(6)]
     states = ("SUCCEEDED", "FAILED", "RUNNING", "QUEUED", "SUCCEEDED", "CANCELLED")
@@ -397,65 +404,71 @@ def jobs() -> Memory:
             for number in range(1, 5)]  # fmt: skip
     file = [(id, "labels.txt", "text/plain", 3, "0" * 64, at[1], "abc") for id in ids[4:]]
     rows: Mapping[str, Sequence[Row]] = {"job": job, "job_line": line, "job_file": file}
-    return Memory({name: Collection(can=JOBS[name], rows=each) for name, each in rows.items()})
-
-
-def promising_nothing(memory: Memory) -> Memory:
-    return Memory({name: replace(each, can=nothing(each.can)) for name, each in memory.collections.items()})
-
-
-REQUESTS = Memory({"requests": Collection(can=Can(columns={}), rows=())})
-
-
-def house(given: Mapping[str, Source] | None = None, limits: Limits | None = None) -> House:
-    """The house of the product over the sources given, those of `sources()` by default."""
-    from sources.journal import CAN
-
-    schema, rules = build(modules())
-    journal = Memory({"requests": Collection(can=CAN, rows=())})
-    bound = bindings()
-    return House(
-        schema=schema,
-        rules=rules,
-        bindings=bound,
-        sources={
-            **(given or sources()),
-            "caller": nobody(),
-            "uploads": none(),
-            "journal": journal,
-            "jobs": jobs(),
-            SOURCE: changed.changes(bound, sources()),
-        },
-        limits=limits or Limits(),
-        actions=dict.fromkeys(schema.mutation_type.fields if schema.mutation_type else (), unmade),
-        feeds=feeds(),
-        cursor_secret=b"a secret of the tests",
-        version=version(modules()),
+    return MemoryConnector(
+        {name: MemoryCollection(capabilities=JOB_CAPABILITIES[name], rows=each) for name, each in rows.items()}
     )
 
 
-async def unmade(act: Act) -> Acted:
+def promising_nothing(memory: MemoryConnector) -> MemoryConnector:
+    return MemoryConnector(
+        {name: replace(each, capabilities=nothing(each.capabilities)) for name, each in memory.collections.items()}
+    )
+
+
+REQUESTS = MemoryConnector({"requests": MemoryCollection(capabilities=Capabilities(columns={}), rows=())})
+
+
+def house(given: Mapping[str, Connector] | None = None, limits: Limits | None = None) -> Catalog:
+    """The house of the product over the sources given, those of `sources()` by default."""
+    from onedoor.connectors.audit_log import AUDIT_CAPABILITIES as CAN
+
+    schema, rules = build_schema_and_policy(load_schema_modules())
+    journal = MemoryConnector({"requests": MemoryCollection(capabilities=CAN, rows=())})
+    bound = load_mappings()
+    return Catalog(
+        schema=schema,
+        policy=rules,
+        mappings=bound,
+        connectors={
+            **(given or sources()),
+            "caller": build_empty_principal_connector(),
+            "uploads": build_empty_upload_connector(),
+            "journal": journal,
+            "jobs": jobs(),
+            HISTORY_CONNECTOR: changed.changes(bound, sources()),
+        },
+        limits=limits or Limits(),
+        actions=dict.fromkeys(schema.mutation_type.fields if schema.mutation_type else (), unmade),
+        subscriptions=load_subscriptions(),
+        cursor_secret=b"a secret of the tests",
+        version=compute_version(load_schema_modules()),
+    )
+
+
+async def unmade(act: ActionCall) -> ActionResult:
     """The small Acme is read; what is changed is tested over sources that can be."""
-    raise SourceFailed(f"nothing is changed by `{act.field}` here", Code.CANNOT_ANSWER)
+    raise ConnectorError(f"nothing is changed by `{act.field}` here", ErrorCode.CANNOT_ANSWER)
 
 
-def caller(*groups: str) -> Caller:
+def caller(*groups: str) -> Principal:
     """Someone in these groups, and in everyone's."""
-    return Caller(
+    return Principal(
         person_id="P1", first_name="Ada", last_name="Lovelace", email="ada@acme.example",
         groups=frozenset({"everyone", *groups}), grants=(),
         key_id="Key012345678", key_created=NOW - timedelta(days=1), key_expires=NOW + timedelta(days=89),
     )  # fmt: skip
 
 
-def opened(of: House) -> Desk:
-    return desk(of, lambda each: {"caller": asking(each)}, lambda: 0.0)
+def opened(of: Catalog) -> QueryEngine:
+    return build_query_engine(of, lambda each: {"caller": build_principal_connector(each)}, lambda: 0.0)
 
 
-async def ask(at: Desk, text: str, *groups: str, variables: Mapping[str, Any] | None = None, **options: Any) -> Answer:
+async def ask(
+    at: QueryEngine, text: str, *groups: str, variables: Mapping[str, Any] | None = None, **options: Any
+) -> ExecutionResult:
     """What the engine tells someone in these groups."""
-    told = Answer()
-    question = Question(text=text, variables=variables or {}, options=options)
-    await answer(at, caller(*groups), question, told)
+    told = ExecutionResult()
+    question = GraphQLRequest(query=text, variables=variables or {}, extensions=options)
+    await execute(at, caller(*groups), question, told)
     told.data = orjson.loads(orjson.dumps(told.data, option=orjson.OPT_UTC_Z))
     return told

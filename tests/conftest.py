@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from demo.azure.seed import BLOB_ACCOUNT
-from demo.postgresql import PostgresqlServer, postgresql_server
-from demo.servers import Running, servers
-from demo.settings import SECRETS
+from demo.run import SECRETS
+from demo.servers.azure.app import BLOB_ACCOUNT
+from demo.servers.postgresql import PostgresqlServer, postgresql_server
+from demo.servers.run import Running, servers
 from tests.servers import azurite, mariadb
 from tests.servers.mariadb import MariadbServer
 

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from engine.words import Row
-from sources.content.content import CANS
-from sources.memory import Collection
+from onedoor.connectors.files.contents import CONTENT_CAPABILITIES
+from onedoor.connectors.memory import MemoryCollection
+from onedoor.spi.predicates import Row
 
 TEXT_BYTES = (65_536, 20)
 FIRST = (20, 1)
 MINUTES = (5, 1)
 
 
-def inside(ids: Iterable[str]) -> Mapping[str, Collection]:
+def inside(ids: Iterable[str]) -> Mapping[str, MemoryCollection]:
     """By collection; only what `TEXT_BYTES` and its like name is known, of anything else there is no row."""
     known = list(ids)
     texts = [(id, most, f"what is in {id}"[:most]) for id in known for most in TEXT_BYTES]
@@ -22,7 +22,10 @@ def inside(ids: Iterable[str]) -> Mapping[str, Collection]:
         "rows": [(id, found, first, columns, where) for id, first, columns, where, found in rows],
         "download": [(id, url, minutes) for id, minutes, url in urls],
     }
-    return {name: Collection(can=CANS[name], rows=tuple(each)) for name, each in given.items()}
+    return {
+        name: MemoryCollection(capabilities=CONTENT_CAPABILITIES[name], rows=tuple(each))
+        for name, each in given.items()
+    }
 
 
 def cells(first: int) -> tuple[str, ...]:

@@ -5,46 +5,57 @@ from datetime import timedelta
 from fractions import Fraction
 from typing import Any
 
-from demo.prometheus.evaluate import value
-from demo.prometheus.history import history
-from demo.prometheus.syntax import parse
-from demo.settings import ERROR_RATE, REQUEST_RATE
-from demo.world import watch
-from demo.world.sizes import NOW
-from demo.world.traffic import ENVIRONMENTS, served
-from engine.words import Can, Kind, Row
-from sources.datadog.collection import promise as watching
-from sources.datadog.metrics import metrics
-from sources.datadog.monitors import health, monitors
-from sources.datadog.searches import search
-from sources.memory import Collection, Memory
-from sources.prometheus.collection import promise
-from sources.prometheus.declared import collection
-from sources.prometheus.promql import filled
+from demo.data import activity
+from demo.data.business import ENVIRONMENTS, served
+from demo.data.random import NOW
+from demo.run import ERROR_RATE, REQUEST_RATE
+from demo.servers.prometheus.app import history
+from demo.servers.prometheus.promql import parse, value
+from onedoor.connectors.datadog.connector import (
+    build_datadog_capabilities,
+    build_health_collection,
+    build_metrics_collection,
+    build_monitors_collection,
+    build_search_collection,
+)
+from onedoor.connectors.memory import MemoryCollection, MemoryConnector
+from onedoor.connectors.prometheus.collections import (
+    build_prometheus_capabilities,
+    fill_query,
+    parse_prometheus_collection,
+)
+from onedoor.spi.capabilities import Capabilities, ColumnType
+from onedoor.spi.predicates import Row
 
-TAGS = {"service": Kind.TEXT, "env": Kind.TEXT, "customer_id": Kind.INTEGER}
+TAGS = {"service": ColumnType.TEXT, "env": ColumnType.TEXT, "customer_id": ColumnType.INTEGER}
 WINDOWS = {"5m": 5, "1h": 60, "1d": 1440}
 PLACE = ["service", "environment"]
 DAYS = 3
 
 
-def prometheus(scale: Fraction) -> Memory:
+def prometheus(scale: Fraction) -> MemoryConnector:
     """Of each deployment, the error rates that followed it; of each service, a few rates of requests."""
-    rates = collection("error_rate", {"query": ERROR_RATE, "labels": PLACE, "windows": list(WINDOWS)})
-    requests = collection("request_rate", {"query": REQUEST_RATE, "labels": PLACE, "steps": ["1h", "1d"]})
-    return Memory(
+    rates = parse_prometheus_collection("error_rate", {"query": ERROR_RATE, "labels": PLACE, "windows": list(WINDOWS)})
+    requests = parse_prometheus_collection(
+        "request_rate", {"query": REQUEST_RATE, "labels": PLACE, "steps": ["1h", "1d"]}
+    )
+    return MemoryConnector(
         {
-            "error_rate": Collection(can=promise(rates), rows=list(dict.fromkeys(_error_rates(scale)))),
-            "request_rate": Collection(can=promise(requests), rows=list(_request_rates(scale))),
+            "error_rate": MemoryCollection(
+                capabilities=build_prometheus_capabilities(rates), rows=list(dict.fromkeys(_error_rates(scale)))
+            ),
+            "request_rate": MemoryCollection(
+                capabilities=build_prometheus_capabilities(requests), rows=list(_request_rates(scale))
+            ),
         }
     )
 
 
 def _error_rates(scale: Fraction) -> Iterator[Row]:
     told = history(float(scale), NOW)
-    for _, service, _, environment, _, _, started, *_ in watch.rolled_out(scale):
+    for _, service, _, environment, _, _, started, *_ in activity.rolled_out(scale):
         for window in WINDOWS:
-            query = filled(ERROR_RATE, {"service": [service], "environment": [environment]}, window)
+            query = fill_query(ERROR_RATE, {"service": [service], "environment": [environment]}, window)
             found = value(parse(query), told, int(started.timestamp() * 1000))
             assert isinstance(found, dict)
             yield service, environment, window, started, next(iter(found.values()), None)
@@ -59,7 +70,7 @@ def _request_rates(scale: Fraction) -> Iterator[Row]:
             )
 
 
-def datadog(scale: Fraction) -> Memory:
+def datadog(scale: Fraction) -> MemoryConnector:
     rows = {
         "monitors": _monitors(scale),
         "health": _health(scale),
@@ -67,21 +78,23 @@ def datadog(scale: Fraction) -> Memory:
         "logs": _logs(scale),
         "metrics": list(_metrics()),
     }
-    return Memory({name: Collection(can=can, rows=rows[name]) for name, can in datadog_promises().items()})
+    return MemoryConnector(
+        {name: MemoryCollection(capabilities=can, rows=rows[name]) for name, can in datadog_promises().items()}
+    )
 
 
-def datadog_promises() -> Mapping[str, Can]:
+def datadog_promises() -> Mapping[str, Capabilities]:
     return {
-        "monitors": watching(monitors(TAGS)),
-        "health": watching(health("customer_id", Kind.INTEGER)),
+        "monitors": build_datadog_capabilities(build_monitors_collection(TAGS)),
+        "health": build_datadog_capabilities(build_health_collection("customer_id", ColumnType.INTEGER)),
         "events": _searched("events"),
         "logs": _searched("logs"),
-        "metrics": watching(metrics({}, TAGS, timedelta(), None)),
+        "metrics": build_datadog_capabilities(build_metrics_collection({}, TAGS, timedelta(), None)),
     }
 
 
-def _searched(name: str) -> Can:
-    return watching(search(name, TAGS, timedelta(), None))
+def _searched(name: str) -> Capabilities:
+    return build_datadog_capabilities(build_search_collection(name, TAGS, timedelta(), None))
 
 
 def tagged(tags: Sequence[str]) -> Mapping[str, Any]:
@@ -92,7 +105,7 @@ def tagged(tags: Sequence[str]) -> Mapping[str, Any]:
 
 def _monitors(scale: Fraction) -> list[Row]:
     found = []
-    for each in watch.monitors(scale):
+    for each in activity.monitors(scale):
         of = tagged(each.tags)
         about = (each.id, each.name, each.status, each.kind, each.query, each.message, each.tags)
         found.append((*(of.get(tag) for tag in TAGS), *about, each.created, each.modified))
@@ -101,13 +114,13 @@ def _monitors(scale: Fraction) -> list[Row]:
 
 def _health(scale: Fraction) -> list[Row]:
     """A customer has one monitor."""
-    found = [(tagged(each.tags)["customer_id"], each.status) for each in watch.monitors(scale)]
+    found = [(tagged(each.tags)["customer_id"], each.status) for each in activity.monitors(scale)]
     return [(of, status, int(status in ("Warn", "Alert")), 1) for of, status in found if of is not None]
 
 
 def _events(scale: Fraction) -> list[Row]:
     found = []
-    for each in watch.events(scale):
+    for each in activity.events(scale):
         of = tagged(each.tags)
         found.append(
             (*(of.get(tag) for tag in TAGS), each.id, each.at, each.message, each.tags, each.title, each.status)
@@ -118,7 +131,7 @@ def _events(scale: Fraction) -> list[Row]:
 def _logs(scale: Fraction) -> list[Row]:
     """The service is the line's own."""
     found = []
-    for each in watch.logs(scale):
+    for each in activity.logs(scale):
         of = tagged(each.tags)
         about = (each.id, each.at, each.message, each.tags, each.host, each.status)
         found.append((each.service, of.get("env"), of["customer_id"], *about))

@@ -15,7 +15,7 @@ from strawberry.fastapi import GraphQLRouter
 
 from benchmarks.by_hand.loaders import Context, Upstreams
 from benchmarks.by_hand.schema import SCHEMA
-from demo.serving import HOST
+from demo.servers.run import HOST
 
 CONNECTIONS = 8
 

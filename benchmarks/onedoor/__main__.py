@@ -5,12 +5,12 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 
-from app import App
 from benchmarks import onedoor
 from benchmarks.onedoor import many
-from door.serving import serve
-from engine.binding import Binding
-from settings import read
+from onedoor.app import App
+from onedoor.config import load_settings
+from onedoor.http.server import run_server
+from onedoor.model.mapping import TypeMapping
 
 
 def with_types(count: int) -> ModuleType:
@@ -20,7 +20,7 @@ def with_types(count: int) -> ModuleType:
     def modules() -> tuple[ModuleType, ...]:
         return *onedoor.modules(), many.module(count)
 
-    def bindings() -> dict[str, Binding]:
+    def bindings() -> dict[str, TypeMapping]:
         return {**onedoor.bindings(), **{each.type: each for each in many.bindings(count)}}
 
     for each in (modules, bindings, onedoor.changes, onedoor.feeds, onedoor.acting):
@@ -34,9 +34,9 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--types", type=int, default=0, help="further types in the schema")
     chosen = parser.parse_args()
-    settings = read(chosen.config)
+    settings = load_settings(chosen.config)
     subjects = with_types(chosen.types) if chosen.types else onedoor
-    serve(partial(App, settings, subjects), settings.server.host, chosen.port, settings.limits)
+    run_server(partial(App, settings, subjects), settings.server.host, chosen.port, settings.limits)
 
 
 if __name__ == "__main__":

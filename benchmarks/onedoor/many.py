@@ -4,11 +4,10 @@ from types import ModuleType
 
 import strawberry
 
-from engine.binding import Binding, Link
-from schema.arguments import Annotation
-from schema.directives import allow, owned
+from onedoor.model.mapping import Relationship, TypeMapping
+from onedoor.schema.annotations import AnnotationFactory, allow, owned
 
-MANY, ONE = Annotation("Many"), Annotation("One")
+MANY, ONE = AnnotationFactory("Many"), AnnotationFactory("One")
 
 
 def named(number: int) -> str:
@@ -25,14 +24,14 @@ def module(count: int) -> ModuleType:
     return made
 
 
-def bindings(count: int) -> tuple[Binding, ...]:
+def bindings(count: int) -> tuple[TypeMapping, ...]:
     """All of them are products."""
     return tuple(
-        Binding(
+        TypeMapping(
             type=named(number),
             source="database",
             collection="product",
-            links={"next": Link(to=named((number + 1) % count), here="id", there="id")},
+            relationships={"next": Relationship(to=named((number + 1) % count), local="id", remote="id")},
         )
         for number in range(count)
     )

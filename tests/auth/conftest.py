@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from auth.state import State, opened
+from onedoor.storage.database import MetadataDatabase, open_database
 
 PEPPER = b"a pepper of at least thirty-two characters"
 STORES = ("sqlite", "postgresql")
@@ -44,7 +44,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def state(url: str, clock: Clock) -> Iterator[State]:
-    house = opened(url, PEPPER, now=clock.now)
+def state(url: str, clock: Clock) -> Iterator[MetadataDatabase]:
+    house = open_database(url, PEPPER, now=clock.now)
     yield house
     house.close()

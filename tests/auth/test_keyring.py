@@ -6,42 +6,42 @@ from typing import Any
 
 import pytest
 
-from auth import keyring, people
-from auth.keyring import Held
-from auth.keys import demo_key, written
-from auth.mistake import Mistake
-from auth.state import State
+from auth import users
+from auth.api_keys import derive_demo_key, format_key
+from auth.users import KeyInfo
+from onedoor.errors import ConfigurationError
+from onedoor.storage.database import MetadataDatabase
 
 PEPPER = b"a pepper of at least thirty-two characters"
 ADA = "ada@acme.example"
 
 
 @pytest.fixture(autouse=True)
-def ada(state: State) -> None:
-    people.create(state, first_name="Ada", last_name="Lovelace", email=ADA)
+def ada(state: MetadataDatabase) -> None:
+    users.create_user(state, first_name="Ada", last_name="Lovelace", email=ADA)
 
 
-def test_a_key_opens_for_ninety_days(state: State) -> None:
-    made = keyring.create(state, "ADA@acme.example")
+def test_a_key_opens_for_ninety_days(state: MetadataDatabase) -> None:
+    made = users.create_key(state, "ADA@acme.example")
     now = state.now()
-    assert keyring.listed(state) == (
-        Held(id=made.id, email=ADA, created_at=now, expires_at=now + timedelta(days=90), revoked_at=None),
+    assert users.list_keys(state) == (
+        KeyInfo(id=made.id, email=ADA, created_at=now, expires_at=now + timedelta(days=90), revoked_at=None),
     )
 
 
-def test_a_person_has_one_key(state: State) -> None:
-    keyring.create(state, ADA)
-    with pytest.raises(Mistake, match="already has a key: rotate it, or revoke it first"):
-        keyring.create(state, ADA)
+def test_a_person_has_one_key(state: MetadataDatabase) -> None:
+    users.create_key(state, ADA)
+    with pytest.raises(ConfigurationError, match="already has a key: rotate it, or revoke it first"):
+        users.create_key(state, ADA)
 
 
-def test_a_person_has_one_key_though_many_are_made_at_once(state: State) -> None:
+def test_a_person_has_one_key_though_many_are_made_at_once(state: MetadataDatabase) -> None:
     outcomes: list[str] = []
 
     def make() -> None:
         try:
-            outcomes.append(keyring.create(state, ADA).id)
-        except Mistake:
+            outcomes.append(users.create_key(state, ADA).id)
+        except ConfigurationError:
             outcomes.append("refused")
 
     threads = [Thread(target=make) for _ in range(8)]
@@ -50,67 +50,67 @@ def test_a_person_has_one_key_though_many_are_made_at_once(state: State) -> None
     for thread in threads:
         thread.join()
     assert sorted(outcomes)[1:] == ["refused"] * 7 or sorted(outcomes)[:-1] == ["refused"] * 7
-    assert len(keyring.listed(state)) == 1
+    assert len(users.list_keys(state)) == 1
 
 
-def test_an_expired_key_makes_room_for_a_new_one(state: State, clock: Any) -> None:
-    old = keyring.create(state, ADA, days=1)
+def test_an_expired_key_makes_room_for_a_new_one(state: MetadataDatabase, clock: Any) -> None:
+    old = users.create_key(state, ADA, days=1)
     clock.seconds = 86_400
-    new = keyring.create(state, ADA)
-    assert {held.id: held.revoked_at for held in keyring.listed(state)} == {old.id: state.now(), new.id: None}
+    new = users.create_key(state, ADA)
+    assert {held.id: held.revoked_at for held in users.list_keys(state)} == {old.id: state.now(), new.id: None}
 
 
-def test_rotation_shuts_the_old_key_and_opens_a_new_one(state: State) -> None:
-    old = keyring.create(state, ADA)
-    new = keyring.rotate(state, ADA)
-    assert {held.id: held.revoked_at for held in keyring.listed(state)} == {old.id: state.now(), new.id: None}
+def test_rotation_shuts_the_old_key_and_opens_a_new_one(state: MetadataDatabase) -> None:
+    old = users.create_key(state, ADA)
+    new = users.rotate_key(state, ADA)
+    assert {held.id: held.revoked_at for held in users.list_keys(state)} == {old.id: state.now(), new.id: None}
 
 
-def test_there_is_nothing_to_rotate_without_a_key(state: State) -> None:
-    with pytest.raises(Mistake, match="has no key to rotate: create one"):
-        keyring.rotate(state, ADA)
+def test_there_is_nothing_to_rotate_without_a_key(state: MetadataDatabase) -> None:
+    with pytest.raises(ConfigurationError, match="has no key to rotate: create one"):
+        users.rotate_key(state, ADA)
 
 
-def test_a_revoked_key_was_revoked_when_it_first_was(state: State, clock: Any) -> None:
-    made, first = keyring.create(state, ADA), state.now()
-    keyring.revoke(state, made.id)
+def test_a_revoked_key_was_revoked_when_it_first_was(state: MetadataDatabase, clock: Any) -> None:
+    made, first = users.create_key(state, ADA), state.now()
+    users.revoke_key(state, made.id)
     clock.seconds = 10
-    keyring.revoke(state, made.id)
-    assert keyring.listed(state)[0].revoked_at == first
+    users.revoke_key(state, made.id)
+    assert users.list_keys(state)[0].revoked_at == first
 
 
-def test_revoking_an_unknown_key_offers_the_nearest(state: State) -> None:
-    made = keyring.create(state, ADA)
-    with pytest.raises(Mistake, match=f"did you mean `{made.id}`"):
-        keyring.revoke(state, made.id[:-1] + "_")
+def test_revoking_an_unknown_key_offers_the_nearest(state: MetadataDatabase) -> None:
+    made = users.create_key(state, ADA)
+    with pytest.raises(ConfigurationError, match=f"did you mean `{made.id}`"):
+        users.revoke_key(state, made.id[:-1] + "_")
 
 
-def test_deactivating_a_person_revokes_their_key_and_gives_no_other(state: State) -> None:
-    keyring.create(state, ADA)
-    people.deactivate(state, ADA)
-    assert keyring.listed(state)[0].revoked_at == people.listed(state)[0].deactivated_at == state.now()
-    with pytest.raises(Mistake, match="is deactivated and can have no key"):
-        keyring.create(state, ADA)
+def test_deactivating_a_person_revokes_their_key_and_gives_no_other(state: MetadataDatabase) -> None:
+    users.create_key(state, ADA)
+    users.deactivate_user(state, ADA)
+    assert users.list_keys(state)[0].revoked_at == users.list_users(state)[0].deactivated_at == state.now()
+    with pytest.raises(ConfigurationError, match="is deactivated and can have no key"):
+        users.create_key(state, ADA)
 
 
 @pytest.mark.parametrize("days", [0, -1, 3651])
-def test_a_key_lasts_between_a_day_and_ten_years(state: State, days: int) -> None:
-    with pytest.raises(Mistake, match=f"a key cannot last {days} days: choose 1 to 3650"):
-        keyring.create(state, ADA, days=days)
+def test_a_key_lasts_between_a_day_and_ten_years(state: MetadataDatabase, days: int) -> None:
+    with pytest.raises(ConfigurationError, match=f"a key cannot last {days} days: choose 1 to 3650"):
+        users.create_key(state, ADA, days=days)
 
 
-def test_the_demo_gives_the_same_key_at_each_start(state: State) -> None:
-    assert not keyring.made_by_demo(state)
-    texts = {keyring.create_demo(state, ADA, "sales").text for _ in range(3)}
-    assert texts == {written(demo_key(PEPPER, "sales"))}
-    assert keyring.made_by_demo(state)
+def test_the_demo_gives_the_same_key_at_each_start(state: MetadataDatabase) -> None:
+    assert not users.has_demo_keys(state)
+    texts = {users.create_demo_key(state, ADA, "sales").text for _ in range(3)}
+    assert texts == {format_key(derive_demo_key(PEPPER, "sales"))}
+    assert users.has_demo_keys(state)
 
 
-def test_a_state_whose_demo_keys_are_revoked_is_no_demo(state: State) -> None:
-    keyring.revoke(state, keyring.create_demo(state, ADA, "sales").id)
-    assert not keyring.made_by_demo(state)
+def test_a_state_whose_demo_keys_are_revoked_is_no_demo(state: MetadataDatabase) -> None:
+    users.revoke_key(state, users.create_demo_key(state, ADA, "sales").id)
+    assert not users.has_demo_keys(state)
 
 
-def test_a_key_created_by_hand_is_not_of_the_demo(state: State) -> None:
-    keyring.create(state, ADA)
-    assert not keyring.made_by_demo(state)
+def test_a_key_created_by_hand_is_not_of_the_demo(state: MetadataDatabase) -> None:
+    users.create_key(state, ADA)
+    assert not users.has_demo_keys(state)

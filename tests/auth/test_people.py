@@ -2,48 +2,48 @@
 
 import pytest
 
-from auth import people
-from auth.mistake import Mistake
-from auth.people import Person
-from auth.state import State
+from auth import users
+from auth.users import User
+from onedoor.errors import ConfigurationError
+from onedoor.storage.database import MetadataDatabase
 
 ADA = "ada@acme.example"
 
 
 @pytest.fixture
-def ada(state: State) -> Person:
-    return people.create(state, first_name="Ada", last_name="Lovelace", email=ADA)
+def ada(state: MetadataDatabase) -> User:
+    return users.create_user(state, first_name="Ada", last_name="Lovelace", email=ADA)
 
 
-def groups(state: State) -> tuple[str, ...]:
-    return people.listed(state)[0].groups
+def groups(state: MetadataDatabase) -> tuple[str, ...]:
+    return users.list_users(state)[0].groups
 
 
-def test_a_new_person_is_in_everyone_and_nothing_else(state: State, ada: Person) -> None:
-    assert people.listed(state) == (ada,)
+def test_a_new_person_is_in_everyone_and_nothing_else(state: MetadataDatabase, ada: User) -> None:
+    assert users.list_users(state) == (ada,)
     assert ada.groups == ("everyone",)
 
 
 @pytest.mark.parametrize("email", [ADA, "ADA@Acme.Example", "\uff41da@acme.example"])
-def test_one_address_is_one_person_however_it_is_written(state: State, ada: Person, email: str) -> None:
-    with pytest.raises(Mistake, match="already a person"):
-        people.create(state, first_name="Eve", last_name="L", email=email)
-    people.join(state, email, "sales")
+def test_one_address_is_one_person_however_it_is_written(state: MetadataDatabase, ada: User, email: str) -> None:
+    with pytest.raises(ConfigurationError, match="already a person"):
+        users.create_user(state, first_name="Eve", last_name="L", email=email)
+    users.join_group(state, email, "sales")
     assert groups(state) == ("everyone", "sales")
 
 
-def test_joining_twice_is_joining_once_and_leaving_undoes_it(state: State, ada: Person) -> None:
-    people.join(state, ADA, "sales")
-    people.join(state, ADA, "sales")
+def test_joining_twice_is_joining_once_and_leaving_undoes_it(state: MetadataDatabase, ada: User) -> None:
+    users.join_group(state, ADA, "sales")
+    users.join_group(state, ADA, "sales")
     assert groups(state) == ("everyone", "sales")
-    people.leave(state, ADA, "sales")
+    users.leave_group(state, ADA, "sales")
     assert groups(state) == ("everyone",)
 
 
-def test_being_in_one_group_says_nothing_of_another(state: State, ada: Person) -> None:
-    people.create(state, first_name="Bob", last_name="B", email="bob@acme.example")
-    people.join(state, "bob@acme.example", "finance")
-    assert [person.groups for person in people.listed(state)] == [("everyone",), ("everyone", "finance")]
+def test_being_in_one_group_says_nothing_of_another(state: MetadataDatabase, ada: User) -> None:
+    users.create_user(state, first_name="Bob", last_name="B", email="bob@acme.example")
+    users.join_group(state, "bob@acme.example", "finance")
+    assert [person.groups for person in users.list_users(state)] == [("everyone",), ("everyone", "finance")]
 
 
 @pytest.mark.parametrize(
@@ -57,10 +57,10 @@ def test_being_in_one_group_says_nothing_of_another(state: State, ada: Person) -
     ],
 )  # fmt: skip
 def test_only_a_known_person_joins_a_registered_group(
-    state: State, ada: Person, email: str, group: str, message: str
+    state: MetadataDatabase, ada: User, email: str, group: str, message: str
 ) -> None:
-    with pytest.raises(Mistake) as caught:
-        people.join(state, email, group)
+    with pytest.raises(ConfigurationError) as caught:
+        users.join_group(state, email, group)
     assert str(caught.value) == message
 
 
@@ -72,9 +72,9 @@ def test_only_a_known_person_joins_a_registered_group(
         ("saless", "there is no group `saless`: did you mean `sales`"),
     ],
 )
-def test_a_group_is_left_only_by_who_is_in_it(state: State, ada: Person, group: str, message: str) -> None:
-    with pytest.raises(Mistake) as caught:
-        people.leave(state, ADA, group)
+def test_a_group_is_left_only_by_who_is_in_it(state: MetadataDatabase, ada: User, group: str, message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        users.leave_group(state, ADA, group)
     assert str(caught.value) == message
 
 
@@ -82,7 +82,7 @@ def test_a_group_is_left_only_by_who_is_in_it(state: State, ada: Person, group: 
     ("first", "email"),
     [("", "a@b"), (" ", "a@b"), ("A\x1b[31m", "a@b"), ("A\n", "a@b"), ("A\u202e", "a@b"), ("A", "ab"), ("A", "a b@c")],
 )
-def test_a_name_that_a_terminal_would_act_on_is_refused(state: State, first: str, email: str) -> None:
-    with pytest.raises(Mistake):
-        people.create(state, first_name=first, last_name="B", email=email)
-    assert people.listed(state) == ()
+def test_a_name_that_a_terminal_would_act_on_is_refused(state: MetadataDatabase, first: str, email: str) -> None:
+    with pytest.raises(ConfigurationError):
+        users.create_user(state, first_name=first, last_name="B", email=email)
+    assert users.list_users(state) == ()

@@ -9,48 +9,48 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
-from auth import keyring, people
-from auth.groups import GROUPS, registered
-from auth.mistake import Mistake
-from auth.state import State, opened
-from auth.tables import TABLES
-from records import tables as _ledger  # noqa: F401
-from work.tables import job
+from auth import users
+from auth.policy import GROUPS, is_registered_group
+from onedoor.errors import ConfigurationError
+from onedoor.jobs.tables import job_table
+from onedoor.mutations import ledger_sql  # noqa: F401
+from onedoor.storage.database import MetadataDatabase, open_database
+from onedoor.storage.tables import METADATA
 
 PEPPER = b"a pepper of at least thirty-two characters"
 
 
-def test_the_history_makes_the_tables_the_code_reads(state: State) -> None:
-    with state.reading() as connection:
+def test_the_history_makes_the_tables_the_code_reads(state: MetadataDatabase) -> None:
+    with state.read_connection() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert job.metadata is TABLES
-        assert compare_metadata(context, TABLES) == []
+        assert job_table.metadata is METADATA
+        assert compare_metadata(context, METADATA) == []
 
 
-def test_opening_again_keeps_what_is_there(state: State, url: str) -> None:
-    made = people.create(state, first_name="Ada", last_name="Lovelace", email="ada@acme.example")
-    again = opened(url, PEPPER)
-    assert people.listed(again) == (made,)
+def test_opening_again_keeps_what_is_there(state: MetadataDatabase, url: str) -> None:
+    made = users.create_user(state, first_name="Ada", last_name="Lovelace", email="ada@acme.example")
+    again = open_database(url, PEPPER)
+    assert users.list_users(again) == (made,)
     again.close()
 
 
 def test_many_may_open_a_new_state_at_once(url: str) -> None:
-    houses: list[State] = []
-    threads = [Thread(target=lambda: houses.append(opened(url, PEPPER))) for _ in range(6)]
+    houses: list[MetadataDatabase] = []
+    threads = [Thread(target=lambda: houses.append(open_database(url, PEPPER))) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [people.listed(house) for house in houses] == [()] * 6
+    assert [users.list_users(house) for house in houses] == [()] * 6
     for house in houses:
         house.close()
 
 
-def test_a_state_of_a_newer_release_is_left_alone(state: State, url: str) -> None:
-    with state.writing() as connection:
+def test_a_state_of_a_newer_release_is_left_alone(state: MetadataDatabase, url: str) -> None:
+    with state.write_transaction() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(Mistake, match=r"made by a newer release: run that one$"):
-        opened(url, PEPPER)
+    with pytest.raises(ConfigurationError, match=r"made by a newer release: run that one$"):
+        open_database(url, PEPPER)
 
 
 @pytest.mark.parametrize(
@@ -66,18 +66,18 @@ def test_a_state_of_a_newer_release_is_left_alone(state: State, url: str) -> Non
     ],
 )
 def test_what_cannot_be_opened_is_one_sentence_without_the_password(url: str, message: str) -> None:
-    with pytest.raises(Mistake, match=message) as caught:
-        opened(url, PEPPER)
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        open_database(url, PEPPER)
     assert "hunter2" not in str(caught.value)
 
 
-def test_no_secret_is_in_the_database_nor_in_what_is_shown_of_it(state: State, tmp_path: Path) -> None:
-    people.create(state, first_name="Ada", last_name="Lovelace", email="ada@acme.example")
-    first, second = keyring.create(state, "ada@acme.example"), keyring.rotate(state, "ada@acme.example")
+def test_no_secret_is_in_the_database_nor_in_what_is_shown_of_it(state: MetadataDatabase, tmp_path: Path) -> None:
+    users.create_user(state, first_name="Ada", last_name="Lovelace", email="ada@acme.example")
+    first, second = users.create_key(state, "ada@acme.example"), users.rotate_key(state, "ada@acme.example")
     kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())
-    with state.reading() as connection:
+    with state.read_connection() as connection:
         kept += pickle.dumps([tuple(row) for row in connection.execute(text("SELECT * FROM key"))])
-    shown = kept + repr((state, first, second, keyring.listed(state))).encode()
+    shown = kept + repr((state, first, second, users.list_keys(state))).encode()
     assert second.id.encode() in shown
     for secret in (first.text, second.text, first.text.split("_")[2], second.text.split("_")[2], PEPPER.decode()):
         assert secret.encode() not in shown
@@ -86,4 +86,4 @@ def test_no_secret_is_in_the_database_nor_in_what_is_shown_of_it(state: State, t
 def test_the_register_names_each_group_once_with_a_registered_owner() -> None:
     names = [group.name for group in GROUPS]
     assert len(set(names)) == len(names)
-    assert all(registered(group.owner) and group.purpose for group in GROUPS)
+    assert all(is_registered_group(group.owner) and group.purpose for group in GROUPS)

@@ -7,28 +7,38 @@ from decimal import Decimal
 from itertools import pairwise, permutations, product
 from typing import Any
 
-from engine.words import COUNT, EVERY_ROW, All, Ask, Can, Exists, Keys, Kind, Not, Op, Order, Row, Some
-from engine.words import Test as Check  # pytest would take `Test` for a class of tests
+from onedoor.spi.capabilities import Capabilities, ColumnType
+from onedoor.spi.predicates import (
+    ALWAYS_TRUE,
+    And,
+    Comparison,  # pytest would take `Test` for a class of tests
+    Exists,
+    Not,
+    Op,
+    Or,
+    Row,
+)
+from onedoor.spi.scan import COUNT_ROWS, KeyFilter, ScanRequest, SortKey
 
-HOSTILE: Mapping[Kind, tuple[Any, ...]] = {
-    Kind.TEXT: (
+HOSTILE: Mapping[ColumnType, tuple[Any, ...]] = {
+    ColumnType.TEXT: (
         "", "%", "_", "\\", "'", '"', "a%", "_b", "\\b", "' OR 1=1 --", "\0", "a\0", "a\0b", "\ud800", "a\ud800b",
         "\udfff", "i\u0307", "SS", "ss", "\U0001f600", "\uffee", "\ue000", "\n", " ", "{}", "$1", ":a", "?", "null",
         "x" * 3000,
     ),
-    Kind.INTEGER: (0, -1, 2**31, 2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 10**30, -(10**30)),
-    Kind.FLOAT: (0.0, -0.0, 0.1, 1e308, -1e308, 5e-324),
-    Kind.DECIMAL: tuple(
+    ColumnType.INTEGER: (0, -1, 2**31, 2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 10**30, -(10**30)),
+    ColumnType.FLOAT: (0.0, -0.0, 0.1, 1e308, -1e308, 5e-324),
+    ColumnType.DECIMAL: tuple(
         map(Decimal, ("0", "0.001", "-0.001", "0.005", "1.1", "1.100", "1e30", "-1e30", "9223372036854775808"))
     ),
-    Kind.BOOLEAN: (True, False),
-    Kind.DATE: (date.min, date.max, date(2024, 2, 29), date(1970, 1, 1)),
-    Kind.TIME: (
+    ColumnType.BOOLEAN: (True, False),
+    ColumnType.DATE: (date.min, date.max, date(2024, 2, 29), date(1970, 1, 1)),
+    ColumnType.TIME: (
         datetime.min.replace(tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC),
         datetime(2026, 1, 2, 5, 4, 5, 678901, tzinfo=timezone(timedelta(hours=2))),
         datetime(1969, 12, 31, 23, 59, 59, 999999, tzinfo=UTC),
     ),
-    Kind.LIST: (),
+    ColumnType.LIST: (),
 }  # fmt: skip
 SOME_VALUES = 6
 FEW_KEYS = 200
@@ -43,17 +53,17 @@ class Told:
     """
 
     name: str
-    can: Can
+    can: Capabilities
     key: tuple[str, ...]
     leads: tuple[Exists, ...]
     rows: Sequence[Mapping[str, Any]]
-    through: Keys | None = None
+    through: KeyFilter | None = None
 
 
 def values(told: Told, column: str) -> list[Any]:
     """Some values that rows have, and what no row is likely to have."""
     distinct = dict.fromkeys(row[column] for row in told.rows if row[column] is not None)
-    return [*spread(list(distinct), SOME_VALUES), *HOSTILE[told.can.columns[column].kind]]
+    return [*spread(list(distinct), SOME_VALUES), *HOSTILE[told.can.columns[column].type]]
 
 
 def spread(found: Sequence[Any], count: int) -> list[Any]:
@@ -61,18 +71,18 @@ def spread(found: Sequence[Any], count: int) -> list[Any]:
     return [found[place * len(found) // count] for place in range(count)] if len(found) > count else list(found)
 
 
-def projections(told: Told) -> Iterator[Ask]:
+def projections(told: Told) -> Iterator[ScanRequest]:
     """Columns one by one, together, in another order, and none."""
     every = tuple(told.can.columns)
     for columns in ((), every, every[::-1], every[::2], *((each,) for each in every), *permutations(every[:3])):
         yield asked(told, columns)
 
 
-def tests(told: Told) -> Iterator[Check]:
+def tests(told: Told) -> Iterator[Comparison]:
     """Each declared operator on each column with ordinary and hostile values."""
     for name, column in told.can.columns.items():
         for op in sorted(column.filters):
-            yield from (Check(name, op, value) for value in operands(told, name, op))
+            yield from (Comparison(name, op, value) for value in operands(told, name, op))
 
 
 def operands(told: Told, name: str, op: Op) -> list[Any]:
@@ -89,90 +99,90 @@ def operands(told: Told, name: str, op: Op) -> list[Any]:
     return found
 
 
-def filters(told: Told) -> Iterator[Ask]:
+def filters(told: Told) -> Iterator[ScanRequest]:
     yield asked(told, told.key)
     yield from (asked(told, (*told.key, each.column), where=each) for each in tests(told))
 
 
-def nests(told: Told) -> Iterator[Ask]:
+def nests(told: Told) -> Iterator[ScanRequest]:
     """And, or, not, nested; without them, what an All of tests can say."""
     few = [each for each in tests(told) if each.op in (Op.EQ, Op.LT, Op.IS_NULL, Op.NOT_IN)]
-    one, two, three = (*spread(few, 3), EVERY_ROW, EVERY_ROW, EVERY_ROW)[:3]
-    yield from wheres(told, (All(()), All((one,)), All((one, two)), All((one, All((two, three))))))
-    if told.can.logic:
+    one, two, three = (*spread(few, 3), ALWAYS_TRUE, ALWAYS_TRUE, ALWAYS_TRUE)[:3]
+    yield from wheres(told, (And(()), And((one,)), And((one, two)), And((one, And((two, three))))))
+    if told.can.boolean_filters:
         yield from wheres(told, logic(spread(few, 16)))
 
 
 def logic(few: Sequence[Any]) -> Iterator[Any]:
-    yield from (Some(()), Not(All(())), Not(Some(())), Not(Not(Some(()))), Some((All(()), Some(()))))
+    yield from (Or(()), Not(And(())), Not(Or(())), Not(Not(Or(()))), Or((And(()), Or(()))))
     for one in few:
-        yield from (Not(one), Not(Not(one)), Some((one,)))
+        yield from (Not(one), Not(Not(one)), Or((one,)))
     for one, two in product(few[::3], few[1::3]):
         yield from (
-            Some((one, two)),
-            Not(All((one, two))),
-            Not(Some((one, Not(two)))),
-            All((Not(one), Some((two, one)))),
+            Or((one, two)),
+            Not(And((one, two))),
+            Not(Or((one, Not(two)))),
+            And((Not(one), Or((two, one)))),
         )
-        yield Not(Some((All((one, Not(Some((two, Not(one)))))), Not(All((two, Not(Not(one))))))))
+        yield Not(Or((And((one, Not(Or((two, Not(one)))))), Not(And((two, Not(Not(one))))))))
 
 
-def related(told: Told, others: Mapping[str, Told]) -> Iterator[Ask]:
+def related(told: Told, others: Mapping[str, Told]) -> Iterator[ScanRequest]:
     """That something is, or is not, there in a collection beside; and beside that again."""
-    if not told.can.related:
+    if not told.can.exists_filters:
         return
-    own = next(tests(told), EVERY_ROW)
+    own = next(tests(told), ALWAYS_TRUE)
     for lead in told.leads:
         other = others[lead.collection]
         few = spread([each for each in tests(other) if each.op in (Op.EQ, Op.NE, Op.GT, Op.IS_NULL)], 8)
-        inner = [EVERY_ROW, Some(()), *few, *(Not(each) for each in few), *beyond(other)]
-        for found in (Exists(lead.collection, lead.here, lead.there, each) for each in inner):
-            yield from wheres(told, (found, Not(found), Some((found, own)), Not(Some((found, Not(own))))))
+        inner = [ALWAYS_TRUE, Or(()), *few, *(Not(each) for each in few), *beyond(other)]
+        for found in (Exists(lead.collection, lead.outer_columns, lead.inner_columns, each) for each in inner):
+            yield from wheres(told, (found, Not(found), Or((found, own)), Not(Or((found, Not(own))))))
 
 
 def beyond(other: Told) -> Iterator[Any]:
     for lead in other.leads:
         yield lead
         yield Not(lead)
-        yield Some((Not(Exists(lead.collection, lead.here, lead.there, Not(All(())))), lead))
+        yield Or((Not(Exists(lead.collection, lead.outer_columns, lead.inner_columns, Not(And(())))), lead))
 
 
-def orders(told: Told) -> Iterator[Ask]:
+def orders(told: Told) -> Iterator[ScanRequest]:
     """Each column both ways, nulls last and first, alone and before the key; and pairs of columns."""
-    able = [name for name, column in told.can.columns.items() if column.orders]
+    able = [name for name, column in told.can.columns.items() if column.sortable]
     if not set(told.key) <= set(able):
         return
-    key = tuple(map(Order, told.key))
-    ways = [Order(name, down, first) for name in able for down in (False, True) for first in (False, True)]
+    key = tuple(map(SortKey, told.key))
+    ways = [SortKey(name, down, first) for name in able for down in (False, True) for first in (False, True)]
     for way in ways:
         yield from (ordered(told, (way,)), ordered(told, (way, *key)))
     for one, two in zip(ways, ways[5:] + ways[:5], strict=True):
         yield ordered(told, (one, two, *key))
 
 
-def limits(told: Told) -> Iterator[Ask]:
+def limits(told: Told) -> Iterator[ScanRequest]:
     for each in orders(told) if told.can.limit else ():
-        if {order.column for order in each.order} >= set(told.key):
-            yield from (asked(told, each.columns, order=each.order, limit=limit) for limit in LIMITS)
+        if {order.column for order in each.sort} >= set(told.key):
+            yield from (asked(told, each.columns, order=each.sort, limit=limit) for limit in LIMITS)
 
 
-def keys(told: Told) -> Iterator[Ask]:
+def keys(told: Told) -> Iterator[ScanRequest]:
     """By each column tuple it can be read by: keys it knows, keys it does not, none, and as many as it takes."""
     for columns in key_columns(told):
         known = list(dict.fromkeys(key_of(row, columns) for row in told.rows if None not in key_of(row, columns)))
         hostile = [key for key in hostile_keys(told, columns, known) if key not in known]
         few = spread(known, 3)
         for chosen in ([], *([each] for each in few), known, hostile, known[:1] + hostile):
-            yield by(told, columns, distinct(chosen)[: told.can.keys])
+            yield by(told, columns, distinct(chosen)[: told.can.max_keys])
         filler = [key for key in many(told, columns) if key not in known]
-        yield by(told, columns, distinct([*known, *filler])[: told.can.keys])
+        yield by(told, columns, distinct([*known, *filler])[: told.can.max_keys])
 
 
-def keys_beside_the_rest(told: Told) -> Iterator[Ask]:
+def keys_beside_the_rest(told: Told) -> Iterator[ScanRequest]:
     """By keys, and with a filter, an order, a limit for each key."""
     for base in [each for each in keys(told) if each.keys is not None and 1 < len(each.keys.values) < 100]:
         assert base.keys is not None
-        for where in spread([each.where for each in nests(told)], 3) if told.can.logic else ():
+        for where in spread([each.filter for each in nests(told)], 3) if told.can.boolean_filters else ():
             yield by(told, base.keys.columns, base.keys.values, where=where)
         for each in spread(list(orders(told)), 4):
             if {order.column for order in each.order} >= set(told.key):
@@ -181,13 +191,13 @@ def keys_beside_the_rest(told: Told) -> Iterator[Ask]:
                     yield by(told, base.keys.columns, base.keys.values, order=each.order, limit=limit)
 
 
-def counts(told: Told) -> Iterator[Ask]:
+def counts(told: Told) -> Iterator[ScanRequest]:
     """Of all rows, of those that meet a filter, by each column, by two, and by keys."""
-    if not told.can.measures:
+    if not told.can.aggregates:
         return
     every = tuple(told.can.columns)
-    count = (COUNT,)
-    wheres = [EVERY_ROW, Some(()), *spread([each.where for each in nests(told)], 6)]
+    count = (COUNT_ROWS,)
+    wheres = [ALWAYS_TRUE, Or(()), *spread([each.filter for each in nests(told)], 6)]
     for columns in ((), *((each,) for each in every), every[:2]):
         yield from (asked(told, columns, where=where, measures=count) for where in wheres)
     for base in keys(told):
@@ -197,11 +207,11 @@ def counts(told: Told) -> Iterator[Ask]:
 
 
 def key_columns(told: Told) -> Iterable[tuple[str, ...]]:
-    if not told.can.keys:
+    if not told.can.max_keys:
         return ()
     if told.can.key_columns:
         return sorted(told.can.key_columns)
-    able = [name for name, column in told.can.columns.items() if column.kind is not Kind.LIST]
+    able = [name for name, column in told.can.columns.items() if column.type is not ColumnType.LIST]
     return [*((each,) for each in able), told.key, *pairwise(able), tuple(able[:4])]
 
 
@@ -210,22 +220,22 @@ def hostile_keys(told: Told, columns: Sequence[str], known: Sequence[Row]) -> It
     if not known:
         return
     for place, name in enumerate(columns):
-        for value in HOSTILE[told.can.columns[name].kind]:
+        for value in HOSTILE[told.can.columns[name].type]:
             yield (*known[0][:place], value, *known[0][place + 1 :])
 
 
 def many(told: Told, columns: Sequence[str]) -> list[Row]:
     """As many keys as one read may carry, where there are so many values; of columns that are not the key, a few."""
     made = {
-        Kind.TEXT: lambda number: f"none of them {number}",
-        Kind.INTEGER: lambda number: 1_000_000 + number,
-        Kind.DECIMAL: lambda number: Decimal(number).scaleb(-3),
-        Kind.DATE: lambda number: date(2030, 1, 1) + timedelta(days=number),
+        ColumnType.TEXT: lambda number: f"none of them {number}",
+        ColumnType.INTEGER: lambda number: 1_000_000 + number,
+        ColumnType.DECIMAL: lambda number: Decimal(number).scaleb(-3),
+        ColumnType.DATE: lambda number: date(2030, 1, 1) + timedelta(days=number),
     }
-    kinds = [told.can.columns[name].kind for name in columns]
+    kinds = [told.can.columns[name].type for name in columns]
     if len(told.rows) > 1000 or not set(kinds) <= set(made):
         return []
-    count = told.can.keys if tuple(columns) == told.key else FEW_KEYS
+    count = told.can.max_keys if tuple(columns) == told.key else FEW_KEYS
     return [tuple(made[kind](number) for kind in kinds) for number in range(count)]
 
 
@@ -237,20 +247,20 @@ def distinct(found: Iterable[Row]) -> tuple[Row, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def wheres(told: Told, found: Iterable[Any]) -> Iterator[Ask]:
+def wheres(told: Told, found: Iterable[Any]) -> Iterator[ScanRequest]:
     return (asked(told, told.key, where=each) for each in found)
 
 
-def ordered(told: Told, order: tuple[Order, ...]) -> Ask:
+def ordered(told: Told, order: tuple[SortKey, ...]) -> ScanRequest:
     """No column is ordered by twice."""
     once = tuple({each.column: each for each in reversed(order)}.values())[::-1]
     return asked(told, tuple(dict.fromkeys((*told.key, *(each.column for each in once)))), order=once)
 
 
-def by(told: Told, columns: tuple[str, ...], chosen: Sequence[Row], **more: Any) -> Ask:
+def by(told: Told, columns: tuple[str, ...], chosen: Sequence[Row], **more: Any) -> ScanRequest:
     given = [*columns, *told.key, *(each.column for each in more.get("order", ()))]
-    return asked(told, tuple(dict.fromkeys(given)), keys=Keys(columns, tuple(chosen)), **more)
+    return asked(told, tuple(dict.fromkeys(given)), keys=KeyFilter(columns, tuple(chosen)), **more)
 
 
-def asked(told: Told, columns: Sequence[str], **more: Any) -> Ask:
-    return Ask(**({"collection": told.name, "columns": tuple(columns), "keys": told.through} | more))
+def asked(told: Told, columns: Sequence[str], **more: Any) -> ScanRequest:
+    return ScanRequest(**({"collection": told.name, "columns": tuple(columns), "keys": told.through} | more))

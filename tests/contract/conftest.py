@@ -11,42 +11,43 @@ from typing import Any
 import pytest
 from azure.storage.blob import BlobServiceClient, ContentSettings
 
-from demo.azure.seed import BLOB_ACCOUNT, CONTAINER, FILES_ACCOUNT, SHARE
-from demo.directory.settings import section
-from demo.postgresql import PostgresqlServer
-from demo.s3 import BUCKET
-from demo.servers import Running, address
-from demo.settings import GITHUB as COLLECTIONS
-from demo.settings import SECRETS
-from demo.shelf import PATTERN, shelve
-from demo.world import stored
-from demo.world.documents import subject
-from engine.constant import Constant
-from engine.house import Limits
-from engine.source import Scratch, Source
-from engine.words import Aggregate, All, Ask, Can, Exists, Keys, Kind, Row, Unit
-from records.journal import opened as journal_opened
-from records.record import Outcome, Record, record_id, stamp
-from resolvers.query import asking
-from sources import folder, s3
-from sources.azure import blob as azure_blob
-from sources.azure import files as azure_files
-from sources.datadog import source as datadog
-from sources.drive import source as drive
-from sources.graphql import source as graphql
-from sources.journal import JournalSource
-from sources.memory import Collection, Memory
-from sources.prometheus import source as prometheus
-from sources.rest import source as rest
-from sources.scratch.scratch import Scratches
-from sources.slack import source as slack
-from sources.snowflake import source as snowflake
-from sources.sql import mysql, postgresql, sqlite
+from demo.data import files as data_files
+from demo.data.files import PATTERN, shelve, subject
+from demo.run import GITHUB as COLLECTIONS
+from demo.run import SECRETS
+from demo.servers.azure.app import BLOB_ACCOUNT, CONTAINER, FILES_ACCOUNT, SHARE
+from demo.servers.directory import section
+from demo.servers.postgresql import PostgresqlServer
+from demo.servers.run import Running, address
+from demo.servers.s3 import BUCKET
+from onedoor.audit.log import open_audit_log
+from onedoor.audit.record import AuditOutcome, AuditRecord, build_record_id, format_timestamp
+from onedoor.connectors.audit_log import AuditLogConnector
+from onedoor.connectors.azure import connector as azure_connector
+from onedoor.connectors.datadog import connector as datadog_connector
+from onedoor.connectors.drive import connector as drive_connector
+from onedoor.connectors.files import folder, s3
+from onedoor.connectors.graphql import connector as graphql_connector
+from onedoor.connectors.memory import MemoryCollection, MemoryConnector
+from onedoor.connectors.principal import build_principal_connector
+from onedoor.connectors.prometheus import connector as prometheus_connector
+from onedoor.connectors.rest import connector as rest_connector
+from onedoor.connectors.slack import connector as slack_connector
+from onedoor.connectors.snowflake import client as snowflake_client
+from onedoor.connectors.snowflake import connector
+from onedoor.connectors.spill.factory import SpillTableFactory
+from onedoor.connectors.sql import mysql, postgresql, sqlite
+from onedoor.model.catalog import Limits
+from onedoor.model.constant_columns import ConstantColumns
+from onedoor.spi.capabilities import Capabilities, ColumnType
+from onedoor.spi.connector import Connector, SpillTable
+from onedoor.spi.predicates import And, Exists, Row
+from onedoor.spi.scan import AggregateFunction, KeyFilter, ScanRequest, TimeUnit
 from tests import acme
 from tests.contract import changes, series
 from tests.contract.asks import HOSTILE, Told
 from tests.contract.tables import TABLES, into_mysql, into_postgresql, into_snowflake, into_sqlite
-from tests.jobs import kept as kept_jobs
+from tests.jobs import kept as jobs_kept
 from tests.servers.graphql import Service
 from tests.servers.mariadb import MariadbServer
 from tests.servers.prometheus_twin import twin_server
@@ -54,9 +55,9 @@ from tests.servers.rest import Api, serving
 
 SCHEMA = "CONTRACT"
 AZURE_PATTERN = "customers/{customer_id:int}/{kind}/{name}"
-ANY = All(())
-MEASURES = {kind: frozenset(Aggregate) - {Aggregate.SUM} for kind in Kind} | {
-    kind: frozenset(Aggregate) for kind in (Kind.INTEGER, Kind.DECIMAL, Kind.FLOAT)
+ANY = And(())
+MEASURES = {kind: frozenset(AggregateFunction) - {AggregateFunction.SUM} for kind in ColumnType} | {
+    kind: frozenset(AggregateFunction) for kind in (ColumnType.INTEGER, ColumnType.DECIMAL, ColumnType.FLOAT)
 }
 LEADS: Mapping[str, tuple[Exists, ...]] = {
     "thing": (
@@ -87,7 +88,7 @@ class Held:
 class Kept:
     """A source under contract, and what is in it. `most`: how many asks of one law it is fast enough for."""
 
-    source: Source
+    source: Connector
     held: Mapping[str, Held]
     most: int = 300
     told: dict[str, Told] = field(default_factory=dict)
@@ -102,7 +103,7 @@ CHAT = {
     "replies": Held(key=("channel_id", "ts"), through=("messages", ("channel_id", "ts"))),
 }
 
-TEXTS = tuple((each,) for each in HOSTILE[Kind.TEXT])
+TEXTS = tuple((each,) for each in HOSTILE[ColumnType.TEXT])
 DRIVE = {
     "files": Held(),
     "folders": Held(),
@@ -121,34 +122,36 @@ WATCHED = {
 }
 
 
-def promised(can: Can) -> Can:
+def promised(can: Capabilities) -> Capabilities:
     """All that can be."""
-    columns = {name: replace(each, measures=MEASURES[each.kind]) for name, each in can.columns.items()}
-    return replace(can, columns=columns, among=1000, cuts=frozenset(Unit), arranges=True)
+    columns = {name: replace(each, aggregates=MEASURES[each.type]) for name, each in can.columns.items()}
+    return replace(
+        can, columns=columns, max_in_filter_keys=1000, time_buckets=frozenset(TimeUnit), group_ordering_and_limit=True
+    )
 
 
 @asynccontextmanager
 async def in_memory(_: pytest.FixtureRequest) -> AsyncIterator[Kept]:
     kinds = {name: table.columns for name, table in TABLES.items()}
     collections = {
-        name: Collection(can=promised(acme.sql(kinds[name], acme.FOLDED, 1000)), rows=table.rows)
+        name: MemoryCollection(capabilities=promised(acme.sql(kinds[name], acme.FOLDED, 1000)), rows=table.rows)
         for name, table in TABLES.items()
     }
-    yield Kept(source=Memory(collections), held=OURS)
+    yield Kept(source=MemoryConnector(collections), held=OURS)
 
 
 class Poured:
     """Scratch tables by name, as one source."""
 
-    def __init__(self, cans: Mapping[str, Can], tables: Mapping[str, Scratch]) -> None:
+    def __init__(self, cans: Mapping[str, Capabilities], tables: Mapping[str, SpillTable]) -> None:
         self.cans = cans
         self.tables = tables
 
-    def can(self, collection: str) -> Can:
+    def capabilities(self, collection: str) -> Capabilities:
         return self.cans[collection]
 
-    def read(self, ask: Ask) -> AsyncIterator[Sequence[Row]]:
-        return self.tables[ask.collection].read(ask)
+    def scan(self, ask: ScanRequest) -> AsyncIterator[Sequence[Row]]:
+        return self.tables[ask.collection].scan(ask)
 
     async def ping(self) -> None:
         return None
@@ -160,49 +163,49 @@ class Poured:
 
 @asynccontextmanager
 async def in_scratch(_: pytest.FixtureRequest) -> AsyncIterator[Kept]:
-    scratches = Scratches(Limits())
+    scratches = SpillTableFactory(Limits())
     cans = {
-        name: replace(promised(acme.sql(table.columns, acme.FOLDED, 1000)), related=False)
+        name: replace(promised(acme.sql(table.columns, acme.FOLDED, 1000)), exists_filters=False)
         for name, table in TABLES.items()
     }
     tables = {name: scratches(table.columns) for name, table in TABLES.items()}
     for name, table in TABLES.items():
-        await tables[name].pour(table.rows)
+        await tables[name].append_rows(table.rows)
     yield Kept(source=Poured(cans, tables), held=OURS)
 
 
 @asynccontextmanager
 async def in_sqlite(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
     path = request.getfixturevalue("sqlite_tables")
-    yield Kept(source=await sqlite.connect(sqlite.Options(path=str(path))), held=OURS)
+    yield Kept(source=await sqlite.connect(sqlite.SqliteOptions(path=str(path))), held=OURS)
 
 
 @asynccontextmanager
 async def in_postgresql(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
     url = request.getfixturevalue("postgresql_tables")
-    yield Kept(source=await postgresql.connect(postgresql.Options(url=url)), held=OURS)
+    yield Kept(source=await postgresql.connect(postgresql.PostgresqlOptions(url=url)), held=OURS)
 
 
 @asynccontextmanager
 async def in_mysql(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
     url = request.getfixturevalue("mysql_tables")
-    yield Kept(source=await mysql.connect(mysql.Options(url=url)), held=OURS)
+    yield Kept(source=await mysql.connect(mysql.MysqlOptions(url=url)), held=OURS)
 
 
 @asynccontextmanager
 async def in_snowflake(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
     host, port = request.getfixturevalue("snowflake_tables")
-    options = snowflake.Options(
+    options = snowflake_client.SnowflakeOptions(
         host=host, port=port, protocol="http", account="acme", user="demo", password="any", database="ACME",
         schema=SCHEMA,
     )  # fmt: skip
-    yield Kept(source=await snowflake.connect(options), held=OURS, most=100)
+    yield Kept(source=await connector.connect(options), held=OURS, most=100)
 
 
 @asynccontextmanager
 async def in_s3(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
     host, port = address(request.getfixturevalue("acme_servers"), "s3")
-    options = s3.Options(
+    options = s3.S3Options(
         endpoint=f"http://{host}:{port}", bucket=BUCKET, pattern="customers/{customer_id:int}/{kind}/{name}",
         access_key=SECRETS["S3_ACCESS_KEY"], secret_key=SECRETS["S3_SECRET_KEY"],
     )  # fmt: skip
@@ -212,7 +215,7 @@ async def in_s3(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
 @asynccontextmanager
 async def in_folder(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
     path = shelve(request.getfixturevalue("tmp_path"), acme.SCALE)
-    yield Kept(source=await folder.connect(folder.Options(path=path, pattern=PATTERN)), held=FILES)
+    yield Kept(source=await folder.connect(folder.FolderOptions(path=path, pattern=PATTERN)), held=FILES)
 
 
 @asynccontextmanager
@@ -221,48 +224,48 @@ async def with_constants(_: pytest.FixtureRequest) -> AsyncIterator[Kept]:
     async with in_memory(_) as kept:
         fixed = {name: {"store": name.upper()} for name in TABLES}
         held = {name: replace(each, key=("store", *each.key), rows=None) for name, each in OURS.items()}
-        yield Kept(source=Constant(kept.source, fixed), held=held)
+        yield Kept(source=ConstantColumns(kept.source, fixed), held=held)
 
 
 @asynccontextmanager
 async def in_slack(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
     host, port = address(request.getfixturevalue("acme_servers"), "slack")
-    options = slack.Options(
+    options = slack_connector.SlackOptions(
         base_url=f"http://{host}:{port}/api/", token=SECRETS["SLACK_TOKEN"],
         channel_pattern="cust-{customer_id:int}-{slug}",
     )  # fmt: skip
-    yield Kept(source=await slack.connect(options), held=CHAT)
+    yield Kept(source=await slack_connector.connect(options), held=CHAT)
 
 
 @asynccontextmanager
 async def in_drive(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
     host, port = address(request.getfixturevalue("acme_servers"), "drive")
-    options = drive.Options(
+    options = drive_connector.DriveOptions(
         endpoint=f"http://{host}:{port}", service_account_key=SECRETS["DRIVE_KEY"], subject=subject(),
         pattern="Customers/{customer_id:int} {called}/{kind}/{name}",
     )  # fmt: skip
-    yield Kept(source=await drive.connect(options), held=DRIVE, most=100)
+    yield Kept(source=await drive_connector.connect(options), held=DRIVE, most=100)
 
 
 @asynccontextmanager
 async def in_journal(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
     folder = request.getfixturevalue("tmp_path")
-    journal = journal_opened(folder, acme.NOW)
+    journal = open_audit_log(folder, acme.NOW)
     for number in range(3):
         at = acme.NOW + timedelta(microseconds=number)
         await journal.append(
-            Record(
-                id=record_id(at, bytes(9)), time=stamp(at), surface="graphql", outcome=Outcome.ANSWERED, status=200,
+            AuditRecord(
+                id=build_record_id(at, bytes(9)), time=format_timestamp(at), surface="graphql", outcome=AuditOutcome.ANSWERED, status=200,
                 person="P1" if number else None, groups=("everyone", "é")[:number], variables={"a": ["\ud800"]}, ms=0.5,
             )
         )  # fmt: skip
     journal.close()
-    yield Kept(source=JournalSource(folder), held={"requests": Held()})
+    yield Kept(source=AuditLogConnector(folder), held={"requests": Held()})
 
 
 @asynccontextmanager
 async def of_the_caller(_: pytest.FixtureRequest) -> AsyncIterator[Kept]:
-    yield Kept(source=asking(acme.caller("finance")), held={"person": Held(), "key": Held()})
+    yield Kept(source=build_principal_connector(acme.caller("finance")), held={"person": Held(), "key": Held()})
 
 
 @asynccontextmanager
@@ -330,19 +333,21 @@ async def over_rest(_: pytest.FixtureRequest) -> AsyncIterator[Kept]:
     under = Held(key=TABLES["part"].key, through=("part", ("thing_id",)))
     held = {**OURS, "by_path": OURS["thing"], "by_page": OURS["thing"], "under": under}
     async with serving(Api(tables)) as url:
-        source = await rest.connect(rest.Options(base_url=url, collections=API, private_addresses=True))
+        source = await rest_connector.connect(
+            rest_connector.RestOptions(base_url=url, collections=API, private_addresses=True)
+        )
         yield Kept(source=source, held=held, most=60)
 
 
 @asynccontextmanager
 async def in_azure_files(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
     host, port = address(request.getfixturevalue("acme_servers"), "azure")
-    options = azure_files.Options(
+    options = azure_connector.AzureFilesOptions(
         account=FILES_ACCOUNT, share=SHARE, access_key=SECRETS["AZURE_FILES_KEY"], pattern=AZURE_PATTERN,
         base_url=f"http://{host}:{port}/{FILES_ACCOUNT}", private_addresses=True,
     )  # fmt: skip
     held = {"files": Held(), "directories": Held(), "shares": Held()}
-    yield Kept(source=await azure_files.connect(options), held=held, most=100)
+    yield Kept(source=await azure_connector.connect_azure_files(options), held=held, most=100)
 
 
 @asynccontextmanager
@@ -356,9 +361,9 @@ async def in_azurite(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
     yield Kept(source=await blobs(request.getfixturevalue("azurite_exports")), held={"files": Held()})
 
 
-async def blobs(url: str) -> Source:
-    return await azure_blob.connect(
-        azure_blob.Options(
+async def blobs(url: str) -> Connector:
+    return await azure_connector.connect_azure_blob(
+        azure_connector.AzureBlobOptions(
             account=BLOB_ACCOUNT, container=CONTAINER, access_key=SECRETS["AZURE_BLOB_KEY"], pattern=AZURE_PATTERN,
             base_url=url, private_addresses=True,
         )
@@ -368,20 +373,22 @@ async def blobs(url: str) -> Source:
 @asynccontextmanager
 async def over_prometheus(_: pytest.FixtureRequest) -> AsyncIterator[Kept]:
     with twin_server(series.HISTORY) as url:
-        options = prometheus.Options(base_url=url, collections=series.DECLARED, private_addresses=True)
-        source = await prometheus.connect(options, lambda: series.NOW)
+        options = prometheus_connector.PrometheusOptions(
+            base_url=url, collections=series.DECLARED, private_addresses=True
+        )
+        source = await prometheus_connector.connect(options, lambda: series.NOW)
         yield Kept(source=source, held={name: Held(key=key) for name, key in series.KEYS.items()}, most=60)
 
 
 @asynccontextmanager
 async def over_datadog(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
     host, port = address(request.getfixturevalue("acme_servers"), "datadog")
-    options = datadog.Options(
+    options = datadog_connector.DatadogOptions(
         base_url=f"http://{host}:{port}", api_key=SECRETS["DATADOG_API_KEY"], app_key=SECRETS["DATADOG_APP_KEY"],
         tags=("service", "env", "customer_id:int"), health="customer_id", days=30, private_addresses=True,
         metrics={"errors": "sum:acme.errors{*} by {service,env}.rollup(sum, 864000)"},
     )  # fmt: skip
-    source = await datadog.connect(options, clock=lambda: acme.NOW)
+    source = await datadog_connector.connect(options, clock=lambda: acme.NOW)
     yield Kept(source=source, held=WATCHED, most=40)
 
 
@@ -442,11 +449,11 @@ GRAPHQL: Mapping[str, Mapping[str, Any]] = {
 @asynccontextmanager
 async def of_github(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
     host, port = address(request.getfixturevalue("acme_servers"), "github")
-    options = rest.Options(
+    options = rest_connector.RestOptions(
         base_url=f"http://{host}:{port}", described=COLLECTIONS, private_addresses=True, redirects=(host,),
         headers={"authorization": SECRETS["GITHUB_AUTHORIZATION"]},
     )  # fmt: skip
-    yield Kept(source=await rest.connect(options), held=GITHUB, most=30)
+    yield Kept(source=await rest_connector.connect(options), held=GITHUB, most=30)
 
 
 @asynccontextmanager
@@ -455,24 +462,28 @@ async def over_graphql(_: pytest.FixtureRequest) -> AsyncIterator[Kept]:
         name: [dict(zip(table.columns, row, strict=True)) for row in table.rows] for name, table in TABLES.items()
     }
     async with serving(Service(tables)) as url:
-        options = graphql.Options(url=url, collections=GRAPHQL, private_addresses=True)
-        yield Kept(source=await graphql.connect(options), held={**OURS, "paged": OURS["thing"]}, most=60)
+        options = graphql_connector.GraphQLOptions(url=url, collections=GRAPHQL, private_addresses=True)
+        yield Kept(source=await graphql_connector.connect(options), held={**OURS, "paged": OURS["thing"]}, most=60)
 
 
 @asynccontextmanager
 async def in_directory(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
     host, port = address(request.getfixturevalue("acme_servers"), "directory")
     said = tomllib.loads(section(f"http://{host}:{port}"))["sources"]["directory"]
-    options = graphql.Options(
+    options = graphql_connector.GraphQLOptions(
         url=said["url"], collections=said["collections"], private_addresses=True,
         headers={"authorization": SECRETS["DIRECTORY_AUTHORIZATION"]},
     )  # fmt: skip
-    yield Kept(source=await graphql.connect(options), held={"office": Held(), "desk": Held(), "shift": Held()}, most=60)
+    yield Kept(
+        source=await graphql_connector.connect(options),
+        held={"office": Held(), "desk": Held(), "shift": Held()},
+        most=60,
+    )
 
 
 @asynccontextmanager
 async def of_jobs(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
-    with kept_jobs.some(request.getfixturevalue("tmp_path")) as source:
+    with jobs_kept.some(request.getfixturevalue("tmp_path")) as source:
         lines, files = Held(key=("job_id", "number")), Held(key=("job_id", "name"))
         yield Kept(source=source, held={"job": Held(), "job_line": lines, "job_file": files}, most=60)
 
@@ -539,7 +550,7 @@ def azurite_exports(azurite_started: str) -> str:
     account = {"account_name": BLOB_ACCOUNT, "account_key": SECRETS["AZURE_BLOB_KEY"]}
     with BlobServiceClient(azurite_started, credential=account) as client:
         container = client.create_container(CONTAINER)
-        for each in stored.exports(0.01):
+        for each in data_files.exports(0.01):
             settings = ContentSettings(content_type=each.content_type)
             container.upload_blob(each.path, each.body, content_settings=settings)
     return azurite_started
@@ -556,9 +567,9 @@ async def kept(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
 
 
 async def told(kept: Kept, name: str) -> Told:
-    held, can = kept.held[name], kept.source.can(name)
+    held, can = kept.held[name], kept.source.capabilities(name)
     columns = tuple(can.columns)
-    plain = Ask(collection=name, columns=columns)
+    plain = ScanRequest(collection=name, columns=columns)
     through = None
     if held.through is None:
         rows = await answered(kept.source, plain)
@@ -567,13 +578,13 @@ async def told(kept: Kept, name: str) -> Told:
         known = (tuple(row[each] for each in names) for row in kept.told[beside].rows)
         found = list(dict.fromkeys((*known, *held.more)))
         rows = []
-        for start in range(0, len(found), can.keys):
-            through = Keys(can.requires, tuple(found[start : start + can.keys]))
-            rows += await answered(kept.source, Ask(collection=name, columns=columns, keys=through))
+        for start in range(0, len(found), can.max_keys):
+            through = KeyFilter(can.required_columns, tuple(found[start : start + can.max_keys]))
+            rows += await answered(kept.source, ScanRequest(collection=name, columns=columns, keys=through))
     records = [dict(zip(columns, row, strict=True)) for row in rows]
     return Told(name=name, can=can, key=held.key, leads=LEADS.get(name, ()), rows=records, through=through)
 
 
-async def answered(source: Source, ask: Ask) -> list[Row]:
-    async with aclosing(source.read(ask)) as batches:  # type: ignore[type-var]
+async def answered(source: Connector, ask: ScanRequest) -> list[Row]:
+    async with aclosing(source.scan(ask)) as batches:  # type: ignore[type-var]
         return [row for batch in [each async for each in batches] for row in batch]

@@ -10,8 +10,17 @@ from fractions import Fraction
 from functools import cmp_to_key
 from typing import Any
 
-from engine.words import Aggregate, All, Among, Ask, Exists, Measure, Not, Op, Order, Row, Some, Unit
-from engine.words import Test as Check  # pytest would take `Test` for a class of tests
+from onedoor.spi.predicates import (
+    And,
+    Comparison,  # pytest would take `Test` for a class of tests
+    Exists,
+    InKeys,
+    Not,
+    Op,
+    Or,
+    Row,
+)
+from onedoor.spi.scan import AggregateCall, AggregateFunction, ScanRequest, SortKey, TimeUnit
 
 FOLDED = {
     Op.I_CONTAINS: Op.CONTAINS,
@@ -22,15 +31,15 @@ Record = Mapping[str, Any]
 Tables = Mapping[str, Sequence[Record]]
 
 
-def meant(ask: Ask, tables: Tables) -> list[Row]:
-    rows = [row for row in tables[ask.collection] if keyed(ask, row) and meets(ask.where, row, tables)]
-    if ask.measures:
+def meant(ask: ScanRequest, tables: Tables) -> list[Row]:
+    rows = [row for row in tables[ask.collection] if keyed(ask, row) and meets(ask.filter, row, tables)]
+    if ask.aggregates:
         return grouped(ask, rows)
-    rows = sorted(rows, key=cmp_to_key(lambda one, other: compared(ask.order, one, other)))
+    rows = sorted(rows, key=cmp_to_key(lambda one, other: compared(ask.sort, one, other)))
     return [tuple(row[name] for name in ask.columns) for row in within(ask, rows)]
 
 
-def keyed(ask: Ask, row: Record) -> bool:
+def keyed(ask: ScanRequest, row: Record) -> bool:
     return ask.keys is None or any(equals(row, ask.keys.columns, key) for key in ask.keys.values)
 
 
@@ -38,53 +47,53 @@ def equals(row: Record, columns: Sequence[str], key: Row) -> bool:
     return all(row[name] is not None and row[name] == value for name, value in zip(columns, key, strict=True))
 
 
-def grouped(ask: Ask, rows: Sequence[Record]) -> list[Row]:
+def grouped(ask: ScanRequest, rows: Sequence[Record]) -> list[Row]:
     """A row for each group, and one of no rows where nothing is grouped by; then as a read of those rows."""
-    units = {each.column: each.unit for each in ask.cuts}
+    units = {each.column: each.unit for each in ask.time_buckets}
     keys = [tuple(cut(row[name], units.get(name)) for name in ask.columns) for row in rows]
     found = []
     for key in dict.fromkeys(keys if ask.columns else [()]):
         members = [row for row, own in zip(rows, keys, strict=True) if own == key]
-        measures = {each.name: measured(each, members) for each in ask.measures}
+        measures = {each.name: measured(each, members) for each in ask.aggregates}
         found.append(dict(zip(ask.columns, key, strict=True)) | measures)
     kept = [each for each in found if meets(ask.having, each, {})]
-    kept.sort(key=cmp_to_key(lambda one, other: compared(ask.order, one, other)))
+    kept.sort(key=cmp_to_key(lambda one, other: compared(ask.sort, one, other)))
     return [tuple(each.values()) for each in within(ask, kept)]
 
 
-def cut(value: Any, unit: Unit | None) -> Any:
+def cut(value: Any, unit: TimeUnit | None) -> Any:
     """Read off the calendar; a time is first said in UTC."""
     if value is None or unit is None:
         return value
     if not isinstance(value, datetime):
         return BEGINS[unit](value)
     said = value.astimezone(UTC)
-    if unit is Unit.HOUR:
+    if unit is TimeUnit.HOUR:
         return datetime(said.year, said.month, said.day, said.hour, tzinfo=UTC)
     return datetime.combine(BEGINS[unit](said.date()), time(), UTC)
 
 
-BEGINS: Mapping[Unit, Callable[[date], date]] = {
-    Unit.DAY: lambda day: day,
-    Unit.WEEK: lambda day: date.fromisocalendar(*day.isocalendar()[:2], 1),
-    Unit.MONTH: lambda day: date(day.year, day.month, 1),
-    Unit.QUARTER: lambda day: date(day.year, {0: 1, 1: 4, 2: 7, 3: 10}[(day.month + 2) // 3 - 1], 1),
-    Unit.YEAR: lambda day: date(day.year, 1, 1),
+BEGINS: Mapping[TimeUnit, Callable[[date], date]] = {
+    TimeUnit.DAY: lambda day: day,
+    TimeUnit.WEEK: lambda day: date.fromisocalendar(*day.isocalendar()[:2], 1),
+    TimeUnit.MONTH: lambda day: date(day.year, day.month, 1),
+    TimeUnit.QUARTER: lambda day: date(day.year, {0: 1, 1: 4, 2: 7, 3: 10}[(day.month + 2) // 3 - 1], 1),
+    TimeUnit.YEAR: lambda day: date(day.year, 1, 1),
 }
 
 
-def measured(measure: Measure, rows: Sequence[Record]) -> Any:
+def measured(measure: AggregateCall, rows: Sequence[Record]) -> Any:
     if measure.column is None:
         return len(rows)
     values = sorted(row[measure.column] for row in rows if row[measure.column] is not None)
-    match measure.aggregate:
-        case Aggregate.COUNT:
+    match measure.function:
+        case AggregateFunction.COUNT:
             return len(values)
-        case Aggregate.COUNT_DISTINCT:
+        case AggregateFunction.COUNT_DISTINCT:
             return len([each for at, each in enumerate(values) if at == 0 or values[at - 1] != each])
-        case Aggregate.MIN:
+        case AggregateFunction.MIN:
             return values[0] if values else None
-        case Aggregate.MAX:
+        case AggregateFunction.MAX:
             return values[-1] if values else None
     return summed(values)
 
@@ -100,7 +109,7 @@ def summed(values: Sequence[Any]) -> Any:
     return Decimal(int(exact * 10**places)).scaleb(-places)
 
 
-def within(ask: Ask, rows: Sequence[Record]) -> list[Record]:
+def within(ask: ScanRequest, rows: Sequence[Record]) -> list[Record]:
     kept: list[Record] = []
     for row in rows:
         alike = [each for each in kept if ask.keys is None or same(ask.keys.columns, each, row)]
@@ -113,7 +122,7 @@ def same(columns: Sequence[str], one: Record, other: Record) -> bool:
     return all(one[name] == other[name] for name in columns)
 
 
-def compared(order: Sequence[Order], one: Record, other: Record) -> int:
+def compared(order: Sequence[SortKey], one: Record, other: Record) -> int:
     for each in order:
         mine, theirs = one[each.column], other[each.column]
         if mine == theirs:
@@ -125,22 +134,22 @@ def compared(order: Sequence[Order], one: Record, other: Record) -> int:
 
 
 def meets(where: Any, row: Record, tables: Tables) -> bool:
-    if isinstance(where, All):
+    if isinstance(where, And):
         return all(meets(part, row, tables) for part in where.parts)
-    if isinstance(where, Some):
+    if isinstance(where, Or):
         return any(meets(part, row, tables) for part in where.parts)
     if isinstance(where, Not):
         return not meets(where.part, row, tables)
     if isinstance(where, Exists):
-        return any(joined(where, row, each) and meets(where.where, each, tables) for each in tables[where.collection])
-    if isinstance(where, Among):
+        return any(joined(where, row, each) and meets(where.filter, each, tables) for each in tables[where.collection])
+    if isinstance(where, InKeys):
         return any(equals(row, where.columns, key) for key in where.keys)
-    assert isinstance(where, Check)
+    assert isinstance(where, Comparison)
     return passes(where.op, row[where.column], where.value)
 
 
 def joined(where: Exists, row: Record, other: Record) -> bool:
-    pairs = [(row[here], other[there]) for here, there in zip(where.here, where.there, strict=True)]
+    pairs = [(row[here], other[there]) for here, there in zip(where.outer_columns, where.inner_columns, strict=True)]
     return all(mine is not None and theirs is not None and mine == theirs for mine, theirs in pairs)
 
 

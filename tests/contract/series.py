@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from demo.prometheus.evaluate import Series
-from demo.prometheus.history import Recorded
+from demo.servers.prometheus.app import Recorded
+from demo.servers.prometheus.promql import Series
 
 NOW = datetime(2024, 3, 1, 3, tzinfo=UTC)
 START = NOW - timedelta(hours=1)

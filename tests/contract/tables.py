@@ -14,10 +14,11 @@ import psycopg
 import pymysql
 import snowflake.connector
 
-from engine.words import Kind, Row
+from onedoor.spi.capabilities import ColumnType
+from onedoor.spi.predicates import Row
 
 TEXT, INTEGER, FLOAT, DECIMAL, BOOLEAN, DATE, TIME = (
-    Kind.TEXT, Kind.INTEGER, Kind.FLOAT, Kind.DECIMAL, Kind.BOOLEAN, Kind.DATE, Kind.TIME,
+    ColumnType.TEXT, ColumnType.INTEGER, ColumnType.FLOAT, ColumnType.DECIMAL, ColumnType.BOOLEAN, ColumnType.DATE, ColumnType.TIME,
 )  # fmt: skip
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -30,7 +31,7 @@ def at(*parts: int) -> datetime:
 class Table:
     """`columns` with their kinds, `key` among them; no column of the key, and none of `filled`, holds a null."""
 
-    columns: Mapping[str, Kind]
+    columns: Mapping[str, ColumnType]
     key: tuple[str, ...]
     filled: tuple[str, ...] = ()
     rows: Sequence[Row]
@@ -102,7 +103,7 @@ KEPT_IN_SQLITE = {
 }
 
 
-def created(name: str, table: Table, types: Mapping[Kind, str]) -> str:
+def created(name: str, table: Table, types: Mapping[ColumnType, str]) -> str:
     filled = {*table.key, *table.filled}
     columns = [f"{each} {types[kind]}{' NOT NULL' if each in filled else ''}" for each, kind in table.columns.items()]
     return f"CREATE TABLE {name} ({', '.join(columns)}, PRIMARY KEY ({', '.join(table.key)}))"
@@ -116,11 +117,11 @@ def into_sqlite(path: Path) -> None:
             connection.executemany(f"INSERT INTO {name} VALUES ({marks})", map(kept_in_sqlite, table_rows(table)))
 
 
-def table_rows(table: Table) -> list[list[tuple[Kind, Any]]]:
+def table_rows(table: Table) -> list[list[tuple[ColumnType, Any]]]:
     return [list(zip(table.columns.values(), row, strict=True)) for row in table.rows]
 
 
-def kept_in_sqlite(row: list[tuple[Kind, Any]]) -> Row:
+def kept_in_sqlite(row: list[tuple[ColumnType, Any]]) -> Row:
     return tuple(
         KEPT_IN_SQLITE[kind](value) if kind in KEPT_IN_SQLITE and value is not None else value for kind, value in row
     )
@@ -150,7 +151,7 @@ def into_mysql(url: str) -> None:
                 cursor.executemany(f"INSERT INTO {name} VALUES ({marks})", list(map(kept_in_mysql, table_rows(table))))
 
 
-def kept_in_mysql(row: list[tuple[Kind, Any]]) -> Row:
+def kept_in_mysql(row: list[tuple[ColumnType, Any]]) -> Row:
     return tuple(value.replace(tzinfo=None) if kind is TIME and value is not None else value for kind, value in row)
 
 
@@ -170,7 +171,7 @@ def into_snowflake(host: str, port: int, schema: str) -> None:
                 cursor.execute(f"INSERT INTO {name} SELECT {marks}", [kept_in_snowflake(*each) for each in row])
 
 
-def kept_in_snowflake(kind: Kind, value: Any) -> Any:
+def kept_in_snowflake(kind: ColumnType, value: Any) -> Any:
     if kind is TIME and value is not None:
         return value.strftime("%Y-%m-%d %H:%M:%S.%f").rjust(26, "0")
     return str(value) if kind in (DECIMAL, DATE, INTEGER) and value is not None else value

@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
-from engine.source import Source
-from engine.words import Ask, Kind, Row
+from onedoor.spi.capabilities import ColumnType
+from onedoor.spi.connector import Connector
+from onedoor.spi.predicates import Row
+from onedoor.spi.scan import ScanRequest
 from tests.contract import among, asks, groups
 from tests.contract.asks import Told
 from tests.contract.conftest import Kept, answered
@@ -23,16 +25,16 @@ from tests.contract.meaning import meant
 
 AT_ONCE = 4
 TYPES = {
-    Kind.TEXT: str,
-    Kind.INTEGER: int,
-    Kind.FLOAT: float,
-    Kind.DECIMAL: Decimal,
-    Kind.BOOLEAN: bool,
-    Kind.DATE: date,
-    Kind.TIME: datetime,
-    Kind.LIST: tuple,
+    ColumnType.TEXT: str,
+    ColumnType.INTEGER: int,
+    ColumnType.FLOAT: float,
+    ColumnType.DECIMAL: Decimal,
+    ColumnType.BOOLEAN: bool,
+    ColumnType.DATE: date,
+    ColumnType.TIME: datetime,
+    ColumnType.LIST: tuple,
 }
-LAWS: dict[str, Callable[[Told, dict[str, Told]], Iterable[Ask]]] = {
+LAWS: dict[str, Callable[[Told, dict[str, Told]], Iterable[ScanRequest]]] = {
     "columns": lambda told, _: asks.projections(told),
     "filters": lambda told, _: asks.filters(told),
     "nests": lambda told, _: asks.nests(told),
@@ -75,7 +77,7 @@ async def test_a_value_has_the_type_of_its_columns_kind(kept: Kept) -> None:
         for told in kept.told.values()
         for row in told.rows
         for name, value in row.items()
-        if value is not None and not typed(value, told.can.columns[name].kind)
+        if value is not None and not typed(value, told.can.columns[name].type)
     ]
     assert odd == []
 
@@ -87,7 +89,7 @@ async def test_no_two_rows_have_the_same_key(kept: Kept) -> None:
 
 async def test_what_it_does_not_have_raises_key_error(kept: Kept) -> None:
     with pytest.raises(KeyError):
-        kept.source.can("no such collection")
+        kept.source.capabilities("no such collection")
 
 
 async def test_it_answers_a_ping(kept: Kept) -> None:
@@ -113,11 +115,11 @@ async def cancelled_after(turns: int, work: Any) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def every_answer(source: Source, wanted: list[Ask]) -> list[Any]:
+async def every_answer(source: Connector, wanted: list[ScanRequest]) -> list[Any]:
     """The answer of each ask, or the exception in its place; a few at a time."""
     free = asyncio.Semaphore(AT_ONCE)
 
-    async def turn(ask: Ask) -> Any:
+    async def turn(ask: ScanRequest) -> Any:
         async with free:
             try:
                 return await answered(source, ask)
@@ -127,13 +129,13 @@ async def every_answer(source: Source, wanted: list[Ask]) -> list[Any]:
     return await asyncio.gather(*map(turn, wanted))
 
 
-def typed(value: Any, kind: Kind) -> bool:
-    if kind is Kind.LIST:
+def typed(value: Any, kind: ColumnType) -> bool:
+    if kind is ColumnType.LIST:
         return type(value) is tuple and all(type(each) is str for each in value)
-    return type(value) is TYPES[kind] and (kind is not Kind.TIME or value.tzinfo is UTC)
+    return type(value) is TYPES[kind] and (kind is not ColumnType.TIME or value.tzinfo is UTC)
 
 
-def alike(ask: Ask, found: Any, expected: list[Row], told: Told) -> bool:
+def alike(ask: ScanRequest, found: Any, expected: list[Row], told: Told) -> bool:
     """The same rows, and in the same order as far as one was asked for: with keys, for each key."""
     if isinstance(found, Exception) or not all(type(row) is tuple for row in found):
         return False
@@ -147,10 +149,10 @@ def written(row: Row) -> Row:
     return tuple((type(each), str(each) if isinstance(each, Decimal) else each) for each in row)
 
 
-def in_order(ask: Ask, rows: list[Row]) -> Iterator[tuple[Row, list[Row]]]:
+def in_order(ask: ScanRequest, rows: list[Row]) -> Iterator[tuple[Row, list[Row]]]:
     """By key, what stands in the columns that were ordered by, row after row."""
-    places = [groups.names(ask)[each.column] for each in ask.order]
-    leading = [ask.columns.index(each) for each in (ask.keys.columns if ask.keys and ask.order else ())]
+    places = [groups.names(ask)[each.column] for each in ask.sort]
+    leading = [ask.columns.index(each) for each in (ask.keys.columns if ask.keys and ask.sort else ())]
     keys = dict.fromkeys(tuple(row[at] for at in leading) for row in rows)
     for key in sorted(keys, key=repr):
         yield key, [tuple(row[at] for at in places) for row in rows if tuple(row[at] for at in leading) == key]

@@ -14,8 +14,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from demo.servers import Running, servers
-from demo.settings import SECRETS
+from demo.run import SECRETS
+from demo.servers.run import Running, servers
 
 TOKEN = "xoxb-test"
 GITHUB_TOKEN = "github_pat_test"

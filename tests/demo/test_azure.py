@@ -23,17 +23,18 @@ from azure.storage.blob import (
 from azure.storage.fileshare import FileSasPermissions, ShareClient, ShareServiceClient, generate_file_sas
 from pyarrow import BufferReader
 
-from demo.azure.seed import BLOB_ACCOUNT, CONTAINER, FILES_ACCOUNT, SHARE
-from demo.servers import Running, address, servers
-from demo.settings import SECRETS
-from demo.world import shop, stored
-from demo.world.sizes import size
-from sources.azure import blob
-from sources.azure.access import access
+from demo.data import business
+from demo.data import files as data_files
+from demo.data.random import size
+from demo.run import SECRETS
+from demo.servers.azure.app import BLOB_ACCOUNT, CONTAINER, FILES_ACCOUNT, SHARE
+from demo.servers.run import Running, address, servers
+from onedoor.connectors.azure import connector
+from onedoor.connectors.azure.client import build_account
 
 SCALE = 0.01
-DOCUMENTS = {each.path: each for each in stored.documents(SCALE)}
-EXPORTS = {each.path: each for each in stored.exports(SCALE)}
+DOCUMENTS = {each.path: each for each in data_files.stored_documents(SCALE)}
+EXPORTS = {each.path: each for each in data_files.exports(SCALE)}
 TABLE = "customers/1/exports/orders.csv"
 USAGE = "customers/1/exports/usage.csv"
 NOW = datetime.now(UTC)
@@ -120,9 +121,9 @@ def test_the_parquet_file_holds_the_customers(container: ContainerClient) -> Non
     octets = container.download_blob("exports/customers.parquet").readall()
     found = pyarrow.parquet.read_table(BufferReader(octets)).to_pylist()
 
-    whole = shop.shop(SCALE)
+    whole = business.shop(SCALE)
     assert [tuple(row.values()) for row in found] == [
-        shop.customer(number, whole) for number in range(1, size("stored_customer", SCALE) + 1)
+        business.customer(number, whole) for number in range(1, size("stored_customer", SCALE) + 1)
     ]
 
 
@@ -131,7 +132,7 @@ def test_scans_are_pdf_that_names_its_customer() -> None:
     start = int(scan.body.split(b"startxref\n")[1].split(b"\n")[0])
 
     assert (scan.body[:5], scan.body[start : start + 4]) == (b"%PDF-", b"xref")
-    assert shop.customer(1, shop.shop(SCALE))[1].encode("latin-1", "replace") in scan.body
+    assert business.customer(1, business.shop(SCALE))[1].encode("latin-1", "replace") in scan.body
 
 
 def test_what_the_clients_upload_they_find_again(running: Running) -> None:
@@ -215,12 +216,12 @@ LATE = {**DATED, "x-ms-date": formatdate(NOW.timestamp() - 3600, usegmt=True)}
 def test_a_call_that_was_changed_no_longer_has_its_signature(
     running: Running, signed: dict[str, str], change: dict[str, Any], status: int
 ) -> None:
-    told = blob.Options(
+    told = connector.AzureBlobOptions(
         account=BLOB_ACCOUNT, container=CONTAINER, pattern="{name}", access_key=BLOB_KEY, private_addresses=True,
         base_url=url(running, BLOB_ACCOUNT),
     )  # fmt: skip
-    opened = access("blob", CONTAINER, told)
-    headers = {**opened.signed(AT, (), signed), **change.get("headers", {})}
+    opened = build_account("blob", CONTAINER, told)
+    headers = {**opened.sign_headers(AT, (), signed), **change.get("headers", {})}
     place = url(running, "").removesuffix("/") + change.get("path", AT) + change.get("query", "")
 
     assert fetched(place, change.get("method", "GET"), headers)[0] == status

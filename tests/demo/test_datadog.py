@@ -21,16 +21,16 @@ from datadog_api_client.v2.model.logs_list_request_page import LogsListRequestPa
 from datadog_api_client.v2.model.logs_query_filter import LogsQueryFilter
 from datadog_api_client.v2.model.logs_sort import LogsSort
 
-from demo.servers import Running, address
-from demo.settings import SECRETS
-from demo.world import watch
-from demo.world.sizes import NOW
-from demo.world.traffic import counted, served
+from demo.data import activity
+from demo.data.business import served, traffic_counted
+from demo.data.random import NOW
+from demo.run import SECRETS
+from demo.servers.run import Running, address
 
 SCALE = 0.01
-MONITORS = watch.monitors(SCALE)
-EVENTS = sorted(watch.events(SCALE), key=lambda each: each.at)
-LOGS = sorted(watch.logs(SCALE), key=lambda each: each.at)
+MONITORS = activity.monitors(SCALE)
+EVENTS = sorted(activity.events(SCALE), key=lambda each: each.at)
+LOGS = sorted(activity.logs(SCALE), key=lambda each: each.at)
 DAY = 86_400
 AUTHENTICATION: Any = AuthenticationApi
 MONITORING: Any = MonitorsApi
@@ -117,7 +117,7 @@ def test_a_metric_is_the_sum_of_what_came(client: ApiClient) -> None:
     answer = MEASURING(client).query_metrics(_from=end - 3 * DAY, to=end - DAY, query=query)
     expected = {
         f"env:{one.environment}": [
-            (at * 1000, counted(one, "500", at + DAY) - counted(one, "500", at))
+            (at * 1000, traffic_counted(one, "500", at + DAY) - traffic_counted(one, "500", at))
             for at in range(end - 3 * DAY, end, DAY)
         ]
         for one in served(SCALE)

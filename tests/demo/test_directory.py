@@ -9,8 +9,8 @@ from gql.client import AsyncClientSession
 from gql.transport.aiohttp import AIOHTTPTransport
 from gql.transport.exceptions import TransportConnectionFailed, TransportQueryError, TransportServerError
 
-from demo.servers import Running, address
-from demo.world import directory
+from demo.data import business
+from demo.servers.run import Running, address
 
 SCALE = 0.01
 REFUSED = (TransportServerError, TransportQueryError, TransportConnectionFailed)
@@ -42,7 +42,7 @@ async def pages(client: AsyncClientSession, text: str, field: str) -> list[Any]:
 async def test_offices_are_listed_whole(client: AsyncClientSession) -> None:
     told = await client.execute(gql("{ offices { id name address { street city country } } }"))
     assert [(each["id"], each["address"]["city"]) for each in told["offices"]] == [
-        (each.id, each.city) for each in directory.OFFICES
+        (each.id, each.city) for each in business.OFFICES
     ]
 
 
@@ -52,12 +52,12 @@ async def test_offices_are_listed_whole(client: AsyncClientSession) -> None:
         (
             "query ($after: String) { desks(first: 7, after: $after) "
             "{ nodes { id } pageInfo { hasNextPage endCursor } } }",
-            "desks", [each.id for each in directory.desks(SCALE)],
+            "desks", [each.id for each in business.desks(SCALE)],
         ),
         (
             "query ($after: String) { onCall(first: 100, after: $after) "
             "{ edges { node { id } } pageInfo { hasNextPage endCursor } } }",
-            "onCall", [each.id for each in directory.shifts(SCALE)],
+            "onCall", [each.id for each in business.shifts(SCALE)],
         ),
     ],
     ids=["desks", "shifts"],
@@ -72,7 +72,7 @@ async def test_cursors_lead_through_everything_once(
 
 async def test_desks_are_found_by_whose_they_are(client: AsyncClientSession) -> None:
     text = "query ($who: [ID!]) { desks(staffNumbers: $who) { nodes { person { staffNumber } floor office { id } } } }"
-    taken = [each for each in directory.desks(SCALE) if each.employee is not None][:3]
+    taken = [each for each in business.desks(SCALE) if each.employee is not None][:3]
     who = {"who": [str(each.employee) for each in taken]}
     told = (await client.execute(GraphQLRequest(text, variable_values=who)))["desks"]["nodes"]
     assert [(int(each["person"]["staffNumber"]), each["floor"], each["office"]["id"]) for each in told] == [
@@ -92,7 +92,7 @@ async def test_a_wrong_token_opens_nothing(running: Running) -> None:
 
 
 def test_nobody_sits_at_two_desks_and_every_service_is_answered_for() -> None:
-    taken = [each.employee for each in directory.desks(1) if each.employee is not None]
+    taken = [each.employee for each in business.desks(1) if each.employee is not None]
     assert len(taken) == len(set(taken))
-    ids = [each.id for each in directory.shifts(1)]
-    assert len(ids) == len(set(ids)) == directory.WEEKS * 12 * 2
+    ids = [each.id for each in business.shifts(1)]
+    assert len(ids) == len(set(ids)) == business.WEEKS * 12 * 2

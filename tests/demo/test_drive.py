@@ -19,12 +19,12 @@ from googleapiclient.discovery import build_from_document
 from googleapiclient.errors import HttpError
 from googleapiclient.http import MediaIoBaseDownload, MediaIoBaseUpload, build_http
 
-from demo.drive.account import service_account as made_up
-from demo.drive.document import document, methods
-from demo.servers import Running, address
-from demo.world.documents import DOC, FOLDER, SHEET, archive, documents, shared_drive, shares, subject
-from demo.world.sizes import size
-from demo.world.staff import employees
+from demo.data.business import employees
+from demo.data.files import DOC, FOLDER, SHEET, archive, documents, shared_drive, shares, subject
+from demo.data.random import size
+from demo.servers.drive.auth import service_account as made_up
+from demo.servers.drive.store import document, methods
+from demo.servers.run import Running, address
 from tests.servers.cutting import cutting
 
 SCALE = 0.01

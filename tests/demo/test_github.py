@@ -9,12 +9,11 @@ import orjson
 import pytest
 from github import Auth, BadCredentialsException, Github, RateLimitExceededException, UnknownObjectException
 
-from demo.github.account import account
-from demo.github.rates import counted, rates
-from demo.github.server import app
-from demo.servers import Running, address
-from demo.world.github import accounts, log, repos, rollouts
-from demo.world.tables import tables
+from demo.data.activity import accounts, log, repos, rollouts
+from demo.data.business import tables
+from demo.servers.github.app import app, counted, rates
+from demo.servers.github.shapes import account
+from demo.servers.run import Running, address
 from tests.servers.rest import serving
 
 SCALE = 0.01

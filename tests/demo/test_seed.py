@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, func, select
 
-from demo.servers import ROOT
-from demo.sql.seed import Refused, seed
-from demo.sql.tables import METADATA
-from demo.world.tables import tables
+from demo.data.business import tables
+from demo.data.seed_sql import METADATA, Refused, seed
+from demo.servers.run import ROOT
 
 SCALE = 0.01
 WORLD = tables(SCALE)

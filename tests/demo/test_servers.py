@@ -14,13 +14,13 @@ import pytest
 import snowflake.connector
 from botocore.config import Config
 
-from demo.s3 import BUCKET
-from demo.servers import HOST, NAMES, ROOT, NotReady, Running, accepts, address, kill, restart, servers
-from demo.settings import SECRETS
-from demo.snowflake import DATABASE, SCHEMA
-from demo.world import warehouse
-from demo.world.files import files
-from demo.world.sizes import size
+from demo.data import business
+from demo.data.files import files
+from demo.data.random import size
+from demo.run import SECRETS
+from demo.servers.run import HOST, NAMES, ROOT, NotReady, Running, accepts, address, kill, restart, servers
+from demo.servers.s3 import BUCKET
+from demo.servers.snowflake import DATABASE, SCHEMA
 
 SCALE = 0.01
 LEFT_BEHIND = """
@@ -54,8 +54,8 @@ def bucket(running: Running) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("table", "rows"), [
-    pytest.param("usage_day", list(warehouse.usage_days(size("customer", SCALE))), id="usage_day"),
-    pytest.param("revenue_month", list(warehouse.revenue_months(size("customer", SCALE))), id="revenue_month"),
+    pytest.param("usage_day", list(business.usage_days(size("customer", SCALE))), id="usage_day"),
+    pytest.param("revenue_month", list(business.revenue_months(size("customer", SCALE))), id="revenue_month"),
 ])  # fmt: skip
 def test_the_formulas_agree_in_python_and_in_sql(cursor: Any, table: str, rows: list[Any]) -> None:
     cursor.execute(f"select * from {table} order by 1, 2")

@@ -8,18 +8,16 @@ import pytest
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from demo.servers import Running, address
-from demo.slack.rates import rates, wait
-from demo.slack.scopes import ALL, ANYWHERE
-from demo.slack.server import app
-from demo.slack.workspace import workspace
-from demo.world import chat
+from demo.data import activity
+from demo.servers.run import Running, address
+from demo.servers.slack.app import app, rates, wait
+from demo.servers.slack.workspace import ALL, ANYWHERE, workspace
 from tests.servers.rest import serving
 
 SCALE = 0.01
-MESSAGES = chat.messages(SCALE)
-USERS = chat.users(SCALE)
-CHANNELS = {channel.name: channel for channel in chat.channels(SCALE)}
+MESSAGES = activity.messages(SCALE)
+USERS = activity.users(SCALE)
+CHANNELS = {channel.name: channel for channel in activity.channels(SCALE)}
 INCIDENTS = CHANNELS["incidents"].id
 TOPS = sorted(message.ts for message in MESSAGES if message.channel == INCIDENTS and message.thread is None)
 PARENT = next(message for message in MESSAGES if any(message.ts == other.thread for other in MESSAGES))
@@ -48,7 +46,7 @@ async def pages(client: AsyncWebClient, method: str, key: str, **arguments: Any)
 async def test_the_token_names_the_bot(client: AsyncWebClient) -> None:
     reply = await client.auth_test()
 
-    assert (reply["user"], reply["user_id"]) == (chat.BOT_NAME, chat.BOT)
+    assert (reply["user"], reply["user_id"]) == (activity.BOT_NAME, activity.BOT)
 
 
 @pytest.mark.parametrize(("method", "key", "arguments", "names"), [
@@ -128,13 +126,13 @@ async def test_a_message_is_posted_answered_and_edited(client: AsyncWebClient) -
 @pytest.mark.parametrize(("query", "holds"), [
     pytest.param("deployment", lambda message: "deployment" in message.text.lower(), id="a word"),
     pytest.param('"is in production"', lambda message: "is in production" in message.text, id="a phrase"),
-    pytest.param(f"from:<@{chat.BOT}>", lambda message: message.user == chat.BOT, id="an author's id"),
-    pytest.param(f"from:@{chat.BOT_NAME}", lambda message: message.user == chat.BOT, id="an author's name"),
+    pytest.param(f"from:<@{activity.BOT}>", lambda message: message.user == activity.BOT, id="an author's id"),
+    pytest.param(f"from:@{activity.BOT_NAME}", lambda message: message.user == activity.BOT, id="an author's name"),
     pytest.param("in:#incidents", lambda message: message.channel == INCIDENTS, id="a channel's name"),
     pytest.param(f"in:<#{INCIDENTS}>", lambda message: message.channel == INCIDENTS, id="a channel's id"),
     pytest.param(
         "in:#deployments from:@deploybot failed",
-        lambda message: message.user == chat.BOT and "failed" in message.text, id="all at once",
+        lambda message: message.user == activity.BOT and "failed" in message.text, id="all at once",
     ),
     pytest.param("in:nowhere", lambda message: False, id="no such channel"),
 ])  # fmt: skip
@@ -211,7 +209,7 @@ async def test_a_call_too_many_is_told_how_long_to_wait(client: AsyncWebClient) 
 
 async def ask_often(client: AsyncWebClient) -> None:
     for _ in range(120):
-        await client.users_info(user=chat.BOT)
+        await client.users_info(user=activity.BOT)
 
 
 async def test_a_closed_channel_takes_nothing_and_a_token_does_what_it_may() -> None:
@@ -246,13 +244,13 @@ async def seen(client: AsyncWebClient, **told: Any) -> list[Any]:
 @pytest.mark.parametrize(("told", "expected"), [
     ({"text": "a &lt;b&gt;"}, [{"type": "text", "text": "a <b>"}]),
     ({"text": "<!here> x"}, [{"type": "broadcast", "range": "here"}, {"type": "text", "text": " x"}]),
-    ({"text": f"<@{chat.BOT}>"}, [{"type": "user", "user_id": chat.BOT}]),
+    ({"text": f"<@{activity.BOT}>"}, [{"type": "user", "user_id": activity.BOT}]),
     ({"text": "<http://a.example|b>"}, [{"type": "link", "url": "http://a.example", "text": "b"}]),
     ({"text": "http://a.example"}, [{"type": "link", "url": "http://a.example"}]),
     ({"text": "http://a.example", "parse": "none"}, [{"type": "text", "text": "http://a.example"}]),
     ({"text": "@everyone"}, [{"type": "text", "text": "@everyone"}]),
     ({"text": "@everyone", "link_names": True}, [{"type": "broadcast", "range": "everyone"}]),
-    ({"text": f"@{chat.BOT_NAME}", "parse": "full"}, [{"type": "user", "user_id": chat.BOT}]),
+    ({"text": f"@{activity.BOT_NAME}", "parse": "full"}, [{"type": "user", "user_id": activity.BOT}]),
 ])  # fmt: skip
 async def test_a_text_means_what_slack_takes_it_for(
     client: AsyncWebClient, told: dict[str, Any], expected: list[Any]

@@ -11,25 +11,23 @@ from pathlib import Path
 import pytest
 from graphql import parse, validate
 
-import settings as product
-from auth import keyring, people
-from auth.groups import NAMES
-from auth.state import State, opened
-from demo import servers
-from demo.folder import held, pepper
-from demo.people import PEOPLE, keys
-from demo.servers import HOST, ROOT
-from demo.settings import IN_POSTGRESQL, SECRETS, settings
-from resolvers import modules
-from schema.build import build
+from auth import users
+from auth.policy import GROUP_NAMES
+from demo.run import IN_POSTGRESQL, PEOPLE, SECRETS, held, keys, pepper, settings
+from demo.servers import run
+from demo.servers.run import HOST, ROOT
+from onedoor import config
+from onedoor.schema.builder import build_schema_and_policy
+from onedoor.storage.database import MetadataDatabase, open_database
+from resolvers import load_schema_modules
 
-ADDRESSES = {name: (HOST, number) for number, name in enumerate(servers.NAMES, start=1)}
+ADDRESSES = {name: (HOST, number) for number, name in enumerate(run.NAMES, start=1)}
 ENVIRONMENT = {**SECRETS, "ONEDOOR_PEPPER": "p" * 64, "INTERNAL_URL": "postgresql://127.0.0.1/acme"}
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    with closing(opened(f"sqlite:///{tmp_path}/state.sqlite", b"p" * 64)) as made:
+def state(tmp_path: Path) -> Iterator[MetadataDatabase]:
+    with closing(open_database(f"sqlite:///{tmp_path}/state.sqlite", b"p" * 64)) as made:
         yield made
 
 
@@ -43,7 +41,7 @@ def refusal(*arguments: str) -> tuple[int, str]:
 def test_the_product_reads_the_demos_settings(tmp_path: Path, internal: str | None, kind: str) -> None:
     path = tmp_path / "onedoor.toml"
     path.write_text(settings(folder=tmp_path, port=8123, addresses=ADDRESSES, internal=internal))
-    read = product.read(path, ENVIRONMENT)
+    read = config.load_settings(path, ENVIRONMENT)
 
     assert (read.server.host, read.server.port, read.records.folder) == (HOST, 8123, tmp_path / "records")
     assert {name: source.kind for name, source in read.sources.items()} == {
@@ -62,7 +60,7 @@ def test_a_folder_with_a_quote_in_its_name_is_still_toml(tmp_path: Path) -> None
     folder.mkdir()
     (folder / "onedoor.toml").write_text(settings(folder=folder, port=1, addresses=ADDRESSES), encoding="utf-8")
 
-    assert product.read(folder / "onedoor.toml", ENVIRONMENT).records.folder == folder / "records"
+    assert config.load_settings(folder / "onedoor.toml", ENVIRONMENT).records.folder == folder / "records"
 
 
 def test_no_secret_stands_in_the_settings(tmp_path: Path) -> None:
@@ -71,19 +69,19 @@ def test_no_secret_stands_in_the_settings(tmp_path: Path) -> None:
     assert [secret for secret in SECRETS.values() if f'"{secret}"' in text] == []
 
 
-def test_each_group_has_one_person_and_one_key_that_opens_the_door(state: State) -> None:
+def test_each_group_has_one_person_and_one_key_that_opens_the_door(state: MetadataDatabase) -> None:
     made = keys(state)
 
-    assert {person.email: person.groups for person in people.listed(state)} == {
+    assert {person.email: person.groups for person in users.list_users(state)} == {
         person.email: tuple(sorted({"everyone", person.group})) for person in PEOPLE
     }
-    assert made.keys() == NAMES
-    assert len({*made.values()}) == len(NAMES)
+    assert made.keys() == GROUP_NAMES
+    assert len({*made.values()}) == len(GROUP_NAMES)
 
 
-def test_every_start_gives_the_same_keys_whatever_was_rotated_since(state: State) -> None:
+def test_every_start_gives_the_same_keys_whatever_was_rotated_since(state: MetadataDatabase) -> None:
     first = keys(state)
-    keyring.rotate(state, PEOPLE[1].email)
+    users.rotate_key(state, PEOPLE[1].email)
 
     assert keys(state) == first
 
@@ -97,7 +95,7 @@ def test_a_folder_keeps_its_pepper_to_itself(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("person", PEOPLE, ids=lambda person: person.group)
 def test_a_question_can_be_asked(person: object) -> None:
-    schema, _ = build(modules())
+    schema, _ = build_schema_and_policy(load_schema_modules())
 
     assert validate(schema, parse(person.question)) == []  # type: ignore[attr-defined]
 

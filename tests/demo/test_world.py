@@ -8,11 +8,11 @@ from fractions import Fraction
 
 import pytest
 
-from demo.servers import ROOT
-from demo.sql.tables import METADATA
-from demo.world import chat, files, shop
-from demo.world.sizes import NOW, size
-from demo.world.tables import tables
+from demo.data import activity, business, files
+from demo.data.business import tables
+from demo.data.random import NOW, size
+from demo.data.seed_sql import METADATA
+from demo.servers.run import ROOT
 
 SMALL = Fraction(1, 100)
 WORLD = tables(SMALL)
@@ -48,7 +48,7 @@ def test_every_table_has_as_many_rows_as_its_size_says() -> None:
 
 
 def test_five_orders_in_a_row_have_fifteen_items_whatever_the_scale() -> None:
-    assert sum(len(shop.items(number, 200)) for number in range(199_996, 200_001)) == 15
+    assert sum(len(business.items(number, 200)) for number in range(199_996, 200_001)) == 15
 
 
 def test_the_rows_have_the_columns_of_the_sql_tables() -> None:
@@ -125,16 +125,16 @@ def test_money_has_two_places() -> None:
 
 
 def test_slack_is_of_the_sizes_promised() -> None:
-    messages = chat.messages(1)
+    messages = activity.messages(1)
 
     assert len(messages) == 10_000
     assert len({message.thread for message in messages} - {None}) == 1_500
     assert len({(message.channel, message.ts) for message in messages}) == 10_000
-    assert len(chat.channels(1)) == 103
+    assert len(activity.channels(1)) == 103
 
 
 def test_every_announced_deployment_points_at_its_message() -> None:
-    said = {(message.channel, message.ts): message.text for message in chat.messages(SMALL)}
+    said = {(message.channel, message.ts): message.text for message in activity.messages(SMALL)}
     announced = [row for row in ROWS["deployment"] if row["slack_ts"]]
 
     assert announced
@@ -143,11 +143,11 @@ def test_every_announced_deployment_points_at_its_message() -> None:
 
 
 def test_a_slack_user_has_the_address_of_each_employee() -> None:
-    assert {user.email for user in chat.users(SMALL)} == {row["email"] for row in ROWS["employee"]} | {None}
+    assert {user.email for user in activity.users(SMALL)} == {row["email"] for row in ROWS["employee"]} | {None}
 
 
 def test_a_reply_stands_after_its_parent_which_is_no_reply() -> None:
-    messages = chat.messages(SMALL)
+    messages = activity.messages(SMALL)
     tops = {(message.channel, message.ts) for message in messages if message.thread is None}
     replies = [message for message in messages if message.thread is not None]
 

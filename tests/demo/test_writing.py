@@ -15,10 +15,10 @@ from azure.storage.fileshare import ShareServiceClient
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from demo.azure.seed import BLOB_ACCOUNT, FILES_ACCOUNT
-from demo.s3 import BUCKET
-from demo.servers import Running, address
-from demo.settings import SECRETS
+from demo.run import SECRETS
+from demo.servers.azure.app import BLOB_ACCOUNT, FILES_ACCOUNT
+from demo.servers.run import Running, address
+from demo.servers.s3 import BUCKET
 
 OTHER = "00000000-0000-4000-8000-000000000001"
 

@@ -4,26 +4,24 @@ import ast
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields
-from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
-from auth.decide import decide
-from auth.groups import EVERYONE, GROUPS
-from engine.change.declared import Changes, Declared
-from engine.errors import Code
-from engine.words import Aggregate, Can, Kind, Op, Unit
-from resolvers import bindings, changes, modules
-from schema.build import build
-from settings import SECRETS, SECTIONS, STATE
-from sources import KINDS
-from sources.snowflake.tables import EXTREME
-from sources.snowflake.tables import MEASURES as SNOWFLAKE_MEASURES
-from sources.snowflake.tables import operators as snowflake_operators
-from sources.sql.columns import MEASURES
-from sources.sql.columns import operators as sql_operators
+from auth.policy import EVERYONE, GROUPS, decide
+from onedoor.config import SECRET_SUFFIXES, SECTIONS, STATE_DEFAULTS
+from onedoor.connectors.registry import CONNECTORS, load_kind
+from onedoor.connectors.snowflake.introspection import AGGREGATES_BY_TYPE, EXTREME_FUNCTIONS, list_snowflake_operators
+from onedoor.connectors.sql.introspection import AGGREGATES_BY_TYPE as MEASURES
+from onedoor.connectors.sql.introspection import list_sql_operators
+from onedoor.errors import ErrorCode
+from onedoor.mutations.declarations import MutationDeclaration, RowMutation
+from onedoor.schema.builder import build_schema_and_policy
+from onedoor.spi.capabilities import Capabilities, ColumnType
+from onedoor.spi.predicates import Op
+from onedoor.spi.scan import AggregateFunction, TimeUnit
+from resolvers import load_mappings, load_mutations, load_schema_modules
 from tests.docs.codes import CODES
 from tests.docs.promises import demo_promises
 
@@ -45,10 +43,10 @@ MEANINGS: Mapping[str, str] = {
 
 
 def permissions() -> str:
-    _, rules = build(modules())
+    _, rules = build_schema_and_policy(load_schema_modules())
     names = [group.name for group in GROUPS]
     rows = []
-    for kind in ("Query", *bindings()):
+    for kind in ("Query", *load_mappings()):
         for position in (each for each in rules.requirements if each[0] == kind and len(each) == 2):
             seen = (decide(rules, position, frozenset({EVERYONE, name})).allowed for name in names)
             marks = ("yes" if each else "" for each in seen)
@@ -57,10 +55,10 @@ def permissions() -> str:
 
 
 def mutations() -> str:
-    schema, rules = build(modules())
+    schema, rules = build_schema_and_policy(load_schema_modules())
     assert schema.mutation_type is not None
     rows = []
-    for each in changes():
+    for each in load_mutations():
         at = ("Mutation", each.field)
         may = (group.name for group in GROUPS if decide(rules, at, frozenset({EVERYONE, group.name})).allowed)
         said = schema.mutation_type.fields[each.field].description or ""
@@ -68,13 +66,13 @@ def mutations() -> str:
     return table(("mutation", "what it does", "who may", "what it changes", "owner"), rows)
 
 
-def told(of: Declared) -> Iterator[str]:
+def told(of: MutationDeclaration) -> Iterator[str]:
     """What each source is told, in order."""
-    if isinstance(of, Changes):
-        binding = bindings()[of.type]
-        yield f"{of.verb} `{binding.source}.{binding.collection}`"
+    if isinstance(of, RowMutation):
+        binding = load_mappings()[of.type]
+        yield f"{of.kind} `{binding.source}.{binding.collection}`"
     else:
-        yield from (f"{each.verb} `{each.source}.{each.collection}`" for each in of.steps)
+        yield from (f"{each.kind} `{each.source}.{each.collection}`" for each in of.steps)
 
 
 def sources() -> str:
@@ -91,7 +89,7 @@ def sources() -> str:
         "are looked into by; `prometheus`, `datadog` and `drive` as their pages say. Columns that a database keeps in "
         "a form of its own (a uuid, a foreign file's money) take less.",
         "## Settings of each kind",
-        *(part for kind, module in KINDS.items() for part in kind_settings(kind, module)),
+        *(part for kind in CONNECTORS for part in kind_settings(kind)),
     ]
     return "\n\n".join(parts)
 
@@ -102,56 +100,59 @@ def promises() -> Iterator[tuple[str, ...]]:
             yield source, name, keys(can), filters(can), order(can), limit(can), measures(can)
 
 
-def keys(can: Can) -> str:
-    if not can.keys:
+def keys(can: Capabilities) -> str:
+    if not can.max_keys:
         return ""
     by = " or ".join(", ".join(each) for each in sorted(can.key_columns)) or "any columns"
-    must = f"; always by {', '.join(can.requires)}" if can.requires else ""
-    return f"{can.keys} at once by {by}{must}"
+    must = f"; always by {', '.join(can.required_columns)}" if can.required_columns else ""
+    return f"{can.max_keys} at once by {by}{must}"
 
 
-def filters(can: Can) -> str:
+def filters(can: Capabilities) -> str:
     taken = [name for name, column in can.columns.items() if column.filters]
     if not taken:
         return ""
     parts = ["every column" if len(taken) == len(can.columns) else ", ".join(taken)]
-    parts += ["and, or, not"] if can.logic else []
-    parts += ["links inside the source"] if can.related else []
-    parts += [f"{can.among} keys"] if can.among else []
+    parts += ["and, or, not"] if can.boolean_filters else []
+    parts += ["links inside the source"] if can.exists_filters else []
+    parts += [f"{can.max_in_filter_keys} keys"] if can.max_in_filter_keys else []
     return "; ".join(parts)
 
 
-def order(can: Can) -> str:
-    taken = [name for name, column in can.columns.items() if column.orders]
+def order(can: Capabilities) -> str:
+    taken = [name for name, column in can.columns.items() if column.sortable]
     return "every column" if len(taken) == len(can.columns) else ", ".join(taken)
 
 
-def limit(can: Can) -> str:
+def limit(can: Capabilities) -> str:
     return ", ".join(name for name, takes in (("all", can.limit), ("per key", can.limit_per_key)) if takes)
 
 
-def measures(can: Can) -> str:
-    parts = ["yes"] if can.measures else []
-    parts += ["by units of time"] if can.cuts >= frozenset(Unit) else sorted(can.cuts)
-    parts += ["having, order, limit"] if can.arranges else []
+def measures(can: Capabilities) -> str:
+    parts = ["yes"] if can.aggregates else []
+    parts += ["by units of time"] if can.time_buckets >= frozenset(TimeUnit) else sorted(can.time_buckets)
+    parts += ["having, order, limit"] if can.group_ordering_and_limit else []
     return "; ".join(parts)
 
 
 def computed() -> Iterator[tuple[str, ...]]:
-    for kind in Kind:
-        stored = frozenset() if kind is Kind.LIST else SNOWFLAKE_MEASURES.get(kind, EXTREME)
-        yield kind, *(" ".join(each for each in Aggregate if each in taken) for taken in (MEASURES[kind], stored))
+    for kind in ColumnType:
+        stored = frozenset() if kind is ColumnType.LIST else AGGREGATES_BY_TYPE.get(kind, EXTREME_FUNCTIONS)
+        yield (
+            kind,
+            *(" ".join(each for each in AggregateFunction if each in taken) for taken in (MEASURES[kind], stored)),
+        )
 
 
 def operators() -> Iterator[tuple[str, ...]]:
-    for kind in Kind:
-        taken = (sql_operators(kind, folds=True), sql_operators(kind, folds=False))
-        stored = frozenset() if kind is Kind.LIST else snowflake_operators(kind)
+    for kind in ColumnType:
+        taken = (list_sql_operators(kind, folds_case=True), list_sql_operators(kind, folds_case=False))
+        stored = frozenset() if kind is ColumnType.LIST else list_snowflake_operators(kind)
         yield kind, *(" ".join(op for op in Op if op in each) for each in (*taken, stored))
 
 
-def kind_settings(kind: str, module: str) -> Iterator[str]:
-    options = import_module(module).Options
+def kind_settings(kind: str) -> Iterator[str]:
+    options = load_kind(kind).options
     yield f'### `kind = "{kind}"`'
     yield inspect.cleandoc(options.__doc__ or "")
     yield table(("setting", "type", "default"), [(f"`{name}`", of, default) for name, of, default in declared(options)])
@@ -161,7 +162,7 @@ def settings() -> str:
     parts = []
     for section, of in SECTIONS.items():
         told = docstrings(of)
-        given = STATE if section == "state" else {}
+        given = STATE_DEFAULTS if section == "state" else {}
         rows = [
             (f"`{name}`", kind, written(given[name]) if name in given else default, meaning(section, name, told))
             for name, kind, default in declared(of)
@@ -174,7 +175,7 @@ def declared(of: Any) -> Iterator[tuple[str, str, str]]:
     """(name, type, default) of each setting."""
     types = get_type_hints(of)
     for each in fields(of):
-        secret = each.name.endswith(SECRETS)
+        secret = each.name.endswith(SECRET_SUFFIXES)
         missing = "must be given" + (', as `{ env = "NAME" }`' if secret else "")
         yield each.name, typed(types[each.name]), missing if each.default is MISSING else written(each.default)
 
@@ -212,7 +213,7 @@ def docstrings(of: type) -> dict[str, str]:
 
 def errors() -> str:
     parts = []
-    for code in Code:
+    for code in ErrorCode:
         told = CODES[code]
         parts += [f"## {code}", told.when]
         facts = [f"- status: {told.statuses[0]}; as `application/graphql-response+json`: {told.statuses[1]}"]

@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 
 import resolvers
-import settings
-from demo.sql.seed import seed
-from engine.desk import Answer
-from engine.fits import fits
-from engine.house import House
-from engine.source import Source
-from schema.build import build, version
-from sources.sql import sqlite
+from demo.data.seed_sql import seed
+from onedoor import config
+from onedoor.connectors.sql import sqlite
+from onedoor.model.catalog import Catalog
+from onedoor.query.context import ExecutionResult
+from onedoor.query.startup_checks import validate_catalog
+from onedoor.schema.builder import build_schema_and_policy, compute_version
+from onedoor.spi.connector import Connector
 from tests import acme
 from tests.docs.pages import ROOT, Block, blocks
 
@@ -56,21 +56,21 @@ def imported(path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleTy
     return module
 
 
-def house(added: Mapping[str, ModuleType], subject: str, given: Mapping[str, Source]) -> House:
+def house(added: Mapping[str, ModuleType], subject: str, given: Mapping[str, Connector]) -> Catalog:
     """The house of the tests with one more subject, over one more source or another in place of one."""
-    modules = (*resolvers.modules(), added[f"schema/{subject}.py"])
-    schema, rules = build(modules)
+    modules = (*resolvers.load_schema_modules(), added[f"schema/{subject}.py"])
+    schema, rules = build_schema_and_policy(modules)
     own = {each.type: each for each in added[f"resolvers/{subject}.py"].BINDINGS}
     before = acme.house()
     made = replace(
         before,
         schema=schema,
-        rules=rules,
-        bindings={**before.bindings, **own},
-        sources={**before.sources, **given},
-        version=version(modules),
+        policy=rules,
+        mappings={**before.mappings, **own},
+        connectors={**before.connectors, **given},
+        version=compute_version(modules),
     )
-    fits(made)
+    validate_catalog(made)
     return made
 
 
@@ -84,24 +84,24 @@ async def test_a_table_is_two_files_and_one_word(added: Mapping[str, ModuleType]
     seed(f"sqlite:///{path}", 0.01)
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(only(TABLE, "sql").text)
-    internal = await sqlite.connect(sqlite.Options(path=str(path)))
+    internal = await sqlite.connect(sqlite.SqliteOptions(path=str(path)))
     told = await acme.ask(
         acme.opened(house(added, "ticket", {"internal": internal})), only(TABLE, "graphql", "ticket").text, "support"
     )
     await internal.close()
     assert told.data == json.loads(only(TABLE, "json").text)
-    (withheld,) = told.faults
+    (withheld,) = told.errors
     assert withheld.message == "`Ticket.refund` is for finance; ask customer support for it"
 
 
 def test_the_one_word_is_the_name_of_both_files(added: Mapping[str, ModuleType]) -> None:
-    assert (*resolvers.SUBJECTS, "ticket") == added["resolvers/__init__.py"].SUBJECTS
+    assert (*resolvers.SCHEMA_MODULES, "ticket") == added["resolvers/__init__.py"].SUBJECTS
 
 
-async def offices(added: Mapping[str, ModuleType], folder: Path, kind: str) -> Answer:
+async def offices(added: Mapping[str, ModuleType], folder: Path, kind: str) -> ExecutionResult:
     (folder / "office.csv").write_text(only(SOURCE, "csv").text, encoding="utf-8")
     module: Any = added["sources/sheets.py"]
-    options = settings.options(module.Options, {"folder": str(folder)}, "sources.facilities")
+    options = config.parse_options(module.KIND.options, {"folder": str(folder)}, "sources.facilities")
     source = await module.connect(options)
     given = {"facilities": vars(module)[kind](source.folder, source.columns)}
     question = only(SOURCE, "graphql", "office").text
@@ -116,8 +116,8 @@ async def test_a_source_answers_alike_whatever_it_promises(
     added: Mapping[str, ModuleType], tmp_path: Path, kind: str, rows: int, filtered: str
 ) -> None:
     told = await offices(added, tmp_path, kind)
-    assert (told.data, list(told.faults)) == (json.loads(only(SOURCE, "json").text), [])
-    assert {call.rows for call in told.calls} == {rows}
+    assert (told.data, list(told.errors)) == (json.loads(only(SOURCE, "json").text), [])
+    assert {call.row_count for call in told.scan_stats} == {rows}
     where = [line for line in told.extensions["plan"]["text"] if line.startswith("    where ")]
     assert {line.split(", as ")[0] for line in where} == {f"    where {filtered}: city startsWith B"}
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from auth.groups import NAMES
-from engine.desk import Answer, Desk
-from engine.words import Can
-from sources.memory import Memory
+from auth.policy import GROUP_NAMES
+from onedoor.connectors.memory import MemoryConnector
+from onedoor.query.context import ExecutionResult, QueryEngine
+from onedoor.spi.capabilities import Capabilities
 from tests import acme
 from tests.docs.pages import ROOT, Block, every
 from tests.docs.promises import demo_promises
@@ -61,26 +61,29 @@ def having(*words: str) -> list[Any]:
 
 
 @cache
-def desk() -> Desk:
+def desk() -> QueryEngine:
     promised = {name.partition(" ")[0]: each for name, each in demo_promises().items()}
     sources = {name: promising(memory, promised[name]) for name, memory in acme.sources().items()}
     return acme.opened(acme.house(sources))
 
 
-def promising(memory: Memory, promised: Any) -> Memory:
-    made = {name: replace(each, can=ordered(promised[name], each.can)) for name, each in memory.collections.items()}
-    return Memory(made)
+def promising(memory: MemoryConnector, promised: Any) -> MemoryConnector:
+    made = {
+        name: replace(each, capabilities=ordered(promised[name], each.capabilities))
+        for name, each in memory.collections.items()
+    }
+    return MemoryConnector(made)
 
 
-def ordered(promised: Can, like: Can) -> Can:
+def ordered(promised: Capabilities, like: Capabilities) -> Capabilities:
     return replace(promised, columns={name: promised.columns[name] for name in like.columns})
 
 
-async def told(recipe: Recipe, **options: Any) -> Answer:
-    groups = NAMES.intersection(recipe.asked.words)
+async def told(recipe: Recipe, **options: Any) -> ExecutionResult:
+    groups = GROUP_NAMES.intersection(recipe.asked.words)
     given = {**recipe.said("options"), **options}
     answer = await acme.ask(desk(), recipe.asked.text, *groups, variables=recipe.said("variables"), **given)
-    assert answer.faults == []
+    assert answer.errors == []
     return answer
 
 

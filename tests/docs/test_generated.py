@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import Code
+from onedoor.errors import ErrorCode
 from tests import acme
 from tests.docs.codes import CODES
 from tests.docs.generated import GENERATED, MARK
@@ -32,10 +32,10 @@ def test_every_setting_is_explained() -> None:
 
 
 def test_every_code_is_explained() -> None:
-    assert list(CODES) == list(Code)
+    assert list(CODES) == list(ErrorCode)
 
 
 @pytest.mark.parametrize("code", [code for code, told in CODES.items() if told.asked])
-async def test_the_example_of_a_code_gets_it(code: Code) -> None:
+async def test_the_example_of_a_code_gets_it(code: ErrorCode) -> None:
     told = await acme.ask(acme.opened(acme.house()), CODES[code].asked or "")
-    assert [fault.code for fault in told.faults] == [code]
+    assert [fault.code for fault in told.errors] == [code]

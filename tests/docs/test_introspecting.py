@@ -5,10 +5,10 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-import cli
+from onedoor.cli import main
+from tests.codegen.conftest import source_of
+from tests.codegen.houses import asked, house, introspected
 from tests.docs.pages import ROOT, Block, blocks
-from tests.introspect.conftest import source_of
-from tests.introspect.houses import asked, house, introspected
 
 PAGE = ROOT / "docs/introspecting.md"
 
@@ -31,7 +31,7 @@ async def test_the_files_are_those_shown_and_the_question_has_its_answer(tmp_pat
 
 
 def test_every_option_is_explained() -> None:
-    command = cli.main.commands["introspect"]  # type: ignore[attr-defined]
+    command = main.main.commands["introspect"]  # type: ignore[attr-defined]
     text = PAGE.read_text(encoding="utf-8")
     known = {
         "--source", "--allow", "--owner", "--tables", "--key", "--strip", "--into", "--dry-run", "--only", "--given",

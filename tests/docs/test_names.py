@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 import pytest
 
-import cli
-import settings
+from onedoor import config
+from onedoor.cli import main
 from tests.docs.pages import PAGES, ROOT, blocks, prose
 
 FOLDERS = (
@@ -78,12 +78,12 @@ def test_a_named_target_is_there(page: Path) -> None:
 @pytest.mark.parametrize("page", BY_PAGE)
 def test_a_named_command_is_there(page: Path) -> None:
     for words in COMMAND.findall(prose(page)):
-        command: click.Command = cli.main
+        command: click.Command = main.main
         for word in words.split():
             if isinstance(command, click.Group):
-                assert word in command.commands, f"python cli.py {words}"
+                assert word in command.commands, f"python -m onedoor {words}"
                 command = command.commands[word]
-        assert not isinstance(command, click.Group), f"python cli.py {words}"
+        assert not isinstance(command, click.Group), f"python -m onedoor {words}"
 
 
 @pytest.mark.parametrize("page", BY_PAGE)
@@ -91,7 +91,9 @@ def test_settings_can_be_read(page: Path, tmp_path: Path) -> None:
     for block in blocks(page, "toml"):
         path = tmp_path / "onedoor.toml"
         path.write_text(block.text, encoding="utf-8")
-        assert settings.read(path, ENVIRONMENT).sources.keys() == set(re.findall(r"\[sources\.(\w+)\]", block.text))
+        assert config.load_settings(path, ENVIRONMENT).sources.keys() == set(
+            re.findall(r"\[sources\.(\w+)\]", block.text)
+        )
 
 
 @pytest.mark.parametrize("page", BY_PAGE)

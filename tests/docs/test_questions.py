@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from graphql import VariableValues, get_variable_values, parse, validate
 
-from auth.groups import NAMES
-from engine.desk import Answer
-from engine.errors import Code
-from engine.house import House
+from auth.policy import GROUP_NAMES
+from onedoor.errors import ErrorCode
+from onedoor.model.catalog import Catalog
+from onedoor.query.context import ExecutionResult
 from tests import acme
 from tests.docs.pages import PAGES, Block, blocks, every
 
@@ -44,8 +44,8 @@ def test_a_question_is_valid(block: Block) -> None:
 
 @pytest.mark.parametrize("block", QUESTIONS)
 async def test_a_question_is_answered_as_its_groups_may_see(block: Block) -> None:
-    codes = {fault.code for fault in (await asked(block)).faults}
-    assert codes == ({Code.FORBIDDEN} if "FORBIDDEN" in block.words else set())
+    codes = {fault.code for fault in (await asked(block)).errors}
+    assert codes == ({ErrorCode.FORBIDDEN} if "FORBIDDEN" in block.words else set())
 
 
 BODIES = [
@@ -72,12 +72,12 @@ async def test_a_question_of_the_cookbook_finds_rows(block: Block) -> None:
 
 
 @cache
-def house() -> House:
+def house() -> Catalog:
     return acme.house()
 
 
-async def asked(block: Block) -> Answer:
-    groups = NAMES.intersection(block.words)
+async def asked(block: Block) -> ExecutionResult:
+    groups = GROUP_NAMES.intersection(block.words)
     return await acme.ask(acme.opened(house()), block.text, *groups, variables=variables(block))
 
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from auth.groups import NAMES
+from auth.policy import GROUP_NAMES
 from tests import acme
 from tests.docs.pages import ROOT, Block, every
 from tests.docs.test_asking import wrapped
@@ -25,7 +25,7 @@ def test_the_page_shows_a_plan() -> None:
 
 @pytest.mark.parametrize(("asked", "plan"), [pytest.param(*each, id=each[1].id) for each in shown()])
 async def test_a_plan_on_the_page_is_that_of_its_question(asked: Block, plan: Block) -> None:
-    told = await acme.ask(acme.opened(acme.house()), asked.text, *NAMES.intersection(asked.words), plan="ONLY")
+    told = await acme.ask(acme.opened(acme.house()), asked.text, *GROUP_NAMES.intersection(asked.words), plan="ONLY")
     now = "".join(f"{wrapped(line)}\n" for line in told.extensions["plan"]["text"])
     if os.environ.get("DOCS") == "write":
         page = PAGE.read_text(encoding="utf-8")

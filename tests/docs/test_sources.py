@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sources import KINDS
+from onedoor.connectors.registry import CONNECTORS
 from tests.docs.pages import ROOT
 
 FOLDER = ROOT / "docs/sources"
@@ -31,7 +31,7 @@ def page(kind: str) -> Path:
 
 
 def test_every_kind_is_on_a_page() -> None:
-    assert set(KINDS) == set(OF_KIND)
+    assert set(CONNECTORS) == set(OF_KIND)
 
 
 @pytest.mark.parametrize("kind", OF_KIND)

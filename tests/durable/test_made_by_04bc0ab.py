@@ -12,43 +12,37 @@ from typing import Any
 
 import pytest
 
-from auth import keyring, people
-from auth.callers import callers
-from auth.state import State, opened
-from engine.change.words import Change, Verb
-from engine.errors import Code
-from engine.house import House, Limits
-from engine.words import Ask
-from exports.clerk import Clerk
-from exports.export import Exporting, export, result
-from exports.folder import Folder as ExportsFolder
-from exports.start import start
-from exports.words import Format, Wish
-from exports.words import State as ExportState
-from introspect.folder import kept, lock, standing
-from introspect.kept import written as lock_written
-from introspect.steps import steps
-from records.intents import Outcome
-from records.journal import Journal
-from records.journal import opened as journal_opened
-from records.past import Wanted
-from records.read import read
-from records.verify import Checked, verify
-from sources.folder import Options as FolderOptions
-from sources.folder import connect as folder_connected
-from sources.jobs import JobsSource
-from sources.journal import JournalSource
-from sources.sql.sqlite import Options as SqliteOptions
-from sources.sql.sqlite import connect as sqlite_connected
-from sources.writing.disk import keeps_marks
+from auth import users
+from auth.authentication import open_authenticator
+from onedoor.audit.log import AuditLog, open_audit_log
+from onedoor.audit.reader import VerificationResult, read_records, verify_folder
+from onedoor.codegen.apply import build_manifest_path, load_manifest, plan_codegen, read_current_files
+from onedoor.codegen.models import encode_manifest
+from onedoor.connectors.audit_log import AuditLogConnector
+from onedoor.connectors.files.folder import FolderOptions, supports_markers
+from onedoor.connectors.files.folder import connect as folder_connected
+from onedoor.connectors.jobs import JobsConnector
+from onedoor.connectors.sql.sqlite import SqliteOptions, connect
+from onedoor.errors import ErrorCode
+from onedoor.exports.audited_query import AuditedExecutor
+from onedoor.exports.models import ExportRequest, ExportState, Format
+from onedoor.exports.plan import start_export
+from onedoor.exports.storage import FolderExportStore
+from onedoor.exports.writer import ExportRun, run_export, summarize_export
+from onedoor.jobs.maintenance import load_declarations
+from onedoor.jobs.registry import compute_job_version, compute_release, register_jobs
+from onedoor.jobs.tables import JobDatabase
+from onedoor.model.catalog import Catalog, Limits
+from onedoor.mutations.intents import StepOutcome
+from onedoor.mutations.ledger_sql import HistoryQuery
+from onedoor.spi.connector import ChangeKind, RowChange
+from onedoor.spi.scan import ScanRequest
+from onedoor.storage.database import MetadataDatabase, open_database
 from tests import acme
-from tests.changing.world import PEPPER, World, world
 from tests.exports.conftest import always
 from tests.jobs.declared import JOBS
 from tests.jobs.houses import house
-from work.register import registered, release, version
-from work.shelf import Shelf
-from work.sweeping import declared_as
+from tests.mutations.world import PEPPER, World, world
 
 MADE = Path(__file__).parent / "made_by_04bc0ab"
 FACTS: Mapping[str, Any] = json.loads((MADE / "facts.json").read_text(encoding="utf-8"))
@@ -58,7 +52,7 @@ LATER = datetime(2026, 11, 2, 12, tzinfo=UTC)
 
 
 @cache
-def built() -> House:
+def built() -> Catalog:
     return acme.house()
 
 
@@ -69,35 +63,35 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def state(folder: Path) -> Iterator[State]:
-    found = opened(f"sqlite:///{folder}/state.sqlite", PEPPER, now=lambda: LATER)
+def state(folder: Path) -> Iterator[MetadataDatabase]:
+    found = open_database(f"sqlite:///{folder}/state.sqlite", PEPPER, now=lambda: LATER)
     yield found
     found.close()
 
 
 @pytest.fixture
-def changed(state: State, tmp_path: Path) -> Iterator[World]:
+def changed(state: MetadataDatabase, tmp_path: Path) -> Iterator[World]:
     made = world(state, tmp_path / "bank.sqlite")
     yield made
     made.shop.ledger.close()
 
 
-def test_people_are_in_their_groups(state: State) -> None:
-    found = {each.email: (each.id, each.last_name, each.groups) for each in people.listed(state)}
+def test_people_are_in_their_groups(state: MetadataDatabase) -> None:
+    found = {each.email: (each.id, each.last_name, each.groups) for each in users.list_users(state)}
     who = FACTS["people"]
     assert found == {
         "ada@acme.example": (who["ada"], "Lovelace", ("audit", "everyone", "finance")),
         "Bob@acme.example": (who["bob"], "Böhm", ("everyone", "support")),
         "eve@acme.example": (who["eve"], "Noether", ("everyone",)),
     }
-    assert [each.deactivated_at is None for each in people.listed(state)] == [True, True, False]
+    assert [each.deactivated_at is None for each in users.list_users(state)] == [True, True, False]
 
 
-async def test_keys_open_for_whom_they_opened(state: State) -> None:
-    assert len(keyring.listed(state)) == 4
-    known = callers(state)
+async def test_keys_open_for_whom_they_opened(state: MetadataDatabase) -> None:
+    assert len(users.list_keys(state)) == 4
+    known = open_authenticator(state)
     try:
-        found = {name: await known.caller(text) for name, text in FACTS["keys"].items()}
+        found = {name: await known.authenticate(text) for name, text in FACTS["keys"].items()}
     finally:
         known.close()
     assert {name: each and each.email for name, each in found.items()} == {
@@ -119,10 +113,10 @@ INTENTS = [
 @pytest.mark.parametrize(("name", "came", "outcomes"), INTENTS)
 async def test_intents_stand_as_they_stood(changed: World, name: str, came: str, outcomes: str) -> None:
     ledger, id = changed.shop.ledger, FACTS["intents"][name]
-    intent, taken = await ledger.found(id), await ledger.steps(id)
+    intent, taken = await ledger.find_intent(id), await ledger.load_attempts(id)
     assert intent is not None
     assert (intent.state, intent.person, intent.groups) == (came, "P1", ("everyone",))
-    assert [each.outcome for each in taken] == [Outcome(each) for each in outcomes.split()]
+    assert [each.outcome for each in taken] == [StepOutcome(each) for each in outcomes.split()]
 
 
 async def test_the_history_is_told(changed: World) -> None:
@@ -133,32 +127,32 @@ async def test_the_history_is_told(changed: World) -> None:
     ]  # fmt: skip
     assert found[0]["reason"] == "a new customer"
     assert [each["name"] for each in await changed.history("Account.values")][:3] == ["Ada", "Ada", "Ada L"]
-    assert [each.state for each in await changed.shop.ledger.left(Wanted(type="Post"))] == [
+    assert [each.state for each in await changed.shop.ledger.read_history(HistoryQuery(type="Post"))] == [
         "DONE", "UNDONE", "DONE", "PARTLY", "DONE",
     ]  # fmt: skip
 
 
 async def test_the_same_idempotency_key_is_the_same_change(changed: World) -> None:
     again = await changed.ask("openAccount", number="7", name="Ada", idempotencyKey="k1", reason="a new customer")
-    assert again.id == FACTS["changes"]["saga done"]
+    assert again.row_id == FACTS["changes"]["saga done"]
     assert changed.bank.told == []
 
 
 async def test_an_open_intent_is_settled(changed: World) -> None:
     await changed.settled()
-    intent = await changed.shop.ledger.found(FACTS["intents"]["open"])
+    intent = await changed.shop.ledger.find_intent(FACTS["intents"]["open"])
     assert intent is not None
     assert intent.state == "DONE"
     assert [[one.type for one in each.changes] for each in changed.journal] == [["Account", "Entry", "Post", "Entry"]]
 
 
-def jobs_of(state: State) -> JobsSource:
-    return JobsSource(Shelf(state=state), registered(JOBS), acme.caller("audit", "finance"))
+def jobs_of(state: MetadataDatabase) -> JobsConnector:
+    return JobsConnector(JobDatabase(metadata=state), register_jobs(JOBS), acme.caller("audit", "finance"))
 
 
-async def test_jobs_are_listed(state: State) -> None:
-    asked = Ask(collection="job", columns=("id", "name", "state", "result", "done", "total", "reason", "error"))
-    found = {row[0]: row[1:] async for batch in jobs_of(state).read(asked) for row in batch}
+async def test_jobs_are_listed(state: MetadataDatabase) -> None:
+    asked = ScanRequest(collection="job", columns=("id", "name", "state", "result", "done", "total", "reason", "error"))
+    found = {row[0]: row[1:] async for batch in jobs_of(state).scan(asked) for row in batch}
     failure = "it failed; where is in the log of who runs it"
     assert {name: found[id] for name, id in FACTS["jobs"].items()} == {
         "succeeded": ("Walk", "SUCCEEDED", '{"steps":2,"sum":"1"}', 2.0, 2.0, "to walk", None),
@@ -172,20 +166,20 @@ async def test_jobs_are_listed(state: State) -> None:
     }
 
 
-async def test_the_lines_of_jobs_are_told(state: State) -> None:
-    asked = Ask(collection="job_line", columns=("job_id", "kind", "text"))
-    found = [row async for batch in jobs_of(state).read(asked) for row in batch]
+async def test_the_lines_of_jobs_are_told(state: MetadataDatabase) -> None:
+    asked = ScanRequest(collection="job_line", columns=("job_id", "kind", "text"))
+    found = [row async for batch in jobs_of(state).scan(asked) for row in batch]
     assert (FACTS["jobs"]["said"], "LOG", "hello") in found
 
 
-def test_declarations_have_the_versions_they_were_started_under(state: State) -> None:
-    jobs = registered(JOBS)
-    found = declared_as(state, list(FACTS["jobs"].values()))
+def test_declarations_have_the_versions_they_were_started_under(state: MetadataDatabase) -> None:
+    jobs = register_jobs(JOBS)
+    found = load_declarations(state, list(FACTS["jobs"].values()))
     assert {name for name, _ in found.values()} == {"Walk", "WalkAlone", "Say", "Sleep", "Crash"}
-    assert {(name, version(jobs[name])) for name, _ in found.values()} == set(found.values())
-    with state.reading() as connection:
+    assert {(name, compute_job_version(jobs[name])) for name, _ in found.values()} == set(found.values())
+    with state.read_connection() as connection:
         releases = connection.exec_driver_sql("SELECT DISTINCT release FROM job").scalars().all()
-    assert releases == [release(jobs)]
+    assert releases == [compute_release(jobs)]
 
 
 async def test_queued_jobs_are_run(folder: Path) -> None:
@@ -198,8 +192,8 @@ async def test_queued_jobs_are_run(folder: Path) -> None:
 
 
 def test_the_journal_is_whole_and_read(folder: Path) -> None:
-    assert verify(folder / "journal") == Checked(files=1, records=11)
-    found = list(read(folder / "journal"))
+    assert verify_folder(folder / "journal") == VerificationResult(files=1, records=11)
+    found = list(read_records(folder / "journal"))
     assert [each["outcome"] for each in found] == [
         "answered", "partial", "refused", "answered", "partial", "refused", "unauthenticated", "limited", "failed",
         "crashed", "cancelled",
@@ -211,9 +205,9 @@ def test_the_journal_is_whole_and_read(folder: Path) -> None:
 
 
 async def test_the_journal_is_a_source(folder: Path) -> None:
-    source = JournalSource(folder / "journal")
-    columns = tuple(source.can("requests").columns)
-    (batch,) = [each async for each in source.read(Ask(collection="requests", columns=columns))]
+    source = AuditLogConnector(folder / "journal")
+    columns = tuple(source.capabilities("requests").columns)
+    (batch,) = [each async for each in source.scan(ScanRequest(collection="requests", columns=columns))]
     assert dict(zip(columns, batch[-1], strict=True)) == {
         "id": "06BWTWASM6G00000000000000A", "time": datetime(2026, 11, 1, 12, 0, 10, tzinfo=UTC), "surface": "graphql",
         "outcome": "CANCELLED", "status": 200, "person_id": "P1", "key_id": "Key012345678",
@@ -226,45 +220,45 @@ async def test_the_journal_is_a_source(folder: Path) -> None:
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
+def journal(tmp_path: Path) -> Iterator[AuditLog]:
     (tmp_path / "journal").mkdir()
-    made = journal_opened(tmp_path / "journal", LATER)
+    made = open_audit_log(tmp_path / "journal", LATER)
     yield made
     made.close()
 
 
-def clerk_of(journal: Journal) -> Clerk:
+def clerk_of(journal: AuditLog) -> AuditedExecutor:
     small = replace(built(), version="04bc0ab", limits=Limits(first_max=10, first_default=5))
-    return Clerk(desk=acme.opened(small), journal=journal, records_key=b"a key of records")
+    return AuditedExecutor(engine=acme.opened(small), audit_log=journal, redaction_key=b"a key of records")
 
 
-async def test_an_export_goes_on_where_it_stopped(folder: Path, journal: Journal) -> None:
-    store, clerk = ExportsFolder(folder / "exports"), clerk_of(journal)
-    stated = store.stated("e1")
+async def test_an_export_goes_on_where_it_stopped(folder: Path, journal: AuditLog) -> None:
+    store, clerk = FolderExportStore(folder / "exports"), clerk_of(journal)
+    stated = store.load_plan("e1")
     assert stated is not None
     assert [each.name for each in stated.left_out] == ["creditLimit"]
-    before = store.parts("e1", 1)
+    before = store.list_parts("e1", 1)
     assert [(each.rows, each.last) for each in before] == [(20, False), (20, False)]
-    wish = Wish(text=stated.wish.text, operation="Q", format=Format.JSONL)
-    assert await start(clerk, store, acme.caller("support"), "e1", wish) == stated
-    made = await export(Exporting(clerk=clerk, store=store, work=always("support"), stated=stated))
-    anew = await start(clerk, store, acme.caller("support"), "e3", wish)
-    whole = await export(Exporting(clerk=clerk, store=store, work=always("support"), stated=anew))
+    wish = ExportRequest(text=stated.wish.text, operation="Q", format=Format.JSONL)
+    assert await start_export(clerk, store, acme.caller("support"), "e1", wish) == stated
+    made = await run_export(ExportRun(executor=clerk, store=store, host=always("support"), plan=stated))
+    anew = await start_export(clerk, store, acme.caller("support"), "e3", wish)
+    whole = await run_export(ExportRun(executor=clerk, store=store, host=always("support"), plan=anew))
     assert (made.state, made.rows) == (ExportState.DONE, whole.rows)
-    assert store.parts("e1", 1)[:2] == before
+    assert store.list_parts("e1", 1)[:2] == before
     assert await body(store, "e1") == await body(store, "e3")
 
 
-async def body(store: ExportsFolder, id: str) -> bytes:
-    return b"".join([chunk for part in store.parts(id, 1) async for chunk in store.read(id, part)])
+async def body(store: FolderExportStore, id: str) -> bytes:
+    return b"".join([chunk for part in store.list_parts(id, 1) async for chunk in store.read_part(id, part)])
 
 
 def test_an_export_that_was_cancelled_is_so(folder: Path) -> None:
-    store = ExportsFolder(folder / "exports")
-    stated = store.stated("e2")
+    store = FolderExportStore(folder / "exports")
+    stated = store.load_plan("e2")
     assert stated is not None
     assert len(stated.ranges) == 16
-    assert result(store, stated).state is ExportState.CANCELLED
+    assert summarize_export(store, stated).state is ExportState.CANCELLED
 
 
 @pytest.mark.parametrize("name", CURSORS["asked"])
@@ -272,7 +266,7 @@ async def test_a_cursor_goes_on_under_the_same_schema_version(name: str) -> None
     asked = CURSORS["asked"][name]
     desk = acme.opened(replace(built(), version="fixed"))
     told = await acme.ask(desk, asked["text"] % f', after: "{asked["fixed"]}"', *asked["groups"])
-    assert told.faults == []
+    assert told.errors == []
     assert told.data is not None
     assert [each["id"] for each in told.data[asked["field"]]["nodes"]] == asked["next"]
 
@@ -283,16 +277,16 @@ async def test_a_cursor_of_another_schema_version_ends_and_says_so(name: str) ->
     asked = CURSORS["asked"][name]
     assert built().version != CURSORS["version"]
     told = await acme.ask(acme.opened(built()), asked["text"] % f', after: "{asked["real"]}"', *asked["groups"])
-    assert [each.code for each in told.faults] == [Code.BAD_CURSOR]
+    assert [each.code for each in told.errors] == [ErrorCode.BAD_CURSOR]
     assert told.data is None
 
 
-async def test_an_export_of_another_schema_version_ends_and_says_so(folder: Path, journal: Journal) -> None:
-    store = ExportsFolder(folder / "exports")
-    stated = store.stated("e1")
+async def test_an_export_of_another_schema_version_ends_and_says_so(folder: Path, journal: AuditLog) -> None:
+    store = FolderExportStore(folder / "exports")
+    stated = store.load_plan("e1")
     assert stated is not None
-    clerk = Clerk(desk=acme.opened(built()), journal=journal, records_key=b"a key of records")
-    made = await export(Exporting(clerk=clerk, store=store, work=always("support"), stated=stated))
+    clerk = AuditedExecutor(engine=acme.opened(built()), audit_log=journal, redaction_key=b"a key of records")
+    made = await run_export(ExportRun(executor=clerk, store=store, host=always("support"), plan=stated))
     assert made.state is ExportState.FAILED
     assert made.reason == "what can be asked has changed since the export began: start it again"
 
@@ -308,26 +302,26 @@ def company(tmp_path: Path) -> Path:
 
 
 def test_an_introspection_is_known_and_its_files_are_ours(company: Path) -> None:
-    before = kept(company, "shop")
-    assert lock_written(before) == lock(company, "shop").read_text(encoding="utf-8")
+    before = load_manifest(company, "shop")
+    assert encode_manifest(before) == build_manifest_path(company, "shop").read_text(encoding="utf-8")
     assert [each.name for each in before.tables] == ["shop_customer", "shop_order", "shop_paid"]
     assert (before.wish.allow, before.wish.keys) == (("everyone", "finance"), {"shop_paid": ("customer_id", "number")})
-    taken = steps(before.tables, before.wish, before, standing(company))
+    taken = plan_codegen(before.tables, before.wish, before, read_current_files(company))
     assert (taken.changes, taken.edited, taken.remove) == ((), {}, ())
-    assert taken.kept.wish == before.wish
-    assert taken.kept.tables == before.tables
+    assert taken.manifest.wish == before.wish
+    assert taken.manifest.tables == before.tables
 
 
-def told(number: int, collection: str, verb: Verb, **more: Any) -> Change:
-    return Change(id=f"0BCDEFGHJKMNPQRSTVWXYZ0123-{number}", collection=collection, verb=verb, **more)
+def told(number: int, collection: str, verb: ChangeKind, **more: Any) -> RowChange:
+    return RowChange(id=f"0BCDEFGHJKMNPQRSTVWXYZ0123-{number}", collection=collection, kind=verb, **more)
 
 
 async def test_a_database_knows_what_was_changed_in_it(folder: Path) -> None:
     options = SqliteOptions(path=f"{folder}/marked.sqlite", writable=("customer",), versions={"customer": "version"})
-    source = await sqlite_connected(options)
+    source = await connect(options)
     try:
         made = [
-            await source.made(told(number, "customer", Verb.UPDATE, key={"id": 1}, values={"name": "Cyd"}))
+            await source.find_change(told(number, "customer", ChangeKind.UPDATE, key={"id": 1}, values={"name": "Cyd"}))
             for number in (1, 2, 3, 4)
         ]
     finally:
@@ -342,14 +336,16 @@ async def test_a_database_knows_what_was_changed_in_it(folder: Path) -> None:
 
 async def test_a_folder_knows_what_was_changed_in_it(tmp_path: Path) -> None:
     """Version control keeps no attributes of files, so it is set here."""
-    if not keeps_marks(tmp_path):
+    if not supports_markers(tmp_path):
         pytest.skip("this file system keeps no attributes")
     (tmp_path / "note.txt").write_text("two")
     os.setxattr(tmp_path / "note.txt", FACTS["folder"]["attribute"][0], FACTS["folder"]["line"].encode())
     source = await folder_connected(FolderOptions(path=tmp_path, pattern="{name}", writable=True))
     key, values = {"id": "note.txt"}, {"text": "one"}
     try:
-        made = [await source.made(told(each, "files", Verb.PUT, key=key, values=values)) for each in (1, 2, 3)]
+        made = [
+            await source.find_change(told(each, "files", ChangeKind.PUT, key=key, values=values)) for each in (1, 2, 3)
+        ]
     finally:
         await source.close()
     assert [each is not None for each in made] == [True, True, False]

@@ -15,90 +15,101 @@ from pathlib import Path
 import pytest
 from alembic.script import ScriptDirectory
 
-from auth.keys import demo_key, digest, parse
-from auth.keys import written as key_text
-from auth.state import MIGRATIONS, opened
-from door.trusted import Kept as DocumentsSection
-from engine import cursor
-from engine.cache.words import Cached as CacheSection
-from engine.change.kept import change, change_text, text, value
-from engine.change.words import Change, Made, Verb
-from engine.house import Limits as LimitsSection
-from engine.words import Kind, Order
-from exports import kept as manifests
-from exports.folder import CLAIM, ENDED, FRESH, MANIFEST, STATED
-from exports.folder import Folder as ExportsFolder
-from exports.job import EXPORT, SHARE, Exported, ExportInput, ShareInput, declared
-from exports.words import Column as ExportColumn
-from exports.words import Ending as ExportEnding
-from exports.words import Format, LeftOut, Part, Range, Stated
-from exports.words import State as ExportState
-from exports.words import Wish as ExportWish
-from introspect.kept import Kept as Lock
-from introspect.kept import read as lock_read
-from introspect.kept import written as lock_written
-from introspect.words import Column as DescribedColumn
-from introspect.words import Reference as DescribedReference
-from introspect.words import Table as DescribedTable
-from introspect.words import Wish as IntrospectWish
-from records.chain import header, linked
-from records.intents import Ending, Intent, Left, Outcome, State, Taken
-from records.ledger import Ledger
-from records.past import Wanted
-from records.record import Changed, Record, Used, Withheld, to_line
-from records.record import Outcome as RecordOutcome
-from records.redact import records_key
-from settings import Exports as ExportsSection
-from settings import Introspection
-from settings import Records as RecordsSection
-from settings import Server as ServerSection
-from settings import State as StateSection
-from sources import KINDS
-from sources.azure.blob import Options as AzureBlobOptions
-from sources.azure.files import Options as AzureFilesOptions
-from sources.content.words import HIDDEN
-from sources.datadog.source import Options as DatadogOptions
-from sources.drive.marks import PREFIX as DRIVE_PREFIX
-from sources.drive.marks import PROPERTIES as DRIVE_PROPERTIES
-from sources.drive.source import Options as DriveOptions
-from sources.folder import Options as FolderOptions
-from sources.graphql.source import Options as GraphqlOptions
-from sources.outcome import kept as outcome_kept
-from sources.prometheus.source import Options as PrometheusOptions
-from sources.redis.store import PREFIX as REDIS_PREFIX
-from sources.rest.source import Options as RestOptions
-from sources.s3 import Options as S3Options
-from sources.slack.found import EVENT as SLACK_EVENT
-from sources.slack.source import Options as SlackOptions
-from sources.snowflake.options import Options as SnowflakeOptions
-from sources.sql.mysql import Options as MysqlOptions
-from sources.sql.postgresql import Options as PostgresqlOptions
-from sources.sql.sqlite import Options as SqliteOptions
-from sources.sql.writing.words import MARKER
-from sources.writing.disk import ATTRIBUTE
-from sources.writing.marks import NAME as MARKS_NAME
-from sources.writing.marks import mark
-from work.kept import kept as step_kept
-from work.kept import told as step_told
-from work.kinds import made as job_input_read
-from work.kinds import plain as job_input_written
-from work.queue import JOBS, NAME, PARTS, WORKFLOW
-from work.register import release, version
-from work.words import Dispatch, JobState, LineKind
-from work.words import Running as JobsSection
+from auth.api_keys import derive_demo_key, format_key, hash_secret, parse_key
+from onedoor.audit.log import build_header, link_line
+from onedoor.audit.record import (
+    AuditedChange,
+    AuditOutcome,
+    AuditRecord,
+    ConnectorUsage,
+    DeniedField,
+    derive_redaction_key,
+    to_line,
+)
+from onedoor.codegen.models import (
+    CodegenOptions,
+    DescribedColumn,
+    DescribedReference,
+    DescribedTable,
+    Manifest,
+    decode_manifest,
+    encode_manifest,
+)
+from onedoor.config import ExportsSettings, IntrospectionMode, RecordsSettings, ServerSettings, StateSettings
+from onedoor.connectors.azure.connector import AzureBlobOptions, AzureFilesOptions
+from onedoor.connectors.datadog.connector import DatadogOptions
+from onedoor.connectors.drive.connector import DriveOptions
+from onedoor.connectors.drive.writes import MARKER_PREFIX, PROPERTIES_FIELD
+from onedoor.connectors.files.folder import MARKER_ATTRIBUTE, FolderOptions
+from onedoor.connectors.files.model import HIDDEN_PREFIX
+from onedoor.connectors.files.s3 import S3Options
+from onedoor.connectors.files.writes import MARKER_NAME, hash_change_id
+from onedoor.connectors.graphql.connector import GraphQLOptions
+from onedoor.connectors.prometheus.connector import PrometheusOptions
+from onedoor.connectors.redis_cache import KEY_PREFIX
+from onedoor.connectors.registry import CONNECTORS
+from onedoor.connectors.rest.connector import RestOptions
+from onedoor.connectors.slack.connector import SlackOptions
+from onedoor.connectors.slack.writes import MARKER_EVENT_TYPE
+from onedoor.connectors.snowflake.client import SnowflakeOptions
+from onedoor.connectors.sql.mysql import MysqlOptions
+from onedoor.connectors.sql.postgresql import PostgresqlOptions
+from onedoor.connectors.sql.sqlite import SqliteOptions
+from onedoor.connectors.sql.write_model import MARKER_TABLE_NAME
+from onedoor.connectors.value_checks import encode_outcome
+from onedoor.exports import models
+from onedoor.exports.job import EXPORT_JOB, SHARE_JOB, ExportInput, ExportOutput, ExportShareInput, declare_export_jobs
+from onedoor.exports.models import (
+    ExportColumn,
+    ExportPart,
+    ExportPlan,
+    ExportRequest,
+    ExportResult,
+    ExportState,
+    Format,
+    KeyRange,
+    OmittedColumn,
+)
+from onedoor.exports.storage import CLAIM_FILE, MANIFEST_FILE, NEW_PART_FILE, PLAN_FILE, RESULT_FILE, FolderExportStore
+from onedoor.http.persisted_documents import PersistedDocumentSettings
+from onedoor.jobs.codecs import build_instance, decode_step_result, dump_instance, encode_step_result
+from onedoor.jobs.models import Dispatch, JobSettings, JobState, LineKind
+from onedoor.jobs.queue import APPLICATION_NAME, CHILD_QUEUE, JOB_QUEUE, WORKFLOW_NAME
+from onedoor.jobs.registry import compute_job_version, compute_release
+from onedoor.model.catalog import Limits
+from onedoor.mutations.intents import (
+    HistoryRow,
+    Intent,
+    IntentOutcome,
+    IntentState,
+    StepAttempt,
+    StepOutcome,
+    decode_change,
+    decode_value,
+    encode_change,
+    encode_value,
+)
+from onedoor.mutations.ledger import Ledger
+from onedoor.mutations.ledger_sql import HistoryQuery
+from onedoor.query import cursors
+from onedoor.runtime.row_cache import CacheSettings
+from onedoor.spi.capabilities import ColumnType
+from onedoor.spi.connector import ChangeKind, ChangeResult, RowChange
+from onedoor.spi.scan import SortKey
+from onedoor.storage.database import MIGRATIONS_FOLDER, open_database
 
 PEPPER = b"a pepper of at least thirty-two characters"
 AT = datetime(2026, 11, 1, 12, 30, 15, 123_456, tzinfo=UTC)
 
-RECORD = Record(
+RECORD = AuditRecord(
     id="06BWTW0000000000000000000A", time="2026-11-01T12:30:15.123456+00:00", surface="graphql",
-    outcome=RecordOutcome.PARTIAL, status=200, person="P1", key_id="Key012345678", groups=("everyone", "finance"),
+    outcome=AuditOutcome.PARTIAL, status=200, person="P1", key_id="Key012345678", groups=("everyone", "finance"),
     grants=("g",), operation="Q", operation_hash="0f", document="d", text="{ a(b: $) }", literals=("l",),
     variables={"a": {"b": "h"}}, fields=("Customer.name",), fields_used=("Customer.id",),
-    withheld=(Withheld(field="Customer.total", reason="Customer.total"),),
-    sources=(Used(source="shop", collection="customer", calls=2, cached=1, rows=3, outgrown=4, ms=0.5),), rows=3,
+    withheld=(DeniedField(field="Customer.total", reason="Customer.total"),),
+    sources=(ConnectorUsage(source="shop", collection="customer", calls=2, cached=1, rows=3, outgrown=4, ms=0.5),), rows=3,
     bytes=5, ms=1.25, schema_version="s", policy_version="p", client_request_id="theirs",
-    changes=(Changed(id="C", type="Customer", row="r", verb="update", state="DONE", before="b", after="a"),),
+    changes=(AuditedChange(id="C", type="Customer", row="r", verb="update", state="DONE", before="b", after="a"),),
     subscription="06BWTW0000000000000000000B", events=9,
 )  # fmt: skip
 RECORD_LINE = (
@@ -115,22 +126,22 @@ RECORD_LINE = (
 
 INTENT = Intent(
     id="I", person="P", key_id="K", groups=("everyone", "finance"), mutation="openAccount", idempotency_key="once",
-    body=b"body", input="input", reason="why", record="R", steps=3, leads="I-1", begun_at=AT, state=State.OPEN,
+    body=b"body", input="input", reason="why", record="R", steps=3, leads="I-1", begun_at=AT, state=IntentState.OPEN,
     stands=None,
 )  # fmt: skip
-TAKEN = Taken(
+TAKEN = StepAttempt(
     number=2, attempt=1, change_id="I-2", name="entry", source="bank", collection="account", verb="create",
-    change="change", begun_at=AT, outcome=Outcome.MADE, before="before", after="after", why="because",
+    change="change", begun_at=AT, outcome=StepOutcome.APPLIED, before="before", after="after", why="because",
 )  # fmt: skip
-LEFT = Left(
-    id="I-2", intent_id="I", type="Account", row="7", verb="create", state=State.DONE, version_before="1",
+LEFT = HistoryRow(
+    id="I-2", intent_id="I", type="Account", row="7", verb="create", state=IntentState.DONE, version_before="1",
     version_after="2", before="before", after="after", at=AT, person="P", reason="why", mutation="openAccount",
     record="R",
 )  # fmt: skip
 MOMENT = 1_793_536_215_123_456
 
-WISH = ExportWish(text="{ a }", variables={"n": [1]}, operation="Q", format=Format.PARQUET, all_or_nothing=True)
-STATED_EXPORT = Stated(
+WISH = ExportRequest(text="{ a }", variables={"n": [1]}, operation="Q", format=Format.PARQUET, all_or_nothing=True)
+STATED_EXPORT = ExportPlan(
     id="e1", person="P", key_id="K", started="2026-11-01T12:30:15.123456+00:00", wish=WISH,
     columns=(
         ExportColumn(
@@ -138,8 +149,8 @@ STATED_EXPORT = Stated(
             inner=(ExportColumn(name="c", path=("c",), scalar="ID"),),
         ),
     ),
-    left_out=(LeftOut(name="d", reason="it is withheld", position="A.d"),),
-    ranges=(Range(number=1, after="x", before="y"),), rows=7,
+    left_out=(OmittedColumn(name="d", reason="it is withheld", position="A.d"),),
+    ranges=(KeyRange(number=1, after="x", before="y"),), rows=7,
 )  # fmt: skip
 STATED_JSON = (
     b'{"id":"e1","person":"P","key_id":"K","started":"2026-11-01T12:30:15.123456+00:00","wish":{"t'
@@ -149,13 +160,13 @@ STATED_JSON = (
     b'{"name":"d","reason":"it is withheld","position":"A.d"}],"ranges":[{"number":1,"after":"x","'
     b'before":"y"}],"rows":7}'
 )
-PART = Part(range=1, number=2, rows=3, bytes=4, sha256="0f", cursor="c", last=True)
+PART = ExportPart(range=1, number=2, rows=3, bytes=4, sha256="0f", cursor="c", last=True)
 PART_JSON = b'{"range":1,"number":2,"rows":3,"bytes":4,"sha256":"0f","cursor":"c","last":true}'
-ENDING = ExportEnding(state=ExportState.CANCELLED, reason="it was cancelled")
+ENDING = ExportResult(state=ExportState.CANCELLED, reason="it was cancelled")
 ENDING_JSON = b'{"state":"CANCELLED","reason":"it was cancelled"}'
 
-LOCK = Lock(
-    wish=IntrospectWish(
+LOCK = Manifest(
+    wish=CodegenOptions(
         source="shop", allow=("everyone",), owner="shop team", tables=("shop_*",), keys={"paid": ("id", "line")},
         strip="shop_", only=("tag",), given={"owner": "acme"}, base_url="https://shop.example", headers=("x-api-key",),
     ),
@@ -164,7 +175,7 @@ LOCK = Lock(
             name="shop_order", key=("id",), comment="Orders.", view=True, needs=("day",), declared="[a]",
             columns=(
                 DescribedColumn(
-                    name="tier", kind=Kind.TEXT, nullable=True, large=True, comment="How.", values=("GOLD",),
+                    name="tier", kind=ColumnType.TEXT, nullable=True, large=True, comment="How.", values=("GOLD",),
                     enum="tier",
                 ),
             ),
@@ -289,7 +300,7 @@ def state_rows(folder: Path, sql: str) -> list[dict[str, object]]:
 
 
 def test_the_tables_of_the_state_and_their_columns(tmp_path: Path) -> None:
-    opened(f"sqlite:///{tmp_path}/state.sqlite", PEPPER).close()
+    open_database(f"sqlite:///{tmp_path}/state.sqlite", PEPPER).close()
     names = [str(row["name"]) for row in state_rows(tmp_path, "SELECT name FROM sqlite_master WHERE type = 'table'")]
     columns = {
         name: " ".join(str(row["name"]) for row in state_rows(tmp_path, f"PRAGMA table_info({name})")) for name in names
@@ -301,7 +312,7 @@ def test_the_tables_of_the_state_and_their_columns(tmp_path: Path) -> None:
 
 
 def test_the_revisions_of_the_state() -> None:
-    found = ScriptDirectory(str(MIGRATIONS)).walk_revisions()
+    found = ScriptDirectory(str(MIGRATIONS_FOLDER)).walk_revisions()
     assert [(each.revision, each.down_revision) for each in found] == [
         ("jobs", "events_0001"), ("events_0001", "changes_ledger"), ("changes_ledger", "0001"), ("0001", None),
     ]  # fmt: skip
@@ -312,8 +323,8 @@ def test_an_audit_record_is_written_under_these_keys() -> None:
 
 
 def test_an_audit_record_that_json_cannot_hold_is_written_under_the_same_keys() -> None:
-    made = Record(
-        id=RECORD.id, time=RECORD.time, surface="graphql", outcome=RecordOutcome.PARTIAL, status=200,
+    made = AuditRecord(
+        id=RECORD.id, time=RECORD.time, surface="graphql", outcome=AuditOutcome.PARTIAL, status=200,
         operation="\ud800", withheld=RECORD.withheld, sources=RECORD.sources, changes=RECORD.changes,
     )  # fmt: skip
     assert to_line(made) == UNHOLDABLE_LINE
@@ -333,21 +344,25 @@ UNHOLDABLE_LINE = (
 
 def test_a_journal_begins_and_is_chained_under_these_keys() -> None:
     assert (
-        header("2026-11-01T12:00:00.000000+00:00", 7)
+        build_header("2026-11-01T12:00:00.000000+00:00", 7)
         == b'{"journal":"onedoor","version":1,"started":"2026-11-01T12:00:00.000000+00:00","process":7}'
     )
-    assert linked(b'{"id":"1"}', "0" * 64) == b'{"prev":"' + b"0" * 64 + b'","id":"1"}'
+    assert link_line(b'{"id":"1"}', "0" * 64) == b'{"prev":"' + b"0" * 64 + b'","id":"1"}'
 
 
 async def test_the_ledger_keeps_its_rows_in_these_columns_and_reads_them_back(tmp_path: Path) -> None:
-    state = opened(f"sqlite:///{tmp_path}/state.sqlite", PEPPER, now=lambda: AT)
+    state = open_database(f"sqlite:///{tmp_path}/state.sqlite", PEPPER, now=lambda: AT)
     ledger = Ledger(state, lease_seconds=10.0)
     try:
-        assert await ledger.begin(INTENT, [TAKEN]) is None
-        assert await ledger.found("I") == INTENT
-        assert await ledger.steps("I") == (TAKEN,)
-        await ledger.end(Ending(intent_id="I", state=State.PARTLY, stands="half", taken=(), left=(LEFT,)))
-        assert await ledger.left(Wanted(type="Account")) == (LEFT,)
+        assert await ledger.begin_intent(INTENT, [TAKEN]) is None
+        assert await ledger.find_intent("I") == INTENT
+        assert await ledger.load_attempts("I") == (TAKEN,)
+        await ledger.end_intent(
+            IntentOutcome(
+                intent_id="I", state=IntentState.PARTIALLY_APPLIED, stands="half", attempts=(), history=(LEFT,)
+            )
+        )
+        assert await ledger.read_history(HistoryQuery(type="Account")) == (LEFT,)
     finally:
         ledger.close()
         state.close()
@@ -376,18 +391,18 @@ async def test_the_ledger_keeps_its_rows_in_these_columns_and_reads_them_back(tm
 
 
 def test_what_a_change_is_told_and_came_to_is_packed_in_these_words() -> None:
-    made = Change(
-        id="I-1", collection="account", verb=Verb.CREATE, key={"id": 7}, values={"name": "Ada", "sum": Decimal("1.50")},
+    made = RowChange(
+        id="I-1", collection="account", kind=ChangeKind.CREATE, key={"id": 7}, values={"name": "Ada", "sum": Decimal("1.50")},
         version="3",
     )  # fmt: skip
     packed = CHANGE_TEXT
-    assert change_text(made) == packed
-    assert change(packed, "I-1", "account", "create") == made
-    held = {"a": (1, Verb.PUT), "b": AT, "c": AT.date(), "d": 2**64, "e": float("inf"), "f": None}
-    assert text(held) == PACKED_TEXT
-    assert value(text(held)) == {**held, "a": (1, "put")}
+    assert encode_change(made) == packed
+    assert decode_change(packed, "I-1", "account", "create") == made
+    held = {"a": (1, ChangeKind.PUT), "b": AT, "c": AT.date(), "d": 2**64, "e": float("inf"), "f": None}
+    assert encode_value(held) == PACKED_TEXT
+    assert decode_value(encode_value(held)) == {**held, "a": (1, "put")}
     assert (
-        outcome_kept(Made(before=None, after={"id": 1, "sum": Decimal("1.50")}))
+        encode_outcome(ChangeResult(before=None, after={"id": 1, "sum": Decimal("1.50")}))
         == '{"before":null,"after":{"id":1,"sum":["decimal","1.50"]}}'
     )
 
@@ -403,70 +418,73 @@ PACKED_TEXT = (
 
 def test_a_step_of_a_job_gives_what_is_kept_in_these_words() -> None:
     held = {"a": [1, Decimal("2.5")], "b": AT}
-    assert step_kept(held) == '{"a":["items",[1,["decimal","2.5"]]],"b":["time","2026-11-01T12:30:15.123456+00:00"]}'
-    assert step_told(step_kept(held)) == held
+    assert (
+        encode_step_result(held)
+        == '{"a":["items",[1,["decimal","2.5"]]],"b":["time","2026-11-01T12:30:15.123456+00:00"]}'
+    )
+    assert decode_step_result(encode_step_result(held)) == held
 
 
 def test_an_export_is_stated_and_ended_under_these_keys() -> None:
-    assert (manifests.written(STATED_EXPORT), manifests.stated(STATED_JSON)) == (STATED_JSON, STATED_EXPORT)
-    assert (manifests.written(PART), manifests.part(PART_JSON)) == (PART_JSON, PART)
-    assert (manifests.written(ENDING), manifests.ending(ENDING_JSON)) == (ENDING_JSON, ENDING)
+    assert (models.encode_export_json(STATED_EXPORT), models.parse_plan(STATED_JSON)) == (STATED_JSON, STATED_EXPORT)
+    assert (models.encode_export_json(PART), models.parse_part(PART_JSON)) == (PART_JSON, PART)
+    assert (models.encode_export_json(ENDING), models.parse_result(ENDING_JSON)) == (ENDING_JSON, ENDING)
 
 
 def test_an_export_stands_in_files_of_these_names(tmp_path: Path) -> None:
-    store = ExportsFolder(tmp_path)
-    assert store.state(STATED_EXPORT)
-    store.fresh("e1", 1).write_bytes(b"a")
-    store.keep("e1", PART, store.fresh("e1", 1))
-    store.end("e1", ENDING)
+    store = FolderExportStore(tmp_path)
+    assert store.add_plan(STATED_EXPORT)
+    store.new_part_path("e1", 1).write_bytes(b"a")
+    store.keep_part("e1", PART, store.new_part_path("e1", 1))
+    store.add_result("e1", ENDING)
     found = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
     assert found == ["e1/ended.json", "e1/range-0001/manifest.jsonl", "e1/range-0001/part-00002", "e1/stated.json"]
-    assert (STATED, ENDED, MANIFEST, CLAIM, FRESH) == (
+    assert (PLAN_FILE, RESULT_FILE, MANIFEST_FILE, CLAIM_FILE, NEW_PART_FILE) == (
         "stated.json", "ended.json", "manifest.jsonl", "claim", "fresh",
     )  # fmt: skip
 
 
 def test_an_introspection_is_kept_under_these_keys() -> None:
-    assert lock_written(LOCK) == LOCK_TEXT
-    assert lock_read(LOCK_TEXT, "shop.json") == LOCK
+    assert encode_manifest(LOCK) == LOCK_TEXT
+    assert decode_manifest(LOCK_TEXT, "shop.json") == LOCK
 
 
 def test_the_declarations_of_an_export_have_these_versions(tmp_path: Path) -> None:
-    jobs = {each.name: each for each in declared(ExportsFolder(tmp_path))}
-    assert (EXPORT, SHARE) == ("Export", "ExportShare")
-    assert {name: version(each) for name, each in jobs.items()} == {
+    jobs = {each.name: each for each in declare_export_jobs(FolderExportStore(tmp_path))}
+    assert (EXPORT_JOB, SHARE_JOB) == ("Export", "ExportShare")
+    assert {name: compute_job_version(each) for name, each in jobs.items()} == {
         "Export": "1e82de075b4a2546bc2dac47e19af033632cd3450aa808b9344946282962a96b",
         "ExportShare": "2c9bee9963639cfce18b70480750a6a1b78ef659583ca6e052bdd7302e536f0a",
     }
-    assert release(jobs) == "b2cfb4093fca19d37825da153e06aecc1d8cc7059db13d78dfc584bf5066240b"
+    assert compute_release(jobs) == "b2cfb4093fca19d37825da153e06aecc1d8cc7059db13d78dfc584bf5066240b"
 
 
 def test_an_export_is_queued_and_told_under_these_keys() -> None:
     given = ExportInput(query="{ a }", variables={"n": 1}, operation_name="Q", format=Format.CSV, all_or_nothing=True)
     keys = {"query": "{ a }", "variables": {"n": 1}, "operationName": "Q", "format": "CSV", "allOrNothing": True}
-    assert job_input_written(given) == keys
-    assert job_input_read(ExportInput, keys) == given
-    assert job_input_written(Exported(rows=1, files=("a",), left_out=("b",))) == {
+    assert dump_instance(given) == keys
+    assert build_instance(ExportInput, keys) == given
+    assert dump_instance(ExportOutput(rows=1, files=("a",), left_out=("b",))) == {
         "rows": 1, "files": ["a"], "leftOut": ["b"],
     }  # fmt: skip
-    assert job_input_written(ShareInput(export="e1")) == {"export": "e1"}
+    assert dump_instance(ExportShareInput(export="e1")) == {"export": "e1"}
 
 
 def test_the_queue_of_jobs_has_these_names() -> None:
-    assert (NAME, WORKFLOW, JOBS, PARTS) == ("onedoor", "job", "jobs", "parts")
-    assert Dispatch(id="J", epoch=0, part=False, release="r").workflow == "J"
-    assert Dispatch(id="J", epoch=2, part=False, release="r").workflow == "J.2"
+    assert (APPLICATION_NAME, WORKFLOW_NAME, JOB_QUEUE, CHILD_QUEUE) == ("onedoor", "job", "jobs", "parts")
+    assert Dispatch(id="J", epoch=0, is_child=False, release="r").workflow_id == "J"
+    assert Dispatch(id="J", epoch=2, is_child=False, release="r").workflow_id == "J.2"
 
 
 VALUES = [
     pytest.param(
-        RecordOutcome,
+        AuditOutcome,
         ["answered", "partial", "refused", "unauthenticated", "limited", "failed", "crashed", "cancelled"],
         id="outcomes of requests",
     ),
-    pytest.param(State, ["OPEN", "DONE", "TRIED", "NOT_MADE", "UNDONE", "PARTLY"], id="states of changes"),
-    pytest.param(Outcome, ["BEGUN", "MADE", "NOT_MADE", "UNDONE", "UNKNOWN"], id="outcomes of steps"),
-    pytest.param(Verb, ["create", "update", "put", "delete"], id="verbs"),
+    pytest.param(IntentState, ["OPEN", "DONE", "TRIED", "NOT_MADE", "UNDONE", "PARTLY"], id="states of changes"),
+    pytest.param(StepOutcome, ["BEGUN", "MADE", "NOT_MADE", "UNDONE", "UNKNOWN"], id="outcomes of steps"),
+    pytest.param(ChangeKind, ["create", "update", "put", "delete"], id="verbs"),
     pytest.param(
         JobState, ["WAITING", "QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "REFUSED"], id="states of jobs"
     ),
@@ -474,9 +492,9 @@ VALUES = [
     pytest.param(Format, ["CSV", "JSONL", "PARQUET", "ARROW"], id="formats of exports"),
     pytest.param(ExportState, ["DONE", "REFUSED", "FAILED", "CANCELLED"], id="states of exports"),
     pytest.param(
-        Kind, ["text", "integer", "float", "decimal", "boolean", "date", "time", "list"], id="kinds of columns"
+        ColumnType, ["text", "integer", "float", "decimal", "boolean", "date", "time", "list"], id="kinds of columns"
     ),
-    pytest.param(Introspection, ["full", "own"], id="introspection"),
+    pytest.param(IntrospectionMode, ["full", "own"], id="introspection"),
 ]
 
 
@@ -486,19 +504,22 @@ def test_the_values_that_are_stored(of: Iterable[StrEnum], values: list[str]) ->
 
 
 def test_the_marks_that_stand_at_vendors_and_in_databases() -> None:
-    assert (MARKER, SLACK_EVENT) == ("onedoor_change", "onedoor_change")
-    assert (MARKS_NAME, ATTRIBUTE) == ("onedoor_changes", "user.onedoor_changes")
-    assert (DRIVE_PROPERTIES, DRIVE_PREFIX) == ("appProperties", "onedoor-")
-    assert (HIDDEN, REDIS_PREFIX) == (".onedoor-", b"onedoor:")
-    assert mark("I-1") == "2e0b84651af14e405ffcb3c178182dcb"
+    assert (MARKER_TABLE_NAME, MARKER_EVENT_TYPE) == ("onedoor_change", "onedoor_change")
+    assert (MARKER_NAME, MARKER_ATTRIBUTE) == ("onedoor_changes", "user.onedoor_changes")
+    assert (PROPERTIES_FIELD, MARKER_PREFIX) == ("appProperties", "onedoor-")
+    assert (HIDDEN_PREFIX, KEY_PREFIX) == (".onedoor-", b"onedoor:")
+    assert hash_change_id("I-1") == "2e0b84651af14e405ffcb3c178182dcb"
 
 
 async def test_what_is_keyed_by_the_pepper(tmp_path: Path) -> None:
-    assert records_key(PEPPER).hex() == "28b5b8feaa10c611248eca8fcb502eb2d86bf811a4a98f1277ed57891e07f04c"
-    assert key_text(demo_key(PEPPER, "finance")) == "od_MqvnmKueOzZp_Uzk89NhP8naESdzDy1J5FXqQuTQ5n7KM5pXzUY7AXim_3HCkem"
-    assert digest(PEPPER, "secret").hex() == "87cf09bc824313651c0cc80e5af5d2f210039542d2fa205e492a1633abca07c8"
-    assert cursor.secret_of(PEPPER).hex() == "cce69086e3958aad2b0cbe88c1c2d4f35b8bffc7bf86c6cd0e0893c824512dd0"
-    state = opened(f"sqlite:///{tmp_path}/state.sqlite", PEPPER)
+    assert derive_redaction_key(PEPPER).hex() == "28b5b8feaa10c611248eca8fcb502eb2d86bf811a4a98f1277ed57891e07f04c"
+    assert (
+        format_key(derive_demo_key(PEPPER, "finance"))
+        == "od_MqvnmKueOzZp_Uzk89NhP8naESdzDy1J5FXqQuTQ5n7KM5pXzUY7AXim_3HCkem"
+    )
+    assert hash_secret(PEPPER, "secret").hex() == "87cf09bc824313651c0cc80e5af5d2f210039542d2fa205e492a1633abca07c8"
+    assert cursors.secret_of(PEPPER).hex() == "cce69086e3958aad2b0cbe88c1c2d4f35b8bffc7bf86c6cd0e0893c824512dd0"
+    state = open_database(f"sqlite:///{tmp_path}/state.sqlite", PEPPER)
     ledger = Ledger(state)
     try:
         assert ledger.digest("a body").hex() == "d1fed00225d22933fb4868951e792ddb3f7ec86d51358e5ac344a5f6e806508c"
@@ -508,39 +529,45 @@ async def test_what_is_keyed_by_the_pepper(tmp_path: Path) -> None:
 
 
 def test_a_key_is_read() -> None:
-    assert parse(key_text(demo_key(PEPPER, "finance"))) == demo_key(PEPPER, "finance")
+    assert parse_key(format_key(derive_demo_key(PEPPER, "finance"))) == derive_demo_key(PEPPER, "finance")
 
 
 def test_the_bytes_of_a_cursor() -> None:
-    order = (Order("credit_limit", nulls_first=True), Order("name", descending=True), Order("id"))
+    order = (SortKey("credit_limit", nulls_first=True), SortKey("name", descending=True), SortKey("id"))
     where = {"name": {"eq": "Ada"}, "and": [{"since": {"gt": AT.date()}}, {"sum": {"in": [Decimal("1.50")]}}]}
-    key = cursor.bound(b"a secret", "04bc0ab", "Query.customers", order, where)
+    key = cursors.derive_cursor_key(b"a secret", "04bc0ab", "Query.customers", order, where)
     assert key.hex() == "71ed24e2dbfc42b0a1ebb19f546aa44caada5221a835131dc2c205ec16a77b66"
     written = "SZftimYEDzcsbnowaaF3RVsiMS41MCIsIkFkYSIsN10"
-    assert cursor.written((Decimal("1.50"), "Ada", 7), key) == written
-    assert cursor.read(written, (Kind.DECIMAL, Kind.TEXT, Kind.INTEGER), key) == (Decimal("1.50"), "Ada", 7)
+    assert cursors.encode_cursor((Decimal("1.50"), "Ada", 7), key) == written
+    assert cursors.decode_cursor(written, (ColumnType.DECIMAL, ColumnType.TEXT, ColumnType.INTEGER), key) == (
+        Decimal("1.50"),
+        "Ada",
+        7,
+    )
 
 
 def test_the_key_of_a_cursor_of_one_column_or_none() -> None:
     assert (
-        cursor.bound(b"a secret", "", "Query.a", (Order("id"),), None).hex()
+        cursors.derive_cursor_key(b"a secret", "", "Query.a", (SortKey("id"),), None).hex()
         == "3f9e4c5f8324e773ba932791c85dd7ca706b2d541e83a6f60b09478ee31552e3"
     )
     assert (
-        cursor.bound(b"a secret", "", "Query.a", (), {}).hex()
+        cursors.derive_cursor_key(b"a secret", "", "Query.a", (), {}).hex()
         == "3ab5dfb617230196a558f013f794301405185a35e749355e82bdc8cb3aab8f69"
     )
     assert (
-        cursor.bound(b"a secret", "", "Query.a", (Order("it's"), Order('"é\n')), {}).hex()
+        cursors.derive_cursor_key(b"a secret", "", "Query.a", (SortKey("it's"), SortKey('"é\n')), {}).hex()
         == "1aead08299ee1e9b6eb307f1392450f3ceec7e3c183d5e425bbabd0ccf6c3b8b"
     )
 
 
 SETTINGS = [
-    pytest.param(DocumentsSection, "automatic automatic_bytes folder manifest trusted_only", id="DocumentsSection"),
-    pytest.param(CacheSection, "bytes entries seconds url", id="CacheSection"),
     pytest.param(
-        LimitsSection,
+        PersistedDocumentSettings, "automatic automatic_bytes folder manifest trusted_only", id="DocumentsSection"
+    ),
+    pytest.param(CacheSettings, "bytes entries seconds url", id="CacheSection"),
+    pytest.param(
+        Limits,
         (
             "aliases_max body_bytes body_seconds concurrency_max connections_an_address cost_max "
             "depth_max directives_max document_characters document_tokens errors_max failed_keys_a_minute "
@@ -552,10 +579,10 @@ SETTINGS = [
         ),
         id="LimitsSection",
     ),
-    pytest.param(ExportsSection, "folder kept_days", id="ExportsSection"),
-    pytest.param(RecordsSection, "folder", id="RecordsSection"),
-    pytest.param(ServerSection, "federation host introspection origins port sql_shown_to", id="ServerSection"),
-    pytest.param(StateSection, "pepper url", id="StateSection"),
+    pytest.param(ExportsSettings, "folder kept_days", id="ExportsSection"),
+    pytest.param(RecordsSettings, "folder", id="RecordsSection"),
+    pytest.param(ServerSettings, "federation host introspection origins port sql_shown_to", id="ServerSection"),
+    pytest.param(StateSettings, "pepper url", id="StateSection"),
     pytest.param(
         AzureBlobOptions,
         (
@@ -590,7 +617,7 @@ SETTINGS = [
     ),
     pytest.param(FolderOptions, "connections path pattern read_bytes writable writable_below", id="FolderOptions"),
     pytest.param(
-        GraphqlOptions,
+        GraphQLOptions,
         "collections connections headers private_addresses response_bytes timeout url",
         id="GraphqlOptions",
     ),
@@ -625,7 +652,7 @@ SETTINGS = [
     pytest.param(PostgresqlOptions, "connect_seconds connections url versions writable", id="PostgresqlOptions"),
     pytest.param(SqliteOptions, "connections path versions writable", id="SqliteOptions"),
     pytest.param(
-        JobsSection,
+        JobSettings,
         "at_once here kept_days lease_seconds line_characters lines open_most poll_seconds url",
         id="JobsSection",
     ),
@@ -639,7 +666,7 @@ def test_the_names_of_settings(section: type, names: str) -> None:
 
 
 def test_the_kinds_of_sources() -> None:
-    assert sorted(KINDS) == [
+    assert sorted(CONNECTORS) == [
         "azure_blob",
         "azure_files",
         "datadog",

@@ -8,18 +8,17 @@ from typing import Any
 
 import pytest
 
-from auth.caller import Caller
-from engine.desk import Desk
-from engine.house import Limits
-from engine.source import Source
-from exports.clerk import Clerk
-from exports.export import Exporting, export
-from exports.folder import Folder
-from exports.start import start
-from exports.words import Format, Result, Stated, Wish
-from records.journal import Journal
-from records.journal import opened as journal_opened
-from records.read import read
+from auth.authentication import Principal
+from onedoor.audit.log import AuditLog, open_audit_log
+from onedoor.audit.reader import read_records
+from onedoor.exports.audited_query import AuditedExecutor
+from onedoor.exports.models import ExportPlan, ExportRequest, ExportSummary, Format
+from onedoor.exports.plan import start_export
+from onedoor.exports.storage import FolderExportStore
+from onedoor.exports.writer import ExportRun, run_export
+from onedoor.model.catalog import Limits
+from onedoor.query.context import QueryEngine
+from onedoor.spi.connector import Connector
 from tests import acme
 
 FORMATS = [pytest.param(each, id=each.value) for each in Format]
@@ -29,52 +28,56 @@ FORMATS = [pytest.param(each, id=each.value) for each in Format]
 class Works:
     """Somebody's work: `now` tells, at each look, who holds the key; `stop`, after how many looks nobody wants it."""
 
-    now: Callable[[int], Caller | None]
+    now: Callable[[int], Principal | None]
     stop: int | None = None
     looks: int = 0
     told: list[tuple[int, int | None]] = field(default_factory=list)
 
-    async def caller(self) -> Caller | None:
+    async def load_principal(self) -> Principal | None:
         self.looks += 1
         return self.now(self.looks)
 
-    def cancelled(self) -> bool:
+    def is_cancelled(self) -> bool:
         return self.stop is not None and self.looks >= self.stop
 
-    async def progress(self, rows: int, of: int | None) -> None:
-        self.told.append((rows, of))
+    async def report_progress(self, rows: int, total: int | None) -> None:
+        self.told.append((rows, total))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
     """Where exports are made in a test."""
 
-    clerk: Clerk
-    store: Folder
+    clerk: AuditedExecutor
+    store: FolderExportStore
     journal: Path
 
     @property
-    def desk(self) -> Desk:
-        return self.clerk.desk
+    def desk(self) -> QueryEngine:
+        return self.clerk.engine
 
     def records(self) -> list[Mapping[str, Any]]:
-        return list(read(self.journal))
+        return list(read_records(self.journal))
 
-    async def stated(self, text: str, format: Format = Format.CSV, *groups: str, id: str = "e1", **wish: Any) -> Stated:
-        return await start(self.clerk, self.store, acme.caller(*groups), id, Wish(text=text, format=format, **wish))
+    async def stated(
+        self, text: str, format: Format = Format.CSV, *groups: str, id: str = "e1", **wish: Any
+    ) -> ExportPlan:
+        return await start_export(
+            self.clerk, self.store, acme.caller(*groups), id, ExportRequest(text=text, format=format, **wish)
+        )
 
-    def exporting(self, stated: Stated, works: Works, part_rows: int = 25) -> Exporting:
-        return Exporting(clerk=self.clerk, store=self.store, work=works, stated=stated, part_rows=part_rows)
+    def exporting(self, stated: ExportPlan, works: Works, part_rows: int = 25) -> ExportRun:
+        return ExportRun(executor=self.clerk, store=self.store, host=works, plan=stated, part_rows=part_rows)
 
-    async def made(self, text: str, format: Format = Format.CSV, *groups: str, **wish: Any) -> Result:
+    async def made(self, text: str, format: Format = Format.CSV, *groups: str, **wish: Any) -> ExportSummary:
         stated = await self.stated(text, format, *groups, **wish)
-        return await export(self.exporting(stated, always(*groups)))
+        return await run_export(self.exporting(stated, always(*groups)))
 
-    async def body(self, made: Result, at: int = 0) -> bytes:
-        chunks = [chunk for part in made.files[at].parts async for chunk in self.store.read(made.id, part)]
+    async def body(self, made: ExportSummary, at: int = 0) -> bytes:
+        chunks = [chunk for part in made.files[at].parts async for chunk in self.store.read_part(made.id, part)]
         return b"".join(chunks)
 
-    async def whole(self, made: Result, folder: Path) -> Sequence[Path]:
+    async def whole(self, made: ExportSummary, folder: Path) -> Sequence[Path]:
         """The files, each written as it is downloaded."""
         for at, each in enumerate(made.files):
             (folder / each.name).write_bytes(await self.body(made, at))
@@ -92,17 +95,17 @@ Rooms = Callable[..., Room]
 @pytest.fixture
 def rooms(tmp_path: Path) -> Iterator[Rooms]:
     """Opens rooms; pages are of ten rows unless limits say otherwise."""
-    journals: list[Journal] = []
+    journals: list[AuditLog] = []
 
-    def opened(given: Mapping[str, Source] | None = None, limits: Limits | None = None) -> Room:
+    def opened(given: Mapping[str, Connector] | None = None, limits: Limits | None = None) -> Room:
         for each in ("journal", "exports"):
             (tmp_path / each).mkdir(exist_ok=True)
-        journal = journal_opened(tmp_path / "journal", datetime.now(UTC))
+        journal = open_audit_log(tmp_path / "journal", datetime.now(UTC))
         journals.append(journal)
         sources = {**acme.sources(), **(given or {})}
         house = acme.house(sources, limits or Limits(first_max=10, first_default=5))
-        clerk = Clerk(desk=acme.opened(house), journal=journal, records_key=b"a key of records")
-        return Room(clerk=clerk, store=Folder(tmp_path / "exports"), journal=tmp_path / "journal")
+        clerk = AuditedExecutor(engine=acme.opened(house), audit_log=journal, redaction_key=b"a key of records")
+        return Room(clerk=clerk, store=FolderExportStore(tmp_path / "exports"), journal=tmp_path / "journal")
 
     yield opened
     for each in journals:
@@ -128,5 +131,5 @@ async def by_page(room: Room, text: str, *groups: str, key: str, most: int) -> l
             return found[:most]
 
 
-def without(caller: Caller, *groups: str) -> Caller:
+def without(caller: Principal, *groups: str) -> Principal:
     return replace(caller, groups=caller.groups - set(groups))

@@ -7,18 +7,18 @@ from typing import Any
 import aiohttp
 import pytest
 
-from auth.callers import callers
-from auth.state import State
-from door.exports import exports
-from door.graphql import Counter
-from door.turnstile import Turnstile
-from exports.download import download
-from exports.export import export
-from exports.start import start
-from exports.words import Format, Wish
+from auth.authentication import open_authenticator
+from onedoor.exports.job import open_download
+from onedoor.exports.models import ExportRequest, Format
+from onedoor.exports.plan import start_export
+from onedoor.exports.writer import run_export
+from onedoor.http.execution import AppState
+from onedoor.http.exports_endpoint import serve_export_file
+from onedoor.http.rate_limit import RateLimiter
+from onedoor.storage.database import MetadataDatabase
 from tests import acme
-from tests.door.conftest import Keys, keys, served, state
 from tests.exports.conftest import Room, Works
+from tests.http.conftest import Keys, keys, served, state
 
 __all__ = ["keys", "state"]
 TEXT = "{ customers(first: 15) { nodes { id name } } }"
@@ -26,7 +26,7 @@ TEXT = "{ customers(first: 15) { nodes { id name } } }"
 
 async def test_who_started_it_reads_it(room: Room) -> None:
     made = await room.made(TEXT, Format.JSONL, "sales")
-    found = await download(room.clerk, room.store, acme.caller("sales"), "e1", "export.jsonl")
+    found = await open_download(room.clerk, room.store, acme.caller("sales"), "e1", "export.jsonl")
     assert found is not None
     assert b"".join([each async for each in found.chunks]) == await room.body(made)
     record = room.records()[-1]
@@ -46,13 +46,13 @@ NOBODYS = [
 @pytest.mark.parametrize(("caller", "id", "name"), NOBODYS)
 async def test_to_anyone_else_there_is_none(room: Room, caller: Any, id: str, name: str) -> None:
     await room.made(TEXT, Format.JSONL, "sales")
-    assert await download(room.clerk, room.store, caller, id, name) is None
+    assert await open_download(room.clerk, room.store, caller, id, name) is None
 
 
 async def test_who_may_see_one_column_no_longer_reads_none(room: Room) -> None:
     text = "{ customers(first: 5) { nodes { id creditLimit } } }"
     await room.made(text, Format.CSV, "sales", "finance")
-    assert await download(room.clerk, room.store, acme.caller("sales"), "e1", "export.csv") is None
+    assert await open_download(room.clerk, room.store, acme.caller("sales"), "e1", "export.csv") is None
     record = room.records()[-1]
     assert (record["outcome"], record["bytes"], record["fields"]) == ("refused", 0, [])
     assert record["withheld"] == [{"field": "Customer.creditLimit", "reason": "Customer.creditLimit"}]
@@ -60,9 +60,9 @@ async def test_who_may_see_one_column_no_longer_reads_none(room: Room) -> None:
 
 async def test_what_is_not_done_has_no_file(room: Room) -> None:
     stated = await room.stated(TEXT, Format.JSONL, "sales")
-    assert await download(room.clerk, room.store, acme.caller("sales"), "e1", "export.jsonl") is None
-    await export(room.exporting(stated, Works(lambda looks: None)))
-    assert await download(room.clerk, room.store, acme.caller("sales"), "e1", "export.jsonl") is None
+    assert await open_download(room.clerk, room.store, acme.caller("sales"), "e1", "export.jsonl") is None
+    await run_export(room.exporting(stated, Works(lambda looks: None)))
+    assert await open_download(room.clerk, room.store, acme.caller("sales"), "e1", "export.jsonl") is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,23 +73,23 @@ class Door:
 
 
 @pytest.fixture
-async def door(room: Room, state: State, keys: Keys) -> AsyncIterator[Door]:
+async def door(room: Room, state: MetadataDatabase, keys: Keys) -> AsyncIterator[Door]:
     """Over HTTP, an export of sales behind it."""
-    known = callers(state)
-    counter = Counter(
-        desk=room.desk,
-        callers=known,
-        journal=room.clerk.journal,
-        records_key=room.clerk.records_key,
-        turnstile=Turnstile(acme.UNCOUNTED),
+    known = open_authenticator(state)
+    counter = AppState(
+        engine=room.desk,
+        authenticator=known,
+        audit_log=room.clerk.audit_log,
+        redaction_key=room.clerk.redaction_key,
+        rate_limiter=RateLimiter(acme.UNCOUNTED),
     )
-    caller = await known.caller(keys.of["sales"])
+    caller = await known.authenticate(keys.of["sales"])
     assert caller is not None
-    stated = await start(room.clerk, room.store, caller, "e1", Wish(text=TEXT, format=Format.CSV))
-    await export(room.exporting(stated, Works(lambda looks: caller)))
+    stated = await start_export(room.clerk, room.store, caller, "e1", ExportRequest(text=TEXT, format=Format.CSV))
+    await run_export(room.exporting(stated, Works(lambda looks: caller)))
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        await exports(counter, room.store, scope, send)
+        await serve_export_file(counter, room.store, scope, send)
 
     async with served(app) as port:
         yield Door(url=f"http://127.0.0.1:{port}/exports", room=room, keys=keys.of)

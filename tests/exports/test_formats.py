@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exports.formats import csv as ours
-from exports.formats.table import array, kind
-from exports.words import Column, Format, State, Stopped
+from onedoor.exports import formats
+from onedoor.exports.formats import build_arrow_array, map_arrow_type
+from onedoor.exports.models import ExportColumn, ExportState, ExportStopped, Format
 from tests.exports.conftest import Room, by_page
 
 ROWS = 65
@@ -62,7 +62,7 @@ async def test_csv_is_what_the_door_answers(room: Room) -> None:
 def cell(value: Any) -> str:
     if value is None:
         return ""
-    return ours.marked(orjson.dumps(value).decode() if isinstance(value, list) else str(value))
+    return formats.mark_formula(orjson.dumps(value).decode() if isinstance(value, list) else str(value))
 
 
 async def test_jsonl_is_what_the_door_answers(room: Room) -> None:
@@ -110,11 +110,11 @@ async def test_no_row_is_a_file_all_the_same(room: Room, tmp_path: Path, format:
         Format.PARQUET: lambda: pq.read_table(path).column_names,
         Format.ARROW: lambda: pa.ipc.open_file(path).read_all().column_names,
     }
-    assert (made.state, made.rows, names[format]()) == (State.DONE, 0, ["id", "total"])
+    assert (made.state, made.rows, names[format]()) == (ExportState.DONE, 0, ["id", "total"])
 
 
-def column(scalar: str, **more: Any) -> Column:
-    return Column(name="c", path=("c",), scalar=scalar, **more)
+def column(scalar: str, **more: Any) -> ExportColumn:
+    return ExportColumn(name="c", path=("c",), scalar=scalar, **more)
 
 
 VALUES = [
@@ -133,17 +133,19 @@ VALUES = [
 
 
 @pytest.mark.parametrize(("of", "values", "read"), VALUES)
-def test_a_column_of_arrow_has_the_type_of_the_schema(of: Column, values: Sequence[Any], read: Sequence[Any]) -> None:
-    made = array(values, of)
-    assert (made.type, made.to_pylist()) == (kind(of), read)
+def test_a_column_of_arrow_has_the_type_of_the_schema(
+    of: ExportColumn, values: Sequence[Any], read: Sequence[Any]
+) -> None:
+    made = build_arrow_array(values, of)
+    assert (made.type, made.to_pylist()) == (map_arrow_type(of), read)
 
 
 @pytest.mark.parametrize(("scalar", "value"), [
     ("BigInt", "9223372036854775808"), ("Decimal", "0.1234567890123456789"), ("Decimal", "9" * 21),
 ])  # fmt: skip
 def test_a_value_that_its_type_cannot_hold_fails_rather_than_be_another(scalar: str, value: str) -> None:
-    with pytest.raises(Stopped, match="take CSV or JSONL"):
-        array([value], column(scalar))
+    with pytest.raises(ExportStopped, match="take CSV or JSONL"):
+        build_arrow_array([value], column(scalar))
 
 
 FORMULAS = ["=1+1", "+1", "-1", "@sum(A1)", "\t=1", "\r=1", "\n=1", "＝1", "'=1", "''-1", '=HYPERLINK("http://x")']
@@ -152,27 +154,27 @@ HARMLESS = ["", "a=1", "'t Hart", "1-2", " ", "'", "a,b", 'a"b', "a\r\nb", "üñ
 
 @pytest.mark.parametrize("text", FORMULAS)
 def test_no_cell_begins_as_a_formula_does(text: str) -> None:
-    assert (ours.marked(text)[0], ours.unmarked(ours.marked(text))) == ("'", text)
+    assert (formats.mark_formula(text)[0], formats.unmark_formula(formats.mark_formula(text))) == ("'", text)
 
 
 @pytest.mark.parametrize("text", HARMLESS)
 def test_other_text_stands_as_it_is(text: str) -> None:
-    assert ours.marked(text) == text
+    assert formats.mark_formula(text) == text
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00")), min_size=1))
 def test_any_text_comes_back(texts: Sequence[str]) -> None:
-    made = ours.text([list(map(ours.marked, texts)), texts])
+    made = formats.encode_csv([list(map(formats.mark_formula, texts)), texts])
     rows = list(csv.reader(io.StringIO(made.decode(), newline="")))
-    assert [ours.unmarked(marked) for marked, _ in rows] == texts
-    assert not any(marked[:1] in ours.FORMULA for marked, _ in rows if marked)
+    assert [formats.unmark_formula(marked) for marked, _ in rows] == texts
+    assert not any(marked[:1] in formats.FORMULA_STARTS for marked, _ in rows if marked)
 
 
 def test_a_nul_is_shown() -> None:
-    assert ours.text([["a\x00=1"], ["b"]]) == "a\u2400=1,b\r\n".encode()
+    assert formats.encode_csv([["a\x00=1"], ["b"]]) == "a\u2400=1,b\r\n".encode()
 
 
 def test_numbers_keep_their_minus() -> None:
-    shown = [ours._cells([each], column(scalar))[0] for scalar, each in (("Int", -1), ("Decimal", "-1.50"))]
+    shown = [formats._format_cells([each], column(scalar))[0] for scalar, each in (("Int", -1), ("Decimal", "-1.50"))]
     assert shown == [-1, "-1.50"]
-    assert ours._cells(["-1"], column("ID")) == ["'-1"]
+    assert formats._format_cells(["-1"], column("ID")) == ["'-1"]

@@ -9,47 +9,52 @@ from typing import Any
 
 import pytest
 
-from auth import keyring
-from auth.caller import Caller
-from engine.act import Act
-from engine.errors import Code, SourceFailed
-from exports import start
-from exports.clerk import Clerk
-from exports.download import download
-from exports.folder import Folder
-from exports.job import EXPORT, ExportInput, declared, export_query
-from exports.words import Format
+from auth import users
+from auth.authentication import Principal
+from onedoor.errors import ConnectorError, ErrorCode
+from onedoor.exports import plan
+from onedoor.exports.audited_query import AuditedExecutor
+from onedoor.exports.job import EXPORT_JOB, ExportInput, build_export_action, declare_export_jobs, open_download
+from onedoor.exports.models import Format
+from onedoor.exports.storage import FolderExportStore
+from onedoor.jobs.models import StartRequest
+from onedoor.model.catalog import ActionCall
 from tests import acme
 from tests.jobs.houses import House, house, member
-from work.words import Start
 
 TEXT = "{ orders(first: 120) { nodes { id total } } }"
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[tuple[House, Clerk, Folder]]:
-    store = Folder(folder / "exports")
-    async with house(folder, declared(store), built=acme.house) as at:
-        asking = at.works.worker.runner.asking
-        yield at, Clerk(desk=asking.desk, journal=asking.journal, records_key=asking.records_key), store
+async def opened(folder: Path) -> AsyncIterator[tuple[House, AuditedExecutor, FolderExportStore]]:
+    store = FolderExportStore(folder / "exports")
+    async with house(folder, declare_export_jobs(store), built=acme.house) as at:
+        asking = at.works.worker.runner.executor
+        yield (
+            at,
+            AuditedExecutor(engine=asking.engine, audit_log=asking.audit_log, redaction_key=asking.redaction_key),
+            store,
+        )
 
 
-def keyed(at: House, *groups: str) -> Caller:
+def keyed(at: House, *groups: str) -> Principal:
     """Someone with a key of their own."""
     caller = member(at.state, *groups)
-    return replace(caller, key_id=keyring.create(at.state, caller.email).id)
+    return replace(caller, key_id=users.create_key(at.state, caller.email).id)
 
 
-async def begun(at: House, caller: Caller, text: str, format: Format = Format.CSV) -> Any:
+async def begun(at: House, caller: Principal, text: str, format: Format = Format.CSV) -> Any:
     given = ExportInput(query=text, format=format)
-    return await at.ended(await at.works.starting.start(Start(job=EXPORT, caller=caller, input=given)))
+    return await at.ended(
+        await at.works.service.start(StartRequest(job_name=EXPORT_JOB, principal=caller, input=given))
+    )
 
 
 async def test_an_export_is_a_job(tmp_path: Path) -> None:
     async with opened(tmp_path) as (at, clerk, store):
         caller = keyed(at, "sales")
         row = await begun(at, caller, "{ customers(first: 120) { nodes { id creditLimit } } }")
-        found = await download(clerk, store, caller, row["id"], "export.csv")
+        found = await open_download(clerk, store, caller, row["id"], "export.csv")
         assert found is not None
         body = b"".join([each async for each in found.chunks])
     assert (row["state"], json.loads(row["result"])) == (
@@ -66,48 +71,48 @@ async def test_an_export_is_a_job(tmp_path: Path) -> None:
 async def test_a_key_that_was_revoked_exports_nothing(tmp_path: Path) -> None:
     async with opened(tmp_path) as (at, _, _):
         caller = keyed(at, "sales")
-        keyring.revoke(at.state, caller.key_id)
+        users.revoke_key(at.state, caller.key_id)
         row = await begun(at, caller, TEXT)
     assert row["state"] == "REFUSED"
 
 
 async def test_workers_share_an_export_in_ranges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start, "SPLIT_ROWS", 100)
-    monkeypatch.setattr(start, "RANGE_ROWS", 400)
+    monkeypatch.setattr(plan, "SPLIT_ROWS", 100)
+    monkeypatch.setattr(plan, "RANGE_ROWS", 400)
     async with opened(tmp_path) as (at, _, store):
         row = await begun(at, keyed(at, "sales"), "{ orders { nodes { id } } }", Format.JSONL)
-        stated = store.stated(row["id"])
+        stated = store.load_plan(row["id"])
         assert stated is not None
-        parts = [part for each in stated.ranges for part in store.parts(stated.id, each.number)]
+        parts = [part for each in stated.ranges for part in store.list_parts(stated.id, each.number)]
     assert (row["state"], json.loads(row["result"])["rows"], len(stated.ranges)) == ("SUCCEEDED", 2000, 5)
     assert sum(each.rows for each in parts) == 2000
 
 
-def act(caller: Caller, **given: Any) -> Act:
-    return Act(caller=caller, field="exportQuery", arguments={"input": given}, record="R1", until=1e9)
+def act(caller: Principal, **given: Any) -> ActionCall:
+    return ActionCall(principal=caller, field="exportQuery", arguments={"input": given}, record_id="R1", deadline=1e9)
 
 
 async def test_the_mutation_gives_the_jobs_id(tmp_path: Path) -> None:
     async with opened(tmp_path) as (at, clerk, _):
-        action, caller = export_query(at.works.starting, clerk), keyed(at, "sales")
+        action, caller = build_export_action(at.works.service, clerk), keyed(at, "sales")
         given = {"query": TEXT, "format": "PARQUET", "idempotencyKey": "k1"}
-        ids = [(await action(act(caller, **given))).id for _ in range(2)]
+        ids = [(await action(act(caller, **given))).row_id for _ in range(2)]
         assert ids[0] is not None
         row = await at.ended(ids[0])
     assert (ids[0] == ids[1], row["state"], json.loads(row["result"])["rows"]) == (True, "SUCCEEDED", 120)
 
 
 REFUSED = [
-    pytest.param("{ order(id: 1) { id } }", Code.BAD_USER_INPUT, id="no list"),
-    pytest.param("{ orders { nodes { nothing } } }", Code.GRAPHQL_VALIDATION_FAILED, id="an unknown field"),
-    pytest.param("{ requests { nodes { id } } }", Code.FORBIDDEN, id="what is withheld"),
+    pytest.param("{ order(id: 1) { id } }", ErrorCode.BAD_USER_INPUT, id="no list"),
+    pytest.param("{ orders { nodes { nothing } } }", ErrorCode.GRAPHQL_VALIDATION_FAILED, id="an unknown field"),
+    pytest.param("{ requests { nodes { id } } }", ErrorCode.FORBIDDEN, id="what is withheld"),
 ]
 
 
 @pytest.mark.parametrize(("text", "code"), REFUSED)
-async def test_what_cannot_be_exported_is_no_job(tmp_path: Path, text: str, code: Code) -> None:
+async def test_what_cannot_be_exported_is_no_job(tmp_path: Path, text: str, code: ErrorCode) -> None:
     async with opened(tmp_path) as (at, clerk, _):
-        with pytest.raises(SourceFailed) as failed:
-            await export_query(at.works.starting, clerk)(act(keyed(at, "sales"), query=text, format="CSV"))
+        with pytest.raises(ConnectorError) as failed:
+            await build_export_action(at.works.service, clerk)(act(keyed(at, "sales"), query=text, format="CSV"))
         assert failed.value.code is code
         assert at.heard.ids == []

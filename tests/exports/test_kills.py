@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from exports import start
-from exports.export import result
-from exports.folder import Folder
-from exports.words import State
+from onedoor.exports import plan
+from onedoor.exports.models import ExportState
+from onedoor.exports.storage import FolderExportStore
+from onedoor.exports.writer import summarize_export
 from tests.exports.working import PART_ROWS, table
 
 ROOT = Path(__file__).parents[2]
@@ -79,11 +79,11 @@ def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
 
 def ids(nursery: Nursery, id: str) -> list[int]:
     """Those in the file, as it would be downloaded."""
-    store = Folder(nursery.folder / "exports")
-    stated = store.stated(id)
+    store = FolderExportStore(nursery.folder / "exports")
+    stated = store.load_plan(id)
     assert stated is not None
-    made = result(store, stated)
-    assert (made.state, len(made.files)) == (State.DONE, 1)
+    made = summarize_export(store, stated)
+    assert (made.state, len(made.files)) == (ExportState.DONE, 1)
     place = nursery.folder / "exports" / id
     parts = (place / f"range-{each.range:04}" / f"part-{each.number:05}" for each in made.files[0].parts)
     head, *lines = b"".join(each.read_bytes() for each in parts).decode().splitlines()
@@ -120,13 +120,13 @@ def test_an_export_survives_kills_at_any_moment(nursery: Nursery) -> None:
 
 def test_two_processes_share_one_export(nursery: Nursery) -> None:
     """By ranges of keys; one of them is killed halfway, and the other does what it leaves."""
-    store = Folder(nursery.folder / "exports")
+    store = FolderExportStore(nursery.folder / "exports")
     both = [nursery.begun("shared", split=10) for _ in range(2)]
-    while (stated := store.stated("shared")) is None or not store.parts("shared", 2):
+    while (stated := store.load_plan("shared")) is None or not store.list_parts("shared", 2):
         time.sleep(0.01)
     os.kill(both[0], signal.SIGKILL)
     assert [nursery.ended(each) for each in both] == [-signal.SIGKILL, 0]
-    assert len(stated.ranges) == start.RANGES_MOST
+    assert len(stated.ranges) == plan.MAX_RANGES
     assert ids(nursery, "shared") == list(range(1, ROWS + 1))
 
 

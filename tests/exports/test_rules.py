@@ -3,10 +3,10 @@
 import orjson
 import pytest
 
-from engine.errors import Code, Refused
-from engine.house import Limits
-from exports.export import export
-from exports.words import Format
+from onedoor.errors import ErrorCode, RequestRejected
+from onedoor.exports.models import Format
+from onedoor.exports.writer import run_export
+from onedoor.model.catalog import Limits
 from tests import acme
 from tests.exports.conftest import Room, Rooms, always
 
@@ -33,14 +33,14 @@ REFUSED = [
 
 @pytest.mark.parametrize(("text", "said"), REFUSED)
 async def test_what_is_no_one_list_is_refused_with_what_would_do(room: Room, text: str, said: str) -> None:
-    with pytest.raises(Refused, match=said):
+    with pytest.raises(RequestRejected, match=said):
         await room.stated(text, Format.CSV, "sales")
-    assert room.store.stated("e1") is None
+    assert room.store.load_plan("e1") is None
 
 
 async def test_a_question_that_may_cost_too_much_for_one_row_is_refused_at_the_start(rooms: Rooms) -> None:
     text = "{ customers { nodes { orders(first: 10) { nodes { items(first: 10) { nodes { id } } } } } } }"
-    with pytest.raises(Refused, match="cost_max"):
+    with pytest.raises(RequestRejected, match="cost_max"):
         await rooms(limits=Limits(first_max=10, cost_max=50)).stated(text, Format.CSV, "sales")
 
 
@@ -107,21 +107,21 @@ async def test_what_is_withheld_is_left_out_and_named(room: Room) -> None:
 
 
 async def test_all_or_nothing_refuses_what_is_withheld(room: Room) -> None:
-    with pytest.raises(Refused, match="is for finance") as refused:
+    with pytest.raises(RequestRejected, match="is for finance") as refused:
         await room.stated("{ customers { nodes { id creditLimit } } }", Format.CSV, "sales", all_or_nothing=True)
-    assert refused.value.faults[0].code is Code.FORBIDDEN
+    assert refused.value.errors[0].code is ErrorCode.FORBIDDEN
 
 
 @pytest.mark.parametrize("text", ["{ customers { nodes { creditLimit } } }", "{ requests { nodes { id } } }"])
 async def test_what_is_withheld_altogether_is_refused(room: Room, text: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RequestRejected) as refused:
         await room.stated(text, Format.CSV, "sales")
-    assert refused.value.faults[0].code is Code.FORBIDDEN
+    assert refused.value.errors[0].code is ErrorCode.FORBIDDEN
 
 
 async def test_a_filter_that_names_a_withheld_field_is_refused(room: Room) -> None:
     """Without the filter, it would be another question."""
-    with pytest.raises(Refused, match="for finance"):
+    with pytest.raises(RequestRejected, match="for finance"):
         await room.stated('{ customers(where: {creditLimit: {gt: "1"}}) { nodes { id } } }', Format.CSV, "sales")
 
 
@@ -129,9 +129,9 @@ async def test_the_same_id_is_the_same_export(room: Room) -> None:
     text = "{ orders(first: 2) { nodes { id } } }"
     first = await room.stated(text, Format.CSV, "sales")
     assert await room.stated(text, Format.CSV, "sales") == first
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RequestRejected) as refused:
         await room.stated(text, Format.JSONL, "sales")
-    assert refused.value.faults[0].code is Code.IDEMPOTENCY_KEY_REUSED
+    assert refused.value.errors[0].code is ErrorCode.IDEMPOTENCY_KEY_REUSED
 
 
 async def test_each_page_leaves_one_record_of_its_own_surface(room: Room) -> None:
@@ -144,7 +144,7 @@ async def test_each_page_leaves_one_record_of_its_own_surface(room: Room) -> Non
 async def test_progress_is_told_in_rows(room: Room) -> None:
     stated = await room.stated("{ orders(first: 55) { nodes { id } } }", Format.CSV, "sales")
     works = always("sales")
-    await export(room.exporting(stated, works, part_rows=20))
+    await run_export(room.exporting(stated, works, part_rows=20))
     assert works.told == [(20, 55), (40, 55), (55, 55)]
 
 

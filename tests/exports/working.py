@@ -12,16 +12,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from engine.house import House, Limits
-from exports import start as starting
-from exports.clerk import Clerk
-from exports.export import Exporting, export
-from exports.folder import Folder
-from exports.start import start
-from exports.words import Format, State, Wish
-from records.journal import opened as journal_opened
-from sources.memory import Memory
-from sources.sql.sqlite import Options, connect
+from onedoor.audit.log import open_audit_log
+from onedoor.connectors.memory import MemoryConnector
+from onedoor.connectors.sql.sqlite import SqliteOptions, connect
+from onedoor.exports import plan
+from onedoor.exports.audited_query import AuditedExecutor
+from onedoor.exports.models import ExportRequest, ExportState, Format
+from onedoor.exports.plan import start_export
+from onedoor.exports.storage import FolderExportStore
+from onedoor.exports.writer import ExportRun, run_export
+from onedoor.model.catalog import Catalog, Limits
 from tests import acme
 from tests.exports.conftest import always
 
@@ -41,15 +41,17 @@ def table(rows: int) -> str:
     """
 
 
-async def work(house: House, folder: Path, id: str, format: Format) -> None:
-    database = await connect(Options(path=str(folder / "database.sqlite")))
-    house = replace(house, sources={**house.sources, "internal": database})
-    journal = journal_opened(folder / "journal", datetime.now(UTC))
-    clerk = Clerk(desk=acme.opened(house), journal=journal, records_key=b"a key of records")
-    store = Folder(folder / "exports")
-    stated = await start(clerk, store, acme.caller("sales"), id, Wish(text=TEXT, format=format))
-    made = await export(Exporting(clerk=clerk, store=store, work=always("sales"), stated=stated, part_rows=PART_ROWS))
-    os._exit(0 if made.state is State.DONE else 3)
+async def work(house: Catalog, folder: Path, id: str, format: Format) -> None:
+    database = await connect(SqliteOptions(path=str(folder / "database.sqlite")))
+    house = replace(house, connectors={**house.connectors, "internal": database})
+    journal = open_audit_log(folder / "journal", datetime.now(UTC))
+    clerk = AuditedExecutor(engine=acme.opened(house), audit_log=journal, redaction_key=b"a key of records")
+    store = FolderExportStore(folder / "exports")
+    stated = await start_export(clerk, store, acme.caller("sales"), id, ExportRequest(text=TEXT, format=format))
+    made = await run_export(
+        ExportRun(executor=clerk, store=store, host=always("sales"), plan=stated, part_rows=PART_ROWS)
+    )
+    os._exit(0 if made.state is ExportState.DONE else 3)
 
 
 def dying(step: int) -> None:
@@ -71,11 +73,11 @@ def dying(step: int) -> None:
         before(name)
 
 
-def run(house: House, folder: Path, id: str, format: str, dies: str, split: str) -> int:
+def run(house: Catalog, folder: Path, id: str, format: str, dies: str, split: str) -> int:
     if child := os.fork():
         return child
-    starting.SPLIT_ROWS = int(split)
-    starting.RANGE_ROWS = 100
+    plan.SPLIT_ROWS = int(split)
+    plan.RANGE_ROWS = 100
     if int(dies):
         dying(int(dies))
     asyncio.run(work(house, folder, id, Format(format)))
@@ -88,7 +90,7 @@ def wait(process: str) -> str:
 
 
 def main(folder: Path) -> None:
-    house = acme.house({"internal": Memory({})}, LIMITS)
+    house = acme.house({"internal": MemoryConnector({})}, LIMITS)
     print("ready", flush=True)
     for line in sys.stdin:
         word, *rest = line.split()

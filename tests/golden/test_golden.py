@@ -12,13 +12,12 @@ from typing import Any
 
 import pytest
 
-from door.reply import answered
-from engine.desk import Answer, Desk
-from engine.plan.explain import Known, explain
-from engine.plan.text import lines
-from records.verify import verify
-from sources.journal import JournalSource
-from sources.memory import Memory
+from onedoor.audit.reader import verify_folder
+from onedoor.connectors.audit_log import AuditLogConnector
+from onedoor.connectors.memory import MemoryConnector
+from onedoor.http.responses import encode_result
+from onedoor.query.context import ExecutionResult, QueryEngine
+from onedoor.query.planner.explain import ExplainContext, explain, format_plan
 from tests import acme
 
 HERE = Path(__file__).parent
@@ -27,19 +26,19 @@ CASES = sorted(folder.parent.name for folder in HERE.glob("*/query.graphql"))
 
 
 @cache
-def desk(*, promising: bool) -> Desk:
+def desk(*, promising: bool) -> QueryEngine:
     """Acme over sources that promise what the real ones do, or nothing; cursors outlive a change of the schema."""
     sources = acme.sources() if promising else {name: nothing(each) for name, each in acme.sources().items()}
     house = acme.house(sources)
-    everything = {**house.sources, "journal": JournalSource(JOURNAL)}
-    return acme.opened(replace(house, sources=everything, version="golden"))
+    everything = {**house.connectors, "journal": AuditLogConnector(JOURNAL)}
+    return acme.opened(replace(house, connectors=everything, version="golden"))
 
 
-def nothing(source: Memory) -> Memory:
+def nothing(source: MemoryConnector) -> MemoryConnector:
     return acme.promising_nothing(source)
 
 
-async def told(folder: Path, *, promising: bool) -> Answer:
+async def told(folder: Path, *, promising: bool) -> ExecutionResult:
     groups = (folder / "caller").read_text().split()
     query = (folder / "query.graphql").read_text()
     variables, options = (read(folder / f"{name}.json") for name in ("variables", "options"))
@@ -50,8 +49,8 @@ def read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.exists() else {}
 
 
-def reply(answer: Answer) -> str:
-    body = json.loads(answered(answer, "application/json", 100).body)
+def reply(answer: ExecutionResult) -> str:
+    body = json.loads(encode_result(answer, "application/json", 100).body)
     return json.dumps(body, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -64,9 +63,9 @@ def compare(path: Path, now: str) -> None:
 @pytest.mark.parametrize("name", CASES)
 async def test_a_question_comes_to_the_plan_on_file(name: str) -> None:
     answer = await told(HERE / name, promising=True)
-    assert answer.compiled is not None
-    known = Known(source=desk(promising=True).house.sources.__getitem__)
-    compare(HERE / name / "plan.txt", "\n".join((*lines(explain(answer.compiled.plan, known)), "")))
+    assert answer.cached_plan is not None
+    known = ExplainContext(connector_for=desk(promising=True).catalog.connectors.__getitem__)
+    compare(HERE / name / "plan.txt", "\n".join((*format_plan(explain(answer.cached_plan.plan, known)), "")))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -85,4 +84,4 @@ def test_every_folder_is_a_question() -> None:
 
 
 def test_the_journal_on_file_holds_together() -> None:
-    assert verify(JOURNAL).broken is None
+    assert verify_folder(JOURNAL).broken is None

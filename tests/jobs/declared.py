@@ -8,9 +8,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from work.context import Context
-from work.declared import Bounds, Job, Retries, Script
-from work.words import Failure
+from onedoor.jobs.context import JobContext
+from onedoor.jobs.declarations import Job, Retries, Script, ScriptLimits
+from onedoor.jobs.models import JobFailed
 
 SCRIPTS = Path(__file__).parent / "scripts"
 
@@ -65,7 +65,7 @@ def read(ledger: Path) -> list[list[str]]:
     return [line.split(" ") for line in ledger.read_text().splitlines()] if ledger.exists() else []
 
 
-async def walk(context: Context, given: Walk) -> Walked:
+async def walk(context: JobContext, given: Walk) -> Walked:
     async def step(number: int) -> Decimal:
         written(given.ledger, context.id, f"step-{number}")
         await asyncio.sleep(given.seconds)
@@ -74,36 +74,36 @@ async def walk(context: Context, given: Walk) -> Walked:
     done = []
     for number in range(given.steps):
         done.append(await context.step(f"step {number}", step, number))
-        context.progress(number + 1, given.steps)
+        context.report_progress(number + 1, given.steps)
     if context.attempt <= given.fails:
-        raise Failure("not yet")
+        raise JobFailed("not yet")
     return Walked(steps=len(done), sum=sum(done, Decimal()))
 
 
-async def ask(context: Context, given: Question) -> Any:
-    context.log(str(await context.ask(given.text)))
+async def ask(context: JobContext, given: Question) -> Any:
+    context.log(str(await context.query(given.text)))
 
 
-async def sleep(context: Context, given: Walk) -> None:
+async def sleep(context: JobContext, given: Walk) -> None:
     written(given.ledger, context.id, "began")
     try:
         await asyncio.sleep(3600)
     finally:
-        written(given.ledger, context.id, "stopped" if context.cancelled else "ended")
+        written(given.ledger, context.id, "stopped" if context.cancel_requested else "ended")
 
 
-async def crash(context: Context, given: Said) -> None:
+async def crash(context: JobContext, given: Said) -> None:
     raise ValueError(f"a secret: {given.text}")
 
 
-async def say(context: Context, given: Said) -> None:
+async def say(context: JobContext, given: Said) -> None:
     context.log(given.text)
 
 
-async def whole(context: Context, given: Walk) -> Walked:
+async def whole(context: JobContext, given: Walk) -> Walked:
     """In parts: each a walk."""
-    ids = [await context.part("Walk", given, str(number)) for number in range(given.steps)]
-    ended = await context.parts(ids)
+    ids = [await context.start_child("Walk", given, str(number)) for number in range(given.steps)]
+    ended = await context.wait_for_children(ids)
     return Walked(steps=sum(each.result["steps"] for each in ended), sum=Decimal(len(ended)))
 
 
@@ -112,23 +112,23 @@ FINANCE = frozenset({"finance"})
 
 
 def job(name: str, run: Any, input: type, **more: Any) -> Job:
-    given = {"starts": FINANCE, "sees": frozenset({"audit"}), "owner": "finance", **more}
+    given = {"may_start": FINANCE, "may_see": frozenset({"audit"}), "owner": "finance", **more}
     return Job(name=name, description="Of the tests.", run=run, input=input, **given)
 
 
 def script(name: str, **more: Any) -> Job:
-    return job(name, Script(path=SCRIPTS / f"{name.lower()}.py", bounds=Bounds(cpu_seconds=2)), Said, **more)
+    return job(name, Script(path=SCRIPTS / f"{name.lower()}.py", limits=ScriptLimits(cpu_seconds=2)), Said, **more)
 
 
 JOBS = (
     job("Walk", walk, Walk, result=Walked, retries=Retries(times=2, first_seconds=0.05)),
-    job("WalkAlone", walk, Walk, result=Walked, alone=lambda given: given.key),
+    job("WalkAlone", walk, Walk, result=Walked, exclusive_key=lambda given: given.key),
     job("Whole", whole, Walk, result=Walked),
     job("Sleep", sleep, Walk),
     job("Hurry", sleep, Walk, timeout_seconds=0.3),
     job("Crash", crash, Said),
     job("Say", say, Said),
-    job("Ask", ask, Question, starts=ANYBODY),
+    job("Ask", ask, Question, may_start=ANYBODY),
     script("Echo", result=Echo),
     script("Linger", timeout_seconds=30.0),
     script("Spin"),

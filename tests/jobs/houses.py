@@ -12,32 +12,32 @@ from typing import Any
 
 from sqlalchemy import select
 
-from auth import people
-from auth.caller import Caller
-from auth.state import State, opened
-from engine.desk import Desk, desk
-from engine.house import House as Built
-from records.journal import opened as journal_opened
-from records.redact import records_key
-from resolvers import job as bound_jobs
-from resolvers import query as bound
-from resolvers.query import asking, nobody
-from schema import job, query
-from schema.build import build
-from sources.jobs import JobsSource, nobodys
-from work import tables
-from work.asking import Asking
-from work.declared import Job
-from work.register import registered
-from work.shelf import Shelf
-from work.words import OPEN, Running, Start
-from work.works import Works
-from work.works import opened as works_opened
+from auth import users
+from auth.authentication import Principal
+from onedoor.audit.log import open_audit_log
+from onedoor.audit.record import derive_redaction_key
+from onedoor.connectors import jobs as connectors_jobs
+from onedoor.connectors import principal
+from onedoor.connectors.jobs import JobsConnector, build_unbound_jobs_connector
+from onedoor.connectors.principal import build_empty_principal_connector, build_principal_connector
+from onedoor.jobs import tables
+from onedoor.jobs.context import JobQueryExecutor
+from onedoor.jobs.declarations import Job
+from onedoor.jobs.models import OPEN_STATES, JobSettings, StartRequest
+from onedoor.jobs.registry import register_jobs
+from onedoor.jobs.tables import JobDatabase
+from onedoor.jobs.worker import JobRuntime, open_job_runtime
+from onedoor.model.catalog import Catalog
+from onedoor.query.context import QueryEngine, build_query_engine
+from onedoor.schema.builder import build_schema_and_policy
+from onedoor.schema.builtin import jobs as builtin_jobs
+from onedoor.schema.builtin import me
+from onedoor.storage.database import MetadataDatabase, open_database
 
 PEPPER = b"a pepper of at least thirty-two characters"
 PATIENCE_SECONDS = 60.0
 LOOK_SECONDS = 0.02
-QUICK = Running(poll_seconds=0.05, lease_seconds=3.0)
+QUICK = JobSettings(poll_seconds=0.05, lease_seconds=3.0)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class Heard:
 
     ids: list[str] = field(default_factory=list)
 
-    def told(self, job_id: str) -> None:
+    def notify(self, job_id: str) -> None:
         self.ids.append(job_id)
 
 
@@ -54,19 +54,21 @@ class Heard:
 class House:
     """All of it in this process."""
 
-    state: State
-    shelf: Shelf
-    desk: Desk
-    works: Works
+    state: MetadataDatabase
+    shelf: JobDatabase
+    desk: QueryEngine
+    works: JobRuntime
     records: Path
     heard: Heard
 
     async def start(self, job: str, given: Any, *groups: str, **more: Any) -> str:
-        return await self.works.starting.start(Start(job=job, caller=member(self.state, *groups), input=given, **more))
+        return await self.works.service.start(
+            StartRequest(job_name=job, principal=member(self.state, *groups), input=given, **more)
+        )
 
     async def ended(self, id: str, seconds: float = PATIENCE_SECONDS) -> Mapping[str, Any]:
         """Its row, once it has ended."""
-        return await until(lambda: self.row(id), lambda row: row["state"] not in OPEN, seconds)
+        return await until(lambda: self.row(id), lambda row: row["state"] not in OPEN_STATES, seconds)
 
     def row(self, id: str) -> Mapping[str, Any]:
         return row_of(self.state, id)
@@ -75,14 +77,14 @@ class House:
         return lines_of(self.state, id)
 
 
-def row_of(state: State, id: str) -> Mapping[str, Any]:
-    with state.reading() as connection:
-        return dict(connection.execute(select(tables.job).where(tables.job.c.id == id)).one()._mapping)
+def row_of(state: MetadataDatabase, id: str) -> Mapping[str, Any]:
+    with state.read_connection() as connection:
+        return dict(connection.execute(select(tables.job_table).where(tables.job_table.c.id == id)).one()._mapping)
 
 
-def lines_of(state: State, id: str) -> list[tuple[str, str]]:
-    line = tables.job_line
-    with state.reading() as connection:
+def lines_of(state: MetadataDatabase, id: str) -> list[tuple[str, str]]:
+    line = tables.job_line_table
+    with state.read_connection() as connection:
         wanted = select(line.c.kind, line.c.text).where(line.c.job_id == id).order_by(line.c.number)
         return [tuple(row) for row in connection.execute(wanted)]
 
@@ -96,28 +98,28 @@ async def until(look: Callable[[], Any], good: Callable[[Any], bool], seconds: f
     return found
 
 
-def member(state: State, *groups: str, email: str = "ada@acme.example") -> Caller:
+def member(state: MetadataDatabase, *groups: str, email: str = "ada@acme.example") -> Principal:
     """A person of the state in these groups, made where they are not there yet."""
-    known = {each.email: each for each in people.listed(state)}
+    known = {each.email: each for each in users.list_users(state)}
     if email not in known:
-        people.create(state, first_name="Ada", last_name="Lovelace", email=email)
+        users.create_user(state, first_name="Ada", last_name="Lovelace", email=email)
     for group in groups:
-        people.join(state, email, group)
-    found = next(each for each in people.listed(state) if each.email == email)
+        users.join_group(state, email, group)
+    found = next(each for each in users.list_users(state) if each.email == email)
     now = datetime.now(UTC)
-    return Caller(
+    return Principal(
         person_id=found.id, first_name=found.first_name, last_name=found.last_name, email=found.email,
         groups=frozenset(found.groups), grants=(), key_id="Key012345678", key_created=now, key_expires=now,
     )  # fmt: skip
 
 
 @cache
-def small() -> Built:
+def small() -> Catalog:
     """Of the person who asks and of jobs, and nothing else."""
-    schema, rules = build((query, job))
-    return Built(
-        schema=schema, rules=rules, bindings={each.type: each for each in (*bound.BINDINGS, *bound_jobs.BINDINGS)},
-        sources={"caller": nobody(), "jobs": nobodys()}, cursor_secret=b"a secret of the tests", version="1",
+    schema, rules = build_schema_and_policy((me, builtin_jobs))
+    return Catalog(
+        schema=schema, policy=rules, mappings={each.type: each for each in (*principal.MAPPINGS, *connectors_jobs.MAPPINGS)},
+        connectors={"caller": build_empty_principal_connector(), "jobs": build_unbound_jobs_connector()}, cursor_secret=b"a secret of the tests", version="1",
     )  # fmt: skip
 
 
@@ -127,31 +129,31 @@ async def house(
     jobs: tuple[Job, ...],
     *,
     url: str | None = None,
-    running: Running = QUICK,
+    running: JobSettings = QUICK,
     at_once: bool = False,
     now: Callable[[], datetime] | None = None,
-    built: Callable[[], Built] = small,
+    built: Callable[[], Catalog] = small,
 ) -> AsyncIterator[House]:
     async with AsyncExitStack() as stack:
         clock = {} if now is None else {"now": now}
-        state = opened(url or f"sqlite:///{folder}/state.sqlite", PEPPER, **clock)
+        state = open_database(url or f"sqlite:///{folder}/state.sqlite", PEPPER, **clock)
         stack.callback(state.close)
-        shelf = Shelf(state=state)
+        shelf = JobDatabase(metadata=state)
         stack.callback(shelf.close)
         records = folder / "records"
         records.mkdir(exist_ok=True)
-        journal = journal_opened(records, datetime.now(UTC))
+        journal = open_audit_log(records, datetime.now(UTC))
         stack.push_async_callback(asyncio.to_thread, journal.close)
-        declared = registered(jobs)
+        declared = register_jobs(jobs)
 
-        def own(caller: Caller) -> dict[str, Any]:
-            return {"caller": asking(caller), "jobs": JobsSource(shelf, declared, caller)}
+        def own(caller: Principal) -> dict[str, Any]:
+            return {"caller": build_principal_connector(caller), "jobs": JobsConnector(shelf, declared, caller)}
 
-        at = desk(built(), own, time.monotonic)
+        at = build_query_engine(built(), own, time.monotonic)
         heard = Heard()
         works = await stack.enter_async_context(
-            works_opened(
-                declared, shelf, Asking(desk=at, journal=journal, records_key=records_key(PEPPER)), running,
+            open_job_runtime(
+                declared, shelf, JobQueryExecutor(engine=at, audit_log=journal, redaction_key=derive_redaction_key(PEPPER)), running,
                 notifier=heard, at_once=at_once,
             )
         )  # fmt: skip

@@ -5,18 +5,18 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from auth.caller import Caller
-from auth.state import State, opened
-from records.record import record_id
-from sources.jobs import JobsSource
+from auth.authentication import Principal
+from onedoor.audit.record import build_record_id
+from onedoor.connectors.jobs import JobsConnector
+from onedoor.jobs import store
+from onedoor.jobs.models import JobLogLine, JobRun, JobState, LineKind, RunResult
+from onedoor.jobs.registry import compute_job_version, register_jobs
+from onedoor.jobs.store import JobFileData
+from onedoor.jobs.tables import JobDatabase
+from onedoor.storage.database import MetadataDatabase, open_database
 from tests import acme
 from tests.jobs.declared import JOBS
 from tests.jobs.houses import PEPPER
-from work import store
-from work.register import registered, version
-from work.shelf import Shelf
-from work.store import Kept
-from work.words import End, JobState, Line, LineKind, Run
 
 AT = datetime(2026, 11, 1, tzinfo=UTC)
 PEOPLE = ("P1", "P2", "P3")
@@ -24,46 +24,46 @@ NAMES = ("Walk", "Ask", "Sleep")
 
 
 @contextmanager
-def some(folder: Path, *groups: str, url: str | None = None) -> Iterator[JobsSource]:
+def some(folder: Path, *groups: str, url: str | None = None) -> Iterator[JobsConnector]:
     """As P1 in these groups sees them, by default who audits."""
-    state = opened(url or f"sqlite:///{folder}/state.sqlite", PEPPER)
-    shelf = Shelf(state=state)
+    state = open_database(url or f"sqlite:///{folder}/state.sqlite", PEPPER)
+    shelf = JobDatabase(metadata=state)
     try:
         fill(state)
-        caller: Caller = acme.caller(*(groups or ("audit", "finance")))
-        yield JobsSource(shelf, registered(JOBS), caller)
+        caller: Principal = acme.caller(*(groups or ("audit", "finance")))
+        yield JobsConnector(shelf, register_jobs(JOBS), caller)
     finally:
         shelf.close()
         state.close()
 
 
-def fill(state: State) -> None:
-    jobs = registered(JOBS)
+def fill(state: MetadataDatabase) -> None:
+    jobs = register_jobs(JOBS)
     for number in range(12):
         name, person = NAMES[number % 3], PEOPLE[number // 4]
         row = {
-            "id": record_id(AT + timedelta(minutes=number), bytes(9)), "name": name, "person_id": person,
+            "id": build_record_id(AT + timedelta(minutes=number), bytes(9)), "name": name, "person_id": person,
             "person_name": f"Person {person} é", "key_id": None, "record_id": None,
             "reason": None if number % 2 else "why", "idempotency_key": None, "parent_id": None, "input": "{}",
-            "version": version(jobs[name]), "release": "r", "alone": None, "created_at": AT + timedelta(minutes=number),
+            "version": compute_job_version(jobs[name]), "release": "r", "alone": None, "created_at": AT + timedelta(minutes=number),
         }  # fmt: skip
-        id, _ = store.added(state, row, 100)
+        id, _ = store.add_job(state, row, 100)
         if number % 4:
             ran(state, id, number)
 
 
-def ran(state: State, id: str, number: int) -> None:
-    run = store.claimed(state, id, 0, "W")
+def ran(state: MetadataDatabase, id: str, number: int) -> None:
+    run = store.claim_run(state, id, 0, "W")
     assert run is not None
     kinds = (LineKind.LOG, LineKind.OUTPUT, LineKind.ERROR)
-    lines = [Line(at=AT, kind=kinds[each % 3], text=f"line {each}") for each in range(number)]
-    store.noted(state, run, lines, (float(number), None if number % 3 else 12.0), 8)
-    store.filed(state, run, Kept(name=f"é{number}.txt", content_type="text/plain", content=b"a" * number))
-    store.filed(state, run, Kept(name="raw", content_type="application/octet-stream", content=b"\xff\xfe"))
+    lines = [JobLogLine(at=AT, kind=kinds[each % 3], text=f"line {each}") for each in range(number)]
+    store.save_progress(state, run, lines, (float(number), None if number % 3 else 12.0), 8)
+    store.save_file(state, run, JobFileData(name=f"é{number}.txt", content_type="text/plain", content=b"a" * number))
+    store.save_file(state, run, JobFileData(name="raw", content_type="application/octet-stream", content=b"\xff\xfe"))
     if number % 4 > 1:
         end(state, run, number)
 
 
-def end(state: State, run: Run, number: int) -> None:
-    good = End(state=JobState.SUCCEEDED, result={"number": number})
-    store.ended(state, run, good if number % 4 == 2 else End(state=JobState.FAILED, reason="not good"))
+def end(state: MetadataDatabase, run: JobRun, number: int) -> None:
+    good = RunResult(state=JobState.SUCCEEDED, result={"number": number})
+    store.end_run(state, run, good if number % 4 == 2 else RunResult(state=JobState.FAILED, reason="not good"))

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from auth.mistake import Mistake
+from onedoor.errors import ConfigurationError
+from onedoor.jobs import codecs, service
+from onedoor.jobs.codecs import InvalidJobValue, build_instance, dump_instance
+from onedoor.jobs.declarations import Schedule
+from onedoor.jobs.registry import compute_job_version, compute_release, register_jobs
 from tests.jobs.declared import JOBS, Said, crash, job
-from work import kept, timely
-from work.declared import Schedule
-from work.kinds import Misfit, made, plain
-from work.register import registered, release, version
 
 BY_NAME = {each.name: each for each in JOBS}
 
@@ -46,10 +46,10 @@ GIVEN = {
 
 
 def test_an_input_is_the_same_after_json() -> None:
-    instance = made(Every, {name: value for name, value in GIVEN.items() if name not in ("none", "default")})
+    instance = build_instance(Every, {name: value for name, value in GIVEN.items() if name not in ("none", "default")})
     assert (instance.money, instance.at) == (Decimal("12.50"), datetime(2026, 11, 1, 12, tzinfo=UTC))
-    assert plain(instance) == GIVEN
-    assert made(Every, plain(instance)) == instance
+    assert dump_instance(instance) == GIVEN
+    assert build_instance(Every, dump_instance(instance)) == instance
 
 
 @pytest.mark.parametrize(
@@ -68,8 +68,8 @@ def test_an_input_is_the_same_after_json() -> None:
     ],
 )
 def test_an_input_that_does_not_fit_is_refused_in_a_sentence(change: dict[str, Any], message: str) -> None:
-    with pytest.raises(Misfit) as misfit:
-        made(Every, {**GIVEN, **change})
+    with pytest.raises(InvalidJobValue) as misfit:
+        build_instance(Every, {**GIVEN, **change})
     assert str(misfit.value).startswith(message)
 
 
@@ -79,7 +79,7 @@ def test_an_input_that_does_not_fit_is_refused_in_a_sentence(change: dict[str, A
     ids=repr,
 )
 def test_what_a_step_gave_is_told_again(value: object) -> None:
-    assert kept.told(kept.kept(value)) == value
+    assert codecs.decode_step_result(codecs.encode_step_result(value)) == value
 
 
 UNKEPT = [object(), {1: 2}, b"x", {"a": {1}}, datetime(2026, 1, 1)]
@@ -88,10 +88,10 @@ UNKEPT = [object(), {1: 2}, b"x", {"a": {1}}, datetime(2026, 1, 1)]
 @pytest.mark.parametrize("value", UNKEPT, ids=lambda each: type(each).__name__)
 def test_what_cannot_be_kept_is_no_result_of_a_step(value: object) -> None:
     with pytest.raises(TypeError):
-        kept.kept(value)
+        codecs.encode_step_result(value)
 
 
-NIGHTLY = Schedule(cron="0 5 * * *", person="books", groups=frozenset({"finance"}), input=Said())
+NIGHTLY = Schedule(cron="0 5 * * *", service_account="books", groups=frozenset({"finance"}), input=Said())
 
 
 @pytest.mark.parametrize(
@@ -99,8 +99,11 @@ NIGHTLY = Schedule(cron="0 5 * * *", person="books", groups=frozenset({"finance"
     [
         ((BY_NAME["Walk"], BY_NAME["Walk"]), "the job `Walk` is declared twice"),
         ((replace(BY_NAME["Walk"], name="walk"),), "the job `walk` must be named as a type is"),
-        ((replace(BY_NAME["Walk"], sees=frozenset({"financ"})),), "there is no group `financ`: did you mean `finance`"),
-        ((replace(BY_NAME["Walk"], starts=frozenset()),), "the job `Walk` may be started by nobody"),
+        (
+            (replace(BY_NAME["Walk"], may_see=frozenset({"financ"})),),
+            "there is no group `financ`: did you mean `finance`",
+        ),
+        ((replace(BY_NAME["Walk"], may_start=frozenset()),), "the job `Walk` may be started by nobody"),
         ((replace(BY_NAME["Walk"], run=len),), "the job `Walk` must be an `async` function, or a script"),
         ((replace(BY_NAME["Walk"], input=object),), "the job `Walk` cannot be declared"),
         (
@@ -114,17 +117,17 @@ NIGHTLY = Schedule(cron="0 5 * * *", person="books", groups=frozenset({"finance"
     ],
 )
 def test_a_declaration_that_cannot_stand_stops_the_start(declared: Any, message: str) -> None:
-    with pytest.raises(Mistake) as mistake:
-        registered(declared)
+    with pytest.raises(ConfigurationError) as mistake:
+        register_jobs(declared)
     assert str(mistake.value).startswith(message)
 
 
 def test_a_release_is_another_where_an_input_is() -> None:
     walk = BY_NAME["Walk"]
     other = replace(walk, input=Said)
-    assert version(walk) == version(replace(walk, description="said otherwise"))
-    assert version(walk) != version(other)
-    assert release({"Walk": walk}) != release({"Walk": other})
+    assert compute_job_version(walk) == compute_job_version(replace(walk, description="said otherwise"))
+    assert compute_job_version(walk) != compute_job_version(other)
+    assert compute_release({"Walk": walk}) != compute_release({"Walk": other})
 
 
 @pytest.mark.parametrize(
@@ -140,7 +143,7 @@ def test_a_schedule_is_due_once_at_each_of_its_times(after: str, until: str, due
     def at(time: str) -> datetime:
         return datetime.fromisoformat(f"2026-11-01T{time}:00+00:00")
 
-    jobs = registered((job("A", crash, Said, schedule=NIGHTLY),))
-    assert [each.key for each in timely.due(jobs, at(after), at(until))] == [
+    jobs = register_jobs((job("A", crash, Said, schedule=NIGHTLY),))
+    assert [each.idempotency_key for each in service.list_due_starts(jobs, at(after), at(until))] == [
         f"schedule 2026-11-01T{each}:00+00:00 A" for each in due
     ]

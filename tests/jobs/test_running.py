@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 import jobs
-from auth import people
-from engine.errors import Code, SourceFailed
+from auth import users
 from jobs.catalogue import PrintLabelsInput
 from jobs.invoices import RebuildInvoicesInput
 from jobs.traffic import SurveyUsageInput
+from onedoor.errors import ConnectorError, ErrorCode
+from onedoor.jobs.service import load_file_content, load_progress_marks
 from tests import acme
 from tests.jobs.declared import JOBS, Question, Said, Walk, read
 from tests.jobs.houses import QUICK, House, house, member, until
-from work.rows import content, marks
 
 HOSTILE = (
     "; rm -rf /", "$(touch pwned)", "`id`", "a\nb\r\n--flag", "'\"\\ && true | cat > x", "é ü 漢字 \U0001f600",
@@ -27,14 +27,14 @@ HOSTILE = (
 
 
 async def test_the_jobs_of_the_company_run(tmp_path: Path) -> None:
-    async with house(tmp_path, tuple(jobs.declared()), built=acme.house) as at:
+    async with house(tmp_path, tuple(jobs.load_declared_jobs()), built=acme.house) as at:
         made = [
             await at.start("RebuildInvoices", RebuildInvoicesInput(customer=3), "finance"),
             await at.start("PrintLabels", PrintLabelsInput(skus=("A-1", "B-2")), "sales"),
             await at.start("SurveyUsage", SurveyUsageInput(page=30), "sales"),
         ]
         ended = [await at.ended(id) for id in made]
-        invoices = content(at.state, made[0], "invoices-3.csv")
+        invoices = load_file_content(at.state, made[0], "invoices-3.csv")
     assert [(row["state"], json.loads(row["result"])) for row in ended] == [
         ("SUCCEEDED", {"invoices": 23, "total": "101474.98", "file": "invoices-3.csv"}),
         ("SUCCEEDED", {"labels": 2, "file": "labels.txt"}),
@@ -66,11 +66,11 @@ async def test_a_job_by_a_low_key_cannot_read_a_guarded_field(tmp_path: Path) ->
 
 async def test_nobody_starts_a_job_without_one_of_its_groups(tmp_path: Path) -> None:
     async with house(tmp_path, JOBS) as at:
-        with pytest.raises(SourceFailed) as refused:
+        with pytest.raises(ConnectorError) as refused:
             await at.start("Crash", Said(), "sales")
-        with pytest.raises(SourceFailed) as unknown:
+        with pytest.raises(ConnectorError) as unknown:
             await at.start("Nothing", Said(), "sales")
-    assert (refused.value.code, unknown.value.code) == (Code.FORBIDDEN, Code.NOT_FOUND)
+    assert (refused.value.code, unknown.value.code) == (ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND)
 
 
 @pytest.mark.parametrize("how", ["leaves the group", "is deactivated"])
@@ -80,9 +80,9 @@ async def test_whoever_may_not_any_more_is_refused_at_the_next_step(tmp_path: Pa
         id = await at.start("Walk", Walk(ledger=str(ledger), steps=2, seconds=1.0), "finance")
         await until(lambda: read(ledger), bool)
         if how == "is deactivated":
-            people.deactivate(at.state, "ada@acme.example")
+            users.deactivate_user(at.state, "ada@acme.example")
         else:
-            people.leave(at.state, "ada@acme.example", "finance")
+            users.leave_group(at.state, "ada@acme.example", "finance")
         row = await at.ended(id)
     assert row["state"] == "REFUSED"
     assert row["error"] in ("who started it is in none of the groups that may: `finance`", "who started it is shut out")
@@ -92,13 +92,13 @@ async def test_whoever_may_not_any_more_is_refused_at_the_next_step(tmp_path: Pa
 async def test_the_same_key_is_the_same_job_and_another_input_an_error(tmp_path: Path) -> None:
     ledger = str(tmp_path / "ledger")
     async with house(tmp_path, JOBS) as at:
-        ids = [await at.start("Walk", Walk(ledger=ledger), "finance", key="k") for _ in range(3)]
-        with pytest.raises(SourceFailed) as reused:
-            await at.start("Walk", Walk(ledger=ledger, steps=4), "finance", key="k")
+        ids = [await at.start("Walk", Walk(ledger=ledger), "finance", idempotency_key="k") for _ in range(3)]
+        with pytest.raises(ConnectorError) as reused:
+            await at.start("Walk", Walk(ledger=ledger, steps=4), "finance", idempotency_key="k")
         await at.ended(ids[0])
-        ids.append(await at.start("Walk", Walk(ledger=ledger), "finance", key="k"))
+        ids.append(await at.start("Walk", Walk(ledger=ledger), "finance", idempotency_key="k"))
     assert len(set(ids)) == 1
-    assert reused.value.code is Code.IDEMPOTENCY_KEY_REUSED
+    assert reused.value.code is ErrorCode.IDEMPOTENCY_KEY_REUSED
     assert len(read(Path(ledger))) == 3
 
 
@@ -145,14 +145,14 @@ async def test_a_cancelled_job_ends_where_it_waits(tmp_path: Path) -> None:
         ids = [await at.start("Sleep", Walk(ledger=str(ledger)), "finance") for _ in range(2)]
         await until(lambda: read(ledger), lambda lines: len(lines) == 2)
         for id in ids:
-            await at.works.starting.cancel(member(at.state), id)
+            await at.works.service.cancel(member(at.state), id)
         rows = [await at.ended(id) for id in ids]
-        await at.works.starting.cancel(member(at.state), ids[0])
-        with pytest.raises(SourceFailed) as hidden:
-            await at.works.starting.cancel(member(at.state, "sales", email="eve@acme.example"), ids[0])
+        await at.works.service.cancel(member(at.state), ids[0])
+        with pytest.raises(ConnectorError) as hidden:
+            await at.works.service.cancel(member(at.state, "sales", email="eve@acme.example"), ids[0])
     assert [(row["state"], row["error"]) for row in rows] == [("CANCELLED", "Ada Lovelace cancelled it")] * 2
     assert sorted(each[3] for each in read(ledger)) == ["began", "began", "stopped", "stopped"]
-    assert hidden.value.code is Code.NOT_FOUND
+    assert hidden.value.code is ErrorCode.NOT_FOUND
 
 
 async def test_a_waiting_job_is_cancelled_at_once_and_the_next_has_its_turn(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ async def test_a_waiting_job_is_cancelled_at_once_and_the_next_has_its_turn(tmp_
     async with house(tmp_path, JOBS) as at:
         walk = Walk(ledger=str(ledger), steps=1, seconds=0.5, key="c1")
         first, second, third = [await at.start("WalkAlone", walk, "finance") for _ in range(3)]
-        await at.works.starting.cancel(member(at.state), second)
+        await at.works.service.cancel(member(at.state), second)
         assert at.row(second)["state"] == "CANCELLED"
         assert [(await at.ended(id))["state"] for id in (first, third)] == ["SUCCEEDED", "SUCCEEDED"]
 
@@ -173,7 +173,7 @@ async def test_parts_run_beside_their_whole_and_end_with_it(tmp_path: Path) -> N
         assert [json.loads(row["result"]) for row in rows] == [{"steps": 36, "sum": "6"}] * 2
         slow = await at.start("Whole", Walk(ledger=f"{ledger}.2", steps=2, seconds=3600.0), "finance")
         await until(lambda: read(Path(f"{ledger}.2")), lambda lines: len(lines) == 2)
-        await at.works.starting.cancel(member(at.state), slow)
+        await at.works.service.cancel(member(at.state), slow)
         assert (await at.ended(slow))["state"] == "CANCELLED"
         assert {(await at.ended(each[2]))["state"] for each in read(Path(f"{ledger}.2"))} == {"CANCELLED"}
 
@@ -184,7 +184,7 @@ async def test_arguments_reach_a_script_as_they_are(tmp_path: Path, text: str) -
         id = await at.start("Echo", Said(text=text, number=-3), "finance")
         row = await at.ended(id)
         assert json.loads(row["result"]) == {"text": text, "number": -3}
-        assert content(at.state, id, "echo.txt") == text.encode()
+        assert load_file_content(at.state, id, "echo.txt") == text.encode()
 
 
 async def test_a_script_sees_its_folder_and_nothing_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,7 +209,7 @@ async def test_cancelling_a_script_ends_all_it_started_within_two_seconds(tmp_pa
         id = await at.start("Linger", Said(), "finance")
         pids = (await until(lambda: at.lines(id), bool))[0][1].split()
         began = time.monotonic()
-        await at.works.starting.cancel(member(at.state), id)
+        await at.works.service.cancel(member(at.state), id)
         await until(lambda: alive(pids), lambda left: not left)
         took = time.monotonic() - began
         assert (await at.ended(id))["state"] == "CANCELLED"
@@ -223,25 +223,27 @@ async def test_a_house_that_closes_leaves_no_script_and_its_job_to_the_next(tmp_
     assert alive(pids) == []
     async with house(tmp_path, JOBS) as at:
         lines = await until(lambda: at.lines(id), lambda lines: len(lines) == 2)
-        await at.works.starting.cancel(member(at.state), id)
+        await at.works.service.cancel(member(at.state), id)
         assert (await at.ended(id))["state"] == "CANCELLED"
     assert lines[1] != lines[0]
 
 
 async def test_a_job_is_started_once_on_schedule_by_its_service_person(tmp_path: Path) -> None:
+    from onedoor.jobs.declarations import Schedule
     from tests.jobs.declared import FINANCE, job, walk
-    from work.declared import Schedule
 
     ledger = tmp_path / "ledger"
     clock = [datetime(2026, 11, 1, 4, 59, 59, tzinfo=UTC)]
-    schedule = Schedule(cron="0 5 * * *", person="books", groups=FINANCE, input=Walk(ledger=str(ledger), steps=1))
+    schedule = Schedule(
+        cron="0 5 * * *", service_account="books", groups=FINANCE, input=Walk(ledger=str(ledger), steps=1)
+    )
     nightly = job("Nightly", walk, Walk, schedule=schedule)
     async with house(tmp_path, (nightly,), now=lambda: clock[0], at_once=True) as at:
-        await until(lambda: at.works.worker.scheduled, bool)
+        await until(lambda: at.works.worker.scheduled_until, bool)
         assert rows(at) == []
         for hour in (5, 5, 29, 29):
             clock[0] = datetime(2026, 11, 1 + hour // 24, hour % 24, 0, 5, tzinfo=UTC)
-            await until(lambda: at.works.worker.scheduled, lambda seen: seen == clock[0])
+            await until(lambda: at.works.worker.scheduled_until, lambda seen: seen == clock[0])
         ids = [row["id"] for row in rows(at)]
         ended = [await at.ended(id) for id in ids]
     assert [(row["state"], row["person_id"], row["reason"]) for row in ended] == [
@@ -262,9 +264,9 @@ async def test_a_person_has_a_bounded_number_of_open_jobs(tmp_path: Path) -> Non
     async with house(tmp_path, JOBS, running=replace(QUICK, open_most=2, here=False)) as at:
         for _ in range(2):
             await at.start("Crash", Said(), "finance")
-        with pytest.raises(SourceFailed, match=r"the limit `jobs\.open_most` of 2") as many:
+        with pytest.raises(ConnectorError, match=r"the limit `jobs\.open_most` of 2") as many:
             await at.start("Crash", Said(), "finance")
-    assert many.value.code is Code.LIMIT_EXCEEDED
+    assert many.value.code is ErrorCode.LIMIT_EXCEEDED
 
 
 async def test_a_job_that_is_declared_anew_ends_with_a_sentence(tmp_path: Path) -> None:
@@ -283,10 +285,10 @@ async def test_a_job_that_is_declared_anew_ends_with_a_sentence(tmp_path: Path) 
 async def test_who_listens_is_told_of_every_change(tmp_path: Path) -> None:
     async with house(tmp_path, JOBS) as at:
         id = await at.start("Walk", Walk(ledger=str(tmp_path / "ledger"), steps=2, seconds=0.3), "finance")
-        before = marks(at.state, [id])
+        before = load_progress_marks(at.state, [id])
         await at.ended(id)
         await until(lambda: at.heard.ids, lambda ids: len(ids) >= 6)
-        after = marks(at.state, [id])
+        after = load_progress_marks(at.state, [id])
     assert set(at.heard.ids) == {id}
     assert (before[id].done, after[id].state, after[id].done) == (None, "SUCCEEDED", 2.0)
 
@@ -294,9 +296,9 @@ async def test_who_listens_is_told_of_every_change(tmp_path: Path) -> None:
 def rows(at: House) -> list[dict[str, object]]:
     from sqlalchemy import select
 
-    from work.tables import job
+    from onedoor.jobs.tables import job_table as job
 
-    with at.state.reading() as connection:
+    with at.state.read_connection() as connection:
         return [dict(row._mapping) for row in connection.execute(select(job).order_by(job.c.created_at))]
 
 

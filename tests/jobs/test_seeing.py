@@ -7,10 +7,10 @@ from typing import Any
 import orjson
 import pytest
 
-from engine.answer import answer
-from engine.desk import Answer, Question, desk
-from resolvers.query import asking
-from sources.jobs import JobsSource
+from onedoor.connectors.jobs import JobsConnector
+from onedoor.connectors.principal import build_principal_connector
+from onedoor.query.context import ExecutionResult, GraphQLRequest, build_query_engine
+from onedoor.query.engine import execute
 from tests import acme
 from tests.jobs.houses import small
 from tests.jobs.kept import some
@@ -18,12 +18,14 @@ from tests.jobs.kept import some
 ALL = "{ jobs(first: 100) { totalCount nodes { id name personId result lines { totalCount } files { totalCount } } } }"
 
 
-async def asked(source: JobsSource, text: str, **variables: Any) -> Any:
-    at = desk(small(), lambda caller: {"caller": asking(caller), "jobs": source}, time.monotonic)
-    told = Answer()
-    assert source.caller is not None
-    await answer(at, source.caller, Question(text=text, variables=variables), told)
-    assert told.faults == () or list(told.faults) == []
+async def asked(source: JobsConnector, text: str, **variables: Any) -> Any:
+    at = build_query_engine(
+        small(), lambda caller: {"caller": build_principal_connector(caller), "jobs": source}, time.monotonic
+    )
+    told = ExecutionResult()
+    assert source.principal is not None
+    await execute(at, source.principal, GraphQLRequest(query=text, variables=variables), told)
+    assert told.errors == () or list(told.errors) == []
     return orjson.loads(orjson.dumps(told.data, option=orjson.OPT_UTC_Z))
 
 
@@ -65,7 +67,7 @@ async def test_a_hidden_job_is_nowhere(tmp_path: Path) -> None:
         assert lines["job"]["lines"]["nodes"] != []
     hidden = acme.caller("sales")
     with some(tmp_path / "..", "sales") as source:
-        assert source.caller == hidden
+        assert source.principal == hidden
         for id in ids:
             assert await asked(source, "query($id: ID!) { job(id: $id) { id } }", id=id) == {"job": None}
         named = await asked(source, "query($ids: [ID!]) { jobs(where: {id: {in: $ids}}) { totalCount } }", ids=ids)

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from auth.state import State
-from demo.postgresql import PostgresqlServer
+from demo.servers.postgresql import PostgresqlServer
+from onedoor.jobs.tables import job_step_table, job_worker_table
+from onedoor.storage.database import MetadataDatabase
 from tests.jobs.declared import JOBS, Said, Walk, read
 from tests.jobs.houses import QUICK, House, house, member, until
 from tests.jobs.test_running import alive
-from work.tables import job_step, job_worker
 
 ROOT = Path(__file__).parents[2]
 KILLS = int(os.environ.get("JOBKILLS", "20"))
@@ -63,10 +63,12 @@ def crew(url: str, folder: Path) -> Iterator[Crew]:
             each.kill()
 
 
-def repeated(state: State, ledger: Path) -> list[tuple[str, str]]:
+def repeated(state: MetadataDatabase, ledger: Path) -> list[tuple[str, str]]:
     """Steps that began again after they were finished."""
-    with state.reading() as connection:
-        finished = {(row.job_id, row.name.replace(" ", "-")): row.at for row in connection.execute(select(job_step))}
+    with state.read_connection() as connection:
+        finished = {
+            (row.job_id, row.name.replace(" ", "-")): row.at for row in connection.execute(select(job_step_table))
+        }
     return [
         (id, step)
         for micros, _, id, step in read(ledger)
@@ -75,8 +77,8 @@ def repeated(state: State, ledger: Path) -> list[tuple[str, str]]:
 
 
 def workers(at: House) -> int:
-    with at.state.reading() as connection:
-        return len(connection.execute(select(job_worker.c.id)).all())
+    with at.state.read_connection() as connection:
+        return len(connection.execute(select(job_worker_table.c.id)).all())
 
 
 async def test_one_of_three_workers_is_killed_and_nothing_is_lost(
@@ -107,7 +109,7 @@ async def test_a_killed_worker_leaves_no_script_behind(tmp_path: Path, postgresq
             pids = (await until(lambda: at.lines(id), bool))[0][1].split()
             hired.kill(hired.processes[0])
             await until(lambda: alive(pids), lambda left: not left, 10.0)
-            await at.works.starting.cancel(member(at.state), id)
+            await at.works.service.cancel(member(at.state), id)
             hired.hire(1)
             assert (await at.ended(id))["error"] == "Ada Lovelace cancelled it"
     assert alive(pids) == []
@@ -120,7 +122,7 @@ async def test_a_cancel_is_heard_by_a_worker_elsewhere(tmp_path: Path, postgresq
             hired.hire(1)
             id = await at.start("Linger", Said(), "finance")
             pids = (await until(lambda: at.lines(id), bool))[0][1].split()
-            await at.works.starting.cancel(member(at.state), id)
+            await at.works.service.cancel(member(at.state), id)
             await until(lambda: alive(pids), lambda left: not left, 4.0)
             assert (await at.ended(id))["state"] == "CANCELLED"
 
@@ -190,7 +192,10 @@ async def test_kills_lose_nothing_and_repeat_no_finished_step(
             while kills < KILLS:
                 hired.hire(3 - len(hired.running()))
                 walk = Walk(ledger=str(ledger), steps=4, seconds=0.05, key=str(kills % 3))
-                ids += [await at.start(name, walk, "finance", key=f"{kills} {name}") for name in ("Walk", "WalkAlone")]
+                ids += [
+                    await at.start(name, walk, "finance", idempotency_key=f"{kills} {name}")
+                    for name in ("Walk", "WalkAlone")
+                ]
                 seen = len(read(ledger))
                 far = seen + chance.randrange(1, 6)
                 await until(lambda far=far: len(read(ledger)), lambda count, far=far: count >= far, LONG_SECONDS)

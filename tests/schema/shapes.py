@@ -4,31 +4,31 @@ from collections.abc import Mapping
 
 from graphql import DocumentNode
 
-from schema.generate.generate import definitions
-from schema.read import FieldShape, Guards, Leads, Shapes, TypeShape
+from onedoor.schema.generate.types import build_definitions
+from onedoor.schema.reader import AccessDirectives, FieldKind, FieldShape, SchemaShape, TypeShape
 
-NOTHING = Guards(allow=(), owned=())
-SALES = Guards(allow=(("sales",),), owned=("sales operations",))
-FINANCE = Guards(allow=(("finance",),), owned=("payroll",))
-
-
-def column(name: str, to: str = "String", guards: Guards = NOTHING) -> FieldShape:
-    return FieldShape(name=name, description=name, guards=guards, leads=Leads.COLUMN, to=to, nullable=True)
+NOTHING = AccessDirectives(allow=(), owned=())
+SALES = AccessDirectives(allow=(("sales",),), owned=("sales operations",))
+FINANCE = AccessDirectives(allow=(("finance",),), owned=("payroll",))
 
 
-def link(name: str, to: str, leads: Leads = Leads.MANY) -> FieldShape:
-    return FieldShape(name=name, description=name, guards=NOTHING, leads=leads, to=to, nullable=True)
+def column(name: str, to: str = "String", guards: AccessDirectives = NOTHING) -> FieldShape:
+    return FieldShape(name=name, description=name, access=guards, kind=FieldKind.COLUMN, type_name=to, nullable=True)
 
 
-def kind(name: str, *fields: FieldShape, guards: Guards = SALES) -> TypeShape:
-    return TypeShape(name=name, description=name, guards=guards, fields=fields, interface=False, implements=())
+def link(name: str, to: str, leads: FieldKind = FieldKind.MANY) -> FieldShape:
+    return FieldShape(name=name, description=name, access=NOTHING, kind=leads, type_name=to, nullable=True)
 
 
-def listed(types: Mapping[str, tuple[FieldShape, ...]]) -> Shapes:
+def kind(name: str, *fields: FieldShape, guards: AccessDirectives = SALES) -> TypeShape:
+    return TypeShape(name=name, description=name, access=guards, fields=fields, is_interface=False, implements=())
+
+
+def listed(types: Mapping[str, tuple[FieldShape, ...]]) -> SchemaShape:
     """Types that the root has a list of each of."""
     root = kind("Query", *(link(f"all{name}", name) for name in types), guards=NOTHING)
-    return Shapes(types=(root, *(kind(name, *fields) for name, fields in types.items())), enums=())
+    return SchemaShape(types=(root, *(kind(name, *fields) for name, fields in types.items())), enums=())
 
 
 def documented(types: Mapping[str, tuple[FieldShape, ...]]) -> DocumentNode:
-    return DocumentNode(definitions=definitions(listed(types)))
+    return DocumentNode(definitions=build_definitions(listed(types)))

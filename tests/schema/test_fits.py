@@ -7,49 +7,49 @@ from typing import Any
 
 import pytest
 
-from auth.mistake import Mistake
-from engine.binding import Batch, Binding, Link
-from engine.fits import fits
-from engine.house import House
-from engine.words import Column, Kind
-from sources.memory import Memory
+from onedoor.connectors.memory import MemoryConnector
+from onedoor.errors import ConfigurationError
+from onedoor.model.catalog import Catalog
+from onedoor.model.mapping import ComputedField, Relationship, TypeMapping
+from onedoor.query.startup_checks import validate_catalog
+from onedoor.spi.capabilities import Column, ColumnType
 from tests import acme
 
 
 @cache
-def house() -> House:
+def house() -> Catalog:
     return acme.house()
 
 
-def rebound(name: str, **changes: Any) -> Callable[[], House]:
+def rebound(name: str, **changes: Any) -> Callable[[], Catalog]:
     """The house, one binding of it changed."""
-    return lambda: replace(house(), bindings={**house().bindings, name: replace(house().bindings[name], **changes)})
+    return lambda: replace(house(), mappings={**house().mappings, name: replace(house().mappings[name], **changes)})
 
 
-def relinked(name: str, **links: Link) -> Callable[[], House]:
-    return lambda: rebound(name, links={**house().bindings[name].links, **links})()
+def relinked(name: str, **links: Relationship) -> Callable[[], Catalog]:
+    return lambda: rebound(name, links={**house().mappings[name].relationships, **links})()
 
 
-def without(name: str) -> Callable[[], House]:
-    return lambda: replace(house(), bindings={each: of for each, of in house().bindings.items() if each != name})
+def without(name: str) -> Callable[[], Catalog]:
+    return lambda: replace(house(), mappings={each: of for each, of in house().mappings.items() if each != name})
 
 
-def holding(source: str, collection: str, **kinds: Kind) -> Callable[[], House]:
+def holding(source: str, collection: str, **kinds: ColumnType) -> Callable[[], Catalog]:
     """The house, some columns of one collection holding something else."""
 
-    def made() -> House:
+    def made() -> Catalog:
         collections = dict(acme.sources()[source].collections)
-        can = collections[collection].can
+        can = collections[collection].capabilities
         columns = {**can.columns, **{name: Column(kind) for name, kind in kinds.items()}}
-        collections[collection] = replace(collections[collection], can=replace(can, columns=columns))
-        return replace(house(), sources={**house().sources, source: Memory(collections)})
+        collections[collection] = replace(collections[collection], capabilities=replace(can, columns=columns))
+        return replace(house(), connectors={**house().connectors, source: MemoryConnector(collections)})
 
     return made
 
 
-def opener() -> House:
+def opener() -> Catalog:
     """The house, an open field computed of a guarded one."""
-    return rebound("Employee", batches={"fullName": Batch(needs=("firstName", "salary"), compute=list)})()
+    return rebound("Employee", batches={"fullName": ComputedField(needs=("firstName", "salary"), compute=list)})()
 
 
 MISFITS = [
@@ -65,7 +65,7 @@ MISFITS = [
     ),
     pytest.param(
         lambda: replace(
-            house(), bindings={**house().bindings, "Lead": Binding(type="Lead", source="s3", collection="files")}
+            house(), mappings={**house().mappings, "Lead": TypeMapping(type="Lead", source="s3", collection="files")}
         ),
         "there is a binding of `Lead`, but no such type in schema/",
         id="an unknown type",
@@ -86,22 +86,22 @@ MISFITS = [
         id="an unknown column",
     ),
     pytest.param(
-        holding("internal", "order_item", quantity=Kind.DECIMAL),
+        holding("internal", "order_item", quantity=ColumnType.DECIMAL),
         "`OrderItem.quantity` is a `Int`, but its column `quantity` holds decimal",
         id="a column that holds another kind of number",
     ),
     pytest.param(
-        holding("internal", "customer", name=Kind.INTEGER),
+        holding("internal", "customer", name=ColumnType.INTEGER),
         "`Customer.name` is a `String`, but its column `name` holds integer",
         id="a column that holds no text",
     ),
     pytest.param(
-        holding("internal", "customer", segment=Kind.BOOLEAN),
+        holding("internal", "customer", segment=ColumnType.BOOLEAN),
         "`Customer.segment` is a `Segment`, but its column `segment` holds boolean",
         id="a column that holds no enum",
     ),
     pytest.param(
-        holding("internal", "customer", name=Kind.LIST),
+        holding("internal", "customer", name=ColumnType.LIST),
         "`Customer.name` is a `String`, but its column `name` holds list",
         id="a list for one text",
     ),
@@ -116,7 +116,7 @@ MISFITS = [
         id="no link",
     ),
     pytest.param(
-        relinked("Order", customer=Link(to="Employee", here="customer_id", there="id")),
+        relinked("Order", customer=Relationship(to="Employee", local="customer_id", remote="id")),
         "the link `Order.customer` leads to `Employee`, but its field to `Customer`: name that",
         id="a link to another type",
     ),
@@ -131,27 +131,27 @@ MISFITS = [
         id="a root field to a type without a binding",
     ),
     pytest.param(
-        relinked("Order", customer=Link(to="Customer", here="buyer_id", there="id")),
+        relinked("Order", customer=Relationship(to="Customer", local="buyer_id", remote="id")),
         "the link `Order.customer` names `buyer_id`, which `orders` does not have",
         id="an unknown column here",
     ),
     pytest.param(
-        relinked("Order", customer=Link(to="Customer", here="customer_id", there="number")),
+        relinked("Order", customer=Relationship(to="Customer", local="customer_id", remote="number")),
         "the link `Order.customer` names `number`, which `customer` does not have",
         id="an unknown column there",
     ),
     pytest.param(
-        relinked("Order", customer=Link(to="Customer", here=("customer_id", "id"), there="id")),
+        relinked("Order", customer=Relationship(to="Customer", local=("customer_id", "id"), remote="id")),
         "the link `Order.customer` compares 2 columns with 1, give as many there",
         id="more columns here than there",
     ),
     pytest.param(
-        relinked("Order", customer=Link(to="Customer", here="status", there="id")),
+        relinked("Order", customer=Relationship(to="Customer", local="status", remote="id")),
         "the link `Order.customer` compares `status` with `id`, which hold different kinds",
         id="columns that hold different kinds",
     ),
     pytest.param(
-        rebound("Employee", batches={"fullName": Batch(needs=("nickname",), compute=list)}),
+        rebound("Employee", batches={"fullName": ComputedField(needs=("nickname",), compute=list)}),
         "`Employee.fullName` is made of `nickname`, which `Employee` does not have",
         id="computed of an unknown field",
     ),
@@ -164,11 +164,11 @@ MISFITS = [
 
 
 def test_the_product_fits() -> None:
-    fits(house())
+    validate_catalog(house())
 
 
 @pytest.mark.parametrize(("made", "sentence"), MISFITS)
-def test_what_does_not_fit_is_named(made: Callable[[], House], sentence: str) -> None:
-    with pytest.raises(Mistake) as mistake:
-        fits(made())
+def test_what_does_not_fit_is_named(made: Callable[[], Catalog], sentence: str) -> None:
+    with pytest.raises(ConfigurationError) as mistake:
+        validate_catalog(made())
     assert str(mistake.value) == sentence

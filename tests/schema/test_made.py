@@ -18,11 +18,18 @@ from graphql import (
     validate_schema,
 )
 
-from resolvers import bindings, modules
-from schema.build import build, built
-from schema.derived import MEASURED, OF_FIELDS, OF_ROWS, derived
-from schema.generate import aggregates
-from schema.read import BadSchema, FieldShape, Leads
+from onedoor.schema.builder import build_from_document, build_schema_and_policy
+from onedoor.schema.generate import aggregates
+from onedoor.schema.reader import (
+    AGGREGATE_SUFFIXES,
+    FIELD_SUFFIXES,
+    ROW_SUFFIXES,
+    FieldKind,
+    FieldShape,
+    SchemaError,
+    parse_derived_name,
+)
+from resolvers import load_mappings, load_schema_modules
 from tests.schema.shapes import column, documented, link
 
 EXACT = {each: each for each in ("Int", "BigInt", "Float", "Decimal", "Date", "DateTime", "String")}
@@ -35,17 +42,17 @@ BECOMES: Mapping[str, Mapping[str, str]] = {
 }
 UNITS = {"DateTime": "TimeGroupBy", "Date": "DateGroupBy"}
 UNLISTED = {"Me", "Key", "WorkflowLog", "DriveSearch", "FileUpload"}
-LISTED = sorted(each for each in bindings() if each not in UNLISTED and not each.endswith("Values"))
+LISTED = sorted(each for each in load_mappings() if each not in UNLISTED and not each.endswith("Values"))
 INTERFACES = {"File"}
 """Those that are listed: their rows are filtered and ordered, not measured or grouped."""
-KNOWN = {*bindings(), *INTERFACES}
+KNOWN = {*load_mappings(), *INTERFACES}
 PAGES = {f"{each}Connection" for each in INTERFACES}
-ONE_OF = tuple(each for each in (*OF_FIELDS, *OF_ROWS) if each.endswith(("Order", "GroupBy")))
+ONE_OF = tuple(each for each in (*FIELD_SUFFIXES, *ROW_SUFFIXES) if each.endswith(("Order", "GroupBy")))
 
 
 @cache
 def schema() -> GraphQLSchema:
-    return build(modules())[0]
+    return build_schema_and_policy(load_schema_modules())[0]
 
 
 def fields(name: str) -> dict[str, str]:
@@ -60,7 +67,7 @@ def columns(name: str) -> dict[str, str]:
     found = {}
     for each, field in of.fields.items():
         to = get_named_type(field.type)
-        made = {*bindings()[name].batches, *bindings()[name].lookups}
+        made = {*load_mappings()[name].computed_fields, *load_mappings()[name].lookups}
         if each in made or "[" in str(field.type) or not (is_scalar_type(to) or is_enum_type(to)):
             continue
         if to.name == "JSON":
@@ -71,7 +78,7 @@ def columns(name: str) -> dict[str, str]:
 
 def singles(name: str) -> dict[str, str]:
     """By link to one row, the type of that row."""
-    links = {each: to for each, to in fields(name).items() if each in bindings()[name].links}
+    links = {each: to for each, to in fields(name).items() if each in load_mappings()[name].relationships}
     return {each: to for each, to in links.items() if not to.endswith("Connection")}
 
 
@@ -89,7 +96,7 @@ def test_a_measure_holds_every_column_it_can_be_taken_of_and_no_other(name: str,
 
 @pytest.mark.parametrize("name", LISTED)
 def test_an_aggregate_has_the_measures_that_the_type_has_columns_for(name: str) -> None:
-    names = {each.suffix: each.name for each in aggregates.MEASURED}
+    names = {each.suffix: each.name for each in aggregates.AGGREGATE_FIELDS}
     measures = {names[each]: f"{name}{each}" for each in BECOMES if fields(f"{name}{each}")}
     logic = {"and": f"[{name}Having!]", "or": f"[{name}Having!]", "not": f"{name}Having"}
     orders = {"count": "Direction", **{each: f"{to}Order" for each, to in measures.items()}}
@@ -136,13 +143,13 @@ def test_a_type_without_numbers_has_no_sum() -> None:
 
 def test_one_of_many_is_given_where_the_order_of_what_is_given_decides() -> None:
     inputs = [each for each in schema().type_map.values() if isinstance(each, GraphQLInputObjectType)]
-    made = {each.name: derived(each.name, KNOWN) for each in inputs}
-    wanted = {name for name, of in made.items() if of and name.removeprefix(of.of) in ONE_OF}
+    made = {each.name: parse_derived_name(each.name, KNOWN) for each in inputs}
+    wanted = {name for name, of in made.items() if of and name.removeprefix(of.base) in ONE_OF}
     assert ({each.name for each in inputs if each.is_one_of}, len(wanted) > 100) == (wanted, True)
 
 
 def test_whatever_is_made_of_rows_may_be_null() -> None:
-    of = {name: derived(name, KNOWN) for name in schema().type_map}
+    of = {name: parse_derived_name(name, KNOWN) for name in schema().type_map}
     made = [schema().type_map[name] for name, each in of.items() if each and not name.endswith("Edge")]
     never = [
         (each.name, name)
@@ -155,7 +162,7 @@ def test_whatever_is_made_of_rows_may_be_null() -> None:
 
 
 def test_every_measure_has_its_names_known() -> None:
-    assert tuple(each.suffix for each in aggregates.MEASURED) == MEASURED
+    assert tuple(each.suffix for each in aggregates.AGGREGATE_FIELDS) == AGGREGATE_SUFFIXES
 
 
 def test_the_schema_is_valid() -> None:
@@ -176,19 +183,19 @@ TWINS = [
 @pytest.mark.parametrize(("name", "said"), TWINS)
 def test_a_type_named_as_one_that_is_made_does_not_build(name: str, said: str) -> None:
     order = (column("id", "ID"), column("total", "Int"))
-    with pytest.raises(BadSchema) as refused:
+    with pytest.raises(SchemaError) as refused:
         documented({"Order": order, name: (column("id", "ID"),)})
     assert str(refused.value) == f"two types would be called {said}"
 
 
 def test_a_type_may_be_named_as_one_that_is_not_made() -> None:
     """Orders without a number have no sums, so the name is free."""
-    named, _ = built(documented({"Order": (column("id", "ID"),), "OrderSum": (column("id", "ID"),)}))
+    named, _ = build_from_document(documented({"Order": (column("id", "ID"),), "OrderSum": (column("id", "ID"),)}))
     assert validate_schema(named) == []
 
 
 def test_an_owner_speaks_for_a_type_that_is_only_named_as_if_it_were_made() -> None:
-    _, rules = built(documented({"Order": (column("id", "ID"),), "OrderSum": (column("id", "ID"),)}))
+    _, rules = build_from_document(documented({"Order": (column("id", "ID"),), "OrderSum": (column("id", "ID"),)}))
     assert rules.owners["OrderSum", "id"] == rules.owners["OrderSumWhere", "id"] == "sales operations"
 
 
@@ -200,7 +207,7 @@ def ring(size: int) -> Mapping[str, tuple[FieldShape, ...]]:
             column("id", "ID"),
             column("size", "Int"),
             column("at", "DateTime"),
-            link("next", names[(at + 1) % size], Leads.ONE),
+            link("next", names[(at + 1) % size], FieldKind.ONE),
             link("many", names[(at + 1) % size]),
         )
         for at, name in enumerate(names)
@@ -225,7 +232,7 @@ def calls(of: Callable[[], object]) -> int:
 
 
 def test_the_work_of_a_build_grows_as_the_number_of_types_and_no_faster() -> None:
-    built(documented(ring(2)))
-    took = [calls(lambda size=size: built(documented(ring(size)))) for size in (20, 40, 60)]  # type: ignore[misc]
+    build_from_document(documented(ring(2)))
+    took = [calls(lambda size=size: build_from_document(documented(ring(size)))) for size in (20, 40, 60)]  # type: ignore[misc]
     first, second = (later - earlier for earlier, later in pairwise(took))
     assert second < first * 1.02

@@ -6,23 +6,21 @@ from typing import Any
 
 from graphql import GraphQLInputObjectType, GraphQLInterfaceType, GraphQLObjectType, GraphQLSchema
 
-from auth.groups import NAMES
-from auth.rules import Position, Rules
-from resolvers import bindings, modules
-from schema.build import build
-from schema.derived import derived
-from schema.read import shapes
+from auth.policy import GROUP_NAMES, AccessPolicy, SchemaCoordinate
+from onedoor.schema.builder import build_schema_and_policy
+from onedoor.schema.reader import parse_derived_name, read_shapes
+from resolvers import load_mappings, load_schema_modules
 
 HOLDERS = (GraphQLObjectType, GraphQLInterfaceType, GraphQLInputObjectType)
 LOGIC = frozenset({"and", "or", "not"})
 ROOTS = {"Query", "Mutation", "Subscription"}
-KNOWN = {*bindings(), "File"}
+KNOWN = {*load_mappings(), "File"}
 """The types that others are made for: those with rows, and the interface that is listed."""
 
 
 @cache
-def built() -> tuple[GraphQLSchema, Rules]:
-    return build(modules())
+def built() -> tuple[GraphQLSchema, AccessPolicy]:
+    return build_schema_and_policy(load_schema_modules())
 
 
 def types() -> list[Any]:
@@ -30,7 +28,7 @@ def types() -> list[Any]:
     return [each for name, each in schema.type_map.items() if isinstance(each, HOLDERS) and not name.startswith("__")]
 
 
-def positions() -> Iterator[tuple[Position, Any]]:
+def positions() -> Iterator[tuple[SchemaCoordinate, Any]]:
     """Every field of every type, inputs included."""
     for of in types():
         yield from (((of.name, name), field) for name, field in of.fields.items())
@@ -60,7 +58,7 @@ def test_every_argument_has_a_description() -> None:
 def test_every_position_has_an_audience_of_registered_groups() -> None:
     _, rules = built()
     shut = [at for at, _ in positions() if not rules.requirements.get(at) or not all(rules.requirements[at])]
-    unknown = [at for at, demand in rules.requirements.items() if not frozenset().union(*demand) <= NAMES]
+    unknown = [at for at, demand in rules.requirements.items() if not frozenset().union(*demand) <= GROUP_NAMES]
     assert (shut, unknown) == ([], [])
 
 
@@ -80,10 +78,10 @@ def test_every_argument_asks_for_all_that_its_field_does() -> None:
     assert weaker == []
 
 
-def looking() -> list[tuple[Position, Position]]:
+def looking() -> list[tuple[SchemaCoordinate, SchemaCoordinate]]:
     """Each position that looks at a field, and that field."""
-    made = ((at, derived(at[0], KNOWN)) for at, _ in positions())
-    return [(at, (of.of, at[1])) for at, of in made if of and of.by_field and at[1] not in LOGIC]
+    made = ((at, parse_derived_name(at[0], KNOWN)) for at, _ in positions())
+    return [(at, (of.base, at[1])) for at, of in made if of and of.by_field and at[1] not in LOGIC]
 
 
 def test_no_field_can_be_looked_at_by_those_who_may_not_see_it() -> None:
@@ -99,18 +97,20 @@ def test_what_looks_at_a_field_is_answered_for_by_its_owner() -> None:
 
 def test_what_is_made_of_rows_asks_for_what_the_rows_do() -> None:
     _, rules = built()
-    made = ((at, derived(at[0], KNOWN)) for at, _ in positions())
-    rows = [(at, (f"{of.of}Connection", "nodes")) for at, of in made if of and not of.by_field]
+    made = ((at, parse_derived_name(at[0], KNOWN)) for at, _ in positions())
+    rows = [(at, (f"{of.base}Connection", "nodes")) for at, of in made if of and not of.by_field]
     assert ([at for at, shown in rows if not narrows(rules, at, shown)], len(rows) > 300) == ([], True)
 
 
 def test_every_input_tests_a_value_or_is_made_for_a_known_type() -> None:
     named = {each.name for each in types() if isinstance(each, GraphQLInputObjectType)}
-    written = {each.name for each in shapes(modules()).inputs}
-    assert {each for each in named - written if not each.endswith("Filter") and derived(each, KNOWN) is None} == set()
+    written = {each.name for each in read_shapes(load_schema_modules()).inputs}
+    assert {
+        each for each in named - written if not each.endswith("Filter") and parse_derived_name(each, KNOWN) is None
+    } == set()
 
 
-def narrows(rules: Rules, at: Position, shown: Position) -> bool:
+def narrows(rules: AccessPolicy, at: SchemaCoordinate, shown: SchemaCoordinate) -> bool:
     """Whether whoever may use the one may see the other."""
     own = rules.requirements.get(at, ())
     return bool(own) and all(any(mine <= each for mine in own) for each in rules.requirements[shown])
@@ -131,14 +131,16 @@ def test_a_page_and_an_edge_ask_for_what_their_rows_do() -> None:
 
 
 def test_no_two_types_are_bound_to_the_same_rows() -> None:
-    bound = [(each.source, each.collection) for each in bindings().values()]
+    bound = [(each.source, each.collection) for each in load_mappings().values()]
     assert len(set(bound)) == len(bound)
 
 
 def test_every_type_with_rows_has_a_binding_and_every_binding_a_type() -> None:
     outputs = {each.name for each in types() if isinstance(each, GraphQLObjectType)}
-    subjects = {each for each in outputs if (each in KNOWN or derived(each, KNOWN) is None) and not structural(each)}
-    assert (set(bindings()), {name for name, each in bindings().items() if each.type != name}) == (
+    subjects = {
+        each for each in outputs if (each in KNOWN or parse_derived_name(each, KNOWN) is None) and not structural(each)
+    }
+    assert (set(load_mappings()), {name for name, each in load_mappings().items() if each.type != name}) == (
         subjects - ROOTS,
         set(),
     )

@@ -5,8 +5,8 @@ from functools import cache
 import pytest
 from graphql import GraphQLSchema, parse, validate
 
-from resolvers import modules
-from schema.build import build
+from onedoor.schema.builder import build_schema_and_policy
+from resolvers import load_schema_modules
 
 EVERYTHING = """
 query Everything($having: CustomerHaving, $by: [OrderGroupBy!]!, $order: [OrderGroupOrder!]) {
@@ -57,7 +57,7 @@ query Everything($having: CustomerHaving, $by: [OrderGroupBy!]!, $order: [OrderG
 
 @cache
 def schema() -> GraphQLSchema:
-    return build(modules())[0]
+    return build_schema_and_policy(load_schema_modules())[0]
 
 
 def test_a_question_that_uses_everything_is_valid() -> None:

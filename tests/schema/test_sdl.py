@@ -6,25 +6,24 @@ from pathlib import Path
 import pytest
 from graphql import DocumentNode, build_ast_schema, parse, print_ast
 
-from resolvers import modules
-from schema.build import build, document, sdl, version
-from schema.ordered import in_order, meaning
-from schema.rules import rules
+from onedoor.schema.builder import build_document, build_schema_and_policy, compute_version, derive_policy, print_sdl
+from onedoor.schema.sdl import in_order, meaning
+from resolvers import load_schema_modules
 
 PRINTED = Path(__file__).parents[2] / "schema" / "schema.graphql"
 
 
 def test_the_printed_schema_is_the_one_that_is_built() -> None:
-    assert PRINTED.read_text() == sdl(modules()), "`make sdl` prints it anew"
+    assert PRINTED.read_text() == print_sdl(load_schema_modules()), "`make sdl` prints it anew"
 
 
 def test_the_rules_read_from_the_printed_schema_are_those_that_are_enforced() -> None:
-    _, enforced = build(modules())
-    assert rules(parse(PRINTED.read_text())) == enforced
+    _, enforced = build_schema_and_policy(load_schema_modules())
+    assert derive_policy(parse(PRINTED.read_text())) == enforced
 
 
 def test_the_printed_schema_is_one_that_anyone_can_read() -> None:
-    read, (built, _) = build_ast_schema(parse(PRINTED.read_text())), build(modules())
+    read, (built, _) = build_ast_schema(parse(PRINTED.read_text())), build_schema_and_policy(load_schema_modules())
     assert sorted(read.type_map) == sorted(built.type_map)
 
 
@@ -39,9 +38,9 @@ def test_the_printed_schema_is_sorted_with_the_roots_first() -> None:
 
 
 def test_where_a_module_stands_moves_nothing() -> None:
-    turned = tuple(reversed(tuple(modules())))
-    assert sdl(turned) == sdl(modules())
-    assert version(turned) == version(modules())
+    turned = tuple(reversed(tuple(load_schema_modules())))
+    assert print_sdl(turned) == print_sdl(load_schema_modules())
+    assert compute_version(turned) == compute_version(load_schema_modules())
 
 
 LAMP = """
@@ -85,7 +84,7 @@ def test_what_changes_an_answer_is(one: str, other: str) -> None:
 
 
 def test_a_version_is_of_a_schema_that_says_the_same_of_every_type() -> None:
-    whole = in_order(document(modules()))
+    whole = in_order(build_document(load_schema_modules()))
     bare = print_ast(meaning(whole))
     assert '"""' not in bare
     assert "@owned" not in bare

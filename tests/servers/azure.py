@@ -9,12 +9,12 @@ from azure.storage.blob import BlobServiceClient, ContentSettings
 from azure.storage.fileshare import ShareServiceClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from demo.azure.seed import BLOB_ACCOUNT, FILES_ACCOUNT
-from demo.azure.server import app
-from demo.azure.words import Account
-from demo.settings import SECRETS
-from demo.slack.rates import rates
-from sources.azure import access, blob, files
+from demo.run import SECRETS
+from demo.servers.azure.app import BLOB_ACCOUNT, FILES_ACCOUNT, app
+from demo.servers.azure.protocol import Account
+from demo.servers.slack.app import rates
+from onedoor.connectors.azure import client as azure_client
+from onedoor.connectors.azure import connector
 
 FILES_KEY, BLOB_KEY = SECRETS["AZURE_FILES_KEY"], SECRETS["AZURE_BLOB_KEY"]
 PATTERN = "customers/{customer_id:int}/{kind}/{name}"
@@ -40,8 +40,8 @@ class Server:
 @contextmanager
 def server(serve: Any, *, page: int = 5000, rate: tuple[str, ...] = ()) -> Iterator[Server]:
     accounts = (
-        Account(service="file", name=FILES_ACCOUNT, key=access.decoded(FILES_KEY), page=page),
-        Account(service="blob", name=BLOB_ACCOUNT, key=access.decoded(BLOB_KEY), page=page),
+        Account(service="file", name=FILES_ACCOUNT, key=azure_client.decode_account_key(FILES_KEY), page=page),
+        Account(service="blob", name=BLOB_ACCOUNT, key=azure_client.decode_account_key(BLOB_KEY), page=page),
     )
     made = Server(url="", accounts=accounts)
     with serve(counted(app(accounts, rates(rate)), made.asked)) as port:
@@ -89,18 +89,18 @@ def store_blobs(url: str, container: str, bodies: dict[str, bytes]) -> None:
 
 
 @asynccontextmanager
-async def share(url: str, name: str = "small", **more: Any) -> AsyncIterator[files.AzureFiles]:
+async def share(url: str, name: str = "small", **more: Any) -> AsyncIterator[connector.AzureFilesConnector]:
     """The source under test."""
     given = {"account": FILES_ACCOUNT, "share": name, "pattern": PATTERN, "base_url": url, "private_addresses": True}
-    async with closed(files, given | credentials(FILES_KEY, more)) as source:
+    async with closed(connector.FILES_KIND, given | credentials(FILES_KEY, more)) as source:
         yield source
 
 
 @asynccontextmanager
-async def container(url: str, name: str = "small", **more: Any) -> AsyncIterator[blob.AzureBlob]:
+async def container(url: str, name: str = "small", **more: Any) -> AsyncIterator[connector.AzureBlobConnector]:
     """The source under test."""
     given = {"account": BLOB_ACCOUNT, "container": name, "pattern": PATTERN, "base_url": url, "private_addresses": True}
-    async with closed(blob, given | credentials(BLOB_KEY, more)) as source:
+    async with closed(connector.BLOB_KIND, given | credentials(BLOB_KEY, more)) as source:
         yield source
 
 
@@ -110,7 +110,7 @@ def credentials(key: str, more: dict[str, Any]) -> dict[str, Any]:
 
 @asynccontextmanager
 async def closed(kind: Any, given: dict[str, Any]) -> AsyncIterator[Any]:
-    source = await kind.connect(kind.Options(**given))
+    source = await kind.connect(kind.options(**given))
     try:
         yield source
     finally:

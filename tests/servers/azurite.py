@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from demo.postgresql import follow, free_port
-from demo.servers import accepts
+from demo.servers.postgresql import follow, free_port
+from demo.servers.run import accepts
 
 HOST = "127.0.0.1"
 PROGRAM = os.environ.get("AZURITE") or shutil.which("azurite-blob")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pymysql
 
-from demo.postgresql import follow, free_port
+from demo.servers.postgresql import follow, free_port
 
 HOST = "127.0.0.1"
 PROGRAM = shutil.which("mariadbd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from demo.postgresql import follow, free_port
-from demo.prometheus.evaluate import Series
-from demo.prometheus.server import written
+from demo.servers.postgresql import follow, free_port
+from demo.servers.prometheus.app import written
+from demo.servers.prometheus.promql import Series
 
 HOST = "127.0.0.1"
 PATH = f"{os.environ.get('PATH', '')}:/usr/local/bin"

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 
 import uvicorn
 
-from demo.postgresql import free_port
-from demo.prometheus.evaluate import Series
-from demo.prometheus.server import app
+from demo.servers.postgresql import free_port
+from demo.servers.prometheus.app import app
+from demo.servers.prometheus.promql import Series
 from tests.servers.prometheus import HOST, ready
 
 

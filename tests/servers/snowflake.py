@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from tests.sources.conftest import listening
+from tests.connectors.conftest import listening
 
 LOGIN = "/session/v1/login-request"
 IMPORTED = """

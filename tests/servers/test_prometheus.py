@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from demo.prometheus.evaluate import Point, Series
-from demo.prometheus.history import Recorded
+from demo.servers.prometheus.app import Recorded
+from demo.servers.prometheus.promql import Point, Series
 from tests.servers import prometheus
 from tests.servers.prometheus import prometheus_server
 from tests.servers.prometheus_twin import twin_server

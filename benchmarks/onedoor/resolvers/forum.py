@@ -1,20 +1,20 @@
 """Posts and users: two collections of a REST API, and the same of a slow one."""
 
-from engine.binding import Binding, Link
+from onedoor.model.mapping import Relationship, TypeMapping
 
 BINDINGS = (
-    Binding(
+    TypeMapping(
         type="Post",
         source="forum",
         collection="posts",
-        links={"user": Link(to="User", here="user_id", there="id")},
+        relationships={"user": Relationship(to="User", local="user_id", remote="id")},
     ),
-    Binding(type="User", source="forum", collection="users"),
-    Binding(
+    TypeMapping(type="User", source="forum", collection="users"),
+    TypeMapping(
         type="SlowPost",
         source="slow_forum",
         collection="posts",
-        links={"user": Link(to="SlowUser", here="user_id", there="id")},
+        relationships={"user": Relationship(to="SlowUser", local="user_id", remote="id")},
     ),
-    Binding(type="SlowUser", source="slow_forum", collection="users"),
+    TypeMapping(type="SlowUser", source="slow_forum", collection="users"),
 )

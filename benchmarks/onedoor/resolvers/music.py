@@ -1,19 +1,19 @@
 """Artists, albums and tracks: three tables of one database."""
 
-from engine.binding import Binding, Link
+from onedoor.model.mapping import Relationship, TypeMapping
 
 BINDINGS = (
-    Binding(
+    TypeMapping(
         type="Artist",
         source="database",
         collection="artist",
-        links={"albums": Link(to="Album", here="id", there="artist_id")},
+        relationships={"albums": Relationship(to="Album", local="id", remote="artist_id")},
     ),
-    Binding(
+    TypeMapping(
         type="Album",
         source="database",
         collection="album",
-        links={"tracks": Link(to="Track", here="id", there="album_id")},
+        relationships={"tracks": Relationship(to="Track", local="id", remote="album_id")},
     ),
-    Binding(type="Track", source="database", collection="track"),
+    TypeMapping(type="Track", source="database", collection="track"),
 )

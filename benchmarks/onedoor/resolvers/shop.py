@@ -1,28 +1,28 @@
 """Customers, orders, items and products: tables of the database; who speaks for a customer is known upstream."""
 
-from engine.binding import Binding, Link
+from onedoor.model.mapping import Relationship, TypeMapping
 
 BINDINGS = (
-    Binding(
+    TypeMapping(
         type="Customer",
         source="database",
         collection="customer",
-        links={
-            "orders": Link(to="Order", here="id", there="customer_id"),
-            "user": Link(to="User", here="user_id", there="id"),
+        relationships={
+            "orders": Relationship(to="Order", local="id", remote="customer_id"),
+            "user": Relationship(to="User", local="user_id", remote="id"),
         },
     ),
-    Binding(
+    TypeMapping(
         type="Order",
         source="database",
         collection="orders",
-        links={"items": Link(to="Item", here="id", there="order_id")},
+        relationships={"items": Relationship(to="Item", local="id", remote="order_id")},
     ),
-    Binding(
+    TypeMapping(
         type="Item",
         source="database",
         collection="item",
-        links={"product": Link(to="Product", here="product_id", there="id")},
+        relationships={"product": Relationship(to="Product", local="product_id", remote="id")},
     ),
-    Binding(type="Product", source="database", collection="product"),
+    TypeMapping(type="Product", source="database", collection="product"),
 )

@@ -2,8 +2,7 @@
 
 import strawberry
 
-from schema.arguments import Many, One
-from schema.directives import allow, owned
+from onedoor.schema.annotations import Many, One, allow, owned
 
 
 @strawberry.type(description="What someone wrote.", directives=[allow("everyone"), owned("forum")])

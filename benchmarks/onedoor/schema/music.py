@@ -4,8 +4,7 @@ from decimal import Decimal
 
 import strawberry
 
-from schema.arguments import ById, Many
-from schema.directives import allow, owned
+from onedoor.schema.annotations import ById, Many, allow, owned
 
 
 @strawberry.type(description="Who made the music.", directives=[allow("marketing", "sales"), owned("music")])

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from schema.arguments import ById, Many, One
-from schema.directives import allow, owned
+from onedoor.schema.annotations import ById, Many, One, allow, owned
 
 if TYPE_CHECKING:
     from benchmarks.onedoor.schema.forum import User

@@ -1,0 +1,1 @@
+"""What Acme has: tables, files, messages and metrics, made up."""

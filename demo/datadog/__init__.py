@@ -1,1 +1,0 @@
-"""A server that speaks Datadog's API, as its official client expects it, over what watches the company."""

@@ -1,1 +1,0 @@
-"""The office team's own service: offices, desks and who is on call, as GraphQL."""

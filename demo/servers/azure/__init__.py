@@ -1,0 +1,1 @@
+"""Azure Files and Blob Storage."""

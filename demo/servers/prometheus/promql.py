@@ -1,0 +1,469 @@
+"""PromQL subset."""
+
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import inf, isnan, nan
+from typing import Any, TypeAlias
+
+TOKEN = re.compile(
+    r"""\s*(?:(?P<text>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`)|(?P<duration>(?:[0-9]+(?:ms|[smhdwy]))+)
+    |(?P<number>0x[0-9a-fA-F]+|[0-9]+\.?[0-9]*(?:[eE][+-]?[0-9]+)?|\.[0-9]+|(?:[nN]a[nN]|[iI]nf)\b)
+    |(?P<word>[a-zA-Z_:][a-zA-Z0-9_:]*)|(?P<sign>=~|!~|!=|==|>=|<=|[-+*/<>=(){}\[\],]))""",
+    re.VERBOSE,
+)
+
+ESCAPED = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)", re.DOTALL)
+
+PLAIN = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
+
+MILLISECONDS = {
+    "ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000, "y": 31_536_000_000,
+}  # fmt: skip
+
+
+class BadQuery(ValueError):
+    """No query of this part of PromQL."""
+
+
+def duration(text: str) -> int:
+    """`1h30m` in milliseconds."""
+    parts = re.findall(r"([0-9]+)(ms|[smhdwy])", text)
+    if not parts or "".join(map("".join, parts)) != text:
+        raise BadQuery(f"not a valid duration: {text!r}")
+    return sum(int(count) * MILLISECONDS[unit] for count, unit in parts)
+
+
+def tokens(text: str) -> list[tuple[str, str]]:
+    found, at = [], 0
+    while at < len(text.rstrip()):
+        token = TOKEN.match(text, at)
+        if token is None:
+            raise BadQuery(f"unexpected character at {at}")
+        assert token.lastgroup is not None
+        found.append((token.lastgroup, token[token.lastgroup]))
+        at = token.end()
+    return found
+
+
+def unquoted(text: str) -> str:
+    if text[0] == "`":
+        return text[1:-1]
+    return ESCAPED.sub(_unescaped, text[1:-1])
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    said = found[1]
+    if len(said) > 1:
+        return chr(int(said[1:], 16))
+    if said not in PLAIN and said not in "\\'\"":
+        raise BadQuery("unknown escape sequence")
+    return PLAIN.get(said, said)
+
+
+def regular(value: str) -> None:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise BadQuery(f"error parsing regexp: {error}") from None
+
+
+def matches(match: str, value: str, found: str) -> bool:
+    met = re.fullmatch(value, found, re.DOTALL) is not None if "~" in match else found == value
+    return met != match.startswith("!")
+
+
+AGGREGATES = frozenset({"sum", "avg", "min", "max", "count"})
+
+FUNCTIONS = frozenset({"rate", "increase"})
+
+MATCHES = frozenset({"=", "!=", "=~", "!~"})
+
+COMPARISONS = frozenset({"==", "!=", ">", "<", ">=", "<="})
+
+LEVELS = (COMPARISONS, frozenset("+-"), frozenset("*/"))
+"""Loosest first; signs of one level from left to right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """`range` and `offset` in milliseconds; without a range, the last value."""
+
+    matchers: tuple[tuple[str, str, str], ...]
+    range: int | None = None
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    name: str
+    of: Selector
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregated:
+    name: str
+    by: tuple[str, ...]
+    of: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    sign: str
+    left: Any
+    right: Any
+    as_bool: bool = False
+
+
+Tree: TypeAlias = Number | Selector | Function | Aggregated | Binary
+
+
+def parse(text: str) -> Tree:
+    reading = Reading(tokens(text))
+    tree: Tree = reading.level(0)
+    if reading.tokens:
+        raise BadQuery(f"unexpected {reading.tokens[0][1]!r}")
+    if isinstance(tree, Selector) and tree.range is not None:
+        raise BadQuery("a range alone is no question of this part of PromQL")
+    return tree
+
+
+class Reading:
+    """One walk over the tokens."""
+
+    def __init__(self, tokens: list[tuple[str, str]]) -> None:
+        self.tokens = tokens
+
+    def level(self, at: int) -> Any:
+        if at == len(LEVELS):
+            return self.signed()
+        left = self.level(at + 1)
+        while self.tokens and self.tokens[0][0] == "sign" and self.tokens[0][1] in LEVELS[at]:
+            sign = self.tokens.pop(0)[1]
+            as_bool = self.taken("bool") if sign in COMPARISONS else False
+            right = self.level(at + 1)
+            if sign in COMPARISONS and not as_bool and not (_vector(left) or _vector(right)):
+                raise BadQuery("comparisons between scalars must use BOOL modifier")
+            left = Binary(sign, left, right, as_bool)
+        return left
+
+    def signed(self) -> Any:
+        if self.taken("-"):
+            return Binary("*", Number(-1.0), self.signed())
+        return self.signed() if self.taken("+") else self.single()
+
+    def single(self) -> Any:
+        kind, text = self.next()
+        if kind == "number":
+            return Number(float(int(text, 16)) if text[:2] == "0x" else float(text))
+        if text == "(":
+            inner = self.level(0)
+            self.must(")")
+            return inner
+        if text in AGGREGATES:
+            return self.aggregated(text)
+        if text in FUNCTIONS and self.peek() == "(":
+            return self.function(text)
+        if kind == "word" and self.peek() != "(":
+            return self.selector((("__name__", "=", text),))
+        if text == "{":
+            self.tokens.insert(0, (kind, text))
+            return self.selector(())
+        raise BadQuery(f"unexpected {text!r}")
+
+    def aggregated(self, name: str) -> Aggregated:
+        by = self.by()
+        self.must("(")
+        inner = self.level(0)
+        self.must(")")
+        if not _vector(inner):
+            raise BadQuery(f"expected an instant vector in {name}")
+        return Aggregated(name, by or self.by(), inner)
+
+    def by(self) -> tuple[str, ...]:
+        if not self.taken("by"):
+            return ()
+        self.must("(")
+        found = []
+        while not self.taken(")"):
+            found.append(self.word())
+            if not self.taken(",") and self.peek() != ")":
+                raise BadQuery("expected `,` or `)`")
+        return tuple(found)
+
+    def function(self, name: str) -> Function:
+        self.must("(")
+        inner = self.level(0)
+        self.must(")")
+        if not isinstance(inner, Selector) or inner.range is None:
+            raise BadQuery(f"expected a range vector in {name}")
+        return Function(name, inner)
+
+    def selector(self, matchers: tuple[tuple[str, str, str], ...]) -> Selector:
+        named = bool(matchers)
+        if self.taken("{"):
+            while not self.taken("}"):
+                matchers += (self.matcher(named),)
+                if not self.taken(",") and self.peek() != "}":
+                    raise BadQuery("expected `,` or `}`")
+        if not any(_demands(each) for each in matchers):
+            raise BadQuery("a selector must contain at least one non-empty matcher")
+        span = self.duration() if self.taken("[") else None
+        if span is not None:
+            self.must("]")
+        return Selector(matchers, span, self.offset())
+
+    def matcher(self, named: bool) -> tuple[str, str, str]:
+        label, (kind, match), (of, text) = self.word(), self.next(), self.next()
+        if kind != "sign" or match not in MATCHES or of != "text":
+            raise BadQuery("expected a matcher")
+        if named and label == "__name__":
+            raise BadQuery("metric name must not be set twice")
+        value = unquoted(text)
+        if "~" in match:
+            regular(value)
+        return label, match, value
+
+    def offset(self) -> int:
+        if not self.taken("offset"):
+            return 0
+        sign = -1 if self.taken("-") else 1
+        return sign * self.duration()
+
+    def duration(self) -> int:
+        kind, text = self.next()
+        if kind != "duration":
+            raise BadQuery("expected a duration")
+        return duration(text)
+
+    def word(self) -> str:
+        kind, text = self.next()
+        if kind != "word":
+            raise BadQuery(f"unexpected {text!r}")
+        return text
+
+    def peek(self) -> str | None:
+        return self.tokens[0][1] if self.tokens else None
+
+    def next(self) -> tuple[str, str]:
+        if not self.tokens:
+            raise BadQuery("unexpected end of input")
+        return self.tokens.pop(0)
+
+    def taken(self, text: str) -> bool:
+        if self.peek() != text or self.tokens[0][0] == "text":
+            return False
+        self.tokens.pop(0)
+        return True
+
+    def must(self, text: str) -> None:
+        if not self.taken(text):
+            raise BadQuery(f"expected {text!r}")
+
+
+def _demands(matcher: tuple[str, str, str]) -> bool:
+    """Whether it does not match the empty text."""
+    _, match, value = matcher
+    return not matches(match, value, "")
+
+
+def _vector(tree: Any) -> bool:
+    if isinstance(tree, Binary):
+        return _vector(tree.left) or _vector(tree.right)
+    return not isinstance(tree, Number)
+
+
+LOOK_BACK = 300_000
+"""Milliseconds."""
+
+NAME = "__name__"
+
+Point: TypeAlias = tuple[int, float]
+
+Labels: TypeAlias = tuple[tuple[str, str], ...]
+"""Sorted."""
+
+Vector: TypeAlias = dict[Labels, float]
+
+
+class CannotEvaluate(Exception):
+    """What Prometheus answers with `execution`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """`points` gives those from one millisecond to another, both counted, in order of time."""
+
+    labels: Mapping[str, str]
+    points: Callable[[int, int], Sequence[Point]]
+
+
+def value(tree: Tree, series: Sequence[Series], at: int) -> float | Vector:
+    """`at` in milliseconds."""
+    match tree:
+        case Number(number):
+            return number
+        case Selector():
+            return _last(tree, series, at)
+        case Function():
+            return _increased(tree, series, at)
+        case Aggregated():
+            inner = value(tree.of, series, at)
+            assert isinstance(inner, dict)
+            return _aggregated(tree, inner)
+        case Binary():
+            return _binary(tree, value(tree.left, series, at), value(tree.right, series, at))
+
+
+def _selected(of: Selector, series: Sequence[Series]) -> Iterable[Series]:
+    for each in series:
+        if all(matches(match, wanted, each.labels.get(label, "")) for label, match, wanted in of.matchers):
+            yield each
+
+
+def _last(of: Selector, series: Sequence[Series], at: int) -> Vector:
+    end = at - of.offset
+    found = {}
+    for each in _selected(of, series):
+        points = each.points(end - LOOK_BACK, end)
+        if points:
+            found[_labels(each.labels)] = points[-1][1]
+    return found
+
+
+def _increased(tree: Function, series: Sequence[Series], at: int) -> Vector:
+    assert tree.of.range is not None
+    end = at - tree.of.offset
+    found = {}
+    for each in _selected(tree.of, series):
+        points = each.points(end - tree.of.range, end)
+        if len(points) > 1:
+            increase = _extrapolated(points, end - tree.of.range, end)
+            labels = _labels(each.labels, without=NAME)
+            found[labels] = increase / (tree.of.range / 1000) if tree.name == "rate" else increase
+    return found
+
+
+def _extrapolated(points: Sequence[Point], start: int, end: int) -> float:
+    """The increase over the range: at its ends as between its points, but half a step at most where they are far."""
+    (first, low), (last, high) = points[0], points[-1]
+    increase = high - low
+    for (_, before), (_, after) in pairwise(points):
+        if after < before:
+            increase += before
+    sampled = (last - first) / 1000
+    apart = sampled / (len(points) - 1)
+    to_start, to_end = (first - start) / 1000, (end - last) / 1000
+    if increase > 0 and low >= 0:
+        to_start = min(to_start, sampled * (low / increase))
+    threshold = apart * 1.1
+    whole = sampled
+    for each in (to_start, to_end):
+        whole += each if each < threshold else apart / 2
+    return increase * (whole / sampled)
+
+
+def _aggregated(tree: Aggregated, inner: Vector) -> Vector:
+    groups: dict[Labels, list[float]] = {}
+    for labels, number in inner.items():
+        groups.setdefault(tuple(each for each in labels if each[0] in tree.by), []).append(number)
+    return {labels: EVALUATE_AGGREGATES[tree.name](numbers) for labels, numbers in groups.items()}
+
+
+def _extreme(choose: Callable[[Sequence[float]], float]) -> Callable[[Sequence[float]], float]:
+    """What is not a number gives way to what is."""
+
+    def found(numbers: Sequence[float]) -> float:
+        kept = [each for each in numbers if not isnan(each)]
+        return choose(kept) if kept else nan
+
+    return found
+
+
+EVALUATE_AGGREGATES: Mapping[str, Callable[[Sequence[float]], float]] = {
+    "sum": sum,
+    "avg": lambda numbers: sum(numbers) / len(numbers),
+    "min": _extreme(min),
+    "max": _extreme(max),
+    "count": lambda numbers: float(len(numbers)),
+}
+
+
+def _binary(tree: Binary, left: float | Vector, right: float | Vector) -> float | Vector:
+    if isinstance(left, dict) and isinstance(right, dict):
+        return _matched(tree, left, right)
+    if isinstance(left, dict):
+        return _each(tree, {labels: (number, right) for labels, number in left.items()}, shown=0)
+    if isinstance(right, dict):
+        return _each(tree, {labels: (left, number) for labels, number in right.items()}, shown=1)
+    return _computed(tree.sign, left, right)
+
+
+def _matched(tree: Binary, left: Vector, right: Vector) -> Vector:
+    """One to one, by all labels but the name."""
+    beside: dict[Labels, float] = {}
+    for labels, number in right.items():
+        if (key := _unnamed(labels)) in beside:
+            raise CannotEvaluate("found duplicate series for the match group on the right hand-side of the operation")
+        beside[key] = number
+    pairs: dict[Labels, tuple[Any, Any]] = {}
+    seen: set[Labels] = set()
+    for labels, number in left.items():
+        key = _unnamed(labels)
+        if key in beside:
+            if key in seen:
+                raise CannotEvaluate("multiple matches for labels: many-to-one matching must be explicit")
+            seen.add(key)
+            pairs[labels] = (number, beside[key])
+    return _each(tree, pairs, shown=0)
+
+
+def _each(tree: Binary, pairs: Mapping[Labels, tuple[Any, Any]], *, shown: int) -> Vector:
+    """A comparison keeps what meets it, with the vector's own value and name; all else gives up the name."""
+    found: Vector = {}
+    for labels, (left, right) in pairs.items():
+        if tree.sign not in COMPARE:
+            found[_unnamed(labels)] = _computed(tree.sign, left, right)
+        elif tree.as_bool:
+            found[_unnamed(labels)] = float(COMPARE[tree.sign](left, right))
+        elif COMPARE[tree.sign](left, right):
+            found[labels] = (left, right)[shown]
+    return found
+
+
+def _computed(sign: str, left: float, right: float) -> float:
+    if sign == "/":
+        return _divided(left, right)
+    return float(COMPARE[sign](left, right)) if sign in COMPARE else ARITHMETIC[sign](left, right)
+
+
+def _divided(left: float, right: float) -> float:
+    if right != 0:
+        return left / right
+    if left == 0 or isnan(left):
+        return nan
+    return inf if (left > 0) == (str(right)[0] != "-") else -inf
+
+
+ARITHMETIC: Mapping[str, Callable[[float, float], float]] = {
+    "+": operator.add, "-": operator.sub, "*": operator.mul,
+}  # fmt: skip
+
+COMPARE: Mapping[str, Callable[[float, float], bool]] = {
+    "==": operator.eq, "!=": operator.ne, ">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le,
+}  # fmt: skip
+
+
+def _labels(labels: Mapping[str, str], without: str | None = None) -> Labels:
+    return tuple(sorted((name, each) for name, each in labels.items() if name != without))
+
+
+def _unnamed(labels: Labels) -> Labels:
+    return tuple(each for each in labels if each[0] != NAME)

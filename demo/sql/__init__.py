@@ -1,1 +1,0 @@
-"""Acme's internal tables in a SQL database."""

@@ -1,1 +1,0 @@
-"""Acme Inc. as plain values: every row is a function of its table's name and its number, so any part is made alone."""

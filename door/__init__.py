@@ -1,1 +1,0 @@
-"""The door: bytes and headers in, bytes and one record out."""

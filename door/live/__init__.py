@@ -1,1 +1,0 @@
-"""Who listens: questions that are answered each time something happens."""

@@ -1,1 +1,0 @@
-"""A plan and this request's values in, rows out."""

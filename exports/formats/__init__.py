@@ -1,1 +1,0 @@
-"""How rows become files: one module for each way of writing them."""

@@ -1,0 +1,126 @@
+"""Trusted documents from a terminal: files in, documents that run by their digest out."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import click
+from graphql import GraphQLSchema
+
+from onedoor.errors import ConfigurationError, RequestRejected
+from onedoor.http.persisted_documents import (
+    DIGEST_PREFIX,
+    DOCUMENT_SUFFIX,
+    PersistedDocumentSettings,
+    hash_document,
+    read_manifest,
+    read_trusted_documents,
+)
+from onedoor.model.catalog import Limits
+from onedoor.query.document import parse_document
+
+
+class CommandSettings(Protocol):
+    """What the settings say that matters here."""
+
+    @property
+    def documents(self) -> PersistedDocumentSettings: ...
+
+    @property
+    def limits(self) -> Limits: ...
+
+
+class DocumentCommandContext(Protocol):
+    """What the terminal hands each command."""
+
+    def load_settings(self) -> CommandSettings: ...
+
+
+@click.group("documents")
+def documents() -> None:
+    """Documents that run by their digest."""
+
+
+@documents.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.pass_obj
+def register(context: DocumentCommandContext, files: tuple[Path, ...]) -> None:
+    """Trust the documents of FILES: GraphQL as clients send it, to the last character, or a manifest in JSON.
+
+    \b
+    Example:
+      python cli.py documents register dashboards/revenue.graphql manifest.json
+    """
+    settings = context.load_settings()
+    folder = settings.documents.folder
+    if folder is None:
+        raise ConfigurationError("there is no folder to keep documents in: set `documents.folder`")
+    texts = [(str(path), text) for path in files for text in _read_texts(path)]
+    _require_valid(texts, settings.limits)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts:
+        _write_atomically(folder / f"{hash_document(text)}{DOCUMENT_SUFFIX}", text)
+        click.echo(f"{DIGEST_PREFIX}{hash_document(text)} {name}")
+
+
+@documents.command("list")
+@click.pass_obj
+def list_documents(context: DocumentCommandContext) -> None:
+    """Every document that is trusted.
+
+    \b
+    Example:
+      python cli.py documents list
+    """
+    for text in _read_distinct_texts(context.load_settings().documents):
+        click.echo(f"{DIGEST_PREFIX}{hash_document(text)} {' '.join(text.split())[:80]}")
+
+
+def check_documents(settings: CommandSettings) -> int:
+    """How many documents are trusted; Mistake, naming them, where some no longer fit the schema."""
+    texts = [(DIGEST_PREFIX + hash_document(text), text) for text in _read_distinct_texts(settings.documents)]
+    _require_valid(texts, settings.limits)
+    return len(texts)
+
+
+def _read_distinct_texts(settings: PersistedDocumentSettings) -> list[str]:
+    return list(dict.fromkeys(text for _, text in read_trusted_documents(settings)))
+
+
+def _read_texts(path: Path) -> Iterator[str]:
+    if path.suffix == ".json":
+        yield from read_manifest(path).values()
+        return
+    try:
+        yield path.read_bytes().decode()
+    except (OSError, UnicodeDecodeError) as reason:
+        raise ConfigurationError(f"`{path}` cannot be read: it must be text in UTF-8") from reason
+
+
+def _require_valid(texts: list[tuple[str, str]], limits: Limits) -> None:
+    wrong = dict(_find_invalid(texts, _load_schema(), limits)) if texts else {}
+    if wrong:
+        named = ", ".join(f"`{name}` ({why})" for name, why in wrong.items())
+        raise ConfigurationError(f"these documents do not fit the schema: {named}: mend them, or take them out")
+
+
+def _find_invalid(texts: list[tuple[str, str]], schema: GraphQLSchema, limits: Limits) -> Iterator[tuple[str, str]]:
+    for name, text in texts:
+        try:
+            parse_document(schema, text, limits)
+        except RequestRejected as refusal:
+            yield name, refusal.errors[0].message
+
+
+def _load_schema() -> GraphQLSchema:
+    from onedoor.schema.builder import build_schema_and_policy as build
+    from resolvers import load_schema_modules as modules
+
+    return build(modules())[0]
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    """Whole or not at all, as a door may be looking for it."""
+    made = path.with_suffix(".new")
+    made.write_bytes(text.encode())
+    made.rename(path)

@@ -1,0 +1,212 @@
+"""People, groups and keys from a terminal: what an operator types in, what was done out."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Protocol
+
+import click
+
+from auth import users
+from auth.api_keys import DEFAULT_KEY_DAYS
+from auth.policy import GROUPS
+from onedoor.storage.database import MetadataDatabase
+
+DAYS_OPTION = click.option("--days", default=DEFAULT_KEY_DAYS, show_default=True, help="How long the key opens.")
+
+
+class UserCommandContext(Protocol):
+    """What the terminal hands each command."""
+
+    def open_database(self) -> AbstractContextManager[MetadataDatabase]:
+        """The state the settings name, open for one command."""
+        ...
+
+
+@click.group()
+def people() -> None:
+    """Who may have a key."""
+
+
+@people.command("create")
+@click.argument("email")
+@click.argument("first_name")
+@click.argument("last_name")
+@click.pass_obj
+def create_user_command(context: UserCommandContext, email: str, first_name: str, last_name: str) -> None:
+    """Add a person; they are in the group `everyone` from the start.
+
+    \b
+    Example:
+      python cli.py people create ada@acme.example Ada Lovelace
+    """
+    with context.open_database() as state:
+        made = users.create_user(state, first_name=first_name, last_name=last_name, email=email)
+    click.echo(f"{made.email} is person {made.id}")
+
+
+@people.command("list")
+@click.pass_obj
+def list_users_command(context: UserCommandContext) -> None:
+    """Everyone, with the groups they are in.
+
+    \b
+    Example:
+      python cli.py people list
+    """
+    with context.open_database() as state:
+        known = users.list_users(state)
+    print_table(
+        ("person", "email", "first name", "last name", "groups", "deactivated"),
+        ((p.id, p.email, p.first_name, p.last_name, " ".join(p.groups), format_day(p.deactivated_at)) for p in known),
+    )
+
+
+@people.command("deactivate")
+@click.argument("email")
+@click.pass_obj
+def deactivate_user_command(context: UserCommandContext, email: str) -> None:
+    """Shut a person out and revoke their key, within a second; what they did stays on record.
+
+    \b
+    Example:
+      python cli.py people deactivate ada@acme.example
+    """
+    with context.open_database() as state:
+        users.deactivate_user(state, email)
+    click.echo(f"{email} is deactivated")
+
+
+@click.group()
+def groups() -> None:
+    """What a person sees follows from the functional groups they are in."""
+
+
+@groups.command("list")
+def list_groups_command() -> None:
+    """The register of groups: what each is for, and who answers for it.
+
+    \b
+    Example:
+      python cli.py groups list
+    """
+    print_table(("group", "owner", "purpose"), ((group.name, group.owner, group.purpose) for group in GROUPS))
+
+
+@groups.command("join")
+@click.argument("email")
+@click.argument("group")
+@click.pass_obj
+def join_group_command(context: UserCommandContext, email: str, group: str) -> None:
+    """Put a person into a group; they see what it sees within a second.
+
+    \b
+    Example:
+      python cli.py groups join ada@acme.example finance
+    """
+    with context.open_database() as state:
+        users.join_group(state, email, group)
+    click.echo(f"{email} is in {group}")
+
+
+@groups.command("leave")
+@click.argument("email")
+@click.argument("group")
+@click.pass_obj
+def leave_group_command(context: UserCommandContext, email: str, group: str) -> None:
+    """Take a person out of a group; they stop seeing what it sees within a second.
+
+    \b
+    Example:
+      python cli.py groups leave ada@acme.example finance
+    """
+    with context.open_database() as state:
+        users.leave_group(state, email, group)
+    click.echo(f"{email} is no longer in {group}")
+
+
+@click.group()
+def keys() -> None:
+    """One key per person; its secret is shown once and kept nowhere."""
+
+
+@keys.command("create")
+@click.argument("email")
+@DAYS_OPTION
+@click.pass_obj
+def create_key_command(context: UserCommandContext, email: str, days: int) -> None:
+    """Make a key for a person who has none, and print it: it cannot be shown again.
+
+    \b
+    Examples:
+      python cli.py keys create ada@acme.example
+      python cli.py keys create ada@acme.example --days 7
+    """
+    with context.open_database() as state:
+        print_issued_key(users.create_key(state, email, days=days))
+
+
+@keys.command("rotate")
+@click.argument("email")
+@DAYS_OPTION
+@click.pass_obj
+def rotate_key_command(context: UserCommandContext, email: str, days: int) -> None:
+    """Make a new key in place of a person's old one, which stops opening within a second, and print it.
+
+    \b
+    Example:
+      python cli.py keys rotate ada@acme.example
+    """
+    with context.open_database() as state:
+        print_issued_key(users.rotate_key(state, email, days=days))
+
+
+@keys.command("revoke")
+@click.argument("key_id")
+@click.pass_obj
+def revoke_key_command(context: UserCommandContext, key_id: str) -> None:
+    """Shut a key for good, within a second. Its id is the part after `od_`; `keys list` shows it.
+
+    \b
+    Example:
+      python cli.py keys revoke 4PpNKnMFvEXo
+    """
+    with context.open_database() as state:
+        users.revoke_key(state, key_id)
+    click.echo(f"{key_id} is revoked")
+
+
+@keys.command("list")
+@click.pass_obj
+def list_keys_command(context: UserCommandContext) -> None:
+    """Every key there ever was, without its secret.
+
+    \b
+    Example:
+      python cli.py keys list
+    """
+    with context.open_database() as state:
+        held = users.list_keys(state)
+    print_table(
+        ("key", "email", "created", "expires", "revoked"),
+        ((k.id, k.email, format_day(k.created_at), format_day(k.expires_at), format_day(k.revoked_at)) for k in held),
+    )
+
+
+def print_issued_key(issued: users.IssuedKey) -> None:
+    """The key alone on standard output, so that it can be piped; what there is to say of it on standard error."""
+    click.echo(issued.text)
+    click.echo(f"keep it now, it is not shown again; it opens until {format_day(issued.expires_at)}", err=True)
+
+
+def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Rows under their heads, each column as wide as its widest value."""
+    lines = [headers, *rows]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(headers))]
+    for line in lines:
+        click.echo("  ".join(f"{value:{width}}" for value, width in zip(line, widths, strict=True)).rstrip())
+
+
+def format_day(moment: datetime | None) -> str:
+    """The day of a time, in UTC; nothing where there is none."""
+    return "" if moment is None else f"{moment:%Y-%m-%d}"

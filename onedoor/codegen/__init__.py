@@ -1,0 +1,1 @@
+"""Read databases and API descriptions and write a company's files."""

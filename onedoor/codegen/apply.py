@@ -1,0 +1,395 @@
+"""Options; diff against what was written; write; report."""
+
+import ast
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from auth.policy import GROUP_NAMES, is_registered_group
+from onedoor.codegen.models import (
+    ApiReadOptions,
+    CodegenOptions,
+    DescribedColumn,
+    DescribedReference,
+    DescribedTable,
+    Manifest,
+    ReservedNames,
+    decode_manifest,
+    encode_manifest,
+    hash_text,
+)
+from onedoor.codegen.naming import split_words, to_camel_case, to_snake_case
+from onedoor.codegen.render import DECLARED_FOLDER, quote_string, render_call, render_files, render_sections
+from onedoor.codegen.types import build_generated_types, select_tables
+from onedoor.errors import ConfigurationError, build_unknown_name_error
+
+API_OPTION_NAMES = ("only", "given", "base_url", "header", "host", "private")
+"""What is typed in of it."""
+
+UNREADABLE_URL = "the URL cannot be read: in user and password `/` is written `%2F`, `@` `%40`, `:` `%3A`, `#` `%23`"
+
+
+def name_source(source: str | None, url: str) -> str:
+    """The name of a source: as given, or that of its database."""
+    if source is None:
+        return to_snake_case(split_words(PurePath(unquote(_parse_url_path(url))).stem))
+    if source != to_snake_case(split_words(source)):
+        raise ConfigurationError(f"a source is named in snake_case: take `{to_snake_case(split_words(source))}`")
+    return source
+
+
+def _parse_url_path(url: str) -> str:
+    try:
+        return urlsplit(url).path
+    except ValueError:
+        raise ConfigurationError(UNREADABLE_URL) from None
+
+
+def build_options(
+    previous: CodegenOptions,
+    source: str,
+    described_tables: Sequence[DescribedTable],
+    *,
+    allow: Sequence[str],
+    owner: str | None,
+    tables: Sequence[str],
+    keys: Sequence[str],
+    strip: str | None,
+    api_options: ApiReadOptions | None = None,
+) -> CodegenOptions:
+    """Raises Mistake for a group nobody registered, for a key that is none, and where no table is left."""
+    for each in allow:
+        if not is_registered_group(each):
+            raise build_unknown_name_error("group", each, GROUP_NAMES)
+    read = api_options or ApiReadOptions()
+    made = CodegenOptions(
+        source=source,
+        allow=tuple(dict.fromkeys(allow)) or previous.allow,
+        owner=owner or previous.owner,
+        tables=tuple(tables) or previous.tables,
+        keys={
+            **previous.keys,
+            **dict(_parse_key_option(each, {one.name: one for one in described_tables}) for each in keys),
+        },
+        strip=previous.strip if strip is None else strip,
+        only=read.only,
+        given=read.given,
+        base_url=read.base_url,
+        headers=read.headers,
+    )
+    if not select_tables(described_tables, made):
+        raise ConfigurationError(
+            "there is no table to write: see to `--tables`, and to what the user of the URL may see"
+        )
+    return made
+
+
+def build_api_options(previous: CodegenOptions, *, only: Sequence[str], given: Sequence[str], base_url: str | None, header: Sequence[str],
+            host: Sequence[str], private: bool) -> ApiReadOptions:  # fmt: skip
+    """As it was wished, or else as the last time; but hosts are listed each time anew."""
+    return ApiReadOptions(
+        only=tuple(only) or previous.only,
+        given={**previous.given, **dict(map(_parse_constant, given))},
+        base_url=base_url or previous.base_url,
+        headers=tuple(header) or previous.headers,
+        hosts=tuple(each.lower() for each in host),
+        private_addresses=private,
+    )
+
+
+def _parse_constant(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not (name and sign and value):
+        raise ConfigurationError(f"`{text}` is no constant: write `--given parameter=value`")
+    return name, value
+
+
+def _parse_key_option(text: str, tables: dict[str, DescribedTable]) -> tuple[str, tuple[str, ...]]:
+    name, _, listed = text.partition("=")
+    columns = tuple(listed.split(","))
+    if name not in tables:
+        raise build_unknown_name_error("table", name, tables)
+    for each in columns:
+        if each not in (known := [column.name for column in tables[name].columns]):
+            raise build_unknown_name_error(f"column of `{name}`", each, known)
+    return name, columns
+
+
+def describe_changes(previous: Iterable[DescribedTable], current: Iterable[DescribedTable]) -> tuple[str, ...]:
+    """`+` was added, `-` is gone, `~` is another; names as the database has them."""
+    old, new = ({each.name: each for each in tables} for tables in (previous, current))
+    return (
+        *(f"+ table `{name}`" for name in new if name not in old),
+        *(f"- table `{name}`" for name in old if name not in new),
+        *(line for name in new if name in old for line in _compare_tables(old[name], new[name])),
+    )
+
+
+def _compare_tables(old: DescribedTable, new: DescribedTable) -> Iterator[str]:
+    yield from _compare_members("column", new.name, index_columns(old), index_columns(new))
+    yield from _compare_members("reference", new.name, index_references(old), index_references(new))
+    if old.key != new.key:
+        yield f"~ key of `{new.name}`: {format_value(old.key)} to {format_value(new.key)}"
+    if old.declared != new.declared:
+        yield f"~ settings of `{new.name}`"
+    if old.comment != new.comment:
+        yield f"~ comment of `{new.name}`"
+
+
+def _compare_members(sort: str, table: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    yield from (f"+ {sort} `{table}.{each}`" for each in new if each not in old)
+    yield from (f"- {sort} `{table}.{each}`" for each in old if each not in new)
+    for each in new:
+        if each in old and old[each] != new[each]:
+            yield f"~ {sort} `{table}.{each}`: {_describe_difference(old[each], new[each])}"
+
+
+def index_columns(table: DescribedTable) -> Mapping[str, DescribedColumn]:
+    return {each.name: each for each in table.columns}
+
+
+def index_references(table: DescribedTable) -> Mapping[str, DescribedReference]:
+    return {f"{', '.join(each.columns)} to {each.to}": each for each in table.references}
+
+
+def _describe_difference(old: Any, new: Any) -> str:
+    """Each member that is another, before and after; comments are named alone, they are long."""
+    found = [name for name in old.__slots__ if getattr(old, name) != getattr(new, name)]
+    return ", ".join(
+        name
+        if name == "comment"
+        else f"{name} {format_value(getattr(old, name))} to {format_value(getattr(new, name))}"
+        for name in found
+    )
+
+
+def format_value(value: Any) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case tuple():
+            return "(" + ", ".join(map(str, value)) + ")" if value else "none"
+        case _:
+            return str(value) or "none"
+
+
+MODULE_LIST_PATH = "resolvers/__init__.py"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodegenPlan:
+    """What a run comes to. `write` and `remove` touch nothing that was edited by hand.
+
+    `edited` are the paths left alone, each with the difference to be applied by hand, if there is one; `words` are
+    those that the list of subjects lacks.
+    """
+
+    changes: tuple[str, ...]
+    write: Mapping[str, str]
+    remove: tuple[str, ...]
+    edited: Mapping[str, str]
+    manifest: Manifest
+    unlisted_modules: tuple[str, ...]
+
+
+def plan_codegen(
+    tables: Iterable[DescribedTable], options: CodegenOptions, previous: Manifest, folder: Mapping[str, str]
+) -> CodegenPlan:
+    """`folder`: by path, the text of each file of schema/ and resolvers/ that is there now."""
+    chosen = select_tables(tables, options)
+    taken = find_reserved_names(folder, previous)
+    new = render_files(build_generated_types(chosen, options, taken), options)
+    old = render_files(build_generated_types(previous.tables, previous.wish, taken), previous.wish)
+    ours = {path for path in previous.files if path in folder and hash_text(folder[path]) == previous.files[path]}
+    edited = {path: _diff_texts(path, old, new) for path in folder if path in previous.files and path not in ours}
+    write = {path: text for path, text in new.items() if path not in edited and folder.get(path) != text}
+    remove = tuple(path for path in sorted(ours) if path not in new)
+    listed, lacking = update_module_list(
+        folder.get(MODULE_LIST_PATH, ""), filter_python_paths(new), filter_python_paths(remove)
+    )
+    if listed is not None:
+        write[MODULE_LIST_PATH] = listed
+    digests = {path: hash_text(text) for path, text in new.items()} | {path: previous.files[path] for path in edited}
+    return CodegenPlan(
+        changes=describe_changes(previous.tables, chosen) if previous.files else (),
+        write=write,
+        remove=remove,
+        edited=edited,
+        manifest=Manifest(wish=options, tables=chosen, files=digests),
+        unlisted_modules=lacking,
+    )
+
+
+def _diff_texts(path: str, old: Mapping[str, str], new: Mapping[str, str]) -> str:
+    """Between what would have been written before and what would be now: it fits what was made of the former."""
+    before, now = (each.get(path, "").splitlines(keepends=True) for each in (old, new))
+    return "".join(difflib.unified_diff(before, now, fromfile=path, tofile=path))
+
+
+def find_reserved_names(folder: Mapping[str, str], previous: Manifest) -> ReservedNames:
+    """The names of what stands in the folder and was not written by us."""
+    types: set[str] = set()
+    roots: set[str] = set()
+    stems = {PurePath(path).stem for path in filter_python_paths(folder) if path not in previous.files}
+    for path, text in folder.items():
+        if path.startswith("schema/") and path.endswith(".py") and path not in previous.files:
+            for node in _find_schema_classes(text):
+                types.add(node.name)
+                roots |= {*_list_field_names(node)} if node.name == "Query" else set()
+    return ReservedNames(types=frozenset(types - {"Query"}), root_fields=frozenset(roots), files=frozenset(stems))
+
+
+def _find_schema_classes(text: str) -> Iterator[ast.ClassDef]:
+    """The classes that are types of the schema."""
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.ClassDef) and any("strawberry" in ast.unparse(each) for each in node.decorator_list):
+            yield node
+
+
+def _list_field_names(node: ast.ClassDef) -> Iterator[str]:
+    for each in node.body:
+        if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name):
+            yield to_camel_case(each.target.id.strip("_").split("_"))
+
+
+def filter_python_paths(paths: Iterable[str]) -> tuple[str, ...]:
+    return tuple(each for each in paths if each.endswith(".py"))
+
+
+def update_module_list(text: str, new: Iterable[str], removed: Iterable[str]) -> tuple[str | None, tuple[str, ...]]:
+    """The list of subjects with the new ones and without the removed; or, where there is none, what it lacks."""
+    words = sorted({PurePath(path).stem for path in new})
+    gone = {PurePath(path).stem for path in removed}
+    found = next((each for each in ast.parse(text).body if _is_module_list(each)), None)
+    if not isinstance(found, ast.Assign):
+        return None, tuple(words)
+    known = ast.literal_eval(found.value)
+    wanted = [each for each in known if each not in gone] + [each for each in words if each not in known]
+    if wanted == list(known):
+        return None, ()
+    lines = text.splitlines(keepends=True)
+    made = _format_module_list(wanted)
+    return "".join([*lines[: found.lineno - 1], made, *lines[found.end_lineno :]]), ()
+
+
+def _is_module_list(node: ast.stmt) -> bool:
+    if not isinstance(node, ast.Assign) or ast.unparse(node.targets[0]) != "SUBJECTS":
+        return False
+    return isinstance(node.value, ast.Tuple) and all(isinstance(each, ast.Constant) for each in node.value.elts)
+
+
+def _format_module_list(names: list[str]) -> str:
+    return "\n".join(render_call("SUBJECTS = (", [quote_string(each) for each in names], 0)) + "\n"
+
+
+SOURCE_FOLDERS = ("schema", "resolvers")
+
+
+def read_current_files(folder: Path) -> dict[str, str]:
+    """By path, the text of each file of Python, and of what settings say of sources."""
+    found = [path for each in SOURCE_FOLDERS for path in sorted((folder / each).glob("*.py"))]
+    found += sorted((folder / DECLARED_FOLDER).glob("*.toml"))
+    return {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in found}
+
+
+def build_manifest_path(folder: Path, source: str) -> Path:
+    """Where it is kept what was described and written of a source."""
+    return folder / "schema" / "introspected" / f"{source}.json"
+
+
+def load_manifest(folder: Path, source: str) -> Manifest:
+    """Of the last run; of none, nothing."""
+    path = build_manifest_path(folder, source)
+    if not path.exists():
+        return Manifest(wish=CodegenOptions(source=source))
+    return decode_manifest(path.read_text(encoding="utf-8"), str(path.relative_to(folder)))
+
+
+def apply_plan(folder: Path, plan: CodegenPlan) -> None:
+    """Writes and removes; what is kept comes last, so that a run that was cut short is begun anew."""
+    texts: Mapping[Path, str] = {folder / path: text for path, text in plan.write.items()}
+    for path, text in (
+        *texts.items(),
+        (build_manifest_path(folder, plan.manifest.wish.source), encode_manifest(plan.manifest)),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    for each in plan.remove:
+        (folder / each).unlink()
+
+
+NUMERIC_SETTINGS = frozenset({"port", "timeout", "connections"})
+
+COLLECTIONS_SETTING = "collections"
+"""The setting of sources whose collections are declared."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportWording:
+    """Of what a run does to files, or only says that it would."""
+
+    write: str
+    remove: str
+
+
+WRITTEN_WORDING = ReportWording(write="wrote", remove="removed")
+
+DRY_RUN_WORDING = ReportWording(write="would write", remove="would remove")
+
+
+def format_report(
+    plan: CodegenPlan, source: str, settings: Mapping[str, Any], is_configured: bool, wording: ReportWording
+) -> Iterator[str]:
+    """Lines: what changed, what is written, removed and left alone, and what is still to be done by hand."""
+    yield from plan.changes
+    yield from (f"{wording.write} {path}" for path in sorted(plan.write))
+    yield from (f"{wording.remove} {path}" for path in plan.remove)
+    for path, difference in sorted(plan.edited.items()):
+        yield f"left alone, edited by hand: {path}"
+        if difference:
+            yield "to apply there by hand:"
+            yield difference.rstrip("\n")
+    if not (plan.changes or plan.write or plan.remove):
+        yield "nothing changed"
+    if plan.unlisted_modules:
+        yield f"add to SUBJECTS in resolvers/__init__.py: {', '.join(plan.unlisted_modules)}"
+    if not plan.manifest.wish.allow:
+        yield "every type is shut: run it again with `--allow group`, or write `allow(...)` into each file of schema/"
+    if not is_configured:
+        yield f"add to onedoor.toml:\n\n{format_source_section(source, select_collections(plan, settings))}"
+    elif plan.changes and COLLECTIONS_SETTING in settings:
+        yield f"put in place of what is in onedoor.toml:\n\n{format_source_section(source, select_collections(plan, settings))}"
+
+
+def select_collections(plan: CodegenPlan, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings, where they declare collections, with those that are wanted alone."""
+    if COLLECTIONS_SETTING not in settings:
+        return settings
+    names = {each.name for each in plan.manifest.tables}
+    return {
+        **settings,
+        COLLECTIONS_SETTING: {name: each for name, each in settings[COLLECTIONS_SETTING].items() if name in names},
+    }
+
+
+def format_source_section(source: str, settings: Mapping[str, Any]) -> str:
+    """The source's section of the settings; a secret stands there by the name of an environment variable."""
+    if COLLECTIONS_SETTING in settings:
+        place = settings.get("url") or {"env": f"{source.upper()}_URL"}
+        return "\n".join(render_sections(f"sources.{source}", {**settings, "url": place}))
+    lines = [
+        f"[sources.{source}]",
+        *(f"{name} = {_format_setting(source, name, each)}" for name, each in settings.items()),
+    ]
+    return "\n".join(lines)
+
+
+def _format_setting(source: str, name: str, value: str) -> str:
+    if name.startswith("headers."):
+        return f'{{ env = "{source.upper()}_{name.removeprefix("headers.").upper().replace("-", "_")}" }}'
+    if name == "password" or (name == "url" and "@" in value and ":" in value.partition("://")[2].partition("@")[0]):
+        return f'{{ env = "{source.upper()}_{name.upper()}" }}'
+    return value if name in NUMERIC_SETTINGS else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,209 @@
+"""Legal names, plurals, default descriptions."""
+
+import keyword
+import re
+import unicodedata
+from collections.abc import Container, Iterator, Sequence
+
+from onedoor.codegen.models import DescribedTable
+
+IRREGULAR_PLURALS = {
+    "person": "people", "child": "children", "man": "men", "woman": "women", "foot": "feet", "tooth": "teeth",
+    "goose": "geese", "mouse": "mice", "ox": "oxen", "datum": "data", "medium": "media", "criterion": "criteria",
+    "phenomenon": "phenomena", "index": "indices", "matrix": "matrices", "vertex": "vertices", "leaf": "leaves",
+    "half": "halves", "shelf": "shelves", "knife": "knives", "life": "lives", "wife": "wives", "quiz": "quizzes",
+    "movie": "movies", "cookie": "cookies", "tie": "ties", "cache": "caches", "database": "databases",
+    "lease": "leases", "release": "releases", "purchase": "purchases", "expense": "expenses", "house": "houses",
+    "warehouse": "warehouses", "response": "responses", "course": "courses", "case": "cases", "phase": "phases",
+    "license": "licenses", "base": "bases", "purpose": "purposes", "axis": "axes", "exercise": "exercises",
+    "size": "sizes", "prize": "prizes", "franchise": "franchises", "service": "services", "hero": "heroes",
+    "potato": "potatoes", "echo": "echoes", "menu": "menus",
+}  # fmt: skip
+
+IRREGULAR_SINGULARS = {many: one for one, many in IRREGULAR_PLURALS.items()}
+
+INVARIANT_NOUNS = frozenset(
+    {
+        "series", "species", "news", "information", "equipment", "staff", "metadata", "software", "hardware", "sheep",
+        "fish", "money", "music", "feedback", "inventory_data", "history", "evidence", "data", "stuff", "content",
+        "demographics", "statistics", "analytics", "physics", "logistics", "sales", "goods",
+    }
+)  # fmt: skip
+"""Words that have one form only, or whose other form nobody uses of a table."""
+
+SINGULAR_RULES = (
+    (re.compile(r"(analys|bas|cris|diagnos|hypothes|synops|thes)es$"), r"\1is"),
+    (re.compile(r"([^aeiou])ies$"), r"\1y"),
+    (re.compile(r"(ss|sh|ch|x|zz)es$"), r"\1"),
+    (re.compile(r"(us)es$"), r"\1"),
+    (re.compile(r"(?<![sui])s$"), ""),
+)
+
+PLURAL_RULES = (
+    (re.compile(r"(analys|cris|diagnos|hypothes|synops|thes)is$"), r"\1es"),
+    (re.compile(r"([^aeiou])y$"), r"\1ies"),
+    (re.compile(r"(s|sh|ch|x|z)$"), r"\1es"),
+    (re.compile(r"$"), "s"),
+)
+
+
+def singularize_noun(noun: str) -> str:
+    """Of a noun in lower case; one that is singular already stays."""
+    if noun in IRREGULAR_PLURALS or noun in INVARIANT_NOUNS:
+        return noun
+    return IRREGULAR_SINGULARS.get(noun) or _apply_first_rule(SINGULAR_RULES, noun)
+
+
+def pluralize_noun(noun: str) -> str:
+    """Of a noun in lower case and in the singular."""
+    return noun if noun in INVARIANT_NOUNS else IRREGULAR_PLURALS.get(noun) or _apply_first_rule(PLURAL_RULES, noun)
+
+
+def add_article(noun: str) -> str:
+    """`an album`, `a track`."""
+    return f"{'an' if noun[:1] in 'aeio' else 'a'} {noun}"
+
+
+def _apply_first_rule(rules: tuple[tuple[re.Pattern[str], str], ...], noun: str) -> str:
+    for pattern, written in rules:
+        found, times = pattern.subn(written, noun, count=1)
+        if times:
+            return found
+    return noun
+
+
+WORD_PATTERN = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+[0-9]*|[A-Z]+[0-9]*|[0-9]+")
+
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+ORDINALS = {"1st": "first", "2nd": "second", "3rd": "third", "4th": "fourth", "5th": "fifth"}
+
+TRANSLITERATIONS = str.maketrans(
+    {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "&": " and ", "%": " percent "}
+)
+
+RESERVED_ATTRIBUTES = frozenset(
+    {"str", "int", "float", "bool", "date", "datetime", "strawberry", "allow", "owned", "list", "l"}
+)
+"""What a class body of schema/ speaks of itself: an attribute of that name would stand in its way."""
+
+SIGN_NAMES = {"+": " plus", "-": " minus"}
+
+Words = tuple[str, ...]
+
+
+def split_words(name: str) -> Words:
+    """`AlbumId`, `ALBUM_ID` and `album id` as `album`, `id`; never empty, and the first begins with a letter."""
+    plain = unicodedata.normalize("NFKD", name.translate(TRANSLITERATIONS)).encode("ascii", "ignore").decode()
+    found = tuple(each.lower() for each in WORD_PATTERN.findall(plain.replace("'", "")))
+    if not found:
+        return ("unnamed",)
+    if "".join(found[:2]) in ORDINALS:
+        return (ORDINALS["".join(found[:2])], *found[2:])
+    if found[0].isdigit():
+        return (DIGITS[int(found[0])] if len(found[0]) == 1 else f"number{found[0]}", *found[1:])
+    return found
+
+
+def to_camel_case(parts: Sequence[str]) -> str:
+    return parts[0] + "".join(each.capitalize() for each in parts[1:])
+
+
+def to_pascal_case(parts: Sequence[str]) -> str:
+    return "".join(each.capitalize() for each in parts)
+
+
+def to_snake_case(parts: Sequence[str]) -> str:
+    return "_".join(parts)
+
+
+def singularize_last(parts: Words) -> Words:
+    """The last word in the singular."""
+    return (*parts[:-1], singularize_noun(parts[-1]))
+
+
+def pluralize_last(parts: Words) -> Words:
+    return (*parts[:-1], pluralize_noun(singularize_noun(parts[-1])))
+
+
+def to_attribute_name(parts: Words) -> str:
+    """The name in a class of schema/: where it cannot be the field's own, with an underscore behind it."""
+    found = to_snake_case(parts)
+    return f"{found}_" if keyword.iskeyword(found) or found in RESERVED_ATTRIBUTES else found
+
+
+def choose_free_name(candidates: Sequence[Words], taken: Container[str]) -> Words:
+    """The first whose field name nobody has; the last one numbered, at need."""
+    numbered = ((*candidates[-1], str(number)) for number in range(2, 1000))
+    return next(each for each in (*candidates, *numbered) if to_camel_case(each) not in taken)
+
+
+def name_enum_members(values: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The values of an enum, each after its name: `PG-13` is called `PG_13`, `A+` is `A_PLUS`."""
+    taken: set[str] = set()
+    for value in values:
+        called = _to_member_name(value)
+        numbered = (f"{called}_{number}" for number in range(2, 1000))
+        name = next(each for each in (called, *numbered) if each not in taken)
+        taken.add(name)
+        yield name, value
+
+
+def _to_member_name(value: str) -> str:
+    if not value.strip():
+        return "EMPTY"
+    spoken = value[:-1] + SIGN_NAMES.get(value[-1], value[-1])
+    plain = unicodedata.normalize("NFKD", spoken.translate(TRANSLITERATIONS)).encode("ascii", "ignore").decode()
+    found = re.sub(r"[^A-Z0-9]+", "_", plain.upper()).strip("_")
+    return found if found[:1].isalpha() else f"VALUE_{found}".rstrip("_")
+
+
+SENTENCE_ENDINGS = (".", "!", "?")
+
+BOOLEAN_VERBS = frozenset({"is", "has", "was", "can", "may", "should", "needs", "uses", "allows"})
+
+
+def to_sentence(comment: str) -> str:
+    """A comment on one line, with a full stop; empty when there is none."""
+    found = " ".join("".join(each if each.isprintable() else " " for each in comment).split())
+    return found if not found or found.endswith(SENTENCE_ENDINGS) else f"{found}."
+
+
+def describe_type(table: DescribedTable, noun: Words) -> str:
+    return to_sentence(table.comment) or f"One {' '.join(noun)}."
+
+
+def describe_value(words: Words, annotation: str) -> str:
+    if annotation.startswith("bool") and len(words) > 1 and words[-1] in ("flag", "yn"):
+        return describe_value(words[:-1], annotation)
+    said = " ".join(words)
+    if annotation.startswith("bool"):
+        return f"Whether it {said}." if words[0] in BOOLEAN_VERBS else f"Whether it is {said}."
+    if annotation.startswith(("date", "datetime")) and len(words) == 2 and words[1] in ("at", "on"):
+        return f"When it was {words[0]}."
+    return f"The {said}."
+
+
+def describe_key(noun: Words, parts: tuple[Words, ...]) -> str:
+    if len(parts) == 1:
+        return f"What identifies the {' '.join(noun)}."
+    named = [" ".join(each) for each in parts]
+    return f"The {', '.join(named[:-1])} and the {named[-1]}, as `{':'.join(map(to_camel_case, parts))}`."
+
+
+def describe_reference(words: Words, target: Words) -> str:
+    """Of the one row that is led to."""
+    said = f"The {' '.join(target)}"
+    return f"{said}." if words == target else f"{said} it names as `{to_camel_case(words)}`."
+
+
+def describe_back_reference(noun: Words, link: Words, is_only_reference: bool, is_unique: bool) -> str:
+    """Of the rows that lead here by `link`."""
+    rows = " ".join(noun if is_unique else (*noun[:-1], pluralize_noun(noun[-1])))
+    if is_only_reference:
+        return f"Its {rows}, where there is one." if is_unique else f"Its {rows}."
+    return f"The {rows} that {'names' if is_unique else 'name'} it as `{to_camel_case(link)}`."
+
+
+def describe_enum(words: Words, noun: Words) -> str:
+    return f"What the {' '.join(words)} of the {' '.join(noun)} can be."

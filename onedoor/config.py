@@ -1,0 +1,312 @@
+"""onedoor.toml in, checked settings out: every name known, every type right, every secret from the environment."""
+
+import math
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from enum import StrEnum
+from pathlib import Path
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
+
+from auth.policy import GROUP_NAMES, is_registered_group
+from onedoor.errors import ConfigurationError, build_unknown_name_error
+from onedoor.http.persisted_documents import PersistedDocumentSettings
+from onedoor.jobs.models import JobSettings
+from onedoor.model.catalog import Limits
+from onedoor.runtime.row_cache import CacheSettings, MaxAges
+
+SECRET_SUFFIXES = (
+    "password", "passphrase", "token", "secret", "secret_key", "access_key", "private_key", "pepper",
+    "authorization", "cookie", "api_key", "api-key",
+    "account_key",
+)  # fmt: skip
+"""An option with one of these names, or ending in one, is never written in the file."""
+
+PEPPER_CHARACTERS_MIN = 32
+
+
+class IntrospectionMode(StrEnum):
+    """What the schema tells of itself: `full` to everyone, or to each their `own` view."""
+
+    FULL = "full"
+    OWN = "own"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """Where the door listens. `origins` are the web pages that may call it from a browser."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    introspection: IntrospectionMode = IntrospectionMode.FULL
+    origins: tuple[str, ...] = ()
+    sql_shown_to: tuple[str, ...] = ()
+    """The groups that a plan shows the statements it makes: text with a mark for each value."""
+    federation: bool = False
+    """Whether a router of Apollo Federation may compose the door as a subgraph."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateSettings:
+    """Where people and keys are kept; the pepper keys the digests of their secrets."""
+
+    url: str = field(repr=False)
+    pepper: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordsSettings:
+    """The folder the journal is kept in; it must exist."""
+
+    folder: Path = Path("records/journal")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportsSettings:
+    """How exports are kept."""
+
+    folder: Path = Path("exported")
+    """The folder they are kept in, made where it is missing; doors and workers share it."""
+    kept_days: float = 30.0
+    """Those that were started earlier are removed as another begins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSettings:
+    """One `[sources.<name>]`: its kind, and the rest as it stands there, to be made into that kind's own Options.
+
+    Secrets in `options` are already taken from the environment; paths are relative to `folder`.
+    """
+
+    name: str
+    kind: str
+    folder: Path
+    options: Mapping[str, Any] = field(repr=False)
+    fresh: MaxAges = field(default_factory=dict)
+    quota: Mapping[str, int] = field(default_factory=dict)
+    """By what is called, how often a minute; 0: as often as wished."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All that onedoor.toml says, with defaults for what it does not."""
+
+    server: ServerSettings
+    limits: Limits
+    state: StateSettings
+    records: RecordsSettings
+    cache: CacheSettings
+    documents: PersistedDocumentSettings
+    jobs: JobSettings
+    exports: ExportsSettings
+    sources: Mapping[str, SourceSettings]
+
+
+OptionsType = TypeVar("OptionsType")
+
+SECTIONS = {
+    "server": ServerSettings,
+    "limits": Limits,
+    "state": StateSettings,
+    "records": RecordsSettings,
+    "cache": CacheSettings,
+    "documents": PersistedDocumentSettings,
+    "jobs": JobSettings,
+    "exports": ExportsSettings,
+}
+
+STATE_DEFAULTS = {"url": "sqlite:///onedoor.sqlite", "pepper": {"env": "ONEDOOR_PEPPER"}}
+
+TYPE_DESCRIPTIONS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
+
+
+def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of a file. Raises Mistake, naming the setting, at the first thing that is wrong."""
+    written = read_toml(path)
+    sources = written.pop("sources", {})
+    for name in written:
+        if name not in SECTIONS:
+            raise build_unknown_name_error("section", name, (*SECTIONS, "sources"))
+    folder = path.absolute().parent
+    written["state"] = {**STATE_DEFAULTS, **require_table(written.get("state", {}), "state")}
+    known: dict[str, Any] = {
+        name: parse_options(section, resolve_values(written.get(name, {}), name, folder, environment), name, folder)
+        for name, section in SECTIONS.items()
+    }
+    kinds = {
+        name: parse_source(name, resolve_values(each, f"sources.{name}", folder, environment), folder)
+        for name, each in require_table(sources, "sources").items()
+    }
+    return validate_settings(Settings(**known, sources=kinds))
+
+
+def parse_options(
+    options_type: type[OptionsType], values: Mapping[str, Any], where: str, folder: Path = Path()
+) -> OptionsType:
+    """A frozen dataclass made of a table of the file: `where` is the table's name, `folder` what paths are relative to.
+
+    Its fields may be text, whole numbers, numbers, booleans, paths, StrEnums, tuples of text, or one of these or None;
+    a Mapping is a section whose parts are the kind's own to judge.
+    """
+    types = get_type_hints(options_type)
+    known = {each.name: each for each in fields(options_type)}  # type: ignore[arg-type]
+    for name in require_table(values, where):
+        if name not in known:
+            raise build_unknown_name_error("setting", f"{where}.{name}", (f"{where}.{each}" for each in known))
+    for name, each in known.items():
+        if name not in values and each.default is MISSING and each.default_factory is MISSING:
+            raise ConfigurationError(f"`{where}.{name}` is missing")
+    given = {name: convert_value(value, types[name], f"{where}.{name}", folder) for name, value in values.items()}
+    defaults = {name: folder / each.default for name, each in known.items() if isinstance(each.default, Path)}
+    return options_type(**{**defaults, **given})
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The file as TOML."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as reason:
+        raise ConfigurationError(
+            f"there are no settings at `{path}`: create the file, or name another with `--config`"
+        ) from reason
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as reason:
+        raise ConfigurationError(f"`{path}` is no TOML: {reason}") from reason
+
+
+def require_table(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"`{where}` must be a section: write `[{where}]`")
+    return value
+
+
+def resolve_values(values: Any, where: str, folder: Path, environment: Mapping[str, str]) -> dict[str, Any]:
+    """A table with its secrets taken from the environment and its SQLite URLs absolute."""
+    return {
+        name: resolve_value(value, f"{where}.{name}", folder, environment)
+        for name, value in require_table(values, where).items()
+    }
+
+
+def resolve_value(value: Any, where: str, folder: Path, environment: Mapping[str, str]) -> Any:
+    match value:
+        case {"env": str(name), **rest} if not rest:
+            return resolve_sqlite_url(read_environment(name, where, environment), folder)
+        case Mapping():
+            return resolve_values(value, where, folder, environment)
+        case str():
+            return resolve_sqlite_url(require_no_secret(value, where), folder)
+        case _:
+            return value
+
+
+def read_environment(name: str, where: str, environment: Mapping[str, str]) -> str:
+    value = environment.get(name, "")
+    if not value:
+        raise ConfigurationError(f"`{where}` is taken from the environment variable `{name}`, which is not set")
+    return value
+
+
+def require_no_secret(value: str, where: str) -> str:
+    """A text as it stands in the file, which must not be a secret, nor hold one."""
+    secret = where.rsplit(".", 1)[-1].lower().endswith(SECRET_SUFFIXES)
+    if secret or (":" in value and "@" in value and urlsplit(value).password):
+        raise ConfigurationError(
+            f'`{where}` holds a secret: write `{{ env = "NAME" }}` and set that environment variable'
+        )
+    return value
+
+
+def resolve_sqlite_url(value: str, folder: Path) -> str:
+    """SQLite's URLs are relative to the file of settings, wherever the process was started."""
+    scheme, _, path = value.partition(":///")
+    if not scheme.startswith("sqlite") or path in ("", ":memory:"):
+        return value
+    return f"{scheme}:///{folder / path}"
+
+
+def convert_value(value: Any, field_type: Any, where: str, folder: Path) -> Any:
+    """A value of TOML as the type a field has."""
+    kinds = (
+        [each for each in get_args(field_type) if each is not NoneType]
+        if NoneType in get_args(field_type)
+        else [field_type]
+    )
+    kind = kinds[0]
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return convert_enum(value, kind, where)
+    if get_origin(kind) is Mapping:
+        return require_table(value, where)
+    if get_args(kind) == (str, ...):
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            raise ConfigurationError(f"`{where}` must be a list of texts")
+        return tuple(value)
+    if kind is Path and isinstance(value, str):
+        return folder / value
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise ConfigurationError(f"`{where}` must be {TYPE_DESCRIPTIONS[kind]}")
+    return value
+
+
+def convert_enum(value: Any, kind: type[StrEnum], where: str) -> StrEnum:
+    if value not in list(kind):
+        raise ConfigurationError(f"`{where}` must be one of " + ", ".join(f"`{each}`" for each in kind))
+    return kind(value)
+
+
+def parse_source(name: str, values: dict[str, Any], folder: Path) -> SourceSettings:
+    kind = values.pop("kind", None)
+    if not isinstance(kind, str):
+        raise ConfigurationError(f"`sources.{name}.kind` is missing")
+    fresh = parse_numbers(values.pop("fresh", {}), f"sources.{name}.fresh")
+    quota = parse_numbers(values.pop("quota", {}), f"sources.{name}.quota")
+    for called, times in quota.items():
+        if type(times) is not int:
+            raise ConfigurationError(f"`sources.{name}.quota.{called}` must be a whole number")
+    return SourceSettings(
+        name=name, kind=kind, folder=folder, options=values, fresh=fresh, quota={n: int(q) for n, q in quota.items()}
+    )
+
+
+def parse_numbers(values: Any, where: str) -> dict[str, float]:
+    """A table of numbers, none of them below 0."""
+    for name, value in require_table(values, where).items():
+        if type(value) not in (int, float) or not 0 <= value < math.inf:
+            raise ConfigurationError(f"`{where}.{name}` must be a number, 0 or more")
+    return dict(values)
+
+
+def validate_settings(settings: Settings) -> Settings:
+    """Refuses numbers that no request could meet."""
+    for each in fields(settings.limits):
+        if not getattr(settings.limits, each.name) > 0:  # so that nan is refused too
+            raise ConfigurationError(f"`limits.{each.name}` must be more than 0")
+    if settings.limits.first_default > settings.limits.first_max:
+        raise ConfigurationError("`limits.first_default` must not be more than `limits.first_max`")
+    for name in ("entries", "bytes", "seconds"):
+        if not getattr(settings.cache, name) > 0:
+            raise ConfigurationError(f"`cache.{name}` must be more than 0")
+    for name in ("at_once", "lease_seconds", "poll_seconds", "lines", "line_characters", "open_most", "kept_days"):
+        if not getattr(settings.jobs, name) > 0:
+            raise ConfigurationError(f"`jobs.{name}` must be more than 0")
+    if not settings.exports.kept_days > 1:
+        raise ConfigurationError("`exports.kept_days` must be more than 1")
+    for name in ("automatic", "automatic_bytes"):
+        if getattr(settings.documents, name) < 0:
+            raise ConfigurationError(f"`documents.{name}` must not be less than 0")
+    if settings.documents.trusted_only and not (settings.documents.folder or settings.documents.manifest):
+        raise ConfigurationError("`documents.trusted_only` needs `documents.folder` or `documents.manifest`")
+    for group in settings.server.sql_shown_to:
+        if not is_registered_group(group):
+            raise build_unknown_name_error("group", group, sorted(GROUP_NAMES))
+    if not 0 <= settings.server.port <= 65_535:
+        raise ConfigurationError("`server.port` must be from 0 to 65535")
+    if len(settings.state.pepper) < PEPPER_CHARACTERS_MIN:
+        raise ConfigurationError(
+            f"`state.pepper` is too short: take at least {PEPPER_CHARACTERS_MIN} random characters"
+        )
+    return settings

@@ -1,0 +1,1 @@
+"""Everything outside: one module or folder a kind of source."""

@@ -1,0 +1,94 @@
+"""The audit log as a connector."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from onedoor.audit.reader import read_records
+from onedoor.errors import ConfigurationError, ConnectorError
+from onedoor.model.mapping import TypeMapping
+from onedoor.spi.capabilities import Capabilities, Column, ColumnType
+from onedoor.spi.predicates import Row
+from onedoor.spi.scan import ScanRequest
+
+RecordReader = Callable[[Mapping[str, Any]], Any]
+
+
+def read_record_field(name: str) -> RecordReader:
+    return lambda record: record.get(name)
+
+
+def read_record_list(name: str) -> RecordReader:
+    return lambda record: tuple(record.get(name) or ())
+
+
+def read_record_members(name: str, member: str) -> RecordReader:
+    """One member of each object of a list, each value once."""
+    return lambda record: tuple(dict.fromkeys(each[member] for each in record.get(name) or ()))
+
+
+AUDIT_COLUMNS: Mapping[str, tuple[ColumnType, RecordReader]] = {
+    "id": (ColumnType.TEXT, read_record_field("id")),
+    "time": (ColumnType.TIME, lambda record: datetime.fromisoformat(record["time"])),
+    "surface": (ColumnType.TEXT, read_record_field("surface")),
+    "outcome": (ColumnType.TEXT, lambda record: record["outcome"].upper()),
+    "status": (ColumnType.INTEGER, read_record_field("status")),
+    "person_id": (ColumnType.TEXT, read_record_field("person")),
+    "key_id": (ColumnType.TEXT, read_record_field("key_id")),
+    "groups": (ColumnType.LIST, read_record_list("groups")),
+    "operation": (ColumnType.TEXT, read_record_field("operation")),
+    "operation_hash": (ColumnType.TEXT, read_record_field("operation_hash")),
+    "text": (ColumnType.TEXT, read_record_field("text")),
+    "variables": (
+        ColumnType.TEXT,
+        lambda record: orjson.dumps(record["variables"]).decode() if record["variables"] else None,
+    ),
+    "fields": (ColumnType.LIST, read_record_list("fields")),
+    "fields_used": (ColumnType.LIST, read_record_list("fields_used")),
+    "fields_withheld": (ColumnType.LIST, read_record_members("withheld", "field")),
+    "sources": (ColumnType.LIST, read_record_members("sources", "source")),
+    "rows": (ColumnType.INTEGER, read_record_field("rows")),
+    "bytes": (ColumnType.INTEGER, read_record_field("bytes")),
+    "ms": (ColumnType.FLOAT, read_record_field("ms")),
+    "schema_version": (ColumnType.TEXT, read_record_field("schema_version")),
+    "client_request_id": (ColumnType.TEXT, read_record_field("client_request_id")),
+    "subscription": (ColumnType.TEXT, read_record_field("subscription")),
+    "events": (ColumnType.INTEGER, read_record_field("events")),
+}
+
+AUDIT_CAPABILITIES = Capabilities(columns={name: Column(kind) for name, (kind, _) in AUDIT_COLUMNS.items()})
+
+
+class AuditLogConnector:
+    """One collection, `requests`, over the journals in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def capabilities(self, collection: str) -> Capabilities:
+        return {"requests": AUDIT_CAPABILITIES}[collection]
+
+    async def scan(self, request: ScanRequest) -> AsyncIterator[Sequence[Row]]:
+        try:
+            yield await asyncio.to_thread(read_audit_rows, self.folder, request.columns)
+        except (OSError, ConfigurationError):
+            raise ConnectorError("the records cannot be read") from None
+
+    async def ping(self) -> None:
+        if not self.folder.is_dir():
+            raise ConnectorError("the records cannot be read")
+
+    async def close(self) -> None:
+        return None
+
+
+def read_audit_rows(folder: Path, columns: Sequence[str]) -> list[Row]:
+    takes = [AUDIT_COLUMNS[each][1] for each in columns]
+    return [tuple(take(record) for take in takes) for record in read_records(folder)]
+
+
+MAPPINGS = (TypeMapping(type="Request", source="journal", collection="requests"),)

@@ -1,0 +1,66 @@
+"""Who is asking: rows made of the caller, anew for each request."""
+
+from auth.authentication import Principal
+from onedoor.connectors.memory import MemoryCollection, MemoryConnector
+from onedoor.model.mapping import Relationship, TypeMapping
+from onedoor.spi.capabilities import Capabilities, Column, ColumnType
+
+PERSON_CAPABILITIES = Capabilities(
+    columns={
+        "id": Column(ColumnType.TEXT),
+        "first_name": Column(ColumnType.TEXT),
+        "last_name": Column(ColumnType.TEXT),
+        "email": Column(ColumnType.TEXT),
+        "groups": Column(ColumnType.LIST),
+        "grants": Column(ColumnType.LIST),
+        "key_id": Column(ColumnType.TEXT),
+    }
+)
+
+KEY_CAPABILITIES = Capabilities(
+    columns={
+        "id": Column(ColumnType.TEXT),
+        "created_at": Column(ColumnType.TIME),
+        "expires_at": Column(ColumnType.TIME),
+    }
+)
+
+MAPPINGS = (
+    TypeMapping(
+        type="Me",
+        source="caller",
+        collection="person",
+        relationships={"key": Relationship(to="Key", local="key_id", remote="id")},
+    ),
+    TypeMapping(type="Key", source="caller", collection="key"),
+)
+
+
+def build_empty_principal_connector() -> MemoryConnector:
+    """What the caller's source promises, before anyone asks."""
+    return MemoryConnector(
+        {
+            "person": MemoryCollection(capabilities=PERSON_CAPABILITIES, rows=()),
+            "key": MemoryCollection(capabilities=KEY_CAPABILITIES, rows=()),
+        }
+    )
+
+
+def build_principal_connector(principal: Principal) -> MemoryConnector:
+    """The caller's own source, for one request."""
+    person = (
+        principal.person_id,
+        principal.first_name,
+        principal.last_name,
+        principal.email,
+        tuple(sorted(principal.groups)),
+        principal.grants,
+        principal.key_id,
+    )
+    key = (principal.key_id, principal.key_created, principal.key_expires)
+    return MemoryConnector(
+        {
+            "person": MemoryCollection(capabilities=PERSON_CAPABILITIES, rows=(person,)),
+            "key": MemoryCollection(capabilities=KEY_CAPABILITIES, rows=(key,)),
+        }
+    )

@@ -1,0 +1,1 @@
+"""Any HTTP API, described by hand or by OpenAPI."""

@@ -1,0 +1,1 @@
+"""DuckDB, for rows that outgrow memory."""

@@ -1,0 +1,155 @@
+"""PostgreSQL's way: keys as arrays, days and times bound as text, text compared under the collation "C"."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Date,
+    DateTime,
+    Float,
+    FromClause,
+    Numeric,
+    String,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    select,
+    tuple_,
+)
+from sqlalchemy import Boolean as Bool
+from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
+
+from onedoor.connectors.sql.compiler import Expression, ParameterEncoding, ParameterIndex, SqlDialect
+from onedoor.connectors.sql.introspection import INTEGER_LIMIT, SqlColumn
+from onedoor.spi.capabilities import ColumnType
+from onedoor.spi.predicates import Op
+from onedoor.spi.scan import TimeUnit
+
+POSTGRESQL_COMPILER = asyncpg_dialect()  # type: ignore[no-untyped-call]
+
+POSTGRESQL_COLUMN_TYPES = {
+    "smallint": ColumnType.INTEGER,
+    "integer": ColumnType.INTEGER,
+    "bigint": ColumnType.INTEGER,
+    "numeric": ColumnType.DECIMAL,
+    "real": ColumnType.FLOAT,
+    "double precision": ColumnType.FLOAT,
+    "boolean": ColumnType.BOOLEAN,
+    "date": ColumnType.DATE,
+    "timestamp with time zone": ColumnType.TIME,
+    "timestamp without time zone": ColumnType.TIME,
+    "text": ColumnType.TEXT,
+    "character varying": ColumnType.TEXT,
+}
+
+POSTGRESQL_READ_AS_TEXT = frozenset({"uuid", "USER-DEFINED", "json", "jsonb", "character", "name", "inet", "interval"})
+
+POSTGRESQL_SQL_TYPES: Mapping[ColumnType, Any] = {
+    ColumnType.INTEGER: BigInteger(),
+    ColumnType.DECIMAL: Numeric(),
+    ColumnType.FLOAT: Float(),
+    ColumnType.BOOLEAN: Bool(),
+    ColumnType.DATE: Date(),
+    ColumnType.TIME: DateTime(timezone=True),
+    ColumnType.TEXT: String(),
+}
+
+BOUND_AS_TEXT = frozenset({ColumnType.DATE, ColumnType.TIME})
+"""Bound as ISO text: asyncpg sends the first and the last day and moment that Python knows as infinities."""
+
+POSTGRESQL_ENCODERS: Mapping[ColumnType, Any] = {ColumnType.DATE: date.isoformat, ColumnType.TIME: datetime.isoformat}
+
+
+def map_postgresql_column(name: str, data_type: str, *, nullable: bool) -> SqlColumn | None:
+    if data_type in POSTGRESQL_READ_AS_TEXT:
+        return SqlColumn(name=name, type=ColumnType.TEXT, nullable=nullable, read_as_text=True)
+    kind = POSTGRESQL_COLUMN_TYPES.get(data_type)
+    if kind is None:
+        return None
+    if data_type == "timestamp without time zone":
+        return SqlColumn(name=name, type=kind, nullable=nullable, zoneless=True, encode=format_zoneless_time)
+    return SqlColumn(name=name, type=kind, nullable=nullable, encode=POSTGRESQL_ENCODERS.get(kind))
+
+
+def format_zoneless_time(value: datetime) -> str:
+    """Read as a time with a zone it says the same: the session's zone is UTC."""
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat()
+
+
+def pack_postgresql_keys(values: Sequence[Sequence[Any]], column: Sequence[SqlColumn]) -> Sequence[Any]:
+    """An array for each column, so that the statement is the same for one key and for thousands."""
+    return values
+
+
+def compile_postgresql_in_keys(
+    columns: Sequence[Expression], parameters: Sequence[ParameterIndex], column: Sequence[SqlColumn]
+) -> Expression:
+    if len(columns) == 1:
+        return columns[0] == func.any(_bind_postgresql_array(parameters[0], column[0]))
+    keys = compile_postgresql_key_rows(parameters, column)
+    return tuple_(*columns).in_(select(*keys.c))
+
+
+def compile_postgresql_key_rows(parameters: Sequence[ParameterIndex], column: Sequence[SqlColumn]) -> FromClause:
+    arrays = [_bind_postgresql_array(slot, each) for slot, each in zip(parameters, column, strict=True)]
+    names = [f"k{at}" for at in range(len(parameters))]
+    return func.unnest(*arrays).table_valued(*names).render_derived(name="k")
+
+
+def bind_postgresql_parameter(parameter: ParameterIndex, column: SqlColumn) -> Expression:
+    if column.type in BOUND_AS_TEXT:
+        return cast(bindparam(parameter.name, type_=String()), _get_postgresql_type(column))
+    return bindparam(parameter.name, type_=_get_postgresql_type(column))
+
+
+def _bind_postgresql_array(parameter: ParameterIndex, column: SqlColumn) -> Expression:
+    if column.type in BOUND_AS_TEXT:
+        return cast(bindparam(parameter.name, type_=ARRAY(String())), ARRAY(_get_postgresql_type(column)))
+    return bindparam(parameter.name, type_=ARRAY(_get_postgresql_type(column)))
+
+
+def _get_postgresql_type(column: SqlColumn) -> Any:
+    if column.zoneless:
+        return DateTime(timezone=False)
+    return Numeric() if column.exclusive_limit > INTEGER_LIMIT else POSTGRESQL_SQL_TYPES[column.type]
+
+
+def compile_postgresql_read(column: Expression, sql_column: SqlColumn) -> Expression:
+    return func.timezone(literal_column("'UTC'"), column) if sql_column.zoneless else column
+
+
+def compile_postgresql_time_bucket(column: Expression, sql_column: SqlColumn, unit: TimeUnit) -> Expression:
+    """The session's zone is UTC; weeks are those of ISO 8601."""
+    name: Expression = literal_column(f"'{unit.lower()}'")
+    if sql_column.type is ColumnType.DATE:
+        return cast(func.date_trunc(name, cast(column, DateTime())), Date())
+    return func.date_trunc(name, column)
+
+
+def build_postgresql_sum_column(column: SqlColumn) -> SqlColumn:
+    """PostgreSQL sums 64 bits up to a numeric, which has no end."""
+    return (
+        replace(column, exclusive_limit=INTEGER_LIMIT**4, decode=int) if column.type is ColumnType.INTEGER else column
+    )
+
+
+POSTGRESQL_DIALECT = SqlDialect(
+    parameter_encoding=ParameterEncoding(pack_keys=pack_postgresql_keys, build_sum_column=build_postgresql_sum_column),
+    compile_in_keys=compile_postgresql_in_keys,
+    text_matches={
+        Op.CONTAINS: lambda column, value: func.strpos(column, value) > literal_column("0"),
+        Op.STARTS_WITH: lambda column, value: func.starts_with(column, value),
+        Op.ENDS_WITH: lambda column, value: func.right(column, func.length(value)) == value,
+    },
+    collate_text=lambda column: column.collate("C"),
+    bind_parameter=bind_postgresql_parameter,
+    compile_read=compile_postgresql_read,
+    compile_time_bucket=compile_postgresql_time_bucket,
+    compile_sum=lambda column: func.sum(column),
+    compile_key_rows=compile_postgresql_key_rows,
+)

@@ -1,0 +1,253 @@
+"""SQLite's way: two types of our own for money and times, keys as one JSON text, sums that cannot overflow."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Integer, String, and_, bindparam, case, cast, func, literal_column, select, tuple_
+from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
+
+from onedoor.connectors.sql.compiler import Expression, ParameterEncoding, ParameterIndex, SqlDialect
+from onedoor.connectors.sql.introspection import EXACT_CONTEXT, SqlColumn
+from onedoor.spi.capabilities import ColumnType
+from onedoor.spi.predicates import Op
+from onedoor.spi.scan import TimeUnit
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+CENT = Decimal("0.01")
+
+MICROSECOND = timedelta(microseconds=1)
+
+SQLITE_COMPILER = sqlite_dialect(paramstyle="qmark")
+
+SQLITE_COLUMN_TYPES = (
+    ("INT", ColumnType.INTEGER),
+    ("BOOL", ColumnType.BOOLEAN),
+    ("CHAR", ColumnType.TEXT),
+    ("CLOB", ColumnType.TEXT),
+    ("TEXT", ColumnType.TEXT),
+)
+
+
+def map_sqlite_column(name: str, declared_type: str, *, nullable: bool) -> SqlColumn | None:
+    """What a column of this declared type holds, by SQLite's rules of affinity and two types of our own.
+
+    `MINOR_UNITS_INT` keeps money as whole cents, `UTC_MICROS_INT` times as microseconds since 1970.
+    """
+    if declared_type.startswith("MINOR_UNITS"):
+        return SqlColumn(
+            name=name,
+            type=ColumnType.DECIMAL,
+            nullable=nullable,
+            scale=2,
+            minor_units=True,
+            encode=encode_cents,
+            decode=decode_cents,
+        )
+    if declared_type.startswith("UTC_MICROS"):
+        return SqlColumn(
+            name=name, type=ColumnType.TIME, nullable=nullable, encode=encode_microseconds, decode=decode_microseconds
+        )
+    kind = next((kind for part, kind in SQLITE_COLUMN_TYPES if part in declared_type), None)
+    match kind:
+        case ColumnType.BOOLEAN:
+            return SqlColumn(name=name, type=kind, nullable=nullable, encode=int, decode=bool)
+        case ColumnType.INTEGER | ColumnType.TEXT:
+            return SqlColumn(name=name, type=kind, nullable=nullable)
+    return map_incomparable_column(name, declared_type, nullable=nullable)
+
+
+def map_incomparable_column(name: str, declared_type: str, *, nullable: bool) -> SqlColumn | None:
+    """Columns of databases that others made: days as ISO text, times without a zone in UTC, money as floats."""
+    if declared_type == "DATE":
+        return SqlColumn(
+            name=name, type=ColumnType.DATE, nullable=nullable, encode=date.isoformat, decode=date.fromisoformat
+        )
+    if declared_type.startswith(("DATETIME", "TIMESTAMP")):
+        return SqlColumn(name=name, type=ColumnType.TIME, nullable=nullable, incomparable=True, decode=parse_utc_time)
+    if declared_type.startswith(("NUMERIC", "DECIMAL")):
+        places = declared_type.rstrip(")").rpartition(",")[2] if "," in declared_type else "2"
+        quantised = partial(quantize_decimal, decimal_places=int(places))
+        return SqlColumn(name=name, type=ColumnType.DECIMAL, nullable=nullable, incomparable=True, decode=quantised)
+    if any(part in declared_type for part in ("REAL", "FLOA", "DOUB")):
+        return SqlColumn(name=name, type=ColumnType.FLOAT, nullable=nullable, decode=float)
+    return None
+
+
+def encode_cents(value: Decimal) -> int:
+    return int(value.scaleb(2, EXACT_CONTEXT))
+
+
+def decode_cents(value: int) -> Decimal:
+    """Of 64 bits, which no context of decimals rounds."""
+    return value * CENT
+
+
+def encode_microseconds(value: datetime) -> int:
+    return (value - EPOCH) // MICROSECOND
+
+
+def decode_microseconds(value: int) -> datetime:
+    return EPOCH + value * MICROSECOND
+
+
+def parse_utc_time(value: str) -> datetime:
+    found = datetime.fromisoformat(value)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def quantize_decimal(value: Any, decimal_places: int) -> Decimal:
+    return Decimal(str(value)).quantize(Decimal(1).scaleb(-decimal_places))
+
+
+def pack_sqlite_keys(values: Sequence[Sequence[Any]], column: Sequence[SqlColumn]) -> Sequence[Any]:
+    """One JSON text, so that the statement is the same for one key and for thousands."""
+    return (json.dumps(values[0] if len(values) == 1 else list(zip(*values, strict=True))),)
+
+
+def compile_sqlite_in_keys(
+    columns: Sequence[Expression], parameters: Sequence[ParameterIndex], column: Sequence[SqlColumn]
+) -> Expression:
+    listed = func.json_each(bindparam(parameters[0].name, type_=String())).table_valued("value")
+    if len(columns) == 1:
+        return columns[0].in_(select(listed.c.value))
+    parts = [func.json_extract(listed.c.value, literal_column(f"'$[{at}]'")) for at in range(len(columns))]
+    return tuple_(*columns).in_(select(*parts))
+
+
+def compile_sqlite_starts_with(column: Expression, value: Any) -> Expression:
+    found: Expression = func.substr(column, literal_column("1"), func.length(value)) == value
+    return found
+
+
+def compile_sqlite_ends_with(column: Expression, value: Any) -> Expression:
+    longer = func.length(column) >= func.length(value)
+    return and_(longer, func.substr(column, func.length(column) - func.length(value) + literal_column("1")) == value)
+
+
+def compile_sqlite_contains(column: Expression, value: Any) -> Expression:
+    found: Expression = func.instr(column, value) > literal_column("0")
+    return found
+
+
+HALF_BITS: Expression = literal_column("32")
+
+LOW_HALF_MASK: Expression = literal_column(str(2**32 - 1))
+
+SUM_BIAS = 2**62
+
+SUM_LIMIT = SUM_BIAS << 32
+
+
+def compile_sqlite_sum(column: Expression) -> Expression:
+    """The upper and the lower half of each number summed apart, then written as digits that sort as the sums do.
+
+    `sum` itself fails beyond 64 bits.
+    """
+    high = func.sum(column.op(">>")(HALF_BITS))
+    low = func.sum(column.op("&")(LOW_HALF_MASK))
+    carried = high + low.op(">>")(HALF_BITS) + literal_column(str(SUM_BIAS))
+    return case(
+        (func.count(column) > literal_column("0"), func.printf(SUM_FORMAT, carried, low.op("&")(LOW_HALF_MASK)))
+    )
+
+
+SUM_FORMAT: Expression = literal_column("'%019lld%010lld'")
+
+
+def format_sum(number: int) -> str:
+    return f"{(number >> 32) + SUM_BIAS:019}{number & (2**32 - 1):010}"
+
+
+def parse_sum(digits: str) -> int:
+    return (int(digits[:19]) - SUM_BIAS << 32) + int(digits[19:])
+
+
+def build_sqlite_sum_column(column: SqlColumn) -> SqlColumn:
+    if column.minor_units:
+        return replace(
+            column,
+            exclusive_limit=SUM_LIMIT,
+            encode=lambda value: format_sum(encode_cents(value)),
+            decode=parse_money_sum,
+        )
+    return replace(column, exclusive_limit=SUM_LIMIT, encode=format_sum, decode=parse_sum)
+
+
+def parse_money_sum(digits: str) -> Decimal:
+    return EXACT_CONTEXT.multiply(parse_sum(digits), CENT)
+
+
+SECOND_MICROSECONDS = 10**6
+
+DAY_MICROSECONDS = 86_400 * SECOND_MICROSECONDS
+
+OPERATOR_PRECEDENCE = 8
+"""Binds as `*` does: what is added on its left stands in brackets."""
+
+FIXED_UNIT_SPANS = {
+    TimeUnit.HOUR: (3600 * SECOND_MICROSECONDS, 0),
+    TimeUnit.DAY: (DAY_MICROSECONDS, 0),
+    TimeUnit.WEEK: (7 * DAY_MICROSECONDS, 3 * DAY_MICROSECONDS),
+}
+"""In microseconds, and how long before 1970 one began."""
+
+UNIT_START_MODIFIERS: Mapping[TimeUnit, Callable[..., Sequence[Expression]]] = {
+    TimeUnit.WEEK: lambda *_: (literal_column("'-6 days'"), literal_column("'weekday 1'")),
+    TimeUnit.MONTH: lambda *_: (literal_column("'start of month'"),),
+    TimeUnit.QUARTER: lambda *day: (literal_column("'start of month'"), _compile_quarter_modifier(day)),
+    TimeUnit.YEAR: lambda *_: (literal_column("'start of year'"),),
+}
+"""Of SQLite's functions of time: from a day to where its unit begins."""
+
+
+def compile_sqlite_time_bucket(column: Expression, sql_column: SqlColumn, unit: TimeUnit) -> Expression:
+    if sql_column.type is ColumnType.DATE:
+        return column if unit is TimeUnit.DAY else func.date(column, *UNIT_START_MODIFIERS[unit](column))
+    if unit in FIXED_UNIT_SPANS:
+        return _compile_sqlite_floor(column, *FIXED_UNIT_SPANS[unit])
+    seconds = _compile_sqlite_floor(column, DAY_MICROSECONDS, 0).op("/", OPERATOR_PRECEDENCE)(
+        literal_column(str(SECOND_MICROSECONDS))
+    )
+    day: Sequence[Expression] = (seconds, literal_column("'unixepoch'"))
+    began = cast(func.strftime(literal_column("'%s'"), *day, *UNIT_START_MODIFIERS[unit](*day)), Integer())
+    return began * literal_column(str(SECOND_MICROSECONDS))
+
+
+def _compile_sqlite_floor(column: Expression, span: int, before: int) -> Expression:
+    """Rounded down, below zero too."""
+    size: Expression = literal_column(str(span))
+    over = (column + literal_column(str(before))).op("%", OPERATOR_PRECEDENCE)(size)
+    return column - (over + size).op("%", OPERATOR_PRECEDENCE)(size)
+
+
+def _compile_quarter_modifier(day: Sequence[Expression]) -> Expression:
+    """How many have passed of a quarter."""
+    passed = (func.strftime(literal_column("'%m'"), *day) + literal_column("2")).op("%", OPERATOR_PRECEDENCE)(
+        literal_column("3")
+    )
+    return literal_column("'-'").op("||")(passed).op("||")(literal_column("' months'"))
+
+
+SQLITE_DIALECT = SqlDialect(
+    parameter_encoding=ParameterEncoding(pack_keys=pack_sqlite_keys, build_sum_column=build_sqlite_sum_column),
+    compile_in_keys=compile_sqlite_in_keys,
+    text_matches={
+        Op.CONTAINS: compile_sqlite_contains,
+        Op.STARTS_WITH: compile_sqlite_starts_with,
+        Op.ENDS_WITH: compile_sqlite_ends_with,
+        Op.I_CONTAINS: lambda column, value: compile_sqlite_contains(func.lowered(column), func.lowered(value)),
+        Op.I_STARTS_WITH: lambda column, value: compile_sqlite_starts_with(func.lowered(column), func.lowered(value)),
+        Op.I_ENDS_WITH: lambda column, value: compile_sqlite_ends_with(func.lowered(column), func.lowered(value)),
+    },
+    collate_text=lambda column: column,
+    bind_parameter=lambda slot, _: bindparam(slot.name),
+    compile_read=lambda column, _: column,
+    compile_time_bucket=compile_sqlite_time_bucket,
+    compile_sum=compile_sqlite_sum,
+)

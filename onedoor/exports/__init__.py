@@ -1,0 +1,1 @@
+"""Answers of any size as files."""

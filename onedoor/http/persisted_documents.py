@@ -1,0 +1,250 @@
+"""Persisted (trusted) documents and APQ."""
+
+import hashlib
+import json
+import logging
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from onedoor.errors import ConfigurationError, ErrorCode, GraphQLErrorInfo, RequestRejected
+from onedoor.http.negotiation import HTTPError
+
+SHA256_HEX = re.compile("[0-9a-f]{64}")
+
+DIGEST_PREFIX = "sha256:"
+
+PERSISTED_QUERY_NOT_FOUND = GraphQLErrorInfo(code=ErrorCode.PERSISTED_QUERY_NOT_FOUND, message="PersistedQueryNotFound")
+
+PERSISTED_QUERY_NOT_SUPPORTED = GraphQLErrorInfo(
+    code=ErrorCode.PERSISTED_QUERY_NOT_SUPPORTED, message="PersistedQueryNotSupported"
+)
+"""Clients of automatic persisted queries know these two by their messages."""
+
+DOCUMENT_UNKNOWN = GraphQLErrorInfo(
+    code=ErrorCode.DOCUMENT_UNKNOWN, message="no document is registered under this name, register it first"
+)
+
+DOCUMENT_NOT_TRUSTED = GraphQLErrorInfo(
+    code=ErrorCode.DOCUMENT_NOT_TRUSTED,
+    message="only registered documents are answered here, have this one registered with `documents register`",
+)
+
+
+def hash_document(text: str) -> str:
+    """SHA-256 of the exact text, in hexadecimal."""
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+@dataclass(slots=True, kw_only=True)
+class AutomaticQueryCache:
+    """Texts that clients registered by asking, by digest; those used least recently are forgotten first."""
+
+    max_entries: int = 0
+    max_characters: int = 0
+    characters: int = 0
+    entries: OrderedDict[str, str] = field(default_factory=OrderedDict)
+
+    def get(self, digest: str) -> str | None:
+        if digest in self.entries:
+            self.entries.move_to_end(digest)
+        return self.entries.get(digest)
+
+    def put(self, digest: str, text: str) -> None:
+        """Only of a text that was valid, or anyone could fill it with anything."""
+        if digest in self.entries:
+            return
+        self.entries[digest] = text
+        self.characters += len(text)
+        while len(self.entries) > self.max_entries or self.characters > self.max_characters:
+            self.characters -= len(self.entries.popitem(last=False)[1])
+
+
+def trust_no_document(_: str) -> None:
+    """No document is trusted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersistedDocuments:
+    """All that is known by a name. `only`: any text that is not trusted is refused."""
+
+    find_trusted: Callable[[str], str | None] = trust_no_document
+    """The text that was registered under a digest, or under an id that its manifest gave it."""
+    trusted_only: bool = False
+    automatic: AutomaticQueryCache = field(default_factory=AutomaticQueryCache)
+
+
+def resolve_document(documents: PersistedDocuments, parameters: Mapping[str, Any]) -> tuple[str, str | None]:
+    """The text to run, and the digest it was named by, if it was. Raises Shut, or Refused where it is not known."""
+    text, id, hashed = (
+        parameters.get("query"),
+        parameters.get("documentId"),
+        _parse_persisted_query(parameters.get("extensions")),
+    )
+    if id is not None and (not isinstance(id, str) or not id):
+        raise HTTPError(400, "`documentId` must be the name of a document, as `sha256:` and its digest")
+    if text is not None and (not isinstance(text, str) or not text):
+        raise HTTPError(400, "`query` must be the text of a GraphQL operation")
+    if text is None:
+        text = _find_text(documents, id, hashed)
+    elif not _is_name_of(documents, id, text) or not _is_name_of(documents, hashed, text):
+        raise HTTPError(400, "the text and the digest sent with it do not belong together, send the text's SHA-256")
+    if documents.trusted_only and documents.find_trusted(hash_document(text)) is None:
+        raise RequestRejected(DOCUMENT_NOT_TRUSTED)
+    return text, None if id is None and hashed is None else DIGEST_PREFIX + hash_document(text)
+
+
+def register_automatic_query(documents: PersistedDocuments, name: str | None, text: str) -> None:
+    """Remembers a valid text that came with its digest."""
+    if name is not None and documents.automatic.max_entries and documents.find_trusted(name) is None:
+        documents.automatic.put(name.removeprefix(DIGEST_PREFIX), text)
+
+
+def _parse_persisted_query(extensions: Any) -> str | None:
+    """The digest of an automatic persisted query."""
+    asked = extensions.get("persistedQuery") if isinstance(extensions, dict) else None
+    if asked is None:
+        return None
+    if not isinstance(asked, dict) or asked.get("version") != 1 or not isinstance(asked.get("sha256Hash"), str):
+        raise HTTPError(400, "`extensions.persistedQuery` must hold `version` 1 and a `sha256Hash`")
+    hashed: str = asked["sha256Hash"]
+    return hashed
+
+
+def _find_text(documents: PersistedDocuments, id: str | None, hashed: str | None) -> str:
+    if id is not None:
+        text = documents.find_trusted(id)
+        if text is None:
+            raise RequestRejected(DOCUMENT_UNKNOWN)
+        return text
+    if hashed is None:
+        raise HTTPError(400, "`query` must be the text of a GraphQL operation")
+    text = documents.find_trusted(hashed) or documents.automatic.get(hashed)
+    if text is None:
+        raise RequestRejected(
+            DOCUMENT_UNKNOWN
+            if documents.trusted_only
+            else PERSISTED_QUERY_NOT_FOUND
+            if documents.automatic.max_entries
+            else PERSISTED_QUERY_NOT_SUPPORTED
+        )
+    return text
+
+
+def _is_name_of(documents: PersistedDocuments, name: str | None, text: str) -> bool:
+    """Whether a name, if there is one, is this text's: its digest, or an id it was registered under."""
+    return (
+        name is None or name.removeprefix(DIGEST_PREFIX) == hash_document(text) or documents.find_trusted(name) == text
+    )
+
+
+log = logging.getLogger("onedoor.door")
+
+APOLLO_FORMAT = "apollo-persisted-query-manifest"
+
+DOCUMENT_SUFFIX = ".graphql"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersistedDocumentSettings:
+    """Settings: documents that are known by their digest."""
+
+    folder: Path | None = None
+    """Where trusted documents are kept, each in a file named by its digest; `documents register` writes there."""
+    manifest: Path | None = None
+    """A file of trusted documents as Relay or Apollo write it; it is read at the start."""
+    trusted_only: bool = False
+    """Whether any other text is refused."""
+    automatic: int = 1000
+    """Texts that clients register by asking, kept in each process; 0: none are, and clients are told."""
+    automatic_bytes: int = 4_194_304
+    """Characters of those, together."""
+
+
+@dataclass(slots=True, kw_only=True)
+class PersistedDocumentStore:
+    """What is trusted. A document that was put into the folder since is found there when it is asked for."""
+
+    folder: Path | None
+    texts: dict[str, str] = field(default_factory=dict)
+
+    def find(self, id: str) -> str | None:
+        name = id.removeprefix(DIGEST_PREFIX)
+        if name not in self.texts and self.folder is not None and SHA256_HEX.fullmatch(name):
+            self._load_file(self.folder / f"{name}{DOCUMENT_SUFFIX}")
+        return self.texts.get(name)
+
+    def _load_file(self, path: Path) -> None:
+        if not path.exists():
+            return
+        try:
+            self.texts[path.stem] = read_document_file(path)
+        except ConfigurationError as mistake:
+            log.error("%s", mistake)
+
+
+def open_persisted_documents(settings: PersistedDocumentSettings) -> PersistedDocuments:
+    """Raises Mistake where a document cannot be read, or is not what its name says."""
+    trusted = PersistedDocumentStore(folder=settings.folder, texts=dict(read_trusted_documents(settings)))
+    most = 0 if settings.trusted_only else settings.automatic
+    automatic = AutomaticQueryCache(max_entries=most, max_characters=settings.automatic_bytes)
+    return PersistedDocuments(find_trusted=trusted.find, trusted_only=settings.trusted_only, automatic=automatic)
+
+
+def read_trusted_documents(settings: PersistedDocumentSettings) -> Iterator[tuple[str, str]]:
+    """Every trusted document, by each of its names."""
+    if settings.folder is not None:
+        if not settings.folder.is_dir():
+            raise ConfigurationError(f"there is no folder of documents at `{settings.folder}`: create it")
+        for path in sorted(settings.folder.glob(f"*{DOCUMENT_SUFFIX}")):
+            yield path.stem, read_document_file(path)
+    if settings.manifest is not None:
+        for name, text in read_manifest(settings.manifest).items():
+            yield name, text
+            yield hash_document(text), text
+
+
+def read_document_file(path: Path) -> str:
+    """The text of a file of the folder, which must be named by its digest."""
+    try:
+        text = path.read_bytes().decode()
+    except (OSError, UnicodeDecodeError) as reason:
+        raise ConfigurationError(f"the document `{path}` cannot be read: put a file in UTF-8 there") from reason
+    if hash_document(text) != path.stem:
+        raise ConfigurationError(
+            f"the document `{path}` was changed: its name is the digest of another text, register it anew"
+        )
+    return text
+
+
+def read_manifest(path: Path) -> Mapping[str, str]:
+    """The documents of a file, by id: an object of texts as Relay writes it, or Apollo's list of operations."""
+    try:
+        written = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as reason:
+        raise ConfigurationError(f"the manifest `{path}` cannot be read: put a file in JSON there") from reason
+    found = (
+        _parse_apollo_manifest(written)
+        if isinstance(written, dict) and written.get("format") == APOLLO_FORMAT
+        else written
+    )
+    if not isinstance(found, dict) or not all(isinstance(each, str) for pair in found.items() for each in pair):
+        raise ConfigurationError(
+            f"the manifest `{path}` has another form: make it an object of ids and texts, or Apollo's"
+        )
+    for name, text in found.items():
+        if SHA256_HEX.fullmatch(name) and hash_document(text) != name:
+            raise ConfigurationError(
+                f"the manifest `{path}` names a text `{name}`, which is the digest of another: make it anew"
+            )
+    return found
+
+
+def _parse_apollo_manifest(written: Mapping[str, Any]) -> Any:
+    operations = written.get("operations")
+    if written.get("version") != 1 or not isinstance(operations, list):
+        return None
+    return {each.get("id"): each.get("body") for each in operations if isinstance(each, dict)}

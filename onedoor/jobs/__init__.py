@@ -1,0 +1,1 @@
+"""Declared jobs and how they run."""

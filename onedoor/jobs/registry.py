@@ -1,0 +1,70 @@
+"""Declarations in, the jobs of a house by name out; and what tells one declaration from another."""
+
+import hashlib
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from croniter import croniter
+
+from auth.policy import GROUP_NAMES, is_registered_group
+from onedoor.errors import ConfigurationError, build_unknown_name_error
+from onedoor.jobs.codecs import InvalidJobValue, JobField, dump_instance, list_job_fields
+from onedoor.jobs.declarations import Job, Script
+
+
+def register_jobs(jobs: Iterable[Job]) -> Mapping[str, Job]:
+    """Raises Mistake, naming the job, at the first declaration that cannot stand."""
+    found: dict[str, Job] = {}
+    for each in jobs:
+        for complaint in (*_find_job_problems(each), *(("is declared twice",) if each.name in found else ())):
+            raise ConfigurationError(f"the job `{each.name}` {complaint}")
+        found[each.name] = each
+    return found
+
+
+def _find_job_problems(job: Job) -> Iterable[str]:
+    if not (job.name.isidentifier() and job.name.isascii() and job.name[0].isupper()):
+        yield "must be named as a type is, such as `RebuildInvoices`"
+    for group in (job.owner, *job.may_start, *job.may_see, *(job.schedule.groups if job.schedule else ())):
+        if not is_registered_group(group):
+            raise build_unknown_name_error("group", group, sorted(GROUP_NAMES))
+    if not job.may_start:
+        yield "may be started by nobody: name the groups that may"
+    if isinstance(job.run, Script) and not job.run.path.is_file():
+        yield f"runs `{job.run.path.name}`, which is not there"
+    if not isinstance(job.run, Script) and not inspect.iscoroutinefunction(job.run):
+        yield "must be an `async` function, or a script"
+    try:
+        list_job_fields(job.input), list_job_fields(job.result or job.input)
+    except TypeError as reason:
+        yield f"cannot be declared: {reason}"
+    yield from _find_schedule_problems(job)
+
+
+def _find_schedule_problems(job: Job) -> Iterable[str]:
+    if job.schedule is None:
+        return
+    if not croniter.is_valid(job.schedule.cron):
+        yield f"has the schedule `{job.schedule.cron}`, which is none: write five fields as cron has them"
+    if not job.schedule.groups & job.may_start:
+        yield f"is started on a schedule by `{job.schedule.service_account}`, who is in no group that may start it"
+    try:
+        dump_instance(job.schedule.input)
+    except (InvalidJobValue, TypeError) as reason:
+        yield f"is started on a schedule with an input that does not fit: {reason}"
+
+
+def compute_job_version(job: Job) -> str:
+    """Of a declaration: a run that began under another one with the same version may go on under this one."""
+    shapes = [[_describe_shape(each) for each in list_job_fields(of)] if of else None for of in (job.input, job.result)]
+    return hashlib.sha256(f"{job.name} {shapes}".encode()).hexdigest()
+
+
+def compute_release(jobs: Mapping[str, Job]) -> str:
+    """Of all declarations: workers of one release run the same jobs."""
+    return hashlib.sha256(" ".join(sorted(map(compute_job_version, jobs.values()))).encode()).hexdigest()
+
+
+def _describe_shape(field: JobField) -> tuple[Any, ...]:
+    return field.label, field.kind_name, field.is_list, field.optional

@@ -1,0 +1,130 @@
+"""Tables and the thread pool they are used in."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, String, Table, Text
+
+from onedoor.storage.database import MetadataDatabase
+from onedoor.storage.tables import METADATA, UTCMicroseconds
+
+job_table = Table(
+    "job",
+    METADATA,
+    Column("id", String(26), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("person_id", Text, nullable=False),
+    Column("person_name", Text, nullable=False),
+    Column("key_id", String(12)),
+    Column("record_id", String(26)),
+    Column("reason", Text),
+    Column("idempotency_key", Text),
+    Column("parent_id", String(26)),
+    Column("input", Text, nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("state", String(9), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("release", String(64), nullable=False),
+    Column("dispatched", Boolean, nullable=False),
+    Column("worker_id", String(26)),
+    Column("alone", Text),
+    Column("alone_now", Text, unique=True),
+    Column("done", Float),
+    Column("total", Float),
+    Column("attempts", Integer, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("takeovers", Integer, nullable=False),
+    Column("lines", Integer, nullable=False),
+    Column("created_at", UTCMicroseconds, nullable=False),
+    Column("due_at", UTCMicroseconds),
+    Column("started_at", UTCMicroseconds),
+    Column("ended_at", UTCMicroseconds),
+    Column("cancel_at", UTCMicroseconds),
+    Column("cancelled_by", Text),
+    Column("result", Text),
+    Column("error", Text),
+)
+
+# INVARIANT: `alone_now` is `alone` while the job is queued or running, and null before and after
+Index("job_idempotency_unique", job_table.c.person_id, job_table.c.idempotency_key, unique=True)
+
+Index("job_state", job_table.c.state)
+
+Index("job_parent", job_table.c.parent_id)
+
+job_line_table = Table(
+    "job_line",
+    METADATA,
+    Column("job_id", ForeignKey("job.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("at", UTCMicroseconds, nullable=False),
+    Column("kind", String(6), nullable=False),
+    Column("text", Text, nullable=False),
+)
+
+job_step_table = Table(
+    "job_step",
+    METADATA,
+    Column("job_id", ForeignKey("job.id"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("result", Text, nullable=False),
+    Column("at", UTCMicroseconds, nullable=False),
+)
+
+job_file_table = Table(
+    "job_file",
+    METADATA,
+    Column("job_id", ForeignKey("job.id"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("content_type", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("at", UTCMicroseconds, nullable=False),
+)
+
+job_worker_table = Table(
+    "job_worker",
+    METADATA,
+    Column("id", String(26), primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("release", String(64), nullable=False),
+    Column("beat", BigInteger, nullable=False),
+    Column("since", UTCMicroseconds, nullable=False),
+)
+
+Result = TypeVar("Result")
+
+Given = ParamSpec("Given")
+
+DB_THREADS = 4
+
+
+def _create_pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(DB_THREADS, thread_name_prefix="onedoor-jobs")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobDatabase:
+    """Where jobs are kept."""
+
+    metadata: MetadataDatabase
+    pool: ThreadPoolExecutor = field(default_factory=_create_pool)
+
+    async def run_in_db_thread(
+        self,
+        call: Callable[Concatenate[MetadataDatabase, Given], Result],
+        *arguments: Given.args,
+        **keywords: Given.kwargs,
+    ) -> Result:
+        """What the call gives; once begun it runs to its end, even if nobody waits for it any more."""
+        work = partial(call, self.metadata, *arguments, **keywords)
+        return await asyncio.get_running_loop().run_in_executor(self.pool, work)
+
+    def close(self) -> None:
+        """Gives the threads back, once what they do is done."""
+        self.pool.shutdown(wait=True)

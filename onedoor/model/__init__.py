@@ -1,0 +1,1 @@
+"""The catalog: schema, policy, mappings and connectors."""

@@ -1,0 +1,201 @@
+"""Catalog: schema + rules + mappings + connectors + Limits."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from graphql import GraphQLSchema
+
+from auth.authentication import Principal
+from auth.policy import AccessPolicy
+from onedoor.model.constant_columns import add_constant_columns
+from onedoor.model.mapping import TypeMapping
+from onedoor.spi.capabilities import ColumnType
+from onedoor.spi.connector import Connector, SpillTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionCall:
+    """A root field of a mutation that its caller may ask for, and the arguments it came with, coerced."""
+
+    principal: Principal
+    field: str
+    arguments: Mapping[str, Any]
+    """By name as in the schema; what was not given is not there."""
+    record_id: str
+    """The id of the record that the request leaves."""
+    deadline: float
+    """When the answer is to be there, on the loop's clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionResult:
+    """What came of it: the id of the row that the field leads to, or None where it leads to none."""
+
+    row_id: str | None
+    connectors: Mapping[str, Connector] = field(default_factory=dict)
+    """In place of those of the house, for this answer alone: where the row is nowhere else to be read."""
+    audit_facts: Mapping[str, Any] = field(default_factory=dict)
+    """For the record: `changes`, each as `records.record.Changed` has it; no value in clear."""
+
+
+class Action(Protocol):
+    """Does what a root field of `Mutation` says. Its caller was judged before, its arguments are valid."""
+
+    async def __call__(self, call: ActionCall, /) -> ActionResult:
+        """Raises SourceFailed with what a client may hear: its field is then null."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topic:
+    """A kind of event, and which of its kind: `Topic(name="customer", key="20")`.
+
+    Who listens with the key None hears of all keys; an event without a key is heard by those alone.
+    """
+
+    name: str
+    key: str | None = None
+
+
+class SubscriptionSource(Protocol):
+    """An event on one of these topics brings the id of the row that the field leads to."""
+
+    def resolve_topics(self, arguments: Mapping[str, Any]) -> Sequence[Topic]:
+        """For these arguments, coerced; what was not given is not there, or null."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicSubscription:
+    """For all of one topic, or for the one key that an argument names."""
+
+    topic: str
+    argument: str | None = None
+
+    def resolve_topics(self, arguments: Mapping[str, Any]) -> Sequence[Topic]:
+        key = arguments.get(self.argument) if self.argument else None
+        return (Topic(name=self.topic, key=key),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollingSubscription:
+    """For rows that others make in a source that can tell which are new, under the key that an argument names."""
+
+    source: str
+    collection: str
+    argument: str
+
+    def resolve_topics(self, arguments: Mapping[str, Any]) -> Sequence[Topic]:
+        return (Topic(name=f"{self.source}.{self.collection}", key=arguments[self.argument]),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Every limit is a setting; every refusal names it, its value and the remedy."""
+
+    first_default: int = 20
+    """Rows of a connection when neither first nor last is given."""
+    first_max: int = 1000
+    """The most that first or last may ask for."""
+    in_max: int = 1000
+    """Values in one `in` or `notIn`."""
+    document_characters: int = 100_000
+    """The text of a document, comments and all."""
+    document_tokens: int = 5000
+    """Words and signs of a document."""
+    fields_max: int = 5000
+    """Fields of one operation, its fragments expanded."""
+    depth_max: int = 20
+    """Levels of fields, one in another."""
+    aliases_max: int = 200
+    """Fields of one operation under another name, its fragments expanded."""
+    directives_max: int = 200
+    """Directives of one operation, its fragments expanded."""
+    root_fields_max: int = 20
+    """Fields of an operation's root."""
+    mutations_max: int = 10
+    """Fields of a mutation's root."""
+    introspection_times: int = 12
+    """Lists of types that introspection gives in one operation; tools ask for six."""
+    introspection_depth: int = 3
+    """Those lists, one in another."""
+    tests_max: int = 500
+    """Fields that the filters and orders of one operation name, at any depth."""
+    filter_depth_max: int = 24
+    """Levels of a filter, its links, `and`, `or` and `not` counted."""
+    cost_max: int = 200_000
+    """Objects that one question may return, weighed by source."""
+    body_bytes: int = 1_048_576
+    """The body of a request."""
+    variables_depth: int = 64
+    """Levels of the variables, one in another."""
+    body_seconds: float = 30.0
+    """The time a body may take to come."""
+    head_bytes: int = 65_536
+    """A request's line and headers together."""
+    head_seconds: float = 10.0
+    """The time a head may take to come."""
+    request_seconds: float = 10.0
+    """The time an answer may take."""
+    source_seconds: float = 2.0
+    """The longest a source may take to begin its answer, and between its parts."""
+    source_calls: int = 16
+    """Calls to one source under way at once."""
+    source_queue: int = 100
+    """Calls that may wait for one of those."""
+    rows_read: int = 1_000_000
+    """Rows that one read of a source may give."""
+    rows_in_memory: int = 50_000
+    """Rows of one read that we finish in memory, where its source leaves steps to us; more go through the scratch
+    database."""
+    cross_source_keys_max: int = 100_000
+    """Keys that one read may carry from one source to another."""
+    scratch_bytes: int = 268_435_456
+    """Memory of the scratch database, where rows that outgrow ours are finished; past it, it writes to its folder."""
+    scratch_disk_bytes: int = 4_294_967_296
+    """What it may write there; both are for all questions of a process together."""
+    errors_max: int = 100
+    """Errors in one reply."""
+    requests_a_minute: int = 1200
+    """Requests of one key."""
+    failed_keys_a_minute: int = 20
+    """Failed keys of one address; a key that opens the door is served all the same."""
+    connections_an_address: int = 100
+    """Connections of one address at once."""
+    concurrency_max: int = 200
+    """Requests under way at once in one process."""
+    subscriptions_max: int = 10
+    """Subscriptions of one WebSocket, and event streams of one key in one process."""
+    connection_init_timeout: float = 10.0
+    """The time a WebSocket may take to say who it is."""
+    heartbeat_seconds: float = 20.0
+    """How often a client that listens is sent a sign of life, and how long a WebSocket may take to return it."""
+    stalled_seconds: float = 30.0
+    """How long a client may take in nothing of what it is sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    schema: GraphQLSchema
+    policy: AccessPolicy
+    mappings: Mapping[str, TypeMapping]
+    connectors: Mapping[str, Connector]
+    limits: Limits = field(default_factory=Limits)
+    open_spill_table: Callable[[Mapping[str, ColumnType]], SpillTable] | None = None
+    """Opens a scratch table with these columns; None: all rows stay in memory."""
+    cursor_secret: bytes
+    schema_for_groups: Callable[[frozenset[str]], GraphQLSchema] | None = None
+    """The schema as a caller of these groups may know it; None: everyone knows all of it."""
+    sdl_for_groups: Callable[[frozenset[str]], str] | None = None
+    """The SDL that a router composes, as callers of these groups may know it; None: the house is no subgraph."""
+    actions: dict[str, Action] = field(default_factory=dict)
+    """By root field of `Mutation`, what it does; filled once the house stands, as actions ask its sources."""
+    subscriptions: Mapping[str, SubscriptionSource] = field(default_factory=dict)
+    """By root field of `Subscription`, what it listens for."""
+    version: str
+    """Of schema and policy together: the digest of the SDL, permissions included."""
+
+    def __post_init__(self) -> None:
+        """The sources, as bindings see them: with the columns that these say are constant."""
+        object.__setattr__(self, "connectors", add_constant_columns(self.connectors, self.mappings))

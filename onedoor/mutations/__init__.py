@@ -1,0 +1,1 @@
+"""Changes: intents, sagas, idempotency, history and recovery."""

@@ -1,0 +1,1 @@
+"""Answer one request: parse, select, authorize, plan, execute, complete."""

@@ -1,0 +1,283 @@
+"""Parse + validate + size limits."""
+
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    OperationDefinitionNode,
+    OperationType,
+    SelectionSetNode,
+    parse,
+    validate,
+)
+
+from onedoor.errors import ErrorCode, GraphQLErrorInfo, RequestRejected
+from onedoor.model.catalog import Limits
+
+COUNT_CEILING = 1_000_000_000
+
+INTROSPECTION_LISTS = frozenset({"fields", "interfaces", "possibleTypes", "inputFields"})
+"""Introspection's own lists of types, which lead back to themselves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectionSize:
+    """Of one selection set, its fragments expanded: what is counted, and how deep it goes."""
+
+    fields: int = 0
+    aliases: int = 0
+    directives: int = 0
+    root_fields: int = 0
+    depth: int = 0
+    introspection_depth: int = 0
+    """How many of INTROSPECTING_LISTS stand inside one another."""
+    introspection_lists: int = 0
+    """How many of them, and of `types`, there are in all."""
+
+
+EMPTY_SIZE = SelectionSize()
+
+
+class DocumentMeasurer:
+    """One walk over one document; `steps` is how many selections it visited, `known` each fragment's size."""
+
+    def __init__(self, document: DocumentNode) -> None:
+        self.fragments: Mapping[str, FragmentDefinitionNode] = {
+            each.name.value: each for each in document.definitions if isinstance(each, FragmentDefinitionNode)
+        }
+        self.fragment_sizes: dict[str, SelectionSize] = {}
+        self.steps = 0
+        for name in self.order_fragments():
+            self.fragment_sizes[name] = self.measure_selection_set(self.fragments[name].selection_set)
+
+    def order_fragments(self) -> Iterator[str]:
+        """Every fragment after those it spreads, but for circles, which validation refuses; needs no stack of calls."""
+        begun: set[str] = set()
+        for first in self.fragments:
+            waiting = [(first, iter(self.find_spreads(first)))] if first not in begun else []
+            begun.add(first)
+            while waiting:
+                name, ahead = waiting[-1]
+                following = next((each for each in ahead if each not in begun and each in self.fragments), None)
+                if following is None:
+                    yield name
+                    waiting.pop()
+                else:
+                    begun.add(following)
+                    waiting.append((following, iter(self.find_spreads(following))))
+
+    def find_spreads(self, name: str) -> list[str]:
+        found: list[str] = []
+        waiting: list[Any] = [self.fragments[name].selection_set]
+        while waiting:
+            for node in waiting.pop().selections:
+                self.steps += 1
+                if isinstance(node, FragmentSpreadNode):
+                    found.append(node.name.value)
+                elif node.selection_set:
+                    waiting.append(node.selection_set)
+        return found
+
+    def measure_selection_set(self, selection_set: SelectionSetNode | None) -> SelectionSize:
+        total = EMPTY_SIZE
+        for node in selection_set.selections if selection_set else ():
+            self.steps += 1
+            total = add_sizes(total, self.measure_selection(node))
+        return total
+
+    def measure_selection(self, node: Any) -> SelectionSize:
+        directives = len(node.directives or ())
+        if isinstance(node, FragmentSpreadNode):
+            return add_sizes(SelectionSize(directives=directives), self.fragment_sizes.get(node.name.value, EMPTY_SIZE))
+        inner = self.measure_selection_set(node.selection_set)
+        if not isinstance(node, FieldNode):
+            return add_sizes(SelectionSize(directives=directives), inner)
+        lists = node.name.value in INTROSPECTION_LISTS and node.selection_set is not None
+        return SelectionSize(
+            fields=cap_count(inner.fields + 1),
+            aliases=cap_count(inner.aliases + (node.alias is not None)),
+            directives=cap_count(inner.directives + directives),
+            root_fields=1,
+            depth=cap_count(inner.depth + 1),
+            introspection_depth=cap_count(inner.introspection_depth + lists),
+            introspection_lists=cap_count(inner.introspection_lists + (lists or node.name.value == "types")),
+        )
+
+
+def add_sizes(one: SelectionSize, other: SelectionSize) -> SelectionSize:
+    return SelectionSize(
+        fields=cap_count(one.fields + other.fields),
+        aliases=cap_count(one.aliases + other.aliases),
+        directives=cap_count(one.directives + other.directives),
+        root_fields=cap_count(one.root_fields + other.root_fields),
+        depth=max(one.depth, other.depth),
+        introspection_depth=max(one.introspection_depth, other.introspection_depth),
+        introspection_lists=cap_count(one.introspection_lists + other.introspection_lists),
+    )
+
+
+def drop_root_fields(size: SelectionSize) -> SelectionSize:
+    """As a part of something larger: its outermost fields are no root fields."""
+    return replace(size, root_fields=0)
+
+
+def cap_count(number: int) -> int:
+    return min(number, COUNT_CEILING)
+
+
+def check_document_size(document: DocumentNode, limits: Limits) -> int:
+    """The steps it took; raises Refused for the first operation or fragment past a limit, naming it."""
+    measuring = DocumentMeasurer(document)
+    operations = [each for each in document.definitions if isinstance(each, OperationDefinitionNode)]
+    for size in (
+        *(measuring.measure_selection_set(each.selection_set) for each in operations),
+        *map(drop_root_fields, measuring.fragment_sizes.values()),
+    ):
+        for complaint in _list_exceeded_limits(size, limits):
+            raise RequestRejected(GraphQLErrorInfo(code=ErrorCode.LIMIT_EXCEEDED, message=complaint))
+    return measuring.steps
+
+
+def _list_exceeded_limits(size: SelectionSize, limits: Limits) -> Iterator[str]:
+    asked = (
+        ("fields", size.fields, "picks_max", limits.fields_max, "ask in parts"),
+        ("aliases", size.aliases, "aliases_max", limits.aliases_max, "ask in parts"),
+        ("directives", size.directives, "directives_max", limits.directives_max, "leave some out"),
+        ("levels", size.depth, "depth_max", limits.depth_max, "ask for less at once"),
+        (
+            "root fields",
+            size.root_fields,
+            "root_fields_max",
+            limits.root_fields_max,
+            "ask in parts",
+        ),
+        (
+            "lists of types in one another",
+            size.introspection_depth,
+            "introspection_depth",
+            limits.introspection_depth,
+            "ask flatter",
+        ),
+        (
+            "lists of types",
+            size.introspection_lists,
+            "introspection_times",
+            limits.introspection_times,
+            "ask for each once",
+        ),
+    )
+    for what, number, name, limit, remedy in asked:
+        if number > limit:
+            counted = f"{number}" if number < COUNT_CEILING else "too many"
+            yield f"the document has {counted} {what}, over the limit `{name}` of {limit}: {remedy}"
+
+
+MESSAGE_CHARACTERS_MAX = 500
+
+VALIDATION_ERRORS_MAX = 20
+
+TOO_DEEP = GraphQLErrorInfo(
+    code=ErrorCode.GRAPHQL_VALIDATION_FAILED, message="the document nests too deep, ask flatter"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedDocument:
+    """A valid document; its text stands for it in caches."""
+
+    text: str
+    node: DocumentNode
+    operations: tuple[OperationDefinitionNode, ...]
+    fragments: dict[str, FragmentDefinitionNode]
+
+
+def parse_document(schema: GraphQLSchema, text: str, limits: Limits) -> ParsedDocument:
+    """Parses, measures and validates; raises Refused with every fault found, each with its place in the text."""
+    if len(text) > limits.document_characters:
+        raise RequestRejected(_build_too_long_error(len(text), limits.document_characters))
+    node = _parse_within_limits(text, limits.document_tokens)
+    check_document_size(node, limits)
+    errors = _validate_document(schema, node)
+    if errors:
+        raise RequestRejected(*(convert_graphql_error(ErrorCode.GRAPHQL_VALIDATION_FAILED, error) for error in errors))
+    return ParsedDocument(
+        text=text,
+        node=node,
+        operations=tuple(each for each in node.definitions if isinstance(each, OperationDefinitionNode)),
+        fragments={each.name.value: each for each in node.definitions if isinstance(each, FragmentDefinitionNode)},
+    )
+
+
+QUERY_ONLY = frozenset({OperationType.QUERY})
+
+QUERY_OR_MUTATION = frozenset({OperationType.QUERY, OperationType.MUTATION})
+
+SUBSCRIPTION_ONLY = frozenset({OperationType.SUBSCRIPTION})
+
+WRONG_OPERATION_MESSAGES = {
+    OperationType.QUERY: "only subscriptions are answered here",
+    OperationType.MUTATION: "there is nothing to change here",
+    OperationType.SUBSCRIPTION: "a subscription is answered over a WebSocket, or as `text/event-stream`",
+}
+
+
+def get_operation(
+    document: ParsedDocument, name: str | None, operation_types: Container[OperationType] = QUERY_ONLY
+) -> OperationDefinitionNode:
+    """The operation of this name, or the only one; it must be of one of these kinds."""
+    named = [each for each in document.operations if name is None or (each.name and each.name.value == name)]
+    if len(named) != 1:
+        raise RequestRejected(
+            GraphQLErrorInfo(code=ErrorCode.BAD_REQUEST, message=_describe_missing_operation(document.operations, name))
+        )
+    if named[0].operation not in operation_types:
+        raise RequestRejected(
+            GraphQLErrorInfo(code=ErrorCode.BAD_REQUEST, message=WRONG_OPERATION_MESSAGES[named[0].operation])
+        )
+    return named[0]
+
+
+def _describe_missing_operation(operations: Sequence[OperationDefinitionNode], name: str | None) -> str:
+    if name is None:
+        return "the document has several operations, name one in `operationName`" if operations else "no operation"
+    return f"the document has no operation named `{name[:100]}`"
+
+
+def _build_too_long_error(characters: int, limit: int) -> GraphQLErrorInfo:
+    message = f"the document has {characters} characters, over the limit `document_characters` of {limit}: ask in parts"
+    return GraphQLErrorInfo(code=ErrorCode.LIMIT_EXCEEDED, message=message)
+
+
+def _validate_document(schema: GraphQLSchema, node: DocumentNode) -> list[GraphQLError]:
+    try:
+        return validate(schema, node, max_errors=VALIDATION_ERRORS_MAX, hide_suggestions=True)
+    except RecursionError:
+        raise RequestRejected(TOO_DEEP) from None
+
+
+def _parse_within_limits(text: str, tokens: int) -> DocumentNode:
+    try:
+        return parse(text, max_tokens=tokens)
+    except GraphQLSyntaxError as error:
+        if error.message == f"Syntax Error: Document contains more than {tokens} tokens. Parsing aborted.":
+            message = (
+                f"the document has more words and signs than the limit `document_tokens` of {tokens}: ask in parts"
+            )
+            raise RequestRejected(GraphQLErrorInfo(code=ErrorCode.LIMIT_EXCEEDED, message=message)) from None
+        raise RequestRejected(convert_graphql_error(ErrorCode.GRAPHQL_PARSE_FAILED, error)) from None
+    except RecursionError:
+        raise RequestRejected(TOO_DEEP) from None
+
+
+def convert_graphql_error(code: ErrorCode, error: GraphQLError) -> GraphQLErrorInfo:
+    """The fault of an error that GraphQL found, with its place in the text."""
+    places = [{"line": each.line, "column": each.column} for each in error.locations or ()]
+    return GraphQLErrorInfo(code=code, message=error.message[:MESSAGE_CHARACTERS_MAX], locations=tuple(places))

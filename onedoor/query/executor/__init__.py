@@ -1,0 +1,1 @@
+"""Execute a plan: scans, dynamic filters and residual steps."""

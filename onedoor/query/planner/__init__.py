@@ -1,0 +1,1 @@
+"""Plan a query: logical and physical scans, push-down, cost, explain."""

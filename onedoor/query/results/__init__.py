@@ -1,0 +1,1 @@
+"""Complete rows into response data and errors."""

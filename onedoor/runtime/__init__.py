@@ -1,0 +1,1 @@
+"""Resilience, quotas, caches, events and concurrency."""

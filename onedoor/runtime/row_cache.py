@@ -1,0 +1,245 @@
+"""Read-through row cache, single-flight, cache keys."""
+
+import asyncio
+import hmac
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from functools import cache
+from typing import Any, Generic, Protocol, TypeVar
+
+from auth.policy import GroupRequirement
+from onedoor.model.catalog import Limits
+from onedoor.runtime import call_context, resilience
+from onedoor.runtime.call_context import CallContext, Waiter, use_call_context
+from onedoor.runtime.resilience import ResilientConnector
+from onedoor.spi.connector import Connector
+from onedoor.spi.predicates import Row
+from onedoor.spi.scan import ScanRequest
+from onedoor.spi.spill import SpillInput
+
+Result = TypeVar("Result")
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class InFlightCall(Generic[Result]):
+    """One read under way, and those who wait for it."""
+
+    task: asyncio.Task[Result]
+    context: CallContext
+
+
+@dataclass(frozen=True, slots=True)
+class SingleFlight(Generic[Result]):
+    """By key. A read runs as long as anyone waits for it, whoever began it."""
+
+    in_flight: dict[bytes, InFlightCall[Result]] = field(default_factory=dict)
+
+    async def share(self, key: bytes, waiter: Waiter, work: Callable[[], Awaitable[Result]]) -> tuple[Result, bool]:
+        """The result, or the failure, of one `work` for all who ask meanwhile; and whether another's was joined."""
+        flight = self.in_flight.get(key)
+        joined = flight is not None
+        if flight is None:
+            flight = self._start(key, work)
+        flight.context.waiters.append(waiter)
+        try:
+            return await asyncio.shield(flight.task), joined
+        finally:
+            flight.context.waiters.remove(waiter)
+            if not flight.context.waiters:
+                self._finish(key, flight)
+
+    def _start(self, key: bytes, work: Callable[[], Awaitable[Result]]) -> InFlightCall[Result]:
+        errand = CallContext()
+
+        async def fly() -> Result:
+            return await work()
+
+        with use_call_context(errand):
+            flight = InFlightCall(task=asyncio.get_running_loop().create_task(fly()), context=errand)
+        self.in_flight[key] = flight
+        flight.task.add_done_callback(lambda _: self._finish(key, flight))
+        return flight
+
+    def _finish(self, key: bytes, flight: InFlightCall[Any]) -> None:
+        """Nobody joins what is over, and what nobody waits for is cancelled."""
+        if self.in_flight.get(key) is flight:
+            del self.in_flight[key]
+        flight.task.cancel()
+
+
+REPR_SAFE_TYPES = frozenset({bool, int, float, str, bytes, Decimal, date, datetime, type(None)})
+"""What `repr` writes so that no two values look alike, 1, 1.0, True and Decimal(1) included."""
+
+
+def build_cache_scope(requirements_met: Iterable[GroupRequirement], version: str) -> str:
+    """Who may share: those who meet the same requirements under the same schema and policy."""
+    return f"{version} {sorted(sorted(each) for each in requirements_met)}"
+
+
+def build_cache_key(secret: bytes, cache_scope: str, source: str, request: ScanRequest) -> bytes:
+    """A rule about rows stands in the ask's `where`, so callers under different ones never share."""
+    return hmac.digest(
+        secret, repr((cache_scope, source, serialize_canonically(request))).encode(errors="surrogatepass"), "sha256"
+    )
+
+
+def serialize_canonically(value: Any) -> str:
+    """A value as text, whole: two that differ anywhere are written differently. TypeError: it cannot be told apart."""
+    kind = type(value)
+    if kind in REPR_SAFE_TYPES or isinstance(value, StrEnum):
+        return repr(value)
+    if kind is tuple:
+        return (
+            repr(value)
+            if REPR_SAFE_TYPES.issuperset(map(type, value))
+            else f"({','.join(map(serialize_canonically, value))})"
+        )
+    if kind is frozenset:
+        return f"{{{','.join(sorted(map(serialize_canonically, value)))}}}"
+    if is_dataclass(kind):
+        return f"{kind.__name__}({','.join(serialize_canonically(getattr(value, name)) for name in list_field_names(kind))})"
+    raise TypeError(f"a read is not kept by a {kind.__name__}")
+
+
+@cache
+def list_field_names(kind: Any) -> tuple[str, ...]:
+    """Every field, those that were added later too."""
+    return tuple(each.name for each in fields(kind))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheEntry:
+    """The rows of one read, and when it began; nobody changes them."""
+
+    rows: Sequence[Row]
+    read_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheResult:
+    """What one read came to. `cached`: it was not made for this question alone."""
+
+    entry: CacheEntry
+    cached: bool
+
+
+class CacheStore(Protocol):
+    """Keeps rows by key, none longer than asked. It may forget at any time, and it never fails."""
+
+    def get_nowait(self, key: bytes) -> CacheEntry | None:
+        """What can be had without waiting."""
+        ...
+
+    async def get(self, key: bytes) -> CacheEntry | None: ...
+
+    async def put(self, key: bytes, entry: CacheEntry, seconds: float) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheSettings:
+    """Settings: how much is kept in a process, or where else, and for how long that is waited for."""
+
+    url: str | None = field(default=None, repr=False)
+    """A Redis shared by all replicas, as `{ env = "REDIS_URL" }`; without one, each process keeps its own."""
+    entries: int = 10_000
+    """Reads that one process keeps."""
+    bytes: int = 67_108_864
+    """What they may take of its memory, by estimate; one alone, or in Redis, an eighth of it."""
+    seconds: float = 0.1
+    """The longest that Redis is waited for; past it the source is asked, and Redis left alone for a second."""
+
+
+MaxAges = Mapping[str, float]
+"""By collection, how many seconds a read may be old."""
+
+NO_MAX_AGES: MaxAges = {}
+
+NO_DEADLINE = float("inf")
+
+
+def utc_now() -> datetime:
+    """The wall clock, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowCache:
+    """What all requests share: where rows are kept, for how long by source and collection, and who reads just now."""
+
+    store: CacheStore
+    max_ages: Mapping[str, MaxAges]
+    secret: bytes = field(repr=False)
+    now: Callable[[], datetime] = utc_now
+    single_flight: SingleFlight[CacheResult] = field(default_factory=SingleFlight)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """One source as one caller reads it. Without a cache every ask is a call, as of what is the caller's own."""
+
+    connector: ResilientConnector
+    cache_scope: str = ""
+    """The permissions the rows are read under."""
+    cache: RowCache | None = None
+
+    @property
+    def limits(self) -> Limits:
+        return self.connector.limits
+
+    @property
+    def inner(self) -> Connector:
+        return self.connector.inner
+
+    def max_age(self, collection: str) -> float:
+        """How many seconds its rows may be kept; 0: they are not."""
+        return self.cache.max_ages.get(self.connector.name, NO_MAX_AGES).get(collection, 0.0) if self.cache else 0.0
+
+
+async def read_cached_rows(reader: Reader, request: ScanRequest, spill_input: SpillInput | None = None) -> CacheResult:
+    """Raises SourceFailed, which is never kept. What may be kept is read whole; of the rest `inflow` may pour rows."""
+    cache, seconds = reader.cache, reader.max_age(request.collection)
+    if cache is None or not seconds:
+        return await _read_entry(reader, request, cache.now if cache else utc_now, spill_input)
+    under = build_cache_key(cache.secret, reader.cache_scope, reader.connector.name, request)
+    kept = cache.store.get_nowait(under)
+    if kept is not None:
+        return CacheResult(entry=kept, cached=True)
+    got, joined = await cache.single_flight.share(
+        under, _build_waiter(), lambda: _get_or_read(reader, cache, request, under, seconds)
+    )
+    return CacheResult(entry=got.entry, cached=got.cached or joined)
+
+
+async def _get_or_read(
+    reader: Reader, cache: RowCache, request: ScanRequest, under: bytes, seconds: float
+) -> CacheResult:
+    kept = await cache.store.get(under)
+    if kept is not None and (cache.now() - kept.read_at).total_seconds() < seconds:
+        return CacheResult(entry=kept, cached=True)
+    got = await _read_entry(reader, request, cache.now)
+    left = seconds - (cache.now() - got.entry.read_at).total_seconds()
+    if left > 0:
+        await cache.store.put(under, got.entry, left)
+    return got
+
+
+async def _read_entry(
+    reader: Reader, request: ScanRequest, now: Callable[[], datetime], spill_input: SpillInput | None = None
+) -> CacheResult:
+    at = now()
+    return CacheResult(
+        entry=CacheEntry(rows=tuple(await resilience.read_rows(reader.connector, request, spill_input)), read_at=at),
+        cached=False,
+    )
+
+
+def _build_waiter() -> Waiter:
+    """This question among those who wait for a read."""
+    mine = call_context.get_call_context()
+    person = min(mine.people, default="") if mine else ""
+    return Waiter(person=person, deadline=mine.deadline if mine else NO_DEADLINE)

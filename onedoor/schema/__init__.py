@@ -1,0 +1,1 @@
+"""Annotated classes to a GraphQL schema and its access policy."""

@@ -1,0 +1,1 @@
+"""The types every company has."""

@@ -1,0 +1,1 @@
+"""Generate the types that follow from a company's own."""

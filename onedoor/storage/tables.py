@@ -1,0 +1,97 @@
+"""The tables of the state, as the code reads them; auth/migrations makes them, and a test compares the two."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+MICROSECOND = timedelta(microseconds=1)
+
+
+class UTCMicroseconds(TypeDecorator[datetime]):
+    """A time as integer UTC microseconds: the same in every database, and in order."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        """Into the database. A time without a zone is a TypeError."""
+        return None if value is None else (value - UNIX_EPOCH) // MICROSECOND
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+        """Out of the database."""
+        return None if value is None else UNIX_EPOCH + value * MICROSECOND
+
+
+METADATA = MetaData(naming_convention={"uq": "%(table_name)s_%(column_0_name)s_unique", "pk": "%(table_name)s_key"})
+
+user_table = Table(
+    "person",
+    METADATA,
+    Column("id", String(12), primary_key=True),
+    Column("first_name", Text, nullable=False),
+    Column("last_name", Text, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("email_folded", Text, nullable=False, unique=True),
+    Column("created_at", UTCMicroseconds, nullable=False),
+    Column("deactivated_at", UTCMicroseconds),
+)
+
+membership_table = Table(
+    "membership",
+    METADATA,
+    Column("person_id", ForeignKey("person.id"), primary_key=True),
+    Column("group_name", Text, primary_key=True),
+    Column("since", UTCMicroseconds, nullable=False),
+)
+
+key_table = Table(
+    "key",
+    METADATA,
+    Column("id", String(12), primary_key=True),
+    Column("person_id", ForeignKey("person.id"), nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("demo", Boolean, nullable=False),
+    Column("created_at", UTCMicroseconds, nullable=False),
+    Column("expires_at", UTCMicroseconds, nullable=False),
+    Column("revoked_at", UTCMicroseconds),
+)
+
+# INVARIANT: a person has at most one key that is not revoked
+Index(
+    "key_one_each",
+    key_table.c.person_id,
+    unique=True,
+    sqlite_where=key_table.c.revoked_at.is_(None),
+    postgresql_where=key_table.c.revoked_at.is_(None),
+)
+
+event_table = Table(
+    "event",
+    METADATA,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("topic", Text, nullable=False),
+    Column("topic_key", Text),
+    Column("row_id", Text, nullable=False),
+    Column("at", UTCMicroseconds, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""What happened that somebody may listen for; `auth/events.py` says what its ids promise."""
+
+Index("event_at", event_table.c.at)

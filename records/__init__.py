@@ -1,1 +1,0 @@
-"""What happened: one record for every request."""

@@ -1,1 +1,0 @@
-"""Azure Files and Azure Blob Storage."""

@@ -1,1 +1,0 @@
-"""What is inside stored files: text, rows, an address to fetch it from."""

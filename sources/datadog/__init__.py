@@ -1,1 +1,0 @@
-"""Monitors, events, logs and metrics of a Datadog organisation."""

@@ -1,1 +1,0 @@
-"""Time series of a Prometheus, as PromQL that the settings declare."""

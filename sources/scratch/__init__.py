@@ -1,1 +1,0 @@
-"""Rows that outgrow memory: poured into a database of our own, asked there, forgotten."""

@@ -1,1 +1,0 @@
-"""Snowflake as a source: reflected tables, pushed-down SQL with bound values only."""

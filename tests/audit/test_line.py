@@ -1,0 +1,56 @@
+"""A request's record is one line, however it is put together."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from onedoor.audit.record import AuditedChange, to_line
+from onedoor.query.audited import RequestFacts, build_audit_record, classify_outcome, serialize_audit_record
+from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine
+from tests import acme
+
+ASKED = [
+    pytest.param("{ customer(id: 7) { name } }", {}, {}, id="one row, a literal"),
+    pytest.param("query($n: Int!) { customers(first: $n) { nodes { name orders(first: 1) { nodes { total } } } } }",
+                 {"n": 2}, {}, id="variables, many reads"),
+    pytest.param("query Q { customer(id: 7) { creditLimit email } }", {}, {}, id="withheld, named"),
+    pytest.param("{ customers(orderBy: [{name: ASC}]) { groups(by: [{country: VALUE}]) { key { country } } } }", {}, {},
+                 id="fields used"),
+    pytest.param("{ __typename }", {}, {}, id="no source"),
+    pytest.param("{ customers(first: 1) { nodes { name } } }", {}, {"plan": "ONLY"}, id="a plan alone"),
+    pytest.param("{ customer(id: 7) { creditLimit } }", {}, {"allOrNothing": True}, id="refused whole"),
+    pytest.param("{ nobody }", {}, {}, id="refused"),
+]  # fmt: skip
+
+
+CHANGED = AuditedChange(
+    id="I-1", type="Customer", row="a" * 32, verb="update", state="DONE", before=None, after="b" * 32
+)
+
+
+@pytest.fixture(scope="module")
+def desk() -> QueryEngine:
+    return acme.opened(acme.house())
+
+
+def visit(text: str, variables: Any, theirs: str | None, number: int) -> RequestFacts:
+    return RequestFacts(
+        id=f"{number:026}", received_at=datetime(2026, 11, 1, 12, number, tzinfo=UTC), principal=acme.caller("support"),
+        request=GraphQLRequest(query=text, variables=variables), client_request_id=theirs, status=200 + number,
+        bytes=number * 1000, ms=number / 3,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "variables", "options"), ASKED)
+async def test_the_line_put_together_is_the_line_of_the_record(
+    desk: QueryEngine, text: str, variables: dict[str, Any], options: dict[str, Any]
+) -> None:
+    for number, theirs in enumerate((None, "their-7", "\x1b[2J", "od_" + "0" * 12 + "_" + "0" * 43 + "_000000")):
+        told: ExecutionResult = await acme.ask(desk, text, "support", variables=variables, **options)
+        seen = visit(text, variables, theirs, number)
+        told.changes += [CHANGED] * number
+        came = classify_outcome(told)
+        assert serialize_audit_record(desk, b"a key", seen, told, came) == to_line(
+            build_audit_record(desk, b"a key", seen, told, came)
+        )

@@ -1,0 +1,111 @@
+"""A schema of 69 tables that we did not design: introspected, built, styled, checked, and asked."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.codegen.conftest import source_of
+from tests.codegen.houses import asked, house, introspected
+
+ROOT = Path(__file__).parents[2]
+OURS = "lint.isort.known-first-party = ['schema', 'resolvers', 'engine']"
+QUESTIONS = {
+    "a list, filtered by an enum": (
+        "{ employees(where: {gender: {eq: F}, maritalStatus: {in: [M]}}) { nodes { id jobTitle birthDate } } }",
+        {"employees": {"nodes": [{"id": "2", "jobTitle": "Sales Representative", "birthDate": "1980-02-27"}]}},
+    ),
+    "a key that is a reference, both ways": (
+        '{ employee(id: "2") { gender person { lastName businessEntity { id } } salesPerson { bonus } } '
+        'person(id: "3") { employee { id } customers { nodes { id } } } }',
+        {"employee": {"gender": "F", "person": {"lastName": "Mitchell", "businessEntity": {"id": "2"}},
+                      "salesPerson": {"bonus": "4100.0000"}},
+         "person": {"employee": None, "customers": {"nodes": [{"id": "11000"}]}}},
+    ),
+    "a key of four columns": (
+        '{ employeeDepartmentHistory(id: "1:2009-01-14:16:1") { startDate department { name } shift { name } } }',
+        {"employeeDepartmentHistory": {"startDate": "2009-01-14", "department": {"name": "Executive"},
+                                       "shift": {"name": "Day"}}},
+    ),
+    "a reference of two columns, both ways": (
+        '{ salesOrderDetail(id: "43659:2") { orderQty specialOfferProduct { id product { name productLine } '
+        "salesOrderDetails { totalCount } } } }",
+        {"salesOrderDetail": {"orderQty": 3, "specialOfferProduct": {
+            "id": "1:749", "product": {"name": "Road-150 Red, 62", "productLine": "R"},
+            "salesOrderDetails": {"totalCount": 1}}}},
+    ),
+    "two references to the same table": (
+        '{ billOfMaterial(id: "1") { productAssembly { name } component { name } unitMeasure { name } } '
+        'product(id: "3") { billOfMaterialsByComponent { nodes { id } } billOfMaterialsByProductAssembly { nodes { id '
+        "} } } salesOrderHeaders { nodes { billToAddress { city } shipToAddress { addressLine1 } } } }",
+        {"billOfMaterial": {"productAssembly": {"name": "Road-150 Red, 62"}, "component": {"name": "BB Ball Bearing"},
+                            "unitMeasure": {"name": "Each"}},
+         "product": {"billOfMaterialsByComponent": {"nodes": [{"id": "1"}]},
+                     "billOfMaterialsByProductAssembly": {"nodes": []}},
+         "salesOrderHeaders": {"nodes": [{"billToAddress": {"city": "Bothell"},
+                                          "shipToAddress": {"addressLine1": "9833 Mt. Dias Blv."}}]}},
+    ),
+    "a view, page by page": (
+        "{ vEmployees(first: 1, orderBy: [{lastName: DESC}]) { totalCount nodes { firstName title } pageInfo { "
+        "hasNextPage } } }",
+        {"vEmployees": {"totalCount": 2, "nodes": [{"firstName": "Ken", "title": None}],
+                        "pageInfo": {"hasNextPage": True}}},
+    ),
+    "a name with a space, a name that is a word of SQL": (
+        '{ awBuildVersions { nodes { databaseVersion } } salesTerritory(id: "7") { group salesYtd countryRegion { id '
+        "name } } }",
+        {"awBuildVersions": {"nodes": []},
+         "salesTerritory": {"group": "Europe", "salesYtd": "1.0000", "countryRegion": {"id": "FR", "name": "France"}}},
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(adventure: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("adventure")
+    introspected(adventure, made, "--allow", "sales", "--owner", "the bicycle shop")
+    return made
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+async def test_a_question_has_its_answer(adventure: str, folder: Path, name: str) -> None:
+    question, answer = QUESTIONS[name]
+    source = await source_of(adventure)
+    found = await asked(house(folder, source), question)
+    await source.close()
+    assert found == answer
+
+
+def test_each_table_and_view_is_a_type(folder: Path) -> None:
+    created = re.findall(
+        r"^CREATE (?:TABLE|VIEW) ", (Path(__file__).parent / "adventure.sql").read_text(), re.MULTILINE
+    )
+    assert len(created) > 40
+    assert len(list((folder / "schema").glob("*.py"))) == len(created)
+
+
+@pytest.mark.parametrize("command", [["format", "--check"], ["check", "--config", OURS]], ids=["format", "check"])
+def test_what_is_written_is_styled_as_the_house_is(folder: Path, command: list[str]) -> None:
+    settings = ROOT / "pyproject.toml"
+    told = subprocess.run(
+        [Path(sys.executable).parent / "ruff", *command, "--no-cache", "--config", settings, "."],
+        cwd=folder, capture_output=True, text=True,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stdout + told.stderr
+
+
+def test_what_is_written_passes_the_type_checker(folder: Path, tmp_path: Path) -> None:
+    """Beside the few files of the house that it speaks of."""
+    for each in ("schema/arguments.py", "schema/directives.py", "engine/words.py", "engine/binding.py"):
+        (tmp_path / each).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / each, tmp_path / each)
+    for name in ("schema", "resolvers"):
+        shutil.copytree(folder / name, tmp_path / name, dirs_exist_ok=True)
+    told = subprocess.run(
+        [Path(sys.executable).parent / "mypy", "--strict", "--explicit-package-bases", "schema", "resolvers"],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stdout[-2000:]

@@ -1,0 +1,94 @@
+"""Names in, names out: plurals, and what the schema would make a second time."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from graphql import EnumTypeDefinitionNode, InputObjectTypeDefinitionNode, ObjectTypeDefinitionNode
+
+import resolvers
+from onedoor.codegen.naming import name_enum_members, pluralize_noun, singularize_noun, split_words
+from onedoor.codegen.render import quote_string
+from onedoor.codegen.types import GENERATED_SUFFIXES, RESERVED_TYPES
+from onedoor.connectors.snowflake.client import parse_source_settings
+from onedoor.connectors.snowflake.introspection import parse_keys, parse_references
+from onedoor.connectors.sql.introspection import parse_check_values
+from onedoor.schema.builder import build_document
+
+
+@pytest.mark.parametrize(("one", "many"), [
+    ("album", "albums"), ("address", "addresses"), ("status", "statuses"), ("category", "categories"), ("day", "days"),
+    ("person", "people"), ("child", "children"), ("analysis", "analyses"), ("box", "boxes"), ("series", "series"),
+    ("index", "indices"), ("movie", "movies"), ("bus", "buses"), ("class", "classes"), ("license", "licenses"),
+    ("photo", "photos"), ("branch", "branches"), ("currency", "currencies"), ("note", "notes"), ("page", "pages"),
+])  # fmt: skip
+def test_a_noun_has_a_singular_and_a_plural(one: str, many: str) -> None:
+    assert (pluralize_noun(one), singularize_noun(many), singularize_noun(one)) == (many, one, one)
+
+
+@pytest.mark.parametrize(("name", "found"), [
+    ("AlbumId", "album id"), ("ALBUM_ID", "album id"), ("album id", "album id"), ("XMLData", "xml data"),
+    ("2nd title", "second title"), ("2FA", "two fa"), ("401k", "number401 k"), ("Größe %", "grosse percent"),
+    ("☃", "unnamed"), ("__a", "a"), ("addressLine2", "address line2"),
+])  # fmt: skip
+def test_any_name_is_words(name: str, found: str) -> None:
+    assert " ".join(split_words(name)) == found
+
+
+def test_each_value_of_an_enum_has_a_name_of_its_own() -> None:
+    values = ("PG-13", "pg 13", "A+", "A-", "", "3D", "é", "☃")
+    assert dict(name_enum_members(values)) == {
+        "PG_13": "PG-13", "PG_13_2": "pg 13", "A_PLUS": "A+", "A_MINUS": "A-", "EMPTY": "", "VALUE_3D": "3D", "E": "é",
+        "VALUE": "☃",
+    }  # fmt: skip
+
+
+def test_what_the_schema_makes_of_a_type_is_known() -> None:
+    nodes = (InputObjectTypeDefinitionNode, ObjectTypeDefinitionNode, EnumTypeDefinitionNode)
+    names = {
+        each.name.value
+        for each in build_document(resolvers.load_schema_modules()).definitions
+        if isinstance(each, nodes)
+    }
+    made = {name.removeprefix("Employee") for name in names if name.startswith("Employee")} - {""}
+    assert made <= set(GENERATED_SUFFIXES)
+    assert {"Query", "PageInfo", "Direction", "GroupBy"} <= RESERVED_TYPES
+
+
+@pytest.mark.parametrize("text", ["plain", "it's", 'say "hi"', 'it\'s "both"', 'two " and "', "\\", "a\nb", "'", '"'])
+def test_a_text_is_itself_again(text: str) -> None:
+    assert ast.literal_eval(quote_string(text)) == text
+
+
+@pytest.mark.parametrize(("check", "found"), [
+    ("size IN ('a', 'it''s')", ("size", ("a", "it's"))),
+    ("\"Size\" IN ('a')", ("Size", ("a",))),
+    ("((size)::text = ANY ((ARRAY['a'::character varying, 'b'::character varying])::text[]))", ("size", ("a", "b"))),
+    ("(size = ANY (ARRAY['a'::text, 'b'::text]))", ("size", ("a", "b"))),
+    ("`size` in ('a','b')", ("size", ("a", "b"))),
+    ("size IN ('a') OR price > 3", ("", ())),
+    ("size IN (1, 2)", ("", ())),
+    ("length(size) > 3", ("", ())),
+])  # fmt: skip
+def test_a_check_that_lists_values_is_read_and_no_other(check: str, found: tuple[str, tuple[str, ...]]) -> None:
+    assert parse_check_values(check) == found
+
+
+def test_snowflakes_own_lists_of_keys_are_read() -> None:
+    key = [(None, "D", "S", "LINE", "NO", 2, "PK", None, None), (None, "D", "S", "LINE", "SALE", 1, "PK", None, None)]
+    lead = [(None, "D", "S", "SALE", "ID", "D", "S", "LINE", "SALE", 1, "", "", "FK", "PK", "", None)]
+    assert parse_keys(key) == {"LINE": (("sale", "no"),)}
+    [found] = parse_references(lead, parse_keys(key))["LINE"]
+    assert (found.columns, found.to, found.there, found.alone) == (("sale",), "sale", ("id",), False)
+
+
+def test_a_snowflake_url_is_its_settings() -> None:
+    assert parse_source_settings("snowflake://me:p%40ss@acme-1/SHOP/PUBLIC?warehouse=W") == {
+        "kind": "snowflake", "host": "acme-1.snowflakecomputing.com", "account": "acme-1", "user": "me",
+        "password": "p@ss", "database": "SHOP", "schema": "PUBLIC", "warehouse": "W",
+    }  # fmt: skip
+
+
+def test_no_file_of_it_speaks_of_sql() -> None:
+    folder = Path(__file__).parents[2] / "introspect"
+    assert [path.name for path in folder.glob("*.py") if "sqlalchemy" in path.read_text(encoding="utf-8").lower()] == []

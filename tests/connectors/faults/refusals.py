@@ -1,0 +1,71 @@
+"""What each far end says of credentials that have ended, and of a call signed by a clock that is off; what we tell."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from onedoor.connectors.http_client import CLOCK_SKEW_MESSAGE
+from tests.connectors.faults.wire import reply
+
+LONG_AGO = "Tue, 01 Jan 2019 00:00:00 GMT"
+"""What time it is at the far end, where the clocks differ."""
+GOOGLE = b'{"error": "invalid_grant", "error_description": "Invalid JWT: SECRET"}'
+UNAUTHORIZED = reply(401, b'{"error": {"code": 401, "errors": [{"reason": "authError", "message": "SECRET"}]}}')
+AZURE = b'<?xml version="1.0"?><Error><Code>AuthenticationFailed</Code><Message>SECRET</Message></Error>'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """The whole answer to every call, that to one for a token, and the sentence that a reader hears of it."""
+
+    answer: bytes
+    told: str
+    token: bytes = b""
+
+    @property
+    def answers(self) -> Mapping[bytes, bytes]:
+        return {b"POST /token": self.token, b"": self.answer} if self.token else {b"": self.answer}
+
+
+def s3(status: int, code: str) -> bytes:
+    body = f"<Error><Code>{code}</Code><Message>SECRET</Message><RequestId>1</RequestId></Error>"
+    return reply(status, body.encode(), **{"content-type": "application/xml"})
+
+
+def azure(**headers: str) -> bytes:
+    named = {"content-type": "application/xml", "x-ms-error-code": "AuthenticationFailed"}
+    return reply(403, AZURE, **{**named, **headers})
+
+
+ENDED: Mapping[str, Said] = {
+    "s3": Said(answer=s3(400, "ExpiredToken"), told="s3 refused the credentials"),
+    "slack": Said(answer=reply(200, b'{"ok": false, "error": "token_expired"}'), told="slack refused the token"),
+    "rest": Said(answer=reply(401, b'{"message": "SECRET"}'), told="the API refused the credentials"),
+    "drive": Said(
+        answer=UNAUTHORIZED, token=reply(400, GOOGLE), told="google refused the service account with `invalid_grant`"
+    ),
+    "azure_files": Said(answer=azure(), told="azure files refused the credentials"),
+    "azure_blob": Said(answer=azure(), told="azure blob storage refused the credentials"),
+    "prometheus": Said(answer=reply(401, b"SECRET"), told="prometheus refused the credentials"),
+    "datadog": Said(
+        answer=reply(403, b'{"errors": ["SECRET"]}'), told="datadog refused the keys, or they may not read this"
+    ),
+    "github": Said(
+        answer=reply(401, b'{"message": "Bad credentials", "status": "401"}'), told="the API refused the credentials"
+    ),
+    "directory": Said(
+        answer=reply(401, b'{"errors": [{"message": "SECRET"}]}'), told="the API refused the credentials"
+    ),
+}
+SKEWED: Mapping[str, Said] = {
+    "s3": Said(answer=s3(403, "RequestTimeTooSkewed"), told=f"s3 refused the call: {CLOCK_SKEW_MESSAGE}"),
+    "drive": Said(
+        answer=UNAUTHORIZED,
+        token=reply(400, GOOGLE, date=LONG_AGO),
+        told=f"google refused the service account: {CLOCK_SKEW_MESSAGE}",
+    ),
+    "azure_files": Said(answer=azure(date=LONG_AGO), told=f"azure files refused the call: {CLOCK_SKEW_MESSAGE}"),
+    "azure_blob": Said(answer=azure(date=LONG_AGO), told=f"azure blob storage refused the call: {CLOCK_SKEW_MESSAGE}"),
+}
+"""Of those whose calls are signed with a time; tokens and passwords know none."""
+KNOWN_BY_PASSWORD = frozenset({"postgresql", "mysql", "snowflake"})
+"""They log in when they connect, and their own tests say what is told of a login that is refused."""

@@ -1,0 +1,77 @@
+"""What a killed process left of its scratch database is removed by the next start; what a living one has is not."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from onedoor.connectors.spill import duckdb
+
+HOLDS = "from sources.scratch.folder import made; import time; print(made().path, flush=True); time.sleep(60)"
+
+
+@pytest.fixture(autouse=True)
+def within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def holding(within: Path) -> "tuple[subprocess.Popen[str], Path]":
+    """Another process, and the scratch folder it has."""
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLDS], stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(within)}
+    )
+    assert other.stdout is not None
+    return other, Path(other.stdout.readline().strip())
+
+
+def killed(other: "subprocess.Popen[str]") -> None:
+    other.send_signal(signal.SIGKILL)
+    other.communicate()
+
+
+def test_a_sweep_removes_what_killed_processes_left_and_nothing_else(within: Path) -> None:
+    living, its = holding(within)
+    dead, left = holding(within)
+    killed(dead)
+    (left / "duckdb_temp_storage-0.tmp").write_bytes(b"rows")
+    mine, another = duckdb.create_locked_folder(), within / "another"
+    another.mkdir()
+    (within / "onedoor-scratch-link").symlink_to(another)
+    (within / "onedoor-scratch-file").write_text("no folder")
+    duckdb.remove_abandoned_folders()
+    kept = set(within.iterdir())
+    killed(living)
+    duckdb.remove_abandoned_folders()
+    later = set(within.iterdir())
+    mine.close()
+    others = {another, within / "onedoor-scratch-link", within / "onedoor-scratch-file"}
+    assert (kept, later) == ({its, mine.path, *others}, {mine.path, *others})
+
+
+def test_a_folder_that_a_sweep_took_is_made_again(within: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = tempfile.mkdtemp
+    made = []
+
+    def mkdtemp(prefix: str) -> str:
+        path = real(prefix=prefix)
+        if not made:
+            duckdb.remove_abandoned_folders()
+        made.append(Path(path))
+        return path
+
+    monkeypatch.setattr(tempfile, "mkdtemp", mkdtemp)
+    mine = duckdb.create_locked_folder()
+    assert (mine.path, set(within.iterdir())) == (made[1], {made[1]})
+    mine.close()
+
+
+def test_without_a_place_for_folders_there_is_nothing_to_sweep(within: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(within / "nowhere"))
+    duckdb.remove_abandoned_folders()
+    with pytest.raises(OSError, match="nowhere"):
+        duckdb.create_locked_folder()

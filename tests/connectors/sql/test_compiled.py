@@ -1,0 +1,63 @@
+"""Asks in, statements out: one for a shape, with no value in it, however many values there are."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from onedoor.connectors.sql import compiler
+from onedoor.connectors.sql.compiler import StatementCache
+from onedoor.connectors.sql.dialects import postgresql, sqlite
+from onedoor.connectors.sql.introspection import SqlTable
+from onedoor.spi.predicates import (
+    Comparison,  # pytest would take `Test` for a class of tests
+    Op,
+    Or,
+)
+from onedoor.spi.scan import KeyFilter, ScanRequest
+from tests.connectors.sql.stocks import POSTGRESQL, SQLITE, text
+
+
+@pytest.mark.parametrize("count", [0, 2, 10, 1000])
+def test_the_text_is_the_same_for_any_number_of_keys(count: int) -> None:
+    def asked(count: int) -> ScanRequest:
+        keys = KeyFilter(("id",), tuple((number,) for number in range(count)))
+        return ScanRequest(collection="orders", columns=("id",), keys=keys)
+
+    texts = [(text(asked(each), SQLITE, sqlite), text(asked(each), POSTGRESQL, postgresql)) for each in (2, count)]
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize(
+    ("module", "tables"), [(sqlite, SQLITE), (postgresql, POSTGRESQL)], ids=["sqlite", "postgresql"]
+)
+def test_no_value_stands_in_the_text(module: Any, tables: Mapping[str, SqlTable]) -> None:
+    hostile = "'; DROP TABLE orders; --"
+    tests = [
+        Comparison("note", op, (hostile,) if op is Op.IN else hostile) for op in (Op.EQ, Op.IN, Op.LT, Op.CONTAINS)
+    ]
+    ask = ScanRequest(
+        collection="orders", columns=("id",), filter=Or(tuple(tests)), keys=KeyFilter(("status",), ((hostile,),))
+    )
+    assert "DROP" not in text(ask, tables, module)
+
+
+@pytest.mark.parametrize(
+    ("module", "tables"), [(sqlite, SQLITE), (postgresql, POSTGRESQL)], ids=["sqlite", "postgresql"]
+)
+def test_asks_of_one_shape_share_one_statement(module: Any, tables: Mapping[str, SqlTable]) -> None:
+    statements = StatementCache(tables, module.DIALECT, module.COMPILER)
+    wheres = [Or((Comparison("id", Op.LT, each), Comparison("note", Op.EQ, str(each)))) for each in range(5)]
+    made = [
+        statements.prepare(ScanRequest(collection="orders", columns=("id",), filter=each, limit=7)) for each in wheres
+    ]
+    assert len({id(statement) for statement, _ in made}) == len(statements.compiled_by_shape) == 1
+    assert [list(values)[:3] for _, values in made] == [[each, str(each), 7] for each in range(5)]
+
+
+def test_no_more_shapes_are_kept_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiler, "SHAPES", 3)
+    statements = StatementCache(SQLITE, sqlite.SQLITE_DIALECT, sqlite.SQLITE_COMPILER)
+    asks = [ScanRequest(collection="orders", columns=("id",) * count) for count in range(6)]
+    texts = [statements.prepare(each)[0].text for each in (*asks, asks[0])]
+    assert (len(statements.compiled_by_shape), texts[0]) == (3, texts[-1])

@@ -1,0 +1,236 @@
+"""PostgreSQL as a source, over the wire to a real one: what is reflected and read, stopped, lost and found again."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pytest
+
+from demo.servers.postgresql import PostgresqlServer, postgresql_server
+from onedoor.connectors.sql.introspection import EQUALITY_OPS, ORDERED_OPS, TEXT_OPS
+from onedoor.connectors.sql.postgresql import PostgresqlConnector, PostgresqlOptions, connect
+from onedoor.errors import ConnectorError, ErrorCode
+from onedoor.spi.capabilities import ColumnType
+from onedoor.spi.connector import Connector
+from onedoor.spi.predicates import (
+    Comparison,  # pytest would take `Test` for a class of tests
+    Op,
+    Row,
+)
+from onedoor.spi.scan import KeyFilter, ScanRequest
+
+UUID = "0188b5f4-0000-7000-8000-000000000001"
+DDL = f"""
+    CREATE TYPE mood AS ENUM ('glad', 'sad');
+    CREATE TABLE kinds (
+        small smallint, whole integer, large bigint PRIMARY KEY, money numeric(12, 2), single real,
+        ratio double precision, yes boolean, day date, moment timestamptz, local timestamp, name text, code varchar(9),
+        letters char(3), id uuid, mood mood, doc jsonb, raw bytea, list text[]
+    );
+    INSERT INTO kinds VALUES (1, 2, 3, 4.50, 0.5, 0.1, true, '2026-01-02', '2026-01-02 03:04:05.678901+02',
+        '2026-01-02 03:04:05', 'é', 'x', 'ab', '{UUID}', 'sad', '{{"a": 1}}', '\\x00', '{{a}}');
+    INSERT INTO kinds (large) VALUES (-1);
+    CREATE SCHEMA finance;
+    CREATE TABLE finance.invoice (id bigint PRIMARY KEY, "Odd "" name" text);
+    INSERT INTO finance.invoice VALUES (1, 'odd');
+    CREATE VIEW slow AS SELECT 1 AS id FROM pg_sleep(60);
+    CREATE TABLE bad (day date, moment timestamptz);
+    INSERT INTO bad VALUES ('0044-03-15 BC', '20000-01-01 00:00:00+00');
+"""
+ACTIVE = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'onedoor' AND state = 'active'"
+PATIENCE = 5.0
+
+
+@pytest.fixture(scope="module")
+def url(postgresql_started: PostgresqlServer) -> str:
+    made = postgresql_started.emptied("kinds")
+    with psycopg.connect(made) as connection:
+        connection.execute(DDL)
+    return made
+
+
+@pytest.fixture
+async def source(url: str) -> AsyncIterator[PostgresqlConnector]:
+    made = await connect(PostgresqlOptions(url=url))
+    yield made
+    await made.close()
+
+
+@pytest.fixture(scope="module")
+def fragile() -> Iterator[PostgresqlServer]:
+    """A server to be killed."""
+    with postgresql_server() as server:
+        with psycopg.connect(server.url()) as connection:
+            connection.execute(DDL)
+        yield server
+
+
+async def rows(source: Connector, collection: str, *columns: str, **more: Any) -> list[Row]:
+    async with aclosing(source.scan(ScanRequest(collection=collection, columns=columns, **more))) as batches:  # type: ignore[type-var]
+        return [row for batch in [each async for each in batches] for row in batch]
+
+
+async def test_each_column_is_of_the_kind_of_its_type(source: PostgresqlConnector) -> None:
+    columns = source.capabilities("kinds").columns
+    assert {name: (column.type, column.filters, column.sortable) for name, column in columns.items()} == {
+        **dict.fromkeys(("small", "whole", "large"), (ColumnType.INTEGER, ORDERED_OPS, True)),
+        "money": (ColumnType.DECIMAL, ORDERED_OPS, True),
+        **dict.fromkeys(("single", "ratio"), (ColumnType.FLOAT, ORDERED_OPS, True)),
+        "yes": (ColumnType.BOOLEAN, ORDERED_OPS, True),
+        "day": (ColumnType.DATE, ORDERED_OPS, True),
+        **dict.fromkeys(("moment", "local"), (ColumnType.TIME, ORDERED_OPS, True)),
+        **dict.fromkeys(("name", "code"), (ColumnType.TEXT, TEXT_OPS, True)),
+        **dict.fromkeys(("letters", "id", "mood", "doc"), (ColumnType.TEXT, EQUALITY_OPS, False)),
+    }
+
+
+async def test_values_are_those_of_the_words(source: PostgresqlConnector) -> None:
+    columns = tuple(source.capabilities("kinds").columns)
+    found = dict(zip(columns, (await rows(source, "kinds", *columns))[0], strict=True))
+    assert {name: repr(value) for name, value in found.items()} == {
+        "small": "1", "whole": "2", "large": "3", "money": repr(Decimal("4.50")), "single": "0.5", "ratio": "0.1",
+        "yes": "True", "day": repr(date(2026, 1, 2)),
+        "moment": repr(datetime(2026, 1, 2, 1, 4, 5, 678901, tzinfo=UTC)),
+        "local": repr(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)), "name": "'é'", "code": "'x'", "letters": "'ab'",
+        "id": repr(UUID), "mood": "'sad'", "doc": repr('{"a": 1}'),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("column", [
+    "small", "whole", "large", "money", "single", "ratio", "yes", "day", "moment", "local", "name", "code", "letters",
+    "id", "mood", "doc",
+])  # fmt: skip
+async def test_a_row_is_found_by_its_own_value(source: PostgresqlConnector, column: str) -> None:
+    [(value,)] = await rows(source, "kinds", column, filter=Comparison("large", Op.EQ, 3))
+    for way in (
+        {"where": Comparison(column, Op.EQ, value)},
+        {"where": Comparison(column, Op.IN, (value,))},
+        {"keys": KeyFilter((column,), ((value,),))},
+        {"keys": KeyFilter(("large", column), ((3, value),))},
+    ):
+        assert await rows(source, "kinds", "large", **way) == [(3,)]
+
+
+async def test_a_table_outside_public_is_named_with_its_schema(source: PostgresqlConnector) -> None:
+    assert await rows(source, "finance.invoice", 'Odd " name') == [("odd",)]
+
+
+@pytest.mark.parametrize("column", ["day", "moment"])
+async def test_what_python_cannot_hold_is_the_sources_failure(source: PostgresqlConnector, column: str) -> None:
+    with pytest.raises(ConnectorError) as caught:
+        await rows(source, "bad", column)
+    expected = ("the database gave an answer that cannot be read", ErrorCode.SOURCE_INVALID)
+    assert (caught.value.reason, caught.value.code) == expected
+
+
+@pytest.mark.parametrize("sql", ["DELETE FROM kinds", "CREATE TABLE made (id int)", "SELECT nextval('finance.number')"])
+async def test_nothing_can_be_written(source: PostgresqlConnector, url: str, sql: str) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE SEQUENCE IF NOT EXISTS finance.number")
+    with pytest.raises(ConnectorError, match="the database could not answer"):
+        await source.run(sql, ())
+
+
+async def test_a_refused_statement_keeps_its_connection(source: PostgresqlConnector) -> None:
+    await source.ping()
+    before = list(source.idle)
+    with pytest.raises(ConnectorError):
+        await source.run("SELECT 1 / 0", ())
+    assert source.idle == before
+
+
+async def test_a_value_that_cannot_be_sent_keeps_its_connection(source: PostgresqlConnector) -> None:
+    await source.ping()
+    before = list(source.idle)
+    with pytest.raises(ConnectorError) as caught:
+        await source.run("SELECT $1::bigint", ("no number",))
+    assert (caught.value.retryable, source.idle) == (False, before)
+
+
+async def test_a_cancelled_statement_stops_on_the_server(source: PostgresqlConnector, url: str) -> None:
+    reading = [asyncio.create_task(rows(source, "slow", "id")) for _ in range(3)]
+    await until(lambda: active(url) == 3)
+    for each in reading:
+        each.cancel()
+    await asyncio.gather(*reading, return_exceptions=True)
+    await until(lambda: active(url) == 0)
+
+
+async def test_no_more_statements_run_than_there_may_be_connections(url: str) -> None:
+    source = await connect(PostgresqlOptions(url=url, connections=2))
+    await asyncio.gather(*(rows(source, "kinds", "large") for _ in range(20)))
+    assert len(source.idle) == 2
+    await source.close()
+
+
+async def test_connections_cut_by_the_server_are_replaced(source: PostgresqlConnector, url: str) -> None:
+    await asyncio.gather(*(source.ping() for _ in range(4)))
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'onedoor'")
+    assert await rows(source, "kinds", "large", filter=Comparison("large", Op.EQ, 3)) == [(3,)]
+
+
+async def test_a_server_that_was_killed_is_connected_to_again(fragile: PostgresqlServer) -> None:
+    source = await connect(PostgresqlOptions(url=fragile.url()))
+    await asyncio.gather(*(source.ping() for _ in range(3)))
+    fragile.stop()
+    with pytest.raises(ConnectorError, match="the database does not answer") as caught:
+        await rows(source, "kinds", "large")
+    fragile.start()
+
+    assert caught.value.retryable
+    assert await rows(source, "kinds", "large", filter=Comparison("large", Op.EQ, 3)) == [(3,)]
+    await source.close()
+
+
+async def test_a_server_killed_in_the_middle_of_a_statement(fragile: PostgresqlServer) -> None:
+    source = await connect(PostgresqlOptions(url=fragile.url()))
+    reading = asyncio.create_task(rows(source, "slow", "id"))
+    await until(lambda: active(fragile.url()) == 1)
+    fragile.stop()
+    with pytest.raises(ConnectorError, match="the database does not answer") as caught:
+        await reading
+    fragile.start()
+
+    assert (caught.value.retryable, source.idle) == (True, [])
+    await source.close()
+
+
+async def test_a_server_that_hangs_does_not_hold_up_the_closing(fragile: PostgresqlServer) -> None:
+    source = await connect(PostgresqlOptions(url=fragile.url()))
+    await source.ping()
+    assert fragile.process is not None
+    os.killpg(fragile.process.pid, signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await source.close()
+    finally:
+        os.killpg(fragile.process.pid, signal.SIGCONT)
+
+
+async def test_no_server_is_a_failure(fragile: PostgresqlServer) -> None:
+    fragile.stop()
+    with pytest.raises(ConnectorError, match="the database does not answer"):
+        await connect(PostgresqlOptions(url=fragile.url()))
+    fragile.start()
+
+
+def active(url: str) -> int:
+    with psycopg.connect(url) as connection:
+        found = connection.execute(ACTIVE).fetchone()
+    assert found is not None
+    return int(found[0])
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not await asyncio.to_thread(holds):
+        assert time.monotonic() < deadline, f"it did not come to hold within {PATIENCE:g} s"
+        await asyncio.sleep(0.02)

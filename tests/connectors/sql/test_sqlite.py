@@ -1,0 +1,131 @@
+"""SQLite as a source: what is reflected and read, and statements that nobody waits for any more."""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import aclosing, closing
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onedoor.connectors.sql.introspection import CASE_INSENSITIVE_OPS, EQUALITY_OPS, ORDERED_OPS
+from onedoor.connectors.sql.sqlite import SqliteConnector, SqliteOptions, connect
+from onedoor.errors import ConnectorError, ErrorCode
+from onedoor.spi.capabilities import ColumnType
+from onedoor.spi.connector import Connector
+from onedoor.spi.predicates import Op, Row
+from onedoor.spi.scan import ScanRequest
+
+DDL = """
+    CREATE TABLE kinds (
+        whole INTEGER PRIMARY KEY, money MINOR_UNITS_INT, moment UTC_MICROS_INT, day DATE, yes BOOLEAN, name VARCHAR(9),
+        note CLOB, ratio DOUBLE, foreign_money NUMERIC(12, 3), foreign_moment TIMESTAMP, raw BLOB, untyped
+    );
+    INSERT INTO kinds VALUES (1, -1, 1, '2026-01-02', 1, 'é', '', 1, 0.1, '2026-01-02 03:04:05', x'00', 1);
+    INSERT INTO kinds (whole) VALUES (2);
+    CREATE VIEW seen AS SELECT whole, name FROM kinds;
+    CREATE TABLE bad (day DATE, moment TIMESTAMP);
+    INSERT INTO bad VALUES ('someday', 'then');
+"""
+ENDLESS = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n) SELECT n FROM n WHERE n < 0"
+PATIENCE = 5.0
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    made = tmp_path / "here & there?.sqlite"
+    with closing(sqlite3.connect(made)) as connection:
+        connection.executescript(DDL)
+    return made
+
+
+@pytest.fixture
+async def source(path: Path) -> AsyncIterator[SqliteConnector]:
+    """It runs one statement at a time."""
+    made = await connect(SqliteOptions(path=str(path), connections=1))
+    yield made
+    await made.close()
+
+
+async def rows(source: Connector, collection: str, *columns: str, **more: Any) -> list[Row]:
+    async with aclosing(source.scan(ScanRequest(collection=collection, columns=columns, **more))) as batches:  # type: ignore[type-var]
+        return [row for batch in [each async for each in batches] for row in batch]
+
+
+async def test_each_column_is_of_the_kind_it_is_declared_as(source: SqliteConnector) -> None:
+    columns = source.capabilities("kinds").columns
+    null = frozenset({Op.IS_NULL})
+    assert {name: (column.type, column.filters, column.sortable) for name, column in columns.items()} == {
+        "whole": (ColumnType.INTEGER, ORDERED_OPS, True),
+        "money": (ColumnType.DECIMAL, ORDERED_OPS, True),
+        "moment": (ColumnType.TIME, ORDERED_OPS, True),
+        "day": (ColumnType.DATE, ORDERED_OPS, True),
+        "yes": (ColumnType.BOOLEAN, ORDERED_OPS, True),
+        "name": (ColumnType.TEXT, CASE_INSENSITIVE_OPS, True),
+        "note": (ColumnType.TEXT, CASE_INSENSITIVE_OPS, True),
+        "ratio": (ColumnType.FLOAT, ORDERED_OPS, True),
+        "foreign_money": (ColumnType.DECIMAL, null, False),
+        "foreign_moment": (ColumnType.TIME, null, False),
+    }
+    assert EQUALITY_OPS < ORDERED_OPS < CASE_INSENSITIVE_OPS
+
+
+async def test_values_are_those_of_the_words(source: SqliteConnector) -> None:
+    found = await rows(source, "kinds", *source.capabilities("kinds").columns)
+    whole = (
+        1, Decimal("-0.01"), datetime(1970, 1, 1, microsecond=1, tzinfo=UTC), date(2026, 1, 2), True, "é", "", 1.0,
+        Decimal("0.100"), datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+    )  # fmt: skip
+    assert [list(map(repr, row)) for row in found] == [list(map(repr, row)) for row in (whole, (2, *[None] * 9))]
+
+
+async def test_a_view_is_read_as_a_table_is(source: SqliteConnector) -> None:
+    assert await rows(source, "seen", "name", "whole") == [("é", 1), (None, 2)]
+
+
+@pytest.mark.parametrize("column", ["day", "moment"])
+async def test_what_cannot_be_read_is_the_sources_failure(source: SqliteConnector, column: str) -> None:
+    with pytest.raises(ConnectorError) as caught:
+        await rows(source, "bad", column)
+    expected = ("the database gave an answer that cannot be read", ErrorCode.SOURCE_INVALID)
+    assert (caught.value.reason, caught.value.code) == expected
+
+
+async def test_no_file_is_made_where_there_is_none(tmp_path: Path) -> None:
+    with pytest.raises(ConnectorError, match=r"there is no SQLite database at `none\.sqlite`"):
+        await connect(SqliteOptions(path=str(tmp_path / "none.sqlite")))
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("sql", ["DELETE FROM kinds", "PRAGMA user_version = 7", "CREATE TABLE made (id)"])
+async def test_nothing_can_be_written(source: SqliteConnector, path: Path, sql: str) -> None:
+    await source.run("PRAGMA query_only = 0", ())
+    with pytest.raises(ConnectorError, match="the database could not answer"):
+        await source.run(sql, ())
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM kinds").fetchone() == (2,)
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3, 100])
+async def test_a_statement_that_nobody_waits_for_is_stopped(source: SqliteConnector, turns: int) -> None:
+    """Wherever it then is: on its way to the one thread there is, waiting for it, or running."""
+    running = [asyncio.create_task(source.run(ENDLESS, ())) for _ in range(3)]
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    for task in reversed(running):
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+    async with asyncio.timeout(PATIENCE):
+        assert await rows(source, "seen", "whole") == [(1,), (2,)]
+
+
+async def test_a_running_statement_is_stopped(source: SqliteConnector) -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await source.run(ENDLESS, ())
+    async with asyncio.timeout(PATIENCE):
+        await source.ping()

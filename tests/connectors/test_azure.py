@@ -1,0 +1,490 @@
+"""A share's files and a container's blobs as rows and octets, over the wire; and what is said when the far end fails.
+
+What is asked of blobs is asked of Azurite too, where it is found.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+import aiohttp
+import pytest
+from azure.storage.blob import ContainerSasPermissions, generate_container_sas
+from azure.storage.fileshare import ShareSasPermissions, generate_share_sas
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+from yarl import URL
+
+from demo.servers.azure.app import BLOB_ACCOUNT, FILES_ACCOUNT
+from onedoor.connectors.azure import client, connector
+from onedoor.connectors.files.model import FILE_COLUMN_NAMES
+from onedoor.errors import ConnectorError, ErrorCode
+from onedoor.spi.capabilities import Capabilities, Column, ColumnType
+from onedoor.spi.predicates import Row
+from onedoor.spi.scan import KeyFilter, ScanRequest
+from tests.servers import azure
+from tests.servers.azure import BLOB_KEY, FILES_KEY, PATTERN, Server
+
+BODY = b"0123456789"
+PATHS = (
+    "customers/1/invoices/a.csv",
+    "customers/1/invoices/a.csv.bak",
+    "customers/1/photos/é +%&.png",
+    "customers/11/invoices/b.json",
+    "readme",
+)
+BODIES = dict.fromkeys(PATHS, BODY) | {"customers/1/invoices/empty.txt": b""}
+MANY = 23
+LARGE = {f"customers/5/logs/{number:04}.txt": b"" for number in range(MANY)}
+TEXT, INTEGER, TIME = Column(ColumnType.TEXT), Column(ColumnType.INTEGER), Column(ColumnType.TIME)
+CAN = Capabilities(
+    columns={
+        "id": TEXT, "path": TEXT, "name": TEXT, "size": INTEGER, "content_type": TEXT, "modified": TIME,
+        "version": TEXT, "customer_id": INTEGER, "kind": TEXT,
+    },
+    max_keys=50,
+    key_columns=frozenset({("id",), ("customer_id",), ("customer_id", "kind")}),
+)  # fmt: skip
+OPTIONS = connector.AzureBlobOptions(account="acme", container="root", pattern=PATTERN, access_key=BLOB_KEY)
+Serve = Callable[[ASGIApp], AbstractContextManager[int]]
+Place = tuple[str, str]
+"""Which of the two services, and the url of its account."""
+
+
+@pytest.fixture(scope="module")
+def server(serve: Serve) -> Iterator[Server]:
+    """Pages are short, so that there are some."""
+    with azure.server(serve, page=4) as made:
+        azure.store_files(made.files, "small", BODIES)
+        azure.store_files(made.files, "empty", {})
+        azure.store_files(made.files, "large", LARGE)
+        store_blobs(made.blob)
+        yield made
+
+
+def store_blobs(url: str) -> None:
+    azure.store_blobs(url, "small", BODIES)
+    azure.store_blobs(url, "empty", {})
+    azure.store_blobs(url, "large", LARGE)
+
+
+@pytest.fixture(scope="session")
+def azurite_filled(azurite_started: str) -> str:
+    store_blobs(azurite_started)
+    return azurite_started
+
+
+@pytest.fixture(params=["files", "blob", "azurite"])
+def place(request: pytest.FixtureRequest) -> Place:
+    if request.param == "azurite":
+        return "blob", request.getfixturevalue("azurite_filled")
+    return request.param, getattr(request.getfixturevalue("server"), request.param)
+
+
+OPEN = {"files": azure.share, "blob": azure.container}
+
+
+def opening(place: Place, name: str = "small", **more: Any) -> Any:
+    return OPEN[place[0]](place[1], name, **more)
+
+
+async def rows(source: Any, *columns: str, keys: KeyFilter | None = None, of: str = "files") -> list[Row]:
+    ask = ScanRequest(collection=of, columns=columns, keys=keys)
+    return [row async for batch in source.read(ask) for row in batch]
+
+
+async def test_it_promises_keys_alone(place: Place) -> None:
+    async with opening(place) as source:
+        assert source.can("files") == CAN
+        assert tuple(source.can("files").columns)[: len(FILE_COLUMN_NAMES)] == FILE_COLUMN_NAMES
+
+
+async def test_a_file_is_a_row(place: Place) -> None:
+    async with opening(place) as source:
+        ((*found, modified, version),) = await rows(
+            source, "id", "path", "name", "size", "content_type", "customer_id", "kind", "modified", "version",
+            keys=KeyFilter(("id",), ((PATHS[0],),)),
+        )  # fmt: skip
+    media = "text/csv" if place[0] == "files" else "text/x-acme"
+    assert found == [PATHS[0], PATHS[0], "a.csv", 10, media, 1, "invoices"]
+    assert abs(datetime.now(UTC) - modified).total_seconds() < 3600
+    assert version.startswith("0x")
+
+
+async def test_a_path_of_another_form_has_none_of_the_patterns_values(place: Place) -> None:
+    async with opening(place) as source:
+        found = await rows(source, "id", "customer_id", "kind")
+    assert len(found) == len(BODIES)
+    assert sorted(row for row in found if row[0] in (PATHS[3], PATHS[4])) == [
+        (PATHS[3], 11, "invoices"),
+        (PATHS[4], None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "values", "found"),
+    [
+        pytest.param(("customer_id", "kind"), [(1, "photos"), (11, "photos")], PATHS[2:3], id="two leading columns"),
+        pytest.param(("customer_id",), [(11,), (12,)], PATHS[3:4], id="11 is not 1, and nobody is 12"),
+        pytest.param(("customer_id", "kind"), [(1, "Photos")], (), id="capitals count"),
+        pytest.param(
+            ("customer_id", "kind"), [(1, ""), (1, "in\ud800"), (1, "a\0"), (1, "a/b"), (1, ".."), (1, 'a"?*')], (),
+            id="values no path can hold",
+        ),
+        pytest.param(("id",), [(PATHS[0],), (PATHS[1],), (PATHS[2],), ("customers",)], PATHS[:3], id="whole paths"),
+        pytest.param(("id",), [(PATHS[0].upper(),), ("Readme",)], (), id="capitals of paths count"),
+        pytest.param(
+            ("id",), [("",), ("/",), ("k" * 3000,), ("\ud800",), ("\0",), ("../small/readme",), ("readme/",)], (),
+            id="text that is no path",
+        ),
+    ],
+)  # fmt: skip
+async def test_keys_give_their_files_alone(
+    place: Place, columns: tuple[str, ...], values: list[Row], found: tuple[str, ...]
+) -> None:
+    async with opening(place) as source:
+        assert sorted(await rows(source, "id", keys=KeyFilter(columns, tuple(values)))) == sorted((id,) for id in found)
+
+
+@pytest.mark.parametrize("keys", [None, KeyFilter(("customer_id",), ((5,),))], ids=["plain", "by keys"])
+async def test_all_pages_are_read(place: Place, keys: KeyFilter | None) -> None:
+    async with opening(place, "large") as source:
+        assert len(set(await rows(source, "id", keys=keys))) == MANY
+
+
+async def test_what_is_empty_has_no_rows(place: Place) -> None:
+    async with opening(place, "empty") as source:
+        assert await rows(source, "id") == []
+
+
+async def test_a_listing_of_a_page_is_a_call(server: Server) -> None:
+    async with azure.container(server.blob, "large") as source:
+        server.asked.clear()
+        await rows(source, "id")
+    assert len(server.asked) == -(-MANY // 4)
+
+
+async def test_files_of_some_customers_are_found_in_their_directories_alone(server: Server) -> None:
+    async with azure.share(server.files) as source:
+        server.asked.clear()
+        keys = KeyFilter(("customer_id", "kind"), ((1, "photos"), (11, "invoices")))
+        await rows(source, "id", keys=keys)
+    assert sorted(called(each) for each in server.asked) == sorted(
+        [
+            ("small", "customers"),
+            ("small/customers", "1"),
+            ("small/customers/1", "photos"),
+            ("small/customers/1/photos", ""),
+            ("small/customers/11", "invoices"),
+            ("small/customers/11/invoices", ""),
+        ]
+    )
+
+
+async def test_many_files_of_a_directory_are_found_in_one_listing(server: Server) -> None:
+    async with azure.share(server.files) as source:
+        server.asked.clear()
+        await rows(source, "id", keys=KeyFilter(("id",), ((PATHS[0],), (PATHS[1],))))
+    assert len(server.asked) == 4
+
+
+def called(asked: str) -> tuple[str, str]:
+    parts = urlsplit(asked.partition(" ")[2])
+    return parts.path.removeprefix(f"/{FILES_ACCOUNT}/"), parse_qs(parts.query).get("prefix", [""])[0]
+
+
+async def test_directories_and_shares_are_rows_too(server: Server) -> None:
+    async with azure.share(server.files) as source:
+        directories = await rows(source, "id", "name", of="directories")
+        one = await rows(source, "id", of="directories", keys=KeyFilter(("id",), (("customers/11",), ("Customers",))))
+        shares = await rows(source, "id", "quota_gb", of="shares")
+    assert sorted(directories) == [
+        ("customers", "customers"), ("customers/1", "1"), ("customers/1/invoices", "invoices"),
+        ("customers/1/photos", "photos"), ("customers/11", "11"), ("customers/11/invoices", "invoices"),
+    ]  # fmt: skip
+    assert one == [("customers/11",)]
+    assert shares == [("empty", 5120), ("large", 5120), ("small", 5120)]
+
+
+@pytest.mark.parametrize(
+    ("start", "length", "octets"),
+    [(0, 4, b"0123"), (3, 4, b"3456"), (8, 100, b"89"), (10, 5, b""), (4, 0, b""), (0, 10, BODY)],
+)
+async def test_octets_are_those_that_were_asked_for(place: Place, start: int, length: int, octets: bytes) -> None:
+    async with opening(place) as source:
+        assert await source.octets(PATHS[2], start, length) == octets
+        assert await source.octets("customers/1/invoices/empty.txt", start, length) == b""
+
+
+async def test_stat_tells_a_file_as_its_row_does(place: Place) -> None:
+    async with opening(place) as source:
+        stat = await source.stat(PATHS[2])
+        (row,) = await rows(
+            source, "id", "name", "size", "content_type", "modified", "version", keys=KeyFilter(("id",), ((PATHS[2],),))
+        )
+        absent = [await source.stat(id) for id in ("nowhere", "customers", PATHS[0].upper(), "", "../small/readme")]
+    assert (stat.id, stat.name, stat.size, stat.content_type, stat.modified, stat.version) == row
+    assert absent == [None] * 5
+
+
+@pytest.mark.parametrize("id", ["nowhere", "customers/1/nowhere", "../large/x", "a/../../large/x", "", "\ud800"])
+async def test_octets_of_no_file(place: Place, id: str) -> None:
+    async with opening(place) as source:
+        with pytest.raises(ConnectorError, match="has no such file"):
+            await source.octets(id, 0, 1)
+
+
+async def test_an_address_opens_its_file_alone_and_only_to_read(place: Place) -> None:
+    async with opening(place) as source:
+        url = await source.download_url(PATHS[2], 60)
+    other = url.replace(quote(PATHS[2].rpartition("/")[2]), "other.png")
+    above = url.split("/customers/")[0] + "?restype=container&comp=list&" + url.split("?")[1]
+    async with aiohttp.ClientSession() as session:
+        assert await fetched(session, "GET", url) == (200, BODY)
+        assert [(await fetched(session, "GET", each))[0] for each in (other, above)] == [403, 403]
+        assert (await fetched(session, "PUT", url, data=b"x", headers={"x-ms-blob-type": "BlockBlob"}))[0] == 403
+        assert (await fetched(session, "GET", url.replace("sp=r", "sp=rw")))[0] == 403
+
+
+async def fetched(session: aiohttp.ClientSession, method: str, url: str, **more: Any) -> tuple[int, bytes]:
+    async with session.request(method, URL(url, encoded=True), **more) as response:
+        return response.status, await response.read()
+
+
+async def test_an_address_ends_after_five_minutes_at_most_and_is_https_where_we_are_not_among_ourselves() -> None:
+    now = datetime(2026, 11, 1, tzinfo=UTC)
+    for service in ("file", "blob"):
+        opened = client.build_account(service, "root", OPTIONS)
+        given = parse_qs(urlsplit(opened.build_download_url("a/b", 86_400, now) or "").query)
+        assert (given["se"], given["sp"], given["spr"]) == (["2026-11-01T00:05:00Z"], ["r"], ["https"])
+        assert [opened.build_download_url(id, 60, now) for id in ("", "..", "a/../b", "\ud800")] == [None] * 4
+
+
+def token(place: Place, name: str = "small", permission: str = "rl", key: str | None = None) -> str:
+    """A SAS of a whole share or container, as Microsoft's own library makes it."""
+    expiry = datetime.now(UTC).replace(year=2099)
+    if place[0] == "files":
+        return generate_share_sas(
+            FILES_ACCOUNT, name, key or FILES_KEY, ShareSasPermissions.from_string(permission), expiry
+        )
+    return generate_container_sas(
+        BLOB_ACCOUNT, name, key or BLOB_KEY, permission=ContainerSasPermissions.from_string(permission), expiry=expiry
+    )
+
+
+async def test_a_sas_opens_what_it_says_and_is_never_given_away(place: Place) -> None:
+    async with opening(place, sas_token=token(place)) as source:
+        assert len(await rows(source, "id")) == len(BODIES)
+        assert await source.octets(PATHS[2], 0, 3) == b"012"
+        assert await source.download_url(PATHS[2], 60) is None
+
+
+def test_a_token_may_begin_with_a_question_mark_and_hold_a_plus_as_it_is() -> None:
+    assert client.parse_sas_token("?sv=1&sig=a%2Bb+c%3D") == (("sv", "1"), ("sig", "a+b+c="))
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        pytest.param({"access_key": "d3Jvbmc="}, id="another key"),
+        pytest.param({"sas_token": {"permission": "r"}}, id="a SAS that may not list"),
+        pytest.param({"sas_token": {"name": "large"}}, id="a SAS of another share"),
+        pytest.param({"sas_token": {"key": "d3Jvbmc="}}, id="a SAS by another key"),
+    ],
+)
+async def test_bad_credentials_open_nothing(place: Place, credentials: dict[str, Any]) -> None:
+    given = credentials.get("sas_token")
+    more = {"sas_token": token(place, **given)} if given else credentials
+    async with opening(place, **more) as source:
+        assert await failure(source) == (f"{named(place)} refused the credentials", ErrorCode.SOURCE_UNAVAILABLE)
+
+
+def named(place: Place) -> str:
+    return {"files": "azure files", "blob": "azure blob storage"}[place[0]]
+
+
+async def failure(source: Any) -> tuple[str, ErrorCode]:
+    with pytest.raises(ConnectorError) as caught:
+        await source.ping()
+    with pytest.raises(ConnectorError) as again:
+        await rows(source, "id")
+    assert (again.value.reason, again.value.code) == (caught.value.reason, caught.value.code)
+    return caught.value.reason, caught.value.code
+
+
+async def test_a_share_or_container_that_is_not_there(place: Place) -> None:
+    kind = "share" if place[0] == "files" else "container"
+    async with opening(place, "nowhere") as source:
+        assert await failure(source) == (f"{named(place)} has no such {kind}", ErrorCode.SOURCE_UNAVAILABLE)
+
+
+BOTH = pytest.mark.parametrize("service", ["files", "blob"])
+
+
+@BOTH
+async def test_nobody_listens(service: str, closed_port: int) -> None:
+    async with opening((service, f"http://127.0.0.1:{closed_port}")) as source:
+        assert await failure(source) == (f"{named((service, ''))} could not be reached", ErrorCode.SOURCE_UNAVAILABLE)
+
+
+@BOTH
+async def test_nobody_answers(service: str, silent_port: int) -> None:
+    async with opening((service, f"http://127.0.0.1:{silent_port}"), timeout=0.2) as source:
+        reason = f"{named((service, ''))} did not answer within 0.2 s"
+        assert await failure(source) == (reason, ErrorCode.SOURCE_UNAVAILABLE)
+
+
+@BOTH
+async def test_a_server_that_is_busy_says_so(service: str, serve: Serve) -> None:
+    with azure.server(serve, rate=("1",)) as busy:
+        async with opening((service, getattr(busy, service))) as source:
+            with pytest.raises(ConnectorError, match="has no such"):
+                await source.ping()
+            reason = f"{named((service, ''))} takes no more calls for now, ask again later"
+            assert await failure(source) == (reason, ErrorCode.SOURCE_OVERLOADED)
+
+
+LISTING = b"<EnumerationResults><Entries>%b</Entries><Blobs>%b</Blobs><NextMarker/></EnumerationResults>"
+GROWS = b'<!DOCTYPE a [<!ENTITY b "%b">]>%b' % (b"c" * 100, LISTING % (b"", b""))
+INVALID, UNAVAILABLE = ErrorCode.SOURCE_INVALID, ErrorCode.SOURCE_UNAVAILABLE
+UNREADABLE = "gave an answer that cannot be read"
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("reply", "reason", "code"),
+    [
+        pytest.param((200, b"secret"), UNREADABLE, INVALID, id="no xml"),
+        pytest.param((200, b"<html/>"), UNREADABLE, INVALID, id="another's answer"),
+        pytest.param((200, GROWS), UNREADABLE, INVALID, id="xml that grows"),
+        pytest.param((200, b"<EnumerationResults>"), UNREADABLE, INVALID, id="half an answer"),
+        pytest.param((500, b"secret"), "failed with HTTP status 500", UNAVAILABLE, id="broken"),
+        pytest.param((307, b""), "refused the call with HTTP status 307", INVALID, id="moved"),
+        pytest.param((400, b"", "InvalidInput"), "refused the call with `InvalidInput`", INVALID, id="a code"),
+        pytest.param((400, b"", "secret at b"), "refused the call with HTTP status 400", INVALID, id="no code"),
+        pytest.param((403, b"secret", "AuthorizationFailure"), "refused the credentials", UNAVAILABLE, id="shut"),
+    ],
+)  # fmt: skip
+async def test_a_failure_has_a_reason_that_can_be_shown(
+    serve: Serve, service: str, reply: tuple[int, bytes, str], reason: str, code: ErrorCode
+) -> None:
+    status, body, *said = reply
+    headers = {"location": "http://127.0.0.1:1/", **({"x-ms-error-code": said[0]} if said else {})}
+    with serve(Response(body, status, headers)) as port:
+        async with opening((service, f"http://127.0.0.1:{port}")) as source:
+            assert await failure(source) == (f"{named((service, ''))} {reason}", code)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "entry",
+    [
+        pytest.param(b"<Properties/>", id="no name"),
+        pytest.param(b"<Name>a</Name>", id="no properties"),
+        pytest.param(
+            b"<Name>a</Name><Properties><Last-Modified>once</Last-Modified><Etag/></Properties>", id="no time"
+        ),
+    ],
+)
+async def test_an_entry_that_lacks_what_a_row_needs(serve: Serve, service: str, entry: bytes) -> None:
+    body = LISTING % (b"<File>%b</File>" % entry, b"<Blob>%b</Blob>" % entry)
+    with serve(Response(body)) as port:
+        async with opening((service, f"http://127.0.0.1:{port}")) as source:
+            with pytest.raises(ConnectorError, match=UNREADABLE):
+                await rows(source, "id")
+
+
+@BOTH
+async def test_a_page_over_the_limit_is_not_read_on(serve: Serve, service: str) -> None:
+    left = threading.Event()
+
+    async def endless(scope: Scope, receive: Receive, send: Send) -> None:
+        leaving = asyncio.ensure_future(gone(receive))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while not leaving.done():
+            await send({"type": "http.response.body", "body": b"<" * 65_536, "more_body": True})
+            await asyncio.sleep(0)
+        left.set()
+
+    with serve(endless) as port:
+        async with opening((service, f"http://127.0.0.1:{port}"), response_bytes=100_000) as source:
+            with pytest.raises(ConnectorError, match=r"is over the limit `response_bytes` of 100000"):
+                await rows(source, "id")
+            assert await asyncio.to_thread(left.wait, 5)
+
+
+async def gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+@BOTH
+async def test_who_knows_no_ranges_is_read_no_further_than_asked(serve: Serve, service: str) -> None:
+    with serve(Response(BODY)) as port:
+        async with opening((service, f"http://127.0.0.1:{port}")) as source:
+            assert await source.octets("a", 0, 4) == b"0123"
+            with pytest.raises(ConnectorError, match=UNREADABLE):
+                await source.octets("a", 2, 4)
+
+
+@BOTH
+async def test_a_cancelled_read_ends_its_call(serve: Serve, service: str) -> None:
+    began, left = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    async def waiting(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        loop.call_soon_threadsafe(began.set)
+        await gone(receive)
+        loop.call_soon_threadsafe(left.set)
+
+    with serve(waiting) as port:
+        async with opening((service, f"http://127.0.0.1:{port}")) as source:
+            reading = asyncio.ensure_future(rows(source, "id"))
+            async with asyncio.timeout(5):
+                await began.wait()
+                reading.cancel()
+                await left.wait()
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        pytest.param({}, "give either `access_key` or `sas_token`", id="no credentials"),
+        pytest.param({"access_key": BLOB_KEY, "sas_token": "sig=a"}, "give either", id="both"),
+        pytest.param({"access_key": "not base64"}, "which is base64", id="no key"),
+        pytest.param({"sas_token": "sv=1"}, "`sas_token` must be a token such as", id="no token"),
+        pytest.param({"access_key": BLOB_KEY, "account": "a.example/"}, "`account` must be", id="no account"),
+        pytest.param({"access_key": BLOB_KEY, "base_url": "http://a.example"}, "must be https", id="no TLS"),
+        pytest.param({"access_key": BLOB_KEY, "base_url": "https://127.0.0.1"}, "of this network", id="our network"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("kind", "root"), [(connector.FILES_KIND, "share"), (connector.BLOB_KIND, "container")], ids=["files", "blob"]
+)
+async def test_settings_that_cannot_be(kind: Any, root: str, given: dict[str, str], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        await kind.connect(kind.options(**{"account": "acme", root: "root", "pattern": PATTERN} | given))
+    with pytest.raises(ValueError, match=f"`{root}` must be"):
+        await kind.connect(kind.options(account="acme", pattern=PATTERN, access_key=BLOB_KEY, **{root: "a/b"}))
+
+
+def test_no_secret_is_shown() -> None:
+    opened = client.build_account("blob", "root", OPTIONS)
+    shown = repr([opened, OPTIONS, replace(OPTIONS, sas_token="s3cret")])
+    assert [secret for secret in (BLOB_KEY, "s3cret", repr(opened.account_key)) if secret in shown] == []
+
+
+async def test_a_name_that_leads_into_this_network_is_not_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def private(*_: object) -> list[dict[str, Any]]:
+        return [{"hostname": "acme.example", "host": "10.0.0.1", "port": 443, "family": 2, "proto": 0, "flags": 0}]
+
+    monkeypatch.setattr("aiohttp.resolver.DefaultResolver.resolve", private)
+    async with opening(("blob", "https://acme.example"), private_addresses=False) as source:
+        reason = "the name of azure blob storage leads into this network, which its settings do not allow"
+        assert await failure(source) == (reason, UNAVAILABLE)

@@ -1,0 +1,315 @@
+"""What is special about Datadog: pages and cursors, searches that nothing gets out of, quotas, limits, failures."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from demo.data import activity
+from demo.run import SECRETS
+from demo.servers.run import Running, address
+from onedoor.connectors.datadog.connector import QUOTA, DatadogConnector, DatadogOptions, connect
+from onedoor.errors import ConnectorError, ErrorCode
+from onedoor.runtime.quota import ConnectorRateLimiters
+from onedoor.spi.capabilities import ColumnType
+from onedoor.spi.predicates import (
+    ALWAYS_TRUE,
+    And,
+    Comparison,  # pytest would take `Test` for a class of tests
+    Op,
+    Row,
+)
+from onedoor.spi.scan import KeyFilter, ScanRequest
+from tests.servers.far import Reply, saying, serving, slow
+
+SCALE = 0.01
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+MONITORS = activity.monitors(SCALE)
+LOGS = activity.logs(SCALE)
+TAGS = ("service", "env", "customer_id:int")
+METRICS = {"errors": "sum:acme.errors{*} by {service,env}.rollup(sum, 86400)"}
+HOSTILE = (
+    'a"b', "a b", "a) OR service:(*", "*", "sea*", "OR", "a\\b", "a\nb", "(", ")", "-search", "{", "é", "a,service:b",
+    "",
+)  # fmt: skip
+
+
+@asynccontextmanager
+async def opened(url: str, quotas: ConnectorRateLimiters | None = None, **more: Any) -> AsyncIterator[DatadogConnector]:
+    keys = {"api_key": SECRETS["DATADOG_API_KEY"], "app_key": SECRETS["DATADOG_APP_KEY"]}
+    given = {"tags": TAGS, "health": "customer_id", "metrics": METRICS, "days": 30, "private_addresses": True, **keys}
+    source = await connect(DatadogOptions(base_url=url, **{**given, **more}), quotas, lambda: NOW)
+    try:
+        yield source
+    finally:
+        await source.close()
+
+
+@pytest.fixture
+async def source(acme_servers: Running) -> AsyncIterator[DatadogConnector]:
+    async with opened("http://{}:{}".format(*address(acme_servers, "datadog"))) as made:
+        yield made
+
+
+async def read(source: DatadogConnector, collection: str, *columns: str, **more: Any) -> list[Row]:
+    ask = ScanRequest(collection=collection, columns=columns, **more)
+    return [row async for batch in source.scan(ask) for row in batch]
+
+
+def equal(column: str, value: Any) -> Comparison:
+    return Comparison(column, Op.EQ, value)
+
+
+async def test_tags_are_columns(source: DatadogConnector) -> None:
+    found = await read(source, "monitors", "id", "service", "env", "customer_id", "tags")
+    assert found == [
+        (each.id, of.get("service"), of.get("env"), int(of["customer_id"]) if "customer_id" in of else None, each.tags)
+        for each in MONITORS
+        for of in [dict(tag.split(":", 1) for tag in each.tags)]
+    ]
+
+
+async def test_the_health_of_a_customer_is_its_worst_monitor(source: DatadogConnector) -> None:
+    found = await read(
+        source, "health", "customer_id", "status", keys=KeyFilter(("customer_id",), ((1,), (2,), (9999,)))
+    )
+    of = {each.tags[0]: each.status for each in MONITORS}
+    assert sorted(found) == [(1, of["customer_id:1"]), (2, of["customer_id:2"])]
+
+
+async def test_logs_are_found_by_service_level_and_time(source: DatadogConnector) -> None:
+    low, high = LOGS[20].at, LOGS[150].at
+    span = (Comparison("time", Op.GTE, low), Comparison("time", Op.LT, high))
+    where = And((Comparison("service", Op.IN, ("search", "mailer")), equal("status", "info"), *span))
+    kept = [each for each in LOGS if low <= each.at < high and each.status == "info"]
+    assert await read(source, "logs", "id", filter=where) == [
+        (each.id,) for each in kept if each.service in ("search", "mailer")
+    ]
+
+
+@pytest.mark.parametrize("service", HOSTILE)
+async def test_a_value_never_widens_a_search(source: DatadogConnector, service: str) -> None:
+    where = Comparison("service", Op.IN, (service, "search"))
+    found = await read(source, "logs", "service", filter=where)
+    assert (await read(source, "logs", "id", filter=equal("service", service)), set(found)) == ([], {("search",)})
+
+
+def page(*ids: str, after: str | None = None) -> Mapping[str, Any]:
+    data = [{"id": each, "attributes": {"timestamp": "2026-10-31T12:00:00.123Z"}} for each in ids]
+    return {"data": data, "meta": {"page": {"after": after}} if after else {}}
+
+
+def turning(*pages: Any) -> Reply:
+    """One after another, the last for ever."""
+    left = list(pages)
+
+    async def reply(_: web.Request) -> web.Response:
+        return web.json_response(left.pop(0) if len(left) > 1 else left[0])
+
+    return reply
+
+
+async def test_cursors_are_followed_to_the_last_page() -> None:
+    pages = page("a", "b", after="x"), page("c", after="y"), page()
+    async with serving(turning(*pages)) as (url, far), opened(url) as source:
+        assert await read(source, "logs", "id") == [("a",), ("b",), ("c",)]
+    assert [each.json["page"].get("cursor") for each in far.asked] == [None, "x", "y"]
+    assert far.asked[0].json["filter"] == {"query": "*", "from": str(int((NOW.timestamp() - 30 * 86_400) * 1000))}
+
+
+async def test_a_cursor_that_comes_back_ends_the_read() -> None:
+    async with serving(turning(page("a", after="x"))) as (url, _), opened(url) as source:
+        with pytest.raises(ConnectorError, match="cannot be read"):
+            await read(source, "logs", "id")
+
+
+async def test_more_lines_than_anyone_reads_are_refused() -> None:
+    async with serving(turning(page("a", "b", after="x"), page("c", "d"))) as (url, _), opened(url, items=3) as source:
+        with pytest.raises(ConnectorError) as failure:
+            await read(source, "logs", "id")
+    assert (failure.value.code, failure.value.reason) == (
+        ErrorCode.LIMIT_EXCEEDED,
+        "there are more logs than the limit `items` of 3, bound `time` or name a service",
+    )
+
+
+MANY = KeyFilter(("service",), tuple((f"s{number}",) for number in range(50)))
+CALLS = [
+    pytest.param("monitors", {"keys": KeyFilter(("id",), ((1,), (2,)))}, 2, id="a few monitors one by one"),
+    pytest.param("monitors", {"keys": MANY}, 1, id="many monitors among all"),
+    pytest.param("health", {"keys": KeyFilter(("customer_id",), ((1,),))}, 1, id="one customer's health"),
+    pytest.param("logs", {"keys": MANY}, 1, id="logs of many services in one search"),
+    pytest.param("logs", {"where": Comparison("service", Op.IN, ())}, 0, id="logs of no service"),
+    pytest.param("logs", {"where": Comparison("time", Op.LT, NOW - timedelta(days=40))}, 0, id="logs past the history"),
+    pytest.param("metrics", {"where": equal("metric", "none")}, 0, id="a metric that is not declared"),
+]
+
+
+@pytest.mark.parametrize(("collection", "asked", "calls"), CALLS)
+async def test_as_few_calls_are_made_as_will_do(collection: str, asked: Mapping[str, Any], calls: int) -> None:
+    async def reply(request: web.Request) -> web.Response:
+        if request.path == "/api/v1/monitor":
+            return web.json_response([])
+        return web.json_response(page()) if request.method == "POST" else web.Response(status=404)
+
+    async with serving(reply) as (url, far), opened(url) as source:
+        assert await read(source, collection, "status" if collection != "metrics" else "value", **asked) == []
+    assert len(far.asked) == calls
+
+
+async def test_a_page_that_is_full_has_a_next_one() -> None:
+    full = [{"id": number, "tags": []} for number in range(100)]
+    async with serving(turning(full, full[:1])) as (url, far), opened(url) as source:
+        await read(source, "monitors", "id")
+    assert [(each.query["page"], each.query["page_size"]) for each in far.asked] == [("0", "100"), ("1", "100")]
+
+
+async def test_the_keys_go_as_headers_and_nowhere_else() -> None:
+    async with serving(turning([])) as (url, far), opened(url) as source:
+        await read(source, "monitors", "id")
+    (asked,) = far.asked
+    assert asked.headers["DD-API-KEY"] == SECRETS["DATADOG_API_KEY"]
+    assert asked.headers["DD-APPLICATION-KEY"] == SECRETS["DATADOG_APP_KEY"]
+    assert not [each for each in asked.query.values() if each in SECRETS.values()]
+
+
+async def test_points_stand_on_whole_steps_and_what_is_no_number_has_no_value() -> None:
+    midnight = int((NOW - timedelta(days=2)).timestamp()) * 1000
+    points = [[float(midnight), 1.5], [float(midnight + 86_400_000), None]]
+    series = {"series": [{"scope": "service:search,env:x", "tag_set": ["service:search"], "pointlist": points}]}
+    where = Comparison("time", Op.GTE, NOW - timedelta(days=2, hours=5))
+    async with serving(turning(series)) as (url, far), opened(url) as source:
+        found = await read(source, "metrics", "metric", "service", "time", "value", filter=where)
+    assert found == [
+        ("errors", "search", NOW - timedelta(days=2), 1.5), ("errors", "search", NOW - timedelta(days=1), None),
+    ]  # fmt: skip
+    asked = {name: int(far.asked[0].query[name]) for name in ("from", "to")}
+    assert asked == {"from": int(NOW.timestamp()) - 3 * 86_400, "to": int(NOW.timestamp())}
+
+
+async def test_more_points_than_it_gives_as_declared_are_not_asked_for() -> None:
+    async with serving(turning({})) as (url, far), opened(url, days=2000) as source:
+        with pytest.raises(ConnectorError) as failure:
+            await read(source, "metrics", "value")
+    assert (failure.value.code, far.asked) == (ErrorCode.LIMIT_EXCEEDED, [])
+    assert failure.value.reason == (
+        "`errors` is asked for 2,000 points of each series, over Datadog's limit of 1,500: bound `time` from below"
+    )
+
+
+UNREADABLE = "datadog gave an answer that cannot be read"
+ANSWERS = [
+    pytest.param(saying(403, {"errors": ["secret"]}), "datadog refused the keys, or they may not read this", id="403"),
+    pytest.param(saying(400, {}), "datadog refused the call with HTTP status 400", id="400"),
+    pytest.param(saying(429), "datadog takes no more calls for now, ask again later", id="429 without a word"),
+    pytest.param(saying(503), "datadog failed with HTTP status 503", id="503"),
+    pytest.param(saying(302, location="/x"), "datadog refused the call with HTTP status 302", id="no redirects"),
+    pytest.param(saying(404), UNREADABLE, id="404 where there must be something"),
+    pytest.param(saying(text="<html>"), UNREADABLE, id="no JSON"),
+    pytest.param(saying(json={"monitors": []}), UNREADABLE, id="no list"),
+    pytest.param(saying(json=[{"name": "x"}]), UNREADABLE, id="no id"),
+    pytest.param(
+        saying(text="x" * 2000),
+        "an answer of datadog is over the limit `response_bytes` of 1000, ask for less",
+        id="too large",
+    ),
+    pytest.param(slow, "datadog did not answer within 0.2 s", id="too slow"),
+]
+
+
+@pytest.mark.parametrize(("reply", "said"), ANSWERS)
+async def test_what_goes_wrong_is_said_in_our_words(reply: Reply, said: str) -> None:
+    async with serving(reply) as (url, _), opened(url, timeout=0.2, response_bytes=1000) as source:
+        with pytest.raises(ConnectorError) as failure:
+            await read(source, "monitors", "id", "name")
+    assert failure.value.reason == said
+
+
+async def test_a_pause_that_is_short_is_waited_for_and_the_call_made_again() -> None:
+    answers = [web.Response(status=429, headers={"X-RateLimit-Reset": "0"}), web.json_response([])]
+
+    async def reply(_: web.Request) -> web.Response:
+        return answers.pop(0)
+
+    async with serving(reply) as (url, far), opened(url) as source:
+        assert await read(source, "monitors", "id") == []
+    assert len(far.asked) == 2
+
+
+async def test_a_pause_that_is_long_is_told_at_once_and_nobody_calls_meanwhile() -> None:
+    async with serving(saying(429, X_RateLimit_Reset="40")) as (url, far), opened(url, timeout=1.0) as source:
+        for _ in range(2):
+            with pytest.raises(ConnectorError) as failure:
+                await read(source, "monitors", "id")
+            assert failure.value.code is ErrorCode.RATE_LIMITED
+    assert len(far.asked) == 1
+
+
+async def test_it_is_called_no_more_often_than_its_quota_lets() -> None:
+    quotas = ConnectorRateLimiters(source="datadog", per_minute=QUOTA, clock=asyncio.get_running_loop())
+    async with serving(turning(page())) as (url, far), opened(url, quotas, timeout=0.1) as source:
+        assert await read(source, "logs", "id") == []
+        with pytest.raises(ConnectorError, match=r"the quota `sources.datadog.quota.logs` of 5 a minute is used up"):
+            await read(source, "logs", "id")
+    assert len(far.asked) == 1
+
+
+async def test_bad_keys_are_refused_and_down_is_down(acme_servers: Running) -> None:
+    url = "http://{}:{}".format(*address(acme_servers, "datadog"))
+    wrong: list[dict[str, Any]] = [{"api_key": "wrong"}, {"app_key": "wrong"}]
+    for keys in wrong:
+        async with opened(url, **keys) as source:
+            with pytest.raises(ConnectorError, match="refused the keys"):
+                await read(source, "monitors", "id")
+    async with opened("http://127.0.0.1:1") as source:
+        with pytest.raises(ConnectorError, match="could not be reached"):
+            await source.ping()
+
+
+async def test_a_read_that_is_given_up_hangs_up() -> None:
+    async with serving(slow) as (url, far), opened(url) as source:
+        task = asyncio.ensure_future(read(source, "logs", "id"))
+        async with asyncio.timeout(5):
+            await far.began.wait()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await far.left.wait()
+
+
+WRITTEN = [
+    pytest.param({"tags": ("A b",)}, "`tags` must be the keys of tags", id="no tag"),
+    pytest.param({"tags": ("id",)}, "`tags` must be the keys of tags", id="a column of ours"),
+    pytest.param({"health": "team"}, "`health` must be one of `tags`", id="health by no tag"),
+    pytest.param({"metrics": {"a": "avg:system.load{*}"}}, "says its roll-up in seconds", id="no roll-up"),
+    pytest.param({"base_url": "ftp://x"}, "`base_url` must be", id="no address"),
+    pytest.param({"private_addresses": False}, "`base_url` must be https", id="no TLS"),
+]
+
+
+@pytest.mark.parametrize(("given", "said"), WRITTEN)
+async def test_what_cannot_be_set_is_named(given: Mapping[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        async with opened(str(given.get("base_url", "http://127.0.0.1:1")), **_without_url(given)):
+            pass
+
+
+def _without_url(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: each for name, each in given.items() if name != "base_url"}
+
+
+async def test_its_columns_are_known_without_it() -> None:
+    async with opened("http://127.0.0.1:1") as source:
+        can = source.capabilities("logs")
+    assert (can.columns["customer_id"].type, can.columns["time"].filters) == (
+        ColumnType.INTEGER,
+        frozenset({Op.EQ, Op.LT, Op.LTE, Op.GT, Op.GTE}),
+    )
+
+
+async def test_no_secret_is_in_the_text_of_its_options(source: DatadogConnector) -> None:
+    assert "hush" not in repr(DatadogOptions(api_key="hush", app_key="hush"))
+    assert await read(source, "events", "id", filter=ALWAYS_TRUE) != []

@@ -1,0 +1,177 @@
+"""A folder's files as rows; nothing outside of it is listed, looked at or read, however it is asked for."""
+
+import os
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from onedoor.connectors.files import folder
+from onedoor.connectors.files.folder import FolderConnector, FolderOptions, connect
+from onedoor.errors import ConnectorError, ErrorCode
+from onedoor.spi.capabilities import Capabilities, Column, ColumnType
+from onedoor.spi.predicates import Row
+from onedoor.spi.scan import KeyFilter, ScanRequest
+
+PATTERN = "customers/{customer_id:int}/{folder}/{name}"
+FILES = (
+    "customers/1/notes/a.txt",
+    "customers/1/orders/é +%.jsonl",
+    "customers/11/notes/b.csv",
+    "customers/1",
+    "readme",
+)
+INSIDE = tuple(each for each in FILES if each != "customers/1")
+"""A folder and a file cannot have one name."""
+AT = datetime(2026, 10, 31, 8, 30, tzinfo=UTC)
+COLUMNS = {
+    "customer_id": ColumnType.INTEGER,
+    "folder": ColumnType.TEXT,
+    "id": ColumnType.TEXT,
+    "path": ColumnType.TEXT,
+    "name": ColumnType.TEXT,
+    "size": ColumnType.INTEGER,
+    "content_type": ColumnType.TEXT,
+    "modified": ColumnType.TIME,
+    "version": ColumnType.TEXT,
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A folder with files, and beside it what must not be reached: by a link, to a file or a folder, or by a path."""
+    root, outside = tmp_path / "shared", tmp_path / "outside"
+    for path in (*(root / each for each in INSIDE), outside / "secret.txt"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"0123456789")
+        os.utime(path, (AT.timestamp(), AT.timestamp()))
+    (root / "link.txt").symlink_to(outside / "secret.txt")
+    (root / "linked").symlink_to(outside, target_is_directory=True)
+    (root / "inner.txt").symlink_to(root / "readme")
+    os.mkfifo(root / "pipe")
+    os.close(os.open(os.fsencode(root) + b"/\xff.txt", os.O_CREAT | os.O_WRONLY))
+    return root
+
+
+@pytest.fixture
+async def source(root: Path) -> AsyncIterator[FolderConnector]:
+    opened = await connect(FolderOptions(path=root, pattern=PATTERN))
+    yield opened
+    await opened.close()
+
+
+async def rows(source: FolderConnector, *columns: str, keys: KeyFilter | None = None) -> list[Row]:
+    ask = ScanRequest(collection="files", columns=columns, keys=keys)
+    return [row async for batch in source.scan(ask) for row in batch]
+
+
+async def test_it_promises_keys_alone(source: FolderConnector) -> None:
+    assert source.capabilities("files") == Capabilities(
+        columns={name: Column(type=kind) for name, kind in COLUMNS.items()},
+        max_keys=50,
+        key_columns=frozenset({("id",), ("customer_id",), ("customer_id", "folder")}),
+    )
+
+
+async def test_a_file_is_a_row(source: FolderConnector) -> None:
+    (found,) = await rows(source, *COLUMNS, keys=KeyFilter(("id",), ((FILES[0],),)))
+    assert found[:-1] == (1, "notes", FILES[0], FILES[0], "a.txt", 10, "text/plain", AT)
+
+
+async def test_every_file_is_listed_and_no_link_pipe_or_name_that_is_no_text(source: FolderConnector) -> None:
+    assert sorted(await rows(source, "id")) == sorted((each,) for each in INSIDE)
+
+
+@pytest.mark.parametrize(
+    ("columns", "values", "found"),
+    [
+        pytest.param(("customer_id",), [(1,)], INSIDE[:2], id="1 is not 11"),
+        pytest.param(("customer_id",), [(1,), (11,), (12,)], INSIDE[:3], id="several keys, one of nobody"),
+        pytest.param(("customer_id", "folder"), [(1, "orders")], INSIDE[1:2], id="two leading columns"),
+        pytest.param(
+            ("customer_id", "folder"), [(1, ""), (1, ".."), (1, "a/b"), (1, "a\0")], (), id="no folder's name"
+        ),
+        pytest.param(("id",), [(INSIDE[0],), ("readme",), ("customers",)], (INSIDE[0], "readme"), id="whole paths"),
+    ],
+)
+async def test_keys_give_their_files_alone(
+    source: FolderConnector, columns: tuple[str, ...], values: list[Row], found: tuple[str, ...]
+) -> None:
+    assert sorted(await rows(source, "id", keys=KeyFilter(columns, tuple(values)))) == sorted((each,) for each in found)
+
+
+OUTSIDE = [
+    "", ".", "..", "/", "/etc/passwd", "../outside/secret.txt", "customers/../readme", "customers//1", "readme/",
+    "./readme", "link.txt", "linked/secret.txt", "linked", "inner.txt", "pipe", "customers", "nobody", "a\0b",
+    "\udcff.txt", "n" * 300, "/".join(["a"] * 40),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("id", OUTSIDE)
+async def test_what_is_no_file_of_the_folder_is_none(source: FolderConnector, id: str) -> None:
+    assert await source.stat(id) is None
+    assert await rows(source, "id", keys=KeyFilter(("id",), ((id,),))) == []
+    with pytest.raises(ConnectorError, match="the folder has no such file"):
+        await source.read_range(id, 0, 10)
+
+
+async def test_a_folder_swapped_for_a_link_leads_nowhere(source: FolderConnector, root: Path) -> None:
+    assert await source.stat("customers/1/notes/a.txt") is not None
+    (root / "customers" / "1" / "notes").rename(root / "moved")
+    (root / "customers" / "1" / "notes").symlink_to(root.parent / "outside", target_is_directory=True)
+    (root.parent / "outside" / "a.txt").write_text("secret")
+    assert await source.stat("customers/1/notes/a.txt") is None
+    assert all("outside" not in path for (path,) in await rows(source, "id"))
+    assert ("customers/1/notes/a.txt",) not in await rows(source, "id")
+
+
+@pytest.mark.parametrize(
+    ("start", "length", "found"),
+    [(0, 4, b"0123"), (4, 3, b"456"), (8, 10, b"89"), (10, 5, b""), (99, 5, b""), (0, 0, b"")],
+)
+async def test_octets_are_those_asked_for_and_no_more(
+    source: FolderConnector, start: int, length: int, found: bytes
+) -> None:
+    assert await source.read_range("readme", start, length) == found
+
+
+async def test_a_stat_is_what_the_row_says(source: FolderConnector) -> None:
+    names = ("id", "name", "size", "content_type", "modified", "version")
+    (row,) = await rows(source, *names, keys=KeyFilter(("id",), ((FILES[2],),)))
+    stat = await source.stat(FILES[2])
+    assert stat is not None
+    assert tuple(getattr(stat, each) for each in names) == row
+
+
+async def test_a_version_changes_with_the_content(source: FolderConnector, root: Path) -> None:
+    before = await source.stat("readme")
+    (root / "readme").write_text("abc")
+    after = await source.stat("readme")
+    assert before is not None
+    assert after is not None
+    assert before.version != after.version
+
+
+async def test_a_file_has_no_address(source: FolderConnector) -> None:
+    assert await source.create_download_url("readme", 60) is None
+
+
+async def test_folders_that_go_on_and_on_are_refused_not_cut_short(source: FolderConnector, root: Path) -> None:
+    (root / "/".join(["deep"] * (folder.MAX_DEPTH + 1))).mkdir(parents=True)
+    with pytest.raises(ConnectorError, match="deeper in one another") as caught:
+        await rows(source, "id")
+    assert caught.value.code is ErrorCode.LIMIT_EXCEEDED
+
+
+async def test_a_folder_that_is_gone_fails_and_says_no_path(source: FolderConnector, root: Path) -> None:
+    os.rename(root, root.parent / "elsewhere")
+    for asked in (source.ping(), rows(source, "id"), source.stat("readme")):
+        with pytest.raises(ConnectorError) as caught:
+            await asked
+        assert caught.value.reason == "the folder could not be read"
+
+
+async def test_a_path_that_is_no_folder_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="`path` is no folder"):
+        await connect(FolderOptions(path=tmp_path / "nobody", pattern=PATTERN))

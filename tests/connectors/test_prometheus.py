@@ -1,0 +1,340 @@
+"""What is special about Prometheus: PromQL that nothing gets out of, calls by window and instant, limits, failures."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from demo.servers.prometheus.app import Recorded
+from demo.servers.prometheus.promql import Selector, Series, parse
+from onedoor.connectors.prometheus import collections
+from onedoor.connectors.prometheus.connector import PrometheusConnector, PrometheusOptions, connect
+from onedoor.errors import ConnectorError, ErrorCode
+from onedoor.spi.capabilities import ColumnType
+from onedoor.spi.predicates import (
+    ALWAYS_TRUE,
+    And,
+    Comparison,  # pytest would take `Test` for a class of tests
+    Op,
+    Row,
+)
+from onedoor.spi.scan import KeyFilter, ScanRequest
+from tests.servers import prometheus
+from tests.servers.far import saying, serving, slow
+from tests.servers.prometheus import prometheus_server
+from tests.servers.prometheus_twin import twin_server
+
+NOW = datetime(2024, 3, 1, 3, tzinfo=UTC)
+START = NOW - timedelta(hours=3)
+HOSTILE = (
+    'a"b', "a\\b", "a\nb", "}", "{", 'a"} or vector(1) or x{service="', "{selectors}", "{window}", ".*", "a|b", "(",
+    "é", "\u2028", "a\0b", "'", "`", "$1", "[5m]", "x" * 500, "\t", "\x7f", "#", "a,b",
+)  # fmt: skip
+SERVICES = ("search", "mailer", *HOSTILE)
+
+
+def recorded(name: str, a_minute: float, **labels: str) -> Series:
+    points = [(int((START + timedelta(minutes=at)).timestamp()) * 1000, a_minute * at) for at in range(180)]
+    return Series(labels={"__name__": name, **labels}, points=Recorded(tuple(points)))
+
+
+HISTORY = [
+    *(recorded("requests_total", 60.0 + at, service=each, customer="12") for at, each in enumerate(SERVICES)),
+    recorded("requests_total", 6, service="search", customer="13"),
+    recorded("requests_total", 6, service="mailer", customer="007"),
+    recorded("failures_total", 6, service="search", customer="12"),
+    recorded("failures_total", 0, service="mailer", customer="12"),
+]
+RATE: Mapping[str, Any] = {
+    "query": "sum by (service) (rate(requests_total{code!='x',{selectors}}[{window}]))",
+    "labels": ["service"],
+    "windows": ["5m", "1h"],
+}
+COLLECTIONS: Mapping[str, Any] = {
+    "rate": RATE,
+    "by_customer": {
+        "query": "sum by (service, customer) (requests_total{{selectors}})",
+        "labels": ["service", "customer:int"],
+    },
+    "share": {
+        "query": "sum by (service) (failures_total{{selectors}}) / sum by (service) (failures_total{{selectors}})",
+        "labels": ["service"],
+    },
+    "samples": {
+        "query": "sum by (service) (requests_total{{selectors}})",
+        "labels": ["service"],
+        "steps": ["1m", "30m"],
+        "history": "2h",
+    },
+    "careless": {"query": "requests_total", "labels": ["service"]},
+    "broken": {"query": "sum by (", "labels": []},
+    "constant": {"query": "1", "labels": []},
+}
+
+
+@asynccontextmanager
+async def opened(url: str, **more: Any) -> AsyncIterator[PrometheusConnector]:
+    options = PrometheusOptions(base_url=url, private_addresses=True, **{"collections": COLLECTIONS, **more})
+    source = await connect(options, lambda: NOW)
+    try:
+        yield source
+    finally:
+        await source.close()
+
+
+@pytest.fixture(scope="module")
+def twin() -> Any:
+    with twin_server(HISTORY, token="t") as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def real() -> Any:
+    if not prometheus.FOUND:
+        pytest.skip("Prometheus as a source: install prometheus")
+    with prometheus_server(HISTORY) as url:
+        yield url
+
+
+@pytest.fixture(params=["twin", "real"])
+async def source(request: pytest.FixtureRequest) -> AsyncIterator[PrometheusConnector]:
+    async with opened(request.getfixturevalue(request.param), token="t") as made:
+        yield made
+
+
+async def read(source: PrometheusConnector, collection: str, *columns: str, **more: Any) -> list[Row]:
+    ask = ScanRequest(collection=collection, columns=columns, **more)
+    return [row async for batch in source.scan(ask) for row in batch]
+
+
+def equal(column: str, value: Any) -> Comparison:
+    return Comparison(column, Op.EQ, value)
+
+
+@pytest.mark.parametrize("service", HOSTILE)
+async def test_a_value_is_itself_whatever_is_in_it(source: PrometheusConnector, service: str) -> None:
+    alone = await read(source, "by_customer", "service", filter=equal("service", service))
+    among = await read(
+        source, "by_customer", "service", filter=Comparison("service", Op.IN, (service, "search", "none"))
+    )
+    assert (alone, sorted(among)) == ([(service,)], sorted([(service,), ("search",), ("search",)]))
+
+
+async def test_all_hostile_values_at_once_are_themselves(source: PrometheusConnector) -> None:
+    keys = KeyFilter(("service",), tuple((each,) for each in HOSTILE))
+    found = await read(source, "rate", "service", keys=keys, filter=equal("window", "5m"))
+    assert sorted(found) == sorted((each,) for each in HOSTILE)
+
+
+@pytest.mark.parametrize("service", HOSTILE)
+def test_no_value_changes_what_the_query_is(service: str) -> None:
+    tree = parse(collections.fill_query("requests_total{code!='x',{selectors}}", {"service": [service]}, None))
+    assert isinstance(tree, Selector)
+    assert tree.matchers == (("__name__", "=", "requests_total"), ("code", "!=", "x"), ("service", "=", service))
+
+
+@pytest.mark.parametrize("value", ["", "\ud800", "a\udfff"])
+async def test_what_no_label_can_hold_is_not_asked(source: PrometheusConnector, value: str) -> None:
+    assert await read(source, "by_customer", "service", filter=equal("service", value)) == []
+
+
+async def test_each_window_has_rows_of_its_own(source: PrometheusConnector) -> None:
+    wanted = {"where": And((Comparison("service", Op.IN, ("search", "mailer")),))}
+    found = await read(source, "rate", "service", "window", "time", "value", **wanted)
+    assert sorted((service, window, at, round(value, 6)) for service, window, at, value in found) == [
+        ("mailer", "1h", NOW, 1.116667), ("mailer", "5m", NOW, 1.116667),
+        ("search", "1h", NOW, 1.1), ("search", "5m", NOW, 1.1),
+    ]  # fmt: skip
+
+
+async def test_a_window_that_is_not_declared_has_no_rows(source: PrometheusConnector) -> None:
+    assert await read(source, "rate", "value", filter=equal("window", "100y")) == []
+
+
+async def test_an_instant_is_asked_by_name_and_is_now_by_default(source: PrometheusConnector) -> None:
+    early = START + timedelta(minutes=10, microseconds=5)
+    wanted = (equal("service", "search"), equal("customer", 12))
+    now = await read(source, "by_customer", "time", "value", filter=And(wanted))
+    then = await read(source, "by_customer", "time", "value", filter=And((*wanted, equal("time", early))))
+    assert (now, then) == ([(NOW, 60.0 * 179)], [(early, 600.0)])
+
+
+async def test_a_label_that_is_no_whole_number_where_it_should_be_has_no_value(source: PrometheusConnector) -> None:
+    found = await read(source, "by_customer", "customer", filter=equal("service", "mailer"))
+    assert sorted(found, key=repr) == [(12,), (None,)]
+
+
+async def test_what_is_no_number_has_no_value(source: PrometheusConnector) -> None:
+    assert sorted(await read(source, "share", "service", "value")) == [("mailer", None), ("search", 1.0)]
+
+
+async def test_samples_stand_on_the_grid_of_their_step(source: PrometheusConnector) -> None:
+    asked = And((equal("service", "search"), equal("step", 1800)))
+    assert await read(source, "samples", "time", "value", filter=asked) == [
+        (START + timedelta(minutes=at), 60.0 * at + (6 * at)) for at in (60, 90, 120, 150)
+    ] + [(NOW, 66.0 * 179)]
+
+
+@pytest.mark.parametrize(
+    ("tests", "minutes"),
+    [
+        pytest.param([(Op.GTE, 100), (Op.LTE, 102)], [100, 101, 102], id="both ends counted"),
+        pytest.param([(Op.GT, 100), (Op.LT, 102)], [101], id="neither end counted"),
+        pytest.param([(Op.EQ, 100)], [100], id="one"),
+        pytest.param([(Op.EQ, 100.5)], [], id="none on the grid"),
+        pytest.param([(Op.LTE, 61)], [60, 61], id="no further back than the history"),
+        pytest.param([(Op.GTE, 300)], [], id="not past now"),
+        pytest.param([(Op.LTE, 20)], [], id="before the history"),
+    ],
+)
+async def test_a_filter_by_time_is_the_span_that_is_asked(
+    source: PrometheusConnector, tests: Sequence[tuple[Op, float]], minutes: Sequence[int]
+) -> None:
+    span = (Comparison("time", op, START + timedelta(minutes=at)) for op, at in tests)
+    where = And((equal("service", "search"), equal("step", 60), *span))
+    found = await read(source, "samples", "time", filter=where)
+    assert found == [(START + timedelta(minutes=at),) for at in minutes]
+
+
+NOTHING = saying(json={"status": "success", "data": {"resultType": "vector", "result": []}})
+
+
+async def test_many_keys_are_one_question_for_each_instant_and_window() -> None:
+    times = [START, START + timedelta(minutes=5)]
+    keys = KeyFilter(("service", "time"), tuple((each, at) for at in times for each in ("a", "b", f"c{at.minute}")))
+    async with serving(NOTHING) as (url, far), opened(url) as source:
+        await read(source, "rate", "value", keys=keys, filter=equal("window", "5m"))
+    matchers = [each.form["query"].split("code!='x',")[1].split("}")[0] for each in far.asked]
+    assert sorted(matchers) == ['service=~"a|b|c0"', 'service=~"a|b|c5"']
+
+
+async def test_it_is_told_when_nobody_waits_any_more() -> None:
+    async with serving(NOTHING) as (url, far), opened(url, timeout=2.5) as source:
+        await read(source, "constant", "value")
+    assert far.asked[0].form["timeout"] == "2.5s"
+
+
+async def test_more_points_than_it_gives_are_not_asked_for() -> None:
+    wide = {"samples": {**COLLECTIONS["samples"], "history": "365d"}}
+    async with serving(NOTHING) as (url, far), opened(url, collections=wide) as source:
+        with pytest.raises(ConnectorError) as failure:
+            await read(source, "samples", "value", filter=equal("step", 60))
+    assert (failure.value.code, far.asked) == (ErrorCode.LIMIT_EXCEEDED, [])
+    assert failure.value.reason == (
+        "`samples` is asked for 525,601 points of each series, over Prometheus's limit of 11,000: bound `time` from"
+        " below, or ask for a greater `step`"
+    )
+
+
+FAILING = [
+    pytest.param(
+        "careless", "differ in labels that its settings do not declare", ErrorCode.SOURCE_INVALID, id="two alike"
+    ),
+    pytest.param("broken", "cannot read the query", ErrorCode.SOURCE_INVALID, id="no PromQL"),
+    pytest.param("constant", "cannot be read", ErrorCode.SOURCE_INVALID, id="no vector"),
+]
+
+
+@pytest.mark.parametrize(("collection", "said", "code"), FAILING)
+async def test_a_collection_that_cannot_be_answered_says_so(
+    source: PrometheusConnector, collection: str, said: str, code: ErrorCode
+) -> None:
+    with pytest.raises(ConnectorError, match=said) as failure:
+        await read(source, collection, "value")
+    assert failure.value.code is code
+
+
+UNREADABLE = "prometheus gave an answer that cannot be read"
+GAVE_UP = {"status": "error", "errorType": "timeout", "error": "secret"}
+STRANGE = {"status": "success", "data": {"resultType": "vector", "result": [{"x": 1}]}}
+ANSWERS = [
+    pytest.param(saying(401), "prometheus refused the credentials", id="401"),
+    pytest.param(saying(404), "prometheus refused the call with HTTP status 404", id="404"),
+    pytest.param(saying(429), "prometheus takes no more calls for now, ask again later", id="429"),
+    pytest.param(saying(500), "prometheus failed with HTTP status 500", id="500"),
+    pytest.param(saying(503, GAVE_UP), "prometheus gave up on the query, ask for less", id="its own end of time"),
+    pytest.param(
+        saying(302, location="/elsewhere"),
+        "prometheus refused the call with HTTP status 302",
+        id="a redirect is not followed",
+    ),
+    pytest.param(saying(text="<html>"), UNREADABLE, id="no JSON"),
+    pytest.param(saying(json=[]), UNREADABLE, id="a list"),
+    pytest.param(saying(json=STRANGE), UNREADABLE, id="a series of another shape"),
+    pytest.param(
+        saying(text="x" * 2000),
+        "an answer of prometheus is over the limit `response_bytes` of 1000, ask for less",
+        id="too large",
+    ),
+    pytest.param(slow, "prometheus did not answer within 0.2 s", id="too slow"),
+]
+
+
+@pytest.mark.parametrize(("reply", "said"), ANSWERS)
+async def test_what_goes_wrong_is_said_in_our_words(reply: Any, said: str) -> None:
+    async with serving(reply) as (url, _), opened(url, timeout=0.2, response_bytes=1000) as source:
+        with pytest.raises(ConnectorError) as failure:
+            await read(source, "share", "value")
+    assert failure.value.reason == said
+
+
+async def test_bad_credentials_are_refused_and_down_is_down(twin: str) -> None:
+    async with opened(twin, token="wrong") as source:
+        with pytest.raises(ConnectorError, match="refused the credentials"):
+            await source.ping()
+    async with opened("http://127.0.0.1:1") as source:
+        with pytest.raises(ConnectorError, match="could not be reached"):
+            await read(source, "share", "value")
+
+
+async def test_a_read_that_is_given_up_hangs_up() -> None:
+    async with serving(slow) as (url, far), opened(url) as source:
+        task = asyncio.ensure_future(read(source, "share", "value"))
+        async with asyncio.timeout(5):
+            await far.began.wait()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await far.left.wait()
+
+
+async def test_its_columns_are_known_without_it() -> None:
+    async with opened("http://127.0.0.1:1") as source:
+        assert [(name, each.type) for name, each in source.capabilities("by_customer").columns.items()] == [
+            ("service", ColumnType.TEXT), ("customer", ColumnType.INTEGER), ("time", ColumnType.TIME), ("value", ColumnType.FLOAT),
+        ]  # fmt: skip
+
+
+WRITTEN = [
+    pytest.param({}, "declare at least one collection", id="none"),
+    pytest.param({"a": 1}, "`collections.a` must be a section", id="no section"),
+    pytest.param({"a": {"query": "x"}}, "`collections.a.labels` is missing", id="no labels"),
+    pytest.param({"a": {"query": "", "labels": []}}, "must be PromQL", id="no query"),
+    pytest.param({"a": {"query": "x", "labels": ["A-b"]}}, "must be labels, each once", id="no label"),
+    pytest.param({"a": {"query": "x", "labels": ["time"]}}, "must be labels, each once", id="a column of ours"),
+    pytest.param({"a": {"query": "x", "labels": ["b", "b:int"]}}, "must be labels, each once", id="a label twice"),
+    pytest.param({"a": {**RATE, "windows": ["5"]}}, "a number and a unit", id="no unit"),
+    pytest.param({"a": {**RATE, "windows": []}}, "have both, or neither", id="no windows"),
+    pytest.param({"a": {"query": "x", "labels": [], "windows": ["5m"]}}, "have both, or neither", id="no place"),
+    pytest.param({"a": {**RATE, "step": "5m"}}, "there is no setting `collections.a.step`", id="an unknown word"),
+]
+
+
+@pytest.mark.parametrize(("written", "said"), WRITTEN)
+async def test_what_cannot_be_declared_is_named(written: Mapping[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        async with opened("http://127.0.0.1:1", collections=written):
+            pass
+
+
+def test_no_secret_is_in_the_text_of_its_options() -> None:
+    told = repr(replace(PrometheusOptions(base_url="http://x", collections={}), token="hush", password="hush"))
+    assert "hush" not in told
+
+
+async def test_a_filter_that_is_always_true_asks_for_all(source: PrometheusConnector) -> None:
+    found = await read(source, "by_customer", "service", filter=ALWAYS_TRUE)
+    assert len(found) == len(SERVICES) + 2

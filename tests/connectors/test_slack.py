@@ -1,0 +1,344 @@
+"""A workspace as rows, over the wire to a server that speaks Slack's Web API; and what is said when it fails."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+
+import pytest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from demo.servers.slack.app import app, rates
+from demo.servers.slack.workspace import Workspace, workspace
+from onedoor.connectors.slack.connector import SlackConnector, SlackOptions, connect
+from onedoor.errors import ConnectorError, ErrorCode
+from onedoor.spi.capabilities import ColumnType
+from onedoor.spi.predicates import Row
+from onedoor.spi.scan import KeyFilter, ScanRequest
+
+TOKEN = "xoxb-secret"
+PATTERN = "cust-{customer_id:int}-{slug}"
+THREAD = ("channel_id", "thread_ts")
+MESSAGE = ("channel_id", "ts", "user_id", "text")
+SAID = ("plain", "version", "sent_at")
+Serve = Callable[[ASGIApp], AbstractContextManager[int]]
+Open = Callable[..., "Slack"]
+
+
+class Counted:
+    """The app, and the methods that were called."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self.methods: list[str] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.methods.append(scope["path"].removeprefix("/api/"))
+        await self.app(scope, receive, send)
+
+
+@pytest.fixture(scope="module")
+def world() -> Workspace:
+    return workspace(1)
+
+
+@pytest.fixture(scope="module")
+def counted(world: Workspace, serve: Serve) -> Iterator[tuple[Counted, int]]:
+    server = Counted(app(TOKEN, world, rates([])))
+    with serve(server) as port:
+        yield server, port
+
+
+@pytest.fixture
+async def open_slack() -> AsyncIterator[Open]:
+    opened: list[SlackConnector] = []
+
+    async def opening(port: int, **more: object) -> SlackConnector:
+        given = {"token": TOKEN, "base_url": f"http://127.0.0.1:{port}/api/", "channel_pattern": PATTERN} | more
+        opened.append(await connect(SlackOptions(**given)))  # type: ignore[arg-type]
+        return opened[-1]
+
+    yield opening  # type: ignore[misc]
+    for source in opened:
+        await source.close()
+
+
+@pytest.fixture
+async def slack(open_slack: Open, counted: tuple[Counted, int]) -> SlackConnector:
+    counted[0].methods.clear()
+    return await open_slack(counted[1])  # type: ignore[misc]
+
+
+@pytest.fixture
+def methods(counted: tuple[Counted, int]) -> list[str]:
+    return counted[0].methods
+
+
+async def rows(source: SlackConnector, collection: str, *columns: str, keys: KeyFilter | None = None) -> list[Row]:
+    ask = ScanRequest(collection=collection, columns=columns, keys=keys)
+    return [row async for batch in source.scan(ask) for row in batch]
+
+
+def tops(world: Workspace) -> list[Row]:
+    found = [post.message for post in world.posts.values() if post.message.thread is None]
+    return [(message.channel, message.ts, message.user, message.text) for message in found]
+
+
+@pytest.mark.parametrize(
+    ("collection", "columns", "keys", "key_columns", "requires"),
+    [
+        (
+            "users",
+            {"id", "name", "real_name", "email", "title", "is_bot", "deleted", "tz"},
+            1000,
+            {("id",), ("email",)},
+            (),
+        ),
+        (
+            "channels",
+            {"id", "name", "topic", "purpose", "created", "archived", "members", "customer_id", "slug"},
+            1000,
+            {("id",)},
+            (),
+        ),
+        ("messages", {*MESSAGE, *SAID}, 50, {("channel_id",), ("channel_id", "ts"), ("user_id",)}, ()),
+        ("replies", {*MESSAGE, *SAID, "thread_ts"}, 50, {THREAD, (*THREAD, "ts")}, THREAD),
+    ],
+)
+async def test_it_promises_keys_alone(
+    slack: SlackConnector, collection: str, columns: set[str], keys: int, key_columns: set[Row], requires: Row
+) -> None:
+    can = slack.capabilities(collection)
+    assert (set(can.columns), can.max_keys, set(can.key_columns), can.required_columns) == (
+        columns,
+        keys,
+        key_columns,
+        requires,
+    )
+    assert not any(
+        (
+            can.boolean_filters,
+            can.exists_filters,
+            can.limit,
+            can.aggregates,
+            *(one.filters for one in can.columns.values()),
+        )
+    )
+
+
+async def test_all_pages_of_users_are_read(slack: SlackConnector, world: Workspace) -> None:
+    found = await rows(slack, "users", "id", "name", "real_name", "email", "title", "is_bot", "deleted", "tz")
+    assert sorted(found) == sorted(
+        (
+            user.id,
+            user.name,
+            f"{user.first_name} {user.last_name}",
+            user.email,
+            user.title or None,
+            user.email is None,
+            False,
+            "Etc/UTC",
+        )
+        for user in world.users.values()
+    )
+
+
+@pytest.mark.parametrize(
+    ("column", "count", "method"),
+    [
+        pytest.param("id", 3, "users.info", id="a few ids one by one"),
+        pytest.param("id", 30, "users.list", id="many ids by the list"),
+        pytest.param("email", 3, "users.lookupByEmail", id="a few addresses one by one"),
+        pytest.param("email", 30, "users.list", id="many addresses by the list"),
+    ],
+)
+async def test_users_are_found_by_key(
+    slack: SlackConnector, world: Workspace, methods: list[str], column: str, count: int, method: str
+) -> None:
+    values = tuple((getattr(user, column),) for user in list(world.users.values())[:count])
+    found = await rows(slack, "users", column, keys=KeyFilter((column,), values))
+    assert (sorted(found), set(methods)) == (sorted(values), {method})
+
+
+@pytest.mark.parametrize(
+    ("columns", "values"),
+    [
+        (("id",), (("U0NOBODY",), ("",), ("\ud800",), ("a\0",), ("U1&user=x",))),
+        (("email",), (("nobody@acme.example",), ("",), ("\ud800",), ("a\0",))),
+    ],
+)
+async def test_keys_of_nobody_have_no_rows(
+    slack: SlackConnector, columns: tuple[str, ...], values: tuple[Row, ...]
+) -> None:
+    assert await rows(slack, "users", "id", keys=KeyFilter(columns, values)) == []
+
+
+async def test_a_channels_name_gives_the_patterns_columns(slack: SlackConnector, world: Workspace) -> None:
+    found = {row[0]: row[1:] for row in await rows(slack, "channels", "name", "customer_id", "slug")}
+    assert len(found) == len(world.channels)
+    assert found["general"] == (None, None)
+    assert found["cust-20-granit-foods-ab"] == (20, "granit-foods-ab")
+
+
+async def test_channels_are_found_by_id(slack: SlackConnector, world: Workspace) -> None:
+    channel = next(iter(world.channels.values()))
+    keys = KeyFilter(("id",), ((channel.id,), ("C0NONE",), ("\ud800",)))
+    assert await rows(slack, "channels", "name", "topic", "purpose", "created", "archived", "members", keys=keys) == [
+        (channel.name, channel.topic, None, channel.created, False, len(channel.members))
+    ]
+
+
+async def test_messages_are_what_stands_in_the_channels_themselves(slack: SlackConnector, world: Workspace) -> None:
+    assert sorted(await rows(slack, "messages", *MESSAGE)) == sorted(tops(world))
+
+
+async def test_a_channels_messages_are_read_page_after_page(slack: SlackConnector, world: Workspace) -> None:
+    channel = max(world.tops, key=lambda id: len(world.tops[id]))
+    keys = KeyFilter(("channel_id",), ((channel,), ("C0NONE",), ("\ud800",)))
+    expected = [row for row in tops(world) if row[0] == channel]
+    assert len(expected) > 1000
+    assert sorted(await rows(slack, "messages", *MESSAGE, keys=keys)) == sorted(expected)
+
+
+@pytest.mark.parametrize("count", [2, 40], ids=["one by one", "as a span"])
+async def test_messages_are_found_by_channel_and_ts(slack: SlackConnector, world: Workspace, count: int) -> None:
+    expected = [row for row in tops(world) if row[0] == next(iter(world.tops))][:count]
+    nothing = ((expected[0][0], "1.000000"), (expected[0][0], "x"), (expected[0][0], "\ud800"))
+    keys = KeyFilter(("channel_id", "ts"), (*((row[0], row[1]) for row in expected), *nothing))
+    assert sorted(await rows(slack, "messages", *MESSAGE, keys=keys)) == sorted(expected)
+
+
+async def test_a_users_messages_are_searched_without_replies(slack: SlackConnector, world: Workspace) -> None:
+    expected = tops(world)
+    user = expected[len(expected) // 2][2]
+    keys = KeyFilter(("user_id",), ((user,), ("U0NOBODY",), ("\ud800",)))
+    assert sorted(await rows(slack, "messages", *MESSAGE, keys=keys)) == sorted(
+        row for row in expected if row[2] == user
+    )
+
+
+async def test_a_messages_time_is_exact_to_the_microsecond(slack: SlackConnector, world: Workspace) -> None:
+    channel, ts, *_ = tops(world)[0]
+    seconds, _, micro = ts.partition(".")
+    expected = datetime.fromtimestamp(int(seconds), UTC).replace(microsecond=int(micro))
+    assert await rows(slack, "messages", "sent_at", keys=KeyFilter(("channel_id", "ts"), ((channel, ts),))) == [
+        (expected,)
+    ]
+
+
+async def test_replies_are_a_threads_messages_without_its_first(slack: SlackConnector, world: Workspace) -> None:
+    (channel, ts), stamps = max(world.threads.items(), key=lambda thread: len(thread[1]))
+    keys = KeyFilter(
+        ("channel_id", "thread_ts"), ((channel, ts), (channel, stamps[0]), (channel, "1.000000"), (channel, "x"))
+    )
+    found = await rows(slack, "replies", "channel_id", "thread_ts", "ts", keys=keys)
+    assert sorted(found) == [(channel, ts, stamp) for stamp in stamps]
+
+
+async def failure(source: SlackConnector) -> tuple[str, ErrorCode]:
+    with pytest.raises(ConnectorError) as caught:
+        await rows(source, "users", "id")
+    return caught.value.reason, caught.value.code
+
+
+async def test_a_wrong_token(open_slack: Open, counted: tuple[Counted, int]) -> None:
+    source = await open_slack(counted[1], token="xoxb-wrong")  # type: ignore[misc]
+    assert await failure(source) == ("slack refused the token", ErrorCode.SOURCE_UNAVAILABLE)
+
+
+async def test_nobody_listens(open_slack: Open, closed_port: int) -> None:
+    assert await failure(await open_slack(closed_port)) == (  # type: ignore[misc]
+        "slack could not be reached",
+        ErrorCode.SOURCE_UNAVAILABLE,
+    )
+
+
+async def test_nobody_answers(open_slack: Open, silent_port: int) -> None:
+    source = await open_slack(silent_port, timeout=0.2)  # type: ignore[misc]
+    assert await failure(source) == ("slack did not answer within 0.2 s", ErrorCode.SOURCE_UNAVAILABLE)
+
+
+UNREADABLE = ("slack gave an answer that cannot be read", ErrorCode.SOURCE_INVALID)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        pytest.param(Response("<html>", media_type="text/html"), UNREADABLE, id="no json"),
+        pytest.param(Response("{", media_type="application/json"), UNREADABLE, id="broken json"),
+        pytest.param(Response("hello", media_type="text/plain"), UNREADABLE, id="plain text"),
+        pytest.param(JSONResponse([]), UNREADABLE, id="a list"),
+        pytest.param(JSONResponse({"ok": True}), UNREADABLE, id="no users"),
+        pytest.param(JSONResponse({"ok": True, "members": [1]}), UNREADABLE, id="users that are none"),
+        pytest.param(JSONResponse({"ok": False}), UNREADABLE, id="no error's name"),
+        pytest.param(
+            JSONResponse({"ok": False, "error": "See http://x?token=y"}), UNREADABLE, id="an error that is no word"
+        ),
+        pytest.param(
+            JSONResponse({"ok": False, "error": "missing_scope"}),
+            ("slack refused the call with `missing_scope`", ErrorCode.SOURCE_UNAVAILABLE),
+            id="another error",
+        ),
+        pytest.param(Response("", 503), ("slack failed with HTTP status 503", ErrorCode.SOURCE_UNAVAILABLE), id="down"),
+        pytest.param(
+            JSONResponse({"ok": False, "error": "ratelimited"}, 429, {"Retry-After": "60"}),
+            (
+                "`slack` takes no more `users.list` for now, the next turn is in 60 s: ask again then, or for less",
+                ErrorCode.RATE_LIMITED,
+            ),
+            id="a long wait",
+        ),
+        pytest.param(
+            JSONResponse({"ok": False, "error": "ratelimited"}, 429, {"Retry-After": "0"}),
+            ("slack takes no more calls for now, ask again later", ErrorCode.SOURCE_OVERLOADED),
+            id="a wait for nothing",
+        ),
+    ],
+)
+async def test_a_failure_has_a_reason_that_can_be_shown(
+    open_slack: Open, serve: Serve, answer: Response, expected: tuple[str, ErrorCode]
+) -> None:
+    with serve(answer) as port:
+        assert await failure(await open_slack(port)) == expected  # type: ignore[misc]
+
+
+async def test_a_long_wait_is_not_waited(open_slack: Open, serve: Serve) -> None:
+    with serve(JSONResponse({}, 429, {"Retry-After": "60"})) as port:
+        async with asyncio.timeout(5):
+            assert (await failure(await open_slack(port)))[1] is ErrorCode.RATE_LIMITED  # type: ignore[misc]
+
+
+async def test_a_short_wait_is_waited_once(open_slack: Open, serve: Serve) -> None:
+    answers = iter([JSONResponse({}, 429, {"Retry-After": "0"}), JSONResponse({"ok": True, "members": [{"id": "U1"}]})])
+
+    async def server(scope: Scope, receive: Receive, send: Send) -> None:
+        await next(answers)(scope, receive, send)
+
+    with serve(server) as port:
+        assert await rows(await open_slack(port), "users", "id") == [("U1",)]  # type: ignore[misc]
+
+
+async def test_the_deactivated_are_found_by_address_too(open_slack: Open, serve: Serve) -> None:
+    """Slack's own look-up by e-mail does not know them, its list does."""
+    gone = {"id": "U1", "deleted": True, "profile": {"email": "gone@acme.example"}}
+
+    async def server(scope: Scope, receive: Receive, send: Send) -> None:
+        listed = Request(scope).url.path.endswith("users.list")
+        answer = {"ok": True, "members": [gone]} if listed else {"ok": False, "error": "users_not_found"}
+        await JSONResponse(answer)(scope, receive, send)
+
+    with serve(server) as port:
+        source = await open_slack(port)  # type: ignore[misc]
+        keys = KeyFilter(("email",), (("gone@acme.example",),))
+        assert await rows(source, "users", "id", "deleted", keys=keys) == [("U1", True)]
+
+
+async def test_kinds_are_those_of_the_words(slack: SlackConnector) -> None:
+    kinds = {
+        column.type
+        for name in ("users", "channels", "messages", "replies")
+        for column in slack.capabilities(name).columns.values()
+    }
+    assert kinds == {ColumnType.TEXT, ColumnType.BOOLEAN, ColumnType.INTEGER, ColumnType.TIME}

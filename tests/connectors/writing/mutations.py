@@ -1,0 +1,128 @@
+"""A door over Acme's servers, whose GitHub can be told to refuse, or to die, at a call; and what is asked of it."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import uvicorn
+from github import Auth, Github
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from demo.run import SECRETS
+from demo.servers.github.app import app, rates
+from demo.servers.github.shapes import Organization, account
+from demo.servers.run import HOST, Running
+from onedoor.mutations.service import MutationAction
+from tests.e2e.stopping.test_stops import free_port
+from tests.runtime.failures.conftest import READY_SECONDS, Door, Reply, standing
+
+TOKEN = SECRETS["GITHUB_AUTHORIZATION"].removeprefix("Bearer ")
+UNFENCED_SECONDS = 0.5
+DIES = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Hub:
+    """GitHub in a thread of its own: `refuses` are calls that end otherwise, each once, by how their path ends."""
+
+    behind: ASGIApp
+    here: Organization
+    port: int
+    refuses: list[tuple[str, int]] = field(default_factory=list)
+    server: uvicorn.Server | None = None
+    thread: threading.Thread | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asked = [each for each in self.refuses if scope["method"] != "GET" and scope["path"].endswith(each[0])]
+        if not asked:
+            await self.behind(scope, receive, send)
+            return
+        self.refuses.remove(asked[0])
+        if asked[0][1] == DIES and self.server is not None:
+            self.server.force_exit = self.server.should_exit = True
+            await asyncio.sleep(READY_SECONDS)
+        await JSONResponse({"message": "no"}, asked[0][1])(scope, receive, send)
+
+    def start(self) -> None:
+        self.server = uvicorn.Server(
+            uvicorn.Config(self, host=HOST, port=self.port, log_level="critical", lifespan="off")
+        )
+        self.thread = threading.Thread(target=self.server.run)
+        self.thread.start()
+        deadline = time.monotonic() + READY_SECONDS
+        while not self.server.started:
+            assert time.monotonic() < deadline, "GitHub did not start"
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        if self.server is not None and self.thread is not None:
+            self.server.force_exit = self.server.should_exit = True
+            self.thread.join()
+
+    def commits(self, repo: str, conclusion: str = "success") -> list[str]:
+        """Those whose checks ended so, the newest first."""
+        return list(dict.fromkeys(each.sha for each in self.here.rollouts[repo] if each.conclusion == conclusion))
+
+
+@contextmanager
+def opened(running: Running, folder: Path) -> Iterator[tuple[Door, Hub]]:
+    here = account(0.01)
+    hub = Hub(behind=app(TOKEN, here, rates(100_000)), here=here, port=free_port())
+    hub.start()
+    try:
+        with standing(running, folder, github=(HOST, hub.port)) as door:
+            assert door.app.app_state is not None
+            changing = door.app.app_state.engine.catalog.actions["startDeployment"]
+            assert isinstance(changing, MutationAction)
+            object.__setattr__(changing.context, "unfenced_seconds", UNFENCED_SECONDS)
+            yield door, hub
+    finally:
+        hub.stop()
+
+
+async def asked(door: Door, text: str, group: str = "engineering", **variables: Any) -> Reply:
+    headers = {"authorization": f"Bearer {door.keys[group]}"}
+    body = {"query": text, "variables": variables}
+    async with (
+        aiohttp.ClientSession(f"http://{HOST}:{door.port}") as session,
+        session.post("/graphql", json=body, headers=headers) as response,
+    ):
+        told = await response.json()
+        return Reply(status=response.status, data=told.get("data"), errors=told.get("errors", []))
+
+
+def mutation(name: str, shown: str) -> str:
+    takes = f"{name[0].upper()}{name[1:]}Input"
+    return f"mutation ($input: {takes}!) {{ {name}(input: $input) {{ id state {shown} }} }}"
+
+
+async def made(door: Door, name: str, given: dict[str, Any], shown: str = "", group: str = "engineering") -> Any:
+    """What a mutation answers, which is no error."""
+    reply = await asked(door, mutation(name, shown), group, input=given)
+    assert reply.errors == [], reply.errors
+    return reply.data[name]
+
+
+async def refused(door: Door, name: str, given: dict[str, Any], group: str = "engineering") -> tuple[str, str]:
+    """The code and the sentence it is refused with."""
+    reply = await asked(door, mutation(name, ""), group, input=given)
+    assert (reply.data or {}).get(name) is None
+    return next(iter(reply.failed().values()))
+
+
+async def seen(hub: Hub, repo: str, ask: Any) -> Any:
+    """What the leading client says of a repository."""
+
+    def told() -> Any:
+        auth = Auth.Token(TOKEN)
+        with Github(auth=auth, base_url=f"http://{HOST}:{hub.port}", retry=None, seconds_between_requests=None) as hub_:
+            return ask(hub_.get_repo(f"acme/{repo}"))
+
+    return await asyncio.to_thread(told)

@@ -1,0 +1,384 @@
+"""Files put, copied and deleted in every store, and looked at with the vendors' own clients."""
+
+import asyncio
+from base64 import b64encode
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from onedoor.connectors.files.writes import WRITABLE_COLUMNS
+from onedoor.errors import ConnectorError, ErrorCode
+from onedoor.spi.connector import (
+    ChangeKind,
+    ChangeRejected,
+    ChangeResult,
+    RowChange,
+    RowValues,
+    UploadTarget,
+    WritableConnector,
+    WriteCapabilities,
+)
+from onedoor.spi.scan import KeyFilter, ScanRequest
+from tests.connectors.writing import stores
+from tests.connectors.writing.stores import Place
+
+STORES = ("s3", "azure_blob", "azurite", "azure_files", "folder", "drive")
+BEFORE, AFTER = b"as it was", b"as it is now"
+TYPED = {"text": "as it is now", "content_type": "text/x-acme"}
+
+
+@pytest.fixture(scope="module", params=STORES)
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    with stores.place_of(request, tmp_path_factory) as found:
+        yield found
+
+
+@pytest.fixture
+def path() -> str:
+    return f"in/é {uuid4().hex}.txt"
+
+
+def changing(verb: ChangeKind, path: str, *, version: str | None = None, id: str = "", **values: Any) -> RowChange:
+    given = {"text": AFTER.decode()} if not values and verb is not ChangeKind.DELETE else values
+    key = {"path": path}
+    return RowChange(id=id or uuid4().hex, collection="files", kind=verb, key=key, values=given, version=version)
+
+
+async def made(source: Any, *changes: RowChange, dry: bool = False) -> ChangeResult:
+    (found,) = await source.write(changes, dry=dry)
+    return found
+
+
+async def refused(source: Any, change: RowChange, *, dry: bool = False) -> ErrorCode:
+    with pytest.raises(ChangeRejected) as unmade:
+        await source.write([change], dry=dry)
+    return unmade.value.code
+
+
+async def row(source: Any, place: Place, path: str) -> RowValues | None:
+    columns = tuple(source.can("files").columns)
+    ask = ScanRequest(collection="files", columns=columns, keys=KeyFilter(("id",), ((place.id(path),),)))
+    found = [dict(zip(columns, each, strict=True)) async for rows in source.read(ask) for each in rows]
+    return found[0] if found else None
+
+
+async def test_it_says_what_may_be_written(place: Place) -> None:
+    async with place.opened() as source, place.opened(writable=False) as closed:
+        assert isinstance(source, WritableConnector)
+        assert isinstance(source, UploadTarget)
+        assert source.write_capabilities("files") == WriteCapabilities(
+            settable_columns={
+                ChangeKind.CREATE: WRITABLE_COLUMNS,
+                ChangeKind.PUT: WRITABLE_COLUMNS,
+                ChangeKind.DELETE: frozenset(),
+            },
+            version_column="version",
+        )
+        assert (source.write_capabilities("text"), closed.writes("files")) == (None, None)
+
+
+@pytest.mark.parametrize("verb", [ChangeKind.CREATE, ChangeKind.PUT])
+async def test_what_was_not_there_is_made(place: Place, path: str, verb: ChangeKind) -> None:
+    async with place.opened() as source:
+        came = await made(source, changing(verb, path, content=b64encode(AFTER).decode()))
+
+        assert place.body(path) == AFTER
+        assert came == ChangeResult(before=None, after=await row(source, place, path))
+        assert came.after is not None
+        assert came.after["size"] == len(AFTER)
+
+
+async def test_a_file_without_a_byte_is_a_file(place: Place, path: str) -> None:
+    async with place.opened() as source:
+        await made(source, changing(ChangeKind.CREATE, path, text=""))
+
+        assert place.body(path) == b""
+
+
+async def test_what_is_there_is_not_made_again(place: Place, path: str) -> None:
+    place.put(path, BEFORE)
+    async with place.opened() as source:
+        assert await refused(source, changing(ChangeKind.CREATE, path)) is ErrorCode.ALREADY_EXISTS
+
+    assert place.body(path) == BEFORE
+
+
+async def test_what_is_there_is_replaced(place: Place, path: str) -> None:
+    place.put(path, BEFORE)
+    async with place.opened() as source:
+        stood = await row(source, place, path)
+        came = await made(source, changing(ChangeKind.PUT, path, **TYPED))
+
+        assert came == ChangeResult(before=stood, after=await row(source, place, path))
+        assert place.body(path) == AFTER
+
+
+async def test_a_file_is_deleted(place: Place, path: str) -> None:
+    place.put(path, BEFORE)
+    async with place.opened() as source:
+        stood = await row(source, place, path)
+        deletion = changing(ChangeKind.DELETE, path)
+
+        assert await made(source, deletion) == ChangeResult(before=stood, after=None)
+        assert place.body(path) is None
+        assert await refused(source, changing(ChangeKind.DELETE, path)) is ErrorCode.NOT_FOUND
+        came = await source.made(deletion)
+        assert came is not None
+        assert came.after is None
+
+
+async def test_a_copy_is_the_stores_own_work(place: Place, path: str) -> None:
+    place.put(path, BEFORE)
+    async with place.opened() as source:
+        copy = changing(ChangeKind.CREATE, f"{path}.copy", copy_of=place.id(path))
+        came = await made(source, copy)
+
+        assert (place.body(f"{path}.copy"), place.body(path)) == (BEFORE, BEFORE)
+        assert came == ChangeResult(before=None, after=await row(source, place, f"{path}.copy"))
+        assert await refused(source, changing(ChangeKind.CREATE, f"{path}.copy", copy_of=place.id(path))) is (
+            ErrorCode.ALREADY_EXISTS
+        )
+        assert (
+            await refused(source, changing(ChangeKind.CREATE, f"{path}.more", copy_of="nothing")) is ErrorCode.NOT_FOUND
+        )
+
+
+@pytest.mark.parametrize("verb", [ChangeKind.PUT, ChangeKind.DELETE])
+async def test_a_lost_update_is_refused(place: Place, path: str, verb: ChangeKind) -> None:
+    place.put(path, BEFORE)
+    async with place.opened() as source:
+        seen = await row(source, place, path)
+        assert seen is not None
+        place.put(path, b"somebody else's")
+
+        assert await refused(source, changing(verb, path, version=seen["version"])) is ErrorCode.VERSION_CONFLICT
+        assert place.body(path) == b"somebody else's"
+        now = await row(source, place, path)
+        assert now is not None
+        await made(source, changing(verb, path, version=now["version"]))
+        assert place.body(path) == (AFTER if verb is ChangeKind.PUT else None)
+        absent = changing(verb, f"{path}.none", version=now["version"])
+        assert await refused(source, absent) in (ErrorCode.VERSION_CONFLICT, ErrorCode.NOT_FOUND)
+
+
+async def raced(place: Place, changes: list[RowChange]) -> list[ChangeResult | ErrorCode]:
+    """Each by a door of its own; Drive compares nothing itself, so there all are of one door."""
+
+    async def one(source: Any, change: RowChange) -> ChangeResult | ErrorCode:
+        try:
+            return await made(source, change)
+        except ChangeRejected as unmade:
+            return unmade.code
+
+    async with place.opened() as source, place.opened() as other:
+        doors = [source, source if place.name == "drive" else other]
+        return await asyncio.gather(*(one(doors[turn % 2], change) for turn, change in enumerate(changes)))
+
+
+@pytest.mark.parametrize("verb", [ChangeKind.PUT, ChangeKind.CREATE])
+async def test_of_two_writers_exactly_one_wins(place: Place, path: str, verb: ChangeKind) -> None:
+    version, code = None, ErrorCode.ALREADY_EXISTS
+    if verb is ChangeKind.PUT:
+        place.put(path, BEFORE)
+        async with place.opened() as source:
+            stood = await row(source, place, path)
+            assert stood is not None
+            version, code = stood["version"], ErrorCode.VERSION_CONFLICT
+    changes = [changing(verb, path, version=version, text=f"writer {number}") for number in range(6)]
+    came = await raced(place, changes)
+
+    winners = [number for number, each in enumerate(came) if isinstance(each, ChangeResult)]
+    assert len(winners) == 1
+    assert place.body(path) == f"writer {winners[0]}".encode()
+    assert [each for each in came if not isinstance(each, ChangeResult)] == [code] * 5
+
+
+async def test_writers_who_ask_for_no_version_replace_one_another_in_turn(place: Place, path: str) -> None:
+    """What each says was before is what another left: nothing is lost unseen."""
+    place.put(path, BEFORE)
+    came = await raced(place, [changing(ChangeKind.PUT, path, text=f"writer {number}") for number in range(3)])
+
+    told = [each for each in came if isinstance(each, ChangeResult)]
+    befores = {each.before["version"] for each in told if each.before is not None}
+    afters = {each.after["version"] for each in told if each.after is not None}
+    assert len(told) == len(befores) == len(afters) == 3
+    assert len(befores - afters) == len(afters - befores) == 1
+
+
+async def test_a_change_is_found_again_by_its_id_after_others_were_made(place: Place, path: str) -> None:
+    async with place.opened() as source, place.opened() as later:
+        first, second = changing(ChangeKind.PUT, path, text="1"), changing(ChangeKind.PUT, path, text="22")
+        one, two = await made(source, first), await made(source, second)
+        assert one.after is not None
+        assert two.after is not None
+
+        again = await later.made(first)
+        assert again is not None
+        assert again.before is None
+        assert again.after is not None
+        assert again.after["version"] == one.after["version"]
+        last = await later.made(second)
+        assert last is not None
+        assert last.before is not None
+        assert (last.before["version"], last.after) == (one.after["version"], two.after)
+        assert await later.made(changing(ChangeKind.PUT, path)) is None
+
+
+async def test_a_file_that_was_changed_often_keeps_the_marks_of_the_last_changes(place: Place, path: str) -> None:
+    changes = [changing(ChangeKind.PUT, path, text=f"{number}" * 3) for number in range(14)]
+    async with place.opened() as source:
+        for each in changes:
+            await made(source, each)
+        known = [await source.made(each) is not None for each in changes]
+
+    assert known[-12:] == [True] * 12
+
+
+async def test_a_copy_does_not_take_over_what_was_done_to_its_original(place: Place, path: str) -> None:
+    async with place.opened() as source:
+        original = changing(ChangeKind.CREATE, path)
+        await made(source, original)
+        copy = changing(ChangeKind.CREATE, f"{path}.copy", copy_of=place.id(path))
+        await made(source, copy)
+
+        assert await source.made(copy) is not None
+        mistaken = changing(ChangeKind.CREATE, f"{path}.copy", id=original.id)
+        found = await source.made(mistaken)
+        assert found is None or found.after["path"] == path
+
+
+LOSES = {
+    "s3": lambda method, path: method == "PUT",
+    "azure_blob": lambda method, path: method == "PUT",
+    "azure_files": lambda method, path: "comp=rename" in path,
+    "drive": lambda method, path: "/copy" in path,
+}
+"""By store, the call after which it is made; Drive's uploads are asked for again by themselves."""
+
+
+@pytest.mark.parametrize("place", LOSES, indirect=True)
+async def test_a_change_whose_answer_was_lost_is_found(place: Place, path: str) -> None:
+    place.put(path, BEFORE)
+    values = {"copy_of": place.id(path)} if place.name == "drive" else {"text": "as it is now"}
+    change = changing(ChangeKind.PUT, f"{path}.lost", **values)
+    async with place.opened() as source:
+        place.wire.loses = LOSES[place.name]
+        with pytest.raises(ConnectorError):
+            await source.write([change])
+
+        came = await source.made(change)
+        assert came == ChangeResult(before=None, after=await row(source, place, f"{path}.lost"))
+
+
+@pytest.mark.parametrize("place", LOSES, indirect=True)
+@pytest.mark.parametrize("status", [400, 403, 429, 500, 503])
+@pytest.mark.parametrize("verb", [ChangeKind.PUT, ChangeKind.DELETE])
+async def test_what_a_store_refuses_is_said_in_our_words(
+    place: Place, path: str, verb: ChangeKind, status: int
+) -> None:
+    """Where it said no, it is certain that nothing was done; where it broke, that is not known."""
+    place.put(path, BEFORE)
+    async with place.opened() as source:
+        place.wire.refuses = status
+        try:
+            with pytest.raises((ChangeRejected, ConnectorError)) as failure:
+                await source.write([changing(verb, path)])
+        finally:
+            place.wire.refuses = None
+
+        assert isinstance(failure.value, ChangeRejected) or status in (429, 500, 503)
+        assert not {"secret", "theirs", path, stores.HOST} & set(failure.value.reason.split())
+        assert place.body(path) == BEFORE
+        await made(source, changing(verb, path))
+        assert place.body(path) == (AFTER if verb is ChangeKind.PUT else None)
+
+
+async def test_a_dry_run_leaves_no_trace(place: Place, path: str) -> None:
+    place.put(path, BEFORE)
+    async with place.opened() as source:
+        place.wire.asked.clear()
+        stood = await row(source, place, path)
+        name = path.rpartition("/")[2]
+        put = await made(source, changing(ChangeKind.PUT, path), dry=True)
+        deleted = await made(source, changing(ChangeKind.DELETE, path), dry=True)
+        copied = await made(source, changing(ChangeKind.CREATE, f"{path}.copy", copy_of=place.id(path)), dry=True)
+
+        assert await refused(source, changing(ChangeKind.CREATE, path), dry=True) is ErrorCode.ALREADY_EXISTS
+        assert put.after is not None
+        assert (put.before, put.after["size"]) == (stood, len(AFTER))
+        assert copied.after is not None
+        assert (copied.after["name"], copied.after["size"]) == (
+            f"{name}.copy",
+            len(BEFORE),
+        )
+        assert deleted == ChangeResult(before=stood, after=None)
+    assert (place.body(path), place.body(f"{path}.copy"), place.wire.wrote) == (BEFORE, None, [])
+
+
+@pytest.mark.parametrize("place", [each for each in STORES if each != "drive"], indirect=True)
+async def test_a_key_may_be_the_parts_of_the_path(place: Place) -> None:
+    name = f"{uuid4().hex}.txt"
+    key = {"customer_id": 7, "kind": "notes", "name": name}
+    async with place.opened() as source:
+        came = await made(
+            source, RowChange(id="a", collection="files", kind=ChangeKind.PUT, key=key, values={"text": "as it is now"})
+        )  # fmt: skip
+        lying = {"path": f"customers/8/notes/{name}", "customer_id": 7}
+
+        assert came.after is not None
+        assert came.after["customer_id"] == 7
+        assert place.body(f"customers/7/notes/{name}") == AFTER
+        for each in (lying, {"customer_id": 7, "kind": "a/b", "name": name}, {"kind": "notes"}, {"colour": "red"}):
+            change = RowChange(id="b", collection="files", kind=ChangeKind.PUT, key=each, values={"text": ""})
+            assert await refused(source, change) is ErrorCode.BAD_USER_INPUT
+
+
+@pytest.mark.parametrize(
+    ("values", "code"),
+    [
+        pytest.param({"colour": "red", "text": ""}, ErrorCode.BAD_USER_INPUT, id="a column that no file takes"),
+        pytest.param({"text": "a", "content": "YQ=="}, ErrorCode.BAD_USER_INPUT, id="two contents"),
+        pytest.param({"content_type": "text/plain"}, ErrorCode.BAD_USER_INPUT, id="no content"),
+        pytest.param({"content": "no base64!"}, ErrorCode.BAD_USER_INPUT, id="no base64"),
+        pytest.param({"content": "é"}, ErrorCode.BAD_USER_INPUT, id="nothing like base64"),
+        pytest.param({"text": "\ud800"}, ErrorCode.BAD_USER_INPUT, id="half of a character"),
+        pytest.param({"text": 7}, ErrorCode.BAD_USER_INPUT, id="no text"),
+        pytest.param(
+            {"text": "", "content_type": "text/html\r\nx: y"}, ErrorCode.BAD_USER_INPUT, id="a header in a type"
+        ),
+        pytest.param({"copy_of": "../secret"}, ErrorCode.BAD_USER_INPUT, id="a copy from outside"),
+        pytest.param({"text": "a" * (4 * 2**20 + 1)}, ErrorCode.LIMIT_EXCEEDED, id="too much"),
+    ],
+)
+async def test_what_cannot_be_content_is_refused_before_a_call(
+    place: Place, path: str, values: dict[str, Any], code: ErrorCode
+) -> None:
+    async with place.opened() as source:
+        place.wire.asked.clear()
+
+        assert await refused(source, changing(ChangeKind.PUT, path, **values)) is code
+        assert place.wire.asked == []
+    assert place.body(path) is None
+
+
+async def test_nothing_is_written_where_the_settings_do_not_say_so(place: Place, path: str) -> None:
+    async with place.opened() as source, place.opened(writable=False) as closed:
+        place.wire.asked.clear()
+
+        assert await refused(closed, changing(ChangeKind.PUT, path)) is ErrorCode.CANNOT_ANSWER
+        assert await refused(source, changing(ChangeKind.PUT, "elsewhere/a.txt")) is ErrorCode.BAD_USER_INPUT
+        assert await refused(source, changing(ChangeKind.PUT, "in")) is ErrorCode.BAD_USER_INPUT
+        assert place.wire.asked == []
+        other = RowChange(id="a", collection="text", kind=ChangeKind.PUT, key={"path": path}, values={"text": ""})
+        assert await refused(source, other) is ErrorCode.CANNOT_ANSWER
+        two = [changing(ChangeKind.PUT, path), changing(ChangeKind.PUT, path)]
+        with pytest.raises(ChangeRejected):
+            await source.write(two)
+
+
+async def test_a_prefix_that_is_no_folder_is_refused_at_the_start(place: Place) -> None:
+    with pytest.raises(ValueError, match="writable_below"):
+        async with place.opened(writable_below=("in",)):
+            pass

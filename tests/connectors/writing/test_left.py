@@ -1,0 +1,102 @@
+"""What a writer who died left behind is gone once its change is settled; and writing by a signature alone."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from azure.storage.blob import ContainerSasPermissions, generate_container_sas
+from azure.storage.fileshare import ShareSasPermissions, generate_share_sas
+
+from demo.servers.azure.app import BLOB_ACCOUNT, FILES_ACCOUNT
+from onedoor.connectors.files import folder as files_folder
+from onedoor.errors import ErrorCode
+from onedoor.spi.connector import ChangeKind, ChangeRejected, RowChange, UploadRequest
+from tests.connectors.writing import stores
+from tests.connectors.writing.stores import Place
+from tests.servers.azure import BLOB_KEY, FILES_KEY
+
+BODY = b"as it was"
+
+
+@pytest.fixture(scope="module", params=["azure_files"])
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    with stores.place_of(request, tmp_path_factory) as found:
+        yield found
+
+
+@pytest.fixture
+def path() -> str:
+    return f"in/{uuid4().hex}.txt"
+
+
+async def test_the_lease_of_a_writer_who_died_is_given_up_when_its_change_is_settled(place: Place, path: str) -> None:
+    place.put(path, BODY)
+    async with place.opened() as source:
+        dead = RowChange(id="died", collection="files", kind=ChangeKind.PUT, key={"path": path}, values={"text": "a"})
+        filed = source.wished(dead)
+        stood = await source.keeper.standing(path)
+        held = source.keeper.leased(filed, stood)
+        await held.__aenter__()  # and is never left
+        other = replace(dead, id="other")
+        with pytest.raises(ChangeRejected) as unmade:
+            await source.write([other])
+
+        assert unmade.value.code is ErrorCode.VERSION_CONFLICT
+        assert await source.made(dead) is None
+        await source.write([other])
+        assert place.body(path) == b"a"
+
+
+async def test_a_file_that_was_never_whole_is_deleted_from_a_share(place: Place, path: str) -> None:
+    async with place.opened() as source:
+        dead = RowChange(
+            id="died", collection="files", kind=ChangeKind.CREATE, key={"path": path}, values={"text": "a"}
+        )
+        part = await source.keeper.written(source.wished(dead), None)
+
+        assert place.body(part) == b"a"
+        assert await source.made(dead) is None
+        assert place.body(part) is None
+
+
+async def test_a_file_that_was_never_whole_is_deleted_from_a_folder(tmp_path: Path) -> None:
+    async with stores.opener(files_folder.KIND, {"path": tmp_path})() as source:
+        dead = RowChange(
+            id="died", collection="files", kind=ChangeKind.CREATE, key={"path": "in/a.txt"}, values={"text": "a"}
+        )
+        filed = source.wished(dead)
+        with files_folder.open_parent_folder(tmp_path, filed.id, create=True) as folder:
+            files_folder.write_temporary_file(tmp_path, (folder, files_folder.build_temporary_name(filed)), filed, "0")
+
+        assert len(list((tmp_path / "in").iterdir())) == 1
+        assert await source.made(dead) is None
+        assert list((tmp_path / "in").iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["azure_files", "azure_blob", "azurite"], indirect=True)
+async def test_a_signature_of_what_files_are_kept_in_is_enough_to_write(place: Place, path: str) -> None:
+    ends = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 600))
+    if place.name == "azure_files":
+        may = ShareSasPermissions(read=True, create=True, write=True, delete=True, list=True)
+        token = generate_share_sas(FILES_ACCOUNT, "written", FILES_KEY, may, ends)
+    else:
+        may = ContainerSasPermissions(read=True, add=True, create=True, write=True, delete=True, list=True)
+        token = generate_container_sas(BLOB_ACCOUNT, "written", BLOB_KEY, permission=may, expiry=ends)
+    async with place.opened(sas_token=token) as source:
+        put = RowChange(id="1", collection="files", kind=ChangeKind.CREATE, key={"path": path}, values={"text": "a"})
+        again = RowChange(id="2", collection="files", kind=ChangeKind.PUT, key={"path": path}, values={"text": "b"})
+        copy = replace(put, id="3", key={"path": f"{path}.copy"}, values={"copy_of": path})
+        for each in (put, again, copy):
+            await source.write([each])
+        assert (place.body(path), place.body(f"{path}.copy")) == (b"b", b"b")
+
+        await source.write([RowChange(id="4", collection="files", kind=ChangeKind.DELETE, key={"path": path})])
+        assert place.body(path) is None
+        upload = UploadRequest(
+            change_id="5", collection="files", key={"path": path}, size=1, content_type="text/plain", valid_seconds=60
+        )  # fmt: skip
+        with pytest.raises(ChangeRejected, match="access_key"):
+            await source.upload_address(upload)

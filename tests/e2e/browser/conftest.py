@@ -1,0 +1,133 @@
+"""Chromium, where it is found, and the demo it visits: a hundredth of Acme behind its door."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo.servers.run import ROOT, reserved_port
+from tests.e2e.browser.visit import Visit, visit
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+QUIET = (
+    "--no-sandbox",
+    "--disable-background-networking",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-component-update",
+    "--disable-sync",
+)
+KEY = re.compile(r"^(\w+) - .*\n  (od_\w+)$", re.MULTILINE)
+STOP_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acme:
+    """One run of `python -m demo`: where its door is, and each group's key."""
+
+    door: str
+    keys: Mapping[str, str]
+    process: subprocess.Popen[str]
+
+    def kill(self, server: str) -> None:
+        """Ends one of its servers at once; the ports of the rest stay as they are."""
+        for child in children(self.process.pid):
+            if f"demo.{server}" in command(child):
+                os.kill(child, signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Any:
+    library = pytest.importorskip("playwright.sync_api", reason="the pages in a browser: `pip install playwright`")
+    if CHROMIUM is None:
+        pytest.skip("the pages in a browser: `apt-get install chromium`")
+    return library.sync_playwright
+
+
+@pytest.fixture(scope="module")
+def browser(playwright: Any) -> Iterator[Any]:
+    """Gone with its module: while Playwright runs, its event loop stands in the way of every asynchronous test."""
+    with playwright() as started:
+        chromium = started.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def acme(playwright: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
+    """Nobody kills a server of this one."""
+    with demo(tmp_path_factory.mktemp("acme")) as running:
+        yield running
+
+
+@pytest.fixture
+def acme_without_slack(playwright: Any, tmp_path: Path) -> Iterator[Acme]:
+    with demo(tmp_path) as running:
+        running.kill("slack")
+        yield running
+
+
+@pytest.fixture
+def visiting(browser: Any) -> Iterator[Callable[..., Visit]]:
+    """Opens a page in a browser of its own: nothing is left in it from a visit before."""
+    yield partial(visit, browser)
+    for context in browser.contexts:
+        context.close()
+
+
+@contextmanager
+def demo(folder: Path) -> Iterator[Acme]:
+    with ExitStack() as stack:
+        port = reserved_port(stack)
+    arguments = ("--scale", "0.01", "--port", str(port), "--folder", str(folder))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "demo", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        said = until_open(process)
+        yield Acme(door=f"http://127.0.0.1:{port}", keys=dict(KEY.findall(said)), process=process)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)
+        process.kill()
+        process.communicate()
+
+
+def until_open(process: subprocess.Popen[str]) -> str:
+    """What the demo says, up to its last word of welcome."""
+    assert process.stdout is not None
+    said = ""
+    for line in process.stdout:
+        said += line
+        if "Ctrl-C" in line:
+            return said
+    raise AssertionError(f"the demo did not start: {said}")
+
+
+def children(pid: int) -> list[int]:
+    return [int(each) for task in Path(f"/proc/{pid}/task").iterdir() for each in read(task / "children").split()]
+
+
+def command(pid: int) -> str:
+    return read(Path(f"/proc/{pid}/cmdline"))
+
+
+def read(path: Path) -> str:
+    with suppress(OSError):
+        return path.read_text()
+    return ""

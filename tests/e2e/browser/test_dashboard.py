@@ -1,0 +1,100 @@
+"""Acme's dashboard in Chromium: one page, and each key sees its own part of it."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from demo.data.business import revenue_month
+from tests.e2e.browser.conftest import Acme
+from tests.e2e.browser.visit import NARROW, WIDE, Visit
+
+PANELS = ("revenue", "top", "active", "threads", "deployments")
+ENTERPRISE = range(20, 101, 20)
+LAST_MONTH = 11
+
+
+def opens(visit: Visit, acme: Acme, group: str) -> None:
+    """Returns when every panel has its answer."""
+    visit.page.goto(f"{acme.door}/dashboard")
+    visit.comes_in(acme.keys[group])
+    visit.page.locator("section").nth(len(PANELS) - 1).wait_for()
+    visit.page.get_by_text("Asking…").first.wait_for(state="detached")
+    for panel in PANELS:
+        visit.page.locator(f"#{panel} .body > *").first.wait_for()
+
+
+def shown(visit: Visit) -> set[str]:
+    """The panels that show more than a note."""
+    return {panel for panel in PANELS if visit.page.locator(f"#{panel} .body > :not(.note)").count()}
+
+
+def notes(visit: Visit) -> Mapping[str, list[str]]:
+    found = {panel: visit.page.locator(f"#{panel} .note").all_inner_texts() for panel in PANELS}
+    return {panel: texts for panel, texts in found.items() if texts}
+
+
+@pytest.mark.parametrize(("group", "panels"), [
+    ("finance", {"revenue", "top", "active"}),
+    ("marketing", {"active"}),
+    ("sales", {"revenue", "top", "active", "threads"}),
+    ("engineering", {"active", "threads", "deployments"}),
+])  # fmt: skip
+def test_each_key_sees_its_own_part(acme: Acme, visiting: Callable[..., Visit], group: str, panels: set[str]) -> None:
+    visit = visiting()
+    opens(visit, acme, group)
+
+    assert shown(visit) == panels
+
+
+def test_a_panel_that_is_withheld_says_for_whom_it_is_and_whom_to_ask(
+    acme: Acme, visiting: Callable[..., Visit]
+) -> None:
+    visit = visiting()
+    opens(visit, acme, "marketing")
+
+    assert notes(visit) == {
+        "revenue": ["Revenue: for finance or sales; ask sales operations"],
+        "top": ["Revenue months: for finance or sales; ask finance systems"],
+        "threads": ["Channels: for engineering, sales or support; ask workplace tools"],
+        "deployments": ["Deployments: for engineering or support; ask platform engineering"],
+    }
+
+
+def test_a_column_that_is_withheld_leaves_the_rest_of_its_panel(acme: Acme, visiting: Callable[..., Visit]) -> None:
+    visit = visiting()
+    opens(visit, acme, "sales")
+
+    assert notes(visit)["revenue"] == ["Refunds: for finance; ask finance systems"]
+
+
+def test_revenue_by_month_is_exact(acme: Acme, visiting: Callable[..., Visit]) -> None:
+    visit = visiting()
+    opens(visit, acme, "finance")
+    told = visit.page.locator("#revenue canvas").get_attribute("aria-label") or ""
+    rows = [revenue_month(customer, LAST_MONTH) for customer in ENTERPRISE]
+
+    assert [series.split(" Oct 2026: ")[1] for series in told.split("; ")] == [
+        f"{sum(row[2] for row in rows).normalize():f}", f"{sum(row[3] for row in rows).normalize():f}",
+    ]  # fmt: skip
+
+
+def test_nothing_comes_from_outside_and_the_policy_turns_nothing_down(
+    acme: Acme, visiting: Callable[..., Visit]
+) -> None:
+    visit = visiting()
+    opens(visit, acme, "engineering")
+
+    assert (visit.outside(acme.door), visit.turned_down()) == ([], [])
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_no_page_is_wider_than_its_window(
+    acme: Acme, visiting: Callable[..., Visit], tmp_path: Path, scheme: str, width: int
+) -> None:
+    visit = visiting(scheme=scheme, width=width)
+    opens(visit, acme, "engineering")
+    visit.page.screenshot(path=tmp_path / f"dashboard-{scheme}-{width}.png", full_page=True)
+
+    assert visit.page.evaluate("document.documentElement.scrollWidth") == width

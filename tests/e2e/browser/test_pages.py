@@ -1,0 +1,131 @@
+"""Pages as ASGI, and the build that is committed: what is served, and that nothing else is."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo.run import DASHBOARD
+from onedoor.app import GRAPHIQL_FOLDER, GRAPHIQL_POLICY
+from onedoor.http.pages import StaticFiles
+
+SOURCE = GRAPHIQL_FOLDER.parent
+STAMPED = ("fonts.txt", "index.html", "package-lock.json", "package.json", "vite.config.js")
+HOSTS = re.compile(r"unpkg|jsdelivr|npmjs|esm\.sh|cdnjs|yarnpkg|skypack")
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self' data:; "
+    "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+
+
+async def asked(
+    pages: StaticFiles, path: str, method: str = "GET", **headers: str
+) -> tuple[int, dict[str, str], bytes]:
+    told: list[Any] = []
+
+    async def send(message: Any) -> None:
+        told.append(message)
+
+    given = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    await pages({"type": "http", "method": method, "path": path, "headers": given}, send)
+    start, body = told
+    return start["status"], {name.decode(): value.decode() for name, value in start["headers"]}, body["body"]
+
+
+@pytest.fixture
+def pages(tmp_path: Path) -> StaticFiles:
+    """Two files inside, and three that must not be reached: above, hidden behind a link's name, of no known kind."""
+    folder = tmp_path / "inside"
+    (folder / "assets").mkdir(parents=True)
+    (folder / "index.html").write_text("<p>here")
+    (folder / "assets" / "index-a1B2c3-_.js").write_text("1")
+    (folder / "mount.py").write_text("secret")
+    (tmp_path / "index.html").write_text("secret")
+    return StaticFiles(folder, mount_path="/here")
+
+
+@pytest.mark.parametrize("path", ["/here", "/here/", "/here/index.html"])
+async def test_the_first_page_is_found_by_the_folders_name(pages: StaticFiles, path: str) -> None:
+    status, headers, body = await asked(pages, path)
+
+    assert (status, body) == (200, b"<p>here")
+    assert headers == {
+        "content-type": "text/html; charset=utf-8",
+        "etag": f'"{hashlib.sha256(b"<p>here").hexdigest()[:32]}"',
+        "cache-control": "no-cache",
+        "content-length": "7",
+        "content-security-policy": POLICY,
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "no-referrer",
+    }
+
+
+@pytest.mark.parametrize("path", [
+    "/here/../index.html", "/here/..", "/here//index.html", "/here/./index.html", "/here/%2e%2e/index.html",
+    "/here/assets", "/here/assets/../index.html", "/here/mount.py", "/here/\\..\\index.html", "/here/index.html\0",
+])  # fmt: skip
+async def test_a_path_that_names_no_file_of_the_folder_finds_nothing(pages: StaticFiles, path: str) -> None:
+    status, headers, body = await asked(pages, path)
+
+    assert (status, body, headers["content-security-policy"]) == (404, b"there is nothing here", POLICY)
+
+
+async def test_a_file_named_by_its_content_is_kept_for_good(pages: StaticFiles) -> None:
+    _, headers, _ = await asked(pages, "/here/assets/index-a1B2c3-_.js")
+
+    assert headers["cache-control"] == "public, max-age=31536000, immutable"
+
+
+async def test_what_the_browser_has_already_is_not_sent_again(pages: StaticFiles) -> None:
+    _, headers, _ = await asked(pages, "/here")
+    status, _, body = await asked(pages, "/here", if_none_match=headers["etag"])
+
+    assert (status, body) == (304, b"")
+
+
+@pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("POST", 405), ("DELETE", 405)])
+async def test_pages_are_only_read(pages: StaticFiles, method: str, status: int) -> None:
+    assert (await asked(pages, "/here", method))[::2] == (status, b"")
+
+
+@pytest.mark.parametrize(("path", "held"), [("/here", True), ("/here/x", True), ("/hereafter", False), ("/", False)])
+def test_only_what_is_below_its_path_is_its_own(pages: StaticFiles, path: str, held: bool) -> None:
+    assert pages.matches(path) == held
+
+
+@pytest.mark.parametrize("folder", [GRAPHIQL_FOLDER, DASHBOARD], ids=["graphiql", "dashboard"])
+def test_every_file_has_a_media_type_and_names_no_registry(folder: Path) -> None:
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+
+    assert files.keys() == StaticFiles(folder, mount_path="/x").files.keys()
+    assert [name for name, path in files.items() if HOSTS.search(path.read_text(errors="replace"))] == []
+
+
+def test_only_graphiql_may_write_styles_and_start_workers() -> None:
+    assert GRAPHIQL_POLICY == {"style-src": "'self' 'unsafe-inline'", "worker-src": "'self'"}
+
+
+def test_the_build_is_of_the_sources_beside_it() -> None:
+    inside = [f"{folder}/{path.name}" for folder in ("src", "public") for path in (SOURCE / folder).iterdir()]
+    digest = hashlib.sha256()
+    for name in sorted((*STAMPED, *inside)):
+        digest.update(f"{name}\0".encode() + (SOURCE / name).read_bytes() + b"\0")
+
+    assert (GRAPHIQL_FOLDER / "stamp.txt").read_text() == f"{digest.hexdigest()}\n", "make graphiql"
+
+
+def test_every_bundled_package_has_its_licence_beside_the_build() -> None:
+    lock = json.loads((SOURCE / "package-lock.json").read_text())["packages"]
+    bundled = {path.split("node_modules/")[-1] for path, each in lock.items() if path and not each.get("dev")}
+    licences = (GRAPHIQL_FOLDER / "LICENSES.txt").read_text()
+
+    assert [name for name in sorted(bundled) if f"\n{name} " not in licences and f"{name} " not in licences] == []
+
+
+def test_the_lock_names_no_registry() -> None:
+    packages = json.loads((SOURCE / "package-lock.json").read_text())["packages"].values()
+
+    assert [each for each in packages if "resolved" in each] == []

@@ -1,0 +1,76 @@
+"""Who may see each field, as GraphiQL's docs are told it: with a key, and no more than introspection would show."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from auth.policy import AccessPolicy, decide
+from onedoor.http.permissions import list_field_permissions, minimize_requirements, serve_permissions
+from onedoor.schema.builder import build_schema_and_policy
+from onedoor.storage.database import MetadataDatabaseUnavailable
+from resolvers import load_schema_modules
+from tests.acme import caller
+
+SALES, FINANCE, EVERYONE = frozenset({"sales", "finance"}), frozenset({"finance"}), frozenset({"everyone"})
+RULES = AccessPolicy(
+    requirements={("Order", "id"): (SALES,), ("Order", "cost"): (SALES, FINANCE), ("Order", "id", "first"): (FINANCE,)},
+    owners={("Order", "cost"): "order desk"},
+)
+
+
+async def asked(found: Any, *, own: bool = False, method: str = "GET") -> tuple[int, Any]:
+    sent: list[Any] = []
+
+    async def judge(_: Any) -> Any:
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await serve_permissions(RULES, judge, {"method": method}, send, own_view_only=own)
+    return sent[0]["status"], orjson.loads(sent[1]["body"] or b"null")
+
+
+@pytest.mark.parametrize(("requirements", "shown"), [
+    pytest.param((SALES,), [["finance", "sales"]], id="one"),
+    pytest.param((SALES, FINANCE), [["finance"]], id="what the other implies goes without saying"),
+    pytest.param((EVERYONE, FINANCE), [["finance"]], id="everyone is in everyone"),
+    pytest.param((EVERYONE,), [["everyone"]], id="everyone alone"),
+    pytest.param((frozenset({"a", "b"}), frozenset({"b", "c"})), [["a", "b"], ["b", "c"]], id="both must be met"),
+])  # fmt: skip
+def test_the_least_that_must_be_met_is_shown(requirements: Any, shown: list[list[str]]) -> None:
+    assert minimize_requirements(requirements) == shown
+
+
+@pytest.mark.parametrize("groups", [[], ["everyone"], ["sales"], ["finance"], ["people", "audit"], ["support"]])
+def test_what_is_shown_decides_as_the_rules_do(groups: list[str]) -> None:
+    _, rules = build_schema_and_policy(load_schema_modules())
+    held = frozenset({"everyone", *groups})
+    shown = {
+        name for name, each in list_field_permissions(rules).items() if all(held & {*names} for names in each["groups"])
+    }
+
+    assert shown == {".".join(at) for at in rules.requirements if len(at) == 2 and decide(rules, at, held).allowed}
+
+
+async def test_with_a_key_every_field_is_told() -> None:
+    assert await asked(caller("sales")) == (200, {
+        "Order.id": {"groups": [["finance", "sales"]]},
+        "Order.cost": {"groups": [["finance"]], "owner": "order desk"},
+    })  # fmt: skip
+
+
+async def test_under_own_views_a_hidden_field_is_not_named() -> None:
+    assert await asked(caller("sales"), own=True) == (200, {"Order.id": {"groups": [["finance", "sales"]]}})
+
+
+@pytest.mark.parametrize(("found", "method", "status"), [
+    pytest.param(None, "GET", 401, id="no key that opens the door"),
+    pytest.param(MetadataDatabaseUnavailable(), "GET", 503, id="keys cannot be checked"),
+    pytest.param(None, "POST", 405, id="nothing is written here"),
+])  # fmt: skip
+async def test_nothing_is_told_otherwise(found: Any, method: str, status: int) -> None:
+    assert await asked(found, method=method) == (status, {})

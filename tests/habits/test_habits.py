@@ -1,0 +1,139 @@
+"""Habits of the house, as tests: who imports whom from outside, what loggers are called, what the locks hold."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+APART = frozenset({"tests", "docs", "benchmarks", "requirements"})
+"""Folders beside the product; what they import is their own affair."""
+
+CONNECTORS = ("onedoor/connectors", "demo")
+DATABASE = (
+    "onedoor/storage", "onedoor/mutations", "onedoor/jobs", "onedoor/connectors", "onedoor/cli", "auth", "demo",
+)  # fmt: skip
+SERVING = ("onedoor/app", "onedoor/http", "demo")
+PLACES = {
+    "strawberry": ("onedoor/schema", "schema"),
+    "uvicorn": SERVING,
+    "starlette": SERVING,
+    "h11": SERVING,
+    "httptools": SERVING,
+    "sqlalchemy": DATABASE,
+    "alembic": ("onedoor/storage",),
+    "psycopg": DATABASE,
+    "dbos": ("onedoor/jobs",),
+    "croniter": ("onedoor/jobs",),
+    "duckdb": ("onedoor/connectors/spill",),
+    "aiohttp": CONNECTORS,
+    "asyncpg": CONNECTORS,
+    "asyncmy": CONNECTORS,
+    "pymysql": CONNECTORS,
+    "boto3": CONNECTORS,
+    "botocore": CONNECTORS,
+    "slack_sdk": CONNECTORS,
+    "google": CONNECTORS,
+    "snowflake": CONNECTORS,
+    "fakesnow": ("demo",),
+    "moto": ("demo",),
+    "flask": ("demo",),
+    "werkzeug": ("demo",),
+}
+"""By library, the only paths, as prefixes, that may import it."""
+LATE = (
+    "aiohttp", "asyncpg", "asyncmy", "pymysql", "boto3", "botocore", "slack_sdk", "snowflake", "fakesnow", "moto",
+    "flask", "demo", "google", "dbos", "duckdb",
+)  # fmt: skip
+"""What is not imported until a source of its kind is named."""
+
+
+@cache
+def trees() -> dict[Path, ast.Module]:
+    """Every file of the product, parsed."""
+    paths = list(ROOT.glob("*.py"))
+    paths += [each for folder in folders() for each in folder.rglob("*.py") if "node_modules" not in each.parts]
+    return {path.relative_to(ROOT): ast.parse(path.read_text(encoding="utf-8")) for path in paths}
+
+
+def folders() -> list[Path]:
+    kept = (each for each in ROOT.iterdir() if each.is_dir() and each.name not in APART)
+    return [each for each in kept if not each.name.startswith(".") and any(each.glob("*.py"))]
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
+    """The top-level names a file imports, wherever in it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (each.name.partition(".")[0] for each in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
+
+
+@pytest.mark.parametrize("library", PLACES)
+def test_a_library_is_imported_only_where_it_may_be(library: str) -> None:
+    elsewhere = {
+        path
+        for path, tree in trees().items()
+        if library in imports(tree) and not path.as_posix().startswith(PLACES[library])
+    }
+    assert elsewhere == set()
+
+
+def test_no_vendor_is_imported_before_a_source_of_its_kind_is_named() -> None:
+    code = f"import sys, onedoor.app; print([each for each in {LATE!r} if each in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_no_installed_distribution_provides_a_name_of_ours() -> None:
+    ours = {path.stem for path in ROOT.glob("*.py")} | {each.name for each in folders()}
+    assert {"auth", "onedoor", "resolvers", "schema"} <= ours
+    assert {name: by for name, by in packages_distributions().items() if name in ours} == {}
+
+
+def test_ours_is_no_distribution_either() -> None:
+    assert "packages = []" in (ROOT / "pyproject.toml").read_text()
+    assert not (ROOT / "tests" / "__init__.py").exists()
+    assert [path for path in (ROOT / "tests").rglob("__init__.py") if "node_modules" not in path.parts] == []
+
+
+def loggers(tree: ast.Module) -> Iterator[str]:
+    """What loggers a file writes to; one whose level alone is set is a vendor's, told to be quiet."""
+    quiet = {
+        id(node.func.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "setLevel"
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("getLogger") and id(node) not in quiet:
+            (name,) = node.args or (ast.Constant(""),)
+            yield name.value if isinstance(name, ast.Constant) else ast.unparse(name)
+
+
+def test_every_logger_is_named_after_the_house() -> None:
+    named = {(path, name) for path, tree in trees().items() for name in loggers(tree)}
+    assert {each for each in named if not re.fullmatch(r"onedoor(\.[a-z_]+)*", each[1])} == set()
+    assert named != set()
+
+
+def test_nobody_logs_through_the_root() -> None:
+    calls = {
+        (path, ast.unparse(node.func))
+        for path, tree in trees().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and re.fullmatch(r"logging\.(debug|info|warning|error|exception|log)", ast.unparse(node.func))
+    }
+    assert calls == set()
+
+
+def test_every_module_says_what_it_is() -> None:
+    silent = {path for path, tree in trees().items() if tree.body and ast.get_docstring(tree) is None}
+    assert silent == set()

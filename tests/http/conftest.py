@@ -1,0 +1,267 @@
+"""The whole door over real HTTP: Acme in memory behind it, a real state with real keys, a real journal."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import uvicorn
+
+from auth import users
+from auth.authentication import Authenticator, open_authenticator
+from onedoor.app import App
+from onedoor.audit.log import SYNC_DATA, DiskOps, open_audit_log
+from onedoor.audit.reader import read_records
+from onedoor.audit.record import derive_redaction_key
+from onedoor.connectors.audit_log import AuditLogConnector
+from onedoor.connectors.spill.factory import SpillTableFactory
+from onedoor.http.execution import AppState
+from onedoor.http.health import HealthEndpoint
+from onedoor.http.persisted_documents import PersistedDocuments
+from onedoor.http.rate_limit import RateLimiter
+from onedoor.model.catalog import Catalog, Limits
+from onedoor.runtime.row_cache import RowCache
+from onedoor.spi.capabilities import Capabilities
+from onedoor.spi.connector import Connector
+from onedoor.spi.predicates import Row
+from onedoor.spi.scan import ScanRequest
+from onedoor.storage.database import MetadataDatabase, open_database
+from tests import acme
+
+PEPPER = b"a pepper of at least thirty-two characters"
+GRAPHQL = "application/graphql-response+json"
+PEOPLE = {"sales": ("sales",), "finance": ("finance",), "audit": ("audit",), "nobody": ()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """The text of each person's key, by name; and of one that has expired and one that was revoked."""
+
+    of: Mapping[str, str]
+    expired: str
+    revoked: str
+
+
+@pytest.fixture(scope="session")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MetadataDatabase]:
+    house = open_database(f"sqlite:///{tmp_path_factory.mktemp('state')}/state.sqlite", PEPPER)
+    yield house
+    house.close()
+
+
+@pytest.fixture(scope="session")
+def keys(state: MetadataDatabase) -> Keys:
+    past = MetadataDatabase(engine=state.engine, pepper=state.pepper, now=lambda: datetime.now(UTC) - timedelta(days=2))
+    held = {name: issued(state, name, groups) for name, groups in PEOPLE.items()}
+    expired, revoked = issued(past, "expired", ("sales",), days=1), issued(state, "revoked", ("sales",))
+    users.revoke_key(state, revoked.id)
+    return Keys(of={name: each.text for name, each in held.items()}, expired=expired.text, revoked=revoked.text)
+
+
+def issued(state: MetadataDatabase, name: str, groups: Sequence[str], days: int = 90) -> users.IssuedKey:
+    email = f"{name}@acme.example"
+    users.create_user(state, first_name=name.title(), last_name="Example", email=email)
+    for group in groups:
+        users.join_group(state, email, group)
+    return users.create_key(state, email, days=days)
+
+
+@dataclass(slots=True)
+class Odd:
+    """A source that acts oddly before it answers; `began` and `cancelled` tell how far it came."""
+
+    of: Connector
+    act: Callable[[ScanRequest], Awaitable[None]]
+    began: asyncio.Event = field(default_factory=asyncio.Event)
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def capabilities(self, collection: str) -> Capabilities:
+        return self.of.capabilities(collection)
+
+    async def scan(self, ask: ScanRequest) -> AsyncIterator[Sequence[Row]]:
+        self.began.set()
+        try:
+            await self.act(ask)
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+        async for rows in self.of.scan(ask):
+            yield rows
+
+    async def ping(self) -> None:
+        await self.act(ScanRequest(collection="", columns=()))
+
+    async def close(self) -> None:
+        return None
+
+
+async def hang(ask: ScanRequest) -> None:
+    await asyncio.Event().wait()
+
+
+@dataclass(slots=True)
+class Failing:
+    """A disk that syncs until it is told to fail."""
+
+    broken: bool = False
+
+    def sync(self, file: int) -> None:
+        if self.broken:
+            raise OSError("the disk is full")
+        SYNC_DATA(file)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """One reply, whole."""
+
+    status: int
+    body: Any
+    raw: bytes
+    headers: Mapping[str, str]
+
+    @property
+    def code(self) -> str:
+        code: str = self.body["errors"][0]["extensions"]["code"]
+        return code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """An open door: where it is, who may come in, and what it has on record."""
+
+    port: int
+    session: aiohttp.ClientSession
+    keys: Keys
+    folder: Path
+    disk: Failing
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def records(self) -> list[Mapping[str, Any]]:
+        return list(read_records(self.folder))
+
+    async def send(self, method: str = "POST", path: str = "/graphql", **rest: Any) -> Told:
+        async with self.session.request(method, self.url + path, **rest) as reply:
+            raw = await reply.read()
+            is_json = "json" in reply.headers.get("content-type", "") and raw
+            body = await reply.json(content_type=None) if is_json else None
+            return Told(status=reply.status, body=body, raw=raw, headers=reply.headers)
+
+    async def ask(self, query: str, who: str | None = "sales", **rest: Any) -> Told:
+        """As someone of PEOPLE, or without a key; `rest` goes beside the query."""
+        return await self.send(json={"query": query, **rest}, headers=self.bearer(who))
+
+    def bearer(self, who: str | None) -> dict[str, str]:
+        return {"accept": GRAPHQL, **({"authorization": f"Bearer {self.keys.of[who]}"} if who else {})}
+
+
+Opening = Callable[..., Any]
+
+
+@pytest.fixture
+async def opening(state: MetadataDatabase, keys: Keys, tmp_path: Path) -> AsyncIterator[Opening]:
+    """Opens doors: over Acme, or the sources given in place of some of its own."""
+    async with AsyncExitStack() as stack:
+
+        async def open_door(
+            odd: Mapping[str, Connector] | None = None,
+            limits: Limits | None = None,
+            known: Authenticator | None = None,
+            counted: Limits = acme.UNCOUNTED,
+            documents: PersistedDocuments | None = None,
+            cache: RowCache | None = None,
+        ) -> Door:
+            disk = Failing()
+            journal = open_audit_log(tmp_path, datetime.now(UTC), disk=DiskOps(sync=disk.sync))
+            stack.callback(journal.close)
+            judge = known or open_authenticator(state)
+            stack.callback(judge.close)
+            sources = {**acme.sources(), **(odd or {})}
+            inside = {**built().connectors, **sources, "journal": AuditLogConnector(tmp_path)}
+            within = limits or Limits()
+            house = replace(built(), connectors=inside, limits=within, open_spill_table=SpillTableFactory(within))
+            desk = replace(acme.opened(house), cache=cache)
+            app = App(None)  # type: ignore[arg-type]
+            app.app_state = AppState(
+                engine=desk,
+                authenticator=judge,
+                audit_log=journal,
+                redaction_key=derive_redaction_key(PEPPER),
+                rate_limiter=RateLimiter(counted),
+                documents=documents or PersistedDocuments(),
+            )
+            app.health = HealthEndpoint(sources)
+            port = await stack.enter_async_context(served(app))
+            session = await stack.enter_async_context(aiohttp.ClientSession())
+            return Door(port=port, session=session, keys=keys, folder=tmp_path, disk=disk)
+
+        yield open_door
+
+
+@pytest.fixture
+async def door(opening: Opening) -> Door:
+    made: Door = await opening()
+    return made
+
+
+@cache
+def built() -> Catalog:
+    return acme.house()
+
+
+@asynccontextmanager
+async def served(app: Any) -> AsyncIterator[int]:
+    """The app on a free port of the loopback, until left."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=2,
+    )
+    server = uvicorn.Server(config)
+    config.load()
+    server.lifespan = config.lifespan_class(config)
+    # without the server's main loop, which looks only ten times a second whether it is to stop
+    await server.startup(sockets=[listening])
+    try:
+        yield listening.getsockname()[1]
+    finally:
+        await server.shutdown(sockets=[listening])
+
+
+async def until(true: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Returns once it is so; fails at the deadline."""
+    async with asyncio.timeout(seconds):
+        for _ in count():
+            if true():
+                return
+            await asyncio.sleep(0.005)
+
+
+async def spoken(port: int, octets: bytes) -> bytes:
+    """What the door says to these bytes, as they stand, until it or we hang up."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(octets)
+        await writer.drain()
+        async with asyncio.timeout(5):
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+            return head + await reader.readexactly(length)
+    finally:
+        writer.close()

@@ -1,0 +1,205 @@
+"""What a client may do to a WebSocket or a stream, and what it costs: nothing but its own."""
+
+import asyncio
+import json
+import logging
+import random
+import resource
+import socket as sockets
+from typing import Any
+
+import pytest
+
+from onedoor.model.catalog import Limits
+from tests.http.live.conftest import CHANGED, Door, Opening, until
+from tests.http.live.frames import BINARY, PARTS, PING, TEXT, Wire, frame, opened
+
+CODES = {1002, 1007, 1009, 4400, 4401, 4409, 4429, None}
+"""None: the client said goodbye, or the frame was no frame."""
+HOSTILE = 500
+WORDS: list[Any] = [
+    None, True, 0, -1, 1e308, "", "x", "connection_init", "subscribe", "complete", "ping", "pong", "next", "error",
+    "start", "stop", [], {}, [[[]]], {"query": "{"}, {"query": 1}, {"query": "{ me { id } }"}, {"query": CHANGED},
+    {"query": "subscription" * 50}, {"query": "{" * 5000}, {"variables": [], "query": ""}, {"extensions": 1},
+    "\ud800", "\x00", "a" * 5000, {"Authorization": []}, {"authorization": "Bearer \ud800"},
+]  # fmt: skip
+
+
+def message(draw: random.Random) -> bytes:
+    said = {name: draw.choice(WORDS) for name in ("type", "id", "payload", "query") if draw.random() < 0.7}
+    if draw.random() < 0.7:
+        said["type"] = draw.choice(["subscribe", "complete", "ping", "pong", "connection_init"])
+    return json.dumps(said).encode()
+
+
+def hostile(draw: random.Random) -> bytes:
+    """One frame, or the beginning of one."""
+    whole = message(draw)
+    torn = whole[: draw.randrange(len(whole) + 1)]
+    made = [
+        frame(TEXT, whole),
+        frame(TEXT, torn),
+        frame(TEXT, draw.randbytes(draw.randrange(200))),
+        frame(BINARY, whole),
+        frame(draw.randrange(16), torn),
+        frame(TEXT, whole, masked=False),
+        frame(TEXT, whole, reserved=draw.randrange(1, 8)),
+        frame(PARTS, whole),
+        frame(TEXT, torn, last=False) + frame(PARTS, whole[len(torn) :]),
+        frame(PING, b"x" * draw.randrange(200)),
+        frame(8, draw.randbytes(draw.randrange(4))),
+        frame(TEXT, b"[" * 20_000),
+        frame(TEXT, whole)[: draw.randrange(1, 6)],
+        draw.randbytes(draw.randrange(1, 40)),
+    ]
+    return draw.choice(made)
+
+
+async def test_hostile_frames_crash_nothing_and_are_closed_with_the_codes_there_are(
+    door: Door, caplog: pytest.LogCaptureFixture
+) -> None:
+    draw = random.Random(20261121)
+    key = door.key("sales").text
+    sent, codes = 0, set()
+    with caplog.at_level(logging.WARNING):
+        while sent < HOSTILE:
+            wire = await opened(door.port)
+            if draw.random() < 0.8:
+                init = {"type": "connection_init", "payload": {"x-api-key": key}}
+                await wire.send(frame(TEXT, json.dumps(init).encode()))
+            try:
+                for _ in range(8):
+                    await wire.send(hostile(draw))
+                    sent += 1
+                await wire.send(frame(8, b"\x03\xe8"))
+            except ConnectionError:
+                pass
+            if wire.writer.can_write_eof():
+                wire.writer.write_eof()
+            codes.add(await wire.closed())
+    assert codes - {1000, 1005} <= CODES, codes
+    assert {4400, 1002} <= codes
+    assert [each.getMessage()[:200] for each in caplog.records] == []
+    assert {each["outcome"] for each in door.records()} <= {
+        "answered", "refused", "unauthenticated", "cancelled", "partial",
+    }  # fmt: skip
+    await still_answers(door, key)
+
+
+async def still_answers(door: Door, key: str) -> None:
+    talk = await door.socket(key)
+    await talk.subscribe("1", '{ customer(id: "20") { name } }')
+    assert (await talk.heard())["type"] == "next"
+
+
+async def let_in(door: Door, wire: Wire) -> None:
+    init = {"type": "connection_init", "payload": {"x-api-key": door.key("sales").text}}
+    await wire.send(frame(TEXT, json.dumps(init).encode()))
+    assert json.loads((await wire.frame())[1]) == {"type": "connection_ack"}
+
+
+ENDLESS = {
+    "parts without end that hold nothing": (frame(TEXT, b"", last=False), frame(PARTS, b"", last=False), 1009),
+    "parts without end": (frame(TEXT, b"a", last=False), frame(PARTS, b"a" * 5000, last=False), 1009),
+    "bytes that are no text": (frame(TEXT, b"\xff"), b"", 1007),
+}
+
+
+@pytest.mark.parametrize(("first", "then", "code"), ENDLESS.values(), ids=ENDLESS)
+async def test_a_message_that_has_no_end_has_one(
+    door: Door, first: bytes, then: bytes, code: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    wire = await opened(door.port)
+    await let_in(door, wire)
+    with caplog.at_level(logging.WARNING):
+        try:
+            await wire.send(first)
+            for _ in range(20):
+                await wire.send(then * 200)
+        except ConnectionError:
+            pass
+        assert await wire.closed() in (code, None)  # what is still being sent may push the goodbye aside
+    assert caplog.records == []
+
+
+async def test_a_hundred_sockets_hear_of_one_event_each(opening: Opening) -> None:
+    door: Door = await opening(limits=Limits(connections_an_address=200))
+    keys = [door.key("sales").text for _ in range(10)]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    talks = [await door.socket(keys[number % 10]) for number in range(100)]
+    for each in talks:
+        await each.subscribe("1", CHANGED)
+    await until(lambda: len(door.records()) == 100)
+    for _ in range(3):
+        await door.changed("20")
+        told = await asyncio.gather(*(each.heard() for each in talks))
+        assert {each["type"] for each in told} == {"next"}
+        assert all(each["payload"]["data"]["customerChanged"]["name"] for each in told)
+    assert len(door.records()) == 400
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000, "kilobytes for 100 sockets"
+    await asyncio.gather(*(each.socket.close() for each in talks))
+    await until(lambda: len(door.records()) == 500)
+    await until(lambda: not door.server.server_state.connections)
+
+
+async def test_who_does_not_return_a_sign_of_life_is_let_go(opening: Opening) -> None:
+    door: Door = await opening(limits=Limits(heartbeat_seconds=0.1))
+    wire = await opened(door.port)
+    await let_in(door, wire)
+    await wire.send(frame(TEXT, json.dumps({"type": "subscribe", "id": "1", "payload": {"query": CHANGED}}).encode()))
+    assert await wire.closed() == 1011
+    await until(lambda: door.outcomes() == ["answered", "cancelled"])
+
+
+WIDE = "subscription { customerChanged { " + " ".join(f"a{number}: name" for number in range(4000)) + " } }"
+ROOM = Limits(
+    stalled_seconds=0.3, aliases_max=10**6, fields_max=10**6, document_tokens=10**6, document_characters=10**6
+)
+"""For answers so large that few of them fill what lies between the door and a client."""
+
+
+@pytest.mark.parametrize("over", ["a socket", "a stream"])
+async def test_who_takes_in_nothing_is_cut_off_and_the_others_hear_all(opening: Opening, over: str) -> None:
+    door: Door = await opening(limits=ROOM)
+    other = await door.stream(door.key("sales").text, CHANGED)
+    stalled = await _deaf(door, over)
+    await until(lambda: len(door.records("subscription")) == 2)
+    store = door.counter.pubsub.store
+    heard = 0
+    while "cancelled" not in door.outcomes("subscription"):
+        await asyncio.to_thread(store.append, "customer", "20", "20")
+        door.counter.pubsub.wake()
+        assert (await other.heard())[0] == "next"
+        heard += 1
+        assert heard < 500
+    stalled.close()
+    assert door.outcomes("subscription").count("cancelled") == 1
+
+
+async def _deaf(door: Door, over: str) -> sockets.socket:
+    """A client that asks and never reads what it is told, with little room for it."""
+    deaf = sockets.socket()
+    deaf.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+    deaf.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(deaf, ("127.0.0.1", door.port))
+    key = door.key("sales").text
+    ask = json.dumps({"query": WIDE})
+    if over == "a stream":
+        await loop.sock_sendall(
+            deaf,
+            f"POST /graphql HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\nx-api-key: {key}\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(ask)}\r\n\r\n{ask}".encode(),
+        )
+        return deaf
+    await loop.sock_sendall(
+        deaf,
+        f"GET /graphql HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\nx-api-key: {key}\r\n"
+        "sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\nsec-websocket-version: 13\r\n"
+        "sec-websocket-protocol: graphql-transport-ws\r\n\r\n".encode(),
+    )
+    head = await loop.sock_recv(deaf, 4096)
+    assert head.startswith(b"HTTP/1.1 101 ")
+    said = [{"type": "connection_init"}, {"type": "subscribe", "id": "1", "payload": json.loads(ask)}]
+    await loop.sock_sendall(deaf, b"".join(frame(TEXT, json.dumps(each).encode()) for each in said))
+    return deaf

@@ -1,0 +1,81 @@
+"""Who asks too often is turned away, named the limit, told when to come again; others are served."""
+
+import random
+
+import pytest
+
+from onedoor.http.rate_limit import WINDOW_SECONDS, RateLimiter, SlidingWindow
+from onedoor.model.catalog import Limits
+
+
+def test_a_key_may_ask_so_often_a_minute_and_others_are_not_held_back() -> None:
+    turnstile = RateLimiter(Limits(requests_a_minute=3))
+    told = [turnstile.count_request("ada") for _ in range(4)]
+    assert told[:3] == [None, None, None]
+    assert told[3] is not None
+    assert (told[3].status, 1 <= told[3].retry_after <= 60, told[3].error.message.partition(",")[0]) == (
+        429,
+        True,
+        "there are more requests a minute than the limit `requests_a_minute` of 3",
+    )
+    assert turnstile.count_request("grace") is None
+
+
+def test_failed_keys_are_counted_by_address() -> None:
+    turnstile = RateLimiter(Limits(failed_keys_a_minute=2))
+    told = [turnstile.count_failed_key("10.0.0.1") for _ in range(3)] + [turnstile.count_failed_key("10.0.0.2")]
+    assert [each and each.status for each in told] == [None, None, 429, None]
+
+
+def test_a_full_house_sheds_load_and_has_room_again() -> None:
+    turnstile = RateLimiter(Limits(concurrency_max=1))
+    with turnstile:
+        full = turnstile.check_capacity()
+    assert (full and full.status, turnstile.check_capacity()) == (503, None)
+
+
+@pytest.mark.parametrize("name", ["requests_a_minute", "failed_keys_a_minute", "concurrency_max"])
+def test_every_limit_is_a_setting(name: str) -> None:
+    assert getattr(Limits(), name) > 0
+
+
+STEPS = [
+    pytest.param([0.0, 1.0, 2.0], [True, True, False], id="no more than its number"),
+    pytest.param([0.0, 1.0, 59.9, 60.0], [True, True, False, True], id="one more once the first is a minute old"),
+    pytest.param([0.0, 59.0, 60.0, 61.0, 119.0], [True, True, True, False, True], id="wherever the minute begins"),
+    pytest.param([0.0, 0.0, 30.0, 60.0], [True, True, False, True], id="one turned away does not count"),
+]
+
+
+@pytest.mark.parametrize(("moments", "passes"), STEPS)
+def test_no_minute_sees_more_than_the_limit(moments: list[float], passes: list[bool]) -> None:
+    told = iter((0.0, *moments))
+    window = SlidingWindow(2, lambda: next(told))
+    assert [window.try_acquire("ada") is None for _ in moments] == passes
+
+
+def test_who_is_turned_away_may_come_again_when_told() -> None:
+    told = iter((0.0, 10.0, 12.5, 70.0))
+    window = SlidingWindow(1, lambda: next(told))
+    assert [window.try_acquire("ada") for _ in range(3)] == [None, 57.5, None]
+
+
+def test_random_steps_are_counted_as_the_plain_way_counts_them() -> None:
+    """Against a list of all that ever came."""
+    dice, now, came = random.Random(0), 0.0, list[float]()
+    window = SlidingWindow(5, lambda: now)
+    for _ in range(5_000):
+        now += dice.choice((0.0, 0.5, 7.0, 13.0, 60.0))
+        passes = sum(each > now - WINDOW_SECONDS for each in came) < 5
+        assert (window.try_acquire("ada") is None) == passes
+        came += [now] * passes
+
+
+def test_who_did_not_come_for_a_minute_is_forgotten() -> None:
+    told = iter((0.0, *[1.0] * 100, 50.0, 62.0))
+    window = SlidingWindow(5, lambda: next(told))
+    for number in range(100):
+        window.try_acquire(f"10.0.0.{number}")
+    window.try_acquire("10.0.1.1")
+    window.try_acquire("10.0.1.2")
+    assert set(window.arrivals) == {"10.0.1.1", "10.0.1.2"}

@@ -1,0 +1,269 @@
+"""A mutation's root fields, one after the other: judged like any field, acted once, answered from what then stands."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import pytest
+from graphql import GraphQLSchema
+
+from auth.authentication import Principal
+from auth.policy import AccessPolicy
+from onedoor.audit.record import AuditedChange
+from onedoor.connectors.memory import MemoryCollection, MemoryConnector, answer_scan
+from onedoor.errors import ConfigurationError, ConnectorError, ErrorCode
+from onedoor.model.catalog import Action, ActionCall, ActionResult, Catalog, Limits, TopicSubscription
+from onedoor.model.mapping import TypeMapping
+from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine, build_query_engine
+from onedoor.query.engine import execute
+from onedoor.query.startup_checks import validate_catalog, validate_mutations
+from onedoor.runtime.lru import InMemoryCacheStore
+from onedoor.runtime.row_cache import RowCache
+from onedoor.schema.builder import build_document, build_schema_and_policy
+from onedoor.schema.generate.mutations import add_change_types
+from onedoor.schema.reader import SchemaError, read_shapes
+from onedoor.schema.visibility import build_visible_schema
+from onedoor.spi.capabilities import Capabilities, Column, ColumnType
+from onedoor.spi.predicates import Row
+from onedoor.spi.scan import ScanRequest
+from tests import acme
+from tests.mutations import subjects
+
+LAMP = Capabilities(
+    columns={"id": Column(ColumnType.INTEGER), "lit": Column(ColumnType.BOOLEAN), "price": Column(ColumnType.INTEGER)},
+    max_keys=10,
+)
+LIT_ONE = AuditedChange(id="C1", type="Lamp", row="r", verb="update", state="DONE")
+LIT = "mutation ($id: ID!, $lit: Boolean!) { light(input: {id: $id, lit: $lit}) { id lit } }"
+
+
+class Lamps:
+    """Rows that change, and what was asked of them."""
+
+    def __init__(self) -> None:
+        self.rows = {1: (1, False, 10), 2: (2, False, 20)}
+        self.acts: list[ActionCall] = []
+
+    async def light(self, act: ActionCall) -> ActionResult:
+        self.acts.append(act)
+        given = act.arguments["input"]
+        if given["id"] == "0":
+            raise ConnectorError("there is no lamp `0`", ErrorCode.NOT_FOUND)
+        if given["id"] == "9":
+            return ActionResult(row_id=None)
+        at = int(given["id"])
+        if given.get("note") == "only try":
+            tried = MemoryConnector({"lamp": MemoryCollection(capabilities=LAMP, rows=((at, given["lit"], 1),))})
+            return ActionResult(row_id=str(at), connectors={"lamps": tried})
+        if given.get("note") == "for ever":
+            await asyncio.Event().wait()
+        self.rows[at] = (at, given["lit"], given.get("price", self.rows[at][2]))
+        return ActionResult(row_id=str(at), audit_facts={"changes": [LIT_ONE.to_json()]})
+
+    def capabilities(self, collection: str) -> Capabilities:
+        return {"lamp": LAMP}[collection]
+
+    async def scan(self, ask: ScanRequest) -> AsyncIterator[Sequence[Row]]:
+        yield answer_scan({"lamp": MemoryCollection(capabilities=LAMP, rows=tuple(self.rows.values()))}, ask)
+
+    async def ping(self) -> None:
+        return None
+
+    async def close(self) -> None:
+        return None
+
+
+@cache
+def built() -> tuple[GraphQLSchema, AccessPolicy]:
+    return build_schema_and_policy([subjects])
+
+
+def house(lamps: Lamps, actions: Mapping[str, Action] | None = None, **more: Any) -> Catalog:
+    return Catalog(
+        schema=built()[0], policy=built()[1], mappings={"Lamp": TypeMapping(type="Lamp", source="lamps", collection="lamp")},
+        connectors={"lamps": lamps}, subscriptions={"lit": TopicSubscription(topic="Lamp")}, cursor_secret=b"secret", version="1",
+        actions=dict({"light": lamps.light} if actions is None else actions), **more,
+    )  # fmt: skip
+
+
+def opened(lamps: Lamps, **more: Any) -> QueryEngine:
+    return build_query_engine(house(lamps, **more), lambda _: {}, asyncio.get_running_loop().time)
+
+
+async def told(
+    at: QueryEngine, who: Principal, text: str, event: str | None = None, **variables: Any
+) -> ExecutionResult:
+    found = ExecutionResult(record_id="R1")
+    options = variables.pop("options", {})
+    await execute(at, who, GraphQLRequest(query=text, variables=variables, extensions=options), found, event)
+    return found
+
+
+def codes(found: ExecutionResult) -> list[ErrorCode]:
+    return [each.code for each in found.errors]
+
+
+async def test_what_is_answered_is_what_then_stands() -> None:
+    lamps = Lamps()
+    found = await told(opened(lamps), acme.caller("sales"), LIT, id="2", lit=True)
+    assert found.data == {"light": {"id": "2", "lit": True}}
+    assert lamps.rows[2] == (2, True, 20)
+    (act,) = lamps.acts
+    assert (act.field, act.record_id, act.arguments) == ("light", "R1", {"input": {"id": "2", "lit": True}})
+    assert found.changes == [LIT_ONE]
+
+
+async def test_root_fields_are_done_one_after_the_other_and_each_is_read_at_once() -> None:
+    text = """mutation { a: light(input: {id: 1, lit: true}) { lit } b: light(input: {id: 1, lit: false}) { lit }
+        c: light(input: {id: 1, lit: true}) { lit } }"""
+    found = await told(opened(Lamps()), acme.caller("sales"), text)
+    assert found.data == {"a": {"lit": True}, "b": {"lit": False}, "c": {"lit": True}}
+
+
+async def test_what_cannot_be_done_is_null_with_its_error_and_the_next_is_done() -> None:
+    text = "mutation { a: light(input: {id: 0, lit: true}) { lit } b: light(input: {id: 1, lit: true}) { lit } }"
+    found = await told(opened(Lamps()), acme.caller("sales"), text)
+    assert found.data == {"a": None, "b": {"lit": True}}
+    assert codes(found) == [ErrorCode.NOT_FOUND]
+    assert found.errors[0].path == ("a",)
+
+
+async def test_what_leads_to_no_row_is_null_without_an_error() -> None:
+    found = await told(opened(Lamps()), acme.caller("sales"), LIT, id="9", lit=True)
+    assert (found.data, list(found.errors)) == ({"light": None}, [])
+
+
+async def test_what_an_action_alone_holds_is_read_there_and_nowhere_else() -> None:
+    lamps = Lamps()
+    text = 'mutation { light(input: {id: 1, lit: true, note: "only try"}) { lit } }'
+    assert (await told(opened(lamps), acme.caller("sales"), text)).data == {"light": {"lit": True}}
+    assert lamps.rows[1] == (1, False, 10)
+
+
+@pytest.mark.parametrize("who", ["support", "marketing"])
+async def test_who_may_not_do_it_is_told_so_and_nothing_is_done(who: str) -> None:
+    lamps = Lamps()
+    found = await told(opened(lamps), acme.caller(who), LIT, id="1", lit=True)
+    assert (found.data, codes(found), lamps.acts) == ({"light": None}, [ErrorCode.FORBIDDEN], [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mutation { light(input: {id: 1, lit: true, price: 3}) { id } }",
+        "mutation ($price: Int) { light(input: {id: 1, lit: true, price: $price}) { id } }",
+        "mutation ($input: LightInput!) { light(input: $input) { id } }",
+    ],
+)
+async def test_a_value_for_a_guarded_field_withholds_the_whole_change(text: str) -> None:
+    lamps = Lamps()
+    given = {"input": {"id": "1", "lit": True, "price": 3}} if "$input" in text else {"price": 3}
+    given = given if "$" in text else {}
+    found = await told(opened(lamps), acme.caller("sales"), text, **given)
+    assert (found.data, codes(found), lamps.acts) == ({"light": None}, [ErrorCode.FORBIDDEN], [])
+    assert (await told(opened(lamps), acme.caller("finance"), text, **given)).data == {"light": {"id": "1"}}
+    assert lamps.rows[1] == (1, True, 3)
+
+
+async def test_a_guarded_field_of_what_was_done_is_withheld_and_the_change_is_made() -> None:
+    lamps = Lamps()
+    text = "mutation { light(input: {id: 1, lit: true}) { lit price } }"
+    found = await told(opened(lamps), acme.caller("sales"), text)
+    assert (found.data, codes(found)) == ({"light": {"lit": True, "price": None}}, [ErrorCode.FORBIDDEN])
+    assert lamps.rows[1][1]
+
+
+async def test_all_or_nothing_does_nothing_where_something_is_withheld() -> None:
+    lamps = Lamps()
+    text = "mutation { light(input: {id: 1, lit: true}) { lit price } }"
+    found = await told(opened(lamps), acme.caller("sales"), text, options={"allOrNothing": True})
+    assert (found.rejected, lamps.acts) == (True, [])
+
+
+async def test_a_variable_that_is_not_given_leaves_its_field_out() -> None:
+    lamps = Lamps()
+    text = "mutation ($note: String) { light(input: {id: 1, lit: true, note: $note}) { id } }"
+    await told(opened(lamps), acme.caller("sales"), text)
+    assert lamps.acts[0].arguments["input"] == {"id": "1", "lit": True}
+    await told(opened(lamps), acme.caller("sales"), text, note=None)
+    assert lamps.acts[1].arguments["input"] == {"id": "1", "lit": True, "note": None}
+
+
+async def test_only_its_plan_does_nothing() -> None:
+    lamps = Lamps()
+    found = await told(opened(lamps), acme.caller("sales"), LIT, id="1", lit=True, options={"plan": "ONLY"})
+    assert found.plan_only
+    assert not lamps.acts
+
+
+async def test_more_changes_than_the_limit_are_refused_and_none_is_made() -> None:
+    lamps, text = Lamps(), "".join(f"a{n}: light(input: {{id: 1, lit: true}}) {{ id }} " for n in range(4))
+    at = opened(lamps, limits=Limits(mutations_max=3))
+    found = await told(at, acme.caller("sales"), f"mutation {{ {text} }}")
+    assert "`mutations_max` of 3" in found.errors[0].message
+    assert not lamps.acts
+
+
+async def test_a_change_that_takes_too_long_says_that_it_may_still_be_made() -> None:
+    text = """mutation { a: light(input: {id: 1, lit: true}) { lit }
+        b: light(input: {id: 1, lit: true, note: "for ever"}) { lit } }"""
+    found = await told(opened(Lamps(), limits=Limits(request_seconds=0.2)), acme.caller("sales"), text)
+    assert found.data == {"a": {"lit": True}, "b": None}
+    assert codes(found) == [ErrorCode.CHANGE_UNSETTLED]
+
+
+async def test_a_change_is_answered_past_what_was_read_a_moment_ago() -> None:
+    lamps, clock = Lamps(), asyncio.get_running_loop().time
+    kept = RowCache(
+        store=InMemoryCacheStore(max_entries=10, max_bytes=10_000, clock=clock),
+        max_ages={"lamps": {"lamp": 60.0}},
+        secret=b"s",
+    )
+    at = build_query_engine(house(lamps), lambda _: {}, clock, kept)
+    for _ in range(2):
+        assert (await told(at, acme.caller("sales"), "{ lamp(id: 1) { lit } }")).data == {"lamp": {"lit": False}}
+    assert (await told(at, acme.caller("sales"), LIT, id="1", lit=True)).data == {"light": {"id": "1", "lit": True}}
+
+
+async def test_an_event_leads_to_its_row_and_is_judged_anew() -> None:
+    at, text = opened(Lamps()), "subscription { lit { id price } }"
+    assert (await told(at, acme.caller("finance"), text, event="2")).data == {"lit": {"id": "2", "price": 20}}
+    found = await told(at, acme.caller("sales"), text, event="2")
+    assert (found.data, codes(found)) == ({"lit": {"id": "2", "price": None}}, [ErrorCode.FORBIDDEN])
+    assert (await told(at, acme.caller("marketing"), text, event="2")).data == {"lit": None}
+
+
+@pytest.mark.parametrize(("text", "event"), [("subscription { lit { id } }", None), ("{ lamp(id: 1) { id } }", "1")])
+async def test_each_kind_of_operation_has_its_own_door(text: str, event: str | None) -> None:
+    at = opened(Lamps())
+    for _ in range(2):
+        assert codes(await told(at, acme.caller("sales"), text, event=event)) == [ErrorCode.BAD_REQUEST]
+
+
+async def test_in_their_own_view_nobody_sees_a_change_they_may_not_make() -> None:
+    rules = built()[1]
+    at = opened(Lamps(), view=lambda groups: build_visible_schema(build_document([subjects]), rules, groups))
+    found = await told(at, acme.caller("support"), LIT, id="1", lit=True)
+    assert codes(found) in ([ErrorCode.GRAPHQL_VALIDATION_FAILED], [ErrorCode.BAD_REQUEST])
+    assert "light" not in found.errors[0].message or "Cannot query field" in found.errors[0].message
+    assert (await told(at, acme.caller("sales"), LIT, id="1", lit=True)).data == {"light": {"id": "1", "lit": True}}
+
+
+def test_a_mutation_without_an_action_does_not_open_the_door_nor_an_action_without_a_mutation() -> None:
+    lamps = Lamps()
+    validate_catalog(house(lamps))
+    validate_mutations(house(lamps))
+    with pytest.raises(ConfigurationError, match=r"`Mutation\.light` does nothing"):
+        validate_mutations(house(lamps, {}))
+    with pytest.raises(ConfigurationError, match="an action `dim`"):
+        validate_mutations(house(lamps, {"light": lamps.light, "dim": lamps.light}))
+
+
+def test_an_input_belongs_to_one_mutation() -> None:
+    found = read_shapes([subjects])
+    (mutation,) = (each for each in found.types if each.name == "Mutation")
+    twice = replace(mutation, fields=(*mutation.fields, replace(mutation.fields[0], name="again")))
+    with pytest.raises(SchemaError, match="both take a `LightInput`"):
+        add_change_types(replace(found, types=tuple(twice if each is mutation else each for each in found.types)))

@@ -1,0 +1,86 @@
+"""Pages of the history: what is tested, ordered and cut off by the state is what would be by us."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo.servers.postgresql import PostgresqlServer
+from onedoor.connectors.memory import MemoryCollection, answer_scan
+from onedoor.mutations.history import HISTORY_CONNECTOR
+from onedoor.spi.predicates import ALWAYS_TRUE, And, Comparison, Not, Op, Or
+from onedoor.spi.scan import COUNT_ROWS, KeyFilter, ScanRequest, SortKey
+from onedoor.storage.database import open_database
+from tests.mutations.world import PEPPER, world
+
+DOWN = (SortKey("at", descending=True), SortKey("id"))
+ORDERS = ((), (SortKey("id", descending=True),), DOWN, (SortKey("row"), SortKey("id", descending=True)))
+TESTS = (
+    ALWAYS_TRUE,
+    Comparison("row", Op.EQ, "7"),
+    Comparison("verb", Op.IN, ("create", "delete", "a\0b")),
+    Not(Or((Comparison("row", Op.EQ, "7"), Comparison("verb", Op.EQ, "update")))),
+    Or((Comparison("row", Op.GT, "7"), And((Comparison("row", Op.EQ, "7"), Comparison("verb", Op.LT, "update"))))),
+    Or(()),
+    Comparison("row", Op.LT, "8\0"),
+    Comparison("row", Op.GT, "7\ud800"),
+)
+COUNTS = tuple(
+    ScanRequest(collection="Account", columns=by, filter=where, aggregates=(COUNT_ROWS,))
+    for where in TESTS
+    for by in ((), ("verb",), ("row", "state"))
+)
+ASKS = (
+    COUNTS
+    + tuple(
+        ScanRequest(
+            collection="Account", columns=("id", "row", "verb", "row_id"), filter=where, sort=order, limit=limit
+        )
+        for where in TESTS
+        for order in ORDERS
+        for limit in (None, 0, 2)
+        if limit is None or order
+    )
+    + (ScanRequest(collection="Account", columns=("id",), keys=KeyFilter(("row_id",), ((7,), (9,))), sort=DOWN),)
+)
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+async def test_a_page_of_the_history_is_what_it_says(
+    database: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    state = open_database(url(database, request, tmp_path), PEPPER)
+    here = world(state, tmp_path / "bank.sqlite")
+    try:
+        for id in ("7", "10", "9"):
+            await here.ask("createAccount", id=id, name="Ada")
+            await here.ask("updateAccount", id=id, name="Eve")
+        await here.ask("deleteAccount", id="9")
+        source: Any = here.shop.catalog.connectors[HISTORY_CONNECTOR]
+        can = source.can("Account")
+        every = await read(source, ScanRequest(collection="Account", columns=tuple(can.columns)))
+        held = {"Account": MemoryCollection(capabilities=can, rows=tuple(every))}
+        found = [(await read(source, each), list(answer_scan(held, each))) for each in ASKS]
+        assert [(each, *both) for each, both in zip(ASKS, found, strict=True) if differ(each, *both)] == []
+        assert len(every) == 7
+    finally:
+        here.shop.ledger.close()
+        await asyncio.to_thread(state.close)
+
+
+def url(database: str, request: pytest.FixtureRequest, folder: Path) -> str:
+    if database == "sqlite":
+        return f"sqlite:///{folder}/state.sqlite"
+    server: PostgresqlServer = request.getfixturevalue("postgresql_started")
+    return server.emptied("ledger")
+
+
+async def read(source: Any, ask: ScanRequest) -> list[Any]:
+    return [row async for batch in source.read(ask) for row in batch]
+
+
+def differ(ask: ScanRequest, found: Sequence[Any], meant: Sequence[Any]) -> bool:
+    """Rows without an order may come in any."""
+    return sorted(found) != sorted(meant) if not ask.sort else list(found) != list(meant)

@@ -1,0 +1,65 @@
+"""A row of the world in, what it holds, where its links lead and how its values are written out."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, date
+from decimal import Decimal
+from typing import Any, TypeAlias, TypeVar
+from urllib.parse import quote
+
+from tests.properties.equality.model import MODEL
+from tests.properties.equality.world import Dict, World
+
+T = TypeVar("T")
+Term: TypeAlias = tuple[Callable[[Any], Any], bool]
+"""What is ordered by, and whether it descends."""
+
+
+def held(kind: str, row: Dict, name: str) -> Any:
+    """The value of a field; of `id` the key, a tuple."""
+    return key(kind, row) if name == "id" else row[MODEL[kind].fields[name]]
+
+
+def key(kind: str, row: Dict) -> tuple[Any, ...]:
+    return tuple(row[each] for each in MODEL[kind].key)
+
+
+def identity(kind: str, row: Dict) -> str:
+    return written("ID", key(kind, row))
+
+
+def scalar(kind: str, name: str) -> str:
+    return "ID" if name == "id" else MODEL[kind].columns[MODEL[kind].fields[name]].scalar
+
+
+def linked(world: World, kind: str, row: Dict, name: str) -> list[Dict]:
+    """The rows a link leads to, by key, so that of a single link the first is meant; a null equals nothing."""
+    link = MODEL[kind].links[name]
+    wanted = [row[each] for each in link.here]
+    found = [each for each in world.rows[link.to] if [each[there] for there in link.there] == wanted]
+    return [] if None in wanted else sorted(found, key=lambda each: key(link.to, each))
+
+
+def ordered(items: Iterable[T], terms: Sequence[Term]) -> list[T]:
+    """By each term's value, the last term first, as sorting keeps what is equal; none comes last, either way."""
+    found = list(items)
+    for value, descending in reversed(terms):
+        filled = sorted((each for each in found if value(each) is not None), key=value, reverse=descending)
+        found = [*filled, *(each for each in found if value(each) is None)]
+    return found
+
+
+def written(of: str, value: Any) -> Any:
+    """As JSON has it; an id of several parts has each percent-encoded."""
+    if value is None:
+        return None
+    return WRITERS[of](value) if of in WRITERS else value
+
+
+WRITERS: Mapping[str, Callable[[Any], Any]] = {
+    "ID": lambda parts: str(parts[0]) if len(parts) == 1 else ":".join(quote(str(each), safe="") for each in parts),
+    "BigInt": str,
+    "Decimal": lambda number: f"{number:f}" if isinstance(number, Decimal) else str(number),
+    "Date": date.isoformat,
+    "DateTime": lambda moment: moment.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+    "[String]": list,
+}

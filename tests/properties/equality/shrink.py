@@ -1,0 +1,109 @@
+"""A question that fails in, a smaller one that fails alike out: parts and rows are taken away as long as it fails."""
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import MISSING, replace
+from dataclasses import fields as dataclass_fields
+from itertools import islice
+from typing import Any
+
+from onedoor.spi.capabilities import Capabilities, Column
+from tests.properties.equality.draw import Question
+from tests.properties.equality.question import Field
+from tests.properties.equality.world import IN_MEMORY, World
+
+TRIES = 3000
+
+Fails = Callable[[Question], Awaitable[bool]]
+
+
+async def shrunk(asked: Question, fails: Fails) -> Question:
+    """Again and again, until nothing more can go; bounded: at most TRIES questions are asked."""
+    at, found = 0, False
+    for _ in range(TRIES):
+        smaller = next(islice(less(asked), at, None), None)
+        if smaller is None and not found:
+            break
+        if smaller is None:
+            at, found = 0, False
+        elif await fails(smaller):
+            asked, found = smaller, True
+        else:
+            at += 1
+    return asked
+
+
+def less(asked: Question) -> Iterator[Question]:
+    if len(asked.turns) > 1:
+        yield from (replace(asked, turns=[each]) for each in asked.turns)
+    for turns in zip(*map(fewer, asked.turns), strict=False):
+        yield replace(asked, turns=turns)
+    for world in poorer(asked.world):
+        yield replace(asked, world=world)
+
+
+def fewer(fields: Sequence[Field]) -> Iterator[Sequence[Field]]:
+    for at, each in enumerate(fields):
+        before, after = fields[:at], fields[at + 1 :]
+        if before or after:
+            yield [*before, *after]
+        yield from ([*before, one, *after] for one in simpler(each))
+
+
+def simpler(of: Field) -> Iterator[Field]:
+    for name in of.arguments:
+        yield replace(of, arguments={each: value for each, value in of.arguments.items() if each != name})
+    for name in of.spoken:
+        yield replace(of, spoken={each: value for each, value in of.spoken.items() if each != name})
+    for below in fewer(of.below):
+        yield replace(of, below=below)
+    for arguments in pruned(of.arguments):
+        if len(arguments) == len(of.arguments):
+            yield replace(of, arguments=arguments)
+
+
+def pruned(value: Any) -> Iterator[Any]:
+    """Without one of its parts, or with one of its parts pruned."""
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield {each: inner for each, inner in value.items() if each != name}
+            yield from ({**value, name: smaller} for smaller in pruned(part))
+    elif isinstance(value, list):
+        for at, part in enumerate(value):
+            yield [*value[:at], *value[at + 1 :]]
+            yield from ([*value[:at], smaller, *value[at + 1 :]] for smaller in pruned(part))
+
+
+def poorer(of: World) -> Iterator[World]:
+    """Without some rows, with all in memory or in one source, or with less promised."""
+    for kind, rows in of.rows.items():
+        for size in sorted({len(rows), len(rows) // 2, 1} - {0}, reverse=True):
+            for at in range(0, len(rows), size):
+                yield replace(of, rows={**of.rows, kind: [*rows[:at], *rows[at + size :]]})
+    if of.in_memory != max(IN_MEMORY):
+        yield replace(of, in_memory=max(IN_MEMORY))
+    for kind, source in of.sources.items():
+        if source != (first := next(iter(of.sources.values()))):
+            yield replace(of, sources={**of.sources, kind: first})
+    for kind, can in of.cans.items():
+        yield from (replace(of, cans={**of.cans, kind: smaller}) for smaller in weaker(can))
+
+
+def weaker(can: Capabilities) -> Iterator[Capabilities]:
+    """Promising nothing, or one thing less."""
+    bare = Capabilities(columns={name: Column(each.type) for name, each in can.columns.items()})
+    if can != bare:
+        yield bare
+    for name in said(can, "columns"):
+        yield replace(can, **{name: getattr(bare, name)})
+    for name, each in can.columns.items():
+        if each != bare.columns[name]:
+            yield replace(can, columns={**can.columns, name: bare.columns[name]})
+
+
+def said(of: Any, *besides: str) -> list[str]:
+    """The parts of a promise that are not those of one that promises nothing."""
+    return [
+        each.name
+        for each in dataclass_fields(of)
+        if each.name not in besides and each.default is not MISSING and getattr(of, each.name) != each.default
+    ]

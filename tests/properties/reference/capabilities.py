@@ -1,0 +1,84 @@
+"""One set of rows under many promises: those of the real sources, none at all, or some drawn at random."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+from random import Random
+from typing import Any
+
+from onedoor.connectors.memory import MemoryCollection, MemoryConnector
+from onedoor.model.mapping import TypeMapping
+from onedoor.query.context import QueryEngine
+from onedoor.spi.capabilities import Capabilities, Column, ColumnType
+from onedoor.spi.connector import Connector
+from onedoor.spi.predicates import Op
+from tests import acme
+from tests.properties.reference.world import INTERFACES, World, names
+from tests.query.pushdown.strict import Strict
+
+PLAIN = acme.ORDERED
+TEXT = acme.FOLDED
+OURS = tuple(acme.sources())
+
+
+def promising(world: World, can: Callable[[str, Capabilities], Capabilities]) -> QueryEngine:
+    """A desk whose sources hold the rows of the world and promise what is said, and are strict about it."""
+    given: dict[str, Connector] = {}
+    for name in OURS:
+        memory: Any = world.house.connectors[name]
+        given[name] = Strict(MemoryConnector({at: replaced(at, each, can) for at, each in memory.collections.items()}))
+    return acme.opened(replace(world.house, connectors={**world.house.connectors, **given}))
+
+
+def replaced(
+    name: str, collection: MemoryCollection, can: Callable[[str, Capabilities], Capabilities]
+) -> MemoryCollection:
+    return replace(collection, capabilities=can(name, collection.capabilities))
+
+
+@cache
+def kept(name: str, world: Callable[[], World]) -> QueryEngine:
+    """The desk of a steady promise, so that its plans are remembered from question to question."""
+    return promising(world(), {"real": lambda _, can: can, "nothing": lambda _, can: acme.nothing(can)}[name])
+
+
+def drawn(world: World, random: Random) -> QueryEngine:
+    """Random subsets of what could be promised: of each collection anew."""
+    bindings = world.house.mappings
+    keyed = {each.collection: tuple(dict.fromkeys(key_columns(bindings, each))) for each in bindings.values()}
+    return promising(world, lambda name, can: some(random, can, keyed.get(name, ())))
+
+
+def key_columns(bindings: Mapping[str, TypeMapping], of: TypeMapping) -> list[tuple[str, ...]]:
+    """What rows of a type are looked up by in their source: their key, and what links to them name."""
+    links = (link for each in bindings.values() for link in each.relationships.values())
+    own = tuple(each for each in of.key if each not in of.constants)
+    return [own, *(names(link.remote) for link in links if of.type in (link.to, *INTERFACES.get(link.to, ())))]
+
+
+def some(random: Random, can: Capabilities, keyed: tuple[tuple[str, ...], ...]) -> Capabilities:
+    """Most of the time much is promised, so that the last steps are often pushed down."""
+    share = random.choice([0.3, 0.8, 0.95, 1.0])
+
+    def odds() -> bool:
+        return random.random() < share
+
+    return Capabilities(
+        columns={
+            name: Column(each.type, operators(random, each.type, share), odds()) for name, each in can.columns.items()
+        },
+        max_keys=random.choice([1, 2, 7, 1000]) if odds() else 0,
+        key_columns=frozenset(each for each in keyed if odds()) if random.random() < 0.3 else frozenset(),
+        boolean_filters=odds(),
+        exists_filters=odds(),
+        limit=odds(),
+        limit_per_key=odds(),
+        aggregates=odds(),
+    )
+
+
+def operators(random: Random, kind: ColumnType, share: float) -> frozenset[Op]:
+    if kind is ColumnType.LIST:
+        return frozenset()
+    held = TEXT if kind is ColumnType.TEXT else PLAIN
+    return held if random.random() < share else frozenset(each for each in sorted(held) if random.random() < share)

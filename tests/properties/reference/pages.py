@@ -1,0 +1,111 @@
+"""All rows of a list and its arguments in, one page of them out: sorted whole, compared row by row, then cut."""
+
+from collections.abc import Mapping, Sequence
+from functools import cmp_to_key
+from typing import Any
+
+from graphql import GraphQLError
+
+from onedoor.errors import RequestRejected
+from onedoor.query import cursors
+from onedoor.spi.scan import SortKey
+from tests.properties.reference.filters import meets, refuse
+from tests.properties.reference.world import Dict, World, column, kinds
+
+
+def page(world: World, kind: str, coordinate: str, arguments: Mapping[str, Any], rows: Sequence[Dict]) -> Dict:
+    """A connection, as dicts; every row that meets the filter is looked at, whatever is asked."""
+    order = ordering(world, kind, arguments.get("orderBy") or ())
+    where = arguments.get("where") or {}
+    found = sorted((row for row in rows if meets(world, kind, where, row)), key=cmp_to_key(comparing(order)))
+    later, earlier = placed(world, kind, coordinate, arguments)
+    inside = [row for row in found if later(row) and earlier(row)]
+    first, last = arguments.get("first"), arguments.get("last")
+    if first is None and last is None:
+        first = world.house.limits.first_default
+    kept = inside[:first] if last is None else inside[max(0, len(inside) - last) :]
+    cut = len(kept) < len(inside)
+    edges = [{"cursor": written(world, kind, coordinate, arguments, row), "node": row} for row in kept]
+    return {
+        "nodes": kept,
+        "edges": edges,
+        "totalCount": len(found),
+        "pageInfo": {
+            "hasNextPage": not all(map(earlier, found)) or (cut and last is None),
+            "hasPreviousPage": not all(map(later, found)) or (cut and last is not None),
+            "startCursor": edges[0]["cursor"] if edges else None,
+            "endCursor": edges[-1]["cursor"] if edges else None,
+        },
+    }
+
+
+def judge(world: World, kind: str, coordinate: str, arguments: Mapping[str, Any]) -> None:
+    """Raises GraphQLError for arguments no page can be made of."""
+    refuse(world, kind, arguments.get("where") or {})
+    given = [arguments[each] for each in ("first", "last") if arguments.get(each) is not None]
+    if len(given) > 1 or any(each < 0 for each in given):
+        raise GraphQLError("a size that cannot be", extensions={"code": "BAD_USER_INPUT"})
+    if any(each > world.house.limits.first_max for each in given):
+        raise GraphQLError("over the limit", extensions={"code": "LIMIT_EXCEEDED"})
+    try:
+        placed(world, kind, coordinate, arguments)
+    except RequestRejected as refused:
+        raise GraphQLError("no cursor of this list", extensions={"code": refused.errors[0].code}) from None
+
+
+def ordering(world: World, kind: str, given: Sequence[Mapping[str, str]]) -> list[SortKey]:
+    """Each column once, as first asked; the key last, so that no two rows tie."""
+    binding = world.binding(kind)
+    said = [(name, direction == "DESC") for each in given for name, direction in each.items()]
+    order: dict[str, SortKey] = {}
+    for name, descending in said:
+        for each in binding.key if name == "id" else (column(binding, name),):
+            order.setdefault(each, SortKey(each, descending))
+    for each in binding.key:
+        order.setdefault(each, SortKey(each))
+    return list(order.values())
+
+
+def comparing(order: Sequence[SortKey]) -> Any:
+    """Negative when the first row comes before the second; a null comes last, either way."""
+
+    def compare(one: Dict, other: Dict) -> int:
+        for each in order:
+            here, there = one[each.column], other[each.column]
+            if here == there:
+                continue
+            if here is None or there is None:
+                return 1 if here is None else -1
+            return (-1 if here < there else 1) * (-1 if each.descending else 1)
+        return 0
+
+    return compare
+
+
+def placed(world: World, kind: str, coordinate: str, arguments: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Two predicates: whether a row comes after `after`, and whether it comes before `before`."""
+    order = ordering(world, kind, arguments.get("orderBy") or ())
+    compare = comparing(order)
+    places: list[Dict | None] = []
+    for text in (arguments.get("after"), arguments.get("before")):
+        if text is None:
+            places.append(None)
+            continue
+        held = [kinds(world, kind)[each.column] for each in order]
+        values = cursors.decode_cursor(text, held, sealed(world, coordinate, order, arguments))
+        places.append(dict(zip((each.column for each in order), values, strict=True)))
+    after, before = places
+    return (
+        lambda row: after is None or compare(row, after) > 0,
+        lambda row: before is None or compare(row, before) < 0,
+    )
+
+
+def written(world: World, kind: str, coordinate: str, arguments: Mapping[str, Any], row: Dict) -> str:
+    order = ordering(world, kind, arguments.get("orderBy") or ())
+    return cursors.encode_cursor([row[each.column] for each in order], sealed(world, coordinate, order, arguments))
+
+
+def sealed(world: World, coordinate: str, order: Sequence[SortKey], arguments: Mapping[str, Any]) -> bytes:
+    house = world.house
+    return cursors.derive_cursor_key(house.cursor_secret, house.version, coordinate, order, arguments.get("where"))

@@ -1,0 +1,102 @@
+"""How many are wanted in, random questions out: hypothesis-graphql's selections, woven with our own arguments."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from random import Random
+from typing import Any
+
+from graphql import DocumentNode, FieldNode, GraphQLField, OperationDefinitionNode, build_schema, print_schema
+from graphql import print_ast as printed
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis_graphql import queries
+
+from auth.policy import GROUPS
+from tests.properties.reference.draw import AHEAD, Draw, subset
+from tests.properties.reference.weave import MISSING, Variable, Weaving
+from tests.properties.reference.world import World, fresh, torn, worn
+
+SEEN = 0.75
+"""How often a caller is in a group, where the groups are drawn."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One random question: who asks it of which world, twice, with different variables."""
+
+    seed: str
+    world: World
+    document: DocumentNode
+    variables: Sequence[Variable]
+    groups: Sequence[str]
+    others: Sequence[str]
+    """The groups of another caller, who asks the same in between."""
+
+    @property
+    def text(self) -> str:
+        return printed(self.document)
+
+    def given(self, time: int) -> Mapping[str, Any]:
+        return {each.name: each.values[time] for each in self.variables if each.values[time] is not MISSING}
+
+
+@cache
+def questions(count: int, said: int) -> Sequence[Asked]:
+    """The same for the same seed."""
+    return [woven(bare, f"{said}:{number}") for number, bare in enumerate(selections(count, said))]
+
+
+def woven(bare: Sequence[FieldNode], named: str) -> Asked:
+    random = Random(named)
+    world = random.choice([fresh, worn, worn, worn, torn])()
+    weaving = Weaving(Draw(world, named))
+    document = weaving.document(bare)
+    return Asked(
+        seed=named,
+        world=world,
+        document=document,
+        variables=tuple(weaving.variables),
+        groups=callers(random),
+        others=callers(random),
+    )
+
+
+def callers(random: Random) -> list[str]:
+    names = [each.name for each in GROUPS if each.name != "everyone"]
+    return names if random.random() < 0.4 else subset(random, names, SEEN if random.random() < 0.7 else 0.3)
+
+
+def selections(count: int, said: int) -> list[Sequence[FieldNode]]:
+    """What hypothesis-graphql asks of the schema without its arguments, which are all drawn anew."""
+    found: list[Sequence[FieldNode]] = []
+
+    @seed(said)
+    @settings(max_examples=count, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=HEALTH)
+    @given(queries(bare_schema(), print_ast=roots))
+    def collect(bare: Sequence[FieldNode]) -> None:
+        found.append(bare)
+
+    collect()
+    return [found[number % len(found)] for number in range(count)]
+
+
+HEALTH = list(HealthCheck)
+
+
+def roots(document: DocumentNode) -> Sequence[FieldNode]:
+    operation = document.definitions[0]
+    assert isinstance(operation, OperationDefinitionNode)
+    return [each for each in operation.selection_set.selections if isinstance(each, FieldNode)]
+
+
+@cache
+def bare_schema() -> Any:
+    schema = build_schema(print_schema(fresh().schema))
+    ours = (kind for name, kind in schema.type_map.items() if not name.startswith("__"))  # GraphQL's own are shared
+    for kind in ours:
+        for name in AHEAD if kind.name.endswith("Connection") else ():
+            kind.fields.pop(name, None)
+        for each in getattr(kind, "fields", {}).values():
+            if isinstance(each, GraphQLField):
+                each.args = {}
+    return schema

@@ -1,0 +1,53 @@
+"""Random questions, each asked of the product in all ways and of the reference: every reply must be the same."""
+
+import os
+import time
+
+from tests.properties.reference.compare import compared
+from tests.properties.reference.questions import Asked, questions
+from tests.properties.reference.shrink import shrunk
+
+COUNT = int(os.environ.get("FUZZ") or 500)
+SEED = int(os.environ.get("SEED") or (time.time_ns() % 10**9 if os.environ.get("FUZZ") else 20261101))
+"""A run of the tests asks the same each time, `make fuzz` something else each time."""
+
+
+SPOKEN = (
+    "query Random", "($v1", "a1: ", "fragment F1", "...F1", "... on Query", "... {", "@skip", "@include", "__typename",
+    "__schema", "where: {", "where: $", "orderBy", "first", "last", "after", "before", "some: {", "every: {", "none: {",
+    "not: {", "and: [", "or: [", "isNull", "notIn: [", "iContains", "on Post", "edges", "pageInfo", "totalCount",
+)  # fmt: skip
+SELDOM = 0.01
+"""The least share of questions that each of these words is in."""
+
+
+def test_random_questions_use_the_whole_language() -> None:
+    texts = [asked.text for asked in questions(COUNT, SEED)]
+    assert [word for word in SPOKEN if sum(word in text for text in texts) < SELDOM * COUNT] == []
+
+
+async def test_every_random_question_gets_the_reply_of_the_reference() -> None:
+    answered, withheld, refused = 0, 0, 0
+    for asked in questions(COUNT, SEED):
+        outcome = await compared(asked)
+        assert not outcome.differences, await told(asked)
+        answered += outcome.reply.rows > 0
+        withheld += bool(outcome.reply.errors)
+        refused += bool(outcome.reply.refused)
+    shares = f"{answered / COUNT:.0%} returned rows, {withheld / COUNT:.0%} had errors beside them"
+    said = f"{COUNT} questions, seed {SEED}: {shares}, {refused / COUNT:.0%} were refused"
+    print(said)
+    assert answered >= 0.6 * COUNT, said
+    assert refused <= 0.2 * COUNT, said
+
+
+async def told(asked: Asked) -> str:
+    """The smallest question found that still fails, and how to ask it again."""
+
+    async def fails(smaller: Asked) -> bool:
+        return bool((await compared(smaller)).differences)
+
+    small = await shrunk(asked, fails)
+    differences = "\n".join((await compared(small)).differences)
+    caller = f"groups {' '.join(small.groups)}; others {' '.join(small.others)}; world {small.world.name}"
+    return f"seed {small.seed}; {caller}\n{small.text}\nvariables {small.given(0)} then {small.given(1)}\n{differences}"

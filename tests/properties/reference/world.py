@@ -1,0 +1,213 @@
+"""The small Acme as the reference sees it: rows as dicts by type, links as look-ups, and the house beside them."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from functools import cache
+from random import Random
+from typing import Any
+from urllib.parse import quote
+
+from graphql import GraphQLEnumType, GraphQLSchema, build_schema, get_named_type, print_schema
+
+from onedoor.connectors.memory import MemoryCollection, MemoryConnector
+from onedoor.model.catalog import Catalog, Limits
+from onedoor.model.mapping import Relationship, TypeMapping
+from onedoor.schema.sdl import install_scalars
+from onedoor.spi.capabilities import ColumnType
+from onedoor.spi.connector import Connector
+from onedoor.spi.predicates import Row
+from tests import acme
+
+Dict = Mapping[str, Any]
+LIMITS = Limits(
+    request_seconds=120, source_seconds=60, depth_max=100, aliases_max=5000, directives_max=5000, root_fields_max=500,
+    cost_max=10**15, document_tokens=100_000, tests_max=100_000,
+)  # fmt: skip
+WORN = 0.15
+"""The share of values a worn world has lost, where a value may be missing."""
+TORN = 0.02
+"""The share a torn world has lost besides, where none may be missing."""
+TIED = 0.3
+"""How often what a link looks for is the same as in the row before, so that it finds several."""
+KEPT = 250
+"""The most rows a worn world has of a kind, so that many links lead nowhere."""
+INTERFACES = {"File": ("AzureFile", "BlobFile", "DriveFile", "FolderFile", "S3File")}
+"""The interfaces that are listed, and the types their rows are of."""
+TYPE = "__typename"
+"""Under what a row keeps its type, where graphql-core looks for it."""
+ID = " id"
+"""Under what a row keeps its id; no column is named so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """One set of rows, the house that answers over it, and the schema of the reference."""
+
+    name: str
+    house: Catalog
+    schema: GraphQLSchema
+    rows: Mapping[str, Sequence[Dict]]
+    indexes: dict[tuple[str, tuple[str, ...]], dict[tuple[Any, ...], list[Dict]]] = field(default_factory=dict)
+
+    def linked(self, link: Relationship, row: Dict) -> Sequence[Dict]:
+        """The rows a link leads to; a null among the keys leads nowhere."""
+        key = tuple(row[each] for each in names(link.local))
+        return () if None in key else self.keyed(link.to, names(link.remote)).get(key, ())
+
+    def keyed(self, kind: str, columns: tuple[str, ...]) -> Mapping[tuple[Any, ...], Sequence[Dict]]:
+        if (kind, columns) not in self.indexes:
+            index: dict[tuple[Any, ...], list[Dict]] = {}
+            for row in self.rows[kind]:
+                index.setdefault(tuple(row[each] for each in columns), []).append(row)
+            self.indexes[kind, columns] = index
+        return self.indexes[kind, columns]
+
+    def binding(self, kind: str) -> TypeMapping:
+        """Of an interface, that of any of its types: they have its columns alike."""
+        return next(
+            self.house.mappings[each] for each in (kind, *INTERFACES.get(kind, ())) if each in self.house.mappings
+        )
+
+    def many(self, kind: str, name: str) -> bool:
+        """Whether a link leads to a connection."""
+        output: Any = self.schema.type_map[kind]
+        return get_named_type(output.fields[name].type).name.endswith("Connection")
+
+
+def names(columns: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (columns,) if isinstance(columns, str) else columns
+
+
+def column(binding: TypeMapping, name: str) -> str:
+    return binding.columns.get(name) or re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()
+
+
+def value(binding: TypeMapping, name: str, row: Dict) -> Any:
+    """What a field holds."""
+    return row[ID if name == "id" else column(binding, name)]
+
+
+def identity(binding: TypeMapping, row: Dict) -> str:
+    """The id of a row, as a client sees it; of several columns, each percent-encoded."""
+    found = (row[each] for each in binding.key)
+    parts = [each.isoformat() if isinstance(each, date) else str(each) for each in found]
+    return parts[0] if len(parts) == 1 else ":".join(quote(each, safe="") for each in parts)
+
+
+@cache
+def fresh() -> World:
+    return world("fresh", acme.sources())
+
+
+@cache
+def worn() -> World:
+    """A smaller world with values lost at random wherever one may be missing, so that nulls and ties are many."""
+    return world("worn", faded("worn", {True: WORN, False: 0.0}))
+
+
+@cache
+def torn() -> World:
+    """A world that has lost values where none may be missing, so that nulls travel up."""
+    return world("torn", faded("torn", {True: WORN, False: TORN}))
+
+
+WORLDS = {"fresh": fresh, "worn": worn, "torn": torn}
+
+
+def faded(name: str, loses: Mapping[bool, float]) -> Mapping[str, Connector]:
+    """The fresh world's sources with a share of values lost, by whether a value may be missing."""
+    draw = Random(name)
+    given: dict[str, dict[str, MemoryCollection]] = {}
+    for binding in fresh().house.mappings.values():
+        for each in binding.lookups.values():
+            looked_in = acme.sources()[each.source].collections[each.collection]
+            given.setdefault(each.source, {}).setdefault(each.collection, looked_in)
+        source = acme.sources().get(binding.source)
+        if source is not None:
+            odds = [wear(binding, each, loses) for each in columns(binding)]
+            given.setdefault(binding.source, {})[binding.collection] = thinned(
+                source.collections[binding.collection], odds, draw
+            )
+    return {at: MemoryConnector(each) for at, each in given.items()}
+
+
+def wear(binding: TypeMapping, name: str, loses: Mapping[bool, float]) -> tuple[float, float]:
+    """How often a column's value is lost, and how often it is that of the row before; never so of a key."""
+    if name in binding.key:
+        return 0.0, 0.0
+    links = (link for each in fresh().house.mappings.values() for link in each.relationships.values())
+    joined = any(link.to == binding.type and name in names(link.remote) for link in links)
+    return loses[name in optional(binding)], TIED if joined else 0.0
+
+
+def thinned(collection: MemoryCollection, odds: Sequence[tuple[float, float]], draw: Random) -> MemoryCollection:
+    rows: list[Row] = []
+    for row in collection.rows[:: len(collection.rows) // KEPT + 1]:
+        before = rows[-1] if rows else row
+        rows.append(tuple(worn_out(draw, *each) for each in zip(row, before, odds, strict=True)))
+    return replace(collection, rows=rows)
+
+
+def worn_out(draw: Random, cell: Any, before: Any, odds: tuple[float, float]) -> Any:
+    lost, tied = odds
+    if draw.random() < lost:
+        return None
+    return before if draw.random() < tied else cell
+
+
+def columns(binding: TypeMapping) -> Sequence[str]:
+    columns = fresh().house.connectors[binding.source].capabilities(binding.collection).columns
+    return [each for each in columns if each not in binding.constants]
+
+
+def optional(binding: TypeMapping) -> set[str]:
+    """Columns that no field promises to be filled, the keys of links among them."""
+    shown: Any = fresh().house.schema.type_map[binding.type]
+    return set(columns(binding)) - {
+        column(binding, name) for name, each in shown.fields.items() if str(each.type).endswith("!")
+    }
+
+
+def world(name: str, given: Mapping[str, Connector]) -> World:
+    house = acme.house(given, LIMITS)
+    schema = install_scalars(build_schema(print_schema(house.schema)))
+    for scalar, write in WRITERS.items():
+        schema.type_map[scalar].coerce_output_value = write
+    for each in (each for each in schema.type_map.values() if isinstance(each, GraphQLEnumType)):
+        for member, held in each.values.items():
+            held.value = stored(house, each.name, member)
+    rows = {kind: tuple(as_dicts(house, binding)) for kind, binding in house.mappings.items()}
+    rows |= {kind: tuple(row for each in of for row in rows[each]) for kind, of in INTERFACES.items()}
+    return World(name=name, house=house, schema=schema, rows=rows)
+
+
+def stored(house: Catalog, enum: str, member: str) -> Any:
+    """What the source holds for an enum's value, which a printed schema does not say."""
+    known: Any = house.schema.type_map[enum]
+    return known.values[member].value
+
+
+def as_dicts(house: Catalog, binding: TypeMapping) -> Iterator[Dict]:
+    source: Any = house.connectors[binding.source]
+    collection = source.collections[binding.collection]
+    for row in collection.rows:
+        held = dict(zip(collection.can.columns, row, strict=True)) | dict(binding.constants)
+        yield held | {ID: identity(binding, held), TYPE: binding.type}
+
+
+def kinds(of: World, kind: str) -> Mapping[str, ColumnType]:
+    binding = of.binding(kind)
+    columns = of.house.connectors[binding.source].capabilities(binding.collection).columns
+    return {name: each.type for name, each in columns.items()}
+
+
+WRITERS = {
+    "Decimal": lambda number: format(number, "f"),
+    "BigInt": str,
+    "JSON": json.loads,
+    "Date": lambda day: day.isoformat(),
+    "DateTime": lambda moment: moment.isoformat().replace("+00:00", "Z"),
+}

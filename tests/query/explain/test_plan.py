@@ -1,0 +1,158 @@
+"""A plan made plain: what is asked of which source, who takes each step, and why not the source."""
+
+import json
+from typing import Any
+
+import pytest
+
+from onedoor.query.context import ExecutionResult
+from tests import acme
+
+REFUNDED = """{
+  customers(
+    where: {channel: {messages: {some: {text: {iContains: "invoice"}}}}}
+    orderBy: [{revenue: {sum: {revenue: DESC}}}]
+    first: 10
+  ) {
+    totalCount
+    nodes { name orders(first: 3) { nodes { id total } } }
+    groups(by: [{country: VALUE}]) { key { country } aggregate { count } }
+  }
+}"""
+IN_ORDER = "{ orders(where: {status: {eq: PAID}}, orderBy: [{total: DESC}], first: 3) { nodes { id } } }"
+
+
+async def planned(text: str, *groups: str, **variables: Any) -> ExecutionResult:
+    return await acme.ask(acme.opened(acme.house()), text, *groups, variables=variables, plan="ONLY")
+
+
+async def steps(text: str, *groups: str) -> list[tuple[str, str, str | None]]:
+    """Of the first read."""
+    first = (await planned(text, *groups)).extensions["plan"]["branches"][0]["reads"][0]
+    return [(each["step"], each["how"], each.get("why")) for each in first["steps"]]
+
+
+async def test_a_plan_is_its_branches_their_reads_and_the_steps_of_each() -> None:
+    told = await planned(IN_ORDER, "finance")
+
+    assert told.extensions["plan"] == {
+        "text": [
+            "Query.orders: Order",
+            "  rows from internal orders (id, total)",
+            "    where pushed down: status eq PAID",
+            "    order pushed down: total desc, id",
+            "    limit pushed down: 3",
+        ],
+        "branches": [{
+            "type": "Query",
+            "field": "orders",
+            "key": "orders",
+            "to": "Order",
+            "reads": [{
+                "purpose": "rows",
+                "source": "internal",
+                "collection": "orders",
+                "columns": ["id", "total"],
+                "steps": [
+                    {"step": "where", "how": "PUSHED_DOWN", "what": "status eq PAID"},
+                    {"step": "order", "how": "PUSHED_DOWN", "what": "total desc, id"},
+                    {"step": "limit", "how": "PUSHED_DOWN", "what": "3"},
+                ],
+                "reads": [],
+            }],
+            "branches": [],
+        }],
+    }  # fmt: skip
+
+
+async def test_reads_that_others_wait_for_stand_below_them_and_what_serves_several_is_shown_once() -> None:
+    told = await planned(REFUNDED, "sales")
+    (customers,) = told.extensions["plan"]["branches"]
+
+    assert [tree(each) for each in customers["reads"]] == [
+        ("rows", "customer", [
+            ("keys", "channels", [("keys", "messages", [])]), ("reached", "revenue_month", []),
+        ]),
+        ("tally", "customer", [("keys", "channels as above", [])]),
+        ("groups", "customer", [("keys", "channels as above", [])]),
+    ]  # fmt: skip
+    assert [(each["field"], each["here"], each["there"]) for each in customers["branches"]] == [
+        ("orders", ["id"], ["customer_id"])
+    ]
+
+
+def tree(read: Any) -> Any:
+    name = read["collection"] + (" as above" if read.get("shared") else "")
+    return read["purpose"], name, [tree(each) for each in read["reads"]]
+
+
+@pytest.mark.parametrize(("text", "group", "expected"), [
+    pytest.param(IN_ORDER, "finance", [
+        ("where", "PUSHED_DOWN", None), ("order", "PUSHED_DOWN", None), ("limit", "PUSHED_DOWN", None),
+    ], id="all of it"),
+    pytest.param('{ messages(where: {text: {contains: "a"}}, first: 2) { nodes { text } } }', "sales", [
+        ("where", "FINISHED", "`slack` does not filter `text` by `contains`"),
+        ("order", "FINISHED", "a step before it is ours"),
+        ("limit", "FINISHED", "a step before it is ours"),
+    ], id="a test"),
+    pytest.param("{ s3Files(orderBy: [{size: DESC}], first: 2) { nodes { name } } }", "sales", [
+        ("order", "FINISHED", "`s3` gives no order by `size`"), ("limit", "FINISHED", "a step before it is ours"),
+    ], id="an order"),
+    pytest.param('{ s3Files(where: {or: [{kind: {eq: "a"}}, {size: {gt: 1}}]}) { totalCount } }', "sales", [
+        ("where", "FINISHED", "`s3` takes no `or` in a filter"),
+        ("measures", "FINISHED", "a step before it is ours"),
+    ], id="logic"),
+    pytest.param("{ s3Files { totalCount } }", "sales", [
+        ("measures", "FINISHED", "`s3` measures nothing"),
+    ], id="a count"),
+    pytest.param("{ customers(where: {usage: {some: {apiCalls: {gt: 1}}}}, first: 2) { nodes { id } } }", "sales", [
+        ("where", "CARRIED", "its keys come from `snowflake`"),
+        ("order", "OPEN", "it depends on the keys that are read first"),
+        ("limit", "OPEN", "it depends on the keys that are read first"),
+    ], id="keys from another source"),
+    pytest.param('{ channels(where: {messages: {some: {text: {contains: "a"}}}}) { nodes { id } } }', "sales", [
+        ("where", "CARRIED", "`slack` does not look from `id` into `messages`"),
+        ("order", "FINISHED", "`slack` gives no order by `id`"),
+        ("limit", "FINISHED", "a step before it is ours"),
+    ], id="keys from the same source"),
+    pytest.param("{ customers(orderBy: [{accountManager: {lastName: ASC}}], first: 2) { nodes { id } } }", "sales", [
+        ("order", "FINISHED", "`accountManager.last_name` lies beyond a link"),
+        ("limit", "FINISHED", "a step before it is ours"),
+    ], id="an order beyond a link"),
+    pytest.param("{ orders { groups(by: [{customer: {country: VALUE}}]) { aggregate { count } } } }", "sales", [
+        ("measures", "IN_PARTS", "`customer.country` lies beyond a link"),
+        ("order", "FINISHED", "a step before it is ours"),
+        ("limit", "FINISHED", "a step before it is ours"),
+    ], id="groups beyond a link"),
+])  # fmt: skip
+async def test_a_step_says_who_takes_it_and_why_its_source_does_not(text: str, group: str, expected: Any) -> None:
+    assert await steps(text, group) == expected
+
+
+async def test_a_withheld_field_leaves_no_trace_in_a_plan() -> None:
+    shown = "{ customers(first: 1) { nodes { name %s } } }"
+    hidden = "creditLimit channel { messages(first: 1) { nodes { text } } }"
+    told, less = [await planned(shown % each, "marketing") for each in (hidden, "")]
+
+    assert told.extensions["plan"] == less.extensions["plan"]
+    assert [fault.extensions["position"] for fault in told.errors if fault.extensions] == [
+        "Customer.creditLimit", "Customer.channel",
+    ]  # fmt: skip
+
+
+async def test_a_filter_that_looks_at_a_withheld_field_leaves_no_trace_in_a_plan() -> None:
+    text = '{ customers(where: {creditLimit: {gt: "1"}}) { totalCount } products(first: 1) { nodes { id } } }'
+    told = await planned(text, "marketing")
+
+    assert [each["field"] for each in told.extensions["plan"]["branches"]] == ["products"]
+
+
+async def test_what_stands_in_a_variable_does_not_show() -> None:
+    asked = "customers(where: {name: {eq: $name}}, first: $first) { totalCount nodes { id } }"
+    text = f"query Q($name: String!, $first: Int) {{ {asked} }}"
+    told = await planned(text, "sales", name="a secret name", first=17)
+    lines = told.extensions["plan"]["text"]
+
+    assert "    where pushed down: name eq $name" in lines
+    assert "    limit pushed down: $first" in lines
+    assert "secret" not in json.dumps(told.extensions)

@@ -1,0 +1,227 @@
+"""A plan that was carried out says what came of each read; one that is only wanted reads nothing."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from onedoor.audit.record import AuditOutcome
+from onedoor.connectors.memory import MemoryConnector
+from onedoor.errors import ErrorCode
+from onedoor.model.catalog import Limits
+from onedoor.query.audited import classify_outcome
+from onedoor.query.context import ExecutionResult, QueryEngine
+from onedoor.runtime.lru import InMemoryCacheStore
+from onedoor.runtime.row_cache import RowCache
+from onedoor.spi.predicates import Row
+from onedoor.spi.scan import ScanRequest
+from tests import acme
+from tests.golden.test_golden import CASES, HERE, desk, read
+
+BUSY = "{ customers(where: {usage: {some: {apiCalls: {gt: 4500}}}}, first: 3) { nodes { id orders { totalCount } } } }"
+
+
+MILLISECONDS = re.compile(r"[\d.]+ ms")
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def opening() -> QueryEngine:
+    """Customers are kept for a minute."""
+    store = InMemoryCacheStore(max_entries=100, max_bytes=1_000_000, clock=lambda: 0.0)
+    fresh = {"internal": {"customer": 60.0}}
+    cache = RowCache(store=store, max_ages=fresh, secret=b"a secret of thirty-two characters", now=lambda: NOON)
+    return replace(acme.opened(acme.house()), cache=cache)
+
+
+def line(told: ExecutionResult) -> str:
+    """Of the first read."""
+    return told.extensions["plan"]["text"][1]
+
+
+class Counting(MemoryConnector):
+    """Counts its reads, and takes its time over some."""
+
+    def __init__(self, of: MemoryConnector, slow: str = "") -> None:
+        super().__init__(of.collections)
+        self.slow, self.reads = slow, 0
+
+    async def scan(self, ask: ScanRequest) -> AsyncIterator[Sequence[Row]]:
+        self.reads += 1
+        if ask.collection == self.slow:
+            await asyncio.sleep(60)
+        async for rows in super().scan(ask):
+            yield rows
+
+
+def counting(slow: str = "", limits: Limits | None = None) -> tuple[QueryEngine, dict[str, Counting]]:
+    sources = {name: Counting(each, slow) for name, each in acme.sources().items()}
+    return acme.opened(acme.house(sources, limits)), sources
+
+
+def reads(told: ExecutionResult) -> Iterator[dict[str, Any]]:
+    waiting = [read for branch in told.extensions["plan"]["branches"] for read in inside(branch)]
+    while waiting:
+        one = waiting.pop(0)
+        yield one
+        waiting = [*one["reads"], *waiting]
+
+
+def inside(branch: Any) -> Iterator[Any]:
+    yield from branch["reads"]
+    for each in branch["branches"]:
+        yield from inside(each)
+
+
+async def asked(name: str, *, promising: bool, **more: Any) -> ExecutionResult:
+    folder = HERE / name
+    groups = (folder / "caller").read_text().split()
+    options = {**read(folder / "options.json"), **more}
+    variables = read(folder / "variables.json")
+    query = (folder / "query.graphql").read_text()
+    return await acme.ask(desk(promising=promising), query, *groups, variables=variables, **options)
+
+
+@pytest.mark.parametrize("promising", [True, False], ids=["promising", "promising nothing"])
+@pytest.mark.parametrize("name", CASES)
+async def test_every_call_of_an_answer_stands_in_its_plan_and_changes_nothing(name: str, promising: bool) -> None:
+    told, plain = await asked(name, promising=promising, plan=True), await asked(name, promising=promising)
+    ran = [each["ran"] for each in reads(told) if "ran" in each] if not told.rejected else []
+
+    assert (told.data, told.errors) == (plain.data, plain.errors)
+    assert sum(each.get("rows", 0) for each in ran) == sum(each.row_count for each in told.scan_stats)
+    assert sum(each.get("calls", 0) for each in ran) == sum(each.call_count for each in told.scan_stats)
+    assert sum(each["ms"] for each in ran) == pytest.approx(
+        sum(each.milliseconds for each in told.scan_stats), abs=0.01
+    )
+
+
+async def test_a_read_says_its_rows_their_bytes_its_calls_and_the_keys_it_was_given() -> None:
+    told = await acme.ask(acme.opened(acme.house()), BUSY, "sales", plan=True)
+    customers, usage, orders = reads(told)
+
+    assert [(each["collection"], each["ran"]["rows"], each["ran"]["calls"]) for each in (customers, usage, orders)] == [
+        ("customer", 98, 1), ("usage_day", 98, 1), ("orders", 3, 1),
+    ]  # fmt: skip
+    assert (customers["ran"]["keys"], orders["ran"]["keys"]) == (98, 3)
+    assert orders["ran"]["bytes"] == len("[[1,11],[2,11],[3,11]]")
+    assert orders["ran"]["ms"] > 0
+
+
+async def test_the_lines_of_a_plan_say_what_came_of_each_read() -> None:
+    told = await acme.ask(acme.opened(acme.house()), BUSY, "sales", plan=True)
+    said = [MILLISECONDS.sub("1.0 ms", each.strip()) for each in told.extensions["plan"]["text"]]
+
+    assert "rows from internal customer (id): 98 rows, 483 bytes, for 98 keys, 1 call, 1.0 ms" in said
+    assert "tally from internal orders (customer_id): 3 rows, 22 bytes, for 3 keys, 1 call, 1.0 ms" in said
+
+
+async def test_a_read_says_how_long_its_rows_are_kept_and_since_when_they_were(opening: QueryEngine) -> None:
+    text = "{ customers(first: 2) { nodes { id orders { totalCount } } } }"
+    first, again = [await acme.ask(opening, text, "sales", plan=True) for _ in range(2)]
+    read, kept = [next(reads(each)) for each in (first, again)]
+
+    assert (read["fresh"], [*read["ran"]]) == (60.0, ["calls", "rows", "bytes", "ms"])
+    assert ("calls" in kept["ran"], kept["ran"]["cached"], kept["ran"]["at"]) == (False, 1, NOON.isoformat())
+    assert "rows from internal customer (id), kept for 60 s: 2 rows, 9 bytes, 0 calls, 1 kept since" in line(again)
+    assert [each.get("fresh") for each in reads(again)] == [60.0, None]
+
+
+async def test_a_plan_that_is_only_wanted_says_how_long_rows_are_kept(opening: QueryEngine) -> None:
+    told = await acme.ask(opening, "{ customers(first: 2) { nodes { id } } }", "sales", plan="ONLY")
+
+    assert [each["fresh"] for each in reads(told)] == [60.0]
+
+
+async def test_the_steps_of_a_read_are_those_that_were_taken_once_the_keys_were_there() -> None:
+    desk, sources = counting()
+    can = sources["internal"].collections["customer"].capabilities
+    sources["internal"].collections = {
+        **sources["internal"].collections,
+        "customer": replace(
+            sources["internal"].collections["customer"], capabilities=replace(can, max_in_filter_keys=1000)
+        ),
+    }
+    told = await acme.ask(desk, BUSY, "sales", plan=True)
+
+    assert next(reads(told))["steps"] == [
+        {
+            "step": "where", "how": "CARRIED", "what": "id among 98 keys of snowflake usage_day",
+            "why": "its keys were read first, from `snowflake`",
+        },
+        {"step": "order", "how": "PUSHED_DOWN", "what": "id"},
+        {"step": "limit", "how": "PUSHED_DOWN", "what": "3"},
+    ]  # fmt: skip
+
+
+async def test_keys_that_are_too_many_for_a_filter_are_spread_over_the_calls() -> None:
+    told = await acme.ask(acme.opened(acme.house()), BUSY, "sales", plan=True)
+
+    assert next(reads(told))["steps"][0] == {
+        "step": "keys", "how": "CARRIED", "what": "id",
+        "why": "they were read first, and `internal` takes no keys in a filter",
+    }  # fmt: skip
+
+
+async def test_a_read_that_no_key_led_to_is_told_as_not_asked() -> None:
+    text = '{ customers(where: {id: {eq: "0"}}) { nodes { orders { totalCount } } } }'
+    told = await acme.ask(acme.opened(acme.house()), text, "sales", plan=True)
+
+    assert [(each["collection"], each.get("idle")) for each in reads(told)] == [("customer", None), ("orders", True)]
+    assert "    tally from internal orders (customer_id): not asked" in told.extensions["plan"]["text"]
+
+
+async def test_only_the_plan_reads_nothing() -> None:
+    desk, sources = counting()
+    told = await acme.ask(desk, BUSY, "sales", plan="ONLY")
+
+    assert (told.data, told.scan_stats, {each.reads for each in sources.values()}) == (None, [], {0})
+    assert [each["collection"] for each in reads(told)] == ["customer", "usage_day", "orders"]
+    assert classify_outcome(told) is AuditOutcome.ANSWERED
+
+
+async def test_only_the_plan_is_still_held_to_the_limits() -> None:
+    told = await acme.ask(acme.opened(acme.house()), "{ products(first: 1001) { nodes { id } } }", plan="ONLY")
+
+    assert (told.rejected, [each.code for each in told.errors]) == (True, [ErrorCode.LIMIT_EXCEEDED])
+
+
+async def test_only_the_plan_says_what_would_be_withheld() -> None:
+    text = "{ customers(first: 1) { nodes { creditLimit } } }"
+    told = await acme.ask(acme.opened(acme.house()), text, "sales", plan="ONLY")
+
+    assert ([each.code for each in told.errors], classify_outcome(told)) == (
+        [ErrorCode.FORBIDDEN],
+        AuditOutcome.PARTIAL,
+    )
+
+
+async def test_an_answer_that_takes_too_long_tells_its_plan_as_far_as_it_came() -> None:
+    desk, _ = counting("orders", Limits(request_seconds=0.3))
+    told = await acme.ask(desk, BUSY, "sales", plan=True)
+
+    assert [each.code for each in told.errors] == [ErrorCode.LIMIT_EXCEEDED]
+    assert [(each["collection"], each["ran"].get("rows")) for each in reads(told)] == [
+        ("customer", 98), ("usage_day", 98), ("orders", None),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("given", [1, 0, "only", "WITH", "", [], {}, ["ONLY"]])
+async def test_the_plan_is_asked_for_in_two_ways_and_no_other(given: Any) -> None:
+    told = await acme.ask(acme.opened(acme.house()), "{ products(first: 1) { nodes { id } } }", plan=given)
+
+    assert (told.rejected, [each.message for each in told.errors]) == (
+        True,
+        ['`extensions.onedoor.plan` is `true`, for the plan beside the answer, or `"ONLY"`, in its place'],
+    )
+
+
+@pytest.mark.parametrize("given", [False, None])
+async def test_a_plan_that_nobody_wants_is_not_told(given: Any) -> None:
+    told = await acme.ask(acme.opened(acme.house()), "{ products(first: 1) { nodes { id } } }", plan=given)
+
+    assert (told.rejected, told.extensions) == (False, {})

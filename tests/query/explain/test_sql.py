@@ -1,0 +1,95 @@
+"""The statements of a plan: for those in the groups of `server.sql_shown_to`, and without a value."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo.data.seed_sql import seed
+from onedoor.config import load_settings
+from onedoor.connectors.memory import MemoryConnector
+from onedoor.connectors.snowflake.connector import SnowflakeConnector
+from onedoor.connectors.sql import sqlite
+from onedoor.connectors.sql.mysql import MysqlConnector
+from onedoor.connectors.sql.postgresql import PostgresqlConnector
+from onedoor.errors import ConfigurationError
+from onedoor.query.context import QueryEngine
+from onedoor.query.planner.explain import allow_sql
+from onedoor.spi.connector import ExplainableConnector
+from tests import acme
+
+TEXT = """query Q($name: String!) {
+  customers(where: {name: {contains: $name}, country: {notIn: ["ZZ", "QQ"]}}, first: 17) {
+    nodes { name orders(first: 2, where: {total: {gt: "1234.5"}}) { nodes { total } } }
+  }
+}"""
+WORDS = {"name": "Inc"}
+
+
+@pytest.fixture
+async def door(tmp_path: Path) -> AsyncIterator[QueryEngine]:
+    """Statements are for sales."""
+    path = tmp_path / "internal.sqlite"
+    seed(f"sqlite:///{path}", 0.01)
+    internal = await sqlite.connect(sqlite.SqliteOptions(path=str(path)))
+    house = acme.house({**acme.sources(), "internal": internal})
+    yield acme.opened(replace(house, policy=allow_sql(house.policy, ["sales"])))
+    await internal.close()
+
+
+async def shown(door: QueryEngine, group: str, how: Any) -> list[list[str] | None]:
+    """The statements of customers and of their orders."""
+    told = await acme.ask(door, TEXT, group, variables=WORDS, plan=how)
+    (customers,) = told.extensions["plan"]["branches"]
+    return [branch["reads"][0].get("sql") for branch in (customers, *customers["branches"])]
+
+
+@pytest.mark.parametrize("how", [True, "ONLY"])
+async def test_statements_are_shown_to_the_groups_that_are_named(door: QueryEngine, how: Any) -> None:
+    (customers,), (orders,) = await shown(door, "sales", how)
+
+    assert customers.startswith(
+        "SELECT t0.name AS c0, t0.id AS c1 \nFROM customer AS t0 \nWHERE instr(t0.name, ?) > 0 AND"
+    )
+    assert "FROM orders AS t0 \nWHERE t0.customer_id IN" in orders
+
+
+@pytest.mark.parametrize("how", [True, "ONLY"])
+@pytest.mark.parametrize("group", ["marketing", "finance", "engineering"])
+async def test_statements_are_shown_to_nobody_else(door: QueryEngine, group: str, how: Any) -> None:
+    told = await acme.ask(door, TEXT, group, variables=WORDS, plan=how)
+
+    assert "SELECT" not in json.dumps(told.extensions)
+
+
+@pytest.mark.parametrize("how", [True, "ONLY"])
+async def test_a_statement_shows_no_value(door: QueryEngine, how: Any) -> None:
+    statements = json.dumps(await shown(door, "sales", how))
+
+    assert [value for value in ("Inc", "ZZ", "QQ", "17", "1234", "2000-01-01") if value in statements] == []
+
+
+async def test_nobody_is_shown_a_statement_unless_the_settings_say_so() -> None:
+    rules = acme.house().policy
+
+    assert allow_sql(rules, []) == rules
+
+
+@pytest.mark.parametrize("kind", [sqlite.SqliteConnector, PostgresqlConnector, MysqlConnector, SnowflakeConnector])
+def test_every_database_can_say_how_it_is_asked(kind: type) -> None:
+    assert issubclass(kind, ExplainableConnector)
+
+
+def test_rows_in_memory_are_asked_without_words() -> None:
+    assert not issubclass(MemoryConnector, ExplainableConnector)
+
+
+def test_a_group_that_does_not_exist_is_shown_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "onedoor.toml"
+    file.write_text('[server]\nsql_shown_to = ["enginering"]\n')
+
+    with pytest.raises(ConfigurationError, match="there is no group `enginering`: did you mean `engineering`"):
+        load_settings(file, {"ONEDOOR_PEPPER": "a pepper of thirty-two characters"})

@@ -1,0 +1,30 @@
+"""A world to try laws in, who asks in them, and what is told."""
+
+from typing import Any
+
+import pytest
+
+from onedoor.query.context import ExecutionResult
+from tests.query.interfaces.world import World, world
+
+INSIDER = ("people", "finance", "sales")
+OUTSIDER = ("sales",)
+
+
+@pytest.fixture
+def at() -> World:
+    """The first world in which every shelf has several papers, and someone has one of each."""
+    return next(each for each in (world(f"law {number}") for number in range(1000)) if full(each))
+
+
+def full(of: World) -> bool:
+    owned = [{row["person_id"] for row in rows} for rows in of.papers.values()]
+    return all(len(rows) > 3 for rows in of.papers.values()) and 1 in set.intersection(*owned)
+
+
+def asked(of: World, shelf: str) -> int:
+    return len(of.sources[shelf].asked)
+
+
+def told(answer: ExecutionResult) -> list[tuple[Any, ...]]:
+    return [(each.code, each.path, (each.extensions or {}).get("position")) for each in answer.errors]

@@ -1,0 +1,365 @@
+"""A field that is looked up: one read for all rows, its arguments tests there, null where nothing is found."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import pytest
+from graphql import GraphQLSchema, parse, validate
+
+from auth.policy import AccessPolicy
+from onedoor.connectors.memory import MemoryCollection, MemoryConnector
+from onedoor.errors import ConfigurationError, ConnectorError, ErrorCode
+from onedoor.model.catalog import Catalog, Limits
+from onedoor.model.mapping import Lookup, TypeMapping
+from onedoor.query.context import ExecutionResult, QueryEngine
+from onedoor.query.startup_checks import validate_catalog
+from onedoor.schema.builder import build_document, build_schema_and_policy, print_sdl
+from onedoor.schema.reader import SchemaError
+from onedoor.schema.visibility import build_visible_schema
+from onedoor.spi.capabilities import Capabilities, Column, ColumnType
+from onedoor.spi.connector import Connector
+from onedoor.spi.predicates import Op, Row
+from onedoor.spi.scan import ScanRequest
+from tests import acme
+from tests.query.lookups import silent, subjects
+from tests.query.pushdown.strict import Strict
+
+EQ = frozenset({Op.EQ})
+ROOMS = ((1, 1), (2, 1), (3, 2), (4, 9), (5, 2))
+HEAT = (
+    (1, "1m", 20.5), (1, "1h", 19.0), (2, "1m", 21.0), (2, "1h", None), (3, "1h", 18.0), (9, "1h", 40.0),
+    (3, "1m", 30.0), (3, "1m", 29.0),
+)  # fmt: skip
+TAGS = ((1, ("a", "b")), (2, ()))
+SAYING = '[{"times": 2, "word": "x"}]'
+LETTERS = ((1, 3, ("a", "b"), SAYING, "abc"), (1, 4, ("a",), "", "abcd"), (2, 3, ("a", "b"), SAYING, "xyz"))
+
+ROOM = Capabilities(columns={"id": Column(ColumnType.INTEGER), "floor": Column(ColumnType.INTEGER)})
+HEATED = Capabilities(
+    columns={
+        "room": Column(ColumnType.INTEGER),
+        "window": Column(ColumnType.TEXT, EQ),
+        "celsius": Column(ColumnType.FLOAT),
+    },
+    max_keys=100,
+    required_columns=("window",),
+    row_cost=7,
+)
+TAGGED = Capabilities(columns={"room": Column(ColumnType.INTEGER), "tags": Column(ColumnType.LIST)}, max_keys=100)
+LETTERED = Capabilities(
+    columns={
+        "room": Column(ColumnType.INTEGER),
+        "most": Column(ColumnType.INTEGER, EQ),
+        "words": Column(ColumnType.LIST, EQ),
+        "saying": Column(ColumnType.TEXT, EQ),
+        "text": Column(ColumnType.TEXT),
+    },
+    max_keys=100,
+)
+FAR: Mapping[str, MemoryCollection] = {
+    "heat": MemoryCollection(capabilities=HEATED, rows=HEAT),
+    "tags": MemoryCollection(capabilities=TAGGED, rows=TAGS),
+    "letters": MemoryCollection(capabilities=LETTERED, rows=LETTERS),
+}
+HEATS = Lookup(
+    source="far", collection="heat", local="id", remote="room", column="celsius", arguments={"window": "window"}
+)
+LOOKUPS = {
+    "heat": HEATS,
+    "secretHeat": HEATS,
+    "tags": Lookup(source="far", collection="tags", local=("id",), remote=("room",), column="tags"),
+    "letter": Lookup(
+        source="far",
+        collection="letters",
+        local="id",
+        remote="room",
+        column="text",
+        arguments={"most": "most", "words": "words", "saying": "saying"},
+    ),
+}
+
+
+class Counted(Strict):
+    """Keeps what it was asked."""
+
+    def __init__(self, memory: MemoryConnector) -> None:
+        super().__init__(memory)
+        self.asks: list[ScanRequest] = []
+
+    def scan(self, ask: ScanRequest) -> AsyncIterator[Sequence[Row]]:
+        self.asks.append(ask)
+        return super().scan(ask)
+
+
+class Down(MemoryConnector):
+    async def scan(self, ask: ScanRequest) -> AsyncIterator[Sequence[Row]]:
+        raise ConnectorError("the far side is down")
+        yield ()
+
+
+@cache
+def built() -> tuple[GraphQLSchema, AccessPolicy]:
+    return build_schema_and_policy([subjects])
+
+
+def house(far: Connector, lookups: Mapping[str, Lookup] = LOOKUPS, more: Sequence[TypeMapping] = ()) -> Catalog:
+    schema, rules = built()
+    room = TypeMapping(type="Room", source="near", collection="room", lookups=lookups)
+    return Catalog(
+        schema=schema,
+        policy=rules,
+        mappings={each.type: each for each in (room, *more)},
+        connectors={"near": MemoryConnector({"room": MemoryCollection(capabilities=ROOM, rows=ROOMS)}), "far": far},
+        limits=Limits(),
+        cursor_secret=b"a secret of the tests",
+        version="1",
+    )
+
+
+def opened(far: Connector) -> QueryEngine:
+    return acme.opened(house(far))
+
+
+def far(can: Any = lambda can: can) -> Counted:
+    return Counted(
+        MemoryConnector({name: replace(each, capabilities=can(each.capabilities)) for name, each in FAR.items()})
+    )
+
+
+async def nodes(desk: QueryEngine, wanted: str, **variables: Any) -> list[Any]:
+    told = await asked(desk, wanted, **variables)
+    assert not told.errors
+    assert told.data is not None
+    return [each if len(each) > 1 else next(iter(each.values())) for each in told.data["rooms"]["nodes"]]
+
+
+DEFINED = {"w": "Window! = MINUTE", "words": "[String!]", "saying": "[Saying!]", "most": "Int"}
+"""The variables a question may use."""
+
+
+async def asked(desk: QueryEngine, wanted: str, **variables: Any) -> ExecutionResult:
+    used = ", ".join(f"${name}: {of}" for name, of in DEFINED.items() if f"${name})" in wanted)
+    head = f"query ({used}) " if used else ""
+    return await acme.ask(desk, f"{head}{{ rooms {{ nodes {{ {wanted} }} }} }}", variables=variables)
+
+
+WAYS = [pytest.param(lambda can: can, id="promised"), pytest.param(acme.nothing, id="nothing promised")]
+
+
+@pytest.mark.parametrize("can", WAYS)
+@pytest.mark.parametrize(
+    ("wanted", "variables", "shown"),
+    [
+        pytest.param("heat", {}, [19.0, None, 18.0, None, None], id="the default"),
+        pytest.param("heat(window: MINUTE)", {}, [20.5, 21.0, 29.0, None, None], id="of several, the least"),
+        pytest.param("heat(window: $w)", {}, [20.5, 21.0, 29.0, None, None], id="a variable's default"),
+        pytest.param("heat(window: $w)", {"w": "HOUR"}, [19.0, None, 18.0, None, None], id="a variable"),
+        pytest.param("tags", {}, [["a", "b"], [], None, None, None], id="a list"),
+        pytest.param("letter(most: 3)", {}, ["abc", "xyz", None, None, None], id="a number"),
+        pytest.param("letter(most: null)", {}, ["abc", "xyz", None, None, None], id="null decides nothing"),
+        pytest.param("letter(most: $most)", {"most": 4}, ["abcd", None, None, None, None], id="a number of variables"),
+        pytest.param("letter(most: $most)", {}, ["abc", "xyz", None, None, None], id="a variable not given"),
+        pytest.param('letter(words: ["a"])', {}, ["abcd", None, None, None, None], id="a list given"),
+        pytest.param("letter(words: $words)", {"words": ["a"]}, ["abcd", None, None, None, None], id="a list variable"),
+        pytest.param(
+            'letter(saying: [{word: "x", times: 2}])', {}, ["abc", "xyz", None, None, None], id="a list of objects"
+        ),
+        pytest.param(
+            "letter(saying: $saying)",
+            {"saying": [{"times": 2, "word": "x"}]},
+            ["abc", "xyz", None, None, None],
+            id="objects in a variable",
+        ),
+        pytest.param(
+            "floor heat minute: heat(window: MINUTE) __typename",
+            {},
+            [
+                {"floor": 1, "heat": 19.0, "minute": 20.5, "__typename": "Room"},
+                {"floor": 1, "heat": None, "minute": 21.0, "__typename": "Room"},
+                {"floor": 2, "heat": 18.0, "minute": 29.0, "__typename": "Room"},
+                {"floor": 9, "heat": None, "minute": None, "__typename": "Room"},
+                {"floor": 2, "heat": None, "minute": None, "__typename": "Room"},
+            ],
+            id="beside other fields, and twice",
+        ),
+    ],
+)
+async def test_a_value_is_found_by_key_and_arguments(
+    can: Any, wanted: str, variables: Mapping[str, Any], shown: list[Any]
+) -> None:
+    assert await nodes(opened(far(can)), wanted, **variables) == shown
+
+
+async def test_the_same_plan_takes_other_arguments() -> None:
+    desk = opened(far())
+    first = await nodes(desk, "heat(window: $w)", w="MINUTE")
+    assert (first, await nodes(desk, "heat(window: $w)", w="HOUR")) == (
+        [20.5, 21.0, 29.0, None, None],
+        [19.0, None, 18.0, None, None],
+    )
+
+
+async def test_all_rows_of_a_level_are_looked_up_in_one_read() -> None:
+    source = far()
+    await nodes(opened(source), "heat")
+    assert [each.keys.values for each in source.asks if each.keys] == [((1,), (2,), (3,), (4,), (5,))]
+
+
+async def test_a_failed_look_up_is_null_with_one_fault_and_the_rest_is_served() -> None:
+    told = await asked(opened(Down(FAR)), "id heat")
+    assert told.data == {"rooms": {"nodes": [{"id": str(number), "heat": None} for number, _ in ROOMS]}}
+    assert [(each.code, each.path, each.extensions) for each in told.errors] == [
+        (ErrorCode.SOURCE_UNAVAILABLE, ("rooms", "nodes", 0, "heat"), {"nulls": 5})
+    ]
+
+
+async def test_a_withheld_look_up_is_never_asked() -> None:
+    source = far()
+    told = await asked(opened(source), "id secretHeat")
+    assert ([each.code for each in told.errors], source.asks) == ([ErrorCode.FORBIDDEN], [])
+
+
+async def test_a_value_its_field_cannot_show_is_null_with_a_fault() -> None:
+    rows = ((1, "1h", float("inf")),)
+    told = await asked(
+        opened(MemoryConnector({**FAR, "heat": MemoryCollection(capabilities=HEATED, rows=rows)})), "heat"
+    )
+    assert [each.code for each in told.errors] == [ErrorCode.SOURCE_INVALID]
+    assert told.data == {"rooms": {"nodes": [{"heat": None} for _ in ROOMS]}}
+
+
+async def test_a_look_up_costs_what_its_collection_weighs() -> None:
+    told = await acme.ask(opened(far()), "{ rooms(first: 5) { nodes { heat } } }", cost=True)
+    assert told.extensions["cost"] == 5 + 5 * 7
+
+
+async def test_a_look_up_is_a_read_of_the_plan() -> None:
+    told = await acme.ask(opened(far()), "{ rooms { nodes { heat } } }", plan="ONLY")
+    (rooms,) = told.extensions["plan"]["branches"]
+    (heat,) = rooms["branches"]
+    assert (heat["field"], heat["to"], heat["reads"][0]["collection"]) == ("heat", "Float", "heat")
+
+
+async def test_an_argument_must_be_what_it_is_said_to_be() -> None:
+    told = await asked(opened(far()), 'letter(saying: [{word: "x", times: "two"}])')
+    assert (told.rejected, {each.code for each in told.errors}) == (True, {ErrorCode.GRAPHQL_VALIDATION_FAILED})
+
+
+async def test_a_look_up_can_be_neither_filtered_nor_ordered_nor_measured_by() -> None:
+    schema, _ = built()
+    made = ("RoomWhere", "RoomOrder", "RoomMaximum", "RoomGroupBy")
+    of: Mapping[str, Any] = schema.type_map
+    assert [name for name in made for each in of[name].fields if each in LOOKUPS] == []
+
+
+def test_what_is_printed_has_arguments_defaults_and_inputs() -> None:
+    printed = print_sdl([subjects])
+    assert "window: Window! = HOUR" in printed
+    assert "saying: [Saying!]\n" in printed
+    assert 'input Saying @allow(groups: ["everyone"])' in printed
+
+
+def test_the_view_of_a_caller_keeps_what_a_look_up_takes() -> None:
+    _, rules = built()
+    seen = build_visible_schema(build_document([subjects]), rules, frozenset({"everyone"}))
+    assert validate(seen, parse('{ rooms { nodes { heat(window: MINUTE) letter(saying: [{word: "x"}]) } } }')) == []
+    assert "secretHeat" not in seen.type_map["Room"].fields  # type: ignore[attr-defined]
+
+
+def relooked(**changes: Any) -> Catalog:
+    return house(far(), {**LOOKUPS, "heat": replace(HEATS, **changes)})
+
+
+def beside() -> Catalog:
+    """A type of its own shows the same column, but to fewer."""
+    shown = TypeMapping(type="Query", source="far", collection="heat", key=("room",), columns={"rooms": "celsius"})
+    made = house(far(), more=(shown,))
+    guarded = {**made.policy.requirements, ("Query", "rooms"): (frozenset({"finance"}),)}
+    return replace(made, policy=replace(made.policy, requirements=guarded))
+
+
+MISFITS = [
+    pytest.param(
+        lambda: house(far(), {**LOOKUPS, "heat": replace(HEATS, source="sea")}),
+        "the lookup `Room.heat` reads the source `sea`: add `[sources.sea]`",
+        id="an unknown source",
+    ),
+    pytest.param(
+        lambda: relooked(collection="cold"),
+        "the lookup `Room.heat` reads `cold`, which the source `far` does not have",
+        id="an unknown collection",
+    ),
+    pytest.param(
+        lambda: relooked(here=("id", "floor")),
+        "the lookup `Room.heat` compares 2 columns with 1, give as many there",
+        id="more columns here than there",
+    ),
+    pytest.param(
+        lambda: relooked(here="nmber"),
+        "the lookup `Room.heat` names `nmber`, which `room` does not have",
+        id="an unknown column here",
+    ),
+    pytest.param(
+        lambda: relooked(there="hall"),
+        "the lookup `Room.heat` names `hall`, which `heat` does not have",
+        id="an unknown column there",
+    ),
+    pytest.param(
+        lambda: relooked(column="kelvin"),
+        "the lookup `Room.heat` names `kelvin`, which `heat` does not have",
+        id="an unknown column of the value",
+    ),
+    pytest.param(
+        lambda: relooked(there="window"),
+        "the lookup `Room.heat` compares `id` with `window`, which hold different kinds",
+        id="columns that hold different kinds",
+    ),
+    pytest.param(
+        lambda: relooked(column="window"),
+        "`Room.heat` is a `Float`, but its column `window` holds text",
+        id="a column that holds another kind",
+    ),
+    pytest.param(
+        lambda: relooked(arguments={}),
+        "the lookup `Room.heat` has the argument `window`, which no column is compared with",
+        id="an argument without a column",
+    ),
+    pytest.param(
+        lambda: relooked(arguments={"window": "window", "place": "room"}),
+        "the lookup `Room.heat` has the argument `place`, which its field does not take",
+        id="a column for no argument",
+    ),
+    pytest.param(
+        lambda: relooked(arguments={"window": "room"}),
+        "`Room.heat(window:)` is a `Window`, but its column `room` holds integer",
+        id="an argument of another kind",
+    ),
+    pytest.param(
+        lambda: house(far(), {name: each for name, each in LOOKUPS.items() if name != "heat"}),
+        "`Room.heat` takes arguments, give its binding a lookup of that name",
+        id="no lookup",
+    ),
+    pytest.param(
+        beside,
+        "`Room.heat` shows `Query.rooms` but is open to more groups, narrow it to ['finance']",
+        id="more open than where its column is shown",
+    ),
+]
+
+
+@pytest.mark.parametrize(("made", "sentence"), MISFITS)
+def test_a_lookup_that_does_not_fit_is_named(made: Any, sentence: str) -> None:
+    with pytest.raises(ConfigurationError) as mistake:
+        validate_catalog(made())
+    assert str(mistake.value) == sentence
+
+
+def test_the_lookups_here_fit() -> None:
+    validate_catalog(house(far()))
+
+
+def test_an_argument_without_a_description_does_not_build() -> None:
+    with pytest.raises(SchemaError, match=r"`Room.heat\(window:\)` has no description"):
+        build_schema_and_policy([silent])

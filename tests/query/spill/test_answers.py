@@ -1,0 +1,115 @@
+"""Every step that a source leaves to us gives the same of rows that outgrew memory as of rows that did not.
+
+Random questions are asked so too, in tests/equality.
+"""
+
+import asyncio
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from onedoor.query.context import ExecutionResult
+from onedoor.runtime.lru import InMemoryCacheStore
+from onedoor.runtime.row_cache import RowCache
+from tests import acme
+from tests.query.spill.worlds import PATIENT, bare, promising
+from tests.runtime.cache.reading import SECRET, Clock
+
+GROUPS = ("sales", "finance", "people", "engineering")
+QUESTIONS = {
+    "a filter": '{ orders(where: {total: {gt: "900"}}, first: 9) { totalCount nodes { id total } } }',
+    "text in a filter": '{ customers(where: {name: {iContains: "an"}}) { totalCount nodes { name } } }',
+    "an order and a limit": "{ orders(orderBy: [{total: DESC}], first: 7) { nodes { id total } } }",
+    "the last": "{ orders(orderBy: [{placedAt: ASC}], last: 7) { nodes { id } pageInfo { hasPreviousPage } } }",
+    "one by id": '{ order(id: "77") { id total customer { name } } }',
+    "a limit a key": "{ customers(first: 5) { nodes { orders(orderBy: [{total: ASC}], first: 2) { nodes { id } } } } }",
+    "a count a key": "{ customers(first: 5) { nodes { orders { totalCount } usage { totalCount } } } }",
+    "keys carried here": (
+        "{ customers(where: {usage: {some: {apiCalls: {gt: 5000}}}}, first: 4) { totalCount nodes { id } } }"
+    ),
+    "keys carried there": '{ usageDays(where: {customer: {country: {eq: "FR"}}}) { totalCount nodes { day } } }',
+    "no keys": "{ customers(where: {usage: {none: {apiCalls: {gt: 5000}}}}) { totalCount nodes { id } } }",
+    "an order by a link": (
+        "{ orders(orderBy: [{customer: {name: DESC}}], first: 5) { nodes { id customer { name } } } }"
+    ),
+    "an order by an aggregate": (
+        "{ customers(orderBy: [{revenue: {sum: {revenue: DESC}}}], first: 5) { nodes { id } } }"
+    ),
+    "an aggregate": (
+        "{ orders { aggregate { count sum { total } avg { total } min { placedAt } max { note }"
+        " countDistinct { status } } } }"
+    ),
+    "groups": (
+        "{ orders { groups(by: [{status: VALUE}, {placedAt: MONTH}], having: {count: {gt: 3}},"
+        " orderBy: [{sum: {total: DESC}}], first: 6) { key { status placedAt } aggregate { count sum { total } } } } }"
+    ),
+    "groups across a link": (
+        "{ usageDays { groups(by: [{customer: {country: VALUE}}], orderBy: [{max: {apiCalls: DESC}}]) {"
+        " key { customer { country } } aggregate { avg { apiCalls } sum { storageGb } countDistinct { day } } } } }"
+    ),
+    "groups a key": (
+        "{ customers(first: 4) { nodes { id orders { groups(by: [{status: VALUE}], orderBy: [{count: DESC}], first: 2)"
+        " { key { status } aggregate { count } } } } } }"
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where scratch folders are made."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def outgrown(told: ExecutionResult) -> int:
+    return sum(each.spilled_row_count for each in told.scan_stats)
+
+
+@pytest.mark.parametrize("text", QUESTIONS.values(), ids=QUESTIONS)
+async def test_answers_are_the_same_however_few_rows_are_held_in_memory(folder: Path, text: str) -> None:
+    whole = await acme.ask(promising(), text, *GROUPS)
+    told = [
+        await acme.ask(bare(replace(PATIENT, rows_in_memory=most)), text, *GROUPS) for most in (1, 7, 50_000)
+    ]  # fmt: skip
+    assert [each.data for each in told] == [whole.data] * 3
+    assert [list(each.errors) for each in (whole, *told)] == [[]] * 4
+    assert [outgrown(each) > 0 for each in told] == [True, True, False]
+    assert os.listdir(folder) == []
+
+
+async def test_pages_are_the_same_however_few_rows_are_held_in_memory() -> None:
+    text = (
+        "query ($after: String, $before: String) { orders(orderBy: [{total: DESC}], first: 7, after: $after,"
+        " before: $before) { pageInfo { startCursor endCursor hasNextPage hasPreviousPage } nodes { id } } }"
+    )
+    few, many = (bare(replace(PATIENT, rows_in_memory=most)) for most in (3, 50_000))
+    page = (await acme.ask(many, text, *GROUPS)).data["orders"]["pageInfo"]  # type: ignore[index]
+    for given in ({"after": page["endCursor"]}, {"before": page["endCursor"]}):
+        told = [await acme.ask(each, text, *GROUPS, variables=given) for each in (few, many)]
+        assert told[0].data == told[1].data
+        assert [outgrown(each) > 0 for each in told] == [True, False]
+
+
+async def test_questions_asked_at_once_share_a_database_and_no_rows(folder: Path) -> None:
+    at, texts = bare(replace(PATIENT, rows_in_memory=5)), [*QUESTIONS.values()]
+    alone = [await acme.ask(at, each, *GROUPS) for each in texts]
+    together = await asyncio.gather(*(acme.ask(at, each, *GROUPS) for each in texts))
+    assert [each.data for each in together] == [each.data for each in alone]
+    assert os.listdir(folder) == []
+
+
+async def test_rows_that_were_kept_are_finished_there_too() -> None:
+    """What may be kept is read whole; it is poured when it is there."""
+    clock = Clock()
+    store = InMemoryCacheStore(max_entries=100, max_bytes=10_000_000, clock=clock)
+    at = bare(replace(PATIENT, rows_in_memory=5))
+    at = replace(at, cache=RowCache(store=store, max_ages={"internal": {"orders": 60.0}}, secret=SECRET, now=clock.now))
+    plain = await acme.ask(promising(), QUESTIONS["groups"], *GROUPS)
+    told = [await acme.ask(at, QUESTIONS["groups"], *GROUPS) for _ in range(2)]
+    assert [each.data for each in told] == [plain.data] * 2
+    assert [[(call.call_count, call.cached_count, call.row_count, call.spilled_row_count) for call in each.scan_stats] for each in told] == [
+        [(1, 0, 2000, 2000)], [(0, 1, 2000, 2000)],
+    ]  # fmt: skip

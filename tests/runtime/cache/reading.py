@@ -1,0 +1,73 @@
+"""One counted source, read through a cache on a clock that only the tests move."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from onedoor.errors import ConnectorError
+from onedoor.model.catalog import Limits
+from onedoor.runtime import resilience
+from onedoor.runtime.lru import InMemoryCacheStore
+from onedoor.runtime.row_cache import CacheStore, Reader, RowCache, build_cache_scope
+from onedoor.spi.capabilities import Capabilities
+from onedoor.spi.predicates import Row
+from onedoor.spi.scan import ScanRequest
+
+START = datetime(2026, 11, 21, 12, tzinfo=UTC)
+ASK = ScanRequest(collection="orders", columns=("id", "total"))
+SECRET = b"a secret of the tests"
+FINANCE = build_cache_scope({frozenset({"finance"}), frozenset({"everyone"})}, "v1")
+SALES = build_cache_scope({frozenset({"sales"}), frozenset({"everyone"})}, "v1")
+
+
+class Clock:
+    """Both clocks, of the wall and of the process."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def now(self) -> datetime:
+        return START + timedelta(seconds=self.seconds)
+
+
+class Counted:
+    """Rows that tell the number of the call; `act` runs before they are given."""
+
+    def __init__(self, act: Callable[[int], Awaitable[None]] | None = None) -> None:
+        self.act = act
+        self.calls = 0
+        self.cancelled = 0
+
+    def capabilities(self, collection: str) -> Capabilities:
+        raise KeyError(collection)
+
+    async def scan(self, ask: ScanRequest) -> AsyncIterator[Sequence[Row]]:
+        self.calls += 1
+        number = self.calls
+        try:
+            if self.act is not None:
+                await self.act(number)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        yield [(number, None)]
+
+    async def ping(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+def reader(source: Counted, clock: Clock, store: CacheStore | None = None, **more: Any) -> Reader:
+    """Of a caller in finance; orders may be 30 seconds old."""
+    kept = store or InMemoryCacheStore(max_entries=100, max_bytes=1_000_000, clock=clock)
+    cache = RowCache(store=kept, max_ages={"internal": {"orders": 30.0}}, secret=SECRET, now=clock.now)
+    guarded = resilience.wrap_connector("internal", source, Limits(**more), clock)
+    return Reader(connector=guarded, cache_scope=FINANCE, cache=cache)
+
+
+async def failed(number: int) -> None:
+    raise ConnectorError(f"down {number}")

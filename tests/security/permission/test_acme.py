@@ -1,0 +1,213 @@
+"""The seed example, end to end: marketing reads customers but not their e-mail addresses; salary is for two groups."""
+
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import pytest
+
+from onedoor.errors import ErrorCode
+from onedoor.model.catalog import Catalog
+from onedoor.query.context import ExecutionResult, QueryEngine
+from tests.acme import ask, house, opened, sources
+from tests.query.pushdown.strict import Strict
+
+CURIOUS = ("sales", "marketing", "support", "engineering", "audit")
+"""Every group but the two that may see salaries."""
+WOULD_DO = [["finance", "people"]]
+
+
+@pytest.fixture
+def read() -> dict[str, Strict]:
+    """The sources of the small Acme, which keep what they were asked."""
+    return {name: Strict(memory) for name, memory in sources().items()}
+
+
+@pytest.fixture
+def desk(read: dict[str, Strict]) -> QueryEngine:
+    return opened(replace(standing(), connectors={**standing().connectors, **read}))
+
+
+@cache
+def standing() -> Catalog:
+    return house()
+
+
+def asked(read: dict[str, Strict]) -> list[Any]:
+    return [each for source in read.values() for each in source.asked]
+
+
+def forbidden(answer: ExecutionResult) -> list[tuple[Any, ...]]:
+    return [
+        (each.path, each.extensions["position"], each.extensions["groups"], each.extensions.get("nulls"))
+        for each in answer.errors
+        if each.code == ErrorCode.FORBIDDEN and each.extensions
+    ]
+
+
+async def test_marketing_reads_customers_but_not_their_addresses(desk: QueryEngine, read: dict[str, Strict]) -> None:
+    answer = await ask(desk, "{ customers(first: 2) { nodes { id name email } } }", "marketing")
+    assert answer.data == {
+        "customers": {
+            "nodes": [
+                {"id": "1", "name": "Tramontana Interiors Inc.", "email": None},
+                {"id": "2", "name": "Harbour Foods Inc.", "email": None},
+            ]
+        }
+    }
+    path = ("customers", "nodes", 0, "email")
+    assert forbidden(answer) == [(path, "Customer.email", [["finance", "sales", "support"]], 2)]
+    assert [each.columns for each in asked(read)] == [("id", "name")]
+
+
+@pytest.mark.parametrize("group", ["finance", "people"])
+async def test_salary_is_shown_to_finance_and_to_people(desk: QueryEngine, group: str) -> None:
+    answer = await ask(desk, '{ employee(id: "1") { salary } }', group)
+    assert (answer.data, answer.errors) == ({"employee": {"salary": "243000.00"}}, [])
+
+
+@pytest.mark.parametrize("group", CURIOUS)
+async def test_salary_is_withheld_from_every_other_group(
+    desk: QueryEngine, read: dict[str, Strict], group: str
+) -> None:
+    answer = await ask(desk, '{ employee(id: "1") { id salary } }', group)
+    assert answer.data == {"employee": {"id": "1", "salary": None}}
+    assert forbidden(answer) == [(("employee", "salary"), "Employee.salary", WOULD_DO, 1)]
+    assert "salary" not in repr(asked(read))
+
+
+SALARY = '{salary: {gt: "1"}}'
+USES = [
+    pytest.param(f"employees(where: {SALARY})", "EmployeeWhere.salary", id="a filter"),
+    pytest.param("employees(where: {salary: {isNull: true}})", "EmployeeWhere.salary", id="a filter for null"),
+    pytest.param(f"employees(where: {{and: [{SALARY}]}})", "EmployeeWhere.salary", id="a filter in and"),
+    pytest.param(f"employees(where: {{or: [{{}}, {SALARY}]}})", "EmployeeWhere.salary", id="a filter in or"),
+    pytest.param(f"employees(where: {{not: {SALARY}}})", "EmployeeWhere.salary", id="a filter in not"),
+    pytest.param(
+        f"employees(where: {{not: {{or: [{{and: [{SALARY}]}}]}}}})", "EmployeeWhere.salary", id="a filter deep in logic"
+    ),
+    pytest.param(f"employees(where: {{manager: {SALARY}}})", "EmployeeWhere.salary", id="a filter through a link"),
+    pytest.param(f"customers(where: {{accountManager: {SALARY}}})", "EmployeeWhere.salary", id="from another type"),
+    pytest.param(f"employees(where: {{reports: {{some: {SALARY}}}}})", "EmployeeWhere.salary", id="some of a list"),
+    pytest.param(f"employees(where: {{reports: {{every: {SALARY}}}}})", "EmployeeWhere.salary", id="every of a list"),
+    pytest.param(f"employees(where: {{reports: {{none: {SALARY}}}}})", "EmployeeWhere.salary", id="none of a list"),
+    pytest.param(
+        f"orders(where: {{customer: {{not: {{accountManager: {{reports: {{none: {SALARY}}}}}}}}}}})",
+        "EmployeeWhere.salary",
+        id="a filter through three links",
+    ),
+    pytest.param(
+        f"slackUsers(where: {{employee: {SALARY}}})", "EmployeeWhere.salary", id="a filter across two sources"
+    ),
+    pytest.param("employees(orderBy: [{salary: ASC}])", "EmployeeOrder.salary", id="an order"),
+    pytest.param(
+        "employees(orderBy: [{id: ASC}, {salary: DESC}])", "EmployeeOrder.salary", id="an order that breaks ties"
+    ),
+]
+
+
+@pytest.mark.parametrize(("field", "position"), USES)
+@pytest.mark.parametrize("wanted", ["nodes { id }", "totalCount", "pageInfo { hasNextPage }", "edges { cursor }"])
+async def test_a_field_whose_arguments_name_salary_is_withheld_and_never_fetched(
+    desk: QueryEngine, read: dict[str, Strict], field: str, position: str, wanted: str
+) -> None:
+    answer = await ask(desk, f"{{ found: {field} {{ {wanted} }} }}", *CURIOUS)
+    assert answer.data == {"found": None}
+    assert forbidden(answer) == [(("found",), position, WOULD_DO, 1)]
+    assert asked(read) == []
+
+
+@pytest.mark.parametrize(("field", "position"), USES)
+async def test_the_same_field_is_answered_for_who_may_see_salaries(
+    desk: QueryEngine, field: str, position: str
+) -> None:
+    answer = await ask(desk, f"{{ found: {field} {{ totalCount }} }}", *CURIOUS, "people")
+    assert answer.errors == []
+    assert answer.data != {"found": None}
+
+
+async def test_a_filter_in_the_variables_is_judged_as_if_it_were_written(
+    desk: QueryEngine, read: dict[str, Strict]
+) -> None:
+    text = "query ($where: EmployeeWhere) { employees(where: $where) { totalCount } }"
+    answer = await ask(desk, text, *CURIOUS, variables={"where": {"not": {"salary": {"gt": "1"}}}})
+    assert answer.data == {"employees": None}
+    assert asked(read) == []
+
+
+async def test_a_withheld_filter_does_not_withhold_its_siblings(desk: QueryEngine) -> None:
+    text = f'{{ employees(where: {SALARY}) {{ totalCount }} employee(id: "1") {{ firstName }} }}'
+    answer = await ask(desk, text, *CURIOUS)
+    assert answer.data == {"employees": None, "employee": {"firstName": "Quentin"}}
+
+
+async def test_a_cursor_over_salaries_is_judged_anew_for_whoever_brings_it(
+    desk: QueryEngine, read: dict[str, Strict]
+) -> None:
+    listed = "employees(first: 3, orderBy: [{salary: DESC}]%s) { nodes { id } pageInfo { endCursor } }"
+    made = await ask(desk, f"{{ {listed % ''} }}", "finance")
+    assert made.data
+    cursor = made.data["employees"]["pageInfo"]["endCursor"]
+    for source in read.values():
+        source.asked.clear()
+    replayed = listed % f', after: "{cursor}"'
+    answer = await ask(desk, f"{{ {replayed} }}", *CURIOUS)
+    assert answer.data == {"employees": None}
+    assert forbidden(answer) == [(("employees",), "EmployeeOrder.salary", WOULD_DO, 1)]
+    assert asked(read) == []
+
+
+async def test_a_cursor_over_salaries_is_no_cursor_of_another_order(desk: QueryEngine, read: dict[str, Strict]) -> None:
+    made = await ask(desk, "{ employees(first: 3, orderBy: [{salary: DESC}]) { pageInfo { endCursor } } }", "finance")
+    assert made.data
+    cursor = made.data["employees"]["pageInfo"]["endCursor"]
+    for source in read.values():
+        source.asked.clear()
+    answer = await ask(desk, f'{{ employees(after: "{cursor}") {{ totalCount }} }}', *CURIOUS)
+    assert (answer.rejected, [each.code for each in answer.errors]) == (True, [ErrorCode.BAD_CURSOR])
+    assert asked(read) == []
+
+
+async def test_one_error_stands_for_all_the_nulls_of_a_withheld_field(desk: QueryEngine) -> None:
+    answer = await ask(
+        desk, "{ employees { nodes { salary } } again: employees(first: 2) { nodes { salary } } }", "sales"
+    )
+    assert forbidden(answer) == [
+        (("employees", "nodes", 0, "salary"), "Employee.salary", WOULD_DO, 20),
+        (("again", "nodes", 0, "salary"), "Employee.salary", WOULD_DO, 2),
+    ]
+
+
+async def test_a_withheld_field_that_showed_no_null_is_no_error(desk: QueryEngine) -> None:
+    answer = await ask(desk, '{ employee(id: "nobody") { salary } }', "sales")
+    assert (answer.data, answer.errors) == ({"employee": None}, [])
+
+
+async def test_all_or_nothing_fetches_nothing_where_anything_is_withheld(
+    desk: QueryEngine, read: dict[str, Strict]
+) -> None:
+    text = "{ products { totalCount } employees { nodes { id salary } } }"
+    answer = await ask(desk, text, *CURIOUS, allOrNothing=True)
+    assert (answer.rejected, answer.data) == (True, None)
+    assert forbidden(answer) == [(None, "Employee.salary", WOULD_DO, None)]
+    assert asked(read) == []
+
+
+async def test_all_or_nothing_answers_where_nothing_is_withheld(desk: QueryEngine) -> None:
+    text = '{ employee(id: "1") { salary } }'
+    assert (await ask(desk, text, "people", allOrNothing=True)).data == {"employee": {"salary": "243000.00"}}
+
+
+async def test_a_plan_made_for_who_may_is_not_used_for_who_may_not(desk: QueryEngine) -> None:
+    text = '{ employee(id: "1") { salary } }'
+    replies = [(await ask(desk, text, *groups)).data for groups in (["people"], CURIOUS, ["finance"], ["sales"])]
+    shown, hidden = {"employee": {"salary": "243000.00"}}, {"employee": {"salary": None}}
+    assert replies == [shown, hidden, shown, hidden]
+
+
+async def test_nothing_is_read_of_a_source_that_only_withheld_fields_lead_to(
+    desk: QueryEngine, read: dict[str, Strict]
+) -> None:
+    answer = await ask(desk, "{ customers(first: 2) { nodes { channel { name } } } }", "marketing")
+    assert answer.data == {"customers": {"nodes": [{"channel": None}, {"channel": None}]}}
+    assert read["slack"].asked == []

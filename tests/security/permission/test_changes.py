@@ -1,0 +1,172 @@
+"""What may be changed by whom: every mutation and each field of its input is walked, and decided as the model does."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import pytest
+from graphql import GraphQLEnumType, GraphQLInputObjectType, GraphQLNonNull, get_named_type
+
+from auth.policy import GROUP_NAMES
+from onedoor.errors import ErrorCode
+from onedoor.model.catalog import ActionCall, ActionResult, Catalog
+from onedoor.query.context import ExecutionResult, GraphQLRequest
+from onedoor.query.engine import execute
+from onedoor.schema.builder import build_document
+from resolvers import load_schema_modules
+from tests import acme
+from tests.query.pushdown.strict import Strict
+from tests.security.permission import model
+from tests.security.permission.drawn import Schema, Wanted
+from tests.security.permission.printed import printed
+
+LITERALS = {
+    "ID": "1", "String": "text", "Int": 1, "Decimal": "1.00", "Boolean": True, "Float": 1.0,
+    "DateTime": "2026-01-01T00:00:00Z", "Date": "2026-01-01", "BigInt": "1", "JSON": "text",
+}  # fmt: skip
+MANY = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A mutation, and what is given to each of its arguments."""
+
+    field: str
+    given: dict[str, Any]
+    naming: str
+    """The input field that is given beside those that must be."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.field}.{self.naming}"
+
+
+@cache
+def standing() -> Catalog:
+    return acme.house()
+
+
+@cache
+def written() -> Schema:
+    return printed(build_document(load_schema_modules()))
+
+
+def mutations() -> dict[str, Any]:
+    root = standing().schema.mutation_type
+    return dict(root.fields) if root else {}
+
+
+def changes() -> Iterator[Change]:
+    """Of each mutation one for each field of its inputs, with those that cannot be left out."""
+    for field, each in mutations().items():
+        for name in inputs(each):
+            given = {argument: value(of.type, name) for argument, of in each.args.items()}
+            yield Change(field=field, given=given, naming=name)
+
+
+def inputs(field: Any) -> list[str]:
+    kinds = [get_named_type(each.type) for each in field.args.values()]
+    named = [name for each in kinds if isinstance(each, GraphQLInputObjectType) for name in each.fields]
+    return list(dict.fromkeys(named)) or [""]
+
+
+def value(of: Any, naming: str) -> Any:
+    kind = get_named_type(of)
+    if isinstance(kind, GraphQLEnumType):
+        return next(iter(kind.values))
+    if not isinstance(kind, GraphQLInputObjectType):
+        return LITERALS[kind.name]
+    wanted = {name: each.type for name, each in kind.fields.items() if name == naming or must(each.type)}
+    return {name: value(each, naming) for name, each in wanted.items()}
+
+
+def must(of: Any) -> bool:
+    return isinstance(of, GraphQLNonNull)
+
+
+def question(change: Change) -> GraphQLRequest:
+    taken = mutations()[change.field].args
+    declared = ", ".join(f"${name}: {of.type}" for name, of in taken.items())
+    passed = ", ".join(f"{name}: ${name}" for name in taken)
+    return GraphQLRequest(
+        query=f"mutation ({declared}) {{ {change.field}({passed}) {{ __typename }} }}", variables=change.given
+    )
+
+
+def inline(change: Change) -> GraphQLRequest:
+    passed = ", ".join(f"{name}: {literal(of.type, change.given[name])}" for name, of in arguments(change))
+    return GraphQLRequest(query=f"mutation {{ {change.field}({passed}) {{ __typename }} }}")
+
+
+def arguments(change: Change) -> list[tuple[str, Any]]:
+    return list(mutations()[change.field].args.items())
+
+
+def literal(of: Any, given: Any) -> str:
+    kind = get_named_type(of)
+    if isinstance(kind, GraphQLInputObjectType):
+        return "{" + ", ".join(f"{name}: {literal(kind.fields[name].type, each)}" for name, each in given.items()) + "}"
+    if isinstance(kind, GraphQLEnumType):
+        return str(given)
+    return f'"{given}"' if isinstance(given, str) else str(given).lower()
+
+
+def allowed(change: Change, groups: frozenset[str]) -> bool:
+    wanted = Wanted(key="k", kinds=("Mutation",), name=change.field, arguments=change.given, below=())
+    ((_, _, shown),) = model.decisions(written(), groups, wanted, "Mutation")
+    return shown
+
+
+class Acts:
+    """Does nothing, and keeps what it was to do."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    async def __call__(self, act: ActionCall) -> ActionResult:
+        self.done.append(act.field)
+        return ActionResult(row_id=None)
+
+
+def house(acts: Acts, read: dict[str, Strict]) -> Catalog:
+    known = standing()
+    return replace(known, connectors={**known.connectors, **read}, actions=dict.fromkeys(known.actions, acts))
+
+
+EACH = [pytest.param(each, id=each.name) for each in changes()]
+
+
+def test_there_is_much_to_change() -> None:
+    assert len(EACH) >= MANY
+    assert set(mutations()) == set(standing().actions)
+
+
+@pytest.mark.parametrize("change", EACH)
+async def test_a_change_is_made_for_whom_the_model_lets_and_for_nobody_else(change: Change) -> None:
+    acts, read = Acts(), {name: Strict(memory) for name, memory in acme.sources().items()}
+    desk = acme.opened(house(acts, read))
+    wrong = []
+    for group in sorted(GROUP_NAMES):
+        caller = acme.caller(group)
+        expected = [change.field] if allowed(change, caller.groups) else []
+        for asked in (question(change), inline(change)):
+            acts.done.clear()
+            told = ExecutionResult()
+            await execute(desk, caller, asked, told)
+            said = [each.code for each in told.errors]
+            if acts.done != expected or said != ([] if expected else [ErrorCode.FORBIDDEN]):
+                wrong.append((group, asked.query, acts.done, said))
+    assert wrong == []
+    assert [source.asked for source in read.values() if source.asked] == []
+
+
+def test_no_group_alone_may_change_everything_and_each_change_is_some_groups() -> None:
+    """So that the walk shows both a yes and a no."""
+    by = {
+        group: {each.values[0].name for each in EACH if allowed(each.values[0], acme.caller(group).groups)}
+        for group in GROUP_NAMES
+    }
+    every = {each.values[0].name for each in EACH}
+    assert [group for group, mine in by.items() if mine == every] == []
+    assert set[str]().union(*by.values()) == every

@@ -1,0 +1,250 @@
+"""The tests that show each threat met, by its row in the list of threats: every one of them is there."""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[2]
+
+ROWS: dict[int, list[str]] = {
+    6: [
+        "introspection/test_own_view.py::test_a_hidden_name_answers_as_an_unknown_one",
+        "introspection/test_own_view.py::test_introspection_shows_only_what_the_caller_may_see",
+    ],
+    7: [
+        "threats/test_leaks.py::test_no_error_of_a_fuzzed_question_tells_how_the_house_is_built",
+        "threats/test_leaks.py::test_what_breaks_is_told_alike_and_logged_once",
+        "door/test_records.py::test_a_crash_says_nothing_but_where_it_is_on_record",
+        "spec/test_refusals.py::test_nothing_is_suggested",
+    ],
+    8: [
+        "cache/test_interleavings.py::test_any_interleaving_of_callers_is_as_each_alone",
+        "cache/test_door.py::test_callers_with_the_same_permissions_share_and_others_never",
+        "cache/test_door.py::test_who_left_a_group_is_not_served_what_it_read",
+        "cache/test_reading.py::test_callers_with_other_permissions_never_share",
+        "cache/test_redis.py::test_what_others_put_there_is_not_believed",
+        "cache/test_redis.py::test_nothing_there_can_be_read",
+    ],
+    11: [
+        "threats/test_cost.py::test_a_batch_is_refused_whole",
+        "threats/test_cost.py::test_however_it_is_written_it_costs_the_same_and_is_not_fetched",
+        "limits/test_measure.py::test_each_limit_is_named_with_its_value_and_what_would_do",
+    ],
+    12: [
+        "clients/test_http.py::test_a_mutation_needs_post",
+        "door/test_reading.py::test_a_body_in_another_form_is_a_415",
+        "threats/test_forging.py::test_no_reply_sets_a_cookie_and_none_opens_the_door",
+    ],
+    14: [
+        "limits/test_measure.py::test_steps_grow_with_the_text_and_no_faster",
+        "limits/test_measure.py::test_each_limit_is_named_with_its_value_and_what_would_do",
+        "spec/test_refusals.py::test_fragments_that_double_are_refused_before_they_are_expanded",
+    ],
+    15: [
+        "threats/test_cost.py::test_however_it_is_written_it_costs_the_same_and_is_not_fetched",
+        "threats/test_cost.py::test_what_is_left_out_costs_nothing_whatever_its_twin_of_before_cost",
+        "threats/test_cost.py::test_the_operation_that_is_run_is_the_one_weighed",
+        "threats/test_cost.py::test_a_list_without_a_size_has_one",
+        "threats/test_cost.py::test_random_questions_return_no_more_than_they_cost",
+    ],
+    16: [
+        "threats/test_huge.py::test_what_is_huge_or_odd_is_no_crash_and_does_not_come_back",
+        "door/test_reading.py::test_a_body_that_is_no_question_is_a_400_and_one_record",
+        "door/test_reading.py::test_a_body_past_the_limit_is_a_413_before_it_is_sent",
+    ],
+    17: [
+        "door/test_reading.py::test_a_body_in_another_form_is_a_415",
+        "door/test_reading.py::test_and_one_that_does_not_say_how_long_it_is_once_it_is_past",
+        "door/test_protocol.py::test_a_head_over_the_limit_is_refused",
+    ],
+    18: [
+        "door/test_protocol.py::test_a_head_that_does_not_come_is_not_waited_for",
+        "door/test_protocol.py::test_connections_past_the_limit_of_an_address_are_refused_and_the_others_served",
+        "door/test_reading.py::test_a_body_that_does_not_come_is_a_408",
+    ],
+    19: [
+        "failures/test_limits.py::test_a_slow_branch_is_null_and_the_rest_is_served",
+        "failures/test_limits.py::test_others_are_answered_while_one_waits",
+        "failures/test_limits.py::test_a_request_ends_at_its_deadline",
+        "failures/test_guard.py::test_a_call_and_its_retry_share_one_timeout",
+        "failures/test_servers.py::test_a_hanging_server_holds_up_nobody_else",
+        "faults/test_faults.py::test_a_fault_costs_one_sentence_and_nothing_of_it_stays",
+    ],
+    20: [
+        "faults/test_faults.py::test_a_fault_costs_one_sentence_and_nothing_of_it_stays",
+        "failures/test_guard.py::test_there_is_one_retry_and_no_more",
+        "failures/test_guard.py::test_retries_are_earned",
+        "quota/test_turns.py::test_a_pause_the_far_end_asks_for_holds_for_everybody",
+        "quota/test_sources.py::test_a_pause_that_slack_asks_for_is_kept_by_everybody",
+        "sources/test_drive.py::test_a_short_wait_is_waited_once",
+        "sources/test_datadog.py::test_a_pause_that_is_long_is_told_at_once_and_nobody_calls_meanwhile",
+    ],
+    21: [
+        "faults/test_faults.py::test_a_fault_costs_one_sentence_and_nothing_of_it_stays",
+        "faults/test_faults.py::test_credentials_that_no_longer_do_are_told_as_such",
+        "failures/test_guard.py::test_a_source_that_failed_too_often_is_not_called",
+        "failures/test_guard.py::test_one_probe_passes_at_a_time",
+        "failures/test_guard.py::test_a_source_is_asked_again_within_two_seconds_of_its_return",
+        "failures/test_servers.py::test_a_killed_server_costs_its_branch_alone_and_is_back_within_two_seconds",
+    ],
+    22: [
+        "failures/test_guard.py::test_a_full_bulkhead_refuses_at_once_and_lets_those_who_wait_in",
+        "failures/test_guard.py::test_who_waits_too_long_for_the_bulkhead_is_refused",
+        "failures/test_limits.py::test_a_full_source_refuses_who_comes_too_much",
+        "sql/test_postgresql.py::test_no_more_statements_run_than_there_may_be_connections",
+        "sql/test_mysql.py::test_no_more_statements_run_than_there_may_be_connections",
+    ],
+    23: [
+        "threats/test_crowding.py::test_a_full_house_sheds_load_before_it_reads_a_key_and_has_room_again",
+    ],
+    24: [
+        "door/test_records.py::test_a_client_that_leaves_cancels_its_sources_and_leaves_a_record",
+        "failures/test_limits.py::test_a_request_that_is_left_stops_its_calls",
+        "contract/test_contract.py::test_a_cancelled_read_leaves_it_usable",
+        "sql/test_postgresql.py::test_a_cancelled_statement_stops_on_the_server",
+        "sql/test_mysql.py::test_a_cancelled_statement_stops_on_the_server",
+        "sql/test_sqlite.py::test_a_running_statement_is_stopped",
+        "sources/test_snowflake.py::test_a_cancelled_statement_is_aborted_by_its_own_request",
+        "sources/test_azure.py::test_a_cancelled_read_ends_its_call",
+        "sources/test_drive.py::test_a_cancelled_read_waits_for_nothing",
+        "sources/test_datadog.py::test_a_read_that_is_given_up_hangs_up",
+        "sources/test_prometheus.py::test_a_read_that_is_given_up_hangs_up",
+        "sources/test_graphql.py::test_a_read_that_nobody_waits_for_ends_its_calls",
+    ],
+    25: [
+        "stopping/test_changes.py::"
+        "test_what_was_acknowledged_stands_once_and_what_was_not_is_made_once_when_asked_again",
+        "stopping/test_stops.py::test_no_answered_request_is_missing_from_the_records",
+        "stopping/test_stops.py::test_a_door_told_to_stop_ends_in_order",
+        "changing/test_killing.py::test_after_kills_every_change_is_there_exactly_once",
+        "changing/test_changing.py::test_who_goes_away_interrupts_nothing",
+        "changing/test_sagas.py::test_a_ledger_that_fails_at_any_commit_loses_and_repeats_nothing",
+        "live/test_stopping.py::test_sockets_are_closed_with_1001_and_streams_completed",
+    ],
+    26: [
+        "door/test_keys.py::test_whatever_does_not_open_the_door_is_told_the_same_bytes",
+        "auth/test_callers.py::test_every_refusal_is_the_same_and_costs_the_same_steps",
+        "threats/test_crowding.py::test_every_failed_key_gets_the_same_bytes_once_it_is_one_too_many",
+        "threats/test_crowding.py::test_whoever_guesses_keys_is_turned_away_and_an_honest_key_of_the_same_address_is_served",
+        "threats/test_crowding.py::test_a_flood_is_not_kept_waiting_for_its_records",
+        "threats/test_crowding.py::test_a_key_that_asks_too_often_is_turned_away_and_others_are_served",
+        "threats/test_crowding.py::test_a_full_house_sheds_load_before_it_reads_a_key_and_has_room_again",
+    ],
+    27: [
+        "threats/test_leaks.py::test_no_secret_of_a_key_is_in_logs_journal_state_or_replies",
+        "door/test_keys.py::test_a_key_in_the_address_is_no_key",
+        "auth/test_state.py::test_no_secret_is_in_the_database_nor_in_what_is_shown_of_it",
+    ],
+    29: [
+        "live/test_ws.py::test_groups_are_those_of_each_event",
+        "live/test_ws.py::test_at_most_ten_subscriptions_and_the_others_go_on",
+        "live/test_ws.py::test_no_key_a_wrong_one_a_revoked_one_and_two_are_4401_and_on_record",
+        "live/test_ws.py::test_a_question_before_connection_init_is_4401",
+        "live/test_ws.py::test_who_may_not_come_in_is_told_by_http",
+        "live/test_sse.py::test_at_most_ten_streams_of_a_key",
+        "live/test_sse.py::test_two_keys_of_which_one_is_revoked",
+        "live/test_revoked.py::test_a_socket_is_closed_with_4403",
+        "live/test_revoked.py::test_a_stream_ends_with_an_error",
+        "live/test_revoked.py::test_a_socket_without_questions_is_closed_too",
+        "live/test_revoked.py::test_the_log_of_a_subscription_through_a_revocation",
+        "acting/test_acting.py::test_an_event_leads_to_its_row_and_is_judged_anew",
+    ],
+    31: [
+        "contract/test_injection.py::test_a_value_is_a_value_and_no_more",
+        "contract/test_contract.py::test_what_is_declared_is_done_as_the_words_mean_it",
+        "sql/test_compiled.py::test_no_value_stands_in_the_text",
+        "sources/test_drive.py::test_hits_are_what_the_search_finds_for_a_text",
+        "sources/test_drive.py::test_an_owners_files_are_searched_for",
+        "sources/test_datadog.py::test_a_value_never_widens_a_search",
+        "sources/test_prometheus.py::test_no_value_changes_what_the_query_is",
+        "sources/test_rest.py::test_no_key_leaves_its_place_in_a_path",
+    ],
+    32: [
+        "sources/test_s3.py::test_what_is_no_key_of_the_bucket_is_none",
+        "sources/test_s3.py::test_no_id_leads_to_another_key_or_out_of_the_bucket",
+        "sources/test_s3.py::test_an_address_opens_its_key_alone_and_for_five_minutes_at_most",
+        "sources/test_s3.py::test_what_is_no_key_has_no_address",
+        "sources/test_azure.py::test_octets_of_no_file",
+        "sources/test_azure.py::test_an_address_opens_its_file_alone_and_only_to_read",
+        "sources/test_folder.py::test_what_is_no_file_of_the_folder_is_none",
+        "sources/test_folder.py::test_a_folder_swapped_for_a_link_leads_nowhere",
+        "sources/test_drive.py::test_below_one_folder_nothing_else_is_opened",
+        "contract/test_injection.py::test_a_value_is_a_value_and_no_more",
+    ],
+    33: [
+        "writing/test_slack.py::test_whatever_is_typed_mentions_nobody_and_links_nowhere",
+        "writing/test_slack.py::test_an_edit_mentions_nobody_either",
+        "writing/test_slack.py::test_what_is_no_text_is_not_sent",
+        "writing/test_slack.py::test_a_mark_that_somebody_else_left_is_not_ours",
+        "writing/test_slack.py::test_what_nobody_knows_is_not_said_to_be_undone_and_not_told_twice",
+    ],
+    34: [
+        "jobs/test_running.py::test_a_job_by_a_low_key_cannot_read_a_guarded_field",
+        "jobs/test_running.py::test_nobody_starts_a_job_without_one_of_its_groups",
+        "jobs/test_running.py::test_whoever_may_not_any_more_is_refused_at_the_next_step",
+        "jobs/test_running.py::test_arguments_reach_a_script_as_they_are",
+        "jobs/test_running.py::test_a_script_sees_its_folder_and_nothing_of_ours",
+        "jobs/test_running.py::test_a_script_past_its_bounds_is_ended",
+        "jobs/test_running.py::test_cancelling_a_script_ends_all_it_started_within_two_seconds",
+        "jobs/test_seeing.py::test_a_caller_sees_their_own_jobs_and_those_their_groups_see",
+    ],
+    35: [
+        "threats/test_ssrf.py::test_a_url_of_our_own_network_is_refused_as_it_stands",
+        "threats/test_ssrf.py::test_a_name_is_judged_by_where_it_leads",
+        "threats/test_ssrf.py::test_a_name_that_means_another_address_the_next_time_is_judged_again",
+        "threats/test_ssrf.py::test_an_api_leads_nowhere_but_to_itself",
+        "threats/test_ssrf.py::test_a_description_is_read_from_a_listed_host_alone",
+        "threats/test_ssrf.py::test_a_description_is_fetched_and_redirects_are_not_followed",
+        "sources/test_azure.py::test_a_name_that_leads_into_this_network_is_not_called",
+        "sources/test_drive.py::test_bytes_go_nowhere_else",
+        "sources/test_graphql.py::test_a_url_that_is_not_of_the_internet_must_be_meant",
+    ],
+    38: [
+        "threats/test_forging.py::test_whatever_is_sent_leaves_one_line_a_request_that_reads_back",
+        "threats/test_forging.py::test_an_id_of_the_clients_own_forges_no_record_and_no_header",
+        "records/test_record.py::test_no_text_ends_its_line_or_acts_on_a_terminal_and_all_of_it_is_read_back",
+    ],
+    41: [
+        "exports/test_formats.py::test_no_cell_begins_as_a_formula_does",
+        "exports/test_formats.py::test_csv_is_what_the_door_answers",
+        "exports/test_formats.py::test_a_nul_is_shown",
+        "exports/test_rules.py::test_what_is_withheld_is_left_out_and_named",
+        "exports/test_rules.py::test_each_page_leaves_one_record_of_its_own_surface",
+    ],
+    42: [
+        "content/test_bombs.py::test_a_bomb_is_told_and_takes_no_time",
+        "content/test_bombs.py::test_what_refers_to_itself_is_unpacked_a_little_at_a_time",
+        "content/test_bombs.py::test_of_what_is_packed_there_are_no_rows",
+        "content/test_content.py::test_no_more_of_a_file_is_read_than_the_settings_say",
+        "content/test_content.py::test_what_cannot_be_read_is_told",
+        "sources/test_azure.py::test_a_failure_has_a_reason_that_can_be_shown",
+        "sources/test_drive.py::test_a_failure_has_a_reason_that_can_be_shown",
+        "sources/test_rest.py::test_a_failure_is_told_without_a_word_of_the_api_itself",
+    ],
+    43: [
+        "threats/test_forging.py::test_a_header_that_claims_something_changes_nothing",
+        "threats/test_forging.py::test_nor_does_a_claim_in_the_body",
+        "threats/test_forging.py::test_the_server_takes_no_proxys_word_for_an_address",
+        "threats/test_crowding.py::test_another_address_in_a_header_is_no_other_address",
+    ],
+    46: [
+        "threats/test_huge.py::test_what_is_huge_or_odd_is_no_crash_and_does_not_come_back",
+        "threats/test_huge.py::test_a_reply_holds_no_more_errors_than_the_limit",
+        "threats/test_huge.py::test_fields_that_are_withheld_are_not_logged",
+        "spec/test_refusals.py::test_messages_are_short",
+    ],
+}
+
+
+@cache
+def functions_of(path: Path) -> set[str]:
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return {each.name for each in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(each, functions)}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_what_is_said_to_show_it_is_there(row: int) -> None:
+    named = [each.split("::") for each in ROWS[row]]
+    assert [name for path, name in named if name not in functions_of(TESTS / path)] == []

@@ -1,0 +1,206 @@
+"""Sixty ways to lead the door into its own network, or to have its credentials told to others, and none that does.
+
+Names are resolved by a resolver of the tests, which leads where an attacker's would; nobody listens there, and nothing
+is ever connected to: what is counted is what would have been.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from aiohttp import TCPConnector
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from onedoor.codegen.models import ApiReadOptions
+from onedoor.connectors.http_client import PrivateAddressError, PublicAddressResolver
+from onedoor.connectors.rest.connector import RestConnector, RestOptions, connect
+from onedoor.connectors.rest.openapi import collections
+from onedoor.errors import ConfigurationError, ConnectorError
+from onedoor.spi.scan import ScanRequest
+from tests.servers.rest import serving
+
+SECRET = "Bearer very-secret"
+COLLECTION: dict[str, Any] = {"path": "/users", "columns": {"id": "integer"}}
+LOG: dict[str, Any] = {"path": "/log", "single": True, "text": True, "columns": {"text": {"kind": "text", "at": ""}}}
+
+WRITTEN = (
+    "http://api.example", "https://127.0.0.1", "https://127.1.2.3:8443", "https://0.0.0.0", "https://10.0.0.1",
+    "https://172.16.0.1", "https://192.168.1.1", "https://100.64.0.1", "https://169.254.169.254/latest/meta-data",
+    "https://198.18.0.1", "https://224.0.0.1", "https://255.255.255.255", "https://localhost", "https://[::1]",
+    "https://[::]", "https://[fe80::1]", "https://[fd00::1]", "https://[fec0::1]", "https://[ff02::1]",
+    "https://[::ffff:127.0.0.1]", "https://[::ffff:a9fe:a9fe]", "https://[::127.0.0.1]", "https://[64:ff9b::7f00:1]",
+    "https://[64:ff9b::169.254.169.254]", "https://[64:ff9b:1::a00:1]", "https://[2002:7f00:1::]",
+    "https://[2001:0:a00:1::]", "https://[::ffff:0:10.0.0.1]", "file:///etc/passwd", "gopher://api.example",
+    "https://user:word@api.example", "https://api.example@127.0.0.1", "https://api.example?x=1",
+    "https://api.example#@127.0.0.1", "https://", "https://2130706433", "https://0x7f000001", "https://0177.0.0.1",
+    "https://127.1", "https://localhost.", "https://LOCALHOST", "https://0x7f.1",
+)  # fmt: skip
+"""Urls that are refused as they stand."""
+NAMES = {
+    "https://localhost.localdomain": "127.0.0.1", "https://metadata.example": "169.254.169.254",
+    "https://inner.example": "10.1.2.3",
+    "https://sixth.example": "::1", "https://mapped.example": "::ffff:192.168.0.1",
+    "https://scoped.example": "fe80::1%eth0", "https://translated.example": "64:ff9b::a00:1",
+    "https://unique.example": "fd12::1", "https://shared.example": "100.100.100.200",
+}  # fmt: skip
+"""Urls that are judged by where their names lead."""
+ELSEWHERE = (
+    "http://127.0.0.1:1/users", "https://elsewhere.example/users", "//elsewhere.example/users", "http://[::1]:1/users",
+    "http://169.254.169.254/latest", "file:///etc/passwd", "http://user@127.0.0.1:1/",
+)  # fmt: skip
+"""Where a next page, a redirect or a log is said to be."""
+DESCRIPTIONS = (
+    "https://elsewhere.example/openapi.json", "http://listed.example/openapi.json", "https://127.0.0.1/openapi.json",
+    "https://listed.example.elsewhere.example/o.json", "https://listed.example@elsewhere.example/o.json",
+)  # fmt: skip
+assert len(WRITTEN) + len(NAMES) + len(ELSEWHERE) + len(DESCRIPTIONS) >= 60
+
+
+class Leading:
+    """A resolver that leads where it is told to."""
+
+    def __init__(self, *addresses: str) -> None:
+        self.addresses = addresses
+
+    async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[dict[str, Any]]:
+        return [
+            {"hostname": host, "host": each, "port": port, "family": 2, "proto": 0, "flags": 0}
+            for each in self.addresses
+        ]
+
+    async def close(self) -> None:
+        return None
+
+
+@pytest.fixture(autouse=True)
+def connected(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """The addresses that would have been connected to, but for those of the tests' own servers."""
+    made: list[Any] = []
+    inner = TCPConnector._wrap_create_connection
+
+    async def counted(self: Any, *args: Any, addr_infos: Any, **more: Any) -> Any:
+        made.extend(each[4][0] for each in addr_infos if self._resolver.__class__ is PublicAddressResolver)
+        if made:
+            raise OSError
+        return await inner(self, *args, addr_infos=addr_infos, **more)
+
+    monkeypatch.setattr(TCPConnector, "_wrap_create_connection", counted)
+    yield made
+    assert made == []
+
+
+async def asked(source: RestConnector, collection: str = "users") -> None:
+    async for _ in source.scan(
+        ScanRequest(collection=collection, columns=("id",) if collection == "users" else ("text",))
+    ):
+        pass
+
+
+@pytest.mark.parametrize("url", WRITTEN)
+async def test_a_url_of_our_own_network_is_refused_as_it_stands(url: str) -> None:
+    with pytest.raises(ValueError, match="`base_url`"):
+        await connect(RestOptions(base_url=url, collections={"users": COLLECTION}))
+
+
+@pytest.mark.parametrize("url", NAMES)
+async def test_a_name_is_judged_by_where_it_leads(url: str) -> None:
+    source = await connect(RestOptions(base_url=url, collections={"users": COLLECTION}))
+    resolver: Any = source.client.session.connector._resolver  # type: ignore[union-attr]
+    resolver.resolver = Leading("93.184.216.34", NAMES[url])
+    with pytest.raises(ConnectorError, match="leads into this network"):
+        await asked(source)
+    await source.close()
+
+
+async def test_a_name_that_means_another_address_the_next_time_is_judged_again() -> None:
+    """What is judged is what is connected to: there is no second look-up in between."""
+    resolver = PublicAddressResolver()
+    resolver.resolver = Leading("93.184.216.34")
+    assert [each["host"] for each in await resolver.resolve("turning.example")] == ["93.184.216.34"]
+    resolver.resolver = Leading("127.0.0.1")
+    with pytest.raises(PrivateAddressError):
+        await resolver.resolve("turning.example")
+
+
+class Elsewhere:
+    """Leads each caller elsewhere: by a Link, by a redirect, by where a log lies."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.asked = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.asked += 1
+        headers = {"link": f'<{self.url}>; rel="next"', "location": self.url}
+        status = 200 if scope["path"] == "/linked" else 302
+        await Response(b'[{"id": 1}]', status, headers, "application/json")(scope, receive, send)
+
+
+@pytest.mark.parametrize("url", ELSEWHERE)
+@pytest.mark.parametrize("way", ["linked", "redirected", "log"])
+async def test_an_api_leads_nowhere_but_to_itself(url: str, way: str) -> None:
+    """Though all addresses are allowed, it is asked once, and nobody else is."""
+    server = Elsewhere(url)
+    async with serving(server) as base:
+        paged = {**COLLECTION, "path": "/linked" if way == "linked" else "/redirected", "paging": {"by": "link"}}
+        source = await connect(
+            RestOptions(
+                base_url=base, collections={"users": paged, "log": LOG}, headers={"authorization": SECRET},
+                private_addresses=True, redirects=("logs.example",),
+            )
+        )  # fmt: skip
+        with pytest.raises(ConnectorError):
+            await asked(source, "log" if way == "log" else "users")
+        await source.close()
+    assert server.asked == 1
+
+
+async def test_a_log_at_a_listed_host_is_read_without_our_credentials() -> None:
+    seen: list[list[str]] = []
+
+    async def server(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append([value.decode() for name, value in scope["headers"] if name == b"authorization"])
+        there = scope["path"] == "/there"
+        await Response("ok", 200 if there else 302, {"location": "/there"})(scope, receive, send)
+
+    async with serving(server) as base:
+        source = await connect(
+            RestOptions(
+                base_url=base, collections={"log": LOG}, headers={"authorization": SECRET}, private_addresses=True,
+                redirects=("127.0.0.1",),
+            )
+        )  # fmt: skip
+        await asked(source, "log")
+        await source.close()
+    assert seen == [[SECRET], []]
+
+
+@pytest.mark.parametrize("url", DESCRIPTIONS)
+async def test_a_description_is_read_from_a_listed_host_alone(url: str) -> None:
+    with pytest.raises(ConfigurationError):
+        await collections.describe(url, ApiReadOptions(hosts=("listed.example",)))
+
+
+SERVERS = (
+    "https://elsewhere.example",
+    "https://169.254.169.254",
+    "//elsewhere.example",
+    "https://127.0.0.1.nip.example",
+)
+
+
+@pytest.mark.parametrize("server", SERVERS)
+async def test_a_description_that_was_fetched_names_no_other_host(server: str) -> None:
+    """Else whoever writes it would be sent our credentials."""
+    text = {"openapi": "3.0.0", "servers": [{"url": server}], "paths": {"/a": {"get": {"responses": {}}}}}
+    async with serving(Response(json.dumps(text))) as base:
+        with pytest.raises(ConfigurationError, match="is not listed"):
+            await collections.describe(f"{base}/o", ApiReadOptions(hosts=("127.0.0.1",), private_addresses=True))
+
+
+async def test_a_description_is_fetched_and_redirects_are_not_followed() -> None:
+    async with serving(Elsewhere("http://127.0.0.1:1/openapi.json")) as base:
+        with pytest.raises(ConfigurationError, match="redirects are not followed"):
+            await collections.describe(f"{base}/o", ApiReadOptions(hosts=("127.0.0.1",), private_addresses=True))

@@ -1,0 +1,81 @@
+"""What stops the door from opening, each in one sentence."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from auth import users
+from onedoor.app import is_loopback, open_app
+from onedoor.config import Settings, load_settings
+from onedoor.errors import ConfigurationError
+from onedoor.storage.database import open_database
+
+PEPPER = "a pepper of thirty-two characters"
+
+MISTAKES = {
+    "an unknown kind": (
+        '[sources.internal]\nkind = "sqlit"\n',
+        "there is no kind of source `sqlit`: did you mean `sqlite`",
+    ),
+    "an unknown option": (
+        '[sources.internal]\nkind = "sqlite"\npaht = "x"\n',
+        "there is no setting `sources.internal.paht`: did you mean `sources.internal.path`",
+    ),
+    "a missing file": (
+        '[sources.internal]\nkind = "sqlite"\npath = "nowhere.sqlite"\n',
+        "the source `internal` cannot be opened: there is no SQLite database at `nowhere.sqlite`",
+    ),
+    "a source nobody named": (
+        "",
+        "`Customer` is bound to the source `internal`, which no setting names: add `[sources.internal]`",
+    ),
+}
+
+
+def settings(folder: Path, more: str, host: str = "127.0.0.1") -> Settings:
+    (folder / "records").mkdir(exist_ok=True)
+    text = f'[server]\nhost = "{host}"\n[state]\nurl = "sqlite:///state.sqlite"\n[records]\nfolder = "records"\n{more}'
+    (folder / "onedoor.toml").write_text(text)
+    return load_settings(folder / "onedoor.toml", {"ONEDOOR_PEPPER": PEPPER})
+
+
+@pytest.mark.parametrize(("more", "sentence"), MISTAKES.values(), ids=MISTAKES)
+async def test_a_wrong_setting_stops_the_start_with_one_sentence(tmp_path: Path, more: str, sentence: str) -> None:
+    with pytest.raises(ConfigurationError) as mistake:
+        async with open_app(settings(tmp_path, more)):
+            pass
+    assert str(mistake.value) == sentence
+
+
+async def test_keys_of_the_demo_do_not_open_a_door_that_others_can_reach(tmp_path: Path) -> None:
+    state = open_database(f"sqlite:///{tmp_path / 'state.sqlite'}", PEPPER.encode())
+    users.create_user(state, first_name="Ada", last_name="Lovelace", email="ada@acme.example")
+    users.create_demo_key(state, "ada@acme.example", "finance")
+    state.close()
+    with pytest.raises(ConfigurationError) as mistake:
+        async with open_app(settings(tmp_path, "", host="0.0.0.0")):
+            pass
+    assert str(mistake.value) == (
+        "the state holds keys of the demo, which anyone can make: do not listen on `0.0.0.0` with it"
+    )
+
+
+async def test_the_start_removes_what_a_killed_door_left_of_its_scratch_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left = tmp_path / "onedoor-scratch-left"
+    left.mkdir()
+    with pytest.raises(ConfigurationError):
+        async with open_app(settings(tmp_path, "")):
+            pass
+    assert not left.exists()
+
+
+@pytest.mark.parametrize(
+    ("host", "only_here"),
+    [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("acme", False)],
+)
+def test_loopback_is_what_only_this_machine_can_come_to(host: str, only_here: bool) -> None:
+    assert is_loopback(host) is only_here

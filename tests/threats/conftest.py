@@ -1,5 +1,0 @@
-"""The whole door over real HTTP, as in tests/door."""
-
-from tests.door.conftest import door, keys, opening, state
-
-__all__ = ["door", "keys", "opening", "state"]

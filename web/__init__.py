@@ -1,1 +1,0 @@
-"""The pages a browser gets: GraphiQL, served from our own files."""

@@ -6,6 +6,7 @@ nothing of the source.
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from onedoor.model.mapping import TypeMapping
@@ -13,7 +14,19 @@ from onedoor.model.parameters import Parameter, substitute
 from onedoor.spi.capabilities import Capabilities, Column, ColumnType
 from onedoor.spi.connector import Connector
 from onedoor.spi.operators import compile_predicate
-from onedoor.spi.predicates import ALWAYS_FALSE, ALWAYS_TRUE, And, Comparison, Exists, InKeys, Not, Op, Or, Row
+from onedoor.spi.predicates import (
+    ALWAYS_FALSE,
+    ALWAYS_TRUE,
+    And,
+    Comparison,
+    Exists,
+    InKeys,
+    Not,
+    Op,
+    Or,
+    Row,
+    fold_predicate,
+)
 from onedoor.spi.scan import COUNT_ROWS, AggregateFunction, KeyFilter, ScanRequest
 from onedoor.spi.spill import closing_batches
 
@@ -81,14 +94,14 @@ class ConstantColumns:
     @property
     def statement_text(self) -> Callable[[ScanRequest], str]:
         """AttributeError where the source cannot say how it is asked; then this cannot, either."""
-        said = self.connector.text  # type: ignore[attr-defined]
+        said = self.connector.statement_text  # type: ignore[attr-defined]
         return lambda ask: said(self.narrow_request(ask, self.constants.get(ask.collection, NO_CONSTANTS)) or ask)
 
     def narrow_request(self, request: ScanRequest, constants: ConstantValues) -> ScanRequest | None:
         """What is left to ask; None where no row can meet it."""
         where, having, keys = (
-            self.fold_predicate(request.filter, constants),
-            self.fold_predicate(request.having, constants),
+            self.fold_constants(request.filter, constants),
+            self.fold_constants(request.having, constants),
             narrow_keys(request.keys, constants),
         )
         if where == ALWAYS_FALSE or having == ALWAYS_FALSE or (keys is not None and not keys.values):
@@ -104,21 +117,25 @@ class ConstantColumns:
             sort=tuple(each for each in request.sort if each.column not in constants),
         )
 
-    def fold_predicate(self, where: Any, constants: ConstantValues) -> Any:
-        """The filter without tests of what is known, which may come to `EVERY_ROW` or `NO_ROW`."""
+    def fold_constants(self, where: Any, constants: ConstantValues) -> Any:
+        """Return the filter without comparisons whose outcome is known; it may become ALWAYS_TRUE or ALWAYS_FALSE."""
+        return fold_predicate(
+            where,
+            partial(self._fold_leaf, constants=constants),
+            conjunction=partial(simplify_parts, And),
+            disjunction=partial(simplify_parts, Or),
+            negation=negate_predicate,
+        )
+
+    def _fold_leaf(self, where: Any, constants: ConstantValues) -> Any:
         match where:
             case Comparison() if where.column in constants:
                 return ALWAYS_TRUE if matches_constants(where, constants) else ALWAYS_FALSE
-            case And() | Or():
-                return simplify_parts(type(where), [self.fold_predicate(each, constants) for each in where.parts])
-            case Not():
-                return negate_predicate(self.fold_predicate(where.part, constants))
             case InKeys():
                 return build_key_predicate(narrow_keys(KeyFilter(where.columns, tuple(where.keys)), constants))
             case Exists():
-                return replace(
-                    where, filter=self.fold_predicate(where.filter, self.constants.get(where.collection, NO_CONSTANTS))
-                )
+                inner_constants = self.constants.get(where.collection, NO_CONSTANTS)
+                return replace(where, filter=self.fold_constants(where.filter, inner_constants))
             case _:
                 return where
 
@@ -193,32 +210,38 @@ def _needs_row_count(request: ScanRequest, columns: Sequence[str]) -> bool:
     return bool(request.aggregates and request.columns and not columns and COUNT_ROWS not in request.aggregates)
 
 
-def may_match(where: Any, constants: ConstantValues, variables: Mapping[str, Any] | None) -> bool | None:
-    """Whether rows with these constants meet a planned filter; None: it depends on the rest of the row.
+def may_match(predicate: Any, constants: ConstantValues, variables: Mapping[str, Any] | None) -> bool | None:
+    """Decide whether rows with these constants meet a planned filter; None when the rest of the row decides.
 
-    Without `variables`, what they say is not known, either.
+    Without `variables`, their values are unknown too.
     """
-    match where:
-        case Comparison() if where.column in constants and (variables is not None or not _has_parameter(where.value)):
-            value = substitute(where.value, variables or {})
-            return matches_constants(
-                Comparison(where.column, where.op, tuple(value) if isinstance(value, list) else value), constants
-            )
-        case InKeys() if variables is not None or not _has_parameter(where.keys):
-            found = build_key_predicate(
-                narrow_keys(KeyFilter(where.columns, tuple(substitute(where.keys, variables or {}))), constants)
-            )
-            return {ALWAYS_TRUE: True, ALWAYS_FALSE: False}.get(found)
-        case And():
-            return _and_three_valued([may_match(each, constants, variables) for each in where.parts])
-        case Or():
-            return _not_three_valued(
-                _and_three_valued([_not_three_valued(may_match(each, constants, variables)) for each in where.parts])
-            )
-        case Not():
-            return _not_three_valued(may_match(where.part, constants, variables))
+    return fold_predicate(
+        predicate,
+        partial(_may_match_leaf, constants=constants, variables=variables),
+        conjunction=_and_three_valued,
+        disjunction=_or_three_valued,
+        negation=_not_three_valued,
+    )
+
+
+def _may_match_leaf(predicate: Any, constants: ConstantValues, variables: Mapping[str, Any] | None) -> bool | None:
+    match predicate:
+        case Comparison(column=column) if column in constants and _is_known(predicate.value, variables):
+            value = substitute(predicate.value, variables or {})
+            value = tuple(value) if isinstance(value, list) else value
+            return matches_constants(Comparison(column, predicate.op, value), constants)
+        case InKeys() if _is_known(predicate.keys, variables):
+            keys = KeyFilter(predicate.columns, tuple(substitute(predicate.keys, variables or {})))
+            return KNOWN_TRUTHS.get(build_key_predicate(narrow_keys(keys, constants)))
         case _:
             return None
+
+
+KNOWN_TRUTHS: Mapping[Any, bool] = {ALWAYS_TRUE: True, ALWAYS_FALSE: False}
+
+
+def _is_known(value: Any, variables: Mapping[str, Any] | None) -> bool:
+    return variables is not None or not _has_parameter(value)
 
 
 def _has_parameter(value: Any) -> bool:
@@ -230,6 +253,12 @@ def _and_three_valued(parts: Sequence[bool | None]) -> bool | None:
     if False in parts:
         return False
     return None if None in parts else True
+
+
+def _or_three_valued(parts: Sequence[bool | None]) -> bool | None:
+    if True in parts:
+        return True
+    return None if None in parts else False
 
 
 def _not_three_valued(part: bool | None) -> bool | None:

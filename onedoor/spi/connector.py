@@ -234,6 +234,6 @@ class ConnectorKind:
     options: type[Any]
     """A frozen dataclass; its fields are the settings of `[sources.<name>]`."""
     connect: Callable[..., Awaitable[Any]]
-    """Takes the options, and the rate limiters where `quotas` are given. Raises ValueError for options that cannot be."""
+    """Takes the options, and rate limiters where there are `quotas`. Raises ValueError for impossible options."""
     quotas: Mapping[str, int] | None = None
     """By what is called, how many calls a minute the far end grants; None: the connector limits nothing itself."""

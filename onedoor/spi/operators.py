@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
-from onedoor.spi.predicates import ALWAYS_TRUE, And, Comparison, InKeys, Not, Op, Or, Row
+from onedoor.spi.predicates import ALWAYS_TRUE, Comparison, InKeys, Op, Row, fold_predicate
 from onedoor.spi.scan import AggregateCall, AggregateFunction, ScanRequest, SortKey, TimeBucket, TimeUnit
 
 RowTest = Callable[[Row], bool]
@@ -31,25 +31,41 @@ COMPARE: Mapping[Op, Callable[[Any, Any], bool]] = {
 }
 
 
-def compile_predicate(where: Any, columns: Sequence[str]) -> RowTest:
-    """Whether a row, its values in the order of `columns`, meets the filter; a test on null is false."""
-    match where:
+def compile_predicate(predicate: Any, columns: Sequence[str]) -> RowTest:
+    """Compile a filter to a test of rows whose values stand in the order of `columns`.
+
+    Raises TypeError for an Exists, which looks at more than one row.
+    """
+    return fold_predicate(
+        predicate,
+        partial(_compile_leaf, columns=columns),
+        conjunction=_meets_all,
+        disjunction=_meets_any,
+        negation=_fails,
+    )
+
+
+def _meets_all(tests: Sequence[RowTest]) -> RowTest:
+    return lambda row: all(test(row) for test in tests)
+
+
+def _meets_any(tests: Sequence[RowTest]) -> RowTest:
+    return lambda row: any(test(row) for test in tests)
+
+
+def _fails(test: RowTest) -> RowTest:
+    return lambda row: not test(row)
+
+
+def _compile_leaf(predicate: Any, columns: Sequence[str]) -> RowTest:
+    match predicate:
         case Comparison():
-            return _compile_comparison(where, columns.index(where.column))
-        case And():
-            parts = [compile_predicate(each, columns) for each in where.parts]
-            return lambda row: all(part(row) for part in parts)
-        case Or():
-            parts = [compile_predicate(each, columns) for each in where.parts]
-            return lambda row: any(part(row) for part in parts)
-        case Not():
-            inner = compile_predicate(where.part, columns)
-            return lambda row: not inner(row)
+            return _compile_comparison(predicate, columns.index(predicate.column))
         case InKeys():
-            key, keys = compile_key(where.columns, columns), where.keys
+            key, keys = compile_key(predicate.columns, columns), predicate.keys
             return lambda row: key(row) in keys
         case _:
-            raise TypeError(f"nothing here evaluates {type(where).__name__}")
+            raise TypeError(f"nothing here evaluates {type(predicate).__name__}")
 
 
 def _compile_comparison(comparison: Comparison, at: int) -> RowTest:

@@ -1,20 +1,24 @@
-"""The words the stages share: what a source is asked, what it promises, and where a type's values live."""
+"""Define the filters that engine and connectors share, and the one way to walk them."""
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 Value: TypeAlias = bool | int | float | str | Decimal | date | datetime | tuple[str, ...] | None
-"""Times carry a zone, money is Decimal, a list is a tuple of text."""
+"""Times have a zone, money is Decimal, a list is a tuple of text."""
 
 Row: TypeAlias = tuple[Any, ...]
-"""One row: its values stand in the order of `Ask.columns`, then of `Ask.measures`."""
+"""The values of one row, in the order of `ScanRequest.columns`, then of `ScanRequest.aggregates`."""
 
 
 class Op(StrEnum):
-    """A test's operator. All are two-valued: a test on null is false, `IS_NULL` alone asks for null."""
+    """An operator of a comparison.
+
+    All are two-valued: a comparison with null is false, and only `IS_NULL` finds null.
+    """
 
     EQ = "eq"
     NE = "ne"
@@ -35,10 +39,8 @@ class Op(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`column op value`; IN and NOT_IN take a tuple, IS_NULL a bool, the i- forms compare `str.lower()`."""
+    """Compare a column with a value: IN and NOT_IN take a tuple, IS_NULL a bool, the I_ forms compare `str.lower()`."""
 
-    __test__: ClassVar[bool] = False
-    """Not one of pytest's."""
     column: str
     op: Op
     value: Any
@@ -46,30 +48,30 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class And:
-    """True when every part is; of no parts: true."""
+    """Hold when every part holds; without parts, always."""
 
     parts: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Or:
-    """True when any part is; of no parts: false."""
+    """Hold when any part holds; without parts, never."""
 
     parts: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """The complement: true exactly when its part is not."""
+    """Hold exactly when the part does not."""
 
     part: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Exists:
-    """True when some row of `collection`, in the same source, has `there` equal to this row's `here` and meets `where`.
+    """Hold when a row of `collection`, in the same source, matches this row and meets `filter`.
 
-    A null among the `here` values equals nothing.
+    It matches when its `inner_columns` equal this row's `outer_columns`; a null equals nothing.
     """
 
     collection: str
@@ -80,7 +82,7 @@ class Exists:
 
 @dataclass(frozen=True, slots=True)
 class InKeys:
-    """True when the row's `columns`, as a tuple, are one of `keys`, none of which holds a null."""
+    """Hold when the row's `columns`, as a tuple, are one of `keys`, none of which contains a null."""
 
     columns: tuple[str, ...]
     keys: frozenset[Row]
@@ -91,3 +93,95 @@ Predicate: TypeAlias = Comparison | And | Or | Not | Exists | InKeys
 ALWAYS_TRUE = And(())
 
 ALWAYS_FALSE = Or(())
+
+
+Folded = TypeVar("Folded")
+
+
+def fold_predicate(
+    predicate: Any,
+    leaf: Callable[[Any], Folded],
+    *,
+    conjunction: Callable[[list[Folded]], Folded],
+    disjunction: Callable[[list[Folded]], Folded],
+    negation: Callable[[Folded], Folded],
+    negated_leaf: Callable[[Any], Folded] | None = None,
+) -> Folded:
+    """Compute a value of a filter from the values of its leaves, which `leaf` gives in their order.
+
+    Everything but And, Or and Not is a leaf, the planner's own filters included. The filter inside an Exists belongs
+    to another collection: a `leaf` that needs it folds it anew. `negated_leaf` gives the value of a Not over a leaf,
+    where that is more than the negation of the leaf's value.
+    """
+
+    def visit(node: Any) -> Folded:
+        kind = type(node)
+        if kind is And:
+            return conjunction([visit(part) for part in node.parts])
+        if kind is Or:
+            return disjunction([visit(part) for part in node.parts])
+        if kind is not Not:
+            return leaf(node)
+        if negated_leaf is not None and is_leaf(node.part):
+            return negated_leaf(node.part)
+        return negation(visit(node.part))
+
+    return visit(predicate)
+
+
+def is_leaf(predicate: Any) -> bool:
+    """Whether a filter is none of And, Or and Not."""
+    return type(predicate) not in CONNECTIVES
+
+
+CONNECTIVES = frozenset({And, Or, Not})
+
+
+def transform_predicate(predicate: Any, leaf: Callable[[Any], Any]) -> Any:
+    """Replace each leaf of a filter with what `leaf` gives for it, in their order."""
+    return fold_predicate(
+        predicate,
+        leaf,
+        conjunction=lambda parts: And(tuple(parts)),
+        disjunction=lambda parts: Or(tuple(parts)),
+        negation=Not,
+    )
+
+
+def iterate_leaves(predicate: Any) -> Iterator[Any]:
+    """Yield the leaves of a filter in their order."""
+    pending = [predicate]
+    while pending:
+        node = pending.pop()
+        if is_leaf(node):
+            yield node
+        else:
+            pending.extend((node.part,) if type(node) is Not else reversed(node.parts))
+
+
+def split_conjuncts(predicate: Any) -> Iterator[Any]:
+    """Yield the filters that must all hold, none of them an And."""
+    pending = [predicate]
+    while pending:
+        node = pending.pop()
+        if type(node) is And:
+            pending.extend(reversed(node.parts))
+        else:
+            yield node
+
+
+def combine_conjuncts(conjuncts: Sequence[Any]) -> Any:
+    """Return the filter that holds when all of these do."""
+    return conjuncts[0] if len(conjuncts) == 1 else And(tuple(conjuncts))
+
+
+def push_negations_down(predicate: Any) -> Any:
+    """Rewrite a filter by De Morgan's laws, so that every Not stands over a leaf."""
+    positive, _ = fold_predicate(
+        predicate,
+        lambda leaf: (leaf, Not(leaf)),
+        conjunction=lambda pairs: (And(tuple(yes for yes, _ in pairs)), Or(tuple(no for _, no in pairs))),
+        disjunction=lambda pairs: (Or(tuple(yes for yes, _ in pairs)), And(tuple(no for _, no in pairs))),
+        negation=lambda pair: (pair[1], pair[0]),
+    )
+    return positive

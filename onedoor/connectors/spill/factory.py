@@ -57,14 +57,14 @@ class LazySpillTable:
         self.creating: asyncio.Future[Any] | None = None
 
     async def append_rows(self, rows: Sequence[Row]) -> None:
-        await (await self._get_or_create_table()).pour(rows)
+        await (await self._get_or_create_table()).append_rows(rows)
 
     async def join(self, local_columns: Sequence[str], joined: JoinedColumns) -> None:
         await (await self._get_or_create_table()).join(local_columns, joined)
 
     async def scan(self, request: ScanRequest) -> AsyncGenerator[Sequence[Row], None]:
         table = await self._get_or_create_table()
-        async with aclosing(table.read(request)) as batches:
+        async with aclosing(table.scan(request)) as batches:
             async for batch in batches:
                 yield batch
 
@@ -81,7 +81,7 @@ class LazySpillTable:
 
     async def _create_table(self) -> Any:
         home = await self.factory.acquire_database()
-        return await home.table(self.column_types)
+        return await home.create_table(self.column_types)
 
     async def _close_table(self, making: asyncio.Future[Any]) -> None:
         try:

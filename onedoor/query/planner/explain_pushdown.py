@@ -321,7 +321,7 @@ def has_keys_from_other(conjunct: Any, key_origins: KeyOrigins) -> bool:
 
 def _explain_keys_from_other(part: Any, key_origins: KeyOrigins) -> str | None:
     found = next(_find_key_origins(part, key_origins), None) if key_origins else None
-    return f"its keys were read first, from `{found.wanted.source}`" if found is not None else None
+    return f"its keys were read first, from `{found.inner_scan.source}`" if found is not None else None
 
 
 def _find_key_origins(part: Any, key_origins: KeyOrigins) -> Iterator[Any]:

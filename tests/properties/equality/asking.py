@@ -66,7 +66,7 @@ def steps(of: ScanRequest) -> Iterator[str]:
         "reads": True,
         "keys": of.keys,
         "filters": of.filter != ALWAYS_TRUE,
-        "keys in filters": "Among(" in repr(of.filter),
+        "keys in filters": "InKeys(" in repr(of.filter),
         "orders": of.sort and not of.aggregates,
         "limits": of.limit is not None and not of.aggregates,
         "groups": of.aggregates and of.columns,

@@ -194,7 +194,7 @@ def as_dicts(house: Catalog, binding: TypeMapping) -> Iterator[Dict]:
     source: Any = house.connectors[binding.source]
     collection = source.collections[binding.collection]
     for row in collection.rows:
-        held = dict(zip(collection.can.columns, row, strict=True)) | dict(binding.constants)
+        held = dict(zip(collection.capabilities.columns, row, strict=True)) | dict(binding.constants)
         yield held | {ID: identity(binding, held), TYPE: binding.type}
 
 

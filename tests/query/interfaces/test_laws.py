@@ -174,7 +174,7 @@ WRONG = [
     pytest.param({"RedPaper": {"columns": {"name": "ink"}}}, None, id="another column of the same kind"),
     pytest.param({"RedPaper": {"columns": {"name": "id"}}}, "are the column `id`, give each", id="one column twice"),
     pytest.param(
-        {"RedPaper": {"links": {"owner": Relationship(to="Person", local="shelf", remote="id")}}},
+        {"RedPaper": {"relationships": {"owner": Relationship(to="Person", local="shelf", remote="id")}}},
         "names `shelf`, which is the same in all rows", id="a link by a constant",
     ),
     pytest.param({"BluePaper": None}, "leads to `BluePaper`, which has no binding", id="a type without a binding"),

@@ -292,17 +292,17 @@ MISFITS = [
         id="an unknown collection",
     ),
     pytest.param(
-        lambda: relooked(here=("id", "floor")),
+        lambda: relooked(local=("id", "floor")),
         "the lookup `Room.heat` compares 2 columns with 1, give as many there",
         id="more columns here than there",
     ),
     pytest.param(
-        lambda: relooked(here="nmber"),
+        lambda: relooked(local="nmber"),
         "the lookup `Room.heat` names `nmber`, which `room` does not have",
         id="an unknown column here",
     ),
     pytest.param(
-        lambda: relooked(there="hall"),
+        lambda: relooked(remote="hall"),
         "the lookup `Room.heat` names `hall`, which `heat` does not have",
         id="an unknown column there",
     ),
@@ -312,7 +312,7 @@ MISFITS = [
         id="an unknown column of the value",
     ),
     pytest.param(
-        lambda: relooked(there="window"),
+        lambda: relooked(remote="window"),
         "the lookup `Room.heat` compares `id` with `window`, which hold different kinds",
         id="columns that hold different kinds",
     ),

@@ -39,7 +39,7 @@ class Strict:
 
 def complaints(source: Any, ask: ScanRequest) -> Iterator[str]:
     """What the ask says that its collection does not promise."""
-    can: Capabilities = source.can(ask.collection)
+    can: Capabilities = source.capabilities(ask.collection)
     if ask.keys and len(ask.keys.values) > can.max_keys:
         yield "more keys than it takes at once"
     if ask.keys and can.key_columns and ask.keys.columns not in can.key_columns:
@@ -115,7 +115,7 @@ def filters(source: Any, can: Capabilities, where: Any, *, top: bool = False) ->
         case InKeys():
             return len(where.keys) <= can.max_in_filter_keys and not any(None in key for key in where.keys)
         case Exists():
-            inner = source.can(where.collection)
+            inner = source.capabilities(where.collection)
             return can.exists_filters and (
                 where.filter == ALWAYS_TRUE or filters(source, inner, where.filter, top=True)
             )

@@ -45,8 +45,8 @@ ONE = InKeys(("id",), frozenset({(1,)}))
 @pytest.mark.parametrize(
     ("ask", "without", "complaint"),
     [
-        pytest.param(replace(ROWS, filter=ONE), {"among": 0}, "a filter it does not take", id="keys in a filter"),
-        pytest.param(GROUPS, {"measures": False}, "a measure it does not take", id="groups"),
+        pytest.param(replace(ROWS, filter=ONE), {"max_in_filter_keys": 0}, "a filter it does not take", id="keys in a filter"),
+        pytest.param(GROUPS, {"aggregates": False}, "a measure it does not take", id="groups"),
         pytest.param(
             replace(GROUPS, aggregates=(AggregateCall(AggregateFunction.SUM, "id"),)),
             {"columns": BLUNT},
@@ -61,15 +61,15 @@ ONE = InKeys(("id",), frozenset({(1,)}))
         ),
         pytest.param(
             replace(GROUPS, time_buckets=(TimeBucket("day", TimeUnit.WEEK),)),
-            {"cuts": frozenset({TimeUnit.YEAR})},
+            {"time_buckets": frozenset({TimeUnit.YEAR})},
             "a unit it does not cut to",
             id="a unit",
         ),
         pytest.param(
-            replace(GROUPS, having=ALWAYS_FALSE), {"arranges": False}, "an arrangement of groups", id="having"
+            replace(GROUPS, having=ALWAYS_FALSE), {"group_ordering_and_limit": False}, "an arrangement of groups", id="having"
         ),
-        pytest.param(replace(GROUPS, sort=BY_COUNT), {"arranges": False}, "an arrangement of groups", id="an order"),
-        pytest.param(replace(GROUPS, limit=1), {"arranges": False}, "an arrangement of groups", id="a limit"),
+        pytest.param(replace(GROUPS, sort=BY_COUNT), {"group_ordering_and_limit": False}, "an arrangement of groups", id="an order"),
+        pytest.param(replace(GROUPS, limit=1), {"group_ordering_and_limit": False}, "an arrangement of groups", id="a limit"),
     ],
 )
 def test_what_is_not_promised_is_complained_of_and_what_is_promised_is_not(

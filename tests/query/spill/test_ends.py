@@ -164,7 +164,7 @@ async def test_rows_do_not_add_up_in_memory_on_their_way(monkeypatch: pytest.Mon
 
     at = bare(FEW, counting)
     inner = at.catalog.connectors["snowflake"].of  # type: ignore[attr-defined]
-    real = inner.read
+    real = inner.scan
 
     async def read(ask: ScanRequest) -> Any:
         nonlocal alive

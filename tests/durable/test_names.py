@@ -6,7 +6,7 @@ Each literal stands for bytes that somebody has kept. One that changes needs a m
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -72,7 +72,8 @@ from onedoor.exports.models import (
 )
 from onedoor.exports.storage import CLAIM_FILE, MANIFEST_FILE, NEW_PART_FILE, PLAN_FILE, RESULT_FILE, FolderExportStore
 from onedoor.http.persisted_documents import PersistedDocumentSettings
-from onedoor.jobs.codecs import build_instance, decode_step_result, dump_instance, encode_step_result
+from onedoor.jobs.codecs import build_instance, decode_step_result, described, dump_instance, encode_step_result
+from onedoor.jobs.declarations import Job
 from onedoor.jobs.models import Dispatch, JobSettings, JobState, LineKind
 from onedoor.jobs.queue import APPLICATION_NAME, CHILD_QUEUE, JOB_QUEUE, WORKFLOW_NAME
 from onedoor.jobs.registry import compute_job_version, compute_release
@@ -559,6 +560,57 @@ def test_the_key_of_a_cursor_of_one_column_or_none() -> None:
         cursors.derive_cursor_key(b"a secret", "", "Query.a", (SortKey("it's"), SortKey('"é\n')), {}).hex()
         == "1aead08299ee1e9b6eb307f1392450f3ceec7e3c183d5e425bbabd0ccf6c3b8b"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class RenamedSortKey(SortKey):
+    """A sort key by another class name."""
+
+
+def test_the_key_of_a_cursor_is_the_same_whatever_the_class_of_its_sort_keys_is_called() -> None:
+    keys = {
+        cursors.derive_cursor_key(b"a secret", "", "Query.a", (cls("a", True), cls("id")), None)
+        for cls in (SortKey, RenamedSortKey)
+    }
+    assert len(keys) == 1
+
+
+class OutputFormat(StrEnum):
+    CSV = "CSV"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputBeforeRename:
+    format: Format = described("", label="format", kind="Format")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputAfterRename:
+    output: OutputFormat = described("", label="format", kind="Format")
+
+
+async def do_nothing(context: object, job_input: object) -> None:
+    """Stand in for what a job does."""
+
+
+def test_the_version_of_a_job_is_the_same_whatever_its_fields_are_called() -> None:
+    everyone = frozenset({"everyone"})
+    versions = {
+        compute_job_version(
+            Job(
+                name="A",
+                description="",
+                owner="everyone",
+                may_start=everyone,
+                may_see=everyone,
+                input=model,
+                run=do_nothing,
+            )
+        )
+        for model in (InputBeforeRename, InputAfterRename)
+    }
+    assert len(versions) == 1
+    assert dump_instance(InputAfterRename(output=OutputFormat.CSV)) == {"format": "CSV"}
 
 
 SETTINGS = [

@@ -28,7 +28,7 @@ HELD = acme.caller("sales")
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "PAUSES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(writer, "RETRY_PAUSES", (0.0, 0.0, 0.0))
 
 
 async def ran(room: Room, works: Works, text: str = TEXT, *groups: str) -> ExportSummary:

@@ -220,19 +220,19 @@ async def dropped(inner: Any, changes: Sequence[RowChange]) -> Sequence[ChangeRe
 
 async def lost(inner: Any, changes: Sequence[RowChange]) -> Sequence[ChangeResult]:
     """The call comes to it, and its answer to nobody."""
-    await inner.write(changes)
+    await inner.apply(changes)
     raise ConnectorError("the line is cut")
 
 
 async def crashed(inner: Any, changes: Sequence[RowChange]) -> Sequence[ChangeResult]:
     """Our own client has a bug, after the call."""
-    await inner.write(changes)
+    await inner.apply(changes)
     raise ZeroDivisionError
 
 
 async def hanging(inner: Any, changes: Sequence[RowChange]) -> Sequence[ChangeResult]:
     """Made, and then never answered."""
-    await inner.write(changes)
+    await inner.apply(changes)
     await asyncio.Event().wait()
     raise AssertionError
 
@@ -252,9 +252,9 @@ class Faulty:
     async def apply(self, changes: Sequence[RowChange], *, dry_run: bool = False) -> Sequence[ChangeResult]:
         self.told += [each.id for each in changes]
         fault = self.faults.pop(0) if self.faults else None
-        return await (self.inner.write(changes, dry_run=dry_run) if fault is None else fault(self.inner, changes))
+        return await (self.inner.apply(changes, dry_run=dry_run) if fault is None else fault(self.inner, changes))
 
     async def find_change(self, change: RowChange) -> ChangeResult | None:
         if self.mute:
             raise ConnectorError("the line is cut")
-        return await self.inner.made(change)
+        return await self.inner.find_change(change)

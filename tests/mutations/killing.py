@@ -77,7 +77,7 @@ async def client(here: World, left: list[str], told: int) -> None:
 
 
 def is_open(state: Any) -> bool:
-    with state.reading() as connection:
+    with state.read_connection() as connection:
         return bool(connection.execute(text("SELECT count(*) FROM intent WHERE state = 'OPEN'")).scalar())
 
 

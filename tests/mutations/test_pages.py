@@ -59,7 +59,7 @@ async def test_a_page_of_the_history_is_what_it_says(
             await here.ask("updateAccount", id=id, name="Eve")
         await here.ask("deleteAccount", id="9")
         source: Any = here.shop.catalog.connectors[HISTORY_CONNECTOR]
-        can = source.can("Account")
+        can = source.capabilities("Account")
         every = await read(source, ScanRequest(collection="Account", columns=tuple(can.columns)))
         held = {"Account": MemoryCollection(capabilities=can, rows=tuple(every))}
         found = [(await read(source, each), list(answer_scan(held, each))) for each in ASKS]
@@ -78,7 +78,7 @@ def url(database: str, request: pytest.FixtureRequest, folder: Path) -> str:
 
 
 async def read(source: Any, ask: ScanRequest) -> list[Any]:
-    return [row async for batch in source.read(ask) for row in batch]
+    return [row async for batch in source.scan(ask) for row in batch]
 
 
 def differ(ask: ScanRequest, found: Sequence[Any], meant: Sequence[Any]) -> bool:

@@ -210,7 +210,7 @@ async def test_a_process_that_lost_its_lease_begins_no_other_step(opens: Open, s
     here, other = opens(lease_seconds=60, board=(board := bank.Board())), opens(board=board)
 
     async def paused(inner: Any, changes: Any) -> Any:
-        made = await inner.write(changes)
+        made = await inner.apply(changes)
         with state.write_transaction() as connection:
             connection.execute(text("UPDATE intent SET lease_until = 0"))
         await other.settled()
@@ -228,7 +228,7 @@ async def test_a_process_that_lost_its_lease_does_not_settle_what_it_is_still_at
     """Nobody else took over, so it may go on; it must not undo what it is making."""
 
     async def paused(inner: Any, changes: Any) -> Any:
-        made = await inner.write(changes)
+        made = await inner.apply(changes)
         with state.write_transaction() as connection:
             connection.execute(text("UPDATE intent SET lease_until = 0"))
         assert await recover_intents(here.shop, here.kept) == 0

@@ -150,13 +150,13 @@ def world(state: MetadataDatabase, path: Path, *, board: Board | None = None, **
 
 def housed(sources: Mapping[str, Any], ledger: Ledger) -> Catalog:
     parts: dict[str, Any] = {
-        "schema": build_schema(SDL), "rules": AccessPolicy({}), "bindings": add_history_mappings(BINDINGS, BINDINGS), "version": "",
+        "schema": build_schema(SDL), "policy": AccessPolicy({}), "mappings": add_history_mappings(BINDINGS, BINDINGS), "version": "",
         "cursor_secret": b"c" * 32,
     }  # fmt: skip
     return Catalog(
         connectors={
             **sources,
-            HISTORY_CONNECTOR: HistoryConnector(ledger, build_tracked_types(parts["bindings"], sources)),
+            HISTORY_CONNECTOR: HistoryConnector(ledger, build_tracked_types(parts["mappings"], sources)),
         },
         **parts,
     )

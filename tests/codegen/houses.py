@@ -51,7 +51,7 @@ def written(folder: Path) -> Iterator[tuple[Sequence[ModuleType], Mapping[str, A
                 sys.modules.pop(f"{package.__name__}.{each.stem}", None)
         modules = [imported(each) for each in sorted((folder / "schema").glob("*.py"))]
         found = [imported(each) for each in sorted((folder / "resolvers").glob("*.py"))]
-        yield modules, {each.type: each for module in found for each in module.BINDINGS}
+        yield modules, {each.type: each for module in found for each in module.MAPPINGS}
     finally:
         for package, path in places.items():
             package.__path__[:] = path

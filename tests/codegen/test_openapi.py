@@ -161,9 +161,9 @@ def test_a_path_below_a_row_is_a_collection_below_it(tmp_path: Path) -> None:
     assert (found["shops"]["rows"], found["shops.visits"]["path"]) == ("shops", "/shops/{given_shop_id}/visits")
     visit = (tmp_path / "resolvers" / "visit.py").read_text(encoding="utf-8")
     assert 'key=("given_shop_id", "id")' in visit
-    assert '"shop": Link(to="Shop", here="given_shop_id", there="id")' in visit
+    assert '"shop": Relationship(to="Shop", local="given_shop_id", remote="id")' in visit
     assert (
-        '"visits": Link(to="Visit", here="id", there="given_shop_id")' in (tmp_path / "resolvers/shop.py").read_text()
+        '"visits": Relationship(to="Visit", local="id", remote="given_shop_id")' in (tmp_path / "resolvers/shop.py").read_text()
     )
     assert "Many" not in (tmp_path / "schema" / "visit.py").read_text(encoding="utf-8")
 

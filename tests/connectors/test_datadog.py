@@ -143,9 +143,9 @@ CALLS = [
     pytest.param("monitors", {"keys": MANY}, 1, id="many monitors among all"),
     pytest.param("health", {"keys": KeyFilter(("customer_id",), ((1,),))}, 1, id="one customer's health"),
     pytest.param("logs", {"keys": MANY}, 1, id="logs of many services in one search"),
-    pytest.param("logs", {"where": Comparison("service", Op.IN, ())}, 0, id="logs of no service"),
-    pytest.param("logs", {"where": Comparison("time", Op.LT, NOW - timedelta(days=40))}, 0, id="logs past the history"),
-    pytest.param("metrics", {"where": equal("metric", "none")}, 0, id="a metric that is not declared"),
+    pytest.param("logs", {"filter": Comparison("service", Op.IN, ())}, 0, id="logs of no service"),
+    pytest.param("logs", {"filter": Comparison("time", Op.LT, NOW - timedelta(days=40))}, 0, id="logs past the history"),
+    pytest.param("metrics", {"filter": equal("metric", "none")}, 0, id="a metric that is not declared"),
 ]
 
 

@@ -143,7 +143,7 @@ async def test_what_no_label_can_hold_is_not_asked(source: PrometheusConnector, 
 
 
 async def test_each_window_has_rows_of_its_own(source: PrometheusConnector) -> None:
-    wanted = {"where": And((Comparison("service", Op.IN, ("search", "mailer")),))}
+    wanted = {"filter": And((Comparison("service", Op.IN, ("search", "mailer")),))}
     found = await read(source, "rate", "service", "window", "time", "value", **wanted)
     assert sorted((service, window, at, round(value, 6)) for service, window, at, value in found) == [
         ("mailer", "1h", NOW, 1.116667), ("mailer", "5m", NOW, 1.116667),

@@ -6,7 +6,7 @@ from asyncio import Future
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from auth.api_keys import PLACEHOLDER_KEY, hash_secret, is_same_digest, parse_key
-from auth.policy import GROUP_NAMES
+from auth.policy import Groups
 from onedoor.storage.database import TIMEOUT_SECONDS, MetadataDatabase, MetadataDatabaseUnavailable
 from onedoor.storage.tables import key_table, membership_table, user_table
 
@@ -126,10 +126,19 @@ class Authenticator:
             self._lookups.pop(name, None)
 
 
-def open_authenticator(database: MetadataDatabase, *, monotonic: Callable[[], float] = time.monotonic) -> Authenticator:
-    """The callers a state knows."""
+def open_authenticator(
+    database: MetadataDatabase, groups: Groups, *, monotonic: Callable[[], float] = time.monotonic
+) -> Authenticator:
+    """Return the authenticator of the users of a database, each in their registered groups alone."""
+
+    def look_up(key_id: str) -> KeyRecord | None:
+        record = look_up_key(database, key_id)
+        if record is None:
+            return None
+        return replace(record, principal=replace(record.principal, groups=record.principal.groups & groups.names))
+
     return Authenticator(
-        look_up=partial(look_up_key, database),
+        look_up=look_up,
         compute_digest=partial(hash_secret, database.pepper),
         now=database.now,
         monotonic=monotonic,
@@ -153,7 +162,7 @@ KEY_AND_USER_QUERY = (
 
 
 def look_up_key(database: MetadataDatabase, key_id: str) -> KeyRecord | None:
-    """The key with an id, its person and their registered groups, in one statement. Blocks: call it in a thread."""
+    """The key with an id, its person and their groups, in one statement. Blocks: call it in a thread."""
     try:
         with database.read_connection() as connection:
             rows = connection.execute(KEY_AND_USER_QUERY, {"id": key_id}).all()
@@ -164,7 +173,7 @@ def look_up_key(database: MetadataDatabase, key_id: str) -> KeyRecord | None:
     row = rows[0]
     caller = Principal(
         person_id=row.person_id, first_name=row.first_name, last_name=row.last_name, email=row.email,
-        groups=GROUP_NAMES.intersection(each.group_name for each in rows), grants=(),
+        groups=frozenset(row.group_name for row in rows if row.group_name is not None), grants=(),
         key_id=key_id, key_created=row.created_at, key_expires=row.expires_at,
     )  # fmt: skip
     return KeyRecord(

@@ -20,7 +20,7 @@ from auth.api_keys import (
     hash_secret,
     mint_key,
 )
-from auth.policy import EVERYONE, GROUP_NAMES, is_registered_group
+from auth.policy import EVERYONE, Groups
 from onedoor.errors import ConfigurationError, build_unknown_name_error
 from onedoor.storage.database import MetadataDatabase
 from onedoor.storage.tables import key_table, membership_table, user_table
@@ -76,7 +76,7 @@ def list_users(database: MetadataDatabase) -> tuple[User, ...]:
 
 
 def find_user_by_id(database: MetadataDatabase, id: str) -> User | None:
-    """A person as they are now, in the groups that are registered; None: nobody has this id."""
+    """Return a person as they are now, or None where nobody has this id."""
     with database.read_connection() as connection:
         row = connection.execute(select(user_table).where(user_table.c.id == id)).first()
         held = (
@@ -88,13 +88,12 @@ def find_user_by_id(database: MetadataDatabase, id: str) -> User | None:
         return None
     return User(
         id=row.id, first_name=row.first_name, last_name=row.last_name, email=row.email,
-        groups=tuple(sorted(GROUP_NAMES.intersection(held))), created_at=row.created_at, deactivated_at=row.deactivated_at,
+        groups=tuple(sorted(held)), created_at=row.created_at, deactivated_at=row.deactivated_at,
     )  # fmt: skip
 
 
 def join_group(database: MetadataDatabase, email: str, group: str) -> None:
-    """Puts a person into a registered group; a person already in it stays, since when they were first put there."""
-    require_registered_group(group)
+    """Put a person into a group; a person already in it stays, since when they were first put there."""
     with database.write_transaction() as connection:
         held = {"person_id": find_user(connection, email).id, "group_name": group}
         if connection.execute(select(membership_table).filter_by(**held)).first() is None:
@@ -102,8 +101,7 @@ def join_group(database: MetadataDatabase, email: str, group: str) -> None:
 
 
 def leave_group(database: MetadataDatabase, email: str, group: str) -> None:
-    """Takes a person out of a group. Nobody leaves `everyone`: a person who is gone is deactivated."""
-    require_registered_group(group)
+    """Take a person out of a group, registered or not. Nobody leaves `everyone`: deactivate the person instead."""
     if group == EVERYONE:
         raise ConfigurationError(f"nobody leaves `{EVERYONE}`: deactivate the person instead")
     with database.write_transaction() as connection:
@@ -144,9 +142,11 @@ def insert_user(connection: Connection, user: User) -> None:
     connection.execute(insert(membership_table).values(person_id=user.id, group_name=EVERYONE, since=user.created_at))
 
 
-def require_registered_group(group: str) -> None:
-    if not is_registered_group(group):
-        raise build_unknown_name_error("group", group, GROUP_NAMES)
+def list_unregistered_memberships(database: MetadataDatabase, groups: Groups) -> tuple[tuple[str, str], ...]:
+    """Return (e-mail address, group) of each membership in a group that nobody registered, which counts for nothing."""
+    return tuple(
+        (user.email, name) for user in list_users(database) for name in user.groups if name not in groups.names
+    )
 
 
 def require_printable(name: str, value: str) -> None:

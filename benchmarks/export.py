@@ -84,15 +84,16 @@ class Works:
 
 
 async def clerk(folder: Path) -> AuditedExecutor:
-    schema, rules = build_schema_and_policy(onedoor.modules())
+    parts = onedoor.load_parts()
+    schema, rules = build_schema_and_policy(parts.modules)
     database = await connect(SqliteOptions(path=str(folder / "database.sqlite")))
     house = Catalog(
         schema=schema,
         policy=rules,
-        mappings=onedoor.bindings(),
+        mappings=parts.mappings,
         connectors={"database": database, "posts": MemoryConnector({}), "caller": build_empty_principal_connector()},
         cursor_secret=b"a secret of the benchmark",
-        version=compute_version(onedoor.modules()),
+        version=compute_version(parts.modules),
     )
     journal = open_audit_log(folder / "journal", datetime.now(UTC))
     at = build_query_engine(

@@ -85,7 +85,7 @@ def timed(connection: http.client.HTTPConnection, side: Side, asked: Asked) -> f
 
 def by_types(folder: Path, key: str, environment: Mapping[str, str], seconds: float) -> Iterator[Typed]:
     """Two doors side by side, one with a large schema; their rounds interleave."""
-    written = len(read_shapes(onedoor.modules()).types) - 1
+    written = len(read_shapes(onedoor.load_schema_modules()).types) - 1
     with ExitStack() as stack:
         doors = {types: door(stack, folder, key, environment, "--types", str(types - written)) for types in TYPES}
         asked = {each.name: requests(ONEDOOR, each) for each in QUESTIONS if each.name in ("one", "music")}

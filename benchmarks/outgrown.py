@@ -13,9 +13,11 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
-import resolvers
 from auth.authentication import Principal
+from onedoor.company import build_company_schema, load_company
+from onedoor.config import SchemaSettings
 from onedoor.connectors.spill.factory import SpillTableFactory
 from onedoor.model.catalog import Catalog, Limits
 from onedoor.query.context import ExecutionResult, GraphQLRequest, build_query_engine
@@ -25,6 +27,7 @@ from onedoor.spi.capabilities import Capabilities, Column, ColumnType
 from onedoor.spi.predicates import Row
 from onedoor.spi.scan import ScanRequest
 
+ACME = Path(__file__).parents[1]
 ROWS = 2_000_000
 BATCH = 5000
 CUSTOMERS = 10_000
@@ -99,17 +102,17 @@ class Measured:
 
 def measured(name: str, rows: int, most: int) -> Measured:
     limits = Limits(rows_in_memory=most, rows_read=10 * ROWS, request_seconds=600, source_seconds=60)
-    modules = resolvers.load_schema_modules()
-    schema, rules = build_schema_and_policy(modules)
+    parts = build_company_schema(load_company(ACME), SchemaSettings(), exports=False)
+    schema, rules = build_schema_and_policy(parts.modules)
     house = Catalog(
         schema=schema,
         policy=rules,
-        mappings=resolvers.load_mappings(),
+        mappings=parts.mappings,
         connectors={"internal": Made(rows)},
         limits=limits,
         open_spill_table=SpillTableFactory(limits),
         cursor_secret=b"a secret of the benchmark",
-        version=compute_version(modules),
+        version=compute_version(parts.modules),
     )
     told, before, start, idle = ExecutionResult(), peak(), time.perf_counter(), time.process_time()
     asyncio.run(

@@ -7,15 +7,16 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from threading import Thread
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from demo.data.files import SHELF, shelve
 from demo.data.seed_sql import Refused, seed
-from demo.run import INTERNAL_FILE, PEOPLE, SECRETS, Unusable, door, held, keys, pepper, settings
+from demo.run import COMPANY, INTERNAL_FILE, PEOPLE, SECRETS, Unusable, held, keys, pepper, settings
 from demo.servers.run import HOST, NAMES, NotReady, Running, accepts, address, started, wait_ready
 from onedoor.config import load_settings
 from onedoor.errors import ConfigurationError
@@ -63,7 +64,17 @@ def run(port: int, folder: Path, scale: float, workers: int) -> None:
         write_settings(port, folder, running)
         words = welcome(port, folder, running, made)
         Thread(target=greet, args=(port, words), daemon=True).start()
-        run_server(door, HOST, port, load_settings(folder / "onedoor.toml").limits, workers)
+        run_server(load_app, HOST, port, load_settings(folder / "onedoor.toml").limits, workers)
+
+
+def load_app() -> Any:
+    """Return the app that Acme's app.py makes; each process calls it."""
+    spec = spec_from_file_location("app", COMPANY / "app.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.app
 
 
 def fill(folder: Path, scale: float) -> None:

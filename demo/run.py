@@ -4,11 +4,10 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
 
 from auth import users
 from auth.policy import EVERYONE
@@ -20,8 +19,6 @@ from demo.servers.drive.auth import service_account
 from demo.servers.run import HOST
 from demo.servers.s3 import BUCKET, REGION
 from demo.servers.snowflake import DATABASE, SCHEMA
-from onedoor import app
-from onedoor.http.pages import StaticFiles
 from onedoor.storage.database import MetadataDatabase
 
 SECRETS: Mapping[str, str] = {
@@ -41,6 +38,11 @@ SECRETS: Mapping[str, str] = {
 """What the demo's own servers accept; they hold nothing real."""
 
 INTERNAL_URL = "INTERNAL_URL"
+
+COMPANY = Path(__file__).parents[1]
+
+COMPANY_SETTINGS = COMPANY / "onedoor.toml"
+"""What holds for Acme wherever it runs; the demo adds addresses."""
 
 GITHUB = Path(__file__).parent / "github" / "collections.toml"
 
@@ -242,7 +244,7 @@ def settings(*, folder: Path, port: int, addresses: Mapping[str, tuple[str, int]
     written = TEMPLATE.format(
         internal=internal or in_sqlite(folder), **{name: quoted(value) for name, value in values.items()}
     )
-    return written + directory.section(url(addresses["directory"]))
+    return f"{written}{directory.section(url(addresses['directory']))}\n{COMPANY_SETTINGS.read_text(encoding='utf-8')}"
 
 
 def in_sqlite(folder: Path) -> str:
@@ -256,24 +258,6 @@ def url(address: tuple[str, int]) -> str:
 def quoted(value: str | int) -> str:
     """TOML's form of a text or a whole number, which is JSON's."""
     return json.dumps(value, ensure_ascii=False)
-
-
-DASHBOARD = Path(__file__).parent / "dashboard"
-
-Door: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
-
-
-def door() -> Door:
-    """/dashboard is Acme's; all else is the product's."""
-    product, dashboard = app.create_app(), StaticFiles(DASHBOARD, mount_path="/dashboard")
-
-    async def acme(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and dashboard.matches(scope["path"]):
-            await dashboard(scope, send)
-        else:
-            await product(scope, receive, send)
-
-    return acme
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from onedoor.jobs.codecs import described
-from onedoor.jobs.declarations import Job, Script, ScriptLimits
+from onedoor.jobs import Job, Script, ScriptLimits, described
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from onedoor.jobs.codecs import described
-from onedoor.jobs.context import JobContext
-from onedoor.jobs.declarations import Job, Retries
-from onedoor.jobs.models import JobFailed
+from onedoor.jobs import Job, JobContext, JobFailed, Retries, described
 
 ORDERS = """query RebuildInvoices($customer: ID!, $after: String) { customer(id: $customer) { name
   orders(where: {status: {in: [PAID, SHIPPED]}}, first: 100, after: $after) {

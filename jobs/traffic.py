@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from onedoor.jobs.codecs import described
-from onedoor.jobs.context import JobContext
-from onedoor.jobs.declarations import Job, Retries
+from onedoor.jobs import Job, JobContext, Retries, described
 
 PAGE = """query SurveyUsage($after: String, $first: Int!) { customers(first: $first, after: $after) { totalCount
   nodes { id usage(first: 1, orderBy: [{day: DESC}]) { nodes { activeUsers } } }

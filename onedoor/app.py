@@ -1,4 +1,4 @@
-"""Create_app(): build the runtime from settings, ASGI routes, lifespan."""
+"""Create the app of a company: build what a request needs from its settings and its folder, and route to it."""
 
 import asyncio
 import hmac
@@ -13,25 +13,24 @@ from functools import partial
 from importlib import import_module
 from ipaddress import ip_address
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
-import jobs
-import resolvers
 from auth.authentication import Principal, open_authenticator
 from auth.users import has_demo_keys
 from onedoor.audit.log import open_audit_log
 from onedoor.audit.record import derive_redaction_key
+from onedoor.company import Company, CompanySchema, build_company_schema, load_company
 from onedoor.config import IntrospectionMode, Settings, SourceSettings, load_settings, parse_options
 from onedoor.connectors.audit_log import AuditLogConnector
-from onedoor.connectors.jobs import JOB_TOPIC, JobsConnector, build_unbound_jobs_connector
+from onedoor.connectors.jobs import JOB_TOPIC, JobsConnector, build_job_actions, build_unbound_jobs_connector
 from onedoor.connectors.principal import build_empty_principal_connector, build_principal_connector
 from onedoor.connectors.registry import CONNECTORS, load_kind
 from onedoor.connectors.spill import duckdb
 from onedoor.connectors.spill.factory import SpillTableFactory
+from onedoor.connectors.uploads import UPLOAD_CONNECTOR, build_empty_upload_connector, build_upload_actions
 from onedoor.errors import ConfigurationError, ConnectorError, build_unknown_name_error
 from onedoor.exports.audited_query import AuditedExecutor
-from onedoor.exports.job import declare_export_jobs
+from onedoor.exports.job import build_export_action, declare_export_jobs
 from onedoor.exports.storage import FolderExportStore
 from onedoor.http import server
 from onedoor.http.cors import parse_origins
@@ -64,93 +63,20 @@ from onedoor.runtime.lru import InMemoryCacheStore
 from onedoor.runtime.pubsub import PubSub
 from onedoor.runtime.quota import READS_QUOTA, ConnectorRateLimiters
 from onedoor.runtime.row_cache import CacheStore, RowCache
-from onedoor.schema.builder import build_document, build_schema_and_policy, compute_version
+from onedoor.schema.builder import build_document, build_from_document, check_groups, compute_version
 from onedoor.schema.federation import build_subgraph
 from onedoor.schema.visibility import build_visible_schema
 from onedoor.spi.connector import Connector, ConnectorKind
 from onedoor.storage.database import MetadataDatabase, open_database
 from onedoor.storage.events import EventLog
-from resolvers.upload import UPLOAD_CONNECTOR, build_empty_upload_connector
-
-CONNECT_ATTEMPTS = 5
-
-
-def open_cache(settings: Settings, catalog: Catalog, pepper: bytes) -> RowCache:
-    """Doors share what they keep only where they have the same pepper and the same sources."""
-    for name, each in settings.sources.items():
-        read = {binding.collection for binding in catalog.mappings.values() if binding.source == name}
-        for collection in each.fresh:
-            if collection not in read:
-                raise build_unknown_name_error("collection", f"sources.{name}.fresh.{collection}", sorted(read))
-    sources = sorted((name, each.kind, sorted(each.options.items())) for name, each in settings.sources.items())
-    secret = hmac.digest(pepper, f"cache 1 {sources}".encode(), "sha256")
-    fresh = {name: each.fresh for name, each in settings.sources.items()}
-    return RowCache(store=_open_store(settings, secret), max_ages=fresh, secret=secret)
-
-
-def _open_store(settings: Settings, secret: bytes) -> CacheStore:
-    cached, clock = settings.cache, asyncio.get_running_loop().time
-    if cached.url is None:
-        return InMemoryCacheStore(max_entries=cached.entries, max_bytes=cached.bytes, clock=clock)
-    try:
-        store: CacheStore = import_module("onedoor.connectors.redis_cache").create_redis_store(cached, secret, clock)
-    except ValueError:
-        raise ConfigurationError(
-            "`cache.url` is no address of a Redis: write `redis://host:6379/0`, or `rediss://`"
-        ) from None
-    return store
-
-
-def build_quotas(source_settings: SourceSettings) -> ConnectorRateLimiters:
-    kind = _load_kind(source_settings)
-    known = {READS_QUOTA: 0, **(kind.quotas or {})}
-    for called in source_settings.quota:
-        if called not in known:
-            raise build_unknown_name_error("setting", f"sources.{source_settings.name}.quota.{called}", known)
-    return ConnectorRateLimiters(
-        source=source_settings.name, per_minute={**known, **source_settings.quota}, clock=asyncio.get_running_loop()
-    )
-
-
-async def open_connectors(
-    settings: Settings, quotas: Mapping[str, ConnectorRateLimiters], stack: AsyncExitStack
-) -> dict[str, Connector]:
-    names = list(settings.sources)
-    made = await asyncio.gather(*(_open_connector(settings.sources[name], quotas[name], stack) for name in names))
-    return dict(zip(names, made, strict=True))
-
-
-def _load_kind(source_settings: SourceSettings) -> ConnectorKind:
-    if source_settings.kind not in CONNECTORS:
-        raise build_unknown_name_error("kind of source", source_settings.kind, tuple(CONNECTORS))
-    return load_kind(source_settings.kind)
-
-
-async def _open_connector(
-    source_settings: SourceSettings, quotas: ConnectorRateLimiters, stack: AsyncExitStack
-) -> Connector:
-    kind = _load_kind(source_settings)
-    given = parse_options(
-        kind.options, source_settings.options, f"sources.{source_settings.name}", source_settings.folder
-    )
-    connect = partial(kind.connect, given) if kind.quotas is None else partial(kind.connect, given, quotas)
-    source = await _connect_with_retries(connect, source_settings.name)
-    stack.push_async_callback(source.close)
-    return source
-
-
-async def _connect_with_retries(connect: Callable[[], Awaitable[Connector]], name: str) -> Connector:
-    """A source that is only slow to wake is asked again; one that stays away stops the start."""
-    for attempt in range(CONNECT_ATTEMPTS):
-        try:
-            return await connect()
-        except (ConnectorError, ValueError) as failure:
-            if attempt + 1 == CONNECT_ATTEMPTS or isinstance(failure, ValueError):
-                raise ConfigurationError(f"the source `{name}` cannot be opened: {failure}") from failure
-    raise AssertionError("unreachable")
-
 
 log = logging.getLogger("onedoor")
+
+CONFIG_VARIABLE, COMPANY_VARIABLE = "ONEDOOR_CONFIG", "ONEDOOR_COMPANY"
+
+SETTINGS_FILE = "onedoor.toml"
+
+CONNECT_ATTEMPTS = 5
 
 GRAPHIQL_FOLDER = Path(__file__).parents[1] / "web" / "graphiql" / "dist"
 
@@ -161,17 +87,23 @@ NOT_FOUND_BODY = (
     b'{"errors":[{"message":"there is nothing here, ask at /graphql","extensions":{"code":"BAD_REQUEST"}}]}'
 )
 
+ASGIApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
+
 
 class App:
-    """The house as ASGI sees it; it opens when the server starts and closes when it stops."""
+    """The ASGI app of one company. It opens when the server starts and closes when it stops."""
 
-    def __init__(self, settings: Settings, company: ModuleType = resolvers) -> None:
-        """`subjects` gives what resolvers/ does: `modules()`, `bindings()`, `changes()` and its other functions."""
+    def __init__(self, settings: Settings, company: Company) -> None:
         self.settings = settings
         self.company = company
         self.app_state: AppState | None = None
         self.health = HealthEndpoint({})
         self.graphiql = StaticFiles(GRAPHIQL_FOLDER, mount_path="/graphiql", policy=GRAPHIQL_POLICY)
+        self.pages: list[StaticFiles] = []
+
+    def mount_pages(self, path: str, folder: Path) -> None:
+        """Serve the files of a folder below `path`, beside the product's own routes."""
+        self.pages.append(StaticFiles(folder, mount_path=path))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -188,110 +120,300 @@ class App:
             await self.health(send)
         elif scope["type"] == "http" and scope["path"] == "/graphiql/permissions.json" and self.app_state is not None:
             await self.handle_permissions(self.app_state, scope, send)
-        elif scope["type"] == "http" and self.graphiql.matches(scope["path"]):
-            await self.graphiql(scope, send)
         elif scope["type"] == "http":
-            await _send_not_found(send)
+            await self.handle_page(scope, send)
+
+    async def handle_page(self, scope: Any, send: Any) -> None:
+        for pages in (self.graphiql, *self.pages):
+            if pages.matches(scope["path"]):
+                return await pages(scope, send)
+        return await _send_not_found(send)
 
     def leave(self) -> None:
-        """The server is about to stop: those who listen are told so."""
+        """Tell those who listen that the server is about to stop."""
         if self.app_state is not None:
             self.app_state.active_streams.shutting_down.set()
 
     async def handle_permissions(self, app_state: AppState, scope: Any, send: Any) -> None:
-        house = app_state.engine.catalog
+        catalog = app_state.engine.catalog
 
-        async def judge(asked: Any) -> Principal | None:
-            """Failures are counted with those at /graphql."""
-            caller = await app_state.authenticator.authenticate(parse_head(asked).api_key)
-            if caller is None:
-                app_state.rate_limiter.count_failed_key((asked.get("client") or ("",))[0])
-            return caller
+        async def authenticate(request_scope: Any) -> Principal | None:
+            """Count failures with those at /graphql."""
+            principal = await app_state.authenticator.authenticate(parse_head(request_scope).api_key)
+            if principal is None:
+                app_state.rate_limiter.count_failed_key((request_scope.get("client") or ("",))[0])
+            return principal
 
-        await serve_permissions(house.policy, judge, scope, send, own_view_only=house.schema_for_groups is not None)
+        own_view_only = catalog.schema_for_groups is not None
+        await serve_permissions(catalog.policy, authenticate, scope, send, own_view_only=own_view_only)
 
     async def handle_lifespan(self, receive: Any, send: Any) -> None:
         await receive()
         try:
-            async with open_app(self.settings, self.company) as (counter, sources):
-                self.app_state, self.health = counter, HealthEndpoint(sources)
+            async with open_app(self.settings, self.company) as (app_state, connectors):
+                self.app_state, self.health = app_state, HealthEndpoint(connectors)
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
                 self.app_state = None
-        except ConfigurationError as mistake:
-            await send({"type": "lifespan.startup.failed", "message": str(mistake)})
+        except ConfigurationError as reason:
+            await send({"type": "lifespan.startup.failed", "message": str(reason)})
             return
         await send({"type": "lifespan.shutdown.complete"})
 
 
+def create_app(file: str | Path) -> App:
+    """Return the app of the company whose app.py `file` is, for any ASGI server.
+
+    Its settings are those that `ONEDOOR_CONFIG` names, or else onedoor.toml beside the file.
+    """
+    folder = Path(file).absolute().parent
+    settings = load_settings(Path(os.environ.get(CONFIG_VARIABLE) or folder / SETTINGS_FILE))
+    return App(settings, load_company(folder))
+
+
+def load_app(settings: Settings, folder: Path) -> App:
+    """Return the app of the company in a folder; what each process that serves calls."""
+    return App(settings, load_company(folder))
+
+
+def serve_app(settings: Settings, folder: Path, workers: int = 1) -> None:
+    """Serve until stopped, in this many processes, which share the port and the database but no audit log.
+
+    Raises ConfigurationError where the company cannot be loaded.
+    """
+    if workers == 1:
+        app = load_app(settings, folder)
+        server.run_server(lambda: app, settings.server.host, settings.server.port, settings.limits)
+        return
+    load_company(folder)
+    load = partial(load_app, settings, folder)
+    server.run_server(load, settings.server.host, settings.server.port, settings.limits, workers)
+
+
+def run_worker(settings: Settings, company: Company) -> None:
+    """Run jobs until stopped, and answer nobody; jobs under way are then left to others.
+
+    Raises ConfigurationError where it cannot start.
+    """
+
+    async def run() -> None:
+        stopped = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        async with open_app(settings, company, start_jobs=True):
+            await stopped.wait()
+
+    asyncio.run(run())
+
+
+def check_app(settings: Settings, company: Company) -> None:
+    """Open everything and close it again. Raises ConfigurationError where the app could not start."""
+    idle = replace(settings, jobs=replace(settings.jobs, here=False))
+
+    async def check() -> None:
+        async with open_app(idle, company):
+            pass
+
+    asyncio.run(check())
+
+
 @asynccontextmanager
 async def open_app(
-    settings: Settings, company: ModuleType = resolvers, *, start_jobs: bool = False
+    settings: Settings, company: Company, *, start_jobs: bool = False
 ) -> AsyncIterator[tuple[AppState, Mapping[str, Connector]]]:
-    """Everything a request needs, from the outside in; closed in the other order. Raises Mistake.
+    """Open everything a request needs, from the outside in, and close it in the other order.
 
-    `at_once`: jobs are run from the start, as a worker does.
+    With `start_jobs` jobs run from the start, as in a worker. Raises ConfigurationError.
     """
     pepper = settings.state.pepper.encode()
-    key, origins = derive_redaction_key(pepper), parse_origins(settings.server.origins)
+    redaction_key, origins = derive_redaction_key(pepper), parse_origins(settings.server.origins)
+    for group in settings.server.sql_shown_to:
+        company.groups.require(group)
+    parts = build_company_schema(company, settings.schema, exports=settings.exports.enabled)
     async with AsyncExitStack() as stack:
-        state = await asyncio.to_thread(open_database, settings.state.url, pepper)
-        stack.callback(state.close)
-        await _require_safe_host(settings, state)
+        database = await asyncio.to_thread(open_database, settings.state.url, pepper)
+        stack.callback(database.close)
+        await _require_safe_host(settings, database)
         await asyncio.to_thread(duckdb.remove_abandoned_folders)
-        known = open_authenticator(state)
-        stack.callback(known.close)
-        journal = open_audit_log(settings.records.folder, datetime.now(UTC))
-        stack.push_async_callback(asyncio.to_thread, journal.close)
-        shelf = JobDatabase(metadata=state)
-        stack.callback(shelf.close)
-        quotas = {name: build_quotas(each) for name, each in settings.sources.items()}
-        outside = await open_connectors(settings, quotas, stack)
-        ledger = Ledger(state)
+        authenticator = open_authenticator(database, company.groups)
+        stack.callback(authenticator.close)
+        audit_log = open_audit_log(settings.records.folder, datetime.now(UTC))
+        stack.push_async_callback(asyncio.to_thread, audit_log.close)
+        job_database = JobDatabase(metadata=database)
+        stack.callback(job_database.close)
+        quotas = {name: build_quotas(source) for name, source in settings.sources.items()}
+        connectors = await open_connectors(settings, quotas, stack)
+        ledger = Ledger(database)
         stack.push_async_callback(asyncio.to_thread, ledger.close)
-        house = _build_catalog(settings, company, (outside, ledger), pepper)
-        validate_catalog(house)
-        bus = PubSub(EventLog(state))
-        stack.push_async_callback(bus.close)
-        cache = open_cache(settings, house, pepper)
+        catalog = build_catalog(settings, company, parts, connectors, ledger)
+        validate_catalog(catalog)
+        pubsub = PubSub(EventLog(database))
+        stack.push_async_callback(pubsub.close)
+        cache = open_cache(settings, catalog, pepper)
         stack.push_async_callback(cache.store.close)
-        clock = asyncio.get_running_loop().time
-        exported = declare_export_jobs(FolderExportStore(settings.exports.folder), settings.exports.kept_days)
-        declared = register_jobs((*jobs.load_declared_jobs(), *exported))
+        export_store = FolderExportStore(settings.exports.folder)
+        export_jobs = declare_export_jobs(export_store, settings.exports.kept_days) if parts.has_exports else ()
+        jobs = register_jobs((*company.jobs, *export_jobs), company.groups)
 
-        def own(caller: Principal) -> Mapping[str, Connector]:
-            return {"caller": build_principal_connector(caller), "jobs": JobsConnector(shelf, declared, caller)}
+        def build_own_connectors(principal: Principal) -> Mapping[str, Connector]:
+            return {
+                "caller": build_principal_connector(principal),
+                "jobs": JobsConnector(job_database, jobs, principal),
+            }
 
-        at = build_query_engine(house, own, clock, cache, quotas)
-        shop = build_mutation_context(
-            at, company.changes(), ledger=ledger, secret=key, published=lambda type, row, change: bus.wake()
+        engine = build_query_engine(catalog, build_own_connectors, asyncio.get_running_loop().time, cache, quotas)
+        mutations = build_mutation_context(
+            engine,
+            company.mutations,
+            ledger=ledger,
+            redaction_key=redaction_key,
+            publish=lambda type, row, change: pubsub.wake(),
         )
-        stack.push_async_callback(at.pollers.close)
-        asks = JobQueryExecutor(engine=at, audit_log=journal, redaction_key=key)
-        telling = JobNotifier(bus, JOB_TOPIC)
-        stack.push_async_callback(telling.drain)
-        works = await stack.enter_async_context(
-            open_job_runtime(declared, shelf, asks, settings.jobs, notifier=telling, at_once=start_jobs)
+        stack.push_async_callback(engine.pollers.close)
+        job_executor = JobQueryExecutor(engine=engine, audit_log=audit_log, redaction_key=redaction_key)
+        notifier = JobNotifier(pubsub, JOB_TOPIC)
+        stack.push_async_callback(notifier.drain)
+        job_runtime = await stack.enter_async_context(
+            open_job_runtime(
+                jobs,
+                job_database,
+                job_executor,
+                settings.jobs,
+                groups=company.groups,
+                notifier=notifier,
+                at_once=start_jobs,
+            )
         )
-        house.actions.update({**company.actions(at), **build_mutation_actions(shop)})
-        house.actions.update(
-            company.acting(works.service, AuditedExecutor(engine=at, audit_log=journal, redaction_key=key))
+        executor = AuditedExecutor(engine=engine, audit_log=audit_log, redaction_key=redaction_key)
+        for build_actions in company.action_builders:
+            catalog.actions.update(build_actions(engine))
+        catalog.actions.update(build_mutation_actions(mutations))
+        if parts.has_uploads:
+            catalog.actions.update(build_upload_actions(engine, company.mappings))
+        if parts.has_jobs:
+            catalog.actions.update(build_job_actions(job_runtime.service))
+        if parts.has_exports:
+            catalog.actions["exportQuery"] = build_export_action(job_runtime.service, executor)
+        validate_mutations(catalog)
+        stack.push_async_callback(wait_for_changes, mutations)
+        stack.push_async_callback(cancel_task, asyncio.create_task(run_recovery(mutations, audit_log.append)))
+        yield (
+            AppState(
+                engine=engine,
+                authenticator=authenticator,
+                audit_log=audit_log,
+                redaction_key=redaction_key,
+                rate_limiter=RateLimiter(settings.limits),
+                allowed_origins=origins,
+                documents=open_persisted_documents(settings.documents),
+                pubsub=pubsub,
+                job_runtime=job_runtime,
+            ),
+            connectors,
         )
-        validate_mutations(house)
-        stack.push_async_callback(wait_for_changes, shop)
-        stack.push_async_callback(cancel_task, asyncio.create_task(run_recovery(shop, journal.append)))
-        counter = AppState(
-            engine=at,
-            authenticator=known,
-            audit_log=journal,
-            redaction_key=key,
-            rate_limiter=RateLimiter(settings.limits),
-            allowed_origins=origins,
-            documents=open_persisted_documents(settings.documents),
-            pubsub=bus,
-            job_runtime=works,
-        )
-        yield counter, outside
+
+
+def build_catalog(
+    settings: Settings, company: Company, parts: CompanySchema, connectors: Mapping[str, Connector], ledger: Ledger
+) -> Catalog:
+    """Build the catalog over open connectors. Raises SchemaError where a rule names a group nobody registered."""
+    document = build_document(parts.modules)
+    schema, policy = build_from_document(document)
+    check_groups(document, company.groups)
+    policy = allow_sql(policy, settings.server.sql_shown_to)
+    known: dict[str, Connector] = {
+        **connectors,
+        "journal": AuditLogConnector(settings.records.folder),
+        "caller": build_empty_principal_connector(),
+        "jobs": build_unbound_jobs_connector(),
+        UPLOAD_CONNECTOR: build_empty_upload_connector(),
+    }
+    own_view = settings.server.introspection is IntrospectionMode.OWN
+    catalog = Catalog(
+        schema=schema,
+        policy=policy,
+        mappings=parts.mappings,
+        connectors={**known, HISTORY_CONNECTOR: HistoryConnector(ledger, build_tracked_types(parts.mappings, known))},
+        subscriptions=parts.subscriptions,
+        limits=settings.limits,
+        open_spill_table=SpillTableFactory(settings.limits),
+        schema_for_groups=partial(build_visible_schema, document, policy) if own_view else None,
+        cursor_secret=cursors.secret_of(settings.state.pepper.encode()),
+        version=compute_version(parts.modules),
+    )
+    return build_subgraph(catalog, document) if settings.server.federation else catalog
+
+
+async def open_connectors(
+    settings: Settings, quotas: Mapping[str, ConnectorRateLimiters], stack: AsyncExitStack
+) -> dict[str, Connector]:
+    """Open every source at once. Raises ConfigurationError, naming the source, for the first that cannot be."""
+    names = list(settings.sources)
+    opened = await asyncio.gather(*(_open_connector(settings.sources[name], quotas[name], stack) for name in names))
+    return dict(zip(names, opened, strict=True))
+
+
+async def _open_connector(source: SourceSettings, quotas: ConnectorRateLimiters, stack: AsyncExitStack) -> Connector:
+    kind = _load_kind(source)
+    options = parse_options(kind.options, source.options, f"sources.{source.name}", source.folder)
+    connect = partial(kind.connect, options) if kind.quotas is None else partial(kind.connect, options, quotas)
+    connector = await _connect_with_retries(connect, source.name)
+    stack.push_async_callback(connector.close)
+    return connector
+
+
+async def _connect_with_retries(connect: Callable[[], Awaitable[Connector]], name: str) -> Connector:
+    """Try again a source that is only slow to wake; one that stays away stops the start."""
+    for attempt in range(CONNECT_ATTEMPTS):
+        try:
+            return await connect()
+        except (ConnectorError, ValueError) as failure:
+            if attempt + 1 == CONNECT_ATTEMPTS or isinstance(failure, ValueError):
+                raise ConfigurationError(f"the source `{name}` cannot be opened: {failure}") from failure
+    raise AssertionError("unreachable")
+
+
+def _load_kind(source: SourceSettings) -> ConnectorKind:
+    if source.kind not in CONNECTORS:
+        raise build_unknown_name_error("kind of source", source.kind, tuple(CONNECTORS))
+    return load_kind(source.kind)
+
+
+def build_quotas(source: SourceSettings) -> ConnectorRateLimiters:
+    """Return the rate limiters of a source. Raises ConfigurationError for a quota that its kind does not have."""
+    known = {READS_QUOTA: 0, **(_load_kind(source).quotas or {})}
+    for name in source.quota:
+        if name not in known:
+            raise build_unknown_name_error("setting", f"sources.{source.name}.quota.{name}", known)
+    return ConnectorRateLimiters(
+        source=source.name, per_minute={**known, **source.quota}, clock=asyncio.get_running_loop()
+    )
+
+
+def open_cache(settings: Settings, catalog: Catalog, pepper: bytes) -> RowCache:
+    """Open the row cache; processes share it only where they have the same pepper and the same sources."""
+    for name, source in settings.sources.items():
+        mapped = {mapping.collection for mapping in catalog.mappings.values() if mapping.source == name}
+        for collection in source.fresh:
+            if collection not in mapped:
+                raise build_unknown_name_error("collection", f"sources.{name}.fresh.{collection}", sorted(mapped))
+    sources = sorted((name, each.kind, sorted(each.options.items())) for name, each in settings.sources.items())
+    secret = hmac.digest(pepper, f"cache 1 {sources}".encode(), "sha256")
+    max_ages = {name: source.fresh for name, source in settings.sources.items()}
+    return RowCache(store=_open_cache_store(settings, secret), max_ages=max_ages, secret=secret)
+
+
+def _open_cache_store(settings: Settings, secret: bytes) -> CacheStore:
+    cache, clock = settings.cache, asyncio.get_running_loop().time
+    if cache.url is None:
+        return InMemoryCacheStore(max_entries=cache.entries, max_bytes=cache.bytes, clock=clock)
+    try:
+        store: CacheStore = import_module("onedoor.connectors.redis_cache").create_redis_store(cache, secret, clock)
+    except ValueError:
+        raise ConfigurationError(
+            "`cache.url` is no address of a Redis: write `redis://host:6379/0`, or `rediss://`"
+        ) from None
+    return store
 
 
 async def cancel_task(task: "asyncio.Task[None]") -> None:
@@ -301,7 +423,7 @@ async def cancel_task(task: "asyncio.Task[None]") -> None:
 
 
 async def _require_safe_host(settings: Settings, database: MetadataDatabase) -> None:
-    """Raises Mistake where others than this machine could come with a key that anyone can make."""
+    """Raise ConfigurationError where others than this machine could come with a key that anyone can make."""
     host = settings.server.host
     if not is_loopback(host) and await asyncio.to_thread(has_demo_keys, database):
         raise ConfigurationError(
@@ -310,80 +432,14 @@ async def _require_safe_host(settings: Settings, database: MetadataDatabase) -> 
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can come to an address."""
+    """Say whether only this machine can reach an address."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
 
 
-def _build_catalog(
-    settings: Settings, company: ModuleType, given: tuple[Mapping[str, Connector], Ledger], pepper: bytes
-) -> Catalog:
-    (outside, ledger), modules = given, company.modules()
-    schema, rules = build_schema_and_policy(modules)
-    bindings = company.bindings()
-    journal = AuditLogConnector(settings.records.folder)
-    sources = {
-        **outside,
-        "journal": journal,
-        "caller": build_empty_principal_connector(),
-        "jobs": build_unbound_jobs_connector(),
-        UPLOAD_CONNECTOR: build_empty_upload_connector(),
-    }
-    rules = allow_sql(rules, settings.server.sql_shown_to)
-    own = settings.server.introspection is IntrospectionMode.OWN
-    house = Catalog(
-        schema=schema,
-        policy=rules,
-        mappings=bindings,
-        connectors={**sources, HISTORY_CONNECTOR: HistoryConnector(ledger, build_tracked_types(bindings, sources))},
-        subscriptions=company.feeds(),
-        limits=settings.limits,
-        open_spill_table=SpillTableFactory(settings.limits),
-        schema_for_groups=partial(build_visible_schema, build_document(modules), rules) if own else None,
-        cursor_secret=cursors.secret_of(pepper),
-        version=compute_version(modules),
-    )
-    return build_subgraph(house, build_document(modules)) if settings.server.federation else house
-
-
 async def _send_not_found(send: Any) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(NOT_FOUND_BODY)).encode())]
     await send({"type": "http.response.start", "status": 404, "headers": headers})
     await send({"type": "http.response.body", "body": NOT_FOUND_BODY})
-
-
-def create_app() -> App:
-    """The app of the settings that `ONEDOOR_CONFIG` names, for any ASGI server."""
-    return App(load_settings(Path(os.environ.get("ONEDOOR_CONFIG", "onedoor.toml"))))
-
-
-def serve_app(settings: Settings, workers: int = 1) -> None:
-    """Listens until stopped, in as many processes as wished; they share the port and the state, not a journal."""
-    server.run_server(partial(App, settings), settings.server.host, settings.server.port, settings.limits, workers)
-
-
-def run_worker(settings: Settings) -> None:
-    """Runs jobs until stopped, and answers nobody; what is under way is then left to others. Raises Mistake."""
-
-    async def worked() -> None:
-        stopped = asyncio.Event()
-        for each in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(each, stopped.set)
-        async with open_app(settings, start_jobs=True):
-            await stopped.wait()
-
-    asyncio.run(worked())
-
-
-def check_app(settings: Settings) -> None:
-    """Opens all that is settled and closes it again; raises Mistake where the door would not open."""
-
-    idle = replace(settings, jobs=replace(settings.jobs, here=False))
-
-    async def tried() -> None:
-        async with open_app(idle):
-            pass
-
-    asyncio.run(tried())

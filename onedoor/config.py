@@ -1,5 +1,6 @@
-"""onedoor.toml in, checked settings out: every name known, every type right, every secret from the environment."""
+"""Load onedoor.toml: every name known, every type right, no secret in it."""
 
+import logging
 import math
 import os
 import tomllib
@@ -11,12 +12,14 @@ from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
-from auth.policy import GROUP_NAMES, is_registered_group
 from onedoor.errors import ConfigurationError, build_unknown_name_error
 from onedoor.http.persisted_documents import PersistedDocumentSettings
 from onedoor.jobs.models import JobSettings
 from onedoor.model.catalog import Limits
 from onedoor.runtime.row_cache import CacheSettings, MaxAges
+from onedoor.schema.builtin import BUILTIN_MODULES, BuiltinAccess
+
+log = logging.getLogger("onedoor")
 
 SECRET_SUFFIXES = (
     "password", "passphrase", "token", "secret", "secret_key", "access_key", "private_key", "pepper",
@@ -68,10 +71,19 @@ class RecordsSettings:
 class ExportsSettings:
     """How exports are kept."""
 
+    enabled: bool = True
+    """Whether there are any; without a section `[exports]` there are none."""
     folder: Path = Path("exported")
     """The folder they are kept in, made where it is missing; doors and workers share it."""
     kept_days: float = 30.0
     """Those that were started earlier are removed as another begins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchemaSettings:
+    """What a company sets of the types that are the product's own: `[schema.builtin.<name>]`."""
+
+    builtin: Mapping[str, BuiltinAccess] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +114,7 @@ class Settings:
     documents: PersistedDocumentSettings
     jobs: JobSettings
     exports: ExportsSettings
+    schema: SchemaSettings = field(default_factory=SchemaSettings)
     sources: Mapping[str, SourceSettings]
 
 
@@ -118,6 +131,13 @@ SECTIONS = {
     "exports": ExportsSettings,
 }
 
+OLD_NAMES = {
+    "limits.picks_max": "fields_max",
+    "limits.keys_carried": "cross_source_keys_max",
+    "limits.init_seconds": "connection_init_timeout",
+}
+"""Settings as the release before called them, each with its name now."""
+
 STATE_DEFAULTS = {"url": "sqlite:///onedoor.sqlite", "pepper": {"env": "ONEDOOR_PEPPER"}}
 
 TYPE_DESCRIPTIONS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
@@ -127,9 +147,11 @@ def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Se
     """The settings of a file. Raises Mistake, naming the setting, at the first thing that is wrong."""
     written = read_toml(path)
     sources = written.pop("sources", {})
+    schema = parse_schema_settings(written.pop("schema", {}))
     for name in written:
         if name not in SECTIONS:
-            raise build_unknown_name_error("section", name, (*SECTIONS, "sources"))
+            raise build_unknown_name_error("section", name, (*SECTIONS, "schema", "sources"))
+    written.setdefault("exports", {"enabled": False})
     folder = path.absolute().parent
     written["state"] = {**STATE_DEFAULTS, **require_table(written.get("state", {}), "state")}
     known: dict[str, Any] = {
@@ -140,7 +162,35 @@ def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Se
         name: parse_source(name, resolve_values(each, f"sources.{name}", folder, environment), folder)
         for name, each in require_table(sources, "sources").items()
     }
-    return validate_settings(Settings(**known, sources=kinds))
+    return validate_settings(Settings(**known, schema=schema, sources=kinds))
+
+
+def load_schema_settings(path: Path) -> tuple[SchemaSettings, bool]:
+    """Read what the schema depends on, and no secret: the built-in types' access, and whether exports are on.
+
+    Of a file that does not exist it is the defaults.
+    """
+    written = read_toml(path) if path.exists() else {}
+    exports = require_table(written.get("exports", {"enabled": False}), "exports")
+    return parse_schema_settings(written.get("schema", {})), bool(exports.get("enabled", True))
+
+
+def parse_schema_settings(values: Any) -> SchemaSettings:
+    """Raises ConfigurationError, naming the setting, for built-in types that there are not."""
+    for name in require_table(values, "schema"):
+        if name != "builtin":
+            raise build_unknown_name_error("section", f"schema.{name}", ("schema.builtin",))
+    builtin = require_table(values.get("builtin", {}), "schema.builtin")
+    for name in builtin:
+        if name not in BUILTIN_MODULES:
+            raise build_unknown_name_error("section", f"schema.builtin.{name}", _list_builtin_sections())
+    return SchemaSettings(
+        builtin={name: parse_options(BuiltinAccess, table, f"schema.builtin.{name}") for name, table in builtin.items()}
+    )
+
+
+def _list_builtin_sections() -> list[str]:
+    return [f"schema.builtin.{name}" for name in BUILTIN_MODULES]
 
 
 def parse_options(
@@ -152,8 +202,9 @@ def parse_options(
     a Mapping is a section whose parts are the kind's own to judge.
     """
     types = get_type_hints(options_type)
+    values = rename_old_settings(require_table(values, where), where)
     known = {each.name: each for each in fields(options_type)}  # type: ignore[arg-type]
-    for name in require_table(values, where):
+    for name in values:
         if name not in known:
             raise build_unknown_name_error("setting", f"{where}.{name}", (f"{where}.{each}" for each in known))
     for name, each in known.items():
@@ -162,6 +213,19 @@ def parse_options(
     given = {name: convert_value(value, types[name], f"{where}.{name}", folder) for name, value in values.items()}
     defaults = {name: folder / each.default for name, each in known.items() if isinstance(each.default, Path)}
     return options_type(**{**defaults, **given})
+
+
+def rename_old_settings(values: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """Accept settings under the names of the release before, with a warning that names the new ones."""
+    renamed: dict[str, Any] = {}
+    for name, value in values.items():
+        new = OLD_NAMES.get(f"{where}.{name}", name)
+        if new != name:
+            log.warning("the setting `%s.%s` is now called `%s.%s`: rename it", where, name, where, new)
+        if new in renamed or (new != name and new in values):
+            raise ConfigurationError(f"`{where}.{name}` is the old name of `{where}.{new}`: write one of them")
+        renamed[new] = value
+    return renamed
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -193,11 +257,13 @@ def resolve_values(values: Any, where: str, folder: Path, environment: Mapping[s
 def resolve_value(value: Any, where: str, folder: Path, environment: Mapping[str, str]) -> Any:
     match value:
         case {"env": str(name), **rest} if not rest:
-            return resolve_sqlite_url(read_environment(name, where, environment), folder)
+            return resolve_sqlite_url(read_environment(name, where, environment), folder, where)
+        case {"file": str(name), **rest} if not rest:
+            return resolve_sqlite_url(read_secret_file(folder / name, where), folder, where)
         case Mapping():
             return resolve_values(value, where, folder, environment)
         case str():
-            return resolve_sqlite_url(require_no_secret(value, where), folder)
+            return resolve_sqlite_url(require_no_secret(value, where), folder, where)
         case _:
             return value
 
@@ -206,6 +272,16 @@ def read_environment(name: str, where: str, environment: Mapping[str, str]) -> s
     value = environment.get(name, "")
     if not value:
         raise ConfigurationError(f"`{where}` is taken from the environment variable `{name}`, which is not set")
+    return value
+
+
+def read_secret_file(path: Path, where: str) -> str:
+    try:
+        value = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as reason:
+        raise ConfigurationError(f"`{where}` is taken from the file `{path}`, which cannot be read") from reason
+    if not value:
+        raise ConfigurationError(f"`{where}` is taken from the file `{path}`, which is empty")
     return value
 
 
@@ -219,12 +295,27 @@ def require_no_secret(value: str, where: str) -> str:
     return value
 
 
-def resolve_sqlite_url(value: str, folder: Path) -> str:
-    """SQLite's URLs are relative to the file of settings, wherever the process was started."""
+def resolve_sqlite_url(value: str, folder: Path, where: str) -> str:
+    """Make the path of an SQLite URL relative to the file of settings, wherever the process was started."""
     scheme, _, path = value.partition(":///")
     if not scheme.startswith("sqlite") or path in ("", ":memory:"):
         return value
-    return f"{scheme}:///{folder / path}"
+    return f"{scheme}:///{resolve_sqlite_path(path, folder, where)}"
+
+
+def resolve_sqlite_path(path: str, folder: Path, where: str) -> Path:
+    """Return a path of an SQLite file, relative to the file of settings.
+
+    Raises ConfigurationError where the file is missing there but present in the working directory, where releases
+    before this one looked for it: an empty one beside it would know no key.
+    """
+    resolved, earlier = folder / path, Path.cwd() / path
+    if not resolved.exists() and earlier.exists():
+        raise ConfigurationError(
+            f"`{where}`: `{resolved}` is not there, but `{earlier}` is: a path is relative to the file of settings, so"
+            " move the file or write the whole path"
+        )
+    return resolved
 
 
 def convert_value(value: Any, field_type: Any, where: str, folder: Path) -> Any:
@@ -262,6 +353,8 @@ def parse_source(name: str, values: dict[str, Any], folder: Path) -> SourceSetti
     kind = values.pop("kind", None)
     if not isinstance(kind, str):
         raise ConfigurationError(f"`sources.{name}.kind` is missing")
+    if kind == "sqlite" and isinstance(values.get("path"), str):
+        values["path"] = str(resolve_sqlite_path(values["path"], folder, f"sources.{name}.path"))
     fresh = parse_numbers(values.pop("fresh", {}), f"sources.{name}.fresh")
     quota = parse_numbers(values.pop("quota", {}), f"sources.{name}.quota")
     for called, times in quota.items():
@@ -300,9 +393,6 @@ def validate_settings(settings: Settings) -> Settings:
             raise ConfigurationError(f"`documents.{name}` must not be less than 0")
     if settings.documents.trusted_only and not (settings.documents.folder or settings.documents.manifest):
         raise ConfigurationError("`documents.trusted_only` needs `documents.folder` or `documents.manifest`")
-    for group in settings.server.sql_shown_to:
-        if not is_registered_group(group):
-            raise build_unknown_name_error("group", group, sorted(GROUP_NAMES))
     if not 0 <= settings.server.port <= 65_535:
         raise ConfigurationError("`server.port` must be from 0 to 65535")
     if len(settings.state.pepper) < PEPPER_CHARACTERS_MIN:

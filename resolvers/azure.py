@@ -1,7 +1,7 @@
 """Azure: files of a share and blobs of a container, whose paths name the customer they belong to."""
 
-from onedoor.model.mapping import TypeMapping
-from onedoor.mutations.files import build_file_mutations
+from onedoor.mapping import TypeMapping
+from onedoor.mutations import build_file_mutations
 from resolvers.file import CUSTOMER, KEY, build_content_lookups
 
 MAPPINGS = (

@@ -1,9 +1,7 @@
 """Customers: a table of the internal database, linked to all that is known of them elsewhere."""
 
-from onedoor.model.catalog import TopicSubscription
-from onedoor.model.mapping import Lookup, Relationship, TypeMapping
-from onedoor.mutations.declarations import RowMutation
-from onedoor.spi.connector import TABLE_CHANGE_KINDS
+from onedoor.mapping import Lookup, Relationship, TopicSubscription, TypeMapping
+from onedoor.mutations import TABLE_CHANGE_KINDS, RowMutation
 
 MAPPINGS = (
     TypeMapping(

@@ -1,11 +1,21 @@
 """Rolling out: each change is one of the internal table and of GitHub, step by step."""
 
-from onedoor.errors import ConnectorError, ErrorCode
-from onedoor.model.catalog import TopicSubscription
-from onedoor.model.mapping import TypeMapping
-from onedoor.mutations.declarations import Compensation, InputFields, Saga, Step, StepResults, parse_id_field
-from onedoor.spi.capabilities import ColumnType
-from onedoor.spi.connector import ChangeKind, ChangeResult, RowChange, RowValues
+from onedoor.mapping import TopicSubscription, TypeMapping
+from onedoor.mutations import (
+    ChangeKind,
+    ChangeResult,
+    ColumnType,
+    Compensation,
+    ConnectorError,
+    ErrorCode,
+    InputFields,
+    RowChange,
+    RowValues,
+    Saga,
+    Step,
+    StepResults,
+    parse_id_field,
+)
 
 MAPPINGS: tuple[TypeMapping, ...] = ()
 SUBSCRIPTIONS = {"deploymentChanged": TopicSubscription(topic="Deployment", argument="id")}

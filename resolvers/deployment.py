@@ -1,6 +1,6 @@
 """Deployments: a table of the internal database that names where each was announced in Slack."""
 
-from onedoor.model.mapping import Lookup, Relationship, TypeMapping
+from onedoor.mapping import Lookup, Relationship, TypeMapping
 
 PLACE = ("service", "environment")
 

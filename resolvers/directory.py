@@ -1,6 +1,6 @@
 """Sites, desks and shifts: the office team's service, which knows people by their staff numbers."""
 
-from onedoor.model.mapping import Relationship, TypeMapping
+from onedoor.mapping import Relationship, TypeMapping
 
 EMPLOYEE = Relationship(to="Employee", local="employee_id", remote="id")
 

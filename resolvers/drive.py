@@ -1,7 +1,7 @@
 """Google Drive: files by id, folder, owner and what their paths say; the rest by what it belongs to."""
 
-from onedoor.model.mapping import Relationship, TypeMapping
-from onedoor.mutations.files import build_file_mutations
+from onedoor.mapping import Relationship, TypeMapping
+from onedoor.mutations import build_file_mutations
 from resolvers.file import CUSTOMER, KEY, build_content_lookups
 
 PERMISSIONS = Relationship(to="DrivePermission", local="id", remote="file_id")

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from onedoor.model.mapping import ComputedField, Relationship, TypeMapping
-from onedoor.spi.predicates import Row
+from onedoor.mapping import ComputedField, Relationship, Row, TypeMapping
 
 
 def join_full_names(rows: Sequence[Row]) -> list[str]:

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from onedoor.model.mapping import Lookup, Relationship, TypeMapping
-from onedoor.mutations.files import build_file_mutations
+from onedoor.mapping import Lookup, Relationship, TypeMapping
+from onedoor.mutations import build_file_mutations
 
 KEY = ("store", "id")
 MAX_BYTES = {"maxBytes": "max_bytes"}

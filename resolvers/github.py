@@ -4,7 +4,7 @@ A service is deployed from the repository of its name, so a deployment of the in
 and commit.
 """
 
-from onedoor.model.mapping import Relationship, TypeMapping
+from onedoor.mapping import Relationship, TypeMapping
 
 REPO = Relationship(to="GithubRepo", local="repo", remote="name")
 RUNS = ("repo", "run_id")

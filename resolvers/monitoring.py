@@ -1,6 +1,6 @@
 """Monitoring: Datadog's monitors, events, logs and metrics, and Prometheus's rates, by service and by customer."""
 
-from onedoor.model.mapping import Relationship, TypeMapping
+from onedoor.mapping import Relationship, TypeMapping
 
 CUSTOMER = Relationship(to="Customer", local="customer_id", remote="id")
 

@@ -1,9 +1,7 @@
 """Orders, their items and products: tables of the internal database."""
 
-from onedoor.model.catalog import TopicSubscription
-from onedoor.model.mapping import Relationship, TypeMapping
-from onedoor.mutations.declarations import RowMutation
-from onedoor.spi.connector import TABLE_CHANGE_KINDS
+from onedoor.mapping import Relationship, TopicSubscription, TypeMapping
+from onedoor.mutations import TABLE_CHANGE_KINDS, RowMutation
 
 MAPPINGS = (
     TypeMapping(

@@ -1,10 +1,17 @@
 """Slack: channels and users by id, messages by channel and time stamp, replies by their thread."""
 
-from onedoor.model.catalog import PollingSubscription
-from onedoor.model.mapping import Relationship, TypeMapping
-from onedoor.mutations.declarations import InputFields, InputMapper, Saga, Step, StepResults, parse_id_field
-from onedoor.spi.capabilities import ColumnType
-from onedoor.spi.connector import ChangeKind, RowValues
+from onedoor.mapping import PollingSubscription, Relationship, TypeMapping
+from onedoor.mutations import (
+    ChangeKind,
+    ColumnType,
+    InputFields,
+    InputMapper,
+    RowValues,
+    Saga,
+    Step,
+    StepResults,
+    parse_id_field,
+)
 
 AUTHOR = Relationship(to="SlackUser", local="user_id", remote="id")
 

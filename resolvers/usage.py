@@ -1,8 +1,7 @@
 """Usage and revenue: tables of the warehouse, keyed by customer and date."""
 
-from onedoor.model.mapping import Relationship, TypeMapping
-from onedoor.mutations.declarations import RowMutation
-from onedoor.spi.connector import ChangeKind
+from onedoor.mapping import Relationship, TypeMapping
+from onedoor.mutations import ChangeKind, RowMutation
 
 CUSTOMER = {"customer": Relationship(to="Customer", local="customer_id", remote="id")}
 

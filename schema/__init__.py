@@ -1,1 +1,1 @@
-"""What can be asked: one file per subject, and the build that makes them one schema."""
+"""Declare what can be queried of Acme: one file a subject."""

@@ -2,8 +2,7 @@
 
 import strawberry
 
-from onedoor.schema.annotations import ById, Changed, History, Many, allow, owned, with_input
-from onedoor.schema.files import CopyFile, DeleteFile, PutFile
+from onedoor.schema import ById, Changed, CopyFile, DeleteFile, History, Many, PutFile, allow, owned, with_input
 from schema.file import File
 
 

@@ -7,19 +7,7 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from onedoor.schema.annotations import (
-    Argument,
-    ById,
-    Changed,
-    History,
-    Looked,
-    Many,
-    One,
-    allow,
-    owned,
-    with_arguments,
-    with_input,
-)
+from onedoor.schema import Argument, ById, Changed, History, Looked, Many, One, allow, owned, with_arguments, with_input
 
 if TYPE_CHECKING:
     from schema.azure import AzureFile, BlobFile

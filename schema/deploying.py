@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from onedoor.schema.annotations import Argument, BigInt, Changed, allow, owned, with_arguments, with_input
+from onedoor.schema import Argument, BigInt, Changed, allow, owned, with_arguments, with_input
 from schema.deployment import Environment
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from onedoor.schema.annotations import Argument, ById, History, Looked, Many, One, allow, owned, with_arguments
+from onedoor.schema import Argument, ById, History, Looked, Many, One, allow, owned, with_arguments
 
 if TYPE_CHECKING:
     from schema.directory import Shift

@@ -5,8 +5,19 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from onedoor.schema.annotations import ById, Changed, History, Many, One, allow, owned, with_input
-from onedoor.schema.files import CopyFile, DeleteFile, FileContent
+from onedoor.schema import (
+    ById,
+    Changed,
+    CopyFile,
+    DeleteFile,
+    FileContent,
+    History,
+    Many,
+    One,
+    allow,
+    owned,
+    with_input,
+)
 from schema.file import File
 
 if TYPE_CHECKING:

@@ -6,22 +6,24 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from onedoor.schema.annotations import (
+from onedoor.schema import (
     Argument,
     BigInt,
     ById,
     Changed,
+    CopyFile,
+    DeleteFile,
     History,
     Json,
     Looked,
     Many,
     One,
+    PutFile,
     allow,
     owned,
     with_arguments,
     with_input,
 )
-from onedoor.schema.files import CopyFile, DeleteFile, PutFile
 
 if TYPE_CHECKING:
     from schema.customer import Customer

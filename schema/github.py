@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from onedoor.schema.annotations import BigInt, ById, Many, One, allow, owned
+from onedoor.schema import BigInt, ById, Many, One, allow, owned
 
 if TYPE_CHECKING:
     from schema.deployment import Deployment

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from onedoor.schema.annotations import ById, Many, One, allow, owned
+from onedoor.schema import ById, Many, One, allow, owned
 from schema.deployment import Environment, Window
 
 if TYPE_CHECKING:

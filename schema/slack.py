@@ -5,18 +5,7 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from onedoor.schema.annotations import (
-    Argument,
-    ById,
-    Changed,
-    History,
-    Many,
-    One,
-    allow,
-    owned,
-    with_arguments,
-    with_input,
-)
+from onedoor.schema import Argument, ById, Changed, History, Many, One, allow, owned, with_arguments, with_input
 
 if TYPE_CHECKING:
     from schema.customer import Customer

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from onedoor.schema.annotations import ById, Changed, History, Many, One, allow, owned, with_input
+from onedoor.schema import ById, Changed, History, Many, One, allow, owned, with_input
 
 if TYPE_CHECKING:
     from schema.customer import Customer

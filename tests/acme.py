@@ -6,11 +6,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from functools import cache
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import orjson
 
 from auth.authentication import Principal
+from auth.policy import Groups
 from demo import run as demo_run
 from demo.data import activity, business, files
 from demo.data.activity import log
@@ -21,6 +24,8 @@ from demo.servers.directory import section
 from demo.servers.drive.search import relevance, says
 from demo.servers.github import shapes
 from demo.servers.github.shapes import account
+from onedoor.company import Company, CompanySchema, build_company_schema, load_company
+from onedoor.config import load_schema_settings
 from onedoor.connectors.files.model import guess_media_type
 from onedoor.connectors.graphql.config import build_graphql_capabilities, parse_graphql_collections
 from onedoor.connectors.jobs import JOB_CAPABILITIES
@@ -30,8 +35,11 @@ from onedoor.connectors.principal import build_empty_principal_connector, build_
 from onedoor.connectors.rest import config
 from onedoor.connectors.rest.client import convert_rest_rows
 from onedoor.connectors.slack.collections import compute_message_version, unescape_text
+from onedoor.connectors.uploads import build_empty_upload_connector
 from onedoor.errors import ConnectorError, ErrorCode
-from onedoor.model.catalog import ActionCall, ActionResult, Catalog, Limits
+from onedoor.model.catalog import ActionCall, ActionResult, Catalog, Limits, SubscriptionSource
+from onedoor.model.mapping import TypeMapping
+from onedoor.mutations.declarations import MutationDeclaration
 from onedoor.mutations.history import HISTORY_CONNECTOR
 from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine, build_query_engine
 from onedoor.query.engine import execute
@@ -39,10 +47,11 @@ from onedoor.schema.builder import build_schema_and_policy, compute_version
 from onedoor.spi.capabilities import Capabilities, Column, ColumnType
 from onedoor.spi.connector import Connector
 from onedoor.spi.predicates import Op, Row
-from resolvers import load_mappings, load_schema_modules, load_subscriptions
-from resolvers.upload import build_empty_upload_connector
 from tests import changed, insides, watched
 
+ROOT = Path(__file__).parents[1]
+GROUPS = Groups.load(ROOT / "groups.toml")
+GROUP_NAMES = GROUPS.names
 SCALE = Fraction(1, 100)
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 UNCOUNTED = Limits(requests_a_minute=10**6, failed_keys_a_minute=10**6, concurrency_max=10**6)
@@ -413,6 +422,35 @@ def promising_nothing(memory: MemoryConnector) -> MemoryConnector:
     return MemoryConnector(
         {name: replace(each, capabilities=nothing(each.capabilities)) for name, each in memory.collections.items()}
     )
+
+
+@cache
+def company() -> Company:
+    """Acme, as its folder declares it."""
+    return load_company(ROOT)
+
+
+@cache
+def parts() -> CompanySchema:
+    """What Acme's schema is made of, the built-in types among it."""
+    settings, exports = load_schema_settings(ROOT / "onedoor.toml")
+    return build_company_schema(company(), settings, exports=exports)
+
+
+def load_schema_modules() -> tuple[ModuleType, ...]:
+    return parts().modules
+
+
+def load_mappings() -> Mapping[str, TypeMapping]:
+    return parts().mappings
+
+
+def load_mutations() -> tuple[MutationDeclaration, ...]:
+    return company().mutations
+
+
+def load_subscriptions() -> Mapping[str, SubscriptionSource]:
+    return parts().subscriptions
 
 
 REQUESTS = MemoryConnector({"requests": MemoryCollection(capabilities=Capabilities(columns={}), rows=())})

@@ -10,6 +10,7 @@ from onedoor.config import (
     ExportsSettings,
     IntrospectionMode,
     RecordsSettings,
+    SchemaSettings,
     ServerSettings,
     Settings,
     SourceSettings,
@@ -22,6 +23,7 @@ from onedoor.http.persisted_documents import PersistedDocumentSettings
 from onedoor.jobs.models import JobSettings
 from onedoor.model.catalog import Limits
 from onedoor.runtime.row_cache import CacheSettings
+from onedoor.schema.builtin import BuiltinAccess
 
 PEPPER = "a pepper of at least thirty-two characters"
 ENVIRONMENT = {
@@ -103,7 +105,7 @@ def test_an_empty_file_gives_every_default(tmp_path: Path) -> None:
         records=RecordsSettings(folder=tmp_path / "records/journal"),
         cache=CacheSettings(url=None, entries=10_000, bytes=67_108_864, seconds=0.1),
         documents=PersistedDocumentSettings(folder=None, manifest=None, trusted_only=False, automatic=1000, automatic_bytes=4_194_304),
-        exports=ExportsSettings(folder=tmp_path / "exported"),
+        exports=ExportsSettings(enabled=False, folder=tmp_path / "exported"),
         jobs=JobSettings(url=None, here=True, at_once=4, lease_seconds=10.0),
         sources={},
     )  # fmt: skip
@@ -119,7 +121,7 @@ def test_all_that_is_written_is_read(tmp_path: Path) -> None:
         records=RecordsSettings(folder=tmp_path / "kept"),
         cache=CacheSettings(url="redis://:hunter2@host/0", entries=50),
         documents=PersistedDocumentSettings(folder=tmp_path / "documents", trusted_only=True),
-        exports=ExportsSettings(folder=tmp_path / "exported"),
+        exports=ExportsSettings(enabled=False, folder=tmp_path / "exported"),
         jobs=JobSettings(),
         sources={
             "warehouse": SourceSettings(
@@ -142,7 +144,11 @@ def test_settings_shown_by_accident_show_no_secret(tmp_path: Path) -> None:
     [
         ("[limit]", "there is no section `limit`: did you mean `limits`"),
         ("[zzz]", "there is no section `zzz`: there are `cache`, `documents`, `exports`, `jobs`, `limits`, `records`, "
-         "`server`, `sources`, `state`"),
+         "`schema`, `server`, `sources`, `state`"),
+        ("[schema.buildin.me]", "there is no section `schema.buildin`: did you mean `schema.builtin`"),
+        ("[schema.builtin.mee]", "there is no section `schema.builtin.mee`: did you mean `schema.builtin.me`"),
+        ('[schema.builtin.me]\nownr = "x"',
+         "there is no setting `schema.builtin.me.ownr`: did you mean `schema.builtin.me.owner`"),
         ("[limits]\nfirst_maxx = 1", "there is no setting `limits.first_maxx`: did you mean `limits.first_max`"),
         ("limits = 1", "`limits` must be a section: write `[limits]`"),
         ('[limits]\nfirst_max = "1"', "`limits.first_max` must be a whole number"),
@@ -189,6 +195,72 @@ def test_what_is_wrong_is_one_sentence_that_names_it(tmp_path: Path, text: str, 
     with pytest.raises(ConfigurationError) as caught:
         settings(tmp_path, text)
     assert str(caught.value) == message
+
+
+def test_exports_are_on_where_their_section_stands(tmp_path: Path) -> None:
+    assert [settings(tmp_path, text).exports.enabled for text in ("", "[exports]", "[exports]\nenabled = false")] == [
+        False, True, False,
+    ]  # fmt: skip
+
+
+def test_built_in_types_have_the_owner_and_groups_that_a_company_sets(tmp_path: Path) -> None:
+    text = '[schema.builtin.requests]\nowner = "legal"\nallow = ["audit", "legal"]\n'
+    assert settings(tmp_path, text).schema == SchemaSettings(
+        builtin={"requests": BuiltinAccess(owner="legal", allow=("audit", "legal"))}
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("picks_max", "fields_max"),
+        ("keys_carried", "cross_source_keys_max"),
+        ("init_seconds", "connection_init_timeout"),
+    ],
+)
+def test_an_old_name_of_a_setting_is_taken_with_a_warning_that_names_the_new(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, old: str, new: str
+) -> None:
+    assert getattr(settings(tmp_path, f"[limits]\n{old} = 7").limits, new) == 7
+    assert caplog.messages == [f"the setting `limits.{old}` is now called `limits.{new}`: rename it"]
+
+
+def test_a_setting_is_not_written_under_both_names(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        settings(tmp_path, "[limits]\npicks_max = 7\nfields_max = 8")
+    assert str(caught.value) == "`limits.picks_max` is the old name of `limits.fields_max`: write one of them"
+
+
+def test_a_secret_may_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "pepper").write_text(f"{PEPPER}\n")
+    assert settings(tmp_path, '[state]\npepper = { file = "pepper" }').state.pepper == PEPPER
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['[state]\nurl = "sqlite:///old.sqlite"', '[sources.shop]\nkind = "sqlite"\npath = "old.sqlite"'],
+    ids=["a url", "a path"],
+)
+def test_a_path_is_relative_to_the_settings_and_no_empty_file_takes_an_older_ones_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    folder, earlier = tmp_path / "settings", tmp_path / "earlier"
+    for each in (folder, earlier):
+        each.mkdir()
+    (earlier / "old.sqlite").touch()
+    monkeypatch.chdir(earlier)
+    with pytest.raises(ConfigurationError) as caught:
+        settings(folder, text)
+    where = "state.url" if "state" in text else "sources.shop.path"
+    assert str(caught.value) == (
+        f"`{where}`: `{folder}/old.sqlite` is not there, but `{earlier}/old.sqlite` is: a path is relative to the file of"
+        " settings, so move the file or write the whole path"
+    )
+    (folder / "old.sqlite").touch()
+    read = settings(folder, text)
+    assert str(folder / "old.sqlite") in str(
+        read.state.url if "state" in text else read.sources["shop"].options["path"]
+    )
 
 
 @pytest.mark.parametrize(("text", "message"), [("[", "is no TOML: "), ("\udcff", "is no TOML: ")])

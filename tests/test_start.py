@@ -10,6 +10,7 @@ from onedoor.app import is_loopback, open_app
 from onedoor.config import Settings, load_settings
 from onedoor.errors import ConfigurationError
 from onedoor.storage.database import open_database
+from tests import acme
 
 PEPPER = "a pepper of thirty-two characters"
 
@@ -28,7 +29,7 @@ MISTAKES = {
     ),
     "a source nobody named": (
         "",
-        "`Customer` is bound to the source `internal`, which no setting names: add `[sources.internal]`",
+        "`AzureFile` is bound to the source `azure_files`, which no setting names: add `[sources.azure_files]`",
     ),
 }
 
@@ -43,7 +44,7 @@ def settings(folder: Path, more: str, host: str = "127.0.0.1") -> Settings:
 @pytest.mark.parametrize(("more", "sentence"), MISTAKES.values(), ids=MISTAKES)
 async def test_a_wrong_setting_stops_the_start_with_one_sentence(tmp_path: Path, more: str, sentence: str) -> None:
     with pytest.raises(ConfigurationError) as mistake:
-        async with open_app(settings(tmp_path, more)):
+        async with open_app(settings(tmp_path, more), acme.company()):
             pass
     assert str(mistake.value) == sentence
 
@@ -54,7 +55,7 @@ async def test_keys_of_the_demo_do_not_open_a_door_that_others_can_reach(tmp_pat
     users.create_demo_key(state, "ada@acme.example", "finance")
     state.close()
     with pytest.raises(ConfigurationError) as mistake:
-        async with open_app(settings(tmp_path, "", host="0.0.0.0")):
+        async with open_app(settings(tmp_path, "", host="0.0.0.0"), acme.company()):
             pass
     assert str(mistake.value) == (
         "the state holds keys of the demo, which anyone can make: do not listen on `0.0.0.0` with it"
@@ -68,7 +69,7 @@ async def test_the_start_removes_what_a_killed_door_left_of_its_scratch_database
     left = tmp_path / "onedoor-scratch-left"
     left.mkdir()
     with pytest.raises(ConfigurationError):
-        async with open_app(settings(tmp_path, "")):
+        async with open_app(settings(tmp_path, ""), acme.company()):
             pass
     assert not left.exists()
 

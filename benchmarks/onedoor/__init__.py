@@ -1,46 +1,34 @@
-"""The door of the benchmark: a shop, a record collection and a forum, each subject a file here as in the product."""
+"""The company of the benchmark: a shop, a record collection and a forum, each subject a file here as in the product."""
 
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 
-from onedoor.connectors.principal import MAPPINGS
-from onedoor.exports.audited_query import AuditedExecutor
-from onedoor.jobs.service import JobService
-from onedoor.model.catalog import Action, SubscriptionSource
+from auth.policy import Group, Groups
+from onedoor.company import Company, CompanySchema, build_company_schema
+from onedoor.config import SchemaSettings
 from onedoor.model.mapping import TypeMapping
-from onedoor.mutations.declarations import MutationDeclaration
-from onedoor.query.context import QueryEngine
-from onedoor.schema.builtin import me
 
 SUBJECTS = ("music", "shop", "forum")
+GROUPS = Groups(Group(name=name, purpose="The benchmark.", owner=name) for name in ("marketing", "sales", "support"))
 
 
-def modules() -> tuple[ModuleType, ...]:
-    """The modules that make up what can be asked."""
-    return me, *(import_module(f"benchmarks.onedoor.schema.{each}") for each in SUBJECTS)
+def load_schema_modules() -> tuple[ModuleType, ...]:
+    return tuple(import_module(f"benchmarks.onedoor.schema.{subject}") for subject in SUBJECTS)
 
 
-def bindings() -> dict[str, TypeMapping]:
-    """By type, where its values come from."""
-    found = [import_module(f"benchmarks.onedoor.resolvers.{each}").BINDINGS for each in SUBJECTS]
-    return {binding.type: binding for each in (MAPPINGS, *found) for binding in each}
+def load_mappings() -> tuple[TypeMapping, ...]:
+    modules = (import_module(f"benchmarks.onedoor.resolvers.{subject}") for subject in SUBJECTS)
+    return tuple(mapping for module in modules for mapping in module.MAPPINGS)
 
 
-def changes() -> tuple[MutationDeclaration, ...]:
-    """Nothing: the benchmark only reads."""
-    return ()
+def load_parts() -> CompanySchema:
+    """The schema of the company, with the built-in types that it needs."""
+    return build_company_schema(load_company(), SchemaSettings(), exports=False)
 
 
-def actions(desk: QueryEngine) -> dict[str, Action]:
-    """Nothing."""
-    return {}
-
-
-def feeds() -> dict[str, SubscriptionSource]:
-    """Nothing."""
-    return {}
-
-
-def acting(starting: JobService, clerk: AuditedExecutor) -> dict[str, Action]:
-    """Nothing."""
-    return {}
+def load_company() -> Company:
+    """Read only: there is nothing to change and no job."""
+    return Company(
+        folder=Path(__file__).parent, groups=GROUPS, schema_modules=load_schema_modules(), mappings=load_mappings()
+    )

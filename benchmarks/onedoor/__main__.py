@@ -1,31 +1,25 @@
 """`python -m benchmarks.onedoor --config onedoor.toml`: the product's own app over the benchmark's subjects."""
 
 import argparse
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 
 from benchmarks import onedoor
 from benchmarks.onedoor import many
 from onedoor.app import App
+from onedoor.company import Company
 from onedoor.config import load_settings
 from onedoor.http.server import run_server
-from onedoor.model.mapping import TypeMapping
 
 
-def with_types(count: int) -> ModuleType:
-    """The subjects, and so many further types beside them."""
-    made = ModuleType("subjects")
-
-    def modules() -> tuple[ModuleType, ...]:
-        return *onedoor.modules(), many.module(count)
-
-    def bindings() -> dict[str, TypeMapping]:
-        return {**onedoor.bindings(), **{each.type: each for each in many.bindings(count)}}
-
-    for each in (modules, bindings, onedoor.changes, onedoor.feeds, onedoor.acting):
-        setattr(made, each.__name__, each)
-    return made
+def add_types(company: Company, count: int) -> Company:
+    """The company with so many further types."""
+    return replace(
+        company,
+        schema_modules=(*company.schema_modules, many.module(count)),
+        mappings=(*company.mappings, *many.bindings(count)),
+    )
 
 
 def main() -> None:
@@ -35,8 +29,8 @@ def main() -> None:
     parser.add_argument("--types", type=int, default=0, help="further types in the schema")
     chosen = parser.parse_args()
     settings = load_settings(chosen.config)
-    subjects = with_types(chosen.types) if chosen.types else onedoor
-    run_server(partial(App, settings, subjects), settings.server.host, chosen.port, settings.limits)
+    company = add_types(onedoor.load_company(), chosen.types) if chosen.types else onedoor.load_company()
+    run_server(partial(App, settings, company), settings.server.host, chosen.port, settings.limits)
 
 
 if __name__ == "__main__":

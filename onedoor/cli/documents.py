@@ -1,6 +1,6 @@
-"""Trusted documents from a terminal: files in, documents that run by their digest out."""
+"""Register and list the trusted documents, which run by their digest."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -35,6 +35,8 @@ class DocumentCommandContext(Protocol):
 
     def load_settings(self) -> CommandSettings: ...
 
+    def load_schema(self) -> GraphQLSchema: ...
+
 
 @click.group("documents")
 def documents() -> None:
@@ -49,14 +51,14 @@ def register(context: DocumentCommandContext, files: tuple[Path, ...]) -> None:
 
     \b
     Example:
-      python cli.py documents register dashboards/revenue.graphql manifest.json
+      python -m onedoor documents register dashboards/revenue.graphql manifest.json
     """
     settings = context.load_settings()
     folder = settings.documents.folder
     if folder is None:
         raise ConfigurationError("there is no folder to keep documents in: set `documents.folder`")
     texts = [(str(path), text) for path in files for text in _read_texts(path)]
-    _require_valid(texts, settings.limits)
+    _require_valid(texts, context.load_schema, settings.limits)
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts:
         _write_atomically(folder / f"{hash_document(text)}{DOCUMENT_SUFFIX}", text)
@@ -70,16 +72,17 @@ def list_documents(context: DocumentCommandContext) -> None:
 
     \b
     Example:
-      python cli.py documents list
+      python -m onedoor documents list
     """
     for text in _read_distinct_texts(context.load_settings().documents):
         click.echo(f"{DIGEST_PREFIX}{hash_document(text)} {' '.join(text.split())[:80]}")
 
 
-def check_documents(settings: CommandSettings) -> int:
-    """How many documents are trusted; Mistake, naming them, where some no longer fit the schema."""
+def check_documents(context: DocumentCommandContext) -> int:
+    """Return how many documents are trusted. Raises ConfigurationError, naming them, where some do not fit the schema."""
+    settings = context.load_settings()
     texts = [(DIGEST_PREFIX + hash_document(text), text) for text in _read_distinct_texts(settings.documents)]
-    _require_valid(texts, settings.limits)
+    _require_valid(texts, context.load_schema, settings.limits)
     return len(texts)
 
 
@@ -97,8 +100,8 @@ def _read_texts(path: Path) -> Iterator[str]:
         raise ConfigurationError(f"`{path}` cannot be read: it must be text in UTF-8") from reason
 
 
-def _require_valid(texts: list[tuple[str, str]], limits: Limits) -> None:
-    wrong = dict(_find_invalid(texts, _load_schema(), limits)) if texts else {}
+def _require_valid(texts: list[tuple[str, str]], load_schema: Callable[[], GraphQLSchema], limits: Limits) -> None:
+    wrong = dict(_find_invalid(texts, load_schema(), limits)) if texts else {}
     if wrong:
         named = ", ".join(f"`{name}` ({why})" for name, why in wrong.items())
         raise ConfigurationError(f"these documents do not fit the schema: {named}: mend them, or take them out")
@@ -110,13 +113,6 @@ def _find_invalid(texts: list[tuple[str, str]], schema: GraphQLSchema, limits: L
             parse_document(schema, text, limits)
         except RequestRejected as refusal:
             yield name, refusal.errors[0].message
-
-
-def _load_schema() -> GraphQLSchema:
-    from onedoor.schema.builder import build_schema_and_policy as build
-    from resolvers import load_schema_modules as modules
-
-    return build(modules())[0]
 
 
 def _write_atomically(path: Path, text: str) -> None:

@@ -1,84 +1,126 @@
-"""The same house from a terminal: what an operator types in, what was done out."""
+"""Run the commands: serve, worker, check, new, introspect, users, groups, keys, documents, sdl, verify, upgrade."""
 
-import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
-from onedoor import config as onedoor_config
+from auth.policy import Groups
+from auth.users import list_unregistered_memberships
+from onedoor import config
 from onedoor.audit.reader import verify_folder
 from onedoor.cli import documents, users
-from onedoor.errors import ConfigurationError, build_unknown_name_error
+from onedoor.cli.introspect import introspect
+from onedoor.cli.new import new
+from onedoor.cli.upgrade import upgrade
+from onedoor.errors import ConfigurationError
 from onedoor.storage.database import MetadataDatabase, open_database
 
 if TYPE_CHECKING:
-    from onedoor.codegen.models import ApiReadOptions, SourceDescription
+    from types import ModuleType
+
+    from graphql import GraphQLSchema
+
+    from onedoor.company import Company
+
+SETTINGS_FILE = "onedoor.toml"
 
 
 class ErrorReportingGroup(click.Group):
-    """Ends a mistake as one sentence on standard error and exit code 2."""
+    """Ends a ConfigurationError as one sentence on standard error and exit code 2."""
 
     def invoke(self, context: click.Context) -> Any:
-        """Runs the command."""
         try:
             return super().invoke(context)
-        except ConfigurationError as mistake:
-            raise click.UsageError(str(mistake)) from mistake
+        except ConfigurationError as reason:
+            raise click.UsageError(str(reason)) from reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandContext:
-    """What every command is handed: the file of settings, read only by those that need it."""
+    """What every command is given; settings and company are read only by the commands that need them."""
 
-    settings_path: Path
+    chosen_settings: Path | None
+    chosen_company: Path | None
 
-    def load_settings(self) -> onedoor_config.Settings:
-        """The settings of the file."""
-        return onedoor_config.load_settings(self.settings_path)
+    @property
+    def settings_path(self) -> Path:
+        """The file chosen, or else onedoor.toml of the company chosen, or of the working directory."""
+        return self.chosen_settings or (self.chosen_company or Path()) / SETTINGS_FILE
+
+    def load_settings(self) -> config.Settings:
+        return config.load_settings(self.settings_path)
+
+    def find_company(self) -> Path:
+        from onedoor.company import find_company_folder
+
+        return find_company_folder(self.chosen_company, self.settings_path.absolute().parent)
+
+    def load_company(self) -> "Company":
+        from onedoor.company import load_company
+
+        return load_company(self.find_company())
+
+    def load_groups(self) -> Groups:
+        from onedoor.company import GROUPS_FILE
+
+        return Groups.load(self.find_company() / GROUPS_FILE)
+
+    def load_schema_modules(self) -> "tuple[ModuleType, ...]":
+        """Load the modules of the schema, the built-in types among them; it needs no secret and no source."""
+        from onedoor.company import build_company_schema
+
+        schema, exports = config.load_schema_settings(self.settings_path)
+        return build_company_schema(self.load_company(), schema, exports=exports).modules
+
+    def load_schema(self) -> "GraphQLSchema":
+        from onedoor.schema.builder import build_schema_and_policy
+
+        return build_schema_and_policy(self.load_schema_modules())[0]
 
     @contextmanager
     def open_database(self) -> Iterator[MetadataDatabase]:
-        """The state the settings name, open for one command."""
-        read = self.load_settings()
-        state = open_database(read.state.url, read.state.pepper.encode())
+        """Open the metadata database for one command."""
+        settings = self.load_settings()
+        database = open_database(settings.state.url, settings.state.pepper.encode())
         try:
-            yield state
+            yield database
         except SQLAlchemyError as reason:
             raise ConfigurationError("the state did not answer: try again") from reason
         finally:
-            state.close()
+            database.close()
 
 
 @click.group(cls=ErrorReportingGroup)
 @click.option(
     "--config",
-    type=click.Path(path_type=Path),
-    default=Path("onedoor.toml"),
+    "settings",
     envvar="ONEDOOR_CONFIG",
-    show_default=True,
-    show_envvar=True,
-    help="The file of settings.",
+    type=click.Path(path_type=Path),
+    help="The file of settings; without it, onedoor.toml of the company or of the working directory.",
+)
+@click.option(
+    "--company",
+    envvar="ONEDOOR_COMPANY",
+    type=click.Path(path_type=Path),
+    help="The company's folder; without it, that of the settings or the working directory, whichever has schema/.",
 )
 @click.pass_context
-def main(context: click.Context, config: Path) -> None:
-    """One GraphQL door to a company's data: serve it, and say who may come in.
+def main(context: click.Context, settings: Path | None, company: Path | None) -> None:
+    """One GraphQL schema over a company's tables and systems: run it, and manage who may see what.
 
     \b
     Examples:
-      python cli.py people create ada@acme.example Ada Lovelace
-      python cli.py groups join ada@acme.example finance
-      python cli.py keys create ada@acme.example
-      python cli.py serve
+      python -m onedoor new acme
+      python -m onedoor --config acme/onedoor.toml serve
     """
-    context.obj = CommandContext(settings_path=config)
+    context.obj = CommandContext(chosen_settings=settings, chosen_company=company)
 
 
 @main.command()
@@ -89,18 +131,19 @@ def main(context: click.Context, config: Path) -> None:
 )
 @click.pass_obj
 def serve(context: CommandContext, host: str | None, port: int | None, workers: int) -> None:
-    """Open the door and answer until stopped.
+    """Answer requests until stopped.
 
     \b
     Examples:
-      python cli.py serve
-      python cli.py --config /etc/onedoor.toml serve --host 0.0.0.0 --port 8080
+      python -m onedoor serve
+      python -m onedoor --config /etc/onedoor.toml serve --host 0.0.0.0 --port 8080
     """
-    from onedoor import app
+    from onedoor.app import serve_app
 
-    read = context.load_settings()
-    server = replace(read.server, host=host or read.server.host, port=read.server.port if port is None else port)
-    app.serve_app(onedoor_config.validate_settings(replace(read, server=server)), workers)
+    settings = context.load_settings()
+    chosen = settings.server
+    server = replace(chosen, host=host or chosen.host, port=chosen.port if port is None else port)
+    serve_app(config.validate_settings(replace(settings, server=server)), context.find_company(), workers)
 
 
 @main.command()
@@ -110,157 +153,95 @@ def worker(context: CommandContext) -> None:
 
     \b
     Example:
-      python cli.py worker
+      python -m onedoor worker
     """
-    from onedoor import app
+    from onedoor.app import run_worker
 
-    app.run_worker(context.load_settings())
+    run_worker(context.load_settings(), context.load_company())
 
 
 @main.command()
 @click.pass_obj
 def check(context: CommandContext) -> None:
-    """See whether the door would open: settings, state, records, schema. Nothing is served.
+    """Check that it would start: settings, state, records, schema. Nothing is served.
 
     \b
     Example:
-      python cli.py check
+      python -m onedoor check
     """
-    from onedoor import app
+    from onedoor.app import check_app
 
-    read = context.load_settings()
+    settings = context.load_settings()
     click.echo("settings: good")
-    with context.open_database():
+    company = context.load_company()
+    click.echo(f"company: good, {company.folder.name or company.folder}")
+    with context.open_database() as database:
+        unregistered = list_unregistered_memberships(database, company.groups)
         click.echo("state: good")
-    if not os.access(read.records.folder, os.W_OK):
+    for email, group in unregistered:
+        click.echo(f"state: `{email}` is in `{group}`, which is not registered in groups.toml and counts for nothing")
+    if not os.access(settings.records.folder, os.W_OK):
         raise ConfigurationError(
-            f"records cannot be kept in `{read.records.folder}`: create the folder and let this process write"
+            f"records cannot be kept in `{settings.records.folder}`: create the folder and let this process write"
         )
     click.echo("records: good")
-    app.check_app(read)
+    check_app(settings, company)
     click.echo("schema: good")
-    click.echo(f"documents: good, {documents.check_documents(read)} of them")
+    click.echo(f"documents: good, {documents.check_documents(context)} of them")
 
 
 @main.command()
-def sdl() -> None:
-    """Print the schema with its permissions, as schema/schema.graphql holds it.
+@click.pass_obj
+def sdl(context: CommandContext) -> None:
+    """Print the schema with its permissions; the settings need not be complete for it.
 
     \b
     Example:
-      python cli.py sdl > schema/schema.graphql
+      python -m onedoor sdl > schema/schema.graphql
     """
-    from onedoor.schema.builder import print_sdl as written
-    from resolvers import load_schema_modules as modules
+    from onedoor.schema.builder import print_sdl
 
-    click.echo(written(modules()), nl=False)
-
-
-@main.command()
-@click.argument("url")
-@click.option("--source", help="The name of the source in onedoor.toml; by default that of the database.")
-@click.option("--allow", multiple=True, metavar="GROUP", help="A group that may see it all; may be given again.")
-@click.option("--owner", help="The team that answers for it; by default the name of the source.")
-@click.option("--tables", multiple=True, metavar="PATTERN", help="Only these; `!PATTERN`: not these; repeatable.")
-@click.option("--key", "keys", multiple=True, metavar="TABLE=COLUMN,...", help="What identifies a row, of a view say.")
-@click.option("--strip", help="What the names of tables begin with and types are to be without.")
-@click.option("--only", multiple=True, metavar="TAG|PATH", help="Of an API: only these; `!...`: not these; repeatable.")
-@click.option("--given", multiple=True, metavar="NAME=VALUE", help="Of an API: a constant in its paths; repeatable.")
-@click.option("--base-url", help="Of an API: where it is, in place of what its description says.")
-@click.option("--header", multiple=True, metavar="NAME", help="Of an API: a header for its credentials; repeatable.")
-@click.option("--host", multiple=True, metavar="HOST", help="Whose description may be read, and whose API asked.")
-@click.option("--private", is_flag=True, help="Of an API: it is in this network.")
-@click.option("--into", type=click.Path(path_type=Path), default=Path(), help="The folder that has schema/.")
-@click.option("--dry-run", is_flag=True, help="Write nothing, only say what would be.")
-@click.pass_obj
-def introspect(
-    context: CommandContext, /, url: str, source: str | None, into: Path, dry_run: bool, **options: Any
-) -> None:
-    """Read a database, an OpenAPI description or a GraphQL service, and write its tables as files.
-
-    Run again, it says what changed since, writes that, and leaves alone what was edited by hand. What was wished for
-    the last time holds until it is wished otherwise. A password is best left in the environment:
-
-    \b
-    Examples:
-      python cli.py introspect "$SHOP_URL" --source shop --allow sales --owner "shop team"
-      python cli.py introspect sqlite:///chinook.sqlite --dry-run
-      python cli.py introspect openapi.json --source github --only deployments --given owner=acme --allow engineering
-      python cli.py introspect https://directory.example/graphql --source directory
-    """
-    from onedoor.codegen.apply import API_OPTION_NAMES as READS
-    from onedoor.codegen.apply import DRY_RUN_WORDING as WOULD
-    from onedoor.codegen.apply import WRITTEN_WORDING as DONE
-    from onedoor.codegen.apply import apply_plan as done
-    from onedoor.codegen.apply import build_api_options as read_as
-    from onedoor.codegen.apply import build_options as wish
-    from onedoor.codegen.apply import format_report as report
-    from onedoor.codegen.apply import load_manifest as kept
-    from onedoor.codegen.apply import name_source as named
-    from onedoor.codegen.apply import plan_codegen as steps
-    from onedoor.codegen.apply import read_current_files as standing
-    from onedoor.codegen.render import DECLARED_FOLDER as DECLARED
-
-    name = named(source, url)
-    before = kept(into, name)
-    reading = read_as(before.wish, **{each: options.pop(each) for each in READS})
-    found = asyncio.run(describe_source(url, reading))
-    settled = wish(before.wish, name, found.tables, **options, api_options=reading)
-    taken = steps(found.tables, settled, before, standing(into))
-    if not dry_run:
-        done(into, taken)
-    known = context.settings_path.exists() and name in onedoor_config.read_toml(context.settings_path).get(
-        "sources", {}
-    )
-    declared = {"described": f"{DECLARED}/{name}.toml"} if f"{DECLARED}/{name}.toml" in taken.manifest.files else {}
-    told = report(taken, name, {**found.settings, **declared}, known, WOULD if dry_run else DONE)
-    for line in (*found.notes, *told):
-        click.echo(line)
-
-
-async def describe_source(url: str, api_options: "ApiReadOptions") -> "SourceDescription":
-    """What a URL leads to, or what a file describes."""
-    from onedoor.connectors.registry import API_INTROSPECTOR as DOCUMENTS
-    from onedoor.connectors.registry import INTROSPECTORS_BY_SCHEME as DESCRIBED
-    from onedoor.connectors.registry import INTROSPECTORS_BY_SUFFIX as ENDINGS
-
-    scheme, sign, _ = url.partition("://")
-    ending = next((each for each in ENDINGS if urlsplit(url).path.endswith(each)), None)
-    if scheme in DESCRIBED:
-        module = import_module(DESCRIBED[scheme])
-    elif ending is not None:
-        module = import_module(ENDINGS[ending])
-    elif not sign or scheme in ("http", "https"):
-        module = import_module(DOCUMENTS)
-    else:
-        raise build_unknown_name_error("kind of database", scheme, DESCRIBED)
-    found: SourceDescription = await (
-        module.describe(url, api_options) if module.__name__ == DOCUMENTS else module.describe(url)
-    )
-    return found if found.settings else replace(found, settings=module.parse_source_settings(url))
+    click.echo(print_sdl(context.load_schema_modules()), nl=False)
 
 
 @main.command()
 @click.pass_obj
 def verify(context: CommandContext) -> None:
-    """See whether the records hold together: each line must hold the digest of the line before it.
+    """Check that the records hold together: each line must hold the digest of the line before it.
 
     Names the first bad line and exits with 1 where one was changed, moved, put in or taken away. It does not notice
     where the end of a file is missing.
 
     \b
     Example:
-      python cli.py verify
+      python -m onedoor verify
     """
-    checked = verify_folder(context.load_settings().records.folder)
-    click.echo(f"{checked.records} records in {checked.files} files hold together")
-    if checked.broken is not None:
-        click.echo(f"`{checked.broken.file}` line {checked.broken.line}: {checked.broken.reason}", err=True)
+    verification = verify_folder(context.load_settings().records.folder)
+    click.echo(f"{verification.records} records in {verification.files} files hold together")
+    if verification.broken is not None:
+        broken = verification.broken
+        click.echo(f"`{broken.file}` line {broken.line}: {broken.reason}", err=True)
         raise SystemExit(1)
 
 
-for each in (users.people, users.groups, users.keys, documents.documents):
-    main.add_command(each)
+def _add_alias(command: click.Command, old_name: str) -> None:
+    """Keep the name that a command had up to the last release."""
+    alias = copy(command)
+    alias.hidden = True
+    main.add_command(alias, old_name)
+
+
+for command in (
+    introspect,
+    new,
+    upgrade,
+    users.user_commands,
+    users.group_commands,
+    users.key_commands,
+    documents.documents,
+):
+    main.add_command(command)
+_add_alias(users.user_commands, "people")
 
 if __name__ == "__main__":
     main()

@@ -1,4 +1,4 @@
-"""People, groups and keys from a terminal: what an operator types in, what was done out."""
+"""Manage users, groups and keys from a terminal."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -9,7 +9,7 @@ import click
 
 from auth import users
 from auth.api_keys import DEFAULT_KEY_DAYS
-from auth.policy import GROUPS
+from auth.policy import Groups
 from onedoor.storage.database import MetadataDatabase
 
 DAYS_OPTION = click.option("--days", default=DEFAULT_KEY_DAYS, show_default=True, help="How long the key opens.")
@@ -19,16 +19,20 @@ class UserCommandContext(Protocol):
     """What the terminal hands each command."""
 
     def open_database(self) -> AbstractContextManager[MetadataDatabase]:
-        """The state the settings name, open for one command."""
+        """Open the metadata database for one command."""
+        ...
+
+    def load_groups(self) -> Groups:
+        """Read the company's register of groups."""
         ...
 
 
-@click.group()
-def people() -> None:
+@click.group("users")
+def user_commands() -> None:
     """Who may have a key."""
 
 
-@people.command("create")
+@user_commands.command("create")
 @click.argument("email")
 @click.argument("first_name")
 @click.argument("last_name")
@@ -38,21 +42,21 @@ def create_user_command(context: UserCommandContext, email: str, first_name: str
 
     \b
     Example:
-      python cli.py people create ada@acme.example Ada Lovelace
+      python -m onedoor users create ada@acme.example Ada Lovelace
     """
     with context.open_database() as state:
         made = users.create_user(state, first_name=first_name, last_name=last_name, email=email)
     click.echo(f"{made.email} is person {made.id}")
 
 
-@people.command("list")
+@user_commands.command("list")
 @click.pass_obj
 def list_users_command(context: UserCommandContext) -> None:
     """Everyone, with the groups they are in.
 
     \b
     Example:
-      python cli.py people list
+      python -m onedoor users list
     """
     with context.open_database() as state:
         known = users.list_users(state)
@@ -62,7 +66,7 @@ def list_users_command(context: UserCommandContext) -> None:
     )
 
 
-@people.command("deactivate")
+@user_commands.command("deactivate")
 @click.argument("email")
 @click.pass_obj
 def deactivate_user_command(context: UserCommandContext, email: str) -> None:
@@ -70,30 +74,33 @@ def deactivate_user_command(context: UserCommandContext, email: str) -> None:
 
     \b
     Example:
-      python cli.py people deactivate ada@acme.example
+      python -m onedoor users deactivate ada@acme.example
     """
     with context.open_database() as state:
         users.deactivate_user(state, email)
     click.echo(f"{email} is deactivated")
 
 
-@click.group()
-def groups() -> None:
+@click.group("groups")
+def group_commands() -> None:
     """What a person sees follows from the functional groups they are in."""
 
 
-@groups.command("list")
-def list_groups_command() -> None:
+@group_commands.command("list")
+@click.pass_obj
+def list_groups_command(context: UserCommandContext) -> None:
     """The register of groups: what each is for, and who answers for it.
 
     \b
     Example:
-      python cli.py groups list
+      python -m onedoor groups list
     """
-    print_table(("group", "owner", "purpose"), ((group.name, group.owner, group.purpose) for group in GROUPS))
+    print_table(
+        ("group", "owner", "purpose"), ((group.name, group.owner, group.purpose) for group in context.load_groups())
+    )
 
 
-@groups.command("join")
+@group_commands.command("join")
 @click.argument("email")
 @click.argument("group")
 @click.pass_obj
@@ -102,14 +109,15 @@ def join_group_command(context: UserCommandContext, email: str, group: str) -> N
 
     \b
     Example:
-      python cli.py groups join ada@acme.example finance
+      python -m onedoor groups join ada@acme.example finance
     """
+    context.load_groups().require(group)
     with context.open_database() as state:
         users.join_group(state, email, group)
     click.echo(f"{email} is in {group}")
 
 
-@groups.command("leave")
+@group_commands.command("leave")
 @click.argument("email")
 @click.argument("group")
 @click.pass_obj
@@ -118,19 +126,19 @@ def leave_group_command(context: UserCommandContext, email: str, group: str) -> 
 
     \b
     Example:
-      python cli.py groups leave ada@acme.example finance
+      python -m onedoor groups leave ada@acme.example finance
     """
     with context.open_database() as state:
         users.leave_group(state, email, group)
     click.echo(f"{email} is no longer in {group}")
 
 
-@click.group()
-def keys() -> None:
+@click.group("keys")
+def key_commands() -> None:
     """One key per person; its secret is shown once and kept nowhere."""
 
 
-@keys.command("create")
+@key_commands.command("create")
 @click.argument("email")
 @DAYS_OPTION
 @click.pass_obj
@@ -139,14 +147,14 @@ def create_key_command(context: UserCommandContext, email: str, days: int) -> No
 
     \b
     Examples:
-      python cli.py keys create ada@acme.example
-      python cli.py keys create ada@acme.example --days 7
+      python -m onedoor keys create ada@acme.example
+      python -m onedoor keys create ada@acme.example --days 7
     """
     with context.open_database() as state:
         print_issued_key(users.create_key(state, email, days=days))
 
 
-@keys.command("rotate")
+@key_commands.command("rotate")
 @click.argument("email")
 @DAYS_OPTION
 @click.pass_obj
@@ -155,13 +163,13 @@ def rotate_key_command(context: UserCommandContext, email: str, days: int) -> No
 
     \b
     Example:
-      python cli.py keys rotate ada@acme.example
+      python -m onedoor keys rotate ada@acme.example
     """
     with context.open_database() as state:
         print_issued_key(users.rotate_key(state, email, days=days))
 
 
-@keys.command("revoke")
+@key_commands.command("revoke")
 @click.argument("key_id")
 @click.pass_obj
 def revoke_key_command(context: UserCommandContext, key_id: str) -> None:
@@ -169,21 +177,21 @@ def revoke_key_command(context: UserCommandContext, key_id: str) -> None:
 
     \b
     Example:
-      python cli.py keys revoke 4PpNKnMFvEXo
+      python -m onedoor keys revoke 4PpNKnMFvEXo
     """
     with context.open_database() as state:
         users.revoke_key(state, key_id)
     click.echo(f"{key_id} is revoked")
 
 
-@keys.command("list")
+@key_commands.command("list")
 @click.pass_obj
 def list_keys_command(context: UserCommandContext) -> None:
     """Every key there ever was, without its secret.
 
     \b
     Example:
-      python cli.py keys list
+      python -m onedoor keys list
     """
     with context.open_database() as state:
         held = users.list_keys(state)

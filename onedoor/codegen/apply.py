@@ -8,7 +8,6 @@ from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from auth.policy import GROUP_NAMES, is_registered_group
 from onedoor.codegen.models import (
     ApiReadOptions,
     CodegenOptions,
@@ -22,7 +21,7 @@ from onedoor.codegen.models import (
     hash_text,
 )
 from onedoor.codegen.naming import split_words, to_camel_case, to_snake_case
-from onedoor.codegen.render import DECLARED_FOLDER, quote_string, render_call, render_files, render_sections
+from onedoor.codegen.render import DECLARED_FOLDER, render_files, render_sections
 from onedoor.codegen.types import build_generated_types, select_tables
 from onedoor.errors import ConfigurationError, build_unknown_name_error
 
@@ -60,10 +59,7 @@ def build_options(
     strip: str | None,
     api_options: ApiReadOptions | None = None,
 ) -> CodegenOptions:
-    """Raises Mistake for a group nobody registered, for a key that is none, and where no table is left."""
-    for each in allow:
-        if not is_registered_group(each):
-            raise build_unknown_name_error("group", each, GROUP_NAMES)
+    """Raise ConfigurationError for a key that is none, and where no table is left."""
     read = api_options or ApiReadOptions()
     made = CodegenOptions(
         source=source,
@@ -176,15 +172,11 @@ def format_value(value: Any) -> str:
             return str(value) or "none"
 
 
-MODULE_LIST_PATH = "resolvers/__init__.py"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodegenPlan:
     """What a run comes to. `write` and `remove` touch nothing that was edited by hand.
 
-    `edited` are the paths left alone, each with the difference to be applied by hand, if there is one; `words` are
-    those that the list of subjects lacks.
+    `edited` are the paths left alone, each with the difference to be applied by hand, if there is one.
     """
 
     changes: tuple[str, ...]
@@ -192,7 +184,6 @@ class CodegenPlan:
     remove: tuple[str, ...]
     edited: Mapping[str, str]
     manifest: Manifest
-    unlisted_modules: tuple[str, ...]
 
 
 def plan_codegen(
@@ -207,11 +198,6 @@ def plan_codegen(
     edited = {path: _diff_texts(path, old, new) for path in folder if path in previous.files and path not in ours}
     write = {path: text for path, text in new.items() if path not in edited and folder.get(path) != text}
     remove = tuple(path for path in sorted(ours) if path not in new)
-    listed, lacking = update_module_list(
-        folder.get(MODULE_LIST_PATH, ""), filter_python_paths(new), filter_python_paths(remove)
-    )
-    if listed is not None:
-        write[MODULE_LIST_PATH] = listed
     digests = {path: hash_text(text) for path, text in new.items()} | {path: previous.files[path] for path in edited}
     return CodegenPlan(
         changes=describe_changes(previous.tables, chosen) if previous.files else (),
@@ -219,7 +205,6 @@ def plan_codegen(
         remove=remove,
         edited=edited,
         manifest=Manifest(wish=options, tables=chosen, files=digests),
-        unlisted_modules=lacking,
     )
 
 
@@ -257,32 +242,6 @@ def _list_field_names(node: ast.ClassDef) -> Iterator[str]:
 
 def filter_python_paths(paths: Iterable[str]) -> tuple[str, ...]:
     return tuple(each for each in paths if each.endswith(".py"))
-
-
-def update_module_list(text: str, new: Iterable[str], removed: Iterable[str]) -> tuple[str | None, tuple[str, ...]]:
-    """The list of subjects with the new ones and without the removed; or, where there is none, what it lacks."""
-    words = sorted({PurePath(path).stem for path in new})
-    gone = {PurePath(path).stem for path in removed}
-    found = next((each for each in ast.parse(text).body if _is_module_list(each)), None)
-    if not isinstance(found, ast.Assign):
-        return None, tuple(words)
-    known = ast.literal_eval(found.value)
-    wanted = [each for each in known if each not in gone] + [each for each in words if each not in known]
-    if wanted == list(known):
-        return None, ()
-    lines = text.splitlines(keepends=True)
-    made = _format_module_list(wanted)
-    return "".join([*lines[: found.lineno - 1], made, *lines[found.end_lineno :]]), ()
-
-
-def _is_module_list(node: ast.stmt) -> bool:
-    if not isinstance(node, ast.Assign) or ast.unparse(node.targets[0]) != "SUBJECTS":
-        return False
-    return isinstance(node.value, ast.Tuple) and all(isinstance(each, ast.Constant) for each in node.value.elts)
-
-
-def _format_module_list(names: list[str]) -> str:
-    return "\n".join(render_call("SUBJECTS = (", [quote_string(each) for each in names], 0)) + "\n"
 
 
 SOURCE_FOLDERS = ("schema", "resolvers")
@@ -354,8 +313,6 @@ def format_report(
             yield difference.rstrip("\n")
     if not (plan.changes or plan.write or plan.remove):
         yield "nothing changed"
-    if plan.unlisted_modules:
-        yield f"add to SUBJECTS in resolvers/__init__.py: {', '.join(plan.unlisted_modules)}"
     if not plan.manifest.wish.allow:
         yield "every type is shut: run it again with `--allow group`, or write `allow(...)` into each file of schema/"
     if not is_configured:

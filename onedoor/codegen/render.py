@@ -85,6 +85,9 @@ IMPORT_MODULES: Mapping[str, str] = {
 DECLARED_FOLDER = "schema/introspected"
 """Where it stands what a source has, where its settings say so."""
 
+FACADE = "onedoor.schema"
+"""The module that schema files import what they are written with."""
+
 ANNOTATION_NAMES = ("BigInt", "ById", "Many", "One")
 
 
@@ -115,7 +118,7 @@ def render_resolver_file(generated_type: GeneratedType, options: CodegenOptions)
     told = f"the {_name_table_kind(generated_type)} {generated_type.table.name} of {options.source}"
     words = "Relationship, TypeMapping" if generated_type.relationships else "TypeMapping"
     lines = [
-        f'"""{_render_headline(generated_type, told)}"""', "", f"from onedoor.model.mapping import {words}", "", "MAPPINGS = (",
+        f'"""{_render_headline(generated_type, told)}"""', "", f"from onedoor.mapping import {words}", "", "MAPPINGS = (",
         *_render_mapping(generated_type, options), ")",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
@@ -151,11 +154,9 @@ def _render_imports(generated_type: GeneratedType, options: CodegenOptions) -> l
         for name in enums
         if generated_type.files[name] != generated_type.names.file
     }
-    own |= {name: "onedoor.schema.annotations" for name in ANNOTATION_NAMES if name in spoken}
-    lines = [
-        *_render_from_imports(own),
-        f"from onedoor.schema.annotations import {'allow, ' if options.allow else ''}owned",
-    ]
+    words = [*(name for name in ANNOTATION_NAMES if name in spoken), *(["allow"] if options.allow else []), "owned"]
+    own |= dict.fromkeys(words, FACADE)
+    lines = _render_from_imports(own)
     blocks = [
         [*python, *(["from typing import TYPE_CHECKING"] if checked else [])],
         ["import strawberry"],

@@ -175,10 +175,14 @@ RESERVED_TYPES = frozenset(
     {
         "Query", "Mutation", "Subscription", "Int", "Float", "String", "Boolean", "ID", "BigInt", "Decimal", "Date",
         "DateTime", "PageInfo", "Direction", "GroupBy", "TimeGroupBy", "DateGroupBy", "Many", "One", "ById", "Computed",
-        "StrEnum", "Key", "Me",
+        "StrEnum", "Key", "Me", "Request", "RequestOutcome", "Job", "JobLine", "JobFile", "JobState", "JobLineKind",
+        "ChangeVerb", "ChangeState", "ExportFormat", "FileUpload",
     }
 )  # fmt: skip
 """Types the schema has of itself, and what a file of schema/ calls by these names."""
+
+RESERVED_ROOT_FIELDS = frozenset({"me", "request", "requests", "job", "jobs"})
+"""Fields that the product has at the root."""
 
 GENERATED_SUFFIXES = (
     "Connection", "Edge", "Where", "ListWhere", "Order", "AggregateOrder", "CountDistinctOrder", "SumOrder",
@@ -194,7 +198,7 @@ def name_tables(
 ) -> dict[str, TypeNames]:
     """By table. A name somebody has is made another's by the schema's name before it, or the source's."""
     types = expand_type_names(RESERVED_TYPES | reserved.types)
-    roots, files = set(reserved.root_fields), set(reserved.files)
+    roots, files = {*RESERVED_ROOT_FIELDS, *reserved.root_fields}, set(reserved.files)
     found: dict[str, TypeNames] = {}
     for table in sorted(tables, key=lambda each: (len(each.name), each.name)):
         tried = (build_type_names(each) for each in list_type_name_candidates(table, options))

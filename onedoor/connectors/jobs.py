@@ -24,8 +24,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from auth.authentication import Principal
 from onedoor.errors import ConnectorError
-from onedoor.exports.audited_query import AuditedExecutor
-from onedoor.exports.job import build_export_action
 from onedoor.jobs.declarations import Job
 from onedoor.jobs.service import (
     JobService,
@@ -253,11 +251,10 @@ MAPPINGS = (
 SUBSCRIPTIONS = {"jobChanged": TopicSubscription(topic=JOB_TOPIC, argument="id")}
 
 
-def build_actions(service: JobService, executor: AuditedExecutor) -> dict[str, Action]:
-    """By mutation, what it does about jobs."""
+def build_job_actions(service: JobService) -> Mapping[str, Action]:
+    """Return the actions of the mutations that start and cancel jobs."""
     return {
         "startJob": build_start_any_action(service),
         "cancelJob": build_cancel_action(service),
-        "exportQuery": build_export_action(service, executor),
         **{each.mutation: build_start_action(service, each.name) for each in list_job_mutations(service.jobs)},
     }

@@ -7,28 +7,27 @@ from typing import Any
 
 from croniter import croniter
 
-from auth.policy import GROUP_NAMES, is_registered_group
-from onedoor.errors import ConfigurationError, build_unknown_name_error
+from auth.policy import Groups
+from onedoor.errors import ConfigurationError
 from onedoor.jobs.codecs import InvalidJobValue, JobField, dump_instance, list_job_fields
 from onedoor.jobs.declarations import Job, Script
 
 
-def register_jobs(jobs: Iterable[Job]) -> Mapping[str, Job]:
+def register_jobs(jobs: Iterable[Job], groups: Groups) -> Mapping[str, Job]:
     """Raises Mistake, naming the job, at the first declaration that cannot stand."""
     found: dict[str, Job] = {}
     for each in jobs:
-        for complaint in (*_find_job_problems(each), *(("is declared twice",) if each.name in found else ())):
+        for complaint in (*_find_job_problems(each, groups), *(("is declared twice",) if each.name in found else ())):
             raise ConfigurationError(f"the job `{each.name}` {complaint}")
         found[each.name] = each
     return found
 
 
-def _find_job_problems(job: Job) -> Iterable[str]:
+def _find_job_problems(job: Job, groups: Groups) -> Iterable[str]:
     if not (job.name.isidentifier() and job.name.isascii() and job.name[0].isupper()):
         yield "must be named as a type is, such as `RebuildInvoices`"
     for group in (job.owner, *job.may_start, *job.may_see, *(job.schedule.groups if job.schedule else ())):
-        if not is_registered_group(group):
-            raise build_unknown_name_error("group", group, sorted(GROUP_NAMES))
+        groups.require(group)
     if not job.may_start:
         yield "may be started by nobody: name the groups that may"
     if isinstance(job.run, Script) and not job.run.path.is_file():

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from auth import users
 from auth.authentication import Principal
-from auth.policy import EVERYONE
+from auth.policy import EVERYONE, Groups
 from onedoor.audit.log import AuditLogUnavailable
 from onedoor.jobs import store, subprocess
 from onedoor.jobs.codecs import InvalidJobValue, build_instance, dump_instance
@@ -41,13 +41,15 @@ SERVICE_PREFIX = "service:"
 KEY_LIFETIME = timedelta(days=1)
 
 
-def load_run_principal(database: MetadataDatabase, jobs: Mapping[str, Job], run: JobRun) -> Principal:
+def load_run_principal(
+    database: MetadataDatabase, jobs: Mapping[str, Job], registered: Groups, run: JobRun
+) -> Principal:
     """Raises Refusal where they may not run it any more. It blocks."""
     job = jobs[run.name]
     caller = (
         _load_service_principal(jobs, run)
         if run.person_id.startswith(SERVICE_PREFIX)
-        else _load_user_principal(database, run)
+        else _load_user_principal(database, registered, run)
     )
     if not caller.groups & job.may_start:
         groups = ", ".join(f"`{each}`" for each in sorted(job.may_start))
@@ -55,13 +57,13 @@ def load_run_principal(database: MetadataDatabase, jobs: Mapping[str, Job], run:
     return caller
 
 
-def _load_user_principal(state: MetadataDatabase, run: JobRun) -> Principal:
+def _load_user_principal(state: MetadataDatabase, registered: Groups, run: JobRun) -> Principal:
     found = users.find_user_by_id(state, run.person_id)
     if found is None or found.deactivated_at is not None:
         raise JobRefused("who started it is shut out")
     return Principal(
         person_id=found.id, first_name=found.first_name, last_name=found.last_name, email=found.email,
-        groups=frozenset(found.groups), grants=(), key_id=run.key_id or "",
+        groups=registered.names.intersection(found.groups), grants=(), key_id=run.key_id or "",
         key_created=run.created_at, key_expires=state.now() + KEY_LIFETIME,
     )  # fmt: skip
 
@@ -130,6 +132,7 @@ class Runner:
     """Runs what this process is handed."""
 
     jobs: Mapping[str, Job]
+    groups: Groups
     database: JobDatabase
     executor: JobQueryExecutor
     settings: JobSettings
@@ -216,7 +219,8 @@ class Runner:
         limit = asyncio.timeout(job.timeout_seconds)
         try:
             await self._wait_until_due(under.run)
-            judge = partial(self.database.run_in_db_thread, load_run_principal, self.jobs, under.run)
+            load = partial(load_run_principal, jobs=self.jobs, registered=self.groups, run=under.run)
+            judge = partial(self.database.run_in_db_thread, load)
             await judge()
             await self.database.run_in_db_thread(store.begin_attempt, under.run)
             under.context = context = JobContext(

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from auth.policy import Groups
 from onedoor.audit.record import RANDOM_BYTES, build_record_id
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.jobs import maintenance, service, store
@@ -267,6 +268,7 @@ async def open_job_runtime(
     executor: JobQueryExecutor,
     settings: JobSettings,
     *,
+    groups: Groups,
     notifier: Notifier | None = None,
     at_once: bool = False,
 ) -> AsyncIterator[JobRuntime]:
@@ -280,6 +282,7 @@ async def open_job_runtime(
     )
     runner = Runner(
         jobs=jobs,
+        groups=groups,
         database=database,
         executor=executor,
         settings=settings,

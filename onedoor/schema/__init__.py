@@ -1,1 +1,41 @@
-"""Annotated classes to a GraphQL schema and its access policy."""
+"""The words in which a company declares its schema: annotated classes, with the groups that may see them."""
+
+from onedoor.schema.annotations import (
+    Argument,
+    BigInt,
+    ById,
+    Changed,
+    Computed,
+    History,
+    Json,
+    Looked,
+    Many,
+    One,
+    allow,
+    owned,
+    with_arguments,
+    with_input,
+)
+from onedoor.schema.files import CopyFile, DeleteFile, FileContent, PutFile, uploads
+
+__all__ = [
+    "Argument",
+    "BigInt",
+    "ById",
+    "Changed",
+    "Computed",
+    "CopyFile",
+    "DeleteFile",
+    "FileContent",
+    "History",
+    "Json",
+    "Looked",
+    "Many",
+    "One",
+    "PutFile",
+    "allow",
+    "owned",
+    "uploads",
+    "with_arguments",
+    "with_input",
+]

@@ -27,7 +27,7 @@ from graphql import (
     value_from_ast_untyped,
 )
 
-from auth.policy import GROUPS, AccessPolicy, GroupRequirement, SchemaCoordinate
+from auth.policy import AccessPolicy, GroupRequirement, Groups, SchemaCoordinate
 from onedoor.schema.annotations import Allow, Owned
 from onedoor.schema.generate.mutations import add_change_types
 from onedoor.schema.generate.types import build_definitions
@@ -182,20 +182,37 @@ def _read_directive_argument(directive: Any, name: str) -> Any:
     return next(value_from_ast_untyped(each.value) for each in directive.arguments if each.name.value == name)
 
 
-def check_permissions(document: DocumentNode, groups: Iterable[str]) -> None:
-    """Raises BadSchema for the first rule broken."""
-    types = {node.name.value: node for node in document.definitions if isinstance(node, GuardedNode)}
-    asked = {name: collect_member_requirements(types, node, member) for name, node, member in _iter_members(types)}
+def check_permissions(document: DocumentNode) -> None:
+    """Raise SchemaError for the first rule broken."""
+    types = _index_guarded_nodes(document)
+    asked = _collect_requirements(types)
     complaints = (
         _find_repeated_directives(types),
         _find_unopened(asked),
         _find_undescribed(types),
         _find_weaker_than_interface(types),
         _find_non_null_deniable(types),
-        _find_unregistered_groups(asked, sorted(groups)),
     )
     for complaint in chain(*complaints):
         raise SchemaError(complaint)
+
+
+def check_groups(document: DocumentNode, groups: Groups) -> None:
+    """Raise SchemaError for the first rule that names a group nobody registered."""
+    for name, requirements in _collect_requirements(_index_guarded_nodes(document)).items():
+        for group in sorted(frozenset().union(*requirements)):
+            if group not in groups.names:
+                near = get_close_matches(group, groups.names, 1)
+                hint = f"did you mean `{near[0]}`" if near else "register it in groups.toml"
+                raise SchemaError(f"`{name}` allows `{group}`, which is not a registered group: {hint}")
+
+
+def _index_guarded_nodes(document: DocumentNode) -> Mapping[str, GuardedNode]:
+    return {node.name.value: node for node in document.definitions if isinstance(node, GuardedNode)}
+
+
+def _collect_requirements(types: Mapping[str, GuardedNode]) -> Mapping[str, Requirements]:
+    return {name: collect_member_requirements(types, node, member) for name, node, member in _iter_members(types)}
 
 
 def _iter_members(types: Mapping[str, GuardedNode]) -> Iterator[tuple[str, GuardedNode, MemberNode]]:
@@ -225,14 +242,6 @@ def _find_undescribed(types: Mapping[str, GuardedNode]) -> Iterator[str]:
     for name, _, member in _iter_members(types):
         if member.description is None:
             yield f"`{name}` has no description, say what the name does not"
-
-
-def _find_unregistered_groups(requirements: Mapping[str, Requirements], known: list[str]) -> Iterator[str]:
-    for name, group in ((name, group) for name, sets in requirements.items() for each in sets for group in each):
-        if group not in known:
-            near = get_close_matches(group, known, 1)
-            hint = f"did you mean `{near[0]}`" if near else f"the register in auth/groups.py has {', '.join(known)}"
-            yield f"`{name}` allows `{group}`, which is not a registered group: {hint}"
 
 
 def _find_weaker_than_interface(types: Mapping[str, GuardedNode]) -> Iterator[str]:
@@ -269,13 +278,13 @@ def _find_non_null_deniable(types: Mapping[str, GuardedNode]) -> Iterator[str]:
 def build_schema_and_policy(modules: Iterable[ModuleType]) -> tuple[GraphQLSchema, AccessPolicy]:
     """The schema that validates and introspects, and the rules that every decision reads.
 
-    Raises BadSchema when a field is open to nobody, names a group nobody registered, or could not be withheld.
+    Raises SchemaError when a field is open to nobody, or could not be denied.
     """
     return build_from_document(build_document(modules))
 
 
 def build_from_document(document: DocumentNode) -> tuple[GraphQLSchema, AccessPolicy]:
-    check_permissions(document, (group.name for group in GROUPS))
+    check_permissions(document)
     return install_scalars(build_ast_schema(document, assume_valid_sdl=True)), derive_policy(document)
 
 

@@ -1,6 +1,6 @@
 """Annotated classes -> plain shapes."""
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -127,7 +127,7 @@ class SchemaError(ConfigurationError):
 
 def read_shapes(modules: Iterable[ModuleType]) -> SchemaShape:
     """All types and enums that the modules define; the classes named `Query` become one, and so the other roots."""
-    found = [value for module in modules for value in vars(module).values() if _defined_in(value, module)]
+    found = [value for module in modules for value in _iter_declared(module)]
     types = [
         _read_type(value.__strawberry_definition__) for value in found if not _is_enum(value) and not _is_input(value)
     ]
@@ -144,7 +144,31 @@ def _is_input(value: Any) -> bool:
     return getattr(getattr(value, "__strawberry_definition__", None), "is_input", False)
 
 
-def _defined_in(value: object, module: ModuleType) -> bool:
+@dataclass(frozen=True, slots=True)
+class SchemaPart:
+    """Types that the product declares for a module which holds this value, such as those of uploads."""
+
+    name: str
+    types: tuple[type, ...]
+
+
+def find_schema_parts(modules: Iterable[ModuleType]) -> frozenset[str]:
+    """Return the names of the parts that these modules hold."""
+    return frozenset(
+        value.name for module in modules for value in vars(module).values() if isinstance(value, SchemaPart)
+    )
+
+
+def _iter_declared(module: ModuleType) -> Iterator[Any]:
+    for value in vars(module).values():
+        if isinstance(value, SchemaPart):
+            yield from value.types
+        elif is_declared_in(value, module):
+            yield value
+
+
+def is_declared_in(value: object, module: ModuleType) -> bool:
+    """Say whether a value is a type, an input or an enum of the schema that this module itself declares."""
     return (
         isinstance(value, type)
         and value.__module__ == module.__name__

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from threading import Event
@@ -15,6 +16,7 @@ from auth import users
 from auth.api_keys import KEY_RANDOM_BYTES, format_key, hash_secret, mint_key, parse_key
 from auth.authentication import LOOKUPS_MAX, Authenticator, Principal, look_up_key, open_authenticator
 from onedoor.storage.database import MetadataDatabase, MetadataDatabaseUnavailable
+from tests import acme
 
 Result = TypeVar("Result")
 ADA = "ada@acme.example"
@@ -113,12 +115,14 @@ async def test_the_key_of_a_person_opens_with_the_groups_they_are_in(
     )  # fmt: skip
 
 
-async def test_a_group_no_longer_registered_counts_for_nothing(state: MetadataDatabase, door: Authenticator) -> None:
+async def test_a_group_no_longer_registered_counts_for_nothing(state: MetadataDatabase) -> None:
+    users.join_group(state, ADA, "sales")
     with state.write_transaction() as connection:
         connection.execute(text("UPDATE membership SET group_name = 'owners' WHERE group_name = 'finance'"))
-    caller = await door.authenticate(users.create_key(state, ADA).text)
+    with closing(open_authenticator(state, acme.GROUPS)) as authenticator:
+        caller = await authenticator.authenticate(users.create_key(state, ADA).text)
     assert caller is not None
-    assert caller.groups == {"everyone"}
+    assert caller.groups == {"everyone", "sales"}
 
 
 CHANGES: dict[str, Callable[[MetadataDatabase, str], object]] = {
@@ -220,7 +224,7 @@ async def test_one_who_gives_up_waiting_does_not_take_the_others_along(state: Me
 
 
 async def test_nobody_is_let_in_nor_refused_while_the_state_is_silent(state: MetadataDatabase) -> None:
-    door = open_authenticator(state)
+    door = open_authenticator(state, acme.GROUPS)
     made = users.create_key(state, ADA)
     with state.write_transaction() as connection:
         connection.execute(text("ALTER TABLE key RENAME TO gone"))

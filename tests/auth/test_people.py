@@ -49,14 +49,11 @@ def test_being_in_one_group_says_nothing_of_another(state: MetadataDatabase, ada
 @pytest.mark.parametrize(
     ("email", "group", "message"),
     [
-        pytest.param(ADA, "sale", "there is no group `sale`: did you mean `sales`", id="the nearest group is offered"),
-        pytest.param(ADA, "*", "there is no group `*`: there are `audit`, `engineering`, `everyone`, `finance`, "
-                     "`marketing`, `people`, `sales`, `support`", id="there is no wildcard"),
         pytest.param("adda@acme.example", "sales", f"there is no person `adda@acme.example`: did you mean `{ADA}`",
                      id="the nearest person is offered"),
     ],
 )  # fmt: skip
-def test_only_a_known_person_joins_a_registered_group(
+def test_only_a_known_person_joins_a_group(
     state: MetadataDatabase, ada: User, email: str, group: str, message: str
 ) -> None:
     with pytest.raises(ConfigurationError) as caught:
@@ -69,7 +66,7 @@ def test_only_a_known_person_joins_a_registered_group(
     [
         ("everyone", "nobody leaves `everyone`: deactivate the person instead"),
         ("sales", f"`{ADA}` is not in the group `sales`"),
-        ("saless", "there is no group `saless`: did you mean `sales`"),
+        ("saless", f"`{ADA}` is not in the group `saless`"),
     ],
 )
 def test_a_group_is_left_only_by_who_is_in_it(state: MetadataDatabase, ada: User, group: str, message: str) -> None:

@@ -14,10 +14,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from auth.api_keys import parse_key
-from auth.policy import GROUPS
 from onedoor.audit.log import open_audit_log
 from onedoor.audit.record import AuditOutcome, AuditRecord
 from onedoor.cli import main
+from tests.acme import GROUPS
 
 PEPPER = "a pepper of at least thirty-two characters"
 ADA = "ada@acme.example"
@@ -36,12 +36,14 @@ def run(tmp_path: Path) -> Run:
 
 @pytest.fixture
 def ada(run: Run) -> None:
-    made = run("people", "create", ADA, "Ada", "Lovelace")
+    made = run("users", "create", ADA, "Ada", "Lovelace")
     assert (made.exit_code, made.stderr) == (0, "")
 
 
 def commands(group: click.Group = main.main, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     for name, command in group.commands.items():
+        if command.hidden:
+            continue
         if isinstance(command, click.Group):
             yield from commands(command, (*path, name))
         else:
@@ -51,7 +53,7 @@ def commands(group: click.Group = main.main, path: tuple[str, ...] = ()) -> Iter
 @pytest.mark.parametrize("path", list(commands()), ids=" ".join)
 def test_every_commands_help_shows_how_it_is_called(run: Run, path: tuple[str, ...]) -> None:
     examples = run(*path, "--help").output.partition("Example")[2]
-    assert re.search(rf"python cli\.py .*{' '.join(path)}\b", examples)
+    assert re.search(rf"python -m onedoor .*{' '.join(path)}\b", examples)
 
 
 @pytest.mark.usefixtures("ada")
@@ -77,11 +79,16 @@ def test_a_key_is_created_listed_rotated_and_revoked(run: Run) -> None:
 @pytest.mark.usefixtures("ada")
 def test_a_person_joins_leaves_and_is_deactivated(run: Run) -> None:
     assert run("groups", "join", ADA, "finance").stdout == f"{ADA} is in finance\n"
-    assert "everyone finance" in run("people", "list").stdout
+    assert "everyone finance" in run("users", "list").stdout
     assert run("groups", "leave", ADA, "finance").stdout == f"{ADA} is no longer in finance\n"
-    assert "finance" not in run("people", "list").stdout
-    assert run("people", "deactivate", ADA).stdout == f"{ADA} is deactivated\n"
-    assert f"{datetime.now(UTC):%Y-%m}" in run("people", "list").stdout
+    assert "finance" not in run("users", "list").stdout
+    assert run("users", "deactivate", ADA).stdout == f"{ADA} is deactivated\n"
+    assert f"{datetime.now(UTC):%Y-%m}" in run("users", "list").stdout
+
+
+@pytest.mark.usefixtures("ada")
+def test_the_old_name_of_a_command_still_runs(run: Run) -> None:
+    assert run("people", "list").stdout == run("users", "list").stdout
 
 
 def test_the_register_of_groups_needs_no_settings() -> None:
@@ -132,7 +139,7 @@ def keep_three(folder: Path) -> Path:
 
 def test_it_runs_from_any_folder(tmp_path: Path) -> None:
     ran = subprocess.run(
-        [sys.executable, "-m", "onedoor", "groups", "list"],
+        [sys.executable, "-m", "onedoor", "--company", str(ROOT), "groups", "list"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,

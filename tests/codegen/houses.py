@@ -1,6 +1,7 @@
 """A database in, its files written to a folder as the command writes them, and the house that stands on these out."""
 
 import importlib.util
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from click.testing import CliRunner, Result
 import resolvers
 import schema
 from onedoor.cli.main import main
+from onedoor.company import GROUPS_FILE
 from onedoor.connectors import principal
 from onedoor.connectors.principal import build_empty_principal_connector
 from onedoor.model.catalog import Catalog, Limits
@@ -33,6 +35,7 @@ def introspected(url: str, folder: Path, *options: str, source: str = "own") -> 
 
 
 def run(url: str, folder: Path, *options: str, source: str = "own") -> Result:
+    shutil.copy(acme.ROOT / GROUPS_FILE, folder / GROUPS_FILE)
     words = ["--config", str(folder / "onedoor.toml"), "introspect", url, "--source", source, "--into", str(folder)]
     with ThreadPoolExecutor(1) as beside:  # where no event loop runs yet
         return beside.submit(CliRunner().invoke, main, [*words, *options]).result()

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from graphql import EnumTypeDefinitionNode, InputObjectTypeDefinitionNode, ObjectTypeDefinitionNode
 
-import resolvers
 from onedoor.codegen.naming import name_enum_members, pluralize_noun, singularize_noun, split_words
 from onedoor.codegen.render import quote_string
 from onedoor.codegen.types import GENERATED_SUFFIXES, RESERVED_TYPES
@@ -14,6 +13,7 @@ from onedoor.connectors.snowflake.client import parse_source_settings
 from onedoor.connectors.snowflake.introspection import parse_keys, parse_references
 from onedoor.connectors.sql.introspection import parse_check_values
 from onedoor.schema.builder import build_document
+from tests.acme import load_schema_modules
 
 
 @pytest.mark.parametrize(("one", "many"), [
@@ -45,11 +45,7 @@ def test_each_value_of_an_enum_has_a_name_of_its_own() -> None:
 
 def test_what_the_schema_makes_of_a_type_is_known() -> None:
     nodes = (InputObjectTypeDefinitionNode, ObjectTypeDefinitionNode, EnumTypeDefinitionNode)
-    names = {
-        each.name.value
-        for each in build_document(resolvers.load_schema_modules()).definitions
-        if isinstance(each, nodes)
-    }
+    names = {each.name.value for each in build_document(load_schema_modules()).definitions if isinstance(each, nodes)}
     made = {name.removeprefix("Employee") for name in names if name.startswith("Employee")} - {""}
     assert made <= set(GENERATED_SUFFIXES)
     assert {"Query", "PageInfo", "Direction", "GroupBy"} <= RESERVED_TYPES

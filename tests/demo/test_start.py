@@ -12,14 +12,13 @@ import pytest
 from graphql import parse, validate
 
 from auth import users
-from auth.policy import GROUP_NAMES
 from demo.run import IN_POSTGRESQL, PEOPLE, SECRETS, held, keys, pepper, settings
 from demo.servers import run
 from demo.servers.run import HOST, ROOT
 from onedoor import config
 from onedoor.schema.builder import build_schema_and_policy
 from onedoor.storage.database import MetadataDatabase, open_database
-from resolvers import load_schema_modules
+from tests.acme import GROUP_NAMES, load_schema_modules
 
 ADDRESSES = {name: (HOST, number) for number, name in enumerate(run.NAMES, start=1)}
 ENVIRONMENT = {**SECRETS, "ONEDOOR_PEPPER": "p" * 64, "INTERNAL_URL": "postgresql://127.0.0.1/acme"}

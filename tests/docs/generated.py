@@ -9,7 +9,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
-from auth.policy import EVERYONE, GROUPS, decide
+from auth.policy import EVERYONE, decide
 from onedoor.config import SECRET_SUFFIXES, SECTIONS, STATE_DEFAULTS
 from onedoor.connectors.registry import CONNECTORS, load_kind
 from onedoor.connectors.snowflake.introspection import AGGREGATES_BY_TYPE, EXTREME_FUNCTIONS, list_snowflake_operators
@@ -21,7 +21,7 @@ from onedoor.schema.builder import build_schema_and_policy
 from onedoor.spi.capabilities import Capabilities, ColumnType
 from onedoor.spi.predicates import Op
 from onedoor.spi.scan import AggregateFunction, TimeUnit
-from resolvers import load_mappings, load_mutations, load_schema_modules
+from tests.acme import GROUPS, load_mappings, load_mutations, load_schema_modules
 from tests.docs.codes import CODES
 from tests.docs.promises import demo_promises
 

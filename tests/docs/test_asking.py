@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from auth.policy import GROUP_NAMES
 from onedoor.connectors.memory import MemoryConnector
 from onedoor.query.context import ExecutionResult, QueryEngine
 from onedoor.spi.capabilities import Capabilities
 from tests import acme
+from tests.acme import GROUP_NAMES
 from tests.docs.pages import ROOT, Block, every
 from tests.docs.promises import demo_promises
 

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from graphql import VariableValues, get_variable_values, parse, validate
 
-from auth.policy import GROUP_NAMES
 from onedoor.errors import ErrorCode
 from onedoor.model.catalog import Catalog
 from onedoor.query.context import ExecutionResult
 from tests import acme
+from tests.acme import GROUP_NAMES
 from tests.docs.pages import PAGES, Block, blocks, every
 
 OTHER_SCHEMAS = frozenset({"ticket", "office", "shop"})

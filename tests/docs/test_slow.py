@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from auth.policy import GROUP_NAMES
 from tests import acme
+from tests.acme import GROUP_NAMES
 from tests.docs.pages import ROOT, Block, every
 from tests.docs.test_asking import wrapped
 

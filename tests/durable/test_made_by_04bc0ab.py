@@ -89,7 +89,7 @@ def test_people_are_in_their_groups(state: MetadataDatabase) -> None:
 
 async def test_keys_open_for_whom_they_opened(state: MetadataDatabase) -> None:
     assert len(users.list_keys(state)) == 4
-    known = open_authenticator(state)
+    known = open_authenticator(state, acme.GROUPS)
     try:
         found = {name: await known.authenticate(text) for name, text in FACTS["keys"].items()}
     finally:
@@ -147,7 +147,7 @@ async def test_an_open_intent_is_settled(changed: World) -> None:
 
 
 def jobs_of(state: MetadataDatabase) -> JobsConnector:
-    return JobsConnector(JobDatabase(metadata=state), register_jobs(JOBS), acme.caller("audit", "finance"))
+    return JobsConnector(JobDatabase(metadata=state), register_jobs(JOBS, acme.GROUPS), acme.caller("audit", "finance"))
 
 
 async def test_jobs_are_listed(state: MetadataDatabase) -> None:
@@ -173,7 +173,7 @@ async def test_the_lines_of_jobs_are_told(state: MetadataDatabase) -> None:
 
 
 def test_declarations_have_the_versions_they_were_started_under(state: MetadataDatabase) -> None:
-    jobs = register_jobs(JOBS)
+    jobs = register_jobs(JOBS, acme.GROUPS)
     found = load_declarations(state, list(FACTS["jobs"].values()))
     assert {name for name, _ in found.values()} == {"Walk", "WalkAlone", "Say", "Sleep", "Crash"}
     assert {(name, compute_job_version(jobs[name])) for name, _ in found.values()} == set(found.values())

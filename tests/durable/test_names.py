@@ -621,17 +621,17 @@ SETTINGS = [
     pytest.param(
         Limits,
         (
-            "aliases_max body_bytes body_seconds concurrency_max connections_an_address cost_max "
-            "depth_max directives_max document_characters document_tokens errors_max failed_keys_a_minute "
-            "filter_depth_max first_default first_max head_bytes head_seconds heartbeat_seconds in_max "
-            "init_seconds introspection_depth introspection_times keys_carried mutations_max picks_max "
+            "aliases_max body_bytes body_seconds concurrency_max connection_init_timeout connections_an_address "
+            "cost_max cross_source_keys_max depth_max directives_max document_characters document_tokens "
+            "errors_max failed_keys_a_minute fields_max filter_depth_max first_default first_max head_bytes "
+            "head_seconds heartbeat_seconds in_max introspection_depth introspection_times mutations_max "
             "request_seconds requests_a_minute root_fields_max rows_in_memory rows_read scratch_bytes "
-            "scratch_disk_bytes source_calls source_queue source_seconds stalled_seconds "
-            "subscriptions_max tests_max variables_depth"
+            "scratch_disk_bytes source_calls source_queue source_seconds stalled_seconds subscriptions_max "
+            "tests_max variables_depth"
         ),
         id="LimitsSection",
     ),
-    pytest.param(ExportsSettings, "folder kept_days", id="ExportsSection"),
+    pytest.param(ExportsSettings, "enabled folder kept_days", id="ExportsSection"),
     pytest.param(RecordsSettings, "folder", id="RecordsSection"),
     pytest.param(ServerSettings, "federation host introspection origins port sql_shown_to", id="ServerSection"),
     pytest.param(StateSettings, "pepper url", id="StateSection"),

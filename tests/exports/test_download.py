@@ -75,7 +75,7 @@ class Door:
 @pytest.fixture
 async def door(room: Room, state: MetadataDatabase, keys: Keys) -> AsyncIterator[Door]:
     """Over HTTP, an export of sales behind it."""
-    known = open_authenticator(state)
+    known = open_authenticator(state, acme.GROUPS)
     counter = AppState(
         engine=room.desk,
         authenticator=known,

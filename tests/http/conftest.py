@@ -185,14 +185,14 @@ async def opening(state: MetadataDatabase, keys: Keys, tmp_path: Path) -> AsyncI
             disk = Failing()
             journal = open_audit_log(tmp_path, datetime.now(UTC), disk=DiskOps(sync=disk.sync))
             stack.callback(journal.close)
-            judge = known or open_authenticator(state)
+            judge = known or open_authenticator(state, acme.GROUPS)
             stack.callback(judge.close)
             sources = {**acme.sources(), **(odd or {})}
             inside = {**built().connectors, **sources, "journal": AuditLogConnector(tmp_path)}
             within = limits or Limits()
             house = replace(built(), connectors=inside, limits=within, open_spill_table=SpillTableFactory(within))
             desk = replace(acme.opened(house), cache=cache)
-            app = App(None)  # type: ignore[arg-type]
+            app = App(None, None)  # type: ignore[arg-type]
             app.app_state = AppState(
                 engine=desk,
                 authenticator=judge,

@@ -20,6 +20,8 @@ from onedoor.http.persisted_documents import (
     open_persisted_documents,
 )
 from onedoor.model.catalog import Limits
+from onedoor.schema.builder import build_schema_and_policy
+from onedoor.schema.builtin import me
 from tests.http.conftest import Door, Opening, Told
 
 ME = "query Me { me { firstName } }"
@@ -273,7 +275,9 @@ def test_check_names_documents_that_no_longer_fit(tmp_path: Path) -> None:
     settings = type(
         "Said", (), {"documents": PersistedDocumentSettings(folder=folder(tmp_path, ME)), "limits": Limits()}
     )
-    assert checked(settings) == 1
+    schema = build_schema_and_policy([me])[0]
+    context = type("Command", (), {"load_settings": lambda self: settings, "load_schema": lambda self: schema})()
+    assert checked(context) == 1
     folder(tmp_path, "{ gone }")
     with pytest.raises(ConfigurationError, match="sha256:" + hash_document("{ gone }")):
-        checked(settings)
+        checked(context)

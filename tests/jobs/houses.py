@@ -33,6 +33,7 @@ from onedoor.schema.builder import build_schema_and_policy
 from onedoor.schema.builtin import jobs as builtin_jobs
 from onedoor.schema.builtin import me
 from onedoor.storage.database import MetadataDatabase, open_database
+from tests import acme
 
 PEPPER = b"a pepper of at least thirty-two characters"
 PATIENCE_SECONDS = 60.0
@@ -144,7 +145,7 @@ async def house(
         records.mkdir(exist_ok=True)
         journal = open_audit_log(records, datetime.now(UTC))
         stack.push_async_callback(asyncio.to_thread, journal.close)
-        declared = register_jobs(jobs)
+        declared = register_jobs(jobs, acme.GROUPS)
 
         def own(caller: Principal) -> dict[str, Any]:
             return {"caller": build_principal_connector(caller), "jobs": JobsConnector(shelf, declared, caller)}
@@ -154,7 +155,7 @@ async def house(
         works = await stack.enter_async_context(
             open_job_runtime(
                 declared, shelf, JobQueryExecutor(engine=at, audit_log=journal, redaction_key=derive_redaction_key(PEPPER)), running,
-                notifier=heard, at_once=at_once,
+                groups=acme.GROUPS, notifier=heard, at_once=at_once,
             )
         )  # fmt: skip
         yield House(state=state, shelf=shelf, desk=at, works=works, records=records, heard=heard)

@@ -31,14 +31,14 @@ def some(folder: Path, *groups: str, url: str | None = None) -> Iterator[JobsCon
     try:
         fill(state)
         caller: Principal = acme.caller(*(groups or ("audit", "finance")))
-        yield JobsConnector(shelf, register_jobs(JOBS), caller)
+        yield JobsConnector(shelf, register_jobs(JOBS, acme.GROUPS), caller)
     finally:
         shelf.close()
         state.close()
 
 
 def fill(state: MetadataDatabase) -> None:
-    jobs = register_jobs(JOBS)
+    jobs = register_jobs(JOBS, acme.GROUPS)
     for number in range(12):
         name, person = NAMES[number % 3], PEOPLE[number // 4]
         row = {

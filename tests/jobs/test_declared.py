@@ -14,6 +14,7 @@ from onedoor.jobs import codecs, service
 from onedoor.jobs.codecs import InvalidJobValue, build_instance, dump_instance
 from onedoor.jobs.declarations import Schedule
 from onedoor.jobs.registry import compute_job_version, compute_release, register_jobs
+from tests import acme
 from tests.jobs.declared import JOBS, Said, crash, job
 
 BY_NAME = {each.name: each for each in JOBS}
@@ -118,7 +119,7 @@ NIGHTLY = Schedule(cron="0 5 * * *", service_account="books", groups=frozenset({
 )
 def test_a_declaration_that_cannot_stand_stops_the_start(declared: Any, message: str) -> None:
     with pytest.raises(ConfigurationError) as mistake:
-        register_jobs(declared)
+        register_jobs(declared, acme.GROUPS)
     assert str(mistake.value).startswith(message)
 
 
@@ -143,7 +144,7 @@ def test_a_schedule_is_due_once_at_each_of_its_times(after: str, until: str, due
     def at(time: str) -> datetime:
         return datetime.fromisoformat(f"2026-11-01T{time}:00+00:00")
 
-    jobs = register_jobs((job("A", crash, Said, schedule=NIGHTLY),))
+    jobs = register_jobs((job("A", crash, Said, schedule=NIGHTLY),), acme.GROUPS)
     assert [each.idempotency_key for each in service.list_due_starts(jobs, at(after), at(until))] == [
         f"schedule 2026-11-01T{each}:00+00:00 A" for each in due
     ]

@@ -20,9 +20,11 @@ from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.http.execution import AppState
 from onedoor.jobs import service
 from onedoor.jobs.models import OPEN_STATES
+from onedoor.jobs.registry import register_jobs
 from onedoor.model.catalog import ActionCall
 from onedoor.query.context import ExecutionResult, GraphQLRequest
 from onedoor.query.engine import execute
+from tests import acme
 from tests.e2e.stopping.doors import environment, furnished
 from tests.jobs.houses import LOOK_SECONDS, PATIENCE_SECONDS
 
@@ -68,7 +70,7 @@ async def test_a_job_goes_from_a_mutation_over_a_worker_to_an_answer(
         monkeypatch.setenv(name, value)
     settings = load_settings(tmp_path / "onedoor.toml")
     door = replace(settings, jobs=replace(settings.jobs, here=False))
-    async with open_app(door) as (counter, _):
+    async with open_app(door, acme.company()) as (counter, _):
         assert counter.job_runtime is not None
         caller = await counter.authenticator.authenticate(key)
         assert caller is not None
@@ -103,10 +105,9 @@ async def test_a_job_goes_from_a_mutation_over_a_worker_to_an_answer(
 
 
 def test_each_declared_job_is_listed_with_what_a_mutation_needs() -> None:
-    import jobs
-    from onedoor.jobs.registry import register_jobs as registered
-
-    found = {each.mutation: each for each in service.list_job_mutations(registered(jobs.declared()))}
+    found = {
+        each.mutation: each for each in service.list_job_mutations(register_jobs(acme.company().jobs, acme.GROUPS))
+    }
     assert sorted(found) == ["startPrintLabels", "startRebuildInvoices", "startSurveyUsage"]
     labels = found["startPrintLabels"]
     assert labels.groups == {"sales", "support"}

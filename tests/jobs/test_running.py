@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-import jobs
 from auth import users
 from jobs.catalogue import PrintLabelsInput
 from jobs.invoices import RebuildInvoicesInput
@@ -27,7 +26,7 @@ HOSTILE = (
 
 
 async def test_the_jobs_of_the_company_run(tmp_path: Path) -> None:
-    async with house(tmp_path, tuple(jobs.load_declared_jobs()), built=acme.house) as at:
+    async with house(tmp_path, acme.company().jobs, built=acme.house) as at:
         made = [
             await at.start("RebuildInvoices", RebuildInvoicesInput(customer=3), "finance"),
             await at.start("PrintLabels", PrintLabelsInput(skus=("A-1", "B-2")), "sales"),

@@ -29,7 +29,7 @@ from onedoor.schema.reader import (
     SchemaError,
     parse_derived_name,
 )
-from resolvers import load_mappings, load_schema_modules
+from tests.acme import load_mappings, load_schema_modules
 from tests.schema.shapes import column, documented, link
 
 EXACT = {each: each for each in ("Int", "BigInt", "Float", "Decimal", "Date", "DateTime", "String")}

@@ -13,8 +13,7 @@ from onedoor.schema.builder import build_document, build_from_document, build_sc
 from onedoor.schema.generate.types import build_definitions
 from onedoor.schema.reader import SchemaShape, parse_derived_name
 from onedoor.schema.visibility import build_visible_schema
-from resolvers import load_mappings, load_schema_modules
-from tests.acme import ask, house, opened
+from tests.acme import ask, house, load_mappings, load_schema_modules, opened
 from tests.schema.shapes import FINANCE, NOTHING, column, kind, link
 
 DOCUMENT = build_document(load_schema_modules())

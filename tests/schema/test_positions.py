@@ -6,10 +6,10 @@ from typing import Any
 
 from graphql import GraphQLInputObjectType, GraphQLInterfaceType, GraphQLObjectType, GraphQLSchema
 
-from auth.policy import GROUP_NAMES, AccessPolicy, SchemaCoordinate
+from auth.policy import AccessPolicy, SchemaCoordinate
 from onedoor.schema.builder import build_schema_and_policy
 from onedoor.schema.reader import parse_derived_name, read_shapes
-from resolvers import load_mappings, load_schema_modules
+from tests.acme import GROUP_NAMES, load_mappings, load_schema_modules
 
 HOLDERS = (GraphQLObjectType, GraphQLInterfaceType, GraphQLInputObjectType)
 LOGIC = frozenset({"and", "or", "not"})

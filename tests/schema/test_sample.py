@@ -6,7 +6,7 @@ import pytest
 from graphql import GraphQLSchema, parse, validate
 
 from onedoor.schema.builder import build_schema_and_policy
-from resolvers import load_schema_modules
+from tests.acme import load_schema_modules
 
 EVERYTHING = """
 query Everything($having: CustomerHaving, $by: [OrderGroupBy!]!, $order: [OrderGroupOrder!]) {

@@ -8,7 +8,7 @@ from graphql import DocumentNode, build_ast_schema, parse, print_ast
 
 from onedoor.schema.builder import build_document, build_schema_and_policy, compute_version, derive_policy, print_sdl
 from onedoor.schema.sdl import in_order, meaning
-from resolvers import load_schema_modules
+from tests.acme import load_schema_modules
 
 PRINTED = Path(__file__).parents[2] / "schema" / "schema.graphql"
 

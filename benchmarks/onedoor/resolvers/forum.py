@@ -1,8 +1,8 @@
 """Posts and users: two collections of a REST API, and the same of a slow one."""
 
-from onedoor.model.mapping import Relationship, TypeMapping
+from onedoor.mapping import Relationship, TypeMapping
 
-BINDINGS = (
+MAPPINGS = (
     TypeMapping(
         type="Post",
         source="forum",

@@ -1,8 +1,8 @@
 """Artists, albums and tracks: three tables of one database."""
 
-from onedoor.model.mapping import Relationship, TypeMapping
+from onedoor.mapping import Relationship, TypeMapping
 
-BINDINGS = (
+MAPPINGS = (
     TypeMapping(
         type="Artist",
         source="database",

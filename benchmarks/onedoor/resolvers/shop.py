@@ -1,8 +1,8 @@
 """Customers, orders, items and products: tables of the database; who speaks for a customer is known upstream."""
 
-from onedoor.model.mapping import Relationship, TypeMapping
+from onedoor.mapping import Relationship, TypeMapping
 
-BINDINGS = (
+MAPPINGS = (
     TypeMapping(
         type="Customer",
         source="database",

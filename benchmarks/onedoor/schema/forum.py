@@ -2,7 +2,7 @@
 
 import strawberry
 
-from onedoor.schema.annotations import Many, One, allow, owned
+from onedoor.schema import Many, One, allow, owned
 
 
 @strawberry.type(description="What someone wrote.", directives=[allow("everyone"), owned("forum")])

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import strawberry
 
-from onedoor.schema.annotations import ById, Many, allow, owned
+from onedoor.schema import ById, Many, allow, owned
 
 
 @strawberry.type(description="Who made the music.", directives=[allow("marketing", "sales"), owned("music")])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from onedoor.schema.annotations import ById, Many, One, allow, owned
+from onedoor.schema import ById, Many, One, allow, owned
 
 if TYPE_CHECKING:
     from benchmarks.onedoor.schema.forum import User

@@ -22,13 +22,3 @@ class ChangeState(StrEnum):
     TRIED = "TRIED"
     UNDONE = "UNDONE"
     PARTLY = "PARTLY"
-
-
-@strawberry.type(description="Everything that can be changed. Each change leaves who, when, why, before and after.")
-class Mutation:
-    """Its fields stand beside the types they change."""
-
-
-@strawberry.type(description="Everything that can be listened for. Each event is judged anew, for who is listening.")
-class Subscription:
-    """Its fields stand beside the types they lead to."""

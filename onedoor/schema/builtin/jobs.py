@@ -28,7 +28,7 @@ class JobLineKind(StrEnum):
 
 @strawberry.type(
     description="One job that was started. Only jobs of your own, and of kinds that your groups see, are there at all.",
-    directives=[allow("everyone"), owned("engineering")],
+    directives=[allow("everyone"), owned("platform")],
 )
 class Job:
     id: strawberry.ID = strawberry.field(description="The job's id; ids sort by when they were started.")
@@ -59,7 +59,7 @@ class Job:
 
 @strawberry.type(
     description="One line of a job's log.",
-    directives=[allow("everyone"), owned("engineering")],
+    directives=[allow("everyone"), owned("platform")],
 )
 class JobLine:
     id: strawberry.ID = strawberry.field(description="The job's id and the line's number.")
@@ -71,7 +71,7 @@ class JobLine:
 
 @strawberry.type(
     description="A file that a job left.",
-    directives=[allow("everyone"), owned("engineering")],
+    directives=[allow("everyone"), owned("platform")],
 )
 class JobFile:
     id: strawberry.ID = strawberry.field(description="The job's id and the file's name.")
@@ -104,43 +104,17 @@ class CancelJobInput:
     id: strawberry.ID = strawberry.field(description="Which one.")
 
 
-@strawberry.enum(description="As what an export is written.")
-class ExportFormat(StrEnum):
-    CSV = "CSV"
-    JSONL = "JSONL"
-    PARQUET = "PARQUET"
-    ARROW = "ARROW"
-
-
-@strawberry.input(description="A question to be answered in files, however large the answer is.")
-class ExportQueryInput:
-    query: str = strawberry.field(description="The question: one list at its root, whose rows become rows.")
-    variables: Json | None = strawberry.field(description="Its variables, an object.")
-    operation_name: str | None = strawberry.field(description="Which of its operations, where it has several.")
-    format: ExportFormat = strawberry.field(description="As what it is written.")
-    all_or_nothing: bool | None = strawberry.field(description="Refuse it where anything of it would be left out.")
-    idempotency_key: str | None = strawberry.field(
-        description="Yours for this one export: sent again, it is answered again and not started again."
-    )
-    reason: str | None = strawberry.field(description="Why, for those who see the job.")
-
-
 @strawberry.type
 class Mutation:
     start_job: One["Job"] = strawberry.field(
         description="Starts any job that your groups may start; each has a mutation of its own, too.",
-        directives=[allow("everyone"), owned("engineering")],
+        directives=[allow("everyone"), owned("platform")],
         metadata=with_input(StartJobInput),
     )
     cancel_job: One["Job"] = strawberry.field(
         description="Ends a job; one that has ended stays as it is.",
-        directives=[allow("everyone"), owned("engineering")],
+        directives=[allow("everyone"), owned("platform")],
         metadata=with_input(CancelJobInput),
-    )
-    export_query: One["Job"] = strawberry.field(
-        description="Writes the answer to a question into files, which are then read at `/exports/`.",
-        directives=[allow("everyone"), owned("data platform")],
-        metadata=with_input(ExportQueryInput),
     )
 
 

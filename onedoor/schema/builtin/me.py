@@ -1,4 +1,4 @@
-"""The root of every question, and who the door thinks is asking it."""
+"""Declare the three roots, and the caller who asks."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from onedoor.schema.annotations import One, allow, owned
 
 @strawberry.type(
     description="The API key a request came with. The key itself is shown once, when it is made.",
-    directives=[allow("everyone"), owned("identity")],
+    directives=[allow("everyone"), owned("platform")],
 )
 class Key:
     id: strawberry.ID = strawberry.field(description="The public part of the key.")
@@ -19,7 +19,7 @@ class Key:
 
 @strawberry.type(
     description="The person the door thinks is asking.",
-    directives=[allow("everyone"), owned("identity")],
+    directives=[allow("everyone"), owned("platform")],
 )
 class Me:
     id: strawberry.ID = strawberry.field(description="The person's id, as the audit records name it.")
@@ -34,3 +34,13 @@ class Me:
 @strawberry.type(description="Everything that can be asked.")
 class Query:
     me: One["Me"] = strawberry.field(description="Who the door thinks is asking.")
+
+
+@strawberry.type(description="Everything that can be changed. Each change leaves who, when, why, before and after.")
+class Mutation:
+    """Its fields stand beside the types they change."""
+
+
+@strawberry.type(description="Everything that can be listened for. Each event is judged anew, for who is listening.")
+class Subscription:
+    """Its fields stand beside the types they lead to."""

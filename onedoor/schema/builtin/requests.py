@@ -22,7 +22,7 @@ class RequestOutcome(StrEnum):
 
 @strawberry.type(
     description="One request to this door, as it was recorded. No key and no value stands here in clear.",
-    directives=[allow("audit"), owned("audit")],
+    directives=[allow("audit"), owned("platform")],
 )
 class Request:
     id: strawberry.ID = strawberry.field(description="The record's id; ids sort by time.")

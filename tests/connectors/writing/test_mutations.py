@@ -13,7 +13,7 @@ from demo.run import SECRETS
 from demo.servers.run import Running, address
 from demo.servers.snowflake import DATABASE, SCHEMA
 from onedoor.schema.builder import build_schema_and_policy
-from resolvers import load_schema_modules
+from tests.acme import load_schema_modules
 from tests.connectors.writing.mutations import asked, made, mutation, refused
 from tests.runtime.failures.conftest import Door
 

@@ -9,8 +9,7 @@ from auth.policy import AccessPolicy, decide
 from onedoor.http.permissions import list_field_permissions, minimize_requirements, serve_permissions
 from onedoor.schema.builder import build_schema_and_policy
 from onedoor.storage.database import MetadataDatabaseUnavailable
-from resolvers import load_schema_modules
-from tests.acme import caller
+from tests.acme import caller, load_schema_modules
 
 SALES, FINANCE, EVERYONE = frozenset({"sales", "finance"}), frozenset({"finance"}), frozenset({"everyone"})
 RULES = AccessPolicy(

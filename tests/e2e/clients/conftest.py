@@ -75,7 +75,7 @@ def standing(folder: Path, house: Catalog) -> Iterator[Door]:
         users.create_user(state, first_name="Ada", last_name="Lovelace", email=EMAIL)
         users.join_group(state, EMAIL, "sales")
         key = users.create_key(state, EMAIL, days=1).text
-        known = open_authenticator(state)
+        known = open_authenticator(state, acme.GROUPS)
         stack.callback(known.close)
         journal = open_audit_log(folder, datetime.now(UTC))
         stack.callback(journal.close)
@@ -94,7 +94,7 @@ def standing(folder: Path, house: Catalog) -> Iterator[Door]:
 @contextmanager
 def served(counter: AppState) -> Iterator[str]:
     """The app with this counter, answering in a thread of its own."""
-    app = App(None)  # type: ignore[arg-type]
+    app = App(None, None)  # type: ignore[arg-type]
     app.app_state = counter
     made = build_uvicorn_config(app, Limits())
     made.lifespan = "off"  # the counter is open already

@@ -22,8 +22,8 @@ from onedoor.model.catalog import Catalog
 from onedoor.schema.builder import build_document
 from onedoor.schema.federation import build_subgraph
 from onedoor.schema.visibility import build_visible_schema
-from resolvers import load_schema_modules
 from tests import acme
+from tests.acme import load_schema_modules
 from tests.e2e.clients.conftest import NODE, Door, standing
 
 HERE = Path(__file__).parent

@@ -177,7 +177,7 @@ async def opening(tmp_path: Path) -> AsyncIterator[Opening]:
             within = limits or Limits()
             state = open_database(url or f"sqlite:///{tmp_path}/state.sqlite", PEPPER)
             stack.callback(state.close)
-            known = open_authenticator(state)
+            known = open_authenticator(state, acme.GROUPS)
             stack.callback(known.close)
             disk = Failing()
             journal = open_audit_log(tmp_path, datetime.now(UTC), disk=DiskOps(sync=disk.sync))
@@ -196,7 +196,7 @@ async def opening(tmp_path: Path) -> AsyncIterator[Opening]:
                 pubsub=told,
                 subscribe=subscribe,
             )
-            app = App(None)  # type: ignore[arg-type]
+            app = App(None, None)  # type: ignore[arg-type]
             app.app_state = counter
             server, port = await stack.enter_async_context(served(app, within))
             session = await stack.enter_async_context(aiohttp.ClientSession())

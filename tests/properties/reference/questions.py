@@ -11,7 +11,7 @@ from graphql import print_ast as printed
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis_graphql import queries
 
-from auth.policy import GROUPS
+from tests.acme import GROUPS
 from tests.properties.reference.draw import AHEAD, Draw, subset
 from tests.properties.reference.weave import MISSING, Variable, Weaving
 from tests.properties.reference.world import World, fresh, torn, worn

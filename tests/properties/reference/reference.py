@@ -27,7 +27,7 @@ from auth.authentication import Principal
 from onedoor.connectors.principal import build_principal_connector
 from onedoor.model.mapping import Lookup
 from onedoor.schema.builder import print_sdl
-from resolvers import load_schema_modules
+from tests.acme import load_schema_modules
 from tests.properties.reference.pages import judge, page
 from tests.properties.reference.permission import Types, shown, types_of
 from tests.properties.reference.world import ID, INTERFACES, TYPE, Dict, World, names, value

@@ -84,7 +84,7 @@ def standing(running: Running, folder: Path, more: str = "", **elsewhere: tuple[
     addresses = {name: address(running, name) for name in NAMES} | elsewhere
     said = settings(folder=folder, port=0, addresses=addresses)
     (folder / "onedoor.toml").write_text(f"{said}\n{more}", encoding="utf-8")
-    app = App(load_settings(folder / "onedoor.toml", {**SECRETS, "ONEDOOR_PEPPER": PEPPER}))
+    app = App(load_settings(folder / "onedoor.toml", {**SECRETS, "ONEDOOR_PEPPER": PEPPER}), acme.company())
     with listening(app) as port:
         yield Door(port=port, keys=keys, app=app, folder=folder)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from auth.policy import GROUP_NAMES, SchemaCoordinate
+from auth.policy import SchemaCoordinate
 from onedoor.audit.record import AuditRecord
 from onedoor.errors import ErrorCode
 from onedoor.model.catalog import Catalog, Limits
@@ -15,6 +15,7 @@ from onedoor.mutations.history import HISTORY_CONNECTOR
 from onedoor.query.audited import RequestFacts, build_audit_record, classify_outcome
 from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine
 from tests import acme, changed
+from tests.acme import GROUP_NAMES
 from tests.query.pushdown.strict import Strict
 from tests.security.permission.ways import Way, looking, ways
 

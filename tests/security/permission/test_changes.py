@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 from graphql import GraphQLEnumType, GraphQLInputObjectType, GraphQLNonNull, get_named_type
 
-from auth.policy import GROUP_NAMES
 from onedoor.errors import ErrorCode
 from onedoor.model.catalog import ActionCall, ActionResult, Catalog
 from onedoor.query.context import ExecutionResult, GraphQLRequest
 from onedoor.query.engine import execute
 from onedoor.schema.builder import build_document
-from resolvers import load_schema_modules
 from tests import acme
+from tests.acme import GROUP_NAMES, load_schema_modules
 from tests.query.pushdown.strict import Strict
 from tests.security.permission import model
 from tests.security.permission.drawn import Schema, Wanted

@@ -1,12 +1,13 @@
 """A schema that is not shut does not build: one bad schema for each rule, and what is said of it."""
 
 import pytest
-from graphql import parse
+from graphql import DocumentNode, parse
 
-from onedoor.schema.builder import check_permissions
+from auth.policy import Group, Groups
+from onedoor.schema.builder import check_groups, check_permissions
 from onedoor.schema.reader import SchemaError
 
-GROUPS = ("everyone", "finance", "people", "sales")
+GROUPS = Groups(Group(name=name, purpose="-", owner="-") for name in ("finance", "people", "sales"))
 
 GOOD = """
 type Query { "Who." employee: Employee }
@@ -22,7 +23,12 @@ input EmployeeWhere @allow(groups: ["sales"]) { "Yearly." salary: Int @allow(gro
 
 
 def test_a_schema_that_keeps_every_rule_builds() -> None:
-    check_permissions(parse(GOOD), GROUPS)
+    check_permissions(parse(GOOD))
+
+
+def check(document: DocumentNode) -> None:
+    check_permissions(document)
+    check_groups(document, GROUPS)
 
 
 @pytest.mark.parametrize(
@@ -55,8 +61,7 @@ def test_a_schema_that_keeps_every_rule_builds() -> None:
         ),
         pytest.param(
             'type Employee @allow(groups: ["qqq"]) { "Yearly." salary: Int }',
-            "`Employee.salary` allows `qqq`, which is not a registered group: "
-            "the register in auth/groups.py has everyone, finance, people, sales",
+            "`Employee.salary` allows `qqq`, which is not a registered group: register it in groups.toml",
             id="a group like none that is registered",
         ),
         pytest.param(
@@ -101,5 +106,5 @@ def test_a_schema_that_keeps_every_rule_builds() -> None:
 )
 def test_a_schema_that_breaks_a_rule_does_not_build(sdl: str, said: str) -> None:
     with pytest.raises(SchemaError) as refused:
-        check_permissions(parse(sdl), GROUPS)
+        check(parse(sdl))
     assert str(refused.value) == said

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from graphql import build_ast_schema, parse, validate
 
-from auth.policy import GROUP_NAMES, AccessPolicy, find_met_requirements
+from auth.policy import AccessPolicy, find_met_requirements
 from onedoor.model.catalog import Limits
 from onedoor.query.authorize import Decisions, authorize
 from onedoor.query.document import ParsedDocument
 from onedoor.query.selection import SelectedField, coerce_variables, collect_fields
 from onedoor.schema.builder import check_permissions, derive_policy
 from onedoor.schema.reader import SchemaError
+from tests.acme import GROUP_NAMES
 from tests.security.permission import model
 from tests.security.permission.drawn import GROUPS, Schema, Type, Wanted, question, schema, sdl, text
 
@@ -102,7 +103,7 @@ def test_a_schema_builds_only_if_every_field_is_open_to_somebody_and_no_weaker_t
     for of in ways():
         expected = any(shut(of, kind, name) or weaker(of, kind, name) for kind in of for name in of[kind].members)
         try:
-            check_permissions(parse(sdl(of)), GROUP_NAMES)
+            check_permissions(parse(sdl(of)))
         except SchemaError:
             refused += 1
             assert expected, sdl(of)

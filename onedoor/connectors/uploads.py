@@ -1,6 +1,6 @@
-"""Uploads: an address is given to whoever asked for it, in this one answer; it is kept nowhere."""
+"""Give addresses to upload files to: an address is a row of one answer, and is stored nowhere."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -18,11 +18,13 @@ from onedoor.runtime import resilience
 from onedoor.runtime.resilience import ResilientConnector
 from onedoor.spi.capabilities import Capabilities, Column, ColumnType
 from onedoor.spi.connector import ChangeRejected, UploadAddress, UploadRequest, UploadStep
-from resolvers import azure, drive, file
 
 UPLOAD_CONNECTOR, UPLOAD_COLLECTION = "uploads", "upload"
+
 DEFAULT_MEDIA_TYPE = "application/octet-stream"
+
 MAX_MINUTES = 5
+
 UPLOAD_CAPABILITIES = Capabilities(
     columns={
         "id": Column(ColumnType.TEXT),
@@ -35,65 +37,64 @@ UPLOAD_CAPABILITIES = Capabilities(
     },
     max_keys=1,
 )
+
 MAPPINGS = (TypeMapping(type="FileUpload", source=UPLOAD_CONNECTOR, collection=UPLOAD_COLLECTION),)
-STORES = {
-    each.constants["store"]: each
-    for each in (*file.MAPPINGS, *azure.MAPPINGS, *drive.MAPPINGS)
-    if "store" in each.constants
-}
-
-
-def build_actions(engine: QueryEngine) -> Mapping[str, Action]:
-    return {"fileUpload": UploadAction(connectors=engine.connectors)}
 
 
 def build_empty_upload_connector() -> MemoryConnector:
-    """What the source of uploads promises, before anyone asks."""
+    """Return the connector of no upload, for what it promises."""
     return MemoryConnector({UPLOAD_COLLECTION: MemoryCollection(capabilities=UPLOAD_CAPABILITIES, rows=())})
+
+
+def build_upload_actions(engine: QueryEngine, mappings: Iterable[TypeMapping]) -> Mapping[str, Action]:
+    """Return the action of `fileUpload`, whose stores are the mappings with the constant `store`."""
+    stores = {mapping.constants["store"]: mapping for mapping in mappings if "store" in mapping.constants}
+    return {"fileUpload": UploadAction(connectors=engine.connectors, stores=stores)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadAction:
-    """An `Action`."""
+    """Asks a store for an address that takes one file."""
 
     connectors: Mapping[str, ResilientConnector]
+    stores: Mapping[str, TypeMapping]
 
-    async def __call__(self, act: ActionCall) -> ActionResult:
-        given = act.arguments["input"]
-        binding, upload = STORES[given["store"]], parse_upload_input(given)
+    async def __call__(self, call: ActionCall) -> ActionResult:
+        fields = call.arguments["input"]
+        store: str = fields["store"]
+        mapping = self.stores.get(store)
+        if mapping is None:
+            raise ConnectorError(f"`{store}` has no address to upload to", ErrorCode.CANNOT_ANSWER)
+        upload = _parse_upload_input(fields, mapping)
         try:
-            address = await resilience.request_upload_address(self.connectors[binding.source], upload)
-        except ChangeRejected as refusal:
-            raise ConnectorError(refusal.reason, refusal.code) from None
+            address = await resilience.request_upload_address(self.connectors[mapping.source], upload)
+        except ChangeRejected as rejection:
+            raise ConnectorError(rejection.reason, rejection.code) from None
         if address is None:
-            raise ConnectorError(f"`{given['store']}` has no address to upload to", ErrorCode.CANNOT_ANSWER)
+            raise ConnectorError(f"`{store}` has no address to upload to", ErrorCode.CANNOT_ANSWER)
         return ActionResult(
-            row_id=upload.change_id,
-            connectors={UPLOAD_CONNECTOR: build_upload_connector(upload, given["store"], address)},
+            row_id=upload.change_id, connectors={UPLOAD_CONNECTOR: _build_upload_connector(upload, store, address)}
         )
 
 
-def parse_upload_input(fields: Mapping[str, Any]) -> UploadRequest:
-    """An input in; raises SourceFailed."""
+def _parse_upload_input(fields: Mapping[str, Any], mapping: TypeMapping) -> UploadRequest:
+    """Raises ConnectorError where the address is to be good for too long."""
     minutes = MAX_MINUTES if fields.get("minutes") is None else fields["minutes"]
     if not 1 <= minutes <= MAX_MINUTES:
         raise ConnectorError(f"`minutes` takes a number from 1 to {MAX_MINUTES}", ErrorCode.LIMIT_EXCEEDED)
-    collection = STORES[fields["store"]].collection
+    name = fields["path"].rpartition("/")[2]
     return UploadRequest(
         change_id=uuid4().hex,
-        collection=collection,
+        collection=mapping.collection,
         key={"path": fields["path"]},
         size=fields["size"],
-        content_type=fields.get("contentType")
-        or guess_media_type(fields["path"].rpartition("/")[2])
-        or DEFAULT_MEDIA_TYPE,
+        content_type=fields.get("contentType") or guess_media_type(name) or DEFAULT_MEDIA_TYPE,
         valid_seconds=minutes * 60,
         replace=bool(fields.get("replace")),
     )
 
 
-def build_upload_connector(request: UploadRequest, store: str, address: UploadAddress) -> MemoryConnector:
-    """One row, for one answer."""
+def _build_upload_connector(request: UploadRequest, store: str, address: UploadAddress) -> MemoryConnector:
     row = {
         "id": request.change_id,
         "store": store,
@@ -101,18 +102,13 @@ def build_upload_connector(request: UploadRequest, store: str, address: UploadAd
         "file_id": format_file_id(store, address.id),
         "expires_at": address.expires_at,
         "bounded": address.is_bounded,
-        "steps": orjson.dumps([step_to_json(each) for each in address.steps]).decode(),
+        "steps": orjson.dumps([_step_to_json(step) for step in address.steps]).decode(),
     }
-    return MemoryConnector(
-        {
-            UPLOAD_COLLECTION: MemoryCollection(
-                capabilities=UPLOAD_CAPABILITIES, rows=(tuple(row[each] for each in UPLOAD_CAPABILITIES.columns),)
-            )
-        }
-    )
+    rows = (tuple(row[column] for column in UPLOAD_CAPABILITIES.columns),)
+    return MemoryConnector({UPLOAD_COLLECTION: MemoryCollection(capabilities=UPLOAD_CAPABILITIES, rows=rows)})
 
 
-def step_to_json(step: UploadStep) -> Mapping[str, Any]:
+def _step_to_json(step: UploadStep) -> Mapping[str, Any]:
     return {
         "method": step.method,
         "url": step.url,

@@ -1,1 +1,0 @@
-"""The types nobody writes by hand: pages, filters, orders, aggregates and groups."""

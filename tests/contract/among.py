@@ -16,7 +16,7 @@ def amongs(told: Told, others: Mapping[str, Told]) -> Iterator[ScanRequest]:
     found = [each for columns in (*((name,) for name in able), *pairwise(able)) for each in many_keys(told, columns)]
     one = next(tests(told), ALWAYS_TRUE)
     for each in found:
-        yield asked(told, told.key, where=each)
+        yield asked(told, told.key, filter=each)
         if told.can.boolean_filters:
             yield from wheres(told, (Not(each), Or((each, one)), Not(Or((Not(each), one))), And((each, Not(each)))))
     yield from wheres(

@@ -101,7 +101,7 @@ def operands(told: Told, name: str, op: Op) -> list[Any]:
 
 def filters(told: Told) -> Iterator[ScanRequest]:
     yield asked(told, told.key)
-    yield from (asked(told, (*told.key, each.column), where=each) for each in tests(told))
+    yield from (asked(told, (*told.key, each.column), filter=each) for each in tests(told))
 
 
 def nests(told: Told) -> Iterator[ScanRequest]:
@@ -163,7 +163,7 @@ def orders(told: Told) -> Iterator[ScanRequest]:
 def limits(told: Told) -> Iterator[ScanRequest]:
     for each in orders(told) if told.can.limit else ():
         if {order.column for order in each.sort} >= set(told.key):
-            yield from (asked(told, each.columns, order=each.sort, limit=limit) for limit in LIMITS)
+            yield from (asked(told, each.columns, sort=each.sort, limit=limit) for limit in LIMITS)
 
 
 def keys(told: Told) -> Iterator[ScanRequest]:
@@ -183,12 +183,12 @@ def keys_beside_the_rest(told: Told) -> Iterator[ScanRequest]:
     for base in [each for each in keys(told) if each.keys is not None and 1 < len(each.keys.values) < 100]:
         assert base.keys is not None
         for where in spread([each.filter for each in nests(told)], 3) if told.can.boolean_filters else ():
-            yield by(told, base.keys.columns, base.keys.values, where=where)
+            yield by(told, base.keys.columns, base.keys.values, filter=where)
         for each in spread(list(orders(told)), 4):
-            if {order.column for order in each.order} >= set(told.key):
-                yield by(told, base.keys.columns, base.keys.values, order=each.order)
+            if {order.column for order in each.sort} >= set(told.key):
+                yield by(told, base.keys.columns, base.keys.values, sort=each.sort)
                 for limit in LIMITS if told.can.limit_per_key else ():
-                    yield by(told, base.keys.columns, base.keys.values, order=each.order, limit=limit)
+                    yield by(told, base.keys.columns, base.keys.values, sort=each.sort, limit=limit)
 
 
 def counts(told: Told) -> Iterator[ScanRequest]:
@@ -199,11 +199,11 @@ def counts(told: Told) -> Iterator[ScanRequest]:
     count = (COUNT_ROWS,)
     wheres = [ALWAYS_TRUE, Or(()), *spread([each.filter for each in nests(told)], 6)]
     for columns in ((), *((each,) for each in every), every[:2]):
-        yield from (asked(told, columns, where=where, measures=count) for where in wheres)
+        yield from (asked(told, columns, filter=where, aggregates=count) for where in wheres)
     for base in keys(told):
         assert base.keys is not None
-        yield asked(told, base.keys.columns, keys=base.keys, measures=count)
-        yield asked(told, base.keys.columns, keys=base.keys, where=wheres[-1], measures=count)
+        yield asked(told, base.keys.columns, keys=base.keys, aggregates=count)
+        yield asked(told, base.keys.columns, keys=base.keys, filter=wheres[-1], aggregates=count)
 
 
 def key_columns(told: Told) -> Iterable[tuple[str, ...]]:
@@ -248,17 +248,17 @@ def distinct(found: Iterable[Row]) -> tuple[Row, ...]:
 
 
 def wheres(told: Told, found: Iterable[Any]) -> Iterator[ScanRequest]:
-    return (asked(told, told.key, where=each) for each in found)
+    return (asked(told, told.key, filter=each) for each in found)
 
 
 def ordered(told: Told, order: tuple[SortKey, ...]) -> ScanRequest:
     """No column is ordered by twice."""
     once = tuple({each.column: each for each in reversed(order)}.values())[::-1]
-    return asked(told, tuple(dict.fromkeys((*told.key, *(each.column for each in once)))), order=once)
+    return asked(told, tuple(dict.fromkeys((*told.key, *(each.column for each in once)))), sort=once)
 
 
 def by(told: Told, columns: tuple[str, ...], chosen: Sequence[Row], **more: Any) -> ScanRequest:
-    given = [*columns, *told.key, *(each.column for each in more.get("order", ()))]
+    given = [*columns, *told.key, *(each.column for each in more.get("sort", ()))]
     return asked(told, tuple(dict.fromkeys(given)), keys=KeyFilter(columns, tuple(chosen)), **more)
 
 

@@ -45,14 +45,14 @@ def measures(told: Told) -> Iterator[ScanRequest]:
     groups = [(), *((each,) for each in names), tuple(names[:2]), tuple(names[-3:])]
     wheres = [ALWAYS_TRUE, Or(()), *spread([each.filter for each in nests(told)], 4)]
     for columns in groups:
-        yield from (asked(told, columns, where=where, measures=every) for where in wheres)
-        yield asked(told, columns, measures=every[::-1])
-        yield from (asked(told, columns, measures=(each,)) for each in every)
+        yield from (asked(told, columns, filter=where, aggregates=every) for where in wheres)
+        yield asked(told, columns, aggregates=every[::-1])
+        yield from (asked(told, columns, aggregates=(each,)) for each in every)
     for base in keys(told):
         assert base.keys is not None
         if set(base.keys.columns) <= set(names):
-            yield asked(told, base.keys.columns, keys=base.keys, measures=every)
-            yield asked(told, base.keys.columns, keys=base.keys, where=wheres[-1], measures=every[:3])
+            yield asked(told, base.keys.columns, keys=base.keys, aggregates=every)
+            yield asked(told, base.keys.columns, keys=base.keys, filter=wheres[-1], aggregates=every[:3])
 
 
 def cuts(told: Told) -> Iterator[ScanRequest]:
@@ -63,11 +63,11 @@ def cuts(told: Told) -> Iterator[ScanRequest]:
     found = [cut for name in able(told) for cut in units(told.can.columns[name], name, told.can.time_buckets)]
     for cut, other in zip(found, [*found[3:], *found[:3]], strict=True):
         beside = next(name for name in told.can.columns if name != cut.column)
-        yield asked(told, (cut.column,), cuts=(cut,), measures=few)
-        yield asked(told, (beside, cut.column), cuts=(cut,), measures=(COUNT_ROWS,))
-        yield asked(told, (cut.column,), cuts=(cut,), measures=(AggregateCall(AggregateFunction.COUNT, cut.column),))
+        yield asked(told, (cut.column,), time_buckets=(cut,), aggregates=few)
+        yield asked(told, (beside, cut.column), time_buckets=(cut,), aggregates=(COUNT_ROWS,))
+        yield asked(told, (cut.column,), time_buckets=(cut,), aggregates=(AggregateCall(AggregateFunction.COUNT, cut.column),))
         if other.column != cut.column:
-            yield asked(told, (cut.column, other.column), cuts=(cut, other), measures=few)
+            yield asked(told, (cut.column, other.column), time_buckets=(cut, other), aggregates=few)
 
 
 def units(column: Column, name: str, taken: frozenset[TimeUnit]) -> list[TimeBucket]:
@@ -91,8 +91,8 @@ def bases(told: Told) -> Iterator[ScanRequest]:
     every = (COUNT_ROWS, *declared(told))
     cut = [cut for name in able(told) for cut in units(told.can.columns[name], name, told.can.time_buckets)]
     for columns in [(), *((each,) for each in able(told)), tuple(able(told)[:2])]:
-        yield asked(told, columns, measures=every)
-    yield from (asked(told, (each.column,), measures=every, cuts=(each,)) for each in cut)
+        yield asked(told, columns, aggregates=every)
+    yield from (asked(told, (each.column,), aggregates=every, time_buckets=(each,)) for each in cut)
 
 
 def having(told: Told, base: ScanRequest) -> Iterator[ScanRequest]:

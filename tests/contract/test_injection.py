@@ -87,7 +87,7 @@ def filtered(told: Told, name: str, op: Op, random: Random) -> ScanRequest:
     value: Any = values[0]
     if op in (Op.IN, Op.NOT_IN):
         value = tuple(dict.fromkeys((*values, *random.sample(known, min(2, len(known))))))
-    return asked(told, distinct((*told.key, name)), where=Comparison(name, op, value))  # type: ignore[arg-type]
+    return asked(told, distinct((*told.key, name)), filter=Comparison(name, op, value))  # type: ignore[arg-type]
 
 
 def keyed(told: Told, columns: tuple[str, ...], random: Random) -> ScanRequest:

@@ -253,8 +253,8 @@ class ChangeExecutor:
         rows = made.decode_rows((await session.run(made.text + locked, values)).rows)
         return dict(zip(columns, rows[0], strict=True)) if rows else None
 
-    async def _run_statement(self, session: SqlTransaction, write: Any, values: list[Any]) -> None:
-        await session.run(write.text, write.order(values))
+    async def _run_statement(self, session: SqlTransaction, write: CompiledWrite, values: list[Any]) -> None:
+        await session.run(write.text, write.order_values(values))
 
 
 def check_row_after(values: Mapping[str, Any], after: RowValues | None, target: SqlWriteTarget) -> RowValues:

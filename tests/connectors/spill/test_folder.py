@@ -11,7 +11,7 @@ import pytest
 
 from onedoor.connectors.spill import duckdb
 
-HOLDS = "from sources.scratch.folder import made; import time; print(made().path, flush=True); time.sleep(60)"
+HOLDS = "from onedoor.connectors.spill.duckdb import create_locked_folder; import time; print(create_locked_folder().path, flush=True); time.sleep(60)"
 
 
 @pytest.fixture(autouse=True)

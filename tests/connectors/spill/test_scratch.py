@@ -225,7 +225,7 @@ async def test_a_number_it_cannot_keep_is_told() -> None:
 
 
 def test_duckdb_is_not_imported_before_rows_are_poured() -> None:
-    code = "import sys, app; from sources.scratch.scratch import Scratches; print('duckdb' in sys.modules)"
+    code = "import sys, app; from onedoor.connectors.spill.factory import SpillTableFactory; print('duckdb' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "False\n"
 

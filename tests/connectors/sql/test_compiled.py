@@ -56,7 +56,7 @@ def test_asks_of_one_shape_share_one_statement(module: Any, tables: Mapping[str,
 
 
 def test_no_more_shapes_are_kept_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiler, "SHAPES", 3)
+    monkeypatch.setattr(compiler, "MAX_CACHED_STATEMENTS", 3)
     statements = StatementCache(SQLITE, sqlite.SQLITE_DIALECT, sqlite.SQLITE_COMPILER)
     asks = [ScanRequest(collection="orders", columns=("id",) * count) for count in range(6)]
     texts = [statements.prepare(each)[0].text for each in (*asks, asks[0])]

@@ -110,8 +110,8 @@ async def test_values_are_those_of_the_words(source: PostgresqlConnector) -> Non
 async def test_a_row_is_found_by_its_own_value(source: PostgresqlConnector, column: str) -> None:
     [(value,)] = await rows(source, "kinds", column, filter=Comparison("large", Op.EQ, 3))
     for way in (
-        {"where": Comparison(column, Op.EQ, value)},
-        {"where": Comparison(column, Op.IN, (value,))},
+        {"filter": Comparison(column, Op.EQ, value)},
+        {"filter": Comparison(column, Op.IN, (value,))},
         {"keys": KeyFilter((column,), ((value,),))},
         {"keys": KeyFilter(("large", column), ((3, value),))},
     ):

@@ -1,4 +1,4 @@
-"""Where sync vendor SDKs enter: a call goes in, its result comes out, and the event loop never waits for it."""
+"""Run threads, tasks, deadlines and periodic loops beside one event loop."""
 
 import asyncio
 import threading
@@ -7,62 +7,83 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from types import TracebackType, coroutine
 from typing import Any, Generic, TypeVar
 
-ThreadResult = TypeVar("ThreadResult")
+Input = TypeVar("Input")
+
+Result = TypeVar("Result")
 
 
 def build_thread_pool(count: int, name: str) -> ThreadPoolExecutor:
-    """As many threads as one source may have calls under way: its bulkhead."""
+    """Create the threads of one source; their number is its bulkhead."""
     return ThreadPoolExecutor(max_workers=count, thread_name_prefix=f"onedoor-{name}")
 
 
-async def run_in_thread(pool: Executor, call: Callable[[], ThreadResult]) -> ThreadResult:
-    """The call's result, from a thread of `pool`.
+async def run_in_thread(pool: Executor, call: Callable[[], Result]) -> Result:
+    """Run a blocking call in a thread of `pool` and return its result.
 
-    When the caller is cancelled a call that has begun runs on: its result is dropped and its thread is not free
+    When the caller is cancelled, a call that has begun runs on: its result is dropped and its thread is not free
     before it ends, so the far end never sees more calls than the pool has threads.
     """
     return await asyncio.get_running_loop().run_in_executor(pool, call)
 
 
 def shut_down_pool(pool: Executor) -> None:
-    """Starts no more calls and waits for none."""
+    """Stop a pool without waiting for the calls that have begun."""
     pool.shutdown(wait=False, cancel_futures=True)
 
 
-TaskInput = TypeVar("TaskInput")
+async def run_periodically(
+    step: Callable[[], Awaitable[object]],
+    pause: float | Callable[[], Awaitable[object]],
+    *,
+    delay: float = 0.0,
+    while_needed: Callable[[], bool] = lambda: True,
+) -> None:
+    """Run `step` and pause, again and again, until it is cancelled, fails or is no longer needed.
 
-TaskResult = TypeVar("TaskResult")
+    `pause` is a number of seconds or a function that waits; `delay` is the seconds before the first step. What the
+    step may survive, the step itself handles.
+    """
+    await asyncio.sleep(delay)
+    while while_needed():
+        await step()
+        await (asyncio.sleep(pause) if isinstance(pause, int | float) else pause())
+
+
+async def wait_for_event(event: asyncio.Event, seconds: float) -> bool:
+    """Wait until the event is set, for at most so many seconds; return whether it is set."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return event.is_set()
 
 
 async def fan_out(
-    call: Callable[[TaskInput], Awaitable[TaskResult]], inputs: Iterable[TaskInput], max_concurrency: int
-) -> list[TaskResult]:
-    """`act` of every input, at most `at_once` under way; the first to fail cancels the others and is raised."""
-    free = asyncio.Semaphore(max_concurrency)
+    call: Callable[[Input], Awaitable[Result]], inputs: Iterable[Input], max_concurrency: int
+) -> list[Result]:
+    """Call with every input, at most `max_concurrency` at a time; the first failure cancels the rest and is raised."""
+    semaphore = asyncio.Semaphore(max_concurrency)
 
-    async def turn(one: TaskInput) -> TaskResult:
-        async with free:
-            return await call(one)
+    async def call_in_turn(value: Input) -> Result:
+        async with semaphore:
+            return await call(value)
 
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(turn(one)) for one in inputs]
+            tasks = [group.create_task(call_in_turn(value)) for value in inputs]
     except ExceptionGroup as failures:
         raise failures.exceptions[0] from None
     return [task.result() for task in tasks]
 
 
-ShieldedResult = TypeVar("ShieldedResult")
-
-
 class ShieldedTasks:
-    """What is under way of one source."""
+    """Run short work to its end, whoever stops waiting for it."""
 
     def __init__(self) -> None:
         self.tasks: set[asyncio.Task[Any]] = set()
 
-    async def run(self, work: Coroutine[Any, Any, ShieldedResult]) -> ShieldedResult:
-        """`work` ends of its own, soon."""
+    async def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Return the result of `work`; a caller that is cancelled meanwhile waits for its end first."""
         task = asyncio.ensure_future(work)
         self.tasks.add(task)
         task.add_done_callback(self._forget_task)
@@ -75,9 +96,10 @@ class ShieldedTasks:
     def _forget_task(self, task: asyncio.Task[Any]) -> None:
         self.tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # somebody who left does not look at it
+            task.exception()  # a caller that was cancelled does not look at it, and asyncio would warn
 
     async def close(self) -> None:
+        """Wait until nothing is under way."""
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
 
@@ -85,7 +107,7 @@ NEVER = float("inf")
 
 
 class ScheduledCall:
-    """What is called once the loop's clock is past `at`, unless it was taken back before."""
+    """Call a function once the loop's clock is past `at`, unless it is cancelled before."""
 
     __slots__ = ("_queue", "at", "call")
 
@@ -96,16 +118,18 @@ class ScheduledCall:
             self._queue.schedule(at)
 
     def move(self, at: float) -> None:
+        """Set another time."""
         self.at = at
         if at < self._queue.due:
             self._queue.schedule(at)
 
     def cancel(self) -> None:
+        """Forget the call; it does not matter whether it was made."""
         self._queue.calls.pop(self, None)
 
 
 class Deadline:
-    """`with Deadline(at):` raises TimeoutError once the loop's clock is past `at`, which may be moved meanwhile."""
+    """Raise TimeoutError out of its `with` block once the loop's clock is past `at`, which may be moved meanwhile."""
 
     __slots__ = ("_before", "_expiry", "_task", "at", "expired")
 
@@ -125,6 +149,7 @@ class Deadline:
             raise TimeoutError from error
 
     def move(self, at: float) -> None:
+        """Set another time."""
         self._expiry.move(at)
 
     def _expire(self) -> None:
@@ -133,7 +158,7 @@ class Deadline:
 
 
 class _TimerQueue:
-    """All that waits in one loop."""
+    """All scheduled calls of one event loop, behind one timer: a timer for each would cost more than the calls."""
 
     __slots__ = ("calls", "due", "loop", "timer")
 
@@ -144,18 +169,19 @@ class _TimerQueue:
         self.due = NEVER
 
     def schedule(self, at: float) -> None:
-        """Sees to it that somebody looks at that time at the latest."""
+        """Set the timer to a time earlier than the one it is set to."""
         if self.timer is not None:
             self.timer.cancel()
         self.due, self.timer = at, self.loop.call_at(at, self.run_due)
 
     def run_due(self) -> None:
+        """Make the calls that are due and set the timer to the next."""
         now = self.loop.time()
         self.due, self.timer = NEVER, None
-        for one in [each for each in self.calls if each.at <= now]:
-            del self.calls[one]
-            one.call()
-        due = min((each.at for each in self.calls), default=NEVER)
+        for scheduled in [call for call in self.calls if call.at <= now]:
+            del self.calls[scheduled]
+            scheduled.call()
+        due = min((scheduled.at for scheduled in self.calls), default=NEVER)
         if due < self.due:
             self.schedule(due)
 
@@ -164,22 +190,22 @@ _thread = threading.local()
 
 
 def _get_timer_queue() -> _TimerQueue:
-    """The watch of the loop that runs in this thread."""
+    """Return the queue of the loop that runs in this thread."""
     loop = asyncio.get_running_loop()
-    watch: _TimerQueue | None = getattr(_thread, "watch", None)
-    if watch is None or watch.loop is not loop:
-        watch = _thread.watch = _TimerQueue(loop)
-    return watch
+    queue: _TimerQueue | None = getattr(_thread, "timer_queue", None)
+    if queue is None or queue.loop is not loop:
+        queue = _thread.timer_queue = _TimerQueue(loop)
+    return queue
 
 
 async def gather_or_cancel(coroutines: Iterable[Coroutine[Any, Any, Any]]) -> list[Any]:
-    """The results, in order; the first failure cancels the rest and is raised as itself, not in a group."""
-    waiting = list(coroutines)
-    if len(waiting) < 2:
-        return [await each for each in waiting]
+    """Return the results in order; the first failure cancels the rest and is raised as itself, not in a group."""
+    pending = list(coroutines)
+    if len(pending) < 2:
+        return [await work for work in pending]
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(each) for each in waiting]
+            tasks = [group.create_task(work) for work in pending]
     except BaseExceptionGroup as failures:
         raise _unwrap_first_error(failures) from None
     return [task.result() for task in tasks]
@@ -190,11 +216,8 @@ def _unwrap_first_error(failures: BaseExceptionGroup[BaseException]) -> BaseExce
     return _unwrap_first_error(inner) if isinstance(inner, BaseExceptionGroup) else inner
 
 
-Result = TypeVar("Result")
-
-
 class EagerTask(Generic[Result]):
-    """`result` is what the work came to, once it is `done`; its failures are raised."""
+    """Run work at once up to its first wait; `result` is there when it is `done`, and its failures are raised."""
 
     __slots__ = ("_steps", "_waits", "done", "result")
 
@@ -208,21 +231,22 @@ class EagerTask(Generic[Result]):
             self.done = False
 
     async def wait(self) -> Result:
+        """Return the result, running the rest of the work if there is any."""
         return self.result if self.done else await _resume(self._steps, self._waits)
 
 
 @coroutine
 def _resume(iterator: Generator[Any, Any, Result], awaited: Any) -> Generator[Any, Any, Result]:
-    """Hands on what the work waits for, and what came of that; as `yield from`, for what has begun."""
+    """Do what `yield from` does, for an iterator that has begun."""
     while True:
-        thrown: BaseException | None = None
-        came = None
+        error: BaseException | None = None
+        value = None
         try:
-            came = yield awaited
-        except BaseException as error:
-            thrown = error
+            value = yield awaited
+        except BaseException as thrown:
+            error = thrown
         try:
-            awaited = iterator.send(came) if thrown is None else iterator.throw(thrown)
+            awaited = iterator.send(value) if error is None else iterator.throw(error)
         except StopIteration as end:
             result: Result = end.value
             return result

@@ -11,6 +11,7 @@ from typing import TypeAlias
 from onedoor.errors import ConnectorError
 from onedoor.model.catalog import Topic
 from onedoor.model.names import format_id
+from onedoor.runtime.concurrency import run_periodically
 from onedoor.runtime.pubsub import QUEUE_SIZE_MAX, Listener
 from onedoor.storage.events import LoggedEvent
 
@@ -34,24 +35,27 @@ class Poller:
     numbers: count = field(default_factory=lambda: count(1))  # type: ignore[type-arg]
 
     async def run(self) -> None:
-        """For as long as anybody listens; a source that is away is asked again."""
-        while self.listeners:
-            await asyncio.sleep(self.interval)
-            try:
-                self.watermark, keys = await self.read_new_keys(self.watermark)
-            except ConnectorError as failure:
-                log.warning("`%s` cannot be watched now: %s", self.topic.name, failure.reason)
-                continue
-            for key in keys:
-                self.publish(format_id(key))
+        """Poll for as long as anybody listens."""
+        await run_periodically(self.poll, self.interval, delay=self.interval, while_needed=lambda: bool(self.listeners))
 
-    def publish(self, row: str) -> None:
-        happened = LoggedEvent(id=next(self.numbers), topic=self.topic.name, key=self.topic.key, row_id=row)
-        for each in tuple(self.listeners):
-            each.offer(happened)
-            if each.slow:
-                self.listeners.discard(each)
-                each.close()
+    async def poll(self) -> None:
+        """Read what is new once; a source that does not answer is read again at the next turn."""
+        try:
+            self.watermark, keys = await self.read_new_keys(self.watermark)
+        except ConnectorError as failure:
+            log.warning("`%s` cannot be polled now: %s", self.topic.name, failure.reason)
+            return
+        for key in keys:
+            self.publish(format_id(key))
+
+    def publish(self, row_id: str) -> None:
+        """Give a row to every listener, and let go of those that are too slow."""
+        event = LoggedEvent(id=next(self.numbers), topic=self.topic.name, key=self.topic.key, row_id=row_id)
+        for listener in tuple(self.listeners):
+            listener.offer(event)
+            if listener.slow:
+                self.listeners.discard(listener)
+                listener.close()
 
 
 class PollerSet:

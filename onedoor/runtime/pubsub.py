@@ -8,19 +8,17 @@ import asyncio
 import logging
 from asyncio import AbstractEventLoop, QueueFull
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from onedoor.model.catalog import Topic
+from onedoor.runtime.concurrency import build_thread_pool, run_in_thread, run_periodically, wait_for_event
 from onedoor.storage.database import MetadataDatabaseUnavailable
 from onedoor.storage.events import LoggedEvent
 
 log = logging.getLogger("onedoor.bus")
-
-Result = TypeVar("Result")
 
 POLL_INTERVAL_SECONDS = 0.5
 
@@ -105,7 +103,7 @@ class PubSub:
         self, store: EventStore, *, poll_interval: float = POLL_INTERVAL_SECONDS, queue_size: int = QUEUE_SIZE_MAX
     ) -> None:
         self.store, self.poll_interval, self.queue_size = store, poll_interval, queue_size
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="onedoor-bus")
+        self._threads = build_thread_pool(2, "pubsub")
         self._listeners: set[Listener] = set()
         self._reader: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -114,7 +112,7 @@ class PubSub:
 
     async def publish(self, topic: Topic, row: str) -> None:
         """Once for each event; durable when it returns. Raises StateUnavailable."""
-        await self._run_in_thread(lambda: self.store.append(topic.name, topic.key, row))
+        await run_in_thread(self._threads, lambda: self.store.append(topic.name, topic.key, row))
         self.wake()
 
     def wake(self) -> None:
@@ -129,10 +127,16 @@ class PubSub:
         listener = Listener(topics, self.queue_size)
         self._listeners.add(listener)
         try:
-            newest = listener.start_id = await self._run_in_thread(self.store.newest)
+            newest = listener.start_id = await run_in_thread(self._threads, self.store.newest)
             if self._reader is None or self._reader.done():
                 self._last_id = newest
-                self._reader = asyncio.create_task(self._run_reader())
+                self._reader = asyncio.create_task(
+                    run_periodically(
+                        self._deliver_new_events,
+                        lambda: wait_for_event(self._wake, self.poll_interval),
+                        while_needed=lambda: bool(self._listeners),
+                    )
+                )
             yield listener.iterate_row_ids()
         finally:
             self._listeners.discard(listener)
@@ -145,17 +149,15 @@ class PubSub:
             await asyncio.gather(self._reader, return_exceptions=True)
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    async def _run_reader(self) -> None:
-        """For as long as anybody listens."""
-        while self._listeners:
-            self._wake.clear()
-            if not await self._deliver_batch():
-                await self._wait_for_wake()
+    async def _deliver_new_events(self) -> None:
+        self._wake.clear()
+        while await self._deliver_batch():
+            pass
 
     async def _deliver_batch(self) -> bool:
-        """Whether there may be more."""
+        """Return whether there may be more."""
         try:
-            happened = await self._run_in_thread(lambda: self.store.since(self._last_id, EVENT_BATCH_SIZE))
+            happened = await run_in_thread(self._threads, lambda: self.store.since(self._last_id, EVENT_BATCH_SIZE))
         except MetadataDatabaseUnavailable:
             log.warning("events cannot be read now, they are read as soon as the state answers")
             return False
@@ -170,13 +172,3 @@ class PubSub:
         for slow in [each for each in self._listeners if each.slow]:
             self._listeners.discard(slow)
             slow.close()
-
-    async def _wait_for_wake(self) -> None:
-        try:
-            async with asyncio.timeout(self.poll_interval):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
-
-    async def _run_in_thread(self, call: Callable[[], Result]) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call)

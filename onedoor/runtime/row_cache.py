@@ -100,7 +100,8 @@ def serialize_canonically(value: Any) -> str:
     if kind is frozenset:
         return f"{{{','.join(sorted(map(serialize_canonically, value)))}}}"
     if is_dataclass(kind):
-        return f"{kind.__name__}({','.join(serialize_canonically(getattr(value, name)) for name in list_field_names(kind))})"
+        values = ",".join(serialize_canonically(getattr(value, name)) for name in list_field_names(kind))
+        return f"{kind.__name__}({values})"
     raise TypeError(f"a read is not kept by a {kind.__name__}")
 
 

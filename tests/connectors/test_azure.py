@@ -95,13 +95,13 @@ def opening(place: Place, name: str = "small", **more: Any) -> Any:
 
 async def rows(source: Any, *columns: str, keys: KeyFilter | None = None, of: str = "files") -> list[Row]:
     ask = ScanRequest(collection=of, columns=columns, keys=keys)
-    return [row async for batch in source.read(ask) for row in batch]
+    return [row async for batch in source.scan(ask) for row in batch]
 
 
 async def test_it_promises_keys_alone(place: Place) -> None:
     async with opening(place) as source:
-        assert source.can("files") == CAN
-        assert tuple(source.can("files").columns)[: len(FILE_COLUMN_NAMES)] == FILE_COLUMN_NAMES
+        assert source.capabilities("files") == CAN
+        assert tuple(source.capabilities("files").columns)[: len(FILE_COLUMN_NAMES)] == FILE_COLUMN_NAMES
 
 
 async def test_a_file_is_a_row(place: Place) -> None:
@@ -217,8 +217,8 @@ async def test_directories_and_shares_are_rows_too(server: Server) -> None:
 )
 async def test_octets_are_those_that_were_asked_for(place: Place, start: int, length: int, octets: bytes) -> None:
     async with opening(place) as source:
-        assert await source.octets(PATHS[2], start, length) == octets
-        assert await source.octets("customers/1/invoices/empty.txt", start, length) == b""
+        assert await source.read_range(PATHS[2], start, length) == octets
+        assert await source.read_range("customers/1/invoices/empty.txt", start, length) == b""
 
 
 async def test_stat_tells_a_file_as_its_row_does(place: Place) -> None:
@@ -236,12 +236,12 @@ async def test_stat_tells_a_file_as_its_row_does(place: Place) -> None:
 async def test_octets_of_no_file(place: Place, id: str) -> None:
     async with opening(place) as source:
         with pytest.raises(ConnectorError, match="has no such file"):
-            await source.octets(id, 0, 1)
+            await source.read_range(id, 0, 1)
 
 
 async def test_an_address_opens_its_file_alone_and_only_to_read(place: Place) -> None:
     async with opening(place) as source:
-        url = await source.download_url(PATHS[2], 60)
+        url = await source.create_download_url(PATHS[2], 60)
     other = url.replace(quote(PATHS[2].rpartition("/")[2]), "other.png")
     above = url.split("/customers/")[0] + "?restype=container&comp=list&" + url.split("?")[1]
     async with aiohttp.ClientSession() as session:
@@ -280,8 +280,8 @@ def token(place: Place, name: str = "small", permission: str = "rl", key: str | 
 async def test_a_sas_opens_what_it_says_and_is_never_given_away(place: Place) -> None:
     async with opening(place, sas_token=token(place)) as source:
         assert len(await rows(source, "id")) == len(BODIES)
-        assert await source.octets(PATHS[2], 0, 3) == b"012"
-        assert await source.download_url(PATHS[2], 60) is None
+        assert await source.read_range(PATHS[2], 0, 3) == b"012"
+        assert await source.create_download_url(PATHS[2], 60) is None
 
 
 def test_a_token_may_begin_with_a_question_mark_and_hold_a_plus_as_it_is() -> None:
@@ -427,9 +427,9 @@ async def gone(receive: Receive) -> None:
 async def test_who_knows_no_ranges_is_read_no_further_than_asked(serve: Serve, service: str) -> None:
     with serve(Response(BODY)) as port:
         async with opening((service, f"http://127.0.0.1:{port}")) as source:
-            assert await source.octets("a", 0, 4) == b"0123"
+            assert await source.read_range("a", 0, 4) == b"0123"
             with pytest.raises(ConnectorError, match=UNREADABLE):
-                await source.octets("a", 2, 4)
+                await source.read_range("a", 2, 4)
 
 
 @BOTH

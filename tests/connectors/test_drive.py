@@ -21,7 +21,7 @@ from demo.servers.drive.auth import Authority, authority, service_account
 from demo.servers.drive.store import Store, store
 from demo.servers.slack.app import rates
 from onedoor.connectors.drive.connector import DriveConnector, DriveOptions, connect
-from onedoor.connectors.drive.writes import CHUNK_BYTES, CHUNK_MULTIPLE
+from onedoor.connectors.drive.uploads import CHUNK_BYTES, CHUNK_MULTIPLE
 from onedoor.connectors.files.model import FileStat
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.spi.predicates import (
@@ -370,7 +370,7 @@ async def test_below_one_folder_nothing_else_is_opened(open_drive: Open, watched
     assert len(await rows(source, "files", "id", keys=KeyFilter(("team",), (("Legal",), ("Sales",), ("None",))))) == 10
     assert (await source.stat(outside.id), (await source.stat(inside.id)).name) == (None, inside.name)
     with pytest.raises(ConnectorError, match="no such file"):
-        await source.octets(outside.id, 0, 10)
+        await source.read_range(outside.id, 0, 10)
 
 
 async def test_a_shared_drive_has_its_own_files(open_drive: Open, watched: tuple[Watched, int]) -> None:
@@ -379,7 +379,7 @@ async def test_a_shared_drive_has_its_own_files(open_drive: Open, watched: tuple
     assert sorted(await rows(source, "files", "id", "path", "owner_email")) == sorted(expected)
     keys = KeyFilter(("id",), ((expected[0][0],), (FILES[0].id,)))
     assert await rows(source, "files", "path", keys=keys) == [(expected[0][1],)]
-    assert await source.octets(expected[0][0], 0, 8) == b"%PDF-1.4"
+    assert await source.read_range(expected[0][0], 0, 8) == b"%PDF-1.4"
 
 
 async def test_a_file_says_how_it_stands(drive: DriveConnector) -> None:
@@ -641,9 +641,9 @@ async def test_no_more_bytes_are_read_than_wanted(open_drive: Open, serve: Serve
     server = Endless()
     with serve(server) as port:
         source = await open_drive(port)
-        found = await source.octets("1a", 0, 1000)
+        found = await source.read_range("1a", 0, 1000)
         with pytest.raises(ConnectorError, match="cannot be read"):
-            await source.octets("1a", 1, 1000)
+            await source.read_range("1a", 1, 1000)
         await until(lambda: server.left == 2)
     assert found == b"x" * 1000
 
@@ -660,9 +660,9 @@ SIZES = (0, 1, CHUNK_MULTIPLE, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 
 async def test_what_is_put_can_be_read(open_drive: Open, watched: tuple[Watched, int], length: int) -> None:
     source = await open_drive(watched[1], scope=WRITE)
     octets = (bytes(range(251)) * (length // 251 + 1))[:length]
-    made = await source.put("new é.bin", TEAMS.id, "application/x-new", pieces(octets))
+    made = await source.upload_file("new é.bin", TEAMS.id, "application/x-new", pieces(octets))
     assert (made["name"], made["parents"], made["size"]) == ("new é.bin", [TEAMS.id], str(length))
-    assert await source.octets(made["id"], 0, length + 1) == octets
+    assert await source.read_range(made["id"], 0, length + 1) == octets
 
 
 @pytest.mark.parametrize(
@@ -683,8 +683,8 @@ async def test_a_broken_connection_is_taken_up_where_it_broke_off(
         source = await open_drive(way.port, scope=WRITE)
         await source.ping()
         way.cut(after)
-        made = await source.put("broken.bin", None, "application/x-new", pieces(octets))
-        found = await source.octets(made["id"], 0, len(octets) + 1)
+        made = await source.upload_file("broken.bin", None, "application/x-new", pieces(octets))
+        found = await source.read_range(made["id"], 0, len(octets) + 1)
     assert (way.cuts, found == octets) == (1, True)
 
 
@@ -699,7 +699,7 @@ async def test_a_connection_that_always_breaks_is_given_up(open_drive: Open, ser
     with serve(answering(answer)) as port:
         source = await open_drive(port, folder="1folder")
         with pytest.raises(ConnectorError, match="broke again and again"):
-            await source.put("a", None, "text/plain", pieces(b"abc"))
+            await source.upload_file("a", None, "text/plain", pieces(b"abc"))
     assert Counter(asked) == {"POST": 1, "PUT": 5}
 
 
@@ -708,7 +708,7 @@ async def test_bytes_go_nowhere_else(open_drive: Open, serve: Serve, location: s
     with serve(answering(lambda _: Response("", 200, {"location": location}))) as port:
         source = await open_drive(port, folder="1folder")
         with pytest.raises(ConnectorError, match="cannot be read"):
-            await source.put("a", None, "text/plain", pieces(b"abc"))
+            await source.upload_file("a", None, "text/plain", pieces(b"abc"))
 
 
 @pytest.mark.parametrize("heard", ["bytes=0-9", "bytes=1-2", "all of it"])
@@ -720,7 +720,7 @@ async def test_drive_cannot_have_more_than_was_sent(open_drive: Open, serve: Ser
     with serve(answering(answer)) as port:
         source = await open_drive(port, folder="1folder")
         with pytest.raises(ConnectorError, match="cannot be read"):
-            await source.put("a", None, "text/plain", pieces(b"abc"))
+            await source.upload_file("a", None, "text/plain", pieces(b"abc"))
 
 
 @pytest.mark.parametrize(
@@ -741,5 +741,5 @@ async def test_nothing_is_put_where_it_may_not_be(
 ) -> None:
     source = await open_drive(watched[1], **given)
     with pytest.raises(ConnectorError) as refused:
-        await source.put("a", parent, "text/plain", pieces(b"abc"))
+        await source.upload_file("a", parent, "text/plain", pieces(b"abc"))
     assert refused.value.reason == reason

@@ -92,7 +92,7 @@ async def rows(source: S3Connector, *columns: str, keys: KeyFilter | None = None
 
 async def test_it_promises_keys_alone(open_bucket: Callable) -> None:
     source = await open_bucket("small")
-    assert source.can("files") == Capabilities(
+    assert source.capabilities("files") == Capabilities(
         columns={name: Column(type=kind) for name, kind in COLUMNS.items()},
         max_keys=50,
         key_columns=frozenset({("id",), ("customer_id",), ("customer_id", "kind")}),
@@ -236,7 +236,7 @@ async def test_what_is_no_key_of_the_bucket_is_none(open_bucket: Callable, id: s
     source = await open_bucket("small")
     assert await source.stat(id) is None
     with pytest.raises(ConnectorError, match="s3 has no such object"):
-        await source.octets(id, 0, 3)
+        await source.read_range(id, 0, 3)
 
 
 STEPS = (
@@ -256,7 +256,7 @@ async def test_no_id_leads_to_another_key_or_out_of_the_bucket(open_bucket: Call
     opened = [id for id in ids if await source.stat(id) is not None]
     for id in ids:
         with pytest.raises(ConnectorError):
-            await source.octets(id, 0, 3)
+            await source.read_range(id, 0, 3)
     assert (len(ids), opened) == (200, [])
     assert await rows(source, "id", keys=KeyFilter(("id",), tuple((id,) for id in ids[:50]))) == []
 
@@ -266,7 +266,7 @@ async def test_octets_are_those_asked_for_and_no_more(
     open_bucket: Callable, start: int, length: int, found: bytes
 ) -> None:
     source = await open_bucket("small")
-    assert await source.octets(KEYS[0], start, length) == found
+    assert await source.read_range(KEYS[0], start, length) == found
 
 
 @pytest.mark.parametrize(("start", "expected"), [(0, b"0123"), (2, None)])
@@ -276,15 +276,15 @@ async def test_a_far_end_that_takes_no_range_is_read_no_further_and_not_believed
     with serve(Response(b"0123456789" * 1000)) as port:
         source = await open_bucket("small", endpoint=f"http://127.0.0.1:{port}")
         if expected is not None:
-            assert await source.octets("a", start, 4) == expected
+            assert await source.read_range("a", start, 4) == expected
             return
         with pytest.raises(ConnectorError, match="an answer that cannot be read"):
-            await source.octets("a", start, 4)
+            await source.read_range("a", start, 4)
 
 
 async def test_an_address_opens_its_key_alone_and_for_five_minutes_at_most(open_bucket: Callable) -> None:
     source = await open_bucket("small")
-    url = await source.download_url(KEYS[2], 86_400)
+    url = await source.create_download_url(KEYS[2], 86_400)
     said = parse_qs(urlsplit(url).query)
     assert (said["X-Amz-Expires"], said["X-Amz-Algorithm"]) == (["300"], ["AWS4-HMAC-SHA256"])
     assert await asyncio.to_thread(fetched, url) == (200, b"abc")
@@ -297,4 +297,4 @@ def fetched(url: str) -> tuple[int, bytes]:
 
 
 async def test_what_is_no_key_has_no_address(open_bucket: Callable) -> None:
-    assert await (await open_bucket("small")).download_url("", 60) is None
+    assert await (await open_bucket("small")).create_download_url("", 60) is None

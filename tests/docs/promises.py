@@ -9,12 +9,11 @@ from demo.data.seed_sql import seed
 from demo.run import settings
 from demo.servers.run import NAMES
 from onedoor.connectors.audit_log import AUDIT_CAPABILITIES
-from onedoor.connectors.azure.connector import build_file_capabilities, build_share_capabilities
-from onedoor.connectors.drive import listing
+from onedoor.connectors.azure.connector import build_share_capabilities
+from onedoor.connectors.drive import columns as drive_columns
 from onedoor.connectors.drive.collections import PERMISSION_CAPABILITIES, SEARCH_CAPABILITIES
 from onedoor.connectors.files.contents import CONTENT_CAPABILITIES
-from onedoor.connectors.files.folder import build_folder_capabilities
-from onedoor.connectors.files.s3 import build_s3_capabilities
+from onedoor.connectors.files.model import build_file_capabilities
 from onedoor.connectors.graphql.config import build_graphql_capabilities, parse_graphql_collections
 from onedoor.connectors.path_patterns import compile_pattern
 from onedoor.connectors.principal import KEY_CAPABILITIES, PERSON_CAPABILITIES
@@ -48,9 +47,9 @@ def demo_promises() -> Mapping[str, Mapping[str, Capabilities]]:
     return {
         "internal (sqlite)": internal(),
         "snowflake": warehouse(),
-        "s3": {"files": build_s3_capabilities(compile_pattern(said["s3"]["pattern"])), **CONTENT_CAPABILITIES},
+        "s3": {"files": build_file_capabilities(compile_pattern(said["s3"]["pattern"])), **CONTENT_CAPABILITIES},
         "folder": {
-            "files": build_folder_capabilities(compile_pattern(said["folder"]["pattern"])),
+            "files": build_file_capabilities(compile_pattern(said["folder"]["pattern"])),
             **CONTENT_CAPABILITIES,
         },
         "slack": {name: build_slack_capabilities(each) for name, each in slack.items()},
@@ -63,8 +62,8 @@ def demo_promises() -> Mapping[str, Mapping[str, Capabilities]]:
             **CONTENT_CAPABILITIES,
         },
         "drive": {
-            "files": listing.build_files_capabilities(compile_pattern(said["drive"]["pattern"])),
-            "folders": listing.build_folders_capabilities(),
+            "files": drive_columns.build_files_capabilities(compile_pattern(said["drive"]["pattern"])),
+            "folders": drive_columns.build_folders_capabilities(),
             "permissions": PERMISSION_CAPABILITIES,
             **SEARCH_CAPABILITIES,
             **CONTENT_CAPABILITIES,

@@ -39,7 +39,8 @@ from onedoor.config import ExportsSettings, IntrospectionMode, RecordsSettings, 
 from onedoor.connectors.azure.connector import AzureBlobOptions, AzureFilesOptions
 from onedoor.connectors.datadog.connector import DatadogOptions
 from onedoor.connectors.drive.connector import DriveOptions
-from onedoor.connectors.drive.writes import MARKER_PREFIX, PROPERTIES_FIELD
+from onedoor.connectors.drive.uploads import PROPERTIES_FIELD
+from onedoor.connectors.drive.writes import MARKER_PREFIX
 from onedoor.connectors.files.folder import MARKER_ATTRIBUTE, FolderOptions
 from onedoor.connectors.files.model import HIDDEN_PREFIX
 from onedoor.connectors.files.s3 import S3Options

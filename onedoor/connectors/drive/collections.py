@@ -1,6 +1,5 @@
-"""Files, permissions, search hits; contents."""
+"""Serve each collection of a Drive: files, folders, permissions and searches, and the content of files."""
 
-import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
 from onedoor.connectors.drive.client import (
@@ -11,120 +10,113 @@ from onedoor.connectors.drive.client import (
     DriveClient,
     DriveItem,
     DriveNotFound,
+    DriveResponse,
     build_missing_file_error,
     build_unreadable_error,
     map_drive_status,
     parse_json,
 )
-from onedoor.connectors.drive.listing import (
+from onedoor.connectors.drive.columns import (
     FILE_COLUMNS,
-    FILES_QUERY,
     FOLDER_COLUMNS,
-    FOLDER_ITEM_FIELDS,
-    FOLDER_MEDIA_TYPE,
-    FOLDERS_QUERY,
     GOOGLE_MEDIA_TYPE_PREFIX,
     ID_KEY,
-    ID_PATTERN,
-    LOCATION_FIELDS,
-    MAX_KEYS,
     PATH_COLUMN,
     DriveColumn,
     DriveColumns,
-    DriveFileListing,
-    DriveScope,
-    FolderTree,
-    FolderTreeLoader,
     build_files_capabilities,
     build_folders_capabilities,
-    find_item,
-    join_all,
     list_item_fields,
     parse_drive_time,
-    quote_text,
     read_size,
     read_version,
 )
-from onedoor.connectors.files.model import FileStat
+from onedoor.connectors.drive.folders import (
+    FILES_QUERY,
+    FOLDER_ITEM_FIELDS,
+    FOLDER_MEDIA_TYPE,
+    FOLDERS_QUERY,
+    ID_PATTERN,
+    LOCATION_FIELDS,
+    DriveScope,
+    FolderTree,
+    FolderTreeLoader,
+    find_item,
+)
+from onedoor.connectors.drive.listing import DriveFileListing, drop_seen_items
+from onedoor.connectors.drive.search import build_full_text_term, join_all
+from onedoor.connectors.files.model import MAX_KEYS, FileStat
 from onedoor.connectors.path_patterns import PathPattern
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.runtime.concurrency import fan_out
 from onedoor.spi.capabilities import Capabilities, Column, ColumnType
 from onedoor.spi.operators import compile_key, compile_predicate
 from onedoor.spi.predicates import And, Comparison, Row, Value
-from onedoor.spi.scan import ScanRequest
+from onedoor.spi.scan import KeyFilter, ScanRequest
+
+FILE_ID, TEXT_COLUMN, RANK_COLUMN = "file_id", "text", "rank"
+
+PERMISSION_PAGE_SIZE = "100"
+
+PERMISSION_FIELD_MASK = "nextPageToken,permissions(id,type,role,emailAddress)"
+
+PERMISSION_COLUMNS: DriveColumns = {
+    FILE_ID: DriveColumn(type=ColumnType.TEXT, fields=(), read=lambda item: str(item[FILE_ID])),
+    "id": DriveColumn(type=ColumnType.TEXT, fields=("id",), read=lambda item: str(item["id"])),
+    "kind": DriveColumn(type=ColumnType.TEXT, fields=("type",), read=lambda item: str(item["type"])),
+    "role": DriveColumn(type=ColumnType.TEXT, fields=("role",), read=lambda item: str(item["role"])),
+    "email": DriveColumn(
+        type=ColumnType.TEXT, fields=("emailAddress",), read=lambda item: item.get("emailAddress") or None
+    ),
+}
+
+MAX_SEARCHES = 20
+"""Texts in one scan; each is a search of its own."""
+
+HIT_COLUMNS: DriveColumns = {
+    TEXT_COLUMN: DriveColumn(type=ColumnType.TEXT, fields=(), read=lambda item: str(item[TEXT_COLUMN])),
+    FILE_ID: FILE_COLUMNS["id"],
+    RANK_COLUMN: DriveColumn(type=ColumnType.INTEGER, fields=(), read=lambda item: int(item[RANK_COLUMN])),
+    **{name: FILE_COLUMNS[name] for name in ("name", "content_type", "modified", "link")},
+}
+
+SEARCH_COLUMNS: DriveColumns = {TEXT_COLUMN: HIT_COLUMNS[TEXT_COLUMN]}
+
+EXPORT_MEDIA_TYPES: Mapping[str, str] = {
+    f"{GOOGLE_MEDIA_TYPE_PREFIX}document": "text/plain",
+    f"{GOOGLE_MEDIA_TYPE_PREFIX}spreadsheet": "text/csv",
+    f"{GOOGLE_MEDIA_TYPE_PREFIX}presentation": "text/plain",
+}
+"""By Google's own media types, the type they are exported as; Drive exports the first sheet of a spreadsheet."""
+
+EXPORT_MAX_BYTES = 10_485_760
+"""Bytes of the longest export that Drive makes."""
+
+CONTENT_ITEM_FIELDS = list_item_fields(
+    FILE_COLUMNS, ("name", "size", "content_type", "modified", "version"), with_location=True
+)
 
 
-def list_needed_columns(request: ScanRequest) -> tuple[str, ...]:
-    """The columns that are looked at, those of the answer first."""
-    keys = () if request.keys is None else request.keys.columns
-    more = dict.fromkeys((*keys, *list_filter_columns(request.filter)))
-    return (*request.columns, *(name for name in more if name not in request.columns))
+def build_required_key_capabilities(columns: DriveColumns, key_column: str, max_keys: int) -> Capabilities:
+    """Return the capabilities of a collection that is only found by the values of one column."""
+    return Capabilities(
+        columns={name: Column(column.type) for name, column in columns.items()},
+        max_keys=max_keys,
+        key_columns=frozenset({(key_column,)}),
+        required_columns=(key_column,),
+    )
 
 
-def list_filter_columns(predicate_tree: object) -> Iterable[str]:
-    match predicate_tree:
-        case Comparison():
-            return (predicate_tree.column,)
-        case And():
-            return tuple(name for part in predicate_tree.parts for name in list_filter_columns(part))
-    raise TypeError(f"drive does not take {type(predicate_tree).__name__}")
+PERMISSION_CAPABILITIES = build_required_key_capabilities(PERMISSION_COLUMNS, FILE_ID, MAX_KEYS)
 
-
-def needs_location(names: Iterable[str], columns: DriveColumns) -> bool:
-    """Whether where an item lies is looked at."""
-    return any(name not in columns for name in names)
-
-
-def build_drive_rows(
-    items: Sequence[DriveItem],
-    tree: FolderTree | None,
-    request: ScanRequest,
-    columns: DriveColumns,
-    pattern: PathPattern | None,
-) -> list[Row]:
-    names = list_needed_columns(request)
-    opened = items if tree is None else [item for item in items if tree.contains(item)]
-    reading = [build_column_reader(name, columns, tree, pattern) for name in names]
-    found = [tuple(read(item) for read in reading) for item in opened]
-    meets, width = compile_row_filter(request, names), len(request.columns)
-    return [row[:width] for row in found if meets(row)]
-
-
-def compile_row_filter(request: ScanRequest, names: Sequence[str]) -> Callable[[Row], bool]:
-    """Whether a row has one of the keys, and meets the filter."""
-    meets = compile_predicate(request.filter, names)
-    if request.keys is None:
-        return meets
-    key, wanted = compile_key(request.keys.columns, names), frozenset(request.keys.values)
-    return lambda row: key(row) in wanted and meets(row)
-
-
-def build_column_reader(
-    name: str, columns: DriveColumns, tree: FolderTree | None, pattern: PathPattern | None
-) -> Callable[[DriveItem], Value]:
-    if name in columns:
-        return columns[name].read
-    assert tree is not None  # INVARIANT: asked for wherever it is looked at
-    if name == PATH_COLUMN:
-        return tree.find_path
-    return lambda item: parse_path_columns(tree.find_path(item), pattern).get(name)
-
-
-def parse_path_columns(path: str | None, pattern: PathPattern | None) -> Mapping[str, Value]:
-    """The pattern's columns of a path."""
-    return {} if path is None or pattern is None else pattern.match(path) or {}
-
-
-def drop_seen_items(items: Sequence[DriveItem], seen: set[str]) -> list[DriveItem]:
-    """Each once: what is moved meanwhile moves the pages."""
-    found = {item["id"]: item for item in items if item["id"] not in seen}
-    seen |= found.keys()
-    return list(found.values())
+SEARCH_CAPABILITIES: Mapping[str, Capabilities] = {
+    "searches": build_required_key_capabilities(SEARCH_COLUMNS, TEXT_COLUMN, MAX_SEARCHES),
+    "hits": build_required_key_capabilities(HIT_COLUMNS, TEXT_COLUMN, MAX_SEARCHES),
+}
 
 
 class DriveFiles:
-    """What is neither a folder nor in the trash."""
+    """Serve the files that are not in the trash."""
 
     def __init__(
         self, client: DriveClient, scope: DriveScope, tree_loader: FolderTreeLoader, pattern: PathPattern | None
@@ -137,16 +129,19 @@ class DriveFiles:
 
     async def scan(self, request: ScanRequest) -> AsyncIterator[list[Row]]:
         names = list_needed_columns(request)
-        lies = needs_location(names, FILE_COLUMNS)
-        wanted = list_item_fields(FILE_COLUMNS, names, with_location=lies or self.tree_loader.confined)
-        listing = DriveFileListing(self.client, self.scope, self.tree_loader, fields=wanted, with_tree=lies)
+        with_tree = any(name not in FILE_COLUMNS for name in names)
+        fields = list_item_fields(FILE_COLUMNS, names, with_location=with_tree or self.tree_loader.confined)
+        listing = DriveFileListing(self.client, self.scope, self.tree_loader, fields=fields, with_tree=with_tree)
         seen: set[str] = set()
         async for items, tree in listing.list_files(request, self.pattern):
             yield build_drive_rows(drop_seen_items(items, seen), tree, request, FILE_COLUMNS, self.pattern)
 
 
 class DriveFolders:
-    """What is not in the trash, and not what everything lies in."""
+    """Serve the folders that are not in the trash, except the root.
+
+    The folders above are always loaded, as it is they that tell which folder is the root.
+    """
 
     def __init__(self, client: DriveClient, scope: DriveScope, tree_loader: FolderTreeLoader) -> None:
         self.client = client
@@ -155,77 +150,52 @@ class DriveFolders:
         self.capabilities = build_folders_capabilities()
 
     async def scan(self, request: ScanRequest) -> AsyncIterator[list[Row]]:
-        """Where each lies is always looked at: the one that holds all others is told by that."""
         if request.keys is None:
             tree = await self.tree_loader.load_all()
             yield build_drive_rows(tuple(tree.folders.values()), tree, request, FOLDER_COLUMNS, None)
             return
-        items = await (self.load_by_id(request) if request.keys.columns == ID_KEY else self.load_by_parent(request))
+        load = self.load_by_id if request.keys.columns == ID_KEY else self.load_by_parent
+        items = await load(request.keys)
         yield build_drive_rows(items, await self.tree_loader.load_ancestors(items), request, FOLDER_COLUMNS, None)
 
-    async def load_by_id(self, request: ScanRequest) -> list[DriveItem]:
-        assert request.keys is not None  # INVARIANT: asked for nowhere else
-        found = await fan_out(
-            lambda key: self.tree_loader.find_folder(key[0]), request.keys.values, self.client.max_concurrency
+    async def load_by_id(self, keys: KeyFilter) -> list[DriveItem]:
+        folders = await fan_out(
+            lambda key: self.tree_loader.find_folder(key[0]), keys.values, self.client.max_concurrency
         )
-        return [item for item in found if item is not None]
+        return [folder for folder in folders if folder is not None]
 
-    async def load_by_parent(self, request: ScanRequest) -> list[DriveItem]:
-        assert request.keys is not None  # INVARIANT: asked for nowhere else
+    async def load_by_parent(self, keys: KeyFilter) -> list[DriveItem]:
         listing = DriveFileListing(
             self.client, self.scope, self.tree_loader, fields=set(FOLDER_ITEM_FIELDS), with_tree=True
         )
-        parents = [id for (id,) in request.keys.values if ID_PATTERN.fullmatch(id)]
-        return [item async for items in listing.list_in_folders(parents, FOLDERS_QUERY) for item in items]
-
-
-FILE_ID = "file_id"
-
-PERMISSION_PAGE_SIZE = "100"
-
-PERMISSION_FIELD_MASK = "nextPageToken,permissions(id,type,role,emailAddress)"
-
-PERMISSION_COLUMNS = {
-    FILE_ID: DriveColumn(type=ColumnType.TEXT, fields=(), read=lambda item: str(item[FILE_ID])),
-    "id": DriveColumn(type=ColumnType.TEXT, fields=("id",), read=lambda item: str(item["id"])),
-    "kind": DriveColumn(type=ColumnType.TEXT, fields=("type",), read=lambda item: str(item["type"])),
-    "role": DriveColumn(type=ColumnType.TEXT, fields=("role",), read=lambda item: str(item["role"])),
-    "email": DriveColumn(
-        type=ColumnType.TEXT, fields=("emailAddress",), read=lambda item: item.get("emailAddress") or None
-    ),
-}
-
-PERMISSION_CAPABILITIES = Capabilities(
-    columns={name: Column(said.type) for name, said in PERMISSION_COLUMNS.items()},
-    max_keys=MAX_KEYS,
-    key_columns=frozenset({(FILE_ID,)}),
-    required_columns=(FILE_ID,),
-)
+        parent_ids = [id for (id,) in keys.values if ID_PATTERN.fullmatch(id)]
+        return [item async for items in listing.list_in_folders(parent_ids, FOLDERS_QUERY) for item in items]
 
 
 class DrivePermissions:
-    """Those of what the settings open, alone."""
+    """Serve the permissions of the files that the settings open."""
+
+    capabilities = PERMISSION_CAPABILITIES
 
     def __init__(self, client: DriveClient, scope: DriveScope, tree_loader: FolderTreeLoader) -> None:
         self.client = client
         self.scope = scope
         self.tree_loader = tree_loader
-        self.capabilities = PERMISSION_CAPABILITIES
 
     async def scan(self, request: ScanRequest) -> AsyncIterator[list[Row]]:
-        assert request.keys is not None  # INVARIANT: `requires` is met by the planner
-        asked = [id for (id,) in request.keys.values]
         found = await fan_out(
-            lambda id: find_item(self.client, self.scope, id, LOCATION_FIELDS), asked, self.client.max_concurrency
+            lambda id: find_item(self.client, self.scope, id, LOCATION_FIELDS),
+            list_required_keys(request),
+            self.client.max_concurrency,
         )
         items = [item for item in found if item is not None]
         tree = await self.tree_loader.load_ancestors(items)
-        opened = [item["id"] for item in items if tree.contains(item)]
-        for permissions in await fan_out(self.list_permissions, opened, self.client.max_concurrency):
+        open_ids = [item["id"] for item in items if tree.contains(item)]
+        for permissions in await fan_out(self.list_permissions, open_ids, self.client.max_concurrency):
             yield build_drive_rows(permissions, None, request, PERMISSION_COLUMNS, None)
 
     async def list_permissions(self, id: str) -> list[DriveItem]:
-        """Of what is deleted meanwhile: none."""
+        """Return no permissions of a file that is deleted meanwhile."""
         pages = self.client.list_pages(
             f"files/{id}/permissions",
             "permissions",
@@ -239,117 +209,55 @@ class DrivePermissions:
             return []
 
 
-TEXT_COLUMN, RANK_COLUMN = "text", "rank"
-
-MAX_SEARCHES = 20
-"""Texts in one read; each is a search of its own."""
-
-SEARCHABLE_CHARACTER = re.compile(r"[^\W_]")
-"""Drive looks at letters and digits alone: a text without any finds nothing."""
-
-LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
-"""Half a character, which is in no file."""
-
-HIT_COLUMNS: DriveColumns = {
-    TEXT_COLUMN: DriveColumn(type=ColumnType.TEXT, fields=(), read=lambda item: str(item[TEXT_COLUMN])),
-    "file_id": FILE_COLUMNS["id"],
-    RANK_COLUMN: DriveColumn(type=ColumnType.INTEGER, fields=(), read=lambda item: int(item[RANK_COLUMN])),
-    **{name: FILE_COLUMNS[name] for name in ("name", "content_type", "modified", "link")},
-}
-
-SEARCH_COLUMNS = {name: HIT_COLUMNS[name] for name in (TEXT_COLUMN,)}
-
-
-def build_search_capabilities(columns: DriveColumns) -> Capabilities:
-    return Capabilities(
-        columns={name: Column(said.type) for name, said in columns.items()},
-        max_keys=MAX_SEARCHES,
-        key_columns=frozenset({(TEXT_COLUMN,)}),
-        required_columns=(TEXT_COLUMN,),
-    )
-
-
-SEARCH_CAPABILITIES: Mapping[str, Capabilities] = {
-    "searches": build_search_capabilities(SEARCH_COLUMNS),
-    "hits": build_search_capabilities(HIT_COLUMNS),
-}
-
-
 class DriveSearches:
-    """One for each text that can be searched for: nothing is asked."""
+    """Serve one row for each text that can be searched for, without a call."""
 
     capabilities = SEARCH_CAPABILITIES["searches"]
 
     async def scan(self, request: ScanRequest) -> AsyncIterator[list[Row]]:
-        found = [{TEXT_COLUMN: text} for text in list_search_texts(request) if build_full_text_term(text) is not None]
-        yield build_drive_rows(found, None, request, SEARCH_COLUMNS, None)
+        texts = [text for text in list_required_keys(request) if build_full_text_term(text) is not None]
+        yield build_drive_rows([{TEXT_COLUMN: text} for text in texts], None, request, SEARCH_COLUMNS, None)
 
 
 class DriveSearchHits:
-    """Of what the settings open alone, without the trash; what else Drive found is not counted."""
+    """Serve what Drive finds for a text among the files that the settings open; their ranks count only those."""
+
+    capabilities = SEARCH_CAPABILITIES["hits"]
 
     def __init__(self, client: DriveClient, scope: DriveScope, tree_loader: FolderTreeLoader) -> None:
         self.client = client
         self.scope = scope
         self.tree_loader = tree_loader
-        self.capabilities = SEARCH_CAPABILITIES["hits"]
 
     async def scan(self, request: ScanRequest) -> AsyncIterator[list[Row]]:
-        """A page at a time: one word may be in all files there are."""
-        wanted = list_item_fields(HIT_COLUMNS, list_needed_columns(request), with_location=self.tree_loader.confined)
-        for text in list_search_texts(request):
-            async for items in self.find_hits(text, wanted):
+        """Yield a page at a time, as all files there are may hold a word."""
+        fields = list_item_fields(HIT_COLUMNS, list_needed_columns(request), with_location=self.tree_loader.confined)
+        for text in list_required_keys(request):
+            async for items in self.find_hits(text, fields):
                 yield build_drive_rows(items, None, request, HIT_COLUMNS, None)
 
-    async def find_hits(self, text: str, wanted: set[str]) -> AsyncIterator[list[DriveItem]]:
-        listing = DriveFileListing(self.client, self.scope, self.tree_loader, fields=wanted, with_tree=False)
-        said, seen, rank = build_full_text_term(text), set[str](), 0
-        async for page in listing.search_pages(join_all(FILES_QUERY, said)) if said else yield_no_pages():
-            opened = await self.keep_opened(drop_seen_items(page, seen))
-            yield [{**item, TEXT_COLUMN: text, RANK_COLUMN: rank + place} for place, item in enumerate(opened, start=1)]
-            rank += len(opened)
+    async def find_hits(self, text: str, fields: set[str]) -> AsyncIterator[list[DriveItem]]:
+        term = build_full_text_term(text)
+        if term is None:
+            return
+        listing = DriveFileListing(self.client, self.scope, self.tree_loader, fields=fields, with_tree=False)
+        seen, rank = set[str](), 0
+        async for page in listing.search_pages(join_all(FILES_QUERY, term)):
+            items = await self.filter_open(drop_seen_items(page, seen))
+            yield [
+                {**item, TEXT_COLUMN: text, RANK_COLUMN: item_rank} for item_rank, item in enumerate(items, rank + 1)
+            ]
+            rank += len(items)
 
-    async def keep_opened(self, items: list[DriveItem]) -> list[DriveItem]:
+    async def filter_open(self, items: list[DriveItem]) -> list[DriveItem]:
         if not self.tree_loader.confined:
             return items
         tree = await self.tree_loader.load_ancestors(items)
         return [item for item in items if tree.contains(item)]
 
 
-async def yield_no_pages() -> AsyncIterator[list[DriveItem]]:
-    return
-    yield
-
-
-def build_full_text_term(text: str) -> str | None:
-    """As it stands, quotes and all: what they mean is Drive's. None: no file says this, and Drive is not asked."""
-    if not SEARCHABLE_CHARACTER.search(text) or LONE_SURROGATE.search(text):
-        return None
-    return f"fullText contains {quote_text(''.join(each if each.isprintable() else ' ' for each in text))}"
-
-
-def list_search_texts(request: ScanRequest) -> list[str]:
-    assert request.keys is not None  # INVARIANT: `requires` is met by the planner
-    return [text for (text,) in request.keys.values]
-
-
-EXPORT_MEDIA_TYPES: Mapping[str, str] = {
-    f"{GOOGLE_MEDIA_TYPE_PREFIX}document": "text/plain",
-    f"{GOOGLE_MEDIA_TYPE_PREFIX}spreadsheet": "text/csv",
-    f"{GOOGLE_MEDIA_TYPE_PREFIX}presentation": "text/plain",
-}
-"""What each of Google's own kinds is read as; of a spreadsheet Drive gives the first sheet."""
-
-EXPORT_MAX_BYTES = 10_485_760
-"""Drive exports no more."""
-
-CONTENT_ITEM_FIELDS = list_item_fields(
-    FILE_COLUMNS, ("name", "size", "content_type", "modified", "version"), with_location=True
-)
-
-
 class DriveContents:
-    """The files that the settings open."""
+    """Read the content of the files that the settings open, and of Google's own kinds their exports."""
 
     def __init__(self, client: DriveClient, scope: DriveScope, tree_loader: FolderTreeLoader) -> None:
         self.client = client
@@ -357,7 +265,6 @@ class DriveContents:
         self.tree_loader = tree_loader
 
     async def stat(self, id: str) -> FileStat | None:
-        """Its type is that of its bytes: of what is exported, the export's."""
         item = await self.load_file(id)
         return None if item is None else build_file_stat(item)
 
@@ -380,38 +287,38 @@ class DriveContents:
         return item if (await self.tree_loader.load_ancestors([item])).contains(item) else None
 
     async def download_range(self, id: str, start: int, length: int) -> bytes:
-        """By a range; a file that is shorter has none there."""
-        span = {"range": f"bytes={start}-{start + length - 1}"}
-        answer = await self.client.get_content(f"files/{id}", length, span, alt="media", **self.scope.item_parameters)
-        if answer.status == RANGE_NOT_SATISFIABLE:
+        """Return nothing for a range past the end of the file."""
+        headers = {"range": f"bytes={start}-{start + length - 1}"}
+        parameters = {"alt": "media", **self.scope.item_parameters}
+        response = await self.client.get_content(f"files/{id}", length, headers, **parameters)
+        if response.status == RANGE_NOT_SATISFIABLE:
             return b""
-        if answer.status == OK and start:
+        if response.status == OK and start:
             raise build_unreadable_error()
-        if answer.status not in (OK, PARTIAL):
-            raise (
-                build_missing_file_error()
-                if answer.status == NOT_FOUND
-                else map_drive_status(answer.status, parse_json(answer))
-            )
-        return answer.content
+        if response.status not in (OK, PARTIAL):
+            raise map_content_error(response)
+        return response.content
 
     async def export_range(self, item: DriveItem, start: int, length: int) -> bytes:
-        """There is no range of an export: it is read from its beginning, and no further than wanted."""
-        kind = EXPORT_MEDIA_TYPES.get(item["mimeType"])
-        if kind is None:
+        """Read an export from its beginning and no further than asked for, as exports have no ranges."""
+        media_type = EXPORT_MEDIA_TYPES.get(item["mimeType"])
+        if media_type is None:
             raise ConnectorError("drive has no content of such a file", ErrorCode.CANNOT_ANSWER)
-        most = min(start + length, EXPORT_MAX_BYTES)
-        answer = await self.client.get_content(f"files/{item['id']}/export", most, {}, mimeType=kind)
-        if answer.status != OK:
-            raise (
-                build_missing_file_error()
-                if answer.status == NOT_FOUND
-                else map_drive_status(answer.status, parse_json(answer))
-            )
-        return answer.content[start:]
+        max_bytes = min(start + length, EXPORT_MAX_BYTES)
+        response = await self.client.get_content(f"files/{item['id']}/export", max_bytes, {}, mimeType=media_type)
+        if response.status != OK:
+            raise map_content_error(response)
+        return response.content[start:]
+
+
+def map_content_error(response: DriveResponse) -> ConnectorError:
+    if response.status == NOT_FOUND:
+        return build_missing_file_error()
+    return map_drive_status(response.status, parse_json(response))
 
 
 def build_file_stat(item: DriveItem) -> FileStat:
+    """Describe a file by its bytes: the media type of an exported one is that of its export."""
     return FileStat(
         id=item["id"],
         name=item["name"],
@@ -420,3 +327,64 @@ def build_file_stat(item: DriveItem) -> FileStat:
         modified=parse_drive_time(item["modifiedTime"]),
         version=read_version(item),
     )
+
+
+def build_drive_rows(
+    items: Sequence[DriveItem],
+    tree: FolderTree | None,
+    request: ScanRequest,
+    columns: DriveColumns,
+    pattern: PathPattern | None,
+) -> list[Row]:
+    """Return the rows of the items that lie in the tree, if there is one, and pass the request's keys and filter."""
+    names = list_needed_columns(request)
+    inside = items if tree is None else [item for item in items if tree.contains(item)]
+    readers = [build_column_reader(name, columns, tree, pattern) for name in names]
+    rows = [tuple(read(item) for read in readers) for item in inside]
+    passes, width = compile_row_filter(request, names), len(request.columns)
+    return [row[:width] for row in rows if passes(row)]
+
+
+def list_needed_columns(request: ScanRequest) -> tuple[str, ...]:
+    """Return the columns that the request reads: those it asks for, then those of its keys and filter."""
+    key_columns = () if request.keys is None else request.keys.columns
+    further = dict.fromkeys((*key_columns, *list_filter_columns(request.filter)))
+    return (*request.columns, *(name for name in further if name not in request.columns))
+
+
+def list_filter_columns(predicate: object) -> Iterable[str]:
+    match predicate:
+        case Comparison():
+            return (predicate.column,)
+        case And():
+            return tuple(name for part in predicate.parts for name in list_filter_columns(part))
+    raise TypeError(f"drive does not take {type(predicate).__name__}")
+
+
+def list_required_keys(request: ScanRequest) -> list[str]:
+    assert request.keys is not None  # INVARIANT: the planner gives every required column as a key
+    return [key for (key,) in request.keys.values]
+
+
+def compile_row_filter(request: ScanRequest, names: Sequence[str]) -> Callable[[Row], bool]:
+    """Return a function that says whether a row has one of the keys and passes the filter."""
+    passes = compile_predicate(request.filter, names)
+    if request.keys is None:
+        return passes
+    get_key, keys = compile_key(request.keys.columns, names), frozenset(request.keys.values)
+    return lambda row: get_key(row) in keys and passes(row)
+
+
+def build_column_reader(
+    name: str, columns: DriveColumns, tree: FolderTree | None, pattern: PathPattern | None
+) -> Callable[[DriveItem], Value]:
+    if name in columns:
+        return columns[name].read
+    assert tree is not None  # INVARIANT: the tree is loaded for every request that reads a column of the path
+    if name == PATH_COLUMN:
+        return tree.find_path
+    return lambda item: parse_path_columns(tree.find_path(item), pattern).get(name)
+
+
+def parse_path_columns(path: str | None, pattern: PathPattern | None) -> Mapping[str, Value]:
+    return {} if path is None or pattern is None else pattern.match(path) or {}

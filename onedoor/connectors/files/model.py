@@ -1,33 +1,56 @@
-"""FileStat, FileStore, cell predicates, media types."""
+"""Describe files the same way wherever they are stored: their columns, their rows and their media types."""
 
-import json
-import mimetypes
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
-from operator import eq, ge, gt, le, lt, ne
-from typing import Any, Protocol
+from itertools import takewhile
+from mimetypes import MimeTypes
+from typing import Any, Generic, Protocol, TypeVar
 
-from onedoor.errors import ConnectorError, ErrorCode
+from onedoor.connectors.path_patterns import PathPattern
+from onedoor.spi.capabilities import Capabilities, Column, ColumnType
+from onedoor.spi.predicates import Row
 
 HIDDEN_PREFIX = ".onedoor-"
-"""How the names of files begin that are being written: they are none yet."""
+"""Begins the names of files that are still being written; they are never listed."""
 
 FILES_COLLECTION = "files"
-"""The collection of all files; its columns begin with those of `COLUMNS`."""
 
-FILE_COLUMN_NAMES = ("id", "path", "name", "size", "content_type", "modified", "version")
-"""`id`: what the store knows it by. `path`: folders and name, `/` between. `size`: bytes, null where it has none.
+MAX_KEYS = 50
+"""Keys that one scan of a store takes."""
 
-`version` changes when the content does. A store's pattern gives further columns, such as `customer_id`.
+FILE_COLUMN_TYPES: Mapping[str, ColumnType] = {
+    "id": ColumnType.TEXT,
+    "path": ColumnType.TEXT,
+    "name": ColumnType.TEXT,
+    "size": ColumnType.INTEGER,
+    "content_type": ColumnType.TEXT,
+    "modified": ColumnType.TIME,
+    "version": ColumnType.TEXT,
+}
+"""The columns that the collection `files` of every store begins with.
+
+`id`: the store's own name for the file. `path`: folders and name, with `/` between them. `size`: in bytes, null where
+the store does not know it. `version`: changes whenever the content does.
 """
+
+FILE_COLUMN_NAMES = tuple(FILE_COLUMN_TYPES)
+
+MIME_TYPES = MimeTypes()
+MIME_TYPES.add_type("application/vnd.apache.parquet", ".parquet")
+MIME_TYPES.add_type("application/jsonl", ".jsonl")
+
+COMPRESSED_MEDIA_TYPES = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
+
+DEFAULT_MEDIA_TYPE = "application/octet-stream"
+
+Entry = TypeVar("Entry")
+"""What a store's listing says about one file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileStat:
-    """A file as it stands: `size` in bytes, None where the store cannot tell before it is read."""
+    """A file as it stands; `size` is in bytes, and None where the store knows it only once the file is read."""
 
     id: str
     name: str
@@ -38,130 +61,79 @@ class FileStat:
 
 
 class FileStore(Protocol):
-    """A place that keeps files. Each method raises SourceFailed, and nothing else, when it cannot answer."""
+    """A place that stores files. Every method raises ConnectorError, and nothing else, when it cannot answer."""
 
     async def stat(self, id: str) -> FileStat | None:
-        """None: there is no such file, or it is outside of what the settings open."""
+        """Return None if there is no such file, or if the settings do not open it."""
         ...
 
     async def read_range(self, id: str, start: int, length: int) -> bytes:
-        """At most `length` bytes from `start` on, fewer where the file ends; never more are fetched."""
+        """Return at most `length` bytes from `start` on, fewer at the end of the file; never fetch more."""
         ...
 
     async def create_download_url(self, id: str, seconds: int) -> str | None:
-        """An address that gives this one file to whoever holds it, for so long; None: the store has none to give."""
+        """Return a URL that opens this one file to its holder for so long, or None if the store has none to give."""
         ...
 
 
-def build_read_limit_error(read_bytes: int) -> ConnectorError:
-    limit = f"the limit `read_bytes` of {read_bytes}"
-    return ConnectorError(
-        f"finding these rows takes more of a file than {limit}, ask for fewer", ErrorCode.LIMIT_EXCEEDED
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathFiles(Generic[Entry]):
+    """Turn the entries of a store whose files are named by their paths into rows.
+
+    `readers` holds a function for each of FILE_COLUMN_TYPES. The path pattern adds its columns after those, except any
+    of the same name.
+    """
+
+    pattern: PathPattern
+    readers: Mapping[str, Callable[[Entry], Any]]
+
+    def build_row(self, entry: Entry, columns: Sequence[str]) -> Row:
+        path_values = self.pattern.match(self.readers["path"](entry)) or {}
+        return tuple(self.readers[name](entry) if name in self.readers else path_values.get(name) for name in columns)
+
+    def build_values(self, entry: Entry) -> Mapping[str, Any]:
+        """Return the values of all columns, by column."""
+        columns = tuple(build_file_capabilities(self.pattern).columns)
+        return dict(zip(columns, self.build_row(entry, columns), strict=True))
+
+    def build_stat(self, entry: Entry) -> FileStat:
+        return FileStat(**{name: read(entry) for name, read in self.readers.items() if name != "path"})
+
+    def build_key_prefix(self, columns: tuple[str, ...], key: Row) -> str:
+        """Return what the paths of a key's files begin with."""
+        return str(key[0]) if columns == ("id",) else self.pattern.build_prefix(dict(zip(columns, key, strict=True)))
 
 
-def build_rows_too_large_error() -> ConnectorError:
-    return ConnectorError("the rows are too large, ask for fewer or for less of each", ErrorCode.LIMIT_EXCEEDED)
+def build_path_readers(
+    read_path: Callable[[Entry], str], **readers: Callable[[Entry], Any]
+) -> Mapping[str, Callable[[Entry], Any]]:
+    """Return the readers of a store in which a file's id is its path."""
+    return {"id": read_path, "path": read_path, "name": lambda entry: get_file_name(read_path(entry)), **readers}
 
 
-MIME_TYPES = mimetypes.MimeTypes()
+def build_file_capabilities(pattern: PathPattern) -> Capabilities:
+    """Return the capabilities of `files` in a store that finds files by their paths, or by what a path begins with."""
+    own = {name: Column(type=column_type) for name, column_type in FILE_COLUMN_TYPES.items()}
+    further = {name: Column(type=column_type) for name, column_type in pattern.columns.items() if name not in own}
+    leading = list_leading_columns(pattern, FILE_COLUMN_NAMES)
+    return Capabilities(columns={**own, **further}, max_keys=MAX_KEYS, key_columns=frozenset({("id",), *leading}))
 
-MIME_TYPES.add_type("application/vnd.apache.parquet", ".parquet")
 
-MIME_TYPES.add_type("application/jsonl", ".jsonl")
+def list_leading_columns(pattern: PathPattern, own_columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Return the runs of pattern columns from the first on, as a prefix of the path follows from each of them."""
+    names = tuple(takewhile(lambda name: name not in own_columns, pattern.columns))
+    return (names[: count + 1] for count in range(len(names)))
 
-COMPRESSED_MEDIA_TYPES = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
+
+def get_file_name(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def guess_media_type(name: str) -> str | None:
-    """None: the ending says nothing. What is packed is of the type of what it is packed in."""
-    found, packed = MIME_TYPES.guess_type(name)
-    return found if packed is None else COMPRESSED_MEDIA_TYPES.get(packed)
+    """Return the media type that the ending of a name stands for; of a compressed file, that of its compression."""
+    media_type, compression = MIME_TYPES.guess_type(name)
+    return media_type if compression is None else COMPRESSED_MEDIA_TYPES.get(compression)
 
 
 def is_compressed(name: str) -> bool:
     return MIME_TYPES.guess_type(name)[1] is not None
-
-
-NUMBER_PATTERN = re.compile(r"[+-]?[0-9]{1,28}(\.[0-9]{1,12})?", re.ASCII)
-
-COMPARISON_OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
-    "eq": eq,
-    "ne": ne,
-    "lt": lt,
-    "lte": le,
-    "gt": gt,
-    "gte": ge,
-}
-
-TEXT_OPERATORS: Mapping[str, Callable[[str, str], bool]] = {
-    "contains": lambda cell, value: value in cell,
-    "startsWith": str.startswith,
-    "endsWith": str.endswith,
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CellComparison:
-    """`column op value`, the value as text. A cell and a value that are both plain numbers compare as such."""
-
-    column: str
-    op: str
-    value: Any
-
-    def matches(self, row: Mapping[str, Any]) -> bool:
-        """A column that the row does not have is null, and a test on null is false."""
-        cell = row.get(self.column)
-        if self.op == "isNull":
-            return (cell is None) is self.value
-        if cell is None:
-            return False
-        if self.op in TEXT_OPERATORS:
-            return TEXT_OPERATORS[self.op](format_cell(cell), self.value)
-        ours, theirs = parse_number(cell), parse_number(self.value)
-        if ours is None or theirs is None:
-            return COMPARISON_OPERATORS[self.op](format_cell(cell), self.value)
-        return COMPARISON_OPERATORS[self.op](ours, theirs)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowSelection:
-    """The first so many rows that pass all tests; `columns` None: all of them."""
-
-    max_rows: int
-    columns: tuple[str, ...] | None
-    comparisons: tuple[CellComparison, ...]
-
-    def matches(self, row: Mapping[str, Any]) -> bool:
-        return all(each.matches(row) for each in self.comparisons)
-
-    def project(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
-        return row if self.columns is None else {name: row.get(name) for name in self.columns}
-
-
-def parse_row_selection(max_rows: int, columns: Sequence[str] | None, filter_json: str) -> RowSelection:
-    """`where`: a JSON list of objects, each a column and any number of operators with their values."""
-    given = json.loads(filter_json)
-    tests = (
-        CellComparison(column=each["column"], op=op, value=value)
-        for each in given
-        for op, value in each.items()
-        if op != "column" and value is not None
-    )
-    return RowSelection(
-        max_rows=max_rows, columns=None if columns is None else tuple(columns), comparisons=tuple(tests)
-    )
-
-
-def parse_number(value: Any) -> Decimal | None:
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int | Decimal):
-        return Decimal(value)
-    text = repr(value) if isinstance(value, float) else value
-    return Decimal(text) if isinstance(text, str) and NUMBER_PATTERN.fullmatch(text) else None
-
-
-def format_cell(cell: Any) -> str:
-    """As the row shows it. RecursionError: it is nested too deep to be shown."""
-    return cell if isinstance(cell, str) else json.dumps(cell, ensure_ascii=False, default=str)

@@ -23,8 +23,8 @@ UNPACKED = 256 * 2**20
 """What a reader of Parquet may hold at once, its copies included."""
 LARGE = 24 * 2**20
 DEEP = 400
-TOO_LARGE = (ErrorCode.LIMIT_EXCEEDED, "the rows are too large, ask for fewer or for less of each")
-TOO_DEEP = (ErrorCode.SOURCE_INVALID, "a line of the file is nested too deep")
+TOO_LARGE = (ErrorCode.LIMIT_EXCEEDED, "the rows are too large; ask for fewer rows or fewer columns")
+TOO_DEEP = (ErrorCode.SOURCE_INVALID, "a line of the file is nested too deeply")
 NO_JSON = (ErrorCode.SOURCE_INVALID, "a line of the file is no JSON")
 NO_TEXT = (ErrorCode.SOURCE_INVALID, "the file is no text in UTF-8")
 OPEN = (ErrorCode.SOURCE_INVALID, "the file ends within quotes")

@@ -58,7 +58,7 @@ class Counting(FolderConnector):
 
     given = 0
 
-    async def octets(self, id: str, start: int, length: int) -> bytes:
+    async def read_range(self, id: str, start: int, length: int) -> bytes:
         found = await super().read_range(id, start, length)
         self.given += len(found)
         return found
@@ -67,7 +67,7 @@ class Counting(FolderConnector):
 @pytest.fixture
 async def store(folder: Path) -> AsyncIterator[Counting]:
     plain = await connect(FolderOptions(path=folder, pattern="{name}", read_bytes=1_000_000))
-    yield Counting(plain.options, plain.pattern)
+    yield Counting(plain.options, plain.files.pattern)
     await plain.close()
 
 
@@ -168,11 +168,11 @@ async def test_what_cannot_be_read_is_told(
 async def test_no_more_of_a_file_is_read_than_the_settings_say(folder: Path) -> None:
     (folder / "long.csv").write_text("a\n" + "x\n" * 300_000)
     plain = await connect(FolderOptions(path=folder, pattern="{name}", read_bytes=10_000))
-    store = Counting(plain.options, plain.pattern)
-    with pytest.raises(ConnectorError, match="the limit `read_bytes` of 10000, ask for fewer"):
-        await rows(store, "long.csv", filter=[{"column": "a", "eq": "y"}])
-    with pytest.raises(ConnectorError, match="the limit `read_bytes` of 10000, ask for fewer"):
-        await rows(store, "table.parquet", filter=[{"column": "name", "eq": "nobody"}])
+    store = Counting(plain.options, plain.files.pattern)
+    with pytest.raises(ConnectorError, match="the limit `read_bytes` of 10000; ask for fewer rows"):
+        await rows(store, "long.csv", where=[{"column": "a", "eq": "y"}])
+    with pytest.raises(ConnectorError, match="the limit `read_bytes` of 10000; ask for fewer rows"):
+        await rows(store, "table.parquet", where=[{"column": "name", "eq": "nobody"}])
     assert store.given <= 2 * 10_001
     await plain.close()
 

@@ -47,20 +47,20 @@ def changing(verb: ChangeKind, path: str, *, version: str | None = None, id: str
 
 
 async def made(source: Any, *changes: RowChange, dry: bool = False) -> ChangeResult:
-    (found,) = await source.write(changes, dry=dry)
+    (found,) = await source.apply(changes, dry_run=dry)
     return found
 
 
 async def refused(source: Any, change: RowChange, *, dry: bool = False) -> ErrorCode:
     with pytest.raises(ChangeRejected) as unmade:
-        await source.write([change], dry=dry)
+        await source.apply([change], dry_run=dry)
     return unmade.value.code
 
 
 async def row(source: Any, place: Place, path: str) -> RowValues | None:
-    columns = tuple(source.can("files").columns)
+    columns = tuple(source.capabilities("files").columns)
     ask = ScanRequest(collection="files", columns=columns, keys=KeyFilter(("id",), ((place.id(path),),)))
-    found = [dict(zip(columns, each, strict=True)) async for rows in source.read(ask) for each in rows]
+    found = [dict(zip(columns, each, strict=True)) async for rows in source.scan(ask) for each in rows]
     return found[0] if found else None
 
 
@@ -76,7 +76,7 @@ async def test_it_says_what_may_be_written(place: Place) -> None:
             },
             version_column="version",
         )
-        assert (source.write_capabilities("text"), closed.writes("files")) == (None, None)
+        assert (source.write_capabilities("text"), closed.write_capabilities("files")) == (None, None)
 
 
 @pytest.mark.parametrize("verb", [ChangeKind.CREATE, ChangeKind.PUT])
@@ -124,7 +124,7 @@ async def test_a_file_is_deleted(place: Place, path: str) -> None:
         assert await made(source, deletion) == ChangeResult(before=stood, after=None)
         assert place.body(path) is None
         assert await refused(source, changing(ChangeKind.DELETE, path)) is ErrorCode.NOT_FOUND
-        came = await source.made(deletion)
+        came = await source.find_change(deletion)
         assert came is not None
         assert came.after is None
 
@@ -214,16 +214,16 @@ async def test_a_change_is_found_again_by_its_id_after_others_were_made(place: P
         assert one.after is not None
         assert two.after is not None
 
-        again = await later.made(first)
+        again = await later.find_change(first)
         assert again is not None
         assert again.before is None
         assert again.after is not None
         assert again.after["version"] == one.after["version"]
-        last = await later.made(second)
+        last = await later.find_change(second)
         assert last is not None
         assert last.before is not None
         assert (last.before["version"], last.after) == (one.after["version"], two.after)
-        assert await later.made(changing(ChangeKind.PUT, path)) is None
+        assert await later.find_change(changing(ChangeKind.PUT, path)) is None
 
 
 async def test_a_file_that_was_changed_often_keeps_the_marks_of_the_last_changes(place: Place, path: str) -> None:
@@ -231,7 +231,7 @@ async def test_a_file_that_was_changed_often_keeps_the_marks_of_the_last_changes
     async with place.opened() as source:
         for each in changes:
             await made(source, each)
-        known = [await source.made(each) is not None for each in changes]
+        known = [await source.find_change(each) is not None for each in changes]
 
     assert known[-12:] == [True] * 12
 
@@ -243,9 +243,9 @@ async def test_a_copy_does_not_take_over_what_was_done_to_its_original(place: Pl
         copy = changing(ChangeKind.CREATE, f"{path}.copy", copy_of=place.id(path))
         await made(source, copy)
 
-        assert await source.made(copy) is not None
+        assert await source.find_change(copy) is not None
         mistaken = changing(ChangeKind.CREATE, f"{path}.copy", id=original.id)
-        found = await source.made(mistaken)
+        found = await source.find_change(mistaken)
         assert found is None or found.after["path"] == path
 
 
@@ -266,9 +266,9 @@ async def test_a_change_whose_answer_was_lost_is_found(place: Place, path: str) 
     async with place.opened() as source:
         place.wire.loses = LOSES[place.name]
         with pytest.raises(ConnectorError):
-            await source.write([change])
+            await source.apply([change])
 
-        came = await source.made(change)
+        came = await source.find_change(change)
         assert came == ChangeResult(before=None, after=await row(source, place, f"{path}.lost"))
 
 
@@ -284,7 +284,7 @@ async def test_what_a_store_refuses_is_said_in_our_words(
         place.wire.refuses = status
         try:
             with pytest.raises((ChangeRejected, ConnectorError)) as failure:
-                await source.write([changing(verb, path)])
+                await source.apply([changing(verb, path)])
         finally:
             place.wire.refuses = None
 
@@ -375,7 +375,7 @@ async def test_nothing_is_written_where_the_settings_do_not_say_so(place: Place,
         assert await refused(source, other) is ErrorCode.CANNOT_ANSWER
         two = [changing(ChangeKind.PUT, path), changing(ChangeKind.PUT, path)]
         with pytest.raises(ChangeRejected):
-            await source.write(two)
+            await source.apply(two)
 
 
 async def test_a_prefix_that_is_no_folder_is_refused_at_the_start(place: Place) -> None:

@@ -36,17 +36,17 @@ async def test_the_lease_of_a_writer_who_died_is_given_up_when_its_change_is_set
     place.put(path, BODY)
     async with place.opened() as source:
         dead = RowChange(id="died", collection="files", kind=ChangeKind.PUT, key={"path": path}, values={"text": "a"})
-        filed = source.wished(dead)
-        stood = await source.keeper.standing(path)
-        held = source.keeper.leased(filed, stood)
+        filed = source.parse_change(dead)
+        stood = await source.file_writer.read_state(path)
+        held = source.file_writer.hold_lease(filed, stood)
         await held.__aenter__()  # and is never left
         other = replace(dead, id="other")
         with pytest.raises(ChangeRejected) as unmade:
-            await source.write([other])
+            await source.apply([other])
 
         assert unmade.value.code is ErrorCode.VERSION_CONFLICT
-        assert await source.made(dead) is None
-        await source.write([other])
+        assert await source.find_change(dead) is None
+        await source.apply([other])
         assert place.body(path) == b"a"
 
 
@@ -55,10 +55,10 @@ async def test_a_file_that_was_never_whole_is_deleted_from_a_share(place: Place,
         dead = RowChange(
             id="died", collection="files", kind=ChangeKind.CREATE, key={"path": path}, values={"text": "a"}
         )
-        part = await source.keeper.written(source.wished(dead), None)
+        part = await source.file_writer.write_temporary(source.parse_change(dead), None)
 
         assert place.body(part) == b"a"
-        assert await source.made(dead) is None
+        assert await source.find_change(dead) is None
         assert place.body(part) is None
 
 
@@ -67,12 +67,12 @@ async def test_a_file_that_was_never_whole_is_deleted_from_a_folder(tmp_path: Pa
         dead = RowChange(
             id="died", collection="files", kind=ChangeKind.CREATE, key={"path": "in/a.txt"}, values={"text": "a"}
         )
-        filed = source.wished(dead)
+        filed = source.parse_change(dead)
         with files_folder.open_parent_folder(tmp_path, filed.id, create=True) as folder:
-            files_folder.write_temporary_file(tmp_path, (folder, files_folder.build_temporary_name(filed)), filed, "0")
+            files_folder.write_temporary_file(tmp_path, folder, filed, "0")
 
         assert len(list((tmp_path / "in").iterdir())) == 1
-        assert await source.made(dead) is None
+        assert await source.find_change(dead) is None
         assert list((tmp_path / "in").iterdir()) == []
 
 
@@ -90,10 +90,10 @@ async def test_a_signature_of_what_files_are_kept_in_is_enough_to_write(place: P
         again = RowChange(id="2", collection="files", kind=ChangeKind.PUT, key={"path": path}, values={"text": "b"})
         copy = replace(put, id="3", key={"path": f"{path}.copy"}, values={"copy_of": path})
         for each in (put, again, copy):
-            await source.write([each])
+            await source.apply([each])
         assert (place.body(path), place.body(f"{path}.copy")) == (b"b", b"b")
 
-        await source.write([RowChange(id="4", collection="files", kind=ChangeKind.DELETE, key={"path": path})])
+        await source.apply([RowChange(id="4", collection="files", kind=ChangeKind.DELETE, key={"path": path})])
         assert place.body(path) is None
         upload = UploadRequest(
             change_id="5", collection="files", key={"path": path}, size=1, content_type="text/plain", valid_seconds=60

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from onedoor.connectors.files import folder
-from onedoor.connectors.files.writes import explain_invalid_path
+from onedoor.connectors.files.paths import explain_invalid_path
 from onedoor.errors import ErrorCode
 from onedoor.spi.connector import ChangeKind, ChangeRejected, RowChange, UploadRequest
 from tests.connectors.writing import stores
@@ -68,7 +68,7 @@ async def test_every_store_refuses_every_one_of_them_before_a_call(place: Place)
     async with place.opened(writable_below=()) as source:
         place.wire.asked.clear()
         for name in NAMES:
-            said = [await answer(source.write([each])) for each in wishes(name)]
+            said = [await answer(source.apply([each])) for each in wishes(name)]
             address = await answer(source.upload_address(upload(name)))
 
             assert [(name, code, reason[:1]) for code, reason in said] == [(name, ErrorCode.BAD_USER_INPUT, "`")] * 4
@@ -109,7 +109,7 @@ async def test_a_usual_name_is_taken_and_means_itself(place: Place, name: str) -
         change = RowChange(
             id=uuid4().hex, collection="files", kind=ChangeKind.PUT, key={"path": name}, values={"text": "a"}
         )
-        (came,) = await source.write([change])
+        (came,) = await source.apply([change])
 
     assert came.after is not None
     assert (came.after["path"], place.body(name)) == (name, b"a")
@@ -148,12 +148,12 @@ async def test_in_a_folder_no_link_is_followed_and_no_folder_is_taken_for_a_file
     values = {} if verb is ChangeKind.DELETE else {"text": "a"}
     async with stores.opener(folder.KIND, {"path": root})() as source:
         with pytest.raises(ChangeRejected):
-            await source.write([RowChange(id="a", collection="files", kind=verb, key={"path": path}, values=values)])
+            await source.apply([RowChange(id="a", collection="files", kind=verb, key={"path": path}, values=values)])
         copy = RowChange(
             id="b", collection="files", kind=ChangeKind.PUT, key={"path": "in/b.txt"}, values={"copy_of": path}
         )
         with pytest.raises(ChangeRejected):
-            await source.write([copy])
+            await source.apply([copy])
 
     outside = root.parent / "outside"
     assert {each.name: each.read_bytes() for each in outside.iterdir()} == {"secret.txt": b"secret"}

@@ -76,7 +76,7 @@ async def test_a_file_is_uploaded_and_bears_the_mark_of_its_change(place: Place,
         change = RowChange(
             id=upload.change_id, collection="files", kind=ChangeKind.CREATE, key=upload.key, values={"text": ""}
         )
-        found = await source.made(change)
+        found = await source.find_change(change)
         assert found is not None
         assert (found.before, found.after["size"]) == (None, len(BODY))
 
@@ -133,7 +133,7 @@ async def test_it_neither_reads_nor_deletes(place: Place, path: str, method: str
 
 @pytest.mark.parametrize("place", SIGNED, indirect=True)
 async def test_after_its_end_it_opens_nothing(place: Place, path: str) -> None:
-    made = await address(place, path, seconds=1)
+    made = await address(place, path, valid_seconds=1)
     await asyncio.sleep(2.1)
 
     assert (set(all_sent(made)), place.body(path)) == ({403}, None)
@@ -142,8 +142,8 @@ async def test_after_its_end_it_opens_nothing(place: Place, path: str) -> None:
 @pytest.mark.parametrize("place", ["drive"], indirect=True)
 async def test_drives_session_is_ended_when_its_time_is_over(place: Place, path: str) -> None:
     async with place.opened() as source:
-        made = await source.upload_address(wanted(path, seconds=1))
-        (ending,) = source.writer.sessions.ending
+        made = await source.upload_address(wanted(path, valid_seconds=1))
+        (ending,) = source.file_writer.upload_sessions.expiry_tasks
         await asyncio.wait_for(asyncio.shield(ending), 10)
 
         assert (all_sent(made), place.body(path)) == ([404], None)
@@ -230,6 +230,6 @@ async def test_an_upload_to_drive_that_breaks_off_goes_on_where_it_was(place: Pl
             change = RowChange(
                 id="a", collection="files", kind=ChangeKind.CREATE, key={"path": path}, values={"text": body}
             )
-            (came,) = await source.write([change])
+            (came,) = await source.apply([change])
 
     assert (way.cuts, came.after["size"], place.body(path)) == (1, len(body), body.encode())

@@ -1,4 +1,5 @@
-# The door alone, without the demo: its settings and records are mounted, its secrets come from the environment.
+# The product alone: a company's folder is mounted at /company or copied there by its own image, its settings and
+# records are mounted, its secrets come from the environment.
 FROM python:3.11-slim AS built
 COPY requirements/server.txt /tmp/server.txt
 RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r /tmp/server.txt
@@ -6,15 +7,12 @@ RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashe
 FROM python:3.11-slim
 RUN useradd --system --uid 10001 --no-create-home onedoor && install -d -o onedoor /records
 COPY --from=built /venv /venv
-WORKDIR /onedoor
-COPY auth auth
-COPY onedoor onedoor
-COPY web web
-COPY schema schema
-COPY resolvers resolvers
-COPY jobs jobs
+COPY auth /onedoor/auth
+COPY onedoor /onedoor/onedoor
 USER onedoor
-ENV PATH=/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 ONEDOOR_CONFIG=/settings/onedoor.toml
+WORKDIR /company
+ENV PATH=/venv/bin:$PATH PYTHONPATH=/onedoor PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
+    ONEDOOR_COMPANY=/company ONEDOOR_CONFIG=/settings/onedoor.toml
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/health', timeout=2)"]

@@ -35,7 +35,7 @@ equality: .venv/development  ## as many random questions, against all rows in me
 bench: .venv/development  ## Onedoor, by hand, and the limit; QUESTION=one SECONDS=3 ROUNDS=5
 	@$(BIN)/python -m benchmarks $(foreach each,$(QUESTION),--question $(each)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
-graphiql:  ## builds web/graphiql/dist anew; needs Node 20
+graphiql:  ## builds onedoor/http/graphiql anew; needs Node 20
 	@cd web/graphiql && npm ci --no-audit --no-fund && npm run --silent build
 
 lock: .venv/development  ## resolves requirements/*.in anew

@@ -1,1 +1,14 @@
-"""A GraphQL federated data layer: one schema over tables and third-party systems, with permission per field and a record per request."""
+"""Serve one GraphQL schema over a company's tables and systems, with permission per field and a record per request."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+
+def _require_own_auth() -> None:
+    """Raise ImportError where another package takes the place of `auth`, which is half of Onedoor."""
+    found = find_spec("auth")
+    if found is None or found.origin is None or Path(found.origin).parent.parent != Path(__file__).parent.parent:
+        raise ImportError("`auth` is a package of Onedoor: rename yours")
+
+
+_require_own_auth()

@@ -78,7 +78,7 @@ SETTINGS_FILE = "onedoor.toml"
 
 CONNECT_ATTEMPTS = 5
 
-GRAPHIQL_FOLDER = Path(__file__).parents[1] / "web" / "graphiql" / "dist"
+GRAPHIQL_FOLDER = Path(__file__).parent / "http" / "graphiql"
 
 # Monaco, GraphiQL's editor, writes its colours into style elements and checks questions in workers.
 GRAPHIQL_POLICY = {"style-src": "'self' 'unsafe-inline'", "worker-src": "'self'"}

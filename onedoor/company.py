@@ -265,4 +265,5 @@ def _refuse_builtin_names(builtin: Iterable[ModuleType], own: Iterable[ModuleTyp
 
 def _list_type_names(modules: Iterable[ModuleType]) -> frozenset[str]:
     shapes = read_shapes(modules)
-    return frozenset(shape.name for shape in (*shapes.types, *shapes.enums, *shapes.inputs)) - {*ROOTS}
+    types = frozenset(shape.name for shape in (*shapes.types, *shapes.inputs))
+    return (types | frozenset(shape.name for shape in shapes.enums)) - {*ROOTS}

@@ -63,10 +63,12 @@ def create_key(folder: Path, *groups: str) -> str:
 
 
 @contextmanager
-def running(command: list[str], port: int, cwd: Path, product: Path = ROOT) -> Iterator[None]:
+def running(
+    command: list[str], port: int, cwd: Path, product: Path = ROOT, environment: Mapping[str, str] | None = None
+) -> Iterator[None]:
     """A process of its own that serves on the port."""
-    environment = {**os.environ, "PYTHONPATH": str(product)}
-    process = subprocess.Popen([sys.executable, "-m", *command], cwd=cwd, env=environment)
+    variables = {**os.environ, **(environment or {}), "PYTHONPATH": str(product)}
+    process = subprocess.Popen([sys.executable, "-m", *command], cwd=cwd, env=variables)
     try:
         deadline = time.monotonic() + START_SECONDS
         while not accepts(port):

@@ -79,7 +79,7 @@ def list_documents(context: DocumentCommandContext) -> None:
 
 
 def check_documents(context: DocumentCommandContext) -> int:
-    """Return how many documents are trusted. Raises ConfigurationError, naming them, where some do not fit the schema."""
+    """Return how many documents are trusted. Raises ConfigurationError, naming those that do not fit the schema."""
     settings = context.load_settings()
     texts = [(DIGEST_PREFIX + hash_document(text), text) for text in _read_distinct_texts(settings.documents)]
     _require_valid(texts, context.load_schema, settings.limits)

@@ -13,7 +13,7 @@ for (const [path, { version, license }] of bundled) {
   names.set(text, [...(names.get(text) ?? []), `${path.split("node_modules/").at(-1)} ${version} (${license})`]);
 }
 const told = [...names].map(([text, held]) => `${held.join("\n")}\n\n${text}`);
-writeFileSync(join("dist", "LICENSES.txt"), [readFileSync("fonts.txt", "utf8"), ...told].join(LINE));
+writeFileSync(join("..", "..", "onedoor", "http", "graphiql", "LICENSES.txt"), [readFileSync("fonts.txt", "utf8"), ...told].join(LINE));
 
 function texts(path) {
   const files = readdirSync(path).filter((each) => LICENCE.test(each));

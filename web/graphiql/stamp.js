@@ -1,4 +1,4 @@
-/** What the build is made from in, its digest in dist/stamp.txt out: a test tells when the sources have moved on. */
+/** What the build is made from in, its digest in stamp.txt beside the build out: a test tells when the sources have moved on. */
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,4 +9,4 @@ const FILES = ["fonts.txt", "index.html", "package-lock.json", "package.json", "
 const inside = FOLDERS.flatMap((folder) => readdirSync(folder).map((name) => `${folder}/${name}`));
 const digest = createHash("sha256");
 for (const name of [...FILES, ...inside].sort()) digest.update(`${name}\0`).update(readFileSync(name)).update("\0");
-writeFileSync(join("dist", "stamp.txt"), `${digest.digest("hex")}\n`);
+writeFileSync(join("..", "..", "onedoor", "http", "graphiql", "stamp.txt"), `${digest.digest("hex")}\n`);

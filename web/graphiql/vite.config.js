@@ -1,6 +1,8 @@
-/** src/ in, dist/ out: every file the page needs, served from /graphiql/ and nowhere else. */
+/** Builds src/ into the package that serves it: every file the page needs, from /graphiql/ and nowhere else. */
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vite";
+
+const OUT = "../../onedoor/http/graphiql";
 
 export default defineConfig({
   base: "/graphiql/",
@@ -9,6 +11,8 @@ export default defineConfig({
   define: { "globalThis.process": "true" },
   worker: { format: "es" },
   build: {
+    outDir: OUT,
+    emptyOutDir: true,
     chunkSizeWarningLimit: 8000,
     modulePreload: { polyfill: false },
     rolldownOptions: { checks: { moduleLevelDirective: false } },

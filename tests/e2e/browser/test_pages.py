@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from demo.run import DASHBOARD
+from demo.servers.run import ROOT
 from onedoor.app import GRAPHIQL_FOLDER, GRAPHIQL_POLICY
 from onedoor.http.pages import StaticFiles
 
-SOURCE = GRAPHIQL_FOLDER.parent
+DASHBOARD = ROOT / "demo" / "dashboard"
+SOURCE = ROOT / "web" / "graphiql"
 STAMPED = ("fonts.txt", "index.html", "package-lock.json", "package.json", "vite.config.js")
 HOSTS = re.compile(r"unpkg|jsdelivr|npmjs|esm\.sh|cdnjs|yarnpkg|skypack")
 POLICY = (

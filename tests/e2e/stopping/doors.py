@@ -52,7 +52,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 @contextmanager
 def open_door(folder: Path, port: int, key: str, workers: int = 1) -> Iterator[Door]:
-    command = [sys.executable, "cli.py", "serve", "--workers", str(workers)]
+    command = [sys.executable, "-m", "onedoor", "serve", "--workers", str(workers)]
     process = subprocess.Popen(command, cwd=ROOT, env=environment(folder), stderr=subprocess.PIPE)
     try:
         deadline = time.monotonic() + START_SECONDS

@@ -102,7 +102,7 @@ def test_a_taken_port_is_one_sentence(tmp_path: Path, acme_servers: Running) -> 
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]
         furnished(tmp_path, acme_servers, port)
-        command = [sys.executable, "cli.py", "serve"]
+        command = [sys.executable, "-m", "onedoor", "serve"]
         ended = subprocess.run(command, cwd=ROOT, env=environment(tmp_path), capture_output=True, check=False)
     assert (ended.returncode, ended.stderr.decode().splitlines()[-1]) == (
         2,

@@ -59,10 +59,9 @@ from onedoor.query import cursors
 from onedoor.query.context import build_query_engine
 from onedoor.query.planner.explain import allow_sql
 from onedoor.query.startup_checks import validate_catalog, validate_mutations
-from onedoor.runtime.lru import InMemoryCacheStore
 from onedoor.runtime.pubsub import PubSub
 from onedoor.runtime.quota import READS_QUOTA, ConnectorRateLimiters
-from onedoor.runtime.row_cache import CacheStore, RowCache
+from onedoor.runtime.row_cache import CacheStore, InMemoryCacheStore, RowCache
 from onedoor.schema.builder import build_document, build_from_document, check_groups, compute_version
 from onedoor.schema.federation import build_subgraph
 from onedoor.schema.visibility import build_visible_schema

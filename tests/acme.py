@@ -505,8 +505,7 @@ async def ask(
     at: QueryEngine, text: str, *groups: str, variables: Mapping[str, Any] | None = None, **options: Any
 ) -> ExecutionResult:
     """What the engine tells someone in these groups."""
-    told = ExecutionResult()
     question = GraphQLRequest(query=text, variables=variables or {}, extensions=options)
-    await execute(at, caller(*groups), question, told)
+    told = await execute(at, caller(*groups), question)
     told.data = orjson.loads(orjson.dumps(told.data, option=orjson.OPT_UTC_Z))
     return told

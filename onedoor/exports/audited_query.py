@@ -16,7 +16,7 @@ from onedoor.audit.log import AuditLog
 from onedoor.audit.record import RANDOM_BYTES, AuditOutcome, build_record_id
 from onedoor.exports.models import ExportState, ExportStopped
 from onedoor.query.audited import RequestFacts, classify_outcome, serialize_audit_record
-from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine
+from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine, get_partial_result
 from onedoor.query.engine import execute
 
 EXPORT_SURFACE = "export"
@@ -65,11 +65,13 @@ async def execute_audited(
         )
 
     try:
-        await execute(executor.engine, principal, request, told)
-    except asyncio.CancelledError:
+        told = await execute(executor.engine, principal, request)
+    except asyncio.CancelledError as error:
+        told = get_partial_result(error)
         await asyncio.shield(recorded(AuditOutcome.CANCELLED))
         raise
-    except Exception:
+    except Exception as error:
+        told = get_partial_result(error)
         await recorded(AuditOutcome.CRASHED)
         raise ExportStopped(ExportState.FAILED, f"something went wrong here; it is on record as {id}") from None
     if count_served_bytes is not None and not told.rejected:

@@ -29,7 +29,7 @@ from onedoor.query.audited import (
     classify_outcome,
     serialize_audit_record,
 )
-from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine
+from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine, get_partial_result
 from onedoor.query.engine import execute
 from onedoor.query.subscriptions import SubscribeFunction, subscribe
 from onedoor.runtime.pubsub import InMemoryEventStore, PubSub
@@ -162,7 +162,11 @@ async def execute_request(app_state: AppState, context: RequestContext) -> tuple
     """What the engine tells a caller who is known of a question that is read."""
     assert context.principal is not None
     assert context.request is not None
-    await execute(app_state.engine, context.principal, context.request, context.result)
+    try:
+        context.result = await execute(app_state.engine, context.principal, context.request, record_id=context.id)
+    except BaseException as error:
+        context.result = get_partial_result(error)
+        raise
     apply_request_extensions(app_state, context)
     return respond_with_result(app_state, context), classify_outcome(context.result)
 

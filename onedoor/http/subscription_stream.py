@@ -1,8 +1,8 @@
 """A subscription in, its answers out as things happen; each is on record before it is given, as are start and end."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from auth.authentication import Principal
@@ -21,7 +21,8 @@ from onedoor.http.execution import (
 )
 from onedoor.http.responses import AUDIT_UNAVAILABLE, HTTPResponse
 from onedoor.query.audited import classify_outcome
-from onedoor.query.subscriptions import EventExecutor
+from onedoor.query.context import GraphQLRequest, get_partial_result
+from onedoor.query.subscriptions import EventExecutor, Subscription
 from onedoor.runtime.pubsub import SlowConsumer
 from onedoor.storage.database import MetadataDatabaseUnavailable
 
@@ -94,15 +95,26 @@ class SubscriptionStream:
         counter, coming = self.app_state, self.context
         assert coming.request is not None
         coming.surface, coming.subscription_id, coming.principal = SURFACE, coming.id, await self.reauthenticate()
-        asked = counter.subscribe(counter.engine, counter.pubsub, coming.principal, coming.request, coming.result)
-        async with asked as happenings:
+        async with self._subscribe(coming.principal, coming.request) as subscription:
+            coming.result = subscription.result
             apply_request_extensions(counter, coming)
             await record_request(counter, coming, EMPTY_RESPONSE, AuditOutcome.ANSWERED)
             self.event_count = 0
             await self.on_start()
-            async for each in happenings:
+            async for each in subscription.events:
                 await self.deliver(await self._execute_event(each))
                 self.event_count += 1
+
+    @asynccontextmanager
+    async def _subscribe(self, principal: Principal, request: GraphQLRequest) -> AsyncIterator[Subscription]:
+        try:
+            subscribing = self.app_state.subscribe(self.app_state.engine, self.app_state.pubsub, principal, request)
+            async with subscribing as subscription:
+                yield subscription
+        except BaseException as error:
+            if self.event_count is None:
+                self.context.result = get_partial_result(error)
+            raise
 
     async def _execute_event(self, happening: EventExecutor) -> bytes:
         """For who they are by now; on record."""

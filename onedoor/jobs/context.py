@@ -23,7 +23,7 @@ from onedoor.jobs.models import ChildResult, JobFailed, JobLogLine, JobRun, JobS
 from onedoor.jobs.store import JobFileData
 from onedoor.jobs.tables import JobDatabase
 from onedoor.query.audited import RequestFacts, build_audit_record, classify_outcome
-from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine
+from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine, get_partial_result
 from onedoor.query.engine import execute
 
 FLUSH_SECONDS = 0.1
@@ -119,7 +119,7 @@ class JobQueryExecutor:
     redaction_key: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class JobQuery:
     """One question of one job, under way."""
 
@@ -141,11 +141,13 @@ async def execute_job_query(
         clock_start=perf_counter(),
     )  # fmt: skip
     try:
-        await execute(executor.engine, principal, request, one.result)
-    except asyncio.CancelledError:
+        one.result = await execute(executor.engine, principal, request)
+    except asyncio.CancelledError as error:
+        one.result = get_partial_result(error)
         await asyncio.shield(_audit_job_query(one, AuditOutcome.CANCELLED))
         raise
-    except Exception:
+    except Exception as error:
+        one.result = get_partial_result(error)
         await _audit_job_query(one, AuditOutcome.CRASHED)
         raise
     await _audit_job_query(one, classify_outcome(one.result))

@@ -156,7 +156,7 @@ def _serialize_principal(engine: QueryEngine, principal: Principal) -> bytes:
         groups = tuple(sorted(principal.groups))
         who = {"person": principal.person_id, "key_id": principal.key_id, "groups": groups, "grants": principal.grants}
         known = principal, _serialize_members(who) + b","
-        engine.audited_principals.put(principal.key_id, known)
+        engine.audited_principals[principal.key_id] = known
     return known[1]
 
 
@@ -206,7 +206,7 @@ def _describe_document(
             "operation_hash": hashlib.sha256(text.encode()).hexdigest(),
             "literals": hash_literals(result.document.node, key),
         }
-        engine.audited_documents.put(result.document.text, known)
+        engine.audited_documents[result.document.text] = known
     return known
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Any
 
+from cachetools import LRUCache
 from graphql import GraphQLSchema, OperationDefinitionNode
 
 from auth.authentication import Principal
@@ -20,7 +21,6 @@ from onedoor.query.planner.nodes import Plan
 from onedoor.query.results.complete import CompletionPlan
 from onedoor.query.selection import SelectedField
 from onedoor.runtime import resilience
-from onedoor.runtime.lru import LRUCache
 from onedoor.runtime.polling import PollerSet
 from onedoor.runtime.quota import READS_QUOTA, ConnectorRateLimiters
 from onedoor.runtime.resilience import ResilientConnector
@@ -90,7 +90,7 @@ class CachedPlan:
 
 @dataclass(slots=True, kw_only=True)
 class ExecutionResult:
-    """What a client is told, and what the record says of it; filled stage by stage."""
+    """What a client and the audit record learn of a request, as far as it came."""
 
     data: dict[str, Any] | None = None
     errors: Sequence[GraphQLErrorInfo] = field(default_factory=list)
@@ -101,11 +101,20 @@ class ExecutionResult:
     operation: OperationDefinitionNode | None = None
     cached_plan: CachedPlan | None = None
     scan_stats: list[ScanStats] = field(default_factory=list)
-    record_id: str = ""
-    """The id of the record it leaves."""
     extensions: dict[str, Any] = field(default_factory=dict)
     changes: list[AuditedChange] = field(default_factory=list)
-    """What was changed, as records say it."""
+    """What was changed, as the audit record says it."""
+
+
+def attach_partial_result(error: BaseException, result: ExecutionResult) -> None:
+    """Let an exception carry how far the request came that it stops."""
+    error.partial_result = result  # type: ignore[attr-defined]
+
+
+def get_partial_result(error: BaseException) -> ExecutionResult:
+    """Return how far a request came that this exception stopped."""
+    result: ExecutionResult | None = getattr(error, "partial_result", None)
+    return ExecutionResult() if result is None else result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +184,7 @@ def view_for(engine: QueryEngine, principal: Principal) -> PrincipalView:
             },
             federation_sdl=cache(partial(house.sdl_for_groups, principal.groups)) if house.sdl_for_groups else None,
         )
-        engine.view_cache.put(principal.groups, known)
+        engine.view_cache[principal.groups] = known
     return known
 
 

@@ -1,11 +1,10 @@
-"""Execute(): parse, select, authorize, plan, execute, complete."""
+"""Execute an operation: parse, select, authorize, plan, execute, complete."""
 
 import asyncio
 import re
 from asyncio import get_running_loop
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from graphql import GraphQLSchema, OperationType, execute_sync
@@ -26,6 +25,7 @@ from onedoor.query.context import (
     PrincipalView,
     QueryEngine,
     ReaderSet,
+    attach_partial_result,
     build_personal_reader,
     view_for,
 )
@@ -50,370 +50,340 @@ from onedoor.query.selection import (
 )
 from onedoor.runtime import call_context
 from onedoor.runtime.call_context import CallContext, Waiter
-from onedoor.runtime.concurrency import Deadline
+from onedoor.runtime.concurrency import NEVER, Deadline
 from onedoor.runtime.row_cache import Reader, utc_now
-from onedoor.spi.connector import Connector
-
-NO_DETAILS: Mapping[str, Any] = {}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RootFieldContext:
-    """For whom, and until when."""
-
-    catalog: Catalog
-    principal: Principal
-    record_id: str
-    deadline: float
-    event_row_id: str | None
-    """The id of the row that an event leads to; None: a mutation, whose actions tell."""
-    changes: list[AuditedChange]
-    """What was changed, for the record."""
-    build_reader: Callable[[str, Connector], Reader]
-    """A source of this answer alone, as it is read."""
-
-
-async def execute_fields_serially(state: ExecutionState, plan: Plan, context: RootFieldContext) -> BranchResults:
-    """As fetched. What could not be done is a `SourceFailed` in place of its row; the next is done for all that."""
-    for branch in plan.roots:
-        try:
-            await _execute_root_field(state, branch, context)
-        except ConnectorError as failure:
-            _collect_changes(context, getattr(failure, "noted", NO_DETAILS))
-            state.results[branch.field.number] = failure
-    return state.results
-
-
-async def _execute_root_field(state: ExecutionState, branch: PlanNode, context: RootFieldContext) -> None:
-    acted = (
-        ActionResult(row_id=context.event_row_id)
-        if context.event_row_id is not None
-        else await _run_action(state, branch.field, context)
-    )
-    _collect_changes(context, acted.audit_facts)
-    if acted.row_id is None:
-        state.results[branch.field.number] = build_empty_result(branch)
-        return
-    state.bound_plan = replace(
-        state.bound_plan, variables={**state.bound_plan.variables, get_result_id_variable(branch.field): acted.row_id}
-    )
-    state.readers = _OverlaidReaders(
-        state.readers, {name: context.build_reader(name, source) for name, source in acted.connectors.items()}
-    )
-    try:
-        with (
-            Deadline(context.deadline),
-            call_context.use_call_context(
-                CallContext(waiters=[Waiter(person=context.principal.person_id, deadline=context.deadline)])
-            ),
-        ):
-            await execute_plan(state, Plan(roots=(branch,)))
-    except TimeoutError:
-        message = f"`{branch.field.name}` was done, but what it came to could not be read in time"
-        raise ConnectorError(message, ErrorCode.LIMIT_EXCEEDED) from None
-
-
-def _collect_changes(context: RootFieldContext, audit_facts: Mapping[str, Any]) -> None:
-    context.changes.extend(AuditedChange.from_json(each) for each in audit_facts.get("changes", ()))
-
-
-async def _run_action(state: ExecutionState, field: SelectedField, context: RootFieldContext) -> ActionResult:
-    arguments = {name: substitute(value, state.bound_plan.variables) for name, value in field.arguments.items()}
-    act = ActionCall(
-        principal=context.principal,
-        field=field.name,
-        arguments=arguments,
-        record_id=context.record_id,
-        deadline=context.deadline,
-    )
-    try:
-        async with asyncio.timeout_at(context.deadline):
-            return await context.catalog.actions[field.name](act)
-    except TimeoutError:
-        limit = f"the limit `request_seconds` of {context.catalog.limits.request_seconds:g}"
-        message = f"`{field.name}` took longer than {limit}; it may still be done: send it again with its key, and see"
-        raise ConnectorError(message, ErrorCode.CHANGE_UNSETTLED) from None
-
-
-class _OverlaidReaders(dict[str, Reader]):
-    """Sources as a request reads them, some of them its own."""
-
-    def __init__(self, base: Mapping[str, Reader], own: Mapping[str, Reader]) -> None:
-        super().__init__(own)
-        self._base = base
-
-    def __missing__(self, name: str) -> Reader:
-        return self._base[name]
-
-
-INTROSPECTION_PATTERN = re.compile(rf"__(schema|type)\b|\b{selection.SERVICE_FIELD}\b")
 
 
 async def execute(
     engine: QueryEngine,
     principal: Principal,
     request: GraphQLRequest,
-    result: ExecutionResult,
-    event_row_id: str | None = None,
-) -> None:
-    """Fills `told` stage by stage, so that whatever stops a request, its record says how far it came.
+    *,
+    event: str | None = None,
+    record_id: str = "",
+) -> ExecutionResult:
+    """Execute one operation and return what the client and the audit record are to learn of it.
 
-    `event` is the id of the row that the one field of a subscription leads to now.
+    `event` is the id of the row that a subscription's one field gives now; `record_id` names the audit record, for the
+    changes that a mutation makes. A request that is rejected or takes too long has a result with errors. Anything else
+    that stops it is raised, and `get_partial_result` of that says how far the request came.
     """
-    until = get_running_loop().time() + engine.catalog.limits.request_seconds
+    execution = Execution(
+        engine=engine,
+        principal=principal,
+        request=request,
+        event=event,
+        record_id=record_id,
+        deadline=get_running_loop().time() + engine.catalog.limits.request_seconds,
+        operation_types=QUERY_OR_MUTATION if event is None else SUBSCRIPTION_ONLY,
+    )
     try:
-        await _execute_stages(engine, principal, request, result, (until, event_row_id))
-    except RequestRejected as refusal:
-        result.errors, result.rejected = refusal.errors, True
+        query = execution.prepare()
+        if request.extensions.get("allOrNothing") and (denials := build_denial_errors(engine.catalog, query)):
+            return execution.reject(denials)
+        state = execution.bind(query)
+        plan_mode = explain.parse_plan_mode(request.extensions)
+        if plan_mode is PlanMode.PLAN_ONLY:
+            return execution.explain(query, state)
+        if plan_mode is not None:
+            state.traces = []
+        results = await execution.run(query, state)
+        return execution.complete(query, state, results)
+    except RequestRejected as rejection:
+        return execution.reject(rejection.errors)
     except TimeoutError:
-        limit = f"the limit `request_seconds` of {engine.catalog.limits.request_seconds:g}"
-        result.data = None
-        result.errors = (
-            GraphQLErrorInfo(
-                code=ErrorCode.LIMIT_EXCEEDED, message=f"the answer took longer than {limit}, ask for less"
-            ),
-        )
+        return execution.time_out()
+    except BaseException as error:
+        attach_partial_result(error, execution.result)
+        raise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedQuery:
-    """A question that is judged and planned, before anything is asked."""
+    """An operation that is parsed, authorized and planned, with its variables; nothing has been read for it."""
 
     view: PrincipalView
     operation: PreparedOperation
     cached_plan: CachedPlan
     variables: Mapping[str, Any]
-    """Its variables, coerced."""
+    """Coerced."""
 
 
-def prepare_query(
-    engine: QueryEngine,
-    principal: Principal,
-    request: GraphQLRequest,
-    result: ExecutionResult,
-    operation_types: frozenset[OperationType],
-) -> PreparedQuery:
-    """Raises Refused; `told` says how far it came."""
-    view = view_for(engine, principal)
-    asked = _prepare_operation(engine, view, request, result, operation_types)
-    values, shaped = _resolve_variables(view, asked, request, engine.catalog)
-    compiled = _get_cached_plan(engine, principal, view, (asked, request, shaped))
-    return PreparedQuery(view=view, operation=asked, cached_plan=compiled, variables=values)
+@dataclass(slots=True, kw_only=True)
+class Execution:
+    """One request under way: its methods are the stages, and `result` says how far it has come."""
 
+    engine: QueryEngine
+    principal: Principal
+    request: GraphQLRequest
+    operation_types: frozenset[OperationType]
+    event: str | None = None
+    record_id: str = ""
+    deadline: float = NEVER
+    """On the loop's clock."""
+    result: ExecutionResult = field(default_factory=ExecutionResult)
 
-async def _execute_stages(
-    engine: QueryEngine,
-    principal: Principal,
-    request: GraphQLRequest,
-    result: ExecutionResult,
-    come: tuple[float, str | None],
-) -> None:
-    (until, event), house = come, engine.catalog
-    prepared = prepare_query(
-        engine, principal, request, result, SUBSCRIPTION_ONLY if event is not None else QUERY_OR_MUTATION
-    )
-    view, asked, compiled, values = prepared.view, prepared.operation, prepared.cached_plan, prepared.variables
-    result.cached_plan, kind = compiled, asked.operation.operation
-    options = request.extensions
-    if options.get("allOrNothing") and (denied := build_denial_errors(house, compiled, values)):
-        result.errors, result.rejected = denied, True
-        return
-    filled = bind_parameters(house, compiled.windows, values)
-    weighed = compute_cost(house, compiled.plan, values)
-    if options.get("cost"):
-        result.extensions["cost"] = weighed
-    wish = explain.parse_plan_mode(options) if options else None
-    run = ExecutionState(
-        readers=ReaderSet(engine, view, principal, use_cache=kind is OperationType.QUERY),
-        bound_plan=filled,
-        scan_stats=result.scan_stats,
-        limits=house.limits,
-        open_spill_table=house.open_spill_table,
-    )
-    if wish is PlanMode.PLAN_ONLY:
-        result.plan_only, result.errors = True, build_denial_errors(house, compiled, values)
-        result.extensions["plan"] = _explain_plan(house, principal, compiled, run)
-        return
-    if wish:
-        run.traces = []
-    try:
-        if kind is OperationType.QUERY:
-            results = await _execute_until(run, compiled.plan, principal, until)
-        else:
-            results = await execute_fields_serially(
-                run, compiled.plan, _build_root_field_context(engine, principal, result, come)
+    def prepare(self) -> PreparedQuery:
+        """Parse, select, authorize and plan, as far as the caches do not know. Raises RequestRejected."""
+        view = view_for(self.engine, self.principal)
+        operation = self._prepare_operation(view)
+        variables, variables_key = _resolve_variables(view, operation, self.request, self.engine.catalog)
+        cached_plan = self.result.cached_plan = self._get_cached_plan(view, operation, variables_key)
+        return PreparedQuery(view=view, operation=operation, cached_plan=cached_plan, variables=variables)
+
+    def bind(self, query: PreparedQuery) -> ExecutionState:
+        """Give the plan its variables and a reader for each source. Raises RequestRejected where it costs too much."""
+        catalog, cached_plan = self.engine.catalog, query.cached_plan
+        bound_plan = bind_parameters(catalog, cached_plan.windows, query.variables)
+        cost = compute_cost(catalog, cached_plan.plan, query.variables)
+        if self.request.extensions.get("cost"):
+            self.result.extensions["cost"] = cost
+        is_query = query.operation.operation.operation is OperationType.QUERY
+        return ExecutionState(
+            readers=ReaderSet(self.engine, query.view, self.principal, use_cache=is_query),
+            bound_plan=bound_plan,
+            scan_stats=self.result.scan_stats,
+            limits=catalog.limits,
+            open_spill_table=catalog.open_spill_table,
+        )
+
+    def explain(self, query: PreparedQuery, state: ExecutionState) -> ExecutionResult:
+        """Finish with the plan in place of data."""
+        self.result.plan_only = True
+        self.result.errors = build_denial_errors(self.engine.catalog, query)
+        self.result.extensions["plan"] = self._explain_plan(query, state)
+        return self.result
+
+    async def run(self, query: PreparedQuery, state: ExecutionState) -> BranchResults:
+        """Read what a query asks for, or carry out the fields of a mutation one after another.
+
+        Raises TimeoutError.
+        """
+        try:
+            if query.operation.operation.operation is OperationType.QUERY:
+                return await self._execute_until(state, query.cached_plan.plan)
+            return await self._execute_serially(state, query.cached_plan.plan)
+        finally:
+            if state.traces is not None:
+                self.result.extensions["plan"] = self._explain_plan(query, state)
+
+    def complete(self, query: PreparedQuery, state: ExecutionState, results: BranchResults) -> ExecutionResult:
+        """Finish with data and errors made of the rows."""
+        catalog, cached_plan, result = self.engine.catalog, query.cached_plan, self.result
+        if self.request.extensions.get("freshness"):
+            now = self.engine.cache.now() if self.engine.cache else utc_now()
+            result.extensions["freshness"] = summarize_freshness(result.scan_stats, now)
+        result.data, nulls = complete(catalog, cached_plan.completion, results, state.bound_plan)
+        if nulls.has_errors:
+            result.errors = build_errors(catalog, cached_plan.fields, cached_plan.decisions, results, nulls)
+        if cached_plan.has_introspection and result.data is not None:
+            result.data = self._add_introspection(query, result.data)
+        return result
+
+    def reject(self, errors: Sequence[GraphQLErrorInfo]) -> ExecutionResult:
+        """Finish with errors alone."""
+        self.result.errors, self.result.rejected = errors, True
+        return self.result
+
+    def time_out(self) -> ExecutionResult:
+        """Finish with the error of a request that took too long."""
+        limit = f"the limit `request_seconds` of {self.engine.catalog.limits.request_seconds:g}"
+        message = f"the answer took longer than {limit}, ask for less"
+        self.result.data = None
+        self.result.errors = (GraphQLErrorInfo(code=ErrorCode.LIMIT_EXCEEDED, message=message),)
+        return self.result
+
+    def _prepare_operation(self, view: PrincipalView) -> PreparedOperation:
+        """Parse and validate the document and find the operation in it; the result has the document even where not."""
+        key = (
+            self.request.query,
+            self.request.operation_name,
+            view.requirements_met if self.engine.catalog.schema_for_groups else None,
+            self.operation_types is SUBSCRIPTION_ONLY,
+        )
+        prepared = self.engine.operation_cache.get(key)
+        if prepared is None:
+            document = self.result.document = parse_document(
+                view.schema, self.request.query, self.engine.catalog.limits
             )
-    finally:
-        if wish:
-            result.extensions["plan"] = _explain_plan(house, principal, compiled, run)
-    if options.get("freshness"):
-        result.extensions["freshness"] = summarize_freshness(
-            result.scan_stats, engine.cache.now() if engine.cache else utc_now()
+            served_types = frozenset(
+                type for type in self.operation_types if view.schema.get_root_type(type) is not None
+            )
+            operation = get_operation(document, self.request.operation_name, served_types)
+            plain_variables = find_plain_variables(operation)
+            prepared = PreparedOperation(
+                document=document,
+                operation=operation,
+                plain_variables=plain_variables,
+                variables_key=tuple((name, Parameter) for name in plain_variables or ()),
+            )
+            self.engine.operation_cache[key] = prepared
+        self.result.document, self.result.operation = prepared.document, prepared.operation
+        return prepared
+
+    def _get_cached_plan(self, view: PrincipalView, prepared: PreparedOperation, variables_key: Any) -> CachedPlan:
+        """Return the plan of the same operation under the same permissions and with variables of the same shape."""
+        operation = prepared.operation
+        name = operation.name.value if operation.name else None
+        key = (prepared.document.text, name, view.requirements_met, self.engine.catalog.version, variables_key)
+        cached_plan = self.engine.plan_cache.get(key)
+        if cached_plan is None:
+            cached_plan = self._plan(view, prepared)
+            self.engine.plan_cache[key] = cached_plan
+        return cached_plan
+
+    def _plan(self, view: PrincipalView, prepared: PreparedOperation) -> CachedPlan:
+        """Select, authorize and plan."""
+        catalog = self.engine.catalog
+        variables = coerce_variables(view.schema, prepared.operation, self.request.variables)
+        fields = collect_fields(catalog.schema, prepared.document, prepared.operation, variables, catalog.limits)
+        check_mutation_count(prepared.operation, fields, catalog.limits)
+        if catalog.schema_for_groups is not None:
+            fields = _drop_unknown_entities(fields, view.schema)
+        decisions = authorize(catalog.schema, catalog.policy, fields, self.principal.groups)
+        plan = build_plan(catalog, fields, decisions)
+        return CachedPlan(
+            fields=fields,
+            decisions=decisions,
+            plan=plan,
+            completion=build_completion_plan(fields, decisions, plan),
+            has_introspection=_has_introspection(prepared.document),
+            windows=find_page_windows(catalog, plan),
         )
-    result.data, noted = complete(house, compiled.completion, results, filled)
-    if noted.has_errors:
-        result.errors = build_errors(house, compiled.fields, compiled.decisions, results, noted)
-    if compiled.has_introspection and result.data is not None:
-        result.data = _add_introspection(view, asked, request, result.data)
 
+    async def _execute_until(self, state: ExecutionState, plan: Plan) -> BranchResults:
+        """Read all branches before the deadline. Raises TimeoutError."""
+        if not plan.roots:
+            return {}
+        waiter = Waiter(person=self.principal.person_id, deadline=self.deadline)
+        with Deadline(self.deadline), call_context.use_call_context(CallContext(waiters=[waiter])):
+            return await execute_plan(state, plan)
 
-def _build_root_field_context(
-    engine: QueryEngine, principal: Principal, result: ExecutionResult, come: tuple[float, str | None]
-) -> RootFieldContext:
-    until, event = come
-    return RootFieldContext(
-        catalog=engine.catalog,
-        principal=principal,
-        record_id=result.record_id,
-        deadline=until,
-        event_row_id=event,
-        changes=result.changes,
-        build_reader=partial(build_personal_reader, engine),
-    )
+    async def _execute_serially(self, state: ExecutionState, plan: Plan) -> BranchResults:
+        """Carry out one root field after another; one that fails has its error in place of its row."""
+        for branch in plan.roots:
+            try:
+                await self._execute_root_field(state, branch)
+            except ConnectorError as failure:
+                self._collect_changes(getattr(failure, "noted", {}))
+                state.results[branch.field.number] = failure
+        return state.results
 
-
-async def _execute_until(state: ExecutionState, plan: Plan, principal: Principal, until: float) -> BranchResults:
-    if not plan.roots:
-        return {}
-    with (
-        Deadline(until),
-        call_context.use_call_context(CallContext(waiters=[Waiter(person=principal.person_id, deadline=until)])),
-    ):
-        return await execute_plan(state, plan)
-
-
-def _prepare_operation(
-    engine: QueryEngine,
-    view: PrincipalView,
-    request: GraphQLRequest,
-    result: ExecutionResult,
-    operation_types: frozenset[OperationType],
-) -> PreparedOperation:
-    """The document is told though the operation is not found in it."""
-    key = (
-        request.query,
-        request.operation_name,
-        view.requirements_met if engine.catalog.schema_for_groups else None,
-        operation_types is SUBSCRIPTION_ONLY,
-    )
-    known = engine.operation_cache.get(key)
-    if known is None:
-        result.document = parse_document(view.schema, request.query, engine.catalog.limits)
-        wanted = get_operation(
-            result.document, request.operation_name, _list_served_operation_types(view, operation_types)
+    async def _execute_root_field(self, state: ExecutionState, branch: PlanNode) -> None:
+        """Carry out a mutation, or take an event's row, and read what is selected of the row."""
+        action = await self._run_action(state, branch.field) if self.event is None else ActionResult(row_id=self.event)
+        self._collect_changes(action.audit_facts)
+        if action.row_id is None:
+            state.results[branch.field.number] = build_empty_result(branch)
+            return
+        variables = {**state.bound_plan.variables, get_result_id_variable(branch.field): action.row_id}
+        state.bound_plan = replace(state.bound_plan, variables=variables)
+        state.readers = _OverlaidReaders(
+            state.readers,
+            {name: build_personal_reader(self.engine, name, source) for name, source in action.connectors.items()},
         )
-        simple = find_plain_variables(wanted)
-        known = PreparedOperation(
-            document=result.document,
-            operation=wanted,
-            plain_variables=simple,
-            variables_key=tuple((name, Parameter) for name in simple or ()),
+        try:
+            await self._execute_until(state, Plan(roots=(branch,)))
+        except TimeoutError:
+            message = f"`{branch.field.name}` was done, but what it came to could not be read in time"
+            raise ConnectorError(message, ErrorCode.LIMIT_EXCEEDED) from None
+
+    async def _run_action(self, state: ExecutionState, root_field: SelectedField) -> ActionResult:
+        """Carry out a field of `Mutation`. Raises ConnectorError, also where it is unknown what came of it."""
+        catalog, name, variables = self.engine.catalog, root_field.name, state.bound_plan.variables
+        call = ActionCall(
+            principal=self.principal,
+            field=name,
+            arguments={argument: substitute(value, variables) for argument, value in root_field.arguments.items()},
+            record_id=self.record_id,
+            deadline=self.deadline,
         )
-        engine.operation_cache.put(key, known)
-    result.document, result.operation = known.document, known.operation
-    return known
+        try:
+            async with asyncio.timeout_at(self.deadline):
+                return await catalog.actions[name](call)
+        except TimeoutError:
+            limit = f"the limit `request_seconds` of {catalog.limits.request_seconds:g}"
+            message = f"`{name}` took longer than {limit}; it may still be done: send it again with its key, and see"
+            raise ConnectorError(message, ErrorCode.CHANGE_UNSETTLED) from None
+
+    def _collect_changes(self, audit_facts: Mapping[str, Any]) -> None:
+        self.result.changes.extend(AuditedChange.from_json(change) for change in audit_facts.get("changes", ()))
+
+    def _explain_plan(self, query: PreparedQuery, state: ExecutionState) -> dict[str, Any]:
+        policy = self.engine.catalog.policy
+        shows_sql = decide(policy, explain.SQL_COORDINATE, self.principal.groups).allowed
+        return explain.explain_execution(query.cached_plan.plan, state, sql=shows_sql)
+
+    def _add_introspection(self, query: PreparedQuery, data: dict[str, Any]) -> dict[str, Any]:
+        """Add what is asked of the schema itself, which graphql-core answers; keys stay in the order asked."""
+        operation, sdl = query.operation.operation, query.view.federation_sdl
+        introspected = execute_sync(
+            query.view.schema,
+            query.operation.document.node,
+            {selection.SERVICE_FIELD: {"sdl": lambda _: sdl and sdl()}, selection.ENTITIES_FIELD: ()},
+            variable_values=dict(self.request.variables),
+            operation_name=operation.name.value if operation.name else None,
+        ).data
+        return {key: data.get(key, value) for key, value in (introspected or {}).items()}
 
 
-def _list_served_operation_types(
-    view: PrincipalView, operation_types: frozenset[OperationType]
-) -> frozenset[OperationType]:
-    return frozenset(each for each in operation_types if view.schema.get_root_type(each) is not None)
+def build_denial_errors(catalog: Catalog, query: PreparedQuery) -> list[GraphQLErrorInfo]:
+    """Return an error for each field, and each type of an interface, that is denied."""
+    fields, decisions = map_fields_by_number(query.cached_plan.fields), query.cached_plan.decisions
+    denied = [number for number in fields if number in decisions and not decisions[number].allowed]
+    return [
+        *(build_forbidden_error(catalog.policy, fields[number], decisions[number], None) for number in denied),
+        *(
+            build_forbidden_rows_error(catalog.policy, member.type, decision, None)
+            for member, decision in find_denied_members(query.cached_plan.plan, query.variables)
+            if may_reveal_type(catalog, member.type, decision)
+        ),
+    ]
 
 
 def _resolve_variables(
     view: PrincipalView, prepared: PreparedOperation, request: GraphQLRequest, catalog: Catalog
 ) -> tuple[Mapping[str, Any], Any]:
-    """The variables, coerced, and their shape."""
-    given, simple = request.variables, prepared.plain_variables
+    """Return the variables, coerced, and their part of the plan's cache key."""
+    values, plain_types = request.variables, prepared.plain_variables
     if (
-        simple is not None
-        and given.keys() == simple.keys()
-        and all(is_plain_value(given[n], of) for n, of in simple.items())
+        plain_types is not None
+        and values.keys() == plain_types.keys()
+        and all(is_plain_value(values[name], type) for name, type in plain_types.items())
     ):
-        return given, prepared.variables_key
-    check_list_sizes(given, catalog.limits.in_max)
-    coerced = coerce_variables(view.schema, prepared.operation, given)
+        return values, prepared.variables_key
+    check_list_sizes(values, catalog.limits.in_max)
+    coerced = coerce_variables(view.schema, prepared.operation, values)
     return coerced.values, plan_cache_key(dict(coerced.parameterized))
 
 
-def _get_cached_plan(
-    engine: QueryEngine,
-    principal: Principal,
-    view: PrincipalView,
-    wanted: tuple[PreparedOperation, GraphQLRequest, Any],
-) -> CachedPlan:
-    """From the cache where the same was asked with the same permissions and the same shape of variables."""
-    house, (asked, question, shaped) = engine.catalog, wanted
-    name = asked.operation.name.value if asked.operation.name else None
-    key = (asked.document.text, name, view.requirements_met, house.version, shaped)
-    known = engine.plan_cache.get(key)
-    if known is None:
-        given = coerce_variables(view.schema, asked.operation, question.variables)
-        picks = collect_fields(house.schema, asked.document, asked.operation, given, house.limits)
-        check_mutation_count(asked.operation, picks, house.limits)
-        if house.schema_for_groups is not None:
-            picks = _drop_unknown_entities(picks, view.schema)
-        verdicts = authorize(house.schema, house.policy, picks, principal.groups)
-        planned = build_plan(house, picks, verdicts)
-        known = CachedPlan(
-            fields=picks,
-            decisions=verdicts,
-            plan=planned,
-            completion=build_completion_plan(picks, verdicts, planned),
-            has_introspection=_has_introspection(asked.document),
-            windows=find_page_windows(house, planned),
-        )
-        engine.plan_cache.put(key, known)
-    return known
-
-
 def _drop_unknown_entities(fields: tuple[SelectedField, ...], schema: GraphQLSchema) -> tuple[SelectedField, ...]:
-    """Without the entities that this view does not have: their names are not validated, as they come in variables."""
+    """Leave out entities that this view does not have; validation cannot, as their names come in variables."""
     names = selection.list_entity_types(schema)
     return tuple(
-        replace(pick, children_by_type={name: below for name, below in pick.children_by_type.items() if name in names})
-        if pick.name == selection.ENTITIES_FIELD
-        else pick
-        for pick in fields
+        replace(
+            field,
+            children_by_type={name: children for name, children in field.children_by_type.items() if name in names},
+        )
+        if field.name == selection.ENTITIES_FIELD
+        else field
+        for field in fields
     )
 
 
-def _explain_plan(
-    catalog: Catalog, principal: Principal, cached_plan: CachedPlan, state: ExecutionState
-) -> dict[str, Any]:
-    shows_sql = decide(catalog.policy, explain.SQL_COORDINATE, principal.groups).allowed
-    return explain.explain_execution(cached_plan.plan, state, sql=shows_sql)
-
-
-def build_denial_errors(catalog: Catalog, cached_plan: CachedPlan, values: Mapping[str, Any]) -> list[GraphQLErrorInfo]:
-    picks, verdicts = map_fields_by_number(cached_plan.fields), cached_plan.decisions
-    denied = [number for number in picks if number in verdicts and not verdicts[number].allowed]
-    return [
-        *(build_forbidden_error(catalog.policy, picks[number], verdicts[number], None) for number in denied),
-        *(
-            build_forbidden_rows_error(catalog.policy, each.type, verdict, None)
-            for each, verdict in find_denied_members(cached_plan.plan, values)
-            if may_reveal_type(catalog, each.type, verdict)
-        ),
-    ]
+INTROSPECTION_PATTERN = re.compile(rf"__(schema|type)\b|\b{selection.SERVICE_FIELD}\b")
 
 
 def _has_introspection(document: ParsedDocument) -> bool:
     return INTROSPECTION_PATTERN.search(document.text) is not None
 
 
-def _add_introspection(
-    view: PrincipalView, prepared: PreparedOperation, request: GraphQLRequest, data: dict[str, Any]
-) -> dict[str, Any]:
-    """The data with what it asks of the schema itself, which graphql-core answers; keys in the order asked."""
-    found = execute_sync(
-        view.schema,
-        prepared.document.node,
-        {
-            selection.SERVICE_FIELD: {"sdl": lambda _: view.federation_sdl and view.federation_sdl()},
-            selection.ENTITIES_FIELD: (),
-        },
-        variable_values=dict(request.variables),
-        operation_name=prepared.operation.name.value if prepared.operation.name else None,
-    ).data
-    return {key: data.get(key, value) for key, value in (found or {}).items()}
+class _OverlaidReaders(dict[str, Reader]):
+    """Read some sources through readers of their own, and the rest through those of the request."""
+
+    def __init__(self, base: Mapping[str, Reader], overlay: Mapping[str, Reader]) -> None:
+        super().__init__(overlay)
+        self._base = base
+
+    def __missing__(self, name: str) -> Reader:
+        return self._base[name]

@@ -1,7 +1,8 @@
-"""What a subscription listens to; a question that is answered each time something happens."""
+"""Listen to what a subscription is about, and execute its operation for each event."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, cast
 
@@ -9,68 +10,78 @@ from auth.authentication import Principal
 from onedoor.errors import ConnectorError, ErrorCode, GraphQLErrorInfo, RequestRejected
 from onedoor.model.catalog import PollingSubscription, Topic
 from onedoor.model.parameters import substitute
-from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine
+from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine, attach_partial_result
 from onedoor.query.document import SUBSCRIPTION_ONLY
-from onedoor.query.engine import build_denial_errors, execute, prepare_query
+from onedoor.query.engine import Execution, PreparedQuery, build_denial_errors, execute
 from onedoor.query.planner.cost import compute_cost
 from onedoor.runtime.pubsub import PubSub
 from onedoor.runtime.resilience import call_connector
 from onedoor.spi.connector import ChangeFeed
 
 EventExecutor = Callable[[Principal], Awaitable[ExecutionResult]]
-"""One event: who is asking, as they are by then, in; their answer, judged anew, out. It raises nothing of its own."""
+"""Execute the operation for one event, authorized anew for the principal as they are by then."""
 
 EventStream = AsyncIterator[EventExecutor]
 
 
-class SubscribeFunction(Protocol):
-    """Entered: the question is judged and listened for, so that nothing that happens from then on is lost.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """A subscription that listens: how it was prepared, and its events in order.
 
-    Raises Refused, with `told` saying how far it came, or StateUnavailable. The iterator gives the events in order, and
-    raises TooSlow. Left: nobody listens any more.
+    The iterator raises SlowConsumer where events come faster than they are taken.
+    """
+
+    result: ExecutionResult
+    events: EventStream
+
+
+class SubscribeFunction(Protocol):
+    """Prepare a subscription and listen: nothing that happens after it is entered is lost, until it is left.
+
+    Raises RequestRejected or MetadataDatabaseUnavailable; `get_partial_result` of them says how far the request came.
     """
 
     def __call__(
-        self,
-        engine: QueryEngine,
-        pubsub: PubSub,
-        principal: Principal,
-        request: GraphQLRequest,
-        result: ExecutionResult,
-    ) -> AbstractAsyncContextManager[EventStream]: ...
+        self, engine: QueryEngine, pubsub: PubSub, principal: Principal, request: GraphQLRequest
+    ) -> AbstractAsyncContextManager[Subscription]: ...
 
 
 @asynccontextmanager
 async def subscribe(
-    engine: QueryEngine, pubsub: PubSub, principal: Principal, request: GraphQLRequest, result: ExecutionResult
-) -> AsyncIterator[EventStream]:
-    """Each event is answered as a question is, by the stages of `engine.answer`."""
-    arguments = _prepare_subscription(engine, principal, request, result)
-    assert result.cached_plan is not None
-    (pick,) = result.cached_plan.fields
-    feed = engine.catalog.subscriptions[pick.name]
-    (topic,) = topics = feed.resolve_topics(arguments)
-    heard = _listen_to_poller(engine, feed, topic) if isinstance(feed, PollingSubscription) else pubsub.listen(topics)
+    engine: QueryEngine, pubsub: PubSub, principal: Principal, request: GraphQLRequest
+) -> AsyncIterator[Subscription]:
+    """Listen to the source of the operation's one field; each event is executed like any other operation."""
+    execution = Execution(engine=engine, principal=principal, request=request, operation_types=SUBSCRIPTION_ONLY)
     try:
-        async with heard as rows:
-            yield _stream_events(engine, request, rows)
+        query = execution.prepare()
+        arguments = _check_subscription(engine, query)
+        source = engine.catalog.subscriptions[query.cached_plan.fields[0].name]
+        (topic,) = topics = source.resolve_topics(arguments)
+        listening = (
+            _listen_to_poller(engine, source, topic)
+            if isinstance(source, PollingSubscription)
+            else pubsub.listen(topics)
+        )
+        async with listening as row_ids:
+            yield Subscription(result=execution.result, events=_stream_events(engine, request, row_ids))
     except ConnectorError as failure:
-        raise RequestRejected(GraphQLErrorInfo(code=failure.code, message=failure.reason)) from None
+        rejection = RequestRejected(GraphQLErrorInfo(code=failure.code, message=failure.reason))
+        attach_partial_result(rejection, execution.result)
+        raise rejection from None
+    except BaseException as error:
+        attach_partial_result(error, execution.result)
+        raise
 
 
-def _prepare_subscription(
-    engine: QueryEngine, principal: Principal, request: GraphQLRequest, result: ExecutionResult
-) -> Mapping[str, Any]:
-    """The arguments of its one field. Raises Refused, also where nothing of it could ever be shown."""
-    house = engine.catalog
-    prepared = prepare_query(engine, principal, request, result, SUBSCRIPTION_ONLY)
-    result.cached_plan = compiled = prepared.cached_plan
-    compute_cost(house, compiled.plan, prepared.variables)
-    if not compiled.plan.roots:
-        denied = build_denial_errors(house, compiled, prepared.variables)
+def _check_subscription(engine: QueryEngine, query: PreparedQuery) -> Mapping[str, Any]:
+    """Return the arguments of the one field. Raises RequestRejected, also where nothing could ever be shown."""
+    compute_cost(engine.catalog, query.cached_plan.plan, query.variables)
+    if not query.cached_plan.plan.roots:
+        denials = build_denial_errors(engine.catalog, query)
         message = "there is nothing to listen to in it"
-        raise RequestRejected(*(denied or [GraphQLErrorInfo(code=ErrorCode.BAD_USER_INPUT, message=message)]))
-    return {name: substitute(value, prepared.variables) for name, value in compiled.fields[0].arguments.items()}
+        raise RequestRejected(*(denials or [GraphQLErrorInfo(code=ErrorCode.BAD_USER_INPUT, message=message)]))
+    (root_field,) = query.cached_plan.fields
+    return {name: substitute(value, query.variables) for name, value in root_field.arguments.items()}
 
 
 def _listen_to_poller(
@@ -85,15 +96,13 @@ def _listen_to_poller(
 
 
 async def _stream_events(
-    engine: QueryEngine, request: GraphQLRequest, rows: AsyncIterator[str]
+    engine: QueryEngine, request: GraphQLRequest, row_ids: AsyncIterator[str]
 ) -> AsyncIterator[EventExecutor]:
-    async for row in rows:
-        yield partial(_execute_event, engine, request, row)
+    async for row_id in row_ids:
+        yield partial(_execute_event, engine, request, row_id)
 
 
 async def _execute_event(
-    engine: QueryEngine, request: GraphQLRequest, row: str, principal: Principal
+    engine: QueryEngine, request: GraphQLRequest, row_id: str, principal: Principal
 ) -> ExecutionResult:
-    told = ExecutionResult()
-    await execute(engine, principal, request, told, row)
-    return told
+    return await execute(engine, principal, request, event=row_id)

@@ -8,7 +8,10 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from functools import cache
+from sys import getsizeof
 from typing import Any, Generic, Protocol, TypeVar
+
+from cachetools import LRUCache
 
 from auth.policy import GroupRequirement
 from onedoor.model.catalog import Limits
@@ -139,6 +142,67 @@ class CacheStore(Protocol):
     async def put(self, key: bytes, entry: CacheEntry, seconds: float) -> None: ...
 
     async def close(self) -> None: ...
+
+
+LARGEST_ENTRY_SHARE = 8
+"""One read takes at most an eighth of the whole, or a single large one would push out all the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEntry:
+    """An entry with its size in bytes, by estimate."""
+
+    entry: CacheEntry
+    expires_at: float
+    size: int
+
+
+class InMemoryCacheStore:
+    """Forget the reads used least recently, past a number of entries or of bytes.
+
+    `clock` gives seconds and never goes back.
+    """
+
+    def __init__(self, *, max_entries: int, max_bytes: int, clock: Callable[[], float]) -> None:
+        self.max_entries, self.max_bytes, self.clock = max_entries, max_bytes, clock
+        self.stored: LRUCache[bytes, StoredEntry] = LRUCache(max_bytes, getsizeof=lambda stored: stored.size)
+
+    def get_nowait(self, key: bytes) -> CacheEntry | None:
+        """Return an entry that has not expired."""
+        stored = self.stored.get(key)
+        if stored is None:
+            return None
+        if stored.expires_at <= self.clock():
+            del self.stored[key]
+            return None
+        return stored.entry
+
+    async def get(self, key: bytes) -> CacheEntry | None:
+        """Return an entry that has not expired."""
+        return self.get_nowait(key)
+
+    async def put(self, key: bytes, entry: CacheEntry, seconds: float) -> None:
+        """Keep an entry for so long, in place of an earlier one, unless it is too large."""
+        self.stored.pop(key, None)
+        size = estimate_size(entry.rows)
+        if size > self.max_bytes // LARGEST_ENTRY_SHARE:
+            return
+        self.stored[key] = StoredEntry(entry, self.clock() + seconds, size)
+        while len(self.stored) > self.max_entries:
+            self.stored.popitem()
+
+    async def close(self) -> None:
+        """Forget everything."""
+        self.stored.clear()
+
+
+def estimate_size(rows: Sequence[Row]) -> int:
+    """Return the most bytes that rows can take: what they share is counted each time."""
+    return getsizeof(rows) + sum(getsizeof(row) + sum(map(_estimate_value_size, row)) for row in rows)
+
+
+def _estimate_value_size(value: object) -> int:
+    return getsizeof(value) + (sum(map(_estimate_value_size, value)) if isinstance(value, tuple) else 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

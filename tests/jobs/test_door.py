@@ -22,7 +22,7 @@ from onedoor.jobs import service
 from onedoor.jobs.models import OPEN_STATES
 from onedoor.jobs.registry import register_jobs
 from onedoor.model.catalog import ActionCall
-from onedoor.query.context import ExecutionResult, GraphQLRequest
+from onedoor.query.context import GraphQLRequest
 from onedoor.query.engine import execute
 from tests import acme
 from tests.e2e.stopping.doors import environment, furnished
@@ -46,8 +46,7 @@ def worker(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
 async def told(counter: AppState, key: str, id: str) -> Any:
     caller = await counter.authenticator.authenticate(key)
     assert caller is not None
-    found = ExecutionResult()
-    await execute(counter.engine, caller, GraphQLRequest(query=JOB, variables={"id": id}), found)
+    found = await execute(counter.engine, caller, GraphQLRequest(query=JOB, variables={"id": id}))
     assert list(found.errors) == []
     return orjson.loads(orjson.dumps(found.data))["job"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from onedoor.connectors.jobs import JobsConnector
 from onedoor.connectors.principal import build_principal_connector
-from onedoor.query.context import ExecutionResult, GraphQLRequest, build_query_engine
+from onedoor.query.context import GraphQLRequest, build_query_engine
 from onedoor.query.engine import execute
 from tests import acme
 from tests.jobs.houses import small
@@ -22,9 +22,8 @@ async def asked(source: JobsConnector, text: str, **variables: Any) -> Any:
     at = build_query_engine(
         small(), lambda caller: {"caller": build_principal_connector(caller), "jobs": source}, time.monotonic
     )
-    told = ExecutionResult()
     assert source.principal is not None
-    await execute(at, source.principal, GraphQLRequest(query=text, variables=variables), told)
+    told = await execute(at, source.principal, GraphQLRequest(query=text, variables=variables))
     assert told.errors == () or list(told.errors) == []
     return orjson.loads(orjson.dumps(told.data, option=orjson.OPT_UTC_Z))
 

@@ -19,8 +19,7 @@ from onedoor.model.mapping import TypeMapping
 from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine, build_query_engine
 from onedoor.query.engine import execute
 from onedoor.query.startup_checks import validate_catalog, validate_mutations
-from onedoor.runtime.lru import InMemoryCacheStore
-from onedoor.runtime.row_cache import RowCache
+from onedoor.runtime.row_cache import InMemoryCacheStore, RowCache
 from onedoor.schema.builder import build_document, build_schema_and_policy
 from onedoor.schema.generate.mutations import add_change_types
 from onedoor.schema.reader import SchemaError, read_shapes
@@ -95,10 +94,9 @@ def opened(lamps: Lamps, **more: Any) -> QueryEngine:
 async def told(
     at: QueryEngine, who: Principal, text: str, event: str | None = None, **variables: Any
 ) -> ExecutionResult:
-    found = ExecutionResult(record_id="R1")
     options = variables.pop("options", {})
-    await execute(at, who, GraphQLRequest(query=text, variables=variables, extensions=options), found, event)
-    return found
+    request = GraphQLRequest(query=text, variables=variables, extensions=options)
+    return await execute(at, who, request, event=event, record_id="R1")
 
 
 def codes(found: ExecutionResult) -> list[ErrorCode]:

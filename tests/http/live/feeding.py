@@ -28,7 +28,7 @@ from onedoor.model.catalog import SubscriptionSource, Topic
 from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine
 from onedoor.query.document import convert_graphql_error, parse_document
 from onedoor.query.engine import execute
-from onedoor.query.subscriptions import EventExecutor, EventStream
+from onedoor.query.subscriptions import EventExecutor, Subscription
 from onedoor.runtime.pubsub import PubSub
 
 
@@ -45,15 +45,16 @@ FEEDS: dict[str, tuple[SubscriptionSource, str]] = {"customerChanged": (Customer
 
 @asynccontextmanager
 async def subscribe(
-    desk: QueryEngine, bus: PubSub, caller: Principal, question: GraphQLRequest, told: ExecutionResult
-) -> AsyncIterator[EventStream]:
+    desk: QueryEngine, bus: PubSub, caller: Principal, question: GraphQLRequest
+) -> AsyncIterator[Subscription]:
+    told = ExecutionResult()
     field = _root(question)
     feed, _ = FEEDS[field.name.value]
     told.document = parse_document(desk.catalog.schema, _asked(field, "0"), desk.catalog.limits)
     told.operation = told.document.operations[0]
     arguments = {each.name.value: question_value(each, question) for each in field.arguments or ()}
     async with bus.listen(feed.resolve_topics(arguments)) as rows:
-        yield _happenings(desk, field, rows)
+        yield Subscription(result=told, events=_happenings(desk, field, rows))
 
 
 def question_value(argument: ArgumentNode, question: GraphQLRequest) -> Any:
@@ -82,9 +83,7 @@ async def _happenings(desk: QueryEngine, field: FieldNode, rows: AsyncIterator[s
 
 
 async def _happened(desk: QueryEngine, text: str, caller: Principal) -> ExecutionResult:
-    told = ExecutionResult()
-    await execute(desk, caller, GraphQLRequest(query=text), told)
-    return told
+    return await execute(desk, caller, GraphQLRequest(query=text))
 
 
 def _asked(field: FieldNode, row: str) -> str:

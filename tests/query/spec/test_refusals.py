@@ -200,9 +200,7 @@ async def test_a_document_without_an_operation_is_refused(asked: Asked, text: st
 
 
 async def operated(text: str, name: str | None) -> ExecutionResult:
-    told = ExecutionResult()
-    await execute(acme.opened(house()), acme.caller(), GraphQLRequest(query=text, operation_name=name), told)
-    return told
+    return await execute(acme.opened(house()), acme.caller(), GraphQLRequest(query=text, operation_name=name))
 
 
 DOUBLING = [

@@ -8,8 +8,7 @@ from typing import Any
 from onedoor.errors import ConnectorError
 from onedoor.model.catalog import Limits
 from onedoor.runtime import resilience
-from onedoor.runtime.lru import InMemoryCacheStore
-from onedoor.runtime.row_cache import CacheStore, Reader, RowCache, build_cache_scope
+from onedoor.runtime.row_cache import CacheStore, InMemoryCacheStore, Reader, RowCache, build_cache_scope
 from onedoor.spi.capabilities import Capabilities
 from onedoor.spi.predicates import Row
 from onedoor.spi.scan import ScanRequest

@@ -5,8 +5,7 @@ from datetime import datetime
 import pytest
 
 from auth import users
-from onedoor.runtime.lru import InMemoryCacheStore
-from onedoor.runtime.row_cache import RowCache
+from onedoor.runtime.row_cache import InMemoryCacheStore, RowCache
 from onedoor.storage.database import MetadataDatabase
 from tests import acme
 from tests.http.conftest import Door, Odd, Opening, door, keys, opening, state

@@ -8,8 +8,7 @@ from typing import Any
 
 from onedoor.model.catalog import Catalog
 from onedoor.query.context import ExecutionResult
-from onedoor.runtime.lru import InMemoryCacheStore
-from onedoor.runtime.row_cache import RowCache
+from onedoor.runtime.row_cache import InMemoryCacheStore, RowCache
 from tests import acme
 from tests.runtime.cache.reading import SECRET, Clock
 

@@ -9,8 +9,14 @@ import pytest
 from onedoor.errors import ConnectorError
 from onedoor.runtime import call_context
 from onedoor.runtime.call_context import CallContext, Waiter
-from onedoor.runtime.lru import InMemoryCacheStore, estimate_size
-from onedoor.runtime.row_cache import CacheEntry, build_cache_key, read_cached_rows, serialize_canonically
+from onedoor.runtime.row_cache import (
+    CacheEntry,
+    InMemoryCacheStore,
+    build_cache_key,
+    estimate_size,
+    read_cached_rows,
+    serialize_canonically,
+)
 from onedoor.spi.predicates import Comparison, Op
 from onedoor.spi.scan import KeyFilter, ScanRequest, SortKey
 from tests.runtime.cache.reading import ASK, FINANCE, SALES, SECRET, START, Clock, Counted, failed, reader
@@ -195,7 +201,7 @@ async def test_no_more_bytes_are_kept_than_allowed() -> None:
     store = InMemoryCacheStore(max_entries=1_000, max_bytes=10 * size, clock=Clock())
     for number in range(100):
         await store.put(bytes([number]), many, 1)
-    assert (len(store.stored), store.used_bytes) == (10, 10 * size)
+    assert (len(store.stored), store.stored.currsize) == (10, 10 * size)
 
 
 async def test_one_large_read_does_not_push_out_the_others() -> None:

@@ -10,7 +10,7 @@ from graphql import GraphQLEnumType, GraphQLInputObjectType, GraphQLNonNull, get
 
 from onedoor.errors import ErrorCode
 from onedoor.model.catalog import ActionCall, ActionResult, Catalog
-from onedoor.query.context import ExecutionResult, GraphQLRequest
+from onedoor.query.context import GraphQLRequest
 from onedoor.query.engine import execute
 from onedoor.schema.builder import build_document
 from tests import acme
@@ -151,8 +151,7 @@ async def test_a_change_is_made_for_whom_the_model_lets_and_for_nobody_else(chan
         expected = [change.field] if allowed(change, caller.groups) else []
         for asked in (question(change), inline(change)):
             acts.done.clear()
-            told = ExecutionResult()
-            await execute(desk, caller, asked, told)
+            told = await execute(desk, caller, asked)
             said = [each.code for each in told.errors]
             if acts.done != expected or said != ([] if expected else [ErrorCode.FORBIDDEN]):
                 wrong.append((group, asked.query, acts.done, said))

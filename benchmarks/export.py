@@ -161,10 +161,10 @@ def ids(folder: Path, made: ExportSummary) -> Iterator[int]:
     """Every id in the files, in order; one part in memory at a time."""
     for file in made.files:
         for part in (each for each in file.parts if each.rows):
-            path = folder / "exports" / made.id / f"range-{part.range:04}" / f"part-{part.number:05}"
+            path = folder / "exports" / made.id / f"range-{part.range_number:04}" / f"part-{part.number:05}"
             if hashlib.sha256(path.read_bytes()).hexdigest() != part.sha256:
                 raise SystemExit("a part is not what was written")
-            yield from _column(path, file.name, head=(part.range, part.number) == (1, 1))
+            yield from _column(path, file.name, head=(part.range_number, part.number) == (1, 1))
 
 
 def _column(path: Path, name: str, head: bool) -> Sequence[int]:

@@ -1,4 +1,4 @@
-"""The export job, its mutation, downloads."""
+"""Run exports as jobs, start them by a mutation, and open their files for download."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -10,6 +10,7 @@ from auth.authentication import Principal, is_valid_key, look_up_key
 from auth.policy import EVERYONE
 from onedoor.errors import ConnectorError, ErrorCode, RequestRejected
 from onedoor.exports.audited_query import AuditedExecutor
+from onedoor.exports.columns import build_row_layout, find_lost_column
 from onedoor.exports.models import (
     ExportFile,
     ExportPlan,
@@ -19,28 +20,29 @@ from onedoor.exports.models import (
     ExportSummary,
     Format,
 )
-from onedoor.exports.plan import build_row_layout, find_lost_column, start_export, validate_export
+from onedoor.exports.plan import RangeLimits, start_export, validate_export
 from onedoor.exports.writer import ExportRun, run_export, summarize_export
-from onedoor.jobs import service as jobs_service
 from onedoor.jobs.codecs import described
 from onedoor.jobs.context import JobContext
 from onedoor.jobs.declarations import Job, Retries
 from onedoor.jobs.models import JobFailed, JobRefused
-from onedoor.jobs.service import JobService
+from onedoor.jobs.service import JobService, build_start_action
 from onedoor.model.catalog import Action, ActionCall, ActionResult
 from onedoor.query.context import ExecutionResult
 
 EXPORT_JOB, SHARE_JOB = "Export", "ExportShare"
 
 MAX_SHARES = 3
-"""Workers that an export in several ranges asks for, beside the one that runs it."""
+"""How many workers help with an export of several ranges, beside the one that runs it."""
 
-DAY_SECONDS = 86_400.0
+TIMEOUT_SECONDS = 86_400.0
+
+RETRIES = Retries(times=5, first_seconds=1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportInput:
-    """A question, and how its rows are written."""
+    """The input of the job `Export`."""
 
     query: str = described("The question: one list at its root.", label="query")
     variables: Mapping[str, Any] | None = described("Its variables.", default=None, label="variables")
@@ -53,7 +55,7 @@ class ExportInput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportOutput:
-    """What came of it."""
+    """The result of the job `Export`."""
 
     rows: int = described("How many rows there are in all files.", label="rows")
     files: tuple[str, ...] = described(
@@ -66,92 +68,123 @@ class ExportOutput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportShareInput:
-    """Which export is shared."""
+    """The input of the job `ExportShare`, which exports ranges of an export that another job began."""
 
     export: str = described("Its id.", label="export")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobExportHost:
-    """A job as an export knows it."""
+    """The `ExportHost` that a job is."""
 
     context: JobContext
 
     async def load_principal(self) -> Principal | None:
-        """Who started it, while their key opens the door, too; a schedule has none."""
+        """Return who started the job while their key is valid too; a schedule has no key."""
         try:
-            caller = await self.context.load_principal()
+            principal = await self.context.load_principal()
         except JobRefused:
             return None
-        key = self.context.run.key_id
-        found = await self.context.database.run_in_db_thread(look_up_key, key) if key else None
-        shut = key and (found is None or not is_valid_key(found, self.context.database.metadata.now()))
-        return None if shut else caller
+        key_id = self.context.run.key_id
+        if not key_id:
+            return principal
+        key = await self.context.database.run_in_db_thread(look_up_key, key_id)
+        now = self.context.database.metadata.now()
+        return principal if key is not None and is_valid_key(key, now) else None
 
     def is_cancelled(self) -> bool:
-        """A job is cancelled where it waits; one that moves to another worker goes on there."""
+        """Return False: a job is cancelled where it waits, and one that moves to another worker goes on there."""
         return False
 
     async def report_progress(self, rows: int, total: int | None) -> None:
         self.context.report_progress(rows, total)
 
 
-def declare_export_jobs(store: ExportStore, kept_days: float = 30.0) -> tuple[Job, ...]:
-    """Everybody may export what they may ask; a share of an export is started by the export alone."""
+def declare_export_jobs(
+    store: ExportStore, kept_days: float = 30.0, *, range_limits: RangeLimits | None = None
+) -> tuple[Job, ...]:
+    """Declare the jobs of exports. Everyone may export what they may query; only an export starts its shares."""
 
-    async def run(context: JobContext, given: ExportInput) -> ExportOutput:
-        await asyncio.to_thread(store.delete_before, context.database.metadata.now() - timedelta(days=kept_days))
+    async def export(context: JobContext, job_input: ExportInput) -> ExportOutput:
+        oldest = context.database.metadata.now() - timedelta(days=kept_days)
+        await asyncio.to_thread(store.delete_before, oldest)
         try:
-            stated = await start_export(
-                _build_executor(context), store, await context.load_principal(), context.id, parse_job_input(given)
+            plan = await start_export(
+                _build_executor(context),
+                store,
+                await context.load_principal(),
+                context.id,
+                parse_job_input(job_input),
+                range_limits=range_limits,
             )
-        except RequestRejected as refusal:
-            raise _map_rejection(refusal) from None
-        shares = range(min(MAX_SHARES, len(stated.ranges) - 1))
-        begun = [
-            await context.start_child(SHARE_JOB, ExportShareInput(export=stated.id), str(number)) for number in shares
+        except RequestRejected as rejection:
+            raise _map_rejection(rejection) from None
+        share_input = ExportShareInput(export=plan.id)
+        shares = [
+            await context.start_child(SHARE_JOB, share_input, str(number))
+            for number in range(min(MAX_SHARES, len(plan.ranges) - 1))
         ]
-        made = await _export(context, stated)
-        await context.wait_for_children(begun)
-        return _build_output(made)
+        summary = await _run_plan(context, store, plan)
+        await context.wait_for_children(shares)
+        return _build_output(summary)
 
-    async def share(context: JobContext, given: ExportShareInput) -> None:
-        stated = store.load_plan(given.export) if given.export == context.run.parent_id else None
-        if stated is None:
+    async def share(context: JobContext, job_input: ExportShareInput) -> None:
+        plan = store.load_plan(job_input.export) if job_input.export == context.run.parent_id else None
+        if plan is None:
             raise JobFailed("there is no such export", retryable=False)
-        await _export(context, stated)
-
-    async def _export(context: JobContext, stated: ExportPlan) -> ExportSummary:
-        return await run_export(
-            ExportRun(executor=_build_executor(context), store=store, host=JobExportHost(context=context), plan=stated)
-        )
+        await _run_plan(context, store, plan)
 
     everyone, nobody = frozenset({EVERYONE}), frozenset[str]()
-    again, listed = Retries(times=5, first_seconds=1.0), False
     return (
-        Job(name=EXPORT_JOB, description="Any question's rows, as files.", owner=EVERYONE, may_start=everyone, may_see=nobody,
-            input=ExportInput, result=ExportOutput, run=run, timeout_seconds=DAY_SECONDS, retries=again, has_mutation=listed),
-        Job(name=SHARE_JOB, description="Ranges of an export's rows.", owner=EVERYONE, may_start=everyone, may_see=nobody,
-            input=ExportShareInput, run=share, timeout_seconds=DAY_SECONDS, retries=again, has_mutation=listed),
-    )  # fmt: skip
+        Job(
+            name=EXPORT_JOB,
+            description="Any question's rows, as files.",
+            owner=EVERYONE,
+            may_start=everyone,
+            may_see=nobody,
+            input=ExportInput,
+            result=ExportOutput,
+            run=export,
+            timeout_seconds=TIMEOUT_SECONDS,
+            retries=RETRIES,
+            has_mutation=False,
+        ),
+        Job(
+            name=SHARE_JOB,
+            description="Ranges of an export's rows.",
+            owner=EVERYONE,
+            may_start=everyone,
+            may_see=nobody,
+            input=ExportShareInput,
+            run=share,
+            timeout_seconds=TIMEOUT_SECONDS,
+            retries=RETRIES,
+            has_mutation=False,
+        ),
+    )
+
+
+async def _run_plan(context: JobContext, store: ExportStore, plan: ExportPlan) -> ExportSummary:
+    host = JobExportHost(context=context)
+    return await run_export(ExportRun(executor=_build_executor(context), store=store, host=host, plan=plan))
 
 
 def build_export_action(service: JobService, executor: AuditedExecutor) -> Action:
-    """`exportQuery(input: {query, variables, operationName, format, allOrNothing, idempotencyKey, reason})`.
+    """Build the action of `exportQuery(input: {query, variables, operationName, format, allOrNothing, ...})`.
 
-    What cannot be exported is refused here, before there is a job.
+    A request that cannot be exported is rejected before there is a job.
     """
-    begin = jobs_service.build_start_action(service, EXPORT_JOB)
+    start = build_start_action(service, EXPORT_JOB)
 
-    async def action(act: ActionCall) -> ActionResult:
-        given = act.arguments["input"]
+    async def export_query(call: ActionCall, /) -> ActionResult:
+        request = _parse_mutation_input(call.arguments["input"])
         try:
-            await validate_export(executor, act.principal, _parse_mutation_fields(given))
-        except RequestRejected as refusal:
-            raise ConnectorError(refusal.errors[0].message, refusal.errors[0].code) from None
-        return await begin(act)
+            await validate_export(executor, call.principal, request)
+        except RequestRejected as rejection:
+            raise ConnectorError(rejection.errors[0].message, rejection.errors[0].code) from None
+        return await start(call)
 
-    return action
+    return export_query
 
 
 def parse_job_input(job_input: ExportInput) -> ExportRequest:
@@ -164,35 +197,35 @@ def parse_job_input(job_input: ExportInput) -> ExportRequest:
     )
 
 
-def _parse_mutation_fields(given: Mapping[str, Any]) -> ExportRequest:
+def _parse_mutation_input(fields: Mapping[str, Any]) -> ExportRequest:
     return ExportRequest(
-        text=given["query"],
-        variables=given.get("variables") or {},
-        operation=given.get("operationName"),
-        format=Format(given["format"]),
-        all_or_nothing=bool(given.get("allOrNothing")),
+        text=fields["query"],
+        variables=fields.get("variables") or {},
+        operation=fields.get("operationName"),
+        format=Format(fields["format"]),
+        all_or_nothing=bool(fields.get("allOrNothing")),
     )
 
 
 def _build_executor(context: JobContext) -> AuditedExecutor:
-    asking = context.executor
-    return AuditedExecutor(engine=asking.engine, audit_log=asking.audit_log, redaction_key=asking.redaction_key)
+    executor = context.executor
+    return AuditedExecutor(engine=executor.engine, audit_log=executor.audit_log, redaction_key=executor.redaction_key)
 
 
-def _map_rejection(refusal: RequestRejected) -> Exception:
-    first = refusal.errors[0]
-    return JobRefused(first.message) if first.code is ErrorCode.FORBIDDEN else JobFailed(first.message, retryable=False)
+def _map_rejection(rejection: RequestRejected) -> Exception:
+    error = rejection.errors[0]
+    return JobRefused(error.message) if error.code is ErrorCode.FORBIDDEN else JobFailed(error.message, retryable=False)
 
 
-def _build_output(made: ExportSummary) -> ExportOutput:
-    if made.state is ExportState.REFUSED:
-        raise JobRefused(made.reason or "it is refused")
-    if made.state is not ExportState.DONE:
-        raise JobFailed(made.reason or "it failed", retryable=False)
+def _build_output(summary: ExportSummary) -> ExportOutput:
+    if summary.state is ExportState.REFUSED:
+        raise JobRefused(summary.reason or "it is refused")
+    if summary.state is not ExportState.DONE:
+        raise JobFailed(summary.reason or "it failed", retryable=False)
     return ExportOutput(
-        rows=made.rows,
-        files=tuple(f"/exports/{made.id}/{each.name}" for each in made.files),
-        left_out=tuple(f"{each.name}: {each.reason}" for each in made.left_out),
+        rows=summary.rows,
+        files=tuple(f"/exports/{summary.id}/{file.name}" for file in summary.files),
+        left_out=tuple(f"{column.name}: {column.reason}" for column in summary.omitted_columns),
     )
 
 
@@ -200,44 +233,45 @@ def _build_output(made: ExportSummary) -> ExportOutput:
 class Download:
     file: ExportFile
     chunks: AsyncIterator[bytes]
-    """Raises Stopped where a part is not what was written."""
+    """Raises ExportStopped where a part is not what was written."""
 
 
 async def open_download(
     executor: AuditedExecutor, store: ExportStore, principal: Principal, id: str, name: str
 ) -> Download | None:
-    """None: there is no such file, or it is not for this caller, who is told no more than that.
+    """Open a file of an export for whoever started it, with their present permissions.
 
-    The record says which fields the file shows them, and how many bytes. Where the file is not for them now, it says
-    what is withheld. Where there is none, or it is another's, nothing is recorded here.
+    None: there is no such file, or it is not for this principal, who learns no more than that. The audit record says
+    which fields the file shows, and how many bytes it has, or which fields are denied now. A file that does not exist
+    or is another person's is recorded by the caller.
     """
-    stated = store.load_plan(id)
-    file = None if stated is None or stated.person != principal.person_id else find_export_file(store, stated, name)
-    if stated is None or file is None:
+    plan = store.load_plan(id)
+    file = None if plan is None or plan.person != principal.person_id else find_export_file(store, plan, name)
+    if plan is None or file is None:
         return None
-    held = stated, file
+    planned_columns, size = plan.columns, file.bytes
 
-    def reads(told: ExecutionResult) -> int | None:
-        compiled = told.cached_plan
-        now = () if compiled is None else build_row_layout(compiled.fields, compiled.decisions).columns
-        return held[1].bytes if now and find_lost_column(held[0].columns, now) is None else None
+    def count_served_bytes(result: ExecutionResult) -> int | None:
+        cached_plan = result.cached_plan
+        columns = () if cached_plan is None else build_row_layout(cached_plan.fields, cached_plan.decisions).columns
+        return size if columns and find_lost_column(planned_columns, columns) is None else None
 
     try:
-        await validate_export(executor, principal, stated.wish, reads)
+        await validate_export(executor, principal, plan.request, count_served_bytes)
     except RequestRejected:
         return None
-    return Download(file=file, chunks=_read_export_file(store, stated, file))
+    return Download(file=file, chunks=_read_export_file(store, plan, file))
 
 
 def find_export_file(store: ExportStore, plan: ExportPlan, name: str) -> ExportFile | None:
-    """The file of this name, of an export that is done."""
-    ended = store.load_result(plan.id)
-    if ended is None or ended.state is not ExportState.DONE:
+    """Return the file of this name, if the export is done."""
+    result = store.load_result(plan.id)
+    if result is None or result.state is not ExportState.DONE:
         return None
-    return next((each for each in summarize_export(store, plan).files if each.name == name), None)
+    return next((file for file in summarize_export(store, plan).files if file.name == name), None)
 
 
-async def _read_export_file(store: ExportStore, stated: ExportPlan, file: ExportFile) -> AsyncIterator[bytes]:
+async def _read_export_file(store: ExportStore, plan: ExportPlan, file: ExportFile) -> AsyncIterator[bytes]:
     for part in file.parts:
-        async for chunk in store.read_part(stated.id, part):
+        async for chunk in store.read_part(plan.id, part):
             yield chunk

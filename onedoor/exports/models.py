@@ -1,4 +1,7 @@
-"""ExportRequest, Column, Part, protocols; JSON."""
+"""Define what an export is, the protocols of its host and its store, and the JSON that a store keeps.
+
+The keys of that JSON never change: exports under way were begun with them.
+"""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -11,10 +14,11 @@ from typing import Any, Protocol
 import orjson
 
 from auth.authentication import Principal
-from onedoor.errors import ErrorCode, GraphQLErrorInfo
 
 
 class Format(StrEnum):
+    """What kind of files an export writes."""
+
     CSV = "CSV"
     JSONL = "JSONL"
     PARQUET = "PARQUET"
@@ -26,51 +30,52 @@ class ExportState(StrEnum):
 
     DONE = "DONE"
     REFUSED = "REFUSED"
-    """Its caller may not have it, or no longer."""
+    """Whoever started it may not have it, or not any more."""
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportRequest:
-    """What is to be exported, as the caller wrote it."""
+    """A request to export the rows of one list."""
 
     text: str
     variables: Mapping[str, Any] = field(default_factory=dict)
     operation: str | None = None
     format: Format
     all_or_nothing: bool = False
-    """Refused where any of it is withheld."""
+    """Refuse the export where any requested field is denied."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportColumn:
-    """One column of the files: the response keys that lead to it from a row, joined by `.`."""
+    """One column of the files."""
 
     name: str
+    """The path, joined by `.`."""
     path: tuple[str, ...]
+    """The response keys that lead from a row to the value."""
     scalar: str
-    """The scalar or the enum of its values; empty where they are rows themselves."""
-    many: bool = False
-    """A list of such values."""
-    members: tuple[str, ...] = ()
-    """Of an enum, its names."""
-    inner: tuple["ExportColumn", ...] = ()
-    """Of a list of rows, the columns of those."""
+    """The name of the scalar or enum of its values; empty for a list of rows."""
+    is_list: bool = False
+    enum_members: tuple[str, ...] = ()
+    item_columns: tuple["ExportColumn", ...] = ()
+    """The columns of the rows in a list of rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OmittedColumn:
-    """What was asked for and is in no file, with the reason."""
+    """A requested field that is in no file, and the reason."""
 
     name: str
     reason: str
     position: str
+    """The schema coordinate of the field."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRange:
-    """A part of the rows, by the cursors between which they lie; exported on its own."""
+    """The rows between two cursors, which are exported on their own. None: from the first row, or to the last."""
 
     number: int
     after: str | None = None
@@ -79,38 +84,38 @@ class KeyRange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportPlan:
-    """An export as it was started; never changed afterwards."""
+    """An export as it was started. It never changes."""
 
     id: str
     person: str
     key_id: str
     started: str
-    wish: ExportRequest
+    request: ExportRequest
     columns: tuple[ExportColumn, ...]
-    left_out: tuple[OmittedColumn, ...]
+    omitted_columns: tuple[OmittedColumn, ...]
     ranges: tuple[KeyRange, ...]
     rows: int | None = None
-    """About how many rows there are to come; None: nobody counted."""
+    """About how many rows will be exported; None: not counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportPart:
-    """One file that is whole and durable. A line of its range's manifest."""
+    """One file that is whole and durable: a line of its range's manifest."""
 
-    range: int
+    range_number: int
     number: int
     rows: int
     bytes: int
     sha256: str
     cursor: str | None
-    """Of its last row: where the next part begins."""
-    last: bool
-    """Nothing follows in its range."""
+    """The cursor of its last row, after which the next part begins."""
+    is_last: bool
+    """No row of its range follows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportResult:
-    """What came of an export; the first word is the last."""
+    """How an export ended. The first result that is stored stands."""
 
     state: ExportState
     reason: str | None = None
@@ -118,7 +123,7 @@ class ExportResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportFile:
-    """One file as it is downloaded: the parts that it is made of, in order."""
+    """One file as it is downloaded: its parts, one after the other."""
 
     name: str
     media_type: str
@@ -129,18 +134,18 @@ class ExportFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportSummary:
-    """An export that ended. Files there are only of one that is DONE."""
+    """An export that has ended. Only one that is DONE has files."""
 
     id: str
     state: ExportState
     reason: str | None
     rows: int
     files: tuple[ExportFile, ...]
-    left_out: tuple[OmittedColumn, ...]
+    omitted_columns: tuple[OmittedColumn, ...]
 
 
 class ExportStopped(Exception):
-    """The export ends here, in this state."""
+    """The export ends in this state, for a reason that may be shown."""
 
     def __init__(self, state: ExportState, reason: str) -> None:
         super().__init__(reason)
@@ -149,192 +154,188 @@ class ExportStopped(Exception):
 
 
 class ExportHost(Protocol):
-    """Who runs an export, and what they are told of it meanwhile."""
+    """Whatever runs an export, such as a job."""
 
     async def load_principal(self) -> Principal | None:
-        """Who started it, as the key stands now, with the groups they are in now; None: the key opens no more."""
+        """Return who started the export, with their present groups; None: their key or their account is not valid."""
         ...
 
     def is_cancelled(self) -> bool:
-        """Whether nobody wants it any more."""
+        """Return whether the export is to end now."""
         ...
 
     async def report_progress(self, rows: int, total: int | None) -> None:
-        """How many rows are durable, all ranges counted; `of` as in `Stated.rows`."""
+        """Report how many rows of all ranges are durable; `total` is `ExportPlan.rows`."""
         ...
 
 
 class ExportStore(Protocol):
-    """Where exports are kept. Whatever stops a process at any point, what a manifest names is whole, and nothing else
-    is believed."""
+    """Where exports are stored.
+
+    Whatever stops a process at any point, the parts that a manifest names are whole, and only those are read.
+    """
 
     def add_plan(self, plan: ExportPlan) -> bool:
-        """Keeps it; False where this id was stated before."""
+        """Store the plan; False where there is one with this id."""
         ...
 
     def load_plan(self, id: str) -> ExportPlan | None: ...
 
     def claim_range(self, id: str, number: int) -> AbstractContextManager[bool]:
-        """Whether this range is ours while the context lasts: one process at a time, and none that died."""
+        """Hold the range during the context, or give False: one process holds it, and none that has died."""
         ...
 
     def list_parts(self, id: str, number: int) -> Sequence[ExportPart]:
-        """What the manifest of a range names, in order."""
+        """Return the parts that the range's manifest names, in order."""
         ...
 
     def sweep_range(self, id: str, number: int) -> None:
-        """Removes what no manifest names; only of a range that is ours."""
+        """Remove what the manifest does not name; only for whoever holds the range."""
         ...
 
     def new_part_path(self, id: str, number: int) -> Path:
-        """A file of this machine to write the next part of a range to."""
+        """Return a local path to write the next part of the range to."""
         ...
 
-    def keep_part(self, id: str, part: ExportPart, written: Path) -> None:
-        """Returns once the part and its line are durable."""
+    def add_part(self, id: str, part: ExportPart, written: Path) -> None:
+        """Return once the part and its line in the manifest are durable."""
         ...
 
     def add_result(self, id: str, result: ExportResult) -> ExportResult:
-        """The ending that stands: this one, or the one that came first."""
+        """Store how the export ended and return the result that stands: this one, or the one that came first."""
         ...
 
     def load_result(self, id: str) -> ExportResult | None: ...
 
     def delete_before(self, before: datetime) -> None:
-        """Removes the exports that were started before then."""
+        """Remove the exports that were started before then, finished or not."""
         ...
 
     def read_part(self, id: str, part: ExportPart) -> AsyncIterator[bytes]:
-        """The bytes of a part as they were kept; raises Stopped (FAILED) where they are others."""
+        """Yield the bytes of a part. Raises ExportStopped (FAILED) where they are not the ones that were written."""
         ...
 
 
-def build_export_error(code: ErrorCode, message: str) -> GraphQLErrorInfo:
-    return GraphQLErrorInfo(code=code, message=message)
+def encode_plan(plan: ExportPlan) -> bytes:
+    return orjson.dumps(
+        {
+            "id": plan.id,
+            "person": plan.person,
+            "key_id": plan.key_id,
+            "started": plan.started,
+            "wish": _encode_request(plan.request),
+            "columns": list(map(_encode_column, plan.columns)),
+            "left_out": list(map(_encode_omitted_column, plan.omitted_columns)),
+            "ranges": list(map(_encode_range, plan.ranges)),
+            "rows": plan.rows,
+        }
+    )
 
 
-def encode_export_json(value: ExportPlan | ExportPart | ExportResult) -> bytes:
-    match value:
-        case ExportPlan():
-            return orjson.dumps(_stated_json(value))
-        case ExportPart():
-            return orjson.dumps(_part_json(value))
-        case ExportResult():
-            return orjson.dumps({"state": str(value.state), "reason": value.reason})
-
-
-def parse_plan(line: bytes) -> ExportPlan:
-    given = orjson.loads(line)
+def parse_plan(text: bytes) -> ExportPlan:
+    members = orjson.loads(text)
     return ExportPlan(
-        id=given["id"],
-        person=given["person"],
-        key_id=given["key_id"],
-        started=given["started"],
-        wish=_wish(given["wish"]),
-        columns=tuple(map(_parse_column, given["columns"])),
-        left_out=tuple(map(_left_out, given["left_out"])),
-        ranges=tuple(map(_range, given["ranges"])),
-        rows=given["rows"],
+        id=members["id"],
+        person=members["person"],
+        key_id=members["key_id"],
+        started=members["started"],
+        request=_parse_request(members["wish"]),
+        columns=tuple(map(_parse_column, members["columns"])),
+        omitted_columns=tuple(map(_parse_omitted_column, members["left_out"])),
+        ranges=tuple(map(_parse_range, members["ranges"])),
+        rows=members["rows"],
+    )
+
+
+def encode_part(part: ExportPart) -> bytes:
+    return orjson.dumps(
+        {
+            "range": part.range_number,
+            "number": part.number,
+            "rows": part.rows,
+            "bytes": part.bytes,
+            "sha256": part.sha256,
+            "cursor": part.cursor,
+            "last": part.is_last,
+        }
     )
 
 
 def parse_part(line: bytes) -> ExportPart:
-    given = orjson.loads(line)
+    members = orjson.loads(line)
     return ExportPart(
-        range=given["range"],
-        number=given["number"],
-        rows=given["rows"],
-        bytes=given["bytes"],
-        sha256=given["sha256"],
-        cursor=given["cursor"],
-        last=given["last"],
+        range_number=members["range"],
+        number=members["number"],
+        rows=members["rows"],
+        bytes=members["bytes"],
+        sha256=members["sha256"],
+        cursor=members["cursor"],
+        is_last=members["last"],
     )
 
 
-def parse_result(line: bytes) -> ExportResult:
-    given = orjson.loads(line)
-    return ExportResult(state=ExportState(given["state"]), reason=given["reason"])
+def encode_result(result: ExportResult) -> bytes:
+    return orjson.dumps({"state": str(result.state), "reason": result.reason})
 
 
-def _stated_json(stated: ExportPlan) -> dict[str, Any]:
+def parse_result(text: bytes) -> ExportResult:
+    members = orjson.loads(text)
+    return ExportResult(state=ExportState(members["state"]), reason=members["reason"])
+
+
+def _encode_request(request: ExportRequest) -> dict[str, Any]:
     return {
-        "id": stated.id,
-        "person": stated.person,
-        "key_id": stated.key_id,
-        "started": stated.started,
-        "wish": _wish_json(stated.wish),
-        "columns": list(map(_column_json, stated.columns)),
-        "left_out": list(map(_left_out_json, stated.left_out)),
-        "ranges": list(map(_range_json, stated.ranges)),
-        "rows": stated.rows,
+        "text": request.text,
+        "variables": request.variables,
+        "operation": request.operation,
+        "format": str(request.format),
+        "all_or_nothing": request.all_or_nothing,
     }
 
 
-def _part_json(part: ExportPart) -> dict[str, Any]:
-    return {
-        "range": part.range,
-        "number": part.number,
-        "rows": part.rows,
-        "bytes": part.bytes,
-        "sha256": part.sha256,
-        "cursor": part.cursor,
-        "last": part.last,
-    }
-
-
-def _wish_json(wish: ExportRequest) -> dict[str, Any]:
-    return {
-        "text": wish.text,
-        "variables": wish.variables,
-        "operation": wish.operation,
-        "format": str(wish.format),
-        "all_or_nothing": wish.all_or_nothing,
-    }
-
-
-def _wish(given: Mapping[str, Any]) -> ExportRequest:
+def _parse_request(members: Mapping[str, Any]) -> ExportRequest:
     return ExportRequest(
-        text=given["text"],
-        variables=given["variables"],
-        operation=given["operation"],
-        format=Format(given["format"]),
-        all_or_nothing=given["all_or_nothing"],
+        text=members["text"],
+        variables=members["variables"],
+        operation=members["operation"],
+        format=Format(members["format"]),
+        all_or_nothing=members["all_or_nothing"],
     )
 
 
-def _column_json(column: ExportColumn) -> dict[str, Any]:
+def _encode_column(column: ExportColumn) -> dict[str, Any]:
     return {
         "name": column.name,
         "path": column.path,
         "scalar": column.scalar,
-        "many": column.many,
-        "members": column.members,
-        "inner": list(map(_column_json, column.inner)),
+        "many": column.is_list,
+        "members": column.enum_members,
+        "inner": list(map(_encode_column, column.item_columns)),
     }
 
 
-def _parse_column(given: Mapping[str, Any]) -> ExportColumn:
+def _parse_column(members: Mapping[str, Any]) -> ExportColumn:
     return ExportColumn(
-        name=given["name"],
-        path=tuple(given["path"]),
-        scalar=given["scalar"],
-        many=given["many"],
-        members=tuple(given["members"]),
-        inner=tuple(map(_parse_column, given["inner"])),
+        name=members["name"],
+        path=tuple(members["path"]),
+        scalar=members["scalar"],
+        is_list=members["many"],
+        enum_members=tuple(members["members"]),
+        item_columns=tuple(map(_parse_column, members["inner"])),
     )
 
 
-def _left_out_json(left_out: OmittedColumn) -> dict[str, Any]:
-    return {"name": left_out.name, "reason": left_out.reason, "position": left_out.position}
+def _encode_omitted_column(column: OmittedColumn) -> dict[str, Any]:
+    return {"name": column.name, "reason": column.reason, "position": column.position}
 
 
-def _left_out(given: Mapping[str, Any]) -> OmittedColumn:
-    return OmittedColumn(name=given["name"], reason=given["reason"], position=given["position"])
+def _parse_omitted_column(members: Mapping[str, Any]) -> OmittedColumn:
+    return OmittedColumn(name=members["name"], reason=members["reason"], position=members["position"])
 
 
-def _range_json(range: KeyRange) -> dict[str, Any]:
-    return {"number": range.number, "after": range.after, "before": range.before}
+def _encode_range(key_range: KeyRange) -> dict[str, Any]:
+    return {"number": key_range.number, "after": key_range.after, "before": key_range.before}
 
 
-def _range(given: Mapping[str, Any]) -> KeyRange:
-    return KeyRange(number=given["number"], after=given["after"], before=given["before"])
+def _parse_range(members: Mapping[str, Any]) -> KeyRange:
+    return KeyRange(number=members["number"], after=members["after"], before=members["before"])

@@ -1,4 +1,9 @@
-"""Parts and manifests on disk."""
+"""Store exports in a folder: a plan and a result per export, and a manifest and its parts per range.
+
+    <id>/stated.json, ended.json, range-0001/manifest.jsonl, range-0001/part-00001, ...
+
+The names and their contents never change: exports under way were begun with them.
+"""
 
 import fcntl
 import os
@@ -27,112 +32,149 @@ PLAN_FILE, RESULT_FILE, MANIFEST_FILE, CLAIM_FILE, NEW_PART_FILE = (
 
 CHUNK_BYTES = 2**20
 
+FILE_ENDINGS: Mapping[Format, str] = {
+    Format.CSV: "csv",
+    Format.JSONL: "jsonl",
+    Format.PARQUET: "parquet",
+    Format.ARROW: "arrow",
+}
+
+MEDIA_TYPES: Mapping[Format, str] = {
+    Format.CSV: "text/csv; charset=utf-8; header=present",
+    Format.JSONL: "application/jsonl",
+    Format.PARQUET: "application/vnd.apache.parquet",
+    Format.ARROW: "application/vnd.apache.arrow.file",
+}
+
+LINE_FORMATS = frozenset({Format.CSV, Format.JSONL})
+"""The formats whose parts, one after another, are one file; in the others each part is a file."""
+
 
 class FolderExportStore:
-    """A `Store`."""
+    """The `ExportStore` in a folder that all processes share."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def add_plan(self, plan: ExportPlan) -> bool:
-        place = self._get_export_path(plan.id)
-        place.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for each in plan.ranges:
-            (place / _format_range_name(each.number)).mkdir(exist_ok=True)
+        folder = self._get_export_path(plan.id)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for key_range in plan.ranges:
+            (folder / _format_range_name(key_range.number)).mkdir(exist_ok=True)
         sync_folder(self.folder)
-        return _write_once(place / PLAN_FILE, models.encode_export_json(plan))
+        return _write_once(folder / PLAN_FILE, models.encode_plan(plan))
 
     def load_plan(self, id: str) -> ExportPlan | None:
-        found = _read_bytes(self._get_export_path(id) / PLAN_FILE) if EXPORT_ID.fullmatch(id) else None
-        return None if found is None else models.parse_plan(found)
+        text = _read_bytes(self._get_export_path(id) / PLAN_FILE) if EXPORT_ID.fullmatch(id) else None
+        return None if text is None else models.parse_plan(text)
 
     @contextmanager
     def claim_range(self, id: str, number: int) -> Iterator[bool]:
-        file = os.open(
-            self._get_export_path(id) / _format_range_name(number) / CLAIM_FILE,
-            os.O_CREAT | os.O_RDWR | os.O_CLOEXEC,
-            0o600,
-        )
+        flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC
+        file = os.open(self._get_range_path(id, number) / CLAIM_FILE, flags, 0o600)
         try:
-            ours = False
+            claimed = False
             with suppress(BlockingIOError):
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                ours = True
-            yield ours
+                claimed = True
+            yield claimed
         finally:
             os.close(file)
 
     def list_parts(self, id: str, number: int) -> Sequence[ExportPart]:
-        found = _read_bytes(self._get_export_path(id) / _format_range_name(number) / MANIFEST_FILE) or b""
-        whole = found[: found.rfind(b"\n") + 1]
-        return tuple(models.parse_part(each) for each in whole.splitlines())
+        text = _read_bytes(self._get_range_path(id, number) / MANIFEST_FILE) or b""
+        whole_lines = text[: text.rfind(b"\n") + 1]
+        return tuple(models.parse_part(line) for line in whole_lines.splitlines())
 
     def sweep_range(self, id: str, number: int) -> None:
-        place = self._get_export_path(id) / _format_range_name(number)
-        manifest = place / MANIFEST_FILE
-        whole = (_read_bytes(manifest) or b"").rfind(b"\n") + 1
-        if manifest.exists() and manifest.stat().st_size > whole:
-            os.truncate(manifest, whole)
-        named = {MANIFEST_FILE, CLAIM_FILE, *(_format_part_name(each.number) for each in self.list_parts(id, number))}
-        for each in place.iterdir():
-            if each.name not in named:
-                each.unlink()
+        folder = self._get_range_path(id, number)
+        manifest = folder / MANIFEST_FILE
+        whole_bytes = (_read_bytes(manifest) or b"").rfind(b"\n") + 1
+        if manifest.exists() and manifest.stat().st_size > whole_bytes:
+            os.truncate(manifest, whole_bytes)
+        parts = {_format_part_name(part.number) for part in self.list_parts(id, number)}
+        for path in folder.iterdir():
+            if path.name not in {MANIFEST_FILE, CLAIM_FILE, *parts}:
+                path.unlink()
 
     def new_part_path(self, id: str, number: int) -> Path:
-        return self._get_export_path(id) / _format_range_name(number) / NEW_PART_FILE
+        return self._get_range_path(id, number) / NEW_PART_FILE
 
-    def keep_part(self, id: str, part: ExportPart, written: Path) -> None:
-        place = self._get_export_path(id) / _format_range_name(part.range)
+    def add_part(self, id: str, part: ExportPart, written: Path) -> None:
+        folder = self._get_range_path(id, part.range_number)
         _sync_file(written)
-        written.rename(place / _format_part_name(part.number))
-        sync_folder(place)
-        _append_manifest_line(place / MANIFEST_FILE, models.encode_export_json(part) + b"\n")
-        sync_folder(place)
+        written.rename(folder / _format_part_name(part.number))
+        sync_folder(folder)
+        _append_line(folder / MANIFEST_FILE, models.encode_part(part) + b"\n")
+        sync_folder(folder)
 
     def add_result(self, id: str, result: ExportResult) -> ExportResult:
-        _write_once(self._get_export_path(id) / RESULT_FILE, models.encode_export_json(result))
+        _write_once(self._get_export_path(id) / RESULT_FILE, models.encode_result(result))
         return self.load_result(id) or result
 
     def load_result(self, id: str) -> ExportResult | None:
-        found = _read_bytes(self._get_export_path(id) / RESULT_FILE)
-        return None if found is None else models.parse_result(found)
+        text = _read_bytes(self._get_export_path(id) / RESULT_FILE)
+        return None if text is None else models.parse_result(text)
 
     async def read_part(self, id: str, part: ExportPart) -> AsyncIterator[bytes]:
-        """Its end is not given away before all of it was found to be what was written."""
-        found, held = sha256(), b""
-        with (self._get_export_path(id) / _format_range_name(part.range) / _format_part_name(part.number)).open(
-            "rb"
-        ) as file:
+        """Yield the last chunk only once the whole part has the digest that it was written with."""
+        digest, held = sha256(), b""
+        path = self._get_range_path(id, part.range_number) / _format_part_name(part.number)
+        with path.open("rb") as file:
             for chunk in iter(partial(file.read, CHUNK_BYTES), b""):
-                found.update(chunk)
+                digest.update(chunk)
                 if held:
                     yield held
                 held = chunk
-        if found.hexdigest() != part.sha256:
-            raise ExportStopped(
-                ExportState.FAILED, f"part {part.number} of the export is not what was written: export it again"
-            )
+        if digest.hexdigest() != part.sha256:
+            message = f"part {part.number} of the export is not what was written: export it again"
+            raise ExportStopped(ExportState.FAILED, message)
         yield held
 
     def delete_before(self, before: datetime) -> None:
-        """Removes the exports that were started before then, done or not."""
-        for each in self.folder.iterdir() if self.folder.exists() else ():
-            stated = self.load_plan(each.name)
-            if stated is not None and datetime.fromisoformat(stated.started) < before:
-                shutil.rmtree(each)
+        for path in self.folder.iterdir() if self.folder.exists() else ():
+            plan = self.load_plan(path.name)
+            if plan is not None and datetime.fromisoformat(plan.started) < before:
+                shutil.rmtree(path)
 
     def _get_export_path(self, id: str) -> Path:
         if not EXPORT_ID.fullmatch(id):
             raise ValueError("no export has such an id")
         return self.folder / id
 
+    def _get_range_path(self, id: str, number: int) -> Path:
+        return self._get_export_path(id) / _format_range_name(number)
+
+
+def build_export_files(plan: ExportPlan, parts: Sequence[ExportPart]) -> tuple[ExportFile, ...]:
+    """Return the files of an export, given its parts in the order of their rows; parts without rows make no files."""
+    ending = FILE_ENDINGS[plan.request.format]
+    if plan.request.format in LINE_FORMATS or len(parts) == 1:
+        return (_build_export_file(plan, f"export.{ending}", parts),)
+    with_rows = [part for part in parts if part.rows] or list(parts[:1])
+    if len(with_rows) == 1:
+        return (_build_export_file(plan, f"export.{ending}", with_rows),)
+    return tuple(
+        _build_export_file(plan, f"part-{number:05}.{ending}", [part]) for number, part in enumerate(with_rows, 1)
+    )
+
+
+def _build_export_file(plan: ExportPlan, name: str, parts: Sequence[ExportPart]) -> ExportFile:
+    return ExportFile(
+        name=name,
+        media_type=MEDIA_TYPES[plan.request.format],
+        rows=sum(part.rows for part in parts),
+        bytes=sum(part.bytes for part in parts),
+        parts=tuple(parts),
+    )
+
 
 def hash_file(path: Path) -> str:
+    digest = sha256()
     with path.open("rb") as file:
-        found = sha256()
         for chunk in iter(partial(file.read, CHUNK_BYTES), b""):
-            found.update(chunk)
-        return found.hexdigest()
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _format_range_name(number: int) -> str:
@@ -143,22 +185,22 @@ def _format_part_name(number: int) -> str:
     return f"part-{number:05}"
 
 
-def _write_once(path: Path, body: bytes) -> bool:
-    """Whole or not at all, and never in place of another; durable in either case."""
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
-    fresh.write_bytes(body)
-    _sync_file(fresh)
+def _write_once(path: Path, content: bytes) -> bool:
+    """Write the file whole or not at all, and durably; False: there was one, which is left as it is."""
+    new_path = path.with_name(f"{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    new_path.write_bytes(content)
+    _sync_file(new_path)
     try:
-        os.link(fresh, path)
+        os.link(new_path, path)
         return True
     except FileExistsError:
         return False
     finally:
-        fresh.unlink()
+        new_path.unlink()
         sync_folder(path.parent)
 
 
-def _append_manifest_line(path: Path, line: bytes) -> None:
+def _append_line(path: Path, line: bytes) -> None:
     file = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
     try:
         os.write(file, line)
@@ -180,35 +222,3 @@ def _read_bytes(path: Path) -> bytes | None:
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
-
-
-MEDIA_TYPES: Mapping[Format, tuple[str, str]] = {
-    Format.CSV: ("csv", "text/csv; charset=utf-8; header=present"),
-    Format.JSONL: ("jsonl", "application/jsonl"),
-    Format.PARQUET: ("parquet", "application/vnd.apache.parquet"),
-    Format.ARROW: ("arrow", "application/vnd.apache.arrow.file"),
-}
-
-LINE_FORMATS = frozenset({Format.CSV, Format.JSONL})
-"""Whose parts, one after another, are one file; of the others each part is a file."""
-
-
-def build_export_files(plan: ExportPlan, parts: Sequence[ExportPart]) -> tuple[ExportFile, ...]:
-    """`parts` in the order of their ranges, and of their rows; those without rows are in no file of theirs."""
-    ending, _ = MEDIA_TYPES[plan.wish.format]
-    if plan.wish.format in LINE_FORMATS or len(parts) == 1:
-        return (_build_export_file(plan, f"export.{ending}", parts),)
-    held = [each for each in parts if each.rows] or list(parts[:1])
-    if len(held) == 1:
-        return (_build_export_file(plan, f"export.{ending}", held),)
-    return tuple(_build_export_file(plan, f"part-{number:05}.{ending}", [each]) for number, each in enumerate(held, 1))
-
-
-def _build_export_file(stated: ExportPlan, name: str, parts: Sequence[ExportPart]) -> ExportFile:
-    return ExportFile(
-        name=name,
-        media_type=MEDIA_TYPES[stated.wish.format][1],
-        rows=sum(each.rows for each in parts),
-        bytes=sum(each.bytes for each in parts),
-        parts=tuple(parts),
-    )

@@ -1,4 +1,4 @@
-"""Dataclass and step results <-> JSON."""
+"""Convert the inputs and results of jobs, which are dataclasses, and the results of steps to JSON and back."""
 
 import dataclasses
 import re
@@ -12,7 +12,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import orjson
 
-from onedoor.spi.json_values import decode_json_value, encode_json_value
+from onedoor.spi.json_values import JsonCodec
 
 DESCRIPTION, LABEL, KIND = "description", "label", "kind"
 
@@ -20,59 +20,66 @@ INTEGER_LIMIT = 2**63
 
 
 class InvalidJobValue(ValueError):
-    """A value that is not of its field's type; the message may be shown."""
+    """A value does not have its field's type; the message may be shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobField:
-    """One field: `label` is its name in GraphQL and JSON, `kind` the type of its value, or of each of many.
-
-    `kind_name` is what versions of declarations call that type.
-    """
+    """One field of an input or a result."""
 
     name: str
     label: str
+    """The field's name in GraphQL and JSON."""
     value_type: type
+    """The type of its value, or of each item of a list."""
     kind_name: str
+    """The name of that type in the version of a declaration."""
     is_list: bool
     optional: bool
-    """It may be None."""
+    """The value may be None."""
     default: Any
-    """MISSING where it must be given."""
+    """MISSING where a value is required."""
     description: str | None
 
 
 def described(description: str, *, default: Any = MISSING, label: str | None = None, kind: str | None = None) -> Any:
-    """A field of an input or a result, with what the schema says of it.
+    """Declare a field of an input or a result with its description in the schema.
 
-    `label` and `kind` hold its name and that of its type for ever, as jobs under way were started with; without them
-    they are as the code has them.
+    `label` and `kind` fix its name and that of its type, so that jobs under way survive a rename in the code; by
+    default both follow the code.
     """
     return dataclasses.field(default=default, metadata={DESCRIPTION: description, LABEL: label, KIND: kind})
 
 
 def list_job_fields(model: type) -> tuple[JobField, ...]:
-    """Raises TypeError, naming the field, where a type is none that can be kept."""
-    types = get_type_hints(model)
-    return tuple(_build_job_field(each, types[each.name], model) for each in dataclasses.fields(model))
+    """Raises TypeError, which names the field, where its type is not in READERS."""
+    annotations = get_type_hints(model)
+    return tuple(_build_job_field(model, field, annotations[field.name]) for field in dataclasses.fields(model))
 
 
-def _build_job_field(each: Any, wanted: Any, made: type) -> JobField:
-    kinds = get_args(wanted) if get_origin(wanted) in (Union, UnionType) else (wanted,)
-    optional = NoneType in kinds
-    kind = next(one for one in kinds if one is not NoneType)
-    many = get_origin(kind) is tuple
-    kind = get_args(kind)[0] if many else kind
-    kind = Mapping if get_origin(kind) is Mapping else kind
-    if not (kind in READERS or (isinstance(kind, type) and issubclass(kind, StrEnum))) or len(kinds) > 1 + optional:
-        raise TypeError(f"`{made.__name__}.{each.name}` is of a type that no job can take: {wanted}")
-    default = each.default if each.default_factory is MISSING else each.default_factory()
-    description = each.metadata.get(DESCRIPTION)
+def _build_job_field(model: type, field: dataclasses.Field[Any], annotation: Any) -> JobField:
+    alternatives = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    optional = NoneType in alternatives
+    value_type = next(alternative for alternative in alternatives if alternative is not NoneType)
+    is_list = get_origin(value_type) is tuple
+    value_type = get_args(value_type)[0] if is_list else value_type
+    value_type = Mapping if get_origin(value_type) is Mapping else value_type
+    if len(alternatives) > 1 + optional or not _is_readable(value_type):
+        raise TypeError(f"`{model.__name__}.{field.name}` is of a type that no job can take: {annotation}")
     return JobField(
-        name=each.name, label=each.metadata.get(LABEL) or to_camel_case(each.name), value_type=kind,
-        kind_name=each.metadata.get(KIND) or NAMES.get(kind) or kind.__name__, is_list=many, optional=optional,
-        default=default, description=description,
-    )  # fmt: skip
+        name=field.name,
+        label=field.metadata.get(LABEL) or to_camel_case(field.name),
+        value_type=value_type,
+        kind_name=field.metadata.get(KIND) or NAMES.get(value_type) or value_type.__name__,
+        is_list=is_list,
+        optional=optional,
+        default=field.default if field.default_factory is MISSING else field.default_factory(),
+        description=field.metadata.get(DESCRIPTION),
+    )
+
+
+def _is_readable(value_type: Any) -> bool:
+    return value_type in READERS or (isinstance(value_type, type) and issubclass(value_type, StrEnum))
 
 
 def to_camel_case(name: str) -> str:
@@ -80,64 +87,64 @@ def to_camel_case(name: str) -> str:
 
 
 def build_instance(model: type, values: Any) -> Any:
-    """An instance, of JSON or of arguments that were coerced already, by label. Raises Misfit."""
+    """Build an instance from JSON, or from arguments that were coerced already, by label. Raises InvalidJobValue."""
     if not isinstance(values, Mapping):
         raise InvalidJobValue("it must be an object")
-    known = {each.label: each for each in list_job_fields(model)}
+    fields = {field.label: field for field in list_job_fields(model)}
     for label in values:
-        if label not in known:
-            raise InvalidJobValue(
-                f"there is no `{label}`, only " + (", ".join(f"`{one}`" for one in known) or "nothing")
-            )
-    for label, each in known.items():
-        if label not in values and each.default is MISSING and not each.optional:
-            raise InvalidJobValue(f"`{label}` is missing")
-    missing = {each.name: None for label, each in known.items() if label not in values and each.default is MISSING}
-    return model(**{known[label].name: _read_value(known[label], value) for label, value in values.items()}, **missing)
+        if label not in fields:
+            known = ", ".join(f"`{known_label}`" for known_label in fields) or "nothing"
+            raise InvalidJobValue(f"there is no `{label}`, only {known}")
+    absent = [field for label, field in fields.items() if label not in values and field.default is MISSING]
+    for field in absent:
+        if not field.optional:
+            raise InvalidJobValue(f"`{field.label}` is missing")
+    arguments = {fields[label].name: _read_value(fields[label], value) for label, value in values.items()}
+    return model(**arguments, **{field.name: None for field in absent})
 
 
 def _read_value(field: JobField, value: Any) -> Any:
     if value is None and field.optional:
         return None
-    if field.is_list:
-        if not isinstance(value, list | tuple):
-            raise InvalidJobValue(f"`{field.label}` must be a list")
-        return tuple(_read_item(field, each) for each in value)
-    return _read_item(field, value)
+    if not field.is_list:
+        return _read_item(field, value)
+    if not isinstance(value, list | tuple):
+        raise InvalidJobValue(f"`{field.label}` must be a list")
+    return tuple(_read_item(field, item) for item in value)
 
 
 def _read_item(field: JobField, value: Any) -> Any:
     try:
-        return READERS[field.value_type](value) if field.value_type in READERS else field.value_type(value)
+        return READERS.get(field.value_type, field.value_type)(value)
     except (ValueError, TypeError, InvalidOperation):
-        raise InvalidJobValue(
-            f"`{field.label}` must be {TYPE_DESCRIPTIONS.get(field.value_type) or _list_members(field.value_type)}"
-        ) from None
+        expected = TYPE_DESCRIPTIONS.get(field.value_type) or _list_members(field.value_type)
+        raise InvalidJobValue(f"`{field.label}` must be {expected}") from None
 
 
-def _list_members(kind: Any) -> str:
-    return "one of " + ", ".join(f"`{each}`" for each in kind)
+def _list_members(enum: Any) -> str:
+    return "one of " + ", ".join(f"`{member}`" for member in enum)
 
 
 def dump_instance(instance: Any) -> dict[str, Any]:
-    """As JSON has it: money and times as text. Raises Misfit where a value is not of its field's type."""
-    return {
-        each.label: _dump_value(_read_value(each, getattr(instance, each.name)))
-        for each in list_job_fields(type(instance))
-    }
+    """Return the instance as JSON has it, money and times as text.
+
+    Raises InvalidJobValue where a value does not have its field's type.
+    """
+    fields = list_job_fields(type(instance))
+    return {field.label: _dump_value(_read_value(field, getattr(instance, field.name))) for field in fields}
 
 
 def _dump_value(value: Any) -> Any:
     if isinstance(value, tuple):
-        return [_dump_value(each) for each in value]
+        return [_dump_value(item) for item in value]
     if isinstance(value, Decimal):
         return format(value, "f")
     return value.isoformat() if isinstance(value, date) else value
 
 
-def _build_exact_reader(kind: type) -> Any:
+def _build_exact_reader(value_type: type) -> Any:
     def read(value: Any) -> Any:
-        if type(value) is not kind:
+        if type(value) is not value_type:
             raise TypeError
         return value
 
@@ -159,14 +166,14 @@ def _read_float(value: Any) -> float:
 def _read_decimal(value: Any) -> Decimal:
     if type(value) not in (str, int, Decimal):
         raise TypeError
-    read = Decimal(value)
-    if not read.is_finite() or abs(read.adjusted()) > 40:
+    number = Decimal(value)
+    if not number.is_finite() or abs(number.adjusted()) > 40:
         raise TypeError
-    return read
+    return number
 
 
 def _read_text(value: Any) -> str:
-    """Half a surrogate pair is no text that a database or a script could be given."""
+    """Refuse half a surrogate pair, which neither a database nor a script could take."""
     if not isinstance(value, str):
         raise TypeError
     value.encode()
@@ -180,10 +187,10 @@ def _read_date(value: Any) -> date:
 
 
 def _read_datetime(value: Any) -> datetime:
-    read = value if isinstance(value, datetime) else datetime.fromisoformat(_read_text(value))
-    if read.tzinfo is None:
+    time = value if isinstance(value, datetime) else datetime.fromisoformat(_read_text(value))
+    if time.tzinfo is None:
         raise ValueError
-    return read.astimezone(UTC)
+    return time.astimezone(UTC)
 
 
 def _read_object(value: Any) -> Mapping[str, Any]:
@@ -193,55 +200,50 @@ def _read_object(value: Any) -> Mapping[str, Any]:
 
 
 READERS: Mapping[Any, Any] = {
-    str: _read_text, int: _read_integer, float: _read_float, bool: _build_exact_reader(bool), Decimal: _read_decimal, date: _read_date,
-    datetime: _read_datetime, Mapping: _read_object,
-}  # fmt: skip
+    str: _read_text,
+    int: _read_integer,
+    float: _read_float,
+    bool: _build_exact_reader(bool),
+    Decimal: _read_decimal,
+    date: _read_date,
+    datetime: _read_datetime,
+    Mapping: _read_object,
+}
 
 NAMES: Mapping[Any, str] = {
-    str: "str", int: "int", float: "float", bool: "bool", Decimal: "Decimal", date: "date", datetime: "datetime",
+    str: "str",
+    int: "int",
+    float: "float",
+    bool: "bool",
+    Decimal: "Decimal",
+    date: "date",
+    datetime: "datetime",
     Mapping: "Mapping",
-}  # fmt: skip
-"""An enum of a company's goes by its own name there, so that one that is renamed is declared anew."""
+}
+"""By type, its name in versions of declarations; an enum has its own name, so a renamed one is a new declaration."""
 
 TYPE_DESCRIPTIONS: Mapping[Any, str] = {
-    str: "text", int: "a whole number", float: "a number", bool: "true or false", Decimal: "an exact number, as text",
-    date: "a day such as `2026-10-31`", datetime: "a moment with a zone such as `2026-10-31T12:00:00Z`",
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    Decimal: "an exact number, as text",
+    date: "a day such as `2026-10-31`",
+    datetime: "a moment with a zone such as `2026-10-31T12:00:00Z`",
     Mapping: "an object",
-}  # fmt: skip
+}
 
-LIST_TAG = "items"
+STEP_CODEC = JsonCodec(list_tag="items", object_tag=None, list_type=list)
 
 
 def encode_step_result(value: Any) -> str:
-    """TypeError for what is none of it: a step must give what can be told again."""
+    """Raises TypeError for a value that could not be decoded to itself, such as an instance of a class."""
     try:
-        return orjson.dumps(_pack_json(value)).decode()
+        return orjson.dumps(STEP_CODEC.encode(value)).decode()
     except (KeyError, orjson.JSONEncodeError):
         raise TypeError(f"a step gives JSON, money, days and times, not `{type(value).__name__}`") from None
 
 
 def decode_step_result(text: str) -> Any:
-    """Tuples come back as lists."""
-    return _unpack_json(orjson.loads(text))
-
-
-def _pack_json(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {_check_key(name): _pack_json(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [LIST_TAG, [_pack_json(each) for each in value]]
-    return encode_json_value(value)
-
-
-def _check_key(name: Any) -> str:
-    if not isinstance(name, str):
-        raise KeyError(name)
-    return name
-
-
-def _unpack_json(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _unpack_json(each) for name, each in value.items()}
-    if isinstance(value, list) and value[0] == LIST_TAG:
-        return [_unpack_json(each) for each in value[1]]
-    return decode_json_value(value)
+    """Return what a step gave; tuples come back as lists."""
+    return STEP_CODEC.decode(orjson.loads(text))

@@ -1,4 +1,4 @@
-"""JobContext: steps, query(), log; buffering."""
+"""Give a job its context: durable steps, queries as its starter, a log, progress, files and child jobs."""
 
 import asyncio
 import inspect
@@ -6,7 +6,6 @@ import re
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import perf_counter
@@ -19,87 +18,125 @@ from onedoor.audit.log import AuditLog
 from onedoor.audit.record import RANDOM_BYTES, AuditOutcome, build_record_id
 from onedoor.errors import ErrorCode, GraphQLErrorInfo
 from onedoor.jobs import codecs, store
-from onedoor.jobs.models import ChildResult, JobFailed, JobLogLine, JobRun, JobSettings, LineKind, Notifier
-from onedoor.jobs.store import JobFileData
+from onedoor.jobs.models import (
+    ChildResult,
+    JobFailed,
+    JobFileData,
+    JobLogLine,
+    JobRun,
+    JobSettings,
+    LineKind,
+    Notifier,
+    Progress,
+)
 from onedoor.jobs.tables import JobDatabase
 from onedoor.query.audited import RequestFacts, build_audit_record, classify_outcome
 from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine, get_partial_result
 from onedoor.query.engine import execute
+from onedoor.runtime.concurrency import wait_for_event
 
 FLUSH_SECONDS = 0.1
 
 MAX_WAITING_LINES = 500
-"""Lines that wait to be kept; a script that writes more waits, of a function's own the oldest are dropped."""
+"""How many lines may wait to be stored. A script that writes more waits; of a function's log the oldest are dropped."""
+
+MAX_FILE_BYTES = 16 << 20
+
+MAX_STEP_CHARACTERS = 4 << 20
+
+MAX_NAME_CHARACTERS = 200
+
+CHILD_POLL_SECONDS = 1.0
+"""How often a job looks whether child jobs that other processes run have ended."""
+
+RETRYABLE_CODES = frozenset(
+    {ErrorCode.SOURCE_UNAVAILABLE, ErrorCode.SOURCE_OVERLOADED, ErrorCode.LIMIT_EXCEEDED, ErrorCode.RATE_LIMITED}
+)
 
 UNSAFE_TEXT = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What a terminal would act on, or a database refuses."""
+"""The characters that a terminal would act on, or that a database refuses."""
 
 
 def replace_unsafe_text(text: str) -> str:
     return UNSAFE_TEXT.sub("\ufffd", text)
 
 
+class JobQueryFailed(JobFailed):
+    """A query of a job returned errors; another attempt may succeed where a source was not available."""
+
+    def __init__(self, errors: Sequence[GraphQLErrorInfo]) -> None:
+        retryable = any(error.code in RETRYABLE_CODES for error in errors)
+        super().__init__(f"a question was not answered: {errors[0].message}", retryable=retryable)
+        self.errors = tuple(errors)
+
+
+class ChildJobs(Protocol):
+    """Starts child jobs and says when they end."""
+
+    async def start_child(self, run: JobRun, principal: Principal, name: str, job_input: Any, key: str) -> str:
+        """Start a job as a child of the run and return its id, which is the same for the same key."""
+        ...
+
+    def get_end_event(self, ids: Sequence[str]) -> asyncio.Event:
+        """Return an event that is set when one of these jobs may have ended in this process."""
+        ...
+
+
 @dataclass(slots=True, kw_only=True)
 class ProgressBuffer:
-    """What one run has to say."""
+    """The log lines and the progress of one run that wait to be stored."""
 
     database: JobDatabase
     run: JobRun
     settings: JobSettings
     notifier: Notifier
-    lines: deque[JobLogLine] = field(default_factory=lambda: deque(maxlen=MAX_WAITING_LINES * 2))
-    progress: tuple[float, float | None] | None = None
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    has_room: asyncio.Event = field(default_factory=asyncio.Event)
-    finished: asyncio.Event = field(default_factory=asyncio.Event)
-    flush_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _lines: deque[JobLogLine] = field(default_factory=lambda: deque(maxlen=MAX_WAITING_LINES * 2), init=False)
+    _progress: Progress | None = field(default=None, init=False)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _has_room: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _finished: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _flush_lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     def add_line(self, kind: LineKind, text: str) -> None:
-        """Each line of it a line, cut off where it is too long."""
-        at = self.database.metadata.now()
-        for each in text.split("\n"):
-            self.lines.append(
-                JobLogLine(
-                    at=at, kind=kind, text=replace_unsafe_text(each.rstrip("\r"))[: self.settings.line_characters]
-                )
-            )
-        self.changed.set()
+        """Add each line of the text, cut off where it is too long."""
+        now = self.database.metadata.now()
+        for line in text.split("\n"):
+            safe = replace_unsafe_text(line.rstrip("\r"))[: self.settings.line_characters]
+            self._lines.append(JobLogLine(at=now, kind=kind, text=safe))
+        self._changed.set()
 
     async def add_line_when_room(self, kind: LineKind, text: str) -> None:
-        """As `line`, once there is room."""
-        while len(self.lines) >= MAX_WAITING_LINES:
-            self.has_room.clear()
-            self.changed.set()
-            await self.has_room.wait()
+        while len(self._lines) >= MAX_WAITING_LINES:
+            self._has_room.clear()
+            self._changed.set()
+            await self._has_room.wait()
         self.add_line(kind, text)
 
     def set_progress(self, done: float, total: float | None) -> None:
-        self.progress = (done, total)
-        self.changed.set()
+        self._progress = Progress(done=done, total=total)
+        self._changed.set()
 
     async def flush_until_finished(self) -> None:
-        """Until it is over, and all of it is kept. Raises Lost."""
-        while not self.finished.is_set():
-            await self.changed.wait()
+        """Store what is added until `finish` is called and everything is stored. Raises RunLost."""
+        while not self._finished.is_set():
+            await self._changed.wait()
             await self.flush()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(FLUSH_SECONDS):
-                    await self.finished.wait()
+            await wait_for_event(self._finished, FLUSH_SECONDS)
         await self.flush()
 
     def finish(self) -> None:
-        """There is no more to say."""
-        self.finished.set()
-        self.changed.set()
+        """Say that nothing more will be added."""
+        self._finished.set()
+        self._changed.set()
 
     async def flush(self) -> None:
-        """All there is, in order. Raises Lost."""
-        async with self.flush_lock:
-            self.changed.clear()
-            lines, progress = tuple(self.lines), self.progress
-            self.lines.clear()
-            self.progress = None
-            self.has_room.set()
+        """Store everything that waits, in order. Raises RunLost."""
+        async with self._flush_lock:
+            self._changed.clear()
+            lines, progress = tuple(self._lines), self._progress
+            self._lines.clear()
+            self._progress = None
+            self._has_room.set()
             if lines or progress is not None:
                 await asyncio.shield(
                     self.database.run_in_db_thread(store.save_progress, self.run, lines, progress, self.settings.lines)
@@ -137,9 +174,14 @@ async def execute_job_query(
 ) -> ExecutionResult:
     """Nothing is told before its record is durable. Raises JournalUnavailable."""
     one = JobQuery(
-        executor=executor, principal=principal, request=request, job_id=job_id, result=ExecutionResult(), asked_at=datetime.now(UTC),
+        executor=executor,
+        principal=principal,
+        request=request,
+        job_id=job_id,
+        result=ExecutionResult(),
+        asked_at=datetime.now(UTC),
         clock_start=perf_counter(),
-    )  # fmt: skip
+    )
     try:
         one.result = await execute(executor.engine, principal, request)
     except asyncio.CancelledError as error:
@@ -173,47 +215,9 @@ async def _audit_job_query(one: JobQuery, came: AuditOutcome) -> None:
     )
 
 
-MAX_FILE_BYTES = 16 << 20
-
-MAX_STEP_CHARACTERS = 4 << 20
-
-MAX_NAME_CHARACTERS = 200
-
-RETRYABLE_CODES = (
-    ErrorCode.SOURCE_UNAVAILABLE,
-    ErrorCode.SOURCE_OVERLOADED,
-    ErrorCode.LIMIT_EXCEEDED,
-    ErrorCode.RATE_LIMITED,
-)
-
-CHILD_POLL_SECONDS = 1.0
-"""How often it is looked whether parts that others run have ended."""
-
-
-class JobQueryFailed(JobFailed):
-    """The door answered with errors; another attempt may do better where a source did not answer."""
-
-    def __init__(self, errors: Sequence[GraphQLErrorInfo]) -> None:
-        again = any(each.code in RETRYABLE_CODES for each in errors)
-        super().__init__(f"a question was not answered: {errors[0].message}", retryable=again)
-        self.faults = tuple(errors)
-
-
-class ChildJobs(Protocol):
-    """How a job starts parts of itself."""
-
-    async def start_child(self, run: JobRun, principal: Principal, job_and_input: tuple[str, Any], key: str) -> str:
-        """The id of the part: the same for the same key."""
-        ...
-
-    def get_end_event(self, ids: Sequence[str]) -> asyncio.Event:
-        """Set when one of these may have ended in this process."""
-        ...
-
-
 @dataclass(slots=True, kw_only=True)
 class JobContext:
-    """Of one attempt of one job. A finished step is never made again, whatever ends the attempt."""
+    """What one attempt of a job works with. A finished step is never executed again, whatever ends the attempt."""
 
     run: JobRun
     attempt: int
@@ -223,8 +227,8 @@ class JobContext:
     authorize: Callable[[], Awaitable[Principal]]
     child_jobs: ChildJobs
     cancel_requested: bool = False
-    """Somebody wishes its end; it is cancelled where it waits next."""
-    step_names: set[str] = field(default_factory=set)
+    """Somebody cancelled the job: the attempt is cancelled where it waits next."""
+    _step_names: set[str] = field(default_factory=set, init=False)
 
     @property
     def id(self) -> str:
@@ -240,85 +244,79 @@ class JobContext:
         return self.executor.engine
 
     async def load_principal(self) -> Principal:
-        """Who started it, as they are now. Raises Refusal where they may not, any more."""
+        """Return who started the job, with their present groups. Raises JobRefused where they may not any more."""
         return await self.authorize()
 
     async def step(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What the function gave, now or when it was finished before; sync ones run in a thread.
+        """Return what the function gives, or gave when the step was finished before; sync functions run in a thread.
 
-        Names are unique within a job; what is kept is JSON, money, days and times. A step that was under way when
-        its worker died is made again: let it find out what it did, where that matters.
+        Names are unique within a job; a result is JSON, money, days and times. A step that was under way when its
+        worker died is executed again: where that matters, the function must find out what it did.
         """
-        if name in self.step_names or not 0 < len(name) <= MAX_NAME_CHARACTERS:
+        if name in self._step_names or not 0 < len(name) <= MAX_NAME_CHARACTERS:
             raise JobFailed(
                 f"two steps are named `{name[:MAX_NAME_CHARACTERS]}`, give each a name of its own", retryable=False
             )
-        self.step_names.add(name)
+        self._step_names.add(name)
         await self.authorize()
-        known = await self.database.run_in_db_thread(store.load_step_result, self.run, name)
-        if known is None:
-            known = codecs.encode_step_result(await _call_step(function, arguments))
-            if len(known) > MAX_STEP_CHARACTERS:
+        result = await self.database.run_in_db_thread(store.load_step_result, self.run, name)
+        if result is None:
+            result = codecs.encode_step_result(await _call_step(function, arguments))
+            if len(result) > MAX_STEP_CHARACTERS:
                 raise JobFailed(f"a step gives at most {MAX_STEP_CHARACTERS} characters of JSON", retryable=False)
             await self.progress_buffer.flush()
-            await self.database.run_in_db_thread(store.save_step_result, self.run, name, known)
-        return codecs.decode_step_result(known)
+            await self.database.run_in_db_thread(store.save_step_result, self.run, name, result)
+        return codecs.decode_step_result(result)
 
     async def query(self, document: str, variables: Mapping[str, Any] | None = None) -> Any:
-        """The data of an answer, as JSON has it. Raises NotAnswered where there is any error."""
-        told = await self.execute(document, variables)
-        if told.errors:
-            raise JobQueryFailed(told.errors)
-        return orjson.loads(orjson.dumps(told.data, option=orjson.OPT_UTC_Z))
+        """Return the data of a reply, as JSON has it. Raises JobQueryFailed where there is any error."""
+        result = await self.execute(document, variables)
+        if result.errors:
+            raise JobQueryFailed(result.errors)
+        return orjson.loads(orjson.dumps(result.data, option=orjson.OPT_UTC_Z))
 
     async def execute(self, document: str, variables: Mapping[str, Any] | None = None) -> ExecutionResult:
-        """The answer, its errors with it. The starter's groups are those they have now."""
-        return await execute_job_query(
-            self.executor, await self.authorize(), GraphQLRequest(query=document, variables=variables or {}), self.id
-        )
+        """Execute a query as whoever started the job, with their present groups."""
+        request = GraphQLRequest(query=document, variables=variables or {})
+        return await execute_job_query(self.executor, await self.authorize(), request, self.id)
 
     def log(self, text: str) -> None:
-        """A line for who may see the job."""
+        """Add lines to the job's log, which is for everyone who may see the job."""
         self.progress_buffer.add_line(LineKind.LOG, text)
 
     async def log_script_line(self, kind: LineKind, text: str) -> None:
-        """A line of a script's."""
         await self.progress_buffer.add_line_when_room(kind, text)
 
     def report_progress(self, done: float, total: float | None = None) -> None:
-        """How far it is, in any unit."""
+        """Report how far the job is, in any unit."""
         self.progress_buffer.set_progress(done, total)
 
     async def save_file(self, name: str, content: bytes, content_type: str = "application/octet-stream") -> None:
-        """A file of the job, in place of one of the same name."""
+        """Store a file of the job, in place of one of the same name."""
         if len(content) > MAX_FILE_BYTES:
             raise JobFailed(f"a file of a job has at most {MAX_FILE_BYTES} bytes", retryable=False)
         if not 0 < len(name) <= MAX_NAME_CHARACTERS or "/" in name or not name.isprintable():
             raise JobFailed("a file's name is printable, without `/` and of at most 200 characters", retryable=False)
-        await self.database.run_in_db_thread(
-            store.save_file, self.run, JobFileData(name=name, content_type=content_type, content=content)
-        )
+        file = JobFileData(name=name, content_type=content_type, content=content)
+        await self.database.run_in_db_thread(store.save_file, self.run, file)
 
     async def start_child(self, name: str, job_input: Any, key: str) -> str:
-        """Starts another job as a part of this one, as the same person: once for each key. Gives its id."""
-        return await self.child_jobs.start_child(self.run, await self.authorize(), (name, job_input), key)
+        """Start another job as a child of this one, as the same person, once for each key. Returns its id."""
+        return await self.child_jobs.start_child(self.run, await self.authorize(), name, job_input, key)
 
     async def wait_for_children(self, ids: Sequence[str]) -> list[ChildResult]:
-        """What came of these parts, in this order, once all have ended."""
+        """Return the results of these child jobs, in this order, once all have ended."""
         while True:
             ended = self.child_jobs.get_end_event(ids)
-            found = {
-                each.id: each for each in await self.database.run_in_db_thread(store.load_child_results, tuple(ids))
-            }
-            if all(id in found for id in ids):
-                return [found[id] for id in ids]
-            with suppress(TimeoutError):
-                async with asyncio.timeout(CHILD_POLL_SECONDS):
-                    await ended.wait()
+            loaded = await self.database.run_in_db_thread(store.load_child_results, tuple(ids))
+            results = {result.id: result for result in loaded}
+            if results.keys() >= set(ids):
+                return [results[id] for id in ids]
+            await wait_for_event(ended, CHILD_POLL_SECONDS)
 
 
-async def _call_step(function: Callable[..., Any], given: Sequence[Any]) -> Any:
+async def _call_step(function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
     if inspect.iscoroutinefunction(function):
-        return await function(*given)
-    made = await asyncio.to_thread(function, *given)
-    return await made if inspect.isawaitable(made) else made
+        return await function(*arguments)
+    result = await asyncio.to_thread(function, *arguments)
+    return await result if inspect.isawaitable(result) else result

@@ -1,6 +1,6 @@
-"""DBOS: imported by `work/queue.py` once there is something to queue. All of it blocks.
+"""Connect the queue to DBOS. It is imported once there is something to queue, and all of it blocks.
 
-DBOS is one for a process: the first house that runs jobs in it has it, any other only puts in.
+DBOS is one per process: the first application that runs jobs in a process owns it, any other only queues them.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from onedoor.jobs.queue import APPLICATION_NAME, CHILD_QUEUE, JOB_QUEUE, WORKFLO
 DBOS_THREADS = 8
 
 IDLE_POLL_SECONDS = 1.0
-"""How often DBOS looks after what we have no use for, its own schedules and messages; and how long it takes to end."""
+"""How often DBOS looks for its own schedules and messages, which we do not use; it takes as long to stop."""
 
 _handle: WorkerHandle | None = None
 
@@ -24,27 +24,30 @@ _handle_lock = threading.Lock()
 
 @DBOS.workflow(name=WORKFLOW_NAME)
 async def _run_workflow(id: str, epoch: int) -> None:
-    """Ends when the run did: what comes of it is kept in the state, and who runs it next is decided there."""
-    if (hired := _handle) is not None:
-        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_run_on_worker(hired, id, epoch), hired.loop))
+    """Return when the run has ended; the metadata database holds its result and decides who runs it next."""
+    if (handle := _handle) is not None:
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_run_on_worker(handle, id, epoch), handle.loop))
 
 
-async def _run_on_worker(hired: WorkerHandle, id: str, epoch: int) -> None:
-    await hired.run_dispatch(id, epoch)
+async def _run_on_worker(handle: WorkerHandle, id: str, epoch: int) -> None:
+    await handle.run_dispatch(id, epoch)
 
 
 def create_client(url: str) -> DBOSClient:
-    """Who puts into a queue and looks into it; its tables are made where there are none."""
+    """Create a client that queues and looks up runs, and the tables of DBOS where there are none."""
     silence_dbos_logger()
     DBOS.migrate(url)
     return DBOSClient(
-        system_database_url=url, serializer=DBOSPortableJSONSerializer(), application_name=APPLICATION_NAME, lazy=True,
+        system_database_url=url,
+        serializer=DBOSPortableJSONSerializer(),
+        application_name=APPLICATION_NAME,
+        lazy=True,
         retry_connection_errors=False,
-    )  # fmt: skip
+    )
 
 
 def launch_dbos(url: str, handle: WorkerHandle, worker_id: str, release: str, settings: JobSettings) -> None:
-    """From now on this process is handed jobs. Raises Taken."""
+    """Let DBOS hand jobs to this process. Raises QueueAlreadyOwned."""
     global _handle
     with _handle_lock:
         if _handle is not None:
@@ -57,7 +60,7 @@ def launch_dbos(url: str, handle: WorkerHandle, worker_id: str, release: str, se
         raise
 
 
-def _launch(url: str, worker: str, release: str, running: JobSettings) -> None:
+def _launch(url: str, worker_id: str, release: str, settings: JobSettings) -> None:
     silence_dbos_logger()
     DBOS(
         config={
@@ -65,7 +68,7 @@ def _launch(url: str, worker: str, release: str, running: JobSettings) -> None:
             "system_database_url": url,
             "serializer": DBOSPortableJSONSerializer(),
             "application_version": release,
-            "executor_id": worker,
+            "executor_id": worker_id,
             "log_level": "ERROR",
             "max_executor_threads": DBOS_THREADS,
             "notification_listener_polling_interval_sec": IDLE_POLL_SECONDS,
@@ -74,11 +77,11 @@ def _launch(url: str, worker: str, release: str, running: JobSettings) -> None:
     )
     DBOS.launch()
     for name in (JOB_QUEUE, CHILD_QUEUE):
-        DBOS.register_queue(name, worker_concurrency=running.at_once, polling_interval_sec=running.poll_seconds)
+        DBOS.register_queue(name, worker_concurrency=settings.at_once, polling_interval_sec=settings.poll_seconds)
 
 
 def destroy_dbos() -> None:
-    """From now on this process is handed nothing; what it was handed must have ended."""
+    """Let DBOS hand nothing to this process any more; what it was handed must have ended."""
     global _handle
     DBOS.destroy()
     with _handle_lock:
@@ -86,7 +89,7 @@ def destroy_dbos() -> None:
 
 
 def silence_dbos_logger() -> None:
-    """DBOS says what is wrong where we do, and nothing on the terminal."""
+    """Keep DBOS from logging to the terminal."""
     if not DBOS.logger.handlers:
         DBOS.logger.addHandler(NullHandler())
         DBOS.logger.setLevel(ERROR)

@@ -1,6 +1,6 @@
-"""The words of a run: its states, what is kept of it, how it ends."""
+"""Define runs of jobs: their states, what is stored about them, how they end and how they are configured."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -10,25 +10,25 @@ from auth.authentication import Principal
 
 
 class JobState(StrEnum):
-    """Where a job is; it leaves the last four no more."""
+    """The state of a job. The last four are final."""
 
     WAITING = "WAITING"
-    """For its turn: another that it may not run beside has not ended."""
+    """A job with the same exclusive key has not ended."""
     QUEUED = "QUEUED"
-    """For a worker."""
+    """No worker runs it yet."""
     RUNNING = "RUNNING"
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
     REFUSED = "REFUSED"
-    """Who started it may not, any more."""
+    """Whoever started it may not start it any more."""
 
 
 OPEN_STATES = (JobState.WAITING, JobState.QUEUED, JobState.RUNNING)
 
 
 class LineKind(StrEnum):
-    """Who wrote a line: the job's own log, a script's output, or its errors."""
+    """Where a line comes from: the job's own log, a script's output, or its errors."""
 
     LOG = "LOG"
     OUTPUT = "OUTPUT"
@@ -37,16 +37,31 @@ class LineKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobLogLine:
-    """One line of a job's log."""
-
     at: datetime
     kind: LineKind
     text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a run is, in any unit; the total is None where it is not known."""
+
+    done: float
+    total: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFileData:
+    """A file of a job."""
+
+    name: str
+    content_type: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StartRequest:
-    """A wish to start a job. With `key` it is the same job however often it is wished."""
+    """A request to start a job. With an idempotency key it starts the same job however often it is made."""
 
     job_name: str
     principal: Principal
@@ -55,13 +70,16 @@ class StartRequest:
     idempotency_key: str | None = None
     reason: str | None = None
     record_id: str | None = None
-    """The id of the record of the request that wished it."""
+    """The id of the audit record of the request."""
     parent_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRun:
-    """One dispatch of a job, as it was claimed: `epoch` tells it from every other, of which none may write any more."""
+    """One dispatch of a job that a worker has claimed.
+
+    `epoch` tells it from the job's other dispatches, none of which may write any more.
+    """
 
     id: str
     epoch: int
@@ -75,14 +93,14 @@ class JobRun:
     takeovers: int
     parent_id: str | None
     version: str
-    """Of the declaration it was started under."""
+    """The version of the declaration under which the job was started."""
     cancelled_by: str | None
-    """Who wished its end before this run began."""
+    """Who cancelled the job before this run began."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """How a run ended: `reason` is a sentence for its starter, wherever it did not succeed."""
+    """How a run ended. `reason` is a sentence for whoever started the job; None where it succeeded."""
 
     state: JobState
     result: Any = None
@@ -91,7 +109,7 @@ class RunResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildResult:
-    """What came of a part: its result as JSON has it."""
+    """How a child job ended; its result is as JSON has it."""
 
     id: str
     state: JobState
@@ -101,7 +119,7 @@ class ChildResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispatch:
-    """What a worker is handed: a job, and which of its runs."""
+    """What the queue hands to a worker: a job, and which of its runs."""
 
     id: str
     epoch: int
@@ -110,21 +128,21 @@ class Dispatch:
 
     @property
     def workflow_id(self) -> str:
-        """What the queue knows it by: a first run has the job's own id."""
+        """The queue's id of the run; that of a first run is the job's own id."""
         return self.id if self.epoch == 0 else f"{self.id}.{self.epoch}"
 
 
 class JobFailed(Exception):
-    """Ends an attempt with a sentence that may be shown. `again`: another attempt may do better."""
+    """Ends an attempt with a sentence that may be shown. If `retryable`, another attempt may succeed."""
 
     def __init__(self, reason: str, *, retryable: bool = True) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.again = retryable
+        self.retryable = retryable
 
 
 class JobRefused(Exception):
-    """Who started the job may not run it any more."""
+    """Whoever started the job may not run it any more."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -136,43 +154,41 @@ class RunLost(Exception):
 
 
 class Notifier(Protocol):
-    """Is told of every change of a job's state, progress or lines, by the process that made it."""
+    """Hears of every change of a job's state, progress or lines, in the process that made it."""
 
     def notify(self, job_id: str) -> None:
-        """Returns at once; on the event loop."""
+        """Return at once. Called on the event loop."""
         ...
 
 
 @dataclass(slots=True)
 class NullNotifier:
-    """A notifier that tells nobody."""
+    """A notifier that does nothing."""
 
     def notify(self, job_id: str) -> None:
-        """Nobody listens."""
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSettings:
-    """How jobs are run: the settings' `[jobs]`."""
+    """How jobs are run: the section `[jobs]` of the settings."""
 
     url: str | None = field(default=None, repr=False)
-    """The queue's database, the same for all workers; by default the state's own server, or a file beside its own."""
+    """The database of the queue, the same for all workers; by default the metadata database's server, or a file
+    beside its file."""
     here: bool = True
-    """Whether the door runs jobs itself; without it, workers of their own do."""
+    """Whether the server runs jobs itself; otherwise workers of their own do."""
     at_once: int = 4
-    """Jobs that one process runs at once, and as many parts of jobs."""
+    """How many jobs, and as many child jobs, one process runs at once."""
     lease_seconds: float = 10.0
-    """A worker that is not heard of for so long is dead, and others take over what it ran."""
+    """A worker without a heartbeat for so long is dead, and others take over its runs."""
     poll_seconds: float = 0.5
-    """How often a worker looks for new jobs, and whether one was cancelled elsewhere."""
+    """How often a worker looks for new jobs, and for jobs that were cancelled elsewhere."""
     lines: int = 10_000
-    """Log lines kept of one job: the last ones."""
+    """How many log lines of one job are kept: the last ones."""
     line_characters: int = 2_000
-    """Of a line, the rest is cut off."""
+    """How long a line may be; the rest is cut off."""
     open_most: int = 200
-    """Jobs of one person that have not ended."""
+    """How many open jobs one person may have."""
     kept_days: float = 30.0
-    """Jobs that ended are forgotten after."""
-
-
-JobLogLines = Sequence[JobLogLine]
+    """How long ended jobs are kept."""

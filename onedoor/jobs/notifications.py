@@ -1,4 +1,4 @@
-"""A job that changed in, everyone who listens to it told: in this process, and through the state in all others."""
+"""Publish changes of jobs to everyone who is subscribed to them, in this process and all others."""
 
 import asyncio
 import logging
@@ -11,10 +11,10 @@ LOG = logging.getLogger("onedoor.jobs")
 
 
 class JobNotifier:
-    """A `Notifier`. Of changes that come while one is being told, the last is told."""
+    """The `Notifier` that publishes; changes that come before one is published are published as one."""
 
-    def __init__(self, bus: PubSub, topic: str) -> None:
-        self._bus, self._topic = bus, topic
+    def __init__(self, pubsub: PubSub, topic: str) -> None:
+        self._pubsub, self._topic = pubsub, topic
         self._waiting: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -27,13 +27,13 @@ class JobNotifier:
         task.add_done_callback(self._tasks.discard)
 
     async def drain(self) -> None:
-        """Returns when all that is to be told is."""
+        """Return when every change has been published."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
     async def _publish(self, job_id: str) -> None:
         self._waiting.discard(job_id)
         try:
-            await self._bus.publish(Topic(name=self._topic, key=job_id), job_id)
+            await self._pubsub.publish(Topic(name=self._topic, key=job_id), job_id)
         except MetadataDatabaseUnavailable:
-            LOG.warning("who listens to a job was not told of its change: the state did not answer")
+            LOG.warning("a change of a job was not published: the metadata database did not answer")

@@ -1,4 +1,4 @@
-"""The queue: hands each run that was put in to one worker of its release. DBOS is what it stands on; it blocks."""
+"""Queue runs of jobs with DBOS, which hands each run to one worker of its release. All of it blocks."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -23,11 +23,11 @@ RunDispatch = Callable[[str, int], Awaitable[None]]
 
 
 class QueueAlreadyOwned(Exception):
-    """Another house runs jobs in this process."""
+    """DBOS is one per process, and another application runs jobs in this one."""
 
 
 class QueuedRun(NamedTuple):
-    """A run as the queue has it: over, or handed to this worker, or neither yet."""
+    """A run as the queue knows it: over, or handed to a worker, or neither."""
 
     is_over: bool
     worker_id: str | None
@@ -35,14 +35,14 @@ class QueuedRun(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerHandle:
-    """Who runs what this process is handed, on which loop."""
+    """Runs what the queue hands to this process, on its event loop."""
 
     run_dispatch: RunDispatch
     loop: asyncio.AbstractEventLoop
 
 
 class JobQueue:
-    """One database of DBOS. `url` as SQLAlchemy has it, of SQLite or PostgreSQL."""
+    """One DBOS database. `url` is an SQLAlchemy URL for SQLite or PostgreSQL."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -50,14 +50,12 @@ class JobQueue:
 
     @cached_property
     def client(self) -> Any:
-        from onedoor.jobs import (
-            dbos_queue as dispatching,  # it takes half a second, and most doors start no job at their start
-        )
+        from onedoor.jobs import dbos_queue  # the import takes half a second, and most servers start no job at first
 
-        return dispatching.create_client(self.url)
+        return dbos_queue.create_client(self.url)
 
     def enqueue(self, dispatch: Dispatch) -> None:
-        """Once, however often it is called."""
+        """Queue the run once, however often this is called."""
         self.client.enqueue(
             {
                 "queue_name": CHILD_QUEUE if dispatch.is_child else JOB_QUEUE,
@@ -70,58 +68,60 @@ class JobQueue:
         )
 
     def find_runs(self, dispatches: Sequence[Dispatch]) -> Mapping[str, QueuedRun]:
-        """By workflow, those it has."""
+        """Return the runs that the queue knows, by workflow id."""
+        workflows = self._list_workflows(workflow_ids=[dispatch.workflow_id for dispatch in dispatches])
         return {
-            each.workflow_id: QueuedRun(
-                each.status in FINISHED_STATUSES, each.executor_id if each.status == "PENDING" else None
+            workflow.workflow_id: QueuedRun(
+                is_over=workflow.status in FINISHED_STATUSES,
+                worker_id=workflow.executor_id if workflow.status == "PENDING" else None,
             )
-            for each in self._list_workflows(workflow_ids=[each.workflow_id for each in dispatches])
+            for workflow in workflows
         }
 
     def delete_jobs(self, ids: Sequence[str]) -> None:
-        """Of these jobs the queue keeps nothing."""
+        """Delete every run of these jobs from the queue."""
         if ids:
-            found = self._list_workflows(workflow_id_prefix=list(ids))
-            self.client.delete_workflows([each.workflow_id for each in found])
+            workflows = self._list_workflows(workflow_id_prefix=list(ids))
+            self.client.delete_workflows([workflow.workflow_id for workflow in workflows])
 
-    def _list_workflows(self, **wanted: Any) -> Sequence[Any]:
-        found: Sequence[Any] = self.client.list_workflows(**wanted, load_input=False, load_output=False)
-        return found
+    def _list_workflows(self, **filters: Any) -> Sequence[Any]:
+        workflows: Sequence[Any] = self.client.list_workflows(**filters, load_input=False, load_output=False)
+        return workflows
 
     def start_serving(self, handle: WorkerHandle, worker_id: str, release: str, settings: JobSettings) -> None:
-        """From now on this process is handed jobs. Raises Taken."""
-        from onedoor.jobs import dbos_queue as dispatching
+        """Let the queue hand jobs to this process. Raises QueueAlreadyOwned."""
+        from onedoor.jobs import dbos_queue
 
-        dispatching.launch_dbos(self.url, handle, worker_id, release, settings)
+        dbos_queue.launch_dbos(self.url, handle, worker_id, release, settings)
         self.serving = True
 
     def stop_serving(self) -> None:
-        """From now on this process is handed nothing; what it was handed must have ended."""
+        """Let the queue hand nothing to this process any more; what it was handed must have ended."""
         if self.serving:
-            from onedoor.jobs import dbos_queue as dispatching
+            from onedoor.jobs import dbos_queue
 
             self.serving = False
-            dispatching.destroy_dbos()
+            dbos_queue.destroy_dbos()
 
     def close(self) -> None:
-        """Gives its connections back."""
+        """Stop serving and close the connections."""
         self.stop_serving()
         if "client" in vars(self):
             self.client.destroy()
 
 
 def derive_queue_url(database_url: str) -> str:
-    """The queue's URL where none is settled: on the state's server, or a file beside the state's."""
-    address = make_url(database_url)
-    if address.get_backend_name() == "sqlite":
-        file = Path(str(address.database))
+    """Return the default URL of the queue: on the metadata database's server, or a file beside its file."""
+    parsed = make_url(database_url)
+    if parsed.get_backend_name() == "sqlite":
+        file = Path(str(parsed.database))
         return f"sqlite:///{file.with_name(f'{file.stem}-jobs{file.suffix}')}"
     return set_queue_driver(database_url)
 
 
 def set_queue_driver(url: str) -> str:
-    """With the driver we have."""
-    address = make_url(url)
-    if address.get_backend_name() == "sqlite":
+    """Return the URL with the driver that is installed."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
         return url
-    return address.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)

@@ -1,4 +1,4 @@
-"""Declarations in, the jobs of a house by name out; and what tells one declaration from another."""
+"""Check declared jobs, index them by name and compute the versions that tell one declaration from another."""
 
 import hashlib
 import inspect
@@ -14,13 +14,14 @@ from onedoor.jobs.declarations import Job, Script
 
 
 def register_jobs(jobs: Iterable[Job], groups: Groups) -> Mapping[str, Job]:
-    """Raises Mistake, naming the job, at the first declaration that cannot stand."""
-    found: dict[str, Job] = {}
-    for each in jobs:
-        for complaint in (*_find_job_problems(each, groups), *(("is declared twice",) if each.name in found else ())):
-            raise ConfigurationError(f"the job `{each.name}` {complaint}")
-        found[each.name] = each
-    return found
+    """Return the jobs by name. Raises ConfigurationError, which names the job, at the first wrong declaration."""
+    registered: dict[str, Job] = {}
+    for job in jobs:
+        duplicate = ("is declared twice",) if job.name in registered else ()
+        for problem in (*_find_job_problems(job, groups), *duplicate):
+            raise ConfigurationError(f"the job `{job.name}` {problem}")
+        registered[job.name] = job
+    return registered
 
 
 def _find_job_problems(job: Job, groups: Groups) -> Iterable[str]:
@@ -55,13 +56,14 @@ def _find_schedule_problems(job: Job) -> Iterable[str]:
 
 
 def compute_job_version(job: Job) -> str:
-    """Of a declaration: a run that began under another one with the same version may go on under this one."""
-    shapes = [[_describe_shape(each) for each in list_job_fields(of)] if of else None for of in (job.input, job.result)]
+    """Return the version of a declaration: a run may go on under any declaration of the same version."""
+    models = (job.input, job.result)
+    shapes = [[_describe_shape(field) for field in list_job_fields(model)] if model else None for model in models]
     return hashlib.sha256(f"{job.name} {shapes}".encode()).hexdigest()
 
 
 def compute_release(jobs: Mapping[str, Job]) -> str:
-    """Of all declarations: workers of one release run the same jobs."""
+    """Return the version of all declarations together: workers of one release run the same jobs."""
     return hashlib.sha256(" ".join(sorted(map(compute_job_version, jobs.values()))).encode()).hexdigest()
 
 

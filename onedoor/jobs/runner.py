@@ -1,4 +1,4 @@
-"""Run one attempt as its starter."""
+"""Run what the queue hands to this process: attempt after attempt, as whoever started the job."""
 
 import asyncio
 import logging
@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -35,81 +36,29 @@ from onedoor.jobs.registry import compute_job_version
 from onedoor.jobs.tables import JobDatabase
 from onedoor.storage.database import MetadataDatabase
 
+LOG = logging.getLogger("onedoor.work")
+
 SERVICE_PREFIX = "service:"
-"""What the id of a service person begins with; a person's own never holds a colon."""
+"""Begins the id of a service account; the id of a person never holds a colon."""
 
 KEY_LIFETIME = timedelta(days=1)
 
-
-def load_run_principal(
-    database: MetadataDatabase, jobs: Mapping[str, Job], registered: Groups, run: JobRun
-) -> Principal:
-    """Raises Refusal where they may not run it any more. It blocks."""
-    job = jobs[run.name]
-    caller = (
-        _load_service_principal(jobs, run)
-        if run.person_id.startswith(SERVICE_PREFIX)
-        else _load_user_principal(database, registered, run)
-    )
-    if not caller.groups & job.may_start:
-        groups = ", ".join(f"`{each}`" for each in sorted(job.may_start))
-        raise JobRefused(f"who started it is in none of the groups that may: {groups}")
-    return caller
-
-
-def _load_user_principal(state: MetadataDatabase, registered: Groups, run: JobRun) -> Principal:
-    found = users.find_user_by_id(state, run.person_id)
-    if found is None or found.deactivated_at is not None:
-        raise JobRefused("who started it is shut out")
-    return Principal(
-        person_id=found.id, first_name=found.first_name, last_name=found.last_name, email=found.email,
-        groups=registered.names.intersection(found.groups), grants=(), key_id=run.key_id or "",
-        key_created=run.created_at, key_expires=state.now() + KEY_LIFETIME,
-    )  # fmt: skip
-
-
-def _load_service_principal(jobs: Mapping[str, Job], run: JobRun) -> Principal:
-    """In the groups that are declared now, of any schedule this person starts."""
-    named = run.person_id.removeprefix(SERVICE_PREFIX)
-    own = [
-        each.schedule for each in jobs.values() if each.schedule is not None and each.schedule.service_account == named
-    ]
-    if not own:
-        raise JobRefused(f"no schedule has the service person `{named}` any more")
-    groups = frozenset({EVERYONE}).union(*(each.groups for each in own))
-    return _build_service_principal(named, groups, run.created_at)
-
-
-def build_schedule_principal(schedule: Schedule) -> Principal:
-    """The person a schedule starts its job as."""
-    return _build_service_principal(schedule.service_account, schedule.groups | {EVERYONE}, datetime.now(UTC))
-
-
-def _build_service_principal(named: str, groups: frozenset[str], since: datetime) -> Principal:
-    return Principal(
-        person_id=f"{SERVICE_PREFIX}{named}", first_name=named, last_name="", email="", groups=groups, grants=(),
-        key_id="", key_created=since, key_expires=since + KEY_LIFETIME,
-    )  # fmt: skip
-
-
-LOG = logging.getLogger("onedoor.work")
-
 MAX_TAKEOVERS = 20
-"""Workers that may die of one job; one more, and it is given up."""
+"""How many workers may die of one job before it is given up."""
 
 STOP_SECONDS = 12.0
-"""What a cancelled attempt may take to tidy up."""
+"""How long a cancelled attempt may take to tidy up."""
 
 MAX_LOGGED_CHARACTERS = 600
 
 MAX_REASON_CHARACTERS = 1_000
 
-CANCELLED_BY_PARENT = "the job it is a part of"
+PARENT_JOB = "the job it is a part of"
 
 
 @dataclass(slots=True, kw_only=True)
 class ActiveRun:
-    """A run that is under way here; `task` is cancelled where `stopped` says why."""
+    """A run that is under way in this process."""
 
     run: JobRun
     task: "asyncio.Task[None]"
@@ -117,19 +66,29 @@ class ActiveRun:
     stop_requested: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled_by: str | None = None
     lost: bool = False
+    """Another worker is to run the job."""
 
-    def stop(self, cancelled_by: str | None = None) -> None:
-        """By a person; or by nobody: then another worker is to run it."""
+    def cancel(self, by: str) -> None:
+        """End the run because somebody cancelled the job."""
         if not self.stop_requested.is_set():
-            self.cancelled_by, self.lost = cancelled_by, cancelled_by is None
-            if self.context is not None:
-                self.context.cancel_requested = True
-            self.stop_requested.set()
+            self.cancelled_by = by
+            self._request_stop()
+
+    def hand_over(self) -> None:
+        """End the run here, for another worker to take over."""
+        if not self.stop_requested.is_set():
+            self.lost = True
+            self._request_stop()
+
+    def _request_stop(self) -> None:
+        if self.context is not None:
+            self.context.cancel_requested = True
+        self.stop_requested.set()
 
 
 @dataclass(slots=True, kw_only=True)
 class Runner:
-    """Runs what this process is handed."""
+    """Runs what the queue hands to this process."""
 
     jobs: Mapping[str, Job]
     groups: Groups
@@ -139,96 +98,119 @@ class Runner:
     notifier: Notifier
     child_jobs: ChildJobs
     worker_id: str = ""
-    on_ended: Callable[[str, Dispatch | None], Awaitable[None]]
-    """Told of a job that ended, and of what waited for it."""
+    on_ended: Callable[[Dispatch | None], Awaitable[None]]
+    """Called when a job has ended, with the job that waited for its exclusive key."""
     closing: bool = False
     active_runs: dict[str, ActiveRun] = field(default_factory=dict)
 
     async def run(self, id: str, epoch: int) -> None:
-        """Never raises: what cannot be settled now is found by those who sweep."""
+        """Run the job to its end and never raise: maintenance finds the runs that could not be recorded."""
         if self.closing:
             return
         try:
             run = await self.database.run_in_db_thread(store.claim_run, id, epoch, self.worker_id)
-            if run is not None and not self.closing:  # what was claimed just then is found to be nobody's
+            if run is not None and not self.closing:  # maintenance finds what was claimed while we close
                 await self._run_claimed(run)
         except RunLost:
             LOG.warning("the job %s is run elsewhere", id)
-        except (SQLAlchemyError, AuditLogUnavailable) as reason:
-            LOG.error("the job %s is left to be swept up: %s", id, _describe_error(reason))
+        except (SQLAlchemyError, AuditLogUnavailable) as error:
+            LOG.error("the job %s is left to maintenance: %s", id, _describe_error(error))
+
+    async def stop(self) -> Sequence[Dispatch]:
+        """End what is under way, begin nothing any more, and return what other workers are to run."""
+        self.closing = True
+        stopping = list(self.active_runs.values())
+        for active in stopping:
+            active.hand_over()
+        if stopping:
+            await asyncio.wait([active.task for active in stopping], timeout=STOP_SECONDS)
+        return [build_dispatch(active.run) for active in stopping]
 
     async def _run_claimed(self, run: JobRun) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self.active_runs[run.id] = under = ActiveRun(run=run, task=task)
+        self.active_runs[run.id] = active = ActiveRun(run=run, task=task)
         self.notifier.notify(run.id)
         try:
-            end = await self._run_attempts(under)
+            end = await self._run_attempts(active)
             if end is not None:
-                freed = await self.database.run_in_db_thread(store.end_run, run, end)
-                self.notifier.notify(run.id)
-                if end.state is not JobState.SUCCEEDED and run.parent_id is None:
-                    await self.database.run_in_db_thread(store.cancel_job, run.id, CANCELLED_BY_PARENT)
-                await self.on_ended(run.id, freed)
+                await self._end_run(run, end)
         finally:
             del self.active_runs[run.id]
 
-    async def _run_attempts(self, under: ActiveRun) -> RunResult | None:
-        """How it ended; None where it goes on elsewhere."""
-        job = self.jobs.get(under.run.name)
-        if job is None or (why := _find_give_up_reason(job, under.run)):
-            return RunResult(state=JobState.FAILED, reason=why if job else "there is no such job any more")
-        if under.run.cancelled_by is not None:
-            return _build_cancelled_result(under.run.cancelled_by)
-        failures = under.run.failures
-        for attempt in range(under.run.attempts + 1, under.run.attempts + 1_000_000):
-            failure = await self._run_attempt(under, job, attempt)
-            if not isinstance(failure, JobFailed):
-                return failure
-            if not failure.again or failures >= job.retries.times:
-                return RunResult(
-                    state=JobState.FAILED, reason=replace_unsafe_text(failure.reason)[:MAX_REASON_CHARACTERS]
-                )
-            due = self.database.metadata.now() + timedelta(seconds=_compute_retry_delay(job.retries, failures))
+    async def _end_run(self, run: JobRun, end: RunResult) -> None:
+        freed = await self.database.run_in_db_thread(store.end_run, run, end)
+        self.notifier.notify(run.id)
+        if end.state is not JobState.SUCCEEDED and run.parent_id is None:
+            await self.database.run_in_db_thread(store.cancel_job, run.id, PARENT_JOB)
+        await self.on_ended(freed)
+
+    async def _run_attempts(self, active: ActiveRun) -> RunResult | None:
+        """Return how the run ended; None: another worker goes on with the job."""
+        job = self.jobs.get(active.run.name)
+        if job is None:
+            return RunResult(state=JobState.FAILED, reason="there is no such job any more")
+        if (reason := _find_give_up_reason(job, active.run)) is not None:
+            return RunResult(state=JobState.FAILED, reason=reason)
+        if active.run.cancelled_by is not None:
+            return _build_cancelled_result(active.run.cancelled_by)
+        failures = active.run.failures
+        for attempt in count(active.run.attempts + 1):
+            result = await self._run_attempt(active, job, attempt)
+            if not isinstance(result, JobFailed):
+                return result
+            if not result.retryable or failures >= job.retries.times:
+                reason = replace_unsafe_text(result.reason)[:MAX_REASON_CHARACTERS]
+                return RunResult(state=JobState.FAILED, reason=reason)
+            delay = timedelta(seconds=_compute_retry_delay(job.retries, failures))
             failures += 1
-            await self.database.run_in_db_thread(store.record_failure, under.run, due)
+            due_at = self.database.metadata.now() + delay
+            await self.database.run_in_db_thread(store.record_failure, active.run, due_at)
         raise AssertionError("unreachable")
 
-    async def _run_attempt(self, under: ActiveRun, job: Job, attempt: int) -> RunResult | JobFailed | None:
-        """One attempt, when it is due; whoever wishes its end is heard at once."""
-        notes = ProgressBuffer(database=self.database, run=under.run, settings=self.settings, notifier=self.notifier)
-        keeping = asyncio.ensure_future(notes.flush_until_finished())
-        work = asyncio.ensure_future(self._call_when_due(under, job, attempt, notes))
-        stopped = asyncio.ensure_future(under.stop_requested.wait())
+    async def _run_attempt(self, active: ActiveRun, job: Job, attempt: int) -> RunResult | JobFailed | None:
+        """Run one attempt when it is due, or end it as soon as a stop is requested."""
+        buffer = ProgressBuffer(database=self.database, run=active.run, settings=self.settings, notifier=self.notifier)
+        flushing = asyncio.ensure_future(buffer.flush_until_finished())
+        work = asyncio.ensure_future(self._call_when_due(active, job, attempt, buffer))
+        stopping = asyncio.ensure_future(active.stop_requested.wait())
         try:
-            await asyncio.wait((work, stopped, keeping), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((work, stopping, flushing), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            stopped.cancel()
+            stopping.cancel()
             await _cancel_and_wait(work)
-            notes.finish()
-            await asyncio.wait((keeping,))
-        if keeping.exception() is not None or under.lost:
+            buffer.finish()
+            await asyncio.wait((flushing,))
+        if flushing.exception() is not None or active.lost:
             return None
-        if under.cancelled_by is not None and not _has_succeeded(work):
-            return _build_cancelled_result(under.cancelled_by)
+        if active.cancelled_by is not None and not _has_succeeded(work):
+            return _build_cancelled_result(active.cancelled_by)
         return work.result()
 
     async def _call_when_due(
-        self, under: ActiveRun, job: Job, attempt: int, notes: ProgressBuffer
+        self, active: ActiveRun, job: Job, attempt: int, buffer: ProgressBuffer
     ) -> RunResult | JobFailed:
-        limit = asyncio.timeout(job.timeout_seconds)
+        timeout = asyncio.timeout(job.timeout_seconds)
+
+        async def authorize() -> Principal:
+            load = partial(load_run_principal, jobs=self.jobs, registered=self.groups, run=active.run)
+            return await self.database.run_in_db_thread(load)
+
         try:
-            await self._wait_until_due(under.run)
-            load = partial(load_run_principal, jobs=self.jobs, registered=self.groups, run=under.run)
-            judge = partial(self.database.run_in_db_thread, load)
-            await judge()
-            await self.database.run_in_db_thread(store.begin_attempt, under.run)
-            under.context = context = JobContext(
-                run=under.run, attempt=attempt, database=self.database, progress_buffer=notes, executor=self.executor, authorize=judge,
+            await self._wait_until_due(active.run)
+            await authorize()
+            await self.database.run_in_db_thread(store.begin_attempt, active.run)
+            active.context = context = JobContext(
+                run=active.run,
+                attempt=attempt,
+                database=self.database,
+                progress_buffer=buffer,
+                executor=self.executor,
+                authorize=authorize,
                 child_jobs=self.child_jobs,
-            )  # fmt: skip
-            self.notifier.notify(under.run.id)
-            async with limit:
+            )
+            self.notifier.notify(active.run.id)
+            async with timeout:
                 return RunResult(state=JobState.SUCCEEDED, result=await _call_job(job, context))
         except JobRefused as refusal:
             return RunResult(state=JobState.REFUSED, reason=refusal.reason)
@@ -237,27 +219,17 @@ class Runner:
         except (RunLost, SQLAlchemyError, AuditLogUnavailable):
             raise
         except TimeoutError:
-            if under.context is not None and limit.expired():
+            if active.context is not None and timeout.expired():
                 return JobFailed(f"it took longer than its timeout of {job.timeout_seconds:g} seconds")
             return JobFailed("something it waited for took too long")
         except Exception as error:
-            LOG.error("the job %s failed: %s", under.run.id, _describe_error(error))
+            LOG.error("the job %s failed: %s", active.run.id, _describe_error(error))
             return JobFailed("it failed; where is in the log of who runs it")
 
     async def _wait_until_due(self, run: JobRun) -> None:
-        due = await self.database.run_in_db_thread(store.load_due_time, run)
-        if due is not None:
-            await asyncio.sleep(max(0.0, (due - self.database.metadata.now()).total_seconds()))
-
-    async def stop(self) -> Sequence[Dispatch]:
-        """Ends what is under way, and begins nothing any more; what others are to run."""
-        self.closing = True
-        stopping = list(self.active_runs.values())
-        for each in stopping:
-            each.stop()
-        if stopping:
-            await asyncio.wait([each.task for each in stopping], timeout=STOP_SECONDS)
-        return [build_dispatch(each.run) for each in stopping]
+        due_at = await self.database.run_in_db_thread(store.load_due_time, run)
+        if due_at is not None:
+            await asyncio.sleep(max(0.0, (due_at - self.database.metadata.now()).total_seconds()))
 
 
 def build_dispatch(run: JobRun) -> Dispatch:
@@ -265,15 +237,15 @@ def build_dispatch(run: JobRun) -> Dispatch:
 
 
 async def _call_job(job: Job, context: JobContext) -> Any:
-    """The result, as JSON has it."""
+    """Call the job and return its result as JSON has it."""
     try:
-        given = build_instance(job.input, context.run.input)
+        job_input = build_instance(job.input, context.run.input)
     except InvalidJobValue as reason:
         raise JobFailed(f"its input does not fit: {reason}", retryable=False) from None
     result = (
-        await subprocess.run_script(job, context, given)
+        await subprocess.run_script(job, context, job_input)
         if isinstance(job.run, Script)
-        else await job.run(context, given)
+        else await job.run(context, job_input)
     )
     if job.result is None:
         return None
@@ -300,7 +272,7 @@ def _find_give_up_reason(job: Job, run: JobRun) -> str | None:
 
 
 async def _cancel_and_wait(work: "asyncio.Future[Any]") -> None:
-    """Cancelled where it has not ended, and waited for; one that will not be cancelled is left behind."""
+    """Cancel the work if it has not ended and wait for it; work that ignores the cancellation is left behind."""
     if not work.done():
         work.cancel()
         await asyncio.wait((work,), timeout=STOP_SECONDS)
@@ -313,7 +285,72 @@ def _has_succeeded(work: "asyncio.Future[Any]") -> bool:
 
 
 def _describe_error(error: BaseException) -> str:
-    """The kind of error and where it was; its message may hold values, so it stays out."""
+    """Return the kind of error and where it was raised, without its message, which may hold values."""
     frames = traceback.extract_tb(error.__traceback__)[-8:]
-    places = " < ".join(f"{Path(each.filename).name}:{each.lineno} {each.name}" for each in reversed(frames))
+    places = " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames))
     return f"{type(error).__name__} at {places}"[:MAX_LOGGED_CHARACTERS]
+
+
+def load_run_principal(
+    database: MetadataDatabase, jobs: Mapping[str, Job], registered: Groups, run: JobRun
+) -> Principal:
+    """Return whoever started the run, with their present groups. It blocks.
+
+    Raises JobRefused where they may not start the job any more.
+    """
+    job = jobs[run.name]
+    principal = (
+        _load_service_principal(jobs, run)
+        if run.person_id.startswith(SERVICE_PREFIX)
+        else _load_user_principal(database, registered, run)
+    )
+    if not principal.groups & job.may_start:
+        groups = ", ".join(f"`{group}`" for group in sorted(job.may_start))
+        raise JobRefused(f"who started it is in none of the groups that may: {groups}")
+    return principal
+
+
+def _load_user_principal(database: MetadataDatabase, registered: Groups, run: JobRun) -> Principal:
+    user = users.find_user_by_id(database, run.person_id)
+    if user is None or user.deactivated_at is not None:
+        raise JobRefused("who started it is shut out")
+    return Principal(
+        person_id=user.id,
+        first_name=user.first_name,
+        last_name=user.last_name,
+        email=user.email,
+        groups=registered.names.intersection(user.groups),
+        grants=(),
+        key_id=run.key_id or "",
+        key_created=run.created_at,
+        key_expires=database.now() + KEY_LIFETIME,
+    )
+
+
+def _load_service_principal(jobs: Mapping[str, Job], run: JobRun) -> Principal:
+    """Return the service account with the groups that its schedules declare now."""
+    name = run.person_id.removeprefix(SERVICE_PREFIX)
+    schedules = [job.schedule for job in jobs.values() if job.schedule and job.schedule.service_account == name]
+    if not schedules:
+        raise JobRefused(f"no schedule has the service person `{name}` any more")
+    groups = frozenset({EVERYONE}).union(*(schedule.groups for schedule in schedules))
+    return _build_service_principal(name, groups, run.created_at)
+
+
+def build_schedule_principal(schedule: Schedule) -> Principal:
+    """Return the service account as which a schedule starts its job."""
+    return _build_service_principal(schedule.service_account, schedule.groups | {EVERYONE}, datetime.now(UTC))
+
+
+def _build_service_principal(name: str, groups: frozenset[str], since: datetime) -> Principal:
+    return Principal(
+        person_id=f"{SERVICE_PREFIX}{name}",
+        first_name=name,
+        last_name="",
+        email="",
+        groups=groups,
+        grants=(),
+        key_id="",
+        key_created=since,
+        key_expires=since + KEY_LIFETIME,
+    )

@@ -1,4 +1,4 @@
-"""Start and cancel; schedules; the mutations; who sees which."""
+"""Start and cancel jobs for principals, schedules and parent jobs; the mutations that do so; who sees which job."""
 
 import asyncio
 import hashlib
@@ -25,32 +25,212 @@ from onedoor.jobs.models import OPEN_STATES, Dispatch, JobFailed, JobRun, JobSet
 from onedoor.jobs.queue import JobQueue
 from onedoor.jobs.registry import compute_job_version
 from onedoor.jobs.runner import build_schedule_principal
-from onedoor.jobs.store import IdempotencyKeyReused, TooManyOpenJobs
-from onedoor.jobs.tables import JobDatabase, job_file_table, job_table
+from onedoor.jobs.store import AddedJob, IdempotencyKeyReused, TooManyOpenJobs
+from onedoor.jobs.tables import JobDatabase, job_table
 from onedoor.model.catalog import Action, ActionCall, ActionResult
 from onedoor.storage.database import MetadataDatabase
 
+LOG = logging.getLogger("onedoor.work")
+
+MAX_KEY_CHARACTERS = 200
+
+MAX_REASON_CHARACTERS = 1_000
+
+IDEMPOTENCY_KEY_FIELD, REASON_FIELD = "idempotencyKey", "reason"
+
+COMMON_FIELDS = (IDEMPOTENCY_KEY_FIELD, REASON_FIELD)
+"""The input fields that every start mutation has beside those of its job."""
+
+
+@dataclass(slots=True, kw_only=True)
+class JobService:
+    """Adds jobs to the metadata database and puts them into the queue."""
+
+    jobs: Mapping[str, Job]
+    database: JobDatabase
+    queue: JobQueue
+    release: str
+    settings: JobSettings
+    notifier: Notifier
+    work_available: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when there is something to run."""
+    stop_run: Callable[[str, str], None] = lambda id, by: None
+    """Cancels a run that is under way in this process."""
+    _next_end: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def start(self, request: StartRequest) -> str:
+        """Return the job's id once the job is durable. Raises ConnectorError with a public reason."""
+        job = self._require_startable(request)
+        _check_idempotency_key(request.idempotency_key)
+        added = await self._add_row(self._build_row(request, job))
+        self.notifier.notify(added.id)
+        if added.dispatch is not None:
+            await self.dispatch(added.dispatch)
+        return added.id
+
+    def _require_startable(self, request: StartRequest) -> Job:
+        job = self.jobs.get(request.job_name)
+        if job is None or type(request.input) is not job.input:
+            raise ConnectorError(f"there is no job `{request.job_name[:100]}`", ErrorCode.NOT_FOUND)
+        if not request.principal.groups & job.may_start:
+            groups = ", ".join(f"`{group}`" for group in sorted(job.may_start))
+            reason = f"`{job.name}` is started by who is in one of these groups: {groups}"
+            raise ConnectorError(reason, ErrorCode.FORBIDDEN)
+        return job
+
+    def _build_row(self, request: StartRequest, job: Job) -> Mapping[str, Any]:
+        try:
+            job_input = dump_instance(request.input)
+            exclusive_key = job.exclusive_key(request.input) if job.exclusive_key is not None else None
+        except InvalidJobValue as reason:
+            raise ConnectorError(f"the input does not fit: {reason}", ErrorCode.BAD_USER_INPUT) from None
+        now, principal = self.database.metadata.now(), request.principal
+        return {
+            "id": build_record_id(now, secrets.token_bytes(RANDOM_BYTES)),
+            "name": job.name,
+            "person_id": principal.person_id,
+            "person_name": _format_name(principal),
+            "key_id": principal.key_id or None,
+            "record_id": request.record_id,
+            "reason": None if request.reason is None else replace_unsafe_text(request.reason)[:MAX_REASON_CHARACTERS],
+            "idempotency_key": request.idempotency_key,
+            "parent_id": request.parent_id,
+            "input": orjson.dumps(job_input, option=orjson.OPT_SORT_KEYS).decode(),
+            "version": compute_job_version(job),
+            "release": self.release,
+            "alone": None if exclusive_key is None else _hash_exclusive_key(job, exclusive_key),
+            "created_at": now,
+        }
+
+    async def _add_row(self, row: Mapping[str, Any]) -> AddedJob:
+        try:
+            return await self.database.run_in_db_thread(store.add_job, row, self.settings.open_most)
+        except IdempotencyKeyReused:
+            reason = "this `idempotencyKey` stands for another job or another input: take a new one"
+            raise ConnectorError(reason, ErrorCode.IDEMPOTENCY_KEY_REUSED) from None
+        except TooManyOpenJobs:
+            reason = (
+                f"more jobs of yours than the limit `jobs.open_most` of {self.settings.open_most} have not ended, wait"
+            )
+            raise ConnectorError(reason, ErrorCode.LIMIT_EXCEEDED) from None
+        except SQLAlchemyError:
+            raise ConnectorError("jobs cannot be started now, try again") from None
+
+    async def dispatch(self, dispatch: Dispatch) -> None:
+        """Put the run into the queue; if that fails now, maintenance does it later."""
+        self.work_available.set()
+        try:
+            await asyncio.to_thread(self.queue.enqueue, dispatch)
+            await self.database.run_in_db_thread(store.mark_dispatched, dispatch)
+        except Exception as error:
+            LOG.error("the job %s is to be queued later: %s", dispatch.id, type(error).__name__)
+
+    async def cancel(self, principal: Principal, id: str) -> None:
+        """Cancel a job for whoever started it or may start it; a job that has ended stays as it is.
+
+        Raises ConnectorError.
+        """
+        try:
+            summary = await self.database.run_in_db_thread(load_job_summary, id)
+            self._require_cancellable(principal, summary)
+            if summary is not None and summary.state in OPEN_STATES:
+                await self._cancel_job(id, _format_name(principal))
+        except SQLAlchemyError:
+            raise ConnectorError("jobs cannot be cancelled now, try again") from None
+
+    def _require_cancellable(self, principal: Principal, summary: "JobSummary | None") -> None:
+        if summary is None:
+            raise ConnectorError("there is no such job", ErrorCode.NOT_FOUND)
+        if summary.person_id == principal.person_id:
+            return
+        if summary.name not in list_visible_jobs(self.jobs, principal):
+            raise ConnectorError("there is no such job", ErrorCode.NOT_FOUND)
+        if summary.name not in list_startable_jobs(self.jobs, principal):
+            raise ConnectorError(f"`{summary.name}` is cancelled by who may start it", ErrorCode.FORBIDDEN)
+
+    async def _cancel_job(self, id: str, by: str) -> None:
+        freed = await self.database.run_in_db_thread(store.cancel_job, id, by)
+        self.stop_run(id, by)
+        self.notifier.notify(id)
+        self.wake_waiters()
+        for dispatch in freed:
+            await self.dispatch(dispatch)
+
+    async def handle_end(self, freed: Dispatch | None) -> None:
+        """Wake whoever waits for a job that has ended, and queue the job that waited for its exclusive key."""
+        self.wake_waiters()
+        if freed is not None:
+            self.notifier.notify(freed.id)
+            await self.dispatch(freed)
+
+    def wake_waiters(self) -> None:
+        self._next_end.set()
+        self._next_end = asyncio.Event()
+
+    async def start_child(self, run: JobRun, principal: Principal, name: str, job_input: Any, key: str) -> str:
+        """Start a child of a run; a child has no children of its own. Raises JobFailed."""
+        if run.parent_id is not None:
+            raise JobFailed("a part of a job has no parts of its own", retryable=False)
+        request = StartRequest(
+            job_name=name,
+            principal=principal,
+            input=job_input,
+            idempotency_key=f"part {run.id} {key}",
+            parent_id=run.id,
+        )
+        try:
+            return await self.start(request)
+        except ConnectorError as error:
+            raise JobFailed(error.reason, retryable=error.code is ErrorCode.SOURCE_UNAVAILABLE) from None
+
+    def get_end_event(self, ids: Sequence[str]) -> asyncio.Event:
+        """Return an event that is set at the next end of any job in this process."""
+        return self._next_end
+
+
+def _check_idempotency_key(key: str | None) -> None:
+    if key is not None and not (0 < len(key) <= MAX_KEY_CHARACTERS and key.isprintable()):
+        reason = f"`idempotencyKey` is 1 to {MAX_KEY_CHARACTERS} printable characters"
+        raise ConnectorError(reason, ErrorCode.BAD_USER_INPUT)
+
+
+def _format_name(principal: Principal) -> str:
+    return f"{principal.first_name} {principal.last_name}".strip()
+
+
+def _hash_exclusive_key(job: Job, exclusive_key: str) -> str:
+    return f"{job.name} {hashlib.sha256(exclusive_key.encode()).hexdigest()}"
+
+
+def list_visible_jobs(jobs: Mapping[str, Job], principal: Principal) -> frozenset[str]:
+    """Return the names of the jobs whose every run the principal sees, with its result."""
+    return frozenset(name for name, job in jobs.items() if job.may_see & principal.groups)
+
+
+def list_startable_jobs(jobs: Mapping[str, Job], principal: Principal) -> frozenset[str]:
+    """Return the names of the jobs that the principal may start; of their own runs they see the results."""
+    return frozenset(name for name, job in jobs.items() if job.may_start & principal.groups)
+
 
 def list_due_starts(jobs: Mapping[str, Job], after: datetime, until: datetime) -> Iterator[StartRequest]:
-    """The last time of each schedule that came after `after`: of several that were missed, one."""
+    """Yield a start for the last time of each schedule in the interval; earlier times that were missed are skipped."""
     for job in jobs.values():
         if job.schedule is None:
             continue
-        at = croniter(job.schedule.cron, until).get_prev(datetime)
-        exact = croniter.match(job.schedule.cron, until) and until.second == until.microsecond == 0
-        at = until if exact else at
-        if after < at <= until:
+        is_exact = croniter.match(job.schedule.cron, until) and until.second == until.microsecond == 0
+        due_at = until if is_exact else croniter(job.schedule.cron, until).get_prev(datetime)
+        if after < due_at <= until:
             yield StartRequest(
                 job_name=job.name,
                 principal=build_schedule_principal(job.schedule),
                 input=job.schedule.input,
-                idempotency_key=f"schedule {at.isoformat()} {job.name}",
-                reason=f"on schedule, for {at.isoformat()}",
+                idempotency_key=f"schedule {due_at.isoformat()} {job.name}",
+                reason=f"on schedule, for {due_at.isoformat()}",
             )
 
 
 class JobSummary(NamedTuple):
-    """How a job stands."""
+    """A job's name, who started it, and its state."""
 
     name: str
     person_id: str
@@ -60,218 +240,15 @@ class JobSummary(NamedTuple):
 def load_job_summary(database: MetadataDatabase, id: str) -> JobSummary | None:
     if not id.isascii() or not id.isalnum():
         return None
+    columns = (job_table.c.name, job_table.c.person_id, job_table.c.state)
     with database.read_connection() as connection:
-        row = connection.execute(
-            select(job_table.c.name, job_table.c.person_id, job_table.c.state).where(job_table.c.id == id)
-        ).first()
+        row = connection.execute(select(*columns).where(job_table.c.id == id)).first()
     return None if row is None else JobSummary(*row)
-
-
-class ProgressMark(NamedTuple):
-    """What changes of a job: who compares two of them knows whether there is anything new, whoever ran it."""
-
-    state: str
-    epoch: int
-    done: float | None
-    total: float | None
-    lines: int
-
-
-def load_progress_marks(database: MetadataDatabase, ids: Sequence[str]) -> dict[str, ProgressMark]:
-    """By job; for who follows jobs that other processes run."""
-    columns = (
-        job_table.c.id,
-        job_table.c.state,
-        job_table.c.epoch,
-        job_table.c.done,
-        job_table.c.total,
-        job_table.c.lines,
-    )
-    with database.read_connection() as connection:
-        rows = connection.execute(select(*columns).where(job_table.c.id.in_(ids)))
-        return {row[0]: ProgressMark(*row[1:]) for row in rows}
-
-
-def load_file_content(database: MetadataDatabase, id: str, name: str) -> bytes | None:
-    """A file of a job. Whoever asks was judged before."""
-    with database.read_connection() as connection:
-        wanted = (job_file_table.c.job_id == id, job_file_table.c.name == name)
-        found: bytes | None = connection.execute(select(job_file_table.c.content).where(*wanted)).scalar_one_or_none()
-    return found
-
-
-def list_visible_jobs(jobs: Mapping[str, Job], principal: Principal) -> frozenset[str]:
-    """The names of jobs whose every run a caller sees, and what came of it."""
-    return frozenset(name for name, each in jobs.items() if each.may_see & principal.groups)
-
-
-def list_startable_jobs(jobs: Mapping[str, Job], principal: Principal) -> frozenset[str]:
-    """The names of jobs that a caller may start: of their own they see what came of it."""
-    return frozenset(name for name, each in jobs.items() if each.may_start & principal.groups)
-
-
-LOG = logging.getLogger("onedoor.work")
-
-MAX_KEY_CHARACTERS = 200
-
-MAX_REASON_CHARACTERS = 1_000
-
-
-@dataclass(slots=True, kw_only=True)
-class JobService:
-    """Puts jobs into the state, and from there into the queue."""
-
-    jobs: Mapping[str, Job]
-    database: JobDatabase
-    queue: JobQueue
-    release: str
-    settings: JobSettings
-    notifier: Notifier
-    work_available: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set where there is something to run."""
-    stop_run: Callable[[str, str], None] = lambda id, by: None
-    """Ends a run that is under way in this process."""
-    _next_end: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def start(self, request: StartRequest) -> str:
-        """The job's id, once it is durable. Raises SourceFailed with what a client may hear."""
-        job = self._require_startable(request)
-        if request.idempotency_key is not None and not (
-            0 < len(request.idempotency_key) <= MAX_KEY_CHARACTERS and request.idempotency_key.isprintable()
-        ):
-            raise ConnectorError(
-                f"`idempotencyKey` is 1 to {MAX_KEY_CHARACTERS} printable characters", ErrorCode.BAD_USER_INPUT
-            )
-        try:
-            given = dump_instance(request.input)
-            alone = job.exclusive_key(request.input) if job.exclusive_key is not None else None
-        except InvalidJobValue as reason:
-            raise ConnectorError(f"the input does not fit: {reason}", ErrorCode.BAD_USER_INPUT) from None
-        id, dispatch = await self._add_row(self._build_row(request, job, given, alone))
-        self.notifier.notify(id)
-        if dispatch is not None:
-            await self.dispatch(dispatch)
-        return id
-
-    def _require_startable(self, start: StartRequest) -> Job:
-        job = self.jobs.get(start.job_name)
-        if job is None or type(start.input) is not job.input:
-            raise ConnectorError(f"there is no job `{start.job_name[:100]}`", ErrorCode.NOT_FOUND)
-        if not start.principal.groups & job.may_start:
-            groups = ", ".join(f"`{each}`" for each in sorted(job.may_start))
-            raise ConnectorError(
-                f"`{job.name}` is started by who is in one of these groups: {groups}", ErrorCode.FORBIDDEN
-            )
-        return job
-
-    def _build_row(
-        self, start: StartRequest, job: Job, given: Mapping[str, Any], alone: str | None
-    ) -> Mapping[str, Any]:
-        now, caller = self.database.metadata.now(), start.principal
-        return {
-            "id": build_record_id(now, secrets.token_bytes(RANDOM_BYTES)),
-            "name": job.name,
-            "person_id": caller.person_id,
-            "person_name": f"{caller.first_name} {caller.last_name}".strip(),
-            "key_id": caller.key_id or None,
-            "record_id": start.record_id,
-            "reason": None if start.reason is None else replace_unsafe_text(start.reason)[:MAX_REASON_CHARACTERS],
-            "idempotency_key": start.idempotency_key,
-            "parent_id": start.parent_id,
-            "input": orjson.dumps(given, option=orjson.OPT_SORT_KEYS).decode(),
-            "version": compute_job_version(job),
-            "release": self.release,
-            "alone": None if alone is None else f"{job.name} {hashlib.sha256(alone.encode()).hexdigest()}",
-            "created_at": now,
-        }
-
-    async def _add_row(self, row: Mapping[str, Any]) -> tuple[str, Dispatch | None]:
-        try:
-            return await self.database.run_in_db_thread(store.add_job, row, self.settings.open_most)
-        except IdempotencyKeyReused:
-            raise ConnectorError(
-                "this `idempotencyKey` stands for another job or another input: take a new one",
-                ErrorCode.IDEMPOTENCY_KEY_REUSED,
-            ) from None
-        except TooManyOpenJobs:
-            limit = f"the limit `jobs.open_most` of {self.settings.open_most}"
-            raise ConnectorError(
-                f"more jobs of yours than {limit} have not ended, wait", ErrorCode.LIMIT_EXCEEDED
-            ) from None
-        except SQLAlchemyError:
-            raise ConnectorError("jobs cannot be started now, try again") from None
-
-    async def dispatch(self, dispatch: Dispatch) -> None:
-        """Into the queue; what cannot be put in now is by those who sweep."""
-        self.work_available.set()
-        try:
-            await asyncio.to_thread(self.queue.enqueue, dispatch)
-            await self.database.run_in_db_thread(store.mark_dispatched, dispatch)
-        except Exception as error:
-            LOG.error("the job %s is to be queued later: %s", dispatch.id, type(error).__name__)
-
-    async def cancel(self, principal: Principal, id: str) -> None:
-        """Who started it may, and who may start it. Raises SourceFailed; cancelling one that ended changes nothing."""
-        try:
-            found = await self.database.run_in_db_thread(load_job_summary, id)
-            job = self.jobs.get(found.name) if found is not None else None
-            visible = list_visible_jobs(self.jobs, principal)
-            if found is None or (found.person_id != principal.person_id and found.name not in visible):
-                raise ConnectorError("there is no such job", ErrorCode.NOT_FOUND)
-            if found.person_id != principal.person_id and (job is None or not principal.groups & job.may_start):
-                raise ConnectorError(f"`{found.name}` is cancelled by who may start it", ErrorCode.FORBIDDEN)
-            if found.state in OPEN_STATES:
-                await self._cancel_job(id, f"{principal.first_name} {principal.last_name}".strip())
-        except SQLAlchemyError:
-            raise ConnectorError("jobs cannot be cancelled now, try again") from None
-
-    async def _cancel_job(self, id: str, by: str) -> None:
-        freed = await self.database.run_in_db_thread(store.cancel_job, id, by)
-        self.stop_run(id, by)
-        self.notifier.notify(id)
-        self.wake_waiters()
-        for each in freed:
-            await self.dispatch(each)
-
-    async def handle_end(self, id: str, freed: Dispatch | None) -> None:
-        """A job ended here."""
-        self.wake_waiters()
-        if freed is not None:
-            self.notifier.notify(freed.id)
-            await self.dispatch(freed)
-
-    def wake_waiters(self) -> None:
-        """Wakes who waits for an end."""
-        self._next_end.set()
-        self._next_end = asyncio.Event()
-
-    async def start_child(self, run: JobRun, principal: Principal, job_and_input: tuple[str, Any], key: str) -> str:
-        """A part of a run; its own parts it may not have."""
-        if run.parent_id is not None:
-            raise JobFailed("a part of a job has no parts of its own", retryable=False)
-        name, given = job_and_input
-        start = StartRequest(
-            job_name=name, principal=principal, input=given, idempotency_key=f"part {run.id} {key}", parent_id=run.id
-        )
-        try:
-            return await self.start(start)
-        except ConnectorError as failed:
-            raise JobFailed(failed.reason, retryable=failed.code is ErrorCode.SOURCE_UNAVAILABLE) from None
-
-    def get_end_event(self, ids: Sequence[str]) -> asyncio.Event:
-        """Set at the next end of any job here."""
-        return self._next_end
-
-
-IDEMPOTENCY_KEY_FIELD, REASON_FIELD = "idempotencyKey", "reason"
-
-COMMON_FIELDS = (IDEMPOTENCY_KEY_FIELD, REASON_FIELD)
-"""What every mutation that starts a job takes beside the job's own input."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobMutation:
-    """A job as a mutation is made of it: `startRebuildInvoices`, who may call it, and what its input object holds."""
+    """The mutation that starts a job, such as `startRebuildInvoices`."""
 
     name: str
     mutation: str
@@ -283,66 +260,70 @@ class JobMutation:
 
 
 def list_job_mutations(jobs: Mapping[str, Job]) -> tuple[JobMutation, ...]:
-    """Those that have a mutation of their own, by name."""
+    """Return the mutations of the jobs that have one, by name of the job."""
     return tuple(
         JobMutation(
-            name=each.name,
-            mutation=f"start{each.name}",
-            description=each.description,
-            owner=each.owner,
-            groups=each.may_start,
-            fields=list_job_fields(each.input),
-            result=list_job_fields(each.result) if each.result is not None else (),
+            name=job.name,
+            mutation=f"start{job.name}",
+            description=job.description,
+            owner=job.owner,
+            groups=job.may_start,
+            fields=list_job_fields(job.input),
+            result=list_job_fields(job.result) if job.result is not None else (),
         )
-        for _, each in sorted(jobs.items())
-        if each.has_mutation
+        for _, job in sorted(jobs.items())
+        if job.has_mutation
     )
 
 
 def build_start_action(service: JobService, name: str) -> Action:
-    """`startRebuildInvoices(input: {...})`: the job's own fields, and `idempotencyKey` and `reason`."""
+    """Build the action of `startRebuildInvoices(input: {...})`: the job's own fields and COMMON_FIELDS."""
 
-    async def action(act: ActionCall) -> ActionResult:
-        given = act.arguments.get("input") or {}
-        own = {label: value for label, value in given.items() if label not in COMMON_FIELDS}
-        return await _start_job(service, act, name, own)
+    async def start_job(call: ActionCall, /) -> ActionResult:
+        fields = call.arguments.get("input") or {}
+        own_fields = {label: value for label, value in fields.items() if label not in COMMON_FIELDS}
+        return await _start_job(service, call, name, own_fields)
 
-    return action
+    return start_job
 
 
 def build_start_any_action(service: JobService) -> Action:
-    """`startJob(input: {name, input, idempotencyKey, reason})`: its input as JSON."""
+    """Build the action of `startJob(input: {name, input, idempotencyKey, reason})`, which takes the input as JSON."""
 
-    async def action(act: ActionCall) -> ActionResult:
-        given = act.arguments["input"]
-        return await _start_job(service, act, given["name"], given.get("input") or {})
+    async def start_any_job(call: ActionCall, /) -> ActionResult:
+        fields = call.arguments["input"]
+        return await _start_job(service, call, fields["name"], fields.get("input") or {})
 
-    return action
+    return start_any_job
 
 
 def build_cancel_action(service: JobService) -> Action:
-    """`cancelJob(input: {id})`; one that has ended stays as it is."""
+    """Build the action of `cancelJob(input: {id})`."""
 
-    async def action(act: ActionCall) -> ActionResult:
-        id = str(act.arguments["input"]["id"])
-        await service.cancel(act.principal, id)
+    async def cancel_job(call: ActionCall, /) -> ActionResult:
+        id = str(call.arguments["input"]["id"])
+        await service.cancel(call.principal, id)
         return ActionResult(row_id=id, audit_facts={"cancelled": id})
 
-    return action
+    return cancel_job
 
 
-async def _start_job(starting: JobService, act: ActionCall, name: str, own: Mapping[str, Any]) -> ActionResult:
-    job = starting.jobs.get(name)
+async def _start_job(service: JobService, call: ActionCall, name: str, own_fields: Mapping[str, Any]) -> ActionResult:
+    job = service.jobs.get(name)
     if job is None:
         raise ConnectorError(f"there is no job `{name[:100]}`", ErrorCode.NOT_FOUND)
     try:
-        given = build_instance(job.input, own)
+        job_input = build_instance(job.input, own_fields)
     except InvalidJobValue as reason:
         raise ConnectorError(f"the input does not fit: {reason}", ErrorCode.BAD_USER_INPUT) from None
-    said = act.arguments.get("input") or {}
-    id = await starting.start(
-        StartRequest(
-            job_name=name, principal=act.principal, input=given, idempotency_key=said.get(IDEMPOTENCY_KEY_FIELD), reason=said.get(REASON_FIELD), record_id=act.record_id
-        )
-    )  # fmt: skip
+    fields = call.arguments.get("input") or {}
+    request = StartRequest(
+        job_name=name,
+        principal=call.principal,
+        input=job_input,
+        idempotency_key=fields.get(IDEMPOTENCY_KEY_FIELD),
+        reason=fields.get(REASON_FIELD),
+        record_id=call.record_id,
+    )
+    id = await service.start(request)
     return ActionResult(row_id=id, audit_facts={"job": id})

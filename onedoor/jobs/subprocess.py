@@ -1,4 +1,4 @@
-"""A script as a job's function: its input goes in as JSON, its lines come out as they are written, then its result."""
+"""Run a script as a job: feed it its input as JSON, log its output line by line, then read its result and files."""
 
 import asyncio
 import os
@@ -16,15 +16,17 @@ import orjson
 from onedoor.jobs.codecs import InvalidJobValue, build_instance, dump_instance
 from onedoor.jobs.context import MAX_FILE_BYTES, JobContext
 from onedoor.jobs.declarations import Job, Script
-from onedoor.jobs.models import JobFailed, LineKind
+from onedoor.jobs.models import JobFailed, LineKind, Progress
 
 SUPERVISOR_PATH = Path(__file__).with_name("supervisor.py")
 
 STOP_SECONDS = 10.0
-"""The supervisor ends all of a script in one or two; only where it hangs itself, it is killed."""
+"""The supervisor ends a script in one or two seconds; only one that hangs itself is killed."""
 
 LINE_BYTES = 65_536
-"""Of a line that does not end, so much at a time."""
+"""A longer line is read in pieces of this size."""
+
+PROGRESS_BYTES = 200
 
 RESULT_FILE, FILES_FOLDER = "result.json", "files"
 
@@ -32,26 +34,29 @@ MAX_RESULT_BYTES = 1 << 20
 
 MAX_FILES = 100
 
+INTERPRETERS = {".py": (sys.executable, "-I"), ".sh": ("/bin/sh",)}
+
 KILL_REASONS = {24: "it used more CPU time than it may", 25: "it wrote a larger file than it may"}
-"""By signal, what the kernel ended it for."""
+"""By signal, the limit for which the kernel ended a script."""
 
 
-@dataclass(slots=True)
-class ScriptOutput:
-    """The last line of its output that may be a result."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptEnd:
+    """How a script ended, and the last line of its output that may be a result."""
 
-    last_object: bytes = b""
+    code: int
+    last_object: bytes
 
 
-async def run_script(job: Job, context: JobContext, input_value: Any) -> Any:
-    """Raises Failure where it ends with anything but 0, or where its result does not fit."""
+async def run_script(job: Job, context: JobContext, job_input: Any) -> Any:
+    """Return the script's result. Raises JobFailed where its exit code is not 0 or its result does not fit."""
     assert isinstance(job.run, Script)
     folder = await asyncio.to_thread(_create_folder)
     try:
-        code, said = await _run_process(job.run, context, folder, orjson.dumps(dump_instance(input_value)))
-        if code != 0:
-            raise JobFailed(_describe_exit(code))
-        result = await asyncio.to_thread(_read_result, job, folder, said)
+        end = await _run_process(job.run, context, folder, orjson.dumps(dump_instance(job_input)))
+        if end.code != 0:
+            raise JobFailed(_describe_exit(end.code))
+        result = await asyncio.to_thread(_read_result, job, folder, end.last_object)
         await _save_files(context, folder / FILES_FOLDER)
         return result
     finally:
@@ -69,90 +74,102 @@ def _describe_exit(code: int) -> str:
     return KILL_REASONS.get(signal) or (f"it was ended by signal {signal}" if signal > 0 else f"it ended with {code}")
 
 
-async def _run_process(script: Script, context: JobContext, folder: Path, given: bytes) -> tuple[int, ScriptOutput]:
-    lifeline, held = os.pipe()
+async def _run_process(script: Script, context: JobContext, folder: Path, script_input: bytes) -> ScriptEnd:
+    """Run the script under the supervisor, which ends it when this process closes its end of the lifeline."""
+    lifeline, own_end = os.pipe()
     process = None
-    said = ScriptOutput()
     try:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-I", "-S", str(SUPERVISOR_PATH), str(lifeline), str(folder), _format_limits(script), *_build_command(script),
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            pass_fds=(lifeline,), env=_build_environment(folder), cwd=folder, limit=LINE_BYTES, start_new_session=True,
-        )  # fmt: skip
+        process = await _start_supervisor(script, folder, lifeline)
         os.close(lifeline)
         lifeline = -1
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
         async with asyncio.TaskGroup() as group:
-            group.create_task(_write_input(process.stdin, given))
-            group.create_task(_read_lines(process.stdout, context, LineKind.OUTPUT, said))
-            group.create_task(_read_lines(process.stderr, context, LineKind.ERROR, ScriptOutput()))
-        return await process.wait(), said
+            group.create_task(_write_input(process.stdin, script_input))
+            output = group.create_task(_read_lines(process.stdout, context, LineKind.OUTPUT))
+            group.create_task(_read_lines(process.stderr, context, LineKind.ERROR))
+        return ScriptEnd(code=await process.wait(), last_object=output.result())
     finally:
-        os.close(held)
+        os.close(own_end)
         if lifeline >= 0:
             os.close(lifeline)
         if process is not None:
             await asyncio.shield(_wait_or_kill(process))
 
 
+async def _start_supervisor(script: Script, folder: Path, lifeline: int) -> asyncio.subprocess.Process:
+    supervisor = (sys.executable, "-I", "-S", str(SUPERVISOR_PATH), str(lifeline), str(folder), _format_limits(script))
+    return await asyncio.create_subprocess_exec(
+        *supervisor,
+        *INTERPRETERS.get(script.path.suffix, ()),
+        str(script.path.absolute()),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        pass_fds=(lifeline,),
+        env=_build_environment(folder),
+        cwd=folder,
+        limit=LINE_BYTES,
+        start_new_session=True,
+    )
+
+
 def _format_limits(script: Script) -> str:
-    bounds = script.limits
-    return ",".join(map(str, (bounds.cpu_seconds, bounds.memory_bytes, bounds.file_bytes, bounds.open_files)))
-
-
-def _build_command(script: Script) -> tuple[str, ...]:
-    before = {".py": (sys.executable, "-I"), ".sh": ("/bin/sh",)}
-    return (*before.get(script.path.suffix, ()), str(script.path.absolute()))
+    limits = script.limits
+    return ",".join(map(str, (limits.cpu_seconds, limits.memory_bytes, limits.file_bytes, limits.open_files)))
 
 
 def _build_environment(folder: Path) -> dict[str, str]:
-    """Nothing of ours: no secret is in it."""
+    """Return an environment that holds nothing of this process, whose own may hold secrets."""
     return {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": str(folder), "TMPDIR": str(folder)}
 
 
-async def _write_input(into: asyncio.StreamWriter, given: bytes) -> None:
-    """A script need not read its input."""
+async def _write_input(stdin: asyncio.StreamWriter, script_input: bytes) -> None:
+    """Write the input; a script need not read it."""
     with suppress(BrokenPipeError, ConnectionResetError):
-        into.write(given + b"\n")
-        await into.drain()
+        stdin.write(script_input + b"\n")
+        await stdin.drain()
     with suppress(BrokenPipeError, ConnectionResetError):
-        into.close()
-        await into.wait_closed()
+        stdin.close()
+        await stdin.wait_closed()
 
 
-async def _read_lines(out: asyncio.StreamReader, context: JobContext, kind: LineKind, said: ScriptOutput) -> None:
-    """Each line as it comes; who writes faster than we keep waits."""
-    while line := await _read_line(out):
+async def _read_lines(stream: asyncio.StreamReader, context: JobContext, kind: LineKind) -> bytes:
+    """Log each line as it comes and return the last one that may be an object; the script waits for the log."""
+    last_object = b""
+    while line := await _read_line(stream):
         if line.strip().startswith(b"{"):
-            said.last_object = line
-        if kind is LineKind.OUTPUT and (progress := _parse_progress(line)) is not None:
-            context.report_progress(*progress)
+            last_object = line
+        progress = _parse_progress(line) if kind is LineKind.OUTPUT else None
+        if progress is not None:
+            context.report_progress(progress.done, progress.total)
         else:
             await context.log_script_line(kind, line.decode("utf-8", "replace").rstrip("\r\n"))
+    return last_object
 
 
-async def _read_line(out: asyncio.StreamReader) -> bytes:
+async def _read_line(stream: asyncio.StreamReader) -> bytes:
     try:
-        return await out.readuntil(b"\n")
-    except asyncio.IncompleteReadError as rest:
-        return rest.partial
-    except asyncio.LimitOverrunError as over:
-        return await out.read(max(over.consumed, 1))
+        return await stream.readuntil(b"\n")
+    except asyncio.IncompleteReadError as last_line:
+        return last_line.partial
+    except asyncio.LimitOverrunError as overrun:
+        return await stream.read(max(overrun.consumed, 1))
 
 
-def _parse_progress(line: bytes) -> tuple[float, float | None] | None:
-    """`{"done": 3, "total": 10}` is no line, but how far it came."""
-    if not line.startswith(b'{"done"') or len(line) > 200:
+def _parse_progress(line: bytes) -> Progress | None:
+    """Parse a line such as `{"done": 3, "total": 10}`, which reports progress in place of a log line."""
+    if not line.startswith(b'{"done"') or len(line) > PROGRESS_BYTES:
         return None
     try:
-        told = orjson.loads(line)
+        members = orjson.loads(line)
     except orjson.JSONDecodeError:
         return None
-    done, total = told.get("done"), told.get("total")
-    fits = isinstance(done, int | float) and (total is None or isinstance(total, int | float))
-    return (float(done), total) if fits and told.keys() <= {"done", "total"} else None
+    done, total = members.get("done"), members.get("total")
+    if not isinstance(done, int | float) or not isinstance(total, int | float | None):
+        return None
+    return Progress(done=float(done), total=total) if members.keys() <= {"done", "total"} else None
 
 
 async def _wait_or_kill(process: asyncio.subprocess.Process) -> None:
@@ -165,34 +182,38 @@ async def _wait_or_kill(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-def _read_result(job: Job, folder: Path, said: ScriptOutput) -> Any:
+def _read_result(job: Job, folder: Path, last_object: bytes) -> Any:
     if job.result is None:
         return None
-    file = folder / RESULT_FILE
-    if file.is_file() and not file.is_symlink():
-        if file.stat().st_size > MAX_RESULT_BYTES:
-            raise JobFailed(f"its result is larger than {MAX_RESULT_BYTES} bytes", retryable=False)
-        text = file.read_bytes()
-    else:
-        text = said.last_object
+    text = _read_result_file(folder / RESULT_FILE)
     try:
-        return build_instance(job.result, orjson.loads(text))
-    except (orjson.JSONDecodeError, InvalidJobValue) as reason:
-        why = str(reason) if isinstance(reason, InvalidJobValue) else "it is no JSON object"
-        raise JobFailed(f"its result does not fit: {why}", retryable=False) from None
+        return build_instance(job.result, orjson.loads(last_object if text is None else text))
+    except orjson.JSONDecodeError:
+        raise JobFailed("its result does not fit: it is no JSON object", retryable=False) from None
+    except InvalidJobValue as reason:
+        raise JobFailed(f"its result does not fit: {reason}", retryable=False) from None
+
+
+def _read_result_file(path: Path) -> bytes | None:
+    """Return the content of the file, if there is one; a link is not followed, as it could lead anywhere."""
+    if not path.is_file() or path.is_symlink():
+        return None
+    if path.stat().st_size > MAX_RESULT_BYTES:
+        raise JobFailed(f"its result is larger than {MAX_RESULT_BYTES} bytes", retryable=False)
+    return path.read_bytes()
 
 
 async def _save_files(context: JobContext, folder: Path) -> None:
-    for name, content in await asyncio.to_thread(_read_left_files, folder):
+    for name, content in await asyncio.to_thread(_read_files, folder):
         await context.save_file(name, content, guess_type(name)[0] or "application/octet-stream")
 
 
-def _read_left_files(folder: Path) -> list[tuple[str, bytes]]:
-    """What the script left; a link is not followed: it could lead anywhere."""
+def _read_files(folder: Path) -> list[tuple[str, bytes]]:
+    """Return the names and contents of the files that the script left; links are not followed."""
     if folder.is_symlink() or not folder.is_dir():
         return []
-    found = [each for each in sorted(folder.iterdir())[:MAX_FILES] if each.is_file() and not each.is_symlink()]
-    for file in found:
-        if file.stat().st_size > MAX_FILE_BYTES:
-            raise JobFailed(f"its file `{file.name[:100]}` is larger than {MAX_FILE_BYTES} bytes", retryable=False)
-    return [(each.name, each.read_bytes()) for each in found]
+    paths = [path for path in sorted(folder.iterdir())[:MAX_FILES] if path.is_file() and not path.is_symlink()]
+    for path in paths:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise JobFailed(f"its file `{path.name[:100]}` is larger than {MAX_FILE_BYTES} bytes", retryable=False)
+    return [(path.name, path.read_bytes()) for path in paths]

@@ -1,8 +1,8 @@
-"""A program of its own, between a worker and a script: the script and all it started end when the worker lets go.
+"""Supervise a script in a process of its own: the script and all that it started end when the worker does.
 
-`python -I -S supervisor.py LIFELINE FOLDER BOUNDS PROGRAM...`: LIFELINE is a pipe of which the worker alone has the
-other end. Whatever ends the worker closes it: SIGTERM to the script's process group, then SIGKILL to all that is left.
-It stands on nothing but Python, so that it starts at once.
+`python -I -S supervisor.py LIFELINE FOLDER LIMITS PROGRAM...`: LIFELINE is a pipe whose other end only the worker
+holds. Whatever ends the worker closes it: then the script's process group gets SIGTERM, and all that is left SIGKILL.
+It imports the standard library alone, so that it starts at once.
 """
 
 import contextlib
@@ -23,14 +23,14 @@ RESOURCE_LIMITS = (resource.RLIMIT_CPU, resource.RLIMIT_AS, resource.RLIMIT_FSIZ
 
 
 def main(lifeline: int, folder: str, limits: str, program: list[str]) -> int:
-    """The script's own exit code, or 128 and the signal that ended it."""
+    """Return the script's own exit code, or 128 plus the signal that ended it."""
     os.set_inheritable(lifeline, False)
     libc = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
     if libc is not None:
-        libc.prctl(PR_SET_CHILD_SUBREAPER, 1)  # what the script leaves behind becomes our child, and is found
+        libc.prctl(PR_SET_CHILD_SUBREAPER, 1)  # orphans of the script become our children
     child = os.fork()
     if child == 0:
-        exec_script(libc, folder, [int(each) for each in limits.split(",")], program)
+        exec_script(libc, folder, [int(limit) for limit in limits.split(",")], program)
     code = wait_for_child(child, lifeline)
     for descriptor in (0, 1, 2):
         with contextlib.suppress(OSError):
@@ -44,13 +44,13 @@ def main(lifeline: int, folder: str, limits: str, program: list[str]) -> int:
 
 
 def exec_script(libc: "ctypes.CDLL | None", folder: str, limits: list[int], program: list[str]) -> None:
-    """The script: a process group of its own, bounded, in its folder."""
+    """Become the script, in a process group of its own, in its folder and within its limits."""
     try:
         os.setsid()
         if libc is not None:
             libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        for limit, bound in zip(RESOURCE_LIMITS, limits, strict=True):
-            resource.setrlimit(limit, (bound, bound + (limit == resource.RLIMIT_CPU)))  # SIGXCPU first, then SIGKILL
+        for kind, limit in zip(RESOURCE_LIMITS, limits, strict=True):
+            resource.setrlimit(kind, (limit, limit + (kind == resource.RLIMIT_CPU)))  # SIGXCPU first, then SIGKILL
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.chdir(folder)
         os.execv(program[0], program)
@@ -61,7 +61,7 @@ def exec_script(libc: "ctypes.CDLL | None", folder: str, limits: list[int], prog
 
 
 def wait_for_child(child: int, lifeline: int) -> "int | None":
-    """Its exit code; None where the worker let go first."""
+    """Return the child's exit code; None: the worker closed the lifeline first."""
     ready, woken = os.pipe()
     os.set_blocking(woken, False)
     signal.set_wakeup_fd(woken)
@@ -98,13 +98,13 @@ def terminate_child(child: int) -> int:
 
 
 def kill_descendants(child: int) -> None:
-    """Nothing of it is left: not its group, nor what made itself a group of its own."""
+    """Kill the script's process group and every descendant that left it."""
     while True:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child, signal.SIGKILL)
-        for each in list_children():
+        for descendant in list_children():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(each, signal.SIGKILL)
+                os.kill(descendant, signal.SIGKILL)
         try:
             os.waitpid(-1, 0)
         except ChildProcessError:
@@ -114,7 +114,7 @@ def kill_descendants(child: int) -> None:
 def list_children() -> "list[int]":
     try:
         with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as listed:
-            return [int(each) for each in listed.read().split()]
+            return [int(pid) for pid in listed.read().split()]
     except OSError:
         return []
 

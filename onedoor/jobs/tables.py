@@ -1,6 +1,5 @@
-"""Tables and the thread pool they are used in."""
+"""Define the tables of jobs, and run database calls in threads of their own."""
 
-import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, String, Table, Text
 
+from onedoor.runtime.concurrency import build_thread_pool, run_in_thread
 from onedoor.storage.database import MetadataDatabase
 from onedoor.storage.tables import METADATA, UTCMicroseconds
 
@@ -49,7 +49,7 @@ job_table = Table(
     Column("error", Text),
 )
 
-# INVARIANT: `alone_now` is `alone` while the job is queued or running, and null before and after
+# INVARIANT: `alone_now` is `alone` while the job is queued or running, and null before and after.
 Index("job_idempotency_unique", job_table.c.person_id, job_table.c.idempotency_key, unique=True)
 
 Index("job_state", job_table.c.state)
@@ -99,32 +99,31 @@ job_worker_table = Table(
 
 Result = TypeVar("Result")
 
-Given = ParamSpec("Given")
+Arguments = ParamSpec("Arguments")
 
 DB_THREADS = 4
 
 
 def _create_pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(DB_THREADS, thread_name_prefix="onedoor-jobs")
+    return build_thread_pool(DB_THREADS, "jobs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobDatabase:
-    """Where jobs are kept."""
+    """The metadata database with threads for the calls of jobs."""
 
     metadata: MetadataDatabase
     pool: ThreadPoolExecutor = field(default_factory=_create_pool)
 
     async def run_in_db_thread(
         self,
-        call: Callable[Concatenate[MetadataDatabase, Given], Result],
-        *arguments: Given.args,
-        **keywords: Given.kwargs,
+        call: Callable[Concatenate[MetadataDatabase, Arguments], Result],
+        *arguments: Arguments.args,
+        **keywords: Arguments.kwargs,
     ) -> Result:
-        """What the call gives; once begun it runs to its end, even if nobody waits for it any more."""
-        work = partial(call, self.metadata, *arguments, **keywords)
-        return await asyncio.get_running_loop().run_in_executor(self.pool, work)
+        """Return what the call gives. Once begun it runs to its end, even if nobody waits for it any more."""
+        return await run_in_thread(self.pool, partial(call, self.metadata, *arguments, **keywords))
 
     def close(self) -> None:
-        """Gives the threads back, once what they do is done."""
+        """Stop the threads once their calls have ended."""
         self.pool.shutdown(wait=True)

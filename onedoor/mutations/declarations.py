@@ -1,4 +1,4 @@
-"""RowMutation, Saga, Step: what an application declares."""
+"""Declare mutations: `RowMutation` changes one row, `Saga` changes several rows in several sources."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -10,14 +10,20 @@ from onedoor.model.names import NoSuchId, parse_id
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.connector import ChangeKind, ChangeResult, RowChange, RowValues
 
+OPTION_FIELDS = ("ifVersion", "reason", "idempotencyKey", "dryRun")
+
+REASON_CHARACTERS = 500
+
+KEY_CHARACTERS = 200
+
 InputFields: TypeAlias = Mapping[str, Any]
-"""The fields of the mutation's input, coerced, but for `ifVersion`, `reason`, `idempotencyKey` and `dryRun`."""
+"""The fields of the mutation's input, coerced, without OPTION_FIELDS."""
 
 StepResults: TypeAlias = Mapping[str, ChangeResult]
-"""By name, what earlier steps made."""
+"""What earlier steps changed, by name of the step."""
 
 InputMapper: TypeAlias = Callable[[InputFields, StepResults], RowValues]
-"""Pure: it is called again when an intent is settled. Raises SourceFailed with what a client may hear."""
+"""Maps the input to values by column. Pure: recovery calls it again. Raises ConnectorError with a public reason."""
 
 
 def always_applies(_: InputFields) -> bool:
@@ -25,20 +31,20 @@ def always_applies(_: InputFields) -> bool:
 
 
 class Compensation(StrEnum):
-    """How a step is undone when a later one cannot be made."""
+    """How a step is undone when a later one cannot be applied."""
 
     INVERSE = "opposite"
-    """A row that was made is deleted, one that was changed gets its values back, one that was deleted is made again;
-    each only if nobody changed it since, as far as the source tells versions."""
+    """Delete the row that was created, restore the values that were changed, create the row that was deleted; each
+    only if nobody changed the row since, as far as its source has versions."""
     NONE = "none"
-    """It cannot be: what it made stands."""
+    """It cannot be undone: its change stands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowMutation:
-    """A mutation that makes one change to the row behind one type.
+    """A mutation that changes one row of one type.
 
-    The input's fields are fields of the type; `id`, or the fields that make it up, name the row.
+    The input's fields are fields of the type; `id`, or the fields that it consists of, name the row.
     """
 
     field: str
@@ -48,7 +54,7 @@ class RowMutation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One change of a saga. Steps of one source next to one another are one transaction, where it has them."""
+    """One change of a saga. Neighbouring steps of one source share a transaction where the source has them."""
 
     name: str
     source: str
@@ -57,41 +63,38 @@ class Step:
     key: InputMapper = lambda _, __: {}
     values: InputMapper = lambda _, __: {}
     depends_on: tuple[str, ...] = ()
-    """The earlier steps whose rows `key` and `values` look at: no transaction holds both, no dry run tries it."""
+    """The earlier steps whose results `key` and `values` read. They share no transaction with this step, and a dry
+    run skips it."""
     compensation: Compensation | Callable[[InputFields, ChangeResult], RowChange] = Compensation.INVERSE
-    """Or what undoes it, worked out of the input and what it made; the id of that change is set for it."""
+    """Or a function that returns the change which undoes this one; the id of that change is set for it."""
     condition: Callable[[InputFields], bool] = always_applies
-    """Pure: whether it is a step at all where this is the input. No other step needs one that may not be."""
+    """Pure: whether the saga has this step for this input. No other step depends on a conditional one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saga:
-    """A mutation of several steps. It answers with the first that changes the collection of `type`; of that one,
-    `ifVersion` is asked."""
+    """A mutation of several steps.
+
+    It returns the change of the first unconditional step in the collection of `type`; `ifVersion` applies to that row.
+    """
 
     field: str
     type: str
     steps: tuple[Step, ...]
     timestamp_fields: tuple[str, ...] = ()
-    """Fields of the input that are now, where they are not given; kept with it, so that they are it for ever."""
+    """Input fields that default to the present time. The time is stored, so recovery uses the same one."""
 
     def for_input(self, fields: InputFields) -> "Saga":
-        """With the steps that there are where this is the input."""
-        return replace(self, steps=tuple(each for each in self.steps if each.condition(fields)))
+        """Return the saga with the steps that apply to this input."""
+        return replace(self, steps=tuple(step for step in self.steps if step.condition(fields)))
 
 
 MutationDeclaration: TypeAlias = RowMutation | Saga
 
-REASON_CHARACTERS = 500
-
-KEY_CHARACTERS = 200
-
-OPTION_FIELDS = ("ifVersion", "reason", "idempotencyKey", "dryRun")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MutationInput:
-    """`input` without the options; what was not given, or given as null, is None."""
+    """A mutation's `input` argument, its options apart. An option that is missing or null is None."""
 
     fields: InputFields
     if_version: str | None
@@ -100,27 +103,30 @@ class MutationInput:
     dry_run: bool
 
 
-def parse_mutation_input(fields: Mapping[str, Any]) -> MutationInput:
-    """Raises SourceFailed, BAD_USER_INPUT, which names the option and its limit."""
+def parse_mutation_input(arguments: Mapping[str, Any]) -> MutationInput:
+    """Raises ConnectorError (BAD_USER_INPUT), which names the option and its limit."""
     return MutationInput(
-        fields={name: each for name, each in fields.items() if name not in OPTION_FIELDS},
-        if_version=fields.get("ifVersion"),
-        reason=_check_option_text("reason", fields.get("reason"), REASON_CHARACTERS),
-        idempotency_key=_check_option_text("idempotencyKey", fields.get("idempotencyKey"), KEY_CHARACTERS),
-        dry_run=bool(fields.get("dryRun")),
+        fields={name: value for name, value in arguments.items() if name not in OPTION_FIELDS},
+        if_version=arguments.get("ifVersion"),
+        reason=_check_option_text("reason", arguments.get("reason"), REASON_CHARACTERS),
+        idempotency_key=_check_option_text("idempotencyKey", arguments.get("idempotencyKey"), KEY_CHARACTERS),
+        dry_run=bool(arguments.get("dryRun")),
     )
 
 
-def _check_option_text(name: str, given: str | None, most: int) -> str | None:
-    if given is None:
+def _check_option_text(name: str, text: str | None, max_characters: int) -> str | None:
+    if text is None:
         return None
-    if not 0 < len(given) <= most or not given.isprintable():
-        raise ConnectorError(f"`{name}` takes 1 to {most} printable characters", ErrorCode.BAD_USER_INPUT)
-    return given
+    if not 0 < len(text) <= max_characters or not text.isprintable():
+        raise ConnectorError(f"`{name}` takes 1 to {max_characters} printable characters", ErrorCode.BAD_USER_INPUT)
+    return text
 
 
 def parse_id_field(fields: InputFields, field: str, **types: ColumnType) -> RowValues:
-    """By column, as `kinds` names the parts of the id; raises SourceFailed, which names the field."""
+    """Parse the id in `field` into values by column; `types` names the parts of the id in order.
+
+    Raises ConnectorError, which names the field.
+    """
     try:
         return dict(zip(types, parse_id(tuple(types.values()), fields[field]), strict=True))
     except NoSuchId:

@@ -1,4 +1,8 @@
-"""Change history as a connector, and its mappings."""
+"""Serve the history of changes as a connector, and map each changed type to its history.
+
+The history of the type `Customer` has two collections: `Customer`, one row a change, and `Customer.values`, the row as
+it was before and after each change.
+"""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,167 +20,164 @@ from onedoor.mutations.ledger import Ledger, LedgerUnavailable
 from onedoor.mutations.ledger_sql import FILTERABLE_COLUMNS, HistoryQuery
 from onedoor.spi.capabilities import Capabilities, Column, ColumnType
 from onedoor.spi.connector import Connector
-from onedoor.spi.predicates import And, Comparison, Not, Op, Or, Row
-from onedoor.spi.scan import ScanRequest
-
-ROW_KEY_PREFIX = "row_"
-"""What the columns of a changed row's key are called in the history: `row_id`."""
-
-
-def list_linked_columns(mapping: TypeMapping) -> tuple[str, ...]:
-    """The columns that a row is linked by: those of its id, without what is the same in all rows."""
-    return tuple(each for each in map_field_to_columns(mapping, ID_FIELD) if each not in mapping.constants)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowKey:
-    """Of one type."""
-
-    capabilities: Capabilities
-    id_columns: tuple[str, ...]
-    """What an id is written from."""
-    constants: Mapping[str, Any]
-
-    @property
-    def linked_columns(self) -> Mapping[str, ColumnType]:
-        """The columns of the history that links compare, by the names they have there."""
-        return {
-            ROW_KEY_PREFIX + each: self.capabilities.columns[each].type
-            for each in self.id_columns
-            if each not in self.constants
-        }
-
-    def parse_id(self, text: str) -> Mapping[str, Any]:
-        """None of each, where the text is the id of no row."""
-        try:
-            found = dict(zip(self.id_columns, build_id_parser(self.capabilities, self.id_columns)(text), strict=True))
-        except NoSuchId:
-            return dict.fromkeys(self.linked_columns)
-        return {name: found[name.removeprefix(ROW_KEY_PREFIX)] for name in self.linked_columns}
-
-    def format_id(self, key: Row) -> str:
-        """Of the values of `linked`, in that order."""
-        given = dict(zip(self.linked_columns, key, strict=True))
-        return format_id(
-            tuple(
-                self.constants[each] if each in self.constants else given[ROW_KEY_PREFIX + each]
-                for each in self.id_columns
-            )
-        )
-
+from onedoor.spi.predicates import ALWAYS_TRUE, Comparison, Op, Row, split_conjuncts
+from onedoor.spi.scan import ScanRequest, SortKey
 
 HISTORY_CONNECTOR = "changes"
+
+ROW_KEY_PREFIX = "row_"
+"""Begins the names that the key columns of a changed row have in the history, such as `row_id`."""
 
 VALUES_SUFFIX = ".values"
 
 VALUES_ID_COLUMN = "values_id"
-"""The column that names a row of values; the type's own columns may have an `id` among them."""
-
-
-def add_history_mappings(mappings: Mapping[str, TypeMapping], type_names: Iterable[str]) -> dict[str, TypeMapping]:
-    """All of them, and of each of these types, which are changed, those of its changes and their values."""
-    changed = [mappings[each] for each in dict.fromkeys(type_names) if each in mappings]
-    made = [one for each in changed for one in _build_history_mappings(each)]
-    return {**mappings, **{each.type: _link_history(each) for each in changed}, **{each.type: each for each in made}}
-
-
-def list_changed_types(mappings: Mapping[str, TypeMapping]) -> tuple[str, ...]:
-    """The types whose changes are kept, as `with_history` found them."""
-    return tuple(
-        each.collection for each in mappings.values() if each.source == HISTORY_CONNECTOR and each.key == ("id",)
-    )
-
-
-def _link_history(of: TypeMapping) -> TypeMapping:
-    here = list_linked_columns(of)
-    there = tuple(ROW_KEY_PREFIX + each for each in here)
-    return replace(
-        of, relationships={**of.relationships, "history": Relationship(to=f"{of.type}Change", local=here, remote=there)}
-    )
-
-
-def _build_history_mappings(of: TypeMapping) -> Iterator[TypeMapping]:
-    values, there = f"{of.type}Values", list_linked_columns(of)
-    yield TypeMapping(
-        type=f"{of.type}Change",
-        source=HISTORY_CONNECTOR,
-        collection=of.type,
-        relationships={
-            f"{of.type[0].lower()}{of.type[1:]}": Relationship(
-                to=of.type, local=tuple(ROW_KEY_PREFIX + c for c in there), remote=there
-            ),
-            "before": Relationship(to=values, local="before_id", remote=VALUES_ID_COLUMN),
-            "after": Relationship(to=values, local="after_id", remote=VALUES_ID_COLUMN),
-        },
-    )
-    columns = {name: column for name, column in of.columns.items() if name != "id"}
-    yield TypeMapping(
-        type=values,
-        source=HISTORY_CONNECTOR,
-        collection=of.type + VALUES_SUFFIX,
-        key=(VALUES_ID_COLUMN,),
-        columns=columns,
-    )
-
-
-ROW_SIDES: Mapping[str, Callable[[HistoryRow], str | None]] = {
-    "before": lambda left: left.before,
-    "after": lambda left: left.after,
-}
+"""The id of a row of values; the changed type may have a column `id` of its own."""
 
 MAX_KEYS = 1000
 
 BATCH_ROWS = 1000
 
-KEY_COLUMN = Column(ColumnType.TEXT, filters=frozenset({Op.EQ, Op.IN}))
+VALUES_ID = Column(ColumnType.TEXT, filters=frozenset({Op.EQ, Op.IN}))
 
-TEXT_FILTERS = frozenset({Op.EQ, Op.IN, Op.LT, Op.GT, Op.IS_NULL})
+FILTERABLE_COLUMN = Column(ColumnType.TEXT, filters=frozenset({Op.EQ, Op.IN, Op.LT, Op.GT, Op.IS_NULL}), sortable=True)
 
-TEXT_COLUMN = Column(ColumnType.TEXT)
+UNREADABLE_MESSAGE = "the history of changes cannot be read"
 
-CONNECTIVE_NAMES: Mapping[type, str] = {And: "all", Or: "some"}
+ROW_SIDES: Mapping[str, Callable[[HistoryRow], str | None]] = {
+    "before": lambda row: row.before,
+    "after": lambda row: row.after,
+}
 
 
 def format_side_id(row: HistoryRow, side: str) -> str | None:
+    """Return the id of the row's values before or after the change; None where there was no such row."""
     return None if ROW_SIDES[side](row) is None else f"{row.id}.{side}"
 
 
-COLUMN_READERS: Mapping[str, Any] = {
-    "id": lambda left: left.id,
-    "at": lambda left: left.at,
-    "person": lambda left: left.person,
-    "verb": lambda left: left.verb,
-    "mutation": lambda left: left.mutation,
-    "state": lambda left: str(left.state),
-    "reason": lambda left: left.reason,
-    "record": lambda left: left.record,
-    "version_before": lambda left: left.version_before,
-    "version_after": lambda left: left.version_after,
-    "row": lambda left: left.row,
-    "before_id": lambda left: format_side_id(left, "before"),
-    "after_id": lambda left: format_side_id(left, "after"),
+COLUMN_READERS: Mapping[str, Callable[[HistoryRow], Any]] = {
+    "id": lambda row: row.id,
+    "at": lambda row: row.at,
+    "person": lambda row: row.person,
+    "verb": lambda row: row.verb,
+    "mutation": lambda row: row.mutation,
+    "state": lambda row: str(row.state),
+    "reason": lambda row: row.reason,
+    "record": lambda row: row.record,
+    "version_before": lambda row: row.version_before,
+    "version_after": lambda row: row.version_after,
+    "row": lambda row: row.row,
+    "before_id": lambda row: format_side_id(row, "before"),
+    "after_id": lambda row: format_side_id(row, "after"),
 }
+
+
+def add_history_mappings(mappings: Mapping[str, TypeMapping], type_names: Iterable[str]) -> dict[str, TypeMapping]:
+    """Link each of these types to its history and add the mappings of the history's types."""
+    changed = [mappings[name] for name in dict.fromkeys(type_names) if name in mappings]
+    linked = {mapping.type: _link_history(mapping) for mapping in changed}
+    history = {built.type: built for mapping in changed for built in _build_history_mappings(mapping)}
+    return {**mappings, **linked, **history}
+
+
+def list_changed_types(mappings: Mapping[str, TypeMapping]) -> tuple[str, ...]:
+    """Return the types whose mappings `add_history_mappings` linked to a history."""
+    return tuple(
+        mapping.collection
+        for mapping in mappings.values()
+        if mapping.source == HISTORY_CONNECTOR and mapping.key == ("id",)
+    )
+
+
+def list_linked_columns(mapping: TypeMapping) -> tuple[str, ...]:
+    """Return the columns that link a row to its history: those of its id which differ between rows."""
+    return tuple(column for column in map_field_to_columns(mapping, ID_FIELD) if column not in mapping.constants)
+
+
+def _link_history(mapping: TypeMapping) -> TypeMapping:
+    local = list_linked_columns(mapping)
+    remote = tuple(ROW_KEY_PREFIX + column for column in local)
+    history = Relationship(to=f"{mapping.type}Change", local=local, remote=remote)
+    return replace(mapping, relationships={**mapping.relationships, "history": history})
+
+
+def _build_history_mappings(mapping: TypeMapping) -> Iterator[TypeMapping]:
+    values_type, row_columns = f"{mapping.type}Values", list_linked_columns(mapping)
+    row = Relationship(
+        to=mapping.type, local=tuple(ROW_KEY_PREFIX + column for column in row_columns), remote=row_columns
+    )
+    yield TypeMapping(
+        type=f"{mapping.type}Change",
+        source=HISTORY_CONNECTOR,
+        collection=mapping.type,
+        relationships={
+            f"{mapping.type[0].lower()}{mapping.type[1:]}": row,
+            "before": Relationship(to=values_type, local="before_id", remote=VALUES_ID_COLUMN),
+            "after": Relationship(to=values_type, local="after_id", remote=VALUES_ID_COLUMN),
+        },
+    )
+    yield TypeMapping(
+        type=values_type,
+        source=HISTORY_CONNECTOR,
+        collection=mapping.type + VALUES_SUFFIX,
+        key=(VALUES_ID_COLUMN,),
+        columns={name: column for name, column in mapping.columns.items() if name != "id"},
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowKey:
+    """How the rows of one changed type are named."""
+
+    capabilities: Capabilities
+    id_columns: tuple[str, ...]
+    constants: Mapping[str, Any]
+
+    @property
+    def linked_columns(self) -> Mapping[str, ColumnType]:
+        """The columns of the history that relationships compare, by their names there."""
+        return {
+            ROW_KEY_PREFIX + column: self.capabilities.columns[column].type
+            for column in self.id_columns
+            if column not in self.constants
+        }
+
+    def parse_id(self, text: str) -> Mapping[str, Any]:
+        """Return the values of `linked_columns`; each is None where the text is the id of no row."""
+        try:
+            values = dict(zip(self.id_columns, build_id_parser(self.capabilities, self.id_columns)(text), strict=True))
+        except NoSuchId:
+            return dict.fromkeys(self.linked_columns)
+        return {name: values[name.removeprefix(ROW_KEY_PREFIX)] for name in self.linked_columns}
+
+    def format_id(self, key: Row) -> str:
+        """Return the id of the row whose `linked_columns` have these values."""
+        linked = dict(zip(self.linked_columns, key, strict=True))
+        return format_id(
+            tuple(
+                self.constants[column] if column in self.constants else linked[ROW_KEY_PREFIX + column]
+                for column in self.id_columns
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackedType:
-    """What is kept of one type: how its rows are named, and what they hold."""
+    """One changed type: how its rows are named, and what they hold."""
 
     row_key: RowKey
     column_types: Mapping[str, ColumnType]
 
     @property
     def change_capabilities(self) -> Capabilities:
-        linked = {name: Column(kind) for name, kind in self.row_key.linked_columns.items()}
-        sought = Column(ColumnType.TEXT, filters=TEXT_FILTERS, sortable=True)
-        columns = {name: sought if name in FILTERABLE_COLUMNS else TEXT_COLUMN for name in COLUMN_READERS} | {
-            "at": replace(sought, type=ColumnType.TIME)
+        linked = {name: Column(column_type) for name, column_type in self.row_key.linked_columns.items()}
+        columns = {
+            name: FILTERABLE_COLUMN if name in FILTERABLE_COLUMNS else Column(ColumnType.TEXT)
+            for name in COLUMN_READERS
         }
-        by = frozenset({("id",), ("row",), tuple(linked)})
         return Capabilities(
-            columns=columns | linked,
+            columns={**columns, "at": replace(FILTERABLE_COLUMN, type=ColumnType.TIME), **linked},
             max_keys=MAX_KEYS,
-            key_columns=by,
+            key_columns=frozenset({("id",), ("row",), tuple(linked)}),
             boolean_filters=True,
             limit=True,
             aggregates=True,
@@ -184,9 +185,9 @@ class TrackedType:
 
     @property
     def value_capabilities(self) -> Capabilities:
-        columns = {name: Column(kind) for name, kind in self.column_types.items()}
+        columns = {name: Column(column_type) for name, column_type in self.column_types.items()}
         return Capabilities(
-            columns={**columns, VALUES_ID_COLUMN: KEY_COLUMN},
+            columns={**columns, VALUES_ID_COLUMN: VALUES_ID},
             max_keys=MAX_KEYS,
             key_columns=frozenset({(VALUES_ID_COLUMN,)}),
         )
@@ -195,105 +196,117 @@ class TrackedType:
 def build_tracked_types(
     mappings: Mapping[str, TypeMapping], connectors: Mapping[str, Connector]
 ) -> Mapping[str, TrackedType]:
-    """By type whose changes are kept; `bindings` as a house has them."""
-    seen = add_constant_columns(connectors, mappings)
+    """Return the changed types whose connector is configured, by name."""
+    with_constants = add_constant_columns(connectors, mappings)
     return {
-        each: _build_tracked_type(mappings[each], seen)
-        for each in list_changed_types(mappings)
-        if mappings[each].source in seen
+        name: _build_tracked_type(mappings[name], with_constants)
+        for name in list_changed_types(mappings)
+        if mappings[name].source in with_constants
     }
 
 
-def _build_tracked_type(binding: TypeMapping, sources: Mapping[str, Connector]) -> TrackedType:
-    can = sources[binding.source].capabilities(binding.collection)
-    key = RowKey(capabilities=can, id_columns=map_field_to_columns(binding, ID_FIELD), constants=binding.constants)
-    return TrackedType(row_key=key, column_types={name: of.type for name, of in can.columns.items()})
+def _build_tracked_type(mapping: TypeMapping, connectors: Mapping[str, Connector]) -> TrackedType:
+    capabilities = connectors[mapping.source].capabilities(mapping.collection)
+    id_columns = map_field_to_columns(mapping, ID_FIELD)
+    return TrackedType(
+        row_key=RowKey(capabilities=capabilities, id_columns=id_columns, constants=mapping.constants),
+        column_types={name: column.type for name, column in capabilities.columns.items()},
+    )
 
 
 class HistoryConnector:
-    """The source `changes`. Of each type, the collections `<Type>` and `<Type>.values`; read by ids or by their row."""
+    """The connector `changes`, which reads the ledger."""
 
     def __init__(self, ledger: Ledger, tracked_types: Mapping[str, TrackedType]) -> None:
-        self.ledger, self.types = ledger, tracked_types
-        self.cans = {name: of.change_capabilities for name, of in tracked_types.items()}
-        self.cans |= {name + VALUES_SUFFIX: of.value_capabilities for name, of in tracked_types.items()}
+        self.tracked_types = tracked_types
+        self._ledger = ledger
+        self._capabilities = {
+            **{name: tracked.change_capabilities for name, tracked in tracked_types.items()},
+            **{name + VALUES_SUFFIX: tracked.value_capabilities for name, tracked in tracked_types.items()},
+        }
 
     def capabilities(self, collection: str) -> Capabilities:
-        return self.cans[collection]
+        return self._capabilities[collection]
 
     async def scan(self, request: ScanRequest) -> AsyncIterator[Sequence[Row]]:
-        of, left = self.types[_parse_type_name(request)], request.limit
-        among = _collect_required_values(request, of)
-        wanted = HistoryQuery(
-            type=_parse_type_name(request),
-            required_values=_map_to_changes(among),
-            filter=_map_filter(request),
+        type_name = _parse_type_name(request)
+        tracked_type = self.tracked_types[type_name]
+        required_values = _collect_required_values(request, tracked_type)
+        query = HistoryQuery(
+            type=type_name,
+            required_values=_map_to_changes(required_values),
+            filter=ALWAYS_TRUE if request.collection.endswith(VALUES_SUFFIX) else request.filter,
             sort=_map_sort(request),
         )
         if request.aggregates:
-            yield await self._count(request, wanted)
+            yield await self._count(request, query)
             return
-        while left is None or left > 0:
-            most = BATCH_ROWS if left is None else min(BATCH_ROWS, left)
-            try:
-                found = await self.ledger.read_history(replace(wanted, limit=most))
-            except LedgerUnavailable:
-                raise ConnectorError("the history of changes cannot be read") from None
-            yield build_history_rows(request, among, found, of)
-            if len(found) < most:
+        missing = request.limit
+        while missing is None or missing > 0:
+            query = replace(query, limit=BATCH_ROWS if missing is None else min(BATCH_ROWS, missing))
+            history = await self._read(query)
+            yield build_history_rows(request, required_values, history, tracked_type)
+            if len(history) < query.limit:
                 return
-            left = None if left is None else left - most
-            wanted = replace(wanted, after=tuple(COLUMN_READERS[name](found[-1]) for name, _ in wanted.sort))
+            missing = None if missing is None else missing - query.limit
+            last = tuple(COLUMN_READERS[sort_key.column](history[-1]) for sort_key in query.sort)
+            query = replace(query, after=last)
 
-    async def _count(self, ask: ScanRequest, wanted: HistoryQuery) -> Sequence[Row]:
-        """All that is promised to be measured is how many there are; by columns that are worked out, we count."""
-        if not FILTERABLE_COLUMNS.issuperset(ask.columns):
-            many = Counter[Row]()
-            async for batch in self.scan(replace(ask, aggregates=())):
-                many.update(batch)
-            return [(*by, *[count] * len(ask.aggregates)) for by, count in many.items()]
+    async def _read(self, query: HistoryQuery) -> Sequence[HistoryRow]:
         try:
-            found = await self.ledger.count_history(wanted, ask.columns)
+            return await self._ledger.read_history(query)
         except LedgerUnavailable:
-            raise ConnectorError("the history of changes cannot be read") from None
-        return [(*by, *[count] * len(ask.aggregates)) for *by, count in found]
+            raise ConnectorError(UNREADABLE_MESSAGE) from None
+
+    async def _count(self, request: ScanRequest, query: HistoryQuery) -> Sequence[Row]:
+        """Count the rows by `request.columns`; columns that the database does not hold are counted in memory."""
+        if not FILTERABLE_COLUMNS.issuperset(request.columns):
+            counts = Counter[Row]()
+            async for batch in self.scan(replace(request, aggregates=())):
+                counts.update(batch)
+            return [(*group, *[count] * len(request.aggregates)) for group, count in counts.items()]
+        try:
+            counted = await self._ledger.count_history(query, request.columns)
+        except LedgerUnavailable:
+            raise ConnectorError(UNREADABLE_MESSAGE) from None
+        return [(*group, *[count] * len(request.aggregates)) for *group, count in counted]
 
     async def ping(self) -> None:
         try:
-            await self.ledger.ping()
+            await self._ledger.ping()
         except LedgerUnavailable:
-            raise ConnectorError("the history of changes cannot be read") from None
+            raise ConnectorError(UNREADABLE_MESSAGE) from None
 
     async def close(self) -> None:
         return None
 
 
 class DryRunHistory:
-    """The history, and rows of it that are nowhere else: read by their id alone, so that no list ever shows them."""
+    """The history with the rows of a dry run on top, which are read by their ids alone: no list ever shows them."""
 
     def __init__(self, base: HistoryConnector, rows_by_id: Mapping[str, HistoryRow]) -> None:
-        """`left` by id."""
-        self.base, self.left = base, rows_by_id
+        self._base, self._rows_by_id = base, rows_by_id
 
     def capabilities(self, collection: str) -> Capabilities:
-        return self.base.capabilities(collection)
+        return self._base.capabilities(collection)
 
     async def scan(self, request: ScanRequest) -> AsyncIterator[Sequence[Row]]:
-        of = self.base.types[_parse_type_name(request)]
-        among = _collect_required_values(request, of)
-        asked = _map_to_changes(among)
-        if "id" in asked:
-            yield build_history_rows(
-                request,
-                among,
-                [each for each in self.left.values() if _has_required_values(each, _parse_type_name(request), asked)],
-                of,
-            )
-        async for batch in self.base.scan(request):
+        type_name = _parse_type_name(request)
+        tracked_type = self._base.tracked_types[type_name]
+        required_values = _collect_required_values(request, tracked_type)
+        required_of_changes = _map_to_changes(required_values)
+        if "id" in required_of_changes:
+            matching = [
+                row
+                for row in self._rows_by_id.values()
+                if row.type == type_name and _has_required_values(row, required_of_changes)
+            ]
+            yield build_history_rows(request, required_values, matching, tracked_type)
+        async for batch in self._base.scan(request):
             yield batch
 
     async def ping(self) -> None:
-        await self.base.ping()
+        await self._base.ping()
 
     async def close(self) -> None:
         return None
@@ -305,78 +318,62 @@ def build_history_rows(
     history: Sequence[HistoryRow],
     tracked_type: TrackedType,
 ) -> list[Row]:
-    """The columns that are asked for, of changes or of the rows before and after them."""
+    """Return the requested columns of changes, or of the rows before and after them."""
     if not request.collection.endswith(VALUES_SUFFIX):
-        takes = [
-            COLUMN_READERS.get(each) or partial(_read_key_column, tracked_type.row_key, each)
-            for each in request.columns
+        readers = [
+            COLUMN_READERS.get(column) or partial(_read_key_column, tracked_type.row_key, column)
+            for column in request.columns
         ]
-        return [tuple(take(each) for take in takes) for each in history]
-    sides = [(format_side_id(each, side), takes(each)) for each in history for side, takes in ROW_SIDES.items()]
+        return [tuple(read(row) for read in readers) for row in history]
+    sides = [(format_side_id(row, side), read_side(row)) for row in history for side, read_side in ROW_SIDES.items()]
     wanted = required_values.get(VALUES_ID_COLUMN)
-    shown = [
-        (name, intents.decode_row(text) or {}) for name, text in sides if name and (wanted is None or name in wanted)
+    decoded = [
+        {**(intents.decode_row(text) or {}), VALUES_ID_COLUMN: side_id}
+        for side_id, text in sides
+        if side_id and (wanted is None or side_id in wanted)
     ]
-    return [tuple({**row, VALUES_ID_COLUMN: name}.get(each) for each in request.columns) for name, row in shown]
+    return [tuple(values.get(column) for column in request.columns) for values in decoded]
 
 
-def _read_key_column(key: RowKey, column: str, left: HistoryRow) -> Any:
-    return key.parse_id(left.row)[column]
+def _read_key_column(key: RowKey, column: str, row: HistoryRow) -> Any:
+    return key.parse_id(row.row)[column]
 
 
-def _parse_type_name(ask: ScanRequest) -> str:
-    return ask.collection.removesuffix(VALUES_SUFFIX)
+def _parse_type_name(request: ScanRequest) -> str:
+    return request.collection.removesuffix(VALUES_SUFFIX)
 
 
-def _map_sort(ask: ScanRequest) -> tuple[tuple[str, bool], ...]:
-    """Ends in what no two changes share."""
-    asked = tuple((each.column, each.descending) for each in ask.sort)
-    names = [name for name, _ in asked]
-    return asked[: names.index("id") + 1] if "id" in names else (*asked, ("id", False))
+def _map_sort(request: ScanRequest) -> tuple[SortKey, ...]:
+    """Return the requested order up to `id`, which no two changes share and which ends every order."""
+    columns = [sort_key.column for sort_key in request.sort]
+    return request.sort[: columns.index("id") + 1] if "id" in columns else (*request.sort, SortKey("id"))
 
 
-def _map_filter(ask: ScanRequest) -> tuple[Any, ...]:
-    """What is tested of changes; of their values, `_among` says all."""
-    return ("all", ()) if ask.collection.endswith(VALUES_SUFFIX) else _encode_predicate(ask.filter)
+def _collect_required_values(request: ScanRequest, tracked_type: TrackedType) -> Mapping[str, frozenset[Any]]:
+    """Return, by column, the values of which every matching row must have one, by the request's keys and filter."""
+    required = [
+        (comparison.column, comparison.value if comparison.op is Op.IN else (comparison.value,))
+        for comparison in split_conjuncts(request.filter)
+        if isinstance(comparison, Comparison) and comparison.op in (Op.EQ, Op.IN)
+    ]
+    keys, row_key = request.keys, tracked_type.row_key
+    if keys is not None and keys.columns == tuple(row_key.linked_columns):
+        required.append(("row", tuple(row_key.format_id(key) for key in keys.values)))
+    elif keys is not None:
+        required.append((keys.columns[0], tuple(key[0] for key in keys.values)))
+    merged: dict[str, frozenset[Any]] = {}
+    for column, values in required:
+        merged[column] = merged.get(column, frozenset(values)) & frozenset(values)
+    return merged
 
 
-def _encode_predicate(where: Any) -> tuple[Any, ...]:
-    if isinstance(where, Comparison):
-        return (str(where.op), where.column, where.value)
-    if isinstance(where, Not):
-        return ("not", _encode_predicate(where.part))
-    return (CONNECTIVE_NAMES[type(where)], tuple(_encode_predicate(each) for each in where.parts))
+def _map_to_changes(required_values: Mapping[str, frozenset[Any]]) -> Mapping[str, Sequence[str]]:
+    """Return the values that are required of the changes to which the rows belong."""
+    required = {name: tuple(values) for name, values in required_values.items() if name in FILTERABLE_COLUMNS}
+    if VALUES_ID_COLUMN in required_values:
+        required["id"] = tuple({side_id.rpartition(".")[0] for side_id in required_values[VALUES_ID_COLUMN]})
+    return required
 
 
-def _collect_required_values(ask: ScanRequest, of: TrackedType) -> Mapping[str, frozenset[Any]]:
-    """By column, the values that rows must have one of, as keys and tests together say, as far as all must be met."""
-    known = [each for each in _collect_comparisons(ask.filter) if each.op in (Op.EQ, Op.IN)]
-    said = [(each.column, each.value if each.op is Op.IN else (each.value,)) for each in known]
-    if ask.keys is not None and ask.keys.columns == tuple(of.row_key.linked_columns):
-        said.append(("row", tuple(of.row_key.format_id(key) for key in ask.keys.values)))
-    elif ask.keys is not None:
-        said.append((ask.keys.columns[0], tuple(key[0] for key in ask.keys.values)))
-    found: dict[str, frozenset[Any]] = {}
-    for column, values in said:
-        found[column] = found.get(column, frozenset(values)) & frozenset(values)
-    return found
-
-
-def _collect_comparisons(where: Any) -> Iterator[Comparison]:
-    """Those that all must be met."""
-    if isinstance(where, And):
-        yield from (test for each in where.parts for test in _collect_comparisons(each))
-    elif isinstance(where, Comparison):
-        yield where
-
-
-def _map_to_changes(among: Mapping[str, frozenset[Any]]) -> Mapping[str, Sequence[str]]:
-    """The same of the changes that rows of values belong to."""
-    found = {name: tuple(values) for name, values in among.items() if name in FILTERABLE_COLUMNS}
-    if VALUES_ID_COLUMN in among:
-        found["id"] = tuple({each.rpartition(".")[0] for each in among[VALUES_ID_COLUMN]})
-    return found
-
-
-def _has_required_values(left: HistoryRow, type_name: str, asked: Mapping[str, Sequence[str]]) -> bool:
-    return left.type == type_name and all(COLUMN_READERS[name](left) in values for name, values in asked.items())
+def _has_required_values(row: HistoryRow, required_values: Mapping[str, Sequence[str]]) -> bool:
+    return all(COLUMN_READERS[name](row) in values for name, values in required_values.items())

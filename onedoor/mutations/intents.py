@@ -1,4 +1,7 @@
-"""Intent, Step outcomes, and their text in the ledger."""
+"""Define intents, their steps and their history, and encode them as the ledger stores them.
+
+The keys and the values of `to_row` are columns and texts of the metadata database: they never change.
+"""
 
 import json
 from collections.abc import Mapping
@@ -8,44 +11,44 @@ from enum import Enum, StrEnum
 from typing import Any
 
 from onedoor.spi.connector import ChangeKind, RowChange, RowValues
-from onedoor.spi.json_values import decode_json_value, encode_json_value
+from onedoor.spi.json_values import JsonCodec, encode_json_value
 
 
 class IntentState(StrEnum):
-    """How far a change has come. Only OPEN is not for ever."""
+    """How far an intent has come. Every state but OPEN is final."""
 
     OPEN = "OPEN"
     DONE = "DONE"
     DRY_RUN = "TRIED"
-    """A dry run; never kept."""
+    """It was a dry run, which is never stored."""
     NOT_APPLIED = "NOT_MADE"
     """Nothing was changed."""
     COMPENSATED = "UNDONE"
-    """What was made of it was undone, so that nothing stands."""
+    """The steps that were applied were undone, so nothing stands."""
     PARTIALLY_APPLIED = "PARTLY"
     """Some of it stands; `Intent.stands` says what."""
 
 
 REPEATABLE_STATES = frozenset({IntentState.NOT_APPLIED, IntentState.COMPENSATED})
-"""Nothing stands, so the same idempotency key may make it again."""
+"""Nothing stands in these states, so the same idempotency key may apply the change again."""
 
 
 class StepOutcome(StrEnum):
-    """What came of one step."""
+    """The outcome of one step."""
 
     BEGUN = "BEGUN"
     """Its source was called, or was about to be."""
     APPLIED = "MADE"
     NOT_APPLIED = "NOT_MADE"
     COMPENSATED = "UNDONE"
-    """It was made, and undone by a later attempt."""
+    """It was applied, and undone by a later attempt."""
     UNKNOWN = "UNKNOWN"
-    """Its source did not say."""
+    """Its source did not answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
-    """What somebody asked to change. Written before the first call to a source."""
+    """A change that somebody requested. It is written before the first call to a source."""
 
     id: str
     person: str
@@ -54,16 +57,16 @@ class Intent:
     mutation: str
     idempotency_key: str | None
     body: bytes
-    """Keyed digest of the mutation and its input, but for the idempotency key."""
+    """Keyed digest of the mutation and its input without the idempotency key."""
     input: str
-    """Packed JSON."""
+    """JSON by `encode_value`."""
     reason: str | None
     record: str
     """The id of the request's audit record."""
     steps: int
-    """How many make it whole."""
+    """How many steps the saga has for this input."""
     leads: str
-    """The change that its answer leads to."""
+    """The id of the change that the mutation returns."""
     begun_at: datetime
     state: IntentState = IntentState.OPEN
     stands: str | None = None
@@ -110,7 +113,7 @@ class Intent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepAttempt:
-    """One step as it was taken: attempt 1 makes it, later ones undo it."""
+    """One attempt at a step: attempt 1 applies it, later ones undo it."""
 
     number: int
     attempt: int = 1
@@ -120,13 +123,13 @@ class StepAttempt:
     collection: str
     verb: str
     change: str
-    """Packed JSON of what the source was told."""
+    """What the source was sent, as JSON by `encode_change`."""
     begun_at: datetime
     outcome: StepOutcome = StepOutcome.BEGUN
     before: str | None = None
     after: str | None = None
     why: str | None = None
-    """Why it was not made; safe to show a client."""
+    """Why it was not applied; safe to show a client."""
 
     def to_row(self) -> dict[str, Any]:
         return {
@@ -166,7 +169,7 @@ class StepAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryRow:
-    """A row of history: one change that was made to one row."""
+    """One change that was made to one row."""
 
     id: str
     intent_id: str
@@ -178,7 +181,7 @@ class HistoryRow:
     version_before: str | None
     version_after: str | None
     before: str | None
-    """Packed JSON by column; None: there was no such row."""
+    """The row's values as JSON by `encode_row`; None: there was no such row."""
     after: str | None
     at: datetime
     person: str
@@ -228,7 +231,7 @@ class HistoryRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntentOutcome:
-    """What is committed as an intent ends."""
+    """What is committed when an intent ends."""
 
     intent_id: str
     state: IntentState
@@ -237,21 +240,18 @@ class IntentOutcome:
     history: tuple[HistoryRow, ...] = ()
 
 
-OBJECT_TAG, LIST_TAG = "object", "list"
-
-
 def encode_value(value: Any) -> str:
-    """One text per value: names are sorted, and it is ASCII, whatever a value holds."""
-    return json.dumps(_pack_nested(value), sort_keys=True, separators=(",", ":"))
+    """Return one text per value: names are sorted, and the text is ASCII, whatever a value holds."""
+    return json.dumps(LEDGER_CODEC.encode(value), sort_keys=True, separators=(",", ":"))
 
 
 def decode_value(text: str) -> Any:
-    """What `text` was made of; lists are tuples."""
-    return _unpack_nested(json.loads(text))
+    """Return the value that `encode_value` encoded; lists come back as tuples."""
+    return LEDGER_CODEC.decode(json.loads(text))
 
 
 def encode_row(row: RowValues | None) -> str | None:
-    """None stays None: there is no such row."""
+    """Encode a row; None, which means that there is no such row, stays None."""
     return None if row is None else encode_value(row)
 
 
@@ -260,34 +260,24 @@ def decode_row(text: str | None) -> RowValues | None:
 
 
 def encode_change(change: RowChange) -> str:
-    """What the source was told, but for what stands beside it in the ledger."""
+    """Encode what the source was sent, but for what the ledger stores in columns of its own."""
     return encode_value({"key": change.key, "values": change.values, "version": change.version})
 
 
 def decode_change(text: str, change_id: str, collection: str, verb: str) -> RowChange:
-    told = decode_value(text)
+    parts = decode_value(text)
     return RowChange(
         id=change_id,
         collection=collection,
         kind=ChangeKind(verb),
-        key=told["key"],
-        values=told["values"],
-        version=told["version"],
+        key=parts["key"],
+        values=parts["values"],
+        version=parts["version"],
     )
 
 
-def _pack_nested(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return [OBJECT_TAG, {str(name): _pack_nested(each) for name, each in value.items()}]
-    if isinstance(value, list | tuple):
-        return [LIST_TAG, [_pack_nested(each) for each in value]]
+def _encode_scalar(value: Any) -> Any:
     return encode_json_value(value.value if isinstance(value, Enum) else value)
 
 
-def _unpack_nested(kept: Any) -> Any:
-    if not isinstance(kept, list):
-        return kept
-    kind, inner = kept
-    if kind == OBJECT_TAG:
-        return {name: _unpack_nested(each) for name, each in inner.items()}
-    return tuple(map(_unpack_nested, inner)) if kind == LIST_TAG else decode_json_value(kept)
+LEDGER_CODEC = JsonCodec(list_tag="list", object_tag="object", list_type=tuple, encode_scalar=_encode_scalar)

@@ -1,9 +1,10 @@
-"""Its tables, transactions and queries."""
+"""Define the tables of the ledger, its transactions and its queries. All of it blocks."""
 
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeAlias
 
 from sqlalchemy import (
@@ -31,6 +32,9 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from onedoor.mutations.intents import REPEATABLE_STATES, HistoryRow, Intent, IntentOutcome, IntentState, StepAttempt
+from onedoor.query.cursors import build_keyset_predicate
+from onedoor.spi.predicates import ALWAYS_TRUE, Comparison, Op, Predicate, fold_predicate
+from onedoor.spi.scan import SortKey
 from onedoor.storage.database import MetadataDatabase
 from onedoor.storage.events import EventLog
 from onedoor.storage.tables import METADATA, UTCMicroseconds
@@ -65,7 +69,7 @@ MAY_STAND = intent_table.c.state.not_in(("NOT_MADE", "UNDONE"))
 
 IS_OPEN = intent_table.c.state == "OPEN"
 
-# INVARIANT: of the intents of one person with one idempotency key, at most one is open or has changed anything
+# INVARIANT: of the intents of one person with one idempotency key, at most one is open or has changed anything.
 Index(
     "intent_one_each",
     intent_table.c.person,
@@ -121,31 +125,71 @@ change_table = Table(
 Index("change_by_row", change_table.c.type, change_table.c.row)
 
 MAX_TRIES = 5
+"""How often two intents that begin with the same key at once may collide."""
 
 PUBLISHED_STATES = frozenset({IntentState.DONE, IntentState.PARTIALLY_APPLIED})
-"""How often two who begin with the same key at once may cross each other."""
+
+FILTERABLE_COLUMNS = frozenset({"id", "at", "person", "verb", "mutation", "state", "record", "row"})
+"""The columns to filter and to sort by: every change has a value in each of them."""
+
+COMPARISONS: Mapping[Op, Callable[[Any, Any], Any]] = {
+    Op.LT: operator.lt,
+    Op.GT: operator.gt,
+    Op.EQ: operator.eq,
+}
+
+UNSTORABLE_COMPARISONS: Mapping[Op, Callable[[Any, Any], Any]] = {
+    Op.LT: operator.lt,
+    Op.GT: operator.ge,
+    Op.EQ: lambda *_: false(),
+}
+"""For a text that cannot be stored: the same comparison with the next text that can."""
+
+SqlCondition: TypeAlias = Any
+"""A condition of SQLAlchemy."""
 
 
 class LeaseLost(Exception):
-    """The intent is another process's now, or was ended: nothing more may be done for it here."""
+    """Another process holds the intent now, or it has ended: this process must do nothing more for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """Who holds an open intent, and until when."""
+
+    owner: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryQuery:
+    """The changes of one type to read: at most `limit`, after the row that has the values `after` in `sort`."""
+
+    type: str
+    required_values: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By column, the values of which a change must have one."""
+    filter: Predicate = ALWAYS_TRUE
+    """Of And, Or, Not and Comparison over FILTERABLE_COLUMNS."""
+    sort: tuple[SortKey, ...] = (SortKey("id"),)
+    """By FILTERABLE_COLUMNS, `id` last."""
+    after: tuple[Any, ...] | None = None
+    limit: int = 1000
 
 
 def insert_intent(
-    database: MetadataDatabase, new_intent: Intent, attempts: Sequence[StepAttempt], lease: tuple[str, datetime]
+    database: MetadataDatabase, new_intent: Intent, attempts: Sequence[StepAttempt], lease: Lease
 ) -> Intent | None:
-    """Keeps the intent and its first steps; else gives the earlier one that holds its idempotency key.
+    """Store the intent and its first steps, or return the earlier intent that has its idempotency key.
 
     That is one with another body, whatever its state, or one that is open or has changed something.
     """
-    owner, until = lease
     for _ in range(MAX_TRIES):
         try:
             with database.write_transaction() as connection:
                 earlier = _find_earlier_intent(connection, new_intent)
                 if earlier is None:
-                    connection.execute(
-                        insert(intent_table), {**new_intent.to_row(), "owner": owner, "lease_until": until}
-                    )
+                    columns = {"owner": lease.owner, "lease_until": lease.until}
+                    connection.execute(insert(intent_table), {**new_intent.to_row(), **columns})
                     _write_attempts(connection, new_intent.id, attempts)
                 return earlier
         except IntegrityError:
@@ -153,55 +197,60 @@ def insert_intent(
     raise LeaseLost
 
 
-def _find_earlier_intent(connection: Connection, fresh: Intent) -> Intent | None:
-    if fresh.idempotency_key is None:
+def _find_earlier_intent(connection: Connection, new_intent: Intent) -> Intent | None:
+    if new_intent.idempotency_key is None:
         return None
-    same = (intent_table.c.person == fresh.person) & (intent_table.c.idempotency_key == fresh.idempotency_key)
-    known = [Intent.from_row(row) for row in connection.execute(select(intent_table).where(same)).mappings()]
-    others = (each for each in known if each.body != fresh.body or each.state not in REPEATABLE_STATES)
-    return next(others, None)
+    same_key = (intent_table.c.person == new_intent.person) & (
+        intent_table.c.idempotency_key == new_intent.idempotency_key
+    )
+    rows = connection.execute(select(intent_table).where(same_key)).mappings()
+    earlier = [Intent.from_row(row) for row in rows]
+    blocking = (intent for intent in earlier if intent.body != new_intent.body or intent.state not in REPEATABLE_STATES)
+    return next(blocking, None)
 
 
 def update_attempts(database: MetadataDatabase, intent_id: str, owner: str, attempts: Sequence[StepAttempt]) -> None:
-    """Keeps steps as they now are. Raises Lost where `owner` does not hold the intent any more."""
+    """Store the steps as they now are. Raises LeaseLost where `owner` does not hold the intent any more."""
     with database.write_transaction() as connection:
         _require_lease(connection, intent_id, owner, {})
         _write_attempts(connection, intent_id, attempts)
 
 
 def close_intent(database: MetadataDatabase, events: EventLog, owner: str, outcome: IntentOutcome) -> None:
-    """The intent is over, its steps, its history and who is told as given, all at once; raises Lost as `take` does."""
+    """Commit the end of the intent, its steps, its history and its events at once.
+
+    Raises LeaseLost where `owner` does not hold the intent any more.
+    """
     values = {"state": str(outcome.state), "stands": outcome.stands}
     with database.write_transaction() as connection:
         _require_lease(connection, outcome.intent_id, owner, values)
         _write_attempts(connection, outcome.intent_id, outcome.attempts)
         if outcome.history:
-            connection.execute(insert(change_table), [each.to_row() for each in outcome.history])
-        for each in outcome.history:
-            if each.state in PUBLISHED_STATES:
-                events.append_in_transaction(connection, each.type, each.row, each.id)
+            connection.execute(insert(change_table), [row.to_row() for row in outcome.history])
+        for row in outcome.history:
+            if row.state in PUBLISHED_STATES:
+                events.append_in_transaction(connection, row.type, row.row, row.id)
 
 
-def set_lease(database: MetadataDatabase, intent_id: str, owner: str, until: datetime) -> None:
-    """Holds an intent until then; a time past lets go of it. Raises Lost as `take` does."""
+def update_lease(database: MetadataDatabase, intent_id: str, lease: Lease) -> None:
+    """Move the end of a lease; one in the past releases it. Raises LeaseLost where its owner holds it no more."""
     with database.write_transaction() as connection:
-        _require_lease(connection, intent_id, owner, {"lease_until": until})
+        _require_lease(connection, intent_id, lease.owner, {"lease_until": lease.until})
+
+
+def take_over_intent(database: MetadataDatabase, intent_id: str, lease: Lease) -> bool:
+    """Return whether the lease is granted: of several processes that try, one gets it."""
+    overdue = (intent_table.c.id == intent_id) & IS_OPEN & (intent_table.c.lease_until < database.now())
+    taken = update(intent_table).where(overdue).values(owner=lease.owner, lease_until=lease.until)
+    with database.write_transaction() as connection:
+        return connection.execute(taken).rowcount == 1
 
 
 def select_overdue(database: MetadataDatabase, now: datetime, limit: int) -> tuple[str, ...]:
-    """The open intents whose lease is over, oldest first."""
-    late = (intent_table.c.state == "OPEN") & (intent_table.c.lease_until < now)
+    """Return the open intents whose lease is over, oldest first."""
+    overdue = select(intent_table.c.id).where(IS_OPEN, intent_table.c.lease_until < now)
     with database.read_connection() as connection:
-        found = connection.execute(select(intent_table.c.id).where(late).order_by(intent_table.c.id).limit(limit))
-        return tuple(found.scalars())
-
-
-def take_over_intent(database: MetadataDatabase, intent_id: str, owner: str, until: datetime) -> bool:
-    """Whether it is `owner`'s now: of several processes, one takes it."""
-    now = database.now()
-    late = (intent_table.c.id == intent_id) & (intent_table.c.state == "OPEN") & (intent_table.c.lease_until < now)
-    with database.write_transaction() as connection:
-        return connection.execute(update(intent_table).where(late).values(owner=owner, lease_until=until)).rowcount == 1
+        return tuple(connection.execute(overdue.order_by(intent_table.c.id).limit(limit)).scalars())
 
 
 def select_intent(database: MetadataDatabase, intent_id: str) -> Intent | None:
@@ -211,120 +260,96 @@ def select_intent(database: MetadataDatabase, intent_id: str) -> Intent | None:
 
 
 def select_attempts(database: MetadataDatabase, intent_id: str) -> tuple[StepAttempt, ...]:
-    """Every attempt at every step, in order."""
+    """Return every attempt at every step, in order."""
+    attempts = select(intent_step_table).where(intent_step_table.c.intent_id == intent_id)
     order = (intent_step_table.c.number, intent_step_table.c.attempt)
     with database.read_connection() as connection:
-        rows = connection.execute(
-            select(intent_step_table).where(intent_step_table.c.intent_id == intent_id).order_by(*order)
-        ).mappings()
+        rows = connection.execute(attempts.order_by(*order)).mappings()
         return tuple(StepAttempt.from_row(row) for row in rows)
 
 
 def _require_lease(connection: Connection, intent_id: str, owner: str, values: Mapping[str, Any]) -> None:
-    """INVARIANT: who does not hold an open intent writes nothing to it. Locks it until the transaction's end."""
-    mine = (intent_table.c.id == intent_id) & (intent_table.c.owner == owner) & (intent_table.c.state == "OPEN")
-    if connection.execute(update(intent_table).where(mine).values(owner=owner, **values)).rowcount != 1:
+    """Lock the intent until the transaction's end and set `values`.
+
+    INVARIANT: who does not hold an open intent writes nothing to it.
+    """
+    held = (intent_table.c.id == intent_id) & (intent_table.c.owner == owner) & IS_OPEN
+    if connection.execute(update(intent_table).where(held).values(owner=owner, **values)).rowcount != 1:
         raise LeaseLost
 
 
-def _write_attempts(connection: Connection, intent_id: str, taken: Iterable[StepAttempt]) -> None:
-    for each in taken:
-        key = {"intent_id": intent_id, "number": each.number, "attempt": each.attempt}
+def _write_attempts(connection: Connection, intent_id: str, attempts: Iterable[StepAttempt]) -> None:
+    for attempt in attempts:
+        key = {"intent_id": intent_id, "number": attempt.number, "attempt": attempt.attempt}
         connection.execute(delete(intent_step_table).filter_by(**key))
-        connection.execute(insert(intent_step_table), {"intent_id": intent_id, **each.to_row()})
-
-
-FILTERABLE_COLUMNS = frozenset({"id", "at", "person", "verb", "mutation", "state", "record", "row"})
-"""What can be tested and ordered by: columns that every change has a value in."""
-
-COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
-    "lt": operator.lt,
-    "gt": operator.gt,
-    "eq": operator.eq,
-    "gte": operator.ge,
-    "never": lambda *_: false(),
-}
-
-UNSTORABLE_OPERATORS = {"lt": "lt", "gt": "gte", "eq": "never"}
-"""Of a text that cannot be kept: the same of the first past it that can."""
-
-SqlCondition: TypeAlias = Any
-"""SQLAlchemy's."""
-
-CONNECTIVES: Mapping[str, Callable[..., Any]] = {"all": and_, "some": or_}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HistoryQuery:
-    """Changes of one type, at most `most`, past `after`, which has a value for each column of the order."""
-
-    type: str
-    required_values: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """By column, the values that it has one of."""
-    filter: tuple[Any, ...] = ("all", ())
-    """`("all" | "some", tests)`, `("not", test)` or `(operator, column, value)`."""
-    sort: tuple[tuple[str, bool], ...] = (("id", False),)
-    """Of TESTED, the last of them `id`, and whether it goes down."""
-    after: tuple[Any, ...] | None = None
-    limit: int = 1000
+        connection.execute(insert(intent_step_table), {"intent_id": intent_id, **attempt.to_row()})
 
 
 def read_history(database: MetadataDatabase, query: HistoryQuery) -> tuple[HistoryRow, ...]:
     with database.read_connection() as connection:
-        asked = select(change_table).where(*_compile_conditions(connection, query))
+        conditions = _compile_conditions(connection, query)
         if query.after is not None:
-            asked = asked.where(_compile_keyset(connection, query.sort, query.after))
-        order = [
-            _collate_column(connection, name).desc() if down else _collate_column(connection, name)
-            for name, down in query.sort
-        ]
-        rows = connection.execute(asked.order_by(*order).limit(query.limit)).mappings()
-        return tuple(HistoryRow.from_row(row) for row in rows)
+            keyset = build_keyset_predicate(query.sort, query.after, after=True)
+            conditions.append(compile_condition(connection, keyset))
+        order = [_compile_sort_key(connection, sort_key) for sort_key in query.sort]
+        statement = select(change_table).where(*conditions).order_by(*order).limit(query.limit)
+        return tuple(HistoryRow.from_row(row) for row in connection.execute(statement).mappings())
 
 
 def count_history(
     database: MetadataDatabase, query: HistoryQuery, group_columns: Sequence[str]
 ) -> tuple[tuple[Any, ...], ...]:
-    """How many there are with the same values of these columns, which come first; of no columns, one row."""
-    columns = [change_table.c[each] for each in group_columns]
+    """Return the values of these columns and, last, how many changes have them; of no columns, one row."""
+    columns = [change_table.c[name] for name in group_columns]
     with database.read_connection() as connection:
-        asked = select(*columns, func.count()).where(*_compile_conditions(connection, query)).group_by(*columns)
-        return tuple(tuple(row) for row in connection.execute(asked))
+        conditions = _compile_conditions(connection, query)
+        statement = select(*columns, func.count()).where(*conditions).group_by(*columns)
+        return tuple(tuple(row) for row in connection.execute(statement))
 
 
-def _compile_conditions(connection: Connection, wanted: HistoryQuery) -> list[SqlCondition]:
-    among = [compile_condition(connection, ("in", name, values)) for name, values in wanted.required_values.items()]
-    return [change_table.c.type == wanted.type, compile_condition(connection, wanted.filter), *among]
+def ping_database(database: MetadataDatabase) -> None:
+    with database.read_connection() as connection:
+        connection.execute(text("SELECT 1"))
 
 
-def compile_condition(connection: Connection, condition: tuple[Any, ...]) -> SqlCondition:
-    said, *given = condition
-    if said in CONNECTIVES:
-        start = true() if said == "all" else false()
-        return CONNECTIVES[said](start, *(compile_condition(connection, each) for each in given[0]))
-    if said == "not":
-        return not_(compile_condition(connection, given[0]))
-    name, value = given
-    if said == "isNull":
+def _compile_conditions(connection: Connection, query: HistoryQuery) -> list[SqlCondition]:
+    required = (Comparison(name, Op.IN, values) for name, values in query.required_values.items())
+    return [
+        change_table.c.type == query.type,
+        compile_condition(connection, query.filter),
+        *(compile_condition(connection, comparison) for comparison in required),
+    ]
+
+
+def compile_condition(connection: Connection, predicate: Predicate) -> SqlCondition:
+    return fold_predicate(
+        predicate,
+        partial(_compile_comparison, connection),
+        conjunction=lambda parts: and_(true(), *parts),
+        disjunction=lambda parts: or_(false(), *parts),
+        negation=not_,
+    )
+
+
+def _compile_comparison(connection: Connection, comparison: Comparison) -> SqlCondition:
+    value = comparison.value
+    if comparison.op is Op.IS_NULL:  # no filterable column holds a null
         return false() if value else true()
-    if said == "in":
-        return change_table.c[name].in_([each for each in value if _is_storable(each)])
-    if not _is_storable(value):
-        said, value = UNSTORABLE_OPERATORS[said], _build_next_storable(value)
-    return COMPARISONS[said](_collate_column(connection, name), value)
+    if comparison.op is Op.IN:
+        return change_table.c[comparison.column].in_([item for item in value if _is_storable(item)])
+    column = _collate_column(connection, comparison.column)
+    if _is_storable(value):
+        return COMPARISONS[comparison.op](column, value)
+    return UNSTORABLE_COMPARISONS[comparison.op](column, _build_next_storable(value))
 
 
-def _compile_keyset(connection: Connection, order: Sequence[tuple[str, bool]], after: Sequence[Any]) -> SqlCondition:
-    parts: tuple[Any, ...] = ()
-    same: tuple[Any, ...] = ()
-    for (name, down), value in zip(order, after, strict=True):
-        parts = (*parts, ("all", (*same, ("lt" if down else "gt", name, value))))
-        same = (*same, ("eq", name, value))
-    return compile_condition(connection, ("some", parts))
+def _compile_sort_key(connection: Connection, sort_key: SortKey) -> Any:
+    column = _collate_column(connection, sort_key.column)
+    return column.desc() if sort_key.descending else column
 
 
 def _collate_column(connection: Connection, name: str) -> Any:
-    """Text by code point, whatever a database is wont to."""
+    """Compare text by code point, whatever the collation of the database is."""
     column = change_table.c[name]
     return column.collate("C") if connection.dialect.name == "postgresql" and name != "at" else column
 
@@ -334,20 +359,15 @@ def _is_storable(value: Any) -> bool:
 
 
 def _build_next_storable(value: str) -> str:
-    at = next(place for place, each in enumerate(value) if not is_storable_text(each))
-    return value[:at] + ("\x01" if value[at] == "\0" else "\ue000")
+    place = next(index for index, character in enumerate(value) if not is_storable_text(character))
+    return value[:place] + ("\x01" if value[place] == "\0" else "\ue000")
 
 
 def is_storable_text(value: str) -> bool:
-    """Whether a database can hold it as text: no NUL in it, nor half a surrogate pair."""
+    """Return whether a database can store the text: it holds no NUL and no half of a surrogate pair."""
     return replace_unstorable(value) == value
 
 
 def replace_unstorable(value: str) -> str:
-    """The text as it is kept, with a mark in place of what cannot be."""
+    """Return the text with a mark in place of every character that a database cannot store."""
     return value.encode(errors="replace").decode().replace("\0", "\ufffd")
-
-
-def ping_database(database: MetadataDatabase) -> None:
-    with database.read_connection() as connection:
-        connection.execute(text("SELECT 1"))

@@ -1,4 +1,4 @@
-"""Input fields -> columns; startup checks of inputs."""
+"""Map the input of a row mutation to the columns of its row and check at the start that each field has one."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -27,94 +27,92 @@ from onedoor.mutations.declarations import (
     Step,
     StepResults,
 )
-from onedoor.spi.capabilities import Capabilities, ColumnType
+from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.connector import RowValues, WriteCapabilities
 
 
 def compile_row_mutation(catalog: Catalog, mutation: RowMutation) -> Saga:
-    """The one step is called as its mutation is."""
-    binding = catalog.mappings[mutation.type]
+    """Return a saga of one step, which is named as its mutation is."""
+    mapping = catalog.mappings[mutation.type]
     step = Step(
         name=mutation.field,
-        source=binding.source,
-        collection=binding.collection,
+        source=mapping.source,
+        collection=mapping.collection,
         kind=mutation.kind,
-        key=partial(_map_key, catalog, binding),
-        values=partial(_map_values, catalog, binding),
+        key=partial(_map_key, catalog, mapping),
+        values=partial(_map_values, catalog, mapping),
         compensation=Compensation.INVERSE,
     )
     return Saga(field=mutation.field, type=mutation.type, steps=(step,))
 
 
 def list_id_columns(mapping: TypeMapping) -> tuple[str, ...]:
-    """What a row's id is written from."""
+    """Return the columns that a row's id consists of."""
     return map_field_to_columns(mapping, ID_FIELD)
 
 
-def _map_key(house: Catalog, binding: TypeMapping, given: InputFields, _: StepResults) -> RowValues:
-    can = get_capabilities(house, binding)
-    found = {
-        name: each for name, each in _map_columns(house, binding, given).items() if name in list_id_columns(binding)
-    }
-    if given.get(ID_FIELD) is not None:
-        found |= _parse_row_id(binding, can, given[ID_FIELD])
-    return {name: each for name, each in found.items() if name not in binding.constants}
+def _map_key(catalog: Catalog, mapping: TypeMapping, fields: InputFields, _: StepResults) -> RowValues:
+    id_columns = list_id_columns(mapping)
+    key = {column: value for column, value in _map_columns(catalog, mapping, fields).items() if column in id_columns}
+    if fields.get(ID_FIELD) is not None:
+        key |= _parse_row_id(catalog, mapping, fields[ID_FIELD])
+    return {column: value for column, value in key.items() if column not in mapping.constants}
 
 
-def _parse_row_id(binding: TypeMapping, can: Capabilities, text: str) -> RowValues:
-    columns = list_id_columns(binding)
+def _parse_row_id(catalog: Catalog, mapping: TypeMapping, text: str) -> RowValues:
+    columns = list_id_columns(mapping)
     try:
-        values = dict(zip(columns, build_id_parser(can, columns)(text), strict=True))
+        values = dict(zip(columns, build_id_parser(get_capabilities(catalog, mapping), columns)(text), strict=True))
     except NoSuchId:
-        raise ConnectorError(f"`id` is not of any `{binding.type}`", ErrorCode.NOT_FOUND) from None
-    if any(values[name] != fixed for name, fixed in binding.constants.items() if name in values):
-        raise ConnectorError(f"`id` is not of any `{binding.type}`", ErrorCode.NOT_FOUND)
+        raise ConnectorError(f"`id` is not of any `{mapping.type}`", ErrorCode.NOT_FOUND) from None
+    if any(values[column] != constant for column, constant in mapping.constants.items() if column in values):
+        raise ConnectorError(f"`id` is not of any `{mapping.type}`", ErrorCode.NOT_FOUND)
     return values
 
 
-def _map_values(house: Catalog, binding: TypeMapping, given: InputFields, _: StepResults) -> RowValues:
-    taken = {*list_id_columns(binding), *binding.constants}
-    return {name: each for name, each in _map_columns(house, binding, given).items() if name not in taken}
+def _map_values(catalog: Catalog, mapping: TypeMapping, fields: InputFields, _: StepResults) -> RowValues:
+    fixed = {*list_id_columns(mapping), *mapping.constants}
+    return {column: value for column, value in _map_columns(catalog, mapping, fields).items() if column not in fixed}
 
 
-def _map_columns(house: Catalog, binding: TypeMapping, given: InputFields) -> RowValues:
-    """By column, what was given by field, but for the id."""
-    output: Any = house.schema.type_map[binding.type]
-    columns = get_capabilities(house, binding).columns
-    found: dict[str, Any] = {}
-    for name, each in given.items():
+def _map_columns(catalog: Catalog, mapping: TypeMapping, fields: InputFields) -> RowValues:
+    """Return the values of all fields but `id`, by column."""
+    output: Any = catalog.schema.type_map[mapping.type]
+    columns = get_capabilities(catalog, mapping).columns
+    values: dict[str, Any] = {}
+    for name, value in fields.items():
         if name == ID_FIELD:
             continue
-        _check_null(output.fields, name, each)
-        (column,) = map_field_to_columns(binding, name)
-        found[column] = (
-            _encode_json_column(each)
+        _check_null(output.fields, name, value)
+        (column,) = map_field_to_columns(mapping, name)
+        values[column] = (
+            _encode_json_column(value)
             if _is_json_field(output.fields, name)
-            else _to_column_value(columns[column].type, name, each)
+            else _to_column_value(columns[column].type, name, value)
         )
-    return found
+    return values
 
 
-def _check_null(fields: Mapping[str, Any], name: str, value: Any) -> None:
-    if value is None and name in fields and isinstance(fields[name].type, GraphQLNonNull):
+def _check_null(output_fields: Mapping[str, Any], name: str, value: Any) -> None:
+    if value is None and name in output_fields and isinstance(output_fields[name].type, GraphQLNonNull):
         raise ConnectorError(f"`{name}` cannot be null, leave it out to keep it as it is", ErrorCode.BAD_USER_INPUT)
 
 
-def _is_json_field(fields: Mapping[str, Any], name: str) -> bool:
-    return name in fields and get_named_type(fields[name].type).name == "JSON"
+def _is_json_field(output_fields: Mapping[str, Any], name: str) -> bool:
+    return name in output_fields and get_named_type(output_fields[name].type).name == "JSON"
 
 
 def _encode_json_column(value: Any) -> str | None:
-    """A column of JSON holds its text."""
+    """Return the text that a column of JSON holds."""
     return None if value is None else orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def _to_column_value(kind: ColumnType, name: str, value: Any) -> Any:
-    """An id given as text is the key it spells; all else was coerced to what its column holds."""
-    if not isinstance(value, str) or kind is ColumnType.TEXT:
+def _to_column_value(column_type: ColumnType, name: str, value: Any) -> Any:
+    """Parse the text of an id into the key that it spells; every other value has its column's type already."""
+    if not isinstance(value, str) or column_type is ColumnType.TEXT:
         return value
     try:
-        return parse_id_part(kind, value)
+        return parse_id_part(column_type, value)
     except NoSuchId:
         raise ConnectorError(f"`{name}` is not the id of anything", ErrorCode.BAD_USER_INPUT) from None
 
@@ -122,27 +120,37 @@ def _to_column_value(kind: ColumnType, name: str, value: Any) -> Any:
 def find_input_problems(
     catalog: Catalog, row_mutation: RowMutation, capabilities: WriteCapabilities | None
 ) -> Iterator[str]:
-    """`promise` is what is promised of the rows behind its type."""
-    mutation, binding = catalog.schema.mutation_type, catalog.mappings[row_mutation.type]
+    """Yield a sentence for each input field that sets no settable column, or one that fewer people may see."""
+    mutation, mapping = catalog.schema.mutation_type, catalog.mappings[row_mutation.type]
     if mutation is None or row_mutation.field not in mutation.fields or capabilities is None:
         return
-    given: Any = get_named_type(mutation.fields[row_mutation.field].args["input"].type)
-    known = {*capabilities.settable_columns.get(row_mutation.kind, ()), *list_id_columns(binding)}
-    for name in (each for each in given.fields if each not in (*OPTION_FIELDS, ID_FIELD)):
-        (column,) = map_field_to_columns(binding, name)
-        if column not in known:
-            yield f"`{given.name}.{name}`: the column `{column}` is not among those that may be changed"
-        yield from _find_wider_fields(catalog, binding, (given.name, name), column)
+    input_type: Any = get_named_type(mutation.fields[row_mutation.field].args["input"].type)
+    settable = {*capabilities.settable_columns.get(row_mutation.kind, ()), *list_id_columns(mapping)}
+    for name in input_type.fields:
+        if name in (*OPTION_FIELDS, ID_FIELD):
+            continue
+        (column,) = map_field_to_columns(mapping, name)
+        if column not in settable:
+            yield f"`{input_type.name}.{name}`: the column `{column}` is not among those that may be changed"
+        yield from _find_wider_fields(catalog, mapping, (input_type.name, name), column)
 
 
-def _find_wider_fields(house: Catalog, binding: TypeMapping, position: tuple[str, str], column: str) -> Iterator[str]:
-    """What a field shows under another name is not set by more groups than may see it: errors tell of its values."""
-    output: Any = house.schema.type_map[binding.type]
-    asked = house.policy.requirements
+def _find_wider_fields(
+    catalog: Catalog, mapping: TypeMapping, coordinate: tuple[str, str], column: str
+) -> Iterator[str]:
+    """Yield a sentence for each output field that shows the column to fewer groups than may set it by `coordinate`.
+
+    Whoever sets a value learns about the one that it replaces from the errors.
+    """
+    output: Any = catalog.schema.type_map[mapping.type]
+    requirements = catalog.policy.requirements
+    allowed = requirements.get(coordinate, ())
     for name, field in output.fields.items():
-        shows = is_leaf_type(get_named_type(field.type)) and map_field_to_columns(binding, name) == (column,)
-        wanted = asked.get((binding.type, name), ()) if shows and name != position[1] else ()
-        for each in wanted:
-            if not any(mine <= each for mine in asked.get(position, ())):
-                at = ".".join(position)
-                yield f"`{at}` sets what `{binding.type}.{name}` shows to fewer, narrow it to {sorted(each)}"
+        if name == coordinate[1] or not is_leaf_type(get_named_type(field.type)):
+            continue
+        if map_field_to_columns(mapping, name) != (column,):
+            continue
+        for groups in requirements.get((mapping.type, name), ()):
+            if not any(input_groups <= groups for input_groups in allowed):
+                place, shown = ".".join(coordinate), f"{mapping.type}.{name}"
+                yield f"`{place}` sets what `{shown}` shows to fewer, narrow it to {sorted(groups)}"

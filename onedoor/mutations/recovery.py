@@ -1,10 +1,9 @@
-"""What was left open in, by a process that died or a source that did not say, each intent at its end out.
+"""Recover open intents that a process left behind or whose source did not answer, and record how they ended.
 
-Each source is asked what it made. All of it: done. Nothing: not made, and the same idempotency key may make it. A part:
-undone as far as it can be, and what stands is said.
+Recovery asks each source what it applied. All of it: the intent is done. Nothing: it was not applied, and the same
+idempotency key may apply it. A part: that is undone as far as it can be, and the rest is reported as standing.
 """
 
-import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,6 +17,7 @@ from onedoor.mutations import intents
 from onedoor.mutations.context import MutationContext, group_by_transaction
 from onedoor.mutations.declarations import Saga, parse_mutation_input
 from onedoor.mutations.execution import (
+    UNHEARD_OUTCOMES,
     IntentExecution,
     build_intent_outcome,
     load_change,
@@ -29,124 +29,130 @@ from onedoor.mutations.ledger import LedgerUnavailable
 from onedoor.mutations.ledger_sql import LeaseLost
 from onedoor.mutations.saga import OutcomeUnknown, compensate, resolve_changes
 from onedoor.mutations.service import hold_lease
+from onedoor.runtime.concurrency import run_periodically
 
 MAX_INTENTS_PER_PASS = 20
-"""Intents of one pass."""
 
 PASS_INTERVAL_SECONDS = 3.0
 
+RECOVERY_SURFACE = "settling"
+
 LOG = logging.getLogger("onedoor.changes")
 
-REQUEST_OUTCOMES = {IntentState.DONE: AuditOutcome.ANSWERED, IntentState.PARTIALLY_APPLIED: AuditOutcome.PARTIAL}
+AUDIT_OUTCOMES = {IntentState.DONE: AuditOutcome.ANSWERED, IntentState.PARTIALLY_APPLIED: AuditOutcome.PARTIAL}
 
 AppendRecord: TypeAlias = Callable[[AuditRecord], Awaitable[None]]
 
 
 async def run_recovery(context: MutationContext, append_record: AppendRecord) -> None:
-    """Settles now and every EVERY_SECONDS, until it is cancelled."""
-    while True:
+    """Recover now and every PASS_INTERVAL_SECONDS, until cancelled."""
+
+    async def make_pass() -> None:
         with suppress(LedgerUnavailable):  # the next pass may do better
             await recover_intents(context, append_record)
-        await asyncio.sleep(PASS_INTERVAL_SECONDS)
+
+    await run_periodically(make_pass, PASS_INTERVAL_SECONDS)
 
 
 async def recover_intents(context: MutationContext, append_record: AppendRecord) -> int:
-    """One pass: how many intents it ended. `journal` keeps a record of each, before its end is committed."""
-    count = 0
-    for each in await context.ledger.find_overdue(MAX_INTENTS_PER_PASS):
+    """Make one pass and return how many intents it ended. Each end is audited before it is committed."""
+    ended = 0
+    for intent_id in await context.ledger.find_overdue(MAX_INTENTS_PER_PASS):
         try:
-            count += await _recover_intent(context, append_record, each)
-        except Exception:  # no intent keeps the others open
-            LOG.exception("change `%s` could not be settled", each)
-    return count
+            ended += await _recover_intent(context, append_record, intent_id)
+        except Exception:  # one intent must not keep the others open
+            LOG.exception("change `%s` could not be settled", intent_id)
+    return ended
 
 
-async def _recover_intent(shop: MutationContext, journal: AppendRecord, intent_id: str) -> bool:
-    if not await shop.ledger.take_over(intent_id):
+async def _recover_intent(context: MutationContext, append_record: AppendRecord, intent_id: str) -> bool:
+    if not await context.ledger.take_over(intent_id):
         return False
-    async with hold_lease(shop.ledger, intent_id):
+    async with hold_lease(context.ledger, intent_id):
         try:
-            return await _finish_recovery(shop, journal, await _load_execution(shop, intent_id))
+            return await _finish_recovery(await _load_execution(context, intent_id), append_record)
         except LeaseLost:
             return False
 
 
-async def _load_execution(shop: MutationContext, intent_id: str) -> IntentExecution:
-    intent, steps = await shop.ledger.find_intent(intent_id), await shop.ledger.load_attempts(intent_id)
+async def _load_execution(context: MutationContext, intent_id: str) -> IntentExecution:
+    intent = await context.ledger.find_intent(intent_id)
     assert intent is not None
-    asked = parse_mutation_input(intents.decode_value(intent.input))
+    attempts = await context.ledger.load_attempts(intent_id)
+    mutation_input = parse_mutation_input(intents.decode_value(intent.input))
+    saga = context.sagas.get(intent.mutation) or _build_undeclared_saga(context, intent)
     return IntentExecution(
-        context=shop,
-        saga=shop.sagas.get(intent.mutation, _build_undeclared_saga(shop, intent)).for_input(asked.fields),
-        input=asked,
+        context=context,
+        saga=saga.for_input(mutation_input.fields),
+        input=mutation_input,
         intent=intent,
-        attempts={(each.number, each.attempt): each for each in steps},
+        attempts={(attempt.number, attempt.attempt): attempt for attempt in attempts},
     )
 
 
-def _build_undeclared_saga(shop: MutationContext, intent: Intent) -> Saga:
-    """A mutation that is declared no more: what it made can be told, and not be undone."""
-    return Saga(field=intent.mutation, type=next(iter(shop.catalog.mappings)), steps=())
+def _build_undeclared_saga(context: MutationContext, intent: Intent) -> Saga:
+    """Stand in for a mutation that is not declared any more: its outcome can be found out, and not be undone."""
+    return Saga(field=intent.mutation, type=next(iter(context.catalog.mappings)), steps=())
 
 
-async def _finish_recovery(shop: MutationContext, journal: AppendRecord, doing: IntentExecution) -> bool:
+async def _finish_recovery(execution: IntentExecution, append_record: AppendRecord) -> bool:
+    context, intent = execution.context, execution.intent
     try:
-        await _resolve_outcomes(doing)
-        if doing.compute_state() is IntentState.PARTIALLY_APPLIED:
-            await compensate(doing)
+        await _resolve_outcomes(execution)
+        if execution.compute_state() is IntentState.PARTIALLY_APPLIED:
+            await compensate(execution)
     except OutcomeUnknown:
-        if shop.ledger.now() - doing.intent.begun_at < timedelta(seconds=shop.give_up_seconds):
-            await shop.ledger.keep_attempts(doing.intent.id, doing.list_attempts())
-            await shop.ledger.release_lease(doing.intent.id, PASS_INTERVAL_SECONDS)
+        if context.ledger.now() - intent.begun_at < timedelta(seconds=context.give_up_seconds):
+            await context.ledger.put_attempts(intent.id, execution.list_attempts())
+            await context.ledger.release_lease(intent.id, PASS_INTERVAL_SECONDS)
             return False
-    over = build_intent_outcome(doing)
-    await journal(_build_audit_record(doing, over))
-    await shop.ledger.end_intent(over)
-    publish_changes(shop, over)
+    outcome = build_intent_outcome(execution)
+    await append_record(_build_audit_record(execution, outcome))
+    await context.ledger.end_intent(outcome)
+    publish_changes(context, outcome)
     return True
 
 
-async def _resolve_outcomes(doing: IntentExecution) -> None:
-    """What came of the steps nobody heard of; those of one transaction are asked for together. Raises Unknown."""
-    for unheard in _group_unresolved(doing):
-        numbers = [each.number for each in unheard]
+async def _resolve_outcomes(execution: IntentExecution) -> None:
+    """Find out what came of the unheard steps, transaction by transaction. Raises OutcomeUnknown."""
+    for unheard in _group_unheard(execution):
+        numbers = [attempt.number for attempt in unheard]
+        changes = [load_change(attempt) for attempt in unheard]
         try:
-            changes = [load_change(each) for each in unheard]
-            made = await resolve_changes(doing.context, unheard[0].source, changes, unheard[0].begun_at)
+            results = await resolve_changes(execution.context, unheard[0].source, changes, unheard[0].begun_at)
         except OutcomeUnknown as unknown:
-            doing.end_steps(numbers, StepOutcome.UNKNOWN, unknown.reason)
+            execution.end_steps(numbers, StepOutcome.UNKNOWN, unknown.reason)
             raise
-        if made is None:
-            doing.end_steps(numbers, StepOutcome.NOT_APPLIED)
-        for number, each in zip(numbers, made or (), strict=made is not None):
-            doing.keep_result(number, each)
+        if results is None:
+            execution.end_steps(numbers, StepOutcome.NOT_APPLIED)
+            continue
+        for number, result in zip(numbers, results, strict=True):
+            execution.put_result(number, result)
 
 
-def _group_unresolved(doing: IntentExecution) -> Sequence[Sequence[StepAttempt]]:
-    """By transaction."""
-    place = {
-        number: at for at, group in enumerate(group_by_transaction(doing.context, doing.saga)) for number, _ in group
-    }
-    open_steps = [
-        each for each in doing.list_first_attempts() if each.outcome in (StepOutcome.BEGUN, StepOutcome.UNKNOWN)
-    ]
-    grouped = groupby(open_steps, key=lambda each: place.get(each.number, -each.number))
-    return [list(each) for _, each in grouped]
+def _group_unheard(execution: IntentExecution) -> Sequence[Sequence[StepAttempt]]:
+    """Group the unheard steps by transaction."""
+    groups = group_by_transaction(execution.context, execution.saga)
+    transactions = {number: index for index, group in enumerate(groups) for number, _ in group}
+    unheard = [first for first in execution.list_first_attempts() if first.outcome in UNHEARD_OUTCOMES]
+    grouped = groupby(unheard, key=lambda first: transactions.get(first.number, -first.number))
+    return [list(attempts) for _, attempts in grouped]
 
 
-def _build_audit_record(doing: IntentExecution, over: IntentOutcome) -> AuditRecord:
-    """In the name of whoever asked for the change, under an id of its own."""
-    shop, intent = doing.context, doing.intent
+def _build_audit_record(execution: IntentExecution, outcome: IntentOutcome) -> AuditRecord:
+    """Build a record of its own in the name of whoever requested the change."""
+    context, intent = execution.context, execution.intent
+    facts = {"intent": intent.id, "record": intent.record, "state": outcome.state, "stands": outcome.stands}
     return AuditRecord(
-        id=shop.ledger.new_id(),
-        time=format_timestamp(shop.ledger.now()),
-        surface="settling",
-        outcome=REQUEST_OUTCOMES.get(over.state, AuditOutcome.FAILED),
+        id=context.ledger.new_id(),
+        time=format_timestamp(context.ledger.now()),
+        surface=RECOVERY_SURFACE,
+        outcome=AUDIT_OUTCOMES.get(outcome.state, AuditOutcome.FAILED),
         status=0,
         person=intent.person,
         key_id=intent.key_id,
         groups=intent.groups,
         operation=intent.mutation,
-        text=json.dumps({"intent": intent.id, "record": intent.record, "state": over.state, "stands": over.stands}),
-        changes=tuple(redact_history_row(each, shop.redaction_key) for each in over.history),
+        text=json.dumps(facts),
+        changes=tuple(redact_history_row(row, context.redaction_key) for row in outcome.history),
     )

@@ -29,7 +29,6 @@ from onedoor.exports.models import ExportRequest, ExportState, Format
 from onedoor.exports.plan import start_export
 from onedoor.exports.storage import FolderExportStore
 from onedoor.exports.writer import ExportRun, run_export, summarize_export
-from onedoor.jobs.maintenance import load_declarations
 from onedoor.jobs.registry import compute_job_version, compute_release, register_jobs
 from onedoor.jobs.tables import JobDatabase
 from onedoor.model.catalog import Catalog, Limits
@@ -42,7 +41,7 @@ from tests import acme
 from tests.exports.conftest import always
 from tests.jobs.declared import JOBS
 from tests.jobs.houses import house
-from tests.mutations.world import PEPPER, World, world
+from tests.mutations.world import PEPPER, World, build_world
 
 MADE = Path(__file__).parent / "made_by_04bc0ab"
 FACTS: Mapping[str, Any] = json.loads((MADE / "facts.json").read_text(encoding="utf-8"))
@@ -71,9 +70,9 @@ def state(folder: Path) -> Iterator[MetadataDatabase]:
 
 @pytest.fixture
 def changed(state: MetadataDatabase, tmp_path: Path) -> Iterator[World]:
-    made = world(state, tmp_path / "bank.sqlite")
+    made = build_world(state, tmp_path / "bank.sqlite")
     yield made
-    made.shop.ledger.close()
+    made.context.ledger.close()
 
 
 def test_people_are_in_their_groups(state: MetadataDatabase) -> None:
@@ -112,7 +111,7 @@ INTENTS = [
 
 @pytest.mark.parametrize(("name", "came", "outcomes"), INTENTS)
 async def test_intents_stand_as_they_stood(changed: World, name: str, came: str, outcomes: str) -> None:
-    ledger, id = changed.shop.ledger, FACTS["intents"][name]
+    ledger, id = changed.context.ledger, FACTS["intents"][name]
     intent, taken = await ledger.find_intent(id), await ledger.load_attempts(id)
     assert intent is not None
     assert (intent.state, intent.person, intent.groups) == (came, "P1", ("everyone",))
@@ -120,30 +119,30 @@ async def test_intents_stand_as_they_stood(changed: World, name: str, came: str,
 
 
 async def test_the_history_is_told(changed: World) -> None:
-    found = await changed.history("Account")
+    found = await changed.read_history("Account")
     assert [(each["verb"], each["state"], each["row"]) for each in found] == [
         ("create", "DONE", "7"), ("update", "DONE", "7"), ("create", "UNDONE", "9"), ("delete", "DONE", "9"),
         ("create", "UNDONE", "10"), ("delete", "DONE", "10"), ("delete", "DONE", "7"),
     ]  # fmt: skip
     assert found[0]["reason"] == "a new customer"
-    assert [each["name"] for each in await changed.history("Account.values")][:3] == ["Ada", "Ada", "Ada L"]
-    assert [each.state for each in await changed.shop.ledger.read_history(HistoryQuery(type="Post"))] == [
+    assert [each["name"] for each in await changed.read_history("Account.values")][:3] == ["Ada", "Ada", "Ada L"]
+    assert [each.state for each in await changed.context.ledger.read_history(HistoryQuery(type="Post"))] == [
         "DONE", "UNDONE", "DONE", "PARTLY", "DONE",
     ]  # fmt: skip
 
 
 async def test_the_same_idempotency_key_is_the_same_change(changed: World) -> None:
-    again = await changed.ask("openAccount", number="7", name="Ada", idempotencyKey="k1", reason="a new customer")
+    again = await changed.mutate("openAccount", number="7", name="Ada", idempotencyKey="k1", reason="a new customer")
     assert again.row_id == FACTS["changes"]["saga done"]
-    assert changed.bank.told == []
+    assert changed.bank.applied == []
 
 
 async def test_an_open_intent_is_settled(changed: World) -> None:
-    await changed.settled()
-    intent = await changed.shop.ledger.find_intent(FACTS["intents"]["open"])
+    await changed.recover()
+    intent = await changed.context.ledger.find_intent(FACTS["intents"]["open"])
     assert intent is not None
     assert intent.state == "DONE"
-    assert [[one.type for one in each.changes] for each in changed.journal] == [["Account", "Entry", "Post", "Entry"]]
+    assert [[one.type for one in each.changes] for each in changed.records] == [["Account", "Entry", "Post", "Entry"]]
 
 
 def jobs_of(state: MetadataDatabase) -> JobsConnector:
@@ -174,11 +173,11 @@ async def test_the_lines_of_jobs_are_told(state: MetadataDatabase) -> None:
 
 def test_declarations_have_the_versions_they_were_started_under(state: MetadataDatabase) -> None:
     jobs = register_jobs(JOBS, acme.GROUPS)
-    found = load_declarations(state, list(FACTS["jobs"].values()))
-    assert {name for name, _ in found.values()} == {"Walk", "WalkAlone", "Say", "Sleep", "Crash"}
-    assert {(name, compute_job_version(jobs[name])) for name, _ in found.values()} == set(found.values())
     with state.read_connection() as connection:
+        versions = dict(connection.exec_driver_sql("SELECT DISTINCT name, version FROM job"))
         releases = connection.exec_driver_sql("SELECT DISTINCT release FROM job").scalars().all()
+    assert versions.keys() == {"Walk", "WalkAlone", "Say", "Sleep", "Crash"}
+    assert versions == {name: compute_job_version(jobs[name]) for name in versions}
     assert releases == [compute_release(jobs)]
 
 
@@ -236,10 +235,10 @@ async def test_an_export_goes_on_where_it_stopped(folder: Path, journal: AuditLo
     store, clerk = FolderExportStore(folder / "exports"), clerk_of(journal)
     stated = store.load_plan("e1")
     assert stated is not None
-    assert [each.name for each in stated.left_out] == ["creditLimit"]
+    assert [each.name for each in stated.omitted_columns] == ["creditLimit"]
     before = store.list_parts("e1", 1)
-    assert [(each.rows, each.last) for each in before] == [(20, False), (20, False)]
-    wish = ExportRequest(text=stated.wish.text, operation="Q", format=Format.JSONL)
+    assert [(each.rows, each.is_last) for each in before] == [(20, False), (20, False)]
+    wish = ExportRequest(text=stated.request.text, operation="Q", format=Format.JSONL)
     assert await start_export(clerk, store, acme.caller("support"), "e1", wish) == stated
     made = await run_export(ExportRun(executor=clerk, store=store, host=always("support"), plan=stated))
     anew = await start_export(clerk, store, acme.caller("support"), "e3", wish)

@@ -109,8 +109,8 @@ RECORD = AuditRecord(
     grants=("g",), operation="Q", operation_hash="0f", document="d", text="{ a(b: $) }", literals=("l",),
     variables={"a": {"b": "h"}}, fields=("Customer.name",), fields_used=("Customer.id",),
     withheld=(DeniedField(field="Customer.total", reason="Customer.total"),),
-    sources=(ConnectorUsage(source="shop", collection="customer", calls=2, cached=1, rows=3, outgrown=4, ms=0.5),), rows=3,
-    bytes=5, ms=1.25, schema_version="s", policy_version="p", client_request_id="theirs",
+    sources=(ConnectorUsage(source="shop", collection="customer", calls=2, cached=1, rows=3, outgrown=4, ms=0.5),),
+    rows=3, bytes=5, ms=1.25, schema_version="s", policy_version="p", client_request_id="theirs",
     changes=(AuditedChange(id="C", type="Customer", row="r", verb="update", state="DONE", before="b", after="a"),),
     subscription="06BWTW0000000000000000000B", events=9,
 )  # fmt: skip
@@ -144,14 +144,14 @@ MOMENT = 1_793_536_215_123_456
 
 WISH = ExportRequest(text="{ a }", variables={"n": [1]}, operation="Q", format=Format.PARQUET, all_or_nothing=True)
 STATED_EXPORT = ExportPlan(
-    id="e1", person="P", key_id="K", started="2026-11-01T12:30:15.123456+00:00", wish=WISH,
+    id="e1", person="P", key_id="K", started="2026-11-01T12:30:15.123456+00:00", request=WISH,
     columns=(
         ExportColumn(
-            name="a.b", path=("a", "b"), scalar="", many=True, members=("X",),
-            inner=(ExportColumn(name="c", path=("c",), scalar="ID"),),
+            name="a.b", path=("a", "b"), scalar="", is_list=True, enum_members=("X",),
+            item_columns=(ExportColumn(name="c", path=("c",), scalar="ID"),),
         ),
     ),
-    left_out=(OmittedColumn(name="d", reason="it is withheld", position="A.d"),),
+    omitted_columns=(OmittedColumn(name="d", reason="it is withheld", position="A.d"),),
     ranges=(KeyRange(number=1, after="x", before="y"),), rows=7,
 )  # fmt: skip
 STATED_JSON = (
@@ -162,7 +162,7 @@ STATED_JSON = (
     b'{"name":"d","reason":"it is withheld","position":"A.d"}],"ranges":[{"number":1,"after":"x","'
     b'before":"y"}],"rows":7}'
 )
-PART = ExportPart(range=1, number=2, rows=3, bytes=4, sha256="0f", cursor="c", last=True)
+PART = ExportPart(range_number=1, number=2, rows=3, bytes=4, sha256="0f", cursor="c", is_last=True)
 PART_JSON = b'{"range":1,"number":2,"rows":3,"bytes":4,"sha256":"0f","cursor":"c","last":true}'
 ENDING = ExportResult(state=ExportState.CANCELLED, reason="it was cancelled")
 ENDING_JSON = b'{"state":"CANCELLED","reason":"it was cancelled"}'
@@ -394,8 +394,8 @@ async def test_the_ledger_keeps_its_rows_in_these_columns_and_reads_them_back(tm
 
 def test_what_a_change_is_told_and_came_to_is_packed_in_these_words() -> None:
     made = RowChange(
-        id="I-1", collection="account", kind=ChangeKind.CREATE, key={"id": 7}, values={"name": "Ada", "sum": Decimal("1.50")},
-        version="3",
+        id="I-1", collection="account", kind=ChangeKind.CREATE, key={"id": 7},
+        values={"name": "Ada", "sum": Decimal("1.50")}, version="3",
     )  # fmt: skip
     packed = CHANGE_TEXT
     assert encode_change(made) == packed
@@ -428,9 +428,9 @@ def test_a_step_of_a_job_gives_what_is_kept_in_these_words() -> None:
 
 
 def test_an_export_is_stated_and_ended_under_these_keys() -> None:
-    assert (models.encode_export_json(STATED_EXPORT), models.parse_plan(STATED_JSON)) == (STATED_JSON, STATED_EXPORT)
-    assert (models.encode_export_json(PART), models.parse_part(PART_JSON)) == (PART_JSON, PART)
-    assert (models.encode_export_json(ENDING), models.parse_result(ENDING_JSON)) == (ENDING_JSON, ENDING)
+    assert (models.encode_plan(STATED_EXPORT), models.parse_plan(STATED_JSON)) == (STATED_JSON, STATED_EXPORT)
+    assert (models.encode_part(PART), models.parse_part(PART_JSON)) == (PART_JSON, PART)
+    assert (models.encode_result(ENDING), models.parse_result(ENDING_JSON)) == (ENDING_JSON, ENDING)
 
 
 def test_an_export_stands_in_files_of_these_names(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from onedoor.query.context import QueryEngine
 from onedoor.spi.connector import Connector
 from tests import acme
 
+NO_PAUSES = (0.0, 0.0, 0.0)
+
 FORMATS = [pytest.param(each, id=each.value) for each in Format]
 
 
@@ -67,7 +69,9 @@ class Room:
         )
 
     def exporting(self, stated: ExportPlan, works: Works, part_rows: int = 25) -> ExportRun:
-        return ExportRun(executor=self.clerk, store=self.store, host=works, plan=stated, part_rows=part_rows)
+        return ExportRun(
+            executor=self.clerk, store=self.store, host=works, plan=stated, part_rows=part_rows, retry_pauses=NO_PAUSES
+        )
 
     async def made(self, text: str, format: Format = Format.CSV, *groups: str, **wish: Any) -> ExportSummary:
         stated = await self.stated(text, format, *groups, **wish)

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onedoor.exports import formats
-from onedoor.exports.formats import build_arrow_array, map_arrow_type
+from onedoor.exports.arrow import build_arrow_array, map_arrow_type
 from onedoor.exports.models import ExportColumn, ExportState, ExportStopped, Format
 from tests.exports.conftest import Room, by_page
 
@@ -30,8 +30,17 @@ TEXT = f"{{ orders(first: {ROWS}) {{ nodes {{ {FIELDS} }} }} }}"
 PAGED = f"""query($first: Int, $after: String) {{
     orders(first: $first, after: $after) {{ nodes {{ {FIELDS} }} pageInfo {{ endCursor }} }}
 }}"""
-NAMES = ("id", "status", "placedAt", "total", "note", "customer.name", "customer.accountManager.hiredOn",
-         "items.nodes", "items.totalCount")  # fmt: skip
+NAMES = (
+    "id",
+    "status",
+    "placedAt",
+    "total",
+    "note",
+    "customer.name",
+    "customer.accountManager.hiredOn",
+    "items.nodes",
+    "items.totalCount",
+)
 GROUPS = ("sales", "people")
 
 
@@ -82,9 +91,16 @@ async def test_arrow_is_what_the_door_answers(room: Room, tmp_path: Path) -> Non
     found = pa.concat_tables([pa.ipc.open_file(each).read_all() for each in await room.whole(made, tmp_path)])
     assert found.to_pylist() == await typed(room)
     assert [str(each.type).partition("<")[0] for each in found.schema] == [
-        "string", "dictionary", "timestamp[us, tz=UTC]", "decimal128(38, 18)", "string", "string", "date32[day]",
-        "list", "int32",
-    ]  # fmt: skip
+        "string",
+        "dictionary",
+        "timestamp[us, tz=UTC]",
+        "decimal128(38, 18)",
+        "string",
+        "string",
+        "date32[day]",
+        "list",
+        "int32",
+    ]
 
 
 async def typed(room: Room) -> list[dict[str, Any]]:
@@ -119,17 +135,21 @@ def column(scalar: str, **more: Any) -> ExportColumn:
 
 VALUES = [
     pytest.param(column("BigInt"), ["-9223372036854775808", None], [-(2**63), None], id="whole numbers of 64 bits"),
-    pytest.param(column("Decimal"), ["-0.10", "12345678901234567890.5"],
-                 [Decimal("-0.10"), Decimal("12345678901234567890.5")], id="money"),
+    pytest.param(
+        column("Decimal"),
+        ["-0.10", "12345678901234567890.5"],
+        [Decimal("-0.10"), Decimal("12345678901234567890.5")],
+        id="money",
+    ),
     pytest.param(column("JSON"), [{"a": [1]}, "text", None], ['{"a":[1]}', '"text"', None], id="JSON as its text"),
     pytest.param(column("Boolean"), [True, None], [True, None], id="booleans"),
-    pytest.param(column("String", many=True), [["a", "b"], None, []], [["a", "b"], None, []], id="lists of text"),
+    pytest.param(column("String", is_list=True), [["a", "b"], None, []], [["a", "b"], None, []], id="lists of text"),
     pytest.param(column("DateTime"), ["2026-01-01T00:00:00.5Z"], [datetime(2026, 1, 1, 0, 0, 0, 500000, UTC)], id="Z"),
-    pytest.param(column("S", members=("A", "B")), ["B", None, "A"], ["B", None, "A"], id="members of an enum"),
+    pytest.param(column("S", enum_members=("A", "B")), ["B", None, "A"], ["B", None, "A"], id="members of an enum"),
     pytest.param(
-        column("", inner=(column("Int"),)), [[{"c": 1}], None, []], [[{"c": 1}], None, []], id="lists of rows"
+        column("", item_columns=(column("Int"),)), [[{"c": 1}], None, []], [[{"c": 1}], None, []], id="lists of rows"
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("of", "values", "read"), VALUES)
@@ -140,9 +160,14 @@ def test_a_column_of_arrow_has_the_type_of_the_schema(
     assert (made.type, made.to_pylist()) == (map_arrow_type(of), read)
 
 
-@pytest.mark.parametrize(("scalar", "value"), [
-    ("BigInt", "9223372036854775808"), ("Decimal", "0.1234567890123456789"), ("Decimal", "9" * 21),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("scalar", "value"),
+    [
+        ("BigInt", "9223372036854775808"),
+        ("Decimal", "0.1234567890123456789"),
+        ("Decimal", "9" * 21),
+    ],
+)
 def test_a_value_that_its_type_cannot_hold_fails_rather_than_be_another(scalar: str, value: str) -> None:
     with pytest.raises(ExportStopped, match="take CSV or JSONL"):
         build_arrow_array([value], column(scalar))
@@ -175,6 +200,6 @@ def test_a_nul_is_shown() -> None:
 
 
 def test_numbers_keep_their_minus() -> None:
-    shown = [formats._format_cells([each], column(scalar))[0] for scalar, each in (("Int", -1), ("Decimal", "-1.50"))]
+    shown = [formats.format_cells([each], column(scalar))[0] for scalar, each in (("Int", -1), ("Decimal", "-1.50"))]
     assert shown == [-1, "-1.50"]
-    assert formats._format_cells(["-1"], column("ID")) == ["'-1"]
+    assert formats.format_cells(["-1"], column("ID")) == ["'-1"]

@@ -12,10 +12,10 @@ import pytest
 from auth import users
 from auth.authentication import Principal
 from onedoor.errors import ConnectorError, ErrorCode
-from onedoor.exports import plan
 from onedoor.exports.audited_query import AuditedExecutor
 from onedoor.exports.job import EXPORT_JOB, ExportInput, build_export_action, declare_export_jobs, open_download
 from onedoor.exports.models import Format
+from onedoor.exports.plan import RangeLimits
 from onedoor.exports.storage import FolderExportStore
 from onedoor.jobs.models import StartRequest
 from onedoor.model.catalog import ActionCall
@@ -26,9 +26,11 @@ TEXT = "{ orders(first: 120) { nodes { id total } } }"
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[tuple[House, AuditedExecutor, FolderExportStore]]:
+async def opened(
+    folder: Path, range_limits: RangeLimits | None = None
+) -> AsyncIterator[tuple[House, AuditedExecutor, FolderExportStore]]:
     store = FolderExportStore(folder / "exports")
-    async with house(folder, declare_export_jobs(store), built=acme.house) as at:
+    async with house(folder, declare_export_jobs(store, range_limits=range_limits), built=acme.house) as at:
         asking = at.works.worker.runner.executor
         yield (
             at,
@@ -76,10 +78,9 @@ async def test_a_key_that_was_revoked_exports_nothing(tmp_path: Path) -> None:
     assert row["state"] == "REFUSED"
 
 
-async def test_workers_share_an_export_in_ranges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "SPLIT_ROWS", 100)
-    monkeypatch.setattr(plan, "RANGE_ROWS", 400)
-    async with opened(tmp_path) as (at, _, store):
+async def test_workers_share_an_export_in_ranges(tmp_path: Path) -> None:
+    limits = RangeLimits(split_rows=100, range_rows=400)
+    async with opened(tmp_path, range_limits=limits) as (at, _, store):
         row = await begun(at, keyed(at, "sales"), "{ orders { nodes { id } } }", Format.JSONL)
         stated = store.load_plan(row["id"])
         assert stated is not None

@@ -9,7 +9,6 @@ import pytest
 
 from auth.authentication import Principal
 from onedoor.errors import ConnectorError, ErrorCode
-from onedoor.exports import writer
 from onedoor.exports.models import ExportState, ExportSummary, Format
 from onedoor.exports.storage import FolderExportStore
 from onedoor.exports.writer import cancel_export, run_export
@@ -24,11 +23,6 @@ from tests.exports.conftest import Room, Rooms, Works, always
 
 TEXT = "{ orders(first: 95) { nodes { id total customer { name } } } }"
 HELD = acme.caller("sales")
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "RETRY_PAUSES", (0.0, 0.0, 0.0))
 
 
 async def ran(room: Room, works: Works, text: str = TEXT, *groups: str) -> ExportSummary:

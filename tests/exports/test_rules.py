@@ -63,7 +63,7 @@ TEXT = """
 
 async def test_columns_are_response_keys_in_the_order_asked(room: Room) -> None:
     stated = await room.stated(TEXT, Format.CSV, "sales")
-    assert [(each.name, each.scalar, [inner.name for inner in each.inner]) for each in stated.columns] == [
+    assert [(each.name, each.scalar, [inner.name for inner in each.item_columns]) for each in stated.columns] == [
         ("number", "ID", []),
         ("buyer.name", "String", []),
         ("buyer.manager.lastName", "String", []),
@@ -86,8 +86,12 @@ async def test_first_is_how_many_rows_there_are_at_all(room: Room) -> None:
 async def test_after_is_where_it_begins(room: Room) -> None:
     told = await acme.ask(room.desk, "{ orders(first: 9) { pageInfo { endCursor } } }", "sales")
     after = told.data["orders"]["pageInfo"]["endCursor"]  # type: ignore[index]
-    made = await room.made("query A($c: String) { orders(after: $c, first: 2) { nodes { id } } }", Format.JSONL,
-                           "sales", variables={"c": after})  # fmt: skip
+    made = await room.made(
+        "query A($c: String) { orders(after: $c, first: 2) { nodes { id } } }",
+        Format.JSONL,
+        "sales",
+        variables={"c": after},
+    )
     assert await room.body(made) == b'{"id":"10"}\n{"id":"11"}\n'
 
 
@@ -101,7 +105,7 @@ async def test_the_callers_own_order_is_kept(room: Room) -> None:
 
 async def test_what_is_withheld_is_left_out_and_named(room: Room) -> None:
     made = await room.made("{ customers(first: 1) { nodes { id creditLimit } } }", Format.JSONL, "sales")
-    (left,) = made.left_out
+    (left,) = made.omitted_columns
     assert (await room.body(made), left.name, left.position) == (b'{"id":"1"}\n', "creditLimit", "Customer.creditLimit")
     assert left.reason == "`Customer.creditLimit` is for finance; ask sales operations for it"
 

@@ -15,17 +15,16 @@ from typing import Any
 from onedoor.audit.log import open_audit_log
 from onedoor.connectors.memory import MemoryConnector
 from onedoor.connectors.sql.sqlite import SqliteOptions, connect
-from onedoor.exports import plan
 from onedoor.exports.audited_query import AuditedExecutor
 from onedoor.exports.models import ExportRequest, ExportState, Format
-from onedoor.exports.plan import start_export
+from onedoor.exports.plan import RangeLimits, start_export
 from onedoor.exports.storage import FolderExportStore
 from onedoor.exports.writer import ExportRun, run_export
 from onedoor.model.catalog import Catalog, Limits
 from tests import acme
 from tests.exports.conftest import always
 
-PART_ROWS = 500
+PART_ROWS = 200
 TEXT = "{ orders { nodes { id status total note } } }"
 LIMITS = Limits(first_max=100)
 
@@ -41,13 +40,15 @@ def table(rows: int) -> str:
     """
 
 
-async def work(house: Catalog, folder: Path, id: str, format: Format) -> None:
+async def work(house: Catalog, folder: Path, id: str, format: Format, range_limits: RangeLimits) -> None:
     database = await connect(SqliteOptions(path=str(folder / "database.sqlite")))
     house = replace(house, connectors={**house.connectors, "internal": database})
     journal = open_audit_log(folder / "journal", datetime.now(UTC))
     clerk = AuditedExecutor(engine=acme.opened(house), audit_log=journal, redaction_key=b"a key of records")
     store = FolderExportStore(folder / "exports")
-    stated = await start_export(clerk, store, acme.caller("sales"), id, ExportRequest(text=TEXT, format=format))
+    stated = await start_export(
+        clerk, store, acme.caller("sales"), id, ExportRequest(text=TEXT, format=format), range_limits=range_limits
+    )
     made = await run_export(
         ExportRun(executor=clerk, store=store, host=always("sales"), plan=stated, part_rows=PART_ROWS)
     )
@@ -76,11 +77,10 @@ def dying(step: int) -> None:
 def run(house: Catalog, folder: Path, id: str, format: str, dies: str, split: str) -> int:
     if child := os.fork():
         return child
-    plan.SPLIT_ROWS = int(split)
-    plan.RANGE_ROWS = 100
     if int(dies):
         dying(int(dies))
-    asyncio.run(work(house, folder, id, Format(format)))
+    limits = RangeLimits(split_rows=int(split), range_rows=20)
+    asyncio.run(work(house, folder, id, Format(format), limits))
     os._exit(4)
 
 

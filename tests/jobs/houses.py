@@ -74,6 +74,12 @@ class House:
     def row(self, id: str) -> Mapping[str, Any]:
         return row_of(self.state, id)
 
+    def file(self, id: str, name: str) -> bytes | None:
+        file = tables.job_file_table
+        with self.state.read_connection() as connection:
+            named = select(file.c.content).where(file.c.job_id == id, file.c.name == name)
+            return connection.execute(named).scalar_one_or_none()
+
     def lines(self, id: str) -> list[tuple[str, str]]:
         return lines_of(self.state, id)
 
@@ -109,9 +115,16 @@ def member(state: MetadataDatabase, *groups: str, email: str = "ada@acme.example
     found = next(each for each in users.list_users(state) if each.email == email)
     now = datetime.now(UTC)
     return Principal(
-        person_id=found.id, first_name=found.first_name, last_name=found.last_name, email=found.email,
-        groups=frozenset(found.groups), grants=(), key_id="Key012345678", key_created=now, key_expires=now,
-    )  # fmt: skip
+        person_id=found.id,
+        first_name=found.first_name,
+        last_name=found.last_name,
+        email=found.email,
+        groups=frozenset(found.groups),
+        grants=(),
+        key_id="Key012345678",
+        key_created=now,
+        key_expires=now,
+    )
 
 
 @cache
@@ -119,9 +132,13 @@ def small() -> Catalog:
     """Of the person who asks and of jobs, and nothing else."""
     schema, rules = build_schema_and_policy((me, builtin_jobs))
     return Catalog(
-        schema=schema, policy=rules, mappings={each.type: each for each in (*principal.MAPPINGS, *connectors_jobs.MAPPINGS)},
-        connectors={"caller": build_empty_principal_connector(), "jobs": build_unbound_jobs_connector()}, cursor_secret=b"a secret of the tests", version="1",
-    )  # fmt: skip
+        schema=schema,
+        policy=rules,
+        mappings={each.type: each for each in (*principal.MAPPINGS, *connectors_jobs.MAPPINGS)},
+        connectors={"caller": build_empty_principal_connector(), "jobs": build_unbound_jobs_connector()},
+        cursor_secret=b"a secret of the tests",
+        version="1",
+    )
 
 
 @asynccontextmanager
@@ -154,8 +171,13 @@ async def house(
         heard = Heard()
         works = await stack.enter_async_context(
             open_job_runtime(
-                declared, shelf, JobQueryExecutor(engine=at, audit_log=journal, redaction_key=derive_redaction_key(PEPPER)), running,
-                groups=acme.GROUPS, notifier=heard, at_once=at_once,
+                declared,
+                shelf,
+                JobQueryExecutor(engine=at, audit_log=journal, redaction_key=derive_redaction_key(PEPPER)),
+                running,
+                groups=acme.GROUPS,
+                notifier=heard,
+                at_once=at_once,
             )
-        )  # fmt: skip
+        )
         yield House(state=state, shelf=shelf, desk=at, works=works, records=records, heard=heard)

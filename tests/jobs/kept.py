@@ -9,9 +9,8 @@ from auth.authentication import Principal
 from onedoor.audit.record import build_record_id
 from onedoor.connectors.jobs import JobsConnector
 from onedoor.jobs import store
-from onedoor.jobs.models import JobLogLine, JobRun, JobState, LineKind, RunResult
+from onedoor.jobs.models import JobFileData, JobLogLine, JobRun, JobState, LineKind, Progress, RunResult
 from onedoor.jobs.registry import compute_job_version, register_jobs
-from onedoor.jobs.store import JobFileData
 from onedoor.jobs.tables import JobDatabase
 from onedoor.storage.database import MetadataDatabase, open_database
 from tests import acme
@@ -42,11 +41,21 @@ def fill(state: MetadataDatabase) -> None:
     for number in range(12):
         name, person = NAMES[number % 3], PEOPLE[number // 4]
         row = {
-            "id": build_record_id(AT + timedelta(minutes=number), bytes(9)), "name": name, "person_id": person,
-            "person_name": f"Person {person} é", "key_id": None, "record_id": None,
-            "reason": None if number % 2 else "why", "idempotency_key": None, "parent_id": None, "input": "{}",
-            "version": compute_job_version(jobs[name]), "release": "r", "alone": None, "created_at": AT + timedelta(minutes=number),
-        }  # fmt: skip
+            "id": build_record_id(AT + timedelta(minutes=number), bytes(9)),
+            "name": name,
+            "person_id": person,
+            "person_name": f"Person {person} é",
+            "key_id": None,
+            "record_id": None,
+            "reason": None if number % 2 else "why",
+            "idempotency_key": None,
+            "parent_id": None,
+            "input": "{}",
+            "version": compute_job_version(jobs[name]),
+            "release": "r",
+            "alone": None,
+            "created_at": AT + timedelta(minutes=number),
+        }
         id, _ = store.add_job(state, row, 100)
         if number % 4:
             ran(state, id, number)
@@ -57,7 +66,7 @@ def ran(state: MetadataDatabase, id: str, number: int) -> None:
     assert run is not None
     kinds = (LineKind.LOG, LineKind.OUTPUT, LineKind.ERROR)
     lines = [JobLogLine(at=AT, kind=kinds[each % 3], text=f"line {each}") for each in range(number)]
-    store.save_progress(state, run, lines, (float(number), None if number % 3 else 12.0), 8)
+    store.save_progress(state, run, lines, Progress(done=float(number), total=None if number % 3 else 12.0), 8)
     store.save_file(state, run, JobFileData(name=f"é{number}.txt", content_type="text/plain", content=b"a" * number))
     store.save_file(state, run, JobFileData(name="raw", content_type="application/octet-stream", content=b"\xff\xfe"))
     if number % 4 > 1:

@@ -41,9 +41,19 @@ class Every:
 
 
 GIVEN = {
-    "firstName": "é", "count": 1, "share": 0.5, "good": True, "money": "12.50", "day": "2026-11-01",
-    "at": "2026-11-01T12:00:00+00:00", "colour": "RED", "many": [1, 2], "more": {"a": [1]}, "none": None, "default": 3,
-}  # fmt: skip
+    "firstName": "é",
+    "count": 1,
+    "share": 0.5,
+    "good": True,
+    "money": "12.50",
+    "day": "2026-11-01",
+    "at": "2026-11-01T12:00:00+00:00",
+    "colour": "RED",
+    "many": [1, 2],
+    "more": {"a": [1]},
+    "none": None,
+    "default": 3,
+}
 
 
 def test_an_input_is_the_same_after_json() -> None:

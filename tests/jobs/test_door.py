@@ -94,12 +94,22 @@ async def test_a_job_goes_from_a_mutation_over_a_worker_to_an_answer(
     sheet = ended[typed.row_id].pop("files")["nodes"][0]
     assert (sheet["name"], sheet["text"].count("Acme Inc.")) == ("labels.txt", 2)
     assert ended[typed.row_id] == {
-        "name": "PrintLabels", "state": "SUCCEEDED", "startedBy": "Ada Lovelace",
-        "input": {"headline": "Acme Inc.", "skus": ["A-1", "B-2"]}, "result": {"labels": 2, "file": "labels.txt"},
-        "error": None, "done": 2.0, "total": 2.0, "attempts": 1,
-        "lines": {"nodes": [{"kind": "OUTPUT", "text": each} for each in (
-            "label of A-1", "label of B-2", '{"labels": 2, "file": "labels.txt"}')]},
-    }  # fmt: skip
+        "name": "PrintLabels",
+        "state": "SUCCEEDED",
+        "startedBy": "Ada Lovelace",
+        "input": {"headline": "Acme Inc.", "skus": ["A-1", "B-2"]},
+        "result": {"labels": 2, "file": "labels.txt"},
+        "error": None,
+        "done": 2.0,
+        "total": 2.0,
+        "attempts": 1,
+        "lines": {
+            "nodes": [
+                {"kind": "OUTPUT", "text": each}
+                for each in ("label of A-1", "label of B-2", '{"labels": 2, "file": "labels.txt"}')
+            ]
+        },
+    }
     assert ended[generic.row_id]["result"] == {"customers": 100, "idle": 2}
 
 
@@ -111,5 +121,6 @@ def test_each_declared_job_is_listed_with_what_a_mutation_needs() -> None:
     labels = found["startPrintLabels"]
     assert labels.groups == {"sales", "support"}
     assert [(each.label, each.value_type, each.is_list, each.optional) for each in labels.fields] == [
-        ("skus", str, True, False), ("headline", str, False, False),
-    ]  # fmt: skip
+        ("skus", str, True, False),
+        ("headline", str, False, False),
+    ]

@@ -14,15 +14,22 @@ from jobs.catalogue import PrintLabelsInput
 from jobs.invoices import RebuildInvoicesInput
 from jobs.traffic import SurveyUsageInput
 from onedoor.errors import ConnectorError, ErrorCode
-from onedoor.jobs.service import load_file_content, load_progress_marks
 from tests import acme
 from tests.jobs.declared import JOBS, Question, Said, Walk, read
 from tests.jobs.houses import QUICK, House, house, member, until
 
 HOSTILE = (
-    "; rm -rf /", "$(touch pwned)", "`id`", "a\nb\r\n--flag", "'\"\\ && true | cat > x", "é ü 漢字 \U0001f600",
-    "-rf", "\u202eabc", "%s%n{0}", "x" * 100_000,
-)  # fmt: skip
+    "; rm -rf /",
+    "$(touch pwned)",
+    "`id`",
+    "a\nb\r\n--flag",
+    "'\"\\ && true | cat > x",
+    "é ü 漢字 \U0001f600",
+    "-rf",
+    "\u202eabc",
+    "%s%n{0}",
+    "x" * 100_000,
+)
 
 
 async def test_the_jobs_of_the_company_run(tmp_path: Path) -> None:
@@ -33,7 +40,7 @@ async def test_the_jobs_of_the_company_run(tmp_path: Path) -> None:
             await at.start("SurveyUsage", SurveyUsageInput(page=30), "sales"),
         ]
         ended = [await at.ended(id) for id in made]
-        invoices = load_file_content(at.state, made[0], "invoices-3.csv")
+        invoices = at.file(made[0], "invoices-3.csv")
     assert [(row["state"], json.loads(row["result"])) for row in ended] == [
         ("SUCCEEDED", {"invoices": 23, "total": "101474.98", "file": "invoices-3.csv"}),
         ("SUCCEEDED", {"labels": 2, "file": "labels.txt"}),
@@ -183,7 +190,7 @@ async def test_arguments_reach_a_script_as_they_are(tmp_path: Path, text: str) -
         id = await at.start("Echo", Said(text=text, number=-3), "finance")
         row = await at.ended(id)
         assert json.loads(row["result"]) == {"text": text, "number": -3}
-        assert load_file_content(at.state, id, "echo.txt") == text.encode()
+        assert at.file(id, "echo.txt") == text.encode()
 
 
 async def test_a_script_sees_its_folder_and_nothing_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,9 +199,11 @@ async def test_a_script_sees_its_folder_and_nothing_of_ours(tmp_path: Path, monk
         row = await at.ended(await at.start("Spy", Said(number=1), "finance"))
     seen = json.loads(json.loads(row["result"])["text"])
     assert seen == {
-        "environment": ["HOME", "LANG", "PATH", "TMPDIR"], "folder": ["files"], "arguments": [],
+        "environment": ["HOME", "LANG", "PATH", "TMPDIR"],
+        "folder": ["files"],
+        "arguments": [],
         "files": ["0", "1", "2", "3"],
-    }  # fmt: skip
+    }
 
 
 async def test_a_script_past_its_bounds_is_ended(tmp_path: Path) -> None:
@@ -284,12 +293,12 @@ async def test_a_job_that_is_declared_anew_ends_with_a_sentence(tmp_path: Path) 
 async def test_who_listens_is_told_of_every_change(tmp_path: Path) -> None:
     async with house(tmp_path, JOBS) as at:
         id = await at.start("Walk", Walk(ledger=str(tmp_path / "ledger"), steps=2, seconds=0.3), "finance")
-        before = load_progress_marks(at.state, [id])
+        before = at.row(id)
         await at.ended(id)
         await until(lambda: at.heard.ids, lambda ids: len(ids) >= 6)
-        after = load_progress_marks(at.state, [id])
+        after = at.row(id)
     assert set(at.heard.ids) == {id}
-    assert (before[id].done, after[id].state, after[id].done) == (None, "SUCCEEDED", 2.0)
+    assert (before["done"], after["state"], after["done"]) == (None, "SUCCEEDED", 2.0)
 
 
 def rows(at: House) -> list[dict[str, object]]:

@@ -1,4 +1,4 @@
-"""Two sources that can be changed, one with transactions and a mark per change, one with neither; and their faults."""
+"""Provide two writable connectors and their faults: one has transactions and marks each change, one has neither."""
 
 import asyncio
 import json
@@ -16,12 +16,16 @@ from onedoor.spi.predicates import Row
 from onedoor.spi.scan import ScanRequest
 
 FREE = 10**6
-"""Numbers from here on are never given by the bank."""
+"""The bank never gives an id from here on."""
 VERBS = (ChangeKind.CREATE, ChangeKind.UPDATE, ChangeKind.PUT, ChangeKind.DELETE)
 ACCOUNT = {
-    "id": ColumnType.INTEGER, "name": ColumnType.TEXT, "owner_id": ColumnType.INTEGER, "kind": ColumnType.TEXT, "tags": ColumnType.LIST,
+    "id": ColumnType.INTEGER,
+    "name": ColumnType.TEXT,
+    "owner_id": ColumnType.INTEGER,
+    "kind": ColumnType.TEXT,
+    "tags": ColumnType.LIST,
     "version": ColumnType.INTEGER,
-}  # fmt: skip
+}
 ENTRY = {
     "account_id": ColumnType.INTEGER,
     "line": ColumnType.INTEGER,
@@ -42,6 +46,7 @@ class Bank:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.before_commit: Callable[[], None] = lambda: None
         with closing(self._open()) as connection:
             connection.executescript(SCHEMA)
 
@@ -55,6 +60,7 @@ class Bank:
         with closing(self._open()) as connection:
             connection.execute("BEGIN IMMEDIATE")
             yield connection
+            self.before_commit()
             connection.execute(end)
 
     def capabilities(self, collection: str) -> Capabilities:
@@ -67,14 +73,14 @@ class Bank:
             settable_columns=dict.fromkeys(VERBS, given), version_column="version", transactional=True, fenced=True
         )
 
-    async def scan(self, ask: ScanRequest) -> AsyncIterator[Sequence[Row]]:
-        yield [tuple(row[each] for each in ask.columns) for row in self.all(ask.collection)]
+    async def scan(self, request: ScanRequest) -> AsyncIterator[Sequence[Row]]:
+        yield [tuple(row[each] for each in request.columns) for row in self.all(request.collection)]
 
     async def apply(self, changes: Sequence[RowChange], *, dry_run: bool = False) -> Sequence[ChangeResult]:
         return await asyncio.to_thread(self._write, changes, "ROLLBACK" if dry_run else "COMMIT")
 
     async def find_change(self, change: RowChange) -> ChangeResult | None:
-        return await asyncio.to_thread(self._made, change.id)
+        return await asyncio.to_thread(self._find_mark, change.id)
 
     async def ping(self) -> None:
         return None
@@ -92,9 +98,9 @@ class Bank:
 
     def _write(self, changes: Sequence[RowChange], end: str) -> list[ChangeResult]:
         with self._transaction(end) as connection:
-            return [self._one(connection, each) for each in changes]
+            return [self._apply_change(connection, change) for change in changes]
 
-    def _made(self, change_id: str) -> ChangeResult | None:
+    def _find_mark(self, change_id: str) -> ChangeResult | None:
         with self._transaction("COMMIT") as connection:
             known = connection.execute("SELECT * FROM mark WHERE change_id = ?", (change_id,)).fetchone()
             if known is None:
@@ -103,9 +109,9 @@ class Bank:
                 return None
             return ChangeResult(before=intents.decode_row(known["before"]), after=intents.decode_row(known["after"]))
 
-    def _one(self, connection: sqlite3.Connection, change: RowChange) -> ChangeResult:
+    def _apply_change(self, connection: sqlite3.Connection, change: RowChange) -> ChangeResult:
         if connection.execute("SELECT 1 FROM mark WHERE change_id = ?", (change.id,)).fetchone():
-            raise ChangeRejected("it was said before that this was not made", ErrorCode.CHANGE_UNSETTLED)
+            raise ChangeRejected("this change was answered as not made before", ErrorCode.CHANGE_UNSETTLED)
         key = self._key(connection, change)
         before = self._get(connection, change.collection, key)
         _check(change, before)
@@ -163,11 +169,11 @@ def _row(collection: str, row: sqlite3.Row) -> dict[str, Any]:
 
 
 class Board:
-    """Posts without transactions or versions: each carries the id of its change, and one told late may come late."""
+    """Posts without transactions or versions. Each holds the id of its change, and a late call may still arrive."""
 
     def __init__(self) -> None:
         self.posts: dict[str, tuple[str, str]] = {}
-        """By id: the change that made it, and its text."""
+        """By id, the change that created the post, and its text."""
 
     def capabilities(self, collection: str) -> Capabilities:
         return Capabilities(columns={name: Column(kind) for name, kind in {"post": POST}[collection].items()})
@@ -177,9 +183,9 @@ class Board:
             settable_columns={ChangeKind.CREATE: frozenset({"text"}), ChangeKind.DELETE: frozenset()}
         )
 
-    async def scan(self, ask: ScanRequest) -> AsyncIterator[Sequence[Row]]:
+    async def scan(self, request: ScanRequest) -> AsyncIterator[Sequence[Row]]:
         found = [{"id": name, "text": text} for name, (_, text) in self.posts.items()]
-        yield [tuple(row[each] for each in ask.columns) for row in found]
+        yield [tuple(row[each] for each in request.columns) for row in found]
 
     async def apply(self, changes: Sequence[RowChange], *, dry_run: bool = False) -> Sequence[ChangeResult]:
         (change,) = changes
@@ -208,49 +214,50 @@ class Board:
 Fault = Callable[[Any, Sequence[RowChange]], Any]
 
 
-async def refused(inner: Any, changes: Sequence[RowChange]) -> Sequence[ChangeResult]:
-    """It says that it made nothing."""
+async def refuse(inner: Any, changes: Sequence[RowChange]) -> Sequence[ChangeResult]:
+    """Answer that nothing was changed."""
     raise ChangeRejected("it does not want to")
 
 
-async def dropped(inner: Any, changes: Sequence[RowChange]) -> Sequence[ChangeResult]:
-    """The call never comes to it."""
+async def drop_call(inner: Any, changes: Sequence[RowChange]) -> Sequence[ChangeResult]:
+    """Lose the call before it arrives."""
     raise ConnectorError("the line is cut")
 
 
-async def lost(inner: Any, changes: Sequence[RowChange]) -> Sequence[ChangeResult]:
-    """The call comes to it, and its answer to nobody."""
+async def lose_reply(inner: Any, changes: Sequence[RowChange]) -> Sequence[ChangeResult]:
+    """Apply the changes and lose the reply."""
     await inner.apply(changes)
     raise ConnectorError("the line is cut")
 
 
-async def crashed(inner: Any, changes: Sequence[RowChange]) -> Sequence[ChangeResult]:
-    """Our own client has a bug, after the call."""
+async def crash_after(inner: Any, changes: Sequence[RowChange]) -> Sequence[ChangeResult]:
+    """Apply the changes and crash in the client."""
     await inner.apply(changes)
     raise ZeroDivisionError
 
 
-async def hanging(inner: Any, changes: Sequence[RowChange]) -> Sequence[ChangeResult]:
-    """Made, and then never answered."""
+async def hang_after(inner: Any, changes: Sequence[RowChange]) -> Sequence[ChangeResult]:
+    """Apply the changes and never reply."""
     await inner.apply(changes)
     await asyncio.Event().wait()
     raise AssertionError
 
 
 class Faulty:
-    """A source whose calls go wrong as `faults` say, one after the other; then all is well. `mute`: it cannot say."""
+    """A connector whose next calls fail as `faults` say, in order. While it is mute it cannot say what it changed."""
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
         self.faults: list[Fault | None] = []
         self.mute = False
-        self.told: list[str] = []
+        self.applied: list[str] = []
+        """The ids of the changes that it was sent."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
     async def apply(self, changes: Sequence[RowChange], *, dry_run: bool = False) -> Sequence[ChangeResult]:
-        self.told += [each.id for each in changes]
+        self.applied += [change.id for change in changes]
         fault = self.faults.pop(0) if self.faults else None
         return await (self.inner.apply(changes, dry_run=dry_run) if fault is None else fault(self.inner, changes))
 

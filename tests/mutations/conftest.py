@@ -1,4 +1,4 @@
-"""A state on each kind of database, a bank on a file, and worlds that stand on both."""
+"""Give tests a metadata database on SQLite and worlds that share it and one bank."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from onedoor.storage.database import MetadataDatabase, open_database
-from tests.mutations.world import PEPPER, Open, World, world
+from tests.mutations.world import PEPPER, OpenWorld, World, build_world
 
 
 @pytest.fixture
@@ -17,25 +17,25 @@ def url(tmp_path: Path) -> str:
 
 @pytest.fixture
 def state(url: str) -> Iterator[MetadataDatabase]:
-    made = open_database(url, PEPPER)
-    yield made
-    made.close()
+    database = open_database(url, PEPPER)
+    yield database
+    database.close()
 
 
 @pytest.fixture
-async def opens(state: MetadataDatabase, tmp_path: Path) -> AsyncIterator[Open]:
-    """Another process's world, on the same state and the same bank."""
-    made: list[World] = []
+async def open_world(state: MetadataDatabase, tmp_path: Path) -> AsyncIterator[OpenWorld]:
+    """Open the world of another process on the same database and the same bank."""
+    worlds: list[World] = []
 
-    def one(**more: Any) -> World:
-        made.append(world(state, tmp_path / "bank.sqlite", **more))
-        return made[-1]
+    def build(**options: Any) -> World:
+        worlds.append(build_world(state, tmp_path / "bank.sqlite", **options))
+        return worlds[-1]
 
-    yield one
-    for each in made:
-        each.shop.ledger.close()
+    yield build
+    for world in worlds:
+        world.context.ledger.close()
 
 
 @pytest.fixture
-def here(opens: Open) -> World:
-    return opens()
+def here(open_world: OpenWorld) -> World:
+    return open_world()

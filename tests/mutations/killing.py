@@ -1,9 +1,10 @@
-"""Processes that change things and are killed, one after the other, at any time; what is there afterwards, as JSON.
+"""Kill processes that change rows, and print as JSON what is there afterwards.
 
-    python -m tests.changing.killing <folder> <kills> <seed>
+    python -m tests.mutations.killing random <folder> <kills> <seed>
+    python -m tests.mutations.killing steps <folder> <vault fault>
 
-Each child is forked, so that a kill costs no start. A client's ledger remembers what was acknowledged; what was not is
-asked again with the same key, by the next child.
+Each child is forked, so that a kill costs no start. The parent remembers what a child acknowledged; the next child
+requests what was not acknowledged again with the same idempotency key.
 """
 
 import asyncio
@@ -15,83 +16,66 @@ import sys
 import time
 import traceback
 from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from onedoor.errors import ConnectorError, ErrorCode
+from onedoor.mutations.context import MutationError
 from onedoor.mutations.recovery import recover_intents
-from onedoor.storage.database import open_database
+from onedoor.storage.database import MetadataDatabase, open_database
+from tests.mutations import bank
 from tests.mutations.bank import FREE, Bank
-from tests.mutations.world import PEPPER, World, world
+from tests.mutations.world import PEPPER, World, build_world
 
 CLIENTS = 4
 LEASE_SECONDS = 0.5
-LONGEST_SECONDS = 0.8
-KEYS = 12
-"""Asked in each round."""
-ASK_AGAIN = (ErrorCode.CHANGE_UNSETTLED, ErrorCode.SOURCE_UNAVAILABLE)
-UNTIL_ALL = 120.0
+MAX_LIFE_SECONDS = 0.8
+KEYS_PER_ROUND = 12
+RETRYABLE_CODES = (ErrorCode.CHANGE_UNSETTLED, ErrorCode.SOURCE_UNAVAILABLE)
+LAST_CHILD_SECONDS = 120.0
 
 
-def mutation(key: str) -> tuple[str, dict[str, Any]]:
-    """Every third is a saga over two sources."""
+def build_mutation(key: str) -> tuple[str, dict[str, Any]]:
+    """Return the mutation and the input of a key: every third is a saga over two sources."""
     number = int(key[1:])
-    name = "createAccount" if number % 3 else "moveIn"
-    return name, {"name": key, "idempotencyKey": key} | ({} if number % 3 else {"number": str(FREE + number)})
+    if number % 3:
+        return "createAccount", {"name": key, "idempotencyKey": key}
+    return "moveIn", {"name": key, "idempotencyKey": key, "number": str(FREE + number)}
 
 
-async def child(url: str, folder: Path, keys: list[str], told: int) -> None:
-    """Settles what was left, and asks for every key until it has its answer."""
-    state = open_database(url, PEPPER)
-    here = world(state, folder / "bank.sqlite", lease_seconds=LEASE_SECONDS)
-    settling = asyncio.create_task(settles(here))
-    left = list(keys)
-    await asyncio.gather(*(client(here, left, told) for _ in range(CLIENTS)))
-    settling.cancel()
-    while is_open(state):
-        await recover_intents(here.shop, here.kept)
-        await asyncio.sleep(0.05)
+def kill_at_random(folder: Path, kills: int, seed: int) -> dict[str, Any]:
+    chance = random.Random(seed)
+    url = create_database(folder)
+    acknowledged: dict[str, str] = {}
+    wrong, requested = [], 0
+    for _ in range(kills):
+        requested += KEYS_PER_ROUND
+        missing_keys = [key for key in list_keys(requested) if key not in acknowledged]
+        acknowledged |= run_child(url, folder, missing_keys, chance.uniform(0.02, MAX_LIFE_SECONDS))
+        wrong += list_wrong(folder, acknowledged)
+    before_last = dict(acknowledged)
+    acknowledged |= run_child(url, folder, list_keys(requested), LAST_CHILD_SECONDS)
+    return {
+        "acknowledged before a kill": len(before_last),
+        "answered otherwise": sum(acknowledged[key] != row_id for key, row_id in before_last.items()),
+        "not there once": len(wrong) + len(list_wrong(folder, list_keys(requested))),
+        **count_states(url),
+    }
 
 
-async def settles(here: World) -> None:
-    while True:
-        await recover_intents(here.shop, here.kept)
-        await asyncio.sleep(0.1)
+def list_keys(requested: int) -> list[str]:
+    return [f"k{number}" for number in range(requested)]
 
 
-async def client(here: World, left: list[str], told: int) -> None:
-    while left:
-        key = left.pop(0)
-        name, given = mutation(key)
-        while True:
-            try:
-                acted = await here.ask(name, **given)
-            except ConnectorError as failure:
-                if failure.code not in ASK_AGAIN:
-                    raise
-            else:
-                os.write(told, f"{key} {acted.row_id}\n".encode())
-                break
-
-
-def is_open(state: Any) -> bool:
-    with state.read_connection() as connection:
-        return bool(connection.execute(text("SELECT count(*) FROM intent WHERE state = 'OPEN'")).scalar())
-
-
-def run(url: str, folder: Path, keys: list[str], seconds: float) -> dict[str, str]:
-    """What one child acknowledged before it was killed, or had done everything."""
+def run_child(url: str, folder: Path, keys: list[str], seconds: float) -> dict[str, str]:
+    """Fork a child that requests the keys, kill it after `seconds`, and return what it acknowledged."""
     reads, writes = os.pipe()
-    process = os.fork()
-    if not process:
-        os.close(reads)
-        try:
-            asyncio.run(child(url, folder, keys, writes))
-            os._exit(0)
-        finally:
-            os._exit(traceback.print_exc() or 1)
+    process = fork_child(request_all(url, folder, keys, writes))
     os.close(writes)
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and not (ended := os.waitpid(process, os.WNOHANG))[0]:
@@ -104,50 +88,145 @@ def run(url: str, folder: Path, keys: list[str], seconds: float) -> dict[str, st
         return dict(line.split() for line in lines.read().splitlines())
 
 
-def main(folder: Path, kills: int, seed: int) -> dict[str, Any]:
-    chance = random.Random(seed)
+def fork_child(work: Coroutine[Any, Any, None]) -> int:
+    process = os.fork()
+    if process:
+        work.close()
+        return process
+    try:
+        asyncio.run(work)
+        os._exit(0)
+    finally:
+        traceback.print_exc()
+        os._exit(1)
+
+
+async def request_all(url: str, folder: Path, keys: list[str], acknowledgements: int) -> None:
+    """Recover what was left open and request every key until it is acknowledged."""
+    database = open_database(url, PEPPER)
+    here = build_world(database, folder / "bank.sqlite", lease_seconds=LEASE_SECONDS)
+    recovering = asyncio.create_task(keep_recovering(here))
+    waiting = list(keys)
+    await asyncio.gather(*(request_each(here, waiting, acknowledgements) for _ in range(CLIENTS)))
+    recovering.cancel()
+    await recover_all(here, database)
+
+
+async def keep_recovering(here: World) -> None:
+    while True:
+        await recover_intents(here.context, here.append_record)
+        await asyncio.sleep(0.1)
+
+
+async def request_each(here: World, waiting: list[str], acknowledgements: int) -> None:
+    while waiting:
+        key = waiting.pop(0)
+        result = await request_until_settled(here, key)
+        os.write(acknowledgements, f"{key} {result}\n".encode())
+
+
+async def request_until_settled(here: World, key: str) -> str | None:
+    name, fields = build_mutation(key)
+    while True:
+        try:
+            return (await here.mutate(name, **fields)).row_id
+        except ConnectorError as failure:
+            if failure.code not in RETRYABLE_CODES:
+                raise
+
+
+async def recover_all(here: World, database: MetadataDatabase) -> None:
+    while has_open_intents(database):
+        here.clock.advance(LEASE_SECONDS)
+        await recover_intents(here.context, here.append_record)
+
+
+def has_open_intents(database: MetadataDatabase) -> bool:
+    with database.read_connection() as connection:
+        return bool(connection.execute(text("SELECT count(*) FROM intent WHERE state = 'OPEN'")).scalar())
+
+
+def kill_before_each_step(folder: Path, vault_fault: str) -> dict[str, Any]:
+    """Kill one process before its first durable step, the next before its second, and so on to one that ends.
+
+    A durable step is a commit, in the ledger or in a source. A second process recovers and requests the same again.
+    """
+    url = create_database(folder)
+    wrong = []
+    for step in count(1):
+        key = f"k{3 * step}"
+        killed = wait_child(fork_child(request_once(url, folder, key, vault_fault, step)))
+        assert wait_child(fork_child(recover_and_repeat(url, folder, key))) == 0, "a child failed"
+        wrong += list_wrong(folder, [key])
+        if killed == 0:
+            return {"steps": step - 1, "not there once": len(wrong), **count_states(url)}
+        assert killed == signal.SIGKILL, "a child failed"
+    raise AssertionError("unreachable")
+
+
+async def request_once(url: str, folder: Path, key: str, vault_fault: str, step: int) -> None:
+    database = open_database(url, PEPPER)
+    here = build_world(database, folder / "bank.sqlite")
+    if vault_fault:
+        here.vault.faults = [getattr(bank, vault_fault)]
+    count_down = build_killer(step)
+    event.listen(database.engine, "commit", lambda _: count_down())
+    here.bank.inner.before_commit = here.vault.inner.before_commit = count_down
+    name, fields = build_mutation(key)
+    with suppress(MutationError):
+        await here.mutate(name, **fields)
+
+
+def build_killer(step: int) -> Callable[[], None]:
+    """Return a function that kills this process when it is called for the `step`th time."""
+    remaining = iter(range(step - 1))
+
+    def count_down() -> None:
+        if next(remaining, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return count_down
+
+
+async def recover_and_repeat(url: str, folder: Path, key: str) -> None:
+    database = open_database(url, PEPPER)
+    here = build_world(database, folder / "bank.sqlite")
+    here.clock.advance(here.context.ledger.lease_seconds)
+    await recover_all(here, database)
+    await request_until_settled(here, key)
+
+
+def wait_child(process: int) -> int:
+    return os.waitpid(process, 0)[1]
+
+
+def create_database(folder: Path) -> str:
     url = f"sqlite:///{folder}/state.sqlite"
     open_database(url, PEPPER).close()
-    acknowledged: dict[str, str] = {}
-    wrong, asked = [], 0
-    for _ in range(kills):
-        asked += KEYS
-        before = [f"k{number}" for number in range(asked) if f"k{number}" not in acknowledged]
-        acknowledged |= run(url, folder, before, chance.uniform(0.02, LONGEST_SECONDS))
-        wrong += missing(folder, acknowledged)
-    every = [f"k{number}" for number in range(asked)]
-    first = dict(acknowledged)
-    acknowledged |= run(url, folder, every, UNTIL_ALL)
-    return {
-        "seed": seed, "kills": kills, "asked": asked, "acknowledged before a kill": len(first),
-        "answered otherwise": sum(acknowledged[each] != first[each] for each in first),
-        "acknowledged and not there once": len(wrong) + len(missing(folder, dict.fromkeys(every, ""))), **states(url),
-    }  # fmt: skip
+    return url
 
 
-def missing(folder: Path, acknowledged: dict[str, str]) -> list[str]:
-    """Those that are not there exactly once, in every source that they change."""
-    bank = Bank(folder / "bank.sqlite")
-    accounts = bank.all("account")
-    names = Counter(each["name"] for each in accounts)
-    lockers = Counter(each["account_id"] for each in Bank(folder / "bank.vault").all("entry"))
-    moved = {each["name"]: each["id"] for each in accounts}
-    return [
-        each for each in acknowledged
-        if names[each] != 1 or (mutation(each)[0] == "moveIn" and lockers[moved[each]] != 1)
-    ]  # fmt: skip
+def list_wrong(folder: Path, keys: Iterable[str]) -> list[str]:
+    """Return the keys whose rows are not there exactly once in every source that they change."""
+    accounts = Bank(folder / "bank.sqlite").all("account")
+    names = Counter(account["name"] for account in accounts)
+    lockers = Counter(entry["account_id"] for entry in Bank(folder / "bank.vault").all("entry"))
+    ids = {account["name"]: account["id"] for account in accounts}
+    return [key for key in keys if names[key] != 1 or (build_mutation(key)[0] == "moveIn" and lockers[ids[key]] != 1)]
 
 
-def states(url: str) -> dict[str, Any]:
-    state = open_database(url, PEPPER)
-    with state.read_connection() as connection:
-        found = connection.execute(text("SELECT state, count(*) FROM intent GROUP BY state")).all()
-        history = connection.execute(
-            text("SELECT count(*) FROM change WHERE state = 'DONE' AND verb = 'create'")
-        ).scalar()
-    state.close()
-    return {"intents": dict(sorted((name, count) for name, count in found)), "created, by history": history}
+def count_states(url: str) -> dict[str, Any]:
+    database = open_database(url, PEPPER)
+    with database.read_connection() as connection:
+        states = connection.execute(text("SELECT state, count(*) FROM intent GROUP BY state")).all()
+    database.close()
+    return {"intents": dict(sorted((name, number) for name, number in states))}
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))))
+    mode, folder, *arguments = sys.argv[1:]
+    if mode == "random":
+        found = kill_at_random(Path(folder), int(arguments[0]), int(arguments[1]))
+    else:
+        found = kill_before_each_step(Path(folder), arguments[0])
+    print(json.dumps(found))

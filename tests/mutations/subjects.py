@@ -29,9 +29,10 @@ class Query:
 @strawberry.type(description="What may be done to them.")
 class Mutation:
     light: One["Lamp"] = strawberry.field(
-        description="Lights one.", directives=[allow("sales", "finance"), owned("lighting")],
+        description="Lights one.",
+        directives=[allow("sales", "finance"), owned("lighting")],
         metadata=with_input(LightInput),
-    )  # fmt: skip
+    )
 
 
 @strawberry.type(description="What happens to them.")

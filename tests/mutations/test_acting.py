@@ -81,10 +81,16 @@ def built() -> tuple[GraphQLSchema, AccessPolicy]:
 
 def house(lamps: Lamps, actions: Mapping[str, Action] | None = None, **more: Any) -> Catalog:
     return Catalog(
-        schema=built()[0], policy=built()[1], mappings={"Lamp": TypeMapping(type="Lamp", source="lamps", collection="lamp")},
-        connectors={"lamps": lamps}, subscriptions={"lit": TopicSubscription(topic="Lamp")}, cursor_secret=b"secret", version="1",
-        actions=dict({"light": lamps.light} if actions is None else actions), **more,
-    )  # fmt: skip
+        schema=built()[0],
+        policy=built()[1],
+        mappings={"Lamp": TypeMapping(type="Lamp", source="lamps", collection="lamp")},
+        connectors={"lamps": lamps},
+        subscriptions={"lit": TopicSubscription(topic="Lamp")},
+        cursor_secret=b"secret",
+        version="1",
+        actions=dict({"light": lamps.light} if actions is None else actions),
+        **more,
+    )
 
 
 def opened(lamps: Lamps, **more: Any) -> QueryEngine:
@@ -242,7 +248,9 @@ async def test_each_kind_of_operation_has_its_own_door(text: str, event: str | N
 
 async def test_in_their_own_view_nobody_sees_a_change_they_may_not_make() -> None:
     rules = built()[1]
-    at = opened(Lamps(), view=lambda groups: build_visible_schema(build_document([subjects]), rules, groups))
+    at = opened(
+        Lamps(), schema_for_groups=lambda groups: build_visible_schema(build_document([subjects]), rules, groups)
+    )
     found = await told(at, acme.caller("support"), LIT, id="1", lit=True)
     assert codes(found) in ([ErrorCode.GRAPHQL_VALIDATION_FAILED], [ErrorCode.BAD_REQUEST])
     assert "light" not in found.errors[0].message or "Cannot query field" in found.errors[0].message

@@ -20,54 +20,67 @@ from tests.mutations.world import ADA, World
 
 
 async def test_what_is_made_is_in_its_source_and_in_history(here: World) -> None:
-    acted = await here.ask(
+    acted = await here.mutate(
         "createAccount", id="7", name="Ada", ownerId="3", kind="SAVINGS", tags=["a", "b"], reason="x"
     )
     row = {"id": 7, "name": "Ada", "owner_id": 3, "kind": "SAVINGS", "tags": ("a", "b"), "version": 1}
     assert here.bank.all("account") == [row]
-    (change,) = await here.history("Account")
+    (change,) = await here.read_history("Account")
     at = change.pop("at")
     assert at.tzinfo is not None
     assert change == {
-        "id": acted.row_id, "person": "P1", "verb": "create", "mutation": "createAccount", "state": "DONE", "reason": "x",
-        "record": "R1", "version_before": None, "version_after": "1", "row": "7", "row_id": 7, "before_id": None,
+        "id": acted.row_id,
+        "person": "P1",
+        "verb": "create",
+        "mutation": "createAccount",
+        "state": "DONE",
+        "reason": "x",
+        "record": "R1",
+        "version_before": None,
+        "version_after": "1",
+        "row": "7",
+        "row_id": 7,
+        "before_id": None,
         "after_id": f"{acted.row_id}.after",
-    }  # fmt: skip
-    assert await here.history("Account.values") == [{**row, "values_id": f"{acted.row_id}.after"}]
+    }
+    assert await here.read_history("Account.values") == [{**row, "values_id": f"{acted.row_id}.after"}]
     assert here.published == [("Account", "7", acted.row_id)]
 
 
 async def test_before_and_after_are_kept_with_their_versions(here: World) -> None:
     here.bank.seed("account", id=7, name="Ada")
-    await here.ask("updateAccount", id="7", name="Eve", ifVersion="1")
-    await here.ask("deleteAccount", id="7")
-    found = await here.history("Account", keys=KeyFilter(("row",), (("7",),)))
+    await here.mutate("updateAccount", id="7", name="Eve", ifVersion="1")
+    await here.mutate("deleteAccount", id="7")
+    found = await here.read_history("Account", keys=KeyFilter(("row",), (("7",),)))
     shown = [(each["verb"], each["version_before"], each["version_after"]) for each in found]
     assert shown == [("update", "1", "2"), ("delete", "2", None)]
-    values = await here.history("Account.values")
+    values = await here.read_history("Account.values")
     assert [each["name"] for each in values] == ["Ada", "Eve", "Eve"]
 
 
 async def test_a_composite_id_names_a_row_and_so_do_its_parts(here: World) -> None:
-    await here.ask("putEntry", id="7:1", text="a")
-    await here.ask("putEntry", accountId="7", line=2, text="b")
-    assert [(each["row"], each["verb"]) for each in await here.history("Entry")] == [("7:1", "put"), ("7:2", "put")]
+    await here.mutate("putEntry", id="7:1", text="a")
+    await here.mutate("putEntry", accountId="7", line=2, text="b")
+    assert [(each["row"], each["verb"]) for each in await here.read_history("Entry")] == [
+        ("7:1", "put"),
+        ("7:2", "put"),
+    ]
     assert [each["text"] for each in here.bank.all("entry")] == ["a", "b"]
 
 
 async def test_a_column_that_the_source_does_not_have_is_in_the_id_and_not_told(here: World) -> None:
-    await here.ask("putLocker", id="V:7:1", text="a")
+    await here.mutate("putLocker", id="V:7:1", text="a")
     with pytest.raises(ConnectorError, match="`id` is not of any `Locker`"):
-        await here.ask("putLocker", id="W:7:1", text="b")
+        await here.mutate("putLocker", id="W:7:1", text="b")
     assert [each["text"] for each in here.vault.all("entry")] == ["a"]
-    assert [each["row"] for each in await here.history("Locker")] == ["V:7:1"]
-    assert [each["store"] for each in await here.history("Locker.values")] == ["V"]
+    assert [each["row"] for each in await here.read_history("Locker")] == ["V:7:1"]
+    assert [each["store"] for each in await here.read_history("Locker.values")] == ["V"]
 
 
 async def test_a_row_whose_source_gives_its_key_is_found_by_it(here: World) -> None:
-    await here.ask("createAccount", name="Ada")
-    await here.ask("createPost", text="hello")
-    assert [each["row"] for each in await here.history("Account") + await here.history("Post")] == ["1", "p1"]
+    await here.mutate("createAccount", name="Ada")
+    await here.mutate("createPost", text="hello")
+    assert [each["row"] for each in await here.read_history("Account") + await here.read_history("Post")] == ["1", "p1"]
 
 
 REFUSED = [
@@ -109,133 +122,133 @@ async def test_what_is_refused_changes_nothing(
 ) -> None:
     here.bank.seed("account", id=7, name="Ada")
     with pytest.raises(ConnectorError, match=says) as caught:
-        await here.ask(name, dryRun=dry, **given)
+        await here.mutate(name, dryRun=dry, **given)
     assert caught.value.code is code
     assert [each["name"] for each in here.bank.all("account")] == ["Ada"]
-    assert await here.history("Account") == []
+    assert await here.read_history("Account") == []
     assert here.published == []
 
 
 async def test_a_dry_run_shows_what_would_be_and_keeps_nothing(here: World) -> None:
     here.bank.seed("account", id=7, name="Ada")
-    acted = await here.ask("updateAccount", id="7", name="Eve", dryRun=True, idempotencyKey="k")
+    acted = await here.mutate("updateAccount", id="7", name="Eve", dryRun=True, idempotencyKey="k")
     overlay = acted.connectors[HISTORY_CONNECTOR]
-    (shown,) = await here.history("Account", overlay, keys=KeyFilter(("id",), ((acted.row_id,),)))
+    (shown,) = await here.read_history("Account", overlay, keys=KeyFilter(("id",), ((acted.row_id,),)))
     assert (shown["state"], shown["version_after"], shown["row"]) == ("TRIED", "2", "7")
-    (after,) = await here.history(
+    (after,) = await here.read_history(
         "Account.values", overlay, keys=KeyFilter(("values_id",), ((f"{acted.row_id}.after",),))
     )
     assert after["name"] == "Eve"
-    assert await here.history("Account", overlay) == await here.history("Account") == []
+    assert await here.read_history("Account", overlay) == await here.read_history("Account") == []
     assert [each["name"] for each in here.bank.all("account")] == ["Ada"]
-    assert (await here.ask("updateAccount", id="7", name="Eve", idempotencyKey="k")).connectors == {}
+    assert (await here.mutate("updateAccount", id="7", name="Eve", idempotencyKey="k")).connectors == {}
 
 
 async def test_a_dry_run_of_a_saga_tries_the_steps_that_need_no_other(here: World) -> None:
-    acted = await here.ask("openAccount", number="7", name="Ada", dryRun=True)
+    acted = await here.mutate("openAccount", number="7", name="Ada", dryRun=True)
     assert [each["type"] for each in acted.audit_facts["changes"]] == ["Account", "Entry"]
     assert (here.bank.all("account"), here.board.posts) == ([], {})
 
 
 async def test_the_same_key_gives_the_same_answer_and_no_second_change(here: World) -> None:
-    first = await here.ask("createAccount", name="Ada", idempotencyKey="k")
-    again = await here.ask("createAccount", name="Ada", idempotencyKey="k")
+    first = await here.mutate("createAccount", name="Ada", idempotencyKey="k")
+    again = await here.mutate("createAccount", name="Ada", idempotencyKey="k")
     assert again.row_id == first.row_id
-    assert len(here.bank.all("account")) == len(await here.history("Account")) == 1
+    assert len(here.bank.all("account")) == len(await here.read_history("Account")) == 1
 
 
 async def test_twenty_with_the_same_key_at_once_make_one_change(here: World) -> None:
-    asked = [here.ask("createAccount", name="Ada", idempotencyKey="k") for _ in range(20)]
+    asked = [here.mutate("createAccount", name="Ada", idempotencyKey="k") for _ in range(20)]
     assert len({each.row_id for each in await asyncio.gather(*asked)}) == 1
     assert len(here.bank.all("account")) == 1
 
 
 async def test_a_key_is_of_one_person_one_mutation_and_one_body(here: World) -> None:
-    await here.ask("createAccount", name="Ada", idempotencyKey="k")
+    await here.mutate("createAccount", name="Ada", idempotencyKey="k")
     for name, given in (("createAccount", {"name": "Eve"}), ("createPost", {"name": "Ada"})):
         with pytest.raises(ConnectorError, match="used before with another input") as caught:
-            await here.ask(name, idempotencyKey="k", **({"text": "a"} if name == "createPost" else given))
+            await here.mutate(name, idempotencyKey="k", **({"text": "a"} if name == "createPost" else given))
         assert caught.value.code is ErrorCode.IDEMPOTENCY_KEY_REUSED
     eve = type(ADA)(**{name: getattr(ADA, name) for name in ADA.__slots__} | {"person_id": "P2"})
-    await here.ask("createAccount", caller=eve, name="Eve", idempotencyKey="k")
+    await here.mutate("createAccount", principal=eve, name="Eve", idempotencyKey="k")
     assert [each["name"] for each in here.bank.all("account")] == ["Ada", "Eve"]
 
 
 async def test_what_was_not_made_may_be_made_by_the_same_key(here: World) -> None:
-    here.bank.faults = [bank.refused]
+    here.bank.faults = [bank.refuse]
     with pytest.raises(ConnectorError, match="it does not want to"):
-        await here.ask("createAccount", name="Ada", idempotencyKey="k")
-    await here.ask("createAccount", name="Ada", idempotencyKey="k")
-    assert len(here.bank.told) == len(set(here.bank.told)) == 2
+        await here.mutate("createAccount", name="Ada", idempotencyKey="k")
+    await here.mutate("createAccount", name="Ada", idempotencyKey="k")
+    assert len(here.bank.applied) == len(set(here.bank.applied)) == 2
     assert len(here.bank.all("account")) == 1
 
 
-@pytest.mark.parametrize("fault", [bank.lost, bank.crashed, bank.hanging])
+@pytest.mark.parametrize("fault", [bank.lose_reply, bank.crash_after, bank.hang_after])
 async def test_a_lost_answer_is_asked_for_once_and_found(here: World, fault: bank.Fault) -> None:
     here.bank.faults = [fault]
-    await here.ask("createAccount", name="Ada")
-    assert len(here.bank.told) == len(here.bank.all("account")) == len(await here.history("Account")) == 1
+    await here.mutate("createAccount", name="Ada")
+    assert len(here.bank.applied) == len(here.bank.all("account")) == len(await here.read_history("Account")) == 1
 
 
 async def test_what_never_came_to_a_fenced_source_was_not_made(here: World) -> None:
-    here.bank.faults = [bank.dropped]
+    here.bank.faults = [bank.drop_call]
     with pytest.raises(ConnectorError, match="the line is cut") as caught:
-        await here.ask("createAccount", name="Ada")
+        await here.mutate("createAccount", name="Ada")
     assert caught.value.code is ErrorCode.SOURCE_UNAVAILABLE
-    assert (len(here.bank.told), here.bank.all("account"), await here.history("Account")) == (1, [], [])
+    assert (len(here.bank.applied), here.bank.all("account"), await here.read_history("Account")) == (1, [], [])
 
 
 async def test_what_is_not_known_is_settled_when_the_source_says(here: World) -> None:
-    here.bank.faults, here.bank.mute = [bank.lost], True
+    here.bank.faults, here.bank.mute = [bank.lose_reply], True
     with pytest.raises(MutationError, match="will be settled") as caught:
-        await here.ask("createAccount", name="Ada", idempotencyKey="k")
+        await here.mutate("createAccount", name="Ada", idempotencyKey="k")
     assert caught.value.code is ErrorCode.CHANGE_UNSETTLED
-    assert await recover_intents(here.shop, here.kept) == 0
+    assert await recover_intents(here.context, here.append_record) == 0
     here.bank.mute = False
-    await here.settled()
-    assert (await here.ask("createAccount", name="Ada", idempotencyKey="k")).row_id == (await here.history("Account"))[
-        0
-    ]["id"]
+    await here.recover()
+    assert (await here.mutate("createAccount", name="Ada", idempotencyKey="k")).row_id == (
+        await here.read_history("Account")
+    )[0]["id"]
     assert len(here.bank.all("account")) == 1
-    assert [(each.surface, each.person, each.operation) for each in here.journal] == [
+    assert [(each.surface, each.person, each.operation) for each in here.records] == [
         ("settling", "P1", "createAccount")
     ]
     assert len(here.published) == 1
 
 
-async def test_a_source_without_fences_is_believed_once_its_calls_are_over(opens: Any) -> None:
-    here = opens(unfenced_seconds=1.0)
-    here.board.faults = [bank.dropped]
+async def test_a_source_without_fences_is_believed_once_its_calls_are_over(open_world: Any) -> None:
+    here = open_world(unfenced_seconds=1.0)
+    here.board.faults = [bank.drop_call]
     with pytest.raises(MutationError, match="will be settled"):
-        await here.ask("createPost", text="a", idempotencyKey="k")
-    assert await recover_intents(here.shop, here.kept) == 0
-    await here.settled()
-    await here.ask("createPost", text="a", idempotencyKey="k")
+        await here.mutate("createPost", text="a", idempotencyKey="k")
+    assert await recover_intents(here.context, here.append_record) == 0
+    await here.recover()
+    await here.mutate("createPost", text="a", idempotencyKey="k")
     assert len(here.board.posts) == 1
 
 
 async def test_who_goes_away_interrupts_nothing(here: World) -> None:
-    here.bank.faults = [bank.hanging]
-    asking = asyncio.create_task(here.ask("createAccount", name="Ada", idempotencyKey="k"))
+    here.bank.faults = [bank.hang_after]
+    asking = asyncio.create_task(here.mutate("createAccount", name="Ada", idempotencyKey="k"))
     await asyncio.sleep(0.3)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    await wait_for_changes(here.shop)
-    assert [each["state"] for each in await here.history("Account")] == ["DONE"]
+    await wait_for_changes(here.context)
+    assert [each["state"] for each in await here.read_history("Account")] == ["DONE"]
 
 
 async def test_a_change_that_takes_longer_than_its_answer_is_made_all_the_same(here: World) -> None:
-    here.bank.faults = [bank.hanging]
+    here.bank.faults = [bank.hang_after]
     with pytest.raises(MutationError, match="takes longer") as caught:
-        await here.ask("createAccount", name="Ada", seconds=0.4)
+        await here.mutate("createAccount", name="Ada", seconds=0.4)
     assert caught.value.code is ErrorCode.CHANGE_UNSETTLED
-    await wait_for_changes(here.shop)
-    assert len(await here.history("Account")) == 1
+    await wait_for_changes(here.context)
+    assert len(await here.read_history("Account")) == 1
 
 
 async def test_no_value_is_in_what_the_record_keeps(here: World) -> None:
-    acted = await here.ask("createAccount", id="7", name="Ada Lovelace")
+    acted = await here.mutate("createAccount", id="7", name="Ada Lovelace")
     (noted,) = acted.audit_facts["changes"]
     assert noted.keys() == {"id", "type", "row", "verb", "state", "before", "after"}
     assert (noted["state"], noted["before"], len(noted["row"]), len(noted["after"])) == (IntentState.DONE, None, 32, 32)
@@ -250,10 +263,10 @@ async def test_who_reads_the_history_keeps_nobody_from_writing(here: World, stat
             go_on.wait(10)
 
     event.listen(state.engine, "before_cursor_execute", slow)
-    reading = [asyncio.create_task(here.history("Account")) for _ in range(8)]
+    reading = [asyncio.create_task(here.read_history("Account")) for _ in range(8)]
     try:
         await asyncio.sleep(0.1)
-        assert (await here.ask("createAccount", name="Ada", seconds=4.0)).row_id is not None
+        assert (await here.mutate("createAccount", name="Ada", seconds=4.0)).row_id is not None
     finally:
         go_on.set()
         await asyncio.gather(*reading)

@@ -18,7 +18,7 @@ POST = replace(OPENING.steps[2], depends_on=())
 WRONG = [
     pytest.param(
         RowMutation(field="m", type="Person", kind=ChangeKind.CREATE),
-        "`m` changes `Person`, which has no binding",
+        "`m` changes `Person`, which has no mapping",
         id="type",
     ),
     pytest.param(
@@ -30,9 +30,9 @@ WRONG = [
         Saga(field="m", type="Post", steps=(replace(POST, source="radio"),)), "`radio` does not create in", id="source"
     ),
     pytest.param(Saga(field="m", type="Account", steps=(POST,)), "`m` has no step that changes `Account`", id="lead"),
-    pytest.param(Saga(field="m", type="Post", steps=(POST, POST)), "names are of one step each", id="names"),
+    pytest.param(Saga(field="m", type="Post", steps=(POST, POST)), "a name belongs to one step", id="names"),
     pytest.param(
-        Saga(field="m", type="Post", steps=OPENING.steps[2:]), "what a step needs comes before it", id="needs"
+        Saga(field="m", type="Post", steps=OPENING.steps[2:]), "what a step depends on comes before it", id="needs"
     ),
     pytest.param(
         Saga(
@@ -58,7 +58,7 @@ WRONG = [
 @pytest.mark.parametrize(("declared", "says"), WRONG)
 async def test_what_cannot_be_made_is_said_at_the_start(here: World, declared: MutationDeclaration, says: str) -> None:
     with pytest.raises(ConfigurationError, match=says):
-        compile_sagas(here.shop.catalog, here.shop.connectors, [declared])
+        compile_sagas(here.context.catalog, here.context.connectors, [declared])
 
 
 NAMING = RowMutation(field="name", type="Account", kind=ChangeKind.UPDATE)
@@ -74,22 +74,22 @@ async def test_an_input_that_sets_what_it_cannot_or_may_not_is_said_at_the_start
     here: World, given: str, says: str
 ) -> None:
     named = f"type Mutation {{ name(input: NameInput!): Account }} input NameInput {{ id: ID! {given} reason: String }}"
-    house = here.shop.catalog
+    house = here.context.catalog
     columns = {**house.mappings["Account"].columns, "label": "name"}
     bindings = {**house.mappings, "Account": replace(house.mappings["Account"], columns=columns)}
     everyone, finance = frozenset({"everyone"}), frozenset({"finance"})
     guarded = AccessPolicy({("NameInput", "label"): (everyone,), ("Account", "name"): (everyone, finance)})
     changed = replace(house, schema=build_schema(SDL + named), mappings=bindings, policy=guarded)
     with pytest.raises(ConfigurationError, match=says):
-        compile_sagas(changed, here.shop.connectors, [NAMING])
+        compile_sagas(changed, here.context.connectors, [NAMING])
     narrow = AccessPolicy({**guarded.requirements, ("NameInput", "label"): (everyone, finance)})
     if "label" in given:
-        assert list(compile_sagas(replace(changed, policy=narrow), here.shop.connectors, [NAMING])) == ["name"]
+        assert list(compile_sagas(replace(changed, policy=narrow), here.context.connectors, [NAMING])) == ["name"]
 
 
 async def test_a_transaction_holds_neighbours_of_one_source_that_need_not_each_other(here: World) -> None:
     def names(saga: Saga) -> list[list[str]]:
-        return [[step.name for _, step in group] for group in group_by_transaction(here.shop, saga)]
+        return [[step.name for _, step in group] for group in group_by_transaction(here.context, saga)]
 
     account, entry, post, _ = OPENING.steps
     assert names(OPENING) == [["account", "entry"], ["post"], ["greeting"]]

@@ -29,25 +29,25 @@ def at(tmp_path: Path) -> ResilientConnector:
 
 def told(at: ResilientConnector, *faults: Fault) -> list[str]:
     at.inner.faults = list(faults)  # type: ignore[attr-defined]
-    return at.inner.told  # type: ignore[attr-defined, no-any-return]
+    return at.inner.applied  # type: ignore[attr-defined, no-any-return]
 
 
 async def test_a_write_that_fails_is_not_told_again(at: ResilientConnector) -> None:
-    calls = told(at, bank.dropped)
+    calls = told(at, bank.drop_call)
     with pytest.raises(ConnectorError):
         await resilience.apply_to_connector(at, [CHANGE])
     assert calls == ["c"]
 
 
 async def test_a_write_that_hangs_is_not_waited_for(at: ResilientConnector) -> None:
-    told(at, bank.hanging)
+    told(at, bank.hang_after)
     with pytest.raises(ConnectorError, match=r"`it` did not answer within 0.3 s"):
         await resilience.apply_to_connector(at, [CHANGE])
     assert await resilience.find_change_in_connector(at, CHANGE) is not None
 
 
 async def test_behind_an_open_breaker_it_is_certain_that_nothing_was_made(at: ResilientConnector) -> None:
-    calls = told(at, *[bank.dropped] * BREAKER_FAILURES)
+    calls = told(at, *[bank.drop_call] * BREAKER_FAILURES)
     for _ in range(BREAKER_FAILURES):
         with pytest.raises(ConnectorError):
             await resilience.apply_to_connector(at, [CHANGE])
@@ -57,7 +57,7 @@ async def test_behind_an_open_breaker_it_is_certain_that_nothing_was_made(at: Re
 
 
 async def test_a_source_that_refuses_is_alive(at: ResilientConnector) -> None:
-    told(at, *[bank.refused] * BREAKER_FAILURES)
+    told(at, *[bank.refuse] * BREAKER_FAILURES)
     for _ in range(BREAKER_FAILURES):
         with pytest.raises(ChangeRejected, match="it does not want to"):
             await resilience.apply_to_connector(at, [CHANGE])
@@ -65,7 +65,7 @@ async def test_a_source_that_refuses_is_alive(at: ResilientConnector) -> None:
 
 
 async def test_what_finds_no_place_in_the_queue_was_not_made(at: ResilientConnector) -> None:
-    calls = told(at, bank.hanging, bank.hanging)
+    calls = told(at, bank.hang_after, bank.hang_after)
     both = [asyncio.create_task(resilience.apply_to_connector(at, [replace(CHANGE, id=each)])) for each in ("a", "b")]
     await asyncio.sleep(0.05)
     with pytest.raises(ChangeRejected) as caught:

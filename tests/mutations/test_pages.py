@@ -13,7 +13,7 @@ from onedoor.mutations.history import HISTORY_CONNECTOR
 from onedoor.spi.predicates import ALWAYS_TRUE, And, Comparison, Not, Op, Or
 from onedoor.spi.scan import COUNT_ROWS, KeyFilter, ScanRequest, SortKey
 from onedoor.storage.database import open_database
-from tests.mutations.world import PEPPER, world
+from tests.mutations.world import PEPPER, build_world
 
 DOWN = (SortKey("at", descending=True), SortKey("id"))
 ORDERS = ((), (SortKey("id", descending=True),), DOWN, (SortKey("row"), SortKey("id", descending=True)))
@@ -52,13 +52,13 @@ async def test_a_page_of_the_history_is_what_it_says(
     database: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     state = open_database(url(database, request, tmp_path), PEPPER)
-    here = world(state, tmp_path / "bank.sqlite")
+    here = build_world(state, tmp_path / "bank.sqlite")
     try:
         for id in ("7", "10", "9"):
-            await here.ask("createAccount", id=id, name="Ada")
-            await here.ask("updateAccount", id=id, name="Eve")
-        await here.ask("deleteAccount", id="9")
-        source: Any = here.shop.catalog.connectors[HISTORY_CONNECTOR]
+            await here.mutate("createAccount", id=id, name="Ada")
+            await here.mutate("updateAccount", id=id, name="Eve")
+        await here.mutate("deleteAccount", id="9")
+        source: Any = here.context.catalog.connectors[HISTORY_CONNECTOR]
         can = source.capabilities("Account")
         every = await read(source, ScanRequest(collection="Account", columns=tuple(can.columns)))
         held = {"Account": MemoryCollection(capabilities=can, rows=tuple(every))}
@@ -66,7 +66,7 @@ async def test_a_page_of_the_history_is_what_it_says(
         assert [(each, *both) for each, both in zip(ASKS, found, strict=True) if differ(each, *both)] == []
         assert len(every) == 7
     finally:
-        here.shop.ledger.close()
+        here.context.ledger.close()
         await asyncio.to_thread(state.close)
 
 

@@ -25,7 +25,7 @@ from onedoor.connectors.audit_log import AuditLogConnector
 from onedoor.connectors.jobs import JOB_TOPIC, JobsConnector, build_job_actions, build_unbound_jobs_connector
 from onedoor.connectors.principal import build_empty_principal_connector, build_principal_connector
 from onedoor.connectors.registry import CONNECTORS, load_kind
-from onedoor.connectors.spill import duckdb
+from onedoor.connectors.spill.folder import remove_abandoned_folders
 from onedoor.connectors.spill.factory import SpillTableFactory
 from onedoor.connectors.uploads import UPLOAD_CONNECTOR, build_empty_upload_connector, build_upload_actions
 from onedoor.errors import ConfigurationError, ConnectorError, build_unknown_name_error
@@ -233,7 +233,7 @@ async def open_app(
         database = await asyncio.to_thread(open_database, settings.state.url, pepper)
         stack.callback(database.close)
         await _require_safe_host(settings, database)
-        await asyncio.to_thread(duckdb.remove_abandoned_folders)
+        await asyncio.to_thread(remove_abandoned_folders)
         authenticator = open_authenticator(database, company.groups)
         stack.callback(authenticator.close)
         audit_log = open_audit_log(settings.records.folder, datetime.now(UTC))

@@ -1,7 +1,7 @@
-"""A kind and a value in, whether the value is of that kind out."""
+"""Check the values and collections of a change, and encode its outcome for the marker that stores it."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -25,14 +25,29 @@ TYPE_CHECKS: Mapping[ColumnType, Callable[[Any], bool]] = {
 }
 
 FLOAT_TOLERANCE = 1e-6
-"""How near two floats are that a column of single precision takes for one."""
+"""The relative difference between a float and what a column of single precision stores for it."""
 
 
 def is_same_value(value: Any, stored: Any, column_type: ColumnType) -> bool:
-    """Whether what was given is what is kept."""
     if column_type is ColumnType.FLOAT and value is not None and stored is not None:
         return math.isclose(value, stored, rel_tol=FLOAT_TOLERANCE)
     return bool(value == stored)
+
+
+def check_writable(changes: Sequence[RowChange], targets: Container[str]) -> None:
+    """Raise ChangeRejected for a collection that may not be changed."""
+    for change in changes:
+        if change.collection not in targets:
+            raise ChangeRejected(f"`{change.collection}` is not to be changed", ErrorCode.CANNOT_ANSWER)
+
+
+def require_result(result: ChangeResult | None) -> ChangeResult:
+    """Raise ChangeRejected for a change that was fenced, so that it cannot be made any more."""
+    if result is None:
+        raise ChangeRejected(
+            "the change was given up before it was made: send it as a new one", ErrorCode.CANNOT_ANSWER
+        )
+    return result
 
 
 def encode_outcome(result: ChangeResult) -> str:
@@ -40,12 +55,12 @@ def encode_outcome(result: ChangeResult) -> str:
 
 
 def decode_outcome(text: str) -> ChangeResult:
-    """Raises SourceFailed where another than `kept` wrote the text."""
+    """Raise ConnectorError where the text is not what `encode_outcome` writes."""
     try:
-        said = orjson.loads(text)
-        return ChangeResult(before=_decode_values(said["before"]), after=_decode_values(said["after"]))
+        outcome = orjson.loads(text)
+        return ChangeResult(before=_decode_values(outcome["before"]), after=_decode_values(outcome["after"]))
     except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError):
-        raise ConnectorError("what came of the change cannot be read", ErrorCode.SOURCE_INVALID) from None
+        raise ConnectorError("the outcome of the change cannot be read", ErrorCode.SOURCE_INVALID) from None
 
 
 def _encode_values(values: RowValues | None) -> Any:
@@ -57,7 +72,7 @@ def _decode_values(values: Any) -> RowValues | None:
 
 
 class DisabledWriter:
-    """It promises nothing, and makes nothing."""
+    """The writer of a connector whose settings name no writable table."""
 
     def write_capabilities(self, _: str) -> None:
         return None

@@ -131,7 +131,7 @@ def test_what_cannot_be_read_is_said_without_the_url(tmp_path: Path, url: str, s
 @pytest.mark.parametrize(("old", "new", "says"), [
     ("/odd", "/nowhere", "the database cannot be read: there is no database of this name"),
     ("acme@", "nobody:secret@", "the database cannot be read: the database refused the login"),
-    ("acme@", "acme:se/cret@", "the database cannot be read: `url` is none: `/` in a password is written `%2F`"),
+    ("acme@", "acme:se/cret@", "the database cannot be read: `url` is not a URL: write `/` in a password as `%2F`"),
 ])  # fmt: skip
 def test_who_is_not_let_in_hears_why(odd: str, tmp_path: Path, old: str, new: str, says: str) -> None:
     told = run(odd.replace(old, new), tmp_path)

@@ -1,8 +1,10 @@
 """Asks as SQL; a schema reflected and read over the wire to fakesnow; and what happens when the far end fails."""
 
 import asyncio
+import gc
 import gzip
 import json
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -22,12 +24,12 @@ from starlette.types import ASGIApp
 from onedoor.connectors.snowflake.client import SnowflakeOptions
 from onedoor.connectors.snowflake.compiler import compile_snowflake_query
 from onedoor.connectors.snowflake.connector import SnowflakeConnector, connect
-from onedoor.connectors.snowflake.introspection import build_snowflake_tables
+from onedoor.connectors.snowflake.tables import build_snowflake_tables
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.predicates import (
     And,
-    Comparison,  # pytest would take `Test` for a class of tests
+    Comparison,
     Exists,
     InKeys,
     Not,
@@ -48,6 +50,7 @@ from onedoor.spi.scan import (
 
 Serve = Callable[[ASGIApp], AbstractContextManager[int]]
 
+PATIENCE = 2.0
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 REFLECTED = [
     ("INVOICE", "ID", "NUMBER", 38, 0),
@@ -367,8 +370,8 @@ async def test_a_refused_statement_keeps_its_connection(invoices: SnowflakeConne
 LOGIN = {"success": True, "data": {"token": "t", "masterToken": "m", "parameters": [], "sessionInfo": {}}}
 
 
-def server(login: Any = LOGIN, query: Any = None, abort: Any = None) -> Starlette:
-    """Each of the three is an answer, or what makes one of a request."""
+def server(login: Any = LOGIN, query: Any = None, abort: Any = None, goodbye: Any = None) -> Starlette:
+    """Serve responses, each a value or a function of the request."""
 
     def route(path: str, answer: Any) -> Route:
         async def answered(request: Request) -> Response:
@@ -382,7 +385,7 @@ def server(login: Any = LOGIN, query: Any = None, abort: Any = None) -> Starlett
             route("/session/v1/login-request", login),
             route("/queries/v1/query-request", query),
             route("/queries/v1/abort-request", abort or {"success": True}),
-            route("/session", {"success": True}),
+            route("/session", goodbye or {"success": True}),
         ]
     )
 
@@ -450,6 +453,41 @@ async def test_a_far_end_that_is_down_is_not_waited_for(
     begun = time.monotonic()
     assert await failure(request.getfixturevalue(which), timeout=0.3) == (reason, ErrorCode.SOURCE_UNAVAILABLE)
     assert time.monotonic() - begun < 0.9
+
+
+REFUSED_STATEMENT = {"success": False, "code": "002003", "message": "SQL", "data": {"sqlState": "02000"}}
+
+
+@pytest.mark.parametrize(
+    "far_end",
+    [
+        pytest.param(server(login={"success": False, "code": "390100", "message": "no", "data": {}}), id="the login"),
+        pytest.param(server(login={}), id="reading the login"),
+        pytest.param(server(query=REFUSED_STATEMENT, goodbye=Response("", 500)), id="the goodbye"),
+        pytest.param(server(query=REFUSED_STATEMENT, goodbye=Response("<html>")), id="reading the goodbye"),
+        pytest.param(server(query=Response("<html>"), goodbye=Response("", 500)), id="a statement and the goodbye"),
+    ],
+)
+async def test_no_socket_stays_open_whatever_fails(serve: Serve, far_end: ASGIApp) -> None:
+    with serve(far_end) as port:
+        await failure(port)
+        for thread in threading.enumerate():
+            if thread.name.startswith("onedoor-snowflake"):
+                await asyncio.to_thread(thread.join, PATIENCE)
+        assert open_sockets(port) == []
+
+
+def open_sockets(port: int) -> list[socket.socket]:
+    """Return the sockets of this process that are connected to a port of its own."""
+    sockets = [found for found in gc.get_objects() if type(found) is socket.socket and found.fileno() != -1]
+    return [found for found in sockets if is_connected_to(found, port)]
+
+
+def is_connected_to(found: socket.socket, port: int) -> bool:
+    try:
+        return bool(found.getpeername()[1] == port)
+    except (OSError, IndexError):
+        return False
 
 
 async def test_a_cancelled_statement_is_aborted_by_its_own_request(serve: Serve) -> None:

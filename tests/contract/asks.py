@@ -11,7 +11,7 @@ from onedoor.spi.capabilities import Capabilities, ColumnType
 from onedoor.spi.predicates import (
     ALWAYS_TRUE,
     And,
-    Comparison,  # pytest would take `Test` for a class of tests
+    Comparison,
     Exists,
     Not,
     Op,

@@ -8,7 +8,7 @@ from onedoor.spi.capabilities import Column, ColumnType
 from onedoor.spi.predicates import (
     ALWAYS_TRUE,
     And,
-    Comparison,  # pytest would take `Test` for a class of tests
+    Comparison,
     Not,
     Op,
     Or,

@@ -12,7 +12,7 @@ from typing import Any
 
 from onedoor.spi.predicates import (
     And,
-    Comparison,  # pytest would take `Test` for a class of tests
+    Comparison,
     Exists,
     InKeys,
     Not,

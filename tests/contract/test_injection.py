@@ -13,7 +13,7 @@ import pytest
 from onedoor.errors import ConnectorError
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.predicates import (
-    Comparison,  # pytest would take `Test` for a class of tests
+    Comparison,
     Op,
     Row,
 )

@@ -12,9 +12,9 @@ from typing import Any, get_args, get_type_hints
 from auth.policy import EVERYONE, decide
 from onedoor.config import SECRET_SUFFIXES, SECTIONS, STATE_DEFAULTS
 from onedoor.connectors.registry import CONNECTORS, load_kind
-from onedoor.connectors.snowflake.introspection import AGGREGATES_BY_TYPE, EXTREME_FUNCTIONS, list_snowflake_operators
-from onedoor.connectors.sql.introspection import AGGREGATES_BY_TYPE as MEASURES
-from onedoor.connectors.sql.introspection import list_sql_operators
+from onedoor.connectors.snowflake.tables import AGGREGATES_BY_TYPE, EXTREME_FUNCTIONS, list_snowflake_operators
+from onedoor.connectors.sql.tables import AGGREGATES_BY_TYPE as MEASURES
+from onedoor.connectors.sql.tables import list_sql_operators
 from onedoor.errors import ErrorCode
 from onedoor.mutations.declarations import MutationDeclaration, RowMutation
 from onedoor.schema.builder import build_schema_and_policy

@@ -26,7 +26,7 @@ from onedoor.connectors.slack.collections import (
     build_channels_collection,
     build_slack_capabilities,
 )
-from onedoor.connectors.snowflake.introspection import build_snowflake_tables
+from onedoor.connectors.snowflake.tables import build_snowflake_tables
 from onedoor.connectors.sql.sqlite import reflect_sqlite_tables
 from onedoor.spi.capabilities import Capabilities, ColumnType
 from tests import acme, watched

@@ -1,1 +1,1 @@
-"""Snowflake."""
+"""Connect to Snowflake."""

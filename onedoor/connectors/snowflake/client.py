@@ -1,4 +1,4 @@
-"""Options, sessions, transport, errors."""
+"""Talk to Snowflake: settings, connections over one HTTP transport, and the errors of both."""
 
 import asyncio
 import logging
@@ -6,6 +6,7 @@ import math
 import re
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +15,6 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from snowflake.connector import Error, OperationalError, ProgrammingError, SnowflakeConnection, connection
-from snowflake.connector import connect as open_connection
 from snowflake.connector.cursor import SnowflakeCursor
 from snowflake.connector.errors import DatabaseError, ForbiddenError
 from snowflake.connector.session_manager import ProxySupportAdapter
@@ -33,10 +33,11 @@ SESSION_PARAMETERS = {"CLIENT_TELEMETRY_ENABLED": False, "TIMEZONE": "UTC", "LOC
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnowflakeOptions:
-    """`timeout`: seconds until a statement, its login included, is given up. `connections`: statements at once.
+    """The settings of one schema.
 
-    `writable`: by table that may be changed, the columns that name a row. `versions`: by table, the column that counts
-    its changes.
+    `timeout`: how many seconds a statement may take, its login included. `connections`: how many statements may run at
+    once. `writable`: by table that may be changed, the columns that name a row. `versions`: by table, the column that
+    counts its changes.
     """
 
     host: str
@@ -56,7 +57,7 @@ class SnowflakeOptions:
 
 
 def build_connection_arguments(options: SnowflakeOptions) -> Mapping[str, Any]:
-    """The connector's arguments: no telemetry, no credential kept on disk, no look-up of which cloud this runs in."""
+    """Build the arguments of a connection without telemetry, credentials on disk or detection of the cloud."""
     seconds = math.ceil(options.timeout)
     return {
         "host": options.host,
@@ -81,69 +82,89 @@ def build_connection_arguments(options: SnowflakeOptions) -> Mapping[str, Any]:
 
 
 RESPONSE_SECONDS = 60.0
-"""Of one answer, beside the timeout for each part of it; who waits for it gives up long before."""
+"""The limit for one whole response; each read of a part has the timeout of the statement."""
 
 READ_CHUNK_BYTES = 65_536
 
 NO_RETRIES = Retry(0, read=False)
 
-JSON_PATHS = re.compile("/(session|queries)/")
-"""Paths whose answers are JSON objects; others are parts of results."""
+JSON_PATHS = re.compile(r"/(session|queries)\b")
+"""Paths whose responses are JSON objects; other paths return parts of results."""
 
 JSON_OBJECT_START = re.compile(rb"\s*\{")
 
-HTTP_OK, HTTP_REDIRECT, HTTP_TOO_MANY_REQUESTS, HTTP_SERVER_ERROR = 200, 300, 429, 500
+HTTP_OK, HTTP_REDIRECT, HTTP_CLIENT_ERROR, HTTP_TOO_MANY_REQUESTS, HTTP_SERVER_ERROR = 200, 300, 400, 429, 500
 
 
 class SnowflakeUnreachable(DatabaseError):  # type: ignore[misc]
-    """No answer came, or not a whole one."""
+    """No response came, or only a part of one."""
 
 
 class SnowflakeStatusError(DatabaseError):  # type: ignore[misc]
-    """The answer was a status by which the connector would ask again; `errno` is that status."""
+    """The response has a status for which the library would retry; `errno` is that status."""
 
 
 class SnowflakeResponseInvalid(DatabaseError):  # type: ignore[misc]
-    """The answer is too long, or not in the language of the service."""
+    """The response is too long, or is not JSON."""
 
 
 class SingleAttemptAdapter(ProxySupportAdapter):  # type: ignore[misc]
-    """In place of the connector's own, whose errors of a kind that it knows would make it ask again."""
+    """Sends each request once: the library retries for the errors of its own adapter, and not for those raised here."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "max_retries": NO_RETRIES})
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
+        super().close()
 
     def send(self, request: Any, **kwargs: Any) -> Any:
+        """Send a request. One that was under way when another thread closed the adapter leaves no socket in its pool."""
         try:
-            answer = super().send(request, **{**kwargs, "stream": True})
-            answer._content = read_bounded(
-                answer.raw.stream(READ_CHUNK_BYTES, decode_content=True),
+            return self._send(request, **kwargs)
+        finally:
+            if self.closed:
+                super().close()
+
+    def _send(self, request: Any, **kwargs: Any) -> Any:
+        try:
+            response = super().send(request, **{**kwargs, "stream": True})
+        except (RequestException, HTTPError, OSError) as error:
+            raise SnowflakeUnreachable("no response") from error
+        try:
+            self._read(response)
+        finally:
+            # Read to its end, the response has given its connection back, which this does not close.
+            response.close()
+        _check_response(request, response)
+        return response
+
+    def _read(self, response: Any) -> None:
+        try:
+            response._content = read_bounded(
+                response.raw.stream(READ_CHUNK_BYTES, decode_content=True),
                 max_bytes=RESPONSE_MAX_BYTES,
                 seconds=RESPONSE_SECONDS,
             )
         except (RequestException, HTTPError, OSError) as error:
-            raise SnowflakeUnreachable("no answer") from error
+            raise SnowflakeUnreachable("no whole response") from error
         except ResponseTooLong as error:
             raise SnowflakeResponseInvalid("too long") from error
-        answer._content_consumed = True
-        answer.close()
-        if (
-            answer.status_code == HTTP_TOO_MANY_REQUESTS
-            or answer.status_code >= HTTP_SERVER_ERROR
-            or HTTP_REDIRECT <= answer.status_code < 400
-        ):
-            raise SnowflakeStatusError("not well", errno=answer.status_code)
-        if (
-            answer.status_code == HTTP_OK
-            and JSON_PATHS.match(request.path_url)
-            and not JSON_OBJECT_START.match(answer._content)
-        ):
-            raise SnowflakeResponseInvalid("not JSON")
-        return answer
+        response._content_consumed = True
+
+
+def _check_response(request: Any, response: Any) -> None:
+    status = response.status_code
+    if status == HTTP_TOO_MANY_REQUESTS or status >= HTTP_SERVER_ERROR or HTTP_REDIRECT <= status < HTTP_CLIENT_ERROR:
+        raise SnowflakeStatusError("a status to retry", errno=status)
+    is_json_expected = status == HTTP_OK and JSON_PATHS.match(request.path_url)
+    if is_json_expected and not JSON_OBJECT_START.match(response._content):
+        raise SnowflakeResponseInvalid("not JSON")
 
 
 def install_adapter() -> None:
-    """For all connections of this process from now on; without its log of failures, which has hosts and SQL in it."""
+    """Replace the adapter of all connections of this process, and silence the log, which names hosts and SQL."""
     logging.getLogger("snowflake.connector").setLevel(logging.CRITICAL)
     connection.ProxySupportAdapterFactory = lambda: SingleAttemptAdapter
 
@@ -153,16 +174,16 @@ DEFAULT_DOMAIN = "snowflakecomputing.com"
 URL_OPTIONS: Mapping[str, Callable[[str], Any]] = {
     "warehouse": str, "role": str, "account": str, "protocol": str, "timeout": float, "connections": int,
 }  # fmt: skip
-"""What a URL may say behind its question mark."""
+"""The options in the query of a URL, and how each is parsed."""
 
 INTROSPECTION_TIMEOUT = 30.0
-"""Seconds for each statement, unless the URL says otherwise: a warehouse may have to wake up first."""
+"""The timeout of each statement where the URL names none: a suspended warehouse takes long to resume."""
 
 URL_FORMAT_MESSAGE = "a Snowflake URL is `snowflake://user:password@account/database/schema?warehouse=...&role=...`"
 
 
 def parse_source_settings(url: str) -> Mapping[str, str]:
-    """What stands under `[sources.<name>]` in the file of settings. Raises Mistake."""
+    """Return the settings of `[sources.<name>]` that open this URL. Raises ConfigurationError."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -172,10 +193,10 @@ def parse_source_settings(url: str) -> Mapping[str, str]:
     if not (parts.username and parts.hostname and database and schema) or "/" in schema:
         raise ConfigurationError(URL_FORMAT_MESSAGE)
     host = parts.hostname
-    far = host if host.endswith(DEFAULT_DOMAIN) or port else f"{host}.{DEFAULT_DOMAIN}"
+    is_full_host = host.endswith(DEFAULT_DOMAIN) or port is not None
     return {
         "kind": "snowflake",
-        "host": far,
+        "host": host if is_full_host else f"{host}.{DEFAULT_DOMAIN}",
         "account": host.partition(".")[0],
         "user": unquote(parts.username),
         "password": unquote(parts.password or ""),
@@ -187,22 +208,22 @@ def parse_source_settings(url: str) -> Mapping[str, str]:
 
 
 def _parse_url_options(query: str) -> Mapping[str, str]:
-    said = dict(parse_qsl(query, keep_blank_values=True))
-    for name, value in said.items():
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    for name, value in options.items():
         if name not in URL_OPTIONS:
             raise build_unknown_name_error("option of a Snowflake URL", name, URL_OPTIONS)
         try:
             URL_OPTIONS[name](value)
         except ValueError:
             raise ConfigurationError(f"`{name}` of a Snowflake URL is a number") from None
-    return said
+    return options
 
 
 def build_introspection_options(settings: Mapping[str, str]) -> SnowflakeOptions:
-    """Of such settings."""
-    taken: Mapping[str, Callable[[str], Any]] = {"port": int, **URL_OPTIONS}
-    given = {name: taken.get(name, str)(value) for name, value in settings.items() if name != "kind"}
-    return SnowflakeOptions(**{"timeout": INTROSPECTION_TIMEOUT, **given})
+    """Build options from what `parse_source_settings` returns."""
+    parsers: Mapping[str, Callable[[str], Any]] = {"port": int, **URL_OPTIONS}
+    options = {name: parsers.get(name, str)(value) for name, value in settings.items() if name != "kind"}
+    return SnowflakeOptions(**{"timeout": INTROSPECTION_TIMEOUT, **options})
 
 
 UNAUTHORIZED_ERROR = 290401
@@ -214,14 +235,14 @@ LOGIN_ERRORS = {
     390422: "snowflake lets nobody in from this address",
     90105: "snowflake has no such database, or none that the user's role may use",
 }
-"""By error, what the login named, or did not name, and the session lacks."""
+"""Messages for what the login did not name, or named in vain, by the number of the error."""
 
 INVALID_AUTHORIZATION_SQLSTATE = "28000"
-"""The SQLSTATE of a login with a wrong user, password or role."""
+"""The SQLSTATE for a wrong user, password or role."""
 
 
 def map_snowflake_error(error: Exception, timeout: float) -> ConnectorError:
-    """`timeout` in seconds. The connector's own texts name hosts and SQL, so none of them is passed on."""
+    """Map an error without its text, which names hosts and SQL. `timeout` is in seconds."""
     match error:
         case TimeoutError():
             return ConnectorError(f"snowflake did not answer within {timeout:g} s")
@@ -254,7 +275,7 @@ def map_snowflake_error(error: Exception, timeout: float) -> ConnectorError:
 
 @dataclass(frozen=True, slots=True)
 class SnowflakeSql:
-    """Text, and the values of its question marks in their order."""
+    """A text, and the values of its question marks in their order."""
 
     text: str
     binds: tuple[Any, ...] = ()
@@ -277,7 +298,7 @@ def join_sql(separator: str, parts: Sequence[SnowflakeSql]) -> SnowflakeSql:
 
 
 def normalize_identifier(name: str) -> str:
-    """As Snowflake keeps a name that was typed: in capitals, unless it stands in double quotes."""
+    """Spell a name as Snowflake stores it: in capitals, unless it is in double quotes."""
     if len(name) > 2 and name[0] == name[-1] == '"':
         return name[1:-1].replace('""', '"')
     return name.upper()
@@ -288,12 +309,46 @@ def quote_identifier(name: str) -> str:
 
 
 SESSION_LOST_ERRORS = frozenset({290401, 390104, 390111, 390112, 390114})
-"""Errors of a session that the server does not know, as after its restart."""
+"""The numbers of errors for a session that the server does not know, as after its restart."""
+
+
+class TrackedConnection(SnowflakeConnection):  # type: ignore[misc]
+    """A connection that closes its sockets whatever fails.
+
+    The library's own does not where the login fails, nor in `close` where the server does not take the goodbye.
+    """
+
+    def __init__(self, options: SnowflakeOptions) -> None:
+        try:
+            super().__init__(**build_connection_arguments(options))
+        except BaseException:
+            self.close_sockets()
+            raise
+        # The library's timer sends aborts too; one that fails would end as a traceback in a thread.
+        self._cancel_query: Callable[..., Any] = partial(call_suppressing_errors, super()._cancel_query)
+
+    def close(self, retry: bool = False) -> None:
+        """Say goodbye to the server and close the sockets; never raises."""
+        try:
+            super().close(retry)
+        finally:
+            self.close_sockets()
+
+    def close_sockets(self) -> None:
+        """Close the sockets at once; a request that is under way closes its own when it ends."""
+        self._rest = None
+        if (session_manager := getattr(self, "_session_manager", None)) is not None:
+            session_manager.close()
+
+
+def call_suppressing_errors(call: Callable[..., Any], *arguments: Any) -> None:
+    with suppress(Exception):
+        call(*arguments)
 
 
 @dataclass(slots=True)
 class RunningStatement:
-    """A statement under way, so that whoever gives up on it can have the server stop it."""
+    """A statement under way, so that a caller who gives up can have the server stop it."""
 
     sql: SnowflakeSql
     cursor: SnowflakeCursor | None = None
@@ -308,28 +363,32 @@ class RunningStatement:
         return rows
 
     def abort(self) -> None:
-        """Names the statement by its request: a later one of the same connection is never hit."""
+        """Name the statement by its request, so that no later one of the same connection is stopped."""
         cursor = self.cursor
         if cursor is not None and cursor._request_id is not None:
             cursor.connection._cancel_query(self.sql.text, cursor._request_id)
+            if cursor.connection.is_closed():  # meanwhile, by another thread
+                cursor.connection.close_sockets()
 
 
 class SnowflakeSessions:
-    """The connections of one source. What need not be waited for, aborts and closings, is done by a thread aside."""
+    """The connections of one connector. Aborts and goodbyes run in a background thread that nobody waits for."""
 
     def __init__(self, options: SnowflakeOptions) -> None:
         install_adapter()
         self.options = options
-        self.idle: deque[SnowflakeConnection] = deque()
+        self.idle: deque[TrackedConnection] = deque()
+        self.closing: set[TrackedConnection] = set()
+        self.closed = False
         self.executor = build_thread_pool(options.connections, "snowflake")
         self.background_executor = build_thread_pool(1, "snowflake-aside")
 
     async def run(self, sql: SnowflakeSql) -> list[Row]:
-        """All rows of the statement; raises SourceFailed. Given up on, by timeout or cancelling, it is aborted."""
+        """Return all rows of a statement, which is aborted on timeout or cancellation. Raises ConnectorError."""
         running = RunningStatement(sql)
         try:
             async with asyncio.timeout(self.options.timeout):
-                return await run_in_thread(self.executor, partial(self.execute_on_any, running))
+                return await run_in_thread(self.executor, partial(self._execute_on_any, running))
         except asyncio.CancelledError:
             self.abandon(running)
             raise
@@ -339,54 +398,86 @@ class SnowflakeSessions:
 
     def abandon(self, running: RunningStatement) -> None:
         running.abandoned = True
-        self.background_executor.submit(running.abort)
+        self._run_in_background(running.abort)
 
-    def execute_on_any(self, running: RunningStatement) -> list[Row]:
-        """Runs in a thread of `calls`, as do the methods it calls."""
-        kept = self.pop_idle_connection()
-        try:
-            return self.execute_on(running, kept or self.open_new_connection())
-        except Error as error:
-            if kept is None or error.errno not in SESSION_LOST_ERRORS:
-                raise
-        while (stale := self.pop_idle_connection()) is not None:
-            self.background_executor.submit(stale.close, False)
-        return self.execute_on(running, self.open_new_connection())
-
-    def execute_on(self, running: RunningStatement, connection: SnowflakeConnection) -> list[Row]:
-        """A connection is used again after rows or a refused statement, and closed after anything else."""
-        keep = False
-        try:
-            rows = running.execute(connection)
-            keep = not running.abandoned
-            return rows
-        except ProgrammingError as error:
-            keep = error.errno not in SESSION_LOST_ERRORS and not running.abandoned
-            raise
-        finally:
-            if keep:
-                self.idle.append(connection)
-            else:
-                self.background_executor.submit(connection.close, False)
-
-    def pop_idle_connection(self) -> SnowflakeConnection | None:
+    def pop_idle_connection(self) -> TrackedConnection | None:
         with suppress(IndexError):
             return self.idle.pop()
         return None
 
-    def open_new_connection(self) -> SnowflakeConnection:
-        connection = open_connection(**build_connection_arguments(self.options))
-        # The connector's own timer sends aborts too; one that fails would end as a traceback of a thread.
-        connection._cancel_query = partial(call_suppressing_errors, connection._cancel_query)
-        return connection
+    async def open_connection(self) -> TrackedConnection:
+        """Open a connection; one that is there only when the caller has left is closed again."""
+        opening = self.executor.submit(self._open_connection)
+        try:
+            return await asyncio.wrap_future(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(self._release_opened)
+            raise
+
+    def release(self, connection: TrackedConnection, *, reusable: bool) -> None:
+        """Take back a connection: it is used again, or closed."""
+        if reusable and not self.closed:
+            self.idle.append(connection)
+        elif not self.closed:
+            self.closing.add(connection)
+            self._run_in_background(partial(self._close_connection, connection))
+        if self.closed:  # since before, or only now
+            connection.close_sockets()
 
     async def close(self) -> None:
+        """Say goodbye for idle connections and close them; one whose statement still runs is closed when that ends."""
+        self.closed = True
         shut_down_pool(self.executor)
-        while (connection := self.pop_idle_connection()) is not None:
-            await run_in_thread(self.background_executor, partial(connection.close, False))
-        shut_down_pool(self.background_executor)
+        try:
+            while (connection := self.pop_idle_connection()) is not None:
+                self.closing.add(connection)
+                await run_in_thread(self.background_executor, partial(self._close_connection, connection))
+        finally:
+            shut_down_pool(self.background_executor)
+            for connection in (*self.idle, *self.closing):  # whose goodbye is not said, or takes too long
+                connection.close_sockets()
 
+    def _execute_on_any(self, running: RunningStatement) -> list[Row]:
+        """Try an idle connection, and a new one where the server has forgotten the idle ones. Runs in a thread."""
+        connection = self.pop_idle_connection()
+        try:
+            return self._execute_on(running, connection or self._open_connection())
+        except Error as error:
+            if connection is None or error.errno not in SESSION_LOST_ERRORS:
+                raise
+        while (stale := self.pop_idle_connection()) is not None:
+            self.release(stale, reusable=False)
+        return self._execute_on(running, self._open_connection())
 
-def call_suppressing_errors(act: Callable[..., Any], *arguments: Any) -> None:
-    with suppress(Exception):
-        act(*arguments)
+    def _execute_on(self, running: RunningStatement, connection: TrackedConnection) -> list[Row]:
+        """Use the connection again after rows or a refused statement, and after nothing else."""
+        reusable = False
+        try:
+            rows = running.execute(connection)
+            reusable = not running.abandoned
+            return rows
+        except ProgrammingError as error:
+            reusable = error.errno not in SESSION_LOST_ERRORS and not running.abandoned
+            raise
+        finally:
+            self.release(connection, reusable=reusable)
+
+    def _open_connection(self) -> TrackedConnection:
+        connection = TrackedConnection(self.options)
+        if self.closed:
+            connection.close_sockets()
+            raise SnowflakeUnreachable("the connector was closed")
+        return connection
+
+    def _release_opened(self, opening: "Future[TrackedConnection]") -> None:
+        if not opening.cancelled() and opening.exception() is None:
+            self.release(opening.result(), reusable=False)
+
+    def _close_connection(self, connection: TrackedConnection) -> None:
+        connection.close()
+        self.closing.discard(connection)
+
+    def _run_in_background(self, call: Callable[[], None]) -> None:
+        """Run in the background thread, as long as the connector is open."""
+        with suppress(RuntimeError):
+            self.background_executor.submit(call)

@@ -1,10 +1,9 @@
-"""The connector, reads and writes."""
+"""Serve the tables of one Snowflake schema: scans as statements, changes in batches under one write lock."""
 
 import asyncio
 import random
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
-from onedoor.connectors import value_checks
 from onedoor.connectors.snowflake.client import (
     SnowflakeOptions,
     SnowflakeSessions,
@@ -14,7 +13,7 @@ from onedoor.connectors.snowflake.client import (
     wrap_sql,
 )
 from onedoor.connectors.snowflake.compiler import compile_snowflake_query, decode_snowflake_rows, list_decoders
-from onedoor.connectors.snowflake.introspection import (
+from onedoor.connectors.snowflake.tables import (
     COLUMNS_SQL,
     MARKER_TABLE_NAME,
     ROW_COUNTS_SQL,
@@ -39,10 +38,11 @@ from onedoor.connectors.snowflake.writes import (
     group_into_batches,
     open_transaction,
 )
-from onedoor.connectors.value_checks import DisabledWriter
+from onedoor.connectors.sql.connector import TableConnector
+from onedoor.connectors.sql.write_model import check_expected_version
+from onedoor.connectors.value_checks import check_writable, decode_outcome, encode_outcome, require_result
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.runtime.concurrency import ShieldedTasks
-from onedoor.spi.capabilities import Capabilities
 from onedoor.spi.connector import (
     ChangeKind,
     ChangeRejected,
@@ -62,7 +62,7 @@ CREATE_MARKER_TABLE_SQL = (
 MARKER_TABLE_EXISTS_SQL = "SELECT COUNT(*) FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?"
 
 LOCK_ROW_ID = ""
-"""The id of the row that is held."""
+"""The id of the marker row that a transaction locks, so that only one at a time changes rows."""
 
 LOCK_ROW_SQL = f"UPDATE {MARKER_TABLE_NAME} SET MADE_AT = CURRENT_TIMESTAMP() WHERE ID = ?"
 
@@ -73,7 +73,7 @@ INSERT_MARKERS_SQL = f"INSERT INTO {MARKER_TABLE_NAME} (ID, OUTCOME, MADE_AT) VA
 MARKER_VALUES_SQL = "(?, ?, CURRENT_TIMESTAMP())"
 
 LOCK_WAIT_SECONDS = 10.0
-"""How long a turn is waited for."""
+"""How long a transaction waits for the lock."""
 
 LOCK_RETRY_SECONDS = 0.05
 
@@ -82,25 +82,74 @@ BUSY_MESSAGE = "snowflake is busy with other changes, ask again"
 UNKNOWN_OUTCOME_MESSAGE = "whether the change was made is not known: snowflake left before it could say so"
 
 
+BATCH_ROWS = 5000
+
+
+async def connect(options: SnowflakeOptions) -> "SnowflakeConnector":
+    """Reflect the tables of one schema; a table that is added later is seen after a restart. Raises ConnectorError."""
+    sessions = SnowflakeSessions(options)
+    try:
+        schema = normalize_identifier(options.schema)
+        columns = await sessions.run(SnowflakeSql(COLUMNS_SQL, (schema,)))
+        row_counts = await sessions.run(SnowflakeSql(ROW_COUNTS_SQL, (schema,)))
+        connector = SnowflakeConnector(sessions, build_snowflake_tables(columns, row_counts))
+        if options.writable:
+            connector.writer = await create_snowflake_writer(sessions, options, connector.tables)
+    except BaseException:
+        await sessions.close()
+        raise
+    return connector
+
+
+class SnowflakeConnector(TableConnector):
+    """The tables of one schema, by lower-case name."""
+
+    def __init__(self, sessions: SnowflakeSessions, tables: Mapping[str, SnowflakeTable]) -> None:
+        super().__init__(tables)
+        self.sessions = sessions
+        self.tables = tables
+
+    def statement_text(self, request: ScanRequest) -> str:
+        return compile_snowflake_query(request, self.tables).text
+
+    async def scan(self, request: ScanRequest) -> AsyncIterator[Sequence[Row]]:
+        if request.keys is not None and not request.keys.values:
+            return
+        rows = await self.sessions.run(compile_snowflake_query(request, self.tables))
+        decoders = list_decoders(request, self.tables)
+        for start in range(0, len(rows), BATCH_ROWS):
+            yield decode_snowflake_rows(rows[start : start + BATCH_ROWS], decoders)
+
+    async def ping(self) -> None:
+        await self.sessions.run(SnowflakeSql("SELECT 1"))
+
+    async def close(self) -> None:
+        await self.writer.close()
+        await self.sessions.close()
+
+
+KIND = ConnectorKind(options=SnowflakeOptions, connect=connect)
+
+
 async def create_snowflake_writer(
     sessions: SnowflakeSessions, options: SnowflakeOptions, tables: Mapping[str, SnowflakeTable]
 ) -> "SnowflakeWriter":
-    """Makes the marker table if it is missing. Raises SourceFailed and Mistake."""
+    """Create the marker table and its lock row if they are missing. Raises ConnectorError and ConfigurationError."""
     schema = normalize_identifier(options.schema)
-    [(there,)] = await sessions.run(SnowflakeSql(MARKER_TABLE_EXISTS_SQL, (schema, MARKER_TABLE_NAME)))
-    if not there:
+    [(has_table,)] = await sessions.run(SnowflakeSql(MARKER_TABLE_EXISTS_SQL, (schema, MARKER_TABLE_NAME)))
+    if not has_table:
         await sessions.run(SnowflakeSql(CREATE_MARKER_TABLE_SQL))
-    [(locks,)] = await sessions.run(
+    [(has_lock_row,)] = await sessions.run(
         SnowflakeSql(f"SELECT COUNT(*) FROM {MARKER_TABLE_NAME} WHERE ID = ?", (LOCK_ROW_ID,))
     )
-    if not locks:
+    if not has_lock_row:
         await sessions.run(wrap_sql(INSERT_MARKERS_SQL, SnowflakeSql(MARKER_VALUES_SQL, (LOCK_ROW_ID, None))))
     columns = await sessions.run(SnowflakeSql(WRITE_COLUMNS_SQL, (schema,)))
     return SnowflakeWriter(build_snowflake_targets(options.writable, options.versions, tables, columns), sessions)
 
 
 class SnowflakeWriter:
-    """The changes of one schema."""
+    """Changes the tables of one schema that may be changed."""
 
     def __init__(self, targets: Mapping[str, SnowflakeWriteTarget], sessions: SnowflakeSessions) -> None:
         self.targets = targets
@@ -112,49 +161,47 @@ class SnowflakeWriter:
         return target.capabilities if target else None
 
     async def apply(self, changes: Sequence[RowChange], *, dry_run: bool = False) -> Sequence[ChangeResult]:
-        for each in changes:
-            if each.collection not in self.targets:
-                raise ChangeRejected(f"`{each.collection}` is not to be changed", ErrorCode.CANNOT_ANSWER)
+        check_writable(changes, self.targets)
         try:
             return await self.shielded.run(self._apply_in_transaction(changes, dry_run=dry_run))
         except TransactionBusy:
             raise ChangeRejected(BUSY_MESSAGE, ErrorCode.SOURCE_OVERLOADED) from None
-        except TransactionFailed as reason:
-            raise ChangeRejected(reason.error.reason, reason.error.code) from None
+        except TransactionFailed as failure:
+            raise ChangeRejected(failure.error.reason, failure.error.code) from None
 
     async def find_change(self, change: RowChange) -> ChangeResult | None:
         try:
             return await self.shielded.run(self._find_or_fence(change))
         except TransactionBusy:
             raise ConnectorError(BUSY_MESSAGE, ErrorCode.SOURCE_OVERLOADED) from None
-        except TransactionFailed as reason:
-            raise reason.error from None
+        except TransactionFailed as failure:
+            raise failure.error from None
 
     async def close(self) -> None:
         await self.shielded.close()
 
     async def _apply_in_transaction(self, changes: Sequence[RowChange], *, dry_run: bool) -> Sequence[ChangeResult]:
         async with open_transaction(self.sessions, self._acquire_write_lock) as transaction:
-            made = await self._find_applied(transaction, changes)
-            fresh = {each.id: each for each in changes if each.id not in made}
-            steps = [self._build_row_write(each) for each in fresh.values()]
-            for run in group_into_batches(steps):
-                made |= await self._apply_batch(transaction, run)
+            results = await self._find_applied(transaction, changes)
+            new_changes = {change.id: change for change in changes if change.id not in results}
+            writes = [self._build_row_write(change) for change in new_changes.values()]
+            for batch in group_into_batches(writes):
+                results |= await self._apply_batch(transaction, batch)
             if not dry_run:
-                await self._store_outcomes(transaction, {id: value_checks.encode_outcome(made[id]) for id in fresh})
+                await self._store_outcomes(transaction, {id: encode_outcome(results[id]) for id in new_changes})
                 await _commit_or_unknown(transaction)
-            return [made[each.id] for each in changes]
+            return [results[change.id] for change in changes]
 
     async def _acquire_write_lock(self, transaction: SnowflakeTransaction) -> None:
-        """Raises Busy where others hold the row, and do not let go of it in time."""
-        until = asyncio.get_running_loop().time() + LOCK_WAIT_SECONDS
+        """Begin the transaction and lock the lock row. Raises TransactionBusy where others hold it for too long."""
+        deadline = asyncio.get_running_loop().time() + LOCK_WAIT_SECONDS
         while True:
             try:
                 await transaction.begin()
                 await transaction.run(SnowflakeSql(LOCK_ROW_SQL, (LOCK_ROW_ID,)))
             except TransactionBusy:
                 await transaction.rollback()
-                if asyncio.get_running_loop().time() > until:
+                if asyncio.get_running_loop().time() > deadline:
                     raise
                 await asyncio.sleep(random.uniform(LOCK_RETRY_SECONDS / 2, LOCK_RETRY_SECONDS))
             else:
@@ -163,14 +210,13 @@ class SnowflakeWriter:
     async def _find_applied(
         self, transaction: SnowflakeTransaction, changes: Sequence[RowChange]
     ) -> dict[str, ChangeResult]:
-        found = await self._read_markers(transaction, [each.id for each in changes])
-        if None in found.values():
-            raise ChangeRejected("the change was given up before it was made: tell it anew", ErrorCode.CANNOT_ANSWER)
-        return {id: value_checks.decode_outcome(text) for id, text in found.items() if text is not None}
+        """Return the results of changes that have a marker, by id."""
+        outcomes = await self._read_markers(transaction, [change.id for change in changes])
+        return {id: require_result(_decode_marker(text)) for id, text in outcomes.items()}
 
     async def _read_markers(self, transaction: SnowflakeTransaction, ids: Sequence[str]) -> dict[str, str | None]:
-        marks = ", ".join("?" * len(ids))
-        return dict(await transaction.run(SnowflakeSql(f"{SELECT_MARKERS_SQL}({marks})", tuple(ids))))
+        placeholders = ", ".join("?" * len(ids))
+        return dict(await transaction.run(SnowflakeSql(f"{SELECT_MARKERS_SQL}({placeholders})", tuple(ids))))
 
     async def _store_outcomes(self, transaction: SnowflakeTransaction, outcomes: Mapping[str, str | None]) -> None:
         if outcomes:
@@ -181,157 +227,96 @@ class SnowflakeWriter:
         target = self.targets[change.collection]
         return RowWrite(change=change, target=target, values=collect_change_values(change, target))
 
-    async def _apply_batch(self, transaction: SnowflakeTransaction, run: Sequence[RowWrite]) -> dict[str, ChangeResult]:
-        befores = await self._read_rows(transaction, run)
-        for each in run:
-            check_expected_row(each, befores.get(each.key))
-        for statement in compile_batch(run, befores):
+    async def _apply_batch(
+        self, transaction: SnowflakeTransaction, batch: Sequence[RowWrite]
+    ) -> dict[str, ChangeResult]:
+        """Apply changes that share statements, and return their results by id."""
+        rows_before = await self._read_rows(transaction, batch)
+        for write in batch:
+            check_expected_row(write, rows_before.get(write.key))
+        for statement in compile_batch(batch, rows_before):
             await transaction.run(statement)
-        afters = await self._read_rows(transaction, run)
-        for each in run:
-            if each.change.kind is not ChangeKind.DELETE:
-                check_stored_values(each.values, afters[each.key], each.target)
+        rows_after = await self._read_rows(transaction, batch)
+        for write in batch:
+            if write.change.kind is not ChangeKind.DELETE:
+                check_stored_values(write.values, rows_after[write.key], write.target)
         return {
-            each.change.id: ChangeResult(before=befores.get(each.key), after=afters.get(each.key)) for each in run
-        }  # fmt: skip
+            write.change.id: ChangeResult(before=rows_before.get(write.key), after=rows_after.get(write.key))
+            for write in batch
+        }
 
-    async def _read_rows(self, transaction: SnowflakeTransaction, run: Sequence[RowWrite]) -> dict[Row, RowValues]:
-        target = run[0].target
-        ask, sql = compile_row_read(target, [each.key for each in run])
-        found: dict[Row, RowValues] = {}
-        for row in decode_snowflake_rows(await transaction.run(sql), list_decoders(ask, {target.name: target.table})):
-            values = dict(zip(ask.columns, row, strict=True))
-            key = tuple(values[each] for each in target.key)
-            if key in found:
+    async def _read_rows(self, transaction: SnowflakeTransaction, batch: Sequence[RowWrite]) -> dict[Row, RowValues]:
+        """Read the rows of a batch by key. Raises ChangeRejected where several have the same."""
+        target = batch[0].target
+        request, sql = compile_row_read(target, [write.key for write in batch])
+        decoders = list_decoders(request, {target.name: target.table})
+        rows: dict[Row, RowValues] = {}
+        for row in decode_snowflake_rows(await transaction.run(sql), decoders):
+            values = dict(zip(request.columns, row, strict=True))
+            key = tuple(values[name] for name in target.key)
+            if key in rows:
                 raise ChangeRejected(f"several rows of `{target.name}` have this key", ErrorCode.CANNOT_ANSWER)
-            found[key] = values
-        return found
+            rows[key] = values
+        return rows
 
     async def _find_or_fence(self, change: RowChange) -> ChangeResult | None:
         async with open_transaction(self.sessions, self._acquire_write_lock) as transaction:
-            found = await self._read_markers(transaction, [change.id])
-            if change.id in found:
-                text = found[change.id]
-                return None if text is None else value_checks.decode_outcome(text)
+            outcomes = await self._read_markers(transaction, [change.id])
+            if change.id in outcomes:
+                return _decode_marker(outcomes[change.id])
             await self._store_outcomes(transaction, {change.id: None})
             await _commit_or_unknown(transaction)
             return None
 
 
-def check_expected_row(row_write: RowWrite, before: RowValues | None) -> None:
-    """Raises Unmade unless the row is as the change needs it to be."""
-    change, target = row_write.change, row_write.target
+def _decode_marker(outcome: str | None) -> ChangeResult | None:
+    """Return None where the marker says that the change must not be made any more."""
+    return None if outcome is None else decode_outcome(outcome)
+
+
+def check_expected_row(write: RowWrite, before: RowValues | None) -> None:
+    """Raise ChangeRejected unless the row is as the change needs it to be."""
+    change, target = write.change, write.target
     if change.kind is ChangeKind.CREATE and before is not None:
-        named = ", ".join(f"`{each}`" for each in target.key)
-        raise ChangeRejected(f"there already is a row of `{target.name}` with this {named}", ErrorCode.ALREADY_EXISTS)
+        key = ", ".join(f"`{name}`" for name in target.key)
+        raise ChangeRejected(f"there already is a row of `{target.name}` with this {key}", ErrorCode.ALREADY_EXISTS)
     if change.kind is ChangeKind.CREATE and change.version is not None:
         raise ChangeRejected("a row that is created has no version yet")
     if before is None and (change.kind in (ChangeKind.UPDATE, ChangeKind.DELETE) or change.version is not None):
         raise ChangeRejected(f"there is no such row of `{target.name}`", ErrorCode.NOT_FOUND)
     if before is None:
-        check_required_values(row_write.values, target)
-    elif change.version is not None:
-        _check_snowflake_version(change, target, before)
-
-
-def _check_snowflake_version(change: RowChange, target: SnowflakeWriteTarget, before: RowValues) -> None:
-    version = target.capabilities.version_column
-    if version is None:
-        raise ChangeRejected(f"rows of `{target.name}` have no version that a change could name")
-    at = before[version] or 0
-    if str(at) != change.version:
-        told = f"the row of `{target.name}` has been changed since: it is at version {at}"
-        raise ChangeRejected(told, ErrorCode.VERSION_CONFLICT)
+        check_required_values(write.values, target)
+    else:
+        check_expected_version(change, target.capabilities.version_column, before)
 
 
 def compile_batch(batch: Sequence[RowWrite], rows_before: Mapping[Row, RowValues]) -> Iterator[SnowflakeSql]:
-    """Rows that are new are inserted by one statement."""
+    """Compile one insert of all new rows, then an update or delete of each other row."""
     target, version = batch[0].target, batch[0].target.capabilities.version_column
-    new = [
-        each.values if version is None else {**each.values, version: 1} for each in batch if each.key not in rows_before
+    new_rows = [
+        write.values if version is None else {**write.values, version: 1}
+        for write in batch
+        if write.key not in rows_before
     ]
-    if new:
-        yield compile_row_insert(target, new)
-    for each in batch:
-        before = rows_before.get(each.key)
-        if before is not None and each.change.kind is ChangeKind.DELETE:
+    if new_rows:
+        yield compile_row_insert(target, new_rows)
+    for write in batch:
+        before = rows_before.get(write.key)
+        if before is None:
+            continue
+        if write.change.kind is ChangeKind.DELETE:
             yield compile_row_delete(target, before)
-        elif before is not None:
-            given = {name: value for name, value in each.values.items() if name not in target.key}
-            values = given if version is None else {**given, version: (before[version] or 0) + 1}
-            if values:
-                yield compile_row_update(target, before, values)
+            continue
+        values = {name: value for name, value in write.values.items() if name not in target.key}
+        if version is not None:
+            values[version] = (before[version] or 0) + 1
+        if values:
+            yield compile_row_update(target, before, values)
 
 
 async def _commit_or_unknown(transaction: SnowflakeTransaction) -> None:
-    """Raises SourceFailed where nobody can say whether it was."""
+    """Raise ConnectorError where it is not known whether the transaction was committed."""
     try:
         await transaction.commit()
     except TransactionFailed:
         raise ConnectorError(UNKNOWN_OUTCOME_MESSAGE) from None
-
-
-BATCH_ROWS = 5000
-
-
-async def connect(options: SnowflakeOptions) -> "SnowflakeConnector":
-    """Reads the schema's tables once; what is added later is seen after a restart. Raises SourceFailed."""
-    sessions = SnowflakeSessions(options)
-    try:
-        columns, sizes = [
-            await sessions.run(SnowflakeSql(each, (normalize_identifier(options.schema),)))
-            for each in (COLUMNS_SQL, ROW_COUNTS_SQL)
-        ]
-    except BaseException:
-        await sessions.close()
-        raise
-    source = SnowflakeConnector(sessions, build_snowflake_tables(columns, sizes))
-    if options.writable:
-        try:
-            source.writer = await create_snowflake_writer(sessions, options, source.tables)
-        except BaseException:
-            await sessions.close()
-            raise
-    return source
-
-
-class SnowflakeConnector:
-    """The tables of one schema, by lower-case name."""
-
-    def __init__(self, sessions: SnowflakeSessions, tables: Mapping[str, SnowflakeTable]) -> None:
-        self.sessions = sessions
-        self.tables = tables
-        self.writer: SnowflakeWriter | DisabledWriter = DisabledWriter()
-
-    def capabilities(self, collection: str) -> Capabilities:
-        return self.tables[collection].capabilities
-
-    def statement_text(self, request: ScanRequest) -> str:
-        return compile_snowflake_query(request, self.tables).text
-
-    async def scan(self, request: ScanRequest) -> AsyncIterator[Sequence[Row]]:
-        if request.keys is not None and not request.keys.values:
-            return
-        rows = await self.sessions.run(compile_snowflake_query(request, self.tables))
-        shows = list_decoders(request, self.tables)
-        for start in range(0, len(rows), BATCH_ROWS):
-            yield decode_snowflake_rows(rows[start : start + BATCH_ROWS], shows)
-
-    def write_capabilities(self, collection: str) -> WriteCapabilities | None:
-        return self.writer.write_capabilities(collection)
-
-    async def apply(self, changes: Sequence[RowChange], *, dry_run: bool = False) -> Sequence[ChangeResult]:
-        return await self.writer.apply(changes, dry_run=dry_run)
-
-    async def find_change(self, change: RowChange) -> ChangeResult | None:
-        return await self.writer.find_change(change)
-
-    async def ping(self) -> None:
-        await self.sessions.run(SnowflakeSql("SELECT 1"))
-
-    async def close(self) -> None:
-        await self.writer.close()
-        await self.sessions.close()
-
-
-KIND = ConnectorKind(options=SnowflakeOptions, connect=connect)

@@ -1,4 +1,4 @@
-"""Tables, keys."""
+"""Describe the tables of a Snowflake schema, with their keys and references, for the code generator."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,177 +17,22 @@ from onedoor.connectors.snowflake.client import (
     parse_source_settings,
     quote_identifier,
 )
-from onedoor.errors import ConfigurationError, ConnectorError
-from onedoor.spi.capabilities import Capabilities, Column, ColumnType
-from onedoor.spi.predicates import Op, Row
-from onedoor.spi.scan import AggregateFunction, TimeUnit
-
-COLUMNS_SQL = (
-    "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, NUMERIC_PRECISION, NUMERIC_SCALE FROM INFORMATION_SCHEMA.COLUMNS "
-    "WHERE TABLE_SCHEMA = ? ORDER BY TABLE_NAME, ORDINAL_POSITION"
+from onedoor.connectors.snowflake.tables import (
+    SnowflakeColumn,
+    SnowflakeTable,
+    build_snowflake_tables,
+    parse_snowflake_column,
 )
-
-ROW_COUNTS_SQL = "SELECT TABLE_NAME, ROW_COUNT FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_SCHEMA = ?"
-
-MARKER_TABLE_NAME = "ONEDOOR_CHANGE"
-"""The table that keeps what came of each change; it is no collection."""
-
-MAX_KEYS = 1000
-
-MAX_IN_FILTER_KEYS = 10_000
-
-EPOCH_TYPE = "EPOCH"
-"""The type of a time that was read as microseconds since 1970; no table has it."""
-
-SNOWFLAKE_COLUMN_TYPES = {
-    "TEXT": ColumnType.TEXT,
-    "BOOLEAN": ColumnType.BOOLEAN,
-    "DATE": ColumnType.DATE,
-    "FLOAT": ColumnType.FLOAT,
-    "TIMESTAMP_TZ": ColumnType.TIME,
-    "TIMESTAMP_LTZ": ColumnType.TIME,
-    "TIMESTAMP_NTZ": ColumnType.TIME,
-}
-
-EQUALITY_OPS = frozenset({Op.EQ, Op.NE, Op.IN, Op.NOT_IN, Op.IS_NULL})
-
-ORDERED_OPS = EQUALITY_OPS | {Op.LT, Op.LTE, Op.GT, Op.GTE}
-
-TEXT_OPS = ORDERED_OPS | {Op.CONTAINS, Op.STARTS_WITH, Op.ENDS_WITH}
-
-COUNT_FUNCTIONS = frozenset({AggregateFunction.COUNT, AggregateFunction.COUNT_DISTINCT})
-
-EXTREME_FUNCTIONS = COUNT_FUNCTIONS | {AggregateFunction.MIN, AggregateFunction.MAX}
-
-AGGREGATES_BY_TYPE = {
-    ColumnType.BOOLEAN: COUNT_FUNCTIONS,
-    ColumnType.INTEGER: EXTREME_FUNCTIONS | {AggregateFunction.SUM},
-    ColumnType.DECIMAL: EXTREME_FUNCTIONS | {AggregateFunction.SUM},
-}
-"""By kind, EXTREME of the others. A sum of floats depends on their order, so none is promised."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SnowflakeColumn:
-    """A column as Snowflake has it; precision and scale count decimal digits and are 0 where it holds no NUMBER."""
-
-    name: str
-    column_type: ColumnType
-    data_type: str
-    precision: int = 0
-    scale: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SnowflakeTable:
-    """A table or view: its real name, its columns by lower-case name, and its promise."""
-
-    name: str
-    columns: Mapping[str, SnowflakeColumn]
-    capabilities: Capabilities
-
-
-def build_snowflake_tables(rows: Iterable[Row], sizes: Iterable[Row] = ()) -> Mapping[str, SnowflakeTable]:
-    """The tables by lower-case name. Columns of a type that no kind can hold are left out."""
-    many = {name: None if count is None else int(count) for name, count in sizes}
-    found: dict[str, dict[str, SnowflakeColumn]] = {}
-    for table, *column in (each for each in rows if each[0] != MARKER_TABLE_NAME):
-        columns = found.setdefault(table, {})
-        if (stored := parse_snowflake_column(*column)) is not None:
-            columns[stored.name.lower()] = stored
-    return {
-        name.lower(): SnowflakeTable(
-            name=name, columns=columns, capabilities=build_snowflake_capabilities(columns, many.get(name))
-        )
-        for name, columns in found.items()
-    }
-
-
-def parse_snowflake_column(
-    name: str, data_type: str, precision: int | None, scale: int | None
-) -> SnowflakeColumn | None:
-    if data_type == "NUMBER":
-        kind = ColumnType.DECIMAL if scale else ColumnType.INTEGER
-        return SnowflakeColumn(
-            name=name, column_type=kind, data_type=data_type, precision=precision or 38, scale=scale or 0
-        )
-    return (
-        SnowflakeColumn(name=name, column_type=SNOWFLAKE_COLUMN_TYPES[data_type], data_type=data_type)
-        if data_type in SNOWFLAKE_COLUMN_TYPES
-        else None
-    )
-
-
-def build_snowflake_capabilities(columns: Mapping[str, SnowflakeColumn], rows: int | None = None) -> Capabilities:
-    return Capabilities(
-        columns={
-            name: Column(
-                stored.column_type,
-                list_snowflake_operators(stored.column_type),
-                True,
-                AGGREGATES_BY_TYPE.get(stored.column_type, EXTREME_FUNCTIONS),
-            )
-            for name, stored in columns.items()
-        },
-        max_keys=MAX_KEYS,
-        boolean_filters=True,
-        exists_filters=True,
-        max_in_filter_keys=MAX_IN_FILTER_KEYS,
-        limit=True,
-        limit_per_key=True,
-        aggregates=True,
-        time_buckets=frozenset(TimeUnit),
-        group_ordering_and_limit=True,
-        row_count=rows,
-    )
-
-
-def list_snowflake_operators(column_type: ColumnType) -> frozenset[Op]:
-    """What Snowflake answers as the words mean it; not the i- forms, its LOWER is not Python's."""
-    if column_type is ColumnType.TEXT:
-        return TEXT_OPS
-    return EQUALITY_OPS if column_type is ColumnType.BOOLEAN else ORDERED_OPS
-
+from onedoor.errors import ConfigurationError, ConnectorError
+from onedoor.spi.capabilities import ColumnType
+from onedoor.spi.predicates import Row
 
 ColumnNames = tuple[str, ...]
 
 KeysByTable = Mapping[str, tuple[ColumnNames, ...]]
 
 PART_POSITION = itemgetter(0)
-"""A part's place in its key, by which alone it is sorted: parts all said to be the first stay as they came."""
-
-
-def parse_keys(rows: Iterable[Row]) -> KeysByTable:
-    """The columns of each key, of the rows of SHOW PRIMARY KEYS or of SHOW UNIQUE KEYS.
-
-    Created, database, schema, table, column, the place in the key, the name of the key, ...
-    """
-    found: dict[ColumnNames, list[tuple[int, str]]] = defaultdict(list)
-    for _, _, _, table, column, place, name, *_ in rows:
-        found[table, name].append((place, column.lower()))
-    made: dict[str, list[ColumnNames]] = defaultdict(list)
-    for (table, _), parts in found.items():
-        made[table].append(tuple(column for _, column in sorted(parts, key=PART_POSITION)))
-    return {table: tuple(sorted(each, key=lambda key: (len(key), key))) for table, each in made.items()}
-
-
-def parse_references(rows: Iterable[Row], *unique: KeysByTable) -> Mapping[str, tuple[DescribedReference, ...]]:
-    """Within one schema, of the rows of SHOW IMPORTED KEYS.
-
-    Created, then database, schema, table, column of what is led to, the same of what leads, the place in the key,
-    rules for updates and for deletes, the name of the reference, ...
-    """
-    found: dict[ColumnNames, list[tuple[int, str, str]]] = defaultdict(list)
-    for _, base, schema, to, there, own_base, own_schema, table, here, place, _, _, name, *_ in rows:
-        if (base, schema) == (own_base, own_schema):
-            found[table, name, to].append((place, here.lower(), there.lower()))
-    made: dict[str, list[DescribedReference]] = defaultdict(list)
-    for (table, _, to), parts in found.items():
-        _, columns, there = zip(*sorted(parts, key=PART_POSITION), strict=True)
-        alone = any(set(key) <= set(columns) for each in unique for key in each.get(table, ()))
-        made[table].append(DescribedReference(columns=columns, to=to.lower(), there=there, alone=alone))
-    return {table: tuple(sorted(each, key=lambda one: (one.columns, one.to))) for table, each in made.items()}
-
+"""The place of a part in its key, and nothing else: parts that all claim to be the first keep their order."""
 
 DESCRIBED_COLUMNS_SQL = (
     "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, NUMERIC_PRECISION, NUMERIC_SCALE, IS_NULLABLE, COMMENT "
@@ -195,22 +40,22 @@ DESCRIBED_COLUMNS_SQL = (
 )
 
 REFLECTED_FIELDS = 5
-"""So many of these are what the source reads of itself."""
+"""How many of these fields `build_snowflake_tables` takes."""
 
 DESCRIBED_TABLES_SQL = "SELECT TABLE_NAME, TABLE_TYPE, COMMENT FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_SCHEMA = ?"
 
 UNLISTED_VIEW = ("VIEW", "")
-"""What has columns and is not among the tables can be nothing else."""
+"""The facts about what has columns and is not listed as a table."""
 
 SHOWN_KEYS = ("PRIMARY KEYS", "UNIQUE KEYS", "IMPORTED KEYS")
 
 INT32_SAFE_DIGITS = 9
-"""Whole numbers of so many digits surely take 32 bits."""
+"""The most digits of a whole number that always fits 32 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnowflakeSchemaMetadata:
-    """All that was read of a schema, by the names Snowflake has: `columns` by table and column, `tables` by table."""
+    """The metadata of a schema by real names: `columns` by table and column, the rest by table."""
 
     columns: Mapping[tuple[str, str], Sequence[Any]]
     tables: Mapping[str, Sequence[Any]]
@@ -220,96 +65,137 @@ class SnowflakeSchemaMetadata:
 
 
 async def describe(url: str) -> SourceDescription:
-    """Tables and views of the one schema. Raises Mistake where the warehouse does not answer, or shows none."""
-    said = parse_source_settings(url)
-    place = f"`{said['database']}.{said['schema']}` at `{said['host']}`"
-    sessions = SnowflakeSessions(build_introspection_options(said))
+    """Describe tables and views of one schema.
+
+    Raises ConfigurationError where Snowflake does not answer, or shows no table.
+    """
+    settings = parse_source_settings(url)
+    place = f"`{settings['database']}.{settings['schema']}` at `{settings['host']}`"
+    sessions = SnowflakeSessions(build_introspection_options(settings))
     try:
-        found = await _describe_schema(
-            sessions, normalize_identifier(said["database"]), normalize_identifier(said["schema"])
+        description = await _describe_schema(
+            sessions, normalize_identifier(settings["database"]), normalize_identifier(settings["schema"])
         )
-    except ConnectorError as reason:
-        raise ConfigurationError(f"{place} cannot be read: {reason.reason}") from None
+    except ConnectorError as error:
+        raise ConfigurationError(f"{place} cannot be read: {error.reason}") from None
     finally:
         await sessions.close()
-    if not found.tables:
+    if not description.tables:
         raise ConfigurationError(f"{place} shows no tables: see to both names, and to what the user's role may see")
-    return found
+    return description
 
 
 async def _describe_schema(sessions: SnowflakeSessions, database: str, schema: str) -> SourceDescription:
     columns = await sessions.run(SnowflakeSql(DESCRIBED_COLUMNS_SQL, (schema,)))
-    types = await sessions.run(SnowflakeSql(DESCRIBED_TABLES_SQL, (schema,)))
-    shown = [
-        await _show_keys(sessions, each, f"{quote_identifier(database)}.{quote_identifier(schema)}")
-        for each in SHOWN_KEYS
-    ]
-    (primary, unique), leads = [parse_keys(rows or ()) for rows in shown[:2]], shown[2] or ()
-    said = SnowflakeSchemaMetadata(
-        columns={(table, name): more for table, name, *more in columns},
-        tables={name: more for name, *more in types},
-        primary_keys=primary,
-        unique_keys=unique,
-        references=parse_references(leads, primary, unique),
+    table_types = await sessions.run(SnowflakeSql(DESCRIBED_TABLES_SQL, (schema,)))
+    place = f"{quote_identifier(database)}.{quote_identifier(schema)}"
+    shown = {name: await _show_keys(sessions, name, place) for name in SHOWN_KEYS}
+    primary_keys = parse_keys(shown["PRIMARY KEYS"] or ())
+    unique_keys = parse_keys(shown["UNIQUE KEYS"] or ())
+    metadata = SnowflakeSchemaMetadata(
+        columns={(table, name): facts for table, name, *facts in columns},
+        tables={name: facts for name, *facts in table_types},
+        primary_keys=primary_keys,
+        unique_keys=unique_keys,
+        references=parse_references(shown["IMPORTED KEYS"] or (), primary_keys, unique_keys),
     )
-    held = build_snowflake_tables(row[:REFLECTED_FIELDS] for row in columns)
-    refused = [name for name, rows in zip(SHOWN_KEYS, shown, strict=True) if rows is None]
+    tables = build_snowflake_tables(row[:REFLECTED_FIELDS] for row in columns)
+    refused = [name for name, rows in shown.items() if rows is None]
     return SourceDescription(
-        tables=tuple(_describe_snowflake_table(name, each, said) for name, each in held.items()),
+        tables=tuple(_describe_snowflake_table(name, table, metadata) for name, table in tables.items()),
         notes=(*_report_refused(refused), *_report_omitted_columns(columns)),
     )
 
 
-async def _show_keys(sessions: SnowflakeSessions, what: str, place: str) -> list[Row] | None:
-    """None where the statement is refused, as to a role that may not run it; raises SourceFailed for all else."""
+async def _show_keys(sessions: SnowflakeSessions, keys: str, place: str) -> list[Row] | None:
+    """Return None where the statement is refused, as for a role that may not run it."""
     try:
-        return await sessions.run(SnowflakeSql(f"SHOW {what} IN SCHEMA {place}"))
-    except ConnectorError as reason:
-        if isinstance(reason.__cause__, ProgrammingError):
+        return await sessions.run(SnowflakeSql(f"SHOW {keys} IN SCHEMA {place}"))
+    except ConnectorError as error:
+        if isinstance(error.__cause__, ProgrammingError):
             return None
         raise
 
 
 def _report_refused(names: Sequence[str]) -> Iterator[str]:
-    for each in names:
-        yield f"`SHOW {each}` was refused: what it would have shown is missing"
+    for name in names:
+        yield f"`SHOW {name}` was refused: what it would have shown is missing"
 
 
 def _report_omitted_columns(columns: Sequence[Row]) -> Iterator[str]:
-    """Named once, with what they hold."""
-    found = [
+    omitted = [
         f"`{row[0]}.{row[1]}` ({row[2]})".lower()
         for row in columns
         if parse_snowflake_column(*row[1:REFLECTED_FIELDS]) is None
     ]
-    if found:
-        yield f"left out, no field can show them: {', '.join(found)}"
+    if omitted:
+        yield f"left out, no field can show them: {', '.join(omitted)}"
+
+
+def parse_keys(rows: Iterable[Row]) -> KeysByTable:
+    """Return the columns of each key from the rows of SHOW PRIMARY KEYS or SHOW UNIQUE KEYS.
+
+    A row holds: created, database, schema, table, column, place in the key, name of the key, ...
+    """
+    parts_by_key: dict[ColumnNames, list[tuple[int, str]]] = defaultdict(list)
+    for _, _, _, table, column, place, name, *_ in rows:
+        parts_by_key[table, name].append((place, column.lower()))
+    keys_by_table: dict[str, list[ColumnNames]] = defaultdict(list)
+    for (table, _), parts in parts_by_key.items():
+        keys_by_table[table].append(tuple(column for _, column in sorted(parts, key=PART_POSITION)))
+    return {table: tuple(sorted(keys, key=lambda key: (len(key), key))) for table, keys in keys_by_table.items()}
+
+
+def parse_references(rows: Iterable[Row], *unique_keys: KeysByTable) -> Mapping[str, tuple[DescribedReference, ...]]:
+    """Return the references within one schema from the rows of SHOW IMPORTED KEYS.
+
+    A row holds: created, then database, schema, table and column of the referenced key, the same of the reference,
+    place in the key, rules for updates and deletes, name of the reference, ...
+    """
+    parts_by_reference: dict[ColumnNames, list[tuple[int, str, str]]] = defaultdict(list)
+    for (
+        _, database, schema, referenced_table, referenced_column, own_database, own_schema, table, column, place, _, _,
+        name, *_,
+    ) in rows:  # fmt: skip
+        if (database, schema) == (own_database, own_schema):
+            parts_by_reference[table, name, referenced_table].append((place, column.lower(), referenced_column.lower()))
+    references: dict[str, list[DescribedReference]] = defaultdict(list)
+    for (table, _, referenced_table), parts in parts_by_reference.items():
+        _, columns, there = zip(*sorted(parts, key=PART_POSITION), strict=True)
+        is_unique = any(set(key) <= set(columns) for keys in unique_keys for key in keys.get(table, ()))
+        references[table].append(
+            DescribedReference(columns=columns, to=referenced_table.lower(), there=there, alone=is_unique)
+        )
+    return {
+        table: tuple(sorted(found, key=lambda reference: (reference.columns, reference.to)))
+        for table, found in references.items()
+    }
 
 
 def _describe_snowflake_table(name: str, table: SnowflakeTable, metadata: SnowflakeSchemaMetadata) -> DescribedTable:
     columns = tuple(
-        _describe_snowflake_column(called, each, metadata.columns[table.name, each.name])
-        for called, each in table.columns.items()
+        _describe_snowflake_column(column_name, column, metadata.columns[table.name, column.name])
+        for column_name, column in table.columns.items()
     )
-    sort, comment = metadata.tables.get(table.name, UNLISTED_VIEW)
-    primary, unique = metadata.primary_keys.get(table.name, ()), metadata.unique_keys.get(table.name, ())
-    required = {each.name for each in columns if not each.nullable}
+    table_type, comment = metadata.tables.get(table.name, UNLISTED_VIEW)
+    primary_keys, unique_keys = metadata.primary_keys.get(table.name, ()), metadata.unique_keys.get(table.name, ())
+    required = {column.name for column in columns if not column.nullable}
     return DescribedTable(
         name=name,
         columns=columns,
-        key=next(iter((*primary, *(each for each in unique if set(each) <= required))), ()),
+        key=next(iter((*primary_keys, *(key for key in unique_keys if set(key) <= required))), ()),
         references=metadata.references.get(table.name, ()),
         comment=comment or "",
-        view="VIEW" in sort,
+        view="VIEW" in table_type,
     )
 
 
-def _describe_snowflake_column(name: str, column: SnowflakeColumn, more: Sequence[Any]) -> DescribedColumn:
-    *_, nullable, comment = more
+def _describe_snowflake_column(name: str, column: SnowflakeColumn, facts: Sequence[Any]) -> DescribedColumn:
+    *_, nullable, comment = facts
     return DescribedColumn(
         name=name,
-        kind=column.column_type,
+        kind=column.type,
         nullable=nullable != "NO",
-        large=column.column_type is ColumnType.INTEGER and column.precision > INT32_SAFE_DIGITS,
+        large=column.type is ColumnType.INTEGER and column.precision > INT32_SAFE_DIGITS,
         comment=comment or "",
     )

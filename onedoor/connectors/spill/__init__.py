@@ -1,1 +1,1 @@
-"""DuckDB, for rows that outgrow memory."""
+"""Hold rows that outgrow memory in DuckDB."""

@@ -1,13 +1,9 @@
 """The spill database: lifecycle, tables, sessions."""
 
 import asyncio
-import fcntl
-import os
-import shutil
-import tempfile
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
@@ -30,6 +26,7 @@ from onedoor.connectors.spill.compiler import (
     format_column_definitions,
     scan_with_float_sums,
 )
+from onedoor.connectors.spill.folder import LockedFolder, create_locked_folder
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.model.catalog import Limits
 from onedoor.runtime.concurrency import build_thread_pool, shut_down_pool
@@ -38,60 +35,6 @@ from onedoor.spi.connector import JoinedColumns
 from onedoor.spi.operators import compile_predicate
 from onedoor.spi.predicates import Row
 from onedoor.spi.scan import AggregateCall, AggregateFunction, ScanRequest
-
-FOLDER_PREFIX = "onedoor-scratch-"
-
-MAX_FOLDER_ATTEMPTS = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LockedFolder:
-    """`lock` is an open file: of the folder itself."""
-
-    path: Path
-    lock: int
-
-    def close(self) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
-        os.close(self.lock)
-
-
-def create_locked_folder() -> LockedFolder:
-    """Raises OSError. A sweep may take a folder away between its making and its locking, so it is made again."""
-    for _ in range(MAX_FOLDER_ATTEMPTS):
-        path = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))
-        lock = lock_folder(path)
-        if lock is not None:
-            return LockedFolder(path=path, lock=lock)
-    raise OSError("no folder could be locked")
-
-
-def lock_folder(path: Path) -> int | None:
-    """None where another process has it, or it is not there any more."""
-    try:
-        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except OSError:
-        return None
-    with suppress(OSError):
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(lock), path.lstat()):
-            return lock
-    os.close(lock)
-    return None
-
-
-def remove_abandoned_folders() -> None:
-    """Removes the folders of this user that no process holds."""
-    with suppress(OSError):
-        for path in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
-            _remove_if_abandoned(path)
-
-
-def _remove_if_abandoned(path: Path) -> None:
-    with suppress(FileNotFoundError):
-        if path.lstat().st_uid == os.getuid() and (lock := lock_folder(path)) is not None:
-            LockedFolder(path=path, lock=lock).close()
-
 
 ISOLATION_SETTINGS = (
     "autoinstall_known_extensions = false",

@@ -1,1 +1,1 @@
-"""SQLite, PostgreSQL and MySQL."""
+"""Connect to SQLite, PostgreSQL, MySQL and MariaDB."""

@@ -1,4 +1,4 @@
-"""SQLite: reads, transactions."""
+"""Open SQLite: connections in threads, reflection of its tables, transactions that change rows."""
 
 import asyncio
 import re
@@ -15,8 +15,9 @@ from sqlalchemy import bindparam
 from sqlalchemy.dialects.sqlite import insert
 
 from onedoor.connectors.sql.compiler import StatementCache
-from onedoor.connectors.sql.dialects.sqlite import SQLITE_COMPILER, SQLITE_DIALECT, map_sqlite_column
-from onedoor.connectors.sql.introspection import SqlColumn, SqlTable, TableStatistics, build_sql_table
+from onedoor.connectors.sql.connector import SqlConnector
+from onedoor.connectors.sql.dialects.sqlite import SQLITE_DIALECT, map_sqlite_column
+from onedoor.connectors.sql.tables import SqlColumn, SqlTable, TableStatistics, build_sql_table
 from onedoor.connectors.sql.write_model import (
     MARKER_TABLE_NAME,
     ForeignKey,
@@ -31,76 +32,29 @@ from onedoor.connectors.sql.write_model import (
     build_sql_targets,
 )
 from onedoor.connectors.sql.writes import LOCK_SECONDS, MARKER_TABLE, SqlWriter, encode_sql_value
-from onedoor.connectors.value_checks import DisabledWriter
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.runtime.concurrency import build_thread_pool, run_in_thread, shut_down_pool
-from onedoor.spi.capabilities import Capabilities
-from onedoor.spi.connector import ChangeResult, ConnectorKind, RowChange, RowValues, WriteCapabilities
-from onedoor.spi.predicates import Row
-from onedoor.spi.scan import ScanRequest
+from onedoor.spi.connector import ChangeResult, ConnectorKind, RowChange, RowValues
 
+MAX_KEYS = 10_000
 
-class ForeignKeyChecks:
-    """Foreign keys, which SQLite sees to at the end of a transaction, and of which it then names none."""
+MAX_PREPARED_STATEMENTS = 500
+"""Statements that a connection keeps prepared."""
 
-    def __init__(self, constraints: SchemaConstraints, tables: Mapping[str, SqlTable]) -> None:
-        self.constraints = constraints
-        self.tables = tables
+PROGRESS_STEPS = 1_000_000
+"""Instructions of SQLite's virtual machine, some 20 ms, between two checks whether a statement was cancelled."""
 
-    async def check_references(
-        self, session: SqlTransaction, changes: Sequence[RowChange], results: Sequence[ChangeResult]
-    ) -> None:
-        for change, each in zip(changes, results, strict=True):
-            for reference in self.constraints.references:
-                if reference.table == change.collection and each.after is not None:
-                    await self._check_none_dangling(
-                        session, reference, self.constraints.primary_keys[reference.table], each.after
-                    )
-                if (
-                    reference.referenced_table == change.collection
-                    and each.before is not None
-                    and reference.table in self.tables
-                ):
-                    await self._check_none_dangling(
-                        session, reference, reference.columns, _map_referencing_values(reference, each.before)
-                    )
+COLUMNS_SQL = (
+    'SELECT m.name, c.name, c.type, c."notnull" OR c.pk > 0 FROM sqlite_schema m JOIN pragma_table_info(m.name) c '
+    "WHERE m.type IN ('table', 'view') AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' "
+    f"AND m.name <> '{MARKER_TABLE_NAME}'"
+)
 
-    async def _check_none_dangling(
-        self, session: SqlTransaction, reference: ForeignKey, by: Sequence[str], row: RowValues
-    ) -> None:
-        """Raises Objected where one of these rows leads nowhere."""
-        stored = self.tables[reference.table].columns
-        if not set(by) <= set(stored) or any(row.get(each) is None for each in by):
-            return
-        told = await session.run(
-            compile_dangling_query(reference, by), [encode_sql_value(row[each], stored[each]) for each in by]
-        )
-        if told.rows:
-            raise WriteFailed(WriteFailure(kind=WriteFailureKind.REFERENCE, reference=reference))
+TABLES_SQL = "SELECT name FROM sqlite_schema WHERE type = 'table'"
 
+ANALYZED_ROWS_SQL = "SELECT stat FROM sqlite_stat1 WHERE tbl = ?"
 
-def _map_referencing_values(reference: ForeignKey, row: RowValues) -> RowValues:
-    """What those that refer to a row hold."""
-    return {
-        column: row.get(there) for column, there in zip(reference.columns, reference.referenced_columns, strict=True)
-    }
-
-
-def compile_dangling_query(reference: ForeignKey, columns: Sequence[str]) -> str:
-    table, to = quote_sqlite_identifier(reference.table), quote_sqlite_identifier(reference.referenced_table)
-    filled = " AND ".join(f"{table}.{quote_sqlite_identifier(each)} IS NOT NULL" for each in reference.columns)
-    pairs = zip(reference.columns, reference.referenced_columns, strict=True)
-    equal = " AND ".join(
-        f"there.{quote_sqlite_identifier(there)} = {table}.{quote_sqlite_identifier(here)}" for here, there in pairs
-    )
-    met = " AND ".join(f"{table}.{quote_sqlite_identifier(each)} = ?" for each in columns)
-    led = f"EXISTS (SELECT 1 FROM {to} AS there WHERE {equal})"
-    return f"SELECT 1 FROM {table} WHERE {met} AND {filled} AND NOT {led} LIMIT 1"
-
-
-def quote_sqlite_identifier(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
+ROWID_RANGE_SQL = "SELECT max(rowid) - min(rowid) + 1 FROM {}"
 
 WRITE_COLUMNS_SQL = (
     "SELECT m.name, c.name, '', c.hidden IN (2, 3), c.pk FROM sqlite_schema m JOIN pragma_table_xinfo(m.name) c "
@@ -118,7 +72,7 @@ CREATE_MARKER_TABLE_SQL = (
 )
 
 WRITE_SESSION_PRAGMAS = ("PRAGMA journal_mode = WAL", "PRAGMA foreign_keys = ON", "PRAGMA synchronous = FULL")
-"""Readers go on while a change is made, and who was told that it was made finds it after the power failed."""
+"""Readers do not wait for a change, and a change that was reported outlives a power failure."""
 
 FAILURES_BY_EXTENDED_CODE: Mapping[int, WriteFailureKind] = {
     **dict.fromkeys(
@@ -141,52 +95,212 @@ FAILURES_BY_PRIMARY_CODE: Mapping[int, WriteFailureKind] = {
         (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN), WriteFailureKind.CONNECTION_LOST
     ),
 }
-"""By the code without what it is extended by."""
+"""By the code without its extension, which is the lowest byte."""
 
 FAILED_COLUMNS_PATTERN = re.compile(r"(?:UNIQUE|NOT NULL) constraint failed: (.+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqliteOptions:
+    """The settings of a SQLite database: the `path` of its file.
+
+    `connections`: how many statements may run at once. `writable`: the tables that may be changed. `versions`: by
+    table, the column that counts its changes.
+    """
+
+    path: str
+    connections: int = 4
+    writable: tuple[str, ...] = ()
+    versions: Mapping[str, Any] = field(default_factory=dict)
+
+
+async def connect(options: SqliteOptions) -> SqlConnector:
+    """Reflect the tables and views of one file. Raises ConnectorError where there is none, or it is no database."""
+    path = Path(options.path)
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            tables = await run_in_thread(pool, partial(reflect_sqlite_tables, path))
+        except sqlite3.Error:
+            raise ConnectorError(f"there is no SQLite database at `{path.name}`") from None
+        statements = StatementCache(tables, SQLITE_DIALECT)
+        connector = SqlConnector(statements, SqliteReaders(path, options.connections))
+        if options.writable:
+            create = partial(create_sqlite_writer, path, options.writable, options.versions, statements)
+            connector.writer = await run_in_thread(pool, create)
+    return connector
+
+
+KIND = ConnectorKind(options=SqliteOptions, connect=connect)
+
+
+def reflect_sqlite_tables(path: Path) -> dict[str, SqlTable]:
+    """Build the tables by collection. Raises sqlite3.Error."""
+    with closing(open_read_connection(path)) as connection:
+        columns_by_table: dict[str, dict[str, SqlColumn]] = {}
+        for table, name, declared_type, required in connection.execute(COLUMNS_SQL):
+            column = map_sqlite_column(name, declared_type.upper(), nullable=not required)
+            if column is not None:
+                columns_by_table.setdefault(table, {})[name] = column
+        row_counts = {
+            name: _estimate_row_count(connection, name) for (name,) in connection.execute(TABLES_SQL).fetchall()
+        }
+        return {
+            table: build_sql_table(
+                None,
+                table,
+                columns,
+                max_keys=MAX_KEYS,
+                folds_case=True,
+                statistics=TableStatistics(row_count=row_counts.get(table)),
+            )
+            for table, columns in columns_by_table.items()
+        }
+
+
+def _estimate_row_count(connection: sqlite3.Connection, table: str) -> int | None:
+    """Return the count that ANALYZE stored, or else the range of the row ids."""
+    with suppress(sqlite3.Error):
+        for (statistics,) in connection.execute(ANALYZED_ROWS_SQL, (table,)):
+            return int(statistics.split()[0])
+    with suppress(sqlite3.Error):
+        [(row_id_range,)] = connection.execute(ROWID_RANGE_SQL.format(quote_sqlite_identifier(table)))
+        return 0 if row_id_range is None else int(row_id_range)
+    return None
+
+
+def quote_sqlite_identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def open_read_connection(path: Path) -> sqlite3.Connection:
+    """Open a connection that cannot write, with a function `lowered` that folds case as Python does."""
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro",
+        uri=True,
+        check_same_thread=False,
+        cached_statements=MAX_PREPARED_STATEMENTS,
+    )
+    connection.create_function("lowered", 1, _lower_text, deterministic=True)
+    connection.execute("PRAGMA query_only = 1")
+    return connection
+
+
+def _lower_text(text: Any) -> Any:
+    return text.lower() if isinstance(text, str) else None
+
+
+class SqliteReaders:
+    """Runs statements in threads, each on a connection of its own."""
+
+    def __init__(self, path: Path, connections: int) -> None:
+        self.path = path
+        self.pool = build_thread_pool(connections, "sqlite")
+        self.idle: list[sqlite3.Connection] = []
+
+    async def run(self, sql: str, values: Sequence[Any]) -> list[Sequence[Any]]:
+        """Return the rows of one statement. Raises ConnectorError; a cancelled statement is stopped where it is."""
+        cancelled: list[bool] = []
+        try:
+            connection = self.idle.pop() if self.idle else open_read_connection(self.path)
+        except sqlite3.Error:
+            raise ConnectorError("the database cannot be opened") from None
+        running = self.pool.submit(_fetch_unless_cancelled, connection, cancelled, sql, values)
+        try:
+            rows = await asyncio.wrap_future(running)
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            connection.interrupt()
+            running.cancel()
+            running.add_done_callback(lambda _: connection.close())
+            raise
+        except sqlite3.Error as error:
+            connection.close()
+            raise map_sqlite_error(error) from None
+        except BaseException:
+            connection.close()
+            raise
+        self.idle.append(connection)
+        return rows
+
+    async def close(self) -> None:
+        shut_down_pool(self.pool)
+        while self.idle:
+            self.idle.pop().close()
+
+
+def _fetch_unless_cancelled(
+    connection: sqlite3.Connection, cancelled: Sequence[bool], sql: str, values: Sequence[Any]
+) -> list[Sequence[Any]]:
+    """Run a statement that ends once `cancelled` is not empty: an interrupt is lost before the statement begins."""
+    connection.set_progress_handler(cancelled.__len__, PROGRESS_STEPS)
+    return connection.execute(sql, values).fetchall()
+
+
+def map_sqlite_error(error: sqlite3.Error) -> ConnectorError:
+    if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG):
+        return ConnectorError("the database cannot answer so large a question", ErrorCode.CANNOT_ANSWER)
+    return ConnectorError("the database could not answer")
 
 
 def create_sqlite_writer(
     path: Path, writable: Sequence[str], versions: Mapping[str, Any], statements: StatementCache
 ) -> SqlWriter:
-    """Makes the marker table if it is missing. Raises SourceFailed and Mistake; runs in a thread."""
+    """Create the marker table if it is missing. Runs in a thread. Raises ConnectorError and ConfigurationError."""
     try:
         connection = open_write_connection(path)
+    except sqlite3.Error:
+        raise _build_not_writable_error(path) from None
+    try:
         connection.execute(CREATE_MARKER_TABLE_SQL)
-        said = build_schema_constraints(
+        constraints = build_schema_constraints(
             connection.execute(WRITE_COLUMNS_SQL).fetchall(), connection.execute(REFERENCES_SQL).fetchall()
         )
+        targets = build_sql_targets(writable, versions, statements.tables, constraints)
     except sqlite3.Error:
-        raise ConnectorError(f"`{path.name}` cannot be written to, as `writable` wants") from None
-    chosen = build_sql_targets(writable, versions, statements.tables, said)
-    sessions = SqliteWriteSessions(path, connection)
-    ways = WriteDialect(
-        begin_transaction=sessions.begin_transaction,
+        connection.close()
+        raise _build_not_writable_error(path) from None
+    except BaseException:
+        connection.close()
+        raise
+    transactions = SqliteTransactions(path, connection)
+    dialect = WriteDialect(
+        begin_transaction=transactions.begin_transaction,
         lock_clause="",
         claim_marker=insert(MARKER_TABLE)
         .values(id=bindparam("v0"))
         .on_conflict_do_nothing()
         .returning(MARKER_TABLE.c.id),
         supports_returning=True,
-        bind_stored_value=lambda slot, stored, _: SQLITE_DIALECT.bind_parameter(slot, stored),
-        check_constraints=ForeignKeyChecks(said, statements.tables).check_references,
-        close=sessions.close,
+        bind_stored_value=lambda parameter, column, _: SQLITE_DIALECT.bind_parameter(parameter, column),
+        check_constraints=ForeignKeyChecks(constraints, statements.tables).check_references,
+        close=transactions.close,
     )
-    return SqlWriter(chosen, ways, statements, SQLITE_COMPILER)
+    return SqlWriter(targets, dialect, statements)
+
+
+def _build_not_writable_error(path: Path) -> ConnectorError:
+    return ConnectorError(f"`{path.name}` cannot be written to, as `writable` wants")
 
 
 def open_write_connection(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=rw", uri=True, check_same_thread=False, isolation_level=None,
+        f"{path.absolute().as_uri()}?mode=rw",
+        uri=True,
+        check_same_thread=False,
+        isolation_level=None,
         timeout=LOCK_SECONDS,
-    )  # fmt: skip
-    for each in WRITE_SESSION_PRAGMAS:
-        connection.execute(each).fetchall()
+    )
+    try:
+        for pragma in WRITE_SESSION_PRAGMAS:
+            connection.execute(pragma).fetchall()
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
-class SqliteWriteSessions:
-    """One connection, and the one thread that it is used by."""
+class SqliteTransactions:
+    """Runs one transaction at a time, on one connection in one thread."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
@@ -209,6 +323,11 @@ class SqliteWriteSessions:
         except sqlite3.Error as error:
             raise WriteFailed(map_sqlite_failure(error)) from None
 
+    async def close(self) -> None:
+        shut_down_pool(self.pool)
+        if self.connection is not None:
+            self.connection.close()
+
     def _begin(self) -> None:
         if self.connection is None:
             self.connection = open_write_connection(self.path)
@@ -216,7 +335,7 @@ class SqliteWriteSessions:
         self.connection.execute("PRAGMA defer_foreign_keys = ON")
 
     def _end(self) -> None:
-        """Undoes what was not committed; a connection that cannot do even that is not used again."""
+        """Roll back what was not committed; a connection that cannot even do that is replaced."""
         if self.connection is None or not self.connection.in_transaction:
             return
         try:
@@ -226,209 +345,84 @@ class SqliteWriteSessions:
                 self.connection.close()
             self.connection = None
 
-    async def close(self) -> None:
-        shut_down_pool(self.pool)
-        if self.connection is not None:
-            self.connection.close()
-
 
 class SqliteTransaction:
-    """The one that is under way."""
+    """The transaction that was begun."""
 
-    def __init__(self, sessions: SqliteWriteSessions) -> None:
-        self.sessions = sessions
+    def __init__(self, transactions: SqliteTransactions) -> None:
+        self.transactions = transactions
 
     async def run(self, sql: str, values: Sequence[Any]) -> StatementResult:
-        told: StatementResult = await self.sessions.run_in_writer_thread(partial(self._execute, sql, values))
-        return told
-
-    def _execute(self, sql: str, values: Sequence[Any]) -> StatementResult:
-        assert self.sessions.connection is not None
-        rows = self.sessions.connection.execute(sql, values).fetchall()
-        return StatementResult(rows=rows, row_count=len(rows))
+        result: StatementResult = await self.transactions.run_in_writer_thread(partial(self._execute, sql, values))
+        return result
 
     async def commit(self) -> None:
         await self.run("COMMIT", ())
 
+    def _execute(self, sql: str, values: Sequence[Any]) -> StatementResult:
+        assert self.transactions.connection is not None
+        rows = self.transactions.connection.execute(sql, values).fetchall()
+        return StatementResult(rows=rows, row_count=len(rows))
+
 
 def map_sqlite_failure(error: sqlite3.Error) -> WriteFailure:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-    sort = FAILURES_BY_EXTENDED_CODE.get(code) or FAILURES_BY_PRIMARY_CODE.get(code & 0xFF, WriteFailureKind.OTHER)
-    found = FAILED_COLUMNS_PATTERN.fullmatch(str(error))
-    names = found[1].split(", ") if found and not found[1].startswith("index ") else ()
-    return WriteFailure(kind=sort, columns=tuple(each.partition(".")[2] for each in names))
+    kind = FAILURES_BY_EXTENDED_CODE.get(code) or FAILURES_BY_PRIMARY_CODE.get(code & 0xFF, WriteFailureKind.OTHER)
+    match = FAILED_COLUMNS_PATTERN.fullmatch(str(error))
+    names = match[1].split(", ") if match and not match[1].startswith("index ") else ()
+    return WriteFailure(kind=kind, columns=tuple(name.partition(".")[2] for name in names))
 
 
-PROGRESS_STEPS = 1_000_000
-"""Of SQLite's machine, between two looks at whether anybody still waits; some 20 ms."""
+class ForeignKeyChecks:
+    """Checks references before the commit: SQLite checks them at the commit, and does not say which one failed."""
 
-MAX_KEYS = 10_000
-
-MAX_PREPARED_STATEMENTS = 500
-"""Statements that a connection keeps prepared."""
-
-COLUMNS_SQL = (
-    'SELECT m.name, c.name, c.type, c."notnull" OR c.pk > 0 FROM sqlite_schema m JOIN pragma_table_info(m.name) c '
-    "WHERE m.type IN ('table', 'view') AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' "
-    f"AND m.name <> '{MARKER_TABLE_NAME}'"
-)
-
-TABLES_SQL = "SELECT name FROM sqlite_schema WHERE type = 'table'"
-
-ANALYZED_ROWS_SQL = "SELECT stat FROM sqlite_stat1 WHERE tbl = ?"
-
-ROWID_RANGE_SQL = "SELECT max(rowid) - min(rowid) + 1 FROM {}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SqliteOptions:
-    """`path` of the file, and how many statements may run at once.
-
-    `writable`: the tables that may be changed. `versions`: by table, the column that counts its changes.
-    """
-
-    path: str
-    connections: int = 4
-    writable: tuple[str, ...] = ()
-    versions: Mapping[str, Any] = field(default_factory=dict)
-
-
-class SqliteConnector:
-    """The tables and views of one file."""
-
-    def __init__(self, path: Path, tables: Mapping[str, SqlTable], connections: int) -> None:
-        self.path = path
+    def __init__(self, constraints: SchemaConstraints, tables: Mapping[str, SqlTable]) -> None:
+        self.constraints = constraints
         self.tables = tables
-        self.statements = StatementCache(tables, SQLITE_DIALECT, SQLITE_COMPILER)
-        self.pool = build_thread_pool(connections, "sqlite")
-        self.idle: list[sqlite3.Connection] = []
-        self.writer: SqlWriter | DisabledWriter = DisabledWriter()
 
-    def capabilities(self, collection: str) -> Capabilities:
-        return self.tables[collection].capabilities
+    async def check_references(
+        self, transaction: SqlTransaction, changes: Sequence[RowChange], results: Sequence[ChangeResult]
+    ) -> None:
+        """Raise WriteFailed where a changed row, or a row that refers to one, refers to no row."""
+        for change, result in zip(changes, results, strict=True):
+            for reference in self.constraints.references:
+                if reference.table == change.collection and result.after is not None:
+                    key = self.constraints.primary_keys[reference.table]
+                    await self._check_none_dangling(transaction, reference, key, result.after)
+                if (
+                    reference.referenced_table == change.collection
+                    and result.before is not None
+                    and reference.table in self.tables
+                ):
+                    referencing = _map_referencing_values(reference, result.before)
+                    await self._check_none_dangling(transaction, reference, reference.columns, referencing)
 
-    def statement_text(self, request: ScanRequest) -> str:
-        return self.statements.prepare(request)[0].text
-
-    async def scan(self, request: ScanRequest) -> AsyncIterator[Sequence[Row]]:
-        made, values = self.statements.prepare(request)
-        yield made.decode_rows(await self.run(made.text, values))
-
-    def write_capabilities(self, collection: str) -> WriteCapabilities | None:
-        return self.writer.write_capabilities(collection)
-
-    async def apply(self, changes: Sequence[RowChange], *, dry_run: bool = False) -> Sequence[ChangeResult]:
-        return await self.writer.apply(changes, dry_run=dry_run)
-
-    async def find_change(self, change: RowChange) -> ChangeResult | None:
-        return await self.writer.find_change(change)
-
-    async def run(self, sql: str, values: Sequence[Any]) -> list[Sequence[Any]]:
-        """The rows of one statement; a cancelled caller stops it, wherever it then is."""
-        given_up: list[bool] = []
-        try:
-            connection = self.idle.pop() if self.idle else open_read_connection(self.path)
-        except sqlite3.Error:
-            raise ConnectorError("the database cannot be opened") from None
-        try:
-            rows = await run_in_thread(self.pool, partial(fetch_interruptible, connection, given_up, sql, values))
-        except asyncio.CancelledError:
-            given_up.append(True)
-            connection.interrupt()
-            raise
-        except sqlite3.Error as error:
-            raise map_sqlite_error(error) from None
-        self.idle.append(connection)
-        return rows
-
-    async def ping(self) -> None:
-        await self.run("SELECT 1", ())
-
-    async def close(self) -> None:
-        await self.writer.close()
-        shut_down_pool(self.pool)
-        while self.idle:
-            self.idle.pop().close()
+    async def _check_none_dangling(
+        self, transaction: SqlTransaction, reference: ForeignKey, columns: Sequence[str], row: RowValues
+    ) -> None:
+        stored = self.tables[reference.table].columns
+        if not set(columns) <= set(stored) or any(row.get(name) is None for name in columns):
+            return
+        values = [encode_sql_value(row[name], stored[name]) for name in columns]
+        result = await transaction.run(compile_dangling_query(reference, columns), values)
+        if result.rows:
+            raise WriteFailed(WriteFailure(kind=WriteFailureKind.REFERENCE, reference=reference))
 
 
-async def connect(options: SqliteOptions) -> SqliteConnector:
-    """Raises SourceFailed when there is no such file, or it is no database."""
-    path = Path(options.path)
-    with ThreadPoolExecutor(1) as pool:
-        try:
-            tables = await run_in_thread(pool, partial(reflect_sqlite_tables, path))
-        except sqlite3.Error:
-            raise ConnectorError(f"there is no SQLite database at `{path.name}`") from None
-        source = SqliteConnector(path, tables, options.connections)
-        if options.writable:
-            make = partial(create_sqlite_writer, path, options.writable, options.versions, source.statements)
-            source.writer = await run_in_thread(pool, make)
-    return source
+def _map_referencing_values(reference: ForeignKey, row: RowValues) -> RowValues:
+    """Return, by column, what rows that refer to `row` hold."""
+    pairs = zip(reference.columns, reference.referenced_columns, strict=True)
+    return {column: row.get(referenced) for column, referenced in pairs}
 
 
-def map_sqlite_error(error: sqlite3.Error) -> ConnectorError:
-    """Of the database where it is locked or broken; of the question where it is more than SQLite can take."""
-    if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG):
-        return ConnectorError("the database cannot answer so large a question", ErrorCode.CANNOT_ANSWER)
-    return ConnectorError("the database could not answer")
-
-
-def open_read_connection(path: Path) -> sqlite3.Connection:
-    """Read only, whatever a statement says; case is folded as Python folds it."""
-    connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=ro",
-        uri=True,
-        check_same_thread=False,
-        cached_statements=MAX_PREPARED_STATEMENTS,
+def compile_dangling_query(reference: ForeignKey, columns: Sequence[str]) -> str:
+    """Select rows with given values of `columns` whose reference is set and leads to no row."""
+    table, referenced_table = map(quote_sqlite_identifier, (reference.table, reference.referenced_table))
+    is_set = " AND ".join(f"{table}.{quote_sqlite_identifier(name)} IS NOT NULL" for name in reference.columns)
+    pairs = zip(reference.columns, reference.referenced_columns, strict=True)
+    equal = " AND ".join(
+        f"there.{quote_sqlite_identifier(there)} = {table}.{quote_sqlite_identifier(here)}" for here, there in pairs
     )
-    connection.create_function("lowered", 1, lower_text, deterministic=True)
-    connection.execute("PRAGMA query_only = 1")
-    return connection
-
-
-def lower_text(text: Any) -> Any:
-    return text.lower() if isinstance(text, str) else None
-
-
-def fetch_interruptible(
-    connection: sqlite3.Connection, cancelled: Sequence[bool], sql: str, values: Sequence[Any]
-) -> list[Sequence[Any]]:
-    """An interrupt is lost on a statement that has not begun, so it looks for itself, too."""
-    connection.set_progress_handler(cancelled.__len__, PROGRESS_STEPS)
-    return connection.execute(sql, values).fetchall()
-
-
-def reflect_sqlite_tables(path: Path) -> dict[str, SqlTable]:
-    with closing(open_read_connection(path)) as connection:
-        found: dict[str, dict[str, SqlColumn]] = {}
-        for table, name, declared, filled in connection.execute(COLUMNS_SQL):
-            column = map_sqlite_column(name, declared.upper(), nullable=not filled)
-            if column is not None:
-                found.setdefault(table, {})[name] = column
-        rows = {name: estimate_row_count(connection, name) for (name,) in connection.execute(TABLES_SQL).fetchall()}
-        return {
-            name: build_sql_table(
-                None,
-                name,
-                columns,
-                max_keys=MAX_KEYS,
-                folds_case=True,
-                statistics=TableStatistics(row_count=rows.get(name)),
-            )
-            for name, columns in found.items()
-        }
-
-
-def estimate_row_count(connection: sqlite3.Connection, table: str) -> int | None:
-    """About how many rows a table has: as ANALYZE left it, or by how far row numbers reach."""
-    with suppress(sqlite3.Error):
-        for (told,) in connection.execute(ANALYZED_ROWS_SQL, (table,)):
-            return int(told.split()[0])
-    with suppress(sqlite3.Error):
-        quoted = '"' + table.replace('"', '""') + '"'
-        [(reach,)] = connection.execute(ROWID_RANGE_SQL.format(quoted))
-        return 0 if reach is None else int(reach)
-    return None
-
-
-KIND = ConnectorKind(options=SqliteOptions, connect=connect)
+    matches = " AND ".join(f"{table}.{quote_sqlite_identifier(name)} = ?" for name in columns)
+    exists = f"EXISTS (SELECT 1 FROM {referenced_table} AS there WHERE {equal})"
+    return f"SELECT 1 FROM {table} WHERE {matches} AND {is_set} AND NOT {exists} LIMIT 1"

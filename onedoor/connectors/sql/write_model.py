@@ -1,4 +1,4 @@
-"""Writable tables, constraint violations -> messages."""
+"""Model what may be changed in a database, what a change may hold, and why a database refused one."""
 
 import re
 from collections import defaultdict
@@ -9,38 +9,42 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
-from onedoor.connectors.sql.compiler import Expression, ParameterIndex
-from onedoor.connectors.sql.introspection import SqlColumn, SqlTable, is_storable
+from onedoor.connectors.sql.compiler import Expression
+from onedoor.connectors.sql.shape import ParameterIndex
+from onedoor.connectors.sql.tables import SqlColumn, SqlTable
 from onedoor.connectors.value_checks import TYPE_CHECKS, is_same_value
 from onedoor.errors import ConfigurationError, ConnectorError, ErrorCode, build_unknown_name_error
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.connector import ChangeKind, ChangeRejected, ChangeResult, RowChange, WriteCapabilities
 
 MARKER_TABLE_NAME = "onedoor_change"
-"""The table that keeps what came of each change."""
+"""The table that stores the outcome of each change."""
+
+DEFAULT_VERSION_COLUMN = "version"
+"""The column that holds a row's version where the settings name no other."""
 
 
 class WriteFailureKind(StrEnum):
-    """What a database may have against a change, or the lack of a database."""
+    """Why a database did not make a change."""
 
     UNIQUE = "unique"
     REFERENCE = "reference"
-    """To a row that is not there, or from others to the one that is to go."""
+    """The row refers to one that is missing, or a row to delete is referred to."""
     NOT_NULL = "empty"
     CHECK = "check"
     INVALID_VALUE = "unfit"
-    """Too long, too large, or none of what the column's type has."""
+    """Too long, too large, or not of the column's type."""
     PERMISSION_DENIED = "denied"
     LOCK_CONFLICT = "busy"
-    """Others hold what it needs, or a deadlock was ended: it may be tried again."""
+    """Others hold a lock it needs, or it was the victim of a deadlock; it may be tried again."""
     CONNECTION_LOST = "lost"
-    """The connection is gone; before the end of a transaction that undoes it."""
+    """The connection is gone. That rolls the transaction back, unless it was being committed."""
     OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignKey:
-    """A foreign key: `columns` of `table` name `there` of `to`, both collections."""
+    """A foreign key between two collections."""
 
     name: str
     table: str
@@ -51,7 +55,7 @@ class ForeignKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteFailure:
-    """`columns` and `reference` as far as the database names them; `key` is the name of a unique one."""
+    """A failed statement; `columns`, the unique `key` and `reference` as far as the database names them."""
 
     kind: WriteFailureKind
     columns: tuple[str, ...] = ()
@@ -60,7 +64,7 @@ class WriteFailure:
 
 
 class WriteFailed(Exception):
-    """A statement of a transaction failed; all of it is undone."""
+    """A statement of a transaction failed, and all of the transaction is rolled back."""
 
     def __init__(self, failure: WriteFailure) -> None:
         super().__init__(failure.kind)
@@ -69,21 +73,26 @@ class WriteFailed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchemaConstraints:
-    """What a database tells of all its tables: by table their keys and their columns' types, and what is computed.
-
-    `unique`: by table and name of a key, its columns.
-    """
+    """The constraints and declared types of all tables of a database, by collection."""
 
     primary_keys: Mapping[str, tuple[str, ...]]
     column_types: Mapping[str, Mapping[str, str]]
     generated_columns: frozenset[tuple[str, str]]
     references: tuple[ForeignKey, ...]
     unique_keys: Mapping[tuple[str, str], tuple[str, ...]]
+    """The columns of a unique key, by its collection and name."""
+
+    def find_reference(self, name: str, table: str | None = None) -> ForeignKey | None:
+        """Find a foreign key by its name, which some databases make unique only within a table."""
+        return next(
+            (key for key in self.references if key.name == name and table in (None, key.table)),
+            None,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SqlWriteTarget:
-    """A table that may be changed. `types` are its columns' types as it was declared with."""
+    """A table that may be changed. `column_types` are as the table declares them."""
 
     name: str
     table: SqlTable
@@ -97,7 +106,7 @@ class SqlWriteTarget:
 
 
 class StatementResult(NamedTuple):
-    """What came of a statement: its rows, how many it changed or gave, and the number it made for a new row."""
+    """The rows of a statement, how many it changed or returned, and the number it gave a new row."""
 
     rows: Sequence[Sequence[Any]]
     row_count: int = 0
@@ -105,7 +114,7 @@ class StatementResult(NamedTuple):
 
 
 class SqlTransaction(Protocol):
-    """One transaction. Each method raises Objected, and nothing else."""
+    """A transaction on one connection. Each method raises WriteFailed, and nothing else."""
 
     async def run(self, sql: str, values: Sequence[Any]) -> StatementResult: ...
 
@@ -114,65 +123,26 @@ class SqlTransaction(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteDialect:
-    """What each kind of database says in its own way."""
+    """What each kind of database does in its own way to change rows."""
 
     begin_transaction: Callable[[], AbstractAsyncContextManager[SqlTransaction]]
-    """Begins a transaction, which is undone at its end unless it was committed. Raises Objected."""
+    """Begins a transaction, which is rolled back at the end unless it was committed. Raises WriteFailed."""
     lock_clause: str
-    """Stands behind a read of a row that is about to be changed."""
+    """Follows the read of a row that is about to be changed."""
     claim_marker: Any
-    """An insertion of the id `v0` into the marker table that leaves a row that is there as it is, and counts none."""
+    """Inserts the id `v0` into the marker table, or changes nothing and counts no row where it is there."""
     supports_returning: bool
-    """An insertion gives the columns that the database has filled in; without it, the one number it made."""
+    """An insert returns generated columns; without it, only the one generated number."""
     bind_stored_value: Callable[[ParameterIndex, SqlColumn, str], Expression]
-    """A value as it is stored in a column of a declared type."""
+    """Binds a value to be stored in a column of a declared type."""
     check_constraints: Callable[[SqlTransaction, Sequence[RowChange], Sequence[ChangeResult]], Awaitable[None]]
-    """Has the database say now what it would have against a commit."""
+    """Checks now what the database would otherwise check at the commit. Raises WriteFailed."""
     close: Callable[[], Awaitable[None]]
     unique_keys: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
-    """By table and name, the columns of unique keys that the database tells by their names alone."""
+    """As SchemaConstraints has them, where the database reports a violated key by its name alone."""
 
 
 UNKNOWN_OUTCOME_MESSAGE = "whether the change was made is not known: the database left before it could say so"
-
-
-def build_change_rejection(failure: WriteFailure, change: RowChange | None) -> ChangeRejected:
-    """`change`: the one it was about, where that is known."""
-    table = f"`{change.collection}`" if change else "a table"
-    if failure.kind is WriteFailureKind.REFERENCE:
-        return ChangeRejected(_describe_reference_failure(failure.reference, change, table))
-    sentence, code = FAILURE_MESSAGES[failure.kind]
-    return ChangeRejected(sentence(failure.columns, table), code)
-
-
-def _describe_reference_failure(reference: ForeignKey | None, change: RowChange | None, table: str) -> str:
-    """Of rows that refer to the changed one no more is told than that there are some."""
-    inward = change is not None and (reference is None or reference.referenced_table == change.collection)
-    if (
-        change is not None
-        and inward
-        and (reference is None or reference.table != change.collection or is_delete(change))
-    ):
-        return f"other rows still refer to this row of {table}"
-    return f"{format_column_names(reference.columns if reference else (), f'a reference of {table}')} names no row that there is"
-
-
-def is_delete(change: RowChange) -> bool:
-    return change.kind is ChangeKind.DELETE
-
-
-def map_lookup_failure(failure: WriteFailure) -> ConnectorError:
-    """Of a question that changes nothing of a caller's."""
-    if failure.kind is WriteFailureKind.LOCK_CONFLICT:
-        return ConnectorError(BUSY_MESSAGE, ErrorCode.SOURCE_OVERLOADED)
-    return ConnectorError(
-        "the database does not answer" if failure.kind is WriteFailureKind.CONNECTION_LOST else "the database failed"
-    )
-
-
-def format_column_names(columns: tuple[str, ...], otherwise: str) -> str:
-    return ", ".join(f"`{each}`" for each in columns) or otherwise
-
 
 BUSY_MESSAGE = "the database is busy with other changes, ask again"
 
@@ -207,14 +177,58 @@ FAILURE_MESSAGES: Mapping[WriteFailureKind, tuple[MessageBuilder, ErrorCode]] = 
     ),
 }
 
-DEFAULT_VERSION_COLUMN = "version"
-"""The column that holds a row's version where the settings name no other."""
+
+def build_change_rejection(failure: WriteFailure, change: RowChange | None) -> ChangeRejected:
+    """Build the message of a failure; `change` is the one it is about, where that is known."""
+    table = f"`{change.collection}`" if change else "a table"
+    if failure.kind is WriteFailureKind.REFERENCE:
+        return ChangeRejected(_describe_reference_failure(failure.reference, change, table))
+    build_message, code = FAILURE_MESSAGES[failure.kind]
+    return ChangeRejected(build_message(failure.columns, table), code)
+
+
+def _describe_reference_failure(reference: ForeignKey | None, change: RowChange | None, table: str) -> str:
+    """Say which reference fails; about rows that refer to the changed one, only that there are some."""
+    is_referenced = change is not None and (reference is None or reference.referenced_table == change.collection)
+    if (
+        change is not None
+        and is_referenced
+        and (reference is None or reference.table != change.collection or change.kind is ChangeKind.DELETE)
+    ):
+        return f"other rows still refer to this row of {table}"
+    columns = format_column_names(reference.columns if reference else (), f"a reference of {table}")
+    return f"{columns} names no row that there is"
+
+
+def map_lookup_failure(failure: WriteFailure) -> ConnectorError:
+    """Map the failure of a transaction that looks a change up and changes no row of a caller."""
+    if failure.kind is WriteFailureKind.LOCK_CONFLICT:
+        return ConnectorError(BUSY_MESSAGE, ErrorCode.SOURCE_OVERLOADED)
+    return ConnectorError(
+        "the database does not answer" if failure.kind is WriteFailureKind.CONNECTION_LOST else "the database failed"
+    )
+
+
+def build_setup_error(failure: WriteFailure) -> ConnectorError:
+    """Map the failure to create the marker table and read the constraints."""
+    if failure.kind is WriteFailureKind.PERMISSION_DENIED:
+        return ConnectorError(
+            f"the database does not let its user make the table `{MARKER_TABLE_NAME}`, which `writable` needs"
+        )
+    return ConnectorError("the database does not answer", retryable=True)
+
+
+def format_column_names(columns: tuple[str, ...], otherwise: str) -> str:
+    return ", ".join(f"`{name}`" for name in columns) or otherwise
 
 
 def build_sql_targets(
     writable: Sequence[str], versions: Mapping[str, Any], tables: Mapping[str, SqlTable], constraints: SchemaConstraints
 ) -> Mapping[str, SqlWriteTarget]:
-    """`versions`: by collection, the column. Raises Mistake."""
+    """Build the tables that may be changed; `versions` names the version column by collection.
+
+    Raises ConfigurationError.
+    """
     for name in (*writable, *versions):
         if name not in tables:
             raise build_unknown_name_error("collection", name, tables)
@@ -224,31 +238,41 @@ def build_sql_targets(
     return {name: _build_sql_target(tables[name], name, versions.get(name), constraints) for name in writable}
 
 
-def _build_sql_target(table: SqlTable, name: str, version: Any, constraints: SchemaConstraints) -> SqlWriteTarget:
+def _build_sql_target(
+    table: SqlTable, name: str, version_column: Any, constraints: SchemaConstraints
+) -> SqlWriteTarget:
     key = constraints.primary_keys.get(name, ())
     if not key or not set(key) <= set(table.columns):
         raise ConfigurationError(f"`{name}` cannot be written to: it has no primary key")
-    version = _find_version_column(table, name, version)
+    version = _find_version_column(table, name, version_column)
     settable = frozenset(
-        each.name
-        for each in table.columns.values()
+        column.name
+        for column in table.columns.values()
         if not (
-            each.incomparable
-            or each.type is ColumnType.LIST
-            or (name, each.name) in constraints.generated_columns
-            or each.name == version
+            column.incomparable
+            or column.type is ColumnType.LIST
+            or (name, column.name) in constraints.generated_columns
+            or column.name == version
         )
     )
-    verbs = {
+    return SqlWriteTarget(
+        name=name,
+        table=table,
+        key=key,
+        capabilities=build_write_capabilities(settable, key, version),
+        column_types=constraints.column_types.get(name, {}),
+    )
+
+
+def build_write_capabilities(settable: frozenset[str], key: Sequence[str], version: str | None) -> WriteCapabilities:
+    """Let each kind of change set what it may: the key only where a row is created."""
+    settable_columns = {
         ChangeKind.CREATE: settable,
         ChangeKind.UPDATE: settable - set(key),
         ChangeKind.PUT: settable - set(key),
         ChangeKind.DELETE: frozenset[str](),
     }
-    writes = WriteCapabilities(settable_columns=verbs, version_column=version, transactional=True, fenced=True)
-    return SqlWriteTarget(
-        name=name, table=table, key=key, capabilities=writes, column_types=constraints.column_types.get(name, {})
-    )
+    return WriteCapabilities(settable_columns=settable_columns, version_column=version, transactional=True, fenced=True)
 
 
 def _find_version_column(table: SqlTable, name: str, column_name: Any) -> str | None:
@@ -263,46 +287,51 @@ def _find_version_column(table: SqlTable, name: str, column_name: Any) -> str | 
 def build_schema_constraints(
     columns: Iterable[Sequence[Any]], references: Iterable[Sequence[Any]], unique_keys: Iterable[Sequence[Any]] = ()
 ) -> SchemaConstraints:
-    """Of rows a column each, in their order.
+    """Build the constraints from rows about one column each, in the order of the columns.
 
-    Columns: table, name, type, whether it is computed, its place in the key or 0. References: name, table, column,
-    the table it leads to, the column there or None. Unique keys: table, name, column.
+    Columns: table, name, declared type, whether it is generated, its place in the primary key or 0.
+    References: name, table, column, referenced table, referenced column or None for that table's primary key.
+    Unique keys: table, name of the key, column.
     """
-    types, keys, computed = defaultdict[str, dict[str, str]](dict), defaultdict[str, list[Any]](list), set()
-    for table, name, declared, made, place in columns:
-        types[table][name] = declared
+    types = defaultdict[str, dict[str, str]](dict)
+    key_parts = defaultdict[str, list[tuple[int, str]]](list)
+    generated = set()
+    for table, name, declared_type, is_generated, place in columns:
+        types[table][name] = declared_type
         if place:
-            keys[table].append((place, name))
-        if made:
-            computed.add((table, name))
-    whole = {table: tuple(name for _, name in sorted(each)) for table, each in keys.items()}
-    by_name = defaultdict[tuple[str, str], list[str]](list)
+            key_parts[table].append((place, name))
+        if is_generated:
+            generated.add((table, name))
+    primary_keys = {table: tuple(name for _, name in sorted(parts)) for table, parts in key_parts.items()}
+    unique = defaultdict[tuple[str, str], list[str]](list)
     for table, name, column in unique_keys:
-        by_name[table, name].append(column)
+        unique[table, name].append(column)
     return SchemaConstraints(
-        primary_keys=whole,
+        primary_keys=primary_keys,
         column_types=types,
-        generated_columns=frozenset(computed),
-        references=_build_foreign_keys(references, whole),
-        unique_keys={key: tuple(each) for key, each in by_name.items()},
+        generated_columns=frozenset(generated),
+        references=_build_foreign_keys(references, primary_keys),
+        unique_keys={key: tuple(names) for key, names in unique.items()},
     )
 
 
-def _build_foreign_keys(rows: Iterable[Sequence[Any]], keys: Mapping[str, tuple[str, ...]]) -> tuple[ForeignKey, ...]:
-    parts = defaultdict[tuple[str, str, str], list[tuple[str, Any]]](list)
-    for name, table, column, to, there in rows:
-        parts[name, table, to].append((column, there))
+def _build_foreign_keys(
+    rows: Iterable[Sequence[Any]], primary_keys: Mapping[str, tuple[str, ...]]
+) -> tuple[ForeignKey, ...]:
+    pairs_by_key = defaultdict[tuple[str, str, str], list[tuple[str, Any]]](list)
+    for name, table, column, referenced_table, referenced_column in rows:
+        pairs_by_key[name, table, referenced_table].append((column, referenced_column))
     return tuple(
         ForeignKey(
             name=name,
             table=table,
-            columns=tuple(column for column, _ in each),
-            referenced_table=to,
-            referenced_columns=keys.get(to, ())
-            if None in (there for _, there in each)
-            else tuple(there for _, there in each),
+            columns=tuple(column for column, _ in pairs),
+            referenced_table=referenced_table,
+            referenced_columns=primary_keys.get(referenced_table, ())
+            if None in (referenced for _, referenced in pairs)
+            else tuple(referenced for _, referenced in pairs),
         )
-        for (name, table, to), each in parts.items()
+        for (name, table, referenced_table), pairs in pairs_by_key.items()
     )
 
 
@@ -314,73 +343,96 @@ DECIMAL_DIGITS_PATTERN = re.compile(r"(?:numeric|decimal)\((\d+),\s*(\d+)\)")
 
 
 def collect_change_values(change: RowChange, target: SqlWriteTarget) -> dict[str, Any]:
-    """By column, the values that the change gives; with those of its key where a row is created. Raises Unmade."""
+    """Return, by column, the values that the change sets, the key of a new row included. Raises ChangeRejected."""
     if not set(change.key) <= set(target.key):
-        raise _build_key_mismatch_error(target)
-    given = (
-        {**change.key, **change.values} if change.kind in (ChangeKind.CREATE, ChangeKind.PUT) else dict(change.values)
-    )
-    for name in change.values:
-        if name not in target.capabilities.settable_columns[change.kind]:
-            raise ChangeRejected(f"`{name}` of `{target.name}` is not to be set by a change")
-    for name, value in given.items():
-        check_value_fits(name, value, target)
-    return given
+        raise build_key_mismatch_error(target.name, target.key)
+    is_insert = change.kind in (ChangeKind.CREATE, ChangeKind.PUT)
+    values = {**change.key, **change.values} if is_insert else dict(change.values)
+    check_settable(change, target.capabilities)
+    for name, value in values.items():
+        _check_value_fits(name, value, target)
+    return values
 
 
 def get_change_key(change: RowChange, target: SqlWriteTarget) -> tuple[Any, ...]:
-    """The values of the whole key. Raises Unmade where it is another key, or not whole."""
+    """Return the values of the whole key. Raises ChangeRejected where a part is missing or another column is named."""
     if set(change.key) != set(target.key) or None in change.key.values():
-        raise _build_key_mismatch_error(target)
+        raise build_key_mismatch_error(target.name, target.key)
     for name in target.key:
-        check_value_type(name, change.key[name], target)
-    return tuple(change.key[each] for each in target.key)
+        check_value_type(name, change.key[name], target.table.columns[name].type)
+    return tuple(change.key[name] for name in target.key)
 
 
-def _build_key_mismatch_error(target: SqlWriteTarget) -> ChangeRejected:
-    return ChangeRejected(f"a row of `{target.name}` is named by " + ", ".join(f"`{each}`" for each in target.key))
+def build_key_mismatch_error(collection: str, key: Sequence[str]) -> ChangeRejected:
+    return ChangeRejected(f"a row of `{collection}` is named by " + ", ".join(f"`{name}`" for name in key))
 
 
-def check_value_fits(name: str, value: Any, target: SqlWriteTarget) -> None:
-    """Raises Unmade unless the column can hold the value."""
-    stored = target.table.columns[name]
+def check_settable(change: RowChange, capabilities: WriteCapabilities) -> None:
+    """Raise ChangeRejected for a column that this kind of change may not set."""
+    for name in change.values:
+        if name not in capabilities.settable_columns[change.kind]:
+            raise ChangeRejected(f"`{name}` of `{change.collection}` is not to be set by a change")
+
+
+def check_value_type(name: str, value: Any, column_type: ColumnType) -> None:
+    """Raise ChangeRejected unless the value is of the column's type."""
+    if not TYPE_CHECKS[column_type](value):
+        raise ChangeRejected(f"`{name}` takes values of the kind {column_type}")
+
+
+def _check_value_fits(name: str, value: Any, target: SqlWriteTarget) -> None:
+    """Raise ChangeRejected unless the column can hold the value."""
+    column = target.table.columns[name]
     if value is None:
-        if not stored.nullable:
+        if not column.nullable:
             raise ChangeRejected(f"`{name}` must have a value")
         return
-    check_value_type(name, value, target)
-    if not _is_value_storable(value, stored) or not _fits_declared_type(value, target.column_types.get(name, "")):
+    check_value_type(name, value, column.type)
+    if not _can_store(value, column) or not _fits_declared_type(value, target.column_types.get(name, "")):
         raise ChangeRejected(f"`{name}` cannot hold the value given")
 
 
-def check_value_type(name: str, value: Any, target: SqlWriteTarget) -> None:
-    kind = target.table.columns[name].type
-    if not TYPE_CHECKS[kind](value):
-        raise ChangeRejected(f"`{name}` takes values of the kind {kind}")
-
-
-def _is_value_storable(value: Any, column: SqlColumn) -> bool:
+def _can_store(value: Any, column: SqlColumn) -> bool:
     try:
-        return is_storable(value, column)
+        return column.can_store(value)
     except ArithmeticError:
         return False
 
 
-def _fits_declared_type(value: Any, declared: str) -> bool:
-    if declared in INTEGER_TYPE_LIMITS:
-        return bool(-INTEGER_TYPE_LIMITS[declared] <= value < INTEGER_TYPE_LIMITS[declared])
-    if (letters := TEXT_LENGTH_PATTERN.fullmatch(declared)) is not None:
-        return len(value) <= int(letters[1])
-    if (digits := DECIMAL_DIGITS_PATTERN.fullmatch(declared)) is not None:
-        whole, places = int(digits[1]) - int(digits[2]), int(digits[2])
-        shape = Decimal(value).normalize().as_tuple()
-        return abs(value) < 10**whole and -int(shape.exponent) <= places
+def _fits_declared_type(value: Any, declared_type: str) -> bool:
+    if declared_type in INTEGER_TYPE_LIMITS:
+        return bool(-INTEGER_TYPE_LIMITS[declared_type] <= value < INTEGER_TYPE_LIMITS[declared_type])
+    if (length := TEXT_LENGTH_PATTERN.fullmatch(declared_type)) is not None:
+        return len(value) <= int(length[1])
+    if (digits := DECIMAL_DIGITS_PATTERN.fullmatch(declared_type)) is not None:
+        whole_digits, places = int(digits[1]) - int(digits[2]), int(digits[2])
+        exponent = int(Decimal(value).normalize().as_tuple().exponent)
+        return abs(value) < 10**whole_digits and -exponent <= places
     return True
 
 
 def check_stored_values(written: Mapping[str, Any], after: Mapping[str, Any], target: SqlWriteTarget) -> None:
-    """Raises Unmade unless a read gives back what was given: no value is rounded, cut or spelled otherwise."""
+    """Raise ChangeRejected unless the database stored each value as it was given: not rounded, cut or respelled."""
     for name, value in written.items():
-        stored = target.table.columns[name]
-        if not stored.read_as_text and not is_same_value(value, after[name], stored.type):
-            raise ChangeRejected(f"`{name}` cannot hold the value given without making it another")
+        column = target.table.columns[name]
+        if not column.read_as_text:
+            check_same_value(name, value, after[name], column.type)
+
+
+def check_same_value(name: str, value: Any, stored: Any, column_type: ColumnType) -> None:
+    if not is_same_value(value, stored, column_type):
+        raise ChangeRejected(f"`{name}` cannot hold the value given without making it another")
+
+
+def check_expected_version(change: RowChange, version_column: str | None, before: Mapping[str, Any]) -> None:
+    """Raise ChangeRejected unless the row is at the version that the change expects."""
+    if change.version is None:
+        return
+    if version_column is None:
+        raise ChangeRejected(f"rows of `{change.collection}` have no version that a change could name")
+    version = before[version_column] or 0
+    if str(version) != change.version:
+        raise ChangeRejected(
+            f"the row of `{change.collection}` has been changed since: it is at version {version}",
+            ErrorCode.VERSION_CONFLICT,
+        )

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from onedoor.connectors.spill import duckdb
+from onedoor.connectors.spill.folder import create_locked_folder, remove_abandoned_folders
 
-HOLDS = "from onedoor.connectors.spill.duckdb import create_locked_folder; import time; print(create_locked_folder().path, flush=True); time.sleep(60)"
+HOLDS = "from onedoor.connectors.spill.folder import create_locked_folder; import time; print(create_locked_folder().path, flush=True); time.sleep(60)"
 
 
 @pytest.fixture(autouse=True)
@@ -39,14 +39,14 @@ def test_a_sweep_removes_what_killed_processes_left_and_nothing_else(within: Pat
     dead, left = holding(within)
     killed(dead)
     (left / "duckdb_temp_storage-0.tmp").write_bytes(b"rows")
-    mine, another = duckdb.create_locked_folder(), within / "another"
+    mine, another = create_locked_folder(), within / "another"
     another.mkdir()
     (within / "onedoor-scratch-link").symlink_to(another)
     (within / "onedoor-scratch-file").write_text("no folder")
-    duckdb.remove_abandoned_folders()
+    remove_abandoned_folders()
     kept = set(within.iterdir())
     killed(living)
-    duckdb.remove_abandoned_folders()
+    remove_abandoned_folders()
     later = set(within.iterdir())
     mine.close()
     others = {another, within / "onedoor-scratch-link", within / "onedoor-scratch-file"}
@@ -60,18 +60,18 @@ def test_a_folder_that_a_sweep_took_is_made_again(within: Path, monkeypatch: pyt
     def mkdtemp(prefix: str) -> str:
         path = real(prefix=prefix)
         if not made:
-            duckdb.remove_abandoned_folders()
+            remove_abandoned_folders()
         made.append(Path(path))
         return path
 
     monkeypatch.setattr(tempfile, "mkdtemp", mkdtemp)
-    mine = duckdb.create_locked_folder()
+    mine = create_locked_folder()
     assert (mine.path, set(within.iterdir())) == (made[1], {made[1]})
     mine.close()
 
 
 def test_without_a_place_for_folders_there_is_nothing_to_sweep(within: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(within / "nowhere"))
-    duckdb.remove_abandoned_folders()
+    remove_abandoned_folders()
     with pytest.raises(OSError, match="nowhere"):
-        duckdb.create_locked_folder()
+        create_locked_folder()

@@ -1,11 +1,10 @@
-"""Two tables as each database would tell of them, and the text of what is asked of them."""
+"""Describe two tables as SQLite and PostgreSQL would reflect them, and compile requests to their text."""
 
 from collections.abc import Mapping
-from typing import Any
 
-from onedoor.connectors.sql.compiler import StatementCache
+from onedoor.connectors.sql.compiler import SqlDialect, StatementCache
 from onedoor.connectors.sql.dialects import postgresql, sqlite
-from onedoor.connectors.sql.introspection import SqlTable, TableStatistics, build_sql_table
+from onedoor.connectors.sql.tables import SqlTable, TableStatistics, build_sql_table
 from onedoor.spi.scan import ScanRequest
 
 DECLARED = {
@@ -23,8 +22,8 @@ SQLITE: Mapping[str, SqlTable] = {
         None,
         name,
         {
-            each: sqlite.map_sqlite_column(each, kind, nullable=nullable)
-            for each, (kind, _, nullable) in columns.items()
+            column: sqlite.map_sqlite_column(column, declared, nullable=nullable)
+            for column, (declared, _, nullable) in columns.items()
         },  # type: ignore[misc]
         max_keys=10,
         folds_case=True,
@@ -36,8 +35,8 @@ POSTGRESQL: Mapping[str, SqlTable] = {
         "public",
         name,
         {
-            each: postgresql.map_postgresql_column(each, kind, nullable=nullable)
-            for each, (_, kind, nullable) in columns.items()
+            column: postgresql.map_postgresql_column(column, data_type, nullable=nullable)
+            for column, (_, data_type, nullable) in columns.items()
         },  # type: ignore[misc]
         max_keys=10,
         folds_case=False,
@@ -47,6 +46,6 @@ POSTGRESQL: Mapping[str, SqlTable] = {
 }
 
 
-def text(ask: ScanRequest, tables: Mapping[str, SqlTable], module: Any) -> str:
-    made, _ = StatementCache(tables, module.DIALECT, module.COMPILER).prepare(ask)
-    return " ".join(made.text.split())
+def compiled_text(request: ScanRequest, tables: Mapping[str, SqlTable], dialect: SqlDialect) -> str:
+    statement, _ = StatementCache(tables, dialect).prepare(request)
+    return " ".join(statement.text.split())

@@ -1,21 +1,21 @@
 """Asks in, statements out: one for a shape, with no value in it, however many values there are."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import pytest
 
 from onedoor.connectors.sql import compiler
-from onedoor.connectors.sql.compiler import StatementCache
-from onedoor.connectors.sql.dialects import postgresql, sqlite
-from onedoor.connectors.sql.introspection import SqlTable
+from onedoor.connectors.sql.compiler import SqlDialect, StatementCache
+from onedoor.connectors.sql.dialects.postgresql import POSTGRESQL_DIALECT
+from onedoor.connectors.sql.dialects.sqlite import SQLITE_DIALECT
+from onedoor.connectors.sql.tables import SqlTable
 from onedoor.spi.predicates import (
-    Comparison,  # pytest would take `Test` for a class of tests
+    Comparison,
     Op,
     Or,
 )
 from onedoor.spi.scan import KeyFilter, ScanRequest
-from tests.connectors.sql.stocks import POSTGRESQL, SQLITE, text
+from tests.connectors.sql.stocks import POSTGRESQL, SQLITE, compiled_text
 
 
 @pytest.mark.parametrize("count", [0, 2, 10, 1000])
@@ -24,14 +24,17 @@ def test_the_text_is_the_same_for_any_number_of_keys(count: int) -> None:
         keys = KeyFilter(("id",), tuple((number,) for number in range(count)))
         return ScanRequest(collection="orders", columns=("id",), keys=keys)
 
-    texts = [(text(asked(each), SQLITE, sqlite), text(asked(each), POSTGRESQL, postgresql)) for each in (2, count)]
+    texts = [
+        (compiled_text(asked(each), SQLITE, SQLITE_DIALECT), compiled_text(asked(each), POSTGRESQL, POSTGRESQL_DIALECT))
+        for each in (2, count)
+    ]
     assert texts[0] == texts[1]
 
 
 @pytest.mark.parametrize(
-    ("module", "tables"), [(sqlite, SQLITE), (postgresql, POSTGRESQL)], ids=["sqlite", "postgresql"]
+    ("dialect", "tables"), [(SQLITE_DIALECT, SQLITE), (POSTGRESQL_DIALECT, POSTGRESQL)], ids=["sqlite", "postgresql"]
 )
-def test_no_value_stands_in_the_text(module: Any, tables: Mapping[str, SqlTable]) -> None:
+def test_no_value_stands_in_the_text(dialect: SqlDialect, tables: Mapping[str, SqlTable]) -> None:
     hostile = "'; DROP TABLE orders; --"
     tests = [
         Comparison("note", op, (hostile,) if op is Op.IN else hostile) for op in (Op.EQ, Op.IN, Op.LT, Op.CONTAINS)
@@ -39,14 +42,14 @@ def test_no_value_stands_in_the_text(module: Any, tables: Mapping[str, SqlTable]
     ask = ScanRequest(
         collection="orders", columns=("id",), filter=Or(tuple(tests)), keys=KeyFilter(("status",), ((hostile,),))
     )
-    assert "DROP" not in text(ask, tables, module)
+    assert "DROP" not in compiled_text(ask, tables, dialect)
 
 
 @pytest.mark.parametrize(
-    ("module", "tables"), [(sqlite, SQLITE), (postgresql, POSTGRESQL)], ids=["sqlite", "postgresql"]
+    ("dialect", "tables"), [(SQLITE_DIALECT, SQLITE), (POSTGRESQL_DIALECT, POSTGRESQL)], ids=["sqlite", "postgresql"]
 )
-def test_asks_of_one_shape_share_one_statement(module: Any, tables: Mapping[str, SqlTable]) -> None:
-    statements = StatementCache(tables, module.DIALECT, module.COMPILER)
+def test_asks_of_one_shape_share_one_statement(dialect: SqlDialect, tables: Mapping[str, SqlTable]) -> None:
+    statements = StatementCache(tables, dialect)
     wheres = [Or((Comparison("id", Op.LT, each), Comparison("note", Op.EQ, str(each)))) for each in range(5)]
     made = [
         statements.prepare(ScanRequest(collection="orders", columns=("id",), filter=each, limit=7)) for each in wheres
@@ -57,7 +60,7 @@ def test_asks_of_one_shape_share_one_statement(module: Any, tables: Mapping[str,
 
 def test_no_more_shapes_are_kept_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiler, "MAX_CACHED_STATEMENTS", 3)
-    statements = StatementCache(SQLITE, sqlite.SQLITE_DIALECT, sqlite.SQLITE_COMPILER)
+    statements = StatementCache(SQLITE, SQLITE_DIALECT)
     asks = [ScanRequest(collection="orders", columns=("id",) * count) for count in range(6)]
     texts = [statements.prepare(each)[0].text for each in (*asks, asks[0])]
     assert (len(statements.compiled_by_shape), texts[0]) == (3, texts[-1])

@@ -15,7 +15,7 @@ from demo.servers.postgresql import PostgresqlServer
 from onedoor.connectors.sql import postgresql, sqlite
 from onedoor.spi.connector import Connector
 from onedoor.spi.predicates import (
-    Comparison,  # pytest would take `Test` for a class of tests
+    Comparison,
     Op,
     Row,
 )

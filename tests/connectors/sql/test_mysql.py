@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from onedoor.connectors.sql.introspection import EQUALITY_OPS, ORDERED_OPS, TEXT_OPS
-from onedoor.connectors.sql.mysql import MysqlConnector, MysqlOptions, connect
+from onedoor.connectors.sql.connector import SqlConnector
+from onedoor.connectors.sql.mysql import MysqlOptions, connect
+from onedoor.connectors.sql.tables import EQUALITY_OPS, ORDERED_OPS, TEXT_OPS
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.connector import Connector
 from onedoor.spi.predicates import (
-    Comparison,  # pytest would take `Test` for a class of tests
+    Comparison,
     Exists,
     Op,
     Row,
@@ -54,7 +55,7 @@ def url(mariadb_started: MariadbServer) -> str:
 
 
 @pytest.fixture
-async def source(url: str) -> AsyncIterator[MysqlConnector]:
+async def source(url: str) -> AsyncIterator[SqlConnector]:
     made = await connect(MysqlOptions(url=url))
     yield made
     await made.close()
@@ -74,7 +75,7 @@ async def rows(source: Connector, collection: str, *columns: str, **more: Any) -
         return [row for batch in [each async for each in batches] for row in batch]
 
 
-async def test_each_column_is_of_the_kind_of_its_type(source: MysqlConnector) -> None:
+async def test_each_column_is_of_the_kind_of_its_type(source: SqlConnector) -> None:
     columns = source.capabilities("kinds").columns
     assert {name: (column.type, column.filters, column.sortable) for name, column in columns.items()} == {
         **dict.fromkeys(("tiny", "small", "medium", "whole", "large", "born"), (ColumnType.INTEGER, ORDERED_OPS, True)),
@@ -90,7 +91,7 @@ async def test_each_column_is_of_the_kind_of_its_type(source: MysqlConnector) ->
     }
 
 
-async def test_values_are_those_of_the_words(source: MysqlConnector) -> None:
+async def test_values_are_those_of_the_words(source: SqlConnector) -> None:
     columns = tuple(source.capabilities("kinds").columns)
     [found] = await rows(source, "kinds", *columns, filter=Comparison("large", Op.EQ, 3))
     assert {name: repr(value) for name, value in zip(columns, found, strict=True)} == {
@@ -106,7 +107,7 @@ async def test_values_are_those_of_the_words(source: MysqlConnector) -> None:
     "tiny", "small", "medium", "whole", "large", "born", "money", "single", "ratio", "yes", "flag", "day", "moment",
     "local", "name", "latin", "plain", "long_text", "letters", "mood", "several", "id",
 ])  # fmt: skip
-async def test_a_row_is_found_by_its_own_value(source: MysqlConnector, column: str) -> None:
+async def test_a_row_is_found_by_its_own_value(source: SqlConnector, column: str) -> None:
     [(value,)] = await rows(source, "kinds", column, filter=Comparison("large", Op.EQ, 3))
     for way in (
         {"filter": Comparison(column, Op.EQ, value)},
@@ -118,52 +119,48 @@ async def test_a_row_is_found_by_its_own_value(source: MysqlConnector, column: s
 
 
 @pytest.mark.parametrize(("column", "other"), [("name", "e"), ("latin", "u"), ("mood", "GLAD"), ("name", "E ")])
-async def test_letters_that_a_collation_takes_for_one_are_two(source: MysqlConnector, column: str, other: str) -> None:
+async def test_letters_that_a_collation_takes_for_one_are_two(source: SqlConnector, column: str, other: str) -> None:
     assert await rows(source, "kinds", "large", filter=Comparison(column, Op.EQ, other)) == []
     assert await rows(source, "kinds", "large", keys=KeyFilter((column,), ((other,), ("none",)))) == []
 
 
-async def test_what_a_subquery_found_for_one_spelling_is_not_taken_for_another(
-    source: MysqlConnector, url: str
-) -> None:
+async def test_what_a_subquery_found_for_one_spelling_is_not_taken_for_another(source: SqlConnector, url: str) -> None:
     there = Exists("kinds", ("name",), ("name",), Comparison("large", Op.LT, 0))
     assert await rows(source, "kinds", "large", filter=there) == [(-1,)]
 
 
-async def test_any_number_but_0_is_true(source: MysqlConnector) -> None:
+async def test_any_number_but_0_is_true(source: SqlConnector) -> None:
     assert await rows(source, "kinds", "large", filter=Comparison("yes", Op.EQ, True), sort=(SortKey("large"),)) == [
         (-1,),
         (3,),
     ]
 
 
-async def test_an_odd_name_is_quoted(source: MysqlConnector) -> None:
+async def test_an_odd_name_is_quoted(source: SqlConnector) -> None:
     assert await rows(source, "Odd ` name", "a `b%s", filter=Comparison("a `b%s", Op.EQ, 1)) == [(1,)]
 
 
 @pytest.mark.parametrize("sql", ["DELETE FROM kinds", "CREATE TABLE made (id int)"])
-async def test_nothing_can_be_written(source: MysqlConnector, sql: str) -> None:
+async def test_nothing_can_be_written(source: SqlConnector, sql: str) -> None:
     with pytest.raises(ConnectorError, match="the database could not answer"):
-        await source.run(sql, ())
+        await source.runner.run(sql, ())
 
 
-async def test_a_refused_statement_keeps_its_connection(source: MysqlConnector) -> None:
+async def test_a_refused_statement_keeps_its_connection(source: SqlConnector) -> None:
     await source.ping()
-    before = list(source.idle)
+    before = list(source.runner.idle)
     with pytest.raises(ConnectorError) as caught:
-        await source.run("SELECT no_such_column FROM kinds", ())
-    assert (caught.value.retryable, source.idle) == (False, before)
+        await source.runner.run("SELECT no_such_column FROM kinds", ())
+    assert (caught.value.retryable, source.runner.idle) == (False, before)
 
 
-async def test_a_question_it_cannot_take_is_the_askers(source: MysqlConnector) -> None:
+async def test_a_question_it_cannot_take_is_the_askers(source: SqlConnector) -> None:
     with pytest.raises(ConnectorError) as caught:
-        await source.run("SELECT FROM", ())
+        await source.runner.run("SELECT FROM", ())
     assert caught.value.code is ErrorCode.CANNOT_ANSWER
 
 
-async def test_a_cancelled_statement_stops_on_the_server(
-    source: MysqlConnector, mariadb_started: MariadbServer
-) -> None:
+async def test_a_cancelled_statement_stops_on_the_server(source: SqlConnector, mariadb_started: MariadbServer) -> None:
     reading = [asyncio.create_task(rows(source, "slow", "id")) for _ in range(3)]
     await until(lambda: running(mariadb_started) == 3)
     for each in reading:
@@ -175,7 +172,7 @@ async def test_a_cancelled_statement_stops_on_the_server(
 async def test_no_more_statements_run_than_there_may_be_connections(url: str) -> None:
     source = await connect(MysqlOptions(url=url, connections=2))
     await asyncio.gather(*(rows(source, "kinds", "large") for _ in range(20)))
-    assert len(source.idle) == 2
+    assert len(source.runner.idle) == 2
     await source.close()
 
 
@@ -201,7 +198,7 @@ async def test_a_server_killed_in_the_middle_of_a_statement(fragile: MariadbServ
         await reading
     fragile.start()
 
-    assert (caught.value.retryable, source.idle) == (True, [])
+    assert (caught.value.retryable, source.runner.idle) == (True, [])
     await source.close()
 
 

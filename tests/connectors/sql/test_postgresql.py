@@ -14,13 +14,14 @@ import psycopg
 import pytest
 
 from demo.servers.postgresql import PostgresqlServer, postgresql_server
-from onedoor.connectors.sql.introspection import EQUALITY_OPS, ORDERED_OPS, TEXT_OPS
-from onedoor.connectors.sql.postgresql import PostgresqlConnector, PostgresqlOptions, connect
+from onedoor.connectors.sql.connector import SqlConnector
+from onedoor.connectors.sql.postgresql import PostgresqlOptions, connect
+from onedoor.connectors.sql.tables import EQUALITY_OPS, ORDERED_OPS, TEXT_OPS
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.connector import Connector
 from onedoor.spi.predicates import (
-    Comparison,  # pytest would take `Test` for a class of tests
+    Comparison,
     Op,
     Row,
 )
@@ -57,7 +58,7 @@ def url(postgresql_started: PostgresqlServer) -> str:
 
 
 @pytest.fixture
-async def source(url: str) -> AsyncIterator[PostgresqlConnector]:
+async def source(url: str) -> AsyncIterator[SqlConnector]:
     made = await connect(PostgresqlOptions(url=url))
     yield made
     await made.close()
@@ -77,7 +78,7 @@ async def rows(source: Connector, collection: str, *columns: str, **more: Any) -
         return [row for batch in [each async for each in batches] for row in batch]
 
 
-async def test_each_column_is_of_the_kind_of_its_type(source: PostgresqlConnector) -> None:
+async def test_each_column_is_of_the_kind_of_its_type(source: SqlConnector) -> None:
     columns = source.capabilities("kinds").columns
     assert {name: (column.type, column.filters, column.sortable) for name, column in columns.items()} == {
         **dict.fromkeys(("small", "whole", "large"), (ColumnType.INTEGER, ORDERED_OPS, True)),
@@ -91,7 +92,7 @@ async def test_each_column_is_of_the_kind_of_its_type(source: PostgresqlConnecto
     }
 
 
-async def test_values_are_those_of_the_words(source: PostgresqlConnector) -> None:
+async def test_values_are_those_of_the_words(source: SqlConnector) -> None:
     columns = tuple(source.capabilities("kinds").columns)
     found = dict(zip(columns, (await rows(source, "kinds", *columns))[0], strict=True))
     assert {name: repr(value) for name, value in found.items()} == {
@@ -107,7 +108,7 @@ async def test_values_are_those_of_the_words(source: PostgresqlConnector) -> Non
     "small", "whole", "large", "money", "single", "ratio", "yes", "day", "moment", "local", "name", "code", "letters",
     "id", "mood", "doc",
 ])  # fmt: skip
-async def test_a_row_is_found_by_its_own_value(source: PostgresqlConnector, column: str) -> None:
+async def test_a_row_is_found_by_its_own_value(source: SqlConnector, column: str) -> None:
     [(value,)] = await rows(source, "kinds", column, filter=Comparison("large", Op.EQ, 3))
     for way in (
         {"filter": Comparison(column, Op.EQ, value)},
@@ -118,12 +119,12 @@ async def test_a_row_is_found_by_its_own_value(source: PostgresqlConnector, colu
         assert await rows(source, "kinds", "large", **way) == [(3,)]
 
 
-async def test_a_table_outside_public_is_named_with_its_schema(source: PostgresqlConnector) -> None:
+async def test_a_table_outside_public_is_named_with_its_schema(source: SqlConnector) -> None:
     assert await rows(source, "finance.invoice", 'Odd " name') == [("odd",)]
 
 
 @pytest.mark.parametrize("column", ["day", "moment"])
-async def test_what_python_cannot_hold_is_the_sources_failure(source: PostgresqlConnector, column: str) -> None:
+async def test_what_python_cannot_hold_is_the_sources_failure(source: SqlConnector, column: str) -> None:
     with pytest.raises(ConnectorError) as caught:
         await rows(source, "bad", column)
     expected = ("the database gave an answer that cannot be read", ErrorCode.SOURCE_INVALID)
@@ -131,30 +132,30 @@ async def test_what_python_cannot_hold_is_the_sources_failure(source: Postgresql
 
 
 @pytest.mark.parametrize("sql", ["DELETE FROM kinds", "CREATE TABLE made (id int)", "SELECT nextval('finance.number')"])
-async def test_nothing_can_be_written(source: PostgresqlConnector, url: str, sql: str) -> None:
+async def test_nothing_can_be_written(source: SqlConnector, url: str, sql: str) -> None:
     with psycopg.connect(url) as connection:
         connection.execute("CREATE SEQUENCE IF NOT EXISTS finance.number")
     with pytest.raises(ConnectorError, match="the database could not answer"):
-        await source.run(sql, ())
+        await source.runner.run(sql, ())
 
 
-async def test_a_refused_statement_keeps_its_connection(source: PostgresqlConnector) -> None:
+async def test_a_refused_statement_keeps_its_connection(source: SqlConnector) -> None:
     await source.ping()
-    before = list(source.idle)
+    before = list(source.runner.idle)
     with pytest.raises(ConnectorError):
-        await source.run("SELECT 1 / 0", ())
-    assert source.idle == before
+        await source.runner.run("SELECT 1 / 0", ())
+    assert source.runner.idle == before
 
 
-async def test_a_value_that_cannot_be_sent_keeps_its_connection(source: PostgresqlConnector) -> None:
+async def test_a_value_that_cannot_be_sent_keeps_its_connection(source: SqlConnector) -> None:
     await source.ping()
-    before = list(source.idle)
+    before = list(source.runner.idle)
     with pytest.raises(ConnectorError) as caught:
-        await source.run("SELECT $1::bigint", ("no number",))
-    assert (caught.value.retryable, source.idle) == (False, before)
+        await source.runner.run("SELECT $1::bigint", ("no number",))
+    assert (caught.value.retryable, source.runner.idle) == (False, before)
 
 
-async def test_a_cancelled_statement_stops_on_the_server(source: PostgresqlConnector, url: str) -> None:
+async def test_a_cancelled_statement_stops_on_the_server(source: SqlConnector, url: str) -> None:
     reading = [asyncio.create_task(rows(source, "slow", "id")) for _ in range(3)]
     await until(lambda: active(url) == 3)
     for each in reading:
@@ -166,11 +167,11 @@ async def test_a_cancelled_statement_stops_on_the_server(source: PostgresqlConne
 async def test_no_more_statements_run_than_there_may_be_connections(url: str) -> None:
     source = await connect(PostgresqlOptions(url=url, connections=2))
     await asyncio.gather(*(rows(source, "kinds", "large") for _ in range(20)))
-    assert len(source.idle) == 2
+    assert len(source.runner.idle) == 2
     await source.close()
 
 
-async def test_connections_cut_by_the_server_are_replaced(source: PostgresqlConnector, url: str) -> None:
+async def test_connections_cut_by_the_server_are_replaced(source: SqlConnector, url: str) -> None:
     await asyncio.gather(*(source.ping() for _ in range(4)))
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'onedoor'")
@@ -199,7 +200,7 @@ async def test_a_server_killed_in_the_middle_of_a_statement(fragile: PostgresqlS
         await reading
     fragile.start()
 
-    assert (caught.value.retryable, source.idle) == (True, [])
+    assert (caught.value.retryable, source.runner.idle) == (True, [])
     await source.close()
 
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from onedoor.connectors.sql.introspection import CASE_INSENSITIVE_OPS, EQUALITY_OPS, ORDERED_OPS
-from onedoor.connectors.sql.sqlite import SqliteConnector, SqliteOptions, connect
+from onedoor.connectors.sql.connector import SqlConnector
+from onedoor.connectors.sql.sqlite import SqliteOptions, connect
+from onedoor.connectors.sql.tables import CASE_INSENSITIVE_OPS, EQUALITY_OPS, ORDERED_OPS
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.connector import Connector
@@ -44,7 +45,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def source(path: Path) -> AsyncIterator[SqliteConnector]:
+async def source(path: Path) -> AsyncIterator[SqlConnector]:
     """It runs one statement at a time."""
     made = await connect(SqliteOptions(path=str(path), connections=1))
     yield made
@@ -56,7 +57,7 @@ async def rows(source: Connector, collection: str, *columns: str, **more: Any) -
         return [row for batch in [each async for each in batches] for row in batch]
 
 
-async def test_each_column_is_of_the_kind_it_is_declared_as(source: SqliteConnector) -> None:
+async def test_each_column_is_of_the_kind_it_is_declared_as(source: SqlConnector) -> None:
     columns = source.capabilities("kinds").columns
     null = frozenset({Op.IS_NULL})
     assert {name: (column.type, column.filters, column.sortable) for name, column in columns.items()} == {
@@ -74,7 +75,7 @@ async def test_each_column_is_of_the_kind_it_is_declared_as(source: SqliteConnec
     assert EQUALITY_OPS < ORDERED_OPS < CASE_INSENSITIVE_OPS
 
 
-async def test_values_are_those_of_the_words(source: SqliteConnector) -> None:
+async def test_values_are_those_of_the_words(source: SqlConnector) -> None:
     found = await rows(source, "kinds", *source.capabilities("kinds").columns)
     whole = (
         1, Decimal("-0.01"), datetime(1970, 1, 1, microsecond=1, tzinfo=UTC), date(2026, 1, 2), True, "é", "", 1.0,
@@ -83,12 +84,12 @@ async def test_values_are_those_of_the_words(source: SqliteConnector) -> None:
     assert [list(map(repr, row)) for row in found] == [list(map(repr, row)) for row in (whole, (2, *[None] * 9))]
 
 
-async def test_a_view_is_read_as_a_table_is(source: SqliteConnector) -> None:
+async def test_a_view_is_read_as_a_table_is(source: SqlConnector) -> None:
     assert await rows(source, "seen", "name", "whole") == [("é", 1), (None, 2)]
 
 
 @pytest.mark.parametrize("column", ["day", "moment"])
-async def test_what_cannot_be_read_is_the_sources_failure(source: SqliteConnector, column: str) -> None:
+async def test_what_cannot_be_read_is_the_sources_failure(source: SqlConnector, column: str) -> None:
     with pytest.raises(ConnectorError) as caught:
         await rows(source, "bad", column)
     expected = ("the database gave an answer that cannot be read", ErrorCode.SOURCE_INVALID)
@@ -102,18 +103,18 @@ async def test_no_file_is_made_where_there_is_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sql", ["DELETE FROM kinds", "PRAGMA user_version = 7", "CREATE TABLE made (id)"])
-async def test_nothing_can_be_written(source: SqliteConnector, path: Path, sql: str) -> None:
-    await source.run("PRAGMA query_only = 0", ())
+async def test_nothing_can_be_written(source: SqlConnector, path: Path, sql: str) -> None:
+    await source.runner.run("PRAGMA query_only = 0", ())
     with pytest.raises(ConnectorError, match="the database could not answer"):
-        await source.run(sql, ())
+        await source.runner.run(sql, ())
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT count(*) FROM kinds").fetchone() == (2,)
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3, 100])
-async def test_a_statement_that_nobody_waits_for_is_stopped(source: SqliteConnector, turns: int) -> None:
+async def test_a_statement_that_nobody_waits_for_is_stopped(source: SqlConnector, turns: int) -> None:
     """Wherever it then is: on its way to the one thread there is, waiting for it, or running."""
-    running = [asyncio.create_task(source.run(ENDLESS, ())) for _ in range(3)]
+    running = [asyncio.create_task(source.runner.run(ENDLESS, ())) for _ in range(3)]
     for _ in range(turns):
         await asyncio.sleep(0)
     for task in reversed(running):
@@ -123,9 +124,9 @@ async def test_a_statement_that_nobody_waits_for_is_stopped(source: SqliteConnec
         assert await rows(source, "seen", "whole") == [(1,), (2,)]
 
 
-async def test_a_running_statement_is_stopped(source: SqliteConnector) -> None:
+async def test_a_running_statement_is_stopped(source: SqlConnector) -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
-            await source.run(ENDLESS, ())
+            await source.runner.run(ENDLESS, ())
     async with asyncio.timeout(PATIENCE):
         await source.ping()

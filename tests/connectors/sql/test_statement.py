@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from onedoor.connectors.sql.dialects import postgresql, sqlite
+from onedoor.connectors.sql.dialects.postgresql import POSTGRESQL_DIALECT
+from onedoor.connectors.sql.dialects.sqlite import SQLITE_DIALECT
 from onedoor.spi.predicates import (
     And,
-    Comparison,  # pytest would take `Test` for a class of tests
+    Comparison,
     Exists,
     InKeys,
     Not,
@@ -26,7 +27,7 @@ from onedoor.spi.scan import (
     TimeBucket,
     TimeUnit,
 )
-from tests.connectors.sql.stocks import POSTGRESQL, SQLITE, text
+from tests.connectors.sql.stocks import POSTGRESQL, SQLITE, compiled_text
 
 
 def golden(name: str, in_sqlite: str, in_postgresql: str, **ask: Any) -> Any:
@@ -239,4 +240,7 @@ def where(name: str, where: Any, in_sqlite: str, in_postgresql: str) -> Any:
     ],
 )
 def test_an_ask_is_one_statement(ask: ScanRequest, in_sqlite: str, in_postgresql: str) -> None:
-    assert (text(ask, SQLITE, sqlite), text(ask, POSTGRESQL, postgresql)) == (in_sqlite, in_postgresql)
+    assert (compiled_text(ask, SQLITE, SQLITE_DIALECT), compiled_text(ask, POSTGRESQL, POSTGRESQL_DIALECT)) == (
+        in_sqlite,
+        in_postgresql,
+    )

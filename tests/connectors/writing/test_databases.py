@@ -93,9 +93,9 @@ class held:  # noqa: N801
         self.told = told
 
     async def __aenter__(self) -> None:
-        self.session = self.writer.ways.session()
+        self.session = self.writer.dialect.begin_transaction()
         transaction = await self.session.__aenter__()
-        await self.writer._marked(transaction, self.told, dry=False)
+        await self.writer._apply_marked(transaction, self.told, dry_run=False)
 
     async def __aexit__(self, *_: object) -> None:
         await self.session.__aexit__(None, None, None)

@@ -1,1 +1,1 @@
-"""What differs by SQL dialect."""
+"""Define how each SQL database maps types, binds values and compiles expressions."""

@@ -1,4 +1,4 @@
-"""MySQL's way, and MariaDB's: text read so that it compares by code point, keys as one JSON text."""
+"""Define the dialect of MySQL and MariaDB: text compared by code point, keys bound as one JSON text."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -12,8 +12,9 @@ from sqlalchemy.dialects.mysql import DATE, DATETIME, DECIMAL
 from sqlalchemy.dialects.mysql.base import MySQLCompiler, MySQLDialect
 from sqlalchemy.sql.elements import UnaryExpression
 
-from onedoor.connectors.sql.compiler import Expression, ParameterEncoding, ParameterIndex, SqlDialect
-from onedoor.connectors.sql.introspection import INTEGER_LIMIT, SqlColumn
+from onedoor.connectors.sql.compiler import Expression, SqlDialect
+from onedoor.connectors.sql.shape import ParameterEncoding, ParameterIndex
+from onedoor.connectors.sql.tables import INTEGER_LIMIT, SqlColumn
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.predicates import Op
 from onedoor.spi.scan import TimeUnit
@@ -34,7 +35,7 @@ MYSQL_BOOLEAN_TYPES = frozenset({"tinyint(1)", "bit(1)"})
 MYSQL_READ_AS_TEXT = frozenset({"json", "uuid", "inet4", "inet6"})
 
 CODE_POINT_COLLATIONS = {True: "utf8mb4_nopad_bin", False: "utf8mb4_0900_bin"}
-"""Text by code point, its spaces and all, as MariaDB calls it and as MySQL does."""
+"""The collation that compares by code point, trailing spaces included, by whether the server is MariaDB."""
 
 MYSQL_SQL_TYPES: Mapping[ColumnType, str] = {
     ColumnType.TEXT: "LONGTEXT CHARACTER SET utf8mb4",
@@ -45,7 +46,7 @@ MYSQL_SQL_TYPES: Mapping[ColumnType, str] = {
     ColumnType.DATE: "DATE",
     ColumnType.TIME: "DATETIME(6)",
 }
-"""What a key is read back to, and a value that came as text is taken for."""
+"""The type that a key in JSON is read as, and that a value bound as text is cast to."""
 
 MYSQL_SUM_TYPE = "DECIMAL(65, 0)"
 
@@ -58,17 +59,17 @@ MYSQL_CAST_TYPES: Mapping[str, Any] = {
 
 
 class MysqlStatementCompiler(MySQLCompiler):
-    """MySQL has no words for where nulls come: whether a value is null is ordered by before the value."""
+    """Orders by whether a value is null before it orders by the value, as MySQL has no NULLS FIRST or LAST."""
 
-    def visit_nulls_last_op_unary_modifier(self, unary: UnaryExpression[Any], _: Any, **more: Any) -> str:
-        return f"{self._compile_is_null(unary, **more)}, {self.process(unary.element, **more)}"
+    def visit_nulls_last_op_unary_modifier(self, unary: UnaryExpression[Any], _: Any, **options: Any) -> str:
+        return f"{self._compile_is_null(unary, **options)}, {self.process(unary.element, **options)}"
 
-    def visit_nulls_first_op_unary_modifier(self, unary: UnaryExpression[Any], _: Any, **more: Any) -> str:
-        return f"{self._compile_is_null(unary, **more)} DESC, {self.process(unary.element, **more)}"
+    def visit_nulls_first_op_unary_modifier(self, unary: UnaryExpression[Any], _: Any, **options: Any) -> str:
+        return f"{self._compile_is_null(unary, **options)} DESC, {self.process(unary.element, **options)}"
 
-    def _compile_is_null(self, unary: UnaryExpression[Any], **more: Any) -> str:
-        way: Any = unary.element
-        return f"{self.process(way.element, **more)} IS NULL"
+    def _compile_is_null(self, unary: UnaryExpression[Any], **options: Any) -> str:
+        directed: Any = unary.element
+        return f"{self.process(directed.element, **options)} IS NULL"
 
 
 MYSQL_COMPILER = MySQLDialect(paramstyle="format")
@@ -77,7 +78,10 @@ MYSQL_COMPILER.statement_compiler = MysqlStatementCompiler
 
 
 def map_mysql_column(name: str, data_type: str, column_type: str, *, nullable: bool) -> SqlColumn | None:
-    """`whole` is the type with its length, `declared` without."""
+    """Map a column, or return None for a type that no ColumnType can hold.
+
+    `column_type` is the declared type with its length, `data_type` without it.
+    """
     if column_type in MYSQL_BOOLEAN_TYPES:
         return SqlColumn(
             name=name,
@@ -89,11 +93,11 @@ def map_mysql_column(name: str, data_type: str, column_type: str, *, nullable: b
         )
     if data_type in MYSQL_READ_AS_TEXT:
         return SqlColumn(name=name, type=ColumnType.TEXT, nullable=nullable, read_as_text=True)
-    kind = MYSQL_COLUMN_TYPES.get(data_type)
-    if kind is None:
+    mapped = MYSQL_COLUMN_TYPES.get(data_type)
+    if mapped is None:
         return None
     return SqlColumn(
-        name=name, type=kind, nullable=nullable, encode=MYSQL_ENCODERS.get(kind), decode=MYSQL_DECODERS.get(kind)
+        name=name, type=mapped, nullable=nullable, encode=MYSQL_ENCODERS.get(mapped), decode=MYSQL_DECODERS.get(mapped)
     )
 
 
@@ -104,12 +108,12 @@ def compile_truth(column: Expression) -> Expression:
 def build_code_point_reader(
     column: SqlColumn, charset: str | None, collation: str | None, code_point_collation: str
 ) -> Callable[[Expression], Expression] | None:
-    """How text is read so that it compares by code point; None where the column does so of itself."""
+    """Return what wraps a text column so that it compares by code point, or None where it does so already."""
     if column.type is not ColumnType.TEXT or collation == code_point_collation:
         return None
     if charset == "utf8mb4" and not column.read_as_text:
-        return lambda found: found.collate(code_point_collation)
-    return lambda found: cast(found, String()).collate(code_point_collation)
+        return lambda text_column: text_column.collate(code_point_collation)
+    return lambda text_column: cast(text_column, String()).collate(code_point_collation)
 
 
 def attach_utc(value: datetime) -> datetime:
@@ -137,46 +141,46 @@ def get_mysql_type(column: SqlColumn) -> str:
     )
 
 
-def pack_mysql_keys(values: Sequence[Sequence[Any]], column: Sequence[SqlColumn]) -> Sequence[Any]:
-    """One JSON text, so that the statement is the same for one key and for thousands."""
+def pack_mysql_keys(values: Sequence[Sequence[Any]], _: Sequence[SqlColumn]) -> Sequence[Any]:
+    """Pack all keys in one JSON text, so that their number does not change the statement."""
     return (json.dumps(list(zip(*values, strict=True)), separators=(",", ":")),)
 
 
 def compile_mysql_in_keys(
-    columns: Sequence[Expression], parameters: Sequence[ParameterIndex], column: Sequence[SqlColumn]
+    columns: Sequence[Expression], parameters: Sequence[ParameterIndex], stored: Sequence[SqlColumn]
 ) -> Expression:
     name = parameters[0].name
-    kinds = (f"k{at} {get_mysql_type(each)} PATH '$[{at}]'" for at, each in enumerate(column))
-    listed = text(f"JSON_TABLE(:{name}, '$[*]' COLUMNS ({', '.join(kinds)})) AS listed")
-    parts: list[Any] = [literal_column(f"listed.k{at}") for at in range(len(columns))]
-    wanted: Any = select(*parts).select_from(listed.bindparams(bindparam(name, type_=String())))
-    return columns[0].in_(wanted) if len(columns) == 1 else tuple_(*columns).in_(wanted)
+    types = (f"k{index} {get_mysql_type(column)} PATH '$[{index}]'" for index, column in enumerate(stored))
+    listed = text(f"JSON_TABLE(:{name}, '$[*]' COLUMNS ({', '.join(types)})) AS listed")
+    parts: list[Any] = [literal_column(f"listed.k{index}") for index in range(len(columns))]
+    keys: Any = select(*parts).select_from(listed.bindparams(bindparam(name, type_=String())))
+    return columns[0].in_(keys) if len(columns) == 1 else tuple_(*columns).in_(keys)
 
 
 def bind_mysql_parameter(parameter: ParameterIndex, column: SqlColumn) -> Expression:
-    """A text stands for what has no type of its own on the wire."""
+    """Bind a value as text where the protocol has no type for it."""
     if column.type not in MYSQL_ENCODERS and column.exclusive_limit == INTEGER_LIMIT:
         return bindparam(parameter.name)
     return cast(bindparam(parameter.name, type_=String()), MYSQL_CAST_TYPES[get_mysql_type(column)])
 
 
 def compile_mysql_starts_with(column: Expression, value: Any) -> Expression:
-    found: Expression = func.left(column, func.char_length(value)) == value
-    return found
+    matches: Expression = func.left(column, func.char_length(value)) == value
+    return matches
 
 
 def compile_mysql_ends_with(column: Expression, value: Any) -> Expression:
-    found: Expression = func.right(column, func.char_length(value)) == value
-    return found
+    matches: Expression = func.right(column, func.char_length(value)) == value
+    return matches
 
 
 def compile_mysql_contains(column: Expression, value: Any) -> Expression:
-    found: Expression = func.locate(value, column) > literal_column("0")
-    return found
+    matches: Expression = func.locate(value, column) > literal_column("0")
+    return matches
 
 
 def build_mysql_sum_column(column: SqlColumn) -> SqlColumn:
-    """A sum of whole numbers comes as a decimal number without decimals."""
+    """Describe a sum: MySQL returns that of whole numbers as a DECIMAL without decimal places."""
     if column.type is not ColumnType.INTEGER:
         return column
     return replace(column, exclusive_limit=10**60, encode=str, decode=int, read_expression=None)
@@ -187,30 +191,30 @@ ELAPSED_DAYS_IN_UNIT: Mapping[TimeUnit, Callable[[Expression], tuple[str, Expres
     TimeUnit.MONTH: lambda day: ("DAY", func.dayofmonth(day) - literal_column("1")),
     TimeUnit.YEAR: lambda day: ("DAY", func.dayofyear(day) - literal_column("1")),
 }
-"""How many days of a unit are over."""
+"""How many days of the unit lie before a day."""
 
 
 def compile_mysql_time_bucket(column: Expression, sql_column: SqlColumn, unit: TimeUnit) -> Expression:
     day: Expression = func.date(column)
     if unit is TimeUnit.HOUR:
         return _compile_timestamp_add("HOUR", func.hour(column), _compile_midnight(day))
-    began = _compile_unit_start(day, unit)
-    return _compile_midnight(began) if sql_column.type is ColumnType.TIME else began
+    start = _compile_unit_start(day, unit)
+    return _compile_midnight(start) if sql_column.type is ColumnType.TIME else start
 
 
 def _compile_unit_start(day: Expression, unit: TimeUnit) -> Expression:
     if unit is TimeUnit.DAY:
         return day
     if unit is TimeUnit.QUARTER:
-        over: Expression = func.mod(func.month(day) - literal_column("1"), literal_column("3"))
-        return _compile_timestamp_add("MONTH", -over, _compile_unit_start(day, TimeUnit.MONTH))
-    span, over = ELAPSED_DAYS_IN_UNIT[unit](day)
-    return _compile_timestamp_add(span, -over, day)
+        elapsed: Expression = func.mod(func.month(day) - literal_column("1"), literal_column("3"))
+        return _compile_timestamp_add("MONTH", -elapsed, _compile_unit_start(day, TimeUnit.MONTH))
+    span, elapsed = ELAPSED_DAYS_IN_UNIT[unit](day)
+    return _compile_timestamp_add(span, -elapsed, day)
 
 
 def _compile_timestamp_add(span: str, count: Expression, to: Expression) -> Expression:
-    found: Expression = func.timestampadd(literal_column(span), count, to)
-    return found
+    total: Expression = func.timestampadd(literal_column(span), count, to)
+    return total
 
 
 def _compile_midnight(day: Expression) -> Expression:
@@ -218,6 +222,7 @@ def _compile_midnight(day: Expression) -> Expression:
 
 
 MYSQL_DIALECT = SqlDialect(
+    compiler=MYSQL_COMPILER,
     parameter_encoding=ParameterEncoding(pack_keys=pack_mysql_keys, build_sum_column=build_mysql_sum_column),
     compile_in_keys=compile_mysql_in_keys,
     text_matches={

@@ -1,4 +1,4 @@
-"""PostgreSQL's way: keys as arrays, days and times bound as text, text compared under the collation "C"."""
+"""Define the dialect of PostgreSQL: keys bound as arrays, dates and times as text, text compared in collation "C"."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Boolean,
     Date,
     DateTime,
     Float,
@@ -21,11 +22,11 @@ from sqlalchemy import (
     select,
     tuple_,
 )
-from sqlalchemy import Boolean as Bool
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
-from onedoor.connectors.sql.compiler import Expression, ParameterEncoding, ParameterIndex, SqlDialect
-from onedoor.connectors.sql.introspection import INTEGER_LIMIT, SqlColumn
+from onedoor.connectors.sql.compiler import Expression, SqlDialect
+from onedoor.connectors.sql.shape import ParameterEncoding, ParameterIndex
+from onedoor.connectors.sql.tables import INTEGER_LIMIT, SqlColumn
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.predicates import Op
 from onedoor.spi.scan import TimeUnit
@@ -53,51 +54,52 @@ POSTGRESQL_SQL_TYPES: Mapping[ColumnType, Any] = {
     ColumnType.INTEGER: BigInteger(),
     ColumnType.DECIMAL: Numeric(),
     ColumnType.FLOAT: Float(),
-    ColumnType.BOOLEAN: Bool(),
+    ColumnType.BOOLEAN: Boolean(),
     ColumnType.DATE: Date(),
     ColumnType.TIME: DateTime(timezone=True),
     ColumnType.TEXT: String(),
 }
 
 BOUND_AS_TEXT = frozenset({ColumnType.DATE, ColumnType.TIME})
-"""Bound as ISO text: asyncpg sends the first and the last day and moment that Python knows as infinities."""
+"""Bound as ISO text, because asyncpg sends the first and last date and time of Python as infinities."""
 
 POSTGRESQL_ENCODERS: Mapping[ColumnType, Any] = {ColumnType.DATE: date.isoformat, ColumnType.TIME: datetime.isoformat}
 
 
 def map_postgresql_column(name: str, data_type: str, *, nullable: bool) -> SqlColumn | None:
+    """Map a column, or return None for a type that no ColumnType can hold."""
     if data_type in POSTGRESQL_READ_AS_TEXT:
         return SqlColumn(name=name, type=ColumnType.TEXT, nullable=nullable, read_as_text=True)
-    kind = POSTGRESQL_COLUMN_TYPES.get(data_type)
-    if kind is None:
+    mapped = POSTGRESQL_COLUMN_TYPES.get(data_type)
+    if mapped is None:
         return None
     if data_type == "timestamp without time zone":
-        return SqlColumn(name=name, type=kind, nullable=nullable, zoneless=True, encode=format_zoneless_time)
-    return SqlColumn(name=name, type=kind, nullable=nullable, encode=POSTGRESQL_ENCODERS.get(kind))
+        return SqlColumn(name=name, type=mapped, nullable=nullable, zoneless=True, encode=format_zoneless_time)
+    return SqlColumn(name=name, type=mapped, nullable=nullable, encode=POSTGRESQL_ENCODERS.get(mapped))
 
 
 def format_zoneless_time(value: datetime) -> str:
-    """Read as a time with a zone it says the same: the session's zone is UTC."""
+    """Format a time in UTC without its zone; the session's zone is UTC, so both spellings mean the same time."""
     return value.astimezone(UTC).replace(tzinfo=None).isoformat()
 
 
-def pack_postgresql_keys(values: Sequence[Sequence[Any]], column: Sequence[SqlColumn]) -> Sequence[Any]:
-    """An array for each column, so that the statement is the same for one key and for thousands."""
+def pack_postgresql_keys(values: Sequence[Sequence[Any]], _: Sequence[SqlColumn]) -> Sequence[Any]:
+    """Pack keys in one array for each column, so that their number does not change the statement."""
     return values
 
 
 def compile_postgresql_in_keys(
-    columns: Sequence[Expression], parameters: Sequence[ParameterIndex], column: Sequence[SqlColumn]
+    columns: Sequence[Expression], parameters: Sequence[ParameterIndex], stored: Sequence[SqlColumn]
 ) -> Expression:
     if len(columns) == 1:
-        return columns[0] == func.any(_bind_postgresql_array(parameters[0], column[0]))
-    keys = compile_postgresql_key_rows(parameters, column)
+        return columns[0] == func.any(_bind_postgresql_array(parameters[0], stored[0]))
+    keys = compile_postgresql_key_rows(parameters, stored)
     return tuple_(*columns).in_(select(*keys.c))
 
 
-def compile_postgresql_key_rows(parameters: Sequence[ParameterIndex], column: Sequence[SqlColumn]) -> FromClause:
-    arrays = [_bind_postgresql_array(slot, each) for slot, each in zip(parameters, column, strict=True)]
-    names = [f"k{at}" for at in range(len(parameters))]
+def compile_postgresql_key_rows(parameters: Sequence[ParameterIndex], stored: Sequence[SqlColumn]) -> FromClause:
+    arrays = [_bind_postgresql_array(parameter, column) for parameter, column in zip(parameters, stored, strict=True)]
+    names = [f"k{index}" for index in range(len(parameters))]
     return func.unnest(*arrays).table_valued(*names).render_derived(name="k")
 
 
@@ -124,7 +126,7 @@ def compile_postgresql_read(column: Expression, sql_column: SqlColumn) -> Expres
 
 
 def compile_postgresql_time_bucket(column: Expression, sql_column: SqlColumn, unit: TimeUnit) -> Expression:
-    """The session's zone is UTC; weeks are those of ISO 8601."""
+    """Truncate by `date_trunc`, in the session's zone, which is UTC, and by the weeks of ISO 8601."""
     name: Expression = literal_column(f"'{unit.lower()}'")
     if sql_column.type is ColumnType.DATE:
         return cast(func.date_trunc(name, cast(column, DateTime())), Date())
@@ -132,13 +134,14 @@ def compile_postgresql_time_bucket(column: Expression, sql_column: SqlColumn, un
 
 
 def build_postgresql_sum_column(column: SqlColumn) -> SqlColumn:
-    """PostgreSQL sums 64 bits up to a numeric, which has no end."""
+    """Describe a sum: PostgreSQL returns that of 64-bit numbers as a numeric, which has no limit."""
     return (
         replace(column, exclusive_limit=INTEGER_LIMIT**4, decode=int) if column.type is ColumnType.INTEGER else column
     )
 
 
 POSTGRESQL_DIALECT = SqlDialect(
+    compiler=POSTGRESQL_COMPILER,
     parameter_encoding=ParameterEncoding(pack_keys=pack_postgresql_keys, build_sum_column=build_postgresql_sum_column),
     compile_in_keys=compile_postgresql_in_keys,
     text_matches={

@@ -1,4 +1,4 @@
-"""SQLite's way: two types of our own for money and times, keys as one JSON text, sums that cannot overflow."""
+"""Define the dialect of SQLite: its types for money and times, keys bound as one JSON text, sums past 64 bits."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -11,8 +11,9 @@ from typing import Any
 from sqlalchemy import Integer, String, and_, bindparam, case, cast, func, literal_column, select, tuple_
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 
-from onedoor.connectors.sql.compiler import Expression, ParameterEncoding, ParameterIndex, SqlDialect
-from onedoor.connectors.sql.introspection import EXACT_CONTEXT, SqlColumn
+from onedoor.connectors.sql.compiler import Expression, SqlDialect
+from onedoor.connectors.sql.shape import ParameterEncoding, ParameterIndex
+from onedoor.connectors.sql.tables import EXACT_CONTEXT, SqlColumn
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.predicates import Op
 from onedoor.spi.scan import TimeUnit
@@ -35,9 +36,10 @@ SQLITE_COLUMN_TYPES = (
 
 
 def map_sqlite_column(name: str, declared_type: str, *, nullable: bool) -> SqlColumn | None:
-    """What a column of this declared type holds, by SQLite's rules of affinity and two types of our own.
+    """Map a column by SQLite's rules of affinity, or return None for a type that no ColumnType can hold.
 
-    `MINOR_UNITS_INT` keeps money as whole cents, `UTC_MICROS_INT` times as microseconds since 1970.
+    Two types are Onedoor's own: `MINOR_UNITS_INT` stores money as whole cents, and `UTC_MICROS_INT` stores times as
+    microseconds since 1970.
     """
     if declared_type.startswith("MINOR_UNITS"):
         return SqlColumn(
@@ -53,17 +55,17 @@ def map_sqlite_column(name: str, declared_type: str, *, nullable: bool) -> SqlCo
         return SqlColumn(
             name=name, type=ColumnType.TIME, nullable=nullable, encode=encode_microseconds, decode=decode_microseconds
         )
-    kind = next((kind for part, kind in SQLITE_COLUMN_TYPES if part in declared_type), None)
-    match kind:
+    mapped = next((column_type for part, column_type in SQLITE_COLUMN_TYPES if part in declared_type), None)
+    match mapped:
         case ColumnType.BOOLEAN:
-            return SqlColumn(name=name, type=kind, nullable=nullable, encode=int, decode=bool)
+            return SqlColumn(name=name, type=mapped, nullable=nullable, encode=int, decode=bool)
         case ColumnType.INTEGER | ColumnType.TEXT:
-            return SqlColumn(name=name, type=kind, nullable=nullable)
-    return map_incomparable_column(name, declared_type, nullable=nullable)
+            return SqlColumn(name=name, type=mapped, nullable=nullable)
+    return _map_foreign_column(name, declared_type, nullable=nullable)
 
 
-def map_incomparable_column(name: str, declared_type: str, *, nullable: bool) -> SqlColumn | None:
-    """Columns of databases that others made: days as ISO text, times without a zone in UTC, money as floats."""
+def _map_foreign_column(name: str, declared_type: str, *, nullable: bool) -> SqlColumn | None:
+    """Map a column of a type that others use: dates as ISO text, times without a zone in UTC, money as floats."""
     if declared_type == "DATE":
         return SqlColumn(
             name=name, type=ColumnType.DATE, nullable=nullable, encode=date.isoformat, decode=date.fromisoformat
@@ -72,8 +74,8 @@ def map_incomparable_column(name: str, declared_type: str, *, nullable: bool) ->
         return SqlColumn(name=name, type=ColumnType.TIME, nullable=nullable, incomparable=True, decode=parse_utc_time)
     if declared_type.startswith(("NUMERIC", "DECIMAL")):
         places = declared_type.rstrip(")").rpartition(",")[2] if "," in declared_type else "2"
-        quantised = partial(quantize_decimal, decimal_places=int(places))
-        return SqlColumn(name=name, type=ColumnType.DECIMAL, nullable=nullable, incomparable=True, decode=quantised)
+        decode = partial(quantize_decimal, decimal_places=int(places))
+        return SqlColumn(name=name, type=ColumnType.DECIMAL, nullable=nullable, incomparable=True, decode=decode)
     if any(part in declared_type for part in ("REAL", "FLOA", "DOUB")):
         return SqlColumn(name=name, type=ColumnType.FLOAT, nullable=nullable, decode=float)
     return None
@@ -84,8 +86,7 @@ def encode_cents(value: Decimal) -> int:
 
 
 def decode_cents(value: int) -> Decimal:
-    """Of 64 bits, which no context of decimals rounds."""
-    return value * CENT
+    return value * CENT  # 64 bits are fewer digits than any decimal context rounds
 
 
 def encode_microseconds(value: datetime) -> int:
@@ -97,42 +98,44 @@ def decode_microseconds(value: int) -> datetime:
 
 
 def parse_utc_time(value: str) -> datetime:
-    found = datetime.fromisoformat(value)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    time = datetime.fromisoformat(value)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def quantize_decimal(value: Any, decimal_places: int) -> Decimal:
     return Decimal(str(value)).quantize(Decimal(1).scaleb(-decimal_places))
 
 
-def pack_sqlite_keys(values: Sequence[Sequence[Any]], column: Sequence[SqlColumn]) -> Sequence[Any]:
-    """One JSON text, so that the statement is the same for one key and for thousands."""
+def pack_sqlite_keys(values: Sequence[Sequence[Any]], _: Sequence[SqlColumn]) -> Sequence[Any]:
+    """Pack all keys in one JSON text, so that their number does not change the statement."""
     return (json.dumps(values[0] if len(values) == 1 else list(zip(*values, strict=True))),)
 
 
 def compile_sqlite_in_keys(
-    columns: Sequence[Expression], parameters: Sequence[ParameterIndex], column: Sequence[SqlColumn]
+    columns: Sequence[Expression], parameters: Sequence[ParameterIndex], _: Sequence[SqlColumn]
 ) -> Expression:
     listed = func.json_each(bindparam(parameters[0].name, type_=String())).table_valued("value")
     if len(columns) == 1:
         return columns[0].in_(select(listed.c.value))
-    parts = [func.json_extract(listed.c.value, literal_column(f"'$[{at}]'")) for at in range(len(columns))]
+    parts = [func.json_extract(listed.c.value, literal_column(f"'$[{index}]'")) for index in range(len(columns))]
     return tuple_(*columns).in_(select(*parts))
 
 
 def compile_sqlite_starts_with(column: Expression, value: Any) -> Expression:
-    found: Expression = func.substr(column, literal_column("1"), func.length(value)) == value
-    return found
+    matches: Expression = func.substr(column, literal_column("1"), func.length(value)) == value
+    return matches
 
 
 def compile_sqlite_ends_with(column: Expression, value: Any) -> Expression:
-    longer = func.length(column) >= func.length(value)
-    return and_(longer, func.substr(column, func.length(column) - func.length(value) + literal_column("1")) == value)
+    is_long_enough = func.length(column) >= func.length(value)
+    return and_(
+        is_long_enough, func.substr(column, func.length(column) - func.length(value) + literal_column("1")) == value
+    )
 
 
 def compile_sqlite_contains(column: Expression, value: Any) -> Expression:
-    found: Expression = func.instr(column, value) > literal_column("0")
-    return found
+    matches: Expression = func.instr(column, value) > literal_column("0")
+    return matches
 
 
 HALF_BITS: Expression = literal_column("32")
@@ -145,16 +148,14 @@ SUM_LIMIT = SUM_BIAS << 32
 
 
 def compile_sqlite_sum(column: Expression) -> Expression:
-    """The upper and the lower half of each number summed apart, then written as digits that sort as the sums do.
+    """Sum the upper and lower halves of the numbers apart, and write digits that sort as the sums do.
 
-    `sum` itself fails beyond 64 bits.
+    SQLite's own `sum` fails past 64 bits.
     """
     high = func.sum(column.op(">>")(HALF_BITS))
     low = func.sum(column.op("&")(LOW_HALF_MASK))
-    carried = high + low.op(">>")(HALF_BITS) + literal_column(str(SUM_BIAS))
-    return case(
-        (func.count(column) > literal_column("0"), func.printf(SUM_FORMAT, carried, low.op("&")(LOW_HALF_MASK)))
-    )
+    total = high + low.op(">>")(HALF_BITS) + literal_column(str(SUM_BIAS))
+    return case((func.count(column) > literal_column("0"), func.printf(SUM_FORMAT, total, low.op("&")(LOW_HALF_MASK))))
 
 
 SUM_FORMAT: Expression = literal_column("'%019lld%010lld'")
@@ -188,14 +189,14 @@ SECOND_MICROSECONDS = 10**6
 DAY_MICROSECONDS = 86_400 * SECOND_MICROSECONDS
 
 OPERATOR_PRECEDENCE = 8
-"""Binds as `*` does: what is added on its left stands in brackets."""
+"""The precedence of `*`, so that SQLAlchemy puts a sum on the left in brackets."""
 
 FIXED_UNIT_SPANS = {
     TimeUnit.HOUR: (3600 * SECOND_MICROSECONDS, 0),
     TimeUnit.DAY: (DAY_MICROSECONDS, 0),
     TimeUnit.WEEK: (7 * DAY_MICROSECONDS, 3 * DAY_MICROSECONDS),
 }
-"""In microseconds, and how long before 1970 one began."""
+"""Length in microseconds, and how long before 1970 one of them began."""
 
 UNIT_START_MODIFIERS: Mapping[TimeUnit, Callable[..., Sequence[Expression]]] = {
     TimeUnit.WEEK: lambda *_: (literal_column("'-6 days'"), literal_column("'weekday 1'")),
@@ -203,7 +204,7 @@ UNIT_START_MODIFIERS: Mapping[TimeUnit, Callable[..., Sequence[Expression]]] = {
     TimeUnit.QUARTER: lambda *day: (literal_column("'start of month'"), _compile_quarter_modifier(day)),
     TimeUnit.YEAR: lambda *_: (literal_column("'start of year'"),),
 }
-"""Of SQLite's functions of time: from a day to where its unit begins."""
+"""The modifiers of SQLite's date functions that lead from a day to the start of its unit."""
 
 
 def compile_sqlite_time_bucket(column: Expression, sql_column: SqlColumn, unit: TimeUnit) -> Expression:
@@ -215,26 +216,27 @@ def compile_sqlite_time_bucket(column: Expression, sql_column: SqlColumn, unit: 
         literal_column(str(SECOND_MICROSECONDS))
     )
     day: Sequence[Expression] = (seconds, literal_column("'unixepoch'"))
-    began = cast(func.strftime(literal_column("'%s'"), *day, *UNIT_START_MODIFIERS[unit](*day)), Integer())
-    return began * literal_column(str(SECOND_MICROSECONDS))
+    start = cast(func.strftime(literal_column("'%s'"), *day, *UNIT_START_MODIFIERS[unit](*day)), Integer())
+    return start * literal_column(str(SECOND_MICROSECONDS))
 
 
 def _compile_sqlite_floor(column: Expression, span: int, before: int) -> Expression:
-    """Rounded down, below zero too."""
+    """Round down to a multiple of `span`, below zero too."""
     size: Expression = literal_column(str(span))
-    over = (column + literal_column(str(before))).op("%", OPERATOR_PRECEDENCE)(size)
-    return column - (over + size).op("%", OPERATOR_PRECEDENCE)(size)
+    remainder = (column + literal_column(str(before))).op("%", OPERATOR_PRECEDENCE)(size)
+    return column - (remainder + size).op("%", OPERATOR_PRECEDENCE)(size)
 
 
 def _compile_quarter_modifier(day: Sequence[Expression]) -> Expression:
-    """How many have passed of a quarter."""
-    passed = (func.strftime(literal_column("'%m'"), *day) + literal_column("2")).op("%", OPERATOR_PRECEDENCE)(
+    """Go back by the months of the quarter that lie before the day."""
+    elapsed = (func.strftime(literal_column("'%m'"), *day) + literal_column("2")).op("%", OPERATOR_PRECEDENCE)(
         literal_column("3")
     )
-    return literal_column("'-'").op("||")(passed).op("||")(literal_column("' months'"))
+    return literal_column("'-'").op("||")(elapsed).op("||")(literal_column("' months'"))
 
 
 SQLITE_DIALECT = SqlDialect(
+    compiler=SQLITE_COMPILER,
     parameter_encoding=ParameterEncoding(pack_keys=pack_sqlite_keys, build_sum_column=build_sqlite_sum_column),
     compile_in_keys=compile_sqlite_in_keys,
     text_matches={
@@ -246,7 +248,7 @@ SQLITE_DIALECT = SqlDialect(
         Op.I_ENDS_WITH: lambda column, value: compile_sqlite_ends_with(func.lowered(column), func.lowered(value)),
     },
     collate_text=lambda column: column,
-    bind_parameter=lambda slot, _: bindparam(slot.name),
+    bind_parameter=lambda parameter, _: bindparam(parameter.name),
     compile_read=lambda column, _: column,
     compile_time_bucket=compile_sqlite_time_bucket,
     compile_sum=compile_sqlite_sum,

@@ -1,0 +1,206 @@
+"""Separate a ScanRequest into its shape, which one SQL statement serves, and the values that are bound to it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from onedoor.connectors.sql.tables import SqlColumn, SqlTable, resolve_comparison
+from onedoor.spi.capabilities import ColumnType
+from onedoor.spi.predicates import (
+    ALWAYS_FALSE,
+    ALWAYS_TRUE,
+    And,
+    Comparison,
+    Exists,
+    InKeys,
+    Not,
+    Op,
+    Row,
+    transform_predicate,
+)
+from onedoor.spi.scan import AggregateCall, AggregateFunction, KeyFilter, ScanRequest, SortKey, TimeBucket
+
+
+class ParameterIndex(int):
+    """The place of a bound value among the values of a statement."""
+
+    __slots__ = ()
+
+    @property
+    def name(self) -> str:
+        return f"v{int(self)}"
+
+
+class KeyList(NamedTuple):
+    """A predicate: `columns`, as a tuple, are one of the keys bound as `parameters`.
+
+    A single key has one parameter for each of its values; many keys are packed by `ParameterEncoding.pack_keys`.
+    """
+
+    columns: tuple[str, ...]
+    parameters: tuple[ParameterIndex, ...]
+    single: bool = False
+
+
+class StatementShape(NamedTuple):
+    """A ScanRequest with a ParameterIndex in place of each value, and comparisons that no row can meet resolved.
+
+    It is built and hashed for each request: a NamedTuple hashes faster than a dataclass.
+    """
+
+    collection: str
+    columns: tuple[str, ...]
+    keys: Any
+    """A KeyList, or ALWAYS_FALSE; None: all rows."""
+    filter: Any
+    """None: all rows."""
+    aggregates: tuple[AggregateCall, ...]
+    time_buckets: tuple[TimeBucket, ...]
+    having: Any
+    """None: all groups."""
+    sort: tuple[SortKey, ...]
+    limit: ParameterIndex | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterEncoding:
+    """How a database takes values that are not bound one by one."""
+
+    pack_keys: Callable[[Sequence[Sequence[Any]], Sequence[SqlColumn]], Sequence[Any]]
+    """Turns encoded keys, one sequence per column, into the values to bind."""
+    build_sum_column: Callable[[SqlColumn], SqlColumn]
+    """Describes the sum of a column as a column."""
+
+
+def build_statement_shape(
+    request: ScanRequest, tables: Mapping[str, SqlTable], encoding: ParameterEncoding
+) -> tuple[StatementShape, list[Any]]:
+    """Return the shape of a request, and its values in the order of their ParameterIndex."""
+    columns = tables[request.collection].columns
+    builder = _ShapeBuilder(encoding, tables, [])
+    shape = StatementShape(
+        collection=request.collection,
+        columns=request.columns,
+        keys=None if request.keys is None else builder.build_key_filter(request.keys, columns),
+        filter=None
+        if request.filter is ALWAYS_TRUE or request.filter == ALWAYS_TRUE
+        else builder.build_predicate(request.filter, columns),
+        aggregates=request.aggregates,
+        time_buckets=request.time_buckets,
+        having=builder.build_having(request, columns),
+        sort=request.sort,
+        limit=None if request.limit is None else builder.add_value(request.limit),
+    )
+    return shape, builder.values
+
+
+@dataclass(slots=True)
+class _ShapeBuilder:
+    """Collects the values of one request in `values`."""
+
+    encoding: ParameterEncoding
+    tables: Mapping[str, SqlTable]
+    values: list[Any]
+
+    def add_value(self, value: Any) -> ParameterIndex:
+        self.values.append(value)
+        return ParameterIndex(len(self.values) - 1)
+
+    def build_key_filter(self, keys: KeyFilter, columns: Mapping[str, SqlColumn]) -> Any:
+        if len(keys.values) != 1:
+            return self.build_key_list(keys.columns, keys.values, columns)
+        parameters = []
+        for name, value in zip(keys.columns, keys.values[0], strict=True):
+            column = columns[name]
+            if not column.can_store(value):
+                return ALWAYS_FALSE
+            parameters.append(self.add_value(column.encode(value) if column.encode else value))
+        return KeyList(keys.columns, tuple(parameters), single=True)
+
+    def build_key_list(self, names: tuple[str, ...], keys: Sequence[Row], columns: Mapping[str, SqlColumn]) -> KeyList:
+        stored = [columns[name] for name in names]
+        by_column = _split_keys(keys, len(stored))
+        if not all(column.can_store_all(values) for column, values in zip(stored, by_column, strict=True)):
+            storable = [
+                key for key in keys if all(column.can_store(value) for column, value in zip(stored, key, strict=True))
+            ]
+            by_column = _split_keys(storable, len(stored))
+        encoded = [_encode_column_values(values, column) for values, column in zip(by_column, stored, strict=True)]
+        return KeyList(names, tuple(map(self.add_value, self.encoding.pack_keys(encoded, stored))))
+
+    def build_predicate(self, predicate: Any, columns: Mapping[str, SqlColumn]) -> Any:
+        return transform_predicate(predicate, lambda leaf: self._build_leaf(leaf, columns))
+
+    def _build_leaf(self, leaf: Any, columns: Mapping[str, SqlColumn]) -> Any:
+        match leaf:
+            case Comparison():
+                return self._build_comparison(leaf, columns)
+            case Exists():
+                return replace(leaf, filter=self.build_predicate(leaf.filter, self.tables[leaf.collection].columns))
+            case InKeys():
+                return self.build_key_list(leaf.columns, tuple(leaf.keys), columns)
+            case _:
+                raise TypeError(f"a SQL database does not take {type(leaf).__name__}")
+
+    def build_having(self, request: ScanRequest, columns: Mapping[str, SqlColumn]) -> Any:
+        if request.having is ALWAYS_TRUE or request.having == ALWAYS_TRUE:
+            return None
+        results = list_result_columns(request.columns, request.aggregates, columns, self.encoding)
+        return self.build_predicate(request.having, dict(results))
+
+    def _build_comparison(self, comparison: Comparison, columns: Mapping[str, SqlColumn]) -> Any:
+        column = columns[comparison.column]
+        resolved = resolve_comparison(comparison, column)
+        if isinstance(resolved, bool):
+            return _has_value(comparison.column) if resolved else ALWAYS_FALSE
+        if resolved.op is Op.IS_NULL:
+            return resolved
+        if resolved.op in (Op.IN, Op.NOT_IN):
+            keys = self.build_key_list((resolved.column,), [(value,) for value in resolved.value], columns)
+            return keys if resolved.op is Op.IN else And((_has_value(resolved.column), Not(keys)))
+        value = column.encode(resolved.value) if column.encode else resolved.value
+        return Comparison(resolved.column, resolved.op, self.add_value(value))
+
+
+def _has_value(column: str) -> Comparison:
+    return Comparison(column, Op.IS_NULL, False)
+
+
+def _split_keys(keys: Sequence[Row], width: int) -> list[Sequence[Any]]:
+    return list(zip(*keys, strict=True)) if keys else [()] * width
+
+
+def _encode_column_values(values: Sequence[Any], column: SqlColumn) -> Sequence[Any]:
+    return list(map(column.encode, values)) if column.encode else values
+
+
+def list_result_columns(
+    names: Sequence[str],
+    aggregates: Sequence[AggregateCall],
+    columns: Mapping[str, SqlColumn],
+    encoding: ParameterEncoding,
+) -> list[tuple[str, SqlColumn]]:
+    """Return what a result row holds, in order, by the name that the request gives it.
+
+    In the statement its columns are `c0`, `c1` and so on, then its aggregates `m0`, `m1` and so on.
+    """
+    grouped = [(name, _build_result_column(columns[name], f"c{index}")) for index, name in enumerate(names)]
+    computed = [
+        (aggregate.name, _build_result_column(_build_aggregate_column(aggregate, columns, encoding), f"m{index}"))
+        for index, aggregate in enumerate(aggregates)
+    ]
+    return [*grouped, *computed]
+
+
+def _build_result_column(column: SqlColumn, name: str) -> SqlColumn:
+    return replace(column, name=name, read_as_text=False, zoneless=False, read_expression=None)
+
+
+def _build_aggregate_column(
+    aggregate: AggregateCall, columns: Mapping[str, SqlColumn], encoding: ParameterEncoding
+) -> SqlColumn:
+    if aggregate.column is None or aggregate.function in (AggregateFunction.COUNT, AggregateFunction.COUNT_DISTINCT):
+        return SqlColumn(name="", type=ColumnType.INTEGER, nullable=False)
+    if aggregate.function is AggregateFunction.SUM:
+        return replace(encoding.build_sum_column(columns[aggregate.column]), nullable=True)
+    return replace(columns[aggregate.column], nullable=True)

@@ -1,0 +1,235 @@
+"""Model the tables of a SQL database: their columns, what each can be asked, and which values it can hold."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import ROUND_FLOOR, Context, Decimal
+from typing import Any, Protocol
+
+from sqlalchemy import FromClause, column, table
+
+from onedoor.spi.capabilities import Capabilities, Column, ColumnType
+from onedoor.spi.predicates import Comparison, Op
+from onedoor.spi.scan import AggregateFunction, TimeUnit
+
+EQUALITY_OPS = frozenset({Op.EQ, Op.NE, Op.IN, Op.NOT_IN, Op.IS_NULL})
+
+RANGE_OPS = frozenset({Op.LT, Op.LTE, Op.GT, Op.GTE})
+
+ORDERED_OPS = EQUALITY_OPS | RANGE_OPS
+
+TEXT_OPS = ORDERED_OPS | {Op.CONTAINS, Op.STARTS_WITH, Op.ENDS_WITH}
+
+CASE_INSENSITIVE_OPS = TEXT_OPS | {Op.I_CONTAINS, Op.I_STARTS_WITH, Op.I_ENDS_WITH}
+
+LESS_THAN_OPS = frozenset({Op.LT, Op.LTE})
+
+NEGATIVE_OPS = frozenset({Op.NE, Op.NOT_IN})
+
+COUNT_ONLY = frozenset({AggregateFunction.COUNT})
+
+COUNT_FUNCTIONS = COUNT_ONLY | {AggregateFunction.COUNT_DISTINCT}
+
+EXTREME_FUNCTIONS = COUNT_FUNCTIONS | {AggregateFunction.MIN, AggregateFunction.MAX}
+
+AGGREGATES_BY_TYPE: Mapping[ColumnType, frozenset[AggregateFunction]] = {
+    ColumnType.INTEGER: EXTREME_FUNCTIONS | {AggregateFunction.SUM},
+    ColumnType.DECIMAL: EXTREME_FUNCTIONS | {AggregateFunction.SUM},
+    ColumnType.FLOAT: EXTREME_FUNCTIONS,
+    ColumnType.TEXT: EXTREME_FUNCTIONS,
+    ColumnType.DATE: EXTREME_FUNCTIONS,
+    ColumnType.TIME: EXTREME_FUNCTIONS,
+    ColumnType.BOOLEAN: COUNT_FUNCTIONS,
+    ColumnType.LIST: COUNT_ONLY,
+}
+"""No sum of floats: in a database it depends on the order of the rows."""
+
+INTEGER_LIMIT = 2**63
+"""The first whole number that a 64-bit column cannot hold."""
+
+EXACT_CONTEXT = Context(prec=100)
+
+ValueConverter = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqlColumn:
+    """One column as its database stores it."""
+
+    name: str
+    type: ColumnType
+    nullable: bool
+    scale: int = 0
+    """Decimal places of a column that stores numbers as whole minor units."""
+    minor_units: bool = False
+    exclusive_limit: int = INTEGER_LIMIT
+    """The column holds whole numbers, or minor units, from `-exclusive_limit` up to but not including it."""
+    incomparable: bool = False
+    """The database cannot compare the stored form, so the engine filters and sorts by it."""
+    read_as_text: bool = False
+    """The type is the database's own, and is cast to text when it is read."""
+    zoneless: bool = False
+    """A time in UTC whose type has no zone."""
+    encode: ValueConverter | None = None
+    decode: ValueConverter | None = None
+    read_expression: Callable[[Any], Any] | None = None
+    """Wraps the column in every statement, where its bare name does not do."""
+
+    def can_store(self, value: Any) -> bool:
+        """Return whether some row could hold exactly this value."""
+        if isinstance(value, str):
+            return find_unstorable_character(value) == len(value)
+        if self.minor_units:
+            scaled = self.floor_to_minor_units(value)
+            return -self.exclusive_limit <= scaled < self.exclusive_limit and self.from_minor_units(scaled) == value
+        return self.type is not ColumnType.INTEGER or bool(-self.exclusive_limit <= value < self.exclusive_limit)
+
+    def can_store_all(self, values: Sequence[Any]) -> bool:
+        """Return True only if that is cheap to see for all values at once; False means `can_store` decides on each."""
+        match self.type:
+            case ColumnType.INTEGER:
+                return not values or bool(-self.exclusive_limit <= min(values) and max(values) < self.exclusive_limit)
+            case ColumnType.TEXT:
+                joined = "".join(values)
+                return joined.isascii() and "\0" not in joined
+            case _:
+                return not self.minor_units
+
+    def resolve_bound(self, comparison: Comparison) -> Comparison | bool:
+        """Replace a bound that no row can hold by one that divides the rows in the same way."""
+        if self.type is ColumnType.TEXT:
+            return _resolve_text_bound(comparison)
+        scaled = self.floor_to_minor_units(comparison.value) if self.minor_units else comparison.value
+        if not -self.exclusive_limit <= scaled < self.exclusive_limit:
+            return bool(comparison.value > 0) == (comparison.op in LESS_THAN_OPS)
+        return floor_bound(comparison, self.from_minor_units(scaled))
+
+    def floor_to_minor_units(self, value: Decimal) -> int:
+        return int(value.scaleb(self.scale, EXACT_CONTEXT).quantize(Decimal(1), ROUND_FLOOR, EXACT_CONTEXT))
+
+    def from_minor_units(self, minor_units: int) -> Decimal:
+        return Decimal(minor_units).scaleb(-self.scale, EXACT_CONTEXT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableStatistics:
+    """What a database knows about a table: its approximate size, and the first column of each of its indexes."""
+
+    row_count: int | None = None
+    indexed_columns: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqlTable:
+    """One table or view."""
+
+    schema: str | None
+    name: str
+    columns: Mapping[str, SqlColumn]
+    capabilities: Capabilities
+    statistics: TableStatistics = TableStatistics()
+
+    def build_from_clause(self, alias: str) -> FromClause:
+        return table(self.name, *map(column, self.columns), schema=self.schema).alias(alias)
+
+
+def build_sql_table(
+    schema: str | None,
+    name: str,
+    columns: Mapping[str, SqlColumn],
+    *,
+    max_keys: int,
+    folds_case: bool,
+    statistics: TableStatistics = TableStatistics(),
+) -> SqlTable:
+    """Build a table and its capabilities.
+
+    `folds_case`: the database ignores case exactly as Python's `str.lower()` does.
+    """
+    capabilities = Capabilities(
+        columns={
+            column_name: _build_column_capabilities(stored, folds_case=folds_case)
+            for column_name, stored in columns.items()
+        },
+        max_keys=max_keys,
+        boolean_filters=True,
+        exists_filters=True,
+        max_in_filter_keys=max_keys,
+        limit=True,
+        limit_per_key=True,
+        aggregates=True,
+        time_buckets=frozenset(TimeUnit),
+        group_ordering_and_limit=True,
+        row_count=statistics.row_count,
+    )
+    return SqlTable(schema=schema, name=name, columns=columns, capabilities=capabilities, statistics=statistics)
+
+
+def _build_column_capabilities(stored: SqlColumn, *, folds_case: bool) -> Column:
+    if stored.incomparable:
+        return Column(stored.type, frozenset({Op.IS_NULL}), aggregates=COUNT_ONLY)
+    if stored.read_as_text:
+        return Column(stored.type, EQUALITY_OPS, aggregates=COUNT_FUNCTIONS)
+    return Column(
+        stored.type,
+        list_sql_operators(stored.type, folds_case=folds_case),
+        stored.type is not ColumnType.LIST,
+        AGGREGATES_BY_TYPE[stored.type],
+    )
+
+
+def list_sql_operators(column_type: ColumnType, *, folds_case: bool) -> frozenset[Op]:
+    match column_type:
+        case ColumnType.LIST:
+            return frozenset({Op.IS_NULL})
+        case ColumnType.TEXT:
+            return CASE_INSENSITIVE_OPS if folds_case else TEXT_OPS
+        case _:
+            return ORDERED_OPS
+
+
+class BoundedColumn(Protocol):
+    """A column whose type cannot hold every value of its ColumnType."""
+
+    def can_store(self, value: Any) -> bool: ...
+
+    def resolve_bound(self, comparison: Comparison) -> Comparison | bool: ...
+
+
+def resolve_comparison(comparison: Comparison, column: BoundedColumn) -> Comparison | bool:
+    """Rewrite a comparison so that the column can hold its value.
+
+    Returns True where every row that has a value matches, and False where none does.
+    """
+    if comparison.op is Op.IS_NULL:
+        return comparison
+    if comparison.op in (Op.IN, Op.NOT_IN):
+        values = tuple(value for value in comparison.value if column.can_store(value))
+        return replace(comparison, value=values) if values else comparison.op is Op.NOT_IN
+    if column.can_store(comparison.value):
+        return comparison
+    return column.resolve_bound(comparison) if comparison.op in RANGE_OPS else comparison.op in NEGATIVE_OPS
+
+
+def floor_bound(comparison: Comparison, lower: Any) -> Comparison:
+    """Compare with `lower`, the largest storable value below a bound that lies between two storable values."""
+    return Comparison(comparison.column, Op.LTE if comparison.op in LESS_THAN_OPS else Op.GT, lower)
+
+
+def _resolve_text_bound(comparison: Comparison) -> Comparison:
+    """Cut the bound before its first NUL or lone surrogate, which no stored text holds.
+
+    Text sorts by code point: NUL is the lowest, and U+E000 is the next one after the surrogates.
+    """
+    place = find_unstorable_character(comparison.value)
+    prefix = comparison.value[:place]
+    if comparison.value[place] == "\0":
+        return floor_bound(comparison, prefix)
+    return Comparison(comparison.column, Op.LT if comparison.op in LESS_THAN_OPS else Op.GTE, prefix + "\ue000")
+
+
+def find_unstorable_character(text: str) -> int:
+    """Return the place of the first NUL or lone surrogate, or the length of the text if there is none."""
+    if text.isascii() and "\0" not in text:
+        return len(text)
+    places = (place for place, letter in enumerate(text) if letter == "\0" or "\ud800" <= letter <= "\udfff")
+    return next(places, len(text))

@@ -25,8 +25,8 @@ from onedoor.connectors.audit_log import AuditLogConnector
 from onedoor.connectors.jobs import JOB_TOPIC, JobsConnector, build_job_actions, build_unbound_jobs_connector
 from onedoor.connectors.principal import build_empty_principal_connector, build_principal_connector
 from onedoor.connectors.registry import CONNECTORS, load_kind
-from onedoor.connectors.spill.folder import remove_abandoned_folders
 from onedoor.connectors.spill.factory import SpillTableFactory
+from onedoor.connectors.spill.folder import remove_abandoned_folders
 from onedoor.connectors.uploads import UPLOAD_CONNECTOR, build_empty_upload_connector, build_upload_actions
 from onedoor.errors import ConfigurationError, ConnectorError, build_unknown_name_error
 from onedoor.exports.audited_query import AuditedExecutor

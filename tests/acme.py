@@ -29,12 +29,12 @@ from onedoor.config import load_schema_settings
 from onedoor.connectors.files.model import guess_media_type
 from onedoor.connectors.graphql.config import build_graphql_capabilities, parse_graphql_collections
 from onedoor.connectors.jobs import JOB_CAPABILITIES
+from onedoor.connectors.json_rows import convert_rows
 from onedoor.connectors.memory import MemoryCollection, MemoryConnector
 from onedoor.connectors.path_patterns import compile_pattern
 from onedoor.connectors.principal import build_empty_principal_connector, build_principal_connector
-from onedoor.connectors.rest import config
-from onedoor.connectors.rest.client import convert_rest_rows
-from onedoor.connectors.slack.collections import compute_message_version, unescape_text
+from onedoor.connectors.rest import config, model
+from onedoor.connectors.slack.message_text import compute_message_version, unescape_text
 from onedoor.connectors.uploads import build_empty_upload_connector
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.model.catalog import ActionCall, ActionResult, Catalog, Limits, SubscriptionSource
@@ -363,7 +363,7 @@ def _sent(ts: str) -> datetime:
 
 
 @cache
-def github_declared() -> Mapping[str, config.RestCollection]:
+def github_declared() -> Mapping[str, model.RestCollection]:
     return config.parse_rest_collections(config.load_described_collections(demo_run.GITHUB))
 
 
@@ -372,9 +372,9 @@ def _github() -> Mapping[str, MemoryCollection]:
     found: dict[str, list[Row]] = {name: [] for name in github_declared()}
     for name, given, items in _github_items():
         of = github_declared()[name]
-        found[name] += convert_rest_rows(items, tuple(of.columns), of, given)
+        found[name] += convert_rows(items, tuple(of.columns), of.columns, given)
     return {
-        name: MemoryCollection(capabilities=config.build_rest_capabilities(github_declared()[name]), rows=each)
+        name: MemoryCollection(capabilities=model.build_rest_capabilities(github_declared()[name]), rows=each)
         for name, each in found.items()
     }
 

@@ -11,7 +11,7 @@ from demo.data.random import NOW
 from demo.run import ERROR_RATE, REQUEST_RATE
 from demo.servers.prometheus.app import history
 from demo.servers.prometheus.promql import parse, value
-from onedoor.connectors.datadog.connector import (
+from onedoor.connectors.datadog.collections import (
     build_datadog_capabilities,
     build_health_collection,
     build_metrics_collection,
@@ -89,12 +89,12 @@ def datadog_promises() -> Mapping[str, Capabilities]:
         "health": build_datadog_capabilities(build_health_collection("customer_id", ColumnType.INTEGER)),
         "events": _searched("events"),
         "logs": _searched("logs"),
-        "metrics": build_datadog_capabilities(build_metrics_collection({}, TAGS, timedelta(), None)),
+        "metrics": build_datadog_capabilities(build_metrics_collection({}, TAGS, timedelta(), lambda: NOW)),
     }
 
 
 def _searched(name: str) -> Capabilities:
-    return build_datadog_capabilities(build_search_collection(name, TAGS, timedelta(), None))
+    return build_datadog_capabilities(build_search_collection(name, TAGS, timedelta(), lambda: NOW))
 
 
 def tagged(tags: Sequence[str]) -> Mapping[str, Any]:

@@ -29,7 +29,7 @@ INTROSPECTORS_BY_SCHEME = {
 }
 """By the scheme of a URL: each module has `describe(url)`, its tables, and `parse_source_settings(url)`, its settings."""
 
-API_INTROSPECTOR = "onedoor.connectors.rest.openapi.collections"
+API_INTROSPECTOR = "onedoor.connectors.rest.openapi.description"
 """What reads a description of an API, in a file or at `https://`."""
 
 INTROSPECTORS_BY_SUFFIX = dict.fromkeys(

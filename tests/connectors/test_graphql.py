@@ -1,4 +1,4 @@
-"""A GraphQL service as rows, over the wire: the documents it is sent, and what is made of its failures."""
+"""The `graphql` connector over a real wire: the documents it sends, and what it makes of failures."""
 
 import asyncio
 import gzip
@@ -11,30 +11,30 @@ from typing import Any
 import orjson
 import pytest
 from graphql import print_ast
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from onedoor.connectors.graphql.connector import GraphQLConnector, GraphQLOptions, connect
 from onedoor.errors import ConnectorError, ErrorCode
-from onedoor.spi.predicates import (
-    And,
-    Comparison,  # pytest would take `Test` for a class of tests
-    Op,
-    Row,
-)
+from onedoor.spi.predicates import And, Comparison, Op, Row
 from onedoor.spi.scan import KeyFilter, ScanRequest
 from tests.contract.tables import TABLES
 from tests.docs.pages import ROOT, blocks
 from tests.servers.graphql import Service
 from tests.servers.rest import serving
+from tests.servers.scripted import ScriptedServer
 
 ROWS = {name: [dict(zip(table.columns, row, strict=True)) for row in table.rows] for name, table in TABLES.items()}
 THING: Mapping[str, Any] = {
     "field": "thing",
     "columns": {
-        "id": "integer", "name": "text", "code": "text", "done": "boolean", "day": "date",
-        "big": {"kind": "integer", "at": "size.big"}, "ratio": {"kind": "float", "at": "size.ratio"},
+        "id": "integer",
+        "name": "text",
+        "code": "text",
+        "done": "boolean",
+        "day": "date",
+        "big": {"kind": "integer", "at": "size.big"},
+        "ratio": {"kind": "float", "at": "size.ratio"},
     },
     "keys": {"id": {"argument": "ids", "type": "[ID!]", "most": 3}},
     "filters": {
@@ -42,7 +42,7 @@ THING: Mapping[str, Any] = {
         "done": {"argument": "done", "type": "Boolean"},
         "day": {"argument": "day", "type": "Day"},
     },
-}  # fmt: skip
+}
 ONE_BY_ONE = {**THING, "keys": {"id": {"field": "oneThing", "argument": "id", "type": "ID!", "most": 2}}}
 PAGED = {
     "field": "things",
@@ -56,80 +56,75 @@ CUT = {**THING, "limit": {"argument": "first", "most": 5}}
 SECRET = "Bearer very-secret"
 UNREADABLE = "the API gave an answer that cannot be read"
 ALL = ScanRequest(collection="things", columns=("id",))
-Open = Callable[..., Any]
-
-
-class Far:
-    """Answers each call with the next of what it was given, the last for good; `asked`: what came."""
-
-    def __init__(self, *answers: Response) -> None:
-        self.answers = list(answers)
-        self.asked: list[Request] = []
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.asked.append(Request(scope))
-        await (self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])(scope, receive, send)
+OpenSource = Callable[..., Any]
 
 
 @pytest.fixture
-async def opened() -> AsyncIterator[Open]:
+async def open_source() -> AsyncIterator[OpenSource]:
     async with AsyncExitStack() as stack:
 
-        async def opening(app: Any, things: Mapping[str, Any] = THING, **more: Any) -> GraphQLConnector:
+        async def connect_to(app: Any, things: Mapping[str, Any] = THING, **options: Any) -> GraphQLConnector:
             url = await stack.enter_async_context(serving(app))
-            given = {"url": url, "collections": {"things": things}, "private_addresses": True} | more
-            source = await connect(GraphQLOptions(**given))
+            settings = {"url": url, "collections": {"things": things}, "private_addresses": True} | options
+            source = await connect(GraphQLOptions(**settings))
             stack.push_async_callback(source.close)
             return source
 
-        yield opening
+        yield connect_to
 
 
-async def rows(source: GraphQLConnector, ask: ScanRequest = ALL) -> list[Row]:
-    return [row async for batch in source.scan(ask) for row in batch]
+async def read_rows(source: GraphQLConnector, request: ScanRequest = ALL) -> list[Row]:
+    return [row async for batch in source.scan(request) for row in batch]
 
 
-async def failure(source: GraphQLConnector, ask: ScanRequest = ALL) -> ConnectorError:
+async def read_failure(source: GraphQLConnector, request: ScanRequest = ALL) -> ConnectorError:
     with pytest.raises(ConnectorError) as raised:
-        await rows(source, ask)
+        await read_rows(source, request)
     return raised.value
 
 
-def said(found: Any, status: int = 200, **headers: str) -> Response:
-    return Response(orjson.dumps(found), status, {name.replace("_", "-"): value for name, value in headers.items()})
+def json_response(body: Any, status: int = 200, **headers: str) -> Response:
+    return Response(orjson.dumps(body), status, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
-def listed(*items: Any) -> Response:
-    return said({"data": {"p0": list(items)}})
+def list_response(*items: Any) -> Response:
+    return json_response({"data": {"p0": list(items)}})
 
 
-def by(*keys: Any, column: str = "id") -> ScanRequest:
+def keyed_by(*keys: Any, column: str = "id") -> ScanRequest:
     return ScanRequest(collection="things", columns=("id",), keys=KeyFilter((column,), tuple((key,) for key in keys)))
 
 
-def where(*tests: tuple[str, Any], **more: Any) -> ScanRequest:
+def filtered_by(*tests: tuple[str, Any], **options: Any) -> ScanRequest:
     filters = And(tuple(Comparison(column, Op.EQ, value) for column, value in tests))
-    return ScanRequest(collection="things", columns=("id",), filter=filters, **more)
+    return ScanRequest(collection="things", columns=("id",), filter=filters, **options)
 
 
-async def asked(source: GraphQLConnector, service: Service, ask: ScanRequest) -> list[tuple[str, Mapping[str, Any]]]:
-    await rows(source, ask)
+async def record_documents(
+    source: GraphQLConnector, service: Service, request: ScanRequest
+) -> list[tuple[str, Mapping[str, Any]]]:
+    await read_rows(source, request)
     return sorted(((" ".join(print_ast(text).split()), dict(given)) for text, given in service.asked), key=str)
 
 
 @pytest.mark.parametrize(
-    ("things", "ask", "expected"),
+    ("things", "scan_request", "expected"),
     [
         pytest.param(
-            THING, ScanRequest(collection="things", columns=("ratio", "name", "big")),
+            THING,
+            ScanRequest(collection="things", columns=("ratio", "name", "big")),
             [("{ p0: thing { size { ratio big } name } }", {})],
             id="only the wanted columns",
         ),
         pytest.param(
-            THING, ScanRequest(collection="things", columns=()), [("{ p0: thing { __typename } }", {})], id="no column at all",
+            THING,
+            ScanRequest(collection="things", columns=()),
+            [("{ p0: thing { __typename } }", {})],
+            id="no column at all",
         ),
         pytest.param(
-            THING, by(1, 2, 3, 4),
+            THING,
+            keyed_by(1, 2, 3, 4),
             [
                 ("query ($v0: [ID!]) { p0: thing(ids: $v0) { id } }", {"v0": ["1", "2", "3"]}),
                 ("query ($v0: [ID!]) { p0: thing(ids: $v0) { id } }", {"v0": ["4"]}),
@@ -137,146 +132,192 @@ async def asked(source: GraphQLConnector, service: Service, ask: ScanRequest) ->
             id="many keys in one list",
         ),
         pytest.param(
-            ONE_BY_ONE, by(1, 2, 3),
+            ONE_BY_ONE,
+            keyed_by(1, 2, 3),
             [
                 ("query ($v0: ID!) { p0: oneThing(id: $v0) { id } }", {"v0": "3"}),
-                ("query ($v0: ID!, $v1: ID!) { p0: oneThing(id: $v0) { id } p1: oneThing(id: $v1) { id } }",
-                 {"v0": "1", "v1": "2"}),
+                (
+                    "query ($v0: ID!, $v1: ID!) { p0: oneThing(id: $v0) { id } p1: oneThing(id: $v1) { id } }",
+                    {"v0": "1", "v1": "2"},
+                ),
             ],
             id="many keys under aliases",
         ),
-        pytest.param(THING, by(), [], id="of no keys nothing is asked"),
+        pytest.param(THING, keyed_by(), [], id="no keys need no call"),
         pytest.param(
-            THING, where(("code", 'x") { id } secret: thing(code: "y'), ("done", True), ("day", date(2026, 1, 2))),
+            THING,
+            filtered_by(("code", 'x") { id } secret: thing(code: "y'), ("done", True), ("day", date(2026, 1, 2))),
             [
-                ("query ($v0: String, $v1: Boolean, $v2: Day) "
-                 "{ p0: thing(code: $v0, done: $v1, day: $v2) { id code done day } }",
-                 {"v0": 'x") { id } secret: thing(code: "y', "v1": True, "v2": "2026-01-02"}),
+                (
+                    "query ($v0: String, $v1: Boolean, $v2: Day) "
+                    "{ p0: thing(code: $v0, done: $v1, day: $v2) { id code done day } }",
+                    {"v0": 'x") { id } secret: thing(code: "y', "v1": True, "v2": "2026-01-02"},
+                ),
             ],
             id="values travel as variables",
         ),
-        pytest.param(THING, where(("code", "x"), ("code", "y")), [], id="what cannot be is not asked"),
+        pytest.param(THING, filtered_by(("code", "x"), ("code", "y")), [], id="a contradiction needs no call"),
         pytest.param(
-            THING, where(("code", "\ud800")), [("{ p0: thing { id code } }", {})], id="no text, so it is ours to find",
+            THING,
+            filtered_by(("code", "\ud800")),
+            [("{ p0: thing { id code } }", {})],
+            id="no text, so it is ours to find",
         ),
         pytest.param(
-            CUT, where(("done", True), limit=2),
+            CUT,
+            filtered_by(("done", True), limit=2),
             [
-                ("query ($v0: Boolean, $v1: Int) { p0: thing(done: $v0, first: $v1) { id done } }",
-                 {"v0": True, "v1": 2}),
+                (
+                    "query ($v0: Boolean, $v1: Int) { p0: thing(done: $v0, first: $v1) { id done } }",
+                    {"v0": True, "v1": 2},
+                ),
             ],
             id="a limit goes along with its filter",
         ),
-        pytest.param(CUT, where(limit=6), [("{ p0: thing { id } }", {})], id="a limit past what it takes is ours"),
         pytest.param(
-            INSIDE, ScanRequest(collection="things", columns=("line",), limit=2),
+            CUT, filtered_by(limit=6), [("{ p0: thing { id } }", {})], id="a limit past what it takes is ours"
+        ),
+        pytest.param(
+            INSIDE,
+            ScanRequest(collection="things", columns=("line",), limit=2),
             [
-                ("query ($v0: Int) "
-                 "{ p0: office { parts(first: $v0) { nodes { line } pageInfo { hasNextPage endCursor } } } }",
-                 {"v0": 2}),
+                (
+                    "query ($v0: Int) "
+                    "{ p0: office { parts(first: $v0) { nodes { line } pageInfo { hasNextPage endCursor } } } }",
+                    {"v0": 2},
+                ),
             ],
             id="no larger page than a limit needs",
         ),
     ],
-)  # fmt: skip
-async def test_what_is_promised_travels_with_the_call(
-    opened: Open, things: Mapping[str, Any], ask: ScanRequest, expected: list[tuple[str, Mapping[str, Any]]]
+)
+async def test_keys_filters_order_and_limit_are_sent_as_promised(
+    open_source: OpenSource,
+    things: Mapping[str, Any],
+    scan_request: ScanRequest,
+    expected: list[tuple[str, Mapping[str, Any]]],
 ) -> None:
     service = Service(ROWS)
-    assert await asked(await opened(service, things), service, ask) == expected
+    assert await record_documents(await open_source(service, things), service, scan_request) == expected
 
 
-async def test_pages_of_several_keys_are_turned_together(opened: Open) -> None:
+async def test_the_next_pages_of_several_keys_share_a_document(open_source: OpenSource) -> None:
     """`a` has two things, the others one: one document for all, and none more."""
     service = Service({**ROWS, "thing": [{**row, "name": "a"} for row in ROWS["thing"][:5]] + ROWS["thing"][5:]})
-    found = await rows(await opened(service, PAGED), by("a", "É", "50%", column="name"))
+    found = await read_rows(await open_source(service, PAGED), keyed_by("a", "É", "50%", column="name"))
     assert sorted(found) == [(1,), (2,), (3,), (4,), (5,), (6,), (7,), (17,)]
     assert [len(variables) for _, variables in service.asked] == [6, 3, 3]
 
 
-async def test_rows_that_were_not_asked_for_are_left_out(opened: Open) -> None:
-    assert await rows(await opened(Far(listed({"id": "1"}, None, {"id": "2"}))), by(2)) == [(2,)]
+async def test_rows_that_were_not_requested_are_left_out(open_source: OpenSource) -> None:
+    assert await read_rows(
+        await open_source(ScriptedServer(list_response({"id": "1"}, None, {"id": "2"}))), keyed_by(2)
+    ) == [(2,)]
 
 
-async def test_rows_that_were_not_asked_for_do_not_stand_in_for_those_that_were(opened: Open) -> None:
-    source = await opened(Far(listed({"id": "1", "done": True})), CUT)
-    assert (await failure(source, where(("done", False), limit=1))).code is ErrorCode.SOURCE_INVALID
+async def test_rows_that_were_not_requested_do_not_count_for_the_limit(open_source: OpenSource) -> None:
+    source = await open_source(ScriptedServer(list_response({"id": "1", "done": True})), CUT)
+    assert (await read_failure(source, filtered_by(("done", False), limit=1))).code is ErrorCode.SOURCE_INVALID
 
 
 ERROR = {"message": f"{SECRET} at /srv/app.py", "path": ["p0"]}
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason", "code"),
+    ("response", "reason", "code"),
     [
-        pytest.param(said({}, 500), "the API failed with HTTP status 500", ErrorCode.SOURCE_UNAVAILABLE, id="5xx"),
         pytest.param(
-            said({"errors": [ERROR]}, 400), "the API refused the call with HTTP status 400", ErrorCode.SOURCE_INVALID,
+            json_response({}, 500), "the API failed with HTTP status 500", ErrorCode.SOURCE_UNAVAILABLE, id="5xx"
+        ),
+        pytest.param(
+            json_response({"errors": [ERROR]}, 400),
+            "the API refused the call with HTTP status 400",
+            ErrorCode.SOURCE_INVALID,
             id="4xx",
         ),
         pytest.param(
-            said({}, 404), "the API refused the call with HTTP status 404", ErrorCode.SOURCE_INVALID, id="404"
+            json_response({}, 404), "the API refused the call with HTTP status 404", ErrorCode.SOURCE_INVALID, id="404"
         ),
-        pytest.param(said({}, 401), "the API refused the credentials", ErrorCode.SOURCE_UNAVAILABLE, id="401"),
+        pytest.param(json_response({}, 401), "the API refused the credentials", ErrorCode.SOURCE_UNAVAILABLE, id="401"),
         pytest.param(
-            said({}, 429, retry_after="60"), "the API takes no more calls for now, ask again later",
-            ErrorCode.SOURCE_OVERLOADED, id="429 with a long wait",
+            json_response({}, 429, retry_after="60"),
+            "the API takes no more calls for now, ask again later",
+            ErrorCode.SOURCE_OVERLOADED,
+            id="429 with a long wait",
         ),
         pytest.param(
-            said({}, 302, location="/elsewhere"), "the API has moved: redirects are not followed", ErrorCode.SOURCE_INVALID,
+            json_response({}, 302, location="/elsewhere"),
+            "the API has moved: redirects are not followed",
+            ErrorCode.SOURCE_INVALID,
             id="a redirect",
         ),
         pytest.param(
-            Response(b"x" * 2000), "an answer of the API is over the limit `response_bytes` of 1000",
-            ErrorCode.SOURCE_INVALID, id="a body over the limit",
+            Response(b"x" * 2000),
+            "an answer of the API is over the limit `response_bytes` of 1000",
+            ErrorCode.SOURCE_INVALID,
+            id="a body over the limit",
         ),
         pytest.param(
             Response(gzip.compress(b" " * 2_000_000), headers={"content-encoding": "gzip"}),
-            "an answer of the API is over the limit `response_bytes` of 1000", ErrorCode.SOURCE_INVALID,
+            "an answer of the API is over the limit `response_bytes` of 1000",
+            ErrorCode.SOURCE_INVALID,
             id="a small body that unpacks into a large one",
         ),
         pytest.param(
-            said({"errors": [ERROR], "data": None}), "the API answered with errors", ErrorCode.SOURCE_INVALID, id="errors"
+            json_response({"errors": [ERROR], "data": None}),
+            "the API answered with errors",
+            ErrorCode.SOURCE_INVALID,
+            id="errors",
         ),
         pytest.param(
-            said({"errors": [ERROR], "data": {"p0": [{"id": "1"}, None]}}), "the API answered with errors",
-            ErrorCode.SOURCE_INVALID, id="errors beside data",
+            json_response({"errors": [ERROR], "data": {"p0": [{"id": "1"}, None]}}),
+            "the API answered with errors",
+            ErrorCode.SOURCE_INVALID,
+            id="errors beside data",
         ),
         pytest.param(
-            said({"errors": [{**ERROR, "extensions": {"code": "UNAUTHENTICATED"}}]}), "the API refused the credentials",
-            ErrorCode.SOURCE_UNAVAILABLE, id="refused in the body",
+            json_response({"errors": [{**ERROR, "extensions": {"code": "UNAUTHENTICATED"}}]}),
+            "the API refused the credentials",
+            ErrorCode.SOURCE_UNAVAILABLE,
+            id="refused in the body",
         ),
         pytest.param(
-            said({"errors": [{"extensions": {"code": "THROTTLED"}}]}),
-            "the API takes no more calls for now, ask again later", ErrorCode.SOURCE_OVERLOADED, id="throttled in the body",
+            json_response({"errors": [{"extensions": {"code": "THROTTLED"}}]}),
+            "the API takes no more calls for now, ask again later",
+            ErrorCode.SOURCE_OVERLOADED,
+            id="throttled in the body",
         ),
-        pytest.param(said({"errors": "no"}), "the API answered with errors", ErrorCode.SOURCE_INVALID, id="odd errors"),
+        pytest.param(
+            json_response({"errors": "no"}), "the API answered with errors", ErrorCode.SOURCE_INVALID, id="odd errors"
+        ),
         *(
-            pytest.param(answer, UNREADABLE, ErrorCode.SOURCE_INVALID, id=f"unreadable {name}")
-            for name, answer in {
+            pytest.param(response, UNREADABLE, ErrorCode.SOURCE_INVALID, id=f"unreadable {name}")
+            for name, response in {
                 "text": Response(b"<html>"),
-                "list": said([]),
-                "nothing": said({}),
-                "no data": said({"data": None}),
-                "other data": said({"data": {"p1": []}}),
-                "no rows": said({"data": {"p0": None}}),
-                "no objects": listed(1),
+                "list": json_response([]),
+                "nothing": json_response({}),
+                "no data": json_response({"data": None}),
+                "other data": json_response({"data": {"p1": []}}),
+                "no rows": json_response({"data": {"p0": None}}),
+                "no objects": list_response(1),
                 "packing": Response(b"{}", headers={"content-encoding": "br"}),
             }.items()
         ),
         pytest.param(
-            listed({"id": "x"}), "the API gave a `id` that is no integer", ErrorCode.SOURCE_INVALID,
+            list_response({"id": "x"}),
+            "the API gave a `id` that is no integer",
+            ErrorCode.SOURCE_INVALID,
             id="a value of another kind",
         ),
     ],
-)  # fmt: skip
-async def test_a_failure_is_told_without_a_word_of_the_service_itself(
-    opened: Open, answer: Response, reason: str, code: ErrorCode
+)
+async def test_a_failure_repeats_nothing_that_the_service_says(
+    open_source: OpenSource, response: Response, reason: str, code: ErrorCode
 ) -> None:
-    far = Far(answer)
-    failed = await failure(await opened(far, response_bytes=1000, headers={"authorization": SECRET}))
-    assert (failed.reason, failed.code) == (reason, code)
-    assert len(far.asked) == 1
+    server = ScriptedServer(response)
+    error = await read_failure(await open_source(server, response_bytes=1000, headers={"authorization": SECRET}))
+    assert (error.reason, error.code) == (reason, code)
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -289,36 +330,38 @@ async def test_a_failure_is_told_without_a_word_of_the_service_itself(
         pytest.param({"edges": None, "pageInfo": {"hasNextPage": False}}, id="no rows"),
     ],
 )
-async def test_pages_do_not_lead_in_a_ring(opened: Open, page: Any) -> None:
-    far = Far(said({"data": {"p0": page}}))
-    assert (await failure(await opened(far, PAGED))).reason == UNREADABLE
-    assert len(far.asked) <= 2
+async def test_pages_lead_in_no_ring(open_source: OpenSource, page: Any) -> None:
+    server = ScriptedServer(json_response({"data": {"p0": page}}))
+    assert (await read_failure(await open_source(server, PAGED))).reason == UNREADABLE
+    assert len(server.requests) <= 2
 
 
-async def test_asked_to_wait_a_moment_it_waits(opened: Open) -> None:
-    far = Far(said({}, 429, retry_after="0"), listed({"id": "1"}))
-    assert await rows(await opened(far)) == [(1,)]
-    assert len(far.asked) == 2
+async def test_a_short_wait_that_is_asked_for_is_waited_once(open_source: OpenSource) -> None:
+    server = ScriptedServer(json_response({}, 429, retry_after="0"), list_response({"id": "1"}))
+    assert await read_rows(await open_source(server)) == [(1,)]
+    assert len(server.requests) == 2
 
 
-async def test_headers_go_with_every_call_and_show_nowhere(opened: Open) -> None:
-    far = Far(listed())
+async def test_headers_go_with_every_call_and_into_no_repr(open_source: OpenSource) -> None:
+    server = ScriptedServer(list_response())
     options = GraphQLOptions(url="https://a.example", collections={}, headers={"authorization": SECRET})
-    await rows(await opened(far, headers=options.headers))
-    sent = far.asked[0].headers
+    await read_rows(await open_source(server, headers=options.headers))
+    sent = server.requests[0].headers
     assert (sent["authorization"], sent["content-type"]) == (SECRET, "application/json")
     assert sent["accept"].startswith("application/graphql-response+json")
     assert SECRET not in repr(options)
 
 
-async def test_silence_ends_in_time(opened: Open) -> None:
+async def test_a_call_without_a_response_ends_at_its_timeout(open_source: OpenSource) -> None:
     async def silent(scope: Scope, receive: Receive, send: Send) -> None:
         await asyncio.sleep(30)
 
-    assert (await failure(await opened(silent, timeout=0.05))).reason == "the API did not answer within 0.05 s"
+    assert (
+        await read_failure(await open_source(silent, timeout=0.05))
+    ).reason == "the API did not answer within 0.05 s"
 
 
-async def test_a_read_that_nobody_waits_for_ends_its_calls(opened: Open) -> None:
+async def test_a_cancelled_scan_ends_its_calls(open_source: OpenSource) -> None:
     begun, gone = asyncio.Event(), asyncio.Event()
 
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
@@ -326,27 +369,27 @@ async def test_a_read_that_nobody_waits_for_ends_its_calls(opened: Open) -> None
             begun.set()
         gone.set()
 
-    reading = asyncio.create_task(rows(await opened(slow, ONE_BY_ONE), by(*range(1, 9))))
+    reading = asyncio.create_task(read_rows(await open_source(slow, ONE_BY_ONE), keyed_by(*range(1, 9))))
     await asyncio.wait_for(begun.wait(), 5)
     reading.cancel()
     await asyncio.wait_for(gone.wait(), 5)
 
 
-async def test_a_service_that_is_gone_is_told(closed_port: int) -> None:
+async def test_a_service_that_is_down_could_not_be_reached(closed_port: int) -> None:
     given = {"collections": {"things": THING}, "private_addresses": True}
     source = await connect(GraphQLOptions(url=f"http://127.0.0.1:{closed_port}/graphql", **given))
-    failed = await failure(source)
+    error = await read_failure(source)
     with pytest.raises(ConnectorError):
         await source.ping()
     await source.close()
-    assert (failed.reason, failed.retryable) == ("the API could not be reached", True)
+    assert (error.reason, error.retryable) == ("the API could not be reached", True)
 
 
 @pytest.mark.parametrize(
     "url",
     ["http://a.example/graphql", "https://127.0.0.1/", "https://localhost/graphql", "https://169.254.169.254/", "x"],
 )
-async def test_a_url_that_is_not_of_the_internet_must_be_meant(url: str) -> None:
+async def test_a_url_that_is_not_public_must_be_allowed_by_the_settings(url: str) -> None:
     with pytest.raises(ValueError, match="`url`"):
         await connect(GraphQLOptions(url=url, collections={"things": THING}))
 
@@ -381,13 +424,13 @@ async def test_a_url_that_is_not_of_the_internet_must_be_meant(url: str) -> None
         ({**PAGED, "paging": {"size": 0}}, "must be at least 1"),
     ],
 )
-async def test_a_declaration_that_cannot_be_is_told_by_name(things: Mapping[str, Any], complaint: str) -> None:
+async def test_an_impossible_declaration_is_named(things: Mapping[str, Any], complaint: str) -> None:
     with pytest.raises(ValueError, match="collections") as raised:
         await connect(GraphQLOptions(url="https://a.example/graphql", collections={"things": things}))
     assert complaint in str(raised.value)
 
 
-async def test_what_the_page_declares_can_be_opened() -> None:
+async def test_the_collections_of_the_docs_page_can_be_served() -> None:
     (block,) = blocks(ROOT / "docs/sources/graphql.md", "toml")
     told = tomllib.loads(block.text)["sources"]["directory"]
     source = await connect(GraphQLOptions(url=told["url"], collections=told["collections"]))

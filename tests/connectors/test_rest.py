@@ -1,4 +1,4 @@
-"""An API as rows, over the wire: what it is sent, what is made of its failures, and where it cannot lead us."""
+"""The `rest` connector over a real wire: what it sends, what it makes of failures, and where no API can lead it."""
 
 import asyncio
 import gzip
@@ -8,21 +8,16 @@ from typing import Any
 
 import orjson
 import pytest
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from onedoor.connectors.http_client import PrivateAddressError, PublicAddressResolver, is_public_address
+from onedoor.connectors.public_addresses import PrivateAddressError, PublicAddressResolver, is_public_address
 from onedoor.connectors.rest.connector import RestConnector, RestOptions, connect
 from onedoor.errors import ConnectorError, ErrorCode
-from onedoor.spi.predicates import (
-    And,
-    Comparison,  # pytest would take `Test` for a class of tests
-    Op,
-    Row,
-)
+from onedoor.spi.predicates import And, Comparison, Op, Row
 from onedoor.spi.scan import KeyFilter, ScanRequest, SortKey
 from tests.servers.rest import Api, serving
+from tests.servers.scripted import ScriptedServer
 
 USERS = [{"id": number, "name": f"n{number}", "team": number % 2} for number in range(1, 8)]
 COLUMNS = {"id": "integer", "name": "text", "team": "integer"}
@@ -43,60 +38,54 @@ UNDER: Mapping[str, Any] = {
 ALL = ScanRequest(collection="users", columns=("id", "name"))
 SECRET = "Bearer very-secret"
 UNREADABLE = "the API gave an answer that cannot be read"
-Open = Callable[..., Any]
-
-
-class Far:
-    """Answers each call with the next of what it was given, the last for good; `asked`: what came."""
-
-    def __init__(self, *answers: Response) -> None:
-        self.answers = list(answers)
-        self.asked: list[Request] = []
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.asked.append(Request(scope))
-        await (self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])(scope, receive, send)
+OpenSource = Callable[..., Any]
 
 
 @pytest.fixture
-async def opened() -> AsyncIterator[Open]:
+async def open_source() -> AsyncIterator[OpenSource]:
     async with AsyncExitStack() as stack:
 
-        async def opening(app: Any, users: Mapping[str, Any] = USER, **more: Any) -> RestConnector:
+        async def connect_to(app: Any, users: Mapping[str, Any] = USER, **options: Any) -> RestConnector:
             url = await stack.enter_async_context(serving(app))
-            given: dict[str, Any] = {"base_url": url, "collections": {"users": users}, "private_addresses": True} | more
-            source = await connect(RestOptions(**given))
+            settings: dict[str, Any] = {
+                "base_url": url,
+                "collections": {"users": users},
+                "private_addresses": True,
+            } | options
+            source = await connect(RestOptions(**settings))
             stack.push_async_callback(source.close)
             return source
 
-        yield opening
+        yield connect_to
 
 
-async def rows(source: RestConnector, ask: ScanRequest = ALL) -> list[Row]:
-    return [row async for batch in source.scan(ask) for row in batch]
+async def read_rows(source: RestConnector, request: ScanRequest = ALL) -> list[Row]:
+    return [row async for batch in source.scan(request) for row in batch]
 
 
-async def failure(source: RestConnector, ask: ScanRequest = ALL) -> ConnectorError:
+async def read_failure(source: RestConnector, request: ScanRequest = ALL) -> ConnectorError:
     with pytest.raises(ConnectorError) as raised:
-        await rows(source, ask)
+        await read_rows(source, request)
     return raised.value
 
 
-def said(found: Any, status: int = 200, **headers: str) -> Response:
-    return Response(orjson.dumps(found), status, {name.replace("_", "-"): value for name, value in headers.items()})
+def json_response(body: Any, status: int = 200, **headers: str) -> Response:
+    return Response(orjson.dumps(body), status, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
-def by(*ids: Any, column: str = "id") -> ScanRequest:
+def keyed_by(*ids: Any, column: str = "id") -> ScanRequest:
     return ScanRequest(collection="users", columns=("id",), keys=KeyFilter((column,), tuple((id,) for id in ids)))
 
 
 @pytest.mark.parametrize(
-    ("users", "ask", "asked"),
+    ("users", "scan_request", "expected"),
     [
-        pytest.param(USER, by(1, 2), ["/users?id=1,2"], id="many keys in one call"),
-        pytest.param(USER, by(1, 2, 3, 4), ["/users?id=1,2,3", "/users?id=4"], id="as many keys a call as it takes"),
-        pytest.param(USER, by(), [], id="of no keys nothing is asked"),
-        pytest.param(BY_PATH, by(1, 9), ["/users/1", "/users/9"], id="each key by its path"),
+        pytest.param(USER, keyed_by(1, 2), ["/users?id=1,2"], id="many keys in one call"),
+        pytest.param(
+            USER, keyed_by(1, 2, 3, 4), ["/users?id=1,2,3", "/users?id=4"], id="as many keys a call as it takes"
+        ),
+        pytest.param(USER, keyed_by(), [], id="no keys need no call"),
+        pytest.param(BY_PATH, keyed_by(1, 9), ["/users/1", "/users/9"], id="each key by its path"),
         pytest.param(
             {**USER, **ORDERED},
             ScanRequest(collection="users", columns=("id",), sort=(SortKey("id", True),), limit=2),
@@ -117,7 +106,7 @@ def by(*ids: Any, column: str = "id") -> ScanRequest:
                 filter=And((Comparison("team", Op.EQ, 1), Comparison("team", Op.EQ, 2))),
             ),
             [],
-            id="what cannot be is not asked",
+            id="a contradiction needs no call",
         ),
         pytest.param(
             {**USER, **ORDERED},
@@ -127,124 +116,157 @@ def by(*ids: Any, column: str = "id") -> ScanRequest:
         ),
     ],
 )
-async def test_what_is_promised_travels_with_the_call(
-    opened: Open, users: Mapping[str, Any], ask: ScanRequest, asked: list[str]
+async def test_keys_filters_order_and_limit_are_sent_as_promised(
+    open_source: OpenSource, users: Mapping[str, Any], scan_request: ScanRequest, expected: list[str]
 ) -> None:
     api = Api({"users": USERS})
-    await rows(await opened(api, users), ask)
-    assert sorted(api.asked) == sorted(asked)
+    await read_rows(await open_source(api, users), scan_request)
+    assert sorted(api.asked) == sorted(expected)
 
 
-def under(*keys: Any, column: str = "", **more: Any) -> ScanRequest:
+def keyed_below_team(*keys: Any, column: str = "", **options: Any) -> ScanRequest:
     columns = ("team", column) if column else ("team",)
-    return ScanRequest(collection="users", columns=("team", "id"), keys=KeyFilter(columns, keys), **more)
+    return ScanRequest(collection="users", columns=("team", "id"), keys=KeyFilter(columns, keys), **options)
 
 
 @pytest.mark.parametrize(
-    ("ask", "asked", "found"),
+    ("scan_request", "expected", "row_count"),
     [
-        pytest.param(under((0,), (5,)), ["/under/team/0/users", "/under/team/5/users"], 3, id="a call for each"),
-        pytest.param(under((1, 1), (1, 3), column="id"), ["/under/team/1/users"], 2, id="looked for in one list"),
         pytest.param(
-            under((1, "n1"), (1, "n3"), (1, "n2"), column="name"),
+            keyed_below_team((0,), (5,)), ["/under/team/0/users", "/under/team/5/users"], 3, id="a call for each"
+        ),
+        pytest.param(
+            keyed_below_team((1, 1), (1, 3), column="id"), ["/under/team/1/users"], 2, id="looked for in one list"
+        ),
+        pytest.param(
+            keyed_below_team((1, "n1"), (1, "n3"), (1, "n2"), column="name"),
             ["/under/team/1/users?name=n1&name=n3", "/under/team/1/users?name=n2"],
             2,
             id="as many keys a call as it takes",
         ),
-        pytest.param(under((1, "n1"), (1, ""), column="name"), ["/under/team/1/users"], 1, id="a key that is no key"),
-        pytest.param(under(), [], 0, id="of no keys nothing is asked"),
+        pytest.param(
+            keyed_below_team((1, "n1"), (1, ""), column="name"), ["/under/team/1/users"], 1, id="a key that is no key"
+        ),
+        pytest.param(keyed_below_team(), [], 0, id="no keys need no call"),
     ],
 )
-async def test_what_stands_under_another_is_asked_by_its_path(
-    opened: Open, ask: ScanRequest, asked: list[str], found: int
+async def test_rows_below_another_are_requested_by_its_path(
+    open_source: OpenSource, scan_request: ScanRequest, expected: list[str], row_count: int
 ) -> None:
     api = Api({"users": USERS})
-    assert len(await rows(await opened(api, UNDER), ask)) == found
-    assert sorted(api.asked) == sorted(asked)
+    assert len(await read_rows(await open_source(api, UNDER), scan_request)) == row_count
+    assert sorted(api.asked) == sorted(expected)
 
 
-async def test_what_stands_under_nothing_has_no_rows(opened: Open) -> None:
-    source = await opened(Far(said({}, 404)), UNDER)
-    assert await rows(source, under((1,))) == []
+async def test_a_path_below_a_row_that_does_not_exist_has_no_rows(open_source: OpenSource) -> None:
+    source = await open_source(ScriptedServer(json_response({}, 404)), UNDER)
+    assert await read_rows(source, keyed_below_team((1,))) == []
 
 
 @pytest.mark.parametrize("team", ["..", ".", "", "a/b", "a\\b", "\0", "\ud800"])
-async def test_a_path_that_would_lead_elsewhere_is_not_asked(opened: Open, team: str) -> None:
+async def test_a_path_that_would_lead_elsewhere_is_not_requested(open_source: OpenSource, team: str) -> None:
     api = Api({"users": USERS})
-    source = await opened(api, {**UNDER, "columns": {**COLUMNS, "team": "text"}})
-    assert await rows(source, under((team,))) == []
+    source = await open_source(api, {**UNDER, "columns": {**COLUMNS, "team": "text"}})
+    assert await read_rows(source, keyed_below_team((team,))) == []
     assert api.asked == []
 
 
-async def test_rows_may_be_texts_or_numbers_alone(opened: Open) -> None:
+async def test_a_row_may_be_a_text_or_a_number(open_source: OpenSource) -> None:
     only = {"path": "/names", "columns": {"name": {"kind": "text", "at": ""}}}
-    assert await rows(await opened(Far(said(["a", "b"])), only), ScanRequest(collection="users", columns=("name",))) == [
-        ("a",), ("b",),
-    ]  # fmt: skip
+    assert await read_rows(
+        await open_source(ScriptedServer(json_response(["a", "b"])), only),
+        ScanRequest(collection="users", columns=("name",)),
+    ) == [
+        ("a",),
+        ("b",),
+    ]
 
 
-async def test_rows_that_a_list_says_too_little_of_are_read_one_by_one(opened: Open) -> None:
+async def test_a_list_of_partial_rows_is_completed_row_by_row(open_source: OpenSource) -> None:
     columns = {"id": {"kind": "integer", "at": "row.id"}, "name": {"kind": "text", "at": "row.name"}}
-    source = await opened(Far(said([{"row": USERS[0]}]), said({"row": USERS[0]}), said([])), {
-        "path": "/list", "columns": columns, "each": "/users/{id}",
-    })  # fmt: skip
-    assert await rows(source) == [(1, "n1")]
-    gone = await opened(Far(said(USERS[:2]), said(USERS[0]), said({}, 404)), {**USER, "each": "/users/{id}"})
-    assert await rows(gone) == [(1, "n1")]
-    with pytest.raises(ConnectorError):
-        await rows(await opened(Far(said([{"id": ".."}])), {**USER, "each": "/users/{id}"}))
-
-
-async def test_one_row_may_be_all_there_is(opened: Open) -> None:
-    source = await opened(
-        Far(said({"me": USERS[0]})), {"path": "/me", "columns": COLUMNS, "rows": "me", "single": True}
+    source = await open_source(
+        ScriptedServer(json_response([{"row": USERS[0]}]), json_response({"row": USERS[0]}), json_response([])),
+        {
+            "path": "/list",
+            "columns": columns,
+            "each": "/users/{id}",
+        },
     )
-    assert await rows(source) == [(1, "n1")]
+    assert await read_rows(source) == [(1, "n1")]
+    gone = await open_source(
+        ScriptedServer(json_response(USERS[:2]), json_response(USERS[0]), json_response({}, 404)),
+        {**USER, "each": "/users/{id}"},
+    )
+    assert await read_rows(gone) == [(1, "n1")]
+    with pytest.raises(ConnectorError):
+        await read_rows(
+            await open_source(ScriptedServer(json_response([{"id": ".."}])), {**USER, "each": "/users/{id}"})
+        )
+
+
+async def test_a_collection_may_be_a_single_row(open_source: OpenSource) -> None:
+    source = await open_source(
+        ScriptedServer(json_response({"me": USERS[0]})),
+        {"path": "/me", "columns": COLUMNS, "rows": "me", "single": True},
+    )
+    assert await read_rows(source) == [(1, "n1")]
 
 
 @pytest.mark.parametrize(
     "headers", [{"x_ratelimit_remaining": "0"}, {"retry_after": "60"}], ids=["none left", "a long wait"]
 )
-async def test_a_refusal_for_too_many_calls_is_none_of_credentials(opened: Open, headers: Mapping[str, str]) -> None:
-    failed = await failure(await opened(Far(said({}, 403, **headers))))
-    assert failed.code is ErrorCode.SOURCE_OVERLOADED
+async def test_a_403_for_too_many_calls_is_not_a_refusal_of_credentials(
+    open_source: OpenSource, headers: Mapping[str, str]
+) -> None:
+    error = await read_failure(await open_source(ScriptedServer(json_response({}, 403, **headers))))
+    assert error.code is ErrorCode.SOURCE_OVERLOADED
 
 
 @pytest.mark.parametrize("key", ["..", ".", "", "a/../../b", "\0", "\ud800", "%2e%2e", "?x=1", "#"])
-async def test_no_key_leaves_its_place_in_a_path(opened: Open, key: str) -> None:
+async def test_no_key_leaves_its_segment_of_a_path(open_source: OpenSource, key: str) -> None:
     api = Api({"users": USERS})
-    assert await rows(await opened(api, BY_PATH), by(key, column="name")) == []
-    assert all(each == "/users" or (each.startswith("/users/") and each.count("/") == 2) for each in api.asked)
+    assert await read_rows(await open_source(api, BY_PATH), keyed_by(key, column="name")) == []
+    assert all(target == "/users" or (target.startswith("/users/") and target.count("/") == 2) for target in api.asked)
 
 
-async def test_rows_that_were_not_asked_for_are_left_out(opened: Open) -> None:
-    assert await rows(await opened(Far(said(USERS))), by(2, 3)) == [(2,), (3,)]
+async def test_rows_that_were_not_requested_are_left_out(open_source: OpenSource) -> None:
+    assert await read_rows(await open_source(ScriptedServer(json_response(USERS))), keyed_by(2, 3)) == [(2,), (3,)]
 
 
-async def test_rows_that_were_not_asked_for_do_not_stand_in_for_those_that_were(opened: Open) -> None:
-    source = await opened(Far(said(USERS[:1])), {**USER, **ORDERED})
-    ask = ScanRequest(collection="users", columns=("id",), filter=Comparison("team", Op.EQ, 0), limit=1)
-    assert (await failure(source, ask)).code is ErrorCode.SOURCE_INVALID
+async def test_rows_that_were_not_requested_do_not_count_for_the_limit(open_source: OpenSource) -> None:
+    source = await open_source(ScriptedServer(json_response(USERS[:1])), {**USER, **ORDERED})
+    request = ScanRequest(collection="users", columns=("id",), filter=Comparison("team", Op.EQ, 0), limit=1)
+    assert (await read_failure(source, request)).code is ErrorCode.SOURCE_INVALID
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason", "code", "again"),
+    ("response", "reason", "code", "retryable"),
     [
-        pytest.param(said({}, 500), "the API failed with HTTP status 500", ErrorCode.SOURCE_UNAVAILABLE, True, id="5xx"),
         pytest.param(
-            said({}, 418), "the API refused the call with HTTP status 418", ErrorCode.SOURCE_INVALID, False, id="4xx"
+            json_response({}, 500), "the API failed with HTTP status 500", ErrorCode.SOURCE_UNAVAILABLE, True, id="5xx"
         ),
-        pytest.param(said({}, 404), "the API has no such collection", ErrorCode.SOURCE_INVALID, False, id="404"),
-        pytest.param(said({}, 401), "the API refused the credentials", ErrorCode.SOURCE_UNAVAILABLE, False, id="401"),
         pytest.param(
-            said({}, 429, retry_after="60"),
+            json_response({}, 418),
+            "the API refused the call with HTTP status 418",
+            ErrorCode.SOURCE_INVALID,
+            False,
+            id="4xx",
+        ),
+        pytest.param(
+            json_response({}, 404), "the API has no such collection", ErrorCode.SOURCE_INVALID, False, id="404"
+        ),
+        pytest.param(
+            json_response({}, 401), "the API refused the credentials", ErrorCode.SOURCE_UNAVAILABLE, False, id="401"
+        ),
+        pytest.param(
+            json_response({}, 429, retry_after="60"),
             "the API takes no more calls for now, ask again later",
             ErrorCode.SOURCE_OVERLOADED,
             False,
             id="429 with a long wait",
         ),
         pytest.param(
-            said({}, 302, location="/elsewhere"),
+            json_response({}, 302, location="/elsewhere"),
             "the API has moved: redirects are not followed",
             ErrorCode.SOURCE_INVALID,
             False,
@@ -265,122 +287,141 @@ async def test_rows_that_were_not_asked_for_do_not_stand_in_for_those_that_were(
             id="a small body that unpacks into a large one",
         ),
         *(
-            pytest.param(
-                answer, UNREADABLE, ErrorCode.SOURCE_INVALID, False, id=f"unreadable {name}"
-            )
-            for name, answer in {
+            pytest.param(response, UNREADABLE, ErrorCode.SOURCE_INVALID, False, id=f"unreadable {name}")
+            for name, response in {
                 "text": Response(b"<html>"),
-                "no list": said({"id": 1}),
-                "no objects": said([1]),
+                "no list": json_response({"id": 1}),
+                "no objects": json_response([1]),
                 "half a gzip": Response(gzip.compress(b"[]")[:-9], headers={"content-encoding": "gzip"}),
                 "packing": Response(b"[]", headers={"content-encoding": "br"}),
             }.items()
         ),
         pytest.param(
-            said([{"id": "x", "name": "n"}]), "the API gave a `id` that is no integer", ErrorCode.SOURCE_INVALID, False,
+            json_response([{"id": "x", "name": "n"}]),
+            "the API gave a `id` that is no integer",
+            ErrorCode.SOURCE_INVALID,
+            False,
             id="a value of another kind",
         ),
     ],
-)  # fmt: skip
-async def test_a_failure_is_told_without_a_word_of_the_api_itself(
-    opened: Open, answer: Response, reason: str, code: ErrorCode, again: bool
+)
+async def test_a_failure_repeats_nothing_that_the_api_says(
+    open_source: OpenSource, response: Response, reason: str, code: ErrorCode, retryable: bool
 ) -> None:
-    far = Far(answer)
-    failed = await failure(await opened(far, response_bytes=1000, headers={"authorization": SECRET}))
-    assert (failed.reason, failed.code, failed.retryable) == (reason, code, again)
-    assert len(far.asked) == 1
+    server = ScriptedServer(response)
+    error = await read_failure(await open_source(server, response_bytes=1000, headers={"authorization": SECRET}))
+    assert (error.reason, error.code, error.retryable) == (reason, code, retryable)
+    assert len(server.requests) == 1
 
 
-async def test_asked_to_wait_a_moment_it_waits(opened: Open) -> None:
-    far = Far(said({}, 429, retry_after="0"), said(USERS))
-    assert len(await rows(await opened(far))) == len(USERS)
-    assert len(far.asked) == 2
+async def test_a_short_wait_that_is_asked_for_is_waited_once(open_source: OpenSource) -> None:
+    server = ScriptedServer(json_response({}, 429, retry_after="0"), json_response(USERS))
+    assert len(await read_rows(await open_source(server))) == len(USERS)
+    assert len(server.requests) == 2
 
 
-async def test_a_packed_answer_is_unpacked(opened: Open) -> None:
+async def test_a_compressed_response_is_decompressed(open_source: OpenSource) -> None:
     packed = Response(gzip.compress(orjson.dumps(USERS)), headers={"content-encoding": "gzip"})
-    assert len(await rows(await opened(Far(packed)))) == len(USERS)
+    assert len(await read_rows(await open_source(ScriptedServer(packed)))) == len(USERS)
 
 
-async def test_headers_go_with_every_call_and_show_nowhere(opened: Open) -> None:
-    far = Far(said(USERS))
+async def test_headers_go_with_every_call_and_into_no_repr(open_source: OpenSource) -> None:
+    server = ScriptedServer(json_response(USERS))
     options = RestOptions(base_url="https://a.example", collections={}, headers={"authorization": SECRET})
-    await rows(await opened(far, headers=options.headers))
-    assert [each.headers["authorization"] for each in far.asked] == [SECRET]
+    await read_rows(await open_source(server, headers=options.headers))
+    assert [request.headers["authorization"] for request in server.requests] == [SECRET]
     assert SECRET not in repr(options)
 
 
-async def test_one_connection_serves_call_after_call(opened: Open) -> None:
-    far = Far(said(USERS))
-    source = await opened(far)
+async def test_one_connection_serves_call_after_call(open_source: OpenSource) -> None:
+    server = ScriptedServer(json_response(USERS))
+    source = await open_source(server)
     for _ in range(5):
-        await rows(source)
-    assert len({each.client for each in far.asked}) == 1
+        await read_rows(source)
+    assert len({request.client for request in server.requests}) == 1
 
 
-async def test_silence_ends_in_time(opened: Open) -> None:
+async def test_a_call_without_a_response_ends_at_its_timeout(open_source: OpenSource) -> None:
     async def silent(scope: Scope, receive: Receive, send: Send) -> None:
         await asyncio.sleep(30)
 
-    assert (await failure(await opened(silent, timeout=0.05))).reason == "the API did not answer within 0.05 s"
+    assert (
+        await read_failure(await open_source(silent, timeout=0.05))
+    ).reason == "the API did not answer within 0.05 s"
 
 
-async def test_an_api_that_is_gone_is_told(closed_port: int) -> None:
-    given: dict[str, Any] = {"collections": {"users": USER}, "private_addresses": True}
-    source = await connect(RestOptions(base_url=f"http://127.0.0.1:{closed_port}", **given))
-    failed = await failure(source)
+async def test_an_api_that_is_down_could_not_be_reached(closed_port: int) -> None:
+    settings: dict[str, Any] = {"collections": {"users": USER}, "private_addresses": True}
+    source = await connect(RestOptions(base_url=f"http://127.0.0.1:{closed_port}", **settings))
+    error = await read_failure(source)
     with pytest.raises(ConnectorError):
         await source.ping()
     await source.close()
-    assert (failed.reason, failed.retryable) == ("the API could not be reached", True)
+    assert (error.reason, error.retryable) == ("the API could not be reached", True)
 
 
 @pytest.mark.parametrize(
-    ("paging", "answer"),
+    ("paging", "response"),
     [
-        pytest.param({"by": "link"}, said(USERS, link='<http://elsewhere.example/>; rel="next"'), id="another host"),
-        pytest.param({"by": "link"}, said(USERS, link='<http://[::1/>; rel="next"'), id="no url"),
+        pytest.param(
+            {"by": "link"}, json_response(USERS, link='<http://elsewhere.example/>; rel="next"'), id="another host"
+        ),
+        pytest.param({"by": "link"}, json_response(USERS, link='<http://[::1/>; rel="next"'), id="no url"),
         pytest.param(
             {"by": "cursor", "parameter": "after", "next": "next"},
-            said({"rows": USERS, "next": "a"}),
+            json_response({"rows": USERS, "next": "a"}),
             id="the same page",
         ),
         pytest.param(
-            {"by": "cursor", "parameter": "after", "next": "next"}, said({"rows": USERS, "next": {}}), id="no cursor"
+            {"by": "cursor", "parameter": "after", "next": "next"},
+            json_response({"rows": USERS, "next": {}}),
+            id="no cursor",
         ),
     ],
 )
-async def test_pages_lead_nowhere_else_and_not_in_a_ring(
-    opened: Open, paging: Mapping[str, Any], answer: Response
+async def test_pages_lead_to_no_other_host_and_in_no_ring(
+    open_source: OpenSource, paging: Mapping[str, Any], response: Response
 ) -> None:
     at = "rows" if paging["by"] == "cursor" else ""
-    far = Far(answer)
-    failed = await failure(await opened(far, {**USER, "rows": at, "paging": paging}, headers={"x-secret": SECRET}))
-    assert failed.code is ErrorCode.SOURCE_INVALID
-    assert len(far.asked) <= 2
+    server = ScriptedServer(response)
+    error = await read_failure(
+        await open_source(server, {**USER, "rows": at, "paging": paging}, headers={"x-secret": SECRET})
+    )
+    assert error.code is ErrorCode.SOURCE_INVALID
+    assert len(server.requests) <= 2
 
 
-async def test_no_further_page_is_asked_for_than_a_limit_needs(opened: Open) -> None:
+async def test_no_more_pages_are_requested_than_the_limit_needs(open_source: OpenSource) -> None:
     api = Api({"users": USERS})
     paging = {"by": "offset", "parameter": "offset", "size_parameter": "size", "size": 100}
-    source = await opened(api, {**USER, "path": "/turned/offset/users", "rows": "data.rows", "paging": paging})
-    assert len(await rows(source, ScanRequest(collection="users", columns=("id",), limit=3))) == 3
+    source = await open_source(api, {**USER, "path": "/turned/offset/users", "rows": "data.rows", "paging": paging})
+    assert len(await read_rows(source, ScanRequest(collection="users", columns=("id",), limit=3))) == 3
     assert api.asked == ["/turned/offset/users?offset=0&size=3"]
 
 
 @pytest.mark.parametrize(
     ("address", "expected"),
     [
-        ("93.184.216.34", True), ("127.0.0.1", False), ("10.1.2.3", False), ("169.254.169.254", False),
-        ("100.64.0.1", False), ("0.0.0.0", False), ("224.0.0.1", False), ("::1", False), ("fe80::1%eth0", False),
-        ("fd00::1", False), ("::ffff:127.0.0.1", False), ("2606:2800:220:1::1", True), ("2002:7f00:1::", False),
+        ("93.184.216.34", True),
+        ("127.0.0.1", False),
+        ("10.1.2.3", False),
+        ("169.254.169.254", False),
+        ("100.64.0.1", False),
+        ("0.0.0.0", False),
+        ("224.0.0.1", False),
+        ("::1", False),
+        ("fe80::1%eth0", False),
+        ("fd00::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("2606:2800:220:1::1", True),
+        ("2002:7f00:1::", False),
     ],
-)  # fmt: skip
+)
 def test_only_addresses_of_the_internet_are_public(address: str, expected: bool) -> None:
     assert is_public_address(address) is expected
 
 
-async def test_a_name_that_leads_into_this_network_is_not_followed() -> None:
+async def test_a_host_name_that_leads_into_this_network_is_refused() -> None:
     resolver = PublicAddressResolver()
     with pytest.raises(PrivateAddressError):
         await resolver.resolve("localhost", 443)
@@ -390,11 +431,17 @@ async def test_a_name_that_leads_into_this_network_is_not_followed() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "http://api.example", "https://127.0.0.1", "https://localhost", "https://[::1]/", "file:///etc/passwd",
-        "https://a@b.example", "https://api.example/?a=1", "https://169.254.169.254/latest",
+        "http://api.example",
+        "https://127.0.0.1",
+        "https://localhost",
+        "https://[::1]/",
+        "file:///etc/passwd",
+        "https://a@b.example",
+        "https://api.example/?a=1",
+        "https://169.254.169.254/latest",
     ],
-)  # fmt: skip
-async def test_a_url_that_is_not_of_the_internet_must_be_meant(url: str) -> None:
+)
+async def test_a_url_that_is_not_public_must_be_allowed_by_the_settings(url: str) -> None:
     with pytest.raises(ValueError, match="`base_url`"):
         await connect(RestOptions(base_url=url, collections={"users": USER}))
 
@@ -433,7 +480,7 @@ async def test_a_url_that_is_not_of_the_internet_must_be_meant(url: str) -> None
         ({**USER, "paging": {"by": "page"}}, "`collections.users.paging.parameter` is needed"),
     ],
 )
-async def test_a_declaration_that_cannot_be_is_told_by_name(users: Mapping[str, Any], complaint: str) -> None:
+async def test_an_impossible_declaration_is_named(users: Mapping[str, Any], complaint: str) -> None:
     with pytest.raises(ValueError, match="collections") as raised:
         await connect(RestOptions(base_url="https://api.example", collections={"users": users}))
     assert complaint in str(raised.value)

@@ -18,7 +18,7 @@ from onedoor.connectors.graphql.config import build_graphql_capabilities, parse_
 from onedoor.connectors.path_patterns import compile_pattern
 from onedoor.connectors.principal import KEY_CAPABILITIES, PERSON_CAPABILITIES
 from onedoor.connectors.prometheus.collections import build_prometheus_capabilities, parse_prometheus_collections
-from onedoor.connectors.rest.config import build_rest_capabilities
+from onedoor.connectors.rest.model import build_rest_capabilities
 from onedoor.connectors.slack.collections import (
     MESSAGES,
     REPLIES,

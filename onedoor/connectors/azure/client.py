@@ -1,6 +1,5 @@
-"""Auth, signing, one call, listings, errors."""
+"""Call Azure Files and Azure Blob Storage: sign requests, read listings and ranges, map their errors."""
 
-import asyncio
 import hmac
 import re
 from base64 import b64decode, b64encode
@@ -15,27 +14,23 @@ from typing import Protocol, TypeAlias
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 from xml.etree.ElementTree import Element, TreeBuilder, XMLParser
 
-from aiohttp import (
-    ClientConnectionError,
-    ClientError,
-    ClientResponse,
-    ClientSession,
-    ClientTimeout,
-    DummyCookieJar,
-    TCPConnector,
-)
+from aiohttp import ClientResponse
 from yarl import URL
 
 from onedoor.connectors.files.model import HIDDEN_PREFIX
 from onedoor.connectors.http_client import (
     CLOCK_SKEW_MESSAGE,
-    PrivateAddressError,
-    PublicAddressResolver,
-    check_base_url,
-    disable_retries,
+    OVERLOADED,
+    BoundedHttpClient,
+    HttpLimits,
+    HttpService,
+    build_unreadable_response_error,
     is_clock_skewed,
+    map_http_error,
+    read_prefix,
 )
-from onedoor.errors import ConnectorError, ErrorCode
+from onedoor.connectors.public_addresses import check_base_url
+from onedoor.errors import ConnectorError
 
 QueryParameters: TypeAlias = Sequence[tuple[str, str]]
 
@@ -289,7 +284,9 @@ def parse_next_marker(listing: Element) -> str:
 
 SERVICE_NAMES = {"file": "azure files", "blob": "azure blob storage"}
 
-NOT_FOUND, RANGE_NOT_SATISFIABLE, TOO_MANY_REQUESTS, SERVER_ERROR, SERVICE_UNAVAILABLE = 404, 416, 429, 500, 503
+SERVICES = {service: HttpService(name=name, status_errors={503: OVERLOADED}) for service, name in SERVICE_NAMES.items()}
+
+NOT_FOUND, RANGE_NOT_SATISFIABLE, TOO_MANY_REQUESTS = 404, 416, 429
 
 CREDENTIAL_STATUSES = frozenset({401, 403})
 
@@ -302,54 +299,20 @@ MISSING_RESOURCE_NAMES = {
 }
 
 ERROR_CODE_PATTERN = re.compile(r"[A-Za-z]{1,60}")
-"""What Azure's own codes look like; anything else is not repeated."""
-
-
-def map_azure_error(error: Exception, service: str, timeout: float) -> ConnectorError:
-    """`timeout` in seconds."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, PrivateAddressError):
-            return ConnectorError(
-                f"the name of {SERVICE_NAMES[service]} leads into this network, which its settings do not allow"
-            )
-        cause = cause.__cause__
-    match error:
-        case TimeoutError():
-            return ConnectorError(f"{SERVICE_NAMES[service]} did not answer within {timeout:g} s")
-        case ClientConnectionError():
-            return ConnectorError(f"{SERVICE_NAMES[service]} could not be reached", retryable=True)
-        case ClientError():
-            return build_unreadable_error(service)
-    return build_unreadable_error(service)
+"""The form of Azure's own error codes; anything else is not passed on."""
 
 
 def map_azure_status(status: int, code: str, service: str) -> ConnectorError:
-    """Of a status that no call hoped for, and the code Azure gave with it, if any."""
-    name = SERVICE_NAMES[service]
-    if status in (TOO_MANY_REQUESTS, SERVICE_UNAVAILABLE):
-        return ConnectorError(f"{name} takes no more calls for now, ask again later", ErrorCode.SOURCE_OVERLOADED)
-    if status >= SERVER_ERROR:
-        return ConnectorError(f"{name} failed with HTTP status {status}", retryable=True)
-    if status in CREDENTIAL_STATUSES:
-        return ConnectorError(f"{name} refused the credentials")
-    if code in MISSING_RESOURCE_NAMES:
-        return ConnectorError(f"{name} has no such {MISSING_RESOURCE_NAMES[code]}")
-    said = f"`{code}`" if ERROR_CODE_PATTERN.fullmatch(code) else f"HTTP status {status}"
-    return ConnectorError(f"{name} refused the call with {said}", ErrorCode.SOURCE_INVALID)
-
-
-def build_clock_skew_error(service: str) -> ConnectorError:
-    return ConnectorError(f"{SERVICE_NAMES[service]} refused the call: {CLOCK_SKEW_MESSAGE}")
+    """Map a status that is no success, and the code that Azure gave with it, if any."""
+    is_refusal = status // 100 == 4 and status not in CREDENTIAL_STATUSES and status != TOO_MANY_REQUESTS
+    if is_refusal and code in MISSING_RESOURCE_NAMES:
+        return ConnectorError(f"{SERVICE_NAMES[service]} has no such {MISSING_RESOURCE_NAMES[code]}")
+    error_name = code if ERROR_CODE_PATTERN.fullmatch(code) else None
+    return map_http_error(status, SERVICES[service], error_name=error_name)
 
 
 def build_unreadable_error(service: str) -> ConnectorError:
-    return ConnectorError(f"{SERVICE_NAMES[service]} gave an answer that cannot be read", ErrorCode.SOURCE_INVALID)
-
-
-def build_page_too_long_error(service: str, max_bytes: int) -> ConnectorError:
-    reason = f"an answer of {SERVICE_NAMES[service]} is over the limit `response_bytes` of {max_bytes}"
-    return ConnectorError(reason, ErrorCode.SOURCE_INVALID)
+    return build_unreadable_response_error(SERVICES[service])
 
 
 OK, PARTIAL = 200, 206
@@ -360,7 +323,7 @@ MISSING_DIRECTORY_CODES = frozenset({"ResourceNotFound", "ParentNotFound"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AzureCallLimits:
-    """`timeout`: seconds of one call. `at_once`: calls under way. `most`: bytes of a listing's page."""
+    """`timeout`: seconds of one call. `max_concurrency`: calls at a time. `max_page_bytes`: of a listing's page."""
 
     timeout: float
     max_concurrency: int
@@ -369,7 +332,7 @@ class AzureCallLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AzureResponse:
-    """An answer whose octets do not matter."""
+    """A response whose body does not matter."""
 
     status: int
     error_code: str
@@ -377,50 +340,48 @@ class AzureResponse:
 
 
 class AzureClient:
-    """One account's calls."""
+    """Call one account."""
 
     def __init__(self, account: AzureAccount, limits: AzureCallLimits, *, private_addresses: bool) -> None:
         self.account = account
         self.limits = limits
-        self.semaphore = asyncio.Semaphore(limits.max_concurrency)
-        made = ClientSession(
-            connector=TCPConnector(
-                resolver=None if private_addresses else PublicAddressResolver(), limit=limits.max_concurrency
-            ),
-            headers={"accept": "application/xml", "accept-encoding": "identity"},
-            timeout=ClientTimeout(total=limits.timeout),
-            cookie_jar=DummyCookieJar(),
-            auto_decompress=False,
+        http_limits = HttpLimits(
+            timeout=limits.timeout,
+            max_concurrency=limits.max_concurrency,
+            max_response_bytes=limits.max_page_bytes,
+            private_addresses=private_addresses,
         )
-        self.session = disable_retries(made)
+        headers = {"accept": "application/xml", "accept-encoding": "identity"}
+        self.http = BoundedHttpClient(http_limits, SERVICES[account.service], headers=headers)
+        self.session = self.http.session
 
     async def list_page(
         self, path: str, parse: Callable[[Element], AzureListingPage], **parameters: str
     ) -> AzureListingPage:
-        """What `read` makes of one page; nothing if the directory is not there. Raises SourceFailed.
+        """Parse one page of a listing; it is empty if the directory is not there. Raises ConnectorError.
 
         A parameter without a value is left out.
         """
-        given = [("comp", "list"), *((name, value) for name, value in parameters.items() if value)]
-        async with self.open_response(path, given, {}) as response:
+        query = [("comp", "list"), *((name, value) for name, value in parameters.items() if value)]
+        async with self.open_response(path, query, {}) as response:
             if response.status == OK:
-                return parse(parse_listing(await self.read_page(response)))
+                return parse(parse_listing(await self.http.read_body(response)))
             if read_error_code(response) in MISSING_DIRECTORY_CODES:
                 return EMPTY_PAGE
             raise map_error_response(response, self.account.service)
 
     async def read_range(self, id: str, start: int, length: int) -> bytes:
-        """At most `length` from `start` on. Raises SourceFailed."""
+        """Read at most `length` bytes from `start` on. Raises ConnectorError."""
         if not is_addressable(id):
             raise map_azure_status(NOT_FOUND, "ResourceNotFound", self.account.service)
         if length < 1:
             return b""
-        wanted = {"x-ms-range": f"bytes={start}-{start + length - 1}"}
-        async with self.open_response(self.account.build_path(id), (), wanted) as response:
+        headers = {"x-ms-range": f"bytes={start}-{start + length - 1}"}
+        async with self.open_response(self.account.build_path(id), (), headers) as response:
             if response.status == RANGE_NOT_SATISFIABLE:
                 return b""
             if has_range_from(response, start):
-                return await read_at_most(response, length)
+                return await read_prefix(response, length)
             if response.status < 300:
                 raise build_unreadable_error(self.account.service)
             raise map_error_response(response, self.account.service)
@@ -428,42 +389,24 @@ class AzureClient:
     async def send(
         self, method: str, id: str, headers: Mapping[str, str], data: bytes = b"", **parameters: str
     ) -> AzureResponse:
-        """What is said of a file that is written to, or looked at. Raises SourceFailed."""
-        sized = {"content-length": str(len(data))} if data else {}
-        path, given = self.account.build_path(id), tuple(parameters.items())
-        async with self.open_response(path, given, {**headers, **sized}, method, data) as response:
+        """Write to a file, or look at its headers. Raises ConnectorError."""
+        length = {"content-length": str(len(data))} if data else {}
+        path, query = self.account.build_path(id), tuple(parameters.items())
+        async with self.open_response(path, query, {**headers, **length}, method, data) as response:
             return AzureResponse(status=response.status, error_code=read_error_code(response), headers=response.headers)
 
     @asynccontextmanager
     async def open_response(
         self, path: str, parameters: QueryParameters, headers: Mapping[str, str], method: str = "GET", data: bytes = b""
     ) -> AsyncIterator[ClientResponse]:
-        """Raises SourceFailed, and nothing else, whatever happens before it is read to its end."""
+        """Sign and send a request. Raises ConnectorError, and nothing else, until the response is closed."""
         url = URL(self.account.build_url(path, parameters), encoded=True)
-        said = {"x-ms-date": formatdate(usegmt=True), "x-ms-version": API_VERSION, **headers}
-        signed = self.account.sign_headers(path, parameters, said, method)
-        try:
-            async with (
-                self.semaphore,
-                self.session.request(
-                    method, url, headers=signed, data=data or None, allow_redirects=False,
-                    skip_auto_headers=("content-type",),
-                ) as response,
-            ):  # fmt: skip
-                yield response
-        except ConnectorError:
-            raise
-        except Exception as error:
-            raise map_azure_error(error, self.account.service, self.limits.timeout) from error
-
-    async def read_page(self, response: ClientResponse) -> bytes:
-        parts, size = [], 0
-        async for part in response.content.iter_any():
-            parts.append(part)
-            size += len(part)
-            if size > self.limits.max_page_bytes:
-                raise build_page_too_long_error(self.account.service, self.limits.max_page_bytes)
-        return b"".join(parts)
+        azure_headers = {"x-ms-date": formatdate(usegmt=True), "x-ms-version": API_VERSION, **headers}
+        signed = self.account.sign_headers(path, parameters, azure_headers, method)
+        async with self.http.open_response(
+            method, url, headers=signed, data=data or None, skip_auto_headers=("content-type",)
+        ) as response:
+            yield response
 
 
 class ListingTreeBuilder(TreeBuilder):
@@ -474,9 +417,9 @@ class ListingTreeBuilder(TreeBuilder):
 
 
 def map_error_response(response: ClientResponse, service: str) -> ConnectorError:
-    """Azure says the same of a wrong key and of a wrong clock, but it says what time it is."""
+    """Map the status of a response. Azure refuses a wrong key and a wrong clock alike, but it says what time it is."""
     if response.status in CREDENTIAL_STATUSES and is_clock_skewed(response.headers.get("date")):
-        return build_clock_skew_error(service)
+        return ConnectorError(f"{SERVICE_NAMES[service]} refused the call: {CLOCK_SKEW_MESSAGE}")
     return map_azure_status(response.status, read_error_code(response), service)
 
 
@@ -495,14 +438,6 @@ def has_range_from(response: ClientResponse, start: int) -> bool:
     if response.status == PARTIAL:
         return response.headers.get("content-range", "").startswith(f"bytes {start}-")
     return response.status == OK and start == 0
-
-
-async def read_at_most(response: ClientResponse, length: int) -> bytes:
-    parts, left = [], length
-    while left and (part := await response.content.read(left)):
-        parts.append(part)
-        left -= len(part)
-    return b"".join(parts)
 
 
 def read_error_code(response: ClientResponse) -> str:

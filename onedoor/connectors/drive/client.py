@@ -1,4 +1,4 @@
-"""Service account, calls, errors."""
+"""Call Google Drive as a service account, and map its errors."""
 
 import asyncio
 import json
@@ -9,13 +9,25 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import orjson
-from aiohttp import ClientConnectionError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 from google.auth.crypt import RSASigner
 from google.auth.jwt import encode
 from yarl import URL
 
-from onedoor.connectors.http_client import CLOCK_SKEW_MESSAGE, disable_retries, is_clock_skewed
-from onedoor.connectors.rest.client import read_body
+from onedoor.connectors.http_client import (
+    CLOCK_SKEW_MESSAGE,
+    UNREADABLE,
+    BoundedHttpClient,
+    HttpLimits,
+    HttpService,
+    StatusError,
+    build_unreadable_response_error,
+    is_clock_skewed,
+    map_call_error,
+    map_http_error,
+    parse_seconds_header,
+    read_body,
+    read_prefix,
+)
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.runtime.quota import ConnectorRateLimiters
 
@@ -32,55 +44,48 @@ UNAUTHORIZED, FORBIDDEN, NOT_FOUND, GONE, RANGE_NOT_SATISFIABLE, TOO_MANY_REQUES
 )
 
 ERROR_NAME_PATTERN = re.compile(r"[A-Za-z_]{1,60}")
-"""What Google's own names of errors look like; anything else is not repeated."""
+"""The form of Google's own names for errors; anything else is not passed on."""
 
 RATE_LIMIT_REASONS = frozenset({"rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED"})
 
+CALL_REFUSED = StatusError(message="refused the call with {cause}")
+
+DRIVE = HttpService(
+    name="drive", status_errors={403: CALL_REFUSED, 4: CALL_REFUSED, 3: UNREADABLE, 2: UNREADABLE, 1: UNREADABLE}
+)
+
 
 def map_drive_error(error: Exception, timeout: float) -> ConnectorError:
-    """`timeout` in seconds."""
-    match error:
-        case ConnectorError():
-            return error
-        case TimeoutError():
-            return ConnectorError(f"drive did not answer within {timeout:g} s")
-        case ClientConnectionError():
-            return ConnectorError("drive could not be reached", retryable=True)
-    return build_unreadable_error()
+    """Map an exception of a call. `timeout` is in seconds."""
+    return map_call_error(error, DRIVE, timeout)
 
 
 def map_drive_status(status: int, payload: Any) -> ConnectorError:
-    """Of an answer that is none: its status, and what its JSON says, None where it has none."""
-    name = parse_error_reason(payload)
-    if is_rate_limited(status, name):
-        return ConnectorError("drive takes no more calls for now, ask again later", ErrorCode.SOURCE_OVERLOADED)
-    if status >= SERVER_ERROR:
-        return ConnectorError(f"drive failed with HTTP status {status}", retryable=True)
-    if status == UNAUTHORIZED:
-        return ConnectorError("drive refused the credentials")
-    if status < 400:
-        return build_unreadable_error()
-    return ConnectorError(f"drive refused the call with {f'`{name}`' if name else f'HTTP status {status}'}")
+    """Map a status that is no success; `payload` is the JSON that came with it, None where there was none."""
+    error_name = parse_error_reason(payload)
+    if is_rate_limited(status, error_name):
+        return map_http_error(TOO_MANY_REQUESTS, DRIVE)
+    return map_http_error(status, DRIVE, error_name=error_name)
 
 
 def map_token_error(status: int, payload: Any, date: str | None) -> ConnectorError:
-    """OAuth names its errors in another way. `date`: what time Google says it is."""
-    name = payload.get("error") if isinstance(payload, dict) else None
+    """Map a status of the token endpoint; OAuth names its errors in another way. `date`: the header of the response."""
     if status >= SERVER_ERROR or status == TOO_MANY_REQUESTS:
         return ConnectorError(f"google gave no token, HTTP status {status}", retryable=True)
     if is_clock_skewed(date):
         return ConnectorError(f"google refused the service account: {CLOCK_SKEW_MESSAGE}")
+    name = payload.get("error") if isinstance(payload, dict) else None
     known = isinstance(name, str) and ERROR_NAME_PATTERN.fullmatch(name)
     return ConnectorError("google refused the service account" + (f" with `{name}`" if known else ""))
 
 
-def is_rate_limited(status: int, name: str | None) -> bool:
-    """Whether we are asked to slow down: Drive does it with either status."""
-    return status == TOO_MANY_REQUESTS or (status == FORBIDDEN and name in RATE_LIMIT_REASONS)
+def is_rate_limited(status: int, error_name: str | None) -> bool:
+    """Tell whether Drive asks to slow down, for which it uses two statuses."""
+    return status == TOO_MANY_REQUESTS or (status == FORBIDDEN and error_name in RATE_LIMIT_REASONS)
 
 
 def parse_error_reason(payload: Any) -> str | None:
-    """The name Google gave the error, None when the answer has none."""
+    """Return Google's name for the error, None when the response has none."""
     match payload:
         case {"error": {"errors": [{"reason": str(name)}, *_]}} if ERROR_NAME_PATTERN.fullmatch(name):
             return name
@@ -88,7 +93,7 @@ def parse_error_reason(payload: Any) -> str | None:
 
 
 def build_unreadable_error() -> ConnectorError:
-    return ConnectorError("drive gave an answer that cannot be read", ErrorCode.SOURCE_INVALID)
+    return build_unreadable_response_error(DRIVE)
 
 
 def build_missing_file_error() -> ConnectorError:
@@ -137,18 +142,17 @@ def parse_service_account(text: str, *, subject: str | None, scope: str, endpoin
 
 
 class AccessTokenCache:
-    """The token in use, asked for when there is none or it is about to end; who asks meanwhile waits for the same."""
+    """Keep the token in use, and request the next when it is about to end; concurrent callers wait for the same one."""
 
-    def __init__(self, session: ClientSession, account: ServiceAccount, timeout: float) -> None:
-        self.session = session
+    def __init__(self, http: BoundedHttpClient, account: ServiceAccount) -> None:
+        self.http = http
         self.account = account
-        self.timeout = timeout
         self.token = ""
         self.expires_at = 0.0
         self.lock = asyncio.Lock()
 
     async def get_token(self) -> str:
-        """Raises SourceFailed."""
+        """Raises ConnectorError."""
         async with self.lock:
             if not self.token or time.monotonic() >= self.expires_at:
                 self.token, seconds = await self._request_token()
@@ -156,36 +160,29 @@ class AccessTokenCache:
             return self.token
 
     def discard_token(self, token: str) -> None:
-        """It was refused."""
+        """Forget a token that was refused."""
         if token == self.token:
             self.token = ""
 
     async def _request_token(self) -> tuple[str, float]:
         form = {"grant_type": JWT_BEARER_GRANT, "assertion": sign_assertion(self.account, time.time())}
-        try:
-            async with self.session.post(self.account.token_url, data=form, allow_redirects=False) as response:
-                said = json.loads(await read_body(response, TOKEN_RESPONSE_MAX_BYTES))
-        except ConnectorError:
-            raise
-        except ValueError:
-            raise build_unreadable_error() from None
-        except Exception as error:
-            raise map_drive_error(error, self.timeout) from error
+        async with self.http.open_response("POST", self.account.token_url, data=form) as response:
+            payload = json.loads(await read_body(response, TOKEN_RESPONSE_MAX_BYTES))
         if response.status != OK:
-            raise map_token_error(response.status, said, response.headers.get("date"))
-        return parse_token_response(said)
+            raise map_token_error(response.status, payload, response.headers.get("date"))
+        return parse_token_response(payload)
 
 
 def parse_token_response(payload: Any) -> tuple[str, float]:
-    """The token in an answer, and the seconds it is good for."""
+    """Return the token of a response, and the seconds until it ends."""
     match payload:
-        case {"access_token": str(given), "expires_in": int() | float() as seconds} if given and seconds > 0:
-            return given, float(seconds)
+        case {"access_token": str(token), "expires_in": int() | float() as seconds} if token and seconds > 0:
+            return token, float(seconds)
     raise ConnectorError("google gave a token that cannot be read", ErrorCode.SOURCE_INVALID)
 
 
 def sign_assertion(account: ServiceAccount, now: float) -> str:
-    """Signed: who we are, for whom we ask and what for."""
+    """Sign a JWT (RFC 7523) that says who calls, on whose behalf, and for which scope."""
     claims: Mapping[str, Any] = {
         "iss": account.email,
         "aud": account.token_url,
@@ -203,7 +200,7 @@ IDENTITY_ENCODING_HEADERS = {"accept-encoding": "identity"}
 """For content: a range of packed bytes is no range of the file's."""
 
 DEFAULT_RETRY_SECONDS = 1.0
-"""Seconds to wait where we are asked to slow down and not told how long."""
+"""The wait where Drive asks to slow down and does not say for how long."""
 
 QUERY_QUOTA = "queries"
 
@@ -215,7 +212,7 @@ GET_AS_POST_HEADERS = {"x-http-method-override": "GET", "content-type": "applica
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriveRequest:
-    """One call. `most`: of content, how many bytes are read; None: it is no content, and is read to its end."""
+    """One call. `max_content_bytes`: how much of a file's content is read; None: it is none, and is read to its end."""
 
     method: str
     url: URL
@@ -225,7 +222,7 @@ class DriveRequest:
 
 
 class DriveNotFound(Exception):
-    """Drive says that there is nothing there, or that it does not know what the query names."""
+    """There is nothing there, or Drive does not know what the query names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,53 +233,45 @@ class DriveResponse:
 
 
 class DriveClient:
-    """One account's calls: a bounded number at once, each within `timeout` seconds and `most` bytes, unpacked."""
+    """Call Drive on behalf of one account, in the turn that its quota gives each call."""
 
     def __init__(
-        self,
-        session: ClientSession,
-        tokens: AccessTokenCache,
-        quotas: ConnectorRateLimiters,
-        base_url: str,
-        *,
-        max_concurrency: int,
-        max_response_bytes: int,
+        self, http: BoundedHttpClient, tokens: AccessTokenCache, quotas: ConnectorRateLimiters, base_url: str
     ) -> None:
-        self.session = session
+        self.http = http
+        self.session = http.session
         self.tokens = tokens
         self.quota = quotas.get_limiter(QUERY_QUOTA)
         self.base_url = base_url
-        self.max_concurrency = max_concurrency
-        self.max_response_bytes = max_response_bytes
-        self.timeout = tokens.timeout
-        self.semaphore = asyncio.Semaphore(max_concurrency)
+        self.max_concurrency = http.limits.max_concurrency
+        self.timeout = http.limits.timeout
 
     def build_url(self, path: str, parameters: Mapping[str, str]) -> URL:
         return URL(f"{self.base_url}{path}", encoded=True).with_query(parameters)
 
     async def get_item(self, path: str, **parameters: str) -> DriveItem | None:
-        """None: it says that there is no such thing. Raises SourceFailed."""
-        answer = await self.send(build_query_request(self.build_url(f"/drive/v3/{path}", parameters)))
-        return None if answer.status == NOT_FOUND else parse_object(answer)
+        """Return None when there is no such thing. Raises ConnectorError."""
+        response = await self.send(build_query_request(self.build_url(f"/drive/v3/{path}", parameters)))
+        return None if response.status == NOT_FOUND else parse_object(response)
 
     async def list_pages(self, path: str, items_key: str, **parameters: str) -> AsyncIterator[list[DriveItem]]:
-        """The answers' `part`, page after page. Raises Absent, and SourceFailed."""
-        place = ""
+        """Yield the items of page after page. Raises DriveNotFound and ConnectorError."""
+        token = ""
         while True:
-            answer = await self.get_item(path, **parameters, **({"pageToken": place} if place else {}))
-            if answer is None:
+            page = await self.get_item(path, **parameters, **({"pageToken": token} if token else {}))
+            if page is None:
                 raise DriveNotFound
-            yield parse_items(answer, items_key)
-            before, place = place, answer.get("nextPageToken") or ""
-            if not place:
+            yield parse_items(page, items_key)
+            previous, token = token, page.get("nextPageToken") or ""
+            if not token:
                 return
-            if place == before:
+            if token == previous:
                 raise build_unreadable_error()
 
     async def get_content(
         self, path: str, max_bytes: int, headers: Mapping[str, str], **parameters: str
     ) -> DriveResponse:
-        """Of content the first `most` bytes: what follows is not read. Raises SourceFailed."""
+        """Read the first `max_bytes` of a file's content. Raises ConnectorError."""
         url = self.build_url(f"/drive/v3/{path}", parameters)
         return await self.send(
             DriveRequest(
@@ -291,38 +280,36 @@ class DriveClient:
         )
 
     async def send(self, request: DriveRequest) -> DriveResponse:
-        """In its turn, and once more where the token had ended or Drive asked to slow down. Raises SourceFailed."""
+        """Send once more where the token had ended or Drive asked to slow down. Raises ConnectorError."""
         try:
-            answer = await self.send_once(request)
-            return await self.send_once(request) if self.should_retry(answer) else answer
+            response = await self.send_once(request)
+            return await self.send_once(request) if self.should_retry(response) else response
         except Exception as error:
             raise map_drive_error(error, self.timeout) from error
 
     async def send_once(self, request: DriveRequest) -> DriveResponse:
-        """The library's own exceptions come out."""
+        """Raises ConnectorError, and the exceptions of aiohttp."""
         await self.quota.acquire(self.timeout)
-        async with self.semaphore:
-            token = await self.tokens.get_token()
-            headers = {**request.headers, "authorization": f"Bearer {token}"}
-            async with self.session.request(
-                request.method, request.url, headers=headers, data=request.data, allow_redirects=False
-            ) as response:
-                if response.status == UNAUTHORIZED:
-                    self.tokens.discard_token(token)
-                content = request.max_content_bytes is not None and response.status in (OK, PARTIAL)
-                octets = await (
-                    read_at_most(response, request.max_content_bytes or 0)
-                    if content
-                    else read_body(response, self.max_response_bytes)
-                )
-                return DriveResponse(status=response.status, headers=response.headers, content=octets)
+        token = await self.tokens.get_token()
+        headers = {**request.headers, "authorization": f"Bearer {token}"}
+        async with self.http.open_raw_response(
+            request.method, request.url, headers=headers, data=request.data
+        ) as response:
+            if response.status == UNAUTHORIZED:
+                self.tokens.discard_token(token)
+            if request.max_content_bytes is not None and response.status in (OK, PARTIAL):
+                content = await read_prefix(response, request.max_content_bytes)
+            else:
+                content = await read_body(response, self.http.limits.max_response_bytes)
+            return DriveResponse(status=response.status, headers=response.headers, content=content)
 
     def should_retry(self, response: DriveResponse) -> bool:
-        """Whether the same call may do better at once; where Drive asks to slow down, all calls wait."""
+        """Tell whether to send the same call again; where Drive asks to slow down, all calls wait."""
         if response.status in (TOO_MANY_REQUESTS, FORBIDDEN) and is_rate_limited(
             response.status, parse_error_reason(parse_json(response))
         ):
-            self.quota.back_off(parse_drive_retry_after(response.headers))
+            seconds = parse_seconds_header(response.headers)
+            self.quota.back_off(DEFAULT_RETRY_SECONDS if seconds is None else seconds)
             return True
         return response.status == UNAUTHORIZED
 
@@ -336,23 +323,14 @@ def build_drive_client(
     max_concurrency: int,
     max_response_bytes: int,
 ) -> DriveClient:
-    session = disable_retries(
-        ClientSession(
-            connector=TCPConnector(limit=max_concurrency),
-            headers={"accept-encoding": "gzip"},
-            timeout=ClientTimeout(total=timeout),
-            cookie_jar=DummyCookieJar(),
-            auto_decompress=False,
-        )
-    )
-    return DriveClient(
-        session,
-        AccessTokenCache(session, account, timeout),
-        quotas,
-        base_url,
+    limits = HttpLimits(
+        timeout=timeout,
         max_concurrency=max_concurrency,
         max_response_bytes=max_response_bytes,
+        private_addresses=True,  # its address is Google's, or one that the settings give to tests
     )
+    http = BoundedHttpClient(limits, DRIVE, headers={"accept-encoding": "gzip"})
+    return DriveClient(http, AccessTokenCache(http, account), quotas, base_url)
 
 
 def build_query_request(url: URL) -> DriveRequest:
@@ -387,21 +365,3 @@ def parse_items(response: DriveItem, items_key: str) -> list[DriveItem]:
     if not isinstance(items, list) or not set(map(type, items)) <= {dict} or response.get("incompleteSearch"):
         raise build_unreadable_error()
     return items
-
-
-async def read_at_most(response: ClientResponse, max_bytes: int) -> bytes:
-    parts, size = [], 0
-    async for part in response.content.iter_any():
-        parts.append(part)
-        size += len(part)
-        if size >= max_bytes:
-            break
-    return b"".join(parts)[:max_bytes]
-
-
-def parse_drive_retry_after(headers: Mapping[str, str]) -> float:
-    """The seconds Drive asks to wait."""
-    try:
-        return max(0.0, float(headers.get("retry-after", "")))
-    except ValueError:
-        return DEFAULT_RETRY_SECONDS

@@ -1,4 +1,4 @@
-"""ScanRequest -> GraphQL document."""
+"""Compile a scan of a declared collection to GraphQL documents."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,9 +6,8 @@ from datetime import date
 from typing import Any, TypeAlias
 
 from onedoor.connectors.graphql.config import ConnectionPaging, FilterArgument, GraphQLCollection, GraphQLKeyLookup
-from onedoor.connectors.rest.client import iterate_comparisons
-from onedoor.connectors.rest.config import JsonPath
-from onedoor.spi.predicates import Value
+from onedoor.connectors.json_rows import JsonPath, find_equalities
+from onedoor.spi.predicates import Value, split_conjuncts
 from onedoor.spi.scan import KeyFilter, ScanRequest
 
 INT32_RANGE = range(-(2**31), 2**31)
@@ -16,7 +15,7 @@ INT32_RANGE = range(-(2**31), 2**31)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArgumentValue:
-    """One argument. Its value travels as a variable and is never printed."""
+    """An argument whose value is sent as a variable and never printed."""
 
     argument: str
     type: str
@@ -25,9 +24,10 @@ class ArgumentValue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentField:
-    """One field of a document, page by page where it has any; its rows lie at `rows`.
+    """A field of a document, page by page where it has pages; its rows lie at `rows_path`.
 
-    `limit`: as many rows are enough, as all that was asked was sent. `absent`: it may be null, which is no row.
+    `limit`: this many rows are enough, as everything before the limit is sent. `nullable`: it may be null, which is no
+    row.
     """
 
     path: JsonPath
@@ -39,121 +39,128 @@ class DocumentField:
 
 
 DocumentFields: TypeAlias = tuple[DocumentField, ...]
-"""The parts of one document."""
+"""The fields of one document."""
 
 
 def build_document_fields(request: ScanRequest, collection: GraphQLCollection) -> list[DocumentFields]:
-    """None of them where no row can meet the ask."""
-    tests = tuple(iterate_comparisons(request.filter))
-    wanted = {each.column: each.value for each in tests}
-    if any(wanted[each.column] != each.value for each in tests) or (
-        request.keys is not None and not request.keys.values
-    ):
+    """Return the fields of each document that a scan needs; none when no row can meet it."""
+    equalities = find_equalities(request)
+    if equalities is None:
         return []
-    keyed = None if request.keys is None else build_key_fields(request.keys, collection, wanted)
-    return keyed or [(build_list_field(request, collection, wanted),)]
+    by_key = None if request.keys is None else _build_key_documents(request.keys, collection, equalities)
+    return by_key or [(_build_list_field(request, collection, equalities),)]
 
 
-def build_list_field(
-    request: ScanRequest, collection: GraphQLCollection, equalities: Mapping[str, Any]
+def _build_list_field(
+    request: ScanRequest, collection: GraphQLCollection, equalities: Mapping[str, Value]
 ) -> DocumentField:
-    """With the limit, if all that comes before it goes along."""
-    sent = build_own_arguments(collection, equalities)
-    complete = request.keys is None and len(sent) == len(collection.arguments) + len(equalities)
-    limit = request.limit if complete else None
-    cut = collection.limit
-    if limit is not None and cut is not None and limit <= cut.most:
-        sent = (*sent, ArgumentValue(argument=cut.argument, type=cut.type, value=limit))
+    """Build the collection's own field; the limit is sent only when everything that comes before it is."""
+    arguments = _build_own_arguments(collection, equalities)
+    complete = request.keys is None and len(arguments) == len(collection.arguments) + len(equalities)
+    limit, limit_argument = request.limit if complete else None, collection.limit
+    if limit is not None and limit_argument is not None and limit <= limit_argument.most:
+        arguments = (
+            *arguments,
+            ArgumentValue(argument=limit_argument.argument, type=limit_argument.type, value=limit),
+        )  # fmt: skip
     return DocumentField(
-        path=collection.field, rows_path=collection.rows, arguments=sent, paging=collection.paging, limit=limit
+        path=collection.field, rows_path=collection.rows, arguments=arguments, paging=collection.paging, limit=limit
     )
 
 
-def build_own_arguments(
-    collection: GraphQLCollection, equalities: Mapping[str, Any], excluded_argument: str = ""
+def _build_own_arguments(
+    collection: GraphQLCollection, equalities: Mapping[str, Value], excluded_argument: str = ""
 ) -> tuple[ArgumentValue, ...]:
-    """What a call of the collection's own field carries; one argument is `taken` by its keys."""
+    """Build the arguments of the collection's own field; `excluded_argument` has the keys instead."""
     fixed = (
-        ArgumentValue(argument=name, type=each.type, value=each.value) for name, each in collection.arguments.items()
+        ArgumentValue(argument=name, type=argument.type, value=argument.value)
+        for name, argument in collection.arguments.items()
     )
-    return (
-        *fixed,
-        *(each for each in _build_filter_arguments(collection, equalities) if each.argument != excluded_argument),
+    filters = (
+        argument
+        for argument in _iterate_filter_arguments(collection, equalities)
+        if argument.argument != excluded_argument
     )
+    return (*fixed, *filters)
 
 
-def _build_filter_arguments(collection: GraphQLCollection, equalities: Mapping[str, Any]) -> Iterator[ArgumentValue]:
+def _iterate_filter_arguments(
+    collection: GraphQLCollection, equalities: Mapping[str, Value]
+) -> Iterator[ArgumentValue]:
     for column, value in equalities.items():
-        way = collection.filters[column]
-        if is_sendable_value(value, way):
-            yield ArgumentValue(argument=way.argument, type=way.type, value=encode_argument(value, way.type))
+        argument = collection.filters[column]
+        if _is_sendable_value(value, argument):
+            yield ArgumentValue(
+                argument=argument.argument, type=argument.type, value=_encode_argument(value, argument.type)
+            )
 
 
-def build_key_fields(
-    keys: KeyFilter, collection: GraphQLCollection, equalities: Mapping[str, Any]
+def _build_key_documents(
+    keys: KeyFilter, collection: GraphQLCollection, equalities: Mapping[str, Value]
 ) -> list[DocumentFields] | None:
-    """None: some key cannot be sent and mean itself, so that all rows must be read."""
+    """Return None when some key cannot be sent and mean itself: all rows must be read then."""
     (column,) = keys.columns
-    way = collection.keys[column]
+    lookup = collection.keys[column]
     values = [value for (value,) in keys.values]
-    if not all(is_sendable_value(each, way) for each in values):
+    if not all(_is_sendable_value(value, lookup) for value in values):
         return None
-    sent = [encode_argument(each, way.type) for each in values]
-    chunks = [sent[start : start + way.most] for start in range(0, len(sent), way.most)]
-    if way.type.startswith("["):
-        return [(build_key_field(way, collection, equalities, each),) for each in chunks]
-    return [tuple(build_key_field(way, collection, equalities, each) for each in chunk) for chunk in chunks]
+    encoded = [_encode_argument(value, lookup.type) for value in values]
+    chunks = [encoded[start : start + lookup.most] for start in range(0, len(encoded), lookup.most)]
+    if lookup.type.startswith("["):
+        return [(_build_key_field(lookup, collection, equalities, chunk),) for chunk in chunks]
+    return [tuple(_build_key_field(lookup, collection, equalities, key) for key in chunk) for chunk in chunks]
 
 
-def build_key_field(
-    lookup: GraphQLKeyLookup, collection: GraphQLCollection, equalities: Mapping[str, Any], value: Any
+def _build_key_field(
+    lookup: GraphQLKeyLookup, collection: GraphQLCollection, equalities: Mapping[str, Value], value: Any
 ) -> DocumentField:
-    """Filters go along only where rows are asked of the collection's own field."""
+    """Build the field that finds a key, or a list of them; only the collection's own field takes filters as well."""
     key = ArgumentValue(argument=lookup.argument, type=lookup.type, value=value)
     if lookup.field:
         paging = collection.paging if lookup.paged else None
         return DocumentField(path=lookup.field, rows_path=lookup.rows, arguments=(key,), paging=paging, nullable=True)
-    sent = (*build_own_arguments(collection, equalities, lookup.argument), key)
-    return DocumentField(path=collection.field, rows_path=collection.rows, arguments=sent, paging=collection.paging)
+    arguments = (*_build_own_arguments(collection, equalities, lookup.argument), key)
+    return DocumentField(
+        path=collection.field, rows_path=collection.rows, arguments=arguments, paging=collection.paging
+    )
 
 
-def is_sendable_value(value: Value, argument: FilterArgument | GraphQLKeyLookup) -> bool:
-    """Whether a value can be sent and mean itself."""
+def _is_sendable_value(value: Value, argument: FilterArgument | GraphQLKeyLookup) -> bool:
+    """Tell whether the service would take the value for itself."""
     if argument.values:
         return value in argument.values
     if isinstance(value, str):
-        return "\0" not in value and not any("\ud800" <= each <= "\udfff" for each in value)
-    return not isinstance(value, int) or _strip_type_modifiers(argument.type) != "Int" or value in INT32_RANGE
+        return "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
+    return not isinstance(value, int) or _get_named_type(argument.type) != "Int" or value in INT32_RANGE
 
 
-def encode_argument(value: Value, graphql_type: str) -> Any:
-    """As JSON holds it: an id is text, a day is written as ISO 8601 says."""
+def _encode_argument(value: Value, graphql_type: str) -> Any:
+    """Encode a value as JSON: an id as text, a date as in ISO 8601."""
     if isinstance(value, date):
         return value.isoformat()
-    return str(value) if _strip_type_modifiers(graphql_type) in ("ID", "String") else value
+    return str(value) if _get_named_type(graphql_type) in ("ID", "String") else value
 
 
-def _strip_type_modifiers(graphql_type: str) -> str:
+def _get_named_type(graphql_type: str) -> str:
     return graphql_type.strip("[]!")
 
 
 def find_needed_columns(request: ScanRequest) -> Sequence[str]:
-    """What the rows must hold, for us to tell which of them are meant."""
-    keys = request.keys.columns if request.keys else ()
-    return tuple(
-        dict.fromkeys((*request.columns, *keys, *(each.column for each in iterate_comparisons(request.filter))))
-    )
+    """Return the columns that rows must have to be projected and to be checked against keys and filter."""
+    key_columns = request.keys.columns if request.keys else ()
+    filter_columns = (comparison.column for comparison in split_conjuncts(request.filter))
+    return tuple(dict.fromkeys((*request.columns, *key_columns, *filter_columns)))
 
 
 SelectionTree: TypeAlias = dict[str, "SelectionTree"]
-"""Fields by name, with what is selected of each; of a leaf, nothing."""
+"""Fields by name, with the selection under each; a leaf has none."""
 
 PAGE_INFO_SELECTION = "pageInfo { hasNextPage endCursor }"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageRequest:
-    """A part, the cursor after which its next page begins, and how many rows it may still give."""
+    """A field, and the cursor after which its next page begins."""
 
     field: DocumentField
     after: str | None = None
@@ -166,57 +173,59 @@ class GraphQLDocument:
 
 
 def compile_document(page_requests: Sequence[PageRequest], column_paths: Iterable[JsonPath]) -> GraphQLDocument:
-    """The parts stand under `p0`, `p1` and so on; `wanted` is where the columns lie in a row."""
-    row = compile_selection(build_selection_tree(column_paths)) or "__typename"
+    """Compile a document whose fields have the aliases `p0`, `p1` and so on; `column_paths` are those within a row."""
+    row_selection = _compile_selection(_build_selection_tree(column_paths)) or "__typename"
     fields: list[str] = []
-    declared: list[str] = []
+    declarations: list[str] = []
     variables: dict[str, Any] = {}
-    for number, each in enumerate(page_requests):
-        names = []
-        for sent in (*each.field.arguments, *build_paging_arguments(each)):
-            name = f"v{len(variables)}"
-            declared.append(f"${name}: {sent.type}")
-            names.append(f"{sent.argument}: ${name}")
-            variables[name] = sent.value
-        fields.append(f"p{number}: {compile_field(each.field, names, row)}")
-    head = f"query ({', '.join(declared)})" if declared else "query"
+    for number, page_request in enumerate(page_requests):
+        arguments = []
+        for argument in (*page_request.field.arguments, *_iterate_paging_arguments(page_request)):
+            variable = f"v{len(variables)}"
+            declarations.append(f"${variable}: {argument.type}")
+            arguments.append(f"{argument.argument}: ${variable}")
+            variables[variable] = argument.value
+        fields.append(f"p{number}: {_compile_field(page_request.field, arguments, row_selection)}")
+    head = f"query ({', '.join(declarations)})" if declarations else "query"
     return GraphQLDocument(text=f"{head} {{ {' '.join(fields)} }}", variables=variables)
 
 
-def compile_field(document_field: DocumentField, arguments: Sequence[str], row_selection: str) -> str:
-    """`viewer { desks(first: $v0) { nodes { id } pageInfo { ... } } }`."""
-    *above, last = document_field.path
-    below = wrap_selection(document_field.rows_path, row_selection) + (
-        f" {PAGE_INFO_SELECTION}" if document_field.paging else ""
-    )
-    text = f"{last}({', '.join(arguments)}) {{ {below} }}" if arguments else f"{last} {{ {below} }}"
-    return wrap_selection(tuple(above), text)
+def _compile_field(document_field: DocumentField, arguments: Sequence[str], row_selection: str) -> str:
+    """Compile a field such as `viewer { desks(first: $v0) { nodes { id } pageInfo { ... } } }`."""
+    *parents, last = document_field.path
+    page_info = f" {PAGE_INFO_SELECTION}" if document_field.paging else ""
+    selection = _wrap_selection(document_field.rows_path, row_selection) + page_info
+    argument_list = f"({', '.join(arguments)})" if arguments else ""
+    return _wrap_selection(tuple(parents), f"{last}{argument_list} {{ {selection} }}")
 
 
-def wrap_selection(steps: JsonPath, selection: str) -> str:
-    for each in reversed(steps):
-        selection = f"{each} {{ {selection} }}"
+def _wrap_selection(steps: JsonPath, selection: str) -> str:
+    for step in reversed(steps):
+        selection = f"{step} {{ {selection} }}"
     return selection
 
 
-def build_paging_arguments(page_request: PageRequest) -> Iterator[ArgumentValue]:
+def _iterate_paging_arguments(page_request: PageRequest) -> Iterator[ArgumentValue]:
     paging: ConnectionPaging | None = page_request.field.paging
-    if paging is not None:
-        limit = page_request.field.limit
-        size = paging.size if limit is None else min(paging.size, max(1, limit))
-        yield ArgumentValue(argument=paging.first, type="Int", value=size)
-        if page_request.after is not None:
-            yield ArgumentValue(argument=paging.after, type=paging.cursor, value=page_request.after)
+    if paging is None:
+        return
+    limit = page_request.field.limit
+    size = paging.size if limit is None else min(paging.size, max(1, limit))
+    yield ArgumentValue(argument=paging.first, type="Int", value=size)
+    if page_request.after is not None:
+        yield ArgumentValue(argument=paging.after, type=paging.cursor, value=page_request.after)
 
 
-def build_selection_tree(column_paths: Iterable[JsonPath]) -> SelectionTree:
+def _build_selection_tree(column_paths: Iterable[JsonPath]) -> SelectionTree:
     root: SelectionTree = {}
-    for steps in column_paths:
-        at = root
-        for each in steps:
-            at = at.setdefault(each, {})
+    for path in column_paths:
+        tree = root
+        for step in path:
+            tree = tree.setdefault(step, {})
     return root
 
 
-def compile_selection(tree: SelectionTree) -> str:
-    return " ".join(f"{name} {{ {compile_selection(below)} }}" if below else name for name, below in tree.items())
+def _compile_selection(tree: SelectionTree) -> str:
+    return " ".join(
+        f"{name} {{ {_compile_selection(selection)} }}" if selection else name for name, selection in tree.items()
+    )

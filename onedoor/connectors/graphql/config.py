@@ -1,24 +1,28 @@
-"""Declared collections."""
+"""Parse and check the collections that the settings of a `graphql` source declare."""
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from graphql import GraphQLSyntaxError, parse_type, print_ast
 
-from onedoor.connectors.rest.config import (
+from onedoor.connectors.json_rows import (
     MAX_KEYS_PER_SCAN,
     SENDABLE_TYPES,
     JsonColumn,
     JsonPath,
-    build_dataclass_reader,
-    build_table_reader,
-    parse_count_setting,
-    parse_dataclass_setting,
     parse_json_column_setting,
     parse_json_path_setting,
+)
+from onedoor.connectors.setting_readers import (
+    SettingReader,
+    build_dataclass_reader,
+    build_table_reader,
+    parse_boolean_setting,
+    parse_count_setting,
+    parse_dataclass_setting,
     parse_table_setting,
     parse_text_list_setting,
     parse_text_setting,
@@ -26,10 +30,15 @@ from onedoor.connectors.rest.config import (
 from onedoor.spi.capabilities import Capabilities, Column
 from onedoor.spi.predicates import Op
 
+GRAPHQL_NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]*")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterArgument:
-    """`type` is as the service declares it, such as `[ID!]!`. `values`: of an enum, all it takes; of none, anything."""
+    """The argument that filters by a column.
+
+    `type` is as the service declares it, such as `[ID!]!`. `values`: those of an enum; without any, every value goes.
+    """
 
     argument: str
     type: str
@@ -38,7 +47,7 @@ class FilterArgument:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FixedArgument:
-    """An argument that every call carries, of the collection's own field."""
+    """An argument that every call of the collection's own field has."""
 
     type: str
     value: Any
@@ -46,10 +55,11 @@ class FixedArgument:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphQLKeyLookup:
-    """How rows are asked for by one column: by an argument that takes a list of keys, or by one alias for each key.
+    """How a service finds rows by one column: by an argument that takes a list of keys, or by one alias for each key.
 
-    `most`: keys in one document. `field`: where it is not the collection's own; then `rows` is where its rows lie, of
-    no steps: the field's value is a row or a list of them; and `paged` says that it has pages, as the collection has.
+    `most`: keys in one document. `field`: the field, if it is not the collection's own; then its rows lie at `rows`,
+    where the empty path means that its value is a row or a list of them, and `paged` means that it has pages as the
+    collection has.
     """
 
     argument: str
@@ -63,7 +73,7 @@ class GraphQLKeyLookup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitArgument:
-    """The argument that says how many rows are wanted, and the most it takes."""
+    """The argument that limits the number of rows, and the largest limit it takes."""
 
     argument: str
     type: str = "Int"
@@ -72,7 +82,7 @@ class LimitArgument:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionPaging:
-    """The arguments by which the pages of a connection follow each other; `cursor` is the type of `after`."""
+    """The arguments that page through a connection; `cursor` is the type of `after`."""
 
     size: int = 100
     first: str = "first"
@@ -82,7 +92,7 @@ class ConnectionPaging:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphQLCollection:
-    """Rows lie at `rows` of what `field` gives, a field of the root or of what lies below it."""
+    """A collection whose rows lie at `rows` of the value of `field`, a path of fields from the query root."""
 
     name: str
     field: JsonPath
@@ -96,11 +106,11 @@ class GraphQLCollection:
 
 
 def build_graphql_capabilities(collection: GraphQLCollection) -> Capabilities:
-    """A limit is always kept: what comes over it is cut. No order is: nobody says how a service compares text."""
+    """Promise equality filters, keys and always the limit; no order, as nobody says how a service compares text."""
     return Capabilities(
         columns={
-            name: Column(type=held.kind, filters=frozenset({Op.EQ} if name in collection.filters else ()))
-            for name, held in collection.columns.items()
+            name: Column(type=column.kind, filters=frozenset({Op.EQ} if name in collection.filters else ()))
+            for name, column in collection.columns.items()
         },
         max_keys=MAX_KEYS_PER_SCAN if collection.keys else 0,
         key_columns=frozenset((name,) for name in collection.keys),
@@ -108,113 +118,96 @@ def build_graphql_capabilities(collection: GraphQLCollection) -> Capabilities:
     )
 
 
-GRAPHQL_NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]*")
-
-
 def parse_graphql_collections(settings: Mapping[str, Any]) -> dict[str, GraphQLCollection]:
-    """By name; at least one."""
+    """Parse the section `collections`. Raises ValueError, which names the setting that is wrong."""
     if not settings:
         raise ValueError("declare at least one collection, as `collections.users.field`")
     return {
-        name: parse_graphql_collection(name, parse_table_setting(each, f"collections.{name}"))
-        for name, each in settings.items()
+        name: _parse_collection(name, parse_table_setting(section, f"collections.{name}"))
+        for name, section in settings.items()
     }
 
 
-def parse_graphql_collection(name: str, settings: Mapping[str, Any]) -> GraphQLCollection:
-    where = f"collections.{name}"
-    found: GraphQLCollection = parse_dataclass_setting(
-        GraphQLCollection, {**settings, "name": name}, where, COLLECTION_READERS
+def _parse_collection(name: str, section: Mapping[str, Any]) -> GraphQLCollection:
+    setting = f"collections.{name}"
+    collection: GraphQLCollection = parse_dataclass_setting(
+        GraphQLCollection, {**section, "name": name}, setting, COLLECTION_READERS
     )
-    for rule in (_check_field, _check_columns, _check_keys, _check_arguments, _check_paging):
-        rule(found, where)
-    return found
+    for check in (_check_field, _check_columns, _check_keys, _check_arguments, _check_paging):
+        check(collection, setting)
+    return collection
 
 
-def parse_name_setting(value: Any, setting: str) -> str:
-    """Nothing else is ever printed into a document."""
+def _parse_name_setting(value: Any, setting: str) -> str:
+    """Accept a name of GraphQL: nothing else is ever printed into a document."""
     if not GRAPHQL_NAME.fullmatch(parse_text_setting(value, setting)):
         raise ValueError(f"`{setting}` must be a name of GraphQL")
     return str(value)
 
 
-def parse_field_path_setting(value: Any, setting: str) -> JsonPath:
-    """`edges.node` as its steps, each a name."""
-    return tuple(parse_name_setting(each, setting) for each in parse_json_path_setting(value, setting))
+def _parse_field_path_setting(value: Any, setting: str) -> JsonPath:
+    return tuple(_parse_name_setting(step, setting) for step in parse_json_path_setting(value, setting))
 
 
-def parse_type_setting(value: Any, setting: str) -> str:
+def _parse_type_setting(value: Any, setting: str) -> str:
     try:
         return print_ast(parse_type(parse_text_setting(value, setting)))
     except GraphQLSyntaxError:
         raise ValueError(f"`{setting}` must be a type of GraphQL, such as `[ID!]!`") from None
 
 
-def parse_flag_setting(value: Any, setting: str) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"`{setting}` must be true or false")
+def _accept_any_setting(value: Any, setting: str) -> Any:
     return value
 
 
-def accept_any_setting(value: Any, setting: str) -> Any:
-    return value
+def _parse_column_setting(value: Any, setting: str) -> JsonColumn:
+    column = parse_json_column_setting(value, setting)
+    for step in column.at:
+        _parse_name_setting(step, f"{setting}.at")
+    return column
 
 
-def parse_graphql_column_setting(value: Any, setting: str) -> Any:
-    found = parse_json_column_setting(value, setting)
-    for each in found.at:
-        parse_name_setting(each, f"{setting}.at")
-    return found
-
-
-def parse_filter_argument_setting(value: Any, setting: str) -> FilterArgument:
-    found: FilterArgument = build_dataclass_reader(
-        FilterArgument, argument=parse_name_setting, type=parse_type_setting, values=parse_text_list_setting
+def _parse_arguments_setting(value: Any, setting: str) -> Mapping[str, FixedArgument]:
+    for name in parse_table_setting(value, setting):
+        _parse_name_setting(name, f"{setting}.{name}")
+    arguments: Mapping[str, FixedArgument] = build_table_reader(
+        build_dataclass_reader(FixedArgument, type=_parse_type_setting, value=_accept_any_setting)
     )(value, setting)
-    return found
+    return arguments
 
 
-def build_named_table_reader(read_value: Callable[[Any, str], Any]) -> Callable[[Any, str], Mapping[str, Any]]:
-    """A table whose names are printed, too."""
-
-    def reading(value: Any, where: str) -> Mapping[str, Any]:
-        for each in parse_table_setting(value, where):
-            parse_name_setting(each, f"{where}.{each}")
-        return build_table_reader(read_value)(value, where)
-
-    return reading
-
-
-COLLECTION_READERS: Mapping[str, Callable[[Any, str], Any]] = {
+COLLECTION_READERS: Mapping[str, SettingReader] = {
     "name": parse_text_setting,
-    "field": parse_field_path_setting,
-    "rows": parse_field_path_setting,
-    "columns": build_table_reader(parse_graphql_column_setting),
-    "arguments": build_named_table_reader(
-        build_dataclass_reader(FixedArgument, type=parse_type_setting, value=accept_any_setting)
-    ),
+    "field": _parse_field_path_setting,
+    "rows": _parse_field_path_setting,
+    "columns": build_table_reader(_parse_column_setting),
+    "arguments": _parse_arguments_setting,
     "keys": build_table_reader(
         build_dataclass_reader(
             GraphQLKeyLookup,
-            argument=parse_name_setting,
-            type=parse_type_setting,
-            field=parse_field_path_setting,
-            rows=parse_field_path_setting,
-            paged=parse_flag_setting,
+            argument=_parse_name_setting,
+            type=_parse_type_setting,
+            field=_parse_field_path_setting,
+            rows=_parse_field_path_setting,
+            paged=parse_boolean_setting,
             most=parse_count_setting,
             values=parse_text_list_setting,
         )
     ),
-    "filters": build_table_reader(parse_filter_argument_setting),
+    "filters": build_table_reader(
+        build_dataclass_reader(
+            FilterArgument, argument=_parse_name_setting, type=_parse_type_setting, values=parse_text_list_setting
+        )
+    ),
     "limit": build_dataclass_reader(
-        LimitArgument, argument=parse_name_setting, type=parse_type_setting, most=parse_count_setting
+        LimitArgument, argument=_parse_name_setting, type=_parse_type_setting, most=parse_count_setting
     ),
     "paging": build_dataclass_reader(
         ConnectionPaging,
         size=parse_count_setting,
-        first=parse_name_setting,
-        after=parse_name_setting,
-        cursor=parse_type_setting,
+        first=_parse_name_setting,
+        after=_parse_name_setting,
+        cursor=_parse_type_setting,
     ),
 }
 
@@ -230,19 +223,19 @@ def _check_columns(collection: GraphQLCollection, setting: str) -> None:
     for name in (*collection.keys, *collection.filters):
         if name not in collection.columns:
             raise ValueError(f"`{setting}` names the column `{name}`, which it does not have")
-    places = {name: each.at for name, each in collection.columns.items()}
-    for name, place in places.items():
-        if not place or any(other[: len(place)] == place != other for other in places.values()):
+    paths = {name: column.at for name, column in collection.columns.items()}
+    for name, path in paths.items():
+        if not path or any(other[: len(path)] == path != other for other in paths.values()):
             raise ValueError(f"`{setting}.columns.{name}.at` must be a value, and no object that another column is in")
 
 
 def _check_keys(collection: GraphQLCollection, setting: str) -> None:
-    for name, each in collection.keys.items():
-        if each.most < 1:
+    for name, lookup in collection.keys.items():
+        if lookup.most < 1:
             raise ValueError(f"`{setting}.keys.{name}.most` must be at least 1")
-        if not each.field and (each.rows or each.paged):
+        if not lookup.field and (lookup.rows or lookup.paged):
             raise ValueError(f"`{setting}.keys.{name}` takes `rows` and `paged` only with a `field` of its own")
-        if each.paged and (collection.paging is None or not each.rows):
+        if lookup.paged and (collection.paging is None or not lookup.rows):
             raise ValueError(f"`{setting}.keys.{name}.paged` needs `{setting}.paging`, and `rows` beside `pageInfo`")
 
 
@@ -252,17 +245,19 @@ def _check_arguments(collection: GraphQLCollection, setting: str) -> None:
             raise ValueError(
                 f"`{setting}` cannot send `{name}`: only text, integer, boolean and date are written one way"
             )
-    for taken in _list_argument_groups(collection):
-        if len(set(taken)) < len(taken):
+    for arguments in _iterate_argument_groups(collection):
+        if len(set(arguments)) < len(arguments):
             raise ValueError(f"`{setting}` gives one argument two meanings")
 
 
-def _list_argument_groups(collection: GraphQLCollection) -> Iterator[tuple[str, ...]]:
-    """The arguments that can stand together in a call, but for those of keys, which win over a filter."""
-    cut = (collection.limit.argument,) if collection.limit else ()
+def _iterate_argument_groups(collection: GraphQLCollection) -> Iterator[tuple[str, ...]]:
+    """Yield the arguments that can stand together in a call; those of keys win over a filter."""
+    limit = (collection.limit.argument,) if collection.limit else ()
     pages = (collection.paging.first, collection.paging.after) if collection.paging else ()
-    yield (*collection.arguments, *(each.argument for each in collection.filters.values()), *cut, *pages)
-    yield from ((*collection.arguments, each.argument, *pages) for each in collection.keys.values() if not each.field)
+    yield (*collection.arguments, *(argument.argument for argument in collection.filters.values()), *limit, *pages)
+    for lookup in collection.keys.values():
+        if not lookup.field:
+            yield (*collection.arguments, lookup.argument, *pages)
 
 
 def _check_paging(collection: GraphQLCollection, setting: str) -> None:

@@ -1,42 +1,67 @@
-"""Declared collections, PromQL, range planning."""
+"""Declare the collections of a Prometheus, and plan the PromQL requests that answer a scan of them."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from collections.abc import Collection as Values
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from math import ceil, floor, inf
 from typing import Any
 
+from onedoor.connectors.labelled_series import (
+    EPOCH,
+    EQUALITY_OPS,
+    MILLISECOND,
+    RANGE_OPS,
+    collect_key_values,
+    find_allowed_values,
+    iterate_comparisons,
+)
+from onedoor.connectors.setting_readers import (
+    SettingReader,
+    parse_dataclass_setting,
+    parse_labels,
+    parse_text_list_setting,
+    parse_text_setting,
+)
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.spi.capabilities import Capabilities, Column, ColumnType
-from onedoor.spi.predicates import And, Comparison, Op, Row
+from onedoor.spi.predicates import Op
 from onedoor.spi.scan import ScanRequest
 
 SELECTORS_PLACEHOLDER, WINDOW_PLACEHOLDER = "{selectors}", "{window}"
-"""Where the filters of a read go into a query, and the stretch of time it looks at."""
-
-EQUALITY_OPS = frozenset({Op.EQ, Op.IN})
-
-RANGE_OPS = frozenset({Op.EQ, Op.LT, Op.LTE, Op.GT, Op.GTE})
+"""The places in a query of the label matchers of a scan, and of the duration it looks back."""
 
 MAX_KEYS = 100
+
+MAX_POINTS = 11_000
+"""The points of one series that Prometheus gives at a time."""
+
+DURATION_PATTERN = re.compile(r"(?P<count>[1-9][0-9]{0,5})(?P<unit>[smhdw])")
+
+SECONDS_BY_UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+RESERVED_COLUMNS = frozenset({"window", "step", "time", "value"})
+
+LABEL_ESCAPES = {"\\": "\\\\", '"': '\\"'} | {chr(code): f"\\x{code:02x}" for code in (*range(0x20), 0x7F)}
+"""How characters are written that may not stand in a quoted text as they are."""
+
+REGEX_METACHARACTERS = frozenset("\\.+*?()|[]{}^$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrometheusCollection:
-    """With `steps` its rows are samples, one each so many seconds; without, the values at one instant."""
+    """A declared query. With `steps` its rows are samples, one for each step; without, the values at one instant."""
 
     name: str
     query: str
     labels: Mapping[str, ColumnType]
-    """The labels its series differ in, text or whole numbers; each is a column."""
+    """The labels in which its series differ, text or whole numbers; each is a column."""
     windows: tuple[str, ...] = ()
     """What may stand for `{window}`, each with rows of its own."""
     steps: tuple[int, ...] = ()
     """In seconds, each with rows of its own."""
     history: int = 3600
-    """How many seconds back the samples go."""
+    """The seconds that samples go back."""
 
     @property
     def columns(self) -> Mapping[str, ColumnType]:
@@ -50,166 +75,122 @@ class PrometheusCollection:
 
 
 def build_prometheus_capabilities(collection: PrometheusCollection) -> Capabilities:
-    """Labels become matchers where the query has a place for them; window, step and time decide what is asked at all.
+    """Promise filters of labels where the query has a place for matchers, and of window, step and time.
 
-    It takes any columns as keys: labels narrow the query, times and windows are calls of their own, and what comes back
-    is held against the keys.
+    Any columns can be keys: labels narrow the query, times and windows have requests of their own, and the connector
+    drops the rows of other keys.
     """
-    labels = dict.fromkeys(
-        collection.labels, EQUALITY_OPS if SELECTORS_PLACEHOLDER in collection.query else frozenset()
-    )
+    label_ops = EQUALITY_OPS if SELECTORS_PLACEHOLDER in collection.query else frozenset()
     filters = {
-        **labels,
+        **dict.fromkeys(collection.labels, label_ops),
         "window": EQUALITY_OPS,
         "step": EQUALITY_OPS,
         "time": RANGE_OPS if collection.steps else EQUALITY_OPS,
     }
     return Capabilities(
-        columns={name: Column(kind, filters.get(name, frozenset())) for name, kind in collection.columns.items()},
+        columns={
+            name: Column(column_type, filters.get(name, frozenset()))
+            for name, column_type in collection.columns.items()
+        },
         max_keys=MAX_KEYS,
     )
 
 
-LABEL_PATTERN = re.compile(r"(?P<name>[a-z][a-z0-9_]*)(?P<whole>:int)?")
-
-DURATION_PATTERN = re.compile(r"(?P<count>[1-9][0-9]{0,5})(?P<unit>[smhdw])")
-
-SECONDS_BY_UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-
-RESERVED_COLUMNS = frozenset({"window", "step", "time", "value"})
-
-
 def parse_prometheus_collections(settings: Mapping[str, Any]) -> dict[str, PrometheusCollection]:
-    """By name; at least one."""
+    """Parse the section `collections`. Raises ValueError, which names the setting that is wrong."""
     if not settings:
         raise ValueError("declare at least one collection, as `collections.error_rate.query`")
-    return {name: parse_prometheus_collection(name, each) for name, each in settings.items()}
+    return {name: parse_prometheus_collection(name, section) for name, section in settings.items()}
 
 
-def parse_prometheus_collection(name: str, settings: Any) -> PrometheusCollection:
-    where = f"collections.{name}"
-    if not isinstance(settings, Mapping):
-        raise ValueError(f"`{where}` must be a section")
-    for each in settings:
-        if each not in SETTING_READERS:
-            raise ValueError(f"there is no setting `{where}.{each}`, known are " + ", ".join(sorted(SETTING_READERS)))
-    for each in ("query", "labels"):
-        if each not in settings:
-            raise ValueError(f"`{where}.{each}` is missing")
-    found = PrometheusCollection(
-        name=name, **{each: SETTING_READERS[each](value, f"{where}.{each}") for each, value in settings.items()}
+def parse_prometheus_collection(name: str, section: Any) -> PrometheusCollection:
+    setting = f"collections.{name}"
+    section = {**section, "name": name} if isinstance(section, Mapping) else section
+    collection: PrometheusCollection = parse_dataclass_setting(
+        PrometheusCollection, section, setting, COLLECTION_READERS
     )
-    _check_window(found, where)
-    return found
+    if (WINDOW_PLACEHOLDER in collection.query) != bool(collection.windows):
+        raise ValueError(
+            f"`{setting}.windows` says what may stand for `{WINDOW_PLACEHOLDER}` in the query: have both, or neither"
+        )
+    return collection
 
 
-def parse_query_setting(value: Any, setting: str) -> str:
+def _parse_query_setting(value: Any, setting: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"`{setting}` must be PromQL, with `{SELECTORS_PLACEHOLDER}` where filters of labels go")
     return value
 
 
-def parse_labels_setting(value: Any, setting: str) -> Mapping[str, ColumnType]:
-    """`service` for text, `customer_id:int` for whole numbers."""
-    found = {}
-    for each in parse_text_list_setting(value, setting):
-        label = LABEL_PATTERN.fullmatch(each)
-        if label is None or label["name"] in RESERVED_COLUMNS or label["name"] in found:
-            raise ValueError(f"`{setting}` must be labels, each once, as `service` or `customer_id:int`")
-        found[label["name"]] = ColumnType.INTEGER if label["whole"] else ColumnType.TEXT
-    return found
+def _parse_labels_setting(value: Any, setting: str) -> Mapping[str, ColumnType]:
+    labels = parse_labels(parse_text_list_setting(value, setting), RESERVED_COLUMNS)
+    if labels is None:
+        raise ValueError(f"`{setting}` must be labels, each once, as `service` or `customer_id:int`")
+    return labels
 
 
-def parse_windows_setting(value: Any, setting: str) -> tuple[str, ...]:
-    found = parse_text_list_setting(value, setting)
-    for each in found:
-        parse_duration_setting(each, setting)
-    return tuple(dict.fromkeys(found))
+def _parse_windows_setting(value: Any, setting: str) -> tuple[str, ...]:
+    windows = parse_text_list_setting(value, setting)
+    for window in windows:
+        _parse_duration_setting(window, setting)
+    return tuple(dict.fromkeys(windows))
 
 
-def parse_steps_setting(value: Any, setting: str) -> tuple[int, ...]:
-    return tuple(
-        dict.fromkeys(parse_duration_setting(each, setting) for each in parse_text_list_setting(value, setting))
-    )
+def _parse_steps_setting(value: Any, setting: str) -> tuple[int, ...]:
+    steps = (_parse_duration_setting(step, setting) for step in parse_text_list_setting(value, setting))
+    return tuple(dict.fromkeys(steps))
 
 
-def parse_duration_setting(value: Any, setting: str) -> int:
-    found = DURATION_PATTERN.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
+def _parse_duration_setting(value: Any, setting: str) -> int:
+    """Return the seconds of a duration such as `5m`."""
+    match = DURATION_PATTERN.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
         raise ValueError(f"`{setting}` must be a number and a unit of s, m, h, d and w, as `5m`")
-    return int(found["count"]) * SECONDS_BY_UNIT[found["unit"]]
+    return int(match["count"]) * SECONDS_BY_UNIT[match["unit"]]
 
 
-def parse_text_list_setting(value: Any, setting: str) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
-        raise ValueError(f"`{setting}` must be a list of texts")
-    return tuple(value)
-
-
-SETTING_READERS: Mapping[str, Callable[[Any, str], Any]] = {
-    "query": parse_query_setting,
-    "labels": parse_labels_setting,
-    "windows": parse_windows_setting,
-    "steps": parse_steps_setting,
-    "history": parse_duration_setting,
+COLLECTION_READERS: Mapping[str, SettingReader] = {
+    "name": parse_text_setting,
+    "query": _parse_query_setting,
+    "labels": _parse_labels_setting,
+    "windows": _parse_windows_setting,
+    "steps": _parse_steps_setting,
+    "history": _parse_duration_setting,
 }
 
 
-def _check_window(collection: PrometheusCollection, setting: str) -> None:
-    if (WINDOW_PLACEHOLDER in collection.query) != bool(collection.windows):
-        raise ValueError(
-            f"`{setting}.windows` says what may stand for `{WINDOW_PLACEHOLDER}` in the query: have both, or neither"
-        )
+def fill_query(query: str, matchers: Mapping[str, Collection[str]], window: str | None) -> str:
+    """Fill the places of a query. The matchers go in last: a value that looks like a placeholder stays a value."""
+    return query.replace(WINDOW_PLACEHOLDER, window or "").replace(SELECTORS_PLACEHOLDER, _compile_matchers(matchers))
 
 
-LABEL_ESCAPES = {"\\": "\\\\", '"': '\\"'} | {chr(code): f"\\x{code:02x}" for code in (*range(0x20), 0x7F)}
-"""Of what may not stand in a quoted text as it is."""
-
-REGEX_METACHARACTERS = frozenset("\\.+*?()|[]{}^$")
-"""Signs with a meaning of their own in a regular expression."""
-
-
-def fill_query(query: str, matchers: Mapping[str, Values[str]], window: str | None) -> str:
-    """The selectors go in last: a value that looks like a place of the template is a value."""
-    return query.replace(WINDOW_PLACEHOLDER, window or "").replace(SELECTORS_PLACEHOLDER, compile_selectors(matchers))
-
-
-def compile_selectors(matchers: Mapping[str, Values[str]]) -> str:
-    """Each label equal to one of its values; a comma after the last, or nothing before it, does no harm."""
+def _compile_matchers(matchers: Mapping[str, Collection[str]]) -> str:
     return ",".join(_compile_matcher(label, sorted(values)) for label, values in matchers.items())
 
 
 def _compile_matcher(label: str, values: list[str]) -> str:
     if len(values) == 1:
-        return f"{label}={quote_label_value(values[0])}"
-    return f"{label}=~{quote_label_value('|'.join(map(escape_regex, values)))}"
+        return f"{label}={_quote(values[0])}"
+    return f"{label}=~{_quote('|'.join(map(_escape_regex, values)))}"
 
 
-def quote_label_value(value: str) -> str:
-    return '"' + "".join(LABEL_ESCAPES.get(each, each) for each in value) + '"'
+def _quote(text: str) -> str:
+    return '"' + "".join(LABEL_ESCAPES.get(character, character) for character in text) + '"'
 
 
-def escape_regex(value: str) -> str:
-    """As a regular expression that matches this text alone; PromQL anchors it at both ends."""
-    return "".join(f"\\{each}" if each in REGEX_METACHARACTERS else each for each in value)
+def _escape_regex(text: str) -> str:
+    """Return the regular expression that matches this text alone; PromQL anchors it at both ends."""
+    return "".join(f"\\{character}" if character in REGEX_METACHARACTERS else character for character in text)
 
 
-def is_label_value(value: str) -> bool:
-    """Whether a label can have this value: it is UTF-8, and one that is empty is not there."""
-    return bool(value) and not any("\ud800" <= each <= "\udfff" for each in value)
-
-
-MAX_POINTS = 11_000
-"""As many points of one series Prometheus gives at once."""
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-MILLISECOND = timedelta(milliseconds=1)
+def _is_label_value(text: str) -> bool:
+    """Tell whether a label can have this value: it is UTF-8, and an empty label is a missing one."""
+    return bool(text) and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromQLRequest:
-    """One call. At an instant, or from `start` to `end` in seconds, both on the grid of the step."""
+    """One query: at an instant, or from `start` to `end` in seconds, which are multiples of the step."""
 
     query: str
     window: str | None
@@ -230,38 +211,31 @@ class PromQLRequest:
 
 
 def plan_promql_requests(request: ScanRequest, collection: PrometheusCollection, now: datetime) -> list[PromQLRequest]:
-    """None where no row can be meant. SourceFailed: they are for more points than Prometheus gives."""
-    tests = list(_iterate_comparisons(request.filter))
-    asked = _plan_range_requests if collection.steps else _plan_instant_requests
-    return list(asked(collection, tests, request, now))
+    """Return the queries of a scan; none when no row can meet it.
 
-
-def _iterate_comparisons(predicate: Any) -> Iterator[Comparison]:
-    """Of an `All` of tests, which is all that was promised."""
-    if isinstance(predicate, And):
-        for each in predicate.parts:
-            yield from _iterate_comparisons(each)
-    else:
-        yield predicate
+    Raises ConnectorError when they are for more points than Prometheus gives.
+    """
+    plan = _plan_range_requests if collection.steps else _plan_instant_requests
+    return list(plan(collection, request, now))
 
 
 def _plan_instant_requests(
-    collection: PrometheusCollection, comparisons: Sequence[Comparison], request: ScanRequest, now: datetime
+    collection: PrometheusCollection, request: ScanRequest, now: datetime
 ) -> Iterator[PromQLRequest]:
-    """An instant that is not named is now."""
-    named = _find_allowed_values("time", comparisons, request)
-    for at in sorted(named) if named is not None else (now,):
-        if at < EPOCH:
+    """Query the instants that the scan names, or now."""
+    instants = find_allowed_values("time", request)
+    for instant in (now,) if instants is None else sorted(instants):
+        if instant < EPOCH:
             continue
-        for window, query in _compile_queries(collection, comparisons, _keep_keys_at(request, at)):
-            yield PromQLRequest(query=query, window=window, instant=at)
+        for window, query in _compile_queries(collection, _select_keys_at(request, instant)):
+            yield PromQLRequest(query=query, window=window, instant=instant)
 
 
 def _plan_range_requests(
-    collection: PrometheusCollection, comparisons: Sequence[Comparison], request: ScanRequest, now: datetime
+    collection: PrometheusCollection, request: ScanRequest, now: datetime
 ) -> Iterator[PromQLRequest]:
-    steps = _find_allowed_values("step", comparisons, request)
-    low, high = _compute_seconds_range(comparisons, request, now.timestamp() - collection.history, now.timestamp())
+    steps = find_allowed_values("step", request)
+    low, high = _compute_seconds_range(request, now.timestamp() - collection.history, now.timestamp())
     for step in collection.steps:
         if (steps is not None and step not in steps) or low > high:
             continue
@@ -269,67 +243,49 @@ def _plan_range_requests(
         if start > end:
             continue
         _check_points((end - start) // step + 1, collection.name)
-        for window, query in _compile_queries(collection, comparisons, request):
+        for window, query in _compile_queries(collection, request):
             yield PromQLRequest(query=query, window=window, step=step, start=start, end=end)
 
 
 def _check_points(points: int, name: str) -> None:
     if points > MAX_POINTS:
-        asked = f"`{name}` is asked for {points:,} points of each series, over Prometheus's limit of {MAX_POINTS:,}"
-        raise ConnectorError(f"{asked}: bound `time` from below, or ask for a greater `step`", ErrorCode.LIMIT_EXCEEDED)
+        excess = f"`{name}` is asked for {points:,} points of each series, over Prometheus's limit of {MAX_POINTS:,}"
+        raise ConnectorError(
+            f"{excess}: bound `time` from below, or ask for a greater `step`", ErrorCode.LIMIT_EXCEEDED
+        )
 
 
-def _compute_seconds_range(
-    comparisons: Sequence[Comparison], request: ScanRequest, low: float, high: float
-) -> tuple[float, float]:
-    """The seconds between which all rows lie that are meant; some that are not may, too."""
-    for each in (each for each in comparisons if each.column == "time"):
-        at = (each.value - EPOCH).total_seconds()
-        low = max(low, at if each.op in (Op.EQ, Op.GT, Op.GTE) else -inf)
-        high = min(high, at if each.op in (Op.EQ, Op.LT, Op.LTE) else inf)
+def _compute_seconds_range(request: ScanRequest, low: float, high: float) -> tuple[float, float]:
+    """Narrow a range of seconds to one that holds every row that meets the scan, and maybe others."""
+    for comparison in iterate_comparisons(request, "time"):
+        seconds = (comparison.value - EPOCH).total_seconds()
+        low = max(low, seconds if comparison.op in (Op.EQ, Op.GT, Op.GTE) else -inf)
+        high = min(high, seconds if comparison.op in (Op.EQ, Op.LT, Op.LTE) else inf)
     if request.keys is not None and "time" in request.keys.columns:
-        times = [(each - EPOCH).total_seconds() for each in _collect_key_values("time", request)]
+        times = [(time - EPOCH).total_seconds() for time in collect_key_values("time", request)]
         low, high = max(low, min(times, default=inf)), min(high, max(times, default=-inf))
     return low, high
 
 
-def _compile_queries(
-    collection: PrometheusCollection, comparisons: Sequence[Comparison], request: ScanRequest
-) -> Iterator[tuple[str | None, str]]:
-    """By window, the PromQL; none where some label can have no value that is meant."""
+def _compile_queries(collection: PrometheusCollection, request: ScanRequest) -> Iterator[tuple[str | None, str]]:
+    """Yield each window with its PromQL; none when some label can have no value that meets the scan."""
     matchers = {}
     for label in collection.labels:
-        allowed = _find_allowed_values(label, comparisons, request)
+        allowed = find_allowed_values(label, request)
         if allowed is not None:
-            matchers[label] = [each for each in map(str, allowed) if is_label_value(each)]
+            matchers[label] = [value for value in map(str, allowed) if _is_label_value(value)]
     if not all(matchers.values()):
         return
-    windows = _find_allowed_values("window", comparisons, request) if collection.windows else None
+    windows = find_allowed_values("window", request) if collection.windows else None
     for window in collection.windows or (None,):
         if windows is None or window in windows:
             yield window, fill_query(collection.query, matchers, window)
 
 
-def _find_allowed_values(column: str, comparisons: Sequence[Comparison], request: ScanRequest) -> frozenset[Any] | None:
-    """The values that tests and keys leave to a column; None: any."""
-    left = [
-        frozenset((each.value,) if each.op is Op.EQ else each.value) for each in comparisons if each.column == column
-    ]
-    if request.keys is not None and column in request.keys.columns:
-        left.append(_collect_key_values(column, request))
-    return frozenset.intersection(*left) if left else None
-
-
-def _collect_key_values(column: str, request: ScanRequest) -> frozenset[Any]:
-    assert request.keys is not None
-    at = request.keys.columns.index(column)
-    return frozenset(key[at] for key in request.keys.values)
-
-
-def _keep_keys_at(request: ScanRequest, instant: datetime) -> ScanRequest:
-    """The ask with the keys of one instant alone, so that a service of another is not asked for."""
+def _select_keys_at(request: ScanRequest, instant: datetime) -> ScanRequest:
+    """Keep the keys of one instant, so that a label of another is not queried."""
     if request.keys is None or "time" not in request.keys.columns:
         return request
     place = request.keys.columns.index("time")
-    kept: tuple[Row, ...] = tuple(key for key in request.keys.values if key[place] == instant)
-    return replace(request, keys=replace(request.keys, values=kept))
+    keys = tuple(key for key in request.keys.values if key[place] == instant)
+    return replace(request, keys=replace(request.keys, values=keys))

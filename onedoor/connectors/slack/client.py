@@ -1,4 +1,4 @@
-"""Calls, errors."""
+"""Call Slack's Web API through its SDK, and map the errors that it answers with."""
 
 import asyncio
 import re
@@ -7,60 +7,43 @@ from contextlib import contextmanager
 from math import ceil
 from typing import Any, TypeAlias
 
-from aiohttp import ClientConnectionError, ClientConnectorError, ClientSession
+from aiohttp import ClientConnectorError, ClientSession
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
-from onedoor.connectors import http_client
+from onedoor.connectors.http_client import (
+    UNREADABLE,
+    HttpLimits,
+    HttpService,
+    StatusError,
+    build_library_session,
+    map_call_error,
+    map_http_error,
+    parse_seconds_header,
+)
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.runtime.quota import ConnectorRateLimiters
 from onedoor.spi.connector import ChangeRejected
 
+SlackItem: TypeAlias = Mapping[str, Any]
+
+PAGE_SIZE = 200
+
+TOO_MANY_REQUESTS = 429
+
 TOKEN_ERRORS = frozenset({"invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired"})
 
 ERROR_NAME_PATTERN = re.compile(r"[a-z_]{1,60}")
-"""What Slack's own error names look like; anything else is not repeated."""
+"""The form of Slack's own names for errors; anything else is not passed on."""
 
+FAILED = StatusError(message="failed with HTTP status {status}")
 
-def map_slack_error(error: Exception, timeout: float) -> ConnectorError:
-    """`timeout` in seconds. The SDK's own texts name addresses, so none of them is passed on."""
-    match error:
-        case ConnectorError():
-            return error
-        case TimeoutError():
-            return ConnectorError(f"slack did not answer within {timeout:g} s")
-        case ClientConnectionError():
-            return ConnectorError("slack could not be reached", retryable=True)
-        case SlackApiError():
-            return map_slack_status(get_response_status(error), get_error_name(error))
-    return ConnectorError("slack gave an answer that cannot be read", ErrorCode.SOURCE_INVALID)
-
-
-def map_slack_status(status: int, name: str | None) -> ConnectorError:
-    if status == 429:
-        return ConnectorError("slack takes no more calls for now, ask again later", ErrorCode.SOURCE_OVERLOADED)
-    if name in TOKEN_ERRORS:
-        return ConnectorError("slack refused the token")
-    if name is not None:
-        return ConnectorError(f"slack refused the call with `{name}`")
-    if status != 200:
-        return ConnectorError(f"slack failed with HTTP status {status}")
-    return ConnectorError("slack gave an answer that cannot be read", ErrorCode.SOURCE_INVALID)
-
-
-def get_response_status(error: SlackApiError) -> int:
-    """Of an answer that the SDK could not read it keeps aiohttp's own, where the status has another name."""
-    found: Any = error.response
-    return int(found.status_code if hasattr(found, "status_code") else found.status)
-
-
-def get_error_name(error: SlackApiError) -> str | None:
-    """The name Slack gave the error, None when the answer has none."""
-    data: Any = getattr(error.response, "data", None)
-    name = data.get("error") if isinstance(data, dict) else None
-    return name if isinstance(name, str) and ERROR_NAME_PATTERN.fullmatch(name) else None
-
+SLACK = HttpService(
+    name="slack",
+    status_errors={200: UNREADABLE, 401: FAILED, 403: FAILED, **dict.fromkeys((1, 2, 3, 4, 5), FAILED)},
+)
+"""Slack answers with status 200 and the name of an error; a status means something by itself only without a name."""
 
 BAD_INPUT = ErrorCode.BAD_USER_INPUT
 
@@ -84,7 +67,7 @@ REJECTIONS: Mapping[str, tuple[str, ErrorCode]] = {
     "message_limit_exceeded": ("slack takes no more messages for now, ask again later", ErrorCode.SOURCE_OVERLOADED),
     **dict.fromkeys(TOKEN_ERRORS, ("slack refused the token", ErrorCode.SOURCE_UNAVAILABLE)),
 }
-"""By Slack's own name of an error."""
+"""By Slack's own name for an error: a change was not made, and why."""
 
 REJECTED_NAME_PREFIXES = (
     "restricted_action",
@@ -95,33 +78,122 @@ REJECTED_NAME_PREFIXES = (
     "ekm_",
     "access_",
 )
-"""How names begin that Slack gives before it does anything. Any other, as `fatal_error`, may come in the middle."""
+"""The beginnings of errors that come before Slack does anything; any other, as `fatal_error`, may come in between."""
 
 
-def map_post_error(error: Exception, timeout: float) -> ChangeRejected | ConnectorError:
-    """What we never said, and what Slack turned down by name, was not done."""
+class SlackClient:
+    """Call Slack with one token, in the turn that its quotas give each method."""
+
+    def __init__(self, token: str, base_url: str, quotas: ConnectorRateLimiters, limits: HttpLimits) -> None:
+        self.session: ClientSession = build_library_session(limits)
+        self.web_client = AsyncWebClient(token=token, base_url=base_url, session=self.session, retry_handlers=[])
+        self.quotas = quotas
+        self.timeout = limits.timeout
+        self.max_concurrency = limits.max_concurrency
+        self.semaphore = asyncio.Semaphore(limits.max_concurrency)
+
+    async def call(self, method: str, **parameters: Any) -> SlackItem:
+        """Return the response. Raises ConnectorError."""
+        try:
+            return await self._call_with_retry(method, parameters)
+        except Exception as error:
+            raise map_slack_error(error, self.timeout) from error
+
+    async def call_or_none(self, method: str, *absent_errors: str, **parameters: Any) -> SlackItem | None:
+        """Return the response, or None when Slack answers with one of these errors. Raises ConnectorError."""
+        try:
+            return await self._call_with_retry(method, parameters)
+        except Exception as error:
+            if isinstance(error, SlackApiError) and _get_error_name(error) in absent_errors:
+                return None
+            raise map_slack_error(error, self.timeout) from error
+
+    async def list_pages(
+        self, method: str, items_key: str, *absent_errors: str, **parameters: Any
+    ) -> AsyncIterator[list[SlackItem]]:
+        """Follow the cursors and yield the items of each page; none when Slack answers with one of these errors."""
+        cursor = ""
+        while True:
+            page = await self.call_or_none(method, *absent_errors, limit=PAGE_SIZE, cursor=cursor, **parameters)
+            if page is None:
+                return
+            yield page[items_key]
+            cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
+            if not cursor:
+                return
+
+    async def post(self, method: str, payload: Mapping[str, Any]) -> SlackItem:
+        """Make a change, sent once. Raises ChangeRejected when it was not made, ConnectorError when that is unknown."""
+        limiter = self.quotas.get_limiter(method)
+        with reject_on_error(self.timeout):
+            await limiter.acquire(self.timeout)
+        try:
+            return await self._send(method, "POST", json=dict(payload))
+        except Exception as error:
+            if isinstance(error, SlackApiError) and (seconds := _parse_slack_retry_after(error)) is not None:
+                limiter.back_off(seconds)
+                raise ChangeRejected(
+                    f"slack takes no more messages for now, ask again in {ceil(seconds)} s",
+                    ErrorCode.SOURCE_OVERLOADED,
+                ) from error
+            raise _map_post_error(error, self.timeout) from error
+
+    async def close(self) -> None:
+        await self.session.close()
+
+    async def _call_with_retry(self, method: str, parameters: Mapping[str, Any]) -> SlackItem:
+        """Call once more where Slack asks to slow down; all calls of the method wait then."""
+        params = {name: value for name, value in parameters.items() if value != ""}
+        limiter = self.quotas.get_limiter(method)
+        await limiter.acquire(self.timeout)
+        try:
+            return await self._send(method, "GET", params=params)
+        except SlackApiError as error:
+            seconds = _parse_slack_retry_after(error)
+            if seconds is None:
+                raise
+            limiter.back_off(seconds)
+        await limiter.acquire(self.timeout)
+        return await self._send(method, "GET", params=params)
+
+    async def _send(self, method: str, http_method: str, **options: Any) -> SlackItem:
+        async with self.semaphore:
+            response = await self.web_client.api_call(method, http_verb=http_method, **options)
+        return _read_response(method, response)
+
+
+def map_slack_error(error: Exception, timeout: float) -> ConnectorError:
+    """Map an exception of the SDK. `timeout` is in seconds."""
+    if not isinstance(error, SlackApiError):
+        return map_call_error(error, SLACK, timeout)
+    status, name = _get_response_status(error), _get_error_name(error)
+    if status == TOO_MANY_REQUESTS:
+        return map_http_error(TOO_MANY_REQUESTS, SLACK)
+    if name in TOKEN_ERRORS:
+        return ConnectorError("slack refused the token")
+    if name is not None:
+        return ConnectorError(f"slack refused the call with `{name}`")
+    return map_http_error(status, SLACK)
+
+
+def _map_post_error(error: Exception, timeout: float) -> ChangeRejected | ConnectorError:
+    """Map an exception of a change: it was not made when nothing was sent, and when Slack refused it by name."""
     if isinstance(error, ClientConnectorError):
         return ChangeRejected("slack could not be reached", ErrorCode.SOURCE_UNAVAILABLE)
-    if isinstance(error, SlackApiError) and get_response_status(error) == 429:
+    if isinstance(error, SlackApiError) and _get_response_status(error) == TOO_MANY_REQUESTS:
         return ChangeRejected(*REJECTIONS["ratelimited"])
-    name = get_error_name(error) if isinstance(error, SlackApiError) else None
+    name = _get_error_name(error) if isinstance(error, SlackApiError) else None
     if name is not None and name in REJECTIONS:
         return ChangeRejected(*REJECTIONS[name])
     if name is not None and name.startswith(REJECTED_NAME_PREFIXES):
         return ChangeRejected(f"slack refused the call with `{name}`", ErrorCode.SOURCE_INVALID)
-    unknown = map_slack_error(error, timeout)
-    return ConnectorError(unknown.reason, unknown.code)
-
-
-def build_rate_limit_rejection(seconds: float) -> ChangeRejected:
-    return ChangeRejected(
-        f"slack takes no more messages for now, ask again in {ceil(seconds)} s", ErrorCode.SOURCE_OVERLOADED
-    )
+    failure = map_slack_error(error, timeout)
+    return ConnectorError(failure.reason, failure.code)
 
 
 @contextmanager
 def reject_on_error(timeout: float) -> Iterator[None]:
-    """What fails in here fails before anything was told."""
+    """Turn failures into ChangeRejected: inside of it nothing has been changed yet."""
     try:
         yield
     except ChangeRejected:
@@ -131,120 +203,27 @@ def reject_on_error(timeout: float) -> Iterator[None]:
         raise ChangeRejected(failure.reason, failure.code) from error
 
 
-SlackItem: TypeAlias = Mapping[str, Any]
-
-PAGE_SIZE = 200
-
-
-class SlackClient:
-    """One token's calls: a bounded number at once, each within `timeout` seconds, over one shared HTTP session."""
-
-    def __init__(
-        self,
-        web_client: AsyncWebClient,
-        session: ClientSession,
-        quotas: ConnectorRateLimiters,
-        *,
-        timeout: float,
-        max_concurrency: int,
-    ) -> None:
-        self.web_client = web_client
-        self.session = session
-        self.quotas = quotas
-        self.timeout = timeout
-        self.max_concurrency = max_concurrency
-        self.semaphore = asyncio.Semaphore(max_concurrency)
-
-    async def call(self, method: str, **parameters: Any) -> SlackItem:
-        """The answer; raises SourceFailed."""
-        try:
-            return await self.call_with_retry(method, parameters)
-        except Exception as error:
-            raise map_slack_error(error, self.timeout) from error
-
-    async def call_or_none(self, method: str, *absent_errors: str, **parameters: Any) -> SlackItem | None:
-        """The answer, or None when Slack says one of `absent`; raises SourceFailed."""
-        try:
-            return await self.call_with_retry(method, parameters)
-        except Exception as error:
-            if isinstance(error, SlackApiError) and get_error_name(error) in absent_errors:
-                return None
-            raise map_slack_error(error, self.timeout) from error
-
-    async def list_pages(
-        self, method: str, items_key: str, *absent_errors: str, **parameters: Any
-    ) -> AsyncIterator[list[SlackItem]]:
-        """The answers' `part`, following their cursors; nothing when Slack says one of `absent`."""
-        cursor = ""
-        while True:
-            answer = await self.call_or_none(method, *absent_errors, limit=PAGE_SIZE, cursor=cursor, **parameters)
-            if answer is None:
-                return
-            yield answer[items_key]
-            cursor = (answer.get("response_metadata") or {}).get("next_cursor") or ""
-            if not cursor:
-                return
-
-    async def post(self, method: str, payload: Mapping[str, Any]) -> SlackItem:
-        """What Slack says of something to do, told once. Raises Unmade where it did nothing, else SourceFailed."""
-        quota = self.quotas.get_limiter(method)
-        with reject_on_error(self.timeout):
-            await quota.acquire(self.timeout)
-        try:
-            async with self.semaphore:
-                return read_response(
-                    method, await self.web_client.api_call(method, http_verb="POST", json=dict(payload))
-                )
-        except Exception as error:
-            if isinstance(error, SlackApiError) and (wait := parse_slack_retry_after(error)) is not None:
-                quota.back_off(wait)
-                raise build_rate_limit_rejection(wait) from error
-            raise map_post_error(error, self.timeout) from error
-
-    async def call_with_retry(self, method: str, parameters: Mapping[str, Any]) -> SlackItem:
-        """In its turn. Where Slack asks to slow down, all who call the method wait, and this one asks once more."""
-        quota = self.quotas.get_limiter(method)
-        await quota.acquire(self.timeout)
-        try:
-            return await self.call_bounded(method, parameters)
-        except SlackApiError as error:
-            wait = parse_slack_retry_after(error)
-            if wait is None:
-                raise
-            quota.back_off(wait)
-        await quota.acquire(self.timeout)
-        return await self.call_bounded(method, parameters)
-
-    async def call_bounded(self, method: str, parameters: Mapping[str, Any]) -> SlackItem:
-        async with self.semaphore:
-            return await self.call_once(method, parameters)
-
-    async def call_once(self, method: str, parameters: Mapping[str, Any]) -> SlackItem:
-        given = {name: value for name, value in parameters.items() if value != ""}
-        return read_response(method, await self.web_client.api_call(method, http_verb="GET", params=given))
-
-
-def build_slack_client(
-    token: str, base_url: str, quotas: ConnectorRateLimiters, *, timeout: float, connections: int
-) -> SlackClient:
-    """Retries are the engine's to spend, so the SDK makes none."""
-    session = http_client.build_http_session(timeout=timeout, max_connections=connections, redirects=False)
-    client = AsyncWebClient(token=token, base_url=base_url, session=session, retry_handlers=[])
-    return SlackClient(client, session, quotas, timeout=timeout, max_concurrency=connections)
-
-
-def read_response(method: str, response: AsyncSlackResponse) -> SlackItem:
+def _read_response(method: str, response: AsyncSlackResponse) -> SlackItem:
     if not isinstance(response.data, dict):
         raise TypeError(f"{method} answered with {type(response.data).__name__}")
     return response.data
 
 
-def parse_slack_retry_after(error: SlackApiError) -> float | None:
-    """The seconds Slack asks to wait; None when it does not ask."""
-    headers = getattr(error.response, "headers", None) or {}
-    if get_response_status(error) != 429:
+def _get_response_status(error: SlackApiError) -> int:
+    """Return the status; of a response that the SDK could not read, it keeps aiohttp's own."""
+    response: Any = error.response
+    return int(response.status_code if hasattr(response, "status_code") else response.status)
+
+
+def _get_error_name(error: SlackApiError) -> str | None:
+    """Return Slack's name for the error, None when the response has none."""
+    data: Any = getattr(error.response, "data", None)
+    name = data.get("error") if isinstance(data, dict) else None
+    return name if isinstance(name, str) and ERROR_NAME_PATTERN.fullmatch(name) else None
+
+
+def _parse_slack_retry_after(error: SlackApiError) -> float | None:
+    """Return the seconds that Slack asks to wait; None when it does not ask."""
+    if _get_response_status(error) != TOO_MANY_REQUESTS:
         return None
-    try:
-        return float(headers.get("Retry-After", ""))
-    except ValueError:
-        return None
+    return parse_seconds_header(getattr(error.response, "headers", None) or {})

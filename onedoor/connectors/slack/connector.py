@@ -1,11 +1,12 @@
-"""Options go in, a source that answers from one Slack workspace comes out."""
+"""Answer scans, make changes and follow channels in a Slack workspace: the connector of kind `slack`."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from onedoor.connectors.http_client import HttpLimits
 from onedoor.connectors.path_patterns import compile_pattern
-from onedoor.connectors.slack.client import SlackClient, SlackItem, build_slack_client, map_slack_error
+from onedoor.connectors.slack.client import SlackClient, SlackItem, map_slack_error
 from onedoor.connectors.slack.collections import (
     MESSAGES,
     REPLIES,
@@ -26,9 +27,10 @@ from onedoor.spi.scan import KeyFilter, ScanRequest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlackOptions:
-    """`timeout`: seconds one call may take. `connections`: calls at once. `channel_pattern`: as of sources.patterns.
+    """The settings of a `slack` source: `timeout` is in seconds of one call, `connections` are calls at a time.
 
-    `writable`: messages may be posted, edited and deleted with this token.
+    `channel_pattern`: reads columns from the names of channels (see path_patterns). `writable`: messages may be
+    posted, edited and deleted with this token.
     """
 
     token: str = field(repr=False)
@@ -55,7 +57,10 @@ QUOTA: Mapping[str, int] = {
 
 
 async def connect(options: SlackOptions, quotas: ConnectorRateLimiters | None = None) -> "SlackConnector":
-    """Asks Slack nothing yet. Without quotas Slack alone says when to slow down. ValueError: the pattern is none."""
+    """Build the connector without a call. Without quotas, Slack alone says when to slow down.
+
+    Raises ValueError for a pattern that is none.
+    """
     quotas = quotas or ConnectorRateLimiters(source="slack", per_minute={}, clock=asyncio.get_running_loop())
     pattern = None if options.channel_pattern is None else compile_pattern(options.channel_pattern)
     collections = {
@@ -64,14 +69,13 @@ async def connect(options: SlackOptions, quotas: ConnectorRateLimiters | None = 
         "messages": MESSAGES,
         "replies": REPLIES,
     }
-    called = build_slack_client(
-        options.token, options.base_url, quotas, timeout=options.timeout, connections=options.connections
-    )
-    return SlackConnector(called, collections, writable=options.writable)
+    limits = HttpLimits(timeout=options.timeout, max_concurrency=options.connections, private_addresses=True)
+    client = SlackClient(options.token, options.base_url, quotas, limits)
+    return SlackConnector(client, collections, writable=options.writable)
 
 
 class SlackConnector:
-    """The collections `users`, `channels`, `messages` and `replies`."""
+    """Serve the collections `users`, `channels`, `messages` and `replies`."""
 
     def __init__(
         self, client: SlackClient, collections: Mapping[str, SlackCollection], *, writable: bool = False
@@ -79,19 +83,19 @@ class SlackConnector:
         self.client = client
         self.writable = writable
         self.collections = collections
-        self.collection_capabilities = {
+        self.capabilities_by_collection = {
             name: build_slack_capabilities(collection) for name, collection in collections.items()
         }
 
     def capabilities(self, collection: str) -> Capabilities:
-        return self.collection_capabilities[collection]
+        return self.capabilities_by_collection[collection]
 
     async def scan(self, request: ScanRequest) -> AsyncIterator[Sequence[Row]]:
         collection = self.collections[request.collection]
         pages = collection.fetch(self.client, request.keys)
         while True:
             try:
-                page = build_slack_rows(await anext(pages), request, collection)
+                page = _build_slack_rows(await anext(pages), request, collection)
             except StopAsyncIteration:
                 return
             except ConnectorError:
@@ -104,7 +108,7 @@ class SlackConnector:
         return MESSAGE_WRITE_CAPABILITIES.get(collection) if self.writable else None
 
     async def apply(self, changes: Sequence[RowChange], *, dry_run: bool = False) -> Sequence[ChangeResult]:
-        """One at a time: Slack does nothing together."""
+        """Make one change; Slack makes no two of them together."""
         (change,) = changes
         if self.write_capabilities(change.collection) is None:
             raise ChangeRejected(
@@ -126,7 +130,7 @@ class SlackConnector:
             raise map_slack_error(error, self.client.timeout) from error
 
     async def read_new_keys(self, collection: str, key: str, mark: str | None) -> tuple[str, Sequence[tuple[str, ...]]]:
-        """As `engine.source.Tells` has it, of the messages of a channel."""
+        """Return the newest mark of a channel, and the keys of its messages since `mark` (see ChangeFeed)."""
         if collection != "messages":
             return "", ()
         try:
@@ -140,21 +144,21 @@ class SlackConnector:
         await self.client.call("auth.test")
 
     async def close(self) -> None:
-        await self.client.session.close()
+        await self.client.close()
 
 
-def build_slack_rows(items: Iterable[SlackItem], request: ScanRequest, collection: SlackCollection) -> list[Row]:
-    """The rows of a page, those of the keys alone."""
-    kept = items if request.keys is None else filter_by_keys(items, request.keys, collection)
-    return [build_slack_row(item, request.columns, collection) for item in kept]
+def _build_slack_rows(items: Iterable[SlackItem], request: ScanRequest, collection: SlackCollection) -> list[Row]:
+    """Build the rows of a page, or of those of its items that the keys name."""
+    matching = items if request.keys is None else _filter_by_keys(items, request.keys, collection)
+    return [_build_slack_row(item, request.columns, collection) for item in matching]
 
 
-def filter_by_keys(items: Iterable[SlackItem], keys: KeyFilter, collection: SlackCollection) -> list[SlackItem]:
+def _filter_by_keys(items: Iterable[SlackItem], keys: KeyFilter, collection: SlackCollection) -> list[SlackItem]:
     wanted = frozenset(keys.values)
-    return [item for item in items if build_slack_row(item, keys.columns, collection) in wanted]
+    return [item for item in items if _build_slack_row(item, keys.columns, collection) in wanted]
 
 
-def build_slack_row(item: SlackItem, columns: Sequence[str], collection: SlackCollection) -> Row:
+def _build_slack_row(item: SlackItem, columns: Sequence[str], collection: SlackCollection) -> Row:
     return tuple(collection.columns[name][1](item) for name in columns)
 
 

@@ -16,8 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from demo.data.activity import BOT
 from demo.servers.slack.app import app, rates
 from demo.servers.slack.workspace import ALL, ANYWHERE, Workspace, workspace
-from onedoor.connectors.slack.collections import unescape_text
 from onedoor.connectors.slack.connector import SlackConnector, SlackOptions, connect
+from onedoor.connectors.slack.message_text import unescape_text
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.spi.connector import ChangeKind, ChangeRejected, ChangeResult, RowChange, WritableConnector
 from onedoor.spi.scan import KeyFilter, ScanRequest

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from onedoor.runtime.lru import InMemoryCacheStore
 
 from onedoor.audit.record import AuditOutcome
 from onedoor.connectors.memory import MemoryConnector
@@ -15,7 +16,6 @@ from onedoor.errors import ErrorCode
 from onedoor.model.catalog import Limits
 from onedoor.query.audited import classify_outcome
 from onedoor.query.context import ExecutionResult, QueryEngine
-from onedoor.runtime.lru import InMemoryCacheStore
 from onedoor.runtime.row_cache import RowCache
 from onedoor.spi.predicates import Row
 from onedoor.spi.scan import ScanRequest

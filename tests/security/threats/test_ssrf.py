@@ -14,9 +14,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from onedoor.codegen.models import ApiReadOptions
-from onedoor.connectors.http_client import PrivateAddressError, PublicAddressResolver
+from onedoor.connectors.public_addresses import PrivateAddressError, PublicAddressResolver
 from onedoor.connectors.rest.connector import RestConnector, RestOptions, connect
-from onedoor.connectors.rest.openapi import collections
+from onedoor.connectors.rest.openapi import description
 from onedoor.errors import ConfigurationError, ConnectorError
 from onedoor.spi.scan import ScanRequest
 from tests.servers.rest import serving
@@ -107,7 +107,7 @@ async def test_a_url_of_our_own_network_is_refused_as_it_stands(url: str) -> Non
 @pytest.mark.parametrize("url", NAMES)
 async def test_a_name_is_judged_by_where_it_leads(url: str) -> None:
     source = await connect(RestOptions(base_url=url, collections={"users": COLLECTION}))
-    resolver: Any = source.client.session.connector._resolver  # type: ignore[union-attr]
+    resolver: Any = source.client.http.session.connector._resolver  # type: ignore[union-attr]
     resolver.resolver = Leading("93.184.216.34", NAMES[url])
     with pytest.raises(ConnectorError, match="leads into this network"):
         await asked(source)
@@ -180,7 +180,7 @@ async def test_a_log_at_a_listed_host_is_read_without_our_credentials() -> None:
 @pytest.mark.parametrize("url", DESCRIPTIONS)
 async def test_a_description_is_read_from_a_listed_host_alone(url: str) -> None:
     with pytest.raises(ConfigurationError):
-        await collections.describe(url, ApiReadOptions(hosts=("listed.example",)))
+        await description.describe(url, ApiReadOptions(hosts=("listed.example",)))
 
 
 SERVERS = (
@@ -197,10 +197,10 @@ async def test_a_description_that_was_fetched_names_no_other_host(server: str) -
     text = {"openapi": "3.0.0", "servers": [{"url": server}], "paths": {"/a": {"get": {"responses": {}}}}}
     async with serving(Response(json.dumps(text))) as base:
         with pytest.raises(ConfigurationError, match="is not listed"):
-            await collections.describe(f"{base}/o", ApiReadOptions(hosts=("127.0.0.1",), private_addresses=True))
+            await description.describe(f"{base}/o", ApiReadOptions(hosts=("127.0.0.1",), private_addresses=True))
 
 
 async def test_a_description_is_fetched_and_redirects_are_not_followed() -> None:
     async with serving(Elsewhere("http://127.0.0.1:1/openapi.json")) as base:
         with pytest.raises(ConfigurationError, match="redirects are not followed"):
-            await collections.describe(f"{base}/o", ApiReadOptions(hosts=("127.0.0.1",), private_addresses=True))
+            await description.describe(f"{base}/o", ApiReadOptions(hosts=("127.0.0.1",), private_addresses=True))

@@ -1,4 +1,4 @@
-"""Text in, an OpenAPI 3 document out, whose references are followed within it and nowhere else."""
+"""Parse OpenAPI 3 documents and resolve the references within them."""
 
 import json
 from collections.abc import Mapping
@@ -14,30 +14,31 @@ MAX_REFERENCES = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenApiDocument:
-    """`root` as it was written. Nothing in it is trusted: it may refer to itself, or to what is not there."""
+    """A document as it was written. Nothing in it is trusted: a reference may lead to itself, or to nothing."""
 
     root: JsonNode
 
     def resolve(self, node: Any) -> JsonNode:
-        """The node, or what it refers to; nothing where that leads in a ring. Raises Mistake."""
+        """Follow references; an empty object when they lead in a ring. Raises ConfigurationError for another file."""
         for _ in range(MAX_REFERENCES):
             if not isinstance(node, Mapping) or not isinstance(node.get("$ref"), str):
                 return node if isinstance(node, Mapping) else {}
-            node = self.lookup(node["$ref"])
+            node = self._look_up(node["$ref"])
         return {}
 
-    def lookup(self, reference: str) -> Any:
+    def _look_up(self, reference: str) -> Any:
+        """Look up a JSON pointer (RFC 6901)."""
         if not reference.startswith("#/"):
             raise ConfigurationError("the description refers to another file: put it together to one file first")
         node: Any = self.root
         for step in reference[2:].split("/"):
-            step = step.replace("~1", "/").replace("~0", "~")
-            node = node.get(step) if isinstance(node, Mapping) else None
+            name = step.replace("~1", "/").replace("~0", "~")
+            node = node.get(name) if isinstance(node, Mapping) else None
         return node
 
 
 def parse_openapi_document(text: bytes) -> OpenApiDocument:
-    """JSON, or YAML. Raises Mistake where it is no OpenAPI 3."""
+    """Parse JSON or YAML. Raises ConfigurationError when it is no OpenAPI 3."""
     root = _parse_json_or_yaml(text)
     if not isinstance(root, Mapping) or not str(root.get("openapi", "")).startswith("3."):
         raise ConfigurationError("this is no OpenAPI 3 description: it has no `openapi: 3...` at its top")

@@ -1,4 +1,4 @@
-"""A schema in, what it comes to out: references followed, parts put together, null taken apart from the rest."""
+"""Resolve the schemas of an OpenAPI document: follow references, merge `allOf`, `anyOf` and `oneOf`, set null apart."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,7 @@ SCALAR_TYPES = frozenset({"string", "integer", "number", "boolean"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedSchema:
-    """`name` is what the document calls it, if it does. An empty `type` is anything, or one of several things."""
+    """A schema without references. `name` is that of its component, if it is one; an empty `type` is any type."""
 
     type: str = ""
     name: str = ""
@@ -29,19 +29,18 @@ class ResolvedSchema:
 
 
 def resolve_schema(document: OpenApiDocument, schema: Any, depth: int = 0) -> ResolvedSchema:
-    """A ring of schemas ends in anything."""
+    """Resolve a schema; one that contains itself is of any type at some depth."""
     node = document.resolve(schema)
     if depth > MAX_SCHEMA_DEPTH or not node:
         return ResolvedSchema()
-    own = _resolve_own_keywords(node, _parse_reference_name(schema))
-    for word, together in (("allOf", _merge_all_of), ("anyOf", _merge_any_of), ("oneOf", _merge_any_of)):
-        parts = node.get(word)
+    resolved = _resolve_own_keywords(node, _parse_reference_name(schema))
+    for keyword, merge in (("allOf", _merge_all_of), ("anyOf", _merge_any_of), ("oneOf", _merge_any_of)):
+        parts = node.get(keyword)
         if isinstance(parts, Sequence) and not isinstance(parts, str) and parts:
-            found = [resolve_schema(document, each, depth + 1) for each in parts]
-            nullable = own.nullable or any(_is_null_schema(document.resolve(each)) for each in parts)
-            meant = [one for one, each in zip(found, parts, strict=True) if not _is_null_schema(document.resolve(each))]
-            own = together(own, meant, nullable)
-    return own
+            not_null = [part for part in parts if not _is_null_schema(document.resolve(part))]
+            nullable = resolved.nullable or len(not_null) < len(parts)
+            resolved = merge(resolved, [resolve_schema(document, part, depth + 1) for part in not_null], nullable)
+    return resolved
 
 
 def _parse_reference_name(schema: Any) -> str:
@@ -54,23 +53,23 @@ def _is_null_schema(node: JsonNode) -> bool:
 
 
 def _resolve_own_keywords(node: JsonNode, name: str) -> ResolvedSchema:
-    types = node.get("type", "object" if isinstance(node.get("properties"), Mapping) else "")
-    listed = [types] if isinstance(types, str) else [each for each in types if isinstance(each, str)]
-    said = [each for each in listed if each != "null"]
+    properties, required = node.get("properties"), node.get("required")
+    declared = node.get("type", "object" if isinstance(properties, Mapping) else "")
+    types = [declared] if isinstance(declared, str) else [text for text in declared if isinstance(text, str)]
+    types_but_null = [text for text in types if text != "null"]
     values = node.get("enum", [node["const"]] if "const" in node else [])
     values = values if isinstance(values, list) else []
-    texts = tuple(each for each in values if isinstance(each, str) and each)
-    properties = node.get("properties")
+    texts = tuple(value for value in values if isinstance(value, str) and value)
     return ResolvedSchema(
-        type=said[0] if len(said) == 1 else "",
+        type=types_but_null[0] if len(types_but_null) == 1 else "",
         name=name,
         format=str(node.get("format", "")),
-        nullable=node.get("nullable") is True or "null" in listed or None in values,
+        nullable=node.get("nullable") is True or "null" in types or None in values,
         comment=_extract_first_sentence(node.get("description")),
-        enum_values=texts if len(texts) == len([each for each in values if each is not None]) else (),
+        enum_values=texts if len(texts) == len([value for value in values if value is not None]) else (),
         properties=properties if isinstance(properties, Mapping) else {},
-        required=frozenset(each for each in node.get("required", ()) if isinstance(each, str))
-        if isinstance(node.get("required"), list)
+        required=frozenset(text for text in required if isinstance(text, str))
+        if isinstance(required, list)
         else frozenset(),
         items=node.get("items"),
         maximum=_parse_integer(node.get("maximum", node.get("maxItems"))),
@@ -79,10 +78,9 @@ def _resolve_own_keywords(node: JsonNode, name: str) -> ResolvedSchema:
 
 
 def _extract_first_sentence(text: Any) -> str:
-    """The first sentence of a description."""
     line = str(text or "").strip().partition("\n\n")[0].replace("\n", " ").strip()
-    head, point, _ = line.partition(". ")
-    return f"{head}." if point else line
+    sentence, stop, _ = line.partition(". ")
+    return f"{sentence}." if stop else line
 
 
 def _parse_integer(value: Any) -> int | None:
@@ -90,46 +88,49 @@ def _parse_integer(value: Any) -> int | None:
 
 
 def _merge_all_of(own: ResolvedSchema, parts: Sequence[ResolvedSchema], nullable: bool) -> ResolvedSchema:
-    """What holds of every part holds; of a type that one of them says, and the rest do not deny."""
-    whole = [own, *parts]
-    types = {each.type for each in whole if each.type}
+    """Keep what any part says, and the type where no two parts differ in it."""
+    schemas = [own, *parts]
+    types = {schema.type for schema in schemas if schema.type}
     properties: dict[str, Any] = {}
-    for each in whole:
-        properties |= each.properties
+    for schema in schemas:
+        properties |= schema.properties
     return replace(
-        next((each for each in (own, *parts) if each.type), own),
+        next((schema for schema in schemas if schema.type), own),
         type=next(iter(types)) if len(types) == 1 else "",
         name=own.name or (parts[0].name if len(parts) == 1 else ""),
-        comment=own.comment or next((each.comment for each in parts if each.comment), ""),
-        nullable=nullable or any(each.nullable for each in parts),
+        comment=own.comment or next((part.comment for part in parts if part.comment), ""),
+        nullable=nullable or any(part.nullable for part in parts),
         properties=properties,
-        required=frozenset[str]().union(*(each.required for each in whole)),
+        required=frozenset[str]().union(*(schema.required for schema in schemas)),
     )
 
 
 def _merge_any_of(own: ResolvedSchema, parts: Sequence[ResolvedSchema], nullable: bool) -> ResolvedSchema:
-    """Of several things, what they have in common."""
-    nullable = nullable or any(each.nullable for each in parts)
-    types = {each.type for each in parts}
+    """Keep what all parts have in common."""
+    nullable = nullable or any(part.nullable for part in parts)
+    types = {part.type for part in parts}
     if len(parts) == 1:
-        return replace(parts[0], name=own.name or parts[0].name, comment=own.comment or parts[0].comment,
-                       nullable=nullable)  # fmt: skip
+        (part,) = parts
+        return replace(part, name=own.name or part.name, comment=own.comment or part.comment, nullable=nullable)
     if types == {"object"}:
-        shared = set(parts[0].properties).intersection(*(each.properties for each in parts))
+        first = parts[0]
+        shared = set(first.properties).intersection(*(part.properties for part in parts))
         return replace(
-            parts[0], name=own.name, comment=own.comment, nullable=nullable,
-            properties={name: each for name, each in parts[0].properties.items() if name in shared},
-            required=parts[0].required.intersection(*(each.required for each in parts)),
-        )  # fmt: skip
-    if len(types) == 1 and types <= SCALAR_TYPES:
-        return replace(
-            own, type=parts[0].type, format=_find_common_format(each.format for each in parts), nullable=nullable
+            first,
+            name=own.name,
+            comment=own.comment,
+            nullable=nullable,
+            properties={name: schema for name, schema in first.properties.items() if name in shared},
+            required=first.required.intersection(*(part.required for part in parts)),
         )
+    if len(types) == 1 and types <= SCALAR_TYPES:
+        common_format = _find_common_format(part.format for part in parts)
+        return replace(own, type=parts[0].type, format=common_format, nullable=nullable)
     if types and types <= {"string", "integer"}:
         return replace(own, type="string", nullable=nullable)
     return replace(own, type="" if parts else own.type, nullable=nullable)
 
 
 def _find_common_format(formats: Iterable[str]) -> str:
-    found = set(formats)
-    return found.pop() if len(found) == 1 else ""
+    distinct = set(formats)
+    return distinct.pop() if len(distinct) == 1 else ""

@@ -1,0 +1,232 @@
+"""Read an OpenAPI description from a file or a listed host, and describe its collections for `introspect`."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from yarl import URL
+
+from onedoor.codegen.models import ApiReadOptions, DescribedReference, DescribedTable, SourceDescription
+from onedoor.connectors.http_client import BoundedHttpClient, HttpLimits
+from onedoor.connectors.public_addresses import check_base_url
+from onedoor.connectors.rest.client import OK
+from onedoor.connectors.rest.openapi.collections import (
+    OpenApiCollection,
+    build_collection_settings,
+    build_openapi_collections,
+)
+from onedoor.connectors.rest.openapi.document import OpenApiDocument, parse_openapi_document
+from onedoor.connectors.rest.openapi.operations import count_operations, find_read_operations, is_selected
+from onedoor.connectors.rest.openapi.rows import SkippedOperation, clean_comment
+from onedoor.errors import ConfigurationError, ConnectorError
+
+MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
+
+FETCH_LIMITS = HttpLimits(timeout=30.0, max_concurrency=1, max_response_bytes=MAX_DOCUMENT_BYTES)
+
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+
+BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+TABLE_SETTINGS = ("columns", "keys", "filters")
+"""Settings that have a line for each of their entries."""
+
+
+async def describe(location: str, options: ApiReadOptions) -> SourceDescription:
+    """Describe the API. Raises ConfigurationError when it cannot be read, or leads to a host that is not listed."""
+    document = parse_openapi_document(await _load_document(location, options))
+    operations = [
+        operation for operation in find_read_operations(document, options.given) if is_selected(operation, options.only)
+    ]
+    if not operations:
+        raise ConfigurationError("the description has no operation that reads and is meant: see `--only`")
+    collections, skipped = build_openapi_collections(document, operations)
+    summary = (
+        f"{count_operations(document)} operations, {len(operations)} of them read and are meant:"
+        f" {len(collections)} collections"
+    )
+    return SourceDescription(
+        tables=_build_tables(collections),
+        settings={
+            "kind": "rest",
+            "base_url": _resolve_base_url(document, location, options),
+            **_find_credential_headers(document, options),
+        },
+        notes=(summary, *_summarize_skipped(skipped)),
+    )
+
+
+def _summarize_skipped(skipped: Sequence[SkippedOperation]) -> list[str]:
+    counts = Counter(operation.reason for operation in skipped)
+    return [f"left {count}: {reason}" for reason, count in counts.most_common()]
+
+
+async def _load_document(location: str, options: ApiReadOptions) -> bytes:
+    if urlsplit(location).scheme in ("http", "https"):
+        return await _fetch_document(location, options)
+    return _read_document_file(Path(location))
+
+
+def _read_document_file(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_DOCUMENT_BYTES:
+            raise ConfigurationError(f"the description is over the limit of {MAX_DOCUMENT_BYTES} bytes")
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"`{path.name}` cannot be read: {error.strerror}") from None
+
+
+async def _fetch_document(url: str, options: ApiReadOptions) -> bytes:
+    """Fetch a document from a listed host; redirects are not followed."""
+    _check_host_is_listed(url, options)
+    limits = replace(FETCH_LIMITS, private_addresses=options.private_addresses)
+    client = BoundedHttpClient(limits, headers={"accept-encoding": "gzip"})
+    try:
+        async with client.open_response("GET", URL(url, encoded=True)) as response:
+            if response.status != OK:
+                raise client.map_status(response.status)
+            return await client.read_body(response)
+    except ConnectorError as error:
+        raise ConfigurationError(f"the description cannot be read: {error.reason}") from None
+    finally:
+        await client.close()
+
+
+def _check_host_is_listed(url: str, options: ApiReadOptions) -> None:
+    """Raises ConfigurationError for a host that is not listed, and for one that may be in this network."""
+    parts = urlsplit(url)
+    try:
+        check_base_url(f"{parts.scheme}://{parts.netloc}{parts.path}", private_addresses=options.private_addresses)
+    except ValueError as error:
+        reason = str(error).replace("`base_url`", "an address").replace("`private_addresses`", "`--private`")
+        raise ConfigurationError(reason) from None
+    if parts.hostname not in options.hosts:
+        raise ConfigurationError(
+            f"the host `{parts.hostname}` is not listed: add `--host {parts.hostname}` if it is meant"
+        )
+
+
+def _resolve_base_url(document: OpenApiDocument, location: str, options: ApiReadOptions) -> str:
+    """Return the given base URL, or the description's: that of a file is believed, a fetched one must be listed."""
+    if options.base_url:
+        return options.base_url.rstrip("/")
+    is_remote = urlsplit(location).scheme in ("http", "https")
+    server_url = _get_server_url(document)
+    url = urljoin(location, server_url) if is_remote else server_url
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise ConfigurationError("the description does not say where its API is: say it with `--base-url`")
+    if is_remote:
+        _check_host_is_listed(url, options)
+    return url.rstrip("/")
+
+
+def _get_server_url(document: OpenApiDocument) -> str:
+    """Return the URL of the first server, with the defaults of its variables."""
+    servers = document.root.get("servers")
+    server = servers[0] if isinstance(servers, list) and servers and isinstance(servers[0], Mapping) else {}
+    variables = server.get("variables") or {}
+    url = str(server.get("url", ""))
+    for name, variable in variables.items() if isinstance(variables, Mapping) else ():
+        default = str(variable.get("default", "")) if isinstance(variable, Mapping) else ""
+        url = url.replace(f"{{{name}}}", default)
+    return url
+
+
+def _find_credential_headers(document: OpenApiDocument, options: ApiReadOptions) -> dict[str, str]:
+    """Return the headers that carry credentials: the given ones, and those of the description's security schemes."""
+    components = document.root.get("components")
+    schemes = components.get("securitySchemes") if isinstance(components, Mapping) else None
+    names = [*options.headers]
+    for scheme in map(document.resolve, schemes.values()) if isinstance(schemes, Mapping) else ():
+        if scheme.get("type") == "apiKey" and scheme.get("in") == "header":
+            names.append(str(scheme.get("name", "")))
+        elif scheme.get("type") in ("http", "oauth2", "openIdConnect"):
+            names.append("authorization")
+    lowercase = dict.fromkeys(name.lower() for name in names if HEADER_NAME.fullmatch(name))
+    return {f"headers.{name}": "" for name in lowercase}
+
+
+def _build_tables(collections: Sequence[OpenApiCollection]) -> tuple[DescribedTable, ...]:
+    rows = {collection.item_shape: collection for collection in collections if collection.item_shape}
+    lists = {collection.path_shape: collection for collection in collections if not collection.single}
+    return tuple(
+        DescribedTable(
+            name=collection.name,
+            columns=collection.all_columns,
+            key=collection.key_columns if collection.key or collection.single else (),
+            references=tuple(_find_path_references(collection, rows, lists)),
+            comment=clean_comment(collection.comment),
+            needs=tuple(path_column.column.name for path_column in collection.path_columns),
+            declared=_render_section(collection.name, build_collection_settings(collection)),
+        )
+        for collection in collections
+    )
+
+
+def _find_path_references(
+    collection: OpenApiCollection,
+    rows: Mapping[tuple[str, ...], OpenApiCollection],
+    lists: Mapping[tuple[str, ...], OpenApiCollection],
+) -> Iterator[DescribedReference]:
+    """Yield the reference to the row whose path is the longest part of the collection's own."""
+    for end in range(len(collection.path_shape) - 1, 0, -1):
+        shape = collection.path_shape[:end]
+        if shape[-1] != "" or shape == collection.item_shape:
+            continue
+        target = rows.get(shape) or lists.get(shape[:-1])
+        if target is None or target is collection:
+            continue
+        path_columns = tuple(path_column.column.name for path_column in collection.path_columns)
+        local, remote = path_columns[: shape.count("")], target.key_columns
+        if len(local) == len(remote) and _have_same_types(collection, local, target, remote):
+            yield DescribedReference(columns=local, to=target.name, there=remote)
+            return
+
+
+def _have_same_types(
+    collection: OpenApiCollection, columns: Sequence[str], target: OpenApiCollection, target_columns: Sequence[str]
+) -> bool:
+    types = {column.name: column.kind for column in collection.all_columns}
+    target_types = {column.name: column.kind for column in target.all_columns}
+    return all(types[column] is target_types[other] for column, other in zip(columns, target_columns, strict=True))
+
+
+def _render_section(name: str, settings: Mapping[str, Any]) -> str:
+    """Render `[collections."repos.runs"]` and a line for each setting."""
+    return "\n".join([f"[collections.{_render_key(name)}]", *_render_lines(settings)]) + "\n"
+
+
+def _render_lines(settings: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in settings.items():
+        if name in TABLE_SETTINGS:
+            yield from (f"{name}.{_render_key(key)} = {_render_value(entry)}" for key, entry in value.items())
+        else:
+            yield f"{name} = {_render_value(value)}"
+
+
+def _render_key(name: str) -> str:
+    return name if BARE_KEY.fullmatch(name) else _render_text(name)
+
+
+def _render_value(value: Any) -> str:
+    match value:
+        case Mapping():
+            entries = ", ".join(f"{_render_key(key)} = {_render_value(entry)}" for key, entry in value.items())
+            return f"{{ {entries} }}" if entries else "{}"
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return _render_text(value)
+        case _:
+            return json.dumps(value)
+
+
+def _render_text(text: str) -> str:
+    """Render text as JSON does, and escape DEL, which TOML wants escaped."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

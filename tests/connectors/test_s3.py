@@ -18,6 +18,7 @@ from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.spi.capabilities import Capabilities, Column, ColumnType
 from onedoor.spi.predicates import Row
 from onedoor.spi.scan import KeyFilter, ScanRequest
+from tests.connectors.faults.wire import wired
 
 PATTERN = "customers/{customer_id:int}/{kind}/{name}"
 KEYS = (
@@ -221,6 +222,47 @@ async def test_a_failure_has_a_reason_that_can_be_shown(
     with serve(Response(body, status, media_type="application/xml")) as port:
         source = await open_bucket("small", endpoint=f"http://127.0.0.1:{port}")
         assert await failure(source) == (reason, code)
+
+
+@pytest.mark.parametrize("fault", ["reset", "half", "garbage", "huge", "page", "403", "500"])
+async def test_no_connection_stays_open_whatever_failed(
+    serve: Callable[[ASGIApp], AbstractContextManager[int]], fault: str
+) -> None:
+    """Pools are held here, as the traceback of a failure may hold one, so that the garbage collector closes nothing."""
+    listing = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+    with serve(Response(listing, media_type="application/xml")) as port:
+        failures = await fail_and_close(port, fault)
+    assert failures != []
+
+
+async def fail_and_close(port: int, fault: str) -> list[ConnectorError]:
+    """Return the failures, once every connection is closed."""
+    failures: list[ConnectorError] = []
+    async with wired("127.0.0.1", port) as wire:
+        source = await connect(
+            S3Options(
+                bucket="small", pattern=PATTERN, endpoint=f"http://127.0.0.1:{wire.port}", access_key="a",
+                secret_key="b", timeout=1.0,
+            )
+        )  # fmt: skip
+        await source.ping()
+        await wire.set(fault)
+        for call in (source.ping(), source.read_range(KEYS[0], 0, 3)):
+            try:
+                await call
+            except ConnectorError as failure:
+                failures.append(failure)
+        await wire.set(None)
+        await source.ping()
+        pools = source.client._endpoint.http_session.session._manager.pools
+        held = [pools[key] for key in pools.keys()]  # noqa: SIM118
+        await source.close()
+        deadline = asyncio.get_running_loop().time() + 5
+        while wire.links:
+            assert asyncio.get_running_loop().time() < deadline, "a connection stays open"
+            await asyncio.sleep(0.01)
+    assert held != []
+    return failures
 
 
 async def test_a_stat_is_what_the_row_says(open_bucket: Callable) -> None:

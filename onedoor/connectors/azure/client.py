@@ -35,30 +35,30 @@ from onedoor.errors import ConnectorError
 QueryParameters: TypeAlias = Sequence[tuple[str, str]]
 
 API_VERSION = "2023-11-03"
-"""Of Azure's protocol, and of the signatures made here."""
+"""The version of Azure's protocol, and of the signatures made here."""
 
 ACCOUNT_NAME_PATTERN = re.compile(r"[a-z0-9]{3,24}")
 
 ROOT_SETTING_NAMES = {"file": "share", "blob": "container"}
-"""What each service calls what it keeps files in."""
+"""By service, the setting that names what holds its files."""
 
 ROOT_NAME_PATTERN = re.compile(r"[a-z0-9$][a-z0-9-]{1,62}")
 
 UNADDRESSABLE_PATH_PATTERN = re.compile(r"^$|(?:^|/)\.{1,2}(?:/|$)|[\ud800-\udfff]")
-"""Of such an id the url would lead elsewhere, or be none."""
+"""Ids whose URL would lead elsewhere, or be none."""
 
 SIGNED_HEADERS = (
     "content-encoding", "content-language", "content-length", "content-md5", "content-type", "date",
     "if-modified-since", "if-match", "if-none-match", "if-unmodified-since", "range",
 )  # fmt: skip
-"""What is signed of the headers that are not Azure's own."""
+"""The headers that are signed besides Azure's own, in the order in which they are signed."""
 
 DOWNLOAD_URL_MAX_SECONDS = 300
-"""How long an address that we give out may open its file."""
+"""Seconds for which a download URL is valid at most."""
 
 
 class AzureAccountSettings(Protocol):
-    """What both kinds of sources are told of their account."""
+    """The settings of an account."""
 
     @property
     def account(self) -> str: ...
@@ -74,7 +74,7 @@ class AzureAccountSettings(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AzureAccount:
-    """One account's `service`, `file` or `blob`, and in it the one `root`, a share or container, that is read."""
+    """One service of an account, `file` or `blob`, and the one share or container in it that is read: its `root`."""
 
     service: str
     account: str
@@ -84,7 +84,7 @@ class AzureAccount:
     sas_parameters: QueryParameters = field(default=(), repr=False)
 
     def build_path(self, id: str | None = None) -> str:
-        """Of the root, or of what is called `id` in it, as it stands in the url."""
+        """Return the URL path of the root, or of a file or directory in it."""
         parts = (self.root,) if id is None else (self.root, *id.split("/"))
         return self.build_path_under("/".join(quote(part, safe="") for part in parts))
 
@@ -99,7 +99,7 @@ class AzureAccount:
         return self.base_url.removesuffix(urlsplit(self.base_url).path)
 
     def build_file_url(self, id: str) -> str:
-        """The whole url of a file, for Azure itself to read."""
+        """Return the whole URL of a file, for Azure itself to read."""
         return (
             f"{self.origin}{self.build_path(id)}{'?' if self.sas_parameters else ''}{encode_query(self.sas_parameters)}"
         )
@@ -107,49 +107,49 @@ class AzureAccount:
     def sign_headers(
         self, path: str, parameters: QueryParameters, headers: Mapping[str, str], method: str = "GET"
     ) -> Mapping[str, str]:
-        """The headers with the key's signature of them, and of the rest; a SAS stands in the url instead."""
+        """Return the headers with a signature of the whole call; with a SAS they stay, as it is part of the URL."""
         if self.account_key is None:
             return headers
-        said = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers) if name.startswith("x-ms-"))
-        plain = "\n".join(headers.get(name, "") for name in SIGNED_HEADERS)
-        asked = "".join(f"\n{name}:{value}" for name, value in sorted(parameters))
-        signature = sign(self.account_key, f"{method}\n{plain}\n{said}/{self.account}{path}{asked}")
+        own = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers) if name.startswith("x-ms-"))
+        standard = "\n".join(headers.get(name, "") for name in SIGNED_HEADERS)
+        query = "".join(f"\n{name}:{value}" for name, value in sorted(parameters))
+        signature = sign(self.account_key, f"{method}\n{standard}\n{own}/{self.account}{path}{query}")
         return {**headers, "authorization": f"SharedKey {self.account}:{signature}"}
 
     def build_download_url(self, id: str, seconds: int, now: datetime) -> str | None:
-        """An address to read this one file by, for at most LONGEST_SECONDS; None: there is no key to sign it with.
+        """Return a URL that reads this one file, or None without a key to sign it with.
 
         A SAS of the settings may open more than the file, so it is never given out.
         """
         return self.build_sas_url(id, "r", now + timedelta(seconds=min(seconds, DOWNLOAD_URL_MAX_SECONDS)))
 
     def build_sas_url(self, id: str, permissions: str, expires: datetime) -> str | None:
-        """`permissions`: what it opens the file for, in Azure's letters."""
+        """Return a URL for one file, with permissions in Azure's letters, or None without a key to sign it with."""
         if self.account_key is None or not is_addressable(id):
             return None
-        given = {
+        fields = {
             "sp": permissions,
             "se": f"{expires.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
             "sv": API_VERSION,
             "sr": self.service[0],
         }
         if self.base_url.startswith("https:"):
-            given["spr"] = "https"
+            fields["spr"] = "https"
         resource = f"/{self.service}/{self.account}/{self.root}/{id}"
-        given["sig"] = sign(self.account_key, "\n".join(SAS_SIGNATURE_FIELDS[self.service](given, resource)))
-        return f"{self.origin}{self.build_path(id)}?{encode_query(tuple(given.items()))}"
+        fields["sig"] = sign(self.account_key, "\n".join(SAS_SIGNATURE_FIELDS[self.service](fields, resource)))
+        return f"{self.origin}{self.build_path(id)}?{encode_query(tuple(fields.items()))}"
 
 
-def _list_file_sas_fields(given: Mapping[str, str], resource: str) -> tuple[str, ...]:
-    return given["sp"], "", given["se"], resource, "", "", given.get("spr", ""), given["sv"], *[""] * 5
+def _list_file_sas_fields(fields: Mapping[str, str], resource: str) -> tuple[str, ...]:
+    return fields["sp"], "", fields["se"], resource, "", "", fields.get("spr", ""), fields["sv"], *[""] * 5
 
 
-def _list_blob_sas_fields(given: Mapping[str, str], resource: str) -> tuple[str, ...]:
-    return (*_list_file_sas_fields(given, resource)[:8], given["sr"], *[""] * 7)
+def _list_blob_sas_fields(fields: Mapping[str, str], resource: str) -> tuple[str, ...]:
+    return (*_list_file_sas_fields(fields, resource)[:8], fields["sr"], *[""] * 7)
 
 
 SAS_SIGNATURE_FIELDS = {"file": _list_file_sas_fields, "blob": _list_blob_sas_fields}
-"""What a SAS's signature is of, line by line."""
+"""By service, the lines that the signature of a SAS covers."""
 
 
 def sign(key: bytes, text: str) -> str:
@@ -165,7 +165,7 @@ def encode_query(parameters: QueryParameters) -> str:
 
 
 def build_account(service: str, root: str, settings: AzureAccountSettings) -> AzureAccount:
-    """Without a url, in Azure's public cloud. ValueError: what cannot be, of the settings."""
+    """Build an account, in Azure's public cloud without a URL. Raises ValueError for settings that cannot be."""
     if not ACCOUNT_NAME_PATTERN.fullmatch(settings.account):
         raise ValueError("`account` must be 3 to 24 small letters and digits")
     if not ROOT_NAME_PATTERN.fullmatch(root):
@@ -191,11 +191,11 @@ def decode_account_key(key: str) -> bytes:
 
 
 def parse_sas_token(sas: str) -> QueryParameters:
-    """A `+` is one of base64's: no token holds a space."""
-    given = parse_qsl(sas.removeprefix("?").replace("+", "%2B"))
-    if "sig" not in dict(given):
+    """Read a SAS, in which a `+` is a character of base64, as no token holds a space."""
+    parameters = parse_qsl(sas.removeprefix("?").replace("+", "%2B"))
+    if "sig" not in dict(parameters):
         raise ValueError("`sas_token` must be a token such as `sv=...&sp=rl&sig=...`")
-    return tuple(given)
+    return tuple(parameters)
 
 
 MIME_TYPES = MimeTypes()
@@ -204,7 +204,10 @@ MIME_TYPES = MimeTypes()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AzureEntry:
-    """A file, or a directory or share, which has no size: `path` is where it is in its root."""
+    """A file, or a directory or share, which has no size.
+
+    `path` is where it is in its root; `quota` is how many GiB a share may hold.
+    """
 
     path: str
     size: int | None
@@ -212,12 +215,11 @@ class AzureEntry:
     modified: datetime
     version: str
     quota: int | None
-    """How many GiB a share may hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AzureListingPage:
-    """`marker`: where the next page begins, empty after the last."""
+    """One page of a listing; `marker` is where the next page begins, and empty after the last."""
 
     files: tuple[AzureEntry, ...] = ()
     directories: tuple[AzureEntry, ...] = ()
@@ -228,46 +230,51 @@ EMPTY_PAGE = AzureListingPage()
 
 
 def parse_blobs(listing: Element) -> AzureListingPage:
-    found = [parse_entry(each, "", content_type=None) for each in listing.iterfind("Blobs/Blob")]
-    return AzureListingPage(files=tuple(found), marker=parse_next_marker(listing))
+    files = [parse_entry(blob, "", content_type=None) for blob in listing.iterfind("Blobs/Blob")]
+    return AzureListingPage(files=tuple(files), marker=parse_next_marker(listing))
 
 
 def parse_directory(listing: Element, parent_path: str) -> AzureListingPage:
-    """`within` ends with `/`, or is empty. A file's content type is guessed: Azure's listing does not tell it."""
-    shown = [each for each in listing.iterfind("Entries/File") if not parse_name(each).startswith(HIDDEN_PREFIX)]
-    files = [parse_entry(each, parent_path, content_type=MIME_TYPES.guess_type(parse_name(each))[0]) for each in shown]
-    directories = [parse_entry(each, parent_path, content_type=None) for each in listing.iterfind("Entries/Directory")]
+    """Read a directory, whose path ends with `/` or is empty; media types are guessed, as the listing has none."""
+    files = [
+        parse_entry(file, parent_path, content_type=MIME_TYPES.guess_type(parse_name(file))[0])
+        for file in listing.iterfind("Entries/File")
+        if not parse_name(file).startswith(HIDDEN_PREFIX)
+    ]
+    directories = [
+        parse_entry(directory, parent_path, content_type=None) for directory in listing.iterfind("Entries/Directory")
+    ]
     return AzureListingPage(files=tuple(files), directories=tuple(directories), marker=parse_next_marker(listing))
 
 
 def parse_shares(listing: Element) -> AzureListingPage:
-    found = [parse_entry(each, "", content_type=None) for each in listing.iterfind("Shares/Share")]
-    return AzureListingPage(directories=tuple(found), marker=parse_next_marker(listing))
+    shares = [parse_entry(share, "", content_type=None) for share in listing.iterfind("Shares/Share")]
+    return AzureListingPage(directories=tuple(shares), marker=parse_next_marker(listing))
 
 
 def parse_entry(element: Element, parent_path: str, *, content_type: str | None) -> AzureEntry:
-    """Raises KeyError, ValueError where what must be said is not."""
-    said = {each.tag: each.text or "" for each in element.iterfind("Properties/*")}
+    """Raises KeyError and ValueError for a property that is missing or unreadable."""
+    properties = {node.tag: node.text or "" for node in element.iterfind("Properties/*")}
     return AzureEntry(
         path=parent_path + parse_name(element),
-        size=int(said["Content-Length"]) if "Content-Length" in said else None,
-        content_type=said.get("Content-Type") or content_type,
-        modified=parsedate_to_datetime(said["Last-Modified"]).astimezone(UTC),
-        version=said["Etag"].strip('"'),
-        quota=int(said["Quota"]) if "Quota" in said else None,
+        size=int(properties["Content-Length"]) if "Content-Length" in properties else None,
+        content_type=properties.get("Content-Type") or content_type,
+        modified=parsedate_to_datetime(properties["Last-Modified"]).astimezone(UTC),
+        version=properties["Etag"].strip('"'),
+        quota=int(properties["Quota"]) if "Quota" in properties else None,
     )
 
 
 def parse_name(element: Element) -> str:
-    """What XML cannot hold stands percent-encoded, and the listing says so. Raises ValueError."""
-    found = element.find("Name")
-    if found is None or not found.text:
+    """Read a name, which the listing marks as percent-encoded if XML cannot hold it. Raises ValueError."""
+    name = element.find("Name")
+    if name is None or not name.text:
         raise ValueError("no name")
-    return unquote(found.text, errors="strict") if found.get("Encoded") == "true" else found.text
+    return unquote(name.text, errors="strict") if name.get("Encoded") == "true" else name.text
 
 
 def parse_file_headers(path: str, headers: Mapping[str, str]) -> AzureEntry:
-    """A file as its own headers tell it. Raises KeyError, ValueError where what must be said is not."""
+    """Read a file from the headers of its own. Raises KeyError and ValueError for one that is missing or unreadable."""
     return AzureEntry(
         path=path,
         size=int(headers["content-length"]),

@@ -467,28 +467,48 @@ def build_s3_client(options: S3Options) -> Any:
 
 
 class BoundedBotocoreSession:
-    """Bound botocore's HTTP session, which would read an answer for as long as it goes on."""
+    """Bound botocore's HTTP session, which would read an answer for as long as it goes on.
+
+    It also closes connections itself, as urllib3 leaves those of a manager to the garbage collector.
+    """
 
     def __init__(self, session: Any, timeout: float) -> None:
         self.session = session
         self.timeout = timeout
+        self.closed = False
 
     def send(self, request: Any) -> Any:
         """Read the answer within limits and give its connection back; leave the stream of a content to its reader."""
         has_stream, request.stream_output = request.stream_output, True
-        response = self.session.send(request)
-        if has_stream and response.status_code < 300:
+        try:
+            response = self.session.send(request)
+            if not has_stream or response.status_code >= 300:
+                self.read_content(request, response)
             return response
+        finally:
+            if self.closed:
+                self.close_pools()
+
+    def read_content(self, request: Any, response: Any) -> None:
         try:
             response._content = read_bounded(response.raw.stream(), max_bytes=RESPONSE_MAX_BYTES, seconds=self.timeout)
         except HTTPError as error:
             raise ReadTimeoutError(endpoint_url=request.url, error=error) from None
         finally:
             response.raw.close()
-        return response
 
     def close(self) -> None:
+        """Close idle connections now, and those of the calls under way as each of them ends."""
+        self.closed = True
+        self.close_pools()
         self.session.close()
+
+    def close_pools(self) -> None:
+        pools = self.session._manager.pools
+        for key in list(pools.keys()):
+            pool = pools.get(key)
+            if pool is not None:
+                pool.close()
 
 
 KIND = ConnectorKind(options=S3Options, connect=connect)

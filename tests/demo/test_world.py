@@ -19,9 +19,10 @@ WORLD = tables(SMALL)
 ROWS = {name: [dict(zip(table.columns, row, strict=True)) for row in table.rows] for name, table in WORLD.items()}
 DIGEST = """
 from hashlib import sha256
-from demo.world import chat, files
-from demo.world.tables import tables
-print(sha256(repr((tables(0.01), list(files.files(0.01)), chat.messages(0.01))).encode()).hexdigest())
+from demo.data.activity import messages
+from demo.data.business import tables
+from demo.data.files import files
+print(sha256(repr((tables(0.01), list(files(0.01)), messages(0.01))).encode()).hexdigest())
 """
 
 

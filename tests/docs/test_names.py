@@ -17,7 +17,7 @@ TARGET = re.compile(r"(?:`|^    )make (\w+)", re.MULTILINE)
 COMMAND = re.compile(r"python -m onedoor ((?:[a-z]+ ?)+)")
 ADDED = frozenset(
     {
-        "schema/ticket.py", "resolvers/ticket.py", "schema/office.py", "resolvers/office.py", "onedoor/connectors/sheets.py",
+        "jobs/reminders.py", "schema/ticket.py", "resolvers/ticket.py", "schema/office.py", "resolvers/office.py", "onedoor/connectors/sheets.py",
     }
 )  # fmt: skip
 """Files that a page shows how to add."""
@@ -27,7 +27,7 @@ ENVIRONMENT = dict.fromkeys(
      "SLACK_TOKEN", "REDIS_URL", "CRM_AUTHORIZATION",
      "AZURE_FILES_KEY", "AZURE_BLOB_KEY", "AZURE_BLOB_SAS",
      "DRIVE_KEY", "PROMETHEUS_TOKEN", "DATADOG_API_KEY", "DATADOG_APP_KEY",
-     "GITHUB_AUTHORIZATION", "DIRECTORY_AUTHORIZATION"),
+     "GITHUB_AUTHORIZATION", "DIRECTORY_AUTHORIZATION", "SHOP_URL"),
     "of the tests, and at least thirty-two characters long",
 )  # fmt: skip
 

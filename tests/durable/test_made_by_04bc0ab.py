@@ -174,7 +174,8 @@ async def test_the_lines_of_jobs_are_told(state: MetadataDatabase) -> None:
 def test_declarations_have_the_versions_they_were_started_under(state: MetadataDatabase) -> None:
     jobs = register_jobs(JOBS, acme.GROUPS)
     with state.read_connection() as connection:
-        versions = dict(connection.exec_driver_sql("SELECT DISTINCT name, version FROM job"))
+        rows = connection.exec_driver_sql("SELECT DISTINCT name, version FROM job").all()
+        versions = {name: version for name, version in rows}
         releases = connection.exec_driver_sql("SELECT DISTINCT release FROM job").scalars().all()
     assert versions.keys() == {"Walk", "WalkAlone", "Say", "Sleep", "Crash"}
     assert versions == {name: compute_job_version(jobs[name]) for name in versions}

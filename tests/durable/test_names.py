@@ -437,7 +437,7 @@ def test_an_export_stands_in_files_of_these_names(tmp_path: Path) -> None:
     store = FolderExportStore(tmp_path)
     assert store.add_plan(STATED_EXPORT)
     store.new_part_path("e1", 1).write_bytes(b"a")
-    store.keep_part("e1", PART, store.new_part_path("e1", 1))
+    store.add_part("e1", PART, store.new_part_path("e1", 1))
     store.add_result("e1", ENDING)
     found = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
     assert found == ["e1/ended.json", "e1/range-0001/manifest.jsonl", "e1/range-0001/part-00002", "e1/stated.json"]

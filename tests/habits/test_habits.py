@@ -31,7 +31,7 @@ PLACES = {
     "psycopg": DATABASE,
     "dbos": ("onedoor/jobs",),
     "croniter": ("onedoor/jobs",),
-    "duckdb": ("onedoor/connectors/spill",),
+    "duckdb": ("onedoor/connectors/spill", "demo"),
     "aiohttp": CONNECTORS,
     "asyncpg": CONNECTORS,
     "asyncmy": CONNECTORS,

@@ -30,7 +30,7 @@ def test_types_are_those_that_graphql_codegen_makes(node: Node) -> None:
     if os.environ.get("CLIENTS") == "write":
         kept.write_text(made, encoding="utf-8")
 
-    assert kept.read_text(encoding="utf-8") == made, "run `CLIENTS=write pytest tests/clients`"
+    assert kept.read_text(encoding="utf-8") == made, "run `CLIENTS=write pytest tests/e2e/clients`"
 
 
 def test_relay_compiled_each_question_of_the_page() -> None:
@@ -43,7 +43,7 @@ def test_relay_compiled_each_question_of_the_page() -> None:
 def test_relay_compiled_the_question_as_it_stands_now(name: str) -> None:
     digest = hashlib.md5(print_ast(parse(TAGS[name])).encode(), usedforsecurity=False).hexdigest()
 
-    assert re.findall(r'\.hash = "(\w+)"', artifact(name)) == [digest], "run relay-compiler in tests/clients/dashboard"
+    assert re.findall(r'\.hash = "(\w+)"', artifact(name)) == [digest], "run relay-compiler in tests/e2e/clients/dashboard"
 
 
 @pytest.mark.parametrize("name", TAGS)

@@ -18,7 +18,7 @@ const TAG = /\bgraphql`\s*(?:query|fragment)\s+(\w+)[^`]*`/g;
 
 function resolve(specifier, context, next) {
   const name = BUNDLES[specifier];
-  return next(name ? new URL(`../vendor/${name}/${name}.mjs`, import.meta.url).href : specifier, context);
+  return next(name ? new URL(`../../vendor/${name}/${name}.mjs`, import.meta.url).href : specifier, context);
 }
 
 function load(url, context, next) {

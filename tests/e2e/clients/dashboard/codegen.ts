@@ -2,9 +2,9 @@ import type { CodegenConfig } from "@graphql-codegen/cli";
 
 const config: CodegenConfig = {
   schema: "schema/schema.graphql",
-  documents: "tests/clients/dashboard/questions.graphql",
+  documents: "tests/e2e/clients/dashboard/questions.graphql",
   generates: {
-    "tests/clients/dashboard/graphql.ts": {
+    "tests/e2e/clients/dashboard/graphql.ts": {
       plugins: ["typescript-operations", "typed-document-node"],
       config: {
         enumType: "string-literal",

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-import resolvers
 from demo.data.seed_sql import seed
 from onedoor import config
 from onedoor.connectors.sql import sqlite
@@ -30,11 +29,11 @@ TABLE, SOURCE = ROOT / "docs/adding-a-table.md", ROOT / "docs/adding-a-source.md
 AUDITOR = ROOT / "docs/auditor.md"
 
 
-@pytest.fixture
-def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, ModuleType]:
-    """The modules that both pages add, by the path they name, as if they stood in the repository."""
+@pytest.fixture(params=[SOURCE], ids=lambda page: page.stem)
+def added(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, ModuleType]:
+    """The modules that a page adds, by the path they name, as if they stood in the repository."""
     made: dict[str, ModuleType] = {}
-    for block in (*blocks(TABLE, "python"), *blocks(SOURCE, "python")):
+    for block in blocks(request.param, "python"):
         path = tmp_path / block.words[0]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(block.text, encoding="utf-8")
@@ -58,7 +57,7 @@ def imported(path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleTy
 
 def house(added: Mapping[str, ModuleType], subject: str, given: Mapping[str, Connector]) -> Catalog:
     """The house of the tests with one more subject, over one more source or another in place of one."""
-    modules = (*resolvers.load_schema_modules(), added[f"schema/{subject}.py"])
+    modules = (*acme.load_schema_modules(), added[f"schema/{subject}.py"])
     schema, rules = build_schema_and_policy(modules)
     own = {each.type: each for each in added[f"resolvers/{subject}.py"].MAPPINGS}
     before = acme.house()
@@ -79,6 +78,7 @@ def only(page: Path, language: str, *words: str) -> Block:
     return found
 
 
+@pytest.mark.parametrize("added", [TABLE], indirect=True)
 async def test_a_table_is_two_files(added: Mapping[str, ModuleType], tmp_path: Path) -> None:
     path = tmp_path / "internal.sqlite"
     seed(f"sqlite:///{path}", 0.01)

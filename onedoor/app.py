@@ -337,7 +337,7 @@ def build_catalog(
         limits=settings.limits,
         open_spill_table=SpillTableFactory(settings.limits),
         schema_for_groups=partial(build_visible_schema, document, policy) if own_view else None,
-        cursor_secret=cursors.secret_of(settings.state.pepper.encode()),
+        cursor_secret=cursors.derive_cursor_secret(settings.state.pepper.encode()),
         version=compute_version(parts.modules),
     )
     return build_subgraph(catalog, document) if settings.server.federation else catalog

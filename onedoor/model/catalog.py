@@ -1,4 +1,4 @@
-"""Catalog: schema + rules + mappings + connectors + Limits."""
+"""Bring together what one company serves: schema, access policy, mappings, connectors and limits."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,42 +16,42 @@ from onedoor.spi.connector import Connector, SpillTable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionCall:
-    """A root field of a mutation that its caller may ask for, and the arguments it came with, coerced."""
+    """One root field of a mutation, which its caller may use, with coerced arguments."""
 
     principal: Principal
     field: str
     arguments: Mapping[str, Any]
-    """By name as in the schema; what was not given is not there."""
+    """By their names in the schema; those not given are absent."""
     record_id: str
-    """The id of the record that the request leaves."""
+    """The id of the request's audit record."""
     deadline: float
-    """When the answer is to be there, on the loop's clock."""
+    """When the result must be there, on the loop's clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionResult:
-    """What came of it: the id of the row that the field leads to, or None where it leads to none."""
+    """The row that a mutation's field shows, by id; None: it shows none."""
 
     row_id: str | None
     connectors: Mapping[str, Connector] = field(default_factory=dict)
-    """In place of those of the house, for this answer alone: where the row is nowhere else to be read."""
+    """Connectors of this request alone that replace those of the catalog, where the row cannot be read elsewhere."""
     audit_facts: Mapping[str, Any] = field(default_factory=dict)
-    """For the record: `changes`, each as `records.record.Changed` has it; no value in clear."""
+    """For the audit record: `changes`, each as JSON of an AuditedChange; no value in clear."""
 
 
 class Action(Protocol):
-    """Does what a root field of `Mutation` says. Its caller was judged before, its arguments are valid."""
+    """Carry out a root field of `Mutation`; its caller is authorized and its arguments are valid."""
 
     async def __call__(self, call: ActionCall, /) -> ActionResult:
-        """Raises SourceFailed with what a client may hear: its field is then null."""
+        """Return the result. Raises ConnectorError, whose message a client may see; the field is then null."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topic:
-    """A kind of event, and which of its kind: `Topic(name="customer", key="20")`.
+    """What an event is about, such as `Topic(name="customer", key="20")`.
 
-    Who listens with the key None hears of all keys; an event without a key is heard by those alone.
+    A listener without a key gets the events of all keys; an event without a key reaches those listeners alone.
     """
 
     name: str
@@ -59,34 +59,36 @@ class Topic:
 
 
 class SubscriptionSource(Protocol):
-    """An event on one of these topics brings the id of the row that the field leads to."""
+    """Where a subscription's events come from; each has the id of the row that the field shows."""
 
     def resolve_topics(self, arguments: Mapping[str, Any]) -> Sequence[Topic]:
-        """For these arguments, coerced; what was not given is not there, or null."""
+        """Return the topics for coerced arguments, of which those not given are absent or null."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicSubscription:
-    """For all of one topic, or for the one key that an argument names."""
+    """Listen to a topic, or to the one key of it that an argument names."""
 
     topic: str
     argument: str | None = None
 
     def resolve_topics(self, arguments: Mapping[str, Any]) -> Sequence[Topic]:
+        """Return the one topic."""
         key = arguments.get(self.argument) if self.argument else None
         return (Topic(name=self.topic, key=key),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollingSubscription:
-    """For rows that others make in a source that can tell which are new, under the key that an argument names."""
+    """Listen for new rows of a ChangeFeed, under the key that an argument names."""
 
     source: str
     collection: str
     argument: str
 
     def resolve_topics(self, arguments: Mapping[str, Any]) -> Sequence[Topic]:
+        """Return the one topic."""
         return (Topic(name=f"{self.source}.{self.collection}", key=arguments[self.argument]),)
 
 
@@ -177,25 +179,27 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalog:
+    """What one company serves, and under which rules."""
+
     schema: GraphQLSchema
     policy: AccessPolicy
     mappings: Mapping[str, TypeMapping]
     connectors: Mapping[str, Connector]
     limits: Limits = field(default_factory=Limits)
     open_spill_table: Callable[[Mapping[str, ColumnType]], SpillTable] | None = None
-    """Opens a scratch table with these columns; None: all rows stay in memory."""
+    """Opens a temporary table with these columns; None: all rows stay in memory."""
     cursor_secret: bytes
     schema_for_groups: Callable[[frozenset[str]], GraphQLSchema] | None = None
-    """The schema as a caller of these groups may know it; None: everyone knows all of it."""
+    """The part of the schema that principals of these groups may know; None: everyone may know all of it."""
     sdl_for_groups: Callable[[frozenset[str]], str] | None = None
-    """The SDL that a router composes, as callers of these groups may know it; None: the house is no subgraph."""
+    """The SDL for a federation router, as principals of these groups may know it; None: this is no subgraph."""
     actions: dict[str, Action] = field(default_factory=dict)
-    """By root field of `Mutation`, what it does; filled once the house stands, as actions ask its sources."""
+    """By root field of `Mutation`; added after the catalog is made, as actions use its connectors."""
     subscriptions: Mapping[str, SubscriptionSource] = field(default_factory=dict)
-    """By root field of `Subscription`, what it listens for."""
+    """By root field of `Subscription`."""
     version: str
-    """Of schema and policy together: the digest of the SDL, permissions included."""
+    """The digest of schema and policy together."""
 
     def __post_init__(self) -> None:
-        """The sources, as bindings see them: with the columns that these say are constant."""
+        """Add to the connectors the columns that mappings say are constant."""
         object.__setattr__(self, "connectors", add_constant_columns(self.connectors, self.mappings))

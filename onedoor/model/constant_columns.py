@@ -1,7 +1,7 @@
-"""A source and columns that are the same in all rows of a collection in, the source with those columns out.
+"""Add columns to a connector that have the same value in all rows of a collection.
 
-Then a filter, an order, a key or a cursor may name where a row is kept, and a read that no row there can meet asks
-nothing of the source.
+So a filter, a sort, a key or a cursor can name where a row is kept, and a scan that no row there can meet does not
+call the source.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -31,7 +31,7 @@ from onedoor.spi.scan import COUNT_ROWS, AggregateFunction, KeyFilter, ScanReque
 from onedoor.spi.spill import closing_batches
 
 ConstantValues = Mapping[str, str]
-"""By column, its value in every row."""
+"""By column, the value that it has in every row."""
 
 NO_CONSTANTS: ConstantValues = {}
 
@@ -43,30 +43,34 @@ COUNT_FUNCTIONS = (AggregateFunction.COUNT, AggregateFunction.COUNT_DISTINCT)
 def add_constant_columns(
     connectors: Mapping[str, Connector], mappings: Mapping[str, TypeMapping]
 ) -> Mapping[str, Connector]:
-    """The sources, those of bindings with constants in their new dress; dressed once, however often this is called."""
-    fixed: dict[str, dict[str, ConstantValues]] = {}
-    for each in mappings.values():
-        if each.constants and not isinstance(connectors.get(each.source), ConstantColumns):
-            fixed.setdefault(each.source, {})[each.collection] = each.constants
-    dressed = {name: ConstantColumns(connectors[name], of) for name, of in fixed.items() if name in connectors}
-    return {**connectors, **dressed} if dressed else connectors
+    """Return the connectors, with the constants of the mappings added where they are not yet."""
+    constants: dict[str, dict[str, ConstantValues]] = {}
+    for mapping in mappings.values():
+        if mapping.constants and not isinstance(connectors.get(mapping.source), ConstantColumns):
+            constants.setdefault(mapping.source, {})[mapping.collection] = mapping.constants
+    extended = {
+        name: ConstantColumns(connectors[name], by_collection)
+        for name, by_collection in constants.items()
+        if name in connectors
+    }
+    return {**connectors, **extended} if extended else connectors
 
 
 class ConstantColumns:
-    """All else of the source, such as its files' content, is its own."""
+    """A connector with constant columns, by collection; all else is that of the connector itself."""
 
     def __init__(self, connector: Connector, constants: Mapping[str, ConstantValues]) -> None:
-        """`fixed` by collection."""
         self.connector = connector
         self.constants = constants
         self.capabilities_by_collection = {
-            name: extend_capabilities(connector.capabilities(name), of) for name, of in constants.items()
+            name: extend_capabilities(connector.capabilities(name), values) for name, values in constants.items()
         }
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.connector, name)
 
     def capabilities(self, collection: str) -> Capabilities:
+        """Return those of the connector, and all there can be for the constant columns."""
         return (
             self.capabilities_by_collection[collection]
             if collection in self.capabilities_by_collection
@@ -74,139 +78,147 @@ class ConstantColumns:
         )
 
     async def scan(self, request: ScanRequest) -> AsyncIterator[Sequence[Row]]:
-        fixed = self.constants.get(request.collection, NO_CONSTANTS)
-        asked = self.narrow_request(request, fixed)
-        if asked is None:
+        """Scan the connector for what is left of the request, and add the constants to the rows."""
+        constants = self.constants.get(request.collection, NO_CONSTANTS)
+        narrowed = self.narrow_request(request, constants)
+        if narrowed is None:
             if request.aggregates and not request.columns:
-                yield [tuple(0 if each.function in COUNT_FUNCTIONS else None for each in request.aggregates)]
+                yield [tuple(0 if call.function in COUNT_FUNCTIONS else None for call in request.aggregates)]
             return
-        widen = compile_row_widening(request, asked, fixed)
-        async with closing_batches(self.connector.scan(asked)) as batches:
+        widen = compile_row_widening(request, narrowed, constants)
+        async with closing_batches(self.connector.scan(narrowed)) as batches:
             async for rows in batches:
                 yield widen(rows)
 
     async def ping(self) -> None:
+        """Ping the connector."""
         await self.connector.ping()
 
     async def close(self) -> None:
+        """Close the connector."""
         await self.connector.close()
 
     @property
     def statement_text(self) -> Callable[[ScanRequest], str]:
-        """AttributeError where the source cannot say how it is asked; then this cannot, either."""
-        said = self.connector.statement_text  # type: ignore[attr-defined]
-        return lambda ask: said(self.narrow_request(ask, self.constants.get(ask.collection, NO_CONSTANTS)) or ask)
+        """Return the connector's own statements. Raises AttributeError where it has none, as `isinstance` expects."""
+        statement_text = self.connector.statement_text  # type: ignore[attr-defined]
+        return lambda request: statement_text(
+            self.narrow_request(request, self.constants.get(request.collection, NO_CONSTANTS)) or request
+        )
 
     def narrow_request(self, request: ScanRequest, constants: ConstantValues) -> ScanRequest | None:
-        """What is left to ask; None where no row can meet it."""
-        where, having, keys = (
-            self.fold_constants(request.filter, constants),
-            self.fold_constants(request.having, constants),
-            narrow_keys(request.keys, constants),
-        )
-        if where == ALWAYS_FALSE or having == ALWAYS_FALSE or (keys is not None and not keys.values):
+        """Return the request without the constant columns; None where no row can meet it."""
+        filter, having = (self.fold_constants(predicate, constants) for predicate in (request.filter, request.having))
+        keys = narrow_keys(request.keys, constants)
+        if filter == ALWAYS_FALSE or having == ALWAYS_FALSE or (keys is not None and not keys.values):
             return None
-        columns = tuple(each for each in request.columns if each not in constants)
+        columns = tuple(column for column in request.columns if column not in constants)
         return replace(
             request,
             columns=columns,
             keys=keys if keys is None or keys.columns else None,
-            filter=where,
+            filter=filter,
             having=having,
             aggregates=(*request.aggregates, COUNT_ROWS) if _needs_row_count(request, columns) else request.aggregates,
-            sort=tuple(each for each in request.sort if each.column not in constants),
+            sort=tuple(sort_key for sort_key in request.sort if sort_key.column not in constants),
         )
 
-    def fold_constants(self, where: Any, constants: ConstantValues) -> Any:
+    def fold_constants(self, predicate: Any, constants: ConstantValues) -> Any:
         """Return the filter without comparisons whose outcome is known; it may become ALWAYS_TRUE or ALWAYS_FALSE."""
         return fold_predicate(
-            where,
+            predicate,
             partial(self._fold_leaf, constants=constants),
             conjunction=partial(simplify_parts, And),
             disjunction=partial(simplify_parts, Or),
             negation=negate_predicate,
         )
 
-    def _fold_leaf(self, where: Any, constants: ConstantValues) -> Any:
-        match where:
-            case Comparison() if where.column in constants:
-                return ALWAYS_TRUE if matches_constants(where, constants) else ALWAYS_FALSE
+    def _fold_leaf(self, leaf: Any, constants: ConstantValues) -> Any:
+        match leaf:
+            case Comparison() if leaf.column in constants:
+                return ALWAYS_TRUE if matches_constants(leaf, constants) else ALWAYS_FALSE
             case InKeys():
-                return build_key_predicate(narrow_keys(KeyFilter(where.columns, tuple(where.keys)), constants))
+                return build_key_predicate(narrow_keys(KeyFilter(leaf.columns, tuple(leaf.keys)), constants))
             case Exists():
-                inner_constants = self.constants.get(where.collection, NO_CONSTANTS)
-                return replace(where, filter=self.fold_constants(where.filter, inner_constants))
+                inner_constants = self.constants.get(leaf.collection, NO_CONSTANTS)
+                return replace(leaf, filter=self.fold_constants(leaf.filter, inner_constants))
             case _:
-                return where
+                return leaf
 
 
 def extend_capabilities(capabilities: Capabilities, constants: ConstantValues) -> Capabilities:
-    """That of the source, and all there is of the columns that it does not have."""
-    named = frozenset((*constants, *each) for each in capabilities.key_columns)
+    """Add constant columns to capabilities, with everything that can be done with a known value."""
+    key_columns = frozenset((*constants, *columns) for columns in capabilities.key_columns)
     return replace(
         capabilities,
         columns={**capabilities.columns, **dict.fromkeys(constants, CONSTANT_COLUMN)},
-        key_columns=capabilities.key_columns | named,
+        key_columns=capabilities.key_columns | key_columns,
     )
 
 
 def matches_constants(comparison: Comparison, constants: ConstantValues) -> bool:
+    """Whether constant columns meet a comparison of one of them."""
     return compile_predicate(comparison, tuple(constants))(tuple(constants.values()))
 
 
 def negate_predicate(part: Any) -> Any:
+    """Return the complement, simplified where it is known."""
     if part == ALWAYS_TRUE:
         return ALWAYS_FALSE
     return ALWAYS_TRUE if part == ALWAYS_FALSE else Not(part)
 
 
 def simplify_parts(connective: type[And] | type[Or], parts: Sequence[Any]) -> Any:
-    """Without parts that change nothing; one that decides all stands for all."""
-    idle, deciding = (ALWAYS_TRUE, ALWAYS_FALSE) if connective is And else (ALWAYS_FALSE, ALWAYS_TRUE)
+    """Combine parts, leaving out those that change nothing; one that decides the whole stands for it."""
+    neutral, deciding = (ALWAYS_TRUE, ALWAYS_FALSE) if connective is And else (ALWAYS_FALSE, ALWAYS_TRUE)
     if deciding in parts:
         return deciding
-    left = [each for each in parts if each != idle]
-    return left[0] if len(left) == 1 else connective(tuple(left))
+    remaining = [part for part in parts if part != neutral]
+    return remaining[0] if len(remaining) == 1 else connective(tuple(remaining))
 
 
 def build_key_predicate(key_filter: KeyFilter | None) -> Any:
+    """Return the predicate that rows of these keys meet."""
     if key_filter is None or not key_filter.values:
         return ALWAYS_FALSE
     return InKeys(key_filter.columns, frozenset(key_filter.values)) if key_filter.columns else ALWAYS_TRUE
 
 
 def narrow_keys(key_filter: KeyFilter | None, constants: ConstantValues) -> KeyFilter | None:
-    """The keys that rows can have, without what is known of them."""
-    if key_filter is None or not any(each in constants for each in key_filter.columns):
+    """Return the keys that rows with these constants can have, without the constant columns."""
+    if key_filter is None or not any(column in constants for column in key_filter.columns):
         return key_filter
-    known = [(at, constants[each]) for at, each in enumerate(key_filter.columns) if each in constants]
-    left = [at for at, each in enumerate(key_filter.columns) if each not in constants]
-    values = (key for key in key_filter.values if all(key[at] == value for at, value in known))
+    known = [(index, constants[column]) for index, column in enumerate(key_filter.columns) if column in constants]
+    rest = [index for index, column in enumerate(key_filter.columns) if column not in constants]
+    possible_keys = (key for key in key_filter.values if all(key[index] == value for index, value in known))
     return KeyFilter(
-        tuple(key_filter.columns[at] for at in left), tuple(tuple(key[at] for at in left) for key in values)
+        tuple(key_filter.columns[index] for index in rest),
+        tuple(tuple(key[index] for index in rest) for key in possible_keys),
     )
 
 
 def compile_row_widening(
     request: ScanRequest, narrowed: ScanRequest, constants: ConstantValues
 ) -> Callable[[Sequence[Row]], Sequence[Row]]:
-    """From rows as they come to rows as they are wanted."""
+    """Compile a function from rows of the narrowed request to rows of the request."""
     if narrowed.columns == request.columns:
         return lambda rows: rows
-    wanted = (*request.columns, *(each.name for each in request.aggregates))
-    come = (*narrowed.columns, *(each.name for each in request.aggregates))
-    counted = come.index(COUNT_ROWS.name) if COUNT_ROWS in request.aggregates else -1
-    told_apart = bool(request.aggregates and not narrowed.columns)
-    places = [(come.index(each), None) if each in come else (None, constants[each]) for each in wanted]
+    aggregate_names = [aggregate.name for aggregate in request.aggregates]
+    names, narrowed_names = (*request.columns, *aggregate_names), (*narrowed.columns, *aggregate_names)
+    count_index = narrowed_names.index(COUNT_ROWS.name) if COUNT_ROWS in request.aggregates else -1
+    drops_empty_group = bool(request.aggregates and not narrowed.columns)
+    places = [
+        (narrowed_names.index(name), None) if name in narrowed_names else (None, constants[name]) for name in names
+    ]
     return lambda rows: [
-        tuple(value if at is None else row[at] for at, value in places)
+        tuple(value if index is None else row[index] for index, value in places)
         for row in rows
-        if not told_apart or row[counted]
+        if not drops_empty_group or row[count_index]
     ]
 
 
 def _needs_row_count(request: ScanRequest, columns: Sequence[str]) -> bool:
-    """Grouped by nothing there is a row even of no rows, which is none of ours."""
+    """Whether rows must be counted: grouped by nothing there is a row even of no rows, which is no group here."""
     return bool(request.aggregates and request.columns and not columns and COUNT_ROWS not in request.aggregates)
 
 
@@ -245,7 +257,7 @@ def _is_known(value: Any, variables: Mapping[str, Any] | None) -> bool:
 
 
 def _has_parameter(value: Any) -> bool:
-    """Whether a variable says any of it."""
+    """Whether any of a value comes from a variable."""
     return isinstance(value, Parameter) or (isinstance(value, list | tuple) and any(map(_has_parameter, value)))
 
 

@@ -1,4 +1,4 @@
-"""Where a type's values live: its collection, its links, and the fields that are computed or looked up."""
+"""Map the types of the schema to collections, columns, relationships and computed fields."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,10 @@ from onedoor.spi.predicates import Row
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relationship:
-    """From rows of one type to rows of another: `here` columns equal `there` columns. May cross sources."""
+    """Lead from rows of one type to the rows of another whose `remote` columns equal their `local` columns.
+
+    The other type may be in another source.
+    """
 
     to: str
     local: str | tuple[str, ...]
@@ -18,9 +21,9 @@ class Relationship:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComputedField:
-    """A field computed for all rows at once from other fields of its type, whose guards it must carry.
+    """Compute a field for all rows at once from other fields of its type, whose access rules it must have too.
 
-    `compute` takes rows (one value per name in `needs`, in that order) and gives one value per row.
+    `compute` takes rows of the values that `needs` names, in that order, and returns one value for each row.
     """
 
     needs: tuple[str, ...]
@@ -29,11 +32,11 @@ class ComputedField:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lookup:
-    """A field whose value is a column of a row in another collection, which need not be that of any type.
+    """Take a field's value from a column of another collection, which need not be that of any type.
 
-    The row is the one whose `there` equal this row's `here`, and whose columns named by `arguments` equal what was
-    given for them. An argument that was not given decides nothing; a list is a tuple, an object its JSON text with
-    sorted keys. Of several rows, the least value; of none, null.
+    Its row is the one whose `remote` columns equal this row's `local` columns, and whose columns named by `arguments`
+    equal the values of these. An argument that is not given is not compared; a list is compared as a tuple, an object
+    as JSON text with sorted keys. Of several rows the least value is taken; of none, null.
     """
 
     source: str
@@ -42,15 +45,15 @@ class Lookup:
     remote: str | tuple[str, ...]
     column: str
     arguments: Mapping[str, str] = field(default_factory=dict)
-    """By argument of the field, the column it is compared with."""
+    """By argument of the field, the column that it is compared with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypeMapping:
-    """Where the values of one type come from.
+    """Say where the values of one type come from.
 
-    A field's column is its name in snake_case unless `columns` says otherwise; `key` names the columns that
-    identify a row, and make up its `id`.
+    A field's column is its name in snake_case unless `columns` says otherwise; `key` names the columns that identify
+    a row and make up its `id`.
     """
 
     type: str
@@ -62,4 +65,4 @@ class TypeMapping:
     computed_fields: Mapping[str, ComputedField] = field(default_factory=dict)
     lookups: Mapping[str, Lookup] = field(default_factory=dict)
     constants: Mapping[str, str] = field(default_factory=dict)
-    """Columns that the collection does not have, each with its value in every row: which store a file is in."""
+    """Columns that the collection does not have, each with its value in every row, such as a file's store."""

@@ -1,4 +1,4 @@
-"""Picks and a caller's groups in, a verdict for every pick out; nothing is refused here, only withheld."""
+"""Decide for every selected field whether a principal may see it; nothing is refused here, only denied."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -10,12 +10,10 @@ from onedoor.model.names import get_row_type, list_concrete_types
 from onedoor.query.selection import SelectedField
 
 Decisions: TypeAlias = Mapping[int | tuple[int, str], Decision]
-"""By pick number; what lies below a withheld pick is not judged, as it is never planned.
+"""By number of the field; fields below a denied one have no decision, as they are never planned.
 
-Of a pick that leads to an interface, by its number and each concrete type too: whether rows of that may be asked.
+A field that leads to an interface also has one by its number and each concrete type: whether its rows may be read.
 """
-
-NO_GROUPS: frozenset[str] = frozenset()
 
 LOGICAL_FIELDS = frozenset({"and", "or", "not"})
 
@@ -23,90 +21,106 @@ LOGICAL_FIELDS = frozenset({"and", "or", "not"})
 def authorize(
     schema: GraphQLSchema, policy: AccessPolicy, fields: Sequence[SelectedField], groups: frozenset[str]
 ) -> Decisions:
-    """The verdict of each pick: that of the first position it touches and may not, else that of its field."""
-    verdicts: dict[int | tuple[int, str], Decision] = {}
-    # INVARIANT: of a pick inside a page, the last is what concrete types are shut on that page; of any other, None.
-    waiting: list[tuple[SelectedField, frozenset[str] | None]] = [(pick, None) for pick in fields]
-    while waiting:
-        pick, page = waiting.pop()
-        if pick.name == "__typename":
+    """Decide each field: the denial of the first coordinate it names that is denied, else the decision of its own."""
+    decisions: dict[int | tuple[int, str], Decision] = {}
+    # INVARIANT: a field inside a connection is paired with the concrete types denied there, any other with None.
+    pending: list[tuple[SelectedField, frozenset[str] | None]] = [(field, None) for field in fields]
+    while pending:
+        field, denied_in_connection = pending.pop()
+        if field.name == "__typename":
             continue
-        verdicts[pick.number] = decide_field(schema, policy, pick, groups)
-        if not verdicts[pick.number].allowed:
+        decisions[field.number] = decide_field(schema, policy, field, groups)
+        if not decisions[field.number].allowed:
             continue
-        rows = get_row_type(pick.return_type)
-        of = {} if page is not None else _decide_concrete_types(schema, policy, pick, groups)
-        verdicts |= {(pick.number, kind): verdict for kind, verdict in of.items()}
-        shut = frozenset(kind for kind, each in of.items() if not each.allowed) if page is None else page
-        inside = pick.name == "edges" if page is not None else rows is not get_named_type(pick.return_type)
-        kept = (each for kind, below in pick.children_by_type.items() if kind not in shut for each in below)
-        waiting.extend((each, shut if inside else None) for each in kept)
-    return verdicts
+        if denied_in_connection is None:
+            type_decisions = _decide_concrete_types(schema, policy, field, groups)
+            decisions |= {(field.number, type): decision for type, decision in type_decisions.items()}
+            denied_types = frozenset(type for type, decision in type_decisions.items() if not decision.allowed)
+            is_connection = get_row_type(field.return_type) is not get_named_type(field.return_type)
+        else:
+            denied_types, is_connection = denied_in_connection, field.name == "edges"
+        for type, children in field.children_by_type.items():
+            if type not in denied_types:
+                pending.extend((child, denied_types if is_connection else None) for child in children)
+    return decisions
 
 
 def decide_field(schema: GraphQLSchema, policy: AccessPolicy, field: SelectedField, groups: frozenset[str]) -> Decision:
-    """The denial that withholds a pick: its own, or that of a position its arguments name.
+    """Return the denial of a field, by itself or by a coordinate that its arguments name, or that it is allowed.
 
-    Dropping only the argument would answer a wider question than was asked.
+    To leave out only the denied argument would answer a wider question than was asked.
     """
-    own = decide(policy, (field.parent_type, field.name), groups)
-    if not own.allowed:
-        return own
-    named = (decide(policy, each, groups) for each in _list_decided_coordinates(schema, policy, field))
-    return next((verdict for verdict in named if not verdict.allowed), own)
+    own_decision = decide(policy, (field.parent_type, field.name), groups)
+    if not own_decision.allowed:
+        return own_decision
+    decisions = (decide(policy, coordinate, groups) for coordinate in _list_decided_coordinates(schema, policy, field))
+    return next((decision for decision in decisions if not decision.allowed), own_decision)
+
+
+def list_argument_coordinates(schema: GraphQLSchema, field: SelectedField) -> Iterator[SchemaCoordinate]:
+    """Yield the coordinates that a field's arguments name: the arguments, and input fields at any depth."""
+    yield from ((field.parent_type, field.name, argument) for argument in field.arguments)
+    yield from (coordinate for coordinate, _ in _walk_input_fields(schema, field))
+
+
+def is_denied(field: SelectedField, decisions: Decisions) -> bool:
+    """Whether a field itself is denied."""
+    return field.number in decisions and not decisions[field.number].allowed
 
 
 def _decide_concrete_types(
     schema: GraphQLSchema, policy: AccessPolicy, field: SelectedField, groups: frozenset[str]
 ) -> Mapping[str, Decision]:
-    """For each concrete type of an interface, whether its rows may be asked what the pick asks of all."""
-    rows, found = get_row_type(field.return_type), dict[str, Decision]()
-    shown = (policy.underlying_fields.get(position) for position, mine in _walk_input_fields(schema, field) if mine)
-    named = [each[1] for each in shown if each is not None and each[0] == rows.name]
-    for kind in list_concrete_types(schema, rows):
-        positions: list[SchemaCoordinate] = [(kind,), *((kind, name) for name in dict.fromkeys(named))]
-        verdicts = [decide(policy, each, groups) for each in positions]
-        found[kind] = next((each for each in verdicts if not each.allowed), verdicts[0])
-    return found
-
-
-def list_argument_coordinates(schema: GraphQLSchema, field: SelectedField) -> Iterator[SchemaCoordinate]:
-    """Every position the pick's arguments touch: the arguments, and each input field at any depth."""
-    yield from ((field.parent_type, field.name, name) for name in field.arguments)
-    yield from (position for position, _ in _walk_input_fields(schema, field))
+    """Decide for each concrete type of an interface whether its rows may be read, filtered and sorted as asked."""
+    row_type, decisions = get_row_type(field.return_type), dict[str, Decision]()
+    underlying_fields = (
+        policy.underlying_fields.get(coordinate) for coordinate, is_own in _walk_input_fields(schema, field) if is_own
+    )
+    names = dict.fromkeys(
+        underlying[1] for underlying in underlying_fields if underlying is not None and underlying[0] == row_type.name
+    )
+    for type in list_concrete_types(schema, row_type):
+        coordinates: list[SchemaCoordinate] = [(type,), *((type, name) for name in names)]
+        type_decisions = [decide(policy, coordinate, groups) for coordinate in coordinates]
+        decisions[type] = next((decision for decision in type_decisions if not decision.allowed), type_decisions[0])
+    return decisions
 
 
 def _list_decided_coordinates(
     schema: GraphQLSchema, policy: AccessPolicy, field: SelectedField
 ) -> Iterator[SchemaCoordinate]:
-    """Those, and through a link to an interface the same of each concrete type: which of them met it would show."""
+    """Yield the coordinates of the arguments and, through a relationship to an interface, of each concrete type.
+
+    Which rows of the interface met a filter would show what type they are.
+    """
     yield from list_argument_coordinates(schema, field)
-    for position, mine in _walk_input_fields(schema, field):
-        shown = policy.underlying_fields.get(position)
-        if shown is None:
+    for coordinate, is_own in _walk_input_fields(schema, field):
+        underlying = policy.underlying_fields.get(coordinate)
+        if underlying is None:
             continue
-        of: Any = schema.type_map[shown[0]]
-        yield from ((kind,) for kind in list_concrete_types(schema, get_row_type(of.fields[shown[1]].type)))
-        if not mine:
-            yield from ((kind, shown[1]) for kind in list_concrete_types(schema, of))
+        type_name, field_name = underlying[0], underlying[1]
+        output: Any = schema.type_map[type_name]
+        target = get_row_type(output.fields[field_name].type)
+        yield from ((type,) for type in list_concrete_types(schema, target))
+        if not is_own:
+            yield from ((type, field_name) for type in list_concrete_types(schema, output))
 
 
 def _walk_input_fields(schema: GraphQLSchema, field: SelectedField) -> Iterator[tuple[tuple[str, str], bool]]:
-    """Each field of an input that is named, and whether it is of the rows the pick leads to, not of linked ones."""
-    arguments: Mapping[str, GraphQLArgument] = schema.type_map[field.parent_type].fields[field.name].args  # type: ignore[attr-defined]
+    """Yield each input field that is given, and whether it is of the rows of the field, not of related ones."""
+    output: Any = schema.type_map[field.parent_type]
+    arguments: Mapping[str, GraphQLArgument] = output.fields[field.name].args
     for name, value in field.arguments.items():
-        yield from _walk_input_value(arguments[name].type, value, True)
+        yield from _walk_input_value(arguments[name].type, value, is_own=True)
 
 
-def _walk_input_value(of: GraphQLInputType, value: Any, mine: bool) -> Iterator[tuple[tuple[str, str], bool]]:
-    kind = get_named_type(of)
-    if not isinstance(kind, GraphQLInputObjectType):
+def _walk_input_value(
+    input_type: GraphQLInputType, value: Any, *, is_own: bool
+) -> Iterator[tuple[tuple[str, str], bool]]:
+    named = get_named_type(input_type)
+    if not isinstance(named, GraphQLInputObjectType):
         return
-    for each in value if isinstance(value, list) else (value,):
-        for name, inner in (each or {}).items():
-            yield (kind.name, name), mine
-            yield from _walk_input_value(kind.fields[name].type, inner, mine and name in LOGICAL_FIELDS)
-
-
-def is_denied(field: SelectedField, decisions: Decisions) -> bool:
-    return field.number in decisions and not decisions[field.number].allowed
+    for item in value if isinstance(value, list) else (value,):
+        for name, inner in (item or {}).items():
+            yield (named.name, name), is_own
+            yield from _walk_input_value(named.fields[name].type, inner, is_own=is_own and name in LOGICAL_FIELDS)

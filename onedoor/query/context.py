@@ -1,4 +1,4 @@
-"""QueryEngine, its caches, GraphQLRequest/ExecutionResult, per-principal view."""
+"""Define a request and its result, and the engine with the views and caches that requests share."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -38,45 +38,45 @@ PRINCIPAL_CACHE_SIZE = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphQLRequest:
-    """What a client asks."""
+    """An operation that a client sends."""
 
     query: str
     variables: Mapping[str, Any] = field(default_factory=dict)
     operation_name: str | None = None
     extensions: Mapping[str, Any] = field(default_factory=dict)
-    """The request's own, from `extensions.onedoor`."""
+    """From `extensions.onedoor` of the request."""
     document_id: str | None = None
-    """The digest by which the text was asked for, where it was."""
+    """The digest that stood for the text, if one did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrincipalView:
-    """What callers with the same groups share: the requirements they meet, and the schema as they may know it."""
+    """What principals with the same groups share: the requirements they meet, and the schema they may know."""
 
     requirements_met: frozenset[GroupRequirement]
     cache_scope: str
-    """What of this is part of the key of all they read."""
+    """Part of the cache key of every row they read."""
     schema: GraphQLSchema
     readers: Mapping[str, Reader]
     federation_sdl: Callable[[], str] | None
-    """What of it a router is told, written once; None: the house is no subgraph."""
+    """The SDL for a federation router, printed once; None: this is no subgraph."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedOperation:
-    """An operation of a document as it can be asked again."""
+    """A valid operation, which can be executed again."""
 
     document: ParsedDocument
     operation: OperationDefinitionNode
     plain_variables: Mapping[str, type] | None
-    """Its variables, where they are such that their values stand for themselves."""
+    """The types of its variables, where values of these types need no coercion."""
     variables_key: Any
-    """Of those."""
+    """Their part of the plan's cache key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachedPlan:
-    """What a question comes to for all callers with the same permissions."""
+    """The plan of an operation for all principals with the same permissions."""
 
     fields: tuple[SelectedField, ...]
     decisions: Decisions
@@ -85,7 +85,7 @@ class CachedPlan:
     has_introspection: bool
     windows: tuple[PageWindow, ...]
     audit_parts: dict[Any, tuple[bytes, bytes, bytes]] = field(default_factory=dict)
-    """What every record of it holds, as `engine/record.py` writes it."""
+    """What every audit record of it has in common, serialized."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -96,7 +96,7 @@ class ExecutionResult:
     errors: Sequence[GraphQLErrorInfo] = field(default_factory=list)
     rejected: bool = False
     plan_only: bool = False
-    """Only its plan was asked for, so there is no data."""
+    """Whether only the plan was asked for, so that there is no data."""
     document: ParsedDocument | None = None
     operation: OperationDefinitionNode | None = None
     cached_plan: CachedPlan | None = None
@@ -119,24 +119,24 @@ def get_partial_result(error: BaseException) -> ExecutionResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryEngine:
-    """A house and what it remembers between requests."""
+    """A catalog, with the connectors and caches that all requests share."""
 
     catalog: Catalog
     connectors: Mapping[str, ResilientConnector]
     personal_connectors: Callable[[Principal], Mapping[str, Connector]]
-    """Sources made anew for each request, of the caller alone."""
+    """Connectors that are made for each request, for its principal alone."""
     clock: Callable[[], float]
     cache: RowCache | None
-    """What was read a moment ago; None: nothing is kept."""
+    """Rows that were read a moment ago; None: none are kept."""
     operation_cache: LRUCache[Any, PreparedOperation]
-    """By text and operation."""
+    """By text and name of the operation."""
     plan_cache: LRUCache[Any, CachedPlan]
     view_cache: LRUCache[frozenset[str], PrincipalView]
-    """By groups held."""
+    """By the groups of a principal."""
     audited_documents: LRUCache[str, Mapping[str, Any]]
-    """What records say of a document, by its text."""
+    """What audit records say of a document, by its text."""
     audited_principals: LRUCache[str, tuple[Principal, bytes]]
-    """What they say of a caller, by key."""
+    """What audit records say of a principal, by API key."""
     pollers: PollerSet = field(default_factory=PollerSet)
 
 
@@ -147,12 +147,13 @@ def build_query_engine(
     cache: RowCache | None = None,
     rate_limiters: Mapping[str, ConnectorRateLimiters] | None = None,
 ) -> QueryEngine:
-    reads = {name: each.get_limiter(READS_QUOTA) for name, each in (rate_limiters or {}).items()}
+    """Build an engine, its connectors made resilient."""
+    read_limiters = {name: limiters.get_limiter(READS_QUOTA) for name, limiters in (rate_limiters or {}).items()}
     return QueryEngine(
         catalog=catalog,
         connectors={
-            name: resilience.wrap_connector(name, source, catalog.limits, clock, reads.get(name))
-            for name, source in catalog.connectors.items()
+            name: resilience.wrap_connector(name, connector, catalog.limits, clock, read_limiters.get(name))
+            for name, connector in catalog.connectors.items()
         },
         personal_connectors=personal_connectors,
         clock=clock,
@@ -166,45 +167,48 @@ def build_query_engine(
 
 
 def view_for(engine: QueryEngine, principal: Principal) -> PrincipalView:
-    """What callers with these groups share, made at the first of them."""
-    known = engine.view_cache.get(principal.groups)
-    if known is None:
-        house = engine.catalog
-        met = find_met_requirements(house.policy, principal.groups)
-        under = build_cache_scope(met, house.version)
-        personal = engine.personal_connectors(principal)
-        known = PrincipalView(
-            requirements_met=met,
-            cache_scope=under,
-            schema=house.schema_for_groups(principal.groups) if house.schema_for_groups else house.schema,
-            readers={
-                name: Reader(connector=each, cache_scope=under, cache=engine.cache)
-                for name, each in engine.connectors.items()
-                if name not in personal
-            },
-            federation_sdl=cache(partial(house.sdl_for_groups, principal.groups)) if house.sdl_for_groups else None,
-        )
-        engine.view_cache[principal.groups] = known
-    return known
+    """Return what principals with these groups share; it is built for the first of them."""
+    view = engine.view_cache.get(principal.groups)
+    if view is None:
+        view = engine.view_cache[principal.groups] = _build_view(engine, principal)
+    return view
+
+
+def _build_view(engine: QueryEngine, principal: Principal) -> PrincipalView:
+    catalog = engine.catalog
+    requirements_met = find_met_requirements(catalog.policy, principal.groups)
+    cache_scope = build_cache_scope(requirements_met, catalog.version)
+    personal = engine.personal_connectors(principal)
+    return PrincipalView(
+        requirements_met=requirements_met,
+        cache_scope=cache_scope,
+        schema=catalog.schema_for_groups(principal.groups) if catalog.schema_for_groups else catalog.schema,
+        readers={
+            name: Reader(connector=connector, cache_scope=cache_scope, cache=engine.cache)
+            for name, connector in engine.connectors.items()
+            if name not in personal
+        },
+        federation_sdl=cache(partial(catalog.sdl_for_groups, principal.groups)) if catalog.sdl_for_groups else None,
+    )
 
 
 class ReaderSet(dict[str, Reader]):
-    """The sources as one caller reads them; of what is their own, made at its first use, nothing is kept."""
+    """The readers of one request by source; those of its principal alone are made at their first use."""
 
     def __init__(self, engine: QueryEngine, view: PrincipalView, principal: Principal, *, use_cache: bool) -> None:
-        """`kept`: what was read a moment ago will do; after a change it will not."""
+        """Take the readers of the view, without their cache where rows must be fresh, as after a change."""
         super().__init__(
-            view.readers if use_cache else {name: replace(each, cache=None) for name, each in view.readers.items()}
+            view.readers if use_cache else {name: replace(reader, cache=None) for name, reader in view.readers.items()}
         )
         self.engine, self.principal = engine, principal
 
     def __missing__(self, name: str) -> Reader:
         personal = self.engine.personal_connectors(self.principal)
-        made = {each: build_personal_reader(self.engine, each, source) for each, source in personal.items()}
-        self.update(made)
-        return made[name]
+        readers = {source: build_personal_reader(self.engine, source, own) for source, own in personal.items()}
+        self.update(readers)
+        return readers[name]
 
 
 def build_personal_reader(engine: QueryEngine, name: str, connector: Connector) -> Reader:
-    """A source of one answer alone, as it is read: nothing of it is kept."""
+    """Build a reader of a connector that one request has for itself: nothing is cached."""
     return Reader(connector=resilience.wrap_connector(name, connector, engine.catalog.limits, engine.clock))

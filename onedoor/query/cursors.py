@@ -1,7 +1,8 @@
-"""Cursors: a row's place in an order, as text no one can forge or use elsewhere.
+"""Encode a row's place in a sorted list as a cursor, which nobody can forge or use for another list.
 
-base64url(JSON values, HMAC-SHA-256 cut to 128 bits), bound to the coordinate, the order, the filter and the schema
-version; not to the key, as permission is judged anew and a rotated key must go on.
+A cursor is base64url of an HMAC-SHA-256, cut to 128 bits, and the sort values as JSON. It is bound to the coordinate,
+the sort, the filter and the schema version; not to the API key, as access is decided anew for each request and a
+rotated key must be able to go on.
 """
 
 import base64
@@ -22,8 +23,8 @@ from onedoor.spi.scan import SortKey
 
 MAC_BYTES = 16
 
-ORDER = "Order(column={!r}, descending={!r}, nulls_first={!r})"
-"""Whatever its class and its fields are called."""
+SORT_KEY_FORMAT = "Order(column={!r}, descending={!r}, nulls_first={!r})"
+"""Never changes: clients hold cursors signed with it."""
 
 VALUE_PARSERS: Mapping[ColumnType, Any] = {
     ColumnType.TEXT: str,
@@ -36,43 +37,43 @@ VALUE_PARSERS: Mapping[ColumnType, Any] = {
 }
 
 
-def secret_of(pepper: bytes) -> bytes:
-    """What all keys of cursors are made with."""
+def derive_cursor_secret(pepper: bytes) -> bytes:
+    """Derive the secret of all cursors."""
     return hmac.digest(pepper, b"cursors", "sha256")
 
 
 def derive_cursor_key(secret: bytes, version: str, coordinate: str, sort: Sequence[SortKey], where: Any) -> bytes:
-    """The key that signs the cursors of one list, asked for in one way."""
-    said = f"({version!r}, {coordinate!r}, {_listed(sort)}, {canonicalize_filter(where)!r})"
-    return hmac.digest(secret, said.encode(), hashlib.sha256)
+    """Derive the key that signs the cursors of one list under one sort and filter."""
+    bound_to = f"({version!r}, {coordinate!r}, {_format_sort(sort)}, {canonicalize_filter(where)!r})"
+    return hmac.digest(secret, bound_to.encode(), hashlib.sha256)
 
 
-def _listed(order: Sequence[SortKey]) -> str:
-    """In a spelling that never changes, as the cursors of clients are signed with it."""
-    said = [ORDER.format(each.column, each.descending, each.nulls_first) for each in order]
-    return f"({said[0]},)" if len(said) == 1 else f"({', '.join(said)})"
+def _format_sort(sort: Sequence[SortKey]) -> str:
+    texts = [SORT_KEY_FORMAT.format(key.column, key.descending, key.nulls_first) for key in sort]
+    return f"({texts[0]},)" if len(texts) == 1 else f"({', '.join(texts)})"
 
 
 def canonicalize_filter(value: Any) -> Any:
-    """A filter in one spelling, whatever the order of its fields."""
+    """Return a filter in one spelling, whatever the order of its fields."""
     if isinstance(value, dict):
-        return tuple(sorted((name, canonicalize_filter(each)) for name, each in value.items()))
+        return tuple(sorted((name, canonicalize_filter(inner)) for name, inner in value.items()))
     return tuple(map(canonicalize_filter, value)) if isinstance(value, list | tuple) else value
 
 
 def _encode_cursor_value(value: Any) -> Any:
-    """What JSON cannot hold exactly, as text."""
-    large = isinstance(value, int) and not -(2**63) <= value < 2**63
-    return str(value) if large or isinstance(value, Decimal) else value
+    """Return what JSON cannot hold exactly as text."""
+    is_large = isinstance(value, int) and not -(2**63) <= value < 2**63
+    return str(value) if is_large or isinstance(value, Decimal) else value
 
 
 def encode_cursor(values: Sequence[Any], key: bytes) -> str:
-    body = orjson.dumps([_encode_cursor_value(each) for each in values])
+    """Return the cursor of a row by the values it is sorted by."""
+    body = orjson.dumps([_encode_cursor_value(value) for value in values])
     return _encode_base64(_sign_cursor(body, key) + body)
 
 
 def decode_cursor(text: str, column_types: Sequence[ColumnType], key: bytes) -> tuple[Any, ...]:
-    """The values in the cursor; raises Refused (BAD_CURSOR) unless it was written here with this key."""
+    """Return the values of a cursor. Raises RequestRejected (BAD_CURSOR) unless it was signed with this key."""
     try:
         raw = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), b"-_", validate=True)
         mac, body = raw[:MAC_BYTES], raw[MAC_BYTES:]
@@ -80,7 +81,8 @@ def decode_cursor(text: str, column_types: Sequence[ColumnType], key: bytes) -> 
             raise ValueError
         values = orjson.loads(body)
         return tuple(
-            None if each is None else VALUE_PARSERS[kind](each) for kind, each in zip(column_types, values, strict=True)
+            None if value is None else VALUE_PARSERS[type](value)
+            for type, value in zip(column_types, values, strict=True)
         )
     except (ValueError, TypeError, KeyError, InvalidOperation, binascii.Error):
         message = "the cursor is not one of this list: take it from the same field, order and filter"
@@ -88,11 +90,11 @@ def decode_cursor(text: str, column_types: Sequence[ColumnType], key: bytes) -> 
 
 
 def build_keyset_predicate(sort: Sequence[SortKey], values: Sequence[Any], after: bool) -> Or:
-    """The rows that come after (or before) the place of `values`, by the first column in which they differ."""
+    """Return the filter for rows after, or before, the place of `values`, by the first column in which they differ."""
     parts = []
-    for index, (each, value) in enumerate(zip(sort, values, strict=True)):
-        level = [_build_equality(before.column, values[at]) for at, before in enumerate(sort[:index])]
-        parts.append(And((*level, _build_after(each, value) if after else _build_before(each, value))))
+    for index, (sort_key, value) in enumerate(zip(sort, values, strict=True)):
+        equalities = [_build_equality(sort[i].column, values[i]) for i in range(index)]
+        parts.append(And((*equalities, _build_after(sort_key, value) if after else _build_before(sort_key, value))))
     return Or(tuple(parts))
 
 
@@ -114,7 +116,7 @@ def _build_before(sort_key: SortKey, value: Any) -> Any:
 
 
 def _encode_base64(raw: bytes) -> str:
-    """A cursor has one spelling: others that mean the same bytes are not it."""
+    """Encode bytes in the one spelling of a cursor: others that mean the same bytes are refused."""
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 

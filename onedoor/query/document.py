@@ -1,4 +1,4 @@
-"""Parse + validate + size limits."""
+"""Parse and validate a document within the limits of its size, and find the operation in it."""
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ INTROSPECTION_LISTS = frozenset({"fields", "interfaces", "possibleTypes", "input
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectionSize:
-    """Of one selection set, its fragments expanded: what is counted, and how deep it goes."""
+    """The size and depth of a selection set, its fragments expanded."""
 
     fields: int = 0
     aliases: int = 0
@@ -38,7 +38,7 @@ class SelectionSize:
     root_fields: int = 0
     depth: int = 0
     introspection_depth: int = 0
-    """How many of INTROSPECTING_LISTS stand inside one another."""
+    """How many of INTROSPECTION_LISTS stand inside one another."""
     introspection_lists: int = 0
     """How many of them, and of `types`, there are in all."""
 
@@ -47,11 +47,11 @@ EMPTY_SIZE = SelectionSize()
 
 
 class DocumentMeasurer:
-    """One walk over one document; `steps` is how many selections it visited, `known` each fragment's size."""
+    """Measure a document in one walk; `steps` counts the selections that it visits."""
 
     def __init__(self, document: DocumentNode) -> None:
         self.fragments: Mapping[str, FragmentDefinitionNode] = {
-            each.name.value: each for each in document.definitions if isinstance(each, FragmentDefinitionNode)
+            node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)
         }
         self.fragment_sizes: dict[str, SelectionSize] = {}
         self.steps = 0
@@ -59,34 +59,36 @@ class DocumentMeasurer:
             self.fragment_sizes[name] = self.measure_selection_set(self.fragments[name].selection_set)
 
     def order_fragments(self) -> Iterator[str]:
-        """Every fragment after those it spreads, but for circles, which validation refuses; needs no stack of calls."""
+        """Yield every fragment after those it spreads, without recursion; cycles are for validation to refuse."""
         begun: set[str] = set()
         for first in self.fragments:
-            waiting = [(first, iter(self.find_spreads(first)))] if first not in begun else []
+            stack = [(first, iter(self.find_spreads(first)))] if first not in begun else []
             begun.add(first)
-            while waiting:
-                name, ahead = waiting[-1]
-                following = next((each for each in ahead if each not in begun and each in self.fragments), None)
-                if following is None:
+            while stack:
+                name, spreads = stack[-1]
+                spread = next((other for other in spreads if other not in begun and other in self.fragments), None)
+                if spread is None:
                     yield name
-                    waiting.pop()
+                    stack.pop()
                 else:
-                    begun.add(following)
-                    waiting.append((following, iter(self.find_spreads(following))))
+                    begun.add(spread)
+                    stack.append((spread, iter(self.find_spreads(spread))))
 
     def find_spreads(self, name: str) -> list[str]:
-        found: list[str] = []
-        waiting: list[Any] = [self.fragments[name].selection_set]
-        while waiting:
-            for node in waiting.pop().selections:
+        """Return the names of the fragments that a fragment spreads."""
+        spreads: list[str] = []
+        pending: list[Any] = [self.fragments[name].selection_set]
+        while pending:
+            for node in pending.pop().selections:
                 self.steps += 1
                 if isinstance(node, FragmentSpreadNode):
-                    found.append(node.name.value)
+                    spreads.append(node.name.value)
                 elif node.selection_set:
-                    waiting.append(node.selection_set)
-        return found
+                    pending.append(node.selection_set)
+        return spreads
 
     def measure_selection_set(self, selection_set: SelectionSetNode | None) -> SelectionSize:
+        """Return the size of all selections of a set together."""
         total = EMPTY_SIZE
         for node in selection_set.selections if selection_set else ():
             self.steps += 1
@@ -94,25 +96,27 @@ class DocumentMeasurer:
         return total
 
     def measure_selection(self, node: Any) -> SelectionSize:
+        """Return the size of a field, a spread or an inline fragment."""
         directives = len(node.directives or ())
         if isinstance(node, FragmentSpreadNode):
             return add_sizes(SelectionSize(directives=directives), self.fragment_sizes.get(node.name.value, EMPTY_SIZE))
         inner = self.measure_selection_set(node.selection_set)
         if not isinstance(node, FieldNode):
             return add_sizes(SelectionSize(directives=directives), inner)
-        lists = node.name.value in INTROSPECTION_LISTS and node.selection_set is not None
+        is_list = node.name.value in INTROSPECTION_LISTS and node.selection_set is not None
         return SelectionSize(
             fields=cap_count(inner.fields + 1),
             aliases=cap_count(inner.aliases + (node.alias is not None)),
             directives=cap_count(inner.directives + directives),
             root_fields=1,
             depth=cap_count(inner.depth + 1),
-            introspection_depth=cap_count(inner.introspection_depth + lists),
-            introspection_lists=cap_count(inner.introspection_lists + (lists or node.name.value == "types")),
+            introspection_depth=cap_count(inner.introspection_depth + is_list),
+            introspection_lists=cap_count(inner.introspection_lists + (is_list or node.name.value == "types")),
         )
 
 
 def add_sizes(one: SelectionSize, other: SelectionSize) -> SelectionSize:
+    """Return the size of two parts of the same selection set together."""
     return SelectionSize(
         fields=cap_count(one.fields + other.fields),
         aliases=cap_count(one.aliases + other.aliases),
@@ -125,29 +129,30 @@ def add_sizes(one: SelectionSize, other: SelectionSize) -> SelectionSize:
 
 
 def drop_root_fields(size: SelectionSize) -> SelectionSize:
-    """As a part of something larger: its outermost fields are no root fields."""
+    """Return the size of a fragment by itself, whose outermost fields are not root fields."""
     return replace(size, root_fields=0)
 
 
 def cap_count(number: int) -> int:
+    """Keep a count small: fragments that spread each other double it with every step."""
     return min(number, COUNT_CEILING)
 
 
 def check_document_size(document: DocumentNode, limits: Limits) -> int:
-    """The steps it took; raises Refused for the first operation or fragment past a limit, naming it."""
-    measuring = DocumentMeasurer(document)
-    operations = [each for each in document.definitions if isinstance(each, OperationDefinitionNode)]
+    """Return the steps it took. Raises RequestRejected for the first operation or fragment past a limit, naming it."""
+    measurer = DocumentMeasurer(document)
+    operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
     for size in (
-        *(measuring.measure_selection_set(each.selection_set) for each in operations),
-        *map(drop_root_fields, measuring.fragment_sizes.values()),
+        *(measurer.measure_selection_set(operation.selection_set) for operation in operations),
+        *map(drop_root_fields, measurer.fragment_sizes.values()),
     ):
-        for complaint in _list_exceeded_limits(size, limits):
-            raise RequestRejected(GraphQLErrorInfo(code=ErrorCode.LIMIT_EXCEEDED, message=complaint))
-    return measuring.steps
+        for message in _list_exceeded_limits(size, limits):
+            raise RequestRejected(GraphQLErrorInfo(code=ErrorCode.LIMIT_EXCEEDED, message=message))
+    return measurer.steps
 
 
 def _list_exceeded_limits(size: SelectionSize, limits: Limits) -> Iterator[str]:
-    asked = (
+    checks = (
         ("fields", size.fields, "picks_max", limits.fields_max, "ask in parts"),
         ("aliases", size.aliases, "aliases_max", limits.aliases_max, "ask in parts"),
         ("directives", size.directives, "directives_max", limits.directives_max, "leave some out"),
@@ -174,7 +179,7 @@ def _list_exceeded_limits(size: SelectionSize, limits: Limits) -> Iterator[str]:
             "ask for each once",
         ),
     )
-    for what, number, name, limit, remedy in asked:
+    for what, number, name, limit, remedy in checks:
         if number > limit:
             counted = f"{number}" if number < COUNT_CEILING else "too many"
             yield f"the document has {counted} {what}, over the limit `{name}` of {limit}: {remedy}"
@@ -191,7 +196,7 @@ TOO_DEEP = GraphQLErrorInfo(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedDocument:
-    """A valid document; its text stands for it in caches."""
+    """A valid document; caches know it by its text."""
 
     text: str
     node: DocumentNode
@@ -200,7 +205,7 @@ class ParsedDocument:
 
 
 def parse_document(schema: GraphQLSchema, text: str, limits: Limits) -> ParsedDocument:
-    """Parses, measures and validates; raises Refused with every fault found, each with its place in the text."""
+    """Parse, measure and validate a document. Raises RequestRejected with all errors and their places in the text."""
     if len(text) > limits.document_characters:
         raise RequestRejected(_build_too_long_error(len(text), limits.document_characters))
     node = _parse_within_limits(text, limits.document_tokens)
@@ -211,8 +216,8 @@ def parse_document(schema: GraphQLSchema, text: str, limits: Limits) -> ParsedDo
     return ParsedDocument(
         text=text,
         node=node,
-        operations=tuple(each for each in node.definitions if isinstance(each, OperationDefinitionNode)),
-        fragments={each.name.value: each for each in node.definitions if isinstance(each, FragmentDefinitionNode)},
+        operations=tuple(part for part in node.definitions if isinstance(part, OperationDefinitionNode)),
+        fragments={part.name.value: part for part in node.definitions if isinstance(part, FragmentDefinitionNode)},
     )
 
 
@@ -232,17 +237,18 @@ WRONG_OPERATION_MESSAGES = {
 def get_operation(
     document: ParsedDocument, name: str | None, operation_types: Container[OperationType] = QUERY_ONLY
 ) -> OperationDefinitionNode:
-    """The operation of this name, or the only one; it must be of one of these kinds."""
-    named = [each for each in document.operations if name is None or (each.name and each.name.value == name)]
-    if len(named) != 1:
+    """Return the operation of this name, or the only one. Raises RequestRejected, also for one of another type."""
+    matching = [node for node in document.operations if name is None or (node.name and node.name.value == name)]
+    if len(matching) != 1:
         raise RequestRejected(
             GraphQLErrorInfo(code=ErrorCode.BAD_REQUEST, message=_describe_missing_operation(document.operations, name))
         )
-    if named[0].operation not in operation_types:
+    (operation,) = matching
+    if operation.operation not in operation_types:
         raise RequestRejected(
-            GraphQLErrorInfo(code=ErrorCode.BAD_REQUEST, message=WRONG_OPERATION_MESSAGES[named[0].operation])
+            GraphQLErrorInfo(code=ErrorCode.BAD_REQUEST, message=WRONG_OPERATION_MESSAGES[operation.operation])
         )
-    return named[0]
+    return operation
 
 
 def _describe_missing_operation(operations: Sequence[OperationDefinitionNode], name: str | None) -> str:
@@ -278,6 +284,6 @@ def _parse_within_limits(text: str, tokens: int) -> DocumentNode:
 
 
 def convert_graphql_error(code: ErrorCode, error: GraphQLError) -> GraphQLErrorInfo:
-    """The fault of an error that GraphQL found, with its place in the text."""
-    places = [{"line": each.line, "column": each.column} for each in error.locations or ()]
-    return GraphQLErrorInfo(code=code, message=error.message[:MESSAGE_CHARACTERS_MAX], locations=tuple(places))
+    """Convert an error of graphql-core, with its places in the text."""
+    locations = [{"line": location.line, "column": location.column} for location in error.locations or ()]
+    return GraphQLErrorInfo(code=code, message=error.message[:MESSAGE_CHARACTERS_MAX], locations=tuple(locations))

@@ -43,7 +43,9 @@ class SubscribeFunction(Protocol):
 
     def __call__(
         self, engine: QueryEngine, pubsub: PubSub, principal: Principal, request: GraphQLRequest
-    ) -> AbstractAsyncContextManager[Subscription]: ...
+    ) -> AbstractAsyncContextManager[Subscription]:
+        """Listen for as long as the context is entered."""
+        ...
 
 
 @asynccontextmanager
@@ -87,11 +89,14 @@ def _check_subscription(engine: QueryEngine, query: PreparedQuery) -> Mapping[st
 def _listen_to_poller(
     engine: QueryEngine, subscription: PollingSubscription, topic: Topic
 ) -> AbstractAsyncContextManager[AsyncIterator[str]]:
-    guarded = engine.connectors[subscription.source]
-    source = cast(ChangeFeed, guarded.inner)
+    connector = engine.connectors[subscription.source]
+    feed = cast(ChangeFeed, connector.inner)
     key = topic.key or ""
     return engine.pollers.listen(
-        topic, lambda mark: call_connector(guarded, lambda: source.read_new_keys(subscription.collection, key, mark))
+        topic,
+        lambda watermark: call_connector(
+            connector, lambda: feed.read_new_keys(subscription.collection, key, watermark)
+        ),
     )
 
 

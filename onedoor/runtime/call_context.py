@@ -1,4 +1,4 @@
-"""For whom a source is called, and until when they wait: what a quota needs to know, and no ask says."""
+"""Know for whom a source is called and until when they wait, which quotas need and no request says."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Waiter:
-    """One question that waits: whose, and until when, on the loop's clock."""
+    """One request that waits: whose, and until when, on the loop's clock."""
 
     person: str
     deadline: float
@@ -17,49 +17,50 @@ class Waiter:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class CallContext:
-    """All who wait for one call. They may come and go while it is under way."""
+    """All requests that wait for one call; they may join and leave while it is under way."""
 
     waiters: list[Waiter] = field(default_factory=list)
 
     @property
     def people(self) -> frozenset[str]:
-        return frozenset(each.person for each in self.waiters)
+        """Those who wait."""
+        return frozenset(waiter.person for waiter in self.waiters)
 
     @property
     def deadline(self) -> float:
         """The time after which nobody waits any more."""
-        return max((each.deadline for each in self.waiters), default=0.0)
+        return max((waiter.deadline for waiter in self.waiters), default=0.0)
 
 
 SlotYielding = Callable[[], AbstractAsyncContextManager[None]]
 
-_call_context: ContextVar[CallContext | None] = ContextVar("errand", default=None)
+_call_context: ContextVar[CallContext | None] = ContextVar("call_context", default=None)
 
-_slot_yielding: ContextVar[SlotYielding] = ContextVar("resting", default=nullcontext)
+_slot_yielding: ContextVar[SlotYielding] = ContextVar("slot_yielding", default=nullcontext)
 
 
 def get_call_context() -> CallContext | None:
-    """The errand this code runs; None: nobody's, as a ping."""
+    """Return the context of the calls made here; None: nobody waits, as for a ping."""
     return _call_context.get()
 
 
 def yielding_slot() -> AbstractAsyncContextManager[None]:
-    """Around a wait for a quota: meanwhile the call takes up no place, and its source is not slow."""
+    """Give up the call's slot and stop its clock during a wait for a quota."""
     return _slot_yielding.get()()
 
 
 def use_call_context(context: CallContext) -> AbstractContextManager[None]:
-    """What is called inside is called on this errand, in tasks begun inside too."""
+    """Set the context of calls made inside, also by tasks that begin inside."""
     return _ContextVarScope(_call_context, context)
 
 
 def use_slot_yielding(yielding: SlotYielding) -> AbstractContextManager[None]:
-    """What waits for a quota inside waits within `resting()`."""
+    """Set how calls inside give up their slot during a wait for a quota."""
     return _ContextVarScope(_slot_yielding, yielding)
 
 
 class _ContextVarScope:
-    """A variable of the context, set meanwhile; a generator would cost five times as much."""
+    """Set a context variable for a block; a generator would cost five times as much."""
 
     __slots__ = ("_before", "_value", "_variable")
 

@@ -1,4 +1,4 @@
-"""What others do in a source in, told to those who listen: it is asked every few seconds, once for all who do."""
+"""Poll sources for new rows, once for all who listen to the same key."""
 
 import asyncio
 import logging
@@ -17,15 +17,15 @@ from onedoor.storage.events import LoggedEvent
 
 POLL_SECONDS = 3.0
 
-log = logging.getLogger("onedoor.watch")
+log = logging.getLogger("onedoor.polling")
 
 ReadNewKeys: TypeAlias = Callable[[str | None], Awaitable[tuple[str, Sequence[tuple[str, ...]]]]]
-"""As `engine.source.Tells`, of one key. Raises SourceFailed."""
+"""`ChangeFeed.read_new_keys` for one key. Raises ConnectorError."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Poller:
-    """One key that is watched, and who listens."""
+    """Poll one key for its listeners."""
 
     topic: Topic
     read_new_keys: ReadNewKeys
@@ -59,7 +59,7 @@ class Poller:
 
 
 class PollerSet:
-    """All that is watched in this process."""
+    """Share pollers among the subscriptions of this process."""
 
     def __init__(self, *, interval: float = POLL_SECONDS, queue_size: int = QUEUE_SIZE_MAX) -> None:
         self._interval, self._queue_size = interval, queue_size
@@ -68,35 +68,40 @@ class PollerSet:
 
     @asynccontextmanager
     async def listen(self, topic: Topic, read_new_keys: ReadNewKeys) -> AsyncIterator[AsyncIterator[str]]:
-        """What comes from when it is entered, as ids of rows. Raises SourceFailed."""
+        """Listen for the ids of new rows from now on. Raises ConnectorError."""
         listener = Listener((topic,), self._queue_size)
-        watch = await self._get_or_start_poller(topic, read_new_keys, listener)
+        poller = await self._get_or_start_poller(topic, read_new_keys, listener)
         try:
             yield listener.iterate_row_ids()
         finally:
-            watch.listeners.discard(listener)
+            poller.listeners.discard(listener)
 
     async def close(self) -> None:
-        for watch, task in tuple(self._pollers.values()):
-            for each in tuple(watch.listeners):
-                each.close()
+        """End all listening and polling."""
+        for poller, task in tuple(self._pollers.values()):
+            for listener in tuple(poller.listeners):
+                listener.close()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
     async def _get_or_start_poller(self, topic: Topic, read_new_keys: ReadNewKeys, listener: Listener) -> Poller:
         async with self._start_lock:
-            known = self._pollers.get(topic)
-            if known is not None and not known[1].done() and known[0].listeners:
-                known[0].listeners.add(listener)
-                return known[0]
-            mark, _ = await read_new_keys(None)
-            watch = Poller(
-                topic=topic, read_new_keys=read_new_keys, watermark=mark, interval=self._interval, listeners={listener}
+            poller, task = self._pollers.get(topic, (None, None))
+            if poller is not None and task is not None and not task.done() and poller.listeners:
+                poller.listeners.add(listener)
+                return poller
+            watermark, _ = await read_new_keys(None)
+            poller = Poller(
+                topic=topic,
+                read_new_keys=read_new_keys,
+                watermark=watermark,
+                interval=self._interval,
+                listeners={listener},
             )
-            task = asyncio.create_task(watch.run())
-            self._pollers[topic] = watch, task
+            task = asyncio.create_task(poller.run())
+            self._pollers[topic] = poller, task
             task.add_done_callback(lambda done: self._remove_poller(topic, done))
-            return watch
+            return poller
 
     def _remove_poller(self, topic: Topic, task: "asyncio.Task[None]") -> None:
         if topic in self._pollers and self._pollers[topic][1] is task:

@@ -1,6 +1,7 @@
-"""Calls in, each in its turn out: no more a minute than a source takes, the people who wait served by turns.
+"""Limit the calls to a source to its quota, sharing it fairly among the people who wait.
 
-A fifth of a quota may go at once and the rest is spread evenly, so that no minute, wherever it begins, sees more.
+A fifth of a quota may be used at once and the rest is spread evenly, so that no minute, wherever it begins, has more
+calls than the quota.
 """
 
 import asyncio
@@ -15,29 +16,37 @@ from onedoor.runtime.call_context import CallContext, Waiter, get_call_context, 
 MINUTE_SECONDS = 60.0
 
 BURST_DIVISOR = 5
-"""A fifth."""
+"""A fifth of the quota may be used at once."""
 
 NO_PERSON = ""
 
 READS_QUOTA = "reads"
-"""The quota every source has: of its reads, whatever calls they take."""
+"""The quota that every source has: its scans, however many calls they take."""
 
 
 class TimerHandle(Protocol):
-    def cancel(self) -> None: ...
+    """A call that is scheduled."""
+
+    def cancel(self) -> None:
+        """Do not make the call."""
+        ...
 
 
 class LoopClock(Protocol):
-    """What an event loop is to time."""
+    """The clock and timers of an event loop, or of a test."""
 
-    def time(self) -> float: ...
+    def time(self) -> float:
+        """Return the time in seconds, never going back."""
+        ...
 
-    def call_later(self, delay: float, callback: Callable[[], None], /) -> TimerHandle: ...
+    def call_later(self, delay: float, callback: Callable[[], None], /) -> TimerHandle:
+        """Call after so many seconds."""
+        ...
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class QueuedCall:
-    """One call that waits for its turn."""
+    """A call that waits for its turn."""
 
     context: CallContext
     granted: asyncio.Future[None]
@@ -45,29 +54,30 @@ class QueuedCall:
 
 @dataclass(slots=True, kw_only=True)
 class ConnectorRateLimiter:
-    """`a_minute` calls; 0: as many as wished, but a far end that asks us to slow down is heard all the same."""
+    """Grant so many calls a minute; 0: any number, but with the pauses that the far end asks for."""
 
     source: str
     name: str
     per_minute: int
     clock: LoopClock
     next_call_at: float = 0.0
-    """When the next call may go at the earliest."""
+    """When the next call is due, spread evenly."""
     queue: list[QueuedCall] = field(default_factory=list)
     last_turns: dict[str, int] = field(default_factory=dict)
-    """By person, the number of their last turn, since the quota was last whole."""
+    """By person, the number of their last turn, since the quota was last unused."""
     timer: TimerHandle | None = None
 
     async def acquire(self, max_wait: float = MINUTE_SECONDS) -> None:
-        """Returns when a call may go. SourceFailed at once where that would be after the last who waits has gone.
+        """Wait until a call may be made.
 
-        On nobody's errand `otherwise` is how many seconds it is waited for at most.
+        Raises ConnectorError at once where that would be after everyone who waits for it has gone. Without a call
+        context, `max_wait` is the most seconds to wait.
         """
         if not self.per_minute and not self.queue and self.next_call_at <= self.clock.time():
             self.last_turns.clear()
             return
-        errand = get_call_context() or _build_anonymous_context(self.clock.time() + max_wait)
-        entry = QueuedCall(context=errand, granted=asyncio.get_running_loop().create_future())
+        context = get_call_context() or _build_anonymous_context(self.clock.time() + max_wait)
+        entry = QueuedCall(context=context, granted=asyncio.get_running_loop().create_future())
         if not self.queue and self.next_call_at <= self.clock.time():
             self.last_turns.clear()
         self.queue.append(entry)
@@ -84,7 +94,7 @@ class ConnectorRateLimiter:
                 self._process_queue()
 
     def back_off(self, seconds: float) -> None:
-        """The far end asked for a pause: nobody calls before it is over, and then one by one."""
+        """Make no calls for so many seconds, as the far end asks, and then one at a time."""
         self.next_call_at = max(self.next_call_at, self.clock.time() + seconds + self._burst_lead)
         self._process_queue()
 
@@ -99,31 +109,31 @@ class ConnectorRateLimiter:
 
     @property
     def _burst_lead(self) -> float:
-        """How far ahead of its even place a call may go."""
+        """How many seconds a call may be ahead of its even place."""
         return (self._burst - 1) * self._interval
 
     def _process_queue(self) -> None:
-        """Lets go who may, refuses who would wait in vain, and comes back when the next may go."""
+        """Grant what may be granted, refuse what would wait in vain, and schedule the next."""
         now = self.clock.time()
-        opens, served = self.next_call_at, dict(self.last_turns)
-        for entry in self._order_fairly(served):
-            at = max(now, opens - self._burst_lead)
-            if at > entry.context.deadline:
-                self._resolve_call(entry, self._build_exhausted_error(at - now))
+        due, last_turns = self.next_call_at, dict(self.last_turns)
+        for entry in self._order_fairly(last_turns):
+            start = max(now, due - self._burst_lead)
+            if start > entry.context.deadline:
+                self._resolve_call(entry, self._build_exhausted_error(start - now))
                 continue
-            if at <= now:
+            if start <= now:
                 self._resolve_call(entry, None)
-                self.next_call_at = max(now, opens) + self._interval
-            opens = max(at, opens) + self._interval
+                self.next_call_at = max(now, due) + self._interval
+            due = max(start, due) + self._interval
         self._schedule_next(now)
 
-    def _order_fairly(self, served: dict[str, int]) -> Sequence[QueuedCall]:
-        """Those who wait, in the order they will go: who was served longest ago first, then who came first."""
-        left, order = list(self.queue), []
-        while left:
-            entry = min(left, key=lambda each: _rank_fairly(each, served))
-            left.remove(entry)
-            served[_choose_charged_person(entry, served)] = max(served.values(), default=0) + 1
+    def _order_fairly(self, last_turns: dict[str, int]) -> Sequence[QueuedCall]:
+        """Return the calls in the order of their turns: those of who was served longest ago first, then by arrival."""
+        remaining, order = list(self.queue), []
+        while remaining:
+            entry = min(remaining, key=lambda call: _rank_fairly(call, last_turns))
+            remaining.remove(entry)
+            last_turns[_choose_charged_person(entry, last_turns)] = max(last_turns.values(), default=0) + 1
             order.append(entry)
         return order
 
@@ -147,21 +157,21 @@ class ConnectorRateLimiter:
             )
 
     def _build_exhausted_error(self, seconds: float) -> ConnectorError:
-        what = f"the quota `sources.{self.source}.quota.{self.name}` of {self.per_minute} a minute is used up"
+        reason = f"the quota `sources.{self.source}.quota.{self.name}` of {self.per_minute} a minute is used up"
         if not self.per_minute:
-            what = f"`{self.source}` takes no more `{self.name}` for now"
+            reason = f"`{self.source}` takes no more `{self.name}` for now"
         return ConnectorError(
-            f"{what}, the next turn is in {ceil(seconds)} s: ask again then, or for less", ErrorCode.RATE_LIMITED
+            f"{reason}, the next turn is in {ceil(seconds)} s: ask again then, or for less", ErrorCode.RATE_LIMITED
         )
 
 
-def _rank_fairly(entry: QueuedCall, served: Mapping[str, int]) -> int:
-    """A call for several people goes when the first of them has a turn."""
-    return min((served.get(each, 0) for each in entry.context.people), default=0)
+def _rank_fairly(entry: QueuedCall, last_turns: Mapping[str, int]) -> int:
+    """Return the last turn of the person who is charged: a call for several people goes with the first of them."""
+    return min((last_turns.get(person, 0) for person in entry.context.people), default=0)
 
 
-def _choose_charged_person(entry: QueuedCall, served: Mapping[str, int]) -> str:
-    return min(entry.context.people, key=lambda each: served.get(each, 0), default=NO_PERSON)
+def _choose_charged_person(entry: QueuedCall, last_turns: Mapping[str, int]) -> str:
+    return min(entry.context.people, key=lambda person: last_turns.get(person, 0), default=NO_PERSON)
 
 
 def _build_anonymous_context(until: float) -> CallContext:
@@ -170,7 +180,7 @@ def _build_anonymous_context(until: float) -> CallContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectorRateLimiters:
-    """The quotas of one source, by what is called; what is not named has none, but slows down when asked to."""
+    """The limiters of one source, by what is called; without a quota they only pause when the far end asks."""
 
     source: str
     per_minute: Mapping[str, int]
@@ -178,9 +188,10 @@ class ConnectorRateLimiters:
     limiters: dict[str, ConnectorRateLimiter] = field(default_factory=dict)
 
     def get_limiter(self, name: str) -> ConnectorRateLimiter:
+        """Return the one limiter of this name."""
         if name not in self.limiters:
-            times = self.per_minute.get(name, 0)
+            per_minute = self.per_minute.get(name, 0)
             self.limiters[name] = ConnectorRateLimiter(
-                source=self.source, name=name, per_minute=times, clock=self.clock
+                source=self.source, name=name, per_minute=per_minute, clock=self.clock
             )
         return self.limiters[name]

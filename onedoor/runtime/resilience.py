@@ -1,4 +1,4 @@
-"""Timeout, bulkhead, circuit breaker, retry budget: reads and writes."""
+"""Protect every call to a source with a timeout, a bulkhead, a circuit breaker and a retry budget."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -30,7 +30,7 @@ BREAKER_FAILURES = 5
 PROBE_SECONDS = 0.5
 
 HEALTHY_CODES = frozenset({ErrorCode.LIMIT_EXCEEDED, ErrorCode.CANNOT_ANSWER})
-"""Failures of an ask, not of the source: it answered."""
+"""Failures of a request, not of the source, which answered."""
 
 RETRY_CREDIT_EARNED = 0.1
 
@@ -43,7 +43,7 @@ Clock = Callable[[], float]
 
 @dataclass(slots=True, kw_only=True)
 class ResilientConnector:
-    """What one source has earned and used up so far."""
+    """A connector, with the slots, failures and retries of its calls."""
 
     name: str
     inner: Connector
@@ -51,7 +51,7 @@ class ResilientConnector:
     clock: Clock
     semaphore: asyncio.Semaphore
     read_limiter: ConnectorRateLimiter | None = None
-    """How many reads a minute it takes."""
+    """Limits its scans to their quota."""
     queued: int = 0
     failures: int = 0
     probe_at: float = 0.0
@@ -61,18 +61,18 @@ class ResilientConnector:
 
 @dataclass(slots=True, kw_only=True)
 class Permit:
-    """One read's slot and its time, both given up while all it does is wait for its source's quota."""
+    """The slot and the time of one call, both suspended while it only waits for its source's quota."""
 
     connector: ResilientConnector
     deadline: float
-    """When it is to have answered, on the loop's clock."""
+    """When the source must have answered, on the loop's clock."""
     held: bool = True
     yielded: int = 0
     timer: Deadline | None = None
 
     @asynccontextmanager
     async def yield_slot(self) -> AsyncIterator[None]:
-        """Several calls of one read may rest at once; it goes on when the first of them does."""
+        """Give up the slot for a wait; of several at once in one call, the first to end takes it back."""
         self.yielded += 1
         self._pause()
         try:
@@ -82,6 +82,7 @@ class Permit:
         await self._resume()
 
     def release(self) -> None:
+        """Give up the slot, if it is held."""
         if self.held:
             self.connector.semaphore.release()
         self.held = False
@@ -92,7 +93,7 @@ class Permit:
             self.timer.move(NEVER)
 
     async def _resume(self) -> None:
-        if not self.held:  # INVARIANT: who holds a slot never waits for another
+        if not self.held:  # INVARIANT: a call that holds a slot never waits for another
             await self.connector.semaphore.acquire()
             self.release()
             self.held = True
@@ -104,14 +105,15 @@ class Permit:
 def wrap_connector(
     name: str, connector: Connector, limits: Limits, clock: Clock, read_limiter: ConnectorRateLimiter | None = None
 ) -> ResilientConnector:
-    slots = asyncio.Semaphore(limits.source_calls)
+    """Wrap a connector, with as many slots as `limits.source_calls`."""
+    semaphore = asyncio.Semaphore(limits.source_calls)
     return ResilientConnector(
-        name=name, inner=connector, limits=limits, clock=clock, semaphore=slots, read_limiter=read_limiter
+        name=name, inner=connector, limits=limits, clock=clock, semaphore=semaphore, read_limiter=read_limiter
     )
 
 
 class _SpillFailed(Exception):
-    """It is the scratch database that failed, not the source that is read."""
+    """The spill database failed, not the source that is read."""
 
     def __init__(self, failure: ConnectorError) -> None:
         self.failure = failure
@@ -120,22 +122,22 @@ class _SpillFailed(Exception):
 async def read_rows(
     connector: ResilientConnector, request: ScanRequest, spill_input: SpillInput | None = None
 ) -> list[Row]:
-    """All rows of one read, but for those that `inflow` poured; raises SourceFailed, and within the limits' time."""
+    """Return all rows of one scan, except those that were spilled. Raises ConnectorError, in time."""
     if connector.read_limiter is not None:
         await connector.read_limiter.acquire()
     await acquire_slot(connector)
-    seat = Permit(connector=connector, deadline=asyncio.get_running_loop().time() + connector.limits.source_seconds)
+    permit = Permit(connector=connector, deadline=asyncio.get_running_loop().time() + connector.limits.source_seconds)
     try:
-        with use_slot_yielding(seat.yield_slot):
-            return await _read_with_retry(seat, request, spill_input)
-    except _SpillFailed as instead:
-        raise instead.failure from None
+        with use_slot_yielding(permit.yield_slot):
+            return await _read_with_retry(permit, request, spill_input)
+    except _SpillFailed as error:
+        raise error.failure from None
     finally:
-        seat.release()
+        permit.release()
 
 
 async def acquire_slot(connector: ResilientConnector) -> None:
-    """A slot of the source's, which whoever waited for it gives back; SourceFailed where too many wait."""
+    """Wait for a slot, which the caller releases. Raises ConnectorError where too many calls wait, or too long."""
     if connector.semaphore.locked():
         if connector.queued >= connector.limits.source_queue:
             raise _build_overloaded_error(connector)
@@ -156,77 +158,76 @@ async def _await_within(work: Awaitable[object], seconds: float) -> None:
 
 
 async def _read_with_retry(permit: Permit, request: ScanRequest, spill_input: SpillInput | None) -> list[Row]:
-    """A call and its retry share one time: nobody waits twice."""
-    guarded = permit.connector
+    """Read, and once more where that may help; both within the same time, so that nobody waits twice."""
+    connector = permit.connector
     try:
         return await _read_once(permit, request, spill_input)
     except ConnectorError as failure:
         if spill_input is not None and spill_input.spilled:
             raise ConnectorError(failure.reason, failure.code, retryable=False) from None
-        if failure.code is not ErrorCode.SOURCE_UNAVAILABLE or not failure.retryable or guarded.retry_credit < 1:
+        if failure.code is not ErrorCode.SOURCE_UNAVAILABLE or not failure.retryable or connector.retry_credit < 1:
             raise
-        guarded.retry_credit -= 1
-        guarded.counters["retries"] += 1
+        connector.retry_credit -= 1
+        connector.counters["retries"] += 1
         return await _read_once(permit, request, spill_input)
 
 
 async def _read_once(permit: Permit, request: ScanRequest, spill_input: SpillInput | None) -> list[Row]:
-    guarded = permit.connector
-    check_breaker(guarded)
-    guarded.counters["calls"] += 1
+    connector = permit.connector
+    check_breaker(connector)
+    connector.counters["calls"] += 1
     try:
-        found = await (
+        rows = await (
             _read_batches(permit, request) if spill_input is None else _read_into_spill(permit, request, spill_input)
         )
     except TimeoutError:
-        record_failure(guarded)
-        raise ConnectorError(f"`{guarded.name}` did not answer within {guarded.limits.source_seconds:g} s") from None
+        record_failure(connector)
+        raise ConnectorError(
+            f"`{connector.name}` did not answer within {connector.limits.source_seconds:g} s"
+        ) from None
     except ConnectorError as failure:
         if failure.code is ErrorCode.SOURCE_UNAVAILABLE:
-            record_failure(guarded)
+            record_failure(connector)
         elif failure.code in HEALTHY_CODES:
-            guarded.failures = 0
+            connector.failures = 0
         raise
-    guarded.failures = 0
-    guarded.retry_credit = min(RETRY_CREDIT_MAX, guarded.retry_credit + RETRY_CREDIT_EARNED)
-    return found
+    connector.failures = 0
+    connector.retry_credit = min(RETRY_CREDIT_MAX, connector.retry_credit + RETRY_CREDIT_EARNED)
+    return rows
 
 
 async def _read_batches(permit: Permit, request: ScanRequest) -> list[Row]:
-    """All batches, the first `by` a time of the loop's clock.
-
-    Each other must come within `source_seconds` of the one before, as a long read is no slow source.
-    """
-    guarded, found = permit.connector, list[Row]()
-    seconds = guarded.limits.source_seconds
+    """Return all batches; each must come within `source_seconds` of the one before, as a long read is not slow."""
+    connector, rows = permit.connector, list[Row]()
+    seconds = connector.limits.source_seconds
     with Deadline(permit.deadline) as permit.timer:
-        async for batch in guarded.inner.scan(request):
-            found.extend(batch)
-            if len(found) > guarded.limits.rows_read:
-                raise _build_too_many_rows_error(guarded)
+        async for batch in connector.inner.scan(request):
+            rows.extend(batch)
+            if len(rows) > connector.limits.rows_read:
+                raise _build_too_many_rows_error(connector)
             permit.timer.move(asyncio.get_running_loop().time() + seconds)
-    return found
+    return rows
 
 
 async def _read_into_spill(permit: Permit, request: ScanRequest, spill_input: SpillInput) -> list[Row]:
-    """As `_read`, each batch offered to `inflow`, which takes none of the source's time."""
-    guarded, found, count = permit.connector, list[Row](), 0
+    """Return all batches except those that are spilled; spilling takes none of the source's time."""
+    connector, rows, count = permit.connector, list[Row](), 0
     with Deadline(permit.deadline) as permit.timer:
-        async with closing_batches(guarded.inner.scan(request)) as batches:
+        async with closing_batches(connector.inner.scan(request)) as batches:
             async for batch in batches:
-                found.extend(batch)
+                rows.extend(batch)
                 count += len(batch)
-                if count > guarded.limits.rows_read:
-                    raise _build_too_many_rows_error(guarded)
+                if count > connector.limits.rows_read:
+                    raise _build_too_many_rows_error(connector)
                 permit.timer.move(NEVER)
-                await _offer_batch(found, spill_input)
-                permit.timer.move(asyncio.get_running_loop().time() + guarded.limits.source_seconds)
-    return found
+                await _offer_batch(rows, spill_input)
+                permit.timer.move(asyncio.get_running_loop().time() + connector.limits.source_seconds)
+    return rows
 
 
-async def _offer_batch(found: list[Row], spill_input: SpillInput) -> None:
+async def _offer_batch(rows: list[Row], spill_input: SpillInput) -> None:
     try:
-        await spill_input.offer(found)
+        await spill_input.offer(rows)
     except ConnectorError as failure:
         raise _SpillFailed(failure) from None
 
@@ -237,7 +238,7 @@ def _build_too_many_rows_error(connector: ResilientConnector) -> ConnectorError:
 
 
 def check_breaker(connector: ResilientConnector) -> None:
-    """Passes while the breaker is closed, and once every PROBE_SECONDS while it is open."""
+    """Raise ConnectorError while the breaker is open, except for one call every PROBE_SECONDS."""
     if connector.failures < BREAKER_FAILURES:
         return
     if connector.clock() < connector.probe_at:
@@ -246,7 +247,7 @@ def check_breaker(connector: ResilientConnector) -> None:
 
 
 def record_failure(connector: ResilientConnector) -> None:
-    """One more in a row."""
+    """Count one more failure in a row."""
     connector.failures += 1
     connector.probe_at = connector.clock() + PROBE_SECONDS
 
@@ -261,80 +262,82 @@ Result = TypeVar("Result")
 
 
 def get_write_capabilities(connector: ResilientConnector, collection: str) -> WriteCapabilities | None:
-    """What the source promises to change there; None: nothing, or it is none that can be changed."""
-    promises = getattr(connector.inner, "write_capabilities", None)
-    return None if promises is None else cast(WriteCapabilities | None, promises(collection))
+    """Return what the source promises of changes to a collection; None: it cannot be changed."""
+    write_capabilities = getattr(connector.inner, "write_capabilities", None)
+    return None if write_capabilities is None else cast(WriteCapabilities | None, write_capabilities(collection))
 
 
 async def apply_to_connector(
     connector: ResilientConnector, changes: Sequence[RowChange], *, dry_run: bool = False
 ) -> Sequence[ChangeResult]:
-    """As `Writable.write`. What is turned away before the source is called is Unmade, too."""
+    """Apply changes as the connector does; a call that is refused before it is made is ChangeRejected too."""
     try:
-        seat = await _acquire_permit(connector)
+        permit = await _acquire_permit(connector)
     except ConnectorError as refusal:
         raise ChangeRejected(refusal.reason, refusal.code) from None
-    return await _call_with_permit(seat, _as_writable(connector).apply(changes, dry_run=dry_run))
+    return await _call_with_permit(permit, _as_writable(connector).apply(changes, dry_run=dry_run))
 
 
 async def find_change_in_connector(connector: ResilientConnector, change: RowChange) -> ChangeResult | None:
-    """As `Writable.made`."""
-    seat = await _acquire_permit(connector)
-    return await _call_with_permit(seat, _as_writable(connector).find_change(change))
+    """Find the result of a change as the connector does."""
+    permit = await _acquire_permit(connector)
+    return await _call_with_permit(permit, _as_writable(connector).find_change(change))
 
 
 async def call_connector(connector: ResilientConnector, work: Callable[[], Awaitable[Result]]) -> Result:
-    """Any other call that its source takes. Raises SourceFailed."""
-    seat = await _acquire_permit(connector)
-    return await _call_with_permit(seat, work())
+    """Make any other call to the source. Raises ConnectorError."""
+    permit = await _acquire_permit(connector)
+    return await _call_with_permit(permit, work())
 
 
 async def request_upload_address(connector: ResilientConnector, request: UploadRequest) -> UploadAddress | None:
-    """As `Addresses.upload_address`; None, too, where the source has none to give."""
-    asked = getattr(connector.inner, "upload_address", None)
-    if asked is None:
+    """Return an address to upload to; None also where the source is no UploadTarget."""
+    upload_address = getattr(connector.inner, "upload_address", None)
+    if upload_address is None:
         return None
-    seat = await _acquire_permit(connector)
-    return cast(UploadAddress | None, await _call_with_permit(seat, asked(request)))
+    permit = await _acquire_permit(connector)
+    return cast(UploadAddress | None, await _call_with_permit(permit, upload_address(request)))
 
 
-def _as_writable(guarded: ResilientConnector) -> WritableConnector:
-    """A source in another dress still has its methods, which `isinstance` may not see."""
-    return cast(WritableConnector, guarded.inner)
+def _as_writable(connector: ResilientConnector) -> WritableConnector:
+    """Cast to the protocol: a wrapped connector has its methods, which `isinstance` may not see."""
+    return cast(WritableConnector, connector.inner)
 
 
-async def _acquire_permit(guarded: ResilientConnector) -> Permit:
-    if guarded.read_limiter is not None:
-        await guarded.read_limiter.acquire()
-    await acquire_slot(guarded)
-    seat = Permit(connector=guarded, deadline=asyncio.get_running_loop().time() + guarded.limits.source_seconds)
+async def _acquire_permit(connector: ResilientConnector) -> Permit:
+    if connector.read_limiter is not None:
+        await connector.read_limiter.acquire()
+    await acquire_slot(connector)
+    permit = Permit(connector=connector, deadline=asyncio.get_running_loop().time() + connector.limits.source_seconds)
     try:
-        check_breaker(guarded)
+        check_breaker(connector)
     except BaseException:
-        seat.release()
+        permit.release()
         raise
-    return seat
+    return permit
 
 
-async def _call_with_permit(seat: Permit, work: Awaitable[Result]) -> Result:
-    guarded = seat.connector
-    guarded.counters["calls"] += 1
+async def _call_with_permit(permit: Permit, work: Awaitable[Result]) -> Result:
+    connector = permit.connector
+    connector.counters["calls"] += 1
     try:
-        with use_slot_yielding(seat.yield_slot), Deadline(seat.deadline) as seat.timer:
-            done = await work
+        with use_slot_yielding(permit.yield_slot), Deadline(permit.deadline) as permit.timer:
+            result = await work
     except TimeoutError:
-        record_failure(guarded)
-        raise ConnectorError(f"`{guarded.name}` did not answer within {guarded.limits.source_seconds:g} s") from None
+        record_failure(connector)
+        raise ConnectorError(
+            f"`{connector.name}` did not answer within {connector.limits.source_seconds:g} s"
+        ) from None
     except ChangeRejected:
-        guarded.failures = 0
+        connector.failures = 0
         raise
     except ConnectorError as failure:
         if failure.code in HEALTHY_CODES:
-            guarded.failures = 0
+            connector.failures = 0
         else:
-            record_failure(guarded)
+            record_failure(connector)
         raise
     finally:
-        seat.release()
-    guarded.failures = 0
-    return done
+        permit.release()
+    connector.failures = 0
+    return result

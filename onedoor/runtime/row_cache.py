@@ -1,4 +1,4 @@
-"""Read-through row cache, single-flight, cache keys."""
+"""Read rows through a cache, sharing reads that are under way."""
 
 import asyncio
 import hmac
@@ -28,7 +28,7 @@ Result = TypeVar("Result")
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class InFlightCall(Generic[Result]):
-    """One read under way, and those who wait for it."""
+    """A call under way, and those who wait for it."""
 
     task: asyncio.Task[Result]
     context: CallContext
@@ -36,12 +36,12 @@ class InFlightCall(Generic[Result]):
 
 @dataclass(frozen=True, slots=True)
 class SingleFlight(Generic[Result]):
-    """By key. A read runs as long as anyone waits for it, whoever began it."""
+    """Make one call for all who want the same at once; it runs as long as anyone waits for it."""
 
     in_flight: dict[bytes, InFlightCall[Result]] = field(default_factory=dict)
 
     async def share(self, key: bytes, waiter: Waiter, work: Callable[[], Awaitable[Result]]) -> tuple[Result, bool]:
-        """The result, or the failure, of one `work` for all who ask meanwhile; and whether another's was joined."""
+        """Return the result of `work`, or of a call under way with this key, and whether it was the latter."""
         flight = self.in_flight.get(key)
         joined = flight is not None
         if flight is None:
@@ -55,42 +55,42 @@ class SingleFlight(Generic[Result]):
                 self._finish(key, flight)
 
     def _start(self, key: bytes, work: Callable[[], Awaitable[Result]]) -> InFlightCall[Result]:
-        errand = CallContext()
+        context = CallContext()
 
-        async def fly() -> Result:
+        async def run() -> Result:
             return await work()
 
-        with use_call_context(errand):
-            flight = InFlightCall(task=asyncio.get_running_loop().create_task(fly()), context=errand)
+        with use_call_context(context):
+            flight = InFlightCall(task=asyncio.get_running_loop().create_task(run()), context=context)
         self.in_flight[key] = flight
         flight.task.add_done_callback(lambda _: self._finish(key, flight))
         return flight
 
     def _finish(self, key: bytes, flight: InFlightCall[Any]) -> None:
-        """Nobody joins what is over, and what nobody waits for is cancelled."""
+        """Let nobody join a call that is over, and cancel one that nobody waits for."""
         if self.in_flight.get(key) is flight:
             del self.in_flight[key]
         flight.task.cancel()
 
 
 REPR_SAFE_TYPES = frozenset({bool, int, float, str, bytes, Decimal, date, datetime, type(None)})
-"""What `repr` writes so that no two values look alike, 1, 1.0, True and Decimal(1) included."""
+"""Types whose `repr` tells all values apart, 1, 1.0, True and Decimal(1) included."""
 
 
 def build_cache_scope(requirements_met: Iterable[GroupRequirement], version: str) -> str:
-    """Who may share: those who meet the same requirements under the same schema and policy."""
-    return f"{version} {sorted(sorted(each) for each in requirements_met)}"
+    """Return who may share rows: those who meet the same requirements under the same schema and policy."""
+    return f"{version} {sorted(sorted(groups) for groups in requirements_met)}"
 
 
 def build_cache_key(secret: bytes, cache_scope: str, source: str, request: ScanRequest) -> bytes:
-    """A rule about rows stands in the ask's `where`, so callers under different ones never share."""
+    """Return the key of a scan, whose filter holds any rule about rows, so that different rules never share."""
     return hmac.digest(
         secret, repr((cache_scope, source, serialize_canonically(request))).encode(errors="surrogatepass"), "sha256"
     )
 
 
 def serialize_canonically(value: Any) -> str:
-    """A value as text, whole: two that differ anywhere are written differently. TypeError: it cannot be told apart."""
+    """Write a value so that no two different values look alike. Raises TypeError where that is not sure."""
     kind = type(value)
     if kind in REPR_SAFE_TYPES or isinstance(value, StrEnum):
         return repr(value)
@@ -105,18 +105,18 @@ def serialize_canonically(value: Any) -> str:
     if is_dataclass(kind):
         values = ",".join(serialize_canonically(getattr(value, name)) for name in list_field_names(kind))
         return f"{kind.__name__}({values})"
-    raise TypeError(f"a read is not kept by a {kind.__name__}")
+    raise TypeError(f"a {kind.__name__} cannot be part of a cache key")
 
 
 @cache
 def list_field_names(kind: Any) -> tuple[str, ...]:
-    """Every field, those that were added later too."""
-    return tuple(each.name for each in fields(kind))
+    """Return the names of all fields of a dataclass."""
+    return tuple(field.name for field in fields(kind))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheEntry:
-    """The rows of one read, and when it began; nobody changes them."""
+    """The rows of one scan, never changed, and when it began."""
 
     rows: Sequence[Row]
     read_at: datetime
@@ -124,24 +124,30 @@ class CacheEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheResult:
-    """What one read came to. `cached`: it was not made for this question alone."""
+    """The rows of one scan; `cached` where it was not made for this request alone."""
 
     entry: CacheEntry
     cached: bool
 
 
 class CacheStore(Protocol):
-    """Keeps rows by key, none longer than asked. It may forget at any time, and it never fails."""
+    """Keep rows by key, never longer than asked. A store may forget at any time, and never fails."""
 
     def get_nowait(self, key: bytes) -> CacheEntry | None:
-        """What can be had without waiting."""
+        """Return what is there without waiting."""
         ...
 
-    async def get(self, key: bytes) -> CacheEntry | None: ...
+    async def get(self, key: bytes) -> CacheEntry | None:
+        """Return what is there."""
+        ...
 
-    async def put(self, key: bytes, entry: CacheEntry, seconds: float) -> None: ...
+    async def put(self, key: bytes, entry: CacheEntry, seconds: float) -> None:
+        """Keep an entry for at most so many seconds."""
+        ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Release what the store holds."""
+        ...
 
 
 LARGEST_ENTRY_SHARE = 8
@@ -207,7 +213,7 @@ def _estimate_value_size(value: object) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheSettings:
-    """Settings: how much is kept in a process, or where else, and for how long that is waited for."""
+    """The settings of `[cache]`."""
 
     url: str | None = field(default=None, repr=False)
     """A Redis shared by all replicas, as `{ env = "REDIS_URL" }`; without one, each process keeps its own."""
@@ -220,7 +226,7 @@ class CacheSettings:
 
 
 MaxAges = Mapping[str, float]
-"""By collection, how many seconds a read may be old."""
+"""By collection, the most seconds since its rows were read."""
 
 NO_MAX_AGES: MaxAges = {}
 
@@ -228,13 +234,13 @@ NO_DEADLINE = float("inf")
 
 
 def utc_now() -> datetime:
-    """The wall clock, in UTC."""
+    """Return the time of day in UTC."""
     return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowCache:
-    """What all requests share: where rows are kept, for how long by source and collection, and who reads just now."""
+    """What all requests share: a store, the ages that rows may have by source and collection, and reads under way."""
 
     store: CacheStore
     max_ages: Mapping[str, MaxAges]
@@ -245,66 +251,70 @@ class RowCache:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """One source as one caller reads it. Without a cache every ask is a call, as of what is the caller's own."""
+    """Read one source for one principal; without a cache every scan is a call, as for connectors of their own."""
 
     connector: ResilientConnector
     cache_scope: str = ""
-    """The permissions the rows are read under."""
+    """The permissions that rows are read under."""
     cache: RowCache | None = None
 
     @property
     def limits(self) -> Limits:
+        """The limits of calls."""
         return self.connector.limits
 
     @property
     def inner(self) -> Connector:
+        """The connector itself, for what needs no I/O."""
         return self.connector.inner
 
     def max_age(self, collection: str) -> float:
-        """How many seconds its rows may be kept; 0: they are not."""
+        """Return how many seconds the collection's rows are kept; 0: they are not."""
         return self.cache.max_ages.get(self.connector.name, NO_MAX_AGES).get(collection, 0.0) if self.cache else 0.0
 
 
 async def read_cached_rows(reader: Reader, request: ScanRequest, spill_input: SpillInput | None = None) -> CacheResult:
-    """Raises SourceFailed, which is never kept. What may be kept is read whole; of the rest `inflow` may pour rows."""
+    """Return rows from the cache or the source; only those that are not to be cached may be spilled.
+
+    Raises ConnectorError, which is never cached.
+    """
     cache, seconds = reader.cache, reader.max_age(request.collection)
     if cache is None or not seconds:
         return await _read_entry(reader, request, cache.now if cache else utc_now, spill_input)
-    under = build_cache_key(cache.secret, reader.cache_scope, reader.connector.name, request)
-    kept = cache.store.get_nowait(under)
-    if kept is not None:
-        return CacheResult(entry=kept, cached=True)
-    got, joined = await cache.single_flight.share(
-        under, _build_waiter(), lambda: _get_or_read(reader, cache, request, under, seconds)
+    key = build_cache_key(cache.secret, reader.cache_scope, reader.connector.name, request)
+    entry = cache.store.get_nowait(key)
+    if entry is not None:
+        return CacheResult(entry=entry, cached=True)
+    result, joined = await cache.single_flight.share(
+        key, _build_waiter(), lambda: _get_or_read(reader, cache, request, key, seconds)
     )
-    return CacheResult(entry=got.entry, cached=got.cached or joined)
+    return CacheResult(entry=result.entry, cached=result.cached or joined)
 
 
 async def _get_or_read(
-    reader: Reader, cache: RowCache, request: ScanRequest, under: bytes, seconds: float
+    reader: Reader, cache: RowCache, request: ScanRequest, key: bytes, seconds: float
 ) -> CacheResult:
-    kept = await cache.store.get(under)
-    if kept is not None and (cache.now() - kept.read_at).total_seconds() < seconds:
-        return CacheResult(entry=kept, cached=True)
-    got = await _read_entry(reader, request, cache.now)
-    left = seconds - (cache.now() - got.entry.read_at).total_seconds()
-    if left > 0:
-        await cache.store.put(under, got.entry, left)
-    return got
+    entry = await cache.store.get(key)
+    if entry is not None and (cache.now() - entry.read_at).total_seconds() < seconds:
+        return CacheResult(entry=entry, cached=True)
+    result = await _read_entry(reader, request, cache.now)
+    remaining = seconds - (cache.now() - result.entry.read_at).total_seconds()
+    if remaining > 0:
+        await cache.store.put(key, result.entry, remaining)
+    return result
 
 
 async def _read_entry(
     reader: Reader, request: ScanRequest, now: Callable[[], datetime], spill_input: SpillInput | None = None
 ) -> CacheResult:
-    at = now()
-    return CacheResult(
-        entry=CacheEntry(rows=tuple(await resilience.read_rows(reader.connector, request, spill_input)), read_at=at),
-        cached=False,
-    )
+    read_at = now()
+    rows = tuple(await resilience.read_rows(reader.connector, request, spill_input))
+    return CacheResult(entry=CacheEntry(rows=rows, read_at=read_at), cached=False)
 
 
 def _build_waiter() -> Waiter:
-    """This question among those who wait for a read."""
-    mine = call_context.get_call_context()
-    person = min(mine.people, default="") if mine else ""
-    return Waiter(person=person, deadline=mine.deadline if mine else NO_DEADLINE)
+    """Return this request as one that waits for a read."""
+    context = call_context.get_call_context()
+    if context is None:
+        return Waiter(person="", deadline=NO_DEADLINE)
+    return Waiter(person=min(context.people, default=""), deadline=context.deadline)

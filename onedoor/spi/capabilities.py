@@ -1,4 +1,4 @@
-"""The words the stages share: what a source is asked, what it promises, and where a type's values live."""
+"""Declare what a connector promises of its collections."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from onedoor.spi.scan import AggregateFunction, TimeUnit
 
 
 class ColumnType(StrEnum):
-    """What a column holds; the kind decides how values compare and how ids are read."""
+    """What a column holds; it decides how values compare and how ids are parsed."""
 
     TEXT = "text"
     INTEGER = "integer"
@@ -23,44 +23,47 @@ class ColumnType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a collection and what the source can do with it."""
+    """A column of a collection, and what the source can do with it."""
 
     type: ColumnType
     filters: frozenset[Op] = frozenset()
     sortable: bool = False
     aggregates: frozenset[AggregateFunction] = frozenset()
-    """What a grouped read computes of it. Where it takes EQ, it can be grouped by."""
+    """The aggregates of this column that the source computes; rows can be grouped by it where `filters` has EQ."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What a source promises of one collection: nothing by default, and the engine finishes the work.
+    """What a source promises of one collection: nothing by default, and the engine does the rest.
 
-    The law of push-down: of keys, where, measures, having, order and limit, a source is asked for a step only if it
-    takes every step before it.
+    The law of push-down: of keys, filter, aggregates, having, sort and limit, a source is asked for a step only if it
+    takes every step before it. A promise changes the speed of an answer, never the answer.
     """
 
     columns: Mapping[str, Column]
     max_keys: int = 0
-    """How many keys one read may carry; 0: it cannot be read by keys."""
+    """How many keys one scan may name; 0: the collection cannot be read by keys."""
     key_columns: frozenset[tuple[str, ...]] = frozenset()
-    """The column tuples it can be read by, where not any will do (empty: any)."""
+    """The tuples of columns that keys may consist of; empty: any."""
     required_columns: tuple[str, ...] = ()
-    """Columns that every read must name: by its keys, or by a test EQ that the source takes."""
+    """Columns that every scan must name, in its keys or in a comparison EQ that the source takes."""
     boolean_filters: bool = False
-    """Takes `Some` and `Not`; without it, only an `All` of tests."""
+    """Whether the source takes Or and Not; otherwise it takes only an And of comparisons."""
     exists_filters: bool = False
-    """Takes `Exists` over another collection of the same source."""
+    """Whether the source takes Exists over another of its collections."""
     max_in_filter_keys: int = 0
-    """How many keys an `Among` in a filter may carry; 0: it takes none."""
+    """How many keys an InKeys in a filter may hold; 0: the source takes no InKeys."""
     limit: bool = False
+    """Whether the source takes a limit."""
     limit_per_key: bool = False
+    """Whether the source takes a limit for each key."""
     row_cost: int = 1
-    """What one of its rows adds to a question's cost."""
+    """What one row adds to the cost of an operation."""
     aggregates: bool = False
-    """Takes measures: counts rows, grouped or not, and computes what its columns say."""
+    """Whether the source counts rows, grouped or not, and computes the aggregates of its columns."""
     time_buckets: frozenset[TimeUnit] = frozenset()
+    """The units by which the source can group a column of days or times."""
     group_ordering_and_limit: bool = False
-    """Takes `having`, an order and a limit of groups, where the read carries no keys."""
+    """Whether the source takes having, sort and limit of groups, where the scan has no keys."""
     row_count: int | None = None
     """About how many rows there are; None: unknown."""

@@ -1,4 +1,4 @@
-"""Connector, WritableConnector, UploadTarget protocols."""
+"""Define what a connector implements to be read, changed and uploaded to."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,51 +13,51 @@ from onedoor.spi.scan import ScanRequest
 
 
 class Connector(Protocol):
-    """One outside system. Correct with an empty promise; promise more when it is too slow."""
+    """One outside system. It is correct without any promise; promise more when it is too slow."""
 
     def capabilities(self, collection: str) -> Capabilities:
-        """What may be asked of `collection`; static, without I/O. KeyError: there is no such collection."""
+        """Return what a scan of `collection` may ask for, without I/O. Raises KeyError for an unknown collection."""
         ...
 
     def scan(self, request: ScanRequest) -> AsyncIterator[Sequence[Row]]:
-        """The rows, a batch at a time. Raises engine.errors.SourceFailed, and nothing else, when it cannot answer."""
+        """Yield the rows in batches. Raises ConnectorError, and nothing else, when it cannot answer."""
         ...
 
     async def ping(self) -> None:
-        """One cheap question to the far end; raises SourceFailed when it does not answer."""
+        """Make one cheap call to the far end. Raises ConnectorError when it does not answer."""
         ...
 
     async def close(self) -> None:
-        """Gives back connections and threads."""
+        """Release connections and threads."""
         ...
 
 
 @runtime_checkable
 class ExplainableConnector(Protocol):
-    """A source that can say in words how it is asked; not every source can."""
+    """A source that sends statements in a language of its own, such as SQL."""
 
     def statement_text(self, request: ScanRequest) -> str:
-        """The statement of an ask, a mark in place of each value."""
+        """Return the statement for a request, with a placeholder for each value."""
         ...
 
 
 @runtime_checkable
 class ChangeFeed(Protocol):
-    """A source that can say cheaply which rows are new; not every source can."""
+    """A source that can tell cheaply which rows are new."""
 
     async def read_new_keys(
         self, collection: str, key: str, watermark: str | None
     ) -> tuple[str, Sequence[tuple[str, ...]]]:
-        """Of the rows under `key`, the keys of those that came after the mark, oldest first, and the mark they leave.
+        """Return a new watermark, and the keys of the rows under `key` since the old one, oldest first.
 
-        Without a mark, the mark there is now, and no keys. Raises SourceFailed.
+        Without a watermark, return the present one and no keys. Raises ConnectorError.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JoinedColumns:
-    """What lies where a link leads, by key: values of these columns, and those of rows whose key leads nowhere."""
+    """The columns that a join adds, by key, and their values for rows whose key is not found."""
 
     column_types: Mapping[str, ColumnType]
     rows_by_key: Mapping[Row, Row]
@@ -65,71 +65,68 @@ class JoinedColumns:
 
 
 class SpillTable(Protocol):
-    """One table of our own for rows that outgrow memory: poured, then read, then closed; nothing is left of it.
+    """A temporary table for rows that do not fit in memory: filled, then read, then closed.
 
-    Takes every step of an `Ask` but `Exists`; its collection is not looked at. Each raises SourceFailed, and nothing
-    else: LIMIT_EXCEEDED where the rows outgrow the scratch database, too.
+    It takes every step of a ScanRequest but Exists, whatever the request's collection. Its methods raise
+    ConnectorError and nothing else: LIMIT_EXCEEDED where the rows do not fit in the spill database either.
     """
 
     async def append_rows(self, rows: Sequence[Row]) -> None:
-        """More rows, their values in the order of the columns it was opened with."""
+        """Add rows, their values in the order of the columns that the table was opened with."""
         ...
 
     async def join(self, local_columns: Sequence[str], joined: JoinedColumns) -> None:
-        """Adds to each row what lies beyond the key it has `here`; once all is poured, and while nothing is read."""
+        """Add columns to each row by its key; call it after the last append and before the first scan."""
         ...
 
     def scan(self, request: ScanRequest) -> AsyncIterator[Sequence[Row]]:
-        """As a source is read; several reads may be under way, once all is poured."""
+        """Read the table as a connector is read; several scans may run at once, after the last append."""
         ...
 
     async def close(self) -> None:
-        """To be called whatever happened; not while it is being read."""
+        """Drop the table; call it whatever happened, but not during a scan."""
         ...
 
 
 RowValues: TypeAlias = Mapping[str, Any]
-"""By column, values as a read gives them."""
+"""By column, values as a scan gives them."""
 
 
 class ChangeKind(StrEnum):
-    """What is done to one row."""
+    """How one row is changed."""
 
     CREATE = "create"
-    """It was not there; else Unmade, ALREADY_EXISTS."""
+    """The row must not exist, else ChangeRejected with ALREADY_EXISTS."""
     UPDATE = "update"
-    """It is there; else Unmade, NOT_FOUND."""
+    """The row must exist, else ChangeRejected with NOT_FOUND."""
     PUT = "put"
-    """It is as given afterwards, whether it was there or not."""
+    """The row is replaced or created."""
     DELETE = "delete"
-    """It is there, and then no more; else Unmade, NOT_FOUND."""
+    """The row must exist, else ChangeRejected with NOT_FOUND."""
 
 
 TABLE_CHANGE_KINDS = (ChangeKind.CREATE, ChangeKind.UPDATE, ChangeKind.DELETE)
-"""What is done to rows of tables."""
+"""How rows of tables are changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowChange:
-    """One row to change. Its id is its own for ever: the source keeps it with what it wrote, for `made` to find."""
+    """Change one row. The source stores the id, unique for ever, with what it writes, for `find_change` to find."""
 
     id: str
     collection: str
     kind: ChangeKind
     key: RowValues = field(default_factory=dict)
-    """The columns that name the row, each with its value; of CREATE, as far as they are not the source's to give."""
+    """The columns that identify the row; for CREATE, those that the source does not assign itself."""
     values: RowValues = field(default_factory=dict)
-    """New values by column; what is absent stays as it is, or is the source's default. None: no value."""
+    """New values by column; absent columns keep their value or get the source's default. None: no value."""
     version: str | None = None
-    """The version the row must be at, else Unmade, VERSION_CONFLICT; None: any."""
+    """The version the row must have, else ChangeRejected with VERSION_CONFLICT; None: any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeResult:
-    """One change that was made: the row before and after, with all columns that its source tells cheaply.
-
-    None: there was, or is, no such row.
-    """
+    """The row before and after a change, with all columns that the source returns cheaply; None: no such row."""
 
     before: RowValues | None
     after: RowValues | None
@@ -137,20 +134,20 @@ class ChangeResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteCapabilities:
-    """What a source promises to change in one collection."""
+    """What a source promises of changes to one collection."""
 
     settable_columns: Mapping[ChangeKind, frozenset[str]]
-    """By verb, the columns it may be given values for."""
+    """By kind, the columns that values may be given for."""
     version_column: str | None = None
-    """The column that holds a row's version, which every change makes another; None: rows have none."""
+    """The column of a row's version, which every change replaces; None: rows have no version."""
     transactional: bool = False
-    """Several changes are made in one transaction: all, or none."""
+    """Whether several changes are made in one transaction: all of them or none."""
     fenced: bool = False
-    """Once `made` said that a change was not made, it cannot be made any more. Without it, one under way may be."""
+    """Whether a change that `find_change` did not find can never happen any more; otherwise one under way still may."""
 
 
 class ChangeRejected(Exception):
-    """It is certain that nothing was changed. `reason` is safe to show a client."""
+    """Nothing was changed, for certain. `reason` is safe to show to a client."""
 
     def __init__(self, reason: str, code: ErrorCode = ErrorCode.BAD_USER_INPUT) -> None:
         super().__init__(reason)
@@ -163,41 +160,41 @@ class WritableConnector(Connector, Protocol):
     """A source that can be changed."""
 
     def write_capabilities(self, collection: str) -> WriteCapabilities | None:
-        """What may be changed in `collection`; static, without I/O. None: nothing."""
+        """Return what may be changed in `collection`, without I/O; None: nothing."""
         ...
 
     async def apply(self, changes: Sequence[RowChange], *, dry_run: bool = False) -> Sequence[ChangeResult]:
-        """All of them, or none. Dry: all is tried as far as it can be, and nothing is changed.
+        """Make all of the changes or none; in a dry run, try them as far as possible and change nothing.
 
-        Several only where `Writes.together` is said of each collection. Raises Unmade where it is certain that nothing
-        was changed, and SourceFailed where that is not known. Cancelled, it may or may not have been made.
+        There are several only where each collection is `transactional`. Raises ChangeRejected where nothing was
+        changed for certain, and ConnectorError where that is unknown, as it is after a cancellation.
         """
         ...
 
     async def find_change(self, change: RowChange) -> ChangeResult | None:
-        """What came of a change, however long ago it was told; None: it was not made. Raises SourceFailed."""
+        """Return the result of a change, however old; None: it was not made. Raises ConnectorError."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadRequest:
-    """One file to come. `change`: an id of its own, kept with the file as that of any change is."""
+    """One file to be uploaded; its `change_id` is stored with it like that of any change."""
 
     change_id: str
     collection: str
     key: RowValues
     size: int
-    """Bytes, exactly."""
+    """In bytes, exactly."""
     content_type: str
     valid_seconds: int
-    """How long the address is to be good for; the source may give less."""
+    """How long the address is to be valid; the source may make it less."""
     replace: bool = False
-    """It may be there already; else the store refuses to write over a file."""
+    """Whether a file of this key may exist already and be replaced."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadStep:
-    """One call to make, in plain HTTP, in the order of the steps: octets `first` to `first + length` are its body."""
+    """One HTTP call of an upload, its body the `length` bytes of the file from `offset`; steps are made in order."""
 
     method: str
     url: str = field(repr=False)
@@ -208,22 +205,22 @@ class UploadStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadAddress:
-    """Opens one file to whoever holds it, and nothing else."""
+    """Allow whoever has it to upload one file, and nothing else."""
 
     id: str | None
-    """The file's, None where its store gives it one only then."""
+    """The id of the file; None where the store assigns it with the upload."""
     steps: tuple[UploadStep, ...]
     expires_at: datetime
     is_bounded: bool
-    """The store itself refuses another size or type; else they are what was asked for, and no more."""
+    """Whether the store itself refuses another size or type."""
 
 
 @runtime_checkable
 class UploadTarget(Connector, Protocol):
-    """A source that can be uploaded to past us."""
+    """A source that clients can upload to directly."""
 
     async def upload_address(self, request: UploadRequest) -> UploadAddress | None:
-        """None: it has none to give. Raises Unmade: what is asked for cannot be; SourceFailed."""
+        """Return an address, or None where uploads are impossible. Raises ChangeRejected or ConnectorError."""
         ...
 
 

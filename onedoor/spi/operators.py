@@ -1,4 +1,4 @@
-"""Filter, sort, limit, aggregate rows in memory: the reference semantics."""
+"""Filter, sort, limit and aggregate rows in memory; what these do is what connectors must do."""
 
 import math
 from collections import Counter
@@ -14,20 +14,20 @@ from onedoor.spi.scan import AggregateCall, AggregateFunction, ScanRequest, Sort
 RowTest = Callable[[Row], bool]
 
 COMPARE: Mapping[Op, Callable[[Any, Any], bool]] = {
-    Op.EQ: lambda value, given: bool(value == given),
-    Op.NE: lambda value, given: bool(value != given),
-    Op.IN: lambda value, given: value in given,
-    Op.NOT_IN: lambda value, given: value not in given,
-    Op.LT: lambda value, given: bool(value < given),
-    Op.LTE: lambda value, given: bool(value <= given),
-    Op.GT: lambda value, given: bool(value > given),
-    Op.GTE: lambda value, given: bool(value >= given),
-    Op.CONTAINS: lambda value, given: given in value,
-    Op.STARTS_WITH: lambda value, given: bool(value.startswith(given)),
-    Op.ENDS_WITH: lambda value, given: bool(value.endswith(given)),
-    Op.I_CONTAINS: lambda value, given: given.lower() in value.lower(),
-    Op.I_STARTS_WITH: lambda value, given: bool(value.lower().startswith(given.lower())),
-    Op.I_ENDS_WITH: lambda value, given: bool(value.lower().endswith(given.lower())),
+    Op.EQ: lambda value, operand: bool(value == operand),
+    Op.NE: lambda value, operand: bool(value != operand),
+    Op.IN: lambda value, operand: value in operand,
+    Op.NOT_IN: lambda value, operand: value not in operand,
+    Op.LT: lambda value, operand: bool(value < operand),
+    Op.LTE: lambda value, operand: bool(value <= operand),
+    Op.GT: lambda value, operand: bool(value > operand),
+    Op.GTE: lambda value, operand: bool(value >= operand),
+    Op.CONTAINS: lambda value, operand: operand in value,
+    Op.STARTS_WITH: lambda value, operand: bool(value.startswith(operand)),
+    Op.ENDS_WITH: lambda value, operand: bool(value.endswith(operand)),
+    Op.I_CONTAINS: lambda value, operand: operand.lower() in value.lower(),
+    Op.I_STARTS_WITH: lambda value, operand: bool(value.lower().startswith(operand.lower())),
+    Op.I_ENDS_WITH: lambda value, operand: bool(value.lower().endswith(operand.lower())),
 }
 
 
@@ -65,50 +65,51 @@ def _compile_leaf(predicate: Any, columns: Sequence[str]) -> RowTest:
             key, keys = compile_key(predicate.columns, columns), predicate.keys
             return lambda row: key(row) in keys
         case _:
-            raise TypeError(f"nothing here evaluates {type(predicate).__name__}")
+            raise TypeError(f"{type(predicate).__name__} cannot be evaluated for one row")
 
 
-def _compile_comparison(comparison: Comparison, at: int) -> RowTest:
+def _compile_comparison(comparison: Comparison, index: int) -> RowTest:
     if comparison.op is Op.IS_NULL:
-        return lambda row: (row[at] is None) is comparison.value
-    compare, given = COMPARE[comparison.op], comparison.value
-    return lambda row: row[at] is not None and compare(row[at], given)
+        return lambda row: (row[index] is None) is comparison.value
+    compare, operand = COMPARE[comparison.op], comparison.value
+    return lambda row: row[index] is not None and compare(row[index], operand)
 
 
 def compile_key(key: Sequence[str], columns: Sequence[str]) -> Callable[[Row], Row]:
-    """Takes the key columns out of a row, as a tuple."""
-    places = [columns.index(each) for each in key]
-    if len(places) == 1:
-        at = places[0]
-        return lambda row: (row[at],)
-    return lambda row: tuple(row[at] for at in places)
+    """Compile a function from a row to the tuple of its key columns."""
+    indexes = [columns.index(column) for column in key]
+    if len(indexes) == 1:
+        index = indexes[0]
+        return lambda row: (row[index],)
+    return lambda row: tuple(row[index] for index in indexes)
 
 
 def sort_rows(rows: Sequence[Row], sort: Sequence[SortKey], columns: Sequence[str]) -> list[Row]:
-    """Stable; rows without a value come last, either way, unless they are to come first."""
-    kept = list(rows)
-    for each in reversed(sort):
-        at = columns.index(each.column)
-        filled = [row for row in kept if row[at] is not None]
-        empty = [row for row in kept if row[at] is None]
-        filled.sort(key=lambda row: row[at], reverse=each.descending)
-        kept = empty + filled if each.nulls_first else filled + empty
-    return kept
+    """Sort rows stably; rows without a value come last in both directions, or first where the sort key says so."""
+    ordered = list(rows)
+    for sort_key in reversed(sort):
+        index = columns.index(sort_key.column)
+        with_value = [row for row in ordered if row[index] is not None]
+        without_value = [row for row in ordered if row[index] is None]
+        with_value.sort(key=lambda row: row[index], reverse=sort_key.descending)
+        ordered = without_value + with_value if sort_key.nulls_first else with_value + without_value
+    return ordered
 
 
 def limit_rows(rows: Iterable[Row], limit: int, key: Callable[[Row], Row]) -> list[Row]:
-    """The first `limit` rows of each key."""
-    seen: Counter[Row] = Counter()
-    kept = []
+    """Return the first `limit` rows of each key."""
+    count_by_key: Counter[Row] = Counter()
+    first_rows = []
     for row in rows:
-        group = key(row)
-        seen[group] += 1
-        if seen[group] <= limit:
-            kept.append(row)
-    return kept
+        row_key = key(row)
+        count_by_key[row_key] += 1
+        if count_by_key[row_key] <= limit:
+            first_rows.append(row)
+    return first_rows
 
 
 def group_rows(rows: Iterable[Row], key: Callable[[Row], Row]) -> dict[Row, list[Row]]:
+    """Map each key to its rows, both in the order they come."""
     groups: dict[Row, list[Row]] = {}
     for row in rows:
         groups.setdefault(key(row), []).append(row)
@@ -126,40 +127,41 @@ def aggregate_rows(
     columns: Sequence[str],
     time_buckets: Sequence[TimeBucket] = (),
 ) -> list[Row]:
-    """Grouped by nothing, one row even of no rows."""
+    """Return a row for each group: its columns, then its aggregates; grouped by nothing, one row even of no rows."""
     groups = group_rows(rows, compile_bucketed_key(group_by, columns, time_buckets))
     if not group_by and not groups:
         groups[()] = []
-    taken = [_compile_aggregate(each, columns) for each in aggregates]
-    return [(*key, *(take(members) for take in taken)) for key, members in groups.items()]
+    functions = [_compile_aggregate(aggregate, columns) for aggregate in aggregates]
+    return [(*key, *(function(members) for function in functions)) for key, members in groups.items()]
 
 
 def arrange_groups(rows: Sequence[Row], request: ScanRequest) -> list[Row]:
-    """The groups that meet `having`, in order, no more than the limit for each key."""
+    """Return the groups that meet `having`, sorted, no more than the limit for each key."""
     names = name_grouped_columns(request.columns, request.aggregates)
-    kept = [*filter(compile_predicate(request.having, names), rows)] if request.having != ALWAYS_TRUE else list(rows)
-    kept = sort_rows(kept, request.sort, names)
+    groups = [*filter(compile_predicate(request.having, names), rows)] if request.having != ALWAYS_TRUE else list(rows)
+    groups = sort_rows(groups, request.sort, names)
     if request.limit is None:
-        return kept
-    return limit_rows(kept, request.limit, compile_key(request.keys.columns if request.keys else (), names))
+        return groups
+    return limit_rows(groups, request.limit, compile_key(request.keys.columns if request.keys else (), names))
 
 
 def name_grouped_columns(group_by: Sequence[str], aggregates: Sequence[AggregateCall]) -> tuple[str, ...]:
-    """What the values of a grouped row are called, in their order."""
-    return (*group_by, *(each.name for each in aggregates))
+    """Return the names of the values of a grouped row, in their order."""
+    return (*group_by, *(aggregate.name for aggregate in aggregates))
 
 
 def compile_bucketed_key(
     group_by: Sequence[str], columns: Sequence[str], time_buckets: Sequence[TimeBucket]
 ) -> Callable[[Row], Row]:
-    """Takes what is grouped by out of a row, days and times cut to where their unit begins."""
-    units = {each.column: each.unit for each in time_buckets}
+    """Compile a function from a row to its group: the columns grouped by, days and times truncated to their unit."""
+    units = {bucket.column: bucket.unit for bucket in time_buckets}
     key = compile_key(group_by, columns)
     if not units:
         return key
-    cutting = [TRUNCATE[units[each]] if each in units else None for each in group_by]
+    truncations = [TRUNCATE[units[column]] if column in units else None for column in group_by]
     return lambda row: tuple(
-        cut(value) if cut and value is not None else value for cut, value in zip(cutting, key(row), strict=True)
+        truncate(value) if truncate and value is not None else value
+        for truncate, value in zip(truncations, key(row), strict=True)
     )
 
 
@@ -182,11 +184,11 @@ TRUNCATE: Mapping[TimeUnit, Callable[[Any], Any]] = {
     TimeUnit.QUARTER: lambda value: (day := _truncate_to_day(value)).replace(month=(day.month - 1) // 3 * 3 + 1, day=1),
     TimeUnit.YEAR: lambda value: _truncate_to_day(value).replace(month=1, day=1),
 }
-"""By unit, from a day or a time to where its unit begins. Day 1 of year 1 is a Monday."""
+"""Functions from a day or a time to the start of its unit; day 1 of year 1 is a Monday."""
 
 
 def sum_exactly(values: Sequence[Any]) -> Any:
-    """The exact sum; None of no values."""
+    """Return the exact sum, or None of no values."""
     if not values:
         return None
     if isinstance(values[0], Decimal):
@@ -206,5 +208,5 @@ REDUCERS: Mapping[AggregateFunction, Callable[[list[Any]], Any]] = {
 def _compile_aggregate(aggregate: AggregateCall, columns: Sequence[str]) -> Callable[[Sequence[Row]], Any]:
     if aggregate.column is None:
         return len
-    at, reduced = columns.index(aggregate.column), REDUCERS[aggregate.function]
-    return lambda rows: reduced([row[at] for row in rows if row[at] is not None])
+    index, reduce_values = columns.index(aggregate.column), REDUCERS[aggregate.function]
+    return lambda rows: reduce_values([row[index] for row in rows if row[index] is not None])

@@ -1,4 +1,4 @@
-"""The words the stages share: what a source is asked, what it promises, and where a type's values live."""
+"""Describe one read of a collection, as the engine asks a connector for it."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,7 +8,7 @@ from onedoor.spi.predicates import ALWAYS_TRUE, Predicate, Row
 
 @dataclass(frozen=True, slots=True)
 class SortKey:
-    """Rows without a value come last, either way, unless they are to come first; text compares by code point."""
+    """Sort by a column: text by code point; rows without a value last in both directions, or first."""
 
     column: str
     descending: bool = False
@@ -16,10 +16,10 @@ class SortKey:
 
 
 class AggregateFunction(StrEnum):
-    """What can be computed of a column over many rows; rows without a value take no part, of none it is null.
+    """What is computed of a column over many rows, leaving out rows without a value; of no rows it is null.
 
-    COUNT and COUNT_DISTINCT are 0 of none. SUM is exact: whole for whole numbers, Decimal for money, of floats what
-    `math.fsum` gives. MIN and MAX compare as an order does. Averages are sums over counts, divided by us.
+    COUNT and COUNT_DISTINCT of no rows are 0. SUM is exact: an integer for integers, Decimal for money, and what
+    `math.fsum` gives for floats. MIN and MAX compare as a sort does. The engine divides sums by counts for averages.
     """
 
     COUNT = "count"
@@ -31,14 +31,14 @@ class AggregateFunction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AggregateCall:
-    """An aggregate of a column over a group of rows; COUNT without a column counts the rows."""
+    """Aggregate a column over a group of rows; COUNT without a column counts the rows."""
 
     function: AggregateFunction
     column: str | None = None
 
     @property
     def name(self) -> str:
-        """What an order or a `having` calls it, such as `sum(total)`."""
+        """Return its name in sort and having, such as `sum(total)`."""
         return f"{self.function}({self.column or ''})"
 
 
@@ -46,7 +46,7 @@ COUNT_ROWS = AggregateCall(AggregateFunction.COUNT)
 
 
 class TimeUnit(StrEnum):
-    """A stretch of time; weeks begin on Monday, days and hours are those of UTC."""
+    """A span of time; weeks begin on Monday, days and hours are those of UTC."""
 
     HOUR = "HOUR"
     DAY = "DAY"
@@ -58,7 +58,7 @@ class TimeUnit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TimeBucket:
-    """A column of days or times grouped by where its unit begins: a date for dates, a time in UTC for times."""
+    """Group a column of days or times by the start of its unit: a date for dates, a time in UTC for times."""
 
     column: str
     unit: TimeUnit
@@ -66,7 +66,7 @@ class TimeBucket:
 
 @dataclass(frozen=True, slots=True)
 class KeyFilter:
-    """Only rows whose `columns`, as a tuple, are one of `values` (distinct, without nulls)."""
+    """Select rows whose `columns`, as a tuple, are one of `values`, which are distinct and without nulls."""
 
     columns: tuple[str, ...]
     values: tuple[Row, ...]
@@ -74,11 +74,11 @@ class KeyFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanRequest:
-    """One read, in this order: keys and where, then measures, having, order and limit. Absence means no.
+    """One read, in this order: keys and filter, then aggregates, having, sort and limit. Absence means no.
 
-    With `measures`, `columns` are what is grouped by (none: one row for all rows), each of `cuts` cut to its unit
-    first, and a row is columns then measures; `having` and `order` name them, measures by `Measure.name`.
-    With `keys`, `limit` counts for each key anew.
+    With `aggregates`, rows are grouped by `columns` (none: one row for all rows), those of `time_buckets` by their
+    unit, and a row is the columns, then the aggregates; `having` and `sort` name aggregates by `AggregateCall.name`.
+    With `keys`, `limit` holds for each key.
     """
 
     collection: str

@@ -1,4 +1,4 @@
-"""Rows as they arrive: memory or spill table."""
+"""Hold the rows of a read in memory, and spill them into a temporary table where there are too many."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
@@ -12,18 +12,18 @@ from onedoor.spi.connector import SpillTable
 from onedoor.spi.predicates import Row
 
 OpenSpillTable = Callable[[Mapping[str, ColumnType]], SpillTable]
-"""Opens a scratch table with these columns."""
+"""Opens a temporary table with these columns."""
 
 MeasureRows = Callable[[Sequence[Row]], int]
 
 SPILL_BATCH_ROWS = 10_000
-"""Rows that are worth a trip to the scratch database; sources may give them one by one."""
+"""Rows that are worth a trip to the spill database; sources may give them one by one."""
 
 
 class SpillBuffer:
-    """What all calls of one read share; `async with` it, and its table is closed whatever happens.
+    """Share the rows of one read among its calls; `async with` closes its table whatever happens.
 
-    Past `most` rows that they hold together, all go into the table, and all that come later, some at a time.
+    Once the calls hold more than `max_rows` together, those and all later ones go into the table, in batches.
     """
 
     __slots__ = (
@@ -54,7 +54,7 @@ class SpillBuffer:
         self.spilled = 0
         self.measure_rows = measure_rows
         self.bytes = 0
-        """What was poured, as `weigh` has it: for who wants to know."""
+        """The size of what was spilled, by `measure_rows`."""
 
     async def __aenter__(self) -> "SpillBuffer":
         return self
@@ -65,17 +65,17 @@ class SpillBuffer:
 
     @property
     def is_full(self) -> bool:
-        """Whether the rows held have to go."""
+        """Whether the rows in memory are to be spilled."""
         return self.held > (self.max_rows if self.table is None else min(self.max_rows, SPILL_BATCH_ROWS))
 
     async def flush(self, rows: list[Row]) -> None:
-        """Those that calls still hold, once none is under way: into the table, too, where there is one."""
+        """Spill what calls still hold, where a table has been opened; call it when no call is under way."""
         if self.table is not None:
             await self.spill(rows)
             self.held = 0
 
     async def spill(self, rows: list[Row]) -> None:
-        """All of them, which are then no longer held; raises SourceFailed."""
+        """Move all of the rows into the table. Raises ConnectorError."""
         if not rows:
             return
         async with self._spill_lock:
@@ -89,7 +89,7 @@ class SpillBuffer:
 
 
 class SpillInput:
-    """One call's part of it."""
+    """Take the rows of one call."""
 
     __slots__ = ("_buffer", "_held", "spilled")
 
@@ -97,23 +97,23 @@ class SpillInput:
         self._buffer = buffer
         self._held = 0
         self.spilled = 0
-        """Once it is not 0 the call cannot be made again: the same rows would be there twice."""
+        """Once it is not 0, the call cannot be repeated: the same rows would be there twice."""
 
     async def offer(self, rows: list[Row]) -> None:
-        """All rows that the call gave and that are still held; none are once they are poured. Raises SourceFailed."""
-        into = self._buffer
-        into.held += len(rows) - self._held
+        """Spill the rows that the call has given so far, and empty the list, if it is time. Raises ConnectorError."""
+        buffer = self._buffer
+        buffer.held += len(rows) - self._held
         self._held = len(rows)
-        if into.is_full:
+        if buffer.is_full:
             self.spilled += len(rows)
-            await into.spill(rows)
-            into.held -= self._held
+            await buffer.spill(rows)
+            buffer.held -= self._held
             self._held = 0
 
 
 @asynccontextmanager
 async def closing_batches(batches: AsyncIterator[Sequence[Row]]) -> AsyncIterator[AsyncIterator[Sequence[Row]]]:
-    """Whoever gives the batches is told at once where what takes them stops halfway."""
+    """Close the generator of batches as soon as its consumer stops, also halfway."""
     try:
         yield batches
     finally:
@@ -122,8 +122,8 @@ async def closing_batches(batches: AsyncIterator[Sequence[Row]]) -> AsyncIterato
 
 
 def measure_json_bytes(rows: Sequence[Row]) -> int:
-    """The bytes of rows as JSON."""
+    """Return the size of rows as JSON."""
     try:
         return len(orjson.dumps(rows, default=str))
-    except orjson.JSONEncodeError:  # whole numbers past 64 bits, text that is no Unicode
+    except orjson.JSONEncodeError:  # integers past 64 bits, text that is not Unicode
         return len(dumps(rows, default=str, separators=(",", ":")))

@@ -216,7 +216,7 @@ class Draw:
         for each, argument in arguments.items():
             if isinstance(get_named_type(argument.type), GraphQLInputObjectType):
                 continue  # tests of what is in a file, which the worlds have no files for
-            known = sorted({row[list(held.can.columns).index(lookup.arguments[each])] for row in held.rows})
+            known = sorted({row[list(held.capabilities.columns).index(lookup.arguments[each])] for row in held.rows})
             if is_required_argument(argument) or self.odds(0.6):
                 given[each] = self.leaf(partial(self.spoken, get_named_type(argument.type), known))
         return given

@@ -202,7 +202,7 @@ def looked_up(world: World, lookup: Lookup, row: Dict, arguments: Mapping[str, A
 def elsewhere(world: World, lookup: Lookup) -> Sequence[Dict]:
     source: Any = world.house.connectors[lookup.source]
     collection = source.collections[lookup.collection]
-    return [dict(zip(collection.can.columns, row, strict=True)) for row in collection.rows]
+    return [dict(zip(collection.capabilities.columns, row, strict=True)) for row in collection.rows]
 
 
 def as_held(given: Any) -> Any:

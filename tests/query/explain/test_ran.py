@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from onedoor.runtime.lru import InMemoryCacheStore
 
 from onedoor.audit.record import AuditOutcome
 from onedoor.connectors.memory import MemoryConnector
@@ -16,7 +15,7 @@ from onedoor.errors import ErrorCode
 from onedoor.model.catalog import Limits
 from onedoor.query.audited import classify_outcome
 from onedoor.query.context import ExecutionResult, QueryEngine
-from onedoor.runtime.row_cache import RowCache
+from onedoor.runtime.row_cache import InMemoryCacheStore, RowCache
 from onedoor.spi.predicates import Row
 from onedoor.spi.scan import ScanRequest
 from tests import acme

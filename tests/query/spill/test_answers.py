@@ -10,10 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from onedoor.runtime.lru import InMemoryCacheStore
 
 from onedoor.query.context import ExecutionResult
-from onedoor.runtime.row_cache import RowCache
+from onedoor.runtime.row_cache import InMemoryCacheStore, RowCache
 from tests import acme
 from tests.query.spill.worlds import PATIENT, bare, promising
 from tests.runtime.cache.reading import SECRET, Clock

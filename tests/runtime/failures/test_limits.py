@@ -63,7 +63,7 @@ def opened(house: Catalog, slack: Any = None, **limits: Any) -> QueryEngine:
 
 
 def failed(answer: Any) -> list[tuple[str, str, tuple[str | int, ...] | None]]:
-    return [(each.code, each.message, each.path) for each in answer.faults]
+    return [(each.code, each.message, each.path) for each in answer.errors]
 
 
 async def test_a_slow_branch_is_null_and_the_rest_is_served(house: Catalog, slack: Held) -> None:

@@ -116,7 +116,7 @@ async def test_no_error_of_a_fuzzed_question_tells_how_the_house_is_built(
     assert (found, statuses) == ([], {200, 400, 401, 500})
 
 
-AWAY = {"TimeoutError": "`internal` did not answer within 2 s", "SourceFailed": "`internal` is away"}
+AWAY = {"TimeoutError": "`internal` did not answer within 2 s", "ConnectorError": "`internal` is away"}
 """What a source raises by itself when it does not answer: no crash, so nothing is logged."""
 SPARED = "`internal` has not answered of late, it is tried again within a second"
 

@@ -27,10 +27,10 @@ docs: .venv/development  ## rewrites the generated pages of docs/
 	@DOCS=write $(BIN)/python -m pytest tests/docs
 
 fuzz: .venv/development  ## thousands of random questions, against the reference; N=5000
-	@FUZZ=$(or $(N),5000) $(BIN)/python -m pytest tests/reference -s
+	@FUZZ=$(or $(N),5000) $(BIN)/python -m pytest tests/properties/reference -s
 
 equality: .venv/development  ## as many random questions, against all rows in memory; N=100000
-	@EQUAL=$(or $(N),100000) $(BIN)/python -m pytest tests/equality -n 2 -rP
+	@EQUAL=$(or $(N),100000) $(BIN)/python -m pytest tests/properties/equality -n 2 -rP
 
 bench: .venv/development  ## Onedoor, by hand, and the limit; QUESTION=one SECONDS=3 ROUNDS=5
 	@$(BIN)/python -m benchmarks $(foreach each,$(QUESTION),--question $(each)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ROUNDS),--rounds $(ROUNDS))

@@ -1,1 +1,1 @@
-"""Onedoor beside the limit and beside what a team would write by hand, in one run: `make bench`."""
+"""Compare Onedoor with the limit and with what a team would write by hand: `make bench`."""

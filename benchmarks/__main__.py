@@ -1,4 +1,4 @@
-"""`make bench`: PostgreSQL and a REST upstream, three servers over them, one table; all of it in one run."""
+"""Run the benchmark, `make bench`: three servers over PostgreSQL and a REST API, and one table of results."""
 
 import argparse
 import asyncio
@@ -20,7 +20,7 @@ from demo.servers.postgresql import postgresql_server
 
 WARM_SECONDS = 1.0
 TURNS = 5
-"""How many answers each connection waits for at least, however slow they are."""
+"""How many answers each connection waits for at least."""
 JSON = {"content-type": "application/json"}
 
 

@@ -1,4 +1,4 @@
-"""The limit: no GraphQL, one prepared statement or one batched request upstream, on a bare ASGI server.
+"""Serve the limit: no GraphQL, one prepared statement or one batched request, on a bare ASGI server.
 
 `GET /one?17` and so on: the path names the question, what follows is its variable.
 """

@@ -1,4 +1,4 @@
-"""A server and what it is asked in, requests a second and latencies out, as wrk sees them."""
+"""Load a server with wrk, and return its requests a second and latencies."""
 
 import shutil
 import subprocess
@@ -14,7 +14,7 @@ SCRIPT = ROOT / "benchmarks/load.lua"
 MICROSECONDS = 1_000_000
 CONNECTIONS = 16
 LONGEST = 80.0
-"""Seconds of one load."""
+"""The longest load, in seconds."""
 
 
 class NoGenerator(Exception):

@@ -1,4 +1,4 @@
-"""What is measured beside the questions: first-time documents, rows, types in the schema, memory."""
+"""Measure documents sent for the first time, larger pages, larger schemas, and memory."""
 
 import http.client
 import time

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.outgrown`: rows of a source that promises nothing, grouped across a link, and what that took.
+"""Measure the grouping of many rows in memory and in the spill database: `python -m benchmarks.outgrown`.
 
 Once with all rows in memory and once through the scratch database, each in a process of its own, so that the most
 memory it ever held is its own.

@@ -1,4 +1,4 @@
-"""What was measured in, tables of Markdown out, and onto docs/performance.md between its marks."""
+"""Print the measurements as tables and write them into docs/performance.md."""
 
 from statistics import median
 

@@ -1,4 +1,4 @@
-"""What is asked: each question as Onedoor and as Strawberry by hand are asked it, and what to reach."""
+"""List the queries of the benchmark, for Onedoor and for Strawberry by hand, with their goals."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

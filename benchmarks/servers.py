@@ -1,4 +1,4 @@
-"""What is measured and what it stands on, started on free ports of loopback; all of it ends with the run."""
+"""Start the servers of the benchmark on free ports of loopback; all end with the run."""
 
 import json
 import os

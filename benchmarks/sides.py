@@ -1,4 +1,4 @@
-"""The three that answer: how each is asked a question, and whether their answers are one."""
+"""Send a query to each of the three servers, and check that their answers are equal."""
 
 import http.client
 import json
@@ -16,10 +16,10 @@ from benchmarks.servers import Server
 ONEDOOR, BY_HAND, LIMIT = "Onedoor", "Strawberry by hand", "the limit"
 SHOWN = 160
 COMPARED = 3
-"""Answers of each question that are compared."""
+"""How many answers to each query are compared."""
 MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}T[\d:.]+(Z|\+00:00)")
 TRANSPARENT = ("nodes", "aggregate")
-"""An object that holds one of these alone is shown as what that holds: by hand, lists are plain."""
+"""An object with one of these fields alone is replaced by its value, as lists by hand are plain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

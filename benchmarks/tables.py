@@ -1,9 +1,9 @@
-"""A database's url in, the tables of the questions out, filled; the same rows at every run."""
+"""Create and fill the tables of the queries, with the same rows in every run."""
 
 import asyncpg
 
 USERS = 500
-"""Users of the forum; each customer names one."""
+"""How many users the forum has; each customer names one."""
 
 DEFINED = """
 CREATE TABLE artist (id bigint PRIMARY KEY, name text NOT NULL);

@@ -1,4 +1,4 @@
-"""A REST API of posts and users, as fast as Python serves bytes: `python -m benchmarks.upstream --port 0 --delay 5`.
+"""Serve a REST API of posts and users: `python -m benchmarks.upstream --port 0 --delay 5`.
 
 `GET /posts?sort=id&limit=20` is a list in the order of its ids; `GET /users?id=1,2,3` are the users named.
 """

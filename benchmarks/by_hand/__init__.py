@@ -1,1 +1,1 @@
-"""What a team writes by hand as Strawberry's documentation shows: FastAPI, SQLAlchemy's ORM, DataLoaders, caches on."""
+"""Serve what a team writes by hand from Strawberry's documentation: FastAPI, SQLAlchemy's ORM, DataLoaders."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.by_hand --port 0`: the schema behind FastAPI, on uvicorn."""
+"""Serve the schema by hand with FastAPI on uvicorn: `python -m benchmarks.by_hand --port 0`."""
 
 import argparse
 import os

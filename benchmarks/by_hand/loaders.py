@@ -1,4 +1,4 @@
-"""One request's DataLoaders: keys in, rows in the order of the keys out."""
+"""Create the DataLoaders of one request."""
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence

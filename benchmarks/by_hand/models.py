@@ -1,4 +1,4 @@
-"""The tables as SQLAlchemy's ORM maps them."""
+"""Map the tables with SQLAlchemy's ORM."""
 
 from datetime import datetime
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""The schema: types whose fields are read from the ORM's rows, and a resolver for each link."""
+"""Define the schema: types over the ORM's rows, and a resolver for each relationship."""
 
 from datetime import datetime
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.onedoor --config onedoor.toml`: the product's own app over the benchmark's subjects."""
+"""Serve the product over the benchmark's schema: `python -m benchmarks.onedoor --config onedoor.toml`."""
 
 import argparse
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A number in, so many further types out, each with rows, columns and links to others: a large company's schema."""
+"""Generate further types with rows, columns and relationships, as many as a large company has."""
 
 from types import ModuleType
 

@@ -32,7 +32,8 @@ from onedoor.query.context import (
 from onedoor.query.document import QUERY_OR_MUTATION, SUBSCRIPTION_ONLY, ParsedDocument, get_operation, parse_document
 from onedoor.query.errors import build_forbidden_error, build_forbidden_rows_error, may_reveal_type
 from onedoor.query.executor.executor import build_empty_result, execute_plan
-from onedoor.query.executor.state import BranchResults, ExecutionState, summarize_freshness
+from onedoor.query.executor.explain_execution import explain_execution
+from onedoor.query.executor.state import BranchResult, BranchResults, ExecutionState, summarize_freshness
 from onedoor.query.planner import explain
 from onedoor.query.planner.bind import bind_parameters, find_page_windows
 from onedoor.query.planner.cost import compute_cost
@@ -261,21 +262,21 @@ class Execution:
 
     async def _execute_serially(self, state: ExecutionState, plan: Plan) -> BranchResults:
         """Carry out one root field after another; one that fails has its error in place of its row."""
+        results: dict[int, BranchResult | ConnectorError] = {}
         for branch in plan.roots:
             try:
-                await self._execute_root_field(state, branch)
+                results |= await self._execute_root_field(state, branch)
             except ConnectorError as failure:
-                self._collect_changes(getattr(failure, "noted", {}))
-                state.results[branch.field.number] = failure
-        return state.results
+                self._collect_changes(getattr(failure, "audit_facts", {}))
+                results[branch.field.number] = failure
+        return results
 
-    async def _execute_root_field(self, state: ExecutionState, branch: PlanNode) -> None:
+    async def _execute_root_field(self, state: ExecutionState, branch: PlanNode) -> BranchResults:
         """Carry out a mutation, or take an event's row, and read what is selected of the row."""
         action = await self._run_action(state, branch.field) if self.event is None else ActionResult(row_id=self.event)
         self._collect_changes(action.audit_facts)
         if action.row_id is None:
-            state.results[branch.field.number] = build_empty_result(branch)
-            return
+            return {branch.field.number: build_empty_result(branch)}
         variables = {**state.bound_plan.variables, get_result_id_variable(branch.field): action.row_id}
         state.bound_plan = replace(state.bound_plan, variables=variables)
         state.readers = _OverlaidReaders(
@@ -283,7 +284,7 @@ class Execution:
             {name: build_personal_reader(self.engine, name, source) for name, source in action.connectors.items()},
         )
         try:
-            await self._execute_until(state, Plan(roots=(branch,)))
+            return await self._execute_until(state, Plan(roots=(branch,)))
         except TimeoutError:
             message = f"`{branch.field.name}` was done, but what it came to could not be read in time"
             raise ConnectorError(message, ErrorCode.LIMIT_EXCEEDED) from None
@@ -312,7 +313,7 @@ class Execution:
     def _explain_plan(self, query: PreparedQuery, state: ExecutionState) -> dict[str, Any]:
         policy = self.engine.catalog.policy
         shows_sql = decide(policy, explain.SQL_COORDINATE, self.principal.groups).allowed
-        return explain.explain_execution(query.cached_plan.plan, state, sql=shows_sql)
+        return explain_execution(query.cached_plan.plan, state, sql=shows_sql)
 
     def _add_introspection(self, query: PreparedQuery, data: dict[str, Any]) -> dict[str, Any]:
         """Add what is asked of the schema itself, which graphql-core answers; keys stay in the order asked."""

@@ -1,4 +1,4 @@
-"""A folder for each question: what is asked and by whom, the plan it comes to, and the reply.
+"""Each folder is a golden query: the query and the groups of its principal, the plan, and the reply.
 
 `make golden` rewrites plans and replies; the diff is the review.
 """
@@ -26,23 +26,23 @@ CASES = sorted(folder.parent.name for folder in HERE.glob("*/query.graphql"))
 
 
 @cache
-def desk(*, promising: bool) -> QueryEngine:
+def engine(*, promising: bool) -> QueryEngine:
     """Acme over sources that promise what the real ones do, or nothing; cursors outlive a change of the schema."""
     sources = acme.sources() if promising else {name: nothing(each) for name, each in acme.sources().items()}
-    house = acme.house(sources)
-    everything = {**house.connectors, "journal": AuditLogConnector(JOURNAL)}
-    return acme.opened(replace(house, connectors=everything, version="golden"))
+    catalog = acme.house(sources)
+    everything = {**catalog.connectors, "journal": AuditLogConnector(JOURNAL)}
+    return acme.opened(replace(catalog, connectors=everything, version="golden"))
 
 
 def nothing(source: MemoryConnector) -> MemoryConnector:
     return acme.promising_nothing(source)
 
 
-async def told(folder: Path, *, promising: bool) -> ExecutionResult:
+async def execute_case(folder: Path, *, promising: bool) -> ExecutionResult:
     groups = (folder / "caller").read_text().split()
     query = (folder / "query.graphql").read_text()
     variables, options = (read(folder / f"{name}.json") for name in ("variables", "options"))
-    return await acme.ask(desk(promising=promising), query, *groups, variables=variables, **options)
+    return await acme.ask(engine(promising=promising), query, *groups, variables=variables, **options)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -61,27 +61,29 @@ def compare(path: Path, now: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_a_question_comes_to_the_plan_on_file(name: str) -> None:
-    answer = await told(HERE / name, promising=True)
+async def test_a_query_has_the_plan_on_file(name: str) -> None:
+    answer = await execute_case(HERE / name, promising=True)
     assert answer.cached_plan is not None
-    known = ExplainContext(connector_for=desk(promising=True).catalog.connectors.__getitem__)
+    known = ExplainContext(connector_for=engine(promising=True).catalog.connectors.__getitem__)
     compare(HERE / name / "plan.txt", "\n".join((*format_plan(explain(answer.cached_plan.plan, known)), "")))
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_a_question_gets_the_reply_on_file(name: str) -> None:
-    compare(HERE / name / "reply.json", reply(await told(HERE / name, promising=True)))
+async def test_a_query_gets_the_reply_on_file(name: str) -> None:
+    compare(HERE / name / "reply.json", reply(await execute_case(HERE / name, promising=True)))
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_sources_that_promise_nothing_give_the_same_reply(name: str) -> None:
-    assert reply(await told(HERE / name, promising=False)) == reply(await told(HERE / name, promising=True))
+async def test_connectors_without_capabilities_give_the_same_reply(name: str) -> None:
+    assert reply(await execute_case(HERE / name, promising=False)) == reply(
+        await execute_case(HERE / name, promising=True)
+    )
 
 
-def test_every_folder_is_a_question() -> None:
+def test_every_folder_is_a_golden_query() -> None:
     folders = {each.name for each in HERE.iterdir() if each.is_dir() and each.name != "__pycache__"}
     assert folders == {*CASES, JOURNAL.name}
 
 
-def test_the_journal_on_file_holds_together() -> None:
+def test_the_audit_log_on_file_is_intact() -> None:
     assert verify_folder(JOURNAL).broken is None

@@ -1,1 +1,1 @@
-"""Where each value of the benchmark comes from, file by file as in schema/."""
+"""The mappings of the benchmark, in files named as in schema/."""

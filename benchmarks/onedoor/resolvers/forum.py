@@ -1,4 +1,4 @@
-"""Posts and users: two collections of a REST API, and the same of a slow one."""
+"""Map posts and users to the collections of a fast and of a slow REST API."""
 
 from onedoor.mapping import Relationship, TypeMapping
 

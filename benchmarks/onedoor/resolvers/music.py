@@ -1,4 +1,4 @@
-"""Artists, albums and tracks: three tables of one database."""
+"""Map artists, albums and tracks to tables."""
 
 from onedoor.mapping import Relationship, TypeMapping
 

@@ -1,4 +1,4 @@
-"""Customers, orders, items and products: tables of the database; who speaks for a customer is known upstream."""
+"""Map customers, orders, items and products to tables; a customer's user comes from a REST API."""
 
 from onedoor.mapping import Relationship, TypeMapping
 

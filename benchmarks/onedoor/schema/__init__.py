@@ -1,1 +1,1 @@
-"""What can be asked of the benchmark: the music, the shop, the forum."""
+"""The schema of the benchmark: music, a shop and a forum."""

@@ -1,4 +1,4 @@
-"""A forum behind a REST API: posts and who wrote them, from a prompt upstream and from a slow one."""
+"""Define the posts and users of a forum, from a fast and from a slow REST API."""
 
 import strawberry
 

@@ -1,4 +1,4 @@
-"""A record collection: artists, their albums, the tracks on them."""
+"""Define artists, albums and tracks."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""A shop: customers, what they ordered, what it consists of."""
+"""Define the customers, orders, items and products of a shop."""
 
 from datetime import datetime
 from decimal import Decimal

@@ -1,191 +1,228 @@
-"""A read whose filter waits for keys from elsewhere in, the read with those keys in place out.
+"""Resolve a filter that needs keys from another scan, once the request is known.
 
-A filter through a link into another source, or past what its source can relate, is two reads. The one that is thought
-to give fewer rows goes first and its keys narrow the other: the far side's keys become part of our filter (`Among`),
-or our rows' keys are asked for on the far side once we have them (`Carried` stays, and is filled in later).
+A filter through a relationship into another source, or past what a source can relate itself, takes two scans. The one
+that is expected to return fewer rows goes first and its keys narrow the other: either the inner scan's keys become an
+`InKeys` of the outer filter, or the `SemiJoinFilter` stays and the outer rows' keys are looked up in the inner scan.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TypeAlias
 
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.query.executor.state import ExecutionState
-from onedoor.query.planner import pushdown
 from onedoor.query.planner.cost import estimate_scan_rows
-from onedoor.query.planner.nodes import LogicalScan, PhysicalScan, SemiJoinFilter, build_distinct_scan
+from onedoor.query.planner.nodes import (
+    LogicalScan,
+    PhysicalScan,
+    PlannedPredicate,
+    SemiJoinFilter,
+    build_distinct_scan,
+)
 from onedoor.query.planner.pushdown import (
     get_key_batch_size,
     has_pending_keys,
     is_pushable,
-    split_conjuncts,
+    plan_scan,
+    plan_scan_in_parts,
     split_filter,
 )
 from onedoor.runtime.concurrency import gather_or_cancel
 from onedoor.spi.capabilities import Capabilities
-from onedoor.spi.predicates import ALWAYS_FALSE, And, Exists, InKeys, Not, Or, Row
+from onedoor.spi.connector import Connector
+from onedoor.spi.predicates import (
+    ALWAYS_FALSE,
+    ALWAYS_TRUE,
+    And,
+    Exists,
+    InKeys,
+    Row,
+    iterate_leaves,
+    split_conjuncts,
+    transform_predicate,
+)
 
 ROWS_PER_KEY = 10
 """About how many rows a key of a list leads to."""
 
-SemiJoinKeyReader = Callable[[SemiJoinFilter], Awaitable[frozenset[Row]]]
-"""Reads the far side, whole."""
+SemiJoinKeyReader: TypeAlias = Callable[[SemiJoinFilter], Awaitable[frozenset[Row] | ConnectorError]]
+"""Reads all keys of a semi-join's inner scan, or says why it cannot."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyBatches:
+    """Hold the keys that several requests carry, `size` at a time."""
+
+    columns: tuple[str, ...]
+    size: int
+    keys: Sequence[Row]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedScan:
-    """What is asked now."""
+    """Hold a scan that can be executed now."""
 
     scan: PhysicalScan
-    key_batches: tuple[tuple[str, ...], int, tuple[Row, ...]] | None = None
-    """Columns, how many keys at once, and the keys, where they are too many for one filter."""
+    key_batches: KeyBatches | None = None
+    """The keys of another scan, where they are too many for one filter."""
     is_empty: bool = False
-    """No row can meet the filter, so nothing is asked."""
+    """Whether no row can match, so that the connector is not called."""
 
 
 async def resolve_scan(
     state: ExecutionState, logical: LogicalScan, keys: Sequence[Row] | None, read_keys: SemiJoinKeyReader
 ) -> ResolvedScan:
-    settling = FilterResolver(state=state, logical=logical, keys=keys, read_keys=read_keys)
-    source = state.get_connector(logical.source)
-    where = await settling.resolve(logical.filter)
-    pushed, ours = split_filter(where, source.capabilities(logical.collection), source.capabilities)
-    if has_pending_keys(ours):
-        where = And((pushed, await replace(settling, may_push_exists=False).resolve(ours)))
-    if ALWAYS_FALSE in split_conjuncts(where):
-        none = pushdown.plan_scan(source, replace(logical, filter=ALWAYS_FALSE), in_parts=True)
-        return ResolvedScan(
-            scan=replace(
-                none, has_partial_groups=bool(none.pushed_aggregates), residual_filter=And(()), post_join_filter=And(())
-            ),
-            is_empty=True,
-        )
-    can = source.capabilities(logical.collection)
-    many = _find_oversized_keys(can, logical, where)
-    if many is None:
-        return ResolvedScan(scan=pushdown.plan_scan(source, replace(logical, filter=where)))
-    rest = And(tuple(each for each in split_conjuncts(where) if each is not many))
+    """Read the keys that are to be known first, and plan the scan with them. Raises ConnectorError."""
+    connector = state.get_connector(logical.source)
+    capabilities = connector.capabilities(logical.collection)
+    resolver = FilterResolver(state=state, logical=logical, keys=keys, read_keys=read_keys)
+    resolved = await resolver.resolve(logical.filter)
+    split = split_filter(resolved, capabilities, connector.capabilities)
+    if has_pending_keys(split.residual):
+        residual = await replace(resolver, may_push_exists=False).resolve(split.residual)
+        resolved = And((split.pushed, residual))
+    if ALWAYS_FALSE in split_conjuncts(resolved):
+        return ResolvedScan(scan=_plan_empty_scan(connector, logical), is_empty=True)
+    oversized = _find_oversized_keys(capabilities, logical, resolved)
+    if oversized is None:
+        return ResolvedScan(scan=plan_scan(connector, replace(logical, filter=resolved)))
+    rest = And(tuple(part for part in split_conjuncts(resolved) if part is not oversized))
     return ResolvedScan(
-        scan=pushdown.plan_scan(source, replace(logical, filter=rest), in_parts=True),
-        key_batches=(many.columns, can.max_keys, tuple(sorted(many.keys))),
+        scan=plan_scan_in_parts(connector, replace(logical, filter=rest)),
+        key_batches=KeyBatches(
+            columns=oversized.columns, size=capabilities.max_keys, keys=tuple(sorted(oversized.keys))
+        ),
     )
 
 
-def _find_oversized_keys(capabilities: Capabilities, logical: LogicalScan, predicate: Any) -> InKeys | None:
-    """Keys the source takes only as the keys of a read: too many for its filter, or it takes none there."""
+def _plan_empty_scan(connector: Connector, logical: LogicalScan) -> PhysicalScan:
+    """Plan what the engine makes of no rows: no group, or the one group of all rows."""
+    scan = plan_scan_in_parts(connector, replace(logical, filter=ALWAYS_FALSE))
+    return replace(
+        scan,
+        has_partial_groups=bool(scan.pushed_aggregates),
+        residual_filter=ALWAYS_TRUE,
+        post_join_filter=ALWAYS_TRUE,
+    )
+
+
+def _find_oversized_keys(
+    capabilities: Capabilities, logical: LogicalScan, predicate: PlannedPredicate
+) -> InKeys | None:
+    """Find keys that are too many for the connector's filter but that it takes as the keys of a request."""
     if logical.key_columns:
         return None
-    many = (
-        each for each in split_conjuncts(predicate) if isinstance(each, InKeys) and isinstance(each.keys, frozenset)
-    )
-    return next(
-        (
-            each
-            for each in many
-            if len(each.keys) > capabilities.max_in_filter_keys and get_key_batch_size(capabilities, each.columns)
-        ),
-        None,
-    )
+    for part in split_conjuncts(predicate):
+        if (
+            isinstance(part, InKeys)
+            and isinstance(part.keys, frozenset)
+            and len(part.keys) > capabilities.max_in_filter_keys
+            and get_key_batch_size(capabilities, part.columns)
+        ):
+            return part
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterResolver:
-    """One read's filter under way."""
+    """Resolve the filter of one scan."""
 
     state: ExecutionState
     logical: LogicalScan
     keys: Sequence[Row] | None
+    """The keys that lead to the scan's rows."""
     read_keys: SemiJoinKeyReader
     is_inside_exists: bool = False
-    """Within an `Exists`: no rows of ours will be there to ask by."""
+    """Whether the filter is part of an Exists, so that no outer rows will be there to look up."""
     may_push_exists: bool = True
-    """Whether the source may be left to look beside; not in a part of the filter that it does not take."""
+    """Whether the connector may evaluate an Exists; not in a part of the filter that it does not take."""
 
-    async def resolve(self, predicate: Any) -> Any:
-        """The filter with what can be known before its rows are read."""
-        match predicate:
-            case And() | Or():
-                return type(predicate)(tuple(await gather_or_cancel(self.resolve(each) for each in predicate.parts)))
-            case Not():
-                return Not(await self.resolve(predicate.part))
-            case Exists():
-                return await self.resolve_exists(predicate)
-            case SemiJoinFilter():
-                return await self.resolve_semi_join(predicate)
-            case _:
-                return predicate
+    async def resolve(self, predicate: PlannedPredicate) -> PlannedPredicate:
+        """Return the filter with the keys that are to be known before its rows are read."""
+        resolved = iter(await gather_or_cancel(self.resolve_leaf(leaf) for leaf in iterate_leaves(predicate)))
+        resolved_predicate: PlannedPredicate = transform_predicate(predicate, lambda leaf: next(resolved))
+        return resolved_predicate
 
-    async def resolve_exists(self, exists: Exists) -> Any:
-        """Rows beside, in the same source: its own work, where it can do it with the keys it is given."""
-        source = self.state.get_connector(self.logical.source)
-        can = source.capabilities(self.logical.collection)
-        beside = build_distinct_scan(self.logical.source, exists.collection, exists.inner_columns, exists.filter)
-        keys = self.state.exists_semi_joins.setdefault(id(exists), SemiJoinFilter(exists.outer_columns, beside))
+    async def resolve_leaf(self, leaf: PlannedPredicate) -> PlannedPredicate:
+        if isinstance(leaf, Exists):
+            return await self.resolve_exists(leaf)
+        if isinstance(leaf, SemiJoinFilter):
+            return await self.resolve_semi_join(leaf)
+        return leaf
+
+    async def resolve_exists(self, exists: Exists) -> PlannedPredicate:
+        """Leave an Exists to the connector if it can evaluate it once it has its keys; else make it a semi-join."""
+        connector = self.state.get_connector(self.logical.source)
+        capabilities = connector.capabilities(self.logical.collection)
+        inner_scan = build_distinct_scan(self.logical.source, exists.collection, exists.inner_columns, exists.filter)
+        semi_join = self.state.exists_semi_joins.setdefault(
+            id(exists), SemiJoinFilter(exists.outer_columns, inner_scan)
+        )
         if (
-            can.exists_filters
+            capabilities.exists_filters
             and self.may_push_exists
             and not self.needs_outer_keys(self.logical.source, exists.filter)
         ):
-            inner = await replace(self, logical=beside, keys=None, is_inside_exists=True).resolve(exists.filter)
-            if is_pushable(made := replace(exists, filter=inner), can, source.capabilities):
-                self.state.exists_semi_joins[id(made)] = keys
-                return made
-        return await self.resolve_semi_join(keys)
+            inner = replace(self, logical=inner_scan, keys=None, is_inside_exists=True)
+            resolved = replace(exists, filter=await inner.resolve(exists.filter))
+            if is_pushable(resolved, capabilities, connector.capabilities):
+                self.state.exists_semi_joins[id(resolved)] = semi_join
+                return resolved
+        return await self.resolve_semi_join(semi_join)
 
-    async def resolve_semi_join(self, semi_join: SemiJoinFilter) -> Any:
-        """The far side's keys if it goes first; the filter as it is where our rows do, or there are too many keys."""
+    async def resolve_semi_join(self, semi_join: SemiJoinFilter) -> PlannedPredicate:
+        """Return the keys of the inner scan if it goes first.
+
+        The filter stays as it is when the outer rows go first, or when there are too many keys and the outer rows can
+        go first instead.
+        """
         if not self.should_read_inner_first(semi_join):
             return semi_join
-        try:
-            keys = await self.read_keys(semi_join)
-        except ConnectorError as failure:
-            if (
-                failure.code is not ErrorCode.LIMIT_EXCEEDED
-                or self.is_inside_exists
-                or not self.is_readable_by_keys(semi_join)
-            ):
-                raise
-            return semi_join
+        keys = await self.read_keys(semi_join)
+        if isinstance(keys, ConnectorError):
+            can_read_outer_first = not self.is_inside_exists and self.is_readable_by_keys(semi_join)
+            if keys.code is ErrorCode.LIMIT_EXCEEDED and can_read_outer_first:
+                return semi_join
+            raise keys
         return InKeys(semi_join.outer_columns, keys) if keys else ALWAYS_FALSE
 
-    def is_readable_by_keys(self, semi_join: SemiJoinFilter) -> bool:
-        """Whether the far side can be asked for the keys that our rows name."""
-        can = self.state.get_connector(semi_join.inner_scan.source).capabilities(semi_join.inner_scan.collection)
-        return get_key_batch_size(can, semi_join.inner_scan.columns) > 0
-
-    def needs_outer_keys(self, source: str, predicate: Any) -> bool:
-        """Whether a filter looks at rows that nobody can read without keys of those it filters."""
-        match predicate:
-            case And() | Or():
-                return any(self.needs_outer_keys(source, each) for each in predicate.parts)
-            case Not():
-                return self.needs_outer_keys(source, predicate.part)
-            case Exists():
-                return self.has_required_columns(source, predicate.collection) or self.needs_outer_keys(
-                    source, predicate.filter
-                )
-            case SemiJoinFilter():
-                far = predicate.inner_scan
-                return self.has_required_columns(far.source, far.collection) or self.needs_outer_keys(
-                    far.source, far.filter
-                )
-            case _:
-                return False
-
-    def has_required_columns(self, source: str, collection: str) -> bool:
-        return bool(self.state.get_connector(source).capabilities(collection).required_columns)
-
     def should_read_inner_first(self, semi_join: SemiJoinFilter) -> bool:
-        ours = self.state.get_connector(self.logical.source)
-        if self.is_readable_by_keys(semi_join) and self.has_required_columns(
-            semi_join.inner_scan.source, semi_join.inner_scan.collection
-        ):
+        inner_scan, is_readable_by_keys = semi_join.inner_scan, self.is_readable_by_keys(semi_join)
+        if is_readable_by_keys and self.has_required_columns(inner_scan.source, inner_scan.collection):
             return False
         if (
             self.is_inside_exists
-            or not self.is_readable_by_keys(semi_join)
-            or ours.capabilities(self.logical.collection).required_columns
+            or not is_readable_by_keys
+            or self.has_required_columns(self.logical.source, self.logical.collection)
         ):
             return True
-        near = estimate_scan_rows(ours, self.logical) if self.keys is None else float(len(self.keys) * ROWS_PER_KEY)
-        return estimate_scan_rows(self.state.get_connector(semi_join.inner_scan.source), semi_join.inner_scan) <= near
+        inner_rows = estimate_scan_rows(self.state.get_connector(inner_scan.source), inner_scan)
+        return inner_rows <= self.estimate_outer_rows()
+
+    def estimate_outer_rows(self) -> float:
+        if self.keys is not None:
+            return float(len(self.keys) * ROWS_PER_KEY)
+        return estimate_scan_rows(self.state.get_connector(self.logical.source), self.logical)
+
+    def is_readable_by_keys(self, semi_join: SemiJoinFilter) -> bool:
+        """Whether the inner scan can look up the keys of outer rows."""
+        inner_scan = semi_join.inner_scan
+        capabilities = self.state.get_connector(inner_scan.source).capabilities(inner_scan.collection)
+        return get_key_batch_size(capabilities, inner_scan.columns) > 0
+
+    def needs_outer_keys(self, source: str, predicate: PlannedPredicate) -> bool:
+        """Whether a filter looks at rows that can only be read by keys of the rows it filters."""
+        for leaf in iterate_leaves(predicate):
+            match leaf:
+                case Exists():
+                    inner_source, collection, inner_filter = source, leaf.collection, leaf.filter
+                case SemiJoinFilter(inner_scan=inner_scan):
+                    inner_source, collection, inner_filter = inner_scan.source, inner_scan.collection, inner_scan.filter
+                case _:
+                    continue
+            if self.has_required_columns(inner_source, collection) or self.needs_outer_keys(inner_source, inner_filter):
+                return True
+        return False
+
+    def has_required_columns(self, source: str, collection: str) -> bool:
+        return bool(self.state.get_connector(source).capabilities(collection).required_columns)

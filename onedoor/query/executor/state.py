@@ -1,10 +1,12 @@
-"""ExecutionState, ScanStats, BranchResult, freshness."""
+"""Hold what the execution of one request has so far, and define the results it comes to."""
 
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 from onedoor.errors import ConnectorError, ErrorCode
@@ -19,46 +21,45 @@ from onedoor.spi.scan import ScanRequest
 from onedoor.spi.spill import OpenSpillTable, SpillBuffer
 
 ROOT_KEY: Row = ()
+"""The key of all rows of a node that no parent rows lead to."""
 
 
 @dataclass(slots=True, kw_only=True)
 class ScanStats:
-    """One read of one collection, for the record: how many calls, rows and milliseconds it took."""
+    """Count what one scan did, for the audit record; counted as it happens, so that a cancelled scan counts too."""
 
     source: str
     collection: str
     call_count: int = 0
     cached_count: int = 0
-    """Reads that took no call, as the same was read a moment ago or is being read just now."""
+    """Reads that took no call, because the row cache had the rows or another request was reading them."""
     read_at: datetime | None = None
     """When the oldest of its rows were read."""
     row_count: int = 0
     spilled_row_count: int = 0
-    """Of those, what went through the scratch database."""
     milliseconds: float = 0.0
     error_code: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanTrace:
-    """One read as it was asked, kept for a question that wants its plan shown."""
+    """Keep one executed scan for a client that wants to see the plan."""
 
     logical: LogicalScan
-    """As it stands in the plan."""
+    """The scan of the plan that it was executed for."""
     scan: PhysicalScan
     stats: ScanStats
     requests: Sequence[ScanRequest]
     key_batch_columns: tuple[str, ...]
-    """The columns whose keys, from elsewhere, were too many for one filter, so that they are spread over the asks."""
+    """The columns whose keys were too many for one filter, so that they were spread over the requests."""
     rows: Sequence[Row]
-    """As they come in, before any step of ours."""
+    """The rows as the connector returned them, those in `spill_buffer` excepted."""
     spill_buffer: SpillBuffer | None = None
-    """Where the rest of them went, if they outgrew memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AggregateResult:
-    """What was measured of all rows of a list, by the key that leads to it."""
+    """Hold the aggregates over all rows of a list, by the key that leads to it."""
 
     columns: tuple[str, ...]
     rows: Mapping[Row, Row]
@@ -66,96 +67,94 @@ class AggregateResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupingResult:
-    """The groups one field asked for, by the key that leads to their list."""
+    """Hold the groups that one field asks for, by the key that leads to their list."""
 
     columns: tuple[str, ...]
     rows: Mapping[Row, Sequence[Row]]
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class BranchResult:
-    """What one branch came to: its rows, and what was asked beside them."""
+    """Hold the rows of one node, and what else was asked about its list."""
 
     columns: tuple[str, ...] = ()
     rows: Sequence[Row] = ()
     key_columns: tuple[str, ...] = ()
-    """The columns of the key that leads to them."""
+    """The columns of the key that leads to the rows."""
     total_aggregate: AggregateResult | ConnectorError | None = None
     has_previous: frozenset[Row] = frozenset()
+    """The keys whose list has rows before the page."""
     has_next: frozenset[Row] = frozenset()
-    groupings: dict[int, GroupingResult | ConnectorError] = field(default_factory=dict)
-    """By pick number."""
-    computed_values: dict[int, Mapping[Row, object]] = field(default_factory=dict)
-    """By pick number, then by row."""
+    groupings: Mapping[int, GroupingResult | ConnectorError] = field(default_factory=dict)
+    """By field number."""
+    computed_values: Mapping[int, Mapping[Row, object]] = field(default_factory=dict)
+    """By field number, then by the values that the field needs."""
     member_results: Mapping[str, "BranchResult"] = field(default_factory=dict)
-    """Of an interface, by concrete type what the rows here were merged from."""
+    """For an interface, the rows of each concrete type that the merged rows come from."""
     member_errors: Mapping[str, ConnectorError] = field(default_factory=dict)
-    """By concrete type, why its rows are not among these."""
+    """For an interface, why the rows of a concrete type are missing."""
     denied_members: tuple[MemberScan, ...] = ()
-    """The concrete types whose rows may not be among these."""
-    grouped_rows: dict[Row, list[Row]] | None = None
+    """The concrete types whose rows could be among these, but are denied."""
 
     def group_by_key(self) -> Mapping[Row, Sequence[Row]]:
-        """The rows by the key that leads to them."""
-        if self.grouped_rows is None:
-            self.grouped_rows = group_rows(self.rows, compile_key(self.key_columns, self.columns)) if self.rows else {}
-        return self.grouped_rows
+        """Return the rows by the key that leads to them."""
+        return self._rows_by_key
+
+    @cached_property
+    def _rows_by_key(self) -> Mapping[Row, Sequence[Row]]:
+        return group_rows(self.rows, compile_key(self.key_columns, self.columns)) if self.rows else {}
 
 
-BranchResults: TypeAlias = dict[int, BranchResult | ConnectorError]
-"""By pick number of the branch."""
+BranchResults: TypeAlias = Mapping[int, BranchResult | ConnectorError]
+"""The results of nodes, by field number."""
 
 
 @dataclass(slots=True, kw_only=True)
 class ExecutionState:
-    """One request's fetch under way."""
+    """Hold what all scans of one request share."""
 
     readers: Mapping[str, Reader]
     bound_plan: BoundPlan
     scan_stats: list[ScanStats]
+    """Grows while scans run, so that the audit record of a cancelled request says what was read."""
     limits: Limits
     open_spill_table: OpenSpillTable | None = None
-    """`House.scratch`."""
-    results: BranchResults = field(default_factory=dict)
+    """`Catalog.open_spill_table`."""
     semi_join_keys: dict[SemiJoinFilter, frozenset[Row] | ConnectorError] = field(default_factory=dict)
-    """Keys that other reads gave: read once, however many reads need them."""
+    """The keys that semi-joins came to; each is read once, however many scans filter by it."""
     semi_join_locks: defaultdict[SemiJoinFilter, asyncio.Lock] = field(
         default_factory=lambda: defaultdict(asyncio.Lock)
     )
-
     exists_semi_joins: dict[int, SemiJoinFilter] = field(default_factory=dict)
-    """By id of an `Exists`, the keys it comes to where its source cannot evaluate it."""
+    """The semi-joins that replace an Exists which its connector cannot evaluate, by its id()."""
     traces: list[ScanTrace] | None = None
-    """Every read, in the order they were asked; None: nobody wants to know."""
+    """The executed scans, in order; None: the client does not want to see the plan."""
 
     def get_connector(self, name: str) -> Connector:
         return self.readers[name].inner
 
 
 def build_too_many_keys_error(state: ExecutionState, source: str) -> ConnectorError:
-    limit = f"the limit `keys_carried` of {state.limits.cross_source_keys_max}"
-    return ConnectorError(
-        f"more keys than {limit} lead to `{source}` or from it, filter it more", ErrorCode.LIMIT_EXCEEDED
-    )
+    limit = f"the limit `cross_source_keys_max` of {state.limits.cross_source_keys_max}"
+    message = f"joining with `{source}` needs more keys than {limit}, filter it more"
+    return ConnectorError(message, ErrorCode.LIMIT_EXCEEDED)
 
 
 def summarize_freshness(scan_stats: Sequence[ScanStats], now: datetime) -> list[Mapping[str, Any]]:
-    """A line for each source and collection that gave rows; ages in seconds."""
-    read: dict[tuple[str, str], list[ScanStats]] = {}
-    for call in scan_stats:
-        if call.read_at is not None:
-            read.setdefault((call.source, call.collection), []).append(call)
-    return [_describe_collection(source, collection, each, now) for (source, collection), each in sorted(read.items())]
+    """Build `extensions.onedoor.freshness`: an object for each collection that was read, its age in seconds."""
+    stats_by_collection: dict[tuple[str, str], list[ScanStats]] = {}
+    for stats in scan_stats:
+        if stats.read_at is not None:
+            stats_by_collection.setdefault((stats.source, stats.collection), []).append(stats)
+    return [_summarize_collection(stats, now) for _, stats in sorted(stats_by_collection.items(), key=itemgetter(0))]
 
 
-def _describe_collection(
-    source: str, collection: str, scan_stats: Sequence[ScanStats], now: datetime
-) -> Mapping[str, Any]:
-    at = min(each.read_at for each in scan_stats if each.read_at is not None)
+def _summarize_collection(scan_stats: Sequence[ScanStats], now: datetime) -> Mapping[str, Any]:
+    read_at = min(stats.read_at for stats in scan_stats if stats.read_at is not None)
     return {
-        "source": source,
-        "collection": collection,
-        "readAt": at.isoformat(timespec="milliseconds"),
-        "age": max(0.0, round((now - at).total_seconds(), 3)),
-        "cached": any(each.cached_count for each in scan_stats),
+        "source": scan_stats[0].source,
+        "collection": scan_stats[0].collection,
+        "readAt": read_at.isoformat(timespec="milliseconds"),
+        "age": max(0.0, round((now - read_at).total_seconds(), 3)),
+        "cached": any(stats.cached_count for stats in scan_stats),
     }

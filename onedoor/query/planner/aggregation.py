@@ -1,39 +1,41 @@
-"""The `aggregate` and `groups` of a list in, what is measured of its rows out."""
+"""Plan the `aggregate` and `groups` of a list as scans over the list's rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from onedoor.errors import ErrorCode, GraphQLErrorInfo, RequestRejected
 from onedoor.model.catalog import Catalog
 from onedoor.query.authorize import Decisions, is_denied
-from onedoor.query.planner.nodes import FieldPath, LogicalScan
+from onedoor.query.planner.nodes import FieldPath, LogicalScan, PlannedPredicate
 from onedoor.query.planner.predicates import (
+    CONNECTIVE_ARGUMENTS,
+    build_bad_input_error,
+    convert_operand,
+    is_null_operand,
+)
+from onedoor.query.planner.value_paths import (
+    RequestedAggregate,
     ValuePath,
     build_aggregate_calls,
     build_key_joins,
-    convert_operand,
-    parse_aggregate_sort,
-    parse_sort_member,
+    parse_aggregate_sort_term,
+    parse_sort_term,
     resolve_aggregate_name,
     resolve_value_columns,
 )
 from onedoor.query.selection import SelectedField
-from onedoor.spi.predicates import And, Comparison, Not, Op, Or
+from onedoor.spi.predicates import ALWAYS_TRUE, And, Comparison, Not, Op
 from onedoor.spi.scan import SortKey, TimeBucket, TimeUnit
 
 GROUP_BY_VALUE = "VALUE"
-"""Grouped by the value itself, not by a stretch of time."""
+"""Group by the value itself, not by a unit of time."""
 
-CONNECTIVES = {"and": And, "or": Or}
-
-RequestedAggregate = tuple[str, str | None]
-"""(aggregate, field), as the schema names them."""
+COUNT_OF_ROWS = RequestedAggregate(function="count")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupKey:
-    """One thing grouped by, and what holds it in the rows."""
+    """Hold one member of a `by` argument and the columns that hold its value."""
 
     path: FieldPath
     columns: tuple[str, ...]
@@ -41,176 +43,218 @@ class GroupKey:
     time_buckets: tuple[TimeBucket, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupSort:
+    """Hold one member of an `orderBy` argument of groups."""
+
+    sort_keys: tuple[SortKey, ...]
+    aggregate: RequestedAggregate | None = None
+    """The aggregate it orders by; None: it orders by a key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupingScan:
+    """Hold the scan for the groups of one field, without their limit."""
+
+    logical: LogicalScan
+    key_columns: Mapping[FieldPath, tuple[str, ...]]
+    """For each path in `by`, the columns of a group that hold its value."""
+
+
 def collect_aggregates(fields: Sequence[SelectedField], decisions: Decisions) -> Iterator[RequestedAggregate]:
-    """What some `aggregate` fields ask for, of what may be seen."""
-    for pick in (inner for each in fields for inner in each.children if not is_denied(inner, decisions)):
-        if pick.name == "count":
-            yield "count", None
-        elif pick.name != "__typename":
-            seen = (each for each in pick.children if not is_denied(each, decisions) and each.name != "__typename")
-            yield from ((pick.name, each.name) for each in seen)
+    """Yield what some `aggregate` fields ask for and the principal may see."""
+    for field in (child for parent in fields for child in _list_allowed_children(parent, decisions)):
+        if field.name == "count":
+            yield COUNT_OF_ROWS
+        else:
+            for column_field in _list_allowed_children(field, decisions):
+                yield RequestedAggregate(function=field.name, field=column_field.name)
+
+
+def _list_allowed_children(field: SelectedField, decisions: Decisions) -> list[SelectedField]:
+    return [child for child in field.children if child.name != "__typename" and not is_denied(child, decisions)]
 
 
 def build_total_aggregate_scan(
     catalog: Catalog, type_name: str, requested: Sequence[RequestedAggregate], base_scan: LogicalScan
 ) -> LogicalScan:
-    """What is measured of all rows of `base`, for each key."""
-    made = build_aggregate_calls(catalog, type_name, requested)
-    return _extend_base_scan(
-        base_scan, columns=base_scan.key_columns, aggregates=made.calls, average_columns=made.average_columns
+    """Build the scan that aggregates all rows of `base_scan`, for each key."""
+    aggregates = build_aggregate_calls(catalog, type_name, requested)
+    return replace(
+        base_scan,
+        columns=base_scan.key_columns,
+        aggregates=aggregates.calls,
+        average_columns=aggregates.average_columns,
     )
 
 
 def build_grouping_scan(
     catalog: Catalog, type_name: str, field: SelectedField, decisions: Decisions, base_scan: LogicalScan
-) -> tuple[LogicalScan, Mapping[FieldPath, tuple[str, ...]]]:
-    """The groups one field asks for, without their limit, and where each thing grouped by stands in them."""
-    by = [_parse_group_key(catalog, type_name, each) for each in field.arguments["by"]]
-    keys = {each.path: each.columns for each in by}
-    _check_group_keys(field, by)
-    seen = [each for each in field.children if not is_denied(each, decisions)]
-    _check_shown_keys(field, [each for each in seen if each.name == "key"], decisions, keys)
-    orders = [_parse_group_sort(catalog, type_name, field, each, keys) for each in field.arguments.get("orderBy") or ()]
+) -> GroupingScan:
+    """Build the scan for one `groups` field.
+
+    Raises RequestRejected when an order or a shown key is not among `by`, and when `having` compares with null.
+    """
+    group_keys = [_parse_group_key(catalog, type_name, member) for member in field.arguments["by"]]
+    key_columns = {key.path: key.columns for key in group_keys}
+    _check_group_keys(field, group_keys)
+    children = _list_allowed_children(field, decisions)
+    _check_shown_keys(field, [child for child in children if child.name == "key"], decisions, key_columns)
+    sorts = [
+        _parse_group_sort(catalog, type_name, field, member, key_columns)
+        for member in field.arguments.get("orderBy") or ()
+    ]
     having = field.arguments.get("having")
-    asked = [
-        *collect_aggregates([each for each in seen if each.name == "aggregate"], decisions),
-        *(used for used, _ in orders if used is not None),
+    requested = [
+        *collect_aggregates([child for child in children if child.name == "aggregate"], decisions),
+        *(sort.aggregate for sort in sorts if sort.aggregate is not None),
         *_collect_having_aggregates(having),
     ]
-    made = build_aggregate_calls(catalog, type_name, asked)
-    order = dict.fromkeys([*(each for _, found in orders for each in found)])
-    ordered = {each.column for each in order}
-    ties = [SortKey(name) for each in by for name in each.columns if name not in ordered]
-    wanted = _extend_base_scan(
+    aggregates = build_aggregate_calls(catalog, type_name, requested)
+    columns = [column for key in group_keys for column in key.columns]
+    logical = replace(
         base_scan,
-        columns=tuple(dict.fromkeys((*base_scan.key_columns, *(name for each in by for name in each.columns)))),
-        key_joins=build_key_joins(catalog, type_name, [each.value_path for each in by]),
-        aggregates=made.calls,
-        average_columns=made.average_columns,
-        time_buckets=tuple(cut for each in by for cut in each.time_buckets),
-        having=_parse_having(catalog, type_name, having) if having is not None else And(()),
-        sort=(*order, *ties),
+        columns=tuple(dict.fromkeys((*base_scan.key_columns, *columns))),
+        key_joins=build_key_joins(catalog, type_name, [key.value_path for key in group_keys]),
+        aggregates=aggregates.calls,
+        average_columns=aggregates.average_columns,
+        time_buckets=tuple(bucket for key in group_keys for bucket in key.time_buckets),
+        having=ALWAYS_TRUE if having is None else _parse_having(catalog, type_name, having),
+        sort=_complete_group_sort(sorts, columns),
     )
-    return wanted, keys
+    return GroupingScan(logical=logical, key_columns=key_columns)
 
 
-def _extend_base_scan(base: LogicalScan, **said: Any) -> LogicalScan:
-    return LogicalScan(
-        source=base.source, collection=base.collection, key_columns=base.key_columns, filter=base.filter, **said
+def _complete_group_sort(sorts: Sequence[GroupSort], columns: Sequence[str]) -> tuple[SortKey, ...]:
+    """Return a total order: the asked one, then the columns grouped by."""
+    sort_keys = dict.fromkeys(sort_key for sort in sorts for sort_key in sort.sort_keys)
+    sorted_columns = {sort_key.column for sort_key in sort_keys}
+    return (*sort_keys, *(SortKey(column) for column in columns if column not in sorted_columns))
+
+
+def _parse_group_key(catalog: Catalog, type_name: str, argument: Mapping[str, Any]) -> GroupKey:
+    path, unit = _parse_group_path(argument)
+    value_path = ValuePath(relationships=path[:-1], field=path[-1])
+    columns = resolve_value_columns(catalog, type_name, value_path)
+    is_bucketed = unit != GROUP_BY_VALUE
+    return GroupKey(
+        path=path,
+        columns=columns,
+        value_path=value_path,
+        time_buckets=tuple(TimeBucket(column, TimeUnit(unit)) for column in columns) if is_bucketed else (),
     )
 
 
-def _parse_group_key(catalog: Catalog, type_name: str, given: Mapping[str, Any]) -> GroupKey:
-    path, unit = _parse_group_path(given)
-    found = ValuePath(relationships=path[:-1], field=path[-1])
-    named = resolve_value_columns(catalog, type_name, found)
-    cuts = () if unit == GROUP_BY_VALUE else tuple(TimeBucket(each, TimeUnit(unit)) for each in named)
-    return GroupKey(path=path, columns=named, value_path=found, time_buckets=cuts)
-
-
-def _parse_group_path(given: Mapping[str, Any]) -> tuple[FieldPath, str]:
-    ((field, inner),) = given.items()
+def _parse_group_path(argument: Mapping[str, Any]) -> tuple[FieldPath, str]:
+    """Return the path and the unit of `{country: VALUE}` or `{customer: {createdAt: MONTH}}`."""
+    ((field, inner),) = argument.items()
     if not isinstance(inner, Mapping):
         return (field,), inner
     path, unit = _parse_group_path(inner)
     return (field, *path), unit
 
 
-def _check_group_keys(field: SelectedField, by: Sequence[GroupKey]) -> None:
-    if not by:
-        raise _build_grouping_error(f"`by` of `{field.name}` says nothing, name at least one field")
-    paths = [each.path for each in by]
-    for each in paths:
-        if paths.count(each) > 1:
-            raise _build_grouping_error(f"`by` of `{field.name}` names `{'.'.join(each)}` twice, ask in two")
+def _check_group_keys(field: SelectedField, group_keys: Sequence[GroupKey]) -> None:
+    if not group_keys:
+        raise build_bad_input_error(f"`by` of `{field.name}` says nothing, name at least one field")
+    paths = [key.path for key in group_keys]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise build_bad_input_error(f"`by` of `{field.name}` names `{'.'.join(path)}` twice, ask in two")
 
 
 def _check_shown_keys(
-    field: SelectedField, fields: Sequence[SelectedField], decisions: Decisions, keys: Mapping[FieldPath, Any]
+    field: SelectedField,
+    key_fields: Sequence[SelectedField],
+    decisions: Decisions,
+    key_columns: Mapping[FieldPath, tuple[str, ...]],
 ) -> None:
-    for path in (path for each in fields for path in _collect_key_paths(each, decisions)):
-        if path not in keys:
-            raise _build_grouping_error(
+    for path in (path for key_field in key_fields for path in _collect_key_paths(key_field, decisions)):
+        if path not in key_columns:
+            raise build_bad_input_error(
                 f"`key` of `{field.name}` shows `{'.'.join(path)}`, which `by` does not name: add it there"
             )
 
 
 def _collect_key_paths(field: SelectedField, decisions: Decisions) -> Iterator[FieldPath]:
-    for each in field.children:
-        if each.name == "__typename" or is_denied(each, decisions):
-            continue
-        if each.children:
-            yield from ((each.name, *path) for path in _collect_key_paths(each, decisions))
+    for child in _list_allowed_children(field, decisions):
+        if child.children:
+            yield from ((child.name, *path) for path in _collect_key_paths(child, decisions))
         else:
-            yield (each.name,)
+            yield (child.name,)
 
 
 def _parse_group_sort(
     catalog: Catalog,
     type_name: str,
     field: SelectedField,
-    given: Mapping[str, Any],
-    keys: Mapping[FieldPath, tuple[str, ...]],
-) -> tuple[RequestedAggregate | None, list[SortKey]]:
-    """The aggregate an order looks at, if it does, and the order."""
-    if "key" not in given:
-        found, descending = parse_aggregate_sort(given)
-        assert found.aggregate is not None
-        name = resolve_aggregate_name(catalog, type_name, found.aggregate, found.field)
-        return (found.aggregate, found.field), [SortKey(name, descending)]
-    wanted, descending = parse_sort_member(catalog, type_name, given["key"])
-    path = (*wanted.relationships, wanted.field or wanted.aggregate or "")
-    if wanted.aggregate is not None or path not in keys:
-        raise _build_grouping_error(
+    argument: Mapping[str, Any],
+    key_columns: Mapping[FieldPath, tuple[str, ...]],
+) -> GroupSort:
+    """Parse `{key: {country: ASC}}`, or an aggregate such as `{sum: {total: DESC}}`."""
+    if "key" not in argument:
+        term = parse_aggregate_sort_term(argument)
+        assert term.value_path.aggregate is not None
+        aggregate = RequestedAggregate(function=term.value_path.aggregate, field=term.value_path.field)
+        name = resolve_aggregate_name(catalog, type_name, aggregate)
+        return GroupSort(sort_keys=(SortKey(name, term.descending),), aggregate=aggregate)
+    term = parse_sort_term(catalog, type_name, argument["key"])
+    path = (*term.value_path.relationships, term.value_path.field or term.value_path.aggregate or "")
+    if term.value_path.aggregate is not None or path not in key_columns:
+        raise build_bad_input_error(
             f"`orderBy` of `{field.name}` names the key `{'.'.join(path)}`, which `by` does not: add it there"
         )
-    return None, [SortKey(each, descending) for each in keys[path]]
+    return GroupSort(sort_keys=tuple(SortKey(column, term.descending) for column in key_columns[path]))
 
 
 def _collect_having_aggregates(having: Mapping[str, Any] | None) -> Iterator[RequestedAggregate]:
+    """Yield the aggregates a `having` argument compares; what is wrong with it is found when it is parsed."""
     for name, inner in (having or {}).items():
-        if name in CONNECTIVES:
-            yield from (each for part in inner or () for each in _collect_having_aggregates(part))
+        if name in CONNECTIVE_ARGUMENTS:
+            yield from (requested for part in inner or () for requested in _collect_having_aggregates(part))
         elif name == "not":
             yield from _collect_having_aggregates(inner)
         elif name == "count":
-            yield "count", None
+            yield COUNT_OF_ROWS
         else:
-            yield from ((name, field) for field in inner or {})
+            yield from (RequestedAggregate(function=name, field=field) for field in inner or {})
 
 
-def _parse_having(catalog: Catalog, type_name: str, given: Mapping[str, Any]) -> Any:
-    return And(tuple(_parse_having_member(catalog, type_name, name, inner) for name, inner in given.items()))
+def _parse_having(catalog: Catalog, type_name: str, argument: Mapping[str, Any]) -> PlannedPredicate:
+    return And(tuple(_parse_having_member(catalog, type_name, name, value) for name, value in argument.items()))
 
 
-def _parse_having_member(catalog: Catalog, type_name: str, name: str, inner: Any) -> Any:
-    if inner is None or inner == {}:
-        raise _build_grouping_error(f"`{name}` in `having` says nothing, leave it out or give a test")
-    if name in CONNECTIVES:
-        return CONNECTIVES[name](tuple(_parse_having(catalog, type_name, each) for each in inner))
+def _parse_having_member(catalog: Catalog, type_name: str, name: str, value: Any) -> PlannedPredicate:
+    if value is None or value == {}:
+        raise build_bad_input_error(f"`{name}` in `having` says nothing, leave it out or give a test")
+    if name in CONNECTIVE_ARGUMENTS:
+        return CONNECTIVE_ARGUMENTS[name](tuple(_parse_having(catalog, type_name, part) for part in value))
     if name == "not":
-        return Not(_parse_having(catalog, type_name, inner))
-    tests = [(None, inner)] if name == "count" else list(inner.items())
+        return Not(_parse_having(catalog, type_name, value))
+    operators = {COUNT_OF_ROWS: value} if name == "count" else _map_fields_to_operators(name, value)
     return And(
         tuple(
-            each for field, said in tests for each in _parse_having_comparisons(catalog, type_name, (name, field), said)
+            comparison
+            for requested, operands in operators.items()
+            for comparison in _parse_having_comparisons(catalog, type_name, requested, operands)
         )
     )
 
 
+def _map_fields_to_operators(
+    function: str, value: Mapping[str, Any]
+) -> Mapping[RequestedAggregate, Mapping[str, Any] | None]:
+    return {RequestedAggregate(function=function, field=field): operands for field, operands in value.items()}
+
+
 def _parse_having_comparisons(
-    catalog: Catalog, type_name: str, what: RequestedAggregate, said: Mapping[str, Any] | None
+    catalog: Catalog, type_name: str, requested: RequestedAggregate, operands: Mapping[str, Any] | None
 ) -> Iterator[Comparison]:
-    name = resolve_aggregate_name(catalog, type_name, *what)
-    if not said:
-        raise _build_grouping_error(f"`{what[1] or what[0]}` in `having` says nothing, leave it out or give a test")
-    for op, operand in said.items():
-        if operand is None or (isinstance(operand, list) and None in operand):
-            raise _build_grouping_error(
-                f"`{op}` of `{what[1] or what[0]}` in `having` is null: leave it out, or ask `isNull`"
-            )
+    name = resolve_aggregate_name(catalog, type_name, requested)
+    shown_name = requested.field or requested.function
+    if not operands:
+        raise build_bad_input_error(f"`{shown_name}` in `having` says nothing, leave it out or give a test")
+    for op, operand in operands.items():
+        if is_null_operand(operand):
+            raise build_bad_input_error(f"`{op}` of `{shown_name}` in `having` is null: leave it out, or ask `isNull`")
         yield Comparison(name, Op(op), convert_operand(Op(op), operand))
-
-
-def _build_grouping_error(message: str) -> RequestRejected:
-    return RequestRejected(GraphQLErrorInfo(code=ErrorCode.BAD_USER_INPUT, message=message))

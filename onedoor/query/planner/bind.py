@@ -1,139 +1,146 @@
-"""A planned filter and this request's values in, the filter a source is asked with out."""
+"""Bind a plan to one request: fill in its variables, check page sizes, and decode its cursors."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from onedoor.errors import ErrorCode, GraphQLErrorInfo, RequestRejected
 from onedoor.model.catalog import Catalog
 from onedoor.model.parameters import Parameter, encode, substitute
-from onedoor.query import cursors as query_cursors
-from onedoor.query.planner.nodes import KeysetFilter, Page, Plan, PlanNode, SemiJoinFilter, walk_nodes
-from onedoor.spi.predicates import ALWAYS_TRUE, And, Comparison, Exists, InKeys, Not, Or, Row
+from onedoor.query.cursors import build_keyset_predicate, decode_cursor, derive_cursor_key
+from onedoor.query.planner.nodes import (
+    KeysetFilter,
+    Page,
+    Plan,
+    PlannedPredicate,
+    PlanNode,
+    SemiJoinFilter,
+    walk_nodes,
+)
+from onedoor.spi.predicates import ALWAYS_TRUE, Comparison, Exists, InKeys, Predicate, Row, transform_predicate
 
 NO_SEMI_JOIN_KEYS: Mapping[SemiJoinFilter, frozenset[Row]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoundPlan:
-    """What a plan takes anew for each request: the variables, and what each cursor says."""
+    """Hold what a cached plan needs anew for each request."""
 
     variables: Mapping[str, Any]
     cursor_values: Mapping[tuple[int, bool], tuple[Any, ...]]
-    """By (id of the page, after or before)."""
+    """The values in each cursor, by the id() of its page and whether it is `after`."""
     cursor_keys: Mapping[int, bytes]
-    """By id of the page, the key its cursors are signed with."""
+    """The key that signs a page's cursors, by the id() of the page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageWindow:
-    """A branch that shows a page or groups."""
+    """Point to a node with a page or groups, which every request checks."""
 
     node: PlanNode
     cursor_key: bytes | None
-    """The key of its cursors; None where its filter names variables."""
+    """The key of its cursors; None where its filter holds variables, so that it differs from request to request."""
 
 
 def find_page_windows(catalog: Catalog, plan: Plan) -> tuple[PageWindow, ...]:
-    """What of a plan `bound` is to look at, found once."""
-    shown = (each for each in walk_nodes(plan.roots) if each.page is not None or each.groupings)
-    return tuple(PageWindow(node=each, cursor_key=_derive_fixed_cursor_key(catalog, each.page)) for each in shown)
-
-
-def _derive_fixed_cursor_key(catalog: Catalog, page: Page | None) -> bytes | None:
-    return (
-        None
-        if page is None or any(_find_parameters(page.filter_argument))
-        else _derive_page_cursor_key(catalog, page, {})
-    )
-
-
-def _find_parameters(where: Any) -> Iterator[Parameter]:
-    if isinstance(where, Parameter):
-        yield where
-    elif isinstance(where, dict | list):
-        for each in where.values() if isinstance(where, dict) else where:
-            yield from _find_parameters(each)
-
-
-def _derive_page_cursor_key(catalog: Catalog, page: Page, variables: Mapping[str, Any]) -> bytes:
-    said = _substitute_filter(page.filter_argument, variables)
-    return query_cursors.derive_cursor_key(catalog.cursor_secret, catalog.version, page.coordinate, page.sort, said)
+    """Find what `bind_parameters` has to look at, once per plan."""
+    nodes = (node for node in walk_nodes(plan.roots) if node.page is not None or node.groupings)
+    return tuple(PageWindow(node=node, cursor_key=_derive_fixed_cursor_key(catalog, node.page)) for node in nodes)
 
 
 def bind_parameters(catalog: Catalog, page_windows: Sequence[PageWindow], variables: Mapping[str, Any]) -> BoundPlan:
-    """Judges sizes and cursors of every page of the plan; raises Refused for the first that will not do."""
-    cursors: dict[tuple[int, bool], tuple[Any, ...]] = {}
-    sealing: dict[int, bytes] = {}
+    """Check the sizes and decode the cursors of every page.
+
+    Raises RequestRejected for the first size or cursor that is not valid.
+    """
+    cursor_values: dict[tuple[int, bool], tuple[Any, ...]] = {}
+    cursor_keys: dict[int, bytes] = {}
     for window in page_windows:
-        for each in window.node.groupings:
-            _check_page_size(catalog, f"{each.field.parent_type}.{each.field.name}", {"first": each.first}, variables)
+        for grouping in window.node.groupings:
+            coordinate = f"{grouping.field.parent_type}.{grouping.field.name}"
+            _check_page_size(catalog, coordinate, "first", substitute(grouping.first, variables))
         page = window.node.page
         if page is None:
             continue
-        _check_page_size(catalog, page.coordinate, {"first": page.first, "last": page.last}, variables)
-        seal = sealing[id(page)] = window.cursor_key or _derive_page_cursor_key(catalog, page, variables)
-        for after, text in ((True, page.after), (False, page.before)):
-            if text is not None:
-                cursors[id(page), after] = query_cursors.decode_cursor(
-                    substitute(text, variables), page.sort_types, seal
-                )
-                for member in window.node.members:
-                    cursors[id(member.page), after] = cursors[id(page), after]
-    return BoundPlan(variables=variables, cursor_values=cursors, cursor_keys=sealing)
+        _check_page_size(catalog, page.coordinate, "first", substitute(page.first, variables))
+        _check_page_size(catalog, page.coordinate, "last", substitute(page.last, variables))
+        key = cursor_keys[id(page)] = window.cursor_key or _derive_page_cursor_key(catalog, page, variables)
+        for is_after, cursor in ((True, page.after), (False, page.before)):
+            if cursor is not None:
+                values = decode_cursor(substitute(cursor, variables), page.sort_types, key)
+                pages = (page, *(member.page for member in window.node.members))
+                cursor_values |= {(id(each), is_after): values for each in pages}
+    return BoundPlan(variables=variables, cursor_values=cursor_values, cursor_keys=cursor_keys)
 
 
 def bind_predicate(
-    predicate: Any, bound_plan: BoundPlan, semi_join_keys: Mapping[SemiJoinFilter, frozenset[Row]] = NO_SEMI_JOIN_KEYS
-) -> Any:
-    """The filter with slots filled, cursors in place, and the keys of what was read elsewhere."""
+    predicate: PlannedPredicate,
+    bound_plan: BoundPlan,
+    semi_join_keys: Mapping[SemiJoinFilter, frozenset[Row]] = NO_SEMI_JOIN_KEYS,
+) -> Predicate:
+    """Return the filter with variables, cursors and the keys of semi-joins filled in."""
     if predicate is ALWAYS_TRUE or predicate == ALWAYS_TRUE:
-        return predicate
-    match predicate:
+        return ALWAYS_TRUE
+    bound: Predicate = transform_predicate(
+        predicate, partial(_bind_leaf, bound_plan=bound_plan, semi_join_keys=semi_join_keys)
+    )
+    return bound
+
+
+def _bind_leaf(
+    leaf: PlannedPredicate, *, bound_plan: BoundPlan, semi_join_keys: Mapping[SemiJoinFilter, frozenset[Row]]
+) -> Predicate:
+    match leaf:
         case Comparison():
-            return Comparison(predicate.column, predicate.op, encode(substitute(predicate.value, bound_plan.variables)))
-        case And() | Or():
-            return type(predicate)(tuple(bind_predicate(each, bound_plan, semi_join_keys) for each in predicate.parts))
-        case Not():
-            return Not(bind_predicate(predicate.part, bound_plan, semi_join_keys))
-        case Exists():
-            return Exists(
-                predicate.collection,
-                predicate.outer_columns,
-                predicate.inner_columns,
-                bind_predicate(predicate.filter, bound_plan, semi_join_keys),
-            )
-        case KeysetFilter():
-            return query_cursors.build_keyset_predicate(
-                predicate.page.sort,
-                bound_plan.cursor_values[id(predicate.page), predicate.is_after],
-                predicate.is_after,
-            )
-        case SemiJoinFilter():
-            return InKeys(predicate.outer_columns, semi_join_keys[predicate])
+            return Comparison(leaf.column, leaf.op, encode(substitute(leaf.value, bound_plan.variables)))
         case InKeys():
-            return InKeys(predicate.columns, substitute(predicate.keys, bound_plan.variables))
+            return InKeys(leaf.columns, substitute(leaf.keys, bound_plan.variables))
+        case KeysetFilter():
+            values = bound_plan.cursor_values[id(leaf.page), leaf.is_after]
+            return build_keyset_predicate(leaf.page.sort, values, leaf.is_after)
+        case Exists():
+            inner_filter = bind_predicate(leaf.filter, bound_plan, semi_join_keys)
+            return Exists(leaf.collection, leaf.outer_columns, leaf.inner_columns, inner_filter)
+        case SemiJoinFilter():
+            return InKeys(leaf.outer_columns, semi_join_keys[leaf])
         case _:
-            raise TypeError(f"nothing here fills {type(predicate).__name__}")
+            raise TypeError(f"a {type(leaf).__name__} cannot be bound")
 
 
-def _substitute_filter(where: Any, variables: Mapping[str, Any]) -> Any:
-    """The filter as the client gave it, every slot filled, without conversions."""
-    if isinstance(where, dict):
-        return {name: _substitute_filter(each, variables) for name, each in where.items()}
-    if isinstance(where, list):
-        return [_substitute_filter(each, variables) for each in where]
-    return substitute(Parameter(where.path), variables) if isinstance(where, Parameter) else where
+def _derive_fixed_cursor_key(catalog: Catalog, page: Page | None) -> bytes | None:
+    if page is None or any(_find_parameters(page.filter_argument)):
+        return None
+    return _derive_page_cursor_key(catalog, page, {})
 
 
-def _check_page_size(catalog: Catalog, coordinate: str, sizes: Mapping[str, Any], variables: Mapping[str, Any]) -> None:
-    for name, given in sizes.items():
-        size = substitute(given, variables)
-        if size is not None and size < 0:
-            raise RequestRejected(
-                GraphQLErrorInfo(code=ErrorCode.BAD_USER_INPUT, message=f"`{name}` of `{coordinate}` is negative")
-            )
-        if size is not None and size > catalog.limits.first_max:
-            limit = f"the limit `first_max` of {catalog.limits.first_max}"
-            message = f"`{name}` of `{coordinate}` is over {limit}, read on with a cursor"
-            raise RequestRejected(GraphQLErrorInfo(code=ErrorCode.LIMIT_EXCEEDED, message=message))
+def _find_parameters(argument: Any) -> Iterator[Parameter]:
+    if isinstance(argument, Parameter):
+        yield argument
+    elif isinstance(argument, dict | list):
+        for value in argument.values() if isinstance(argument, dict) else argument:
+            yield from _find_parameters(value)
+
+
+def _derive_page_cursor_key(catalog: Catalog, page: Page, variables: Mapping[str, Any]) -> bytes:
+    where = _substitute_filter_argument(page.filter_argument, variables)
+    return derive_cursor_key(catalog.cursor_secret, catalog.version, page.coordinate, page.sort, where)
+
+
+def _substitute_filter_argument(argument: Any, variables: Mapping[str, Any]) -> Any:
+    """Return the filter as the client wrote it: a Parameter's conversion is left out."""
+    if isinstance(argument, dict):
+        return {name: _substitute_filter_argument(value, variables) for name, value in argument.items()}
+    if isinstance(argument, list):
+        return [_substitute_filter_argument(value, variables) for value in argument]
+    return substitute(Parameter(argument.path), variables) if isinstance(argument, Parameter) else argument
+
+
+def _check_page_size(catalog: Catalog, coordinate: str, argument: str, size: int | None) -> None:
+    if size is not None and size < 0:
+        message = f"`{argument}` of `{coordinate}` is negative"
+        raise RequestRejected(GraphQLErrorInfo(code=ErrorCode.BAD_USER_INPUT, message=message))
+    if size is not None and size > catalog.limits.first_max:
+        limit = f"the limit `first_max` of {catalog.limits.first_max}"
+        message = f"`{argument}` of `{coordinate}` is over {limit}, read on with a cursor"
+        raise RequestRejected(GraphQLErrorInfo(code=ErrorCode.LIMIT_EXCEEDED, message=message))

@@ -1,17 +1,20 @@
-"""Row estimates and the cost limit."""
+"""Estimate the rows of a scan, and limit the cost of a query."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import prod
 from typing import Any
 
 from onedoor.errors import ErrorCode, GraphQLErrorInfo, RequestRejected
 from onedoor.model.catalog import Catalog
 from onedoor.model.names import get_capabilities
 from onedoor.model.parameters import Parameter, substitute
-from onedoor.query.planner.nodes import LogicalScan, Plan, PlanNode
+from onedoor.query.planner.nodes import LogicalScan, Plan, PlannedPredicate, PlanNode, Size
 from onedoor.query.planner.pushdown import split_filter
 from onedoor.query.selection import list_ids_of_type, substitute_representations
 from onedoor.spi.connector import Connector
-from onedoor.spi.predicates import And, Comparison, InKeys, Not, Op, Or
+from onedoor.spi.predicates import Comparison, InKeys, Op, fold_predicate
 
 DEFAULT_ROW_COUNT = 100_000
 
@@ -29,7 +32,7 @@ SELECTIVITIES: Mapping[Op, float] = {
     Op.I_STARTS_WITH: 1 / 10,
     Op.I_ENDS_WITH: 1 / 10,
 }
-"""By operator, the share of rows that meet it; of any other, all but a few."""
+"""The share of rows that meet a comparison, by operator; any other operator lets most rows through."""
 
 DEFAULT_SELECTIVITY = 9 / 10
 
@@ -37,93 +40,105 @@ EXISTS_SELECTIVITY = 1 / 2
 
 UNIQUE_COLUMN = "id"
 
-
-def estimate_scan_rows(connector: Connector, logical: LogicalScan) -> float:
-    """What its source would send for the read; what we filter ourselves is sent all the same."""
-    can = connector.capabilities(logical.collection)
-    pushed, _ = split_filter(logical.filter, can, connector.capabilities)
-    rows = DEFAULT_ROW_COUNT if can.row_count is None else can.row_count
-    return min(float(rows), _estimate_matching_rows(pushed, rows))
-
-
-def _estimate_matching_rows(predicate: Any, rows: int) -> float:
-    match predicate:
-        case InKeys():
-            return _estimate_value_count(predicate.keys, rows)
-        case Comparison(op=Op.EQ | Op.IN) if predicate.column == UNIQUE_COLUMN:
-            return 1.0 if predicate.op is Op.EQ else _estimate_value_count(predicate.value, rows)
-        case And():
-            return min(
-                [
-                    rows * _estimate_selectivity(predicate),
-                    *(_estimate_matching_rows(each, rows) for each in predicate.parts),
-                ]
-            )
-        case _:
-            return rows * _estimate_selectivity(predicate)
-
-
-def _estimate_value_count(values: Any, rows: int) -> float:
-    return rows * SELECTIVITIES[Op.IN] if isinstance(values, Parameter) else float(len(values))
-
-
-def _estimate_selectivity(predicate: Any) -> float:
-    match predicate:
-        case Comparison():
-            return SELECTIVITIES.get(predicate.op, DEFAULT_SELECTIVITY)
-        case And():
-            share = 1.0
-            for each in predicate.parts:
-                share *= _estimate_selectivity(each)
-            return share
-        case Or():
-            return min(1.0, sum(map(_estimate_selectivity, predicate.parts)))
-        case Not():
-            return 1 - _estimate_selectivity(predicate.part)
-        case _:
-            return EXISTS_SELECTIVITY
-
-
 COST_CEILING = 10**15
 
 
 def compute_cost(catalog: Catalog, plan: Plan, variables: Mapping[str, Any]) -> int:
-    """Raises Refused past `limits.cost_max`."""
-    total = min(COST_CEILING, sum(_compute_node_cost(catalog, each, variables) for each in plan.roots))
-    if total > catalog.limits.cost_max:
+    """Return how many objects the query may return, each weighed by the `row_cost` of its collection.
+
+    Raises RequestRejected (LIMIT_EXCEEDED) when that is over `limits.cost_max`.
+    """
+    cost = min(COST_CEILING, sum(_compute_node_cost(catalog, node, variables) for node in plan.roots))
+    if cost > catalog.limits.cost_max:
         limit = f"the limit `cost_max` of {catalog.limits.cost_max}"
-        message = f"the question may return {total} objects, over {limit}: ask for fewer with `first`, or in parts"
+        message = f"the question may return {cost} objects, over {limit}: ask for fewer with `first`, or in parts"
         raise RequestRejected(GraphQLErrorInfo(code=ErrorCode.LIMIT_EXCEEDED, message=message))
-    return total
+    return cost
 
 
 def _compute_node_cost(catalog: Catalog, node: PlanNode, variables: Mapping[str, Any]) -> int:
     if node.member_scans:
-        return min(COST_CEILING, sum(_compute_node_cost(catalog, each, variables) for each in node.members))
-    rows = _bound_rows(node, variables)
-    weight = _get_row_cost(catalog, node)
-    below = sum(_compute_node_cost(catalog, each, variables) for each in node.children)
-    groups = sum(_bound_groups(catalog, each.first, variables) for each in node.groupings)
-    return min(COST_CEILING, rows * (weight + below) + groups)
+        return min(COST_CEILING, sum(_compute_node_cost(catalog, member, variables) for member in node.members))
+    rows = _bound_row_count(node, variables)
+    row_cost = _get_row_cost(catalog, node)
+    children = sum(_compute_node_cost(catalog, child, variables) for child in node.children)
+    groups = sum(_bound_group_count(catalog, grouping.first, variables) for grouping in node.groupings)
+    return min(COST_CEILING, rows * (row_cost + children) + groups)
 
 
 def _get_row_cost(catalog: Catalog, node: PlanNode) -> int:
-    if node.lookup_column is not None:
-        assert node.row_scan is not None
-        wanted = node.row_scan.logical
-        return catalog.connectors[wanted.source].capabilities(wanted.collection).row_cost
-    return get_capabilities(catalog, catalog.mappings[node.type]).row_cost
+    if node.lookup_column is None:
+        return get_capabilities(catalog, catalog.mappings[node.type]).row_cost
+    assert node.row_scan is not None
+    logical = node.row_scan.logical
+    return catalog.connectors[logical.source].capabilities(logical.collection).row_cost
 
 
-def _bound_groups(catalog: Catalog, first: Any, variables: Mapping[str, Any]) -> int:
+def _bound_group_count(catalog: Catalog, first: Size, variables: Mapping[str, Any]) -> int:
     size: int = catalog.limits.first_max if first is None else substitute(first, variables)
     return size
 
 
-def _bound_rows(node: PlanNode, variables: Mapping[str, Any]) -> int:
+def _bound_row_count(node: PlanNode, variables: Mapping[str, Any]) -> int:
     if node.representations is not None:
         return sum(1 for _ in list_ids_of_type(substitute_representations(node.representations, variables), node.type))
-    if node.page is None:
+    if node.page is None or node.row_scan is None:
         return 1
     size: int = substitute(node.page.first if node.page.last is None else node.page.last, variables)
-    return size if node.row_scan is not None else 1
+    return size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterEstimate:
+    """Estimate what a filter lets through."""
+
+    selectivity: float
+    """The share of rows."""
+    row_count: float
+    """The number of rows, which is smaller than the share says where the filter names ids."""
+
+
+def estimate_scan_rows(connector: Connector, logical: LogicalScan) -> float:
+    """Estimate how many rows the connector would return, before the engine filters them."""
+    capabilities = connector.capabilities(logical.collection)
+    pushed_filter = split_filter(logical.filter, capabilities, connector.capabilities).pushed
+    row_count = DEFAULT_ROW_COUNT if capabilities.row_count is None else capabilities.row_count
+    return min(float(row_count), _estimate_filter(pushed_filter, row_count).row_count)
+
+
+def _estimate_filter(predicate: PlannedPredicate, row_count: int) -> FilterEstimate:
+    estimate: FilterEstimate = fold_predicate(
+        predicate,
+        partial(_estimate_leaf, row_count=row_count),
+        conjunction=partial(_estimate_conjunction, row_count=row_count),
+        disjunction=lambda parts: _scale(min(1.0, sum(part.selectivity for part in parts)), row_count),
+        negation=lambda part: _scale(1 - part.selectivity, row_count),
+    )
+    return estimate
+
+
+def _estimate_leaf(leaf: PlannedPredicate, *, row_count: int) -> FilterEstimate:
+    if isinstance(leaf, InKeys):
+        return FilterEstimate(selectivity=EXISTS_SELECTIVITY, row_count=_estimate_value_count(leaf.keys, row_count))
+    if not isinstance(leaf, Comparison):
+        return _scale(EXISTS_SELECTIVITY, row_count)
+    estimate = _scale(SELECTIVITIES.get(leaf.op, DEFAULT_SELECTIVITY), row_count)
+    if leaf.column != UNIQUE_COLUMN or leaf.op not in (Op.EQ, Op.IN):
+        return estimate
+    values = 1.0 if leaf.op is Op.EQ else _estimate_value_count(leaf.value, row_count)
+    return FilterEstimate(selectivity=estimate.selectivity, row_count=values)
+
+
+def _estimate_conjunction(parts: Sequence[FilterEstimate], *, row_count: int) -> FilterEstimate:
+    selectivity = prod((part.selectivity for part in parts), start=1.0)
+    return FilterEstimate(
+        selectivity=selectivity, row_count=min([row_count * selectivity, *(part.row_count for part in parts)])
+    )
+
+
+def _scale(selectivity: float, row_count: int) -> FilterEstimate:
+    return FilterEstimate(selectivity=selectivity, row_count=row_count * selectivity)
+
+
+def _estimate_value_count(values: Any, row_count: int) -> float:
+    return row_count * SELECTIVITIES[Op.IN] if isinstance(values, Parameter) else float(len(values))

@@ -1,22 +1,37 @@
-"""Each step, who does it, and why not the connector."""
+"""Explain each step of a physical scan: who takes it and, if the connector does not, why."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 from onedoor.model.parameters import Parameter
 from onedoor.query.planner.nodes import (
     KeysetFilter,
     LogicalScan,
     PhysicalScan,
+    PlannedPredicate,
     PushdownStep,
     SemiJoinFilter,
     collect_predicate_columns,
 )
-from onedoor.query.planner.pushdown import has_pending_keys, is_pushable, split_conjuncts
+from onedoor.query.planner.pushdown import CapabilitiesOf, has_pending_keys, is_pushable
 from onedoor.spi.capabilities import Capabilities
-from onedoor.spi.predicates import ALWAYS_TRUE, And, Comparison, Exists, InKeys, Not, Op, Or
+from onedoor.spi.predicates import (
+    ALWAYS_TRUE,
+    And,
+    Comparison,
+    Exists,
+    InKeys,
+    Not,
+    Op,
+    Or,
+    fold_predicate,
+    is_leaf,
+    iterate_leaves,
+    split_conjuncts,
+)
 from onedoor.spi.scan import COUNT_ROWS, SortKey
 
 AFTER_ENGINE_STEP = "a step before it is ours"
@@ -27,16 +42,49 @@ SCANNED_IN_PARTS = "it is asked for in parts"
 
 KEYS_UNDECIDED = "it depends on the keys that are read first"
 
-CONNECTIVE_NAMES = {And: "and", Or: "or", Not: "not"}
+BUCKETED_KEY = "the same column is a key and cut"
+
+CONNECTIVE_NAMES: Mapping[type, str] = {And: "and", Or: "or", Not: "not"}
+
+KeyOrigins: TypeAlias = Mapping[int, SemiJoinFilter]
+"""For keys that another scan read, by the id() of their set, the semi-join they answer."""
+
+NO_KEY_ORIGINS: KeyOrigins = {}
+
+
+class StepPlacement(StrEnum):
+    """Say who takes a step. The values appear in `extensions.onedoor.plan`."""
+
+    PUSHED_DOWN = "PUSHED_DOWN"
+    """The connector takes it."""
+    PARTIAL = "IN_PARTS"
+    """The connector takes parts of it, which the engine combines."""
+    KEYS_FROM_OTHER = "CARRIED"
+    """It filters by keys that another scan reads, of this source or of another one."""
+    IN_ENGINE = "FINISHED"
+    """The engine takes it."""
+    UNDECIDED = "OPEN"
+    """Keys that are still to be read decide who takes it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExplainedStep:
+    """Describe one step of a scan: its keys, one conjunct of its filter, its aggregates, having, sort or limit."""
+
+    name: str
+    placement: StepPlacement
+    description: str
+    reason: str | None = None
+    """Why the connector does not take all of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanTarget:
-    """A collection as its source promises it."""
+    """Hold what a source promises for one collection, and under which name."""
 
     name: str
     capabilities: Capabilities
-    capabilities_of: Callable[[str], Capabilities]
+    capabilities_of: CapabilitiesOf
 
     def for_collection(self, collection: str) -> "ScanTarget":
         return ScanTarget(
@@ -44,8 +92,113 @@ class ScanTarget:
         )
 
 
-def explain_filter(conjunct: Any, target: ScanTarget) -> str:
-    """Of one conjunct."""
+def build_steps(
+    scan: PhysicalScan, target: ScanTarget, key_origins: KeyOrigins = NO_KEY_ORIGINS
+) -> Iterator[ExplainedStep]:
+    """Yield the steps in the order they are taken."""
+    logical = scan.logical
+    if logical.key_columns:
+        yield _build_keys_step(scan, target)
+    yield from _build_filter_steps(scan, target, key_origins)
+    if logical.aggregates:
+        yield _build_aggregates_step(scan, target)
+    if logical.having != ALWAYS_TRUE:
+        yield _build_later_step(scan, PushdownStep.HAVING, format_predicate(logical.having), target)
+    if logical.sort:
+        yield _build_later_step(scan, PushdownStep.SORT, ", ".join(map(_format_sort_key, logical.sort)), target)
+    if logical.limit is not None:
+        per_key = " a key" if logical.key_columns else ""
+        yield _build_later_step(scan, PushdownStep.LIMIT, _format_value(logical.limit) + per_key, target)
+
+
+def _build_keys_step(scan: PhysicalScan, target: ScanTarget) -> ExplainedStep:
+    columns = ", ".join(scan.logical.key_columns)
+    if scan.key_batch_size:
+        return ExplainedStep(
+            name="keys",
+            placement=StepPlacement.PUSHED_DOWN,
+            description=f"{columns}, {scan.key_batch_size:,} a call",
+        )
+    return ExplainedStep(
+        name="keys",
+        placement=StepPlacement.IN_ENGINE,
+        description=columns,
+        reason=f"`{target.name}` cannot be read by `{columns}`",
+    )
+
+
+def _build_filter_steps(scan: PhysicalScan, target: ScanTarget, key_origins: KeyOrigins) -> Iterator[ExplainedStep]:
+    build = partial(_build_filter_step, key_origins=key_origins)
+    for part in split_conjuncts(scan.pushed_filter):
+        origin = _find_key_origin(part, key_origins)
+        reason = f"its keys were read first, from `{origin.inner_scan.source}`" if origin else None
+        yield build(part, StepPlacement.KEYS_FROM_OTHER if origin else StepPlacement.PUSHED_DOWN, reason)
+    for part in split_conjuncts(scan.residual_filter):
+        has_keys = has_pending_keys(part) or _find_key_origin(part, key_origins) is not None
+        placement = StepPlacement.KEYS_FROM_OTHER if has_keys else StepPlacement.IN_ENGINE
+        yield build(part, placement, explain_filter(part, target))
+    for part in split_conjuncts(scan.post_join_filter):
+        yield build(part, StepPlacement.IN_ENGINE, NEEDS_JOINED_COLUMNS)
+
+
+def _build_filter_step(
+    conjunct: PlannedPredicate, placement: StepPlacement, reason: str | None, *, key_origins: KeyOrigins
+) -> ExplainedStep:
+    return ExplainedStep(
+        name="where", placement=placement, description=format_predicate(conjunct, key_origins), reason=reason
+    )
+
+
+def _find_key_origin(predicate: PlannedPredicate, key_origins: KeyOrigins) -> SemiJoinFilter | None:
+    """Return the first semi-join whose keys a filter contains."""
+    return next(_find_key_origins(predicate, key_origins), None) if key_origins else None
+
+
+def _find_key_origins(predicate: PlannedPredicate, key_origins: KeyOrigins) -> Iterator[SemiJoinFilter]:
+    for leaf in iterate_leaves(predicate):
+        if isinstance(leaf, Exists):
+            yield from _find_key_origins(leaf.filter, key_origins)
+        elif isinstance(leaf, InKeys) and id(leaf.keys) in key_origins:
+            yield key_origins[id(leaf.keys)]
+
+
+def _build_aggregates_step(scan: PhysicalScan, target: ScanTarget) -> ExplainedStep:
+    step, description = PushdownStep.AGGREGATES, _format_aggregates(scan.logical)
+    if scan.has_partial_groups:
+        return ExplainedStep(
+            name=step,
+            placement=StepPlacement.PARTIAL,
+            description=description,
+            reason=_explain_partial_groups(scan.logical),
+        )
+    if scan.pushed_aggregates:
+        return ExplainedStep(name=step, placement=StepPlacement.PUSHED_DOWN, description=description)
+    return _build_engine_step(step, description, _explain_aggregates(scan, target))
+
+
+def _explain_partial_groups(logical: LogicalScan) -> str:
+    joined = [column for join in logical.key_joins for column in join.output_columns]
+    return f"`{joined[0]}` lies beyond a link" if joined else SCANNED_IN_PARTS
+
+
+def _build_later_step(scan: PhysicalScan, step: PushdownStep, description: str, target: ScanTarget) -> ExplainedStep:
+    if step in scan.pushed_steps:
+        return ExplainedStep(name=step, placement=StepPlacement.PUSHED_DOWN, description=description)
+    return _build_engine_step(step, description, _explain_later_step(scan, step, target))
+
+
+def _build_engine_step(step: PushdownStep, description: str, reason: str) -> ExplainedStep:
+    is_undecided = reason is KEYS_UNDECIDED
+    return ExplainedStep(
+        name=step,
+        placement=StepPlacement.UNDECIDED if is_undecided else StepPlacement.IN_ENGINE,
+        description=description,
+        reason=reason,
+    )
+
+
+def explain_filter(conjunct: PlannedPredicate, target: ScanTarget) -> str:
+    """Say why the connector does not take a conjunct."""
     match conjunct:
         case SemiJoinFilter():
             return f"its keys come from `{conjunct.inner_scan.source}`"
@@ -59,112 +212,95 @@ def explain_filter(conjunct: Any, target: ScanTarget) -> str:
             return f"`{target.name}` does not look from `{conjunct.outer_columns[0]}` into `{conjunct.collection}`"
         case Exists():
             return explain_filter(conjunct.filter, target.for_collection(conjunct.collection))
-        case And() | Or() | Not() if not target.capabilities.boolean_filters and not has_pending_keys(conjunct):
-            return f"`{target.name}` takes no `{CONNECTIVE_NAMES[type(conjunct)]}` in a filter"
-        case _:
-            untaken = (
-                each
-                for each in _iterate_leaves(conjunct)
-                if not is_pushable(each, target.capabilities, target.capabilities_of)
-            )
-            return next((explain_filter(each, target) for each in untaken), AFTER_ENGINE_STEP)
+    if not is_leaf(conjunct) and not target.capabilities.boolean_filters and not has_pending_keys(conjunct):
+        return f"`{target.name}` takes no `{CONNECTIVE_NAMES[type(conjunct)]}` in a filter"
+    leaves = (
+        leaf for leaf in iterate_leaves(conjunct) if not is_pushable(leaf, target.capabilities, target.capabilities_of)
+    )
+    return next((explain_filter(leaf, target) for leaf in leaves), AFTER_ENGINE_STEP)
 
 
 def explain_too_many_keys(target: ScanTarget) -> str:
-    most = f"at most {target.capabilities.max_in_filter_keys:,}" if target.capabilities.max_in_filter_keys else "no"
-    return f"`{target.name}` takes {most} keys in a filter"
+    """Say how many keys a filter may carry."""
+    max_keys = target.capabilities.max_in_filter_keys
+    return f"`{target.name}` takes {f'at most {max_keys:,}' if max_keys else 'no'} keys in a filter"
 
 
-def _iterate_leaves(part: Any) -> Iterator[Any]:
-    match part:
-        case And() | Or():
-            for each in part.parts:
-                yield from _iterate_leaves(each)
-        case Not():
-            yield from _iterate_leaves(part.part)
-        case _:
-            yield part
-
-
-def explain_keys(logical: LogicalScan, target: ScanTarget) -> str:
-    return f"`{target.name}` cannot be read by `{', '.join(logical.key_columns)}`"
-
-
-def explain_aggregates(scan: PhysicalScan, target: ScanTarget) -> str:
-    if not is_filter_pushed(scan) and not is_waiting_for_keys(scan):
+def _explain_aggregates(scan: PhysicalScan, target: ScanTarget) -> str:
+    is_waiting = _is_waiting_for_keys(scan)
+    if not _is_filter_pushed(scan) and not is_waiting:
         return AFTER_ENGINE_STEP
-    return next(
-        _find_unsupported_aggregates(scan.logical, target),
-        KEYS_UNDECIDED if is_waiting_for_keys(scan) else "the same column is a key and cut",
-    )
+    return next(_find_unsupported_aggregates(scan.logical, target), KEYS_UNDECIDED if is_waiting else BUCKETED_KEY)
 
 
 def _find_unsupported_aggregates(logical: LogicalScan, target: ScanTarget) -> Iterator[str]:
-    can = target.capabilities
-    if not can.aggregates:
+    capabilities = target.capabilities
+    if not capabilities.aggregates:
         yield f"`{target.name}` measures nothing"
-    for each in logical.time_buckets:
-        if each.unit not in can.time_buckets:
-            yield f"`{target.name}` does not cut to the {each.unit.lower()}"
+    for bucket in logical.time_buckets:
+        if bucket.unit not in capabilities.time_buckets:
+            yield f"`{target.name}` does not cut to the {bucket.unit.lower()}"
     for column in logical.columns:
-        if column in can.columns and Op.EQ not in can.columns[column].filters:
+        if column in capabilities.columns and Op.EQ not in capabilities.columns[column].filters:
             yield f"`{target.name}` does not group by `{column}`"
-    for measure in logical.aggregates:
-        if measure.column is not None and measure.function not in can.columns[measure.column].aggregates:
-            yield f"`{target.name}` does not compute `{measure.name}`"
+    for call in logical.aggregates:
+        if call.column is not None and call.function not in capabilities.columns[call.column].aggregates:
+            yield f"`{target.name}` does not compute `{call.name}`"
 
 
-def explain_later_step(scan: PhysicalScan, step: PushdownStep, target: ScanTarget) -> str:
-    """Of `having`, an order or a limit."""
-    if not is_filter_pushed(scan) and not is_waiting_for_keys(scan):
+def _explain_later_step(scan: PhysicalScan, step: PushdownStep, target: ScanTarget) -> str:
+    """Say why the connector does not take `having`, the sort or the limit."""
+    is_waiting = _is_waiting_for_keys(scan)
+    if not _is_filter_pushed(scan) and not is_waiting:
         return AFTER_ENGINE_STEP
-    found = (
-        _find_unsupported_group_steps(scan, target)
-        if scan.logical.aggregates
-        else _find_unsupported_row_steps(scan.logical, step, target)
-    )
-    return next(found, KEYS_UNDECIDED if is_waiting_for_keys(scan) else SCANNED_IN_PARTS)
+    if scan.logical.aggregates:
+        reasons = _find_unsupported_group_steps(scan, target)
+    elif step is PushdownStep.LIMIT:
+        reasons = _find_unsupported_limits(scan.logical, target)
+    else:
+        reasons = _find_unsupported_sorts(scan.logical, target)
+    return next(reasons, KEYS_UNDECIDED if is_waiting else SCANNED_IN_PARTS)
 
 
 def _find_unsupported_group_steps(scan: PhysicalScan, target: ScanTarget) -> Iterator[str]:
-    wanted = scan.logical
-    if PushdownStep.AGGREGATES not in scan.pushed_steps and not is_waiting_for_keys(scan):
+    logical = scan.logical
+    if PushdownStep.AGGREGATES not in scan.pushed_steps and not _is_waiting_for_keys(scan):
         yield AFTER_ENGINE_STEP
     if not target.capabilities.group_ordering_and_limit:
         yield f"`{target.name}` does not arrange groups"
-    if wanted.key_columns:
+    if logical.key_columns:
         yield f"`{target.name}` does not arrange groups for each key"
-    known = {*wanted.columns, *(each.name for each in wanted.aggregates)}
-    for used in (*collect_predicate_columns(wanted.having), *(each.column for each in wanted.sort)):
-        if used not in known:
-            yield f"`{used}` is computed by us"
+    known = {*logical.columns, *(call.name for call in logical.aggregates)}
+    for column in (*collect_predicate_columns(logical.having), *(sort_key.column for sort_key in logical.sort)):
+        if column not in known:
+            yield f"`{column}` is computed by us"
 
 
-def _find_unsupported_row_steps(logical: LogicalScan, step: PushdownStep, target: ScanTarget) -> Iterator[str]:
-    for each in logical.sort:
-        if each.column not in target.capabilities.columns:
-            yield AFTER_ENGINE_STEP if step is PushdownStep.LIMIT else f"`{each.column}` lies beyond a link"
-        elif not target.capabilities.columns[each.column].sortable:
-            yield (
-                AFTER_ENGINE_STEP
-                if step is PushdownStep.LIMIT
-                else f"`{target.name}` gives no order by `{each.column}`"
-            )
-    if step is PushdownStep.LIMIT and not (
-        target.capabilities.limit_per_key if logical.key_columns else target.capabilities.limit
-    ):
+def _find_unsupported_sorts(logical: LogicalScan, target: ScanTarget) -> Iterator[str]:
+    for sort_key in logical.sort:
+        column = target.capabilities.columns.get(sort_key.column)
+        if column is None:
+            yield f"`{sort_key.column}` lies beyond a link"
+        elif not column.sortable:
+            yield f"`{target.name}` gives no order by `{sort_key.column}`"
+
+
+def _find_unsupported_limits(logical: LogicalScan, target: ScanTarget) -> Iterator[str]:
+    yield from (AFTER_ENGINE_STEP for _ in _find_unsupported_sorts(logical, target))
+    capabilities = target.capabilities
+    if not (capabilities.limit_per_key if logical.key_columns else capabilities.limit):
         yield f"`{target.name}` takes no limit" + (" for each key" if logical.key_columns else "")
 
 
-def is_filter_pushed(scan: PhysicalScan) -> bool:
-    """Whether the source gives the very rows that are meant, so that it may take what follows."""
+def _is_filter_pushed(scan: PhysicalScan) -> bool:
+    """Whether the connector returns exactly the wanted rows, so that it may take what follows."""
     return scan.residual_filter == ALWAYS_TRUE == scan.post_join_filter and bool(
         scan.key_batch_size or not scan.logical.key_columns
     )
 
 
-def is_waiting_for_keys(scan: PhysicalScan) -> bool:
-    """Whether all that stands in the way are keys that are still to come."""
+def _is_waiting_for_keys(scan: PhysicalScan) -> bool:
+    """Whether keys that are still to be read are all that keeps the connector from taking the filter."""
     return (
         scan.is_undecided
         and scan.post_join_filter == ALWAYS_TRUE
@@ -172,204 +308,81 @@ def is_waiting_for_keys(scan: PhysicalScan) -> bool:
     )
 
 
-KeyOrigins = Mapping[int, SemiJoinFilter]
-"""By id of the keys that came from elsewhere, what they were read for."""
+def format_predicate(predicate: PlannedPredicate, key_origins: KeyOrigins = NO_KEY_ORIGINS) -> str:
+    """Write a filter in one line, such as `(total gt 100 and not status eq PAID)`."""
+    text: str | None = fold_predicate(
+        predicate,
+        partial(_format_leaf, key_origins=key_origins),
+        conjunction=lambda parts: _join_shown_parts(parts, " and ", "true") if parts else None,
+        disjunction=lambda parts: _join_shown_parts(parts, " or ", "false"),
+        negation=lambda part: f"not {part or 'true'}",
+    )
+    return text or "true"
 
-NO_KEY_ORIGINS: KeyOrigins = {}
+
+def _join_shown_parts(parts: Sequence[str | None], word: str, empty: str) -> str:
+    """Join what parts say; a part that always holds is None and is not shown."""
+    shown = [part for part in parts if part is not None]
+    if not shown:
+        return empty
+    return shown[0] if len(shown) == 1 else f"({word.join(shown)})"
 
 
-def format_predicate(predicate: Any, key_origins: KeyOrigins = NO_KEY_ORIGINS) -> str:
-    match predicate:
+def _format_leaf(leaf: PlannedPredicate, *, key_origins: KeyOrigins) -> str | None:
+    match leaf:
         case Comparison():
-            return f"{predicate.column} {predicate.op} {format_value(predicate.value)}"
-        case And() | Or():
-            word = " and " if isinstance(predicate, And) else " or "
-            parts = [format_predicate(each, key_origins) for each in predicate.parts if each != ALWAYS_TRUE]
-            if not parts:
-                return "true" if isinstance(predicate, And) else "false"
-            return parts[0] if len(parts) == 1 else f"({word.join(parts)})"
-        case Not():
-            return f"not {format_predicate(predicate.part, key_origins)}"
+            return f"{leaf.column} {leaf.op} {_format_value(leaf.value)}"
         case Exists():
-            joined = f"{', '.join(predicate.inner_columns)} = {', '.join(predicate.outer_columns)}"
-            return f"some {predicate.collection} by {joined} where {format_predicate(predicate.filter, key_origins)}"
+            joined = f"{', '.join(leaf.inner_columns)} = {', '.join(leaf.outer_columns)}"
+            return f"some {leaf.collection} by {joined} where {format_predicate(leaf.filter, key_origins)}"
         case SemiJoinFilter():
-            return f"{', '.join(predicate.outer_columns)} among keys of {predicate.inner_scan.source} {predicate.inner_scan.collection}"
+            return f"{', '.join(leaf.outer_columns)} among keys of {_format_collection(leaf.inner_scan)}"
         case InKeys():
-            return f"{', '.join(predicate.columns)} among {_format_keys(predicate, key_origins)}"
+            return f"{', '.join(leaf.columns)} among {_format_keys(leaf, key_origins)}"
         case KeysetFilter():
-            return f"{'after' if predicate.is_after else 'before'} the cursor"
+            return f"{'after' if leaf.is_after else 'before'} the cursor"
         case _:
             return ""
 
 
-def _format_keys(where: InKeys, key_origins: KeyOrigins) -> str:
-    if isinstance(where.keys, Parameter):
+def _format_keys(in_keys: InKeys, key_origins: KeyOrigins) -> str:
+    if isinstance(in_keys.keys, Parameter):
         return "the keys given"
-    found = key_origins.get(id(where.keys))
-    return format_count(len(where.keys), "key") + (
-        f" of {found.inner_scan.source} {found.inner_scan.collection}" if found else ""
-    )
+    origin = key_origins.get(id(in_keys.keys))
+    keys = format_count(len(in_keys.keys), "key")
+    return f"{keys} of {_format_collection(origin.inner_scan)}" if origin else keys
+
+
+def _format_collection(logical: LogicalScan) -> str:
+    return f"{logical.source} {logical.collection}"
 
 
 def format_count(count: int, noun: str) -> str:
-    """`1 key`, `1,200 keys`."""
+    """Write `1 key` or `1,200 keys`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def format_sort_key(sort_key: SortKey) -> str:
+def _format_sort_key(sort_key: SortKey) -> str:
     return sort_key.column + (" desc" if sort_key.descending else "") + (" nulls first" if sort_key.nulls_first else "")
 
 
-def format_group_by(logical: LogicalScan) -> str:
-    """Such as ` by country, placed_at cut to the month`."""
-    units = {each.column: f" cut to the {each.unit.lower()}" for each in logical.time_buckets}
-    by = [each + units.get(each, "") for each in logical.columns]
-    return f" by {', '.join(by)}" if by else ""
-
-
-def format_value(operand: Any) -> str:
-    if isinstance(operand, Parameter):
-        return "$" + ".".join(map(str, operand.path))
-    if isinstance(operand, list | tuple):
-        return f"[{', '.join(map(format_value, operand))}]"
-    return str(operand)
-
-
-class StepPlacement(StrEnum):
-    """What becomes of a step."""
-
-    PUSHED_DOWN = "PUSHED_DOWN"
-    PARTIAL = "IN_PARTS"
-    """The source takes parts of it, which are put together by us."""
-    KEYS_FROM_OTHER = "CARRIED"
-    """Keys are carried across, from another source or another read of the same."""
-    IN_ENGINE = "FINISHED"
-    """By us."""
-    UNDECIDED = "OPEN"
-    """By the source or by us, as keys that are still to come will decide."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExplainedStep:
-    """One predicate, the measures, the order or the limit of a read; `why` its source does not take all of it."""
-
-    step: str
-    how: StepPlacement
-    what: str
-    why: str | None = None
-
-
-def build_steps(
-    scan: PhysicalScan, target: ScanTarget, key_origins: KeyOrigins = NO_KEY_ORIGINS
-) -> Iterator[ExplainedStep]:
-    """In the order in which they are taken."""
-    wanted = scan.logical
-    if wanted.key_columns:
-        yield _build_keys_step(scan, target)
-    yield from _build_filter_steps(scan, target, key_origins)
-    if wanted.aggregates:
-        yield _build_aggregates_step(scan, target)
-    if wanted.having != ALWAYS_TRUE:
-        yield _build_later_step(scan, PushdownStep.HAVING, format_predicate(wanted.having), target)
-    if wanted.sort:
-        yield _build_later_step(scan, PushdownStep.SORT, ", ".join(map(format_sort_key, wanted.sort)), target)
-    if wanted.limit is not None:
-        yield _build_later_step(
-            scan, PushdownStep.LIMIT, format_value(wanted.limit) + (" a key" if wanted.key_columns else ""), target
-        )
-
-
-def _build_keys_step(scan: PhysicalScan, target: ScanTarget) -> ExplainedStep:
-    named = ", ".join(scan.logical.key_columns)
-    if scan.key_batch_size:
-        return ExplainedStep(
-            step="keys", how=StepPlacement.PUSHED_DOWN, what=f"{named}, {scan.key_batch_size:,} a call"
-        )
-    return ExplainedStep(step="keys", how=StepPlacement.IN_ENGINE, what=named, why=explain_keys(scan.logical, target))
-
-
-def _build_filter_steps(scan: PhysicalScan, target: ScanTarget, key_origins: KeyOrigins) -> Iterator[ExplainedStep]:
-    for each in split_conjuncts(scan.pushed_filter):
-        how = StepPlacement.KEYS_FROM_OTHER if has_keys_from_other(each, key_origins) else StepPlacement.PUSHED_DOWN
-        yield ExplainedStep(
-            step="where",
-            how=how,
-            what=format_predicate(each, key_origins),
-            why=_explain_keys_from_other(each, key_origins),
-        )
-    for each in split_conjuncts(scan.residual_filter):
-        carried = has_pending_keys(each) or has_keys_from_other(each, key_origins)
-        yield ExplainedStep(
-            step="where",
-            how=StepPlacement.KEYS_FROM_OTHER if carried else StepPlacement.IN_ENGINE,
-            what=format_predicate(each, key_origins),
-            why=explain_filter(each, target),
-        )
-    for each in split_conjuncts(scan.post_join_filter):
-        yield ExplainedStep(
-            step="where",
-            how=StepPlacement.IN_ENGINE,
-            what=format_predicate(each, key_origins),
-            why=NEEDS_JOINED_COLUMNS,
-        )
-
-
-def has_keys_from_other(conjunct: Any, key_origins: KeyOrigins) -> bool:
-    return bool(key_origins) and next(_find_key_origins(conjunct, key_origins), None) is not None
-
-
-def _explain_keys_from_other(part: Any, key_origins: KeyOrigins) -> str | None:
-    found = next(_find_key_origins(part, key_origins), None) if key_origins else None
-    return f"its keys were read first, from `{found.inner_scan.source}`" if found is not None else None
-
-
-def _find_key_origins(part: Any, key_origins: KeyOrigins) -> Iterator[Any]:
-    match part:
-        case And() | Or():
-            for each in part.parts:
-                yield from _find_key_origins(each, key_origins)
-        case Not():
-            yield from _find_key_origins(part.part, key_origins)
-        case Exists():
-            yield from _find_key_origins(part.filter, key_origins)
-        case InKeys() if id(part.keys) in key_origins:
-            yield key_origins[id(part.keys)]
-
-
-def _build_aggregates_step(scan: PhysicalScan, target: ScanTarget) -> ExplainedStep:
-    what = format_aggregates(scan.logical)
-    if scan.has_partial_groups:
-        return ExplainedStep(
-            step="measures", how=StepPlacement.PARTIAL, what=what, why=_explain_partial_groups(scan.logical)
-        )
-    if scan.pushed_aggregates:
-        return ExplainedStep(step="measures", how=StepPlacement.PUSHED_DOWN, what=what)
-    return _build_engine_step("measures", what, explain_aggregates(scan, target))
-
-
-def format_aggregates(logical: LogicalScan) -> str:
-    """Such as `sum(total) by country`; where rows are only told apart, `each country once`."""
+def _format_aggregates(logical: LogicalScan) -> str:
+    """Write `sum(total) by country`; for distinct values without aggregates, `each country once`."""
     if logical.aggregates == (COUNT_ROWS,) and logical.columns and not (logical.key_columns or logical.sort):
         return f"each {', '.join(logical.columns)} once"
-    return ", ".join(each.name for each in logical.aggregates) + format_group_by(logical)
+    return ", ".join(call.name for call in logical.aggregates) + _format_group_by(logical)
 
 
-def _explain_partial_groups(logical: LogicalScan) -> str:
-    reached = [name for each in logical.key_joins for name in each.output_columns]
-    return f"`{reached[0]}` lies beyond a link" if reached else SCANNED_IN_PARTS
+def _format_group_by(logical: LogicalScan) -> str:
+    """Write ` by country, placed_at cut to the month`."""
+    units = {bucket.column: f" cut to the {bucket.unit.lower()}" for bucket in logical.time_buckets}
+    columns = [column + units.get(column, "") for column in logical.columns]
+    return f" by {', '.join(columns)}" if columns else ""
 
 
-def _build_later_step(scan: PhysicalScan, step: PushdownStep, what: str, target: ScanTarget) -> ExplainedStep:
-    if step in scan.pushed_steps:
-        return ExplainedStep(step=step, how=StepPlacement.PUSHED_DOWN, what=what)
-    return _build_engine_step(step, what, explain_later_step(scan, step, target))
-
-
-def _build_engine_step(step: str, what: str, because: str) -> ExplainedStep:
-    return ExplainedStep(
-        step=step,
-        how=StepPlacement.UNDECIDED if because is KEYS_UNDECIDED else StepPlacement.IN_ENGINE,
-        what=what,
-        why=because,
-    )
+def _format_value(value: Any) -> str:
+    if isinstance(value, Parameter):
+        return "$" + ".".join(map(str, value.path))
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_format_value, value))}]"
+    return str(value)

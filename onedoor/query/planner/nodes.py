@@ -1,4 +1,8 @@
-"""A plan as plain data: branches (what the question asks for), what each wants, and reads (what a source is asked)."""
+"""Define the plan as plain data.
+
+A `PlanNode` stands for a field that leads to rows, a `LogicalScan` for what it reads, and a `PhysicalScan` for how the
+read is split between the connector and the engine.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,44 +12,81 @@ from typing import Any, TypeAlias
 from auth.policy import Decision
 from onedoor.model.constant_columns import ConstantValues, may_match
 from onedoor.model.mapping import ComputedField
+from onedoor.model.parameters import Parameter
 from onedoor.query.selection import SelectedField
 from onedoor.spi.capabilities import ColumnType
-from onedoor.spi.predicates import ALWAYS_TRUE, And, Comparison, Exists, InKeys, Not, Or, Predicate, Row
+from onedoor.spi.predicates import ALWAYS_TRUE, Comparison, Exists, InKeys, Predicate, Row, iterate_leaves
 from onedoor.spi.scan import COUNT_ROWS, AggregateCall, SortKey, TimeBucket
 
 FieldPath: TypeAlias = tuple[str, ...]
-"""Fields from a type on, such as (`customer`, `country`): single links, then a field."""
+"""Fields from a type on, such as (`customer`, `country`): relationships to one row, then a field."""
+
+Size: TypeAlias = int | Parameter | None
+"""A number of rows, or the Parameter that gives it; None: all."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SemiJoinFilter:
+    """Hold when the row's `outer_columns` equal some row of `inner_scan`, which another scan reads.
+
+    Equal only to itself, so that its keys are read once per plan.
+    """
+
+    outer_columns: tuple[str, ...]
+    inner_scan: "LogicalScan"
+
+
+@dataclass(frozen=True, slots=True)
+class KeysetFilter:
+    """Hold when the row comes after the cursor `page.after`, or before the cursor `page.before`."""
+
+    page: "Page"
+    is_after: bool
+
+    @property
+    def cursor(self) -> str | Parameter | None:
+        """The cursor's text or its Parameter."""
+        return self.page.after if self.is_after else self.page.before
+
+
+PlannedPredicate: TypeAlias = Predicate | SemiJoinFilter | KeysetFilter
+"""A filter before it is bound: a value may be a `Parameter`, and a leaf a `SemiJoinFilter` or a `KeysetFilter`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogicalScan:
-    """One read as the question means it, whatever its source takes of it.
+    """Describe one read as the query means it, whatever its connector takes of it.
 
-    In this order: keys and where, then `reaches`, measures by `columns`, averages, having, order and limit (for each
-    key). Rows are `columns`; with measures, `columns`, measures and averages.
+    The steps apply in this order: keys and filter, key joins, aggregates grouped by `columns`, averages, having, sort,
+    and limit (for each key). A row is `columns`; with aggregates it is `columns`, then aggregates, then averages.
     """
 
     source: str
     collection: str
     columns: tuple[str, ...]
     key_columns: tuple[str, ...] = ()
-    filter: Any = ALWAYS_TRUE
+    filter: PlannedPredicate = ALWAYS_TRUE
     key_joins: tuple["KeyJoin", ...] = ()
     aggregates: tuple[AggregateCall, ...] = ()
     average_columns: tuple[str, ...] = ()
-    """Columns whose sums are divided by their counts, both among the measures."""
+    """The columns whose sums are divided by their counts; both are among the aggregates."""
     time_buckets: tuple[TimeBucket, ...] = ()
-    having: Any = ALWAYS_TRUE
+    having: PlannedPredicate = ALWAYS_TRUE
     sort: tuple[SortKey, ...] = ()
-    limit: Any = None
-    """A number or a slot; None: all."""
+    limit: Size = None
+
+    @property
+    def joined_columns(self) -> frozenset[str]:
+        """The columns that key joins add, which the source does not have."""
+        return frozenset(name for join in self.key_joins for name in join.output_columns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyJoin:
-    """Columns added to rows from where a link leads: those of its one row, or what is measured of its many.
+    """Add the columns of a related row, or aggregates over related rows.
 
-    `wanted` gives at most one row for each key `here`; `takes` of it are added as `names`, `absent` where it has none.
+    `inner_scan` returns at most one row for each key in `outer_columns`. Its `inner_columns` are added under the names
+    `output_columns`; a key without a row gets `missing_row`.
     """
 
     outer_columns: tuple[str, ...]
@@ -53,33 +94,11 @@ class KeyJoin:
     inner_columns: tuple[str, ...]
     output_columns: tuple[str, ...]
     output_types: tuple[ColumnType, ...]
-    """Of the names."""
     missing_row: Row
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SemiJoinFilter:
-    """Stands in a `Where` for `Among` the keys that another read gives: `here` equals some row of `wanted`."""
-
-    outer_columns: tuple[str, ...]
-    inner_scan: LogicalScan
-
-
-@dataclass(frozen=True, slots=True)
-class KeysetFilter:
-    """Stands in a `Where` for the rows that come after a cursor in this order, or before it."""
-
-    page: "Page"
-    is_after: bool
-
-    @property
-    def cursor(self) -> Any:
-        """The text of the cursor, or its slot."""
-        return self.page.after if self.is_after else self.page.before
-
-
 class PushdownStep(StrEnum):
-    """What a source may take of a read beside its keys and filter."""
+    """A step after keys and filter that a connector may take. The values appear in `extensions.onedoor.plan`."""
 
     AGGREGATES = "measures"
     HAVING = "having"
@@ -89,76 +108,74 @@ class PushdownStep(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhysicalScan:
-    """One planned read: what the source takes, and what is finished by us."""
+    """Split one read into what its connector does and what the engine finishes."""
 
     logical: LogicalScan
     source_columns: tuple[str, ...]
-    """The columns the source is asked for, which with measures are those it groups by."""
+    """The columns the connector returns; with pushed aggregates, those it groups by."""
     pushed_aggregates: tuple[AggregateCall, ...] = ()
-    """What the source is asked to measure."""
     has_partial_groups: bool = False
-    """Its groups are parts of the wanted ones, which we put together."""
+    """Whether the connector's groups are finer than the wanted ones, so that the engine combines them."""
     key_batch_size: int = 0
-    """Keys a source takes at once; 0: it is read whole and the keys are picked out by us."""
-    pushed_filter: Predicate | Any = ALWAYS_TRUE
-    residual_filter: Any = ALWAYS_TRUE
-    """Finished by us, before anything is reached."""
-    post_join_filter: Any = ALWAYS_TRUE
-    """Finished by us once all is reached."""
+    """How many keys one request may carry; 0: the connector returns all rows and the engine selects by key."""
+    pushed_filter: PlannedPredicate = ALWAYS_TRUE
+    residual_filter: PlannedPredicate = ALWAYS_TRUE
+    """What the engine filters before the key joins."""
+    post_join_filter: PlannedPredicate = ALWAYS_TRUE
+    """What the engine filters after the key joins."""
     pushed_steps: frozenset[PushdownStep] = frozenset()
     output_columns: tuple[str, ...] = ()
-    """What the finished rows hold."""
+    """The columns of the finished rows."""
     is_undecided: bool = False
-    """Keys from elsewhere decide, when it is asked, what the source takes."""
+    """Whether keys that are still to be read decide what the connector takes; `dynamic_filter` plans it anew then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Which rows of a list are wanted: a window over a steady order that ends in a key."""
+    """Select a window of a list whose total order ends in the key, as Relay's cursor connections do."""
 
     coordinate: str
     sort: tuple[SortKey, ...]
     sort_types: tuple[ColumnType, ...]
-    """Of the columns in the order."""
     key_joins: tuple[KeyJoin, ...]
-    """To the columns in the order that are not the rows' own."""
-    first: Any
-    last: Any
-    after: Any
-    before: Any
+    """The joins that bring in the sort columns that the rows themselves do not have."""
+    first: Size
+    last: Size
+    after: str | Parameter | None
+    before: str | Parameter | None
     filter_argument: Any
-    """The filter as it was given, to which cursors are bound."""
+    """The `where` argument as the client gave it; cursors are bound to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grouping:
-    """The groups that one field asks for."""
+    """Plan the `groups` of a list for one field that asks for them."""
 
     field: SelectedField
     scan: PhysicalScan
-    first: Any
-    """How many are asked for, or its slot; None: all, of which there may be `limits.first_max`."""
+    first: Size
+    """How many groups are asked for; None: all, at most `limits.first_max`."""
     key_columns: Mapping[FieldPath, tuple[str, ...]]
-    """What is grouped by, and the columns of a group that hold it."""
+    """For each path in `by`, the columns of a group that hold its value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberScan:
-    """Which rows of one concrete type an interface's branch is about."""
+    """Say which rows of one concrete type belong to an interface's node."""
 
     type: str
     constants: ConstantValues
-    """What is the same in all of them."""
-    filter: Any = ALWAYS_TRUE
+    """The columns that have one value in all rows of the type."""
+    filter: PlannedPredicate = ALWAYS_TRUE
     denial: Decision | None = None
-    """The denial, where they may not be asked."""
+    """The denial, if the principal may not read this type here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanNode:
-    """One field that leads to rows: its reads, and the branches below it.
+    """Plan one field that leads to rows: the scans it needs and the nodes for the fields below it.
 
-    `here` are columns of the parent's rows and `there` columns of these; at the root `here` is empty.
+    `parent_columns` of the parent's rows equal `key_columns` of these rows; at the root `parent_columns` is empty.
     """
 
     field: SelectedField
@@ -166,73 +183,76 @@ class PlanNode:
     is_list: bool
     parent_columns: tuple[str, ...]
     key_columns: tuple[str, ...]
-    id_value: Any = None
-    """The id of a row asked for by id, as the client wrote it, or its slot."""
+    id_value: str | Parameter | None = None
+    """The `id` argument of a single row, as the client wrote it, or its Parameter."""
     representations: Any = None
-    """Of entities, what names them, or its slot; those of other types are none of these rows."""
+    """The `representations` of Apollo Federation's `_entities`; those of other types select no row."""
     page: Page | None = None
     row_scan: PhysicalScan | None = None
     total_aggregate: PhysicalScan | None = None
-    """What is counted and measured of all rows of the list."""
+    """The scan that aggregates all rows of the list."""
     has_previous: PhysicalScan | None = None
-    """Whether rows come before what `after` lets in."""
+    """The scan that finds a row before the page's `after` cursor."""
     has_next: PhysicalScan | None = None
-    """Whether rows come after what `before` lets in."""
+    """The scan that finds a row after the page's `before` cursor."""
     groupings: tuple[Grouping, ...] = ()
     lookup_column: str | None = None
-    """Of a field that is looked up, the column of its value; no branches lie below it."""
+    """The column whose value a `Lookup` field shows; such a node has no children."""
     computed_fields: Mapping[int, ComputedField] | None = None
-    """By pick number, the fields computed of all rows at once."""
+    """The computed fields, by field number."""
     computed_field_inputs: Mapping[int, tuple[str, ...]] | None = None
-    """By pick number, the columns such a field is computed of."""
+    """The columns each of them needs, by field number."""
     children: tuple["PlanNode", ...] = ()
     members: tuple["PlanNode", ...] = ()
-    """Of an interface, what is asked of each concrete type, as if it were asked of that alone; `branches` is empty."""
+    """For an interface, one node for each concrete type to read; `children` is empty then."""
     member_scans: tuple[MemberScan, ...] = ()
-    """Of an interface, all its concrete types: those of `members`, and those that may not be asked."""
+    """For an interface, all its concrete types, the denied ones included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
+    """Hold the nodes of an operation's root fields."""
+
     roots: tuple[PlanNode, ...]
 
 
 def walk_nodes(nodes: Sequence[PlanNode]) -> Iterator[PlanNode]:
-    """At any depth; of what an interface asks of its concrete types, only what lies below."""
-    for branch in nodes:
-        yield branch
-        yield from walk_nodes(branch.children)
-        for member in branch.members:
+    """Yield the nodes at any depth; an interface's members are left out, their children are not."""
+    for node in nodes:
+        yield node
+        yield from walk_nodes(node.children)
+        for member in node.members:
             yield from walk_nodes(member.children)
 
 
 def find_denied_members(plan: Plan, variables: Mapping[str, Any] | None) -> Iterator[tuple[MemberScan, Decision]]:
-    """The concrete types that may not be asked for rows that the plan is about, as far as variables are known."""
-    for each in (meant for branch in walk_nodes(plan.roots) for meant in branch.member_scans):
-        if each.denial is not None and may_match(each.filter, each.constants, variables) is not False:
-            yield each, each.denial
+    """Yield the denied concrete types whose rows could match; without `variables`, whatever those may be."""
+    for member_scan in (member_scan for node in walk_nodes(plan.roots) for member_scan in node.member_scans):
+        if (
+            member_scan.denial is not None
+            and may_match(member_scan.filter, member_scan.constants, variables) is not False
+        ):
+            yield member_scan, member_scan.denial
 
 
-def build_distinct_scan(source: str, collection: str, columns: tuple[str, ...], predicate: Any) -> LogicalScan:
-    """What is wanted of a collection whose keys are carried elsewhere: each once."""
+def build_distinct_scan(
+    source: str, collection: str, columns: tuple[str, ...], predicate: PlannedPredicate
+) -> LogicalScan:
+    """Build the scan that returns each distinct value of `columns` once."""
     return LogicalScan(
         source=source, collection=collection, columns=columns, filter=predicate, aggregates=(COUNT_ROWS,)
     )
 
 
-def collect_predicate_columns(predicate: Any) -> Iterator[str]:
-    """The columns a filter looks at."""
-    match predicate:
-        case Comparison():
-            yield predicate.column
-        case And() | Or():
-            for each in predicate.parts:
-                yield from collect_predicate_columns(each)
-        case Not():
-            yield from collect_predicate_columns(predicate.part)
-        case Exists() | SemiJoinFilter():
-            yield from predicate.outer_columns
-        case InKeys():
-            yield from predicate.columns
-        case KeysetFilter():
-            yield from (each.column for each in predicate.page.sort)
+def collect_predicate_columns(predicate: PlannedPredicate) -> Iterator[str]:
+    """Yield the columns of the filtered rows that a filter compares."""
+    for leaf in iterate_leaves(predicate):
+        match leaf:
+            case Comparison():
+                yield leaf.column
+            case Exists() | SemiJoinFilter():
+                yield from leaf.outer_columns
+            case InKeys():
+                yield from leaf.columns
+            case KeysetFilter():
+                yield from (sort_key.column for sort_key in leaf.page.sort)

@@ -14,7 +14,7 @@ from onedoor.query.errors import ResponsePath
 from onedoor.query.executor.state import BranchResult
 from onedoor.query.planner import nodes as planner_nodes
 from onedoor.query.planner.nodes import PlanNode
-from onedoor.query.planner.predicates import build_missing_row, resolve_aggregate_name
+from onedoor.query.planner.value_paths import RequestedAggregate, build_missing_row, resolve_aggregate_name
 from onedoor.query.results.context import (
     PROPAGATED_NULL,
     CompletionContext,
@@ -145,8 +145,9 @@ def _build_functions_completer(
         )
 
     def measure(of: SelectedField, each: SelectedField) -> AggregateCompleter:
+        requested = RequestedAggregate(function=of.name, field=each.name)
         return _build_aggregate_scalar_completer(
-            context, each, names, (resolve_aggregate_name(context.catalog, type_name, of.name, each.name),)
+            context, each, names, (resolve_aggregate_name(context.catalog, type_name, requested),)
         )
 
     return _build_aggregate_object_completer(context, field.children, make)

@@ -1,4 +1,4 @@
-"""A world in, random arguments out: filters of values its rows hold, orders, pages, groups."""
+"""Draw random arguments for a world: filters by values its rows have, sorts, pages and groups."""
 
 from collections.abc import Mapping, Sequence
 from random import Random

@@ -1,4 +1,4 @@
-"""A question in, how the product's answer differs from the obvious one out: None, when all is well."""
+"""Run a query and compare its result with that of the naive evaluation."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ from tests.properties.equality.draw import Question
 from tests.properties.equality.model import MODEL, ROOTS, SINGLES
 from tests.properties.equality.obvious import data
 from tests.properties.equality.question import Field, Place, asked
-from tests.properties.equality.world import desk
+from tests.properties.equality.world import engine
 from tests.query.pushdown.strict import Strict
 
 
@@ -40,7 +40,7 @@ async def outcome(of: Question, scratch: OpenSpillTable) -> Outcome:
         tables.append(scratch(kinds))
         return tables[-1]
 
-    at = desk(of.world, opened)
+    at = engine(of.world, opened)
     expected = [data(of.world, fields) for fields in of.turns]
     found = [await differing(at, fields, each) for fields, each in zip(of.turns, expected, strict=True)]
     asks = [ask for source in at.catalog.connectors.values() if isinstance(source, Strict) for ask in source.asked]
@@ -80,8 +80,8 @@ def difference(answer: ExecutionResult, expected: Mapping[str, Any]) -> str | No
     if answer.errors:
         said = "; ".join(f"{each.message} at {each.path}" for each in answer.errors)
         return f"{' '.join(sorted({each.code for each in answer.errors}))}: {said}"
-    told, wanted = (orjson.dumps(each).decode() for each in (answer.data, expected))
-    return None if told == wanted else f"data: {told}\n  expected {wanted}"
+    result, wanted = (orjson.dumps(each).decode() for each in (answer.data, expected))
+    return None if result == wanted else f"data: {result}\n  expected {wanted}"
 
 
 async def placed(at: QueryEngine, fields: Sequence[Field], kind: str) -> list[Field]:

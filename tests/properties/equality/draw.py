@@ -1,4 +1,4 @@
-"""A world and a seed in, a random question of it out, and which features of the language it uses."""
+"""Draw a random query from a seed, with the features of the language that it uses."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ ODDS = {
     "by through a link": 0.35, "by through two links": 0.3, "by units": 0.7, "having": 0.4, "group order": 0.55,
     "group order by key": 0.35, "first groups": 0.35,
 }  # fmt: skip
-"""How often each feature of the language is drawn, where it may stand."""
+"""How often each feature of the language is drawn where it is allowed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

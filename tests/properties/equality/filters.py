@@ -1,4 +1,4 @@
-"""A filter and a row or a group in, whether it is meant out: two-valued logic, a null is never equal or less."""
+"""Evaluate a filter on a row or a group, in two-valued logic."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Rows in, what they come to out: aggregates, the values a term names, and days and times cut to their unit."""
+"""Compute aggregates, the values of sort terms and time buckets the naive way."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The chain of shops as plain tables: of each type its columns, the values they are drawn of, and its links."""
+"""Describe the chain of shops as tables: each type with its columns, their values and its relationships."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -139,10 +139,18 @@ ROOTS = {each.all: name for name, each in MODEL.items()}
 SINGLES = {each.one: name for name, each in MODEL.items()}
 
 KINDS: Mapping[str, ColumnType] = {
-    "String": ColumnType.TEXT, "Int": ColumnType.INTEGER, "BigInt": ColumnType.INTEGER, "Float": ColumnType.FLOAT, "Decimal": ColumnType.DECIMAL,
-    "Boolean": ColumnType.BOOLEAN, "Date": ColumnType.DATE, "DateTime": ColumnType.TIME, "ShopKind": ColumnType.TEXT, "Reason": ColumnType.TEXT,
+    "String": ColumnType.TEXT,
+    "Int": ColumnType.INTEGER,
+    "BigInt": ColumnType.INTEGER,
+    "Float": ColumnType.FLOAT,
+    "Decimal": ColumnType.DECIMAL,
+    "Boolean": ColumnType.BOOLEAN,
+    "Date": ColumnType.DATE,
+    "DateTime": ColumnType.TIME,
+    "ShopKind": ColumnType.TEXT,
+    "Reason": ColumnType.TEXT,
     "[String]": ColumnType.LIST,
-}  # fmt: skip
+}
 
 POOLS: Mapping[str, tuple[Any, ...]] = {
     "code": ("N", "n", "Ö", "ö", "a:b", "%3A", "", "ß", "SS", "😀", "\uffff", "z", "10", "9"),

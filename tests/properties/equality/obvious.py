@@ -1,4 +1,4 @@
-"""All rows as dicts and a question in, the `data` it must be answered with out: each rule of the language, in loops.
+"""Compute the `data` of a query the naive way: each rule of the language as a loop over dicts.
 
 With rows, filters and measures beside it, this is what the language means; nothing of the engine helps it.
 """

@@ -1,4 +1,4 @@
-"""A type in, a random promise of its collection out: any subset of all that could be promised."""
+"""Draw random capabilities for a collection."""
 
 from collections.abc import Iterable
 from random import Random

@@ -1,4 +1,4 @@
-"""A question as plain data, and as text: fields with arguments that hold Python's own values."""
+"""Represent a query as plain data, and print it as GraphQL."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""A row of the world in, what it holds, where its links lead and how its values are written out."""
+"""Read the values, the related rows and the JSON form of one row."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date
@@ -11,7 +11,7 @@ from tests.properties.equality.world import Dict, World
 
 T = TypeVar("T")
 Term: TypeAlias = tuple[Callable[[Any], Any], bool]
-"""What is ordered by, and whether it descends."""
+"""The path to sort by, and whether it descends."""
 
 
 def held(kind: str, row: Dict, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""A question that fails in, a smaller one that fails alike out: parts and rows are taken away as long as it fails."""
+"""Shrink a failing query: take parts and rows away as long as it fails alike."""
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import MISSING, replace
@@ -84,20 +84,20 @@ def poorer(of: World) -> Iterator[World]:
     for kind, source in of.sources.items():
         if source != (first := next(iter(of.sources.values()))):
             yield replace(of, sources={**of.sources, kind: first})
-    for kind, can in of.cans.items():
-        yield from (replace(of, cans={**of.cans, kind: smaller}) for smaller in weaker(can))
+    for kind, capabilities in of.cans.items():
+        yield from (replace(of, cans={**of.cans, kind: smaller}) for smaller in weaker(capabilities))
 
 
-def weaker(can: Capabilities) -> Iterator[Capabilities]:
+def weaker(capabilities: Capabilities) -> Iterator[Capabilities]:
     """Promising nothing, or one thing less."""
-    bare = Capabilities(columns={name: Column(each.type) for name, each in can.columns.items()})
-    if can != bare:
+    bare = Capabilities(columns={name: Column(each.type) for name, each in capabilities.columns.items()})
+    if capabilities != bare:
         yield bare
-    for name in said(can, "columns"):
-        yield replace(can, **{name: getattr(bare, name)})
-    for name, each in can.columns.items():
+    for name in said(capabilities, "columns"):
+        yield replace(capabilities, **{name: getattr(bare, name)})
+    for name, each in capabilities.columns.items():
         if each != bare.columns[name]:
-            yield replace(can, columns={**can.columns, name: bare.columns[name]})
+            yield replace(capabilities, columns={**capabilities.columns, name: bare.columns[name]})
 
 
 def said(of: Any, *besides: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""A small chain of shops in the words of schema/: every scalar, and links of every sort, open to everyone."""
+"""Define a small chain of shops with every scalar and every sort of relationship, open to everyone."""
 
 from datetime import date, datetime
 from decimal import Decimal

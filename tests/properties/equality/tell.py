@@ -1,4 +1,4 @@
-"""A question that fails in, what to print of it out: its seed, the smallest that fails alike, and the world of that."""
+"""Report a failing query: its seed, the smallest query that fails alike, and its world."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +11,7 @@ from tests.properties.equality.shrink import said, shrunk
 from tests.properties.equality.world import World
 
 
-async def told(one: Question, found: Outcome, scratch: OpenSpillTable) -> str:
+async def report(one: Question, found: Outcome, scratch: OpenSpillTable) -> str:
     async def fails(smaller: Question) -> bool:
         try:
             return manner(await outcome(smaller, scratch)) == manner(found)
@@ -38,9 +38,11 @@ def described(world: World) -> Iterator[str]:
     yield f"{world.in_memory} rows of a read in memory"
     for kind, rows in world.rows.items():
         yield f"{kind} in {world.sources[kind]}: {[dict(row) for row in rows]}"
-        can = world.cans[kind]
-        promises = {name: getattr(can, name) for name in said(can)}
-        columns = {name: {part: getattr(each, part) for part in said(each)} for name, each in can.columns.items()}
+        capabilities = world.cans[kind]
+        promises = {name: getattr(capabilities, name) for name in said(capabilities)}
+        columns = {
+            name: {part: getattr(each, part) for part in said(each)} for name, each in capabilities.columns.items()
+        }
         kept = promises | {name: each for name, each in columns.items() if each}
         yield from (f"    promises {name}: {plainly(each)}" for name, each in kept.items())
 

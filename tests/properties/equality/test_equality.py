@@ -1,4 +1,4 @@
-"""Every answer equals the one computed by loading all rows into memory and evaluating the obvious way."""
+"""Every result equals the one of a naive evaluation over all rows in memory."""
 
 import os
 import tempfile
@@ -13,15 +13,15 @@ import pytest
 from tests.properties.equality.asking import Outcome, outcome
 from tests.properties.equality.draw import ODDS, Question, question
 from tests.properties.equality.model import SINGLES
-from tests.properties.equality.tell import told
+from tests.properties.equality.tell import report
 from tests.properties.equality.world import scratch
 
 COUNT = int(os.environ.get("EQUAL") or 2000)
 SEED = int(os.environ.get("SEED") or (time.time_ns() % 10**9 if os.environ.get("EQUAL") else 20261101))
-"""A run of the tests asks the same each time, one with EQUAL something else each time."""
+"""The tests draw the same queries in each run, a run with EQUAL others each time."""
 CHUNKS = 8
 SELDOM = 0.02
-"""The least share of questions that each feature is in."""
+"""The least share of queries that each feature is in."""
 
 
 @cache
@@ -30,12 +30,14 @@ def features() -> Counter[str]:
 
 
 @pytest.mark.parametrize("feature", ODDS)
-def test_random_questions_use_each_feature_of_the_language(feature: str) -> None:
+def test_random_queries_use_each_feature_of_the_language(feature: str) -> None:
     assert features()[feature] >= SELDOM * min(COUNT, 2000)
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
-async def test_every_answer_equals_the_obvious_one(chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_every_result_equals_the_naive_evaluation(
+    chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """However few rows are held in memory; of the others nothing is left."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     numbers = range(chunk, COUNT, CHUNKS)
@@ -45,7 +47,7 @@ async def test_every_answer_equals_the_obvious_one(chunk: int, tmp_path: Path, m
         for number in numbers:
             one = question(f"{SEED}:{number}")
             found = await outcome(one, opened)
-            assert found.difference is None, await told(one, found, opened)
+            assert found.difference is None, await report(one, found, opened)
             answered += shows(one, found)
             outgrown += found.outgrown > 0
             steps.update(found.steps)
@@ -60,13 +62,13 @@ async def test_every_answer_equals_the_obvious_one(chunk: int, tmp_path: Path, m
 
 
 STEPS = {"reads", "keys", "filters", "keys in filters", "orders", "limits", "groups", "cut groups", "arranged groups"}
-"""What sources must have been asked for, lest all be finished by us."""
+"""The steps that connectors must have taken, so that the engine does not take all of them."""
 
 
 def shows(one: Question, found: Outcome) -> bool:
     """Whether the first answer has a row or a group anywhere."""
-    told = found.expected[0]
-    return any(told[each.key] if each.name in SINGLES else filled(told[each.key]) for each in one.turns[0])
+    report = found.expected[0]
+    return any(report[each.key] if each.name in SINGLES else filled(report[each.key]) for each in one.turns[0])
 
 
 def filled(data: Any) -> bool:

@@ -1,4 +1,4 @@
-"""A seed in, a small world out: a few rows of each type, where they are kept, and what is promised of them."""
+"""Draw a small world from a seed: a few rows of each type, their sources and their capabilities."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -84,14 +84,14 @@ async def scratch() -> AsyncIterator[OpenSpillTable]:
         await made.release_database()
 
 
-def desk(of: World, opened: OpenSpillTable) -> QueryEngine:
+def engine(of: World, opened: OpenSpillTable) -> QueryEngine:
     """The house over these rows, its sources strict about what they promise."""
     schema, rules = built()
     kept: dict[str, dict[str, MemoryCollection]] = {}
     for kind, source in of.sources.items():
         rows = [tuple(row.values()) for row in of.rows[kind]]
         kept.setdefault(source, {})[kind] = MemoryCollection(capabilities=of.cans[kind], rows=rows)
-    house = Catalog(
+    catalog = Catalog(
         schema=schema,
         policy=rules,
         mappings={kind: binding(kind, of.sources[kind]) for kind in MODEL},
@@ -101,7 +101,7 @@ def desk(of: World, opened: OpenSpillTable) -> QueryEngine:
         cursor_secret=b"a secret of the tests",
         version="1",
     )
-    return acme.opened(house)
+    return acme.opened(catalog)
 
 
 @cache

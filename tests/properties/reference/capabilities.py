@@ -1,4 +1,4 @@
-"""One set of rows under many promises: those of the real sources, none at all, or some drawn at random."""
+"""Give one set of rows the capabilities of the real connectors, none, or random ones."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -21,32 +21,39 @@ TEXT = acme.FOLDED
 OURS = tuple(acme.sources())
 
 
-def promising(world: World, can: Callable[[str, Capabilities], Capabilities]) -> QueryEngine:
+def promising(world: World, capabilities: Callable[[str, Capabilities], Capabilities]) -> QueryEngine:
     """A desk whose sources hold the rows of the world and promise what is said, and are strict about it."""
     given: dict[str, Connector] = {}
     for name in OURS:
-        memory: Any = world.house.connectors[name]
-        given[name] = Strict(MemoryConnector({at: replaced(at, each, can) for at, each in memory.collections.items()}))
-    return acme.opened(replace(world.house, connectors={**world.house.connectors, **given}))
+        memory: Any = world.catalog.connectors[name]
+        given[name] = Strict(
+            MemoryConnector({at: replaced(at, each, capabilities) for at, each in memory.collections.items()})
+        )
+    return acme.opened(replace(world.catalog, connectors={**world.catalog.connectors, **given}))
 
 
 def replaced(
-    name: str, collection: MemoryCollection, can: Callable[[str, Capabilities], Capabilities]
+    name: str, collection: MemoryCollection, capabilities: Callable[[str, Capabilities], Capabilities]
 ) -> MemoryCollection:
-    return replace(collection, capabilities=can(name, collection.capabilities))
+    return replace(collection, capabilities=capabilities(name, collection.capabilities))
 
 
 @cache
 def kept(name: str, world: Callable[[], World]) -> QueryEngine:
     """The desk of a steady promise, so that its plans are remembered from question to question."""
-    return promising(world(), {"real": lambda _, can: can, "nothing": lambda _, can: acme.nothing(can)}[name])
+    return promising(
+        world(),
+        {"real": lambda _, capabilities: capabilities, "nothing": lambda _, capabilities: acme.nothing(capabilities)}[
+            name
+        ],
+    )
 
 
 def drawn(world: World, random: Random) -> QueryEngine:
     """Random subsets of what could be promised: of each collection anew."""
-    bindings = world.house.mappings
+    bindings = world.catalog.mappings
     keyed = {each.collection: tuple(dict.fromkeys(key_columns(bindings, each))) for each in bindings.values()}
-    return promising(world, lambda name, can: some(random, can, keyed.get(name, ())))
+    return promising(world, lambda name, capabilities: some(random, capabilities, keyed.get(name, ())))
 
 
 def key_columns(bindings: Mapping[str, TypeMapping], of: TypeMapping) -> list[tuple[str, ...]]:
@@ -56,7 +63,7 @@ def key_columns(bindings: Mapping[str, TypeMapping], of: TypeMapping) -> list[tu
     return [own, *(names(link.remote) for link in links if of.type in (link.to, *INTERFACES.get(link.to, ())))]
 
 
-def some(random: Random, can: Capabilities, keyed: tuple[tuple[str, ...], ...]) -> Capabilities:
+def some(random: Random, capabilities: Capabilities, keyed: tuple[tuple[str, ...], ...]) -> Capabilities:
     """Most of the time much is promised, so that the last steps are often pushed down."""
     share = random.choice([0.3, 0.8, 0.95, 1.0])
 
@@ -65,7 +72,8 @@ def some(random: Random, can: Capabilities, keyed: tuple[tuple[str, ...], ...]) 
 
     return Capabilities(
         columns={
-            name: Column(each.type, operators(random, each.type, share), odds()) for name, each in can.columns.items()
+            name: Column(each.type, operators(random, each.type, share), odds())
+            for name, each in capabilities.columns.items()
         },
         max_keys=random.choice([1, 2, 7, 1000]) if odds() else 0,
         key_columns=frozenset(each for each in keyed if odds()) if random.random() < 0.3 else frozenset(),

@@ -1,4 +1,4 @@
-"""A question asked in all ways in, how the replies differ from the reference's out: nothing, when all is well."""
+"""Run a query under all capabilities and compare the replies with that of the reference."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -34,15 +34,15 @@ async def compared(asked: Asked) -> Outcome:
     replies = [await replied(asked.world, caller(*groups), asked.document, given) for groups, given in turns]
     text = asked.text
     found = []
-    for name, desk in desks(asked).items():
-        answers = await asyncio.gather(*(ask(desk, text, *groups, variables=given) for groups, given in turns))
-        told = [
+    for name, engine in desks(asked).items():
+        answers = await asyncio.gather(*(ask(engine, text, *groups, variables=given) for groups, given in turns))
+        result = [
             None
             if name == REAL and needs_keys(answer, f"{text} {given}")
             else difference(answer, reply, of=asked.world.name)
             for answer, reply, (_, given) in zip(answers, replies, turns, strict=True)
         ]
-        found += [f"{name}, turn {turn}: {each}" for turn, each in enumerate(told) if each]
+        found += [f"{name}, turn {turn}: {each}" for turn, each in enumerate(result) if each]
     return Outcome(reply=replies[0], differences=found)
 
 

@@ -1,4 +1,4 @@
-"""A seed and the world in, random arguments out: real ids, values and cursors, and now and then something wrong."""
+"""Draw random arguments with the ids, values and cursors of a world, some of them wrong."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,9 +24,9 @@ from tests.properties.reference.world import ID, Dict, World, value
 NESTING = 2
 """How deep a filter may nest."""
 WRONG = 0.01
-"""How often a size, a cursor or an operand is one that must be refused."""
+"""How often a size, a cursor or an operand is one that must be rejected."""
 AHEAD = frozenset({"aggregate", "groups"})
-"""The fields of a page that are not asked yet."""
+"""The fields of a page that the first selection leaves out."""
 STRANGE = {
     "ID": ("0", "", "007", "nobody", "1:1", "a:b:c", "99999999999999999999999"),
     "String": ("", "zz", "%", "_", "ß", "İ", "A"),
@@ -210,7 +210,7 @@ class Draw:
         """Of a field that is looked up: now and then its default, else a value that some row there has."""
         kind, _, name = coordinate.partition(".")
         lookup = self.world.binding(kind).lookups[name]
-        source: Any = self.world.house.connectors[lookup.source]
+        source: Any = self.world.catalog.connectors[lookup.source]
         held = source.collections[lookup.collection]
         given = {}
         for each, argument in arguments.items():

@@ -1,4 +1,4 @@
-"""A `where` and a row as a dict in, whether the row meets it out: two-valued logic, written the obvious way."""
+"""Evaluate a `where` argument on one row, in two-valued logic."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Short words for the syntax nodes that random questions are woven of."""
+"""Build the syntax nodes of random queries."""
 
 import json
 from collections.abc import Iterable, Sequence

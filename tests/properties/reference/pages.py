@@ -1,4 +1,4 @@
-"""All rows of a list and its arguments in, one page of them out: sorted whole, compared row by row, then cut."""
+"""Compute a page the naive way: sort all rows, compare them one by one with the cursors, and take the page."""
 
 from collections.abc import Mapping, Sequence
 from functools import cmp_to_key
@@ -22,7 +22,7 @@ def page(world: World, kind: str, coordinate: str, arguments: Mapping[str, Any],
     inside = [row for row in found if later(row) and earlier(row)]
     first, last = arguments.get("first"), arguments.get("last")
     if first is None and last is None:
-        first = world.house.limits.first_default
+        first = world.catalog.limits.first_default
     kept = inside[:first] if last is None else inside[max(0, len(inside) - last) :]
     cut = len(kept) < len(inside)
     edges = [{"cursor": written(world, kind, coordinate, arguments, row), "node": row} for row in kept]
@@ -45,7 +45,7 @@ def judge(world: World, kind: str, coordinate: str, arguments: Mapping[str, Any]
     given = [arguments[each] for each in ("first", "last") if arguments.get(each) is not None]
     if len(given) > 1 or any(each < 0 for each in given):
         raise GraphQLError("a size that cannot be", extensions={"code": "BAD_USER_INPUT"})
-    if any(each > world.house.limits.first_max for each in given):
+    if any(each > world.catalog.limits.first_max for each in given):
         raise GraphQLError("over the limit", extensions={"code": "LIMIT_EXCEEDED"})
     try:
         placed(world, kind, coordinate, arguments)
@@ -107,5 +107,5 @@ def written(world: World, kind: str, coordinate: str, arguments: Mapping[str, An
 
 
 def sealed(world: World, coordinate: str, order: Sequence[SortKey], arguments: Mapping[str, Any]) -> bytes:
-    house = world.house
-    return cursors.derive_cursor_key(house.cursor_secret, house.version, coordinate, order, arguments.get("where"))
+    catalog = world.catalog
+    return cursors.derive_cursor_key(catalog.cursor_secret, catalog.version, coordinate, order, arguments.get("where"))

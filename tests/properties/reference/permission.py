@@ -1,4 +1,4 @@
-"""The directives of an SDL text and a caller's groups in, whether a field may be shown out; judged by reading them."""
+"""Decide whether a field may be shown by reading the directives of the SDL."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""How many are wanted in, random questions out: hypothesis-graphql's selections, woven with our own arguments."""
+"""Draw random queries: selections from hypothesis-graphql with arguments of our own."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from tests.properties.reference.weave import MISSING, Variable, Weaving
 from tests.properties.reference.world import World, fresh, torn, worn
 
 SEEN = 0.75
-"""How often a caller is in a group, where the groups are drawn."""
+"""How often a principal is in a group when the groups are drawn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""A question in, the reply it must get out: graphql-core executes, loaders batch the links, every rule is obvious."""
+"""Compute the reply a query must get with graphql-core, data loaders and the plainest form of every rule."""
 
 import asyncio
 from collections import defaultdict
@@ -33,7 +33,7 @@ from tests.properties.reference.permission import Types, shown, types_of
 from tests.properties.reference.world import ID, INTERFACES, TYPE, Dict, World, names, value
 
 Error = tuple[str, tuple[str | int, ...] | None, int | None]
-"""Code, path and nulls."""
+"""The code, the path and the number of nulls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +129,7 @@ class Run:
             return None
         if kind == "Query":
             return self.root(info, arguments)
-        if kind not in self.world.house.mappings:
+        if kind not in self.world.catalog.mappings:
             return source[name]
         binding = self.world.binding(kind)
         if name in binding.relationships:
@@ -200,7 +200,7 @@ def looked_up(world: World, lookup: Lookup, row: Dict, arguments: Mapping[str, A
 
 
 def elsewhere(world: World, lookup: Lookup) -> Sequence[Dict]:
-    source: Any = world.house.connectors[lookup.source]
+    source: Any = world.catalog.connectors[lookup.source]
     collection = source.collections[lookup.collection]
     return [dict(zip(collection.capabilities.columns, row, strict=True)) for row in collection.rows]
 

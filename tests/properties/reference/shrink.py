@@ -1,4 +1,4 @@
-"""A question that fails in, a smaller one that fails too out: parts are taken away one by one, as long as it fails."""
+"""Shrink a failing query: take parts away one by one as long as it fails."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Each question that was once answered wrongly, asked again in every run."""
+"""Queries that once got a wrong reply are run again."""
 
 import json
 from pathlib import Path
@@ -33,6 +33,6 @@ def case(path: Path) -> list[Asked]:
 
 
 @pytest.mark.parametrize("path", [pytest.param(path, id=path.stem) for path in CASES])
-async def test_a_question_once_answered_wrongly_gets_the_reply_of_the_reference(path: Path) -> None:
+async def test_a_query_that_once_failed_gets_the_reply_of_the_reference(path: Path) -> None:
     for asked in case(path):
         assert (await compared(asked)).differences == []

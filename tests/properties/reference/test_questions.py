@@ -1,4 +1,4 @@
-"""Random questions, each asked of the product in all ways and of the reference: every reply must be the same."""
+"""Random queries get the reply of the reference, whatever the connectors' capabilities."""
 
 import os
 import time
@@ -9,7 +9,7 @@ from tests.properties.reference.shrink import shrunk
 
 COUNT = int(os.environ.get("FUZZ") or 500)
 SEED = int(os.environ.get("SEED") or (time.time_ns() % 10**9 if os.environ.get("FUZZ") else 20261101))
-"""A run of the tests asks the same each time, `make fuzz` something else each time."""
+"""The tests draw the same queries in each run, `make fuzz` others each time."""
 
 
 SPOKEN = (
@@ -18,19 +18,19 @@ SPOKEN = (
     "not: {", "and: [", "or: [", "isNull", "notIn: [", "iContains", "on Post", "edges", "pageInfo", "totalCount",
 )  # fmt: skip
 SELDOM = 0.01
-"""The least share of questions that each of these words is in."""
+"""The least share of queries that each of these words is in."""
 
 
-def test_random_questions_use_the_whole_language() -> None:
+def test_random_queries_use_the_whole_language() -> None:
     texts = [asked.text for asked in questions(COUNT, SEED)]
     assert [word for word in SPOKEN if sum(word in text for text in texts) < SELDOM * COUNT] == []
 
 
-async def test_every_random_question_gets_the_reply_of_the_reference() -> None:
+async def test_every_random_query_gets_the_reply_of_the_reference() -> None:
     answered, withheld, refused = 0, 0, 0
     for asked in questions(COUNT, SEED):
         outcome = await compared(asked)
-        assert not outcome.differences, await told(asked)
+        assert not outcome.differences, await report(asked)
         answered += outcome.reply.rows > 0
         withheld += bool(outcome.reply.errors)
         refused += bool(outcome.reply.refused)
@@ -41,7 +41,7 @@ async def test_every_random_question_gets_the_reply_of_the_reference() -> None:
     assert refused <= 0.2 * COUNT, said
 
 
-async def told(asked: Asked) -> str:
+async def report(asked: Asked) -> str:
     """The smallest question found that still fails, and how to ask it again."""
 
     async def fails(smaller: Asked) -> bool:

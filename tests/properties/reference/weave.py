@@ -1,4 +1,4 @@
-"""A document's bare selection in, the same with arguments, variables, aliases, fragments and directives out."""
+"""Add arguments, variables, aliases, fragments and directives to a selection."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ from tests.properties.reference.draw import AHEAD, Draw, Leaf, plain
 from tests.properties.reference.nodes import children, definition, field, literal
 
 DEEPEST = 5
-"""How many links a selection follows; a page's `nodes` or `edges { node }` is none."""
+"""How many relationships a selection follows; a page's `nodes` and `edges { node }` do not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +209,6 @@ class Weaving:
 
 
 ODDS = {"nodes": 0.9, "edges": 0.7, "node": 0.9, "pageInfo": 0.6}
-"""How often what leads on from a page is asked, besides what the document asks."""
+"""How often a selection of a page gets fields that it does not have yet."""
 
 SCHEMA = field("__schema", [field("queryType", [field("name")])])

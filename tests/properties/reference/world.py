@@ -1,4 +1,4 @@
-"""The small Acme as the reference sees it: rows as dicts by type, links as look-ups, and the house beside them."""
+"""Give the reference the small Acme as dicts by type with indexes, beside the catalog."""
 
 import json
 import re
@@ -27,19 +27,19 @@ LIMITS = Limits(
     cost_max=10**15, document_tokens=100_000, tests_max=100_000,
 )  # fmt: skip
 WORN = 0.15
-"""The share of values a worn world has lost, where a value may be missing."""
+"""The share of nullable values that are null in a worn world."""
 TORN = 0.02
-"""The share a torn world has lost besides, where none may be missing."""
+"""The share of values that are null in a torn world though their field is not nullable."""
 TIED = 0.3
-"""How often what a link looks for is the same as in the row before, so that it finds several."""
+"""How often the key of a relationship is that of the row before, so that it leads to several rows."""
 KEPT = 250
-"""The most rows a worn world has of a kind, so that many links lead nowhere."""
+"""The most rows of a type in a worn world, so that many relationships lead nowhere."""
 INTERFACES = {"File": ("AzureFile", "BlobFile", "DriveFile", "FolderFile", "S3File")}
-"""The interfaces that are listed, and the types their rows are of."""
+"""The interfaces that have lists, and their concrete types."""
 TYPE = "__typename"
-"""Under what a row keeps its type, where graphql-core looks for it."""
+"""The key of a row's type, where graphql-core looks for it."""
 ID = " id"
-"""Under what a row keeps its id; no column is named so."""
+"""The key of a row's id; no column has this name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class World:
     """One set of rows, the house that answers over it, and the schema of the reference."""
 
     name: str
-    house: Catalog
+    catalog: Catalog
     schema: GraphQLSchema
     rows: Mapping[str, Sequence[Dict]]
     indexes: dict[tuple[str, tuple[str, ...]], dict[tuple[Any, ...], list[Dict]]] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class World:
     def binding(self, kind: str) -> TypeMapping:
         """Of an interface, that of any of its types: they have its columns alike."""
         return next(
-            self.house.mappings[each] for each in (kind, *INTERFACES.get(kind, ())) if each in self.house.mappings
+            self.catalog.mappings[each] for each in (kind, *INTERFACES.get(kind, ())) if each in self.catalog.mappings
         )
 
     def many(self, kind: str, name: str) -> bool:
@@ -121,7 +121,7 @@ def faded(name: str, loses: Mapping[bool, float]) -> Mapping[str, Connector]:
     """The fresh world's sources with a share of values lost, by whether a value may be missing."""
     draw = Random(name)
     given: dict[str, dict[str, MemoryCollection]] = {}
-    for binding in fresh().house.mappings.values():
+    for binding in fresh().catalog.mappings.values():
         for each in binding.lookups.values():
             looked_in = acme.sources()[each.source].collections[each.collection]
             given.setdefault(each.source, {}).setdefault(each.collection, looked_in)
@@ -138,7 +138,7 @@ def wear(binding: TypeMapping, name: str, loses: Mapping[bool, float]) -> tuple[
     """How often a column's value is lost, and how often it is that of the row before; never so of a key."""
     if name in binding.key:
         return 0.0, 0.0
-    links = (link for each in fresh().house.mappings.values() for link in each.relationships.values())
+    links = (link for each in fresh().catalog.mappings.values() for link in each.relationships.values())
     joined = any(link.to == binding.type and name in names(link.remote) for link in links)
     return loses[name in optional(binding)], TIED if joined else 0.0
 
@@ -159,39 +159,39 @@ def worn_out(draw: Random, cell: Any, before: Any, odds: tuple[float, float]) ->
 
 
 def columns(binding: TypeMapping) -> Sequence[str]:
-    columns = fresh().house.connectors[binding.source].capabilities(binding.collection).columns
+    columns = fresh().catalog.connectors[binding.source].capabilities(binding.collection).columns
     return [each for each in columns if each not in binding.constants]
 
 
 def optional(binding: TypeMapping) -> set[str]:
     """Columns that no field promises to be filled, the keys of links among them."""
-    shown: Any = fresh().house.schema.type_map[binding.type]
+    shown: Any = fresh().catalog.schema.type_map[binding.type]
     return set(columns(binding)) - {
         column(binding, name) for name, each in shown.fields.items() if str(each.type).endswith("!")
     }
 
 
 def world(name: str, given: Mapping[str, Connector]) -> World:
-    house = acme.house(given, LIMITS)
-    schema = install_scalars(build_schema(print_schema(house.schema)))
+    catalog = acme.house(given, LIMITS)
+    schema = install_scalars(build_schema(print_schema(catalog.schema)))
     for scalar, write in WRITERS.items():
         schema.type_map[scalar].coerce_output_value = write
     for each in (each for each in schema.type_map.values() if isinstance(each, GraphQLEnumType)):
         for member, held in each.values.items():
-            held.value = stored(house, each.name, member)
-    rows = {kind: tuple(as_dicts(house, binding)) for kind, binding in house.mappings.items()}
+            held.value = stored(catalog, each.name, member)
+    rows = {kind: tuple(as_dicts(catalog, binding)) for kind, binding in catalog.mappings.items()}
     rows |= {kind: tuple(row for each in of for row in rows[each]) for kind, of in INTERFACES.items()}
-    return World(name=name, house=house, schema=schema, rows=rows)
+    return World(name=name, catalog=catalog, schema=schema, rows=rows)
 
 
-def stored(house: Catalog, enum: str, member: str) -> Any:
+def stored(catalog: Catalog, enum: str, member: str) -> Any:
     """What the source holds for an enum's value, which a printed schema does not say."""
-    known: Any = house.schema.type_map[enum]
+    known: Any = catalog.schema.type_map[enum]
     return known.values[member].value
 
 
-def as_dicts(house: Catalog, binding: TypeMapping) -> Iterator[Dict]:
-    source: Any = house.connectors[binding.source]
+def as_dicts(catalog: Catalog, binding: TypeMapping) -> Iterator[Dict]:
+    source: Any = catalog.connectors[binding.source]
     collection = source.collections[binding.collection]
     for row in collection.rows:
         held = dict(zip(collection.capabilities.columns, row, strict=True)) | dict(binding.constants)
@@ -200,7 +200,7 @@ def as_dicts(house: Catalog, binding: TypeMapping) -> Iterator[Dict]:
 
 def kinds(of: World, kind: str) -> Mapping[str, ColumnType]:
     binding = of.binding(kind)
-    columns = of.house.connectors[binding.source].capabilities(binding.collection).columns
+    columns = of.catalog.connectors[binding.source].capabilities(binding.collection).columns
     return {name: each.type for name, each in columns.items()}
 
 

@@ -1,4 +1,4 @@
-"""A plan made plain: what is asked of which source, who takes each step, and why not the source."""
+"""A plan says which connector is asked for what, who takes each step, and why the connector does not."""
 
 import json
 from typing import Any
@@ -32,10 +32,10 @@ async def steps(text: str, *groups: str) -> list[tuple[str, str, str | None]]:
     return [(each["step"], each["how"], each.get("why")) for each in first["steps"]]
 
 
-async def test_a_plan_is_its_branches_their_reads_and_the_steps_of_each() -> None:
-    told = await planned(IN_ORDER, "finance")
+async def test_a_plan_is_its_nodes_their_scans_and_the_steps_of_each_scan() -> None:
+    result = await planned(IN_ORDER, "finance")
 
-    assert told.extensions["plan"] == {
+    assert result.extensions["plan"] == {
         "text": [
             "Query.orders: Order",
             "  rows from internal orders (id, total)",
@@ -65,9 +65,9 @@ async def test_a_plan_is_its_branches_their_reads_and_the_steps_of_each() -> Non
     }  # fmt: skip
 
 
-async def test_reads_that_others_wait_for_stand_below_them_and_what_serves_several_is_shown_once() -> None:
-    told = await planned(REFUNDED, "sales")
-    (customers,) = told.extensions["plan"]["branches"]
+async def test_a_scan_stands_below_the_scan_that_waits_for_it_and_is_shown_once() -> None:
+    result = await planned(REFUNDED, "sales")
+    (customers,) = result.extensions["plan"]["branches"]
 
     assert [tree(each) for each in customers["reads"]] == [
         ("rows", "customer", [
@@ -125,34 +125,34 @@ def tree(read: Any) -> Any:
         ("limit", "FINISHED", "a step before it is ours"),
     ], id="groups beyond a link"),
 ])  # fmt: skip
-async def test_a_step_says_who_takes_it_and_why_its_source_does_not(text: str, group: str, expected: Any) -> None:
+async def test_a_step_says_who_takes_it_and_why_the_connector_does_not(text: str, group: str, expected: Any) -> None:
     assert await steps(text, group) == expected
 
 
-async def test_a_withheld_field_leaves_no_trace_in_a_plan() -> None:
+async def test_a_denied_field_leaves_no_trace_in_a_plan() -> None:
     shown = "{ customers(first: 1) { nodes { name %s } } }"
     hidden = "creditLimit channel { messages(first: 1) { nodes { text } } }"
-    told, less = [await planned(shown % each, "marketing") for each in (hidden, "")]
+    result, less = [await planned(shown % each, "marketing") for each in (hidden, "")]
 
-    assert told.extensions["plan"] == less.extensions["plan"]
-    assert [fault.extensions["position"] for fault in told.errors if fault.extensions] == [
+    assert result.extensions["plan"] == less.extensions["plan"]
+    assert [fault.extensions["position"] for fault in result.errors if fault.extensions] == [
         "Customer.creditLimit", "Customer.channel",
     ]  # fmt: skip
 
 
-async def test_a_filter_that_looks_at_a_withheld_field_leaves_no_trace_in_a_plan() -> None:
+async def test_a_filter_by_a_denied_field_leaves_no_trace_in_a_plan() -> None:
     text = '{ customers(where: {creditLimit: {gt: "1"}}) { totalCount } products(first: 1) { nodes { id } } }'
-    told = await planned(text, "marketing")
+    result = await planned(text, "marketing")
 
-    assert [each["field"] for each in told.extensions["plan"]["branches"]] == ["products"]
+    assert [each["field"] for each in result.extensions["plan"]["branches"]] == ["products"]
 
 
-async def test_what_stands_in_a_variable_does_not_show() -> None:
+async def test_a_plan_does_not_show_the_value_of_a_variable() -> None:
     asked = "customers(where: {name: {eq: $name}}, first: $first) { totalCount nodes { id } }"
     text = f"query Q($name: String!, $first: Int) {{ {asked} }}"
-    told = await planned(text, "sales", name="a secret name", first=17)
-    lines = told.extensions["plan"]["text"]
+    result = await planned(text, "sales", name="a secret name", first=17)
+    lines = result.extensions["plan"]["text"]
 
     assert "    where pushed down: name eq $name" in lines
     assert "    limit pushed down: $first" in lines
-    assert "secret" not in json.dumps(told.extensions)
+    assert "secret" not in json.dumps(result.extensions)

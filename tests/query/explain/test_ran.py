@@ -1,4 +1,4 @@
-"""A plan that was carried out says what came of each read; one that is only wanted reads nothing."""
+"""The plan of an executed query says the outcome of each scan; a plan without data reads nothing."""
 
 import asyncio
 import re
@@ -19,7 +19,7 @@ from onedoor.runtime.row_cache import InMemoryCacheStore, RowCache
 from onedoor.spi.predicates import Row
 from onedoor.spi.scan import ScanRequest
 from tests import acme
-from tests.golden.test_golden import CASES, HERE, desk, read
+from tests.golden.test_golden import CASES, HERE, engine, read
 
 BUSY = "{ customers(where: {usage: {some: {apiCalls: {gt: 4500}}}}, first: 3) { nodes { id orders { totalCount } } } }"
 
@@ -37,9 +37,9 @@ def opening() -> QueryEngine:
     return replace(acme.opened(acme.house()), cache=cache)
 
 
-def line(told: ExecutionResult) -> str:
+def line(result: ExecutionResult) -> str:
     """Of the first read."""
-    return told.extensions["plan"]["text"][1]
+    return result.extensions["plan"]["text"][1]
 
 
 class Counting(MemoryConnector):
@@ -62,8 +62,8 @@ def counting(slow: str = "", limits: Limits | None = None) -> tuple[QueryEngine,
     return acme.opened(acme.house(sources, limits)), sources
 
 
-def reads(told: ExecutionResult) -> Iterator[dict[str, Any]]:
-    waiting = [read for branch in told.extensions["plan"]["branches"] for read in inside(branch)]
+def reads(result: ExecutionResult) -> Iterator[dict[str, Any]]:
+    waiting = [read for branch in result.extensions["plan"]["branches"] for read in inside(branch)]
     while waiting:
         one = waiting.pop(0)
         yield one
@@ -82,26 +82,26 @@ async def asked(name: str, *, promising: bool, **more: Any) -> ExecutionResult:
     options = {**read(folder / "options.json"), **more}
     variables = read(folder / "variables.json")
     query = (folder / "query.graphql").read_text()
-    return await acme.ask(desk(promising=promising), query, *groups, variables=variables, **options)
+    return await acme.ask(engine(promising=promising), query, *groups, variables=variables, **options)
 
 
 @pytest.mark.parametrize("promising", [True, False], ids=["promising", "promising nothing"])
 @pytest.mark.parametrize("name", CASES)
-async def test_every_call_of_an_answer_stands_in_its_plan_and_changes_nothing(name: str, promising: bool) -> None:
-    told, plain = await asked(name, promising=promising, plan=True), await asked(name, promising=promising)
-    ran = [each["ran"] for each in reads(told) if "ran" in each] if not told.rejected else []
+async def test_a_plan_counts_every_call_and_changes_no_data(name: str, promising: bool) -> None:
+    result, plain = await asked(name, promising=promising, plan=True), await asked(name, promising=promising)
+    ran = [each["ran"] for each in reads(result) if "ran" in each] if not result.rejected else []
 
-    assert (told.data, told.errors) == (plain.data, plain.errors)
-    assert sum(each.get("rows", 0) for each in ran) == sum(each.row_count for each in told.scan_stats)
-    assert sum(each.get("calls", 0) for each in ran) == sum(each.call_count for each in told.scan_stats)
+    assert (result.data, result.errors) == (plain.data, plain.errors)
+    assert sum(each.get("rows", 0) for each in ran) == sum(each.row_count for each in result.scan_stats)
+    assert sum(each.get("calls", 0) for each in ran) == sum(each.call_count for each in result.scan_stats)
     assert sum(each["ms"] for each in ran) == pytest.approx(
-        sum(each.milliseconds for each in told.scan_stats), abs=0.01
+        sum(each.milliseconds for each in result.scan_stats), abs=0.01
     )
 
 
-async def test_a_read_says_its_rows_their_bytes_its_calls_and_the_keys_it_was_given() -> None:
-    told = await acme.ask(acme.opened(acme.house()), BUSY, "sales", plan=True)
-    customers, usage, orders = reads(told)
+async def test_a_scan_says_its_rows_bytes_calls_and_keys() -> None:
+    result = await acme.ask(acme.opened(acme.house()), BUSY, "sales", plan=True)
+    customers, usage, orders = reads(result)
 
     assert [(each["collection"], each["ran"]["rows"], each["ran"]["calls"]) for each in (customers, usage, orders)] == [
         ("customer", 98, 1), ("usage_day", 98, 1), ("orders", 3, 1),
@@ -111,15 +111,15 @@ async def test_a_read_says_its_rows_their_bytes_its_calls_and_the_keys_it_was_gi
     assert orders["ran"]["ms"] > 0
 
 
-async def test_the_lines_of_a_plan_say_what_came_of_each_read() -> None:
-    told = await acme.ask(acme.opened(acme.house()), BUSY, "sales", plan=True)
-    said = [MILLISECONDS.sub("1.0 ms", each.strip()) for each in told.extensions["plan"]["text"]]
+async def test_the_text_of_a_plan_says_the_outcome_of_each_scan() -> None:
+    result = await acme.ask(acme.opened(acme.house()), BUSY, "sales", plan=True)
+    said = [MILLISECONDS.sub("1.0 ms", each.strip()) for each in result.extensions["plan"]["text"]]
 
     assert "rows from internal customer (id): 98 rows, 483 bytes, for 98 keys, 1 call, 1.0 ms" in said
     assert "tally from internal orders (customer_id): 3 rows, 22 bytes, for 3 keys, 1 call, 1.0 ms" in said
 
 
-async def test_a_read_says_how_long_its_rows_are_kept_and_since_when_they_were(opening: QueryEngine) -> None:
+async def test_a_scan_says_how_long_its_rows_are_cached_and_when_they_were_read(opening: QueryEngine) -> None:
     text = "{ customers(first: 2) { nodes { id orders { totalCount } } } }"
     first, again = [await acme.ask(opening, text, "sales", plan=True) for _ in range(2)]
     read, kept = [next(reads(each)) for each in (first, again)]
@@ -130,24 +130,24 @@ async def test_a_read_says_how_long_its_rows_are_kept_and_since_when_they_were(o
     assert [each.get("fresh") for each in reads(again)] == [60.0, None]
 
 
-async def test_a_plan_that_is_only_wanted_says_how_long_rows_are_kept(opening: QueryEngine) -> None:
-    told = await acme.ask(opening, "{ customers(first: 2) { nodes { id } } }", "sales", plan="ONLY")
+async def test_a_plan_without_data_says_how_long_rows_are_cached(opening: QueryEngine) -> None:
+    result = await acme.ask(opening, "{ customers(first: 2) { nodes { id } } }", "sales", plan="ONLY")
 
-    assert [each["fresh"] for each in reads(told)] == [60.0]
+    assert [each["fresh"] for each in reads(result)] == [60.0]
 
 
-async def test_the_steps_of_a_read_are_those_that_were_taken_once_the_keys_were_there() -> None:
-    desk, sources = counting()
-    can = sources["internal"].collections["customer"].capabilities
+async def test_the_steps_of_a_scan_are_those_taken_once_its_keys_are_known() -> None:
+    engine, sources = counting()
+    capabilities = sources["internal"].collections["customer"].capabilities
     sources["internal"].collections = {
         **sources["internal"].collections,
         "customer": replace(
-            sources["internal"].collections["customer"], capabilities=replace(can, max_in_filter_keys=1000)
+            sources["internal"].collections["customer"], capabilities=replace(capabilities, max_in_filter_keys=1000)
         ),
     }
-    told = await acme.ask(desk, BUSY, "sales", plan=True)
+    result = await acme.ask(engine, BUSY, "sales", plan=True)
 
-    assert next(reads(told))["steps"] == [
+    assert next(reads(result))["steps"] == [
         {
             "step": "where", "how": "CARRIED", "what": "id among 98 keys of snowflake usage_day",
             "why": "its keys were read first, from `snowflake`",
@@ -157,70 +157,70 @@ async def test_the_steps_of_a_read_are_those_that_were_taken_once_the_keys_were_
     ]  # fmt: skip
 
 
-async def test_keys_that_are_too_many_for_a_filter_are_spread_over_the_calls() -> None:
-    told = await acme.ask(acme.opened(acme.house()), BUSY, "sales", plan=True)
+async def test_keys_that_are_too_many_for_a_filter_are_spread_over_calls() -> None:
+    result = await acme.ask(acme.opened(acme.house()), BUSY, "sales", plan=True)
 
-    assert next(reads(told))["steps"][0] == {
+    assert next(reads(result))["steps"][0] == {
         "step": "keys", "how": "CARRIED", "what": "id",
         "why": "they were read first, and `internal` takes no keys in a filter",
     }  # fmt: skip
 
 
-async def test_a_read_that_no_key_led_to_is_told_as_not_asked() -> None:
+async def test_a_scan_without_keys_is_shown_as_skipped() -> None:
     text = '{ customers(where: {id: {eq: "0"}}) { nodes { orders { totalCount } } } }'
-    told = await acme.ask(acme.opened(acme.house()), text, "sales", plan=True)
+    result = await acme.ask(acme.opened(acme.house()), text, "sales", plan=True)
 
-    assert [(each["collection"], each.get("idle")) for each in reads(told)] == [("customer", None), ("orders", True)]
-    assert "    tally from internal orders (customer_id): not asked" in told.extensions["plan"]["text"]
-
-
-async def test_only_the_plan_reads_nothing() -> None:
-    desk, sources = counting()
-    told = await acme.ask(desk, BUSY, "sales", plan="ONLY")
-
-    assert (told.data, told.scan_stats, {each.reads for each in sources.values()}) == (None, [], {0})
-    assert [each["collection"] for each in reads(told)] == ["customer", "usage_day", "orders"]
-    assert classify_outcome(told) is AuditOutcome.ANSWERED
+    assert [(each["collection"], each.get("idle")) for each in reads(result)] == [("customer", None), ("orders", True)]
+    assert "    tally from internal orders (customer_id): not asked" in result.extensions["plan"]["text"]
 
 
-async def test_only_the_plan_is_still_held_to_the_limits() -> None:
-    told = await acme.ask(acme.opened(acme.house()), "{ products(first: 1001) { nodes { id } } }", plan="ONLY")
+async def test_a_plan_without_data_reads_nothing() -> None:
+    engine, sources = counting()
+    result = await acme.ask(engine, BUSY, "sales", plan="ONLY")
 
-    assert (told.rejected, [each.code for each in told.errors]) == (True, [ErrorCode.LIMIT_EXCEEDED])
+    assert (result.data, result.scan_stats, {each.reads for each in sources.values()}) == (None, [], {0})
+    assert [each["collection"] for each in reads(result)] == ["customer", "usage_day", "orders"]
+    assert classify_outcome(result) is AuditOutcome.ANSWERED
 
 
-async def test_only_the_plan_says_what_would_be_withheld() -> None:
+async def test_a_plan_without_data_is_held_to_the_limits() -> None:
+    result = await acme.ask(acme.opened(acme.house()), "{ products(first: 1001) { nodes { id } } }", plan="ONLY")
+
+    assert (result.rejected, [each.code for each in result.errors]) == (True, [ErrorCode.LIMIT_EXCEEDED])
+
+
+async def test_a_plan_without_data_says_what_is_denied() -> None:
     text = "{ customers(first: 1) { nodes { creditLimit } } }"
-    told = await acme.ask(acme.opened(acme.house()), text, "sales", plan="ONLY")
+    result = await acme.ask(acme.opened(acme.house()), text, "sales", plan="ONLY")
 
-    assert ([each.code for each in told.errors], classify_outcome(told)) == (
+    assert ([each.code for each in result.errors], classify_outcome(result)) == (
         [ErrorCode.FORBIDDEN],
         AuditOutcome.PARTIAL,
     )
 
 
-async def test_an_answer_that_takes_too_long_tells_its_plan_as_far_as_it_came() -> None:
-    desk, _ = counting("orders", Limits(request_seconds=0.3))
-    told = await acme.ask(desk, BUSY, "sales", plan=True)
+async def test_a_query_that_takes_too_long_shows_its_plan_as_far_as_it_came() -> None:
+    engine, _ = counting("orders", Limits(request_seconds=0.3))
+    result = await acme.ask(engine, BUSY, "sales", plan=True)
 
-    assert [each.code for each in told.errors] == [ErrorCode.LIMIT_EXCEEDED]
-    assert [(each["collection"], each["ran"].get("rows")) for each in reads(told)] == [
+    assert [each.code for each in result.errors] == [ErrorCode.LIMIT_EXCEEDED]
+    assert [(each["collection"], each["ran"].get("rows")) for each in reads(result)] == [
         ("customer", 98), ("usage_day", 98), ("orders", None),
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("given", [1, 0, "only", "WITH", "", [], {}, ["ONLY"]])
-async def test_the_plan_is_asked_for_in_two_ways_and_no_other(given: Any) -> None:
-    told = await acme.ask(acme.opened(acme.house()), "{ products(first: 1) { nodes { id } } }", plan=given)
+async def test_a_plan_is_asked_for_in_one_of_two_ways(given: Any) -> None:
+    result = await acme.ask(acme.opened(acme.house()), "{ products(first: 1) { nodes { id } } }", plan=given)
 
-    assert (told.rejected, [each.message for each in told.errors]) == (
+    assert (result.rejected, [each.message for each in result.errors]) == (
         True,
         ['`extensions.onedoor.plan` is `true`, for the plan beside the answer, or `"ONLY"`, in its place'],
     )
 
 
 @pytest.mark.parametrize("given", [False, None])
-async def test_a_plan_that_nobody_wants_is_not_told(given: Any) -> None:
-    told = await acme.ask(acme.opened(acme.house()), "{ products(first: 1) { nodes { id } } }", plan=given)
+async def test_a_plan_that_nobody_asks_for_is_not_shown(given: Any) -> None:
+    result = await acme.ask(acme.opened(acme.house()), "{ products(first: 1) { nodes { id } } }", plan=given)
 
-    assert (told.rejected, told.extensions) == (False, {})
+    assert (result.rejected, result.extensions) == (False, {})

@@ -1,4 +1,4 @@
-"""The statements of a plan: for those in the groups of `server.sql_shown_to`, and without a value."""
+"""A plan shows its statements, without values, to the groups in `server.sql_shown_to` and to nobody else."""
 
 import json
 from collections.abc import AsyncIterator
@@ -34,20 +34,20 @@ async def door(tmp_path: Path) -> AsyncIterator[QueryEngine]:
     path = tmp_path / "internal.sqlite"
     seed(f"sqlite:///{path}", 0.01)
     internal = await sqlite.connect(sqlite.SqliteOptions(path=str(path)))
-    house = acme.house({**acme.sources(), "internal": internal})
-    yield acme.opened(replace(house, policy=allow_sql(house.policy, ["sales"])))
+    catalog = acme.house({**acme.sources(), "internal": internal})
+    yield acme.opened(replace(catalog, policy=allow_sql(catalog.policy, ["sales"])))
     await internal.close()
 
 
 async def shown(door: QueryEngine, group: str, how: Any) -> list[list[str] | None]:
     """The statements of customers and of their orders."""
-    told = await acme.ask(door, TEXT, group, variables=WORDS, plan=how)
-    (customers,) = told.extensions["plan"]["branches"]
+    result = await acme.ask(door, TEXT, group, variables=WORDS, plan=how)
+    (customers,) = result.extensions["plan"]["branches"]
     return [branch["reads"][0].get("sql") for branch in (customers, *customers["branches"])]
 
 
 @pytest.mark.parametrize("how", [True, "ONLY"])
-async def test_statements_are_shown_to_the_groups_that_are_named(door: QueryEngine, how: Any) -> None:
+async def test_statements_are_shown_to_the_groups_in_the_settings(door: QueryEngine, how: Any) -> None:
     (customers,), (orders,) = await shown(door, "sales", how)
 
     assert customers.startswith(
@@ -59,9 +59,9 @@ async def test_statements_are_shown_to_the_groups_that_are_named(door: QueryEngi
 @pytest.mark.parametrize("how", [True, "ONLY"])
 @pytest.mark.parametrize("group", ["marketing", "finance", "engineering"])
 async def test_statements_are_shown_to_nobody_else(door: QueryEngine, group: str, how: Any) -> None:
-    told = await acme.ask(door, TEXT, group, variables=WORDS, plan=how)
+    result = await acme.ask(door, TEXT, group, variables=WORDS, plan=how)
 
-    assert "SELECT" not in json.dumps(told.extensions)
+    assert "SELECT" not in json.dumps(result.extensions)
 
 
 @pytest.mark.parametrize("how", [True, "ONLY"])
@@ -82,11 +82,11 @@ def test_every_database_can_say_how_it_is_asked(kind: type) -> None:
     assert issubclass(kind, ExplainableConnector)
 
 
-def test_rows_in_memory_are_asked_without_words() -> None:
+def test_rows_in_memory_have_no_statement() -> None:
     assert not issubclass(MemoryConnector, ExplainableConnector)
 
 
-def test_a_group_that_does_not_exist_is_shown_nothing(tmp_path: Path) -> None:
+def test_a_group_that_does_not_exist_is_shown_no_statement(tmp_path: Path) -> None:
     file = tmp_path / "onedoor.toml"
     file.write_text('[server]\nsql_shown_to = ["enginering"]\n')
 

@@ -1,4 +1,4 @@
-"""A world to try laws in, who asks in them, and what is told."""
+"""Give the tests of interfaces a world, the groups of two principals, and short forms of errors."""
 
 from typing import Any
 
@@ -26,5 +26,5 @@ def asked(of: World, shelf: str) -> int:
     return len(of.sources[shelf].asked)
 
 
-def told(answer: ExecutionResult) -> list[tuple[Any, ...]]:
+def describe_errors(answer: ExecutionResult) -> list[tuple[Any, ...]]:
     return [(each.code, each.path, (each.extensions or {}).get("position")) for each in answer.errors]

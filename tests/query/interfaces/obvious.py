@@ -1,4 +1,4 @@
-"""A world and a question in, the answer it must get out: all rows in one list, filtered, sorted and cut."""
+"""Evaluate a query the naive way: put all rows into one list, filter it, sort it, and take the page."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -12,7 +12,7 @@ from tests.query.interfaces.world import TYPES, World
 
 Dict = Mapping[str, Any]
 Leaf = tuple[str, str, Any]
-"""A field, an operator, an operand."""
+"""A field, an operator and an operand."""
 
 
 def may(shelf: str, groups: Sequence[str], fields: set[str]) -> bool:

@@ -1,4 +1,4 @@
-"""A seed in, a random question for papers out: as a client writes it, and as plain data for who answers it anew."""
+"""Draw a random query for papers, as GraphQL text and as plain data for the naive evaluation."""
 
 import json
 from collections.abc import Mapping, Sequence

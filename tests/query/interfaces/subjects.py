@@ -1,4 +1,4 @@
-"""An interface over three stores in the words of schema/: one for all, one shut to most, one with a guarded field."""
+"""Define an interface over three sources: one type is open, one denied to most, one has a denied field."""
 
 from datetime import datetime
 from enum import StrEnum

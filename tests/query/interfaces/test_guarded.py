@@ -1,4 +1,4 @@
-"""A field that one type of an interface guards is guarded in every position, and what is shut leaves no trace."""
+"""A field that one type of an interface denies is denied in every coordinate, and leaves no trace."""
 
 from dataclasses import replace
 from functools import partial
@@ -15,12 +15,12 @@ from onedoor.schema.visibility import build_visible_schema
 from tests import acme
 from tests.acme import ask
 from tests.query.interfaces import subjects
-from tests.query.interfaces.conftest import INSIDER, OUTSIDER, told
+from tests.query.interfaces.conftest import INSIDER, OUTSIDER, describe_errors
 from tests.query.interfaces.world import World, built
 from tests.security.permission.ways import ways
 
 GUARDED = ("size", "octets")
-"""A field that not all may see of green papers, and its column there."""
+"""The field of green papers that most principals may not see, and its column."""
 SHOWN = [
     "{ papers(first: 100) { nodes { ... on GreenPaper { size } } } }",
     "{ papers(first: 100) { edges { node { size } } } }",
@@ -32,33 +32,35 @@ NAMED = sorted({way.text for way in ways(built()[0], ("Paper", "size")) if way.n
 
 
 @pytest.mark.parametrize("text", [*SHOWN, *NAMED])
-async def test_no_way_reads_the_guarded_field_for_who_may_not_see_it(at: World, text: str) -> None:
-    await ask(at.desk(), text, *OUTSIDER)
+async def test_no_query_reads_a_denied_field(at: World, text: str) -> None:
+    await ask(at.build_engine(), text, *OUTSIDER)
     assert [each for each in at.sources["GREEN"].asked if GUARDED[1] in repr(each)] == []
 
 
 @pytest.mark.parametrize("text", NAMED)
-async def test_every_position_of_the_guarded_field_is_forbidden_by_its_own_rule(at: World, text: str) -> None:
-    shut, opened = await ask(at.desk(), text, *OUTSIDER), await ask(at.desk(), text, *INSIDER)
+async def test_every_coordinate_of_a_denied_field_is_forbidden(at: World, text: str) -> None:
+    shut, opened = await ask(at.build_engine(), text, *OUTSIDER), await ask(at.build_engine(), text, *INSIDER)
     assert {each.code for each in shut.errors} == {ErrorCode.FORBIDDEN}
     assert {"GreenPaper.size", "BluePaper"} & {(each.extensions or {})["position"] for each in shut.errors}
     assert opened.errors == []
 
 
-async def test_all_or_nothing_refuses_a_list_that_would_lack_rows(at: World) -> None:
+async def test_all_or_nothing_rejects_a_list_that_would_lack_rows(at: World) -> None:
     text = "{ papers { totalCount } }"
-    all_of_it = await ask(at.desk(), text, *OUTSIDER, allOrNothing=True)
-    red = await ask(at.desk(), "{ papers(where: { shelf: { eq: RED } }) { totalCount } }", *OUTSIDER, allOrNothing=True)
-    assert (all_of_it.rejected, told(all_of_it)) == (True, [(ErrorCode.FORBIDDEN, None, "BluePaper")])
+    all_of_it = await ask(at.build_engine(), text, *OUTSIDER, allOrNothing=True)
+    red = await ask(
+        at.build_engine(), "{ papers(where: { shelf: { eq: RED } }) { totalCount } }", *OUTSIDER, allOrNothing=True
+    )
+    assert (all_of_it.rejected, describe_errors(all_of_it)) == (True, [(ErrorCode.FORBIDDEN, None, "BluePaper")])
     assert (red.rejected, red.errors) == (False, [])
 
 
-async def test_who_knows_only_their_own_view_is_not_told_of_a_type_they_may_not_see(at: World) -> None:
-    desk = at.desk()
+async def test_an_error_does_not_name_a_type_outside_the_view_of_the_principal(at: World) -> None:
+    engine = at.build_engine()
     own = acme.opened(
         replace(
-            desk.catalog,
-            schema_for_groups=partial(build_visible_schema, build_document([subjects]), desk.catalog.policy),
+            engine.catalog,
+            schema_for_groups=partial(build_visible_schema, build_document([subjects]), engine.catalog.policy),
         )
     )
     answer = await ask(own, "{ papers(first: 100) { totalCount } }", *OUTSIDER)
@@ -68,22 +70,28 @@ async def test_who_knows_only_their_own_view_is_not_told_of_a_type_they_may_not_
     assert (hidden.rejected, hidden.data) == (True, None)
 
 
-async def test_the_record_tells_what_was_left_out_and_what_was_used(at: World) -> None:
-    desk, text = (
-        at.desk(),
+async def test_the_audit_record_says_what_was_denied_and_what_was_read(at: World) -> None:
+    engine, text = (
+        at.build_engine(),
         "{ papers(where: { name: { isNull: false } }) { nodes { id ... on BluePaper { secret } } } }",
     )
-    answer = await ask(desk, text, *OUTSIDER)
-    kept = recorded(desk, text, answer)
+    answer = await ask(engine, text, *OUTSIDER)
+    kept = recorded(engine, text, answer)
     assert [(each.field, each.reason) for each in kept.withheld] == [("BluePaper", "BluePaper")]
     assert kept.fields_used == ("Paper.name",)
     assert "BluePaper.secret" not in kept.fields
     assert "RedPaper.id" in kept.fields
 
 
-def recorded(desk: QueryEngine, text: str, answer: ExecutionResult) -> Any:
-    visit = RequestFacts(
-        id="1", received_at=acme.NOW, principal=acme.caller(*OUTSIDER), request=GraphQLRequest(query=text), client_request_id=None,
-        status=200, bytes=0, ms=0.0,
-    )  # fmt: skip
-    return build_audit_record(desk, b"a key", visit, answer, AuditOutcome.ANSWERED)
+def recorded(engine: QueryEngine, text: str, answer: ExecutionResult) -> Any:
+    facts = RequestFacts(
+        id="1",
+        received_at=acme.NOW,
+        principal=acme.caller(*OUTSIDER),
+        request=GraphQLRequest(query=text),
+        client_request_id=None,
+        status=200,
+        bytes=0,
+        ms=0.0,
+    )
+    return build_audit_record(engine, b"a key", facts, answer, AuditOutcome.ANSWERED)

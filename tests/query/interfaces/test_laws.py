@@ -1,4 +1,4 @@
-"""What a list of an interface leaves out it names; what fails is missed by name; nothing shut is asked."""
+"""A list of an interface names the types it leaves out and the types that fail, and never reads a denied type."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,65 +10,70 @@ from onedoor.errors import ConfigurationError, ErrorCode
 from onedoor.model.mapping import Relationship
 from onedoor.query.startup_checks import validate_catalog
 from tests.acme import ask
-from tests.query.interfaces.conftest import INSIDER, OUTSIDER, asked, told
+from tests.query.interfaces.conftest import INSIDER, OUTSIDER, asked, describe_errors
 from tests.query.interfaces.question import ident
 from tests.query.interfaces.world import Down, World, bindings
 
 
-async def test_a_type_the_caller_may_not_see_is_neither_asked_nor_counted_and_named_once(at: World) -> None:
-    answer = await ask(at.desk(), "{ papers(first: 100) { totalCount nodes { __typename } } }", *OUTSIDER)
+async def test_a_denied_type_is_neither_read_nor_counted_and_named_once(at: World) -> None:
+    answer = await ask(at.build_engine(), "{ papers(first: 100) { totalCount nodes { __typename } } }", *OUTSIDER)
 
     rows = len(at.papers["RED"]) + len(at.papers["GREEN"])
     assert answer.data is not None
     assert (answer.data["papers"]["totalCount"], len(answer.data["papers"]["nodes"])) == (rows, rows)
     assert {each["__typename"] for each in answer.data["papers"]["nodes"]} == {"RedPaper", "GreenPaper"}
-    assert told(answer) == [(ErrorCode.FORBIDDEN, ("papers",), "BluePaper")]
+    assert describe_errors(answer) == [(ErrorCode.FORBIDDEN, ("papers",), "BluePaper")]
     assert answer.errors[0].extensions == {"position": "BluePaper", "groups": [["people"]], "owner": "tests"}
     assert asked(at, "BLUE") == 0
 
 
-async def test_one_shelf_alone_is_asked_where_the_filter_names_it(at: World) -> None:
+async def test_only_the_type_that_the_filter_names_is_read(at: World) -> None:
     text = "query($in: [Shelf!]!) { papers(where: { shelf: { in: $in } }) { totalCount } }"
-    answer = await ask(at.desk(), text, *INSIDER, variables={"in": ["RED"]})
+    answer = await ask(at.build_engine(), text, *INSIDER, variables={"in": ["RED"]})
 
     assert answer.data == {"papers": {"totalCount": len(at.papers["RED"])}}
     assert (asked(at, "RED") > 0, asked(at, "GREEN"), asked(at, "BLUE")) == (True, 0, 0)
     assert {each.source for each in answer.scan_stats} == {"RED"}
 
 
-async def test_a_shut_type_that_the_filter_leaves_out_is_not_missed(at: World) -> None:
-    answer = await ask(at.desk(), "{ papers(where: { shelf: { in: [RED] } }) { totalCount } }", *OUTSIDER)
+async def test_a_denied_type_that_cannot_match_is_not_reported(at: World) -> None:
+    answer = await ask(at.build_engine(), "{ papers(where: { shelf: { in: [RED] } }) { totalCount } }", *OUTSIDER)
     assert (answer.data, answer.errors) == ({"papers": {"totalCount": len(at.papers["RED"])}}, [])
 
 
-async def test_a_list_of_which_all_is_shut_is_null(at: World) -> None:
-    answer = await ask(at.desk(), "{ papers(where: { shelf: { eq: BLUE } }) { totalCount } }", *OUTSIDER)
-    assert (answer.data, told(answer)) == ({"papers": None}, [(ErrorCode.FORBIDDEN, ("papers",), "BluePaper")])
+async def test_a_list_whose_types_are_all_denied_is_null(at: World) -> None:
+    answer = await ask(at.build_engine(), "{ papers(where: { shelf: { eq: BLUE } }) { totalCount } }", *OUTSIDER)
+    assert (answer.data, describe_errors(answer)) == (
+        {"papers": None},
+        [(ErrorCode.FORBIDDEN, ("papers",), "BluePaper")],
+    )
 
 
-async def test_a_shut_row_asked_by_id_is_null_and_forbidden(at: World) -> None:
-    answer = await ask(at.desk(), '{ paper(id: "BLUE:1") { id } }', *OUTSIDER)
-    assert (answer.data, told(answer)) == ({"paper": None}, [(ErrorCode.FORBIDDEN, ("paper",), "BluePaper")])
+async def test_a_denied_row_asked_by_id_is_null_and_forbidden(at: World) -> None:
+    answer = await ask(at.build_engine(), '{ paper(id: "BLUE:1") { id } }', *OUTSIDER)
+    assert (answer.data, describe_errors(answer)) == ({"paper": None}, [(ErrorCode.FORBIDDEN, ("paper",), "BluePaper")])
     assert asked(at, "BLUE") == 0
 
 
-async def test_an_id_asks_its_own_store_alone(at: World) -> None:
+async def test_an_id_reads_only_the_source_of_its_type(at: World) -> None:
     wanted = ident("GREEN", at.papers["GREEN"][0]["id"])
-    answer = await ask(at.desk(), "query($id: ID!) { paper(id: $id) { id } }", *INSIDER, variables={"id": wanted})
+    answer = await ask(
+        at.build_engine(), "query($id: ID!) { paper(id: $id) { id } }", *INSIDER, variables={"id": wanted}
+    )
     assert (answer.data, {each.source for each in answer.scan_stats}) == ({"paper": {"id": wanted}}, {"GREEN"})
 
 
-async def test_a_refused_fragment_never_nulls_its_sibling(at: World) -> None:
+async def test_a_denied_fragment_never_nulls_its_sibling(at: World) -> None:
     text = "{ papers(first: 100) { nodes { id ... on BluePaper { secret } ... on RedPaper { ink } } } }"
-    answer = await ask(at.desk(), text, *OUTSIDER)
+    answer = await ask(at.build_engine(), text, *OUTSIDER)
     assert answer.data is not None
     assert sum("ink" in each for each in answer.data["papers"]["nodes"]) == len(at.papers["RED"])
-    assert told(answer) == [(ErrorCode.FORBIDDEN, ("papers",), "BluePaper")]
+    assert describe_errors(answer) == [(ErrorCode.FORBIDDEN, ("papers",), "BluePaper")]
 
 
-async def test_a_shelf_that_fails_is_missed_by_name_and_the_rest_is_served(at: World) -> None:
+async def test_a_type_whose_source_fails_is_named_and_the_rest_is_served(at: World) -> None:
     text = "{ papers(first: 100) { totalCount pageInfo { hasNextPage } nodes { shelf } } }"
-    answer = await ask(at.desk(GREEN=Down(at.sources["GREEN"])), text, *INSIDER)
+    answer = await ask(at.build_engine(GREEN=Down(at.sources["GREEN"])), text, *INSIDER)
 
     assert answer.data is not None
     papers = answer.data["papers"]
@@ -80,18 +85,18 @@ async def test_a_shelf_that_fails_is_missed_by_name_and_the_rest_is_served(at: W
     assert answer.errors[0].message.startswith("rows of `GreenPaper` are missing: ")
 
 
-async def test_a_list_of_which_all_failed_is_null(at: World) -> None:
+async def test_a_list_whose_sources_all_fail_is_null(at: World) -> None:
     down: dict[str, Any] = {shelf: Down(at.sources[shelf]) for shelf in at.papers}
-    answer = await ask(at.desk(**down), "{ papers { nodes { id } } }", *INSIDER)
+    answer = await ask(at.build_engine(**down), "{ papers { nodes { id } } }", *INSIDER)
     assert (answer.data, [(each.code, each.path) for each in answer.errors]) == (
         {"papers": None},
         [(ErrorCode.SOURCE_UNAVAILABLE, ("papers",))],
     )
 
 
-async def test_each_parent_has_its_own_page_and_its_own_count(at: World) -> None:
+async def test_each_parent_has_its_own_page_and_count(at: World) -> None:
     text = "{ people { nodes { id papers(first: 2) { totalCount nodes { id } } } } }"
-    answer = await ask(at.desk(), text, *INSIDER)
+    answer = await ask(at.build_engine(), text, *INSIDER)
     assert answer.data is not None
     for person in answer.data["people"]["nodes"]:
         owned = [
@@ -104,9 +109,9 @@ async def test_each_parent_has_its_own_page_and_its_own_count(at: World) -> None
         assert len(person["papers"]["nodes"]) == min(2, len(owned))
 
 
-async def test_a_link_to_one_row_gives_the_first_of_the_first_shelf(at: World) -> None:
+async def test_a_relationship_to_one_row_gives_the_first_row_of_the_first_type(at: World) -> None:
     answer = await ask(
-        at.desk(), '{ people(where: { id: { eq: "1" } }) { nodes { favourite { shelf id } } } }', *INSIDER
+        at.build_engine(), '{ people(where: { id: { eq: "1" } }) { nodes { favourite { shelf id } } } }', *INSIDER
     )
     first = min(row["id"] for row in at.papers["BLUE"] if row["person_id"] == 1)
     shown = {"shelf": "BLUE", "id": ident("BLUE", first)}
@@ -119,17 +124,17 @@ async def test_a_link_to_one_row_gives_the_first_of_the_first_shelf(at: World) -
     "where: { not: { papers: { every: { shelf: { eq: RED } } } } }",
     "where: { favourite: { name: { isNull: true } } }",
 ])  # fmt: skip
-async def test_a_filter_through_a_link_to_an_interface_asks_for_all_its_types(at: World, argument: str) -> None:
+async def test_a_filter_through_an_interface_needs_all_its_types_allowed(at: World, argument: str) -> None:
     """Which people meet it would tell of papers on a shelf that is shut."""
     text = f"{{ people({argument}) {{ totalCount }} }}"
-    shut, opened = await ask(at.desk(), text, *OUTSIDER), await ask(at.desk(), text, *INSIDER)
-    assert (shut.data, told(shut)) == ({"people": None}, [(ErrorCode.FORBIDDEN, ("people",), "BluePaper")])
+    shut, opened = await ask(at.build_engine(), text, *OUTSIDER), await ask(at.build_engine(), text, *INSIDER)
+    assert (shut.data, describe_errors(shut)) == ({"people": None}, [(ErrorCode.FORBIDDEN, ("people",), "BluePaper")])
     assert opened.errors == []
 
 
-async def test_a_filter_through_a_link_meets_rows_of_any_type(at: World) -> None:
+async def test_a_filter_through_an_interface_matches_rows_of_any_type(at: World) -> None:
     text = '{ people(where: { papers: { some: { size: { gte: "1" } } } }) { nodes { id } } }'
-    answer = await ask(at.desk(), text, *INSIDER)
+    answer = await ask(at.build_engine(), text, *INSIDER)
     owned = {
         str(row["person_id"])
         for rows in at.papers.values()
@@ -141,29 +146,31 @@ async def test_a_filter_through_a_link_meets_rows_of_any_type(at: World) -> None
 
 
 async def test_a_cursor_of_another_order_is_refused(at: World) -> None:
-    desk = at.desk()
-    first = await ask(desk, "{ papers(first: 1, orderBy: [{ size: ASC }]) { edges { cursor } } }", *INSIDER)
+    engine = at.build_engine()
+    first = await ask(engine, "{ papers(first: 1, orderBy: [{ size: ASC }]) { edges { cursor } } }", *INSIDER)
     assert first.data is not None
     text = "query($after: String) { papers(first: 1, orderBy: [{ size: DESC }], after: $after) { nodes { id } } }"
     variables: Mapping[str, Any] = {"after": first.data["papers"]["edges"][0]["cursor"]}
-    answer = await ask(desk, text, *INSIDER, variables=variables)
+    answer = await ask(engine, text, *INSIDER, variables=variables)
     assert [each.code for each in answer.errors] == [ErrorCode.BAD_CURSOR]
 
 
-async def test_a_cursor_goes_on_where_less_may_be_seen(at: World) -> None:
-    desk = at.desk()
-    first = await ask(desk, "{ papers(first: 1) { edges { cursor node { shelf } } } }", *INSIDER)
+async def test_a_cursor_stays_valid_for_a_principal_who_may_see_less(at: World) -> None:
+    engine = at.build_engine()
+    first = await ask(engine, "{ papers(first: 1) { edges { cursor node { shelf } } } }", *INSIDER)
     assert first.data is not None
     (edge,) = first.data["papers"]["edges"]
     text = "query($after: String) { papers(first: 100, after: $after) { nodes { shelf } } }"
-    answer = await ask(desk, text, *OUTSIDER, variables={"after": edge["cursor"]})
+    answer = await ask(engine, text, *OUTSIDER, variables={"after": edge["cursor"]})
     assert answer.data is not None
     assert edge["node"]["shelf"] == "BLUE"
     assert len(answer.data["papers"]["nodes"]) == len(at.papers["RED"]) + len(at.papers["GREEN"])
 
 
-async def test_a_plan_shows_what_each_type_is_asked(at: World) -> None:
-    answer = await ask(at.desk(), "{ papers(where: { shelf: { ne: RED } }) { nodes { id } } }", *INSIDER, plan="ONLY")
+async def test_a_plan_has_a_node_for_each_type(at: World) -> None:
+    answer = await ask(
+        at.build_engine(), "{ papers(where: { shelf: { ne: RED } }) { nodes { id } } }", *INSIDER, plan="ONLY"
+    )
     heads = [line for line in answer.extensions["plan"]["text"] if line.lstrip().startswith("Query.")]
     assert heads == ["Query.papers: Paper", "  Query.papers: BluePaper", "  Query.papers: GreenPaper"]
 
@@ -182,15 +189,15 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("changed", "complaint"), WRONG)
-def test_what_could_not_be_merged_is_found_at_the_start(at: World, changed: Any, complaint: str | None) -> None:
+def test_mappings_that_cannot_be_merged_are_refused_at_startup(at: World, changed: Any, complaint: str | None) -> None:
     bound = dict(bindings())
     for name, changes in changed.items():
         of = bound.pop(name)
         bound |= {} if changes is None else {name: replace(of, **changes)}
-    house = replace(at.desk().catalog, mappings=bound, connectors=at.sources)
+    catalog = replace(at.build_engine().catalog, mappings=bound, connectors=at.sources)
     if complaint is None:
-        validate_catalog(house)
+        validate_catalog(catalog)
         return
     with pytest.raises(ConfigurationError) as caught:
-        validate_catalog(house)
+        validate_catalog(catalog)
     assert complaint in str(caught.value)

@@ -1,4 +1,4 @@
-"""A seed in, a small world out: papers on three shelves, each its own source with promises of its own, and people."""
+"""Draw a small world from a seed: papers of three types, each in a source with capabilities of its own, and people."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,13 +26,13 @@ from tests.query.pushdown.strict import Strict
 
 Dict = Mapping[str, Any]
 TYPES = {"BLUE": "BluePaper", "GREEN": "GreenPaper", "RED": "RedPaper"}
-"""By shelf, in the order of the shelves."""
+"""The types by shelf, in the order of the shelves."""
 COLUMNS = {
-    "id": ColumnType.TEXT, "name": ColumnType.TEXT, "size": ColumnType.INTEGER, "dated": ColumnType.TIME, "person_id": ColumnType.INTEGER,
-    "more": ColumnType.TEXT,
+    "id": ColumnType.TEXT, "name": ColumnType.TEXT, "size": ColumnType.INTEGER, "dated": ColumnType.TIME,
+    "person_id": ColumnType.INTEGER, "more": ColumnType.TEXT,
 }  # fmt: skip
 RENAMED = {"GREEN": {"name": "title", "size": "octets"}}
-"""Columns that a shelf calls otherwise."""
+"""Columns that have other names in the source of a shelf."""
 MORE = {"RED": "ink", "GREEN": "more", "BLUE": "secret"}
 PEOPLE = {"id": ColumnType.INTEGER, "name": ColumnType.TEXT}
 POOLS: Mapping[str, tuple[Any, ...]] = {
@@ -53,8 +53,8 @@ class World:
     people: Sequence[Dict]
     sources: Mapping[str, Strict]
 
-    def desk(self, **other: Connector) -> QueryEngine:
-        house = Catalog(
+    def build_engine(self, **other: Connector) -> QueryEngine:
+        catalog = Catalog(
             schema=built()[0],
             policy=built()[1],
             mappings=bindings(),
@@ -63,8 +63,8 @@ class World:
             cursor_secret=b"a secret of the tests",
             version="1",
         )
-        validate_catalog(house)
-        return acme.opened(house)
+        validate_catalog(catalog)
+        return acme.opened(catalog)
 
 
 @cache
@@ -125,8 +125,8 @@ def drawn(random: Random, missing: float) -> Sequence[Dict]:
 def shelved(random: Random, shelf: str, rows: Sequence[Dict]) -> MemoryCollection:
     called = {**RENAMED.get(shelf, {}), "more": MORE[shelf]}
     kinds = {called.get(name, name): kind for name, kind in COLUMNS.items()}
-    can = promised(random, kinds, (("id",), ("person_id",)))
-    return MemoryCollection(capabilities=can, rows=[tuple(row.values()) for row in rows])
+    capabilities = promised(random, kinds, (("id",), ("person_id",)))
+    return MemoryCollection(capabilities=capabilities, rows=[tuple(row.values()) for row in rows])
 
 
 def promised(random: Random, kinds: Mapping[str, ColumnType], keyed: tuple[tuple[str, ...], ...]) -> Capabilities:

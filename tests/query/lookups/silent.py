@@ -1,4 +1,4 @@
-"""A field that takes something of which nothing is said."""
+"""Define a lookup with an argument that has no description."""
 
 import strawberry
 

@@ -1,4 +1,4 @@
-"""Rooms whose temperature is measured elsewhere, over a window; and their letters, which are read in part."""
+"""Define rooms whose temperature, tags and letters are lookups in another source."""
 
 from enum import StrEnum
 

@@ -1,4 +1,4 @@
-"""A field that is looked up: one read for all rows, its arguments tests there, null where nothing is found."""
+"""A lookup reads its values for all rows at once, filters by its arguments, and is null where nothing matches."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
@@ -122,33 +122,38 @@ def opened(far: Connector) -> QueryEngine:
     return acme.opened(house(far))
 
 
-def far(can: Any = lambda can: can) -> Counted:
+def far(capabilities: Any = lambda capabilities: capabilities) -> Counted:
     return Counted(
-        MemoryConnector({name: replace(each, capabilities=can(each.capabilities)) for name, each in FAR.items()})
+        MemoryConnector(
+            {name: replace(each, capabilities=capabilities(each.capabilities)) for name, each in FAR.items()}
+        )
     )
 
 
-async def nodes(desk: QueryEngine, wanted: str, **variables: Any) -> list[Any]:
-    told = await asked(desk, wanted, **variables)
-    assert not told.errors
-    assert told.data is not None
-    return [each if len(each) > 1 else next(iter(each.values())) for each in told.data["rooms"]["nodes"]]
+async def nodes(engine: QueryEngine, wanted: str, **variables: Any) -> list[Any]:
+    result = await asked(engine, wanted, **variables)
+    assert not result.errors
+    assert result.data is not None
+    return [each if len(each) > 1 else next(iter(each.values())) for each in result.data["rooms"]["nodes"]]
 
 
 DEFINED = {"w": "Window! = MINUTE", "words": "[String!]", "saying": "[Saying!]", "most": "Int"}
-"""The variables a question may use."""
+"""The variables that a query may use."""
 
 
-async def asked(desk: QueryEngine, wanted: str, **variables: Any) -> ExecutionResult:
+async def asked(engine: QueryEngine, wanted: str, **variables: Any) -> ExecutionResult:
     used = ", ".join(f"${name}: {of}" for name, of in DEFINED.items() if f"${name})" in wanted)
     head = f"query ({used}) " if used else ""
-    return await acme.ask(desk, f"{head}{{ rooms {{ nodes {{ {wanted} }} }} }}", variables=variables)
+    return await acme.ask(engine, f"{head}{{ rooms {{ nodes {{ {wanted} }} }} }}", variables=variables)
 
 
-WAYS = [pytest.param(lambda can: can, id="promised"), pytest.param(acme.nothing, id="nothing promised")]
+WAYS = [
+    pytest.param(lambda capabilities: capabilities, id="promised"),
+    pytest.param(acme.nothing, id="nothing promised"),
+]
 
 
-@pytest.mark.parametrize("can", WAYS)
+@pytest.mark.parametrize("capabilities", WAYS)
 @pytest.mark.parametrize(
     ("wanted", "variables", "shown"),
     [
@@ -187,81 +192,81 @@ WAYS = [pytest.param(lambda can: can, id="promised"), pytest.param(acme.nothing,
     ],
 )
 async def test_a_value_is_found_by_key_and_arguments(
-    can: Any, wanted: str, variables: Mapping[str, Any], shown: list[Any]
+    capabilities: Any, wanted: str, variables: Mapping[str, Any], shown: list[Any]
 ) -> None:
-    assert await nodes(opened(far(can)), wanted, **variables) == shown
+    assert await nodes(opened(far(capabilities)), wanted, **variables) == shown
 
 
 async def test_the_same_plan_takes_other_arguments() -> None:
-    desk = opened(far())
-    first = await nodes(desk, "heat(window: $w)", w="MINUTE")
-    assert (first, await nodes(desk, "heat(window: $w)", w="HOUR")) == (
+    engine = opened(far())
+    first = await nodes(engine, "heat(window: $w)", w="MINUTE")
+    assert (first, await nodes(engine, "heat(window: $w)", w="HOUR")) == (
         [20.5, 21.0, 29.0, None, None],
         [19.0, None, 18.0, None, None],
     )
 
 
-async def test_all_rows_of_a_level_are_looked_up_in_one_read() -> None:
+async def test_all_rows_of_a_level_are_looked_up_in_one_request() -> None:
     source = far()
     await nodes(opened(source), "heat")
     assert [each.keys.values for each in source.asks if each.keys] == [((1,), (2,), (3,), (4,), (5,))]
 
 
-async def test_a_failed_look_up_is_null_with_one_fault_and_the_rest_is_served() -> None:
-    told = await asked(opened(Down(FAR)), "id heat")
-    assert told.data == {"rooms": {"nodes": [{"id": str(number), "heat": None} for number, _ in ROOMS]}}
-    assert [(each.code, each.path, each.extensions) for each in told.errors] == [
+async def test_a_failed_lookup_is_null_with_one_error_and_the_rest_is_served() -> None:
+    result = await asked(opened(Down(FAR)), "id heat")
+    assert result.data == {"rooms": {"nodes": [{"id": str(number), "heat": None} for number, _ in ROOMS]}}
+    assert [(each.code, each.path, each.extensions) for each in result.errors] == [
         (ErrorCode.SOURCE_UNAVAILABLE, ("rooms", "nodes", 0, "heat"), {"nulls": 5})
     ]
 
 
-async def test_a_withheld_look_up_is_never_asked() -> None:
+async def test_a_denied_lookup_is_never_read() -> None:
     source = far()
-    told = await asked(opened(source), "id secretHeat")
-    assert ([each.code for each in told.errors], source.asks) == ([ErrorCode.FORBIDDEN], [])
+    result = await asked(opened(source), "id secretHeat")
+    assert ([each.code for each in result.errors], source.asks) == ([ErrorCode.FORBIDDEN], [])
 
 
-async def test_a_value_its_field_cannot_show_is_null_with_a_fault() -> None:
+async def test_a_value_that_its_field_cannot_show_is_null_with_an_error() -> None:
     rows = ((1, "1h", float("inf")),)
-    told = await asked(
+    result = await asked(
         opened(MemoryConnector({**FAR, "heat": MemoryCollection(capabilities=HEATED, rows=rows)})), "heat"
     )
-    assert [each.code for each in told.errors] == [ErrorCode.SOURCE_INVALID]
-    assert told.data == {"rooms": {"nodes": [{"heat": None} for _ in ROOMS]}}
+    assert [each.code for each in result.errors] == [ErrorCode.SOURCE_INVALID]
+    assert result.data == {"rooms": {"nodes": [{"heat": None} for _ in ROOMS]}}
 
 
-async def test_a_look_up_costs_what_its_collection_weighs() -> None:
-    told = await acme.ask(opened(far()), "{ rooms(first: 5) { nodes { heat } } }", cost=True)
-    assert told.extensions["cost"] == 5 + 5 * 7
+async def test_a_lookup_costs_the_row_cost_of_its_collection() -> None:
+    result = await acme.ask(opened(far()), "{ rooms(first: 5) { nodes { heat } } }", cost=True)
+    assert result.extensions["cost"] == 5 + 5 * 7
 
 
-async def test_a_look_up_is_a_read_of_the_plan() -> None:
-    told = await acme.ask(opened(far()), "{ rooms { nodes { heat } } }", plan="ONLY")
-    (rooms,) = told.extensions["plan"]["branches"]
+async def test_a_lookup_is_a_scan_of_the_plan() -> None:
+    result = await acme.ask(opened(far()), "{ rooms { nodes { heat } } }", plan="ONLY")
+    (rooms,) = result.extensions["plan"]["branches"]
     (heat,) = rooms["branches"]
     assert (heat["field"], heat["to"], heat["reads"][0]["collection"]) == ("heat", "Float", "heat")
 
 
-async def test_an_argument_must_be_what_it_is_said_to_be() -> None:
-    told = await asked(opened(far()), 'letter(saying: [{word: "x", times: "two"}])')
-    assert (told.rejected, {each.code for each in told.errors}) == (True, {ErrorCode.GRAPHQL_VALIDATION_FAILED})
+async def test_an_argument_must_be_of_its_type() -> None:
+    result = await asked(opened(far()), 'letter(saying: [{word: "x", times: "two"}])')
+    assert (result.rejected, {each.code for each in result.errors}) == (True, {ErrorCode.GRAPHQL_VALIDATION_FAILED})
 
 
-async def test_a_look_up_can_be_neither_filtered_nor_ordered_nor_measured_by() -> None:
+async def test_a_lookup_can_be_neither_filtered_nor_sorted_nor_aggregated_by() -> None:
     schema, _ = built()
     made = ("RoomWhere", "RoomOrder", "RoomMaximum", "RoomGroupBy")
     of: Mapping[str, Any] = schema.type_map
     assert [name for name in made for each in of[name].fields if each in LOOKUPS] == []
 
 
-def test_what_is_printed_has_arguments_defaults_and_inputs() -> None:
+def test_the_sdl_has_the_arguments_defaults_and_inputs_of_lookups() -> None:
     printed = print_sdl([subjects])
     assert "window: Window! = HOUR" in printed
     assert "saying: [Saying!]\n" in printed
     assert 'input Saying @allow(groups: ["everyone"])' in printed
 
 
-def test_the_view_of_a_caller_keeps_what_a_look_up_takes() -> None:
+def test_the_view_of_a_principal_has_the_arguments_of_lookups() -> None:
     _, rules = built()
     seen = build_visible_schema(build_document([subjects]), rules, frozenset({"everyone"}))
     assert validate(seen, parse('{ rooms { nodes { heat(window: MINUTE) letter(saying: [{word: "x"}]) } } }')) == []

@@ -1,6 +1,6 @@
-"""Five rows with nulls and ties, all that could be promised of them, and what any ask of them comes to, obviously."""
+"""Five rows with nulls and ties, all capabilities they could have, and the rows that each scan must return."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -25,7 +25,7 @@ TAGGED = Comparison("tag", Op.EQ, "a")
 LARGE = Comparison("size", Op.GT, 1)
 PARENTED = Exists("parent", ("parent",), ("id",), Comparison("open", Op.EQ, True))
 
-WHERES = (
+FILTERS = (
     ALWAYS_TRUE,
     ALWAYS_FALSE,
     TAGGED,
@@ -42,7 +42,7 @@ KEYS = (None, (), ((10,),), ((20,), (99,), (10,)))
 BY_ID = (SortKey("id"),)
 BY_SIZE = (SortKey("size"), SortKey("id"))
 BACKWARDS = (SortKey("size", True, True), SortKey("tag", True, True), SortKey("id", True, True))
-TAILS = (
+LATER_STEPS = (
     ((COUNT_ROWS,), (), None),
     ((), (), None),
     ((), BY_ID, 2),
@@ -54,101 +54,99 @@ TAILS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """One read as the planner is asked for it."""
+class SmallScan:
+    """Describe one scan over the five rows."""
 
     keys: tuple[Row, ...] | None
-    where: Any
-    measures: tuple[AggregateCall, ...]
-    order: tuple[SortKey, ...]
+    filter: Any
+    aggregates: tuple[AggregateCall, ...]
+    sort: tuple[SortKey, ...]
     limit: int | None
 
     @property
-    def keyed(self) -> tuple[str, ...]:
+    def key_columns(self) -> tuple[str, ...]:
         return () if self.keys is None else ("parent",)
 
 
-WANTED = tuple(
-    Wanted(keys=keys, where=where, measures=measures, order=order, limit=limit)
-    for where, keys, (measures, order, limit) in product(WHERES, KEYS, TAILS)
+SMALL_SCANS = tuple(
+    SmallScan(keys=keys, filter=predicate, aggregates=aggregates, sort=sort, limit=limit)
+    for predicate, keys, (aggregates, sort, limit) in product(FILTERS, KEYS, LATER_STEPS)
 )
 
 
-def promises() -> Iterator[Capabilities]:
-    """Every combination of a small set of capabilities."""
+def list_capabilities() -> Iterator[Capabilities]:
+    """Yield every combination of a small set of capabilities."""
     none: frozenset[Op] = frozenset()
     yes = (False, True)
-    for keys, tag, size, logic, related in product((0, 2), (none, ALL_OPS), (none, ALL_OPS), yes, yes):
-        for orders, limit, limit_per_key, counts in product(yes, yes, yes, yes):
+    for keys, tag, size, boolean, exists in product((0, 2), (none, ALL_OPS), (none, ALL_OPS), yes, yes):
+        for sortable, limit, limit_per_key, aggregates in product(yes, yes, yes, yes):
             yield Capabilities(
                 columns={
                     "id": Column(ColumnType.INTEGER, ALL_OPS, True),
                     "tag": Column(ColumnType.TEXT, tag, True),
-                    "size": Column(ColumnType.INTEGER, size, orders),
+                    "size": Column(ColumnType.INTEGER, size, sortable),
                     "parent": Column(ColumnType.INTEGER, ALL_OPS, True),
                 },
                 max_keys=keys,
-                boolean_filters=logic,
-                exists_filters=related,
+                boolean_filters=boolean,
+                exists_filters=exists,
                 limit=limit,
                 limit_per_key=limit_per_key,
-                aggregates=counts,
+                aggregates=aggregates,
             )
 
 
-def memory(can: Capabilities) -> MemoryConnector:
+def build_memory_connector(capabilities: Capabilities) -> MemoryConnector:
     parent = Capabilities(columns={"id": Column(ColumnType.INTEGER), "open": Column(ColumnType.BOOLEAN, ALL_OPS)})
     return MemoryConnector(
         {
-            "row": MemoryCollection(capabilities=can, rows=ROWS),
+            "row": MemoryCollection(capabilities=capabilities, rows=ROWS),
             "parent": MemoryCollection(capabilities=parent, rows=PARENTS),
         }
     )
 
 
-def obvious(wanted: Wanted) -> list[Row]:
-    """The rows as whole rows in order, or one (key, count) for each key that has any."""
-    rows = [row for row in ROWS if meets(wanted.where, named(row))]
-    if wanted.keys is None:
-        return tail(wanted, rows, ())
-    groups = [(key, [row for row in rows if row[3:] == key]) for key in wanted.keys]
-    return [each for key, group in groups if group for each in tail(wanted, group, key)]
+def compute_expected_rows(small_scan: SmallScan) -> list[Row]:
+    """Compute whole rows in order, or one (key, count) for each key that has any."""
+    rows = [row for row in ROWS if meets(small_scan.filter, dict(zip(COLUMNS, row, strict=True)))]
+    if small_scan.keys is None:
+        return apply_later_steps(small_scan, rows, ())
+    groups = [(key, [row for row in rows if row[3:] == key]) for key in small_scan.keys]
+    return [row for key, group in groups if group for row in apply_later_steps(small_scan, group, key)]
 
 
-def tail(wanted: Wanted, rows: list[Row], key: Row) -> list[Row]:
-    if wanted.measures:
+def apply_later_steps(small_scan: SmallScan, rows: list[Row], key: Row) -> list[Row]:
+    if small_scan.aggregates:
         return [(*key, len(rows))]
-    for each in reversed(wanted.order):
-        at = COLUMNS.index(each.column)
-        empty = [row for row in rows if row[at] is None]
-        filled = sorted((row for row in rows if row[at] is not None), key=lambda row: row[at], reverse=each.descending)
-        rows = empty + filled if each.nulls_first else filled + empty
-    return rows[: wanted.limit]
+    for sort_key in reversed(small_scan.sort):
+        index = COLUMNS.index(sort_key.column)
+        empty = [row for row in rows if row[index] is None]
+        filled = [row for row in rows if row[index] is not None]
+        filled.sort(key=lambda row: row[index], reverse=sort_key.descending)
+        rows = empty + filled if sort_key.nulls_first else filled + empty
+    return rows[: small_scan.limit]
 
 
-def named(row: Sequence[Any]) -> dict[str, Any]:
-    return dict(zip(COLUMNS, row, strict=True))
-
-
-def meets(where: Any, row: dict[str, Any]) -> bool:
-    match where:
+def meets(predicate: Any, row: dict[str, Any]) -> bool:
+    match predicate:
         case And():
-            return all(meets(each, row) for each in where.parts)
+            return all(meets(part, row) for part in predicate.parts)
         case Or():
-            return any(meets(each, row) for each in where.parts)
+            return any(meets(part, row) for part in predicate.parts)
         case Not():
-            return not meets(where.part, row)
+            return not meets(predicate.part, row)
         case Exists():
             return any(row["parent"] == key and is_open is True for key, is_open in PARENTS)
         case Comparison(op=Op.IS_NULL):
-            return (row[where.column] is None) == where.value
+            return (row[predicate.column] is None) is predicate.value
         case _:
-            return row[where.column] is not None and OBVIOUS[where.op](row[where.column], where.value)
+            value = row[predicate.column]
+            return value is not None and COMPARE[predicate.op](value, predicate.value)
 
 
-OBVIOUS = {
-    Op.EQ: lambda found, given: found == given,
-    Op.GT: lambda found, given: found > given,
-    Op.NOT_IN: lambda found, given: found not in given,
-    Op.I_STARTS_WITH: lambda found, given: found.lower().startswith(given.lower()),
+COMPARE: dict[Op, Callable[[Any, Any], bool]] = {
+    Op.EQ: lambda value, operand: bool(value == operand),
+    Op.GT: lambda value, operand: bool(value > operand),
+    Op.NOT_IN: lambda value, operand: value not in operand,
+    Op.I_STARTS_WITH: lambda value, operand: bool(value.lower().startswith(operand.lower())),
 }

@@ -1,20 +1,21 @@
-"""A source over rows in memory that fails loudly when asked for more than it declares, and keeps what it was asked."""
+"""Wrap rows in memory in a connector that refuses requests beyond its capabilities, and records every request."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 from onedoor.connectors.memory import MemoryConnector
 from onedoor.spi.capabilities import Capabilities, ColumnType
-from onedoor.spi.predicates import ALWAYS_TRUE, And, Comparison, Exists, InKeys, Not, Op, Or, Predicate, Row
+from onedoor.spi.connector import Connector
+from onedoor.spi.predicates import ALWAYS_TRUE, And, Comparison, Exists, InKeys, Not, Op, Or, Row, iterate_leaves
 from onedoor.spi.scan import ScanRequest
 
 
 class TooMuch(AssertionError):
-    """The source was asked for what it does not promise."""
+    """The connector was asked for what it does not promise."""
 
 
 class Strict:
-    """The same answers as the memory it is made of."""
+    """Return the rows of a memory connector."""
 
     def __init__(self, memory: MemoryConnector) -> None:
         self.memory = memory
@@ -23,11 +24,11 @@ class Strict:
     def capabilities(self, collection: str) -> Capabilities:
         return self.memory.capabilities(collection)
 
-    async def scan(self, ask: ScanRequest) -> AsyncIterator[Sequence[Row]]:
-        self.asked.append(ask)
-        for complaint in complaints(self, ask):
-            raise TooMuch(f"{complaint}: {ask}")
-        async for rows in self.memory.scan(ask):
+    async def scan(self, request: ScanRequest) -> AsyncIterator[Sequence[Row]]:
+        self.asked.append(request)
+        for complaint in complaints(self, request):
+            raise TooMuch(f"{complaint}: {request}")
+        async for rows in self.memory.scan(request):
             yield rows
 
     async def ping(self) -> None:
@@ -37,108 +38,104 @@ class Strict:
         return None
 
 
-def complaints(source: Any, ask: ScanRequest) -> Iterator[str]:
-    """What the ask says that its collection does not promise."""
-    can: Capabilities = source.capabilities(ask.collection)
-    if ask.keys and len(ask.keys.values) > can.max_keys:
+def complaints(connector: Connector, request: ScanRequest) -> Iterator[str]:
+    """Yield what the request asks for that its collection does not promise."""
+    capabilities = connector.capabilities(request.collection)
+    key_columns, keys = (request.keys.columns, request.keys.values) if request.keys else ((), ())
+    if len(keys) > capabilities.max_keys:
         yield "more keys than it takes at once"
-    if ask.keys and can.key_columns and ask.keys.columns not in can.key_columns:
+    if request.keys and capabilities.key_columns and key_columns not in capabilities.key_columns:
         yield "keys of columns it is not read by"
-    if ask.keys and (not ask.keys.values or len(set(ask.keys.values)) < len(ask.keys.values)):
+    if request.keys and (not keys or len(set(keys)) < len(keys)):
         yield "no keys, or the same twice"
-    if any(None in key for key in (ask.keys.values if ask.keys else ())):
+    if any(None in key for key in keys):
         yield "a null among keys"
-    if set(can.required_columns) - {*(ask.keys.columns if ask.keys else ()), *equalled(ask.filter)}:
+    if set(capabilities.required_columns) - {*key_columns, *list_equal_columns(request.filter)}:
         yield "no keys it cannot be read without"
-    if not filters(source, can, ask.filter, top=True):
+    if not takes_filter(connector, capabilities, request.filter):
         yield "a filter it does not take"
-    if not set(ask.columns) <= set(can.columns):
+    if not set(request.columns) <= set(capabilities.columns):
         yield "columns it does not have"
-    yield from (grouped if ask.aggregates else plain)(can, ask)
+    yield from (list_group_complaints if request.aggregates else list_row_complaints)(capabilities, request)
 
 
-def plain(can: Capabilities, ask: ScanRequest) -> Iterator[str]:
-    """What a read of rows says that is not promised."""
-    if not all(can.columns[each.column].sortable for each in ask.sort):
+def list_row_complaints(capabilities: Capabilities, request: ScanRequest) -> Iterator[str]:
+    if not all(capabilities.columns[sort_key.column].sortable for sort_key in request.sort):
         yield "an order it does not take"
-    if ask.limit is not None and not (can.limit_per_key if ask.keys else can.limit):
+    if request.limit is not None and not (capabilities.limit_per_key if request.keys else capabilities.limit):
         yield "a limit it does not take"
-    if ask.time_buckets or ask.having != ALWAYS_TRUE:
-        yield "what is said of groups, without measures"
+    if request.time_buckets or request.having != ALWAYS_TRUE:
+        yield "steps of groups, without aggregates"
 
 
-def grouped(can: Capabilities, ask: ScanRequest) -> Iterator[str]:
-    """What a read of groups says that is not promised: `having`, order and limit come all with `arranges`."""
-    if not can.aggregates:
-        yield "a measure it does not take"
-    if not all(each.function in can.columns[each.column].aggregates for each in ask.aggregates if each.column):
-        yield "a measure of a column it does not take"
-    if not all(Op.EQ in can.columns[each].filters for each in ask.columns):
-        yield "a group by a column it does not tell apart"
-    if not all(each.unit in can.time_buckets and each.column in ask.columns for each in ask.time_buckets):
-        yield "a unit it does not cut to"
-    if (ask.having != ALWAYS_TRUE or ask.sort or ask.limit is not None) and (
-        ask.keys or not can.group_ordering_and_limit
+def list_group_complaints(capabilities: Capabilities, request: ScanRequest) -> Iterator[str]:
+    columns = capabilities.columns
+    if not capabilities.aggregates:
+        yield "aggregates it does not compute"
+    if not all(call.function in columns[call.column].aggregates for call in request.aggregates if call.column):
+        yield "an aggregate it does not compute of that column"
+    if not all(Op.EQ in columns[column].filters for column in request.columns):
+        yield "groups by a column it does not compare"
+    if not all(
+        bucket.unit in capabilities.time_buckets and bucket.column in request.columns for bucket in request.time_buckets
     ):
-        yield "an arrangement of groups"
-    known = {*ask.columns, *(each.name for each in ask.aggregates)}
-    if not {*named(ask.having), *(each.column for each in ask.sort)} <= known:
-        yield "an arrangement by what its groups do not hold"
+        yield "a time bucket it does not take"
+    is_arranged = request.having != ALWAYS_TRUE or request.sort or request.limit is not None
+    if is_arranged and (request.keys or not capabilities.group_ordering_and_limit):
+        yield "an order or a limit of groups"
+    known = {*request.columns, *(call.name for call in request.aggregates)}
+    compared = {leaf.column for leaf in iterate_leaves(request.having)}
+    if not {*compared, *(sort_key.column for sort_key in request.sort)} <= known:
+        yield "an order by what its groups do not have"
 
 
-def named(having: Any) -> Iterator[str]:
-    """The columns and measures a `having` names."""
-    match having:
+def takes_filter(connector: Connector, capabilities: Capabilities, predicate: Any) -> bool:
+    """Whether a filter is promised; conjuncts always are, other connectives with `boolean_filters`."""
+    if isinstance(predicate, And):
+        return all(takes_condition(connector, capabilities, part) for part in predicate.parts)
+    return takes_condition(connector, capabilities, predicate)
+
+
+def takes_condition(connector: Connector, capabilities: Capabilities, predicate: Any) -> bool:
+    match predicate:
         case Comparison():
-            yield having.column
+            column = capabilities.columns[predicate.column]
+            is_list_equality = column.type is ColumnType.LIST and predicate.op is Op.EQ
+            return predicate.op in column.filters and (has_valid_operand(predicate) or is_list_equality)
         case And() | Or():
-            for each in having.parts:
-                yield from named(each)
+            return capabilities.boolean_filters and all(
+                takes_condition(connector, capabilities, part) for part in predicate.parts
+            )
         case Not():
-            yield from named(having.part)
-        case _:
-            yield f"a {type(having).__name__}"
-
-
-def filters(source: Any, can: Capabilities, where: Any, *, top: bool = False) -> bool:
-    """Without `logic`, only an `All` of tests."""
-    match where:
-        case Comparison():
-            held = can.columns[where.column]
-            return where.op in held.filters and (shaped(where) or (held.type is ColumnType.LIST and where.op is Op.EQ))
-        case And():
-            return (can.boolean_filters or top) and all(filters(source, can, each) for each in where.parts)
-        case Or():
-            return can.boolean_filters and all(filters(source, can, each) for each in where.parts)
-        case Not():
-            return can.boolean_filters and filters(source, can, where.part)
+            return capabilities.boolean_filters and takes_condition(connector, capabilities, predicate.part)
         case InKeys():
-            return len(where.keys) <= can.max_in_filter_keys and not any(None in key for key in where.keys)
+            has_null = any(None in key for key in predicate.keys)
+            return len(predicate.keys) <= capabilities.max_in_filter_keys and not has_null
         case Exists():
-            inner = source.capabilities(where.collection)
-            return can.exists_filters and (
-                where.filter == ALWAYS_TRUE or filters(source, inner, where.filter, top=True)
+            inner = connector.capabilities(predicate.collection)
+            return capabilities.exists_filters and (
+                predicate.filter == ALWAYS_TRUE or takes_filter(connector, inner, predicate.filter)
             )
         case _:
             return False
 
 
-def shaped(test: Comparison) -> bool:
-    """The operand is what the words say: a tuple without nulls, a boolean, or one value."""
-    match test.op:
+def has_valid_operand(comparison: Comparison) -> bool:
+    """Whether the operand is a tuple without nulls, a boolean, or one value, as the operator demands."""
+    match comparison.op:
         case Op.IN | Op.NOT_IN:
-            return isinstance(test.value, tuple) and None not in test.value
+            return isinstance(comparison.value, tuple) and None not in comparison.value
         case Op.IS_NULL:
-            return isinstance(test.value, bool)
+            return isinstance(comparison.value, bool)
         case _:
-            return test.value is not None and not isinstance(test.value, tuple | list)
+            return comparison.value is not None and not isinstance(comparison.value, tuple | list)
 
 
-def equalled(where: Predicate) -> Iterator[str]:
-    """The columns that can hold one value only."""
-    match where:
+def list_equal_columns(predicate: Any) -> Iterator[str]:
+    """Yield the columns that a filter lets have one value only."""
+    match predicate:
         case Comparison(column, Op.EQ):
             yield column
         case And():
-            for each in where.parts:
-                yield from equalled(each)
+            for part in predicate.parts:
+                yield from list_equal_columns(part)

@@ -1,94 +1,100 @@
-"""The push-down law, on all small worlds: the plan changes with the promise, the rows do not."""
+"""The law of push-down, tried on all small scans: capabilities change the plan, never the rows."""
 
 import pytest
 
 from onedoor.model.catalog import Limits
 from onedoor.query.executor.scan import execute_scan
-from onedoor.query.planner import nodes, pushdown
-from onedoor.query.planner.nodes import PhysicalScan, PushdownStep
+from onedoor.query.planner.nodes import LogicalScan, PhysicalScan, PushdownStep
+from onedoor.query.planner.pushdown import plan_scan
 from onedoor.spi.operators import compile_key
 from onedoor.spi.predicates import ALWAYS_TRUE, Row
 from onedoor.spi.scan import ScanRequest
-from tests.query.pushdown.running import running
-from tests.query.pushdown.small import COLUMNS, WANTED, Wanted, memory, obvious, promises
+from tests.query.pushdown.small import (
+    COLUMNS,
+    SMALL_SCANS,
+    SmallScan,
+    build_memory_connector,
+    compute_expected_rows,
+    list_capabilities,
+)
+from tests.query.pushdown.state import build_state
 from tests.query.pushdown.strict import Strict, complaints
 
-SOURCES = tuple(Strict(memory(can)) for can in promises())
-NOTHING, *_, EVERYTHING = SOURCES
+CONNECTORS = tuple(Strict(build_memory_connector(capabilities)) for capabilities in list_capabilities())
+WITHOUT_CAPABILITIES, *_, WITH_ALL_CAPABILITIES = CONNECTORS
 
 
-def planned(source: Strict, wanted: Wanted) -> PhysicalScan:
-    return pushdown.plan_scan(
-        source,
-        nodes.LogicalScan(
+def plan(connector: Strict, small_scan: SmallScan) -> PhysicalScan:
+    return plan_scan(
+        connector,
+        LogicalScan(
             source="small",
             collection="row",
-            columns=wanted.keyed if wanted.measures else COLUMNS,
-            key_columns=wanted.keyed,
-            filter=wanted.where,
-            aggregates=wanted.measures,
-            sort=wanted.order,
-            limit=wanted.limit,
+            columns=small_scan.key_columns if small_scan.aggregates else COLUMNS,
+            key_columns=small_scan.key_columns,
+            filter=small_scan.filter,
+            aggregates=small_scan.aggregates,
+            sort=small_scan.sort,
+            limit=small_scan.limit,
         ),
     )
 
 
-async def finished(source: Strict, one: PhysicalScan, wanted: Wanted) -> list[Row]:
-    table = await execute_scan(running("small", source, Limits()), one, wanted.keys)
-    width = len(one.logical.columns) + len(one.logical.aggregates)
-    return sorted_by_key([row[:width] for row in table.rows], wanted)
+async def execute(connector: Strict, scan: PhysicalScan, small_scan: SmallScan) -> list[Row]:
+    result = await execute_scan(build_state("small", connector, Limits()), scan, small_scan.keys)
+    width = len(scan.logical.columns) + len(scan.logical.aggregates)
+    return sort_by_key([row[:width] for row in result.rows], small_scan)
 
 
-def sorted_by_key(rows: list[Row], wanted: Wanted) -> list[Row]:
-    """Which key comes first is not said, nor is the order of rows that none was asked for."""
-    if not wanted.order:
+def sort_by_key(rows: list[Row], small_scan: SmallScan) -> list[Row]:
+    """Sort what no law orders: the keys, and rows that no order was asked for."""
+    if not small_scan.sort:
         return sorted(rows, key=repr)
-    take = compile_key(wanted.keyed, COLUMNS)
-    return sorted(rows, key=take)
+    return sorted(rows, key=compile_key(small_scan.key_columns, COLUMNS))
 
 
-@pytest.mark.parametrize("wanted", [pytest.param(each, id=str(at)) for at, each in enumerate(WANTED)])
-async def test_rows_are_the_same_whatever_a_source_promises_and_it_is_asked_no_more(wanted: Wanted) -> None:
-    expected = sorted_by_key(obvious(wanted), wanted)
-    # Most promises lead to one of a few reads, and a read asks the same of each source; so each is read once.
-    asked: dict[PhysicalScan, list[ScanRequest]] = {}
-    for source in SOURCES:
-        one = planned(source, wanted)
-        if one not in asked:
-            source.asked.clear()
-            assert await finished(source, one, wanted) == expected, one
-            asked[one] = list(source.asked)
-        assert not [each for ask in asked[one] for each in complaints(source, ask)], one
+@pytest.mark.parametrize("small_scan", [pytest.param(each, id=str(number)) for number, each in enumerate(SMALL_SCANS)])
+async def test_rows_are_the_same_whatever_the_capabilities_and_no_request_exceeds_them(small_scan: SmallScan) -> None:
+    expected = sort_by_key(compute_expected_rows(small_scan), small_scan)
+    # Most capabilities lead to one of a few scans, and a scan makes the same requests; so each is executed once.
+    requests: dict[PhysicalScan, list[ScanRequest]] = {}
+    for connector in CONNECTORS:
+        scan = plan(connector, small_scan)
+        if scan not in requests:
+            connector.asked.clear()
+            assert await execute(connector, scan, small_scan) == expected, scan
+            requests[scan] = list(connector.asked)
+        assert not [complaint for request in requests[scan] for complaint in complaints(connector, request)], scan
 
 
-def test_a_step_is_asked_for_only_if_every_step_before_it_is() -> None:
-    skipped = [wanted for source in SOURCES for wanted in WANTED if skips(planned(source, wanted))]
-    assert skipped == []
+def test_a_step_is_pushed_down_only_if_every_step_before_it_is() -> None:
+    scans = [(connector, small_scan) for connector in CONNECTORS for small_scan in SMALL_SCANS]
+    assert [small_scan for connector, small_scan in scans if skips_a_step(plan(connector, small_scan))] == []
 
 
-def skips(one: PhysicalScan) -> bool:
-    filtered = one.residual_filter == ALWAYS_TRUE and bool(one.key_batch_size or not one.logical.key_columns)
-    later = one.pushed_aggregates or one.pushed_steps
+def skips_a_step(scan: PhysicalScan) -> bool:
+    is_filtered = scan.residual_filter == ALWAYS_TRUE and bool(scan.key_batch_size or not scan.logical.key_columns)
+    later = scan.pushed_aggregates or scan.pushed_steps
     return bool(
-        (later and not filtered)
-        or (PushdownStep.LIMIT in one.pushed_steps and PushdownStep.SORT not in one.pushed_steps)
+        (later and not is_filtered)
+        or (PushdownStep.LIMIT in scan.pushed_steps and PushdownStep.SORT not in scan.pushed_steps)
     )
 
 
-def test_a_source_that_promises_everything_is_asked_for_everything() -> None:
-    left = [
-        wanted
-        for wanted in WANTED
-        for one in [planned(EVERYTHING, wanted)]
-        if one.residual_filter != ALWAYS_TRUE
-        or one.is_undecided
-        or one.logical.aggregates != one.pushed_aggregates
-        or (not wanted.measures and one.pushed_steps < {PushdownStep.SORT, PushdownStep.LIMIT})
-        or bool(one.logical.key_columns) != bool(one.key_batch_size)
-    ]
-    assert left == []
+def test_a_connector_with_all_capabilities_takes_every_step() -> None:
+    scans = [(small_scan, plan(WITH_ALL_CAPABILITIES, small_scan)) for small_scan in SMALL_SCANS]
+    assert [small_scan for small_scan, scan in scans if leaves_a_step(scan)] == []
 
 
-def test_a_source_that_promises_nothing_is_asked_for_nothing_but_columns() -> None:
-    asked = {planned(NOTHING, wanted).pushed_filter for wanted in WANTED}
-    assert asked == {ALWAYS_TRUE}
+def leaves_a_step(scan: PhysicalScan) -> bool:
+    return (
+        scan.residual_filter != ALWAYS_TRUE
+        or scan.is_undecided
+        or scan.logical.aggregates != scan.pushed_aggregates
+        or (not scan.logical.aggregates and scan.pushed_steps < {PushdownStep.SORT, PushdownStep.LIMIT})
+        or bool(scan.logical.key_columns) != bool(scan.key_batch_size)
+    )
+
+
+def test_a_connector_without_capabilities_is_asked_for_nothing_but_columns() -> None:
+    assert {plan(WITHOUT_CAPABILITIES, small_scan).pushed_filter for small_scan in SMALL_SCANS} == {ALWAYS_TRUE}

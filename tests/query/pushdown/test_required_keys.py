@@ -1,4 +1,4 @@
-"""Filters that look at rows which can only be read by keys: those that are filtered go first, however deep it is."""
+"""Where a filter looks at rows that can only be read by keys, the filtered rows go first, however deep it looks."""
 
 import pytest
 
@@ -13,7 +13,7 @@ FAILED = {each.repo for each in ROLLOUTS if each.conclusion != "success"}
 
 
 @pytest.mark.parametrize(
-    ("question", "count"),
+    ("query", "count"),
     [
         pytest.param(
             '{ of: deployments(where: {githubDeployments: {some: {environment: {eq: "production"}}}}) { totalCount } }',
@@ -45,6 +45,6 @@ FAILED = {each.repo for each in ROLLOUTS if each.conclusion != "success"}
         ),
     ],
 )
-async def test_rows_that_must_be_named_are_named_by_those_that_are_filtered(question: str, count: int) -> None:
-    told = await acme.ask(acme.opened(acme.house()), question, "engineering")
-    assert ([each.message for each in told.errors], told.data) == ([], {"of": {"totalCount": count}})
+async def test_rows_that_need_keys_get_them_from_the_filtered_rows(query: str, count: int) -> None:
+    result = await acme.ask(acme.opened(acme.house()), query, "engineering")
+    assert ([error.message for error in result.errors], result.data) == ([], {"of": {"totalCount": count}})

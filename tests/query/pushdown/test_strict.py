@@ -1,4 +1,4 @@
-"""The strict source complains of whatever it is asked beyond its promise, and of nothing else."""
+"""The strict connector complains about every request beyond its capabilities, and about nothing else."""
 
 from dataclasses import replace
 from typing import Any
@@ -43,60 +43,80 @@ ONE = InKeys(("id",), frozenset({(1,)}))
 
 
 @pytest.mark.parametrize(
-    ("ask", "without", "complaint"),
+    ("scan_request", "without", "complaint"),
     [
-        pytest.param(replace(ROWS, filter=ONE), {"max_in_filter_keys": 0}, "a filter it does not take", id="keys in a filter"),
-        pytest.param(GROUPS, {"aggregates": False}, "a measure it does not take", id="groups"),
+        pytest.param(
+            replace(ROWS, filter=ONE), {"max_in_filter_keys": 0}, "a filter it does not take", id="keys in a filter"
+        ),
+        pytest.param(GROUPS, {"aggregates": False}, "aggregates it does not compute", id="groups"),
         pytest.param(
             replace(GROUPS, aggregates=(AggregateCall(AggregateFunction.SUM, "id"),)),
             {"columns": BLUNT},
-            "a measure of a column it does not take",
-            id="a measure of a column",
+            "an aggregate it does not compute of that column",
+            id="an aggregate of a column",
         ),
         pytest.param(
             replace(GROUPS, columns=("id",)),
             {"columns": BLUNT},
-            "a group by a column it does not tell apart",
+            "groups by a column it does not compare",
             id="groups by a column that takes no EQ",
         ),
         pytest.param(
             replace(GROUPS, time_buckets=(TimeBucket("day", TimeUnit.WEEK),)),
             {"time_buckets": frozenset({TimeUnit.YEAR})},
-            "a unit it does not cut to",
-            id="a unit",
+            "a time bucket it does not take",
+            id="a time bucket",
         ),
         pytest.param(
-            replace(GROUPS, having=ALWAYS_FALSE), {"group_ordering_and_limit": False}, "an arrangement of groups", id="having"
+            replace(GROUPS, having=ALWAYS_FALSE),
+            {"group_ordering_and_limit": False},
+            "an order or a limit of groups",
+            id="having",
         ),
-        pytest.param(replace(GROUPS, sort=BY_COUNT), {"group_ordering_and_limit": False}, "an arrangement of groups", id="an order"),
-        pytest.param(replace(GROUPS, limit=1), {"group_ordering_and_limit": False}, "an arrangement of groups", id="a limit"),
+        pytest.param(
+            replace(GROUPS, sort=BY_COUNT),
+            {"group_ordering_and_limit": False},
+            "an order or a limit of groups",
+            id="an order",
+        ),
+        pytest.param(
+            replace(GROUPS, limit=1), {"group_ordering_and_limit": False}, "an order or a limit of groups", id="a limit"
+        ),
     ],
 )
-def test_what_is_not_promised_is_complained_of_and_what_is_promised_is_not(
-    ask: ScanRequest, without: dict[str, Any], complaint: str
+def test_only_a_scan_requestbeyond_the_capabilities_is_complained_about(
+    scan_request: ScanRequest, without: dict[str, Any], complaint: str
 ) -> None:
-    assert (told(ask, ALL), told(ask, replace(ALL, **without))) == ([], [complaint])
+    assert (list_complaints(scan_request, ALL), list_complaints(scan_request, replace(ALL, **without))) == (
+        [],
+        [complaint],
+    )
 
 
 @pytest.mark.parametrize(
-    ("ask", "complaint"),
+    ("scan_request", "complaint"),
     [
-        pytest.param(replace(GROUPS, keys=KEYED, limit=1), "an arrangement of groups", id="groups of keys in order"),
+        pytest.param(
+            replace(GROUPS, keys=KEYED, limit=1), "an order or a limit of groups", id="groups of keys in order"
+        ),
         pytest.param(
             replace(GROUPS, having=Comparison("sum(id)", Op.GT, 1)),
-            "an arrangement by what its groups do not hold",
-            id="having of a measure not asked for",
+            "an order by what its groups do not have",
+            id="having of an aggregate not asked for",
         ),
         pytest.param(
             replace(ROWS, time_buckets=(TimeBucket("day", TimeUnit.WEEK),)),
-            "what is said of groups, without measures",
-            id="cuts without measures",
+            "steps of groups, without aggregates",
+            id="time buckets without aggregates",
         ),
     ],
 )
-def test_what_no_source_takes_is_always_complained_of(ask: ScanRequest, complaint: str) -> None:
-    assert told(ask, ALL) == [complaint]
+def test_a_request_that_no_connector_takes_is_always_complained_about(
+    scan_request: ScanRequest, complaint: str
+) -> None:
+    assert list_complaints(scan_request, ALL) == [complaint]
 
 
-def told(ask: ScanRequest, can: Capabilities) -> list[str]:
-    return list(complaints(Strict(MemoryConnector({"row": MemoryCollection(capabilities=can, rows=())})), ask))
+def list_complaints(request: ScanRequest, capabilities: Capabilities) -> list[str]:
+    memory = MemoryConnector({"row": MemoryCollection(capabilities=capabilities, rows=())})
+    return list(complaints(Strict(memory), request))

@@ -1,4 +1,4 @@
-"""Every step that a source leaves to us gives the same of rows that outgrew memory as of rows that did not.
+"""Every step that the engine takes gives the same result for spilled rows as for rows in memory.
 
 Random questions are asked so too, in tests/equality.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from onedoor.query.context import ExecutionResult
+from onedoor.query.executor.state import ScanStats
 from onedoor.runtime.row_cache import InMemoryCacheStore, RowCache
 from tests import acme
 from tests.query.spill.worlds import PATIENT, bare, promising
@@ -63,19 +64,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def outgrown(told: ExecutionResult) -> int:
-    return sum(each.spilled_row_count for each in told.scan_stats)
+def outgrown(result: ExecutionResult) -> int:
+    return sum(each.spilled_row_count for each in result.scan_stats)
 
 
 @pytest.mark.parametrize("text", QUESTIONS.values(), ids=QUESTIONS)
 async def test_answers_are_the_same_however_few_rows_are_held_in_memory(folder: Path, text: str) -> None:
     whole = await acme.ask(promising(), text, *GROUPS)
-    told = [
+    result = [
         await acme.ask(bare(replace(PATIENT, rows_in_memory=most)), text, *GROUPS) for most in (1, 7, 50_000)
     ]  # fmt: skip
-    assert [each.data for each in told] == [whole.data] * 3
-    assert [list(each.errors) for each in (whole, *told)] == [[]] * 4
-    assert [outgrown(each) > 0 for each in told] == [True, True, False]
+    assert [each.data for each in result] == [whole.data] * 3
+    assert [list(each.errors) for each in (whole, *result)] == [[]] * 4
+    assert [outgrown(each) > 0 for each in result] == [True, True, False]
     assert os.listdir(folder) == []
 
 
@@ -87,12 +88,12 @@ async def test_pages_are_the_same_however_few_rows_are_held_in_memory() -> None:
     few, many = (bare(replace(PATIENT, rows_in_memory=most)) for most in (3, 50_000))
     page = (await acme.ask(many, text, *GROUPS)).data["orders"]["pageInfo"]  # type: ignore[index]
     for given in ({"after": page["endCursor"]}, {"before": page["endCursor"]}):
-        told = [await acme.ask(each, text, *GROUPS, variables=given) for each in (few, many)]
-        assert told[0].data == told[1].data
-        assert [outgrown(each) > 0 for each in told] == [True, False]
+        result = [await acme.ask(each, text, *GROUPS, variables=given) for each in (few, many)]
+        assert result[0].data == result[1].data
+        assert [outgrown(each) > 0 for each in result] == [True, False]
 
 
-async def test_questions_asked_at_once_share_a_database_and_no_rows(folder: Path) -> None:
+async def test_concurrent_queries_share_a_spill_database_and_no_rows(folder: Path) -> None:
     at, texts = bare(replace(PATIENT, rows_in_memory=5)), [*QUESTIONS.values()]
     alone = [await acme.ask(at, each, *GROUPS) for each in texts]
     together = await asyncio.gather(*(acme.ask(at, each, *GROUPS) for each in texts))
@@ -100,15 +101,20 @@ async def test_questions_asked_at_once_share_a_database_and_no_rows(folder: Path
     assert os.listdir(folder) == []
 
 
-async def test_rows_that_were_kept_are_finished_there_too() -> None:
+async def test_cached_rows_are_spilled_too() -> None:
     """What may be kept is read whole; it is poured when it is there."""
     clock = Clock()
     store = InMemoryCacheStore(max_entries=100, max_bytes=10_000_000, clock=clock)
     at = bare(replace(PATIENT, rows_in_memory=5))
     at = replace(at, cache=RowCache(store=store, max_ages={"internal": {"orders": 60.0}}, secret=SECRET, now=clock.now))
     plain = await acme.ask(promising(), QUESTIONS["groups"], *GROUPS)
-    told = [await acme.ask(at, QUESTIONS["groups"], *GROUPS) for _ in range(2)]
-    assert [each.data for each in told] == [plain.data] * 2
-    assert [[(call.call_count, call.cached_count, call.row_count, call.spilled_row_count) for call in each.scan_stats] for each in told] == [
-        [(1, 0, 2000, 2000)], [(0, 1, 2000, 2000)],
-    ]  # fmt: skip
+    result = [await acme.ask(at, QUESTIONS["groups"], *GROUPS) for _ in range(2)]
+    assert [each.data for each in result] == [plain.data] * 2
+    assert [[count(stats) for stats in each.scan_stats] for each in result] == [
+        [(1, 0, 2000, 2000)],
+        [(0, 1, 2000, 2000)],
+    ]
+
+
+def count(stats: ScanStats) -> tuple[int, int, int, int]:
+    return stats.call_count, stats.cached_count, stats.row_count, stats.spilled_row_count

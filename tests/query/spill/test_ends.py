@@ -1,4 +1,4 @@
-"""However a question ends, its scratch tables are gone; and what stopped it is told."""
+"""However a query ends, its spill tables are gone and its error says what stopped it."""
 
 import asyncio
 import os
@@ -52,8 +52,8 @@ class Until:
         await asyncio.Event().wait()
 
 
-def messages(told: ExecutionResult) -> list[tuple[str, str]]:
-    return [(each.code, each.message) for each in told.errors]
+def messages(result: ExecutionResult) -> list[tuple[str, str]]:
+    return [(each.code, each.message) for each in result.errors]
 
 
 async def gone(folder: Path) -> bool:
@@ -64,7 +64,7 @@ async def gone(folder: Path) -> bool:
     return os.listdir(folder) == []
 
 
-async def test_a_question_that_is_cancelled_while_rows_come_in_leaves_no_table(folder: Path) -> None:
+async def test_a_query_that_is_cancelled_while_rows_arrive_leaves_no_table(folder: Path) -> None:
     source = Until(batch=5)
     asking = asyncio.create_task(acme.ask(bare(FEW, source), ORDERED, "finance"))
     async with asyncio.timeout(SOON):
@@ -77,7 +77,7 @@ async def test_a_question_that_is_cancelled_while_rows_come_in_leaves_no_table(f
 
 @pytest.mark.parametrize("seconds", [0.0, 0.01, 0.03, 0.1, 0.2, 0.3])
 @pytest.mark.parametrize("text", [ORDERED, GROUPED], ids=["ordered", "grouped"])
-async def test_wherever_a_question_is_cancelled_nothing_is_left(folder: Path, text: str, seconds: float) -> None:
+async def test_a_query_cancelled_at_any_time_leaves_nothing(folder: Path, text: str, seconds: float) -> None:
     asking = asyncio.create_task(acme.ask(bare(FEW), text, "finance"))
     await asyncio.sleep(seconds)
     asking.cancel()
@@ -85,22 +85,22 @@ async def test_wherever_a_question_is_cancelled_nothing_is_left(folder: Path, te
     assert (asking.done(), await gone(folder)) == (True, True)
 
 
-async def test_a_question_that_takes_too_long_leaves_no_table(folder: Path) -> None:
+async def test_a_query_that_takes_too_long_leaves_no_table(folder: Path) -> None:
     source = Until(batch=5)
-    told = await acme.ask(bare(replace(FEW, request_seconds=2), source), ORDERED, "finance")
+    result = await acme.ask(bare(replace(FEW, request_seconds=2), source), ORDERED, "finance")
     limit = "the limit `request_seconds` of 2"
-    assert messages(told) == [("LIMIT_EXCEEDED", f"the answer took longer than {limit}, ask for less")]
+    assert messages(result) == [("LIMIT_EXCEEDED", f"the answer took longer than {limit}, ask for less")]
     assert (source.there.is_set(), await gone(folder)) == (True, True)
 
 
-async def test_a_source_that_fails_after_rows_went_there_is_not_asked_twice_for_them(folder: Path) -> None:
+async def test_a_request_that_fails_after_rows_were_spilled_is_not_retried(folder: Path) -> None:
     source = Until(batch=5, failure=ConnectorError("`internal` is gone", retryable=True))
-    told = await acme.ask(bare(FEW, source), ORDERED, "finance")
-    assert (messages(told), told.data) == ([("SOURCE_UNAVAILABLE", "`internal` is gone")], {"orders": None})
+    result = await acme.ask(bare(FEW, source), ORDERED, "finance")
+    assert (messages(result), result.data) == ([("SOURCE_UNAVAILABLE", "`internal` is gone")], {"orders": None})
     assert (source.reads, os.listdir(folder)) == (1, [])
 
 
-async def test_a_source_that_fails_before_is_asked_again_and_no_row_is_there_twice(folder: Path) -> None:
+async def test_a_request_that_fails_before_rows_were_spilled_is_retried(folder: Path) -> None:
     async def stumbles(ask: ScanRequest, number: int) -> None:
         if number == 1 and not stumbled:
             stumbled.append(ask)
@@ -108,48 +108,48 @@ async def test_a_source_that_fails_before_is_asked_again_and_no_row_is_there_twi
 
     stumbled: list[ScanRequest] = []
     text = "{ orders { aggregate { count sum { total } } } }"
-    told = await acme.ask(bare(FEW, stumbles), text, "finance")
+    result = await acme.ask(bare(FEW, stumbles), text, "finance")
     whole = await acme.ask(promising(), text, "finance")
-    assert (told.data, len(stumbled), os.listdir(folder)) == (whole.data, 1, [])
+    assert (result.data, len(stumbled), os.listdir(folder)) == (whole.data, 1, [])
 
 
-async def test_a_scratch_database_that_is_full_is_no_failure_of_the_source(folder: Path) -> None:
+async def test_a_full_spill_database_is_no_failure_of_the_connector(folder: Path) -> None:
     """Its breaker stays closed, and what needs no scratch table is answered beside."""
     at = bare(replace(FEW, scratch_bytes=1))
-    told = [await acme.ask(at, f"{ORDERED[:-1]} product(id: 1) {{ id }} }}", "finance", "sales") for _ in range(7)]
+    result = [await acme.ask(at, f"{ORDERED[:-1]} product(id: 1) {{ id }} }}", "finance", "sales") for _ in range(7)]
     reason = "more rows outgrow memory than the limit `scratch_bytes` of 1 lets, filter it or ask again later"
     expected: Any = ({"orders": None, "product": {"id": "1"}}, [("LIMIT_EXCEEDED", reason)])
-    assert [(each.data, messages(each)) for each in told] == [expected] * 7
+    assert [(each.data, messages(each)) for each in result] == [expected] * 7
     assert os.listdir(folder) == []
 
 
-async def test_without_a_place_for_its_folder_only_what_needs_one_fails(
+async def test_without_a_spill_folder_only_scans_that_need_one_fail(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(folder / "nowhere"))
-    told = await acme.ask(bare(FEW), f"{ORDERED[:-1]} product(id: 1) {{ id }} }}", "finance", "sales")
-    assert (told.data, messages(told)) == (
+    result = await acme.ask(bare(FEW), f"{ORDERED[:-1]} product(id: 1) {{ id }} }}", "finance", "sales")
+    assert (result.data, messages(result)) == (
         {"orders": None, "product": {"id": "1"}},
         [("SOURCE_UNAVAILABLE", "there is no room for a scratch database")],
     )
 
 
-async def test_a_read_past_the_most_rows_is_told_though_they_outgrew_memory(folder: Path) -> None:
-    told = await acme.ask(bare(replace(FEW, rows_read=1000)), ORDERED, "finance")
+async def test_a_scan_over_rows_read_fails_though_its_rows_were_spilled(folder: Path) -> None:
+    result = await acme.ask(bare(replace(FEW, rows_read=1000)), ORDERED, "finance")
     reason = "a read of `internal` is over the limit `rows_read` of 1000, filter it"
-    assert (messages(told), os.listdir(folder)) == ([("LIMIT_EXCEEDED", reason)], [])
+    assert (messages(result), os.listdir(folder)) == ([("LIMIT_EXCEEDED", reason)], [])
 
 
-async def test_keys_past_the_most_are_told_though_the_rows_that_name_them_outgrew_memory(folder: Path) -> None:
+async def test_too_many_keys_fail_though_the_rows_that_name_them_were_spilled(folder: Path) -> None:
     text = "{ orders(where: {customer: {usage: {some: {apiCalls: {gt: 0}}}}}, first: 1) { nodes { id } } }"
-    told = await acme.ask(bare(replace(FEW, cross_source_keys_max=20)), text, "finance", "sales")
-    assert [(code, "the limit `keys_carried` of 20 lead" in message) for code, message in messages(told)] == [
+    result = await acme.ask(bare(replace(FEW, cross_source_keys_max=20)), text, "finance", "sales")
+    assert [(code, "the limit `cross_source_keys_max` of 20" in message) for code, message in messages(result)] == [
         ("LIMIT_EXCEEDED", True)
     ]
     assert os.listdir(folder) == []
 
 
-async def test_rows_do_not_add_up_in_memory_on_their_way(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_rows_that_are_spilled_do_not_stay_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is under way in the two threads of the scratch database comes on top of the limit."""
     alive, most = 0, 0
 
@@ -182,12 +182,12 @@ async def test_rows_do_not_add_up_in_memory_on_their_way(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(inner, "scan", read)
     text = "{ usageDays { aggregate { count max { apiCalls } } } }"
-    told, whole = await acme.ask(at, text, "sales"), await acme.ask(promising(), text, "sales")
-    assert (told.data, told.scan_stats[0].spilled_row_count) == (whole.data, 3000)
+    result, whole = await acme.ask(at, text, "sales"), await acme.ask(promising(), text, "sales")
+    assert (result.data, result.scan_stats[0].spilled_row_count) == (whole.data, 3000)
     assert FEW.rows_in_memory - BATCH < most <= 4 * FEW.rows_in_memory
 
 
-async def test_rows_that_come_one_by_one_go_there_many_at_a_time() -> None:
+async def test_rows_that_arrive_one_by_one_are_spilled_in_batches() -> None:
     trips: list[int] = []
 
     class Counting:

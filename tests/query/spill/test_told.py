@@ -1,4 +1,4 @@
-"""What outgrew memory is told: by the plan of a question, and in its record."""
+"""The plan of a query and its audit record say how many rows were spilled."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,18 +22,18 @@ def reads(branches: Any) -> Iterator[Any]:
         yield from reads(branch["branches"])
 
 
-async def test_a_plan_says_how_many_rows_outgrew_memory() -> None:
-    told = await acme.ask(bare(FEW), ORDERS, "finance", plan=True)
-    ran = [each["ran"] for each in reads(told.extensions["plan"]["branches"])]
+async def test_a_plan_says_how_many_rows_were_spilled() -> None:
+    result = await acme.ask(bare(FEW), ORDERS, "finance", plan=True)
+    ran = [each["ran"] for each in reads(result.extensions["plan"]["branches"])]
     assert [(each["rows"], each.get("outgrown")) for each in ran] == [(2000, 2000), (100, None)]
     assert (
-        told.extensions["plan"]["text"][1]
+        result.extensions["plan"]["text"][1]
         .partition("): ")[2]
         .startswith("2,000 rows, 2,000 of them through the scratch database, ")
     )
 
 
-async def test_its_bytes_are_those_of_all_rows() -> None:
+async def test_a_plan_counts_the_bytes_of_spilled_rows() -> None:
     few, many = [
         await acme.ask(bare(replace(PATIENT, rows_in_memory=most)), ORDERS, "finance", plan=True)
         for most in (150, 50_000)
@@ -42,12 +42,12 @@ async def test_its_bytes_are_those_of_all_rows() -> None:
     assert sizes[0] == pytest.approx(sizes[1], rel=0.01)
 
 
-async def test_a_record_says_how_many_rows_of_each_collection_outgrew_memory(opening: Opening) -> None:
+async def test_an_audit_record_says_how_many_rows_of_each_collection_were_spilled(opening: Opening) -> None:
     bare_orders = Batches(acme.promising_nothing(acme.sources()["internal"]))
     door: Door = await opening({"internal": bare_orders}, limits=FEW)
-    told = await door.ask(ORDERS, "finance")
+    result = await door.ask(ORDERS, "finance")
     (record,) = door.records()
-    assert told.status == 200
+    assert result.status == 200
     assert [(each["collection"], each["rows"], each["outgrown"]) for each in record["sources"]] == [
         ("orders", 2000, 2000), ("customer", 100, 0),
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Limits in, an Acme out whose sources promise nothing and give their rows in batches, so that much outgrows memory."""
+"""Make an Acme whose connectors have no capabilities and return rows in batches, so that many rows are spilled."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace

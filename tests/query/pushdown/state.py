@@ -1,4 +1,4 @@
-"""A source and limits in, a request's fetch under way out, with nothing to bind."""
+"""Make the state that one scan is executed in, without variables or cursors."""
 
 from onedoor.model.catalog import Limits
 from onedoor.query.executor.state import ExecutionState
@@ -8,9 +8,9 @@ from onedoor.runtime.row_cache import Reader
 from onedoor.spi.connector import Connector
 
 
-def running(name: str, source: Connector, limits: Limits) -> ExecutionState:
+def build_state(name: str, connector: Connector, limits: Limits) -> ExecutionState:
     return ExecutionState(
-        readers={name: Reader(connector=resilience.wrap_connector(name, source, limits, lambda: 0.0))},
+        readers={name: Reader(connector=resilience.wrap_connector(name, connector, limits, lambda: 0.0))},
         bound_plan=BoundPlan(variables={}, cursor_values={}, cursor_keys={}),
         scan_stats=[],
         limits=limits,

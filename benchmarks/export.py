@@ -30,13 +30,13 @@ from onedoor.audit.log import open_audit_log
 from onedoor.connectors.memory import MemoryConnector
 from onedoor.connectors.principal import build_empty_principal_connector, build_principal_connector
 from onedoor.connectors.sql.sqlite import SqliteOptions, connect
-from onedoor.exports.audited_query import AuditedExecutor
 from onedoor.exports.models import ExportPlan, ExportRequest, ExportState, ExportSummary, Format
 from onedoor.exports.plan import start_export
 from onedoor.exports.storage import FolderExportStore
 from onedoor.exports.writer import ExportRun, run_export, summarize_export
 from onedoor.http.server import GC_THRESHOLDS
 from onedoor.model.catalog import Catalog
+from onedoor.query.audited import AuditedExecutor
 from onedoor.query.context import build_query_engine
 from onedoor.schema.builder import build_schema_and_policy, compute_version
 

@@ -29,22 +29,18 @@ from onedoor.connectors.spill.factory import SpillTableFactory
 from onedoor.connectors.spill.folder import remove_abandoned_folders
 from onedoor.connectors.uploads import UPLOAD_CONNECTOR, build_empty_upload_connector, build_upload_actions
 from onedoor.errors import ConfigurationError, ConnectorError, build_unknown_name_error
-from onedoor.exports.audited_query import AuditedExecutor
 from onedoor.exports.job import build_export_action, declare_export_jobs
 from onedoor.exports.storage import FolderExportStore
 from onedoor.http import server
 from onedoor.http.cors import parse_origins
 from onedoor.http.endpoint import serve_graphql
-from onedoor.http.execution import AppState
-from onedoor.http.exports_endpoint import serve_export_file
-from onedoor.http.health import HealthEndpoint
+from onedoor.http.health import HealthCheck
 from onedoor.http.pages import StaticFiles
-from onedoor.http.permissions import serve_permissions
 from onedoor.http.persisted_documents import open_persisted_documents
 from onedoor.http.rate_limit import RateLimiter
-from onedoor.http.requests import parse_head
+from onedoor.http.routes import build_routes
+from onedoor.http.state import AppState
 from onedoor.http.websocket import reject_handshake, serve_websocket
-from onedoor.jobs.context import JobQueryExecutor
 from onedoor.jobs.notifications import JobNotifier
 from onedoor.jobs.registry import register_jobs
 from onedoor.jobs.tables import JobDatabase
@@ -56,6 +52,7 @@ from onedoor.mutations.ledger import Ledger
 from onedoor.mutations.recovery import run_recovery
 from onedoor.mutations.service import build_mutation_actions, wait_for_changes
 from onedoor.query import cursors
+from onedoor.query.audited import AuditedExecutor
 from onedoor.query.context import build_query_engine
 from onedoor.query.planner.explain import allow_sql
 from onedoor.query.startup_checks import validate_catalog, validate_mutations
@@ -82,10 +79,6 @@ GRAPHIQL_FOLDER = Path(__file__).parent / "http" / "graphiql"
 # Monaco, GraphiQL's editor, writes its colours into style elements and checks questions in workers.
 GRAPHIQL_POLICY = {"style-src": "'self' 'unsafe-inline'", "worker-src": "'self'"}
 
-NOT_FOUND_BODY = (
-    b'{"errors":[{"message":"there is nothing here, ask at /graphql","extensions":{"code":"BAD_REQUEST"}}]}'
-)
-
 ASGIApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
 
@@ -96,13 +89,14 @@ class App:
         self.settings = settings
         self.company = company
         self.app_state: AppState | None = None
-        self.health = HealthEndpoint({})
         self.graphiql = StaticFiles(GRAPHIQL_FOLDER, mount_path="/graphiql", policy=GRAPHIQL_POLICY)
         self.pages: list[StaticFiles] = []
+        self.routes = build_routes(self.graphiql)
 
     def mount_pages(self, path: str, folder: Path) -> None:
         """Serve the files of a folder below `path`, beside the product's own routes."""
         self.pages.append(StaticFiles(folder, mount_path=path))
+        self.routes = build_routes(self.graphiql, *self.pages)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -113,44 +107,20 @@ class App:
             await serve_websocket(self.app_state, scope, receive, send)
         elif scope["type"] == "websocket":
             await reject_handshake(send, 404, "there is nothing here, ask at `/graphql`")
-        elif scope["type"] == "http" and scope["path"].startswith("/exports/") and self.app_state is not None:
-            await serve_export_file(self.app_state, FolderExportStore(self.settings.exports.folder), scope, send)
-        elif scope["type"] == "http" and scope["path"] == "/health":
-            await self.health(send)
-        elif scope["type"] == "http" and scope["path"] == "/graphiql/permissions.json" and self.app_state is not None:
-            await self.handle_permissions(self.app_state, scope, send)
         elif scope["type"] == "http":
-            await self.handle_page(scope, send)
-
-    async def handle_page(self, scope: Any, send: Any) -> None:
-        for pages in (self.graphiql, *self.pages):
-            if pages.matches(scope["path"]):
-                return await pages(scope, send)
-        return await _send_not_found(send)
+            scope.setdefault("state", {})["app_state"] = self.app_state
+            await self.routes(scope, receive, send)
 
     def leave(self) -> None:
         """Tell those who listen that the server is about to stop."""
         if self.app_state is not None:
             self.app_state.active_streams.shutting_down.set()
 
-    async def handle_permissions(self, app_state: AppState, scope: Any, send: Any) -> None:
-        catalog = app_state.engine.catalog
-
-        async def authenticate(request_scope: Any) -> Principal | None:
-            """Count failures with those at /graphql."""
-            principal = await app_state.authenticator.authenticate(parse_head(request_scope).api_key)
-            if principal is None:
-                app_state.rate_limiter.count_failed_key((request_scope.get("client") or ("",))[0])
-            return principal
-
-        own_view_only = catalog.schema_for_groups is not None
-        await serve_permissions(catalog.policy, authenticate, scope, send, own_view_only=own_view_only)
-
     async def handle_lifespan(self, receive: Any, send: Any) -> None:
         await receive()
         try:
-            async with open_app(self.settings, self.company) as (app_state, connectors):
-                self.app_state, self.health = app_state, HealthEndpoint(connectors)
+            async with open_app(self.settings, self.company) as app_state:
+                self.app_state = app_state
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
                 self.app_state = None
@@ -219,7 +189,7 @@ def check_app(settings: Settings, company: Company) -> None:
 @asynccontextmanager
 async def open_app(
     settings: Settings, company: Company, *, start_jobs: bool = False
-) -> AsyncIterator[tuple[AppState, Mapping[str, Connector]]]:
+) -> AsyncIterator[AppState]:
     """Open everything a request needs, from the outside in, and close it in the other order.
 
     With `start_jobs` jobs run from the start, as in a worker. Raises ConfigurationError.
@@ -269,21 +239,20 @@ async def open_app(
             publish=lambda type, row, change: pubsub.wake(),
         )
         stack.push_async_callback(engine.pollers.close)
-        job_executor = JobQueryExecutor(engine=engine, audit_log=audit_log, redaction_key=redaction_key)
+        executor = AuditedExecutor(engine=engine, audit_log=audit_log, redaction_key=redaction_key)
         notifier = JobNotifier(pubsub, JOB_TOPIC)
         stack.push_async_callback(notifier.drain)
         job_runtime = await stack.enter_async_context(
             open_job_runtime(
                 jobs,
                 job_database,
-                job_executor,
+                executor,
                 settings.jobs,
                 groups=company.groups,
                 notifier=notifier,
                 at_once=start_jobs,
             )
         )
-        executor = AuditedExecutor(engine=engine, audit_log=audit_log, redaction_key=redaction_key)
         for build_actions in company.action_builders:
             catalog.actions.update(build_actions(engine))
         catalog.actions.update(build_mutation_actions(mutations))
@@ -296,19 +265,16 @@ async def open_app(
         validate_mutations(catalog)
         stack.push_async_callback(wait_for_changes, mutations)
         stack.push_async_callback(cancel_task, asyncio.create_task(run_recovery(mutations, audit_log.append)))
-        yield (
-            AppState(
-                engine=engine,
-                authenticator=authenticator,
-                audit_log=audit_log,
-                redaction_key=redaction_key,
-                rate_limiter=RateLimiter(settings.limits),
-                allowed_origins=origins,
-                documents=open_persisted_documents(settings.documents),
-                pubsub=pubsub,
-                job_runtime=job_runtime,
-            ),
-            connectors,
+        yield AppState(
+            executor=executor,
+            authenticator=authenticator,
+            rate_limiter=RateLimiter(settings.limits),
+            allowed_origins=origins,
+            documents=open_persisted_documents(settings.documents),
+            pubsub=pubsub,
+            job_runtime=job_runtime,
+            health=HealthCheck(connectors),
+            export_store=export_store,
         )
 
 
@@ -438,7 +404,3 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-async def _send_not_found(send: Any) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(NOT_FOUND_BODY)).encode())]
-    await send({"type": "http.response.start", "status": 404, "headers": headers})
-    await send({"type": "http.response.body", "body": NOT_FOUND_BODY})

@@ -1,4 +1,4 @@
-"""ErrorCode, GraphQL errors, RequestRejected, ConnectorError, ConfigError."""
+"""Define the one tree of exceptions, and the closed list of codes that clients see."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class ErrorCode(StrEnum):
-    """`extensions.code` of every error a client can see; docs/errors.md is generated from this list."""
+    """The values of `extensions.code`; docs/errors.md is generated from this list."""
 
     BAD_REQUEST = "BAD_REQUEST"
     UNAUTHENTICATED = "UNAUTHENTICATED"
@@ -40,7 +40,7 @@ class ErrorCode(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphQLErrorInfo:
-    """One error of a reply, as a client sees it."""
+    """One error of a response, as a client sees it."""
 
     code: ErrorCode
     message: str
@@ -49,18 +49,43 @@ class GraphQLErrorInfo:
     extensions: Mapping[str, Any] | None = None
 
 
-class RequestRejected(Exception):
-    """The request is turned away before anything is fetched."""
+class OnedoorError(Exception):
+    """The root of every exception that Onedoor raises for a failure it knows."""
+
+
+class RequestRejected(OnedoorError):
+    """A GraphQL request is rejected before anything is fetched."""
 
     def __init__(self, *errors: GraphQLErrorInfo) -> None:
         super().__init__(errors[0].message)
         self.errors = errors
 
 
-class ConnectorError(Exception):
+class HTTPError(OnedoorError):
+    """A request is refused as HTTP, before it is GraphQL; `status` and `headers` are those of the response."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        code: ErrorCode = ErrorCode.BAD_REQUEST,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = dict(headers or {})
+        self.error = GraphQLErrorInfo(code=code, message=message)
+
+
+class ClientDisconnected(OnedoorError):
+    """The client went away before it had its response."""
+
+
+class ConnectorError(OnedoorError):
     """A source could not answer: its branch is null, the rest is served.
 
-    `reason` is safe to show a client; `again` says whether the same call may do better at once.
+    `reason` is safe to show a client; `retryable` says whether the same call may succeed at once.
     """
 
     def __init__(self, reason: str, code: ErrorCode = ErrorCode.SOURCE_UNAVAILABLE, *, retryable: bool = False) -> None:
@@ -70,13 +95,15 @@ class ConnectorError(Exception):
         self.retryable = retryable
 
 
-class ConfigurationError(Exception):
-    """Something the operator can put right. Its message is one sentence and holds no secret, so it may be printed."""
+class ConfigurationError(OnedoorError):
+    """The operator can put something right. The message is one sentence without secrets, so it may be printed."""
 
 
 def build_unknown_name_error(kind: str, name: str, known: Iterable[str]) -> ConfigurationError:
-    """The mistake of a name that is not registered: it offers the nearest that is, or else all of them."""
+    """Build the error for a name that is not registered; it offers the nearest that is, or else all of them."""
     names = sorted(known)
     near = get_close_matches(name, names, n=1)
-    remedy = f"did you mean `{near[0]}`" if near else "there are " + ", ".join(f"`{each}`" for each in names)
+    remedy = (
+        f"did you mean `{near[0]}`" if near else "there are " + ", ".join(f"`{known_name}`" for known_name in names)
+    )
     return ConfigurationError(f"there is no {kind} `{name}`: {remedy}")

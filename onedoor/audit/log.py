@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from onedoor.audit.record import AuditRecord, format_timestamp, to_line
-from onedoor.errors import ConfigurationError
+from onedoor.errors import ConfigurationError, OnedoorError
 
 PREVIOUS_DIGEST = re.compile(rb'\{"prev":"([0-9a-f]{64})"[,}]')
 
@@ -122,7 +122,7 @@ MAX_UNAWAITED = 10_000
 CLOSED_MESSAGE = "the journal is closed: try again"
 
 
-class AuditLogUnavailable(Exception):
+class AuditLogUnavailable(OnedoorError):
     """A record could not be made durable, so the reply it stands for must not be sent."""
 
 

@@ -57,6 +57,18 @@ class AuditOutcome(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Surface(StrEnum):
+    """Where a request came in; the values stand in records."""
+
+    GRAPHQL = "graphql"
+    WEBSOCKET = "websocket"
+    SUBSCRIPTION = "subscription"
+    EXPORT = "export"
+    JOB = "job"
+    PERMISSIONS = "permissions"
+    SETTLING = "settling"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeniedField:
     """A field that was asked for and not served, and why."""

@@ -9,7 +9,6 @@ from typing import Any
 from auth.authentication import Principal, is_valid_key, look_up_key
 from auth.policy import EVERYONE
 from onedoor.errors import ConnectorError, ErrorCode, RequestRejected
-from onedoor.exports.audited_query import AuditedExecutor
 from onedoor.exports.columns import build_row_layout, find_lost_column
 from onedoor.exports.models import (
     ExportFile,
@@ -28,6 +27,7 @@ from onedoor.jobs.declarations import Job, Retries
 from onedoor.jobs.models import JobFailed, JobRefused
 from onedoor.jobs.service import JobService, build_start_action
 from onedoor.model.catalog import Action, ActionCall, ActionResult
+from onedoor.query.audited import AuditedExecutor
 from onedoor.query.context import ExecutionResult
 
 EXPORT_JOB, SHARE_JOB = "Export", "ExportShare"
@@ -110,7 +110,7 @@ def declare_export_jobs(
         await asyncio.to_thread(store.delete_before, oldest)
         try:
             plan = await start_export(
-                _build_executor(context),
+                context.executor,
                 store,
                 await context.load_principal(),
                 context.id,
@@ -166,7 +166,7 @@ def declare_export_jobs(
 
 async def _run_plan(context: JobContext, store: ExportStore, plan: ExportPlan) -> ExportSummary:
     host = JobExportHost(context=context)
-    return await run_export(ExportRun(executor=_build_executor(context), store=store, host=host, plan=plan))
+    return await run_export(ExportRun(executor=context.executor, store=store, host=host, plan=plan))
 
 
 def build_export_action(service: JobService, executor: AuditedExecutor) -> Action:
@@ -205,11 +205,6 @@ def _parse_mutation_input(fields: Mapping[str, Any]) -> ExportRequest:
         format=Format(fields["format"]),
         all_or_nothing=bool(fields.get("allOrNothing")),
     )
-
-
-def _build_executor(context: JobContext) -> AuditedExecutor:
-    executor = context.executor
-    return AuditedExecutor(engine=executor.engine, audit_log=executor.audit_log, redaction_key=executor.redaction_key)
 
 
 def _map_rejection(rejection: RequestRejected) -> Exception:

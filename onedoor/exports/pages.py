@@ -11,11 +11,12 @@ from typing import Any
 
 from auth.authentication import Principal
 from onedoor.audit.log import AuditLogUnavailable
+from onedoor.audit.record import Surface
 from onedoor.errors import ErrorCode, GraphQLErrorInfo, RequestRejected
-from onedoor.exports.audited_query import AuditedExecutor, execute_audited
 from onedoor.exports.columns import RowLayout, build_row_layout, extract_rows, find_lost_column, list_omitted_columns
 from onedoor.exports.models import ExportHost, ExportPlan, ExportState, ExportStopped, KeyRange
 from onedoor.exports.paging import PAGE_ALIAS, PagedQuery, build_paged_query
+from onedoor.query.audited import AuditedExecutor
 from onedoor.query.context import CachedPlan, ExecutionResult
 from onedoor.storage.database import MetadataDatabaseUnavailable
 
@@ -122,7 +123,7 @@ class PageReader:
             return ExportPage(rows=(), cursor=position.after, is_last=True)
         request = self.query.build_page_request(size, position.after, position.key_range.before)
         try:
-            result = await execute_audited(self.executor, await self._load_principal(), request)
+            result = await self.executor.run(await self._load_principal(), request, surface=Surface.EXPORT)
         except AuditLogUnavailable as unavailable:
             raise PageUnavailable(str(unavailable)) from None
         layout = self._check_result(result)
@@ -204,6 +205,8 @@ def _map_page_error(error: GraphQLErrorInfo) -> Exception:
     """Return what to raise for an error of a page."""
     if error.code is ErrorCode.FORBIDDEN:
         return ExportStopped(ExportState.REFUSED, error.message)
+    if error.code is ErrorCode.INTERNAL:
+        return ExportStopped(ExportState.FAILED, error.message)
     if error.code is ErrorCode.BAD_CURSOR:
         return ExportStopped(ExportState.FAILED, "what can be asked has changed since the export began: start it again")
     if error.code is ErrorCode.LIMIT_EXCEEDED:

@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from auth.authentication import Principal
+from onedoor.audit.record import Surface
 from onedoor.errors import ErrorCode, GraphQLErrorInfo, RequestRejected
-from onedoor.exports.audited_query import AuditedExecutor, CountServedBytes, execute_audited
 from onedoor.exports.columns import RowLayout, build_row_layout, list_omitted_columns
 from onedoor.exports.models import ExportPlan, ExportRequest, ExportStore, KeyRange
 from onedoor.exports.paging import ONE_LIST_ADVICE, PagedQuery, build_paged_query, reject_export
 from onedoor.query import cursors
+from onedoor.query.audited import AuditedExecutor, CountServedBytes
 from onedoor.query.context import CachedPlan, ExecutionResult
 from onedoor.query.planner.bind import bind_parameters
 from onedoor.query.planner.nodes import Page, PlanNode, PushdownStep
@@ -89,7 +90,9 @@ async def validate_export(
     """
     query = build_paged_query(request, executor.engine.catalog.limits)
     first_page = query.build_page_request(1, query.after, plan="ONLY")
-    result = await execute_audited(executor, principal, first_page, count_served_bytes)
+    result = await executor.run(
+        principal, first_page, surface=Surface.EXPORT, count_served_bytes=count_served_bytes
+    )
     if result.rejected or result.cached_plan is None:
         raise RequestRejected(*(_translate_errors(query, result.errors) or [ACCESS_LOST_ERROR]))
     layout = build_row_layout(result.cached_plan.fields, result.cached_plan.decisions)
@@ -131,7 +134,7 @@ async def _plan_ranges(
     (root,) = validated.cached_plan.plan.roots
     if query.total is not None or query.after is not None or not _finds_ends_fast(root):
         return PlannedRanges(ranges=[whole], rows=query.total)
-    ends = await execute_audited(executor, principal, query.build_ends_request())
+    ends = await executor.run(principal, query.build_ends_request(), surface=Surface.EXPORT)
     first = _read_data_path(ends, "first", "pageInfo", "startCursor")
     last = _read_data_path(ends, "last", "pageInfo", "startCursor")
     rows = _read_data_path(ends, "all", "totalCount")

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from onedoor.exports.audited_query import AuditedExecutor
 from onedoor.exports.formats import CsvWriter, JsonLinesWriter
 from onedoor.exports.models import (
     ExportHost,
@@ -33,6 +32,7 @@ from onedoor.exports.pages import (
     check_not_cancelled,
 )
 from onedoor.exports.storage import build_export_files, hash_file
+from onedoor.query.audited import AuditedExecutor
 
 PART_ROWS = 100_000
 

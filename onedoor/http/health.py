@@ -1,42 +1,48 @@
-"""/health: alive, ready, and each source up or down; nothing more, as it asks for no key."""
+"""Report on /health whether the server and each of its connectors is up; no key is needed, so nothing more."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import orjson
+from fastapi import APIRouter, Request, Response
 
+from onedoor.http.responses import ALL_METHODS, build_raw_response
 from onedoor.spi.connector import Connector
 
 PING_SECONDS = 1.0
 
 PING_MAX_AGE_SECONDS = 0.5
 
+router = APIRouter()
 
-class HealthEndpoint:
-    """What each source last said, asked again at most every FRESH_SECONDS, however many want to know."""
 
-    def __init__(self, sources: Mapping[str, Connector]) -> None:
-        self.connectors = sources
+@router.api_route("/health", methods=ALL_METHODS)
+async def report_health(request: Request) -> Response:
+    """Answer any method, as probes differ in theirs."""
+    connectors = await request.state.app_state.health.check_connectors()
+    sources = {name: "up" if is_up else "down" for name, is_up in connectors.items()}
+    body = orjson.dumps({"alive": True, "ready": True, "sources": sources})
+    headers = ((b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()))
+    return build_raw_response(200, headers, body)
+
+
+class HealthCheck:
+    """Pings the connectors, at most once every PING_MAX_AGE_SECONDS however many requests want to know."""
+
+    def __init__(self, connectors: Mapping[str, Connector]) -> None:
+        self.connectors = connectors
         self.last_check: tuple[float, asyncio.Task[list[bool]]] | None = None
 
-    async def __call__(self, send: Any) -> None:
-        states = dict(zip(self.connectors, await self.check_connectors(), strict=True))
-        shown = {name: "up" if up else "down" for name, up in states.items()}
-        body = orjson.dumps({"alive": True, "ready": True, "sources": shown})
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-
-    async def check_connectors(self) -> list[bool]:
+    async def check_connectors(self) -> dict[str, bool]:
+        """Return whether each connector answered its last ping in time."""
         now = asyncio.get_running_loop().time()
         if self.last_check is None or now - self.last_check[0] >= PING_MAX_AGE_SECONDS:
             self.last_check = now, asyncio.ensure_future(_ping_all(self.connectors.values()))
-        return await asyncio.shield(self.last_check[1])
+        return dict(zip(self.connectors, await asyncio.shield(self.last_check[1]), strict=True))
 
 
-async def _ping_all(sources: Iterable[Connector]) -> list[bool]:
-    return list(await asyncio.gather(*map(_is_up, sources)))
+async def _ping_all(connectors: Iterable[Connector]) -> list[bool]:
+    return list(await asyncio.gather(*map(_is_up, connectors)))
 
 
 async def _is_up(connector: Connector) -> bool:

@@ -1,10 +1,8 @@
 """Media types; requests rejected before they are GraphQL."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-
-from onedoor.errors import ErrorCode, GraphQLErrorInfo
 
 GRAPHQL_JSON = "application/graphql-response+json"
 
@@ -70,13 +68,3 @@ def _parse_media_ranges(header: str) -> Iterator[MediaRange]:
         weight = parameters.get("q", "1")
         if name and QUALITY_VALUE.fullmatch(weight):
             yield MediaRange(name=name, charset=parameters.get("charset", ""), quality=float(weight))
-
-
-class HTTPError(Exception):
-    """The request is turned away as HTTP, before it is GraphQL."""
-
-    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.headers = dict(headers or {})
-        self.error = GraphQLErrorInfo(code=ErrorCode.BAD_REQUEST, message=message)

@@ -1,11 +1,15 @@
-"""A folder of committed files in, an ASGI app that serves those files and nothing else out."""
+"""Serve the pages of a folder, read when the server starts, and no other file."""
 
 import hashlib
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
+
+from fastapi import APIRouter, Request, Response
+
+from onedoor.http.responses import ALL_METHODS, build_raw_response
 
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -33,7 +37,7 @@ CONTENT_SECURITY_POLICY = {
     "base-uri": "'none'",
     "form-action": "'none'",
 }
-"""What a page may load and who may frame it; a page that needs more says so where it is mounted."""
+"""What a page may load and who may frame it; `StaticFiles(policy=)` replaces directives of it."""
 
 HASHED_NAME = re.compile(r"-[\w-]{8}\.\w+$")
 
@@ -54,10 +58,10 @@ class StaticFile:
 
 
 class StaticFiles:
-    """The files below one path. A request only looks a name up among those read at start, so it reaches no other."""
+    """The files below one path. A request looks a name up among those read at the start, so it reaches no other."""
 
     def __init__(self, folder: Path, *, mount_path: str, policy: Mapping[str, str] | None = None) -> None:
-        """Reads the whole folder. `policy` replaces directives of POLICY."""
+        """Read the whole folder; `policy` replaces directives of CONTENT_SECURITY_POLICY."""
         self.mount_path = mount_path
         self.headers: Headers = (
             (b"content-security-policy", _format_policy({**CONTENT_SECURITY_POLICY, **(policy or {})})),
@@ -67,23 +71,42 @@ class StaticFiles:
         self.files = {path.relative_to(folder).as_posix(): _load_file(path) for path in _list_files(folder)}
 
     def matches(self, path: str) -> bool:
-        """Whether a request's path is for us to answer."""
+        """Whether a request's path is the mount path or below it."""
         return path == self.mount_path or path.startswith(f"{self.mount_path}/")
 
     async def __call__(self, scope: Any, send: Send) -> None:
-        if scope["method"] not in ("GET", "HEAD"):
-            return await self._respond(send, 405, ((b"allow", b"GET, HEAD"),))
-        page = self.files.get(scope["path"].removeprefix(self.mount_path).removeprefix("/") or INDEX_PAGE)
-        if page is None:
-            return await self._respond(send, 404, ((b"content-type", b"text/plain"),), NOT_FOUND_BODY)
-        if page.etag in dict(scope["headers"]).get(b"if-none-match", b""):
-            return await self._respond(send, 304, page.headers)
-        length = (b"content-length", str(len(page.body)).encode())
-        return await self._respond(send, 200, (*page.headers, length), page.body if scope["method"] == "GET" else b"")
+        """Serve a request for one of the files as an ASGI app of its own."""
+        await self.respond(scope)(scope, receive_nothing, send)
 
-    async def _respond(self, send: Send, status: int, headers: Headers, body: bytes = b"") -> None:
-        await send({"type": "http.response.start", "status": status, "headers": [*headers, *self.headers]})
-        await send({"type": "http.response.body", "body": body})
+    def respond(self, scope: Any) -> Response:
+        """Build the response to a request for one of the files."""
+        if scope["method"] not in ("GET", "HEAD"):
+            return self._build_response(405, ((b"allow", b"GET, HEAD"),))
+        file = self.files.get(scope["path"].removeprefix(self.mount_path).removeprefix("/") or INDEX_PAGE)
+        if file is None:
+            return self._build_response(404, ((b"content-type", b"text/plain"),), NOT_FOUND_BODY)
+        if file.etag in dict(scope["headers"]).get(b"if-none-match", b""):
+            return self._build_response(304, file.headers)
+        length = (b"content-length", str(len(file.body)).encode())
+        return self._build_response(200, (*file.headers, length), file.body if scope["method"] == "GET" else b"")
+
+    def build_router(self) -> APIRouter:
+        """Build the routes below the mount path."""
+        router = APIRouter()
+
+        @router.api_route(self.mount_path, methods=ALL_METHODS)
+        @router.api_route(self.mount_path + "/{path:path}", methods=ALL_METHODS)
+        async def serve_file(request: Request) -> Response:
+            return self.respond(request.scope)
+
+        return router
+
+    def _build_response(self, status: int, headers: Headers, body: bytes = b"") -> Response:
+        return build_raw_response(status, (*headers, *self.headers), body)
+
+
+async def receive_nothing() -> NoReturn:
+    raise AssertionError("a file is sent without reading the request")
 
 
 def _list_files(folder: Path) -> list[Path]:
@@ -93,8 +116,8 @@ def _list_files(folder: Path) -> list[Path]:
 def _load_file(path: Path) -> StaticFile:
     body = path.read_bytes()
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'.encode()
-    kept = CACHE_FOREVER if HASHED_NAME.search(path.name) else CACHE_REVALIDATE
-    headers = ((b"content-type", MEDIA_TYPES[path.suffix].encode()), (b"etag", etag), (b"cache-control", kept))
+    cache_control = CACHE_FOREVER if HASHED_NAME.search(path.name) else CACHE_REVALIDATE
+    headers = ((b"content-type", MEDIA_TYPES[path.suffix].encode()), (b"etag", etag), (b"cache-control", cache_control))
     return StaticFile(body=body, etag=etag, headers=headers)
 
 

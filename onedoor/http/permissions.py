@@ -1,20 +1,26 @@
-"""The rules in, who may see each field and whom to ask out: what the GraphiQL page adds to its docs.
+"""Serve /graphiql/permissions.json: the groups that may see each field, which the GraphiQL page adds to its docs.
 
 Introspection carries no applied directive, so the page asks here, with the same key. Where everyone is shown their own
-view of the schema, this is cut to it too: a hidden field is not named.
+view of the schema, a field outside that view is not named.
 """
 
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, TypeAlias
+from collections.abc import Iterator
+from typing import Any
 
 import orjson
+from fastapi import APIRouter, Request, Response
 
-from auth.authentication import Principal
 from auth.policy import EVERYONE, AccessPolicy, GroupRequirement, SchemaCoordinate, decide
-from onedoor.storage.database import MetadataDatabaseUnavailable
+from onedoor.audit.record import Surface
+from onedoor.http.audited_route import AuditedRoute
+from onedoor.http.requests import RequestContext
+from onedoor.http.responses import ALL_METHODS, build_raw_response
+from onedoor.http.state import AppState
+from onedoor.query.audited import Conclusion
 
-Authenticate: TypeAlias = Callable[[Any], Awaitable[Principal | None]]
-"""A request's scope to the caller whose key it carries; None where the key does not open the door."""
+PATH = "/graphiql/permissions.json"
+
+READ_METHODS = ["GET", "HEAD"]
 
 HEADERS = (
     (b"content-type", b"application/json"),
@@ -24,38 +30,55 @@ HEADERS = (
 )
 
 
-async def serve_permissions(
-    policy: AccessPolicy, authenticate: Authenticate, scope: Any, send: Any, *, own_view_only: bool
-) -> None:
-    """Answers GET and HEAD alone, with 401 where no valid key came. `own`: only what the caller may see is named."""
-    if scope["method"] not in ("GET", "HEAD"):
-        return await _send_json(send, 405)
-    try:
-        caller = await authenticate(scope)
-    except MetadataDatabaseUnavailable:
-        return await _send_json(send, 503)
-    if caller is None:
-        return await _send_json(send, 401)
-    body = orjson.dumps(list_field_permissions(policy, caller.groups if own_view_only else None))
-    return await _send_json(send, 200, body if scope["method"] == "GET" else b"")
+class PermissionsRoute(AuditedRoute):
+    surface = Surface.PERMISSIONS
+
+    def build_refusal(self, app_state: AppState, context: RequestContext, conclusion: Conclusion) -> Response:
+        """Build an empty object: the page reads no errors here."""
+        return _build_json_response(conclusion.status)
+
+
+router = APIRouter()
+
+audited_router = APIRouter(route_class=PermissionsRoute)
+
+
+@audited_router.api_route(PATH, methods=READ_METHODS)
+async def serve_permissions(request: Request) -> Response:
+    """Answer with the permissions of all fields, or of those the principal may see where views are their own."""
+    app_state: AppState = request.state.app_state
+    context: RequestContext = request.state.context
+    assert context.principal is not None
+    catalog = app_state.engine.catalog
+    own_view_only = catalog.schema_for_groups is not None
+    permissions = list_field_permissions(catalog.policy, context.principal.groups if own_view_only else None)
+    return _build_json_response(200, orjson.dumps(permissions) if request.method == "GET" else b"")
+
+
+@router.api_route(PATH, methods=[method for method in ALL_METHODS if method not in READ_METHODS])
+async def refuse_method(request: Request) -> Response:
+    """Refuse a method that does not read, before any key is looked at."""
+    return _build_json_response(405)
 
 
 def list_field_permissions(policy: AccessPolicy, groups: frozenset[str] | None = None) -> dict[str, dict[str, Any]]:
-    """By `Type.field`: `groups`, of each of which one will do, and the `owner`. With `groups`: only what they see."""
-    return {
-        ".".join(position): _describe_permission(policy, position) for position in _list_visible_fields(policy, groups)
-    }
+    """List by `Type.field` its `groups`, one of each list of which is needed, and its `owner`.
+
+    With `groups`, only the fields that they may see.
+    """
+    coordinates = _list_visible_fields(policy, groups)
+    return {".".join(coordinate): _describe_permission(policy, coordinate) for coordinate in coordinates}
 
 
 def minimize_requirements(requirements: tuple[GroupRequirement, ...]) -> list[list[str]]:
-    """The requirements that are not met by meeting another; everyone is in `everyone`."""
-    strict = {each for each in requirements if EVERYONE not in each} or {frozenset({EVERYONE})}
-    return sorted(sorted(each) for each in strict if not any(other < each for other in strict))
+    """Keep the requirements that are not met by meeting another; everyone is in `everyone`."""
+    strict = {groups for groups in requirements if EVERYONE not in groups} or {frozenset({EVERYONE})}
+    return sorted(sorted(groups) for groups in strict if not any(other < groups for other in strict))
 
 
 def _list_visible_fields(policy: AccessPolicy, groups: frozenset[str] | None) -> Iterator[SchemaCoordinate]:
-    fields = (position for position in policy.requirements if len(position) == 2)
-    return (each for each in fields if groups is None or decide(policy, each, groups).allowed)
+    fields = (coordinate for coordinate in policy.requirements if len(coordinate) == 2)
+    return (field for field in fields if groups is None or decide(policy, field, groups).allowed)
 
 
 def _describe_permission(policy: AccessPolicy, coordinate: SchemaCoordinate) -> dict[str, Any]:
@@ -63,7 +86,5 @@ def _describe_permission(policy: AccessPolicy, coordinate: SchemaCoordinate) -> 
     return {"groups": minimize_requirements(policy.requirements[coordinate]), **({"owner": owner} if owner else {})}
 
 
-async def _send_json(send: Any, status: int, body: bytes = b"{}") -> None:
-    headers = [*HEADERS, (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+def _build_json_response(status: int, body: bytes = b"{}") -> Response:
+    return build_raw_response(status, (*HEADERS, (b"content-length", str(len(body)).encode())), body)

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from onedoor.errors import ConfigurationError, ErrorCode, GraphQLErrorInfo, RequestRejected
-from onedoor.http.negotiation import HTTPError
+from onedoor.errors import ConfigurationError, ErrorCode, GraphQLErrorInfo, HTTPError, RequestRejected
 
 SHA256_HEX = re.compile("[0-9a-f]{64}")
 
@@ -141,7 +140,7 @@ def _is_name_of(documents: PersistedDocuments, name: str | None, text: str) -> b
     )
 
 
-log = logging.getLogger("onedoor.door")
+log = logging.getLogger("onedoor.http")
 
 APOLLO_FORMAT = "apollo-persisted-query-manifest"
 

@@ -10,17 +10,18 @@ from urllib.parse import parse_qsl
 import orjson
 from graphql import DocumentNode, GraphQLSyntaxError, OperationDefinitionNode, OperationType, parse
 
-from onedoor.errors import ErrorCode, GraphQLErrorInfo, RequestRejected
+from onedoor.audit.record import Surface
+from onedoor.errors import ClientDisconnected, ErrorCode, GraphQLErrorInfo, HTTPError, RequestRejected
 from onedoor.http.negotiation import (
     EVENT_STREAM,
     GRAPHQL_JSON,
     JSON,
-    HTTPError,
     accepts_event_stream,
     choose_media_type,
 )
 from onedoor.http.persisted_documents import PersistedDocuments, resolve_document
 from onedoor.model.catalog import Limits
+from onedoor.query.audited import CANCELLED, AuditedRequest, Conclusion
 from onedoor.query.context import GraphQLRequest
 from onedoor.runtime.concurrency import Deadline, EagerTask, ScheduledCall
 
@@ -42,6 +43,21 @@ class RequestHead:
     content_encoding: str
     request_id: str | None
     origin: str | None
+    address: str
+    """The client's IP address; empty where the server does not say."""
+
+
+@dataclass(slots=True, kw_only=True)
+class RequestContext(AuditedRequest):
+    """A request over HTTP or WebSocket under way, or one event of a subscription."""
+
+    head: RequestHead
+    conclusion_if_cancelled: Conclusion = CANCELLED
+    """What it comes to if it is cancelled now."""
+
+
+def begin_request(head: RequestHead, surface: Surface = Surface.GRAPHQL) -> RequestContext:
+    return RequestContext(surface=surface, head=head, client_request_id=head.request_id)
 
 
 def parse_head(scope: Mapping[str, Any]) -> RequestHead:
@@ -64,6 +80,7 @@ def parse_head(scope: Mapping[str, Any]) -> RequestHead:
         content_encoding=one.get(b"content-encoding", "").strip().lower(),
         request_id=one.get(b"x-request-id"),
         origin=one.get(b"origin"),
+        address=(scope.get("client") or ("",))[0],
     )
 
 
@@ -162,10 +179,6 @@ Result = TypeVar("Result")
 
 DISCONNECT_CHECK_SECONDS = 0.02
 """From then on somebody looks whether the client is still there; most answers do not take so long."""
-
-
-class ClientDisconnected(Exception):
-    """The client went away."""
 
 
 async def read_body(head: RequestHead, receive: Receive, limits: Limits) -> bytes:

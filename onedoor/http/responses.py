@@ -1,30 +1,27 @@
-"""ExecutionResult -> HTTP status, body, compression."""
+"""Encode results and errors as HTTP responses, and send them."""
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
+from starlette.responses import Response
 
-from onedoor.audit.record import check_client_request_id
-from onedoor.errors import ErrorCode, GraphQLErrorInfo
-from onedoor.http.cors import build_cors_headers
-from onedoor.http.negotiation import GRAPHQL_JSON, accepts_gzip
-from onedoor.http.requests import RequestHead
+from onedoor.audit.record import AuditOutcome, check_client_request_id
+from onedoor.errors import GraphQLErrorInfo
+from onedoor.http.cors import Header, build_cors_headers
+from onedoor.http.negotiation import GRAPHQL_JSON, JSON, accepts_gzip, choose_media_type
+from onedoor.http.requests import RequestContext
+from onedoor.query.audited import Conclusion
 from onedoor.query.context import ExecutionResult
 
 MESSAGE_CHARACTERS_MAX = 500
 
-UNAUTHENTICATED = GraphQLErrorInfo(
-    code=ErrorCode.UNAUTHENTICATED, message="no valid key came with the request, send `Authorization: Bearer <key>`"
-)
-
-AUDIT_UNAVAILABLE = GraphQLErrorInfo(
-    code=ErrorCode.AUDIT_UNAVAILABLE, message="the request could not be recorded, so it is not answered; ask again"
-)
+ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
+"""For routes that answer every method themselves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,13 +29,23 @@ class HTTPResponse:
     status: int
     body: bytes
     media_type: str
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def encode_conclusion(context: RequestContext, conclusion: Conclusion, errors_max: int) -> HTTPResponse:
+    """Encode what a request came to, in the media type its client accepts."""
+    media_type = choose_media_type(context.head.accept) or JSON
+    if conclusion.outcome is AuditOutcome.CANCELLED:
+        return HTTPResponse(status=conclusion.status, body=b"", media_type=media_type)
+    if not conclusion.errors:
+        return encode_result(context.result, media_type, errors_max)
+    return encode_response(conclusion.status, media_type, conclusion.errors, errors_max, headers=conclusion.headers)
 
 
 def encode_result(result: ExecutionResult, media_type: str, errors_max: int) -> HTTPResponse:
-    """Of a whole GraphQL request: 200, or 400 for one that was refused.
+    """Encode the result of a GraphQL request: 200, or 400 where it was rejected.
 
-    In plain JSON a refusal too is 200: there, any other status may come from something between door and client.
+    In plain JSON a rejection is 200 too: there, any other status may come from something between client and server.
     """
     status = 400 if result.rejected and media_type == GRAPHQL_JSON else 200
     return encode_response(
@@ -63,9 +70,10 @@ def encode_response(
     extensions: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> HTTPResponse:
+    """Encode a GraphQL response; one that is rejected has no `data`."""
     body: dict[str, Any] = {}
     if errors:
-        body["errors"] = [format_error(each) for each in errors[:errors_max]]
+        body["errors"] = [format_error(error) for error in errors[:errors_max]]
     if not rejected:
         body["data"] = data
     if extensions:
@@ -76,23 +84,23 @@ def encode_response(
 
 
 def format_error(error: GraphQLErrorInfo) -> dict[str, Any]:
-    """An error as clients see it; text that is no valid Unicode is replaced."""
-    made: dict[str, Any] = {"message": error.message[:MESSAGE_CHARACTERS_MAX].encode(errors="replace").decode()}
+    """Format an error as clients see it; text that is not valid Unicode is replaced."""
+    formatted: dict[str, Any] = {"message": error.message[:MESSAGE_CHARACTERS_MAX].encode(errors="replace").decode()}
     if error.locations:
-        made["locations"] = list(error.locations)
+        formatted["locations"] = list(error.locations)
     if error.path is not None:
-        made["path"] = list(error.path)
-    made["extensions"] = {"code": error.code, **(error.extensions or {})}
-    return made
+        formatted["path"] = list(error.path)
+    formatted["extensions"] = {"code": error.code, **(error.extensions or {})}
+    return formatted
 
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 COMPRESS_FROM_BYTES = 8 * 1024
-"""From here on a body is compressed."""
+"""A body of this size or more is compressed."""
 
 COMPRESS_IN_THREAD_FROM_BYTES = 256 * 1024
-"""From here on it is compressed in a thread, for it takes some milliseconds."""
+"""A body of this size or more is compressed in a thread, as that takes some milliseconds."""
 
 GZIP_LEVEL = 1
 
@@ -104,31 +112,52 @@ COMMON_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
 )
 
-# its own, so that a source that fills the default one cannot hold replies back
+# apart from the default executor, so that a source that fills that one cannot hold responses back
 _gzip_threads = ThreadPoolExecutor(2, thread_name_prefix="onedoor-gzip")
 
 
 async def send_response(
-    response: HTTPResponse, send: Send, *, id: str, head: RequestHead, allowed_origins: frozenset[str]
+    response: HTTPResponse, send: Send, context: RequestContext, allowed_origins: frozenset[str]
 ) -> None:
-    """`id` is the record's; `allowed` are the origins whose pages may read the reply."""
-    body, gzipped = response.body, len(response.body) >= COMPRESS_FROM_BYTES and accepts_gzip(head.accept_encoding)
-    if gzipped:
-        body = await _compress(body)
-    headers = [
+    """Send a response, compressed where it is large and the client accepts that."""
+    if len(response.body) >= COMPRESS_FROM_BYTES and accepts_gzip(context.head.accept_encoding):
+        compressed = replace(response, body=await _compress(response.body))
+        headers = [*build_headers(compressed, context, allowed_origins), (b"content-encoding", b"gzip")]
+        response = compressed
+    else:
+        headers = build_headers(response, context, allowed_origins)
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})
+
+
+def build_headers(response: HTTPResponse, context: RequestContext, allowed_origins: frozenset[str]) -> list[Header]:
+    """Build the headers of a response; pages of `allowed_origins` may read it."""
+    return [
         (b"content-type", f"{response.media_type}; charset=utf-8".encode()),
-        (b"content-length", str(len(body)).encode()),
-        (b"x-request-id", id.encode()),
-        *COMMON_HEADERS,
-        *build_cors_headers(head.origin, allowed_origins),
+        (b"content-length", str(len(response.body)).encode()),
+        *build_common_headers(context, allowed_origins),
         *((name.encode(), value.encode()) for name, value in response.headers.items()),
     ]
-    if gzipped:
-        headers.append((b"content-encoding", b"gzip"))
-    if (theirs := check_client_request_id(head.request_id)) is not None:
-        headers.append((b"x-client-request-id", theirs.encode()))
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+
+
+def build_common_headers(context: RequestContext, allowed_origins: frozenset[str]) -> list[Header]:
+    """Build the headers that every response to a recorded request has."""
+    headers = [
+        (b"x-request-id", context.id.encode()),
+        *COMMON_HEADERS,
+        *build_cors_headers(context.head.origin, allowed_origins),
+    ]
+    client_request_id = check_client_request_id(context.head.request_id)
+    if client_request_id is not None:
+        headers.append((b"x-client-request-id", client_request_id.encode()))
+    return headers
+
+
+def build_raw_response(status: int, headers: Iterable[Header], body: bytes = b"") -> Response:
+    """Build a response of the FastAPI app with exactly these headers: Starlette adds none of its own."""
+    response = Response(body, status)
+    response.raw_headers = list(headers)
+    return response
 
 
 async def _compress(body: bytes) -> bytes:

@@ -1,61 +1,57 @@
-"""A subscription in, its answers out as things happen; each is on record before it is given, as are start and end."""
+"""Run a subscription: deliver the result of each event, and record its start, its events and its end."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from auth.authentication import Principal
 from onedoor.audit.log import AuditLogUnavailable
-from onedoor.audit.record import AuditOutcome
-from onedoor.errors import ErrorCode, GraphQLErrorInfo, RequestRejected
-from onedoor.http.execution import (
-    KEYS_UNAVAILABLE,
-    AppState,
-    RequestContext,
-    apply_request_extensions,
-    begin_request,
-    record_request,
-    report_crash,
-    respond_with_result,
-)
-from onedoor.http.responses import AUDIT_UNAVAILABLE, HTTPResponse
-from onedoor.query.audited import classify_outcome
+from onedoor.audit.record import AuditOutcome, Surface
+from onedoor.errors import ErrorCode, GraphQLErrorInfo
+from onedoor.http.lifecycle import UNAUTHENTICATED, apply_request_extensions
+from onedoor.http.requests import RequestContext, begin_request
+from onedoor.http.responses import encode_conclusion
+from onedoor.http.state import AppState
+from onedoor.query.audited import AUDIT_UNAVAILABLE, KEYS_UNAVAILABLE, Conclusion, conclude_failure
 from onedoor.query.context import GraphQLRequest, get_partial_result
-from onedoor.query.subscriptions import EventExecutor, Subscription
+from onedoor.query.subscriptions import Subscription, SubscriptionEvent
 from onedoor.runtime.pubsub import SlowConsumer
 from onedoor.storage.database import MetadataDatabaseUnavailable
 
-SURFACE = "subscription"
-
 KEY_RECHECK_SECONDS = 2.0
-"""How often a key is looked up again while nothing happens; what is found is believed for another second."""
+"""How often a key is looked up again while nothing happens; the authenticator remembers it for another second."""
 
-EMPTY_RESPONSE = HTTPResponse(status=200, body=b"", media_type="", headers={})
+STARTED = COMPLETED = Conclusion(outcome=AuditOutcome.ANSWERED, status=200)
 
-EVENTS_LOST = GraphQLErrorInfo(
-    code=ErrorCode.LIMIT_EXCEEDED, message="more happened than was taken in, so some would be missing: subscribe again"
+EVENTS_LOST = Conclusion(
+    outcome=AuditOutcome.LIMITED,
+    status=429,
+    errors=(
+        GraphQLErrorInfo(
+            code=ErrorCode.LIMIT_EXCEEDED,
+            message="more happened than was taken in, so some would be missing: subscribe again",
+        ),
+    ),
 )
 
 Reauthenticate = Callable[[], Awaitable[Principal]]
-"""The caller as they are now. Raises Revoked, StateUnavailable."""
+"""Returns the principal as they are now. Raises KeyRevoked, MetadataDatabaseUnavailable."""
 
 Deliver = Callable[[bytes], Awaitable[None]]
 
-Errors = Sequence[GraphQLErrorInfo]
-
 
 class KeyRevoked(Exception):
-    """The key that it began with opens no more."""
+    """The key with which the connection began is no longer valid."""
 
 
 async def ignore_start() -> None:
-    """Is told that it has begun."""
+    """Do nothing once the subscription is on record."""
 
 
 @dataclass(slots=True, kw_only=True)
 class SubscriptionStream:
-    """One subscription under way. `begun` is told once it is on record."""
+    """One subscription under way; `on_start` is called once its start is on record."""
 
     app_state: AppState
     context: RequestContext
@@ -63,118 +59,111 @@ class SubscriptionStream:
     deliver: Deliver
     on_start: Callable[[], Awaitable[None]] = ignore_start
     event_count: int | None = None
-    """How many were given; None: it has not begun."""
+    """How many events were delivered; None: the subscription has not started."""
 
-    async def run(self) -> Errors:
-        """What there is to say of its end; nothing where it came to its own. Raises Revoked, or OSError of `give`."""
+    async def run(self) -> Sequence[GraphQLErrorInfo]:
+        """Run to the end and return the errors to end with. Raises KeyRevoked, or the OSError of `deliver`."""
         try:
             await self._run()
         except asyncio.CancelledError:
-            await asyncio.shield(self._record_cancelled())
+            await asyncio.shield(self._record_end(self.context.conclusion_if_cancelled))
             raise
         except KeyRevoked:
-            await self._record_end(AuditOutcome.UNAUTHENTICATED, ())
+            await self._record_end(UNAUTHENTICATED)
             raise
-        except RequestRejected as refusal:
-            self.context.result.errors, self.context.result.rejected = refusal.errors, True
-            return await self._record_end(AuditOutcome.REFUSED, refusal.errors)
         except SlowConsumer:
-            return await self._record_end(AuditOutcome.LIMITED, (EVENTS_LOST,))
-        except MetadataDatabaseUnavailable:
-            return await self._record_end(AuditOutcome.FAILED, (KEYS_UNAVAILABLE,))
-        except AuditLogUnavailable:
-            return await self._record_end(AuditOutcome.FAILED, (AUDIT_UNAVAILABLE,))
+            return await self._record_end(EVENTS_LOST)
         except OSError:
-            await self._record_cancelled()
+            await self._record_end(self.context.conclusion_if_cancelled)
             raise
         except Exception as error:
-            return await self._record_end(AuditOutcome.CRASHED, (report_crash(self.context, error),))
-        return await self._record_end(AuditOutcome.ANSWERED, ())
+            return await self._record_end(conclude_failure(self.context, error))
+        return await self._record_end(COMPLETED)
 
     async def _run(self) -> None:
-        counter, coming = self.app_state, self.context
-        assert coming.request is not None
-        coming.surface, coming.subscription_id, coming.principal = SURFACE, coming.id, await self.reauthenticate()
-        async with self._subscribe(coming.principal, coming.request) as subscription:
-            coming.result = subscription.result
-            apply_request_extensions(counter, coming)
-            await record_request(counter, coming, EMPTY_RESPONSE, AuditOutcome.ANSWERED)
+        app_state, context = self.app_state, self.context
+        assert context.request is not None
+        context.surface, context.subscription_id = Surface.SUBSCRIPTION, context.id
+        context.principal = await self.reauthenticate()
+        async with self._subscribe(context.principal, context.request) as subscription:
+            context.result = subscription.result
+            apply_request_extensions(app_state, context)
+            await app_state.executor.record(context, STARTED, 0)
             self.event_count = 0
             await self.on_start()
-            async for each in subscription.events:
-                await self.deliver(await self._execute_event(each))
+            async for event in subscription.events:
+                await self.deliver(await self._execute_event(event))
                 self.event_count += 1
 
     @asynccontextmanager
     async def _subscribe(self, principal: Principal, request: GraphQLRequest) -> AsyncIterator[Subscription]:
+        app_state = self.app_state
         try:
-            subscribing = self.app_state.subscribe(self.app_state.engine, self.app_state.pubsub, principal, request)
-            async with subscribing as subscription:
+            async with app_state.subscribe(app_state.engine, app_state.pubsub, principal, request) as subscription:
                 yield subscription
         except BaseException as error:
             if self.event_count is None:
                 self.context.result = get_partial_result(error)
             raise
 
-    async def _execute_event(self, happening: EventExecutor) -> bytes:
-        """For who they are by now; on record."""
-        one = self._build_event_context()
-        async with self.app_state.active_streams.event_slots:
-            one.principal = self.context.principal = await self.reauthenticate()
-            one.result = await happening(one.principal)
-        found = respond_with_result(self.app_state, one)
-        await record_request(self.app_state, one, found, classify_outcome(one.result))
-        return found.body
+    async def _execute_event(self, event: SubscriptionEvent) -> bytes:
+        """Execute an event for the principal as they are by now, record it, and return the body to deliver."""
+        app_state, context = self.app_state, self._build_event_context()
+        async with app_state.active_streams.event_slots:
+            context.principal = self.context.principal = await self.reauthenticate()
+            conclusion = await app_state.executor.execute(context, event)
+        response = encode_conclusion(context, conclusion, app_state.limits.errors_max)
+        await app_state.executor.record(context, conclusion, len(response.body))
+        return response.body
 
-    async def _record_end(self, final_outcome: AuditOutcome, errors: Errors) -> Errors:
+    async def _record_end(self, conclusion: Conclusion) -> Sequence[GraphQLErrorInfo]:
+        """Record the end and return the errors that say why it came."""
+        context = self._build_end_context()
         try:
-            await record_request(self.app_state, self._build_end_context(), EMPTY_RESPONSE, final_outcome)
+            await self.app_state.executor.record(context, conclusion, 0)
         except AuditLogUnavailable:
-            return (AUDIT_UNAVAILABLE,)
-        return errors
-
-    async def _record_cancelled(self) -> None:
-        with suppress(AuditLogUnavailable):
-            await record_request(
-                self.app_state, self._build_end_context(), EMPTY_RESPONSE, self.context.outcome_if_cancelled
-            )
+            return AUDIT_UNAVAILABLE.errors
+        return conclusion.errors or (context.result.errors if context.result.rejected else ())
 
     def _build_end_context(self) -> RequestContext:
-        """What the record of the end is of: what never began has but one."""
+        """Build what the record of the end says; a subscription that never started has that record alone."""
         if self.event_count is None:
             return self.context
-        last = self._build_event_context()
-        last.principal, last.result, last.event_count = self.context.principal, self.context.result, self.event_count
-        return last
+        context = self._build_event_context()
+        context.principal, context.result = self.context.principal, self.context.result
+        context.event_count = self.event_count
+        return context
 
     def _build_event_context(self) -> RequestContext:
-        known = self.context
-        return begin_request(
-            known.head, known.address, question=known.request, surface=SURFACE, subscription=known.subscription_id
-        )
+        context = begin_request(self.context.head, Surface.SUBSCRIPTION)
+        context.request, context.subscription_id = self.context.request, self.context.subscription_id
+        return context
 
 
 def build_reauthenticate(
-    app_state: AppState, key: str | None, on_failure: Callable[[AuditOutcome], object]
+    app_state: AppState, api_key: str | None, on_failure: Callable[[Conclusion], object]
 ) -> Reauthenticate:
-    """Looks a key up again; before it raises, `stopping` is told what that makes of all that goes on with it."""
+    """Build a function that looks a key up again.
 
-    async def who() -> Principal:
+    Before it raises, it calls `on_failure` with what that makes of everything that goes on with the key.
+    """
+
+    async def reauthenticate() -> Principal:
         try:
-            caller = await app_state.authenticator.authenticate(key)
+            principal = await app_state.authenticator.authenticate(api_key)
         except MetadataDatabaseUnavailable:
-            on_failure(AuditOutcome.FAILED)
+            on_failure(KEYS_UNAVAILABLE)
             raise
-        if caller is None:
-            on_failure(AuditOutcome.UNAUTHENTICATED)
+        if principal is None:
+            on_failure(UNAUTHENTICATED)
             raise KeyRevoked
-        return caller
+        return principal
 
-    return who
+    return reauthenticate
 
 
 async def watch_key(reauthenticate: Reauthenticate) -> None:
-    """Raises Revoked soon after the key opens no more, though nothing happens."""
+    """Raise KeyRevoked soon after the key stops being valid, though nothing happens."""
     while True:
         await asyncio.sleep(KEY_RECHECK_SECONDS)
         await reauthenticate()

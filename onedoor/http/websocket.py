@@ -1,7 +1,7 @@
-"""Graphql-transport-ws endpoint."""
+"""Serve /graphql over WebSocket, by the protocol graphql-transport-ws."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
@@ -10,24 +10,23 @@ from typing import Any
 
 import orjson
 
-from onedoor.audit.record import AuditOutcome
+from auth.authentication import Principal
+from onedoor.audit.record import AuditOutcome, Surface
 from onedoor.errors import ErrorCode, GraphQLErrorInfo
-from onedoor.http.execution import (
-    AppState,
-    RequestContext,
-    StreamRequested,
-    begin_request,
-    execute_request,
-    read_client_address,
-    record_response,
-    resolve_response,
-    respond_rate_limited,
-    respond_with_errors,
-)
+from onedoor.http.lifecycle import admit, execute_request, record_response
 from onedoor.http.negotiation import GRAPHQL_JSON
-from onedoor.http.rate_limit import LimitRejection, RateLimited, raise_if_rejected
-from onedoor.http.requests import RequestHead, is_subscription, parse_graphql_request, parse_head
-from onedoor.http.responses import UNAUTHENTICATED, HTTPResponse, format_error
+from onedoor.http.rate_limit import build_limit_conclusion
+from onedoor.http.requests import (
+    Receive,
+    RequestContext,
+    RequestHead,
+    begin_request,
+    is_subscription,
+    parse_graphql_request,
+    parse_head,
+)
+from onedoor.http.responses import HTTPResponse, Send, format_error
+from onedoor.http.state import AppState
 from onedoor.http.subscription_stream import (
     KeyRevoked,
     Reauthenticate,
@@ -35,59 +34,24 @@ from onedoor.http.subscription_stream import (
     build_reauthenticate,
     watch_key,
 )
+from onedoor.query.audited import Conclusion
 from onedoor.storage.database import MetadataDatabaseUnavailable
 
 SUBPROTOCOL = "graphql-transport-ws"
 
 KEY_HEADERS = ("authorization", "x-api-key")
-"""What a `connection_init` may bring, for browsers, which cannot send them in the head."""
-
-
-def check_handshake(app_state: AppState, scope: Mapping[str, Any]) -> tuple[int, str] | None:
-    """The status and the sentence it is turned away with; nothing is read of it yet, and no key judged."""
-    if away := app_state.rate_limiter.check_capacity():
-        return away.status, away.error.message
-    if SUBPROTOCOL not in scope["subprotocols"]:
-        return 400, f"speak the subprotocol `{SUBPROTOCOL}`; the older `graphql-ws` is not spoken here"
-    if not _is_allowed_origin(app_state, scope["headers"]):
-        return 403, "this web page may not call in, its origin is not among `server.origins`"
-    return None
-
-
-def _is_allowed_origin(app_state: AppState, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Browsers ask nobody before they open a WebSocket, so the door looks where the page came from.
-
-    Programs send no origin; pages of the door itself, GraphiQL, come from its own host.
-    """
-    known = {name.lower(): value.decode("latin-1") for name, value in headers}
-    origin = known.get(b"origin")
-    if origin is None or origin in app_state.allowed_origins:
-        return True
-    return origin.partition("://")[2] == known.get(b"host")
-
-
-async def reject_handshake(send: Any, status: int, message: str) -> None:
-    """Before there is a WebSocket, so by HTTP."""
-    body = orjson.dumps({"errors": [format_error(GraphQLErrorInfo(code=ErrorCode.BAD_REQUEST, message=message))]})
-    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": body})
-
-
-def parse_head_with_init(scope: Mapping[str, Any], payload: Mapping[str, Any]) -> RequestHead:
-    """What the head says, and a key that came after it; different ones are none, as they are in one head."""
-    brought = [(name.lower().encode(), value) for name, value in payload.items() if name.lower() in KEY_HEADERS]
-    late = [(name, str(value).encode("latin-1", errors="replace")) for name, value in brought]
-    kept = [(name, value) for name, value in scope["headers"] if name.lower() != b"accept"]
-    return parse_head({**scope, "method": "GET", "headers": [*kept, *late, (b"accept", GRAPHQL_JSON.encode())]})
-
+"""Headers that `connection_init` may carry, for browsers, which cannot send them with the handshake."""
 
 CLOSE_REASON_BYTES_MAX = 123
-"""What a WebSocket lets one say as it closes."""
+"""The longest reason that a close frame can hold (RFC 6455, section 5.5)."""
+
+ACK = '{"type":"connection_ack"}'
+
+PONG = '{"type":"pong"}'
 
 
 class MessageType(StrEnum):
-    """What clients say."""
+    """The types of the messages that clients send."""
 
     INIT = "connection_init"
     PING = "ping"
@@ -96,8 +60,11 @@ class MessageType(StrEnum):
     COMPLETE = "complete"
 
 
+TYPES_WITH_ID = frozenset({MessageType.SUBSCRIBE, MessageType.COMPLETE})
+
+
 class CloseCode(IntEnum):
-    """Why the door closes a WebSocket; docs/live.md lists them."""
+    """Why the server closes a WebSocket; docs/live.md lists the codes."""
 
     GOING_AWAY = 1001
     TRY_AGAIN_LATER = 1013
@@ -110,7 +77,7 @@ class CloseCode(IntEnum):
 
 
 class WebSocketClosed(Exception):
-    """The WebSocket is at its end; `close` is None where the client went away."""
+    """The connection ends; `code` is None where the client went away."""
 
     def __init__(self, code: CloseCode | None, reason: str = "") -> None:
         super().__init__(reason)
@@ -120,103 +87,75 @@ class WebSocketClosed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientMessage:
-    """What a client says; `id` names a question, where one is meant."""
+    """A message of a client; `id` names the operation it belongs to, empty where it belongs to none."""
 
     type: MessageType
     id: str = ""
     payload: Mapping[str, Any]
 
 
-ACK = '{"type":"connection_ack"}'
-
-PONG = '{"type":"pong"}'
-
-TYPES_WITH_ID = frozenset({MessageType.SUBSCRIBE, MessageType.COMPLETE})
-
-
-def parse_message(event: Mapping[str, Any]) -> ClientMessage:
-    """Raises Closed for what is none, and where the client went away."""
-    if event["type"] == "websocket.disconnect":
-        raise WebSocketClosed(None)
-    said = _parse_text_frame(event.get("text"))
-    if not isinstance(said, dict) or said.get("type") not in list(MessageType):
-        raise build_bad_message("a message has one of the types of graphql-transport-ws")
-    kind, id, payload = MessageType(said["type"]), said.get("id", ""), said.get("payload")
-    if not isinstance(id, str) or (kind in TYPES_WITH_ID and not id):
-        raise build_bad_message("`id` must be text")
-    if not isinstance(payload, dict) and (payload is not None or kind is MessageType.SUBSCRIBE):
-        raise build_bad_message("`payload` must be an object")
-    return ClientMessage(type=kind, id=id, payload=payload or {})
-
-
-def build_bad_message(reason: str) -> WebSocketClosed:
-    return WebSocketClosed(CloseCode.BAD_MESSAGE, reason)
-
-
-def _parse_text_frame(text: str | None) -> Any:
-    if text is None:
-        raise build_bad_message("messages are text")
-    try:
-        return orjson.loads(text)
-    except (orjson.JSONDecodeError, RecursionError):
-        raise build_bad_message("a message is JSON") from None
-
-
-def encode_next(id: str, result: bytes) -> str:
-    """`answer` is JSON."""
-    return f'{{"id":{_quote(id)},"type":"next","payload":{result.decode()}}}'
-
-
-def encode_error(id: str, errors: bytes) -> str:
-    """`errors` is a list of them as JSON; with it the question is over."""
-    return f'{{"id":{_quote(id)},"type":"error","payload":{errors.decode()}}}'
-
-
-def encode_complete(id: str) -> str:
-    return f'{{"id":{_quote(id)},"type":"complete"}}'
-
-
-def _quote(id: str) -> str:
-    return orjson.dumps(id).decode()
-
-
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-SURFACE = "websocket"
-
-
 async def serve_websocket(app_state: AppState, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
-    """Until its end; whatever goes on over it ends with it."""
+    """Serve one connection until it ends; the operations that go on over it end with it."""
     await receive()
     if refusal := check_handshake(app_state, scope):
         await reject_handshake(send, *refusal)
         return
     await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})
-    made = WebSocketConnection(
+    connection = WebSocketConnection(
         app_state=app_state, scope=scope, receive=receive, send=send, head=parse_head_with_init(scope, {})
     )
-    closed = await made.run()
+    closed = await connection.run()
     if closed.code is not None:
         with suppress(OSError):
             await send({"type": "websocket.close", "code": int(closed.code), "reason": closed.reason})
 
 
-def _map_to_close(error: BaseException) -> WebSocketClosed:
-    match error:
-        case WebSocketClosed():
-            return error
-        case KeyRevoked():
-            return WebSocketClosed(CloseCode.REVOKED, "the key opens no more")
-        case MetadataDatabaseUnavailable():
-            return WebSocketClosed(CloseCode.TRY_AGAIN_LATER, "keys cannot be checked now, come again")
-    return WebSocketClosed(None)
+def check_handshake(app_state: AppState, scope: Mapping[str, Any]) -> tuple[int, str] | None:
+    """Return the status and message to reject a handshake with; its key is not looked at yet."""
+    if rejection := app_state.rate_limiter.check_capacity():
+        return rejection.status, rejection.errors[0].message
+    if SUBPROTOCOL not in scope["subprotocols"]:
+        return 400, f"speak the subprotocol `{SUBPROTOCOL}`; the older `graphql-ws` is not spoken here"
+    if not _is_allowed_origin(app_state, scope["headers"]):
+        return 403, "this web page may not call in, its origin is not among `server.origins`"
+    return None
+
+
+def _is_allowed_origin(app_state: AppState, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether the page that opens a WebSocket may: browsers send no preflight request for one.
+
+    Programs send no origin; our own pages, such as GraphiQL, come from the host they call.
+    """
+    header_values = {name.lower(): value.decode("latin-1") for name, value in headers}
+    origin = header_values.get(b"origin")
+    if origin is None or origin in app_state.allowed_origins:
+        return True
+    return origin.partition("://")[2] == header_values.get(b"host")
+
+
+async def reject_handshake(send: Send, status: int, message: str) -> None:
+    """Reject a handshake with an HTTP response, as there is no WebSocket yet."""
+    body = orjson.dumps({"errors": [format_error(GraphQLErrorInfo(code=ErrorCode.BAD_REQUEST, message=message))]})
+    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})
+
+
+def parse_head_with_init(scope: Mapping[str, Any], payload: Mapping[str, Any]) -> RequestHead:
+    """Parse the head of the handshake together with a key in `connection_init`; two different keys are no key."""
+    init_headers = [
+        (name.lower().encode(), str(value).encode("latin-1", errors="replace"))
+        for name, value in payload.items()
+        if name.lower() in KEY_HEADERS
+    ]
+    headers = [(name, value) for name, value in scope["headers"] if name.lower() != b"accept"]
+    accept = (b"accept", GRAPHQL_JSON.encode())
+    return parse_head({**scope, "method": "GET", "headers": [*headers, *init_headers, accept]})
 
 
 @dataclass(slots=True, kw_only=True)
 class WebSocketConnection:
-    """One WebSocket. `running` are its questions under way, `following` those of them that go on."""
+    """One connection: the operations under way by their ids, and the contexts of those that are subscriptions."""
 
     app_state: AppState
     scope: Mapping[str, Any]
@@ -227,15 +166,15 @@ class WebSocketConnection:
     subscriptions: dict[str, RequestContext] = field(default_factory=dict)
 
     async def run(self) -> WebSocketClosed:
-        """Why it is at its end."""
+        """Run to the end and return why it came."""
         closed = WebSocketClosed(None)
         try:
             async with asyncio.TaskGroup() as group:
-                who = await self._wait_for_init()
-                group.create_task(watch_key(who))
+                reauthenticate = await self._wait_for_init()
+                group.create_task(watch_key(reauthenticate))
                 await self._send_text(ACK)
                 while True:
-                    await self._handle_message(await self._receive_message(), who, group)
+                    await self._handle_message(await self._receive_message(), reauthenticate, group)
         except* (WebSocketClosed, KeyRevoked, MetadataDatabaseUnavailable, OSError) as ended:
             closed = _map_to_close(ended.exceptions[0])
         return closed
@@ -247,46 +186,36 @@ class WebSocketConnection:
         await self.send({"type": "websocket.send", "text": text})
 
     async def _wait_for_init(self) -> Reauthenticate:
-        """Raises Closed unless a key that opens the door comes in time, in the head or in `connection_init`."""
-        seconds = self.app_state.engine.catalog.limits.connection_init_timeout
+        """Wait for `connection_init`, and for a valid key in the head or in it. Raises WebSocketClosed."""
+        seconds = self.app_state.limits.connection_init_timeout
         try:
             async with asyncio.timeout(seconds):
-                said = await self._receive_message()
-                while said.type is MessageType.PING or said.type is MessageType.PONG:
-                    said = await self._receive_message()
+                message = await self._receive_message()
+                while message.type in (MessageType.PING, MessageType.PONG):
+                    message = await self._receive_message()
         except TimeoutError:
             limit = f"the limit `init_seconds` of {seconds:g}"
-            raise WebSocketClosed(
-                CloseCode.INIT_TIMEOUT, f"`connection_init` did not come within {limit}, send it first"
-            ) from None
-        if said.type is not MessageType.INIT:
+            reason = f"`connection_init` did not come within {limit}, send it first"
+            raise WebSocketClosed(CloseCode.INIT_TIMEOUT, reason) from None
+        if message.type is not MessageType.INIT:
             raise WebSocketClosed(CloseCode.UNAUTHENTICATED, "begin with `connection_init`")
-        self.head = parse_head_with_init(self.scope, said.payload)
-        await self._check_key(begin_request(self.head, read_client_address(self.scope), surface=SURFACE))
-        return build_reauthenticate(self.app_state, self.head.api_key, self._set_outcome_if_cancelled)
+        self.head = parse_head_with_init(self.scope, message.payload)
+        await self._check_key(begin_request(self.head, Surface.WEBSOCKET))
+        return build_reauthenticate(self.app_state, self.head.api_key, self._set_conclusion_if_cancelled)
 
     async def _check_key(self, context: RequestContext) -> None:
-        """What is turned away here is on record."""
-        context.principal = await self.app_state.authenticator.authenticate(self.head.api_key)
-        away = (
-            self.app_state.rate_limiter.count_request(context.principal.key_id)
-            if context.principal
-            else self._count_failed_key(context)
-        )
-        if away is not None:
-            respond_rate_limited(self.app_state, context, away)
-            raise WebSocketClosed(CloseCode.TOO_MANY_REQUESTS, away.error.message)
-        if context.principal is None:
-            found = respond_with_errors(self.app_state, context, 401, (UNAUTHENTICATED,))
-            await record_response(self.app_state, context, found, AuditOutcome.UNAUTHENTICATED)
-            raise WebSocketClosed(CloseCode.UNAUTHENTICATED, "no valid key came, in the head or in `connection_init`")
+        """Record a connection that is turned away. Raises WebSocketClosed, MetadataDatabaseUnavailable."""
+        refusal = await admit(self.app_state, context)
+        if refusal is None:
+            return
+        await record_response(self.app_state, context, refusal)
+        if refusal.outcome is AuditOutcome.LIMITED:
+            raise WebSocketClosed(CloseCode.TOO_MANY_REQUESTS, refusal.errors[0].message)
+        raise WebSocketClosed(CloseCode.UNAUTHENTICATED, "no valid key came, in the head or in `connection_init`")
 
-    def _count_failed_key(self, context: RequestContext) -> LimitRejection | None:
-        return self.app_state.rate_limiter.count_failed_key(context.address)
-
-    def _set_outcome_if_cancelled(self, final_outcome: AuditOutcome) -> None:
-        for each in self.subscriptions.values():
-            each.outcome_if_cancelled = final_outcome
+    def _set_conclusion_if_cancelled(self, conclusion: Conclusion) -> None:
+        for context in self.subscriptions.values():
+            context.conclusion_if_cancelled = conclusion
 
     async def _handle_message(
         self, message: ClientMessage, reauthenticate: Reauthenticate, group: asyncio.TaskGroup
@@ -295,9 +224,8 @@ class WebSocketConnection:
             case MessageType.INIT:
                 raise WebSocketClosed(CloseCode.TOO_MANY_REQUESTS, "`connection_init` came before, send it once")
             case MessageType.SUBSCRIBE if message.id in self.operations:
-                raise WebSocketClosed(
-                    CloseCode.SUBSCRIBER_EXISTS, "a question with this `id` is under way, give each its own"
-                )
+                reason = "a question with this `id` is under way, give each its own"
+                raise WebSocketClosed(CloseCode.SUBSCRIBER_EXISTS, reason)
             case MessageType.SUBSCRIBE:
                 self.operations[message.id] = group.create_task(self._run_operation(message, reauthenticate))
             case MessageType.COMPLETE if message.id in self.operations:
@@ -306,51 +234,47 @@ class WebSocketConnection:
                 self._count_request(await reauthenticate())
                 await self._send_text(PONG)
 
-    def _count_request(self, principal: Any) -> None:
-        if away := self.app_state.rate_limiter.count_request(principal.key_id):
-            raise WebSocketClosed(CloseCode.TOO_MANY_REQUESTS, away.error.message)
+    def _count_request(self, principal: Principal) -> None:
+        if rejection := self.app_state.rate_limiter.count_request(principal.key_id):
+            raise WebSocketClosed(CloseCode.TOO_MANY_REQUESTS, rejection.errors[0].message)
 
     async def _run_operation(self, message: ClientMessage, reauthenticate: Reauthenticate) -> None:
-        """One question, whatever comes of it."""
-        one = begin_request(self.head, read_client_address(self.scope), surface=SURFACE)
+        """Run one operation to its end. Raises KeyRevoked, which ends the connection."""
+        context = begin_request(self.head, Surface.WEBSOCKET)
         try:
-            found = await self._execute_recorded(one, message)
+            conclusion = await self.app_state.executor.conclude(context, self._handle_operation(context, message))
+            if conclusion is None:
+                await self._follow_subscription(context, message.id, reauthenticate)
+                return
+            response = await record_response(self.app_state, context, conclusion)
+            if conclusion.outcome is AuditOutcome.UNAUTHENTICATED:
+                raise KeyRevoked
             self._forget(message.id)
-            await self._send_result(message.id, found)
-        except StreamRequested:
-            await self._follow_subscription(one, message.id, reauthenticate)
+            await self._send_result(message.id, response)
         finally:
             self.subscriptions.pop(message.id, None)
 
-    async def _execute_recorded(self, context: RequestContext, message: ClientMessage) -> HTTPResponse:
-        """The reply to a question with one answer, on record. Raises Streams; Revoked."""
-        try:
-            with self.app_state.rate_limiter:
-                found, outcome = await resolve_response(self.app_state, context, self._execute(context, message))
-        except RateLimited as away:
-            return respond_rate_limited(self.app_state, context, away.rejection)
-        except asyncio.CancelledError:
-            gone = respond_with_errors(self.app_state, context, 499, ())
-            await asyncio.shield(record_response(self.app_state, context, gone, AuditOutcome.CANCELLED))
-            raise
-        final = await record_response(self.app_state, context, found, outcome)
-        if context.principal is None and outcome is AuditOutcome.UNAUTHENTICATED:
-            raise KeyRevoked
-        return final
-
-    async def _execute(self, context: RequestContext, message: ClientMessage) -> tuple[HTTPResponse, AuditOutcome]:
-        counter, limits = self.app_state, self.app_state.engine.catalog.limits
-        context.principal = await counter.authenticator.authenticate(self.head.api_key)
-        if context.principal is None:
-            return respond_with_errors(counter, context, 401, (UNAUTHENTICATED,)), AuditOutcome.UNAUTHENTICATED
-        raise_if_rejected(counter.rate_limiter.count_request(context.principal.key_id))
-        context.request = parse_graphql_request(message.payload, limits.variables_depth, counter.documents)
+    async def _handle_operation(self, context: RequestContext, message: ClientMessage) -> Conclusion | None:
+        """Return what the operation came to; None: it is a subscription, admitted and parsed."""
+        app_state, limits = self.app_state, self.app_state.limits
+        refusal = await admit(app_state, context)
+        if refusal is not None:
+            return refusal
+        context.request = parse_graphql_request(message.payload, limits.variables_depth, app_state.documents)
         if not is_subscription(context.request, limits):
-            raise_if_rejected(counter.rate_limiter.check_capacity())
-            return await execute_request(counter, context)
-        raise_if_rejected(_check_subscription_count(len(self.subscriptions), limits.subscriptions_max))
+            return await self._execute_query(context)
+        if len(self.subscriptions) >= limits.subscriptions_max:
+            what, limit = "subscriptions over this WebSocket", limits.subscriptions_max
+            return build_limit_conclusion(what, "subscriptions_max", limit, "end one of them")
         self.subscriptions[message.id] = context
-        raise StreamRequested
+        return None
+
+    async def _execute_query(self, context: RequestContext) -> Conclusion:
+        rejection = self.app_state.rate_limiter.check_capacity()
+        if rejection is not None:
+            return rejection
+        with self.app_state.rate_limiter:
+            return await execute_request(self.app_state, context)
 
     async def _follow_subscription(self, context: RequestContext, id: str, reauthenticate: Reauthenticate) -> None:
         stream = SubscriptionStream(
@@ -359,13 +283,16 @@ class WebSocketConnection:
             reauthenticate=reauthenticate,
             deliver=partial(self._send_next, id),
         )
-        faults = await stream.run()
+        errors = await stream.run()
         self._forget(id)
-        shown_faults = [format_error(each) for each in faults[: self.app_state.engine.catalog.limits.errors_max]]
-        await self._send_text(encode_error(id, orjson.dumps(shown_faults)) if faults else encode_complete(id))
+        if not errors:
+            await self._send_text(encode_complete(id))
+            return
+        shown_errors = [format_error(error) for error in errors[: self.app_state.limits.errors_max]]
+        await self._send_text(encode_error(id, orjson.dumps(shown_errors)))
 
     def _forget(self, id: str) -> None:
-        """From now on the client may call another question so."""
+        """Free the id of an operation: the client may use it again from now on."""
         self.operations.pop(id, None)
         self.subscriptions.pop(id, None)
 
@@ -380,10 +307,58 @@ class WebSocketConnection:
         await self._send_text(encode_complete(id))
 
 
-def _check_subscription_count(count: int, maximum: int) -> LimitRejection | None:
-    """Why there may not be one more than now."""
-    if count < maximum:
-        return None
-    limit = f"the limit `subscriptions_max` of {maximum}"
-    message = f"there are more subscriptions over this WebSocket than {limit}, end one of them"
-    return LimitRejection(GraphQLErrorInfo(code=ErrorCode.LIMIT_EXCEEDED, message=message), 429, 1)
+def _map_to_close(error: BaseException) -> WebSocketClosed:
+    match error:
+        case WebSocketClosed():
+            return error
+        case KeyRevoked():
+            return WebSocketClosed(CloseCode.REVOKED, "the key opens no more")
+        case MetadataDatabaseUnavailable():
+            return WebSocketClosed(CloseCode.TRY_AGAIN_LATER, "keys cannot be checked now, come again")
+    return WebSocketClosed(None)
+
+
+def parse_message(event: Mapping[str, Any]) -> ClientMessage:
+    """Parse a message of the protocol. Raises WebSocketClosed, also where the client went away."""
+    if event["type"] == "websocket.disconnect":
+        raise WebSocketClosed(None)
+    message = _parse_text_frame(event.get("text"))
+    if not isinstance(message, dict) or message.get("type") not in list(MessageType):
+        raise build_bad_message("a message has one of the types of graphql-transport-ws")
+    message_type, id, payload = MessageType(message["type"]), message.get("id", ""), message.get("payload")
+    if not isinstance(id, str) or (message_type in TYPES_WITH_ID and not id):
+        raise build_bad_message("`id` must be text")
+    if not isinstance(payload, dict) and (payload is not None or message_type is MessageType.SUBSCRIBE):
+        raise build_bad_message("`payload` must be an object")
+    return ClientMessage(type=message_type, id=id, payload=payload or {})
+
+
+def _parse_text_frame(text: str | None) -> Any:
+    if text is None:
+        raise build_bad_message("messages are text")
+    try:
+        return orjson.loads(text)
+    except (orjson.JSONDecodeError, RecursionError):
+        raise build_bad_message("a message is JSON") from None
+
+
+def build_bad_message(reason: str) -> WebSocketClosed:
+    return WebSocketClosed(CloseCode.BAD_MESSAGE, reason)
+
+
+def encode_next(id: str, result: bytes) -> str:
+    """Encode a `next` message; `result` is JSON."""
+    return f'{{"id":{_quote(id)},"type":"next","payload":{result.decode()}}}'
+
+
+def encode_error(id: str, errors: bytes) -> str:
+    """Encode an `error` message, which ends the operation; `errors` is a JSON list."""
+    return f'{{"id":{_quote(id)},"type":"error","payload":{errors.decode()}}}'
+
+
+def encode_complete(id: str) -> str:
+    return f'{{"id":{_quote(id)},"type":"complete"}}'
+
+
+def _quote(id: str) -> str:
+    return orjson.dumps(id).decode()

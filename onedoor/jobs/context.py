@@ -3,19 +3,15 @@
 import asyncio
 import inspect
 import re
-import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from time import perf_counter
 from typing import Any, Protocol
 
 import orjson
 
 from auth.authentication import Principal
-from onedoor.audit.log import AuditLog
-from onedoor.audit.record import RANDOM_BYTES, AuditOutcome, build_record_id
+from onedoor.audit.record import Surface
 from onedoor.errors import ErrorCode, GraphQLErrorInfo
 from onedoor.jobs import codecs, store
 from onedoor.jobs.models import (
@@ -30,9 +26,8 @@ from onedoor.jobs.models import (
     Progress,
 )
 from onedoor.jobs.tables import JobDatabase
-from onedoor.query.audited import RequestFacts, build_audit_record, classify_outcome
-from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine, get_partial_result
-from onedoor.query.engine import execute
+from onedoor.query.audited import AuditedExecutor
+from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine
 from onedoor.runtime.concurrency import wait_for_event
 
 FLUSH_SECONDS = 0.1
@@ -50,7 +45,13 @@ CHILD_POLL_SECONDS = 1.0
 """How often a job looks whether child jobs that other processes run have ended."""
 
 RETRYABLE_CODES = frozenset(
-    {ErrorCode.SOURCE_UNAVAILABLE, ErrorCode.SOURCE_OVERLOADED, ErrorCode.LIMIT_EXCEEDED, ErrorCode.RATE_LIMITED}
+    {
+        ErrorCode.SOURCE_UNAVAILABLE,
+        ErrorCode.SOURCE_OVERLOADED,
+        ErrorCode.LIMIT_EXCEEDED,
+        ErrorCode.RATE_LIMITED,
+        ErrorCode.INTERNAL,
+    }
 )
 
 UNSAFE_TEXT = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -144,77 +145,6 @@ class ProgressBuffer:
                 self.notifier.notify(self.run.id)
 
 
-JOB_SURFACE = "job"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobQueryExecutor:
-    """The door as jobs come to it."""
-
-    engine: QueryEngine
-    audit_log: AuditLog
-    redaction_key: bytes
-
-
-@dataclass(slots=True, kw_only=True)
-class JobQuery:
-    """One question of one job, under way."""
-
-    executor: JobQueryExecutor
-    principal: Principal
-    request: GraphQLRequest
-    job_id: str
-    result: ExecutionResult
-    asked_at: datetime
-    clock_start: float
-
-
-async def execute_job_query(
-    executor: JobQueryExecutor, principal: Principal, request: GraphQLRequest, job_id: str
-) -> ExecutionResult:
-    """Nothing is told before its record is durable. Raises JournalUnavailable."""
-    one = JobQuery(
-        executor=executor,
-        principal=principal,
-        request=request,
-        job_id=job_id,
-        result=ExecutionResult(),
-        asked_at=datetime.now(UTC),
-        clock_start=perf_counter(),
-    )
-    try:
-        one.result = await execute(executor.engine, principal, request)
-    except asyncio.CancelledError as error:
-        one.result = get_partial_result(error)
-        await asyncio.shield(_audit_job_query(one, AuditOutcome.CANCELLED))
-        raise
-    except Exception as error:
-        one.result = get_partial_result(error)
-        await _audit_job_query(one, AuditOutcome.CRASHED)
-        raise
-    await _audit_job_query(one, classify_outcome(one.result))
-    return one.result
-
-
-async def _audit_job_query(one: JobQuery, came: AuditOutcome) -> None:
-    """The job's id stands where a client's own id of its request does."""
-    size = len(orjson.dumps(one.result.data, option=orjson.OPT_UTC_Z)) if one.result.data is not None else 0
-    visit = RequestFacts(
-        id=build_record_id(one.asked_at, secrets.token_bytes(RANDOM_BYTES)),
-        received_at=one.asked_at,
-        principal=one.principal,
-        request=one.request,
-        client_request_id=f"job {one.job_id}",
-        status=200,
-        bytes=size,
-        ms=(perf_counter() - one.clock_start) * 1000,
-        surface=JOB_SURFACE,
-    )
-    await one.executor.audit_log.append(
-        build_audit_record(one.executor.engine, one.executor.redaction_key, visit, one.result, came)
-    )
-
-
 @dataclass(slots=True, kw_only=True)
 class JobContext:
     """What one attempt of a job works with. A finished step is never executed again, whatever ends the attempt."""
@@ -223,7 +153,7 @@ class JobContext:
     attempt: int
     database: JobDatabase
     progress_buffer: ProgressBuffer
-    executor: JobQueryExecutor
+    executor: AuditedExecutor
     authorize: Callable[[], Awaitable[Principal]]
     child_jobs: ChildJobs
     cancel_requested: bool = False
@@ -278,7 +208,9 @@ class JobContext:
     async def execute(self, document: str, variables: Mapping[str, Any] | None = None) -> ExecutionResult:
         """Execute a query as whoever started the job, with their present groups."""
         request = GraphQLRequest(query=document, variables=variables or {})
-        return await execute_job_query(self.executor, await self.authorize(), request, self.id)
+        return await self.executor.run(
+            await self.authorize(), request, surface=Surface.JOB, client_request_id=f"job {self.id}"
+        )
 
     def log(self, text: str) -> None:
         """Add lines to the job's log, which is for everyone who may see the job."""

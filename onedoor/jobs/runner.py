@@ -19,7 +19,7 @@ from auth.policy import EVERYONE, Groups
 from onedoor.audit.log import AuditLogUnavailable
 from onedoor.jobs import store, subprocess
 from onedoor.jobs.codecs import InvalidJobValue, build_instance, dump_instance
-from onedoor.jobs.context import ChildJobs, JobContext, JobQueryExecutor, ProgressBuffer, replace_unsafe_text
+from onedoor.jobs.context import ChildJobs, JobContext, ProgressBuffer, replace_unsafe_text
 from onedoor.jobs.declarations import Job, Retries, Schedule, Script
 from onedoor.jobs.models import (
     Dispatch,
@@ -34,6 +34,7 @@ from onedoor.jobs.models import (
 )
 from onedoor.jobs.registry import compute_job_version
 from onedoor.jobs.tables import JobDatabase
+from onedoor.query.audited import AuditedExecutor
 from onedoor.storage.database import MetadataDatabase
 
 LOG = logging.getLogger("onedoor.work")
@@ -93,7 +94,7 @@ class Runner:
     jobs: Mapping[str, Job]
     groups: Groups
     database: JobDatabase
-    executor: JobQueryExecutor
+    executor: AuditedExecutor
     settings: JobSettings
     notifier: Notifier
     child_jobs: ChildJobs

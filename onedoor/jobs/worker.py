@@ -18,7 +18,6 @@ from auth.policy import Groups
 from onedoor.audit.record import RANDOM_BYTES, build_record_id
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.jobs import maintenance, store
-from onedoor.jobs.context import JobQueryExecutor
 from onedoor.jobs.declarations import Job
 from onedoor.jobs.maintenance import WorkerHeartbeat
 from onedoor.jobs.models import Dispatch, JobSettings, JobState, Notifier, NullNotifier
@@ -27,6 +26,7 @@ from onedoor.jobs.registry import compute_release
 from onedoor.jobs.runner import Runner
 from onedoor.jobs.service import JobService, list_due_starts
 from onedoor.jobs.tables import JobDatabase
+from onedoor.query.audited import AuditedExecutor
 from onedoor.runtime.concurrency import run_periodically, wait_for_event
 
 LOG = logging.getLogger("onedoor.work")
@@ -284,7 +284,7 @@ class JobRuntime:
 async def open_job_runtime(
     jobs: Mapping[str, Job],
     database: JobDatabase,
-    executor: JobQueryExecutor,
+    executor: AuditedExecutor,
     settings: JobSettings,
     *,
     groups: Groups,

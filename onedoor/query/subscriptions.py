@@ -1,9 +1,8 @@
 """Listen to what a subscription is about, and execute its operation for each event."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol, cast
 
 from auth.authentication import Principal
@@ -12,16 +11,22 @@ from onedoor.model.catalog import PollingSubscription, Topic
 from onedoor.model.parameters import substitute
 from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine, attach_partial_result
 from onedoor.query.document import SUBSCRIPTION_ONLY
-from onedoor.query.engine import Execution, PreparedQuery, build_denial_errors, execute
+from onedoor.query.engine import Execution, PreparedQuery, build_denial_errors
 from onedoor.query.planner.cost import compute_cost
 from onedoor.runtime.pubsub import PubSub
 from onedoor.runtime.resilience import call_connector
 from onedoor.spi.connector import ChangeFeed
 
-EventExecutor = Callable[[Principal], Awaitable[ExecutionResult]]
-"""Execute the operation for one event, authorized anew for the principal as they are by then."""
 
-EventStream = AsyncIterator[EventExecutor]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionEvent:
+    """What to execute for one event: the subscription's request, and the id of the row that changed."""
+
+    request: GraphQLRequest
+    row_id: str | None
+
+
+EventStream = AsyncIterator[SubscriptionEvent]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +57,7 @@ class SubscribeFunction(Protocol):
 async def subscribe(
     engine: QueryEngine, pubsub: PubSub, principal: Principal, request: GraphQLRequest
 ) -> AsyncIterator[Subscription]:
-    """Listen to the source of the operation's one field; each event is executed like any other operation."""
+    """Listen to the source of the operation's one field; `AuditedExecutor.execute` takes each event."""
     execution = Execution(engine=engine, principal=principal, request=request, operation_types=SUBSCRIPTION_ONLY)
     try:
         query = execution.prepare()
@@ -65,7 +70,7 @@ async def subscribe(
             else pubsub.listen(topics)
         )
         async with listening as row_ids:
-            yield Subscription(result=execution.result, events=_stream_events(engine, request, row_ids))
+            yield Subscription(result=execution.result, events=_stream_events(request, row_ids))
     except ConnectorError as failure:
         rejection = RequestRejected(GraphQLErrorInfo(code=failure.code, message=failure.reason))
         attach_partial_result(rejection, execution.result)
@@ -100,14 +105,6 @@ def _listen_to_poller(
     )
 
 
-async def _stream_events(
-    engine: QueryEngine, request: GraphQLRequest, row_ids: AsyncIterator[str]
-) -> AsyncIterator[EventExecutor]:
+async def _stream_events(request: GraphQLRequest, row_ids: AsyncIterator[str]) -> EventStream:
     async for row_id in row_ids:
-        yield partial(_execute_event, engine, request, row_id)
-
-
-async def _execute_event(
-    engine: QueryEngine, request: GraphQLRequest, row_id: str, principal: Principal
-) -> ExecutionResult:
-    return await execute(engine, principal, request, event=row_id)
+        yield SubscriptionEvent(request=request, row_id=row_id)

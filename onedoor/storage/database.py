@@ -15,7 +15,7 @@ from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DisconnectionError, NoSuchModuleError, SQLAlchemyError
 
-from onedoor.errors import ConfigurationError
+from onedoor.errors import ConfigurationError, OnedoorError
 
 MIGRATIONS_FOLDER = Path(__file__).parent / "migrations"
 
@@ -28,7 +28,7 @@ MIGRATION_LOCK = 0x0D00
 """PostgreSQL's advisory lock that lets one process at a time run the history."""
 
 
-class MetadataDatabaseUnavailable(Exception):
+class MetadataDatabaseUnavailable(OnedoorError):
     """The state did not answer while the door was open: nobody can be let in until it does."""
 
 

@@ -237,19 +237,19 @@ LEDGER = """
 import asyncio, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from records.journal import opened
-from records.record import Outcome, Record
+from onedoor.audit.log import open_audit_log
+from onedoor.audit.record import AuditOutcome, AuditRecord
 
 async def client(journal, name):
     number = 0
     while True:
         number += 1
-        await journal.append(Record(id=f"{name}-{number}", time=datetime.now(UTC).isoformat(), surface="graphql",
-                                    outcome=Outcome.ANSWERED, status=200))
+        await journal.append(AuditRecord(id=f"{name}-{number}", time=datetime.now(UTC).isoformat(), surface="graphql",
+                                    outcome=AuditOutcome.ANSWERED, status=200))
         print(f"{name}-{number}", flush=True)
 
 async def main():
-    journal = opened(Path(sys.argv[1]), datetime.now(UTC))
+    journal = open_audit_log(Path(sys.argv[1]), datetime.now(UTC))
     await asyncio.gather(*(client(journal, name) for name in range(20)))
 
 asyncio.run(main())

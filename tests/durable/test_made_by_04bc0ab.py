@@ -24,7 +24,6 @@ from onedoor.connectors.files.folder import connect as folder_connected
 from onedoor.connectors.jobs import JobsConnector
 from onedoor.connectors.sql.sqlite import SqliteOptions, connect
 from onedoor.errors import ErrorCode
-from onedoor.exports.audited_query import AuditedExecutor
 from onedoor.exports.models import ExportRequest, ExportState, Format
 from onedoor.exports.plan import start_export
 from onedoor.exports.storage import FolderExportStore
@@ -34,6 +33,7 @@ from onedoor.jobs.tables import JobDatabase
 from onedoor.model.catalog import Catalog, Limits
 from onedoor.mutations.intents import StepOutcome
 from onedoor.mutations.ledger_sql import HistoryQuery
+from onedoor.query.audited import AuditedExecutor
 from onedoor.spi.connector import ChangeKind, RowChange
 from onedoor.spi.scan import ScanRequest
 from onedoor.storage.database import MetadataDatabase, open_database
@@ -175,7 +175,7 @@ def test_declarations_have_the_versions_they_were_started_under(state: MetadataD
     jobs = register_jobs(JOBS, acme.GROUPS)
     with state.read_connection() as connection:
         rows = connection.exec_driver_sql("SELECT DISTINCT name, version FROM job").all()
-        versions = {name: version for name, version in rows}
+        versions = dict(map(tuple, rows))
         releases = connection.exec_driver_sql("SELECT DISTINCT release FROM job").scalars().all()
     assert versions.keys() == {"Walk", "WalkAlone", "Say", "Sleep", "Crash"}
     assert versions == {name: compute_job_version(jobs[name]) for name in versions}

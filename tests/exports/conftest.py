@@ -11,12 +11,12 @@ import pytest
 from auth.authentication import Principal
 from onedoor.audit.log import AuditLog, open_audit_log
 from onedoor.audit.reader import read_records
-from onedoor.exports.audited_query import AuditedExecutor
 from onedoor.exports.models import ExportPlan, ExportRequest, ExportSummary, Format
 from onedoor.exports.plan import start_export
 from onedoor.exports.storage import FolderExportStore
 from onedoor.exports.writer import ExportRun, run_export
 from onedoor.model.catalog import Limits
+from onedoor.query.audited import AuditedExecutor
 from onedoor.query.context import QueryEngine
 from onedoor.spi.connector import Connector
 from tests import acme

@@ -8,13 +8,13 @@ import aiohttp
 import pytest
 
 from auth.authentication import open_authenticator
+from onedoor.app import App
 from onedoor.exports.job import open_download
 from onedoor.exports.models import ExportRequest, Format
 from onedoor.exports.plan import start_export
 from onedoor.exports.writer import run_export
-from onedoor.http.execution import AppState
-from onedoor.http.exports_endpoint import serve_export_file
 from onedoor.http.rate_limit import RateLimiter
+from onedoor.http.state import AppState
 from onedoor.storage.database import MetadataDatabase
 from tests import acme
 from tests.exports.conftest import Room, Works
@@ -76,20 +76,17 @@ class Door:
 async def door(room: Room, state: MetadataDatabase, keys: Keys) -> AsyncIterator[Door]:
     """Over HTTP, an export of sales behind it."""
     known = open_authenticator(state, acme.GROUPS)
-    counter = AppState(
-        engine=room.desk,
+    app = App(None, None)  # type: ignore[arg-type]
+    app.app_state = AppState(
+        executor=room.clerk,
         authenticator=known,
-        audit_log=room.clerk.audit_log,
-        redaction_key=room.clerk.redaction_key,
         rate_limiter=RateLimiter(acme.UNCOUNTED),
+        export_store=room.store,
     )
     caller = await known.authenticate(keys.of["sales"])
     assert caller is not None
     stated = await start_export(room.clerk, room.store, caller, "e1", ExportRequest(text=TEXT, format=Format.CSV))
     await run_export(room.exporting(stated, Works(lambda looks: caller)))
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await serve_export_file(counter, room.store, scope, send)
 
     async with served(app) as port:
         yield Door(url=f"http://127.0.0.1:{port}/exports", room=room, keys=keys.of)

@@ -12,13 +12,13 @@ import pytest
 from auth import users
 from auth.authentication import Principal
 from onedoor.errors import ConnectorError, ErrorCode
-from onedoor.exports.audited_query import AuditedExecutor
 from onedoor.exports.job import EXPORT_JOB, ExportInput, build_export_action, declare_export_jobs, open_download
 from onedoor.exports.models import Format
 from onedoor.exports.plan import RangeLimits
 from onedoor.exports.storage import FolderExportStore
 from onedoor.jobs.models import StartRequest
 from onedoor.model.catalog import ActionCall
+from onedoor.query.audited import AuditedExecutor
 from tests import acme
 from tests.jobs.houses import House, house, member
 
@@ -34,7 +34,7 @@ async def opened(
         asking = at.works.worker.runner.executor
         yield (
             at,
-            AuditedExecutor(engine=asking.engine, audit_log=asking.audit_log, redaction_key=asking.redaction_key),
+            asking,
             store,
         )
 

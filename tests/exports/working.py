@@ -15,12 +15,12 @@ from typing import Any
 from onedoor.audit.log import open_audit_log
 from onedoor.connectors.memory import MemoryConnector
 from onedoor.connectors.sql.sqlite import SqliteOptions, connect
-from onedoor.exports.audited_query import AuditedExecutor
 from onedoor.exports.models import ExportRequest, ExportState, Format
 from onedoor.exports.plan import RangeLimits, start_export
 from onedoor.exports.storage import FolderExportStore
 from onedoor.exports.writer import ExportRun, run_export
 from onedoor.model.catalog import Catalog, Limits
+from onedoor.query.audited import AuditedExecutor
 from tests import acme
 from tests.exports.conftest import always
 

@@ -23,11 +23,13 @@ from onedoor.audit.reader import read_records
 from onedoor.audit.record import derive_redaction_key
 from onedoor.connectors.audit_log import AuditLogConnector
 from onedoor.connectors.spill.factory import SpillTableFactory
-from onedoor.http.execution import AppState
-from onedoor.http.health import HealthEndpoint
+from onedoor.exports.storage import FolderExportStore
+from onedoor.http.health import HealthCheck
 from onedoor.http.persisted_documents import PersistedDocuments
 from onedoor.http.rate_limit import RateLimiter
+from onedoor.http.state import AppState
 from onedoor.model.catalog import Catalog, Limits
+from onedoor.query.audited import AuditedExecutor
 from onedoor.runtime.row_cache import RowCache
 from onedoor.spi.capabilities import Capabilities
 from onedoor.spi.connector import Connector
@@ -143,6 +145,7 @@ class Door:
     keys: Keys
     folder: Path
     disk: Failing
+    app_state: AppState
 
     @property
     def url(self) -> str:
@@ -194,17 +197,16 @@ async def opening(state: MetadataDatabase, keys: Keys, tmp_path: Path) -> AsyncI
             desk = replace(acme.opened(house), cache=cache)
             app = App(None, None)  # type: ignore[arg-type]
             app.app_state = AppState(
-                engine=desk,
+                executor=AuditedExecutor(engine=desk, audit_log=journal, redaction_key=derive_redaction_key(PEPPER)),
                 authenticator=judge,
-                audit_log=journal,
-                redaction_key=derive_redaction_key(PEPPER),
                 rate_limiter=RateLimiter(counted),
                 documents=documents or PersistedDocuments(),
+                health=HealthCheck(sources),
+                export_store=FolderExportStore(tmp_path / "exports"),
             )
-            app.health = HealthEndpoint(sources)
             port = await stack.enter_async_context(served(app))
             session = await stack.enter_async_context(aiohttp.ClientSession())
-            return Door(port=port, session=session, keys=keys, folder=tmp_path, disk=disk)
+            return Door(port=port, session=session, keys=keys, folder=tmp_path, disk=disk, app_state=app.app_state)
 
         yield open_door
 

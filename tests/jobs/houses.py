@@ -21,13 +21,13 @@ from onedoor.connectors import principal
 from onedoor.connectors.jobs import JobsConnector, build_unbound_jobs_connector
 from onedoor.connectors.principal import build_empty_principal_connector, build_principal_connector
 from onedoor.jobs import tables
-from onedoor.jobs.context import JobQueryExecutor
 from onedoor.jobs.declarations import Job
 from onedoor.jobs.models import OPEN_STATES, JobSettings, StartRequest
 from onedoor.jobs.registry import register_jobs
 from onedoor.jobs.tables import JobDatabase
 from onedoor.jobs.worker import JobRuntime, open_job_runtime
 from onedoor.model.catalog import Catalog
+from onedoor.query.audited import AuditedExecutor
 from onedoor.query.context import QueryEngine, build_query_engine
 from onedoor.schema.builder import build_schema_and_policy
 from onedoor.schema.builtin import jobs as builtin_jobs
@@ -173,7 +173,7 @@ async def house(
             open_job_runtime(
                 declared,
                 shelf,
-                JobQueryExecutor(engine=at, audit_log=journal, redaction_key=derive_redaction_key(PEPPER)),
+                AuditedExecutor(engine=at, audit_log=journal, redaction_key=derive_redaction_key(PEPPER)),
                 running,
                 groups=acme.GROUPS,
                 notifier=heard,

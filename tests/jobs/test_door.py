@@ -17,7 +17,7 @@ from demo.servers.run import ROOT, Running
 from onedoor.app import open_app
 from onedoor.config import load_settings
 from onedoor.errors import ConnectorError, ErrorCode
-from onedoor.http.execution import AppState
+from onedoor.http.state import AppState
 from onedoor.jobs import service
 from onedoor.jobs.models import OPEN_STATES
 from onedoor.jobs.registry import register_jobs
@@ -69,7 +69,7 @@ async def test_a_job_goes_from_a_mutation_over_a_worker_to_an_answer(
         monkeypatch.setenv(name, value)
     settings = load_settings(tmp_path / "onedoor.toml")
     door = replace(settings, jobs=replace(settings.jobs, here=False))
-    async with open_app(door, acme.company()) as (counter, _):
+    async with open_app(door, acme.company()) as counter:
         assert counter.job_runtime is not None
         caller = await counter.authenticator.authenticate(key)
         assert caller is not None

@@ -1,12 +1,17 @@
 """Who may see each field, as GraphiQL's docs are told it: with a key, and no more than introspection would show."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
+from fastapi import FastAPI
 
 from auth.policy import AccessPolicy, decide
-from onedoor.http.permissions import list_field_permissions, minimize_requirements, serve_permissions
+from onedoor.http.permissions import PATH, audited_router, list_field_permissions, minimize_requirements, router
+from onedoor.http.rate_limit import RateLimiter
+from onedoor.model.catalog import Limits
+from onedoor.query.audited import AuditedExecutor
 from onedoor.schema.builder import build_schema_and_policy
 from onedoor.storage.database import MetadataDatabaseUnavailable
 from tests.acme import caller, load_schema_modules
@@ -18,10 +23,17 @@ RULES = AccessPolicy(
 )
 
 
+class Unrecorded(AuditedExecutor):
+    """An executor over RULES that keeps no records."""
+
+    async def record(self, *_: object) -> None:
+        return None
+
+
 async def asked(found: Any, *, own: bool = False, method: str = "GET") -> tuple[int, Any]:
     sent: list[Any] = []
 
-    async def judge(_: Any) -> Any:
+    async def authenticate(_: Any) -> Any:
         if isinstance(found, Exception):
             raise found
         return found
@@ -29,7 +41,18 @@ async def asked(found: Any, *, own: bool = False, method: str = "GET") -> tuple[
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await serve_permissions(RULES, judge, {"method": method}, send, own_view_only=own)
+    catalog = SimpleNamespace(policy=RULES, schema_for_groups=load_schema_modules if own else None)
+    app_state = SimpleNamespace(
+        engine=SimpleNamespace(catalog=catalog),
+        executor=Unrecorded(engine=Any, audit_log=Any, redaction_key=b""),  # type: ignore[arg-type]
+        authenticator=SimpleNamespace(authenticate=authenticate),
+        rate_limiter=RateLimiter(Limits()),
+    )
+    scope = {"type": "http", "method": method, "path": PATH, "query_string": b"", "headers": []}
+    routes = FastAPI()
+    routes.include_router(audited_router)
+    routes.include_router(router)
+    await routes({**scope, "state": {"app_state": app_state}}, None, send)  # type: ignore[arg-type]
     return sent[0]["status"], orjson.loads(sent[1]["body"] or b"null")
 
 

@@ -24,11 +24,12 @@ from onedoor.audit.reader import read_records
 from onedoor.audit.record import derive_redaction_key
 from onedoor.connectors.principal import build_principal_connector
 from onedoor.http.cors import parse_origins
-from onedoor.http.execution import AppState
 from onedoor.http.persisted_documents import PersistedDocumentSettings, open_persisted_documents
 from onedoor.http.rate_limit import RateLimiter
 from onedoor.http.server import bind_socket, build_uvicorn_config
+from onedoor.http.state import AppState
 from onedoor.model.catalog import Catalog, Limits
+from onedoor.query.audited import AuditedExecutor
 from onedoor.query.context import build_query_engine
 from onedoor.storage.database import open_database
 from tests import acme
@@ -80,10 +81,14 @@ def standing(folder: Path, house: Catalog) -> Iterator[Door]:
         journal = open_audit_log(folder, datetime.now(UTC))
         stack.callback(journal.close)
         counter = AppState(
-            engine=build_query_engine(house, lambda caller: {"caller": build_principal_connector(caller)}, monotonic),
+            executor=AuditedExecutor(
+                engine=build_query_engine(
+                    house, lambda caller: {"caller": build_principal_connector(caller)}, monotonic
+                ),
+                audit_log=journal,
+                redaction_key=derive_redaction_key(PEPPER),
+            ),
             authenticator=known,
-            audit_log=journal,
-            redaction_key=derive_redaction_key(PEPPER),
             rate_limiter=RateLimiter(acme.UNCOUNTED),
             allowed_origins=parse_origins((PAGE,)),
             documents=open_persisted_documents(PersistedDocumentSettings()),

@@ -21,11 +21,12 @@ from onedoor.app import App
 from onedoor.audit.log import SYNC_DATA, DiskOps, open_audit_log
 from onedoor.audit.reader import read_records
 from onedoor.audit.record import derive_redaction_key
-from onedoor.http.execution import AppState
 from onedoor.http.persisted_documents import PersistedDocuments
 from onedoor.http.rate_limit import RateLimiter
 from onedoor.http.server import UvicornServer, build_uvicorn_config
+from onedoor.http.state import AppState
 from onedoor.model.catalog import Catalog, Limits, Topic
+from onedoor.query.audited import AuditedExecutor
 from onedoor.runtime.pubsub import PubSub
 from onedoor.spi.connector import Connector
 from onedoor.storage.database import MetadataDatabase, open_database
@@ -186,10 +187,10 @@ async def opening(tmp_path: Path) -> AsyncIterator[Opening]:
             stack.push_async_callback(told.close)
             house = replace(built(), limits=within, connectors={**built().connectors, **(sources or {})})
             counter = AppState(
-                engine=acme.opened(house),
+                executor=AuditedExecutor(
+                    engine=acme.opened(house), audit_log=journal, redaction_key=derive_redaction_key(PEPPER)
+                ),
                 authenticator=known,
-                audit_log=journal,
-                redaction_key=derive_redaction_key(PEPPER),
                 rate_limiter=RateLimiter(counted),
                 allowed_origins=frozenset({PAGE}),
                 documents=documents or PersistedDocuments(),

@@ -6,7 +6,6 @@ What `engine.live.subscribe` does for the roots of a schema, for one root that n
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 from graphql import (
@@ -27,8 +26,7 @@ from onedoor.errors import ErrorCode, GraphQLErrorInfo, RequestRejected
 from onedoor.model.catalog import SubscriptionSource, Topic
 from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine
 from onedoor.query.document import convert_graphql_error, parse_document
-from onedoor.query.engine import execute
-from onedoor.query.subscriptions import EventExecutor, Subscription
+from onedoor.query.subscriptions import EventStream, Subscription, SubscriptionEvent
 from onedoor.runtime.pubsub import PubSub
 
 
@@ -54,7 +52,7 @@ async def subscribe(
     told.operation = told.document.operations[0]
     arguments = {each.name.value: question_value(each, question) for each in field.arguments or ()}
     async with bus.listen(feed.resolve_topics(arguments)) as rows:
-        yield Subscription(result=told, events=_happenings(desk, field, rows))
+        yield Subscription(result=told, events=_happenings(field, rows))
 
 
 def question_value(argument: ArgumentNode, question: GraphQLRequest) -> Any:
@@ -77,13 +75,9 @@ def _root(question: GraphQLRequest) -> FieldNode:
     )
 
 
-async def _happenings(desk: QueryEngine, field: FieldNode, rows: AsyncIterator[str]) -> AsyncIterator[EventExecutor]:
+async def _happenings(field: FieldNode, rows: AsyncIterator[str]) -> EventStream:
     async for row in rows:
-        yield partial(_happened, desk, _asked(field, row))
-
-
-async def _happened(desk: QueryEngine, text: str, caller: Principal) -> ExecutionResult:
-    return await execute(desk, caller, GraphQLRequest(query=text))
+        yield SubscriptionEvent(request=GraphQLRequest(query=_asked(field, row)), row_id=None)
 
 
 def _asked(field: FieldNode, row: str) -> str:

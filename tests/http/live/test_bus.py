@@ -134,9 +134,10 @@ def written(state: MetadataDatabase, name: str) -> None:
 
 async def test_what_another_process_writes_is_heard(state: MetadataDatabase, url: str) -> None:
     program = (
-        "import sys; from auth.state import opened; from auth.events import Events; from contextlib import closing\n"
-        "with closing(opened(sys.argv[1], b'0' * 32)) as state:\n"
-        "    for row in 'abc': Events(state).append('customer', '1', row)"
+        "import sys; from contextlib import closing\n"
+        "from onedoor.storage.database import open_database; from onedoor.storage.events import EventLog\n"
+        "with closing(open_database(sys.argv[1], b'0' * 32)) as state:\n"
+        "    for row in 'abc': EventLog(state).append('customer', '1', row)"
     )
     async with bus(EventLog(state)) as made, made.listen([ONE]) as rows:
         await asyncio.to_thread(subprocess.run, [sys.executable, "-c", program, url], cwd=ROOT, check=True)

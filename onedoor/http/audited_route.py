@@ -1,0 +1,76 @@
+"""Put a FastAPI route behind the same key, limits and record as /graphql."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, ClassVar
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+
+from onedoor.audit.log import AuditLogUnavailable
+from onedoor.audit.record import AuditOutcome, Surface
+from onedoor.http.lifecycle import admit
+from onedoor.http.negotiation import JSON
+from onedoor.http.requests import RequestContext, begin_request, parse_head
+from onedoor.http.responses import build_headers, build_raw_response, encode_response
+from onedoor.http.state import AppState
+from onedoor.query.audited import AUDIT_UNAVAILABLE, Conclusion
+
+ERRORS_MAX = 1
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class AuditedRoute(APIRoute):
+    """A route whose endpoint runs for an admitted principal alone, found in `request.state.context`.
+
+    What the endpoint raises is concluded as it is for /graphql; an HTTPError is the way to refuse.
+    """
+
+    surface: ClassVar[Surface]
+
+    def get_route_handler(self) -> Handler:
+        """Wrap the endpoint in admission, limits and record."""
+        handle = super().get_route_handler()
+
+        async def handle_audited(request: Request) -> Response:
+            app_state: AppState = request.state.app_state
+            context = begin_request(parse_head(request.scope), self.surface)
+            request.state.context = context
+            rejection = app_state.rate_limiter.check_capacity()
+            if rejection is not None:
+                return await self._record(app_state, context, rejection)
+            with app_state.rate_limiter:
+                result = await app_state.executor.conclude(context, self._admit_and_handle(request, handle))
+                return await self._record(app_state, context, result)
+
+        return handle_audited
+
+    async def _admit_and_handle(self, request: Request, handle: Handler) -> Response | Conclusion:
+        refusal = await admit(request.state.app_state, request.state.context)
+        return await handle(request) if refusal is None else refusal
+
+    async def _record(self, app_state: AppState, context: RequestContext, result: Response | Conclusion) -> Response:
+        """Return the response once its record is durable."""
+        if isinstance(result, Conclusion):
+            conclusion, response = result, self.build_refusal(app_state, context, result)
+        else:
+            conclusion, response = Conclusion(outcome=AuditOutcome.ANSWERED, status=result.status_code), result
+            if self.endpoint_records:
+                return response
+        try:
+            if conclusion.outcome is AuditOutcome.LIMITED:
+                app_state.executor.record_nowait(context, conclusion, len(response.body))
+            else:
+                await app_state.executor.record(context, conclusion, len(response.body))
+        except AuditLogUnavailable:
+            return self.build_refusal(app_state, context, AUDIT_UNAVAILABLE)
+        return response
+
+    endpoint_records: ClassVar[bool] = False
+    """Whether a response of the endpoint is on record already, by the request it executed."""
+
+    def build_refusal(self, app_state: AppState, context: RequestContext, conclusion: Conclusion) -> Response:
+        """Build the response of a request that got none from the endpoint."""
+        encoded = encode_response(conclusion.status, JSON, conclusion.errors, ERRORS_MAX, headers=conclusion.headers)
+        headers = build_headers(encoded, context, app_state.allowed_origins)
+        return build_raw_response(encoded.status, headers, encoded.body)

@@ -1,0 +1,73 @@
+"""Serve the files of exports at /exports/<id>/<file> to whoever started the export, if they may still see them."""
+
+import logging
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from starlette.types import Receive, Scope, Send
+
+from onedoor.audit.record import Surface
+from onedoor.errors import ErrorCode, HTTPError
+from onedoor.exports.job import Download, open_download
+from onedoor.exports.models import ExportStopped
+from onedoor.http.audited_route import AuditedRoute
+from onedoor.http.requests import RequestContext
+from onedoor.http.responses import ALL_METHODS, COMMON_HEADERS
+from onedoor.http.state import AppState
+
+log = logging.getLogger("onedoor.http")
+
+
+class ExportRoute(AuditedRoute):
+    surface = Surface.EXPORT
+    endpoint_records = True
+
+
+router = APIRouter(route_class=ExportRoute)
+
+
+@router.api_route("/exports/{path:path}", methods=ALL_METHODS)
+async def download_export(request: Request) -> Response:
+    """Stream a file. Raises HTTPError."""
+    app_state: AppState = request.state.app_state
+    context: RequestContext = request.state.context
+    if request.method != "GET":
+        raise HTTPError(405, "a file is read with GET", {"allow": "GET"})
+    assert context.principal is not None
+    export_id, _, file_name = request.scope["path"].removeprefix("/exports/").partition("/")
+    download = None
+    if app_state.export_store is not None:
+        download = await open_download(
+            app_state.executor, app_state.export_store, context.principal, export_id, file_name
+        )
+    if download is None:
+        message = "there is no such file, or it is not for you: start the export again"
+        raise HTTPError(404, message, code=ErrorCode.NOT_FOUND)
+    return DownloadResponse(app_state, context, download)
+
+
+class DownloadResponse(Response):
+    """Streams a file; it counts among the requests under way until its end."""
+
+    def __init__(self, app_state: AppState, context: RequestContext, download: Download) -> None:
+        super().__init__()
+        self.app_state, self.context, self.download = app_state, context, download
+        self.raw_headers = [
+            (b"content-type", download.file.media_type.encode()),
+            (b"content-length", str(download.file.bytes).encode()),
+            (b"content-disposition", f'attachment; filename="{download.file.name}"'.encode()),
+            (b"x-request-id", context.id.encode()),
+            *COMMON_HEADERS,
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the file. One that is not what was written is cut off, so that its reader notices."""
+        with self.app_state.rate_limiter:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            try:
+                async for chunk in self.download.chunks:
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            except ExportStopped as stopped:
+                log.error("request %s was cut off: %s", self.context.id, orjson.dumps(stopped.reason).decode())
+                return
+            await send({"type": "http.response.body", "body": b""})

@@ -1,0 +1,63 @@
+"""Take a request over HTTP or WebSocket through what every surface shares: admission, execution, recorded response."""
+
+from onedoor.audit.log import AuditLogUnavailable
+from onedoor.audit.record import AuditOutcome
+from onedoor.errors import ErrorCode, GraphQLErrorInfo
+from onedoor.http.persisted_documents import register_automatic_query
+from onedoor.http.requests import RequestContext
+from onedoor.http.responses import HTTPResponse, encode_conclusion
+from onedoor.http.state import AppState
+from onedoor.query.audited import AUDIT_UNAVAILABLE, Conclusion
+
+UNAUTHENTICATED = Conclusion(
+    outcome=AuditOutcome.UNAUTHENTICATED,
+    status=401,
+    errors=(
+        GraphQLErrorInfo(
+            code=ErrorCode.UNAUTHENTICATED,
+            message="no valid key came with the request, send `Authorization: Bearer <key>`",
+        ),
+    ),
+    headers={"www-authenticate": "Bearer"},
+)
+
+
+async def admit(app_state: AppState, context: RequestContext) -> Conclusion | None:
+    """Find the principal of a request and count it against its key, or against its address where the key is not valid.
+
+    Returns a conclusion where the request goes no further. Raises MetadataDatabaseUnavailable.
+    """
+    context.principal = await app_state.authenticator.authenticate(context.head.api_key)
+    if context.principal is None:
+        return app_state.rate_limiter.count_failed_key(context.head.address) or UNAUTHENTICATED
+    return app_state.rate_limiter.count_request(context.principal.key_id)
+
+
+async def execute_request(app_state: AppState, context: RequestContext) -> Conclusion:
+    """Execute the request of an admitted principal."""
+    conclusion = await app_state.executor.execute(context)
+    apply_request_extensions(app_state, context)
+    return conclusion
+
+
+def apply_request_extensions(app_state: AppState, context: RequestContext) -> None:
+    """Remember a valid document that came with its digest, and show the record's id where the client asks for it."""
+    assert context.request is not None
+    if context.result.document is not None:
+        register_automatic_query(app_state.documents, context.request.document_id, context.request.query)
+    if context.request.extensions.get("record"):
+        context.result.extensions["record"] = context.id
+
+
+async def record_response(app_state: AppState, context: RequestContext, conclusion: Conclusion) -> HTTPResponse:
+    """Return the response to a request once its record is durable, and a 503 in its place where it cannot be."""
+    errors_max = app_state.limits.errors_max
+    response = encode_conclusion(context, conclusion, errors_max)
+    try:
+        if conclusion.outcome is AuditOutcome.LIMITED:
+            app_state.executor.record_nowait(context, conclusion, len(response.body))
+        else:
+            await app_state.executor.record(context, conclusion, len(response.body))
+    except AuditLogUnavailable:
+        return encode_conclusion(context, AUDIT_UNAVAILABLE, errors_max)
+    return response

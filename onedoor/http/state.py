@@ -1,0 +1,58 @@
+"""Hold what every request of this process needs: the executor, keys, limits, documents and open streams."""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+
+from auth.authentication import Authenticator
+from onedoor.exports.models import ExportStore
+from onedoor.http.health import HealthCheck
+from onedoor.http.persisted_documents import PersistedDocuments
+from onedoor.http.rate_limit import RateLimiter
+from onedoor.jobs.worker import JobRuntime
+from onedoor.model.catalog import Limits
+from onedoor.query.audited import AuditedExecutor
+from onedoor.query.context import QueryEngine
+from onedoor.query.subscriptions import SubscribeFunction, subscribe
+from onedoor.runtime.pubsub import InMemoryEventStore, PubSub
+
+CONCURRENT_EVENTS_MAX = 16
+"""Events of subscriptions that are executed at once in this process."""
+
+
+@dataclass(slots=True)
+class ActiveStreams:
+    """Count the subscriptions that are open, and tell them when the server stops."""
+
+    count_by_key: Counter[str] = field(default_factory=Counter)
+    """Event streams, by id of the key."""
+    event_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONCURRENT_EVENTS_MAX))
+    """Held while an event is executed: one event may wake every subscriber."""
+    shutting_down: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppState:
+    """The state of an open app."""
+
+    executor: AuditedExecutor
+    authenticator: Authenticator
+    rate_limiter: RateLimiter
+    allowed_origins: frozenset[str] = frozenset()
+    """Origins of the web pages that may call from a browser."""
+    documents: PersistedDocuments = field(default_factory=PersistedDocuments)
+    pubsub: PubSub = field(default_factory=lambda: PubSub(InMemoryEventStore()))
+    subscribe: SubscribeFunction = subscribe
+    active_streams: ActiveStreams = field(default_factory=ActiveStreams)
+    job_runtime: JobRuntime | None = None
+    health: HealthCheck = field(default_factory=lambda: HealthCheck({}))
+    export_store: ExportStore | None = None
+    """The files of exports; None: there are none to download."""
+
+    @property
+    def engine(self) -> QueryEngine:
+        return self.executor.engine
+
+    @property
+    def limits(self) -> Limits:
+        return self.executor.engine.catalog.limits

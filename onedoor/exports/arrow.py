@@ -34,7 +34,7 @@ TEXT_SCALARS = frozenset({"BigInt", "Decimal"})
 """Scalars that replies hold as text and Arrow parses."""
 
 
-class TableWriter:
+class ArrowTableWriter:
     """Writes one part as a file of tables, which its subclasses open."""
 
     def __init__(self, path: Path, columns: Sequence[ExportColumn]) -> None:
@@ -66,12 +66,12 @@ class TableWriter:
         return int(sum(table.nbytes for table in self._tables))
 
 
-class ParquetWriter(TableWriter):
+class ParquetWriter(ArrowTableWriter):
     def _open(self, path: Path, schema: pa.Schema) -> Any:
         return pq.ParquetWriter(path, schema, compression="zstd")
 
 
-class ArrowWriter(TableWriter):
+class ArrowWriter(ArrowTableWriter):
     def _open(self, path: Path, schema: pa.Schema) -> Any:
         return pa.ipc.new_file(path, schema)
 

@@ -27,7 +27,7 @@ RETRYABLE_CODES = frozenset(
     {ErrorCode.SOURCE_UNAVAILABLE, ErrorCode.SOURCE_OVERLOADED, ErrorCode.RATE_LIMITED, ErrorCode.AUDIT_UNAVAILABLE}
 )
 
-ACCESS_LOST = "who started the export is shut out, or their key opens no more"
+ACCESS_LOST = "whoever started the export is deactivated, or their key is not valid any more"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +154,7 @@ class PageReader:
         if lost is not None:
             omitted = list_omitted_columns(layout.denied, result.cached_plan.decisions, result.errors)
             reason = {column.name: column.reason for column in omitted}.get(lost, "its group was left")
-            raise ExportStopped(ExportState.REFUSED, f"`{lost}` may be seen no longer: {reason}")
+            raise ExportStopped(ExportState.REFUSED, f"`{lost}` may not be read any more: {reason}")
         expected = {column.position for column in self.plan.omitted_columns}
         for error in result.errors:
             if error.code is not ErrorCode.FORBIDDEN:

@@ -140,7 +140,7 @@ def _find_list_key(fields: Sequence[FieldNode]) -> str:
     keys = dict.fromkeys(field.alias.value if field.alias else field.name.value for field in fields)
     if len(keys) != 1:
         root = ", ".join(f"`{key}`" for key in keys) or "nothing"
-        raise reject_export(ErrorCode.BAD_USER_INPUT, f"the question has {root} at its root: {ONE_LIST_ADVICE}")
+        raise reject_export(ErrorCode.BAD_USER_INPUT, f"the query has {root} at its root: {ONE_LIST_ADVICE}")
     name = fields[0].name.value
     if name.startswith("__"):
         raise reject_export(ErrorCode.BAD_USER_INPUT, f"`{name}` at the root is no one list: {ONE_LIST_ADVICE}")

@@ -22,7 +22,7 @@ from onedoor.spi.capabilities import ColumnType
 NOT_A_LIST_MESSAGE = "Unknown argument 'after' on field 'Query."
 """Begins the validation error of a root field that is no list."""
 
-ACCESS_LOST_ERROR = GraphQLErrorInfo(code=ErrorCode.FORBIDDEN, message="what it shows may be seen no longer")
+ACCESS_LOST_ERROR = GraphQLErrorInfo(code=ErrorCode.FORBIDDEN, message="what it shows may not be read any more")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,7 +67,7 @@ class JobQueryFailed(JobFailed):
 
     def __init__(self, errors: Sequence[GraphQLErrorInfo]) -> None:
         retryable = any(error.code in RETRYABLE_CODES for error in errors)
-        super().__init__(f"a question was not answered: {errors[0].message}", retryable=retryable)
+        super().__init__(f"a query failed: {errors[0].message}", retryable=retryable)
         self.errors = tuple(errors)
 
 

@@ -225,7 +225,7 @@ class Runner:
             return JobFailed("something it waited for took too long")
         except Exception as error:
             LOG.error("the job %s failed: %s", active.run.id, _describe_error(error))
-            return JobFailed("it failed; where is in the log of who runs it")
+            return JobFailed("it failed unexpectedly; the log of its worker says where")
 
     async def _wait_until_due(self, run: JobRun) -> None:
         due_at = await self.database.run_in_db_thread(store.load_due_time, run)
@@ -266,7 +266,7 @@ def _compute_retry_delay(retries: Retries, failures: int) -> float:
 
 def _find_give_up_reason(job: Job, run: JobRun) -> str | None:
     if compute_job_version(job) != run.version:
-        return "what it takes or gives was declared anew since it was started: start it again"
+        return "its input or result was declared anew since it was started: start it again"
     if run.takeovers > MAX_TAKEOVERS:
         return f"more than {MAX_TAKEOVERS} workers died while they ran it"
     return None
@@ -307,14 +307,14 @@ def load_run_principal(
     )
     if not principal.groups & job.may_start:
         groups = ", ".join(f"`{group}`" for group in sorted(job.may_start))
-        raise JobRefused(f"who started it is in none of the groups that may: {groups}")
+        raise JobRefused(f"whoever started it is in none of the groups that may start it: {groups}")
     return principal
 
 
 def _load_user_principal(database: MetadataDatabase, registered: Groups, run: JobRun) -> Principal:
     user = users.find_user_by_id(database, run.person_id)
     if user is None or user.deactivated_at is not None:
-        raise JobRefused("who started it is shut out")
+        raise JobRefused("the account of whoever started it is deactivated")
     return Principal(
         person_id=user.id,
         first_name=user.first_name,
@@ -333,7 +333,7 @@ def _load_service_principal(jobs: Mapping[str, Job], run: JobRun) -> Principal:
     name = run.person_id.removeprefix(SERVICE_PREFIX)
     schedules = [job.schedule for job in jobs.values() if job.schedule and job.schedule.service_account == name]
     if not schedules:
-        raise JobRefused(f"no schedule has the service person `{name}` any more")
+        raise JobRefused(f"no schedule has the service account `{name}` any more")
     groups = frozenset({EVERYONE}).union(*(schedule.groups for schedule in schedules))
     return _build_service_principal(name, groups, run.created_at)
 

@@ -74,7 +74,7 @@ class JobService:
             raise ConnectorError(f"there is no job `{request.job_name[:100]}`", ErrorCode.NOT_FOUND)
         if not request.principal.groups & job.may_start:
             groups = ", ".join(f"`{group}`" for group in sorted(job.may_start))
-            reason = f"`{job.name}` is started by who is in one of these groups: {groups}"
+            reason = f"`{job.name}` may be started by members of these groups: {groups}"
             raise ConnectorError(reason, ErrorCode.FORBIDDEN)
         return job
 
@@ -106,12 +106,11 @@ class JobService:
         try:
             return await self.database.run_in_db_thread(store.add_job, row, self.settings.open_most)
         except IdempotencyKeyReused:
-            reason = "this `idempotencyKey` stands for another job or another input: take a new one"
+            reason = "this `idempotencyKey` belongs to another job or another input: take a new one"
             raise ConnectorError(reason, ErrorCode.IDEMPOTENCY_KEY_REUSED) from None
         except TooManyOpenJobs:
-            reason = (
-                f"more jobs of yours than the limit `jobs.open_most` of {self.settings.open_most} have not ended, wait"
-            )
+            limit = f"the limit `jobs.open_most` of {self.settings.open_most}"
+            reason = f"you have as many open jobs as {limit} allows: wait until one ends"
             raise ConnectorError(reason, ErrorCode.LIMIT_EXCEEDED) from None
         except SQLAlchemyError:
             raise ConnectorError("jobs cannot be started now, try again") from None
@@ -146,7 +145,7 @@ class JobService:
         if summary.name not in list_visible_jobs(self.jobs, principal):
             raise ConnectorError("there is no such job", ErrorCode.NOT_FOUND)
         if summary.name not in list_startable_jobs(self.jobs, principal):
-            raise ConnectorError(f"`{summary.name}` is cancelled by who may start it", ErrorCode.FORBIDDEN)
+            raise ConnectorError(f"`{summary.name}` may be cancelled by whoever may start it", ErrorCode.FORBIDDEN)
 
     async def _cancel_job(self, id: str, by: str) -> None:
         freed = await self.database.run_in_db_thread(store.cancel_job, id, by)

@@ -47,7 +47,7 @@ from tests import acme
 from tests.contract import changes, series
 from tests.contract.asks import HOSTILE, Told
 from tests.contract.tables import TABLES, into_mysql, into_postgresql, into_snowflake, into_sqlite
-from tests.jobs import kept as jobs_kept
+from tests.jobs import stored_jobs
 from tests.servers.graphql import Service
 from tests.servers.mariadb import MariadbServer
 from tests.servers.prometheus_twin import twin_server
@@ -483,7 +483,7 @@ async def in_directory(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
 
 @asynccontextmanager
 async def of_jobs(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
-    with jobs_kept.some(request.getfixturevalue("tmp_path")) as source:
+    with stored_jobs.open_stored_jobs(request.getfixturevalue("tmp_path")) as source:
         lines, files = Held(key=("job_id", "number")), Held(key=("job_id", "name"))
         yield Kept(source=source, held={"job": Held(), "job_line": lines, "job_file": files}, most=60)
 

@@ -38,26 +38,26 @@ from onedoor.spi.connector import ChangeKind, RowChange
 from onedoor.spi.scan import ScanRequest
 from onedoor.storage.database import MetadataDatabase, open_database
 from tests import acme
-from tests.exports.conftest import always
-from tests.jobs.declared import JOBS
-from tests.jobs.houses import house
+from tests.exports.conftest import build_host
+from tests.jobs.application import open_application
+from tests.jobs.sample_jobs import JOBS
 from tests.mutations.world import PEPPER, World, build_world
 
 MADE = Path(__file__).parent / "made_by_04bc0ab"
 FACTS: Mapping[str, Any] = json.loads((MADE / "facts.json").read_text(encoding="utf-8"))
 CURSORS: Mapping[str, Any] = json.loads((MADE / "cursors.json").read_text(encoding="utf-8"))
 LATER = datetime(2026, 11, 2, 12, tzinfo=UTC)
-"""A day after all of it was made."""
+"""A day after the data was made."""
 
 
 @cache
-def built() -> Catalog:
+def build_acme() -> Catalog:
     return acme.house()
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A copy: reading changes what it reads."""
+    """Copy what was made: reading changes what it reads."""
     return shutil.copytree(MADE, tmp_path / "made")
 
 
@@ -69,13 +69,13 @@ def state(folder: Path) -> Iterator[MetadataDatabase]:
 
 
 @pytest.fixture
-def changed(state: MetadataDatabase, tmp_path: Path) -> Iterator[World]:
-    made = build_world(state, tmp_path / "bank.sqlite")
-    yield made
-    made.context.ledger.close()
+def world(state: MetadataDatabase, tmp_path: Path) -> Iterator[World]:
+    opened = build_world(state, tmp_path / "bank.sqlite")
+    yield opened
+    opened.context.ledger.close()
 
 
-def test_people_are_in_their_groups(state: MetadataDatabase) -> None:
+def test_users_are_in_their_groups(state: MetadataDatabase) -> None:
     found = {each.email: (each.id, each.last_name, each.groups) for each in users.list_users(state)}
     who = FACTS["people"]
     assert found == {
@@ -86,7 +86,7 @@ def test_people_are_in_their_groups(state: MetadataDatabase) -> None:
     assert [each.deactivated_at is None for each in users.list_users(state)] == [True, True, False]
 
 
-async def test_keys_open_for_whom_they_opened(state: MetadataDatabase) -> None:
+async def test_keys_authenticate_whom_they_authenticated(state: MetadataDatabase) -> None:
     assert len(users.list_keys(state)) == 4
     known = open_authenticator(state, acme.GROUPS)
     try:
@@ -110,39 +110,39 @@ INTENTS = [
 
 
 @pytest.mark.parametrize(("name", "came", "outcomes"), INTENTS)
-async def test_intents_stand_as_they_stood(changed: World, name: str, came: str, outcomes: str) -> None:
-    ledger, id = changed.context.ledger, FACTS["intents"][name]
+async def test_intents_have_the_states_they_had(world: World, name: str, came: str, outcomes: str) -> None:
+    ledger, id = world.context.ledger, FACTS["intents"][name]
     intent, taken = await ledger.find_intent(id), await ledger.load_attempts(id)
     assert intent is not None
     assert (intent.state, intent.person, intent.groups) == (came, "P1", ("everyone",))
     assert [each.outcome for each in taken] == [StepOutcome(each) for each in outcomes.split()]
 
 
-async def test_the_history_is_told(changed: World) -> None:
-    found = await changed.read_history("Account")
+async def test_the_history_is_read(world: World) -> None:
+    found = await world.read_history("Account")
     assert [(each["verb"], each["state"], each["row"]) for each in found] == [
         ("create", "DONE", "7"), ("update", "DONE", "7"), ("create", "UNDONE", "9"), ("delete", "DONE", "9"),
         ("create", "UNDONE", "10"), ("delete", "DONE", "10"), ("delete", "DONE", "7"),
     ]  # fmt: skip
     assert found[0]["reason"] == "a new customer"
-    assert [each["name"] for each in await changed.read_history("Account.values")][:3] == ["Ada", "Ada", "Ada L"]
-    assert [each.state for each in await changed.context.ledger.read_history(HistoryQuery(type="Post"))] == [
+    assert [each["name"] for each in await world.read_history("Account.values")][:3] == ["Ada", "Ada", "Ada L"]
+    assert [each.state for each in await world.context.ledger.read_history(HistoryQuery(type="Post"))] == [
         "DONE", "UNDONE", "DONE", "PARTLY", "DONE",
     ]  # fmt: skip
 
 
-async def test_the_same_idempotency_key_is_the_same_change(changed: World) -> None:
-    again = await changed.mutate("openAccount", number="7", name="Ada", idempotencyKey="k1", reason="a new customer")
+async def test_the_same_idempotency_key_is_the_same_change(world: World) -> None:
+    again = await world.mutate("openAccount", number="7", name="Ada", idempotencyKey="k1", reason="a new customer")
     assert again.row_id == FACTS["changes"]["saga done"]
-    assert changed.bank.applied == []
+    assert world.bank.applied == []
 
 
-async def test_an_open_intent_is_settled(changed: World) -> None:
-    await changed.recover()
-    intent = await changed.context.ledger.find_intent(FACTS["intents"]["open"])
+async def test_an_open_intent_is_recovered(world: World) -> None:
+    await world.recover()
+    intent = await world.context.ledger.find_intent(FACTS["intents"]["open"])
     assert intent is not None
     assert intent.state == "DONE"
-    assert [[one.type for one in each.changes] for each in changed.records] == [["Account", "Entry", "Post", "Entry"]]
+    assert [[one.type for one in each.changes] for each in world.records] == [["Account", "Entry", "Post", "Entry"]]
 
 
 def jobs_of(state: MetadataDatabase) -> JobsConnector:
@@ -165,7 +165,7 @@ async def test_jobs_are_listed(state: MetadataDatabase) -> None:
     }
 
 
-async def test_the_lines_of_jobs_are_told(state: MetadataDatabase) -> None:
+async def test_the_lines_of_jobs_are_read(state: MetadataDatabase) -> None:
     asked = ScanRequest(collection="job_line", columns=("job_id", "kind", "text"))
     found = [row async for batch in jobs_of(state).scan(asked) for row in batch]
     assert (FACTS["jobs"]["said"], "LOG", "hello") in found
@@ -174,8 +174,7 @@ async def test_the_lines_of_jobs_are_told(state: MetadataDatabase) -> None:
 def test_declarations_have_the_versions_they_were_started_under(state: MetadataDatabase) -> None:
     jobs = register_jobs(JOBS, acme.GROUPS)
     with state.read_connection() as connection:
-        rows = connection.exec_driver_sql("SELECT DISTINCT name, version FROM job").all()
-        versions = dict(map(tuple, rows))
+        versions = dict(connection.exec_driver_sql("SELECT DISTINCT name, version FROM job").all())
         releases = connection.exec_driver_sql("SELECT DISTINCT release FROM job").scalars().all()
     assert versions.keys() == {"Walk", "WalkAlone", "Say", "Sleep", "Crash"}
     assert versions == {name: compute_job_version(jobs[name]) for name in versions}
@@ -184,14 +183,14 @@ def test_declarations_have_the_versions_they_were_started_under(state: MetadataD
 
 async def test_queued_jobs_are_run(folder: Path) -> None:
     jobs = FACTS["jobs"]
-    async with house(folder, JOBS, at_once=True, now=lambda: LATER) as at:
-        assert at.row(jobs["running"])["state"] == "RUNNING"
-        assert (await at.ended(jobs["queued"]))["state"] == "SUCCEEDED"
-        assert (await at.ended(jobs["waiting"]))["state"] == "SUCCEEDED"
-        assert at.lines(jobs["queued"]) == [("LOG", "later")]
+    async with open_application(folder, JOBS, at_once=True, now=lambda: LATER) as app:
+        assert app.row(jobs["running"])["state"] == "RUNNING"
+        assert (await app.wait_ended(jobs["queued"]))["state"] == "SUCCEEDED"
+        assert (await app.wait_ended(jobs["waiting"]))["state"] == "SUCCEEDED"
+        assert app.lines(jobs["queued"]) == [("LOG", "later")]
 
 
-def test_the_journal_is_whole_and_read(folder: Path) -> None:
+def test_the_audit_log_is_verified_and_read(folder: Path) -> None:
     assert verify_folder(folder / "journal") == VerificationResult(files=1, records=11)
     found = list(read_records(folder / "journal"))
     assert [each["outcome"] for each in found] == [
@@ -204,7 +203,7 @@ def test_the_journal_is_whole_and_read(folder: Path) -> None:
     ]
 
 
-async def test_the_journal_is_a_source(folder: Path) -> None:
+async def test_the_audit_log_is_a_connector(folder: Path) -> None:
     source = AuditLogConnector(folder / "journal")
     columns = tuple(source.capabilities("requests").columns)
     (batch,) = [each async for each in source.scan(ScanRequest(collection="requests", columns=columns))]
@@ -227,23 +226,23 @@ def journal(tmp_path: Path) -> Iterator[AuditLog]:
     made.close()
 
 
-def clerk_of(journal: AuditLog) -> AuditedExecutor:
-    small = replace(built(), version="04bc0ab", limits=Limits(first_max=10, first_default=5))
+def build_executor(journal: AuditLog) -> AuditedExecutor:
+    small = replace(build_acme(), version="04bc0ab", limits=Limits(first_max=10, first_default=5))
     return AuditedExecutor(engine=acme.opened(small), audit_log=journal, redaction_key=b"a key of records")
 
 
 async def test_an_export_goes_on_where_it_stopped(folder: Path, journal: AuditLog) -> None:
-    store, clerk = FolderExportStore(folder / "exports"), clerk_of(journal)
-    stated = store.load_plan("e1")
-    assert stated is not None
-    assert [each.name for each in stated.omitted_columns] == ["creditLimit"]
+    store, executor = FolderExportStore(folder / "exports"), build_executor(journal)
+    plan = store.load_plan("e1")
+    assert plan is not None
+    assert [each.name for each in plan.omitted_columns] == ["creditLimit"]
     before = store.list_parts("e1", 1)
     assert [(each.rows, each.is_last) for each in before] == [(20, False), (20, False)]
-    wish = ExportRequest(text=stated.request.text, operation="Q", format=Format.JSONL)
-    assert await start_export(clerk, store, acme.caller("support"), "e1", wish) == stated
-    made = await run_export(ExportRun(executor=clerk, store=store, host=always("support"), plan=stated))
-    anew = await start_export(clerk, store, acme.caller("support"), "e3", wish)
-    whole = await run_export(ExportRun(executor=clerk, store=store, host=always("support"), plan=anew))
+    request = ExportRequest(text=plan.request.text, operation="Q", format=Format.JSONL)
+    assert await start_export(executor, store, acme.caller("support"), "e1", request) == plan
+    made = await run_export(ExportRun(executor=executor, store=store, host=build_host("support"), plan=plan))
+    anew = await start_export(executor, store, acme.caller("support"), "e3", request)
+    whole = await run_export(ExportRun(executor=executor, store=store, host=build_host("support"), plan=anew))
     assert (made.state, made.rows) == (ExportState.DONE, whole.rows)
     assert store.list_parts("e1", 1)[:2] == before
     assert await body(store, "e1") == await body(store, "e3")
@@ -253,19 +252,19 @@ async def body(store: FolderExportStore, id: str) -> bytes:
     return b"".join([chunk for part in store.list_parts(id, 1) async for chunk in store.read_part(id, part)])
 
 
-def test_an_export_that_was_cancelled_is_so(folder: Path) -> None:
+def test_a_cancelled_export_stays_cancelled(folder: Path) -> None:
     store = FolderExportStore(folder / "exports")
-    stated = store.load_plan("e2")
-    assert stated is not None
-    assert len(stated.ranges) == 16
-    assert summarize_export(store, stated).state is ExportState.CANCELLED
+    plan = store.load_plan("e2")
+    assert plan is not None
+    assert len(plan.ranges) == 16
+    assert summarize_export(store, plan).state is ExportState.CANCELLED
 
 
 @pytest.mark.parametrize("name", CURSORS["asked"])
 async def test_a_cursor_goes_on_under_the_same_schema_version(name: str) -> None:
     asked = CURSORS["asked"][name]
-    desk = acme.opened(replace(built(), version="fixed"))
-    told = await acme.ask(desk, asked["text"] % f', after: "{asked["fixed"]}"', *asked["groups"])
+    engine = acme.opened(replace(build_acme(), version="fixed"))
+    told = await acme.ask(engine, asked["text"] % f', after: "{asked["fixed"]}"', *asked["groups"])
     assert told.errors == []
     assert told.data is not None
     assert [each["id"] for each in told.data[asked["field"]]["nodes"]] == asked["next"]
@@ -275,18 +274,18 @@ async def test_a_cursor_goes_on_under_the_same_schema_version(name: str) -> None
 async def test_a_cursor_of_another_schema_version_ends_and_says_so(name: str) -> None:
     """What a schema's version stands for is another since, so that those of 04bc0ab end once."""
     asked = CURSORS["asked"][name]
-    assert built().version != CURSORS["version"]
-    told = await acme.ask(acme.opened(built()), asked["text"] % f', after: "{asked["real"]}"', *asked["groups"])
+    assert build_acme().version != CURSORS["version"]
+    told = await acme.ask(acme.opened(build_acme()), asked["text"] % f', after: "{asked["real"]}"', *asked["groups"])
     assert [each.code for each in told.errors] == [ErrorCode.BAD_CURSOR]
     assert told.data is None
 
 
 async def test_an_export_of_another_schema_version_ends_and_says_so(folder: Path, journal: AuditLog) -> None:
     store = FolderExportStore(folder / "exports")
-    stated = store.load_plan("e1")
-    assert stated is not None
-    clerk = AuditedExecutor(engine=acme.opened(built()), audit_log=journal, redaction_key=b"a key of records")
-    made = await run_export(ExportRun(executor=clerk, store=store, host=always("support"), plan=stated))
+    plan = store.load_plan("e1")
+    assert plan is not None
+    executor = AuditedExecutor(engine=acme.opened(build_acme()), audit_log=journal, redaction_key=b"a key of records")
+    made = await run_export(ExportRun(executor=executor, store=store, host=build_host("support"), plan=plan))
     assert made.state is ExportState.FAILED
     assert made.reason == "what can be asked has changed since the export began: start it again"
 
@@ -301,11 +300,14 @@ def company(tmp_path: Path) -> Path:
     return tmp_path / "company"
 
 
-def test_an_introspection_is_known_and_its_files_are_ours(company: Path) -> None:
+def test_an_introspection_and_its_files_are_recognized(company: Path) -> None:
     before = load_manifest(company, "shop")
     assert encode_manifest(before) == build_manifest_path(company, "shop").read_text(encoding="utf-8")
     assert [each.name for each in before.tables] == ["shop_customer", "shop_order", "shop_paid"]
-    assert (before.wish.allow, before.wish.keys) == (("everyone", "finance"), {"shop_paid": ("customer_id", "number")})
+    assert (before.wish.allow, before.wish.keys) == (
+        ("everyone", "finance"),
+        {"shop_paid": ("customer_id", "number")},
+    )
     taken = plan_codegen(before.tables, before.wish, before, read_current_files(company))
     assert (taken.changes, taken.edited, taken.remove) == ((), {}, ())
     assert taken.manifest.wish == before.wish

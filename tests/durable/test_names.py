@@ -1,6 +1,6 @@
-"""What is written to disks, databases and vendors is called what commit 04bc0ab called it, whatever the code says.
+"""Everything stored on disks, in databases and at vendors has the names that commit 04bc0ab gave it.
 
-Each literal stands for bytes that somebody has kept. One that changes needs a migration, not another literal.
+Each literal stands for bytes that somebody has stored: a change needs a migration, not another literal.
 """
 
 import sqlite3
@@ -131,20 +131,22 @@ INTENT = Intent(
     body=b"body", input="input", reason="why", record="R", steps=3, leads="I-1", begun_at=AT, state=IntentState.OPEN,
     stands=None,
 )  # fmt: skip
-TAKEN = StepAttempt(
+STEP_ATTEMPT = StepAttempt(
     number=2, attempt=1, change_id="I-2", name="entry", source="bank", collection="account", verb="create",
     change="change", begun_at=AT, outcome=StepOutcome.APPLIED, before="before", after="after", why="because",
 )  # fmt: skip
-LEFT = HistoryRow(
+HISTORY_ROW = HistoryRow(
     id="I-2", intent_id="I", type="Account", row="7", verb="create", state=IntentState.DONE, version_before="1",
     version_after="2", before="before", after="after", at=AT, person="P", reason="why", mutation="openAccount",
     record="R",
 )  # fmt: skip
 MOMENT = 1_793_536_215_123_456
 
-WISH = ExportRequest(text="{ a }", variables={"n": [1]}, operation="Q", format=Format.PARQUET, all_or_nothing=True)
-STATED_EXPORT = ExportPlan(
-    id="e1", person="P", key_id="K", started="2026-11-01T12:30:15.123456+00:00", request=WISH,
+EXPORT_REQUEST = ExportRequest(
+    text="{ a }", variables={"n": [1]}, operation="Q", format=Format.PARQUET, all_or_nothing=True
+)
+EXPORT_PLAN = ExportPlan(
+    id="e1", person="P", key_id="K", started="2026-11-01T12:30:15.123456+00:00", request=EXPORT_REQUEST,
     columns=(
         ExportColumn(
             name="a.b", path=("a", "b"), scalar="", is_list=True, enum_members=("X",),
@@ -154,7 +156,7 @@ STATED_EXPORT = ExportPlan(
     omitted_columns=(OmittedColumn(name="d", reason="it is withheld", position="A.d"),),
     ranges=(KeyRange(number=1, after="x", before="y"),), rows=7,
 )  # fmt: skip
-STATED_JSON = (
+EXPORT_PLAN_JSON = (
     b'{"id":"e1","person":"P","key_id":"K","started":"2026-11-01T12:30:15.123456+00:00","wish":{"t'
     b'ext":"{ a }","variables":{"n":[1]},"operation":"Q","format":"PARQUET","all_or_nothing":true}'
     b',"columns":[{"name":"a.b","path":["a","b"],"scalar":"","many":true,"members":["X"],"inner":['
@@ -164,8 +166,8 @@ STATED_JSON = (
 )
 PART = ExportPart(range_number=1, number=2, rows=3, bytes=4, sha256="0f", cursor="c", is_last=True)
 PART_JSON = b'{"range":1,"number":2,"rows":3,"bytes":4,"sha256":"0f","cursor":"c","last":true}'
-ENDING = ExportResult(state=ExportState.CANCELLED, reason="it was cancelled")
-ENDING_JSON = b'{"state":"CANCELLED","reason":"it was cancelled"}'
+EXPORT_RESULT = ExportResult(state=ExportState.CANCELLED, reason="it was cancelled")
+EXPORT_RESULT_JSON = b'{"state":"CANCELLED","reason":"it was cancelled"}'
 
 LOCK = Manifest(
     wish=CodegenOptions(
@@ -301,7 +303,7 @@ def state_rows(folder: Path, sql: str) -> list[dict[str, object]]:
         return [dict(row) for row in connection.execute(sql)]
 
 
-def test_the_tables_of_the_state_and_their_columns(tmp_path: Path) -> None:
+def test_the_tables_of_the_metadata_database_and_their_columns(tmp_path: Path) -> None:
     open_database(f"sqlite:///{tmp_path}/state.sqlite", PEPPER).close()
     names = [str(row["name"]) for row in state_rows(tmp_path, "SELECT name FROM sqlite_master WHERE type = 'table'")]
     columns = {
@@ -313,7 +315,7 @@ def test_the_tables_of_the_state_and_their_columns(tmp_path: Path) -> None:
     assert state_rows(tmp_path, "SELECT version_num FROM alembic_version") == [{"version_num": "jobs"}]
 
 
-def test_the_revisions_of_the_state() -> None:
+def test_the_revisions_of_the_metadata_database() -> None:
     found = ScriptDirectory(str(MIGRATIONS_FOLDER)).walk_revisions()
     assert [(each.revision, each.down_revision) for each in found] == [
         ("jobs", "events_0001"), ("events_0001", "changes_ledger"), ("changes_ledger", "0001"), ("0001", None),
@@ -344,7 +346,7 @@ UNHOLDABLE_LINE = (
 )
 
 
-def test_a_journal_begins_and_is_chained_under_these_keys() -> None:
+def test_an_audit_log_begins_and_is_chained_under_these_keys() -> None:
     assert (
         build_header("2026-11-01T12:00:00.000000+00:00", 7)
         == b'{"journal":"onedoor","version":1,"started":"2026-11-01T12:00:00.000000+00:00","process":7}'
@@ -352,19 +354,19 @@ def test_a_journal_begins_and_is_chained_under_these_keys() -> None:
     assert link_line(b'{"id":"1"}', "0" * 64) == b'{"prev":"' + b"0" * 64 + b'","id":"1"}'
 
 
-async def test_the_ledger_keeps_its_rows_in_these_columns_and_reads_them_back(tmp_path: Path) -> None:
+async def test_the_ledger_stores_its_rows_in_these_columns_and_reads_them_back(tmp_path: Path) -> None:
     state = open_database(f"sqlite:///{tmp_path}/state.sqlite", PEPPER, now=lambda: AT)
     ledger = Ledger(state, lease_seconds=10.0)
     try:
-        assert await ledger.begin_intent(INTENT, [TAKEN]) is None
+        assert await ledger.begin_intent(INTENT, [STEP_ATTEMPT]) is None
         assert await ledger.find_intent("I") == INTENT
-        assert await ledger.load_attempts("I") == (TAKEN,)
+        assert await ledger.load_attempts("I") == (STEP_ATTEMPT,)
         await ledger.end_intent(
             IntentOutcome(
-                intent_id="I", state=IntentState.PARTIALLY_APPLIED, stands="half", attempts=(), history=(LEFT,)
+                intent_id="I", state=IntentState.PARTIALLY_APPLIED, stands="half", attempts=(), history=(HISTORY_ROW,)
             )
         )
-        assert await ledger.read_history(HistoryQuery(type="Account")) == (LEFT,)
+        assert await ledger.read_history(HistoryQuery(type="Account")) == (HISTORY_ROW,)
     finally:
         ledger.close()
         state.close()
@@ -392,7 +394,7 @@ async def test_the_ledger_keeps_its_rows_in_these_columns_and_reads_them_back(tm
     ]  # fmt: skip
 
 
-def test_what_a_change_is_told_and_came_to_is_packed_in_these_words() -> None:
+def test_a_change_and_its_result_are_encoded_in_these_texts() -> None:
     made = RowChange(
         id="I-1", collection="account", kind=ChangeKind.CREATE, key={"id": 7},
         values={"name": "Ada", "sum": Decimal("1.50")}, version="3",
@@ -418,7 +420,7 @@ PACKED_TEXT = (
 )
 
 
-def test_a_step_of_a_job_gives_what_is_kept_in_these_words() -> None:
+def test_the_result_of_a_step_is_encoded_in_these_texts() -> None:
     held = {"a": [1, Decimal("2.5")], "b": AT}
     assert (
         encode_step_result(held)
@@ -427,18 +429,21 @@ def test_a_step_of_a_job_gives_what_is_kept_in_these_words() -> None:
     assert decode_step_result(encode_step_result(held)) == held
 
 
-def test_an_export_is_stated_and_ended_under_these_keys() -> None:
-    assert (models.encode_plan(STATED_EXPORT), models.parse_plan(STATED_JSON)) == (STATED_JSON, STATED_EXPORT)
+def test_the_plan_and_the_result_of_an_export_have_these_keys() -> None:
+    assert (models.encode_plan(EXPORT_PLAN), models.parse_plan(EXPORT_PLAN_JSON)) == (EXPORT_PLAN_JSON, EXPORT_PLAN)
     assert (models.encode_part(PART), models.parse_part(PART_JSON)) == (PART_JSON, PART)
-    assert (models.encode_result(ENDING), models.parse_result(ENDING_JSON)) == (ENDING_JSON, ENDING)
+    assert (models.encode_result(EXPORT_RESULT), models.parse_result(EXPORT_RESULT_JSON)) == (
+        EXPORT_RESULT_JSON,
+        EXPORT_RESULT,
+    )
 
 
-def test_an_export_stands_in_files_of_these_names(tmp_path: Path) -> None:
+def test_an_export_is_stored_in_files_of_these_names(tmp_path: Path) -> None:
     store = FolderExportStore(tmp_path)
-    assert store.add_plan(STATED_EXPORT)
+    assert store.add_plan(EXPORT_PLAN)
     store.new_part_path("e1", 1).write_bytes(b"a")
     store.add_part("e1", PART, store.new_part_path("e1", 1))
-    store.add_result("e1", ENDING)
+    store.add_result("e1", EXPORT_RESULT)
     found = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
     assert found == ["e1/ended.json", "e1/range-0001/manifest.jsonl", "e1/range-0001/part-00002", "e1/stated.json"]
     assert (PLAN_FILE, RESULT_FILE, MANIFEST_FILE, CLAIM_FILE, NEW_PART_FILE) == (
@@ -446,7 +451,7 @@ def test_an_export_stands_in_files_of_these_names(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
-def test_an_introspection_is_kept_under_these_keys() -> None:
+def test_an_introspection_is_stored_under_these_keys() -> None:
     assert encode_manifest(LOCK) == LOCK_TEXT
     assert decode_manifest(LOCK_TEXT, "shop.json") == LOCK
 
@@ -461,7 +466,7 @@ def test_the_declarations_of_an_export_have_these_versions(tmp_path: Path) -> No
     assert compute_release(jobs) == "b2cfb4093fca19d37825da153e06aecc1d8cc7059db13d78dfc584bf5066240b"
 
 
-def test_an_export_is_queued_and_told_under_these_keys() -> None:
+def test_the_input_and_the_output_of_an_export_have_these_keys() -> None:
     given = ExportInput(query="{ a }", variables={"n": 1}, operation_name="Q", format=Format.CSV, all_or_nothing=True)
     keys = {"query": "{ a }", "variables": {"n": 1}, "operationName": "Q", "format": "CSV", "allOrNothing": True}
     assert dump_instance(given) == keys
@@ -501,11 +506,11 @@ VALUES = [
 
 
 @pytest.mark.parametrize(("of", "values"), VALUES)
-def test_the_values_that_are_stored(of: Iterable[StrEnum], values: list[str]) -> None:
+def test_the_stored_values_of_enums(of: Iterable[StrEnum], values: list[str]) -> None:
     assert [each.value for each in of] == values
 
 
-def test_the_marks_that_stand_at_vendors_and_in_databases() -> None:
+def test_the_markers_at_vendors_and_in_databases() -> None:
     assert (MARKER_TABLE_NAME, MARKER_EVENT_TYPE) == ("onedoor_change", "onedoor_change")
     assert (MARKER_NAME, MARKER_ATTRIBUTE) == ("onedoor_changes", "user.onedoor_changes")
     assert (PROPERTIES_FIELD, MARKER_PREFIX) == ("appProperties", "onedoor-")
@@ -513,7 +518,7 @@ def test_the_marks_that_stand_at_vendors_and_in_databases() -> None:
     assert hash_change_id("I-1") == "2e0b84651af14e405ffcb3c178182dcb"
 
 
-async def test_what_is_keyed_by_the_pepper(tmp_path: Path) -> None:
+async def test_the_digests_that_the_pepper_keys(tmp_path: Path) -> None:
     assert derive_redaction_key(PEPPER).hex() == "28b5b8feaa10c611248eca8fcb502eb2d86bf811a4a98f1277ed57891e07f04c"
     assert (
         format_key(derive_demo_key(PEPPER, "finance"))
@@ -714,7 +719,7 @@ SETTINGS = [
 
 @pytest.mark.parametrize(("section", "names"), SETTINGS)
 def test_the_names_of_settings(section: type, names: str) -> None:
-    """They are the fields' own, which is why these fields are never renamed."""
+    """The names are those of the fields, which is why these fields are never renamed."""
     assert " ".join(sorted(each.name for each in fields(section))) == names
 
 

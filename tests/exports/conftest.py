@@ -1,7 +1,7 @@
-"""Exports over Acme in memory: a real journal, a real folder, and work that can be told who asks now."""
+"""Export Acme's rows in memory with a real audit log, a real folder, and a host whose principal tests can change."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,113 +27,113 @@ FORMATS = [pytest.param(each, id=each.value) for each in Format]
 
 
 @dataclass(slots=True)
-class Works:
-    """Somebody's work: `now` tells, at each look, who holds the key; `stop`, after how many looks nobody wants it."""
+class FakeHost:
+    """A host whose principal is `find_principal(n)` at the nth look, and that is cancelled after some looks."""
 
-    now: Callable[[int], Principal | None]
-    stop: int | None = None
+    find_principal: Callable[[int], Principal | None]
+    cancel_after: int | None = None
     looks: int = 0
-    told: list[tuple[int, int | None]] = field(default_factory=list)
+    progress: list[tuple[int, int | None]] = field(default_factory=list)
 
     async def load_principal(self) -> Principal | None:
         self.looks += 1
-        return self.now(self.looks)
+        return self.find_principal(self.looks)
 
     def is_cancelled(self) -> bool:
-        return self.stop is not None and self.looks >= self.stop
+        return self.cancel_after is not None and self.looks >= self.cancel_after
 
     async def report_progress(self, rows: int, total: int | None) -> None:
-        self.told.append((rows, total))
+        self.progress.append((rows, total))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
-    """Where exports are made in a test."""
+class Exporter:
+    """Exports and reads exports in a test."""
 
-    clerk: AuditedExecutor
+    executor: AuditedExecutor
     store: FolderExportStore
-    journal: Path
+    records_folder: Path
 
     @property
-    def desk(self) -> QueryEngine:
-        return self.clerk.engine
+    def engine(self) -> QueryEngine:
+        return self.executor.engine
 
     def records(self) -> list[Mapping[str, Any]]:
-        return list(read_records(self.journal))
+        return list(read_records(self.records_folder))
 
-    async def stated(
-        self, text: str, format: Format = Format.CSV, *groups: str, id: str = "e1", **wish: Any
+    async def start(
+        self, text: str, format: Format = Format.CSV, *groups: str, id: str = "e1", **options: Any
     ) -> ExportPlan:
         return await start_export(
-            self.clerk, self.store, acme.caller(*groups), id, ExportRequest(text=text, format=format, **wish)
+            self.executor, self.store, acme.caller(*groups), id, ExportRequest(text=text, format=format, **options)
         )
 
-    def exporting(self, stated: ExportPlan, works: Works, part_rows: int = 25) -> ExportRun:
+    def build_run(self, plan: ExportPlan, host: FakeHost, part_rows: int = 25) -> ExportRun:
         return ExportRun(
-            executor=self.clerk, store=self.store, host=works, plan=stated, part_rows=part_rows, retry_pauses=NO_PAUSES
+            executor=self.executor, store=self.store, host=host, plan=plan, part_rows=part_rows, retry_pauses=NO_PAUSES
         )
 
-    async def made(self, text: str, format: Format = Format.CSV, *groups: str, **wish: Any) -> ExportSummary:
-        stated = await self.stated(text, format, *groups, **wish)
-        return await run_export(self.exporting(stated, always(*groups)))
+    async def export(self, text: str, format: Format = Format.CSV, *groups: str, **options: Any) -> ExportSummary:
+        plan = await self.start(text, format, *groups, **options)
+        return await run_export(self.build_run(plan, build_host(*groups)))
 
-    async def body(self, made: ExportSummary, at: int = 0) -> bytes:
-        chunks = [chunk for part in made.files[at].parts async for chunk in self.store.read_part(made.id, part)]
+    async def read_file(self, summary: ExportSummary, index: int = 0) -> bytes:
+        chunks = [
+            chunk for part in summary.files[index].parts async for chunk in self.store.read_part(summary.id, part)
+        ]
         return b"".join(chunks)
 
-    async def whole(self, made: ExportSummary, folder: Path) -> Sequence[Path]:
-        """The files, each written as it is downloaded."""
-        for at, each in enumerate(made.files):
-            (folder / each.name).write_bytes(await self.body(made, at))
-        return [folder / each.name for each in made.files]
+    async def save_files(self, summary: ExportSummary, folder: Path) -> Sequence[Path]:
+        """Write each file as it is downloaded, and return their paths."""
+        for index, file in enumerate(summary.files):
+            (folder / file.name).write_bytes(await self.read_file(summary, index))
+        return [folder / file.name for file in summary.files]
 
 
-def always(*groups: str) -> Works:
+def build_host(*groups: str) -> FakeHost:
     caller = acme.caller(*groups)
-    return Works(lambda looks: caller)
+    return FakeHost(lambda looks: caller)
 
 
-Rooms = Callable[..., Room]
-
-
-@pytest.fixture
-def rooms(tmp_path: Path) -> Iterator[Rooms]:
-    """Opens rooms; pages are of ten rows unless limits say otherwise."""
-    journals: list[AuditLog] = []
-
-    def opened(given: Mapping[str, Connector] | None = None, limits: Limits | None = None) -> Room:
-        for each in ("journal", "exports"):
-            (tmp_path / each).mkdir(exist_ok=True)
-        journal = open_audit_log(tmp_path / "journal", datetime.now(UTC))
-        journals.append(journal)
-        sources = {**acme.sources(), **(given or {})}
-        house = acme.house(sources, limits or Limits(first_max=10, first_default=5))
-        clerk = AuditedExecutor(engine=acme.opened(house), audit_log=journal, redaction_key=b"a key of records")
-        return Room(clerk=clerk, store=FolderExportStore(tmp_path / "exports"), journal=tmp_path / "journal")
-
-    yield opened
-    for each in journals:
-        each.close()
+OpenExporter = Callable[..., Exporter]
 
 
 @pytest.fixture
-def room(rooms: Rooms) -> Room:
-    return rooms()
+def open_exporter(tmp_path: Path) -> Iterator[OpenExporter]:
+    """Open exporters whose pages have ten rows unless limits say otherwise."""
+    audit_logs: list[AuditLog] = []
+
+    def open_one(connectors: Mapping[str, Connector] | None = None, limits: Limits | None = None) -> Exporter:
+        for folder in ("journal", "exports"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+        audit_log = open_audit_log(tmp_path / "journal", datetime.now(UTC))
+        audit_logs.append(audit_log)
+        sources = {**acme.sources(), **(connectors or {})}
+        catalog = acme.house(sources, limits or Limits(first_max=10, first_default=5))
+        executor = AuditedExecutor(engine=acme.opened(catalog), audit_log=audit_log, redaction_key=b"a key of records")
+        return Exporter(
+            executor=executor, store=FolderExportStore(tmp_path / "exports"), records_folder=tmp_path / "journal"
+        )
+
+    yield open_one
+    for audit_log in audit_logs:
+        audit_log.close()
 
 
-async def by_page(room: Room, text: str, *groups: str, key: str, most: int) -> list[dict[str, Any]]:
-    """The rows of a list as a client reads them: `text` takes `$first` and `$after`, and asks for the cursor."""
-    found: list[dict[str, Any]] = []
+@pytest.fixture
+def exporter(open_exporter: OpenExporter) -> Exporter:
+    return open_exporter()
+
+
+async def read_pages(exporter: Exporter, text: str, *groups: str, key: str, limit: int) -> list[dict[str, Any]]:
+    """Read a list page by page as a client does: `text` takes `$first` and `$after`, and requests the cursor."""
+    rows: list[dict[str, Any]] = []
     after: str | None = None
     while True:
-        told = await acme.ask(room.desk, text, *groups, variables={"first": 7, "after": after})
-        assert told.data is not None
-        nodes = told.data[key]["nodes"]
-        found += nodes
-        after = told.data[key]["pageInfo"]["endCursor"]
-        if len(nodes) < 7 or len(found) >= most:
-            return found[:most]
-
-
-def without(caller: Principal, *groups: str) -> Principal:
-    return replace(caller, groups=caller.groups - set(groups))
+        result = await acme.ask(exporter.engine, text, *groups, variables={"first": 7, "after": after})
+        assert result.data is not None
+        nodes = result.data[key]["nodes"]
+        rows += nodes
+        after = result.data[key]["pageInfo"]["endCursor"]
+        if len(nodes) < 7 or len(rows) >= limit:
+            return rows[:limit]

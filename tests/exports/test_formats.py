@@ -1,4 +1,4 @@
-"""Each format, read back by others' readers, is what the door answers page by page."""
+"""Each format, read back by other libraries, holds what replies hold page by page."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from onedoor.exports import formats
 from onedoor.exports.arrow import build_arrow_array, map_arrow_type
 from onedoor.exports.models import ExportColumn, ExportState, ExportStopped, Format
-from tests.exports.conftest import Room, by_page
+from tests.exports.conftest import Exporter, read_pages
 
 ROWS = 65
 FIELDS = """
@@ -45,7 +45,7 @@ GROUPS = ("sales", "people")
 
 
 def flat(node: Any) -> list[Any]:
-    """A row as the pages of docs/ say it is flattened, by hand."""
+    """Flatten a row by hand as docs/ says."""
     customer = node["customer"] or {"name": None, "accountManager": None}
     manager = customer["accountManager"] or {"hiredOn": None}
     items = [
@@ -56,16 +56,16 @@ def flat(node: Any) -> list[Any]:
     return [*own, customer["name"], manager["hiredOn"], items, node["items"]["totalCount"]]
 
 
-async def expected(room: Room) -> list[list[Any]]:
-    return [flat(each) for each in await by_page(room, PAGED, *GROUPS, key="orders", most=ROWS)]
+async def expected(exporter: Exporter) -> list[list[Any]]:
+    return [flat(each) for each in await read_pages(exporter, PAGED, *GROUPS, key="orders", limit=ROWS)]
 
 
-async def test_csv_is_what_the_door_answers(room: Room) -> None:
-    made = await room.made(TEXT, Format.CSV, *GROUPS)
-    text = (await room.body(made)).decode()
+async def test_csv_holds_what_replies_hold(exporter: Exporter) -> None:
+    summary = await exporter.export(TEXT, Format.CSV, *GROUPS)
+    text = (await exporter.read_file(summary)).decode()
     head, *lines = csv.reader(io.StringIO(text, newline=""))
     assert tuple(head) == NAMES
-    assert lines == [[cell(each) for each in row] for row in await expected(room)]
+    assert lines == [[cell(each) for each in row] for row in await expected(exporter)]
 
 
 def cell(value: Any) -> str:
@@ -74,22 +74,24 @@ def cell(value: Any) -> str:
     return formats.mark_formula(orjson.dumps(value).decode() if isinstance(value, list) else str(value))
 
 
-async def test_jsonl_is_what_the_door_answers(room: Room) -> None:
-    made = await room.made(TEXT, Format.JSONL, *GROUPS)
-    rows = [orjson.loads(each) for each in (await room.body(made)).splitlines()]
-    assert rows == [dict(zip(NAMES, each, strict=True)) for each in await expected(room)]
+async def test_jsonl_holds_what_replies_hold(exporter: Exporter) -> None:
+    summary = await exporter.export(TEXT, Format.JSONL, *GROUPS)
+    rows = [orjson.loads(each) for each in (await exporter.read_file(summary)).splitlines()]
+    assert rows == [dict(zip(NAMES, each, strict=True)) for each in await expected(exporter)]
 
 
-async def test_parquet_is_what_the_door_answers(room: Room, tmp_path: Path) -> None:
-    made = await room.made(TEXT, Format.PARQUET, *GROUPS)
-    found = pa.concat_tables([pq.read_table(each) for each in await room.whole(made, tmp_path)])
-    assert found.to_pylist() == await typed(room)
+async def test_parquet_holds_what_replies_hold(exporter: Exporter, tmp_path: Path) -> None:
+    summary = await exporter.export(TEXT, Format.PARQUET, *GROUPS)
+    found = pa.concat_tables([pq.read_table(each) for each in await exporter.save_files(summary, tmp_path)])
+    assert found.to_pylist() == await typed(exporter)
 
 
-async def test_arrow_is_what_the_door_answers(room: Room, tmp_path: Path) -> None:
-    made = await room.made(TEXT, Format.ARROW, *GROUPS)
-    found = pa.concat_tables([pa.ipc.open_file(each).read_all() for each in await room.whole(made, tmp_path)])
-    assert found.to_pylist() == await typed(room)
+async def test_arrow_holds_what_replies_hold(exporter: Exporter, tmp_path: Path) -> None:
+    summary = await exporter.export(TEXT, Format.ARROW, *GROUPS)
+    found = pa.concat_tables(
+        [pa.ipc.open_file(each).read_all() for each in await exporter.save_files(summary, tmp_path)]
+    )
+    assert found.to_pylist() == await typed(exporter)
     assert [str(each.type).partition("<")[0] for each in found.schema] == [
         "string",
         "dictionary",
@@ -103,9 +105,9 @@ async def test_arrow_is_what_the_door_answers(room: Room, tmp_path: Path) -> Non
     ]
 
 
-async def typed(room: Room) -> list[dict[str, Any]]:
+async def typed(exporter: Exporter) -> list[dict[str, Any]]:
     rows = []
-    for each in await expected(room):
+    for each in await expected(exporter):
         row = dict(zip(NAMES, each, strict=True))
         row["placedAt"] = datetime.fromisoformat(row["placedAt"]).astimezone(UTC)
         row["total"] = Decimal(row["total"])
@@ -117,16 +119,16 @@ async def typed(room: Room) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("format", list(Format))
-async def test_no_row_is_a_file_all_the_same(room: Room, tmp_path: Path, format: Format) -> None:
-    made = await room.made('{ orders(where: {id: {eq: "0"}}) { nodes { id total } } }', format, "sales")
-    (path,) = await room.whole(made, tmp_path)
+async def test_an_export_without_rows_has_a_file(exporter: Exporter, tmp_path: Path, format: Format) -> None:
+    summary = await exporter.export('{ orders(where: {id: {eq: "0"}}) { nodes { id total } } }', format, "sales")
+    (path,) = await exporter.save_files(summary, tmp_path)
     names = {
         Format.CSV: lambda: path.read_text().strip().split(","),
         Format.JSONL: lambda: ["id", "total"] if path.read_bytes() == b"" else [],
         Format.PARQUET: lambda: pq.read_table(path).column_names,
         Format.ARROW: lambda: pa.ipc.open_file(path).read_all().column_names,
     }
-    assert (made.state, made.rows, names[format]()) == (ExportState.DONE, 0, ["id", "total"])
+    assert (summary.state, summary.rows, names[format]()) == (ExportState.DONE, 0, ["id", "total"])
 
 
 def column(scalar: str, **more: Any) -> ExportColumn:
@@ -156,8 +158,8 @@ VALUES = [
 def test_a_column_of_arrow_has_the_type_of_the_schema(
     of: ExportColumn, values: Sequence[Any], read: Sequence[Any]
 ) -> None:
-    made = build_arrow_array(values, of)
-    assert (made.type, made.to_pylist()) == (map_arrow_type(of), read)
+    array = build_arrow_array(values, of)
+    assert (array.type, array.to_pylist()) == (map_arrow_type(of), read)
 
 
 @pytest.mark.parametrize(
@@ -189,8 +191,8 @@ def test_other_text_stands_as_it_is(text: str) -> None:
 
 @given(st.lists(st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00")), min_size=1))
 def test_any_text_comes_back(texts: Sequence[str]) -> None:
-    made = formats.encode_csv([list(map(formats.mark_formula, texts)), texts])
-    rows = list(csv.reader(io.StringIO(made.decode(), newline="")))
+    encoded = formats.encode_csv([list(map(formats.mark_formula, texts)), texts])
+    rows = list(csv.reader(io.StringIO(encoded.decode(), newline="")))
     assert [formats.unmark_formula(marked) for marked, _ in rows] == texts
     assert not any(marked[:1] in formats.FORMULA_STARTS for marked, _ in rows if marked)
 

@@ -1,4 +1,4 @@
-"""An export as a job: judged before there is one, run as its starter, shared by workers where it is large."""
+"""An export is a job: validated before it starts, run as its starter, and shared by workers where it is large."""
 
 import json
 from collections.abc import AsyncIterator
@@ -20,43 +20,47 @@ from onedoor.jobs.models import StartRequest
 from onedoor.model.catalog import ActionCall
 from onedoor.query.audited import AuditedExecutor
 from tests import acme
-from tests.jobs.houses import House, house, member
+from tests.jobs.application import JobApplication, make_member, open_application
 
 TEXT = "{ orders(first: 120) { nodes { id total } } }"
 
 
 @asynccontextmanager
-async def opened(
+async def open_exports(
     folder: Path, range_limits: RangeLimits | None = None
-) -> AsyncIterator[tuple[House, AuditedExecutor, FolderExportStore]]:
+) -> AsyncIterator[tuple[JobApplication, AuditedExecutor, FolderExportStore]]:
     store = FolderExportStore(folder / "exports")
-    async with house(folder, declare_export_jobs(store, range_limits=range_limits), built=acme.house) as at:
-        asking = at.works.worker.runner.executor
+    async with open_application(
+        folder, declare_export_jobs(store, range_limits=range_limits), build_catalog=acme.house
+    ) as app:
+        job_executor = app.runtime.worker.runner.executor
         yield (
-            at,
-            asking,
+            app,
+            AuditedExecutor(
+                engine=job_executor.engine, audit_log=job_executor.audit_log, redaction_key=job_executor.redaction_key
+            ),
             store,
         )
 
 
-def keyed(at: House, *groups: str) -> Principal:
-    """Someone with a key of their own."""
-    caller = member(at.state, *groups)
-    return replace(caller, key_id=users.create_key(at.state, caller.email).id)
+def make_keyed_member(app: JobApplication, *groups: str) -> Principal:
+    """Return a member with an API key of their own."""
+    caller = make_member(app.database, *groups)
+    return replace(caller, key_id=users.create_key(app.database, caller.email).id)
 
 
-async def begun(at: House, caller: Principal, text: str, format: Format = Format.CSV) -> Any:
+async def run_job(app: JobApplication, caller: Principal, text: str, format: Format = Format.CSV) -> Any:
     given = ExportInput(query=text, format=format)
-    return await at.ended(
-        await at.works.service.start(StartRequest(job_name=EXPORT_JOB, principal=caller, input=given))
+    return await app.wait_ended(
+        await app.runtime.service.start(StartRequest(job_name=EXPORT_JOB, principal=caller, input=given))
     )
 
 
 async def test_an_export_is_a_job(tmp_path: Path) -> None:
-    async with opened(tmp_path) as (at, clerk, store):
-        caller = keyed(at, "sales")
-        row = await begun(at, caller, "{ customers(first: 120) { nodes { id creditLimit } } }")
-        found = await open_download(clerk, store, caller, row["id"], "export.csv")
+    async with open_exports(tmp_path) as (app, executor, store):
+        caller = make_keyed_member(app, "sales")
+        row = await run_job(app, caller, "{ customers(first: 120) { nodes { id creditLimit } } }")
+        found = await open_download(executor, store, caller, row["id"], "export.csv")
         assert found is not None
         body = b"".join([each async for each in found.chunks])
     assert (row["state"], json.loads(row["result"])) == (
@@ -71,35 +75,35 @@ async def test_an_export_is_a_job(tmp_path: Path) -> None:
 
 
 async def test_a_key_that_was_revoked_exports_nothing(tmp_path: Path) -> None:
-    async with opened(tmp_path) as (at, _, _):
-        caller = keyed(at, "sales")
-        users.revoke_key(at.state, caller.key_id)
-        row = await begun(at, caller, TEXT)
+    async with open_exports(tmp_path) as (app, _, _):
+        caller = make_keyed_member(app, "sales")
+        users.revoke_key(app.database, caller.key_id)
+        row = await run_job(app, caller, TEXT)
     assert row["state"] == "REFUSED"
 
 
 async def test_workers_share_an_export_in_ranges(tmp_path: Path) -> None:
     limits = RangeLimits(split_rows=100, range_rows=400)
-    async with opened(tmp_path, range_limits=limits) as (at, _, store):
-        row = await begun(at, keyed(at, "sales"), "{ orders { nodes { id } } }", Format.JSONL)
-        stated = store.load_plan(row["id"])
-        assert stated is not None
-        parts = [part for each in stated.ranges for part in store.list_parts(stated.id, each.number)]
-    assert (row["state"], json.loads(row["result"])["rows"], len(stated.ranges)) == ("SUCCEEDED", 2000, 5)
+    async with open_exports(tmp_path, range_limits=limits) as (app, _, store):
+        row = await run_job(app, make_keyed_member(app, "sales"), "{ orders { nodes { id } } }", Format.JSONL)
+        plan = store.load_plan(row["id"])
+        assert plan is not None
+        parts = [part for each in plan.ranges for part in store.list_parts(plan.id, each.number)]
+    assert (row["state"], json.loads(row["result"])["rows"], len(plan.ranges)) == ("SUCCEEDED", 2000, 5)
     assert sum(each.rows for each in parts) == 2000
 
 
-def act(caller: Principal, **given: Any) -> ActionCall:
+def build_call(caller: Principal, **given: Any) -> ActionCall:
     return ActionCall(principal=caller, field="exportQuery", arguments={"input": given}, record_id="R1", deadline=1e9)
 
 
 async def test_the_mutation_gives_the_jobs_id(tmp_path: Path) -> None:
-    async with opened(tmp_path) as (at, clerk, _):
-        action, caller = build_export_action(at.works.service, clerk), keyed(at, "sales")
+    async with open_exports(tmp_path) as (app, executor, _):
+        action, caller = build_export_action(app.runtime.service, executor), make_keyed_member(app, "sales")
         given = {"query": TEXT, "format": "PARQUET", "idempotencyKey": "k1"}
-        ids = [(await action(act(caller, **given))).row_id for _ in range(2)]
+        ids = [(await action(build_call(caller, **given))).row_id for _ in range(2)]
         assert ids[0] is not None
-        row = await at.ended(ids[0])
+        row = await app.wait_ended(ids[0])
     assert (ids[0] == ids[1], row["state"], json.loads(row["result"])["rows"]) == (True, "SUCCEEDED", 120)
 
 
@@ -111,9 +115,11 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("text", "code"), REFUSED)
-async def test_what_cannot_be_exported_is_no_job(tmp_path: Path, text: str, code: ErrorCode) -> None:
-    async with opened(tmp_path) as (at, clerk, _):
+async def test_a_query_that_cannot_be_exported_starts_no_job(tmp_path: Path, text: str, code: ErrorCode) -> None:
+    async with open_exports(tmp_path) as (app, executor, _):
         with pytest.raises(ConnectorError) as failed:
-            await build_export_action(at.works.service, clerk)(act(keyed(at, "sales"), query=text, format="CSV"))
+            await build_export_action(app.runtime.service, executor)(
+                build_call(make_keyed_member(app, "sales"), query=text, format="CSV")
+            )
         assert failed.value.code is code
-        assert at.heard.ids == []
+        assert app.notifier.ids == []

@@ -1,4 +1,4 @@
-"""Permission is judged again at each page, and nothing is exported past it; what ends an export, ends it for good."""
+"""Permissions are checked again for each page, nothing is exported without them, and an end is final."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -19,89 +19,95 @@ from onedoor.spi.predicates import Row
 from onedoor.spi.scan import ScanRequest
 from onedoor.storage.database import MetadataDatabaseUnavailable
 from tests import acme
-from tests.exports.conftest import Room, Rooms, Works, always
+from tests.exports.conftest import Exporter, FakeHost, OpenExporter, build_host
 
 TEXT = "{ orders(first: 95) { nodes { id total customer { name } } } }"
-HELD = acme.caller("sales")
+ALLOWED = acme.caller("sales")
 
 
-async def ran(room: Room, works: Works, text: str = TEXT, *groups: str) -> ExportSummary:
-    stated = await room.stated(text, Format.JSONL, *(groups or ("sales",)))
-    return await run_export(room.exporting(stated, works))
+async def run(exporter: Exporter, host: FakeHost, text: str = TEXT, *groups: str) -> ExportSummary:
+    plan = await exporter.start(text, Format.JSONL, *(groups or ("sales",)))
+    return await run_export(exporter.build_run(plan, host))
 
 
-def rows(room: Room) -> int:
-    return sum(each.rows for each in room.store.list_parts("e1", 1))
+def rows(exporter: Exporter) -> int:
+    return sum(each.rows for each in exporter.store.list_parts("e1", 1))
 
 
-TAKEN = [
-    pytest.param(acme.caller(), "`Order` is for|`Query.orders` is for|`orders` is for|`id` may be seen", id="a group"),
-    pytest.param(None, "who started the export is shut out, or their key opens no more", id="the key"),
+LOST_ACCESS = [
+    pytest.param(
+        acme.caller(),
+        "`Order` is for|`Query.orders` is for|`orders` is for|`id` may not be read",
+        id="a group",
+    ),
+    pytest.param(None, "whoever started the export is deactivated, or their key is not valid any more", id="the key"),
 ]
 
 
-@pytest.mark.parametrize(("after", "said"), TAKEN)
-async def test_what_is_taken_away_in_the_middle_stops_it_within_a_part(
-    room: Room, after: Principal | None, said: str
+@pytest.mark.parametrize(("after", "said"), LOST_ACCESS)
+async def test_access_lost_in_the_middle_ends_the_export_within_a_part(
+    exporter: Exporter, after: Principal | None, said: str
 ) -> None:
-    made = await ran(room, Works(lambda looks: HELD if looks <= 5 else after))
-    assert (made.state, made.files, rows(room)) == (ExportState.REFUSED, (), 30)
-    assert any(each in (made.reason or "") for each in said.split("|"))
-    shown = [each for each in room.records() if each["rows"] and each["groups"] != ["everyone", "sales"]]
+    summary = await run(exporter, FakeHost(lambda looks: ALLOWED if looks <= 5 else after))
+    assert (summary.state, summary.files, rows(exporter)) == (ExportState.REFUSED, (), 30)
+    assert any(each in (summary.reason or "") for each in said.split("|"))
+    shown = [each for each in exporter.records() if each["rows"] and each["groups"] != ["everyone", "sales"]]
     assert shown == []
 
 
-async def test_a_column_that_is_withheld_in_the_middle_stops_it(room: Room) -> None:
-    """Rather than a file whose first half knows more than its second."""
+async def test_a_column_denied_in_the_middle_ends_the_export(exporter: Exporter) -> None:
+    """A file whose first half shows more than its second is never served."""
     held, left = acme.caller("sales", "finance"), acme.caller("sales")
     text = "{ customers(first: 35) { nodes { id creditLimit } } }"
-    made = await ran(room, Works(lambda looks: held if looks <= 3 else left), text, "sales", "finance")
-    assert (made.state, made.reason) == (
+    summary = await run(exporter, FakeHost(lambda looks: held if looks <= 3 else left), text, "sales", "finance")
+    assert (summary.state, summary.reason) == (
         ExportState.REFUSED,
-        "`creditLimit` may be seen no longer: `Customer.creditLimit` is for finance; ask sales operations for it",
+        "`creditLimit` may not be read any more: `Customer.creditLimit` is for finance; ask sales operations for it",
     )
 
 
-async def test_what_is_given_in_the_middle_changes_no_column(room: Room) -> None:
+async def test_access_gained_in_the_middle_changes_no_column(exporter: Exporter) -> None:
     left, more = acme.caller("sales"), acme.caller("sales", "finance")
-    made = await ran(
-        room, Works(lambda looks: left if looks <= 1 else more), "{ customers(first: 35) { nodes { id creditLimit } } }"
+    summary = await run(
+        exporter,
+        FakeHost(lambda looks: left if looks <= 1 else more),
+        "{ customers(first: 35) { nodes { id creditLimit } } }",
     )
-    lines = (await room.body(made)).splitlines()
-    assert (made.state, {each.count(b":") for each in lines}) == (ExportState.DONE, {1})
+    lines = (await exporter.read_file(summary)).splitlines()
+    assert (summary.state, {each.count(b":") for each in lines}) == (ExportState.DONE, {1})
 
 
-async def test_who_cancels_gets_no_file(room: Room) -> None:
-    made = await ran(room, Works(lambda looks: HELD, stop=4))
-    assert (made.state, made.files) == (ExportState.CANCELLED, ())
+async def test_a_cancelled_export_has_no_file(exporter: Exporter) -> None:
+    summary = await run(exporter, FakeHost(lambda looks: ALLOWED, cancel_after=4))
+    assert (summary.state, summary.files) == (ExportState.CANCELLED, ())
 
 
-async def test_it_is_cancelled_from_elsewhere(room: Room) -> None:
+async def test_an_export_is_cancelled_from_elsewhere(exporter: Exporter) -> None:
     def caller(looks: int) -> Principal:
         if looks == 4:
-            cancel_export(FolderExportStore(room.store.folder), "e1")
-        return HELD
+            cancel_export(FolderExportStore(exporter.store.folder), "e1")
+        return ALLOWED
 
-    made = await ran(room, Works(caller))
-    assert (made.state, made.files, rows(room) < 95) == (ExportState.CANCELLED, (), True)
+    summary = await run(exporter, FakeHost(caller))
+    assert (summary.state, summary.files, rows(exporter) < 95) == (ExportState.CANCELLED, (), True)
 
 
-async def test_an_end_is_an_end(room: Room) -> None:
-    first = await ran(room, Works(lambda looks: None))
-    stated = room.store.load_plan("e1")
-    assert stated is not None
-    assert await run_export(room.exporting(stated, always("sales"))) == first
+async def test_an_end_is_final(exporter: Exporter) -> None:
+    first = await run(exporter, FakeHost(lambda looks: None))
+    plan = exporter.store.load_plan("e1")
+    assert plan is not None
+    assert await run_export(exporter.build_run(plan, build_host("sales"))) == first
 
 
 @dataclass(slots=True)
 class Failing:
-    """A source whose reads fail, those whose number is among `fails`."""
+    """A connector whose scans fail where their number is among `fails`."""
 
     of: Connector
     fails: range
     code: ErrorCode = ErrorCode.SOURCE_UNAVAILABLE
     most: int = 10**9
-    """Rows of one read; more is over a limit of its own."""
+    """How many rows one scan may request."""
     reads: "count[int]" = field(default_factory=count)
 
     def capabilities(self, collection: str) -> Capabilities:
@@ -122,31 +128,37 @@ class Failing:
         return None
 
 
-def failing(rooms: Rooms, fails: range, code: ErrorCode = ErrorCode.SOURCE_UNAVAILABLE, most: int = 10**9) -> Room:
-    return rooms({"internal": Failing(acme.sources()["internal"], fails, code, most)})
+def failing(
+    open_exporter: OpenExporter, fails: range, code: ErrorCode = ErrorCode.SOURCE_UNAVAILABLE, most: int = 10**9
+) -> Exporter:
+    return open_exporter({"internal": Failing(acme.sources()["internal"], fails, code, most)})
 
 
-async def test_a_page_that_did_not_come_is_asked_for_again(rooms: Rooms) -> None:
-    room = failing(rooms, range(2, 5))
-    made = await ran(room, always("sales"))
-    ids = [int(each.split(b'"')[3]) for each in (await room.body(made)).splitlines()]
-    assert (made.state, ids) == (ExportState.DONE, list(range(1, 96)))
+async def test_a_failed_page_is_requested_again(open_exporter: OpenExporter) -> None:
+    exporter = failing(open_exporter, range(2, 5))
+    summary = await run(exporter, build_host("sales"))
+    ids = [int(each.split(b'"')[3]) for each in (await exporter.read_file(summary)).splitlines()]
+    assert (summary.state, ids) == (ExportState.DONE, list(range(1, 96)))
 
 
-async def test_one_that_never_comes_fails_the_export_and_says_what_is_missing(rooms: Rooms) -> None:
-    made = await ran(failing(rooms, range(2, 10**9)), always("sales"))
-    assert (made.state, made.reason, made.files) == (ExportState.FAILED, "rows are missing: `internal` is away", ())
+async def test_a_page_that_always_fails_ends_the_export_and_says_why(open_exporter: OpenExporter) -> None:
+    summary = await run(failing(open_exporter, range(2, 10**9)), build_host("sales"))
+    assert (summary.state, summary.reason, summary.files) == (
+        ExportState.FAILED,
+        "rows are missing: `internal` is away",
+        (),
+    )
 
 
-async def test_a_failed_branch_fails_the_export_too(rooms: Rooms) -> None:
-    """Its rows would be whole, but for what they lead to."""
-    room = rooms({"snowflake": Failing(acme.sources()["snowflake"], range(10**9)).of, "internal": _Half()})
-    made = await ran(room, always("sales"))
-    assert (made.state, made.reason) == (ExportState.FAILED, "rows are missing: `internal` has no customers now")
+async def test_a_failed_branch_fails_the_export_too(open_exporter: OpenExporter) -> None:
+    """The rows of the list are whole, but not those of their relationships."""
+    exporter = open_exporter({"snowflake": Failing(acme.sources()["snowflake"], range(10**9)).of, "internal": _Half()})
+    summary = await run(exporter, build_host("sales"))
+    assert (summary.state, summary.reason) == (ExportState.FAILED, "rows are missing: `internal` has no customers now")
 
 
 class _Half(Failing):
-    """Orders, and no customers."""
+    """A connector with orders and without customers."""
 
     def __init__(self) -> None:
         super().__init__(acme.sources()["internal"], range(0))
@@ -158,53 +170,53 @@ class _Half(Failing):
             yield each
 
 
-async def test_what_will_not_change_is_not_asked_again(rooms: Rooms) -> None:
-    room = failing(rooms, range(2, 10**9), ErrorCode.SOURCE_INVALID)
-    made = await ran(room, always("sales"))
-    assert (made.state, len(room.records())) == (ExportState.FAILED, 1 + 3)
+async def test_a_permanent_error_is_not_retried(open_exporter: OpenExporter) -> None:
+    exporter = failing(open_exporter, range(2, 10**9), ErrorCode.SOURCE_INVALID)
+    summary = await run(exporter, build_host("sales"))
+    assert (summary.state, len(exporter.records())) == (ExportState.FAILED, 1 + 3)
 
 
-async def test_a_page_over_a_limit_is_asked_for_in_smaller_ones(rooms: Rooms) -> None:
-    made = await ran(failing(rooms, range(0), most=3), always("sales"))
-    assert (made.state, made.rows) == (ExportState.DONE, 95)
+async def test_a_page_over_a_limit_is_requested_in_smaller_ones(open_exporter: OpenExporter) -> None:
+    summary = await run(failing(open_exporter, range(0), most=3), build_host("sales"))
+    assert (summary.state, summary.rows) == (ExportState.DONE, 95)
 
 
-async def test_a_page_costs_no_more_than_a_question_may(rooms: Rooms) -> None:
+async def test_a_page_costs_no_more_than_a_query_may(open_exporter: OpenExporter) -> None:
     text = "{ orders(first: 30) { nodes { id items(first: 10) { nodes { id } } } } }"
-    made = await ran(rooms(limits=Limits(first_max=10, cost_max=40)), always("sales"), text)
-    assert (made.state, made.rows) == (ExportState.DONE, 30)
+    summary = await run(open_exporter(limits=Limits(first_max=10, cost_max=40)), build_host("sales"), text)
+    assert (summary.state, summary.rows) == (ExportState.DONE, 30)
 
 
-async def test_keys_that_cannot_be_checked_stop_nothing_for_long(room: Room) -> None:
+async def test_keys_that_cannot_be_checked_stop_nothing_for_long(exporter: Exporter) -> None:
     def caller(looks: int) -> Principal:
         if looks in (3, 4):
             raise MetadataDatabaseUnavailable("the state does not answer")
-        return HELD
+        return ALLOWED
 
-    assert (await ran(room, Works(caller))).rows == 95
+    assert (await run(exporter, FakeHost(caller))).rows == 95
 
 
-async def test_a_torn_line_was_never_written(room: Room) -> None:
+async def test_a_torn_line_of_a_manifest_is_ignored(exporter: Exporter) -> None:
     def caller(looks: int) -> Principal | None:
-        return HELD if looks <= 7 else None
+        return ALLOWED if looks <= 7 else None
 
-    stated = await room.stated(TEXT, Format.JSONL, "sales")
-    running = room.exporting(stated, Works(caller))
+    plan = await exporter.start(TEXT, Format.JSONL, "sales")
+    running = exporter.build_run(plan, FakeHost(caller))
     await run_export(running)
-    place = room.store.folder / "e1"
+    place = exporter.store.folder / "e1"
     (place / "ended.json").unlink()
     with (place / "range-0001/manifest.jsonl").open("ab") as file:
         file.write(b'{"range":1,"number":3,"ro')
-    made = await run_export(room.exporting(stated, always("sales")))
-    ids = [int(each.split(b'"')[3]) for each in (await room.body(made)).splitlines()]
-    assert (made.state, ids) == (ExportState.DONE, list(range(1, 96)))
+    summary = await run_export(exporter.build_run(plan, build_host("sales")))
+    ids = [int(each.split(b'"')[3]) for each in (await exporter.read_file(summary)).splitlines()]
+    assert (summary.state, ids) == (ExportState.DONE, list(range(1, 96)))
 
 
-async def test_what_is_old_is_removed(room: Room) -> None:
-    """And nothing else in the folder is."""
-    (room.store.folder / "notes").mkdir()
-    await room.made(TEXT, Format.CSV, "sales")
-    room.store.delete_before(datetime.now(UTC) - timedelta(days=1))
-    assert room.store.load_plan("e1") is not None
-    room.store.delete_before(datetime.now(UTC))
-    assert [each.name for each in room.store.folder.iterdir()] == ["notes"]
+async def test_old_exports_are_removed(exporter: Exporter) -> None:
+    """Nothing else in the folder is removed."""
+    (exporter.store.folder / "notes").mkdir()
+    await exporter.export(TEXT, Format.CSV, "sales")
+    exporter.store.delete_before(datetime.now(UTC) - timedelta(days=1))
+    assert exporter.store.load_plan("e1") is not None
+    exporter.store.delete_before(datetime.now(UTC))
+    assert [each.name for each in exporter.store.folder.iterdir()] == ["notes"]

@@ -1,4 +1,4 @@
-"""What may be exported, what its columns are, and what is left out; a refusal says what would do."""
+"""What may be exported, which columns the files have, and what is omitted; a refusal says what would do."""
 
 import orjson
 import pytest
@@ -8,7 +8,7 @@ from onedoor.exports.models import Format
 from onedoor.exports.writer import run_export
 from onedoor.model.catalog import Limits
 from tests import acme
-from tests.exports.conftest import Room, Rooms, always
+from tests.exports.conftest import Exporter, OpenExporter, build_host
 
 REFUSED = [
     pytest.param("{ a: orders { nodes { id } } b: orders { nodes { id } } }", "`a`, `b` at its root", id="two lists"),
@@ -32,16 +32,20 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("text", "said"), REFUSED)
-async def test_what_is_no_one_list_is_refused_with_what_would_do(room: Room, text: str, said: str) -> None:
+async def test_a_query_that_is_not_one_list_is_refused_with_what_would_do(
+    exporter: Exporter, text: str, said: str
+) -> None:
     with pytest.raises(RequestRejected, match=said):
-        await room.stated(text, Format.CSV, "sales")
-    assert room.store.load_plan("e1") is None
+        await exporter.start(text, Format.CSV, "sales")
+    assert exporter.store.load_plan("e1") is None
 
 
-async def test_a_question_that_may_cost_too_much_for_one_row_is_refused_at_the_start(rooms: Rooms) -> None:
+async def test_a_query_whose_single_row_costs_too_much_is_refused_at_the_start(
+    open_exporter: OpenExporter,
+) -> None:
     text = "{ customers { nodes { orders(first: 10) { nodes { items(first: 10) { nodes { id } } } } } } }"
     with pytest.raises(RequestRejected, match="cost_max"):
-        await rooms(limits=Limits(first_max=10, cost_max=50)).stated(text, Format.CSV, "sales")
+        await open_exporter(limits=Limits(first_max=10, cost_max=50)).start(text, Format.CSV, "sales")
 
 
 TEXT = """
@@ -61,9 +65,9 @@ TEXT = """
 """
 
 
-async def test_columns_are_response_keys_in_the_order_asked(room: Room) -> None:
-    stated = await room.stated(TEXT, Format.CSV, "sales")
-    assert [(each.name, each.scalar, [inner.name for inner in each.item_columns]) for each in stated.columns] == [
+async def test_columns_are_response_keys_in_the_order_asked(exporter: Exporter) -> None:
+    plan = await exporter.start(TEXT, Format.CSV, "sales")
+    assert [(each.name, each.scalar, [inner.name for inner in each.item_columns]) for each in plan.columns] == [
         ("number", "ID", []),
         ("buyer.name", "String", []),
         ("buyer.manager.lastName", "String", []),
@@ -74,89 +78,95 @@ async def test_columns_are_response_keys_in_the_order_asked(room: Room) -> None:
     ]
 
 
-async def test_first_is_how_many_rows_there_are_at_all(room: Room) -> None:
-    """More than a page may have, through a variable with a default or a value of its own."""
-    made = [
-        (await room.made(TEXT, Format.JSONL, "sales", id=f"w{n}", variables=given)).rows
+async def test_first_is_how_many_rows_there_are_at_all(exporter: Exporter) -> None:
+    """More than a page may have, by a variable with a default or with a value."""
+    summary = [
+        (await exporter.export(TEXT, Format.JSONL, "sales", id=f"w{n}", variables=given)).rows
         for n, given in ((1, {}), (2, {"many": 47}), (3, {"many": 0}), (4, {"many": 20}))
     ]
-    assert made == [3, 47, 0, 20]
+    assert summary == [3, 47, 0, 20]
 
 
-async def test_after_is_where_it_begins(room: Room) -> None:
-    told = await acme.ask(room.desk, "{ orders(first: 9) { pageInfo { endCursor } } }", "sales")
+async def test_after_is_where_it_begins(exporter: Exporter) -> None:
+    told = await acme.ask(exporter.engine, "{ orders(first: 9) { pageInfo { endCursor } } }", "sales")
     after = told.data["orders"]["pageInfo"]["endCursor"]  # type: ignore[index]
-    made = await room.made(
+    summary = await exporter.export(
         "query A($c: String) { orders(after: $c, first: 2) { nodes { id } } }",
         Format.JSONL,
         "sales",
         variables={"c": after},
     )
-    assert await room.body(made) == b'{"id":"10"}\n{"id":"11"}\n'
+    assert await exporter.read_file(summary) == b'{"id":"10"}\n{"id":"11"}\n'
 
 
-async def test_the_callers_own_order_is_kept(room: Room) -> None:
+async def test_the_callers_own_order_is_kept(exporter: Exporter) -> None:
     text = "{ orders(first: 40, orderBy: [{status: DESC}, {total: ASC}]) { nodes { id } } }"
     told = await acme.ask(acme.opened(acme.house()), text, "sales")
-    made = await room.made(text, Format.JSONL, "sales")
+    summary = await exporter.export(text, Format.JSONL, "sales")
     said = [f'{{"id":"{each["id"]}"}}' for each in told.data["orders"]["nodes"]]  # type: ignore[index]
-    assert (await room.body(made)).decode().splitlines() == said
+    assert (await exporter.read_file(summary)).decode().splitlines() == said
 
 
-async def test_what_is_withheld_is_left_out_and_named(room: Room) -> None:
-    made = await room.made("{ customers(first: 1) { nodes { id creditLimit } } }", Format.JSONL, "sales")
-    (left,) = made.omitted_columns
-    assert (await room.body(made), left.name, left.position) == (b'{"id":"1"}\n', "creditLimit", "Customer.creditLimit")
+async def test_a_denied_field_is_omitted_and_named(exporter: Exporter) -> None:
+    summary = await exporter.export("{ customers(first: 1) { nodes { id creditLimit } } }", Format.JSONL, "sales")
+    (left,) = summary.omitted_columns
+    assert (await exporter.read_file(summary), left.name, left.position) == (
+        b'{"id":"1"}\n',
+        "creditLimit",
+        "Customer.creditLimit",
+    )
     assert left.reason == "`Customer.creditLimit` is for finance; ask sales operations for it"
 
 
-async def test_all_or_nothing_refuses_what_is_withheld(room: Room) -> None:
+async def test_all_or_nothing_refuses_a_denied_field(exporter: Exporter) -> None:
     with pytest.raises(RequestRejected, match="is for finance") as refused:
-        await room.stated("{ customers { nodes { id creditLimit } } }", Format.CSV, "sales", all_or_nothing=True)
+        await exporter.start("{ customers { nodes { id creditLimit } } }", Format.CSV, "sales", all_or_nothing=True)
     assert refused.value.errors[0].code is ErrorCode.FORBIDDEN
 
 
 @pytest.mark.parametrize("text", ["{ customers { nodes { creditLimit } } }", "{ requests { nodes { id } } }"])
-async def test_what_is_withheld_altogether_is_refused(room: Room, text: str) -> None:
+async def test_an_export_whose_every_field_is_denied_is_refused(exporter: Exporter, text: str) -> None:
     with pytest.raises(RequestRejected) as refused:
-        await room.stated(text, Format.CSV, "sales")
+        await exporter.start(text, Format.CSV, "sales")
     assert refused.value.errors[0].code is ErrorCode.FORBIDDEN
 
 
-async def test_a_filter_that_names_a_withheld_field_is_refused(room: Room) -> None:
-    """Without the filter, it would be another question."""
+async def test_a_filter_by_a_denied_field_is_refused(exporter: Exporter) -> None:
+    """Without the filter it would be another query."""
     with pytest.raises(RequestRejected, match="for finance"):
-        await room.stated('{ customers(where: {creditLimit: {gt: "1"}}) { nodes { id } } }', Format.CSV, "sales")
+        await exporter.start('{ customers(where: {creditLimit: {gt: "1"}}) { nodes { id } } }', Format.CSV, "sales")
 
 
-async def test_the_same_id_is_the_same_export(room: Room) -> None:
+async def test_the_same_id_is_the_same_export(exporter: Exporter) -> None:
     text = "{ orders(first: 2) { nodes { id } } }"
-    first = await room.stated(text, Format.CSV, "sales")
-    assert await room.stated(text, Format.CSV, "sales") == first
+    first = await exporter.start(text, Format.CSV, "sales")
+    assert await exporter.start(text, Format.CSV, "sales") == first
     with pytest.raises(RequestRejected) as refused:
-        await room.stated(text, Format.JSONL, "sales")
+        await exporter.start(text, Format.JSONL, "sales")
     assert refused.value.errors[0].code is ErrorCode.IDEMPOTENCY_KEY_REUSED
 
 
-async def test_each_page_leaves_one_record_of_its_own_surface(room: Room) -> None:
-    made = await room.made("{ orders(first: 25) { nodes { id } } }", Format.CSV, "sales")
-    told = [(each["surface"], each["outcome"], each["person"], "Order.id" in each["fields"]) for each in room.records()]
+async def test_each_page_leaves_one_record_of_its_own_surface(exporter: Exporter) -> None:
+    summary = await exporter.export("{ orders(first: 25) { nodes { id } } }", Format.CSV, "sales")
+    told = [
+        (each["surface"], each["outcome"], each["person"], "Order.id" in each["fields"]) for each in exporter.records()
+    ]
     asked = ("export", "answered", "P1", True)
-    assert (made.rows, told) == (25, [("export", "answered", "P1", False), asked, asked, asked])
+    assert (summary.rows, told) == (25, [("export", "answered", "P1", False), asked, asked, asked])
 
 
-async def test_progress_is_told_in_rows(room: Room) -> None:
-    stated = await room.stated("{ orders(first: 55) { nodes { id } } }", Format.CSV, "sales")
-    works = always("sales")
-    await run_export(room.exporting(stated, works, part_rows=20))
-    assert works.told == [(20, 55), (40, 55), (55, 55)]
+async def test_progress_is_reported_in_rows(exporter: Exporter) -> None:
+    plan = await exporter.start("{ orders(first: 55) { nodes { id } } }", Format.CSV, "sales")
+    host = build_host("sales")
+    await run_export(exporter.build_run(plan, host, part_rows=20))
+    assert host.progress == [(20, 55), (40, 55), (55, 55)]
 
 
-async def test_a_list_of_several_types_has_the_columns_of_all(room: Room) -> None:
-    """In a row of another type, a column is null; who may not see one field of one type, is told so."""
+async def test_a_list_of_several_types_has_the_columns_of_all(exporter: Exporter) -> None:
+    """A column is null in a row of another type."""
     text = "{ files(first: 30, orderBy: [{name: ASC}]) { nodes { name ... on S3File { in: path } __typename } } }"
-    made = await room.made(text, Format.JSONL, "sales")
+    summary = await exporter.export(text, Format.JSONL, "sales")
     told = await acme.ask(acme.opened(acme.house()), text, "sales")
-    rows = [orjson.loads(each) for each in (await room.body(made)).splitlines()]
+    rows = [orjson.loads(each) for each in (await exporter.read_file(summary)).splitlines()]
     assert rows == [{"in": None, **each} for each in told.data["files"]["nodes"]]  # type: ignore[index]
     assert {"in" in each for each in rows} == {True}

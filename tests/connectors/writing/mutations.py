@@ -20,7 +20,7 @@ from demo.servers.github.app import app, rates
 from demo.servers.github.shapes import Organization, account
 from demo.servers.run import HOST, Running
 from onedoor.mutations.service import MutationAction
-from tests.e2e.stopping.test_stops import free_port
+from tests.e2e.stopping.server_process import find_free_port
 from tests.runtime.failures.conftest import READY_SECONDS, Door, Reply, standing
 
 TOKEN = SECRETS["GITHUB_AUTHORIZATION"].removeprefix("Bearer ")
@@ -74,7 +74,7 @@ class Hub:
 @contextmanager
 def opened(running: Running, folder: Path) -> Iterator[tuple[Door, Hub]]:
     here = account(0.01)
-    hub = Hub(behind=app(TOKEN, here, rates(100_000)), here=here, port=free_port())
+    hub = Hub(behind=app(TOKEN, here, rates(100_000)), here=here, port=find_free_port())
     hub.start()
     try:
         with standing(running, folder, github=(HOST, hub.port)) as door:

@@ -1,11 +1,7 @@
-"""A door that ends while it changes things loses nothing it acknowledged, and repeats nothing it is asked again.
-
-`KILLS=100` ends it a hundred times each way.
-"""
+"""A server that ends while it applies mutations loses none that it acknowledged and repeats none that is resent."""
 
 import http.client
 import json
-import os
 import signal
 import sqlite3
 import threading
@@ -20,10 +16,8 @@ import pytest
 
 from demo.servers.run import HOST, Running
 from onedoor.audit.reader import read_records, verify_folder
-from tests.e2e.stopping.doors import Door, furnished, open_door
-from tests.e2e.stopping.test_stops import free_port
+from tests.e2e.stopping.server_process import ServerProcess, find_free_port, prepare_company, start_server
 
-KILLS = int(os.environ.get("KILLS", "3"))
 THREADS = 6
 STEPS = 3
 """Changes of a product once it is made."""
@@ -37,18 +31,18 @@ HISTORY = '{ products(first: 1000, where: {sku: {startsWith: "K-"}}) { nodes { s
 
 
 @dataclass(slots=True)
-class Maker:
-    """One client: makes a product, changes it a few times, and makes the next; what is not answered, it asks again."""
+class Client:
+    """Creates a product, updates it a few times, and creates the next; what is not answered it sends again."""
 
     name: str
-    made: dict[str, int] = field(default_factory=dict)
-    """By sku, the version that was acknowledged last."""
+    acknowledged: dict[str, int] = field(default_factory=dict)
+    """The version that was acknowledged last, by sku."""
     answers: int = 0
     waiting: tuple[str, dict[str, Any]] | None = None
     steps: Iterator[tuple[str, dict[str, Any]]] | None = None
     wrong: list[Any] = field(default_factory=list)
 
-    def asks(self) -> Iterator[tuple[str, dict[str, Any]]]:
+    def generate(self) -> Iterator[tuple[str, dict[str, Any]]]:
         number = 0
         while True:
             number += 1
@@ -60,10 +54,10 @@ class Maker:
     product: str = ""
     sku: str = ""
 
-    def run(self, door: Door, enough: threading.Event, until: int) -> None:
-        self.steps = self.steps or self.asks()
+    def run(self, server: ServerProcess, enough: threading.Event, until: int) -> None:
+        self.steps = self.steps or self.generate()
         with (
-            closing(http.client.HTTPConnection(HOST, door.port, timeout=20)) as connection,
+            closing(http.client.HTTPConnection(HOST, server.port, timeout=20)) as connection,
             suppress(OSError, http.client.HTTPException),
         ):
             while not self.wrong:
@@ -71,63 +65,61 @@ class Maker:
                     self.waiting = asked[0], {**asked[1], "idempotencyKey": f"{self.name}-{self.answers}"}
                 if self.waiting is None:
                     return
-                self.heard(self.asked(connection, door, *self.waiting))
+                self.receive(self.send(connection, server, *self.waiting))
                 if self.answers >= until:
                     enough.set()
 
-    def asked(self, connection: http.client.HTTPConnection, door: Door, text: str, given: dict[str, Any]) -> Any:
-        headers = {"authorization": f"Bearer {door.key}", "content-type": "application/json"}
+    def send(
+        self, connection: http.client.HTTPConnection, server: ServerProcess, text: str, given: dict[str, Any]
+    ) -> Any:
+        headers = {"authorization": f"Bearer {server.key}", "content-type": "application/json"}
         body = json.dumps({"query": text, "variables": {"input": given}})
         connection.request("POST", "/graphql", body, headers)
         with connection.getresponse() as reply:
             return json.loads(reply.read())
 
-    def heard(self, told: Any) -> None:
-        """What is not settled yet is asked again; anything but that and an answer is wrong."""
-        if "errors" in told:
-            codes = {each["extensions"]["code"] for each in told["errors"]}
+    def receive(self, reply: Any) -> None:
+        """Note what was acknowledged; every reply that is neither that nor a reason to send again is wrong."""
+        if "errors" in reply:
+            codes = {each["extensions"]["code"] for each in reply["errors"]}
             if not codes <= {"CHANGE_UNSETTLED", "SOURCE_OVERLOADED"}:
-                self.wrong.append((self.waiting, told))
+                self.wrong.append((self.waiting, reply))
             return
-        ((_, change),) = told["data"].items()
+        ((_, change),) = reply["data"].items()
         text, given = self.waiting or ("", {})
         if text is CREATE:
             self.product, self.sku = change["product"]["id"], given["sku"]
-        self.made[self.sku] = change["product"]["version"]
+        self.acknowledged[self.sku] = change["product"]["version"]
         self.answers, self.waiting = self.answers + 1, None
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "told to stop"])
-def test_what_was_acknowledged_stands_once_and_what_was_not_is_made_once_when_asked_again(
-    tmp_path: Path, acme_servers: Running, capsys: pytest.CaptureFixture[str], how: signal.Signals
+@pytest.mark.parametrize("ends", [2, pytest.param(100, marks=pytest.mark.long)])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "terminated"])
+def test_acknowledged_changes_stand_once_and_resent_ones_are_applied_once(
+    tmp_path: Path, acme_servers: Running, how: signal.Signals, ends: int
 ) -> None:
-    port = free_port()
-    key = furnished(tmp_path, acme_servers, port)
+    port = find_free_port()
+    key = prepare_company(tmp_path, acme_servers, port)
     with (tmp_path / "onedoor.toml").open("a") as settings:
         settings.write("\n[limits]\nrequests_a_minute = 1000000\n")
-    makers = [Maker(str(number)) for number in range(THREADS)]
-    for number in range(KILLS):
-        with open_door(tmp_path, port, key) as door:
-            ran(makers, door, 5 + number % 7)
-            door.process.send_signal(how)
-            door.process.wait(35)
-            ended(makers)
-    with open_door(tmp_path, port, key) as door:
-        ran(makers, door, 1)
-        for each in makers:
-            each.steps = iter(())
-        waited(lambda: settled(tmp_path), "some intents are open")
-        door.process.terminate()
-        door.process.wait(35)
-        ended(makers)
-    assert [each.wrong for each in makers if each.wrong] == []
-    acknowledged = {sku: version for each in makers for sku, version in each.made.items()}
+    clients = [Client(str(number)) for number in range(THREADS)]
+    for number in range(ends):
+        with start_server(tmp_path, port, key) as server:
+            run_clients(clients, server, 5 + number % 7)
+            server.process.send_signal(how)
+            server.process.wait(35)
+            join_clients()
+    with start_server(tmp_path, port, key) as server:
+        run_clients(clients, server, 1)
+        for client in clients:
+            client.steps = iter(())
+        wait_until(lambda: has_no_open_intents(tmp_path), "some intents are open")
+        server.process.terminate()
+        server.process.wait(35)
+        join_clients()
+    assert [client.wrong for client in clients if client.wrong] == []
+    acknowledged = {sku: version for client in clients for sku, version in client.acknowledged.items()}
     stands = products(tmp_path)
-    with capsys.disabled():
-        changes, gone = sum(each.answers for each in makers), len(lost(acknowledged, stands))
-        print(
-            f"\n{KILLS} x {how.name}, {changes} changes acknowledged, {gone} products with one of them lost or repeated"
-        )
     assert lost(acknowledged, stands) == {}
     assert history(tmp_path) == stands
     assert verify_folder(tmp_path / "records").broken is None
@@ -137,25 +129,25 @@ def test_what_was_acknowledged_stands_once_and_what_was_not_is_made_once_when_as
 THREADS_RUNNING: list[threading.Thread] = []
 
 
-def ran(makers: list[Maker], door: Door, until: int) -> None:
-    """Returns once each has been answered so often since."""
+def run_clients(clients: list[Client], server: ServerProcess, until: int) -> None:
+    """Return once each client has received `until` more replies."""
     enough = []
-    for each in makers:
+    for client in clients:
         enough.append(threading.Event())
-        thread = threading.Thread(target=each.run, args=(door, enough[-1], each.answers + until))
+        thread = threading.Thread(target=client.run, args=(server, enough[-1], client.answers + until))
         thread.start()
         THREADS_RUNNING.append(thread)
-    for each, event in zip(makers, enough, strict=True):
+    for client, event in zip(clients, enough, strict=True):
         came = event.wait(60)
-        assert (came, [told for _, told in each.wrong]) == (True, []), each.name
+        assert (came, [reply for _, reply in client.wrong]) == (True, []), client.name
 
 
-def ended(makers: list[Maker]) -> None:
+def join_clients() -> None:
     while THREADS_RUNNING:
         THREADS_RUNNING.pop().join(30)
 
 
-def waited(met: Any, otherwise: str) -> None:
+def wait_until(met: Any, otherwise: str) -> None:
     deadline = time.monotonic() + 60
     while not met():
         assert time.monotonic() < deadline, otherwise
@@ -167,12 +159,12 @@ def rows(path: Path, statement: str) -> list[Any]:
         return connection.execute(statement).fetchall()
 
 
-def settled(folder: Path) -> bool:
+def has_no_open_intents(folder: Path) -> bool:
     return not rows(folder / "state.sqlite", "SELECT id FROM intent WHERE state = 'OPEN'")
 
 
 def products(folder: Path) -> dict[str, int]:
-    """By sku, the version; a sku that is there twice would show in the count of the history."""
+    """Return the versions by sku."""
     found = rows(folder / "internal.sqlite", "SELECT sku, version FROM product WHERE sku LIKE 'K-%'")
     assert len({sku for sku, _ in found}) == len(found)
     return dict(found)
@@ -183,7 +175,7 @@ def lost(acknowledged: dict[str, int], stands: dict[str, int]) -> dict[str, Any]
 
 
 def history(folder: Path) -> dict[str, int]:
-    """By sku, how many changes are kept of it: as many as its version says."""
+    """Return the number of recorded changes by sku; it equals the version."""
     found = rows(folder / "state.sqlite", "SELECT after FROM change WHERE type = 'Product' AND state = 'DONE'")
     counted: dict[str, int] = {}
     for (after,) in found:

@@ -1,9 +1,5 @@
-"""A door that is told to stop under load answers what it has begun and loses no record of what it answered.
+"""A server that is stopped or killed under load loses no record of what it answered, and stops in order."""
 
-`STOPS=100` stops it a hundred times.
-"""
-
-import os
 import signal
 import socket
 import subprocess
@@ -15,95 +11,96 @@ import pytest
 
 from demo.servers.run import HOST, ROOT, Running
 from onedoor.audit.reader import read_records, verify_folder
-from tests.e2e.stopping.doors import Askers, environment, furnished, open_door
+from tests.e2e.stopping.server_process import (
+    Clients,
+    build_environment,
+    find_free_port,
+    prepare_company,
+    start_server,
+)
 
-STOPS = int(os.environ.get("STOPS", "2"))
 THREADS = 8
 REQUESTS = 400
 """Enough that a fair spread gives neither of two workers less than a third of them, but once in a million million."""
 SIGNALS = (signal.SIGTERM, signal.SIGKILL)
 
 
-def free_port() -> int:
-    with socket.create_server((HOST, 0)) as made:
-        return int(made.getsockname()[1])
-
-
 @pytest.fixture
 def port() -> int:
-    return free_port()
+    return find_free_port()
 
 
+@pytest.mark.parametrize("stops", [2, pytest.param(100, marks=pytest.mark.long)])
 def test_no_answered_request_is_missing_from_the_records(
-    tmp_path: Path, acme_servers: Running, port: int, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, acme_servers: Running, port: int, stops: int
 ) -> None:
-    key = furnished(tmp_path, acme_servers, port)
+    key = prepare_company(tmp_path, acme_servers, port)
     acknowledged: list[str] = []
-    for number in range(STOPS):
-        with open_door(tmp_path, port, key) as door:
-            askers = Askers(door)
-            threads = askers.run(THREADS, until=20 + 7 * number % 60)
-            assert askers.enough.wait(20)
-            door.process.send_signal(SIGNALS[number % 2])
-            door.process.wait(35)
-            for each in threads:
-                each.join()
-            acknowledged += askers.acknowledged
+    for number in range(stops):
+        with start_server(tmp_path, port, key) as server:
+            clients = Clients(server)
+            threads = clients.start(THREADS, until=20 + 7 * number % 60)
+            assert clients.enough.wait(20)
+            server.process.send_signal(SIGNALS[number % 2])
+            server.process.wait(35)
+            for thread in threads:
+                thread.join()
+            acknowledged += clients.acknowledged
     recorded = {each["id"] for each in read_records(tmp_path / "records")}
     lost = [each for each in acknowledged if each not in recorded]
-    with capsys.disabled():
-        print(f"\n{STOPS} stops, {len(acknowledged)} answers acknowledged, {len(lost)} of them without a record")
     assert lost == []
     assert verify_folder(tmp_path / "records").broken is None
 
 
-def test_a_door_told_to_stop_ends_in_order(tmp_path: Path, acme_servers: Running, port: int) -> None:
-    key = furnished(tmp_path, acme_servers, port)
-    with open_door(tmp_path, port, key) as door:
-        askers = Askers(door)
-        threads = askers.run(THREADS, until=30)
-        assert askers.enough.wait(20)
-        door.process.terminate()
-        code = door.process.wait(35)
-        for each in threads:
-            each.join()
-    assert (code in (0, -signal.SIGTERM), askers.refused) == (True, 0)
-
-
-def test_several_workers_share_a_port_evenly_and_each_keeps_its_own_journal(
+def test_a_server_that_is_terminated_answers_what_it_has_begun(
     tmp_path: Path, acme_servers: Running, port: int
 ) -> None:
-    key = furnished(tmp_path, acme_servers, port)
-    with open_door(tmp_path, port, key, workers=2) as door:
-        askers = Askers(door, reconnects=True)
-        threads = askers.run(THREADS, until=1)
+    key = prepare_company(tmp_path, acme_servers, port)
+    with start_server(tmp_path, port, key) as server:
+        clients = Clients(server)
+        threads = clients.start(THREADS, until=30)
+        assert clients.enough.wait(20)
+        server.process.terminate()
+        code = server.process.wait(35)
+        for thread in threads:
+            thread.join()
+    assert (code in (0, -signal.SIGTERM), clients.refused) == (True, 0)
+
+
+def test_several_workers_share_a_port_evenly_and_each_writes_its_own_audit_log(
+    tmp_path: Path, acme_servers: Running, port: int
+) -> None:
+    key = prepare_company(tmp_path, acme_servers, port)
+    with start_server(tmp_path, port, key, workers=2) as server:
+        clients = Clients(server, reconnects=True)
+        threads = clients.start(THREADS, until=1)
         deadline = time.monotonic() + 30
-        while len(begun := shares(tmp_path / "records")) < 2 or min(begun) < 2:
+        while len(begun := count_records(tmp_path / "records")) < 2 or min(begun) < 2:
             assert time.monotonic() < deadline, "one worker answered nothing"
             time.sleep(0.02)
-        before = shares(tmp_path / "records")
-        while sum(shares(tmp_path / "records")) - sum(before) < REQUESTS:
+        before = count_records(tmp_path / "records")
+        while sum(count_records(tmp_path / "records")) - sum(before) < REQUESTS:
             assert time.monotonic() < deadline, "the workers are too slow"
             time.sleep(0.02)
-        got = [now - then for now, then in zip(shares(tmp_path / "records"), before, strict=True)]
-        door.process.terminate()
-        door.process.wait(35)
-        for each in threads:
-            each.join()
+        got = [now - then for now, then in zip(count_records(tmp_path / "records"), before, strict=True)]
+        server.process.terminate()
+        server.process.wait(35)
+        for thread in threads:
+            thread.join()
     assert min(got) > sum(got) / 3, got
 
 
-def shares(records: Path) -> list[int]:
-    """Lines in each worker's journal."""
+def count_records(records: Path) -> list[int]:
+    """Return the number of lines in each worker's audit log."""
     return [path.read_bytes().count(b"\n") for path in sorted(records.glob("*.jsonl"))]
 
 
 def test_a_taken_port_is_one_sentence(tmp_path: Path, acme_servers: Running) -> None:
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]
-        furnished(tmp_path, acme_servers, port)
+        prepare_company(tmp_path, acme_servers, port)
         command = [sys.executable, "-m", "onedoor", "serve"]
-        ended = subprocess.run(command, cwd=ROOT, env=environment(tmp_path), capture_output=True, check=False)
+        ended = subprocess.run(command, cwd=ROOT, env=build_environment(tmp_path), capture_output=True, check=False)
     assert (ended.returncode, ended.stderr.decode().splitlines()[-1]) == (
         2,
         f"Error: port {port} of `127.0.0.1` is taken or may not be used: choose another",

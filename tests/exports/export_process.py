@@ -1,6 +1,6 @@
-"""`python tests/exports/working.py <folder>`: told on standard input what to export, each in a process of its own.
+"""Export in forked processes, as commands on standard input say: `python tests/exports/export_process.py <folder>`.
 
-`run <id> <format> <dies> <split>` forks one and tells its id; `wait <process>` tells how it ended and its memory.
+`run <id> <format> <dies> <split>` forks a process and prints its id; `wait <process>` prints its exit code and memory.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from onedoor.exports.writer import ExportRun, run_export
 from onedoor.model.catalog import Catalog, Limits
 from onedoor.query.audited import AuditedExecutor
 from tests import acme
-from tests.exports.conftest import always
+from tests.exports.conftest import build_host
 
 PART_ROWS = 200
 TEXT = "{ orders { nodes { id status total note } } }"
@@ -40,47 +40,47 @@ def table(rows: int) -> str:
     """
 
 
-async def work(house: Catalog, folder: Path, id: str, format: Format, range_limits: RangeLimits) -> None:
+async def export(catalog: Catalog, folder: Path, id: str, format: Format, range_limits: RangeLimits) -> None:
     database = await connect(SqliteOptions(path=str(folder / "database.sqlite")))
-    house = replace(house, connectors={**house.connectors, "internal": database})
+    catalog = replace(catalog, connectors={**catalog.connectors, "internal": database})
     journal = open_audit_log(folder / "journal", datetime.now(UTC))
-    clerk = AuditedExecutor(engine=acme.opened(house), audit_log=journal, redaction_key=b"a key of records")
+    executor = AuditedExecutor(engine=acme.opened(catalog), audit_log=journal, redaction_key=b"a key of records")
     store = FolderExportStore(folder / "exports")
-    stated = await start_export(
-        clerk, store, acme.caller("sales"), id, ExportRequest(text=TEXT, format=format), range_limits=range_limits
+    plan = await start_export(
+        executor, store, acme.caller("sales"), id, ExportRequest(text=TEXT, format=format), range_limits=range_limits
     )
-    made = await run_export(
-        ExportRun(executor=clerk, store=store, host=always("sales"), plan=stated, part_rows=PART_ROWS)
+    summary = await run_export(
+        ExportRun(executor=executor, store=store, host=build_host("sales"), plan=plan, part_rows=PART_ROWS)
     )
-    os._exit(0 if made.state is ExportState.DONE else 3)
+    os._exit(0 if summary.state is ExportState.DONE else 3)
 
 
-def dying(step: int) -> None:
-    """Kills this process before the durable step of this number: a sync, a rename, a link, a line."""
+def kill_before(step: int) -> None:
+    """Kill this process before the durable step of this number: an fsync, a rename, a link or a write."""
     left = [step]
 
     def before(name: str) -> None:
         real = getattr(os, name)
 
-        def act(*given: Any, **more: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
             left[0] -= 1
             if left[0] == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
-            return real(*given, **more)
+            return real(*arguments, **options)
 
-        setattr(os, name, act)
+        setattr(os, name, call)
 
     for name in ("fsync", "rename", "link", "write"):
         before(name)
 
 
-def run(house: Catalog, folder: Path, id: str, format: str, dies: str, split: str) -> int:
+def run(catalog: Catalog, folder: Path, id: str, format: str, dies: str, split: str) -> int:
     if child := os.fork():
         return child
     if int(dies):
-        dying(int(dies))
+        kill_before(int(dies))
     limits = RangeLimits(split_rows=int(split), range_rows=20)
-    asyncio.run(work(house, folder, id, Format(format), limits))
+    asyncio.run(export(catalog, folder, id, Format(format), limits))
     os._exit(4)
 
 
@@ -90,11 +90,11 @@ def wait(process: str) -> str:
 
 
 def main(folder: Path) -> None:
-    house = acme.house({"internal": MemoryConnector({})}, LIMITS)
+    catalog = acme.house({"internal": MemoryConnector({})}, LIMITS)
     print("ready", flush=True)
     for line in sys.stdin:
         word, *rest = line.split()
-        print(run(house, folder, *rest) if word == "run" else wait(*rest), flush=True)
+        print(run(catalog, folder, *rest) if word == "run" else wait(*rest), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Jobs of several people in several states, as a source of one of them; and a state that holds them."""
+"""Store jobs of several people in several states, and read them through the connector of one of them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +14,8 @@ from onedoor.jobs.registry import compute_job_version, register_jobs
 from onedoor.jobs.tables import JobDatabase
 from onedoor.storage.database import MetadataDatabase, open_database
 from tests import acme
-from tests.jobs.declared import JOBS
-from tests.jobs.houses import PEPPER
+from tests.jobs.application import PEPPER
+from tests.jobs.sample_jobs import JOBS
 
 AT = datetime(2026, 11, 1, tzinfo=UTC)
 PEOPLE = ("P1", "P2", "P3")
@@ -23,20 +23,20 @@ NAMES = ("Walk", "Ask", "Sleep")
 
 
 @contextmanager
-def some(folder: Path, *groups: str, url: str | None = None) -> Iterator[JobsConnector]:
-    """As P1 in these groups sees them, by default who audits."""
+def open_stored_jobs(folder: Path, *groups: str, url: str | None = None) -> Iterator[JobsConnector]:
+    """Open the connector of P1 in these groups, by default those of an auditor."""
     state = open_database(url or f"sqlite:///{folder}/state.sqlite", PEPPER)
-    shelf = JobDatabase(metadata=state)
+    job_database = JobDatabase(metadata=state)
     try:
-        fill(state)
+        store_jobs(state)
         caller: Principal = acme.caller(*(groups or ("audit", "finance")))
-        yield JobsConnector(shelf, register_jobs(JOBS, acme.GROUPS), caller)
+        yield JobsConnector(job_database, register_jobs(JOBS, acme.GROUPS), caller)
     finally:
-        shelf.close()
+        job_database.close()
         state.close()
 
 
-def fill(state: MetadataDatabase) -> None:
+def store_jobs(state: MetadataDatabase) -> None:
     jobs = register_jobs(JOBS, acme.GROUPS)
     for number in range(12):
         name, person = NAMES[number % 3], PEOPLE[number // 4]
@@ -58,10 +58,10 @@ def fill(state: MetadataDatabase) -> None:
         }
         id, _ = store.add_job(state, row, 100)
         if number % 4:
-            ran(state, id, number)
+            store_run(state, id, number)
 
 
-def ran(state: MetadataDatabase, id: str, number: int) -> None:
+def store_run(state: MetadataDatabase, id: str, number: int) -> None:
     run = store.claim_run(state, id, 0, "W")
     assert run is not None
     kinds = (LineKind.LOG, LineKind.OUTPUT, LineKind.ERROR)
@@ -70,9 +70,9 @@ def ran(state: MetadataDatabase, id: str, number: int) -> None:
     store.save_file(state, run, JobFileData(name=f"é{number}.txt", content_type="text/plain", content=b"a" * number))
     store.save_file(state, run, JobFileData(name="raw", content_type="application/octet-stream", content=b"\xff\xfe"))
     if number % 4 > 1:
-        end(state, run, number)
+        store_end(state, run, number)
 
 
-def end(state: MetadataDatabase, run: JobRun, number: int) -> None:
+def store_end(state: MetadataDatabase, run: JobRun, number: int) -> None:
     good = RunResult(state=JobState.SUCCEEDED, result={"number": number})
     store.end_run(state, run, good if number % 4 == 2 else RunResult(state=JobState.FAILED, reason="not good"))

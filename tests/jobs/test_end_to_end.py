@@ -1,4 +1,4 @@
-"""The company's jobs through its own door: started as mutations do, run by a worker of its own, read by GraphQL."""
+"""The company's jobs are started by mutations, run by a worker process and read by GraphQL."""
 
 import asyncio
 import subprocess
@@ -25,8 +25,8 @@ from onedoor.model.catalog import ActionCall
 from onedoor.query.context import GraphQLRequest
 from onedoor.query.engine import execute
 from tests import acme
-from tests.e2e.stopping.doors import environment, furnished
-from tests.jobs.houses import LOOK_SECONDS, PATIENCE_SECONDS
+from tests.e2e.stopping.server_process import build_environment, prepare_company
+from tests.jobs.application import LOOK_SECONDS, PATIENCE_SECONDS
 
 JOB = """query($id: ID!) { job(id: $id) { name state startedBy input result error done total attempts
   lines(first: 3) { nodes { kind text } } files { nodes { name text } } } }"""
@@ -35,7 +35,7 @@ JOB = """query($id: ID!) { job(id: $id) { name state startedBy input result erro
 @contextmanager
 def worker(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "onedoor", "worker"]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment(folder))
+    process = subprocess.Popen(command, cwd=ROOT, env=build_environment(folder))
     try:
         yield process
     finally:
@@ -51,7 +51,7 @@ async def told(counter: AppState, key: str, id: str) -> Any:
     return orjson.loads(orjson.dumps(found.data))["job"]
 
 
-async def over(counter: AppState, key: str, id: str) -> Any:
+async def wait_ended(counter: AppState, key: str, id: str) -> Any:
     """What is told of it once it has ended."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
@@ -64,8 +64,8 @@ async def over(counter: AppState, key: str, id: str) -> Any:
 async def test_a_job_goes_from_a_mutation_over_a_worker_to_an_answer(
     tmp_path: Path, acme_servers: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key = furnished(tmp_path, acme_servers, free_port())
-    for name, value in environment(tmp_path).items():
+    key = prepare_company(tmp_path, acme_servers, free_port())
+    for name, value in build_environment(tmp_path).items():
         monkeypatch.setenv(name, value)
     settings = load_settings(tmp_path / "onedoor.toml")
     door = replace(settings, jobs=replace(settings.jobs, here=False))
@@ -89,7 +89,7 @@ async def test_a_job_goes_from_a_mutation_over_a_worker_to_an_answer(
         assert generic.row_id is not None
         assert (await told(counter, key, typed.row_id))["state"] == "QUEUED"
         with worker(tmp_path):
-            ended = {id: await over(counter, key, id) for id in (typed.row_id, generic.row_id)}
+            ended = {id: await wait_ended(counter, key, id) for id in (typed.row_id, generic.row_id)}
     assert misfit.value.code is ErrorCode.BAD_USER_INPUT
     sheet = ended[typed.row_id].pop("files")["nodes"][0]
     assert (sheet["name"], sheet["text"].count("Acme Inc.")) == ("labels.txt", 2)

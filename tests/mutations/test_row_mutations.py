@@ -1,4 +1,4 @@
-"""One change at a time: what is made, what is kept of it, and what is refused."""
+"""A row mutation changes one row, records the change, and is refused in a sentence."""
 
 import asyncio
 import threading
@@ -19,7 +19,7 @@ from tests.mutations import bank
 from tests.mutations.world import ADA, World
 
 
-async def test_what_is_made_is_in_its_source_and_in_history(here: World) -> None:
+async def test_a_change_is_in_its_source_and_in_the_history(here: World) -> None:
     acted = await here.mutate(
         "createAccount", id="7", name="Ada", ownerId="3", kind="SAVINGS", tags=["a", "b"], reason="x"
     )
@@ -47,7 +47,7 @@ async def test_what_is_made_is_in_its_source_and_in_history(here: World) -> None
     assert here.published == [("Account", "7", acted.row_id)]
 
 
-async def test_before_and_after_are_kept_with_their_versions(here: World) -> None:
+async def test_the_history_holds_the_row_before_and_after_with_its_versions(here: World) -> None:
     here.bank.seed("account", id=7, name="Ada")
     await here.mutate("updateAccount", id="7", name="Eve", ifVersion="1")
     await here.mutate("deleteAccount", id="7")
@@ -68,7 +68,7 @@ async def test_a_composite_id_names_a_row_and_so_do_its_parts(here: World) -> No
     assert [each["text"] for each in here.bank.all("entry")] == ["a", "b"]
 
 
-async def test_a_column_that_the_source_does_not_have_is_in_the_id_and_not_told(here: World) -> None:
+async def test_a_constant_column_is_in_the_id_and_is_not_sent(here: World) -> None:
     await here.mutate("putLocker", id="V:7:1", text="a")
     with pytest.raises(ConnectorError, match="`id` is not of any `Locker`"):
         await here.mutate("putLocker", id="W:7:1", text="b")
@@ -77,7 +77,7 @@ async def test_a_column_that_the_source_does_not_have_is_in_the_id_and_not_told(
     assert [each["store"] for each in await here.read_history("Locker.values")] == ["V"]
 
 
-async def test_a_row_whose_source_gives_its_key_is_found_by_it(here: World) -> None:
+async def test_a_row_is_found_by_the_key_that_its_source_chose(here: World) -> None:
     await here.mutate("createAccount", name="Ada")
     await here.mutate("createPost", text="hello")
     assert [each["row"] for each in await here.read_history("Account") + await here.read_history("Post")] == ["1", "p1"]
@@ -117,7 +117,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("name", "given", "code", "says"), REFUSED)
 @pytest.mark.parametrize("dry", [False, True])
-async def test_what_is_refused_changes_nothing(
+async def test_a_refused_mutation_changes_nothing(
     here: World, name: str, given: dict[str, Any], code: ErrorCode, says: str, dry: bool
 ) -> None:
     here.bank.seed("account", id=7, name="Ada")
@@ -129,7 +129,7 @@ async def test_what_is_refused_changes_nothing(
     assert here.published == []
 
 
-async def test_a_dry_run_shows_what_would_be_and_keeps_nothing(here: World) -> None:
+async def test_a_dry_run_shows_what_would_change_and_stores_nothing(here: World) -> None:
     here.bank.seed("account", id=7, name="Ada")
     acted = await here.mutate("updateAccount", id="7", name="Eve", dryRun=True, idempotencyKey="k")
     overlay = acted.connectors[HISTORY_CONNECTOR]
@@ -144,7 +144,7 @@ async def test_a_dry_run_shows_what_would_be_and_keeps_nothing(here: World) -> N
     assert (await here.mutate("updateAccount", id="7", name="Eve", idempotencyKey="k")).connectors == {}
 
 
-async def test_a_dry_run_of_a_saga_tries_the_steps_that_need_no_other(here: World) -> None:
+async def test_a_dry_run_of_a_saga_tries_the_independent_steps(here: World) -> None:
     acted = await here.mutate("openAccount", number="7", name="Ada", dryRun=True)
     assert [each["type"] for each in acted.audit_facts["changes"]] == ["Account", "Entry"]
     assert (here.bank.all("account"), here.board.posts) == ([], {})
@@ -163,7 +163,7 @@ async def test_twenty_with_the_same_key_at_once_make_one_change(here: World) -> 
     assert len(here.bank.all("account")) == 1
 
 
-async def test_a_key_is_of_one_person_one_mutation_and_one_body(here: World) -> None:
+async def test_an_idempotency_key_belongs_to_one_person_one_mutation_and_one_input(here: World) -> None:
     await here.mutate("createAccount", name="Ada", idempotencyKey="k")
     for name, given in (("createAccount", {"name": "Eve"}), ("createPost", {"name": "Ada"})):
         with pytest.raises(ConnectorError, match="used before with another input") as caught:
@@ -174,7 +174,7 @@ async def test_a_key_is_of_one_person_one_mutation_and_one_body(here: World) -> 
     assert [each["name"] for each in here.bank.all("account")] == ["Ada", "Eve"]
 
 
-async def test_what_was_not_made_may_be_made_by_the_same_key(here: World) -> None:
+async def test_a_change_that_was_not_applied_may_be_applied_by_the_same_key(here: World) -> None:
     here.bank.faults = [bank.refuse]
     with pytest.raises(ConnectorError, match="it does not want to"):
         await here.mutate("createAccount", name="Ada", idempotencyKey="k")
@@ -184,13 +184,13 @@ async def test_what_was_not_made_may_be_made_by_the_same_key(here: World) -> Non
 
 
 @pytest.mark.parametrize("fault", [bank.lose_reply, bank.crash_after, bank.hang_after])
-async def test_a_lost_answer_is_asked_for_once_and_found(here: World, fault: bank.Fault) -> None:
+async def test_a_lost_reply_is_found_out_by_one_probe(here: World, fault: bank.Fault) -> None:
     here.bank.faults = [fault]
     await here.mutate("createAccount", name="Ada")
     assert len(here.bank.applied) == len(here.bank.all("account")) == len(await here.read_history("Account")) == 1
 
 
-async def test_what_never_came_to_a_fenced_source_was_not_made(here: World) -> None:
+async def test_a_call_that_never_reached_a_fenced_source_was_not_applied(here: World) -> None:
     here.bank.faults = [bank.drop_call]
     with pytest.raises(ConnectorError, match="the line is cut") as caught:
         await here.mutate("createAccount", name="Ada")
@@ -198,7 +198,7 @@ async def test_what_never_came_to_a_fenced_source_was_not_made(here: World) -> N
     assert (len(here.bank.applied), here.bank.all("account"), await here.read_history("Account")) == (1, [], [])
 
 
-async def test_what_is_not_known_is_settled_when_the_source_says(here: World) -> None:
+async def test_an_unknown_outcome_is_recovered_once_the_source_answers(here: World) -> None:
     here.bank.faults, here.bank.mute = [bank.lose_reply], True
     with pytest.raises(MutationError, match="will be settled") as caught:
         await here.mutate("createAccount", name="Ada", idempotencyKey="k")
@@ -216,7 +216,7 @@ async def test_what_is_not_known_is_settled_when_the_source_says(here: World) ->
     assert len(here.published) == 1
 
 
-async def test_a_source_without_fences_is_believed_once_its_calls_are_over(open_world: Any) -> None:
+async def test_a_source_without_fences_is_believed_after_a_while(open_world: Any) -> None:
     here = open_world(unfenced_seconds=1.0)
     here.board.faults = [bank.drop_call]
     with pytest.raises(MutationError, match="will be settled"):
@@ -227,7 +227,7 @@ async def test_a_source_without_fences_is_believed_once_its_calls_are_over(open_
     assert len(here.board.posts) == 1
 
 
-async def test_who_goes_away_interrupts_nothing(here: World) -> None:
+async def test_a_caller_that_goes_away_interrupts_nothing(here: World) -> None:
     here.bank.faults = [bank.hang_after]
     asking = asyncio.create_task(here.mutate("createAccount", name="Ada", idempotencyKey="k"))
     await asyncio.sleep(0.3)
@@ -238,7 +238,7 @@ async def test_who_goes_away_interrupts_nothing(here: World) -> None:
     assert [each["state"] for each in await here.read_history("Account")] == ["DONE"]
 
 
-async def test_a_change_that_takes_longer_than_its_answer_is_made_all_the_same(here: World) -> None:
+async def test_a_change_that_outlasts_its_request_is_applied_all_the_same(here: World) -> None:
     here.bank.faults = [bank.hang_after]
     with pytest.raises(MutationError, match="takes longer") as caught:
         await here.mutate("createAccount", name="Ada", seconds=0.4)
@@ -247,7 +247,7 @@ async def test_a_change_that_takes_longer_than_its_answer_is_made_all_the_same(h
     assert len(await here.read_history("Account")) == 1
 
 
-async def test_no_value_is_in_what_the_record_keeps(here: World) -> None:
+async def test_no_value_is_in_the_audit_record(here: World) -> None:
     acted = await here.mutate("createAccount", id="7", name="Ada Lovelace")
     (noted,) = acted.audit_facts["changes"]
     assert noted.keys() == {"id", "type", "row", "verb", "state", "before", "after"}
@@ -255,7 +255,7 @@ async def test_no_value_is_in_what_the_record_keeps(here: World) -> None:
     assert "Ada" not in str(noted)
 
 
-async def test_who_reads_the_history_keeps_nobody_from_writing(here: World, state: MetadataDatabase) -> None:
+async def test_readers_of_the_history_do_not_keep_anybody_from_writing(here: World, state: MetadataDatabase) -> None:
     go_on = threading.Event()
 
     def slow(_: Any, __: Any, statement: str, *___: Any) -> None:

@@ -1,4 +1,4 @@
-"""Pages of the history: what is tested, ordered and cut off by the state is what would be by us."""
+"""The database filters, sorts, limits and counts the history as the reference operators do."""
 
 import asyncio
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ ASKS = (
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-async def test_a_page_of_the_history_is_what_it_says(
+async def test_the_history_is_what_the_reference_operators_give(
     database: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     state = open_database(url(database, request, tmp_path), PEPPER)
@@ -81,6 +81,6 @@ async def read(source: Any, ask: ScanRequest) -> list[Any]:
     return [row async for batch in source.scan(ask) for row in batch]
 
 
-def differ(ask: ScanRequest, found: Sequence[Any], meant: Sequence[Any]) -> bool:
-    """Rows without an order may come in any."""
-    return sorted(found) != sorted(meant) if not ask.sort else list(found) != list(meant)
+def differ(ask: ScanRequest, found: Sequence[Any], expected: Sequence[Any]) -> bool:
+    """Return whether the rows differ, in any order where none was requested."""
+    return sorted(found) != sorted(expected) if not ask.sort else list(found) != list(expected)

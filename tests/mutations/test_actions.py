@@ -1,4 +1,4 @@
-"""A mutation's root fields, one after the other: judged like any field, acted once, answered from what then stands."""
+"""Root fields of a mutation run one after another, are authorized like any field, and return what then stands."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -28,7 +28,7 @@ from onedoor.spi.capabilities import Capabilities, Column, ColumnType
 from onedoor.spi.predicates import Row
 from onedoor.spi.scan import ScanRequest
 from tests import acme
-from tests.mutations import subjects
+from tests.mutations import lamp_schema
 
 LAMP = Capabilities(
     columns={"id": Column(ColumnType.INTEGER), "lit": Column(ColumnType.BOOLEAN), "price": Column(ColumnType.INTEGER)},
@@ -39,7 +39,7 @@ LIT = "mutation ($id: ID!, $lit: Boolean!) { light(input: {id: $id, lit: $lit}) 
 
 
 class Lamps:
-    """Rows that change, and what was asked of them."""
+    """Hold rows that change, and record the calls of their action."""
 
     def __init__(self) -> None:
         self.rows = {1: (1, False, 10), 2: (2, False, 20)}
@@ -75,14 +75,14 @@ class Lamps:
 
 
 @cache
-def built() -> tuple[GraphQLSchema, AccessPolicy]:
-    return build_schema_and_policy([subjects])
+def build_schema() -> tuple[GraphQLSchema, AccessPolicy]:
+    return build_schema_and_policy([lamp_schema])
 
 
-def house(lamps: Lamps, actions: Mapping[str, Action] | None = None, **more: Any) -> Catalog:
+def build_catalog(lamps: Lamps, actions: Mapping[str, Action] | None = None, **more: Any) -> Catalog:
     return Catalog(
-        schema=built()[0],
-        policy=built()[1],
+        schema=build_schema()[0],
+        policy=build_schema()[1],
         mappings={"Lamp": TypeMapping(type="Lamp", source="lamps", collection="lamp")},
         connectors={"lamps": lamps},
         subscriptions={"lit": TopicSubscription(topic="Lamp")},
@@ -93,25 +93,25 @@ def house(lamps: Lamps, actions: Mapping[str, Action] | None = None, **more: Any
     )
 
 
-def opened(lamps: Lamps, **more: Any) -> QueryEngine:
-    return build_query_engine(house(lamps, **more), lambda _: {}, asyncio.get_running_loop().time)
+def build_engine(lamps: Lamps, **more: Any) -> QueryEngine:
+    return build_query_engine(build_catalog(lamps, **more), lambda _: {}, asyncio.get_running_loop().time)
 
 
-async def told(
-    at: QueryEngine, who: Principal, text: str, event: str | None = None, **variables: Any
+async def run(
+    engine: QueryEngine, principal: Principal, text: str, event: str | None = None, **variables: Any
 ) -> ExecutionResult:
     options = variables.pop("options", {})
     request = GraphQLRequest(query=text, variables=variables, extensions=options)
-    return await execute(at, who, request, event=event, record_id="R1")
+    return await execute(engine, principal, request, event=event)
 
 
 def codes(found: ExecutionResult) -> list[ErrorCode]:
     return [each.code for each in found.errors]
 
 
-async def test_what_is_answered_is_what_then_stands() -> None:
+async def test_a_mutation_returns_what_then_stands() -> None:
     lamps = Lamps()
-    found = await told(opened(lamps), acme.caller("sales"), LIT, id="2", lit=True)
+    found = await run(build_engine(lamps), acme.caller("sales"), LIT, id="2", lit=True)
     assert found.data == {"light": {"id": "2", "lit": True}}
     assert lamps.rows[2] == (2, True, 20)
     (act,) = lamps.acts
@@ -119,37 +119,37 @@ async def test_what_is_answered_is_what_then_stands() -> None:
     assert found.changes == [LIT_ONE]
 
 
-async def test_root_fields_are_done_one_after_the_other_and_each_is_read_at_once() -> None:
+async def test_root_fields_run_one_after_another_and_each_is_read_at_once() -> None:
     text = """mutation { a: light(input: {id: 1, lit: true}) { lit } b: light(input: {id: 1, lit: false}) { lit }
         c: light(input: {id: 1, lit: true}) { lit } }"""
-    found = await told(opened(Lamps()), acme.caller("sales"), text)
+    found = await run(build_engine(Lamps()), acme.caller("sales"), text)
     assert found.data == {"a": {"lit": True}, "b": {"lit": False}, "c": {"lit": True}}
 
 
-async def test_what_cannot_be_done_is_null_with_its_error_and_the_next_is_done() -> None:
+async def test_a_failed_mutation_is_null_with_its_error_and_the_next_one_runs() -> None:
     text = "mutation { a: light(input: {id: 0, lit: true}) { lit } b: light(input: {id: 1, lit: true}) { lit } }"
-    found = await told(opened(Lamps()), acme.caller("sales"), text)
+    found = await run(build_engine(Lamps()), acme.caller("sales"), text)
     assert found.data == {"a": None, "b": {"lit": True}}
     assert codes(found) == [ErrorCode.NOT_FOUND]
     assert found.errors[0].path == ("a",)
 
 
-async def test_what_leads_to_no_row_is_null_without_an_error() -> None:
-    found = await told(opened(Lamps()), acme.caller("sales"), LIT, id="9", lit=True)
+async def test_an_action_that_leads_to_no_row_is_null_without_an_error() -> None:
+    found = await run(build_engine(Lamps()), acme.caller("sales"), LIT, id="9", lit=True)
     assert (found.data, list(found.errors)) == ({"light": None}, [])
 
 
-async def test_what_an_action_alone_holds_is_read_there_and_nowhere_else() -> None:
+async def test_rows_that_only_an_action_holds_are_read_from_it_alone() -> None:
     lamps = Lamps()
     text = 'mutation { light(input: {id: 1, lit: true, note: "only try"}) { lit } }'
-    assert (await told(opened(lamps), acme.caller("sales"), text)).data == {"light": {"lit": True}}
+    assert (await run(build_engine(lamps), acme.caller("sales"), text)).data == {"light": {"lit": True}}
     assert lamps.rows[1] == (1, False, 10)
 
 
 @pytest.mark.parametrize("who", ["support", "marketing"])
-async def test_who_may_not_do_it_is_told_so_and_nothing_is_done(who: str) -> None:
+async def test_a_denied_mutation_is_forbidden_and_changes_nothing(who: str) -> None:
     lamps = Lamps()
-    found = await told(opened(lamps), acme.caller(who), LIT, id="1", lit=True)
+    found = await run(build_engine(lamps), acme.caller(who), LIT, id="1", lit=True)
     assert (found.data, codes(found), lamps.acts) == ({"light": None}, [ErrorCode.FORBIDDEN], [])
 
 
@@ -161,114 +161,114 @@ async def test_who_may_not_do_it_is_told_so_and_nothing_is_done(who: str) -> Non
         "mutation ($input: LightInput!) { light(input: $input) { id } }",
     ],
 )
-async def test_a_value_for_a_guarded_field_withholds_the_whole_change(text: str) -> None:
+async def test_a_value_for_a_denied_input_field_denies_the_whole_mutation(text: str) -> None:
     lamps = Lamps()
     given = {"input": {"id": "1", "lit": True, "price": 3}} if "$input" in text else {"price": 3}
     given = given if "$" in text else {}
-    found = await told(opened(lamps), acme.caller("sales"), text, **given)
+    found = await run(build_engine(lamps), acme.caller("sales"), text, **given)
     assert (found.data, codes(found), lamps.acts) == ({"light": None}, [ErrorCode.FORBIDDEN], [])
-    assert (await told(opened(lamps), acme.caller("finance"), text, **given)).data == {"light": {"id": "1"}}
+    assert (await run(build_engine(lamps), acme.caller("finance"), text, **given)).data == {"light": {"id": "1"}}
     assert lamps.rows[1] == (1, True, 3)
 
 
-async def test_a_guarded_field_of_what_was_done_is_withheld_and_the_change_is_made() -> None:
+async def test_a_denied_output_field_is_null_and_the_change_is_applied() -> None:
     lamps = Lamps()
     text = "mutation { light(input: {id: 1, lit: true}) { lit price } }"
-    found = await told(opened(lamps), acme.caller("sales"), text)
+    found = await run(build_engine(lamps), acme.caller("sales"), text)
     assert (found.data, codes(found)) == ({"light": {"lit": True, "price": None}}, [ErrorCode.FORBIDDEN])
     assert lamps.rows[1][1]
 
 
-async def test_all_or_nothing_does_nothing_where_something_is_withheld() -> None:
+async def test_all_or_nothing_changes_nothing_where_a_field_is_denied() -> None:
     lamps = Lamps()
     text = "mutation { light(input: {id: 1, lit: true}) { lit price } }"
-    found = await told(opened(lamps), acme.caller("sales"), text, options={"allOrNothing": True})
+    found = await run(build_engine(lamps), acme.caller("sales"), text, options={"allOrNothing": True})
     assert (found.rejected, lamps.acts) == (True, [])
 
 
 async def test_a_variable_that_is_not_given_leaves_its_field_out() -> None:
     lamps = Lamps()
     text = "mutation ($note: String) { light(input: {id: 1, lit: true, note: $note}) { id } }"
-    await told(opened(lamps), acme.caller("sales"), text)
+    await run(build_engine(lamps), acme.caller("sales"), text)
     assert lamps.acts[0].arguments["input"] == {"id": "1", "lit": True}
-    await told(opened(lamps), acme.caller("sales"), text, note=None)
+    await run(build_engine(lamps), acme.caller("sales"), text, note=None)
     assert lamps.acts[1].arguments["input"] == {"id": "1", "lit": True, "note": None}
 
 
-async def test_only_its_plan_does_nothing() -> None:
+async def test_planning_alone_changes_nothing() -> None:
     lamps = Lamps()
-    found = await told(opened(lamps), acme.caller("sales"), LIT, id="1", lit=True, options={"plan": "ONLY"})
+    found = await run(build_engine(lamps), acme.caller("sales"), LIT, id="1", lit=True, options={"plan": "ONLY"})
     assert found.plan_only
     assert not lamps.acts
 
 
-async def test_more_changes_than_the_limit_are_refused_and_none_is_made() -> None:
+async def test_more_mutations_than_the_limit_are_refused_and_none_is_applied() -> None:
     lamps, text = Lamps(), "".join(f"a{n}: light(input: {{id: 1, lit: true}}) {{ id }} " for n in range(4))
-    at = opened(lamps, limits=Limits(mutations_max=3))
-    found = await told(at, acme.caller("sales"), f"mutation {{ {text} }}")
+    at = build_engine(lamps, limits=Limits(mutations_max=3))
+    found = await run(at, acme.caller("sales"), f"mutation {{ {text} }}")
     assert "`mutations_max` of 3" in found.errors[0].message
     assert not lamps.acts
 
 
-async def test_a_change_that_takes_too_long_says_that_it_may_still_be_made() -> None:
+async def test_a_mutation_that_takes_too_long_is_reported_as_unsettled() -> None:
     text = """mutation { a: light(input: {id: 1, lit: true}) { lit }
         b: light(input: {id: 1, lit: true, note: "for ever"}) { lit } }"""
-    found = await told(opened(Lamps(), limits=Limits(request_seconds=0.2)), acme.caller("sales"), text)
+    found = await run(build_engine(Lamps(), limits=Limits(request_seconds=0.2)), acme.caller("sales"), text)
     assert found.data == {"a": {"lit": True}, "b": None}
     assert codes(found) == [ErrorCode.CHANGE_UNSETTLED]
 
 
-async def test_a_change_is_answered_past_what_was_read_a_moment_ago() -> None:
+async def test_a_mutation_is_answered_past_the_row_cache() -> None:
     lamps, clock = Lamps(), asyncio.get_running_loop().time
     kept = RowCache(
         store=InMemoryCacheStore(max_entries=10, max_bytes=10_000, clock=clock),
         max_ages={"lamps": {"lamp": 60.0}},
         secret=b"s",
     )
-    at = build_query_engine(house(lamps), lambda _: {}, clock, kept)
+    at = build_query_engine(build_catalog(lamps), lambda _: {}, clock, kept)
     for _ in range(2):
-        assert (await told(at, acme.caller("sales"), "{ lamp(id: 1) { lit } }")).data == {"lamp": {"lit": False}}
-    assert (await told(at, acme.caller("sales"), LIT, id="1", lit=True)).data == {"light": {"id": "1", "lit": True}}
+        assert (await run(at, acme.caller("sales"), "{ lamp(id: 1) { lit } }")).data == {"lamp": {"lit": False}}
+    assert (await run(at, acme.caller("sales"), LIT, id="1", lit=True)).data == {"light": {"id": "1", "lit": True}}
 
 
-async def test_an_event_leads_to_its_row_and_is_judged_anew() -> None:
-    at, text = opened(Lamps()), "subscription { lit { id price } }"
-    assert (await told(at, acme.caller("finance"), text, event="2")).data == {"lit": {"id": "2", "price": 20}}
-    found = await told(at, acme.caller("sales"), text, event="2")
+async def test_an_event_leads_to_its_row_and_is_authorized_anew() -> None:
+    at, text = build_engine(Lamps()), "subscription { lit { id price } }"
+    assert (await run(at, acme.caller("finance"), text, event="2")).data == {"lit": {"id": "2", "price": 20}}
+    found = await run(at, acme.caller("sales"), text, event="2")
     assert (found.data, codes(found)) == ({"lit": {"id": "2", "price": None}}, [ErrorCode.FORBIDDEN])
-    assert (await told(at, acme.caller("marketing"), text, event="2")).data == {"lit": None}
+    assert (await run(at, acme.caller("marketing"), text, event="2")).data == {"lit": None}
 
 
 @pytest.mark.parametrize(("text", "event"), [("subscription { lit { id } }", None), ("{ lamp(id: 1) { id } }", "1")])
-async def test_each_kind_of_operation_has_its_own_door(text: str, event: str | None) -> None:
-    at = opened(Lamps())
+async def test_an_operation_of_the_wrong_kind_is_refused(text: str, event: str | None) -> None:
+    at = build_engine(Lamps())
     for _ in range(2):
-        assert codes(await told(at, acme.caller("sales"), text, event=event)) == [ErrorCode.BAD_REQUEST]
+        assert codes(await run(at, acme.caller("sales"), text, event=event)) == [ErrorCode.BAD_REQUEST]
 
 
-async def test_in_their_own_view_nobody_sees_a_change_they_may_not_make() -> None:
-    rules = built()[1]
-    at = opened(
-        Lamps(), schema_for_groups=lambda groups: build_visible_schema(build_document([subjects]), rules, groups)
+async def test_a_denied_mutation_is_not_in_the_schema_that_its_caller_sees() -> None:
+    rules = build_schema()[1]
+    at = build_engine(
+        Lamps(), schema_for_groups=lambda groups: build_visible_schema(build_document([lamp_schema]), rules, groups)
     )
-    found = await told(at, acme.caller("support"), LIT, id="1", lit=True)
+    found = await run(at, acme.caller("support"), LIT, id="1", lit=True)
     assert codes(found) in ([ErrorCode.GRAPHQL_VALIDATION_FAILED], [ErrorCode.BAD_REQUEST])
     assert "light" not in found.errors[0].message or "Cannot query field" in found.errors[0].message
-    assert (await told(at, acme.caller("sales"), LIT, id="1", lit=True)).data == {"light": {"id": "1", "lit": True}}
+    assert (await run(at, acme.caller("sales"), LIT, id="1", lit=True)).data == {"light": {"id": "1", "lit": True}}
 
 
-def test_a_mutation_without_an_action_does_not_open_the_door_nor_an_action_without_a_mutation() -> None:
+def test_a_mutation_without_an_action_is_refused_at_the_start_and_so_is_an_action_without_a_mutation() -> None:
     lamps = Lamps()
-    validate_catalog(house(lamps))
-    validate_mutations(house(lamps))
+    validate_catalog(build_catalog(lamps))
+    validate_mutations(build_catalog(lamps))
     with pytest.raises(ConfigurationError, match=r"`Mutation\.light` does nothing"):
-        validate_mutations(house(lamps, {}))
+        validate_mutations(build_catalog(lamps, {}))
     with pytest.raises(ConfigurationError, match="an action `dim`"):
-        validate_mutations(house(lamps, {"light": lamps.light, "dim": lamps.light}))
+        validate_mutations(build_catalog(lamps, {"light": lamps.light, "dim": lamps.light}))
 
 
 def test_an_input_belongs_to_one_mutation() -> None:
-    found = read_shapes([subjects])
+    found = read_shapes([lamp_schema])
     (mutation,) = (each for each in found.types if each.name == "Mutation")
     twice = replace(mutation, fields=(*mutation.fields, replace(mutation.fields[0], name="again")))
     with pytest.raises(SchemaError, match="both take a `LightInput`"):

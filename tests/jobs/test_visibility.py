@@ -1,4 +1,4 @@
-"""Jobs as they are read: who sees which, and what of them, on every path."""
+"""Who sees which jobs, and what of them, on every path."""
 
 import time
 from pathlib import Path
@@ -12,15 +12,17 @@ from onedoor.connectors.principal import build_principal_connector
 from onedoor.query.context import GraphQLRequest, build_query_engine
 from onedoor.query.engine import execute
 from tests import acme
-from tests.jobs.houses import small
-from tests.jobs.kept import some
+from tests.jobs.application import build_small_catalog
+from tests.jobs.stored_jobs import open_stored_jobs
 
 ALL = "{ jobs(first: 100) { totalCount nodes { id name personId result lines { totalCount } files { totalCount } } } }"
 
 
-async def asked(source: JobsConnector, text: str, **variables: Any) -> Any:
+async def query(source: JobsConnector, text: str, **variables: Any) -> Any:
     at = build_query_engine(
-        small(), lambda caller: {"caller": build_principal_connector(caller), "jobs": source}, time.monotonic
+        build_small_catalog(),
+        lambda caller: {"caller": build_principal_connector(caller), "jobs": source},
+        time.monotonic,
     )
     assert source.principal is not None
     told = await execute(at, source.principal, GraphQLRequest(query=text, variables=variables))
@@ -49,8 +51,8 @@ async def test_a_caller_sees_their_own_jobs_and_those_their_groups_see(
     results: int,
 ) -> None:
     url = request.getfixturevalue("postgresql_started").emptied("seeing") if store == "postgresql" else None
-    with some(tmp_path, *groups, url=url) as source:
-        found = (await asked(source, ALL))["jobs"]
+    with open_stored_jobs(tmp_path, *groups, url=url) as source:
+        found = (await query(source, ALL))["jobs"]
     nodes = found["nodes"]
     assert found["totalCount"] == len(nodes)
     assert {person: sum(each["personId"] == person for each in nodes) for person in people} == people
@@ -60,24 +62,24 @@ async def test_a_caller_sees_their_own_jobs_and_those_their_groups_see(
 
 
 async def test_a_hidden_job_is_nowhere(tmp_path: Path) -> None:
-    with some(tmp_path, "audit") as source:
-        ids = [each["id"] for each in (await asked(source, ALL))["jobs"]["nodes"] if each["personId"] == "P3"]
-        lines = await asked(source, "query($id: ID!) { job(id: $id) { lines { nodes { id } } } }", id=ids[1])
+    with open_stored_jobs(tmp_path, "audit") as source:
+        ids = [each["id"] for each in (await query(source, ALL))["jobs"]["nodes"] if each["personId"] == "P3"]
+        lines = await query(source, "query($id: ID!) { job(id: $id) { lines { nodes { id } } } }", id=ids[1])
         assert lines["job"]["lines"]["nodes"] != []
     hidden = acme.caller("sales")
-    with some(tmp_path / "..", "sales") as source:
+    with open_stored_jobs(tmp_path / "..", "sales") as source:
         assert source.principal == hidden
         for id in ids:
-            assert await asked(source, "query($id: ID!) { job(id: $id) { id } }", id=id) == {"job": None}
-        named = await asked(source, "query($ids: [ID!]) { jobs(where: {id: {in: $ids}}) { totalCount } }", ids=ids)
+            assert await query(source, "query($id: ID!) { job(id: $id) { id } }", id=id) == {"job": None}
+        named = await query(source, "query($ids: [ID!]) { jobs(where: {id: {in: $ids}}) { totalCount } }", ids=ids)
         assert named == {"jobs": {"totalCount": 0}}
 
 
 async def test_the_last_lines_are_one_read(tmp_path: Path) -> None:
     text = """{ jobs(orderBy: [{createdAt: DESC}], first: 2) { nodes {
       lines(orderBy: [{number: DESC}], first: 2) { nodes { number text } } } } }"""
-    with some(tmp_path, "audit") as source:
-        found = (await asked(source, text))["jobs"]["nodes"]
+    with open_stored_jobs(tmp_path, "audit") as source:
+        found = (await query(source, text))["jobs"]["nodes"]
     assert found == [
         {"lines": {"nodes": [{"number": 11, "text": "line 10"}, {"number": 10, "text": "line 9"}]}},
         {"lines": {"nodes": [{"number": 10, "text": "line 9"}, {"number": 9, "text": "line 8"}]}},

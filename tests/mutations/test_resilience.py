@@ -1,4 +1,4 @@
-"""The guard around what changes: time, breaker and queue bound it as they bound reads, and nothing is ever retried."""
+"""Timeout, circuit breaker and bulkhead bound writes as they bound reads, and no write is ever retried."""
 
 import asyncio
 from collections.abc import Sequence
@@ -27,27 +27,27 @@ def at(tmp_path: Path) -> ResilientConnector:
     )
 
 
-def told(at: ResilientConnector, *faults: Fault) -> list[str]:
+def set_faults(at: ResilientConnector, *faults: Fault) -> list[str]:
     at.inner.faults = list(faults)  # type: ignore[attr-defined]
     return at.inner.applied  # type: ignore[attr-defined, no-any-return]
 
 
-async def test_a_write_that_fails_is_not_told_again(at: ResilientConnector) -> None:
-    calls = told(at, bank.drop_call)
+async def test_a_failed_write_is_not_retried(at: ResilientConnector) -> None:
+    calls = set_faults(at, bank.drop_call)
     with pytest.raises(ConnectorError):
         await resilience.apply_to_connector(at, [CHANGE])
     assert calls == ["c"]
 
 
 async def test_a_write_that_hangs_is_not_waited_for(at: ResilientConnector) -> None:
-    told(at, bank.hang_after)
+    set_faults(at, bank.hang_after)
     with pytest.raises(ConnectorError, match=r"`it` did not answer within 0.3 s"):
         await resilience.apply_to_connector(at, [CHANGE])
     assert await resilience.find_change_in_connector(at, CHANGE) is not None
 
 
-async def test_behind_an_open_breaker_it_is_certain_that_nothing_was_made(at: ResilientConnector) -> None:
-    calls = told(at, *[bank.drop_call] * BREAKER_FAILURES)
+async def test_behind_an_open_breaker_nothing_was_changed_for_certain(at: ResilientConnector) -> None:
+    calls = set_faults(at, *[bank.drop_call] * BREAKER_FAILURES)
     for _ in range(BREAKER_FAILURES):
         with pytest.raises(ConnectorError):
             await resilience.apply_to_connector(at, [CHANGE])
@@ -56,16 +56,16 @@ async def test_behind_an_open_breaker_it_is_certain_that_nothing_was_made(at: Re
     assert (caught.value.code, len(calls)) == (ErrorCode.SOURCE_UNAVAILABLE, BREAKER_FAILURES)
 
 
-async def test_a_source_that_refuses_is_alive(at: ResilientConnector) -> None:
-    told(at, *[bank.refuse] * BREAKER_FAILURES)
+async def test_a_rejection_is_no_failure_of_the_connector(at: ResilientConnector) -> None:
+    set_faults(at, *[bank.refuse] * BREAKER_FAILURES)
     for _ in range(BREAKER_FAILURES):
         with pytest.raises(ChangeRejected, match="it does not want to"):
             await resilience.apply_to_connector(at, [CHANGE])
     assert len(await resilience.apply_to_connector(at, [CHANGE])) == 1
 
 
-async def test_what_finds_no_place_in_the_queue_was_not_made(at: ResilientConnector) -> None:
-    calls = told(at, bank.hang_after, bank.hang_after)
+async def test_a_write_that_finds_no_place_in_the_queue_was_not_applied(at: ResilientConnector) -> None:
+    calls = set_faults(at, bank.hang_after, bank.hang_after)
     both = [asyncio.create_task(resilience.apply_to_connector(at, [replace(CHANGE, id=each)])) for each in ("a", "b")]
     await asyncio.sleep(0.05)
     with pytest.raises(ChangeRejected) as caught:
@@ -75,7 +75,7 @@ async def test_what_finds_no_place_in_the_queue_was_not_made(at: ResilientConnec
     assert not at.semaphore.locked()
 
 
-async def test_a_source_that_is_none_to_be_changed_says_so() -> None:
+async def test_a_connector_without_writes_has_no_write_capabilities() -> None:
     class Reads:
         pass
 

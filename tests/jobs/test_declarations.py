@@ -1,4 +1,4 @@
-"""Declarations, inputs and what a step gives: pure functions."""
+"""Declarations, inputs and results of steps are checked and converted."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from onedoor.jobs.codecs import InvalidJobValue, build_instance, dump_instance
 from onedoor.jobs.declarations import Schedule
 from onedoor.jobs.registry import compute_job_version, compute_release, register_jobs
 from tests import acme
-from tests.jobs.declared import JOBS, Said, crash, job
+from tests.jobs.sample_jobs import JOBS, ScriptInput, crash, declare_job
 
 BY_NAME = {each.name: each for each in JOBS}
 
@@ -89,20 +89,20 @@ def test_an_input_that_does_not_fit_is_refused_in_a_sentence(change: dict[str, A
     [None, 1, "x", "items", ["items", "x"], [], {}, {"a": [Decimal("1.50"), date(2026, 1, 1)]}, 2**70, float("inf")],
     ids=repr,
 )
-def test_what_a_step_gave_is_told_again(value: object) -> None:
+def test_the_result_of_a_step_is_decoded_to_itself(value: object) -> None:
     assert codecs.decode_step_result(codecs.encode_step_result(value)) == value
 
 
-UNKEPT = [object(), {1: 2}, b"x", {"a": {1}}, datetime(2026, 1, 1)]
+UNSTORABLE = [object(), {1: 2}, b"x", {"a": {1}}, datetime(2026, 1, 1)]
 
 
-@pytest.mark.parametrize("value", UNKEPT, ids=lambda each: type(each).__name__)
-def test_what_cannot_be_kept_is_no_result_of_a_step(value: object) -> None:
+@pytest.mark.parametrize("value", UNSTORABLE, ids=lambda each: type(each).__name__)
+def test_a_value_that_json_cannot_hold_is_no_result_of_a_step(value: object) -> None:
     with pytest.raises(TypeError):
         codecs.encode_step_result(value)
 
 
-NIGHTLY = Schedule(cron="0 5 * * *", service_account="books", groups=frozenset({"finance"}), input=Said())
+NIGHTLY = Schedule(cron="0 5 * * *", service_account="books", groups=frozenset({"finance"}), input=ScriptInput())
 
 
 @pytest.mark.parametrize(
@@ -118,24 +118,24 @@ NIGHTLY = Schedule(cron="0 5 * * *", service_account="books", groups=frozenset({
         ((replace(BY_NAME["Walk"], run=len),), "the job `Walk` must be an `async` function, or a script"),
         ((replace(BY_NAME["Walk"], input=object),), "the job `Walk` cannot be declared"),
         (
-            (job("A", crash, Said, schedule=replace(NIGHTLY, cron="x")),),
+            (declare_job("A", crash, ScriptInput, schedule=replace(NIGHTLY, cron="x")),),
             "the job `A` has the schedule `x`, which",
         ),
         (
-            (job("A", crash, Said, schedule=replace(NIGHTLY, groups=frozenset({"sales"}))),),
+            (declare_job("A", crash, ScriptInput, schedule=replace(NIGHTLY, groups=frozenset({"sales"}))),),
             "the job `A` is started on a schedule by `books`, who is in no group that may start it",
         ),
     ],
 )
-def test_a_declaration_that_cannot_stand_stops_the_start(declared: Any, message: str) -> None:
+def test_a_wrong_declaration_is_refused_in_a_sentence(declared: Any, message: str) -> None:
     with pytest.raises(ConfigurationError) as mistake:
         register_jobs(declared, acme.GROUPS)
     assert str(mistake.value).startswith(message)
 
 
-def test_a_release_is_another_where_an_input_is() -> None:
+def test_a_release_is_another_where_an_input_is_another() -> None:
     walk = BY_NAME["Walk"]
-    other = replace(walk, input=Said)
+    other = replace(walk, input=ScriptInput)
     assert compute_job_version(walk) == compute_job_version(replace(walk, description="said otherwise"))
     assert compute_job_version(walk) != compute_job_version(other)
     assert compute_release({"Walk": walk}) != compute_release({"Walk": other})
@@ -154,7 +154,7 @@ def test_a_schedule_is_due_once_at_each_of_its_times(after: str, until: str, due
     def at(time: str) -> datetime:
         return datetime.fromisoformat(f"2026-11-01T{time}:00+00:00")
 
-    jobs = register_jobs((job("A", crash, Said, schedule=NIGHTLY),), acme.GROUPS)
+    jobs = register_jobs((declare_job("A", crash, ScriptInput, schedule=NIGHTLY),), acme.GROUPS)
     assert [each.idempotency_key for each in service.list_due_starts(jobs, at(after), at(until))] == [
         f"schedule 2026-11-01T{each}:00+00:00 A" for each in due
     ]

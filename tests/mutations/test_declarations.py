@@ -1,4 +1,4 @@
-"""What is declared and cannot work is one sentence at the start."""
+"""A declared mutation that cannot work is refused at the start, in one sentence."""
 
 from dataclasses import replace
 from typing import Any
@@ -56,7 +56,9 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("declared", "says"), WRONG)
-async def test_what_cannot_be_made_is_said_at_the_start(here: World, declared: MutationDeclaration, says: str) -> None:
+async def test_a_mutation_that_cannot_be_applied_is_refused_at_the_start(
+    here: World, declared: MutationDeclaration, says: str
+) -> None:
     with pytest.raises(ConfigurationError, match=says):
         compile_sagas(here.context.catalog, here.context.connectors, [declared])
 
@@ -70,7 +72,7 @@ INPUTS = [
 
 
 @pytest.mark.parametrize(("given", "says"), INPUTS)
-async def test_an_input_that_sets_what_it_cannot_or_may_not_is_said_at_the_start(
+async def test_an_input_field_that_sets_no_settable_column_is_refused_at_the_start(
     here: World, given: str, says: str
 ) -> None:
     named = f"type Mutation {{ name(input: NameInput!): Account }} input NameInput {{ id: ID! {given} reason: String }}"
@@ -87,7 +89,7 @@ async def test_an_input_that_sets_what_it_cannot_or_may_not_is_said_at_the_start
         assert list(compile_sagas(replace(changed, policy=narrow), here.context.connectors, [NAMING])) == ["name"]
 
 
-async def test_a_transaction_holds_neighbours_of_one_source_that_need_not_each_other(here: World) -> None:
+async def test_a_transaction_holds_neighbouring_steps_of_one_source_that_are_independent(here: World) -> None:
     def names(saga: Saga) -> list[list[str]]:
         return [[step.name for _, step in group] for group in group_by_transaction(here.context, saga)]
 
@@ -104,7 +106,7 @@ async def test_a_transaction_holds_neighbours_of_one_source_that_need_not_each_o
 @pytest.mark.parametrize(
     "given", [{}, {"a": None, "b": ({"c": ("d", 1)}, 2**70)}, {"a": float("inf"), "\ud800": "\0"}, ["object", {}], ()]
 )
-def test_what_is_kept_comes_back_as_it_went_but_for_lists(given: Any) -> None:
+def test_an_encoded_value_is_decoded_to_itself_and_lists_to_tuples(given: Any) -> None:
     back = decode_value(encode_value(given))
     assert back == (tuple(given) if isinstance(given, list) else given)
     assert encode_value(back) == encode_value(given)

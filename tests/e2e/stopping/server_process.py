@@ -1,0 +1,115 @@
+"""Start the server as a process over a hundredth of Acme, and send it queries from many threads."""
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from auth import users
+from demo.data.files import shelve
+from demo.data.seed_sql import seed
+from demo.run import SECRETS, settings
+from demo.servers.run import HOST, NAMES, ROOT, Running, accepts, address
+from onedoor.storage.database import open_database
+
+PEPPER = "a pepper of thirty-two characters"
+QUERY = "{ me { firstName } customers(first: 3) { nodes { name } } }"
+START_SECONDS = 300
+"""The deadline is for a server that never starts."""
+
+
+@dataclass(slots=True, kw_only=True)
+class ServerProcess:
+    """A process that serves, and an API key for it."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    key: str
+
+
+def prepare_company(folder: Path, running: Running, port: int) -> str:
+    """Put everything that a server needs into the folder and return an API key."""
+    (folder / "records").mkdir()
+    seed(f"sqlite:///{folder / 'internal.sqlite'}", 0.01)
+    shelve(folder, 0.01)
+    addresses = {name: address(running, name) for name in NAMES}
+    (folder / "onedoor.toml").write_text(settings(folder=folder, port=port, addresses=addresses))
+    with closing(open_database(f"sqlite:///{folder}/state.sqlite", PEPPER.encode())) as database:
+        users.create_user(database, first_name="Ada", last_name="Lovelace", email="ada@acme.example")
+        users.join_group(database, "ada@acme.example", "sales")
+        return users.create_key(database, "ada@acme.example").text
+
+
+def build_environment(folder: Path) -> dict[str, str]:
+    return {**os.environ, **SECRETS, "ONEDOOR_PEPPER": PEPPER, "ONEDOOR_CONFIG": str(folder / "onedoor.toml")}
+
+
+def find_free_port() -> int:
+    with socket.create_server((HOST, 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+@contextmanager
+def start_server(folder: Path, port: int, key: str, workers: int = 1) -> Iterator[ServerProcess]:
+    command = [sys.executable, "-m", "onedoor", "serve", "--workers", str(workers)]
+    process = subprocess.Popen(command, cwd=ROOT, env=build_environment(folder), stderr=subprocess.PIPE)
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not accepts(port):
+            assert process.poll() is None, process.stderr and process.stderr.read().decode()
+            assert time.monotonic() < deadline, "the server did not start"
+            time.sleep(0.02)
+        yield ServerProcess(process=process, port=port, key=key)
+    finally:
+        process.kill()
+        process.wait()
+        if process.stderr:
+            process.stderr.close()
+
+
+@dataclass(slots=True)
+class Clients:
+    """Threads that send queries without pause, and the record ids of the replies that they received whole."""
+
+    server: ServerProcess
+    reconnects: bool = False
+    """Open a new connection for each query."""
+    acknowledged: list[str] = field(default_factory=list)
+    refused: int = 0
+    enough: threading.Event = field(default_factory=threading.Event)
+
+    def start(self, threads: int, until: int) -> list[threading.Thread]:
+        """Start the threads; `enough` is set once `until` replies have come."""
+        started = [threading.Thread(target=self.send_queries, args=(until,)) for _ in range(threads)]
+        for thread in started:
+            thread.start()
+        return started
+
+    def send_queries(self, until: int) -> None:
+        opened = http.client.HTTPConnection(HOST, self.server.port, timeout=40)
+        with closing(opened) as connection, suppress(OSError, http.client.HTTPException):
+            while True:
+                self.send_query(connection)
+                if len(self.acknowledged) >= until:
+                    self.enough.set()
+                if self.reconnects:
+                    connection.close()
+
+    def send_query(self, connection: http.client.HTTPConnection) -> None:
+        body = json.dumps({"query": QUERY, "extensions": {"onedoor": {"record": True}}})
+        headers = {"authorization": f"Bearer {self.server.key}", "content-type": "application/json"}
+        connection.request("POST", "/graphql", body, headers)
+        with connection.getresponse() as response:
+            reply = json.loads(response.read())
+        if response.status == 200:
+            self.acknowledged.append(reply["extensions"]["onedoor"]["record"])
+        else:
+            self.refused += 1

@@ -1,4 +1,4 @@
-"""CacheStore in Redis."""
+"""Store cached rows in Redis, encrypted, and do without Redis while it does not answer."""
 
 import asyncio
 import hmac
@@ -21,17 +21,17 @@ from onedoor.spi.json_values import decode_json_value, encode_json_value
 
 
 def encode_cache_entry(entry: CacheEntry) -> bytes:
-    """TypeError or orjson's for what has no form here: it is then not kept."""
+    """Raise TypeError or KeyError for a value that has no JSON form."""
     return orjson.dumps(
         [entry.read_at.isoformat(), [[encode_json_value(value) for value in row] for row in entry.rows]]
     )
 
 
 def decode_cache_entry(text: bytes) -> CacheEntry:
-    """ValueError, TypeError or KeyError for what `encoded` did not make."""
-    at, rows = orjson.loads(text)
+    """Raise ValueError, TypeError or KeyError for what `encode_cache_entry` does not write."""
+    read_at, rows = orjson.loads(text)
     return CacheEntry(
-        read_at=datetime.fromisoformat(at), rows=tuple(tuple(map(decode_json_value, row)) for row in rows)
+        read_at=datetime.fromisoformat(read_at), rows=tuple(tuple(map(decode_json_value, row)) for row in rows)
     )
 
 
@@ -39,13 +39,13 @@ NONCE_BYTES = 12
 
 
 def encrypt_entry(secret: bytes, key: bytes, plain: bytes) -> bytes:
-    """Every key has a cipher of its own, so that no number of writes wears one out."""
+    """Encrypt under a cipher of this key alone, so that no cipher sees too many random nonces."""
     nonce = secrets.token_bytes(NONCE_BYTES)
     return nonce + _derive_cipher(secret, key).encrypt(nonce, plain, key)
 
 
 def decrypt_entry(secret: bytes, key: bytes, sealed: bytes) -> bytes | None:
-    """None: we did not write this, or not under this key."""
+    """Return None for what was not encrypted with this secret under this key."""
     try:
         return _derive_cipher(secret, key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], key)
     except (InvalidTag, ValueError):
@@ -61,19 +61,22 @@ log = logging.getLogger("onedoor.redis")
 MAX_CONNECTIONS = 32
 
 COOLDOWN_SECONDS = 1.0
-"""How long a Redis that failed is left alone."""
+"""How long Redis is not called after it failed."""
 
 MAX_ENTRY_DIVISOR = 8
-"""One read takes at most an eighth of what a process may keep."""
+"""One entry takes at most an eighth of the size of a cache in memory."""
 
 KEY_PREFIX = b"onedoor:"
 
 
 class RedisCacheStore:
-    """`secret` is known to the replicas alone; `clock` in seconds, never going back."""
+    """A CacheStore that replicas share. `secret` is known to them alone; `clock` is monotonic, in seconds."""
 
-    def __init__(self, client: "Redis", settings: CacheSettings, secret: bytes, clock: Callable[[], float]) -> None:
-        self.client, self.seconds, self.secret, self.clock = client, settings.seconds, secret, clock
+    def __init__(self, client: Redis, settings: CacheSettings, secret: bytes, clock: Callable[[], float]) -> None:
+        self.client = client
+        self.seconds = settings.seconds
+        self.secret = secret
+        self.clock = clock
         self.max_entry_bytes = settings.bytes // MAX_ENTRY_DIVISOR
         self.retry_at = 0.0
 
@@ -81,47 +84,45 @@ class RedisCacheStore:
         return None
 
     async def get(self, key: bytes) -> CacheEntry | None:
-        found = await self._call_or_none(self.client.get, KEY_PREFIX + key)
-        if found is None:
+        sealed = await self._call_or_none(self.client.get, KEY_PREFIX + key)
+        if sealed is None:
             return None
-        plain = decrypt_entry(self.secret, key, found)
+        plain = decrypt_entry(self.secret, key, sealed)
         if plain is None:
-            log.warning("redis held what the door did not write there, it was not believed")
+            log.warning("redis holds an entry that no replica wrote: it is ignored")
             return None
         try:
             return decode_cache_entry(plain)
-        except (ValueError, TypeError, KeyError):  # of another release
+        except (ValueError, TypeError, KeyError):  # written by another release
             return None
 
     async def put(self, key: bytes, entry: CacheEntry, seconds: float) -> None:
         try:
             plain = encode_cache_entry(entry)
-        except (TypeError, KeyError):  # a value that no kind of column holds, or text that is no Unicode
+        except (TypeError, KeyError):  # a value of no column type, or text that is not valid Unicode
             return
         if len(plain) <= self.max_entry_bytes:
-            until = max(1, int(seconds * 1000))
-            await self._call_or_none(
-                self.client.set, KEY_PREFIX + key, encrypt_entry(self.secret, key, plain), px=until
-            )
+            sealed = encrypt_entry(self.secret, key, plain)
+            await self._call_or_none(self.client.set, KEY_PREFIX + key, sealed, px=max(1, int(seconds * 1000)))
 
     async def close(self) -> None:
         await self.client.aclose()
 
-    async def _call_or_none(self, call: Callable[..., Awaitable[Any]], *given: Any, **more: Any) -> Any:
-        """What Redis says, in time; None where it does not, and then it is left alone for a while."""
+    async def _call_or_none(self, call: Callable[..., Awaitable[Any]], *arguments: Any, **options: Any) -> Any:
+        """Call Redis; return None where it does not answer in time, and for a while after that."""
         if self.clock() < self.retry_at:
             return None
         try:
             async with asyncio.timeout(self.seconds):
-                return await call(*given, **more)
+                return await call(*arguments, **options)
         except (RedisError, OSError, TimeoutError):
             self.retry_at = self.clock() + COOLDOWN_SECONDS
-            log.warning("redis did not answer, what it would keep is read from the sources")
+            log.warning("redis did not answer: rows are read from their sources")
             return None
 
 
 def create_redis_store(settings: CacheSettings, secret: bytes, clock: Callable[[], float]) -> RedisCacheStore:
-    """Asks Redis nothing yet. ValueError: the URL is none."""
+    """Create the store without calling Redis. Raises ValueError where the URL is not one."""
     pool = BlockingConnectionPool.from_url(
         settings.url or "",
         max_connections=MAX_CONNECTIONS,

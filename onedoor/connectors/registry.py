@@ -1,4 +1,4 @@
-"""The outside world: the one list of kinds, each a module that is imported only when a source of its kind is named."""
+"""List the kinds of connectors, each in a module that is imported only when the settings name its kind."""
 
 from importlib import import_module
 
@@ -20,14 +20,14 @@ CONNECTORS = {
     "graphql": "onedoor.connectors.graphql.connector:KIND",
     "folder": "onedoor.connectors.files.folder:KIND",
 }
-"""By kind, the module and the name in it of its `ConnectorKind`."""
+"""The module and the name of a ConnectorKind, by kind."""
 
 INTROSPECTORS_BY_SCHEME = {
     **dict.fromkeys(("sqlite", "postgresql", "postgres", "mysql", "mariadb"), "onedoor.connectors.sql.introspection"),
     "snowflake": "onedoor.connectors.snowflake.introspection",
     **dict.fromkeys(("graphql+https", "graphql+http"), "onedoor.connectors.graphql.introspection"),
 }
-"""By the scheme of a URL: each module has `describe(url)`, its tables, and `parse_source_settings(url)`, its settings."""
+"""The module that describes a source, by the scheme of its URL, with `describe` and `parse_source_settings`."""
 
 API_INTROSPECTOR = "onedoor.connectors.rest.openapi.description"
 """What reads a description of an API, in a file or at `https://`."""
@@ -35,7 +35,7 @@ API_INTROSPECTOR = "onedoor.connectors.rest.openapi.description"
 INTROSPECTORS_BY_SUFFIX = dict.fromkeys(
     (".graphql", ".graphqls", ".gql", "/graphql"), "onedoor.connectors.graphql.introspection"
 )
-"""The same by how an address or the name of a file ends, where its scheme says nothing."""
+"""The module that describes a source, by the end of its address or file name, where the scheme does not tell."""
 
 
 def load_kind(kind: str) -> ConnectorKind:

@@ -1,4 +1,4 @@
-"""Check the values and collections of a change, and encode its outcome for the marker that stores it."""
+"""Check what a change names and sets, as every writer does, and encode its outcome for the marker that stores it."""
 
 import math
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -10,7 +10,14 @@ import orjson
 
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.spi.capabilities import ColumnType
-from onedoor.spi.connector import ChangeRejected, ChangeResult, RowChange, RowValues
+from onedoor.spi.connector import (
+    ChangeKind,
+    ChangeRejected,
+    ChangeResult,
+    RowChange,
+    RowValues,
+    WriteCapabilities,
+)
 from onedoor.spi.json_values import decode_json_value, encode_json_value
 
 TYPE_CHECKS: Mapping[ColumnType, Callable[[Any], bool]] = {
@@ -39,6 +46,53 @@ def check_writable(changes: Sequence[RowChange], targets: Container[str]) -> Non
     for change in changes:
         if change.collection not in targets:
             raise ChangeRejected(f"`{change.collection}` is not to be changed", ErrorCode.CANNOT_ANSWER)
+
+
+def build_write_capabilities(settable: frozenset[str], key: Sequence[str], version: str | None) -> WriteCapabilities:
+    """Let each kind of change set what it may: the key only where a row is created."""
+    settable_columns = {
+        ChangeKind.CREATE: settable,
+        ChangeKind.UPDATE: settable - set(key),
+        ChangeKind.PUT: settable - set(key),
+        ChangeKind.DELETE: frozenset[str](),
+    }
+    return WriteCapabilities(settable_columns=settable_columns, version_column=version, transactional=True, fenced=True)
+
+
+def build_key_mismatch_error(collection: str, key: Sequence[str]) -> ChangeRejected:
+    return ChangeRejected(f"a row of `{collection}` is named by " + ", ".join(f"`{name}`" for name in key))
+
+
+def check_settable(change: RowChange, capabilities: WriteCapabilities) -> None:
+    """Raise ChangeRejected for a column that this kind of change may not set."""
+    for name in change.values:
+        if name not in capabilities.settable_columns[change.kind]:
+            raise ChangeRejected(f"`{name}` of `{change.collection}` is not to be set by a change")
+
+
+def check_value_type(name: str, value: Any, column_type: ColumnType) -> None:
+    """Raise ChangeRejected unless the value is of the column's type."""
+    if not TYPE_CHECKS[column_type](value):
+        raise ChangeRejected(f"`{name}` takes values of the kind {column_type}")
+
+
+def check_same_value(name: str, value: Any, stored: Any, column_type: ColumnType) -> None:
+    if not is_same_value(value, stored, column_type):
+        raise ChangeRejected(f"`{name}` cannot hold the value given without making it another")
+
+
+def check_expected_version(change: RowChange, version_column: str | None, before: Mapping[str, Any]) -> None:
+    """Raise ChangeRejected unless the row is at the version that the change expects."""
+    if change.version is None:
+        return
+    if version_column is None:
+        raise ChangeRejected(f"rows of `{change.collection}` have no version that a change could name")
+    version = before[version_column] or 0
+    if str(version) != change.version:
+        raise ChangeRejected(
+            f"the row of `{change.collection}` has been changed since: it is at version {version}",
+            ErrorCode.VERSION_CONFLICT,
+        )
 
 
 def require_result(result: ChangeResult | None) -> ChangeResult:

@@ -15,7 +15,7 @@ import pytest
 from demo.servers.postgresql import PostgresqlServer
 from demo.servers.run import Running, address
 from onedoor.connectors.snowflake import connector
-from onedoor.connectors.snowflake.client import build_introspection_options, parse_source_settings
+from onedoor.connectors.snowflake.options import build_introspection_options, parse_source_settings
 from onedoor.connectors.sql import mysql, postgresql, sqlite
 from onedoor.model.names import to_snake_case
 from onedoor.spi.connector import Connector

@@ -1,4 +1,4 @@
-"""Asks as SQL; a schema reflected and read over the wire to fakesnow; and what happens when the far end fails."""
+"""Snowflake requests compile to SQL, run against fakesnow, and fail with messages that can be shown."""
 
 import asyncio
 import gc
@@ -21,9 +21,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from onedoor.connectors.snowflake.client import SnowflakeOptions
 from onedoor.connectors.snowflake.compiler import compile_snowflake_query
 from onedoor.connectors.snowflake.connector import SnowflakeConnector, connect
+from onedoor.connectors.snowflake.options import SnowflakeOptions
 from onedoor.connectors.snowflake.tables import build_snowflake_tables
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.spi.capabilities import ColumnType
@@ -234,7 +234,7 @@ def where(id: str, where: Any, sql: str, *binds: Any) -> Any:
         where("it stands below U+E000", Comparison("name", Op.LTE, "a\ud800b"), '"t0"."NAME" < ?', "a\ue000"),
     ],
 )
-def test_an_ask_is_one_statement(ask: ScanRequest, sql: str, binds: tuple[Any, ...]) -> None:
+def test_a_request_is_one_statement(ask: ScanRequest, sql: str, binds: tuple[Any, ...]) -> None:
     rendered = compile_snowflake_query(ask, TABLES)
     assert (rendered.text, rendered.binds) == (sql, binds)
 
@@ -300,7 +300,7 @@ async def rows(source: SnowflakeConnector, *columns: str, **more: Any) -> list[R
     return [row async for batch in source.scan(ask) for row in batch]
 
 
-async def test_a_schema_is_reflected_without_what_no_kind_holds(invoices: SnowflakeConnector) -> None:
+async def test_columns_of_unknown_types_are_left_out(invoices: SnowflakeConnector) -> None:
     assert {name: column.type for name, column in invoices.capabilities("invoice").columns.items()} == {
         "id": ColumnType.INTEGER,
         "name": ColumnType.TEXT,
@@ -313,12 +313,12 @@ async def test_a_schema_is_reflected_without_what_no_kind_holds(invoices: Snowfl
     }
 
 
-async def test_a_name_that_is_no_table(invoices: SnowflakeConnector) -> None:
+async def test_a_missing_table_raises_key_error(invoices: SnowflakeConnector) -> None:
     with pytest.raises(KeyError):
         invoices.capabilities("nothing")
 
 
-async def test_values_are_those_of_the_words(invoices: SnowflakeConnector) -> None:
+async def test_values_have_the_types_of_the_spi(invoices: SnowflakeConnector) -> None:
     found = await rows(invoices, *COLUMNS, sort=(SortKey("id"),))
     assert [list(map(repr, row)) for row in found] == [list(map(repr, row)) for row in (WHOLE, (2, *[None] * 7))]
 

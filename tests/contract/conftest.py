@@ -1,4 +1,4 @@
-"""The sources under contract: each a line in SOURCES, and a way to open it over what its far end holds."""
+"""Open the connectors under contract: each is a line in SOURCES and a function that opens it over its server."""
 
 import tomllib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from azure.storage.blob import BlobServiceClient, ContentSettings
 
 from demo.data import files as data_files
@@ -33,8 +34,8 @@ from onedoor.connectors.principal import build_principal_connector
 from onedoor.connectors.prometheus import connector as prometheus_connector
 from onedoor.connectors.rest import connector as rest_connector
 from onedoor.connectors.slack import connector as slack_connector
-from onedoor.connectors.snowflake import client as snowflake_client
 from onedoor.connectors.snowflake import connector
+from onedoor.connectors.snowflake.options import SnowflakeOptions
 from onedoor.connectors.spill.factory import SpillTableFactory
 from onedoor.connectors.sql import mysql, postgresql, sqlite
 from onedoor.model.catalog import Limits
@@ -44,8 +45,8 @@ from onedoor.spi.connector import Connector, SpillTable
 from onedoor.spi.predicates import And, Exists, Row
 from onedoor.spi.scan import AggregateFunction, KeyFilter, ScanRequest, TimeUnit
 from tests import acme
-from tests.contract import changes, series
-from tests.contract.asks import HOSTILE, Told
+from tests.contract import change_history, time_series
+from tests.contract.scan_requests import HOSTILE, CollectionFacts
 from tests.contract.tables import TABLES, into_mysql, into_postgresql, into_snowflake, into_sqlite
 from tests.jobs import stored_jobs
 from tests.servers.graphql import Service
@@ -56,10 +57,10 @@ from tests.servers.rest import Api, serving
 SCHEMA = "CONTRACT"
 AZURE_PATTERN = "customers/{customer_id:int}/{kind}/{name}"
 ANY = And(())
-MEASURES = {kind: frozenset(AggregateFunction) - {AggregateFunction.SUM} for kind in ColumnType} | {
+AGGREGATES = {kind: frozenset(AggregateFunction) - {AggregateFunction.SUM} for kind in ColumnType} | {
     kind: frozenset(AggregateFunction) for kind in (ColumnType.INTEGER, ColumnType.DECIMAL, ColumnType.FLOAT)
 }
-LEADS: Mapping[str, tuple[Exists, ...]] = {
+LINKS: Mapping[str, tuple[Exists, ...]] = {
     "thing": (
         Exists("part", ("id",), ("thing_id",), ANY),
         Exists("thing", ("parent_id",), ("id",), ANY),
@@ -71,11 +72,11 @@ LEADS: Mapping[str, tuple[Exists, ...]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """A collection as the test knows it: what identifies its rows, and the rows themselves where we put them there.
+class Expected:
+    """What the tests know about a collection: its key, and its rows where the tests have put them there.
 
-    `through` names the collection and its columns whose values are the keys that every read must carry; `more`: keys
-    that mean something besides.
+    `through` names the collection and columns whose values are the keys that every scan must carry; `more` are further
+    keys that mean something.
     """
 
     key: tuple[str, ...] = ("id",)
@@ -85,63 +86,66 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """A source under contract, and what is in it. `most`: how many asks of one law it is fast enough for."""
+class OpenedConnector:
+    """An open connector and its collections. `most`: how many requests of one law it is fast enough for."""
 
     source: Connector
-    held: Mapping[str, Held]
+    expected: Mapping[str, Expected]
     most: int = 300
-    told: dict[str, Told] = field(default_factory=dict)
+    name: str = ""
+    facts: dict[str, CollectionFacts] = field(default_factory=dict)
 
 
-OURS = {name: Held(key=table.key, rows=tuple(table.rows)) for name, table in TABLES.items()}
-FILES = {"files": Held()}
+OWN_TABLES = {name: Expected(key=table.key, rows=tuple(table.rows)) for name, table in TABLES.items()}
+FILES = {"files": Expected()}
 CHAT = {
-    "users": Held(),
-    "channels": Held(),
-    "messages": Held(key=("channel_id", "ts")),
-    "replies": Held(key=("channel_id", "ts"), through=("messages", ("channel_id", "ts"))),
+    "users": Expected(),
+    "channels": Expected(),
+    "messages": Expected(key=("channel_id", "ts")),
+    "replies": Expected(key=("channel_id", "ts"), through=("messages", ("channel_id", "ts"))),
 }
 
 TEXTS = tuple((each,) for each in HOSTILE[ColumnType.TEXT])
 DRIVE = {
-    "files": Held(),
-    "folders": Held(),
-    "permissions": Held(key=("file_id", "id"), through=("files", ("id",))),
-    "searches": Held(key=("text",), through=("files", ("name",)), more=TEXTS),
-    "hits": Held(key=("text", "file_id"), through=("files", ("name",)), more=TEXTS),
+    "files": Expected(),
+    "folders": Expected(),
+    "permissions": Expected(key=("file_id", "id"), through=("files", ("id",))),
+    "searches": Expected(key=("text",), through=("files", ("name",)), more=TEXTS),
+    "hits": Expected(key=("text", "file_id"), through=("files", ("name",)), more=TEXTS),
 }
 
 
 WATCHED = {
-    "monitors": Held(),
-    "health": Held(key=("customer_id",)),
-    "events": Held(),
-    "logs": Held(),
-    "metrics": Held(key=("metric", "service", "env", "time")),
+    "monitors": Expected(),
+    "health": Expected(key=("customer_id",)),
+    "events": Expected(),
+    "logs": Expected(),
+    "metrics": Expected(key=("metric", "service", "env", "time")),
 }
 
 
-def promised(can: Capabilities) -> Capabilities:
-    """All that can be."""
-    columns = {name: replace(each, aggregates=MEASURES[each.type]) for name, each in can.columns.items()}
+def with_all_capabilities(can: Capabilities) -> Capabilities:
+    """Declare everything that a collection can do."""
+    columns = {name: replace(each, aggregates=AGGREGATES[each.type]) for name, each in can.columns.items()}
     return replace(
         can, columns=columns, max_in_filter_keys=1000, time_buckets=frozenset(TimeUnit), group_ordering_and_limit=True
     )
 
 
 @asynccontextmanager
-async def in_memory(_: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+async def in_memory(_: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
     kinds = {name: table.columns for name, table in TABLES.items()}
     collections = {
-        name: MemoryCollection(capabilities=promised(acme.sql(kinds[name], acme.FOLDED, 1000)), rows=table.rows)
+        name: MemoryCollection(
+            capabilities=with_all_capabilities(acme.sql(kinds[name], acme.FOLDED, 1000)), rows=table.rows
+        )
         for name, table in TABLES.items()
     }
-    yield Kept(source=MemoryConnector(collections), held=OURS)
+    yield OpenedConnector(source=MemoryConnector(collections), expected=OWN_TABLES)
 
 
-class Poured:
-    """Scratch tables by name, as one source."""
+class SpillTables:
+    """Serves spill tables by name as a connector."""
 
     def __init__(self, cans: Mapping[str, Capabilities], tables: Mapping[str, SpillTable]) -> None:
         self.cans = cans
@@ -150,8 +154,8 @@ class Poured:
     def capabilities(self, collection: str) -> Capabilities:
         return self.cans[collection]
 
-    def scan(self, ask: ScanRequest) -> AsyncIterator[Sequence[Row]]:
-        return self.tables[ask.collection].scan(ask)
+    def scan(self, scan_request: ScanRequest) -> AsyncIterator[Sequence[Row]]:
+        return self.tables[scan_request.collection].scan(scan_request)
 
     async def ping(self) -> None:
         return None
@@ -162,116 +166,121 @@ class Poured:
 
 
 @asynccontextmanager
-async def in_scratch(_: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+async def in_scratch(_: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
     scratches = SpillTableFactory(Limits())
     cans = {
-        name: replace(promised(acme.sql(table.columns, acme.FOLDED, 1000)), exists_filters=False)
+        name: replace(with_all_capabilities(acme.sql(table.columns, acme.FOLDED, 1000)), exists_filters=False)
         for name, table in TABLES.items()
     }
     tables = {name: scratches(table.columns) for name, table in TABLES.items()}
     for name, table in TABLES.items():
         await tables[name].append_rows(table.rows)
-    yield Kept(source=Poured(cans, tables), held=OURS)
+    yield OpenedConnector(source=SpillTables(cans, tables), expected=OWN_TABLES)
 
 
 @asynccontextmanager
-async def in_sqlite(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+async def in_sqlite(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
     path = request.getfixturevalue("sqlite_tables")
-    yield Kept(source=await sqlite.connect(sqlite.SqliteOptions(path=str(path))), held=OURS)
+    yield OpenedConnector(source=await sqlite.connect(sqlite.SqliteOptions(path=str(path))), expected=OWN_TABLES)
 
 
 @asynccontextmanager
-async def in_postgresql(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+async def in_postgresql(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
     url = request.getfixturevalue("postgresql_tables")
-    yield Kept(source=await postgresql.connect(postgresql.PostgresqlOptions(url=url)), held=OURS)
+    yield OpenedConnector(source=await postgresql.connect(postgresql.PostgresqlOptions(url=url)), expected=OWN_TABLES)
 
 
 @asynccontextmanager
-async def in_mysql(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+async def in_mysql(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
     url = request.getfixturevalue("mysql_tables")
-    yield Kept(source=await mysql.connect(mysql.MysqlOptions(url=url)), held=OURS)
+    yield OpenedConnector(source=await mysql.connect(mysql.MysqlOptions(url=url)), expected=OWN_TABLES)
 
 
 @asynccontextmanager
-async def in_snowflake(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+async def in_snowflake(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
     host, port = request.getfixturevalue("snowflake_tables")
-    options = snowflake_client.SnowflakeOptions(
+    options = SnowflakeOptions(
         host=host, port=port, protocol="http", account="acme", user="demo", password="any", database="ACME",
         schema=SCHEMA,
     )  # fmt: skip
-    yield Kept(source=await connector.connect(options), held=OURS, most=100)
+    yield OpenedConnector(source=await connector.connect(options), expected=OWN_TABLES, most=100)
 
 
 @asynccontextmanager
-async def in_s3(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+async def in_s3(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
     host, port = address(request.getfixturevalue("acme_servers"), "s3")
     options = s3.S3Options(
         endpoint=f"http://{host}:{port}", bucket=BUCKET, pattern="customers/{customer_id:int}/{kind}/{name}",
         access_key=SECRETS["S3_ACCESS_KEY"], secret_key=SECRETS["S3_SECRET_KEY"],
     )  # fmt: skip
-    yield Kept(source=await s3.connect(options), held=FILES)
+    yield OpenedConnector(source=await s3.connect(options), expected=FILES)
 
 
 @asynccontextmanager
-async def in_folder(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
-    path = shelve(request.getfixturevalue("tmp_path"), acme.SCALE)
-    yield Kept(source=await folder.connect(folder.FolderOptions(path=path, pattern=PATTERN)), held=FILES)
+async def in_folder(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
+    path = shelve(new_folder(request), acme.SCALE)
+    yield OpenedConnector(source=await folder.connect(folder.FolderOptions(path=path, pattern=PATTERN)), expected=FILES)
 
 
 @asynccontextmanager
-async def with_constants(_: pytest.FixtureRequest) -> AsyncIterator[Kept]:
-    """Tables in memory, each with a column that none of them has."""
-    async with in_memory(_) as kept:
+async def with_constants(_: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
+    """Open tables in memory, each with a constant column that none of them stores."""
+    async with in_memory(_) as opened:
         fixed = {name: {"store": name.upper()} for name in TABLES}
-        held = {name: replace(each, key=("store", *each.key), rows=None) for name, each in OURS.items()}
-        yield Kept(source=ConstantColumns(kept.source, fixed), held=held)
+        expected = {name: replace(each, key=("store", *each.key), rows=None) for name, each in OWN_TABLES.items()}
+        yield OpenedConnector(source=ConstantColumns(opened.source, fixed), expected=expected)
 
 
 @asynccontextmanager
-async def in_slack(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+async def in_slack(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
     host, port = address(request.getfixturevalue("acme_servers"), "slack")
     options = slack_connector.SlackOptions(
         base_url=f"http://{host}:{port}/api/", token=SECRETS["SLACK_TOKEN"],
         channel_pattern="cust-{customer_id:int}-{slug}",
     )  # fmt: skip
-    yield Kept(source=await slack_connector.connect(options), held=CHAT)
+    yield OpenedConnector(source=await slack_connector.connect(options), expected=CHAT)
 
 
 @asynccontextmanager
-async def in_drive(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+async def in_drive(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
     host, port = address(request.getfixturevalue("acme_servers"), "drive")
     options = drive_connector.DriveOptions(
         endpoint=f"http://{host}:{port}", service_account_key=SECRETS["DRIVE_KEY"], subject=subject(),
         pattern="Customers/{customer_id:int} {called}/{kind}/{name}",
     )  # fmt: skip
-    yield Kept(source=await drive_connector.connect(options), held=DRIVE, most=100)
+    yield OpenedConnector(source=await drive_connector.connect(options), expected=DRIVE, most=100)
 
 
 @asynccontextmanager
-async def in_journal(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
-    folder = request.getfixturevalue("tmp_path")
+async def in_journal(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
+    folder = new_folder(request)
     journal = open_audit_log(folder, acme.NOW)
     for number in range(3):
         at = acme.NOW + timedelta(microseconds=number)
         await journal.append(
             AuditRecord(
-                id=build_record_id(at, bytes(9)), time=format_timestamp(at), surface="graphql", outcome=AuditOutcome.ANSWERED, status=200,
-                person="P1" if number else None, groups=("everyone", "é")[:number], variables={"a": ["\ud800"]}, ms=0.5,
+                id=build_record_id(at, bytes(9)), time=format_timestamp(at), surface="graphql",
+                outcome=AuditOutcome.ANSWERED, status=200, person="P1" if number else None,
+                groups=("everyone", "é")[:number], variables={"a": ["\ud800"]}, ms=0.5,
             )
         )  # fmt: skip
     journal.close()
-    yield Kept(source=AuditLogConnector(folder), held={"requests": Held()})
+    yield OpenedConnector(source=AuditLogConnector(folder), expected={"requests": Expected()})
 
 
 @asynccontextmanager
-async def of_the_caller(_: pytest.FixtureRequest) -> AsyncIterator[Kept]:
-    yield Kept(source=build_principal_connector(acme.caller("finance")), held={"person": Held(), "key": Held()})
+async def of_the_caller(_: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
+    yield OpenedConnector(
+        source=build_principal_connector(acme.caller("finance")), expected={"person": Expected(), "key": Expected()}
+    )
 
 
 @asynccontextmanager
-async def of_changes(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
-    async with changes.history(request.getfixturevalue("tmp_path")) as source:
-        yield Kept(source=source, held={name: Held(key=key) for name, key in changes.KEYS.items()})
+async def of_changes(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
+    async with change_history.open_history(new_folder(request)) as source:
+        yield OpenedConnector(
+            source=source, expected={name: Expected(key=key) for name, key in change_history.KEYS.items()}
+        )
 
 
 def columns(name: str) -> dict[str, str]:
@@ -326,39 +335,41 @@ API: Mapping[str, Mapping[str, Any]] = {
 
 
 @asynccontextmanager
-async def over_rest(_: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+async def over_rest(_: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
     tables = {
         name: [dict(zip(table.columns, row, strict=True)) for row in table.rows] for name, table in TABLES.items()
     }
-    under = Held(key=TABLES["part"].key, through=("part", ("thing_id",)))
-    held = {**OURS, "by_path": OURS["thing"], "by_page": OURS["thing"], "under": under}
+    under = Expected(key=TABLES["part"].key, through=("part", ("thing_id",)))
+    expected = {**OWN_TABLES, "by_path": OWN_TABLES["thing"], "by_page": OWN_TABLES["thing"], "under": under}
     async with serving(Api(tables)) as url:
         source = await rest_connector.connect(
             rest_connector.RestOptions(base_url=url, collections=API, private_addresses=True)
         )
-        yield Kept(source=source, held=held, most=60)
+        yield OpenedConnector(source=source, expected=expected, most=60)
 
 
 @asynccontextmanager
-async def in_azure_files(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+async def in_azure_files(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
     host, port = address(request.getfixturevalue("acme_servers"), "azure")
     options = azure_connector.AzureFilesOptions(
         account=FILES_ACCOUNT, share=SHARE, access_key=SECRETS["AZURE_FILES_KEY"], pattern=AZURE_PATTERN,
         base_url=f"http://{host}:{port}/{FILES_ACCOUNT}", private_addresses=True,
     )  # fmt: skip
-    held = {"files": Held(), "directories": Held(), "shares": Held()}
-    yield Kept(source=await azure_connector.connect_azure_files(options), held=held, most=100)
+    expected = {"files": Expected(), "directories": Expected(), "shares": Expected()}
+    yield OpenedConnector(source=await azure_connector.connect_azure_files(options), expected=expected, most=100)
 
 
 @asynccontextmanager
-async def in_azure_blob(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+async def in_azure_blob(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
     host, port = address(request.getfixturevalue("acme_servers"), "azure")
-    yield Kept(source=await blobs(f"http://{host}:{port}/{BLOB_ACCOUNT}"), held={"files": Held()})
+    yield OpenedConnector(source=await blobs(f"http://{host}:{port}/{BLOB_ACCOUNT}"), expected={"files": Expected()})
 
 
 @asynccontextmanager
-async def in_azurite(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
-    yield Kept(source=await blobs(request.getfixturevalue("azurite_exports")), held={"files": Held()})
+async def in_azurite(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
+    yield OpenedConnector(
+        source=await blobs(request.getfixturevalue("azurite_exports")), expected={"files": Expected()}
+    )
 
 
 async def blobs(url: str) -> Connector:
@@ -371,17 +382,19 @@ async def blobs(url: str) -> Connector:
 
 
 @asynccontextmanager
-async def over_prometheus(_: pytest.FixtureRequest) -> AsyncIterator[Kept]:
-    with twin_server(series.HISTORY) as url:
+async def over_prometheus(_: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
+    with twin_server(time_series.HISTORY) as url:
         options = prometheus_connector.PrometheusOptions(
-            base_url=url, collections=series.DECLARED, private_addresses=True
+            base_url=url, collections=time_series.DECLARED, private_addresses=True
         )
-        source = await prometheus_connector.connect(options, lambda: series.NOW)
-        yield Kept(source=source, held={name: Held(key=key) for name, key in series.KEYS.items()}, most=60)
+        source = await prometheus_connector.connect(options, lambda: time_series.NOW)
+        yield OpenedConnector(
+            source=source, expected={name: Expected(key=key) for name, key in time_series.KEYS.items()}, most=60
+        )
 
 
 @asynccontextmanager
-async def over_datadog(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+async def over_datadog(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
     host, port = address(request.getfixturevalue("acme_servers"), "datadog")
     options = datadog_connector.DatadogOptions(
         base_url=f"http://{host}:{port}", api_key=SECRETS["DATADOG_API_KEY"], app_key=SECRETS["DATADOG_APP_KEY"],
@@ -389,19 +402,21 @@ async def over_datadog(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
         metrics={"errors": "sum:acme.errors{*} by {service,env}.rollup(sum, 864000)"},
     )  # fmt: skip
     source = await datadog_connector.connect(options, clock=lambda: acme.NOW)
-    yield Kept(source=source, held=WATCHED, most=40)
+    yield OpenedConnector(source=source, expected=WATCHED, most=40)
 
 
 GITHUB = {
-    "repos": Held(key=("name",)),
-    "deployments": Held(key=("repo", "id"), through=("repos", ("name",))),
-    "deployment_statuses": Held(key=("repo", "deployment_id", "id"), through=("deployments", ("repo", "id"))),
-    "workflow_runs": Held(key=("repo", "id"), through=("repos", ("name",))),
-    "workflow_jobs": Held(key=("repo", "run_id", "id"), through=("workflow_runs", ("repo", "id"))),
-    "approvals": Held(key=("repo", "run_id", "user_login"), through=("workflow_runs", ("repo", "id"))),
-    "pending_deployments": Held(key=("repo", "run_id", "environment_id"), through=("workflow_runs", ("repo", "id"))),
-    "job_logs": Held(key=("repo", "job_id"), through=("workflow_jobs", ("repo", "id"))),
-    "users": Held(key=("login",)),
+    "repos": Expected(key=("name",)),
+    "deployments": Expected(key=("repo", "id"), through=("repos", ("name",))),
+    "deployment_statuses": Expected(key=("repo", "deployment_id", "id"), through=("deployments", ("repo", "id"))),
+    "workflow_runs": Expected(key=("repo", "id"), through=("repos", ("name",))),
+    "workflow_jobs": Expected(key=("repo", "run_id", "id"), through=("workflow_runs", ("repo", "id"))),
+    "approvals": Expected(key=("repo", "run_id", "user_login"), through=("workflow_runs", ("repo", "id"))),
+    "pending_deployments": Expected(
+        key=("repo", "run_id", "environment_id"), through=("workflow_runs", ("repo", "id"))
+    ),
+    "job_logs": Expected(key=("repo", "job_id"), through=("workflow_jobs", ("repo", "id"))),
+    "users": Expected(key=("login",)),
 }
 
 
@@ -447,45 +462,51 @@ GRAPHQL: Mapping[str, Mapping[str, Any]] = {
 
 
 @asynccontextmanager
-async def of_github(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+async def of_github(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
     host, port = address(request.getfixturevalue("acme_servers"), "github")
     options = rest_connector.RestOptions(
         base_url=f"http://{host}:{port}", described=COLLECTIONS, private_addresses=True, redirects=(host,),
         headers={"authorization": SECRETS["GITHUB_AUTHORIZATION"]},
     )  # fmt: skip
-    yield Kept(source=await rest_connector.connect(options), held=GITHUB, most=30)
+    yield OpenedConnector(source=await rest_connector.connect(options), expected=GITHUB, most=30)
 
 
 @asynccontextmanager
-async def over_graphql(_: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+async def over_graphql(_: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
     tables = {
         name: [dict(zip(table.columns, row, strict=True)) for row in table.rows] for name, table in TABLES.items()
     }
     async with serving(Service(tables)) as url:
         options = graphql_connector.GraphQLOptions(url=url, collections=GRAPHQL, private_addresses=True)
-        yield Kept(source=await graphql_connector.connect(options), held={**OURS, "paged": OURS["thing"]}, most=60)
+        yield OpenedConnector(
+            source=await graphql_connector.connect(options),
+            expected={**OWN_TABLES, "paged": OWN_TABLES["thing"]},
+            most=60,
+        )
 
 
 @asynccontextmanager
-async def in_directory(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+async def in_directory(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
     host, port = address(request.getfixturevalue("acme_servers"), "directory")
     said = tomllib.loads(section(f"http://{host}:{port}"))["sources"]["directory"]
     options = graphql_connector.GraphQLOptions(
         url=said["url"], collections=said["collections"], private_addresses=True,
         headers={"authorization": SECRETS["DIRECTORY_AUTHORIZATION"]},
     )  # fmt: skip
-    yield Kept(
+    yield OpenedConnector(
         source=await graphql_connector.connect(options),
-        held={"office": Held(), "desk": Held(), "shift": Held()},
+        expected={"office": Expected(), "desk": Expected(), "shift": Expected()},
         most=60,
     )
 
 
 @asynccontextmanager
-async def of_jobs(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
-    with stored_jobs.open_stored_jobs(request.getfixturevalue("tmp_path")) as source:
-        lines, files = Held(key=("job_id", "number")), Held(key=("job_id", "name"))
-        yield Kept(source=source, held={"job": Held(), "job_line": lines, "job_file": files}, most=60)
+async def of_jobs(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
+    with stored_jobs.open_stored_jobs(new_folder(request)) as source:
+        lines, files = Expected(key=("job_id", "number")), Expected(key=("job_id", "name"))
+        yield OpenedConnector(
+            source=source, expected={"job": Expected(), "job_line": lines, "job_file": files}, most=60
+        )
 
 
 SOURCES: Mapping[str, Callable[[pytest.FixtureRequest], Any]] = {
@@ -546,7 +567,7 @@ def snowflake_tables(acme_servers: Running) -> tuple[str, int]:
 
 @pytest.fixture(scope="session")
 def azurite_exports(azurite_started: str) -> str:
-    """The demo's exports, stored by Microsoft's own client."""
+    """Store the demo's exports with Microsoft's own client."""
     account = {"account_name": BLOB_ACCOUNT, "account_key": SECRETS["AZURE_BLOB_KEY"]}
     with BlobServiceClient(azurite_started, credential=account) as client:
         container = client.create_container(CONTAINER)
@@ -556,35 +577,54 @@ def azurite_exports(azurite_started: str) -> str:
     return azurite_started
 
 
-@pytest.fixture(params=SOURCES)
-async def kept(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
-    """Each source in turn, and what a plain read of each of its collections gives."""
-    async with SOURCES[request.param](request) as made:
-        for name in made.held:
-            made.told[name] = await told(made, name)
-        yield made
-        await made.source.close()
+def new_folder(request: pytest.FixtureRequest) -> Path:
+    factory: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")
+    return factory.mktemp("contract")
 
 
-async def told(kept: Kept, name: str) -> Told:
-    held, can = kept.held[name], kept.source.capabilities(name)
+GROUPED_SOURCES = [pytest.param(name, marks=pytest.mark.xdist_group(f"contract {name}")) for name in SOURCES]
+"""One worker takes all cases of a connector, so that it is opened once in each module."""
+
+
+@pytest_asyncio.fixture(params=GROUPED_SOURCES, scope="module", loop_scope="module")
+async def opened(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
+    """Open each connector in turn, once for all cases of a module, and read all rows of its collections."""
+    async with open_connector(request, request.param) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def open_connector(request: pytest.FixtureRequest, name: str) -> AsyncIterator[OpenedConnector]:
+    async with SOURCES[name](request) as opened:
+        try:
+            for collection in opened.expected:
+                opened.facts[collection] = await read_facts(opened, collection)
+            yield replace(opened, name=name)
+        finally:
+            await opened.source.close()
+
+
+async def read_facts(opened: OpenedConnector, name: str) -> CollectionFacts:
+    expected, can = opened.expected[name], opened.source.capabilities(name)
     columns = tuple(can.columns)
     plain = ScanRequest(collection=name, columns=columns)
     through = None
-    if held.through is None:
-        rows = await answered(kept.source, plain)
+    if expected.through is None:
+        rows = await read_rows(opened.source, plain)
     else:
-        beside, names = held.through
-        known = (tuple(row[each] for each in names) for row in kept.told[beside].rows)
-        found = list(dict.fromkeys((*known, *held.more)))
+        beside, names = expected.through
+        known = (tuple(row[each] for each in names) for row in opened.facts[beside].rows)
+        found = list(dict.fromkeys((*known, *expected.more)))
         rows = []
         for start in range(0, len(found), can.max_keys):
             through = KeyFilter(can.required_columns, tuple(found[start : start + can.max_keys]))
-            rows += await answered(kept.source, ScanRequest(collection=name, columns=columns, keys=through))
+            rows += await read_rows(opened.source, ScanRequest(collection=name, columns=columns, keys=through))
     records = [dict(zip(columns, row, strict=True)) for row in rows]
-    return Told(name=name, can=can, key=held.key, leads=LEADS.get(name, ()), rows=records, through=through)
+    return CollectionFacts(
+        name=name, can=can, key=expected.key, links=LINKS.get(name, ()), rows=records, through=through
+    )
 
 
-async def answered(source: Connector, ask: ScanRequest) -> list[Row]:
-    async with aclosing(source.scan(ask)) as batches:  # type: ignore[type-var]
+async def read_rows(source: Connector, scan_request: ScanRequest) -> list[Row]:
+    async with aclosing(source.scan(scan_request)) as batches:  # type: ignore[type-var]
         return [row for batch in [each async for each in batches] for row in batch]

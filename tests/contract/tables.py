@@ -1,4 +1,4 @@
-"""Two tables and an empty one, small and awkward; each source that keeps tables is given them by one of the loaders."""
+"""Define small, awkward tables, and load them into each kind of database."""
 
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,8 @@ from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.predicates import Row
 
 TEXT, INTEGER, FLOAT, DECIMAL, BOOLEAN, DATE, TIME = (
-    ColumnType.TEXT, ColumnType.INTEGER, ColumnType.FLOAT, ColumnType.DECIMAL, ColumnType.BOOLEAN, ColumnType.DATE, ColumnType.TIME,
+    ColumnType.TEXT, ColumnType.INTEGER, ColumnType.FLOAT, ColumnType.DECIMAL, ColumnType.BOOLEAN, ColumnType.DATE,
+    ColumnType.TIME,
 )  # fmt: skip
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -29,7 +30,7 @@ def at(*parts: int) -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """`columns` with their kinds, `key` among them; no column of the key, and none of `filled`, holds a null."""
+    """A table; no column of its `key`, and none of `filled`, holds a null."""
 
     columns: Mapping[str, ColumnType]
     key: tuple[str, ...]
@@ -137,7 +138,7 @@ def into_postgresql(url: str) -> None:
 
 
 def into_mysql(url: str) -> None:
-    """In a collation that takes `a` for `A` and knows no letter past the first 65,536 from another."""
+    """Create the tables in a collation that ignores case and cannot tell characters past U+FFFF apart."""
     parts = urlsplit(url)
     connection = pymysql.connect(
         host=parts.hostname, port=parts.port, user=parts.username, password=parts.password,

@@ -1,7 +1,7 @@
-"""The contract of a source, asked of every source there is: what it declares it does as the words mean it.
+"""The contract of every connector: what its capabilities declare, it answers as the SPI defines it.
 
-A new source is one line in SOURCES, in conftest.py. Of each law, as many asks as the source is fast enough for; all of
-them with FUZZ set.
+A new connector is one line in SOURCES, in conftest.py. Each law is tried with as many requests as the connector is fast
+enough for, and with all of them where FUZZ is set.
 """
 
 import asyncio
@@ -18,10 +18,12 @@ from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.connector import Connector
 from onedoor.spi.predicates import Row
 from onedoor.spi.scan import ScanRequest
-from tests.contract import among, asks, groups
-from tests.contract.asks import Told
-from tests.contract.conftest import Kept, answered
-from tests.contract.meaning import meant
+from tests.contract import group_requests, in_keys_requests, scan_requests
+from tests.contract.conftest import OpenedConnector, open_connector, read_rows
+from tests.contract.reference import evaluate
+from tests.contract.scan_requests import CollectionFacts
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 AT_ONCE = 4
 TYPES = {
@@ -34,80 +36,101 @@ TYPES = {
     ColumnType.TIME: datetime,
     ColumnType.LIST: tuple,
 }
-LAWS: dict[str, Callable[[Told, dict[str, Told]], Iterable[ScanRequest]]] = {
-    "columns": lambda told, _: asks.projections(told),
-    "filters": lambda told, _: asks.filters(told),
-    "nests": lambda told, _: asks.nests(told),
-    "related": asks.related,
-    "orders": lambda told, _: asks.orders(told),
-    "limits": lambda told, _: asks.limits(told),
-    "keys": lambda told, _: asks.keys(told),
-    "keys beside the rest": lambda told, _: asks.keys_beside_the_rest(told),
-    "among": among.amongs,
-    "counts": lambda told, _: asks.counts(told),
-    "measures": lambda told, _: groups.measures(told),
-    "cuts": lambda told, _: groups.cuts(told),
-    "having, order and limit of groups": lambda told, _: groups.arranged(told),
+LAWS: dict[str, Callable[[CollectionFacts, dict[str, CollectionFacts]], Iterable[ScanRequest]]] = {
+    "columns": lambda facts, _: scan_requests.projections(facts),
+    "filters": lambda facts, _: scan_requests.filters(facts),
+    "nested filters": lambda facts, _: scan_requests.nested_filters(facts),
+    "related": scan_requests.related,
+    "orders": lambda facts, _: scan_requests.orders(facts),
+    "limits": lambda facts, _: scan_requests.limits(facts),
+    "keys": lambda facts, _: scan_requests.keys(facts),
+    "keys beside the rest": lambda facts, _: scan_requests.keys_beside_the_rest(facts),
+    "keys in a filter": in_keys_requests.in_keys,
+    "counts": lambda facts, _: scan_requests.counts(facts),
+    "aggregates": lambda facts, _: group_requests.aggregated(facts),
+    "time buckets": lambda facts, _: group_requests.bucketed(facts),
+    "having, order and limit of groups": lambda facts, _: group_requests.arranged_groups(facts),
 }
 
 
 @pytest.mark.parametrize("law", LAWS)
-async def test_what_is_declared_is_done_as_the_words_mean_it(kept: Kept, law: str) -> None:
-    tables = {name: told.rows for name, told in kept.told.items()}
-    every = [ask for told in kept.told.values() for ask in LAWS[law](told, kept.told)]
-    wanted = every if "FUZZ" in os.environ else asks.spread(every, kept.most)
-    answers = await every_answer(kept.source, wanted)
+async def test_a_declared_capability_is_answered_as_the_spi_defines_it(opened: OpenedConnector, law: str) -> None:
+    tables = {name: facts.rows for name, facts in opened.facts.items()}
+    every = [scan_request for facts in opened.facts.values() for scan_request in LAWS[law](facts, opened.facts)]
+    wanted = every if "FUZZ" in os.environ else scan_requests.spread(every, opened.most)
+    answers = await read_all(opened.source, wanted)
     wrong = [
-        (ask, answer, meant(ask, tables))
-        for ask, answer in zip(wanted, answers, strict=True)
-        if not alike(ask, answer, meant(ask, tables), kept.told[ask.collection])
+        (scan_request, answer, evaluate(scan_request, tables))
+        for scan_request, answer in zip(wanted, answers, strict=True)
+        if not is_same_answer(
+            scan_request, answer, evaluate(scan_request, tables), opened.facts[scan_request.collection]
+        )
     ]
     assert wrong[:5] == [], f"{len(wrong)} of {len(wanted)} asks"
 
 
-async def test_a_plain_read_gives_back_what_was_put_in(kept: Kept) -> None:
-    found = {name: sorted(repr(tuple(row.values())) for row in told.rows) for name, told in kept.told.items()}
-    put = {name: sorted(map(repr, held.rows)) for name, held in kept.held.items() if held.rows is not None}
+async def test_a_plain_read_gives_back_what_was_put_in(opened: OpenedConnector) -> None:
+    found = {name: sorted(repr(tuple(row.values())) for row in facts.rows) for name, facts in opened.facts.items()}
+    put = {
+        name: sorted(map(repr, expected.rows))
+        for name, expected in opened.expected.items()
+        if expected.rows is not None
+    }
     assert {name: found[name] for name in put} == put
 
 
-async def test_a_value_has_the_type_of_its_columns_kind(kept: Kept) -> None:
+async def test_a_value_is_of_its_columns_type(opened: OpenedConnector) -> None:
     odd = [
-        (told.name, name, value)
-        for told in kept.told.values()
-        for row in told.rows
+        (facts.name, name, value)
+        for facts in opened.facts.values()
+        for row in facts.rows
         for name, value in row.items()
-        if value is not None and not typed(value, told.can.columns[name].type)
+        if value is not None and not is_of_type(value, facts.can.columns[name].type)
     ]
     assert odd == []
 
 
-async def test_no_two_rows_have_the_same_key(kept: Kept) -> None:
-    found = [(told.name, *(row[each] for each in told.key)) for told in kept.told.values() for row in told.rows]
+async def test_no_two_rows_have_the_same_key(opened: OpenedConnector) -> None:
+    found = [(facts.name, *(row[each] for each in facts.key)) for facts in opened.facts.values() for row in facts.rows]
     assert [key for key, times in Counter(found).items() if times > 1 or None in key] == []
 
 
-async def test_what_it_does_not_have_raises_key_error(kept: Kept) -> None:
+async def test_a_missing_collection_raises_key_error(opened: OpenedConnector) -> None:
     with pytest.raises(KeyError):
-        kept.source.capabilities("no such collection")
+        opened.source.capabilities("no such collection")
 
 
-async def test_it_answers_a_ping(kept: Kept) -> None:
-    await kept.source.ping()
+async def test_it_answers_a_ping(opened: OpenedConnector) -> None:
+    await opened.source.ping()
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 5, 50])
-async def test_a_cancelled_read_leaves_it_usable(kept: Kept, turns: int) -> None:
-    told = next(iter(kept.told.values()))
-    ask = asks.asked(told, tuple(told.can.columns))
+async def test_a_cancelled_read_leaves_it_usable(opened: OpenedConnector, turns: int) -> None:
+    facts = next(iter(opened.facts.values()))
+    scan_request = scan_requests.build_request(facts, tuple(facts.can.columns))
     for _ in range(AT_ONCE + 1):
-        await cancelled_after(turns, answered(kept.source, ask))
-    again = await answered(kept.source, ask)
-    assert Counter(again) == Counter(tuple(row.values()) for row in told.rows)
+        await cancelled_after(turns, read_rows(opened.source, scan_request))
+    again = await read_rows(opened.source, scan_request)
+    assert Counter(again) == Counter(tuple(row.values()) for row in facts.rows)
+
+
+MADE_ANEW = frozenset({"changes", "jobs"})
+"""Sources whose data are made with the connector, under ids that are never the same twice."""
+
+
+async def test_a_fresh_connector_reads_the_same_after_all_other_cases(
+    opened: OpenedConnector, request: pytest.FixtureRequest
+) -> None:
+    async with open_connector(request, opened.name) as fresh:
+        before, after = ({name: facts.rows for name, facts in each.facts.items()} for each in (opened, fresh))
+    if opened.name in MADE_ANEW:
+        assert {name: len(rows) for name, rows in after.items()} == {name: len(rows) for name, rows in before.items()}
+    else:
+        assert after == before
 
 
 async def cancelled_after(turns: int, work: Any) -> None:
-    """Cancelled after so many turns of the event loop, wherever it then is."""
+    """Cancel work after a number of turns of the event loop, wherever it then is."""
     task = asyncio.ensure_future(work)
     for _ in range(turns):
         await asyncio.sleep(0)
@@ -115,44 +138,47 @@ async def cancelled_after(turns: int, work: Any) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def every_answer(source: Connector, wanted: list[ScanRequest]) -> list[Any]:
-    """The answer of each ask, or the exception in its place; a few at a time."""
+async def read_all(source: Connector, wanted: list[ScanRequest]) -> list[Any]:
+    """Return the rows of each request, or the exception in their place; a few requests run at a time."""
     free = asyncio.Semaphore(AT_ONCE)
 
-    async def turn(ask: ScanRequest) -> Any:
+    async def turn(scan_request: ScanRequest) -> Any:
         async with free:
             try:
-                return await answered(source, ask)
+                return await read_rows(source, scan_request)
             except Exception as failure:
                 return failure
 
     return await asyncio.gather(*map(turn, wanted))
 
 
-def typed(value: Any, kind: ColumnType) -> bool:
+def is_of_type(value: Any, kind: ColumnType) -> bool:
     if kind is ColumnType.LIST:
         return type(value) is tuple and all(type(each) is str for each in value)
     return type(value) is TYPES[kind] and (kind is not ColumnType.TIME or value.tzinfo is UTC)
 
 
-def alike(ask: ScanRequest, found: Any, expected: list[Row], told: Told) -> bool:
-    """The same rows, and in the same order as far as one was asked for: with keys, for each key."""
+def is_same_answer(scan_request: ScanRequest, found: Any, expected: list[Row], facts: CollectionFacts) -> bool:
+    """Return whether the rows are the same, in the same order where one was requested: with keys, for each key."""
     if isinstance(found, Exception) or not all(type(row) is tuple for row in found):
         return False
     if Counter(map(written, found)) != Counter(map(written, expected)):
         return False
-    return list(in_order(ask, found)) == list(in_order(ask, expected))
+    return list(in_order(scan_request, found)) == list(in_order(scan_request, expected))
 
 
 def written(row: Row) -> Row:
-    """With what equality does not tell: the type of a value, the places of money."""
+    """Add what equality ignores: the type of a value, and the decimal places of money."""
     return tuple((type(each), str(each) if isinstance(each, Decimal) else each) for each in row)
 
 
-def in_order(ask: ScanRequest, rows: list[Row]) -> Iterator[tuple[Row, list[Row]]]:
-    """By key, what stands in the columns that were ordered by, row after row."""
-    places = [groups.names(ask)[each.column] for each in ask.sort]
-    leading = [ask.columns.index(each) for each in (ask.keys.columns if ask.keys and ask.sort else ())]
+def in_order(scan_request: ScanRequest, rows: list[Row]) -> Iterator[tuple[Row, list[Row]]]:
+    """Yield each key with the values of the sorted columns, row after row."""
+    places = [group_requests.names(scan_request)[each.column] for each in scan_request.sort]
+    leading = [
+        scan_request.columns.index(each)
+        for each in (scan_request.keys.columns if scan_request.keys and scan_request.sort else ())
+    ]
     keys = dict.fromkeys(tuple(row[at] for at in leading) for row in rows)
     for key in sorted(keys, key=repr):
         yield key, [tuple(row[at] for at in places) for row in rows if tuple(row[at] for at in leading) == key]

@@ -1,6 +1,6 @@
-"""Values made to break out of every language a source speaks: each is a value and no more, in every filter and key.
+"""Send values that are made to break out of the languages of sources, in every filter and key.
 
-`FUZZ` sets how many values each source is asked by; what it answers is what a few lines of Python make of its rows.
+`FUZZ` sets how many values each connector is sent; the answer must be what a few lines of Python compute from its rows.
 """
 
 import os
@@ -18,14 +18,14 @@ from onedoor.spi.predicates import (
     Row,
 )
 from onedoor.spi.scan import ScanRequest
-from tests.contract.asks import HOSTILE, Told, asked, by, distinct, key_columns, key_of
-from tests.contract.conftest import Kept
-from tests.contract.meaning import meant
-from tests.contract.test_contract import alike, every_answer
+from tests.contract.conftest import OpenedConnector
+from tests.contract.reference import evaluate
+from tests.contract.scan_requests import HOSTILE, CollectionFacts, build_request, by, distinct, key_columns, key_of
+from tests.contract.test_contract import is_same_answer, read_all
 
 COUNT = max(int(os.environ.get("FUZZ") or 0), 150)
 AT_ONCE = 5
-"""Values in one ask, with some that rows have."""
+"""Values in one request, beside some that rows have."""
 PARTS = (
     *(each for each in HOSTILE[ColumnType.TEXT] if len(each) < 20),
     "'--", "';", "\\'", "''", '""', "')", "/*", "*/", "#", "`", "$$", "E'", "X'41'", "0x41", "||", "::text", "%s", "?1",
@@ -37,75 +37,78 @@ PARTS = (
 LIKE = {Op.CONTAINS, Op.STARTS_WITH, Op.ENDS_WITH, Op.I_CONTAINS, Op.I_STARTS_WITH, Op.I_ENDS_WITH}
 
 
-async def test_a_value_is_a_value_and_no_more(kept: Kept) -> None:
-    tables = {name: told.rows for name, told in kept.told.items()}
-    wanted = list(asks_of(kept, Random(f"injection {COUNT}")))
-    answers = await every_answer(kept.source, wanted)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_value_is_a_value_and_no_more(opened: OpenedConnector) -> None:
+    tables = {name: facts.rows for name, facts in opened.facts.items()}
+    wanted = list(hostile_requests(opened, Random(f"injection {COUNT}")))
+    answers = await read_all(opened.source, wanted)
     broken = [at for at, answer in enumerate(answers) if isinstance(answer, ConnectorError) and answer.retryable]
-    for at, answer in zip(broken, await every_answer(kept.source, [wanted[at] for at in broken]), strict=True):
-        answers[at] = answer  # a connection broke, as one of thousands may; under its guard a source is asked once more
+    for at, answer in zip(broken, await read_all(opened.source, [wanted[at] for at in broken]), strict=True):
+        answers[at] = answer  # one of thousands of connections may break; a ResilientConnector retries once, too
     wrong = [
-        (ask, answer, meant(ask, tables))
-        for ask, answer in zip(wanted, answers, strict=True)
-        if not alike(ask, answer, meant(ask, tables), kept.told[ask.collection])
+        (scan_request, answer, evaluate(scan_request, tables))
+        for scan_request, answer in zip(wanted, answers, strict=True)
+        if not is_same_answer(
+            scan_request, answer, evaluate(scan_request, tables), opened.facts[scan_request.collection]
+        )
     ]
     assert wrong[:3] == [], f"{len(wrong)} of {len(wanted)} asks"
 
 
-def asks_of(kept: Kept, random: Random) -> Iterator[ScanRequest]:
-    """Of what means something by itself, as a search does, whatever is asked may be found."""
+def hostile_requests(opened: OpenedConnector, random: Random) -> Iterator[ScanRequest]:
+    """Leave out collections that find whatever they are sent, as a search does."""
     ways = [
-        (told, way)
-        for name, told in kept.told.items()
-        if not kept.held[name].more
-        for way in (*filters_of(told), *read_by(told))
+        (facts, way)
+        for name, facts in opened.facts.items()
+        if not opened.expected[name].more
+        for way in (*filter_ways(facts), *key_ways(facts))
     ]
     for _ in range(COUNT // AT_ONCE if ways else 0):
-        told, (columns, op) = random.choice(ways)
-        yield keyed(told, columns, random) if op is None else filtered(told, columns[0], op, random)
+        facts, (columns, op) = random.choice(ways)
+        yield keyed_request(facts, columns, random) if op is None else filtered_request(facts, columns[0], op, random)
 
 
 Way = tuple[tuple[str, ...], Op | None]
 
 
-def filters_of(told: Told) -> Iterator[Way]:
-    for name, column in told.can.columns.items():
+def filter_ways(facts: CollectionFacts) -> Iterator[Way]:
+    for name, column in facts.can.columns.items():
         if column.type is ColumnType.TEXT:
             yield from (((name,), op) for op in sorted(column.filters - {Op.IS_NULL}))
 
 
-def read_by(told: Told) -> Iterator[Way]:
-    """Where the key that a read must carry is no text of ours, there is nothing to break out of."""
-    for columns in key_columns(told):
-        if any(told.can.columns[name].type is ColumnType.TEXT for name in columns):
+def key_ways(facts: CollectionFacts) -> Iterator[Way]:
+    """Yield the keys that hold text."""
+    for columns in key_columns(facts):
+        if any(facts.can.columns[name].type is ColumnType.TEXT for name in columns):
             yield columns, None
 
 
-def filtered(told: Told, name: str, op: Op, random: Random) -> ScanRequest:
-    known = sorted({row[name] for row in told.rows if row[name] is not None})
+def filtered_request(facts: CollectionFacts, name: str, op: Op, random: Random) -> ScanRequest:
+    known = sorted({row[name] for row in facts.rows if row[name] is not None})
     values = [hostile(known, random) for _ in range(AT_ONCE)]
     value: Any = values[0]
     if op in (Op.IN, Op.NOT_IN):
         value = tuple(dict.fromkeys((*values, *random.sample(known, min(2, len(known))))))
-    return asked(told, distinct((*told.key, name)), filter=Comparison(name, op, value))  # type: ignore[arg-type]
+    return build_request(facts, distinct((*facts.key, name)), filter=Comparison(name, op, value))  # type: ignore[arg-type]
 
 
-def keyed(told: Told, columns: tuple[str, ...], random: Random) -> ScanRequest:
-    """Some keys that rows have, and the same with their texts replaced."""
-    found = [key_of(row, columns) for row in told.rows if None not in key_of(row, columns)]
+def keyed_request(facts: CollectionFacts, columns: tuple[str, ...], random: Random) -> ScanRequest:
+    """Combine keys that rows have with the same keys with a text replaced."""
+    found = [key_of(row, columns) for row in facts.rows if None not in key_of(row, columns)]
     known = random.sample(found, min(2, len(found)))
-    made = [replaced(told, columns, random.choice(found), random) for _ in range(AT_ONCE)] if found else []
-    return by(told, columns, distinct((*known, *made))[: told.can.max_keys])
+    made = [replaced(facts, columns, random.choice(found), random) for _ in range(AT_ONCE)] if found else []
+    return by(facts, columns, distinct((*known, *made))[: facts.can.max_keys])
 
 
-def replaced(told: Told, columns: Sequence[str], key: Row, random: Random) -> Row:
-    texts = [at for at, name in enumerate(columns) if told.can.columns[name].type is ColumnType.TEXT]
+def replaced(facts: CollectionFacts, columns: Sequence[str], key: Row, random: Random) -> Row:
+    texts = [at for at, name in enumerate(columns) if facts.can.columns[name].type is ColumnType.TEXT]
     at = random.choice(texts)
     return (*key[:at], hostile([key[at]], random), *key[at + 1 :])
 
 
 def hostile(known: Sequence[str], random: Random) -> str:
-    """A few parts, here and there around a value that a row has."""
+    """Join a few parts, sometimes around a value that a row has."""
     parts = [random.choice(PARTS) for _ in range(random.randint(1, 4))]
     if known and random.random() < 0.5:
         parts.insert(random.randint(0, len(parts)), random.choice(known))
@@ -114,6 +117,6 @@ def hostile(known: Sequence[str], random: Random) -> str:
 
 @pytest.mark.parametrize("part", PARTS)
 def test_every_part_comes_up(part: str) -> None:
-    """In a run of some length; a part that never did would show nothing."""
+    """A part that never comes up would test nothing."""
     random = Random("parts")
     assert any(part in hostile((), random) for _ in range(5000))

@@ -52,7 +52,7 @@ from onedoor.connectors.registry import CONNECTORS
 from onedoor.connectors.rest.connector import RestOptions
 from onedoor.connectors.slack.connector import SlackOptions
 from onedoor.connectors.slack.writes import MARKER_EVENT_TYPE
-from onedoor.connectors.snowflake.client import SnowflakeOptions
+from onedoor.connectors.snowflake.options import SnowflakeOptions
 from onedoor.connectors.sql.mysql import MysqlOptions
 from onedoor.connectors.sql.postgresql import PostgresqlOptions
 from onedoor.connectors.sql.sqlite import SqliteOptions

@@ -5,7 +5,6 @@ import random
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
 from onedoor.connectors.snowflake.client import (
-    SnowflakeOptions,
     SnowflakeSessions,
     SnowflakeSql,
     join_sql,
@@ -13,6 +12,7 @@ from onedoor.connectors.snowflake.client import (
     wrap_sql,
 )
 from onedoor.connectors.snowflake.compiler import compile_snowflake_query, decode_snowflake_rows, list_decoders
+from onedoor.connectors.snowflake.options import SnowflakeOptions
 from onedoor.connectors.snowflake.tables import (
     COLUMNS_SQL,
     MARKER_TABLE_NAME,
@@ -39,8 +39,13 @@ from onedoor.connectors.snowflake.writes import (
     open_transaction,
 )
 from onedoor.connectors.sql.connector import TableConnector
-from onedoor.connectors.sql.write_model import check_expected_version
-from onedoor.connectors.value_checks import check_writable, decode_outcome, encode_outcome, require_result
+from onedoor.connectors.value_checks import (
+    check_expected_version,
+    check_writable,
+    decode_outcome,
+    encode_outcome,
+    require_result,
+)
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.runtime.concurrency import ShieldedTasks
 from onedoor.spi.connector import (

@@ -12,11 +12,10 @@ from onedoor.codegen.models import DescribedColumn, DescribedReference, Describe
 from onedoor.connectors.snowflake.client import (
     SnowflakeSessions,
     SnowflakeSql,
-    build_introspection_options,
     normalize_identifier,
-    parse_source_settings,
     quote_identifier,
 )
+from onedoor.connectors.snowflake.options import build_introspection_options, parse_source_settings
 from onedoor.connectors.snowflake.tables import (
     SnowflakeColumn,
     SnowflakeTable,

@@ -12,11 +12,12 @@ from onedoor.connectors.sql.tables import (
     LESS_THAN_OPS,
     ORDERED_OPS,
     TEXT_OPS,
+    build_table_capabilities,
     floor_bound,
 )
 from onedoor.spi.capabilities import Capabilities, Column, ColumnType
 from onedoor.spi.predicates import Comparison, Op, Row
-from onedoor.spi.scan import AggregateFunction, TimeUnit
+from onedoor.spi.scan import AggregateFunction
 
 COLUMNS_SQL = (
     "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, NUMERIC_PRECISION, NUMERIC_SCALE FROM INFORMATION_SCHEMA.COLUMNS "
@@ -123,7 +124,12 @@ def build_snowflake_tables(columns: Iterable[Row], row_counts: Iterable[Row] = (
         name.lower(): SnowflakeTable(
             name=name,
             columns=table_columns,
-            capabilities=_build_snowflake_capabilities(table_columns, row_count_by_table.get(name)),
+            capabilities=build_table_capabilities(
+                {column: _build_column_capabilities(stored) for column, stored in table_columns.items()},
+                max_keys=MAX_KEYS,
+                max_in_filter_keys=MAX_IN_FILTER_KEYS,
+                row_count=row_count_by_table.get(name),
+            ),
         )
         for name, table_columns in columns_by_table.items()
     }
@@ -142,28 +148,9 @@ def parse_snowflake_column(
     return SnowflakeColumn(name=name, type=SNOWFLAKE_COLUMN_TYPES[data_type], data_type=data_type)
 
 
-def _build_snowflake_capabilities(columns: Mapping[str, SnowflakeColumn], row_count: int | None) -> Capabilities:
-    return Capabilities(
-        columns={
-            name: Column(
-                column.type,
-                list_snowflake_operators(column.type),
-                True,
-                AGGREGATES_BY_TYPE.get(column.type, EXTREME_FUNCTIONS),
-            )
-            for name, column in columns.items()
-        },
-        max_keys=MAX_KEYS,
-        boolean_filters=True,
-        exists_filters=True,
-        max_in_filter_keys=MAX_IN_FILTER_KEYS,
-        limit=True,
-        limit_per_key=True,
-        aggregates=True,
-        time_buckets=frozenset(TimeUnit),
-        group_ordering_and_limit=True,
-        row_count=row_count,
-    )
+def _build_column_capabilities(column: SnowflakeColumn) -> Column:
+    aggregates = AGGREGATES_BY_TYPE.get(column.type, EXTREME_FUNCTIONS)
+    return Column(column.type, list_snowflake_operators(column.type), True, aggregates)
 
 
 def list_snowflake_operators(column_type: ColumnType) -> frozenset[Op]:

@@ -23,8 +23,8 @@ from onedoor.connectors.snowflake.client import (
 )
 from onedoor.connectors.snowflake.compiler import bind_value, compile_placeholder, compile_snowflake_query
 from onedoor.connectors.snowflake.tables import SnowflakeTable
-from onedoor.connectors.sql.write_model import (
-    DEFAULT_VERSION_COLUMN,
+from onedoor.connectors.sql.write_model import DEFAULT_VERSION_COLUMN
+from onedoor.connectors.value_checks import (
     build_key_mismatch_error,
     build_write_capabilities,
     check_same_value,

@@ -1,4 +1,4 @@
-"""The spill database: lifecycle, tables, sessions."""
+"""Open the DuckDB database that holds spilled rows, and run its tables and statements."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -53,7 +53,7 @@ DuckDBConfig: TypeAlias = dict[str, str | bool | int | float | list[str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DuckDBDatabase:
-    """`folder` is ours alone, and gone with the database."""
+    """An open database, and the folder that is removed when it is closed."""
 
     connection: DuckDBConnection
     folder: LockedFolder
@@ -64,25 +64,29 @@ class DuckDBDatabase:
 
 
 def open_duckdb(limits: Limits) -> DuckDBDatabase:
-    """Raises SourceFailed."""
+    """Open a database in memory that overflows to a folder. Raises ConnectorError."""
     try:
-        made = create_locked_folder()
+        folder = create_locked_folder()
     except OSError:
         raise ConnectorError("there is no room for a scratch database") from None
     try:
-        return DuckDBDatabase(connection=_connect_duckdb(made.path, limits), folder=made)
+        return DuckDBDatabase(connection=_connect_duckdb(folder.path, limits), folder=folder)
     except DuckDBError as error:
-        made.close()
+        folder.close()
         raise map_duckdb_error(error, limits) from None
 
 
-def _connect_duckdb(within: Path, limits: Limits) -> DuckDBConnection:
-    memory: DuckDBConfig = {"memory_limit": f"{limits.scratch_bytes}B", "threads": "1", "temp_directory": str(within)}
-    connection = duckdb.connect(":memory:", config=memory)
-    # Given with the others it is not heeded.
-    connection.execute(f"SET max_temp_directory_size = '{limits.scratch_disk_bytes}B'")
-    for each in ISOLATION_SETTINGS:
-        connection.execute(f"SET {each}")
+def _connect_duckdb(folder: Path, limits: Limits) -> DuckDBConnection:
+    config: DuckDBConfig = {"memory_limit": f"{limits.scratch_bytes}B", "threads": "1", "temp_directory": str(folder)}
+    connection = duckdb.connect(":memory:", config=config)
+    try:
+        # DuckDB ignores this setting in `config`.
+        connection.execute(f"SET max_temp_directory_size = '{limits.scratch_disk_bytes}B'")
+        for setting in ISOLATION_SETTINGS:
+            connection.execute(f"SET {setting}")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -92,12 +96,12 @@ def map_duckdb_error(error: Exception, limits: Limits) -> ConnectorError:
     if isinstance(error, duckdb.OutOfMemoryException):
         return _build_limit_error("scratch_bytes", limits.scratch_bytes)
     if isinstance(error, duckdb.DataError | duckdb.InvalidInputException | ArithmeticError | ValueError):
-        return ConnectorError("a number in it is too large to reckon with", ErrorCode.CANNOT_ANSWER)
+        return ConnectorError("a number in it is too large to compute with", ErrorCode.CANNOT_ANSWER)
     return ConnectorError("the scratch database could not answer")
 
 
 def _build_limit_error(name: str, value: int) -> ConnectorError:
-    """Of the whole process: questions beside this one may have taken the most of it."""
+    """Name a limit that all requests of this process share."""
     reason = f"more rows outgrow memory than the limit `{name}` of {value} lets, filter it or ask again later"
     return ConnectorError(reason, ErrorCode.LIMIT_EXCEEDED)
 
@@ -105,16 +109,16 @@ def _build_limit_error(name: str, value: int) -> ConnectorError:
 Result = TypeVar("Result")
 
 ROWS_PER_CALL = 2000
-"""Rows handed over at once: what else there is to do in this process waits a few milliseconds for them."""
+"""Rows converted at once: they hold the interpreter's lock for a few milliseconds."""
 
 ROWS_PER_APPEND = 20_000
-"""Rows to a call that appends: it cannot be interrupted, and begins and ends at a cost."""
+"""Rows of one append, which cannot be interrupted and has a fixed cost."""
 
 INTERRUPT_RETRY_SECONDS = 0.02
 
 
 class DuckDBSession:
-    """Its temporary tables end with it."""
+    """A cursor of the database, with temporary tables of its own that are dropped when it is closed."""
 
     def __init__(self, connection: DuckDBConnection, pool: ThreadPoolExecutor, limits: Limits) -> None:
         self.connection = connection
@@ -122,7 +126,7 @@ class DuckDBSession:
         self.limits = limits
 
     async def run(self, call: Callable[[], Result]) -> Result:
-        """Raises SourceFailed. A cancelled call has ended, or never began, when this ends."""
+        """Run a call in a thread. Raises ConnectorError; cancelled, it returns once the call does not run any more."""
         running = self.pool.submit(call)
         try:
             return await asyncio.shield(asyncio.wrap_future(running))
@@ -134,17 +138,17 @@ class DuckDBSession:
             raise map_duckdb_error(error, self.limits) from None
 
     async def _interrupt_until_done(self, running: Future[Any]) -> None:
-        """An interrupt is lost on a statement that has not begun, so there may be several."""
+        """Interrupt again and again: an interrupt is lost before the statement begins."""
         while not running.done():
             self.connection.interrupt()
             await asyncio.sleep(INTERRUPT_RETRY_SECONDS)
 
     async def execute(self, sql: str, binds: Sequence[Any] = ()) -> None:
-        """What it gives is fetched later."""
+        """Execute a statement whose rows are fetched later."""
         await self.run(partial(self.connection.execute, sql, list(binds)))
 
     async def fetch_chunk(self, count: int = ROWS_PER_CALL) -> list[Row]:
-        """The next rows of what was executed; of no more, none."""
+        """Fetch the next rows of the last statement; an empty list after the last one."""
         return await self.run(partial(self.connection.fetchmany, count))
 
     async def append_rows(self, table: str, rows: Sequence[Row], columns: Sequence[SpillColumn]) -> None:
@@ -168,13 +172,12 @@ class DuckDBSession:
 
 
 MAX_CONCURRENT_STATEMENTS = 2
-"""Statements at once; who comes later waits."""
 
 TEXT_PAGE_ROWS = 20_000
 
 
 class SpillDatabase:
-    """The database while it stands, and the threads it works in."""
+    """An open database, and the threads in which its statements run."""
 
     def __init__(self, duckdb_database: DuckDBDatabase, limits: Limits) -> None:
         self.database = duckdb_database
@@ -186,9 +189,10 @@ class SpillDatabase:
         return DuckDBSession(self.database.connection.cursor(), self.pool, self.limits)
 
     async def create_table(self, column_types: Mapping[str, ColumnType]) -> "DuckDBSpillTable":
-        made = DuckDBSpillTable(self, f"r{next(self.table_numbers)}", column_types)
-        await made.session.execute(f"CREATE TABLE {made.name} ({format_column_definitions([*made.columns.values()])})")
-        return made
+        table = DuckDBSpillTable(self, f"r{next(self.table_numbers)}", column_types)
+        definitions = format_column_definitions([*table.columns.values()])
+        await table.session.execute(f"CREATE TABLE {table.name} ({definitions})")
+        return table
 
     def close(self) -> None:
         shut_down_pool(self.pool)
@@ -196,19 +200,20 @@ class SpillDatabase:
 
 
 def open_spill_database(limits: Limits) -> SpillDatabase:
-    """Raises SourceFailed."""
+    """Raise ConnectorError where there is no room for it."""
     return SpillDatabase(open_duckdb(limits), limits)
 
 
 class DuckDBSpillTable:
-    """Rows are poured one batch after the other; then it may be read, several times at once."""
+    """A SpillTable: rows are appended one batch after the other, then scanned, several times at once."""
 
     def __init__(self, spill_database: SpillDatabase, name: str, column_types: Mapping[str, ColumnType]) -> None:
         self.database = spill_database
         self.name = name
         self.session = spill_database.open_session()
         self.columns = {
-            column: SpillColumn(type=kind, index=at) for at, (column, kind) in enumerate(column_types.items())
+            name: SpillColumn(type=column_type, index=index)
+            for index, (name, column_type) in enumerate(column_types.items())
         }
 
     async def append_rows(self, rows: Sequence[Row]) -> None:
@@ -216,38 +221,39 @@ class DuckDBSpillTable:
         await self.session.append_rows(self.name, rows, [*self.columns.values()])
 
     async def _widen_decimals(self, rows: Sequence[Row]) -> None:
-        """Money is kept in units as small as the smallest seen."""
-        money = {column: field for column, field in self.columns.items() if field.type is ColumnType.DECIMAL}
-        for column, needed in (
-            await self.session.run(partial(_find_required_places, rows, money)) if money else {}
-        ).items():
-            field = money[column]
-            if needed > field.decimal_places:
-                await self._rescale_decimal(field, 10 ** (needed - field.decimal_places))
-                self.columns[column] = replace(field, decimal_places=needed)
+        """Store decimals in smaller units where one has more places than any before."""
+        decimals = {name: column for name, column in self.columns.items() if column.type is ColumnType.DECIMAL}
+        if not decimals:
+            return
+        places_by_name = await self.session.run(partial(_find_required_places, rows, decimals))
+        for name, places in places_by_name.items():
+            column = decimals[name]
+            if places > column.decimal_places:
+                await self._rescale_decimal(column, 10 ** (places - column.decimal_places))
+                self.columns[name] = replace(column, decimal_places=places)
 
-    async def _rescale_decimal(self, column: SpillColumn, by: int) -> None:
-        if by >= INTEGER_LIMIT:
+    async def _rescale_decimal(self, column: SpillColumn, factor: int) -> None:
+        if factor >= INTEGER_LIMIT:
             raise map_duckdb_error(OverflowError(), self.database.limits)
-        using = f"CAST({column.value_name} * CAST({by} AS HUGEINT) AS HUGEINT)"
+        using = f"CAST({column.value_name} * CAST({factor} AS HUGEINT) AS HUGEINT)"
         await self.session.execute(f"ALTER TABLE {self.name} ALTER {column.value_name} TYPE HUGEINT USING {using}")
 
     async def join(self, local_columns: Sequence[str], joined: JoinedColumns) -> None:
-        made = await self.session.run(partial(compile_spill_join, self.name, self.columns, local_columns, joined))
-        longer = f"r{next(self.database.table_numbers)}"
-        await self.session.create_temp_table("k", made.columns)
-        await self.session.append_rows("k", made.rows, made.columns)
-        await self.session.execute(f"CREATE TABLE {longer} AS {made.sql.text}", made.sql.binds)
-        shorter, self.name = self.name, longer
-        self.columns |= made.added_columns
-        await self.session.execute(f"DROP TABLE {shorter}")
+        join = await self.session.run(partial(compile_spill_join, self.name, self.columns, local_columns, joined))
+        joined_name = f"r{next(self.database.table_numbers)}"
+        await self.session.create_temp_table("k", join.columns)
+        await self.session.append_rows("k", join.rows, join.columns)
+        await self.session.execute(f"CREATE TABLE {joined_name} AS {join.sql.text}", join.sql.binds)
+        previous_name, self.name = self.name, joined_name
+        self.columns |= join.added_columns
+        await self.session.execute(f"DROP TABLE {previous_name}")
         await self.session.execute("DROP TABLE k")
 
     async def scan(self, request: ScanRequest) -> AsyncGenerator[Sequence[Row], None]:
-        kinds = {column: field.type for column, field in self.columns.items()}
-        sums = find_float_sums(request, kinds) if request.aggregates else ()
+        column_types = {name: column.type for name, column in self.columns.items()}
+        sums = find_float_sums(request, column_types) if request.aggregates else ()
         async with aclosing(
-            self._scan_float_sums(request, sums, kinds) if sums else self._scan_table(request)
+            self._scan_float_sums(request, sums, column_types) if sums else self._scan_table(request)
         ) as batches:
             async for batch in batches:
                 yield batch
@@ -255,55 +261,61 @@ class DuckDBSpillTable:
     async def _scan_table(self, request: ScanRequest) -> AsyncGenerator[Sequence[Row], None]:
         session = self.database.open_session()
         try:
-            asked = await session.run(partial(compile_spill_statement, request, self.name, self.columns))
-            for number, each in enumerate(asked.side_tables):
-                await self._create_side_table(session, f"k{number}", each)
-            await session.execute(asked.sql.text, asked.sql.binds)
+            statement = await session.run(partial(compile_spill_statement, request, self.name, self.columns))
+            for number, side_table in enumerate(statement.side_tables):
+                await self._create_side_table(session, f"k{number}", side_table)
+            await session.execute(statement.sql.text, statement.sql.binds)
             while rows := await session.fetch_chunk():
-                yield decode_spill_rows(rows, asked.columns)
+                yield decode_spill_rows(rows, statement.columns)
         finally:
             session.close()
 
-    async def _create_side_table(self, session: DuckDBSession, name: str, keys: KeyTable | TextMatchTable) -> None:
-        await session.create_temp_table(name, keys.columns)
-        if isinstance(keys, TextMatchTable):
-            await self._fill_text_matches(session, name, keys)
+    async def _create_side_table(
+        self, session: DuckDBSession, name: str, side_table: KeyTable | TextMatchTable
+    ) -> None:
+        await session.create_temp_table(name, side_table.columns)
+        if isinstance(side_table, TextMatchTable):
+            await self._fill_text_matches(session, name, side_table)
         else:
-            await session.append_rows(name, keys.rows, keys.columns)
+            await session.append_rows(name, side_table.rows, side_table.columns)
 
-    async def _fill_text_matches(self, session: DuckDBSession, name: str, matched: TextMatchTable) -> None:
-        """Each distinct text is looked at once, by Python's own measure."""
-        listed = f"CREATE TEMP TABLE found AS SELECT *, row_number() OVER () AS place FROM ({matched.texts.text})"
-        await session.execute(listed, matched.texts.binds)
-        meets = compile_predicate(matched.comparison, (matched.comparison.column,))
+    async def _fill_text_matches(self, session: DuckDBSession, name: str, side_table: TextMatchTable) -> None:
+        """Compare each distinct text once, in Python."""
+        texts_sql = side_table.texts
+        numbered = f"CREATE TEMP TABLE found AS SELECT *, row_number() OVER () AS place FROM ({texts_sql.text})"
+        await session.execute(numbered, texts_sql.binds)
+        matches = compile_predicate(side_table.comparison, (side_table.comparison.column,))
         for start in count(1, TEXT_PAGE_ROWS):
             page = f"SELECT v FROM found WHERE place BETWEEN {start} AND {start + TEXT_PAGE_ROWS - 1}"
             await session.execute(page)
-            texts = decode_spill_rows(await session.run(session.connection.fetchall), matched.columns)
+            texts = decode_spill_rows(await session.run(session.connection.fetchall), side_table.columns)
             if not texts:
                 break
-            await session.append_rows(name, [*filter(meets, texts)], matched.columns)
+            await session.append_rows(name, [*filter(matches, texts)], side_table.columns)
         await session.execute("DROP TABLE found")
 
     async def _scan_float_sums(
         self, request: ScanRequest, sums: Sequence[AggregateCall], column_types: Mapping[str, ColumnType]
     ) -> AsyncGenerator[Sequence[Row], None]:
-        """What is left to do with the groups is asked of a table of them."""
-        names = [*request.columns, *(each.name for each in request.aggregates)]
-        held = [
-            *(column_types[each] for each in request.columns),
-            *(_aggregate_result_type(each, column_types) for each in request.aggregates),
-        ]
-        groups = await self.database.create_table(dict(zip(names, held, strict=True)))
+        """Write the groups to a table, and scan that for the steps after the aggregates."""
+        result_types = {name: column_types[name] for name in request.columns}
+        result_types |= {call.name: _get_result_type(call, column_types) for call in request.aggregates}
+        groups = await self.database.create_table(result_types)
         try:
             async with aclosing(scan_with_float_sums(self._scan_table, request, sums)) as batches:
                 async for batch in batches:
                     await groups.append_rows(batch)
-            rest = ScanRequest(collection=request.collection, columns=tuple(names), filter=request.having)
-            rest = replace(rest, keys=request.keys, sort=request.sort, limit=request.limit)
-            async with aclosing(groups._scan_table(rest)) as answers:
-                async for answer in answers:
-                    yield answer
+            arranged = ScanRequest(
+                collection=request.collection,
+                columns=tuple(result_types),
+                keys=request.keys,
+                filter=request.having,
+                sort=request.sort,
+                limit=request.limit,
+            )
+            async with aclosing(groups._scan_table(arranged)) as batches:
+                async for rows in batches:
+                    yield rows
         except (ArithmeticError, ValueError) as error:
             raise map_duckdb_error(error, self.database.limits) from None
         finally:
@@ -314,11 +326,11 @@ class DuckDBSpillTable:
         self.session.close()
 
 
-def _find_required_places(rows: Sequence[Row], money: Mapping[str, SpillColumn]) -> Mapping[str, int]:
-    return {column: count_decimal_places([row[field.index] for row in rows]) for column, field in money.items()}
+def _find_required_places(rows: Sequence[Row], decimals: Mapping[str, SpillColumn]) -> Mapping[str, int]:
+    return {name: count_decimal_places([row[column.index] for row in rows]) for name, column in decimals.items()}
 
 
-def _aggregate_result_type(aggregate: AggregateCall, column_types: Mapping[str, ColumnType]) -> ColumnType:
+def _get_result_type(aggregate: AggregateCall, column_types: Mapping[str, ColumnType]) -> ColumnType:
     if aggregate.column is None or aggregate.function in (AggregateFunction.COUNT, AggregateFunction.COUNT_DISTINCT):
         return ColumnType.INTEGER
     return column_types[aggregate.column]

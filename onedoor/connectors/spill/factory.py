@@ -1,6 +1,6 @@
-"""Limits in, as many scratch tables as are wanted out, all in one database: one limit holds for a whole process.
+"""Create spill tables in one database, so that its limits hold for the whole process.
 
-It is opened, and DuckDB imported, when rows are first poured; it is gone with the last table.
+The database is opened, and DuckDB imported, when rows are first appended; it is closed with the last table.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from onedoor.spi.scan import ScanRequest
 
 
 class SpillTableFactory:
-    """Called with columns and their kinds it gives a table; `House.scratch`."""
+    """Creates a SpillTable for the columns it is called with."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -29,7 +29,7 @@ class SpillTableFactory:
         return LazySpillTable(self, column_types)
 
     async def acquire_database(self) -> Any:
-        """The database; whoever enters leaves, even if this failed or was cancelled."""
+        """Open the database, or share the open one; `release_database` must follow, even after a failure."""
         self.open_tables += 1
         if self.opening is None:
             self.opening = asyncio.ensure_future(asyncio.to_thread(_import_and_open, self.limits))
@@ -49,7 +49,7 @@ def _import_and_open(limits: Limits) -> Any:
 
 
 class LazySpillTable:
-    """A table that is made when it is first needed."""
+    """A SpillTable that is created when it is first used."""
 
     def __init__(self, factory: SpillTableFactory, column_types: Mapping[str, ColumnType]) -> None:
         self.factory = factory
@@ -69,10 +69,10 @@ class LazySpillTable:
                 yield batch
 
     async def close(self) -> None:
-        """Goes on to its end, even where who waits for it is cancelled."""
+        """Close the table, even if the caller is cancelled meanwhile."""
         if self.creating is not None:
-            making, self.creating = self.creating, None
-            await asyncio.shield(asyncio.ensure_future(self._close_table(making)))
+            creating, self.creating = self.creating, None
+            await asyncio.shield(asyncio.ensure_future(self._close_table(creating)))
 
     async def _get_or_create_table(self) -> Any:
         if self.creating is None:
@@ -80,12 +80,12 @@ class LazySpillTable:
         return await asyncio.shield(self.creating)
 
     async def _create_table(self) -> Any:
-        home = await self.factory.acquire_database()
-        return await home.create_table(self.column_types)
+        database = await self.factory.acquire_database()
+        return await database.create_table(self.column_types)
 
-    async def _close_table(self, making: asyncio.Future[Any]) -> None:
+    async def _close_table(self, creating: asyncio.Future[Any]) -> None:
         try:
             with suppress(ConnectorError):
-                await (await making).close()
+                await (await creating).close()
         finally:
             await self.factory.release_database()

@@ -279,7 +279,7 @@ def create_sqlite_writer(
 
 
 def _build_not_writable_error(path: Path) -> ConnectorError:
-    return ConnectorError(f"`{path.name}` cannot be written to, as `writable` wants")
+    return ConnectorError(f"`{path.name}` cannot be written to, which `writable` needs")
 
 
 def open_write_connection(path: Path) -> sqlite3.Connection:

@@ -145,23 +145,32 @@ def build_sql_table(
 
     `folds_case`: the database ignores case exactly as Python's `str.lower()` does.
     """
-    capabilities = Capabilities(
-        columns={
-            column_name: _build_column_capabilities(stored, folds_case=folds_case)
-            for column_name, stored in columns.items()
-        },
+    capabilities = build_table_capabilities(
+        {column: _build_column_capabilities(stored, folds_case=folds_case) for column, stored in columns.items()},
+        max_keys=max_keys,
+        max_in_filter_keys=max_keys,
+        row_count=statistics.row_count,
+    )
+    return SqlTable(schema=schema, name=name, columns=columns, capabilities=capabilities, statistics=statistics)
+
+
+def build_table_capabilities(
+    columns: Mapping[str, Column], *, max_keys: int, max_in_filter_keys: int, row_count: int | None
+) -> Capabilities:
+    """Declare what every SQL database does with a table."""
+    return Capabilities(
+        columns=columns,
         max_keys=max_keys,
         boolean_filters=True,
         exists_filters=True,
-        max_in_filter_keys=max_keys,
+        max_in_filter_keys=max_in_filter_keys,
         limit=True,
         limit_per_key=True,
         aggregates=True,
         time_buckets=frozenset(TimeUnit),
         group_ordering_and_limit=True,
-        row_count=statistics.row_count,
+        row_count=row_count,
     )
-    return SqlTable(schema=schema, name=name, columns=columns, capabilities=capabilities, statistics=statistics)
 
 
 def _build_column_capabilities(stored: SqlColumn, *, folds_case: bool) -> Column:

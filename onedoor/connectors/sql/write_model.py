@@ -12,7 +12,13 @@ from typing import Any, NamedTuple, Protocol
 from onedoor.connectors.sql.compiler import Expression
 from onedoor.connectors.sql.shape import ParameterIndex
 from onedoor.connectors.sql.tables import SqlColumn, SqlTable
-from onedoor.connectors.value_checks import TYPE_CHECKS, is_same_value
+from onedoor.connectors.value_checks import (
+    build_key_mismatch_error,
+    build_write_capabilities,
+    check_same_value,
+    check_settable,
+    check_value_type,
+)
 from onedoor.errors import ConfigurationError, ConnectorError, ErrorCode, build_unknown_name_error
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.connector import ChangeKind, ChangeRejected, ChangeResult, RowChange, WriteCapabilities
@@ -264,17 +270,6 @@ def _build_sql_target(
     )
 
 
-def build_write_capabilities(settable: frozenset[str], key: Sequence[str], version: str | None) -> WriteCapabilities:
-    """Let each kind of change set what it may: the key only where a row is created."""
-    settable_columns = {
-        ChangeKind.CREATE: settable,
-        ChangeKind.UPDATE: settable - set(key),
-        ChangeKind.PUT: settable - set(key),
-        ChangeKind.DELETE: frozenset[str](),
-    }
-    return WriteCapabilities(settable_columns=settable_columns, version_column=version, transactional=True, fenced=True)
-
-
 def _find_version_column(table: SqlTable, name: str, column_name: Any) -> str | None:
     column = table.columns.get(DEFAULT_VERSION_COLUMN if column_name is None else str(column_name))
     if column is not None and column.type is ColumnType.INTEGER:
@@ -363,23 +358,6 @@ def get_change_key(change: RowChange, target: SqlWriteTarget) -> tuple[Any, ...]
     return tuple(change.key[name] for name in target.key)
 
 
-def build_key_mismatch_error(collection: str, key: Sequence[str]) -> ChangeRejected:
-    return ChangeRejected(f"a row of `{collection}` is named by " + ", ".join(f"`{name}`" for name in key))
-
-
-def check_settable(change: RowChange, capabilities: WriteCapabilities) -> None:
-    """Raise ChangeRejected for a column that this kind of change may not set."""
-    for name in change.values:
-        if name not in capabilities.settable_columns[change.kind]:
-            raise ChangeRejected(f"`{name}` of `{change.collection}` is not to be set by a change")
-
-
-def check_value_type(name: str, value: Any, column_type: ColumnType) -> None:
-    """Raise ChangeRejected unless the value is of the column's type."""
-    if not TYPE_CHECKS[column_type](value):
-        raise ChangeRejected(f"`{name}` takes values of the kind {column_type}")
-
-
 def _check_value_fits(name: str, value: Any, target: SqlWriteTarget) -> None:
     """Raise ChangeRejected unless the column can hold the value."""
     column = target.table.columns[name]
@@ -417,22 +395,3 @@ def check_stored_values(written: Mapping[str, Any], after: Mapping[str, Any], ta
         column = target.table.columns[name]
         if not column.read_as_text:
             check_same_value(name, value, after[name], column.type)
-
-
-def check_same_value(name: str, value: Any, stored: Any, column_type: ColumnType) -> None:
-    if not is_same_value(value, stored, column_type):
-        raise ChangeRejected(f"`{name}` cannot hold the value given without making it another")
-
-
-def check_expected_version(change: RowChange, version_column: str | None, before: Mapping[str, Any]) -> None:
-    """Raise ChangeRejected unless the row is at the version that the change expects."""
-    if change.version is None:
-        return
-    if version_column is None:
-        raise ChangeRejected(f"rows of `{change.collection}` have no version that a change could name")
-    version = before[version_column] or 0
-    if str(version) != change.version:
-        raise ChangeRejected(
-            f"the row of `{change.collection}` has been changed since: it is at version {version}",
-            ErrorCode.VERSION_CONFLICT,
-        )

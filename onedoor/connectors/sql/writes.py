@@ -37,13 +37,18 @@ from onedoor.connectors.sql.write_model import (
     WriteFailure,
     WriteFailureKind,
     build_change_rejection,
-    check_expected_version,
     check_stored_values,
     collect_change_values,
     get_change_key,
     map_lookup_failure,
 )
-from onedoor.connectors.value_checks import check_writable, decode_outcome, encode_outcome, require_result
+from onedoor.connectors.value_checks import (
+    check_expected_version,
+    check_writable,
+    decode_outcome,
+    encode_outcome,
+    require_result,
+)
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.runtime.concurrency import ShieldedTasks
 from onedoor.spi.connector import ChangeKind, ChangeRejected, ChangeResult, RowChange, RowValues, WriteCapabilities

@@ -1,4 +1,4 @@
-"""The sources that can go wrong: each a line in OPENED, opened over a wire that does what it is told."""
+"""Open connectors over a wire that injects faults; each is a line in OPENED."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -18,7 +18,8 @@ from onedoor.connectors.files import s3
 from onedoor.connectors.registry import load_kind
 from onedoor.connectors.rest import connector as rest_connector
 from onedoor.connectors.slack import connector as slack_connector
-from onedoor.connectors.snowflake import client, connector
+from onedoor.connectors.snowflake import connector
+from onedoor.connectors.snowflake.options import SnowflakeOptions
 from onedoor.connectors.sql import mysql, postgresql
 from onedoor.spi.connector import Connector
 from onedoor.spi.predicates import And, Comparison, Op
@@ -29,21 +30,21 @@ from tests.servers.mariadb import MariadbServer
 from tests.servers.rest import Api, serving
 
 SECONDS = 0.4
-"""One call's end, where a source has an end of its own."""
+"""The timeout of one call, where a connector has its own."""
 ROWS = tuple({"id": number, "name": f"row {number}"} for number in range(3))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faulty:
-    """A source whose wire is ours, and an ask that it answers while all is well."""
+    """A connector over a faulty wire, and a request that it answers without a fault."""
 
     source: Connector
     wire: Wire
     ask: ScanRequest
     http: bool = True
-    """It can be given a status."""
+    """It can be sent a status."""
     goodbyes: int = 0
-    """What else it says to the far end: to stop a statement, that all is over, or what token would do."""
+    """How many further requests it may send: to stop a statement, to say goodbye, or for a token."""
 
 
 Open: TypeAlias = Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[Faulty]]
@@ -80,7 +81,7 @@ def at(url: str, wire: Wire) -> str:
 @asynccontextmanager
 async def in_snowflake(request: pytest.FixtureRequest) -> AsyncIterator[Faulty]:
     async with wired(*address(request.getfixturevalue("acme_servers"), "snowflake")) as wire:
-        options = client.SnowflakeOptions(
+        options = SnowflakeOptions(
             host=HOST, port=wire.port, protocol="http", account="acme", user="demo", password="any", database="ACME",
             schema="ANALYTICS", timeout=SECONDS,
         )  # fmt: skip
@@ -128,7 +129,7 @@ async def over_rest(request: pytest.FixtureRequest) -> AsyncIterator[Faulty]:
 
 
 def of_the_demo(name: str, server: str, ask: ScanRequest, goodbyes: int = 0) -> Open:
-    """A source as the demo's settings have it, but for its end."""
+    """Open a connector with the demo's settings and a short timeout."""
 
     @asynccontextmanager
     async def opened(request: pytest.FixtureRequest) -> AsyncIterator[Faulty]:

@@ -1,4 +1,4 @@
-"""What each far end says of credentials that have ended, and of a call signed by a clock that is off; what we tell."""
+"""List how servers refuse expired credentials and calls signed by a wrong clock, and the message of each connector."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from onedoor.connectors.http_client import CLOCK_SKEW_MESSAGE
 from tests.connectors.faults.wire import reply
 
 LONG_AGO = "Tue, 01 Jan 2019 00:00:00 GMT"
-"""What time it is at the far end, where the clocks differ."""
+"""The time at the server, where the clocks differ."""
 GOOGLE = b'{"error": "invalid_grant", "error_description": "Invalid JWT: SECRET"}'
 UNAUTHORIZED = reply(401, b'{"error": {"code": 401, "errors": [{"reason": "authError", "message": "SECRET"}]}}')
 AZURE = b'<?xml version="1.0"?><Error><Code>AuthenticationFailed</Code><Message>SECRET</Message></Error>'
@@ -15,7 +15,7 @@ AZURE = b'<?xml version="1.0"?><Error><Code>AuthenticationFailed</Code><Message>
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """The whole answer to every call, that to one for a token, and the sentence that a reader hears of it."""
+    """The response to every call, the response to a call for a token, and the message that the client sees."""
 
     answer: bytes
     told: str
@@ -66,6 +66,6 @@ SKEWED: Mapping[str, Said] = {
     "azure_files": Said(answer=azure(date=LONG_AGO), told=f"azure files refused the call: {CLOCK_SKEW_MESSAGE}"),
     "azure_blob": Said(answer=azure(date=LONG_AGO), told=f"azure blob storage refused the call: {CLOCK_SKEW_MESSAGE}"),
 }
-"""Of those whose calls are signed with a time; tokens and passwords know none."""
+"""The connectors whose calls are signed with a time."""
 KNOWN_BY_PASSWORD = frozenset({"postgresql", "mysql", "snowflake"})
-"""They log in when they connect, and their own tests say what is told of a login that is refused."""
+"""They log in when they connect; their own tests cover a refused login."""

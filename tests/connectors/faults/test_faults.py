@@ -1,4 +1,4 @@
-"""Whatever goes wrong on the wire to a source, its readers hear one sentence, soon, and it is right again at once."""
+"""A fault on the wire costs one message in time, and the connector works again as soon as the fault is gone."""
 
 import asyncio
 import re
@@ -34,29 +34,29 @@ FAULTS = {
     "429": {ErrorCode.SOURCE_OVERLOADED, ErrorCode.RATE_LIMITED},
     "500": GONE,
 }
-"""What goes wrong, and the codes that readers may hear of it."""
+"""The faults, and the error codes that a client may see for each."""
 OF_HTTP = frozenset({"page", "schema", "401", "403", "429", "500"})
 LIMITS = Limits(source_seconds=0.5)
 ASKS = BREAKER_FAILURES + 3
 MOST_BYTES = 24 * 2**20
-"""What is taken of one endless answer, and what is on its way then."""
+"""The most bytes read of one endless response, those on the wire included."""
 BACK_SECONDS = 2.0
 MARGIN = 2.5
-"""What a busy machine may take on top."""
+"""How much longer a busy machine may take."""
 TELLING = re.compile(r"127\.0\.0\.1|https?:|/srv|SECRET|Traceback|\wError\b|Exception|\.py|SELECT")
-"""What no reader may be told: places, code, the far end's own words."""
+"""What no client may see: addresses, code, the server's own text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """A source under guard, and its rows while all was well."""
+    """A ResilientConnector, and its rows without a fault."""
 
     faulty: Faulty
     guarded: ResilientConnector
     rows: list[Row]
 
     async def told(self) -> ConnectorError:
-        """What one more reader hears, in time."""
+        """Return the error of one more scan, which must come in time."""
         async with asyncio.timeout(LIMITS.source_seconds * 2 + MARGIN):
             with pytest.raises(ConnectorError) as failure:
                 await resilience.read_rows(self.guarded, self.faulty.ask)
@@ -74,7 +74,7 @@ async def standing(request: pytest.FixtureRequest) -> AsyncIterator[Standing]:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_a_fault_costs_one_sentence_and_nothing_of_it_stays(standing: Standing, fault: str) -> None:
+async def test_a_fault_costs_one_message_and_leaves_nothing_behind(standing: Standing, fault: str) -> None:
     faulty, guarded = standing.faulty, standing.guarded
     if fault in OF_HTTP and not faulty.http:
         return
@@ -102,8 +102,8 @@ async def test_a_fault_costs_one_sentence_and_nothing_of_it_stays(standing: Stan
     ],
     indirect=["standing"],
 )
-async def test_credentials_that_no_longer_do_are_told_as_such(standing: Standing, said: Said) -> None:
-    """Also where the far end cannot tell them from a wrong key: a clock that is off is ours to set."""
+async def test_expired_credentials_are_named_as_such(standing: Standing, said: Said) -> None:
+    """A wrong clock is named too, although the server reports it like a wrong key."""
     wire = standing.faulty.wire
     wire.says = said.answers
     await wire.set("told")
@@ -114,7 +114,7 @@ async def test_credentials_that_no_longer_do_are_told_as_such(standing: Standing
     assert await right_again(standing) == standing.rows
 
 
-def test_every_source_has_credentials_that_end() -> None:
+def test_every_connector_has_expiring_credentials() -> None:
     assert set(OPENED) == {*ENDED, *KNOWN_BY_PASSWORD}
 
 
@@ -127,7 +127,7 @@ async def right_again(standing: Standing) -> list[Row]:
 
 
 async def right(guarded: ResilientConnector, faulty: Faulty) -> list[Row]:
-    """The rows, as soon as there are any; TimeoutError where that takes too long."""
+    """Return the rows as soon as a scan succeeds. Raises TimeoutError."""
     async with asyncio.timeout(BACK_SECONDS + MARGIN):
         while True:
             with suppress(ConnectorError):

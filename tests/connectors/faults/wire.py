@@ -1,4 +1,4 @@
-"""A server's place in, a place of our own out that stands before it, and does what it is told to every connection."""
+"""Stand before a server, and inject one fault into every connection."""
 
 import asyncio
 import socket
@@ -13,7 +13,7 @@ HOST = "127.0.0.1"
 CHUNK = 65536
 DRIP_SECONDS = 0.05
 WAIT_SECONDS = 0.05
-"""For what a client says first; some wait for the server to speak."""
+"""How long to wait for the client to speak first; some wait for the server."""
 NOISE = bytes(number * 37 % 256 for number in range(1024))
 WORDS = {
     200: "OK",
@@ -24,27 +24,27 @@ WORDS = {
     500: "Internal Server Error",
 }
 AT_ONCE = struct.pack("ii", 1, 0)
-"""Of SO_LINGER: what is closed is reset."""
+"""The SO_LINGER option by which closing resets the connection."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Wire:
-    """Passes everything on while `fault` is None. `came` counts the connections since it was set last."""
+    """Passes everything on while `fault` is None. `came` counts the connections since the fault was set."""
 
     to: tuple[str, int]
     fault: str | None = None
     came: int = 0
     sent: int = 0
-    """Bytes of an endless answer."""
+    """Bytes sent of an endless response."""
     says: Mapping[bytes, bytes] = field(default_factory=dict)
-    """While the fault is `told`: by how a request begins, what is answered to it."""
+    """While the fault is `told`: the response by the start of the request."""
     port: int = 0
     server: asyncio.Server | None = None
     links: set[StreamWriter] = field(default_factory=set)
     serving: set["asyncio.Task[Any]"] = field(default_factory=set)
 
     async def set(self, fault: str | None) -> None:
-        """What is open is closed, so that nothing passes by the fault."""
+        """Set the fault, and close what is open, so that nothing passes it by."""
         self.fault, self.came, self.sent = fault, 0, 0
         if fault == "refused" and self.server is not None:
             self.server.close()
@@ -71,7 +71,7 @@ class Wire:
 
     @asynccontextmanager
     async def onward(self, reader: StreamReader) -> AsyncIterator[StreamReader]:
-        """What the server says to what the client says."""
+        """Send the client's bytes to the server, and yield what the server responds."""
         theirs, them = await asyncio.open_connection(*self.to)
         asking = asyncio.ensure_future(poured(reader, them))
         try:
@@ -126,7 +126,7 @@ async def garbage(wire: Wire, reader: StreamReader, writer: StreamWriter) -> Non
 
 
 async def huge(wire: Wire, reader: StreamReader, writer: StreamWriter) -> None:
-    """An answer that never ends, as fast as it is taken."""
+    """Send a response that never ends, as fast as the client reads."""
     if (await heard(reader)).split(b" ", 1)[0] in (b"GET", b"POST", b"PUT", b"HEAD"):
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n[")
     while True:
@@ -136,21 +136,21 @@ async def huge(wire: Wire, reader: StreamReader, writer: StreamWriter) -> None:
 
 
 async def schema(wire: Wire, reader: StreamReader, writer: StreamWriter) -> None:
-    """Whole and well formed, and not what was asked for."""
+    """Send a complete, well-formed response of another API."""
     await heard(reader)
     writer.write(reply(200, b'{"weather": {"today": ["rain"]}}'))
     await writer.drain()
 
 
 async def page(wire: Wire, reader: StreamReader, writer: StreamWriter) -> None:
-    """What a proxy says that wants somebody to log in."""
+    """Send the login page of a proxy."""
     await heard(reader)
     writer.write(reply(200, b"<html><title>SECRET</title>"))
     await writer.drain()
 
 
 async def status(wire: Wire, reader: StreamReader, writer: StreamWriter) -> None:
-    """The fault is the status, as text."""
+    """Send the HTTP status that names the fault."""
     await heard(reader)
     writer.write(reply(int(wire.fault or 0), b'{"error": "SECRET at /srv/internal/path.py"}'))
     await writer.drain()
@@ -188,7 +188,7 @@ ACTS: Mapping[str, Callable[[Wire, StreamReader, StreamWriter], Awaitable[None]]
     "schema": schema,
     "told": told,
 }
-"""A fault that is not among them is an HTTP status."""
+"""Any other fault is an HTTP status."""
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""What a killed process left of its scratch database is removed by the next start; what a living one has is not."""
+"""A start removes the spill folders of killed processes, and keeps those of living ones."""
 
 import os
 import signal
@@ -11,7 +11,12 @@ import pytest
 
 from onedoor.connectors.spill.folder import create_locked_folder, remove_abandoned_folders
 
-HOLDS = "from onedoor.connectors.spill.folder import create_locked_folder; import time; print(create_locked_folder().path, flush=True); time.sleep(60)"
+HOLDS = """
+import time
+from onedoor.connectors.spill.folder import create_locked_folder
+print(create_locked_folder().path, flush=True)
+time.sleep(60)
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +26,7 @@ def within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def holding(within: Path) -> "tuple[subprocess.Popen[str], Path]":
-    """Another process, and the scratch folder it has."""
+    """Start another process, and return it with its spill folder."""
     other = subprocess.Popen(
         [sys.executable, "-c", HOLDS], stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(within)}
     )
@@ -34,7 +39,7 @@ def killed(other: "subprocess.Popen[str]") -> None:
     other.communicate()
 
 
-def test_a_sweep_removes_what_killed_processes_left_and_nothing_else(within: Path) -> None:
+def test_only_folders_of_killed_processes_are_removed(within: Path) -> None:
     living, its = holding(within)
     dead, left = holding(within)
     killed(dead)
@@ -53,7 +58,7 @@ def test_a_sweep_removes_what_killed_processes_left_and_nothing_else(within: Pat
     assert (kept, later) == ({its, mine.path, *others}, {mine.path, *others})
 
 
-def test_a_folder_that_a_sweep_took_is_made_again(within: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_removed_before_its_lock_is_created_again(within: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = tempfile.mkdtemp
     made = []
 
@@ -70,7 +75,7 @@ def test_a_folder_that_a_sweep_took_is_made_again(within: Path, monkeypatch: pyt
     mine.close()
 
 
-def test_without_a_place_for_folders_there_is_nothing_to_sweep(within: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_temporary_folder_has_nothing_to_remove(within: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(within / "nowhere"))
     remove_abandoned_folders()
     with pytest.raises(OSError, match="nowhere"):

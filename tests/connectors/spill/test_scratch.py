@@ -1,4 +1,4 @@
-"""The scratch database: larger than memory, exact, alone, and gone when it is closed."""
+"""The spill database holds more than memory, computes exactly, reaches nothing outside, and leaves no file."""
 
 import asyncio
 import stat
@@ -51,7 +51,7 @@ NAME = 'orders.sum("total") -- \0'
 
 @pytest.fixture(autouse=True)
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where scratch folders are made."""
+    """Return the folder in which spill folders are created."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
 
@@ -66,7 +66,7 @@ async def answered(table: SpillTable, columns: tuple[str, ...], **more: Any) -> 
 
 
 def name(at: int) -> str:
-    """Text that does not pack."""
+    """Return text that does not compress."""
     return sha256(str(at).encode()).hexdigest()
 
 
@@ -76,7 +76,7 @@ async def many(table: SpillTable, count: int = MANY) -> None:
 
 
 @pytest.mark.parametrize("kind", VALUES)
-async def test_what_is_poured_is_read_as_it_was_written(kind: ColumnType) -> None:
+async def test_rows_are_read_as_they_were_appended(kind: ColumnType) -> None:
     table = small()({NAME: kind})
     poured = [(each,) for each in (*VALUES[kind], None)]
     await table.append_rows(poured[:1])
@@ -85,7 +85,7 @@ async def test_what_is_poured_is_read_as_it_was_written(kind: ColumnType) -> Non
     await table.close()
 
 
-async def test_rows_that_outgrow_its_memory_are_ordered_grouped_and_joined_all_the_same(folders: Path) -> None:
+async def test_rows_that_outgrow_its_memory_are_sorted_grouped_and_filtered(folders: Path) -> None:
     table = small(scratch_bytes=24 * MEGABYTE)({"id": ColumnType.INTEGER, "name": ColumnType.TEXT})
     await many(table)
     written = sum(each.stat().st_size for within in inside(folders) for each in inside(within))
@@ -115,7 +115,7 @@ async def test_rows_that_outgrow_its_memory_are_ordered_grouped_and_joined_all_t
         ("scratch_disk_bytes", {"scratch_bytes": 6 * MEGABYTE, "scratch_disk_bytes": MEGABYTE}),
     ],
 )
-async def test_past_its_limits_it_says_which_and_what_would_do(limit: str, limits: dict[str, int]) -> None:
+async def test_a_reached_limit_is_named_with_what_would_help(limit: str, limits: dict[str, int]) -> None:
     table = small(**limits)({"id": ColumnType.INTEGER, "name": ColumnType.TEXT})
     with pytest.raises(ConnectorError) as told:
         await many(table)
@@ -125,7 +125,7 @@ async def test_past_its_limits_it_says_which_and_what_would_do(limit: str, limit
     assert (told.value.code, told.value.reason) == ("LIMIT_EXCEEDED", expected)
 
 
-async def test_its_folder_is_private_and_goes_with_the_last_table(folders: Path) -> None:
+async def test_its_folder_is_private_and_is_removed_with_the_last_table(folders: Path) -> None:
     scratches = small()
     one, two = scratches({"id": ColumnType.INTEGER}), scratches({"id": ColumnType.INTEGER})
     await one.append_rows([(1,)])
@@ -145,7 +145,7 @@ def inside(folder: Path) -> list[Path]:
     return list(folder.iterdir())
 
 
-async def test_a_cancelled_statement_is_stopped_where_it_is(folders: Path) -> None:
+async def test_a_cancelled_statement_stops(folders: Path) -> None:
     home = await asyncio.to_thread(open_spill_database, Limits())
     session = home.open_session()
     pairs = "FROM range(1000000000) a, range(1000000000) b WHERE a.range * b.range = 7"
@@ -202,7 +202,7 @@ def test_nothing_outside_can_be_reached_from_its_sql(sql: str) -> None:
         made.close()
 
 
-async def test_floats_are_added_exactly_and_their_sums_asked_on() -> None:
+async def test_floats_are_summed_exactly_and_groups_are_filtered_by_their_sums() -> None:
     table = small()({"group": ColumnType.INTEGER, "ratio": ColumnType.FLOAT})
     values = [(1, 1e100), (1, 1.0), (1, -1e100), *[(2, 0.1)] * 10, (3, None)]
     await table.append_rows(values)
@@ -216,7 +216,7 @@ async def test_floats_are_added_exactly_and_their_sums_asked_on() -> None:
     assert (found, every) == ([(2, 1.0, 10), (1, 1.0, 3)], [(2.0,)])
 
 
-async def test_a_number_it_cannot_keep_is_told() -> None:
+async def test_a_number_that_is_too_large_is_rejected() -> None:
     table = small()({"amount": ColumnType.DECIMAL})
     with pytest.raises(ConnectorError) as told:
         await table.append_rows([(Decimal("1e40"),)])
@@ -224,13 +224,13 @@ async def test_a_number_it_cannot_keep_is_told() -> None:
     assert told.value.code == "CANNOT_ANSWER"
 
 
-def test_duckdb_is_not_imported_before_rows_are_poured() -> None:
+def test_a_server_does_not_import_duckdb_before_rows_are_appended() -> None:
     code = "import sys, onedoor.app; print('duckdb' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "False\n"
 
 
-async def test_rows_are_joined_to_what_lies_beyond_their_keys() -> None:
+async def test_rows_are_joined_to_the_values_of_their_keys() -> None:
     table = small()({"id": ColumnType.INTEGER, "price": ColumnType.DECIMAL, "at": ColumnType.INTEGER})
     await table.append_rows([(1, Decimal("10.0"), 1), (2, Decimal("2"), None), (3, None, 3), (4, Decimal("10"), 4)])
     rows = {(Decimal("10.00"), 1): ("ten", Decimal("0.125")), (Decimal("2.001"), 2): ("never", Decimal(1))}

@@ -1,4 +1,4 @@
-"""Asks in, statements out: one for a shape, with no value in it, however many values there are."""
+"""Requests of one shape share one statement, which holds no value, however many keys there are."""
 
 from collections.abc import Mapping
 
@@ -48,7 +48,7 @@ def test_no_value_stands_in_the_text(dialect: SqlDialect, tables: Mapping[str, S
 @pytest.mark.parametrize(
     ("dialect", "tables"), [(SQLITE_DIALECT, SQLITE), (POSTGRESQL_DIALECT, POSTGRESQL)], ids=["sqlite", "postgresql"]
 )
-def test_asks_of_one_shape_share_one_statement(dialect: SqlDialect, tables: Mapping[str, SqlTable]) -> None:
+def test_requests_of_one_shape_share_one_statement(dialect: SqlDialect, tables: Mapping[str, SqlTable]) -> None:
     statements = StatementCache(tables, dialect)
     wheres = [Or((Comparison("id", Op.LT, each), Comparison("note", Op.EQ, str(each)))) for each in range(5)]
     made = [
@@ -58,7 +58,7 @@ def test_asks_of_one_shape_share_one_statement(dialect: SqlDialect, tables: Mapp
     assert [list(values)[:3] for _, values in made] == [[each, str(each), 7] for each in range(5)]
 
 
-def test_no_more_shapes_are_kept_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_keeps_no_more_statements_than_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiler, "MAX_CACHED_STATEMENTS", 3)
     statements = StatementCache(SQLITE, SQLITE_DIALECT)
     asks = [ScanRequest(collection="orders", columns=("id",) * count) for count in range(6)]

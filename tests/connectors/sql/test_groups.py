@@ -1,4 +1,4 @@
-"""Grouped reads beyond the contract's tables: sums past 64 bits, types of a database's own, how many rows it has."""
+"""Grouped scans beyond the contract: sums past 64 bits, types of a database's own, row counts."""
 
 import sqlite3
 from collections.abc import AsyncIterator
@@ -109,12 +109,12 @@ async def test_sums_are_compared_past_64_bits(either: Connector, op: Op, value: 
     assert bool(found) is kept
 
 
-async def test_sums_are_ordered_as_numbers(light: Connector) -> None:
+async def test_sums_are_sorted_as_numbers(light: Connector) -> None:
     by_row = await rows(light, "id", aggregates=(SUMS,), sort=(SortKey(SUMS.name), SortKey("id", descending=True)))
     assert by_row == [(13, -1), (12, MOST), (11, MOST)]
 
 
-async def test_a_time_that_does_not_say_its_zone_is_cut_in_utc(wide: Connector) -> None:
+async def test_a_time_without_a_zone_is_bucketed_in_utc(wide: Connector) -> None:
     least = AggregateCall(AggregateFunction.MIN, "local")
     found = await rows(
         wide,
@@ -129,21 +129,21 @@ async def test_a_time_that_does_not_say_its_zone_is_cut_in_utc(wide: Connector) 
     ]
 
 
-async def test_what_is_read_as_text_is_grouped_and_ordered_as_text(wide: Connector) -> None:
+async def test_a_column_read_as_text_is_grouped_and_sorted_as_text(wide: Connector) -> None:
     distinct = AggregateCall(AggregateFunction.COUNT_DISTINCT, "uuid")
     assert await rows(wide, aggregates=(distinct,)) == [(2,)]
     found = await rows(wide, "uuid", aggregates=(COUNT_ROWS,), sort=(SortKey("uuid", descending=True),), limit=1)
     assert found == [(UUIDS[1].lower(), 1)]
 
 
-async def test_of_what_sqlite_cannot_compare_only_values_are_counted(light: Connector) -> None:
+async def test_sqlite_only_counts_values_that_it_cannot_compare(light: Connector) -> None:
     columns = light.capabilities("wide").columns
     assert {columns[each].aggregates for each in ("paid", "at")} == {frozenset({AggregateFunction.COUNT})}
     counts = tuple(AggregateCall(AggregateFunction.COUNT, each) for each in ("paid", "at"))
     assert await rows(light, aggregates=counts) == [(2, 1)]
 
 
-async def test_postgresql_tells_how_many_rows_there_are_once_it_has_looked(wide: Connector, url: str) -> None:
+async def test_postgresql_knows_the_row_count_after_analyze(wide: Connector, url: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("ANALYZE")
     again = await postgresql.connect(postgresql.PostgresqlOptions(url=url))
@@ -151,11 +151,11 @@ async def test_postgresql_tells_how_many_rows_there_are_once_it_has_looked(wide:
     await again.close()
 
 
-async def test_sqlite_tells_how_many_rows_there_are_by_their_numbers(light: Connector) -> None:
+async def test_sqlite_estimates_the_row_count_by_row_ids(light: Connector) -> None:
     assert [light.capabilities(each).row_count for each in ("wide", "none", "seen")] == [3, 0, None]
 
 
-async def test_sqlite_tells_how_many_rows_there_were_when_it_looked(path: Path) -> None:
+async def test_sqlite_knows_the_row_count_of_the_last_analyze(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("INSERT INTO wide (id) VALUES (1000000)")
         connection.execute("ANALYZE")

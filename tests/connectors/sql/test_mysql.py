@@ -63,7 +63,7 @@ async def source(url: str) -> AsyncIterator[SqlConnector]:
 
 @pytest.fixture(scope="module")
 def fragile(mariadb_started: MariadbServer) -> Iterator[MariadbServer]:
-    """A server to be killed."""
+    """Start a server that the tests kill."""
     with mariadb.mariadb_server() as server:
         server.emptied("kinds")
         server.run(*DDL, database="kinds")
@@ -75,7 +75,7 @@ async def rows(source: Connector, collection: str, *columns: str, **more: Any) -
         return [row for batch in [each async for each in batches] for row in batch]
 
 
-async def test_each_column_is_of_the_kind_of_its_type(source: SqlConnector) -> None:
+async def test_each_column_type_is_mapped(source: SqlConnector) -> None:
     columns = source.capabilities("kinds").columns
     assert {name: (column.type, column.filters, column.sortable) for name, column in columns.items()} == {
         **dict.fromkeys(("tiny", "small", "medium", "whole", "large", "born"), (ColumnType.INTEGER, ORDERED_OPS, True)),
@@ -91,7 +91,7 @@ async def test_each_column_is_of_the_kind_of_its_type(source: SqlConnector) -> N
     }
 
 
-async def test_values_are_those_of_the_words(source: SqlConnector) -> None:
+async def test_values_have_the_types_of_the_spi(source: SqlConnector) -> None:
     columns = tuple(source.capabilities("kinds").columns)
     [found] = await rows(source, "kinds", *columns, filter=Comparison("large", Op.EQ, 3))
     assert {name: repr(value) for name, value in zip(columns, found, strict=True)} == {

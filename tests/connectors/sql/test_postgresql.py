@@ -1,4 +1,4 @@
-"""PostgreSQL as a source, over the wire to a real one: what is reflected and read, stopped, lost and found again."""
+"""PostgreSQL, a real one, reflects its tables, reads their values, stops statements and is reconnected to."""
 
 import asyncio
 import os
@@ -66,7 +66,7 @@ async def source(url: str) -> AsyncIterator[SqlConnector]:
 
 @pytest.fixture(scope="module")
 def fragile() -> Iterator[PostgresqlServer]:
-    """A server to be killed."""
+    """Start a server that the tests kill."""
     with postgresql_server() as server:
         with psycopg.connect(server.url()) as connection:
             connection.execute(DDL)
@@ -78,7 +78,7 @@ async def rows(source: Connector, collection: str, *columns: str, **more: Any) -
         return [row for batch in [each async for each in batches] for row in batch]
 
 
-async def test_each_column_is_of_the_kind_of_its_type(source: SqlConnector) -> None:
+async def test_each_column_type_is_mapped(source: SqlConnector) -> None:
     columns = source.capabilities("kinds").columns
     assert {name: (column.type, column.filters, column.sortable) for name, column in columns.items()} == {
         **dict.fromkeys(("small", "whole", "large"), (ColumnType.INTEGER, ORDERED_OPS, True)),
@@ -92,7 +92,7 @@ async def test_each_column_is_of_the_kind_of_its_type(source: SqlConnector) -> N
     }
 
 
-async def test_values_are_those_of_the_words(source: SqlConnector) -> None:
+async def test_values_have_the_types_of_the_spi(source: SqlConnector) -> None:
     columns = tuple(source.capabilities("kinds").columns)
     found = dict(zip(columns, (await rows(source, "kinds", *columns))[0], strict=True))
     assert {name: repr(value) for name, value in found.items()} == {
@@ -124,7 +124,7 @@ async def test_a_table_outside_public_is_named_with_its_schema(source: SqlConnec
 
 
 @pytest.mark.parametrize("column", ["day", "moment"])
-async def test_what_python_cannot_hold_is_the_sources_failure(source: SqlConnector, column: str) -> None:
+async def test_a_value_that_python_cannot_hold_is_a_connector_error(source: SqlConnector, column: str) -> None:
     with pytest.raises(ConnectorError) as caught:
         await rows(source, "bad", column)
     expected = ("the database gave an answer that cannot be read", ErrorCode.SOURCE_INVALID)

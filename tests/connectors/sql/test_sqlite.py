@@ -1,4 +1,4 @@
-"""SQLite as a source: what is reflected and read, and statements that nobody waits for any more."""
+"""SQLite reflects its tables, reads their values, and stops cancelled statements."""
 
 import asyncio
 import os
@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from onedoor.connectors.sql import sqlite as sqlite_connector
 from onedoor.connectors.sql.connector import SqlConnector
-from onedoor.connectors.sql.sqlite import SqliteOptions, connect
+from onedoor.connectors.sql.sqlite import SqliteOptions, SqliteReaders, connect, open_read_connection
 from onedoor.connectors.sql.tables import CASE_INSENSITIVE_OPS, EQUALITY_OPS, ORDERED_OPS
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.spi.capabilities import ColumnType
@@ -46,7 +47,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def source(path: Path) -> AsyncIterator[SqlConnector]:
-    """It runs one statement at a time."""
+    """Open a connector that runs one statement at a time."""
     made = await connect(SqliteOptions(path=str(path), connections=1))
     yield made
     await made.close()
@@ -57,7 +58,7 @@ async def rows(source: Connector, collection: str, *columns: str, **more: Any) -
         return [row for batch in [each async for each in batches] for row in batch]
 
 
-async def test_each_column_is_of_the_kind_it_is_declared_as(source: SqlConnector) -> None:
+async def test_each_declared_type_is_mapped(source: SqlConnector) -> None:
     columns = source.capabilities("kinds").columns
     null = frozenset({Op.IS_NULL})
     assert {name: (column.type, column.filters, column.sortable) for name, column in columns.items()} == {
@@ -75,7 +76,7 @@ async def test_each_column_is_of_the_kind_it_is_declared_as(source: SqlConnector
     assert EQUALITY_OPS < ORDERED_OPS < CASE_INSENSITIVE_OPS
 
 
-async def test_values_are_those_of_the_words(source: SqlConnector) -> None:
+async def test_values_have_the_types_of_the_spi(source: SqlConnector) -> None:
     found = await rows(source, "kinds", *source.capabilities("kinds").columns)
     whole = (
         1, Decimal("-0.01"), datetime(1970, 1, 1, microsecond=1, tzinfo=UTC), date(2026, 1, 2), True, "é", "", 1.0,
@@ -89,7 +90,7 @@ async def test_a_view_is_read_as_a_table_is(source: SqlConnector) -> None:
 
 
 @pytest.mark.parametrize("column", ["day", "moment"])
-async def test_what_cannot_be_read_is_the_sources_failure(source: SqlConnector, column: str) -> None:
+async def test_a_value_that_cannot_be_decoded_is_a_connector_error(source: SqlConnector, column: str) -> None:
     with pytest.raises(ConnectorError) as caught:
         await rows(source, "bad", column)
     expected = ("the database gave an answer that cannot be read", ErrorCode.SOURCE_INVALID)
@@ -112,8 +113,8 @@ async def test_nothing_can_be_written(source: SqlConnector, path: Path, sql: str
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3, 100])
-async def test_a_statement_that_nobody_waits_for_is_stopped(source: SqlConnector, turns: int) -> None:
-    """Wherever it then is: on its way to the one thread there is, waiting for it, or running."""
+async def test_a_cancelled_statement_stops_wherever_it_is(source: SqlConnector, turns: int) -> None:
+    """It may be waiting for the one thread, or running in it."""
     running = [asyncio.create_task(source.runner.run(ENDLESS, ())) for _ in range(3)]
     for _ in range(turns):
         await asyncio.sleep(0)
@@ -130,3 +131,32 @@ async def test_a_running_statement_is_stopped(source: SqlConnector) -> None:
             await source.runner.run(ENDLESS, ())
     async with asyncio.timeout(PATIENCE):
         await source.ping()
+
+
+async def test_every_connection_is_closed_in_the_end(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[sqlite3.Connection] = []
+
+    def open_and_note(path: Path) -> sqlite3.Connection:
+        opened.append(open_read_connection(path))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite_connector, "open_read_connection", open_and_note)
+    source = await connect(SqliteOptions(path=str(path)))
+    assert isinstance(source.runner, SqliteReaders)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await source.runner.run(ENDLESS, ())
+    with pytest.raises(ConnectorError):
+        await source.runner.run("SELECT nothing", ())
+    await source.ping()
+    await source.close()
+    source.runner.pool.shutdown(wait=True)
+    assert [is_closed(connection) for connection in opened] == [True] * 4
+
+
+def is_closed(connection: sqlite3.Connection) -> bool:
+    try:
+        connection.execute("SELECT 1")
+    except sqlite3.ProgrammingError:
+        return True
+    return False

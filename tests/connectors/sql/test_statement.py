@@ -1,4 +1,4 @@
-"""Asks in, the text of one statement out: golden, in the SQL of each database."""
+"""Each request compiles to one statement, golden in the SQL of SQLite and PostgreSQL."""
 
 from datetime import date
 from decimal import Decimal
@@ -239,7 +239,7 @@ def where(name: str, where: Any, in_sqlite: str, in_postgresql: str) -> Any:
         ),
     ],
 )
-def test_an_ask_is_one_statement(ask: ScanRequest, in_sqlite: str, in_postgresql: str) -> None:
+def test_a_request_is_one_statement(ask: ScanRequest, in_sqlite: str, in_postgresql: str) -> None:
     assert (compiled_text(ask, SQLITE, SQLITE_DIALECT), compiled_text(ask, POSTGRESQL, POSTGRESQL_DIALECT)) == (
         in_sqlite,
         in_postgresql,

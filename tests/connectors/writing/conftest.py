@@ -12,7 +12,8 @@ import pytest
 from demo.servers.postgresql import PostgresqlServer
 from demo.servers.run import Running, address
 from onedoor.connectors.memory import MemoryCollection, MemoryConnector
-from onedoor.connectors.snowflake import client, connector
+from onedoor.connectors.snowflake import connector
+from onedoor.connectors.snowflake.options import SnowflakeOptions
 from onedoor.connectors.sql import mysql, postgresql, sqlite
 from onedoor.spi.connector import WritableConnector
 from tests import acme
@@ -107,7 +108,7 @@ async def connected(name: str, place: str) -> WritableConnector:
             return await mysql.connect(mysql.MysqlOptions(url=place, writable=WRITABLE))
     parts = urlsplit(f"//{place}")
     return await connector.connect(
-        client.SnowflakeOptions(
+        SnowflakeOptions(
             host=str(parts.hostname), port=int(parts.port or 0), protocol="http", account="acme", user="demo",
             password="any", database="ACME", schema=parts.path.strip("/"),
             writable={each: list(key) for each, key in KEYS.items()},

@@ -19,6 +19,8 @@ from tests.servers.mariadb import MariadbServer
 
 
 async def test_a_user_who_may_only_read_is_told_so(postgresql_written: str) -> None:
+    owner = await postgresql.connect(postgresql.PostgresqlOptions(url=postgresql_written, writable=WRITABLE))
+    await owner.close()  # it has created the marker table
     with psycopg.connect(postgresql_written) as connection:
         connection.execute("DROP ROLE IF EXISTS reader")
         connection.execute("CREATE ROLE reader LOGIN")

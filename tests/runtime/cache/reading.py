@@ -1,4 +1,4 @@
-"""One counted source, read through a cache on a clock that only the tests move."""
+"""Read a counting connector through a cache whose clock only the tests move."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -21,7 +21,7 @@ SALES = build_cache_scope({frozenset({"sales"}), frozenset({"everyone"})}, "v1")
 
 
 class Clock:
-    """Both clocks, of the wall and of the process."""
+    """Serves as the wall clock and the monotonic clock."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -34,7 +34,7 @@ class Clock:
 
 
 class Counted:
-    """Rows that tell the number of the call; `act` runs before they are given."""
+    """A connector whose row is the number of the scan; `act` runs before each scan returns."""
 
     def __init__(self, act: Callable[[int], Awaitable[None]] | None = None) -> None:
         self.act = act
@@ -61,7 +61,7 @@ class Counted:
 
 
 def reader(source: Counted, clock: Clock, store: CacheStore | None = None, **more: Any) -> Reader:
-    """Of a caller in finance; orders may be 30 seconds old."""
+    """Build the reader of a caller in finance, for whom orders may be 30 seconds old."""
     kept = store or InMemoryCacheStore(max_entries=100, max_bytes=1_000_000, clock=clock)
     cache = RowCache(store=kept, max_ages={"internal": {"orders": 30.0}}, secret=SECRET, now=clock.now)
     guarded = resilience.wrap_connector("internal", source, Limits(**more), clock)

@@ -1,4 +1,4 @@
-"""What is read a second time, what is not, and who waits with whom."""
+"""Rows are read again when they are stale, and equal scans at the same time are one call."""
 
 import asyncio
 from dataclasses import replace
@@ -22,7 +22,7 @@ from onedoor.spi.scan import KeyFilter, ScanRequest, SortKey
 from tests.runtime.cache.reading import ASK, FINANCE, SALES, SECRET, START, Clock, Counted, failed, reader
 
 
-async def test_what_is_fresh_is_not_read_again() -> None:
+async def test_fresh_rows_are_not_read_again() -> None:
     clock, source = Clock(), Counted()
     one = reader(source, clock)
     first = await read_cached_rows(one, ASK)
@@ -37,7 +37,7 @@ async def test_what_is_fresh_is_not_read_again() -> None:
     ]
 
 
-async def test_a_collection_without_a_time_is_always_read() -> None:
+async def test_a_collection_without_a_max_age_is_always_read() -> None:
     clock, source = Clock(), Counted()
     one = reader(source, clock)
     other = replace(ASK, collection="items")
@@ -45,7 +45,7 @@ async def test_a_collection_without_a_time_is_always_read() -> None:
     assert source.calls == 3
 
 
-async def test_what_is_the_callers_own_is_always_read() -> None:
+async def test_a_reader_without_a_cache_always_reads() -> None:
     source = Counted()
     own = replace(reader(source, Clock()), cache=None)
     await read_cached_rows(own, ASK)
@@ -61,7 +61,7 @@ async def test_callers_with_other_permissions_never_share() -> None:
     assert found == [1, 2, 1, 2]
 
 
-async def test_nor_do_they_wait_for_one_another() -> None:
+async def test_callers_with_other_permissions_do_not_share_a_call() -> None:
     going = asyncio.Event()
     source = Counted(lambda _: going.wait())  # type: ignore[arg-type, return-value]
     finance = reader(source, Clock())
@@ -86,7 +86,7 @@ async def test_equal_reads_at_the_same_time_are_one_call() -> None:
     )  # fmt: skip
 
 
-async def test_who_began_a_read_may_leave_and_the_others_get_it() -> None:
+async def test_a_read_continues_when_the_caller_who_began_it_leaves() -> None:
     going = asyncio.Event()
     source = Counted(lambda _: going.wait())  # type: ignore[arg-type, return-value]
     one = reader(source, Clock())
@@ -99,7 +99,7 @@ async def test_who_began_a_read_may_leave_and_the_others_get_it() -> None:
     assert (first.cancelled(), source.calls, source.cancelled) == (True, 1, 0)
 
 
-async def test_a_read_that_nobody_waits_for_is_cancelled_and_not_joined() -> None:
+async def test_a_read_that_nobody_waits_for_is_cancelled_and_not_shared() -> None:
     source = Counted(lambda number: asyncio.Event().wait() if number == 1 else asyncio.sleep(0))  # type: ignore[arg-type, return-value]
     one = reader(source, Clock())
     waiting = [asyncio.create_task(read_cached_rows(one, ASK)) for _ in range(3)]
@@ -112,7 +112,7 @@ async def test_a_read_that_nobody_waits_for_is_cancelled_and_not_joined() -> Non
     assert (source.calls, source.cancelled) == (2, 1)
 
 
-async def test_a_failure_reaches_all_who_wait_and_is_not_kept() -> None:
+async def test_a_failure_reaches_all_waiting_callers_and_is_not_cached() -> None:
     source = Counted(failed)
     one = reader(source, Clock())
     answers = await asyncio.gather(*(read_cached_rows(one, ASK) for _ in range(3)), return_exceptions=True)
@@ -121,7 +121,7 @@ async def test_a_failure_reaches_all_who_wait_and_is_not_kept() -> None:
         await read_cached_rows(one, ASK)
 
 
-async def test_a_call_is_made_for_all_who_wait_until_the_last_of_them_gives_up() -> None:
+async def test_a_shared_call_has_all_waiting_people_and_the_last_deadline() -> None:
     going, seen = asyncio.Event(), list[tuple[list[str], float]]()
 
     async def act(_: int) -> None:
@@ -162,7 +162,7 @@ ASKS = {
 }
 
 
-def test_asks_that_differ_anywhere_have_different_keys() -> None:
+def test_requests_that_differ_anywhere_have_different_keys() -> None:
     keys = {
         build_cache_key(SECRET, scope, source, ask)
         for scope in (FINANCE, SALES)
@@ -176,17 +176,17 @@ def test_another_secret_gives_other_keys() -> None:
     assert build_cache_key(b"1", FINANCE, "a", ASK) != build_cache_key(b"2", FINANCE, "a", ASK)
 
 
-def test_every_field_of_an_ask_is_part_of_its_key() -> None:
+def test_every_field_of_a_request_is_part_of_its_key() -> None:
     assert all(repr(getattr(ASK, name)) != "" for name in ScanRequest.__dataclass_fields__)
     assert serialize_canonically(ASK).count(",") >= len(ScanRequest.__dataclass_fields__) - 1
 
 
-def test_what_cannot_be_told_apart_is_not_a_key() -> None:
+def test_values_that_cannot_be_serialized_have_no_key() -> None:
     with pytest.raises(TypeError):
         serialize_canonically(replace(ASK, filter=object()))
 
 
-async def test_what_was_used_least_recently_is_forgotten_first() -> None:
+async def test_the_least_recently_used_entry_is_dropped_first() -> None:
     store = InMemoryCacheStore(max_entries=2, max_bytes=1_000_000, clock=Clock())
     for name in (b"a", b"b"):
         await store.put(name, CacheEntry(rows=(), read_at=START), 1)
@@ -195,7 +195,7 @@ async def test_what_was_used_least_recently_is_forgotten_first() -> None:
     assert [store.get_nowait(name) is not None for name in (b"a", b"b", b"c")] == [True, False, True]
 
 
-async def test_no_more_bytes_are_kept_than_allowed() -> None:
+async def test_the_cache_keeps_no_more_bytes_than_its_limit() -> None:
     many = CacheEntry(rows=tuple((number, "x" * 100) for number in range(10)), read_at=START)
     size = estimate_size(many.rows)
     store = InMemoryCacheStore(max_entries=1_000, max_bytes=10 * size, clock=Clock())

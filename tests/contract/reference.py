@@ -1,6 +1,6 @@
-"""An ask and all rows in, its answer out: what the words mean, read off the contract, fast in no way.
+"""Evaluate a request over all rows in the plainest way.
 
-Written apart from engine/finish.py and engine/reckon.py, so that neither can be wrong unseen.
+It shares no code with `onedoor/spi/operators.py`, so that an error in one shows against the other.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,49 +31,55 @@ Record = Mapping[str, Any]
 Tables = Mapping[str, Sequence[Record]]
 
 
-def meant(ask: ScanRequest, tables: Tables) -> list[Row]:
-    rows = [row for row in tables[ask.collection] if keyed(ask, row) and meets(ask.filter, row, tables)]
-    if ask.aggregates:
-        return grouped(ask, rows)
-    rows = sorted(rows, key=cmp_to_key(lambda one, other: compared(ask.sort, one, other)))
-    return [tuple(row[name] for name in ask.columns) for row in within(ask, rows)]
+def evaluate(scan_request: ScanRequest, tables: Tables) -> list[Row]:
+    rows = [
+        row
+        for row in tables[scan_request.collection]
+        if keyed(scan_request, row) and meets(scan_request.filter, row, tables)
+    ]
+    if scan_request.aggregates:
+        return grouped(scan_request, rows)
+    rows = sorted(rows, key=cmp_to_key(lambda one, other: compared(scan_request.sort, one, other)))
+    return [tuple(row[name] for name in scan_request.columns) for row in within(scan_request, rows)]
 
 
-def keyed(ask: ScanRequest, row: Record) -> bool:
-    return ask.keys is None or any(equals(row, ask.keys.columns, key) for key in ask.keys.values)
+def keyed(scan_request: ScanRequest, row: Record) -> bool:
+    return scan_request.keys is None or any(
+        equals(row, scan_request.keys.columns, key) for key in scan_request.keys.values
+    )
 
 
 def equals(row: Record, columns: Sequence[str], key: Row) -> bool:
     return all(row[name] is not None and row[name] == value for name, value in zip(columns, key, strict=True))
 
 
-def grouped(ask: ScanRequest, rows: Sequence[Record]) -> list[Row]:
-    """A row for each group, and one of no rows where nothing is grouped by; then as a read of those rows."""
-    units = {each.column: each.unit for each in ask.time_buckets}
-    keys = [tuple(cut(row[name], units.get(name)) for name in ask.columns) for row in rows]
+def grouped(scan_request: ScanRequest, rows: Sequence[Record]) -> list[Row]:
+    """Compute a row for each group, or one for all rows, then filter, sort and limit the groups as rows."""
+    units = {each.column: each.unit for each in scan_request.time_buckets}
+    keys = [tuple(truncate(row[name], units.get(name)) for name in scan_request.columns) for row in rows]
     found = []
-    for key in dict.fromkeys(keys if ask.columns else [()]):
+    for key in dict.fromkeys(keys if scan_request.columns else [()]):
         members = [row for row, own in zip(rows, keys, strict=True) if own == key]
-        measures = {each.name: measured(each, members) for each in ask.aggregates}
-        found.append(dict(zip(ask.columns, key, strict=True)) | measures)
-    kept = [each for each in found if meets(ask.having, each, {})]
-    kept.sort(key=cmp_to_key(lambda one, other: compared(ask.sort, one, other)))
-    return [tuple(each.values()) for each in within(ask, kept)]
+        measures = {each.name: aggregate(each, members) for each in scan_request.aggregates}
+        found.append(dict(zip(scan_request.columns, key, strict=True)) | measures)
+    kept = [each for each in found if meets(scan_request.having, each, {})]
+    kept.sort(key=cmp_to_key(lambda one, other: compared(scan_request.sort, one, other)))
+    return [tuple(each.values()) for each in within(scan_request, kept)]
 
 
-def cut(value: Any, unit: TimeUnit | None) -> Any:
-    """Read off the calendar; a time is first said in UTC."""
+def truncate(value: Any, unit: TimeUnit | None) -> Any:
+    """Truncate a date, or a time in UTC, by the calendar."""
     if value is None or unit is None:
         return value
     if not isinstance(value, datetime):
-        return BEGINS[unit](value)
+        return UNIT_STARTS[unit](value)
     said = value.astimezone(UTC)
     if unit is TimeUnit.HOUR:
         return datetime(said.year, said.month, said.day, said.hour, tzinfo=UTC)
-    return datetime.combine(BEGINS[unit](said.date()), time(), UTC)
+    return datetime.combine(UNIT_STARTS[unit](said.date()), time(), UTC)
 
 
-BEGINS: Mapping[TimeUnit, Callable[[date], date]] = {
+UNIT_STARTS: Mapping[TimeUnit, Callable[[date], date]] = {
     TimeUnit.DAY: lambda day: day,
     TimeUnit.WEEK: lambda day: date.fromisocalendar(*day.isocalendar()[:2], 1),
     TimeUnit.MONTH: lambda day: date(day.year, day.month, 1),
@@ -82,11 +88,11 @@ BEGINS: Mapping[TimeUnit, Callable[[date], date]] = {
 }
 
 
-def measured(measure: AggregateCall, rows: Sequence[Record]) -> Any:
-    if measure.column is None:
+def aggregate(call: AggregateCall, rows: Sequence[Record]) -> Any:
+    if call.column is None:
         return len(rows)
-    values = sorted(row[measure.column] for row in rows if row[measure.column] is not None)
-    match measure.function:
+    values = sorted(row[call.column] for row in rows if row[call.column] is not None)
+    match call.function:
         case AggregateFunction.COUNT:
             return len(values)
         case AggregateFunction.COUNT_DISTINCT:
@@ -99,7 +105,7 @@ def measured(measure: AggregateCall, rows: Sequence[Record]) -> Any:
 
 
 def summed(values: Sequence[Any]) -> Any:
-    """As a fraction, so that nothing is rounded but a float, and that once; money keeps its places."""
+    """Sum as fractions, so that only a float is rounded, and only once; money keeps its places."""
     if not values:
         return None
     exact = sum(map(Fraction, values))
@@ -109,11 +115,11 @@ def summed(values: Sequence[Any]) -> Any:
     return Decimal(int(exact * 10**places)).scaleb(-places)
 
 
-def within(ask: ScanRequest, rows: Sequence[Record]) -> list[Record]:
+def within(scan_request: ScanRequest, rows: Sequence[Record]) -> list[Record]:
     kept: list[Record] = []
     for row in rows:
-        alike = [each for each in kept if ask.keys is None or same(ask.keys.columns, each, row)]
-        if ask.limit is None or len(alike) < ask.limit:
+        alike = [each for each in kept if scan_request.keys is None or same(scan_request.keys.columns, each, row)]
+        if scan_request.limit is None or len(alike) < scan_request.limit:
             kept.append(row)
     return kept
 

@@ -1,4 +1,4 @@
-"""The history of changes under contract: a state with changes of two types in it."""
+"""Open a history connector over a metadata database with changes of two types."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -31,11 +31,11 @@ ROW = {"id": 7, "name": "\ud800 é", "credit": None, "at": NOW, "tags": ("a", "b
 
 
 @asynccontextmanager
-async def history(folder: Path) -> AsyncIterator[HistoryConnector]:
+async def open_history(folder: Path) -> AsyncIterator[HistoryConnector]:
     state = open_database(f"sqlite:///{folder}/state.sqlite", PEPPER)
     ledger = Ledger(state)
     for number in range(12):
-        await _changed(ledger, number)
+        await _record_change(ledger, number)
     kept_of = TrackedType(
         row_key=RowKey(capabilities=Capabilities(columns=COLUMNS), id_columns=("id",), constants={}), column_types=KINDS
     )
@@ -44,7 +44,7 @@ async def history(folder: Path) -> AsyncIterator[HistoryConnector]:
     state.close()
 
 
-async def _changed(ledger: Ledger, number: int) -> None:
+async def _record_change(ledger: Ledger, number: int) -> None:
     name = ledger.new_id()
     intent = Intent(
         id=name, person="P1", key_id="K1", groups=("sales",), mutation="m", idempotency_key=None, body=b"", input="{}",
@@ -53,7 +53,8 @@ async def _changed(ledger: Ledger, number: int) -> None:
     assert await ledger.begin_intent(intent, ()) is None
     left = HistoryRow(
         id=f"{name}-1", intent_id=name, type="Order" if number % 3 else "Customer", row=("7", "é", "a:b")[number % 2],
-        verb="update", state=IntentState.DONE, version_before=None, version_after="2", at=NOW, person="P1", mutation="m",
+        verb="update", state=IntentState.DONE, version_before=None, version_after="2", at=NOW, person="P1",
+        mutation="m",
         before=intents.encode_row(ROW if number % 4 else None), after=intents.encode_row({**ROW, "id": number}),
         reason=None if number % 2 else "why", record="R1",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""A few series, and what is declared of them, for the contract of a source of time series."""
+"""Define a few time series and their collections for the Prometheus connector."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta

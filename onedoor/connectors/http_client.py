@@ -56,9 +56,7 @@ CALL_REFUSED = StatusError(message="refused the call with {cause}", code=ErrorCo
 
 CREDENTIALS_REFUSED = StatusError(message="refused the credentials")
 
-OVERLOADED = StatusError(
-    message="takes no more calls for now, ask again later", code=ErrorCode.SOURCE_OVERLOADED
-)  # fmt: skip
+OVERLOADED = StatusError(message="takes no more calls for now, ask again later", code=ErrorCode.SOURCE_OVERLOADED)
 
 SERVER_FAILED = StatusError(message="failed with HTTP status {status}", retryable=True)
 

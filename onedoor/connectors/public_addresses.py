@@ -31,7 +31,7 @@ class PublicAddressResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: AddressFamily = AddressFamily.AF_INET
     ) -> list[ResolveResult]:
-        """Raises PrivateAddressError when any of the addresses is not public."""
+        """Resolve a host. Raises PrivateAddressError when any of its addresses is not public."""
         addresses: list[ResolveResult] = await self.resolver.resolve(host, port, family)
         if not all(is_public_address(address["host"]) for address in addresses):
             raise PrivateAddressError

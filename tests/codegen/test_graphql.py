@@ -1,4 +1,4 @@
-"""A service that speaks GraphQL, read by its SDL or over the wire: files, settings, and a house that stands on both."""
+"""`introspect` of a GraphQL service, by its SDL or over the wire: files, settings, and the queries they answer."""
 
 import tomllib
 from collections.abc import AsyncIterator, Mapping
@@ -66,40 +66,40 @@ scalar URL
 
 @pytest.fixture
 def sdl(tmp_path: Path) -> str:
-    return written(tmp_path, SDL)
+    return write_sdl(tmp_path, SDL)
 
 
-def written(folder: Path, text: str) -> str:
+def write_sdl(folder: Path, text: str) -> str:
     path = folder / "service.graphql"
     path.write_text(text, encoding="utf-8")
     return str(path)
 
 
-def settings(told: str) -> Mapping[str, Any]:
-    """The section that the command asks to add."""
-    found: Mapping[str, Any] = tomllib.loads(told.partition("onedoor.toml:")[2])["sources"]["own"]
-    return found
+def parse_settings(output: str) -> Mapping[str, Any]:
+    """Parse the section that the command asks to add."""
+    section: Mapping[str, Any] = tomllib.loads(output.partition("onedoor.toml:")[2])["sources"]["own"]
+    return section
 
 
-def texts(folder: Path) -> dict[str, str]:
+def read_python_files(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in folder.rglob("*.py")}
 
 
 @pytest.fixture
 async def source(sdl: str, tmp_path: Path, acme_servers: Running) -> AsyncIterator[Connector]:
-    """The files are written, and their service answers as the settings say."""
+    """Write the files, and serve the collections that the settings declare."""
     host, port = address(acme_servers, "directory")
-    told = settings(introspected(sdl, tmp_path, "--allow", "sales"))
+    settings = parse_settings(introspected(sdl, tmp_path, "--allow", "sales"))
     headers = {"authorization": SECRETS["DIRECTORY_AUTHORIZATION"]}
     url = f"http://{host}:{port}/graphql"
     opened = await connect(
-        GraphQLOptions(url=url, collections=told["collections"], headers=headers, private_addresses=True)
+        GraphQLOptions(url=url, collections=settings["collections"], headers=headers, private_addresses=True)
     )  # fmt: skip
     yield opened
     await opened.close()
 
 
-async def test_a_house_stands_on_what_was_written(source: Connector, tmp_path: Path) -> None:
+async def test_queries_over_the_written_files_are_answered(source: Connector, tmp_path: Path) -> None:
     found = await asked(
         house(tmp_path, source),
         "{ office(id: \"ber\") { name addressCity desks(first: 2) { nodes { id office { id } } } }"
@@ -116,23 +116,23 @@ async def test_a_house_stands_on_what_was_written(source: Connector, tmp_path: P
     }
 
 
-def test_what_is_read_over_the_wire_is_what_is_read_of_its_sdl(
+def test_introspection_and_sdl_give_the_same_files(
     sdl: str, tmp_path: Path, acme_servers: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host, port = address(acme_servers, "directory")
     monkeypatch.setenv("GRAPHQL_AUTHORIZATION", SECRETS["DIRECTORY_AUTHORIZATION"])
     url = f"http://{host}:{port}/graphql"
     wired, read = tmp_path / "wired", tmp_path / "read"
-    over = settings(introspected(url, wired, "--allow", "sales"))
-    assert over["collections"] == settings(introspected(sdl, read, "--allow", "sales"))["collections"]
+    over = parse_settings(introspected(url, wired, "--allow", "sales"))
+    assert over["collections"] == parse_settings(introspected(sdl, read, "--allow", "sales"))["collections"]
     assert (over["url"], over["private_addresses"]) == (url, True)
-    assert texts(wired) == texts(read)
+    assert read_python_files(wired) == read_python_files(read)
     assert "wrote" in introspected(f"graphql+{url}", tmp_path / "again", "--allow", "sales")
 
 
-def test_every_collection_is_declared_by_what_the_service_takes(tmp_path: Path) -> None:
-    told = settings(introspected(written(tmp_path, ODD), tmp_path))
-    assert told == {
+def test_a_collection_has_the_arguments_that_its_field_takes(tmp_path: Path) -> None:
+    settings = parse_settings(introspected(write_sdl(tmp_path, ODD), tmp_path))
+    assert settings == {
         "kind": "graphql",
         "url": {"env": "OWN_URL"},
         "collections": {
@@ -165,36 +165,36 @@ def test_every_collection_is_declared_by_what_the_service_takes(tmp_path: Path) 
     }  # fmt: skip
 
 
-async def test_what_is_declared_can_be_opened(tmp_path: Path) -> None:
-    told = settings(introspected(written(tmp_path, ODD), tmp_path))
-    source = await connect(GraphQLOptions(url="https://a.example/graphql", collections=told["collections"]))
+async def test_the_declared_collections_can_be_served(tmp_path: Path) -> None:
+    settings = parse_settings(introspected(write_sdl(tmp_path, ODD), tmp_path))
+    source = await connect(GraphQLOptions(url="https://a.example/graphql", collections=settings["collections"]))
     assert set(source.collections) == {"person", "team"}
     await source.close()
 
 
-def test_only_the_wished_collections_are_declared(tmp_path: Path) -> None:
-    told = settings(introspected(written(tmp_path, ODD), tmp_path, "--tables", "team"))
-    assert list(told["collections"]) == ["team"]
+def test_only_the_selected_collections_are_declared(tmp_path: Path) -> None:
+    settings = parse_settings(introspected(write_sdl(tmp_path, ODD), tmp_path, "--tables", "team"))
+    assert list(settings["collections"]) == ["team"]
     assert not (tmp_path / "schema/person.py").exists()
 
 
-def test_what_changed_is_said_written_and_declared_anew(sdl: str, tmp_path: Path) -> None:
+def test_a_change_of_the_schema_is_listed_and_written(sdl: str, tmp_path: Path) -> None:
     (tmp_path / "onedoor.toml").write_text('[sources.own]\nkind = "graphql"\n')
     introspected(sdl, tmp_path, "--allow", "sales")
     assert "nothing changed" in introspected(sdl, tmp_path)
-    told = introspected(written(tmp_path, SDL.replace("floor: Int!", "floor: Int\n  lamp: Boolean!")), tmp_path)
-    assert "+ column `desk.lamp`" in told.splitlines()
-    assert settings(told)["collections"]["desk"]["columns"]["lamp"] == "boolean"
+    output = introspected(write_sdl(tmp_path, SDL.replace("floor: Int!", "floor: Int\n  lamp: Boolean!")), tmp_path)
+    assert "+ column `desk.lamp`" in output.splitlines()
+    assert parse_settings(output)["collections"]["desk"]["columns"]["lamp"] == "boolean"
 
 
-def test_a_type_is_shut_until_a_group_is_given(sdl: str, tmp_path: Path) -> None:
+def test_a_type_is_shut_until_a_group_is_allowed(sdl: str, tmp_path: Path) -> None:
     assert "every type is shut" in introspected(sdl, tmp_path)
     with pytest.raises(SchemaError, match="is open to nobody"):
         house(tmp_path, None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "complaint"),
     [
         ("type Query {", "what is there is no schema of GraphQL"),
         ("hello", "what is there is no schema of GraphQL"),
@@ -203,14 +203,17 @@ def test_a_type_is_shut_until_a_group_is_given(sdl: str, tmp_path: Path) -> None
         ("type Query { a: A }", "what is there is no schema of GraphQL"),
     ],
 )
-def test_what_is_no_schema_is_told_in_a_sentence(text: str, said: str, tmp_path: Path) -> None:
-    told = run(written(tmp_path, text), tmp_path)
-    assert (told.exit_code, said in told.output) == (2, True)
+def test_what_is_no_schema_is_one_sentence(text: str, complaint: str, tmp_path: Path) -> None:
+    output = run(write_sdl(tmp_path, text), tmp_path)
+    assert (output.exit_code, complaint in output.output) == (2, True)
 
 
-def test_a_service_that_refuses_is_told_in_a_sentence(tmp_path: Path, acme_servers: Running) -> None:
+def test_a_service_that_refuses_is_one_sentence(tmp_path: Path, acme_servers: Running) -> None:
     host, port = address(acme_servers, "directory")
-    told = run(f"http://{host}:{port}/graphql", tmp_path)
-    assert (told.exit_code, "the service cannot be read: the API refused the credentials" in told.output) == (2, True)
+    output = run(f"http://{host}:{port}/graphql", tmp_path)
+    assert (output.exit_code, "the service cannot be read: the API refused the credentials" in output.output) == (
+        2,
+        True,
+    )
     gone = run(str(tmp_path / "nothing.graphql"), tmp_path)
     assert (gone.exit_code, "there is no such file" in gone.output) == (2, True)

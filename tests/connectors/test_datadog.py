@@ -1,4 +1,4 @@
-"""What is special about Datadog: pages and cursors, searches that nothing gets out of, quotas, limits, failures."""
+"""The `datadog` connector over a real wire: pages, searches that no value escapes from, quotas, limits, failures."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -16,13 +16,7 @@ from onedoor.connectors.datadog.connector import QUOTA, DatadogConnector, Datado
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.runtime.quota import ConnectorRateLimiters
 from onedoor.spi.capabilities import ColumnType
-from onedoor.spi.predicates import (
-    ALWAYS_TRUE,
-    And,
-    Comparison,  # pytest would take `Test` for a class of tests
-    Op,
-    Row,
-)
+from onedoor.spi.predicates import ALWAYS_TRUE, And, Comparison, Op, Row
 from onedoor.spi.scan import KeyFilter, ScanRequest
 from tests.servers.far import Reply, saying, serving, slow
 
@@ -39,10 +33,12 @@ HOSTILE = (
 
 
 @asynccontextmanager
-async def opened(url: str, quotas: ConnectorRateLimiters | None = None, **more: Any) -> AsyncIterator[DatadogConnector]:
+async def open_source(
+    url: str, quotas: ConnectorRateLimiters | None = None, **options: Any
+) -> AsyncIterator[DatadogConnector]:
     keys = {"api_key": SECRETS["DATADOG_API_KEY"], "app_key": SECRETS["DATADOG_APP_KEY"]}
     given = {"tags": TAGS, "health": "customer_id", "metrics": METRICS, "days": 30, "private_addresses": True, **keys}
-    source = await connect(DatadogOptions(base_url=url, **{**given, **more}), quotas, lambda: NOW)
+    source = await connect(DatadogOptions(base_url=url, **{**given, **options}), quotas, lambda: NOW)
     try:
         yield source
     finally:
@@ -51,12 +47,12 @@ async def opened(url: str, quotas: ConnectorRateLimiters | None = None, **more: 
 
 @pytest.fixture
 async def source(acme_servers: Running) -> AsyncIterator[DatadogConnector]:
-    async with opened("http://{}:{}".format(*address(acme_servers, "datadog"))) as made:
-        yield made
+    async with open_source("http://{}:{}".format(*address(acme_servers, "datadog"))) as source:
+        yield source
 
 
-async def read(source: DatadogConnector, collection: str, *columns: str, **more: Any) -> list[Row]:
-    ask = ScanRequest(collection=collection, columns=columns, **more)
+async def read_rows(source: DatadogConnector, collection: str, *columns: str, **options: Any) -> list[Row]:
+    ask = ScanRequest(collection=collection, columns=columns, **options)
     return [row async for batch in source.scan(ask) for row in batch]
 
 
@@ -65,7 +61,7 @@ def equal(column: str, value: Any) -> Comparison:
 
 
 async def test_tags_are_columns(source: DatadogConnector) -> None:
-    found = await read(source, "monitors", "id", "service", "env", "customer_id", "tags")
+    found = await read_rows(source, "monitors", "id", "service", "env", "customer_id", "tags")
     assert found == [
         (each.id, of.get("service"), of.get("env"), int(of["customer_id"]) if "customer_id" in of else None, each.tags)
         for each in MONITORS
@@ -74,7 +70,7 @@ async def test_tags_are_columns(source: DatadogConnector) -> None:
 
 
 async def test_the_health_of_a_customer_is_its_worst_monitor(source: DatadogConnector) -> None:
-    found = await read(
+    found = await read_rows(
         source, "health", "customer_id", "status", keys=KeyFilter(("customer_id",), ((1,), (2,), (9999,)))
     )
     of = {each.tags[0]: each.status for each in MONITORS}
@@ -86,16 +82,16 @@ async def test_logs_are_found_by_service_level_and_time(source: DatadogConnector
     span = (Comparison("time", Op.GTE, low), Comparison("time", Op.LT, high))
     where = And((Comparison("service", Op.IN, ("search", "mailer")), equal("status", "info"), *span))
     kept = [each for each in LOGS if low <= each.at < high and each.status == "info"]
-    assert await read(source, "logs", "id", filter=where) == [
+    assert await read_rows(source, "logs", "id", filter=where) == [
         (each.id,) for each in kept if each.service in ("search", "mailer")
     ]
 
 
 @pytest.mark.parametrize("service", HOSTILE)
-async def test_a_value_never_widens_a_search(source: DatadogConnector, service: str) -> None:
+async def test_no_value_widens_a_search(source: DatadogConnector, service: str) -> None:
     where = Comparison("service", Op.IN, (service, "search"))
-    found = await read(source, "logs", "service", filter=where)
-    assert (await read(source, "logs", "id", filter=equal("service", service)), set(found)) == ([], {("search",)})
+    found = await read_rows(source, "logs", "service", filter=where)
+    assert (await read_rows(source, "logs", "id", filter=equal("service", service)), set(found)) == ([], {("search",)})
 
 
 def page(*ids: str, after: str | None = None) -> Mapping[str, Any]:
@@ -115,23 +111,26 @@ def turning(*pages: Any) -> Reply:
 
 async def test_cursors_are_followed_to_the_last_page() -> None:
     pages = page("a", "b", after="x"), page("c", after="y"), page()
-    async with serving(turning(*pages)) as (url, far), opened(url) as source:
-        assert await read(source, "logs", "id") == [("a",), ("b",), ("c",)]
-    assert [each.json["page"].get("cursor") for each in far.asked] == [None, "x", "y"]
-    assert far.asked[0].json["filter"] == {"query": "*", "from": str(int((NOW.timestamp() - 30 * 86_400) * 1000))}
+    async with serving(turning(*pages)) as (url, server), open_source(url) as source:
+        assert await read_rows(source, "logs", "id") == [("a",), ("b",), ("c",)]
+    assert [each.json["page"].get("cursor") for each in server.asked] == [None, "x", "y"]
+    assert server.asked[0].json["filter"] == {"query": "*", "from": str(int((NOW.timestamp() - 30 * 86_400) * 1000))}
 
 
-async def test_a_cursor_that_comes_back_ends_the_read() -> None:
-    async with serving(turning(page("a", after="x"))) as (url, _), opened(url) as source:
+async def test_a_cursor_that_comes_back_is_an_error() -> None:
+    async with serving(turning(page("a", after="x"))) as (url, _), open_source(url) as source:
         with pytest.raises(ConnectorError, match="cannot be read"):
-            await read(source, "logs", "id")
+            await read_rows(source, "logs", "id")
 
 
-async def test_more_lines_than_anyone_reads_are_refused() -> None:
-    async with serving(turning(page("a", "b", after="x"), page("c", "d"))) as (url, _), opened(url, items=3) as source:
-        with pytest.raises(ConnectorError) as failure:
-            await read(source, "logs", "id")
-    assert (failure.value.code, failure.value.reason) == (
+async def test_a_search_over_the_limit_of_items_is_refused() -> None:
+    async with (
+        serving(turning(page("a", "b", after="x"), page("c", "d"))) as (url, _),
+        open_source(url, items=3) as source,
+    ):
+        with pytest.raises(ConnectorError) as raised:
+            await read_rows(source, "logs", "id")
+    assert (raised.value.code, raised.value.reason) == (
         ErrorCode.LIMIT_EXCEEDED,
         "there are more logs than the limit `items` of 3, bound `time` or name a service",
     )
@@ -144,59 +143,61 @@ CALLS = [
     pytest.param("health", {"keys": KeyFilter(("customer_id",), ((1,),))}, 1, id="one customer's health"),
     pytest.param("logs", {"keys": MANY}, 1, id="logs of many services in one search"),
     pytest.param("logs", {"filter": Comparison("service", Op.IN, ())}, 0, id="logs of no service"),
-    pytest.param("logs", {"filter": Comparison("time", Op.LT, NOW - timedelta(days=40))}, 0, id="logs past the history"),
+    pytest.param(
+        "logs", {"filter": Comparison("time", Op.LT, NOW - timedelta(days=40))}, 0, id="logs past the history"
+    ),
     pytest.param("metrics", {"filter": equal("metric", "none")}, 0, id="a metric that is not declared"),
 ]
 
 
 @pytest.mark.parametrize(("collection", "asked", "calls"), CALLS)
-async def test_as_few_calls_are_made_as_will_do(collection: str, asked: Mapping[str, Any], calls: int) -> None:
+async def test_no_more_calls_are_made_than_needed(collection: str, asked: Mapping[str, Any], calls: int) -> None:
     async def reply(request: web.Request) -> web.Response:
         if request.path == "/api/v1/monitor":
             return web.json_response([])
         return web.json_response(page()) if request.method == "POST" else web.Response(status=404)
 
-    async with serving(reply) as (url, far), opened(url) as source:
-        assert await read(source, collection, "status" if collection != "metrics" else "value", **asked) == []
-    assert len(far.asked) == calls
+    async with serving(reply) as (url, server), open_source(url) as source:
+        assert await read_rows(source, collection, "status" if collection != "metrics" else "value", **asked) == []
+    assert len(server.asked) == calls
 
 
-async def test_a_page_that_is_full_has_a_next_one() -> None:
+async def test_a_full_page_is_followed_by_the_next() -> None:
     full = [{"id": number, "tags": []} for number in range(100)]
-    async with serving(turning(full, full[:1])) as (url, far), opened(url) as source:
-        await read(source, "monitors", "id")
-    assert [(each.query["page"], each.query["page_size"]) for each in far.asked] == [("0", "100"), ("1", "100")]
+    async with serving(turning(full, full[:1])) as (url, server), open_source(url) as source:
+        await read_rows(source, "monitors", "id")
+    assert [(each.query["page"], each.query["page_size"]) for each in server.asked] == [("0", "100"), ("1", "100")]
 
 
 async def test_the_keys_go_as_headers_and_nowhere_else() -> None:
-    async with serving(turning([])) as (url, far), opened(url) as source:
-        await read(source, "monitors", "id")
-    (asked,) = far.asked
+    async with serving(turning([])) as (url, server), open_source(url) as source:
+        await read_rows(source, "monitors", "id")
+    (asked,) = server.asked
     assert asked.headers["DD-API-KEY"] == SECRETS["DATADOG_API_KEY"]
     assert asked.headers["DD-APPLICATION-KEY"] == SECRETS["DATADOG_APP_KEY"]
     assert not [each for each in asked.query.values() if each in SECRETS.values()]
 
 
-async def test_points_stand_on_whole_steps_and_what_is_no_number_has_no_value() -> None:
+async def test_points_lie_on_whole_steps_and_are_null_without_a_value() -> None:
     midnight = int((NOW - timedelta(days=2)).timestamp()) * 1000
     points = [[float(midnight), 1.5], [float(midnight + 86_400_000), None]]
     series = {"series": [{"scope": "service:search,env:x", "tag_set": ["service:search"], "pointlist": points}]}
     where = Comparison("time", Op.GTE, NOW - timedelta(days=2, hours=5))
-    async with serving(turning(series)) as (url, far), opened(url) as source:
-        found = await read(source, "metrics", "metric", "service", "time", "value", filter=where)
+    async with serving(turning(series)) as (url, server), open_source(url) as source:
+        found = await read_rows(source, "metrics", "metric", "service", "time", "value", filter=where)
     assert found == [
         ("errors", "search", NOW - timedelta(days=2), 1.5), ("errors", "search", NOW - timedelta(days=1), None),
     ]  # fmt: skip
-    asked = {name: int(far.asked[0].query[name]) for name in ("from", "to")}
+    asked = {name: int(server.asked[0].query[name]) for name in ("from", "to")}
     assert asked == {"from": int(NOW.timestamp()) - 3 * 86_400, "to": int(NOW.timestamp())}
 
 
-async def test_more_points_than_it_gives_as_declared_are_not_asked_for() -> None:
-    async with serving(turning({})) as (url, far), opened(url, days=2000) as source:
-        with pytest.raises(ConnectorError) as failure:
-            await read(source, "metrics", "value")
-    assert (failure.value.code, far.asked) == (ErrorCode.LIMIT_EXCEEDED, [])
-    assert failure.value.reason == (
+async def test_more_points_than_datadog_gives_are_not_requested() -> None:
+    async with serving(turning({})) as (url, server), open_source(url, days=2000) as source:
+        with pytest.raises(ConnectorError) as raised:
+            await read_rows(source, "metrics", "value")
+    assert (raised.value.code, server.asked) == (ErrorCode.LIMIT_EXCEEDED, [])
+    assert raised.value.reason == (
         "`errors` is asked for 2,000 points of each series, over Datadog's limit of 1,500: bound `time` from below"
     )
 
@@ -221,66 +222,66 @@ ANSWERS = [
 ]
 
 
-@pytest.mark.parametrize(("reply", "said"), ANSWERS)
-async def test_what_goes_wrong_is_said_in_our_words(reply: Reply, said: str) -> None:
-    async with serving(reply) as (url, _), opened(url, timeout=0.2, response_bytes=1000) as source:
-        with pytest.raises(ConnectorError) as failure:
-            await read(source, "monitors", "id", "name")
-    assert failure.value.reason == said
+@pytest.mark.parametrize(("reply", "reason"), ANSWERS)
+async def test_a_failure_repeats_nothing_that_datadog_says(reply: Reply, reason: str) -> None:
+    async with serving(reply) as (url, _), open_source(url, timeout=0.2, response_bytes=1000) as source:
+        with pytest.raises(ConnectorError) as raised:
+            await read_rows(source, "monitors", "id", "name")
+    assert raised.value.reason == reason
 
 
-async def test_a_pause_that_is_short_is_waited_for_and_the_call_made_again() -> None:
+async def test_a_short_wait_is_waited_and_the_call_is_repeated() -> None:
     answers = [web.Response(status=429, headers={"X-RateLimit-Reset": "0"}), web.json_response([])]
 
     async def reply(_: web.Request) -> web.Response:
         return answers.pop(0)
 
-    async with serving(reply) as (url, far), opened(url) as source:
-        assert await read(source, "monitors", "id") == []
-    assert len(far.asked) == 2
+    async with serving(reply) as (url, server), open_source(url) as source:
+        assert await read_rows(source, "monitors", "id") == []
+    assert len(server.asked) == 2
 
 
-async def test_a_pause_that_is_long_is_told_at_once_and_nobody_calls_meanwhile() -> None:
-    async with serving(saying(429, X_RateLimit_Reset="40")) as (url, far), opened(url, timeout=1.0) as source:
+async def test_a_long_wait_is_an_error_at_once_and_for_all_calls_meanwhile() -> None:
+    async with serving(saying(429, X_RateLimit_Reset="40")) as (url, server), open_source(url, timeout=1.0) as source:
         for _ in range(2):
-            with pytest.raises(ConnectorError) as failure:
-                await read(source, "monitors", "id")
-            assert failure.value.code is ErrorCode.RATE_LIMITED
-    assert len(far.asked) == 1
+            with pytest.raises(ConnectorError) as raised:
+                await read_rows(source, "monitors", "id")
+            assert raised.value.code is ErrorCode.RATE_LIMITED
+    assert len(server.asked) == 1
 
 
-async def test_it_is_called_no_more_often_than_its_quota_lets() -> None:
+async def test_calls_over_the_quota_are_not_made() -> None:
     quotas = ConnectorRateLimiters(source="datadog", per_minute=QUOTA, clock=asyncio.get_running_loop())
-    async with serving(turning(page())) as (url, far), opened(url, quotas, timeout=0.1) as source:
-        assert await read(source, "logs", "id") == []
+    async with serving(turning(page())) as (url, server), open_source(url, quotas, timeout=0.1) as source:
+        assert await read_rows(source, "logs", "id") == []
         with pytest.raises(ConnectorError, match=r"the quota `sources.datadog.quota.logs` of 5 a minute is used up"):
-            await read(source, "logs", "id")
-    assert len(far.asked) == 1
+            await read_rows(source, "logs", "id")
+    assert len(server.asked) == 1
 
 
-async def test_bad_keys_are_refused_and_down_is_down(acme_servers: Running) -> None:
+async def test_wrong_keys_and_a_server_that_is_down_are_told_apart(acme_servers: Running) -> None:
     url = "http://{}:{}".format(*address(acme_servers, "datadog"))
     wrong: list[dict[str, Any]] = [{"api_key": "wrong"}, {"app_key": "wrong"}]
     for keys in wrong:
-        async with opened(url, **keys) as source:
+        async with open_source(url, **keys) as source:
             with pytest.raises(ConnectorError, match="refused the keys"):
-                await read(source, "monitors", "id")
-    async with opened("http://127.0.0.1:1") as source:
+                await read_rows(source, "monitors", "id")
+    async with open_source("http://127.0.0.1:1") as source:
         with pytest.raises(ConnectorError, match="could not be reached"):
             await source.ping()
 
 
-async def test_a_read_that_is_given_up_hangs_up() -> None:
-    async with serving(slow) as (url, far), opened(url) as source:
-        task = asyncio.ensure_future(read(source, "logs", "id"))
+async def test_a_cancelled_scan_ends_its_call() -> None:
+    async with serving(slow) as (url, server), open_source(url) as source:
+        task = asyncio.ensure_future(read_rows(source, "logs", "id"))
         async with asyncio.timeout(5):
-            await far.began.wait()
+            await server.began.wait()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            await far.left.wait()
+            await server.left.wait()
 
 
-WRITTEN = [
+IMPOSSIBLE = [
     pytest.param({"tags": ("A b",)}, "`tags` must be the keys of tags", id="no tag"),
     pytest.param({"tags": ("id",)}, "`tags` must be the keys of tags", id="a column of ours"),
     pytest.param({"health": "team"}, "`health` must be one of `tags`", id="health by no tag"),
@@ -290,19 +291,17 @@ WRITTEN = [
 ]
 
 
-@pytest.mark.parametrize(("given", "said"), WRITTEN)
-async def test_what_cannot_be_set_is_named(given: Mapping[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        async with opened(str(given.get("base_url", "http://127.0.0.1:1")), **_without_url(given)):
+@pytest.mark.parametrize(("settings", "complaint"), IMPOSSIBLE)
+async def test_an_impossible_setting_is_named(settings: Mapping[str, Any], complaint: str) -> None:
+    url, others = str(settings.get("base_url", "http://127.0.0.1:1")), {**settings}
+    others.pop("base_url", None)
+    with pytest.raises(ValueError, match=complaint):
+        async with open_source(url, **others):
             pass
 
 
-def _without_url(given: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {name: each for name, each in given.items() if name != "base_url"}
-
-
-async def test_its_columns_are_known_without_it() -> None:
-    async with opened("http://127.0.0.1:1") as source:
+async def test_columns_are_known_without_a_call() -> None:
+    async with open_source("http://127.0.0.1:1") as source:
         can = source.capabilities("logs")
     assert (can.columns["customer_id"].type, can.columns["time"].filters) == (
         ColumnType.INTEGER,
@@ -310,6 +309,6 @@ async def test_its_columns_are_known_without_it() -> None:
     )
 
 
-async def test_no_secret_is_in_the_text_of_its_options(source: DatadogConnector) -> None:
+async def test_the_repr_of_options_has_no_secret(source: DatadogConnector) -> None:
     assert "hush" not in repr(DatadogOptions(api_key="hush", app_key="hush"))
-    assert await read(source, "events", "id", filter=ALWAYS_TRUE) != []
+    assert await read_rows(source, "events", "id", filter=ALWAYS_TRUE) != []

@@ -1,4 +1,4 @@
-"""What is special about Prometheus: PromQL that nothing gets out of, calls by window and instant, limits, failures."""
+"""The `prometheus` connector over a real wire: PromQL that no value escapes, windows, instants, limits, errors."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -15,13 +15,7 @@ from onedoor.connectors.prometheus import collections
 from onedoor.connectors.prometheus.connector import PrometheusConnector, PrometheusOptions, connect
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.spi.capabilities import ColumnType
-from onedoor.spi.predicates import (
-    ALWAYS_TRUE,
-    And,
-    Comparison,  # pytest would take `Test` for a class of tests
-    Op,
-    Row,
-)
+from onedoor.spi.predicates import ALWAYS_TRUE, And, Comparison, Op, Row
 from onedoor.spi.scan import KeyFilter, ScanRequest
 from tests.servers import prometheus
 from tests.servers.far import saying, serving, slow
@@ -77,9 +71,9 @@ COLLECTIONS: Mapping[str, Any] = {
 
 
 @asynccontextmanager
-async def opened(url: str, **more: Any) -> AsyncIterator[PrometheusConnector]:
-    options = PrometheusOptions(base_url=url, private_addresses=True, **{"collections": COLLECTIONS, **more})
-    source = await connect(options, lambda: NOW)
+async def open_source(url: str, **options: Any) -> AsyncIterator[PrometheusConnector]:
+    settings = {"collections": COLLECTIONS, **options}
+    source = await connect(PrometheusOptions(base_url=url, private_addresses=True, **settings), lambda: NOW)
     try:
         yield source
     finally:
@@ -102,12 +96,12 @@ def real() -> Any:
 
 @pytest.fixture(params=["twin", "real"])
 async def source(request: pytest.FixtureRequest) -> AsyncIterator[PrometheusConnector]:
-    async with opened(request.getfixturevalue(request.param), token="t") as made:
-        yield made
+    async with open_source(request.getfixturevalue(request.param), token="t") as source:
+        yield source
 
 
-async def read(source: PrometheusConnector, collection: str, *columns: str, **more: Any) -> list[Row]:
-    ask = ScanRequest(collection=collection, columns=columns, **more)
+async def read_rows(source: PrometheusConnector, collection: str, *columns: str, **options: Any) -> list[Row]:
+    ask = ScanRequest(collection=collection, columns=columns, **options)
     return [row async for batch in source.scan(ask) for row in batch]
 
 
@@ -116,35 +110,35 @@ def equal(column: str, value: Any) -> Comparison:
 
 
 @pytest.mark.parametrize("service", HOSTILE)
-async def test_a_value_is_itself_whatever_is_in_it(source: PrometheusConnector, service: str) -> None:
-    alone = await read(source, "by_customer", "service", filter=equal("service", service))
-    among = await read(
+async def test_a_label_value_matches_itself_alone(source: PrometheusConnector, service: str) -> None:
+    alone = await read_rows(source, "by_customer", "service", filter=equal("service", service))
+    among = await read_rows(
         source, "by_customer", "service", filter=Comparison("service", Op.IN, (service, "search", "none"))
     )
     assert (alone, sorted(among)) == ([(service,)], sorted([(service,), ("search",), ("search",)]))
 
 
-async def test_all_hostile_values_at_once_are_themselves(source: PrometheusConnector) -> None:
+async def test_hostile_label_values_match_themselves_together(source: PrometheusConnector) -> None:
     keys = KeyFilter(("service",), tuple((each,) for each in HOSTILE))
-    found = await read(source, "rate", "service", keys=keys, filter=equal("window", "5m"))
+    found = await read_rows(source, "rate", "service", keys=keys, filter=equal("window", "5m"))
     assert sorted(found) == sorted((each,) for each in HOSTILE)
 
 
 @pytest.mark.parametrize("service", HOSTILE)
-def test_no_value_changes_what_the_query_is(service: str) -> None:
+def test_no_label_value_changes_the_structure_of_a_query(service: str) -> None:
     tree = parse(collections.fill_query("requests_total{code!='x',{selectors}}", {"service": [service]}, None))
     assert isinstance(tree, Selector)
     assert tree.matchers == (("__name__", "=", "requests_total"), ("code", "!=", "x"), ("service", "=", service))
 
 
 @pytest.mark.parametrize("value", ["", "\ud800", "a\udfff"])
-async def test_what_no_label_can_hold_is_not_asked(source: PrometheusConnector, value: str) -> None:
-    assert await read(source, "by_customer", "service", filter=equal("service", value)) == []
+async def test_a_value_that_no_label_can_have_is_not_queried(source: PrometheusConnector, value: str) -> None:
+    assert await read_rows(source, "by_customer", "service", filter=equal("service", value)) == []
 
 
 async def test_each_window_has_rows_of_its_own(source: PrometheusConnector) -> None:
     wanted = {"filter": And((Comparison("service", Op.IN, ("search", "mailer")),))}
-    found = await read(source, "rate", "service", "window", "time", "value", **wanted)
+    found = await read_rows(source, "rate", "service", "window", "time", "value", **wanted)
     assert sorted((service, window, at, round(value, 6)) for service, window, at, value in found) == [
         ("mailer", "1h", NOW, 1.116667), ("mailer", "5m", NOW, 1.116667),
         ("search", "1h", NOW, 1.1), ("search", "5m", NOW, 1.1),
@@ -152,29 +146,29 @@ async def test_each_window_has_rows_of_its_own(source: PrometheusConnector) -> N
 
 
 async def test_a_window_that_is_not_declared_has_no_rows(source: PrometheusConnector) -> None:
-    assert await read(source, "rate", "value", filter=equal("window", "100y")) == []
+    assert await read_rows(source, "rate", "value", filter=equal("window", "100y")) == []
 
 
-async def test_an_instant_is_asked_by_name_and_is_now_by_default(source: PrometheusConnector) -> None:
+async def test_an_instant_is_that_of_the_filter_or_now(source: PrometheusConnector) -> None:
     early = START + timedelta(minutes=10, microseconds=5)
     wanted = (equal("service", "search"), equal("customer", 12))
-    now = await read(source, "by_customer", "time", "value", filter=And(wanted))
-    then = await read(source, "by_customer", "time", "value", filter=And((*wanted, equal("time", early))))
+    now = await read_rows(source, "by_customer", "time", "value", filter=And(wanted))
+    then = await read_rows(source, "by_customer", "time", "value", filter=And((*wanted, equal("time", early))))
     assert (now, then) == ([(NOW, 60.0 * 179)], [(early, 600.0)])
 
 
-async def test_a_label_that_is_no_whole_number_where_it_should_be_has_no_value(source: PrometheusConnector) -> None:
-    found = await read(source, "by_customer", "customer", filter=equal("service", "mailer"))
+async def test_a_label_that_is_no_whole_number_is_null_in_an_integer_column(source: PrometheusConnector) -> None:
+    found = await read_rows(source, "by_customer", "customer", filter=equal("service", "mailer"))
     assert sorted(found, key=repr) == [(12,), (None,)]
 
 
-async def test_what_is_no_number_has_no_value(source: PrometheusConnector) -> None:
-    assert sorted(await read(source, "share", "service", "value")) == [("mailer", None), ("search", 1.0)]
+async def test_a_sample_that_is_not_finite_is_null(source: PrometheusConnector) -> None:
+    assert sorted(await read_rows(source, "share", "service", "value")) == [("mailer", None), ("search", 1.0)]
 
 
-async def test_samples_stand_on_the_grid_of_their_step(source: PrometheusConnector) -> None:
+async def test_samples_lie_on_multiples_of_their_step(source: PrometheusConnector) -> None:
     asked = And((equal("service", "search"), equal("step", 1800)))
-    assert await read(source, "samples", "time", "value", filter=asked) == [
+    assert await read_rows(source, "samples", "time", "value", filter=asked) == [
         (START + timedelta(minutes=at), 60.0 * at + (6 * at)) for at in (60, 90, 120, 150)
     ] + [(NOW, 66.0 * 179)]
 
@@ -191,40 +185,40 @@ async def test_samples_stand_on_the_grid_of_their_step(source: PrometheusConnect
         pytest.param([(Op.LTE, 20)], [], id="before the history"),
     ],
 )
-async def test_a_filter_by_time_is_the_span_that_is_asked(
+async def test_a_filter_by_time_bounds_the_queried_range(
     source: PrometheusConnector, tests: Sequence[tuple[Op, float]], minutes: Sequence[int]
 ) -> None:
     span = (Comparison("time", op, START + timedelta(minutes=at)) for op, at in tests)
     where = And((equal("service", "search"), equal("step", 60), *span))
-    found = await read(source, "samples", "time", filter=where)
+    found = await read_rows(source, "samples", "time", filter=where)
     assert found == [(START + timedelta(minutes=at),) for at in minutes]
 
 
 NOTHING = saying(json={"status": "success", "data": {"resultType": "vector", "result": []}})
 
 
-async def test_many_keys_are_one_question_for_each_instant_and_window() -> None:
+async def test_many_keys_are_one_query_for_each_instant_and_window() -> None:
     times = [START, START + timedelta(minutes=5)]
     keys = KeyFilter(("service", "time"), tuple((each, at) for at in times for each in ("a", "b", f"c{at.minute}")))
-    async with serving(NOTHING) as (url, far), opened(url) as source:
-        await read(source, "rate", "value", keys=keys, filter=equal("window", "5m"))
-    matchers = [each.form["query"].split("code!='x',")[1].split("}")[0] for each in far.asked]
+    async with serving(NOTHING) as (url, server), open_source(url) as source:
+        await read_rows(source, "rate", "value", keys=keys, filter=equal("window", "5m"))
+    matchers = [each.form["query"].split("code!='x',")[1].split("}")[0] for each in server.asked]
     assert sorted(matchers) == ['service=~"a|b|c0"', 'service=~"a|b|c5"']
 
 
-async def test_it_is_told_when_nobody_waits_any_more() -> None:
-    async with serving(NOTHING) as (url, far), opened(url, timeout=2.5) as source:
-        await read(source, "constant", "value")
-    assert far.asked[0].form["timeout"] == "2.5s"
+async def test_the_timeout_is_sent_with_each_query() -> None:
+    async with serving(NOTHING) as (url, server), open_source(url, timeout=2.5) as source:
+        await read_rows(source, "constant", "value")
+    assert server.asked[0].form["timeout"] == "2.5s"
 
 
-async def test_more_points_than_it_gives_are_not_asked_for() -> None:
+async def test_more_points_than_prometheus_gives_are_not_queried() -> None:
     wide = {"samples": {**COLLECTIONS["samples"], "history": "365d"}}
-    async with serving(NOTHING) as (url, far), opened(url, collections=wide) as source:
-        with pytest.raises(ConnectorError) as failure:
-            await read(source, "samples", "value", filter=equal("step", 60))
-    assert (failure.value.code, far.asked) == (ErrorCode.LIMIT_EXCEEDED, [])
-    assert failure.value.reason == (
+    async with serving(NOTHING) as (url, server), open_source(url, collections=wide) as source:
+        with pytest.raises(ConnectorError) as raised:
+            await read_rows(source, "samples", "value", filter=equal("step", 60))
+    assert (raised.value.code, server.asked) == (ErrorCode.LIMIT_EXCEEDED, [])
+    assert raised.value.reason == (
         "`samples` is asked for 525,601 points of each series, over Prometheus's limit of 11,000: bound `time` from"
         " below, or ask for a greater `step`"
     )
@@ -240,12 +234,12 @@ FAILING = [
 
 
 @pytest.mark.parametrize(("collection", "said", "code"), FAILING)
-async def test_a_collection_that_cannot_be_answered_says_so(
+async def test_a_query_that_fails_or_is_no_vector_of_labels_is_an_error(
     source: PrometheusConnector, collection: str, said: str, code: ErrorCode
 ) -> None:
-    with pytest.raises(ConnectorError, match=said) as failure:
-        await read(source, collection, "value")
-    assert failure.value.code is code
+    with pytest.raises(ConnectorError, match=said) as raised:
+        await read_rows(source, collection, "value")
+    assert raised.value.code is code
 
 
 UNREADABLE = "prometheus gave an answer that cannot be read"
@@ -274,41 +268,42 @@ ANSWERS = [
 ]
 
 
-@pytest.mark.parametrize(("reply", "said"), ANSWERS)
-async def test_what_goes_wrong_is_said_in_our_words(reply: Any, said: str) -> None:
-    async with serving(reply) as (url, _), opened(url, timeout=0.2, response_bytes=1000) as source:
-        with pytest.raises(ConnectorError) as failure:
-            await read(source, "share", "value")
-    assert failure.value.reason == said
+@pytest.mark.parametrize(("reply", "reason"), ANSWERS)
+async def test_a_failure_repeats_nothing_that_prometheus_says(reply: Any, reason: str) -> None:
+    async with serving(reply) as (url, _), open_source(url, timeout=0.2, response_bytes=1000) as source:
+        with pytest.raises(ConnectorError) as raised:
+            await read_rows(source, "share", "value")
+    assert raised.value.reason == reason
 
 
-async def test_bad_credentials_are_refused_and_down_is_down(twin: str) -> None:
-    async with opened(twin, token="wrong") as source:
+async def test_wrong_credentials_and_a_server_that_is_down_are_told_apart(twin: str) -> None:
+    async with open_source(twin, token="wrong") as source:
         with pytest.raises(ConnectorError, match="refused the credentials"):
             await source.ping()
-    async with opened("http://127.0.0.1:1") as source:
+    async with open_source("http://127.0.0.1:1") as source:
         with pytest.raises(ConnectorError, match="could not be reached"):
-            await read(source, "share", "value")
+            await read_rows(source, "share", "value")
 
 
-async def test_a_read_that_is_given_up_hangs_up() -> None:
-    async with serving(slow) as (url, far), opened(url) as source:
-        task = asyncio.ensure_future(read(source, "share", "value"))
+async def test_a_cancelled_scan_ends_its_call() -> None:
+    async with serving(slow) as (url, server), open_source(url) as source:
+        task = asyncio.ensure_future(read_rows(source, "share", "value"))
         async with asyncio.timeout(5):
-            await far.began.wait()
+            await server.began.wait()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            await far.left.wait()
+            await server.left.wait()
 
 
-async def test_its_columns_are_known_without_it() -> None:
-    async with opened("http://127.0.0.1:1") as source:
+async def test_columns_are_known_without_a_call() -> None:
+    async with open_source("http://127.0.0.1:1") as source:
         assert [(name, each.type) for name, each in source.capabilities("by_customer").columns.items()] == [
-            ("service", ColumnType.TEXT), ("customer", ColumnType.INTEGER), ("time", ColumnType.TIME), ("value", ColumnType.FLOAT),
+            ("service", ColumnType.TEXT), ("customer", ColumnType.INTEGER),
+            ("time", ColumnType.TIME), ("value", ColumnType.FLOAT),
         ]  # fmt: skip
 
 
-WRITTEN = [
+IMPOSSIBLE = [
     pytest.param({}, "declare at least one collection", id="none"),
     pytest.param({"a": 1}, "`collections.a` must be a section", id="no section"),
     pytest.param({"a": {"query": "x"}}, "`collections.a.labels` is missing", id="no labels"),
@@ -323,18 +318,18 @@ WRITTEN = [
 ]
 
 
-@pytest.mark.parametrize(("written", "said"), WRITTEN)
-async def test_what_cannot_be_declared_is_named(written: Mapping[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        async with opened("http://127.0.0.1:1", collections=written):
+@pytest.mark.parametrize(("declared", "complaint"), IMPOSSIBLE)
+async def test_an_impossible_declaration_is_named(declared: Mapping[str, Any], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        async with open_source("http://127.0.0.1:1", collections=declared):
             pass
 
 
-def test_no_secret_is_in_the_text_of_its_options() -> None:
+def test_the_repr_of_options_has_no_secret() -> None:
     told = repr(replace(PrometheusOptions(base_url="http://x", collections={}), token="hush", password="hush"))
     assert "hush" not in told
 
 
-async def test_a_filter_that_is_always_true_asks_for_all(source: PrometheusConnector) -> None:
-    found = await read(source, "by_customer", "service", filter=ALWAYS_TRUE)
+async def test_a_filter_that_is_always_true_gives_all_rows(source: PrometheusConnector) -> None:
+    found = await read_rows(source, "by_customer", "service", filter=ALWAYS_TRUE)
     assert len(found) == len(SERVICES) + 2

@@ -1,7 +1,7 @@
-"""A workspace as rows, over the wire to a server that speaks Slack's Web API; and what is said when it fails."""
+"""The `slack` connector over the wire to a server that speaks Slack's Web API, and what it makes of failures."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 
@@ -24,11 +24,11 @@ THREAD = ("channel_id", "thread_ts")
 MESSAGE = ("channel_id", "ts", "user_id", "text")
 SAID = ("plain", "version", "sent_at")
 Serve = Callable[[ASGIApp], AbstractContextManager[int]]
-Open = Callable[..., "Slack"]
+OpenSlack = Callable[..., Awaitable[SlackConnector]]
 
 
 class Counted:
-    """The app, and the methods that were called."""
+    """Serve the app, and keep the methods that were called."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -52,23 +52,23 @@ def counted(world: Workspace, serve: Serve) -> Iterator[tuple[Counted, int]]:
 
 
 @pytest.fixture
-async def open_slack() -> AsyncIterator[Open]:
+async def open_slack() -> AsyncIterator[OpenSlack]:
     opened: list[SlackConnector] = []
 
-    async def opening(port: int, **more: object) -> SlackConnector:
-        given = {"token": TOKEN, "base_url": f"http://127.0.0.1:{port}/api/", "channel_pattern": PATTERN} | more
-        opened.append(await connect(SlackOptions(**given)))  # type: ignore[arg-type]
+    async def connect_to(port: int, **options: object) -> SlackConnector:
+        settings = {"token": TOKEN, "base_url": f"http://127.0.0.1:{port}/api/", "channel_pattern": PATTERN} | options
+        opened.append(await connect(SlackOptions(**settings)))  # type: ignore[arg-type]
         return opened[-1]
 
-    yield opening  # type: ignore[misc]
+    yield connect_to
     for source in opened:
         await source.close()
 
 
 @pytest.fixture
-async def slack(open_slack: Open, counted: tuple[Counted, int]) -> SlackConnector:
+async def slack(open_slack: OpenSlack, counted: tuple[Counted, int]) -> SlackConnector:
     counted[0].methods.clear()
-    return await open_slack(counted[1])  # type: ignore[misc]
+    return await open_slack(counted[1])
 
 
 @pytest.fixture
@@ -76,12 +76,12 @@ def methods(counted: tuple[Counted, int]) -> list[str]:
     return counted[0].methods
 
 
-async def rows(source: SlackConnector, collection: str, *columns: str, keys: KeyFilter | None = None) -> list[Row]:
-    ask = ScanRequest(collection=collection, columns=columns, keys=keys)
-    return [row async for batch in source.scan(ask) for row in batch]
+async def read_rows(source: SlackConnector, collection: str, *columns: str, keys: KeyFilter | None = None) -> list[Row]:
+    request = ScanRequest(collection=collection, columns=columns, keys=keys)
+    return [row async for batch in source.scan(request) for row in batch]
 
 
-def tops(world: Workspace) -> list[Row]:
+def list_channel_messages(world: Workspace) -> list[Row]:
     found = [post.message for post in world.posts.values() if post.message.thread is None]
     return [(message.channel, message.ts, message.user, message.text) for message in found]
 
@@ -107,11 +107,16 @@ def tops(world: Workspace) -> list[Row]:
         ("replies", {*MESSAGE, *SAID, "thread_ts"}, 50, {THREAD, (*THREAD, "ts")}, THREAD),
     ],
 )
-async def test_it_promises_keys_alone(
+async def test_slack_promises_lookups_by_key_and_nothing_else(
     slack: SlackConnector, collection: str, columns: set[str], keys: int, key_columns: set[Row], requires: Row
 ) -> None:
-    can = slack.capabilities(collection)
-    assert (set(can.columns), can.max_keys, set(can.key_columns), can.required_columns) == (
+    capabilities = slack.capabilities(collection)
+    assert (
+        set(capabilities.columns),
+        capabilities.max_keys,
+        set(capabilities.key_columns),
+        capabilities.required_columns,
+    ) == (
         columns,
         keys,
         key_columns,
@@ -119,17 +124,17 @@ async def test_it_promises_keys_alone(
     )
     assert not any(
         (
-            can.boolean_filters,
-            can.exists_filters,
-            can.limit,
-            can.aggregates,
-            *(one.filters for one in can.columns.values()),
+            capabilities.boolean_filters,
+            capabilities.exists_filters,
+            capabilities.limit,
+            capabilities.aggregates,
+            *(column.filters for column in capabilities.columns.values()),
         )
     )
 
 
-async def test_all_pages_of_users_are_read(slack: SlackConnector, world: Workspace) -> None:
-    found = await rows(slack, "users", "id", "name", "real_name", "email", "title", "is_bot", "deleted", "tz")
+async def test_users_are_read_page_by_page(slack: SlackConnector, world: Workspace) -> None:
+    found = await read_rows(slack, "users", "id", "name", "real_name", "email", "title", "is_bot", "deleted", "tz")
     assert sorted(found) == sorted(
         (
             user.id,
@@ -158,7 +163,7 @@ async def test_users_are_found_by_key(
     slack: SlackConnector, world: Workspace, methods: list[str], column: str, count: int, method: str
 ) -> None:
     values = tuple((getattr(user, column),) for user in list(world.users.values())[:count])
-    found = await rows(slack, "users", column, keys=KeyFilter((column,), values))
+    found = await read_rows(slack, "users", column, keys=KeyFilter((column,), values))
     assert (sorted(found), set(methods)) == (sorted(values), {method})
 
 
@@ -169,14 +174,14 @@ async def test_users_are_found_by_key(
         (("email",), (("nobody@acme.example",), ("",), ("\ud800",), ("a\0",))),
     ],
 )
-async def test_keys_of_nobody_have_no_rows(
+async def test_keys_that_no_user_has_give_no_rows(
     slack: SlackConnector, columns: tuple[str, ...], values: tuple[Row, ...]
 ) -> None:
-    assert await rows(slack, "users", "id", keys=KeyFilter(columns, values)) == []
+    assert await read_rows(slack, "users", "id", keys=KeyFilter(columns, values)) == []
 
 
-async def test_a_channels_name_gives_the_patterns_columns(slack: SlackConnector, world: Workspace) -> None:
-    found = {row[0]: row[1:] for row in await rows(slack, "channels", "name", "customer_id", "slug")}
+async def test_the_pattern_reads_columns_from_channel_names(slack: SlackConnector, world: Workspace) -> None:
+    found = {row[0]: row[1:] for row in await read_rows(slack, "channels", "name", "customer_id", "slug")}
     assert len(found) == len(world.channels)
     assert found["general"] == (None, None)
     assert found["cust-20-granit-foods-ab"] == (20, "granit-foods-ab")
@@ -185,79 +190,79 @@ async def test_a_channels_name_gives_the_patterns_columns(slack: SlackConnector,
 async def test_channels_are_found_by_id(slack: SlackConnector, world: Workspace) -> None:
     channel = next(iter(world.channels.values()))
     keys = KeyFilter(("id",), ((channel.id,), ("C0NONE",), ("\ud800",)))
-    assert await rows(slack, "channels", "name", "topic", "purpose", "created", "archived", "members", keys=keys) == [
-        (channel.name, channel.topic, None, channel.created, False, len(channel.members))
-    ]
+    assert await read_rows(
+        slack, "channels", "name", "topic", "purpose", "created", "archived", "members", keys=keys
+    ) == [(channel.name, channel.topic, None, channel.created, False, len(channel.members))]
 
 
-async def test_messages_are_what_stands_in_the_channels_themselves(slack: SlackConnector, world: Workspace) -> None:
-    assert sorted(await rows(slack, "messages", *MESSAGE)) == sorted(tops(world))
+async def test_messages_are_those_of_channels_and_not_of_threads(slack: SlackConnector, world: Workspace) -> None:
+    assert sorted(await read_rows(slack, "messages", *MESSAGE)) == sorted(list_channel_messages(world))
 
 
-async def test_a_channels_messages_are_read_page_after_page(slack: SlackConnector, world: Workspace) -> None:
+async def test_the_messages_of_a_channel_are_read_page_by_page(slack: SlackConnector, world: Workspace) -> None:
     channel = max(world.tops, key=lambda id: len(world.tops[id]))
     keys = KeyFilter(("channel_id",), ((channel,), ("C0NONE",), ("\ud800",)))
-    expected = [row for row in tops(world) if row[0] == channel]
+    expected = [row for row in list_channel_messages(world) if row[0] == channel]
     assert len(expected) > 1000
-    assert sorted(await rows(slack, "messages", *MESSAGE, keys=keys)) == sorted(expected)
+    assert sorted(await read_rows(slack, "messages", *MESSAGE, keys=keys)) == sorted(expected)
 
 
 @pytest.mark.parametrize("count", [2, 40], ids=["one by one", "as a span"])
 async def test_messages_are_found_by_channel_and_ts(slack: SlackConnector, world: Workspace, count: int) -> None:
-    expected = [row for row in tops(world) if row[0] == next(iter(world.tops))][:count]
+    expected = [row for row in list_channel_messages(world) if row[0] == next(iter(world.tops))][:count]
     nothing = ((expected[0][0], "1.000000"), (expected[0][0], "x"), (expected[0][0], "\ud800"))
     keys = KeyFilter(("channel_id", "ts"), (*((row[0], row[1]) for row in expected), *nothing))
-    assert sorted(await rows(slack, "messages", *MESSAGE, keys=keys)) == sorted(expected)
+    assert sorted(await read_rows(slack, "messages", *MESSAGE, keys=keys)) == sorted(expected)
 
 
-async def test_a_users_messages_are_searched_without_replies(slack: SlackConnector, world: Workspace) -> None:
-    expected = tops(world)
+async def test_the_messages_of_a_user_are_searched_without_replies(slack: SlackConnector, world: Workspace) -> None:
+    expected = list_channel_messages(world)
     user = expected[len(expected) // 2][2]
     keys = KeyFilter(("user_id",), ((user,), ("U0NOBODY",), ("\ud800",)))
-    assert sorted(await rows(slack, "messages", *MESSAGE, keys=keys)) == sorted(
+    assert sorted(await read_rows(slack, "messages", *MESSAGE, keys=keys)) == sorted(
         row for row in expected if row[2] == user
     )
 
 
-async def test_a_messages_time_is_exact_to_the_microsecond(slack: SlackConnector, world: Workspace) -> None:
-    channel, ts, *_ = tops(world)[0]
+async def test_the_time_of_a_message_is_exact_to_the_microsecond(slack: SlackConnector, world: Workspace) -> None:
+    channel, ts, *_ = list_channel_messages(world)[0]
     seconds, _, micro = ts.partition(".")
     expected = datetime.fromtimestamp(int(seconds), UTC).replace(microsecond=int(micro))
-    assert await rows(slack, "messages", "sent_at", keys=KeyFilter(("channel_id", "ts"), ((channel, ts),))) == [
+    assert await read_rows(slack, "messages", "sent_at", keys=KeyFilter(("channel_id", "ts"), ((channel, ts),))) == [
         (expected,)
     ]
 
 
-async def test_replies_are_a_threads_messages_without_its_first(slack: SlackConnector, world: Workspace) -> None:
+async def test_replies_are_the_messages_of_a_thread_without_its_first(slack: SlackConnector, world: Workspace) -> None:
     (channel, ts), stamps = max(world.threads.items(), key=lambda thread: len(thread[1]))
     keys = KeyFilter(
         ("channel_id", "thread_ts"), ((channel, ts), (channel, stamps[0]), (channel, "1.000000"), (channel, "x"))
     )
-    found = await rows(slack, "replies", "channel_id", "thread_ts", "ts", keys=keys)
+    found = await read_rows(slack, "replies", "channel_id", "thread_ts", "ts", keys=keys)
     assert sorted(found) == [(channel, ts, stamp) for stamp in stamps]
 
 
-async def failure(source: SlackConnector) -> tuple[str, ErrorCode]:
+async def read_failure(source: SlackConnector) -> tuple[str, ErrorCode]:
     with pytest.raises(ConnectorError) as caught:
-        await rows(source, "users", "id")
+        await read_rows(source, "users", "id")
     return caught.value.reason, caught.value.code
 
 
-async def test_a_wrong_token(open_slack: Open, counted: tuple[Counted, int]) -> None:
-    source = await open_slack(counted[1], token="xoxb-wrong")  # type: ignore[misc]
-    assert await failure(source) == ("slack refused the token", ErrorCode.SOURCE_UNAVAILABLE)
+async def test_a_wrong_token_is_refused(open_slack: OpenSlack, counted: tuple[Counted, int]) -> None:
+    source = await open_slack(counted[1], token="xoxb-wrong")
+    assert await read_failure(source) == ("slack refused the token", ErrorCode.SOURCE_UNAVAILABLE)
 
 
-async def test_nobody_listens(open_slack: Open, closed_port: int) -> None:
-    assert await failure(await open_slack(closed_port)) == (  # type: ignore[misc]
+async def test_a_server_that_is_down_could_not_be_reached(open_slack: OpenSlack, closed_port: int) -> None:
+    assert await read_failure(await open_slack(closed_port)) == (
         "slack could not be reached",
         ErrorCode.SOURCE_UNAVAILABLE,
     )
 
 
-async def test_nobody_answers(open_slack: Open, silent_port: int) -> None:
-    source = await open_slack(silent_port, timeout=0.2)  # type: ignore[misc]
-    assert await failure(source) == ("slack did not answer within 0.2 s", ErrorCode.SOURCE_UNAVAILABLE)
+async def test_a_call_without_a_response_ends_at_its_timeout(open_slack: OpenSlack, silent_port: int) -> None:
+    source = await open_slack(silent_port, timeout=0.2)
+    assert await read_failure(source) == ("slack did not answer within 0.2 s", ErrorCode.SOURCE_UNAVAILABLE)
 
 
 UNREADABLE = ("slack gave an answer that cannot be read", ErrorCode.SOURCE_INVALID)
@@ -297,30 +302,30 @@ UNREADABLE = ("slack gave an answer that cannot be read", ErrorCode.SOURCE_INVAL
         ),
     ],
 )
-async def test_a_failure_has_a_reason_that_can_be_shown(
-    open_slack: Open, serve: Serve, answer: Response, expected: tuple[str, ErrorCode]
+async def test_a_failure_repeats_nothing_but_names_of_errors(
+    open_slack: OpenSlack, serve: Serve, answer: Response, expected: tuple[str, ErrorCode]
 ) -> None:
     with serve(answer) as port:
-        assert await failure(await open_slack(port)) == expected  # type: ignore[misc]
+        assert await read_failure(await open_slack(port)) == expected
 
 
-async def test_a_long_wait_is_not_waited(open_slack: Open, serve: Serve) -> None:
+async def test_a_long_wait_is_an_error_at_once(open_slack: OpenSlack, serve: Serve) -> None:
     with serve(JSONResponse({}, 429, {"Retry-After": "60"})) as port:
         async with asyncio.timeout(5):
-            assert (await failure(await open_slack(port)))[1] is ErrorCode.RATE_LIMITED  # type: ignore[misc]
+            assert (await read_failure(await open_slack(port)))[1] is ErrorCode.RATE_LIMITED
 
 
-async def test_a_short_wait_is_waited_once(open_slack: Open, serve: Serve) -> None:
+async def test_a_short_wait_is_waited_and_the_call_is_repeated(open_slack: OpenSlack, serve: Serve) -> None:
     answers = iter([JSONResponse({}, 429, {"Retry-After": "0"}), JSONResponse({"ok": True, "members": [{"id": "U1"}]})])
 
     async def server(scope: Scope, receive: Receive, send: Send) -> None:
         await next(answers)(scope, receive, send)
 
     with serve(server) as port:
-        assert await rows(await open_slack(port), "users", "id") == [("U1",)]  # type: ignore[misc]
+        assert await read_rows(await open_slack(port), "users", "id") == [("U1",)]
 
 
-async def test_the_deactivated_are_found_by_address_too(open_slack: Open, serve: Serve) -> None:
+async def test_deactivated_users_are_found_by_e_mail_too(open_slack: OpenSlack, serve: Serve) -> None:
     """Slack's own look-up by e-mail does not know them, its list does."""
     gone = {"id": "U1", "deleted": True, "profile": {"email": "gone@acme.example"}}
 
@@ -330,12 +335,12 @@ async def test_the_deactivated_are_found_by_address_too(open_slack: Open, serve:
         await JSONResponse(answer)(scope, receive, send)
 
     with serve(server) as port:
-        source = await open_slack(port)  # type: ignore[misc]
+        source = await open_slack(port)
         keys = KeyFilter(("email",), (("gone@acme.example",),))
-        assert await rows(source, "users", "id", "deleted", keys=keys) == [("U1", True)]
+        assert await read_rows(source, "users", "id", "deleted", keys=keys) == [("U1", True)]
 
 
-async def test_kinds_are_those_of_the_words(slack: SlackConnector) -> None:
+async def test_columns_have_four_types(slack: SlackConnector) -> None:
     kinds = {
         column.type
         for name in ("users", "channels", "messages", "replies")

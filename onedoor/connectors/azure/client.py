@@ -325,7 +325,7 @@ def build_unreadable_error(service: str) -> ConnectorError:
 OK, PARTIAL = 200, 206
 
 MISSING_DIRECTORY_CODES = frozenset({"ResourceNotFound", "ParentNotFound"})
-"""What Azure says of a directory that is no longer there; of a share or container it says something else."""
+"""Azure's codes for a directory that is no longer there; those for a share or container are others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -417,7 +417,7 @@ class AzureClient:
 
 
 class ListingTreeBuilder(TreeBuilder):
-    """Azure's listings declare nothing, so nothing in them can be made to grow."""
+    """Refuse document types: Azure's listings have none, and entities could make a listing grow without end."""
 
     def doctype(self, *_: object) -> None:
         raise ValueError("a declaration")
@@ -431,7 +431,7 @@ def map_error_response(response: ClientResponse, service: str) -> ConnectorError
 
 
 def parse_listing(page: bytes) -> Element:
-    """ValueError, SyntaxError: it is no listing; any XML would else count as an empty one."""
+    """Parse a page. Raises ValueError or SyntaxError for other XML, which would else count as an empty listing."""
     parser = XMLParser(target=ListingTreeBuilder())
     parser.feed(page)
     root: Element = parser.close()
@@ -441,7 +441,7 @@ def parse_listing(page: bytes) -> Element:
 
 
 def has_range_from(response: ClientResponse, start: int) -> bool:
-    """Whether the octets from `start` on are what comes; who knows no ranges sends them all."""
+    """Tell whether a response begins at `start`; a server that knows no ranges sends the whole file."""
     if response.status == PARTIAL:
         return response.headers.get("content-range", "").startswith(f"bytes {start}-")
     return response.status == OK and start == 0

@@ -1,1 +1,1 @@
-"""Datadog."""
+"""Connect to Datadog: its monitors, events, logs and metrics."""

@@ -94,9 +94,7 @@ def build_monitors_collection(tags: Mapping[str, ColumnType]) -> DatadogCollecti
         name: (column_type, _build_tag_reader(name, column_type, _get_monitor_tags))
         for name, column_type in tags.items()
     }
-    return DatadogCollection(
-        columns={**tag_columns, **MONITOR_COLUMNS}, fetch=partial(_fetch_monitors, tuple(tags))
-    )  # fmt: skip
+    return DatadogCollection(columns={**tag_columns, **MONITOR_COLUMNS}, fetch=partial(_fetch_monitors, tuple(tags)))
 
 
 def build_health_collection(tag: str, column_type: ColumnType) -> DatadogCollection:
@@ -405,9 +403,7 @@ async def _fetch_metrics(
     if end is None or start > end or not selected:
         return
     calls = [{**_compute_query_range(metric, start, end), "query": metric.query} for metric in selected]
-    responses = await fan_out(
-        partial(client.get, METRICS_LIMITER, METRICS_PATH), calls, client.limits.max_concurrency
-    )  # fmt: skip
+    responses = await fan_out(partial(client.get, METRICS_LIMITER, METRICS_PATH), calls, client.limits.max_concurrency)
     for metric, response in zip(selected, responses, strict=True):
         yield [item for series in extract_list(response, "series") for item in _convert_points(metric.name, series)]
 

@@ -33,10 +33,21 @@ QUOTA: Mapping[str, int] = {"monitors": 50, "events": 15, "logs": 5, "metrics": 
 
 RESERVED_COLUMNS = frozenset(
     {
-        "id", "time", "value", "metric", "status", "tags", "title", "message", "name", "kind", "query", "open",
+        "id",
+        "time",
+        "value",
+        "metric",
+        "status",
+        "tags",
+        "title",
+        "message",
+        "name",
+        "kind",
+        "query",
+        "open",
         "monitors",
     }
-)  # fmt: skip
+)
 """Columns that no tag may have."""
 
 

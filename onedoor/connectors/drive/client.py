@@ -105,18 +105,18 @@ JWT_BEARER_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 GOOGLE_TOKEN_URL = "https://oauth2.googleapis.com/token"
 
 ASSERTION_SECONDS = 3600
-"""Seconds an assertion is good for; Google takes no more."""
+"""The life of an assertion; Google accepts no longer one."""
 
 TOKEN_EXPIRY_MARGIN_SECONDS = 60
-"""Seconds before its end that a token is no longer used."""
+"""How long before its end a token is no longer used."""
 
 TOKEN_RESPONSE_MAX_BYTES = 65_536
-"""The longest answer of the place that gives tokens."""
+"""The limit of one response of the token endpoint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceAccount:
-    """Who signs, for whom (`subject`, None: for itself), what for, and where tokens are given."""
+    """A service account: `subject` is the user on whose behalf it calls, None for itself."""
 
     email: str
     signer: Any = field(repr=False)
@@ -126,11 +126,11 @@ class ServiceAccount:
 
 
 def parse_service_account(text: str, *, subject: str | None, scope: str, endpoint: str | None) -> ServiceAccount:
-    """Of the JSON that Google gives out with a key. ValueError, which repeats nothing of it: it is none."""
+    """Parse the JSON that Google gives out with a key. Raises ValueError, which repeats nothing of it."""
     try:
-        said = json.loads(text)
-        email, signer = said["client_email"], RSASigner.from_service_account_info(said)
-        url = said.get("token_uri", GOOGLE_TOKEN_URL) if endpoint is None else f"{endpoint}/token"
+        key = json.loads(text)
+        email, signer = key["client_email"], RSASigner.from_service_account_info(key)
+        url = key.get("token_uri", GOOGLE_TOKEN_URL) if endpoint is None else f"{endpoint}/token"
         secure = endpoint is not None or url.startswith("https://")
     except Exception:
         raise ValueError(
@@ -152,7 +152,7 @@ class AccessTokenCache:
         self.lock = asyncio.Lock()
 
     async def get_token(self) -> str:
-        """Raises ConnectorError."""
+        """Return a token that has not ended. Raises ConnectorError."""
         async with self.lock:
             if not self.token or time.monotonic() >= self.expires_at:
                 self.token, seconds = await self._request_token()
@@ -197,7 +197,7 @@ def sign_assertion(account: ServiceAccount, now: float) -> str:
 DriveItem: TypeAlias = Mapping[str, Any]
 
 IDENTITY_ENCODING_HEADERS = {"accept-encoding": "identity"}
-"""For content: a range of packed bytes is no range of the file's."""
+"""For content: a range of compressed bytes is no range of the file."""
 
 DEFAULT_RETRY_SECONDS = 1.0
 """The wait where Drive asks to slow down and does not say for how long."""
@@ -205,7 +205,7 @@ DEFAULT_RETRY_SECONDS = 1.0
 QUERY_QUOTA = "queries"
 
 URL_MAX_LENGTH = 2048
-"""Characters of an address; what is longer goes as a form, as Google's own client sends it."""
+"""A longer URL is sent as a form, as Google's own client does."""
 
 GET_AS_POST_HEADERS = {"x-http-method-override": "GET", "content-type": "application/x-www-form-urlencoded"}
 
@@ -288,7 +288,7 @@ class DriveClient:
             raise map_drive_error(error, self.timeout) from error
 
     async def send_once(self, request: DriveRequest) -> DriveResponse:
-        """Raises ConnectorError, and the exceptions of aiohttp."""
+        """Send a request in the turn of its quota. Raises ConnectorError, and the exceptions of aiohttp."""
         await self.quota.acquire(self.timeout)
         token = await self.tokens.get_token()
         headers = {**request.headers, "authorization": f"Bearer {token}"}
@@ -342,17 +342,17 @@ def build_query_request(url: URL) -> DriveRequest:
 
 
 def parse_object(response: DriveResponse) -> DriveItem:
-    """The object in an answer that is one; raises SourceFailed of any other."""
-    said = parse_json(response)
+    """Return the object of a successful response. Raises ConnectorError for any other."""
+    payload = parse_json(response)
     if response.status not in (OK, CREATED):
-        raise map_drive_status(response.status, said)
-    if not isinstance(said, dict):
+        raise map_drive_status(response.status, payload)
+    if not isinstance(payload, dict):
         raise build_unreadable_error()
-    return said
+    return payload
 
 
 def parse_json(response: DriveResponse) -> Any:
-    """None: it is no JSON."""
+    """Return None for what is no JSON."""
     try:
         return orjson.loads(response.content)
     except ValueError:
@@ -360,7 +360,10 @@ def parse_json(response: DriveResponse) -> Any:
 
 
 def parse_items(response: DriveItem, items_key: str) -> list[DriveItem]:
-    """Drive may leave out an empty list. An answer that says itself that it is not all is none."""
+    """Return the items of a page; Drive may leave out an empty list.
+
+    Raises ConnectorError when the page itself says that it is incomplete.
+    """
     items = response.get(items_key, None if response else [])
     if not isinstance(items, list) or not set(map(type, items)) <= {dict} or response.get("incompleteSearch"):
         raise build_unreadable_error()

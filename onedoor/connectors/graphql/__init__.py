@@ -1,1 +1,1 @@
-"""Any GraphQL service."""
+"""Connect to GraphQL services."""

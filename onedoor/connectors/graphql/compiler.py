@@ -62,7 +62,7 @@ def _build_list_field(
         arguments = (
             *arguments,
             ArgumentValue(argument=limit_argument.argument, type=limit_argument.type, value=limit),
-        )  # fmt: skip
+        )
     return DocumentField(
         path=collection.field, rows_path=collection.rows, arguments=arguments, paging=collection.paging, limit=limit
     )

@@ -1,1 +1,1 @@
-"""Prometheus."""
+"""Connect to Prometheus, whose time series are rows."""

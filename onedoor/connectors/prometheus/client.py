@@ -20,22 +20,18 @@ OK = 200
 
 RESULT_TYPES = {"query": "vector", "query_range": "matrix"}
 
-PROMETHEUS = HttpService(
-    name="prometheus", too_long_code=ErrorCode.LIMIT_EXCEEDED, too_long_advice=", ask for less"
-)  # fmt: skip
+PROMETHEUS = HttpService(name="prometheus", too_long_code=ErrorCode.LIMIT_EXCEEDED, too_long_advice=", ask for less")
 
 GAVE_UP = StatusError(message="gave up on the query, ask for less")
 
 ERRORS_BY_TYPE: Mapping[str, StatusError] = {
-    "bad_data": StatusError(
-        message="cannot read the query that the settings declare", code=ErrorCode.SOURCE_INVALID
-    ),
+    "bad_data": StatusError(message="cannot read the query that the settings declare", code=ErrorCode.SOURCE_INVALID),
     "execution": StatusError(message="could not carry out the query", code=ErrorCode.SOURCE_INVALID),
     "timeout": GAVE_UP,
     "canceled": GAVE_UP,
     "unavailable": StatusError(message="is not ready yet", retryable=True),
     "not_found": StatusError(message="does not know this question", code=ErrorCode.SOURCE_INVALID),
-}  # fmt: skip
+}
 """By the `errorType` of a response."""
 
 

@@ -1,1 +1,1 @@
-"""Any HTTP API, described by hand or by OpenAPI."""
+"""Connect to HTTP APIs that are declared by hand or read from an OpenAPI description."""

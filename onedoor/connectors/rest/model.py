@@ -195,6 +195,6 @@ def build_rest_write_capabilities(collection: RestCollection) -> WriteCapabiliti
 
 
 def _find_settable_columns(kind: ChangeKind, operation: WriteOperation) -> frozenset[str]:
-    """A new row is also given the columns that stand in its path."""
+    """Return the columns that a change may set; a new row also has those that stand in its path."""
     path_columns = find_path_parameters(operation.path) if kind is ChangeKind.CREATE else ()
     return frozenset({*operation.columns, *operation.only, *path_columns})

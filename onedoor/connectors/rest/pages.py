@@ -87,11 +87,8 @@ async def _fetch_full_rows(
     paths = [fill_path(collection.each, {**request.path_values, column: value}) for value in values]
     responses = await fan_out(client.get, paths, client.limits.max_concurrency)
     return [
-        row
-        for response in responses
-        if response is not None
-        for row in _extract_rows([response.body], (), collection)
-    ]  # fmt: skip
+        row for response in responses if response is not None for row in _extract_rows([response.body], (), collection)
+    ]
 
 
 def _build_page_parameters(

@@ -253,7 +253,7 @@ async def _read_current_row(writer: CollectionWriter, change: RowChange) -> RowV
 
 
 def _check_version(collection: RestCollection, version: str, current_row: RowValues | None) -> None:
-    """Raises ChangeRejected where the row is not, or no longer, at this version."""
+    """Raise ChangeRejected when the row is not, or no longer, at this version."""
     if not collection.version:
         raise ChangeRejected("the API's rows have no version: leave it out")
     if current_row is None or str(current_row[collection.version]) != version:
@@ -310,9 +310,7 @@ async def _find_row_by_mark(writer: CollectionWriter, change: RowChange, operati
     """Search all rows of the collection's path for the mark, page by page."""
     values, path_columns = {**change.values, **change.key}, writer.collection.path_columns
     keys = KeyFilter(path_columns, (tuple(values[name] for name in path_columns),)) if path_columns else None
-    comparisons = tuple(
-        Comparison(name, Op.EQ, values[name]) for name in operation.by if values.get(name) is not None
-    )  # fmt: skip
+    comparisons = tuple(Comparison(name, Op.EQ, values[name]) for name in operation.by if values.get(name) is not None)
     request = _build_scan_request(writer, keys=keys, filter=And(comparisons))
     return await _find_first_row(writer, request, lambda row: _has_change_mark(row[operation.id], change, operation))
 

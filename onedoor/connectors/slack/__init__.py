@@ -1,1 +1,1 @@
-"""Slack."""
+"""Connect to Slack: its users, channels and messages."""

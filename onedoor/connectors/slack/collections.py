@@ -47,7 +47,7 @@ class SlackCollection:
 def build_slack_capabilities(collection: SlackCollection) -> Capabilities:
     """Promise keys alone; the engine does the rest."""
     return Capabilities(
-        columns={name: Column(type=kind) for name, (kind, _) in collection.columns.items()},
+        columns={name: Column(type=column_type) for name, (column_type, _) in collection.columns.items()},
         max_keys=collection.max_keys,
         key_columns=collection.key_columns,
         required_columns=collection.required_columns,

@@ -1,4 +1,4 @@
-"""Sixty ways to lead the door into its own network, or to have its credentials told to others, and none that does.
+"""Sixty ways to lead the server into its own network, or to give its credentials to others: none works.
 
 Names are resolved by a resolver of the tests, which leads where an attacker's would; nobody listens there, and nothing
 is ever connected to: what is counted is what would have been.
@@ -37,7 +37,7 @@ WRITTEN = (
     "https://api.example#@127.0.0.1", "https://", "https://2130706433", "https://0x7f000001", "https://0177.0.0.1",
     "https://127.1", "https://localhost.", "https://LOCALHOST", "https://0x7f.1",
 )  # fmt: skip
-"""Urls that are refused as they stand."""
+"""URLs that are refused as they stand."""
 NAMES = {
     "https://localhost.localdomain": "127.0.0.1", "https://metadata.example": "169.254.169.254",
     "https://inner.example": "10.1.2.3",
@@ -45,12 +45,12 @@ NAMES = {
     "https://scoped.example": "fe80::1%eth0", "https://translated.example": "64:ff9b::a00:1",
     "https://unique.example": "fd12::1", "https://shared.example": "100.100.100.200",
 }  # fmt: skip
-"""Urls that are judged by where their names lead."""
+"""URLs that are judged by the addresses of their hosts."""
 ELSEWHERE = (
     "http://127.0.0.1:1/users", "https://elsewhere.example/users", "//elsewhere.example/users", "http://[::1]:1/users",
     "http://169.254.169.254/latest", "file:///etc/passwd", "http://user@127.0.0.1:1/",
 )  # fmt: skip
-"""Where a next page, a redirect or a log is said to be."""
+"""Places that a next page, a redirect or a log names."""
 DESCRIPTIONS = (
     "https://elsewhere.example/openapi.json", "http://listed.example/openapi.json", "https://127.0.0.1/openapi.json",
     "https://listed.example.elsewhere.example/o.json", "https://listed.example@elsewhere.example/o.json",
@@ -58,8 +58,8 @@ DESCRIPTIONS = (
 assert len(WRITTEN) + len(NAMES) + len(ELSEWHERE) + len(DESCRIPTIONS) >= 60
 
 
-class Leading:
-    """A resolver that leads where it is told to."""
+class ScriptedResolver:
+    """Resolve every host to the given addresses."""
 
     def __init__(self, *addresses: str) -> None:
         self.addresses = addresses
@@ -76,7 +76,7 @@ class Leading:
 
 @pytest.fixture(autouse=True)
 def connected(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """The addresses that would have been connected to, but for those of the tests' own servers."""
+    """Count the public addresses that would have been connected to; there must be none."""
     made: list[Any] = []
     inner = TCPConnector._wrap_create_connection
 
@@ -91,7 +91,7 @@ def connected(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     assert made == []
 
 
-async def asked(source: RestConnector, collection: str = "users") -> None:
+async def read_rows(source: RestConnector, collection: str = "users") -> None:
     async for _ in source.scan(
         ScanRequest(collection=collection, columns=("id",) if collection == "users" else ("text",))
     ):
@@ -99,40 +99,40 @@ async def asked(source: RestConnector, collection: str = "users") -> None:
 
 
 @pytest.mark.parametrize("url", WRITTEN)
-async def test_a_url_of_our_own_network_is_refused_as_it_stands(url: str) -> None:
+async def test_a_url_of_this_network_is_refused_as_it_stands(url: str) -> None:
     with pytest.raises(ValueError, match="`base_url`"):
         await connect(RestOptions(base_url=url, collections={"users": COLLECTION}))
 
 
 @pytest.mark.parametrize("url", NAMES)
-async def test_a_name_is_judged_by_where_it_leads(url: str) -> None:
+async def test_a_host_name_is_judged_by_its_addresses(url: str) -> None:
     source = await connect(RestOptions(base_url=url, collections={"users": COLLECTION}))
     resolver: Any = source.client.http.session.connector._resolver  # type: ignore[union-attr]
-    resolver.resolver = Leading("93.184.216.34", NAMES[url])
+    resolver.resolver = ScriptedResolver("93.184.216.34", NAMES[url])
     with pytest.raises(ConnectorError, match="leads into this network"):
-        await asked(source)
+        await read_rows(source)
     await source.close()
 
 
-async def test_a_name_that_means_another_address_the_next_time_is_judged_again() -> None:
-    """What is judged is what is connected to: there is no second look-up in between."""
+async def test_a_host_name_is_judged_each_time_it_is_resolved() -> None:
+    """The addresses that are judged are those connected to: no second look-up lies between."""
     resolver = PublicAddressResolver()
-    resolver.resolver = Leading("93.184.216.34")
+    resolver.resolver = ScriptedResolver("93.184.216.34")
     assert [each["host"] for each in await resolver.resolve("turning.example")] == ["93.184.216.34"]
-    resolver.resolver = Leading("127.0.0.1")
+    resolver.resolver = ScriptedResolver("127.0.0.1")
     with pytest.raises(PrivateAddressError):
         await resolver.resolve("turning.example")
 
 
 class Elsewhere:
-    """Leads each caller elsewhere: by a Link, by a redirect, by where a log lies."""
+    """Lead each caller elsewhere: by a Link header, by a redirect, by the place of a log."""
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.asked = 0
+        self.calls = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.asked += 1
+        self.calls += 1
         headers = {"link": f'<{self.url}>; rel="next"', "location": self.url}
         status = 200 if scope["path"] == "/linked" else 302
         await Response(b'[{"id": 1}]', status, headers, "application/json")(scope, receive, send)
@@ -140,8 +140,8 @@ class Elsewhere:
 
 @pytest.mark.parametrize("url", ELSEWHERE)
 @pytest.mark.parametrize("way", ["linked", "redirected", "log"])
-async def test_an_api_leads_nowhere_but_to_itself(url: str, way: str) -> None:
-    """Though all addresses are allowed, it is asked once, and nobody else is."""
+async def test_an_api_leads_to_no_other_host(url: str, way: str) -> None:
+    """All addresses are allowed, and still only the API itself is called, once."""
     server = Elsewhere(url)
     async with serving(server) as base:
         paged = {**COLLECTION, "path": "/linked" if way == "linked" else "/redirected", "paging": {"by": "link"}}
@@ -152,12 +152,12 @@ async def test_an_api_leads_nowhere_but_to_itself(url: str, way: str) -> None:
             )
         )  # fmt: skip
         with pytest.raises(ConnectorError):
-            await asked(source, "log" if way == "log" else "users")
+            await read_rows(source, "log" if way == "log" else "users")
         await source.close()
-    assert server.asked == 1
+    assert server.calls == 1
 
 
-async def test_a_log_at_a_listed_host_is_read_without_our_credentials() -> None:
+async def test_a_listed_redirect_host_gets_no_credentials() -> None:
     seen: list[list[str]] = []
 
     async def server(scope: Scope, receive: Receive, send: Send) -> None:
@@ -172,13 +172,13 @@ async def test_a_log_at_a_listed_host_is_read_without_our_credentials() -> None:
                 redirects=("127.0.0.1",),
             )
         )  # fmt: skip
-        await asked(source, "log")
+        await read_rows(source, "log")
         await source.close()
     assert seen == [[SECRET], []]
 
 
 @pytest.mark.parametrize("url", DESCRIPTIONS)
-async def test_a_description_is_read_from_a_listed_host_alone(url: str) -> None:
+async def test_a_description_is_fetched_from_listed_hosts_alone(url: str) -> None:
     with pytest.raises(ConfigurationError):
         await description.describe(url, ApiReadOptions(hosts=("listed.example",)))
 
@@ -192,7 +192,7 @@ SERVERS = (
 
 
 @pytest.mark.parametrize("server", SERVERS)
-async def test_a_description_that_was_fetched_names_no_other_host(server: str) -> None:
+async def test_a_fetched_description_names_no_host_that_is_not_listed(server: str) -> None:
     """Else whoever writes it would be sent our credentials."""
     text = {"openapi": "3.0.0", "servers": [{"url": server}], "paths": {"/a": {"get": {"responses": {}}}}}
     async with serving(Response(json.dumps(text))) as base:
@@ -200,7 +200,7 @@ async def test_a_description_that_was_fetched_names_no_other_host(server: str) -
             await description.describe(f"{base}/o", ApiReadOptions(hosts=("127.0.0.1",), private_addresses=True))
 
 
-async def test_a_description_is_fetched_and_redirects_are_not_followed() -> None:
+async def test_redirects_of_a_description_are_not_followed() -> None:
     async with serving(Elsewhere("http://127.0.0.1:1/openapi.json")) as base:
         with pytest.raises(ConfigurationError, match="redirects are not followed"):
             await description.describe(f"{base}/o", ApiReadOptions(hosts=("127.0.0.1",), private_addresses=True))

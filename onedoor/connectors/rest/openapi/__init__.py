@@ -1,1 +1,1 @@
-"""Read OpenAPI descriptions."""
+"""Turn OpenAPI descriptions into declared collections."""

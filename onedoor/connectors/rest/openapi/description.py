@@ -99,7 +99,7 @@ async def _fetch_document(url: str, options: ApiReadOptions) -> bytes:
 
 
 def _check_host_is_listed(url: str, options: ApiReadOptions) -> None:
-    """Raises ConfigurationError for a host that is not listed, and for one that may be in this network."""
+    """Raise ConfigurationError for a host that is not listed, and for one that may be in this network."""
     parts = urlsplit(url)
     try:
         check_base_url(f"{parts.scheme}://{parts.netloc}{parts.path}", private_addresses=options.private_addresses)

@@ -126,7 +126,7 @@ def find_response_rows(
     document: OpenApiDocument, operations: Iterable[OpenApiOperation]
 ) -> tuple[list[ResponseRows], list[SkippedOperation]]:
     """Return the rows of the operations that have any, and the operations that do not."""
-    found: list[ResponseRows] = []
+    responses: list[ResponseRows] = []
     skipped: list[SkippedOperation] = []
     for operation in operations:
         reason = _find_skip_reason(operation)
@@ -135,8 +135,8 @@ def find_response_rows(
             reason = reason or "it answers with no list and no object"
             skipped.append(SkippedOperation(path=operation.original_path, reason=reason))
         else:
-            found.append(rows)
-    return found, skipped
+            responses.append(rows)
+    return responses, skipped
 
 
 def _find_skip_reason(operation: OpenApiOperation) -> str:

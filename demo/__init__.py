@@ -1,1 +1,1 @@
-"""Acme Inc.: a made-up company, and local servers that speak the vendors' wire protocols."""
+"""Make up a company, Acme Inc., and serve it over the vendors' own wire protocols."""

@@ -16,14 +16,14 @@ from auth.authentication import Principal
 from auth.policy import Groups
 from demo import run as demo_run
 from demo.data import activity, business, files
-from demo.data.activity import log
+from demo.data.activity import write_log
 from demo.data.business import tables
-from demo.data.files import PATTERN as SHELF_PATTERN
+from demo.data.files import FOLDER_PATTERN as SHELF_PATTERN
 from demo.data.random import size
-from demo.servers.directory import section
-from demo.servers.drive.search import relevance, says
+from demo.servers.directory import build_settings
+from demo.servers.drive.search import compile_relevance, match_text
 from demo.servers.github import shapes
-from demo.servers.github.shapes import account
+from demo.servers.github.shapes import build_organization
 from onedoor.company import Company, CompanySchema, build_company_schema, load_company
 from onedoor.config import load_schema_settings
 from onedoor.connectors.files.model import guess_media_type
@@ -201,15 +201,15 @@ def sources() -> Mapping[str, MemoryConnector]:
         name: MemoryCollection(capabilities=sql(WAREHOUSE[name], LIKE, 1000), rows=rows) for name, rows in usage.items()
     }
     objects = _store(FILES, [_file(each) for each in files.files(SCALE)])
-    papers = _store(SHELF, [_paper(each) for each in files.papers(SCALE) if each.text])
+    papers = _store(SHELF, [_paper(each) for each in files.folder_files(SCALE) if each.text])
     return {
         "internal": MemoryConnector(internal),
         "snowflake": MemoryConnector(warehoused),
         "s3": MemoryConnector(objects),
         "folder": MemoryConnector(papers),
         "slack": MemoryConnector(_slack()),
-        "azure_files": MemoryConnector(_azure(files.stored_documents(SCALE))),
-        "azure_blob": MemoryConnector(_azure(files.exports(SCALE))),
+        "azure_files": MemoryConnector(_azure(files.share_files(SCALE))),
+        "azure_blob": MemoryConnector(_azure(files.container_files(SCALE))),
         "drive": MemoryConnector(_drive()),
         "prometheus": watched.prometheus(SCALE),
         "datadog": watched.datadog(SCALE),
@@ -220,7 +220,7 @@ def sources() -> Mapping[str, MemoryConnector]:
 
 def _directory() -> Mapping[str, MemoryCollection]:
     """With the promises of what the demo's settings declare."""
-    declared = parse_graphql_collections(tomllib.loads(section(""))["sources"]["directory"]["collections"])
+    declared = parse_graphql_collections(tomllib.loads(build_settings(""))["sources"]["directory"]["collections"])
     rows: Mapping[str, list[Row]] = {
         "office": [(each.id, each.name, each.street, each.city, each.country) for each in business.OFFICES],
         "desk": [(each.id, each.label, each.floor, each.office, each.employee) for each in business.desks(SCALE)],
@@ -240,14 +240,14 @@ def _store(kinds: Mapping[str, ColumnType], rows: Sequence[Row]) -> Mapping[str,
     return {"files": files, **insides.inside(row[0] for row in rows)}
 
 
-def _file(file: files.File) -> Row:
+def _file(file: files.BucketFile) -> Row:
     _, customer, folder, name = file.key.split("/")
-    media = files.content_type(file.key).partition(";")[0]
+    media = files.get_content_type(file.key).partition(";")[0]
     size, version = len(file.body), f"{len(file.body):x}"
     return file.key, file.key, name, size, media, file.modified, version, int(customer), folder
 
 
-def _paper(paper: files.Paper) -> Row:
+def _paper(paper: files.FolderFile) -> Row:
     """Not of tables, whose size depends on what writes them."""
     name, size = paper.path.rpartition("/")[2], len(paper.text.encode())
     said = compile_pattern(SHELF_PATTERN).match(paper.path) or {}
@@ -256,13 +256,13 @@ def _paper(paper: files.Paper) -> Row:
     return paper.path, paper.path, name, size, media, paper.modified, version, *places
 
 
-def _azure(kept: Iterable[files.Stored]) -> Mapping[str, MemoryCollection]:
+def _azure(kept: Iterable[files.AzureFile]) -> Mapping[str, MemoryCollection]:
     can = by_keys(STORED, ("id",), ("customer_id",), ("customer_id", "kind"))
     rows = tuple(map(_stored, kept))
     return {"files": MemoryCollection(capabilities=can, rows=rows), **insides.inside(row[0] for row in rows)}
 
 
-def _stored(kept: files.Stored) -> Row:
+def _stored(kept: files.AzureFile) -> Row:
     values = PATTERN.match(kept.path) or {}
     return (
         kept.path, kept.path, kept.path.rpartition("/")[2], len(kept.body), kept.content_type, kept.modified,
@@ -304,9 +304,9 @@ def _drive() -> Mapping[str, MemoryCollection]:
     folders = {id: each for id, each in kept.items() if each.content_type == files.FOLDER}
     papers = [_document(each, known) for id, each in kept.items() if id not in folders]
     grants = [
-        (id, files.share_id(share), share.kind, share.role, share.to if share.kind in ("user", "group") else None)
+        (id, files.build_share_id(share), share.kind, share.role, share.to if share.kind in ("user", "group") else None)
         for id, each in kept.items()
-        for share in files.shares(each, known)
+        for share in files.list_shares(each, known)
     ]
     searched = by_keys(DRIVE["files"], ("id",), ("parent_id",), ("owner_email",), ("customer_id",))
     columns = {name: replace(each, filters=SEARCHED.get(name, frozenset())) for name, each in searched.columns.items()}
@@ -331,7 +331,7 @@ def _drive() -> Mapping[str, MemoryCollection]:
 def _hits(text: str, files: Sequence[Row], kept: Mapping[str, files.Document]) -> Iterator[Row]:
     """As the demo's server finds them."""
     search = f"fullText contains '{text}'"
-    found, order = says(f"'{text}'"), relevance(search)
+    found, order = match_text(f"'{text}'"), compile_relevance(search)
     assert order is not None  # INVARIANT: the search looks at what files say
     rows = sorted((row for row in files if found(kept[row[0]])), key=lambda row: order(kept[row[0]]))
     for rank, row in enumerate(rows, start=1):
@@ -339,7 +339,7 @@ def _hits(text: str, files: Sequence[Row], kept: Mapping[str, files.Document]) -
 
 
 def _document(each: files.Document, known: Mapping[str, files.Document]) -> Row:
-    path, own = _path(each, known), each.content_type.startswith(files.GOOGLE)
+    path, own = _path(each, known), each.content_type.startswith(files.GOOGLE_MEDIA_TYPE_PREFIX)
     customer = int(path.split("/")[1].split(" ")[0]) if path.startswith("Customers/") else None
     link = f"https://drive.google.com/file/d/{each.id}/view?usp=drivesdk"
     return (
@@ -380,19 +380,19 @@ def _github() -> Mapping[str, MemoryCollection]:
 
 
 def _github_items() -> Iterator[tuple[str, Mapping[str, Any], list[Any]]]:
-    here = account(SCALE)
-    yield "repos", {}, [shapes.repo("", each) for each in here.repos.values()]
-    yield "users", {}, [shapes.whole_user("", each) for each in here.users.values()]
+    here = build_organization(SCALE)
+    yield "repos", {}, [shapes.format_repo("", each) for each in here.repos.values()]
+    yield "users", {}, [shapes.format_whole_user("", each) for each in here.users.values()]
     for each in (one for listed in here.rollouts.values() for one in listed):
         repo, run = {"repo": each.repo}, {"repo": each.repo, "run_id": each.run}
-        states = [shapes.status("", here, each, one) for one in each.statuses]
-        yield "deployments", repo, [shapes.deployment("", here, each)]
+        states = [shapes.format_status("", here, each, one) for one in each.statuses]
+        yield "deployments", repo, [shapes.format_deployment("", here, each)]
         yield "deployment_statuses", {**repo, "deployment_id": each.id}, states
-        yield "workflow_runs", repo, [shapes.run("", here, each)]
-        yield "workflow_jobs", run, [shapes.job("", each, one) for one in each.jobs]
-        yield "approvals", run, shapes.approvals("", here, each)
+        yield "workflow_runs", repo, [shapes.format_run("", here, each)]
+        yield "workflow_jobs", run, [shapes.format_job("", each, one) for one in each.jobs]
+        yield "approvals", run, shapes.format_approvals("", here, each)
         for job in each.jobs:
-            yield "job_logs", {**repo, "job_id": job.id}, [log(each, job)]
+            yield "job_logs", {**repo, "job_id": job.id}, [write_log(each, job)]
 
 
 def jobs() -> MemoryConnector:

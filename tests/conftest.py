@@ -30,8 +30,8 @@ def mariadb_started() -> Iterator[MariadbServer]:
 @pytest.fixture(scope="session")
 def azurite_started() -> Iterator[str]:
     if azurite.PROGRAM is None:
-        pytest.skip(azurite.MISSING)
-    with azurite.azurite(BLOB_ACCOUNT, SECRETS["AZURE_BLOB_KEY"]) as url:
+        pytest.skip(azurite.MISSING_MESSAGE)
+    with azurite.run_azurite(BLOB_ACCOUNT, SECRETS["AZURE_BLOB_KEY"]) as url:
         yield url
 
 

@@ -6,11 +6,11 @@ from fractions import Fraction
 from typing import Any
 
 from demo.data import activity
-from demo.data.business import ENVIRONMENTS, served
+from demo.data.business import ENVIRONMENTS, list_traffic
 from demo.data.random import NOW
 from demo.run import ERROR_RATE, REQUEST_RATE
-from demo.servers.prometheus.app import history
-from demo.servers.prometheus.promql import parse, value
+from demo.servers.prometheus.app import build_history
+from demo.servers.prometheus.promql import evaluate, parse
 from onedoor.connectors.datadog.collections import (
     build_datadog_capabilities,
     build_health_collection,
@@ -52,17 +52,17 @@ def prometheus(scale: Fraction) -> MemoryConnector:
 
 
 def _error_rates(scale: Fraction) -> Iterator[Row]:
-    told = history(float(scale), NOW)
-    for _, service, _, environment, _, _, started, *_ in activity.rolled_out(scale):
+    told = build_history(float(scale), NOW)
+    for _, service, _, environment, _, _, started, *_ in activity.list_deployments(scale):
         for window in WINDOWS:
             query = fill_query(ERROR_RATE, {"service": [service], "environment": [environment]}, window)
-            found = value(parse(query), told, int(started.timestamp() * 1000))
+            found = evaluate(parse(query), told, int(started.timestamp() * 1000))
             assert isinstance(found, dict)
             yield service, environment, window, started, next(iter(found.values()), None)
 
 
 def _request_rates(scale: Fraction) -> Iterator[Row]:
-    for one in served(scale):
+    for one in list_traffic(scale):
         for step in (3600, 86_400):
             yield from (
                 (one.service, one.environment, step, NOW - timedelta(seconds=step * back), one.a_minute / 60 + back)

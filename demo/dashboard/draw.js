@@ -1,21 +1,21 @@
-/** Rows in, elements out: charts by Chart.js, tables and lists by hand. Text is only ever set as text. */
+/** Draw rows: charts by Chart.js, tables and lists as elements. Text is only ever set as text. */
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 const SERIES = ["first", "second", "third"];
 const YEAR = / \d{4}$/;
 const short = new Intl.NumberFormat("en", { notation: "compact" });
 
-/** Upright bars, a colour for each series, beside each other. */
+/** Draw upright bars beside each other, in a colour for each series. */
 export function bars(labels, series) {
   return chart(labels, series, {});
 }
 
-/** Upright bars, the series of a label on top of each other. */
+/** Draw upright bars, the series of a label on top of each other. */
 export function stacked(labels, series) {
   return chart(labels, series, { stacked: true });
 }
 
-/** Lying bars of one series, the largest on top. */
+/** Draw lying bars of one series, the largest on top. */
 export function sideways(labels, values) {
   return chart(labels, { "": values }, { axis: "y" });
 }
@@ -35,13 +35,13 @@ export function list(rows) {
 }
 
 export function element(name, properties = {}, children = []) {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
-  return made;
+  const node = Object.assign(document.createElement(name), properties);
+  node.append(...children);
+  return node;
 }
 
 function chart(labels, series, { stacked = false, axis = "x" }) {
-  const canvas = element("canvas", { role: "img", ariaLabel: inWords(labels, series) });
+  const canvas = element("canvas", { role: "img", ariaLabel: describe(labels, series) });
   const named = { color: colour("soft"), callback: (_, number) => labels[number].replace(YEAR, "") };
   const counted = { color: colour("soft"), precision: 0, callback: (value) => short.format(value) };
   const along = { stacked, ticks: named, grid: { display: false } };
@@ -64,10 +64,10 @@ function chart(labels, series, { stacked = false, axis = "x" }) {
   return element("div", { className: "chart" }, [canvas]);
 }
 
-/** What a screen reader says in place of the picture. */
-function inWords(labels, series) {
-  const told = Object.entries(series).map(
+/** Return what a screen reader says in place of the picture. */
+function describe(labels, series) {
+  const sentences = Object.entries(series).map(
     ([name, values]) => `${name} ${labels.map((label, number) => `${label}: ${values[number]}`).join(", ")}`,
   );
-  return told.join("; ").trim();
+  return sentences.join("; ").trim();
 }

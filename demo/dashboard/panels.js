@@ -1,7 +1,7 @@
 /**
- * What the dashboard shows: for each panel its question, the rows of the answer it draws, and how.
+ * Define the panels: the question of row, the rows of the answer that it draws, and how.
  *
- * `rows` gives null where the door withheld what the panel is about. Sums are made here of every row there is, page by
+ * `rows` returns null where the subject of the panel is denied. Sums are made here of every row there is, page by
  * page, in whole cents; a panel that shows less than everything says so in its words.
  */
 import { bars, list, sideways, stacked, table } from "./draw.js";
@@ -59,14 +59,14 @@ export const PANELS = [
     title: "Revenue by month",
     question: REVENUE,
     everyPageOf: "customers",
-    rows: ({ customers }) => byMonth(customers.nodes.flatMap((each) => each.revenue?.nodes ?? [])),
+    rows: ({ customers }) => sumByMonth(customers.nodes.flatMap((row) => row.revenue?.nodes ?? [])),
     words: (rows) => `All enterprise customers together, ${rows[0].month} to ${rows.at(-1).month}, in euros`,
     draw: (rows) =>
       bars(
-        rows.map((each) => each.month),
+        rows.map((row) => row.month),
         {
-          Invoiced: rows.map((each) => each.revenue / 100),
-          ...(rows.every((each) => each.refundsSeen) && { "Given back": rows.map((each) => each.refunds / 100) }),
+          Invoiced: rows.map((row) => row.revenue / 100),
+          ...(rows.every((row) => row.refundsSeen) && { "Given back": rows.map((row) => row.refunds / 100) }),
         },
       ),
   },
@@ -78,8 +78,8 @@ export const PANELS = [
     words: (rows) => `Who was invoiced most in ${month(rows[0].month)}, in euros`,
     draw: (rows) =>
       sideways(
-        rows.map((each) => each.customer?.name ?? "withheld"),
-        rows.map((each) => Number(each.revenue)),
+        rows.map((row) => row.customer?.name ?? "withheld"),
+        rows.map((row) => Number(row.revenue)),
       ),
   },
   {
@@ -91,11 +91,11 @@ export const PANELS = [
     draw: (rows) =>
       table(
         ["Customer", "Country", "People", "API calls"],
-        rows.map((each) => [
-          each.customer?.name ?? "–",
-          each.customer?.country ?? "–",
-          each.activeUsers.toLocaleString("en"),
-          each.apiCalls.toLocaleString("en"),
+        rows.map((row) => [
+          row.customer?.name ?? "–",
+          row.customer?.country ?? "–",
+          row.activeUsers.toLocaleString("en"),
+          row.apiCalls.toLocaleString("en"),
         ]),
       ),
   },
@@ -103,14 +103,14 @@ export const PANELS = [
     id: "threads",
     title: "Open threads",
     question: THREADS,
-    rows: ({ channels }) => channels?.nodes && threads(channels.nodes.flatMap((each) => each.messages?.nodes ?? [])),
+    rows: ({ channels }) => channels?.nodes && findOpenThreads(channels.nodes.flatMap((row) => row.messages?.nodes ?? [])),
     words: ({ open, seen }) =>
       `Of the ${seen} newest messages in #incidents, ${open.length} have replies, but none that says done, fixed or closing`,
     draw: ({ open }) =>
       list(
-        open.map((each) => ({
-          text: each.text,
-          about: `${each.author?.realName ?? "someone"}, ${date(each.sentAt)} · ${counted(each.replies.nodes.length)}`,
+        open.map((row) => ({
+          text: row.text,
+          about: `${row.author?.realName ?? "someone"}, ${date(row.sentAt)} · ${countReplies(row.replies.nodes.length)}`,
         })),
       ),
   },
@@ -121,11 +121,11 @@ export const PANELS = [
     wide: true,
     rows: ({ latest, errors }) => latest?.nodes && { latest: latest.nodes, errors: errors?.nodes ?? [] },
     words: ({ latest, errors }) => `The ${latest.length} latest by service, and the ${errors.length} latest that went wrong`,
-    draw: ({ latest, errors }) => [stacked(...byService(latest)), list(errors.map(wrong))],
+    draw: ({ latest, errors }) => [stacked(...countByService(latest)), list(errors.map(describeFailure))],
   },
 ];
 
-function byMonth(rows) {
+function sumByMonth(rows) {
   const months = new Map();
   for (const row of rows) {
     const sum = months.get(row.month) ?? { revenue: 0, refunds: 0, refundsSeen: true };
@@ -140,31 +140,31 @@ function byMonth(rows) {
 
 /** The rows of the first row's day or month: the question's order puts the latest first. */
 function latest(rows, column) {
-  return rows?.length ? rows.filter((each) => each[column] === rows[0][column]) : null;
+  return rows?.length ? rows.filter((row) => row[column] === rows[0][column]) : null;
 }
 
 /** A thread is open while nobody in it says that it is over. */
-function threads(messages) {
-  const answered = messages.filter((each) => each.replies?.nodes.length);
-  const open = answered.filter((each) => !each.replies.nodes.some((reply) => CLOSES.test(reply.text)));
+function findOpenThreads(messages) {
+  const answered = messages.filter((row) => row.replies?.nodes.length);
+  const open = answered.filter((row) => !row.replies.nodes.some((reply) => CLOSES.test(reply.text)));
   return { seen: messages.length, open };
 }
 
-function counted(replies) {
+function countReplies(replies) {
   return replies === 1 ? "1 reply" : `${replies} replies`;
 }
 
-function byService(deployments) {
-  const services = [...new Set(deployments.map((each) => each.service))].sort();
+function countByService(deployments) {
+  const services = [...new Set(deployments.map((row) => row.service))].sort();
   const count = (service, status) =>
-    deployments.filter((each) => each.service === service && each.status === status).length;
-  const series = Object.entries(STATUSES).map(([status, name]) => [name, services.map((each) => count(each, status))]);
+    deployments.filter((row) => row.service === service && row.status === status).length;
+  const series = Object.entries(STATUSES).map(([status, name]) => [name, services.map((row) => count(row, status))]);
   return [services, Object.fromEntries(series)];
 }
 
-function wrong(deployment) {
-  const said = deployment.announcements?.nodes[0];
-  const words = [said?.text, said?.replies?.nodes[0]?.text].filter(Boolean).join(" — ");
+function describeFailure(deployment) {
+  const announcement = deployment.announcements?.nodes[0];
+  const words = [announcement?.text, announcement?.replies?.nodes[0]?.text].filter(Boolean).join(" — ");
   return {
     text: `${deployment.service} ${deployment.version} ${STATUSES[deployment.status]} in ${deployment.environment.toLowerCase()}`,
     about: `${deployment.author?.fullName ?? "someone"}, ${date(deployment.startedAt)}${words && ` · “${words}”`}`,

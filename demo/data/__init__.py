@@ -1,1 +1,1 @@
-"""What Acme has: tables, files, messages and metrics, made up."""
+"""Make up Acme's data: tables, files, messages and metrics."""

@@ -1,4 +1,4 @@
-"""Chat, GitHub, monitoring."""
+"""Make up Acme's chat, its deployments on GitHub, and its monitoring."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,15 +13,15 @@ from demo.data.business import (
     ENVIRONMENTS,
     Deployment,
     Employee,
-    Served,
-    channel_id,
+    ServiceTraffic,
+    build_channel_id,
+    build_slack_id,
+    build_slack_ts,
+    count_trouble_seconds,
     deployments,
     employees,
-    in_trouble,
-    member_of,
-    served,
-    slack_id,
-    slack_ts,
+    list_traffic,
+    pick_member,
     usage_day,
 )
 from demo.data.random import NOW, ORDER_NOTES, SERVICES, draw, pick, size, slug, stream
@@ -30,9 +30,9 @@ CHAT_DAYS = 180
 
 BOT_NAME = "deploybot"
 
-BOT = slack_id("U", BOT_NAME)
+BOT = build_slack_id("U", BOT_NAME)
 
-OUTCOMES = {
+OUTCOME_TEXTS = {
     "SUCCEEDED": "is in production :white_check_mark:",
     "FAILED": "failed :x:",
     "ROLLED_BACK": "was rolled back :leftwards_arrow_with_hook:",
@@ -108,7 +108,7 @@ class Channel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """`thread` is the ts of the message replied to; None: it stands in the channel itself."""
+    """A message; `thread` is the ts of the message it replies to, None in the channel itself."""
 
     channel: str
     ts: str
@@ -118,85 +118,92 @@ class Message:
 
 
 def users(scale: Fraction | float = 1) -> tuple[User, ...]:
-    """A user for each employee, under the same e-mail, and the bot that announces deployments."""
+    """Return a user for each employee, with the same e-mail address, and the bot that announces deployments."""
     bot = User(id=BOT, name=BOT_NAME, first_name="Deploy", last_name="Bot", email=None, title="")
-    return (*map(user, employees(size("employee", scale))), bot)
+    return (*map(build_user, employees(size("employee", scale))), bot)
 
 
-def user(employee: Employee) -> User:
+def build_user(employee: Employee) -> User:
     number, first, last, email, title, *_ = employee
     return User(
-        id=user_id(number), name=email.partition("@")[0], first_name=first, last_name=last, email=email, title=title
+        id=build_user_id(number),
+        name=email.partition("@")[0],
+        first_name=first,
+        last_name=last,
+        email=email,
+        title=title,
     )
 
 
-def user_id(employee: int) -> str:
-    return slack_id("U", f"employee {employee}")
+def build_user_id(employee: int) -> str:
+    return build_slack_id("U", f"employee {employee}")
 
 
 def channels(scale: Fraction | float = 1) -> tuple[Channel, ...]:
-    """Three for all, then one for each of the first large customers, called `cust-<id>-<slug>`."""
+    """Return three channels for all, then `cust-<id>-<slug>` for each of the first large customers."""
     staff = employees(size("employee", scale))
-    builders = tuple(user_id(row[0]) for row in staff if row[5] in ("Engineering", "Support"))
+    builders = tuple(build_user_id(row[0]) for row in staff if row[5] in ("Engineering", "Support"))
     return (
-        shared_channel("general", "Company-wide", tuple(user_id(row[0]) for row in staff)),
-        shared_channel("deployments", "What went live, and when", (*builders, BOT)),
-        shared_channel("incidents", "Something is broken", builders),
-        *customer_channels(scale),
+        build_shared_channel("general", "Company-wide", tuple(build_user_id(row[0]) for row in staff)),
+        build_shared_channel("deployments", "What went live, and when", (*builders, BOT)),
+        build_shared_channel("incidents", "Something is broken", builders),
+        *build_customer_channels(scale),
     )
 
 
-def shared_channel(name: str, topic: str, members: tuple[str, ...]) -> Channel:
-    return Channel(id=channel_id(name), name=name, topic=topic, created=NOW - timedelta(days=2_000), members=members)
+def build_shared_channel(name: str, topic: str, members: tuple[str, ...]) -> Channel:
+    return Channel(
+        id=build_channel_id(name), name=name, topic=topic, created=NOW - timedelta(days=2_000), members=members
+    )
 
 
-def customer_channels(scale: Fraction | float) -> Iterator[Channel]:
-    whole = business.shop(scale)
+def build_customer_channels(scale: Fraction | float) -> Iterator[Channel]:
+    whole = business.get_company_size(scale)
     large = range(business.LARGE_EVERY, whole.customers + 1, business.LARGE_EVERY)[: size("channel_customer", scale)]
-    return (customer_channel(business.customer(number, whole), whole.staff) for number in large)
+    return (build_customer_channel(business.build_customer(number, whole), whole.staff) for number in large)
 
 
-def customer_channel(customer: business.Customer, staff: int) -> Channel:
+def build_customer_channel(customer: business.Customer, staff: int) -> Channel:
     number, name, *_, manager, _ = customer
     bits = draw(stream("channel"), number)
-    helpers = [member_of(("Support", "Sales")[turn % 2], bits >> 8 * turn, staff) for turn in range(5)]
+    helpers = [pick_member(("Support", "Sales")[turn % 2], bits >> 8 * turn, staff) for turn in range(5)]
     people = dict.fromkeys([*([] if manager is None else [manager]), *helpers])
     called = f"cust-{number}-{slug(name)}"[:80]
     return Channel(
-        id=channel_id(f"cust-{number}"),
+        id=build_channel_id(f"cust-{number}"),
         name=called,
         topic=f"All about {name}",
         created=customer[6],
-        members=tuple(map(user_id, people)),
+        members=tuple(map(build_user_id, people)),
     )
 
 
 def messages(scale: Fraction | float = 1) -> list[Message]:
-    """Announcements of deployments, talk, and replies; threads have one to five replies, in turn."""
+    """Return announcements of deployments, talk, and replies; threads have one to five replies, in turn."""
     staff = size("employee", scale)
-    announced = [announcement(row) for row in deployments(size("deployment", scale), staff) if row[9] is not None]
+    announced = [build_announcement(row) for row in deployments(size("deployment", scale), staff) if row[9] is not None]
     threads = size("thread", scale)
     talk_count = size("message", scale) - len(announced) - 3 * threads
     rooms = channels(scale)
-    tops = announced + [talk(number, talk_count, rooms) for number in range(talk_count)]
+    tops = announced + [build_talk(number, talk_count, rooms) for number in range(talk_count)]
     parents = [tops[number * len(tops) // threads] for number in range(threads)]
     members = {room.id: room.members for room in rooms}
     return tops + [
-        reply(parent, number, turn, members[parent.channel])
+        build_reply(parent, number, turn, members[parent.channel])
         for number, parent in enumerate(parents)
         for turn in range(number % 5 + 1)
     ]
 
 
-def announcement(deployment: Deployment) -> Message:
-    """The message the deployment's own `slack_channel_id` and `slack_ts` point at."""
+def build_announcement(deployment: Deployment) -> Message:
+    """Build the message that the deployment's own `slack_channel_id` and `slack_ts` name."""
     number, service, version, _, status, _, _, _, sha, channel, ts = deployment
-    text = f"Deployment {number}: {service} {version} ({sha[:7]}) {OUTCOMES[status]}"
+    text = f"Deployment {number}: {service} {version} ({sha[:7]}) {OUTCOME_TEXTS[status]}"
     return Message(channel=str(channel), ts=str(ts), user=BOT, text=text)
 
 
-def talk(number: int, count: int, rooms: Sequence[Channel]) -> Message:
-    """A quarter is general, a quarter about incidents, the rest about customers; most of it recent."""
+def build_talk(number: int, count: int, rooms: Sequence[Channel]) -> Message:
+    """Build talk: a quarter general, a quarter about incidents, the rest about customers, most of it recent."""
     bits = draw(stream("talk"), number)
     general, _, incidents, *customers = rooms
     room, texts = pick(
@@ -207,13 +214,13 @@ def talk(number: int, count: int, rooms: Sequence[Channel]) -> Message:
     at = NOW - timedelta(days=1) - back * back * timedelta(days=CHAT_DAYS) + timedelta(seconds=bits % 900)
     return Message(
         channel=room.id,
-        ts=slack_ts(at, 2_001 + number % 7_000),
+        ts=build_slack_ts(at, 2_001 + number % 7_000),
         user=pick(room.members, bits >> 24),
-        text=text(texts, bits >> 32),
+        text=fill_text(texts, bits >> 32),
     )
 
 
-def reply(parent: Message, number: int, turn: int, members: Sequence[str]) -> Message:
+def build_reply(parent: Message, number: int, turn: int, members: Sequence[str]) -> Message:
     bits = draw(stream("reply"), number * 8 + turn)
     seconds, micros = parent.ts.split(".")
     ts = f"{int(seconds) + 60 + 137 * turn + bits % 60}.{int(micros) + turn + 1:06d}"
@@ -221,12 +228,12 @@ def reply(parent: Message, number: int, turn: int, members: Sequence[str]) -> Me
         channel=parent.channel,
         ts=ts,
         user=pick(members, bits >> 8),
-        text=text(REPLY_TEXTS, bits >> 16),
+        text=fill_text(REPLY_TEXTS, bits >> 16),
         thread=parent.ts,
     )
 
 
-def text(texts: Sequence[str], bits: int) -> str:
+def fill_text(texts: Sequence[str], bits: int) -> str:
     return pick(texts, bits).format(
         n=2 + (bits >> 8) % 27, service=pick(SERVICES, bits >> 16), note=pick(ORDER_NOTES, bits >> 24)
     )
@@ -241,9 +248,9 @@ FIRST_DEPLOYMENT, FIRST_RUN = 1_000_000, 5_000_000
 JOBS = (("build", Fraction(1, 4)), ("test", Fraction(1, 2)), ("deploy", Fraction(1)))
 """Each with the part of the run after which it has ended."""
 
-GAVE_UP = timedelta(hours=1)
+CRASH_AFTER = timedelta(hours=1)
 
-ENDED = {"SUCCEEDED": "success", "FAILED": "failure", "ROLLED_BACK": "success"}
+CONCLUSIONS = {"SUCCEEDED": "success", "FAILED": "failure", "ROLLED_BACK": "success"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,7 +282,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A part of a run; what failed comes last, and what would have come after it was skipped."""
+    """A part of a run; the one that failed comes last, as those after it are skipped."""
 
     id: int
     name: str
@@ -286,7 +293,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
-    """A deployment of the internal table with all that GitHub holds of it: its statuses, and the run it is of."""
+    """A row of the internal table `deployment` with all that GitHub has of it: its statuses and its run."""
 
     id: int
     run: int
@@ -315,14 +322,14 @@ class Rollout:
     comment: str = ""
 
 
-def login(email: str) -> str:
-    """A user's handle, from the address alone."""
+def build_login(email: str) -> str:
+    """Return a user's handle, which follows from the e-mail address."""
     return email.partition("@")[0].replace(".", "-")
 
 
 def accounts(scale: Fraction | float = 1) -> list[Account]:
     return [
-        Account(id=row[0], login=login(row[3]), name=f"{row[1]} {row[2]}", email=row[3])
+        Account(id=row[0], login=build_login(row[3]), name=f"{row[1]} {row[2]}", email=row[3])
         for row in employees(size("employee", scale))
     ]
 
@@ -336,39 +343,41 @@ def repos() -> list[Repo]:
 
 def rollouts(scale: Fraction | float = 1) -> Iterator[Rollout]:
     staff = employees(size("employee", scale))
-    for each in deployments(size("deployment", scale), len(staff)):
-        yield rollout(each, staff)
+    for deployment in deployments(size("deployment", scale), len(staff)):
+        yield build_rollout(deployment, staff)
 
 
-def rollout(of: Deployment, staff: Sequence[Employee]) -> Rollout:
-    number, service, version, environment, status, author, started, finished, sha, *_ = of
-    ended = finished or started + GAVE_UP
-    conclusion = ENDED[status] if finished else "timed_out"
+def build_rollout(deployment: Deployment, staff: Sequence[Employee]) -> Rollout:
+    number, service, version, environment, status, author, started, finished, sha, *_ = deployment
+    ended = finished or started + CRASH_AFTER
+    conclusion = CONCLUSIONS[status] if finished else "timed_out"
     manager = staff[author - 1][6] or 1
     return Rollout(
         id=FIRST_DEPLOYMENT + number, run=FIRST_RUN + number, number=number, repo=service, sha=sha, version=version,
-        environment=environment.lower(), creator=login(staff[author - 1][3]),
-        approver=login(staff[manager - 1][3]) if environment == "PRODUCTION" else None,
+        environment=environment.lower(), creator=build_login(staff[author - 1][3]),
+        approver=build_login(staff[manager - 1][3]) if environment == "PRODUCTION" else None,
         started=started, ended=ended, conclusion=conclusion,
-        statuses=tuple(statuses(number, status, started, finished)),
-        jobs=tuple(jobs(FIRST_RUN + number, conclusion, started, ended)), ref=f"v{version}",
+        statuses=tuple(build_statuses(number, status, started, finished)),
+        jobs=tuple(build_jobs(FIRST_RUN + number, conclusion, started, ended)), ref=f"v{version}",
         description=f"{service} {version}", production=environment == "PRODUCTION",
         comment=f"{version} may go out",
     )  # fmt: skip
 
 
-def statuses(number: int, status: str, started: datetime, finished: datetime | None) -> Iterator[Status]:
-    """In the order of time; what was rolled back was good before, and what crashed never ended."""
+def build_statuses(number: int, status: str, started: datetime, finished: datetime | None) -> Iterator[Status]:
+    """Yield the statuses in order of time; a rollback succeeded first, and a crash never ended."""
     moments = [("queued", started, "Waiting for a runner"), ("in_progress", started + timedelta(seconds=9), "Started")]
     if finished is not None:
-        moments.append((ENDED[status], finished, "Finished in time" if ENDED[status] == "success" else "Checks failed"))
+        moments.append(
+            (CONCLUSIONS[status], finished, "Finished in time" if CONCLUSIONS[status] == "success" else "Checks failed")
+        )
         if status == "ROLLED_BACK":
             moments.append(("inactive", finished + timedelta(minutes=20), "Rolled back"))
     for place, (state, at, said) in enumerate(moments):
         yield Status(id=number * 10 + place, state=state, at=at, said=said)
 
 
-def jobs(run: int, conclusion: str, started: datetime, ended: datetime) -> Iterator[Job]:
+def build_jobs(run: int, conclusion: str, started: datetime, ended: datetime) -> Iterator[Job]:
     began = started
     for place, (name, part) in enumerate(JOBS):
         at = started + (ended - started) * float(part)
@@ -378,12 +387,16 @@ def jobs(run: int, conclusion: str, started: datetime, ended: datetime) -> Itera
         began = at
 
 
-def log(of: Rollout, job: Job) -> str:
-    """What a runner wrote, a line a step, each after its time."""
+def write_log(rollout: Rollout, job: Job) -> str:
+    """Return the log of a runner, a line for each step after its time."""
     said: Mapping[str, Sequence[str]] = {
-        "build": (f"Checking out {ORGANIZATION}/{of.repo} at {of.sha}", f"Building {of.repo} {of.version}", "Built"),
-        "test": (f"Testing {of.repo} {of.version}", "412 passed", "Done"),
-        "deploy": (f"Deploying {of.repo} {of.version} to {of.environment}", f"Ended: {job.conclusion}"),
+        "build": (
+            f"Checking out {ORGANIZATION}/{rollout.repo} at {rollout.sha}",
+            f"Building {rollout.repo} {rollout.version}",
+            "Built",
+        ),
+        "test": (f"Testing {rollout.repo} {rollout.version}", "412 passed", "Done"),
+        "deploy": (f"Deploying {rollout.repo} {rollout.version} to {rollout.environment}", f"Ended: {job.conclusion}"),
     }
     lines = said[job.name]
     step = (job.ended - job.started) / len(lines)
@@ -391,17 +404,17 @@ def log(of: Rollout, job: Job) -> str:
     return "".join(f"{at:%Y-%m-%dT%H:%M:%S}.0000000Z {line}\n" for at, line in zip(times, lines, strict=True))
 
 
-AFTER = {"FAILED": "Alert", "ROLLED_BACK": "Warn", "SUCCEEDED": "OK"}
+MONITOR_STATUSES = {"FAILED": "Alert", "ROLLED_BACK": "Warn", "SUCCEEDED": "OK"}
 """How a service is where its last deployment ended so."""
 
-FEW_CALLS, HARDLY_ANY = 600, 300
+WARN_BELOW_CALLS, ALERT_BELOW_CALLS = 600, 300
 """API calls on the last day, below which a customer is watched."""
 
 LOG_DAYS = 14
 
 LEVELS = ("info",) * 16 + ("warn",) * 3 + ("error",)
 
-SAID = {
+LOG_TEXTS = {
     "info": ("request of customer {customer} served in {ms} ms", "job {number} done", "cache warmed in {ms} ms"),
     "warn": ("request of customer {customer} took {ms}0 ms", "retry {number} of a call", "queue is {number} deep"),
     "error": ("request of customer {customer} failed", "connection to the database lost", "job {number} gave up"),
@@ -443,17 +456,20 @@ class Log:
 
 
 @cache
-def rolled_out(scale: Fraction | float) -> tuple[Deployment, ...]:
+def list_deployments(scale: Fraction | float) -> tuple[Deployment, ...]:
     return tuple(deployments(size("deployment", scale), 1000))
 
 
 def monitors(scale: Fraction | float = 1) -> list[Monitor]:
-    return [*map(_of_customer, range(1, size("channel_customer", scale) + 1)), *_of_services(scale)]
+    return [
+        *map(_build_customer_monitor, range(1, size("channel_customer", scale) + 1)),
+        *_build_service_monitors(scale),
+    ]
 
 
-def _of_services(scale: Fraction | float) -> Iterator[Monitor]:
-    """One for each service where it runs, in the state its last deployment left it."""
-    last = {(each[1], each[3]): each for each in rolled_out(scale)}
+def _build_service_monitors(scale: Fraction | float) -> Iterator[Monitor]:
+    """Yield a monitor for each service in each environment, in the state after its last deployment."""
+    last = {(deployment[1], deployment[3]): deployment for deployment in list_deployments(scale)}
     places = [(service, environment) for service in SERVICES for environment in ENVIRONMENTS]
     for number, (service, environment) in enumerate(places, start=1):
         deployed = last.get((service, environment))
@@ -462,7 +478,7 @@ def _of_services(scale: Fraction | float) -> Iterator[Monitor]:
             name=f"Errors of {service} in {environment.lower()}",
             kind="query alert",
             query=f"sum(last_5m):sum:acme.errors{{service:{service},env:{environment}}} > 50",
-            status="No Data" if deployed is None else AFTER[deployed[4]],
+            status="No Data" if deployed is None else MONITOR_STATUSES[deployed[4]],
             message=f"More requests to {service} fail than should.",
             tags=(f"service:{service}", f"env:{environment}", "team:engineering"),
             created=NOW - timedelta(days=400 + number),
@@ -470,15 +486,15 @@ def _of_services(scale: Fraction | float) -> Iterator[Monitor]:
         )
 
 
-def _of_customer(customer: int) -> Monitor:
-    """Those who use us no more, or hardly, are watched; the silent give no data."""
+def _build_customer_monitor(customer: int) -> Monitor:
+    """Build the monitor of a customer, which warns of few calls and has no data for silent customers."""
     calls = usage_day(customer, DAYS - 1)[2]
-    busy = "Alert" if calls < HARDLY_ANY else "Warn" if calls < FEW_CALLS else "OK"
+    busy = "Alert" if calls < ALERT_BELOW_CALLS else "Warn" if calls < WARN_BELOW_CALLS else "OK"
     return Monitor(
         id=100_000 + customer,
         name=f"Usage of customer {customer}",
         kind="metric alert",
-        query=f"sum(last_1d):sum:acme.api_calls{{customer_id:{customer}}} < {HARDLY_ANY}",
+        query=f"sum(last_1d):sum:acme.api_calls{{customer_id:{customer}}} < {ALERT_BELOW_CALLS}",
         status="No Data" if calls == 0 else busy,
         message="The customer hardly uses us any more.",
         tags=(f"customer_id:{customer}", "team:sales"),
@@ -488,11 +504,11 @@ def _of_customer(customer: int) -> Monitor:
 
 
 def events(scale: Fraction | float = 1) -> list[Event]:
-    """One for each deployment, when it began."""
-    return [_event(each) for each in rolled_out(scale)]
+    """Return an event for the start of each deployment."""
+    return [_build_event(deployment) for deployment in list_deployments(scale)]
 
 
-def _event(deployed: Deployment) -> Event:
+def _build_event(deployed: Deployment) -> Event:
     number, service, version, environment, status, _, started, *_ = deployed
     return Event(
         id=f"AwAAA{draw(stream('event'), number):016x}",
@@ -505,20 +521,20 @@ def _event(deployed: Deployment) -> Event:
 
 
 def logs(scale: Fraction | float = 1) -> list[Log]:
-    """The oldest first, over the last two weeks."""
-    count, here = 10 * size("deployment", scale), served(scale)
+    """Return log lines of the last two weeks, the oldest first."""
+    count, here = 10 * size("deployment", scale), list_traffic(scale)
     customers = size("channel_customer", scale)
-    return [_log(number, count, here, customers) for number in range(1, count + 1)]
+    return [_build_log(number, count, here, customers) for number in range(1, count + 1)]
 
 
-def _log(number: int, count: int, here: list[Served], customers: int) -> Log:
+def _build_log(number: int, count: int, here: list[ServiceTraffic], customers: int) -> Log:
     bits = draw(stream("log"), number)
     at = NOW - timedelta(days=LOG_DAYS) * (count - number + 1) / count
     at = at.replace(microsecond=bits % 1000 * 1000)
     one = pick(here, bits >> 10)
-    level = "error" if _troubled(one, at) and bits >> 62 else pick(LEVELS, bits >> 20)
+    level = "error" if _is_troubled(one, at) and bits >> 62 else pick(LEVELS, bits >> 20)
     customer = 1 + (bits >> 26) % customers
-    said = pick(SAID[level], bits >> 36).format(customer=customer, ms=3 + (bits >> 40) % 90, number=1 + bits % 50)
+    said = pick(LOG_TEXTS[level], bits >> 36).format(customer=customer, ms=3 + (bits >> 40) % 90, number=1 + bits % 50)
     about = (f"customer_id:{customer}",) if "customer" in said else ()
     return Log(
         id=f"AgAAA{draw(stream('log id'), number):016x}",
@@ -531,6 +547,6 @@ def _log(number: int, count: int, here: list[Served], customers: int) -> Log:
     )
 
 
-def _troubled(one: Served, at: datetime) -> bool:
-    seconds = int(at.timestamp())
-    return in_trouble(one, seconds + 1) > in_trouble(one, seconds)
+def _is_troubled(traffic: ServiceTraffic, time: datetime) -> bool:
+    seconds = int(time.timestamp())
+    return count_trouble_seconds(traffic, seconds + 1) > count_trouble_seconds(traffic, seconds)

@@ -1,4 +1,4 @@
-"""Shop, staff, warehouse, directory."""
+"""Make up Acme's customers, orders, staff, deployments, warehouse and offices."""
 
 from bisect import bisect_right
 from collections import defaultdict
@@ -28,7 +28,7 @@ from demo.data.random import (
     STEPS_A_DAY,
     TITLES,
     draw,
-    folded,
+    fold_to_ascii,
     money,
     pick,
     size,
@@ -91,46 +91,46 @@ STATUSES = ("SUCCEEDED",) * 17 + ("FAILED",) * 2 + ("ROLLED_BACK",)
 
 @cache
 def employees(count: int) -> tuple[Employee, ...]:
-    """All of them at once: an e-mail carries a number where an earlier employee has the same name."""
+    """Build all employees at once, as an e-mail address gets a number if an earlier employee has the same name."""
     taken: dict[str, int] = {}
-    return tuple(employee(number, taken) for number in range(1, count + 1))
+    return tuple(build_employee(number, taken) for number in range(1, count + 1))
 
 
-def employee(number: int, taken: dict[str, int]) -> Employee:
+def build_employee(number: int, taken: dict[str, int]) -> Employee:
     bits = draw(stream("employee"), number)
     first, last = pick(FIRST_NAMES, bits), pick(LAST_NAMES, bits >> 16)
-    department = department_of(number)
+    department = get_department(number)
     return (
         number,
         first,
         last,
-        email(first, last, taken),
-        title(number, department),
+        build_email(first, last, taken),
+        build_title(number, department),
         department,
-        manager_of(number, bits),
-        hired_on(number, bits),
-        money(salary_cents(number, bits)),
+        find_manager(number, bits),
+        draw_hire_date(number, bits),
+        money(draw_salary_cents(number, bits)),
     )
 
 
-def email(first: str, last: str, taken: dict[str, int]) -> str:
-    name = f"{folded(first)}.{folded(last)}".lower().replace(" ", "")
+def build_email(first: str, last: str, taken: dict[str, int]) -> str:
+    name = f"{fold_to_ascii(first)}.{fold_to_ascii(last)}".lower().replace(" ", "")
     taken[name] = taken.get(name, 0) + 1
     return f"{name}{taken[name] if taken[name] > 1 else ''}@acme.example"
 
 
-def department_of(number: int) -> str:
-    """The first employee leads the company from Operations, the next eight a department each, then in turn."""
+def get_department(number: int) -> str:
+    """Return a department: the first employee is in Operations, the next eight lead one each, then in turn."""
     return DEPARTMENTS[(number - 2) % len(DEPARTMENTS)]
 
 
-def member_of(department: str, bits: int, count: int) -> int:
-    """One of a department's employees, among the first `count`; never the head of the company."""
+def pick_member(department: str, bits: int, count: int) -> int:
+    """Pick one of a department's first `count` employees, never the head of the company."""
     head = 2 + DEPARTMENTS.index(department)
     return head + len(DEPARTMENTS) * (bits % ((count - head) // len(DEPARTMENTS) + 1))
 
 
-def title(number: int, department: str) -> str:
+def build_title(number: int, department: str) -> str:
     if number == 1:
         return "Chief Executive"
     if number <= HEADS:
@@ -138,8 +138,8 @@ def title(number: int, department: str) -> str:
     return f"{'Lead ' if number <= LEADS else ''}{TITLES[department]}"
 
 
-def manager_of(number: int, bits: int) -> int | None:
-    """Employees to leads to heads to the first employee; a manager's number is always lower."""
+def find_manager(number: int, bits: int) -> int | None:
+    """Return the number of a manager, which is always lower than that of the employee."""
     if number == 1:
         return None
     if number <= HEADS:
@@ -148,22 +148,22 @@ def manager_of(number: int, bits: int) -> int | None:
     return head if number <= LEADS else head + len(DEPARTMENTS) * (1 + (bits >> 32) % LEADS_EACH)
 
 
-def hired_on(number: int, bits: int) -> date:
+def draw_hire_date(number: int, bits: int) -> date:
     days = 4_000 - 12 * number + bits % 300 if number <= LEADS else 30 + (bits >> 20) % 3_000
     return NOW.date() - timedelta(days=days)
 
 
-def salary_cents(number: int, bits: int) -> int:
-    """Whole hundreds, so that ties occur."""
+def draw_salary_cents(number: int, bits: int) -> int:
+    """Return whole hundreds, so that ties occur."""
     base = 240_000 if number == 1 else 130_000 if number <= HEADS else 80_000 if number <= LEADS else 42_000
     return 100 * (base + 100 * ((bits >> 40) % 300))
 
 
 def deployments(count: int, staff: int) -> Iterator[Deployment]:
-    return (deployment(number, count, staff) for number in range(1, count + 1))
+    return (build_deployment(number, count, staff) for number in range(1, count + 1))
 
 
-def deployment(number: int, count: int, staff: int) -> Deployment:
+def build_deployment(number: int, count: int, staff: int) -> Deployment:
     bits = draw(stream("deployment"), number)
     started = NOW - timedelta(days=DEPLOYMENT_DAYS) * (count - number + 1) / count + timedelta(seconds=bits % 600)
     started = started.replace(microsecond=0)
@@ -175,40 +175,40 @@ def deployment(number: int, count: int, staff: int) -> Deployment:
     return (
         number,
         pick(SERVICES, bits >> 44),
-        version(number, bits),
+        build_version(number, bits),
         environment,
         status,
-        member_of("Engineering", bits >> 50, staff),
+        pick_member("Engineering", bits >> 50, staff),
         started,
         finished,
-        commit(number),
-        channel_id("deployments") if announced else None,
-        slack_ts(finished or started, number) if announced else None,
+        build_commit_sha(number),
+        build_channel_id("deployments") if announced else None,
+        build_slack_ts(finished or started, number) if announced else None,
     )
 
 
-def version(number: int, bits: int) -> str:
+def build_version(number: int, bits: int) -> str:
     return f"{1 + number // 500}.{number // 12 % 40}.{(bits >> 30) % 6}"
 
 
-def commit(number: int) -> str:
+def build_commit_sha(number: int) -> str:
     return "".join(f"{draw(stream('commit'), 3 * number + part):016x}" for part in range(3))[:40]
 
 
-def channel_id(name: str) -> str:
-    """A channel's id in Slack, from its name alone."""
-    return slack_id("C", name)
+def build_channel_id(name: str) -> str:
+    """Return a channel's id in Slack, which follows from its name."""
+    return build_slack_id("C", name)
 
 
-def slack_id(letter: str, name: str) -> str:
-    """A letter and ten of Slack's characters."""
+def build_slack_id(letter: str, name: str) -> str:
+    """Return an id as Slack writes it: a letter and ten characters."""
     bits = draw(stream("slack " + letter + name), 0)
     return letter + "0" + "".join("ABCDEFGHJKLMNPQRSTUVWXYZ123456789"[bits // 33**place % 33] for place in range(9))
 
 
-def slack_ts(at: datetime, serial: int) -> str:
-    """Slack's name of a message: seconds, a point, and six digits that keep messages of one second apart."""
-    return f"{int(at.timestamp())}.{serial * 100 % 1_000_000:06d}"
+def build_slack_ts(time: datetime, serial: int) -> str:
+    """Return Slack's name for a message: seconds, and six digits that tell apart the messages of one second."""
+    return f"{int(time.timestamp())}.{serial * 100 % 1_000_000:06d}"
 
 
 CUSTOMER_COLUMNS = (
@@ -259,8 +259,8 @@ PERCENTS = (100, 100, 100, 100, 100, 95, 95, 90)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shop:
-    """How many of each there are; what a number stands for depends on it."""
+class CompanySize:
+    """The number of customers, products, orders and employees; what a number stands for depends on them."""
 
     customers: int
     products: int
@@ -268,8 +268,8 @@ class Shop:
     staff: int
 
 
-def shop(scale: Fraction | float = 1) -> Shop:
-    return Shop(
+def get_company_size(scale: Fraction | float = 1) -> CompanySize:
+    return CompanySize(
         customers=size("customer", scale),
         products=size("product", scale),
         orders=size("orders", scale),
@@ -277,7 +277,7 @@ def shop(scale: Fraction | float = 1) -> Shop:
     )
 
 
-def customer(number: int, whole: Shop) -> Customer:
+def build_customer(number: int, whole: CompanySize) -> Customer:
     bits = draw(stream("customer"), number)
     country = pick(COUNTRY_ODDS, bits)
     root, trade = pick(COMPANY_ROOTS, bits >> 8), pick(COMPANY_TRADES, bits >> 16)
@@ -289,47 +289,54 @@ def customer(number: int, whole: Shop) -> Customer:
         f"{pick(MAILBOXES, bits >> 24)}@{slug(root + trade)}.example",
         None if (bits >> 28) % 8 == 0 else f"{dial} {2_000_000 + (bits >> 31) % 7_000_000}",
         country,
-        segment(number, bits),
+        get_segment(number, bits),
         NOW - age * STEP,
-        None if (bits >> 40) % 10 == 0 else member_of("Sales", bits >> 44, whole.staff),
+        None if (bits >> 40) % 10 == 0 else pick_member("Sales", bits >> 44, whole.staff),
         None if (bits >> 50) % 5 == 0 else money(250_000 * (1 + (bits >> 54) % 40)),
     )
 
 
-def segment(number: int, bits: int) -> str:
+def get_segment(number: int, bits: int) -> str:
     if number % LARGE_EVERY == 0:
         return "ENTERPRISE"
     return "MID_MARKET" if (bits >> 60) % 4 == 0 else "SMALL_BUSINESS"
 
 
-def product(number: int) -> Product:
+def build_product(number: int) -> Product:
     bits = draw(stream("product"), number)
     category = pick(tuple(PRODUCT_KINDS), bits)
     name = f"{pick(PRODUCT_LINES, bits >> 8)} {pick(PRODUCT_KINDS[category], bits >> 16)} {(bits >> 20) % 9 + 1}00"
-    return number, f"{category[:2]}-{1000 + number}", name, category, money(price_cents(number)), (bits >> 40) % 10 == 0
+    return (
+        number,
+        f"{category[:2]}-{1000 + number}",
+        name,
+        category,
+        money(draw_price_cents(number)),
+        (bits >> 40) % 10 == 0,
+    )
 
 
 @cache
-def price_cents(number: int) -> int:
+def draw_price_cents(number: int) -> int:
     bits = draw(stream("price"), number)
     return pick((199, 999, 2_490, 9_900, 24_950, 129_900), bits) + 50 * ((bits >> 32) % 40)
 
 
 @cache
-def unit_cents(product_id: int, percent: int) -> int:
-    return (price_cents(product_id) * percent + 50) // 100
+def compute_unit_cents(product_id: int, percent: int) -> int:
+    return (draw_price_cents(product_id) * percent + 50) // 100
 
 
 @cache
-def unit_money(product_id: int, percent: int) -> Decimal:
-    return money(unit_cents(product_id, percent))
+def compute_unit_price(product_id: int, percent: int) -> Decimal:
+    return money(compute_unit_cents(product_id, percent))
 
 
-def placed(number: int, whole: Shop) -> tuple[int, int, int]:
-    """An order's customer, its age in steps, and its bits: all that need be known to tell whose it is.
+def draw_order(number: int, whole: CompanySize) -> tuple[int, int, int]:
+    """Draw an order's customer, its age in steps, and its bits.
 
-    Most orders are recent, and every eighth comes at the very time of the one before. A customer is always older than
-    its orders, and some never order.
+    Most orders are recent, and every eighth has exactly the time of the one before. A customer is always older than its
+    orders, and some customers never order.
     """
     bits = draw(stream("order"), number)
     counted = number - (number % 8 == 0)
@@ -342,37 +349,37 @@ def placed(number: int, whole: Shop) -> tuple[int, int, int]:
     return (chosen - 1 if chosen % 50 == 7 else chosen), age, bits
 
 
-def order(number: int, whole: Shop) -> tuple[Order, list[Item]]:
-    """An order and its items; its total is theirs."""
-    customer_id, age, bits = placed(number, whole)
-    lines = items(number, whole.products)
+def build_order(number: int, whole: CompanySize) -> tuple[Order, list[Item]]:
+    """Build an order, whose total is that of its items, and the items."""
+    customer_id, age, bits = draw_order(number, whole)
+    lines = build_items(number, whole.products)
     row = (
         number,
         customer_id,
-        status(age // STEPS_A_DAY, (bits >> 44) % 100),
+        get_order_status(age // STEPS_A_DAY, (bits >> 44) % 100),
         NOW - age * STEP,
-        sum_of(lines),
+        sum_items(lines),
         pick(ORDER_NOTES, bits >> 56) if (bits >> 50) % 12 == 0 else None,
     )
     return row, lines
 
 
-def items(number: int, products: int) -> list[Item]:
-    """One to five lines, in turn, so that five orders have fifteen; a few products sell most."""
+def build_items(number: int, products: int) -> list[Item]:
+    """Build one to five lines, in turn, so that five orders have fifteen; a few products sell most."""
     start, rows = stream("item"), []
     for line in range(1, number % 5 + 2):
         bits = draw(start, number * 8 + line)
         product_id = 1 + ((bits & 0xFFFF) ** 2 * products >> 32)
-        price = unit_money(product_id, PERCENTS[bits >> 20 & 7])
+        price = compute_unit_price(product_id, PERCENTS[bits >> 20 & 7])
         rows.append((number, line, product_id, QUANTITIES[bits >> 16 & 15], price))
     return rows
 
 
-def sum_of(lines: list[Item]) -> Decimal:
+def sum_items(lines: list[Item]) -> Decimal:
     return sum([line[3] * line[4] for line in lines], Decimal("0.00"))
 
 
-def status(days: int, roll: int) -> str:
+def get_order_status(days: int, roll: int) -> str:
     if roll < 5:
         return "CANCELLED"
     if days < 3:
@@ -382,9 +389,9 @@ def status(days: int, roll: int) -> str:
     return "REFUNDED" if roll < 9 else "PENDING" if roll == 9 else "SHIPPED"
 
 
-def orders_of(customers: int, whole: Shop) -> Iterator[int]:
-    """The numbers of the orders of the first `customers` customers, oldest first."""
-    return (number for number in range(1, whole.orders + 1) if placed(number, whole)[0] <= customers)
+def list_order_numbers(customers: int, whole: CompanySize) -> Iterator[int]:
+    """Yield the numbers of the orders of the first `customers` customers, the oldest first."""
+    return (number for number in range(1, whole.orders + 1) if draw_order(number, whole)[0] <= customers)
 
 
 DAYS = 30
@@ -401,20 +408,20 @@ RevenueMonth: TypeAlias = tuple[int, date, Decimal, Decimal]
 
 
 def usage_day(customer: int, index: int) -> UsageDay:
-    """(customer_id, day, api_calls, active_users, storage_gb); every 37th customer is silent."""
+    """Return (customer_id, day, api_calls, active_users, storage_gb); every 37th customer is silent."""
     calls = 0 if customer % 37 == 0 else (customer * 7919 + index * 1049) % 5000 + 10 * index
     users = 0 if customer % 37 == 0 else 1 + (customer * 31 + index * 17) % 240
     return customer, FIRST_DAY + timedelta(days=index), calls, users, money((customer * 6151) % 400_000 + 125 * index)
 
 
 def revenue_month(customer: int, index: int) -> RevenueMonth:
-    """(customer_id, month, revenue, refunds); every 20th customer is large, as in the shop."""
+    """Return (customer_id, month, revenue, refunds); every 20th customer is large, as in the tables."""
     cents = (customer * 48_271 + index * 9_973) % 900_000 * (10 if customer % 20 == 0 else 1) + 2_500 * index
     refunds = cents // 50 if (customer + index) % 6 == 0 else 0
-    return customer, month(index), money(cents), money(refunds)
+    return customer, get_month(index), money(cents), money(refunds)
 
 
-def month(index: int) -> date:
+def get_month(index: int) -> date:
     months = FIRST_MONTH.year * 12 + FIRST_MONTH.month - 1 + index
     return date(months // 12, months % 12 + 1, 1)
 
@@ -461,8 +468,8 @@ REVENUE_MONTH_SQL = f"""
 """
 
 
-def statements(customers: int) -> tuple[str, str]:
-    """What makes both tables, for customers 1 to `customers`."""
+def build_seed_statements(customers: int) -> tuple[str, str]:
+    """Return the statements that create both warehouse tables, for customers 1 to `customers`."""
     return USAGE_DAY_SQL.format(rows=customers * DAYS), REVENUE_MONTH_SQL.format(rows=customers * MONTHS)
 
 
@@ -487,7 +494,7 @@ class Office:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """`employee` is None where nobody sits."""
+    """A desk; `employee` is None where nobody sits."""
 
     id: str
     label: str
@@ -516,23 +523,23 @@ OFFICES = (
 
 
 def desks(scale: Fraction | float = 1) -> Iterator[Desk]:
-    """Four of five employees have one; beside each tenth of them one is free."""
+    """Yield a desk for four of five employees, and a free one beside each tenth."""
     for number in range(1, size("employee", scale) + 1):
         bits = draw(stream("desk"), number)
         if bits % 5:
-            yield desk(number, bits, number)
+            yield build_desk(number, bits, number)
         if bits % 10 == 0:
-            yield desk(number, bits, None)
+            yield build_desk(number, bits, None)
 
 
-def desk(number: int, bits: int, employee: int | None) -> Desk:
+def build_desk(number: int, bits: int, employee: int | None) -> Desk:
     office, floor = OFFICES[(bits >> 8) % len(OFFICES)].id, (bits >> 16) % 6
     label = f"{'H' if employee is None else 'D'}{floor}-{number:03d}"
     return Desk(id=f"{office}-{label.lower()}", label=label, floor=floor, office=office, employee=employee)
 
 
 def shifts(scale: Fraction | float = 1) -> Iterator[Shift]:
-    """A week each, from Monday nine o'clock; the last of them are still to come."""
+    """Yield shifts of a week from Monday at nine; the last of them are still to come."""
     staff, monday = size("employee", scale), NOW.replace(hour=9) - timedelta(days=NOW.weekday())
     for week in range(AHEAD - WEEKS, AHEAD):
         starts = monday + week * WEEK
@@ -541,7 +548,7 @@ def shifts(scale: Fraction | float = 1) -> Iterator[Shift]:
                 bits = draw(stream("shift"), (week + WEEKS) * 100 + place * 2 + level)
                 yield Shift(
                     id=f"{starts:%G-W%V}-{service}-{level + 1}", service=service, level=name,
-                    employee=member_of("Engineering", bits, staff), starts=starts, ends=starts + WEEK,
+                    employee=pick_member("Engineering", bits, staff), starts=starts, ends=starts + WEEK,
                 )  # fmt: skip
 
 
@@ -554,35 +561,37 @@ class Table:
 
 
 def tables(scale: Fraction | float = 1) -> Mapping[str, Table]:
-    """Every internal table by name. At scale 1 about 800,000 rows."""
-    whole = shop(scale)
-    orders, items = orders_and_items(whole)
+    """Return every internal table by name: about 800,000 rows at scale 1."""
+    whole = get_company_size(scale)
+    orders, items = build_orders_and_items(whole)
     return {
         "employee": Table(EMPLOYEE_COLUMNS, employees(whole.staff)),
-        "customer": counted(CUSTOMER_COLUMNS, (customer(each, whole) for each in upto(whole.customers))),
-        "product": counted(PRODUCT_COLUMNS, map(product, upto(whole.products))),
-        "orders": counted(ORDER_COLUMNS, orders),
-        "order_item": counted(ITEM_COLUMNS, items),
-        "deployment": counted(DEPLOYMENT_COLUMNS, deployments(size("deployment", scale), whole.staff), "revision"),
+        "customer": add_version(
+            CUSTOMER_COLUMNS, (build_customer(number, whole) for number in count_to(whole.customers))
+        ),
+        "product": add_version(PRODUCT_COLUMNS, map(build_product, count_to(whole.products))),
+        "orders": add_version(ORDER_COLUMNS, orders),
+        "order_item": add_version(ITEM_COLUMNS, items),
+        "deployment": add_version(DEPLOYMENT_COLUMNS, deployments(size("deployment", scale), whole.staff), "revision"),
     }
 
 
-def counted(columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]], name: str = "version") -> Table:
-    """With the column that counts a row's changes, which begins at 1."""
+def add_version(columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]], name: str = "version") -> Table:
+    """Add the column that counts a row's changes, which begins at 1."""
     return Table((*columns, name), [(*row, 1) for row in rows])
 
 
-def orders_and_items(whole: Shop) -> tuple[list[Order], list[Item]]:
+def build_orders_and_items(whole: CompanySize) -> tuple[list[Order], list[Item]]:
     orders: list[Order] = []
     items: list[Item] = []
-    for number in upto(whole.orders):
-        placed, lines = order(number, whole)
+    for number in count_to(whole.orders):
+        placed, lines = build_order(number, whole)
         orders.append(placed)
         items += lines
     return orders, items
 
 
-def upto(last: int) -> range:
+def count_to(last: int) -> range:
     return range(1, last + 1)
 
 
@@ -595,8 +604,8 @@ SINCE = int(NOW.timestamp()) - (DEPLOYMENT_DAYS + 1) * 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
-    """One service where it runs: since when, requests a minute, and from when to when it was in trouble."""
+class ServiceTraffic:
+    """The traffic of a service in one environment: its start, requests a minute, and the spans of trouble."""
 
     service: str
     environment: str
@@ -608,17 +617,17 @@ class Served:
     """Seconds of trouble before each of those."""
 
 
-def served(scale: Fraction | float) -> list[Served]:
-    troubled = troubles(scale)
+def list_traffic(scale: Fraction | float) -> list[ServiceTraffic]:
+    troubled = list_troubles(scale)
     return [
-        made(service, environment, troubled.get((service, environment), []))
+        build_traffic(service, environment, troubled.get((service, environment), []))
         for service in SERVICES
         for environment in ENVIRONMENTS
     ]
 
 
-def troubles(scale: Fraction | float) -> dict[tuple[str, str], list[tuple[int, int]]]:
-    """Seconds from and to, by service and environment, in order, none across another."""
+def list_troubles(scale: Fraction | float) -> dict[tuple[str, str], list[tuple[int, int]]]:
+    """Return spans of seconds by service and environment, in order and without overlap."""
     found: defaultdict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
     for _, service, _, environment, status, _, started, *_ in deployments(size("deployment", scale), 1000):
         if status in TROUBLE:
@@ -632,12 +641,12 @@ def troubles(scale: Fraction | float) -> dict[tuple[str, str], list[tuple[int, i
     return dict(found)
 
 
-def made(service: str, environment: str, troubled: Sequence[tuple[int, int]]) -> Served:
+def build_traffic(service: str, environment: str, troubled: Sequence[tuple[int, int]]) -> ServiceTraffic:
     bits = draw(stream("traffic " + service), 0 if environment == "PRODUCTION" else 1)
     before = [0]
     for start, end in troubled:
         before.append(before[-1] + end - start)
-    return Served(
+    return ServiceTraffic(
         service=service,
         environment=environment,
         since=SINCE,
@@ -648,17 +657,17 @@ def made(service: str, environment: str, troubled: Sequence[tuple[int, int]]) ->
     )
 
 
-def traffic_counted(one: Served, code: str, at: int) -> int:
-    """Requests with this code since the beginning: a thousandth fails, a quarter while there is trouble."""
-    seconds = at - one.since
-    trouble = in_trouble(one, at)
-    failed = one.a_minute * (seconds + 249 * trouble) // 60_000
-    return failed if code == "500" else one.a_minute * seconds // 60 - failed
+def count_requests(traffic: ServiceTraffic, code: str, at: int) -> int:
+    """Count requests with this code up to a time: a thousandth fails, and a quarter while there is trouble."""
+    seconds = at - traffic.since
+    trouble = count_trouble_seconds(traffic, at)
+    failed = traffic.a_minute * (seconds + 249 * trouble) // 60_000
+    return failed if code == "500" else traffic.a_minute * seconds // 60 - failed
 
 
-def in_trouble(one: Served, at: int) -> int:
-    """Seconds of trouble up to a second."""
-    place = bisect_right(one.begins, at)
+def count_trouble_seconds(traffic: ServiceTraffic, at: int) -> int:
+    """Count the seconds of trouble up to a time."""
+    place = bisect_right(traffic.begins, at)
     if not place:
         return 0
-    return one.before[place - 1] + min(at, one.ends[place - 1]) - one.begins[place - 1]
+    return traffic.before[place - 1] + min(at, traffic.ends[place - 1]) - traffic.begins[place - 1]

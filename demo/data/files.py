@@ -1,4 +1,4 @@
-"""Documents, files, shelves."""
+"""Make up Acme's files: in Google Drive, S3, Azure and a local folder."""
 
 import csv
 import io
@@ -22,9 +22,13 @@ from demo.data.random import DEPARTMENTS, NOW, SERVICES, draw, size, stream
 
 DOMAIN = "acme.example"
 
-GOOGLE = "application/vnd.google-apps."
+GOOGLE_MEDIA_TYPE_PREFIX = "application/vnd.google-apps."
 
-FOLDER, DOC, SHEET = f"{GOOGLE}folder", f"{GOOGLE}document", f"{GOOGLE}spreadsheet"
+FOLDER, DOC, SHEET = (
+    f"{GOOGLE_MEDIA_TYPE_PREFIX}folder",
+    f"{GOOGLE_MEDIA_TYPE_PREFIX}document",
+    f"{GOOGLE_MEDIA_TYPE_PREFIX}spreadsheet",
+)
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
 
@@ -34,7 +38,7 @@ ARCHIVE = "Legal archive"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """Who may do what; `to` is an address, or a domain, or empty for anyone."""
+    """A permission; `to` is an e-mail address, a domain, or empty for anyone."""
 
     kind: str
     role: str
@@ -43,7 +47,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A file or folder. `owner`: an address, None in a shared drive. A Doc's bytes are its text, a Sheet's its CSV."""
+    """A file or folder of Drive, without an owner in a shared drive; a Doc's bytes are its text, a Sheet's its CSV."""
 
     id: str
     name: str
@@ -60,119 +64,138 @@ class Document:
 
 
 def documents(scale: Fraction | float = 1) -> tuple[Document, ...]:
-    """Folders before what lies in them. At scale 1 about 200 files."""
+    """Return folders before the files in them: about 200 files at scale 1."""
     staff = employees(size("employee", scale))
-    return (*of_customers(staff, scale), *of_teams(staff), *archived())
+    return (*build_customers_folder(staff, scale), *build_teams_folder(staff), *build_archive_files())
 
 
-def subject(scale: Fraction | float = 1) -> str:
-    """Whose Drive it is all in: the head of the company's."""
+def get_drive_subject(scale: Fraction | float = 1) -> str:
+    """Return the address of the person whose Drive it is: the head of the company."""
     return employees(size("employee", scale))[0][3]
 
 
-def root(email: str) -> str:
-    """The id of someone's own Drive."""
-    return drive_id(f"root {email}")
+def build_root_id(email: str) -> str:
+    """Return the id of a person's own root folder."""
+    return build_drive_id(f"root {email}")
 
 
-def of_customers(staff: tuple[Employee, ...], scale: Fraction | float) -> Iterator[Document]:
-    whole, head = business.shop(scale), staff[0][3]
-    top = folder("Customers", root(head), head, (Share(kind="group", role="reader", to=f"sales@{DOMAIN}"),))
+def build_customers_folder(staff: tuple[Employee, ...], scale: Fraction | float) -> Iterator[Document]:
+    whole, head = business.get_company_size(scale), staff[0][3]
+    top = build_folder(
+        "Customers", build_root_id(head), head, (Share(kind="group", role="reader", to=f"sales@{DOMAIN}"),)
+    )
     yield top
     for number in range(1, size("drive_customer", scale) + 1):
-        yield from of_customer(business.customer(number, whole), top, staff)
+        yield from build_customer_folder(business.build_customer(number, whole), top, staff)
 
 
-def of_customer(customer: business.Customer, top: Document, staff: tuple[Employee, ...]) -> Iterator[Document]:
-    """Two folders: a contract and its terms, prices and what was bought at them."""
+def build_customer_folder(
+    customer: business.Customer, top: Document, staff: tuple[Employee, ...]
+) -> Iterator[Document]:
+    """Yield a customer's folders, its contract and terms, its prices and what it bought at them."""
     number, name, *_, created, manager, _ = customer
     owner = staff[0 if manager is None else manager - 1][3]
-    home = folder(f"{number} {name}", top.id, owner)
-    contracts, prices = folder("Contracts", home.id, owner), folder("Prices", home.id, owner)
+    home = build_folder(f"{number} {name}", top.id, owner)
+    contracts, prices = build_folder("Contracts", home.id, owner), build_folder("Prices", home.id, owner)
     yield from (home, contracts, prices)
-    yield file(f"Framework agreement {created.year}", DOC, contracts, agreement(customer))
-    yield file(f"Terms {number}.pdf", "application/pdf", contracts, pdf(f"Terms of AC-{number:05d}"))
-    yield file("Prices 2026", SHEET, prices, price_list(number))
-    yield file(f"volumes-{number}.csv", "text/csv", prices, volumes(number))
+    yield build_file(f"Framework agreement {created.year}", DOC, contracts, write_agreement(customer))
+    yield build_file(f"Terms {number}.pdf", "application/pdf", contracts, build_pdf(f"Terms of AC-{number:05d}"))
+    yield build_file("Prices 2026", SHEET, prices, write_price_list(number))
+    yield build_file(f"volumes-{number}.csv", "text/csv", prices, write_volumes(number))
 
 
-def of_teams(staff: tuple[Employee, ...]) -> Iterator[Document]:
+def build_teams_folder(staff: tuple[Employee, ...]) -> Iterator[Document]:
     head = staff[0][3]
-    top = folder("Teams", root(head), head, (Share(kind="domain", role="reader", to=DOMAIN),))
+    top = build_folder("Teams", build_root_id(head), head, (Share(kind="domain", role="reader", to=DOMAIN),))
     yield top
     for place, name in enumerate(DEPARTMENTS):
-        yield from of_team(name, staff[place + 1][3], top)
+        yield from build_team_folder(name, staff[place + 1][3], top)
 
 
-def of_team(name: str, lead: str, top: Document) -> Iterator[Document]:
-    """A slash in a name, an apostrophe, a name that many files have, and something in the trash."""
-    home = folder(name, top.id, lead, (Share(kind="group", role="writer", to=f"{name.lower()}@{DOMAIN}"),))
+def build_team_folder(name: str, lead: str, top: Document) -> Iterator[Document]:
+    """Yield names with a slash, with an apostrophe, and shared by many files, and a file in the trash."""
+    home = build_folder(name, top.id, lead, (Share(kind="group", role="writer", to=f"{name.lower()}@{DOMAIN}"),))
     yield home
-    yield file("Handbook", DOC, home, f"How {name} works.\nWho to ask, and when.\n")
-    yield file(f"{name} plan 2026/27", DOC, home, f"What {name} does next.\nFirst half; second half.\n")
-    yield file("Numbers", SHEET, home, written((("month", "count"), *((month, 10 + month) for month in range(1, 13)))))
-    yield file(f"{name}'s notes.txt", "text/plain", home, f"Notes of {name}: café, naïve, 東京.\n")
-    yield file("on-call.csv", "text/csv", home, written((("service", "week"), *((each, 44) for each in SERVICES))))
-    yield file("Old plan", DOC, home, "No longer true.\n", trashed=True)
+    yield build_file("Handbook", DOC, home, f"How {name} works.\nWho to ask, and when.\n")
+    yield build_file(f"{name} plan 2026/27", DOC, home, f"What {name} does next.\nFirst half; second half.\n")
+    yield build_file(
+        "Numbers", SHEET, home, format_csv((("month", "count"), *((month, 10 + month) for month in range(1, 13))))
+    )
+    yield build_file(f"{name}'s notes.txt", "text/plain", home, f"Notes of {name}: café, naïve, 東京.\n")
+    yield build_file(
+        "on-call.csv", "text/csv", home, format_csv((("service", "week"), *((service, 44) for service in SERVICES)))
+    )
+    yield build_file("Old plan", DOC, home, "No longer true.\n", trashed=True)
 
 
-def archived() -> Iterator[Document]:
-    drive = shared_drive()
+def build_archive_files() -> Iterator[Document]:
+    drive = build_shared_drive_id()
     home = Document(
-        id=drive_id("archive folder"), name="2020", parent=drive, content_type=FOLDER, modified=changed("archive"),
-        owner=None, drive=drive,
-    )  # fmt: skip
+        id=build_drive_id("archive folder"),
+        name="2020",
+        parent=drive,
+        content_type=FOLDER,
+        modified=draw_change_time("archive"),
+        owner=None,
+        drive=drive,
+    )
     yield home
-    yield file("Articles.pdf", "application/pdf", home, pdf("Articles of association"))
-    yield file("Register", SHEET, home, "entry,day\n1,2020-01-02\n")
+    yield build_file("Articles.pdf", "application/pdf", home, build_pdf("Articles of association"))
+    yield build_file("Register", SHEET, home, "entry,day\n1,2020-01-02\n")
 
 
-def shared_drive() -> str:
-    """Its id."""
-    return drive_id("drive archive")
+def build_shared_drive_id() -> str:
+    """Return the id of the one shared drive."""
+    return build_drive_id("drive archive")
 
 
-def archive(scale: Fraction | float = 1) -> Document:
-    """The shared drive itself: its members' rights hold for all that is in it."""
+def build_archive(scale: Fraction | float = 1) -> Document:
+    """Build the shared drive itself, whose members' permissions hold for all files in it."""
     members = (
-        Share(kind="user", role="organizer", to=subject(scale)),
+        Share(kind="user", role="organizer", to=get_drive_subject(scale)),
         Share(kind="group", role="reader", to=f"legal@{DOMAIN}"),
     )
-    drive = shared_drive()
+    drive = build_shared_drive_id()
     return Document(
-        id=drive, name=ARCHIVE, parent="", content_type=FOLDER, modified=changed("archive"), owner=None, drive=drive,
+        id=drive,
+        name=ARCHIVE,
+        parent="",
+        content_type=FOLDER,
+        modified=draw_change_time("archive"),
+        owner=None,
+        drive=drive,
         shares=members,
+    )
+
+
+def build_folder(name: str, parent: str, owner: str, shares: tuple[Share, ...] = ()) -> Document:
+    return Document(
+        id=build_drive_id(f"{parent}/{name}"), name=name, parent=parent, content_type=FOLDER,
+        modified=draw_change_time(f"{parent}/{name}"), owner=owner, shares=shares,
     )  # fmt: skip
 
 
-def folder(name: str, parent: str, owner: str, shares: tuple[Share, ...] = ()) -> Document:
+def build_file(name: str, content_type: str, within: Document, body: str | bytes, trashed: bool = False) -> Document:
     return Document(
-        id=drive_id(f"{parent}/{name}"), name=name, parent=parent, content_type=FOLDER,
-        modified=changed(f"{parent}/{name}"), owner=owner, shares=shares,
-    )  # fmt: skip
-
-
-def file(name: str, content_type: str, within: Document, body: str | bytes, trashed: bool = False) -> Document:
-    return Document(
-        id=drive_id(f"{within.id}/{name}"), name=name, parent=within.id, content_type=content_type,
-        modified=changed(f"{within.id}/{name}"), owner=within.owner, drive=within.drive, trashed=trashed,
+        id=build_drive_id(f"{within.id}/{name}"), name=name, parent=within.id, content_type=content_type,
+        modified=draw_change_time(f"{within.id}/{name}"), owner=within.owner, drive=within.drive, trashed=trashed,
         body=body if isinstance(body, bytes) else body.encode(),
     )  # fmt: skip
 
 
-def drive_id(name: str) -> str:
-    """As Drive's ids look."""
+def build_drive_id(name: str) -> str:
+    """Return an id in the form that Drive gives."""
     bits = [draw(stream(f"drive {name}"), part) for part in range(4)]
     return "1" + "".join(ALPHABET[part >> 6 * place & 63] for part in bits for place in range(8))
 
 
-def changed(name: str) -> datetime:
-    """Within the last two years, to the millisecond, as Drive keeps it."""
+def draw_change_time(name: str) -> datetime:
+    """Draw a time within the last two years, to the millisecond, as Drive stores it."""
     bits = draw(stream(f"drive time {name}"), 0)
     return NOW - timedelta(days=bits % 700, seconds=(bits >> 16) % 86_400, milliseconds=(bits >> 40) % 1_000)
 
 
-def agreement(customer: business.Customer) -> str:
+def write_agreement(customer: business.Customer) -> str:
     number, name, _, _, country, _, created, _, _ = customer
     return (
         f"Framework agreement AC-{number:05d}\n\nBetween Acme Inc. and {name} ({country}), since {created.date()}.\n"
@@ -180,24 +203,24 @@ def agreement(customer: business.Customer) -> str:
     )
 
 
-def price_list(customer: int) -> str:
-    sold = (business.product(1 + (customer * 7 + turn) % 20) for turn in range(6))
-    return written((("sku", "name", "price"), *((sku, name, price) for _, sku, name, _, price, _ in sold)))
+def write_price_list(customer: int) -> str:
+    sold = (business.build_product(1 + (customer * 7 + turn) % 20) for turn in range(6))
+    return format_csv((("sku", "name", "price"), *((sku, name, price) for _, sku, name, _, price, _ in sold)))
 
 
-def volumes(customer: int) -> str:
+def write_volumes(customer: int) -> str:
     counts = ((month, draw(stream("volumes"), customer * 16 + month) % 900) for month in range(1, 13))
-    return written((("month", "pieces"), *counts))
+    return format_csv((("month", "pieces"), *counts))
 
 
-def written(rows: tuple[tuple[object, ...], ...]) -> str:
+def format_csv(rows: tuple[tuple[object, ...], ...]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
 
 
-def pdf(title: str) -> bytes:
-    """One page that says its title, with the table of offsets a reader needs."""
+def build_pdf(title: str) -> bytes:
+    """Build one page that shows its title, with the table of offsets that a reader needs."""
     drawing = f"BT /F1 18 Tf 72 720 Td ({title}) Tj ET"
     objects = (
         "<< /Type /Catalog /Pages 2 0 R >>",
@@ -218,26 +241,26 @@ def pdf(title: str) -> bytes:
 ROLES = ("owner", "organizer", "fileOrganizer", "writer", "commenter", "reader")
 
 
-def shares(document: Document, known: Mapping[str, Document]) -> tuple[Share, ...]:
-    """Its own and those of the folders it lies in, whose owners may write in it; of one grantee the most."""
+def list_shares(document: Document, known: Mapping[str, Document]) -> tuple[Share, ...]:
+    """Return the permissions of a file and its folders, the strongest for each grantee; owners of folders may write."""
     found: dict[tuple[str, str], Share] = {}
     at: Document | None = document
     while at is not None:
-        owner = () if at.owner is None else (Share(kind="user", role=owning(at, document), to=at.owner),)
-        for each in (*owner, *at.shares):
-            before = found.get((each.kind, each.to))
-            if before is None or ROLES.index(each.role) < ROLES.index(before.role):
-                found[each.kind, each.to] = each
+        owner = () if at.owner is None else (Share(kind="user", role=get_owner_role(at, document), to=at.owner),)
+        for share in (*owner, *at.shares):
+            before = found.get((share.kind, share.to))
+            if before is None or ROLES.index(share.role) < ROLES.index(before.role):
+                found[share.kind, share.to] = share
         at = known.get(at.parent)
     return tuple(found.values())
 
 
-def owning(folder: Document, document: Document) -> str:
+def get_owner_role(folder: Document, document: Document) -> str:
     return "owner" if folder is document else "writer"
 
 
-def share_id(share: Share) -> str:
-    """Of whom it is for, whatever it is for."""
+def build_share_id(share: Share) -> str:
+    """Return the id of a permission, which follows from whom it is for."""
     if share.kind in ("anyone", "domain"):
         return "anyoneWithLink" if share.kind == "anyone" else f"{draw(stream('drive domain ' + share.to), 0):020d}k"
     return f"{draw(stream('drive permission ' + share.to), 0):020d}"
@@ -245,42 +268,42 @@ def share_id(share: Share) -> str:
 
 INVOICES_EACH = 3
 
-TYPES = {"csv": "text/csv", "json": "application/json", "txt": "text/plain; charset=utf-8"}
+BUCKET_MEDIA_TYPES = {"csv": "text/csv", "json": "application/json", "txt": "text/plain; charset=utf-8"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class File:
-    """One object: its key in the bucket, its bytes, and when it was last written."""
+class BucketFile:
+    """An object of the bucket: its key, its bytes, and when it was last written."""
 
     key: str
     body: bytes
     modified: datetime
 
 
-def content_type(key: str) -> str:
-    return TYPES[key.rpartition(".")[2]]
+def get_content_type(key: str) -> str:
+    return BUCKET_MEDIA_TYPES[key.rpartition(".")[2]]
 
 
-def files(scale: Fraction | float = 1) -> Iterator[File]:
-    """The files of the first customers. At scale 1 about 2,000."""
-    whole = business.shop(scale)
-    billed = latest_orders(size("filed_customer", scale), whole)
+def files(scale: Fraction | float = 1) -> Iterator[BucketFile]:
+    """Yield the files of the first customers: about 2,000 at scale 1."""
+    whole = business.get_company_size(scale)
+    billed = find_latest_orders(size("filed_customer", scale), whole)
     for number, orders in billed.items():
-        customer = business.customer(number, whole)
-        yield profile(customer)
-        yield contract(customer)
-        yield from (invoice(customer, *business.order(order, whole)) for order in orders)
+        customer = business.build_customer(number, whole)
+        yield build_profile(customer)
+        yield build_contract(customer)
+        yield from (build_invoice(customer, *business.build_order(order, whole)) for order in orders)
 
 
-def latest_orders(customers: int, whole: business.Shop) -> dict[int, list[int]]:
-    """Each customer's most recent order numbers; none for those who never ordered."""
+def find_latest_orders(customers: int, whole: business.CompanySize) -> dict[int, list[int]]:
+    """Return each customer's most recent order numbers."""
     found: dict[int, list[int]] = {number: [] for number in range(1, customers + 1)}
-    for number in business.orders_of(customers, whole):
-        found[business.placed(number, whole)[0]].append(number)
+    for number in business.list_order_numbers(customers, whole):
+        found[business.draw_order(number, whole)[0]].append(number)
     return {customer: numbers[-INVOICES_EACH:] for customer, numbers in found.items()}
 
 
-def profile(customer: business.Customer) -> File:
+def build_profile(customer: business.Customer) -> BucketFile:
     number, name, email, phone, country, segment, created_at, _, _ = customer
     content = {
         "id": number,
@@ -292,10 +315,10 @@ def profile(customer: business.Customer) -> File:
         "customer_since": created_at.date().isoformat(),
     }
     body = json.dumps(content, ensure_ascii=False, indent=2).encode()
-    return File(key=f"customers/{number}/profile/profile.json", body=body, modified=created_at)
+    return BucketFile(key=f"customers/{number}/profile/profile.json", body=body, modified=created_at)
 
 
-def contract(customer: business.Customer) -> File:
+def build_contract(customer: business.Customer) -> BucketFile:
     number, name, _, _, country, segment, created_at, _, credit_limit = customer
     text = (
         f"FRAMEWORK AGREEMENT AC-{number:05d}\n\nBetween Acme Inc. and {name} ({country}).\n"
@@ -304,28 +327,28 @@ def contract(customer: business.Customer) -> File:
         f"Payment within {60 if segment == 'ENTERPRISE' else 30} days.\n"
     )
     key = f"customers/{number}/contracts/framework-{created_at.year}.txt"
-    return File(key=key, body=text.encode(), modified=created_at)
+    return BucketFile(key=key, body=text.encode(), modified=created_at)
 
 
-def invoice(customer: business.Customer, order: business.Order, lines: list[business.Item]) -> File:
-    """As a table; every tenth one as JSON, in the form the company's older system wrote."""
-    written = invoice_json if order[0] % 10 == 0 else invoice_csv
+def build_invoice(customer: business.Customer, order: business.Order, lines: list[business.Item]) -> BucketFile:
+    """Build a CSV invoice; every tenth is JSON, as an older system of the company wrote it."""
+    written = format_invoice_json if order[0] % 10 == 0 else format_invoice_csv
     ending = "json" if order[0] % 10 == 0 else "csv"
     key = f"customers/{customer[0]}/invoices/INV-{order[0]:06d}.{ending}"
-    return File(key=key, body=written(customer, order, lines).encode(), modified=min(order[3], NOW))
+    return BucketFile(key=key, body=written(customer, order, lines).encode(), modified=min(order[3], NOW))
 
 
-def invoice_csv(customer: business.Customer, order: business.Order, lines: list[business.Item]) -> str:
+def format_invoice_csv(customer: business.Customer, order: business.Order, lines: list[business.Item]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("order_id", "customer_id", "line", "sku", "product", "quantity", "unit_price", "amount"))
     for _, line, product_id, quantity, price in lines:
-        _, sku, name, *_ = business.product(product_id)
+        _, sku, name, *_ = business.build_product(product_id)
         writer.writerow((order[0], customer[0], line, sku, name, quantity, price, quantity * price))
     return text.getvalue()
 
 
-def invoice_json(customer: business.Customer, order: business.Order, lines: list[business.Item]) -> str:
+def format_invoice_json(customer: business.Customer, order: business.Order, lines: list[business.Item]) -> str:
     content = {
         "order_id": order[0],
         "customer_id": customer[0],
@@ -333,14 +356,14 @@ def invoice_json(customer: business.Customer, order: business.Order, lines: list
         "placed_at": order[3].isoformat(),
         "total": str(order[4]),
         "lines": [
-            {"line": line, "sku": business.product(product_id)[1], "quantity": quantity, "unit_price": str(price)}
+            {"line": line, "sku": business.build_product(product_id)[1], "quantity": quantity, "unit_price": str(price)}
             for _, line, product_id, quantity, price in lines
         ],
     }
     return json.dumps(content, ensure_ascii=False, indent=2)
 
 
-STORED_TYPES = {
+AZURE_MEDIA_TYPES = {
     "pdf": "application/pdf",
     "csv": "text/csv",
     "txt": "text/plain",
@@ -352,63 +375,65 @@ ORDER_LINES = ("order_id", "placed_at", "status", "total")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
+class AzureFile:
     path: str
     body: bytes
     modified: datetime
 
     @property
     def content_type(self) -> str:
-        return STORED_TYPES[self.path.rpartition(".")[2]]
+        return AZURE_MEDIA_TYPES[self.path.rpartition(".")[2]]
 
     @property
     def version(self) -> str:
-        """An ETag as Azure writes them, of the content."""
+        """An ETag of the content, in the form that Azure writes."""
         return f"0x8{sha256(self.body).hexdigest()[:14].upper()}"
 
 
-def stored_documents(scale: Fraction | float = 1) -> Iterator[Stored]:
-    """The office's share: of each customer two scans and a table of orders, and a letter. At scale 1 about 100."""
-    whole = business.shop(scale)
-    for number, orders in latest_orders(size("stored_customer", scale), whole).items():
-        customer = business.customer(number, whole)
+def share_files(scale: Fraction | float = 1) -> Iterator[AzureFile]:
+    """Yield the office's share: two scans and a table for each customer, and a letter; about 100 at scale 1."""
+    whole = business.get_company_size(scale)
+    for number, orders in find_latest_orders(size("stored_customer", scale), whole).items():
+        customer = business.build_customer(number, whole)
         folder, signed = f"customers/{number}", customer[6]
-        yield scanned(f"{folder}/scans/agreement-{signed.year}.pdf", stored_agreement(customer), signed)
-        yield scanned(f"{folder}/scans/identity-{signed.year}.pdf", [f"Register extract of {customer[1]}"], signed)
-        rows = [business.order(order, whole)[0] for order in orders]
-        yield table(
+        yield build_scan(f"{folder}/scans/agreement-{signed.year}.pdf", build_agreement_lines(customer), signed)
+        yield build_scan(f"{folder}/scans/identity-{signed.year}.pdf", [f"Register extract of {customer[1]}"], signed)
+        rows = [business.build_order(order, whole)[0] for order in orders]
+        yield build_table_file(
             f"{folder}/exports/orders.csv", ORDER_LINES, [(row[0], row[3].isoformat(), *row[2:5:2]) for row in rows]
         )
-    yield Stored(path="templates/letter.txt", body=b"Dear customer,\n\nwith kind regards\nAcme Inc.\n", modified=NOW)
+    yield AzureFile(path="templates/letter.txt", body=b"Dear customer,\n\nwith kind regards\nAcme Inc.\n", modified=NOW)
 
 
-def exports(scale: Fraction | float = 1) -> Iterator[Stored]:
-    """The nightly exports: of each customer its usage twice and a scan, and all customers at once. About as many."""
-    whole, count = business.shop(scale), size("stored_customer", scale)
-    customers = [business.customer(number, whole) for number in range(1, count + 1)]
+def container_files(scale: Fraction | float = 1) -> Iterator[AzureFile]:
+    """Yield the nightly exports: usage in two formats and a scan for each customer, and a table of all customers."""
+    whole, count = business.get_company_size(scale), size("stored_customer", scale)
+    customers = [business.build_customer(number, whole) for number in range(1, count + 1)]
     for customer in customers:
         folder, days = (
             f"customers/{customer[0]}",
             [business.usage_day(customer[0], day) for day in range(business.DAYS)],
         )
-        yield table(f"{folder}/exports/usage.csv", ("day", "api_calls", "active_users"), [day[1:4] for day in days])
-        yield Stored(path=f"{folder}/exports/usage.jsonl", body=json_lines(days), modified=NOW)
-        yield scanned(f"{folder}/scans/delivery-note.pdf", [f"Delivered to {customer[1]}", customer[4]], NOW)
-    yield Stored(path="exports/customers.parquet", body=parquet(customers), modified=NOW)
+        yield build_table_file(
+            f"{folder}/exports/usage.csv", ("day", "api_calls", "active_users"), [day[1:4] for day in days]
+        )
+        yield AzureFile(path=f"{folder}/exports/usage.jsonl", body=format_json_lines(days), modified=NOW)
+        yield build_scan(f"{folder}/scans/delivery-note.pdf", [f"Delivered to {customer[1]}", customer[4]], NOW)
+    yield AzureFile(path="exports/customers.parquet", body=format_parquet(customers), modified=NOW)
 
 
-def stored_agreement(customer: business.Customer) -> list[str]:
+def build_agreement_lines(customer: business.Customer) -> list[str]:
     number, name, _, _, country, *_ = customer
     return [f"FRAMEWORK AGREEMENT AC-{number:05d}", f"between Acme Inc. and {name} ({country})", "signed and sealed"]
 
 
-def table(path: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Stored:
+def build_table_file(path: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> AzureFile:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows((columns, *rows))
-    return Stored(path=path, body=text.getvalue().encode(), modified=NOW)
+    return AzureFile(path=path, body=text.getvalue().encode(), modified=NOW)
 
 
-def json_lines(days: Sequence[business.UsageDay]) -> bytes:
+def format_json_lines(days: Sequence[business.UsageDay]) -> bytes:
     lines = [
         {
             "customer_id": customer,
@@ -422,8 +447,8 @@ def json_lines(days: Sequence[business.UsageDay]) -> bytes:
     return "".join(json.dumps(line) + "\n" for line in lines).encode()
 
 
-def parquet(customers: Sequence[business.Customer]) -> bytes:
-    """Imported here: only the server that keeps it needs so large a library."""
+def format_parquet(customers: Sequence[business.Customer]) -> bytes:
+    """Write Parquet; pyarrow is imported here as only one server needs so large a library."""
     import pyarrow
     from pyarrow import parquet as written
 
@@ -433,9 +458,9 @@ def parquet(customers: Sequence[business.Customer]) -> bytes:
     return sink.getvalue()
 
 
-def scanned(path: str, lines: Sequence[str], at: datetime) -> Stored:
-    """One page of PDF, with the text that a scanner recognised."""
-    shown = "".join(f"({escaped(line)}) Tj T* " for line in lines).encode("latin-1", "replace")
+def build_scan(path: str, lines: Sequence[str], time: datetime) -> AzureFile:
+    """Build one page of PDF with the text that a scanner recognised."""
+    shown = "".join(f"({escape_pdf_text(line)}) Tj T* " for line in lines).encode("latin-1", "replace")
     content = b"BT /F1 12 Tf 14 TL 72 770 Td " + shown + b"ET"
     objects = [
         b"<</Type/Catalog/Pages 2 0 R>>",
@@ -444,15 +469,15 @@ def scanned(path: str, lines: Sequence[str], at: datetime) -> Stored:
         b"<</Length %d>>stream\n%b\nendstream" % (len(content), content),
         b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>",
     ]
-    return Stored(path=path, body=stored_pdf(objects), modified=at)
+    return AzureFile(path=path, body=assemble_pdf(objects), modified=time)
 
 
-def escaped(text: str) -> str:
+def escape_pdf_text(text: str) -> str:
     return text.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)")
 
 
-def stored_pdf(objects: Sequence[bytes]) -> bytes:
-    """The objects, and where each of them begins."""
+def assemble_pdf(objects: Sequence[bytes]) -> bytes:
+    """Join the objects with the table of where each begins."""
     body, places = b"%PDF-1.4\n", []
     for number, each in enumerate(objects, start=1):
         places.append(b"%010d 00000 n \n" % len(body))
@@ -474,8 +499,8 @@ STOCKTAKES = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Paper:
-    """A file as it is written: its text, or of a table of stock, what to fill it with."""
+class FolderFile:
+    """A file of the folder, with its text, or with the skus and counts of a table of stock."""
 
     path: str
     text: str = ""
@@ -484,73 +509,82 @@ class Paper:
     modified: datetime
 
 
-def papers(scale: Fraction | float = 1) -> Iterator[Paper]:
-    """About 30, whatever the scale: those of customers are of the first ones."""
-    whole = business.shop(scale)
+def folder_files(scale: Fraction | float = 1) -> Iterator[FolderFile]:
+    """Yield about 30 files at any scale; those of customers belong to the first ones."""
+    whole = business.get_company_size(scale)
     filed = size("filed_customer", scale)
-    yield Paper(path="readme.txt", text="Price lists, stock, and what we know of customers.\n", modified=months_ago(30))
-    yield from (shelf_price_list(each, whole) for each in range(MONTHS))
-    yield from (stock(each, whole) for each in range(STOCKTAKES))
-    yield from (digest(number, orders, whole) for number, orders in latest_orders(min(DIGESTS, filed), whole).items())
-    yield from (visit(number, whole) for number in range(1, min(VISITS, filed) + 1))
+    yield FolderFile(
+        path="readme.txt", text="Price lists, stock, and what we know of customers.\n", modified=get_month_start(30)
+    )
+    yield from (build_monthly_price_list(age, whole) for age in range(MONTHS))
+    yield from (build_stock_table(age, whole) for age in range(STOCKTAKES))
+    yield from (
+        build_order_digest(number, orders, whole)
+        for number, orders in find_latest_orders(min(DIGESTS, filed), whole).items()
+    )
+    yield from (build_visit_note(number, whole) for number in range(1, min(VISITS, filed) + 1))
 
 
-def months_ago(count: int) -> datetime:
-    """The first of a month, at eight in the morning."""
+def get_month_start(count: int) -> datetime:
+    """Return the first of a month, at eight in the morning."""
     month = NOW.year * 12 + NOW.month - 1 - count
     return datetime(month // 12, month % 12 + 1, 1, 8, tzinfo=NOW.tzinfo)
 
 
-def shelf_price_list(age: int, whole: business.Shop) -> Paper:
-    at = months_ago(age)
+def build_monthly_price_list(age: int, whole: business.CompanySize) -> FolderFile:
+    month_start = get_month_start(age)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("sku", "product", "category", "price"))
     for number in range(1, whole.products + 1):
-        _, sku, name, category, price, _ = business.product(number)
+        _, sku, name, category, price, _ = business.build_product(number)
         writer.writerow((sku, name, category, price))
-    return Paper(path=f"prices/{at:%Y-%m}.csv", text=text.getvalue(), modified=at)
+    return FolderFile(path=f"prices/{month_start:%Y-%m}.csv", text=text.getvalue(), modified=month_start)
 
 
-def stock(age: int, whole: business.Shop) -> Paper:
-    at = months_ago(age) + timedelta(hours=10)
-    counts = tuple((business.product(number)[1], number * 37 % 240 + age) for number in range(1, whole.products + 1))
-    return Paper(path=f"stock/{at:%Y-%m}.parquet", table=counts, modified=at)
+def build_stock_table(age: int, whole: business.CompanySize) -> FolderFile:
+    at = get_month_start(age) + timedelta(hours=10)
+    counts = tuple(
+        (business.build_product(number)[1], number * 37 % 240 + age) for number in range(1, whole.products + 1)
+    )
+    return FolderFile(path=f"stock/{at:%Y-%m}.parquet", table=counts, modified=at)
 
 
-def digest(customer: int, orders: list[int], whole: business.Shop) -> Paper:
-    """A line for each of the latest orders."""
-    found = [business.order(number, whole)[0] for number in orders]
-    lines = [{"order_id": each[0], "placed_at": each[3].isoformat(), "total": str(each[4])} for each in found]
-    text = "".join(f"{json.dumps(each)}\n" for each in lines)
-    return Paper(path=f"customers/{customer}/orders/latest.jsonl", text=text, modified=NOW - timedelta(days=customer))
+def build_order_digest(customer: int, orders: list[int], whole: business.CompanySize) -> FolderFile:
+    """Build a line for each of the latest orders."""
+    found = [business.build_order(number, whole)[0] for number in orders]
+    lines = [{"order_id": order[0], "placed_at": order[3].isoformat(), "total": str(order[4])} for order in found]
+    text = "".join(f"{json.dumps(line)}\n" for line in lines)
+    return FolderFile(
+        path=f"customers/{customer}/orders/latest.jsonl", text=text, modified=NOW - timedelta(days=customer)
+    )
 
 
-def visit(number: int, whole: business.Shop) -> Paper:
-    _, name, _, _, country, *_ = business.customer(number, whole)
+def build_visit_note(number: int, whole: business.CompanySize) -> FolderFile:
+    _, name, _, _, country, *_ = business.build_customer(number, whole)
     day = NOW - timedelta(days=11 * number)
     text = f"Visit to {name} ({country}), {day.date()}.\nThey asked about delivery times and next year's prices.\n"
-    return Paper(path=f"customers/{number}/notes/visit-{day.date()}.txt", text=text, modified=day)
+    return FolderFile(path=f"customers/{number}/notes/visit-{day.date()}.txt", text=text, modified=day)
 
 
-SHELF = "shelf"
+FOLDER_NAME = "shelf"
 """What the folder is called, below that of the demo."""
 
-PATTERN = "customers/{customer_id:int}/{folder}/{name}"
+FOLDER_PATTERN = "customers/{customer_id:int}/{folder}/{name}"
 
 
-def shelve(folder: Path, scale: Fraction | float = 1) -> Path:
-    """Written once, and renamed into place when it is whole."""
-    shelf, begun = folder / SHELF, folder / f"{SHELF}.new"
+def write_folder(folder: Path, scale: Fraction | float = 1) -> Path:
+    """Write the folder once, under another name until it is whole."""
+    shelf, begun = folder / FOLDER_NAME, folder / f"{FOLDER_NAME}.new"
     if not shelf.exists():
         shutil.rmtree(begun, ignore_errors=True)
-        for paper in papers(scale):
-            write(begun / paper.path, paper)
+        for paper in folder_files(scale):
+            write_file(begun / paper.path, paper)
         begun.rename(shelf)
     return shelf
 
 
-def write(path: Path, paper: Paper) -> None:
+def write_file(path: Path, paper: FolderFile) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if paper.table:
         write_table(path, paper)
@@ -560,6 +594,6 @@ def write(path: Path, paper: Paper) -> None:
     os.utime(path, (at, at))
 
 
-def write_table(path: Path, paper: Paper) -> None:
+def write_table(path: Path, paper: FolderFile) -> None:
     names, pieces = zip(*paper.table, strict=True)
     parquet_.write_table(pyarrow.table({"sku": names, "pieces": pyarrow.array(pieces, pyarrow.int32())}), path)

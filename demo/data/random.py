@@ -1,4 +1,4 @@
-"""Draws, names, sizes."""
+"""Draw repeatable random values, names and sizes."""
 
 import re
 import unicodedata
@@ -19,12 +19,12 @@ T = TypeVar("T")
 
 @cache
 def stream(name: str) -> int:
-    """The start of the draws called `name`; different names share nothing."""
+    """Return the start of the draws with this name; streams of different names share nothing."""
     return int.from_bytes(sha256(f"{SEED}:{name}".encode()).digest()[:8])
 
 
 def draw(start: int, number: int) -> int:
-    """The 64 bits at `number` of a stream (splitmix64)."""
+    """Return the 64 bits at `number` of a stream (splitmix64)."""
     bits = (number * 0x9E3779B97F4A7C15 + start) & WORD
     bits = ((bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9) & WORD
     bits = ((bits ^ (bits >> 27)) * 0x94D049BB133111EB) & WORD
@@ -32,12 +32,12 @@ def draw(start: int, number: int) -> int:
 
 
 def pick(choices: Sequence[T], bits: int) -> T:
-    """One of the choices, by the low bits; a choice listed twice is twice as likely."""
+    """Pick one of the choices by the low bits; a choice listed twice is twice as likely."""
     return choices[bits % len(choices)]
 
 
 def money(cents: int) -> Decimal:
-    """An amount with its two places."""
+    """Return an amount with two places."""
     return Decimal(cents).scaleb(-2)
 
 
@@ -112,15 +112,15 @@ ORDER_NOTES = (
 UNFOLDED = str.maketrans({"ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "ß": "ss", "ı": "i", "æ": "ae", "’": ""})
 
 
-def folded(text: str) -> str:
-    """The text in ASCII; what has no likeness there is dropped."""
+def fold_to_ascii(text: str) -> str:
+    """Return the text in ASCII, without characters that have no likeness there."""
     parts = unicodedata.normalize("NFKD", text.translate(UNFOLDED))
     return parts.encode("ascii", "ignore").decode()
 
 
 def slug(text: str) -> str:
-    """Lower-case ASCII words joined by hyphens, as channel names and host names want them."""
-    return re.sub(r"[^a-z0-9]+", "-", folded(text).lower()).strip("-")
+    """Return lower-case ASCII words joined by hyphens, for names of channels and hosts."""
+    return re.sub(r"[^a-z0-9]+", "-", fold_to_ascii(text).lower()).strip("-")
 
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -129,7 +129,7 @@ STEP = timedelta(minutes=5)
 
 STEPS_A_DAY = 288
 
-FULL: Mapping[str, int] = {
+FULL_SIZES: Mapping[str, int] = {
     "customer": 10_000,
     "product": 200,
     "orders": 200_000,
@@ -144,14 +144,14 @@ FULL: Mapping[str, int] = {
     "thread": 1_500,
 }
 
-LEAST: Mapping[str, int] = {"message": 200, "thread": 30}
+LEAST_SIZES: Mapping[str, int] = {"message": 200, "thread": 30}
 
-ANY_LEAST = 20
+LEAST_SIZE = 20
 
 
 def size(name: str, scale: Fraction | float = 1) -> int:
-    """The rows of `name` at a scale: a multiple of five, never so few that a question has nothing to find."""
+    """Return the number of rows of `name` at a scale: a multiple of five, and enough for every question."""
     if name == "order_item":
         return 3 * size("orders", scale)
-    wanted = round(FULL[name] * scale)
-    return max(LEAST.get(name, ANY_LEAST), wanted - wanted % 5)
+    wanted = round(FULL_SIZES[name] * scale)
+    return max(LEAST_SIZES.get(name, LEAST_SIZE), wanted - wanted % 5)

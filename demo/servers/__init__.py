@@ -1,1 +1,1 @@
-"""Local servers that speak the vendors' protocols."""
+"""Serve Acme's data locally over the vendors' protocols."""

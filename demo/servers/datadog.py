@@ -1,4 +1,4 @@
-"""Datadog emulator."""
+"""Emulate Datadog's metrics, monitors, events and logs."""
 
 import hmac
 import json
@@ -18,28 +18,28 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from demo.data.activity import Event, Log, Monitor, events, logs, monitors
-from demo.data.business import Served, served, traffic_counted
-from demo.servers.run import follow, options, serve
-from demo.servers.slack.app import Rates, rates, wait
+from demo.data.business import ServiceTraffic, count_requests, list_traffic
+from demo.servers.run import build_parser, end_with_parent, serve
+from demo.servers.slack.app import MethodRates, count_call, parse_rates
 
 TERM = re.compile(r"(?P<not>-)?(?P<key>[a-z_@.]+):(?:(?P<one>[^\s()\"]+)|\"(?P<text>[^\"]*)\"|\((?P<any>[^()]*)\))")
 
 
 class BadSearch(ValueError):
-    """No search of this part of Datadog's."""
+    """A search that this emulator cannot read."""
 
 
-def search(text: str) -> Callable[[Mapping[str, Any], Sequence[str]], bool]:
-    """Of an item's own fields and its tags."""
-    terms = list(_terms(text))
+def compile_search(text: str) -> Callable[[Mapping[str, Any], Sequence[str]], bool]:
+    """Compile a search into a test of an item's fields and tags."""
+    terms = list(_parse_terms(text))
 
     def meets(own: Mapping[str, Any], tags: Sequence[str]) -> bool:
-        return all(_held(own, tags, key, values) != turned for key, values, turned in terms)
+        return all(_has_value(own, tags, key, values) != turned for key, values, turned in terms)
 
     return meets
 
 
-def _terms(text: str) -> list[tuple[str, list[str], bool]]:
+def _parse_terms(text: str) -> list[tuple[str, list[str], bool]]:
     found, at = [], 0
     said = "" if text.strip() == "*" else text.strip()
     while at < len(said):
@@ -50,16 +50,16 @@ def _terms(text: str) -> list[tuple[str, list[str], bool]]:
         if term is None:
             raise BadSearch(f"cannot read the search at {at}")
         values = [term["one"] or term["text"] or ""] if term["any"] is None else term["any"].split(" OR ")
-        found.append((term["key"].removeprefix("@"), [each.strip().strip('"') for each in values], bool(term["not"])))
+        found.append((term["key"].removeprefix("@"), [value.strip().strip('"') for value in values], bool(term["not"])))
         at = term.end()
         at += len(said[at:]) - len(said[at:].lstrip())
     return found
 
 
-def _held(own: Mapping[str, Any], tags: Sequence[str], key: str, values: Sequence[str]) -> bool:
+def _has_value(own: Mapping[str, Any], tags: Sequence[str], key: str, values: Sequence[str]) -> bool:
     if own.get(key) in values:
         return True
-    return any(f"{key}:{each}" in tags for each in values)
+    return any(f"{key}:{value}" in tags for value in values)
 
 
 QUERY = re.compile(
@@ -72,40 +72,41 @@ CODES: Mapping[str, tuple[str, ...]] = {"acme.requests": ("200", "500"), "acme.e
 MOST_POINTS = 1500
 
 
-def series(here: list[Served], query: str, start: int, end: int) -> list[dict[str, Any]]:
-    """Points stand on whole steps; each is what came in the step that begins there."""
-    asked = QUERY.fullmatch(query)
-    if asked is None or asked["metric"] not in CODES or not int(asked["step"]):
+def query_series(here: list[ServiceTraffic], query: str, start: int, end: int) -> list[dict[str, Any]]:
+    """Return points on whole steps, each the sum of the step that begins there."""
+    match = QUERY.fullmatch(query)
+    if match is None or match["metric"] not in CODES or not int(match["step"]):
         raise BadSearch("cannot read the query")
-    step = int(asked["step"])
+    step = int(match["step"])
     first = -(-start // step) * step
     if (end - first) // step >= MOST_POINTS:
         step *= 1 + (end - first) // step // MOST_POINTS
-    by = tuple(each for each in (asked["by"] or "").split(",") if each)
+    by = tuple(part for part in (match["by"] or "").split(",") if part)
     return [
-        _made(asked["metric"], tags, members, range(first, end + 1, step)) for tags, members in _groups(asked, by, here)
+        _build_series(match["metric"], tags, members, range(first, end + 1, step))
+        for tags, members in _group_services(match, by, here)
     ]
 
 
-def _groups(
-    asked: re.Match[str], by: tuple[str, ...], here: list[Served]
-) -> Iterator[tuple[tuple[str, ...], list[Served]]]:
-    scope = [each.strip() for each in asked["scope"].split(",") if each.strip() != "*"]
-    found: dict[tuple[str, ...], list[Served]] = {}
+def _group_services(
+    asked: re.Match[str], by: tuple[str, ...], here: list[ServiceTraffic]
+) -> Iterator[tuple[tuple[str, ...], list[ServiceTraffic]]]:
+    scope = [part.strip() for part in asked["scope"].split(",") if part.strip() != "*"]
+    found: dict[tuple[str, ...], list[ServiceTraffic]] = {}
     for one in here:
         tags = {"service": one.service, "env": one.environment}
         if all(
-            f"{key}:{value}" in scope or key not in {each.partition(":")[0] for each in scope}
+            f"{key}:{value}" in scope or key not in {item.partition(":")[0] for item in scope}
             for key, value in tags.items()
         ):
             found.setdefault(tuple(f"{key}:{tags[key]}" for key in by if key in tags), []).append(one)
     yield from sorted(found.items())
 
 
-def _made(metric: str, tags: tuple[str, ...], members: list[Served], times: range) -> dict[str, Any]:
+def _build_series(metric: str, tags: tuple[str, ...], members: list[ServiceTraffic], times: range) -> dict[str, Any]:
     def came(at: int) -> int:
         return sum(
-            traffic_counted(one, code, at + times.step) - traffic_counted(one, code, at)
+            count_requests(one, code, at + times.step) - count_requests(one, code, at)
             for one in members
             for code in CODES[metric]
             if at >= one.since
@@ -129,17 +130,17 @@ def _made(metric: str, tags: tuple[str, ...], members: list[Served], times: rang
     }
 
 
-def monitor_json(one: Monitor) -> dict[str, Any]:
+def format_monitor(monitor: Monitor) -> dict[str, Any]:
     return {
-        "id": one.id,
-        "name": one.name,
-        "type": one.kind,
-        "query": one.query,
-        "message": one.message,
-        "tags": list(one.tags),
-        "overall_state": one.status,
-        "created": one.created.isoformat(),
-        "modified": one.modified.isoformat(),
+        "id": monitor.id,
+        "name": monitor.name,
+        "type": monitor.kind,
+        "query": monitor.query,
+        "message": monitor.message,
+        "tags": list(monitor.tags),
+        "overall_state": monitor.status,
+        "created": monitor.created.isoformat(),
+        "modified": monitor.modified.isoformat(),
         "deleted": None,
         "multi": False,
         "priority": None,
@@ -147,41 +148,41 @@ def monitor_json(one: Monitor) -> dict[str, Any]:
     }
 
 
-def event_json(one: Event) -> dict[str, Any]:
+def format_event(event: Event) -> dict[str, Any]:
     return {
-        "id": one.id,
+        "id": event.id,
         "type": "event",
         "attributes": {
-            "attributes": {"title": one.title, "status": one.status, "timestamp": milliseconds(one.at)},
-            "message": one.message,
-            "tags": list(one.tags),
-            "timestamp": stamp(one.at),
+            "attributes": {"title": event.title, "status": event.status, "timestamp": to_milliseconds(event.at)},
+            "message": event.message,
+            "tags": list(event.tags),
+            "timestamp": format_time(event.at),
         },
     }
 
 
-def log_json(one: Log) -> dict[str, Any]:
+def format_log(log: Log) -> dict[str, Any]:
     return {
-        "id": one.id,
+        "id": log.id,
         "type": "log",
         "attributes": {
             "attributes": {},
-            "host": one.host,
-            "message": one.message,
-            "service": one.service,
-            "status": one.status,
-            "tags": list(one.tags),
-            "timestamp": stamp(one.at),
+            "host": log.host,
+            "message": log.message,
+            "service": log.service,
+            "status": log.status,
+            "tags": list(log.tags),
+            "timestamp": format_time(log.at),
         },
     }
 
 
-def milliseconds(at: datetime) -> int:
-    return round(at.timestamp() * 1000)
+def to_milliseconds(time: datetime) -> int:
+    return round(time.timestamp() * 1000)
 
 
-def stamp(at: datetime) -> str:
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def format_time(time: datetime) -> str:
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 MOST = 1000
@@ -195,27 +196,27 @@ SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Here:
-    """All there is to be found; events and logs the oldest first."""
+class DatadogData:
+    """All that can be found; events and logs are sorted, the oldest first."""
 
     monitors: Sequence[Monitor]
     events: Sequence[Event]
     logs: Sequence[Log]
-    services: list[Served]
+    services: list[ServiceTraffic]
 
 
-def here(scale: float) -> Here:
+def build_data(scale: float) -> DatadogData:
     found = sorted(events(scale), key=lambda each: (each.at, each.id))
     lines = sorted(logs(scale), key=lambda each: (each.at, each.id))
-    return Here(monitors=monitors(scale), events=found, logs=lines, services=served(scale))
+    return DatadogData(monitors=monitors(scale), events=found, logs=lines, services=list_traffic(scale))
 
 
-def app(api_key: str, app_key: str, found: Here, limits: Rates) -> Starlette:
+def app(api_key: str, app_key: str, data: DatadogData, limits: MethodRates) -> Starlette:
     def route(called: str, path: str, answer: Any, method: str) -> Route:
         async def asked(request: Request) -> Response:
-            if not _opens(request, api_key, request.headers.get(APP_KEY, "") if called == "validate" else app_key):
+            if not _has_keys(request, api_key, request.headers.get(APP_KEY, "") if called == "validate" else app_key):
                 return JSONResponse({"errors": ["Forbidden"]}, 403)
-            if seconds := wait(limits, called, time.monotonic()):
+            if seconds := count_call(limits, called, time.monotonic()):
                 headers = {"X-RateLimit-Limit": "1", "X-RateLimit-Period": "60", "X-RateLimit-Remaining": "0"}
                 said = {"errors": ["Too many requests"]}
                 return JSONResponse(
@@ -223,7 +224,7 @@ def app(api_key: str, app_key: str, found: Here, limits: Rates) -> Starlette:
                 )
             try:
                 body = await request.json() if method == "POST" else {}
-                return JSONResponse(answer(found, {**request.query_params, **request.path_params}, body))
+                return JSONResponse(answer(data, {**request.query_params, **request.path_params}, body))
             except KeyError:
                 return JSONResponse({"errors": ["Not found"]}, 404)
             except (ValueError, json.JSONDecodeError) as error:
@@ -234,52 +235,49 @@ def app(api_key: str, app_key: str, found: Here, limits: Rates) -> Starlette:
     return Starlette(
         routes=[
             route("validate", "/api/v1/validate", lambda *_: {"valid": True}, "GET"),
-            route("monitors", "/api/v1/monitor", listed, "GET"),
-            route("monitors", "/api/v1/monitor/{id}", single, "GET"),
-            route("events", "/api/v2/events/search", found_events, "POST"),
-            route("logs", "/api/v2/logs/events/search", found_logs, "POST"),
-            route("metrics", "/api/v1/query", points, "GET"),
+            route("monitors", "/api/v1/monitor", list_monitors, "GET"),
+            route("monitors", "/api/v1/monitor/{id}", get_monitor, "GET"),
+            route("events", "/api/v2/events/search", search_events, "POST"),
+            route("logs", "/api/v2/logs/events/search", search_logs, "POST"),
+            route("metrics", "/api/v1/query", query_points, "GET"),
         ]
     )
 
 
-def _opens(request: Request, api_key: str, app_key: str) -> bool:
+def _has_keys(request: Request, api_key: str, app_key: str) -> bool:
     given = request.headers.get("dd-api-key", ""), request.headers.get(APP_KEY, "")
     pairs = zip(given, (api_key, app_key), strict=True)
     return all(hmac.compare_digest(one.encode(), other.encode()) for one, other in pairs)
 
 
-def listed(found: Here, query: Mapping[str, str], body: Any) -> Any:
-    """Monitors with all of the tags; all of them where no page is asked for."""
-    tags = [each for each in query.get("monitor_tags", "").split(",") if each]
-    kept = [each for each in found.monitors if set(tags) <= set(each.tags)]
+def list_monitors(data: DatadogData, query: Mapping[str, str], body: Any) -> Any:
+    """List the monitors with all of the tags, unpaged if no page is asked for."""
+    tags = [part for part in query.get("monitor_tags", "").split(",") if part]
+    kept = [monitor for monitor in data.monitors if set(tags) <= set(monitor.tags)]
     size = int(query.get("page_size", "100"))
     if "page" in query:
         kept = kept[int(query["page"]) * size :][:size]
-    return [monitor_json(each) for each in kept]
+    return [format_monitor(item) for item in kept]
 
 
-def single(found: Here, query: Mapping[str, str], body: Any) -> Any:
-    return monitor_json({str(each.id): each for each in found.monitors}[query["id"]])
+def get_monitor(data: DatadogData, query: Mapping[str, str], body: Any) -> Any:
+    return format_monitor({str(monitor.id): monitor for monitor in data.monitors}[query["id"]])
 
 
-def found_events(found: Here, query: Mapping[str, str], body: Any) -> Any:
-    return _page([(each, event_json(each), {"status": each.status}) for each in found.events], body)
+def search_events(data: DatadogData, query: Mapping[str, str], body: Any) -> Any:
+    return _cut_page([(event, format_event(event), {"status": event.status}) for event in data.events], body)
 
 
-def found_logs(found: Here, query: Mapping[str, str], body: Any) -> Any:
-    return _page(
-        [
-            (each, log_json(each), {"service": each.service, "host": each.host, "status": each.status})
-            for each in found.logs
-        ],
+def search_logs(data: DatadogData, query: Mapping[str, str], body: Any) -> Any:
+    return _cut_page(
+        [(log, format_log(log), {"service": log.service, "host": log.host, "status": log.status}) for log in data.logs],
         body,
     )
 
 
-def points(found: Here, query: Mapping[str, str], body: Any) -> Any:
+def query_points(data: DatadogData, query: Mapping[str, str], body: Any) -> Any:
     start, end = int(query["from"]), int(query["to"])
-    answer = series(found.services, query["query"], start, end)
+    answer = query_series(data.services, query["query"], start, end)
     return {
         "status": "ok",
         "res_type": "time_series",
@@ -295,42 +293,42 @@ def points(found: Here, query: Mapping[str, str], body: Any) -> Any:
     }
 
 
-def _page(items: Sequence[tuple[Any, dict[str, Any], Mapping[str, str]]], body: Mapping[str, Any]) -> Any:
-    """From a moment to another, both counted; a cursor is the place after the last that was shown."""
+def _cut_page(items: Sequence[tuple[Any, dict[str, Any], Mapping[str, str]]], body: Mapping[str, Any]) -> Any:
+    """Return items between two moments, both included; a cursor is the position after the last item."""
     wanted, paging = body.get("filter") or {}, body.get("page") or {}
-    meets, low = search(wanted.get("query") or "*"), _moment(wanted.get("from") or "now-15m")
-    high = _moment(wanted["to"]) if wanted.get("to") else None
+    meets, low = compile_search(wanted.get("query") or "*"), _parse_time(wanted.get("from") or "now-15m")
+    high = _parse_time(wanted["to"]) if wanted.get("to") else None
     kept = [
         shown
         for one, shown, own in items
-        if low <= milliseconds(one.at) and (high is None or milliseconds(one.at) <= high) and meets(own, one.tags)
+        if low <= to_milliseconds(one.at) and (high is None or to_milliseconds(one.at) <= high) and meets(own, one.tags)
     ]
     if str(body.get("sort", "-timestamp")).startswith("-"):
         kept.reverse()
     size = int(paging.get("limit") or 10)
     if not 1 <= size <= MOST:
         raise ValueError("page.limit must be between 1 and 1000")
-    start = _place(paging["cursor"]) if paging.get("cursor") else 0
-    after = {"page": {"after": _cursor(start + size)}} if start + size < len(kept) else {}
+    start = _decode_cursor(paging["cursor"]) if paging.get("cursor") else 0
+    after = {"page": {"after": _encode_cursor(start + size)}} if start + size < len(kept) else {}
     return {"data": kept[start : start + size], "meta": {"elapsed": 1, "status": "done", **after}}
 
 
-def _moment(text: str) -> int:
-    """Milliseconds, a time as ISO 8601 has it, or `now-15m`."""
+def _parse_time(text: str) -> int:
+    """Read milliseconds, ISO 8601, or a form such as `now-15m`."""
     if text.isdecimal():
         return int(text)
     word = NOW_WORD.fullmatch(text)
     if word is not None:
         return round(1000 * (time.time() - int(word["count"] or 0) * SECONDS.get(word["unit"] or "s", 1)))
     at = datetime.fromisoformat(text)
-    return milliseconds(at.replace(tzinfo=at.tzinfo or UTC))
+    return to_milliseconds(at.replace(tzinfo=at.tzinfo or UTC))
 
 
-def _cursor(place: int) -> str:
+def _encode_cursor(place: int) -> str:
     return urlsafe_b64encode(f"at {place}".encode()).decode()
 
 
-def _place(cursor: str) -> int:
+def _decode_cursor(cursor: str) -> int:
     try:
         return int(urlsafe_b64decode(cursor).decode().removeprefix("at "))
     except ValueError:
@@ -338,14 +336,14 @@ def _place(cursor: str) -> int:
 
 
 def main() -> None:
-    parser = options("datadog")
+    parser = build_parser("datadog")
     parser.add_argument("--rate", action="append", default=[], help="a minute: `50`, or `logs=5`")
     chosen = parser.parse_args()
-    follow(chosen.parent)
+    end_with_parent(chosen.parent)
     keys = os.environ.get("DATADOG_API_KEY"), os.environ.get("DATADOG_APP_KEY")
     if not keys[0] or not keys[1]:
         sys.exit("DATADOG_API_KEY and DATADOG_APP_KEY are not set; set them to the keys that the server shall accept")
-    serve(app(keys[0], keys[1], here(chosen.scale), rates(chosen.rate)), chosen.port)
+    serve(app(keys[0], keys[1], build_data(chosen.scale), parse_rates(chosen.rate)), chosen.port)
 
 
 if __name__ == "__main__":

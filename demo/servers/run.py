@@ -1,4 +1,4 @@
-"""Start, wait for, stop the servers."""
+"""Start the demo's servers, wait for them, restart and stop them; and check calls to S3."""
 
 import argparse
 import ctypes
@@ -28,8 +28,8 @@ HOST = "127.0.0.1"
 PR_SET_PDEATHSIG = 1
 
 
-def options(name: str) -> argparse.ArgumentParser:
-    """`--port`, `--scale` and `--parent`, which every server has."""
+def build_parser(name: str) -> argparse.ArgumentParser:
+    """Return a parser of the options that every server has."""
     parser = argparse.ArgumentParser(prog=f"python -m demo.{name}")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--scale", type=float, default=1.0, help="1: the whole company; 0.01: a hundredth of it")
@@ -37,8 +37,8 @@ def options(name: str) -> argparse.ArgumentParser:
     return parser
 
 
-def follow(parent: int | None) -> None:
-    """Ends this process when its parent ends, however that comes; a parent that is gone already counts."""
+def end_with_parent(parent: int | None) -> None:
+    """End this process when its parent ends, or at once if the parent is gone already."""
     if parent is None or not sys.platform.startswith("linux"):
         return
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -47,7 +47,7 @@ def follow(parent: int | None) -> None:
 
 
 def serve(app: Any, port: int) -> None:
-    """Serves on loopback until SIGTERM or SIGINT; a request still running then has one second."""
+    """Serve on loopback until SIGTERM or SIGINT; a request that is running then has one second."""
     uvicorn.run(app, host=HOST, port=port, log_level="warning", timeout_graceful_shutdown=1)
 
 
@@ -65,12 +65,12 @@ POLL_SECONDS = 0.02
 
 
 class NotReady(Exception):
-    """A server did not come up; the message names it and says what it said last."""
+    """A server did not start; the message names it and quotes its last line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """The servers of one start: `processes` changes as they are killed and restarted, their ports never do."""
+    """The servers of one start, whose processes change as they are restarted and whose ports do not."""
 
     ports: Mapping[str, int]
     commands: Mapping[str, tuple[str, ...]]
@@ -87,29 +87,31 @@ def servers(
     environment: Mapping[str, str] | None = None,
     options: Mapping[str, Sequence[str]] | None = None,
 ) -> Iterator[Running]:
-    """Started side by side and answering; all stopped at the end. Raises NotReady.
+    """Start the servers side by side, wait until they answer, and stop them at the end. Raises NotReady.
 
-    `environment` is added to ours; `options` are further arguments of one server by name, as `--rate`.
+    `environment` is added to ours; `options` are further arguments of one server by name, such as `--rate`.
     """
-    with started(names, scale=scale, environment=environment, options=options) as running:
+    with starting(names, scale=scale, environment=environment, options=options) as running:
         wait_ready(running)
         yield running
 
 
 @contextmanager
-def started(
+def starting(
     names: Sequence[str] = NAMES,
     *,
     scale: Fraction | float = 1,
     environment: Mapping[str, str] | None = None,
     options: Mapping[str, Sequence[str]] | None = None,
 ) -> Iterator[Running]:
-    """As `servers`, but not waited for. Call it on a thread that outlives them: they end when it does."""
+    """Start the servers without waiting; call it on a thread that outlives them, as they end with it."""
     with ExitStack() as stack:
         ports = {name: reserved_port(stack) for name in names}
         running = Running(
             ports=ports,
-            commands={name: command(name, port, scale, (options or {}).get(name, ())) for name, port in ports.items()},
+            commands={
+                name: build_command(name, port, scale, (options or {}).get(name, ())) for name, port in ports.items()
+            },
             environment={**os.environ, **(environment or {})},
             said={name: stack.enter_context(tempfile.TemporaryFile()) for name in names},
             processes={},
@@ -121,39 +123,39 @@ def started(
 
 
 def address(running: Running, name: str) -> tuple[str, int]:
-    """Host and port."""
+    """Return host and port."""
     return HOST, running.ports[name]
 
 
 def kill(running: Running, name: str) -> None:
-    """Ends one server at once, without a goodbye; its port stays reserved and refuses connections."""
+    """End a server at once; its port stays reserved and refuses connections."""
     process = running.processes[name]
     process.kill()
     process.wait()
 
 
 def restart(running: Running, name: str) -> None:
-    """A new process on the same port, seeded anew and answering. Raises NotReady."""
+    """Start a new process on the same port and wait until it answers. Raises NotReady."""
     kill(running, name)
     start(running, name)
     wait_ready(running, (name,))
 
 
 def wait_ready(running: Running, names: Sequence[str] = (), seconds: float = READY_SECONDS) -> None:
-    """Until each accepts connections, which it does once it is seeded. Raises NotReady."""
+    """Wait until each server accepts connections, which it does once it is seeded. Raises NotReady."""
     deadline = time.monotonic() + seconds
     for name in names or tuple(running.processes):
         while not accepts(running.ports[name]):
             if running.processes[name].poll() is not None:
-                raise NotReady(f"the `{name}` server stopped at its start{last_words(running, name)}")
+                raise NotReady(f"the `{name}` server stopped at its start{read_last_line(running, name)}")
             if time.monotonic() > deadline:
                 late = f"the `{name}` server did not answer within {seconds:.0f} seconds"
-                raise NotReady(late + last_words(running, name))
+                raise NotReady(late + read_last_line(running, name))
             time.sleep(POLL_SECONDS)
 
 
 def start(running: Running, name: str) -> None:
-    """In a process group of its own: a Ctrl-C is for us, and we stop the servers in order."""
+    """Start a server in a process group of its own, so that Ctrl-C reaches only this process."""
     running.processes[name] = subprocess.Popen(
         running.commands[name],
         cwd=ROOT,
@@ -177,13 +179,13 @@ def stop_all(running: Running) -> None:
             process.wait()
 
 
-def command(name: str, port: int, scale: Fraction | float, more: Sequence[str]) -> tuple[str, ...]:
+def build_command(name: str, port: int, scale: Fraction | float, more: Sequence[str]) -> tuple[str, ...]:
     given = ("--port", str(port), "--scale", str(float(scale)), "--parent", str(os.getpid()))
     return sys.executable, "-m", f"demo.servers.{name}", *given, *more
 
 
 def reserved_port(stack: ExitStack) -> int:
-    """A free port, held by a socket that never listens: a server may listen beside it, nobody is given its port."""
+    """Return a free port, reserved by a socket that never listens, so that nobody else is given it."""
     held = stack.enter_context(socket.socket())
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     held.bind((HOST, 0))
@@ -198,7 +200,7 @@ def accepts(port: int) -> bool:
     return True
 
 
-def last_words(running: Running, name: str) -> str:
+def read_last_line(running: Running, name: str) -> str:
     running.said[name].seek(0)
     lines = running.said[name].read().decode("utf-8", "replace").split("\n")
     said = [line.strip() for line in lines if line.strip()]
@@ -214,8 +216,8 @@ FORM = "%Y%m%dT%H%M%SZ"
 LONGEST = 604_800
 
 
-class Refusal(Exception):
-    """A status line, and the name S3 gives the error."""
+class S3Refusal(Exception):
+    """A refusal: a status line, and S3's name for the error."""
 
     def __init__(self, status: str, code: str) -> None:
         super().__init__(code)
@@ -223,90 +225,92 @@ class Refusal(Exception):
         self.code = code
 
 
-def strict(app: WSGI, secret: str) -> WSGI:
+def check_s3_calls(app: WSGI, secret: str) -> WSGI:
     one_by_one = threading.Lock()
 
     def answered(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
         try:
             query = dict(parse_qsl(environ["QUERY_STRING"], keep_blank_values=True))
             if "X-Amz-Signature" in query:
-                verified(environ, query, secret, datetime.now(UTC))
+                verify_presigned(environ, query, secret, datetime.now(UTC))
             if environ["REQUEST_METHOD"] not in WRITES:
                 return app(environ, start)
             with one_by_one:
-                unchanged(environ)
+                check_copy_conditions(environ)
                 return list(app(environ, start))
-        except Refusal as refusal:
+        except S3Refusal as refusal:
             start(refusal.status, [("Content-Type", "application/xml"), ("Connection", "close")])
             return [f"<Error><Code>{refusal.code}</Code><Message>{refusal.code}</Message></Error>".encode()]
 
     return answered
 
 
-def verified(environ: Mapping[str, Any], query: Mapping[str, str], secret: str, now: datetime) -> None:
-    """By the address and the headers that it names, as they came; the octets themselves are not signed."""
+def verify_presigned(environ: Mapping[str, Any], query: Mapping[str, str], secret: str, now: datetime) -> None:
+    """Verify the signature of URL and signed headers; the body is not signed. Raises S3Refusal."""
     try:
         begins = datetime.strptime(query["X-Amz-Date"], FORM).replace(tzinfo=UTC)
         span, scope = int(query["X-Amz-Expires"]), query["X-Amz-Credential"].split("/", 1)[1]
         names = query["X-Amz-SignedHeaders"].split(";")
     except (KeyError, ValueError, IndexError):
-        raise Refusal("400 Bad Request", "AuthorizationQueryParametersError") from None
+        raise S3Refusal("400 Bad Request", "AuthorizationQueryParametersError") from None
     if not 0 < span <= LONGEST or not begins <= now + timedelta(minutes=15) or now >= begins + timedelta(seconds=span):
-        raise Refusal("403 Forbidden", "AccessDenied")
-    if set(said(environ)) - set(names):
-        raise Refusal("403 Forbidden", "AccessDenied")
+        raise S3Refusal("403 Forbidden", "AccessDenied")
+    if set(list_own_headers(environ)) - set(names):
+        raise S3Refusal("403 Forbidden", "AccessDenied")
     asked = "\n".join([
-        environ["REQUEST_METHOD"], path_of(environ), canonical(query),
-        *(f"{name}:{header(environ, name)}" for name in names), "", ";".join(names), "UNSIGNED-PAYLOAD",
+        environ["REQUEST_METHOD"], get_raw_path(environ), format_canonical_query(query),
+        *(f"{name}:{get_header(environ, name)}" for name in names), "", ";".join(names), "UNSIGNED-PAYLOAD",
     ])  # fmt: skip
     text = "\n".join(["AWS4-HMAC-SHA256", query["X-Amz-Date"], scope, sha256(asked.encode()).hexdigest()])
-    if not hmac.compare_digest(signature(secret, scope, text), query["X-Amz-Signature"]):
-        raise Refusal("403 Forbidden", "SignatureDoesNotMatch")
+    if not hmac.compare_digest(compute_signature(secret, scope, text), query["X-Amz-Signature"]):
+        raise S3Refusal("403 Forbidden", "SignatureDoesNotMatch")
 
 
-def said(environ: Mapping[str, Any]) -> list[str]:
-    """Headers of S3's own, none of which may come unsigned."""
+def list_own_headers(environ: Mapping[str, Any]) -> list[str]:
+    """List S3's own headers of a call, all of which must be signed."""
     return [name[5:].lower().replace("_", "-") for name in environ if name.startswith("HTTP_X_AMZ_")]
 
 
-def path_of(environ: Mapping[str, Any]) -> str:
+def get_raw_path(environ: Mapping[str, Any]) -> str:
     return str(environ["RAW_URI"]).partition("?")[0]
 
 
-def canonical(query: Mapping[str, str]) -> str:
+def format_canonical_query(query: Mapping[str, str]) -> str:
     kept = sorted((name, value) for name, value in query.items() if name != "X-Amz-Signature")
     return "&".join(f"{quote(name, safe='-_.~')}={quote(value, safe='-_.~')}" for name, value in kept)
 
 
-def header(environ: Mapping[str, Any], name: str) -> str:
+def get_header(environ: Mapping[str, Any], name: str) -> str:
     own = name.upper().replace("-", "_")
     found = environ.get(own if own in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{own}", "")
     return " ".join(str(found).split())
 
 
-def signature(secret: str, scope: str, text: str) -> str:
+def compute_signature(secret: str, scope: str, text: str) -> str:
     key = f"AWS4{secret}".encode()
     for part in scope.split("/"):
         key = hmac.digest(key, part.encode(), "sha256")
     return hmac.new(key, text.encode(), "sha256").hexdigest()
 
 
-def unchanged(environ: Mapping[str, Any]) -> None:
-    """Of a copy, what S3 asks of what stands at its end and at its beginning."""
+def check_copy_conditions(environ: Mapping[str, Any]) -> None:
+    """Check the conditions of a copy on its target and its source. Raises S3Refusal."""
     if "HTTP_X_AMZ_COPY_SOURCE" not in environ:
         return
-    stands = etag(unquote(path_of(environ)))
-    wanted, origin = header(environ, "if-match"), header(environ, "x-amz-copy-source-if-match")
+    stands = find_etag(unquote(get_raw_path(environ)))
+    wanted, origin = get_header(environ, "if-match"), get_header(environ, "x-amz-copy-source-if-match")
     if wanted and stands is None:
-        raise Refusal("404 Not Found", "NoSuchKey")
+        raise S3Refusal("404 Not Found", "NoSuchKey")
     differs = bool(wanted) and stands != wanted.strip('"')
-    taken = header(environ, "if-none-match") == "*" and stands is not None
-    moved = bool(origin) and etag("/" + unquote(environ["HTTP_X_AMZ_COPY_SOURCE"]).lstrip("/")) != origin.strip('"')
+    taken = get_header(environ, "if-none-match") == "*" and stands is not None
+    moved = bool(origin) and find_etag("/" + unquote(environ["HTTP_X_AMZ_COPY_SOURCE"]).lstrip("/")) != origin.strip(
+        '"'
+    )
     if differs or taken or moved:
-        raise Refusal("412 Precondition Failed", "PreconditionFailed")
+        raise S3Refusal("412 Precondition Failed", "PreconditionFailed")
 
 
-def etag(path: str) -> str | None:
+def find_etag(path: str) -> str | None:
     from moto.core.models import DEFAULT_ACCOUNT_ID
     from moto.s3.models import s3_backends
 

@@ -1,4 +1,4 @@
-"""Options to a server that speaks Snowflake's protocol: database ACME, schema ANALYTICS, any login."""
+"""Run Snowflake with Acme's warehouse, which takes any login."""
 
 import logging
 import time
@@ -10,9 +10,9 @@ from typing import Any
 
 import duckdb
 
-from demo.data.business import statements
+from demo.data.business import build_seed_statements
 from demo.data.random import size
-from demo.servers.run import follow, options, serve
+from demo.servers.run import build_parser, end_with_parent, serve
 
 DATABASE = "ACME"
 
@@ -24,21 +24,21 @@ TOKEN = 'Snowflake Token="'
 
 
 def main() -> None:
-    chosen = options("snowflake").parse_args()
-    follow(chosen.parent)
+    chosen = build_parser("snowflake").parse_args()
+    end_with_parent(chosen.parent)
     warnings.filterwarnings("ignore", message="Arrow output on a DB-API result")
     # imports for most of a second, so only in a process that serves
     from fakesnow.server import app, sessions
 
     logging.getLogger("fakesnow.server").setLevel(logging.WARNING)
     seed(chosen.scale)
-    serve(Detached(app, sessions), chosen.port)
+    serve(SessionReaper(app, sessions), chosen.port)
 
 
-class Detached:
-    """Before the server: it ends sessions that are silent in the middle of a transaction, as their clients may be dead.
+class SessionReaper:
+    """End sessions that are silent in the middle of a transaction, as their clients may be dead.
 
-    Snowflake does so after five minutes, where others wait for what such a transaction holds.
+    Snowflake does so after five minutes, while others wait for what the transaction locks.
     """
 
     def __init__(self, app: Any, sessions: MutableMapping[str, Any]) -> None:
@@ -62,12 +62,12 @@ class Detached:
         for token in [each for each, at in self.heard.items() if now - at > SILENT_SECONDS and not self.busy[each]]:
             del self.heard[token]
             session = self.sessions.get(token)
-            if session is not None and undone(session):
+            if session is not None and roll_back(session):
                 del self.sessions[token]
 
 
-def undone(session: Any) -> bool:
-    """Whether there was a transaction to undo."""
+def roll_back(session: Any) -> bool:
+    """Roll back, and return whether there was a transaction."""
     try:
         session._duck_conn.rollback()
     except duckdb.TransactionException:
@@ -76,11 +76,11 @@ def undone(session: Any) -> bool:
 
 
 def seed(scale: Fraction | float) -> None:
-    """Into the server's own memory, before it listens."""
+    """Fill the server's own memory before it listens."""
     from fakesnow.server import shared_fs
 
     with shared_fs.connect(DATABASE, SCHEMA) as connection:
-        for statement in statements(size("customer", scale)):
+        for statement in build_seed_statements(size("customer", scale)):
             connection.cursor().execute(statement)
 
 

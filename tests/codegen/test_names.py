@@ -9,8 +9,8 @@ from graphql import EnumTypeDefinitionNode, InputObjectTypeDefinitionNode, Objec
 from onedoor.codegen.naming import name_enum_members, pluralize_noun, singularize_noun, split_words
 from onedoor.codegen.render import quote_string
 from onedoor.codegen.types import GENERATED_SUFFIXES, RESERVED_TYPES
-from onedoor.connectors.snowflake.options import parse_source_settings
 from onedoor.connectors.snowflake.introspection import parse_keys, parse_references
+from onedoor.connectors.snowflake.options import parse_source_settings
 from onedoor.connectors.sql.introspection import parse_check_values
 from onedoor.schema.builder import build_document
 from tests.acme import load_schema_modules

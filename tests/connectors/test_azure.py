@@ -1,6 +1,6 @@
-"""A share's files and a container's blobs as rows and octets, over the wire; and what is said when the far end fails.
+"""Read the files of a share and the blobs of a container over the wire, and fail with reasons that can be shown.
 
-What is asked of blobs is asked of Azurite too, where it is found.
+The cases of blobs run against Azurite too, where it is installed.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from onedoor.spi.capabilities import Capabilities, Column, ColumnType
 from onedoor.spi.predicates import Row
 from onedoor.spi.scan import KeyFilter, ScanRequest
 from tests.servers import azure
-from tests.servers.azure import BLOB_KEY, FILES_KEY, PATTERN, Server
+from tests.servers.azure import BLOB_KEY, FILES_KEY, PATTERN, AzureEmulator
 
 BODY = b"0123456789"
 PATHS = (
@@ -39,10 +39,10 @@ PATHS = (
     "readme",
 )
 BODIES = dict.fromkeys(PATHS, BODY) | {"customers/1/invoices/empty.txt": b""}
-MANY = 23
-LARGE = {f"customers/5/logs/{number:04}.txt": b"" for number in range(MANY)}
+LARGE_COUNT = 23
+LARGE = {f"customers/5/logs/{number:04}.txt": b"" for number in range(LARGE_COUNT)}
 TEXT, INTEGER, TIME = Column(ColumnType.TEXT), Column(ColumnType.INTEGER), Column(ColumnType.TIME)
-CAN = Capabilities(
+CAPABILITIES = Capabilities(
     columns={
         "id": TEXT, "path": TEXT, "name": TEXT, "size": INTEGER, "content_type": TEXT, "modified": TIME,
         "version": TEXT, "customer_id": INTEGER, "kind": TEXT,
@@ -52,14 +52,14 @@ CAN = Capabilities(
 )  # fmt: skip
 OPTIONS = connector.AzureBlobOptions(account="acme", container="root", pattern=PATTERN, access_key=BLOB_KEY)
 Serve = Callable[[ASGIApp], AbstractContextManager[int]]
-Place = tuple[str, str]
+ServiceUrl = tuple[str, str]
 """Which of the two services, and the url of its account."""
 
 
 @pytest.fixture(scope="module")
-def server(serve: Serve) -> Iterator[Server]:
+def server(serve: Serve) -> Iterator[AzureEmulator]:
     """Pages are short, so that there are some."""
-    with azure.server(serve, page=4) as made:
+    with azure.serve_emulator(serve, page=4) as made:
         azure.store_files(made.files, "small", BODIES)
         azure.store_files(made.files, "empty", {})
         azure.store_files(made.files, "large", LARGE)
@@ -80,33 +80,33 @@ def azurite_filled(azurite_started: str) -> str:
 
 
 @pytest.fixture(params=["files", "blob", "azurite"])
-def place(request: pytest.FixtureRequest) -> Place:
+def place(request: pytest.FixtureRequest) -> ServiceUrl:
     if request.param == "azurite":
         return "blob", request.getfixturevalue("azurite_filled")
     return request.param, getattr(request.getfixturevalue("server"), request.param)
 
 
-OPEN = {"files": azure.share, "blob": azure.container}
+OPENERS = {"files": azure.open_share, "blob": azure.open_container}
 
 
-def opening(place: Place, name: str = "small", **more: Any) -> Any:
-    return OPEN[place[0]](place[1], name, **more)
+def open_connector(place: ServiceUrl, name: str = "small", **more: Any) -> Any:
+    return OPENERS[place[0]](place[1], name, **more)
 
 
-async def rows(source: Any, *columns: str, keys: KeyFilter | None = None, of: str = "files") -> list[Row]:
+async def scan_rows(source: Any, *columns: str, keys: KeyFilter | None = None, of: str = "files") -> list[Row]:
     ask = ScanRequest(collection=of, columns=columns, keys=keys)
     return [row async for batch in source.scan(ask) for row in batch]
 
 
-async def test_it_promises_keys_alone(place: Place) -> None:
-    async with opening(place) as source:
-        assert source.capabilities("files") == CAN
+async def test_only_keys_are_pushed_down(place: ServiceUrl) -> None:
+    async with open_connector(place) as source:
+        assert source.capabilities("files") == CAPABILITIES
         assert tuple(source.capabilities("files").columns)[: len(FILE_COLUMN_NAMES)] == FILE_COLUMN_NAMES
 
 
-async def test_a_file_is_a_row(place: Place) -> None:
-    async with opening(place) as source:
-        ((*found, modified, version),) = await rows(
+async def test_a_file_is_a_row(place: ServiceUrl) -> None:
+    async with open_connector(place) as source:
+        ((*found, modified, version),) = await scan_rows(
             source, "id", "path", "name", "size", "content_type", "customer_id", "kind", "modified", "version",
             keys=KeyFilter(("id",), ((PATHS[0],),)),
         )  # fmt: skip
@@ -116,9 +116,9 @@ async def test_a_file_is_a_row(place: Place) -> None:
     assert version.startswith("0x")
 
 
-async def test_a_path_of_another_form_has_none_of_the_patterns_values(place: Place) -> None:
-    async with opening(place) as source:
-        found = await rows(source, "id", "customer_id", "kind")
+async def test_a_path_of_another_form_has_none_of_the_patterns_values(place: ServiceUrl) -> None:
+    async with open_connector(place) as source:
+        found = await scan_rows(source, "id", "customer_id", "kind")
     assert len(found) == len(BODIES)
     assert sorted(row for row in found if row[0] in (PATHS[3], PATHS[4])) == [
         (PATHS[3], 11, "invoices"),
@@ -145,36 +145,38 @@ async def test_a_path_of_another_form_has_none_of_the_patterns_values(place: Pla
     ],
 )  # fmt: skip
 async def test_keys_give_their_files_alone(
-    place: Place, columns: tuple[str, ...], values: list[Row], found: tuple[str, ...]
+    place: ServiceUrl, columns: tuple[str, ...], values: list[Row], found: tuple[str, ...]
 ) -> None:
-    async with opening(place) as source:
-        assert sorted(await rows(source, "id", keys=KeyFilter(columns, tuple(values)))) == sorted((id,) for id in found)
+    async with open_connector(place) as source:
+        assert sorted(await scan_rows(source, "id", keys=KeyFilter(columns, tuple(values)))) == sorted(
+            (id,) for id in found
+        )
 
 
 @pytest.mark.parametrize("keys", [None, KeyFilter(("customer_id",), ((5,),))], ids=["plain", "by keys"])
-async def test_all_pages_are_read(place: Place, keys: KeyFilter | None) -> None:
-    async with opening(place, "large") as source:
-        assert len(set(await rows(source, "id", keys=keys))) == MANY
+async def test_all_pages_are_read(place: ServiceUrl, keys: KeyFilter | None) -> None:
+    async with open_connector(place, "large") as source:
+        assert len(set(await scan_rows(source, "id", keys=keys))) == LARGE_COUNT
 
 
-async def test_what_is_empty_has_no_rows(place: Place) -> None:
-    async with opening(place, "empty") as source:
-        assert await rows(source, "id") == []
+async def test_an_empty_share_has_no_rows(place: ServiceUrl) -> None:
+    async with open_connector(place, "empty") as source:
+        assert await scan_rows(source, "id") == []
 
 
-async def test_a_listing_of_a_page_is_a_call(server: Server) -> None:
-    async with azure.container(server.blob, "large") as source:
+async def test_a_listing_of_a_page_is_a_call(server: AzureEmulator) -> None:
+    async with azure.open_container(server.blob, "large") as source:
         server.asked.clear()
-        await rows(source, "id")
-    assert len(server.asked) == -(-MANY // 4)
+        await scan_rows(source, "id")
+    assert len(server.asked) == -(-LARGE_COUNT // 4)
 
 
-async def test_files_of_some_customers_are_found_in_their_directories_alone(server: Server) -> None:
-    async with azure.share(server.files) as source:
+async def test_files_of_some_customers_are_found_in_their_directories_alone(server: AzureEmulator) -> None:
+    async with azure.open_share(server.files) as source:
         server.asked.clear()
         keys = KeyFilter(("customer_id", "kind"), ((1, "photos"), (11, "invoices")))
-        await rows(source, "id", keys=keys)
-    assert sorted(called(each) for each in server.asked) == sorted(
+        await scan_rows(source, "id", keys=keys)
+    assert sorted(parse_listing_call(item) for item in server.asked) == sorted(
         [
             ("small", "customers"),
             ("small/customers", "1"),
@@ -186,23 +188,25 @@ async def test_files_of_some_customers_are_found_in_their_directories_alone(serv
     )
 
 
-async def test_many_files_of_a_directory_are_found_in_one_listing(server: Server) -> None:
-    async with azure.share(server.files) as source:
+async def test_many_files_of_a_directory_are_found_in_one_listing(server: AzureEmulator) -> None:
+    async with azure.open_share(server.files) as source:
         server.asked.clear()
-        await rows(source, "id", keys=KeyFilter(("id",), ((PATHS[0],), (PATHS[1],))))
+        await scan_rows(source, "id", keys=KeyFilter(("id",), ((PATHS[0],), (PATHS[1],))))
     assert len(server.asked) == 4
 
 
-def called(asked: str) -> tuple[str, str]:
+def parse_listing_call(asked: str) -> tuple[str, str]:
     parts = urlsplit(asked.partition(" ")[2])
     return parts.path.removeprefix(f"/{FILES_ACCOUNT}/"), parse_qs(parts.query).get("prefix", [""])[0]
 
 
-async def test_directories_and_shares_are_rows_too(server: Server) -> None:
-    async with azure.share(server.files) as source:
-        directories = await rows(source, "id", "name", of="directories")
-        one = await rows(source, "id", of="directories", keys=KeyFilter(("id",), (("customers/11",), ("Customers",))))
-        shares = await rows(source, "id", "quota_gb", of="shares")
+async def test_directories_and_shares_are_rows_too(server: AzureEmulator) -> None:
+    async with azure.open_share(server.files) as source:
+        directories = await scan_rows(source, "id", "name", of="directories")
+        one = await scan_rows(
+            source, "id", of="directories", keys=KeyFilter(("id",), (("customers/11",), ("Customers",)))
+        )
+        shares = await scan_rows(source, "id", "quota_gb", of="shares")
     assert sorted(directories) == [
         ("customers", "customers"), ("customers/1", "1"), ("customers/1/invoices", "invoices"),
         ("customers/1/photos", "photos"), ("customers/11", "11"), ("customers/11/invoices", "invoices"),
@@ -215,16 +219,16 @@ async def test_directories_and_shares_are_rows_too(server: Server) -> None:
     ("start", "length", "octets"),
     [(0, 4, b"0123"), (3, 4, b"3456"), (8, 100, b"89"), (10, 5, b""), (4, 0, b""), (0, 10, BODY)],
 )
-async def test_octets_are_those_that_were_asked_for(place: Place, start: int, length: int, octets: bytes) -> None:
-    async with opening(place) as source:
+async def test_a_range_reads_no_other_bytes(place: ServiceUrl, start: int, length: int, octets: bytes) -> None:
+    async with open_connector(place) as source:
         assert await source.read_range(PATHS[2], start, length) == octets
         assert await source.read_range("customers/1/invoices/empty.txt", start, length) == b""
 
 
-async def test_stat_tells_a_file_as_its_row_does(place: Place) -> None:
-    async with opening(place) as source:
+async def test_a_stat_equals_the_row(place: ServiceUrl) -> None:
+    async with open_connector(place) as source:
         stat = await source.stat(PATHS[2])
-        (row,) = await rows(
+        (row,) = await scan_rows(
             source, "id", "name", "size", "content_type", "modified", "version", keys=KeyFilter(("id",), ((PATHS[2],),))
         )
         absent = [await source.stat(id) for id in ("nowhere", "customers", PATHS[0].upper(), "", "../small/readme")]
@@ -233,39 +237,39 @@ async def test_stat_tells_a_file_as_its_row_does(place: Place) -> None:
 
 
 @pytest.mark.parametrize("id", ["nowhere", "customers/1/nowhere", "../large/x", "a/../../large/x", "", "\ud800"])
-async def test_octets_of_no_file(place: Place, id: str) -> None:
-    async with opening(place) as source:
+async def test_an_id_that_is_no_file_has_no_content(place: ServiceUrl, id: str) -> None:
+    async with open_connector(place) as source:
         with pytest.raises(ConnectorError, match="has no such file"):
             await source.read_range(id, 0, 1)
 
 
-async def test_an_address_opens_its_file_alone_and_only_to_read(place: Place) -> None:
-    async with opening(place) as source:
+async def test_a_download_url_opens_one_file_for_reading(place: ServiceUrl) -> None:
+    async with open_connector(place) as source:
         url = await source.create_download_url(PATHS[2], 60)
     other = url.replace(quote(PATHS[2].rpartition("/")[2]), "other.png")
     above = url.split("/customers/")[0] + "?restype=container&comp=list&" + url.split("?")[1]
     async with aiohttp.ClientSession() as session:
-        assert await fetched(session, "GET", url) == (200, BODY)
-        assert [(await fetched(session, "GET", each))[0] for each in (other, above)] == [403, 403]
-        assert (await fetched(session, "PUT", url, data=b"x", headers={"x-ms-blob-type": "BlockBlob"}))[0] == 403
-        assert (await fetched(session, "GET", url.replace("sp=r", "sp=rw")))[0] == 403
+        assert await fetch(session, "GET", url) == (200, BODY)
+        assert [(await fetch(session, "GET", item))[0] for item in (other, above)] == [403, 403]
+        assert (await fetch(session, "PUT", url, data=b"x", headers={"x-ms-blob-type": "BlockBlob"}))[0] == 403
+        assert (await fetch(session, "GET", url.replace("sp=r", "sp=rw")))[0] == 403
 
 
-async def fetched(session: aiohttp.ClientSession, method: str, url: str, **more: Any) -> tuple[int, bytes]:
+async def fetch(session: aiohttp.ClientSession, method: str, url: str, **more: Any) -> tuple[int, bytes]:
     async with session.request(method, URL(url, encoded=True), **more) as response:
         return response.status, await response.read()
 
 
-async def test_an_address_ends_after_five_minutes_at_most_and_is_https_where_we_are_not_among_ourselves() -> None:
+async def test_a_download_url_ends_within_five_minutes_and_needs_https_outside_of_this_network() -> None:
     now = datetime(2026, 11, 1, tzinfo=UTC)
     for service in ("file", "blob"):
         opened = client.build_account(service, "root", OPTIONS)
-        given = parse_qs(urlsplit(opened.build_download_url("a/b", 86_400, now) or "").query)
-        assert (given["se"], given["sp"], given["spr"]) == (["2026-11-01T00:05:00Z"], ["r"], ["https"])
+        qs = parse_qs(urlsplit(opened.build_download_url("a/b", 86_400, now) or "").query)
+        assert (qs["se"], qs["sp"], qs["spr"]) == (["2026-11-01T00:05:00Z"], ["r"], ["https"])
         assert [opened.build_download_url(id, 60, now) for id in ("", "..", "a/../b", "\ud800")] == [None] * 4
 
 
-def token(place: Place, name: str = "small", permission: str = "rl", key: str | None = None) -> str:
+def build_sas(place: ServiceUrl, name: str = "small", permission: str = "rl", key: str | None = None) -> str:
     """A SAS of a whole share or container, as Microsoft's own library makes it."""
     expiry = datetime.now(UTC).replace(year=2099)
     if place[0] == "files":
@@ -277,9 +281,9 @@ def token(place: Place, name: str = "small", permission: str = "rl", key: str | 
     )
 
 
-async def test_a_sas_opens_what_it_says_and_is_never_given_away(place: Place) -> None:
-    async with opening(place, sas_token=token(place)) as source:
-        assert len(await rows(source, "id")) == len(BODIES)
+async def test_a_sas_opens_what_it_says_and_is_never_given_away(place: ServiceUrl) -> None:
+    async with open_connector(place, sas_token=build_sas(place)) as source:
+        assert len(await scan_rows(source, "id")) == len(BODIES)
         assert await source.read_range(PATHS[2], 0, 3) == b"012"
         assert await source.create_download_url(PATHS[2], 60) is None
 
@@ -297,56 +301,65 @@ def test_a_token_may_begin_with_a_question_mark_and_hold_a_plus_as_it_is() -> No
         pytest.param({"sas_token": {"key": "d3Jvbmc="}}, id="a SAS by another key"),
     ],
 )
-async def test_bad_credentials_open_nothing(place: Place, credentials: dict[str, Any]) -> None:
-    given = credentials.get("sas_token")
-    more = {"sas_token": token(place, **given)} if given else credentials
-    async with opening(place, **more) as source:
-        assert await failure(source) == (f"{named(place)} refused the credentials", ErrorCode.SOURCE_UNAVAILABLE)
+async def test_bad_credentials_open_nothing(place: ServiceUrl, credentials: dict[str, Any]) -> None:
+    credential = credentials.get("sas_token")
+    more = {"sas_token": build_sas(place, **credential)} if credential else credentials
+    async with open_connector(place, **more) as source:
+        assert await get_failure(source) == (
+            f"{get_service_name(place)} refused the credentials",
+            ErrorCode.SOURCE_UNAVAILABLE,
+        )
 
 
-def named(place: Place) -> str:
+def get_service_name(place: ServiceUrl) -> str:
     return {"files": "azure files", "blob": "azure blob storage"}[place[0]]
 
 
-async def failure(source: Any) -> tuple[str, ErrorCode]:
+async def get_failure(source: Any) -> tuple[str, ErrorCode]:
     with pytest.raises(ConnectorError) as caught:
         await source.ping()
     with pytest.raises(ConnectorError) as again:
-        await rows(source, "id")
+        await scan_rows(source, "id")
     assert (again.value.reason, again.value.code) == (caught.value.reason, caught.value.code)
     return caught.value.reason, caught.value.code
 
 
-async def test_a_share_or_container_that_is_not_there(place: Place) -> None:
+async def test_a_missing_share_or_container_fails_with_a_reason(place: ServiceUrl) -> None:
     kind = "share" if place[0] == "files" else "container"
-    async with opening(place, "nowhere") as source:
-        assert await failure(source) == (f"{named(place)} has no such {kind}", ErrorCode.SOURCE_UNAVAILABLE)
+    async with open_connector(place, "nowhere") as source:
+        assert await get_failure(source) == (
+            f"{get_service_name(place)} has no such {kind}",
+            ErrorCode.SOURCE_UNAVAILABLE,
+        )
 
 
-BOTH = pytest.mark.parametrize("service", ["files", "blob"])
+both_services = pytest.mark.parametrize("service", ["files", "blob"])
 
 
-@BOTH
-async def test_nobody_listens(service: str, closed_port: int) -> None:
-    async with opening((service, f"http://127.0.0.1:{closed_port}")) as source:
-        assert await failure(source) == (f"{named((service, ''))} could not be reached", ErrorCode.SOURCE_UNAVAILABLE)
+@both_services
+async def test_a_closed_port_fails_with_a_reason(service: str, closed_port: int) -> None:
+    async with open_connector((service, f"http://127.0.0.1:{closed_port}")) as source:
+        assert await get_failure(source) == (
+            f"{get_service_name((service, ''))} could not be reached",
+            ErrorCode.SOURCE_UNAVAILABLE,
+        )
 
 
-@BOTH
-async def test_nobody_answers(service: str, silent_port: int) -> None:
-    async with opening((service, f"http://127.0.0.1:{silent_port}"), timeout=0.2) as source:
-        reason = f"{named((service, ''))} did not answer within 0.2 s"
-        assert await failure(source) == (reason, ErrorCode.SOURCE_UNAVAILABLE)
+@both_services
+async def test_a_silent_port_fails_within_the_timeout(service: str, silent_port: int) -> None:
+    async with open_connector((service, f"http://127.0.0.1:{silent_port}"), timeout=0.2) as source:
+        reason = f"{get_service_name((service, ''))} did not answer within 0.2 s"
+        assert await get_failure(source) == (reason, ErrorCode.SOURCE_UNAVAILABLE)
 
 
-@BOTH
-async def test_a_server_that_is_busy_says_so(service: str, serve: Serve) -> None:
-    with azure.server(serve, rate=("1",)) as busy:
-        async with opening((service, getattr(busy, service))) as source:
+@both_services
+async def test_a_busy_service_is_reported_as_overloaded(service: str, serve: Serve) -> None:
+    with azure.serve_emulator(serve, rate=("1",)) as busy:
+        async with open_connector((service, getattr(busy, service))) as source:
             with pytest.raises(ConnectorError, match="has no such"):
                 await source.ping()
-            reason = f"{named((service, ''))} takes no more calls for now, ask again later"
-            assert await failure(source) == (reason, ErrorCode.SOURCE_OVERLOADED)
+            reason = f"{get_service_name((service, ''))} takes no more calls for now, ask again later"
+            assert await get_failure(source) == (reason, ErrorCode.SOURCE_OVERLOADED)
 
 
 LISTING = b"<EnumerationResults><Entries>%b</Entries><Blobs>%b</Blobs><NextMarker/></EnumerationResults>"
@@ -355,7 +368,7 @@ INVALID, UNAVAILABLE = ErrorCode.SOURCE_INVALID, ErrorCode.SOURCE_UNAVAILABLE
 UNREADABLE = "gave an answer that cannot be read"
 
 
-@BOTH
+@both_services
 @pytest.mark.parametrize(
     ("reply", "reason", "code"),
     [
@@ -376,11 +389,11 @@ async def test_a_failure_has_a_reason_that_can_be_shown(
     status, body, *said = reply
     headers = {"location": "http://127.0.0.1:1/", **({"x-ms-error-code": said[0]} if said else {})}
     with serve(Response(body, status, headers)) as port:
-        async with opening((service, f"http://127.0.0.1:{port}")) as source:
-            assert await failure(source) == (f"{named((service, ''))} {reason}", code)
+        async with open_connector((service, f"http://127.0.0.1:{port}")) as source:
+            assert await get_failure(source) == (f"{get_service_name((service, ''))} {reason}", code)
 
 
-@BOTH
+@both_services
 @pytest.mark.parametrize(
     "entry",
     [
@@ -391,20 +404,20 @@ async def test_a_failure_has_a_reason_that_can_be_shown(
         ),
     ],
 )
-async def test_an_entry_that_lacks_what_a_row_needs(serve: Serve, service: str, entry: bytes) -> None:
+async def test_an_entry_without_a_required_property_is_unreadable(serve: Serve, service: str, entry: bytes) -> None:
     body = LISTING % (b"<File>%b</File>" % entry, b"<Blob>%b</Blob>" % entry)
     with serve(Response(body)) as port:
-        async with opening((service, f"http://127.0.0.1:{port}")) as source:
+        async with open_connector((service, f"http://127.0.0.1:{port}")) as source:
             with pytest.raises(ConnectorError, match=UNREADABLE):
-                await rows(source, "id")
+                await scan_rows(source, "id")
 
 
-@BOTH
+@both_services
 async def test_a_page_over_the_limit_is_not_read_on(serve: Serve, service: str) -> None:
     left = threading.Event()
 
     async def endless(scope: Scope, receive: Receive, send: Send) -> None:
-        leaving = asyncio.ensure_future(gone(receive))
+        leaving = asyncio.ensure_future(wait_for_disconnect(receive))
         await send({"type": "http.response.start", "status": 200, "headers": []})
         while not leaving.done():
             await send({"type": "http.response.body", "body": b"<" * 65_536, "more_body": True})
@@ -412,27 +425,27 @@ async def test_a_page_over_the_limit_is_not_read_on(serve: Serve, service: str) 
         left.set()
 
     with serve(endless) as port:
-        async with opening((service, f"http://127.0.0.1:{port}"), response_bytes=100_000) as source:
+        async with open_connector((service, f"http://127.0.0.1:{port}"), response_bytes=100_000) as source:
             with pytest.raises(ConnectorError, match=r"is over the limit `response_bytes` of 100000"):
-                await rows(source, "id")
+                await scan_rows(source, "id")
             assert await asyncio.to_thread(left.wait, 5)
 
 
-async def gone(receive: Receive) -> None:
+async def wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-@BOTH
-async def test_who_knows_no_ranges_is_read_no_further_than_asked(serve: Serve, service: str) -> None:
+@both_services
+async def test_a_server_that_ignores_ranges_is_read_no_further_and_not_believed(serve: Serve, service: str) -> None:
     with serve(Response(BODY)) as port:
-        async with opening((service, f"http://127.0.0.1:{port}")) as source:
+        async with open_connector((service, f"http://127.0.0.1:{port}")) as source:
             assert await source.read_range("a", 0, 4) == b"0123"
             with pytest.raises(ConnectorError, match=UNREADABLE):
                 await source.read_range("a", 2, 4)
 
 
-@BOTH
+@both_services
 async def test_a_cancelled_read_ends_its_call(serve: Serve, service: str) -> None:
     began, left = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -440,12 +453,12 @@ async def test_a_cancelled_read_ends_its_call(serve: Serve, service: str) -> Non
     async def waiting(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         loop.call_soon_threadsafe(began.set)
-        await gone(receive)
+        await wait_for_disconnect(receive)
         loop.call_soon_threadsafe(left.set)
 
     with serve(waiting) as port:
-        async with opening((service, f"http://127.0.0.1:{port}")) as source:
-            reading = asyncio.ensure_future(rows(source, "id"))
+        async with open_connector((service, f"http://127.0.0.1:{port}")) as source:
+            reading = asyncio.ensure_future(scan_rows(source, "id"))
             async with asyncio.timeout(5):
                 await began.wait()
                 reading.cancel()
@@ -467,7 +480,9 @@ async def test_a_cancelled_read_ends_its_call(serve: Serve, service: str) -> Non
 @pytest.mark.parametrize(
     ("kind", "root"), [(connector.FILES_KIND, "share"), (connector.BLOB_KIND, "container")], ids=["files", "blob"]
 )
-async def test_settings_that_cannot_be(kind: Any, root: str, given: dict[str, str], sentence: str) -> None:
+async def test_impossible_settings_are_refused_with_a_sentence(
+    kind: Any, root: str, given: dict[str, str], sentence: str
+) -> None:
     with pytest.raises(ValueError, match=sentence):
         await kind.connect(kind.options(**{"account": "acme", root: "root", "pattern": PATTERN} | given))
     with pytest.raises(ValueError, match=f"`{root}` must be"):
@@ -485,6 +500,6 @@ async def test_a_name_that_leads_into_this_network_is_not_called(monkeypatch: py
         return [{"hostname": "acme.example", "host": "10.0.0.1", "port": 443, "family": 2, "proto": 0, "flags": 0}]
 
     monkeypatch.setattr("aiohttp.resolver.DefaultResolver.resolve", private)
-    async with opening(("blob", "https://acme.example"), private_addresses=False) as source:
+    async with open_connector(("blob", "https://acme.example"), private_addresses=False) as source:
         reason = "the name of azure blob storage leads into this network, which its settings do not allow"
-        assert await failure(source) == (reason, UNAVAILABLE)
+        assert await get_failure(source) == (reason, UNAVAILABLE)

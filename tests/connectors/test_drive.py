@@ -1,4 +1,4 @@
-"""A Drive as rows and bytes, over the wire to a server that speaks its API; and what is said when it fails."""
+"""Read a Drive as rows and bytes over the wire to a server that speaks its API, and fail with reasons."""
 
 import asyncio
 import json
@@ -15,11 +15,22 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from demo.data.files import DOC, FOLDER, GOOGLE, SHEET, Document, documents, root, shared_drive, shares, subject
+from demo.data.files import (
+    DOC,
+    FOLDER,
+    GOOGLE_MEDIA_TYPE_PREFIX,
+    SHEET,
+    Document,
+    build_root_id,
+    build_shared_drive_id,
+    documents,
+    get_drive_subject,
+    list_shares,
+)
 from demo.servers.drive.app import app
-from demo.servers.drive.auth import Authority, authority, service_account
-from demo.servers.drive.store import Store, store
-from demo.servers.slack.app import rates
+from demo.servers.drive.auth import Authority, build_authority, build_service_account
+from demo.servers.drive.store import DriveStore, build_store
+from demo.servers.slack.app import parse_rates
 from onedoor.connectors.drive.connector import DriveConnector, DriveOptions, connect
 from onedoor.connectors.drive.uploads import CHUNK_BYTES, CHUNK_MULTIPLE
 from onedoor.connectors.files.model import FileStat
@@ -31,26 +42,26 @@ from onedoor.spi.predicates import (
     Row,
 )
 from onedoor.spi.scan import KeyFilter, ScanRequest
-from tests.servers.cutting import cutting
+from tests.servers.cutting import open_cutting_port
 
-KEY = service_account()
+KEY = build_service_account()
 PATTERN = "Customers/{customer_id:int} {called}/{kind}/{name}"
-SUBJECT = subject()
-ALL = documents()
-KNOWN = {each.id: each for each in ALL}
-OWN = [each for each in ALL if each.drive is None and not each.trashed]
-FILES = [each for each in OWN if each.content_type != FOLDER]
-FOLDERS = [each for each in OWN if each.content_type == FOLDER]
-TEAMS = next(each for each in FOLDERS if each.name == "Teams")
-BEFORE = frozenset(store(1).documents)
-WRITE = "https://www.googleapis.com/auth/drive"
+SUBJECT = get_drive_subject()
+DOCUMENTS = documents()
+DOCUMENTS_BY_ID = {document.id: document for document in DOCUMENTS}
+OWN_DOCUMENTS = [document for document in DOCUMENTS if document.drive is None and not document.trashed]
+FILES = [own_document for own_document in OWN_DOCUMENTS if own_document.content_type != FOLDER]
+FOLDERS = [own_document for own_document in OWN_DOCUMENTS if own_document.content_type == FOLDER]
+TEAMS = next(folder for folder in FOLDERS if folder.name == "Teams")
+SEEDED_IDS = frozenset(build_store(1).documents)
+WRITE_SCOPE = "https://www.googleapis.com/auth/drive"
 TOKEN = {"access_token": "of-the-tests", "expires_in": 3599}
 WORDS = re.compile(r"[^_\W]+")
 Serve = Callable[[ASGIApp], AbstractContextManager[int]]
-Open = Callable[..., Any]
+OpenDrive = Callable[..., Any]
 
 
-class Watched:
+class RecordedServer:
     """The app, what was called of it, and how large its pages are at most."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -72,25 +83,25 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def signs() -> Authority:
-    return authority(KEY, frozenset(store(1).names), 3599, time.time)
+    return build_authority(KEY, frozenset(build_store(1).names), 3599, time.time)
 
 
 @pytest.fixture(scope="module")
-def world() -> Store:
-    return store(1)
+def world() -> DriveStore:
+    return build_store(1)
 
 
 @pytest.fixture(scope="module")
-def standing(world: Store, signs: Authority, serve: Serve) -> Iterator[tuple[Watched, int]]:
-    server = Watched(app(signs, world, rates([])))
+def standing(world: DriveStore, signs: Authority, serve: Serve) -> Iterator[tuple[RecordedServer, int]]:
+    server = RecordedServer(app(signs, world, parse_rates([])))
     with serve(server) as port:
         yield server, port
 
 
 @pytest.fixture
-def watched(world: Store, standing: tuple[Watched, int]) -> tuple[Watched, int]:
+def watched(world: DriveStore, standing: tuple[RecordedServer, int]) -> tuple[RecordedServer, int]:
     """As seeded, whatever was put there before."""
-    for id in world.documents.keys() - BEFORE:
+    for id in world.documents.keys() - SEEDED_IDS:
         del world.documents[id]
     server, port = standing
     server.calls.clear()
@@ -99,7 +110,7 @@ def watched(world: Store, standing: tuple[Watched, int]) -> tuple[Watched, int]:
 
 
 @pytest.fixture
-async def open_drive() -> AsyncIterator[Open]:
+async def open_drive() -> AsyncIterator[OpenDrive]:
     opened: list[DriveConnector] = []
 
     async def opening(port: int, **more: object) -> DriveConnector:
@@ -113,40 +124,40 @@ async def open_drive() -> AsyncIterator[Open]:
 
 
 @pytest.fixture
-async def drive(open_drive: Open, watched: tuple[Watched, int]) -> DriveConnector:
+async def drive(open_drive: OpenDrive, watched: tuple[RecordedServer, int]) -> DriveConnector:
     return await open_drive(watched[1])
 
 
-async def rows(
+async def scan_rows(
     source: DriveConnector, collection: str, *columns: str, keys: KeyFilter | None = None, **more: Any
 ) -> list[Row]:
     ask = ScanRequest(collection=collection, columns=columns, keys=keys, **more)
     return [row async for batch in source.scan(ask) for row in batch]
 
 
-def path(document: Document) -> str:
-    above = f"{path(KNOWN[document.parent])}/" if document.parent in KNOWN else ""
+def build_path(document: Document) -> str:
+    above = f"{build_path(DOCUMENTS_BY_ID[document.parent])}/" if document.parent in DOCUMENTS_BY_ID else ""
     return above + document.name.replace("/", "／")
 
 
-def customer(document: Document) -> int | None:
-    parts = path(document).split("/")
+def find_customer(document: Document) -> int | None:
+    parts = build_path(document).split("/")
     return int(parts[1].split()[0]) if parts[0] == "Customers" else None
 
 
-def size(document: Document) -> int | None:
-    return None if document.content_type.startswith(GOOGLE) else len(document.body)
+def find_size(document: Document) -> int | None:
+    return None if document.content_type.startswith(GOOGLE_MEDIA_TYPE_PREFIX) else len(document.body)
 
 
-def test_the_seed_has_what_is_hard() -> None:
-    assert {DOC, SHEET, "application/pdf", "text/csv"} <= {each.content_type for each in FILES}
-    assert any("/" in each.name for each in FILES)
-    assert any("'" in each.name for each in FILES)
-    assert any(each.trashed for each in ALL)
+def test_the_seed_holds_the_hard_cases() -> None:
+    assert {DOC, SHEET, "application/pdf", "text/csv"} <= {file.content_type for file in FILES}
+    assert any("/" in file.name for file in FILES)
+    assert any("'" in file.name for file in FILES)
+    assert any(document.trashed for document in DOCUMENTS)
     assert len(FILES) == 200
 
 
-async def test_it_promises_keys_and_what_drive_searches_by(drive: DriveConnector) -> None:
+async def test_keys_and_searchable_columns_are_pushed_down(drive: DriveConnector) -> None:
     files, folders, permissions = (drive.capabilities(name) for name in ("files", "folders", "permissions"))
     assert tuple(files.columns)[:7] == ("id", "path", "name", "size", "content_type", "modified", "version")
     assert tuple(files.columns)[7:] == ("owner_email", "parent_id", "link", "customer_id", "called", "kind")
@@ -170,113 +181,146 @@ async def test_it_promises_keys_and_what_drive_searches_by(drive: DriveConnector
 
 async def test_files_are_those_of_the_seed_without_folders_trash_and_shared_drives(drive: DriveConnector) -> None:
     columns = ("id", "path", "name", "size", "content_type", "modified", "owner_email", "parent_id", "customer_id")
-    assert sorted(await rows(drive, "files", *columns), key=repr) == sorted(
+    assert sorted(await scan_rows(drive, "files", *columns), key=repr) == sorted(
         (
-            (each.id, path(each), each.name, size(each), each.content_type, each.modified, each.owner, each.parent,
-             customer(each))
-            for each in FILES
+            (
+                file.id,
+                build_path(file),
+                file.name,
+                find_size(file),
+                file.content_type,
+                file.modified,
+                file.owner,
+                file.parent,
+                find_customer(file),
+            )
+            for file in FILES
         ),
         key=repr,
-    )  # fmt: skip
+    )
 
 
 async def test_folders_are_those_of_the_seed(drive: DriveConnector) -> None:
-    expected = [(each.id, each.name, each.parent, path(each)) for each in FOLDERS]
-    assert sorted(await rows(drive, "folders", "id", "name", "parent_id", "path")) == sorted(expected)
+    expected = [(folder.id, folder.name, folder.parent, build_path(folder)) for folder in FOLDERS]
+    assert sorted(await scan_rows(drive, "folders", "id", "name", "parent_id", "path")) == sorted(expected)
 
 
-async def test_pages_are_followed_however_short(drive: DriveConnector, watched: tuple[Watched, int]) -> None:
+async def test_pages_are_followed_however_short(drive: DriveConnector, watched: tuple[RecordedServer, int]) -> None:
     watched[0].page = 30
-    assert sorted(await rows(drive, "files", "id")) == sorted((each.id,) for each in FILES)
+    assert sorted(await scan_rows(drive, "files", "id")) == sorted((file.id,) for file in FILES)
     assert watched[0].paths()["files"] == 7
 
 
-async def test_only_what_is_looked_at_is_asked_for(drive: DriveConnector, watched: tuple[Watched, int]) -> None:
-    await rows(drive, "files", "name", "size")
+async def test_only_what_is_looked_at_is_asked_for(drive: DriveConnector, watched: tuple[RecordedServer, int]) -> None:
+    await scan_rows(drive, "files", "name", "size")
     (listing,) = [query for path, query in watched[0].calls if path == "files"]
     assert listing["fields"] == "nextPageToken,incompleteSearch,files(id,mimeType,name,size)"
     assert listing["q"] == f"mimeType != '{FOLDER}' and trashed = false"
 
 
 OWNER = FILES[0].owner
-NAMED = [each.name for each in FILES if each.name.startswith("Terms")][:2]
-MIDDLE = sorted(each.modified for each in FILES)[50]
+NAMED = [file.name for file in FILES if file.name.startswith("Terms")][:2]
+MIDDLE = sorted(file.modified for file in FILES)[50]
 
 
 @pytest.mark.parametrize(
     ("test", "search", "holds"),
     [
-        (Comparison("name", Op.EQ, "Legal's notes.txt"), r"(name = 'Legal\'s notes.txt')",
-         lambda one: "Legal's" in one.name),
+        (
+            Comparison("name", Op.EQ, "Legal's notes.txt"),
+            r"(name = 'Legal\'s notes.txt')",
+            lambda one: "Legal's" in one.name,
+        ),
         (Comparison("name", Op.EQ, "HANDBOOK"), "(name = 'HANDBOOK')", lambda one: False),
-        (Comparison("name", Op.IN, tuple(NAMED)), f"(name = '{NAMED[0]}' or name = '{NAMED[1]}')",
-         lambda one: one.name in NAMED),
+        (
+            Comparison("name", Op.IN, tuple(NAMED)),
+            f"(name = '{NAMED[0]}' or name = '{NAMED[1]}')",
+            lambda one: one.name in NAMED,
+        ),
         (Comparison("name", Op.EQ, "a\0b"), "", lambda one: False),
         (Comparison("content_type", Op.EQ, SHEET), f"(mimeType = '{SHEET}')", lambda one: one.content_type == SHEET),
         (Comparison("owner_email", Op.EQ, OWNER), f"('{OWNER}' in owners)", lambda one: one.owner == OWNER),
-        (Comparison("owner_email", Op.EQ, str(OWNER).upper()), f"('{str(OWNER).upper()}' in owners)", lambda one: False),
+        (
+            Comparison("owner_email", Op.EQ, str(OWNER).upper()),
+            f"('{str(OWNER).upper()}' in owners)",
+            lambda one: False,
+        ),
         (Comparison("owner_email", Op.EQ, "nobody"), "", lambda one: False),
         (Comparison("modified", Op.GT, MIDDLE), "modifiedTime >= ", lambda one: one.modified > MIDDLE),
         (Comparison("modified", Op.LTE, MIDDLE), "modifiedTime <= ", lambda one: one.modified <= MIDDLE),
     ],
-)  # fmt: skip
+)
 async def test_a_filter_narrows_the_search_and_is_met_exactly(
     drive: DriveConnector,
-    watched: tuple[Watched, int],
+    watched: tuple[RecordedServer, int],
     test: Comparison,
     search: str,
     holds: Callable[[Document], bool],
 ) -> None:
-    assert sorted(await rows(drive, "files", "id", filter=And((test,)))) == sorted(
-        (each.id,) for each in FILES if holds(each)
+    assert sorted(await scan_rows(drive, "files", "id", filter=And((test,)))) == sorted(
+        (file.id,) for file in FILES if holds(file)
     )
     assert search in watched[0].calls[-1][1]["q"]
 
 
-async def test_a_few_ids_cost_a_call_each_and_no_listing(drive: DriveConnector, watched: tuple[Watched, int]) -> None:
+async def test_a_few_ids_cost_a_call_each_and_no_listing(
+    drive: DriveConnector, watched: tuple[RecordedServer, int]
+) -> None:
     wanted = FILES[:3]
-    odd = ("1nothing", "", "\ud800", "a/b", "root", FOLDERS[0].id, next(each.id for each in ALL if each.trashed))
-    keys = KeyFilter(("id",), (*((each.id,) for each in wanted), *((each,) for each in odd)))
-    assert sorted(await rows(drive, "files", "id", keys=keys)) == sorted((each.id,) for each in wanted)
+    odd = (
+        "1nothing",
+        "",
+        "\ud800",
+        "a/b",
+        "root",
+        FOLDERS[0].id,
+        next(document.id for document in DOCUMENTS if document.trashed),
+    )
+    keys = KeyFilter(("id",), (*((item.id,) for item in wanted), *((item,) for item in odd)))
+    assert sorted(await scan_rows(drive, "files", "id", keys=keys)) == sorted((item.id,) for item in wanted)
     assert watched[0].paths() == {"/token": 1, "files/*": 6, "files/root": 1}
 
 
-async def test_a_path_by_id_climbs_from_folder_to_folder(drive: DriveConnector, watched: tuple[Watched, int]) -> None:
-    found = await rows(drive, "files", "path", keys=KeyFilter(("id",), ((FILES[0].id,),)))
-    assert found == [(path(FILES[0]),)]
+async def test_a_path_by_id_climbs_from_folder_to_folder(
+    drive: DriveConnector, watched: tuple[RecordedServer, int]
+) -> None:
+    found = await scan_rows(drive, "files", "path", keys=KeyFilter(("id",), ((FILES[0].id,),)))
+    assert found == [(build_path(FILES[0]),)]
     assert watched[0].paths() == {"/token": 1, "files/*": 4, "files/root": 1}
 
 
 async def test_many_customers_files_are_found_in_three_kinds_of_calls(
-    drive: DriveConnector, watched: tuple[Watched, int]
+    drive: DriveConnector, watched: tuple[RecordedServer, int]
 ) -> None:
     keys = KeyFilter(("customer_id",), tuple((number,) for number in range(1, 31)))
-    found = await rows(drive, "files", "id", "customer_id", keys=keys)
-    assert sorted(found) == sorted((each.id, customer(each)) for each in FILES if (customer(each) or 99) <= 30)
+    found = await scan_rows(drive, "files", "id", "customer_id", keys=keys)
+    assert sorted(found) == sorted(
+        (file.id, find_customer(file)) for file in FILES if (find_customer(file) or 99) <= 30
+    )
     assert watched[0].paths() == {"/token": 1, "files": 1 + 2, "files/root": 1}
 
 
 async def test_folders_that_are_not_there_cost_no_more_than_halving(
-    drive: DriveConnector, watched: tuple[Watched, int]
+    drive: DriveConnector, watched: tuple[RecordedServer, int]
 ) -> None:
     keys = KeyFilter(("parent_id",), ((TEAMS.id,), *((f"1none{number}",) for number in range(3)), (FILES[0].parent,)))
-    found = await rows(drive, "files", "id", keys=keys)
-    assert sorted(found) == sorted((each.id,) for each in FILES if each.parent in (TEAMS.id, FILES[0].parent))
+    found = await scan_rows(drive, "files", "id", keys=keys)
+    assert sorted(found) == sorted((file.id,) for file in FILES if file.parent in (TEAMS.id, FILES[0].parent))
     assert watched[0].paths()["files"] <= 9
 
 
-async def test_an_owners_files_are_searched_for(drive: DriveConnector, watched: tuple[Watched, int]) -> None:
+async def test_an_owners_files_are_searched_for(drive: DriveConnector, watched: tuple[RecordedServer, int]) -> None:
     keys = KeyFilter(("owner_email",), ((OWNER,), ("nobody@acme.example",), ("x' or trashed = true or name = 'x",)))
-    found = await rows(drive, "files", "id", keys=keys)
-    assert sorted(found) == sorted((each.id,) for each in FILES if each.owner == OWNER)
+    found = await scan_rows(drive, "files", "id", keys=keys)
+    assert sorted(found) == sorted((file.id,) for file in FILES if file.owner == OWNER)
     assert watched[0].paths()["files"] == 1
 
 
-def says(document: Document, *phrases: str) -> bool:
+def has_phrases(document: Document, *phrases: str) -> bool:
     """Each phrase, whole words of it, in the name or in what can be read."""
     body = "" if document.content_type == "application/pdf" else document.body.decode()
     told = [f" {' '.join(WORDS.findall(text.lower()))} " for text in (document.name, body)]
-    return all(any(f" {phrase} " in each for each in told) for phrase in phrases)
+    return all(any(f" {phrase} " in item for item in told) for phrase in phrases)
 
 
 @pytest.mark.parametrize(
@@ -296,22 +340,25 @@ def says(document: Document, *phrases: str) -> bool:
     ],
 )
 async def test_hits_are_what_the_search_finds_for_a_text(
-    drive: DriveConnector, watched: tuple[Watched, int], text: str, phrases: tuple[str, ...]
+    drive: DriveConnector, watched: tuple[RecordedServer, int], text: str, phrases: tuple[str, ...]
 ) -> None:
     watched[0].page = 7
-    expected = sorted((text, each.id, each.name) for each in FILES if says(each, *phrases))
+    expected = sorted((text, file.id, file.name) for file in FILES if has_phrases(file, *phrases))
     assert (
-        sorted(await rows(drive, "hits", "text", "file_id", "name", keys=KeyFilter(("text",), ((text,),)))) == expected
+        sorted(await scan_rows(drive, "hits", "text", "file_id", "name", keys=KeyFilter(("text",), ((text,),))))
+        == expected
     )
-    assert await rows(drive, "searches", "text", keys=KeyFilter(("text",), ((text,),))) == [(text,)]
+    assert await scan_rows(drive, "searches", "text", keys=KeyFilter(("text",), ((text,),))) == [(text,)]
 
 
 async def test_the_first_hit_is_the_one_that_drive_puts_first(
-    drive: DriveConnector, watched: tuple[Watched, int]
+    drive: DriveConnector, watched: tuple[RecordedServer, int]
 ) -> None:
     watched[0].page = 10
-    found = await rows(drive, "hits", "rank", "name", keys=KeyFilter(("text",), (("prices 2026",), ("handbook how",))))
-    prices, books = (Counter(each.name for each in FILES)[name] for name in ("Prices 2026", "Handbook"))
+    found = await scan_rows(
+        drive, "hits", "rank", "name", keys=KeyFilter(("text",), (("prices 2026",), ("handbook how",)))
+    )
+    prices, books = (Counter(file.name for file in FILES)[name] for name in ("Prices 2026", "Handbook"))
     assert found == [
         *((rank, "Prices 2026") for rank in range(1, prices + 1)),
         *((rank, "Handbook") for rank in range(1, books + 1)),
@@ -320,70 +367,85 @@ async def test_the_first_hit_is_the_one_that_drive_puts_first(
 
 @pytest.mark.parametrize("text", ["", " ", "%", "'", '"', "\\", "_", "\0", "a\ud800b", "\U0001f600"])
 async def test_a_text_without_a_word_finds_nothing_and_costs_nothing(
-    drive: DriveConnector, watched: tuple[Watched, int], text: str
+    drive: DriveConnector, watched: tuple[RecordedServer, int], text: str
 ) -> None:
     for collection in ("hits", "searches"):
-        assert await rows(drive, collection, "text", keys=KeyFilter(("text",), ((text,),))) == []
+        assert await scan_rows(drive, collection, "text", keys=KeyFilter(("text",), ((text,),))) == []
     assert watched[0].calls == []
 
 
-async def test_hits_outside_of_a_folder_are_not_counted(open_drive: Open, watched: tuple[Watched, int]) -> None:
+async def test_hits_outside_of_a_folder_are_not_counted(
+    open_drive: OpenDrive, watched: tuple[RecordedServer, int]
+) -> None:
     source = await open_drive(watched[1], folder=TEAMS.id, pattern="{team}/{name}")
     keys = KeyFilter(("text",), (("2026",),))
-    found = await rows(source, "hits", "rank", "file_id", keys=keys)
-    expected = {each.id for each in FILES if path(each).startswith("Teams/") and says(each, "2026")}
+    found = await scan_rows(source, "hits", "rank", "file_id", keys=keys)
+    expected = {file.id for file in FILES if build_path(file).startswith("Teams/") and has_phrases(file, "2026")}
     assert ({id for _, id in found}, [rank for rank, _ in found]) == (expected, list(range(1, len(expected) + 1)))
 
 
 async def test_folders_are_found_by_id_and_by_parent_but_not_what_holds_them_all(drive: DriveConnector) -> None:
-    wanted = [each for each in FOLDERS if each.parent == TEAMS.id]
-    by_id = KeyFilter(("id",), ((TEAMS.id,), (FILES[0].id,), (root(SUBJECT),), ("1nothing",)))
-    assert await rows(drive, "folders", "id", "path", keys=by_id) == [(TEAMS.id, "Teams")]
-    assert sorted(await rows(drive, "folders", "name", keys=KeyFilter(("parent_id",), ((TEAMS.id,),)))) == sorted(
-        (each.name,) for each in wanted
+    wanted = [folder for folder in FOLDERS if folder.parent == TEAMS.id]
+    by_id = KeyFilter(("id",), ((TEAMS.id,), (FILES[0].id,), (build_root_id(SUBJECT),), ("1nothing",)))
+    assert await scan_rows(drive, "folders", "id", "path", keys=by_id) == [(TEAMS.id, "Teams")]
+    assert sorted(await scan_rows(drive, "folders", "name", keys=KeyFilter(("parent_id",), ((TEAMS.id,),)))) == sorted(
+        (item.name,) for item in wanted
     )
 
 
-async def test_permissions_tell_who_may_do_what(drive: DriveConnector) -> None:
+async def test_permissions_are_those_of_file_and_folders(drive: DriveConnector) -> None:
     wanted = [FILES[0], TEAMS]
-    keys = KeyFilter(("file_id",), (*((each.id,) for each in wanted), ("1nothing",), ("",)))
-    found = await rows(drive, "permissions", "file_id", "kind", "role", "email", keys=keys)
+    keys = KeyFilter(("file_id",), (*((item.id,) for item in wanted), ("1nothing",), ("",)))
+    found = await scan_rows(drive, "permissions", "file_id", "kind", "role", "email", keys=keys)
     assert Counter(found) == Counter(
-        (each.id, share.kind, share.role, share.to if "@" in share.to else None)
-        for each in wanted
-        for share in shares(each, KNOWN)
+        (item.id, share.kind, share.role, share.to if "@" in share.to else None)
+        for item in wanted
+        for share in list_shares(item, DOCUMENTS_BY_ID)
     )
 
 
-async def test_below_one_folder_nothing_else_is_opened(open_drive: Open, watched: tuple[Watched, int]) -> None:
+async def test_below_one_folder_nothing_else_is_opened(
+    open_drive: OpenDrive, watched: tuple[RecordedServer, int]
+) -> None:
     source = await open_drive(watched[1], folder=TEAMS.id, pattern="{team}/{name}")
-    outside, inside = FILES[0], next(each for each in FILES if each.name == "Legal's notes.txt")
-    below = [each for each in FILES if path(each).startswith("Teams/")]
-    assert sorted(await rows(source, "files", "path")) == sorted((path(each).removeprefix("Teams/"),) for each in below)
-    assert sorted(await rows(source, "folders", "path")) == sorted(
-        (each.name,) for each in FOLDERS if each.parent == TEAMS.id
+    outside, inside = FILES[0], next(file for file in FILES if file.name == "Legal's notes.txt")
+    below = [file for file in FILES if build_path(file).startswith("Teams/")]
+    assert sorted(await scan_rows(source, "files", "path")) == sorted(
+        (build_path(item).removeprefix("Teams/"),) for item in below
+    )
+    assert sorted(await scan_rows(source, "folders", "path")) == sorted(
+        (folder.name,) for folder in FOLDERS if folder.parent == TEAMS.id
     )
     for collection, column in (("files", "id"), ("files", "parent_id"), ("files", "owner_email"), ("folders", "id")):
         key = {"id": outside.id, "parent_id": outside.parent, "owner_email": outside.owner}[column]
-        assert await rows(source, collection, "id", keys=KeyFilter((column,), ((key,),))) == []
-    assert await rows(source, "permissions", "id", keys=KeyFilter(("file_id",), ((outside.id,), (TEAMS.id,)))) == []
-    assert len(await rows(source, "files", "id", keys=KeyFilter(("team",), (("Legal",), ("Sales",), ("None",))))) == 10
+        assert await scan_rows(source, collection, "id", keys=KeyFilter((column,), ((key,),))) == []
+    assert (
+        await scan_rows(source, "permissions", "id", keys=KeyFilter(("file_id",), ((outside.id,), (TEAMS.id,)))) == []
+    )
+    assert (
+        len(await scan_rows(source, "files", "id", keys=KeyFilter(("team",), (("Legal",), ("Sales",), ("None",)))))
+        == 10
+    )
     assert (await source.stat(outside.id), (await source.stat(inside.id)).name) == (None, inside.name)
     with pytest.raises(ConnectorError, match="no such file"):
         await source.read_range(outside.id, 0, 10)
 
 
-async def test_a_shared_drive_has_its_own_files(open_drive: Open, watched: tuple[Watched, int]) -> None:
-    source = await open_drive(watched[1], drive_id=shared_drive())
-    expected = [(each.id, path(each), None) for each in ALL if each.drive and each.content_type != FOLDER]
-    assert sorted(await rows(source, "files", "id", "path", "owner_email")) == sorted(expected)
+async def test_a_shared_drive_has_its_own_files(open_drive: OpenDrive, watched: tuple[RecordedServer, int]) -> None:
+    source = await open_drive(watched[1], drive_id=build_shared_drive_id())
+    expected = [
+        (document.id, build_path(document), None)
+        for document in DOCUMENTS
+        if document.drive and document.content_type != FOLDER
+    ]
+    assert sorted(await scan_rows(source, "files", "id", "path", "owner_email")) == sorted(expected)
     keys = KeyFilter(("id",), ((expected[0][0],), (FILES[0].id,)))
-    assert await rows(source, "files", "path", keys=keys) == [(expected[0][1],)]
+    assert await scan_rows(source, "files", "path", keys=keys) == [(expected[0][1],)]
     assert await source.read_range(expected[0][0], 0, 8) == b"%PDF-1.4"
 
 
-async def test_a_file_says_how_it_stands(drive: DriveConnector) -> None:
-    pdf = next(each for each in FILES if each.content_type == "application/pdf")
+async def test_a_stat_describes_a_file(drive: DriveConnector) -> None:
+    pdf = next(file for file in FILES if file.content_type == "application/pdf")
     found = await drive.stat(pdf.id)
     assert found == FileStat(
         id=pdf.id, name=pdf.name, size=len(pdf.body), content_type="application/pdf", modified=pdf.modified,
@@ -394,8 +456,8 @@ async def test_a_file_says_how_it_stands(drive: DriveConnector) -> None:
 
 
 @pytest.mark.parametrize(("start", "length"), [(0, 5), (3, 40), (0, 10_000), (500, 10_000), (10_000, 5), (0, 0)])
-async def test_bytes_come_from_where_they_are_wanted(drive: DriveConnector, start: int, length: int) -> None:
-    pdf = next(each for each in FILES if each.content_type == "application/pdf")
+async def test_a_range_reads_no_other_bytes(drive: DriveConnector, start: int, length: int) -> None:
+    pdf = next(file for file in FILES if file.content_type == "application/pdf")
     assert await drive.read_range(pdf.id, start, length) == pdf.body[start : start + length]
 
 
@@ -409,7 +471,7 @@ async def test_bytes_come_from_where_they_are_wanted(drive: DriveConnector, star
 async def test_docs_and_sheets_are_read_as_text(
     drive: DriveConnector, content_type: str, media: str, as_exported: Callable[[bytes], bytes]
 ) -> None:
-    wanted = next(each for each in FILES if each.content_type == content_type)
+    wanted = next(file for file in FILES if file.content_type == content_type)
     found = await drive.stat(wanted.id)
     assert found is not None
     assert (found.size, found.content_type) == (None, media)
@@ -417,63 +479,67 @@ async def test_docs_and_sheets_are_read_as_text(
     assert await drive.read_range(wanted.id, 7, 9) == as_exported(wanted.body)[7:16]
 
 
-async def test_what_has_no_content_says_so(drive: DriveConnector, world: Store) -> None:
+async def test_a_file_without_content_is_refused_with_a_reason(drive: DriveConnector, world: DriveStore) -> None:
     form = next(iter(world.documents.values()))
-    made = Document(
-        id="1form", name="Survey", parent=root(SUBJECT), content_type=f"{GOOGLE}form", modified=form.modified,
+    document = Document(
+        id="1form",
+        name="Survey",
+        parent=build_root_id(SUBJECT),
+        content_type=f"{GOOGLE_MEDIA_TYPE_PREFIX}form",
+        modified=form.modified,
         owner=SUBJECT,
-    )  # fmt: skip
-    world.documents[made.id], world.versions[made.id] = made, 1
+    )
+    world.documents[document.id], world.versions[document.id] = document, 1
     with pytest.raises(ConnectorError) as refused:
-        await drive.read_range(made.id, 0, 10)
+        await drive.read_range(document.id, 0, 10)
     assert (refused.value.reason, refused.value.code) == (
         "drive has no content of such a file", ErrorCode.CANNOT_ANSWER,
     )  # fmt: skip
 
 
 async def test_one_token_serves_until_it_ends(
-    drive: DriveConnector, watched: tuple[Watched, int], signs: Authority
+    drive: DriveConnector, watched: tuple[RecordedServer, int], signs: Authority
 ) -> None:
-    await asyncio.gather(*(rows(drive, "files", "id") for _ in range(5)))
+    await asyncio.gather(*(scan_rows(drive, "files", "id") for _ in range(5)))
     once = watched[0].paths()["/token"]
-    signs.given.clear()
-    assert len(await rows(drive, "files", "id")) == 200
+    signs.grants.clear()
+    assert len(await scan_rows(drive, "files", "id")) == 200
     assert (once, watched[0].paths()["/token"]) == (1, 2)
 
 
 async def test_a_token_that_ends_between_two_pages_is_renewed_once_and_no_row_is_lost(
-    drive: DriveConnector, watched: tuple[Watched, int], signs: Authority
+    drive: DriveConnector, watched: tuple[RecordedServer, int], signs: Authority
 ) -> None:
     watched[0].page = 30
     found: list[Row] = []
     async for batch in drive.scan(ScanRequest(collection="files", columns=("id",))):
         found += batch
         if len(found) == 60:
-            signs.given.clear()
-    assert sorted(found) == sorted((each.id,) for each in FILES)
+            signs.grants.clear()
+    assert sorted(found) == sorted((file.id,) for file in FILES)
     assert watched[0].paths()["/token"] == 2
 
 
-async def test_a_token_about_to_end_is_not_used(open_drive: Open, world: Store, serve: Serve) -> None:
-    server = Watched(app(authority(KEY, frozenset(world.names), 1, time.time), world, rates([])))
+async def test_a_token_about_to_end_is_not_used(open_drive: OpenDrive, world: DriveStore, serve: Serve) -> None:
+    server = RecordedServer(app(build_authority(KEY, frozenset(world.names), 1, time.time), world, parse_rates([])))
     with serve(server) as port:
         source = await open_drive(port)
-        await rows(source, "files", "id")
+        await scan_rows(source, "files", "id")
         await asyncio.sleep(0.6)
-        await rows(source, "files", "id")
+        await scan_rows(source, "files", "id")
     assert server.paths()["/token"] == 2
 
 
-async def failure(source: DriveConnector) -> tuple[str, ErrorCode]:
+async def get_failure(source: DriveConnector) -> tuple[str, ErrorCode]:
     with pytest.raises(ConnectorError) as caught:
-        await rows(source, "files", "id")
+        await scan_rows(source, "files", "id")
     return caught.value.reason, caught.value.code
 
 
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ({"service_account_key": service_account()}, "google refused the service account with `invalid_grant`"),
+        ({"service_account_key": build_service_account()}, "google refused the service account with `invalid_grant`"),
         ({"subject": "nobody@acme.example"}, "google refused the service account with `invalid_grant`"),
         ({"scope": "https://www.googleapis.com/auth/calendar"},
          "google refused the service account with `unauthorized_client`"),
@@ -481,17 +547,17 @@ async def failure(source: DriveConnector) -> tuple[str, ErrorCode]:
          "drive refused the call with `insufficientPermissions`"),
     ],
 )  # fmt: skip
-async def test_wrong_credentials(
-    open_drive: Open, watched: tuple[Watched, int], given: dict[str, str], reason: str
+async def test_wrong_credentials_are_refused_with_a_reason(
+    open_drive: OpenDrive, watched: tuple[RecordedServer, int], given: dict[str, str], reason: str
 ) -> None:
-    assert await failure(await open_drive(watched[1], **given)) == (reason, ErrorCode.SOURCE_UNAVAILABLE)
+    assert await get_failure(await open_drive(watched[1], **given)) == (reason, ErrorCode.SOURCE_UNAVAILABLE)
 
 
 @pytest.mark.parametrize(
     "key",
     ["", "{}", "[]", "null", KEY[:200], KEY.replace("BEGIN PRIVATE", "BEGIN"), KEY.replace('"client_email": ', '"": ')],
 )  # fmt: skip
-async def test_a_key_that_is_none_is_refused_and_not_repeated(key: str) -> None:
+async def test_an_invalid_key_is_refused_and_not_repeated(key: str) -> None:
     with pytest.raises(ValueError, match="service_account_key") as refused:
         await connect(DriveOptions(service_account_key=key))
     assert json.loads(KEY)["private_key"][40:60] not in str(refused.value)
@@ -499,24 +565,27 @@ async def test_a_key_that_is_none_is_refused_and_not_repeated(key: str) -> None:
 
 async def test_tokens_are_asked_for_over_https_alone() -> None:
     with pytest.raises(ValueError, match="over https"):
-        await connect(DriveOptions(service_account_key=service_account("http://elsewhere.example/token")))
+        await connect(DriveOptions(service_account_key=build_service_account("http://elsewhere.example/token")))
 
 
 async def test_options_do_not_show_the_key() -> None:
     assert "PRIVATE" not in repr(DriveOptions(service_account_key=KEY))
 
 
-async def test_nobody_listens(open_drive: Open, closed_port: int) -> None:
-    assert await failure(await open_drive(closed_port)) == ("drive could not be reached", ErrorCode.SOURCE_UNAVAILABLE)
+async def test_a_closed_port_fails_with_a_reason(open_drive: OpenDrive, closed_port: int) -> None:
+    assert await get_failure(await open_drive(closed_port)) == (
+        "drive could not be reached",
+        ErrorCode.SOURCE_UNAVAILABLE,
+    )
 
 
-async def test_nobody_answers(open_drive: Open, silent_port: int) -> None:
+async def test_a_silent_port_fails_within_the_timeout(open_drive: OpenDrive, silent_port: int) -> None:
     source = await open_drive(silent_port, timeout=0.2)
-    assert await failure(source) == ("drive did not answer within 0.2 s", ErrorCode.SOURCE_UNAVAILABLE)
+    assert await get_failure(source) == ("drive did not answer within 0.2 s", ErrorCode.SOURCE_UNAVAILABLE)
 
 
-async def test_a_cancelled_read_waits_for_nothing(open_drive: Open, silent_port: int) -> None:
-    reading = asyncio.create_task(rows(await open_drive(silent_port), "files", "id"))
+async def test_a_cancelled_read_waits_for_nothing(open_drive: OpenDrive, silent_port: int) -> None:
+    reading = asyncio.create_task(scan_rows(await open_drive(silent_port), "files", "id"))
     await asyncio.sleep(0.05)
     reading.cancel()
     async with asyncio.timeout(2):
@@ -524,25 +593,25 @@ async def test_a_cancelled_read_waits_for_nothing(open_drive: Open, silent_port:
             await reading
 
 
-def answering(answer: Callable[[Request], Response]) -> ASGIApp:
+def serve_answer(answer: Callable[[Request], Response]) -> ASGIApp:
     """A token for everyone, and this answer to all else."""
 
     async def server(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         if request.method != "GET":
             await request.body()
-        said = JSONResponse(TOKEN) if request.url.path == "/token" else answer(request)
-        await said(scope, receive, send)
+        response = JSONResponse(TOKEN) if request.url.path == "/token" else answer(request)
+        await response(scope, receive, send)
 
     return server
 
 
-def error(status: int, reason: str, headers: dict[str, str] | None = None) -> Response:
+def build_error(status: int, reason: str, headers: dict[str, str] | None = None) -> Response:
     body = {"error": {"code": status, "message": "see https://x/?token=y", "errors": [{"reason": reason}]}}
     return JSONResponse(body, status, headers)
 
 
-MISSING = "drive has no such file, or the settings do not open it"
+MISSING_FILE = "drive has no such file, or the settings do not open it"
 UNREADABLE = ("drive gave an answer that cannot be read", ErrorCode.SOURCE_INVALID)
 
 
@@ -557,31 +626,54 @@ UNREADABLE = ("drive gave an answer that cannot be read", ErrorCode.SOURCE_INVAL
         pytest.param(JSONResponse({"files": [{"name": "a"}]}), UNREADABLE, id="a file without an id"),
         pytest.param(JSONResponse({"files": [], "incompleteSearch": True}), UNREADABLE, id="not all"),
         pytest.param(JSONResponse({"files": [], "nextPageToken": "same"}), UNREADABLE, id="the same page again"),
-        pytest.param(Response(b"x", headers={"content-encoding": "br"}), ("the API gave an answer that cannot be read",
-                     ErrorCode.SOURCE_INVALID), id="packed in another way"),
+        pytest.param(
+            Response(b"x", headers={"content-encoding": "br"}),
+            ("the API gave an answer that cannot be read", ErrorCode.SOURCE_INVALID),
+            id="packed in another way",
+        ),
         pytest.param(RedirectResponse("http://127.0.0.1:1/"), UNREADABLE, id="elsewhere"),
-        pytest.param(Response(b"x" * 5000), ("an answer of the API is over the limit `response_bytes` of 4096",
-                     ErrorCode.SOURCE_INVALID), id="too long"),
+        pytest.param(
+            Response(b"x" * 5000),
+            ("an answer of the API is over the limit `response_bytes` of 4096", ErrorCode.SOURCE_INVALID),
+            id="too long",
+        ),
         pytest.param(Response("", 503), ("drive failed with HTTP status 503", ErrorCode.SOURCE_UNAVAILABLE), id="down"),
-        pytest.param(error(401, "authError"), ("drive refused the credentials", ErrorCode.SOURCE_UNAVAILABLE),
-                     id="no token"),
-        pytest.param(error(404, "notFound"), (MISSING, ErrorCode.SOURCE_INVALID), id="no drive"),
-        pytest.param(error(403, "domainPolicy"), ("drive refused the call with `domainPolicy`",
-                     ErrorCode.SOURCE_UNAVAILABLE), id="a policy"),
-        pytest.param(error(403, "see https://x/?token=y"), ("drive refused the call with HTTP status 403",
-                     ErrorCode.SOURCE_UNAVAILABLE), id="a reason that is no word"),
-        pytest.param(error(429, "rateLimitExceeded", {"retry-after": "0"}),
-                     ("drive takes no more calls for now, ask again later", ErrorCode.SOURCE_OVERLOADED), id="too many"),
-        pytest.param(error(403, "userRateLimitExceeded", {"retry-after": "60"}),
-                     ("`drive` takes no more `queries` for now, the next turn is in 60 s: ask again then, or for less",
-                      ErrorCode.RATE_LIMITED), id="a long wait"),
+        pytest.param(
+            build_error(401, "authError"),
+            ("drive refused the credentials", ErrorCode.SOURCE_UNAVAILABLE),
+            id="no token",
+        ),
+        pytest.param(build_error(404, "notFound"), (MISSING_FILE, ErrorCode.SOURCE_INVALID), id="no drive"),
+        pytest.param(
+            build_error(403, "domainPolicy"),
+            ("drive refused the call with `domainPolicy`", ErrorCode.SOURCE_UNAVAILABLE),
+            id="a policy",
+        ),
+        pytest.param(
+            build_error(403, "see https://x/?token=y"),
+            ("drive refused the call with HTTP status 403", ErrorCode.SOURCE_UNAVAILABLE),
+            id="a reason that is no word",
+        ),
+        pytest.param(
+            build_error(429, "rateLimitExceeded", {"retry-after": "0"}),
+            ("drive takes no more calls for now, ask again later", ErrorCode.SOURCE_OVERLOADED),
+            id="too many",
+        ),
+        pytest.param(
+            build_error(403, "userRateLimitExceeded", {"retry-after": "60"}),
+            (
+                "`drive` takes no more `queries` for now, the next turn is in 60 s: ask again then, or for less",
+                ErrorCode.RATE_LIMITED,
+            ),
+            id="a long wait",
+        ),
     ],
-)  # fmt: skip
+)
 async def test_a_failure_has_a_reason_that_can_be_shown(
-    open_drive: Open, serve: Serve, answer: Response, expected: tuple[str, ErrorCode]
+    open_drive: OpenDrive, serve: Serve, answer: Response, expected: tuple[str, ErrorCode]
 ) -> None:
-    with serve(answering(lambda _: answer)) as port:
-        assert await failure(await open_drive(port, response_bytes=4096)) == expected
+    with serve(serve_answer(lambda _: answer)) as port:
+        assert await get_failure(await open_drive(port, response_bytes=4096)) == expected
 
 
 @pytest.mark.parametrize(
@@ -595,18 +687,22 @@ async def test_a_failure_has_a_reason_that_can_be_shown(
         (JSONResponse({}, 503), "google gave no token, HTTP status 503"),
     ],
 )
-async def test_a_place_that_gives_no_token(open_drive: Open, serve: Serve, answer: Response, reason: str) -> None:
+async def test_an_unusable_token_answer_has_a_reason_that_can_be_shown(
+    open_drive: OpenDrive, serve: Serve, answer: Response, reason: str
+) -> None:
     with serve(answer) as port:
-        assert (await failure(await open_drive(port)))[0] == reason
+        assert (await get_failure(await open_drive(port)))[0] == reason
 
 
-async def test_a_short_wait_is_waited_once(open_drive: Open, serve: Serve) -> None:
-    answers = iter([error(403, "rateLimitExceeded", {"retry-after": "0"}), JSONResponse({"files": [{"id": "1a"}]})])
-    with serve(answering(lambda _: next(answers))) as port:
-        assert await rows(await open_drive(port), "files", "id") == [("1a",)]
+async def test_a_short_wait_is_waited_once(open_drive: OpenDrive, serve: Serve) -> None:
+    answers = iter(
+        [build_error(403, "rateLimitExceeded", {"retry-after": "0"}), JSONResponse({"files": [{"id": "1a"}]})]
+    )
+    with serve(serve_answer(lambda _: next(answers))) as port:
+        assert await scan_rows(await open_drive(port), "files", "id") == [("1a",)]
 
 
-class Endless:
+class EndlessFile:
     """Knows no ranges; its file ends when nobody listens any more, which it counts."""
 
     def __init__(self) -> None:
@@ -617,7 +713,7 @@ class Endless:
             about = {"id": "1a", "name": "a", "mimeType": "b/c", "modifiedTime": "2026-01-01T00:00:00Z", "version": "1"}
             await JSONResponse(TOKEN if scope["path"] == "/token" else about)(scope, receive, send)
             return
-        leaving = asyncio.ensure_future(leave(receive))
+        leaving = asyncio.ensure_future(wait_for_disconnect(receive))
         await send({"type": "http.response.start", "status": 200, "headers": []})
         while not leaving.done():
             await send({"type": "http.response.body", "body": b"x" * 65_536, "more_body": True})
@@ -625,30 +721,32 @@ class Endless:
         self.left += 1
 
 
-async def leave(receive: Receive) -> None:
+async def wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-async def until(holds: Callable[[], bool]) -> None:
+async def wait_until(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 5
     while not holds():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
 
 
-async def test_no_more_bytes_are_read_than_wanted(open_drive: Open, serve: Serve) -> None:
-    server = Endless()
+async def test_a_server_that_ignores_ranges_is_read_no_further_and_not_believed(
+    open_drive: OpenDrive, serve: Serve
+) -> None:
+    server = EndlessFile()
     with serve(server) as port:
         source = await open_drive(port)
         found = await source.read_range("1a", 0, 1000)
         with pytest.raises(ConnectorError, match="cannot be read"):
             await source.read_range("1a", 1, 1000)
-        await until(lambda: server.left == 2)
+        await wait_until(lambda: server.left == 2)
     assert found == b"x" * 1000
 
 
-async def pieces(octets: bytes, each: int = 100_000) -> AsyncIterator[bytes]:
+async def split_content(octets: bytes, each: int = 100_000) -> AsyncIterator[bytes]:
     for start in range(0, len(octets), each):
         yield octets[start : start + each]
 
@@ -657,10 +755,12 @@ SIZES = (0, 1, CHUNK_MULTIPLE, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 
 
 
 @pytest.mark.parametrize("length", SIZES)
-async def test_what_is_put_can_be_read(open_drive: Open, watched: tuple[Watched, int], length: int) -> None:
-    source = await open_drive(watched[1], scope=WRITE)
+async def test_an_uploaded_file_can_be_read(
+    open_drive: OpenDrive, watched: tuple[RecordedServer, int], length: int
+) -> None:
+    source = await open_drive(watched[1], scope=WRITE_SCOPE)
     octets = (bytes(range(251)) * (length // 251 + 1))[:length]
-    made = await source.upload_file("new é.bin", TEAMS.id, "application/x-new", pieces(octets))
+    made = await source.upload_file("new é.bin", TEAMS.id, "application/x-new", split_content(octets))
     assert (made["name"], made["parents"], made["size"]) == ("new é.bin", [TEAMS.id], str(length))
     assert await source.read_range(made["id"], 0, length + 1) == octets
 
@@ -675,20 +775,20 @@ async def test_what_is_put_can_be_read(open_drive: Open, watched: tuple[Watched,
         3 * CHUNK_BYTES + 2000,
     ],
 )
-async def test_a_broken_connection_is_taken_up_where_it_broke_off(
-    open_drive: Open, watched: tuple[Watched, int], after: int
+async def test_an_upload_resumes_where_its_connection_broke(
+    open_drive: OpenDrive, watched: tuple[RecordedServer, int], after: int
 ) -> None:
     octets = bytes(range(256)) * 4096 * 3 + b"the end"
-    with cutting(watched[1]) as way:
-        source = await open_drive(way.port, scope=WRITE)
+    with open_cutting_port(watched[1]) as way:
+        source = await open_drive(way.port, scope=WRITE_SCOPE)
         await source.ping()
         way.cut(after)
-        made = await source.upload_file("broken.bin", None, "application/x-new", pieces(octets))
+        made = await source.upload_file("broken.bin", None, "application/x-new", split_content(octets))
         found = await source.read_range(made["id"], 0, len(octets) + 1)
     assert (way.cuts, found == octets) == (1, True)
 
 
-async def test_a_connection_that_always_breaks_is_given_up(open_drive: Open, serve: Serve) -> None:
+async def test_a_connection_that_always_breaks_is_given_up(open_drive: OpenDrive, serve: Serve) -> None:
     asked: list[str] = []
 
     def answer(request: Request) -> Response:
@@ -696,50 +796,50 @@ async def test_a_connection_that_always_breaks_is_given_up(open_drive: Open, ser
         location = {"location": f"http://127.0.0.1:{request.url.port}/upload/drive/v3/files?upload_id=1"}
         return Response("", 503) if request.method == "PUT" else Response("", 200, location)
 
-    with serve(answering(answer)) as port:
+    with serve(serve_answer(answer)) as port:
         source = await open_drive(port, folder="1folder")
         with pytest.raises(ConnectorError, match="broke again and again"):
-            await source.upload_file("a", None, "text/plain", pieces(b"abc"))
+            await source.upload_file("a", None, "text/plain", split_content(b"abc"))
     assert Counter(asked) == {"POST": 1, "PUT": 5}
 
 
 @pytest.mark.parametrize("location", ["http://127.0.0.1:1/upload", "/upload", "", "https://elsewhere.example/upload"])
-async def test_bytes_go_nowhere_else(open_drive: Open, serve: Serve, location: str) -> None:
-    with serve(answering(lambda _: Response("", 200, {"location": location}))) as port:
+async def test_an_upload_goes_to_no_other_host(open_drive: OpenDrive, serve: Serve, location: str) -> None:
+    with serve(serve_answer(lambda _: Response("", 200, {"location": location}))) as port:
         source = await open_drive(port, folder="1folder")
         with pytest.raises(ConnectorError, match="cannot be read"):
-            await source.upload_file("a", None, "text/plain", pieces(b"abc"))
+            await source.upload_file("a", None, "text/plain", split_content(b"abc"))
 
 
 @pytest.mark.parametrize("heard", ["bytes=0-9", "bytes=1-2", "all of it"])
-async def test_drive_cannot_have_more_than_was_sent(open_drive: Open, serve: Serve, heard: str) -> None:
+async def test_drive_cannot_have_more_than_was_sent(open_drive: OpenDrive, serve: Serve, heard: str) -> None:
     def answer(request: Request) -> Response:
         location = {"location": f"http://127.0.0.1:{request.url.port}/upload/drive/v3/files?upload_id=1"}
         return Response("", 308, {"range": heard}) if request.method == "PUT" else Response("", 200, location)
 
-    with serve(answering(answer)) as port:
+    with serve(serve_answer(answer)) as port:
         source = await open_drive(port, folder="1folder")
         with pytest.raises(ConnectorError, match="cannot be read"):
-            await source.upload_file("a", None, "text/plain", pieces(b"abc"))
+            await source.upload_file("a", None, "text/plain", split_content(b"abc"))
 
 
 @pytest.mark.parametrize(
     ("given", "parent", "reason"),
     [
         ({}, None, "drive refused the call with `insufficientPermissions`"),
-        ({"scope": WRITE}, "1nothing", MISSING),
-        ({"scope": WRITE}, FILES[0].id, MISSING),
+        ({"scope": WRITE_SCOPE}, "1nothing", MISSING_FILE),
+        ({"scope": WRITE_SCOPE}, FILES[0].id, MISSING_FILE),
         (
-            {"scope": WRITE, "folder": TEAMS.id},
+            {"scope": WRITE_SCOPE, "folder": TEAMS.id},
             FILES[0].parent,
-            MISSING,
+            MISSING_FILE,
         ),
     ],
 )
-async def test_nothing_is_put_where_it_may_not_be(
-    open_drive: Open, watched: tuple[Watched, int], given: dict[str, str], parent: str | None, reason: str
+async def test_nothing_is_uploaded_outside_of_the_settings(
+    open_drive: OpenDrive, watched: tuple[RecordedServer, int], given: dict[str, str], parent: str | None, reason: str
 ) -> None:
     source = await open_drive(watched[1], **given)
     with pytest.raises(ConnectorError) as refused:
-        await source.upload_file("a", parent, "text/plain", pieces(b"abc"))
+        await source.upload_file("a", parent, "text/plain", split_content(b"abc"))
     assert refused.value.reason == reason

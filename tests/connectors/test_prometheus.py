@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from demo.servers.prometheus.app import Recorded
+from demo.servers.prometheus.app import RecordedPoints
 from demo.servers.prometheus.promql import Selector, Series, parse
 from onedoor.connectors.prometheus import collections
 from onedoor.connectors.prometheus.connector import PrometheusConnector, PrometheusOptions, connect
@@ -33,7 +33,7 @@ SERVICES = ("search", "mailer", *HOSTILE)
 
 def recorded(name: str, a_minute: float, **labels: str) -> Series:
     points = [(int((START + timedelta(minutes=at)).timestamp()) * 1000, a_minute * at) for at in range(180)]
-    return Series(labels={"__name__": name, **labels}, points=Recorded(tuple(points)))
+    return Series(labels={"__name__": name, **labels}, points=RecordedPoints(tuple(points)))
 
 
 HISTORY = [

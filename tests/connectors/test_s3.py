@@ -1,14 +1,16 @@
-"""A bucket's objects as rows, over the wire to moto; and what is said when the far end fails."""
+"""Read the objects of a bucket as rows over the wire to moto, and fail with reasons that can be shown."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 from urllib.request import urlopen
 
 import boto3
 import pytest
+import pytest_asyncio
 from moto.server import ThreadedMotoServer
 from starlette.responses import Response
 from starlette.types import ASGIApp
@@ -18,7 +20,8 @@ from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.spi.capabilities import Capabilities, Column, ColumnType
 from onedoor.spi.predicates import Row
 from onedoor.spi.scan import KeyFilter, ScanRequest
-from tests.connectors.faults.wire import wired
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PATTERN = "customers/{customer_id:int}/{kind}/{name}"
 KEYS = (
@@ -29,7 +32,7 @@ KEYS = (
     "customers/1",
     "readme",
 )
-MANY = 1100
+LARGE_COUNT = 1100
 COLUMNS = {
     "customer_id": ColumnType.INTEGER,
     "kind": ColumnType.TEXT,
@@ -49,12 +52,12 @@ def endpoint() -> Iterator[str]:
     server.start()
     port = server.get_host_and_port()[1]
     endpoint = f"http://127.0.0.1:{port}"
-    fill(endpoint)
+    fill_buckets(endpoint)
     yield endpoint
     server.stop()
 
 
-def fill(endpoint: str) -> None:
+def fill_buckets(endpoint: str) -> None:
     """The large bucket goes into moto's own memory: over the wire it takes seconds."""
     client = boto3.client(
         "s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b"
@@ -67,31 +70,42 @@ def fill(endpoint: str) -> None:
     from moto.core import DEFAULT_ACCOUNT_ID
     from moto.s3.models import s3_backends
 
-    for number in range(MANY):
+    for number in range(LARGE_COUNT):
         s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object("large", f"customers/5/logs/{number:04}.txt", b"")
     client.close()
 
 
-@pytest.fixture
-async def open_bucket(endpoint: str) -> AsyncIterator[Callable[..., S3Connector]]:
-    opened: list[S3Connector] = []
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def open_bucket(endpoint: str) -> AsyncIterator[Callable[..., Any]]:
+    """Open a bucket, once for all cases that open it with the same options, as a client takes long to build."""
+    connectors: dict[tuple[tuple[str, object], ...], S3Connector] = {}
 
-    async def opening(bucket: str, **more: object) -> S3Connector:
-        given = {"pattern": PATTERN, "endpoint": endpoint, "access_key": "a", "secret_key": "b"} | more
-        opened.append(await connect(S3Options(bucket=bucket, **given)))  # type: ignore[arg-type]
-        return opened[-1]
+    async def open_connector(bucket: str, **more: object) -> S3Connector:
+        options = {
+            "bucket": bucket,
+            "pattern": PATTERN,
+            "endpoint": endpoint,
+            "access_key": "a",
+            "secret_key": "b",
+            "timeout": 20.0,
+            **more,
+        }
+        key = tuple(options.items())
+        if key not in connectors:
+            connectors[key] = await connect(S3Options(**options))  # type: ignore[arg-type]
+        return connectors[key]
 
-    yield opening  # type: ignore[misc]
-    for source in opened:
+    yield open_connector
+    for source in connectors.values():
         await source.close()
 
 
-async def rows(source: S3Connector, *columns: str, keys: KeyFilter | None = None) -> list[Row]:
+async def scan_rows(source: S3Connector, *columns: str, keys: KeyFilter | None = None) -> list[Row]:
     ask = ScanRequest(collection="files", columns=columns, keys=keys)
     return [row async for batch in source.scan(ask) for row in batch]
 
 
-async def test_it_promises_keys_alone(open_bucket: Callable) -> None:
+async def test_only_keys_are_pushed_down(open_bucket: Callable) -> None:
     source = await open_bucket("small")
     assert source.capabilities("files") == Capabilities(
         columns={name: Column(type=kind) for name, kind in COLUMNS.items()},
@@ -102,7 +116,7 @@ async def test_it_promises_keys_alone(open_bucket: Callable) -> None:
 
 async def test_an_object_is_a_row(open_bucket: Callable) -> None:
     source = await open_bucket("small")
-    found = await rows(source, *COLUMNS, keys=KeyFilter(("id",), ((KEYS[0],),)))
+    found = await scan_rows(source, *COLUMNS, keys=KeyFilter(("id",), ((KEYS[0],),)))
     modified, version = found[0][7], "900150983cd24fb0d6963f7d28e17f72"
     assert found == [(1, "invoices", KEYS[0], KEYS[0], "a.csv", 3, "text/csv", modified, version)]
     assert abs(datetime.now(UTC) - modified).total_seconds() < 3600
@@ -110,7 +124,7 @@ async def test_an_object_is_a_row(open_bucket: Callable) -> None:
 
 async def test_a_key_of_another_form_has_none_of_the_patterns_values(open_bucket: Callable) -> None:
     source = await open_bucket("small")
-    assert sorted(await rows(source, "id", "customer_id", "content_type", "name")) == sorted(
+    assert sorted(await scan_rows(source, "id", "customer_id", "content_type", "name")) == sorted(
         [
             (KEYS[0], 1, "text/csv", "a.csv"),
             (KEYS[1], 1, None, "a.csv.bak"),
@@ -140,38 +154,40 @@ async def test_keys_give_their_objects_alone(
     open_bucket: Callable, columns: tuple[str, ...], values: list[Row], found: tuple[str, ...]
 ) -> None:
     source = await open_bucket("small")
-    assert sorted(await rows(source, "id", keys=KeyFilter(columns, tuple(values)))) == sorted((key,) for key in found)
+    assert sorted(await scan_rows(source, "id", keys=KeyFilter(columns, tuple(values)))) == sorted(
+        (key,) for key in found
+    )
 
 
 @pytest.mark.parametrize("keys", [None, KeyFilter(("customer_id",), ((5,),))], ids=["plain", "by keys"])
 async def test_all_pages_are_read(open_bucket: Callable, keys: KeyFilter | None) -> None:
     source = await open_bucket("large")
-    assert len(set(await rows(source, "id", keys=keys))) == MANY
+    assert len(set(await scan_rows(source, "id", keys=keys))) == LARGE_COUNT
 
 
 async def test_an_empty_bucket_has_no_rows(open_bucket: Callable) -> None:
     source = await open_bucket("empty")
-    assert await rows(source, "id") == []
+    assert await scan_rows(source, "id") == []
 
 
-async def failure(source: S3Connector) -> tuple[str, ErrorCode]:
+async def get_failure(source: S3Connector) -> tuple[str, ErrorCode]:
     with pytest.raises(ConnectorError) as caught:
         await source.ping()
     return caught.value.reason, caught.value.code
 
 
-async def test_a_bucket_that_is_not_there(open_bucket: Callable) -> None:
-    assert await failure(await open_bucket("nowhere")) == ("s3 has no such bucket", ErrorCode.SOURCE_UNAVAILABLE)
+async def test_a_missing_bucket_fails_with_a_reason(open_bucket: Callable) -> None:
+    assert await get_failure(await open_bucket("nowhere")) == ("s3 has no such bucket", ErrorCode.SOURCE_UNAVAILABLE)
 
 
-async def test_nobody_listens(open_bucket: Callable, closed_port: int) -> None:
+async def test_a_closed_port_fails_with_a_reason(open_bucket: Callable, closed_port: int) -> None:
     source = await open_bucket("small", endpoint=f"http://127.0.0.1:{closed_port}")
-    assert await failure(source) == ("s3 could not be reached", ErrorCode.SOURCE_UNAVAILABLE)
+    assert await get_failure(source) == ("s3 could not be reached", ErrorCode.SOURCE_UNAVAILABLE)
 
 
-async def test_nobody_answers(open_bucket: Callable, silent_port: int) -> None:
+async def test_a_silent_port_fails_within_the_timeout(open_bucket: Callable, silent_port: int) -> None:
     source = await open_bucket("small", endpoint=f"http://127.0.0.1:{silent_port}", timeout=0.2)
-    assert await failure(source) == ("s3 did not answer within 0.2 s", ErrorCode.SOURCE_UNAVAILABLE)
+    assert await get_failure(source) == ("s3 did not answer within 0.2 s", ErrorCode.SOURCE_UNAVAILABLE)
 
 
 def xml_error(code: str) -> bytes:
@@ -221,71 +237,86 @@ async def test_a_failure_has_a_reason_that_can_be_shown(
 ) -> None:
     with serve(Response(body, status, media_type="application/xml")) as port:
         source = await open_bucket("small", endpoint=f"http://127.0.0.1:{port}")
-        assert await failure(source) == (reason, code)
+        assert await get_failure(source) == (reason, code)
 
 
-@pytest.mark.parametrize("fault", ["reset", "half", "garbage", "huge", "page", "403", "500"])
-async def test_no_connection_stays_open_whatever_failed(
-    serve: Callable[[ASGIApp], AbstractContextManager[int]], fault: str
-) -> None:
+LISTING = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/xml\r\ncontent-length: %d\r\n\r\n" % len(LISTING)
+FAULTS = {
+    "half an answer": HEAD + LISTING[:9],
+    "no HTTP": b"garbage\r\n\r\n",
+    "no answer": b"",
+    "an error": b"HTTP/1.1 500 No\r\ncontent-length: 3\r\n\r\nno!",
+    "a refusal": b"HTTP/1.1 403 No\r\nconnection: close\r\n\r\nno!",
+}
+
+
+class KeepAliveServer:
+    """Answer each request with `answer`, and keep its connection; one that is no listing is cut off there."""
+
+    def __init__(self) -> None:
+        self.answer = HEAD + LISTING
+        self.open_connections = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.open_connections += 1
+        try:
+            while await reader.readuntil(b"\r\n\r\n"):
+                writer.write(self.answer)
+                if self.answer != HEAD + LISTING:
+                    writer.write_eof()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self.open_connections -= 1
+            writer.close()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_no_connection_stays_open_whatever_failed(fault: str) -> None:
     """Pools are held here, as the traceback of a failure may hold one, so that the garbage collector closes nothing."""
-    listing = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
-    with serve(Response(listing, media_type="application/xml")) as port:
-        failures = await fail_and_close(port, fault)
-    assert failures != []
-
-
-async def fail_and_close(port: int, fault: str) -> list[ConnectorError]:
-    """Return the failures, once every connection is closed."""
-    failures: list[ConnectorError] = []
-    async with wired("127.0.0.1", port) as wire:
+    server = KeepAliveServer()
+    async with await asyncio.start_server(server.serve, "127.0.0.1", 0) as listener:
+        endpoint = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
         source = await connect(
-            S3Options(
-                bucket="small", pattern=PATTERN, endpoint=f"http://127.0.0.1:{wire.port}", access_key="a",
-                secret_key="b", timeout=1.0,
-            )
-        )  # fmt: skip
+            S3Options(bucket="small", pattern=PATTERN, endpoint=endpoint, access_key="a", secret_key="b", timeout=5.0)
+        )
         await source.ping()
-        await wire.set(fault)
-        for call in (source.ping(), source.read_range(KEYS[0], 0, 3)):
-            try:
-                await call
-            except ConnectorError as failure:
-                failures.append(failure)
-        await wire.set(None)
+        server.answer = FAULTS[fault]
+        failures = [await get_failure(source), await get_failure(source)]
+        server.answer = HEAD + LISTING
         await source.ping()
         pools = source.client._endpoint.http_session.session._manager.pools
         held = [pools[key] for key in pools.keys()]  # noqa: SIM118
         await source.close()
-        deadline = asyncio.get_running_loop().time() + 5
-        while wire.links:
-            assert asyncio.get_running_loop().time() < deadline, "a connection stays open"
-            await asyncio.sleep(0.01)
-    assert held != []
-    return failures
+        async with asyncio.timeout(10):
+            while server.open_connections:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    assert (len(failures), len(held)) == (2, 1)
 
 
-async def test_a_stat_is_what_the_row_says(open_bucket: Callable) -> None:
+async def test_a_stat_equals_the_row(open_bucket: Callable) -> None:
     source = await open_bucket("small")
     names = ("id", "name", "size", "content_type", "modified", "version")
-    (row,) = await rows(source, *names, keys=KeyFilter(("id",), ((KEYS[2],),)))
+    (row,) = await scan_rows(source, *names, keys=KeyFilter(("id",), ((KEYS[2],),)))
     stat = await source.stat(KEYS[2])
     assert tuple(getattr(stat, each) for each in names) == row
 
 
 @pytest.mark.parametrize("id", ["", "nobody", "customers", "k" * 2000, "\ud800"])
-async def test_what_is_no_key_of_the_bucket_is_none(open_bucket: Callable, id: str) -> None:
+async def test_an_id_that_is_no_key_has_no_stat_and_no_content(open_bucket: Callable, id: str) -> None:
     source = await open_bucket("small")
     assert await source.stat(id) is None
     with pytest.raises(ConnectorError, match="s3 has no such object"):
         await source.read_range(id, 0, 3)
 
 
-STEPS = (
+PATH_STEPS = (
     "..", "../..", "./..", "a/..", "a/../..", ".", "", "/..", "..//", "%2e%2e", "%2E%2E/%2E%2E", "..%2f..", "%2f",
     "..\\", "..;", "\0", "%00", "..\0", "\uff0e\uff0e", "\u2025", "~", "*", "?", "#", "a?versionId=1&b=",
 )  # fmt: skip
-ELSEWHERE = (
+OTHER_KEYS = (
     "readme", "customers/1", "small/readme", "large/customers/5/logs/0000.txt", "empty", "etc/passwd", "?list-type=2",
     "?acl",
 )  # fmt: skip
@@ -294,25 +325,23 @@ ELSEWHERE = (
 async def test_no_id_leads_to_another_key_or_out_of_the_bucket(open_bucket: Callable) -> None:
     """An id is a key and nothing else: no step in it is taken."""
     source = await open_bucket("small")
-    ids = [f"{step}/{place}" for step in STEPS for place in ELSEWHERE]
+    ids = [f"{step}/{place}" for step in PATH_STEPS for place in OTHER_KEYS]
     opened = [id for id in ids if await source.stat(id) is not None]
     for id in ids:
         with pytest.raises(ConnectorError):
             await source.read_range(id, 0, 3)
     assert (len(ids), opened) == (200, [])
-    assert await rows(source, "id", keys=KeyFilter(("id",), tuple((id,) for id in ids[:50]))) == []
+    assert await scan_rows(source, "id", keys=KeyFilter(("id",), tuple((id,) for id in ids[:50]))) == []
 
 
 @pytest.mark.parametrize(("start", "length", "found"), [(0, 2, b"ab"), (1, 9, b"bc"), (3, 5, b""), (0, 0, b"")])
-async def test_octets_are_those_asked_for_and_no_more(
-    open_bucket: Callable, start: int, length: int, found: bytes
-) -> None:
+async def test_a_range_reads_no_other_bytes(open_bucket: Callable, start: int, length: int, found: bytes) -> None:
     source = await open_bucket("small")
     assert await source.read_range(KEYS[0], start, length) == found
 
 
 @pytest.mark.parametrize(("start", "expected"), [(0, b"0123"), (2, None)])
-async def test_a_far_end_that_takes_no_range_is_read_no_further_and_not_believed(
+async def test_a_server_that_ignores_ranges_is_read_no_further_and_not_believed(
     open_bucket: Callable, serve: Callable[[ASGIApp], AbstractContextManager[int]], start: int, expected: bytes | None
 ) -> None:
     with serve(Response(b"0123456789" * 1000)) as port:
@@ -324,19 +353,19 @@ async def test_a_far_end_that_takes_no_range_is_read_no_further_and_not_believed
             await source.read_range("a", start, 4)
 
 
-async def test_an_address_opens_its_key_alone_and_for_five_minutes_at_most(open_bucket: Callable) -> None:
+async def test_a_download_url_opens_one_key_for_at_most_five_minutes(open_bucket: Callable) -> None:
     source = await open_bucket("small")
     url = await source.create_download_url(KEYS[2], 86_400)
-    said = parse_qs(urlsplit(url).query)
-    assert (said["X-Amz-Expires"], said["X-Amz-Algorithm"]) == (["300"], ["AWS4-HMAC-SHA256"])
-    assert await asyncio.to_thread(fetched, url) == (200, b"abc")
+    qs = parse_qs(urlsplit(url).query)
+    assert (qs["X-Amz-Expires"], qs["X-Amz-Algorithm"]) == (["300"], ["AWS4-HMAC-SHA256"])
+    assert await asyncio.to_thread(fetch_url, url) == (200, b"abc")
     assert quote(KEYS[2]) in url
 
 
-def fetched(url: str) -> tuple[int, bytes]:
+def fetch_url(url: str) -> tuple[int, bytes]:
     with urlopen(url) as answer:
         return answer.status, answer.read()
 
 
-async def test_what_is_no_key_has_no_address(open_bucket: Callable) -> None:
+async def test_an_id_that_is_no_key_has_no_download_url(open_bucket: Callable) -> None:
     assert await (await open_bucket("small")).create_download_url("", 60) is None

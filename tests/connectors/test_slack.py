@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from demo.servers.slack.app import app, rates
-from demo.servers.slack.workspace import Workspace, workspace
+from demo.servers.slack.app import app, parse_rates
+from demo.servers.slack.workspace import Workspace, build_workspace
 from onedoor.connectors.slack.connector import SlackConnector, SlackOptions, connect
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.spi.capabilities import ColumnType
@@ -41,12 +41,12 @@ class Counted:
 
 @pytest.fixture(scope="module")
 def world() -> Workspace:
-    return workspace(1)
+    return build_workspace(1)
 
 
 @pytest.fixture(scope="module")
 def counted(world: Workspace, serve: Serve) -> Iterator[tuple[Counted, int]]:
-    server = Counted(app(TOKEN, world, rates([])))
+    server = Counted(app(TOKEN, world, parse_rates([])))
     with serve(server) as port:
         yield server, port
 

@@ -13,11 +13,11 @@ import pytest_asyncio
 from azure.storage.blob import BlobServiceClient, ContentSettings
 
 from demo.data import files as data_files
-from demo.data.files import PATTERN, shelve, subject
+from demo.data.files import FOLDER_PATTERN, get_drive_subject, write_folder
 from demo.run import GITHUB as COLLECTIONS
 from demo.run import SECRETS
 from demo.servers.azure.app import BLOB_ACCOUNT, CONTAINER, FILES_ACCOUNT, SHARE
-from demo.servers.directory import section
+from demo.servers.directory import build_settings
 from demo.servers.postgresql import PostgresqlServer
 from demo.servers.run import Running, address
 from demo.servers.s3 import BUCKET
@@ -218,8 +218,9 @@ async def in_s3(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector
 
 @asynccontextmanager
 async def in_folder(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
-    path = shelve(new_folder(request), acme.SCALE)
-    yield OpenedConnector(source=await folder.connect(folder.FolderOptions(path=path, pattern=PATTERN)), expected=FILES)
+    path = write_folder(new_folder(request), acme.SCALE)
+    options = folder.FolderOptions(path=path, pattern=FOLDER_PATTERN)
+    yield OpenedConnector(source=await folder.connect(options), expected=FILES)
 
 
 @asynccontextmanager
@@ -245,7 +246,7 @@ async def in_slack(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnec
 async def in_drive(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
     host, port = address(request.getfixturevalue("acme_servers"), "drive")
     options = drive_connector.DriveOptions(
-        endpoint=f"http://{host}:{port}", service_account_key=SECRETS["DRIVE_KEY"], subject=subject(),
+        endpoint=f"http://{host}:{port}", service_account_key=SECRETS["DRIVE_KEY"], subject=get_drive_subject(),
         pattern="Customers/{customer_id:int} {called}/{kind}/{name}",
     )  # fmt: skip
     yield OpenedConnector(source=await drive_connector.connect(options), expected=DRIVE, most=100)
@@ -488,7 +489,7 @@ async def over_graphql(_: pytest.FixtureRequest) -> AsyncIterator[OpenedConnecto
 @asynccontextmanager
 async def in_directory(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
     host, port = address(request.getfixturevalue("acme_servers"), "directory")
-    said = tomllib.loads(section(f"http://{host}:{port}"))["sources"]["directory"]
+    said = tomllib.loads(build_settings(f"http://{host}:{port}"))["sources"]["directory"]
     options = graphql_connector.GraphQLOptions(
         url=said["url"], collections=said["collections"], private_addresses=True,
         headers={"authorization": SECRETS["DIRECTORY_AUTHORIZATION"]},
@@ -571,7 +572,7 @@ def azurite_exports(azurite_started: str) -> str:
     account = {"account_name": BLOB_ACCOUNT, "account_key": SECRETS["AZURE_BLOB_KEY"]}
     with BlobServiceClient(azurite_started, credential=account) as client:
         container = client.create_container(CONTAINER)
-        for each in data_files.exports(0.01):
+        for each in data_files.container_files(0.01):
             settings = ContentSettings(content_type=each.content_type)
             container.upload_blob(each.path, each.body, content_settings=settings)
     return azurite_started

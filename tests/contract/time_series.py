@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from demo.servers.prometheus.app import Recorded
+from demo.servers.prometheus.app import RecordedPoints
 from demo.servers.prometheus.promql import Series
 
 NOW = datetime(2024, 3, 1, 3, tzinfo=UTC)
@@ -15,7 +15,7 @@ SERVICES = ("search", "Search", "mailer", 'a"b\\c\nd', "é", "a|b", "{}")
 def series(service: str, customer: str, a_minute: int) -> Series:
     points = [(int((START + timedelta(minutes=at)).timestamp()) * 1000, float(a_minute * at)) for at in range(61)]
     labels = {"__name__": "requests_total", "service": service, "customer": customer, "region": "x"[: a_minute % 2]}
-    return Series(labels=labels, points=Recorded(tuple(points)))
+    return Series(labels=labels, points=RecordedPoints(tuple(points)))
 
 
 HISTORY = [series(each, str(number % 3), number + 1) for number, each in enumerate(SERVICES)]

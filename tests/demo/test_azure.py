@@ -33,8 +33,8 @@ from onedoor.connectors.azure import connector
 from onedoor.connectors.azure.client import build_account
 
 SCALE = 0.01
-DOCUMENTS = {each.path: each for each in data_files.stored_documents(SCALE)}
-EXPORTS = {each.path: each for each in data_files.exports(SCALE)}
+DOCUMENTS = {share_file.path: share_file for share_file in data_files.share_files(SCALE)}
+EXPORTS = {container_file.path: container_file for container_file in data_files.container_files(SCALE)}
 TABLE = "customers/1/exports/orders.csv"
 USAGE = "customers/1/exports/usage.csv"
 NOW = datetime.now(UTC)
@@ -70,16 +70,18 @@ def container(running: Running) -> Iterator[ContainerClient]:
 
 
 def walked(share: ShareClient, directory: str = "") -> Iterator[tuple[str, int, datetime, str]]:
-    for each in share.list_directories_and_files(directory, include=["timestamps", "etag"]):
-        path = f"{directory}/{each.name}".removeprefix("/")
-        if each.is_directory:
+    for file in share.list_directories_and_files(directory, include=["timestamps", "etag"]):
+        path = f"{directory}/{file.name}".removeprefix("/")
+        if file.is_directory:
             yield from walked(share, path)
         else:
-            yield path, each.size, each.last_modified, each.etag
+            yield path, file.size, file.last_modified, file.etag
 
 
 def test_a_walk_through_the_share_finds_every_file_once(share: ShareClient) -> None:
-    expected = [(each.path, len(each.body), each.modified, each.version) for each in DOCUMENTS.values()]
+    expected = [
+        (document.path, len(document.body), document.modified, document.version) for document in DOCUMENTS.values()
+    ]
 
     assert sorted(walked(share)) == sorted(expected)
 
@@ -87,12 +89,13 @@ def test_a_walk_through_the_share_finds_every_file_once(share: ShareClient) -> N
 def test_the_container_holds_every_export_with_its_type_and_time(container: ContainerClient) -> None:
     pages = list(container.list_blobs().by_page())
     found = [
-        (each.name, each.size, each.content_settings.content_type, each.last_modified, each.etag)
+        (item.name, item.size, item.content_settings.content_type, item.last_modified, item.etag)
         for page in container.list_blobs().by_page()
-        for each in page
+        for item in page
     ]
     expected = [
-        (each.path, len(each.body), each.content_type, each.modified, each.version) for each in EXPORTS.values()
+        (export.path, len(export.body), export.content_type, export.modified, export.version)
+        for export in EXPORTS.values()
     ]
 
     assert (found, len(pages) > 1) == (sorted(expected), True)
@@ -100,7 +103,7 @@ def test_the_container_holds_every_export_with_its_type_and_time(container: Cont
 
 def test_a_prefix_and_a_page_of_ones_own_size(container: ContainerClient) -> None:
     pages = [
-        [each.name for each in page] for page in container.list_blobs("customers/2/", results_per_page=2).by_page()
+        [item.name for item in page] for page in container.list_blobs("customers/2/", results_per_page=2).by_page()
     ]
 
     assert [len(page) for page in pages] == [2, 1]
@@ -121,18 +124,18 @@ def test_the_parquet_file_holds_the_customers(container: ContainerClient) -> Non
     octets = container.download_blob("exports/customers.parquet").readall()
     found = pyarrow.parquet.read_table(BufferReader(octets)).to_pylist()
 
-    whole = business.shop(SCALE)
+    whole = business.get_company_size(SCALE)
     assert [tuple(row.values()) for row in found] == [
-        business.customer(number, whole) for number in range(1, size("stored_customer", SCALE) + 1)
+        business.build_customer(number, whole) for number in range(1, size("stored_customer", SCALE) + 1)
     ]
 
 
 def test_scans_are_pdf_that_names_its_customer() -> None:
-    scan = next(each for each in DOCUMENTS.values() if "/1/scans/agreement" in each.path)
+    scan = next(document for document in DOCUMENTS.values() if "/1/scans/agreement" in document.path)
     start = int(scan.body.split(b"startxref\n")[1].split(b"\n")[0])
 
     assert (scan.body[:5], scan.body[start : start + 4]) == (b"%PDF-", b"xref")
-    assert business.customer(1, business.shop(SCALE))[1].encode("latin-1", "replace") in scan.body
+    assert business.build_customer(1, business.get_company_size(SCALE))[1].encode("latin-1", "replace") in scan.body
 
 
 def test_what_the_clients_upload_they_find_again(running: Running) -> None:
@@ -149,7 +152,7 @@ def test_what_the_clients_upload_they_find_again(running: Running) -> None:
             objects.get_blob_client("uploaded", "a b/é +%.bin").download_blob().readall(),
         ]
         made.get_file_client("empty").delete_file()
-        listed = [[each.name for each in made.list_directories_and_files(directory)] for directory in ("", "Ä B")]
+        listed = [[file.name for file in made.list_directories_and_files(directory)] for directory in ("", "Ä B")]
 
     assert found == [body, b"", body]
     assert listed == [["Ä b"], ["é +%.bin"]]
@@ -216,11 +219,11 @@ LATE = {**DATED, "x-ms-date": formatdate(NOW.timestamp() - 3600, usegmt=True)}
 def test_a_call_that_was_changed_no_longer_has_its_signature(
     running: Running, signed: dict[str, str], change: dict[str, Any], status: int
 ) -> None:
-    told = connector.AzureBlobOptions(
+    options = connector.AzureBlobOptions(
         account=BLOB_ACCOUNT, container=CONTAINER, pattern="{name}", access_key=BLOB_KEY, private_addresses=True,
         base_url=url(running, BLOB_ACCOUNT),
     )  # fmt: skip
-    opened = build_account("blob", CONTAINER, told)
+    opened = build_account("blob", CONTAINER, options)
     headers = {**opened.sign_headers(AT, (), signed), **change.get("headers", {})}
     place = url(running, "").removesuffix("/") + change.get("path", AT) + change.get("query", "")
 
@@ -316,7 +319,7 @@ def test_a_server_asked_too_often_is_busy() -> None:
     ):
         client.get_container_client(CONTAINER).get_container_properties()
         said = refusal(lambda: client.get_container_client(CONTAINER).get_container_properties())
-        others = [each.name for each in files.list_shares()]
+        others = [share.name for share in files.list_shares()]
 
     assert said == "503 ServerBusy"
     assert SHARE in others

@@ -22,7 +22,7 @@ from datadog_api_client.v2.model.logs_query_filter import LogsQueryFilter
 from datadog_api_client.v2.model.logs_sort import LogsSort
 
 from demo.data import activity
-from demo.data.business import served, traffic_counted
+from demo.data.business import count_requests, list_traffic
 from demo.data.random import NOW
 from demo.run import SECRETS
 from demo.servers.run import Running, address
@@ -41,10 +41,10 @@ MEASURING: Any = MetricsApi
 
 
 def configured(running: Running, **keys: str) -> Configuration:
-    made = Configuration(host="http://{}:{}".format(*address(running, "datadog")))
-    made.api_key["apiKeyAuth"] = keys.get("api_key", SECRETS["DATADOG_API_KEY"])
-    made.api_key["appKeyAuth"] = keys.get("app_key", SECRETS["DATADOG_APP_KEY"])
-    return made
+    configuration = Configuration(host="http://{}:{}".format(*address(running, "datadog")))
+    configuration.api_key["apiKeyAuth"] = keys.get("api_key", SECRETS["DATADOG_API_KEY"])
+    configuration.api_key["appKeyAuth"] = keys.get("app_key", SECRETS["DATADOG_APP_KEY"])
+    return configuration
 
 
 @pytest.fixture(scope="module")
@@ -65,15 +65,15 @@ def test_a_bad_key_is_refused(running: Running, key: str) -> None:
 
 def test_every_monitor_is_listed_page_by_page(client: ApiClient) -> None:
     found = list(MONITORING(client).list_monitors_with_pagination(page_size=7))
-    shown = [(each.id, each.name, str(each.overall_state), tuple(each.tags), each.created) for each in found]
-    assert shown == [(each.id, each.name, each.status, each.tags, each.created) for each in MONITORS]
+    shown = [(item.id, item.name, str(item.overall_state), tuple(item.tags), item.created) for item in found]
+    assert shown == [(monitor.id, monitor.name, monitor.status, monitor.tags, monitor.created) for monitor in MONITORS]
 
 
 def test_one_monitor_is_found_by_its_number_and_others_by_their_tags(client: ApiClient) -> None:
     one = MONITORS[3]
     assert MONITORING(client).get_monitor(one.id).query == one.query
     tagged = MONITORING(client).list_monitors(monitor_tags=one.tags[0])
-    assert [each.id for each in tagged] == [each.id for each in MONITORS if one.tags[0] in each.tags]
+    assert [item.id for item in tagged] == [monitor.id for monitor in MONITORS if one.tags[0] in monitor.tags]
     with pytest.raises(NotFoundException):
         MONITORING(client).get_monitor(1)
 
@@ -95,8 +95,8 @@ def test_logs_are_found_page_by_page_the_oldest_first(client: ApiClient, query: 
         page=LogsListRequestPage(limit=30),
     )
     found = list(LOGGING(client).list_logs_with_pagination(body=body))
-    shown = [(each.id, each.attributes.timestamp, each.attributes.message) for each in found]
-    assert shown == [(each.id, each.at, each.message) for each in LOGS if meets(each)]
+    shown = [(item.id, item.attributes.timestamp, item.attributes.message) for item in found]
+    assert shown == [(item.id, item.at, item.message) for item in LOGS if meets(item)]
 
 
 def test_events_are_found_between_two_moments_the_newest_first(client: ApiClient) -> None:
@@ -107,8 +107,8 @@ def test_events_are_found_between_two_moments_the_newest_first(client: ApiClient
         page=EventsRequestPage(limit=4),
     )
     found = list(HAPPENING(client).search_events_with_pagination(body=body))
-    shown = [(each.id, each.attributes.attributes.title, each.attributes.message) for each in found]
-    assert shown == [(each.id, each.title, each.message) for each in EVENTS[3:-1][::-1]]
+    shown = [(item.id, item.attributes.attributes.title, item.attributes.message) for item in found]
+    assert shown == [(event.id, event.title, event.message) for event in EVENTS[3:-1][::-1]]
 
 
 def test_a_metric_is_the_sum_of_what_came(client: ApiClient) -> None:
@@ -117,14 +117,15 @@ def test_a_metric_is_the_sum_of_what_came(client: ApiClient) -> None:
     answer = MEASURING(client).query_metrics(_from=end - 3 * DAY, to=end - DAY, query=query)
     expected = {
         f"env:{one.environment}": [
-            (at * 1000, traffic_counted(one, "500", at + DAY) - traffic_counted(one, "500", at))
+            (at * 1000, count_requests(one, "500", at + DAY) - count_requests(one, "500", at))
             for at in range(end - 3 * DAY, end, DAY)
         ]
-        for one in served(SCALE)
+        for one in list_traffic(SCALE)
         if one.service == "search"
     }
     assert {
-        each.scope: [(point.value[0], point.value[1]) for point in each.pointlist] for each in answer.series
+        one_series.scope: [(point.value[0], point.value[1]) for point in one_series.pointlist]
+        for one_series in answer.series
     } == expected
 
 

@@ -33,7 +33,7 @@ async def pages(client: AsyncClientSession, text: str, field: str) -> list[Any]:
     found, after = list[Any](), None
     while True:
         page = (await client.execute(GraphQLRequest(text, variable_values={"after": after})))[field]
-        found.append(page.get("nodes") or [each["node"] for each in page["edges"]])
+        found.append(page.get("nodes") or [item["node"] for item in page["edges"]])
         if not page["pageInfo"]["hasNextPage"]:
             return found
         after = page["pageInfo"]["endCursor"]
@@ -41,8 +41,8 @@ async def pages(client: AsyncClientSession, text: str, field: str) -> list[Any]:
 
 async def test_offices_are_listed_whole(client: AsyncClientSession) -> None:
     told = await client.execute(gql("{ offices { id name address { street city country } } }"))
-    assert [(each["id"], each["address"]["city"]) for each in told["offices"]] == [
-        (each.id, each.city) for each in business.OFFICES
+    assert [(item["id"], item["address"]["city"]) for item in told["offices"]] == [
+        (office.id, office.city) for office in business.OFFICES
     ]
 
 
@@ -52,12 +52,12 @@ async def test_offices_are_listed_whole(client: AsyncClientSession) -> None:
         (
             "query ($after: String) { desks(first: 7, after: $after) "
             "{ nodes { id } pageInfo { hasNextPage endCursor } } }",
-            "desks", [each.id for each in business.desks(SCALE)],
+            "desks", [desk.id for desk in business.desks(SCALE)],
         ),
         (
             "query ($after: String) { onCall(first: 100, after: $after) "
             "{ edges { node { id } } pageInfo { hasNextPage endCursor } } }",
-            "onCall", [each.id for each in business.shifts(SCALE)],
+            "onCall", [shift.id for shift in business.shifts(SCALE)],
         ),
     ],
     ids=["desks", "shifts"],
@@ -66,17 +66,17 @@ async def test_cursors_lead_through_everything_once(
     client: AsyncClientSession, text: str, field: str, ids: list[str]
 ) -> None:
     found = await pages(client, text, field)
-    assert [each["id"] for page in found for each in page] == ids
+    assert [item["id"] for page in found for item in page] == ids
     assert len(found) > 1
 
 
 async def test_desks_are_found_by_whose_they_are(client: AsyncClientSession) -> None:
     text = "query ($who: [ID!]) { desks(staffNumbers: $who) { nodes { person { staffNumber } floor office { id } } } }"
-    taken = [each for each in business.desks(SCALE) if each.employee is not None][:3]
-    who = {"who": [str(each.employee) for each in taken]}
+    taken = [desk for desk in business.desks(SCALE) if desk.employee is not None][:3]
+    who = {"who": [str(item.employee) for item in taken]}
     told = (await client.execute(GraphQLRequest(text, variable_values=who)))["desks"]["nodes"]
-    assert [(int(each["person"]["staffNumber"]), each["floor"], each["office"]["id"]) for each in told] == [
-        (each.employee, each.floor, each.office) for each in taken
+    assert [(int(item["person"]["staffNumber"]), item["floor"], item["office"]["id"]) for item in told] == [
+        (item.employee, item.floor, item.office) for item in taken
     ]
 
 
@@ -92,7 +92,7 @@ async def test_a_wrong_token_opens_nothing(running: Running) -> None:
 
 
 def test_nobody_sits_at_two_desks_and_every_service_is_answered_for() -> None:
-    taken = [each.employee for each in business.desks(1) if each.employee is not None]
+    taken = [desk.employee for desk in business.desks(1) if desk.employee is not None]
     assert len(taken) == len(set(taken))
-    ids = [each.id for each in business.shifts(1)]
+    ids = [shift.id for shift in business.shifts(1)]
     assert len(ids) == len(set(ids)) == business.WEEKS * 12 * 2

@@ -20,18 +20,27 @@ from googleapiclient.errors import HttpError
 from googleapiclient.http import MediaIoBaseDownload, MediaIoBaseUpload, build_http
 
 from demo.data.business import employees
-from demo.data.files import DOC, FOLDER, SHEET, archive, documents, shared_drive, shares, subject
+from demo.data.files import (
+    DOC,
+    FOLDER,
+    SHEET,
+    build_archive,
+    build_shared_drive_id,
+    documents,
+    get_drive_subject,
+    list_shares,
+)
 from demo.data.random import size
-from demo.servers.drive.auth import service_account as made_up
-from demo.servers.drive.store import document, methods
+from demo.servers.drive.auth import build_service_account as made_up
+from demo.servers.drive.store import list_methods, load_discovery_document
 from demo.servers.run import Running, address
-from tests.servers.cutting import cutting
+from tests.servers.cutting import open_cutting_port
 
 SCALE = 0.01
 ALL = documents(SCALE)
-KNOWN = {each.id: each for each in ALL}
-OWN = [each for each in ALL if each.drive is None]
-SUBJECT = subject(SCALE)
+KNOWN = {item.id: item for item in ALL}
+OWN = [item for item in ALL if item.drive is None]
+SUBJECT = get_drive_subject(SCALE)
 SCOPES = ("https://www.googleapis.com/auth/drive",)
 READ = ("https://www.googleapis.com/auth/drive.metadata.readonly",)
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -54,7 +63,7 @@ def client(running: Running) -> Iterator[Client]:
         signs = service_account.Credentials.from_service_account_info(told, scopes=list(scopes), subject=email)
         opened.append(build_http())
         http = google_auth_httplib2.AuthorizedHttp(signs, http=opened[-1])
-        spec = deepcopy(dict(document())) | {"rootUrl": f"{root or base(running)}/"}
+        spec = deepcopy(dict(load_discovery_document())) | {"rootUrl": f"{root or base(running)}/"}
         spec.pop("mtlsRootUrl", None)
         return build_from_document(spec, http=http)
 
@@ -82,13 +91,13 @@ def failed(request: Any) -> tuple[int, str]:
 
 def test_the_listing_is_what_the_seed_holds(client: Client) -> None:
     found = every(client(), pageSize=37, fields="nextPageToken,files(id,name,mimeType,parents,size,trashed,owners)")
-    own = {each["id"]: each for each in found if each["id"] in KNOWN}
+    own = {item["id"]: item for item in found if item["id"] in KNOWN}
 
-    assert own.keys() == {each.id for each in OWN}
-    assert [(own[each.id]["name"], own[each.id]["mimeType"], own[each.id]["parents"]) for each in OWN] == [
-        (each.name, each.content_type, [each.parent]) for each in OWN
+    assert own.keys() == {item.id for item in OWN}
+    assert [(own[item.id]["name"], own[item.id]["mimeType"], own[item.id]["parents"]) for item in OWN] == [
+        (item.name, item.content_type, [item.parent]) for item in OWN
     ]
-    assert {own[each.id]["owners"][0]["emailAddress"] == each.owner for each in OWN} == {True}
+    assert {own[item.id]["owners"][0]["emailAddress"] == item.owner for item in OWN} == {True}
 
 
 def test_without_a_mask_a_file_has_its_kind_id_name_and_type_alone(client: Client) -> None:
@@ -98,9 +107,9 @@ def test_without_a_mask_a_file_has_its_kind_id_name_and_type_alone(client: Clien
     assert set(answer["files"][0]) == {"kind", "id", "name", "mimeType"}
 
 
-CUSTOMERS = next(each for each in OWN if each.name == "Customers")
+CUSTOMERS = next(item for item in OWN if item.name == "Customers")
 LEAD = employees(size("employee", SCALE))[1][3]
-MIDDLE = sorted(each.modified for each in OWN)[len(OWN) // 2]
+MIDDLE = sorted(item.modified for item in OWN)[len(OWN) // 2]
 
 
 @pytest.mark.parametrize(("search", "holds"), [
@@ -118,7 +127,7 @@ MIDDLE = sorted(each.modified for each in OWN)[len(OWN) // 2]
     pytest.param("'root' in parents", lambda each: each.name in ("Customers", "Teams"), id="one's own"),
     pytest.param(f"'{LEAD}' in owners", lambda each: each.owner == LEAD, id="an owner"),
     pytest.param(f"'{LEAD}' in writers", lambda each: any(
-        share.to == LEAD and share.role in ("owner", "writer") for share in shares(each, KNOWN)), id="a writer"),
+        share.to == LEAD and share.role in ("owner", "writer") for share in list_shares(each, KNOWN)), id="a writer"),
     pytest.param(f"modifiedTime > '{MIDDLE.isoformat()}'", lambda each: each.modified > MIDDLE, id="since"),
     pytest.param(f"modifiedTime <= '{MIDDLE.replace(tzinfo=None).isoformat()}'", lambda each: each.modified <= MIDDLE,
                  id="until, without a zone"),
@@ -137,9 +146,9 @@ MIDDLE = sorted(each.modified for each in OWN)[len(OWN) // 2]
                  lambda each: each.name == "Handbook", id="from left to right"),
 ])  # fmt: skip
 def test_a_search_finds_what_it_says(client: Client, search: str, holds: Callable[[Any], bool]) -> None:
-    found = {each["id"] for each in every(client(), q=search, pageSize=1000)}
+    found = {item["id"] for item in every(client(), q=search, pageSize=1000)}
 
-    assert found & KNOWN.keys() == {each.id for each in OWN if holds(each)}
+    assert found & KNOWN.keys() == {item.id for item in OWN if holds(item)}
 
 
 @pytest.mark.parametrize("search", [
@@ -156,7 +165,7 @@ def test_a_folder_that_is_not_there_is_not_found(client: Client) -> None:
 
 def test_files_come_in_the_order_asked_for(client: Client) -> None:
     found = every(client(), q="trashed = false", orderBy="folder,modifiedTime desc", pageSize=50)
-    ours = [KNOWN[each["id"]] for each in found if each["id"] in KNOWN]
+    ours = [KNOWN[item["id"]] for item in found if item["id"] in KNOWN]
 
     assert ours == sorted(ours, key=lambda each: (each.content_type != FOLDER, -each.modified.timestamp()))
 
@@ -164,7 +173,7 @@ def test_files_come_in_the_order_asked_for(client: Client) -> None:
 def test_what_files_say_comes_in_drives_own_order(client: Client) -> None:
     drive = client()
     search = "fullText contains 'plan' and trashed = false"
-    found = [each["name"] for each in every(drive, q=search, pageSize=2)]
+    found = [item["name"] for item in every(drive, q=search, pageSize=2)]
 
     assert found == sorted(found, key=lambda name: "plan" not in name)
     assert failed(drive.files().list(q=search, orderBy="name")) == (403, "forbidden")
@@ -180,13 +189,13 @@ def test_a_token_of_a_page_is_good_for_its_question_alone(client: Client) -> Non
 
 @pytest.mark.parametrize("name", ["Terms 1.pdf", "volumes-1.csv", "Legal's notes.txt"])
 def test_a_file_comes_down_in_ranges(client: Client, name: str) -> None:
-    wanted = next(each for each in OWN if each.name == name)
-    held = io.BytesIO()
-    download = MediaIoBaseDownload(held, client().files().get_media(fileId=wanted.id), chunksize=20)
+    wanted = next(item for item in OWN if item.name == name)
+    o = io.BytesIO()
+    download = MediaIoBaseDownload(o, client().files().get_media(fileId=wanted.id), chunksize=20)
     while not download.next_chunk()[1]:
         pass
 
-    assert held.getvalue() == wanted.body
+    assert o.getvalue() == wanted.body
 
 
 @pytest.mark.parametrize(("content_type", "export", "begins"), [
@@ -194,7 +203,7 @@ def test_a_file_comes_down_in_ranges(client: Client, name: str) -> None:
     pytest.param(SHEET, "text/csv", b"sku,name,price\r\n", id="a Sheet"),
 ])  # fmt: skip
 def test_docs_and_sheets_are_exported(client: Client, content_type: str, export: str, begins: bytes) -> None:
-    wanted = next(each for each in OWN if each.content_type == content_type)
+    wanted = next(item for item in OWN if item.content_type == content_type)
     drive = client()
 
     assert drive.files().export(fileId=wanted.id, mimeType=export).execute().startswith(begins)
@@ -203,17 +212,17 @@ def test_docs_and_sheets_are_exported(client: Client, content_type: str, export:
 
 
 def test_permissions_are_those_of_a_file_and_of_the_folders_it_lies_in(client: Client) -> None:
-    wanted = next(each for each in OWN if each.content_type == DOC)
+    wanted = next(item for item in OWN if item.content_type == DOC)
     mask = "permissions(type,role,emailAddress,domain)"
     found = client().permissions().list(fileId=wanted.id, fields=mask).execute()["permissions"]
 
-    assert {(each["type"], each["role"], each.get("emailAddress") or each["domain"]) for each in found} == {
-        (each.kind, each.role, each.to) for each in shares(wanted, KNOWN)
+    assert {(item["type"], item["role"], item.get("emailAddress") or item["domain"]) for item in found} == {
+        (share.kind, share.role, share.to) for share in list_shares(wanted, KNOWN)
     }
 
 
 def test_a_share_opens_and_its_end_shuts(client: Client) -> None:
-    wanted, other = next(each for each in OWN if each.name == "Terms 2.pdf"), employees(size("employee", SCALE))[4][3]
+    wanted, other = next(item for item in OWN if item.name == "Terms 2.pdf"), employees(size("employee", SCALE))[4][3]
     drive, theirs = client(), client(other)
     before = failed(theirs.files().get(fileId=wanted.id))
     share = {"type": "user", "role": "reader", "emailAddress": other}
@@ -228,12 +237,12 @@ def test_a_share_opens_and_its_end_shuts(client: Client) -> None:
 
 
 def test_a_shared_drive_is_seen_by_who_asks_for_it(client: Client) -> None:
-    drive, home = client(), shared_drive()
+    drive, home = client(), build_shared_drive_id()
     beside = {"supportsAllDrives": True, "includeItemsFromAllDrives": True, "corpora": "drive", "driveId": home}
-    inside = [each for each in ALL if each.drive == home]
+    inside = [item for item in ALL if item.drive == home]
 
-    assert [each["name"] for each in drive.drives().list().execute()["drives"]] == [archive(SCALE).name]
-    assert {each["id"] for each in every(drive, **beside)} == {each.id for each in inside}
+    assert [item["name"] for item in drive.drives().list().execute()["drives"]] == [build_archive(SCALE).name]
+    assert {item["id"] for item in every(drive, **beside)} == {item.id for item in inside}
     assert failed(drive.files().get(fileId=inside[0].id)) == (404, "notFound")
     assert "owners" not in drive.files().get(fileId=inside[1].id, supportsAllDrives=True, fields="*").execute()
 
@@ -270,12 +279,12 @@ def test_a_copy_and_what_an_application_keeps_with_a_file(client: Client) -> Non
     assert drive.files().get_media(fileId=copy["id"]).execute() == b"kept"
     assert (copy["name"], copy["parents"]) == ("copied.txt", [CUSTOMERS.id])
     assert copy["appProperties"] == {"b": "2", "c": "3", "d": "4"}
-    assert [len(each) for each in finds] == [2, 0, 1, 0]
+    assert [len(find) for find in finds] == [2, 0, 1, 0]
     assert failed(drive.files().update(fileId=made["id"], body={"appProperties": {"e": "x" * 124}})) == (
         403, "propertiesLimitExceeded",
     )  # fmt: skip
-    for each in (made, copy):
-        drive.files().delete(fileId=each["id"]).execute()
+    for item in (made, copy):
+        drive.files().delete(fileId=item["id"]).execute()
 
 
 def test_an_upload_is_taken_up_where_it_broke_off(
@@ -285,7 +294,7 @@ def test_an_upload_is_taken_up_where_it_broke_off(
     monkeypatch.setattr(httplib2, "RETRIES", 1)  # or it would send again what it has read to its end
     octets = bytes(range(256)) * 4 * 1024
     media = MediaIoBaseUpload(io.BytesIO(octets), "application/x-new", chunksize=2 * STEP, resumable=True)
-    with cutting(running.ports["drive"]) as way:
+    with open_cutting_port(running.ports["drive"]) as way:
         drive = client(root=f"http://127.0.0.1:{way.port}")
         request = drive.files().create(body={"name": "broken.bin"}, media_body=media, fields="id,size")
         way.cut(2 * STEP + STEP + 20_000)
@@ -334,13 +343,13 @@ def test_what_is_declared_and_not_spoken_says_so(client: Client) -> None:
 
 
 def test_every_method_of_the_document_has_a_place() -> None:
-    assert len(methods()) == 64
-    assert len({(each.verb, each.path) for each in methods()}) == len(methods())
+    assert len(list_methods()) == 64
+    assert len({(method.verb, method.path) for method in list_methods()}) == len(list_methods())
 
 
 def test_a_scope_allows_what_the_document_says(client: Client) -> None:
     drive = client(scopes=READ)
-    wanted = next(each for each in OWN if each.content_type == DOC)
+    wanted = next(item for item in OWN if item.content_type == DOC)
 
     assert drive.files().get(fileId=wanted.id).execute()["id"] == wanted.id
     assert failed(drive.files().export(fileId=wanted.id, mimeType="text/plain")) == (403, "insufficientPermissions")
@@ -398,7 +407,7 @@ def test_without_a_token_nothing_opens(running: Running, header: dict[str, str])
 
 def ask_often(drive: Any) -> None:
     for _ in range(120):
-        drive.drives().get(driveId=shared_drive()).execute()
+        drive.drives().get(driveId=build_shared_drive_id()).execute()
 
 
 def test_a_call_too_many_is_refused_as_google_does(client: Client) -> None:

@@ -9,17 +9,17 @@ import orjson
 import pytest
 from github import Auth, BadCredentialsException, Github, RateLimitExceededException, UnknownObjectException
 
-from demo.data.activity import accounts, log, repos, rollouts
+from demo.data.activity import accounts, repos, rollouts, write_log
 from demo.data.business import tables
-from demo.servers.github.app import app, counted, rates
-from demo.servers.github.shapes import account
+from demo.servers.github.app import app, build_rate, count_call
+from demo.servers.github.shapes import build_organization
 from demo.servers.run import Running, address
 from tests.servers.rest import serving
 
 SCALE = 0.01
 ROLLOUTS = list(rollouts(SCALE))
-USERS = {each.login: each for each in accounts(SCALE)}
-ONE = next(each for each in ROLLOUTS if each.approver)
+USERS = {account.login: account for account in accounts(SCALE)}
+ONE = next(rollout for rollout in ROLLOUTS if rollout.approver)
 HOME = f"/repos/acme/{ONE.repo}"
 
 
@@ -40,7 +40,7 @@ def client(running: Running) -> Iterator[Github]:
 
 def test_each_service_has_a_repository(client: Github) -> None:
     page = client.requester.requestJsonAndCheck("GET", "/orgs/acme/repos", parameters={"per_page": 5})
-    assert [each["name"] for each in page[1]] == [each.name for each in repos()][:5]
+    assert [item["name"] for item in page[1]] == [repo.name for repo in repos()][:5]
     assert client.get_repo("acme/billing").full_name == "acme/billing"
 
 
@@ -48,9 +48,9 @@ def test_the_deployments_are_those_of_the_internal_table(client: Github) -> None
     table = tables(SCALE)["deployment"]
     ours = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
     found = [
-        (repo.name, each.sha, each.environment.upper(), each.created_at)
+        (repo.name, deployment.sha, deployment.environment.upper(), deployment.created_at)
         for repo in (client.get_repo(f"acme/{one.name}") for one in repos())
-        for each in repo.get_deployments()
+        for deployment in repo.get_deployments()
     ]
     assert sorted(found) == sorted(
         (row["service"], row["commit_sha"], row["environment"], row["started_at"]) for row in ours
@@ -60,41 +60,41 @@ def test_the_deployments_are_those_of_the_internal_table(client: Github) -> None
 def test_links_lead_through_every_page_once_the_newest_first(client: Github) -> None:
     deployment = client.get_repo(f"acme/{ONE.repo}").get_deployment(ONE.id)
     client.per_page = 1
-    assert [each.state for each in deployment.get_statuses()] == [each.state for each in reversed(ONE.statuses)]
+    assert [status.state for status in deployment.get_statuses()] == [status.state for status in reversed(ONE.statuses)]
 
 
 @pytest.mark.parametrize("given", [{"sha": ONE.sha}, {"environment": ONE.environment}, {"ref": f"v{ONE.version}"}])
 def test_a_filter_leaves_what_is_equal(client: Github, given: dict[str, str]) -> None:
     (value,) = given.values()
-    mine = [each for each in ROLLOUTS if each.repo == ONE.repo]
-    wanted = [each.id for each in mine if value in (each.sha, each.environment, f"v{each.version}")]
-    found = client.get_repo(f"acme/{ONE.repo}").get_deployments(**given)
-    assert sorted(each.id for each in found) == wanted
+    mine = [rollout for rollout in ROLLOUTS if rollout.repo == ONE.repo]
+    wanted = [item.id for item in mine if value in (item.sha, item.environment, f"v{item.version}")]
+    deployments = client.get_repo(f"acme/{ONE.repo}").get_deployments(**given)
+    assert sorted(item.id for item in deployments) == wanted
 
 
 def test_a_run_has_its_jobs_and_who_started_it(client: Github) -> None:
     run = client.get_repo(f"acme/{ONE.repo}").get_workflow_run(ONE.run)
     assert (run.head_sha, run.conclusion, run.actor.login) == (ONE.sha, ONE.conclusion, ONE.creator)
-    assert [(each.id, each.name, each.conclusion) for each in run.jobs()] == [
-        (each.id, each.name, each.conclusion) for each in ONE.jobs
+    assert [(job.id, job.name, job.conclusion) for job in run.jobs()] == [
+        (job.id, job.name, job.conclusion) for job in ONE.jobs
     ]
 
 
 def test_runs_are_found_by_commit(client: Github) -> None:
-    found = client.get_repo(f"acme/{ONE.repo}").get_workflow_runs(head_sha=ONE.sha)
-    assert (found.totalCount, [each.id for each in found]) == (1, [ONE.run])
+    workflow_runs = client.get_repo(f"acme/{ONE.repo}").get_workflow_runs(head_sha=ONE.sha)
+    assert (workflow_runs.totalCount, [item.id for item in workflow_runs]) == (1, [ONE.run])
 
 
 def test_who_approved_is_told(client: Github) -> None:
     _, said = client.requester.requestJsonAndCheck("GET", f"{HOME}/actions/runs/{ONE.run}/approvals")
-    assert [(each["state"], each["user"]["login"]) for each in said] == [("approved", ONE.approver)]
+    assert [(item["state"], item["user"]["login"]) for item in said] == [("approved", ONE.approver)]
 
 
 async def test_a_log_lies_at_a_url_that_needs_no_token(client: Github) -> None:
     job = next(iter(client.get_repo(f"acme/{ONE.repo}").get_workflow_run(ONE.run).jobs()))
     async with aiohttp.ClientSession() as session:
         async with session.get(job.logs_url()) as response:
-            assert await response.text() == log(ONE, ONE.jobs[0])
+            assert await response.text() == write_log(ONE, ONE.jobs[0])
         async with session.get(job.logs_url().partition("?")[0]) as response:
             assert response.status == 403
 
@@ -117,7 +117,10 @@ def test_a_wrong_token_opens_nothing(running: Running) -> None:
 @asynccontextmanager
 async def calling(limit: int) -> AsyncIterator[Any]:
     """What a call is answered with: its status, its headers and its body."""
-    async with serving(app("t", account(SCALE), rates(limit))) as url, aiohttp.ClientSession(url) as session:
+    async with (
+        serving(app("t", build_organization(SCALE), build_rate(limit))) as url,
+        aiohttp.ClientSession(url) as session,
+    ):
 
         async def call(**headers: str) -> tuple[int, Any, bytes]:
             async with session.get(HOME, headers={"authorization": "token t"} | headers) as response:
@@ -143,5 +146,5 @@ async def test_a_call_too_many_is_told_when_the_hour_is_over() -> None:
 
 
 def test_an_hour_begins_anew() -> None:
-    limits = rates(1)
-    assert [counted(limits, now) for now in (0.0, 1.0, 3600.0)] == [True, False, True]
+    limits = build_rate(1)
+    assert [count_call(limits, now) for now in (0.0, 1.0, 3600.0)] == [True, False, True]

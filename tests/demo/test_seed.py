@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import create_engine, func, select
 
 from demo.data.business import tables
-from demo.data.seed_sql import METADATA, Refused, seed
+from demo.data.seed_sql import METADATA, SeedRefused, seed
 from demo.servers.run import ROOT
 
 SCALE = 0.01
@@ -64,7 +64,7 @@ def test_a_whole_seeding_is_kept_and_another_scale_replaces_it(path: Path) -> No
 
 
 def test_a_killed_seeding_is_done_again(path: Path) -> None:
-    script = f"from demo.sql.seed import seed; seed('sqlite:///{path}', 1)"
+    script = f"from demo.data.seed_sql import seed; seed('sqlite:///{path}', 1)"
     process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT)
     part = path.with_name("internal.sqlite.part")
     deadline = time.monotonic() + 10
@@ -90,7 +90,7 @@ def test_a_file_that_is_not_the_demos_is_left_alone(path: Path, content: bytes |
         path.write_bytes(content)
     before = path.read_bytes()
 
-    with pytest.raises(Refused, match="not a database that the demo made; remove it"):
+    with pytest.raises(SeedRefused, match="not a database that the demo made; remove it"):
         seed(f"sqlite:///{path}", SCALE)
     assert path.read_bytes() == before
 
@@ -130,7 +130,7 @@ def test_a_postgresql_table_that_is_not_the_demos_is_left_alone(postgresql: str)
         connection.exec_driver_sql("DROP TABLE IF EXISTS demo_seed")
         connection.exec_driver_sql("CREATE TABLE customer (id INTEGER)")
 
-    with pytest.raises(Refused, match="holds a table `customer` that the demo did not make"):
+    with pytest.raises(SeedRefused, match="holds a table `customer` that the demo did not make"):
         seed(postgresql, SCALE)
     with engine.begin() as connection:
         assert connection.scalar(select(func.count()).select_from(METADATA.tables["customer"])) == 0

@@ -25,7 +25,7 @@ from demo.servers.snowflake import DATABASE, SCHEMA
 SCALE = 0.01
 LEFT_BEHIND = """
 import os, signal
-from demo.servers import servers
+from demo.servers.run import servers
 with servers(("slack",), scale=0.01, environment={"SLACK_TOKEN": "t"}) as running:
     print(running.ports["slack"], flush=True)
     os.kill(os.getpid(), signal.SIGKILL)

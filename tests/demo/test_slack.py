@@ -10,8 +10,8 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from demo.data import activity
 from demo.servers.run import Running, address
-from demo.servers.slack.app import app, rates, wait
-from demo.servers.slack.workspace import ALL, ANYWHERE, workspace
+from demo.servers.slack.app import app, count_call, parse_rates
+from demo.servers.slack.workspace import ALL, ANYWHERE, build_workspace
 from tests.servers.rest import serving
 
 SCALE = 0.01
@@ -49,15 +49,25 @@ async def test_the_token_names_the_bot(client: AsyncWebClient) -> None:
     assert (reply["user"], reply["user_id"]) == (activity.BOT_NAME, activity.BOT)
 
 
-@pytest.mark.parametrize(("method", "key", "arguments", "names"), [
-    pytest.param("conversations.list", "channels", {"limit": 3}, [each.id for each in CHANNELS.values()], id="rooms"),
-    pytest.param("users.list", "members", {"limit": 4}, [each.id for each in USERS], id="users"),
-    pytest.param("conversations.history", "messages", {"channel": INCIDENTS, "limit": 5}, TOPS[::-1], id="messages"),
-    pytest.param(
-        "conversations.replies", "messages", {"channel": PARENT.channel, "ts": PARENT.ts, "limit": 1},
-        [PARENT.ts, *REPLIES], id="replies",
-    ),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("method", "key", "arguments", "names"),
+    [
+        pytest.param(
+            "conversations.list", "channels", {"limit": 3}, [channel.id for channel in CHANNELS.values()], id="rooms"
+        ),
+        pytest.param("users.list", "members", {"limit": 4}, [user.id for user in USERS], id="users"),
+        pytest.param(
+            "conversations.history", "messages", {"channel": INCIDENTS, "limit": 5}, TOPS[::-1], id="messages"
+        ),
+        pytest.param(
+            "conversations.replies",
+            "messages",
+            {"channel": PARENT.channel, "ts": PARENT.ts, "limit": 1},
+            [PARENT.ts, *REPLIES],
+            id="replies",
+        ),
+    ],
+)
 async def test_cursors_lead_through_everything_once_in_order(
     client: AsyncWebClient, method: str, key: str, arguments: dict[str, Any], names: list[str]
 ) -> None:
@@ -213,8 +223,8 @@ async def ask_often(client: AsyncWebClient) -> None:
 
 
 async def test_a_closed_channel_takes_nothing_and_a_token_does_what_it_may() -> None:
-    world = workspace(SCALE)
-    async with serving(app("t", world, rates([]), ALL - {"channels:manage", ANYWHERE})) as url:
+    world = build_workspace(SCALE)
+    async with serving(app("t", world, parse_rates([]), ALL - {"channels:manage", ANYWHERE})) as url:
         client = AsyncWebClient(token="t", base_url=f"{url}/api/")
         for call, error in (
             (client.conversations_archive(channel=INCIDENTS), "missing_scope"),
@@ -228,11 +238,11 @@ async def test_a_closed_channel_takes_nothing_and_a_token_does_what_it_may() -> 
 
 
 def test_a_rate_is_of_one_method_and_is_paid_back_evenly() -> None:
-    limits = rates(["users.info=2", "60"])
+    limits = parse_rates(["users.info=2", "60"])
     times = (0.0, 0.0, 0.0, 29.0, 30.0, 30.0)
 
-    assert [wait(limits, "users.info", now) for now in times] == [0, 0, 30, 1, 0, 30]
-    assert wait(limits, "users.list", 30.0) == 0
+    assert [count_call(limits, "users.info", now) for now in times] == [0, 0, 30, 1, 0, 30]
+    assert count_call(limits, "users.list", 30.0) == 0
 
 
 async def seen(client: AsyncWebClient, **told: Any) -> list[Any]:
@@ -263,10 +273,10 @@ async def test_metadata_stay_with_a_message_and_are_told_when_asked_for(client: 
     posted = await client.chat_postMessage(channel=CHANNELS["general"].id, text="marked", metadata=marked)
     await client.chat_update(channel=posted["channel"], ts=posted["ts"], text="edited")
     told = [
-        (await client.conversations_history(channel=posted["channel"], limit=1, include_all_metadata=each))["messages"]
-        for each in (True, False)
+        (await client.conversations_history(channel=posted["channel"], limit=1, include_all_metadata=item))["messages"]
+        for item in (True, False)
     ]
-    assert [each[0].get("metadata") for each in told] == [marked, None]
+    assert [item[0].get("metadata") for item in told] == [marked, None]
     assert told[0][0]["text"] == "edited"
 
 
@@ -279,7 +289,7 @@ async def test_what_is_deleted_is_gone_and_a_head_leaves_its_place(client: Async
     with pytest.raises(SlackApiError, match="message_not_found"):
         await client.chat_delete(channel=head["channel"], ts=below["ts"])
 
-    assert [each.get("subtype") for each in thread["messages"]] == ["tombstone", None]
+    assert [item.get("subtype") for item in thread["messages"]] == ["tombstone", None]
 
 
 @pytest.mark.parametrize(("more", "error"), [

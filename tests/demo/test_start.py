@@ -12,7 +12,7 @@ import pytest
 from graphql import parse, validate
 
 from auth import users
-from demo.run import IN_POSTGRESQL, PEOPLE, SECRETS, held, keys, pepper, settings
+from demo.run import IN_POSTGRESQL, PEOPLE, SECRETS, keys, load_pepper, lock_folder, settings
 from demo.servers import run
 from demo.servers.run import HOST, ROOT
 from onedoor import config
@@ -86,9 +86,9 @@ def test_every_start_gives_the_same_keys_whatever_was_rotated_since(state: Metad
 
 
 def test_a_folder_keeps_its_pepper_to_itself(tmp_path: Path) -> None:
-    first = pepper(tmp_path)
+    first = load_pepper(tmp_path)
 
-    assert (pepper(tmp_path), len(first)) == (first, 64)
+    assert (load_pepper(tmp_path), len(first)) == (first, 64)
     assert (tmp_path / "pepper").stat().st_mode & 0o777 == 0o600
 
 
@@ -117,7 +117,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_folder_in_use_is_one_sentence(tmp_path: Path) -> None:
-    with held(tmp_path):
+    with lock_folder(tmp_path):
         said = refusal("--port", "0", "--folder", str(tmp_path))
 
     assert said == (2, f"another demo runs in `{tmp_path}`; stop it, or choose another `--folder`\n")

@@ -49,7 +49,7 @@ def test_every_table_has_as_many_rows_as_its_size_says() -> None:
 
 
 def test_five_orders_in_a_row_have_fifteen_items_whatever_the_scale() -> None:
-    assert sum(len(business.items(number, 200)) for number in range(199_996, 200_001)) == 15
+    assert sum(len(business.build_items(number, 200)) for number in range(199_996, 200_001)) == 15
 
 
 def test_the_rows_have_the_columns_of_the_sql_tables() -> None:

@@ -66,7 +66,7 @@ def test_an_address_of_s3_is_verified(s3: Any) -> None:
         forged = client.generate_presigned_url("get_object", Params=given)
 
     assert status(good) == 200
-    assert [status(each) for each in (forged, good.replace("written/d", "written/a"), f"{good}&versionId=1")] == (
+    assert [status(item) for item in (forged, good.replace("written/d", "written/a"), f"{good}&versionId=1")] == (
         [403] * 3
     )
     assert status(good, "DELETE") == 403

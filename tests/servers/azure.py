@@ -1,4 +1,4 @@
-"""The demo's server of Azure's protocols, in this process: with what it was asked, and whatever else it should do."""
+"""Serve the Azure emulator in this process, and record its calls."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from demo.run import SECRETS
 from demo.servers.azure.app import BLOB_ACCOUNT, FILES_ACCOUNT, app
 from demo.servers.azure.protocol import Account
-from demo.servers.slack.app import rates
+from demo.servers.slack.app import parse_rates
 from onedoor.connectors.azure import client as azure_client
 from onedoor.connectors.azure import connector
 
@@ -21,7 +21,7 @@ PATTERN = "customers/{customer_id:int}/{kind}/{name}"
 
 
 @dataclass(slots=True, kw_only=True)
-class Server:
+class AzureEmulator:
     """`asked`: the method and the url's path and query of each call, in their order."""
 
     url: str
@@ -38,18 +38,18 @@ class Server:
 
 
 @contextmanager
-def server(serve: Any, *, page: int = 5000, rate: tuple[str, ...] = ()) -> Iterator[Server]:
+def serve_emulator(serve: Any, *, page: int = 5000, rate: tuple[str, ...] = ()) -> Iterator[AzureEmulator]:
     accounts = (
         Account(service="file", name=FILES_ACCOUNT, key=azure_client.decode_account_key(FILES_KEY), page=page),
         Account(service="blob", name=BLOB_ACCOUNT, key=azure_client.decode_account_key(BLOB_KEY), page=page),
     )
-    made = Server(url="", accounts=accounts)
-    with serve(counted(app(accounts, rates(rate)), made.asked)) as port:
-        made.url = f"http://127.0.0.1:{port}"
-        yield made
+    emulator = AzureEmulator(url="", accounts=accounts)
+    with serve(record_calls(app(accounts, parse_rates(rate)), emulator.asked)) as port:
+        emulator.url = f"http://127.0.0.1:{port}"
+        yield emulator
 
 
-def counted(served: ASGIApp, asked: list[str]) -> ASGIApp:
+def record_calls(served: ASGIApp, asked: list[str]) -> ASGIApp:
     async def counting(scope: Scope, receive: Receive, send: Send) -> None:
         asked.append(f"{scope['method']} {scope['raw_path'].decode()}?{scope['query_string'].decode()}")
         await served(scope, receive, send)
@@ -89,7 +89,7 @@ def store_blobs(url: str, container: str, bodies: dict[str, bytes]) -> None:
 
 
 @asynccontextmanager
-async def share(url: str, name: str = "small", **more: Any) -> AsyncIterator[connector.AzureFilesConnector]:
+async def open_share(url: str, name: str = "small", **more: Any) -> AsyncIterator[connector.AzureFilesConnector]:
     """The source under test."""
     given = {"account": FILES_ACCOUNT, "share": name, "pattern": PATTERN, "base_url": url, "private_addresses": True}
     async with closed(connector.FILES_KIND, given | credentials(FILES_KEY, more)) as source:
@@ -97,7 +97,7 @@ async def share(url: str, name: str = "small", **more: Any) -> AsyncIterator[con
 
 
 @asynccontextmanager
-async def container(url: str, name: str = "small", **more: Any) -> AsyncIterator[connector.AzureBlobConnector]:
+async def open_container(url: str, name: str = "small", **more: Any) -> AsyncIterator[connector.AzureBlobConnector]:
     """The source under test."""
     given = {"account": BLOB_ACCOUNT, "container": name, "pattern": PATTERN, "base_url": url, "private_addresses": True}
     async with closed(connector.BLOB_KIND, given | credentials(BLOB_KEY, more)) as source:

@@ -1,4 +1,4 @@
-"""Microsoft's own emulator of Azure Blob Storage on a free port of loopback, where its program is found."""
+"""Run Microsoft's own emulator of Azure Blob Storage, where its program is found."""
 
 import os
 import shutil
@@ -12,14 +12,14 @@ from demo.servers.run import accepts
 
 HOST = "127.0.0.1"
 PROGRAM = os.environ.get("AZURITE") or shutil.which("azurite-blob")
-MISSING = "Azure Blob Storage as Azurite has it: npm install azurite, and set AZURITE to its azurite-blob"
+MISSING_MESSAGE = "Azure Blob Storage as Azurite has it: npm install azurite, and set AZURITE to its azurite-blob"
 READY_SECONDS = 30.0
 POLL_SECONDS = 0.05
 FLAGS = ("--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent")
 
 
 @contextmanager
-def azurite(account: str, key: str) -> Iterator[str]:
+def run_azurite(account: str, key: str) -> Iterator[str]:
     """The url of the account, which has nothing in it yet."""
     assert PROGRAM is not None
     port = free_port()

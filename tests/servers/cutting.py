@@ -1,4 +1,4 @@
-"""A port in, another that leads to it out, whose connections can be broken in the middle of what is sent."""
+"""Forward a port, and break its connections in the middle of what is sent."""
 
 import contextlib
 import socket
@@ -11,7 +11,7 @@ PIECE = 16_384
 RESET = struct.pack("ii", 1, 0)
 
 
-class Cutting:
+class CuttingPort:
     """Passes everything on, both ways, until so many bytes more have been sent after `cut`: then it breaks, once."""
 
     def __init__(self, port: int) -> None:
@@ -71,8 +71,8 @@ class Cutting:
 
 
 @contextlib.contextmanager
-def cutting(port: int) -> Iterator[Cutting]:
-    made = Cutting(port)
+def open_cutting_port(port: int) -> Iterator[CuttingPort]:
+    made = CuttingPort(port)
     thread = threading.Thread(target=made.serve, daemon=True)
     thread.start()
     try:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from demo.servers.postgresql import follow, free_port
-from demo.servers.prometheus.app import written
+from demo.servers.prometheus.app import format_number
 from demo.servers.prometheus.promql import Series
 
 HOST = "127.0.0.1"
@@ -55,7 +55,7 @@ def openmetrics(series: Sequence[Series]) -> str:
     for each in sorted(series, key=lambda one: one.labels["__name__"]):
         labels = ",".join(f'{name}="{said(text)}"' for name, text in each.labels.items() if name != "__name__")
         for at, value in each.points(0, EVER):
-            lines.append(f"{each.labels['__name__']}{{{labels}}} {written(value)} {at / 1000:.3f}")
+            lines.append(f"{each.labels['__name__']}{{{labels}}} {format_number(value)} {at / 1000:.3f}")
     return "\n".join([*lines, "# EOF", ""])
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from demo.servers.prometheus.app import Recorded
+from demo.servers.prometheus.app import RecordedPoints
 from demo.servers.prometheus.promql import Point, Series
 from tests.servers import prometheus
 from tests.servers.prometheus import prometheus_server
@@ -22,7 +22,7 @@ ODD = 'a"b\\c\nd{},é'
 
 
 def recorded(name: str, points: list[Point], **labels: str) -> Series:
-    return Series(labels={"__name__": name, **labels}, points=Recorded(tuple(points)))
+    return Series(labels={"__name__": name, **labels}, points=RecordedPoints(tuple(points)))
 
 
 def counter(a_minute: float, resets: tuple[int, ...] = (), gaps: range = range(0), start: float = 0.0) -> list[Point]:

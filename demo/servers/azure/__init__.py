@@ -1,1 +1,1 @@
-"""Azure Files and Blob Storage."""
+"""Emulate Azure Files and Azure Blob Storage."""

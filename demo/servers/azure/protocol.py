@@ -1,4 +1,4 @@
-"""Leases, ranges, signatures, errors."""
+"""Check signatures and conditions, lease files, and serve ranges, as Azure does."""
 
 import hmac
 import re
@@ -18,7 +18,7 @@ ETAGS = count(0x8DE1_0000_0000_000)
 
 
 class Refusal(Exception):
-    """A call that Azure would answer with an error: a status, a code, and a sentence."""
+    """An error that Azure answers with: a status, a code, and a sentence."""
 
     def __init__(self, status: int, code: str, sentence: str) -> None:
         super().__init__(sentence)
@@ -29,7 +29,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """`path` as it stood in the url; `parts`: what comes after the account, decoded; headers by names in lower case."""
+    """A call: `path` as it is in the URL, `parts` decoded after the account, header names in lower case."""
 
     method: str
     path: str
@@ -41,12 +41,12 @@ class Call:
 
     @property
     def name(self) -> str:
-        """Of what is called within its share or container."""
+        """The path within the share or container."""
         return "/".join(self.parts[1:])
 
 
 @dataclass(slots=True, kw_only=True)
-class Kept:
+class StoredItem:
     """A file, a blob, or a directory, which has no body."""
 
     name: str
@@ -61,15 +61,15 @@ class Kept:
 
 @dataclass(slots=True, kw_only=True)
 class Root:
-    """A share, whose names are found however they are written, or a container: `kept` is by the name that finds."""
+    """A share, which ignores the case of names, or a container; `kept` is by the name that finds."""
 
-    top: Kept
-    kept: dict[str, Kept] = field(default_factory=dict)
+    top: StoredItem
+    kept: dict[str, StoredItem] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
 class Account:
-    """`service`: `file` or `blob`. `page`: the most entries one page of a listing holds."""
+    """One service, `file` or `blob`; `page` is the most entries in a page of a listing."""
 
     service: str
     name: str
@@ -85,84 +85,84 @@ class Reply:
     body: bytes = b""
 
 
-def root_of(account: Account, call: Call) -> Root:
-    found = account.roots.get(call.parts[0])
-    if found is None:
+def find_root(account: Account, call: Call) -> Root:
+    root = account.roots.get(call.parts[0])
+    if root is None:
         kind = "share" if account.service == "file" else "container"
         raise Refusal(404, f"{kind.title()}NotFound", f"The specified {kind} does not exist.")
-    return found
+    return root
 
 
 META = "x-ms-meta-"
 
 
-def metadata(call: Call) -> dict[str, str]:
+def read_metadata(call: Call) -> dict[str, str]:
     return {name: value for name, value in call.headers.items() if name.startswith(META)}
 
 
-def matched(call: Call, found: Kept | None) -> None:
-    """Of a blob: who may only create one writes over none."""
-    if found is not None and "sig" in call.query and "w" not in call.query.get("sp", "") and call.method == "PUT":
+def check_conditions(call: Call, item: StoredItem | None) -> None:
+    """Check the conditions of a write, and that a permission to create overwrites nothing. Raises Refusal."""
+    if item is not None and "sig" in call.query and "w" not in call.query.get("sp", "") and call.method == "PUT":
         raise Refusal(403, "UnauthorizedBlobOverwrite", "This request is not authorized to perform blob overwrites.")
-    if call.headers.get("if-none-match") == "*" and found is not None:
+    if call.headers.get("if-none-match") == "*" and item is not None:
         raise Refusal(409, "BlobAlreadyExists", "The specified blob already exists.")
-    wanted = call.headers.get("if-match")
-    if wanted is not None and (found is None or wanted.strip('"') != found.etag):
+    header = call.headers.get("if-match")
+    if header is not None and (item is None or header.strip('"') != item.etag):
         raise Refusal(412, "ConditionNotMet", "The condition specified using HTTP conditional header(s) is not met.")
 
 
-def origin(call: Call, account: Account) -> Kept:
-    """What a copy is made of, in this same account. Raises Refusal."""
-    parts = [unquote(each) for each in urlsplit(call.headers["x-ms-copy-source"]).path.split("/")[1:]]
+def find_copy_source(call: Call, account: Account) -> StoredItem:
+    """Return the file to copy, from this same account. Raises Refusal."""
+    parts = [unquote(part) for part in urlsplit(call.headers["x-ms-copy-source"]).path.split("/")[1:]]
     root = account.roots.get(parts[1]) if parts[0] == account.name and len(parts) > 2 else None
     name = "/".join(parts[2:])
     found = None if root is None else root.kept.get(name.lower() if account.service == "file" else name)
     if found is None or found.body is None:
         raise Refusal(404, "CannotVerifyCopySource", "The specified resource does not exist.")
-    wanted = call.headers.get("x-ms-source-if-match")
-    if wanted is not None and wanted.strip('"') != found.etag:
+    header = call.headers.get("x-ms-source-if-match")
+    if header is not None and header.strip('"') != found.etag:
         raise Refusal(412, "SourceConditionNotMet", "The source condition is not met.")
     return found
 
 
-def copied(call: Call, account: Account, name: str) -> Kept:
-    """With the metadata of the call where it says any, else with that of what it is a copy of."""
-    source = origin(call, account)
-    said = metadata(call) or dict(source.metadata)
-    return Kept(name=name, body=bytearray(source.body or b""), content_type=source.content_type, metadata=said)
+def copy_item(call: Call, account: Account, name: str) -> StoredItem:
+    """Copy an item with the metadata of the call, or with its own if the call has none."""
+    source = find_copy_source(call, account)
+    said = read_metadata(call) or dict(source.metadata)
+    return StoredItem(name=name, body=bytearray(source.body or b""), content_type=source.content_type, metadata=said)
 
 
-def held(call: Call, found: Kept, header: str = "x-ms-lease-id") -> None:
-    """Who writes to a file that is leased must say by which lease. Raises Refusal."""
+def check_lease(call: Call, item: StoredItem, header: str = "x-ms-lease-id") -> None:
+    """Check that a write to a leased file names its lease. Raises Refusal."""
     said = call.headers.get(header)
-    if found.lease is None and said is not None:
+    if item.lease is None and said is not None:
         raise Refusal(412, "LeaseNotPresentWithFileOperation", "There is currently no lease on the file.")
-    if found.lease is not None and said is None:
+    if item.lease is not None and said is None:
         raise Refusal(412, "LeaseIdMissing", "There is currently a lease on the file and no lease ID was specified.")
-    if found.lease != said:
+    if item.lease != said:
         raise Refusal(412, "LeaseIdMismatchWithFileOperation", "The lease ID did not match the lease on the file.")
 
 
-def lease(call: Call, found: Kept) -> Reply:
-    """Acquired without an end, released, or broken; the file is the same afterwards."""
+def change_lease(call: Call, item: StoredItem) -> Reply:
+    """Acquire a lease without an end, release or break it, without changing the file."""
     action, said = call.headers.get("x-ms-lease-action"), call.headers.get("x-ms-lease-id")
     if action == "acquire":
         wanted = str(UUID(call.headers.get("x-ms-proposed-lease-id", "")))
-        if call.headers.get("x-ms-lease-duration") != "-1" or found.lease not in (None, wanted):
+        if call.headers.get("x-ms-lease-duration") != "-1" or item.lease not in (None, wanted):
             raise Refusal(409, "LeaseAlreadyPresent", "There is already a lease present.")
-        found.lease = wanted
-        return Reply(status=201, headers={"x-ms-lease-id": wanted, **standing(found)})
-    if action == "release" and found.lease != said:
+        item.lease = wanted
+        return Reply(status=201, headers={"x-ms-lease-id": wanted, **build_state_headers(item)})
+    if action == "release" and item.lease != said:
         raise Refusal(409, "LeaseIdMismatchWithLeaseOperation", "The lease ID specified did not match the lease ID.")
     if action not in ("release", "break"):
         raise Refusal(400, "InvalidHeaderValue", "The value for one of the HTTP headers is not in the correct format.")
-    found.lease = None
-    return Reply(status=200 if action == "release" else 202, headers=standing(found))
+    item.lease = None
+    return Reply(status=200 if action == "release" else 202, headers=build_state_headers(item))
 
 
-def standing(found: Kept) -> dict[str, str]:
+def build_state_headers(item: StoredItem) -> dict[str, str]:
     now = datetime.now(UTC)
-    return {"etag": f'"{found.etag}"', "date": f"{now:%a, %d %b %Y %H:%M:%S} GMT"}
+    return {"etag": f'"{item.etag}"', "date": f"{now:%a, %d %b %Y %H:%M:%S} GMT"}
 
 
 RANGE = re.compile(r"bytes=(\d+)-(\d*)")
@@ -171,21 +171,21 @@ Extent: TypeAlias = tuple[int, int]
 """From, and up to, but without."""
 
 
-def told(kept: Kept, **more: str) -> dict[str, str]:
+def build_item_headers(item: StoredItem, **more: str) -> dict[str, str]:
     return {
-        "last-modified": format_datetime(kept.modified, usegmt=True),
-        "etag": f'"{kept.etag}"',
-        **kept.metadata,
+        "last-modified": format_datetime(item.modified, usegmt=True),
+        "etag": f'"{item.etag}"',
+        **item.metadata,
         **more,
     }
 
 
-def served(call: Call, kept: Kept, **more: str) -> Reply:
-    body = bytes(kept.body or b"")
-    headers = told(kept, **more) | {"content-type": kept.content_type, "accept-ranges": "bytes"}
+def serve_content(call: Call, item: StoredItem, **more: str) -> Reply:
+    body = bytes(item.body or b"")
+    headers = build_item_headers(item, **more) | {"content-type": item.content_type, "accept-ranges": "bytes"}
     if call.method == "HEAD":
         return Reply(headers=headers | {"content-length": str(len(body))})
-    extent = asked(call)
+    extent = parse_range(call)
     if extent is None:
         return Reply(headers=headers, body=body)
     start, end = extent
@@ -196,19 +196,19 @@ def served(call: Call, kept: Kept, **more: str) -> Reply:
     return Reply(status=206, headers=headers, body=part)
 
 
-def asked(call: Call) -> Extent | None:
+def parse_range(call: Call) -> Extent | None:
     text = call.headers.get("x-ms-range") or call.headers.get("range")
     if text is None:
         return None
-    found = RANGE.fullmatch(text)
-    if found is None:
+    match = RANGE.fullmatch(text)
+    if match is None:
         raise Refusal(400, "InvalidHeaderValue", "The value for one of the HTTP headers is not in the correct format.")
-    return int(found[1]), int(found[2]) + 1 if found[2] else 2**63
+    return int(match[1]), int(match[2]) + 1 if match[2] else 2**63
 
 
-def changed(kept: Kept) -> None:
-    kept.etag = f"0x{next(ETAGS):X}"
-    kept.modified = datetime.now(UTC).replace(microsecond=0)
+def mark_changed(item: StoredItem) -> None:
+    item.etag = f"0x{next(ETAGS):X}"
+    item.modified = datetime.now(UTC).replace(microsecond=0)
 
 
 HEADERS = (
@@ -219,19 +219,21 @@ HEADERS = (
 SKEW = timedelta(minutes=15)
 
 
-def check(call: Call, account: Account, now: datetime) -> None:
+def check_shared_key(call: Call, account: Account, now: datetime) -> None:
     scheme, _, credential = call.headers["authorization"].partition(" ")
     name, _, signature = credential.partition(":")
     if scheme != "SharedKey" or name != account.name:
-        raise failed("The scheme or the account of the Authorization header is not known.")
-    if not timely(call.headers, now):
-        raise failed("Request date header too old.")
-    if not hmac.compare_digest(signature.encode(), sign(account.key, signed_text(call, account)).encode()):
-        raise failed("The MAC signature found in the HTTP request is not the same as any computed signature.")
+        raise build_authentication_refusal("The scheme or the account of the Authorization header is not known.")
+    if not is_timely(call.headers, now):
+        raise build_authentication_refusal("Request date header too old.")
+    if not hmac.compare_digest(signature.encode(), sign(account.key, build_signed_text(call, account)).encode()):
+        raise build_authentication_refusal(
+            "The MAC signature found in the HTTP request is not the same as any computed signature."
+        )
 
 
-def signed_text(call: Call, account: Account) -> str:
-    """Azure's form: the verb, some headers, those of its own, then the resource and the query."""
+def build_signed_text(call: Call, account: Account) -> str:
+    """Return the text that is signed: method, some headers, Azure's own headers, resource and query."""
     said = {name: call.headers.get(name, "") for name in HEADERS}
     if said["content-length"] == "0":
         said["content-length"] = ""
@@ -243,7 +245,7 @@ def signed_text(call: Call, account: Account) -> str:
     return "\n".join([*lines, f"/{account.name}{call.path}"]) + "".join(asked)
 
 
-def timely(headers: Mapping[str, str], now: datetime) -> bool:
+def is_timely(headers: Mapping[str, str], now: datetime) -> bool:
     try:
         said = parsedate_to_datetime(headers.get("x-ms-date") or headers.get("date") or "")
     except ValueError:
@@ -255,7 +257,7 @@ def sign(key: bytes, text: str) -> str:
     return b64encode(hmac.digest(key, text.encode(), "sha256")).decode()
 
 
-def failed(detail: str) -> Refusal:
+def build_authentication_refusal(detail: str) -> Refusal:
     sentence = "Server failed to authenticate the request. Make sure the value of Authorization header is formed"
     return Refusal(403, "AuthenticationFailed", f"{sentence} correctly including the signature. {detail}")
 
@@ -276,52 +278,52 @@ OLDEST = "2020-12-06"
 ROOTS = {"file": "s", "blob": "c"}
 
 
-def shared_check(call: Call, account: Account, needs: tuple[str, str], now: datetime) -> None:
-    """`needs`: the permissions of which one will do, and what is called: a (s)ervice, a (c)ontainer or an (o)bject."""
+def check_sas(call: Call, account: Account, needs: tuple[str, str], now: datetime) -> None:
+    """Check a SAS; `needs` names permissions of which one will do, and a level: (s)ervice, (c)ontainer, (o)bject."""
     given = call.query
     if given.get("sv", "") < OLDEST or "si" in given or "sip" in given:
-        raise failed("This version, a stored policy or a range of addresses is not known here.")
-    lines = of_account(given, account) if "ss" in given else of_resource(call, account)
+        raise build_authentication_refusal("This version, a stored policy or a range of addresses is not known here.")
+    lines = list_account_fields(given, account) if "ss" in given else list_resource_fields(call, account)
     if not hmac.compare_digest(given["sig"].encode(), sign(account.key, "\n".join(lines)).encode()):
-        raise failed("Signature did not match.")
-    if not instant(given.get("st")) <= now < instant(given.get("se")):
-        raise failed("Signature not valid in the specified time frame.")
-    covers(given, account, needs)
+        raise build_authentication_refusal("Signature did not match.")
+    if not parse_time(given.get("st")) <= now < parse_time(given.get("se")):
+        raise build_authentication_refusal("Signature not valid in the specified time frame.")
+    check_permissions(given, account, needs)
     if call.scheme not in given.get("spr", "https,http").split(","):
         raise Refusal(403, "AuthorizationProtocolMismatch", "This request is not authorized using this protocol.")
 
 
-def of_account(given: Mapping[str, str], account: Account) -> list[str]:
+def list_account_fields(given: Mapping[str, str], account: Account) -> list[str]:
     return [{**given, "account": account.name}.get(name, "") for name in WHOLE]
 
 
-def of_resource(call: Call, account: Account) -> list[str]:
-    """The resource is the one called, or its whole share or container, as `sr` says."""
+def list_resource_fields(call: Call, account: Account) -> list[str]:
+    """Return the signed fields of the called item, or of its whole share or container, as `sr` says."""
     whole = call.query.get("sr") == ROOTS[account.service]
     name = "/".join(call.parts[:1] if whole else call.parts)
     said = {**call.query, "resource": f"/{account.service}/{account.name}/{name}"}
-    return [said.get(each, "") for each in FORM[account.service]]
+    return [said.get(item, "") for item in FORM[account.service]]
 
 
-def covers(given: Mapping[str, str], account: Account, needs: tuple[str, str]) -> None:
+def check_permissions(given: Mapping[str, str], account: Account, needs: tuple[str, str]) -> None:
     permissions, level = needs
     if "ss" in given and account.service[0] not in given["ss"]:
-        raise refused("AuthorizationServiceMismatch", "service")
+        raise build_permission_refusal("AuthorizationServiceMismatch", "service")
     opened = given.get("srt", "") if "ss" in given else "co" if given.get("sr") == ROOTS[account.service] else "o"
     if level not in opened:
-        raise refused("AuthorizationResourceTypeMismatch", "resource type")
+        raise build_permission_refusal("AuthorizationResourceTypeMismatch", "resource type")
     if not set(permissions) & set(given.get("sp", "")):
-        raise refused("AuthorizationPermissionMismatch", "permission")
+        raise build_permission_refusal("AuthorizationPermissionMismatch", "permission")
 
 
-def refused(code: str, what: str) -> Refusal:
+def build_permission_refusal(code: str, what: str) -> Refusal:
     return Refusal(403, code, f"This request is not authorized to perform this operation using this {what}.")
 
 
-def instant(text: str | None) -> datetime:
-    """The beginning of all times, where none is said."""
+def parse_time(text: str | None) -> datetime:
+    """Return a time, or the earliest one if there is none."""
     try:
         found = datetime.fromisoformat(text) if text else datetime.min
     except ValueError:
-        raise failed("A time of the signature cannot be read.") from None
+        raise build_authentication_refusal("A time of the signature cannot be read.") from None
     return found.replace(tzinfo=found.tzinfo or UTC)

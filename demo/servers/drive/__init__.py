@@ -1,1 +1,1 @@
-"""Google Drive."""
+"""Emulate Google Drive."""

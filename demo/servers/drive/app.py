@@ -1,4 +1,4 @@
-"""Google Drive emulator."""
+"""Serve the methods of Google Drive's API."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -12,34 +12,43 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from demo.data.files import FOLDER, Document, drive_id
+from demo.data.files import FOLDER, Document, build_drive_id
 from demo.servers.drive import auth
 from demo.servers.drive import store as drive_store
-from demo.servers.drive.auth import Authority, Denied, Granted, Session, Sessions, granted, issued, permitted
-from demo.servers.drive.search import relevance, search, shown
-from demo.servers.drive.store import (
-    Failure,
-    Given,
-    Method,
-    Seen,
-    Store,
-    changed,
-    checked,
-    exported,
-    file_json,
-    forbidden,
-    found,
-    invalid,
-    now,
-    page,
-    put,
-    ranged,
-    removed,
-    said,
-    stored,
-    user_json,
+from demo.servers.drive.auth import (
+    Authority,
+    Sessions,
+    TokenDenied,
+    TokenGrant,
+    UploadSession,
+    check_scopes,
+    find_grant,
+    issue_token,
 )
-from demo.servers.slack.app import Rates, wait
+from demo.servers.drive.search import apply_mask, compile_relevance, compile_search
+from demo.servers.drive.store import (
+    DriveFailure,
+    DriveStore,
+    Method,
+    Parameters,
+    PersonView,
+    build_forbidden,
+    build_invalid,
+    change_document,
+    check_parameters,
+    cut_page,
+    cut_range,
+    export_document,
+    find_method,
+    format_failure,
+    format_file,
+    format_user,
+    get_content,
+    get_now,
+    put_document,
+    remove_document,
+)
+from demo.servers.slack.app import MethodRates, count_call
 
 Answer: TypeAlias = dict[str, Any]
 
@@ -59,65 +68,65 @@ SORTS: Mapping[str, Callable[[Document], Any]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """`body` is the JSON that came with it; `octets` and their type what was uploaded, None: nothing was."""
+class DriveCall:
+    """A call with its JSON body and, for an upload, the bytes and their type."""
 
-    seen: Seen
-    given: Given
+    view: PersonView
+    parameters: Parameters
     body: Mapping[str, Any]
-    octets: bytes | None = None
+    content: bytes | None = None
     content_type: str | None = None
 
 
-def about(asked: Asked) -> Answer:
-    if "fields" not in asked.given:
-        raise Failure(400, "required", "The 'fields' parameter is required for this method.", "fields")
-    return {"kind": "drive#about", "user": user_json(asked.seen, asked.seen.email), "canCreateDrives": False}
+def about_get(call: DriveCall) -> Answer:
+    if "fields" not in call.parameters:
+        raise DriveFailure(400, "required", "The 'fields' parameter is required for this method.", "fields")
+    return {"kind": "drive#about", "user": format_user(call.view, call.view.email), "canCreateDrives": False}
 
 
-def files_list(asked: Asked) -> Answer:
-    seen, given = asked.seen, asked.given
-    finds = search(given["q"], seen) if given.get("q") else lambda document: True
-    wanted = within(asked)
-    rows = [each for each in seen.listed() if wanted(each) and finds(each)]
-    rows.sort(key=ordering(given))
-    shown, more = page(rows, given, LISTED)
-    files = [file_json(seen, each) for each in shown]
+def files_list(call: DriveCall) -> Answer:
+    seen, given = call.view, call.parameters
+    finds = compile_search(given["q"], seen) if given.get("q") else lambda document: True
+    wanted = compile_corpora(call)
+    rows = [item for item in seen.listed() if wanted(item) and finds(item)]
+    rows.sort(key=choose_order(given))
+    shown, more = cut_page(rows, given, LISTED)
+    files = [format_file(seen, item) for item in shown]
     return {"kind": "drive#fileList", "incompleteSearch": False, "files": files, **more}
 
 
-def ordering(given: Given) -> Callable[[Document], Any]:
-    """What is found by what it says comes in Drive's own order, and in no other."""
-    relevant = relevance(given["q"]) if given.get("q") else None
-    if relevant is not None and given.get("orderBy"):
-        raise Failure(403, "forbidden", "Sorting is not supported for queries with fullText terms.", "orderBy")
-    return relevant or cmp_to_key(sorting(given.get("orderBy", "")))
+def choose_order(parameters: Parameters) -> Callable[[Document], Any]:
+    """Order a full text search by relevance, which is the only order that Drive allows for it."""
+    relevant = compile_relevance(parameters["q"]) if parameters.get("q") else None
+    if relevant is not None and parameters.get("orderBy"):
+        raise DriveFailure(403, "forbidden", "Sorting is not supported for queries with fullText terms.", "orderBy")
+    return relevant or cmp_to_key(compile_order(parameters.get("orderBy", "")))
 
 
-def within(asked: Asked) -> Callable[[Document], bool]:
-    """By corpora: one's own and what is shared with one, or one shared drive."""
-    given, seen = asked.given, asked.seen
+def compile_corpora(call: DriveCall) -> Callable[[Document], bool]:
+    """Compile the corpora into a test: the person's own files and those shared with them, or one shared drive."""
+    given, seen = call.parameters, call.view
     corpora, drive = given.get("corpora", "user"), given.get("driveId")
     if corpora not in ("user", "drive", "domain", "allDrives"):
-        raise invalid("corpora", corpora)
+        raise build_invalid("corpora", corpora)
     if (corpora == "drive") != (drive is not None):
-        raise Failure(400, "invalid", "The driveId and corpora parameters go together.", "corpora")
+        raise DriveFailure(400, "invalid", "The driveId and corpora parameters go together.", "corpora")
     if drive is not None:
         if not (given.get("includeItemsFromAllDrives") and given.get("supportsAllDrives")):
-            raise Failure(403, "teamDrivesParentLimit", "Shared drives must be supported and included.", "corpora")
+            raise DriveFailure(403, "teamDrivesParentLimit", "Shared drives must be supported and included.", "corpora")
         seen.get(drive)
     return lambda document: document.drive == drive or corpora == "allDrives"
 
 
-def sorting(text: str) -> Callable[[Document, Document], int]:
-    """By each key in turn, then as they came in."""
+def compile_order(text: str) -> Callable[[Document, Document], int]:
+    """Compare by each key in turn."""
     keys = [part.split() for part in text.split(",") if part.strip()]
     if any(key not in SORTS or rest not in ([], ["desc"]) for key, *rest in keys):
-        raise invalid("orderBy", text)
+        raise build_invalid("orderBy", text)
 
-    def compared(one: Document, other: Document) -> int:
+    def compared(document: Document, other: Document) -> int:
         for key, *rest in keys:
-            mine, theirs = SORTS[key](one), SORTS[key](other)
+            mine, theirs = SORTS[key](document), SORTS[key](other)
             if mine != theirs:
                 return (-1 if mine < theirs else 1) * (-1 if rest else 1)
         return 0
@@ -125,122 +134,133 @@ def sorting(text: str) -> Callable[[Document, Document], int]:
     return compared
 
 
-def files_get(asked: Asked) -> Answer:
-    return file_json(asked.seen, asked.seen.get(asked.given["fileId"]))
+def files_get(call: DriveCall) -> Answer:
+    return format_file(call.view, call.view.get(call.parameters["fileId"]))
 
 
-def files_create(asked: Asked) -> Answer:
-    """In the folder that it names, or one's own; a Google type without bytes is an empty one."""
-    seen, body = asked.seen, asked.body
+def files_create(call: DriveCall) -> Answer:
+    """Create a file in its folder, or in the person's root; a Google type without bytes is an empty file."""
+    seen, body = call.view, call.body
     parents = body.get("parents", ["root"])
     if len(parents) != 1:
-        raise Failure(400, "invalid", "A file must have exactly one parent.", "parents")
+        raise DriveFailure(400, "invalid", "A file must have exactly one parent.", "parents")
     parent = seen.writable(parents[0])
     if parent.content_type != FOLDER:
-        raise Failure(403, "parentNotAFolder", "The specified parent is not a folder.", "parents")
-    made = Document(
-        id=fresh(seen), name=body.get("name", "Untitled"), parent=parent.id, modified=now(), drive=parent.drive,
-        content_type=body.get("mimeType") or asked.content_type or "application/octet-stream",
-        owner=None if parent.drive else seen.email, body=asked.octets or b"", properties=kept({}, body),
-    )  # fmt: skip
-    return file_json(seen, put(seen.store, made))
+        raise DriveFailure(403, "parentNotAFolder", "The specified parent is not a folder.", "parents")
+    document = Document(
+        id=build_new_id(seen),
+        name=body.get("name", "Untitled"),
+        parent=parent.id,
+        modified=get_now(),
+        drive=parent.drive,
+        content_type=body.get("mimeType") or call.content_type or "application/octet-stream",
+        owner=None if parent.drive else seen.email,
+        body=call.content or b"",
+        properties=merge_properties({}, body),
+    )
+    return format_file(seen, put_document(seen.store, document))
 
 
-def files_update(asked: Asked) -> Answer:
-    """Its name, its type, whether it is in the trash, where it lies, and its bytes."""
-    seen, body, given = asked.seen, asked.body, asked.given
+def files_update(call: DriveCall) -> Answer:
+    """Change a file's name, type, folder, bytes, or whether it is in the trash."""
+    seen, body, given = call.view, call.body, call.parameters
     before = seen.writable(given["fileId"])
     moved = {"parent": seen.writable(given["addParents"]).id} if "addParents" in given else {}
-    after = changed(
-        seen.store, before, name=body.get("name", before.name), trashed=body.get("trashed", before.trashed),
+    after = change_document(
+        seen.store,
+        before,
+        name=body.get("name", before.name),
+        trashed=body.get("trashed", before.trashed),
         content_type=body.get("mimeType", before.content_type),
-        body=before.body if asked.octets is None else asked.octets, properties=kept(before.properties, body), **moved,
-    )  # fmt: skip
-    trash(seen, after)
-    return file_json(seen, after)
+        body=before.body if call.content is None else call.content,
+        properties=merge_properties(before.properties, body),
+        **moved,
+    )
+    trash_contents(seen, after)
+    return format_file(seen, after)
 
 
-def files_copy(asked: Asked) -> Answer:
-    """With what is kept of the file for the application; in the same folder where none is named."""
-    seen, body, origin = asked.seen, asked.body, asked.seen.get(asked.given["fileId"])
+def files_copy(call: DriveCall) -> Answer:
+    """Copy a file with its properties, to the same folder if none is named."""
+    seen, body, origin = call.view, call.body, call.view.get(call.parameters["fileId"])
     if origin.content_type == FOLDER:
-        raise forbidden()
+        raise build_forbidden()
     parent = seen.writable(body.get("parents", [origin.parent])[0])
-    made = Document(
-        id=fresh(seen), name=body.get("name", f"Copy of {origin.name}"), parent=parent.id, modified=now(),
+    document = Document(
+        id=build_new_id(seen), name=body.get("name", f"Copy of {origin.name}"), parent=parent.id, modified=get_now(),
         drive=parent.drive, content_type=body.get("mimeType", origin.content_type), body=origin.body,
-        owner=None if parent.drive else seen.email, properties=kept(origin.properties, body),
+        owner=None if parent.drive else seen.email, properties=merge_properties(origin.properties, body),
     )  # fmt: skip
-    return file_json(seen, put(seen.store, made))
+    return format_file(seen, put_document(seen.store, document))
 
 
-def kept(before: Mapping[str, str], body: Mapping[str, Any]) -> Mapping[str, str]:
-    """A property of no value is no more."""
+def merge_properties(before: Mapping[str, str], body: Mapping[str, Any]) -> Mapping[str, str]:
+    """Merge properties; one without a value is removed. Raises DriveFailure."""
     said = {**before, **body.get("appProperties", {})}
     found = {name: value for name, value in said.items() if value is not None}
     if len(found) > PROPERTIES or any(len(f"{name}{value}".encode()) > PROPERTY for name, value in found.items()):
-        raise Failure(403, "propertiesLimitExceeded", "The properties are too many, or too long.")
+        raise DriveFailure(403, "propertiesLimitExceeded", "The properties are too many, or too long.")
     return found
 
 
-def trash(seen: Seen, document: Document) -> None:
-    """What lies in a folder goes with it."""
-    for each in [each for each in seen.documents.values() if each.parent == document.id]:
-        if each.trashed != document.trashed:
-            trash(seen, put(seen.store, replace(each, trashed=document.trashed)))
+def trash_contents(view: PersonView, document: Document) -> None:
+    """Move what lies in a folder to the trash with it, or back."""
+    for item in [item for item in view.documents.values() if item.parent == document.id]:
+        if item.trashed != document.trashed:
+            trash_contents(view, put_document(view.store, replace(item, trashed=document.trashed)))
 
 
-def files_delete(asked: Asked) -> Answer:
-    found = asked.seen.get(asked.given["fileId"])
-    if asked.seen.role(found) not in ("owner", "organizer"):
-        raise forbidden()
-    removed(asked.seen.store, found)
+def files_delete(call: DriveCall) -> Answer:
+    found = call.view.get(call.parameters["fileId"])
+    if call.view.role(found) not in ("owner", "organizer"):
+        raise build_forbidden()
+    remove_document(call.view.store, found)
     return {}
 
 
-def generate_ids(asked: Asked) -> Answer:
-    start = len(asked.seen.documents)
-    ids = [drive_id(f"generated {start} {turn}") for turn in range(asked.given["count"])]
-    return {"kind": "drive#generatedIds", "space": asked.given["space"], "ids": ids}
+def files_generate_ids(call: DriveCall) -> Answer:
+    start = len(call.view.documents)
+    ids = [build_drive_id(f"generated {start} {turn}") for turn in range(call.parameters["count"])]
+    return {"kind": "drive#generatedIds", "space": call.parameters["space"], "ids": ids}
 
 
-def drives_list(asked: Asked) -> Answer:
-    seen = replace(asked.seen, drives=True)
-    found = [each for each in seen.documents.values() if each.id == each.drive and seen.sees(each)]
-    shown, more = page(found, asked.given, 10)
-    return {"kind": "drive#driveList", "drives": [drive_json(each) for each in shown], **more}
+def drives_list(call: DriveCall) -> Answer:
+    seen = replace(call.view, drives=True)
+    found = [document for document in seen.documents.values() if document.id == document.drive and seen.sees(document)]
+    shown, more = cut_page(found, call.parameters, 10)
+    return {"kind": "drive#driveList", "drives": [format_drive(item) for item in shown], **more}
 
 
-def drives_get(asked: Asked) -> Answer:
-    found = replace(asked.seen, drives=True).get(asked.given["driveId"])
+def drives_get(call: DriveCall) -> Answer:
+    found = replace(call.view, drives=True).get(call.parameters["driveId"])
     if found.id != found.drive:
-        raise Failure(404, "notFound", f"Shared drive not found: {found.id}", "driveId")
-    return drive_json(found)
+        raise DriveFailure(404, "notFound", f"Shared drive not found: {found.id}", "driveId")
+    return format_drive(found)
 
 
-def drive_json(document: Document) -> Answer:
+def format_drive(document: Document) -> Answer:
     return {"kind": "drive#drive", "id": document.id, "name": document.name}
 
 
-def fresh(seen: Seen) -> str:
-    return drive_id(f"made {len(seen.store.versions)}")
+def build_new_id(view: PersonView) -> str:
+    return build_drive_id(f"made {len(view.store.versions)}")
 
 
-METHODS: Mapping[str, Callable[[Asked], Answer]] = {
-    "about.get": about,
+METHODS: Mapping[str, Callable[[DriveCall], Answer]] = {
+    "about.get": about_get,
     "files.list": files_list,
     "files.get": files_get,
     "files.create": files_create,
     "files.update": files_update,
     "files.copy": files_copy,
     "files.delete": files_delete,
-    "files.generateIds": generate_ids,
+    "files.generateIds": files_generate_ids,
     "drives.list": drives_list,
     "drives.get": drives_get,
-    "permissions.list": lambda asked: drive_store.listed(asked.seen, asked.given),
-    "permissions.get": lambda asked: drive_store.one(asked.seen, asked.given),
-    "permissions.create": lambda asked: drive_store.created(asked.seen, asked.given, asked.body),
-    "permissions.delete": lambda asked: drive_store.deleted(asked.seen, asked.given),
+    "permissions.list": lambda call: drive_store.list_permissions(call.view, call.parameters),
+    "permissions.get": lambda call: drive_store.get_permission(call.view, call.parameters),
+    "permissions.create": lambda call: drive_store.create_permission(call.view, call.parameters, call.body),
+    "permissions.delete": lambda call: drive_store.delete_permission(call.view, call.parameters),
 }
 
 API, UPLOAD = "/drive/v3/", "/upload/drive/v3/"
@@ -249,30 +269,30 @@ VERBS = ["GET", "POST", "PATCH", "PUT", "DELETE"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """What the server stands on."""
+class DriveServer:
+    """What the server needs: accounts, data, rate limits and open uploads."""
 
     authority: Authority
-    store: Store
-    limits: Rates
+    store: DriveStore
+    limits: MethodRates
     sessions: Sessions = field(default_factory=dict)
 
 
-def app(authority: Authority, store: Store, limits: Rates) -> Starlette:
-    here = Place(authority=authority, store=store, limits=limits)
+def app(authority: Authority, store: DriveStore, limits: MethodRates) -> Starlette:
+    here = DriveServer(authority=authority, store=store, limits=limits)
 
     async def token(request: Request) -> Response:
         form = dict(parse_qsl((await request.body()).decode("utf-8", "replace")))
         try:
-            return JSONResponse(issued(authority, form, str(request.url)))
-        except Denied as denied:
+            return JSONResponse(issue_token(authority, form, str(request.url)))
+        except TokenDenied as denied:
             return JSONResponse({"error": denied.error, "error_description": str(denied)}, denied.status)
 
     async def call(request: Request) -> Response:
         try:
-            return await answered(here, request)
-        except Failure as failure:
-            return JSONResponse(said(failure), failure.status)
+            return await answer_call(here, request)
+        except DriveFailure as failure:
+            return JSONResponse(format_failure(failure), failure.status)
         except ClientDisconnect:
             return Response(status_code=499)
 
@@ -281,118 +301,132 @@ def app(authority: Authority, store: Store, limits: Rates) -> Starlette:
     )
 
 
-async def answered(here: Place, request: Request) -> Response:
+async def answer_call(server: DriveServer, request: Request) -> Response:
     path, upload = request.url.path, request.url.path.startswith(UPLOAD)
     if upload and "upload_id" in request.query_params:
-        return await continued(here, request)
-    verb, query = await asked(request)
-    match = found(verb, path.removeprefix(UPLOAD if upload else API), upload=upload) if API in path else None
+        return await continue_upload(server, request)
+    verb, query = await read_query(request)
+    match = find_method(verb, path.removeprefix(UPLOAD if upload else API), upload=upload) if API in path else None
     if match is None:
-        raise Failure(404, "notFound", "Not Found")
+        raise DriveFailure(404, "notFound", "Not Found")
     method, places = match
-    who = granted(here.authority, request.headers.get("authorization", ""))
-    permitted(who, method.scopes)
-    limited(here, method)
-    given = checked(method, places, query)
+    who = find_grant(server.authority, request.headers.get("authorization", ""))
+    check_scopes(who, method.scopes)
+    check_rate(server, method)
+    given = check_parameters(method, places, query)
     if upload:
-        return await uploaded(here, request, method, who, given)
-    return content(here, request, method, who, given) or told(
-        method, given, Asked(seen=seen(here, who, given), given=given, body=await body(request, method, verb))
+        return await answer_upload(server, request, method, who, given)
+    return answer_content(server, request, method, who, given) or answer_method(
+        method,
+        given,
+        DriveCall(view=build_view(server, who, given), parameters=given, body=await read_body(request, method, verb)),
     )
 
 
-async def asked(request: Request) -> tuple[str, list[tuple[str, str]]]:
-    """A question too long for an address may come as a form, under the name of the verb it means."""
+async def read_query(request: Request) -> tuple[str, list[tuple[str, str]]]:
+    """Return method and query; a question too long for a URL may come as a form of the method it names."""
     instead = request.headers.get("x-http-method-override")
     if request.method == "POST" and instead == "GET":
         return instead, parse_qsl((await request.body()).decode(), keep_blank_values=True)
     return request.method, request.query_params.multi_items()
 
 
-async def body(request: Request, method: Method, verb: str) -> Mapping[str, Any]:
-    return auth.json_of(await request.body()) if method.request and verb == request.method else {}
+async def read_body(request: Request, method: Method, verb: str) -> Mapping[str, Any]:
+    return auth.parse_json_object(await request.body()) if method.request and verb == request.method else {}
 
 
-def limited(here: Place, method: Method) -> None:
-    """A rate of one method is refused as Drive refuses one person, that of all as it refuses everyone."""
-    seconds = wait(here.limits, method.id, time.monotonic())
-    if seconds and method.id in here.limits.by_method:
-        raise Failure(403, "userRateLimitExceeded", "User Rate Limit Exceeded")
+def check_rate(server: DriveServer, method: Method) -> None:
+    """Refuse over the rate of one method as Drive refuses one person, and over that of all as it refuses everyone."""
+    seconds = count_call(server.limits, method.id, time.monotonic())
+    if seconds and method.id in server.limits.by_method:
+        raise DriveFailure(403, "userRateLimitExceeded", "User Rate Limit Exceeded")
     if seconds:
-        raise Failure(429, "rateLimitExceeded", "Rate Limit Exceeded")
+        raise DriveFailure(429, "rateLimitExceeded", "Rate Limit Exceeded")
 
 
-def seen(here: Place, who: Granted, given: Given) -> Seen:
-    return Seen(store=here.store, email=who.email, drives=bool(given.get("supportsAllDrives")))
+def build_view(server: DriveServer, who: TokenGrant, parameters: Parameters) -> PersonView:
+    return PersonView(store=server.store, email=who.email, drives=bool(parameters.get("supportsAllDrives")))
 
 
-def content(here: Place, request: Request, method: Method, who: Granted, given: Given) -> Response | None:
-    """Bytes, where bytes are asked for. An export takes no parameter of shared drives: it sees them anyway."""
+def answer_content(
+    server: DriveServer, request: Request, method: Method, who: TokenGrant, parameters: Parameters
+) -> Response | None:
+    """Return bytes if they are asked for; an export sees shared drives without a parameter."""
     if method.id == "files.export":
-        view = Seen(store=here.store, email=who.email, drives=True)
-        return Response(exported(view.get(given["fileId"]), given["mimeType"]), media_type=given["mimeType"])
-    if given.get("alt") != "media" or not method.downloads:
+        view = PersonView(store=server.store, email=who.email, drives=True)
+        return Response(
+            export_document(view.get(parameters["fileId"]), parameters["mimeType"]), media_type=parameters["mimeType"]
+        )
+    if parameters.get("alt") != "media" or not method.downloads:
         return None
-    document = seen(here, who, given).get(given["fileId"])
-    status, octets, headers = ranged(stored(document), request.headers.get("range"))
+    document = build_view(server, who, parameters).get(parameters["fileId"])
+    status, octets, headers = cut_range(get_content(document), request.headers.get("range"))
     return Response(octets, status, {**headers, "content-type": document.content_type})
 
 
-def told(method: Method, given: Given, wanted: Asked) -> Response:
+def answer_method(method: Method, parameters: Parameters, wanted: DriveCall) -> Response:
     if method.id not in METHODS:
-        raise Failure(501, "notImplemented", f"This server does not speak {method.id}.")
+        raise DriveFailure(501, "notImplemented", f"This server does not speak {method.id}.")
     answer = METHODS[method.id](wanted)
     if method.response is None:
         return Response(status_code=204)
-    return JSONResponse(shown(answer, method.response, given.get("fields")))
+    return JSONResponse(apply_mask(answer, method.response, parameters.get("fields")))
 
 
-async def uploaded(here: Place, request: Request, method: Method, who: Granted, given: Given) -> Response:
-    if given.get("uploadType") != "resumable":
-        metadata, octets, content_type = await auth.parts(request, given.get("uploadType", ""))
-        view = seen(here, who, given)
-        return told(
-            method, given, Asked(seen=view, given=given, body=metadata, octets=octets, content_type=content_type)
-        )  # fmt: skip
-    session = Session(
-        method=method, given=given, body=auth.json_of(await request.body()), granted=who,
-        content_type=request.headers.get("x-upload-content-type", "application/octet-stream"), length=length(request),
-    )  # fmt: skip
-    id = auth.begun(here.sessions, session)
+async def answer_upload(
+    server: DriveServer, request: Request, method: Method, who: TokenGrant, parameters: Parameters
+) -> Response:
+    if parameters.get("uploadType") != "resumable":
+        metadata, octets, content_type = await auth.split_upload(request, parameters.get("uploadType", ""))
+        view = build_view(server, who, parameters)
+        return answer_method(
+            method,
+            parameters,
+            DriveCall(view=view, parameters=parameters, body=metadata, content=octets, content_type=content_type),
+        )
+    session = UploadSession(
+        method=method,
+        parameters=parameters,
+        body=auth.parse_json_object(await request.body()),
+        grant=who,
+        content_type=request.headers.get("x-upload-content-type", "application/octet-stream"),
+        length=parse_length(request),
+    )
+    id = auth.open_session(server.sessions, session)
     address = request.url.include_query_params(upload_id=id)
     return Response(status_code=200, headers={"location": str(address), "x-guploader-uploadid": id})
 
 
-def length(request: Request) -> int | None:
-    said = request.headers.get("x-upload-content-length", "")
-    return int(said) if said.isdecimal() else None
+def parse_length(request: Request) -> int | None:
+    header = request.headers.get("x-upload-content-length", "")
+    return int(header) if header.isdecimal() else None
 
 
-async def continued(here: Place, request: Request) -> Response:
-    """More of a file, a question how much has come, or its end. An id that nobody was given is not there.
+async def continue_upload(server: DriveServer, request: Request) -> Response:
+    """Take more of a file, answer how much has come, or end the upload.
 
-    The address itself opens it: who was given it needs no token.
+    The URL itself opens the session: whoever has it needs no token.
     """
-    session = here.sessions.get(request.query_params["upload_id"])
+    session = server.sessions.get(request.query_params["upload_id"])
     if session is None or request.method not in ("PUT", "DELETE"):
-        raise Failure(404, "notFound", "Upload session not found")
+        raise DriveFailure(404, "notFound", "Upload session not found")
     if "authorization" in request.headers:
-        granted(here.authority, request.headers["authorization"])
+        find_grant(server.authority, request.headers["authorization"])
     if request.method == "DELETE":
-        del here.sessions[request.query_params["upload_id"]]
+        del server.sessions[request.query_params["upload_id"]]
         return Response(status_code=499)
     if session.done is None:
-        span = await auth.received(session, request)
-        if not auth.complete(session, span):
-            return Response(status_code=308, headers=dict(auth.so_far(session)))
-        finish(here, session)
-    return JSONResponse(shown(session.done, "File", session.given.get("fields")))
+        span = await auth.receive_content(session, request)
+        if not auth.is_complete(session, span):
+            return Response(status_code=308, headers=dict(auth.build_progress_headers(session)))
+        finish_upload(server, session)
+    return JSONResponse(apply_mask(session.done, "File", session.parameters.get("fields")))
 
 
-def finish(here: Place, session: Session) -> None:
-    wanted = Asked(
-        seen=seen(here, session.granted, session.given), given=session.given, body=session.body,
-        octets=bytes(session.held), content_type=session.content_type,
+def finish_upload(server: DriveServer, session: UploadSession) -> None:
+    call = DriveCall(
+        view=build_view(server, session.grant, session.parameters), parameters=session.parameters, body=session.body,
+        content=bytes(session.content), content_type=session.content_type,
     )  # fmt: skip
-    session.done = METHODS[session.method.id](wanted)
-    session.held.clear()
+    session.done = METHODS[session.method.id](call)
+    session.content.clear()

@@ -1,4 +1,4 @@
-"""Tokens, uploads."""
+"""Issue tokens to the service account, and take resumable uploads."""
 
 import hashlib
 import json
@@ -18,19 +18,19 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from starlette.requests import ClientDisconnect, Request
 
-from demo.servers.drive.store import Failure, Given, Method, document
+from demo.servers.drive.store import DriveFailure, Method, Parameters, load_discovery_document
 
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 GOOGLE = "https://oauth2.googleapis.com/token"
 
-LIVES = 3600
+ASSERTION_MAX_SECONDS = 3600
 
 SKEW = 300
 
 
-class Denied(Exception):
-    """As OAuth says it: `error` is its name of what is wrong."""
+class TokenDenied(Exception):
+    """A refusal in OAuth's form, in which `error` names what is wrong."""
 
     def __init__(self, status: int, error: str, message: str) -> None:
         super().__init__(message)
@@ -39,8 +39,8 @@ class Denied(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Granted:
-    """Whose a token is, what for, and when it ends."""
+class TokenGrant:
+    """Whose a token is, what it allows, and when it ends."""
 
     email: str
     scopes: frozenset[str]
@@ -49,83 +49,85 @@ class Granted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authority:
-    """`public` is the key of the one service account; `people` are those for whom it may speak."""
+    """The public key of the one service account, and the people it may act for."""
 
     email: str
     public: RSAPublicKey
     people: frozenset[str]
     seconds: int
     clock: Callable[[], float]
-    given: dict[str, Granted] = field(default_factory=dict)
+    grants: dict[str, TokenGrant] = field(default_factory=dict)
 
 
-def authority(key: str, people: frozenset[str], seconds: int, clock: Callable[[], float]) -> Authority:
-    """`key`: the JSON that Google would give out; only its public half is kept."""
-    said = json.loads(key)
-    private: Any = load_pem_private_key(said["private_key"].encode(), None)
+def build_authority(key: str, people: frozenset[str], seconds: int, clock: Callable[[], float]) -> Authority:
+    """Build an authority from the JSON that Google would give out, without the private key."""
+    payload = json.loads(key)
+    private: Any = load_pem_private_key(payload["private_key"].encode(), None)
     return Authority(
-        email=said["client_email"], public=private.public_key(), people=people, seconds=seconds, clock=clock
+        email=payload["client_email"], public=private.public_key(), people=people, seconds=seconds, clock=clock
     )
 
 
-def issued(at: Authority, form: Mapping[str, str], url: str) -> dict[str, Any]:
-    """Raises Denied. `url`: where it was asked."""
+def issue_token(authority: Authority, form: Mapping[str, str], url: str) -> dict[str, Any]:
+    """Issue a token; `url` is where it was asked for. Raises TokenDenied."""
     if form.get("grant_type") != GRANT:
-        raise Denied(400, "unsupported_grant_type", "Invalid grant_type")
-    claims = verified(at, form.get("assertion", ""))
-    timely(at, claims)
-    if claims.get("iss") != at.email or claims.get("aud") not in (url, GOOGLE):
-        raise Denied(400, "invalid_grant", "Invalid JWT: iss and aud must name the account and this address")
-    email, scopes = claims.get("sub", at.email), frozenset(str(claims.get("scope", "")).split())
-    if email != at.email and email not in at.people:
-        raise Denied(400, "invalid_grant", "Invalid email or User ID")
-    if not scopes or not scopes <= document()["auth"]["oauth2"]["scopes"].keys():
-        raise Denied(401, "unauthorized_client", "Client is not authorized for any of the scopes requested")
+        raise TokenDenied(400, "unsupported_grant_type", "Invalid grant_type")
+    claims = verify_assertion(authority, form.get("assertion", ""))
+    check_assertion_time(authority, claims)
+    if claims.get("iss") != authority.email or claims.get("aud") not in (url, GOOGLE):
+        raise TokenDenied(400, "invalid_grant", "Invalid JWT: iss and aud must name the account and this address")
+    email, scopes = claims.get("sub", authority.email), frozenset(str(claims.get("scope", "")).split())
+    if email != authority.email and email not in authority.people:
+        raise TokenDenied(400, "invalid_grant", "Invalid email or User ID")
+    if not scopes or not scopes <= load_discovery_document()["auth"]["oauth2"]["scopes"].keys():
+        raise TokenDenied(401, "unauthorized_client", "Client is not authorized for any of the scopes requested")
     token = secrets.token_urlsafe(32)
-    at.given[digest(token)] = Granted(email=email, scopes=scopes, ends=at.clock() + at.seconds)
-    return {"access_token": token, "expires_in": at.seconds, "token_type": "Bearer"}
+    authority.grants[hash_token(token)] = TokenGrant(
+        email=email, scopes=scopes, ends=authority.clock() + authority.seconds
+    )
+    return {"access_token": token, "expires_in": authority.seconds, "token_type": "Bearer"}
 
 
-def verified(at: Authority, assertion: str) -> Mapping[str, Any]:
-    """The claims of an assertion that our account signed."""
+def verify_assertion(authority: Authority, assertion: str) -> Mapping[str, Any]:
+    """Return the claims of an assertion that the account signed. Raises TokenDenied."""
     try:
         head, body, signature = assertion.split(".")
-        if json.loads(opened(head)).get("alg") != "RS256":
+        if json.loads(decode_part(head)).get("alg") != "RS256":
             raise ValueError
-        at.public.verify(opened(signature), f"{head}.{body}".encode(), PKCS1v15(), SHA256())
-        claims: Mapping[str, Any] = json.loads(opened(body))
+        authority.public.verify(decode_part(signature), f"{head}.{body}".encode(), PKCS1v15(), SHA256())
+        claims: Mapping[str, Any] = json.loads(decode_part(body))
     except (ValueError, AttributeError, InvalidSignature):
-        raise Denied(400, "invalid_grant", "Invalid JWT Signature.") from None
+        raise TokenDenied(400, "invalid_grant", "Invalid JWT Signature.") from None
     return claims
 
 
-def timely(at: Authority, claims: Mapping[str, Any]) -> None:
-    begins, ends, now = claims.get("iat"), claims.get("exp"), at.clock()
+def check_assertion_time(authority: Authority, claims: Mapping[str, Any]) -> None:
+    begins, ends, now = claims.get("iat"), claims.get("exp"), authority.clock()
     if type(begins) is not int or type(ends) is not int:
-        raise Denied(400, "invalid_grant", "Invalid JWT: iat and exp must be seconds")
-    if not begins - SKEW <= now < ends + SKEW or not 0 < ends - begins <= LIVES:
-        raise Denied(400, "invalid_grant", "Invalid JWT: Token must be a short-lived token (60 minutes)")
+        raise TokenDenied(400, "invalid_grant", "Invalid JWT: iat and exp must be seconds")
+    if not begins - SKEW <= now < ends + SKEW or not 0 < ends - begins <= ASSERTION_MAX_SECONDS:
+        raise TokenDenied(400, "invalid_grant", "Invalid JWT: Token must be a short-lived token (60 minutes)")
 
 
-def granted(at: Authority, header: str) -> Granted:
-    """What the token of an Authorization header opens. Raises Failure."""
+def find_grant(authority: Authority, header: str) -> TokenGrant:
+    """Return what the token of an Authorization header allows. Raises DriveFailure."""
     kind, _, token = header.partition(" ")
-    found = at.given.get(digest(token)) if kind.lower() == "bearer" else None
-    if found is None or at.clock() >= found.ends:
-        raise Failure(401, "authError", "Invalid Credentials", "Authorization")
-    return found
+    grant = authority.grants.get(hash_token(token)) if kind.lower() == "bearer" else None
+    if grant is None or authority.clock() >= grant.ends:
+        raise DriveFailure(401, "authError", "Invalid Credentials", "Authorization")
+    return grant
 
 
-def permitted(to: Granted, scopes: frozenset[str]) -> None:
+def check_scopes(to: TokenGrant, scopes: frozenset[str]) -> None:
     if not to.scopes & scopes:
-        raise Failure(403, "insufficientPermissions", "Request had insufficient authentication scopes.")
+        raise DriveFailure(403, "insufficientPermissions", "Request had insufficient authentication scopes.")
 
 
-def digest(token: str) -> str:
+def hash_token(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
 
 
-def opened(part: str) -> bytes:
+def decode_part(part: str) -> bytes:
     return urlsafe_b64decode(part + "=" * (-len(part) % 4))
 
 
@@ -134,7 +136,7 @@ EMAIL = "onedoor@acme-demo.iam.gserviceaccount.example"
 TOKEN_URI = "https://oauth2.googleapis.com/token"
 
 
-def service_account(token_uri: str = TOKEN_URI) -> str:
+def build_service_account(token_uri: str = TOKEN_URI) -> str:
     private = generate_private_key(public_exponent=65537, key_size=2048)
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     said = {
@@ -149,7 +151,7 @@ def service_account(token_uri: str = TOKEN_URI) -> str:
     return json.dumps(said)
 
 
-STEP = 262_144
+CHUNK_MULTIPLE = 262_144
 
 SPAN = re.compile(r"bytes (?:(?P<first>\d+)-(?P<last>\d+)|\*)/(?P<total>\d+|\*)")
 
@@ -157,119 +159,119 @@ Parts: TypeAlias = tuple[Mapping[str, Any], bytes, str]
 
 
 @dataclass(slots=True, kw_only=True)
-class Session:
-    """A file under way: whose it is, what it will be, and the bytes that have come."""
+class UploadSession:
+    """An upload under way: its owner, its file, and the bytes so far."""
 
     method: Method
-    given: Given
+    parameters: Parameters
     body: Mapping[str, Any]
     content_type: str
-    granted: Granted
+    grant: TokenGrant
     length: int | None = None
     """How many there will be, where that was said at the beginning."""
-    held: bytearray = field(default_factory=bytearray)
+    content: bytearray = field(default_factory=bytearray)
     done: dict[str, Any] | None = None
 
 
-Sessions: TypeAlias = dict[str, Session]
+Sessions: TypeAlias = dict[str, UploadSession]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
-    """What a Content-Range says; `first` None: nothing is sent, only asked."""
+class ContentRange:
+    """A Content-Range; `first` is None in a call that only asks how much has come."""
 
     first: int | None
     last: int
     total: int | None
 
 
-def json_of(octets: bytes) -> dict[str, Any]:
+def parse_json_object(octets: bytes) -> dict[str, Any]:
     try:
-        said = json.loads(octets or b"{}")
+        payload = json.loads(octets or b"{}")
     except ValueError:
-        raise Failure(400, "parseError", "Parse Error") from None
-    if not isinstance(said, dict):
-        raise Failure(400, "parseError", "Parse Error")
-    return said
+        raise DriveFailure(400, "parseError", "Parse Error") from None
+    if not isinstance(payload, dict):
+        raise DriveFailure(400, "parseError", "Parse Error")
+    return payload
 
 
-async def parts(request: Request, kind: str) -> Parts:
-    """Metadata, bytes and their type, of an upload in one go."""
+async def split_upload(request: Request, kind: str) -> Parts:
+    """Return the metadata, bytes and media type of an upload in one call."""
     octets, content_type = await request.body(), request.headers.get("content-type", "application/octet-stream")
     if kind == "media":
         return {}, octets, content_type
     if kind != "multipart":
-        raise Failure(400, "badRequest", "Invalid uploadType", "uploadType")
+        raise DriveFailure(400, "badRequest", "Invalid uploadType", "uploadType")
     message = BytesParser(policy=HTTP).parsebytes(f"Content-Type: {content_type}\r\n\r\n".encode() + octets)
     both: list[Any] = list(message.iter_parts()) if message.is_multipart() else []
     if len(both) != 2:
-        raise Failure(400, "badContent", "A multipart upload has two parts.")
-    content = between(octets, str(message.get_boundary()))
-    return json_of(both[0].get_payload(decode=True)), content, str(both[1].get_content_type())
+        raise DriveFailure(400, "badContent", "A multipart upload has two parts.")
+    content = find_second_part(octets, str(message.get_boundary()))
+    return parse_json_object(both[0].get_payload(decode=True)), content, str(both[1].get_content_type())
 
 
-def between(octets: bytes, boundary: str) -> bytes:
-    """The second part's bytes exactly: a parser of mail would change the ends of lines."""
+def find_second_part(octets: bytes, boundary: str) -> bytes:
+    """Return the exact bytes of the second part, as a parser of mail would change line ends."""
     part = octets.split(f"--{boundary}".encode())[2]
     rest = re.split(rb"\r?\n\r?\n", part, maxsplit=1)[1]
     return rest.removesuffix(b"\n").removesuffix(b"\r")
 
 
-def begun(sessions: Sessions, session: Session) -> str:
-    """The id under which its bytes may come."""
+def open_session(sessions: Sessions, session: UploadSession) -> str:
+    """Return the id of a new session."""
     id = secrets.token_urlsafe(24)
     sessions[id] = session
     return id
 
 
-async def received(session: Session, request: Request) -> Span:
-    """What has come is kept, in whole steps where the connection breaks or more is to follow. Raises Failure."""
-    span = span_of(request.headers)
+async def receive_content(session: UploadSession, request: Request) -> ContentRange:
+    """Keep what has come, in whole multiples if the connection breaks or more follows. Raises DriveFailure."""
+    span = parse_content_range(request.headers)
     if session.length is not None and span.total not in (None, session.length):
-        raise Failure(400, "badRequest", "The file is not as long as was said when its upload began.")
-    if span.first is not None and span.first > len(session.held):
-        raise Failure(400, "badRequest", "The first byte is not the next one.")
+        raise DriveFailure(400, "badRequest", "The file is not as long as was said when its upload began.")
+    if span.first is not None and span.first > len(session.content):
+        raise DriveFailure(400, "badRequest", "The first byte is not the next one.")
     fresh = bytearray()
     try:
         async for part in request.stream():
             fresh += part
     except ClientDisconnect:
-        keep(session, span.first or 0, fresh, whole=False)
+        append_content(session, span.first or 0, fresh, whole=False)
         raise
     if span.first is not None and len(fresh) != span.last - span.first + 1:
-        raise Failure(400, "badRequest", "The body is not as long as its Content-Range says.")
+        raise DriveFailure(400, "badRequest", "The body is not as long as its Content-Range says.")
     last = span.total is not None and span.last + 1 == span.total
-    if span.first is not None and not last and len(fresh) % STEP:
-        raise Failure(400, "badRequest", f"A chunk must be a multiple of {STEP} bytes.")
-    keep(session, span.first or 0, fresh, whole=last)
+    if span.first is not None and not last and len(fresh) % CHUNK_MULTIPLE:
+        raise DriveFailure(400, "badRequest", f"A chunk must be a multiple of {CHUNK_MULTIPLE} bytes.")
+    append_content(session, span.first or 0, fresh, whole=last)
     return span
 
 
-def keep(session: Session, first: int, fresh: bytearray, *, whole: bool) -> None:
-    """What has come before, by this connection or by another that took over, is not kept twice."""
-    held = session.held + fresh[len(session.held) - first :]
-    if session.done is None and len(held) > len(session.held):
-        session.held = held if whole else held[: len(held) - len(held) % STEP]
+def append_content(session: UploadSession, first: int, fresh: bytearray, *, whole: bool) -> None:
+    """Append bytes once, whichever connection they came by."""
+    held = session.content + fresh[len(session.content) - first :]
+    if session.done is None and len(held) > len(session.content):
+        session.content = held if whole else held[: len(held) - len(held) % CHUNK_MULTIPLE]
 
 
-def span_of(headers: Mapping[str, str]) -> Span:
-    """Without a Content-Range all comes at once."""
+def parse_content_range(headers: Mapping[str, str]) -> ContentRange:
+    """Read a Content-Range; without one, the whole file comes at once."""
     if "content-range" not in headers:
         length = int(headers.get("content-length", "0"))
-        return Span(first=0, last=length - 1, total=length)
-    found = SPAN.fullmatch(headers["content-range"])
-    if found is None:
-        raise Failure(400, "badRequest", "Invalid Content-Range")
-    total = None if found["total"] == "*" else int(found["total"])
-    if found["first"] is None:
-        return Span(first=None, last=-1, total=total)
-    return Span(first=int(found["first"]), last=int(found["last"]), total=total)
+        return ContentRange(first=0, last=length - 1, total=length)
+    match = SPAN.fullmatch(headers["content-range"])
+    if match is None:
+        raise DriveFailure(400, "badRequest", "Invalid Content-Range")
+    total = None if match["total"] == "*" else int(match["total"])
+    if match["first"] is None:
+        return ContentRange(first=None, last=-1, total=total)
+    return ContentRange(first=int(match["first"]), last=int(match["last"]), total=total)
 
 
-def complete(session: Session, span: Span) -> bool:
-    return span.total is not None and len(session.held) == span.total
+def is_complete(session: UploadSession, span: ContentRange) -> bool:
+    return span.total is not None and len(session.content) == span.total
 
 
-def so_far(session: Session) -> Mapping[str, str]:
-    """Nothing is said of nothing."""
-    return {"range": f"bytes=0-{len(session.held) - 1}"} if session.held else {}
+def build_progress_headers(session: UploadSession) -> Mapping[str, str]:
+    """Return how much has come; no header says that nothing has."""
+    return {"range": f"bytes=0-{len(session.content) - 1}"} if session.content else {}

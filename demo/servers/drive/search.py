@@ -1,14 +1,14 @@
-"""Its query and field-mask languages."""
+"""Parse Drive's query language and its field masks."""
 
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from demo.data.files import Document, shares
-from demo.servers.drive.store import Failure, Seen, Spec, not_found, schema
+from demo.data.files import Document, list_shares
+from demo.servers.drive.store import DriveFailure, JsonSchema, PersonView, build_not_found, get_schema
 
-Finds: TypeAlias = Callable[[Document], bool]
+DocumentTest: TypeAlias = Callable[[Document], bool]
 
 WORD = re.compile(r"""\s*(?:(?P<text>'(?:[^'\\]|\\.)*')|(?P<sign>!=|<=|>=|[=<>(){}])|(?P<word>[A-Za-z]+))""", re.DOTALL)
 
@@ -22,219 +22,221 @@ SIGNS: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def search(text: str, seen: Seen) -> Finds:
-    """Raises Failure where Drive would: what it cannot read, and a folder that the asker does not see."""
-    words = cut(text)
-    finds, rest = joined(words, seen)
+def compile_search(text: str, view: PersonView) -> DocumentTest:
+    """Compile a query into a test. Raises DriveFailure for a query or a folder that Drive would refuse."""
+    words = split_words(text)
+    finds, rest = parse_joined(words, view)
     if rest:
-        raise invalid()
+        raise build_invalid_search()
     return finds
 
 
-def cut(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     words, at = [], 0
     while at < len(text.rstrip()):
-        found = WORD.match(text, at)
-        if found is None:
-            raise invalid()
-        words.append(found[0].strip())
-        at = found.end()
+        match = WORD.match(text, at)
+        if match is None:
+            raise build_invalid_search()
+        words.append(match[0].strip())
+        at = match.end()
     return words
 
 
-def joined(words: list[str], seen: Seen) -> tuple[Finds, list[str]]:
-    finds, words = single(words, seen)
+def parse_joined(words: list[str], view: PersonView) -> tuple[DocumentTest, list[str]]:
+    finds, words = parse_single(words, view)
     while words[:1] in (["and"], ["or"]):
         joins = all if words[0] == "and" else any
-        other, words = single(words[1:], seen)
-        finds = pair(joins, finds, other)
+        other, words = parse_single(words[1:], view)
+        finds = join_tests(joins, finds, other)
     return finds, words
 
 
-def pair(joins: Callable[[Any], bool], one: Finds, other: Finds) -> Finds:
+def join_tests(joins: Callable[[Any], bool], one: DocumentTest, other: DocumentTest) -> DocumentTest:
     return lambda document: joins(finds(document) for finds in (one, other))
 
 
-def single(words: list[str], seen: Seen) -> tuple[Finds, list[str]]:
+def parse_single(words: list[str], view: PersonView) -> tuple[DocumentTest, list[str]]:
     if words[:1] == ["not"]:
-        finds, rest = single(words[1:], seen)
+        finds, rest = parse_single(words[1:], view)
         return lambda document: not finds(document), rest
     if words[:1] == ["("]:
-        finds, rest = joined(words[1:], seen)
+        finds, rest = parse_joined(words[1:], view)
         if rest[:1] != [")"]:
-            raise invalid()
+            raise build_invalid_search()
         return finds, rest[1:]
     if words[:2] == ["appProperties", "has"]:
-        return held(words)
+        return parse_property(words)
     if len(words) < 3:
-        raise invalid()
+        raise build_invalid_search()
     one, sign, other, *rest = words
-    return term(one, sign, other, seen), rest
+    return compile_term(one, sign, other, view), rest
 
 
-def held(words: list[str]) -> tuple[Finds, list[str]]:
-    """As `appProperties has { key='a' and value='b' }`."""
+def parse_property(words: list[str]) -> tuple[DocumentTest, list[str]]:
+    """Parse `appProperties has { key='a' and value='b' }`."""
     match words:
         case ["appProperties", "has", "{", "key", "=", key, "and", "value", "=", value, "}", *rest]:
-            name, wanted = opened(key), opened(value)
+            name, wanted = unquote_word(key), unquote_word(value)
             return lambda document: document.properties.get(name) == wanted, rest
-    raise invalid()
+    raise build_invalid_search()
 
 
-def term(one: str, sign: str, other: str, seen: Seen) -> Finds:
+def compile_term(one: str, sign: str, other: str, view: PersonView) -> DocumentTest:
     if sign == "in" and other in WITHIN:
-        return WITHIN[other](opened(one), seen)
+        return WITHIN[other](unquote_word(one), view)
     if (one, sign) not in TERMS:
-        raise invalid()
+        raise build_invalid_search()
     return TERMS[one, sign](other)
 
 
-def opened(word: str) -> str:
-    """What stands between the quotes."""
+def unquote_word(word: str) -> str:
+    """Return the text between the quotes."""
     if not word.startswith("'"):
-        raise invalid()
+        raise build_invalid_search()
     return re.sub(r"\\(.)", r"\1", word[1:-1], flags=re.DOTALL)
 
 
-def in_parents(id: str, seen: Seen) -> Finds:
-    """Of a folder it does not know Drive says so, and finds nothing."""
-    wanted = seen.root if id == "root" else id
-    if not seen.knows(wanted):
-        raise not_found("")
+def match_parent(id: str, view: PersonView) -> DocumentTest:
+    """Match the files of a folder. Raises DriveFailure for a folder that the person does not see."""
+    wanted = view.root if id == "root" else id
+    if not view.knows(wanted):
+        raise build_not_found("")
     return lambda document: document.parent == wanted
 
 
-def in_owners(address: str, seen: Seen) -> Finds:
-    return lambda document: document.owner is not None and document.owner.lower() == addressed(address).lower()
+def match_owner(address: str, view: PersonView) -> DocumentTest:
+    return lambda document: document.owner is not None and document.owner.lower() == check_address(address).lower()
 
 
-def holding(*roles: str) -> Callable[[str, Seen], Finds]:
-    def within(address: str, seen: Seen) -> Finds:
+def match_roles(*roles: str) -> Callable[[str, PersonView], DocumentTest]:
+    def within(address: str, view: PersonView) -> DocumentTest:
         def finds(document: Document) -> bool:
-            given = shares(document, seen.documents)
-            return any(each.to == addressed(address) and each.role in roles for each in given)
+            shares = list_shares(document, view.documents)
+            return any(item.to == check_address(address) and item.role in roles for item in shares)
 
         return finds
 
     return within
 
 
-def addressed(text: str) -> str:
+def check_address(text: str) -> str:
     if "@" not in text:
-        raise invalid()
+        raise build_invalid_search()
     return text
 
 
-def named(compare: Callable[[str, str], bool]) -> Callable[[str], Finds]:
-    def finds(word: str) -> Finds:
-        wanted = opened(word).lower()
+def match_name(compare: Callable[[str, str], bool]) -> Callable[[str], DocumentTest]:
+    def finds(word: str) -> DocumentTest:
+        wanted = unquote_word(word).lower()
         return lambda document: compare(document.name.lower(), wanted)
 
     return finds
 
 
-def begins_a_word(text: str, wanted: str) -> bool:
-    """Drive's `contains` of a name: it looks at how its words begin."""
-    return any(part.startswith(wanted) for part in (text[at:] for at in starts(text)))
+def has_word_prefix(text: str, wanted: str) -> bool:
+    """Return whether a word of the name begins so, which is how Drive reads `contains`."""
+    return any(part.startswith(wanted) for part in (text[at:] for at in list_word_starts(text)))
 
 
-def starts(text: str) -> list[int]:
-    return [found.start() for found in re.finditer(r"(?<!\w)\w", text)]
+def list_word_starts(text: str) -> list[int]:
+    return [match.start() for match in re.finditer(r"(?<!\w)\w", text)]
 
 
-def typed(compare: Callable[[str, str], bool]) -> Callable[[str], Finds]:
-    def finds(word: str) -> Finds:
-        wanted = opened(word)
+def match_type(compare: Callable[[str, str], bool]) -> Callable[[str], DocumentTest]:
+    def finds(word: str) -> DocumentTest:
+        wanted = unquote_word(word)
         return lambda document: compare(document.content_type, wanted)
 
     return finds
 
 
-def says(word: str) -> Finds:
-    """Whole words, all of them, in the name or in text; between double quotes, one after the other."""
-    wanted = phrases(opened(word))
-    return lambda document: bool(wanted) and all(times(document, each) for each in wanted)
+def match_text(word: str) -> DocumentTest:
+    """Match whole words in name or text; between double quotes, words one after the other."""
+    wanted = split_phrases(unquote_word(word))
+    return lambda document: bool(wanted) and all(score_phrase(document, item) for item in wanted)
 
 
-def phrases(text: str) -> list[list[str]]:
-    """A word stands alone; letters and digits are all that counts."""
+def split_phrases(text: str) -> list[list[str]]:
+    """Split a text into phrases of letters and digits; a word alone is a phrase."""
     quoted = text.split('"')
-    found = [[each] for part in quoted[::2] for each in words_of(part)] + list(map(words_of, quoted[1::2]))
-    return [each for each in found if each]
+    found = [[word] for part in quoted[::2] for word in list_words(part)] + list(map(list_words, quoted[1::2]))
+    return [item for item in found if item]
 
 
-def words_of(text: str) -> list[str]:
+def list_words(text: str) -> list[str]:
     return re.findall(r"[^\W_]+", text.lower())
 
 
-def times(document: Document, phrase: list[str]) -> int:
-    """How often it stands there; in the name it counts ten times."""
-    return 10 * count(words_of(document.name), phrase) + count(words_of(told(document)), phrase)
+def score_phrase(document: Document, phrase: list[str]) -> int:
+    """Count how often a phrase occurs, ten times for each occurrence in the name."""
+    return 10 * count_phrase(list_words(document.name), phrase) + count_phrase(list_words(read_text(document)), phrase)
 
 
-def count(words: list[str], phrase: list[str]) -> int:
+def count_phrase(words: list[str], phrase: list[str]) -> int:
     return sum(words[at : at + len(phrase)] == phrase for at in range(len(words)))
 
 
-def told(document: Document) -> str:
+def read_text(document: Document) -> str:
     readable = not document.content_type.startswith(("application/pdf", "image/"))
     return document.body.decode("utf-8", "replace") if readable else ""
 
 
-def relevance(text: str) -> Callable[[Document], int] | None:
-    """By what files are sorted where they are searched by what they say: how often they say it. None: they are not."""
-    words = cut(text)
-    said = [opened(words[at + 2]) for at in range(len(words) - 2) if words[at : at + 2] == ["fullText", "contains"]]
-    wanted = [each for one in said for each in phrases(one)]
-    return (lambda document: -sum(times(document, each) for each in wanted)) if said else None
+def compile_relevance(text: str) -> Callable[[Document], int] | None:
+    """Return the sort key of a full text search, or None for any other search."""
+    words = split_words(text)
+    said = [
+        unquote_word(words[at + 2]) for at in range(len(words) - 2) if words[at : at + 2] == ["fullText", "contains"]
+    ]
+    wanted = [phrase for one in said for phrase in split_phrases(one)]
+    return (lambda document: -sum(score_phrase(document, item) for item in wanted)) if said else None
 
 
-def changed(sign: str) -> Callable[[str], Finds]:
-    def finds(word: str) -> Finds:
-        at = instant(opened(word))
-        return lambda document: SIGNS[sign](document.modified, at)
+def match_time(sign: str) -> Callable[[str], DocumentTest]:
+    def finds(word: str) -> DocumentTest:
+        time = parse_time(unquote_word(word))
+        return lambda document: SIGNS[sign](document.modified, time)
 
     return finds
 
 
-def instant(text: str) -> datetime:
-    """RFC 3339; without a zone, UTC."""
+def parse_time(text: str) -> datetime:
+    """Read RFC 3339, in UTC without a zone."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        raise invalid() from None
+        raise build_invalid_search() from None
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at
 
 
-def in_trash(sign: str) -> Callable[[str], Finds]:
-    def finds(word: str) -> Finds:
+def match_trash(sign: str) -> Callable[[str], DocumentTest]:
+    def finds(word: str) -> DocumentTest:
         if word not in ("true", "false"):
-            raise invalid()
+            raise build_invalid_search()
         return lambda document: SIGNS[sign](document.trashed, word == "true")
 
     return finds
 
 
 WITHIN = {
-    "parents": in_parents,
-    "owners": in_owners,
-    "writers": holding("owner", "organizer", "fileOrganizer", "writer"),
-    "readers": holding("owner", "organizer", "fileOrganizer", "writer", "commenter", "reader"),
+    "parents": match_parent,
+    "owners": match_owner,
+    "writers": match_roles("owner", "organizer", "fileOrganizer", "writer"),
+    "readers": match_roles("owner", "organizer", "fileOrganizer", "writer", "commenter", "reader"),
 }
 
-TERMS: Mapping[tuple[str, str], Callable[[str], Finds]] = {
-    ("name", "contains"): named(begins_a_word),
-    ("mimeType", "contains"): typed(lambda text, wanted: text.startswith(wanted)),
-    ("fullText", "contains"): says,
-    **{("name", sign): named(SIGNS[sign]) for sign in ("=", "!=")},
-    **{("mimeType", sign): typed(SIGNS[sign]) for sign in ("=", "!=")},
-    **{("trashed", sign): in_trash(sign) for sign in ("=", "!=")},
-    **{("modifiedTime", sign): changed(sign) for sign in SIGNS},
+TERMS: Mapping[tuple[str, str], Callable[[str], DocumentTest]] = {
+    ("name", "contains"): match_name(has_word_prefix),
+    ("mimeType", "contains"): match_type(lambda text, wanted: text.startswith(wanted)),
+    ("fullText", "contains"): match_text,
+    **{("name", sign): match_name(SIGNS[sign]) for sign in ("=", "!=")},
+    **{("mimeType", sign): match_type(SIGNS[sign]) for sign in ("=", "!=")},
+    **{("trashed", sign): match_trash(sign) for sign in ("=", "!=")},
+    **{("modifiedTime", sign): match_time(sign) for sign in SIGNS},
 }
 
 
-def invalid() -> Failure:
-    return Failure(400, "invalid", "Invalid Value", "q")
+def build_invalid_search() -> DriveFailure:
+    return DriveFailure(400, "invalid", "Invalid Value", "q")
 
 
 Mask: TypeAlias = dict[str, Any]
@@ -257,97 +259,97 @@ ALWAYS: Mapping[str, str] = {
 """What is answered where no mask says what is wanted; of the rest, all."""
 
 
-def shown(answer: Any, name: str, text: str | None) -> Any:
-    """Raises Failure: the mask cannot be, or names what is not declared."""
-    declared(answer, schema(name), name)
-    chosen = parsed(text or ALWAYS.get(name, EVERY))
-    known(chosen, schema(name))
-    return masked(answer, chosen)
+def apply_mask(answer: Any, name: str, text: str | None) -> Any:
+    """Return the masked answer. Raises DriveFailure for a mask that names what is not declared."""
+    check_declared(answer, get_schema(name), name)
+    chosen = parse_mask(text or ALWAYS.get(name, EVERY))
+    check_mask(chosen, get_schema(name))
+    return select_fields(answer, chosen)
 
 
-def parsed(text: str) -> Mask:
+def parse_mask(text: str) -> Mask:
     words = FIELDS_WORD.findall(text)
     if "".join(words) != re.sub(r"\s", "", text):
-        raise refused(text)
-    mask, rest = several(words, text)
+        raise build_invalid_mask(text)
+    mask, rest = parse_fields(words, text)
     if rest:
-        raise refused(text)
+        raise build_invalid_mask(text)
     return mask
 
 
-def several(words: list[str], text: str) -> tuple[Mask, list[str]]:
-    """Fields and commas, up to what is neither."""
+def parse_fields(words: list[str], text: str) -> tuple[Mask, list[str]]:
+    """Parse fields and commas, up to anything else."""
     mask: Mask = {}
     while True:
-        name, below, words = fields_single(words, text)
+        name, below, words = parse_field(words, text)
         mask[name] = {**mask.get(name, {}), **below}
         if words[:1] != [","]:
             return mask, words
         words = words[1:]
 
 
-def fields_single(words: list[str], text: str) -> tuple[str, Mask, list[str]]:
+def parse_field(words: list[str], text: str) -> tuple[str, Mask, list[str]]:
     if not words or words[0] in "(),/":
-        raise refused(text)
+        raise build_invalid_mask(text)
     name, rest = words[0], words[1:]
     if rest[:1] == ["/"]:
-        below, mask, rest = fields_single(rest[1:], text)
+        below, mask, rest = parse_field(rest[1:], text)
         return name, {below: mask}, rest
     if rest[:1] == ["("]:
-        mask, rest = several(rest[1:], text)
+        mask, rest = parse_fields(rest[1:], text)
         if rest[:1] != [")"]:
-            raise refused(text)
+            raise build_invalid_mask(text)
         return name, mask, rest[1:]
     return name, {}, rest
 
 
-def known(mask: Mask, spec: Spec) -> None:
+def check_mask(mask: Mask, spec: JsonSchema) -> None:
     for name, below in mask.items():
         if name == EVERY:
             continue
-        inner = part(spec, name)
+        inner = find_field_schema(spec, name)
         if inner is None:
-            raise refused(name)
-        known(below, inner)
+            raise build_invalid_mask(name)
+        check_mask(below, inner)
 
 
-def part(spec: Spec, name: str) -> Spec | None:
-    """What is declared of a field, of a list's items for a list; None: nothing is."""
-    whole = resolved(spec)
+def find_field_schema(spec: JsonSchema, name: str) -> JsonSchema | None:
+    """Return the schema of a field, of its items for a list; None if it is not declared."""
+    whole = resolve_schema(spec)
     if "additionalProperties" in whole:
-        return resolved(whole["additionalProperties"])
+        return resolve_schema(whole["additionalProperties"])
     inner = whole.get("properties", {}).get(name)
-    return None if inner is None else resolved(inner)
+    return None if inner is None else resolve_schema(inner)
 
 
-def resolved(spec: Spec) -> Spec:
+def resolve_schema(spec: JsonSchema) -> JsonSchema:
     while "$ref" in spec or spec.get("type") == "array":
-        spec = schema(spec["$ref"]) if "$ref" in spec else spec["items"]
+        spec = get_schema(spec["$ref"]) if "$ref" in spec else spec["items"]
     return spec
 
 
-def masked(answer: Any, mask: Mask) -> Any:
+def select_fields(answer: Any, mask: Mask) -> Any:
     if isinstance(answer, list):
-        return [masked(each, mask) for each in answer]
+        return [select_fields(item, mask) for item in answer]
     if not isinstance(answer, dict) or not mask or EVERY in mask:
         return answer
-    return {name: masked(answer[name], below) for name, below in mask.items() if name in answer}
+    return {name: select_fields(answer[name], below) for name, below in mask.items() if name in answer}
 
 
-def declared(value: Any, spec: Spec, where: str) -> None:
-    """INVARIANT: what we say is of the names and types that Google declares; a 64-bit number is a text."""
+def check_declared(value: Any, spec: JsonSchema, where: str) -> None:
+    """Check that an answer has only the names and types that Google declares."""
     if "$ref" in spec:
-        spec = schema(spec["$ref"])
+        spec = get_schema(spec["$ref"])
     assert type(value) in KINDS[spec["type"]], f"{where} is no {spec['type']}"
     if spec["type"] == "array":
-        for each in value:
-            declared(each, spec["items"], where)
+        for item in value:
+            check_declared(item, spec["items"], where)
     elif spec["type"] == "object":
         for name, each in value.items():
             inner = spec.get("properties", {}).get(name, spec.get("additionalProperties"))
             assert inner is not None, f"{where}.{name} is not declared"
-            declared(each, inner, f"{where}.{name}")
+            check_declared(each, inner, f"{where}.{name}")
 
 
-def refused(text: str) -> Failure:
-    return Failure(400, "invalidParameter", f"Invalid field selection {text}", "fields")
+def build_invalid_mask(text: str) -> DriveFailure:
+    return DriveFailure(400, "invalidParameter", f"Invalid field selection {text}", "fields")

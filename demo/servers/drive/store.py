@@ -1,4 +1,4 @@
-"""Documents, permissions, JSON, query language."""
+"""Store documents and permissions, and read Google's own description of the API."""
 
 import json
 import re
@@ -19,34 +19,34 @@ from demo.data.files import (
     DOC,
     DOMAIN,
     FOLDER,
-    GOOGLE,
+    GOOGLE_MEDIA_TYPE_PREFIX,
     SHEET,
     Document,
     Share,
-    archive,
+    build_archive,
+    build_root_id,
+    build_share_id,
     documents,
-    root,
-    share_id,
-    shares,
+    list_shares,
 )
 from demo.data.random import NOW, size
 
-Spec: TypeAlias = Mapping[str, Any]
+JsonSchema: TypeAlias = Mapping[str, Any]
 
 FILE = "discovery_cache/documents/drive.v3.json"
 
-PLACE = re.compile(r"\{\+?(\w+)\}")
+PATH_PARAMETER = re.compile(r"\{\+?(\w+)\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """`form` matches its path; `parameters` are its own and those that every method takes."""
+    """A method; `form` matches its path, and `parameters` include those that every method takes."""
 
     id: str
     verb: str
     path: str
     form: re.Pattern[str]
-    parameters: Mapping[str, Spec]
+    parameters: Mapping[str, JsonSchema]
     request: str | None
     response: str | None
     scopes: frozenset[str]
@@ -55,36 +55,38 @@ class Method:
 
 
 @cache
-def document() -> Spec:
-    """As it comes with Google's client for Python, of which nothing else is used."""
+def load_discovery_document() -> JsonSchema:
+    """Load the description that comes with Google's client, of which nothing else is used."""
     spec = find_spec("googleapiclient")
     if spec is None or not spec.submodule_search_locations:
         raise SystemExit("google-api-python-client is not installed; its discovery document is what this server speaks")
     path = Path(spec.submodule_search_locations[0]) / FILE
-    read: Spec = json.loads(path.read_text(encoding="utf-8"))
+    read: JsonSchema = json.loads(path.read_text(encoding="utf-8"))
     return read
 
 
 @cache
-def methods() -> tuple[Method, ...]:
-    """Those with fewer places in their paths first, so that `files/trash` is no file's."""
-    return tuple(sorted(declared(document()), key=lambda each: len(PLACE.findall(each.path))))
+def list_methods() -> tuple[Method, ...]:
+    """Return the methods, those with fewer path parameters first, so that `files/trash` is no file's id."""
+    return tuple(
+        sorted(read_methods(load_discovery_document()), key=lambda each: len(PATH_PARAMETER.findall(each.path)))
+    )
 
 
-def declared(part: Spec) -> Iterator[Method]:
-    for each in part.get("methods", {}).values():
-        yield method(each)
-    for each in part.get("resources", {}).values():
-        yield from declared(each)
+def read_methods(part: JsonSchema) -> Iterator[Method]:
+    for item in part.get("methods", {}).values():
+        yield read_method(item)
+    for item in part.get("resources", {}).values():
+        yield from read_methods(item)
 
 
-def method(said: Spec) -> Method:
+def read_method(said: JsonSchema) -> Method:
     return Method(
         id=said["id"].removeprefix("drive."),
         verb=said["httpMethod"],
         path=said["path"],
         form=re.compile(re.sub(r"\\\{\\?\+?(\w+)\\\}", r"(?P<\1>[^/:]+)", re.escape(said["path"]))),
-        parameters={**document()["parameters"], **said.get("parameters", {})},
+        parameters={**load_discovery_document()["parameters"], **said.get("parameters", {})},
         request=said.get("request", {}).get("$ref"),
         response=said.get("response", {}).get("$ref"),
         scopes=frozenset(said.get("scopes", ())),
@@ -93,22 +95,22 @@ def method(said: Spec) -> Method:
     )
 
 
-def found(verb: str, path: str, *, upload: bool = False) -> tuple[Method, Mapping[str, str]] | None:
-    """The method at a path, and what stands in the places of the path; None: there is none."""
-    for each in methods():
-        places = each.form.fullmatch(path) if each.verb == verb and (each.uploads or not upload) else None
+def find_method(verb: str, path: str, *, upload: bool = False) -> tuple[Method, Mapping[str, str]] | None:
+    """Return the method at a path and its path parameters, or None."""
+    for method in list_methods():
+        places = method.form.fullmatch(path) if method.verb == verb and (method.uploads or not upload) else None
         if places is not None:
-            return each, places.groupdict()
+            return method, places.groupdict()
     return None
 
 
-def schema(name: str) -> Spec:
-    read: Spec = document()["schemas"][name]
+def get_schema(name: str) -> JsonSchema:
+    read: JsonSchema = load_discovery_document()["schemas"][name]
     return read
 
 
-class Failure(Exception):
-    """`reason` is Google's name of the error; `location` the parameter it is about."""
+class DriveFailure(Exception):
+    """An error with Google's name for it, and the parameter it is about."""
 
     def __init__(self, status: int, reason: str, message: str, location: str | None = None) -> None:
         super().__init__(message)
@@ -117,32 +119,34 @@ class Failure(Exception):
         self.location = location
 
 
-def said(failure: Failure) -> dict[str, Any]:
+def format_failure(failure: DriveFailure) -> dict[str, Any]:
     where = {"location": failure.location, "locationType": "parameter"} if failure.location else {}
     one = {"message": str(failure), "domain": "global", "reason": failure.reason, **where}
     return {"error": {"code": failure.status, "message": str(failure), "errors": [one]}}
 
 
-def not_found(id: str) -> Failure:
-    return Failure(404, "notFound", f"File not found: {id}.", "fileId")
+def build_not_found(id: str) -> DriveFailure:
+    return DriveFailure(404, "notFound", f"File not found: {id}.", "fileId")
 
 
-def invalid(name: str, value: object) -> Failure:
-    return Failure(400, "invalidParameter", f"Invalid value '{value}' for {name}", name)
+def build_invalid(name: str, value: object) -> DriveFailure:
+    return DriveFailure(400, "invalidParameter", f"Invalid value '{value}' for {name}", name)
 
 
-def forbidden() -> Failure:
-    return Failure(403, "insufficientFilePermissions", "The user does not have sufficient permissions for this file.")
+def build_forbidden() -> DriveFailure:
+    return DriveFailure(
+        403, "insufficientFilePermissions", "The user does not have sufficient permissions for this file."
+    )
 
 
 WRITERS = frozenset({"owner", "organizer", "fileOrganizer", "writer"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Store:
-    """`versions` counts what was changed of an item, `revisions` what was changed of its bytes.
+class DriveStore:
+    """All documents; `versions` counts changes of an item, `revisions` changes of its bytes.
 
-    `names`: by address, who it is; `groups`: by address, the addresses of the groups they are in.
+    `names` and `groups` are by e-mail address.
     """
 
     names: Mapping[str, str]
@@ -153,55 +157,55 @@ class Store:
     revisions: dict[str, int] = field(default_factory=dict)
 
 
-def store(scale: Fraction | float = 1) -> Store:
+def build_store(scale: Fraction | float = 1) -> DriveStore:
     staff = employees(size("employee", scale))
-    homes = [home(each[3]) for each in staff]
-    drive = archive(scale)
-    made = Store(
-        names={each[3]: f"{each[1]} {each[2]}" for each in staff},
-        groups={each[3]: frozenset({f"{each[5].lower()}@{DOMAIN}"}) for each in staff},
-        roots=frozenset({drive.id, *(each.id for each in homes)}),
+    homes = [build_home(employee[3]) for employee in staff]
+    drive = build_archive(scale)
+    store = DriveStore(
+        names={employee[3]: f"{employee[1]} {employee[2]}" for employee in staff},
+        groups={employee[3]: frozenset({f"{employee[5].lower()}@{DOMAIN}"}) for employee in staff},
+        roots=frozenset({drive.id, *(home.id for home in homes)}),
     )
-    for each in (*homes, drive, *documents(scale)):
-        put(made, each)
-    return made
+    for item in (*homes, drive, *documents(scale)):
+        put_document(store, item)
+    return store
 
 
-def home(email: str) -> Document:
-    return Document(id=root(email), name="My Drive", parent="", content_type=FOLDER, modified=NOW, owner=email)
+def build_home(email: str) -> Document:
+    return Document(id=build_root_id(email), name="My Drive", parent="", content_type=FOLDER, modified=NOW, owner=email)
 
 
-def put(here: Store, document: Document) -> Document:
-    """New, or in place of what it was."""
-    before = here.documents.get(document.id)
-    here.documents[document.id] = document
-    here.versions[document.id] = here.versions.get(document.id, 0) + 1
+def put_document(store: DriveStore, document: Document) -> Document:
+    """Add or replace a document."""
+    before = store.documents.get(document.id)
+    store.documents[document.id] = document
+    store.versions[document.id] = store.versions.get(document.id, 0) + 1
     if before is None or before.body != document.body:
-        here.revisions[document.id] = here.revisions.get(document.id, 0) + 1
+        store.revisions[document.id] = store.revisions.get(document.id, 0) + 1
     return document
 
 
-def changed(here: Store, document: Document, **given: Any) -> Document:
-    return put(here, replace(document, modified=now(), **given))
+def change_document(store: DriveStore, document: Document, **given: Any) -> Document:
+    return put_document(store, replace(document, modified=get_now(), **given))
 
 
-def now() -> datetime:
-    """To the millisecond, as Drive keeps it."""
+def get_now() -> datetime:
+    """Return the time to the millisecond, as Drive stores it."""
     return datetime.fromtimestamp(int(time.time() * 1000) / 1000, UTC)
 
 
-def removed(here: Store, document: Document) -> None:
-    """With all that lies in it."""
-    for each in [each for each in here.documents.values() if each.parent == document.id]:
-        removed(here, each)
-    del here.documents[document.id]
+def remove_document(store: DriveStore, document: Document) -> None:
+    """Remove a document and all that lies in it."""
+    for item in [item for item in store.documents.values() if item.parent == document.id]:
+        remove_document(store, item)
+    del store.documents[document.id]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """What one person sees. `drives`: whether they asked for what is in shared drives, too."""
+class PersonView:
+    """What one person sees, with shared drives if `drives`."""
 
-    store: Store
+    store: DriveStore
     email: str
     drives: bool
 
@@ -211,12 +215,12 @@ class Seen:
 
     @property
     def root(self) -> str:
-        return root(self.email)
+        return build_root_id(self.email)
 
     def role(self, document: Document) -> str | None:
-        """What they may do; None: they do not see it."""
-        given = [each.role for each in shares(document, self.documents) if self.meant(each)]
-        return min(given, key=list(ORDER).index, default=None)
+        """Return what the person may do, or None if they do not see it."""
+        given = [share.role for share in list_shares(document, self.documents) if self.meant(share)]
+        return min(given, key=list(ROLES).index, default=None)
 
     def meant(self, share: Share) -> bool:
         mine = {self.email, *self.store.groups.get(self.email, ())}
@@ -227,31 +231,35 @@ class Seen:
         return self.email.rpartition("@")[2]
 
     def knows(self, id: str) -> bool:
-        found = self.documents.get(id)
-        return found is not None and self.sees(found)
+        document = self.documents.get(id)
+        return document is not None and self.sees(document)
 
     def sees(self, document: Document) -> bool:
         return (document.drive is None or self.drives) and self.role(document) is not None
 
     def get(self, id: str) -> Document:
-        """Raises Failure, the same for what is not there and for what is not theirs to see."""
+        """Return a document. Raises the same DriveFailure if it is absent and if the person does not see it."""
         wanted = self.root if id == "root" else id
         if not self.knows(wanted):
-            raise not_found(id)
+            raise build_not_found(id)
         return self.documents[wanted]
 
     def writable(self, id: str) -> Document:
         found = self.get(id)
         if self.role(found) not in WRITERS:
-            raise forbidden()
+            raise build_forbidden()
         return found
 
     def listed(self) -> Iterator[Document]:
-        """All but what everything lies in."""
-        return (each for each in self.documents.values() if each.id not in self.store.roots and self.sees(each))
+        """Yield all documents that the person sees, except roots."""
+        return (
+            document
+            for document in self.documents.values()
+            if document.id not in self.store.roots and self.sees(document)
+        )
 
 
-ORDER = ("owner", "organizer", "fileOrganizer", "writer", "commenter", "reader")
+ROLES = ("owner", "organizer", "fileOrganizer", "writer", "commenter", "reader")
 
 LINKS = {
     DOC: "https://docs.google.com/document/d/{id}/edit?usp=drivesdk",
@@ -259,12 +267,12 @@ LINKS = {
     FOLDER: "https://drive.google.com/drive/folders/{id}",
 }
 
-STORED = "https://drive.google.com/file/d/{id}/view?usp=drivesdk"
+FILE_LINK = "https://drive.google.com/file/d/{id}/view?usp=drivesdk"
 
 
-def file_json(seen: Seen, document: Document) -> dict[str, Any]:
-    here = seen.store
-    given = shares(document, here.documents)
+def format_file(view: PersonView, document: Document) -> dict[str, Any]:
+    here = view.store
+    shares = list_shares(document, here.documents)
     return {
         "kind": "drive#file",
         "id": document.id,
@@ -273,64 +281,64 @@ def file_json(seen: Seen, document: Document) -> dict[str, Any]:
         "trashed": document.trashed,
         "modifiedTime": document.modified.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "version": str(here.versions[document.id]),
-        "webViewLink": LINKS.get(document.content_type, STORED).format(id=document.id),
+        "webViewLink": LINKS.get(document.content_type, FILE_LINK).format(id=document.id),
         "spaces": ["drive"],
-        "shared": len(given) > 1,
-        "ownedByMe": document.owner == seen.email,
-        "permissionIds": [share_id(each) for each in given],
+        "shared": len(shares) > 1,
+        "ownedByMe": document.owner == view.email,
+        "permissionIds": [build_share_id(item) for item in shares],
         **({"appProperties": dict(document.properties)} if document.properties else {}),
-        **above(seen, document),
-        **of_bytes(here, document),
-        **owning(seen, document),
+        **format_parents(view, document),
+        **format_content(here, document),
+        **format_owners(view, document),
     }
 
 
-def above(seen: Seen, document: Document) -> dict[str, Any]:
-    """A folder that is not theirs to see is not named."""
-    return {"parents": [document.parent]} if seen.knows(document.parent) else {}
+def format_parents(view: PersonView, document: Document) -> dict[str, Any]:
+    """Name the parent, unless the person does not see it."""
+    return {"parents": [document.parent]} if view.knows(document.parent) else {}
 
 
-def of_bytes(here: Store, document: Document) -> dict[str, Any]:
-    """Docs and Sheets have a size, which is not that of any export; folders have none."""
+def format_content(store: DriveStore, document: Document) -> dict[str, Any]:
+    """Describe the bytes; the size of a Doc or Sheet is not that of any export, and folders have none."""
     if document.content_type == FOLDER:
         return {}
     size = {"size": str(len(document.body)), "quotaBytesUsed": str(len(document.body))}
-    if document.content_type.startswith(GOOGLE):
+    if document.content_type.startswith(GOOGLE_MEDIA_TYPE_PREFIX):
         return {name: str(int(value) + 1024) for name, value in size.items()}
-    revision = f"0B{document.id[1:20]}{here.revisions[document.id]:04d}"
+    revision = f"0B{document.id[1:20]}{store.revisions[document.id]:04d}"
     digest = md5(document.body, usedforsecurity=False).hexdigest()
     return {**size, "headRevisionId": revision, "md5Checksum": digest, "originalFilename": document.name}
 
 
-def owning(seen: Seen, document: Document) -> dict[str, Any]:
-    """What is in a shared drive is nobody's, and does not tell of its permissions here."""
+def format_owners(view: PersonView, document: Document) -> dict[str, Any]:
+    """Name owner and permissions; a file in a shared drive has neither here."""
     if document.drive is not None:
         return {"driveId": document.drive}
-    given = shares(document, seen.documents)
-    told = {"permissions": [permission_json(seen.store, each) for each in given]}
-    return {"owners": [user_json(seen, document.owner or "")], **(told if seen.role(document) in WRITERS else {})}
+    shares = list_shares(document, view.documents)
+    told = {"permissions": [format_permission(view.store, item) for item in shares]}
+    return {"owners": [format_user(view, document.owner or "")], **(told if view.role(document) in WRITERS else {})}
 
 
-def user_json(seen: Seen, email: str) -> dict[str, Any]:
+def format_user(view: PersonView, email: str) -> dict[str, Any]:
     return {
         "kind": "drive#user",
-        "displayName": seen.store.names.get(email, email),
+        "displayName": view.store.names.get(email, email),
         "emailAddress": email,
-        "me": email == seen.email,
-        "permissionId": share_id(Share(kind="user", role="owner", to=email)),
+        "me": email == view.email,
+        "permissionId": build_share_id(Share(kind="user", role="owner", to=email)),
     }
 
 
-def permission_json(here: Store, share: Share) -> dict[str, Any]:
-    common = {"kind": "drive#permission", "id": share_id(share), "type": share.kind, "role": share.role}
+def format_permission(store: DriveStore, share: Share) -> dict[str, Any]:
+    common = {"kind": "drive#permission", "id": build_share_id(share), "type": share.kind, "role": share.role}
     if share.kind == "domain":
         return {**common, "domain": share.to, "displayName": share.to, "allowFileDiscovery": True}
     if share.kind == "anyone":
         return {**common, "allowFileDiscovery": False}
-    return {**common, "emailAddress": share.to, "displayName": here.names.get(share.to, share.to), "deleted": False}
+    return {**common, "emailAddress": share.to, "displayName": store.names.get(share.to, share.to), "deleted": False}
 
 
-MOST = 10_485_760
+EXPORT_MAX_BYTES = 10_485_760
 
 RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
@@ -338,7 +346,7 @@ NO_RANGE = 416
 
 
 def as_text(body: bytes) -> bytes:
-    """As Google writes plain text: with a mark of its encoding, and lines that end in two characters."""
+    """Write plain text as Google does: with a byte order mark and CRLF."""
     return b"\xef\xbb\xbf" + body.replace(b"\n", b"\r\n")
 
 
@@ -352,76 +360,76 @@ FORMS: Mapping[str, Mapping[str, Callable[[bytes], bytes]]] = {
 }
 
 
-def exported(document: Document, content_type: str) -> bytes:
+def export_document(document: Document, content_type: str) -> bytes:
     forms = FORMS.get(document.content_type)
     if forms is None:
-        raise Failure(403, "fileNotExportable", "Export only supports Docs Editors files.")
+        raise DriveFailure(403, "fileNotExportable", "Export only supports Docs Editors files.")
     if content_type not in forms:
-        raise Failure(400, "badRequest", "The requested conversion is not supported.", "convertTo")
+        raise DriveFailure(400, "badRequest", "The requested conversion is not supported.", "convertTo")
     body = forms[content_type](document.body)
-    if len(body) > MOST:
-        raise Failure(403, "exportSizeLimitExceeded", "This file is too large to be exported.")
+    if len(body) > EXPORT_MAX_BYTES:
+        raise DriveFailure(403, "exportSizeLimitExceeded", "This file is too large to be exported.")
     return body
 
 
-def stored(document: Document) -> bytes:
-    if document.content_type.startswith(GOOGLE):
-        raise Failure(
+def get_content(document: Document) -> bytes:
+    if document.content_type.startswith(GOOGLE_MEDIA_TYPE_PREFIX):
+        raise DriveFailure(
             403, "fileNotDownloadable",
             "Only files with binary content can be downloaded. Use Export with Docs Editors files.", "alt",
         )  # fmt: skip
     return document.body
 
 
-def ranged(body: bytes, header: str | None) -> tuple[int, bytes, Mapping[str, str]]:
-    """Status, bytes and headers; a range that cannot be read is none."""
-    found = None if header is None else RANGE.fullmatch(header)
-    if found is None:
+def cut_range(body: bytes, header: str | None) -> tuple[int, bytes, Mapping[str, str]]:
+    """Return status, bytes and headers; a range that cannot be read is ignored."""
+    match = None if header is None else RANGE.fullmatch(header)
+    if match is None:
         return 200, body, {}
-    first, last = int(found[1]), min(int(found[2] or len(body)), len(body) - 1)
+    first, last = int(match[1]), min(int(match[2] or len(body)), len(body) - 1)
     if first >= len(body) or last < first:
         return NO_RANGE, b"", {"content-range": f"bytes */{len(body)}"}
     return 206, body[first : last + 1], {"content-range": f"bytes {first}-{last}/{len(body)}"}
 
 
-Given: TypeAlias = Mapping[str, Any]
+Parameters: TypeAlias = Mapping[str, Any]
 
-UPLOADING = frozenset({"uploadType", "upload_id", "upload_protocol"})
+UPLOAD_PARAMETERS = frozenset({"uploadType", "upload_id", "upload_protocol"})
 """Every method takes these, though the document declares but the first two of them, by their new names."""
 
 
-def checked(method: Method, places: Mapping[str, str], query: Iterable[tuple[str, str]]) -> Given:
-    """Names, types, ranges and enums; what is left out has its default. Raises Failure."""
-    values: dict[str, Any] = {name: spec_default(spec) for name, spec in method.parameters.items() if "default" in spec}
+def check_parameters(method: Method, places: Mapping[str, str], query: Iterable[tuple[str, str]]) -> Parameters:
+    """Check names, types, ranges and enums, and add defaults. Raises DriveFailure."""
+    values: dict[str, Any] = {name: get_default(spec) for name, spec in method.parameters.items() if "default" in spec}
     given = [*places.items(), *query]
     for name, text in given:
         spec = method.parameters.get(name)
-        if spec is None and name not in UPLOADING:
-            raise Failure(400, "badRequest", f'Invalid JSON payload received. Unknown name "{name}"', name)
-        values[name] = text if spec is None else converted(name, text, spec)
+        if spec is None and name not in UPLOAD_PARAMETERS:
+            raise DriveFailure(400, "badRequest", f'Invalid JSON payload received. Unknown name "{name}"', name)
+        values[name] = text if spec is None else convert_parameter(name, text, spec)
     for name, spec in method.parameters.items():
         if spec.get("required") and name not in values:
-            raise Failure(400, "required", f"Required parameter: {name}", name)
+            raise DriveFailure(400, "required", f"Required parameter: {name}", name)
     return values
 
 
-def spec_default(spec: Spec) -> Any:
-    return converted("", spec["default"], spec)
+def get_default(spec: JsonSchema) -> Any:
+    return convert_parameter("", spec["default"], spec)
 
 
-def converted(name: str, text: str, spec: Spec) -> Any:
+def convert_parameter(name: str, text: str, spec: JsonSchema) -> Any:
     if "enum" in spec and text not in spec["enum"]:
-        raise invalid(name, text)
+        raise build_invalid(name, text)
     return KINDS[spec["type"]](name, text, spec)
 
 
-def whole(name: str, text: str, spec: Spec) -> int:
+def parse_integer(name: str, text: str, spec: JsonSchema) -> int:
     try:
         number = int(text)
     except ValueError:
-        raise invalid(name, text) from None
+        raise build_invalid(name, text) from None
     if not int(spec.get("minimum", number)) <= number <= int(spec.get("maximum", number)):
-        raise Failure(
+        raise DriveFailure(
             400, "invalidParameter",
             f"Invalid value '{text}'. Values must be within the range: [{spec.get('minimum')}, {spec.get('maximum')}]",
             name,
@@ -429,89 +437,91 @@ def whole(name: str, text: str, spec: Spec) -> int:
     return number
 
 
-def truth(name: str, text: str, spec: Spec) -> bool:
+def parse_boolean(name: str, text: str, spec: JsonSchema) -> bool:
     if text.lower() not in ("true", "false"):
-        raise invalid(name, text)
+        raise build_invalid(name, text)
     return text.lower() == "true"
 
 
-def plain(name: str, text: str, spec: Spec) -> str:
+def parse_text(name: str, text: str, spec: JsonSchema) -> str:
     return text
 
 
-KINDS = {"string": plain, "integer": whole, "boolean": truth}
+KINDS = {"string": parse_text, "integer": parse_integer, "boolean": parse_boolean}
 
 T = TypeVar("T")
 
 
-def page(rows: Sequence[T], given: Given, size: int) -> tuple[Sequence[T], dict[str, Any]]:
-    """A token is good for the same question alone."""
-    start = opened(given) if "pageToken" in given else 0
-    end = start + given.get("pageSize", size)
-    return rows[start:end], {"nextPageToken": closed(given, end)} if end < len(rows) else {}
+def cut_page(rows: Sequence[T], parameters: Parameters, size: int) -> tuple[Sequence[T], dict[str, Any]]:
+    """Cut a page; a token holds only for the same question."""
+    start = decode_token(parameters) if "pageToken" in parameters else 0
+    end = start + parameters.get("pageSize", size)
+    return rows[start:end], {"nextPageToken": encode_token(parameters, end)} if end < len(rows) else {}
 
 
-def closed(given: Given, place: int) -> str:
-    return urlsafe_b64encode(f"{question(given)}:{place}".encode()).decode()
+def encode_token(parameters: Parameters, place: int) -> str:
+    return urlsafe_b64encode(f"{hash_question(parameters)}:{place}".encode()).decode()
 
 
-def opened(given: Given) -> int:
+def decode_token(parameters: Parameters) -> int:
     try:
-        asked, _, place = urlsafe_b64decode(given["pageToken"]).decode().partition(":")
+        asked, _, place = urlsafe_b64decode(parameters["pageToken"]).decode().partition(":")
         found = int(place)
     except ValueError:
-        raise invalid("pageToken", given["pageToken"]) from None
-    if asked != question(given):
-        raise invalid("pageToken", given["pageToken"])
+        raise build_invalid("pageToken", parameters["pageToken"]) from None
+    if asked != hash_question(parameters):
+        raise build_invalid("pageToken", parameters["pageToken"])
     return found
 
 
-def question(given: Given) -> str:
-    asked = sorted((name, value) for name, value in given.items() if name not in ("pageToken", "pageSize", "fields"))
+def hash_question(parameters: Parameters) -> str:
+    asked = sorted(
+        (name, value) for name, value in parameters.items() if name not in ("pageToken", "pageSize", "fields")
+    )
     return sha256(repr(asked).encode()).hexdigest()[:16]
 
 
-LISTED = 100
+DEFAULT_PAGE_SIZE = 100
 
 PERMISSIONS_KINDS = ("user", "group", "domain", "anyone")
 
 
-def listed(seen: Seen, given: Given) -> dict[str, Any]:
-    found = shares(seen.writable(given["fileId"]), seen.documents)
-    shown, more = page(found, given, LISTED)
-    permissions = [permission_json(seen.store, each) for each in shown]
+def list_permissions(view: PersonView, parameters: Parameters) -> dict[str, Any]:
+    shares = list_shares(view.writable(parameters["fileId"]), view.documents)
+    shown, more = cut_page(shares, parameters, DEFAULT_PAGE_SIZE)
+    permissions = [format_permission(view.store, item) for item in shown]
     return {"kind": "drive#permissionList", "permissions": permissions, **more}
 
 
-def one(seen: Seen, given: Given) -> dict[str, Any]:
-    return permission_json(seen.store, permissions_found(seen, given))
+def get_permission(view: PersonView, parameters: Parameters) -> dict[str, Any]:
+    return format_permission(view.store, find_share(view, parameters))
 
 
-def created(seen: Seen, given: Given, body: Mapping[str, Any]) -> dict[str, Any]:
-    document = seen.writable(given["fileId"])
-    share = Share(kind=body.get("type", ""), role=body.get("role", ""), to=grantee(body))
-    if share.kind not in PERMISSIONS_KINDS or share.role not in ORDER[1:]:
-        raise invalid("permission", f"{share.kind} {share.role}")
-    changed(seen.store, document, shares=(*document.shares, share))
-    return permission_json(seen.store, share)
+def create_permission(view: PersonView, parameters: Parameters, body: Mapping[str, Any]) -> dict[str, Any]:
+    document = view.writable(parameters["fileId"])
+    share = Share(kind=body.get("type", ""), role=body.get("role", ""), to=get_grantee(body))
+    if share.kind not in PERMISSIONS_KINDS or share.role not in ROLES[1:]:
+        raise build_invalid("permission", f"{share.kind} {share.role}")
+    change_document(view.store, document, shares=(*document.shares, share))
+    return format_permission(view.store, share)
 
 
-def grantee(body: Mapping[str, Any]) -> str:
+def get_grantee(body: Mapping[str, Any]) -> str:
     return str(body.get("domain" if body.get("type") == "domain" else "emailAddress", ""))
 
 
-def deleted(seen: Seen, given: Given) -> dict[str, Any]:
-    """Of the file itself; what comes from a folder is taken back there."""
-    document, wanted = seen.writable(given["fileId"]), permissions_found(seen, given)
-    kept = tuple(each for each in document.shares if each != wanted)
+def delete_permission(view: PersonView, parameters: Parameters) -> dict[str, Any]:
+    """Delete a permission of the file itself; one of a folder is deleted there."""
+    document, wanted = view.writable(parameters["fileId"]), find_share(view, parameters)
+    kept = tuple(share for share in document.shares if share != wanted)
     if kept == document.shares:
-        raise Failure(403, "cannotDeleteInheritedPermission", "Cannot delete an inherited permission.")
-    changed(seen.store, document, shares=kept)
+        raise DriveFailure(403, "cannotDeleteInheritedPermission", "Cannot delete an inherited permission.")
+    change_document(view.store, document, shares=kept)
     return {}
 
 
-def permissions_found(seen: Seen, given: Given) -> Share:
-    for each in shares(seen.writable(given["fileId"]), seen.documents):
-        if share_id(each) == given["permissionId"]:
-            return each
-    raise Failure(404, "notFound", f"Permission not found: {given['permissionId']}.", "permissionId")
+def find_share(view: PersonView, parameters: Parameters) -> Share:
+    for share in list_shares(view.writable(parameters["fileId"]), view.documents):
+        if build_share_id(share) == parameters["permissionId"]:
+            return share
+    raise DriveFailure(404, "notFound", f"Permission not found: {parameters['permissionId']}.", "permissionId")

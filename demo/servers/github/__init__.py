@@ -1,1 +1,1 @@
-"""GitHub."""
+"""Emulate GitHub."""

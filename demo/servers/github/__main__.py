@@ -1,21 +1,21 @@
-"""Options, and the token in GITHUB_AUTHORIZATION, to a running server."""
+"""Run GitHub, with the token in GITHUB_AUTHORIZATION."""
 
 import os
 import sys
 
-from demo.servers.github.app import app, rates
-from demo.servers.github.shapes import account
-from demo.servers.run import follow, options, serve
+from demo.servers.github.app import app, build_rate
+from demo.servers.github.shapes import build_organization
+from demo.servers.run import build_parser, end_with_parent, serve
 
 
 def main() -> None:
-    parser = options("github")
+    parser = build_parser("github")
     parser.add_argument("--rate", type=int, default=1_000_000, help="calls an hour; GitHub's own is 5000")
     chosen = parser.parse_args()
-    follow(chosen.parent)
+    end_with_parent(chosen.parent)
     if not (given := os.environ.get("GITHUB_AUTHORIZATION")):
         sys.exit("GITHUB_AUTHORIZATION is not set; set it to `Bearer` and the token that the server shall accept")
-    serve(app(given.rpartition(" ")[2], account(chosen.scale), rates(chosen.rate)), chosen.port)
+    serve(app(given.rpartition(" ")[2], build_organization(chosen.scale), build_rate(chosen.rate)), chosen.port)
 
 
 if __name__ == "__main__":

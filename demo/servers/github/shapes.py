@@ -1,4 +1,4 @@
-"""JSON, accounts."""
+"""Write GitHub's JSON, and hold the organization's state."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ FIRST_STATUS = 900_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Organization:
-    """`rollouts` are those of each repository, the newest first, as GitHub lists them."""
+    """The organization; `rollouts` are by repository, the newest first, as GitHub lists them."""
 
     users: Mapping[str, Account]
     repos: Mapping[str, Repo]
@@ -25,27 +25,27 @@ class Organization:
     """Numbers for further ones."""
 
 
-def account(scale: Fraction | float = 1) -> Organization:
-    made = Organization(
-        users={each.login: each for each in accounts(scale)},
-        repos={each.name: each for each in repos()},
-        rollouts={each.name: [] for each in repos()},
+def build_organization(scale: Fraction | float = 1) -> Organization:
+    organization = Organization(
+        users={account.login: account for account in accounts(scale)},
+        repos={repo.name: repo for repo in repos()},
+        rollouts={repo.name: [] for repo in repos()},
     )
-    for each in rollouts(scale):
-        made.rollouts[each.repo].insert(0, each)
-        made.jobs.update({(each.repo, job.id): (each, job) for job in each.jobs})
-    return made
+    for rollout in rollouts(scale):
+        organization.rollouts[rollout.repo].insert(0, rollout)
+        organization.jobs.update({(rollout.repo, job.id): (rollout, job) for job in rollout.jobs})
+    return organization
 
 
-def kept(here: Organization, of: Rollout) -> Rollout:
-    """In the place of what it was; a new one comes first."""
-    listed = here.rollouts[of.repo]
+def store_rollout(organization: Organization, rollout: Rollout) -> Rollout:
+    """Replace a rollout, or put a new one first."""
+    listed = organization.rollouts[rollout.repo]
     for place, each in enumerate(listed):
-        if each.id == of.id:
-            listed[place] = of
-            return of
-    listed.insert(0, of)
-    return of
+        if each.id == rollout.id:
+            listed[place] = rollout
+            return rollout
+    listed.insert(0, rollout)
+    return rollout
 
 
 PAGES = "https://github.example"
@@ -53,29 +53,34 @@ PAGES = "https://github.example"
 WORKFLOW = 77
 
 
-def time(at: datetime) -> str:
-    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+def format_time(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def user(root: str, of: Account) -> dict[str, Any]:
-    """As it stands inside other objects."""
+def format_user(root: str, account: Account) -> dict[str, Any]:
+    """Write a user as other objects hold it."""
     return {
-        "login": of.login,
-        "id": of.id,
-        "node_id": f"U_{of.id}",
-        "avatar_url": f"{PAGES}/{of.login}.png",
-        "url": f"{root}/users/{of.login}",
-        "html_url": f"{PAGES}/{of.login}",
+        "login": account.login,
+        "id": account.id,
+        "node_id": f"U_{account.id}",
+        "avatar_url": f"{PAGES}/{account.login}.png",
+        "url": f"{root}/users/{account.login}",
+        "html_url": f"{PAGES}/{account.login}",
         "type": "User",
         "site_admin": False,
     }
 
 
-def whole_user(root: str, of: Account) -> dict[str, Any]:
-    return user(root, of) | {"name": of.name, "email": of.email, "company": "Acme Inc.", "bio": None}
+def format_whole_user(root: str, account: Account) -> dict[str, Any]:
+    return format_user(root, account) | {
+        "name": account.name,
+        "email": account.email,
+        "company": "Acme Inc.",
+        "bio": None,
+    }
 
 
-def owner(root: str) -> dict[str, Any]:
+def format_owner(root: str) -> dict[str, Any]:
     return {
         "login": ORGANIZATION,
         "id": 1,
@@ -87,22 +92,22 @@ def owner(root: str) -> dict[str, Any]:
     }
 
 
-def repo(root: str, of: Repo) -> dict[str, Any]:
-    full = f"{ORGANIZATION}/{of.name}"
+def format_repo(root: str, repo: Repo) -> dict[str, Any]:
+    full = f"{ORGANIZATION}/{repo.name}"
     return {
-        "id": of.id,
-        "node_id": f"R_{of.id}",
-        "name": of.name,
+        "id": repo.id,
+        "node_id": f"R_{repo.id}",
+        "name": repo.name,
         "full_name": full,
-        "owner": owner(root),
+        "owner": format_owner(root),
         "private": True,
         "html_url": f"{PAGES}/{full}",
-        "description": f"The {of.name} service",
+        "description": f"The {repo.name} service",
         "fork": False,
         "url": f"{root}/repos/{full}",
-        "created_at": time(of.created),
-        "updated_at": time(of.created),
-        "pushed_at": time(of.created),
+        "created_at": format_time(repo.created),
+        "updated_at": format_time(repo.created),
+        "pushed_at": format_time(repo.created),
         "default_branch": "main",
         "archived": False,
         "disabled": False,
@@ -110,97 +115,97 @@ def repo(root: str, of: Repo) -> dict[str, Any]:
     }
 
 
-def deployment(root: str, here: Organization, of: Rollout) -> dict[str, Any]:
-    home = f"{root}/repos/{ORGANIZATION}/{of.repo}"
+def format_deployment(root: str, organization: Organization, rollout: Rollout) -> dict[str, Any]:
+    home = f"{root}/repos/{ORGANIZATION}/{rollout.repo}"
     return {
-        "url": f"{home}/deployments/{of.id}",
-        "id": of.id,
-        "node_id": f"DE_{of.id}",
-        "sha": of.sha,
-        "ref": of.ref,
-        "task": of.task,
-        "payload": of.payload,
-        "original_environment": of.environment,
-        "environment": of.environment,
-        "description": of.description,
-        "creator": user(root, here.users[of.creator]),
-        "created_at": time(of.started),
-        "updated_at": time(of.statuses[-1].at if of.statuses else of.started),
-        "statuses_url": f"{home}/deployments/{of.id}/statuses",
+        "url": f"{home}/deployments/{rollout.id}",
+        "id": rollout.id,
+        "node_id": f"DE_{rollout.id}",
+        "sha": rollout.sha,
+        "ref": rollout.ref,
+        "task": rollout.task,
+        "payload": rollout.payload,
+        "original_environment": rollout.environment,
+        "environment": rollout.environment,
+        "description": rollout.description,
+        "creator": format_user(root, organization.users[rollout.creator]),
+        "created_at": format_time(rollout.started),
+        "updated_at": format_time(rollout.statuses[-1].at if rollout.statuses else rollout.started),
+        "statuses_url": f"{home}/deployments/{rollout.id}/statuses",
         "repository_url": home,
         "transient_environment": False,
-        "production_environment": of.production,
+        "production_environment": rollout.production,
     }
 
 
-def status(root: str, here: Organization, of: Rollout, one: Status) -> dict[str, Any]:
-    home = f"{root}/repos/{ORGANIZATION}/{of.repo}"
+def format_status(root: str, organization: Organization, rollout: Rollout, status: Status) -> dict[str, Any]:
+    home = f"{root}/repos/{ORGANIZATION}/{rollout.repo}"
     return {
-        "url": f"{home}/deployments/{of.id}/statuses/{one.id}",
-        "id": one.id,
-        "node_id": f"DES_{one.id}",
-        "state": one.state,
-        "creator": user(root, here.users[of.creator]),
-        "description": one.said,
-        "environment": of.environment,
-        "target_url": f"{PAGES}/{ORGANIZATION}/{of.repo}/actions/runs/{of.run}",
-        "log_url": f"{PAGES}/{ORGANIZATION}/{of.repo}/actions/runs/{of.run}",
-        "created_at": time(one.at),
-        "updated_at": time(one.at),
-        "deployment_url": f"{home}/deployments/{of.id}",
+        "url": f"{home}/deployments/{rollout.id}/statuses/{status.id}",
+        "id": status.id,
+        "node_id": f"DES_{status.id}",
+        "state": status.state,
+        "creator": format_user(root, organization.users[rollout.creator]),
+        "description": status.said,
+        "environment": rollout.environment,
+        "target_url": f"{PAGES}/{ORGANIZATION}/{rollout.repo}/actions/runs/{rollout.run}",
+        "log_url": f"{PAGES}/{ORGANIZATION}/{rollout.repo}/actions/runs/{rollout.run}",
+        "created_at": format_time(status.at),
+        "updated_at": format_time(status.at),
+        "deployment_url": f"{home}/deployments/{rollout.id}",
         "repository_url": home,
     }
 
 
-def run(root: str, here: Organization, of: Rollout) -> dict[str, Any]:
-    home = f"{root}/repos/{ORGANIZATION}/{of.repo}"
-    url = f"{home}/actions/runs/{of.run}"
+def format_run(root: str, organization: Organization, rollout: Rollout) -> dict[str, Any]:
+    home = f"{root}/repos/{ORGANIZATION}/{rollout.repo}"
+    url = f"{home}/actions/runs/{rollout.run}"
     return {
-        "id": of.run,
+        "id": rollout.run,
         "name": "Deploy",
-        "node_id": f"WFR_{of.run}",
+        "node_id": f"WFR_{rollout.run}",
         "head_branch": "main",
-        "head_sha": of.sha,
+        "head_sha": rollout.sha,
         "path": ".github/workflows/deploy.yml",
-        "display_title": f"Deploy {of.repo} {of.version} to {of.environment}",
-        "run_number": of.number,
+        "display_title": f"Deploy {rollout.repo} {rollout.version} to {rollout.environment}",
+        "run_number": rollout.number,
         "run_attempt": 1,
-        "event": of.event,
-        "status": of.state,
-        "conclusion": of.conclusion,
+        "event": rollout.event,
+        "status": rollout.state,
+        "conclusion": rollout.conclusion,
         "workflow_id": WORKFLOW,
         "url": url,
-        "html_url": f"{PAGES}/{ORGANIZATION}/{of.repo}/actions/runs/{of.run}",
+        "html_url": f"{PAGES}/{ORGANIZATION}/{rollout.repo}/actions/runs/{rollout.run}",
         "pull_requests": [],
-        "created_at": time(of.started),
-        "run_started_at": time(of.started),
-        "updated_at": time(of.ended),
-        "actor": user(root, here.users[of.creator]),
-        "triggering_actor": user(root, here.users[of.creator]),
+        "created_at": format_time(rollout.started),
+        "run_started_at": format_time(rollout.started),
+        "updated_at": format_time(rollout.ended),
+        "actor": format_user(root, organization.users[rollout.creator]),
+        "triggering_actor": format_user(root, organization.users[rollout.creator]),
         "jobs_url": f"{url}/jobs",
         "logs_url": f"{url}/logs",
-        "repository": repo(root, here.repos[of.repo]),
+        "repository": format_repo(root, organization.repos[rollout.repo]),
     }
 
 
-def job(root: str, of: Rollout, one: Job) -> dict[str, Any]:
-    home = f"{root}/repos/{ORGANIZATION}/{of.repo}"
+def format_job(root: str, rollout: Rollout, job: Job) -> dict[str, Any]:
+    home = f"{root}/repos/{ORGANIZATION}/{rollout.repo}"
     return {
-        "id": one.id,
-        "run_id": of.run,
-        "run_url": f"{home}/actions/runs/{of.run}",
+        "id": job.id,
+        "run_id": rollout.run,
+        "run_url": f"{home}/actions/runs/{rollout.run}",
         "run_attempt": 1,
-        "node_id": f"CR_{one.id}",
-        "head_sha": of.sha,
+        "node_id": f"CR_{job.id}",
+        "head_sha": rollout.sha,
         "head_branch": "main",
-        "url": f"{home}/actions/jobs/{one.id}",
-        "html_url": f"{PAGES}/{ORGANIZATION}/{of.repo}/actions/runs/{of.run}/job/{one.id}",
+        "url": f"{home}/actions/jobs/{job.id}",
+        "html_url": f"{PAGES}/{ORGANIZATION}/{rollout.repo}/actions/runs/{rollout.run}/job/{job.id}",
         "status": "completed",
-        "conclusion": one.conclusion,
-        "created_at": time(one.started),
-        "started_at": time(one.started),
-        "completed_at": time(one.ended),
-        "name": one.name,
+        "conclusion": job.conclusion,
+        "created_at": format_time(job.started),
+        "started_at": format_time(job.started),
+        "completed_at": format_time(job.ended),
+        "name": job.name,
         "steps": [],
         "labels": ["ubuntu-latest"],
         "runner_name": "acme-runner-1",
@@ -208,36 +213,41 @@ def job(root: str, of: Rollout, one: Job) -> dict[str, Any]:
     }
 
 
-def approvals(root: str, here: Organization, of: Rollout) -> list[dict[str, Any]]:
-    if of.approver is None:
+def format_approvals(root: str, organization: Organization, rollout: Rollout) -> list[dict[str, Any]]:
+    if rollout.approver is None:
         return []
     return [
         {
-            "environments": [place(root, of)],
-            "state": of.word,
-            "user": user(root, here.users[of.approver]),
-            "comment": of.comment,
+            "environments": [format_environment(root, rollout)],
+            "state": rollout.word,
+            "user": format_user(root, organization.users[rollout.approver]),
+            "comment": rollout.comment,
         }
     ]
 
 
-def place(root: str, of: Rollout) -> dict[str, Any]:
-    """The environment, as it stands inside other objects."""
-    url = f"{root}/repos/{ORGANIZATION}/{of.repo}/environments/{of.environment}"
-    return {"id": environment_id(of), "node_id": f"EN_{environment_id(of)}", "name": of.environment, "url": url}
+def format_environment(root: str, rollout: Rollout) -> dict[str, Any]:
+    """Write an environment as other objects hold it."""
+    url = f"{root}/repos/{ORGANIZATION}/{rollout.repo}/environments/{rollout.environment}"
+    return {
+        "id": get_environment_id(rollout),
+        "node_id": f"EN_{get_environment_id(rollout)}",
+        "name": rollout.environment,
+        "url": url,
+    }
 
 
-def environment_id(of: Rollout) -> int:
-    return 9 + sum(of.environment.encode())
+def get_environment_id(rollout: Rollout) -> int:
+    return 9 + sum(rollout.environment.encode())
 
 
-def pending(root: str, of: Rollout) -> list[dict[str, Any]]:
-    """What a run waits for."""
-    if of.state != "waiting":
+def format_pending(root: str, rollout: Rollout) -> list[dict[str, Any]]:
+    """Write the approvals that a run waits for."""
+    if rollout.state != "waiting":
         return []
     return [
         {
-            "environment": place(root, of) | {"html_url": PAGES},
+            "environment": format_environment(root, rollout) | {"html_url": PAGES},
             "wait_timer": 0,
             "wait_timer_started_at": None,
             "current_user_can_approve": True,

@@ -1,1 +1,1 @@
-"""Prometheus."""
+"""Emulate Prometheus."""

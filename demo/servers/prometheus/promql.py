@@ -1,4 +1,4 @@
-"""PromQL subset."""
+"""Parse and evaluate a subset of PromQL."""
 
 import operator
 import re
@@ -25,18 +25,18 @@ MILLISECONDS = {
 
 
 class BadQuery(ValueError):
-    """No query of this part of PromQL."""
+    """A query outside of this subset of PromQL."""
 
 
-def duration(text: str) -> int:
-    """`1h30m` in milliseconds."""
+def parse_duration(text: str) -> int:
+    """Return the milliseconds of a duration such as `1h30m`."""
     parts = re.findall(r"([0-9]+)(ms|[smhdwy])", text)
     if not parts or "".join(map("".join, parts)) != text:
         raise BadQuery(f"not a valid duration: {text!r}")
     return sum(int(count) * MILLISECONDS[unit] for count, unit in parts)
 
 
-def tokens(text: str) -> list[tuple[str, str]]:
+def split_tokens(text: str) -> list[tuple[str, str]]:
     found, at = [], 0
     while at < len(text.rstrip()):
         token = TOKEN.match(text, at)
@@ -48,13 +48,13 @@ def tokens(text: str) -> list[tuple[str, str]]:
     return found
 
 
-def unquoted(text: str) -> str:
+def unquote_text(text: str) -> str:
     if text[0] == "`":
         return text[1:-1]
-    return ESCAPED.sub(_unescaped, text[1:-1])
+    return ESCAPED.sub(_unescape, text[1:-1])
 
 
-def _unescaped(found: re.Match[str]) -> str:
+def _unescape(found: re.Match[str]) -> str:
     said = found[1]
     if len(said) > 1:
         return chr(int(said[1:], 16))
@@ -63,7 +63,7 @@ def _unescaped(found: re.Match[str]) -> str:
     return PLAIN.get(said, said)
 
 
-def regular(value: str) -> None:
+def check_regex(value: str) -> None:
     try:
         re.compile(value)
     except re.error as error:
@@ -94,7 +94,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """`range` and `offset` in milliseconds; without a range, the last value."""
+    """A selector; `range` and `offset` are in milliseconds, and without a range it means the last value."""
 
     matchers: tuple[tuple[str, str, str], ...]
     range: int | None = None
@@ -108,7 +108,7 @@ class Function:
 
 
 @dataclass(frozen=True, slots=True)
-class Aggregated:
+class Aggregation:
     name: str
     by: tuple[str, ...]
     of: Any
@@ -122,11 +122,11 @@ class Binary:
     as_bool: bool = False
 
 
-Tree: TypeAlias = Number | Selector | Function | Aggregated | Binary
+Tree: TypeAlias = Number | Selector | Function | Aggregation | Binary
 
 
 def parse(text: str) -> Tree:
-    reading = Reading(tokens(text))
+    reading = PromqlParser(split_tokens(text))
     tree: Tree = reading.level(0)
     if reading.tokens:
         raise BadQuery(f"unexpected {reading.tokens[0][1]!r}")
@@ -135,8 +135,8 @@ def parse(text: str) -> Tree:
     return tree
 
 
-class Reading:
-    """One walk over the tokens."""
+class PromqlParser:
+    """Parse a query in one walk over its tokens."""
 
     def __init__(self, tokens: list[tuple[str, str]]) -> None:
         self.tokens = tokens
@@ -149,7 +149,7 @@ class Reading:
             sign = self.tokens.pop(0)[1]
             as_bool = self.taken("bool") if sign in COMPARISONS else False
             right = self.level(at + 1)
-            if sign in COMPARISONS and not as_bool and not (_vector(left) or _vector(right)):
+            if sign in COMPARISONS and not as_bool and not (_is_vector(left) or _is_vector(right)):
                 raise BadQuery("comparisons between scalars must use BOOL modifier")
             left = Binary(sign, left, right, as_bool)
         return left
@@ -178,14 +178,14 @@ class Reading:
             return self.selector(())
         raise BadQuery(f"unexpected {text!r}")
 
-    def aggregated(self, name: str) -> Aggregated:
+    def aggregated(self, name: str) -> Aggregation:
         by = self.by()
         self.must("(")
         inner = self.level(0)
         self.must(")")
-        if not _vector(inner):
+        if not _is_vector(inner):
             raise BadQuery(f"expected an instant vector in {name}")
-        return Aggregated(name, by or self.by(), inner)
+        return Aggregation(name, by or self.by(), inner)
 
     def by(self) -> tuple[str, ...]:
         if not self.taken("by"):
@@ -213,7 +213,7 @@ class Reading:
                 matchers += (self.matcher(named),)
                 if not self.taken(",") and self.peek() != "}":
                     raise BadQuery("expected `,` or `}`")
-        if not any(_demands(each) for each in matchers):
+        if not any(_excludes_empty(matcher) for matcher in matchers):
             raise BadQuery("a selector must contain at least one non-empty matcher")
         span = self.duration() if self.taken("[") else None
         if span is not None:
@@ -226,9 +226,9 @@ class Reading:
             raise BadQuery("expected a matcher")
         if named and label == "__name__":
             raise BadQuery("metric name must not be set twice")
-        value = unquoted(text)
+        value = unquote_text(text)
         if "~" in match:
-            regular(value)
+            check_regex(value)
         return label, match, value
 
     def offset(self) -> int:
@@ -241,7 +241,7 @@ class Reading:
         kind, text = self.next()
         if kind != "duration":
             raise BadQuery("expected a duration")
-        return duration(text)
+        return parse_duration(text)
 
     def word(self) -> str:
         kind, text = self.next()
@@ -268,15 +268,15 @@ class Reading:
             raise BadQuery(f"expected {text!r}")
 
 
-def _demands(matcher: tuple[str, str, str]) -> bool:
-    """Whether it does not match the empty text."""
+def _excludes_empty(matcher: tuple[str, str, str]) -> bool:
+    """Return whether a matcher does not match the empty text."""
     _, match, value = matcher
     return not matches(match, value, "")
 
 
-def _vector(tree: Any) -> bool:
+def _is_vector(tree: Any) -> bool:
     if isinstance(tree, Binary):
-        return _vector(tree.left) or _vector(tree.right)
+        return _is_vector(tree.left) or _is_vector(tree.right)
     return not isinstance(tree, Number)
 
 
@@ -294,65 +294,65 @@ Vector: TypeAlias = dict[Labels, float]
 
 
 class CannotEvaluate(Exception):
-    """What Prometheus answers with `execution`."""
+    """An error that Prometheus reports as `execution`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """`points` gives those from one millisecond to another, both counted, in order of time."""
+    """A series; `points` returns those between two milliseconds, both included, in order of time."""
 
     labels: Mapping[str, str]
     points: Callable[[int, int], Sequence[Point]]
 
 
-def value(tree: Tree, series: Sequence[Series], at: int) -> float | Vector:
-    """`at` in milliseconds."""
+def evaluate(tree: Tree, series: Sequence[Series], at: int) -> float | Vector:
+    """Evaluate a query at a time in milliseconds."""
     match tree:
         case Number(number):
             return number
         case Selector():
-            return _last(tree, series, at)
+            return _last_values(tree, series, at)
         case Function():
-            return _increased(tree, series, at)
-        case Aggregated():
-            inner = value(tree.of, series, at)
+            return _compute_increase(tree, series, at)
+        case Aggregation():
+            inner = evaluate(tree.of, series, at)
             assert isinstance(inner, dict)
-            return _aggregated(tree, inner)
+            return _aggregate(tree, inner)
         case Binary():
-            return _binary(tree, value(tree.left, series, at), value(tree.right, series, at))
+            return _evaluate_binary(tree, evaluate(tree.left, series, at), evaluate(tree.right, series, at))
 
 
-def _selected(of: Selector, series: Sequence[Series]) -> Iterable[Series]:
-    for each in series:
-        if all(matches(match, wanted, each.labels.get(label, "")) for label, match, wanted in of.matchers):
-            yield each
+def _select_series(selector: Selector, series: Sequence[Series]) -> Iterable[Series]:
+    for one_series in series:
+        if all(matches(match, wanted, one_series.labels.get(label, "")) for label, match, wanted in selector.matchers):
+            yield one_series
 
 
-def _last(of: Selector, series: Sequence[Series], at: int) -> Vector:
-    end = at - of.offset
+def _last_values(selector: Selector, series: Sequence[Series], at: int) -> Vector:
+    end = at - selector.offset
     found = {}
-    for each in _selected(of, series):
-        points = each.points(end - LOOK_BACK, end)
+    for one_series in _select_series(selector, series):
+        points = one_series.points(end - LOOK_BACK, end)
         if points:
-            found[_labels(each.labels)] = points[-1][1]
+            found[_build_labels(one_series.labels)] = points[-1][1]
     return found
 
 
-def _increased(tree: Function, series: Sequence[Series], at: int) -> Vector:
+def _compute_increase(tree: Function, series: Sequence[Series], at: int) -> Vector:
     assert tree.of.range is not None
     end = at - tree.of.offset
     found = {}
-    for each in _selected(tree.of, series):
-        points = each.points(end - tree.of.range, end)
+    for one_series in _select_series(tree.of, series):
+        points = one_series.points(end - tree.of.range, end)
         if len(points) > 1:
-            increase = _extrapolated(points, end - tree.of.range, end)
-            labels = _labels(each.labels, without=NAME)
+            increase = _extrapolate(points, end - tree.of.range, end)
+            labels = _build_labels(one_series.labels, without=NAME)
             found[labels] = increase / (tree.of.range / 1000) if tree.name == "rate" else increase
     return found
 
 
-def _extrapolated(points: Sequence[Point], start: int, end: int) -> float:
-    """The increase over the range: at its ends as between its points, but half a step at most where they are far."""
+def _extrapolate(points: Sequence[Point], start: int, end: int) -> float:
+    """Return the increase over a range, extrapolated to its ends by half a step at most where points are far."""
     (first, low), (last, high) = points[0], points[-1]
     increase = high - low
     for (_, before), (_, after) in pairwise(points):
@@ -365,23 +365,23 @@ def _extrapolated(points: Sequence[Point], start: int, end: int) -> float:
         to_start = min(to_start, sampled * (low / increase))
     threshold = apart * 1.1
     whole = sampled
-    for each in (to_start, to_end):
-        whole += each if each < threshold else apart / 2
+    for item in (to_start, to_end):
+        whole += item if item < threshold else apart / 2
     return increase * (whole / sampled)
 
 
-def _aggregated(tree: Aggregated, inner: Vector) -> Vector:
+def _aggregate(tree: Aggregation, inner: Vector) -> Vector:
     groups: dict[Labels, list[float]] = {}
     for labels, number in inner.items():
-        groups.setdefault(tuple(each for each in labels if each[0] in tree.by), []).append(number)
+        groups.setdefault(tuple(label for label in labels if label[0] in tree.by), []).append(number)
     return {labels: EVALUATE_AGGREGATES[tree.name](numbers) for labels, numbers in groups.items()}
 
 
-def _extreme(choose: Callable[[Sequence[float]], float]) -> Callable[[Sequence[float]], float]:
-    """What is not a number gives way to what is."""
+def _ignoring_nan(choose: Callable[[Sequence[float]], float]) -> Callable[[Sequence[float]], float]:
+    """Choose among numbers, and NaN only if there is nothing else."""
 
     def found(numbers: Sequence[float]) -> float:
-        kept = [each for each in numbers if not isnan(each)]
+        kept = [number for number in numbers if not isnan(number)]
         return choose(kept) if kept else nan
 
     return found
@@ -390,61 +390,61 @@ def _extreme(choose: Callable[[Sequence[float]], float]) -> Callable[[Sequence[f
 EVALUATE_AGGREGATES: Mapping[str, Callable[[Sequence[float]], float]] = {
     "sum": sum,
     "avg": lambda numbers: sum(numbers) / len(numbers),
-    "min": _extreme(min),
-    "max": _extreme(max),
+    "min": _ignoring_nan(min),
+    "max": _ignoring_nan(max),
     "count": lambda numbers: float(len(numbers)),
 }
 
 
-def _binary(tree: Binary, left: float | Vector, right: float | Vector) -> float | Vector:
+def _evaluate_binary(tree: Binary, left: float | Vector, right: float | Vector) -> float | Vector:
     if isinstance(left, dict) and isinstance(right, dict):
-        return _matched(tree, left, right)
+        return _match_vectors(tree, left, right)
     if isinstance(left, dict):
-        return _each(tree, {labels: (number, right) for labels, number in left.items()}, shown=0)
+        return _compute_pairs(tree, {labels: (number, right) for labels, number in left.items()}, shown=0)
     if isinstance(right, dict):
-        return _each(tree, {labels: (left, number) for labels, number in right.items()}, shown=1)
-    return _computed(tree.sign, left, right)
+        return _compute_pairs(tree, {labels: (left, number) for labels, number in right.items()}, shown=1)
+    return _compute(tree.sign, left, right)
 
 
-def _matched(tree: Binary, left: Vector, right: Vector) -> Vector:
-    """One to one, by all labels but the name."""
+def _match_vectors(tree: Binary, left: Vector, right: Vector) -> Vector:
+    """Match one to one, by all labels except the name."""
     beside: dict[Labels, float] = {}
     for labels, number in right.items():
-        if (key := _unnamed(labels)) in beside:
+        if (key := _drop_name(labels)) in beside:
             raise CannotEvaluate("found duplicate series for the match group on the right hand-side of the operation")
         beside[key] = number
     pairs: dict[Labels, tuple[Any, Any]] = {}
     seen: set[Labels] = set()
     for labels, number in left.items():
-        key = _unnamed(labels)
+        key = _drop_name(labels)
         if key in beside:
             if key in seen:
                 raise CannotEvaluate("multiple matches for labels: many-to-one matching must be explicit")
             seen.add(key)
             pairs[labels] = (number, beside[key])
-    return _each(tree, pairs, shown=0)
+    return _compute_pairs(tree, pairs, shown=0)
 
 
-def _each(tree: Binary, pairs: Mapping[Labels, tuple[Any, Any]], *, shown: int) -> Vector:
-    """A comparison keeps what meets it, with the vector's own value and name; all else gives up the name."""
+def _compute_pairs(tree: Binary, pairs: Mapping[Labels, tuple[Any, Any]], *, shown: int) -> Vector:
+    """Compute pairs; a comparison keeps the vector's value and name, any other operator drops the name."""
     found: Vector = {}
     for labels, (left, right) in pairs.items():
         if tree.sign not in COMPARE:
-            found[_unnamed(labels)] = _computed(tree.sign, left, right)
+            found[_drop_name(labels)] = _compute(tree.sign, left, right)
         elif tree.as_bool:
-            found[_unnamed(labels)] = float(COMPARE[tree.sign](left, right))
+            found[_drop_name(labels)] = float(COMPARE[tree.sign](left, right))
         elif COMPARE[tree.sign](left, right):
             found[labels] = (left, right)[shown]
     return found
 
 
-def _computed(sign: str, left: float, right: float) -> float:
+def _compute(sign: str, left: float, right: float) -> float:
     if sign == "/":
-        return _divided(left, right)
+        return _divide(left, right)
     return float(COMPARE[sign](left, right)) if sign in COMPARE else ARITHMETIC[sign](left, right)
 
 
-def _divided(left: float, right: float) -> float:
+def _divide(left: float, right: float) -> float:
     if right != 0:
         return left / right
     if left == 0 or isnan(left):
@@ -461,9 +461,9 @@ COMPARE: Mapping[str, Callable[[float, float], bool]] = {
 }  # fmt: skip
 
 
-def _labels(labels: Mapping[str, str], without: str | None = None) -> Labels:
+def _build_labels(labels: Mapping[str, str], without: str | None = None) -> Labels:
     return tuple(sorted((name, each) for name, each in labels.items() if name != without))
 
 
-def _unnamed(labels: Labels) -> Labels:
-    return tuple(each for each in labels if each[0] != NAME)
+def _drop_name(labels: Labels) -> Labels:
+    return tuple(label for label in labels if label[0] != NAME)

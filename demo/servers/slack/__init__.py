@@ -1,1 +1,1 @@
-"""Slack."""
+"""Emulate Slack."""

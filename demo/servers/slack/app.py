@@ -1,4 +1,4 @@
-"""Slack emulator."""
+"""Serve the methods of Slack's Web API, within rate limits."""
 
 import hmac
 import json
@@ -23,52 +23,52 @@ from demo.servers.slack.workspace import (
     TEAM,
     TEAM_NAME,
     TEAM_URL,
-    Failure,
     Params,
     Post,
+    SlackFailure,
     Workspace,
-    archive,
-    between,
-    channel_json,
-    channel_of,
+    archive_channel,
     chat_delete,
     chat_post,
     chat_update,
-    match_json,
-    message_json,
-    more,
-    newest_first,
-    page,
-    replies,
-    truthy,
-    user_json,
+    cut_between,
+    cut_page,
+    find_channel,
+    format_channel,
+    format_cursor,
+    format_match,
+    format_message,
+    format_user,
+    is_true,
+    list_newest_first,
+    list_replies,
 )
 
 MINUTE = 60.0
 
-GENEROUS = 1_000_000
+UNLIMITED = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rates:
-    """Calls a minute, by method and for all others; `buckets` holds each method's (calls left, when)."""
+class MethodRates:
+    """Calls a minute for each method and for all others; `buckets` holds (calls left, time) of each."""
 
     by_method: Mapping[str, int]
     others: int
     buckets: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
-def rates(given: Sequence[str]) -> Rates:
-    """From options: `50` for every method, `conversations.history=50` for one. ValueError: no such form."""
+def parse_rates(given: Sequence[str]) -> MethodRates:
+    """Read options: `50` for every method, `conversations.history=50` for one. Raises ValueError."""
     pairs = [text.rpartition("=") for text in given]
-    return Rates(
+    return MethodRates(
         by_method={method: int(rate) for method, _, rate in pairs if method},
-        others=next((int(rate) for method, _, rate in pairs if not method), GENEROUS),
+        others=next((int(rate) for method, _, rate in pairs if not method), UNLIMITED),
     )
 
 
-def wait(limits: Rates, method: str, now: float) -> int:
-    """0 and the call is counted, or the whole seconds until the next one is let in."""
+def count_call(limits: MethodRates, method: str, now: float) -> int:
+    """Count a call and return 0, or return the whole seconds until the next call is let in."""
     rate = limits.by_method.get(method, limits.others)
     left, since = limits.buckets.get(method, (float(rate), now))
     left = min(float(rate), left + (now - since) * rate / MINUTE)
@@ -79,32 +79,32 @@ def wait(limits: Rates, method: str, now: float) -> int:
     return 0
 
 
-MOST = 100
+PAGE_MAX = 100
 
 TERM = re.compile(r'(?:(from|in):)?("[^"]*"|\S+)')
 
 
-def search(here: Workspace, params: Params) -> dict[str, Any]:
-    """Pages count from 1; `total` counts every match."""
+def search_messages(workspace: Workspace, params: Params) -> dict[str, Any]:
+    """Search messages; pages count from 1, and `total` counts every match."""
     query = str(params.get("query") or "").strip()
     if not query:
-        raise Failure("no_query")
-    found = matches(here, query)
+        raise SlackFailure("no_query")
+    posts = find_posts(workspace, query)
     if params.get("sort_dir") == "asc":
-        found.reverse()
-    count, number = whole(params, "count", 20, MOST), whole(params, "page", 1, MOST)
-    rows = found[(number - 1) * count : number * count]
+        posts.reverse()
+    count, number = parse_clamped(params, "count", 20, PAGE_MAX), parse_clamped(params, "page", 1, PAGE_MAX)
+    rows = posts[(number - 1) * count : number * count]
     return {
         "query": query,
         "messages": {
-            "total": len(found),
-            "matches": [match_json(here, post) for post in rows],
-            "paging": {"count": count, "total": len(found), "page": number, "pages": -(-len(found) // count)},
+            "total": len(posts),
+            "matches": [format_match(workspace, post) for post in rows],
+            "paging": {"count": count, "total": len(posts), "page": number, "pages": -(-len(posts) // count)},
             "pagination": {
-                "total_count": len(found),
+                "total_count": len(posts),
                 "page": number,
                 "per_page": count,
-                "page_count": -(-len(found) // count),
+                "page_count": -(-len(posts) // count),
                 "first": (number - 1) * count + 1 if rows else 0,
                 "last": (number - 1) * count + len(rows),
             },
@@ -112,35 +112,39 @@ def search(here: Workspace, params: Params) -> dict[str, Any]:
     }
 
 
-def matches(here: Workspace, query: str) -> list[Post]:
-    tests = [TESTS[kind](here, term.strip('"')) for kind, term in TERM.findall(query)]
-    return [post for post in newest_first(here) if all(test(post) for test in tests)]
+def find_posts(workspace: Workspace, query: str) -> list[Post]:
+    tests = [TESTS[kind](workspace, term.strip('"')) for kind, term in TERM.findall(query)]
+    return [post for post in list_newest_first(workspace) if all(test(post) for test in tests)]
 
 
-def says(here: Workspace, word: str) -> Callable[[Post], bool]:
+def match_word(workspace: Workspace, word: str) -> Callable[[Post], bool]:
     wanted = word.lower()
     return lambda post: wanted in post.message.text.lower()
 
 
-def written_by(here: Workspace, name: str) -> Callable[[Post], bool]:
+def match_author(workspace: Workspace, name: str) -> Callable[[Post], bool]:
     called = name.strip("<>").removeprefix("@")
     called = BOT if called == "me" else called
-    ids = {user.id for user in here.users.values() if called in (user.id, user.name)}
+    ids = {user.id for user in workspace.users.values() if called in (user.id, user.name)}
     return lambda post: post.message.user in ids
 
 
-def stands_in(here: Workspace, name: str) -> Callable[[Post], bool]:
-    """`#name`, `name`, or the form `<#C…|name>` that a client writes."""
+def match_channel(workspace: Workspace, name: str) -> Callable[[Post], bool]:
+    """Match `#name`, `name`, or the form `<#C…|name>` that a client writes."""
     called = name.strip("<>").removeprefix("#").partition("|")[0]
-    ids = {channel.id for channel in here.channels.values() if called in (channel.id, channel.name)}
+    ids = {channel.id for channel in workspace.channels.values() if called in (channel.id, channel.name)}
     return lambda post: post.message.channel in ids
 
 
-TESTS: dict[str, Callable[[Workspace, str], Callable[[Post], bool]]] = {"": says, "from": written_by, "in": stands_in}
+TESTS: dict[str, Callable[[Workspace, str], Callable[[Post], bool]]] = {
+    "": match_word,
+    "from": match_author,
+    "in": match_channel,
+}
 
 
-def whole(params: Params, name: str, default: int, most: int) -> int:
-    """Slack clamps what is too large here, and takes the default for what is no number."""
+def parse_clamped(params: Params, name: str, default: int, most: int) -> int:
+    """Read an integer; Slack clamps a large one and takes the default for anything else."""
     value = str(params.get(name) or default)
     return min(max(int(value), 1), most) if value.isascii() and value.isdigit() else default
 
@@ -150,7 +154,7 @@ Reply: TypeAlias = dict[str, Any]
 END_OF_TIME = "9999999999.999999"
 
 
-def auth_test(here: Workspace, params: Params) -> Reply:
+def auth_test(workspace: Workspace, params: Params) -> Reply:
     return {
         "url": TEAM_URL,
         "team": TEAM_NAME,
@@ -162,67 +166,71 @@ def auth_test(here: Workspace, params: Params) -> Reply:
     }
 
 
-def conversations_list(here: Workspace, params: Params) -> Reply:
+def conversations_list(workspace: Workspace, params: Params) -> Reply:
     kinds = str(params.get("types") or "public_channel").split(",")
-    shown = list(here.channels.values()) if "public_channel" in kinds else []
-    rows, cursor = page(shown, [channel.id for channel in shown], params, "team")
-    return {"channels": [channel_json(here, channel) for channel in rows]} | more(cursor)
+    shown = list(workspace.channels.values()) if "public_channel" in kinds else []
+    rows, cursor = cut_page(shown, [channel.id for channel in shown], params, "team")
+    return {"channels": [format_channel(workspace, channel) for channel in rows]} | format_cursor(cursor)
 
 
-def conversations_info(here: Workspace, params: Params) -> Reply:
-    shown = channel_json(here, channel_of(here, params))
-    if not truthy(params.get("include_num_members")):
+def conversations_info(workspace: Workspace, params: Params) -> Reply:
+    shown = format_channel(workspace, find_channel(workspace, params))
+    if not is_true(params.get("include_num_members")):
         del shown["num_members"]
     return {"channel": shown}
 
 
-def conversations_members(here: Workspace, params: Params) -> Reply:
-    members = channel_of(here, params).members
-    rows, cursor = page(members, members, params, "user")
-    return {"members": list(rows)} | more(cursor)
+def conversations_members(workspace: Workspace, params: Params) -> Reply:
+    members = find_channel(workspace, params).members
+    rows, cursor = cut_page(members, members, params, "user")
+    return {"members": list(rows)} | format_cursor(cursor)
 
 
-def conversations_history(here: Workspace, params: Params) -> Reply:
-    """Newest first, without replies; a parent carries the summary of its thread."""
-    channel = channel_of(here, params).id
-    found = within(here.tops.get(channel, []), params)[::-1]
-    rows, cursor = page(found, found, params, "next_ts")
-    reply: Reply = {"messages": shown(here, channel, rows, params), "has_more": bool(cursor), "pin_count": 0}
-    return reply | (more(cursor) if cursor else {})
+def conversations_history(workspace: Workspace, params: Params) -> Reply:
+    """List messages, the newest first, without replies; a parent shows a summary of its thread."""
+    channel = find_channel(workspace, params).id
+    found = select_between(workspace.tops.get(channel, []), params)[::-1]
+    rows, cursor = cut_page(found, found, params, "next_ts")
+    reply: Reply = {
+        "messages": format_messages(workspace, channel, rows, params),
+        "has_more": bool(cursor),
+        "pin_count": 0,
+    }
+    return reply | (format_cursor(cursor) if cursor else {})
 
 
-def conversations_replies(here: Workspace, params: Params) -> Reply:
-    """Oldest first, the parent before all; any ts of the thread names it."""
-    channel = channel_of(here, params).id
-    named = here.posts.get((channel, ts_of(params, "ts", "invalid_ts")))
+def conversations_replies(workspace: Workspace, params: Params) -> Reply:
+    """List a thread, its parent first, then the oldest; any ts of the thread names it."""
+    channel = find_channel(workspace, params).id
+    named = workspace.posts.get((channel, parse_ts(params, "ts", "invalid_ts")))
     if named is None:
-        raise Failure("thread_not_found")
+        raise SlackFailure("thread_not_found")
     parent = named.message.thread or named.message.ts
-    found = [parent, *within(replies(here, channel, parent), params)]
-    rows, cursor = page(found, found, params, "next_ts")
-    reply: Reply = {"messages": shown(here, channel, rows, params), "has_more": bool(cursor)}
-    return reply | (more(cursor) if cursor else {})
+    found = [parent, *select_between(list_replies(workspace, channel, parent), params)]
+    rows, cursor = cut_page(found, found, params, "next_ts")
+    reply: Reply = {"messages": format_messages(workspace, channel, rows, params), "has_more": bool(cursor)}
+    return reply | (format_cursor(cursor) if cursor else {})
 
 
-def users_list(here: Workspace, params: Params) -> Reply:
-    shown = list(here.users.values())
-    rows, cursor = page(shown, [user.id for user in shown], params, "user")
-    return {"members": [user_json(user) for user in rows], "cache_ts": 1_761_955_200} | more(cursor)
+def users_list(workspace: Workspace, params: Params) -> Reply:
+    shown = list(workspace.users.values())
+    rows, cursor = cut_page(shown, [user.id for user in shown], params, "user")
+    return {"members": [format_user(user) for user in rows], "cache_ts": 1_761_955_200} | format_cursor(cursor)
 
 
-def users_info(here: Workspace, params: Params) -> Reply:
-    user = here.users.get(str(params.get("user")))
+def users_info(workspace: Workspace, params: Params) -> Reply:
+    user = workspace.users.get(str(params.get("user")))
     if user is None:
-        raise Failure("user_not_found")
-    return {"user": user_json(user)}
+        raise SlackFailure("user_not_found")
+    return {"user": format_user(user)}
 
 
-def users_by_email(here: Workspace, params: Params) -> Reply:
+def users_by_email(workspace: Workspace, params: Params) -> Reply:
     email = str(params.get("email")).lower()
-    user = next((user for user in here.users.values() if user.email == email), None)
+    user = next((user for user in workspace.users.values() if user.email == email), None)
     if user is None:
-        raise Failure("users_not_found")
-    return {"user": user_json(user)}
+        raise SlackFailure("users_not_found")
+    return {"user": format_user(user)}
 
 
 METHODS: Mapping[str, Callable[[Workspace, Params], Reply]] = {
@@ -238,77 +246,77 @@ METHODS: Mapping[str, Callable[[Workspace, Params], Reply]] = {
     "chat.postMessage": chat_post,
     "chat.update": chat_update,
     "chat.delete": chat_delete,
-    "conversations.archive": archive,
-    "search.messages": search,
+    "conversations.archive": archive_channel,
+    "search.messages": search_messages,
 }
 
 
-def within(sorted_ts: list[str], params: Params) -> list[str]:
-    oldest = ts_of(params, "oldest", "invalid_ts_oldest", "0000000000.000000")
-    latest = ts_of(params, "latest", "invalid_ts_latest", END_OF_TIME)
-    return between(sorted_ts, oldest, latest, truthy(params.get("inclusive")))
+def select_between(sorted_ts: list[str], params: Params) -> list[str]:
+    oldest = parse_ts(params, "oldest", "invalid_ts_oldest", "0000000000.000000")
+    latest = parse_ts(params, "latest", "invalid_ts_latest", END_OF_TIME)
+    return cut_between(sorted_ts, oldest, latest, is_true(params.get("inclusive")))
 
 
-def ts_of(params: Params, name: str, error: str, default: str | None = None) -> str:
-    """A ts in its full form, so that as text it compares as in time; Slack takes plain seconds too."""
+def parse_ts(params: Params, name: str, error: str, default: str | None = None) -> str:
+    """Return a ts in its full form, which sorts as text; Slack takes plain seconds too."""
     value = params.get(name)
     given = str(default if value in (None, "") else value)
     if not re.fullmatch(r"\d{1,10}(\.\d{1,6})?", given):
-        raise Failure(error)
+        raise SlackFailure(error)
     seconds, _, part = given.partition(".")
     return f"{seconds:0>10}.{part:0<6}"
 
 
-def shown(here: Workspace, channel: str, stamps: Sequence[str], params: Params) -> list[Reply]:
-    told = truthy(params.get("include_all_metadata"))
-    return [message_json(here, here.posts[channel, ts], told) for ts in stamps]
+def format_messages(workspace: Workspace, channel: str, stamps: Sequence[str], params: Params) -> list[Reply]:
+    told = is_true(params.get("include_all_metadata"))
+    return [format_message(workspace, workspace.posts[channel, ts], told) for ts in stamps]
 
 
-def app(token: str, here: Workspace, limits: Rates, scopes: frozenset[str] = ALL) -> Starlette:
-    """Replies are 200 even when they refuse, as Slack's are; only a call too many is a 429."""
+def app(token: str, workspace: Workspace, limits: MethodRates, scopes: frozenset[str] = ALL) -> Starlette:
+    """Answer refusals with status 200, as Slack does, and calls over the rate with 429."""
 
     async def call(request: Request) -> JSONResponse:
         method = request.path_params["method"]
-        if seconds := wait(limits, method, time.monotonic()):
+        if seconds := count_call(limits, method, time.monotonic()):
             return JSONResponse({"ok": False, "error": "ratelimited"}, 429, {"Retry-After": str(seconds)})
         try:
-            return JSONResponse({"ok": True} | answer(method, await params_of(request), token, scoped))
-        except Failure as failure:
+            return JSONResponse({"ok": True} | answer_method(method, await read_params(request), token, scoped))
+        except SlackFailure as failure:
             return JSONResponse({"ok": False, "error": str(failure), **failure.more})
 
-    scoped = replace(here, scopes=scopes)
+    scoped = replace(workspace, scopes=scopes)
 
     return Starlette(routes=[Route("/api/{method}", call, methods=["GET", "POST"])])
 
 
-def answer(method: str, params: Params, token: str, here: Workspace) -> dict[str, Any]:
+def answer_method(method: str, params: Params, token: str, workspace: Workspace) -> dict[str, Any]:
     if method not in METHODS:
-        raise Failure("unknown_method")
+        raise SlackFailure("unknown_method")
     if not (given := params.get("token")):
-        raise Failure("not_authed")
+        raise SlackFailure("not_authed")
     if not hmac.compare_digest(str(given).encode(), token.encode()):
-        raise Failure("invalid_auth")
-    if (needed := SCOPES.get(method)) and needed not in here.scopes:
-        raise Failure("missing_scope", needed=needed, provided=",".join(sorted(here.scopes)))
-    return METHODS[method](here, params)
+        raise SlackFailure("invalid_auth")
+    if (needed := SCOPES.get(method)) and needed not in workspace.scopes:
+        raise SlackFailure("missing_scope", needed=needed, provided=",".join(sorted(workspace.scopes)))
+    return METHODS[method](workspace, params)
 
 
-async def params_of(request: Request) -> Params:
-    """The query, the form or JSON body, and the token from wherever it was given."""
+async def read_params(request: Request) -> Params:
+    """Read the query, the form or JSON body, and the token from wherever it is."""
     params: dict[str, Any] = dict(request.query_params)
     if request.headers.get("content-type", "").startswith("application/json"):
-        params |= json_of(await request.body())
+        params |= parse_json_object(await request.body())
     else:
         params |= dict(parse_qsl((await request.body()).decode("utf-8", "replace")))
     bearer = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
     return params | ({"token": bearer} if bearer else {})
 
 
-def json_of(body: bytes) -> dict[str, Any]:
+def parse_json_object(body: bytes) -> dict[str, Any]:
     try:
-        given = json.loads(body or b"{}")
+        payload = json.loads(body or b"{}")
     except ValueError:
-        raise Failure("invalid_json") from None
-    if not isinstance(given, dict):
-        raise Failure("json_not_object")
-    return given
+        raise SlackFailure("invalid_json") from None
+    if not isinstance(payload, dict):
+        raise SlackFailure("json_not_object")
+    return payload

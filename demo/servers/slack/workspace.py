@@ -1,4 +1,4 @@
-"""Workspace, shapes, writes."""
+"""Hold Slack's workspace, write its JSON, and change it."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from demo.data import activity
 from demo.data.activity import BOT, Channel, User
-from demo.data.business import slack_id
+from demo.data.business import build_slack_id
 
 T = TypeVar("T")
 
@@ -21,60 +21,60 @@ Params = Mapping[str, Any]
 MOST = 999
 
 
-class Failure(Exception):
-    """A call that Slack would answer with `ok: false`; the message is the error's name, `more` what it says beside."""
+class SlackFailure(Exception):
+    """An answer with `ok: false`; the message names the error, `more` holds further fields."""
 
     def __init__(self, name: str, **more: str) -> None:
         super().__init__(name)
         self.more = more
 
 
-def limit_of(params: Params, default: int = 100) -> int:
-    """Slack takes 1 to 999; 0 stands for the default."""
+def parse_limit(params: Params, default: int = 100) -> int:
+    """Read a limit from 1 to 999; 0 stands for the default."""
     try:
         limit = int(params.get("limit") or default)
     except ValueError:
-        raise Failure("invalid_limit") from None
+        raise SlackFailure("invalid_limit") from None
     if not 1 <= limit <= MOST:
-        raise Failure("invalid_limit")
+        raise SlackFailure("invalid_limit")
     return limit
 
 
-def page(rows: Sequence[T], names: Sequence[str], params: Params, kind: str) -> tuple[Sequence[T], str]:
-    """One page of rows, each named by the text at its place in `names`, and the cursor of the next (empty: none)."""
+def cut_page(rows: Sequence[T], names: Sequence[str], params: Params, kind: str) -> tuple[Sequence[T], str]:
+    """Return a page of rows, each named by the text at its position in `names`, and the cursor of the next page."""
     start = 0
     if cursor := params.get("cursor"):
-        start = position(names, opened(str(cursor), kind))
-    end = start + limit_of(params)
-    return rows[start:end], closed(names[end], kind) if end < len(rows) else ""
+        start = find_position(names, decode_cursor(str(cursor), kind))
+    end = start + parse_limit(params)
+    return rows[start:end], encode_cursor(names[end], kind) if end < len(rows) else ""
 
 
-def position(names: Sequence[str], name: str) -> int:
+def find_position(names: Sequence[str], name: str) -> int:
     if name not in names:
-        raise Failure("invalid_cursor")
+        raise SlackFailure("invalid_cursor")
     return names.index(name)
 
 
-def closed(name: str, kind: str) -> str:
+def encode_cursor(name: str, kind: str) -> str:
     return b64encode(f"{kind}:{name}".encode()).decode()
 
 
-def opened(cursor: str, kind: str) -> str:
+def decode_cursor(cursor: str, kind: str) -> str:
     try:
         found, _, name = b64decode(cursor, validate=True).decode().partition(":")
     except ValueError:
-        raise Failure("invalid_cursor") from None
+        raise SlackFailure("invalid_cursor") from None
     if found != kind:
-        raise Failure("invalid_cursor")
+        raise SlackFailure("invalid_cursor")
     return name
 
 
-def more(cursor: str) -> dict[str, Any]:
+def format_cursor(cursor: str) -> dict[str, Any]:
     return {"response_metadata": {"next_cursor": cursor}}
 
 
-def truthy(value: Any) -> bool:
-    """Slack takes true as JSON, and as `true` or `1` in a form."""
+def is_true(value: Any) -> bool:
+    """Return whether a value is true as JSON, or `true` or `1` in a form."""
     return value is True or str(value).lower() in ("true", "1")
 
 
@@ -103,7 +103,7 @@ Blocks: TypeAlias = Sequence[Any]
 
 Metadata: TypeAlias = Mapping[str, Any]
 
-TEAM = slack_id("T", "acme")
+TEAM = build_slack_id("T", "acme")
 
 TEAM_NAME = "Acme Inc."
 
@@ -114,7 +114,7 @@ NOBODY = "USLACKBOT"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Post:
-    """A message, when it was last edited, and what an app said of it; `gone`: only its place is left."""
+    """A message, when it was edited, and its metadata; of a `gone` one only the place is left."""
 
     message: activity.Message
     edited: str | None = None
@@ -125,7 +125,7 @@ class Post:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
-    """`tops` and `threads` hold sorted ts: of each channel, and of each (channel, parent)."""
+    """A workspace; `tops` and `threads` hold sorted ts by channel, and by channel and parent."""
 
     users: Mapping[str, activity.User]
     channels: Mapping[str, activity.Channel]
@@ -137,27 +137,27 @@ class Workspace:
     """What the token may do."""
 
 
-def workspace(scale: Fraction | float = 1) -> Workspace:
-    made = Workspace(
+def build_workspace(scale: Fraction | float = 1) -> Workspace:
+    workspace = Workspace(
         users={user.id: user for user in activity.users(scale)},
         channels={channel.id: channel for channel in activity.channels(scale)},
     )
     for message in sorted(activity.messages(scale), key=lambda message: message.ts):
-        add(made, message)
-    return made
+        add_message(workspace, message)
+    return workspace
 
 
-def add(here: Workspace, message: activity.Message) -> None:
-    """INVARIANT: every ts in `tops` and `threads` is in `posts`, and no post stands in both."""
-    here.posts[message.channel, message.ts] = Post(message=message)
+def add_message(workspace: Workspace, message: activity.Message) -> None:
+    """Add a message. INVARIANT: every ts in `tops` and `threads` is in `posts`, and no post is in both."""
+    workspace.posts[message.channel, message.ts] = Post(message=message)
     if message.thread is None:
-        insort(here.tops.setdefault(message.channel, []), message.ts)
+        insort(workspace.tops.setdefault(message.channel, []), message.ts)
     else:
-        insort(here.threads.setdefault((message.channel, message.thread), []), message.ts)
+        insort(workspace.threads.setdefault((message.channel, message.thread), []), message.ts)
 
 
-def post(
-    here: Workspace,
+def post_message(
+    workspace: Workspace,
     *,
     channel: str,
     text: str,
@@ -165,17 +165,19 @@ def post(
     blocks: Blocks = (),
     metadata: Metadata | None = None,
 ) -> Post:
-    """A new message of the bot, newer than all before it, whatever the clock says."""
-    newest = max((ts for known, ts in here.posts if known == channel), default="0")
+    """Post a message of the bot, newer than all before it whatever the clock says."""
+    newest = max((ts for known, ts in workspace.posts if known == channel), default="0")
     ts = max(f"{time.time():.6f}", f"{float(newest) + 0.0001:.6f}")
-    add(here, activity.Message(channel=channel, ts=ts, user=activity.BOT, text=text, thread=thread))
-    return kept(here, replace(here.posts[channel, ts], blocks=blocks, metadata=metadata))
+    add_message(workspace, activity.Message(channel=channel, ts=ts, user=activity.BOT, text=text, thread=thread))
+    return store_post(workspace, replace(workspace.posts[channel, ts], blocks=blocks, metadata=metadata))
 
 
-def edit(here: Workspace, before: Post, text: str, blocks: Blocks = (), metadata: Metadata | None = None) -> Post:
-    """What an app said of it stays, where nothing new is said."""
-    return kept(
-        here,
+def edit_message(
+    workspace: Workspace, before: Post, text: str, blocks: Blocks = (), metadata: Metadata | None = None
+) -> Post:
+    """Replace a message; its metadata stay unless new ones are given."""
+    return store_post(
+        workspace,
         Post(
             message=replace(before.message, text=text),
             edited=f"{time.time():.6f}",
@@ -185,29 +187,33 @@ def edit(here: Workspace, before: Post, text: str, blocks: Blocks = (), metadata
     )
 
 
-def delete(here: Workspace, post: Post) -> None:
-    """Where answers stand below it, its place is left."""
+def delete_message(workspace: Workspace, post: Post) -> None:
+    """Delete a message; one with replies leaves its place."""
     message = post.message
-    if replies(here, message.channel, message.ts):
+    if list_replies(workspace, message.channel, message.ts):
         gone = replace(message, text="This message was deleted.", user=NOBODY)
-        kept(here, Post(message=gone, gone=True))
+        store_post(workspace, Post(message=gone, gone=True))
         return
-    del here.posts[message.channel, message.ts]
-    lists = here.tops[message.channel] if message.thread is None else here.threads[message.channel, message.thread]
+    del workspace.posts[message.channel, message.ts]
+    lists = (
+        workspace.tops[message.channel]
+        if message.thread is None
+        else workspace.threads[message.channel, message.thread]
+    )
     lists.remove(message.ts)
 
 
-def kept(here: Workspace, post: Post) -> Post:
-    here.posts[post.message.channel, post.message.ts] = post
+def store_post(workspace: Workspace, post: Post) -> Post:
+    workspace.posts[post.message.channel, post.message.ts] = post
     return post
 
 
-def replies(here: Workspace, channel: str, ts: str) -> list[str]:
-    return here.threads.get((channel, ts), [])
+def list_replies(workspace: Workspace, channel: str, ts: str) -> list[str]:
+    return workspace.threads.get((channel, ts), [])
 
 
-def between(sorted_ts: list[str], oldest: str, latest: str, inclusive: bool) -> list[str]:
-    """The part of a sorted list within two ends, which themselves belong to it only when inclusive."""
+def cut_between(sorted_ts: list[str], oldest: str, latest: str, inclusive: bool) -> list[str]:
+    """Return the part of a sorted list between two ends, with the ends only if inclusive."""
     low = bisect_left(sorted_ts, oldest)
     high = bisect_left(sorted_ts, latest)
     found = sorted_ts[low:high]
@@ -216,10 +222,10 @@ def between(sorted_ts: list[str], oldest: str, latest: str, inclusive: bool) -> 
     return found[1:] if found[:1] == [oldest] else found
 
 
-def newest_first(here: Workspace) -> Iterator[Post]:
-    for key in sorted(here.posts, key=lambda key: key[1], reverse=True):
-        if not here.posts[key].gone:
-            yield here.posts[key]
+def list_newest_first(workspace: Workspace) -> Iterator[Post]:
+    for key in sorted(workspace.posts, key=lambda key: key[1], reverse=True):
+        if not workspace.posts[key].gone:
+            yield workspace.posts[key]
 
 
 Part: TypeAlias = dict[str, Any]
@@ -239,28 +245,32 @@ EVERYONE = ("channel", "here", "everyone")
 PARTS = frozenset({"text", "link", "user", "channel", "usergroup", "broadcast", "emoji", "date", "color"})
 
 
-def blocks_of(here: Workspace, params: Params) -> Blocks:
-    """As they were given, or as Slack makes them of a text that came alone. Raises Failure."""
+def parse_blocks(workspace: Workspace, params: Params) -> Blocks:
+    """Return the given blocks, or those that Slack makes of a text. Raises SlackFailure."""
     given = params.get("blocks")
     if given in (None, "", []):
         text = str(params.get("text") or "")
-        return [rich(list(read(here, text, str(params.get("parse")), truthy(params.get("link_names")))))]
+        return [
+            build_rich_text(
+                list(parse_rich_text(workspace, text, str(params.get("parse")), is_true(params.get("link_names"))))
+            )
+        ]
     if isinstance(given, str):
         try:
             given = json.loads(given)
         except ValueError:
-            raise Failure("invalid_blocks_format") from None
-    if not isinstance(given, list) or len(given) > MOST_BLOCKS or not all(map(valid, given)):
-        raise Failure("invalid_blocks")
+            raise SlackFailure("invalid_blocks_format") from None
+    if not isinstance(given, list) or len(given) > MOST_BLOCKS or not all(map(is_valid_block, given)):
+        raise SlackFailure("invalid_blocks")
     return given
 
 
-def rich(parts: list[Part]) -> Part:
+def build_rich_text(parts: list[Part]) -> Part:
     return {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": parts}]}
 
 
-def valid(block: Any) -> bool:
-    """Of the many kinds of Slack those of which a message is made."""
+def is_valid_block(block: Any) -> bool:
+    """Return whether a block is valid and of the kinds that this emulator supports."""
     if not isinstance(block, dict):
         return False
     if block.get("type") == "section":
@@ -278,17 +288,17 @@ def valid(block: Any) -> bool:
     )
 
 
-def read(here: Workspace, text: str, parse: str, names: bool) -> Iterator[Part]:
-    """`<...>` means something, `&lt;` never does; addresses are linked but under `none`, names are only if asked."""
+def parse_rich_text(workspace: Workspace, text: str, parse: str, names: bool) -> Iterator[Part]:
+    """Yield the parts of a text; URLs are linked unless `parse` is `none`, names only if asked for."""
     at = 0
     for found in ENTITY.finditer(text):
-        yield from plain(here, text[at : found.start()], parse, names)
-        yield entity(found[1]) or {"type": "text", "text": plainly(found[0])}
+        yield from parse_plain(workspace, text[at : found.start()], parse, names)
+        yield parse_entity(found[1]) or {"type": "text", "text": unescape_text(found[0])}
         at = found.end()
-    yield from plain(here, text[at:], parse, names)
+    yield from parse_plain(workspace, text[at:], parse, names)
 
 
-def entity(inside: str) -> Part | None:
+def parse_entity(inside: str) -> Part | None:
     meant, _, shown = inside.partition("|")
     if meant[:1] == "!" and meant[1:] in EVERYONE:
         return {"type": "broadcast", "range": meant[1:]}
@@ -303,45 +313,45 @@ def entity(inside: str) -> Part | None:
     return None
 
 
-def plain(here: Workspace, text: str, parse: str, names: bool) -> Iterator[Part]:
-    """What stands between entities."""
+def parse_plain(workspace: Workspace, text: str, parse: str, names: bool) -> Iterator[Part]:
+    """Yield the parts between entities."""
     marks = [*(ADDRESS.finditer(text) if parse != "none" else ())]
     marks += [*(NAME.finditer(text) if names or parse == "full" else ())]
     at = 0
     for found in sorted(marks, key=re.Match.start):
-        part = mark(here, found) if found.start() >= at else None
+        part = parse_mark(workspace, found) if found.start() >= at else None
         if part is not None:
-            yield from said(text[at : found.start()])
+            yield from build_text_part(text[at : found.start()])
             yield part
             at = found.end()
-    yield from said(text[at:])
+    yield from build_text_part(text[at:])
 
 
-def mark(here: Workspace, found: "re.Match[str]") -> Part | None:
+def parse_mark(workspace: Workspace, found: "re.Match[str]") -> Part | None:
     if found.re is ADDRESS:
-        return {"type": "link", "url": plainly(found[0])}
+        return {"type": "link", "url": unescape_text(found[0])}
     if found[1] in EVERYONE:
         return {"type": "broadcast", "range": found[1]}
-    ids = [user.id for user in here.users.values() if user.name == found[1]]
+    ids = [user.id for user in workspace.users.values() if user.name == found[1]]
     return {"type": "user", "user_id": ids[0]} if ids else None
 
 
-def said(text: str) -> Iterator[Part]:
+def build_text_part(text: str) -> Iterator[Part]:
     if text:
-        yield {"type": "text", "text": plainly(text)}
+        yield {"type": "text", "text": unescape_text(text)}
 
 
-def plainly(text: str) -> str:
-    """Slack knows these three and no others."""
+def unescape_text(text: str) -> str:
+    """Unescape the three entities that Slack knows."""
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 
-BOT_ID = slack_id("B", "deploybot")
+BOT_ID = build_slack_id("B", "deploybot")
 
 UPDATED = 1_761_955_200
 
 
-def user_json(user: User) -> dict[str, Any]:
+def format_user(user: User) -> dict[str, Any]:
     full = f"{user.first_name} {user.last_name}"
     profile = {
         "real_name": full,
@@ -371,7 +381,7 @@ def user_json(user: User) -> dict[str, Any]:
     }
 
 
-def channel_json(here: Workspace, channel: Channel) -> dict[str, Any]:
+def format_channel(workspace: Workspace, channel: Channel) -> dict[str, Any]:
     created = int(channel.created.timestamp())
     return {
         "id": channel.id,
@@ -384,7 +394,7 @@ def channel_json(here: Workspace, channel: Channel) -> dict[str, Any]:
         "is_im": False,
         "is_mpim": False,
         "is_private": False,
-        "is_archived": channel.id in here.archived,
+        "is_archived": channel.id in workspace.archived,
         "is_general": channel.name == "general",
         "is_member": BOT in channel.members,
         "is_shared": False,
@@ -400,8 +410,8 @@ def channel_json(here: Workspace, channel: Channel) -> dict[str, Any]:
     }
 
 
-def message_json(here: Workspace, post: Post, metadata: bool = False) -> dict[str, Any]:
-    """With its thread's summary when replies stand below it; what an app said of it is told where it is asked for."""
+def format_message(workspace: Workspace, post: Post, metadata: bool = False) -> dict[str, Any]:
+    """Write a message with a summary of its thread, and with its metadata if asked for."""
     message = post.message
     shown: dict[str, Any] = {
         "type": "message",
@@ -421,16 +431,16 @@ def message_json(here: Workspace, post: Post, metadata: bool = False) -> dict[st
     if post.gone:
         shown |= {"subtype": "tombstone", "hidden": True}
     if message.thread is not None:
-        parent = here.posts[message.channel, message.thread].message
+        parent = workspace.posts[message.channel, message.thread].message
         return shown | {"thread_ts": message.thread, "parent_user_id": parent.user}
-    return shown | thread_json(here, message.channel, message.ts)
+    return shown | format_thread(workspace, message.channel, message.ts)
 
 
-def thread_json(here: Workspace, channel: str, ts: str) -> dict[str, Any]:
-    below = replies(here, channel, ts)
+def format_thread(workspace: Workspace, channel: str, ts: str) -> dict[str, Any]:
+    below = list_replies(workspace, channel, ts)
     if not below:
         return {}
-    people = list(dict.fromkeys(here.posts[channel, reply].message.user for reply in below))
+    people = list(dict.fromkeys(workspace.posts[channel, reply].message.user for reply in below))
     return {
         "thread_ts": ts,
         "reply_count": len(below),
@@ -442,10 +452,10 @@ def thread_json(here: Workspace, channel: str, ts: str) -> dict[str, Any]:
     }
 
 
-def match_json(here: Workspace, post: Post) -> dict[str, Any]:
-    """A message as search shows it, with its channel."""
+def format_match(workspace: Workspace, post: Post) -> dict[str, Any]:
+    """Write a message as search shows it, with its channel."""
     message = post.message
-    channel, user = here.channels[message.channel], here.users[message.user]
+    channel, user = workspace.channels[message.channel], workspace.users[message.user]
     link = f"{TEAM_URL}archives/{channel.id}/p{message.ts.replace('.', '')}"
     return {
         "type": "message",
@@ -475,84 +485,84 @@ LONGEST = 40_000
 LONGEST_METADATA = 8_000
 
 
-def chat_post(here: Workspace, params: Params) -> Reply:
-    channel = open_channel(here, named_channel(here, str(params.get("channel"))))
-    if BOT not in channel.members and ANYWHERE not in here.scopes:
-        raise Failure("not_in_channel")
+def chat_post(workspace: Workspace, params: Params) -> Reply:
+    channel = check_open_channel(workspace, find_named_channel(workspace, str(params.get("channel"))))
+    if BOT not in channel.members and ANYWHERE not in workspace.scopes:
+        raise SlackFailure("not_in_channel")
     thread = str(params["thread_ts"]) if params.get("thread_ts") else None
-    parent = here.posts.get((channel.id, thread)) if thread else None
+    parent = workspace.posts.get((channel.id, thread)) if thread else None
     if thread and parent is None:
-        raise Failure("thread_not_found")
+        raise SlackFailure("thread_not_found")
     under = (parent.message.thread or parent.message.ts) if parent else None
-    made = post(
-        here, channel=channel.id, text=text_of(params), thread=under, blocks=blocks_of(here, params),
-        metadata=metadata_of(params),
+    made = post_message(
+        workspace, channel=channel.id, text=parse_text(params), thread=under, blocks=parse_blocks(workspace, params),
+        metadata=parse_metadata(params),
     )  # fmt: skip
-    return posted(here, made)
+    return format_posted(workspace, made)
 
 
-def chat_update(here: Workspace, params: Params) -> Reply:
-    before = own(here, params, "cant_update_message")
-    after = edit(here, before, text_of(params), blocks_of(here, params), metadata_of(params))
-    return posted(here, after) | {"text": after.message.text}
+def chat_update(workspace: Workspace, params: Params) -> Reply:
+    before = find_own_post(workspace, params, "cant_update_message")
+    after = edit_message(workspace, before, parse_text(params), parse_blocks(workspace, params), parse_metadata(params))
+    return format_posted(workspace, after) | {"text": after.message.text}
 
 
-def chat_delete(here: Workspace, params: Params) -> Reply:
-    gone = own(here, params, "cant_delete_message")
-    delete(here, gone)
+def chat_delete(workspace: Workspace, params: Params) -> Reply:
+    gone = find_own_post(workspace, params, "cant_delete_message")
+    delete_message(workspace, gone)
     return {"channel": gone.message.channel, "ts": gone.message.ts}
 
 
-def archive(here: Workspace, params: Params) -> Reply:
-    here.archived.add(open_channel(here, channel_of(here, params)).id)
+def archive_channel(workspace: Workspace, params: Params) -> Reply:
+    workspace.archived.add(check_open_channel(workspace, find_channel(workspace, params)).id)
     return {}
 
 
-def own(here: Workspace, params: Params, otherwise: str) -> Post:
-    """The message that is meant, if it is the bot's; raises Failure."""
-    channel = open_channel(here, channel_of(here, params))
-    found = here.posts.get((channel.id, str(params.get("ts"))))
-    if found is None or found.gone:
-        raise Failure("message_not_found")
-    if found.message.user != BOT:
-        raise Failure(otherwise)
-    return found
+def find_own_post(workspace: Workspace, params: Params, otherwise: str) -> Post:
+    """Return the named message if it is the bot's. Raises SlackFailure."""
+    channel = check_open_channel(workspace, find_channel(workspace, params))
+    post = workspace.posts.get((channel.id, str(params.get("ts"))))
+    if post is None or post.gone:
+        raise SlackFailure("message_not_found")
+    if post.message.user != BOT:
+        raise SlackFailure(otherwise)
+    return post
 
 
-def channel_of(here: Workspace, params: Params) -> Channel:
-    channel = here.channels.get(str(params.get("channel")))
+def find_channel(workspace: Workspace, params: Params) -> Channel:
+    channel = workspace.channels.get(str(params.get("channel")))
     if channel is None:
-        raise Failure("channel_not_found")
+        raise SlackFailure("channel_not_found")
     return channel
 
 
-def named_channel(here: Workspace, name: str) -> Channel:
-    """By id, or by name with or without its `#`."""
+def find_named_channel(workspace: Workspace, name: str) -> Channel:
+    """Find a channel by id, or by name with or without its `#`."""
     called = name.removeprefix("#")
-    found = next((channel for channel in here.channels.values() if called in (channel.id, channel.name)), None)
+    found = next((channel for channel in workspace.channels.values() if called in (channel.id, channel.name)), None)
     if found is None:
-        raise Failure("channel_not_found")
+        raise SlackFailure("channel_not_found")
     return found
 
 
-def open_channel(here: Workspace, channel: Channel) -> Channel:
-    if channel.id in here.archived:
-        raise Failure("is_archived")
+def check_open_channel(workspace: Workspace, channel: Channel) -> Channel:
+    if channel.id in workspace.archived:
+        raise SlackFailure("is_archived")
     return channel
 
 
-def text_of(params: Params) -> str:
-    """Of a message with blocks it may be empty."""
+def parse_text(params: Params) -> str:
+    """Read a text, which may be empty if there are blocks."""
     text = str(params.get("text") or "")
     if not text and not params.get("blocks"):
-        raise Failure("no_text")
+        raise SlackFailure("no_text")
     if len(text) > LONGEST:
-        raise Failure("msg_too_long")
+        raise SlackFailure("msg_too_long")
     return text
 
 
-def metadata_of(params: Params) -> Metadata | None:
-    """A type and a payload, as JSON; in a form as its text."""
+def parse_metadata(params: Params) -> Metadata | None:
+    """Read an event type and payload, as JSON or as its text in a form."""
     given = params.get("metadata")
     if given in (None, ""):
         return None
@@ -560,15 +570,15 @@ def metadata_of(params: Params) -> Metadata | None:
         try:
             given = json.loads(given)
         except ValueError:
-            raise Failure("invalid_metadata_format") from None
+            raise SlackFailure("invalid_metadata_format") from None
     if not isinstance(given, dict) or set(given) != {"event_type", "event_payload"}:
-        raise Failure("invalid_metadata_format")
+        raise SlackFailure("invalid_metadata_format")
     if not isinstance(given["event_type"], str) or not isinstance(given["event_payload"], dict):
-        raise Failure("invalid_metadata_schema")
+        raise SlackFailure("invalid_metadata_schema")
     if len(json.dumps(given)) > LONGEST_METADATA:
-        raise Failure("metadata_too_large")
+        raise SlackFailure("metadata_too_large")
     return given
 
 
-def posted(here: Workspace, made: Post) -> Reply:
-    return {"channel": made.message.channel, "ts": made.message.ts, "message": message_json(here, made)}
+def format_posted(workspace: Workspace, post: Post) -> Reply:
+    return {"channel": post.message.channel, "ts": post.message.ts, "message": format_message(workspace, post)}

@@ -1,1 +1,1 @@
-"""Azure Files and Blob Storage."""
+"""Serve Azure Files and Azure Blob Storage."""

@@ -1,1 +1,1 @@
-"""Google Drive."""
+"""Serve Google Drive."""

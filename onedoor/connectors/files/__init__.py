@@ -1,1 +1,1 @@
-"""Files, wherever they are kept."""
+"""Serve files the same way from S3, Azure, Google Drive and local folders."""

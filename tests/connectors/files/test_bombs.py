@@ -1,4 +1,4 @@
-"""Files made to take more than they are: each is told so, soon, and takes no more memory than it may."""
+"""Refuse files that unpack to more than they are, soon and without the memory."""
 
 import asyncio
 import gzip

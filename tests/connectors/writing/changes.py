@@ -1,4 +1,4 @@
-"""Changes as tests tell them, and what they look at afterwards."""
+"""Build changes of the test tables, apply them, and read the rows."""
 
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -21,25 +21,27 @@ from tests.connectors.writing.tables import KEYS, KINDS
 NUMBERS = count(1)
 
 
-def change(verb: ChangeKind, key: RowValues | None = None, /, *, collection: str = "thing", **values: Any) -> RowChange:
+def build_change(
+    verb: ChangeKind, key: RowValues | None = None, /, *, collection: str = "thing", **values: Any
+) -> RowChange:
     """`at`: the version; `id`: the change's own, or a new one."""
     id, at = values.pop("told", None) or f"change-{next(NUMBERS)}", values.pop("at", None)
     return RowChange(id=id, collection=collection, kind=verb, key=key or {}, values=values, version=at)
 
 
-def created(number: int, **values: Any) -> RowChange:
-    return change(ChangeKind.CREATE, {"id": number}, **{"code": f"code {number}", **values})
+def build_creation(number: int, **values: Any) -> RowChange:
+    return build_change(ChangeKind.CREATE, {"id": number}, **{"code": f"code {number}", **values})
 
 
-def part(thing: int, line: int = 1, verb: ChangeKind = ChangeKind.CREATE, **values: Any) -> RowChange:
-    return change(verb, {"thing_id": thing, "line": line}, collection="part", **values)
+def build_part_change(thing: int, line: int = 1, verb: ChangeKind = ChangeKind.CREATE, **values: Any) -> RowChange:
+    return build_change(verb, {"thing_id": thing, "line": line}, collection="part", **values)
 
 
-async def make(source: WritableConnector, *changes: RowChange, dry: bool = False) -> list[ChangeResult]:
+async def apply_changes(source: WritableConnector, *changes: RowChange, dry: bool = False) -> list[ChangeResult]:
     return list(await source.apply(changes, dry_run=dry))
 
 
-async def refusal(source: WritableConnector, *changes: RowChange, dry: bool = False) -> tuple[ErrorCode, str]:
+async def get_refusal(source: WritableConnector, *changes: RowChange, dry: bool = False) -> tuple[ErrorCode, str]:
     try:
         await source.apply(changes, dry_run=dry)
     except ChangeRejected as reason:
@@ -47,13 +49,13 @@ async def refusal(source: WritableConnector, *changes: RowChange, dry: bool = Fa
     raise AssertionError("it was made")
 
 
-async def rows(source: Connector, collection: str = "thing") -> list[dict[str, Any]]:
+async def read_rows(source: Connector, collection: str = "thing") -> list[dict[str, Any]]:
     columns = tuple(KINDS[collection])
-    ask = ScanRequest(collection=collection, columns=columns, sort=tuple(SortKey(each) for each in KEYS[collection]))
+    ask = ScanRequest(collection=collection, columns=columns, sort=tuple(SortKey(key) for key in KEYS[collection]))
     async with aclosing(source.scan(ask)) as batches:  # type: ignore[type-var]
-        found: list[Sequence[Any]] = [row for batch in [each async for each in batches] for row in batch]
+        found: list[Sequence[Any]] = [row for batch in [item async for item in batches] for row in batch]
     return [dict(zip(columns, row, strict=True)) for row in found]
 
 
-def row(number: int, **values: Any) -> dict[str, Any]:
+def build_row(number: int, **values: Any) -> dict[str, Any]:
     return {**dict.fromkeys(KINDS["thing"]), "id": number, "code": f"code {number}", "version": 1, **values}

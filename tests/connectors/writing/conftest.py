@@ -1,4 +1,4 @@
-"""The sources that can be written to: each a line in SOURCES, over empty tables."""
+"""Open the connectors that can be written to, each a line in OPENERS, over empty tables."""
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -39,7 +39,7 @@ MARKERS = "DELETE FROM onedoor_change"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Under:
+class ConnectorUnderTest:
     """A source under test. `constrains`: its database sees to what was declared, and gives keys."""
 
     name: str
@@ -51,7 +51,7 @@ class Under:
 
 
 @asynccontextmanager
-async def in_memory(_: pytest.FixtureRequest) -> AsyncIterator[Under]:
+async def open_memory(_: pytest.FixtureRequest) -> AsyncIterator[ConnectorUnderTest]:
     collections = {
         name: MemoryCollection(capabilities=acme.sql(kinds, acme.FOLDED, 1000), rows=())
         for name, kinds in KINDS.items()
@@ -61,43 +61,43 @@ async def in_memory(_: pytest.FixtureRequest) -> AsyncIterator[Under]:
     async def another() -> WritableConnector:
         return made
 
-    yield Under(name="memory", source=made, another=another, place="", constrains=True)
+    yield ConnectorUnderTest(name="memory", source=made, another=another, place="", constrains=True)
 
 
 @asynccontextmanager
-async def in_sqlite(request: pytest.FixtureRequest) -> AsyncIterator[Under]:
+async def open_sqlite(request: pytest.FixtureRequest) -> AsyncIterator[ConnectorUnderTest]:
     path = request.getfixturevalue("tmp_path") / "tables.sqlite"
     into_sqlite(path)
-    async with opened("sqlite", str(path)) as under:
+    async with open_connector("sqlite", str(path)) as under:
         yield under
 
 
 @asynccontextmanager
-async def in_postgresql(request: pytest.FixtureRequest) -> AsyncIterator[Under]:
+async def open_postgresql(request: pytest.FixtureRequest) -> AsyncIterator[ConnectorUnderTest]:
     url = request.getfixturevalue("postgresql_written")
-    async with opened("postgresql", url) as under:
+    async with open_connector("postgresql", url) as under:
         into_postgresql(url, *EMPTYING, MARKERS)
         yield under
 
 
 @asynccontextmanager
-async def in_mysql(request: pytest.FixtureRequest) -> AsyncIterator[Under]:
+async def open_mysql(request: pytest.FixtureRequest) -> AsyncIterator[ConnectorUnderTest]:
     url = request.getfixturevalue("mysql_written")
-    async with opened("mysql", url) as under:
+    async with open_connector("mysql", url) as under:
         request.getfixturevalue("mariadb_started").run(*EMPTYING, MARKERS, database="writing")
         yield under
 
 
 @asynccontextmanager
-async def in_snowflake(request: pytest.FixtureRequest) -> AsyncIterator[Under]:
+async def open_snowflake(request: pytest.FixtureRequest) -> AsyncIterator[ConnectorUnderTest]:
     host, port = address(request.getfixturevalue("acme_servers"), "snowflake")
     schema = f"WRITING_{next(SCHEMAS)}"
     into_snowflake(host, port, schema)
-    async with opened("snowflake", f"{host}:{port}/{schema}") as under:
+    async with open_connector("snowflake", f"{host}:{port}/{schema}") as under:
         yield under
 
 
-async def connected(name: str, place: str) -> WritableConnector:
+async def connect_to(name: str, place: str) -> WritableConnector:
     """As a process of its own does."""
     match name:
         case "sqlite":
@@ -117,24 +117,24 @@ async def connected(name: str, place: str) -> WritableConnector:
 
 
 @asynccontextmanager
-async def opened(name: str, place: str) -> AsyncIterator[Under]:
+async def open_connector(name: str, place: str) -> AsyncIterator[ConnectorUnderTest]:
     async with AsyncExitStack() as stack:
 
         async def another() -> WritableConnector:
-            made = await connected(name, place)
+            made = await connect_to(name, place)
             stack.push_async_callback(made.close)
             return made
 
         source = await another()
-        yield Under(name=name, source=source, another=another, place=place, constrains=name != "snowflake")
+        yield ConnectorUnderTest(name=name, source=source, another=another, place=place, constrains=name != "snowflake")
 
 
-SOURCES: Mapping[str, Callable[[pytest.FixtureRequest], object]] = {
-    "memory": in_memory,
-    "sqlite": in_sqlite,
-    "postgresql": in_postgresql,
-    "mysql": in_mysql,
-    "snowflake": in_snowflake,
+OPENERS: Mapping[str, Callable[[pytest.FixtureRequest], object]] = {
+    "memory": open_memory,
+    "sqlite": open_sqlite,
+    "postgresql": open_postgresql,
+    "mysql": open_mysql,
+    "snowflake": open_snowflake,
 }
 
 
@@ -152,9 +152,9 @@ def mysql_written(mariadb_started: MariadbServer) -> str:
     return url
 
 
-@pytest.fixture(params=SOURCES)
-async def under(request: pytest.FixtureRequest) -> AsyncIterator[Under]:
-    async with SOURCES[request.param](request) as made:  # type: ignore[attr-defined]
+@pytest.fixture(params=OPENERS)
+async def under(request: pytest.FixtureRequest) -> AsyncIterator[ConnectorUnderTest]:
+    async with OPENERS[request.param](request) as made:  # type: ignore[attr-defined]
         yield made
 
 

@@ -1,6 +1,6 @@
-"""`python -m tests.writing.crashing <source> <place> <rounds>`: writers that are killed in the middle of a change.
+"""Kill writers in the middle of a change: `python -m tests.connectors.writing.crashing <source> <place> <rounds>`.
 
-Tells each change's number before it is made, and `done` after; each round is a process of its own, killed with -9.
+Prints each change's number before it is applied, and `done` after; each round is a process of its own, killed with -9.
 """
 
 import asyncio
@@ -11,8 +11,8 @@ import sys
 import time
 
 from onedoor.spi.connector import ChangeRejected
-from tests.connectors.writing.changes import created, part
-from tests.connectors.writing.conftest import connected
+from tests.connectors.writing.changes import build_creation, build_part_change
+from tests.connectors.writing.conftest import connect_to
 
 STEP = 10_000
 
@@ -24,7 +24,7 @@ def main() -> None:
         ready, told = os.pipe()
         child = os.fork()
         if not child:
-            asyncio.run(written(name, place, turn * STEP, told))
+            asyncio.run(write_until_killed(name, place, turn * STEP, told))
         os.close(told)
         os.read(ready, 1)
         time.sleep(draw.uniform(0.0, 0.15))
@@ -33,21 +33,21 @@ def main() -> None:
         os.close(ready)
 
 
-async def written(name: str, place: str, first: int, told: int) -> None:
+async def write_until_killed(name: str, place: str, first: int, told: int) -> None:
     """Two rows of two tables in each change, for ever."""
-    source = await connected(name, place)
+    source = await connect_to(name, place)
     os.write(told, b"!")
     for number in range(first + 1, first + STEP):
         os.write(1, f"{number}\n".encode())
         try:
-            await source.apply([pair(number), part(number, told=f"part-{number}")])
+            await source.apply([build_pair(number), build_part_change(number, told=f"part-{number}")])
         except ChangeRejected:
             continue
         os.write(1, f"{number} done\n".encode())
 
 
-def pair(number: int) -> object:
-    return created(number, told=f"crash-{number}")
+def build_pair(number: int) -> object:
+    return build_creation(number, told=f"crash-{number}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A server's place in, one of our own out that stands before it, and hangs up once the server did as it was told."""
+"""Stand before a server, and hang up once it has done what a request asked."""
 
 import asyncio
 from asyncio import StreamReader, StreamWriter
@@ -12,7 +12,7 @@ CHUNK = 65536
 
 
 @dataclass(slots=True, kw_only=True)
-class Cut:
+class CuttingProxy:
     """`lost`: of which requests the answer is lost, by how they begin; of all others nothing is noticed."""
 
     to: tuple[str, int]
@@ -35,7 +35,7 @@ class Cut:
     async def passed(self, reader: StreamReader, writer: StreamWriter) -> None:
         theirs, them = await asyncio.open_connection(*self.to)
         asked = bytearray()
-        asking = asyncio.ensure_future(poured(reader, them, asked))
+        asking = asyncio.ensure_future(forward(reader, them, asked))
         try:
             while data := await theirs.read(CHUNK):
                 if self.lost is not None and self.lost in asked:
@@ -51,7 +51,7 @@ class Cut:
             await asyncio.wait((asking,))
 
 
-async def poured(reader: StreamReader, writer: StreamWriter, seen: bytearray) -> None:
+async def forward(reader: StreamReader, writer: StreamWriter, seen: bytearray) -> None:
     with suppress(OSError):
         while data := await reader.read(CHUNK):
             seen += data
@@ -60,14 +60,14 @@ async def poured(reader: StreamReader, writer: StreamWriter, seen: bytearray) ->
 
 
 @asynccontextmanager
-async def cut(port: int) -> AsyncIterator[tuple[Cut, int]]:
+async def open_proxy(port: int) -> AsyncIterator[tuple[CuttingProxy, int]]:
     """It, and its port."""
-    made = Cut(to=(HOST, port))
+    made = CuttingProxy(to=(HOST, port))
     server = await asyncio.start_server(made.link, HOST, 0)
     try:
         yield made, server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        for each in made.serving:
-            each.cancel()
+        for item in made.serving:
+            item.cancel()
         await asyncio.gather(*made.serving, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""A door over Acme's servers, whose GitHub can be told to refuse, or to die, at a call; and what is asked of it."""
+"""Serve Onedoor over Acme's servers, with a GitHub that refuses or dies at a call."""
 
 import asyncio
 import threading
@@ -16,8 +16,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from demo.run import SECRETS
-from demo.servers.github.app import app, rates
-from demo.servers.github.shapes import Organization, account
+from demo.servers.github.app import app, build_rate
+from demo.servers.github.shapes import Organization, build_organization
 from demo.servers.run import HOST, Running
 from onedoor.mutations.service import MutationAction
 from tests.e2e.stopping.server_process import find_free_port
@@ -73,8 +73,8 @@ class Hub:
 
 @contextmanager
 def opened(running: Running, folder: Path) -> Iterator[tuple[Door, Hub]]:
-    here = account(0.01)
-    hub = Hub(behind=app(TOKEN, here, rates(100_000)), here=here, port=find_free_port())
+    here = build_organization(0.01)
+    hub = Hub(behind=app(TOKEN, here, build_rate(100_000)), here=here, port=find_free_port())
     hub.start()
     try:
         with standing(running, folder, github=(HOST, hub.port)) as door:

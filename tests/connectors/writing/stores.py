@@ -1,4 +1,4 @@
-"""Every store that files are written to, each on a server of its own that is counted, and may lose an answer."""
+"""Open every store of files on a server of its own that records calls and may lose an answer."""
 
 import io
 import json
@@ -29,13 +29,13 @@ from googleapiclient.http import MediaIoBaseUpload, build_http
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from werkzeug.serving import make_server
 
-from demo.data.files import FOLDER, subject
+from demo.data.files import FOLDER, get_drive_subject
 from demo.servers.drive.app import app as drive_app
-from demo.servers.drive.auth import authority
-from demo.servers.drive.auth import service_account as made_up
-from demo.servers.drive.store import document, store
-from demo.servers.run import WSGI, strict
-from demo.servers.slack.app import rates
+from demo.servers.drive.auth import build_authority
+from demo.servers.drive.auth import build_service_account as made_up
+from demo.servers.drive.store import build_store, load_discovery_document
+from demo.servers.run import WSGI, check_s3_calls
+from demo.servers.slack.app import parse_rates
 from onedoor.connectors.drive import connector
 from onedoor.connectors.files import folder as files_folder
 from onedoor.connectors.files import s3 as files_s3
@@ -43,20 +43,20 @@ from tests.servers import azure
 
 HOST = "127.0.0.1"
 PATTERN = "customers/{customer_id:int}/{kind}/{name}"
-BELOW = ("in/", "customers/")
+WRITABLE_FOLDERS = ("in/", "customers/")
 KEY = made_up()
-WRITE = "https://www.googleapis.com/auth/drive"
+WRITE_SCOPE = "https://www.googleapis.com/auth/drive"
 SECRET = "of-the-tests"
-Loses = Callable[[str, str], bool]
+LosesAnswer = Callable[[str, str], bool]
 """A method and the url's path and query in: whether the answer to such a call is lost."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Wire:
+class RecordedWire:
     """What was asked of a server, and which answers it loses, each once."""
 
     asked: list[str] = field(default_factory=list)
-    loses: Loses | None = None
+    loses: LosesAnswer | None = None
     refuses: int | None = None
     """The status that whatever writes is answered with, and nothing done."""
 
@@ -72,15 +72,15 @@ class Wire:
 
     @property
     def wrote(self) -> list[str]:
-        return [each for each in self.asked if each.split()[0] not in ("GET", "HEAD") and not each.endswith("/token?")]
+        return [item for item in self.asked if item.split()[0] not in ("GET", "HEAD") and not item.endswith("/token?")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class StoreUnderTest:
     """`opened`: the source under test. The rest is the vendor's own client: what somebody else sees and does."""
 
     name: str
-    wire: Wire
+    wire: RecordedWire
     opened: Callable[..., AbstractAsyncContextManager[Any]]
     body: Callable[[str], bytes | None]
     put: Callable[[str, bytes], Any]
@@ -89,9 +89,9 @@ class Place:
 
 
 @contextmanager
-def served(app: ASGIApp, wire: Wire) -> Iterator[int]:
+def serve_app(app: ASGIApp, wire: RecordedWire) -> Iterator[int]:
     server = uvicorn.Server(
-        uvicorn.Config(losing(app, wire), host=HOST, port=0, log_level="critical", lifespan="off")
+        uvicorn.Config(lose_answers(app, wire), host=HOST, port=0, log_level="critical", lifespan="off")
     )  # fmt: skip
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -104,7 +104,7 @@ def served(app: ASGIApp, wire: Wire) -> Iterator[int]:
         thread.join()
 
 
-def losing(app: ASGIApp, wire: Wire) -> ASGIApp:
+def lose_answers(app: ASGIApp, wire: RecordedWire) -> ASGIApp:
     async def answered(scope: Scope, receive: Receive, send: Send) -> None:
         if wire.shut(scope["method"], scope["path"]):
             await send({"type": "http.response.start", "status": wire.refuses, "headers": []})
@@ -124,12 +124,12 @@ def losing(app: ASGIApp, wire: Wire) -> ASGIApp:
 
 
 @contextmanager
-def s3() -> Iterator[Place]:
+def open_s3() -> Iterator[StoreUnderTest]:
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 
-    wire = Wire()
-    moto = strict(DomainDispatcherApplication(create_backend_app), SECRET)
-    made = make_server(HOST, 0, gone(moto, wire), threaded=True, request_handler=MotoRequestHandler)
+    wire = RecordedWire()
+    moto = check_s3_calls(DomainDispatcherApplication(create_backend_app), SECRET)
+    made = make_server(HOST, 0, lose_wsgi_answers(moto, wire), threaded=True, request_handler=MotoRequestHandler)
     made.daemon_threads = True
     thread = threading.Thread(target=made.serve_forever)
     thread.start()
@@ -140,9 +140,9 @@ def s3() -> Iterator[Place]:
     client.create_bucket(Bucket="written")
     given = {"bucket": "written", "endpoint": endpoint, "access_key": "a", "secret_key": SECRET, "timeout": 20.0}
     try:
-        yield Place(
-            name="s3", wire=wire, port=made.server_port, opened=opener(files_s3.KIND, given),
-            body=lambda path: of_s3(client, path),
+        yield StoreUnderTest(
+            name="s3", wire=wire, port=made.server_port, opened=build_opener(files_s3.KIND, given),
+            body=lambda path: read_s3(client, path),
             put=lambda path, body: client.put_object(Bucket="written", Key=path, Body=body),
         )  # fmt: skip
     finally:
@@ -152,7 +152,7 @@ def s3() -> Iterator[Place]:
         thread.join()
 
 
-def gone(app: WSGI, wire: Wire) -> WSGI:
+def lose_wsgi_answers(app: WSGI, wire: RecordedWire) -> WSGI:
     """Moto's connections are not kept, so that none of its threads is left."""
 
     def answered(environ: dict[str, Any], start: Any) -> Any:
@@ -169,7 +169,7 @@ def gone(app: WSGI, wire: Wire) -> WSGI:
     return answered
 
 
-def of_s3(client: Any, path: str) -> bytes | None:
+def read_s3(client: Any, path: str) -> bytes | None:
     try:
         with closing(client.get_object(Bucket="written", Key=path)["Body"]) as body:
             found: bytes = body.read()
@@ -179,7 +179,7 @@ def of_s3(client: Any, path: str) -> bytes | None:
 
 
 @contextmanager
-def in_azure(name: str, url: str, wire: Wire) -> Iterator[Place]:
+def open_azure(name: str, url: str, wire: RecordedWire) -> Iterator[StoreUnderTest]:
     blob = name != "azure_files"
     client: Any = azure.blob_client(url) if blob else azure.share_client(url)
     with client:
@@ -188,16 +188,16 @@ def in_azure(name: str, url: str, wire: Wire) -> Iterator[Place]:
         root = kind("written")
         if not blob:
             root.create_directory("in")
-        yield Place(
+        yield StoreUnderTest(
             name=name, wire=wire, port=int(url.split(":")[2].split("/")[0]),
-            opened=opener_of_azure(azure.container if blob else azure.share, url),
-            body=lambda path: of_azure(root, path),
+            opened=build_azure_opener(azure.open_container if blob else azure.open_share, url),
+            body=lambda path: read_azure(root, path),
             put=lambda path, body: root.upload_blob(path, body, overwrite=True) if blob
             else root.get_file_client(path).upload_file(body),
         )  # fmt: skip
 
 
-def of_azure(root: Any, path: str) -> bytes | None:
+def read_azure(root: Any, path: str) -> bytes | None:
     try:
         if hasattr(root, "download_blob"):
             found: bytes = root.download_blob(path).readall()
@@ -208,48 +208,48 @@ def of_azure(root: Any, path: str) -> bytes | None:
         return None
 
 
-def opener_of_azure(kind: Any, url: str) -> Callable[..., AbstractAsyncContextManager[Any]]:
+def build_azure_opener(kind: Any, url: str) -> Callable[..., AbstractAsyncContextManager[Any]]:
     def opening(**more: Any) -> Any:
-        return kind(url, "written", **{"writable": True, "writable_below": BELOW, "timeout": 20.0, **more})
+        return kind(url, "written", **{"writable": True, "writable_below": WRITABLE_FOLDERS, "timeout": 20.0, **more})
 
     return opening
 
 
 @contextmanager
-def azure_demo(name: str) -> Iterator[Place]:
-    wire = Wire()
+def open_azure_emulator(name: str) -> Iterator[StoreUnderTest]:
+    wire = RecordedWire()
 
     @contextmanager
     def serve(app: ASGIApp) -> Iterator[int]:
-        with served(app, wire) as port:
+        with serve_app(app, wire) as port:
             yield port
 
     with (
-        azure.server(serve) as made,
-        in_azure(name, made.files if name == "azure_files" else made.blob, wire) as place,
+        azure.serve_emulator(serve) as made,
+        open_azure(name, made.files if name == "azure_files" else made.blob, wire) as place,
     ):
         yield place
 
 
 @contextmanager
-def folder(root: Path) -> Iterator[Place]:
+def open_folder(root: Path) -> Iterator[StoreUnderTest]:
     (root / "in").mkdir(parents=True)
     given = {"path": root, "connections": 8}
 
     def put(path: str, body: bytes) -> None:
         (root / path).write_bytes(body)
 
-    yield Place(
-        name="folder", wire=Wire(), opened=opener(files_folder.KIND, given), put=put,
+    yield StoreUnderTest(
+        name="folder", wire=RecordedWire(), opened=build_opener(files_folder.KIND, given), put=put,
         body=lambda path: (root / path).read_bytes() if (root / path).is_file() else None,
     )  # fmt: skip
     shutil.rmtree(root)
 
 
-def opener(kind: Any, given: Mapping[str, Any]) -> Callable[..., AbstractAsyncContextManager[Any]]:
+def build_opener(kind: Any, given: Mapping[str, Any]) -> Callable[..., AbstractAsyncContextManager[Any]]:
     @asynccontextmanager
     async def opening(**more: Any) -> AsyncIterator[Any]:
-        written = {"pattern": PATTERN, "writable": True, "writable_below": BELOW, **given, **more}
+        written = {"pattern": PATTERN, "writable": True, "writable_below": WRITABLE_FOLDERS, **given, **more}
         source = await kind.connect(kind.options(**written))
         try:
             yield source
@@ -260,35 +260,41 @@ def opener(kind: Any, given: Mapping[str, Any]) -> Callable[..., AbstractAsyncCo
 
 
 @contextmanager
-def drive() -> Iterator[Place]:
-    wire, kept = Wire(), store(0.01)
-    served_by = drive_app(authority(KEY, frozenset(kept.names), 3599, time.time), kept, rates([]))
+def open_drive() -> Iterator[StoreUnderTest]:
+    wire, kept = RecordedWire(), build_store(0.01)
+    served_by = drive_app(build_authority(KEY, frozenset(kept.names), 3599, time.time), kept, parse_rates([]))
     with ExitStack() as stack:
-        port = stack.enter_context(served(served_by, wire))
-        client = google(port)
+        port = stack.enter_context(serve_app(served_by, wire))
+        client = build_google_client(port)
         stack.callback(client.close)
         made = client.files().create(body={"name": "in", "mimeType": FOLDER}).execute()["id"]
         given = {
-            "service_account_key": KEY, "subject": subject(0.01), "scope": WRITE, "timeout": 20.0,
+            "service_account_key": KEY, "subject": get_drive_subject(0.01), "scope": WRITE_SCOPE, "timeout": 20.0,
             "endpoint": f"http://{HOST}:{port}",
         }  # fmt: skip
-        yield Place(
-            name="drive", wire=wire, port=port, opened=opener(connector.KIND, given),
-            body=lambda path: of_drive(client, made, path), put=lambda path, body: to_drive(client, made, path, body),
-            id=lambda path: found(client, made, path) or "none",
-        )  # fmt: skip
+        yield StoreUnderTest(
+            name="drive",
+            wire=wire,
+            port=port,
+            opened=build_opener(connector.KIND, given),
+            body=lambda path: read_drive(client, made, path),
+            put=lambda path, body: write_drive(client, made, path, body),
+            id=lambda path: find_drive_id(client, made, path) or "none",
+        )
 
 
-def google(port: int) -> Any:
+def build_google_client(port: int) -> Any:
     """Google's own client."""
     told = json.loads(KEY) | {"token_uri": f"http://{HOST}:{port}/token"}
-    signs = service_account.Credentials.from_service_account_info(told, scopes=[WRITE], subject=subject(0.01))
-    spec = {**document(), "rootUrl": f"http://{HOST}:{port}/"}
+    signs = service_account.Credentials.from_service_account_info(
+        told, scopes=[WRITE_SCOPE], subject=get_drive_subject(0.01)
+    )
+    spec = {**load_discovery_document(), "rootUrl": f"http://{HOST}:{port}/"}
     spec.pop("mtlsRootUrl", None)
     return build_from_document(spec, http=google_auth_httplib2.AuthorizedHttp(signs, http=build_http()))
 
 
-def found(client: Any, folder: str, path: str) -> str | None:
+def find_drive_id(client: Any, folder: str, path: str) -> str | None:
     name = path.removeprefix("in/").replace("'", "\\'")
     search = f"name = '{name}' and '{folder}' in parents and trashed = false"
     listed = client.files().list(q=search, fields="files(id)").execute()["files"]
@@ -296,15 +302,15 @@ def found(client: Any, folder: str, path: str) -> str | None:
     return listed[0]["id"] if listed else None
 
 
-def of_drive(client: Any, folder: str, path: str) -> bytes | None:
-    id = found(client, folder, path)
+def read_drive(client: Any, folder: str, path: str) -> bytes | None:
+    id = find_drive_id(client, folder, path)
     octets: bytes | None = None if id is None else client.files().get_media(fileId=id).execute()
     return octets
 
 
-def to_drive(client: Any, folder: str, path: str, body: bytes) -> None:
+def write_drive(client: Any, folder: str, path: str, body: bytes) -> None:
     media = MediaIoBaseUpload(io.BytesIO(body), "text/plain", resumable=False)
-    id = found(client, folder, path)
+    id = find_drive_id(client, folder, path)
     if id is not None:
         client.files().update(fileId=id, media_body=media).execute()
         return
@@ -312,12 +318,12 @@ def to_drive(client: Any, folder: str, path: str, body: bytes) -> None:
     client.files().create(body=said, media_body=media).execute()
 
 
-def place_of(request: Any, folders: Any) -> AbstractContextManager[Place]:
+def open_store(request: Any, folders: Any) -> AbstractContextManager[StoreUnderTest]:
     """What a test's parameter names; `folders` makes new ones."""
     name = request.param
     if name == "azurite":
-        return in_azure(name, request.getfixturevalue("azurite_started"), Wire())
+        return open_azure(name, request.getfixturevalue("azurite_started"), RecordedWire())
     if name == "folder":
-        return folder(folders.mktemp("written") / "root")
-    kinds: Mapping[str, Callable[[], AbstractContextManager[Place]]] = {"s3": s3, "drive": drive}
-    return kinds[name]() if name in kinds else azure_demo(name)
+        return open_folder(folders.mktemp("written") / "root")
+    kinds: Mapping[str, Callable[[], AbstractContextManager[StoreUnderTest]]] = {"s3": open_s3, "drive": open_drive}
+    return kinds[name]() if name in kinds else open_azure_emulator(name)

@@ -14,11 +14,19 @@ from onedoor.spi.capabilities import ColumnType
 
 KINDS: Mapping[str, Mapping[str, ColumnType]] = {
     "thing": {
-        "id": ColumnType.INTEGER, "code": ColumnType.TEXT, "name": ColumnType.TEXT, "amount": ColumnType.DECIMAL, "big": ColumnType.INTEGER,
-        "ratio": ColumnType.FLOAT, "day": ColumnType.DATE, "moment": ColumnType.TIME, "done": ColumnType.BOOLEAN, "version": ColumnType.INTEGER,
+        "id": ColumnType.INTEGER,
+        "code": ColumnType.TEXT,
+        "name": ColumnType.TEXT,
+        "amount": ColumnType.DECIMAL,
+        "big": ColumnType.INTEGER,
+        "ratio": ColumnType.FLOAT,
+        "day": ColumnType.DATE,
+        "moment": ColumnType.TIME,
+        "done": ColumnType.BOOLEAN,
+        "version": ColumnType.INTEGER,
     },
     "part": {"thing_id": ColumnType.INTEGER, "line": ColumnType.INTEGER, "label": ColumnType.TEXT},
-}  # fmt: skip
+}
 KEYS = {"thing": ("id",), "part": ("thing_id", "line")}
 IN_MEMORY = {
     "thing": MemoryWriteRules(columns=KINDS["thing"], unique=(("code",),), required=frozenset({"code"})),

@@ -1,4 +1,4 @@
-"""What settings and rights let be changed, and what an operator is told where they do not."""
+"""Change only what settings and rights allow, and tell an operator what is missing."""
 
 import sqlite3
 from contextlib import closing
@@ -12,8 +12,8 @@ from demo.servers.postgresql import PostgresqlServer
 from onedoor.connectors.sql import mysql, postgresql, sqlite
 from onedoor.errors import ConfigurationError, ConnectorError, ErrorCode
 from onedoor.spi.connector import ChangeKind
-from tests.connectors.writing.changes import change, created, make, refusal, row
-from tests.connectors.writing.conftest import WRITABLE
+from tests.connectors.writing.changes import apply_changes, build_change, build_creation, build_row, get_refusal
+from tests.connectors.writing.conftest import WRITABLE, connect_to
 from tests.connectors.writing.tables import into_sqlite
 from tests.servers.mariadb import MariadbServer
 
@@ -25,10 +25,12 @@ async def test_a_user_who_may_only_read_is_told_so(postgresql_written: str) -> N
         connection.execute("DROP ROLE IF EXISTS reader")
         connection.execute("CREATE ROLE reader LOGIN")
         connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
+    owner = await connect_to("postgresql", postgresql_written)  # makes the table of markers
+    await owner.close()
     reading = postgresql_written.replace("acme@", "reader@")
     source = await postgresql.connect(postgresql.PostgresqlOptions(url=reading, writable=WRITABLE))
     try:
-        assert await refusal(source, created(1)) == (
+        assert await get_refusal(source, build_creation(1)) == (
             ErrorCode.CANNOT_ANSWER,
             "the database does not let its user change a table: grant it, or take it out of `writable`",
         )
@@ -90,7 +92,7 @@ async def test_nothing_is_changed_where_the_settings_do_not_say_so(tmp_path: Pat
     into_sqlite(path)
     source = await sqlite.connect(sqlite.SqliteOptions(path=str(path)))
     assert source.write_capabilities("thing") is None
-    assert (await refusal(source, created(1)))[0] is ErrorCode.CANNOT_ANSWER
+    assert (await get_refusal(source, build_creation(1)))[0] is ErrorCode.CANNOT_ANSWER
     await source.close()
     with closing(sqlite3.connect(path)) as connection:
         names = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
@@ -101,6 +103,6 @@ async def test_another_column_may_count_the_changes(tmp_path: Path) -> None:
     path = tmp_path / "tables.sqlite"
     into_sqlite(path)
     source = await sqlite.connect(sqlite.SqliteOptions(path=str(path), writable=("thing",), versions={"thing": "big"}))
-    [made] = await make(source, change(ChangeKind.CREATE, code="a"))
-    assert made.after == row(1, code="a", big=1)
+    [made] = await apply_changes(source, build_change(ChangeKind.CREATE, code="a"))
+    assert made.after == build_row(1, code="a", big=1)
     await source.close()

@@ -1,4 +1,4 @@
-"""What databases have against a change, and what their users are told: never SQL, never a value."""
+"""Report what a database has against a change, without SQL and values."""
 
 import asyncio
 from decimal import Decimal
@@ -12,8 +12,16 @@ from demo.servers.postgresql import PostgresqlServer
 from onedoor.connectors.sql import postgresql
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.spi.connector import ChangeKind, ChangeResult, RowChange, WritableConnector
-from tests.connectors.writing.changes import change, created, make, part, refusal, row, rows
-from tests.connectors.writing.conftest import Under, opened
+from tests.connectors.writing.changes import (
+    apply_changes,
+    build_change,
+    build_creation,
+    build_part_change,
+    build_row,
+    get_refusal,
+    read_rows,
+)
+from tests.connectors.writing.conftest import ConnectorUnderTest, open_connector
 from tests.connectors.writing.tables import into_sqlite
 
 NOWHERE = ErrorCode.BAD_USER_INPUT, "`thing_id` names no row that there is"
@@ -26,24 +34,28 @@ databases = pytest.mark.parametrize("under", ["sqlite", "postgresql", "mysql"], 
 
 @databases
 @pytest.mark.parametrize("dry", [False, True])
-async def test_a_reference_leads_somewhere(under: Under, dry: bool) -> None:
-    await make(under.source, created(1), part(1))
-    assert await refusal(under.source, part(9), dry=dry) == NOWHERE
-    assert await refusal(under.source, change(ChangeKind.DELETE, {"id": 1}), dry=dry) == REFERRED
-    assert await make(under.source, part(1, verb=ChangeKind.DELETE), change(ChangeKind.DELETE, {"id": 1}), dry=dry)
+async def test_a_reference_leads_somewhere(under: ConnectorUnderTest, dry: bool) -> None:
+    await apply_changes(under.source, build_creation(1), build_part_change(1))
+    assert await get_refusal(under.source, build_part_change(9), dry=dry) == NOWHERE
+    assert await get_refusal(under.source, build_change(ChangeKind.DELETE, {"id": 1}), dry=dry) == REFERRED
+    assert await apply_changes(
+        under.source, build_part_change(1, verb=ChangeKind.DELETE), build_change(ChangeKind.DELETE, {"id": 1}), dry=dry
+    )
 
 
 @pytest.mark.parametrize("under", ["sqlite", "postgresql"], indirect=True)
-async def test_a_reference_is_seen_to_when_all_is_done(under: Under) -> None:
-    assert [each.after for each in await make(under.source, part(1), created(1))][1] == row(1)
-    assert await refusal(under.source, change(ChangeKind.DELETE, {"id": 1}), created(2)) == REFERRED
+async def test_a_reference_is_seen_to_when_all_is_done(under: ConnectorUnderTest) -> None:
+    assert [result.after for result in await apply_changes(under.source, build_part_change(1), build_creation(1))][
+        1
+    ] == build_row(1)
+    assert await get_refusal(under.source, build_change(ChangeKind.DELETE, {"id": 1}), build_creation(2)) == REFERRED
 
 
 @databases
-async def test_a_check_is_told_without_its_words(under: Under) -> None:
-    code, told = await refusal(under.source, created(1, amount=Decimal("-0.01")))
-    assert (code, told) in {(CHECKED[0], CHECKED[1].format(each)) for each in ("the row", "`amount`")}
-    assert await rows(under.source) == []
+async def test_a_check_is_told_without_its_words(under: ConnectorUnderTest) -> None:
+    code, told = await get_refusal(under.source, build_creation(1, amount=Decimal("-0.01")))
+    assert (code, told) in {(CHECKED[0], CHECKED[1].format(item)) for item in ("the row", "`amount`")}
+    assert await read_rows(under.source) == []
 
 
 @databases
@@ -51,10 +63,10 @@ async def test_a_check_is_told_without_its_words(under: Under) -> None:
     ("amount", Decimal("0.001")), ("amount", Decimal("1e40")), ("amount", Decimal("1e400")), ("big", 2**63),
     ("big", -(2**63) - 1), ("code", "a\0b"), ("name", "\ud800"),
 ])  # fmt: skip
-async def test_what_a_column_cannot_hold_is_not_made_to_fit(under: Under, column: str, value: Any) -> None:
-    code, told = await refusal(under.source, created(1, **{column: value}))
+async def test_what_a_column_cannot_hold_is_not_made_to_fit(under: ConnectorUnderTest, column: str, value: Any) -> None:
+    code, told = await get_refusal(under.source, build_creation(1, **{column: value}))
     assert (code, told[: len(f"`{column}` cannot hold the value given")]) == (UNHELD[0], UNHELD[1].format(column))
-    assert await rows(under.source) == []
+    assert await read_rows(under.source) == []
 
 
 @databases
@@ -62,27 +74,30 @@ async def test_what_a_column_cannot_hold_is_not_made_to_fit(under: Under, column
     ("amount", 0.5), ("amount", Decimal("nan")), ("big", True), ("big", "1"), ("done", 1), ("name", 1), ("day", "x"),
     ("moment", "2026"), ("ratio", float("inf")), ("ratio", "1"),
 ])  # fmt: skip
-async def test_a_value_is_of_its_columns_kind(under: Under, column: str, value: Any) -> None:
-    code, told = await refusal(under.source, created(1, **{column: value}))
+async def test_a_value_is_of_its_columns_kind(under: ConnectorUnderTest, column: str, value: Any) -> None:
+    code, told = await get_refusal(under.source, build_creation(1, **{column: value}))
     assert code is ErrorCode.BAD_USER_INPUT
     assert told.startswith(f"`{column}` takes values of the kind ")
 
 
 @pytest.mark.parametrize(("under", "column"), [("mysql", "code")], indirect=["under"])
-async def test_what_is_too_long_is_told_by_its_column(under: Under, column: str) -> None:
-    assert await refusal(under.source, created(1, **{column: "x" * 191})) == (UNHELD[0], UNHELD[1].format(column))
+async def test_what_is_too_long_is_told_by_its_column(under: ConnectorUnderTest, column: str) -> None:
+    assert await get_refusal(under.source, build_creation(1, **{column: "x" * 191})) == (
+        UNHELD[0],
+        UNHELD[1].format(column),
+    )
 
 
 @databases
-async def test_a_reader_does_not_wait_for_a_change(under: Under) -> None:
-    await make(under.source, created(1))
+async def test_a_reader_does_not_wait_for_a_change(under: ConnectorUnderTest) -> None:
+    await apply_changes(under.source, build_creation(1))
     another = await under.another()
-    async with held(another, change(ChangeKind.UPDATE, {"id": 1}, name="new")):
-        assert await asyncio.wait_for(rows(under.source), PATIENCE) == [row(1)]
-        assert await refusal(under.source, change(ChangeKind.UPDATE, {"id": 1}, name="other")) == (
+    async with held(another, build_change(ChangeKind.UPDATE, {"id": 1}, name="new")):
+        assert await asyncio.wait_for(read_rows(under.source), PATIENCE) == [build_row(1)]
+        assert await get_refusal(under.source, build_change(ChangeKind.UPDATE, {"id": 1}, name="other")) == (
             ErrorCode.SOURCE_OVERLOADED, "the database is busy with other changes, ask again",
         )  # fmt: skip
-    assert await rows(under.source) == [row(1)]
+    assert await read_rows(under.source) == [build_row(1)]
 
 
 class held:  # noqa: N801
@@ -102,8 +117,8 @@ class held:  # noqa: N801
 
 
 @databases
-async def test_whether_a_change_was_made_is_not_said_while_it_is_under_way(under: Under) -> None:
-    told, another = created(1), await under.another()
+async def test_whether_a_change_was_made_is_not_said_while_it_is_under_way(under: ConnectorUnderTest) -> None:
+    told, another = build_creation(1), await under.another()
     async with held(another, told):
         with pytest.raises(ConnectorError) as raised:
             await under.source.find_change(told)
@@ -113,8 +128,8 @@ async def test_whether_a_change_was_made_is_not_said_while_it_is_under_way(under
 
 @databases
 @pytest.mark.parametrize("moments", [0, 1, 2, 3, 5, 8, 13, 21])
-async def test_who_leaves_in_the_middle_leaves_a_whole_change_or_none(under: Under, moments: int) -> None:
-    told = created(1)
+async def test_who_leaves_in_the_middle_leaves_a_whole_change_or_none(under: ConnectorUnderTest, moments: int) -> None:
+    told = build_creation(1)
     task = asyncio.ensure_future(under.source.apply([told]))
     for _ in range(moments):
         await asyncio.sleep(0.001)
@@ -124,7 +139,7 @@ async def test_who_leaves_in_the_middle_leaves_a_whole_change_or_none(under: Und
         [made] = await asyncio.wait_for(task, PATIENCE)
     except asyncio.CancelledError:
         made = await under.source.find_change(told)
-    assert made == (ChangeResult(before=None, after=row(1)) if await rows(under.source) else None)
+    assert made == (ChangeResult(before=None, after=build_row(1)) if await read_rows(under.source) else None)
 
 
 async def test_odd_types_are_written_as_they_are_read(postgresql_started: PostgresqlServer) -> None:
@@ -139,23 +154,23 @@ async def test_odd_types_are_written_as_they_are_read(postgresql_started: Postgr
     given = {"mood": "sad", "doc": '{"a": 1}', "letters": "abc", "small": -8, "code": "abcde", 'a "b%s': "x"}
     source = await postgresql.connect(postgresql.PostgresqlOptions(url=url, writable=("odd",)))
     try:
-        [made] = await make(source, change(ChangeKind.CREATE, collection="odd", **given))
+        [made] = await apply_changes(source, build_change(ChangeKind.CREATE, collection="odd", **given))
         assert made.after is not None
         assert {name: made.after[name] for name in given} == given
         assert (made.after["doubled"], len(made.after["id"])) == (-16, 36)
         key = {"id": made.after["id"]}
-        [made] = await make(
-            source, change(ChangeKind.UPDATE, key, collection="odd", mood="glad", exact=Decimal("0.10"))
+        [made] = await apply_changes(
+            source, build_change(ChangeKind.UPDATE, key, collection="odd", mood="glad", exact=Decimal("0.10"))
         )
         assert made.after is not None
         assert (made.after["mood"], str(made.after["exact"])) == ("glad", "0.10")
         for bad in ({"mood": "angry"}, {"small": 2**15}, {"code": "abcdef"}, {"letters": "abcd"}, {"doc": "{"}):
-            code, told = await refusal(source, change(ChangeKind.UPDATE, key, collection="odd", **bad))
+            code, told = await get_refusal(source, build_change(ChangeKind.UPDATE, key, collection="odd", **bad))
             assert (code, "cannot hold the value" in told) == (ErrorCode.BAD_USER_INPUT, True)
-        assert (await refusal(source, change(ChangeKind.UPDATE, key, collection="odd", doubled=1)))[1] == (
+        assert (await get_refusal(source, build_change(ChangeKind.UPDATE, key, collection="odd", doubled=1)))[1] == (
             "`doubled` of `odd` is not to be set by a change"
         )
-        assert (await refusal(source, change(ChangeKind.DELETE, {"id": "x"}, collection="odd")))[
+        assert (await get_refusal(source, build_change(ChangeKind.DELETE, {"id": "x"}, collection="odd")))[
             0
         ] is ErrorCode.NOT_FOUND
     finally:
@@ -168,10 +183,10 @@ async def test_a_database_that_leaves_is_told(tmp_path: Path, postgresql_started
         connection.execute("CREATE TABLE thing (id int PRIMARY KEY, name text)")
     source = await postgresql.connect(postgresql.PostgresqlOptions(url=url, writable=("thing",)))
     try:
-        await make(source, change(ChangeKind.CREATE, {"id": 1}, name="a"))
+        await apply_changes(source, build_change(ChangeKind.CREATE, {"id": 1}, name="a"))
         with psycopg.connect(postgresql_started.url(), autocommit=True) as connection:
             connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'leaving'")
-        [made] = await make(source, change(ChangeKind.UPDATE, {"id": 1}, name="b"))
+        [made] = await apply_changes(source, build_change(ChangeKind.UPDATE, {"id": 1}, name="b"))
         assert made.after == {"id": 1, "name": "b"}
     finally:
         await source.close()
@@ -180,8 +195,8 @@ async def test_a_database_that_leaves_is_told(tmp_path: Path, postgresql_started
 async def test_a_connection_is_used_again(tmp_path: Path) -> None:
     path = tmp_path / "tables.sqlite"
     into_sqlite(path)
-    async with opened("sqlite", str(path)) as under:
+    async with open_connector("sqlite", str(path)) as under:
         for number in range(1, 4):
-            await make(under.source, created(number))
-            assert (await refusal(under.source, created(number)))[0] is ErrorCode.ALREADY_EXISTS
-        assert len(await rows(under.source)) == 3
+            await apply_changes(under.source, build_creation(number))
+            assert (await get_refusal(under.source, build_creation(number)))[0] is ErrorCode.ALREADY_EXISTS
+        assert len(await read_rows(under.source)) == 3

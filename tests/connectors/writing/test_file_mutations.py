@@ -1,4 +1,4 @@
-"""Files put, copied, deleted and uploaded through the open house, in every store, asked over HTTP as clients do."""
+"""Put, copy, delete and upload files through Onedoor in every store, over HTTP as clients do."""
 
 import asyncio
 import json
@@ -52,7 +52,7 @@ SHELVES = (
     Shelf(store="AZURE_BLOB", type="BlobFile"),
     Shelf(store="DRIVE", type="DriveFile", folder=""),
 )
-WITH_ADDRESSES = tuple(each for each in SHELVES if each.store != "FOLDER")
+WITH_ADDRESSES = tuple(shelve for shelve in SHELVES if shelve.store != "FOLDER")
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +193,7 @@ async def test_what_is_only_tried_leaves_nothing(ask: Ask, shelf: Shelf) -> None
     assert (await changed(ask, f"delete{shelf.type}", id=made["row"], dryRun=True))["state"] == "TRIED"
     assert len(await standing_at(ask, path)) == 1
     kept = await one(ask, shelf, made["row"], "history { nodes { id } }")
-    assert [each["id"] for each in kept["history"]["nodes"]] == [made["id"]]
+    assert [item["id"] for item in kept["history"]["nodes"]] == [made["id"]]
 
 
 async def test_what_is_deleted_is_no_more_but_in_history(ask: Ask, shelf: Shelf) -> None:
@@ -260,7 +260,7 @@ async def test_who_may_not_is_told_so_and_nothing_is_asked(ask: Ask, door: Door,
         ("sales", "fileUpload", {"store": shelf.store, "path": shelf.path(), "size": 1}),
     ):
         told = await ask(mutation(field, given, "id"), group)
-        codes = {each["extensions"]["code"] for each in told.errors}
+        codes = {error["extensions"]["code"] for error in told.errors}
         assert (codes, (told.data or {}).get(field)) == ({"FORBIDDEN"}, None)
     assert door.calls(source) == before
     assert (await one(ask, shelf, made["row"]))["text"] == TEXT
@@ -273,7 +273,7 @@ async def test_nothing_of_a_file_is_in_the_journal(ask: Ask, door: Door, shelf: 
 
 
 def journal(door: Door) -> bytes:
-    return b"".join(each.read_bytes() for each in sorted((door.folder / "records").rglob("*")) if each.is_file())
+    return b"".join(path.read_bytes() for path in sorted((door.folder / "records").rglob("*")) if path.is_file())
 
 
 STEPS = "id path store fileId expiresAt bounded steps"
@@ -310,7 +310,7 @@ async def test_a_file_is_uploaded_by_plain_http(ask: Ask, giving: Shelf) -> None
     given = await upload(ask, giving, path := giving.path())
     assert await standing_at(ask, path) == []
 
-    assert {sent(each) for each in given["steps"]} <= {200, 201}
+    assert {sent(item) for item in given["steps"]} <= {200, 201}
     assert await standing_at(ask, path) == [{"store": giving.store, "text": TEXT}]
     assert (given["path"], given["store"]) == (path, giving.store)
     if given["fileId"] is not None:
@@ -323,7 +323,7 @@ async def test_an_address_ends_within_five_minutes(ask: Ask, giving: Shelf) -> N
         given = await upload(ask, giving, giving.path(), **({} if minutes is None else {"minutes": minutes}))
         left = (datetime.fromisoformat(given["expiresAt"]) - datetime.now(UTC)).total_seconds()
         assert most - 30 < left <= most
-    assert {await no_upload(ask, giving, giving.path(), minutes=each) for each in (0, 6, -1)} == {"LIMIT_EXCEEDED"}
+    assert {await no_upload(ask, giving, giving.path(), minutes=item) for item in (0, 6, -1)} == {"LIMIT_EXCEEDED"}
 
 
 async def test_an_address_takes_that_one_file(ask: Ask, giving: Shelf) -> None:
@@ -331,11 +331,11 @@ async def test_an_address_takes_that_one_file(ask: Ask, giving: Shelf) -> None:
     given = await upload(ask, giving, path := giving.path())
     word = path.rpartition(" ")[2].removesuffix(".csv")
     other = uuid4().hex
-    moved = [{**each, "url": each["url"].replace(word, other)} for each in given["steps"]]
+    moved = [{**item, "url": item["url"].replace(word, other)} for item in given["steps"]]
 
     if giving.store != "DRIVE":
         assert moved != given["steps"]
-        assert {sent(each) for each in moved} == {403}
+        assert {sent(item) for item in moved} == {403}
     assert (moved == given["steps"]) == (giving.store == "DRIVE")
     assert await standing_at(ask, path.replace(word, other)) == []
 
@@ -346,7 +346,7 @@ async def test_an_address_takes_no_others_place(ask: Ask, giving: Shelf) -> None
 
     given = await upload(ask, giving, path, replace=True, contentType="text/plain")
     new = HELD.replace(b"A-1", b"B-2")
-    assert {sent(each, new) for each in given["steps"]} <= {200, 201}
+    assert {sent(item, new) for item in given["steps"]} <= {200, 201}
     assert (await one(ask, giving, made["row"]))["text"] == new.decode()
 
 
@@ -367,17 +367,17 @@ async def test_an_address_is_kept_nowhere(
         given = await upload(ask, giving, giving.path())
     again = await upload(ask, giving, giving.path())
 
-    secrets = [signed(each["url"]) for each in (*given["steps"], *again["steps"])]
-    held = journal(door) + b"".join(each.read_bytes() for each in door.folder.glob("state.sqlite*"))
+    secrets = [signed(item["url"]) for item in (*given["steps"], *again["steps"])]
+    held = journal(door) + b"".join(path.read_bytes() for path in door.folder.glob("state.sqlite*"))
     assert all(secrets)
-    assert not any(word.encode() in held or word in caplog.text for each in secrets for word in each)
+    assert not any(word.encode() in held or word in caplog.text for secret in secrets for word in secret)
     assert given["steps"] != again["steps"]
 
 
 async def test_a_client_in_javascript_uploads_as_the_page_says(
     ask: Ask, door: Door, giving: Shelf, tmp_path: Path
 ) -> None:
-    (block,) = (each for each in blocks(ROOT / "docs/changes.md", "js") if each.words == ("upload.mjs",))
+    (block,) = (item for item in blocks(ROOT / "docs/changes.md", "js") if item.words == ("upload.mjs",))
     (tmp_path / "upload.mjs").write_text(block.text, encoding="utf-8")
     path, body = giving.path(), "é,1\n" * 900_000
     given = [f"http://127.0.0.1:{door.port}", door.keys["support"], {"store": giving.store, "path": path}]
@@ -404,5 +404,5 @@ def run(folder: Path, program: str) -> None:
 
 def signed(url: str) -> list[str]:
     """What of it nobody could guess, and what else is as long."""
-    values = (each.partition("=")[2] for each in urlsplit(url).query.split("&"))
-    return [each for each in values if len(each) > 20]
+    values = (part.partition("=")[2] for part in urlsplit(url).query.split("&"))
+    return [value for value in values if len(value) > 20]

@@ -1,12 +1,13 @@
-"""Files put, copied and deleted in every store, and looked at with the vendors' own clients."""
+"""Put, copy and delete files in every store, and look at them with the vendors' own clients."""
 
 import asyncio
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from uuid import uuid4
 
 import pytest
+import pytest_asyncio
 
 from onedoor.connectors.files.writes import WRITABLE_COLUMNS
 from onedoor.errors import ConnectorError, ErrorCode
@@ -22,17 +23,25 @@ from onedoor.spi.connector import (
 )
 from onedoor.spi.scan import KeyFilter, ScanRequest
 from tests.connectors.writing import stores
-from tests.connectors.writing.stores import Place
+from tests.connectors.writing.stores import StoreUnderTest
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 STORES = ("s3", "azure_blob", "azurite", "azure_files", "folder", "drive")
 BEFORE, AFTER = b"as it was", b"as it is now"
 TYPED = {"text": "as it is now", "content_type": "text/x-acme"}
 
 
 @pytest.fixture(scope="module", params=STORES)
-def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    with stores.place_of(request, tmp_path_factory) as found:
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreUnderTest]:
+    with stores.open_store(request, tmp_path_factory) as found:
         yield found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def source(place: StoreUnderTest) -> AsyncIterator[Any]:
+    """One connector for all cases of a store that need no other."""
+    async with place.opened() as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -40,31 +49,33 @@ def path() -> str:
     return f"in/é {uuid4().hex}.txt"
 
 
-def changing(verb: ChangeKind, path: str, *, version: str | None = None, id: str = "", **values: Any) -> RowChange:
+def build_file_change(
+    verb: ChangeKind, path: str, *, version: str | None = None, id: str = "", **values: Any
+) -> RowChange:
     given = {"text": AFTER.decode()} if not values and verb is not ChangeKind.DELETE else values
     key = {"path": path}
     return RowChange(id=id or uuid4().hex, collection="files", kind=verb, key=key, values=given, version=version)
 
 
-async def made(source: Any, *changes: RowChange, dry: bool = False) -> ChangeResult:
+async def apply_change(source: Any, *changes: RowChange, dry: bool = False) -> ChangeResult:
     (found,) = await source.apply(changes, dry_run=dry)
     return found
 
 
-async def refused(source: Any, change: RowChange, *, dry: bool = False) -> ErrorCode:
+async def get_refusal(source: Any, change: RowChange, *, dry: bool = False) -> ErrorCode:
     with pytest.raises(ChangeRejected) as unmade:
         await source.apply([change], dry_run=dry)
     return unmade.value.code
 
 
-async def row(source: Any, place: Place, path: str) -> RowValues | None:
+async def read_row(source: Any, place: StoreUnderTest, path: str) -> RowValues | None:
     columns = tuple(source.capabilities("files").columns)
     ask = ScanRequest(collection="files", columns=columns, keys=KeyFilter(("id",), ((place.id(path),),)))
-    found = [dict(zip(columns, each, strict=True)) async for rows in source.scan(ask) for each in rows]
+    found = [dict(zip(columns, item, strict=True)) async for rows in source.scan(ask) for item in rows]
     return found[0] if found else None
 
 
-async def test_it_says_what_may_be_written(place: Place) -> None:
+async def test_write_capabilities_follow_the_settings(place: StoreUnderTest) -> None:
     async with place.opened() as source, place.opened(writable=False) as closed:
         assert isinstance(source, WritableConnector)
         assert isinstance(source, UploadTarget)
@@ -80,95 +91,91 @@ async def test_it_says_what_may_be_written(place: Place) -> None:
 
 
 @pytest.mark.parametrize("verb", [ChangeKind.CREATE, ChangeKind.PUT])
-async def test_what_was_not_there_is_made(place: Place, path: str, verb: ChangeKind) -> None:
-    async with place.opened() as source:
-        came = await made(source, changing(verb, path, content=b64encode(AFTER).decode()))
+async def test_a_new_file_is_created(place: StoreUnderTest, source: Any, path: str, verb: ChangeKind) -> None:
+    came = await apply_change(source, build_file_change(verb, path, content=b64encode(AFTER).decode()))
 
-        assert place.body(path) == AFTER
-        assert came == ChangeResult(before=None, after=await row(source, place, path))
-        assert came.after is not None
-        assert came.after["size"] == len(AFTER)
-
-
-async def test_a_file_without_a_byte_is_a_file(place: Place, path: str) -> None:
-    async with place.opened() as source:
-        await made(source, changing(ChangeKind.CREATE, path, text=""))
-
-        assert place.body(path) == b""
+    assert place.body(path) == AFTER
+    assert came == ChangeResult(before=None, after=await read_row(source, place, path))
+    assert came.after is not None
+    assert came.after["size"] == len(AFTER)
 
 
-async def test_what_is_there_is_not_made_again(place: Place, path: str) -> None:
+async def test_an_empty_file_is_a_file(place: StoreUnderTest, source: Any, path: str) -> None:
+    await apply_change(source, build_file_change(ChangeKind.CREATE, path, text=""))
+
+    assert place.body(path) == b""
+
+
+async def test_an_existing_file_is_not_created_again(place: StoreUnderTest, source: Any, path: str) -> None:
     place.put(path, BEFORE)
-    async with place.opened() as source:
-        assert await refused(source, changing(ChangeKind.CREATE, path)) is ErrorCode.ALREADY_EXISTS
+    assert await get_refusal(source, build_file_change(ChangeKind.CREATE, path)) is ErrorCode.ALREADY_EXISTS
 
     assert place.body(path) == BEFORE
 
 
-async def test_what_is_there_is_replaced(place: Place, path: str) -> None:
+async def test_an_existing_file_is_replaced(place: StoreUnderTest, source: Any, path: str) -> None:
     place.put(path, BEFORE)
-    async with place.opened() as source:
-        stood = await row(source, place, path)
-        came = await made(source, changing(ChangeKind.PUT, path, **TYPED))
+    row = await read_row(source, place, path)
+    came = await apply_change(source, build_file_change(ChangeKind.PUT, path, **TYPED))
 
-        assert came == ChangeResult(before=stood, after=await row(source, place, path))
-        assert place.body(path) == AFTER
+    assert came == ChangeResult(before=row, after=await read_row(source, place, path))
+    assert place.body(path) == AFTER
 
 
-async def test_a_file_is_deleted(place: Place, path: str) -> None:
+async def test_a_file_is_deleted(place: StoreUnderTest, source: Any, path: str) -> None:
     place.put(path, BEFORE)
-    async with place.opened() as source:
-        stood = await row(source, place, path)
-        deletion = changing(ChangeKind.DELETE, path)
+    row = await read_row(source, place, path)
+    deletion = build_file_change(ChangeKind.DELETE, path)
 
-        assert await made(source, deletion) == ChangeResult(before=stood, after=None)
-        assert place.body(path) is None
-        assert await refused(source, changing(ChangeKind.DELETE, path)) is ErrorCode.NOT_FOUND
-        came = await source.find_change(deletion)
-        assert came is not None
-        assert came.after is None
+    assert await apply_change(source, deletion) == ChangeResult(before=row, after=None)
+    assert place.body(path) is None
+    assert await get_refusal(source, build_file_change(ChangeKind.DELETE, path)) is ErrorCode.NOT_FOUND
+    change = await source.find_change(deletion)
+    assert change is not None
+    assert change.after is None
 
 
-async def test_a_copy_is_the_stores_own_work(place: Place, path: str) -> None:
+async def test_a_copy_is_made_by_the_store(place: StoreUnderTest, source: Any, path: str) -> None:
     place.put(path, BEFORE)
-    async with place.opened() as source:
-        copy = changing(ChangeKind.CREATE, f"{path}.copy", copy_of=place.id(path))
-        came = await made(source, copy)
+    copy = build_file_change(ChangeKind.CREATE, f"{path}.copy", copy_of=place.id(path))
+    came = await apply_change(source, copy)
 
-        assert (place.body(f"{path}.copy"), place.body(path)) == (BEFORE, BEFORE)
-        assert came == ChangeResult(before=None, after=await row(source, place, f"{path}.copy"))
-        assert await refused(source, changing(ChangeKind.CREATE, f"{path}.copy", copy_of=place.id(path))) is (
-            ErrorCode.ALREADY_EXISTS
-        )
-        assert (
-            await refused(source, changing(ChangeKind.CREATE, f"{path}.more", copy_of="nothing")) is ErrorCode.NOT_FOUND
-        )
+    assert (place.body(f"{path}.copy"), place.body(path)) == (BEFORE, BEFORE)
+    assert came == ChangeResult(before=None, after=await read_row(source, place, f"{path}.copy"))
+    assert await get_refusal(source, build_file_change(ChangeKind.CREATE, f"{path}.copy", copy_of=place.id(path))) is (
+        ErrorCode.ALREADY_EXISTS
+    )
+    assert (
+        await get_refusal(source, build_file_change(ChangeKind.CREATE, f"{path}.more", copy_of="nothing"))
+        is ErrorCode.NOT_FOUND
+    )
 
 
 @pytest.mark.parametrize("verb", [ChangeKind.PUT, ChangeKind.DELETE])
-async def test_a_lost_update_is_refused(place: Place, path: str, verb: ChangeKind) -> None:
+async def test_a_lost_update_is_refused(place: StoreUnderTest, source: Any, path: str, verb: ChangeKind) -> None:
     place.put(path, BEFORE)
-    async with place.opened() as source:
-        seen = await row(source, place, path)
-        assert seen is not None
-        place.put(path, b"somebody else's")
+    seen = await read_row(source, place, path)
+    assert seen is not None
+    place.put(path, b"somebody else's")
 
-        assert await refused(source, changing(verb, path, version=seen["version"])) is ErrorCode.VERSION_CONFLICT
-        assert place.body(path) == b"somebody else's"
-        now = await row(source, place, path)
-        assert now is not None
-        await made(source, changing(verb, path, version=now["version"]))
-        assert place.body(path) == (AFTER if verb is ChangeKind.PUT else None)
-        absent = changing(verb, f"{path}.none", version=now["version"])
-        assert await refused(source, absent) in (ErrorCode.VERSION_CONFLICT, ErrorCode.NOT_FOUND)
+    assert (
+        await get_refusal(source, build_file_change(verb, path, version=seen["version"])) is ErrorCode.VERSION_CONFLICT
+    )
+    assert place.body(path) == b"somebody else's"
+    now = await read_row(source, place, path)
+    assert now is not None
+    await apply_change(source, build_file_change(verb, path, version=now["version"]))
+    assert place.body(path) == (AFTER if verb is ChangeKind.PUT else None)
+    absent = build_file_change(verb, f"{path}.none", version=now["version"])
+    assert await get_refusal(source, absent) in (ErrorCode.VERSION_CONFLICT, ErrorCode.NOT_FOUND)
 
 
-async def raced(place: Place, changes: list[RowChange]) -> list[ChangeResult | ErrorCode]:
+async def race(place: StoreUnderTest, changes: list[RowChange]) -> list[ChangeResult | ErrorCode]:
     """Each by a door of its own; Drive compares nothing itself, so there all are of one door."""
 
     async def one(source: Any, change: RowChange) -> ChangeResult | ErrorCode:
         try:
-            return await made(source, change)
+            return await apply_change(source, change)
         except ChangeRejected as unmade:
             return unmade.code
 
@@ -178,39 +185,42 @@ async def raced(place: Place, changes: list[RowChange]) -> list[ChangeResult | E
 
 
 @pytest.mark.parametrize("verb", [ChangeKind.PUT, ChangeKind.CREATE])
-async def test_of_two_writers_exactly_one_wins(place: Place, path: str, verb: ChangeKind) -> None:
+async def test_of_two_writers_exactly_one_wins(place: StoreUnderTest, path: str, verb: ChangeKind) -> None:
     version, code = None, ErrorCode.ALREADY_EXISTS
     if verb is ChangeKind.PUT:
         place.put(path, BEFORE)
         async with place.opened() as source:
-            stood = await row(source, place, path)
-            assert stood is not None
-            version, code = stood["version"], ErrorCode.VERSION_CONFLICT
-    changes = [changing(verb, path, version=version, text=f"writer {number}") for number in range(6)]
-    came = await raced(place, changes)
+            row = await read_row(source, place, path)
+            assert row is not None
+            version, code = row["version"], ErrorCode.VERSION_CONFLICT
+    changes = [build_file_change(verb, path, version=version, text=f"writer {number}") for number in range(6)]
+    came = await race(place, changes)
 
     winners = [number for number, each in enumerate(came) if isinstance(each, ChangeResult)]
     assert len(winners) == 1
     assert place.body(path) == f"writer {winners[0]}".encode()
-    assert [each for each in came if not isinstance(each, ChangeResult)] == [code] * 5
+    assert [item for item in came if not isinstance(item, ChangeResult)] == [code] * 5
 
 
-async def test_writers_who_ask_for_no_version_replace_one_another_in_turn(place: Place, path: str) -> None:
+async def test_writers_without_a_version_replace_one_another_in_turn(place: StoreUnderTest, path: str) -> None:
     """What each says was before is what another left: nothing is lost unseen."""
     place.put(path, BEFORE)
-    came = await raced(place, [changing(ChangeKind.PUT, path, text=f"writer {number}") for number in range(3)])
+    came = await race(place, [build_file_change(ChangeKind.PUT, path, text=f"writer {number}") for number in range(3)])
 
-    told = [each for each in came if isinstance(each, ChangeResult)]
-    befores = {each.before["version"] for each in told if each.before is not None}
-    afters = {each.after["version"] for each in told if each.after is not None}
+    told = [item for item in came if isinstance(item, ChangeResult)]
+    befores = {item.before["version"] for item in told if item.before is not None}
+    afters = {item.after["version"] for item in told if item.after is not None}
     assert len(told) == len(befores) == len(afters) == 3
     assert len(befores - afters) == len(afters - befores) == 1
 
 
-async def test_a_change_is_found_again_by_its_id_after_others_were_made(place: Place, path: str) -> None:
+async def test_a_change_is_found_again_by_its_id_after_others_were_made(place: StoreUnderTest, path: str) -> None:
     async with place.opened() as source, place.opened() as later:
-        first, second = changing(ChangeKind.PUT, path, text="1"), changing(ChangeKind.PUT, path, text="22")
-        one, two = await made(source, first), await made(source, second)
+        first, second = (
+            build_file_change(ChangeKind.PUT, path, text="1"),
+            build_file_change(ChangeKind.PUT, path, text="22"),
+        )
+        one, two = await apply_change(source, first), await apply_change(source, second)
         assert one.after is not None
         assert two.after is not None
 
@@ -223,33 +233,35 @@ async def test_a_change_is_found_again_by_its_id_after_others_were_made(place: P
         assert last is not None
         assert last.before is not None
         assert (last.before["version"], last.after) == (one.after["version"], two.after)
-        assert await later.find_change(changing(ChangeKind.PUT, path)) is None
+        assert await later.find_change(build_file_change(ChangeKind.PUT, path)) is None
 
 
-async def test_a_file_that_was_changed_often_keeps_the_marks_of_the_last_changes(place: Place, path: str) -> None:
-    changes = [changing(ChangeKind.PUT, path, text=f"{number}" * 3) for number in range(14)]
-    async with place.opened() as source:
-        for each in changes:
-            await made(source, each)
-        known = [await source.find_change(each) is not None for each in changes]
+async def test_a_file_that_is_changed_often_keeps_the_markers_of_the_last_changes(
+    place: StoreUnderTest, source: Any, path: str
+) -> None:
+    changes = [build_file_change(ChangeKind.PUT, path, text=f"{number}" * 3) for number in range(14)]
+    for change in changes:
+        await apply_change(source, change)
+    known = [await source.find_change(change) is not None for change in changes]
 
     assert known[-12:] == [True] * 12
 
 
-async def test_a_copy_does_not_take_over_what_was_done_to_its_original(place: Place, path: str) -> None:
-    async with place.opened() as source:
-        original = changing(ChangeKind.CREATE, path)
-        await made(source, original)
-        copy = changing(ChangeKind.CREATE, f"{path}.copy", copy_of=place.id(path))
-        await made(source, copy)
+async def test_a_copy_does_not_take_over_what_was_done_to_its_original(
+    place: StoreUnderTest, source: Any, path: str
+) -> None:
+    original = build_file_change(ChangeKind.CREATE, path)
+    await apply_change(source, original)
+    copy = build_file_change(ChangeKind.CREATE, f"{path}.copy", copy_of=place.id(path))
+    await apply_change(source, copy)
 
-        assert await source.find_change(copy) is not None
-        mistaken = changing(ChangeKind.CREATE, f"{path}.copy", id=original.id)
-        found = await source.find_change(mistaken)
-        assert found is None or found.after["path"] == path
+    assert await source.find_change(copy) is not None
+    mistaken = build_file_change(ChangeKind.CREATE, f"{path}.copy", id=original.id)
+    change = await source.find_change(mistaken)
+    assert change is None or change.after["path"] == path
 
 
-LOSES = {
+LOST_ANSWERS = {
     "s3": lambda method, path: method == "PUT",
     "azure_blob": lambda method, path: method == "PUT",
     "azure_files": lambda method, path: "comp=rename" in path,
@@ -258,81 +270,79 @@ LOSES = {
 """By store, the call after which it is made; Drive's uploads are asked for again by themselves."""
 
 
-@pytest.mark.parametrize("place", LOSES, indirect=True)
-async def test_a_change_whose_answer_was_lost_is_found(place: Place, path: str) -> None:
+@pytest.mark.parametrize("place", LOST_ANSWERS, indirect=True)
+async def test_a_change_whose_answer_was_lost_is_found(place: StoreUnderTest, source: Any, path: str) -> None:
     place.put(path, BEFORE)
     values = {"copy_of": place.id(path)} if place.name == "drive" else {"text": "as it is now"}
-    change = changing(ChangeKind.PUT, f"{path}.lost", **values)
-    async with place.opened() as source:
-        place.wire.loses = LOSES[place.name]
-        with pytest.raises(ConnectorError):
-            await source.apply([change])
+    change = build_file_change(ChangeKind.PUT, f"{path}.lost", **values)
+    place.wire.loses = LOST_ANSWERS[place.name]
+    with pytest.raises(ConnectorError):
+        await source.apply([change])
 
-        came = await source.find_change(change)
-        assert came == ChangeResult(before=None, after=await row(source, place, f"{path}.lost"))
+    came = await source.find_change(change)
+    assert came == ChangeResult(before=None, after=await read_row(source, place, f"{path}.lost"))
 
 
-@pytest.mark.parametrize("place", LOSES, indirect=True)
+@pytest.mark.parametrize("place", LOST_ANSWERS, indirect=True)
 @pytest.mark.parametrize("status", [400, 403, 429, 500, 503])
 @pytest.mark.parametrize("verb", [ChangeKind.PUT, ChangeKind.DELETE])
-async def test_what_a_store_refuses_is_said_in_our_words(
-    place: Place, path: str, verb: ChangeKind, status: int
+async def test_a_refusal_of_the_store_is_reported_without_its_words(
+    place: StoreUnderTest, source: Any, path: str, verb: ChangeKind, status: int
 ) -> None:
     """Where it said no, it is certain that nothing was done; where it broke, that is not known."""
     place.put(path, BEFORE)
-    async with place.opened() as source:
-        place.wire.refuses = status
-        try:
-            with pytest.raises((ChangeRejected, ConnectorError)) as failure:
-                await source.apply([changing(verb, path)])
-        finally:
-            place.wire.refuses = None
+    place.wire.refuses = status
+    try:
+        with pytest.raises((ChangeRejected, ConnectorError)) as failure:
+            await source.apply([build_file_change(verb, path)])
+    finally:
+        place.wire.refuses = None
 
-        assert isinstance(failure.value, ChangeRejected) or status in (429, 500, 503)
-        assert not {"secret", "theirs", path, stores.HOST} & set(failure.value.reason.split())
-        assert place.body(path) == BEFORE
-        await made(source, changing(verb, path))
-        assert place.body(path) == (AFTER if verb is ChangeKind.PUT else None)
+    assert isinstance(failure.value, ChangeRejected) or status in (429, 500, 503)
+    assert not {"secret", "theirs", path, stores.HOST} & set(failure.value.reason.split())
+    assert place.body(path) == BEFORE
+    await apply_change(source, build_file_change(verb, path))
+    assert place.body(path) == (AFTER if verb is ChangeKind.PUT else None)
 
 
-async def test_a_dry_run_leaves_no_trace(place: Place, path: str) -> None:
+async def test_a_dry_run_leaves_no_trace(place: StoreUnderTest, source: Any, path: str) -> None:
     place.put(path, BEFORE)
-    async with place.opened() as source:
-        place.wire.asked.clear()
-        stood = await row(source, place, path)
-        name = path.rpartition("/")[2]
-        put = await made(source, changing(ChangeKind.PUT, path), dry=True)
-        deleted = await made(source, changing(ChangeKind.DELETE, path), dry=True)
-        copied = await made(source, changing(ChangeKind.CREATE, f"{path}.copy", copy_of=place.id(path)), dry=True)
+    place.wire.asked.clear()
+    row = await read_row(source, place, path)
+    name = path.rpartition("/")[2]
+    put = await apply_change(source, build_file_change(ChangeKind.PUT, path), dry=True)
+    deleted = await apply_change(source, build_file_change(ChangeKind.DELETE, path), dry=True)
+    copied = await apply_change(
+        source, build_file_change(ChangeKind.CREATE, f"{path}.copy", copy_of=place.id(path)), dry=True
+    )
 
-        assert await refused(source, changing(ChangeKind.CREATE, path), dry=True) is ErrorCode.ALREADY_EXISTS
-        assert put.after is not None
-        assert (put.before, put.after["size"]) == (stood, len(AFTER))
-        assert copied.after is not None
-        assert (copied.after["name"], copied.after["size"]) == (
-            f"{name}.copy",
-            len(BEFORE),
-        )
-        assert deleted == ChangeResult(before=stood, after=None)
+    assert await get_refusal(source, build_file_change(ChangeKind.CREATE, path), dry=True) is ErrorCode.ALREADY_EXISTS
+    assert put.after is not None
+    assert (put.before, put.after["size"]) == (row, len(AFTER))
+    assert copied.after is not None
+    assert (copied.after["name"], copied.after["size"]) == (
+        f"{name}.copy",
+        len(BEFORE),
+    )
+    assert deleted == ChangeResult(before=row, after=None)
     assert (place.body(path), place.body(f"{path}.copy"), place.wire.wrote) == (BEFORE, None, [])
 
 
-@pytest.mark.parametrize("place", [each for each in STORES if each != "drive"], indirect=True)
-async def test_a_key_may_be_the_parts_of_the_path(place: Place) -> None:
+@pytest.mark.parametrize("place", [store for store in STORES if store != "drive"], indirect=True)
+async def test_a_key_may_be_the_parts_of_the_path(place: StoreUnderTest, source: Any) -> None:
     name = f"{uuid4().hex}.txt"
     key = {"customer_id": 7, "kind": "notes", "name": name}
-    async with place.opened() as source:
-        came = await made(
-            source, RowChange(id="a", collection="files", kind=ChangeKind.PUT, key=key, values={"text": "as it is now"})
-        )  # fmt: skip
-        lying = {"path": f"customers/8/notes/{name}", "customer_id": 7}
+    came = await apply_change(
+        source, RowChange(id="a", collection="files", kind=ChangeKind.PUT, key=key, values={"text": "as it is now"})
+    )  # fmt: skip
+    lying = {"path": f"customers/8/notes/{name}", "customer_id": 7}
 
-        assert came.after is not None
-        assert came.after["customer_id"] == 7
-        assert place.body(f"customers/7/notes/{name}") == AFTER
-        for each in (lying, {"customer_id": 7, "kind": "a/b", "name": name}, {"kind": "notes"}, {"colour": "red"}):
-            change = RowChange(id="b", collection="files", kind=ChangeKind.PUT, key=each, values={"text": ""})
-            assert await refused(source, change) is ErrorCode.BAD_USER_INPUT
+    assert came.after is not None
+    assert came.after["customer_id"] == 7
+    assert place.body(f"customers/7/notes/{name}") == AFTER
+    for item in (lying, {"customer_id": 7, "kind": "a/b", "name": name}, {"kind": "notes"}, {"colour": "red"}):
+        change = RowChange(id="b", collection="files", kind=ChangeKind.PUT, key=item, values={"text": ""})
+        assert await get_refusal(source, change) is ErrorCode.BAD_USER_INPUT
 
 
 @pytest.mark.parametrize(
@@ -353,32 +363,33 @@ async def test_a_key_may_be_the_parts_of_the_path(place: Place) -> None:
     ],
 )
 async def test_what_cannot_be_content_is_refused_before_a_call(
-    place: Place, path: str, values: dict[str, Any], code: ErrorCode
+    place: StoreUnderTest, source: Any, path: str, values: dict[str, Any], code: ErrorCode
 ) -> None:
-    async with place.opened() as source:
-        place.wire.asked.clear()
+    place.wire.asked.clear()
 
-        assert await refused(source, changing(ChangeKind.PUT, path, **values)) is code
-        assert place.wire.asked == []
+    assert await get_refusal(source, build_file_change(ChangeKind.PUT, path, **values)) is code
+    assert place.wire.asked == []
     assert place.body(path) is None
 
 
-async def test_nothing_is_written_where_the_settings_do_not_say_so(place: Place, path: str) -> None:
+async def test_nothing_is_written_where_the_settings_do_not_say_so(place: StoreUnderTest, path: str) -> None:
     async with place.opened() as source, place.opened(writable=False) as closed:
         place.wire.asked.clear()
 
-        assert await refused(closed, changing(ChangeKind.PUT, path)) is ErrorCode.CANNOT_ANSWER
-        assert await refused(source, changing(ChangeKind.PUT, "elsewhere/a.txt")) is ErrorCode.BAD_USER_INPUT
-        assert await refused(source, changing(ChangeKind.PUT, "in")) is ErrorCode.BAD_USER_INPUT
+        assert await get_refusal(closed, build_file_change(ChangeKind.PUT, path)) is ErrorCode.CANNOT_ANSWER
+        assert (
+            await get_refusal(source, build_file_change(ChangeKind.PUT, "elsewhere/a.txt")) is ErrorCode.BAD_USER_INPUT
+        )
+        assert await get_refusal(source, build_file_change(ChangeKind.PUT, "in")) is ErrorCode.BAD_USER_INPUT
         assert place.wire.asked == []
         other = RowChange(id="a", collection="text", kind=ChangeKind.PUT, key={"path": path}, values={"text": ""})
-        assert await refused(source, other) is ErrorCode.CANNOT_ANSWER
-        two = [changing(ChangeKind.PUT, path), changing(ChangeKind.PUT, path)]
+        assert await get_refusal(source, other) is ErrorCode.CANNOT_ANSWER
+        two = [build_file_change(ChangeKind.PUT, path), build_file_change(ChangeKind.PUT, path)]
         with pytest.raises(ChangeRejected):
             await source.apply(two)
 
 
-async def test_a_prefix_that_is_no_folder_is_refused_at_the_start(place: Place) -> None:
+async def test_a_prefix_that_is_no_folder_is_refused_at_the_start(place: StoreUnderTest) -> None:
     with pytest.raises(ValueError, match="writable_below"):
         async with place.opened(writable_below=("in",)):
             pass

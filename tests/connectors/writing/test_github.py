@@ -15,13 +15,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from demo.run import GITHUB
-from demo.servers.github.app import app, rates
-from demo.servers.github.shapes import Organization, account
+from demo.servers.github.app import app, build_rate
+from demo.servers.github.shapes import Organization, build_organization
 from onedoor.connectors.rest.connector import RestConnector, RestOptions, connect
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.spi.connector import ChangeKind, ChangeRejected, ChangeResult, RowChange, WritableConnector
 from onedoor.spi.scan import KeyFilter, ScanRequest
-from tests.connectors.writing.cut import cut
+from tests.connectors.writing.cut import open_proxy
 from tests.connectors.writing.hostile import texts
 from tests.servers.rest import HOST, serving
 
@@ -56,8 +56,8 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def served() -> AsyncIterator[Served]:
-    here = account(0.01)
-    front = Front(app(TOKEN, here, rates(10_000)))
+    here = build_organization(0.01)
+    front = Front(app(TOKEN, here, build_rate(10_000)))
     async with serving(front) as url:
         yield front, here, urlsplit(url).port or 0
 
@@ -315,10 +315,18 @@ async def test_told_to_slow_down_it_says_for_how_long_and_asks_once(
 
 @pytest.mark.parametrize(
     ("status", "code"),
-    [(400, ErrorCode.BAD_USER_INPUT), (401, ErrorCode.SOURCE_UNAVAILABLE), (403, ErrorCode.SOURCE_UNAVAILABLE),
-     (404, ErrorCode.NOT_FOUND), (409, ErrorCode.VERSION_CONFLICT), (412, ErrorCode.VERSION_CONFLICT), (418, ErrorCode.SOURCE_INVALID),
-     (422, ErrorCode.BAD_USER_INPUT), (429, ErrorCode.SOURCE_OVERLOADED)],
-)  # fmt: skip
+    [
+        (400, ErrorCode.BAD_USER_INPUT),
+        (401, ErrorCode.SOURCE_UNAVAILABLE),
+        (403, ErrorCode.SOURCE_UNAVAILABLE),
+        (404, ErrorCode.NOT_FOUND),
+        (409, ErrorCode.VERSION_CONFLICT),
+        (412, ErrorCode.VERSION_CONFLICT),
+        (418, ErrorCode.SOURCE_INVALID),
+        (422, ErrorCode.BAD_USER_INPUT),
+        (429, ErrorCode.SOURCE_OVERLOADED),
+    ],
+)
 async def test_a_refusal_is_certain(
     github: RestConnector, served: Served, front: Front, status: int, code: ErrorCode
 ) -> None:
@@ -353,7 +361,7 @@ async def test_what_nobody_knows_is_not_said_to_be_undone_and_not_told_twice(
 
 
 async def test_a_lost_answer_is_not_known_and_then_found(served: Served, front: Front) -> None:
-    async with cut(served[2]) as (wire, port):
+    async with open_proxy(served[2]) as (wire, port):
         github = await opened(port)
         begun, run, environment = await waiting(github, served[1])
         front.told = []
@@ -375,7 +383,7 @@ async def test_a_lost_answer_is_not_known_and_then_found(served: Served, front: 
 
 async def test_what_is_done_is_not_undone_by_what_cannot_be_read(served: Served) -> None:
     """Of a cancelled run GitHub says nothing, and reads it once more; the answer to that is lost."""
-    async with cut(served[2]) as (wire, port):
+    async with open_proxy(served[2]) as (wire, port):
         github = await opened(port)
         _, run, _ = await waiting(github, served[1])
         gate = served[0].behind
@@ -391,8 +399,8 @@ async def test_what_is_done_is_not_undone_by_what_cannot_be_read(served: Served)
 
 
 async def test_a_token_that_reads_cannot_write() -> None:
-    here = account(0.01)
-    async with serving(app(TOKEN, here, rates(100), reads=True)) as url:
+    here = build_organization(0.01)
+    async with serving(app(TOKEN, here, build_rate(100), reads=True)) as url:
         github = await opened(urlsplit(url).port or 0)
         assert (await refusal(github, deployment("c1", {}, ref=good(here)))).reason == "the API refused the credentials"
         await github.close()

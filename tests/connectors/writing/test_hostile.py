@@ -1,12 +1,12 @@
-"""Values that would mean something to a database: each is stored exactly as it was given, or refused."""
+"""Store values that would mean something to a database exactly as given, or refuse them."""
 
 import random
 from collections.abc import Iterator
 
 from onedoor.errors import ErrorCode
 from onedoor.spi.connector import ChangeKind
-from tests.connectors.writing.changes import change, created, make, refusal, rows
-from tests.connectors.writing.conftest import Under
+from tests.connectors.writing.changes import apply_changes, build_change, build_creation, get_refusal, read_rows
+from tests.connectors.writing.conftest import ConnectorUnderTest
 from tests.connectors.writing.tables import KINDS
 from tests.contract.tables import THING
 
@@ -32,32 +32,38 @@ def kept(text: str) -> bool:
     return not any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in text)
 
 
-async def test_a_text_is_stored_as_it_is_or_refused(under: Under) -> None:
+async def test_a_text_is_stored_as_it_is_or_refused(under: ConnectorUnderTest) -> None:
     texts = list(hostile())
     whole = {number: text for number, text in enumerate(texts, 1) if kept(text)}
     for start in range(0, len(whole), AT_ONCE):
-        await make(under.source, *(created(n, name=whole[n]) for n in list(whole)[start : start + AT_ONCE]))
+        await apply_changes(
+            under.source, *(build_creation(n, name=whole[n]) for n in list(whole)[start : start + AT_ONCE])
+        )
     for number, text in enumerate(texts, 1):
         if number not in whole:
-            assert await refusal(under.source, created(number, name=text)) == REFUSED
-    assert {each["id"]: each["name"] for each in await rows(under.source)} == whole
+            assert await get_refusal(under.source, build_creation(number, name=text)) == REFUSED
+    assert {row["id"]: row["name"] for row in await read_rows(under.source)} == whole
     assert len(whole) > COUNT // 2
 
 
-async def test_a_hostile_key_names_its_row_alone(under: Under) -> None:
+async def test_a_hostile_key_names_its_row_alone(under: ConnectorUnderTest) -> None:
     texts = [text for text in dict.fromkeys(hostile()) if kept(text)][:40]
-    await make(under.source, *(created(number, code=f"c{number}", name=text) for number, text in enumerate(texts, 1)))
-    await make(under.source, *(change(ChangeKind.UPDATE, {"id": n}, code=text) for n, text in enumerate(texts[:20], 1)))
-    found = {each["id"]: each["code"] for each in await rows(under.source)}
+    await apply_changes(
+        under.source, *(build_creation(number, code=f"c{number}", name=text) for number, text in enumerate(texts, 1))
+    )
+    await apply_changes(
+        under.source, *(build_change(ChangeKind.UPDATE, {"id": n}, code=text) for n, text in enumerate(texts[:20], 1))
+    )
+    found = {row["id"]: row["code"] for row in await read_rows(under.source)}
     assert found == {number: text if number <= 20 else f"c{number}" for number, text in enumerate(texts, 1)}
 
 
-async def test_awkward_values_of_every_kind_are_read_as_they_were_given(under: Under) -> None:
+async def test_awkward_values_of_every_kind_are_read_as_they_were_given(under: ConnectorUnderTest) -> None:
     taken = [name for name in KINDS["thing"] if name not in ("id", "code", "version")]
     given = {
-        each["id"]: {name: each[name] for name in taken} | {"amount": each["amount"] and abs(each["amount"])}
-        for each in (dict(zip(THING.columns, row, strict=True)) for row in THING.rows)
+        item["id"]: {name: item[name] for name in taken} | {"amount": item["amount"] and abs(item["amount"])}
+        for item in (dict(zip(THING.columns, row, strict=True)) for row in THING.rows)
     }
-    await make(under.source, *(created(number, **values) for number, values in given.items()))
-    found = {each["id"]: {name: each[name] for name in taken} for each in await rows(under.source)}
+    await apply_changes(under.source, *(build_creation(number, **values) for number, values in given.items()))
+    found = {item["id"]: {name: item[name] for name in taken} for item in await read_rows(under.source)}
     assert found == given

@@ -14,14 +14,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from demo.data.activity import BOT
-from demo.servers.slack.app import app, rates
-from demo.servers.slack.workspace import ALL, ANYWHERE, Workspace, workspace
+from demo.servers.slack.app import app, parse_rates
+from demo.servers.slack.workspace import ALL, ANYWHERE, Workspace, build_workspace
 from onedoor.connectors.slack.connector import SlackConnector, SlackOptions, connect
 from onedoor.connectors.slack.message_text import unescape_text
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.spi.connector import ChangeKind, ChangeRejected, ChangeResult, RowChange, WritableConnector
 from onedoor.spi.scan import KeyFilter, ScanRequest
-from tests.connectors.writing.cut import cut
+from tests.connectors.writing.cut import open_proxy
 from tests.connectors.writing.hostile import texts
 from tests.servers.rest import HOST, serving
 
@@ -53,8 +53,8 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def served() -> AsyncIterator[tuple[Front, Workspace, int]]:
-    world = workspace(0.01)
-    front = Front(app(TOKEN, world, rates([])))
+    world = build_workspace(0.01)
+    front = Front(app(TOKEN, world, parse_rates([])))
     async with serving(front) as url:
         yield front, world, urlsplit(url).port or 0
 
@@ -296,11 +296,18 @@ async def test_what_cannot_be_is_refused_before_it_is_told(
     told = [
         (await refusal(slack, change, dry=dry)).code
         for change in (
-            post("x1", "C0NOTHING"), post("x2", "#general"), post("x3", BOT), post("x4", "../../x"),
-            reply("x5", channel, "1.000000"), reply("x6", channel, "x"), on(gone, "x7", ChangeKind.UPDATE, "x"),
-            on(gone, "x8", ChangeKind.DELETE), on(theirs, "x9", ChangeKind.UPDATE, "x"), on(theirs, "x10", ChangeKind.DELETE),
+            post("x1", "C0NOTHING"),
+            post("x2", "#general"),
+            post("x3", BOT),
+            post("x4", "../../x"),
+            reply("x5", channel, "1.000000"),
+            reply("x6", channel, "x"),
+            on(gone, "x7", ChangeKind.UPDATE, "x"),
+            on(gone, "x8", ChangeKind.DELETE),
+            on(theirs, "x9", ChangeKind.UPDATE, "x"),
+            on(theirs, "x10", ChangeKind.DELETE),
         )
-    ]  # fmt: skip
+    ]
     assert told == [ErrorCode.NOT_FOUND] * 8 + [ErrorCode.BAD_USER_INPUT] * 2
     assert [each for each in front.told if each.startswith("chat.")] == []
 
@@ -345,9 +352,9 @@ async def test_an_archived_channel_takes_nothing(slack: SlackConnector, served: 
     ],
 )
 async def test_slacks_own_no_is_certain(scopes: frozenset[str], code: ErrorCode) -> None:
-    world = workspace(0.01)
+    world = build_workspace(0.01)
     general = next(each.id for each in world.channels.values() if each.name == "general")
-    async with serving(app(TOKEN, world, rates([]), scopes)) as url:
+    async with serving(app(TOKEN, world, parse_rates([]), scopes)) as url:
         slack = await opened(urlsplit(url).port or 0)
         assert (await refusal(slack, post("p1", general))).code is code
         assert await slack.find_change(post("p1", general)) is None
@@ -393,7 +400,7 @@ async def test_what_nobody_knows_is_not_said_to_be_undone_and_not_told_twice(
 async def test_a_lost_answer_is_not_known_and_then_found(
     served: tuple[Front, Workspace, int], front: Front, channel: str
 ) -> None:
-    async with cut(served[2]) as (wire, port):
+    async with open_proxy(served[2]) as (wire, port):
         slack = await opened(port)
         change = post("w1", channel, "did it arrive?")
         wire.lost = b"POST /api/chat.postMessage"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from auth import users
-from demo.data.files import shelve
+from demo.data.files import write_folder
 from demo.data.seed_sql import seed
 from demo.run import SECRETS, settings
 from demo.servers.run import HOST, NAMES, ROOT, Running, accepts, address
@@ -39,7 +39,7 @@ def prepare_company(folder: Path, running: Running, port: int) -> str:
     """Put everything that a server needs into the folder and return an API key."""
     (folder / "records").mkdir()
     seed(f"sqlite:///{folder / 'internal.sqlite'}", 0.01)
-    shelve(folder, 0.01)
+    write_folder(folder, 0.01)
     addresses = {name: address(running, name) for name in NAMES}
     (folder / "onedoor.toml").write_text(settings(folder=folder, port=port, addresses=addresses))
     with closing(open_database(f"sqlite:///{folder}/state.sqlite", PEPPER.encode())) as database:

@@ -15,7 +15,7 @@ import pytest
 import uvicorn
 
 from demo import run
-from demo.data.files import shelve
+from demo.data.files import write_folder
 from demo.data.seed_sql import seed
 from demo.run import INTERNAL_FILE, SECRETS, settings
 from demo.servers.run import NAMES, Running, address, servers
@@ -78,7 +78,7 @@ def standing(running: Running, folder: Path, more: str = "", **elsewhere: tuple[
     """A house over these servers, but for those that are `elsewhere`, with `more` said in its settings."""
     (folder / "records").mkdir()
     seed(f"sqlite:///{folder / INTERNAL_FILE}", acme.SCALE)
-    shelve(folder, acme.SCALE)
+    write_folder(folder, acme.SCALE)
     with closing(open_database(f"sqlite:///{folder}/state.sqlite", PEPPER.encode())) as state:
         keys = run.keys(state)
     addresses = {name: address(running, name) for name in NAMES} | elsewhere

@@ -99,7 +99,7 @@ def upstreams() -> Iterator[dict[str, str]]:
 
 
 def settle(folder: Path, environment: Mapping[str, str]) -> str:
-    """Writes the door's settings and state into a folder; gives the key that opens it."""
+    """Write the settings and the metadata database into a folder, and return an API key."""
     (folder / "records").mkdir()
     state = f"sqlite:///{folder / 'state.sqlite'}"
     rest = "\n".join(forum(name, environment[name.upper()]) for name in ("forum", "slow_forum"))

@@ -75,7 +75,7 @@ class GroupingResult:
 
 @dataclass(frozen=True, kw_only=True)
 class BranchResult:
-    """Hold the rows of one node, and what else was asked about its list."""
+    """Hold the rows of one node, and what else the query wants of its list."""
 
     columns: tuple[str, ...] = ()
     rows: Sequence[Row] = ()

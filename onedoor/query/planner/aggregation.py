@@ -126,7 +126,7 @@ def build_grouping_scan(
 
 
 def _complete_group_sort(sorts: Sequence[GroupSort], columns: Sequence[str]) -> tuple[SortKey, ...]:
-    """Return a total order: the asked one, then the columns grouped by."""
+    """Return a total order: the sorts of the query, then the columns grouped by."""
     sort_keys = dict.fromkeys(sort_key for sort in sorts for sort_key in sort.sort_keys)
     sorted_columns = {sort_key.column for sort_key in sort_keys}
     return (*sort_keys, *(SortKey(column) for column in columns if column not in sorted_columns))

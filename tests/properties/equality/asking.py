@@ -15,7 +15,7 @@ from onedoor.spi.spill import OpenSpillTable
 from tests.acme import ask
 from tests.properties.equality.draw import Question
 from tests.properties.equality.model import MODEL, ROOTS, SINGLES
-from tests.properties.equality.obvious import data
+from tests.properties.equality.naive import data
 from tests.properties.equality.question import Field, Place, asked
 from tests.properties.equality.world import engine
 from tests.query.pushdown.strict import Strict
@@ -53,7 +53,7 @@ async def outcome(of: Question, scratch: OpenSpillTable) -> Outcome:
 
 
 async def differing(at: QueryEngine, fields: Sequence[Field], expected: Mapping[str, Any]) -> str | None:
-    """Whatever breaks is a difference, so that it is told with its question."""
+    """Count every exception as a difference, so that it is reported with its query."""
     try:
         text, variables = asked(await placed(at, fields, "Query"))
         return difference(await ask(at, text, variables=variables), expected)

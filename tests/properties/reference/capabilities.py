@@ -22,7 +22,7 @@ OURS = tuple(acme.sources())
 
 
 def promising(world: World, capabilities: Callable[[str, Capabilities], Capabilities]) -> QueryEngine:
-    """A desk whose sources hold the rows of the world and promise what is said, and are strict about it."""
+    """Build an engine over the rows of the world whose connectors have these capabilities and are strict about them."""
     given: dict[str, Connector] = {}
     for name in OURS:
         memory: Any = world.catalog.connectors[name]
@@ -40,7 +40,7 @@ def replaced(
 
 @cache
 def kept(name: str, world: Callable[[], World]) -> QueryEngine:
-    """The desk of a steady promise, so that its plans are remembered from question to question."""
+    """Return the engine for fixed capabilities, which keeps its plans from query to query."""
     return promising(
         world(),
         {"real": lambda _, capabilities: capabilities, "nothing": lambda _, capabilities: acme.nothing(capabilities)}[

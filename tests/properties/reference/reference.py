@@ -113,7 +113,7 @@ class Loader(DataLoader[tuple[Any, ...], Sequence[Dict]]):
 
 
 class Run:
-    """One question under way: its loaders, and where each withheld field showed null."""
+    """Hold the loaders of one query, and the places where denied fields are null."""
 
     def __init__(self, world: World, caller: Principal) -> None:
         self.world = world
@@ -184,7 +184,7 @@ class Run:
         return [dict(zip((*held.capabilities.columns, ID), (*row, row[0]), strict=True)) for row in held.rows]
 
     def errors(self, result: ExecutionResult) -> frozenset[Error]:
-        """One for each withheld field, at its first null; and each null that its place could not hold."""
+        """Return an error for each denied field, at its first null, and for each null in a non-null place."""
         withheld = [("FORBIDDEN", min(paths, key=places), len(paths)) for paths in self.nulls.values()]
         return frozenset([*withheld, *map(broken, result.errors or ())])
 

@@ -22,18 +22,18 @@ REFUNDED = """{
 IN_ORDER = "{ orders(where: {status: {eq: PAID}}, orderBy: [{total: DESC}], first: 3) { nodes { id } } }"
 
 
-async def planned(text: str, *groups: str, **variables: Any) -> ExecutionResult:
+async def query_plan(text: str, *groups: str, **variables: Any) -> ExecutionResult:
     return await acme.ask(acme.opened(acme.house()), text, *groups, variables=variables, plan="ONLY")
 
 
-async def steps(text: str, *groups: str) -> list[tuple[str, str, str | None]]:
+async def list_first_steps(text: str, *groups: str) -> list[tuple[str, str, str | None]]:
     """Of the first read."""
-    first = (await planned(text, *groups)).extensions["plan"]["branches"][0]["reads"][0]
+    first = (await query_plan(text, *groups)).extensions["plan"]["branches"][0]["reads"][0]
     return [(each["step"], each["how"], each.get("why")) for each in first["steps"]]
 
 
 async def test_a_plan_is_its_nodes_their_scans_and_the_steps_of_each_scan() -> None:
-    result = await planned(IN_ORDER, "finance")
+    result = await query_plan(IN_ORDER, "finance")
 
     assert result.extensions["plan"] == {
         "text": [
@@ -66,10 +66,10 @@ async def test_a_plan_is_its_nodes_their_scans_and_the_steps_of_each_scan() -> N
 
 
 async def test_a_scan_stands_below_the_scan_that_waits_for_it_and_is_shown_once() -> None:
-    result = await planned(REFUNDED, "sales")
+    result = await query_plan(REFUNDED, "sales")
     (customers,) = result.extensions["plan"]["branches"]
 
-    assert [tree(each) for each in customers["reads"]] == [
+    assert [outline_scan(each) for each in customers["reads"]] == [
         ("rows", "customer", [
             ("keys", "channels", [("keys", "messages", [])]), ("reached", "revenue_month", []),
         ]),
@@ -81,9 +81,9 @@ async def test_a_scan_stands_below_the_scan_that_waits_for_it_and_is_shown_once(
     ]
 
 
-def tree(read: Any) -> Any:
+def outline_scan(read: Any) -> Any:
     name = read["collection"] + (" as above" if read.get("shared") else "")
-    return read["purpose"], name, [tree(each) for each in read["reads"]]
+    return read["purpose"], name, [outline_scan(each) for each in read["reads"]]
 
 
 @pytest.mark.parametrize(("text", "group", "expected"), [
@@ -126,13 +126,13 @@ def tree(read: Any) -> Any:
     ], id="groups beyond a link"),
 ])  # fmt: skip
 async def test_a_step_says_who_takes_it_and_why_the_connector_does_not(text: str, group: str, expected: Any) -> None:
-    assert await steps(text, group) == expected
+    assert await list_first_steps(text, group) == expected
 
 
 async def test_a_denied_field_leaves_no_trace_in_a_plan() -> None:
     shown = "{ customers(first: 1) { nodes { name %s } } }"
     hidden = "creditLimit channel { messages(first: 1) { nodes { text } } }"
-    result, less = [await planned(shown % each, "marketing") for each in (hidden, "")]
+    result, less = [await query_plan(shown % each, "marketing") for each in (hidden, "")]
 
     assert result.extensions["plan"] == less.extensions["plan"]
     assert [fault.extensions["position"] for fault in result.errors if fault.extensions] == [
@@ -142,15 +142,15 @@ async def test_a_denied_field_leaves_no_trace_in_a_plan() -> None:
 
 async def test_a_filter_by_a_denied_field_leaves_no_trace_in_a_plan() -> None:
     text = '{ customers(where: {creditLimit: {gt: "1"}}) { totalCount } products(first: 1) { nodes { id } } }'
-    result = await planned(text, "marketing")
+    result = await query_plan(text, "marketing")
 
     assert [each["field"] for each in result.extensions["plan"]["branches"]] == ["products"]
 
 
 async def test_a_plan_does_not_show_the_value_of_a_variable() -> None:
-    asked = "customers(where: {name: {eq: $name}}, first: $first) { totalCount nodes { id } }"
-    text = f"query Q($name: String!, $first: Int) {{ {asked} }}"
-    result = await planned(text, "sales", name="a secret name", first=17)
+    field = "customers(where: {name: {eq: $name}}, first: $first) { totalCount nodes { id } }"
+    text = f"query Q($name: String!, $first: Int) {{ {field} }}"
+    result = await query_plan(text, "sales", name="a secret name", first=17)
     lines = result.extensions["plan"]["text"]
 
     assert "    where pushed down: name eq $name" in lines

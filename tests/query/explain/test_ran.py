@@ -29,7 +29,7 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def opening() -> QueryEngine:
+def cached_engine() -> QueryEngine:
     """Customers are kept for a minute."""
     store = InMemoryCacheStore(max_entries=100, max_bytes=1_000_000, clock=lambda: 0.0)
     fresh = {"internal": {"customer": 60.0}}
@@ -37,12 +37,12 @@ def opening() -> QueryEngine:
     return replace(acme.opened(acme.house()), cache=cache)
 
 
-def line(result: ExecutionResult) -> str:
+def get_first_scan_line(result: ExecutionResult) -> str:
     """Of the first read."""
     return result.extensions["plan"]["text"][1]
 
 
-class Counting(MemoryConnector):
+class CountingConnector(MemoryConnector):
     """Counts its reads, and takes its time over some."""
 
     def __init__(self, of: MemoryConnector, slow: str = "") -> None:
@@ -57,26 +57,28 @@ class Counting(MemoryConnector):
             yield rows
 
 
-def counting(slow: str = "", limits: Limits | None = None) -> tuple[QueryEngine, dict[str, Counting]]:
-    sources = {name: Counting(each, slow) for name, each in acme.sources().items()}
+def build_counting_engine(
+    slow: str = "", limits: Limits | None = None
+) -> tuple[QueryEngine, dict[str, CountingConnector]]:
+    sources = {name: CountingConnector(each, slow) for name, each in acme.sources().items()}
     return acme.opened(acme.house(sources, limits)), sources
 
 
-def reads(result: ExecutionResult) -> Iterator[dict[str, Any]]:
-    waiting = [read for branch in result.extensions["plan"]["branches"] for read in inside(branch)]
+def list_scans(result: ExecutionResult) -> Iterator[dict[str, Any]]:
+    waiting = [read for branch in result.extensions["plan"]["branches"] for read in list_node_scans(branch)]
     while waiting:
         one = waiting.pop(0)
         yield one
         waiting = [*one["reads"], *waiting]
 
 
-def inside(branch: Any) -> Iterator[Any]:
+def list_node_scans(branch: Any) -> Iterator[Any]:
     yield from branch["reads"]
     for each in branch["branches"]:
-        yield from inside(each)
+        yield from list_node_scans(each)
 
 
-async def asked(name: str, *, promising: bool, **more: Any) -> ExecutionResult:
+async def run_case(name: str, *, promising: bool, **more: Any) -> ExecutionResult:
     folder = HERE / name
     groups = (folder / "caller").read_text().split()
     options = {**read(folder / "options.json"), **more}
@@ -88,8 +90,8 @@ async def asked(name: str, *, promising: bool, **more: Any) -> ExecutionResult:
 @pytest.mark.parametrize("promising", [True, False], ids=["promising", "promising nothing"])
 @pytest.mark.parametrize("name", CASES)
 async def test_a_plan_counts_every_call_and_changes_no_data(name: str, promising: bool) -> None:
-    result, plain = await asked(name, promising=promising, plan=True), await asked(name, promising=promising)
-    ran = [each["ran"] for each in reads(result) if "ran" in each] if not result.rejected else []
+    result, plain = await run_case(name, promising=promising, plan=True), await run_case(name, promising=promising)
+    ran = [each["ran"] for each in list_scans(result) if "ran" in each] if not result.rejected else []
 
     assert (result.data, result.errors) == (plain.data, plain.errors)
     assert sum(each.get("rows", 0) for each in ran) == sum(each.row_count for each in result.scan_stats)
@@ -101,7 +103,7 @@ async def test_a_plan_counts_every_call_and_changes_no_data(name: str, promising
 
 async def test_a_scan_says_its_rows_bytes_calls_and_keys() -> None:
     result = await acme.ask(acme.opened(acme.house()), BUSY, "sales", plan=True)
-    customers, usage, orders = reads(result)
+    customers, usage, orders = list_scans(result)
 
     assert [(each["collection"], each["ran"]["rows"], each["ran"]["calls"]) for each in (customers, usage, orders)] == [
         ("customer", 98, 1), ("usage_day", 98, 1), ("orders", 3, 1),
@@ -119,25 +121,28 @@ async def test_the_text_of_a_plan_says_the_outcome_of_each_scan() -> None:
     assert "tally from internal orders (customer_id): 3 rows, 22 bytes, for 3 keys, 1 call, 1.0 ms" in said
 
 
-async def test_a_scan_says_how_long_its_rows_are_cached_and_when_they_were_read(opening: QueryEngine) -> None:
+async def test_a_scan_says_how_long_its_rows_are_cached_and_when_they_were_read(cached_engine: QueryEngine) -> None:
     text = "{ customers(first: 2) { nodes { id orders { totalCount } } } }"
-    first, again = [await acme.ask(opening, text, "sales", plan=True) for _ in range(2)]
-    read, kept = [next(reads(each)) for each in (first, again)]
+    first, again = [await acme.ask(cached_engine, text, "sales", plan=True) for _ in range(2)]
+    read, kept = [next(list_scans(each)) for each in (first, again)]
 
     assert (read["fresh"], [*read["ran"]]) == (60.0, ["calls", "rows", "bytes", "ms"])
     assert ("calls" in kept["ran"], kept["ran"]["cached"], kept["ran"]["at"]) == (False, 1, NOON.isoformat())
-    assert "rows from internal customer (id), kept for 60 s: 2 rows, 9 bytes, 0 calls, 1 kept since" in line(again)
-    assert [each.get("fresh") for each in reads(again)] == [60.0, None]
+    assert (
+        "rows from internal customer (id), kept for 60 s: 2 rows, 9 bytes, 0 calls, 1 kept since"
+        in get_first_scan_line(again)
+    )
+    assert [each.get("fresh") for each in list_scans(again)] == [60.0, None]
 
 
-async def test_a_plan_without_data_says_how_long_rows_are_cached(opening: QueryEngine) -> None:
-    result = await acme.ask(opening, "{ customers(first: 2) { nodes { id } } }", "sales", plan="ONLY")
+async def test_a_plan_without_data_says_how_long_rows_are_cached(cached_engine: QueryEngine) -> None:
+    result = await acme.ask(cached_engine, "{ customers(first: 2) { nodes { id } } }", "sales", plan="ONLY")
 
-    assert [each["fresh"] for each in reads(result)] == [60.0]
+    assert [each["fresh"] for each in list_scans(result)] == [60.0]
 
 
 async def test_the_steps_of_a_scan_are_those_taken_once_its_keys_are_known() -> None:
-    engine, sources = counting()
+    engine, sources = build_counting_engine()
     capabilities = sources["internal"].collections["customer"].capabilities
     sources["internal"].collections = {
         **sources["internal"].collections,
@@ -147,7 +152,7 @@ async def test_the_steps_of_a_scan_are_those_taken_once_its_keys_are_known() -> 
     }
     result = await acme.ask(engine, BUSY, "sales", plan=True)
 
-    assert next(reads(result))["steps"] == [
+    assert next(list_scans(result))["steps"] == [
         {
             "step": "where", "how": "CARRIED", "what": "id among 98 keys of snowflake usage_day",
             "why": "its keys were read first, from `snowflake`",
@@ -160,7 +165,7 @@ async def test_the_steps_of_a_scan_are_those_taken_once_its_keys_are_known() -> 
 async def test_keys_that_are_too_many_for_a_filter_are_spread_over_calls() -> None:
     result = await acme.ask(acme.opened(acme.house()), BUSY, "sales", plan=True)
 
-    assert next(reads(result))["steps"][0] == {
+    assert next(list_scans(result))["steps"][0] == {
         "step": "keys", "how": "CARRIED", "what": "id",
         "why": "they were read first, and `internal` takes no keys in a filter",
     }  # fmt: skip
@@ -170,16 +175,19 @@ async def test_a_scan_without_keys_is_shown_as_skipped() -> None:
     text = '{ customers(where: {id: {eq: "0"}}) { nodes { orders { totalCount } } } }'
     result = await acme.ask(acme.opened(acme.house()), text, "sales", plan=True)
 
-    assert [(each["collection"], each.get("idle")) for each in reads(result)] == [("customer", None), ("orders", True)]
+    assert [(each["collection"], each.get("idle")) for each in list_scans(result)] == [
+        ("customer", None),
+        ("orders", True),
+    ]
     assert "    tally from internal orders (customer_id): not asked" in result.extensions["plan"]["text"]
 
 
 async def test_a_plan_without_data_reads_nothing() -> None:
-    engine, sources = counting()
+    engine, sources = build_counting_engine()
     result = await acme.ask(engine, BUSY, "sales", plan="ONLY")
 
     assert (result.data, result.scan_stats, {each.reads for each in sources.values()}) == (None, [], {0})
-    assert [each["collection"] for each in reads(result)] == ["customer", "usage_day", "orders"]
+    assert [each["collection"] for each in list_scans(result)] == ["customer", "usage_day", "orders"]
     assert classify_outcome(result) is AuditOutcome.ANSWERED
 
 
@@ -200,11 +208,11 @@ async def test_a_plan_without_data_says_what_is_denied() -> None:
 
 
 async def test_a_query_that_takes_too_long_shows_its_plan_as_far_as_it_came() -> None:
-    engine, _ = counting("orders", Limits(request_seconds=0.3))
+    engine, _ = build_counting_engine("orders", Limits(request_seconds=0.3))
     result = await acme.ask(engine, BUSY, "sales", plan=True)
 
     assert [each.code for each in result.errors] == [ErrorCode.LIMIT_EXCEEDED]
-    assert [(each["collection"], each["ran"].get("rows")) for each in reads(result)] == [
+    assert [(each["collection"], each["ran"].get("rows")) for each in list_scans(result)] == [
         ("customer", 98), ("usage_day", 98), ("orders", None),
     ]  # fmt: skip
 

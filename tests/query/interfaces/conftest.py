@@ -14,15 +14,15 @@ OUTSIDER = ("sales",)
 @pytest.fixture
 def at() -> World:
     """The first world in which every shelf has several papers, and someone has one of each."""
-    return next(each for each in (world(f"law {number}") for number in range(1000)) if full(each))
+    return next(each for each in (world(f"law {number}") for number in range(1000)) if has_several_papers(each))
 
 
-def full(of: World) -> bool:
+def has_several_papers(of: World) -> bool:
     owned = [{row["person_id"] for row in rows} for rows in of.papers.values()]
     return all(len(rows) > 3 for rows in of.papers.values()) and 1 in set.intersection(*owned)
 
 
-def asked(of: World, shelf: str) -> int:
+def count_requests(of: World, shelf: str) -> int:
     return len(of.sources[shelf].asked)
 
 

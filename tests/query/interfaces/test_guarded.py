@@ -16,7 +16,7 @@ from tests import acme
 from tests.acme import ask
 from tests.query.interfaces import subjects
 from tests.query.interfaces.conftest import INSIDER, OUTSIDER, describe_errors
-from tests.query.interfaces.world import World, built
+from tests.query.interfaces.world import World, build_schema
 from tests.security.permission.ways import ways
 
 GUARDED = ("size", "octets")
@@ -28,7 +28,7 @@ SHOWN = [
     "{ people { nodes { favourite { size } } } }",
     '{ paper(id: "GREEN:1") { size } }',
 ]
-NAMED = sorted({way.text for way in ways(built()[0], ("Paper", "size")) if way.named})
+NAMED = sorted({way.text for way in ways(build_schema()[0], ("Paper", "size")) if way.named})
 
 
 @pytest.mark.parametrize("text", [*SHOWN, *NAMED])
@@ -76,14 +76,14 @@ async def test_the_audit_record_says_what_was_denied_and_what_was_read(at: World
         "{ papers(where: { name: { isNull: false } }) { nodes { id ... on BluePaper { secret } } } }",
     )
     answer = await ask(engine, text, *OUTSIDER)
-    kept = recorded(engine, text, answer)
+    kept = build_record(engine, text, answer)
     assert [(each.field, each.reason) for each in kept.withheld] == [("BluePaper", "BluePaper")]
     assert kept.fields_used == ("Paper.name",)
     assert "BluePaper.secret" not in kept.fields
     assert "RedPaper.id" in kept.fields
 
 
-def recorded(engine: QueryEngine, text: str, answer: ExecutionResult) -> Any:
+def build_record(engine: QueryEngine, text: str, answer: ExecutionResult) -> Any:
     facts = RequestFacts(
         id="1",
         received_at=acme.NOW,

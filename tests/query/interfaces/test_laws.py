@@ -10,9 +10,9 @@ from onedoor.errors import ConfigurationError, ErrorCode
 from onedoor.model.mapping import Relationship
 from onedoor.query.startup_checks import validate_catalog
 from tests.acme import ask
-from tests.query.interfaces.conftest import INSIDER, OUTSIDER, asked, describe_errors
+from tests.query.interfaces.conftest import INSIDER, OUTSIDER, count_requests, describe_errors
 from tests.query.interfaces.question import ident
-from tests.query.interfaces.world import Down, World, bindings
+from tests.query.interfaces.world import FailingConnector, World, build_mappings
 
 
 async def test_a_denied_type_is_neither_read_nor_counted_and_named_once(at: World) -> None:
@@ -24,7 +24,7 @@ async def test_a_denied_type_is_neither_read_nor_counted_and_named_once(at: Worl
     assert {each["__typename"] for each in answer.data["papers"]["nodes"]} == {"RedPaper", "GreenPaper"}
     assert describe_errors(answer) == [(ErrorCode.FORBIDDEN, ("papers",), "BluePaper")]
     assert answer.errors[0].extensions == {"position": "BluePaper", "groups": [["people"]], "owner": "tests"}
-    assert asked(at, "BLUE") == 0
+    assert count_requests(at, "BLUE") == 0
 
 
 async def test_only_the_type_that_the_filter_names_is_read(at: World) -> None:
@@ -32,7 +32,7 @@ async def test_only_the_type_that_the_filter_names_is_read(at: World) -> None:
     answer = await ask(at.build_engine(), text, *INSIDER, variables={"in": ["RED"]})
 
     assert answer.data == {"papers": {"totalCount": len(at.papers["RED"])}}
-    assert (asked(at, "RED") > 0, asked(at, "GREEN"), asked(at, "BLUE")) == (True, 0, 0)
+    assert (count_requests(at, "RED") > 0, count_requests(at, "GREEN"), count_requests(at, "BLUE")) == (True, 0, 0)
     assert {each.source for each in answer.scan_stats} == {"RED"}
 
 
@@ -52,7 +52,7 @@ async def test_a_list_whose_types_are_all_denied_is_null(at: World) -> None:
 async def test_a_denied_row_asked_by_id_is_null_and_forbidden(at: World) -> None:
     answer = await ask(at.build_engine(), '{ paper(id: "BLUE:1") { id } }', *OUTSIDER)
     assert (answer.data, describe_errors(answer)) == ({"paper": None}, [(ErrorCode.FORBIDDEN, ("paper",), "BluePaper")])
-    assert asked(at, "BLUE") == 0
+    assert count_requests(at, "BLUE") == 0
 
 
 async def test_an_id_reads_only_the_source_of_its_type(at: World) -> None:
@@ -73,7 +73,7 @@ async def test_a_denied_fragment_never_nulls_its_sibling(at: World) -> None:
 
 async def test_a_type_whose_source_fails_is_named_and_the_rest_is_served(at: World) -> None:
     text = "{ papers(first: 100) { totalCount pageInfo { hasNextPage } nodes { shelf } } }"
-    answer = await ask(at.build_engine(GREEN=Down(at.sources["GREEN"])), text, *INSIDER)
+    answer = await ask(at.build_engine(GREEN=FailingConnector(at.sources["GREEN"])), text, *INSIDER)
 
     assert answer.data is not None
     papers = answer.data["papers"]
@@ -86,7 +86,7 @@ async def test_a_type_whose_source_fails_is_named_and_the_rest_is_served(at: Wor
 
 
 async def test_a_list_whose_sources_all_fail_is_null(at: World) -> None:
-    down: dict[str, Any] = {shelf: Down(at.sources[shelf]) for shelf in at.papers}
+    down: dict[str, Any] = {shelf: FailingConnector(at.sources[shelf]) for shelf in at.papers}
     answer = await ask(at.build_engine(**down), "{ papers { nodes { id } } }", *INSIDER)
     assert (answer.data, [(each.code, each.path) for each in answer.errors]) == (
         {"papers": None},
@@ -125,7 +125,7 @@ async def test_a_relationship_to_one_row_gives_the_first_row_of_the_first_type(a
     "where: { favourite: { name: { isNull: true } } }",
 ])  # fmt: skip
 async def test_a_filter_through_an_interface_needs_all_its_types_allowed(at: World, argument: str) -> None:
-    """Which people meet it would tell of papers on a shelf that is shut."""
+    """Which people match it would reveal papers of a denied type."""
     text = f"{{ people({argument}) {{ totalCount }} }}"
     shut, opened = await ask(at.build_engine(), text, *OUTSIDER), await ask(at.build_engine(), text, *INSIDER)
     assert (shut.data, describe_errors(shut)) == ({"people": None}, [(ErrorCode.FORBIDDEN, ("people",), "BluePaper")])
@@ -190,7 +190,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("changed", "complaint"), WRONG)
 def test_mappings_that_cannot_be_merged_are_refused_at_startup(at: World, changed: Any, complaint: str | None) -> None:
-    bound = dict(bindings())
+    bound = dict(build_mappings())
     for name, changes in changed.items():
         of = bound.pop(name)
         bound |= {} if changes is None else {name: replace(of, **changes)}

@@ -8,7 +8,7 @@ from typing import Any
 from onedoor.errors import ErrorCode
 from onedoor.query.context import ExecutionResult, QueryEngine
 from tests.acme import ask
-from tests.query.interfaces import obvious
+from tests.query.interfaces import naive
 from tests.query.interfaces import world as interfaces_world
 from tests.query.interfaces.question import Question, question, text
 from tests.query.interfaces.world import LIMITS, World, may_size, world
@@ -25,26 +25,26 @@ async def test_every_random_query_gets_the_expected_data() -> None:
     for number in range(COUNT):
         random = Random(f"papers question {number}")
         at, asked = random.choice(worlds), question(random)
-        said = await compared(at, asked, random)
-        for name, value in said.items():
+        outcome = await compare_with_naive_evaluation(at, asked, random)
+        for name, value in outcome.items():
             result[name] += value
     assert all(each >= COUNT / 10 for each in result.values()), result
 
 
-async def compared(at: World, asked: Question, random: Random) -> Mapping[str, bool]:
-    engine, found = at.build_engine(), obvious.rows(at, asked)
-    span, cursors = await places(engine, asked, found, random)
-    wanted = obvious.page(found, asked, span, LIMITS.first_default)
-    answer = await said(engine, asked, {**asked.arguments, **cursors}, random)
-    shut = obvious.shut(asked)
+async def compare_with_naive_evaluation(at: World, asked: Question, random: Random) -> Mapping[str, bool]:
+    engine, found = at.build_engine(), naive.list_rows(at, asked)
+    span, cursors = await draw_cursors(engine, asked, found, random)
+    wanted = naive.take_page(found, asked, span, LIMITS.first_default)
+    answer = await run_query(engine, asked, {**asked.arguments, **cursors}, random)
+    shut = naive.list_denied_types(asked)
     where = (asked, cursors, answer.errors)
-    assert left_out(answer) == shut, where
-    if not any(kept(each, asked) for each in interfaces_world.TYPES) and shut:
+    assert list_forbidden_types(answer) == shut, where
+    if not any(is_read(each, asked) for each in interfaces_world.TYPES) and shut:
         assert answer.data == {"papers": None}, where
         return {"rows": False, "shut": True, "paged": False}
     assert answer.data == {
         "papers": {
-            "nodes": [shown(row, asked) for row in wanted["rows"]],
+            "nodes": [build_expected_node(row, asked) for row in wanted["rows"]],
             "totalCount": len(found),
             "pageInfo": {"hasNextPage": wanted["next"], "hasPreviousPage": wanted["previous"]},
         }
@@ -52,18 +52,20 @@ async def compared(at: World, asked: Question, random: Random) -> Mapping[str, b
     return {"rows": bool(wanted["rows"]), "shut": bool(shut), "paged": bool(cursors)}
 
 
-def kept(shelf: str, asked: Question) -> bool:
+def is_read(shelf: str, asked: Question) -> bool:
     """Whether a shelf is asked: the caller may, and its rows could meet the filter."""
-    return obvious.may(shelf, asked.groups, obvious.named(asked)) and obvious.could(asked.where or {}, shelf)
+    return naive.may_read(shelf, asked.groups, naive.collect_named_fields(asked)) and naive.could_match(
+        asked.where or {}, shelf
+    )
 
 
-async def places(
+async def draw_cursors(
     engine: QueryEngine, asked: Question, found: Any, random: Random
 ) -> tuple[tuple[Any, Any], dict[str, str]]:
     """Now and then the place of a row to begin after, or to end before, and their cursors."""
     if not found or random.random() < 0.5:
         return (None, None), {}
-    every = text({**asked.arguments, "first": 100} if "last" not in asked.size else whole(asked))
+    every = text({**asked.arguments, "first": 100} if "last" not in asked.size else without_last(asked))
     answer = await ask(engine, f"{{ papers({every}) {{ edges {{ cursor node {{ id }} }} }} }}", *asked.groups)
     edges = (answer.data or {})["papers"]["edges"]
     assert [each["node"]["id"] for each in edges] == [each["id"] for each in found], (asked, every)
@@ -73,11 +75,11 @@ async def places(
     return (at.get("after"), at.get("before")), cursors
 
 
-def whole(asked: Question) -> Mapping[str, Any]:
+def without_last(asked: Question) -> Mapping[str, Any]:
     return {**{name: each for name, each in asked.arguments.items() if name != "last"}, "first": 100}
 
 
-async def said(engine: QueryEngine, asked: Question, given: Mapping[str, Any], random: Random) -> ExecutionResult:
+async def run_query(engine: QueryEngine, asked: Question, given: Mapping[str, Any], random: Random) -> ExecutionResult:
     """Half of the questions say their filter and order in variables."""
     if random.random() < 0.5:
         return await ask(engine, f"{{ papers({text(given)}) {{ {SHOWN} {INFO} }} }}", *asked.groups)
@@ -90,14 +92,14 @@ async def said(engine: QueryEngine, asked: Question, given: Mapping[str, Any], r
     return await ask(engine, document, *asked.groups, variables=variables)
 
 
-def left_out(answer: ExecutionResult) -> set[str]:
+def list_forbidden_types(answer: ExecutionResult) -> set[str]:
     """The types that a FORBIDDEN at the list names."""
     at = [each for each in answer.errors if each.path == ("papers",)]
     assert all(each.code is ErrorCode.FORBIDDEN for each in at), at
     return {(each.extensions or {})["position"].split(".")[0] for each in at}
 
 
-def shown(row: Any, asked: Question) -> Mapping[str, Any]:
+def build_expected_node(row: Any, asked: Question) -> Mapping[str, Any]:
     kind = interfaces_world.TYPES[row["shelf"]]
     size = row["size"] if may_size(row["shelf"], asked.groups) else None
     owner = {"name": row["owner"]} if row["person_id"] in (1, 2, 3, 4) else None

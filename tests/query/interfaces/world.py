@@ -24,7 +24,7 @@ from tests.properties.reference.capabilities import some
 from tests.query.interfaces import subjects
 from tests.query.pushdown.strict import Strict
 
-Dict = Mapping[str, Any]
+RowDict = Mapping[str, Any]
 TYPES = {"BLUE": "BluePaper", "GREEN": "GreenPaper", "RED": "RedPaper"}
 """The types by shelf, in the order of the shelves."""
 COLUMNS = {
@@ -48,16 +48,16 @@ LIMITS = Limits(request_seconds=60, source_seconds=30, first_default=4, first_ma
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    papers: Mapping[str, Sequence[Dict]]
+    papers: Mapping[str, Sequence[RowDict]]
     """By shelf."""
-    people: Sequence[Dict]
+    people: Sequence[RowDict]
     sources: Mapping[str, Strict]
 
     def build_engine(self, **other: Connector) -> QueryEngine:
         catalog = Catalog(
-            schema=built()[0],
-            policy=built()[1],
-            mappings=bindings(),
+            schema=build_schema()[0],
+            policy=build_schema()[1],
+            mappings=build_mappings(),
             connectors={**self.sources, **other},
             limits=LIMITS,
             cursor_secret=b"a secret of the tests",
@@ -68,12 +68,12 @@ class World:
 
 
 @cache
-def built() -> tuple[Any, AccessPolicy]:
+def build_schema() -> tuple[Any, AccessPolicy]:
     return build_schema_and_policy([subjects])
 
 
 @cache
-def bindings() -> Mapping[str, TypeMapping]:
+def build_mappings() -> Mapping[str, TypeMapping]:
     owner = Relationship(to="Person", local="person_id", remote="id")
     papers = Relationship(to="Paper", local="id", remote="person_id")
     people = TypeMapping(
@@ -101,18 +101,19 @@ def may_size(shelf: str, groups: Sequence[str]) -> bool:
 def world(seed: str) -> World:
     random = Random(seed)
     missing = random.choice([0.0, 0.2, 0.5])
-    papers = {shelf: drawn(random, missing) for shelf in TYPES}
+    papers = {shelf: draw_papers(random, missing) for shelf in TYPES}
     people = [{"id": number, "name": random.choice([*POOLS["name"], None])} for number in (1, 2, 3, 4)]
     sources = {
-        shelf: Strict(MemoryConnector({"papers": shelved(random, shelf, rows)})) for shelf, rows in papers.items()
+        shelf: Strict(MemoryConnector({"papers": build_collection(random, shelf, rows)}))
+        for shelf, rows in papers.items()
     }
     held = MemoryCollection(
-        capabilities=promised(random, PEOPLE, (("id",),)), rows=[tuple(each.values()) for each in people]
+        capabilities=draw_capabilities(random, PEOPLE, (("id",),)), rows=[tuple(each.values()) for each in people]
     )
     return World(papers=papers, people=people, sources=sources | {"people": Strict(MemoryConnector({"people": held}))})
 
 
-def drawn(random: Random, missing: float) -> Sequence[Dict]:
+def draw_papers(random: Random, missing: float) -> Sequence[RowDict]:
     """No two of one id on a shelf, though on another there may be."""
     ids = random.sample(POOLS["id"], random.choice([0, 1, 3, 5, 8]))
     return [
@@ -122,18 +123,20 @@ def drawn(random: Random, missing: float) -> Sequence[Dict]:
     ]
 
 
-def shelved(random: Random, shelf: str, rows: Sequence[Dict]) -> MemoryCollection:
+def build_collection(random: Random, shelf: str, rows: Sequence[RowDict]) -> MemoryCollection:
     called = {**RENAMED.get(shelf, {}), "more": MORE[shelf]}
     kinds = {called.get(name, name): kind for name, kind in COLUMNS.items()}
-    capabilities = promised(random, kinds, (("id",), ("person_id",)))
+    capabilities = draw_capabilities(random, kinds, (("id",), ("person_id",)))
     return MemoryCollection(capabilities=capabilities, rows=[tuple(row.values()) for row in rows])
 
 
-def promised(random: Random, kinds: Mapping[str, ColumnType], keyed: tuple[tuple[str, ...], ...]) -> Capabilities:
+def draw_capabilities(
+    random: Random, kinds: Mapping[str, ColumnType], keyed: tuple[tuple[str, ...], ...]
+) -> Capabilities:
     return some(random, Capabilities(columns={name: Column(kind) for name, kind in kinds.items()}), keyed)
 
 
-class Down:
+class FailingConnector:
     """A shelf nobody answers from, with the promises of the one it stands for."""
 
     def __init__(self, source: Connector) -> None:

@@ -81,7 +81,7 @@ LOOKUPS = {
 }
 
 
-class Counted(Strict):
+class CountingConnector(Strict):
     """Keeps what it was asked."""
 
     def __init__(self, memory: MemoryConnector) -> None:
@@ -93,45 +93,50 @@ class Counted(Strict):
         return super().scan(ask)
 
 
-class Down(MemoryConnector):
+class FailingConnector(MemoryConnector):
     async def scan(self, ask: ScanRequest) -> AsyncIterator[Sequence[Row]]:
         raise ConnectorError("the far side is down")
         yield ()
 
 
 @cache
-def built() -> tuple[GraphQLSchema, AccessPolicy]:
+def build_schema() -> tuple[GraphQLSchema, AccessPolicy]:
     return build_schema_and_policy([subjects])
 
 
-def house(far: Connector, lookups: Mapping[str, Lookup] = LOOKUPS, more: Sequence[TypeMapping] = ()) -> Catalog:
-    schema, rules = built()
+def build_catalog(
+    connector: Connector, lookups: Mapping[str, Lookup] = LOOKUPS, more: Sequence[TypeMapping] = ()
+) -> Catalog:
+    schema, rules = build_schema()
     room = TypeMapping(type="Room", source="near", collection="room", lookups=lookups)
     return Catalog(
         schema=schema,
         policy=rules,
         mappings={each.type: each for each in (room, *more)},
-        connectors={"near": MemoryConnector({"room": MemoryCollection(capabilities=ROOM, rows=ROOMS)}), "far": far},
+        connectors={
+            "near": MemoryConnector({"room": MemoryCollection(capabilities=ROOM, rows=ROOMS)}),
+            "far": connector,
+        },
         limits=Limits(),
         cursor_secret=b"a secret of the tests",
         version="1",
     )
 
 
-def opened(far: Connector) -> QueryEngine:
-    return acme.opened(house(far))
+def build_engine(connector: Connector) -> QueryEngine:
+    return acme.opened(build_catalog(connector))
 
 
-def far(capabilities: Any = lambda capabilities: capabilities) -> Counted:
-    return Counted(
+def build_connector(capabilities: Any = lambda capabilities: capabilities) -> CountingConnector:
+    return CountingConnector(
         MemoryConnector(
             {name: replace(each, capabilities=capabilities(each.capabilities)) for name, each in FAR.items()}
         )
     )
 
 
-async def nodes(engine: QueryEngine, wanted: str, **variables: Any) -> list[Any]:
-    result = await asked(engine, wanted, **variables)
+async def query_nodes(engine: QueryEngine, wanted: str, **variables: Any) -> list[Any]:
+    result = await query_rooms(engine, wanted, **variables)
     assert not result.errors
     assert result.data is not None
     return [each if len(each) > 1 else next(iter(each.values())) for each in result.data["rooms"]["nodes"]]
@@ -141,7 +146,7 @@ DEFINED = {"w": "Window! = MINUTE", "words": "[String!]", "saying": "[Saying!]",
 """The variables that a query may use."""
 
 
-async def asked(engine: QueryEngine, wanted: str, **variables: Any) -> ExecutionResult:
+async def query_rooms(engine: QueryEngine, wanted: str, **variables: Any) -> ExecutionResult:
     used = ", ".join(f"${name}: {of}" for name, of in DEFINED.items() if f"${name})" in wanted)
     head = f"query ({used}) " if used else ""
     return await acme.ask(engine, f"{head}{{ rooms {{ nodes {{ {wanted} }} }} }}", variables=variables)
@@ -194,26 +199,26 @@ WAYS = [
 async def test_a_value_is_found_by_key_and_arguments(
     capabilities: Any, wanted: str, variables: Mapping[str, Any], shown: list[Any]
 ) -> None:
-    assert await nodes(opened(far(capabilities)), wanted, **variables) == shown
+    assert await query_nodes(build_engine(build_connector(capabilities)), wanted, **variables) == shown
 
 
 async def test_the_same_plan_takes_other_arguments() -> None:
-    engine = opened(far())
-    first = await nodes(engine, "heat(window: $w)", w="MINUTE")
-    assert (first, await nodes(engine, "heat(window: $w)", w="HOUR")) == (
+    engine = build_engine(build_connector())
+    first = await query_nodes(engine, "heat(window: $w)", w="MINUTE")
+    assert (first, await query_nodes(engine, "heat(window: $w)", w="HOUR")) == (
         [20.5, 21.0, 29.0, None, None],
         [19.0, None, 18.0, None, None],
     )
 
 
 async def test_all_rows_of_a_level_are_looked_up_in_one_request() -> None:
-    source = far()
-    await nodes(opened(source), "heat")
+    source = build_connector()
+    await query_nodes(build_engine(source), "heat")
     assert [each.keys.values for each in source.asks if each.keys] == [((1,), (2,), (3,), (4,), (5,))]
 
 
 async def test_a_failed_lookup_is_null_with_one_error_and_the_rest_is_served() -> None:
-    result = await asked(opened(Down(FAR)), "id heat")
+    result = await query_rooms(build_engine(FailingConnector(FAR)), "id heat")
     assert result.data == {"rooms": {"nodes": [{"id": str(number), "heat": None} for number, _ in ROOMS]}}
     assert [(each.code, each.path, each.extensions) for each in result.errors] == [
         (ErrorCode.SOURCE_UNAVAILABLE, ("rooms", "nodes", 0, "heat"), {"nulls": 5})
@@ -221,42 +226,42 @@ async def test_a_failed_lookup_is_null_with_one_error_and_the_rest_is_served() -
 
 
 async def test_a_denied_lookup_is_never_read() -> None:
-    source = far()
-    result = await asked(opened(source), "id secretHeat")
+    source = build_connector()
+    result = await query_rooms(build_engine(source), "id secretHeat")
     assert ([each.code for each in result.errors], source.asks) == ([ErrorCode.FORBIDDEN], [])
 
 
 async def test_a_value_that_its_field_cannot_show_is_null_with_an_error() -> None:
     rows = ((1, "1h", float("inf")),)
-    result = await asked(
-        opened(MemoryConnector({**FAR, "heat": MemoryCollection(capabilities=HEATED, rows=rows)})), "heat"
+    result = await query_rooms(
+        build_engine(MemoryConnector({**FAR, "heat": MemoryCollection(capabilities=HEATED, rows=rows)})), "heat"
     )
     assert [each.code for each in result.errors] == [ErrorCode.SOURCE_INVALID]
     assert result.data == {"rooms": {"nodes": [{"heat": None} for _ in ROOMS]}}
 
 
 async def test_a_lookup_costs_the_row_cost_of_its_collection() -> None:
-    result = await acme.ask(opened(far()), "{ rooms(first: 5) { nodes { heat } } }", cost=True)
+    result = await acme.ask(build_engine(build_connector()), "{ rooms(first: 5) { nodes { heat } } }", cost=True)
     assert result.extensions["cost"] == 5 + 5 * 7
 
 
 async def test_a_lookup_is_a_scan_of_the_plan() -> None:
-    result = await acme.ask(opened(far()), "{ rooms { nodes { heat } } }", plan="ONLY")
+    result = await acme.ask(build_engine(build_connector()), "{ rooms { nodes { heat } } }", plan="ONLY")
     (rooms,) = result.extensions["plan"]["branches"]
     (heat,) = rooms["branches"]
     assert (heat["field"], heat["to"], heat["reads"][0]["collection"]) == ("heat", "Float", "heat")
 
 
 async def test_an_argument_must_be_of_its_type() -> None:
-    result = await asked(opened(far()), 'letter(saying: [{word: "x", times: "two"}])')
+    result = await query_rooms(build_engine(build_connector()), 'letter(saying: [{word: "x", times: "two"}])')
     assert (result.rejected, {each.code for each in result.errors}) == (True, {ErrorCode.GRAPHQL_VALIDATION_FAILED})
 
 
 async def test_a_lookup_can_be_neither_filtered_nor_sorted_nor_aggregated_by() -> None:
-    schema, _ = built()
-    made = ("RoomWhere", "RoomOrder", "RoomMaximum", "RoomGroupBy")
+    schema, _ = build_schema()
+    inputs = ("RoomWhere", "RoomOrder", "RoomMaximum", "RoomGroupBy")
     of: Mapping[str, Any] = schema.type_map
-    assert [name for name in made for each in of[name].fields if each in LOOKUPS] == []
+    assert [name for name in inputs for each in of[name].fields if each in LOOKUPS] == []
 
 
 def test_the_sdl_has_the_arguments_defaults_and_inputs_of_lookups() -> None:
@@ -267,82 +272,82 @@ def test_the_sdl_has_the_arguments_defaults_and_inputs_of_lookups() -> None:
 
 
 def test_the_view_of_a_principal_has_the_arguments_of_lookups() -> None:
-    _, rules = built()
+    _, rules = build_schema()
     seen = build_visible_schema(build_document([subjects]), rules, frozenset({"everyone"}))
     assert validate(seen, parse('{ rooms { nodes { heat(window: MINUTE) letter(saying: [{word: "x"}]) } } }')) == []
     assert "secretHeat" not in seen.type_map["Room"].fields  # type: ignore[attr-defined]
 
 
-def relooked(**changes: Any) -> Catalog:
-    return house(far(), {**LOOKUPS, "heat": replace(HEATS, **changes)})
+def build_catalog_with_lookup(**changes: Any) -> Catalog:
+    return build_catalog(build_connector(), {**LOOKUPS, "heat": replace(HEATS, **changes)})
 
 
 def beside() -> Catalog:
     """A type of its own shows the same column, but to fewer."""
     shown = TypeMapping(type="Query", source="far", collection="heat", key=("room",), columns={"rooms": "celsius"})
-    made = house(far(), more=(shown,))
-    guarded = {**made.policy.requirements, ("Query", "rooms"): (frozenset({"finance"}),)}
-    return replace(made, policy=replace(made.policy, requirements=guarded))
+    catalog = build_catalog(build_connector(), more=(shown,))
+    guarded = {**catalog.policy.requirements, ("Query", "rooms"): (frozenset({"finance"}),)}
+    return replace(catalog, policy=replace(catalog.policy, requirements=guarded))
 
 
 MISFITS = [
     pytest.param(
-        lambda: house(far(), {**LOOKUPS, "heat": replace(HEATS, source="sea")}),
+        lambda: build_catalog(build_connector(), {**LOOKUPS, "heat": replace(HEATS, source="sea")}),
         "the lookup `Room.heat` reads the source `sea`: add `[sources.sea]`",
         id="an unknown source",
     ),
     pytest.param(
-        lambda: relooked(collection="cold"),
+        lambda: build_catalog_with_lookup(collection="cold"),
         "the lookup `Room.heat` reads `cold`, which the source `far` does not have",
         id="an unknown collection",
     ),
     pytest.param(
-        lambda: relooked(local=("id", "floor")),
+        lambda: build_catalog_with_lookup(local=("id", "floor")),
         "the lookup `Room.heat` compares 2 columns with 1, give as many there",
         id="more columns here than there",
     ),
     pytest.param(
-        lambda: relooked(local="nmber"),
+        lambda: build_catalog_with_lookup(local="nmber"),
         "the lookup `Room.heat` names `nmber`, which `room` does not have",
         id="an unknown column here",
     ),
     pytest.param(
-        lambda: relooked(remote="hall"),
+        lambda: build_catalog_with_lookup(remote="hall"),
         "the lookup `Room.heat` names `hall`, which `heat` does not have",
         id="an unknown column there",
     ),
     pytest.param(
-        lambda: relooked(column="kelvin"),
+        lambda: build_catalog_with_lookup(column="kelvin"),
         "the lookup `Room.heat` names `kelvin`, which `heat` does not have",
         id="an unknown column of the value",
     ),
     pytest.param(
-        lambda: relooked(remote="window"),
+        lambda: build_catalog_with_lookup(remote="window"),
         "the lookup `Room.heat` compares `id` with `window`, which hold different kinds",
         id="columns that hold different kinds",
     ),
     pytest.param(
-        lambda: relooked(column="window"),
+        lambda: build_catalog_with_lookup(column="window"),
         "`Room.heat` is a `Float`, but its column `window` holds text",
         id="a column that holds another kind",
     ),
     pytest.param(
-        lambda: relooked(arguments={}),
+        lambda: build_catalog_with_lookup(arguments={}),
         "the lookup `Room.heat` has the argument `window`, which no column is compared with",
         id="an argument without a column",
     ),
     pytest.param(
-        lambda: relooked(arguments={"window": "window", "place": "room"}),
+        lambda: build_catalog_with_lookup(arguments={"window": "window", "place": "room"}),
         "the lookup `Room.heat` has the argument `place`, which its field does not take",
         id="a column for no argument",
     ),
     pytest.param(
-        lambda: relooked(arguments={"window": "room"}),
+        lambda: build_catalog_with_lookup(arguments={"window": "room"}),
         "`Room.heat(window:)` is a `Window`, but its column `room` holds integer",
         id="an argument of another kind",
     ),
     pytest.param(
-        lambda: house(far(), {name: each for name, each in LOOKUPS.items() if name != "heat"}),
+        lambda: build_catalog(build_connector(), {name: each for name, each in LOOKUPS.items() if name != "heat"}),
         "`Room.heat` takes arguments, give its binding a lookup of that name",
         id="no lookup",
     ),
@@ -354,15 +359,15 @@ MISFITS = [
 ]
 
 
-@pytest.mark.parametrize(("made", "sentence"), MISFITS)
-def test_a_lookup_that_does_not_fit_is_named(made: Any, sentence: str) -> None:
-    with pytest.raises(ConfigurationError) as mistake:
-        validate_catalog(made())
-    assert str(mistake.value) == sentence
+@pytest.mark.parametrize(("build", "message"), MISFITS)
+def test_a_lookup_that_does_not_fit_is_named(build: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        validate_catalog(build())
+    assert str(error.value) == message
 
 
 def test_the_lookups_here_fit() -> None:
-    validate_catalog(house(far()))
+    validate_catalog(build_catalog(build_connector()))
 
 
 def test_an_argument_without_a_description_does_not_build() -> None:

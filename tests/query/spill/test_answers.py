@@ -1,6 +1,6 @@
 """Every step that the engine takes gives the same result for spilled rows as for rows in memory.
 
-Random questions are asked so too, in tests/equality.
+Random questions are asked so too, in tests/properties/equality.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from onedoor.query.context import ExecutionResult
 from onedoor.query.executor.state import ScanStats
 from onedoor.runtime.row_cache import InMemoryCacheStore, RowCache
 from tests import acme
-from tests.query.spill.worlds import PATIENT, bare, promising
+from tests.query.spill.worlds import PATIENT, build_engine_with_capabilities, build_engine_without_capabilities
 from tests.runtime.cache.reading import SECRET, Clock
 
 GROUPS = ("sales", "finance", "people", "engineering")
@@ -64,19 +64,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def outgrown(result: ExecutionResult) -> int:
+def count_spilled_rows(result: ExecutionResult) -> int:
     return sum(each.spilled_row_count for each in result.scan_stats)
 
 
 @pytest.mark.parametrize("text", QUESTIONS.values(), ids=QUESTIONS)
 async def test_answers_are_the_same_however_few_rows_are_held_in_memory(folder: Path, text: str) -> None:
-    whole = await acme.ask(promising(), text, *GROUPS)
-    result = [
-        await acme.ask(bare(replace(PATIENT, rows_in_memory=most)), text, *GROUPS) for most in (1, 7, 50_000)
-    ]  # fmt: skip
+    whole = await acme.ask(build_engine_with_capabilities(), text, *GROUPS)
+    limits = [replace(PATIENT, rows_in_memory=most) for most in (1, 7, 50_000)]
+    result = [await acme.ask(build_engine_without_capabilities(each), text, *GROUPS) for each in limits]
     assert [each.data for each in result] == [whole.data] * 3
     assert [list(each.errors) for each in (whole, *result)] == [[]] * 4
-    assert [outgrown(each) > 0 for each in result] == [True, True, False]
+    assert [count_spilled_rows(each) > 0 for each in result] == [True, True, False]
     assert os.listdir(folder) == []
 
 
@@ -85,16 +84,16 @@ async def test_pages_are_the_same_however_few_rows_are_held_in_memory() -> None:
         "query ($after: String, $before: String) { orders(orderBy: [{total: DESC}], first: 7, after: $after,"
         " before: $before) { pageInfo { startCursor endCursor hasNextPage hasPreviousPage } nodes { id } } }"
     )
-    few, many = (bare(replace(PATIENT, rows_in_memory=most)) for most in (3, 50_000))
+    few, many = (build_engine_without_capabilities(replace(PATIENT, rows_in_memory=most)) for most in (3, 50_000))
     page = (await acme.ask(many, text, *GROUPS)).data["orders"]["pageInfo"]  # type: ignore[index]
     for given in ({"after": page["endCursor"]}, {"before": page["endCursor"]}):
         result = [await acme.ask(each, text, *GROUPS, variables=given) for each in (few, many)]
         assert result[0].data == result[1].data
-        assert [outgrown(each) > 0 for each in result] == [True, False]
+        assert [count_spilled_rows(each) > 0 for each in result] == [True, False]
 
 
 async def test_concurrent_queries_share_a_spill_database_and_no_rows(folder: Path) -> None:
-    at, texts = bare(replace(PATIENT, rows_in_memory=5)), [*QUESTIONS.values()]
+    at, texts = build_engine_without_capabilities(replace(PATIENT, rows_in_memory=5)), [*QUESTIONS.values()]
     alone = [await acme.ask(at, each, *GROUPS) for each in texts]
     together = await asyncio.gather(*(acme.ask(at, each, *GROUPS) for each in texts))
     assert [each.data for each in together] == [each.data for each in alone]
@@ -105,9 +104,9 @@ async def test_cached_rows_are_spilled_too() -> None:
     """What may be kept is read whole; it is poured when it is there."""
     clock = Clock()
     store = InMemoryCacheStore(max_entries=100, max_bytes=10_000_000, clock=clock)
-    at = bare(replace(PATIENT, rows_in_memory=5))
+    at = build_engine_without_capabilities(replace(PATIENT, rows_in_memory=5))
     at = replace(at, cache=RowCache(store=store, max_ages={"internal": {"orders": 60.0}}, secret=SECRET, now=clock.now))
-    plain = await acme.ask(promising(), QUESTIONS["groups"], *GROUPS)
+    plain = await acme.ask(build_engine_with_capabilities(), QUESTIONS["groups"], *GROUPS)
     result = [await acme.ask(at, QUESTIONS["groups"], *GROUPS) for _ in range(2)]
     assert [each.data for each in result] == [plain.data] * 2
     assert [[count(stats) for stats in each.scan_stats] for each in result] == [

@@ -19,7 +19,7 @@ from onedoor.spi.predicates import Row
 from onedoor.spi.scan import ScanRequest
 from onedoor.spi.spill import SpillBuffer, SpillInput
 from tests import acme
-from tests.query.spill.worlds import BATCH, PATIENT, bare, promising
+from tests.query.spill.worlds import BATCH, PATIENT, build_engine_with_capabilities, build_engine_without_capabilities
 
 ORDERED = "{ orders(orderBy: [{total: DESC}], first: 3) { nodes { id } } }"
 GROUPED = "{ orders { groups(by: [{id: VALUE}], orderBy: [{sum: {total: DESC}}], first: 1) { aggregate { count } } } }"
@@ -52,11 +52,11 @@ class Until:
         await asyncio.Event().wait()
 
 
-def messages(result: ExecutionResult) -> list[tuple[str, str]]:
+def list_messages(result: ExecutionResult) -> list[tuple[str, str]]:
     return [(each.code, each.message) for each in result.errors]
 
 
-async def gone(folder: Path) -> bool:
+async def is_emptied(folder: Path) -> bool:
     """What closes goes on behind a question that was cancelled meanwhile, so it may take a moment."""
     behind = asyncio.all_tasks() - {asyncio.current_task()}
     if behind:
@@ -66,37 +66,39 @@ async def gone(folder: Path) -> bool:
 
 async def test_a_query_that_is_cancelled_while_rows_arrive_leaves_no_table(folder: Path) -> None:
     source = Until(batch=5)
-    asking = asyncio.create_task(acme.ask(bare(FEW, source), ORDERED, "finance"))
+    asking = asyncio.create_task(acme.ask(build_engine_without_capabilities(FEW, source), ORDERED, "finance"))
     async with asyncio.timeout(SOON):
         await source.there.wait()
     before = os.listdir(folder)
     asking.cancel()
     await asyncio.wait({asking}, timeout=SOON)
-    assert (len(before), asking.cancelled(), await gone(folder)) == (1, True, True)
+    assert (len(before), asking.cancelled(), await is_emptied(folder)) == (1, True, True)
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.01, 0.03, 0.1, 0.2, 0.3])
 @pytest.mark.parametrize("text", [ORDERED, GROUPED], ids=["ordered", "grouped"])
 async def test_a_query_cancelled_at_any_time_leaves_nothing(folder: Path, text: str, seconds: float) -> None:
-    asking = asyncio.create_task(acme.ask(bare(FEW), text, "finance"))
+    asking = asyncio.create_task(acme.ask(build_engine_without_capabilities(FEW), text, "finance"))
     await asyncio.sleep(seconds)
     asking.cancel()
     await asyncio.wait({asking}, timeout=SOON)
-    assert (asking.done(), await gone(folder)) == (True, True)
+    assert (asking.done(), await is_emptied(folder)) == (True, True)
 
 
 async def test_a_query_that_takes_too_long_leaves_no_table(folder: Path) -> None:
     source = Until(batch=5)
-    result = await acme.ask(bare(replace(FEW, request_seconds=2), source), ORDERED, "finance")
+    result = await acme.ask(
+        build_engine_without_capabilities(replace(FEW, request_seconds=2), source), ORDERED, "finance"
+    )
     limit = "the limit `request_seconds` of 2"
-    assert messages(result) == [("LIMIT_EXCEEDED", f"the answer took longer than {limit}, ask for less")]
-    assert (source.there.is_set(), await gone(folder)) == (True, True)
+    assert list_messages(result) == [("LIMIT_EXCEEDED", f"the answer took longer than {limit}, ask for less")]
+    assert (source.there.is_set(), await is_emptied(folder)) == (True, True)
 
 
 async def test_a_request_that_fails_after_rows_were_spilled_is_not_retried(folder: Path) -> None:
     source = Until(batch=5, failure=ConnectorError("`internal` is gone", retryable=True))
-    result = await acme.ask(bare(FEW, source), ORDERED, "finance")
-    assert (messages(result), result.data) == ([("SOURCE_UNAVAILABLE", "`internal` is gone")], {"orders": None})
+    result = await acme.ask(build_engine_without_capabilities(FEW, source), ORDERED, "finance")
+    assert (list_messages(result), result.data) == ([("SOURCE_UNAVAILABLE", "`internal` is gone")], {"orders": None})
     assert (source.reads, os.listdir(folder)) == (1, [])
 
 
@@ -108,18 +110,18 @@ async def test_a_request_that_fails_before_rows_were_spilled_is_retried(folder: 
 
     stumbled: list[ScanRequest] = []
     text = "{ orders { aggregate { count sum { total } } } }"
-    result = await acme.ask(bare(FEW, stumbles), text, "finance")
-    whole = await acme.ask(promising(), text, "finance")
+    result = await acme.ask(build_engine_without_capabilities(FEW, stumbles), text, "finance")
+    whole = await acme.ask(build_engine_with_capabilities(), text, "finance")
     assert (result.data, len(stumbled), os.listdir(folder)) == (whole.data, 1, [])
 
 
 async def test_a_full_spill_database_is_no_failure_of_the_connector(folder: Path) -> None:
     """Its breaker stays closed, and what needs no scratch table is answered beside."""
-    at = bare(replace(FEW, scratch_bytes=1))
+    at = build_engine_without_capabilities(replace(FEW, scratch_bytes=1))
     result = [await acme.ask(at, f"{ORDERED[:-1]} product(id: 1) {{ id }} }}", "finance", "sales") for _ in range(7)]
     reason = "more rows outgrow memory than the limit `scratch_bytes` of 1 lets, filter it or ask again later"
     expected: Any = ({"orders": None, "product": {"id": "1"}}, [("LIMIT_EXCEEDED", reason)])
-    assert [(each.data, messages(each)) for each in result] == [expected] * 7
+    assert [(each.data, list_messages(each)) for each in result] == [expected] * 7
     assert os.listdir(folder) == []
 
 
@@ -127,25 +129,29 @@ async def test_without_a_spill_folder_only_scans_that_need_one_fail(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(folder / "nowhere"))
-    result = await acme.ask(bare(FEW), f"{ORDERED[:-1]} product(id: 1) {{ id }} }}", "finance", "sales")
-    assert (result.data, messages(result)) == (
+    result = await acme.ask(
+        build_engine_without_capabilities(FEW), f"{ORDERED[:-1]} product(id: 1) {{ id }} }}", "finance", "sales"
+    )
+    assert (result.data, list_messages(result)) == (
         {"orders": None, "product": {"id": "1"}},
         [("SOURCE_UNAVAILABLE", "there is no room for a scratch database")],
     )
 
 
 async def test_a_scan_over_rows_read_fails_though_its_rows_were_spilled(folder: Path) -> None:
-    result = await acme.ask(bare(replace(FEW, rows_read=1000)), ORDERED, "finance")
+    result = await acme.ask(build_engine_without_capabilities(replace(FEW, rows_read=1000)), ORDERED, "finance")
     reason = "a read of `internal` is over the limit `rows_read` of 1000, filter it"
-    assert (messages(result), os.listdir(folder)) == ([("LIMIT_EXCEEDED", reason)], [])
+    assert (list_messages(result), os.listdir(folder)) == ([("LIMIT_EXCEEDED", reason)], [])
 
 
 async def test_too_many_keys_fail_though_the_rows_that_name_them_were_spilled(folder: Path) -> None:
     text = "{ orders(where: {customer: {usage: {some: {apiCalls: {gt: 0}}}}}, first: 1) { nodes { id } } }"
-    result = await acme.ask(bare(replace(FEW, cross_source_keys_max=20)), text, "finance", "sales")
-    assert [(code, "the limit `cross_source_keys_max` of 20" in message) for code, message in messages(result)] == [
-        ("LIMIT_EXCEEDED", True)
-    ]
+    result = await acme.ask(
+        build_engine_without_capabilities(replace(FEW, cross_source_keys_max=20)), text, "finance", "sales"
+    )
+    assert [
+        (code, "the limit `cross_source_keys_max` of 20" in message) for code, message in list_messages(result)
+    ] == [("LIMIT_EXCEEDED", True)]
     assert os.listdir(folder) == []
 
 
@@ -162,7 +168,7 @@ async def test_rows_that_are_spilled_do_not_stay_in_memory(monkeypatch: pytest.M
         nonlocal most
         most = max(most, alive)
 
-    at = bare(FEW, counting)
+    at = build_engine_without_capabilities(FEW, counting)
     inner = at.catalog.connectors["snowflake"].of  # type: ignore[attr-defined]
     real = inner.scan
 
@@ -182,7 +188,7 @@ async def test_rows_that_are_spilled_do_not_stay_in_memory(monkeypatch: pytest.M
 
     monkeypatch.setattr(inner, "scan", read)
     text = "{ usageDays { aggregate { count max { apiCalls } } } }"
-    result, whole = await acme.ask(at, text, "sales"), await acme.ask(promising(), text, "sales")
+    result, whole = await acme.ask(at, text, "sales"), await acme.ask(build_engine_with_capabilities(), text, "sales")
     assert (result.data, result.scan_stats[0].spilled_row_count) == (whole.data, 3000)
     assert FEW.rows_in_memory - BATCH < most <= 4 * FEW.rows_in_memory
 

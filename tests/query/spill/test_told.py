@@ -8,7 +8,7 @@ import pytest
 
 from tests import acme
 from tests.http.conftest import Door, Opening, door, keys, opening, state
-from tests.query.spill.worlds import PATIENT, Batches, bare
+from tests.query.spill.worlds import PATIENT, Batches, build_engine_without_capabilities
 
 __all__ = ["door", "keys", "opening", "state"]
 
@@ -23,7 +23,7 @@ def reads(branches: Any) -> Iterator[Any]:
 
 
 async def test_a_plan_says_how_many_rows_were_spilled() -> None:
-    result = await acme.ask(bare(FEW), ORDERS, "finance", plan=True)
+    result = await acme.ask(build_engine_without_capabilities(FEW), ORDERS, "finance", plan=True)
     ran = [each["ran"] for each in reads(result.extensions["plan"]["branches"])]
     assert [(each["rows"], each.get("outgrown")) for each in ran] == [(2000, 2000), (100, None)]
     assert (
@@ -35,7 +35,9 @@ async def test_a_plan_says_how_many_rows_were_spilled() -> None:
 
 async def test_a_plan_counts_the_bytes_of_spilled_rows() -> None:
     few, many = [
-        await acme.ask(bare(replace(PATIENT, rows_in_memory=most)), ORDERS, "finance", plan=True)
+        await acme.ask(
+            build_engine_without_capabilities(replace(PATIENT, rows_in_memory=most)), ORDERS, "finance", plan=True
+        )
         for most in (150, 50_000)
     ]
     sizes = [[each["ran"]["bytes"] for each in reads(one.extensions["plan"]["branches"])] for one in (few, many)]

@@ -15,19 +15,19 @@ from tests import acme
 
 BATCH = 100
 PATIENT = Limits(request_seconds=60, source_seconds=60, cost_max=10**9)
-Between = Callable[[ScanRequest, int], Awaitable[None]]
+BetweenBatches = Callable[[ScanRequest, int], Awaitable[None]]
 
 
-async def at_once(ask: ScanRequest, number: int) -> None:
-    """Nothing lies between one batch and the next."""
+async def without_delay(ask: ScanRequest, number: int) -> None:
+    """Do nothing between two batches."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """The same rows a few at a time; `between` is told the number of each batch before it is given."""
+    """Return the rows of a connector a few at a time; `between_batches` runs before each batch."""
 
     of: Connector
-    between: Between = at_once
+    between_batches: BetweenBatches = without_delay
 
     def capabilities(self, collection: str) -> Capabilities:
         return self.of.capabilities(collection)
@@ -35,7 +35,7 @@ class Batches:
     async def scan(self, ask: ScanRequest) -> AsyncIterator[Sequence[Row]]:
         async for rows in self.of.scan(ask):
             for number, start in enumerate(range(0, len(rows), BATCH)):
-                await self.between(ask, number)
+                await self.between_batches(ask, number)
                 yield rows[start : start + BATCH]
 
     async def ping(self) -> None:
@@ -45,18 +45,20 @@ class Batches:
         return None
 
 
-def bare(limits: Limits, between: Between = at_once) -> QueryEngine:
-    """A door behind which all steps are ours."""
-    sources = {name: Batches(acme.promising_nothing(each), between) for name, each in acme.sources().items()}
-    inside = {**built().connectors, **sources, "slack": acme.sources()["slack"]}
-    return acme.opened(replace(built(), connectors=inside, limits=limits, open_spill_table=SpillTableFactory(limits)))
+def build_engine_without_capabilities(limits: Limits, between_batches: BetweenBatches = without_delay) -> QueryEngine:
+    """Build an engine that takes every step itself."""
+    sources = {name: Batches(acme.promising_nothing(each), between_batches) for name, each in acme.sources().items()}
+    inside = {**build_catalog().connectors, **sources, "slack": acme.sources()["slack"]}
+    return acme.opened(
+        replace(build_catalog(), connectors=inside, limits=limits, open_spill_table=SpillTableFactory(limits))
+    )
 
 
-def promising() -> QueryEngine:
-    """The door behind which the sources do all they can."""
-    return acme.opened(built())
+def build_engine_with_capabilities() -> QueryEngine:
+    """Build an engine whose connectors have the capabilities of the real ones."""
+    return acme.opened(build_catalog())
 
 
 @cache
-def built() -> Catalog:
+def build_catalog() -> Catalog:
     return acme.house()

@@ -15,65 +15,65 @@ Leaf = tuple[str, str, Any]
 """A field, an operator and an operand."""
 
 
-def may(shelf: str, groups: Sequence[str], fields: set[str]) -> bool:
+def may_read(shelf: str, groups: Sequence[str], fields: set[str]) -> bool:
     """Whether a caller may ask these fields of a shelf: the blue one is for people, green sizes for two groups."""
     if shelf == "BLUE":
         return "people" in groups
     return shelf != "GREEN" or "size" not in fields or bool({"people", "finance"} & set(groups))
 
 
-def named(asked: Question) -> set[str]:
+def collect_named_fields(asked: Question) -> set[str]:
     """The fields of papers that a filter or an order looks at."""
-    return {name for each in asked.order for name in each} | set(_named(asked.where or {}))
+    return {name for each in asked.order for name in each} | set(_walk_named_fields(asked.where or {}))
 
 
-def _named(where: Dict) -> Iterator[str]:
+def _walk_named_fields(where: Dict) -> Iterator[str]:
     for name, said in where.items():
         if name in ("and", "or"):
             for each in said:
-                yield from _named(each)
+                yield from _walk_named_fields(each)
         elif name == "not":
-            yield from _named(said)
+            yield from _walk_named_fields(said)
         else:
             yield name
 
 
-def shut(asked: Question) -> set[str]:
+def list_denied_types(asked: Question) -> set[str]:
     """The types that are left out and missed: those whose rows could have met the filter, whatever they held."""
-    denied = [shelf for shelf in TYPES if not may(shelf, asked.groups, named(asked))]
-    return {TYPES[shelf] for shelf in denied if could(asked.where or {}, shelf)}
+    denied = [shelf for shelf in TYPES if not may_read(shelf, asked.groups, collect_named_fields(asked))]
+    return {TYPES[shelf] for shelf in denied if could_match(asked.where or {}, shelf)}
 
 
-def could(where: Dict, shelf: str) -> bool:
+def could_match(where: Dict, shelf: str) -> bool:
     """Whether any outcome of what is not known of the shelf meets the filter."""
-    leaves = sum(1 for _ in unknown(where))
-    return any(judged(where, shelf, iter(each)) for each in product([False, True], repeat=leaves))
+    leaves = sum(1 for _ in list_unknown_fields(where))
+    return any(evaluate(where, shelf, iter(each)) for each in product([False, True], repeat=leaves))
 
 
-def unknown(where: Dict) -> Iterator[str]:
+def list_unknown_fields(where: Dict) -> Iterator[str]:
     for name, said in where.items():
         if name in ("and", "or"):
             for each in said:
-                yield from unknown(each)
+                yield from list_unknown_fields(each)
         elif name == "not":
-            yield from unknown(said)
+            yield from list_unknown_fields(said)
         elif name != "shelf":
             yield name
 
 
-def judged(where: Dict, shelf: str, outcomes: Iterator[bool]) -> bool:
-    met = [judged_one(name, said, shelf, outcomes) for name, said in where.items()]
+def evaluate(where: Dict, shelf: str, outcomes: Iterator[bool]) -> bool:
+    met = [evaluate_member(name, said, shelf, outcomes) for name, said in where.items()]
     return all(met)
 
 
-def judged_one(name: str, said: Any, shelf: str, outcomes: Iterator[bool]) -> bool:
+def evaluate_member(name: str, said: Any, shelf: str, outcomes: Iterator[bool]) -> bool:
     if name in ("and", "or"):
-        met = [judged(each, shelf, outcomes) for each in said]
+        met = [evaluate(each, shelf, outcomes) for each in said]
         return all(met) if name == "and" else any(met)
     if name == "not":
-        return not judged(said, shelf, outcomes)
+        return not evaluate(said, shelf, outcomes)
     if name == "shelf":
-        return passes(shelf, said)
+        return compare_value(shelf, said)
     if name == "id":
         ((op, given),) = said.items()
         here = any(each.startswith(f"{shelf}:") for each in (given if isinstance(given, list) else [given]))
@@ -81,17 +81,17 @@ def judged_one(name: str, said: Any, shelf: str, outcomes: Iterator[bool]) -> bo
     return next(outcomes)
 
 
-def passes(found: Any, said: Dict) -> bool:
+def compare_value(found: Any, said: Dict) -> bool:
     ((op, given),) = said.items()
     if op == "isNull":
         return (found is None) is given
     return found is not None and TESTS[op](found, given)
 
 
-def rows(world: World, asked: Question) -> list[Dict]:
+def list_rows(world: World, asked: Question) -> list[Dict]:
     """All that the caller may see and the filter lets in, in order."""
     owners = {each["id"]: each["name"] for each in world.people}
-    open_to = [shelf for shelf in TYPES if may(shelf, asked.groups, named(asked))]
+    open_to = [shelf for shelf in TYPES if may_read(shelf, asked.groups, collect_named_fields(asked))]
     found = [
         {
             **row,
@@ -103,26 +103,28 @@ def rows(world: World, asked: Question) -> list[Dict]:
         for shelf in open_to
         for row in world.papers[shelf]
     ]
-    return sorted((row for row in found if meets(asked.where or {}, row)), key=cmp_to_key(comparing(asked)))
+    return sorted(
+        (row for row in found if meets_filter(asked.where or {}, row)), key=cmp_to_key(build_row_order(asked))
+    )
 
 
-def meets(where: Dict, row: Dict) -> bool:
-    return all(holds(name, said, row) for name, said in where.items())
+def meets_filter(where: Dict, row: Dict) -> bool:
+    return all(meets_member(name, said, row) for name, said in where.items())
 
 
-def holds(name: str, said: Any, row: Dict) -> bool:
+def meets_member(name: str, said: Any, row: Dict) -> bool:
     if name in ("and", "or"):
-        met = [meets(each, row) for each in said]
+        met = [meets_filter(each, row) for each in said]
         return all(met) if name == "and" else any(met)
     if name == "not":
-        return not meets(said, row)
+        return not meets_filter(said, row)
     if name == "owner":
-        return passes(row["owner"], said["name"])
+        return compare_value(row["owner"], said["name"])
     ((op, given),) = said.items()
-    return passes(row[name], {op: read(name, op, given)})
+    return compare_value(row[name], {op: parse_operand(name, op, given)})
 
 
-def read(name: str, op: str, given: Any) -> Any:
+def parse_operand(name: str, op: str, given: Any) -> Any:
     if op == "isNull" or name not in READERS:
         return given
     return [READERS[name](each) for each in given] if isinstance(given, list) else READERS[name](given)
@@ -131,7 +133,7 @@ def read(name: str, op: str, given: Any) -> Any:
 READERS: Mapping[str, Any] = {"size": int, "dated": datetime.fromisoformat}
 
 
-def comparing(asked: Question) -> Any:
+def build_row_order(asked: Question) -> Any:
     """Rows without a value come last, either way; then the shelf, then the number there."""
     terms: list[tuple[str, bool]] = []
     for each in asked.order:
@@ -154,7 +156,7 @@ def comparing(asked: Question) -> Any:
     return compare
 
 
-def page(found: Sequence[Dict], asked: Question, span: tuple[int | None, int | None], default: int) -> Dict:
+def take_page(found: Sequence[Dict], asked: Question, span: tuple[int | None, int | None], default: int) -> Dict:
     """`span`: the places of the rows whose cursors were given as `after` and `before`."""
     after, before = span
     inside = found[0 if after is None else after + 1 : before]

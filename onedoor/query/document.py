@@ -153,7 +153,7 @@ def check_document_size(document: DocumentNode, limits: Limits) -> int:
 
 def _list_exceeded_limits(size: SelectionSize, limits: Limits) -> Iterator[str]:
     checks = (
-        ("fields", size.fields, "picks_max", limits.fields_max, "ask in parts"),
+        ("fields", size.fields, "fields_max", limits.fields_max, "ask in parts"),
         ("aliases", size.aliases, "aliases_max", limits.aliases_max, "ask in parts"),
         ("directives", size.directives, "directives_max", limits.directives_max, "leave some out"),
         ("levels", size.depth, "depth_max", limits.depth_max, "ask for less at once"),

@@ -345,7 +345,7 @@ class FieldCollector:
         """Return the number of the next field. Raises RequestRejected past the limit."""
         number = next(self.numbers)
         if number >= self.limits.fields_max:
-            raise build_limit_error("fields", "picks_max", self.limits.fields_max)
+            raise build_limit_error("fields", "fields_max", self.limits.fields_max)
         return number
 
     def coerce_arguments(

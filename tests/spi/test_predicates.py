@@ -114,6 +114,7 @@ def walk(predicate: Any) -> Iterator[Any]:
 STILL_WALKING = {
     "onedoor/connectors/drive/collections.py",
     "onedoor/connectors/drive/listing.py",
+    "onedoor/connectors/drive/search.py",
     "onedoor/connectors/memory.py",
     "onedoor/connectors/prometheus/collections.py",
     "onedoor/connectors/datadog/connector.py",

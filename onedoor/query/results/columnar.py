@@ -1,4 +1,4 @@
-"""Fast path: a whole level at once, generated constructors."""
+"""Complete all rows of a level at once, by generated code, where nothing is denied and nothing went wrong."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,73 +31,76 @@ NONE_TYPE = type(None)
 ColumnValues: TypeAlias = Sequence[Any]
 
 ColumnSerializer: TypeAlias = Callable[[ColumnValues], ColumnValues]
-"""Raises Unusual for a value the field cannot show."""
+"""Serializes a column. Raises ColumnarUnsupported for a value that the field cannot show."""
 
 
 class ColumnarUnsupported(Exception):
-    """Something that only the row by row rendering can tell: a value its field cannot show, a failed read."""
+    """Only completion row by row can tell what is wrong: a value that its field cannot show, or a failed read.
+
+    It is raised from any depth, and the whole result is completed anew.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScalarColumn:
-    """What its values are, null aside, and what is left to do with them."""
+    """The Python types of a scalar's values, and how they are serialized."""
 
     types: frozenset[type]
     serialize: ColumnSerializer | None = None
-    """Of values without nulls; None: they are shown as they are. Days and times become text in the reply's JSON."""
+    """For values without nulls; None: they stay as they are. The JSON encoder writes days and times."""
 
 
-def build_column_serializer(returns: GraphQLOutputType) -> ColumnSerializer:
-    """For a column of a field that returns this."""
-    scalar, never_null = _find_scalar_column(returns), isinstance(returns, GraphQLNonNull)
+def build_column_serializer(return_type: GraphQLOutputType) -> ColumnSerializer:
+    """Build the serializer of a column whose values have the types of their scalar."""
+    scalar, never_null = _find_scalar_column(return_type), isinstance(return_type, GraphQLNonNull)
 
-    def shown(values: ColumnValues) -> ColumnValues:
+    def serialize(values: ColumnValues) -> ColumnValues:
         types = set(map(type, values))
-        empty = NONE_TYPE in types
-        if (empty and never_null) or not types - {NONE_TYPE} <= scalar.types:
+        has_nulls = NONE_TYPE in types
+        if (has_nulls and never_null) or not types - {NONE_TYPE} <= scalar.types:
             raise ColumnarUnsupported
         if scalar.serialize is None:
             return values
-        if not empty:
+        if not has_nulls:
             return scalar.serialize(values)
-        made = iter(scalar.serialize([each for each in values if each is not None]))
-        return [None if each is None else next(made) for each in values]
+        serialized = iter(scalar.serialize([value for value in values if value is not None]))
+        return [None if value is None else next(serialized) for value in values]
 
-    return shown
+    return serialize
 
 
-def build_value_serializer(returns: GraphQLOutputType) -> ColumnSerializer:
-    """The same for values of any kind, one after another."""
-    convert, never_null = build_serializer(returns), isinstance(returns, GraphQLNonNull)
+def build_value_serializer(return_type: GraphQLOutputType) -> ColumnSerializer:
+    """Build the serializer of a column whose values are serialized one after another."""
+    serialize_value, never_null = build_serializer(return_type), isinstance(return_type, GraphQLNonNull)
 
-    def shown(values: ColumnValues) -> ColumnValues:
+    def serialize(values: ColumnValues) -> ColumnValues:
         if never_null and None in values:
             raise ColumnarUnsupported
         try:
-            return [None if each is None else convert(each) for each in values]
-        except BadValue as bad:
-            raise ColumnarUnsupported from bad
+            return [None if value is None else serialize_value(value) for value in values]
+        except BadValue as error:
+            raise ColumnarUnsupported from error
 
-    return shown
+    return serialize
 
 
-def _find_scalar_column(returns: GraphQLOutputType) -> ScalarColumn:
-    named: Any = get_named_type(returns)
+def _find_scalar_column(return_type: GraphQLOutputType) -> ScalarColumn:
+    named: Any = get_named_type(return_type)
     if isinstance(named, GraphQLEnumType):
-        known = {member.value: name for name, member in named.values.items()}
-        return ScalarColumn(types=frozenset({str}), serialize=_build_enum_serializer(known))
+        names = {member.value: name for name, member in named.values.items()}
+        return ScalarColumn(types=frozenset({str}), serialize=_build_enum_serializer(names))
     return SCALAR_COLUMNS[named.name]
 
 
 def _build_enum_serializer(names: Mapping[Any, str]) -> ColumnSerializer:
-    """Most enums are kept by their names, and shown as they are."""
-    known, alike = frozenset(names), all(stored == name for stored, name in names.items())
+    """Build the serializer of an enum; most are stored by the names of their values, which stay as they are."""
+    stored_values, are_names = frozenset(names), all(stored == name for stored, name in names.items())
 
-    def shown(values: ColumnValues) -> ColumnValues:
-        _require(values, known.issuperset(values))
-        return values if alike else [names[each] for each in values]
+    def serialize(values: ColumnValues) -> ColumnValues:
+        _require(values, stored_values.issuperset(values))
+        return values if are_names else [names[value] for value in values]
 
-    return shown
+    return serialize
 
 
 def _require(values: ColumnValues, met: bool) -> ColumnValues:
@@ -111,10 +114,10 @@ def _check_integers(values: ColumnValues) -> ColumnValues:
 
 
 def _serialize_decimals(values: ColumnValues) -> ColumnValues:
-    """`str` of a Decimal is a third of `format(value, "f")`, and the same where it has no exponent."""
+    """Serialize with `str`, which takes a third of the time of `format(value, "f")` and differs only by exponents."""
     texts = list(map(str, values))
     _require(values, all(map(Decimal.is_finite, values)))
-    return [format(each, "f") for each in values] if "E" in "".join(texts) else texts
+    return [format(value, "f") for value in values] if "E" in "".join(texts) else texts
 
 
 def _serialize_texts(values: ColumnValues) -> ColumnValues:
@@ -122,11 +125,10 @@ def _serialize_texts(values: ColumnValues) -> ColumnValues:
 
 
 def _parse_json_texts(values: ColumnValues) -> ColumnValues:
-    """One value at a time: a text may be of any shape."""
     try:
         return list(map(serialize_json, values))
-    except BadValue as bad:
-        raise ColumnarUnsupported from bad
+    except BadValue as error:
+        raise ColumnarUnsupported from error
 
 
 SCALAR_COLUMNS: Mapping[str, ScalarColumn] = {
@@ -153,37 +155,40 @@ ResponseObjects = list[dict[str, Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectFactory:
-    """Generated for one selection over rows of these columns."""
+    """Generated code that builds the objects of one selection from columns."""
 
     column_inputs: tuple[tuple[int, ColumnSerializer | None], ...]
-    """Which columns the function takes, in order, and how they are shown; None: as they are."""
+    """The indexes of the columns that `build` takes, and how they are serialized; None: not at all."""
     computed_inputs: tuple[tuple[int, tuple[int, ...], ColumnSerializer], ...]
-    """What follows them: fields computed of all rows, by pick number, and the places of what they are computed of."""
+    """The computed fields that follow them: number, indexes of what they are computed from, and serializer."""
     build: Callable[..., ResponseObjects]
-    """Takes those columns, then of each branch below what stands for a key, and for any other."""
+    """Takes those columns and, for each child branch, its values by key and the value for any other key."""
 
 
 def build_object_factory(
     catalog: Catalog, node: PlanNode, columns: tuple[str, ...], fields: Sequence[SelectedField]
 ) -> ObjectFactory:
-    making = ObjectFactoryCompiler(catalog=catalog, node=node, columns=columns)
-    members = [f"{pick.response_key!r}: {making.compile_member(pick)}" for pick in fields]
-    if not making.column_inputs and not making.computed_inputs:
-        making.column_inputs[0, None] = "x"
-    names = [*making.column_inputs.values(), *(f"b{at}" for at in range(len(making.computed_inputs)))]
-    head = [f"    m{at}, a{at} = below[{at}]" for at in range(len(node.children))]
-    made = f"    return [{{{', '.join(members)}}} for {''.join(f'{each}, ' for each in names)}in zip(*columns)]"
-    # Names in the source are of GraphQL's grammar and quoted, all else is ours.
-    space: dict[str, Any] = {"written": format_id}
-    exec("\n".join(["def make(columns, below):", *head, made]), space)
+    """Generate the code that builds the objects of a selection."""
+    compiler = ObjectFactoryCompiler(catalog=catalog, node=node, columns=columns)
+    members = [f"{field.response_key!r}: {compiler.compile_member(field)}" for field in fields]
+    if not compiler.column_inputs and not compiler.computed_inputs:
+        compiler.column_inputs[0, None] = "x"
+    names = [*compiler.column_inputs.values(), *(f"b{i}" for i in range(len(compiler.computed_inputs)))]
+    unpacking = [f"    m{i}, a{i} = children[{i}]" for i in range(len(node.children))]
+    building = f"    return [{{{', '.join(members)}}} for {''.join(f'{name}, ' for name in names)}in zip(*columns)]"
+    # The only names of clients in this source are response keys, which GraphQL's grammar restricts and repr quotes.
+    namespace: dict[str, Any] = {"format_id": format_id}
+    exec("\n".join(["def build(columns, children):", *unpacking, building]), namespace)
     return ObjectFactory(
-        column_inputs=tuple(making.column_inputs), computed_inputs=tuple(making.computed_inputs), build=space["make"]
+        column_inputs=tuple(compiler.column_inputs),
+        computed_inputs=tuple(compiler.computed_inputs),
+        build=namespace["build"],
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectFactoryCompiler:
-    """One function under way."""
+    """Compile one selection to the source of a function, collecting its inputs."""
 
     catalog: Catalog
     node: PlanNode
@@ -192,34 +197,33 @@ class ObjectFactoryCompiler:
     computed_inputs: list[tuple[int, tuple[int, ...], ColumnSerializer]] = field(default_factory=list)
 
     def compile_member(self, selected_field: SelectedField) -> str:
+        """Return the expression of a field's value."""
         if selected_field.name == "__typename":
             return repr(selected_field.parent_type)
-        for at, below in enumerate(self.node.children):
-            if below.field.number == selected_field.number:
-                return f"m{at}.get({self.compile_key(below.parent_columns)}, a{at})"
-        binding = self.catalog.mappings[selected_field.parent_type]
-        if selected_field.name in binding.computed_fields:
+        for i, child in enumerate(self.node.children):
+            if child.field.number == selected_field.number:
+                return f"m{i}.get({self.compile_key(child.parent_columns)}, a{i})"
+        mapping = self.catalog.mappings[selected_field.parent_type]
+        if selected_field.name in mapping.computed_fields:
             return self.compile_computed_field(selected_field)
-        of = map_field_to_columns(binding, selected_field.name)
-        if len(of) > 1:
-            return f"written({self.compile_key(of)})"
-        return self.add_column(
-            of[0],
-            (build_value_serializer if is_list(selected_field.return_type) else build_column_serializer)(
-                selected_field.return_type
-            ),
-        )
+        columns = map_field_to_columns(mapping, selected_field.name)
+        if len(columns) > 1:
+            return f"format_id({self.compile_key(columns)})"
+        return self.add_column(columns[0], _build_field_serializer(selected_field.return_type))
 
     def add_column(self, column: str, serialize: ColumnSerializer | None = None) -> str:
+        """Return the name of a column's value."""
         return self.column_inputs.setdefault((self.columns.index(column), serialize), f"c{len(self.column_inputs)}")
 
     def compile_key(self, columns: Sequence[str]) -> str:
-        places = [self.add_column(each) for each in columns]
-        return places[0] if len(places) == 1 else f"({', '.join(places)})"
+        """Return the expression of a key: a bare value for a single column, else a tuple."""
+        names = [self.add_column(column) for column in columns]
+        return names[0] if len(names) == 1 else f"({', '.join(names)})"
 
     def compile_computed_field(self, selected_field: SelectedField) -> str:
+        """Return the name of a computed field's value."""
         assert self.node.computed_field_inputs is not None
-        needs = tuple(self.columns.index(each) for each in self.node.computed_field_inputs[selected_field.number])
+        needs = tuple(self.columns.index(column) for column in self.node.computed_field_inputs[selected_field.number])
         self.computed_inputs.append((selected_field.number, needs, build_value_serializer(selected_field.return_type)))
         return f"b{len(self.computed_inputs) - 1}"
 
@@ -229,34 +233,36 @@ EMPTY_KEY: Row = ()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnarLevel:
-    """One branch, and those below it."""
+    """A branch and its children, with the code generated for them."""
 
     node: PlanNode
     children: tuple["ColumnarLevel", ...]
     object_factories: dict[tuple[int, tuple[str, ...]], ObjectFactory] = field(default_factory=dict)
-    """By pick that holds the selection, and columns."""
+    """By the field that holds the selection, and the columns of the rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnarPlan:
+    """How to complete an operation column by column."""
+
     fields: tuple[SelectedField, ...]
     levels: tuple[ColumnarLevel, ...]
 
 
 def build_columnar_plan(fields: Sequence[SelectedField], decisions: Decisions, plan: Plan) -> ColumnarPlan | None:
-    """None where something is withheld, whose nulls are counted row by row, or where rows may be of several types."""
-    if any(is_denied(each, decisions) for each in _walk_fields(fields)) or any(
-        each.member_scans for each in walk_nodes(plan.roots)
+    """Return None where a field is denied, as its nulls are counted row by row, or rows may be of several types."""
+    if any(is_denied(field, decisions) for field in _walk_fields(fields)) or any(
+        node.member_scans for node in walk_nodes(plan.roots)
     ):
         return None
     return ColumnarPlan(fields=tuple(fields), levels=tuple(map(_build_level, plan.roots)))
 
 
 def _walk_fields(fields: Sequence[SelectedField]) -> Iterator[SelectedField]:
-    for pick in fields:
-        yield pick
-        for below in pick.children_by_type.values():
-            yield from _walk_fields(below)
+    for selected_field in fields:
+        yield selected_field
+        for children in selected_field.children_by_type.values():
+            yield from _walk_fields(children)
 
 
 def _build_level(node: PlanNode) -> ColumnarLevel:
@@ -264,24 +270,24 @@ def _build_level(node: PlanNode) -> ColumnarLevel:
 
 
 def complete_columnar(context: CompletionContext, columnar_plan: ColumnarPlan) -> dict[str, Any]:
-    """Raises Unusual where anything went wrong."""
-    found = {
-        each.node.field.number: _complete_root(context, each)
-        for each in columnar_plan.levels
-        if each.node.representations is None
+    """Return the data. Raises ColumnarUnsupported where anything went wrong."""
+    values = {
+        level.node.field.number: _complete_root(context, level)
+        for level in columnar_plan.levels
+        if level.node.representations is None
     }
-    found |= {
-        each.number: _complete_entities(context, each, columnar_plan.levels)
-        for each in columnar_plan.fields
-        if each.name == ENTITIES_FIELD
+    values |= {
+        field.number: _complete_entities(context, field, columnar_plan.levels)
+        for field in columnar_plan.fields
+        if field.name == ENTITIES_FIELD
     }
-    shown = {
-        each.response_key: found.get(each.number, each.parent_type if each.name == "__typename" else None)
-        for each in columnar_plan.fields
+    data = {
+        field.response_key: values.get(field.number, field.parent_type if field.name == "__typename" else None)
+        for field in columnar_plan.fields
     }
     if context.null_log.has_errors:
         raise ColumnarUnsupported
-    return shown
+    return data
 
 
 def _complete_root(context: CompletionContext, level: ColumnarLevel) -> Any:
@@ -292,28 +298,27 @@ def _complete_root(context: CompletionContext, level: ColumnarLevel) -> Any:
 def _complete_entities(
     context: CompletionContext, selected_field: SelectedField, levels: Sequence[ColumnarLevel]
 ) -> list[Any]:
-    """Of each representation what stands for its key; one that is not as it should be is for those who know places."""
-    numbers = {each.number for below in selected_field.children_by_type.values() for each in below}
-    mine = {each.node.type: each for each in levels if each.node.field.number in numbers}
-    wanted = selection.substitute_representations(
+    """Return the object of each representation; an invalid one is an error with a path, which this cannot give."""
+    numbers = {child.number for children in selected_field.children_by_type.values() for child in children}
+    level_by_type = {level.node.type: level for level in levels if level.node.field.number in numbers}
+    representations = selection.substitute_representations(
         selected_field.arguments["representations"], context.bound_plan.variables
     )
-    if any(selection.describe_invalid_representation(each, mine) for each in wanted):
+    if any(selection.describe_invalid_representation(each, level_by_type) for each in representations):
         raise ColumnarUnsupported
-    found = {
-        name: (_complete_level(context, each)[0], build_entity_key_reader(context, name)) for name, each in mine.items()
-    }
-    keys = ((selection.read_typename(each), selection.read_entity_id(each)) for each in wanted)
-    return [_find_by_id(*found[name], id) for name, id in keys if name is not None and id is not None]
+    objects = {type: _complete_level(context, level)[0] for type, level in level_by_type.items()}
+    parsers = {type: build_entity_key_reader(context, type) for type in level_by_type}
+    ids = ((selection.read_typename(each), selection.read_entity_id(each)) for each in representations)
+    return [_find_by_id(objects[type], parsers[type], id) for type, id in ids if type is not None and id is not None]
 
 
-def _find_by_id(by_key: Mapping[Any, Any], read: Callable[[str], Row], id: str) -> Any:
-    key = selection.parse_entity_key(read, id)
-    return None if key is None else by_key.get(key[0] if len(key) == 1 else key)
+def _find_by_id(objects_by_key: Mapping[Any, Any], parse: Callable[[str], Row], id: str) -> Any:
+    key = selection.parse_entity_key(parse, id)
+    return None if key is None else objects_by_key.get(key[0] if len(key) == 1 else key)
 
 
 def _complete_level(context: CompletionContext, level: ColumnarLevel) -> tuple[Mapping[Any, Any], Any]:
-    """What stands for each key that leads here, a key of one column bare; and what stands for any other."""
+    """Return the value for each key, a key of one column bare, and the value for any other key."""
     result = context.results.get(level.node.field.number)
     if not isinstance(result, BranchResult):
         raise ColumnarUnsupported
@@ -327,10 +332,14 @@ def _complete_level(context: CompletionContext, level: ColumnarLevel) -> tuple[M
 
 
 def _complete_lookup(node: PlanNode, result: BranchResult) -> Mapping[Any, Any]:
-    found, returns = map_lookup_values(node, result), node.field.return_type
-    values = (build_value_serializer if is_list(returns) else build_column_serializer)(returns)(list(found.values()))
-    keys = [key[0] for key in found] if len(node.key_columns) == 1 else list(found)
+    value_by_key = map_lookup_values(node, result)
+    values = _build_field_serializer(node.field.return_type)(list(value_by_key.values()))
+    keys = [key[0] for key in value_by_key] if len(node.key_columns) == 1 else list(value_by_key)
     return dict(zip(keys, values, strict=True))
+
+
+def _build_field_serializer(return_type: GraphQLOutputType) -> ColumnSerializer:
+    return build_value_serializer(return_type) if is_list(return_type) else build_column_serializer(return_type)
 
 
 def _build_key_getter(key: tuple[str, ...], columns: Sequence[str]) -> Callable[[Row], Any]:
@@ -342,91 +351,91 @@ def _build_key_getter(key: tuple[str, ...], columns: Sequence[str]) -> Callable[
 def _build_objects(
     context: CompletionContext, level: ColumnarLevel, result: BranchResult, holder: SelectedField
 ) -> ResponseObjects:
-    """The rows of a branch as one selection of them asks."""
+    """Build the objects of a branch's rows that one field selects."""
     if not result.rows:
         return []
-    known = level.object_factories.get((holder.number, result.columns))
-    if known is None:
-        known = build_object_factory(
+    factory = level.object_factories.get((holder.number, result.columns))
+    if factory is None:
+        factory = build_object_factory(
             context.catalog, level.node, result.columns, holder.children_by_type[level.node.type]
         )
-        level.object_factories[holder.number, result.columns] = known
-    held = list(zip(*result.rows, strict=True))
-    taken = [held[at] if shown is None else shown(held[at]) for at, shown in known.column_inputs]
-    taken += [_serialize_computed_field(result, held, *each) for each in known.computed_inputs]
-    return known.build(taken, [_complete_level(context, each) for each in level.children])
-
-
-def _serialize_computed_field(
-    result: BranchResult, held: Sequence[Sequence[Any]], number: int, needs: Sequence[int], shown: ColumnSerializer
-) -> Any:
-    values = result.computed_values[number]
-    return shown([values[key] for key in zip(*(held[at] for at in needs), strict=True)])
+        level.object_factories[holder.number, result.columns] = factory
+    columns = list(zip(*result.rows, strict=True))
+    inputs = [columns[i] if serialize is None else serialize(columns[i]) for i, serialize in factory.column_inputs]
+    for number, needs, serialize in factory.computed_inputs:
+        value_by_key = result.computed_values[number]
+        inputs.append(serialize([value_by_key[key] for key in zip(*(columns[i] for i in needs), strict=True)]))
+    return factory.build(inputs, [_complete_level(context, child) for child in level.children])
 
 
 def _complete_lists(
     context: CompletionContext, level: ColumnarLevel, result: BranchResult
 ) -> tuple[Mapping[Any, Any], Any]:
-    branch, picks = level.node, level.node.field.children
-    held = {
-        each.number: _build_objects(context, level, result, each) for pick in picks for each in _find_row_fields(pick)
+    node, fields = level.node, level.node.field.children
+    objects_by_field = {
+        holder.number: _build_objects(context, level, result, holder)
+        for field in fields
+        for holder in _find_row_fields(field)
     }
-    keys = map(_build_key_getter(branch.key_columns, result.columns), result.rows) if result.rows else ()
-    absent = _build_connection_factory(context, branch, result, {each: [] for each in held})(EMPTY_KEY, ())
-    if [each.name for each in picks] == ["nodes"] and branch.page and branch.page.last is None:
-        (objects,) = held.values()
+    keys = map(_build_key_getter(node.key_columns, result.columns), result.rows) if result.rows else ()
+    no_objects: dict[int, ResponseObjects] = {number: [] for number in objects_by_field}
+    absent = _build_connection_factory(context, node, result, no_objects)(EMPTY_KEY, ())
+    if [field.name for field in fields] == ["nodes"] and node.page and node.page.last is None:
+        (objects,) = objects_by_field.values()
         lists: defaultdict[Any, ResponseObjects] = defaultdict(list)
-        for key, each in zip(keys, objects, strict=True):
-            lists[key].append(each)
-        return {key: {picks[0].response_key: found} for key, found in lists.items()}, absent
-    places: defaultdict[Any, list[int]] = defaultdict(list)
-    for place, key in enumerate(keys):
-        places[key].append(place)
-    made = _build_connection_factory(context, branch, result, held)
-    every = dict.fromkeys((*places, *_collect_list_keys(result)))
-    return {key: made(key, places.get(key, ())) for key in every}, absent
+        for key, row_object in zip(keys, objects, strict=True):
+            lists[key].append(row_object)
+        return {key: {fields[0].response_key: nodes} for key, nodes in lists.items()}, absent
+    indexes_by_key: defaultdict[Any, list[int]] = defaultdict(list)
+    for index, key in enumerate(keys):
+        indexes_by_key[key].append(index)
+    make = _build_connection_factory(context, node, result, objects_by_field)
+    all_keys = dict.fromkeys((*indexes_by_key, *_collect_list_keys(result)))
+    return {key: make(key, indexes_by_key.get(key, ())) for key in all_keys}, absent
 
 
 def _find_row_fields(selected_field: SelectedField) -> Iterator[SelectedField]:
-    """The picks of a connection that hold a selection of its rows."""
+    """Yield the fields of a connection that hold a selection of its rows."""
     if selected_field.name == "nodes":
         yield selected_field
     elif selected_field.name == "edges":
-        yield from (each for each in selected_field.children if each.name == "node")
+        yield from (child for child in selected_field.children if child.name == "node")
 
 
 def _collect_list_keys(result: BranchResult) -> Iterator[Any]:
-    """The keys that have something told of all their rows, though there may be none on this page."""
-    told = [
-        each
-        for each in (result.total_aggregate, *result.groupings.values())
-        if each and not isinstance(each, ConnectorError)
+    """Yield the keys of which something is known beside the rows of this page, which may be none."""
+    aggregates = [
+        aggregate
+        for aggregate in (result.total_aggregate, *result.groupings.values())
+        if aggregate and not isinstance(aggregate, ConnectorError)
     ]
-    for keys in (result.has_previous, result.has_next, *(each.rows for each in told)):
+    for keys in (result.has_previous, result.has_next, *(aggregate.rows for aggregate in aggregates)):
         yield from (key[0] if len(key) == 1 else key for key in keys)
 
 
 def _build_connection_factory(
-    context: CompletionContext, node: PlanNode, result: BranchResult, held: Mapping[int, ResponseObjects]
+    context: CompletionContext, node: PlanNode, result: BranchResult, objects_by_field: Mapping[int, ResponseObjects]
 ) -> Callable[[Any, Sequence[int]], dict[str, Any]]:
-    """Makes the connection of a key from the places of its rows."""
+    """Build a function from a key and the indexes of its rows to its connection."""
     assert node.page is not None
     backward = node.page.last is not None
     size = substitute(node.page.last if backward else node.page.first, context.bound_plan.variables)
-    bare = len(node.key_columns) == 1
+    has_bare_key = len(node.key_columns) == 1
     members = [
-        (each.response_key, _build_connection_member(context, node, result, each, held)) for each in node.field.children
+        (field.response_key, _build_connection_member(context, node, result, field, objects_by_field))
+        for field in node.field.children
     ]
 
-    def made(key: Any, places: Sequence[int]) -> dict[str, Any]:
-        kept = places[:size][::-1] if backward else places[:size]
-        rows = [result.rows[each] for each in kept]
-        cut = ConnectionSlice(
-            key=(key,) if bare and key is not EMPTY_KEY else key, rows=rows, has_more=len(places) > size
+    def make(key: Any, indexes: Sequence[int]) -> dict[str, Any]:
+        page = indexes[:size][::-1] if backward else indexes[:size]
+        connection = ConnectionSlice(
+            key=(key,) if has_bare_key and key is not EMPTY_KEY else key,
+            rows=[result.rows[index] for index in page],
+            has_more=len(indexes) > size,
         )
-        return {name: member(cut, kept) for name, member in members}
+        return {name: member(connection, page) for name, member in members}
 
-    return made
+    return make
 
 
 ConnectionMember = Callable[[ConnectionSlice, Sequence[int]], Any]
@@ -437,15 +446,15 @@ def _build_connection_member(
     node: PlanNode,
     result: BranchResult,
     selected_field: SelectedField,
-    held: Mapping[int, ResponseObjects],
+    objects_by_field: Mapping[int, ResponseObjects],
 ) -> ConnectionMember:
     if selected_field.name == "nodes":
-        objects = held[selected_field.number]
-        return lambda cut, places: [objects[each] for each in places]
+        objects = objects_by_field[selected_field.number]
+        return lambda connection, indexes: [objects[index] for index in indexes]
     if selected_field.name == "edges":
-        return _build_edges(context, node, result, selected_field, held)
-    told = build_connection_fact_completer(context, node, result, selected_field)
-    return lambda cut, places: told(cut, None)
+        return _build_edges(context, node, result, selected_field, objects_by_field)
+    complete_fact = build_connection_fact_completer(context, node, result, selected_field)
+    return lambda connection, indexes: complete_fact(connection, None)
 
 
 def _build_edges(
@@ -453,19 +462,20 @@ def _build_edges(
     node: PlanNode,
     result: BranchResult,
     selected_field: SelectedField,
-    held: Mapping[int, ResponseObjects],
+    objects_by_field: Mapping[int, ResponseObjects],
 ) -> ConnectionMember:
-    place_of = build_cursor_completer(context, node, result) if result.rows else None
+    make_cursor = build_cursor_completer(context, node, result) if result.rows else None
 
-    def part(each: SelectedField) -> Callable[[Row, int], Any]:
-        if each.name == "node":
-            objects = held[each.number]
-            return lambda row, place: objects[place]
-        if each.name == "cursor" and place_of is not None:
-            return lambda row, place: place_of(row, None)
-        return lambda row, place: each.parent_type
+    def build_member(field: SelectedField) -> Callable[[Row, int], Any]:
+        if field.name == "node":
+            objects = objects_by_field[field.number]
+            return lambda row, index: objects[index]
+        if field.name == "cursor" and make_cursor is not None:
+            return lambda row, index: make_cursor(row, None)
+        return lambda row, index: field.parent_type
 
-    parts = [(each.response_key, part(each)) for each in selected_field.children]
-    return lambda cut, places: [
-        {key: one(row, place) for key, one in parts} for row, place in zip(cut.rows, places, strict=True)
+    members = [(field.response_key, build_member(field)) for field in selected_field.children]
+    return lambda connection, indexes: [
+        {key: member(row, index) for key, member in members}
+        for row, index in zip(connection.rows, indexes, strict=True)
     ]

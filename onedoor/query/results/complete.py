@@ -1,8 +1,8 @@
-"""Picks, rows and verdicts in, the reply's data and its faults out.
+"""Complete a result: make data and errors of the rows of all branches.
 
-All rows of a level are made at once where nothing is withheld and nothing went wrong. Otherwise each pick becomes a
-function from a row to a value: a null in a place that is never null travels up to the nearest place that may be
-null, as the specification says (section 6.4.4).
+All rows of a level are completed at once where nothing is denied and nothing went wrong. Otherwise each field becomes
+a function from a row to a value, and a null that its place cannot hold propagates to the nearest place that can
+(section 6.4.4 of the specification).
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ from onedoor.query.selection import SelectedField
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompletionPlan:
-    """What a reply is made of, whatever the rows."""
+    """How to complete an operation, whatever the rows."""
 
     fields: tuple[SelectedField, ...]
     decisions: Decisions
@@ -41,6 +41,7 @@ class CompletionPlan:
 
 
 def build_completion_plan(fields: Sequence[SelectedField], decisions: Decisions, plan: Plan) -> CompletionPlan:
+    """Prepare completion once for a cached plan."""
     return CompletionPlan(
         fields=tuple(fields), decisions=decisions, plan=plan, columnar=build_columnar_plan(fields, decisions, plan)
     )
@@ -49,8 +50,11 @@ def build_completion_plan(fields: Sequence[SelectedField], decisions: Decisions,
 def complete(
     catalog: Catalog, completion_plan: CompletionPlan, results: BranchResults, bound_plan: BoundPlan
 ) -> tuple[dict[str, Any] | None, FieldErrors]:
-    """The data of the reply, None when a null reached the top; days and times in it may be Python's own."""
-    run = CompletionContext(
+    """Return the data, None when a null propagated to the top, and its errors.
+
+    Days and times in the data may be Python's own, which the JSON encoder writes.
+    """
+    context = CompletionContext(
         catalog=catalog,
         decisions=completion_plan.decisions,
         results=results,
@@ -59,12 +63,11 @@ def complete(
     )
     if completion_plan.columnar is not None:
         with suppress(ColumnarUnsupported):
-            return complete_columnar(run, completion_plan.columnar), run.null_log
-        run = replace(run, null_log=FieldErrors())
-    made = build_object_completer(
-        run, completion_plan.fields, {each.field.number: each for each in completion_plan.plan.roots}, ()
-    )((), None)
-    return (None if made is PROPAGATED_NULL else made), run.null_log
+            return complete_columnar(context, completion_plan.columnar), context.null_log
+        context = replace(context, null_log=FieldErrors())
+    nodes = {node.field.number: node for node in completion_plan.plan.roots}
+    data = build_object_completer(context, completion_plan.fields, nodes, ())((), None)
+    return (None if data is PROPAGATED_NULL else data), context.null_log
 
 
 def build_errors(
@@ -74,9 +77,9 @@ def build_errors(
     results: BranchResults,
     null_log: FieldErrors,
 ) -> list[GraphQLErrorInfo]:
-    """One fault for each pick that showed null where it was withheld or its source failed.
+    """Return one error for each field that is null as it is denied or its source failed.
 
-    And one for each concrete type whose rows a list of an interface lacks; to who may not know of the type, none.
+    There is also one for each concrete type whose rows a list of an interface lacks, unless it must not be revealed.
     """
     numbered = map_fields_by_number(fields)
     denied = [
@@ -87,42 +90,43 @@ def build_errors(
         build_unavailable_error(_find_connector_error(results, numbered, number), nulls)
         for number, nulls in null_log.failed.items()
     ]
-    shut = (
-        build_forbidden_rows_error(catalog.policy, kind, decisions[number, kind], place)
-        for (number, kind), place in null_log.denied_types.items()
-        if may_reveal_type(catalog, kind, decisions[number, kind])
+    denied_rows = (
+        build_forbidden_rows_error(catalog.policy, type, decisions[number, type], path)
+        for (number, type), path in null_log.denied_types.items()
+        if may_reveal_type(catalog, type, decisions[number, type])
     )
-    lost = (
-        build_missing_rows_error(_find_member_error(results[number], kind), kind, place)
-        for (number, kind), place in null_log.failed_types.items()
+    missing_rows = (
+        build_missing_rows_error(_find_member_error(results[number], type), type, path)
+        for (number, type), path in null_log.failed_types.items()
     )
-    return [*denied, *failed, *shut, *lost, *null_log.invalid]
+    return [*denied, *failed, *denied_rows, *missing_rows, *null_log.invalid]
 
 
-def _find_member_error(result: BranchResult | ConnectorError, kind: str) -> ConnectorError:
-    return result.member_errors[kind] if isinstance(result, BranchResult) else result
+def _find_member_error(result: BranchResult | ConnectorError, type_name: str) -> ConnectorError:
+    return result.member_errors[type_name] if isinstance(result, BranchResult) else result
 
 
 def map_fields_by_number(fields: Sequence[SelectedField]) -> dict[int, SelectedField]:
-    """Every pick at any depth, in the order they were asked for."""
-    found: dict[int, SelectedField] = {}
-    waiting = list(fields)
-    while waiting:
-        pick = waiting.pop()
-        found[pick.number] = pick
-        waiting.extend(each for below in pick.children_by_type.values() for each in below)
-    return dict(sorted(found.items()))
+    """Return every field at any depth by its number, in their order."""
+    numbered: dict[int, SelectedField] = {}
+    pending = list(fields)
+    while pending:
+        field = pending.pop()
+        numbered[field.number] = field
+        pending.extend(child for children in field.children_by_type.values() for child in children)
+    return dict(sorted(numbered.items()))
 
 
 def _find_connector_error(results: BranchResults, numbered: Mapping[int, SelectedField], number: int) -> ConnectorError:
-    """Why the pick is null: its branch failed, or, of what is counted or grouped beside rows, that read."""
+    """Return why a field is null: its branch failed, or the read of its groups or of a total."""
     result = results.get(number)
     if isinstance(result, ConnectorError):
         return result
-    beside = (
-        found
-        for key, each in results.items()
-        if isinstance(each, BranchResult) and any(inner.number == number for inner in numbered[key].children)
-        for found in (each.groupings.get(number), each.total_aggregate)
+    aggregates = (
+        aggregate
+        for branch_number, branch in results.items()
+        if isinstance(branch, BranchResult)
+        and any(child.number == number for child in numbered[branch_number].children)
+        for aggregate in (branch.groupings.get(number), branch.total_aggregate)
     )
-    return next(each for each in beside if isinstance(each, ConnectorError))
+    return next(aggregate for aggregate in aggregates if isinstance(aggregate, ConnectorError))

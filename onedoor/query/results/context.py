@@ -1,4 +1,4 @@
-"""What the parts of rendering share."""
+"""Define what all parts of completion share."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ from onedoor.spi.predicates import Row
 
 
 class PropagatedNull:
-    """In place of a value: a null that its place cannot hold."""
+    """Stands for a null that its place cannot hold."""
 
 
 PROPAGATED_NULL = PropagatedNull()
 
 ValueCompleter = Callable[[Any, ResponsePath], Any]
-"""From what a pick is taken of (a row; for connections and pages a `Slice`), and its place, to its value or NULL."""
+"""Complete a field from a row, or from a ConnectionSlice, and its path, to a value or PROPAGATED_NULL."""
 
 
 @dataclass(slots=True, kw_only=True)
 class CompletionContext:
-    """One answer under way."""
+    """One result under way."""
 
     catalog: Catalog
     decisions: Decisions
@@ -36,7 +36,7 @@ class CompletionContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionSlice:
-    """One list of one parent: its rows in order, and what is known of those around them."""
+    """The page of a list that belongs to one key, in order, and whether it has more rows."""
 
     key: Row
     rows: Sequence[Row]
@@ -46,10 +46,10 @@ class ConnectionSlice:
 def build_null_completer(
     record_null: Callable[[SelectedField, ResponsePath], None], field: SelectedField
 ) -> ValueCompleter:
-    """Null, each time noted."""
+    """Complete a field to null, recording each."""
 
-    def value(row: Any, path: ResponsePath) -> Any:
+    def complete(row: Any, path: ResponsePath) -> Any:
         record_null(field, path)
         return None
 
-    return value
+    return complete

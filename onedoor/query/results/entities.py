@@ -1,4 +1,4 @@
-"""The representations a router asked for in, their objects out, in the same order."""
+"""Complete `_entities`: an object for each representation that a federation router sends, in the same order."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,73 +20,77 @@ from onedoor.query.selection import (
 from onedoor.spi.predicates import Row
 
 EntityCompleterFactory = Callable[[SelectedField, BranchResult], ValueCompleter]
-"""Makes the function that renders one row of a type."""
+"""Builds the completer for the rows of a type."""
 
 
 def build_entities_completer(
     context: CompletionContext, field: SelectedField, make_completer: EntityCompleterFactory
 ) -> ValueCompleter:
-    """Null where no row has the id; null and a fault where nothing can be known of it, as the list is never null."""
+    """Complete each representation to its object, or to null, with an error unless there just is no such row."""
     if is_denied(field, context.decisions):
         return _build_denied_list_completer(context, field)
-    shows = {
-        name: _build_entity_completer(context, below[0], make_completer) if below else _complete_empty_entity
-        for name, below in field.children_by_type.items()
+    completers = {
+        name: _build_entity_completer(context, children[0], make_completer) if children else _complete_empty_entity
+        for name, children in field.children_by_type.items()
     }
-    wanted = substitute_representations(field.arguments["representations"], context.bound_plan.variables)
+    representations = substitute_representations(field.arguments["representations"], context.bound_plan.variables)
 
-    def one(representation: Any, place: ResponsePath) -> Any:
-        wrong = describe_invalid_representation(representation, shows)
-        if wrong is not None:
+    def complete_representation(representation: Any, path: ResponsePath) -> Any:
+        message = describe_invalid_representation(representation, completers)
+        if message is not None:
             context.null_log.invalid.append(
-                GraphQLErrorInfo(code=ErrorCode.BAD_USER_INPUT, message=wrong, path=flatten_path(place))
+                GraphQLErrorInfo(code=ErrorCode.BAD_USER_INPUT, message=message, path=flatten_path(path))
             )
             return None
-        found = shows[str(read_typename(representation))](read_entity_id(representation), place)
-        return None if found is PROPAGATED_NULL else found
+        entity = completers[str(read_typename(representation))](read_entity_id(representation), path)
+        return None if entity is PROPAGATED_NULL else entity
 
-    return lambda row, path: [one(each, ((path, field.response_key), at)) for at, each in enumerate(wanted)]
+    return lambda row, path: [
+        complete_representation(representation, ((path, field.response_key), index))
+        for index, representation in enumerate(representations)
+    ]
 
 
 def _build_denied_list_completer(context: CompletionContext, field: SelectedField) -> ValueCompleter:
-    """The list is withheld, which is never null."""
+    """Complete to a null that propagates, as the list itself is never null."""
 
-    def value(row: Any, path: ResponsePath) -> Any:
+    def complete(row: Any, path: ResponsePath) -> Any:
         context.null_log.add_denied(field, path)
         return PROPAGATED_NULL
 
-    return value
+    return complete
 
 
-def _complete_empty_entity(id: Any, place: ResponsePath) -> Any:
-    """Nothing is wanted of rows of this type, so none was read."""
+def _complete_empty_entity(id: Any, path: ResponsePath) -> Any:
+    """Complete an entity of a type from which nothing is selected, so that no row was read."""
     return {}
 
 
 def _build_entity_completer(
-    context: CompletionContext, field: SelectedField, makes: EntityCompleterFactory
+    context: CompletionContext, field: SelectedField, make_completer: EntityCompleterFactory
 ) -> ValueCompleter:
-    """From an id to the object."""
+    """Build a function from an id to its object."""
     if is_denied(field, context.decisions):
         return _build_entity_null_completer(context.null_log.denied, field)
     result = context.results[field.number]
     if isinstance(result, ConnectorError):
         return _build_entity_null_completer(context.null_log.failed, field)
     (name,) = field.children_by_type
-    read, rows, value = build_entity_key_reader(context, name), result.group_by_key(), makes(field, result)
+    parse, rows_by_key = build_entity_key_reader(context, name), result.group_by_key()
+    complete_row = make_completer(field, result)
 
-    def shown(id: Any, place: ResponsePath) -> Any:
-        found = rows.get(parse_entity_key(read, id) or (), ())
-        return value(found[0], place) if found else None
+    def complete_entity(id: Any, path: ResponsePath) -> Any:
+        rows = rows_by_key.get(parse_entity_key(parse, id) or (), ())
+        return complete_row(rows[0], path) if rows else None
 
-    return shown
+    return complete_entity
 
 
 def _build_entity_null_completer(nulls: dict[int, NullOccurrences], field: SelectedField) -> ValueCompleter:
-    return lambda id, place: count_null(nulls, field, place)
+    return lambda id, path: count_null(nulls, field, path)
 
 
 def build_entity_key_reader(context: CompletionContext, type_name: str) -> Callable[[str], Row]:
-    """Reads ids of a type."""
-    binding = context.catalog.mappings[type_name]
-    return build_id_parser(get_capabilities(context.catalog, binding), binding.key)
+    """Build the parser of a type's ids."""
+    mapping = context.catalog.mappings[type_name]
+    return build_id_parser(get_capabilities(context.catalog, mapping), mapping.key)

@@ -1,4 +1,4 @@
-"""Row-wise completion: objects, connections, aggregates."""
+"""Complete objects, connections and aggregates row by row, recording every null that is an error."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from onedoor.model.parameters import substitute
 from onedoor.query import cursors
 from onedoor.query.authorize import is_denied
 from onedoor.query.errors import ResponsePath
-from onedoor.query.executor.state import BranchResult
+from onedoor.query.executor.state import AggregateResult, BranchResult
 from onedoor.query.planner import nodes as planner_nodes
 from onedoor.query.planner.nodes import PlanNode
 from onedoor.query.planner.value_paths import RequestedAggregate, build_missing_row, resolve_aggregate_name
@@ -31,12 +31,12 @@ from onedoor.spi.scan import COUNT_ROWS
 
 
 def map_lookup_values(node: PlanNode, result: BranchResult) -> Mapping[Row, Any]:
-    """A key of which nothing was found is not there."""
+    """Return the value of a lookup by key; a key without a row is absent."""
     if not result.rows:
         return {}
     assert node.lookup_column is not None
-    at, key = result.columns.index(node.lookup_column), compile_key(node.key_columns, result.columns)
-    return {key(row): row[at] for row in result.rows}
+    index, key = result.columns.index(node.lookup_column), compile_key(node.key_columns, result.columns)
+    return {key(row): row[index] for row in result.rows}
 
 
 AggregateCompleter = Callable[[Row, ResponsePath], Any]
@@ -45,58 +45,57 @@ AggregateCompleter = Callable[[Row, ResponsePath], Any]
 def build_total_count_completer(
     context: CompletionContext, result: BranchResult, field: SelectedField
 ) -> ValueCompleter:
-    if isinstance(result.total_aggregate, ConnectorError):
+    """Complete `totalCount`; null where rows of a concrete type are missing."""
+    total = result.total_aggregate
+    if isinstance(total, ConnectorError):
         return build_null_completer(context.null_log.add_failed, field)
-    tally = result.total_aggregate
     if result.member_errors:
-        return lambda cut, path: None
-    if tally is None:
-        return lambda cut, path: 0
-    at = tally.columns.index(COUNT_ROWS.name)
-    return lambda cut, path: row[at] if (row := tally.rows.get(cut.key)) is not None else 0
+        return lambda connection, path: None
+    if total is None:
+        return lambda connection, path: 0
+    index = total.columns.index(COUNT_ROWS.name)
+    return lambda connection, path: row[index] if (row := total.rows.get(connection.key)) is not None else 0
 
 
 def build_aggregate_completer(
     context: CompletionContext, node: PlanNode, result: BranchResult, field: SelectedField
 ) -> ValueCompleter:
-    """Of all rows that meet the filter, whatever the page."""
+    """Complete `aggregate`, over all rows that meet the filter, whatever the page."""
     if isinstance(result.total_aggregate, ConnectorError):
         return build_null_completer(context.null_log.add_failed, field)
-    if result.total_aggregate is None:
-        known: tuple[str, ...] = ()
-        rows: Any = {}
-    else:
-        known, rows = result.total_aggregate.columns, result.total_aggregate.rows
-    none = build_missing_row(known, node.total_aggregate.logical.aggregates if node.total_aggregate else ())
-    made = _build_functions_completer(context, node.type, field, known)
-    return lambda cut, path: made(rows.get(cut.key, none), (path, field.response_key))
+    total = result.total_aggregate or AggregateResult(columns=(), rows={})
+    missing = build_missing_row(total.columns, node.total_aggregate.logical.aggregates if node.total_aggregate else ())
+    complete_row = _build_functions_completer(context, node.type, field, total.columns)
+    return lambda connection, path: complete_row(total.rows.get(connection.key, missing), (path, field.response_key))
 
 
 def build_groups_completer(
     context: CompletionContext, node: PlanNode, result: BranchResult, field: SelectedField
 ) -> ValueCompleter:
-    known = result.groupings[field.number]
-    if isinstance(known, ConnectorError):
+    """Complete a list of groups."""
+    grouping = result.groupings[field.number]
+    if isinstance(grouping, ConnectorError):
         return build_null_completer(context.null_log.add_failed, field)
-    keys = next(each.key_columns for each in node.groupings if each.field.number == field.number)
-    made = _build_aggregate_object_completer(
+    key_columns = next(group.key_columns for group in node.groupings if group.field.number == field.number)
+    complete_group = _build_aggregate_object_completer(
         context,
         field.children,
-        lambda each: _build_group_member_completer(context, node.type, each, known.columns, keys),
+        lambda child: _build_group_member_completer(context, node.type, child, grouping.columns, key_columns),
     )
 
-    def value(cut: ConnectionSlice, path: ResponsePath) -> Any:
-        place = (path, field.response_key)
-        return [made(row, (place, index)) for index, row in enumerate(known.rows.get(cut.key, ()))]
+    def complete_groups(connection: ConnectionSlice, path: ResponsePath) -> Any:
+        list_path = (path, field.response_key)
+        groups = grouping.rows.get(connection.key, ())
+        return [complete_group(row, (list_path, index)) for index, row in enumerate(groups)]
 
-    return value
+    return complete_groups
 
 
 def _build_aggregate_object_completer(
     context: CompletionContext, fields: Sequence[SelectedField], make: Callable[[SelectedField], AggregateCompleter]
 ) -> AggregateCompleter:
-    """An object, its members in the order of the picks; what is withheld is null and noted."""
-    members = [(each.response_key, _build_aggregate_field_completer(context, each, make)) for each in fields]
+    """Complete an object in the order of its fields; a denied one is null and recorded."""
+    members = [(field.response_key, _build_aggregate_field_completer(context, field, make)) for field in fields]
     return lambda row, path: {key: member(row, path) for key, member in members}
 
 
@@ -111,25 +110,29 @@ def _build_aggregate_field_completer(
 
 
 def _build_group_member_completer(
-    context: CompletionContext, type_name: str, field: SelectedField, names: Sequence[str], keys: Any
+    context: CompletionContext, type_name: str, field: SelectedField, names: Sequence[str], key_columns: Any
 ) -> AggregateCompleter:
     if field.name == "key":
-        return _nest_completer(field, _build_group_key_completer(context, field, names, keys, ()))
+        return _nest_completer(field, _build_group_key_completer(context, field, names, key_columns, ()))
     return _nest_completer(field, _build_functions_completer(context, type_name, field, names))
 
 
-def _nest_completer(field: SelectedField, made: AggregateCompleter) -> AggregateCompleter:
-    return lambda row, path: made(row, (path, field.response_key))
+def _nest_completer(field: SelectedField, complete: AggregateCompleter) -> AggregateCompleter:
+    return lambda row, path: complete(row, (path, field.response_key))
 
 
 def _build_group_key_completer(
-    context: CompletionContext, field: SelectedField, names: Sequence[str], keys: Any, above: planner_nodes.FieldPath
+    context: CompletionContext,
+    field: SelectedField,
+    names: Sequence[str],
+    key_columns: Any,
+    parents: planner_nodes.FieldPath,
 ) -> AggregateCompleter:
-    def make(each: SelectedField) -> AggregateCompleter:
-        path = (*above, each.name)
-        if each.children:
-            return _nest_completer(each, _build_group_key_completer(context, each, names, keys, path))
-        return _build_aggregate_scalar_completer(context, each, names, keys[path])
+    def make(child: SelectedField) -> AggregateCompleter:
+        path = (*parents, child.name)
+        if child.children:
+            return _nest_completer(child, _build_group_key_completer(context, child, names, key_columns, path))
+        return _build_aggregate_scalar_completer(context, child, names, key_columns[path])
 
     return _build_aggregate_object_completer(context, field.children, make)
 
@@ -137,77 +140,79 @@ def _build_group_key_completer(
 def _build_functions_completer(
     context: CompletionContext, type_name: str, field: SelectedField, names: Sequence[str]
 ) -> AggregateCompleter:
-    def make(each: SelectedField) -> AggregateCompleter:
-        if each.name == "count":
-            return _build_aggregate_scalar_completer(context, each, names, (COUNT_ROWS.name,))
+    def make(function: SelectedField) -> AggregateCompleter:
+        if function.name == "count":
+            return _build_aggregate_scalar_completer(context, function, names, (COUNT_ROWS.name,))
         return _nest_completer(
-            each, _build_aggregate_object_completer(context, each.children, lambda inner: measure(each, inner))
+            function,
+            _build_aggregate_object_completer(
+                context, function.children, lambda column: make_aggregate(function, column)
+            ),
         )
 
-    def measure(of: SelectedField, each: SelectedField) -> AggregateCompleter:
-        requested = RequestedAggregate(function=of.name, field=each.name)
-        return _build_aggregate_scalar_completer(
-            context, each, names, (resolve_aggregate_name(context.catalog, type_name, requested),)
-        )
+    def make_aggregate(function: SelectedField, column: SelectedField) -> AggregateCompleter:
+        requested = RequestedAggregate(function=function.name, field=column.name)
+        name = resolve_aggregate_name(context.catalog, type_name, requested)
+        return _build_aggregate_scalar_completer(context, column, names, (name,))
 
     return _build_aggregate_object_completer(context, field.children, make)
 
 
 def _build_aggregate_scalar_completer(
-    context: CompletionContext, field: SelectedField, names: Sequence[str], held: Sequence[str]
+    context: CompletionContext, field: SelectedField, names: Sequence[str], columns: Sequence[str]
 ) -> AggregateCompleter:
-    """One value as its scalar is written; a composite id as all of its parts."""
-    convert, take = build_serializer(field.return_type), compile_key(held, names)
+    """Serialize the value of a column, or of a composite id's columns together."""
+    serialize, take = build_serializer(field.return_type), compile_key(columns, names)
 
-    def value(row: Row, path: ResponsePath) -> Any:
-        found = take(row)
-        if None in found:
+    def complete(row: Row, path: ResponsePath) -> Any:
+        values = take(row)
+        if None in values:
             return None
         try:
-            return convert(found[0] if len(found) == 1 else format_id(found))
-        except BadValue as bad:
+            return serialize(values[0] if len(values) == 1 else format_id(values))
+        except BadValue as error:
             context.null_log.add_invalid(
-                field, path, ErrorCode.SOURCE_INVALID, f"`{field.parent_type}.{field.name}` holds {bad}"
+                field, path, ErrorCode.SOURCE_INVALID, f"`{field.parent_type}.{field.name}` holds {error}"
             )
             return None
 
-    return value
+    return complete
 
 
 RowCompleterFactory = Callable[[SelectedField], ValueCompleter]
-"""Makes the function that renders one row of the list, as the pick that holds it asks."""
+"""Builds the completer for the rows of a list, of which the given field holds a selection."""
 
 
 def build_connection_completer(
     context: CompletionContext, node: PlanNode, result: BranchResult, make_row_completer: RowCompleterFactory
 ) -> ValueCompleter:
+    """Complete the connection of a key."""
     assert node.page is not None
-    page = node.page
-    backward = page.last is not None
-    size = substitute(page.last if backward else page.first, context.bound_plan.variables)
+    backward = node.page.last is not None
+    size = substitute(node.page.last if backward else node.page.first, context.bound_plan.variables)
     members = [
-        (pick.response_key, _build_connection_field_completer(context, node, result, pick, make_row_completer))
-        for pick in node.field.children
+        (field.response_key, _build_connection_field_completer(context, node, result, field, make_row_completer))
+        for field in node.field.children
     ]
 
-    def value(key: Row, path: ResponsePath) -> Any:
+    def complete(key: Row, path: ResponsePath) -> Any:
         rows = result.group_by_key().get(key, ())
         record_missing_members(context, node, result, path)
-        kept = rows[:size]
-        cut = ConnectionSlice(key=key, rows=kept[::-1] if backward else kept, has_more=len(rows) > size)
-        return {name: member(cut, path) for name, member in members}
+        page = rows[:size]
+        connection = ConnectionSlice(key=key, rows=page[::-1] if backward else page, has_more=len(rows) > size)
+        return {name: member(connection, path) for name, member in members}
 
-    return value
+    return complete
 
 
 def record_missing_members(
     context: CompletionContext, node: PlanNode, result: BranchResult, path: ResponsePath
 ) -> None:
-    """Notes, where the list or the row stands, the concrete types whose rows may not or could not be shown."""
-    for kind in result.member_errors:
-        context.null_log.add_failed_type(node.field, kind, path)
-    for each in result.denied_members:
-        context.null_log.add_denied_type(node.field, each.type, path)
+    """Record, at a list or a row, the concrete types whose rows are denied or could not be read."""
+    for type in result.member_errors:
+        context.null_log.add_failed_type(node.field, type, path)
+    for member in result.denied_members:
+        context.null_log.add_denied_type(node.field, member.type, path)
 
 
 def _build_connection_field_completer(
@@ -227,10 +232,10 @@ def _build_connection_field_completer(
 def build_connection_fact_completer(
     context: CompletionContext, node: PlanNode, result: BranchResult, field: SelectedField
 ) -> ValueCompleter:
-    """What a connection tells beside its rows."""
+    """Complete a field of a connection that does not show its rows."""
     match field.name:
         case "__typename":
-            return lambda cut, path: field.parent_type
+            return lambda connection, path: field.parent_type
         case "pageInfo":
             return _build_page_info_completer(context, node, result, field)
         case "totalCount":
@@ -241,91 +246,89 @@ def build_connection_fact_completer(
             return build_groups_completer(context, node, result, field)
 
 
-def _build_items_completer(field: SelectedField, each: ValueCompleter) -> ValueCompleter:
-    """The list, or null if one of its items, which are never null, came to nothing."""
+def _build_items_completer(field: SelectedField, complete_item: ValueCompleter) -> ValueCompleter:
+    """Complete a list to null where one of its items is, as these are never null."""
 
-    def value(cut: ConnectionSlice, path: ResponsePath) -> Any:
-        place = (path, field.response_key)
-        made = []
-        for index, row in enumerate(cut.rows):
-            found = each(row, (place, index))
-            if found is PROPAGATED_NULL:
+    def complete(connection: ConnectionSlice, path: ResponsePath) -> Any:
+        list_path = (path, field.response_key)
+        items = []
+        for index, row in enumerate(connection.rows):
+            item = complete_item(row, (list_path, index))
+            if item is PROPAGATED_NULL:
                 return None
-            made.append(found)
-        return made
+            items.append(item)
+        return items
 
-    return value
+    return complete
 
 
 def _build_edge_completer(
     context: CompletionContext, node: PlanNode, result: BranchResult, field: SelectedField, objects: RowCompleterFactory
 ) -> ValueCompleter:
     members: list[tuple[str, ValueCompleter]] = []
-    for each in field.children:
-        if each.name == "node":
-            members.append((each.response_key, _build_edge_node_completer(each, objects)))
-        elif each.name == "cursor":
-            members.append((each.response_key, build_cursor_completer(context, node, result)))
+    for child in field.children:
+        if child.name == "node":
+            members.append((child.response_key, _build_edge_node_completer(child, objects)))
+        elif child.name == "cursor":
+            members.append((child.response_key, build_cursor_completer(context, node, result)))
         else:
-            members.append((each.response_key, lambda row, path: field.children[0].parent_type))
+            members.append((child.response_key, lambda row, path: field.children[0].parent_type))
+    return _build_members_completer(members)
 
-    def value(row: Row, path: ResponsePath) -> Any:
-        made = {}
+
+def _build_members_completer(members: Sequence[tuple[str, ValueCompleter]]) -> ValueCompleter:
+    """Complete an object in the order of its members, or to a null that one of them propagates."""
+
+    def complete(row: Any, path: ResponsePath) -> Any:
+        completed = {}
         for key, member in members:
-            made[key] = found = member(row, path)
-            if found is PROPAGATED_NULL:
+            completed[key] = value = member(row, path)
+            if value is PROPAGATED_NULL:
                 return PROPAGATED_NULL
-        return made
+        return completed
 
-    return value
+    return complete
 
 
 def _build_edge_node_completer(field: SelectedField, objects: RowCompleterFactory) -> ValueCompleter:
-    inner = objects(field)
-    return lambda row, path: inner(row, (path, field.response_key))
+    complete_row = objects(field)
+    return lambda row, path: complete_row(row, (path, field.response_key))
 
 
 def build_cursor_completer(context: CompletionContext, node: PlanNode, result: BranchResult) -> ValueCompleter:
+    """Complete the cursor of a row."""
     assert node.page is not None
-    place = compile_key([each.column for each in node.page.sort], result.columns)
-    seal = context.bound_plan.cursor_keys[id(node.page)]
-    return lambda row, path: cursors.encode_cursor(place(row), seal)
+    sort_values = compile_key([sort_key.column for sort_key in node.page.sort], result.columns)
+    cursor_key = context.bound_plan.cursor_keys[id(node.page)]
+    return lambda row, path: cursors.encode_cursor(sort_values(row), cursor_key)
 
 
 def _build_page_info_completer(
     context: CompletionContext, node: PlanNode, result: BranchResult, field: SelectedField
 ) -> ValueCompleter:
-    """Of rows of which some are lost, null: nobody knows what follows."""
+    """Complete `pageInfo`; null where rows of a concrete type are missing, as nobody knows what follows."""
     assert node.page is not None
     if result.member_errors:
-        return lambda cut, path: None
-    place = build_cursor_completer(context, node, result)
+        return lambda connection, path: None
+    make_cursor = build_cursor_completer(context, node, result)
     backward = node.page.last is not None
     facts: dict[str, Callable[[ConnectionSlice], Any]] = {
-        "hasNextPage": lambda cut: cut.key in result.has_next or (cut.has_more and not backward),
-        "hasPreviousPage": lambda cut: cut.key in result.has_previous or (cut.has_more and backward),
-        "startCursor": lambda cut: place(cut.rows[0], None) if cut.rows else None,
-        "endCursor": lambda cut: place(cut.rows[-1], None) if cut.rows else None,
-        "__typename": lambda cut: get_named_type(field.return_type).name,
+        "hasNextPage": lambda page: page.key in result.has_next or (page.has_more and not backward),
+        "hasPreviousPage": lambda page: page.key in result.has_previous or (page.has_more and backward),
+        "startCursor": lambda page: make_cursor(page.rows[0], None) if page.rows else None,
+        "endCursor": lambda page: make_cursor(page.rows[-1], None) if page.rows else None,
+        "__typename": lambda page: get_named_type(field.return_type).name,
     }
-    return lambda cut, path: {each.response_key: facts[each.name](cut) for each in field.children}
+    return lambda page, path: {child.response_key: facts[child.name](page) for child in field.children}
 
 
 def build_object_completer(
     context: CompletionContext, fields: Sequence[SelectedField], nodes: Mapping[int, PlanNode], columns: tuple[str, ...]
 ) -> ValueCompleter:
-    """A dict in the order of the picks."""
-    members = [(pick.response_key, _build_field_completer(context, pick, nodes, columns)) for pick in fields]
-
-    def value(row: Any, path: ResponsePath) -> Any:
-        made = {}
-        for key, member in members:
-            made[key] = found = member(row, path)
-            if found is PROPAGATED_NULL:
-                return PROPAGATED_NULL
-        return made
-
-    return value
+    """Complete an object, as a dict in the order of its fields."""
+    return _build_members_completer(
+        [(field.response_key, _build_field_completer(context, field, nodes, columns)) for field in fields]
+    )
 
 
 def _build_field_completer(
@@ -335,16 +338,18 @@ def _build_field_completer(
         return lambda row, path: field.parent_type
     if field.name == ENTITIES_FIELD:
         return build_entities_completer(
-            context, field, lambda one, result: _build_entity_object_completer(context, nodes[one.number], result)
+            context,
+            field,
+            lambda entity_field, result: _build_entity_object_completer(context, nodes[entity_field.number], result),
         )
     if is_denied(field, context.decisions):
         return build_null_completer(context.null_log.add_denied, field)
-    branch = nodes.get(field.number)
-    if branch is not None:
+    node = nodes.get(field.number)
+    if node is not None:
         return (
-            _build_node_completer(context, branch, columns)
-            if branch.lookup_column is None
-            else _build_lookup_completer(context, branch, columns)
+            _build_node_completer(context, node, columns)
+            if node.lookup_column is None
+            else _build_lookup_completer(context, node, columns)
         )
     return _build_scalar_completer(context, field, _build_value_getter(context, field, columns))
 
@@ -352,18 +357,18 @@ def _build_field_completer(
 def _build_scalar_completer(
     context: CompletionContext, field: SelectedField, take: Callable[[Row], Any]
 ) -> ValueCompleter:
-    """A column's value as its scalar is written; a null or a value that cannot be is a fault of its source."""
-    convert = build_serializer(field.return_type)
+    """Serialize a value; a null or another value that the field cannot show is an error of its source."""
+    serialize = build_serializer(field.return_type)
     never_null = isinstance(field.return_type, GraphQLNonNull)
 
-    def value(row: Any, path: ResponsePath) -> Any:
-        found = take(row)
-        if found is not None:
+    def complete(row: Any, path: ResponsePath) -> Any:
+        value = take(row)
+        if value is not None:
             try:
-                return convert(found)
-            except BadValue as bad:
+                return serialize(value)
+            except BadValue as error:
                 context.null_log.add_invalid(
-                    field, path, ErrorCode.SOURCE_INVALID, f"`{field.parent_type}.{field.name}` holds {bad}"
+                    field, path, ErrorCode.SOURCE_INVALID, f"`{field.parent_type}.{field.name}` holds {error}"
                 )
                 return PROPAGATED_NULL if never_null else None
         if never_null:
@@ -373,30 +378,30 @@ def _build_scalar_completer(
             return PROPAGATED_NULL
         return None
 
-    return value
+    return complete
 
 
 def _build_value_getter(
     context: CompletionContext, selected_field: SelectedField, columns: tuple[str, ...]
 ) -> Callable[[Row], Any]:
-    binding = context.catalog.mappings[selected_field.parent_type]
-    if selected_field.name in binding.computed_fields:
-        needs = binding.computed_fields[selected_field.name].needs
-        key = compile_key([column for field in needs for column in map_field_to_columns(binding, field)], columns)
-        found = (each for each in context.results.values() if isinstance(each, BranchResult))
-        parts = (part for each in found for part in (each, *each.member_results.values()))
-        computed = next(
-            each.computed_values[selected_field.number]
-            for each in parts
-            if selected_field.number in each.computed_values
-        )
-        return lambda row: computed[key(row)]
-    of = map_field_to_columns(binding, selected_field.name)
-    if len(of) > 1:
-        key = compile_key(of, columns)
+    mapping = context.catalog.mappings[selected_field.parent_type]
+    if selected_field.name in mapping.computed_fields:
+        needs = mapping.computed_fields[selected_field.name].needs
+        key = compile_key([column for field in needs for column in map_field_to_columns(mapping, field)], columns)
+        computed_values = _find_computed_values(context, selected_field)
+        return lambda row: computed_values[key(row)]
+    field_columns = map_field_to_columns(mapping, selected_field.name)
+    if len(field_columns) > 1:
+        key = compile_key(field_columns, columns)
         return lambda row: format_id(key(row))
-    at = columns.index(of[0])
-    return lambda row: row[at]
+    index = columns.index(field_columns[0])
+    return lambda row: row[index]
+
+
+def _find_computed_values(context: CompletionContext, field: SelectedField) -> Mapping[Row, object]:
+    branches = (branch for branch in context.results.values() if isinstance(branch, BranchResult))
+    parts = (part for branch in branches for part in (branch, *branch.member_results.values()))
+    return next(part.computed_values[field.number] for part in parts if field.number in part.computed_values)
 
 
 def _build_node_completer(context: CompletionContext, node: PlanNode, columns: tuple[str, ...]) -> ValueCompleter:
@@ -408,55 +413,55 @@ def _build_node_completer(context: CompletionContext, node: PlanNode, columns: t
     if result.denied_members and not result.member_results:
         return _build_denied_completer(context, node, result)
     key = compile_key(node.parent_columns, columns) if node.parent_columns else _build_root_key_getter(node, result)
-    below = (
+    complete_key = (
         _build_list_completer(context, node, result)
         if node.is_list
         else _build_single_row_completer(context, node, result)
     )
 
-    def value(row: Any, path: ResponsePath) -> Any:
-        found = below(key(row), (path, node.field.response_key))
-        return None if found is PROPAGATED_NULL else found
+    def complete(row: Any, path: ResponsePath) -> Any:
+        value = complete_key(key(row), (path, node.field.response_key))
+        return None if value is PROPAGATED_NULL else value
 
-    return value
+    return complete
 
 
 def _build_lookup_completer(context: CompletionContext, node: PlanNode, columns: tuple[str, ...]) -> ValueCompleter:
-    """The value that was found for the row; a failed read is one fault of all rows."""
+    """Complete a lookup; a failed read is one error for all rows."""
     result = context.results.get(node.field.number)
     if isinstance(result, ConnectorError):
         return build_null_completer(context.null_log.add_failed, node.field)
-    found = map_lookup_values(node, result) if result is not None else {}
+    value_by_key = map_lookup_values(node, result) if result is not None else {}
     key = compile_key(node.parent_columns, columns)
-    return _build_scalar_completer(context, node.field, lambda row: found.get(key(row)))
+    return _build_scalar_completer(context, node.field, lambda row: value_by_key.get(key(row)))
 
 
 def _build_root_key_getter(node: PlanNode, result: BranchResult) -> Callable[[Any], Row]:
-    only = next(iter(result.group_by_key()), ()) if node.key_columns else ()
-    return lambda row: only
+    key = next(iter(result.group_by_key()), ()) if node.key_columns else ()
+    return lambda row: key
 
 
 def _build_denied_completer(context: CompletionContext, node: PlanNode, result: BranchResult) -> ValueCompleter:
-    """Null where no row of any concrete type may be shown."""
+    """Complete to null where all concrete types are denied."""
 
-    def value(row: Any, path: ResponsePath) -> Any:
+    def complete(row: Any, path: ResponsePath) -> Any:
         record_missing_members(context, node, result, (path, node.field.response_key))
         return None
 
-    return value
+    return complete
 
 
 def _build_single_row_completer(context: CompletionContext, node: PlanNode, result: BranchResult) -> ValueCompleter:
-    inner = _build_row_completer(context, node, result, node.field)
+    complete_row = _build_row_completer(context, node, result, node.field)
 
-    def value(key: Row, path: ResponsePath) -> Any:
+    def complete(key: Row, path: ResponsePath) -> Any:
         rows = result.group_by_key().get(key)
         if not rows:
             record_missing_members(context, node, result, path)
             return None
-        return inner(rows[0], path)
+        return complete_row(rows[0], path)
 
-    return value
+    return complete
 
 
 def _build_entity_object_completer(context: CompletionContext, node: PlanNode, result: BranchResult) -> ValueCompleter:
@@ -474,23 +479,23 @@ def _build_list_completer(context: CompletionContext, node: PlanNode, result: Br
 def _build_row_completer(
     context: CompletionContext, node: PlanNode, result: BranchResult, holder: SelectedField
 ) -> ValueCompleter:
-    """Renders a row; of an interface, as what it is."""
+    """Complete a row; one of an interface as an object of its concrete type."""
     if not node.member_scans:
         return build_object_completer(
             context, holder.children_by_type[node.type], _map_children_by_number(node), result.columns
         )
-    made = {
-        each.type: build_object_completer(
+    completers = {
+        member.type: build_object_completer(
             context,
-            holder.children_by_type[each.type],
-            _map_children_by_number(each),
-            result.member_results[each.type].columns,
+            holder.children_by_type[member.type],
+            _map_children_by_number(member),
+            result.member_results[member.type].columns,
         )
-        for each in node.members
-        if each.type in result.member_results and result.member_results[each.type].rows
+        for member in node.members
+        if member.type in result.member_results and result.member_results[member.type].rows
     }
-    return lambda row, path: made[row[-2]](row[-1], path)
+    return lambda row, path: completers[row[-2]](row[-1], path)
 
 
 def _map_children_by_number(node: PlanNode) -> dict[int, PlanNode]:
-    return {each.field.number: each for each in node.children}
+    return {child.field.number: child for child in node.children}

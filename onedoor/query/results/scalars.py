@@ -1,4 +1,4 @@
-"""A column's value in, the value a reply shows out, by the scalar of its field."""
+"""Serialize the values of columns by the scalars of their fields."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
@@ -10,44 +10,46 @@ from graphql import GraphQLEnumType, GraphQLList, GraphQLOutputType, get_named_t
 
 
 class BadValue(ValueError):
-    """The source holds a value its field cannot show; the message says what kind, never the value."""
+    """A source has a value that its field cannot show; the message says what kind of value, never which."""
 
 
 def build_serializer(return_type: GraphQLOutputType) -> Callable[[Any], Any]:
-    """Writes one value, or each of a list, for JSON."""
-    kind = get_nullable_type(return_type)
+    """Build the serializer of a field's values, or of the items of its lists."""
+    nullable = get_nullable_type(return_type)
     named: Any = get_named_type(return_type)
-    one = _build_enum_serializer(named) if isinstance(named, GraphQLEnumType) else SERIALIZERS[named.name]
-    if isinstance(kind, GraphQLList):
-        return lambda values: [one(each) for each in values]
-    return one
+    serialize = _build_enum_serializer(named) if isinstance(named, GraphQLEnumType) else SERIALIZERS[named.name]
+    if isinstance(nullable, GraphQLList):
+        return lambda values: [serialize(value) for value in values]
+    return serialize
 
 
 def _build_enum_serializer(enum: GraphQLEnumType) -> Callable[[Any], Any]:
-    known = {member.value: name for name, member in enum.values.items()}
+    names = {member.value: name for name, member in enum.values.items()}
 
-    def write(value: Any) -> Any:
-        if value not in known:
+    def serialize_enum(value: Any) -> Any:
+        if value not in names:
             raise BadValue(f"a value that is none of `{enum.name}`")
-        return known[value]
+        return names[value]
 
-    return write
+    return serialize_enum
 
 
 def serialize_int(value: Any) -> int:
+    """Return an integer of 32 bits."""
     if isinstance(value, bool) or not isinstance(value, int) or not -(2**31) <= value < 2**31:
         raise BadValue("a value that is no whole number of 32 bits")
     return value
 
 
 def serialize_big_int(value: Any) -> str:
+    """Return an integer of any size as text."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise BadValue("a value that is no whole number")
     return str(value)
 
 
 def serialize_decimal(value: Any) -> str:
-    """Of whole numbers, too: what those of 64 bits add up to may need more."""
+    """Return a decimal as text; also an integer, as the sum of integers of 64 bits may need more."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, Decimal) or not value.is_finite():
@@ -56,19 +58,21 @@ def serialize_decimal(value: Any) -> str:
 
 
 def serialize_float(value: Any) -> float:
+    """Return a finite number."""
     if not isinstance(value, int | float) or value != value or value in (float("inf"), float("-inf")):
         raise BadValue("a value that is no finite number")
     return float(value)
 
 
 def serialize_string(value: Any) -> str:
+    """Return text."""
     if not isinstance(value, str):
         raise BadValue("a value that is no text")
     return value
 
 
 def serialize_json(value: Any) -> Any:
-    """The source gives its text."""
+    """Return the value of JSON text."""
     try:
         return orjson.loads(value)
     except orjson.JSONDecodeError:
@@ -76,23 +80,26 @@ def serialize_json(value: Any) -> Any:
 
 
 def serialize_boolean(value: Any) -> bool:
+    """Return true or false."""
     if not isinstance(value, bool):
         raise BadValue("a value that is neither true nor false")
     return value
 
 
 def serialize_id(value: Any) -> str:
+    """Return the text of an id."""
     return value if isinstance(value, str) else str(value)
 
 
 def serialize_date(value: Any) -> str:
+    """Return a day in the form of ISO 8601."""
     if not isinstance(value, date) or isinstance(value, datetime):
         raise BadValue("a value that is no day")
     return value.isoformat()
 
 
 def serialize_datetime(value: Any) -> str:
-    """In UTC, with `Z`, as many decimals as there are."""
+    """Return a time in the form of ISO 8601: in UTC, with `Z`, and as many decimals as it has."""
     if not isinstance(value, datetime) or value.tzinfo is None:
         raise BadValue("a value that is no moment with a zone")
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""A document is measured in time linear in its text, whatever its fragments stand for."""
+"""The limits of a document hold, and measuring it takes time linear in its text, whatever its fragments stand for."""
 
 import itertools
 from collections.abc import Callable
@@ -51,8 +51,8 @@ def test_steps_grow_with_the_text_and_no_faster(document: Callable[[int], str]) 
     assert all(later <= 2.1 * earlier for earlier, later in itertools.pairwise(steps)), steps
 
 
-REFUSED = {
-    "picks_max": (doubling(40), "the document has too many fields, over the limit `picks_max` of 5000: ask in parts"),
+REJECTED = {
+    "fields_max": (doubling(40), "the document has too many fields, over the limit `fields_max` of 5000: ask in parts"),
     "depth_max": (
         "{ " + "a { " * 30 + "id" + " }" * 31,
         "the document has 31 levels, over the limit `depth_max` of 20: ask for less at once",
@@ -80,11 +80,11 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("text", "message"), REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize(("text", "message"), REJECTED.values(), ids=REJECTED)
 def test_each_limit_is_named_with_its_value_and_what_would_do(text: str, message: str) -> None:
-    with pytest.raises(RequestRejected) as refusal:
+    with pytest.raises(RequestRejected) as rejection:
         check_document_size(parse(text), Limits())
-    assert [each.message for each in refusal.value.errors] == [message]
+    assert [error.message for error in rejection.value.errors] == [message]
 
 
 COSTS = {
@@ -101,9 +101,9 @@ COSTS = {
 
 
 @pytest.mark.parametrize(("text", "cost"), COSTS.values(), ids=COSTS)
-async def test_a_question_costs_one_for_each_object_it_can_return(text: str, cost: int) -> None:
-    told = await ask(opened(house()), text, "sales", cost=True)
-    assert told.extensions == {"cost": cost}
+async def test_an_operation_costs_one_for_each_object_it_can_return(text: str, cost: int) -> None:
+    result = await ask(opened(house()), text, "sales", cost=True)
+    assert result.extensions == {"cost": cost}
 
 
 async def test_a_size_from_a_variable_costs_what_it_says_this_time() -> None:

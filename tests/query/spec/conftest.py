@@ -1,4 +1,4 @@
-"""Acme's house, opened anew for each test, and a short way to ask it."""
+"""An engine over Acme for each test, and a short way to use it."""
 
 from collections.abc import Awaitable, Callable
 from functools import cache
@@ -27,7 +27,7 @@ def at() -> QueryEngine:
 
 @pytest.fixture
 def asked(at: QueryEngine) -> Asked:
-    """Asks as someone in the groups given, or in all of them."""
+    """Execute as a principal in these groups, or in all of them."""
 
     async def ask(text: str, *groups: str, **rest: Any) -> ExecutionResult:
         return await acme.ask(at, text, *(groups or GROUPS), **rest)

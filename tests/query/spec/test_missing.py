@@ -1,10 +1,10 @@
-"""A variable not given may leave out an argument, but never a part of a filter: that would widen the question."""
+"""A variable without a value may leave out an argument, but no part of a filter, which would widen the question."""
 
 import pytest
 
-from tests.acme import ask, house, opened
+from onedoor.query.context import QueryEngine
+from tests.acme import ask
 
-AT = opened(house())
 WIDENING = {
     "a whole test": "query ($f: IDFilter) { customers(where: {id: $f}) { totalCount } }",
     "an operand": "query ($f: ID) { customers(where: {id: {eq: $f}}) { totalCount } }",
@@ -16,9 +16,9 @@ WIDENING = {
 
 
 @pytest.mark.parametrize("text", WIDENING.values(), ids=WIDENING)
-async def test_a_filter_that_lost_a_part_is_refused(text: str) -> None:
-    told = await ask(AT, text, "sales")
-    assert (told.rejected, [(each.code, each.message) for each in told.errors]) == (
+async def test_a_filter_that_lost_a_part_is_refused(at: QueryEngine, text: str) -> None:
+    result = await ask(at, text, "sales")
+    assert (result.rejected, [(error.code, error.message) for error in result.errors]) == (
         True,
         [
             (
@@ -30,8 +30,8 @@ async def test_a_filter_that_lost_a_part_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["where: $w", "first: $n", "orderBy: $o", "after: $a"])
-async def test_a_whole_argument_may_be_left_out(name: str) -> None:
-    of = {"$w": "CustomerWhere", "$n": "Int", "$o": "[CustomerOrder!]", "$a": "String"}[name.split(": ")[1]]
+async def test_a_whole_argument_may_be_left_out(at: QueryEngine, name: str) -> None:
+    type = {"$w": "CustomerWhere", "$n": "Int", "$o": "[CustomerOrder!]", "$a": "String"}[name.split(": ")[1]]
     variable = name.split(": ")[1]
-    told = await ask(AT, f"query ({variable}: {of}) {{ customers({name}) {{ totalCount }} }}", "sales")
-    assert told.data == {"customers": {"totalCount": 100}}
+    result = await ask(at, f"query ({variable}: {type}) {{ customers({name}) {{ totalCount }} }}", "sales")
+    assert result.data == {"customers": {"totalCount": 100}}

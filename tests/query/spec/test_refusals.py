@@ -229,5 +229,9 @@ async def test_fragments_that_double_are_refused_before_they_are_expanded(
 ) -> None:
     levels = [f"fragment F{n} on {on} {{ {doubled.replace('{0}', str(n - 1))} }}" for n in range(1, 21)]
     told = await asked(" ".join((operation, *levels, f"fragment F0 on {on} {{ {least} }}")))
-    (fault,) = told.errors
-    assert (fault.code, "`picks_max` of 5000" in fault.message, told.document) == (ErrorCode.LIMIT_EXCEEDED, True, None)
+    (error,) = told.errors
+    assert (error.code, "`fields_max` of 5000" in error.message, told.document) == (
+        ErrorCode.LIMIT_EXCEEDED,
+        True,
+        None,
+    )

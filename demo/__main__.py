@@ -7,16 +7,15 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from threading import Thread
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from demo.data.files import FOLDER_NAME, write_folder
 from demo.data.seed_sql import SeedRefused, seed
-from demo.run import COMPANY, INTERNAL_FILE, PEOPLE, SECRETS, Unusable, keys, load_pepper, lock_folder, settings
+from demo.run import INTERNAL_FILE, PEOPLE, SECRETS, Unusable, keys, load_app, load_pepper, lock_folder, settings
 from demo.servers.run import HOST, NAMES, NotReady, Running, accepts, address, starting, wait_ready
 from onedoor.config import load_settings
 from onedoor.errors import ConfigurationError
@@ -65,16 +64,6 @@ def run(port: int, folder: Path, scale: float, workers: int) -> None:
         words = build_welcome(port, folder, running, made)
         Thread(target=print_when_open, args=(port, words), daemon=True).start()
         run_server(load_app, HOST, port, load_settings(folder / "onedoor.toml").limits, workers)
-
-
-def load_app() -> Any:
-    """Return the app that Acme's app.py makes; each process calls it."""
-    spec = spec_from_file_location("app", COMPANY / "app.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.app
 
 
 def write_sources(folder: Path, scale: float) -> None:

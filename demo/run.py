@@ -1,4 +1,4 @@
-"""Write the demo's settings, and hold its people, keys and folder."""
+"""Write what the demo's company is started with: its settings, its people and their keys, and load its app."""
 
 import fcntl
 import json
@@ -7,8 +7,10 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from string import Template
+from typing import Any
 
 from auth import users
 from auth.policy import EVERYONE
@@ -115,6 +117,16 @@ def build_url(address: tuple[str, int]) -> str:
 def format_toml(value: str | int) -> str:
     """Return a text or an integer as TOML writes it, which is how JSON does."""
     return json.dumps(value, ensure_ascii=False)
+
+
+def load_app() -> Any:
+    """Return the app that Acme's app.py makes; each process calls it."""
+    spec = spec_from_file_location("app", COMPANY / "app.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.app
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

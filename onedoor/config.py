@@ -26,7 +26,7 @@ SECRET_SUFFIXES = (
     "authorization", "cookie", "api_key", "api-key",
     "account_key",
 )  # fmt: skip
-"""An option with one of these names, or ending in one, is never written in the file."""
+"""A setting with one of these names, or a name that ends in one, is never written in the file."""
 
 PEPPER_CHARACTERS_MIN = 32
 
@@ -40,21 +40,21 @@ class IntrospectionMode(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
-    """Where the door listens. `origins` are the web pages that may call it from a browser."""
+    """Where Onedoor listens. `origins` are the web pages that may call it from a browser."""
 
     host: str = "127.0.0.1"
     port: int = 8000
     introspection: IntrospectionMode = IntrospectionMode.FULL
     origins: tuple[str, ...] = ()
     sql_shown_to: tuple[str, ...] = ()
-    """The groups that a plan shows the statements it makes: text with a mark for each value."""
+    """The groups that see the SQL of a plan: its text, with a mark for each value."""
     federation: bool = False
-    """Whether a router of Apollo Federation may compose the door as a subgraph."""
+    """Whether a router of Apollo Federation may compose this schema as a subgraph."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateSettings:
-    """Where people and keys are kept; the pepper keys the digests of their secrets."""
+    """Where users and keys are stored; the pepper keys the digests of their secrets."""
 
     url: str = field(repr=False)
     pepper: str = field(repr=False)
@@ -62,21 +62,21 @@ class StateSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordsSettings:
-    """The folder the journal is kept in; it must exist."""
+    """The folder of the audit log, which must exist."""
 
     folder: Path = Path("records/journal")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportsSettings:
-    """How exports are kept."""
+    """Whether there are exports, and how long they are stored."""
 
     enabled: bool = True
-    """Whether there are any; without a section `[exports]` there are none."""
+    """Whether there are exports; without a section `[exports]` there are none."""
     folder: Path = Path("exported")
-    """The folder they are kept in, made where it is missing; doors and workers share it."""
+    """The folder of exports, made where it is missing; servers and workers share it."""
     kept_days: float = 30.0
-    """Those that were started earlier are removed as another begins."""
+    """How long an export is stored; older ones are removed as another begins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +88,9 @@ class SchemaSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceSettings:
-    """One `[sources.<name>]`: its kind, and the rest as it stands there, to be made into that kind's own Options.
+    """One `[sources.<name>]`: its kind, and the rest as it stands there, for the kind's own options.
 
-    Secrets in `options` are already taken from the environment; paths are relative to `folder`.
+    Secrets in `options` are already taken from where they are; paths are relative to `folder`.
     """
 
     name: str
@@ -99,12 +99,12 @@ class SourceSettings:
     options: Mapping[str, Any] = field(repr=False)
     fresh: MaxAges = field(default_factory=dict)
     quota: Mapping[str, int] = field(default_factory=dict)
-    """By what is called, how often a minute; 0: as often as wished."""
+    """By what is called, calls a minute; 0: any number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """All that onedoor.toml says, with defaults for what it does not."""
+    """Everything onedoor.toml says, with defaults for what it does not."""
 
     server: ServerSettings
     limits: Limits
@@ -144,7 +144,7 @@ TYPE_DESCRIPTIONS = {str: "text", int: "a whole number", float: "a number", bool
 
 
 def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
-    """The settings of a file. Raises Mistake, naming the setting, at the first thing that is wrong."""
+    """Read a file of settings. Raises ConfigurationError, naming the setting, for the first thing that is wrong."""
     written = read_toml(path)
     sources = written.pop("sources", {})
     schema = parse_schema_settings(written.pop("schema", {}))
@@ -159,8 +159,8 @@ def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Se
         for name, section in SECTIONS.items()
     }
     kinds = {
-        name: parse_source(name, resolve_values(each, f"sources.{name}", folder, environment), folder)
-        for name, each in require_table(sources, "sources").items()
+        name: parse_source(name, resolve_values(table, f"sources.{name}", folder, environment), folder)
+        for name, table in require_table(sources, "sources").items()
     }
     return validate_settings(Settings(**known, schema=schema, sources=kinds))
 
@@ -196,23 +196,23 @@ def _list_builtin_sections() -> list[str]:
 def parse_options(
     options_type: type[OptionsType], values: Mapping[str, Any], where: str, folder: Path = Path()
 ) -> OptionsType:
-    """A frozen dataclass made of a table of the file: `where` is the table's name, `folder` what paths are relative to.
+    """Make a frozen dataclass of a table of the file: `where` is its name, `folder` what paths are relative to.
 
-    Its fields may be text, whole numbers, numbers, booleans, paths, StrEnums, tuples of text, or one of these or None;
-    a Mapping is a section whose parts are the kind's own to judge.
+    Fields may be text, whole numbers, numbers, booleans, paths, StrEnums, tuples of text, or one of these or None; a
+    Mapping is a section whose parts the kind of source checks itself. Raises ConfigurationError.
     """
     types = get_type_hints(options_type)
     values = rename_old_settings(require_table(values, where), where)
-    known = {each.name: each for each in fields(options_type)}  # type: ignore[arg-type]
+    known = {option.name: option for option in fields(options_type)}  # type: ignore[arg-type]
     for name in values:
         if name not in known:
-            raise build_unknown_name_error("setting", f"{where}.{name}", (f"{where}.{each}" for each in known))
-    for name, each in known.items():
-        if name not in values and each.default is MISSING and each.default_factory is MISSING:
+            raise build_unknown_name_error("setting", f"{where}.{name}", (f"{where}.{option}" for option in known))
+    for name, option in known.items():
+        if name not in values and option.default is MISSING and option.default_factory is MISSING:
             raise ConfigurationError(f"`{where}.{name}` is missing")
-    given = {name: convert_value(value, types[name], f"{where}.{name}", folder) for name, value in values.items()}
-    defaults = {name: folder / each.default for name, each in known.items() if isinstance(each.default, Path)}
-    return options_type(**{**defaults, **given})
+    converted = {name: convert_value(value, types[name], f"{where}.{name}", folder) for name, value in values.items()}
+    defaults = {name: folder / option.default for name, option in known.items() if isinstance(option.default, Path)}
+    return options_type(**{**defaults, **converted})
 
 
 def rename_old_settings(values: Mapping[str, Any], where: str) -> Mapping[str, Any]:
@@ -229,7 +229,6 @@ def rename_old_settings(values: Mapping[str, Any], where: str) -> Mapping[str, A
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The file as TOML."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as reason:
@@ -247,7 +246,7 @@ def require_table(value: Any, where: str) -> Mapping[str, Any]:
 
 
 def resolve_values(values: Any, where: str, folder: Path, environment: Mapping[str, str]) -> dict[str, Any]:
-    """A table with its secrets taken from the environment and its SQLite URLs absolute."""
+    """Return a table with its secrets in place and its SQLite URLs absolute."""
     return {
         name: resolve_value(value, f"{where}.{name}", folder, environment)
         for name, value in require_table(values, where).items()
@@ -258,7 +257,7 @@ def resolve_value(value: Any, where: str, folder: Path, environment: Mapping[str
     match value:
         case {"env": str(name), **rest} if not rest:
             return resolve_sqlite_url(read_environment(name, where, environment), folder, where)
-        case {"file": str(name), **rest} if not rest:
+        case {"file": str(name), **rest} if not rest and is_secret_name(where):
             return resolve_sqlite_url(read_secret_file(folder / name, where), folder, where)
         case Mapping():
             return resolve_values(value, where, folder, environment)
@@ -285,10 +284,14 @@ def read_secret_file(path: Path, where: str) -> str:
     return value
 
 
+def is_secret_name(where: str) -> bool:
+    """Say whether a setting of this name holds a secret."""
+    return where.rsplit(".", 1)[-1].lower().endswith(SECRET_SUFFIXES)
+
+
 def require_no_secret(value: str, where: str) -> str:
-    """A text as it stands in the file, which must not be a secret, nor hold one."""
-    secret = where.rsplit(".", 1)[-1].lower().endswith(SECRET_SUFFIXES)
-    if secret or (":" in value and "@" in value and urlsplit(value).password):
+    """Return a text as it stands in the file. Raises ConfigurationError where it is a secret, or holds one."""
+    if is_secret_name(where) or (":" in value and "@" in value and urlsplit(value).password):
         raise ConfigurationError(
             f'`{where}` holds a secret: write `{{ env = "NAME" }}` and set that environment variable'
         )
@@ -319,19 +322,15 @@ def resolve_sqlite_path(path: str, folder: Path, where: str) -> Path:
 
 
 def convert_value(value: Any, field_type: Any, where: str, folder: Path) -> Any:
-    """A value of TOML as the type a field has."""
-    kinds = (
-        [each for each in get_args(field_type) if each is not NoneType]
-        if NoneType in get_args(field_type)
-        else [field_type]
-    )
-    kind = kinds[0]
+    """Return a value of TOML as the type of a field. Raises ConfigurationError where it is of another."""
+    options = get_args(field_type)
+    kind = next(option for option in options if option is not NoneType) if NoneType in options else field_type
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return convert_enum(value, kind, where)
     if get_origin(kind) is Mapping:
         return require_table(value, where)
     if get_args(kind) == (str, ...):
-        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise ConfigurationError(f"`{where}` must be a list of texts")
         return tuple(value)
     if kind is Path and isinstance(value, str):
@@ -345,7 +344,7 @@ def convert_value(value: Any, field_type: Any, where: str, folder: Path) -> Any:
 
 def convert_enum(value: Any, kind: type[StrEnum], where: str) -> StrEnum:
     if value not in list(kind):
-        raise ConfigurationError(f"`{where}` must be one of " + ", ".join(f"`{each}`" for each in kind))
+        raise ConfigurationError(f"`{where}` must be one of " + ", ".join(f"`{member}`" for member in kind))
     return kind(value)
 
 
@@ -357,16 +356,16 @@ def parse_source(name: str, values: dict[str, Any], folder: Path) -> SourceSetti
         values["path"] = str(resolve_sqlite_path(values["path"], folder, f"sources.{name}.path"))
     fresh = parse_numbers(values.pop("fresh", {}), f"sources.{name}.fresh")
     quota = parse_numbers(values.pop("quota", {}), f"sources.{name}.quota")
-    for called, times in quota.items():
-        if type(times) is not int:
-            raise ConfigurationError(f"`sources.{name}.quota.{called}` must be a whole number")
+    for call, per_minute in quota.items():
+        if type(per_minute) is not int:
+            raise ConfigurationError(f"`sources.{name}.quota.{call}` must be a whole number")
     return SourceSettings(
         name=name, kind=kind, folder=folder, options=values, fresh=fresh, quota={n: int(q) for n, q in quota.items()}
     )
 
 
 def parse_numbers(values: Any, where: str) -> dict[str, float]:
-    """A table of numbers, none of them below 0."""
+    """Return a table of numbers. Raises ConfigurationError for what is none, or below 0."""
     for name, value in require_table(values, where).items():
         if type(value) not in (int, float) or not 0 <= value < math.inf:
             raise ConfigurationError(f"`{where}.{name}` must be a number, 0 or more")
@@ -374,10 +373,10 @@ def parse_numbers(values: Any, where: str) -> dict[str, float]:
 
 
 def validate_settings(settings: Settings) -> Settings:
-    """Refuses numbers that no request could meet."""
-    for each in fields(settings.limits):
-        if not getattr(settings.limits, each.name) > 0:  # so that nan is refused too
-            raise ConfigurationError(f"`limits.{each.name}` must be more than 0")
+    """Return the settings. Raises ConfigurationError for numbers that no request could meet."""
+    for limit in fields(settings.limits):
+        if not getattr(settings.limits, limit.name) > 0:  # so that nan is refused too
+            raise ConfigurationError(f"`limits.{limit.name}` must be more than 0")
     if settings.limits.first_default > settings.limits.first_max:
         raise ConfigurationError("`limits.first_default` must not be more than `limits.first_max`")
     for name in ("entries", "bytes", "seconds"):

@@ -122,78 +122,130 @@ START = Saga(
     timestamp_fields=("startedAt",),
     steps=(
         Step(
-            name="deployment", source="internal", collection="deployment", kind=ChangeKind.CREATE,
+            name="deployment",
+            source="internal",
+            collection="deployment",
+            kind=ChangeKind.CREATE,
             values=lambda given, _: build_deployment_row(given, given["service"], given["environment"]),
         ),
         Step(
-            name="githubDeployment", source="github", collection="deployments", kind=ChangeKind.CREATE,
+            name="githubDeployment",
+            source="github",
+            collection="deployments",
+            kind=ChangeKind.CREATE,
             key=lambda given, _: {"repo": given["service"]},
             values=lambda given, _: build_github_deployment(given, given["service"], given["environment"]),
             compensation=build_inactive_status,
         ),
         Step(
-            name="githubStatus", source="github", collection="deployment_statuses", kind=ChangeKind.CREATE,
-            depends_on=("githubDeployment",), key=map_github_deployment_key, values=lambda _, __: {"state": "queued"}, compensation=Compensation.NONE,
+            name="githubStatus",
+            source="github",
+            collection="deployment_statuses",
+            kind=ChangeKind.CREATE,
+            depends_on=("githubDeployment",),
+            key=map_github_deployment_key,
+            values=lambda _, __: {"state": "queued"},
+            compensation=Compensation.NONE,
         ),
     ),
-)  # fmt: skip
+)
 APPROVE = Saga(
     field="approveDeployment",
     type="Deployment",
     steps=(
         Step(
-            name="deployment", source="internal", collection="deployment", kind=ChangeKind.UPDATE,
-            key=map_deployment_key, values=lambda _, __: {"status": "RUNNING"},
+            name="deployment",
+            source="internal",
+            collection="deployment",
+            kind=ChangeKind.UPDATE,
+            key=map_deployment_key,
+            values=lambda _, __: {"status": "RUNNING"},
         ),
         Step(
-            name="approval", source="github", collection="approvals", kind=ChangeKind.CREATE,
-            depends_on=("deployment",), key=map_approval_key, compensation=Compensation.NONE,
+            name="approval",
+            source="github",
+            collection="approvals",
+            kind=ChangeKind.CREATE,
+            depends_on=("deployment",),
+            key=map_approval_key,
+            compensation=Compensation.NONE,
             values=lambda given, _: {
-                "environment_id": given["environmentId"], "state": "approved", "comment": given.get("comment") or "",
+                "environment_id": given["environmentId"],
+                "state": "approved",
+                "comment": given.get("comment") or "",
             },
         ),
     ),
-)  # fmt: skip
+)
 CANCEL = Saga(
     field="cancelDeployment",
     type="Deployment",
     timestamp_fields=("finishedAt",),
     steps=(
         Step(
-            name="deployment", source="internal", collection="deployment", kind=ChangeKind.UPDATE,
-            key=map_deployment_key, values=lambda given, _: {"status": "CANCELLED", "finished_at": given["finishedAt"]},
+            name="deployment",
+            source="internal",
+            collection="deployment",
+            kind=ChangeKind.UPDATE,
+            key=map_deployment_key,
+            values=lambda given, _: {"status": "CANCELLED", "finished_at": given["finishedAt"]},
         ),
         Step(
-            name="run", source="github", collection="workflow_runs", kind=ChangeKind.UPDATE,
-            depends_on=("deployment",), key=map_cancelled_run, values=lambda _, __: {"conclusion": "cancelled"}, compensation=Compensation.NONE,
+            name="run",
+            source="github",
+            collection="workflow_runs",
+            kind=ChangeKind.UPDATE,
+            depends_on=("deployment",),
+            key=map_cancelled_run,
+            values=lambda _, __: {"conclusion": "cancelled"},
+            compensation=Compensation.NONE,
         ),
     ),
-)  # fmt: skip
+)
 ROLL_BACK = Saga(
     field="rollBackDeployment",
     type="Deployment",
     timestamp_fields=("startedAt",),
     steps=(
         Step(
-            name="deployment", source="internal", collection="deployment", kind=ChangeKind.UPDATE,
-            key=map_deployment_key, values=lambda _, __: {"status": "ROLLED_BACK"},
+            name="deployment",
+            source="internal",
+            collection="deployment",
+            kind=ChangeKind.UPDATE,
+            key=map_deployment_key,
+            values=lambda _, __: {"status": "ROLLED_BACK"},
         ),
         Step(
-            name="earlier", source="internal", collection="deployment", kind=ChangeKind.CREATE,
-            depends_on=("deployment",), values=map_earlier_deployment,
+            name="earlier",
+            source="internal",
+            collection="deployment",
+            kind=ChangeKind.CREATE,
+            depends_on=("deployment",),
+            values=map_earlier_deployment,
         ),
         Step(
-            name="githubDeployment", source="github", collection="deployments", kind=ChangeKind.CREATE,
-            depends_on=("deployment",), compensation=build_inactive_status,
+            name="githubDeployment",
+            source="github",
+            collection="deployments",
+            kind=ChangeKind.CREATE,
+            depends_on=("deployment",),
+            compensation=build_inactive_status,
             key=lambda _, before: {"repo": read_deployment(before)["service"]},
-            values=lambda given, before: build_github_deployment(given, read_deployment(before)["service"], read_deployment(before)["environment"]),
+            values=lambda given, before: build_github_deployment(
+                given, read_deployment(before)["service"], read_deployment(before)["environment"]
+            ),
         ),
         Step(
-            name="githubStatus", source="github", collection="deployment_statuses", kind=ChangeKind.CREATE,
-            depends_on=("deployment",), key=map_replaced_deployment, compensation=Compensation.NONE,
+            name="githubStatus",
+            source="github",
+            collection="deployment_statuses",
+            kind=ChangeKind.CREATE,
+            depends_on=("deployment",),
+            key=map_replaced_deployment,
+            compensation=Compensation.NONE,
             values=lambda given, _: {"state": "inactive", "description": f"Rolled back to {given['version']}"},
             condition=lambda given: given.get("githubDeployment") is not None,
         ),
     ),
-)  # fmt: skip
+)
 MUTATIONS = (START, APPROVE, CANCEL, ROLL_BACK)

@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from demo.servers.postgresql import free_port
+from demo.servers.run import ROOT
 from onedoor.cli.main import main
 from onedoor.company import build_company_schema, find_company_folder, load_company
 from onedoor.config import SchemaSettings
@@ -134,7 +135,9 @@ def test_companies_are_loaded_in_turn_but_not_two_at_once(tmp_path: Path) -> Non
             {"schema/a.py": "\nimport nothing_of_the_kind"},
             "`schema/a.py:2` cannot be loaded: No module named 'nothing_of_the_kind'", id="an import",
         ),
-        pytest.param({"resolvers/a.py": "1 / 0"}, "`resolvers/a.py:1` cannot be loaded: division by zero", id="a crash"),
+        pytest.param(
+            {"resolvers/a.py": "1 / 0"}, "`resolvers/a.py:1` cannot be loaded: division by zero", id="a crash",
+        ),
         pytest.param(
             {"resolvers/a.py": "MAPPINGS = (1,)"}, "`MAPPINGS` of `resolvers/a.py` holds what is no `TypeMapping`",
             id="what is no mapping",
@@ -197,7 +200,9 @@ def test_a_new_company_checks_and_has_a_first_key(tmp_path: Path) -> None:
     folder = tmp_path / "company"
     assert run("new", str(folder))[0] == 0
     assert run("--company", str(folder), "check") == (
-        0, "settings: good\ncompany: good, company\nstate: good\nrecords: good\nschema: good\ndocuments: good, 0 of them\n",
+        0,
+        "settings: good\ncompany: good, company\nstate: good\nrecords: good\nschema: good\n"
+        "documents: good, 0 of them\n",
     )  # fmt: skip
     assert (folder / "secrets/pepper").stat().st_mode & 0o777 == 0o600
 
@@ -221,17 +226,17 @@ def test_check_names_a_membership_that_counts_for_nothing(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("command", "inside"),
+    ("command", "where"),
     [
-        pytest.param(["onedoor", "--company", "{folder}", "serve", "--workers", "2"], False, id="workers, from /"),
-        pytest.param(["onedoor", "--config", "{folder}/onedoor.toml", "serve"], False, id="the settings' folder"),
-        pytest.param(["onedoor", "serve"], True, id="the working directory"),
-        pytest.param(["uvicorn", "app:app", "--lifespan", "on"], True, id="any ASGI server"),
+        pytest.param(["onedoor", "--company", "{folder}", "serve", "--workers", "2"], "/", id="workers, from /"),
+        pytest.param(["onedoor", "--config", "{folder}/onedoor.toml", "serve"], ROOT, id="beside another company"),
+        pytest.param(["onedoor", "serve"], "company", id="the working directory"),
+        pytest.param(["uvicorn", "app:app", "--lifespan", "on"], "company", id="any ASGI server"),
     ],
 )
-def test_a_new_company_answers(tmp_path: Path, command: list[str], inside: bool) -> None:
+def test_a_new_company_answers(tmp_path: Path, command: list[str], where: str | Path) -> None:
     folder, port = make_company(tmp_path / "company"), free_port()
     key = create_key(folder)
     words = [word.format(folder=folder) for word in command]
-    with running([*words, "--port", str(port)], port, folder if inside else Path("/")):
+    with running([*words, "--port", str(port)], port, tmp_path / where):
         assert ask(port, key, HELLO) == ANSWER

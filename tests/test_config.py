@@ -231,6 +231,11 @@ def test_a_setting_is_not_written_under_both_names(tmp_path: Path) -> None:
     assert str(caught.value) == "`limits.picks_max` is the old name of `limits.fields_max`: write one of them"
 
 
+def test_a_table_with_one_entry_called_file_is_no_secret(tmp_path: Path) -> None:
+    read = settings(tmp_path, '[sources.a]\nkind = "x"\nversions.file = "revision"')
+    assert read.sources["a"].options == {"versions": {"file": "revision"}}
+
+
 def test_a_secret_may_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "pepper").write_text(f"{PEPPER}\n")
     assert settings(tmp_path, '[state]\npepper = { file = "pepper" }').state.pepper == PEPPER

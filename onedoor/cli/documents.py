@@ -21,7 +21,7 @@ from onedoor.query.document import parse_document
 
 
 class CommandSettings(Protocol):
-    """What the settings say that matters here."""
+    """What the commands need of the settings."""
 
     @property
     def documents(self) -> PersistedDocumentSettings: ...
@@ -31,7 +31,7 @@ class CommandSettings(Protocol):
 
 
 class DocumentCommandContext(Protocol):
-    """What the terminal hands each command."""
+    """What every command is given."""
 
     def load_settings(self) -> CommandSettings: ...
 
@@ -68,7 +68,7 @@ def register(context: DocumentCommandContext, files: tuple[Path, ...]) -> None:
 @documents.command("list")
 @click.pass_obj
 def list_documents(context: DocumentCommandContext) -> None:
-    """Every document that is trusted.
+    """List every document that is trusted.
 
     \b
     Example:
@@ -116,7 +116,7 @@ def _find_invalid(texts: list[tuple[str, str]], schema: GraphQLSchema, limits: L
 
 
 def _write_atomically(path: Path, text: str) -> None:
-    """Whole or not at all, as a door may be looking for it."""
-    made = path.with_suffix(".new")
-    made.write_bytes(text.encode())
-    made.rename(path)
+    """Write a file whole or not at all, as a server may be looking for it."""
+    part = path.with_suffix(".new")
+    part.write_bytes(text.encode())
+    part.rename(path)

@@ -16,7 +16,7 @@ DAYS_OPTION = click.option("--days", default=DEFAULT_KEY_DAYS, show_default=True
 
 
 class UserCommandContext(Protocol):
-    """What the terminal hands each command."""
+    """What every command is given."""
 
     def open_database(self) -> AbstractContextManager[MetadataDatabase]:
         """Open the metadata database for one command."""
@@ -44,22 +44,22 @@ def create_user_command(context: UserCommandContext, email: str, first_name: str
     Example:
       python -m onedoor users create ada@acme.example Ada Lovelace
     """
-    with context.open_database() as state:
-        made = users.create_user(state, first_name=first_name, last_name=last_name, email=email)
-    click.echo(f"{made.email} is person {made.id}")
+    with context.open_database() as database:
+        user = users.create_user(database, first_name=first_name, last_name=last_name, email=email)
+    click.echo(f"{user.email} is person {user.id}")
 
 
 @user_commands.command("list")
 @click.pass_obj
 def list_users_command(context: UserCommandContext) -> None:
-    """Everyone, with the groups they are in.
+    """List everyone, with the groups they are in.
 
     \b
     Example:
       python -m onedoor users list
     """
-    with context.open_database() as state:
-        known = users.list_users(state)
+    with context.open_database() as database:
+        known = users.list_users(database)
     print_table(
         ("person", "email", "first name", "last name", "groups", "deactivated"),
         ((p.id, p.email, p.first_name, p.last_name, " ".join(p.groups), format_day(p.deactivated_at)) for p in known),
@@ -76,8 +76,8 @@ def deactivate_user_command(context: UserCommandContext, email: str) -> None:
     Example:
       python -m onedoor users deactivate ada@acme.example
     """
-    with context.open_database() as state:
-        users.deactivate_user(state, email)
+    with context.open_database() as database:
+        users.deactivate_user(database, email)
     click.echo(f"{email} is deactivated")
 
 
@@ -89,7 +89,7 @@ def group_commands() -> None:
 @group_commands.command("list")
 @click.pass_obj
 def list_groups_command(context: UserCommandContext) -> None:
-    """The register of groups: what each is for, and who answers for it.
+    """List the groups that are registered: what each is for, and who answers for it.
 
     \b
     Example:
@@ -112,8 +112,8 @@ def join_group_command(context: UserCommandContext, email: str, group: str) -> N
       python -m onedoor groups join ada@acme.example finance
     """
     context.load_groups().require(group)
-    with context.open_database() as state:
-        users.join_group(state, email, group)
+    with context.open_database() as database:
+        users.join_group(database, email, group)
     click.echo(f"{email} is in {group}")
 
 
@@ -128,8 +128,8 @@ def leave_group_command(context: UserCommandContext, email: str, group: str) -> 
     Example:
       python -m onedoor groups leave ada@acme.example finance
     """
-    with context.open_database() as state:
-        users.leave_group(state, email, group)
+    with context.open_database() as database:
+        users.leave_group(database, email, group)
     click.echo(f"{email} is no longer in {group}")
 
 
@@ -150,8 +150,8 @@ def create_key_command(context: UserCommandContext, email: str, days: int) -> No
       python -m onedoor keys create ada@acme.example
       python -m onedoor keys create ada@acme.example --days 7
     """
-    with context.open_database() as state:
-        print_issued_key(users.create_key(state, email, days=days))
+    with context.open_database() as database:
+        print_issued_key(users.create_key(database, email, days=days))
 
 
 @key_commands.command("rotate")
@@ -165,8 +165,8 @@ def rotate_key_command(context: UserCommandContext, email: str, days: int) -> No
     Example:
       python -m onedoor keys rotate ada@acme.example
     """
-    with context.open_database() as state:
-        print_issued_key(users.rotate_key(state, email, days=days))
+    with context.open_database() as database:
+        print_issued_key(users.rotate_key(database, email, days=days))
 
 
 @key_commands.command("revoke")
@@ -179,22 +179,22 @@ def revoke_key_command(context: UserCommandContext, key_id: str) -> None:
     Example:
       python -m onedoor keys revoke 4PpNKnMFvEXo
     """
-    with context.open_database() as state:
-        users.revoke_key(state, key_id)
+    with context.open_database() as database:
+        users.revoke_key(database, key_id)
     click.echo(f"{key_id} is revoked")
 
 
 @key_commands.command("list")
 @click.pass_obj
 def list_keys_command(context: UserCommandContext) -> None:
-    """Every key there ever was, without its secret.
+    """List every key there ever was, without its secret.
 
     \b
     Example:
       python -m onedoor keys list
     """
-    with context.open_database() as state:
-        held = users.list_keys(state)
+    with context.open_database() as database:
+        held = users.list_keys(database)
     print_table(
         ("key", "email", "created", "expires", "revoked"),
         ((k.id, k.email, format_day(k.created_at), format_day(k.expires_at), format_day(k.revoked_at)) for k in held),
@@ -202,13 +202,13 @@ def list_keys_command(context: UserCommandContext) -> None:
 
 
 def print_issued_key(issued: users.IssuedKey) -> None:
-    """The key alone on standard output, so that it can be piped; what there is to say of it on standard error."""
+    """Print the key alone on standard output, so that it can be piped, and the rest on standard error."""
     click.echo(issued.text)
     click.echo(f"keep it now, it is not shown again; it opens until {format_day(issued.expires_at)}", err=True)
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Rows under their heads, each column as wide as its widest value."""
+    """Print rows under their headers, each column as wide as its widest value."""
     lines = [headers, *rows]
     widths = [max(len(line[place]) for line in lines) for place in range(len(headers))]
     for line in lines:
@@ -216,5 +216,5 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def format_day(moment: datetime | None) -> str:
-    """The day of a time, in UTC; nothing where there is none."""
+    """Return the day of a time, in UTC; an empty text for no time."""
     return "" if moment is None else f"{moment:%Y-%m-%d}"

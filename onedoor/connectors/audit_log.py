@@ -1,4 +1,4 @@
-"""The audit log as a connector."""
+"""Serve the audit log as a collection."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -27,8 +27,8 @@ def read_record_list(name: str) -> RecordReader:
 
 
 def read_record_members(name: str, member: str) -> RecordReader:
-    """One member of each object of a list, each value once."""
-    return lambda record: tuple(dict.fromkeys(each[member] for each in record.get(name) or ()))
+    """Return the reader of one member of each object of a list, each value once."""
+    return lambda record: tuple(dict.fromkeys(item[member] for item in record.get(name) or ()))
 
 
 AUDIT_COLUMNS: Mapping[str, tuple[ColumnType, RecordReader]] = {
@@ -64,7 +64,7 @@ AUDIT_CAPABILITIES = Capabilities(columns={name: Column(kind) for name, (kind, _
 
 
 class AuditLogConnector:
-    """One collection, `requests`, over the journals in one folder."""
+    """One collection, `requests`, over the audit logs in one folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -87,8 +87,8 @@ class AuditLogConnector:
 
 
 def read_audit_rows(folder: Path, columns: Sequence[str]) -> list[Row]:
-    takes = [AUDIT_COLUMNS[each][1] for each in columns]
-    return [tuple(take(record) for take in takes) for record in read_records(folder)]
+    readers = [AUDIT_COLUMNS[column][1] for column in columns]
+    return [tuple(read(record) for read in readers) for record in read_records(folder)]
 
 
 MAPPINGS = (TypeMapping(type="Request", source="journal", collection="requests"),)

@@ -1,4 +1,4 @@
-"""Jobs as a connector."""
+"""Serve jobs, their log lines and their files as collections, of what a principal may see."""
 
 import operator
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -56,15 +56,41 @@ MAX_KEYS = 500
 
 JOB_COLUMNS: Mapping[str, Mapping[str, Column]] = {
     "job": {
-        "id": TEXT_COLUMN, "name": TEXT_COLUMN, "state": TEXT_COLUMN, "person_id": TEXT_COLUMN, "person_name": TEXT_COLUMN, "reason": UNFILTERED_TEXT_COLUMN,
-        "parent_id": TEXT_COLUMN, "input": UNFILTERED_TEXT_COLUMN, "done": FLOAT_COLUMN, "total": FLOAT_COLUMN, "attempts": INTEGER_COLUMN, "created_at": TIME_COLUMN,
-        "started_at": TIME_COLUMN, "ended_at": TIME_COLUMN, "cancelled_by": UNFILTERED_TEXT_COLUMN, "error": UNFILTERED_TEXT_COLUMN, "result": UNFILTERED_TEXT_COLUMN,
+        "id": TEXT_COLUMN,
+        "name": TEXT_COLUMN,
+        "state": TEXT_COLUMN,
+        "person_id": TEXT_COLUMN,
+        "person_name": TEXT_COLUMN,
+        "reason": UNFILTERED_TEXT_COLUMN,
+        "parent_id": TEXT_COLUMN,
+        "input": UNFILTERED_TEXT_COLUMN,
+        "done": FLOAT_COLUMN,
+        "total": FLOAT_COLUMN,
+        "attempts": INTEGER_COLUMN,
+        "created_at": TIME_COLUMN,
+        "started_at": TIME_COLUMN,
+        "ended_at": TIME_COLUMN,
+        "cancelled_by": UNFILTERED_TEXT_COLUMN,
+        "error": UNFILTERED_TEXT_COLUMN,
+        "result": UNFILTERED_TEXT_COLUMN,
     },
-    "job_line": {"job_id": TEXT_COLUMN, "number": INTEGER_COLUMN, "at": TIME_COLUMN, "kind": TEXT_COLUMN, "text": UNFILTERED_TEXT_COLUMN},
+    "job_line": {
+        "job_id": TEXT_COLUMN,
+        "number": INTEGER_COLUMN,
+        "at": TIME_COLUMN,
+        "kind": TEXT_COLUMN,
+        "text": UNFILTERED_TEXT_COLUMN,
+    },
     "job_file": {
-        "job_id": TEXT_COLUMN, "name": TEXT_COLUMN, "content_type": TEXT_COLUMN, "size": INTEGER_COLUMN, "sha256": TEXT_COLUMN, "at": TIME_COLUMN, "text": UNFILTERED_TEXT_COLUMN,
+        "job_id": TEXT_COLUMN,
+        "name": TEXT_COLUMN,
+        "content_type": TEXT_COLUMN,
+        "size": INTEGER_COLUMN,
+        "sha256": TEXT_COLUMN,
+        "at": TIME_COLUMN,
+        "text": UNFILTERED_TEXT_COLUMN,
     },
-}  # fmt: skip
+}
 
 KEY_COLUMNS: Mapping[str, frozenset[tuple[str, ...]]] = {
     "job": frozenset({("id",), ("parent_id",), ("person_id",), ("name",)}),
@@ -88,11 +114,11 @@ COMPARISON_OPERATORS: Mapping[Op, Callable[[Any, Any], Any]] = {
 }  # fmt: skip
 
 MAX_TEXT_BYTES = 262_144
-"""Of a file's text; a larger one, or one that is no text, has none."""
+"""A larger file, or one that is no text, has no `text`."""
 
 
 class JobsConnector:
-    """`job`, `job_line` and `job_file`, of the caller alone; of nobody, none."""
+    """`job`, `job_line` and `job_file`, as one principal may see them; without a principal, no row."""
 
     def __init__(self, job_database: JobDatabase | None, jobs: Mapping[str, Job], principal: Principal | None) -> None:
         self.job_database, self.jobs, self.principal = job_database, jobs, principal
@@ -116,7 +142,7 @@ class JobsConnector:
 
 
 def build_unbound_jobs_connector() -> JobsConnector:
-    """What the source promises, before anyone asks."""
+    """Return the connector of no principal, for what it promises."""
     return JobsConnector(None, {}, None)
 
 
@@ -142,7 +168,7 @@ def _decode_file_text(content: bytes | None) -> str | None:
 def compile_jobs_select(
     request: ScanRequest, jobs: Mapping[str, Job], principal: Principal, *, needs_collation: bool
 ) -> Select[Any]:
-    """One statement, its values bound. `collated`: text has an order other than by code point unless told."""
+    """Compile a scan to one statement. With `needs_collation` text is ordered by code point only where that is said."""
     seen, own = job_table.c.name.in_(list_visible_jobs(jobs, principal)), job_table.c.person_id == principal.person_id
     inside = or_(seen, and_(own, job_table.c.name.in_(list_startable_jobs(jobs, principal))))
     table = JOB_TABLES[request.collection]
@@ -195,7 +221,7 @@ def _compile_job_keys(request: ScanRequest) -> ColumnElement[bool]:
 
 
 def _limit_jobs_per_key(found: Select[Any], request: ScanRequest, order: Sequence[Any]) -> Select[Any]:
-    """So many for each key, in one statement."""
+    """Take at most `limit` rows for each key, in one statement."""
     assert request.keys is not None
     table = JOB_TABLES[request.collection]
     place = func.row_number().over(
@@ -217,12 +243,12 @@ def _compile_job_sort_key(column: Any, order: SortKey, collated: bool) -> Any:
 
 
 def _is_storable_text(value: Any) -> bool:
-    """Text that a database could hold; no row has any other."""
+    """Say whether a database could hold a text; no row has any other."""
     return not isinstance(value, str) or ("\0" not in value and not any("\ud800" <= each <= "\udfff" for each in value))
 
 
 def _clamp_integer(column: Any, value: Any) -> Any:
-    """A whole number past what the column can hold stands where the largest or the smallest does, and equals none."""
+    """Clamp a whole number past what the column can hold: it sorts where the largest does, and equals no row's."""
     if type(value) is not int or not isinstance(column.type, Integer):
         return value
     most = 2**63 - 1 if isinstance(column.type, BigInteger) else 2**31 - 1

@@ -1,4 +1,4 @@
-"""Who is asking: rows made of the caller, anew for each request."""
+"""Serve the principal of a request, and their key, as rows of that request alone."""
 
 from auth.authentication import Principal
 from onedoor.connectors.memory import MemoryCollection, MemoryConnector
@@ -37,7 +37,7 @@ MAPPINGS = (
 
 
 def build_empty_principal_connector() -> MemoryConnector:
-    """What the caller's source promises, before anyone asks."""
+    """Return the connector of no principal, for what it promises."""
     return MemoryConnector(
         {
             "person": MemoryCollection(capabilities=PERSON_CAPABILITIES, rows=()),
@@ -47,7 +47,7 @@ def build_empty_principal_connector() -> MemoryConnector:
 
 
 def build_principal_connector(principal: Principal) -> MemoryConnector:
-    """The caller's own source, for one request."""
+    """Return the connector of one request."""
     person = (
         principal.person_id,
         principal.first_name,

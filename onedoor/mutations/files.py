@@ -1,4 +1,4 @@
-"""The binding of a store's files in, how one is put, copied and deleted out. Pure, as all that is declared."""
+"""Declare the mutations that put, copy and delete the files of a store."""
 
 from functools import partial
 
@@ -23,68 +23,67 @@ READ_FILE_ID = build_id_parser(
 )
 
 CONTENT_COLUMNS = {"text": "text", "base64": "content"}
-"""What is to be in a file, as its input has it and as its store is told."""
+"""By field of the input, the column of the store."""
 
 
 def build_file_mutations(mapping: TypeMapping) -> tuple[MutationDeclaration, ...]:
+    """Return `put<Type>`, `copy<Type>` and `delete<Type>`; the key of the mapping is (store, id)."""
+    target = partial(_map_target, mapping)
     return (
-        _build_file_saga(mapping, "put", ChangeKind.PUT, (partial(_map_target, mapping), _map_content)),
-        _build_file_saga(
-            mapping, "copy", ChangeKind.CREATE, (partial(_map_target, mapping), partial(_map_copy_origin, mapping))
-        ),
+        _build_file_saga(mapping, "put", ChangeKind.PUT, target, _map_content),
+        _build_file_saga(mapping, "copy", ChangeKind.CREATE, target, partial(_map_copy_origin, mapping)),
         RowMutation(field=f"delete{mapping.type}", type=mapping.type, kind=ChangeKind.DELETE),
     )
 
 
 def format_file_id(store: str, id: str | None) -> str | None:
-    """As clients know it."""
+    """Return the id of a file as clients know it."""
     return None if id is None else format_id((store, id))
 
 
-def _build_file_saga(binding: TypeMapping, word: str, verb: ChangeKind, told: tuple[InputMapper, InputMapper]) -> Saga:
-    key, values = told
-    name = f"{word}{binding.type}"
+def _build_file_saga(mapping: TypeMapping, verb: str, kind: ChangeKind, key: InputMapper, values: InputMapper) -> Saga:
+    name = f"{verb}{mapping.type}"
     step = Step(
         name=name,
-        source=binding.source,
-        collection=binding.collection,
-        kind=verb,
+        source=mapping.source,
+        collection=mapping.collection,
+        kind=kind,
         key=key,
         values=values,
         compensation=Compensation.NONE,
     )
-    return Saga(field=name, type=binding.type, steps=(step,))
+    return Saga(field=name, type=mapping.type, steps=(step,))
 
 
-def _map_target(binding: TypeMapping, given: InputFields, _: StepResults) -> RowValues:
-    """By its path; what is there already may be named by its id, where the input has one."""
-    named = [each for each in (ID_FIELD, "path") if given.get(each) is not None]
+def _map_target(mapping: TypeMapping, fields: InputFields, _: StepResults) -> RowValues:
+    """Name a file by its path, or by its id where it is there already."""
+    named = [name for name in (ID_FIELD, "path") if fields.get(name) is not None]
     if len(named) != 1:
         raise ConnectorError("give one of `id` and `path`", ErrorCode.BAD_USER_INPUT)
-    return {"path": given["path"]} if named == ["path"] else {"id": _parse_own_id(binding, ID_FIELD, given[ID_FIELD])}
+    return {"path": fields["path"]} if named == ["path"] else {"id": _parse_own_id(mapping, ID_FIELD, fields[ID_FIELD])}
 
 
-def _map_content(given: InputFields, _: StepResults) -> RowValues:
-    filled = [each for each in CONTENT_COLUMNS if given.get(each) is not None]
+def _map_content(fields: InputFields, _: StepResults) -> RowValues:
+    filled = [name for name in CONTENT_COLUMNS if fields.get(name) is not None]
     if len(filled) != 1:
         raise ConnectorError('give one of `text` and `base64`; of an empty file, `text: ""`', ErrorCode.BAD_USER_INPUT)
-    return {CONTENT_COLUMNS[filled[0]]: given[filled[0]], **_map_content_type(given)}
+    return {CONTENT_COLUMNS[filled[0]]: fields[filled[0]], **_map_content_type(fields)}
 
 
-def _map_content_type(given: InputFields) -> RowValues:
-    return {} if given.get("contentType") is None else {"content_type": given["contentType"]}
+def _map_content_type(fields: InputFields) -> RowValues:
+    return {} if fields.get("contentType") is None else {"content_type": fields["contentType"]}
 
 
-def _map_copy_origin(binding: TypeMapping, given: InputFields, _: StepResults) -> RowValues:
-    return {"copy_of": _parse_own_id(binding, "copyOf", given["copyOf"])}
+def _map_copy_origin(mapping: TypeMapping, fields: InputFields, _: StepResults) -> RowValues:
+    return {"copy_of": _parse_own_id(mapping, "copyOf", fields["copyOf"])}
 
 
-def _parse_own_id(binding: TypeMapping, field: str, id: str) -> str:
-    """What the store itself knows a file by."""
+def _parse_own_id(mapping: TypeMapping, field: str, id: str) -> str:
+    """Return the id by which the store knows a file."""
     try:
         store, own = READ_FILE_ID(id)
     except NoSuchId:
         store, own = None, ""
-    if store != binding.constants["store"]:
-        raise ConnectorError(f"`{field}` is not of any `{binding.type}`", ErrorCode.NOT_FOUND)
+    if store != mapping.constants["store"]:
+        raise ConnectorError(f"`{field}` is not of any `{mapping.type}`", ErrorCode.NOT_FOUND)
     return str(own)

@@ -35,6 +35,7 @@ def introspected(url: str, folder: Path, *options: str, source: str = "own") -> 
 
 
 def run(url: str, folder: Path, *options: str, source: str = "own") -> Result:
+    folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(acme.ROOT / GROUPS_FILE, folder / GROUPS_FILE)
     words = ["--config", str(folder / "onedoor.toml"), "introspect", url, "--source", source, "--into", str(folder)]
     with ThreadPoolExecutor(1) as beside:  # where no event loop runs yet

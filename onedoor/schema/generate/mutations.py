@@ -1,4 +1,4 @@
-"""Change and history types, job mutations."""
+"""Generate the types of changes and of history, and the mutations that start jobs."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, replace
@@ -168,59 +168,62 @@ COMMON_INPUT_FIELDS = (
     ),
     _build_value_field("dryRun", "Boolean", "Only try it: all is judged and tried, nothing is changed."),
 )
-"""What every input of a change takes besides."""
+"""What every input of a change has besides."""
 
 COMMON_JOB_FIELDS = {
     "idempotency_key": "Yours for this one job: sent again, it is answered again and not started again.",
     "reason": "Why, for those who see the job.",
 }
-"""What every one takes besides."""
+"""What the input of every mutation that starts a job has besides."""
 
 
 def build_jobs_module(jobs: Iterable[JobMutation]) -> ModuleType:
-    """As if it were written beside the other subjects."""
-    made, fields = ModuleType(__name__), dict[str, Any]()
+    """Return a module with a mutation for each job, as if a company had written it."""
+    module, fields = ModuleType(__name__), dict[str, Any]()
     for job in jobs:
         enums = {
-            each.value_type: _copy_enum(each.value_type) for each in job.fields if issubclass(each.value_type, StrEnum)
+            field.value_type: _copy_enum(field.value_type)
+            for field in job.fields
+            if issubclass(field.value_type, StrEnum)
         }
-        given = _build_job_input(job, enums)
-        for each in (given, *enums.values()):
-            setattr(made, each.__name__, each)
+        input_type = _build_job_input(job, enums)
+        for declared in (input_type, *enums.values()):
+            setattr(module, declared.__name__, declared)
         fields[job.mutation] = strawberry.field(
             name=job.mutation,
             description=job.description,
             directives=[allow(*sorted(job.groups)), owned(job.owner)],
-            metadata=with_input(given),
+            metadata=with_input(input_type),
         )
     if fields:
         annotated = {"__annotations__": dict.fromkeys(fields, FieldAnnotation("One", "Job")), "__module__": __name__}
-        made.Mutation = strawberry.type(type("Mutation", (), {**fields, **annotated}))  # type: ignore[attr-defined]
-    return made
+        module.Mutation = strawberry.type(type("Mutation", (), {**fields, **annotated}))  # type: ignore[attr-defined]
+    return module
 
 
 def _build_job_input(job: JobMutation, enums: Mapping[type, type]) -> type:
     own = {
-        each.name: (_build_annotation(each, enums), each.description or f"The job's `{each.label}`.")
-        for each in job.fields
+        field.name: (_build_annotation(field, enums), field.description or f"The job's `{field.label}`.")
+        for field in job.fields
     }
-    every = {name: (str | None, why) for name, why in COMMON_JOB_FIELDS.items()}
-    told = {**own, **every}
-    fields = {name: strawberry.field(description=why) for name, (_, why) in told.items()}
-    annotated = {"__annotations__": {name: of for name, (of, _) in told.items()}, "__module__": __name__}
+    common = {name: (str | None, description) for name, description in COMMON_JOB_FIELDS.items()}
+    declared = {**own, **common}
+    fields = {name: strawberry.field(description=description) for name, (_, description) in declared.items()}
+    annotations = {name: annotation for name, (annotation, _) in declared.items()}
+    annotated = {"__annotations__": annotations, "__module__": __name__}
     name = f"{job.mutation[0].upper()}{job.mutation[1:]}Input"
     return strawberry.input(type(name, (), {**fields, **annotated}), description=f"What `{job.name}` is given.")
 
 
 def _build_annotation(field: JobField, enums: Mapping[type, type]) -> Any:
-    """What has a default need not be given."""
-    of: Any = Json if field.value_type is Mapping else enums.get(field.value_type, field.value_type)
-    of = list[of] if field.is_list else of
-    return of | None if field.optional or field.default is not MISSING else of
+    """Return the annotation of an input field; what has a default need not be given."""
+    annotation: Any = Json if field.value_type is Mapping else enums.get(field.value_type, field.value_type)
+    annotation = list[annotation] if field.is_list else annotation
+    return annotation | None if field.optional or field.default is not MISSING else annotation
 
 
 def _copy_enum(enum_type: type) -> type:
     values: Any = enum_type
-    copied: Any = StrEnum(enum_type.__name__, [(each.name, each.value) for each in values], module=__name__)  # type: ignore[misc]
-    made: type = strawberry.enum(copied, description=f"One of the values that `{enum_type.__name__}` has.")
-    return made
+    copied: Any = StrEnum(enum_type.__name__, [(member.name, member.value) for member in values], module=__name__)  # type: ignore[misc]
+    declared: type = strawberry.enum(copied, description=f"One of the values that `{enum_type.__name__}` has.")
+    return declared

@@ -1,1 +1,1 @@
-"""Who is asking, and what they may see."""
+"""Decide who a request comes from, and what they may see."""

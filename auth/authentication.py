@@ -1,4 +1,4 @@
-"""API key -> Principal, cached."""
+"""Authenticate requests: look the principal of an API key up, and remember it for a second."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ from onedoor.storage.tables import key_table, membership_table, user_table
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """One person, the functional groups and grants they hold now, and the key they came with.
+    """A user with the functional groups and grants they have now, and the key they authenticated with.
 
     `key_id` is the public part of the key, never its secret; times are UTC.
     """
@@ -48,7 +48,7 @@ NO_DIGEST = bytes(32)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRecord:
-    """A key as it stands in the state, and the caller it would let in."""
+    """A key as the metadata database holds it, and the principal it authenticates."""
 
     digest: bytes = field(repr=False)
     disabled: bool
@@ -56,10 +56,10 @@ class KeyRecord:
 
 
 class Authenticator:
-    """Tells who comes with a key. A refusal costs one HMAC and one look-up, whatever its reason.
+    """Authenticates API keys. A refusal costs one HMAC and one look-up, whatever its reason.
 
-    A look-up is shared by all who bring the same secret, and believed for FRESH_SECONDS from its start if it let
-    someone in; refusals are not remembered. Its threads are its own: a source that hangs cannot keep people out.
+    A look-up is shared by all requests with the same secret, and reused for LOOKUP_MAX_AGE_SECONDS from its start where
+    the key was valid; refusals are not remembered. Its threads are its own: a connector that hangs locks nobody out.
     """
 
     def __init__(
@@ -75,55 +75,55 @@ class Authenticator:
         self._threads = ThreadPoolExecutor(LOOKUP_THREADS, thread_name_prefix="onedoor-auth")
 
     async def authenticate(self, text: str | None) -> Principal | None:
-        """Who holds the key, with the groups they are in. Raises StateUnavailable when the state does not answer."""
-        parsed = parse_key(text)
-        brought = parsed or PLACEHOLDER_KEY
-        secret = self._compute_digest(brought.secret)
-        asked = self._find_fresh_lookup(brought.id.encode() + secret)
-        found = asked.result() if asked and asked.done() else await self._wait_for_lookup(brought.id, secret)
-        matches = is_same_digest(secret, NO_DIGEST if found is None else found.digest)
-        if parsed is None or found is None or not matches or not is_valid_key(found, self._now()):
+        """Return the principal of a key, or None where it is not valid. Raises MetadataDatabaseUnavailable."""
+        parsed_key = parse_key(text)
+        key = parsed_key or PLACEHOLDER_KEY
+        digest = self._compute_digest(key.secret)
+        lookup = self._find_fresh_lookup(key.id.encode() + digest)
+        record = lookup.result() if lookup and lookup.done() else await self._wait_for_lookup(key.id, digest)
+        matches = is_same_digest(digest, NO_DIGEST if record is None else record.digest)
+        if parsed_key is None or record is None or not matches or not is_valid_key(record, self._now()):
             return None
-        return found.principal
+        return record.principal
 
-    async def _wait_for_lookup(self, key_id: str, secret: bytes) -> KeyRecord | None:
-        """The look-up's result; who would have to wait longer than one may take is not let in now."""
+    async def _wait_for_lookup(self, key_id: str, digest: bytes) -> KeyRecord | None:
+        """Return the result of a look-up. Raises MetadataDatabaseUnavailable where it takes too long."""
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                return await asyncio.shield(self._start_lookup(key_id, secret))
+                return await asyncio.shield(self._start_lookup(key_id, digest))
         except TimeoutError:
-            raise MetadataDatabaseUnavailable("the state is too slow") from None
+            raise MetadataDatabaseUnavailable("the metadata database is too slow") from None
 
     def close(self) -> None:
-        """Gives the threads back."""
+        """Stop the threads."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    def _start_lookup(self, key_id: str, secret: bytes) -> "Future[KeyRecord | None]":
-        """The look-up under way or fresh for this secret, or else a new one."""
-        name = key_id.encode() + secret
-        look_up = self._find_fresh_lookup(name)
-        if look_up is None:
-            look_up = asyncio.get_running_loop().run_in_executor(self._threads, self._look_up, key_id)
-            look_up.add_done_callback(partial(self._forget_rejected, name, secret))
-            self._lookups[name] = (self._monotonic(), look_up)
-            self._lookups.move_to_end(name)
+    def _start_lookup(self, key_id: str, digest: bytes) -> "Future[KeyRecord | None]":
+        """Return the look-up that is under way or fresh, or else start one."""
+        cache_key = key_id.encode() + digest
+        lookup = self._find_fresh_lookup(cache_key)
+        if lookup is None:
+            lookup = asyncio.get_running_loop().run_in_executor(self._threads, self._look_up, key_id)
+            lookup.add_done_callback(partial(self._forget_rejected, cache_key, digest))
+            self._lookups[cache_key] = (self._monotonic(), lookup)
+            self._lookups.move_to_end(cache_key)
         while len(self._lookups) > LOOKUPS_MAX:
             self._lookups.popitem(last=False)
-        return look_up
+        return lookup
 
-    def _find_fresh_lookup(self, name: bytes) -> "Future[KeyRecord | None] | None":
-        """The look-up that began less than FRESH_SECONDS ago, if there is one."""
-        known = self._lookups.get(name)
-        if known is None or not 0 <= self._monotonic() - known[0] < LOOKUP_MAX_AGE_SECONDS:
+    def _find_fresh_lookup(self, cache_key: bytes) -> "Future[KeyRecord | None] | None":
+        """Return the look-up that began less than LOOKUP_MAX_AGE_SECONDS ago, if there is one."""
+        cached = self._lookups.get(cache_key)
+        if cached is None or not 0 <= self._monotonic() - cached[0] < LOOKUP_MAX_AGE_SECONDS:
             return None
-        self._lookups.move_to_end(name)
-        return known[1]
+        self._lookups.move_to_end(cache_key)
+        return cached[1]
 
-    def _forget_rejected(self, name: bytes, secret: bytes, look_up: "Future[KeyRecord | None]") -> None:
-        failed = look_up.cancelled() or look_up.exception() is not None
-        found = None if failed else look_up.result()
-        if found is None or not is_same_digest(secret, found.digest) or not is_valid_key(found, self._now()):
-            self._lookups.pop(name, None)
+    def _forget_rejected(self, cache_key: bytes, digest: bytes, lookup: "Future[KeyRecord | None]") -> None:
+        failed = lookup.cancelled() or lookup.exception() is not None
+        record = None if failed else lookup.result()
+        if record is None or not is_same_digest(digest, record.digest) or not is_valid_key(record, self._now()):
+            self._lookups.pop(cache_key, None)
 
 
 def open_authenticator(
@@ -146,14 +146,15 @@ def open_authenticator(
 
 
 def is_valid_key(key_record: KeyRecord, now: datetime) -> bool:
-    """Whether a key, its secret being right, lets its person in now."""
+    """Whether a key with the right secret is valid now."""
     return not key_record.disabled and now < key_record.principal.key_expires
 
 
 KEY_AND_USER_QUERY = (
     select(
-        key_table.c.digest, key_table.c.created_at, key_table.c.expires_at, key_table.c.revoked_at, user_table.c.deactivated_at,
-        key_table.c.person_id, user_table.c.first_name, user_table.c.last_name, user_table.c.email, membership_table.c.group_name,
+        key_table.c.digest, key_table.c.created_at, key_table.c.expires_at, key_table.c.revoked_at,
+        key_table.c.person_id, user_table.c.first_name, user_table.c.last_name, user_table.c.email,
+        user_table.c.deactivated_at, membership_table.c.group_name,
     )
     .join_from(key_table, user_table)
     .outerjoin(membership_table, membership_table.c.person_id == user_table.c.id)
@@ -162,20 +163,20 @@ KEY_AND_USER_QUERY = (
 
 
 def look_up_key(database: MetadataDatabase, key_id: str) -> KeyRecord | None:
-    """The key with an id, its person and their groups, in one statement. Blocks: call it in a thread."""
+    """Look up a key, its user and their groups in one statement. Blocks: call it in a thread."""
     try:
         with database.read_connection() as connection:
             rows = connection.execute(KEY_AND_USER_QUERY, {"id": key_id}).all()
     except SQLAlchemyError as reason:
-        raise MetadataDatabaseUnavailable("the state does not answer") from reason
+        raise MetadataDatabaseUnavailable("the metadata database does not answer") from reason
     if not rows:
         return None
     row = rows[0]
-    caller = Principal(
+    principal = Principal(
         person_id=row.person_id, first_name=row.first_name, last_name=row.last_name, email=row.email,
         groups=frozenset(row.group_name for row in rows if row.group_name is not None), grants=(),
         key_id=key_id, key_created=row.created_at, key_expires=row.expires_at,
     )  # fmt: skip
     return KeyRecord(
-        digest=row.digest, disabled=row.revoked_at is not None or row.deactivated_at is not None, principal=caller
+        digest=row.digest, disabled=row.revoked_at is not None or row.deactivated_at is not None, principal=principal
     )

@@ -18,27 +18,27 @@ for, where its rows could be of another."""
 
 @dataclass(frozen=True, slots=True)
 class AccessPolicy:
-    """What is asked at each position: every requirement of its tuple must be met. What is not listed is shut."""
+    """The requirements of each coordinate, all of which must be met; a coordinate that is not listed is denied."""
 
     requirements: Mapping[SchemaCoordinate, tuple[GroupRequirement, ...]]
     owners: Mapping[SchemaCoordinate, str] = field(default_factory=dict)
     underlying_fields: Mapping[SchemaCoordinate, tuple[str, str]] = field(default_factory=dict)
-    """By position of a made type, such as that of a filter or a sum, the field whose values it looks at."""
+    """By coordinate of a generated type, such as that of a filter or a sum, the field whose values it shows."""
 
 
 def find_met_requirements(policy: AccessPolicy, groups: Iterable[str]) -> frozenset[GroupRequirement]:
-    """The requirements that these groups meet: two callers with the same fingerprint get the same verdicts."""
-    held = frozenset(groups)
-    return frozenset(each for each in collect_requirements(policy) if each & held)
+    """Return the requirements that these groups meet: the fingerprint that decides every coordinate."""
+    held_groups = frozenset(groups)
+    return frozenset(requirement for requirement in collect_requirements(policy) if requirement & held_groups)
 
 
 def collect_requirements(policy: AccessPolicy) -> frozenset[GroupRequirement]:
-    return frozenset(each for requirements in policy.requirements.values() for each in requirements)
+    return frozenset(requirement for requirements in policy.requirements.values() for requirement in requirements)
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`unmet` is empty when allowed; else each of its requirements lacks a group. None: nobody opened the position."""
+    """Whether a coordinate is allowed: `unmet` lists the requirements that are not met; None: there are none at all."""
 
     coordinate: SchemaCoordinate
     unmet: tuple[GroupRequirement, ...] | None
@@ -49,14 +49,14 @@ class Decision:
 
 
 def decide(policy: AccessPolicy, coordinate: SchemaCoordinate, groups: frozenset[str]) -> Decision:
-    """Allowed when the position has a rule and every requirement of it names one of the groups.
+    """Allow a coordinate that has requirements, each of which names one of the groups.
 
-    Laws: what nobody opened stays shut; more groups never see less; more requirements never show more.
+    Laws: what has no requirement is denied; more groups never see less; more requirements never show more.
     """
     requirements = policy.requirements.get(coordinate)
     if not requirements:
         return Decision(coordinate, None)
-    return Decision(coordinate, tuple(each for each in requirements if not each & groups))
+    return Decision(coordinate, tuple(requirement for requirement in requirements if not requirement & groups))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Users, group membership, their keys."""
+"""Create, list and deactivate users, their memberships of groups and their API keys."""
 
 import re
 import secrets
@@ -30,7 +30,7 @@ EMAIL_PATTERN = re.compile(r"[^\s@]+@[^\s@]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """A person as the state knows them; `groups` sorted."""
+    """A user of the metadata database; `groups` are sorted."""
 
     id: str
     first_name: str
@@ -42,25 +42,25 @@ class User:
 
 
 def create_user(database: MetadataDatabase, *, first_name: str, last_name: str, email: str) -> User:
-    """A new person, in the group `everyone` from the start. Raises Mistake where the e-mail address is taken."""
+    """Create a user, who is in the group `everyone` from the start. Raises ConfigurationError."""
     for name, value in (("first name", first_name), ("last name", last_name), ("e-mail address", email)):
         require_printable(name, value)
     if EMAIL_PATTERN.fullmatch(email) is None:
         raise ConfigurationError(f"`{email}` is no e-mail address: write it as `name@domain`")
-    made = User(
+    user = User(
         id=encode_id(secrets.token_bytes(16)), first_name=first_name, last_name=last_name, email=email,
         groups=(EVERYONE,), created_at=database.now(), deactivated_at=None,
     )  # fmt: skip
     try:
         with database.write_transaction() as connection:
-            insert_user(connection, made)
+            insert_user(connection, user)
     except IntegrityError as reason:
         raise ConfigurationError(f"there is already a person with the e-mail address `{email}`") from reason
-    return made
+    return user
 
 
 def list_users(database: MetadataDatabase) -> tuple[User, ...]:
-    """Everyone the state knows, by e-mail address."""
+    """List all users by e-mail address."""
     with database.read_connection() as connection:
         groups: dict[str, list[str]] = {}
         for member in connection.execute(select(membership_table).order_by(membership_table.c.group_name)):
@@ -76,51 +76,48 @@ def list_users(database: MetadataDatabase) -> tuple[User, ...]:
 
 
 def find_user_by_id(database: MetadataDatabase, id: str) -> User | None:
-    """Return a person as they are now, or None where nobody has this id."""
+    """Find a user; None: no user has this id."""
     with database.read_connection() as connection:
         row = connection.execute(select(user_table).where(user_table.c.id == id)).first()
-        held = (
-            connection.execute(select(membership_table.c.group_name).where(membership_table.c.person_id == id))
-            .scalars()
-            .all()
-        )
+        memberships = select(membership_table.c.group_name).where(membership_table.c.person_id == id)
+        groups = connection.execute(memberships).scalars().all()
     if row is None:
         return None
     return User(
         id=row.id, first_name=row.first_name, last_name=row.last_name, email=row.email,
-        groups=tuple(sorted(held)), created_at=row.created_at, deactivated_at=row.deactivated_at,
+        groups=tuple(sorted(groups)), created_at=row.created_at, deactivated_at=row.deactivated_at,
     )  # fmt: skip
 
 
 def join_group(database: MetadataDatabase, email: str, group: str) -> None:
-    """Put a person into a group; a person already in it stays, since when they were first put there."""
+    """Add a user to a group; doing so twice changes nothing. Raises ConfigurationError."""
     with database.write_transaction() as connection:
-        held = {"person_id": find_user(connection, email).id, "group_name": group}
-        if connection.execute(select(membership_table).filter_by(**held)).first() is None:
-            connection.execute(insert(membership_table).values(**held, since=database.now()))
+        membership = {"person_id": find_user(connection, email).id, "group_name": group}
+        if connection.execute(select(membership_table).filter_by(**membership)).first() is None:
+            connection.execute(insert(membership_table).values(**membership, since=database.now()))
 
 
 def leave_group(database: MetadataDatabase, email: str, group: str) -> None:
-    """Take a person out of a group, registered or not. Nobody leaves `everyone`: deactivate the person instead."""
+    """Remove a user from a group, registered or not; nobody leaves `everyone`. Raises ConfigurationError."""
     if group == EVERYONE:
         raise ConfigurationError(f"nobody leaves `{EVERYONE}`: deactivate the person instead")
     with database.write_transaction() as connection:
-        found = find_user(connection, email)
-        gone = delete(membership_table).filter_by(person_id=found.id, group_name=group)
-        if connection.execute(gone).rowcount == 0:
-            raise ConfigurationError(f"`{found.email}` is not in the group `{group}`")
+        user = find_user(connection, email)
+        statement = delete(membership_table).filter_by(person_id=user.id, group_name=group)
+        if connection.execute(statement).rowcount == 0:
+            raise ConfigurationError(f"`{user.email}` is not in the group `{group}`")
 
 
 def deactivate_user(database: MetadataDatabase, email: str) -> None:
-    """Shuts a person out and revokes their key; what they did stays on record. Doing so twice changes nothing."""
+    """Deactivate a user and revoke their key; their records stay. Doing so twice changes nothing."""
     with database.write_transaction() as connection:
-        found, now = find_user(connection, email), database.now()
-        connection.execute(update(user_table).filter_by(id=found.id, deactivated_at=None).values(deactivated_at=now))
-        connection.execute(update(key_table).filter_by(person_id=found.id, revoked_at=None).values(revoked_at=now))
+        user, now = find_user(connection, email), database.now()
+        connection.execute(update(user_table).filter_by(id=user.id, deactivated_at=None).values(deactivated_at=now))
+        connection.execute(update(key_table).filter_by(person_id=user.id, revoked_at=None).values(revoked_at=now))
 
 
 def find_user(connection: Connection, email: str) -> Row[tuple[object, ...]]:
-    """The row of the person with an e-mail address, however it is written; else offers a near one."""
+    """Find the row of a user by e-mail address, in any case. Raises ConfigurationError, which offers a near address."""
     row = connection.execute(select(user_table).filter_by(email_folded=fold_email(email))).first()
     if row is None:
         raise build_unknown_name_error("person", email, connection.execute(select(user_table.c.email)).scalars())
@@ -128,7 +125,7 @@ def find_user(connection: Connection, email: str) -> Row[tuple[object, ...]]:
 
 
 def fold_email(email: str) -> str:
-    """What two ways of writing one address have in common: NFKC, case folded, NFKC again as folding undoes it."""
+    """Return what all ways to write an address have in common: NFKC, case folded, NFKC again as folding undoes it."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", email).casefold())
 
 
@@ -150,14 +147,14 @@ def list_unregistered_memberships(database: MetadataDatabase, groups: Groups) ->
 
 
 def require_printable(name: str, value: str) -> None:
-    """A name is shown on terminals and in records, so it holds nothing that could move a cursor or hide a letter."""
+    """Raise ConfigurationError for characters that could move a cursor or hide a letter on a terminal."""
     if not value.strip() or not value.isprintable():
         raise ConfigurationError(f"the {name} is empty or holds characters that cannot be shown")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedKey:
-    """A key just made; `text` is what its person carries, shown this once."""
+    """A key just issued; `text` is what its user sends, shown this once."""
 
     id: str
     text: str = field(repr=False)
@@ -166,7 +163,7 @@ class IssuedKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyInfo:
-    """What the state tells of a key: never its secret, nor the digest of it."""
+    """What the metadata database shows of a key: never its secret, nor the digest of it."""
 
     id: str
     email: str
@@ -176,7 +173,7 @@ class KeyInfo:
 
 
 def create_key(database: MetadataDatabase, email: str, *, days: int = DEFAULT_KEY_DAYS) -> IssuedKey:
-    """A key for a person who has none that still opens. Raises Mistake where there is one, or the person is gone."""
+    """Issue a key to an active user without a valid one. Raises ConfigurationError."""
     with database.write_transaction() as connection:
         person_id = require_active_user(connection, email)
         revoke_expired_keys(connection, database, person_id)
@@ -187,20 +184,20 @@ def create_key(database: MetadataDatabase, email: str, *, days: int = DEFAULT_KE
 
 
 def rotate_key(database: MetadataDatabase, email: str, *, days: int = DEFAULT_KEY_DAYS) -> IssuedKey:
-    """A new key, with a new id, in place of the old one, which stops opening within a second.
+    """Issue a key with a new id in place of the old one, which is refused within a second. Raises ConfigurationError.
 
-    Records tell the two apart by key id and hold them together by person.
+    Records tell the two apart by key id, and hold them together by user.
     """
     with database.write_transaction() as connection:
         person_id = require_active_user(connection, email)
-        old = update(key_table).filter_by(person_id=person_id, revoked_at=None).values(revoked_at=database.now())
-        if connection.execute(old).rowcount == 0:
+        revoke_old = update(key_table).filter_by(person_id=person_id, revoked_at=None).values(revoked_at=database.now())
+        if connection.execute(revoke_old).rowcount == 0:
             raise ConfigurationError(f"`{email}` has no key to rotate: create one")
         return issue_key(connection, database, person_id, days)
 
 
 def revoke_key(database: MetadataDatabase, key_id: str) -> None:
-    """Shuts one key, for good; it stops opening within a second. Doing so twice changes nothing."""
+    """Revoke a key for good; it is refused within a second. Doing so twice changes nothing."""
     with database.write_transaction() as connection:
         if connection.execute(select(key_table.c.id).filter_by(id=key_id)).first() is None:
             raise build_unknown_name_error(
@@ -210,7 +207,7 @@ def revoke_key(database: MetadataDatabase, key_id: str) -> None:
 
 
 def list_keys(database: MetadataDatabase) -> tuple[KeyInfo, ...]:
-    """Every key there ever was, by e-mail address, the newest first."""
+    """List every key there ever was by e-mail address, the newest first."""
     columns = (
         key_table.c.id,
         user_table.c.email,
@@ -228,14 +225,14 @@ def list_keys(database: MetadataDatabase) -> tuple[KeyInfo, ...]:
 
 
 def create_demo_key(database: MetadataDatabase, email: str, group: str) -> IssuedKey:
-    """The demo's key for a group, given to a person; the next start gives the same one, its expiry put off."""
-    made = derive_demo_key(database.pepper, group)
+    """Issue the demo's key of a group to a user; the next start issues the same one, with a later expiry."""
+    api_key = derive_demo_key(database.pepper, group)
     with database.write_transaction() as connection:
-        connection.execute(delete(key_table).filter_by(id=made.id))
+        connection.execute(delete(key_table).filter_by(id=api_key.id))
         return insert_key(
             connection,
             database,
-            made,
+            api_key,
             person_id=require_active_user(connection, email),
             days=DEFAULT_KEY_DAYS,
             demo=True,
@@ -243,7 +240,7 @@ def create_demo_key(database: MetadataDatabase, email: str, group: str) -> Issue
 
 
 def has_demo_keys(database: MetadataDatabase) -> bool:
-    """Whether a demo key still opens: such a state must not be served to other machines."""
+    """Whether a demo key is not revoked: such a database must not be served to other machines."""
     with database.read_connection() as connection:
         return bool(
             connection.execute(select(exists().where(key_table.c.demo, key_table.c.revoked_at.is_(None)))).scalar()
@@ -251,15 +248,15 @@ def has_demo_keys(database: MetadataDatabase) -> bool:
 
 
 def require_active_user(connection: Connection, email: str) -> str:
-    """The id of a person who may hold a key."""
-    found = find_user(connection, email)
-    if found.deactivated_at is not None:
+    """Return the id of a user who may have a key. Raises ConfigurationError for one who is deactivated."""
+    user = find_user(connection, email)
+    if user.deactivated_at is not None:
         raise ConfigurationError(f"`{email}` is deactivated and can have no key")
-    return str(found.id)
+    return str(user.id)
 
 
 def revoke_expired_keys(connection: Connection, database: MetadataDatabase, person_id: str) -> None:
-    """Makes room: an expired key opens nothing, but would still count as the person's one key."""
+    """Revoke an expired key, which is not valid but would still count as the user's one key."""
     expired = (
         update(key_table)
         .filter_by(person_id=person_id, revoked_at=None)

@@ -26,6 +26,7 @@ from onedoor.connectors.jobs import JOB_TOPIC, JobsConnector, build_job_actions,
 from onedoor.connectors.principal import build_empty_principal_connector, build_principal_connector
 from onedoor.connectors.registry import CONNECTORS, load_kind
 from onedoor.connectors.spill.factory import SpillTableFactory
+from onedoor.connectors.spill.folder import remove_abandoned_folders
 from onedoor.connectors.uploads import UPLOAD_CONNECTOR, build_empty_upload_connector, build_upload_actions
 from onedoor.errors import ConfigurationError, ConnectorError, build_unknown_name_error
 from onedoor.exports.job import build_export_action, declare_export_jobs
@@ -202,7 +203,7 @@ async def open_app(
         database = await asyncio.to_thread(open_database, settings.state.url, pepper)
         stack.callback(database.close)
         await _require_safe_host(settings, database)
-        await asyncio.to_thread(_remove_abandoned_spills)
+        await asyncio.to_thread(remove_abandoned_folders)
         authenticator = open_authenticator(database, company.groups)
         stack.callback(authenticator.close)
         audit_log = open_audit_log(settings.records.folder, datetime.now(UTC))
@@ -378,11 +379,6 @@ def _open_cache_store(settings: Settings, secret: bytes) -> CacheStore:
             "`cache.url` is no address of a Redis: write `redis://host:6379/0`, or `rediss://`"
         ) from None
     return store
-
-
-def _remove_abandoned_spills() -> None:
-    """Import the module here, as importing the app must not import DuckDB."""
-    import_module("onedoor.connectors.spill.duckdb").remove_abandoned_folders()
 
 
 async def cancel_task(task: "asyncio.Task[None]") -> None:

@@ -1,1 +1,1 @@
-"""The append-only, hash-chained audit log."""
+"""Write, read and verify the append-only, hash-chained audit log."""

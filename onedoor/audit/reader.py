@@ -1,10 +1,9 @@
-"""Read and verify the log."""
+"""Read the records of the audit log, and verify its chains."""
 
 import heapq
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain as joined
-from itertools import pairwise
+from itertools import chain, pairwise
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -14,22 +13,22 @@ from onedoor.errors import ConfigurationError
 
 
 def read_records(folder: Path) -> Iterator[Mapping[str, Any]]:
-    """Every record of every file, merged by time; within a file, in the order it was written.
+    """Yield the records of all files, merged by time; within a file, in the order they were written.
 
-    A last line torn by a crash is left out: nobody was answered for it. What else cannot be read is left to `verify`.
+    A last line torn by a crash is left out: its request was never answered. Other flaws are left to `verify_folder`.
     """
     return heapq.merge(*(read_file_records(path) for path in list_log_files(folder)), key=itemgetter("time"))
 
 
 def list_log_files(folder: Path) -> list[Path]:
-    """The files of a folder, oldest first: their names begin with when they began."""
+    """List the files of a folder, oldest first: a name begins with the time of its start. Raises ConfigurationError."""
     if not folder.is_dir():
         raise ConfigurationError(f"there is no folder `{folder}` to read records from")
     return sorted(folder.glob("*.jsonl"))
 
 
 def read_file_records(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of one file, without its header."""
+    """Yield the records of one file, without its header."""
     for line in read_whole_lines(path):
         record = log.parse_line(line)
         if record is not None and "prev" in record:
@@ -37,7 +36,7 @@ def read_file_records(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def read_whole_lines(path: Path) -> Iterator[bytes]:
-    """The lines of a file that were written to their end, without their line ends."""
+    """Yield the lines of a file that were written to their end, without their line ends."""
     with path.open("rb") as file:
         for line in file:
             if line.endswith(b"\n"):
@@ -46,7 +45,7 @@ def read_whole_lines(path: Path) -> Iterator[bytes]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokenLine:
-    """The first bad line of a folder: counted from 1, the header being line 1."""
+    """The first bad line of a folder, counted from 1; the header is line 1."""
 
     file: str
     line: int
@@ -55,7 +54,7 @@ class BrokenLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerificationResult:
-    """How many files and lines hold together before the first bad one, and which that is."""
+    """How many files and records are sound before the first bad line, and which that is."""
 
     files: int
     records: int
@@ -63,9 +62,9 @@ class VerificationResult:
 
 
 def verify_folder(folder: Path) -> VerificationResult:
-    """Whether each line of each file holds the digest of the line before it.
+    """Check that each line of each file holds the digest of the line before.
 
-    It cannot tell whether the end of a file, or a whole file, was taken away, nor whether a last line was changed.
+    Whether the end of a file or a whole file was removed, or a last line changed, cannot be told.
     """
     count = 0
     files = list_log_files(folder)
@@ -79,9 +78,9 @@ def verify_folder(folder: Path) -> VerificationResult:
 
 
 def check_file(path: Path) -> Iterator[tuple[int, BrokenLine | None]]:
-    """For each line of a file: how many good records there are so far, and what is wrong with it."""
+    """Yield for each line of a file how many sound records there are so far, and what is wrong with the line."""
     before = None
-    for number, (line, after) in enumerate(pairwise(joined(read_whole_lines(path), (None,))), 1):
+    for number, (line, after) in enumerate(pairwise(chain(read_whole_lines(path), (None,))), 1):
         assert line is not None
         broken = find_flaw(line, before, after)
         if broken is not None:
@@ -93,7 +92,10 @@ def check_file(path: Path) -> Iterator[tuple[int, BrokenLine | None]]:
 
 
 def find_flaw(line: bytes, before: bytes | None, after: bytes | None) -> tuple[int, str] | None:
-    """What is wrong with a line (0) or, where the line after vouches for it or is none, with the one before (-1)."""
+    """Return what is wrong with a line, and which line it is: this one (0) or the one before (-1).
+
+    The line before is the bad one where the line after vouches for this one, or there is none.
+    """
     record = log.parse_line(line)
     if record is None:
         return 0, "it is no record"

@@ -1,1 +1,1 @@
-"""The HTTP, WebSocket and server-sent-events surface."""
+"""Serve HTTP, WebSocket and event streams."""

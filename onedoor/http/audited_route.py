@@ -28,6 +28,9 @@ class AuditedRoute(APIRoute):
 
     surface: ClassVar[Surface]
 
+    endpoint_records: ClassVar[bool] = False
+    """Whether a response of the endpoint is on record already, by the request that the endpoint executed."""
+
     def get_route_handler(self) -> Handler:
         """Wrap the endpoint in admission, limits and record."""
         handle = super().get_route_handler()
@@ -65,9 +68,6 @@ class AuditedRoute(APIRoute):
         except AuditLogUnavailable:
             return self.build_refusal(app_state, context, AUDIT_UNAVAILABLE)
         return response
-
-    endpoint_records: ClassVar[bool] = False
-    """Whether a response of the endpoint is on record already, by the request it executed."""
 
     def build_refusal(self, app_state: AppState, context: RequestContext, conclusion: Conclusion) -> Response:
         """Build the response of a request that got none from the endpoint."""

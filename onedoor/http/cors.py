@@ -1,4 +1,4 @@
-"""The web pages that may call in; the headers by which a browser lets one of them read a reply out."""
+"""Let the web pages of known origins call in from a browser (CORS, as the Fetch standard has it)."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from onedoor.errors import ConfigurationError
 Header = tuple[bytes, bytes]
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
-"""The kinds of page, and the port that a browser leaves out."""
+"""The schemes of pages, and the port that a browser leaves out of an origin."""
 
 MAX_AGE = b"3600"
 
@@ -23,18 +23,18 @@ PREFLIGHT_VARY = b"Origin, Access-Control-Request-Method, Access-Control-Request
 
 
 def parse_origins(origins: Iterable[str]) -> frozenset[str]:
-    """The origins of the settings, each whole and by name. Raises Mistake; there is no `*`, which lets in any page."""
-    known = frozenset(origins)
-    for each in sorted(known):
-        if each != _normalize_origin(each):
+    """Check the origins of the settings; there is no `*`, which would admit any page. Raises ConfigurationError."""
+    allowed_origins = frozenset(origins)
+    for origin in sorted(allowed_origins):
+        if origin != _normalize_origin(origin):
             raise ConfigurationError(
-                f"`server.origins` holds `{each}`: write each as `https://host` or `https://host:port`"
+                f"`server.origins` holds `{origin}`: write each as `https://host` or `https://host:port`"
             )
-    return known
+    return allowed_origins
 
 
 def _normalize_origin(text: str) -> str | None:
-    """The origin as browsers send it, None for what is none."""
+    """Return an origin as browsers send it, or None for a text that is not an origin."""
     try:
         parts = urlsplit(text)
         port = "" if parts.port in (None, DEFAULT_PORTS.get(parts.scheme)) else f":{parts.port}"
@@ -47,14 +47,14 @@ def _normalize_origin(text: str) -> str | None:
 
 
 def build_cors_headers(origin: str | None, allowed_origins: frozenset[str]) -> Sequence[Header]:
-    """What lets the page read the reply. Keys come in a header of the page's own, so no cookies are let through."""
+    """Build the headers that let a page read the response. Keys come in a header, so credentials are not allowed."""
     if origin is None or origin not in allowed_origins:
         return ()
     return ((b"access-control-allow-origin", origin.encode()), (b"access-control-expose-headers", EXPOSE_HEADERS))
 
 
 async def send_preflight_response(origin: str | None, allowed_origins: frozenset[str], send: Any) -> None:
-    """The answer to a browser that asks whether it may ask: it reads nothing and brings no key, so is not recorded."""
+    """Answer a preflight request; it reads nothing and has no key, so it is not recorded."""
     headers = [(b"allow", b"GET, POST, OPTIONS"), (b"vary", PREFLIGHT_VARY)]
     if origin is not None and origin in allowed_origins:
         headers += [

@@ -27,16 +27,16 @@ async def serve_graphql(app_state: AppState, scope: Mapping[str, Any], receive: 
     if context.head.method == "OPTIONS":
         await send_preflight_response(context.head.origin, app_state.allowed_origins, send)
         return
-    conclusion = app_state.rate_limiter.check_capacity()
-    if conclusion is None:
-        with app_state.rate_limiter:
-            conclusion = await app_state.executor.conclude(context, _handle_request(app_state, context, receive))
-            if conclusion is not None:
-                await _respond(app_state, context, conclusion, send)
-                return
-        await serve_event_stream(app_state, context, receive, send)
+    rejection = app_state.rate_limiter.check_capacity()
+    if rejection is not None:
+        await _respond(app_state, context, rejection, send)
         return
-    await _respond(app_state, context, conclusion, send)
+    with app_state.rate_limiter:
+        conclusion = await app_state.executor.conclude(context, _handle_request(app_state, context, receive))
+        if conclusion is not None:
+            await _respond(app_state, context, conclusion, send)
+            return
+    await serve_event_stream(app_state, context, receive, send)
 
 
 async def _respond(app_state: AppState, context: RequestContext, conclusion: Conclusion, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""Media types; requests rejected before they are GraphQL."""
+"""Choose the media type of a response from what its client accepts (RFC 9110, section 12.5)."""
 
 import re
 from collections.abc import Iterator
@@ -10,8 +10,10 @@ JSON = "application/json"
 
 EVENT_STREAM = "text/event-stream"
 
+UTF_8_CHARSETS = ("", "utf-8", "utf8")
+
 EXACT_MATCH, TYPE_MATCH, ANY_MATCH = 2, 1, 0
-"""How closely a range fits a media type."""
+"""How closely a media range matches a media type."""
 
 MEDIA_RANGES_MAX = 64
 
@@ -20,7 +22,7 @@ QUALITY_VALUE = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaRange:
-    """One of what a header such as Accept lists, with the weight it gives to that."""
+    """A range that a header such as Accept lists, with its weight."""
 
     name: str
     charset: str
@@ -28,43 +30,43 @@ class MediaRange:
 
 
 def choose_media_type(accept: str) -> str | None:
-    """The media type to reply in, None where the client takes neither; JSON where it takes any, as older ones do."""
-    ranges = [each for each in _parse_media_ranges(accept) if each.charset in ("", "utf-8", "utf8")]
+    """Return the media type to respond in: JSON where the client accepts any, None where it accepts neither."""
+    ranges = [media_range for media_range in _parse_media_ranges(accept) if media_range.charset in UTF_8_CHARSETS]
     if not accept.strip():
         return JSON
-    named = any(each.name == GRAPHQL_JSON for each in ranges)
-    offers = (GRAPHQL_JSON, JSON) if named else (JSON, GRAPHQL_JSON)
-    weight, _, best = max((*_match_quality(each, ranges), -place) for place, each in enumerate(offers))
-    return offers[-best] if weight else None
+    names_graphql = any(media_range.name == GRAPHQL_JSON for media_range in ranges)
+    offers = (GRAPHQL_JSON, JSON) if names_graphql else (JSON, GRAPHQL_JSON)
+    quality, _, best = max((*_match_quality(offer, ranges), -place) for place, offer in enumerate(offers))
+    return offers[-best] if quality else None
 
 
 def accepts_event_stream(accept: str) -> bool:
     """Whether the client names the media type of event streams; a range such as `*/*` does not."""
-    return any(each.name == EVENT_STREAM and each.quality > 0 for each in _parse_media_ranges(accept))
+    return any(accepted.name == EVENT_STREAM and accepted.quality > 0 for accepted in _parse_media_ranges(accept))
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
-    """Whether the client takes gzip; one that does not say takes nothing but the plain text."""
-    weights = {each.name: each.quality for each in _parse_media_ranges(accept_encoding)}
-    return weights.get("gzip", weights.get("*", 0.0)) > 0
+    """Whether the client accepts gzip; one that does not say accepts the plain text alone."""
+    qualities = {coding.name: coding.quality for coding in _parse_media_ranges(accept_encoding)}
+    return qualities.get("gzip", qualities.get("*", 0.0)) > 0
 
 
 def _match_quality(media_type: str, ranges: list[MediaRange]) -> tuple[float, int]:
-    """The weight given to the media type by the range that names it most closely, and how closely that is."""
+    """Return the weight of the range that matches the media type most closely, and how closely that is."""
     closeness = {media_type: EXACT_MATCH, "application/*": TYPE_MATCH, "*/*": ANY_MATCH}
-    close, weight = max(
-        ((closeness[each.name], each.quality) for each in ranges if each.name in closeness), default=(ANY_MATCH, 0.0)
-    )
-    return weight, close
+    matches = ((closeness[match.name], match.quality) for match in ranges if match.name in closeness)
+    best_closeness, quality = max(matches, default=(ANY_MATCH, 0.0))
+    return quality, best_closeness
 
 
 def _parse_media_ranges(header: str) -> Iterator[MediaRange]:
-    """Those of the header that can be understood."""
-    for each in header.split(",")[:MEDIA_RANGES_MAX]:
-        name, *rest = (part.strip().lower() for part in each.split(";"))
+    """Yield the ranges of a header that can be parsed."""
+    for element in header.split(",")[:MEDIA_RANGES_MAX]:
+        name, *pairs = (part.strip().lower() for part in element.split(";"))
         parameters = {
-            word.strip(): value.strip().strip('"') for word, _, value in (part.partition("=") for part in rest)
+            parameter.strip(): value.strip().strip('"')
+            for parameter, _, value in (pair.partition("=") for pair in pairs)
         }
-        weight = parameters.get("q", "1")
-        if name and QUALITY_VALUE.fullmatch(weight):
-            yield MediaRange(name=name, charset=parameters.get("charset", ""), quality=float(weight))
+        quality = parameters.get("q", "1")
+        if name and QUALITY_VALUE.fullmatch(quality):
+            yield MediaRange(name=name, charset=parameters.get("charset", ""), quality=float(quality))

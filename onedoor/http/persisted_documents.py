@@ -1,4 +1,4 @@
-"""Persisted (trusted) documents and APQ."""
+"""Find the documents that clients name in place of sending them: trusted ones, and automatic persisted queries."""
 
 import hashlib
 import json
@@ -12,6 +12,12 @@ from typing import Any
 
 from onedoor.errors import ConfigurationError, ErrorCode, GraphQLErrorInfo, HTTPError, RequestRejected
 
+log = logging.getLogger("onedoor.http")
+
+APOLLO_FORMAT = "apollo-persisted-query-manifest"
+
+DOCUMENT_SUFFIX = ".graphql"
+
 SHA256_HEX = re.compile("[0-9a-f]{64}")
 
 DIGEST_PREFIX = "sha256:"
@@ -21,7 +27,7 @@ PERSISTED_QUERY_NOT_FOUND = GraphQLErrorInfo(code=ErrorCode.PERSISTED_QUERY_NOT_
 PERSISTED_QUERY_NOT_SUPPORTED = GraphQLErrorInfo(
     code=ErrorCode.PERSISTED_QUERY_NOT_SUPPORTED, message="PersistedQueryNotSupported"
 )
-"""Clients of automatic persisted queries know these two by their messages."""
+"""Clients of automatic persisted queries recognize these two by their messages."""
 
 DOCUMENT_UNKNOWN = GraphQLErrorInfo(
     code=ErrorCode.DOCUMENT_UNKNOWN, message="no document is registered under this name, register it first"
@@ -34,13 +40,13 @@ DOCUMENT_NOT_TRUSTED = GraphQLErrorInfo(
 
 
 def hash_document(text: str) -> str:
-    """SHA-256 of the exact text, in hexadecimal."""
+    """Return the SHA-256 of the exact text, in hexadecimal."""
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 @dataclass(slots=True, kw_only=True)
 class AutomaticQueryCache:
-    """Texts that clients registered by asking, by digest; those used least recently are forgotten first."""
+    """Texts that clients registered by sending them, by digest; the least recently used go first."""
 
     max_entries: int = 0
     max_characters: int = 0
@@ -53,7 +59,7 @@ class AutomaticQueryCache:
         return self.entries.get(digest)
 
     def put(self, digest: str, text: str) -> None:
-        """Only of a text that was valid, or anyone could fill it with anything."""
+        """Add a text; only a valid one, or anyone could fill the cache with anything."""
         if digest in self.entries:
             return
         self.entries[digest] = text
@@ -68,60 +74,57 @@ def trust_no_document(_: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersistedDocuments:
-    """All that is known by a name. `only`: any text that is not trusted is refused."""
+    """The documents that are known by a name; with `trusted_only`, any other text is rejected."""
 
     find_trusted: Callable[[str], str | None] = trust_no_document
-    """The text that was registered under a digest, or under an id that its manifest gave it."""
+    """Finds the text that was registered under a digest, or under an id of the manifest."""
     trusted_only: bool = False
     automatic: AutomaticQueryCache = field(default_factory=AutomaticQueryCache)
 
 
 def resolve_document(documents: PersistedDocuments, parameters: Mapping[str, Any]) -> tuple[str, str | None]:
-    """The text to run, and the digest it was named by, if it was. Raises Shut, or Refused where it is not known."""
-    text, id, hashed = (
-        parameters.get("query"),
-        parameters.get("documentId"),
-        _parse_persisted_query(parameters.get("extensions")),
-    )
+    """Return the text to execute, and its digest where the client named it. Raises HTTPError, RequestRejected."""
+    text, id = parameters.get("query"), parameters.get("documentId")
+    digest = _parse_persisted_query(parameters.get("extensions"))
     if id is not None and (not isinstance(id, str) or not id):
         raise HTTPError(400, "`documentId` must be the name of a document, as `sha256:` and its digest")
     if text is not None and (not isinstance(text, str) or not text):
         raise HTTPError(400, "`query` must be the text of a GraphQL operation")
     if text is None:
-        text = _find_text(documents, id, hashed)
-    elif not _is_name_of(documents, id, text) or not _is_name_of(documents, hashed, text):
+        text = _find_text(documents, id, digest)
+    elif not _is_name_of(documents, id, text) or not _is_name_of(documents, digest, text):
         raise HTTPError(400, "the text and the digest sent with it do not belong together, send the text's SHA-256")
     if documents.trusted_only and documents.find_trusted(hash_document(text)) is None:
         raise RequestRejected(DOCUMENT_NOT_TRUSTED)
-    return text, None if id is None and hashed is None else DIGEST_PREFIX + hash_document(text)
+    return text, None if id is None and digest is None else DIGEST_PREFIX + hash_document(text)
 
 
 def register_automatic_query(documents: PersistedDocuments, name: str | None, text: str) -> None:
-    """Remembers a valid text that came with its digest."""
+    """Remember a valid text that came with its digest."""
     if name is not None and documents.automatic.max_entries and documents.find_trusted(name) is None:
         documents.automatic.put(name.removeprefix(DIGEST_PREFIX), text)
 
 
 def _parse_persisted_query(extensions: Any) -> str | None:
-    """The digest of an automatic persisted query."""
-    asked = extensions.get("persistedQuery") if isinstance(extensions, dict) else None
-    if asked is None:
+    """Return the digest of an automatic persisted query."""
+    persisted_query = extensions.get("persistedQuery") if isinstance(extensions, dict) else None
+    if persisted_query is None:
         return None
-    if not isinstance(asked, dict) or asked.get("version") != 1 or not isinstance(asked.get("sha256Hash"), str):
+    digest = persisted_query.get("sha256Hash") if isinstance(persisted_query, dict) else None
+    if not isinstance(digest, str) or persisted_query.get("version") != 1:
         raise HTTPError(400, "`extensions.persistedQuery` must hold `version` 1 and a `sha256Hash`")
-    hashed: str = asked["sha256Hash"]
-    return hashed
+    return digest
 
 
-def _find_text(documents: PersistedDocuments, id: str | None, hashed: str | None) -> str:
+def _find_text(documents: PersistedDocuments, id: str | None, digest: str | None) -> str:
     if id is not None:
         text = documents.find_trusted(id)
         if text is None:
             raise RequestRejected(DOCUMENT_UNKNOWN)
         return text
-    if hashed is None:
+    if digest is None:
         raise HTTPError(400, "`query` must be the text of a GraphQL operation")
-    text = documents.find_trusted(hashed) or documents.automatic.get(hashed)
+    text = documents.find_trusted(digest) or documents.automatic.get(digest)
     if text is None:
         raise RequestRejected(
             DOCUMENT_UNKNOWN
@@ -134,38 +137,31 @@ def _find_text(documents: PersistedDocuments, id: str | None, hashed: str | None
 
 
 def _is_name_of(documents: PersistedDocuments, name: str | None, text: str) -> bool:
-    """Whether a name, if there is one, is this text's: its digest, or an id it was registered under."""
+    """Whether a name, where there is one, is the text's digest or an id it was registered under."""
     return (
         name is None or name.removeprefix(DIGEST_PREFIX) == hash_document(text) or documents.find_trusted(name) == text
     )
 
 
-log = logging.getLogger("onedoor.http")
-
-APOLLO_FORMAT = "apollo-persisted-query-manifest"
-
-DOCUMENT_SUFFIX = ".graphql"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersistedDocumentSettings:
-    """Settings: documents that are known by their digest."""
+    """The settings of `[documents]`."""
 
     folder: Path | None = None
-    """Where trusted documents are kept, each in a file named by its digest; `documents register` writes there."""
+    """The folder of trusted documents, each in a file named by its digest; `documents register` writes there."""
     manifest: Path | None = None
-    """A file of trusted documents as Relay or Apollo write it; it is read at the start."""
+    """A file of trusted documents as Relay or Apollo write it, read at the start."""
     trusted_only: bool = False
-    """Whether any other text is refused."""
+    """Whether any other text is rejected."""
     automatic: int = 1000
-    """Texts that clients register by asking, kept in each process; 0: none are, and clients are told."""
+    """How many texts that clients registered are kept in each process; 0: none, and clients are told so."""
     automatic_bytes: int = 4_194_304
-    """Characters of those, together."""
+    """How many characters those texts have together."""
 
 
 @dataclass(slots=True, kw_only=True)
 class PersistedDocumentStore:
-    """What is trusted. A document that was put into the folder since is found there when it is asked for."""
+    """The trusted documents; one that was added to the folder since the start is found when it is named."""
 
     folder: Path | None
     texts: dict[str, str] = field(default_factory=dict)
@@ -181,20 +177,20 @@ class PersistedDocumentStore:
             return
         try:
             self.texts[path.stem] = read_document_file(path)
-        except ConfigurationError as mistake:
-            log.error("%s", mistake)
+        except ConfigurationError as error:
+            log.error("%s", error)
 
 
 def open_persisted_documents(settings: PersistedDocumentSettings) -> PersistedDocuments:
-    """Raises Mistake where a document cannot be read, or is not what its name says."""
+    """Read the trusted documents. Raises ConfigurationError where one cannot be read, or is not what its name says."""
     trusted = PersistedDocumentStore(folder=settings.folder, texts=dict(read_trusted_documents(settings)))
-    most = 0 if settings.trusted_only else settings.automatic
-    automatic = AutomaticQueryCache(max_entries=most, max_characters=settings.automatic_bytes)
+    max_entries = 0 if settings.trusted_only else settings.automatic
+    automatic = AutomaticQueryCache(max_entries=max_entries, max_characters=settings.automatic_bytes)
     return PersistedDocuments(find_trusted=trusted.find, trusted_only=settings.trusted_only, automatic=automatic)
 
 
 def read_trusted_documents(settings: PersistedDocumentSettings) -> Iterator[tuple[str, str]]:
-    """Every trusted document, by each of its names."""
+    """Yield every trusted document under each of its names."""
     if settings.folder is not None:
         if not settings.folder.is_dir():
             raise ConfigurationError(f"there is no folder of documents at `{settings.folder}`: create it")
@@ -207,7 +203,7 @@ def read_trusted_documents(settings: PersistedDocumentSettings) -> Iterator[tupl
 
 
 def read_document_file(path: Path) -> str:
-    """The text of a file of the folder, which must be named by its digest."""
+    """Read a file of the folder, which must be named by its digest. Raises ConfigurationError."""
     try:
         text = path.read_bytes().decode()
     except (OSError, UnicodeDecodeError) as reason:
@@ -220,30 +216,27 @@ def read_document_file(path: Path) -> str:
 
 
 def read_manifest(path: Path) -> Mapping[str, str]:
-    """The documents of a file, by id: an object of texts as Relay writes it, or Apollo's list of operations."""
+    """Read the documents of a manifest by id: an object of texts as Relay writes it, or Apollo's list of operations."""
     try:
-        written = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as reason:
         raise ConfigurationError(f"the manifest `{path}` cannot be read: put a file in JSON there") from reason
-    found = (
-        _parse_apollo_manifest(written)
-        if isinstance(written, dict) and written.get("format") == APOLLO_FORMAT
-        else written
-    )
-    if not isinstance(found, dict) or not all(isinstance(each, str) for pair in found.items() for each in pair):
+    is_apollo = isinstance(manifest, dict) and manifest.get("format") == APOLLO_FORMAT
+    documents = _parse_apollo_manifest(manifest) if is_apollo else manifest
+    if not isinstance(documents, dict) or not all(isinstance(part, str) for pair in documents.items() for part in pair):
         raise ConfigurationError(
             f"the manifest `{path}` has another form: make it an object of ids and texts, or Apollo's"
         )
-    for name, text in found.items():
+    for name, text in documents.items():
         if SHA256_HEX.fullmatch(name) and hash_document(text) != name:
             raise ConfigurationError(
                 f"the manifest `{path}` names a text `{name}`, which is the digest of another: make it anew"
             )
-    return found
+    return documents
 
 
-def _parse_apollo_manifest(written: Mapping[str, Any]) -> Any:
-    operations = written.get("operations")
-    if written.get("version") != 1 or not isinstance(operations, list):
+def _parse_apollo_manifest(manifest: Mapping[str, Any]) -> Any:
+    operations = manifest.get("operations")
+    if manifest.get("version") != 1 or not isinstance(operations, list):
         return None
-    return {each.get("id"): each.get("body") for each in operations if isinstance(each, dict)}
+    return {entry.get("id"): entry.get("body") for entry in operations if isinstance(entry, dict)}

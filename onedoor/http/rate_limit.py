@@ -13,39 +13,6 @@ from onedoor.query.audited import Conclusion
 WINDOW_SECONDS = 60.0
 
 
-class SlidingWindow:
-    """Allows at most `limit` arrivals of one name within any minute."""
-
-    def __init__(self, limit: int, clock: Callable[[], float]) -> None:
-        self.limit, self.clock = limit, clock
-        self.arrivals: dict[str, deque[float]] = {}
-        self.swept_at = clock()
-
-    def try_acquire(self, name: str) -> float | None:
-        """Count an arrival and return None, or return the seconds until one more is allowed, without counting it."""
-        now = self.clock()
-        if now - self.swept_at >= WINDOW_SECONDS:
-            self.forget_idle(now)
-        arrivals = self.arrivals.get(name)
-        if arrivals is None:
-            arrivals = self.arrivals[name] = deque()
-        while arrivals and arrivals[0] <= now - WINDOW_SECONDS:
-            arrivals.popleft()
-        if len(arrivals) >= self.limit:
-            return arrivals[0] + WINDOW_SECONDS - now
-        arrivals.append(now)
-        return None
-
-    def forget_idle(self, now: float) -> None:
-        """Drop the names without an arrival in the last minute."""
-        self.swept_at = now
-        self.arrivals = {
-            name: arrivals
-            for name, arrivals in self.arrivals.items()
-            if arrivals and arrivals[-1] > now - WINDOW_SECONDS
-        }
-
-
 class RateLimiter:
     """Counts the requests of this process; entered for as long as a request is under way.
 
@@ -85,6 +52,39 @@ class RateLimiter:
         if seconds is None:
             return None
         return _build_too_frequent("failed keys a minute", "failed_keys_a_minute", self.failures.limit, seconds)
+
+
+class SlidingWindow:
+    """Allows at most `limit` arrivals of one name within any minute."""
+
+    def __init__(self, limit: int, clock: Callable[[], float]) -> None:
+        self.limit, self.clock = limit, clock
+        self.arrivals: dict[str, deque[float]] = {}
+        self.swept_at = clock()
+
+    def try_acquire(self, name: str) -> float | None:
+        """Count an arrival and return None, or return the seconds until one more is allowed, without counting it."""
+        now = self.clock()
+        if now - self.swept_at >= WINDOW_SECONDS:
+            self.forget_idle(now)
+        arrivals = self.arrivals.get(name)
+        if arrivals is None:
+            arrivals = self.arrivals[name] = deque()
+        while arrivals and arrivals[0] <= now - WINDOW_SECONDS:
+            arrivals.popleft()
+        if len(arrivals) >= self.limit:
+            return arrivals[0] + WINDOW_SECONDS - now
+        arrivals.append(now)
+        return None
+
+    def forget_idle(self, now: float) -> None:
+        """Drop the names without an arrival in the last minute."""
+        self.swept_at = now
+        self.arrivals = {
+            name: arrivals
+            for name, arrivals in self.arrivals.items()
+            if arrivals and arrivals[-1] > now - WINDOW_SECONDS
+        }
 
 
 def build_limit_conclusion(

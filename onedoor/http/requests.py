@@ -1,4 +1,4 @@
-"""HTTP -> GraphQLRequest; body limits, GET safety, disconnects."""
+"""Parse HTTP requests into GraphQL requests, within limits of size and time, and notice clients that disconnect."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
@@ -16,6 +16,7 @@ from onedoor.http.negotiation import (
     EVENT_STREAM,
     GRAPHQL_JSON,
     JSON,
+    UTF_8_CHARSETS,
     accepts_event_stream,
     choose_media_type,
 )
@@ -25,12 +26,17 @@ from onedoor.query.audited import CANCELLED, AuditedRequest, Conclusion
 from onedoor.query.context import GraphQLRequest
 from onedoor.runtime.concurrency import Deadline, EagerTask, ScheduledCall
 
-UTF_8_CHARSETS = ("", "utf-8", "utf8")
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+Result = TypeVar("Result")
+
+DISCONNECT_CHECK_SECONDS = 0.02
+"""How long work goes on before the connection is watched; most responses do not take so long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestHead:
-    """What the headers say."""
+    """What the headers of a request say."""
 
     method: str
     query_string: bytes
@@ -61,44 +67,44 @@ def begin_request(head: RequestHead, surface: Surface = Surface.GRAPHQL) -> Requ
 
 
 def parse_head(scope: Mapping[str, Any]) -> RequestHead:
-    """Two different keys are no key: the request is then judged as one without."""
+    """Parse the headers of an ASGI scope; two different keys count as no key."""
     headers: dict[bytes, list[str]] = {}
     for name, value in scope["headers"]:
         headers.setdefault(name.lower(), []).append(value.decode("latin-1"))
-    one = {name: values[0] for name, values in headers.items()}
-    length = one.get(b"content-length", "")
-    media, _, parameters = one.get(b"content-type", "").lower().partition(";")
+    first_values = {name: values[0] for name, values in headers.items()}
+    length = first_values.get(b"content-length", "")
+    media_type, _, parameters = first_values.get(b"content-type", "").lower().partition(";")
     return RequestHead(
         method=scope["method"],
         query_string=scope["query_string"],
         api_key=_parse_api_key(headers),
-        media_type=media.strip(),
+        media_type=media_type.strip(),
         charset=_parse_charset(parameters),
         accept=", ".join(headers.get(b"accept", ())),
         accept_encoding=", ".join(headers.get(b"accept-encoding", ())),
         content_length=int(length) if length.isascii() and length.isdigit() and len(length) < 16 else None,
-        content_encoding=one.get(b"content-encoding", "").strip().lower(),
-        request_id=one.get(b"x-request-id"),
-        origin=one.get(b"origin"),
+        content_encoding=first_values.get(b"content-encoding", "").strip().lower(),
+        request_id=first_values.get(b"x-request-id"),
+        origin=first_values.get(b"origin"),
         address=(scope.get("client") or ("",))[0],
     )
 
 
 def _parse_charset(parameters: str) -> str:
-    each = (part.partition("=") for part in parameters.split(";"))
-    return next((value.strip(' "') for name, _, value in each if name.strip() == "charset"), "")
+    pairs = (parameter.partition("=") for parameter in parameters.split(";"))
+    return next((value.strip(' "') for name, _, value in pairs if name.strip() == "charset"), "")
 
 
 def _parse_api_key(headers: Mapping[bytes, list[str]]) -> str | None:
-    given = {value.strip() for value in headers.get(b"x-api-key", ())}
+    keys = {value.strip() for value in headers.get(b"x-api-key", ())}
     for value in headers.get(b"authorization", ()):
-        scheme, _, rest = value.strip().partition(" ")
-        given.add(rest.strip() if scheme.lower() == "bearer" else value)
-    return given.pop() if len(given) == 1 else None
+        scheme, _, credentials = value.strip().partition(" ")
+        keys.add(credentials.strip() if scheme.lower() == "bearer" else value)
+    return keys.pop() if len(keys) == 1 else None
 
 
 def parse_http_request(head: RequestHead, body: bytes, limits: Limits, documents: PersistedDocuments) -> GraphQLRequest:
-    """Raises Shut for what is no GraphQL request over HTTP, Refused for what is one, but not a whole one."""
+    """Parse a request as GraphQL over HTTP says. Raises HTTPError, RequestRejected."""
     if head.method not in ("GET", "POST"):
         raise HTTPError(405, "ask with GET or POST", {"allow": "GET, POST, OPTIONS"})
     if choose_media_type(head.accept) is None and not accepts_event_stream(head.accept):
@@ -114,13 +120,14 @@ def parse_http_request(head: RequestHead, body: bytes, limits: Limits, documents
 
 def _parse_query_string(query: bytes) -> dict[str, Any]:
     try:
-        given: dict[str, Any] = dict(parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=20))
+        parameters: dict[str, Any] = dict(parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=20))
     except ValueError:
         raise HTTPError(400, "the address holds what is no query string") from None
     for name in ("variables", "extensions"):
-        if name in given:
-            given[name] = _parse_json(given[name].encode(errors="surrogatepass"), f"`{name}`") if given[name] else None
-    return given
+        if name in parameters:
+            text = parameters[name]
+            parameters[name] = _parse_json(text.encode(errors="surrogatepass"), f"`{name}`") if text else None
+    return parameters
 
 
 def _parse_json(text: bytes, what: str) -> Any:
@@ -131,7 +138,7 @@ def _parse_json(text: bytes, what: str) -> Any:
 
 
 def parse_graphql_request(parameters: Any, max_depth: int, documents: PersistedDocuments) -> GraphQLRequest:
-    """The question that a JSON object asks, wherever it came."""
+    """Parse a GraphQL request from a JSON object, whatever carried it. Raises HTTPError, RequestRejected."""
     if not isinstance(parameters, dict):
         raise HTTPError(400, "send one question, as a JSON object with `query`")
     variables, name, extensions = (
@@ -162,50 +169,42 @@ def parse_graphql_request(parameters: Any, max_depth: int, documents: PersistedD
 
 
 def _measure_depth(value: Any, max_depth: int) -> int:
-    """How deep the value nests; stops counting past enough, and needs no stack of calls."""
-    deepest = 0
+    """Return how deep a value nests; stop past `max_depth`, and recurse into nothing."""
+    depth = 0
     waiting = [(value, 1)]
-    while waiting and deepest <= max_depth:
-        here, level = waiting.pop()
-        deepest = max(deepest, level)
-        inner = here.values() if isinstance(here, dict) else here if isinstance(here, list) else ()
-        waiting.extend((each, level + 1) for each in inner)
-    return deepest
-
-
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-
-Result = TypeVar("Result")
-
-DISCONNECT_CHECK_SECONDS = 0.02
-"""From then on somebody looks whether the client is still there; most answers do not take so long."""
+    while waiting and depth <= max_depth:
+        node, level = waiting.pop()
+        depth = max(depth, level)
+        children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        waiting.extend((child, level + 1) for child in children)
+    return depth
 
 
 async def read_body(head: RequestHead, receive: Receive, limits: Limits) -> bytes:
-    """The whole body. Raises Shut where it is too large or too slow, Gone where it stops coming."""
+    """Read the whole body. Raises HTTPError where it is too large or too slow, ClientDisconnected."""
     if (head.content_length or 0) > limits.body_bytes:
         raise _build_body_too_large(limits)
-    begun = EagerTask(receive())
-    come = bytearray()
-    if begun.done and _append_chunk(begun.result, come, limits):
-        return bytes(come)
+    first_message = EagerTask(receive())
+    body = bytearray()
+    if first_message.done and _append_chunk(first_message.result, body, limits):
+        return bytes(body)
     try:
         with Deadline(asyncio.get_running_loop().time() + limits.body_seconds):
-            last = not begun.done and _append_chunk(await begun.wait(), come, limits)
-            while not last:
-                last = _append_chunk(await receive(), come, limits)
-            return bytes(come)
+            is_whole = not first_message.done and _append_chunk(await first_message.wait(), body, limits)
+            while not is_whole:
+                is_whole = _append_chunk(await receive(), body, limits)
+            return bytes(body)
     except TimeoutError:
         limit = f"the limit `body_seconds` of {limits.body_seconds:g}"
         raise HTTPError(408, f"the body did not come within {limit}, send it faster") from None
 
 
-def _append_chunk(message: MutableMapping[str, Any], received: bytearray, limits: Limits) -> bool:
-    """Whether this part of the body, now behind the others, is its last."""
+def _append_chunk(message: MutableMapping[str, Any], body: bytearray, limits: Limits) -> bool:
+    """Append the chunk of an ASGI message to the body, and return whether it was the last."""
     if message["type"] == "http.disconnect":
         raise ClientDisconnected
-    received += message.get("body", b"")
-    if len(received) > limits.body_bytes:
+    body += message.get("body", b"")
+    if len(body) > limits.body_bytes:
         raise _build_body_too_large(limits)
     return not message.get("more_body")
 
@@ -215,46 +214,50 @@ def _build_body_too_large(limits: Limits) -> HTTPError:
 
 
 async def until_disconnect(work: Coroutine[Any, Any, Result], receive: Receive) -> Result:
-    """The work's result; it is cancelled, down to the sources, when the client goes away."""
-    begun = EagerTask(work)
-    if begun.done:
-        return await begun.wait()
+    """Run `work`, cancelling it, down to the connectors, when the client disconnects.
+
+    Raises ClientDisconnected. Cancellation that arrives after `work` has finished belongs to the next request.
+    """
+    task = EagerTask(work)
+    if task.done:
+        return await task.wait()
     with _DisconnectWatcher(receive):
-        return await begun.wait()
+        return await task.wait()
 
 
 class _DisconnectWatcher:
-    """Cancels the task it was entered in when the client goes away, and raises Gone then."""
+    """Cancels the task it was entered in when the client disconnects, and raises ClientDisconnected then."""
 
-    __slots__ = ("_before", "_later", "_looks", "_over", "_receive", "_task", "gone")
+    __slots__ = ("_cancelling_before", "_delayed_start", "_disconnect", "_is_over", "_receive", "_task", "disconnected")
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._looks: asyncio.Future[None] | None = None
-        self.gone = self._over = False
+        self._disconnect: asyncio.Future[None] | None = None
+        self.disconnected = self._is_over = False
 
     def __enter__(self) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._task, self._before = task, task.cancelling()
-        self._later = ScheduledCall(asyncio.get_running_loop().time() + DISCONNECT_CHECK_SECONDS, self._start_watching)
+        self._task, self._cancelling_before = task, task.cancelling()
+        watch_at = asyncio.get_running_loop().time() + DISCONNECT_CHECK_SECONDS
+        self._delayed_start = ScheduledCall(watch_at, self._start_watching)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._later.cancel()
-        self._over = True
-        if self._looks is not None:
-            self._looks.cancel()
-        if self.gone and self._task.uncancel() <= self._before and kind is asyncio.CancelledError:
+        self._delayed_start.cancel()
+        self._is_over = True
+        if self._disconnect is not None:
+            self._disconnect.cancel()
+        if self.disconnected and self._task.uncancel() <= self._cancelling_before and kind is asyncio.CancelledError:
             raise ClientDisconnected from error
 
     def _start_watching(self) -> None:
-        self._looks = asyncio.ensure_future(_wait_for_disconnect(self._receive))
-        self._looks.add_done_callback(self._on_disconnect)
+        self._disconnect = asyncio.ensure_future(_wait_for_disconnect(self._receive))
+        self._disconnect.add_done_callback(self._on_disconnect)
 
-    def _on_disconnect(self, looks: "asyncio.Future[None]") -> None:
-        """Its client may go away while the work ends; what comes after is no longer ours to cancel."""
-        if not self._over and not looks.cancelled() and looks.exception() is None:
-            self.gone = True
+    def _on_disconnect(self, disconnect: "asyncio.Future[None]") -> None:
+        """Cancel the work, unless it ended meanwhile: what comes after it is not ours to cancel."""
+        if not self._is_over and not disconnect.cancelled() and disconnect.exception() is None:
+            self.disconnected = True
             self._task.cancel()
 
 
@@ -264,27 +267,31 @@ async def _wait_for_disconnect(receive: Receive) -> None:
 
 
 def check_get_is_query(method: str, request: GraphQLRequest, limits: Limits) -> None:
-    """Raises Shut for a mutation by GET. A document that cannot be parsed changes nothing, and is refused later."""
+    """Raise HTTPError for a mutation by GET; a document that does not parse is rejected later."""
     if method == "GET" and _may_be_operation(OperationType.MUTATION, request, limits):
         raise HTTPError(405, "a mutation changes something, send it with POST", {"allow": "POST"})
 
 
 def is_subscription(request: GraphQLRequest, limits: Limits) -> bool:
-    """Whether the question goes on."""
+    """Whether the request may be a subscription, which has more than one result."""
     return _may_be_operation(OperationType.SUBSCRIPTION, request, limits)
 
 
-def _may_be_operation(kind: OperationType, request: GraphQLRequest, limits: Limits) -> bool:
-    if kind.value not in request.query:
+def _may_be_operation(operation_type: OperationType, request: GraphQLRequest, limits: Limits) -> bool:
+    if operation_type.value not in request.query:
         return False
     try:
         document = parse(request.query, no_location=True, max_tokens=limits.document_tokens)
     except (GraphQLSyntaxError, RecursionError):
         return False
-    return kind in _list_operation_types(document, request.operation_name)
+    return operation_type in _list_operation_types(document, request.operation_name)
 
 
 def _list_operation_types(document: DocumentNode, name: str | None) -> list[OperationType]:
-    """The kinds of the operations that the name, or its absence, may mean."""
-    operations = (each for each in document.definitions if isinstance(each, OperationDefinitionNode))
-    return [each.operation for each in operations if name is None or (each.name and each.name.value == name)]
+    """List the types of the operations that the name, or its absence, may mean."""
+    return [
+        definition.operation
+        for definition in document.definitions
+        if isinstance(definition, OperationDefinitionNode)
+        and (name is None or (definition.name is not None and definition.name.value == name))
+    ]

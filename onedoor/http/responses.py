@@ -23,9 +23,32 @@ MESSAGE_CHARACTERS_MAX = 500
 ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 """For routes that answer every method themselves."""
 
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+COMPRESS_FROM_BYTES = 8 * 1024
+"""A body of this size or more is compressed."""
+
+COMPRESS_IN_THREAD_FROM_BYTES = 256 * 1024
+"""A body of this size or more is compressed in a thread, as that takes some milliseconds."""
+
+GZIP_LEVEL = 1
+
+GZIP_WINDOW_BITS = 16 + zlib.MAX_WBITS
+
+COMMON_HEADERS = (
+    (b"cache-control", b"private, no-store"),
+    (b"vary", b"Authorization, X-API-Key, Accept, Accept-Encoding, Origin"),
+    (b"x-content-type-options", b"nosniff"),
+)
+
+# apart from the default executor, so that a source that fills that one cannot hold responses back
+_gzip_threads = ThreadPoolExecutor(2, thread_name_prefix="onedoor-gzip")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HTTPResponse:
+    """A response that is encoded but not sent."""
+
     status: int
     body: bytes
     media_type: str
@@ -92,28 +115,6 @@ def format_error(error: GraphQLErrorInfo) -> dict[str, Any]:
         formatted["path"] = list(error.path)
     formatted["extensions"] = {"code": error.code, **(error.extensions or {})}
     return formatted
-
-
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-COMPRESS_FROM_BYTES = 8 * 1024
-"""A body of this size or more is compressed."""
-
-COMPRESS_IN_THREAD_FROM_BYTES = 256 * 1024
-"""A body of this size or more is compressed in a thread, as that takes some milliseconds."""
-
-GZIP_LEVEL = 1
-
-GZIP_WINDOW_BITS = 16 + zlib.MAX_WBITS
-
-COMMON_HEADERS = (
-    (b"cache-control", b"private, no-store"),
-    (b"vary", b"Authorization, X-API-Key, Accept, Accept-Encoding, Origin"),
-    (b"x-content-type-options", b"nosniff"),
-)
-
-# apart from the default executor, so that a source that fills that one cannot hold responses back
-_gzip_threads = ThreadPoolExecutor(2, thread_name_prefix="onedoor-gzip")
 
 
 async def send_response(

@@ -1,4 +1,4 @@
-"""The state: a URL in, an open database out, its tables up to date."""
+"""Open the metadata database, SQLite or PostgreSQL, with its tables up to date."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -20,26 +20,26 @@ from onedoor.errors import ConfigurationError, OnedoorError
 MIGRATIONS_FOLDER = Path(__file__).parent / "migrations"
 
 TIMEOUT_SECONDS = 5
-"""How long any statement, connection or lock of the state is waited for."""
+"""How long any statement, connection or lock is waited for."""
 
 URL_REMEDY = "write `sqlite:///path` or `postgresql://host/database`"
 
 MIGRATION_LOCK = 0x0D00
-"""PostgreSQL's advisory lock that lets one process at a time run the history."""
+"""PostgreSQL's advisory lock that lets one process at a time migrate."""
 
 
 class MetadataDatabaseUnavailable(OnedoorError):
-    """The state did not answer while the door was open: nobody can be let in until it does."""
+    """The metadata database does not answer, so no key can be checked."""
 
 
 def utc_now() -> datetime:
-    """The wall clock, in UTC."""
+    """Return the time of the wall clock, in UTC."""
     return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetadataDatabase:
-    """An open state. `pepper` keys the digests of secrets; `now` is the clock its times are taken from."""
+    """An open database. `pepper` keys the digests of secrets; `now` is the clock of its times."""
 
     engine: Engine
     pepper: bytes = field(repr=False)
@@ -47,25 +47,25 @@ class MetadataDatabase:
 
     @contextmanager
     def read_connection(self) -> Iterator[Connection]:
-        """A connection to read through."""
+        """Open a connection to read through."""
         with self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def write_transaction(self) -> Iterator[Connection]:
-        """One transaction: all of it is kept, or none. On SQLite it holds the write lock from the start."""
+        """Open a transaction; on SQLite it holds the write lock from the start."""
         with self.engine.connect().execution_options(begin="IMMEDIATE") as connection, connection.begin():
             yield connection
 
     def close(self) -> None:
-        """Gives the connections back."""
+        """Close the connections."""
         self.engine.dispose()
 
 
 def open_database(url: str, pepper: bytes, *, now: Callable[[], datetime] = utc_now) -> MetadataDatabase:
-    """The state at a URL (`sqlite:///path` or `postgresql://...`), made or brought up to date first.
+    """Open the database at a URL (`sqlite:///path` or `postgresql://...`), created or migrated first.
 
-    Raises Mistake when it cannot be reached or was made by a newer release.
+    Raises ConfigurationError where it cannot be reached or was written by a newer release.
     """
     address = parse_database_url(url)
     create_sqlite_file(address)
@@ -86,7 +86,7 @@ def open_database(url: str, pepper: bytes, *, now: Callable[[], datetime] = utc_
 
 
 def migrate(database: MetadataDatabase) -> None:
-    """Runs what is missing of the history, in one transaction; other processes wait meanwhile."""
+    """Run the missing migrations in one transaction; other processes wait meanwhile."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS_FOLDER).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
@@ -98,7 +98,7 @@ def migrate(database: MetadataDatabase) -> None:
 
 
 def parse_database_url(url: str) -> URL:
-    """The URL with the driver we use; any database but SQLite and PostgreSQL is a mistake."""
+    """Return the URL with our driver. Raises ConfigurationError for other databases than SQLite and PostgreSQL."""
     try:
         address = make_url(url)
     except ArgumentError as reason:
@@ -111,14 +111,14 @@ def parse_database_url(url: str) -> URL:
 
 
 def create_sqlite_file(address: URL) -> None:
-    """SQLite's file, empty, where there is none."""
+    """Create an empty file for SQLite where there is none."""
     if address.get_backend_name() == "sqlite":
         with suppress(OSError):
             Path(str(address.database)).touch()
 
 
 def create_database_engine(address: URL) -> Engine:
-    """An engine that waits at most TIMEOUT_SECONDS and never shows the values of a statement."""
+    """Create an engine that waits at most TIMEOUT_SECONDS and never shows the values of a statement."""
     try:
         engine = create_engine(address, hide_parameters=True, connect_args=build_connect_args(address))
     except (ArgumentError, NoSuchModuleError, ImportError) as reason:
@@ -126,24 +126,24 @@ def create_database_engine(address: URL) -> Engine:
             f"the state cannot be kept in {redact_url(address)}: its driver is not installed"
         ) from reason
     if address.get_backend_name() == "sqlite":
-        at = Path(str(address.database))
-        event.listen(engine, "do_connect", partial(require_file_exists, at))
+        path = Path(str(address.database))
+        event.listen(engine, "do_connect", partial(require_file_exists, path))
         event.listen(engine, "connect", configure_sqlite)
-        event.listen(engine, "connect", partial(remember_file, at))
-        event.listen(engine, "checkout", partial(require_same_file, at))
+        event.listen(engine, "connect", partial(remember_file, path))
+        event.listen(engine, "checkout", partial(require_same_file, path))
         event.listen(engine, "begin", begin_sqlite_transaction)
     return engine
 
 
 def build_connect_args(address: URL) -> dict[str, Any]:
-    """What tells each driver how long to wait."""
+    """Build the arguments that tell each driver how long to wait."""
     if address.get_backend_name() == "sqlite":
         return {"timeout": TIMEOUT_SECONDS}
     return {"connect_timeout": TIMEOUT_SECONDS, "options": f"-c statement_timeout={TIMEOUT_SECONDS}s"}
 
 
 def require_file_exists(file: Path, *_: object) -> None:
-    """SQLite would make an empty file where the state was taken away."""
+    """Refuse to connect where the file was removed: SQLite would create an empty one."""
     if not file.exists():
         raise sqlite3.OperationalError("no such file")
 
@@ -153,25 +153,25 @@ def remember_file(file: Path, _: object, record: Any) -> None:
 
 
 def require_same_file(file: Path, _: object, record: Any, __: object) -> None:
-    """A file that was removed or replaced lives on for who has it open, and would let in whom the new one does not."""
+    """Drop connections to a file that was removed or replaced: its keys would stay valid for whoever has it open."""
     if not file.exists() or file.stat().st_ino != record.info["file"]:
         raise DisconnectionError
 
 
 def configure_sqlite(connection: Any, _: object) -> None:
-    """SQLite: we begin transactions ourselves, as its driver does not around DDL.
+    """Leave the beginning of transactions to us, as the driver of SQLite begins none around DDL.
 
-    No WAL: switching to it does not wait for others who open the same new file, and writers here are few and short.
+    No WAL: switching to it does not wait for others that open the same new file, and writers are few and short.
     """
     connection.isolation_level = None
     connection.execute("PRAGMA foreign_keys=ON")
 
 
 def begin_sqlite_transaction(connection: Connection) -> None:
-    """SQLite: a transaction that will write says so at once, or two of them could each wait for the other."""
+    """Begin a transaction that will write as one, or two of them could wait for each other."""
     connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('begin', '')}")
 
 
 def redact_url(address: URL) -> str:
-    """The URL as a message may show it: without its password."""
+    """Return the URL as a message may show it, without its password."""
     return f"`{address.render_as_string(hide_password=True)}`"

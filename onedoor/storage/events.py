@@ -1,6 +1,6 @@
-"""What happened in, what happened since out: the table by which the processes of a house tell each other.
+"""Log the events of subscriptions in a table, by which the processes of an installation notify each other.
 
-The law: who has seen an id has seen all that were written before it, as writers are let in one after the other.
+Law: a reader that has seen an id has seen every event written before it, as writers take turns.
 """
 
 from collections.abc import Sequence
@@ -14,18 +14,18 @@ from onedoor.storage.database import MetadataDatabase, MetadataDatabaseUnavailab
 from onedoor.storage.tables import event_table
 
 EVENT_RETENTION = timedelta(hours=1)
-"""How long an event can be asked for; who listens asks every half a second."""
+"""How long an event can be read; subscribers poll every half a second."""
 
 SWEEP_INTERVAL = timedelta(minutes=1)
-"""How often what is older is deleted."""
+"""How often older events are deleted."""
 
 WRITERS_LOCK = 0x0D01
-"""PostgreSQL's advisory lock: there an id is given before it can be seen, so a later one could be seen first."""
+"""PostgreSQL's advisory lock: there an id is assigned before its row is visible, so a later one could be seen first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedEvent:
-    """One event: what it is listened for by, and the id of the row it leads to."""
+    """One event: the topic and key that subscribers listen to, and the id of the row that changed."""
 
     id: int
     topic: str
@@ -34,45 +34,45 @@ class LoggedEvent:
 
 
 class EventLog:
-    """The events of a state. All of it blocks: call it in a thread. Raises StateUnavailable."""
+    """The events of a metadata database. Every method blocks and raises MetadataDatabaseUnavailable."""
 
     def __init__(self, database: MetadataDatabase) -> None:
         self.database = database
         self.swept_at: datetime | None = None
 
     def append(self, topic: str, key: str | None, row: str) -> None:
-        """Durable when it returns."""
+        """Append an event; it is durable when this returns."""
         try:
             with self.database.write_transaction() as connection:
                 append_event(self.database, connection, topic, key, row)
                 self._sweep(connection)
         except SQLAlchemyError as reason:
-            raise MetadataDatabaseUnavailable("the state does not answer") from reason
+            raise MetadataDatabaseUnavailable("the metadata database does not answer") from reason
 
     def append_in_transaction(self, connection: Connection, topic: str, key: str | None, row: str) -> None:
-        """As `append`, in a transaction of the caller's."""
+        """Append an event in a transaction of the caller."""
         append_event(self.database, connection, topic, key, row)
         self._sweep(connection)
 
     def newest(self) -> int:
-        """The last id there is; 0: none."""
+        """Return the last id; 0: there is none."""
         try:
             with self.database.read_connection() as connection:
                 return connection.execute(select(func.max(event_table.c.id))).scalar_one() or 0
         except SQLAlchemyError as reason:
-            raise MetadataDatabaseUnavailable("the state does not answer") from reason
+            raise MetadataDatabaseUnavailable("the metadata database does not answer") from reason
 
     def since(self, id: int, most: int) -> Sequence[LoggedEvent]:
-        """The first after an id, in order."""
-        asked = select(event_table.c.id, event_table.c.topic, event_table.c.topic_key, event_table.c.row_id)
+        """Return at most so many events after an id, in order."""
+        events = select(event_table.c.id, event_table.c.topic, event_table.c.topic_key, event_table.c.row_id)
         try:
             with self.database.read_connection() as connection:
                 rows = connection.execute(
-                    asked.where(event_table.c.id > id).order_by(event_table.c.id).limit(most)
+                    events.where(event_table.c.id > id).order_by(event_table.c.id).limit(most)
                 ).all()
         except SQLAlchemyError as reason:
-            raise MetadataDatabaseUnavailable("the state does not answer") from reason
-        return [LoggedEvent(id=each[0], topic=each[1], key=each[2], row_id=each[3]) for each in rows]
+            raise MetadataDatabaseUnavailable("the metadata database does not answer") from reason
+        return [LoggedEvent(id=row[0], topic=row[1], key=row[2], row_id=row[3]) for row in rows]
 
     def _sweep(self, connection: Connection) -> None:
         now = self.database.now()
@@ -82,9 +82,9 @@ class EventLog:
 
 
 def append_event(database: MetadataDatabase, connection: Connection, topic: str, key: str | None, row: str) -> None:
-    """Within a transaction of the caller's, with whose other writes the event is kept, or is not.
+    """Append an event in a transaction of the caller, with which it is committed or rolled back.
 
-    It should be the last before the transaction ends: on PostgreSQL others who append wait for that.
+    Make it the last statement of the transaction: on PostgreSQL other writers wait for its end.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": WRITERS_LOCK})

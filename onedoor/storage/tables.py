@@ -1,4 +1,4 @@
-"""The tables of the state, as the code reads them; auth/migrations makes them, and a test compares the two."""
+"""Define the tables of the metadata database; the migrations create them, and a test compares the two."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,17 +25,17 @@ MICROSECOND = timedelta(microseconds=1)
 
 
 class UTCMicroseconds(TypeDecorator[datetime]):
-    """A time as integer UTC microseconds: the same in every database, and in order."""
+    """Stores a time as integer microseconds in UTC: the same in every database, and in order."""
 
     impl = BigInteger
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
-        """Into the database. A time without a zone is a TypeError."""
+        """Convert a time to store. Raises TypeError for a time without a zone."""
         return None if value is None else (value - UNIX_EPOCH) // MICROSECOND
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
-        """Out of the database."""
+        """Convert a stored time."""
         return None if value is None else UNIX_EPOCH + value * MICROSECOND
 
 
@@ -92,6 +92,6 @@ event_table = Table(
     Column("at", UTCMicroseconds, nullable=False),
     sqlite_autoincrement=True,
 )
-"""What happened that somebody may listen for; `auth/events.py` says what its ids promise."""
+"""The events of subscriptions; `EventLog` says what the order of their ids promises."""
 
 Index("event_at", event_table.c.at)

@@ -23,6 +23,7 @@ SERVING = ("onedoor/app", "onedoor/http", "demo")
 PLACES = {
     "strawberry": ("onedoor/schema", "schema"),
     "uvicorn": SERVING,
+    "fastapi": SERVING,
     "starlette": SERVING,
     "h11": SERVING,
     "httptools": SERVING,

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the history on the connection that `auth.state.migrate` holds open."""
+"""Run the migrations on the connection that `onedoor.storage.database.migrate` holds open."""
 
 from alembic import context
 

@@ -32,7 +32,7 @@ from onedoor.spi.connector import Connector
 from onedoor.storage.database import MetadataDatabase, open_database
 from onedoor.storage.events import EventLog
 from tests import acme
-from tests.http.live.feeding import subscribe
+from tests.http.live.subscribing import subscribe
 
 PEPPER = b"a pepper of at least thirty-two characters"
 PROTOCOL = "graphql-transport-ws"

@@ -296,7 +296,7 @@ async def test_what_cannot_be_recorded_is_not_told(door: Door) -> None:
 
 
 async def test_who_is_too_slow_is_told_rather_than_told_only_some(opening: Opening) -> None:
-    door: Door = await opening(most=3)
+    door: Door = await opening(queue_size=3)
     talk = await door.socket(door.key("sales").text)
     await talk.subscribe("1", CHANGED)
     await until(lambda: door.outcomes() == ["answered"])

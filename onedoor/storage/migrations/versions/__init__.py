@@ -1,1 +1,1 @@
-"""One file per step of the history; each names the one before it."""
+"""Hold one file for each migration; each names the one before it."""

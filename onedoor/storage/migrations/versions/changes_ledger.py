@@ -1,4 +1,4 @@
-"""The ledger of changes: intents, their steps, and what was changed."""
+"""Add the ledger of changes: intents, their steps, and the history of rows."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,7 +9,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Makes the three tables; times are integer UTC microseconds, what was changed is text of JSON."""
+    """Create the three tables; times are integer UTC microseconds, changes are JSON text."""
     op.create_table(
         "intent",
         sa.Column("id", sa.String(26)),

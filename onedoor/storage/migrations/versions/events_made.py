@@ -1,4 +1,4 @@
-"""What happened that somebody may listen for, in the order of its ids."""
+"""Add the events of subscriptions, in the order of their ids."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,7 +9,7 @@ down_revision = "changes_ledger"
 
 
 def upgrade() -> None:
-    """Makes the table; an id is never given twice, also after the row of the newest was deleted."""
+    """Create the table; an id is never assigned twice, even after the newest row was deleted."""
     op.create_table(
         "event",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite")),

@@ -1,4 +1,4 @@
-"""Jobs: what was started, its lines, finished steps and files; and the workers that run them."""
+"""Add jobs with their lines, finished steps and files, and the workers that run them."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,7 +9,7 @@ down_revision = "events_0001"
 
 
 def upgrade() -> None:
-    """Makes the five tables; times are integer UTC microseconds, what was given and came out is text of JSON."""
+    """Create the five tables; times are integer UTC microseconds, inputs and results are JSON text."""
     op.create_table(
         "job",
         sa.Column("id", sa.String(26)),

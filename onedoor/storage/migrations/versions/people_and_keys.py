@@ -1,4 +1,4 @@
-"""The first step: people, their groups and their keys."""
+"""Create users, their memberships and their keys."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,7 +9,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Makes the three tables; times are integer UTC microseconds."""
+    """Create the three tables; times are integer UTC microseconds."""
     op.create_table(
         "person",
         sa.Column("id", sa.String(12)),

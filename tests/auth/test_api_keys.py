@@ -75,4 +75,4 @@ def test_a_demo_key_depends_on_pepper_and_group_alone() -> None:
 
 
 def test_a_key_shown_by_accident_shows_no_secret() -> None:
-    assert repr(ApiKey(id="4PpNKnMFvEXo", secret="x" * 43)) == "Key(id='4PpNKnMFvEXo')"
+    assert repr(ApiKey(id="4PpNKnMFvEXo", secret="x" * 43)) == "ApiKey(id='4PpNKnMFvEXo')"

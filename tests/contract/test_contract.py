@@ -114,8 +114,8 @@ async def test_a_cancelled_read_leaves_it_usable(opened: OpenedConnector, turns:
     assert Counter(again) == Counter(tuple(row.values()) for row in facts.rows)
 
 
-MADE_ANEW = frozenset({"changes", "jobs"})
-"""Sources whose data are made with the connector, under ids that are never the same twice."""
+MADE_ANEW = frozenset({"changes", "folder", "jobs"})
+"""Sources whose data are made with the connector, under ids or times that are never the same twice."""
 
 
 async def test_a_fresh_connector_reads_the_same_after_all_other_cases(

@@ -95,7 +95,10 @@ def build_arrow_table(
 
 
 def build_arrow_array(values: ColumnValues, column: ExportColumn) -> pa.Array:
-    """Raises ExportStopped (FAILED) for a value that the column's type cannot hold, rather than alter the value."""
+    """Build the array of a column.
+
+    Raises ExportStopped (FAILED) for a value that the column's type cannot hold, rather than alter the value.
+    """
     try:
         return _convert_values(values, column)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):

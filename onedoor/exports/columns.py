@@ -44,7 +44,10 @@ class CollectedColumns:
 
 
 def build_row_layout(fields: Sequence[SelectedField], decisions: Decisions) -> RowLayout:
-    """Raises RequestRejected where the list is asked for something beside its rows that has no place in a file."""
+    """Find the rows and derive their columns.
+
+    Raises RequestRejected where the list is asked for something beside its rows that has no place in a file.
+    """
     if len(fields) != 1:
         raise reject_export(ErrorCode.BAD_USER_INPUT, f"nothing is asked for at the root: {ONE_LIST_ADVICE}")
     (root,) = fields

@@ -78,7 +78,10 @@ class PageReader:
     _prefetched: tuple[PagePosition, asyncio.Task[ExportPage]] | None = field(default=None, init=False)
 
     async def read_page(self, position: PagePosition) -> ExportPage:
-        """Raises ExportStopped where the export cannot go on."""
+        """Read the page at this position.
+
+        Raises ExportStopped where the export cannot go on.
+        """
         if self._prefetched is None or self._prefetched[0] != position:
             self.prefetch(position)
         assert self._prefetched is not None

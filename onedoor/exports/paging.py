@@ -77,7 +77,10 @@ class PagedQuery:
 
 
 def build_paged_query(request: ExportRequest, limits: Limits) -> PagedQuery:
-    """Raises RequestRejected where the document cannot be parsed or has not one list at its root."""
+    """Rewrite the query of a request into pages.
+
+    Raises RequestRejected where the document cannot be parsed or has not one list at its root.
+    """
     document, operation = _select_operation(_parse_document(request.text, limits), request.operation)
     fields = list(_iterate_root_fields(document, operation.selection_set))
     list_key = _find_list_key(fields)

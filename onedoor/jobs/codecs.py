@@ -52,7 +52,10 @@ def described(description: str, *, default: Any = MISSING, label: str | None = N
 
 
 def list_job_fields(model: type) -> tuple[JobField, ...]:
-    """Raises TypeError, which names the field, where its type is not in READERS."""
+    """List the fields of an input or a result.
+
+    Raises TypeError, which names the field, where its type is not in READERS.
+    """
     annotations = get_type_hints(model)
     return tuple(_build_job_field(model, field, annotations[field.name]) for field in dataclasses.fields(model))
 
@@ -237,7 +240,10 @@ STEP_CODEC = JsonCodec(list_tag="items", object_tag=None, list_type=list)
 
 
 def encode_step_result(value: Any) -> str:
-    """Raises TypeError for a value that could not be decoded to itself, such as an instance of a class."""
+    """Encode the result of a step.
+
+    Raises TypeError for a value that could not be decoded to itself, such as an instance of a class.
+    """
     try:
         return orjson.dumps(STEP_CODEC.encode(value)).decode()
     except (KeyError, orjson.JSONEncodeError):

@@ -104,7 +104,10 @@ class MutationInput:
 
 
 def parse_mutation_input(arguments: Mapping[str, Any]) -> MutationInput:
-    """Raises ConnectorError (BAD_USER_INPUT), which names the option and its limit."""
+    """Separate the options from the fields of the input.
+
+    Raises ConnectorError (BAD_USER_INPUT), which names the option and its limit.
+    """
     return MutationInput(
         fields={name: value for name, value in arguments.items() if name not in OPTION_FIELDS},
         if_version=arguments.get("ifVersion"),

@@ -92,7 +92,10 @@ async def _apply_all_groups(execution: IntentExecution) -> ActionResult:
 
 
 async def _apply_group(execution: IntentExecution, group: Sequence[NumberedStep]) -> None:
-    """Raises ChangeRejected and OutcomeUnknown, which the steps then say too."""
+    """Apply the steps of one transaction and record their outcomes.
+
+    Raises ChangeRejected and OutcomeUnknown.
+    """
     changes, numbers = _build_group_changes(execution, group), [number for number, _ in group]
     if (numbers[0], 1) not in execution.attempts:
         execution.begin_steps(group, changes)
@@ -110,7 +113,10 @@ async def _apply_group(execution: IntentExecution, group: Sequence[NumberedStep]
 
 
 def _build_group_changes(execution: IntentExecution, group: Sequence[NumberedStep]) -> Sequence[RowChange]:
-    """Raises ChangeRejected: a change that cannot be built is never sent."""
+    """Build the changes of one transaction.
+
+    Raises ChangeRejected: a change that cannot be built is never sent.
+    """
     try:
         return execution.build_changes(group)
     except ConnectorError as error:
@@ -133,7 +139,10 @@ async def _compensate_rejected(execution: IntentExecution, rejection: ChangeReje
 
 
 async def apply_changes(context: MutationContext, source: str, changes: Sequence[RowChange]) -> Sequence[ChangeResult]:
-    """Raises ChangeRejected where nothing was changed, and OutcomeUnknown."""
+    """Apply the changes, and ask the source what came of them where its reply is lost.
+
+    Raises ChangeRejected where nothing was changed, and OutcomeUnknown.
+    """
     try:
         results = await resilience.apply_to_connector(context.connectors[source], changes)
     except ChangeRejected:

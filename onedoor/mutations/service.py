@@ -54,7 +54,10 @@ class MutationAction:
     saga: Saga
 
     async def __call__(self, call: ActionCall, /) -> ActionResult:
-        """Raises ConnectorError; MutationError where a change was begun."""
+        """Apply the mutation, or try it out in a dry run.
+
+        Raises ConnectorError; MutationError where a change was begun.
+        """
         # recovery decodes the input from the ledger, so both execute what decoding gives
         arguments = intents.decode_value(intents.encode_value(call.arguments["input"]))
         timestamps = _build_timestamps(self.context, self.saga, arguments)

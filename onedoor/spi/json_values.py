@@ -75,7 +75,10 @@ class JsonCodec:
     encode_scalar: EncodeValue = encode_json_value
 
     def encode(self, value: Any) -> Any:
-        """Raises TypeError or KeyError for what is none of these, such as an object whose names are not text."""
+        """Return JSON for an object, a list or a value.
+
+        Raises TypeError or KeyError for what is none of these, such as an object whose names are not text.
+        """
         if isinstance(value, Mapping):
             members = {_check_name(name): self.encode(member) for name, member in value.items()}
             return members if self.object_tag is None else [self.object_tag, members]

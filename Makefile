@@ -3,16 +3,19 @@ PORT ?= 8000
 WORKERS ?= 1
 BIN := .venv/bin
 
-.PHONY: serve worker test check golden sdl fuzz equality bench docs lock graphiql
+.PHONY: serve worker test test-long check golden sdl fuzz equality bench docs lock graphiql
 
 serve: .venv/demo  ## the demo company, answering
 	@$(BIN)/python -m demo --port $(PORT) --workers $(WORKERS)
 
-worker: .venv/demo  ## runs jobs, beside the door that CONFIG serves; CONFIG=onedoor.toml
+worker: .venv/demo  ## runs jobs, beside the server that CONFIG serves; CONFIG=onedoor.toml
 	@$(BIN)/python -m onedoor --config $(or $(CONFIG),onedoor.toml) worker
 
-test: .venv/development  ## everything that is tested
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+test: .venv/development  ## everything that is tested, but for long random runs
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not long"
+
+test-long: .venv/development  ## the long random runs: kills at any moment, and thousands of random queries
+	@$(BIN)/python -m pytest -n 2 -m long
 
 check: .venv/development  ## style, types, imports
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy . && $(BIN)/lint-imports
@@ -26,10 +29,10 @@ sdl: .venv/development  ## rewrites schema/schema.graphql
 docs: .venv/development  ## rewrites the generated pages of docs/
 	@DOCS=write $(BIN)/python -m pytest tests/docs
 
-fuzz: .venv/development  ## thousands of random questions, against the reference; N=5000
+fuzz: .venv/development  ## thousands of random queries, against the reference; N=5000
 	@FUZZ=$(or $(N),5000) $(BIN)/python -m pytest tests/properties/reference -s
 
-equality: .venv/development  ## as many random questions, against all rows in memory; N=100000
+equality: .venv/development  ## as many random queries, against all rows in memory; N=100000
 	@EQUAL=$(or $(N),100000) $(BIN)/python -m pytest tests/properties/equality -n 2 -rP
 
 bench: .venv/development  ## Onedoor, by hand, and the limit; QUESTION=one SECONDS=3 ROUNDS=5
@@ -43,7 +46,7 @@ lock: .venv/development  ## resolves requirements/*.in anew
 
 .venv/demo: requirements/demo.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@echo "installing what the house stands on, once" && $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r $<
+	@echo "installing what Onedoor needs, once" && $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 .venv/development: requirements/development.txt .venv/demo

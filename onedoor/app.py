@@ -187,9 +187,7 @@ def check_app(settings: Settings, company: Company) -> None:
 
 
 @asynccontextmanager
-async def open_app(
-    settings: Settings, company: Company, *, start_jobs: bool = False
-) -> AsyncIterator[AppState]:
+async def open_app(settings: Settings, company: Company, *, start_jobs: bool = False) -> AsyncIterator[AppState]:
     """Open everything a request needs, from the outside in, and close it in the other order.
 
     With `start_jobs` jobs run from the start, as in a worker. Raises ConfigurationError.
@@ -402,5 +400,3 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-

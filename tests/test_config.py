@@ -104,7 +104,9 @@ def test_an_empty_file_gives_every_default(tmp_path: Path) -> None:
         state=StateSettings(url=f"sqlite:///{tmp_path}/onedoor.sqlite", pepper=PEPPER),
         records=RecordsSettings(folder=tmp_path / "records/journal"),
         cache=CacheSettings(url=None, entries=10_000, bytes=67_108_864, seconds=0.1),
-        documents=PersistedDocumentSettings(folder=None, manifest=None, trusted_only=False, automatic=1000, automatic_bytes=4_194_304),
+        documents=PersistedDocumentSettings(
+            folder=None, manifest=None, trusted_only=False, automatic=1000, automatic_bytes=4_194_304
+        ),
         exports=ExportsSettings(enabled=False, folder=tmp_path / "exported"),
         jobs=JobSettings(url=None, here=True, at_once=4, lease_seconds=10.0),
         sources={},
@@ -258,8 +260,8 @@ def test_a_path_is_relative_to_the_settings_and_no_empty_file_takes_an_older_one
         settings(folder, text)
     where = "state.url" if "state" in text else "sources.shop.path"
     assert str(caught.value) == (
-        f"`{where}`: `{folder}/old.sqlite` is not there, but `{earlier}/old.sqlite` is: a path is relative to the file of"
-        " settings, so move the file or write the whole path"
+        f"`{where}`: `{folder}/old.sqlite` is not there, but `{earlier}/old.sqlite` is: a path is relative to the file"
+        " of settings, so move the file or write the whole path"
     )
     (folder / "old.sqlite").touch()
     read = settings(folder, text)

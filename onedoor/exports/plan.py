@@ -90,9 +90,7 @@ async def validate_export(
     """
     query = build_paged_query(request, executor.engine.catalog.limits)
     first_page = query.build_page_request(1, query.after, plan="ONLY")
-    result = await executor.run(
-        principal, first_page, surface=Surface.EXPORT, count_served_bytes=count_served_bytes
-    )
+    result = await executor.run(principal, first_page, surface=Surface.EXPORT, count_served_bytes=count_served_bytes)
     if result.rejected or result.cached_plan is None:
         raise RequestRejected(*(_translate_errors(query, result.errors) or [ACCESS_LOST_ERROR]))
     layout = build_row_layout(result.cached_plan.fields, result.cached_plan.decisions)

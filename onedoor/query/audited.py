@@ -157,7 +157,7 @@ class AuditedExecutor:
         return result
 
     async def execute(self, audited: AuditedRequest, event: SubscriptionEvent | None = None) -> Conclusion:
-        """Execute a request, or for a subscription what `event` asks for; `audited` keeps the result, however it ends."""
+        """Execute a request, or a subscription's request for one event; `audited` keeps the result, however it ends."""
         request = audited.request if event is None else event.request
         assert audited.principal is not None
         assert request is not None

@@ -17,7 +17,8 @@ TARGET = re.compile(r"(?:`|^    )make (\w+)", re.MULTILINE)
 COMMAND = re.compile(r"python -m onedoor ((?:[a-z]+ ?)+)")
 ADDED = frozenset(
     {
-        "jobs/reminders.py", "schema/ticket.py", "resolvers/ticket.py", "schema/office.py", "resolvers/office.py", "onedoor/connectors/sheets.py",
+        "jobs/reminders.py", "schema/ticket.py", "resolvers/ticket.py", "schema/office.py", "resolvers/office.py",
+        "onedoor/connectors/sheets.py",
     }
 )  # fmt: skip
 """Files that a page shows how to add."""

@@ -40,7 +40,7 @@ READ = [
     for each in questions()
     if not each.text.lstrip().startswith(("mutation", "subscription"))
 ]
-"""What can be asked of rows in memory; mutations and subscriptions of the pages are checked against the schema alone."""
+"""Queries are executed over rows in memory; mutations and subscriptions are checked against the schema alone."""
 
 
 @pytest.mark.parametrize("block", QUESTIONS)

@@ -525,7 +525,8 @@ async def test_the_digests_that_the_pepper_keys(tmp_path: Path) -> None:
         == "od_MqvnmKueOzZp_Uzk89NhP8naESdzDy1J5FXqQuTQ5n7KM5pXzUY7AXim_3HCkem"
     )
     assert hash_secret(PEPPER, "secret").hex() == "87cf09bc824313651c0cc80e5af5d2f210039542d2fa205e492a1633abca07c8"
-    assert cursors.derive_cursor_secret(PEPPER).hex() == "cce69086e3958aad2b0cbe88c1c2d4f35b8bffc7bf86c6cd0e0893c824512dd0"
+    cursor_secret = cursors.derive_cursor_secret(PEPPER).hex()
+    assert cursor_secret == "cce69086e3958aad2b0cbe88c1c2d4f35b8bffc7bf86c6cd0e0893c824512dd0"
     state = open_database(f"sqlite:///{tmp_path}/state.sqlite", PEPPER)
     ledger = Ledger(state)
     try:

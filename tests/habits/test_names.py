@@ -20,7 +20,8 @@ PROTOCOL = frozenset({"connect", "describe", "main"})
 """Functions that each module of a kind exports."""
 VAGUE = frozenset({"words", "kept", "told", "said", "declared", "base", "utils", "common", "helpers", "misc"})
 PRIVATE_WORDS = re.compile(
-    r"\b(?:the|a|this|one|our|its|each|every) (?:door|house|desk|errand|clerk|turnstile|workshop|shelf)\b", re.IGNORECASE
+    r"\b(?:the|a|this|one|our|its|each|every) (?:door|house|desk|errand|clerk|turnstile|workshop|shelf)\b",
+    re.IGNORECASE,
 )
 
 

@@ -193,8 +193,8 @@ async def test_the_record_tells_what_was_seen_and_what_was_withheld() -> None:
     these = {"these": [*named("Employee", 2), *named("Order", 1)]}
     told = await acme.ask(at, ASK.replace("... on Customer", "... on Order { total } ... on Customer"), variables=these)
     visit = RequestFacts(
-        id="1", received_at=acme.NOW, principal=acme.caller(), request=GraphQLRequest(query=ASK, variables=these), client_request_id=None,
-        status=200, bytes=0, ms=0.0,
+        id="1", received_at=acme.NOW, principal=acme.caller(), request=GraphQLRequest(query=ASK, variables=these),
+        client_request_id=None, status=200, bytes=0, ms=0.0,
     )  # fmt: skip
     kept = build_audit_record(at, b"a key", visit, told, classify_outcome(told))
     assert set(kept.fields) == {"Query._entities", "Query.employee", "Employee.id", "Employee.fullName"}

@@ -30,7 +30,10 @@ async def whole(ask: Ask, text: str) -> Any:
 
 async def test_requests_fail_after_a_failed_deployment(ask: Ask) -> None:
     found = (await whole(ask, RATES))["deployments"]["nodes"]
-    rates = {status: [each["errorRate"] for each in found if each["status"] == status] for status in activity.MONITOR_STATUSES}
+    rates = {
+        status: [each["errorRate"] for each in found if each["status"] == status]
+        for status in activity.MONITOR_STATUSES
+    }
     assert all(0.24 < each < 0.26 for each in rates["FAILED"])
     assert mean(rates["SUCCEEDED"]) < 0.01
 

@@ -79,8 +79,8 @@ def asked(read: dict[str, Strict], guarded: Guarded) -> list[Any]:
 
 def recorded(desk: QueryEngine, groups: frozenset[str], text: str, told: ExecutionResult) -> AuditRecord:
     visit = RequestFacts(
-        id="1", received_at=datetime(2026, 11, 1, tzinfo=UTC), principal=acme.caller(*groups), request=GraphQLRequest(query=text),
-        client_request_id=None, status=200, bytes=0, ms=0.0,
+        id="1", received_at=datetime(2026, 11, 1, tzinfo=UTC), principal=acme.caller(*groups),
+        request=GraphQLRequest(query=text), client_request_id=None, status=200, bytes=0, ms=0.0,
     )  # fmt: skip
     return build_audit_record(desk, b"a key", visit, told, classify_outcome(told))
 

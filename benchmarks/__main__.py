@@ -35,7 +35,7 @@ class Run:
 
 
 def main() -> None:
-    """Ends with 2 and one sentence where it cannot run."""
+    """Run the benchmark; exit with 2 and one sentence where it cannot run."""
     parser = argparse.ArgumentParser(prog="make bench", description="Onedoor, by hand, and the limit, in one run.")
     parser.add_argument("--question", choices=[each.name for each in QUESTIONS], action="append", default=[])
     parser.add_argument("--seconds", type=float, default=3.0, help="how long one server is asked one question")
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def measured(names: Sequence[str], seconds: float, rounds: int) -> None:
-    """A part of the questions is printed; all of them are written to docs/performance.md too."""
+    """Print the figures; those of all queries are written to docs/performance.md, too."""
     with running() as run:
         print(page.HEAD, flush=True)
         rows = []

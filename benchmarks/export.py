@@ -103,7 +103,7 @@ async def clerk(folder: Path) -> AuditedExecutor:
 
 
 async def work(folder: Path, id: str, format: Format) -> None:
-    """What one process does; it prints the most memory it took, in megabytes."""
+    """Export in a process of its own and print the most memory it took, in megabytes."""
     at, store = await clerk(folder), FolderExportStore(folder / "exports")
     stated = await start_export(at, store, WHO, id, ExportRequest(text=QUESTION, format=format))
     gc.collect()

@@ -31,7 +31,7 @@ class Load:
 
 
 def generator() -> str:
-    """The path of wrk. Raises NoGenerator."""
+    """Return the path of wrk. Raises NoGenerator."""
     found = shutil.which("wrk")
     if found is None:
         raise NoGenerator("the load comes from `wrk`, which is not installed: `apt-get install wrk` on Debian")
@@ -55,7 +55,7 @@ def load(side: Side, asked: Sequence[Asked], *, seconds: float, connections: int
 
 
 def said(*words: str) -> str:
-    """What one process of wrk with one thread prints."""
+    """Run one process of wrk with one thread and return what it prints."""
     command = (generator(), "-t1", "--timeout", f"{LONGEST:g}s", *words)
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 

@@ -58,7 +58,7 @@ def rate(loads: list[Load]) -> str:
 def beside(
     sides: list[Side], memory: float | None, first: float, rows: dict[str, dict[int, float]], types: list[Typed]
 ) -> str:
-    """The other measures, each beside what to reach."""
+    """Render the other measures, each beside its goal."""
     held = "not told by this system" if memory is None else f"{memory:.0f} MB"
     return "\n".join(
         (
@@ -79,7 +79,7 @@ def beside(
 
 
 def write(measured: str) -> None:
-    """Replaces what stands between the marks."""
+    """Replace what stands between the marks."""
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     PAGE.write_text(f"{before}{BEGIN}\n{measured}\n{END}{after}", encoding="utf-8")

@@ -91,7 +91,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def upstreams() -> Iterator[dict[str, str]]:
-    """The forum, prompt and slow, as environment variables name them."""
+    """Serve the forum, prompt and slow, and return the environment variables that name it."""
     with ExitStack() as stack:
         forum = start(stack, "benchmarks.upstream", environment={})
         slow = start(stack, "benchmarks.upstream", "--delay", str(SLOW_MS), environment={})

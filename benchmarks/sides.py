@@ -45,7 +45,7 @@ class NotAnswered(Exception):
 
 
 def requests(name: str, question: Question) -> list[Asked]:
-    """What the load is made of, for one of the three."""
+    """Build the requests of the load for one of the three sides."""
     if name == LIMIT:
         return [Asked(method="GET", path=f"/{question.name}?{variable(each)}") for each in question.variables]
     document = question.onedoor if name == ONEDOOR else question.by_hand
@@ -61,7 +61,7 @@ def graphql(document: str, variables: Mapping[str, Any]) -> Asked:
 
 
 def equal(sides: list[Side], question: Question) -> dict[str, float]:
-    """The seconds that each took alone for its last answer.
+    """Return the seconds that each side took alone for its last answer.
 
     Raises NotAnswered, naming the one whose answer differs from the limit's.
     """
@@ -80,7 +80,7 @@ def equal(sides: list[Side], question: Question) -> dict[str, float]:
 
 
 def answer(side: Side, asked: Asked) -> Any:
-    """The data of one reply. Raises NotAnswered."""
+    """Return the data of one reply. Raises NotAnswered."""
     connection = http.client.HTTPConnection(urlsplit(side.server.url).netloc, timeout=20)
     connection.request(asked.method, asked.path, asked.body.encode() or None, dict(side.headers))
     reply = connection.getresponse()
@@ -93,7 +93,7 @@ def answer(side: Side, asked: Asked) -> Any:
 
 
 def shown(found: Any) -> Any:
-    """An answer in one form: lists plain, moments in UTC."""
+    """Normalize an answer: plain lists, times in UTC."""
     if isinstance(found, dict):
         if len(found) == 1 and next(iter(found)) in TRANSPARENT:
             return shown(next(iter(found.values())))
@@ -106,7 +106,7 @@ def shown(found: Any) -> Any:
 
 
 def difference(one: Any, other: Any, at: str = "data") -> str:
-    """The first place where two answers differ."""
+    """Return the first place where two answers differ."""
     if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
         return next(
             (difference(one[each], other[each], f"{at}.{each}") for each in one if one[each] != other[each]), at

@@ -33,7 +33,7 @@ class RebuiltInvoices:
 
 
 async def rebuild(context: JobContext, given: RebuildInvoicesInput) -> RebuiltInvoices:
-    """A step a page, so that none is read twice."""
+    """Read each page in a step of its own, so that none is read twice."""
     orders: list[Mapping[str, Any]] = []
     page: Mapping[str, Any] = {"endCursor": None, "hasNextPage": True}
     while page["hasNextPage"]:

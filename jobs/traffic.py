@@ -27,7 +27,7 @@ class SurveyedUsage:
 
 
 async def survey(context: JobContext, given: SurveyUsageInput) -> SurveyedUsage:
-    """A step a page: what was asked before a crash is not asked again."""
+    """Read each page in a step of its own: a page read before a crash is not read again."""
     seen = idle = 0
     after, more = None, True
     while more:

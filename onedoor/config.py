@@ -176,7 +176,7 @@ def load_schema_settings(path: Path) -> tuple[SchemaSettings, bool]:
 
 
 def parse_schema_settings(values: Any) -> SchemaSettings:
-    """Raises ConfigurationError, naming the setting, for built-in types that there are not."""
+    """Check the settings of built-in types. Raises ConfigurationError, naming the setting, for an unknown type."""
     for name in require_table(values, "schema"):
         if name != "builtin":
             raise build_unknown_name_error("section", f"schema.{name}", ("schema.builtin",))

@@ -28,7 +28,7 @@ def map_deployment_key(given: InputFields, _: StepResults) -> RowValues:
 
 
 def build_deployment_row(given: InputFields, service: str, environment: str) -> RowValues:
-    """The row of a deployment that begins."""
+    """Build the row of a deployment that begins."""
     waits = given.get("waits")
     author = (
         parse_id_field(given, "authorId", author_id=ColumnType.INTEGER) if given.get("authorId") is not None else {}
@@ -45,7 +45,7 @@ def build_deployment_row(given: InputFields, service: str, environment: str) -> 
 
 
 def build_github_deployment(given: InputFields, service: str, environment: str) -> RowValues:
-    """What GitHub is asked to deploy."""
+    """Build the deployment that GitHub is to create."""
     return {
         "ref": given["commitSha"],
         "environment": environment.lower(),
@@ -56,14 +56,14 @@ def build_github_deployment(given: InputFields, service: str, environment: str) 
 
 
 def read_deployment(before: StepResults) -> RowValues:
-    """The deployment as the first step left it."""
+    """Return the deployment as the first step left it."""
     after = before["deployment"].after
     assert after is not None  # INVARIANT: the step updates it
     return after
 
 
 def require_same_service(before: StepResults, field: str, key: RowValues) -> RowValues:
-    """The key, which must be of the repository that the deployment's service is deployed from."""
+    """Return the key, which must be of the repository that the deployment's service is deployed from."""
     service = read_deployment(before)["service"]
     if key["repo"] != service:
         raise ConnectorError(
@@ -73,7 +73,7 @@ def require_same_service(before: StepResults, field: str, key: RowValues) -> Row
 
 
 def require_status(before: StepResults, *statuses: str) -> None:
-    """Raises SourceFailed where the deployment was in another status."""
+    """Check the status the deployment was in. Raises ConnectorError where it was in another."""
     was = (before["deployment"].before or {}).get("status")
     if was not in statuses:
         raise ConnectorError(f"the deployment is `{was}`, and not {' or '.join(statuses)}", ErrorCode.VERSION_CONFLICT)

@@ -11,7 +11,7 @@ CUSTOMER = Relationship(to="Customer", local="customer_id", remote="id")
 
 
 def build_content_lookups(source: str) -> Mapping[str, Lookup]:
-    """What every store tells of what is in its files."""
+    """Map the contents that every store gives of its files."""
     rows = {"first": "first", "columns": "columns", "where": "where"}
     return {
         "text": Lookup(source=source, collection="text", local="id", remote="id", column="text", arguments=MAX_BYTES),

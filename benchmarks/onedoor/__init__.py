@@ -23,7 +23,7 @@ def load_mappings() -> tuple[TypeMapping, ...]:
 
 
 def load_parts() -> CompanySchema:
-    """The schema of the company, with the built-in types that it needs."""
+    """Return the schema of the company, with the built-in types that it needs."""
     return build_company_schema(load_company(), SchemaSettings(), exports=False)
 
 

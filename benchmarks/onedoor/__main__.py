@@ -14,7 +14,7 @@ from onedoor.http.server import run_server
 
 
 def add_types(company: Company, count: int) -> Company:
-    """The company with so many further types."""
+    """Build the company with this many further types."""
     return replace(
         company,
         schema_modules=(*company.schema_modules, many.module(count)),

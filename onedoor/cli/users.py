@@ -83,7 +83,7 @@ def deactivate_user_command(context: UserCommandContext, email: str) -> None:
 
 @click.group("groups")
 def group_commands() -> None:
-    """What a person sees follows from the functional groups they are in."""
+    """Say which functional groups a user is in; what they may see follows from these."""
 
 
 @group_commands.command("list")

@@ -78,7 +78,7 @@ class UploadAction:
 
 
 def _parse_upload_input(fields: Mapping[str, Any], mapping: TypeMapping) -> UploadRequest:
-    """Raises ConnectorError where the address is to be good for too long."""
+    """Parse the input of an upload. Raises ConnectorError where the address is to be valid for too long."""
     minutes = MAX_MINUTES if fields.get("minutes") is None else fields["minutes"]
     if not 1 <= minutes <= MAX_MINUTES:
         raise ConnectorError(f"`minutes` takes a number from 1 to {MAX_MINUTES}", ErrorCode.LIMIT_EXCEEDED)

@@ -253,7 +253,7 @@ def parse_shares(listing: Element) -> AzureListingPage:
 
 
 def parse_entry(element: Element, parent_path: str, *, content_type: str | None) -> AzureEntry:
-    """Raises KeyError and ValueError for a property that is missing or unreadable."""
+    """Read the properties of an entry. Raises KeyError and ValueError for one that is missing or unreadable."""
     properties = {node.tag: node.text or "" for node in element.iterfind("Properties/*")}
     return AzureEntry(
         path=parent_path + parse_name(element),

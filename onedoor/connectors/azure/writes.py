@@ -328,7 +328,7 @@ async def await_copy(client: AzureClient, id: str, response: AzureResponse) -> N
 
 
 def check_copy_media_type(file_change: FileChange) -> None:
-    """Raises ChangeRejected for a copy with a media type, as Azure copies a file with its own."""
+    """Reject a copy with a media type, because Azure copies a file with its own. Raises ChangeRejected."""
     if file_change.copy_of is not None and file_change.content_type is not None:
         raise ChangeRejected("a copy keeps its content type there: leave out `content_type`")
 

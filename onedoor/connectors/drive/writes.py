@@ -181,7 +181,7 @@ class DriveFileWriter:
         return self.file_locks.setdefault(name, asyncio.Lock())
 
     async def check_unchanged(self, file_change: FileChange, before: FileState | None) -> None:
-        """Raises WriteConflict."""
+        """Read the file again and compare its version. Raises WriteConflict."""
         now = await await_or_reject(self.read_state(file_change.id))
         if (None if now is None else now.version) != (None if before is None else before.version):
             raise WriteConflict
@@ -251,7 +251,7 @@ class DriveFileWriter:
         return await self.send_change("POST", f"files/{origin_id}/copy", payload)
 
     async def send_change(self, method: str, path: str, payload: Mapping[str, Any]) -> DriveItem:
-        """Raises WriteConflict if the file is gone, and ChangeRejected if Drive refused the call."""
+        """Check an answer. Raises WriteConflict if the file is gone, and ChangeRejected if Drive refused the call."""
         url = self.client.build_url(f"/drive/v3/{path}", {"fields": "id", **self.scope.item_parameters})
         response = await self.client.send(
             DriveRequest(method=method, url=url, headers=JSON_HEADERS, data=orjson.dumps(payload))

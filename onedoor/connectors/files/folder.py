@@ -160,7 +160,7 @@ class FolderConnector(PathFileConnector[ListedFile]):
             yield batch
 
     async def run_on_disk(self, call: Callable[[], DiskResult]) -> DiskResult:
-        """Raises ConnectorError without the system's own text, which names paths, and what the file writer raises."""
+        """Run a file operation. Raises ConnectorError without the system's text, which names paths, or what the writer raises."""
         try:
             return await run_in_thread(self.thread_pool, call)
         except (ChangeRejected, WriteConflict):
@@ -460,7 +460,7 @@ def move_into_place(folder: int, temporary_name: str, name: str, before: FileSta
 
 
 def check_unchanged(root: Path, path: str, before: FileState | None, build_state: StateBuilder) -> None:
-    """Raises WriteConflict."""
+    """Read the state of the file again and compare its version. Raises WriteConflict."""
     now = read_file_state(root, path, build_state)
     if (None if now is None else now.version) != (None if before is None else before.version):
         raise WriteConflict
@@ -512,7 +512,7 @@ def try_lock(folder: int) -> bool:
 
 @contextmanager
 def map_write_errors() -> Iterator[None]:
-    """Raises ChangeRejected for what the system refuses; any other OSError leaves open whether the file was written."""
+    """Map an OSError. Raises ChangeRejected for what the system refuses; any other leaves open whether the file was written."""
     try:
         yield
     except (NotADirectoryError, FileNotFoundError):

@@ -83,7 +83,7 @@ class RangeReader:
     error: ConnectorError | None = None
 
     def read_range(self, start: int, length: int) -> bytes:
-        """Raises OSError, because that is what stops pyarrow."""
+        """Read the next bytes. Raises OSError, because that is what stops pyarrow."""
         self.remaining_bytes -= length
         if self.abandoned or self.remaining_bytes < 0:
             raise OSError

@@ -166,7 +166,7 @@ class S3Connector(PathFileConnector[ListedObject]):
         return await self.run_in_pool(lambda: check_listing(call()))
 
     async def run_in_pool(self, call: Callable[[], S3Result]) -> S3Result:
-        """Raises ConnectorError, and what the file writer raises."""
+        """Run a call in a thread. Raises ConnectorError, and what the file writer raises."""
         try:
             return await run_in_thread(self.thread_pool, call)
         except (ChangeRejected, WriteConflict):
@@ -225,7 +225,7 @@ def is_key_prefix(prefix: str) -> bool:
 
 
 def check_listing(response: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Raises ValueError if the answer is no listing: botocore takes any XML for an empty one."""
+    """Check a listing. Raises ValueError if the answer is none: botocore takes any XML for an empty one."""
     if "IsTruncated" not in response:
         raise ValueError("no listing")
     return response

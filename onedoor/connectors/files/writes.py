@@ -144,7 +144,7 @@ class FileWriter(Protocol):
 
 
 def build_write_policy(*, writable: bool, allowed_prefixes: tuple[str, ...]) -> FileWritePolicy:
-    """Raises ValueError for a prefix that would open more than what lies below a folder."""
+    """Check the prefixes that may be written. Raises ValueError for one that would open more than a folder."""
     if any(not prefix.endswith("/") or prefix.startswith("/") for prefix in allowed_prefixes):
         raise ValueError("`writable_below` must name folders, such as `customers/`")
     return FileWritePolicy(writable=writable, allowed_prefixes=allowed_prefixes)

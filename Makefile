@@ -12,7 +12,7 @@ worker: .venv/demo  ## runs jobs, beside the server that CONFIG serves; CONFIG=o
 	@$(BIN)/python -m onedoor --config $(or $(CONFIG),onedoor.toml) worker
 
 test: .venv/development  ## everything that is tested, but for long random runs
-	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not long"
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not long"
 
 test-long: .venv/development  ## the long random runs: kills at any moment, and thousands of random queries
 	@$(BIN)/python -m pytest -n 2 -m long

@@ -1,4 +1,4 @@
-"""What tests of several folders start once and share: a real PostgreSQL, and a hundredth of Acme behind its servers."""
+"""Start what tests of several folders share: databases, and the servers behind a hundredth of Acme."""
 
 import os
 from collections.abc import Iterator
@@ -42,14 +42,22 @@ def acme_servers() -> Iterator[Running]:
         yield running
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one worker have all tests of a file, unless they name a group: so module fixtures are set up once."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Names what did not run, and what would make it."""
+    """Name what did not run, and what would make it run."""
     for why in sorted({str(each.longrepr[2]) for each in left_out(terminalreporter)}):
         terminalreporter.write_line(f"did not run: {why.removeprefix('Skipped: ')}")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """With NOTHING_LEFT_OUT what did not run is a failure."""
+    """Fail where something did not run, if NOTHING_LEFT_OUT is set."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("NOTHING_LEFT_OUT") and reporter is not None and left_out(reporter):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -160,7 +160,7 @@ class FolderConnector(PathFileConnector[ListedFile]):
             yield batch
 
     async def run_on_disk(self, call: Callable[[], DiskResult]) -> DiskResult:
-        """Run a file operation. Raises ConnectorError without the system's text, which names paths, or what the writer raises."""
+        """Run a file operation. Raises ConnectorError without the text of the system, which names paths."""
         try:
             return await run_in_thread(self.thread_pool, call)
         except (ChangeRejected, WriteConflict):
@@ -512,7 +512,7 @@ def try_lock(folder: int) -> bool:
 
 @contextmanager
 def map_write_errors() -> Iterator[None]:
-    """Map an OSError. Raises ChangeRejected for what the system refuses; any other leaves open whether the file was written."""
+    """Map an OSError. Raises ChangeRejected for what the system refuses; any other leaves open what was written."""
     try:
         yield
     except (NotADirectoryError, FileNotFoundError):

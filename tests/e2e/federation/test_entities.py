@@ -116,7 +116,7 @@ async def test_a_plan_is_kept_for_the_types_that_are_named_and_no_other() -> Non
     at = acme.opened(house())
     for these in (named("Employee", 2), named("Employee", 3, 4), named("Customer", 2), named("Nobody", 2)):
         await acme.ask(at, TYPES, "sales", variables={"these": these})
-    assert len(at.plan_cache.entries) == 3
+    assert len(at.plan_cache) == 3
     told = await acme.ask(at, TYPES, "sales", variables={"these": named("Customer", 2)})
     assert told.data == {"_entities": [{"__typename": "Customer"}]}
 

@@ -38,7 +38,7 @@ from onedoor.jobs.tables import JobDatabase, job_file_table, job_line_table, job
 from onedoor.model.catalog import Action, TopicSubscription
 from onedoor.model.mapping import Relationship, TypeMapping
 from onedoor.spi.capabilities import Capabilities, Column, ColumnType
-from onedoor.spi.predicates import And, Comparison, Op, Row
+from onedoor.spi.predicates import Comparison, Op, Row, split_conjuncts
 from onedoor.spi.scan import ScanRequest, SortKey
 from onedoor.storage.database import MetadataDatabase
 
@@ -197,9 +197,11 @@ def _compile_job_column(collection: str, name: str, inside: ColumnElement[bool])
 
 
 def _compile_job_filter(collection: str, predicate: Any) -> ColumnElement[bool]:
-    if isinstance(predicate, And):
-        return and_(true(), *(_compile_job_filter(collection, each) for each in predicate.parts))
-    assert isinstance(predicate, Comparison)
+    """Compile a conjunction of comparisons, the only filters that the capabilities admit."""
+    return and_(true(), *(_compile_job_comparison(collection, part) for part in split_conjuncts(predicate)))
+
+
+def _compile_job_comparison(collection: str, predicate: Comparison) -> ColumnElement[bool]:
     column, value = JOB_TABLES[collection].c[predicate.column], predicate.value
     if isinstance(value, tuple):
         value = tuple(_clamp_integer(column, each) for each in value if _is_storable_text(each))

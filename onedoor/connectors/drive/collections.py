@@ -1,6 +1,6 @@
 """Serve each collection of a Drive: files, folders, permissions and searches, and the content of files."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from onedoor.connectors.drive.client import (
     NOT_FOUND,
@@ -51,7 +51,7 @@ from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.runtime.concurrency import fan_out
 from onedoor.spi.capabilities import Capabilities, Column, ColumnType
 from onedoor.spi.operators import compile_key, compile_predicate
-from onedoor.spi.predicates import And, Comparison, Row, Value
+from onedoor.spi.predicates import Row, Value, split_conjuncts
 from onedoor.spi.scan import KeyFilter, ScanRequest
 
 FILE_ID, TEXT_COLUMN, RANK_COLUMN = "file_id", "text", "rank"
@@ -348,17 +348,9 @@ def build_drive_rows(
 def list_needed_columns(request: ScanRequest) -> tuple[str, ...]:
     """Return the columns that the request reads: those it asks for, then those of its keys and filter."""
     key_columns = () if request.keys is None else request.keys.columns
-    further = dict.fromkeys((*key_columns, *list_filter_columns(request.filter)))
+    filter_columns = (part.column for part in split_conjuncts(request.filter))
+    further = dict.fromkeys((*key_columns, *filter_columns))
     return (*request.columns, *(name for name in further if name not in request.columns))
-
-
-def list_filter_columns(predicate: object) -> Iterable[str]:
-    match predicate:
-        case Comparison():
-            return (predicate.column,)
-        case And():
-            return tuple(name for part in predicate.parts for name in list_filter_columns(part))
-    raise TypeError(f"drive does not take {type(predicate).__name__}")
 
 
 def list_required_keys(request: ScanRequest) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from onedoor.spi.predicates import And, Comparison, Op
+from onedoor.spi.predicates import Comparison, Op, split_conjuncts
 
 SEARCH_TEXT_MAX_LENGTH = 200
 """Characters of the longest text that is searched for."""
@@ -30,11 +30,8 @@ LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 def compile_search_terms(predicate: Any) -> Iterator[str]:
     """Yield a term for each comparison that Drive can search by; every row that meets the filter meets them all."""
-    if isinstance(predicate, And):
-        for part in predicate.parts:
-            yield from compile_search_terms(part)
-    elif isinstance(predicate, Comparison):
-        term = SEARCHABLE_COLUMNS[predicate.column][1](predicate)
+    for part in split_conjuncts(predicate):
+        term = SEARCHABLE_COLUMNS[part.column][1](part) if isinstance(part, Comparison) else None
         if term is not None:
             yield term
 

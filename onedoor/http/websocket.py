@@ -194,7 +194,7 @@ class WebSocketConnection:
                 while message.type in (MessageType.PING, MessageType.PONG):
                     message = await self._receive_message()
         except TimeoutError:
-            limit = f"the limit `init_seconds` of {seconds:g}"
+            limit = f"the limit `connection_init_timeout` of {seconds:g}"
             reason = f"`connection_init` did not come within {limit}, send it first"
             raise WebSocketClosed(CloseCode.INIT_TIMEOUT, reason) from None
         if message.type is not MessageType.INIT:

@@ -128,7 +128,7 @@ async def test_a_question_before_connection_init_is_4401(door: Door) -> None:
 async def test_who_does_not_say_who_they_are_in_time_is_4408(opening: Opening) -> None:
     door: Door = await opening(limits=Limits(connection_init_timeout=0.1))
     talk = await door.socket()
-    told = "`connection_init` did not come within the limit `init_seconds` of 0.1, send it first"
+    told = "`connection_init` did not come within the limit `connection_init_timeout` of 0.1, send it first"
     assert await talk.closed() == (4408, told)
 
 

@@ -1,4 +1,4 @@
-"""requirements/*.in in, *.txt out: names, versions and hashes, no address of where they came from."""
+"""Lock requirements/*.in into *.txt: names, versions and hashes, without the address they came from."""
 
 import os
 import subprocess
@@ -10,13 +10,15 @@ OPTIONS = ("--python-version", "3.11", "--generate-hashes", "--no-emit-index-url
 
 
 def main() -> None:
-    """Needs `uv` on the path."""
-    kept = {name: value for name, value in os.environ.items() if name != "PIP_FIND_LINKS"}
+    """Write the three lock files; `uv` must be on the path."""
+    environment = {name: value for name, value in os.environ.items() if name != "PIP_FIND_LINKS"}
     for name in ("server", "demo", "development"):
-        made = HERE / f"{name}.txt"
-        subprocess.run(["uv", "pip", "compile", *OPTIONS, HERE / f"{name}.in", "-o", made], env=kept, check=True)
-        if "://" in made.read_text():
-            sys.exit(f"`{made.name}` names an address, take it out")
+        lock_file = HERE / f"{name}.txt"
+        subprocess.run(
+            ["uv", "pip", "compile", *OPTIONS, HERE / f"{name}.in", "-o", lock_file], env=environment, check=True
+        )
+        if "://" in lock_file.read_text():
+            sys.exit(f"`{lock_file.name}` names an address; take it out")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The schema, the sources, the settings and the codes in, the tables of docs/ out."""
+"""Write the tables of docs/ from the schema, the sources, the settings and the error codes."""
 
 import ast
 import inspect
@@ -77,17 +77,17 @@ def told(of: MutationDeclaration) -> Iterator[str]:
 
 def sources() -> str:
     parts = [
-        "## What each collection takes",
-        table(("source", "collection", "keys", "filters", "order", "limit", "measures"), list(promises())),
-        "## What a grouped read computes of a column, by kind",
+        "## What is pushed down to each collection",
+        table(("source", "collection", "keys", "filters", "sort", "limit", "aggregates"), list(promises())),
+        "## Aggregates that are pushed down, by kind of column",
         table(("kind", "sqlite, postgresql, mysql", "snowflake"), list(computed())),
-        "Counts of rows are computed wherever there are measures. A sum of floats depends on the order they are added "
-        "in, so the door does it.",
-        "## What a column takes in a filter, by kind",
+        "Counts of rows are pushed down wherever aggregates are. A sum of floats depends on the order in "
+        "which they are added, so Onedoor computes it.",
+        "## Filters that are pushed down, by kind of column",
         table(("kind", "sqlite", "postgresql, mysql", "snowflake"), list(operators())),
-        "`s3`, `folder`, `slack`, `azure_files`, `azure_blob`, `journal` and `caller` take no filter but what files "
-        "are looked into by; `prometheus`, `datadog` and `drive` as their pages say. Columns that a database keeps in "
-        "a form of its own (a uuid, a foreign file's money) take less.",
+        "`s3`, `folder`, `slack`, `azure_files`, `azure_blob`, `journal` and `caller` take no filters but the"
+        " arguments of reading files; for `prometheus`, `datadog` and `drive` see their pages. Columns that a"
+        " database stores in a form of its own (a uuid, decimals of a SQLite file) take fewer.",
         "## Settings of each kind",
         *(part for kind in CONNECTORS for part in kind_settings(kind)),
     ]
@@ -114,7 +114,7 @@ def filters(can: Capabilities) -> str:
         return ""
     parts = ["every column" if len(taken) == len(can.columns) else ", ".join(taken)]
     parts += ["and, or, not"] if can.boolean_filters else []
-    parts += ["links inside the source"] if can.exists_filters else []
+    parts += ["relationships inside the source"] if can.exists_filters else []
     parts += [f"{can.max_in_filter_keys} keys"] if can.max_in_filter_keys else []
     return "; ".join(parts)
 
@@ -131,7 +131,7 @@ def limit(can: Capabilities) -> str:
 def measures(can: Capabilities) -> str:
     parts = ["yes"] if can.aggregates else []
     parts += ["by units of time"] if can.time_buckets >= frozenset(TimeUnit) else sorted(can.time_buckets)
-    parts += ["having, order, limit"] if can.group_ordering_and_limit else []
+    parts += ["having, sort, limit"] if can.group_ordering_and_limit else []
     return "; ".join(parts)
 
 

@@ -206,6 +206,16 @@ def revoke_key(database: MetadataDatabase, key_id: str) -> None:
         connection.execute(update(key_table).filter_by(id=key_id, revoked_at=None).values(revoked_at=database.now()))
 
 
+def find_key_id(database: MetadataDatabase, email: str) -> str:
+    """Return the id of a user's key that is not revoked. Raises ConfigurationError."""
+    with database.read_connection() as connection:
+        user = find_user(connection, email)
+        key_id = connection.execute(select(key_table.c.id).filter_by(person_id=user.id, revoked_at=None)).scalar()
+    if key_id is None:
+        raise ConfigurationError(f"`{email}` has no key to revoke")
+    return str(key_id)
+
+
 def list_keys(database: MetadataDatabase) -> tuple[KeyInfo, ...]:
     """List every key there ever was by e-mail address, the newest first."""
     columns = (

@@ -233,7 +233,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as reason:
         raise ConfigurationError(
-            f"there are no settings at `{path}`: create the file, or name another with `--config`"
+            f"there are no settings at `{path}`: name another file with `--config`, "
+            "or begin a company with `python -m onedoor new FOLDER`"
         ) from reason
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as reason:
         raise ConfigurationError(f"`{path}` is no TOML: {reason}") from reason

@@ -279,7 +279,7 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path, text: str, message: str
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"^there are no settings at `.*/onedoor.toml`: create the file"):
+    with pytest.raises(ConfigurationError, match=r"^there are no settings at `.*/onedoor.toml`: name another file"):
         load_settings(tmp_path / "onedoor.toml", ENVIRONMENT)
 
 

@@ -29,7 +29,8 @@ MISTAKES = {
     ),
     "a source nobody named": (
         "",
-        "`AzureFile` is bound to the source `azure_files`, which no setting names: add `[sources.azure_files]`",
+        "`AzureFile` is bound to the source `azure_files`, which no setting names: "
+        "add `[sources.azure_files]`, or take the mapping out of resolvers/",
     ),
 }
 

@@ -10,9 +10,25 @@ import click
 from auth import users
 from auth.api_keys import DEFAULT_KEY_DAYS
 from auth.policy import Groups
+from onedoor.errors import ConfigurationError
 from onedoor.storage.database import MetadataDatabase
 
 DAYS_OPTION = click.option("--days", default=DEFAULT_KEY_DAYS, show_default=True, help="How long the key opens.")
+
+
+class UserCommandGroup(click.Group):
+    """Refuses `activate` without an offer of its near opposite: nothing undoes a deactivation."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the arguments name. Raises ConfigurationError for `activate`."""
+        if args and args[0] in ("activate", "reactivate"):
+            raise ConfigurationError(
+                f"there is no command `{args[0]}`: a deactivated person cannot come back, "
+                "create them under another e-mail address"
+            )
+        return super().resolve_command(ctx, args)
 
 
 class UserCommandContext(Protocol):
@@ -27,7 +43,7 @@ class UserCommandContext(Protocol):
         ...
 
 
-@click.group("users")
+@click.group("users", cls=UserCommandGroup)
 def user_commands() -> None:
     """Who may have a key."""
 
@@ -102,35 +118,41 @@ def list_groups_command(context: UserCommandContext) -> None:
 
 @group_commands.command("join")
 @click.argument("email")
-@click.argument("group")
+@click.argument("groups", metavar="GROUP...", nargs=-1, required=True)
 @click.pass_obj
-def join_group_command(context: UserCommandContext, email: str, group: str) -> None:
-    """Put a person into a group; they see what it sees within a second.
+def join_group_command(context: UserCommandContext, email: str, groups: Sequence[str]) -> None:
+    """Put a person into groups; they see what these see within a second.
 
     \b
-    Example:
+    Examples:
       python -m onedoor groups join ada@acme.example finance
+      python -m onedoor groups join ada@acme.example finance sales
     """
-    context.load_groups().require(group)
+    registered = context.load_groups()
+    for group in groups:
+        registered.require(group)
     with context.open_database() as database:
-        users.join_group(database, email, group)
-    click.echo(f"{email} is in {group}")
+        for group in groups:
+            users.join_group(database, email, group)
+    click.echo(f"{email} is in {', '.join(groups)}")
 
 
 @group_commands.command("leave")
 @click.argument("email")
-@click.argument("group")
+@click.argument("groups", metavar="GROUP...", nargs=-1, required=True)
 @click.pass_obj
-def leave_group_command(context: UserCommandContext, email: str, group: str) -> None:
-    """Take a person out of a group; they stop seeing what it sees within a second.
+def leave_group_command(context: UserCommandContext, email: str, groups: Sequence[str]) -> None:
+    """Take a person out of groups; they stop seeing what these see within a second.
 
     \b
-    Example:
+    Examples:
       python -m onedoor groups leave ada@acme.example finance
+      python -m onedoor groups leave ada@acme.example finance sales
     """
     with context.open_database() as database:
-        users.leave_group(database, email, group)
-    click.echo(f"{email} is no longer in {group}")
+        for group in groups:
+            users.leave_group(database, email, group)
+    click.echo(f"{email} is no longer in {', '.join(groups)}")
 
 
 @click.group("keys")
@@ -170,16 +192,18 @@ def rotate_key_command(context: UserCommandContext, email: str, days: int) -> No
 
 
 @key_commands.command("revoke")
-@click.argument("key_id")
+@click.argument("key", metavar="KEY_ID|EMAIL")
 @click.pass_obj
-def revoke_key_command(context: UserCommandContext, key_id: str) -> None:
-    """Shut a key for good, within a second. Its id is the part after `od_`; `keys list` shows it.
+def revoke_key_command(context: UserCommandContext, key: str) -> None:
+    """Revoke a key for good, within a second: by its id, which is the part after `od_`, or by its person's address.
 
     \b
-    Example:
+    Examples:
       python -m onedoor keys revoke 4PpNKnMFvEXo
+      python -m onedoor keys revoke ada@acme.example
     """
     with context.open_database() as database:
+        key_id = users.find_key_id(database, key) if "@" in key else key
         users.revoke_key(database, key_id)
     click.echo(f"{key_id} is revoked")
 

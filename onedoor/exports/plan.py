@@ -1,5 +1,6 @@
 """Validate a request for an export and plan it: its columns, and the ranges of rows that workers share."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from onedoor.query.planner.nodes import Page, PlanNode, PushdownStep
 from onedoor.query.selection import coerce_variables
 from onedoor.spi.capabilities import ColumnType
 
-NOT_A_LIST_MESSAGE = "Unknown argument 'after' on field 'Query."
+NOT_A_LIST_PATTERN = re.compile(r"`Query\.\w+` takes no argument `after`")
 """Begins the validation error of a root field that is no list."""
 
 ACCESS_LOST_ERROR = GraphQLErrorInfo(code=ErrorCode.FORBIDDEN, message="what it shows may not be read any more")
@@ -101,7 +102,7 @@ async def validate_export(
 
 def _translate_errors(query: PagedQuery, errors: Sequence[GraphQLErrorInfo]) -> Sequence[GraphQLErrorInfo]:
     """Say of a root field without `after` that it is no list, and drop locations, which are those of our document."""
-    if any(error.message.startswith(NOT_A_LIST_MESSAGE) for error in errors):
+    if any(NOT_A_LIST_PATTERN.match(error.message) for error in errors):
         message = f"`{query.list_key}` at the root is no one list: {ONE_LIST_ADVICE}"
         return [GraphQLErrorInfo(code=ErrorCode.BAD_USER_INPUT, message=message)]
     return [replace(error, locations=()) for error in errors]

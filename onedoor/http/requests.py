@@ -112,9 +112,9 @@ def parse_http_request(head: RequestHead, body: bytes, limits: Limits, documents
     if head.method == "GET":
         return parse_graphql_request(_parse_query_string(head.query_string), limits.variables_depth, documents)
     if head.media_type != JSON or head.charset not in UTF_8_CHARSETS:
-        raise HTTPError(415, f"send the question as `{JSON}`, in UTF-8")
+        raise HTTPError(415, f"send the request as `{JSON}`, in UTF-8")
     if head.content_encoding not in ("", "identity"):
-        raise HTTPError(415, "send the question uncompressed")
+        raise HTTPError(415, "send the request uncompressed")
     return parse_graphql_request(_parse_json(body, "the body"), limits.variables_depth, documents)
 
 
@@ -140,7 +140,7 @@ def _parse_json(text: bytes, what: str) -> Any:
 def parse_graphql_request(parameters: Any, max_depth: int, documents: PersistedDocuments) -> GraphQLRequest:
     """Parse a GraphQL request from a JSON object, whatever carried it. Raises HTTPError, RequestRejected."""
     if not isinstance(parameters, dict):
-        raise HTTPError(400, "send one question, as a JSON object with `query`")
+        raise HTTPError(400, "send one request, as a JSON object with `query`")
     variables, name, extensions = (
         parameters.get("variables"),
         parameters.get("operationName"),

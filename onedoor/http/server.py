@@ -291,7 +291,7 @@ def build_websocket_protocol(limits: Limits) -> type[WebSocketsSansIOProtocol]:
                 return
             self.stop_keepalive()
             self.queue.put_nowait({"type": "websocket.disconnect", "code": CLOSE_GOING_AWAY})
-            self.conn.send_close(CLOSE_GOING_AWAY, "the door is closing, come again")
+            self.conn.send_close(CLOSE_GOING_AWAY, "the server is stopping, connect again")
             self.transport.write(b"".join(self.conn.data_to_send()))
             self.transport.close()
 

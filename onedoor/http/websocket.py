@@ -224,7 +224,7 @@ class WebSocketConnection:
             case MessageType.INIT:
                 raise WebSocketClosed(CloseCode.TOO_MANY_REQUESTS, "`connection_init` came before, send it once")
             case MessageType.SUBSCRIBE if message.id in self.operations:
-                reason = "a question with this `id` is under way, give each its own"
+                reason = "a request with this `id` is under way, give each its own"
                 raise WebSocketClosed(CloseCode.SUBSCRIBER_EXISTS, reason)
             case MessageType.SUBSCRIBE:
                 self.operations[message.id] = group.create_task(self._run_operation(message, reauthenticate))

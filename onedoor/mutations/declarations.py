@@ -133,4 +133,4 @@ def parse_id_field(fields: InputFields, field: str, **types: ColumnType) -> RowV
     try:
         return dict(zip(types, parse_id(tuple(types.values()), fields[field]), strict=True))
     except NoSuchId:
-        raise ConnectorError(f"`{field}` is not the id of anything", ErrorCode.BAD_USER_INPUT) from None
+        raise ConnectorError(f"no row can have the id given as `{field}`", ErrorCode.BAD_USER_INPUT) from None

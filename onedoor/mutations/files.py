@@ -85,5 +85,5 @@ def _parse_own_id(mapping: TypeMapping, field: str, id: str) -> str:
     except NoSuchId:
         store, own = None, ""
     if store != mapping.constants["store"]:
-        raise ConnectorError(f"`{field}` is not of any `{mapping.type}`", ErrorCode.NOT_FOUND)
+        raise ConnectorError(f"no `{mapping.type}` has the id given as `{field}`", ErrorCode.NOT_FOUND)
     return str(own)

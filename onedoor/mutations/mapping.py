@@ -64,9 +64,9 @@ def _parse_row_id(catalog: Catalog, mapping: TypeMapping, text: str) -> RowValue
     try:
         values = dict(zip(columns, build_id_parser(get_capabilities(catalog, mapping), columns)(text), strict=True))
     except NoSuchId:
-        raise ConnectorError(f"`id` is not of any `{mapping.type}`", ErrorCode.NOT_FOUND) from None
+        raise ConnectorError(f"no `{mapping.type}` has this id", ErrorCode.NOT_FOUND) from None
     if any(values[column] != constant for column, constant in mapping.constants.items() if column in values):
-        raise ConnectorError(f"`id` is not of any `{mapping.type}`", ErrorCode.NOT_FOUND)
+        raise ConnectorError(f"no `{mapping.type}` has this id", ErrorCode.NOT_FOUND)
     return values
 
 
@@ -114,7 +114,7 @@ def _to_column_value(column_type: ColumnType, name: str, value: Any) -> Any:
     try:
         return parse_id_part(column_type, value)
     except NoSuchId:
-        raise ConnectorError(f"`{name}` is not the id of anything", ErrorCode.BAD_USER_INPUT) from None
+        raise ConnectorError(f"no row can have the id given as `{name}`", ErrorCode.BAD_USER_INPUT) from None
 
 
 def find_input_problems(

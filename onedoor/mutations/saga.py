@@ -133,7 +133,9 @@ async def _compensate_rejected(execution: IntentExecution, rejection: ChangeReje
     if state is IntentState.PARTIALLY_APPLIED:
         return build_partial_error(intent.id, execution.describe_steps(), build_audit_facts(context, history))
     if state is IntentState.COMPENSATED:
-        reason = f"{rejection.reason}; what was made of change `{intent.id}` was undone"
+        undone = [first for first in execution.list_first_attempts() if first.outcome is StepOutcome.COMPENSATED]
+        names = ", ".join(f"`{first.name}`" for first in undone)
+        reason = f"{rejection.reason}; what change `{intent.id}` made of {names} was undone"
         return MutationError(reason, rejection.code, build_audit_facts(context, history))
     return MutationError(rejection.reason, rejection.code)
 

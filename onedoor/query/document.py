@@ -21,6 +21,7 @@ from graphql import (
 
 from onedoor.errors import ErrorCode, GraphQLErrorInfo, RequestRejected
 from onedoor.model.catalog import Limits
+from onedoor.query.suggestions import describe_errors
 
 COUNT_CEILING = 1_000_000_000
 
@@ -212,7 +213,7 @@ def parse_document(schema: GraphQLSchema, text: str, limits: Limits) -> ParsedDo
     check_document_size(node, limits)
     errors = _validate_document(schema, node)
     if errors:
-        raise RequestRejected(*(convert_graphql_error(ErrorCode.GRAPHQL_VALIDATION_FAILED, error) for error in errors))
+        raise RequestRejected(*convert_schema_errors(schema, ErrorCode.GRAPHQL_VALIDATION_FAILED, errors))
     return ParsedDocument(
         text=text,
         node=node,
@@ -281,6 +282,16 @@ def _parse_within_limits(text: str, tokens: int) -> DocumentNode:
         raise RequestRejected(convert_graphql_error(ErrorCode.GRAPHQL_PARSE_FAILED, error)) from None
     except RecursionError:
         raise RequestRejected(TOO_DEEP) from None
+
+
+def convert_schema_errors(
+    schema: GraphQLSchema, code: ErrorCode, errors: Sequence[GraphQLError]
+) -> list[GraphQLErrorInfo]:
+    """Convert errors against a schema, the caller's view of it: the messages suggest names that it has."""
+    return [
+        replace(convert_graphql_error(code, error), message=message[:MESSAGE_CHARACTERS_MAX])
+        for error, message in zip(errors, describe_errors(schema, errors), strict=True)
+    ]
 
 
 def convert_graphql_error(code: ErrorCode, error: GraphQLError) -> GraphQLErrorInfo:

@@ -38,7 +38,7 @@ from onedoor.errors import ErrorCode, GraphQLErrorInfo, RequestRejected
 from onedoor.model.catalog import Limits
 from onedoor.model.names import NoSuchId
 from onedoor.model.parameters import Parameter, parameterize, substitute
-from onedoor.query.document import ParsedDocument, convert_graphql_error
+from onedoor.query.document import ParsedDocument, convert_graphql_error, convert_schema_errors
 
 ENTITIES_FIELD, SERVICE_FIELD, ENTITY_UNION, ANY_SCALAR = "_entities", "_service", "_Entity", "_Any"
 
@@ -150,7 +150,7 @@ def coerce_variables(
     nodes = operation.variable_definitions or ()
     coerced = get_variable_values(schema, nodes, dict(given), max_errors=20, hide_suggestions=True)
     if not isinstance(coerced, VariableValues):
-        raise RequestRejected(*(convert_graphql_error(ErrorCode.BAD_USER_INPUT, error) for error in coerced))
+        raise RequestRejected(*convert_schema_errors(schema, ErrorCode.BAD_USER_INPUT, coerced))
     parameterized = {
         name: _parameterize_variable(schema, value, coerced.sources[name].signature.type, name)
         for name, value in coerced.coerced.items()
@@ -354,10 +354,10 @@ class FieldCollector:
         """Return the arguments of a field. Raises RequestRejected.
 
         A variable without a value leaves a field of a mutation's input out, which is then not changed; elsewhere it is
-        refused, as it would widen the question.
+        refused, as it would widen the request.
         """
         for missing in () if is_mutation else self.find_missing_variables(node):
-            message = f"`${missing}` stands in a filter or an order but was not given, which would widen the question"
+            message = f"`${missing}` stands in a filter or an order but was not given, which would widen the request"
             raise RequestRejected(GraphQLErrorInfo(code=ErrorCode.BAD_USER_INPUT, message=message))
         try:
             arguments = get_argument_values(definition, node, self.variable_values, hide_suggestions=True)

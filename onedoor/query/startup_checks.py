@@ -63,7 +63,10 @@ def _check_collection(catalog: Catalog, mapping: TypeMapping) -> Iterator[str]:
         yield f"there is a binding of `{mapping.type}`, but no such type in schema/"
     if mapping.source not in catalog.connectors:
         name = mapping.source
-        yield f"`{mapping.type}` is bound to the source `{name}`, which no setting names: add `[sources.{name}]`"
+        yield (
+            f"`{mapping.type}` is bound to the source `{name}`, which no setting names: add `[sources.{name}]`, "
+            "or take the mapping out of resolvers/"
+        )
     try:
         catalog.connectors[mapping.source].capabilities(mapping.collection)
     except KeyError:

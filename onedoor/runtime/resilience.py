@@ -242,7 +242,9 @@ def check_breaker(connector: ResilientConnector) -> None:
     if connector.failures < BREAKER_FAILURES:
         return
     if connector.clock() < connector.probe_at:
-        raise ConnectorError(f"`{connector.name}` has not answered of late, it is tried again within a second")
+        raise ConnectorError(
+            f"`{connector.name}` is unavailable after repeated failures, and is tried again within a second"
+        )
     connector.probe_at = connector.clock() + PROBE_SECONDS
 
 
@@ -254,7 +256,7 @@ def record_failure(connector: ResilientConnector) -> None:
 
 def _build_overloaded_error(connector: ResilientConnector) -> ConnectorError:
     return ConnectorError(
-        f"`{connector.name}` has too many questions to answer now, ask again", ErrorCode.SOURCE_OVERLOADED
+        f"`{connector.name}` has too many requests under way and waiting, try again later", ErrorCode.SOURCE_OVERLOADED
     )
 
 

@@ -87,6 +87,20 @@ def test_a_person_joins_leaves_and_is_deactivated(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("ada")
+def test_a_person_joins_and_leaves_several_groups_at_once(run: Run) -> None:
+    assert run("groups", "join", ADA, "finance", "sales").stdout == f"{ADA} is in finance, sales\n"
+    assert "everyone finance sales" in run("users", "list").stdout
+    assert run("groups", "leave", ADA, "finance", "sales").stdout == f"{ADA} is no longer in finance, sales\n"
+
+
+@pytest.mark.usefixtures("ada")
+def test_a_key_is_revoked_by_the_address_of_its_person(run: Run) -> None:
+    id = run("keys", "create", ADA).stdout.split("_")[1]
+    assert run("keys", "revoke", ADA).stdout == f"{id} is revoked\n"
+    assert len([line for line in run("keys", "list").stdout.splitlines() if id in line and len(line.split()) == 5]) == 1
+
+
+@pytest.mark.usefixtures("ada")
 def test_the_old_name_of_a_command_still_runs(run: Run) -> None:
     assert run("people", "list").stdout == run("users", "list").stdout
 
@@ -100,10 +114,16 @@ def test_the_register_of_groups_needs_no_settings() -> None:
     ("words", "message"),
     [
         (("groups", "join", ADA, "sale"), "there is no group `sale`: did you mean `sales`"),
+        (("groups", "join", ADA, "finance", "sale"), "there is no group `sale`: did you mean `sales`"),
+        (("keys", "revoke", ADA), f"`{ADA}` has no key to revoke"),
+        (("users", "activate", ADA),
+         "there is no command `activate`: a deactivated person cannot come back, "
+         "create them under another e-mail address"),
         (("keys", "rotate", ADA), f"`{ADA}` has no key to rotate: create one"),
         (("keys", "create", "ada@acme.exampl"), f"there is no person `ada@acme.exampl`: did you mean `{ADA}`"),
         (("--config", "/nowhere", "keys", "list"),
-         "there are no settings at `/nowhere`: create the file, or name another with `--config`"),
+         "there are no settings at `/nowhere`: name another file with `--config`, "
+         "or begin a company with `python -m onedoor new FOLDER`"),
     ],
 )  # fmt: skip
 @pytest.mark.usefixtures("ada")

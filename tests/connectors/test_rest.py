@@ -361,6 +361,21 @@ async def test_an_api_that_is_down_could_not_be_reached(closed_port: int) -> Non
 
 
 @pytest.mark.parametrize(
+    ("by", "parameter"), [pytest.param("page", "page", id="by page"), pytest.param("offset", "skip", id="by row")]
+)
+async def test_an_api_that_repeats_one_page_is_named_with_the_parameter_that_it_ignores(
+    open_source: OpenSource, by: str, parameter: str
+) -> None:
+    server = ScriptedServer(json_response(USERS))
+    error = await read_failure(await open_source(server, {**USER, "paging": {"by": by, "parameter": parameter}}))
+    assert (error.reason, error.code) == (
+        f"the API gave page 1 again for page 2: its parameter `{parameter}` has no effect",
+        ErrorCode.SOURCE_INVALID,
+    )
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
     ("paging", "response"),
     [
         pytest.param(

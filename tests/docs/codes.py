@@ -47,7 +47,8 @@ CODES: Mapping[ErrorCode, Told] = {
     ErrorCode.GRAPHQL_VALIDATION_FAILED: Told(
         when="The document is not valid for the schema: an unknown field, a wrong argument, a missing selection.",
         statuses=REFUSED,
-        remedy="Look the name up in the schema; similar names are not suggested.",
+        remedy="Take what the message suggests: a near name, or how a value is written. It names only what your "
+        "introspection shows.",
         asked="{ nothing }",
     ),
     ErrorCode.BAD_USER_INPUT: Told(

@@ -253,7 +253,7 @@ async def test_a_denied_mutation_is_not_in_the_schema_that_its_caller_sees() -> 
     )
     found = await run(at, acme.caller("support"), LIT, id="1", lit=True)
     assert codes(found) in ([ErrorCode.GRAPHQL_VALIDATION_FAILED], [ErrorCode.BAD_REQUEST])
-    assert "light" not in found.errors[0].message or "Cannot query field" in found.errors[0].message
+    assert "light" not in found.errors[0].message or "has no field `light`" in found.errors[0].message
     assert (await run(at, acme.caller("sales"), LIT, id="1", lit=True)).data == {"light": {"id": "1", "lit": True}}
 
 

@@ -70,7 +70,7 @@ async def test_a_composite_id_names_a_row_and_so_do_its_parts(here: World) -> No
 
 async def test_a_constant_column_is_in_the_id_and_is_not_sent(here: World) -> None:
     await here.mutate("putLocker", id="V:7:1", text="a")
-    with pytest.raises(ConnectorError, match="`id` is not of any `Locker`"):
+    with pytest.raises(ConnectorError, match="no `Locker` has this id"):
         await here.mutate("putLocker", id="W:7:1", text="b")
     assert [each["text"] for each in here.vault.all("entry")] == ["a"]
     assert [each["row"] for each in await here.read_history("Locker")] == ["V:7:1"]
@@ -88,13 +88,13 @@ REFUSED = [
         "updateAccount", {"id": "7", "name": None}, ErrorCode.BAD_USER_INPUT, "`name` cannot be null", id="null"
     ),
     pytest.param(
-        "updateAccount", {"id": "x", "name": "a"}, ErrorCode.NOT_FOUND, "`id` is not of any `Account`", id="no id"
+        "updateAccount", {"id": "x", "name": "a"}, ErrorCode.NOT_FOUND, "no `Account` has this id", id="no id"
     ),
     pytest.param(
         "updateAccount", {"id": "8", "name": "a"}, ErrorCode.NOT_FOUND, "there is no such account", id="no row"
     ),
     pytest.param(
-        "updateAccount", {"id": "7", "ownerId": "x"}, ErrorCode.BAD_USER_INPUT, "`ownerId` is not the id", id="link"
+        "updateAccount", {"id": "7", "ownerId": "x"}, ErrorCode.BAD_USER_INPUT, "the id given as `ownerId`", id="link"
     ),
     pytest.param("createAccount", {"id": "7", "name": "a"}, ErrorCode.ALREADY_EXISTS, "there is such an", id="there"),
     pytest.param(

@@ -106,7 +106,7 @@ async def test_a_default_time_is_that_of_the_first_request_and_no_part_of_what_i
 
 async def test_the_history_holds_an_undone_change_and_the_one_that_undid_it(here: World) -> None:
     here.board.faults = [bank.refuse]
-    with pytest.raises(MutationError, match=r"it does not want to; what was made of change `.*` was undone"):
+    with pytest.raises(MutationError, match=r"it does not want to; what change `.*` made of `account`.* was undone"):
         await here.mutate("openAccount", **GIVEN)
     made, undone = await here.read_history("Account")
     assert [(each["verb"], each["state"]) for each in (made, undone)] == [("create", "UNDONE"), ("delete", "DONE")]

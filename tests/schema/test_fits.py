@@ -55,7 +55,8 @@ def opener() -> Catalog:
 MISFITS = [
     pytest.param(
         rebound("Customer", source="crm"),
-        "`Customer` is bound to the source `crm`, which no setting names: add `[sources.crm]`",
+        "`Customer` is bound to the source `crm`, which no setting names: add `[sources.crm]`, or take the "
+        "mapping out of resolvers/",
         id="an unknown source",
     ),
     pytest.param(

@@ -1,12 +1,14 @@
 """Under `introspection = "own"` a hidden name answers exactly as one that does not exist."""
 
 import json
+import re
 from dataclasses import replace
 from functools import partial
+from random import Random
 from typing import Any
 
 import pytest
-from graphql import DocumentNode, get_introspection_query, parse, validate_schema
+from graphql import DocumentNode, GraphQLSchema, get_introspection_query, parse, validate_schema
 
 from onedoor.query.context import QueryEngine
 from onedoor.schema.builder import build_document, build_from_document, build_schema_and_policy, derive_policy
@@ -64,9 +66,49 @@ async def test_a_hidden_name_answers_as_an_unknown_one(own: QueryEngine, text: s
     unknown = "z" * len(name)
     hidden = await ask(own, text.replace("HERE", name), "marketing")
     nothing = await ask(own, text.replace("HERE", unknown), "marketing")
-    said = [(each.code, each.message.replace(name, unknown)) for each in hidden.errors]
-    assert said == [(each.code, each.message) for each in nothing.errors]
+    said = [(each.code, without_suggestions(each.message).replace(name, unknown)) for each in hidden.errors]
+    assert said == [(each.code, without_suggestions(each.message)) for each in nothing.errors]
     assert hidden.rejected
+
+
+def without_suggestions(message: str) -> str:
+    """Cut the names that are suggested, which depend on how the unknown name is spelled."""
+    return message.partition("; ")[0]
+
+
+def list_names(schema: GraphQLSchema) -> set[str]:
+    """Every name that introspection of a schema shows."""
+    names = set(schema.type_map)
+    for type in schema.type_map.values():
+        members = {**getattr(type, "fields", {}), **getattr(type, "values", {})}
+        names |= members.keys() | {argument for member in members.values() for argument in getattr(member, "args", ())}
+    return names
+
+
+def misspell(name: str, random: Random) -> str:
+    """Drop, double or swap a letter."""
+    place = random.randrange(len(name) - 1)
+    changed = random.choice((name[place + 1], name[place] * 2 + name[place + 1], name[place + 1] + name[place]))
+    return name[:place] + changed + name[place + 2 :]
+
+
+@pytest.mark.parametrize("group", ["marketing", "support"])
+async def test_no_typo_brings_out_a_name_that_the_caller_may_not_know(own: QueryEngine, group: str) -> None:
+    random = Random(11)
+    shown = list_names(build_visible_schema(DOCUMENT, RULES, frozenset({"everyone", group})))
+    hidden = sorted(list_names(build_schema_and_policy(load_schema_modules())[0]) - shown)
+    assert hidden
+    for text, _ in HIDDEN.values():
+        for name in random.sample(hidden, 12):
+            for typo in (misspell(name, random), name):
+                answer = await ask(own, text.replace("HERE", typo), group)
+                suggested = set(re.findall(r"\w+", " ".join(error.message for error in answer.errors)))
+                assert suggested.isdisjoint({*hidden} - {typo}), (text, typo)
+
+
+async def test_a_typo_of_a_name_that_the_caller_may_know_brings_it_out(own: QueryEngine) -> None:
+    answer = await ask(own, "{ employees { nodes { fulName } } }", "marketing")
+    assert [error.message for error in answer.errors] == ["`Employee` has no field `fulName`; did you mean `fullName`"]
 
 
 @pytest.mark.parametrize(("text", "given", "name"), CHANGES.values(), ids=CHANGES)
@@ -78,7 +120,7 @@ async def test_a_hidden_change_answers_as_an_unknown_one(
         variables = json.loads(json.dumps(given).replace("HERE", each))
         told = await ask(own, text.replace("HERE", each), "finance", variables=variables)
         assert told.rejected
-        said.append([(one.code, one.message.replace(each, "HERE")) for one in told.errors])
+        said.append([(one.code, without_suggestions(one.message).replace(each, "HERE")) for one in told.errors])
     assert said[0] == said[1]
 
 

@@ -30,7 +30,7 @@ ERRORS_BY_TYPE: Mapping[str, StatusError] = {
     "timeout": GAVE_UP,
     "canceled": GAVE_UP,
     "unavailable": StatusError(message="is not ready yet", retryable=True),
-    "not_found": StatusError(message="does not know this question", code=ErrorCode.SOURCE_INVALID),
+    "not_found": StatusError(message="does not know this request", code=ErrorCode.SOURCE_INVALID),
 }
 """By the `errorType` of a response."""
 

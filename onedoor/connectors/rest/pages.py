@@ -19,6 +19,8 @@ from onedoor.spi.scan import ScanRequest
 RequestPage: TypeAlias = tuple[RestRequest, Sequence[JsonItem]]
 """A request, and the items of one page of its responses."""
 
+COUNTED_STYLES = frozenset({PagingStyle.PAGE, PagingStyle.OFFSET})
+
 OBJECT_TYPES = frozenset({dict})
 
 JSON_SCALAR_TYPES = frozenset({str, int, float, bool})
@@ -57,9 +59,12 @@ async def _iterate_pages(
     first = await client.get(request.path, (*request.parameters, *_build_page_parameters(paging, request, 0, "")))
     if first is None and request.path_values:
         return
-    response = _require_response(first)
+    response, previous_items, page = _require_response(first), None, 1
     while True:
         items = _extract_rows(response.body, request.rows_path, collection)
+        if items and items == previous_items and paging is not None and paging.by in COUNTED_STYLES:
+            raise _build_repeated_page_error(paging, page)
+        previous_items, page = items, page + 1
         yield await _fetch_full_rows(client, items, collection, request) if collection.each else items
         if paging is None:
             return
@@ -74,6 +79,11 @@ async def _iterate_pages(
         else:
             page_parameters = _build_page_parameters(paging, request, position, marker)
             response = _require_response(await client.get(request.path, (*request.parameters, *page_parameters)))
+
+
+def _build_repeated_page_error(paging: RestPaging, page: int) -> ConnectorError:
+    message = f"the API gave page {page - 1} again for page {page}: its parameter `{paging.parameter}` has no effect"
+    return ConnectorError(message, ErrorCode.SOURCE_INVALID)
 
 
 async def _fetch_full_rows(

@@ -219,7 +219,8 @@ def _map_write_status(response: ClientResponse, operation: WriteOperation) -> Ch
         return ChangeRejected(f"the API takes no more calls for now, ask again {later}", ErrorCode.SOURCE_OVERLOADED)
     code = operation.refusals.get(status) or DEFAULT_ERROR_CODES.get(status)
     if code is not None:
-        return ChangeRejected(REJECTION_MESSAGES[code], code)
+        detail = f" with status {status}" if code is ErrorCode.BAD_USER_INPUT else ""
+        return ChangeRejected(REJECTION_MESSAGES[code] + detail, code)
     error = map_http_error(status, API)
     if UNAUTHORIZED <= status < SERVER_ERROR and status not in UNCERTAIN_STATUSES:
         return ChangeRejected(error.reason, error.code)

@@ -331,7 +331,7 @@ def map_mysql_error(error: Exception) -> ConnectorError:
     if is_mysql_connection_lost(error):
         return ConnectorError("the database does not answer", retryable=True)
     if isinstance(error, INVALID_STATEMENT_ERRORS):
-        return ConnectorError("the database cannot answer this question", ErrorCode.CANNOT_ANSWER)
+        return ConnectorError("the database cannot answer this request", ErrorCode.CANNOT_ANSWER)
     return ConnectorError("the database could not answer")
 
 

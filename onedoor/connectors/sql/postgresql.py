@@ -283,7 +283,7 @@ def map_postgresql_error(error: Exception) -> ConnectorError:
         return build_unreadable_error()
     if (error.sqlstate or "")[:2] in SERVER_STATE_CLASSES:
         return ConnectorError("the database could not answer")
-    return ConnectorError("the database cannot answer this question", ErrorCode.CANNOT_ANSWER)
+    return ConnectorError("the database cannot answer this request", ErrorCode.CANNOT_ANSWER)
 
 
 async def create_postgresql_writer(options: PostgresqlOptions, statements: StatementCache) -> SqlWriter:

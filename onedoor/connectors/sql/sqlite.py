@@ -238,7 +238,7 @@ def _fetch_unless_cancelled(
 
 def map_sqlite_error(error: sqlite3.Error) -> ConnectorError:
     if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG):
-        return ConnectorError("the database cannot answer so large a question", ErrorCode.CANNOT_ANSWER)
+        return ConnectorError("the database cannot answer so large a request", ErrorCode.CANNOT_ANSWER)
     return ConnectorError("the database could not answer")
 
 

@@ -203,7 +203,7 @@ def _describe_reference_failure(reference: ForeignKey | None, change: RowChange 
     ):
         return f"other rows still refer to this row of {table}"
     columns = format_column_names(reference.columns if reference else (), f"a reference of {table}")
-    return f"{columns} names no row that there is"
+    return f"no row has the key given as {columns}"
 
 
 def map_lookup_failure(failure: WriteFailure) -> ConnectorError:

@@ -136,7 +136,7 @@ class ExecutionState:
 
 def build_too_many_keys_error(state: ExecutionState, source: str) -> ConnectorError:
     limit = f"the limit `cross_source_keys_max` of {state.limits.cross_source_keys_max}"
-    message = f"joining with `{source}` needs more keys than {limit}, filter it more"
+    message = f"joining with `{source}` needs more keys than {limit}; narrow the filter"
     return ConnectorError(message, ErrorCode.LIMIT_EXCEEDED)
 
 

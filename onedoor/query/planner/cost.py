@@ -51,7 +51,7 @@ def compute_cost(catalog: Catalog, plan: Plan, variables: Mapping[str, Any]) -> 
     cost = min(COST_CEILING, sum(_compute_node_cost(catalog, node, variables) for node in plan.roots))
     if cost > catalog.limits.cost_max:
         limit = f"the limit `cost_max` of {catalog.limits.cost_max}"
-        message = f"the question may return {cost} objects, over {limit}: ask for fewer with `first`, or in parts"
+        message = f"the request may return {cost} objects, over {limit}: ask for fewer with `first`, or in parts"
         raise RequestRejected(GraphQLErrorInfo(code=ErrorCode.LIMIT_EXCEEDED, message=message))
     return cost
 

@@ -35,8 +35,8 @@ async def test_what_cannot_be_undone_is_named(door: Door, hub: Hub) -> None:
     told("step 3 and undoing step 2 refused:", code, said)
     assert code == "CHANGE_UNSETTLED"
     assert said.partition(": ")[2] == (
-        "`deployment` was undone, `githubDeployment` stands (the API refused the values), "
-        "`githubStatus` was not made (the API refused the values)"
+        "`deployment` was undone, `githubDeployment` stands (the API refused the values with status 422), "
+        "`githubStatus` was not made (the API refused the values with status 422)"
     )
     assert await version(door, "8.5.0") == []
     assert await statuses(hub, "8.5.0") == []

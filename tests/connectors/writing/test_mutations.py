@@ -141,9 +141,11 @@ async def test_a_dry_run_says_nothing_and_a_key_says_it_once(door: Door, slack: 
 
 async def test_what_is_no_id_is_told_by_its_field(door: Door) -> None:
     assert await refused(door, "updateMessage", {"id": "C1", "text": "x"}) == (
-        "BAD_USER_INPUT", "`id` is not the id of anything",
+        "BAD_USER_INPUT", "no row can have the id given as `id`",
     )  # fmt: skip
-    assert (await refused(door, "replyToMessage", {"messageId": "C1:2:3", "text": "x"}))[1].startswith("`messageId` is")
+    assert (await refused(door, "replyToMessage", {"messageId": "C1:2:3", "text": "x"}))[1].endswith(
+        "the id given as `messageId`"
+    )
 
 
 async def test_a_day_is_made_put_changed_and_deleted(door: Door, acme_servers: Running) -> None:

@@ -151,7 +151,7 @@ def test_a_question_that_cannot_be_asked_is_told_in_words(acme: Acme, visiting: 
     visit = visiting()
     opens(visit, acme, "sales", MISTAKEN)
 
-    assert visit.page.locator(".plan .faults li p").inner_text() == "Cannot query field 'nme' on type 'Customer'."
+    assert visit.page.locator(".plan .faults li p").inner_text() == "`Customer` has no field `nme`; did you mean `name`"
     assert boxes(visit) == []
 
 

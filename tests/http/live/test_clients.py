@@ -93,7 +93,7 @@ async def test_gql_hears_of_each_event(door: Door) -> None:
         await until(lambda: door.outcomes("subscription") == ["answered"])
         await door.changed("20")
         assert (await first)["customerChanged"]["name"]
-        with pytest.raises(TransportQueryError, match="Cannot query field"):
+        with pytest.raises(TransportQueryError, match="has no field"):
             await session.execute(gql("{ nothing }"))
         await events.aclose()
     await until(lambda: "cancelled" in door.outcomes("subscription"))

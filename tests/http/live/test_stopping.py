@@ -16,7 +16,7 @@ async def test_sockets_are_closed_with_1001_and_streams_completed(door: Door) ->
     await until(lambda: len(door.records()) == 2)
     began = time.monotonic()
     stopping = asyncio.create_task(door.server.shutdown())
-    assert await talk.closed() == (1001, "the door is closing, come again")
+    assert await talk.closed() == (1001, "the server is stopping, connect again")
     assert [await stream.heard() for _ in range(2)] == [("complete", None), ("end", None)]
     await stopping
     assert time.monotonic() - began < WITHIN

@@ -119,7 +119,7 @@ async def test_a_question_over_the_limit_is_refused_before_anything_is_fetched()
         True,
         [],
         [
-            "the question may return 1001000 objects, over the limit `cost_max` of 200000:"
+            "the request may return 1001000 objects, over the limit `cost_max` of 200000:"
             " ask for fewer with `first`, or in parts"
         ],
     )

@@ -38,7 +38,11 @@ OPERATIONS: dict[str, tuple[int, str, str]] = {
     "tests_max": (1, PAIR, "ask in parts"),
     "filter_depth_max": (1, NESTED, "ask in parts"),
     "cost_max": (2, "{ customers(first: 3) { nodes { id } } }", "ask for fewer with `first`, or in parts"),
-    "cross_source_keys_max": (1, '{ usageDays(where: {customer: {name: {ne: ""}}}) { totalCount } }', "filter it more"),
+    "cross_source_keys_max": (
+        1,
+        '{ usageDays(where: {customer: {name: {ne: ""}}}) { totalCount } }',
+        "narrow the filter",
+    ),
     "rows_read": (1, "{ customers(first: 3) { nodes { id } } }", "filter it"),
     "scratch_bytes": (1, "{ customers(first: 3) { nodes { id } } }", "filter it or ask again later"),
     "scratch_disk_bytes": (1, "{ customers(first: 3) { nodes { name email } } }", "filter it or ask again later"),

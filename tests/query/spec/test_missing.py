@@ -1,4 +1,4 @@
-"""A variable without a value may leave out an argument, but no part of a filter, which would widen the question."""
+"""A variable without a value may leave out an argument, but no part of a filter, which would widen the request."""
 
 import pytest
 
@@ -23,7 +23,7 @@ async def test_a_filter_that_lost_a_part_is_refused(at: QueryEngine, text: str) 
         [
             (
                 "BAD_USER_INPUT",
-                "`$f` stands in a filter or an order but was not given, which would widen the question",
+                "`$f` stands in a filter or an order but was not given, which would widen the request",
             )
         ],
     )

@@ -77,7 +77,7 @@ async def asked(at: ResilientConnector) -> Any:
         return failure.code, failure.reason
 
 
-OPEN = (ErrorCode.SOURCE_UNAVAILABLE, "`it` has not answered of late, it is tried again within a second")
+OPEN = (ErrorCode.SOURCE_UNAVAILABLE, "`it` is unavailable after repeated failures, and is tried again within a second")
 
 
 async def test_rows_pass_through() -> None:
@@ -182,7 +182,7 @@ async def test_a_full_bulkhead_refuses_at_once_and_lets_those_who_wait_in() -> N
     called = at.counters["calls"]
     go.set()
 
-    assert refused == (ErrorCode.SOURCE_OVERLOADED, "`it` has too many questions to answer now, ask again")
+    assert refused == (ErrorCode.SOURCE_OVERLOADED, "`it` has too many requests under way and waiting, try again later")
     assert called == 2
     assert await asyncio.gather(*running) == [ROWS] * 5
 

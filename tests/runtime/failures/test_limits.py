@@ -81,7 +81,7 @@ async def test_a_full_source_refuses_who_comes_too_much(house: Catalog, slack: H
     slack.go.set()
     served = await asyncio.gather(*waiting)
 
-    message = "`slack` has too many questions to answer now, ask again"
+    message = "`slack` has too many requests under way and waiting, try again later"
     assert failed(answer) == [("SOURCE_OVERLOADED", message, ("channels",))]
     assert answer.data["customers"] is not None
     assert [failed(each) for each in served] == [[]] * 5

@@ -75,7 +75,7 @@ async def test_however_it_is_written_it_costs_the_same_and_is_not_fetched(
     told = await weighed(at, text, **variables)
     (fault,) = told.errors
     assert (told.rejected, list(told.scan_stats), fault.code) == (True, [], "LIMIT_EXCEEDED")
-    found = int(fault.message.removeprefix("the question may return ").partition(" ")[0])
+    found = int(fault.message.removeprefix("the request may return ").partition(" ")[0])
     assert abs(found - OVER) <= 1000
 
 

@@ -118,7 +118,7 @@ async def test_no_error_of_a_fuzzed_question_tells_how_the_house_is_built(
 
 AWAY = {"TimeoutError": "`internal` did not answer within 2 s", "ConnectorError": "`internal` is away"}
 """What a source raises by itself when it does not answer: no crash, so nothing is logged."""
-SPARED = "`internal` has not answered of late, it is tried again within a second"
+SPARED = "`internal` is unavailable after repeated failures, and is tried again within a second"
 
 
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda each: type(each).__name__)

@@ -36,7 +36,10 @@ const BUNDLES = {
   "apollo-client": `
     export * from "@apollo/client";
     export { relayStylePagination } from "@apollo/client/utilities";
-    export { PersistedQueryLink } from "@apollo/client/link/persisted-queries";`,
+    export { PersistedQueryLink } from "@apollo/client/link/persisted-queries";
+    export { GraphQLWsLink } from "@apollo/client/link/subscriptions";
+    export { OperationTypeNode } from "graphql";
+    export { tap } from "rxjs";`,
   urql: `
     export * from "@urql/core";
     export { persistedExchange } from "@urql/exchange-persisted";`,

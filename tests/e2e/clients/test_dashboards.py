@@ -1,4 +1,4 @@
-"""Real clients, as they come: a question across four sources, a list over many pages, a field that is withheld."""
+"""Real clients, as they come: a question across four sources, a list over many pages, a field that is denied."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -53,8 +53,8 @@ async def test_a_list_is_read_page_by_page(page: str, shown: Callable[[str], Any
 
 
 @pytest.mark.parametrize("page", PAGES)
-async def test_a_withheld_field_is_told_apart_from_an_empty_one(page: str, shown: Callable[[str], Any]) -> None:
-    assert shown(page)["credit"] == {"name": "Granit Foods AB", "limit": None, "withheld": [FORBIDDEN]}
+async def test_a_denied_field_differs_from_an_empty_one(page: str, shown: Callable[[str], Any]) -> None:
+    assert shown(page)["credit"] == {"name": "Granit Foods AB", "limit": None, "denied": [FORBIDDEN]}
 
 
 def without_typenames(value: Any) -> Any:
@@ -69,7 +69,7 @@ def without_typenames(value: Any) -> Any:
 async def test_gql_reads_amounts_as_decimals(door: Door, plain: Any) -> None:
     told = await plain(f'{{ customer(id: "{ID}") {{ revenue(first: 3) {{ nodes {{ revenue }} }} }} }}')
     async with board.connected(door.url, door.key) as session:
-        found = await board.board(session, ID)
+        found = await board.load_board(session, ID)
 
     assert [each["revenue"] for each in found["revenue"]["nodes"]] == [
         Decimal(each["revenue"]) for each in told["customer"]["revenue"]["nodes"]
@@ -79,14 +79,14 @@ async def test_gql_reads_amounts_as_decimals(door: Door, plain: Any) -> None:
 async def test_gql_reads_a_list_page_by_page(door: Door, plain: Any) -> None:
     told = await plain("{ customers(first: 1000) { nodes { name } } }")
     async with board.connected(door.url, door.key) as session:
-        found = await board.names(session, 15)
+        found = await board.list_names(session, 15)
 
     assert found == [each["name"] for each in told["customers"]["nodes"]]
 
 
-async def test_gql_tells_a_withheld_field_apart_from_an_empty_one(door: Door) -> None:
+async def test_gql_tells_a_denied_field_from_an_empty_one(door: Door) -> None:
     async with board.connected(door.url, door.key) as session:
-        customer, errors = await board.credit(session, ID)
+        customer, errors = await board.load_credit(session, ID)
 
     assert customer == {"name": "Granit Foods AB", "creditLimit": None}
     assert [(each["path"], each["extensions"]["code"]) for each in errors] == [

@@ -5,14 +5,17 @@ import { registerHooks } from "node:module";
 const BUNDLES = {
   "@apollo/client": "apollo-client",
   "@apollo/client/link/persisted-queries": "apollo-client",
+  "@apollo/client/link/subscriptions": "apollo-client",
   "@apollo/client/utilities": "apollo-client",
   "@graphql-codegen/core": "graphql-codegen",
   "@urql/core": "urql",
   "@urql/exchange-persisted": "urql",
+  graphql: "apollo-client",
   "graphql-http": "graphql-http",
   "graphql-sse": "graphql-sse",
   "graphql-ws": "graphql-ws",
   "relay-runtime": "relay-runtime",
+  rxjs: "apollo-client",
 };
 const TAG = /\bgraphql`\s*(?:query|fragment)\s+(\w+)[^`]*`/g;
 

@@ -27,10 +27,10 @@ export async function names(client: ApolloClient, first: number) {
 
 export async function credit(client: ApolloClient, id: string) {
   const { data, error } = await client.query({ query: CreditDocument, variables: { id }, errorPolicy: "all" });
-  const withheld = CombinedGraphQLErrors.is(error) ? error.errors : [];
+  const denied = CombinedGraphQLErrors.is(error) ? error.errors : [];
   return {
     name: data?.customer?.name,
     limit: data?.customer?.creditLimit,
-    withheld: withheld.map(({ extensions }) => ({ code: extensions?.code, owner: extensions?.owner })),
+    denied: denied.map(({ extensions }) => ({ code: extensions?.code, owner: extensions?.owner })),
   };
 }

@@ -1,4 +1,4 @@
-"""What a notebook or a job asks of the door, by gql."""
+"""Query Onedoor from a notebook or a script, with gql."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,35 +25,35 @@ CREDIT = "query ($id: ID!) { customer(id: $id) { name creditLimit } }"
 
 @asynccontextmanager
 async def connected(url: str, key: str) -> AsyncIterator[AsyncClientSession]:
-    """A session that checks questions against the schema before it asks, and makes amounts Decimals."""
+    """Open a session that validates documents before it sends them and parses amounts as Decimal."""
     transport = AIOHTTPTransport(url=url, headers={"Authorization": f"Bearer {key}"})
-    async with Client(transport=transport, schema=schema(), parse_results=True) as session:
+    async with Client(transport=transport, schema=load_schema(), parse_results=True) as session:
         yield session
 
 
-def schema() -> GraphQLSchema:
-    made = build_schema(Path("schema/schema.graphql").read_text(encoding="utf-8"))
-    update_schema_scalars(made, SCALARS)
-    return made
+def load_schema() -> GraphQLSchema:
+    schema = build_schema(Path("schema/schema.graphql").read_text(encoding="utf-8"))
+    update_schema_scalars(schema, SCALARS)
+    return schema
 
 
-async def board(session: AsyncClientSession, id: str) -> Any:
+async def load_board(session: AsyncClientSession, id: str) -> Any:
     return (await session.execute(GraphQLRequest(BOARD, variable_values={"id": id})))["customer"]
 
 
-async def names(session: AsyncClientSession, first: int) -> list[str]:
-    found: list[str] = []
+async def list_names(session: AsyncClientSession, first: int) -> list[str]:
+    names: list[str] = []
     page: dict[str, Any] = {"hasNextPage": True, "endCursor": None}
     while page["hasNextPage"]:
         variables = {"first": first, "after": page["endCursor"]}
         customers = (await session.execute(GraphQLRequest(CUSTOMERS, variable_values=variables)))["customers"]
-        found += [each["name"] for each in customers["nodes"]]
+        names += [customer["name"] for customer in customers["nodes"]]
         page = customers["pageInfo"]
-    return found
+    return names
 
 
-async def credit(session: AsyncClientSession, id: str) -> Any:
-    """The customer as far as it is shown, and the errors that say why the rest is not."""
+async def load_credit(session: AsyncClientSession, id: str) -> Any:
+    """Return the customer as far as it is allowed, and the errors that explain its nulls."""
     try:
         return (await session.execute(GraphQLRequest(CREDIT, variable_values={"id": id})))["customer"], []
     except TransportQueryError as partial:

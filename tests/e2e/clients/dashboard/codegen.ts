@@ -9,6 +9,7 @@ const config: CodegenConfig = {
       config: {
         enumType: "string-literal",
         useTypeImports: true,
+        disableDescriptions: true,
         scalars: { BigInt: "string", Date: "string", DateTime: "string", Decimal: "string" },
       },
     },

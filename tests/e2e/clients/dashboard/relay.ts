@@ -54,14 +54,14 @@ export async function board(environment: Environment, id: string) {
 
 export async function names(environment: Environment, first: number) {
   const all = createOperationDescriptor(getRequest(Customers), { first });
-  const kept = environment.retain(all);
+  const retained = environment.retain(all);
   let after: string | null | undefined;
   do {
     const page = await fetchQuery<relayCustomersQuery>(environment, Customers, { first, after }).toPromise();
     after = page?.customers?.pageInfo?.hasNextPage ? page.customers.pageInfo.endCursor : null;
   } while (after);
   const shown = environment.lookup(all.fragment).data as relayCustomersQuery["response"];
-  kept.dispose();
+  retained.dispose();
   return shown.customers?.edges?.map(({ node }) => node.name);
 }
 
@@ -72,6 +72,6 @@ export async function credit(environment: Environment, id: string) {
   return {
     name: data?.customer?.name,
     limit: limit?.ok ? limit.value : null,
-    withheld: errors.map(({ extensions }) => ({ code: extensions.code, owner: extensions.owner })),
+    denied: errors.map(({ extensions }) => ({ code: extensions.code, owner: extensions.owner })),
   };
 }

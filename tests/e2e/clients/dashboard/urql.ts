@@ -15,22 +15,22 @@ export async function board(client: Client, id: string) {
 }
 
 export async function names(client: Client, first: number) {
-  const found: string[] = [];
+  const all: string[] = [];
   let after: string | null | undefined;
   do {
     const { data } = await client.query(CustomersDocument, { first, after });
-    found.push(...(data?.customers?.edges ?? []).map(({ node }) => node.name));
+    all.push(...(data?.customers?.edges ?? []).map(({ node }) => node.name));
     after = data?.customers?.pageInfo?.hasNextPage ? data.customers.pageInfo.endCursor : null;
   } while (after);
-  return found;
+  return all;
 }
 
 export async function credit(client: Client, id: string) {
   const { data, error } = await client.query(CreditDocument, { id });
-  const withheld = error?.graphQLErrors ?? [];
+  const denied = error?.graphQLErrors ?? [];
   return {
     name: data?.customer?.name,
     limit: data?.customer?.creditLimit,
-    withheld: withheld.map(({ extensions }) => ({ code: extensions.code, owner: extensions.owner })),
+    denied: denied.map(({ extensions }) => ({ code: extensions.code, owner: extensions.owner })),
   };
 }

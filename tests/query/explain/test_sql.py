@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from demo.data.seed_sql import seed
+from onedoor.app import open_app
 from onedoor.config import load_settings
 from onedoor.connectors.memory import MemoryConnector
 from onedoor.connectors.snowflake.connector import SnowflakeConnector
@@ -86,9 +87,12 @@ def test_rows_in_memory_have_no_statement() -> None:
     assert not issubclass(MemoryConnector, ExplainableConnector)
 
 
-def test_a_group_that_does_not_exist_is_shown_no_statement(tmp_path: Path) -> None:
+async def test_a_group_that_does_not_exist_is_shown_no_statement(tmp_path: Path) -> None:
     file = tmp_path / "onedoor.toml"
     file.write_text('[server]\nsql_shown_to = ["enginering"]\n')
 
+    settings = load_settings(file, {"ONEDOOR_PEPPER": "a pepper of thirty-two characters"})
+
     with pytest.raises(ConfigurationError, match="there is no group `enginering`: did you mean `engineering`"):
-        load_settings(file, {"ONEDOOR_PEPPER": "a pepper of thirty-two characters"})
+        async with open_app(settings, acme.company()):
+            raise AssertionError("the app opened")

@@ -1,4 +1,4 @@
-"""Azure: files of a share, and blobs of a container."""
+"""Declare the files of an Azure share and the blobs of a container."""
 
 import strawberry
 
@@ -12,7 +12,9 @@ from schema.file import File
 )
 class AzureFile(File):
     kind: str | None = strawberry.field(description="The folder below the customer's, such as `scans`.")
-    history: History["AzureFile"] = strawberry.field(description="Every change of the file that was made here.")
+    history: History["AzureFile"] = strawberry.field(
+        description="Every change of the file that was made through Onedoor."
+    )
 
 
 @strawberry.type(
@@ -21,35 +23,37 @@ class AzureFile(File):
 )
 class BlobFile(File):
     kind: str | None = strawberry.field(description="The folder below the customer's, such as `exports`.")
-    history: History["BlobFile"] = strawberry.field(description="Every change of the file that was made here.")
+    history: History["BlobFile"] = strawberry.field(
+        description="Every change of the file that was made through Onedoor."
+    )
 
 
-@strawberry.input(description="A file of the share as it is to be.")
+@strawberry.input(description="The file of the share to write.")
 class PutAzureFileInput(PutFile):
     pass
 
 
-@strawberry.input(description="A file of the share to be, with what is in another.")
+@strawberry.input(description="The file of the share to copy, and the path of the copy.")
 class CopyAzureFileInput(CopyFile):
     pass
 
 
-@strawberry.input(description="A file of the share to be deleted.")
+@strawberry.input(description="The file of the share to delete.")
 class DeleteAzureFileInput(DeleteFile):
     pass
 
 
-@strawberry.input(description="A blob of the container as it is to be.")
+@strawberry.input(description="The blob of the container to write.")
 class PutBlobFileInput(PutFile):
     pass
 
 
-@strawberry.input(description="A blob of the container to be, with what is in another.")
+@strawberry.input(description="The blob of the container to copy, and the path of the copy.")
 class CopyBlobFileInput(CopyFile):
     pass
 
 
-@strawberry.input(description="A blob of the container to be deleted.")
+@strawberry.input(description="The blob of the container to delete.")
 class DeleteBlobFileInput(DeleteFile):
     pass
 
@@ -65,12 +69,12 @@ class Query:
 @strawberry.type
 class Mutation:
     put_azure_file: Changed["AzureFile"] = strawberry.field(
-        description="Makes a file of the share what is given, whether it was there or not.",
+        description="Writes a file of the share, whether it exists or not.",
         directives=[allow("finance", "support"), owned("data platform")],
         metadata=with_input(PutAzureFileInput),
     )
     copy_azure_file: Changed["AzureFile"] = strawberry.field(
-        description="Makes a file of the share that is a copy of another, in the store itself.",
+        description="Copies a file of the share to another path, inside the store.",
         directives=[allow("finance", "support"), owned("data platform")],
         metadata=with_input(CopyAzureFileInput),
     )
@@ -80,12 +84,12 @@ class Mutation:
         metadata=with_input(DeleteAzureFileInput),
     )
     put_blob_file: Changed["BlobFile"] = strawberry.field(
-        description="Makes a blob of the container what is given, whether it was there or not.",
+        description="Writes a blob of the container, whether it exists or not.",
         directives=[allow("finance", "support"), owned("data platform")],
         metadata=with_input(PutBlobFileInput),
     )
     copy_blob_file: Changed["BlobFile"] = strawberry.field(
-        description="Makes a blob of the container that is a copy of another, in the store itself.",
+        description="Copies a blob of the container to another path, inside the store.",
         directives=[allow("finance", "support"), owned("data platform")],
         metadata=with_input(CopyBlobFileInput),
     )

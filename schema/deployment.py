@@ -1,4 +1,4 @@
-"""Deployments: what was rolled out, where, by whom."""
+"""Declare deployments: what was deployed, where and by whom."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from schema.slack import Message
 
 
-@strawberry.enum(description="Where a deployment went.")
+@strawberry.enum(description="The environment of a deployment.")
 class Environment(StrEnum):
     PRODUCTION = "PRODUCTION"
     STAGING = "STAGING"
 
 
-@strawberry.enum(description="How far a deployment is, or how it ended.")
+@strawberry.enum(description="The progress of a deployment, or how it ended.")
 class DeploymentStatus(StrEnum):
     WAITING = "WAITING"
     RUNNING = "RUNNING"
@@ -32,7 +32,7 @@ class DeploymentStatus(StrEnum):
     CANCELLED = "CANCELLED"
 
 
-@strawberry.enum(description="A stretch of time that something is measured over.")
+@strawberry.enum(description="A period that a measurement covers.")
 class Window(StrEnum):
     FIVE_MINUTES = "5m"
     ONE_HOUR = "1h"
@@ -40,34 +40,38 @@ class Window(StrEnum):
 
 
 @strawberry.type(
-    description="One roll-out of one service.",
+    description="One deployment of one service.",
     directives=[allow("engineering", "support"), owned("platform engineering")],
 )
 class Deployment:
     id: strawberry.ID = strawberry.field(description="The deployment's number.")
-    service: str = strawberry.field(description="What was rolled out.")
-    version: str = strawberry.field(description="Which version of it.")
-    environment: Environment = strawberry.field(description="Where it went.")
-    status: DeploymentStatus = strawberry.field(description="How far it is, or how it ended.")
-    started_at: datetime = strawberry.field(description="When it began.")
-    finished_at: datetime | None = strawberry.field(description="When it ended, where it did.")
+    service: str = strawberry.field(description="The service that was deployed.")
+    version: str = strawberry.field(description="The version that was deployed.")
+    environment: Environment = strawberry.field(description="The environment it was deployed to.")
+    status: DeploymentStatus = strawberry.field(description="The progress of the deployment, or how it ended.")
+    started_at: datetime = strawberry.field(description="When it started.")
+    finished_at: datetime | None = strawberry.field(description="When it ended, if it has.")
     commit_sha: str | None = strawberry.field(
         description="The commit it was built from.", directives=[allow("engineering")]
     )
-    revision: int = strawberry.field(description="Counts the changes; give it as `ifVersion`.")
-    author: One["Employee"] = strawberry.field(description="Who started it.")
+    revision: int = strawberry.field(description="The number of changes so far; pass it as `ifVersion`.")
+    author: One["Employee"] = strawberry.field(description="The employee who started it.")
     error_rate: Looked[float] = strawberry.field(
-        description="The share of its service's requests that failed from when it began, where it went; 1 is all.",
-        metadata=with_arguments(window=Argument(Window, "Over how long.", Window.ONE_HOUR)),
+        description="The share of the service's requests in its environment that failed from its start on; 1 is all.",
+        metadata=with_arguments(
+            window=Argument(Window, "The period to measure, from the start of the deployment.", Window.ONE_HOUR)
+        ),
     )
-    monitors: Many["Monitor"] = strawberry.field(description="What watches its service where it went.")
-    events: Many["Event"] = strawberry.field(description="What Datadog was told of its service where it went.")
-    logs: Many["LogLine"] = strawberry.field(description="What its service logged where it went.")
-    shifts: Many["Shift"] = strawberry.field(description="Who was, is and will be on call for the service.")
-    announcements: Many["Message"] = strawberry.field(description="What was said of it in Slack.")
-    github_deployments: Many["GithubDeployment"] = strawberry.field(description="The same as GitHub records it.")
-    workflow_runs: Many["WorkflowRun"] = strawberry.field(description="The runs of workflows that rolled it out.")
-    history: History["Deployment"] = strawberry.field(description="Every change of the deployment that was made here.")
+    monitors: Many["Monitor"] = strawberry.field(description="The monitors of its service in its environment.")
+    events: Many["Event"] = strawberry.field(description="The events of its service in its environment.")
+    logs: Many["LogLine"] = strawberry.field(description="The lines that its service logged in its environment.")
+    shifts: Many["Shift"] = strawberry.field(description="The on-call shifts of the service: past, present and future.")
+    announcements: Many["Message"] = strawberry.field(description="The messages about it in Slack.")
+    github_deployments: Many["GithubDeployment"] = strawberry.field(description="The same deployment on GitHub.")
+    workflow_runs: Many["WorkflowRun"] = strawberry.field(description="The workflow runs that deployed it.")
+    history: History["Deployment"] = strawberry.field(
+        description="Every change of the deployment that was made through Onedoor."
+    )
 
 
 @strawberry.type

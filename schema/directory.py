@@ -1,4 +1,4 @@
-"""Sites, desks and who is on call: what the office team's own service knows."""
+"""Declare sites, desks and on-call shifts, from the office team's own service."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from schema.employee import Employee
 
 
-@strawberry.enum(description="Who is called first, and who next.")
+@strawberry.enum(description="The order in which people on call are called.")
 class OnCallLevel(StrEnum):
     PRIMARY = "PRIMARY"
     SECONDARY = "SECONDARY"
@@ -25,10 +25,10 @@ class OnCallLevel(StrEnum):
 )
 class Site:
     id: strawberry.ID = strawberry.field(description="The short name of the site.")
-    name: str = strawberry.field(description="What it is called.")
-    street: str = strawberry.field(description="Street and number.")
-    city: str = strawberry.field(description="Where it is.")
-    country: str = strawberry.field(description="ISO 3166 code, two letters.")
+    name: str = strawberry.field(description="The name of the site.")
+    street: str = strawberry.field(description="The street and the number.")
+    city: str = strawberry.field(description="The city.")
+    country: str = strawberry.field(description="The ISO 3166 code of the country, two letters.")
     desks: Many["Desk"] = strawberry.field(description="The desks in it.")
 
 
@@ -37,24 +37,24 @@ class Site:
     directives=[allow("everyone"), owned("office team")],
 )
 class Desk:
-    id: strawberry.ID = strawberry.field(description="The office and what is written on the desk.")
-    label: str = strawberry.field(description="What is written on it.")
-    floor: int = strawberry.field(description="Counted from the street, which is 0.")
-    site: One["Site"] = strawberry.field(description="Where it stands.")
-    employee: One["Employee"] = strawberry.field(description="Who sits there, if anyone does.")
+    id: strawberry.ID = strawberry.field(description="The site and the label of the desk.")
+    label: str = strawberry.field(description="The label on the desk.")
+    floor: int = strawberry.field(description="The floor; street level is 0.")
+    site: One["Site"] = strawberry.field(description="The site of the desk.")
+    employee: One["Employee"] = strawberry.field(description="The employee who sits there, if anyone does.")
 
 
 @strawberry.type(
-    description="A week in which someone answers for a service.",
+    description="A week in which someone is on call for a service.",
     directives=[allow("engineering", "support"), owned("platform engineering")],
 )
 class Shift:
     id: strawberry.ID = strawberry.field(description="The week, the service and the level.")
-    service: str = strawberry.field(description="What is answered for.")
+    service: str = strawberry.field(description="The service on call.")
     level: OnCallLevel = strawberry.field(description="Whether the person is called first.")
-    starts_at: datetime = strawberry.field(description="When it begins.")
+    starts_at: datetime = strawberry.field(description="When it starts.")
     ends_at: datetime = strawberry.field(description="When it ends.")
-    employee: One["Employee"] = strawberry.field(description="Who answers.")
+    employee: One["Employee"] = strawberry.field(description="The employee on call.")
     deployments: Many["Deployment"] = strawberry.field(description="All deployments of the service.")
 
 
@@ -65,4 +65,4 @@ class Query:
     desk: ById["Desk"] = strawberry.field(description="The desk with this id.")
     desks: Many["Desk"] = strawberry.field(description="All desks.")
     shift: ById["Shift"] = strawberry.field(description="The shift with this id.")
-    shifts: Many["Shift"] = strawberry.field(description="Who was, is and will be on call, for each service.")
+    shifts: Many["Shift"] = strawberry.field(description="All on-call shifts: past, present and future.")

@@ -1,4 +1,4 @@
-"""Google Drive: files, the folders they lie in, who may do what with them, and what its own search finds."""
+"""Declare Google Drive's files, folders and permissions, and the hits of its own search."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     directives=[allow("sales", "finance", "support"), owned("workplace tools")],
 )
 class DriveFile(File):
-    owner_email: str | None = strawberry.field(description="Whose it is; nobody's, in a shared drive.")
-    link: str | None = strawberry.field(description="Where a person opens it.")
+    owner_email: str | None = strawberry.field(description="The e-mail address of the owner; null in a shared drive.")
+    link: str | None = strawberry.field(description="The link to open it in a browser.")
     owner: One["Employee"] = strawberry.field(description="The employee with the owner's e-mail address.")
-    folder: One["DriveFolder"] = strawberry.field(description="Where it lies.")
+    folder: One["DriveFolder"] = strawberry.field(description="The folder that holds it.")
     permissions: Many["DrivePermission"] = strawberry.field(description="Who may do what with it.")
-    history: History["DriveFile"] = strawberry.field(description="Every change of the file that was made here.")
+    history: History["DriveFile"] = strawberry.field(
+        description="Every change of the file that was made through Onedoor."
+    )
 
 
 @strawberry.type(
@@ -43,9 +45,9 @@ class DriveFile(File):
 )
 class DriveFolder:
     id: strawberry.ID = strawberry.field(description="Google's id of the folder.")
-    path: str = strawberry.field(description="The folders it lies in and its name, `/` between.")
-    name: str = strawberry.field(description="What it is called; others may be called the same.")
-    parent: One["DriveFolder"] = strawberry.field(description="The folder it lies in.")
+    path: str = strawberry.field(description="The folders that hold it and its name, separated by `/`.")
+    name: str = strawberry.field(description="The name, which other folders may have too.")
+    parent: One["DriveFolder"] = strawberry.field(description="The folder that holds it.")
     folders: Many["DriveFolder"] = strawberry.field(description="The folders in it.")
     files: Many["DriveFile"] = strawberry.field(description="The files in it.")
     permissions: Many["DrivePermission"] = strawberry.field(description="Who may do what with it.")
@@ -56,20 +58,20 @@ class DriveFolder:
     directives=[allow("sales", "finance", "support"), owned("workplace tools")],
 )
 class DrivePermission:
-    id: strawberry.ID = strawberry.field(description="The file or folder, and Google's id of who it is for.")
+    id: strawberry.ID = strawberry.field(description="The file or folder, and Google's id of the permission.")
     kind: str = strawberry.field(description="`user`, `group`, `domain` or `anyone`.")
     role: str = strawberry.field(description="Such as `owner`, `writer` or `reader`.")
-    email: str | None = strawberry.field(description="The address of the user or group.")
+    email: str | None = strawberry.field(description="The e-mail address of the user or group.")
     employee: One["Employee"] = strawberry.field(description="The employee with that e-mail address.")
 
 
 @strawberry.type(
-    description="A search of Google Drive's own, in the names of files and in what they say.",
+    description="A search by Google Drive itself, in the names and the content of files.",
     directives=[allow("sales", "finance", "support"), owned("workplace tools")],
 )
 class DriveSearch:
-    id: strawberry.ID = strawberry.field(description="What is searched for: words, or a phrase in double quotes.")
-    hits: Many["DriveHit"] = strawberry.field(description="What Drive finds.")
+    id: strawberry.ID = strawberry.field(description="The text to search for: words, or a phrase in double quotes.")
+    hits: Many["DriveHit"] = strawberry.field(description="The files that Drive finds.")
 
 
 @strawberry.type(
@@ -77,27 +79,27 @@ class DriveSearch:
     directives=[allow("sales", "finance", "support"), owned("workplace tools")],
 )
 class DriveHit:
-    id: strawberry.ID = strawberry.field(description="What was searched for, and Google's id of the file.")
-    rank: int = strawberry.field(description="1 is what Drive put first, then 2, and so on.")
-    name: str = strawberry.field(description="What the file is called.")
-    content_type: str = strawberry.field(description="The media type that Drive keeps for it.")
+    id: strawberry.ID = strawberry.field(description="The text that was searched for, and Google's id of the file.")
+    rank: int = strawberry.field(description="The rank that Drive gives it, from 1.")
+    name: str = strawberry.field(description="The name of the file.")
+    content_type: str = strawberry.field(description="The media type in Drive.")
     modified: datetime = strawberry.field(description="When the file was last changed.")
-    link: str | None = strawberry.field(description="Where a person opens it.")
+    link: str | None = strawberry.field(description="The link to open it in a browser.")
     file: One["DriveFile"] = strawberry.field(description="The file itself.")
 
 
-@strawberry.input(description="A file in Google Drive as it is to be.")
+@strawberry.input(description="The file in Google Drive to write.")
 class PutDriveFileInput(FileContent):
-    id: strawberry.ID | None = strawberry.field(description="Which one, where it is there already; or give `path`.")
-    path: str | None = strawberry.field(description="Folders and name, `/` between; or give `id`.")
+    id: strawberry.ID | None = strawberry.field(description="The id of an existing file; or give `path`.")
+    path: str | None = strawberry.field(description="The folders and the name, separated by `/`; or give `id`.")
 
 
-@strawberry.input(description="A file in Google Drive to be, with what is in another.")
+@strawberry.input(description="The file in Google Drive to copy, and the path of the copy.")
 class CopyDriveFileInput(CopyFile):
     pass
 
 
-@strawberry.input(description="A file in Google Drive to be deleted.")
+@strawberry.input(description="The file in Google Drive to delete.")
 class DeleteDriveFileInput(DeleteFile):
     pass
 
@@ -116,12 +118,12 @@ class Query:
 @strawberry.type
 class Mutation:
     put_drive_file: Changed["DriveFile"] = strawberry.field(
-        description="Makes a file in Google Drive what is given, whether it was there or not.",
+        description="Writes a file in Google Drive, whether it exists or not.",
         directives=[allow("finance", "support"), owned("workplace tools")],
         metadata=with_input(PutDriveFileInput),
     )
     copy_drive_file: Changed["DriveFile"] = strawberry.field(
-        description="Makes a file in Google Drive that is a copy of another, in the store itself.",
+        description="Copies a file in Google Drive to another path, inside the store.",
         directives=[allow("finance", "support"), owned("workplace tools")],
         metadata=with_input(CopyDriveFileInput),
     )

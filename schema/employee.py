@@ -1,4 +1,4 @@
-"""Employees: who works here."""
+"""Declare employees: the people who work here."""
 
 from datetime import date
 from decimal import Decimal
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
 )
 class Employee:
     id: strawberry.ID = strawberry.field(description="The staff number.")
-    first_name: str = strawberry.field(description="Given name.")
-    last_name: str = strawberry.field(description="Family name.")
-    full_name: Computed[str] = strawberry.field(description="Given and family name.")
-    email: str = strawberry.field(description="The work address; Slack knows the person by it.")
-    title: str = strawberry.field(description="What the person does.")
-    department: str = strawberry.field(description="Where the person works.")
-    hired_on: date | None = strawberry.field(description="The first day.", directives=[allow("people")])
+    first_name: str = strawberry.field(description="The given name.")
+    last_name: str = strawberry.field(description="The family name.")
+    full_name: Computed[str] = strawberry.field(description="The given and the family name.")
+    email: str = strawberry.field(description="The work e-mail address, which is also the one in Slack.")
+    title: str = strawberry.field(description="The job title.")
+    department: str = strawberry.field(description="The department the person works in.")
+    hired_on: date | None = strawberry.field(description="The first day of work.", directives=[allow("people")])
     salary: Decimal | None = strawberry.field(
-        description="Yearly, before tax, in euros.", directives=[allow("people", "finance"), owned("payroll")]
+        description="The yearly salary before tax, in euros.", directives=[allow("people", "finance"), owned("payroll")]
     )
-    manager: One["Employee"] = strawberry.field(description="Who the person reports to.")
-    reports: Many["Employee"] = strawberry.field(description="Who reports to the person.")
+    manager: One["Employee"] = strawberry.field(description="The employee whom the person reports to.")
+    reports: Many["Employee"] = strawberry.field(description="The employees who report to the person.")
     customers: Many["Customer"] = strawberry.field(description="The customers the person looks after.")
-    deployments: Many["Deployment"] = strawberry.field(description="What the person deployed.")
-    desk: One["Desk"] = strawberry.field(description="Where the person sits.")
-    shifts: Many["Shift"] = strawberry.field(description="When the person was, is and will be on call.")
+    deployments: Many["Deployment"] = strawberry.field(description="The deployments that the person started.")
+    desk: One["Desk"] = strawberry.field(description="The desk of the person.")
+    shifts: Many["Shift"] = strawberry.field(description="The on-call shifts of the person: past, present and future.")
     slack_user: One["SlackUser"] = strawberry.field(description="The person in Slack, found by e-mail address.")
-    drive_files: Many["DriveFile"] = strawberry.field(description="What the person owns in Google Drive.")
+    drive_files: Many["DriveFile"] = strawberry.field(description="The files that the person owns in Google Drive.")
     github_user: One["GithubUser"] = strawberry.field(description="The person on GitHub, found by e-mail address.")
 
 

@@ -1,4 +1,4 @@
-"""GitHub: what was deployed from which commit, the runs that did it, who approved them, and what they logged."""
+"""Declare GitHub's repositories, deployments and workflow runs, with their approvals and logs."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 )
 class GithubRepo:
     id: strawberry.ID = strawberry.field(description="The repository's name, without the organization.")
-    full_name: str = strawberry.field(description="With the organization before it.")
-    description: str | None = strawberry.field(description="What it is for.")
+    full_name: str = strawberry.field(description="The name with the organization before it.")
+    description: str | None = strawberry.field(description="The purpose of the repository.")
     default_branch: str = strawberry.field(description="The branch that is built.")
-    visibility: str | None = strawberry.field(description="Who may see it on GitHub.")
+    visibility: str | None = strawberry.field(description="The visibility on GitHub.")
     archived: bool = strawberry.field(description="Whether it is closed for changes.")
     created_at: datetime | None = strawberry.field(description="When it was created.")
     html_url: str = strawberry.field(description="Its page on GitHub.")
-    deployments: Many["GithubDeployment"] = strawberry.field(description="What was deployed from it.")
+    deployments: Many["GithubDeployment"] = strawberry.field(description="The deployments from it.")
     runs: Many["WorkflowRun"] = strawberry.field(description="The runs of its workflows.")
 
 
@@ -36,18 +36,18 @@ class GithubRepo:
 class GithubDeployment:
     id: strawberry.ID = strawberry.field(description="The repository and GitHub's number, as `repo:number`.")
     sha: str = strawberry.field(description="The commit that was deployed.")
-    ref: str = strawberry.field(description="The branch or the tag it was asked for by.")
-    task: str = strawberry.field(description="What was to be done, `deploy` as a rule.")
-    environment: str = strawberry.field(description="Where it went, as GitHub names it.")
-    production_environment: bool | None = strawberry.field(description="Whether customers see where it went.")
-    description: str | None = strawberry.field(description="What was said of it.")
-    created_at: datetime = strawberry.field(description="When it was asked for.")
+    ref: str = strawberry.field(description="The branch or the tag that was requested.")
+    task: str = strawberry.field(description="The task, usually `deploy`.")
+    environment: str = strawberry.field(description="The environment, as GitHub names it.")
+    production_environment: bool | None = strawberry.field(description="Whether customers use the environment.")
+    description: str | None = strawberry.field(description="The description or comment on it.")
+    created_at: datetime = strawberry.field(description="When it was requested.")
     updated_at: datetime = strawberry.field(description="When its status last changed.")
-    repo: One["GithubRepo"] = strawberry.field(description="Where the commit is.")
-    creator: One["GithubUser"] = strawberry.field(description="Who asked for it.")
-    statuses: Many["GithubDeploymentStatus"] = strawberry.field(description="What became of it, each change.")
-    runs: Many["WorkflowRun"] = strawberry.field(description="The runs of workflows on its commit.")
-    deployments: Many["Deployment"] = strawberry.field(description="The same in the company's own table.")
+    repo: One["GithubRepo"] = strawberry.field(description="The repository of the commit.")
+    creator: One["GithubUser"] = strawberry.field(description="The user who requested it.")
+    statuses: Many["GithubDeploymentStatus"] = strawberry.field(description="The changes of its state.")
+    runs: Many["WorkflowRun"] = strawberry.field(description="The workflow runs on its commit.")
+    deployments: Many["Deployment"] = strawberry.field(description="The same deployments in the company's own table.")
 
 
 @strawberry.type(
@@ -57,12 +57,12 @@ class GithubDeployment:
 class GithubDeploymentStatus:
     id: strawberry.ID = strawberry.field(description="The repository, the deployment and GitHub's number.")
     state: str = strawberry.field(description="Such as `queued`, `in_progress`, `success`, `failure`, `inactive`.")
-    description: str = strawberry.field(description="What was said of it.")
-    environment: str | None = strawberry.field(description="Where the deployment went.")
-    log_url: str | None = strawberry.field(description="Where the log is, as a page.")
-    created_at: datetime = strawberry.field(description="When it changed.")
-    creator: One["GithubUser"] = strawberry.field(description="Who, or whose workflow, changed it.")
-    deployment: One["GithubDeployment"] = strawberry.field(description="The deployment that it is of.")
+    description: str = strawberry.field(description="The description or comment on it.")
+    environment: str | None = strawberry.field(description="The environment of the deployment.")
+    log_url: str | None = strawberry.field(description="The page with the log.")
+    created_at: datetime = strawberry.field(description="When the state changed.")
+    creator: One["GithubUser"] = strawberry.field(description="The user who changed it, or whose workflow did.")
+    deployment: One["GithubDeployment"] = strawberry.field(description="The deployment whose state changed.")
 
 
 @strawberry.type(
@@ -76,66 +76,68 @@ class WorkflowRun:
     head_branch: str | None = strawberry.field(description="The branch it ran on.")
     head_sha: str = strawberry.field(description="The commit it ran on.")
     event: str = strawberry.field(description="What started it, such as `push` or `workflow_dispatch`.")
-    status: str | None = strawberry.field(description="Where it stands: `queued`, `in_progress`, `completed`.")
-    conclusion: str | None = strawberry.field(description="How it ended, where it did.")
-    run_number: int = strawberry.field(description="Which run of its workflow it is.")
-    run_attempt: int | None = strawberry.field(description="How often it was tried.")
-    run_started_at: datetime | None = strawberry.field(description="When it began.")
+    status: str | None = strawberry.field(description="The status: `queued`, `in_progress` or `completed`.")
+    conclusion: str | None = strawberry.field(description="How it ended, if it has.")
+    run_number: int = strawberry.field(description="The number of the run in its workflow.")
+    run_attempt: int | None = strawberry.field(description="The number of attempts.")
+    run_started_at: datetime | None = strawberry.field(description="When it started.")
     updated_at: datetime = strawberry.field(description="When it last changed.")
     html_url: str = strawberry.field(description="Its page on GitHub.")
-    repo: One["GithubRepo"] = strawberry.field(description="Whose workflow ran.")
-    actor: One["GithubUser"] = strawberry.field(description="Who started it.")
-    jobs: Many["WorkflowJob"] = strawberry.field(description="Its parts.")
-    approvals: Many["WorkflowApproval"] = strawberry.field(description="Who let it go on, and what they said.")
-    pending: Many["PendingDeployment"] = strawberry.field(description="What it waits for somebody's word on.")
-    deployments: Many["Deployment"] = strawberry.field(description="What the company's own table has of its commit.")
+    repo: One["GithubRepo"] = strawberry.field(description="The repository of the workflow.")
+    actor: One["GithubUser"] = strawberry.field(description="The user who started it.")
+    jobs: Many["WorkflowJob"] = strawberry.field(description="The jobs of the run.")
+    approvals: Many["WorkflowApproval"] = strawberry.field(description="The approvals that the run received.")
+    pending: Many["PendingDeployment"] = strawberry.field(description="The deployments that wait for an approval.")
+    deployments: Many["Deployment"] = strawberry.field(
+        description="The deployments of its commit in the company's own table."
+    )
 
 
 @strawberry.type(
-    description="A part of a run, done by one machine.",
+    description="A job of a workflow run, on one machine.",
     directives=[allow("engineering", "audit"), owned("platform engineering")],
 )
 class WorkflowJob:
     id: strawberry.ID = strawberry.field(description="The repository, the run and GitHub's number.")
     number: BigInt = strawberry.field(description="GitHub's number of the job.")
-    name: str = strawberry.field(description="What the workflow calls it.")
-    status: str = strawberry.field(description="Where it stands.")
-    conclusion: str | None = strawberry.field(description="How it ended, where it did.")
-    started_at: datetime | None = strawberry.field(description="When it began.")
-    completed_at: datetime | None = strawberry.field(description="When it ended, where it did.")
-    runner_name: str | None = strawberry.field(description="The machine.")
+    name: str = strawberry.field(description="The name of the job in the workflow.")
+    status: str = strawberry.field(description="The status of the job.")
+    conclusion: str | None = strawberry.field(description="How it ended, if it has.")
+    started_at: datetime | None = strawberry.field(description="When it started.")
+    completed_at: datetime | None = strawberry.field(description="When it ended, if it has.")
+    runner_name: str | None = strawberry.field(description="The machine that ran it.")
     html_url: str | None = strawberry.field(description="Its page on GitHub.")
     run: One["WorkflowRun"] = strawberry.field(description="The run it is a part of.")
-    log: One["WorkflowLog"] = strawberry.field(description="What it wrote; GitHub keeps it for some weeks.")
+    log: One["WorkflowLog"] = strawberry.field(description="The log of the job; GitHub stores it for some weeks.")
 
 
 @strawberry.type(
-    description="What a job wrote.",
+    description="The log of a job.",
     directives=[allow("engineering"), owned("platform engineering")],
 )
 class WorkflowLog:
     id: strawberry.ID = strawberry.field(description="The repository and the job, as `repo:number`.")
-    text: str = strawberry.field(description="All of it, a line a step, each after its time.")
+    text: str = strawberry.field(description="The whole log, each line with its time.")
 
 
 @strawberry.type(
-    description="Somebody's word on whether a run may go on.",
+    description="A decision on whether a run may continue.",
     directives=[allow("engineering", "audit"), owned("platform engineering")],
 )
 class WorkflowApproval:
-    state: str = strawberry.field(description="What was decided: `approved`, `rejected` or `pending`.")
-    comment: str = strawberry.field(description="What was said of it.")
-    approver: One["GithubUser"] = strawberry.field(description="Who decided.")
+    state: str = strawberry.field(description="The decision: `approved`, `rejected` or `pending`.")
+    comment: str = strawberry.field(description="The description or comment on it.")
+    approver: One["GithubUser"] = strawberry.field(description="The user who decided.")
 
 
 @strawberry.type(
-    description="An environment that a run may not go on to until somebody lets it.",
+    description="An environment that a run may deploy to only after an approval.",
     directives=[allow("engineering", "audit"), owned("platform engineering")],
 )
 class PendingDeployment:
     environment_id: BigInt = strawberry.field(description="GitHub's number of the environment.")
     environment_name: str = strawberry.field(description="The environment, as GitHub names it.")
-    current_user_can_approve: bool = strawberry.field(description="Whether the door's own token may let it go on.")
+    current_user_can_approve: bool = strawberry.field(description="Whether the server's own token may approve it.")
 
 
 @strawberry.type(
@@ -143,9 +145,9 @@ class PendingDeployment:
     directives=[allow("engineering", "audit"), owned("platform engineering")],
 )
 class GithubUser:
-    id: strawberry.ID = strawberry.field(description="The login.")
-    name: str | None = strawberry.field(description="The name they give.")
-    email: str | None = strawberry.field(description="The address they show.")
+    id: strawberry.ID = strawberry.field(description="The login of the user.")
+    name: str | None = strawberry.field(description="The name on the profile.")
+    email: str | None = strawberry.field(description="The e-mail address on the profile.")
     employee: One["Employee"] = strawberry.field(description="The employee with the same e-mail address.")
 
 

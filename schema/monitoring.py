@@ -1,4 +1,4 @@
-"""Monitoring: what watches services and customers, what they log, and how many requests fail."""
+"""Declare monitors, events, log lines and metrics of services and customers."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from schema.deployment import Deployment
 
 
-@strawberry.enum(description="How a monitor is.")
+@strawberry.enum(description="The state of a monitor.")
 class MonitorStatus(StrEnum):
     OK = "OK"
     WARN = "Warn"
@@ -26,102 +26,104 @@ class MonitorStatus(StrEnum):
 
 
 @strawberry.type(
-    description="A Datadog monitor: something that is watched, and how it is.",
+    description="A Datadog monitor and its state.",
     directives=[allow("engineering", "support", "sales"), owned("platform engineering")],
 )
 class Monitor:
     id: strawberry.ID = strawberry.field(description="Datadog's number of the monitor.")
-    name: str = strawberry.field(description="What it is called.")
-    status: MonitorStatus = strawberry.field(description="How it is now.")
-    kind: str = strawberry.field(description="Datadog's type of it, such as `metric alert`.")
-    query: str | None = strawberry.field(description="What it looks at.", directives=[allow("engineering")])
-    message: str | None = strawberry.field(description="What those it alerts are told.")
+    name: str = strawberry.field(description="The name of the monitor.")
+    status: MonitorStatus = strawberry.field(description="The current state.")
+    kind: str = strawberry.field(description="The type in Datadog, such as `metric alert`.")
+    query: str | None = strawberry.field(description="The query that it evaluates.", directives=[allow("engineering")])
+    message: str | None = strawberry.field(description="The message of its alerts.")
     tags: list[str] = strawberry.field(description="All tags, as `key:value`.")
-    service: str | None = strawberry.field(description="The service it watches, if it watches one.")
-    env: str | None = strawberry.field(description="The environment it watches.")
-    created: datetime | None = strawberry.field(description="When it was made.")
+    service: str | None = strawberry.field(description="The service it monitors, if any.")
+    env: str | None = strawberry.field(description="The environment it monitors.")
+    created: datetime | None = strawberry.field(description="When it was created.")
     modified: datetime | None = strawberry.field(description="When it was last changed.")
-    customer: One["Customer"] = strawberry.field(description="The customer it watches, if it watches one.")
-    deployments: Many["Deployment"] = strawberry.field(description="What was rolled out of its service.")
+    customer: One["Customer"] = strawberry.field(description="The customer it monitors, if any.")
+    deployments: Many["Deployment"] = strawberry.field(description="The deployments of its service.")
 
 
 @strawberry.type(
-    description="Something that happened, as Datadog was told of it.",
+    description="Something that happened, as Datadog records it.",
     directives=[allow("engineering", "support"), owned("platform engineering")],
 )
 class Event:
     id: strawberry.ID = strawberry.field(description="Datadog's id of the event.")
     time: datetime = strawberry.field(description="When it happened.")
-    title: str | None = strawberry.field(description="What happened, in a line.")
+    title: str | None = strawberry.field(description="What happened, in one line.")
     message: str | None = strawberry.field(description="What happened.")
-    status: str | None = strawberry.field(description="How bad it is, such as `ok` and `error`.")
+    status: str | None = strawberry.field(description="The severity, such as `ok` or `error`.")
     tags: list[str] = strawberry.field(description="All tags, as `key:value`.")
     service: str | None = strawberry.field(description="The service it happened to.")
-    env: str | None = strawberry.field(description="Where it happened.")
+    env: str | None = strawberry.field(description="The environment it happened in.")
 
 
 @strawberry.type(
-    description="A line that a service logged, as Datadog keeps it.",
+    description="A line that a service logged, as Datadog stores it.",
     directives=[allow("engineering", "support"), owned("platform engineering")],
 )
 class LogLine:
     id: strawberry.ID = strawberry.field(description="Datadog's id of the line.")
     time: datetime = strawberry.field(description="When it was logged.")
-    service: str | None = strawberry.field(description="What logged it.")
-    env: str | None = strawberry.field(description="Where that runs.")
-    host: str | None = strawberry.field(description="On which machine.", directives=[allow("engineering")])
-    status: str | None = strawberry.field(description="Its level, such as `info` and `error`.")
-    message: str | None = strawberry.field(description="What was logged.")
+    service: str | None = strawberry.field(description="The service that logged it.")
+    env: str | None = strawberry.field(description="The environment of the service.")
+    host: str | None = strawberry.field(description="The machine of the service.", directives=[allow("engineering")])
+    status: str | None = strawberry.field(description="The level, such as `info` or `error`.")
+    message: str | None = strawberry.field(description="The text of the line.")
     tags: list[str] = strawberry.field(description="All tags, as `key:value`.")
-    customer: One["Customer"] = strawberry.field(description="The customer it is about, if it is about one.")
+    customer: One["Customer"] = strawberry.field(description="The customer it is about, if any.")
 
 
 @strawberry.type(
-    description="A point of a metric that Datadog keeps.",
+    description="A point of a metric in Datadog.",
     directives=[allow("engineering", "support"), owned("platform engineering")],
 )
 class MetricPoint:
     id: strawberry.ID = strawberry.field(description="The metric, the service, the environment and the time.")
-    metric: str = strawberry.field(description="Which of the declared metrics, such as `errors`.")
-    service: str | None = strawberry.field(description="Of which service.")
-    env: str | None = strawberry.field(description="Where that runs.")
-    time: datetime = strawberry.field(description="When the time that it sums up begins.")
-    value: float | None = strawberry.field(description="The sum over that time.")
+    metric: str = strawberry.field(description="The name of the declared metric, such as `errors`.")
+    service: str | None = strawberry.field(description="The service that was measured.")
+    env: str | None = strawberry.field(description="The environment of the service.")
+    time: datetime = strawberry.field(description="When the period that it sums up starts.")
+    value: float | None = strawberry.field(description="The sum over that period.")
 
 
 @strawberry.type(
-    description="How many of a service's requests failed over a time, by Prometheus; now, unless a `time` is named.",
+    description="The share of requests that failed in a period, from Prometheus; now, unless `time` is given.",
     directives=[allow("engineering", "support"), owned("platform engineering")],
 )
 class ErrorRate:
     id: strawberry.ID = strawberry.field(description="The service, the environment, the window and the time.")
-    service: str = strawberry.field(description="Which service.")
-    environment: Environment = strawberry.field(description="Where it runs.")
-    window: Window = strawberry.field(description="How long the time is.")
-    time: datetime = strawberry.field(description="When it begins.")
+    service: str = strawberry.field(description="The service that was measured.")
+    environment: Environment = strawberry.field(description="The environment of the service.")
+    window: Window = strawberry.field(description="The length of the period.")
+    time: datetime = strawberry.field(description="When the period starts.")
     value: float | None = strawberry.field(description="The share that failed; 1 is all.")
-    deployments: Many["Deployment"] = strawberry.field(description="What was rolled out of the service there.")
+    deployments: Many["Deployment"] = strawberry.field(
+        description="The deployments of the service in that environment."
+    )
 
 
 @strawberry.type(
-    description="How many requests a service had, by Prometheus; a row for each step of time.",
+    description="The rate of requests to a service, from Prometheus; one row for each step of time.",
     directives=[allow("engineering", "support"), owned("platform engineering")],
 )
 class RequestRate:
     id: strawberry.ID = strawberry.field(description="The service, the environment, the step and the time.")
-    service: str = strawberry.field(description="Which service.")
-    environment: Environment = strawberry.field(description="Where it runs.")
+    service: str = strawberry.field(description="The service that was measured.")
+    environment: Environment = strawberry.field(description="The environment of the service.")
     step: int = strawberry.field(description="Seconds between two rows; each step has rows of its own.")
     time: datetime = strawberry.field(description="When it was measured.")
-    value: float | None = strawberry.field(description="Requests a second.")
+    value: float | None = strawberry.field(description="The number of requests a second.")
 
 
 @strawberry.type
 class Query:
     monitor: ById["Monitor"] = strawberry.field(description="The monitor with this number.")
     monitors: Many["Monitor"] = strawberry.field(description="All monitors.")
-    events: Many["Event"] = strawberry.field(description="All events that Datadog keeps.")
-    logs: Many["LogLine"] = strawberry.field(description="All lines of log that Datadog keeps: filter them by time.")
+    events: Many["Event"] = strawberry.field(description="All events in Datadog.")
+    logs: Many["LogLine"] = strawberry.field(description="All log lines in Datadog; filter them by time.")
     metric_points: Many["MetricPoint"] = strawberry.field(description="The points of all declared metrics.")
-    error_rates: Many["ErrorRate"] = strawberry.field(description="Which share of requests failed, of all services.")
-    request_rates: Many["RequestRate"] = strawberry.field(description="How many requests came, of all services.")
+    error_rates: Many["ErrorRate"] = strawberry.field(description="The error rates of all services.")
+    request_rates: Many["RequestRate"] = strawberry.field(description="The request rates of all services.")

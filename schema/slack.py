@@ -1,4 +1,4 @@
-"""Slack: channels, what was said in them, and by whom."""
+"""Declare Slack's channels, messages and users."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -13,37 +13,39 @@ if TYPE_CHECKING:
 
 
 @strawberry.interface(
-    description="Something said in Slack.",
+    description="A message or a reply in Slack.",
     directives=[allow("sales", "support", "engineering"), owned("workplace tools")],
 )
 class Post:
-    id: strawberry.ID = strawberry.field(description="Where and when it was said.")
-    text: str = strawberry.field(description="What was said, in Slack's mark-up.")
-    plain: str = strawberry.field(description="What was said as it was typed: `<`, `>` and `&` are themselves.")
-    version: str = strawberry.field(description="Another whenever the text is another.")
-    sent_at: datetime = strawberry.field(description="When it was said.")
+    id: strawberry.ID = strawberry.field(description="The id, from where and when it was posted.")
+    text: str = strawberry.field(description="The text in Slack's mark-up.")
+    plain: str = strawberry.field(description="The text as it was typed, with plain `<`, `>` and `&`.")
+    version: str = strawberry.field(description="The version, which changes with the text.")
+    sent_at: datetime = strawberry.field(description="When it was posted.")
 
 
 @strawberry.type(
-    description="What opened a thread, or stands alone, in a channel.",
+    description="A message in a channel that is not a reply.",
     directives=[allow("sales", "support", "engineering"), owned("workplace tools")],
 )
 class Message(Post):
     id: strawberry.ID = strawberry.field(description="The channel and Slack's time stamp, as `channel:ts`.")
-    channel: One["Channel"] = strawberry.field(description="Where it was said.")
-    author: One["SlackUser"] = strawberry.field(description="Who said it.")
-    replies: Many["Reply"] = strawberry.field(description="What was answered in its thread.")
-    history: History["Message"] = strawberry.field(description="Every change of the message that was made here.")
+    channel: One["Channel"] = strawberry.field(description="The channel it was posted in.")
+    author: One["SlackUser"] = strawberry.field(description="The user who posted it.")
+    replies: Many["Reply"] = strawberry.field(description="The replies in its thread.")
+    history: History["Message"] = strawberry.field(
+        description="Every change of the message that was made through Onedoor."
+    )
 
 
 @strawberry.type(
-    description="An answer in a thread.",
+    description="A reply in a thread.",
     directives=[allow("sales", "support", "engineering"), owned("workplace tools")],
 )
 class Reply(Post):
     id: strawberry.ID = strawberry.field(description="The channel, the thread and Slack's time stamp.")
-    author: One["SlackUser"] = strawberry.field(description="Who answered.")
-    history: History["Reply"] = strawberry.field(description="Every change of the answer that was made here.")
+    author: One["SlackUser"] = strawberry.field(description="The user who replied.")
+    history: History["Reply"] = strawberry.field(description="Every change of the reply that was made through Onedoor.")
 
 
 @strawberry.type(
@@ -52,64 +54,72 @@ class Reply(Post):
 )
 class Channel:
     id: strawberry.ID = strawberry.field(description="Slack's id of the channel.")
-    name: str = strawberry.field(description="Without the leading `#`.")
-    topic: str | None = strawberry.field(description="What the channel is about now.")
-    purpose: str | None = strawberry.field(description="What the channel is for.")
-    created: datetime = strawberry.field(description="When it was opened.")
+    name: str = strawberry.field(description="The name, without the leading `#`.")
+    topic: str | None = strawberry.field(description="The current topic of the channel.")
+    purpose: str | None = strawberry.field(description="The purpose of the channel.")
+    created: datetime = strawberry.field(description="When it was created.")
     archived: bool = strawberry.field(description="Whether it is closed for new messages.")
-    members: int = strawberry.field(description="How many are in it.")
-    customer: One["Customer"] = strawberry.field(description="The customer it is kept for.")
-    messages: Many["Message"] = strawberry.field(description="What was said in it.")
+    members: int = strawberry.field(description="The number of members.")
+    customer: One["Customer"] = strawberry.field(description="The customer it is about.")
+    messages: Many["Message"] = strawberry.field(description="The messages in it.")
 
 
 @strawberry.type(
-    description="Someone in Slack.",
+    description="A user of Slack.",
     directives=[allow("everyone"), owned("workplace tools")],
 )
 class SlackUser:
     id: strawberry.ID = strawberry.field(description="Slack's id of the user.")
-    name: str = strawberry.field(description="The handle.")
+    name: str = strawberry.field(description="The handle of the user.")
     real_name: str | None = strawberry.field(description="The name shown beside messages.")
-    email: str | None = strawberry.field(description="The address the account is under.")
-    title: str | None = strawberry.field(description="What the person says of their work.")
-    is_bot: bool = strawberry.field(description="Whether a program speaks here.")
+    email: str | None = strawberry.field(description="The e-mail address of the account.")
+    title: str | None = strawberry.field(description="The job title on the profile.")
+    is_bot: bool = strawberry.field(description="Whether the user is a program.")
     deleted: bool = strawberry.field(description="Whether the account is closed.")
     employee: One["Employee"] = strawberry.field(description="The employee with the same e-mail address.")
-    messages: Many["Message"] = strawberry.field(description="What the user said.")
+    messages: Many["Message"] = strawberry.field(description="The messages of the user.")
 
 
-@strawberry.input(description="Something to say in a channel, as the door's app in Slack.")
+@strawberry.input(description="A message to post in a channel, as the server's Slack app.")
 class PostMessageInput:
-    channel_id: strawberry.ID = strawberry.field(description="Where.")
-    text: str = strawberry.field(description="Shown as it is typed, it mentions nobody; at most 4,000 characters.")
+    channel_id: strawberry.ID = strawberry.field(description="The id of the channel.")
+    text: str = strawberry.field(
+        description="The text, shown as it is typed and mentioning nobody; at most 4,000 characters."
+    )
 
 
-@strawberry.input(description="Something to answer in a thread, as the door's app in Slack.")
+@strawberry.input(description="A reply to post in a thread, as the server's Slack app.")
 class ReplyToMessageInput:
-    message_id: strawberry.ID = strawberry.field(description="What is answered.")
-    text: str = strawberry.field(description="Shown as it is typed, it mentions nobody; at most 4,000 characters.")
+    message_id: strawberry.ID = strawberry.field(description="The id of the message to reply to.")
+    text: str = strawberry.field(
+        description="The text, shown as it is typed and mentioning nobody; at most 4,000 characters."
+    )
 
 
-@strawberry.input(description="What a message, which was posted here, is to say from now on.")
+@strawberry.input(description="The new text of a message that was posted through Onedoor.")
 class UpdateMessageInput:
-    id: strawberry.ID = strawberry.field(description="Which one.")
-    text: str = strawberry.field(description="Shown as it is typed, it mentions nobody; at most 4,000 characters.")
+    id: strawberry.ID = strawberry.field(description="The id of the message.")
+    text: str = strawberry.field(
+        description="The text, shown as it is typed and mentioning nobody; at most 4,000 characters."
+    )
 
 
-@strawberry.input(description="What an answer, which was posted here, is to say from now on.")
+@strawberry.input(description="The new text of a reply that was posted through Onedoor.")
 class UpdateReplyInput:
-    id: strawberry.ID = strawberry.field(description="Which one.")
-    text: str = strawberry.field(description="Shown as it is typed, it mentions nobody; at most 4,000 characters.")
+    id: strawberry.ID = strawberry.field(description="The id of the reply.")
+    text: str = strawberry.field(
+        description="The text, shown as it is typed and mentioning nobody; at most 4,000 characters."
+    )
 
 
-@strawberry.input(description="A message, which was posted here, to be deleted; answers to it stay.")
+@strawberry.input(description="The message to delete, which was posted through Onedoor; its replies stay.")
 class DeleteMessageInput:
-    id: strawberry.ID = strawberry.field(description="Which one.")
+    id: strawberry.ID = strawberry.field(description="The id of the message.")
 
 
-@strawberry.input(description="An answer, which was posted here, to be deleted.")
+@strawberry.input(description="The reply to delete, which was posted through Onedoor.")
 class DeleteReplyInput:
-    id: strawberry.ID = strawberry.field(description="Which one.")
+    id: strawberry.ID = strawberry.field(description="The id of the reply.")
 
 
 @strawberry.type
@@ -125,22 +135,22 @@ class Query:
 @strawberry.type
 class Mutation:
     post_message: Changed["Message"] = strawberry.field(
-        description="Says something in a channel.",
+        description="Posts a message in a channel.",
         directives=[allow("sales", "support", "engineering"), owned("workplace tools")],
         metadata=with_input(PostMessageInput),
     )
     reply_to_message: Changed["Reply"] = strawberry.field(
-        description="Answers a message in its thread.",
+        description="Posts a reply in the thread of a message.",
         directives=[allow("sales", "support", "engineering"), owned("workplace tools")],
         metadata=with_input(ReplyToMessageInput),
     )
     update_message: Changed["Message"] = strawberry.field(
-        description="Makes a message say something else.",
+        description="Changes the text of a message.",
         directives=[allow("sales", "support", "engineering"), owned("workplace tools")],
         metadata=with_input(UpdateMessageInput),
     )
     update_reply: Changed["Reply"] = strawberry.field(
-        description="Makes an answer say something else.",
+        description="Changes the text of a reply.",
         directives=[allow("sales", "support", "engineering"), owned("workplace tools")],
         metadata=with_input(UpdateReplyInput),
     )
@@ -150,7 +160,7 @@ class Mutation:
         metadata=with_input(DeleteMessageInput),
     )
     delete_reply: Changed["Reply"] = strawberry.field(
-        description="Deletes an answer.",
+        description="Deletes a reply.",
         directives=[allow("sales", "support", "engineering"), owned("workplace tools")],
         metadata=with_input(DeleteReplyInput),
     )
@@ -159,6 +169,6 @@ class Mutation:
 @strawberry.type
 class Subscription:
     message_posted: One["Message"] = strawberry.field(
-        description="A message in this channel, whoever posts it, within a few seconds.",
+        description="A new message in a channel from any user, within a few seconds.",
         metadata=with_arguments(channel=Argument(strawberry.ID, "Slack's id of the channel.")),
     )

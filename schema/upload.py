@@ -1,4 +1,4 @@
-"""Uploads: files that are sent to their store itself, at an address that Onedoor gives."""
+"""Declare uploads: addresses at which clients send files straight to their store."""
 
 from onedoor.schema import uploads
 from schema.file import Store

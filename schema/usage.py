@@ -1,4 +1,4 @@
-"""Usage and revenue: what customers used and brought in, from the warehouse."""
+"""Declare the usage of and the revenue from customers, from the warehouse."""
 
 from datetime import date
 from decimal import Decimal
@@ -13,71 +13,75 @@ if TYPE_CHECKING:
 
 
 @strawberry.type(
-    description="What one customer used on one day.",
+    description="The usage of one customer on one day.",
     directives=[allow("sales", "marketing", "finance", "support", "engineering"), owned("data platform")],
 )
 class UsageDay:
     id: strawberry.ID = strawberry.field(description="The customer and the day, as `customer:day`.")
     day: date = strawberry.field(description="The day, in UTC.")
-    api_calls: int = strawberry.field(description="Calls to our API.")
-    active_users: int = strawberry.field(description="People who signed in.")
-    storage_gb: Decimal = strawberry.field(description="What was stored, in gigabytes.")
-    customer: One["Customer"] = strawberry.field(description="Who used it.")
-    history: History["UsageDay"] = strawberry.field(description="Every change of the day that was made here.")
+    api_calls: int = strawberry.field(description="The number of calls to our API.")
+    active_users: int = strawberry.field(description="The number of people who signed in.")
+    storage_gb: Decimal = strawberry.field(description="The storage in use, in gigabytes.")
+    customer: One["Customer"] = strawberry.field(description="The customer whose usage it is.")
+    history: History["UsageDay"] = strawberry.field(
+        description="Every change of the day that was made through Onedoor."
+    )
 
 
 @strawberry.type(
-    description="What one customer brought in in one month.",
+    description="The revenue from one customer in one month.",
     directives=[allow("sales", "finance"), owned("finance systems")],
 )
 class RevenueMonth:
     id: strawberry.ID = strawberry.field(description="The customer and the month, as `customer:month`.")
     month: date = strawberry.field(description="The first day of the month.")
-    revenue: Decimal = strawberry.field(description="What was invoiced, in euros.")
+    revenue: Decimal = strawberry.field(description="The amount invoiced, in euros.")
     refunds: Decimal | None = strawberry.field(
-        description="What was given back, in euros.", directives=[allow("finance")]
+        description="The amount refunded, in euros.", directives=[allow("finance")]
     )
-    customer: One["Customer"] = strawberry.field(description="Who brought it in.")
-    history: History["RevenueMonth"] = strawberry.field(description="Every change of the month that was made here.")
+    customer: One["Customer"] = strawberry.field(description="The customer whose revenue it is.")
+    history: History["RevenueMonth"] = strawberry.field(
+        description="Every change of the month that was made through Onedoor."
+    )
 
 
-@strawberry.input(description="A day of a customer, of which nothing is kept yet.")
+@strawberry.input(description="The usage of a customer on a day without a row.")
 class CreateUsageDayInput:
-    customer_id: strawberry.ID = strawberry.field(description="Whose.")
+    customer_id: strawberry.ID = strawberry.field(description="The id of the customer.")
     day: date = strawberry.field(description="The day, in UTC.")
-    api_calls: int = strawberry.field(description="Calls to our API.")
-    active_users: int = strawberry.field(description="People who signed in.")
-    storage_gb: Decimal = strawberry.field(description="What was stored, in gigabytes.")
+    api_calls: int = strawberry.field(description="The number of calls to our API.")
+    active_users: int = strawberry.field(description="The number of people who signed in.")
+    storage_gb: Decimal = strawberry.field(description="The storage in use, in gigabytes.")
 
 
-@strawberry.input(description="A day of a customer as it is to be, whether anything is kept of it or not.")
+@strawberry.input(description="The usage of a customer on a day, whether there is a row or not.")
 class PutUsageDayInput:
-    customer_id: strawberry.ID = strawberry.field(description="Whose.")
+    customer_id: strawberry.ID = strawberry.field(description="The id of the customer.")
     day: date = strawberry.field(description="The day, in UTC.")
-    api_calls: int = strawberry.field(description="Calls to our API.")
-    active_users: int = strawberry.field(description="People who signed in.")
-    storage_gb: Decimal = strawberry.field(description="What was stored, in gigabytes.")
+    api_calls: int = strawberry.field(description="The number of calls to our API.")
+    active_users: int = strawberry.field(description="The number of people who signed in.")
+    storage_gb: Decimal = strawberry.field(description="The storage in use, in gigabytes.")
 
 
-@strawberry.input(description="What is to be changed of a day; what is not given stays as it is.")
+@strawberry.input(description="The values to change in a day; those not given stay as they are.")
 class UpdateUsageDayInput:
     id: strawberry.ID = strawberry.field(description="The customer and the day, as `customer:day`.")
-    api_calls: int | None = strawberry.field(description="Calls to our API.")
-    active_users: int | None = strawberry.field(description="People who signed in.")
-    storage_gb: Decimal | None = strawberry.field(description="What was stored, in gigabytes.")
+    api_calls: int | None = strawberry.field(description="The number of calls to our API.")
+    active_users: int | None = strawberry.field(description="The number of people who signed in.")
+    storage_gb: Decimal | None = strawberry.field(description="The storage in use, in gigabytes.")
 
 
-@strawberry.input(description="A day of a customer, of which nothing is to be kept any more.")
+@strawberry.input(description="The day of a customer to delete.")
 class DeleteUsageDayInput:
     id: strawberry.ID = strawberry.field(description="The customer and the day, as `customer:day`.")
 
 
-@strawberry.input(description="A month of a customer as it is to be, whether anything is kept of it or not.")
+@strawberry.input(description="The revenue from a customer in a month, whether there is a row or not.")
 class PutRevenueMonthInput:
-    customer_id: strawberry.ID = strawberry.field(description="Whose.")
+    customer_id: strawberry.ID = strawberry.field(description="The id of the customer.")
     month: date = strawberry.field(description="The first day of the month.")
-    revenue: Decimal = strawberry.field(description="What was invoiced, in euros.")
-    refunds: Decimal = strawberry.field(description="What was given back, in euros.")
+    revenue: Decimal = strawberry.field(description="The amount invoiced, in euros.")
+    refunds: Decimal = strawberry.field(description="The amount refunded, in euros.")
 
 
 @strawberry.type
@@ -91,27 +95,27 @@ class Query:
 @strawberry.type
 class Mutation:
     create_usage_day: Changed["UsageDay"] = strawberry.field(
-        description="Keeps what a customer used on a day.",
+        description="Creates the usage of a customer on a day.",
         directives=[allow("engineering"), owned("data platform")],
         metadata=with_input(CreateUsageDayInput),
     )
     put_usage_day: Changed["UsageDay"] = strawberry.field(
-        description="Keeps what a customer used on a day, in the place of what was kept.",
+        description="Writes the usage of a customer on a day, replacing what was there.",
         directives=[allow("engineering"), owned("data platform")],
         metadata=with_input(PutUsageDayInput),
     )
     update_usage_day: Changed["UsageDay"] = strawberry.field(
-        description="Changes what is kept of a day.",
+        description="Changes the usage of a day.",
         directives=[allow("engineering"), owned("data platform")],
         metadata=with_input(UpdateUsageDayInput),
     )
     delete_usage_day: Changed["UsageDay"] = strawberry.field(
-        description="Deletes what is kept of a day.",
+        description="Deletes the usage of a day.",
         directives=[allow("engineering"), owned("data platform")],
         metadata=with_input(DeleteUsageDayInput),
     )
     put_revenue_month: Changed["RevenueMonth"] = strawberry.field(
-        description="Keeps what a customer brought in in a month, in the place of what was kept.",
+        description="Writes the revenue from a customer in a month, replacing what was there.",
         directives=[allow("finance"), owned("finance systems")],
         metadata=with_input(PutRevenueMonthInput),
     )

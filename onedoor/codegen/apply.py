@@ -1,4 +1,4 @@
-"""Options; diff against what was written; write; report."""
+"""Plan a run from its options and the last manifest, write the files and report what changed."""
 
 import ast
 import difflib
@@ -26,13 +26,13 @@ from onedoor.codegen.types import build_generated_types, select_tables
 from onedoor.errors import ConfigurationError, build_unknown_name_error
 
 API_OPTION_NAMES = ("only", "given", "base_url", "header", "host", "private")
-"""What is typed in of it."""
+"""The options of a run that tell how to read an API."""
 
 UNREADABLE_URL = "the URL cannot be read: in user and password `/` is written `%2F`, `@` `%40`, `:` `%3A`, `#` `%23`"
 
 
 def name_source(source: str | None, url: str) -> str:
-    """The name of a source: as given, or that of its database."""
+    """Return the name of a source: the one given, or that of its database. Raises ConfigurationError."""
     if source is None:
         return to_snake_case(split_words(PurePath(unquote(_parse_url_path(url))).stem))
     if source != to_snake_case(split_words(source)):
@@ -59,16 +59,19 @@ def build_options(
     strip: str | None,
     api_options: ApiReadOptions | None = None,
 ) -> CodegenOptions:
-    """Raise ConfigurationError for a key that is none, and where no table is left."""
+    """Merge the options of this run over those of the last one.
+
+    Raises ConfigurationError for a key that does not exist, and if no table is left.
+    """
     read = api_options or ApiReadOptions()
-    made = CodegenOptions(
+    options = CodegenOptions(
         source=source,
         allow=tuple(dict.fromkeys(allow)) or previous.allow,
         owner=owner or previous.owner,
         tables=tuple(tables) or previous.tables,
         keys={
             **previous.keys,
-            **dict(_parse_key_option(each, {one.name: one for one in described_tables}) for each in keys),
+            **dict(_parse_key_option(key, {table.name: table for table in described_tables}) for key in keys),
         },
         strip=previous.strip if strip is None else strip,
         only=read.only,
@@ -76,22 +79,30 @@ def build_options(
         base_url=read.base_url,
         headers=read.headers,
     )
-    if not select_tables(described_tables, made):
+    if not select_tables(described_tables, options):
         raise ConfigurationError(
             "there is no table to write: see to `--tables`, and to what the user of the URL may see"
         )
-    return made
+    return options
 
 
-def build_api_options(previous: CodegenOptions, *, only: Sequence[str], given: Sequence[str], base_url: str | None, header: Sequence[str],
-            host: Sequence[str], private: bool) -> ApiReadOptions:  # fmt: skip
-    """As it was wished, or else as the last time; but hosts are listed each time anew."""
+def build_api_options(
+    previous: CodegenOptions,
+    *,
+    only: Sequence[str],
+    given: Sequence[str],
+    base_url: str | None,
+    header: Sequence[str],
+    host: Sequence[str],
+    private: bool,
+) -> ApiReadOptions:
+    """Merge the options of this run over those of the last one; hosts are given anew for each run."""
     return ApiReadOptions(
         only=tuple(only) or previous.only,
         given={**previous.given, **dict(map(_parse_constant, given))},
         base_url=base_url or previous.base_url,
         headers=tuple(header) or previous.headers,
-        hosts=tuple(each.lower() for each in host),
+        hosts=tuple(name.lower() for name in host),
         private_addresses=private,
     )
 
@@ -108,15 +119,16 @@ def _parse_key_option(text: str, tables: dict[str, DescribedTable]) -> tuple[str
     columns = tuple(listed.split(","))
     if name not in tables:
         raise build_unknown_name_error("table", name, tables)
-    for each in columns:
-        if each not in (known := [column.name for column in tables[name].columns]):
-            raise build_unknown_name_error(f"column of `{name}`", each, known)
+    known = [column.name for column in tables[name].columns]
+    for column_name in columns:
+        if column_name not in known:
+            raise build_unknown_name_error(f"column of `{name}`", column_name, known)
     return name, columns
 
 
 def describe_changes(previous: Iterable[DescribedTable], current: Iterable[DescribedTable]) -> tuple[str, ...]:
-    """`+` was added, `-` is gone, `~` is another; names as the database has them."""
-    old, new = ({each.name: each for each in tables} for tables in (previous, current))
+    """List what was added (`+`), removed (`-`) and changed (`~`), by the names that the database has."""
+    old, new = ({table.name: table for table in tables} for tables in (previous, current))
     return (
         *(f"+ table `{name}`" for name in new if name not in old),
         *(f"- table `{name}`" for name in old if name not in new),
@@ -135,30 +147,30 @@ def _compare_tables(old: DescribedTable, new: DescribedTable) -> Iterator[str]:
         yield f"~ comment of `{new.name}`"
 
 
-def _compare_members(sort: str, table: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    yield from (f"+ {sort} `{table}.{each}`" for each in new if each not in old)
-    yield from (f"- {sort} `{table}.{each}`" for each in old if each not in new)
-    for each in new:
-        if each in old and old[each] != new[each]:
-            yield f"~ {sort} `{table}.{each}`: {_describe_difference(old[each], new[each])}"
+def _compare_members(kind: str, table: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    yield from (f"+ {kind} `{table}.{name}`" for name in new if name not in old)
+    yield from (f"- {kind} `{table}.{name}`" for name in old if name not in new)
+    for name in new:
+        if name in old and old[name] != new[name]:
+            yield f"~ {kind} `{table}.{name}`: {_describe_difference(old[name], new[name])}"
 
 
 def index_columns(table: DescribedTable) -> Mapping[str, DescribedColumn]:
-    return {each.name: each for each in table.columns}
+    return {column.name: column for column in table.columns}
 
 
 def index_references(table: DescribedTable) -> Mapping[str, DescribedReference]:
-    return {f"{', '.join(each.columns)} to {each.to}": each for each in table.references}
+    return {f"{', '.join(reference.columns)} to {reference.to}": reference for reference in table.references}
 
 
 def _describe_difference(old: Any, new: Any) -> str:
-    """Each member that is another, before and after; comments are named alone, they are long."""
-    found = [name for name in old.__slots__ if getattr(old, name) != getattr(new, name)]
+    """Name each member that differs with its values before and after; a comment is only named, as it is long."""
+    differing = [name for name in old.__slots__ if getattr(old, name) != getattr(new, name)]
     return ", ".join(
         name
         if name == "comment"
         else f"{name} {format_value(getattr(old, name))} to {format_value(getattr(new, name))}"
-        for name in found
+        for name in differing
     )
 
 
@@ -174,9 +186,9 @@ def format_value(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodegenPlan:
-    """What a run comes to. `write` and `remove` touch nothing that was edited by hand.
+    """What a run will do. `write` and `remove` touch nothing that was edited by hand.
 
-    `edited` are the paths left alone, each with the difference to be applied by hand, if there is one.
+    `edited` are the paths left alone, each with the difference to apply by hand, if there is one.
     """
 
     changes: tuple[str, ...]
@@ -189,15 +201,15 @@ class CodegenPlan:
 def plan_codegen(
     tables: Iterable[DescribedTable], options: CodegenOptions, previous: Manifest, folder: Mapping[str, str]
 ) -> CodegenPlan:
-    """`folder`: by path, the text of each file of schema/ and resolvers/ that is there now."""
+    """Plan a run; `folder` has by path the text of each file that is in schema/ and resolvers/ now."""
     chosen = select_tables(tables, options)
-    taken = find_reserved_names(folder, previous)
-    new = render_files(build_generated_types(chosen, options, taken), options)
-    old = render_files(build_generated_types(previous.tables, previous.wish, taken), previous.wish)
-    ours = {path for path in previous.files if path in folder and hash_text(folder[path]) == previous.files[path]}
-    edited = {path: _diff_texts(path, old, new) for path in folder if path in previous.files and path not in ours}
+    reserved = find_reserved_names(folder, previous)
+    new = render_files(build_generated_types(chosen, options, reserved), options)
+    old = render_files(build_generated_types(previous.tables, previous.wish, reserved), previous.wish)
+    untouched = {path for path in previous.files if path in folder and hash_text(folder[path]) == previous.files[path]}
+    edited = {path: _diff_texts(path, old, new) for path in folder if path in previous.files and path not in untouched}
     write = {path: text for path, text in new.items() if path not in edited and folder.get(path) != text}
-    remove = tuple(path for path in sorted(ours) if path not in new)
+    remove = tuple(path for path in sorted(untouched) if path not in new)
     digests = {path: hash_text(text) for path, text in new.items()} | {path: previous.files[path] for path in edited}
     return CodegenPlan(
         changes=describe_changes(previous.tables, chosen) if previous.files else (),
@@ -209,13 +221,13 @@ def plan_codegen(
 
 
 def _diff_texts(path: str, old: Mapping[str, str], new: Mapping[str, str]) -> str:
-    """Between what would have been written before and what would be now: it fits what was made of the former."""
-    before, now = (each.get(path, "").splitlines(keepends=True) for each in (old, new))
+    """Compare what the last run wrote with what this one would: the difference applies to the edited file."""
+    before, now = (texts.get(path, "").splitlines(keepends=True) for texts in (old, new))
     return "".join(difflib.unified_diff(before, now, fromfile=path, tofile=path))
 
 
 def find_reserved_names(folder: Mapping[str, str], previous: Manifest) -> ReservedNames:
-    """The names of what stands in the folder and was not written by us."""
+    """Return the names of what the folder holds and no run has written."""
     types: set[str] = set()
     roots: set[str] = set()
     stems = {PurePath(path).stem for path in filter_python_paths(folder) if path not in previous.files}
@@ -228,39 +240,41 @@ def find_reserved_names(folder: Mapping[str, str], previous: Manifest) -> Reserv
 
 
 def _find_schema_classes(text: str) -> Iterator[ast.ClassDef]:
-    """The classes that are types of the schema."""
+    """Yield the classes that are types of the schema."""
     for node in ast.parse(text).body:
-        if isinstance(node, ast.ClassDef) and any("strawberry" in ast.unparse(each) for each in node.decorator_list):
+        if isinstance(node, ast.ClassDef) and any(
+            "strawberry" in ast.unparse(decorator) for decorator in node.decorator_list
+        ):
             yield node
 
 
 def _list_field_names(node: ast.ClassDef) -> Iterator[str]:
-    for each in node.body:
-        if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name):
-            yield to_camel_case(each.target.id.strip("_").split("_"))
+    for statement in node.body:
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            yield to_camel_case(statement.target.id.strip("_").split("_"))
 
 
 def filter_python_paths(paths: Iterable[str]) -> tuple[str, ...]:
-    return tuple(each for each in paths if each.endswith(".py"))
+    return tuple(path for path in paths if path.endswith(".py"))
 
 
 SOURCE_FOLDERS = ("schema", "resolvers")
 
 
 def read_current_files(folder: Path) -> dict[str, str]:
-    """By path, the text of each file of Python, and of what settings say of sources."""
-    found = [path for each in SOURCE_FOLDERS for path in sorted((folder / each).glob("*.py"))]
-    found += sorted((folder / DECLARED_FOLDER).glob("*.toml"))
-    return {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in found}
+    """Read by path the text of each Python file and of each file that declares collections."""
+    paths = [path for source_folder in SOURCE_FOLDERS for path in sorted((folder / source_folder).glob("*.py"))]
+    paths += sorted((folder / DECLARED_FOLDER).glob("*.toml"))
+    return {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in paths}
 
 
 def build_manifest_path(folder: Path, source: str) -> Path:
-    """Where it is kept what was described and written of a source."""
+    """Return the path of the manifest of a source."""
     return folder / "schema" / "introspected" / f"{source}.json"
 
 
 def load_manifest(folder: Path, source: str) -> Manifest:
-    """Of the last run; of none, nothing."""
+    """Read the manifest of the last run, or return an empty one before the first."""
     path = build_manifest_path(folder, source)
     if not path.exists():
         return Manifest(wish=CodegenOptions(source=source))
@@ -268,7 +282,7 @@ def load_manifest(folder: Path, source: str) -> Manifest:
 
 
 def apply_plan(folder: Path, plan: CodegenPlan) -> None:
-    """Writes and removes; what is kept comes last, so that a run that was cut short is begun anew."""
+    """Write and remove files; the manifest comes last of what is written, so that an interrupted run starts again."""
     texts: Mapping[Path, str] = {folder / path: text for path, text in plan.write.items()}
     for path, text in (
         *texts.items(),
@@ -276,19 +290,19 @@ def apply_plan(folder: Path, plan: CodegenPlan) -> None:
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    for each in plan.remove:
-        (folder / each).unlink()
+    for removed in plan.remove:
+        (folder / removed).unlink()
 
 
 NUMERIC_SETTINGS = frozenset({"port", "timeout", "connections"})
 
 COLLECTIONS_SETTING = "collections"
-"""The setting of sources whose collections are declared."""
+"""The setting of a source that declares its collections."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportWording:
-    """Of what a run does to files, or only says that it would."""
+    """The verbs of a report: what a run does to files, or what a dry run would do."""
 
     write: str
     remove: str
@@ -302,7 +316,7 @@ DRY_RUN_WORDING = ReportWording(write="would write", remove="would remove")
 def format_report(
     plan: CodegenPlan, source: str, settings: Mapping[str, Any], is_configured: bool, wording: ReportWording
 ) -> Iterator[str]:
-    """Lines: what changed, what is written, removed and left alone, and what is still to be done by hand."""
+    """Yield the lines of a report: what changed, what was written, removed and left alone, what is left to do."""
     yield from plan.changes
     yield from (f"{wording.write} {path}" for path in sorted(plan.write))
     yield from (f"{wording.remove} {path}" for path in plan.remove)
@@ -315,31 +329,34 @@ def format_report(
         yield "nothing changed"
     if not plan.manifest.wish.allow:
         yield "every type is shut: run it again with `--allow group`, or write `allow(...)` into each file of schema/"
+    section = format_source_section(source, select_collections(plan, settings))
     if not is_configured:
-        yield f"add to onedoor.toml:\n\n{format_source_section(source, select_collections(plan, settings))}"
+        yield f"add to onedoor.toml:\n\n{section}"
     elif plan.changes and COLLECTIONS_SETTING in settings:
-        yield f"put in place of what is in onedoor.toml:\n\n{format_source_section(source, select_collections(plan, settings))}"
+        yield f"put in place of what is in onedoor.toml:\n\n{section}"
 
 
 def select_collections(plan: CodegenPlan, settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The settings, where they declare collections, with those that are wanted alone."""
+    """Return the settings with only those declared collections that are written."""
     if COLLECTIONS_SETTING not in settings:
         return settings
-    names = {each.name for each in plan.manifest.tables}
+    names = {table.name for table in plan.manifest.tables}
     return {
         **settings,
-        COLLECTIONS_SETTING: {name: each for name, each in settings[COLLECTIONS_SETTING].items() if name in names},
+        COLLECTIONS_SETTING: {
+            name: collection for name, collection in settings[COLLECTIONS_SETTING].items() if name in names
+        },
     }
 
 
 def format_source_section(source: str, settings: Mapping[str, Any]) -> str:
-    """The source's section of the settings; a secret stands there by the name of an environment variable."""
+    """Format the source's section of the settings; a secret is named by an environment variable."""
     if COLLECTIONS_SETTING in settings:
         place = settings.get("url") or {"env": f"{source.upper()}_URL"}
         return "\n".join(render_sections(f"sources.{source}", {**settings, "url": place}))
     lines = [
         f"[sources.{source}]",
-        *(f"{name} = {_format_setting(source, name, each)}" for name, each in settings.items()),
+        *(f"{name} = {_format_setting(source, name, value)}" for name, value in settings.items()),
     ]
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""Described tables."""
+"""Define what introspection describes, the options of a run, and the manifest of what was written."""
 
 import hashlib
 import json
@@ -12,13 +12,13 @@ from onedoor.spi.capabilities import ColumnType
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DescribedColumn:
-    """One column a field can show. `values` are all it can hold, where that is declared; `enum` is their own name."""
+    """A column that a field can show. `values` are all it can hold, if they are declared; `enum` is their name."""
 
     name: str
     kind: ColumnType
     nullable: bool
     large: bool = False
-    """Whole numbers past 32 bits."""
+    """Whether it holds whole numbers past 32 bits."""
     comment: str = ""
     values: tuple[str, ...] = ()
     enum: str = ""
@@ -26,7 +26,7 @@ class DescribedColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DescribedReference:
-    """The row of the table `to` whose columns `there` equal our `columns`; `alone`: no two rows refer to the same."""
+    """The row of table `to` whose columns `there` equal our `columns`; `alone`: no two rows refer to the same one."""
 
     columns: tuple[str, ...]
     to: str
@@ -36,7 +36,7 @@ class DescribedReference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DescribedTable:
-    """One kind of row; `name` is that of its collection. Without a `key` nothing is known to identify a row."""
+    """A table or a collection; `name` is its collection's. Without a `key` nothing is known to identify a row."""
 
     name: str
     columns: tuple[DescribedColumn, ...]
@@ -45,17 +45,17 @@ class DescribedTable:
     comment: str = ""
     view: bool = False
     needs: tuple[str, ...] = ()
-    """Columns whose values every read must know, so that its rows are reached by links alone."""
+    """Columns whose values every scan must give: its rows can be reached only through relationships."""
     declared: str = ""
-    """The collection as the settings of its source have it, where these say what a source has."""
+    """The collection as the settings of its source declare it, if they do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiReadOptions:
-    """How a description of an API is read: which of its operations, and what it does not say itself.
+    """How to read an API's description: which of its operations, and what it leaves out.
 
-    `only` are tags and patterns of paths, `given` are constants for parameters of paths. `hosts` are those it may be
-    read from and say that its API is at.
+    `only` are tags and patterns of paths, `given` are constants for parameters of paths, `hosts` are the hosts that the
+    description may be read from and may name.
     """
 
     only: tuple[str, ...] = ()
@@ -68,7 +68,7 @@ class ApiReadOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceDescription:
-    """Tables, the settings of the source that has them, and what there is to say of how they were found."""
+    """Tables, the settings of their source, and notes on how they were found."""
 
     tables: tuple[DescribedTable, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -77,11 +77,10 @@ class SourceDescription:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodegenOptions:
-    """How the files are to be: their source, who may see its types, who answers for them.
+    """How to write the files: for which source, who may see its types, who answers for them.
 
-    `tables` are patterns of the names that are wanted (none: all), `keys` says what identifies rows where the
-    description does not, `strip` is left out where a table's name begins with it. The rest is of a description of an
-    API, as in Reading.
+    `tables` are patterns of the names to write (none: all), `keys` says what identifies rows if the description does
+    not, `strip` is a prefix to drop from the names of tables. The rest is as in ApiReadOptions.
     """
 
     source: str
@@ -98,7 +97,7 @@ class CodegenOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReservedNames:
-    """Names that are already somebody else's: of types, of root fields, of files."""
+    """Names of types, root fields and files that are already in use."""
 
     types: frozenset[str] = frozenset()
     root_fields: frozenset[str] = frozenset()
@@ -107,7 +106,7 @@ class ReservedNames:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """`files`: by path, the digest of the text that was last written there."""
+    """What a run wrote: its options, its tables and, by path, the digest of the text of each file."""
 
     wish: CodegenOptions
     tables: tuple[DescribedTable, ...] = ()
@@ -119,58 +118,58 @@ def hash_text(text: str) -> str:
 
 
 def encode_manifest(manifest: Manifest) -> str:
-    return json.dumps(_drop_empty(_json(manifest)), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(_drop_empty(_manifest_json(manifest)), indent=1, ensure_ascii=False) + "\n"
 
 
 def decode_manifest(text: str, path: str) -> Manifest:
-    """Raises Mistake where it is not what was written."""
+    """Read a manifest. Raises ConfigurationError if it is not one that was written."""
     try:
-        found = json.loads(text)
+        stored = json.loads(text)
         return Manifest(
-            wish=_wish(found["wish"]),
-            tables=tuple(map(_parse_table, found.get("tables", ()))),
-            files=found.get("files", {}),
+            wish=_parse_options(stored["wish"]),
+            tables=tuple(map(_parse_table, stored.get("tables", ()))),
+            files=stored.get("files", {}),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as reason:
         raise ConfigurationError(f"`{path}` is not as it was written: take it back from version control") from reason
 
 
-def _json(kept: Manifest) -> dict[str, Any]:
+def _manifest_json(manifest: Manifest) -> dict[str, Any]:
     return {
-        "wish": _wish_json(kept.wish),
-        "tables": tuple(map(_table_json, kept.tables)),
-        "files": dict(kept.files),
+        "wish": _options_json(manifest.wish),
+        "tables": tuple(map(_table_json, manifest.tables)),
+        "files": dict(manifest.files),
     }
 
 
-def _wish_json(wish: CodegenOptions) -> dict[str, Any]:
+def _options_json(options: CodegenOptions) -> dict[str, Any]:
     return {
-        "source": wish.source,
-        "allow": wish.allow,
-        "owner": wish.owner,
-        "tables": wish.tables,
-        "keys": dict(wish.keys),
-        "strip": wish.strip,
-        "only": wish.only,
-        "given": dict(wish.given),
-        "base_url": wish.base_url,
-        "headers": wish.headers,
+        "source": options.source,
+        "allow": options.allow,
+        "owner": options.owner,
+        "tables": options.tables,
+        "keys": dict(options.keys),
+        "strip": options.strip,
+        "only": options.only,
+        "given": dict(options.given),
+        "base_url": options.base_url,
+        "headers": options.headers,
     }
 
 
-def _wish(found: Mapping[str, Any]) -> CodegenOptions:
-    _known(found, "source allow owner tables keys strip only given base_url headers")
+def _parse_options(stored: Mapping[str, Any]) -> CodegenOptions:
+    _require_known_keys(stored, "source allow owner tables keys strip only given base_url headers")
     return CodegenOptions(
-        source=found["source"],
-        allow=tuple(found.get("allow", ())),
-        owner=found.get("owner", ""),
-        tables=tuple(found.get("tables", ())),
-        keys={name: tuple(each) for name, each in found.get("keys", {}).items()},
-        strip=found.get("strip", ""),
-        only=tuple(found.get("only", ())),
-        given=found.get("given", {}),
-        base_url=found.get("base_url", ""),
-        headers=tuple(found.get("headers", ())),
+        source=stored["source"],
+        allow=tuple(stored.get("allow", ())),
+        owner=stored.get("owner", ""),
+        tables=tuple(stored.get("tables", ())),
+        keys={name: tuple(columns) for name, columns in stored.get("keys", {}).items()},
+        strip=stored.get("strip", ""),
+        only=tuple(stored.get("only", ())),
+        given=stored.get("given", {}),
+        base_url=stored.get("base_url", ""),
+        headers=tuple(stored.get("headers", ())),
     )
 
 
@@ -187,17 +186,17 @@ def _table_json(table: DescribedTable) -> dict[str, Any]:
     }
 
 
-def _parse_table(found: Mapping[str, Any]) -> DescribedTable:
-    _known(found, "name columns key references comment view needs declared")
+def _parse_table(stored: Mapping[str, Any]) -> DescribedTable:
+    _require_known_keys(stored, "name columns key references comment view needs declared")
     return DescribedTable(
-        name=found["name"],
-        columns=tuple(map(_parse_column, found["columns"])),
-        key=tuple(found.get("key", ())),
-        references=tuple(map(_parse_reference, found.get("references", ()))),
-        comment=found.get("comment", ""),
-        view=found.get("view", False),
-        needs=tuple(found.get("needs", ())),
-        declared=found.get("declared", ""),
+        name=stored["name"],
+        columns=tuple(map(_parse_column, stored["columns"])),
+        key=tuple(stored.get("key", ())),
+        references=tuple(map(_parse_reference, stored.get("references", ()))),
+        comment=stored.get("comment", ""),
+        view=stored.get("view", False),
+        needs=tuple(stored.get("needs", ())),
+        declared=stored.get("declared", ""),
     )
 
 
@@ -213,16 +212,16 @@ def _column_json(column: DescribedColumn) -> dict[str, Any]:
     }
 
 
-def _parse_column(found: Mapping[str, Any]) -> DescribedColumn:
-    _known(found, "name kind nullable large comment values enum")
+def _parse_column(stored: Mapping[str, Any]) -> DescribedColumn:
+    _require_known_keys(stored, "name kind nullable large comment values enum")
     return DescribedColumn(
-        name=found["name"],
-        kind=ColumnType(found["kind"]),
-        nullable=found.get("nullable", False),
-        large=found.get("large", False),
-        comment=found.get("comment", ""),
-        values=tuple(found.get("values", ())),
-        enum=found.get("enum", ""),
+        name=stored["name"],
+        kind=ColumnType(stored["kind"]),
+        nullable=stored.get("nullable", False),
+        large=stored.get("large", False),
+        comment=stored.get("comment", ""),
+        values=tuple(stored.get("values", ())),
+        enum=stored.get("enum", ""),
     )
 
 
@@ -230,29 +229,29 @@ def _reference_json(reference: DescribedReference) -> dict[str, Any]:
     return {"columns": reference.columns, "to": reference.to, "there": reference.there, "alone": reference.alone}
 
 
-def _parse_reference(found: Mapping[str, Any]) -> DescribedReference:
-    _known(found, "columns to there alone")
+def _parse_reference(stored: Mapping[str, Any]) -> DescribedReference:
+    _require_known_keys(stored, "columns to there alone")
     return DescribedReference(
-        columns=tuple(found["columns"]),
-        to=found["to"],
-        there=tuple(found["there"]),
-        alone=found.get("alone", False),
+        columns=tuple(stored["columns"]),
+        to=stored["to"],
+        there=tuple(stored["there"]),
+        alone=stored.get("alone", False),
     )
 
 
-def _known(found: Mapping[str, Any], keys: str) -> None:
-    """Raises KeyError for a key that is not written here: a newer release may have."""
-    for each in found:
-        if each not in keys.split():
-            raise KeyError(each)
+def _require_known_keys(stored: Mapping[str, Any], keys: str) -> None:
+    """Raise KeyError for a key that this release does not write: a newer one may."""
+    for key in stored:
+        if key not in keys.split():
+            raise KeyError(key)
 
 
-def _drop_empty(found: Any) -> Any:
-    """Without what says nothing, so that the diff of a change is short."""
-    match found:
+def _drop_empty(value: Any) -> Any:
+    """Drop empty members, so that the diff of a change is short."""
+    match value:
         case dict():
-            return {name: _drop_empty(each) for name, each in found.items() if each not in ("", (), {}, False)}
+            return {name: _drop_empty(member) for name, member in value.items() if member not in ("", (), {}, False)}
         case tuple() | list():
-            return [_drop_empty(each) for each in found]
+            return [_drop_empty(member) for member in value]
         case _:
-            return found
+            return value

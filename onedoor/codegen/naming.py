@@ -1,4 +1,4 @@
-"""Legal names, plurals, default descriptions."""
+"""Turn the names of tables and columns into legal names, plurals and default descriptions."""
 
 import keyword
 import re
@@ -20,7 +20,7 @@ IRREGULAR_PLURALS = {
     "potato": "potatoes", "echo": "echoes", "menu": "menus",
 }  # fmt: skip
 
-IRREGULAR_SINGULARS = {many: one for one, many in IRREGULAR_PLURALS.items()}
+IRREGULAR_SINGULARS = {plural: singular for singular, plural in IRREGULAR_PLURALS.items()}
 
 INVARIANT_NOUNS = frozenset(
     {
@@ -29,7 +29,7 @@ INVARIANT_NOUNS = frozenset(
         "demographics", "statistics", "analytics", "physics", "logistics", "sales", "goods",
     }
 )  # fmt: skip
-"""Words that have one form only, or whose other form nobody uses of a table."""
+"""Words that have one form only, or whose other form nobody gives a table."""
 
 SINGULAR_RULES = (
     (re.compile(r"(analys|bas|cris|diagnos|hypothes|synops|thes)es$"), r"\1is"),
@@ -48,27 +48,27 @@ PLURAL_RULES = (
 
 
 def singularize_noun(noun: str) -> str:
-    """Of a noun in lower case; one that is singular already stays."""
+    """Return the singular of a noun in lower case, which may be singular already."""
     if noun in IRREGULAR_PLURALS or noun in INVARIANT_NOUNS:
         return noun
     return IRREGULAR_SINGULARS.get(noun) or _apply_first_rule(SINGULAR_RULES, noun)
 
 
 def pluralize_noun(noun: str) -> str:
-    """Of a noun in lower case and in the singular."""
+    """Return the plural of a noun in lower case and in the singular."""
     return noun if noun in INVARIANT_NOUNS else IRREGULAR_PLURALS.get(noun) or _apply_first_rule(PLURAL_RULES, noun)
 
 
 def add_article(noun: str) -> str:
-    """`an album`, `a track`."""
+    """Put the article before a noun: `an album`, `a track`."""
     return f"{'an' if noun[:1] in 'aeio' else 'a'} {noun}"
 
 
 def _apply_first_rule(rules: tuple[tuple[re.Pattern[str], str], ...], noun: str) -> str:
-    for pattern, written in rules:
-        found, times = pattern.subn(written, noun, count=1)
-        if times:
-            return found
+    for pattern, replacement in rules:
+        inflected, count = pattern.subn(replacement, noun, count=1)
+        if count:
+            return inflected
     return noun
 
 
@@ -85,7 +85,7 @@ TRANSLITERATIONS = str.maketrans(
 RESERVED_ATTRIBUTES = frozenset(
     {"str", "int", "float", "bool", "date", "datetime", "strawberry", "allow", "owned", "list", "l"}
 )
-"""What a class body of schema/ speaks of itself: an attribute of that name would stand in its way."""
+"""Names that a class body in schema/ uses itself: an attribute of that name would hide them."""
 
 SIGN_NAMES = {"+": " plus", "-": " minus"}
 
@@ -93,24 +93,24 @@ Words = tuple[str, ...]
 
 
 def split_words(name: str) -> Words:
-    """`AlbumId`, `ALBUM_ID` and `album id` as `album`, `id`; never empty, and the first begins with a letter."""
+    """Split `AlbumId`, `ALBUM_ID` or `album id` into `album` and `id`: never empty, and it begins with a letter."""
     plain = unicodedata.normalize("NFKD", name.translate(TRANSLITERATIONS)).encode("ascii", "ignore").decode()
-    found = tuple(each.lower() for each in WORD_PATTERN.findall(plain.replace("'", "")))
-    if not found:
+    words = tuple(word.lower() for word in WORD_PATTERN.findall(plain.replace("'", "")))
+    if not words:
         return ("unnamed",)
-    if "".join(found[:2]) in ORDINALS:
-        return (ORDINALS["".join(found[:2])], *found[2:])
-    if found[0].isdigit():
-        return (DIGITS[int(found[0])] if len(found[0]) == 1 else f"number{found[0]}", *found[1:])
-    return found
+    if "".join(words[:2]) in ORDINALS:
+        return (ORDINALS["".join(words[:2])], *words[2:])
+    if words[0].isdigit():
+        return (DIGITS[int(words[0])] if len(words[0]) == 1 else f"number{words[0]}", *words[1:])
+    return words
 
 
 def to_camel_case(parts: Sequence[str]) -> str:
-    return parts[0] + "".join(each.capitalize() for each in parts[1:])
+    return parts[0] + "".join(part.capitalize() for part in parts[1:])
 
 
 def to_pascal_case(parts: Sequence[str]) -> str:
-    return "".join(each.capitalize() for each in parts)
+    return "".join(part.capitalize() for part in parts)
 
 
 def to_snake_case(parts: Sequence[str]) -> str:
@@ -118,33 +118,34 @@ def to_snake_case(parts: Sequence[str]) -> str:
 
 
 def singularize_last(parts: Words) -> Words:
-    """The last word in the singular."""
+    """Put the last word in the singular."""
     return (*parts[:-1], singularize_noun(parts[-1]))
 
 
 def pluralize_last(parts: Words) -> Words:
+    """Put the last word in the plural."""
     return (*parts[:-1], pluralize_noun(singularize_noun(parts[-1])))
 
 
 def to_attribute_name(parts: Words) -> str:
-    """The name in a class of schema/: where it cannot be the field's own, with an underscore behind it."""
-    found = to_snake_case(parts)
-    return f"{found}_" if keyword.iskeyword(found) or found in RESERVED_ATTRIBUTES else found
+    """Return the name in a class of schema/, with an underscore at the end if Python needs the name itself."""
+    name = to_snake_case(parts)
+    return f"{name}_" if keyword.iskeyword(name) or name in RESERVED_ATTRIBUTES else name
 
 
 def choose_free_name(candidates: Sequence[Words], taken: Container[str]) -> Words:
-    """The first whose field name nobody has; the last one numbered, at need."""
+    """Return the first candidate whose field name is free, or else the last one with a number."""
     numbered = ((*candidates[-1], str(number)) for number in range(2, 1000))
-    return next(each for each in (*candidates, *numbered) if to_camel_case(each) not in taken)
+    return next(words for words in (*candidates, *numbered) if to_camel_case(words) not in taken)
 
 
 def name_enum_members(values: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """The values of an enum, each after its name: `PG-13` is called `PG_13`, `A+` is `A_PLUS`."""
+    """Yield the name and the value of each member of an enum: `PG-13` becomes `PG_13`, `A+` becomes `A_PLUS`."""
     taken: set[str] = set()
     for value in values:
-        called = _to_member_name(value)
-        numbered = (f"{called}_{number}" for number in range(2, 1000))
-        name = next(each for each in (called, *numbered) if each not in taken)
+        plain = _to_member_name(value)
+        numbered = (f"{plain}_{number}" for number in range(2, 1000))
+        name = next(candidate for candidate in (plain, *numbered) if candidate not in taken)
         taken.add(name)
         yield name, value
 
@@ -154,8 +155,8 @@ def _to_member_name(value: str) -> str:
         return "EMPTY"
     spoken = value[:-1] + SIGN_NAMES.get(value[-1], value[-1])
     plain = unicodedata.normalize("NFKD", spoken.translate(TRANSLITERATIONS)).encode("ascii", "ignore").decode()
-    found = re.sub(r"[^A-Z0-9]+", "_", plain.upper()).strip("_")
-    return found if found[:1].isalpha() else f"VALUE_{found}".rstrip("_")
+    name = re.sub(r"[^A-Z0-9]+", "_", plain.upper()).strip("_")
+    return name if name[:1].isalpha() else f"VALUE_{name}".rstrip("_")
 
 
 SENTENCE_ENDINGS = (".", "!", "?")
@@ -164,9 +165,9 @@ BOOLEAN_VERBS = frozenset({"is", "has", "was", "can", "may", "should", "needs", 
 
 
 def to_sentence(comment: str) -> str:
-    """A comment on one line, with a full stop; empty when there is none."""
-    found = " ".join("".join(each if each.isprintable() else " " for each in comment).split())
-    return found if not found or found.endswith(SENTENCE_ENDINGS) else f"{found}."
+    """Put a comment on one line with a full stop; an empty one stays empty."""
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in comment).split())
+    return line if not line or line.endswith(SENTENCE_ENDINGS) else f"{line}."
 
 
 def describe_type(table: DescribedTable, noun: Words) -> str:
@@ -176,29 +177,29 @@ def describe_type(table: DescribedTable, noun: Words) -> str:
 def describe_value(words: Words, annotation: str) -> str:
     if annotation.startswith("bool") and len(words) > 1 and words[-1] in ("flag", "yn"):
         return describe_value(words[:-1], annotation)
-    said = " ".join(words)
+    name = " ".join(words)
     if annotation.startswith("bool"):
-        return f"Whether it {said}." if words[0] in BOOLEAN_VERBS else f"Whether it is {said}."
+        return f"Whether it {name}." if words[0] in BOOLEAN_VERBS else f"Whether it is {name}."
     if annotation.startswith(("date", "datetime")) and len(words) == 2 and words[1] in ("at", "on"):
         return f"When it was {words[0]}."
-    return f"The {said}."
+    return f"The {name}."
 
 
 def describe_key(noun: Words, parts: tuple[Words, ...]) -> str:
     if len(parts) == 1:
         return f"What identifies the {' '.join(noun)}."
-    named = [" ".join(each) for each in parts]
-    return f"The {', '.join(named[:-1])} and the {named[-1]}, as `{':'.join(map(to_camel_case, parts))}`."
+    names = [" ".join(part) for part in parts]
+    return f"The {', '.join(names[:-1])} and the {names[-1]}, as `{':'.join(map(to_camel_case, parts))}`."
 
 
 def describe_reference(words: Words, target: Words) -> str:
-    """Of the one row that is led to."""
-    said = f"The {' '.join(target)}"
-    return f"{said}." if words == target else f"{said} it names as `{to_camel_case(words)}`."
+    """Describe the one row that a reference leads to."""
+    row = f"The {' '.join(target)}"
+    return f"{row}." if words == target else f"{row} it names as `{to_camel_case(words)}`."
 
 
 def describe_back_reference(noun: Words, link: Words, is_only_reference: bool, is_unique: bool) -> str:
-    """Of the rows that lead here by `link`."""
+    """Describe the rows that lead here by `link`."""
     rows = " ".join(noun if is_unique else (*noun[:-1], pluralize_noun(noun[-1])))
     if is_only_reference:
         return f"Its {rows}, where there is one." if is_unique else f"Its {rows}."

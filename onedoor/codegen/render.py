@@ -1,4 +1,4 @@
-"""Types -> Python and TOML source."""
+"""Render generated types as the Python and TOML files of a company."""
 
 import json
 import textwrap
@@ -14,7 +14,7 @@ LINE_WIDTH = 120
 
 
 def quote_string(value: str) -> str:
-    """In the quotes that need fewer escapes; double ones where both need as many."""
+    """Quote a string with the quotes that need fewer escapes, or with double ones if both need as many."""
     plain = repr(f"'{value}" if '"' in value else value)
     if '"' not in value:
         return '"' + repr(f'"{value}')[2:-1] + '"' if "'" not in value else '"' + repr(value + "'")[1:-2] + '"'
@@ -26,7 +26,7 @@ def quote_string(value: str) -> str:
 
 
 def render_text_argument(name: str, value: str, indent: int) -> list[str]:
-    """A keyword argument on a line of its own; a long text stands in parts, between parentheses."""
+    """Render a keyword argument on a line of its own, a long text in parts between parentheses."""
     line = f"{' ' * indent}{name}={quote_string(value)},"
     if len(line) <= LINE_WIDTH:
         return [line]
@@ -34,44 +34,44 @@ def render_text_argument(name: str, value: str, indent: int) -> list[str]:
     slack = len(quote_string(value)) - 2 - len(value)
     wrapper = textwrap.TextWrapper(room - slack, break_on_hyphens=False, drop_whitespace=False)
     parts = [value] if len(value) + slack <= room else wrapper.wrap(value)
-    inner = [f"{' ' * (indent + 4)}{quote_string(each)}" for each in parts]
+    inner = [f"{' ' * (indent + 4)}{quote_string(part)}" for part in parts]
     return [f"{' ' * indent}{name}=(", *inner, f"{' ' * indent}),"]
 
 
 def render_call(start: str, arguments: Sequence[str], indent: int, end: str = ")") -> list[str]:
-    """On one line where it fits, or else an argument a line."""
+    """Render a call on one line if it fits, or else with an argument on each line."""
     line = f"{' ' * indent}{start}{', '.join(arguments)}{end}"
-    if len(line) <= LINE_WIDTH and not any("\n" in each for each in arguments):
+    if len(line) <= LINE_WIDTH and not any("\n" in argument for argument in arguments):
         return [line]
-    inner = [f"{' ' * (indent + 4)}{each}," for each in arguments]
+    inner = [f"{' ' * (indent + 4)}{argument}," for argument in arguments]
     return [f"{' ' * indent}{start}", *inner, f"{' ' * indent}{end}"]
 
 
 def render_tuple(values: Iterable[str]) -> str:
-    parts = [quote_string(each) for each in values]
+    parts = [quote_string(value) for value in values]
     return f"({parts[0]},)" if len(parts) == 1 else f"({', '.join(parts)})"
 
 
 def render_columns(values: Sequence[str]) -> str:
-    """One column as it is, several as a tuple."""
+    """Render one column as a string, several as a tuple."""
     return quote_string(values[0]) if len(values) == 1 else render_tuple(values)
 
 
 def render_dict_argument(name: str, values: Mapping[str, Sequence[str]], indent: int) -> list[str]:
-    """A keyword argument that is a dict of texts, or of calls and their arguments; on one line where it fits."""
+    """Render a keyword argument that is a dict of texts, or of calls and their arguments, on one line if it fits."""
     parts = [render_dict_entry(key, value, indent + 4) for key, value in values.items()]
     return render_call(f"{name}={{", parts, indent, "},") if parts else []
 
 
 def render_dict_entry(key: str, value: Sequence[str], indent: int) -> str:
-    """A line, or, where that is too long, an argument a line."""
+    """Render one entry of a dict on one line if it fits, or else with an argument on each line."""
     name, *arguments = value
     if not arguments:
         return f"{quote_string(key)}: {name}"
     line = f"{quote_string(key)}: {name}({', '.join(arguments)})"
     if len(line) + indent + 1 <= LINE_WIDTH:
         return line
-    inner = [f"{' ' * (indent + 4)}{each}," for each in arguments]
+    inner = [f"{' ' * (indent + 4)}{argument}," for argument in arguments]
     return "\n".join([f"{quote_string(key)}: {name}(", *inner, f"{' ' * indent})"])
 
 
@@ -83,49 +83,54 @@ IMPORT_MODULES: Mapping[str, str] = {
 }
 
 DECLARED_FOLDER = "schema/introspected"
-"""Where it stands what a source has, where its settings say so."""
+"""The folder of the files that declare the collections of a source."""
 
 FACADE = "onedoor.schema"
-"""The module that schema files import what they are written with."""
+"""The module that schema files import from."""
 
 ANNOTATION_NAMES = ("BigInt", "ById", "Many", "One")
 
 
 def render_files(generated_types: Sequence[GeneratedType], options: CodegenOptions) -> dict[str, str]:
-    """By path."""
-    found: dict[str, str] = {}
-    for each in generated_types:
-        found[f"schema/{each.names.file}.py"] = render_schema_file(each, options)
-        found[f"resolvers/{each.names.file}.py"] = render_resolver_file(each, options)
-    sections = [each.table.declared for each in generated_types if each.table.declared]
+    """Render all files, by path."""
+    texts: dict[str, str] = {}
+    for generated_type in generated_types:
+        texts[f"schema/{generated_type.names.file}.py"] = render_schema_file(generated_type, options)
+        texts[f"resolvers/{generated_type.names.file}.py"] = render_resolver_file(generated_type, options)
+    sections = [generated_type.table.declared for generated_type in generated_types if generated_type.table.declared]
     if sections:
-        found[f"{DECLARED_FOLDER}/{options.source}.toml"] = "\n".join(sections)
-    return found
+        texts[f"{DECLARED_FOLDER}/{options.source}.toml"] = "\n".join(sections)
+    return texts
 
 
 def render_schema_file(generated_type: GeneratedType, options: CodegenOptions) -> str:
     parts = [
         [f'"""{_render_headline(generated_type, f"a {_name_table_kind(generated_type)} of {options.source}")}"""'],
         *_render_imports(generated_type, options),
-        *(["", *_render_enum(each)] for each in generated_type.enums),
+        *(["", *_render_enum(enum)] for enum in generated_type.enums),
         ["", *_render_type(generated_type, options)],
         *([["", *_render_query(generated_type)]] if _list_root_annotations(generated_type) else []),
     ]
-    return "\n\n".join("\n".join(each) for each in parts) + "\n"
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
 def render_resolver_file(generated_type: GeneratedType, options: CodegenOptions) -> str:
-    told = f"the {_name_table_kind(generated_type)} {generated_type.table.name} of {options.source}"
-    words = "Relationship, TypeMapping" if generated_type.relationships else "TypeMapping"
+    description = f"the {_name_table_kind(generated_type)} {generated_type.table.name} of {options.source}"
+    imported = "Relationship, TypeMapping" if generated_type.relationships else "TypeMapping"
     lines = [
-        f'"""{_render_headline(generated_type, told)}"""', "", f"from onedoor.mapping import {words}", "", "MAPPINGS = (",
-        *_render_mapping(generated_type, options), ")",
-    ]  # fmt: skip
+        f'"""{_render_headline(generated_type, description)}"""',
+        "",
+        f"from onedoor.mapping import {imported}",
+        "",
+        "MAPPINGS = (",
+        *_render_mapping(generated_type, options),
+        ")",
+    ]
     return "\n".join(lines) + "\n"
 
 
 def _list_root_annotations(generated_type: GeneratedType) -> tuple[str, ...]:
-    """The words that its fields at the root are written with."""
+    """List the annotations of the type's root fields."""
     return (*(["ById"] if generated_type.table.key else []), *([] if generated_type.table.needs else ["Many"]))
 
 
@@ -141,29 +146,31 @@ def _render_headline(generated_type: GeneratedType, description: str) -> str:
 
 
 def _render_imports(generated_type: GeneratedType, options: CodegenOptions) -> list[list[str]]:
-    """Three blocks: Python's, Strawberry's, ours; and what only a type checker reads."""
-    spoken = {part for each in generated_type.fields for part in each.annotation.split(" | ")}
-    spoken |= {"StrEnum"} if generated_type.enums else set()
-    spoken |= {each.cardinality for each in generated_type.relationships} | {*_list_root_annotations(generated_type)}
-    enums = {name for name in spoken if name in generated_type.files}
-    ours = {each.target for each in generated_type.relationships} - {generated_type.names.type}
-    python = _render_from_imports({name: IMPORT_MODULES[name] for name in spoken if name in IMPORT_MODULES})
-    checked = _render_from_imports({name: f"schema.{generated_type.files[name]}" for name in ours})
+    """Render the blocks of imports: Python's, Strawberry's, ours, and those for a type checker alone."""
+    used = {part for field in generated_type.fields for part in field.annotation.split(" | ")}
+    used |= {"StrEnum"} if generated_type.enums else set()
+    used |= {relationship.cardinality for relationship in generated_type.relationships} | {
+        *_list_root_annotations(generated_type)
+    }
+    enums = {name for name in used if name in generated_type.files}
+    related = {relationship.target for relationship in generated_type.relationships} - {generated_type.names.type}
+    python = _render_from_imports({name: IMPORT_MODULES[name] for name in used if name in IMPORT_MODULES})
+    checked = _render_from_imports({name: f"schema.{generated_type.files[name]}" for name in related})
     own = {
         name: f"schema.{generated_type.files[name]}"
         for name in enums
         if generated_type.files[name] != generated_type.names.file
     }
-    words = [*(name for name in ANNOTATION_NAMES if name in spoken), *(["allow"] if options.allow else []), "owned"]
+    words = [*(name for name in ANNOTATION_NAMES if name in used), *(["allow"] if options.allow else []), "owned"]
     own |= dict.fromkeys(words, FACADE)
     lines = _render_from_imports(own)
     blocks = [
         [*python, *(["from typing import TYPE_CHECKING"] if checked else [])],
         ["import strawberry"],
-        sorted(lines, key=lambda each: each.split()[1]),
-        ["if TYPE_CHECKING:", *(f"    {each}" for each in checked)] if checked else [],
+        sorted(lines, key=lambda line: line.split()[1]),
+        ["if TYPE_CHECKING:", *(f"    {line}" for line in checked)] if checked else [],
     ]
-    return [each for each in blocks if each]
+    return [block for block in blocks if block]
 
 
 def _render_from_imports(places: Mapping[str, str]) -> list[str]:
@@ -190,8 +197,8 @@ def _render_type(generated_type: GeneratedType, options: CodegenOptions) -> list
         *render_call("directives=[", rules, 4, "],"),
         ")",
         f"class {generated_type.names.type}:",
-        *(line for each in generated_type.fields for line in _render_field(each)),
-        *(line for each in generated_type.relationships for line in _render_relationship(each)),
+        *(line for field in generated_type.fields for line in _render_field(field)),
+        *(line for relationship in generated_type.relationships for line in _render_relationship(relationship)),
     ]
 
 
@@ -211,15 +218,15 @@ def _render_relationship(relationship: GeneratedRelationship) -> list[str]:
 
 
 def _render_attribute(attribute: str, name: str, annotation: str, description: str) -> list[str]:
-    """The field's own name is said where Strawberry would make another of the attribute."""
-    said = [f"name={quote_string(name)}"] if attribute.endswith("_") else []
+    """Render an attribute, with `name=` if Strawberry would derive another name from it."""
+    named = [f"name={quote_string(name)}"] if attribute.endswith("_") else []
     start = f"    {attribute}: {annotation} = strawberry.field("
-    line = f"{start}{', '.join([*said, f'description={quote_string(description)}'])})"
+    line = f"{start}{', '.join([*named, f'description={quote_string(description)}'])})"
     if len(line) <= LINE_WIDTH:
         return [line]
     return [
         start,
-        *(f"        {each}," for each in said),
+        *(f"        {argument}," for argument in named),
         *render_text_argument("description", description, 8),
         "    )",
     ]
@@ -228,28 +235,31 @@ def _render_attribute(attribute: str, name: str, annotation: str, description: s
 def _render_query(generated_type: GeneratedType) -> list[str]:
     title = generated_type.names
     noun = " ".join(title.words)
-    lots = " ".join(pluralize_last(title.words))
-    one = _render_attribute(
+    plural = " ".join(pluralize_last(title.words))
+    by_id = _render_attribute(
         to_attribute_name(title.singular),
         to_camel_case(title.singular),
         f'ById["{title.type}"]',
         f"The {noun} with this id.",
     )
-    all_of = _render_attribute(
-        to_attribute_name(title.plural), to_camel_case(title.plural), f'Many["{title.type}"]', f"All {lots}."
+    many = _render_attribute(
+        to_attribute_name(title.plural), to_camel_case(title.plural), f'Many["{title.type}"]', f"All {plural}."
     )
     return [
         "@strawberry.type",
         "class Query:",
-        *(one if "ById" in _list_root_annotations(generated_type) else []),
-        *(all_of if "Many" in _list_root_annotations(generated_type) else []),
+        *(by_id if "ById" in _list_root_annotations(generated_type) else []),
+        *(many if "Many" in _list_root_annotations(generated_type) else []),
     ]
 
 
 def _render_mapping(generated_type: GeneratedType, options: CodegenOptions) -> list[str]:
-    columns = {to_camel_case(each.words): each.column for each in generated_type.fields if each.column}
-    odd = {name: (quote_string(column),) for name, column in columns.items() if to_snake_case(name) != column}
-    links = {to_camel_case(each.words): _render_relationship_call(each) for each in generated_type.relationships}
+    columns = {to_camel_case(field.words): field.column for field in generated_type.fields if field.column}
+    renamed = {name: (quote_string(column),) for name, column in columns.items() if to_snake_case(name) != column}
+    links = {
+        to_camel_case(relationship.words): _render_relationship_call(relationship)
+        for relationship in generated_type.relationships
+    }
     note = (
         []
         if generated_type.table.key
@@ -262,7 +272,7 @@ def _render_mapping(generated_type: GeneratedType, options: CodegenOptions) -> l
         f"        collection={quote_string(generated_type.table.name)},",
         *note,
         *([] if generated_type.key == ("id",) else _render_key(generated_type.key)),
-        *render_dict_argument("columns", odd, 8),
+        *render_dict_argument("columns", renamed, 8),
         *render_dict_argument("relationships", links, 8),
         "    ),",
     ]
@@ -270,7 +280,9 @@ def _render_mapping(generated_type: GeneratedType, options: CodegenOptions) -> l
 
 def _render_key(key: tuple[str, ...]) -> list[str]:
     line = f"        key={render_tuple(key)},"
-    return [line] if len(line) <= LINE_WIDTH else render_call("key=(", [quote_string(each) for each in key], 8, "),")
+    return (
+        [line] if len(line) <= LINE_WIDTH else render_call("key=(", [quote_string(column) for column in key], 8, "),")
+    )
 
 
 def _render_relationship_call(relationship: GeneratedRelationship) -> tuple[str, ...]:
@@ -283,21 +295,21 @@ def _render_relationship_call(relationship: GeneratedRelationship) -> tuple[str,
 
 
 def render_sections(name: str, settings: Mapping[str, Any]) -> Iterator[str]:
-    """Lines. Tables of tables of tables, such as `collections`, get a section for each."""
-    parts = {each: value for each, value in settings.items() if _has_nested_tables(value)}
+    """Yield the lines of a TOML section; tables of tables of tables, such as `collections`, get a section each."""
+    parts = {key: value for key, value in settings.items() if _has_nested_tables(value)}
     yield f"[{name}]"
-    yield from (line for each, value in settings.items() if each not in parts for line in _render_setting(each, value))
-    for each, value in parts.items():
-        for inner, told in value.items():
+    yield from (line for key, value in settings.items() if key not in parts for line in _render_setting(key, value))
+    for key, value in parts.items():
+        for inner, table in value.items():
             yield ""
-            yield from render_sections(f"{name}.{each}.{inner}", told)
+            yield from render_sections(f"{name}.{key}.{inner}", table)
 
 
 def _has_nested_tables(value: Any) -> bool:
-    """A table of tables, one of which holds a table in turn."""
+    """Say whether a value is a table of tables, one of which holds a table in turn."""
     tables = value.values() if isinstance(value, Mapping) else ()
-    inner = [one for each in tables if isinstance(each, Mapping) for one in each.values()]
-    return any(isinstance(each, Mapping) for each in inner)
+    values = (inner for table in tables if isinstance(table, Mapping) for inner in table.values())
+    return any(isinstance(inner, Mapping) for inner in values)
 
 
 def _render_setting(name: str, value: Any) -> Iterator[str]:
@@ -305,14 +317,14 @@ def _render_setting(name: str, value: Any) -> Iterator[str]:
     if len(line) <= LINE_WIDTH or not isinstance(value, Mapping):
         yield line
         return
-    for each, inner in value.items():
-        yield from _render_setting(f"{name}.{each}", inner)
+    for key, inner in value.items():
+        yield from _render_setting(f"{name}.{key}", inner)
 
 
 def render_inline(value: Any) -> str:
-    """A value on one line."""
+    """Render a TOML value on one line."""
     if isinstance(value, Mapping):
-        return f"{{ {', '.join(f'{name} = {render_inline(each)}' for name, each in value.items())} }}"
+        return f"{{ {', '.join(f'{name} = {render_inline(inner)}' for name, inner in value.items())} }}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(render_inline, value))}]"
     return json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Tables -> named types with relationships."""
+"""Turn described tables into named types with fields, relationships and enums."""
 
 import keyword
 from collections.abc import Iterable, Mapping, Sequence, Set
@@ -22,7 +22,7 @@ from onedoor.spi.capabilities import ColumnType
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypeNames:
-    """What a table is called as a type, as root fields and as a file."""
+    """The names of a table's type, root fields and file."""
 
     words: Words
     type: str
@@ -33,7 +33,7 @@ class TypeNames:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratedEnum:
-    """The values of one or more columns; it stands in the file of the first table that uses it."""
+    """The enum of one or more columns; it stands in the file of the first table that uses it."""
 
     type: str
     values: tuple[str, ...]
@@ -43,7 +43,7 @@ class GeneratedEnum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratedField:
-    """A value of a row. `annotation` is as Python reads it; `column` is empty for the id, which is the key's."""
+    """A value of a row. `annotation` is Python source; `column` is empty for the id, which stands for the key."""
 
     words: Words
     annotation: str
@@ -53,7 +53,7 @@ class GeneratedField:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratedRelationship:
-    """A link: `leads` is `One` or `Many`."""
+    """A relationship: `cardinality` is `One` or `Many`."""
 
     words: Words
     cardinality: str
@@ -65,7 +65,7 @@ class GeneratedRelationship:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratedType:
-    """One table with all its names. `files` says where the types and enums are that it speaks of."""
+    """One table with all its names. `files` has the file of each type and enum that it refers to."""
 
     table: DescribedTable
     names: TypeNames
@@ -77,7 +77,7 @@ class GeneratedType:
 
 
 REFERENCE_SUFFIXES = frozenset({"id", "key", "uuid", "guid", "fk", "ref", "code", "no", "nr", "number", "sk"})
-"""How a column ends that names a row rather than holds something."""
+"""How the name of a column ends that refers to a row."""
 
 
 def build_relationships(
@@ -86,37 +86,37 @@ def build_relationships(
     type_names_by_table: Mapping[str, TypeNames],
     taken: Set[str],
 ) -> tuple[GeneratedRelationship, ...]:
-    """Where a row leads, then what leads to it; no name twice, and none that a field has."""
-    found: dict[str, GeneratedRelationship] = {}
+    """Build the relationships from a row, then those to it; no name twice, and none that a field has."""
+    relationships: dict[str, GeneratedRelationship] = {}
     names = {*taken, "id", "and", "or", "not"}
-    for each in (
+    for relationship in (
         *_build_forward_relationships(table, type_names_by_table, names),
         *_build_backward_relationships(table, tables, type_names_by_table, names),
     ):
-        found[to_camel_case(each.words)] = each
-    return tuple(found.values())
+        relationships[to_camel_case(relationship.words)] = relationship
+    return tuple(relationships.values())
 
 
 def _build_forward_relationships(
     table: DescribedTable, type_names_by_table: Mapping[str, TypeNames], names: set[str]
 ) -> Iterable[GeneratedRelationship]:
-    for each in table.references:
-        base = name_reference(each, table, type_names_by_table[each.to])
-        called = choose_free_name((base, type_names_by_table[each.to].words, (*base, "row")), names)
+    for reference in table.references:
+        base = name_reference(reference, table, type_names_by_table[reference.to])
+        called = choose_free_name((base, type_names_by_table[reference.to].words, (*base, "row")), names)
         names.add(to_camel_case(called))
         yield GeneratedRelationship(
             words=called,
             cardinality="One",
-            target=type_names_by_table[each.to].type,
-            local=each.columns,
-            remote=each.there,
-            description=_find_comment(each, table)
-            or naming.describe_reference(called, type_names_by_table[each.to].words),
+            target=type_names_by_table[reference.to].type,
+            local=reference.columns,
+            remote=reference.there,
+            description=_find_comment(reference, table)
+            or naming.describe_reference(called, type_names_by_table[reference.to].words),
         )
 
 
 def name_reference(reference: DescribedReference, table: DescribedTable, target: TypeNames) -> Words:
-    """What a reference is called after: its column without its `id`, or the row it leads to."""
+    """Name a reference after its column without the `id`, or after the table it leads to."""
     if len(reference.columns) > 1 or reference.columns == table.key or set(reference.columns) & set(table.needs):
         return target.words
     own = split_words(reference.columns[0])
@@ -134,11 +134,11 @@ def _build_backward_relationships(
     names: set[str],
 ) -> Iterable[GeneratedRelationship]:
     for other in tables:
-        leading = [each for each in other.references if each.to == table.name]
-        for each in leading:
-            alone = each.alone or each.columns == other.key
+        leading = [reference for reference in other.references if reference.to == table.name]
+        for reference in leading:
+            alone = reference.alone or reference.columns == other.key
             noun = type_names_by_table[other.name].words
-            link = name_reference(each, other, type_names_by_table[table.name])
+            link = name_reference(reference, other, type_names_by_table[table.name])
             short, long = _name_backward(noun, link, alone)
             plain = (len(leading) == 1 and other is not table) or link == type_names_by_table[table.name].words
             brief = (
@@ -150,14 +150,14 @@ def _build_backward_relationships(
                 words=called,
                 cardinality="One" if alone else "Many",
                 target=type_names_by_table[other.name].type,
-                local=each.there,
-                remote=each.columns,
+                local=reference.there,
+                remote=reference.columns,
                 description=naming.describe_back_reference(noun, link, called in (short, *brief), alone),
             )
 
 
 def _name_backward(noun: Words, link: Words, alone: bool) -> tuple[Words, Words]:
-    """Without and with the link it is the other side of."""
+    """Name the other side of a reference, without and with the reference's own name."""
     if link == ("parent",) and not alone:
         return pluralize_last(noun), ("children",)
     short = noun if alone else pluralize_last(noun)
@@ -165,10 +165,12 @@ def _name_backward(noun: Words, link: Words, alone: bool) -> tuple[Words, Words]
 
 
 def _find_comment(reference: DescribedReference, table: DescribedTable) -> str:
-    """What is said of the column, where the reference is all that it says."""
+    """Return the comment on the reference's column, if it has one of its own."""
     if len(reference.columns) > 1 or reference.columns == table.key:
         return ""
-    return next((naming.to_sentence(each.comment) for each in table.columns if (each.name,) == reference.columns), "")
+    return next(
+        (naming.to_sentence(column.comment) for column in table.columns if (column.name,) == reference.columns), ""
+    )
 
 
 RESERVED_TYPES = frozenset(
@@ -179,10 +181,10 @@ RESERVED_TYPES = frozenset(
         "ChangeVerb", "ChangeState", "ExportFormat", "FileUpload",
     }
 )  # fmt: skip
-"""Types the schema has of itself, and what a file of schema/ calls by these names."""
+"""Types that every schema has, and names that a file in schema/ imports."""
 
 RESERVED_ROOT_FIELDS = frozenset({"me", "request", "requests", "job", "jobs"})
-"""Fields that the product has at the root."""
+"""The root fields of the built-in types."""
 
 GENERATED_SUFFIXES = (
     "Connection", "Edge", "Where", "ListWhere", "Order", "AggregateOrder", "CountDistinctOrder", "SumOrder",
@@ -190,24 +192,24 @@ GENERATED_SUFFIXES = (
     "Average", "AverageHaving", "Minimum", "MinimumHaving", "Maximum", "MaximumHaving", "Aggregate", "Having",
     "GroupBy", "GroupKey", "Group", "GroupOrder", "Filter",
 )  # fmt: skip
-"""What the schema puts behind a type's name to make others."""
+"""The suffixes of the types that the schema derives from a type."""
 
 
 def name_tables(
     tables: Iterable[DescribedTable], options: CodegenOptions, reserved: ReservedNames
 ) -> dict[str, TypeNames]:
-    """By table. A name somebody has is made another's by the schema's name before it, or the source's."""
+    """Name the types by table; a name in use gets the name of the database schema, or the source, as a prefix."""
     types = expand_type_names(RESERVED_TYPES | reserved.types)
     roots, files = {*RESERVED_ROOT_FIELDS, *reserved.root_fields}, set(reserved.files)
-    found: dict[str, TypeNames] = {}
-    for table in sorted(tables, key=lambda each: (len(each.name), each.name)):
-        tried = (build_type_names(each) for each in list_type_name_candidates(table, options))
-        found[table.name] = next(each for each in tried if are_names_free(each, types, roots, files))
-        kept = found[table.name]
-        types |= expand_type_names({kept.type})
-        roots |= {to_camel_case(kept.singular), to_camel_case(kept.plural)}
-        files.add(kept.file)
-    return found
+    names_by_table: dict[str, TypeNames] = {}
+    for table in sorted(tables, key=lambda table: (len(table.name), table.name)):
+        candidates = (build_type_names(candidate) for candidate in list_type_name_candidates(table, options))
+        names = next(names for names in candidates if are_names_free(names, types, roots, files))
+        names_by_table[table.name] = names
+        types |= expand_type_names({names.type})
+        roots |= {to_camel_case(names.singular), to_camel_case(names.plural)}
+        files.add(names.file)
+    return names_by_table
 
 
 def list_type_name_candidates(table: DescribedTable, options: CodegenOptions) -> Iterable[Words]:
@@ -223,9 +225,9 @@ def list_type_name_candidates(table: DescribedTable, options: CodegenOptions) ->
 
 
 def iter_names_with_parents(place: str, own: Words) -> Iterable[Words]:
-    """After what it stands under, and what that stands under: a status of deployments is a deployment status."""
-    for each in reversed(place.split(".") if place else []):
-        own = (*singularize_last(split_words(each)), *own)
+    """Yield the name after one parent, then two: a status below deployments is a deployment status."""
+    for parent in reversed(place.split(".") if place else []):
+        own = (*singularize_last(split_words(parent)), *own)
         yield own
 
 
@@ -250,13 +252,13 @@ def are_names_free(type_names: TypeNames, types: set[str], roots: set[str], file
 
 
 def has_name_clash(name: str, types: Set[str]) -> bool:
-    """Whether this name, or one made of it, is among `types`, which hold what is made of each."""
+    """Say whether this name, or one derived from it, is among `types`, which hold the derived names too."""
     return not types.isdisjoint(expand_type_names({name}))
 
 
 def expand_type_names(names: Iterable[str]) -> set[str]:
-    """Names, and all that is made of them."""
-    return {f"{name}{each}" for name in names for each in ("", *GENERATED_SUFFIXES)}
+    """Return the names, and all that are derived from them."""
+    return {f"{name}{suffix}" for name in names for suffix in ("", *GENERATED_SUFFIXES)}
 
 
 ColumnPath = tuple[str, str]
@@ -269,19 +271,21 @@ def build_enums(
     options: CodegenOptions,
     reserved: ReservedNames,
 ) -> dict[ColumnPath, GeneratedEnum]:
-    """By column. Columns of one named enum share it; values that a check lists are their column's own."""
-    types = expand_type_names({*RESERVED_TYPES, *reserved.types, *(each.type for each in type_names_by_table.values())})
+    """Build the enums by column: columns of one named enum share it, values from a check are the column's own."""
+    types = expand_type_names(
+        {*RESERVED_TYPES, *reserved.types, *(names.type for names in type_names_by_table.values())}
+    )
     shared: dict[tuple[str, tuple[str, ...]], GeneratedEnum] = {}
-    found: dict[ColumnPath, GeneratedEnum] = {}
+    enums: dict[ColumnPath, GeneratedEnum] = {}
     for table in tables:
-        for column in (each for each in table.columns if each.values and each.kind is ColumnType.TEXT):
+        for column in (column for column in table.columns if column.values and column.kind is ColumnType.TEXT):
             place = (table.name, column.name)
             known = shared.get((column.enum, column.values)) if column.enum else None
-            found[place] = known or build_enum(column, type_names_by_table[table.name], options, types)
-            types |= expand_type_names({found[place].type})
+            enums[place] = known or build_enum(column, type_names_by_table[table.name], options, types)
+            types |= expand_type_names({enums[place].type})
             if column.enum:
-                shared[column.enum, column.values] = found[place]
-    return found
+                shared[column.enum, column.values] = enums[place]
+    return enums
 
 
 def build_enum(
@@ -289,9 +293,9 @@ def build_enum(
 ) -> GeneratedEnum:
     own = split_words(column.name)
     called = next(
-        each
-        for each in list_enum_name_candidates(column, type_names, options)
-        if not has_name_clash(to_pascal_case(each), types)
+        candidate
+        for candidate in list_enum_name_candidates(column, type_names, options)
+        if not has_name_clash(to_pascal_case(candidate), types)
     )
     return GeneratedEnum(
         type=to_pascal_case(called),
@@ -331,53 +335,61 @@ ANNOTATION_BY_TYPE: Mapping[ColumnType, str] = {
 ID_ANNOTATION, VALUE_SUFFIX = "strawberry.ID", ("value",)
 
 RESERVED_FIELDS = frozenset({"id", "and", "or", "not"})
-"""The id is the key's, and a filter has the others as words of its own."""
+"""Field names in use: `id` stands for the key, and a filter has the others."""
 
 KEY_SUFFIXES = frozenset({"id", "key", "uuid", "guid", "no", "nr", "number", "rowid", "sk"})
-"""How the name of a key ends that says no more than the id does."""
+"""How the name of a key ends that says no more than `id`."""
 
 
 def build_generated_types(
     tables: Iterable[DescribedTable], options: CodegenOptions, reserved: ReservedNames
 ) -> tuple[GeneratedType, ...]:
-    """Those that are wanted, in the order of their names."""
+    """Build the types that the options select, in the order of their names."""
     chosen = select_tables(tables, options)
-    titled = name_tables(chosen, options, reserved)
-    values = build_enums(chosen, titled, options, reserved)
-    return tuple(_build_generated_type(each, chosen, titled, values) for each in chosen)
+    names = name_tables(chosen, options, reserved)
+    enums = build_enums(chosen, names, options, reserved)
+    return tuple(_build_generated_type(table, chosen, names, enums) for table in chosen)
 
 
 def select_tables(tables: Iterable[DescribedTable], options: CodegenOptions) -> tuple[DescribedTable, ...]:
-    """Without references that lead out of what is wanted, or compare what cannot be equal."""
-    kept = [each for each in tables if each.columns and matches_patterns(each.name, options.tables)]
-    kinds = {each.name: {column.name: column.kind for column in each.columns} for each in kept}
+    """Select tables; drop references that lead elsewhere or compare columns of different types."""
+    selected = [table for table in tables if table.columns and matches_patterns(table.name, options.tables)]
+    kinds = {table.name: {column.name: column.kind for column in table.columns} for table in selected}
     return tuple(
         replace(
-            each,
-            key=_select_key(each, options),
+            table,
+            key=_select_key(table, options),
             references=tuple(
-                one
-                for one in each.references
-                if one.to in kinds
-                and [kinds[each.name].get(name) for name in one.columns] == [kinds[one.to].get(n) for n in one.there]
-                and set(one.columns) <= kinds[each.name].keys()
+                reference
+                for reference in table.references
+                if reference.to in kinds and _has_same_types(reference, kinds[table.name], kinds[reference.to])
             ),
         )
-        for each in sorted(kept, key=lambda each: each.name)
+        for table in sorted(selected, key=lambda table: table.name)
     )
 
 
+def _has_same_types(
+    reference: DescribedReference, own: Mapping[str, ColumnType], theirs: Mapping[str, ColumnType]
+) -> bool:
+    return set(reference.columns) <= own.keys() and [own[name] for name in reference.columns] == [
+        theirs.get(name) for name in reference.there
+    ]
+
+
 def matches_patterns(name: str, patterns: Sequence[str]) -> bool:
-    """Any pattern that says so, and none that begins with `!`; of patterns that only leave out, the rest is meant."""
-    out = [each[1:] for each in patterns if each.startswith("!")]
-    kept = [each for each in patterns if not each.startswith("!")] or ["*"]
-    return any(fnmatchcase(name, each) for each in kept) and not any(fnmatchcase(name, each) for each in out)
+    """Match any pattern and none that begins with `!`; if all begin so, whatever they do not match."""
+    excluded = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
+    included = [pattern for pattern in patterns if not pattern.startswith("!")] or ["*"]
+    return any(fnmatchcase(name, pattern) for pattern in included) and not any(
+        fnmatchcase(name, pattern) for pattern in excluded
+    )
 
 
 def _select_key(table: DescribedTable, options: CodegenOptions) -> tuple[str, ...]:
-    """None where a part of it is of a kind that no field shows."""
+    """Return the key, or none if a part of it has a type that no field can show."""
     key = options.keys.get(table.name, table.key)
-    return key if set(key) <= {each.name for each in table.columns} else ()
+    return key if set(key) <= {column.name for column in table.columns} else ()
 
 
 def _build_generated_type(
@@ -386,30 +398,30 @@ def _build_generated_type(
     type_names_by_table: Mapping[str, TypeNames],
     enums_by_column: Mapping[ColumnPath, GeneratedEnum],
 ) -> GeneratedType:
-    title = type_names_by_table[table.name]
-    fields = tuple(_build_fields(table, title, enums_by_column))
+    names = type_names_by_table[table.name]
+    fields = tuple(_build_fields(table, names, enums_by_column))
     links = build_relationships(
-        table, tables, type_names_by_table, frozenset(to_camel_case(each.words) for each in fields)
+        table, tables, type_names_by_table, frozenset(to_camel_case(field.words) for field in fields)
     )
     own = {enums_by_column[place].type: enums_by_column[place] for place in enums_by_column if place[0] == table.name}
-    types = {each.type: each.file for each in type_names_by_table.values()}
+    types = {other.type: other.file for other in type_names_by_table.values()}
     return GeneratedType(
         table=table,
-        names=title,
-        key=table.key or tuple(each.name for each in table.columns if each.kind is not ColumnType.LIST),
+        names=names,
+        key=table.key or tuple(column.name for column in table.columns if column.kind is not ColumnType.LIST),
         fields=fields,
         relationships=links,
-        enums=tuple(each for each in own.values() if each.file == title.file),
-        files={each.target: types[each.target] for each in links} | {each.type: each.file for each in own.values()},
+        enums=tuple(enum for enum in own.values() if enum.file == names.file),
+        files={link.target: types[link.target] for link in links} | {enum.type: enum.file for enum in own.values()},
     )
 
 
 def _build_fields(
     table: DescribedTable, type_names: TypeNames, enums_by_column: Mapping[ColumnPath, GeneratedEnum]
 ) -> Iterable[GeneratedField]:
-    """The id, and each column that is not said by the id or by a link."""
+    """Yield the id, and each column that neither the id nor a relationship shows."""
     if table.key:
-        parts = tuple(_drop_key_suffix(split_words(each), table) for each in table.key)
+        parts = tuple(_drop_key_suffix(split_words(column_name), table) for column_name in table.key)
         yield GeneratedField(
             words=("id",), annotation=ID_ANNOTATION, description=naming.describe_key(type_names.words, parts)
         )
@@ -417,27 +429,27 @@ def _build_fields(
     for column in table.columns:
         if not _is_shown_elsewhere(column, table):
             own = split_words(column.name)
-            found = choose_free_name(((own), (*own, *VALUE_SUFFIX)), taken)
-            taken.add(to_camel_case(found))
-            yield _build_field(column, found, enums_by_column.get((table.name, column.name)))
+            words = choose_free_name((own, (*own, *VALUE_SUFFIX)), taken)
+            taken.add(to_camel_case(words))
+            yield _build_field(column, words, enums_by_column.get((table.name, column.name)))
 
 
-def _build_field(column: DescribedColumn, found: Words, enum: GeneratedEnum | None) -> GeneratedField:
+def _build_field(column: DescribedColumn, words: Words, enum: GeneratedEnum | None) -> GeneratedField:
     kind = "BigInt" if column.large and column.kind is ColumnType.INTEGER else ANNOTATION_BY_TYPE[column.kind]
     annotation = (enum.type if enum else kind) + (" | None" if column.nullable else "")
     described = naming.to_sentence(column.comment) or naming.describe_value(split_words(column.name), annotation)
-    return GeneratedField(words=found, annotation=annotation, description=described, column=column.name)
+    return GeneratedField(words=words, annotation=annotation, description=described, column=column.name)
 
 
 def _is_shown_elsewhere(column: DescribedColumn, table: DescribedTable) -> bool:
     if (column.name,) == table.key:
         return column.kind is ColumnType.INTEGER or split_words(column.name)[-1] in KEY_SUFFIXES
     return any(
-        each.columns == (column.name,) or (column.name in table.needs and column.name in each.columns)
-        for each in table.references
+        reference.columns == (column.name,) or (column.name in table.needs and column.name in reference.columns)
+        for reference in table.references
     )
 
 
 def _drop_key_suffix(own: Words, table: DescribedTable) -> Words:
-    """A part of a key that is a reference is called by what it refers to."""
+    """Drop the suffix of a part of a longer key, which is then called after what it refers to."""
     return own[:-1] if own[-1] in KEY_SUFFIXES and len(own) > 1 and len(table.key) > 1 else own

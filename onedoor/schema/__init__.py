@@ -1,4 +1,4 @@
-"""The words in which a company declares its schema: annotated classes, with the groups that may see them."""
+"""Offer what a company declares its schema with: annotated classes, and the groups that may see them."""
 
 from onedoor.schema.annotations import (
     Argument,

@@ -1,7 +1,7 @@
-"""A house and its SDL document in, the same house as a subgraph of Apollo Federation 2 out.
+"""Serve a catalog as a subgraph of Apollo Federation 2.
 
-A router is told types, keys and what other subgraphs may have too. It is not told `@allow`, `@owned` and `@stored`:
-they are obeyed here, and a router that knew them would still have to be told how (docs/federation.md).
+A router learns types, keys and what other subgraphs may share. It does not learn `@allow`, `@owned` and `@stored`: they
+are enforced here, and a router could do nothing with them (docs/federation.md).
 """
 
 from collections.abc import Callable, Iterator
@@ -34,13 +34,14 @@ from onedoor.model.catalog import Catalog
 from onedoor.query.selection import ANY_SCALAR, ENTITIES_FIELD, ENTITY_UNION, ID_FIELD, SERVICE_FIELD
 from onedoor.schema.builder import derive_policy, unwrap_type_name
 from onedoor.schema.reader import AccessDirectives
-from onedoor.schema.sdl import build_argument, build_field, build_object, build_scalar, copy_node, install_scalars
+from onedoor.schema.scalars import install_scalars
+from onedoor.schema.sdl import build_argument, build_field, build_object, build_scalar, copy_node
 from onedoor.schema.visibility import filter_document
 
 LINK_SDL = 'extend schema @link(url: "https://specs.apollo.dev/federation/v2.0", import: ["@key", "@shareable"])'
 
 ROUTER_DIRECTIVES = frozenset({"deprecated", "specifiedBy"})
-"""The directives that every router knows; it knows no `@oneOf`, which is judged here all the same."""
+"""The directives that every router knows; it does not know `@oneOf`, which is enforced here all the same."""
 
 KEY_DIRECTIVES = (
     ConstDirectiveNode(
@@ -64,24 +65,21 @@ SERVICE_TYPE = "_Service"
 
 
 def build_subgraph(catalog: Catalog, document: DocumentNode) -> Catalog:
-    """Answers `_service` and `_entities`; `sdl` is what its schema was built of."""
-    whole = add_federation_fields(document)
-    added = derive_policy(whole).requirements
-    told = replace(catalog.policy, requirements={**added, **catalog.policy.requirements})
-    own = catalog.schema_for_groups is not None
-    return replace(
-        catalog,
-        schema=_build_executable_schema(whole),
-        policy=told,
-        schema_for_groups=(
-            lambda groups: _build_executable_schema(add_federation_fields(filter_document(document, told, groups)))
-        )
-        if own
-        else None,
-        sdl_for_groups=(lambda groups: print_subgraph_sdl(filter_document(document, told, groups)))
-        if own
-        else _print_once(document),
-    )
+    """Return the catalog with `_service` and `_entities`; `document` is what its schema was built from."""
+    extended = add_federation_fields(document)
+    added = derive_policy(extended).requirements
+    policy = replace(catalog.policy, requirements={**added, **catalog.policy.requirements})
+    subgraph = replace(catalog, schema=_build_executable_schema(extended), policy=policy)
+    if catalog.schema_for_groups is None:
+        return replace(subgraph, sdl_for_groups=_print_once(document))
+
+    def build_schema_for(groups: frozenset[str]) -> GraphQLSchema:
+        return _build_executable_schema(add_federation_fields(filter_document(document, policy, groups)))
+
+    def print_sdl_for(groups: frozenset[str]) -> str:
+        return print_subgraph_sdl(filter_document(document, policy, groups))
+
+    return replace(subgraph, schema_for_groups=build_schema_for, sdl_for_groups=print_sdl_for)
 
 
 def _build_executable_schema(document: DocumentNode) -> GraphQLSchema:
@@ -89,34 +87,40 @@ def _build_executable_schema(document: DocumentNode) -> GraphQLSchema:
 
 
 def _print_once(document: DocumentNode) -> Callable[[frozenset[str]], str]:
-    """The same for everyone, so written once."""
-    whole = cache(partial(print_subgraph_sdl, document))
-    return lambda groups: whole()
+    """Return a function that prints the SDL once, as it is the same for everyone."""
+    print_all = cache(partial(print_subgraph_sdl, document))
+    return lambda groups: print_all()
 
 
 def add_federation_fields(document: DocumentNode) -> DocumentNode:
-    """With the root fields that a router asks, and the types they take and give."""
+    """Add the root fields that a router queries, and the types of their arguments and results."""
     names = tuple(iter_entity_names(document))
-    definitions = (_extend_root(each, names) if _is_root(each) else each for each in document.definitions)
+    definitions = (
+        _extend_root(definition, names) if _is_root(definition) else definition for definition in document.definitions
+    )
     return DocumentNode(definitions=(*definitions, *_iter_federation_types(names)))
 
 
 def print_subgraph_sdl(document: DocumentNode) -> str:
-    """What `_service` tells: the schema without our own directives, and with those of the federation."""
+    """Print what `_service` returns: the schema without our own directives and with those of the federation."""
     names = frozenset(iter_entity_names(document))
     plain: DocumentNode = visit(document, _DirectiveRemover())
-    return "\n\n".join((LINK_SDL, *(print_ast(_mark_type(each, names)) for each in plain.definitions))) + "\n"
+    return (
+        "\n\n".join((LINK_SDL, *(print_ast(_mark_type(definition, names)) for definition in plain.definitions))) + "\n"
+    )
 
 
 def iter_entity_names(document: DocumentNode) -> Iterator[str]:
-    """The types a row of which can be asked for by its id alone, in the order of the root's fields."""
-    objects = (each for each in document.definitions if isinstance(each, ObjectTypeDefinitionNode))
-    types: dict[str, Any] = {each.name.value: each for each in objects}
+    """Yield the types with a root field that takes the id alone, in the order of the root's fields."""
+    objects = (definition for definition in document.definitions if isinstance(definition, ObjectTypeDefinitionNode))
+    types: dict[str, Any] = {node.name.value: node for node in objects}
     by_id = [
-        each for each in types[QUERY_ROOT].fields if [one.name.value for one in each.arguments or ()] == [ID_FIELD]
+        field
+        for field in types[QUERY_ROOT].fields
+        if [argument.name.value for argument in field.arguments or ()] == [ID_FIELD]
     ]
-    for name in dict.fromkeys(unwrap_type_name(each.type) for each in by_id):
-        if name in types and any(each.name.value == ID_FIELD for each in types[name].fields):
+    for name in dict.fromkeys(unwrap_type_name(field.type) for field in by_id):
+        if name in types and any(field.name.value == ID_FIELD for field in types[name].fields):
             yield name
 
 
@@ -125,26 +129,32 @@ def _is_root(node: DefinitionNode) -> bool:
 
 
 def _extend_root(root: Any, names: tuple[str, ...]) -> DefinitionNode:
-    taken = build_argument("representations", f"[{ANY_SCALAR}!]!", "Which ones: objects of a `__typename` and an `id`.")
-    told = build_field(SERVICE_FIELD, f"{SERVICE_TYPE}!", "What a router composes.", access=OPEN_ACCESS)
-    asked = build_field(
-        ENTITIES_FIELD, f"[{ENTITY_UNION}]!", "Rows by what names them.", arguments=[taken], access=OPEN_ACCESS
+    representations = build_argument(
+        "representations", f"[{ANY_SCALAR}!]!", "The rows to return: objects with a `__typename` and an `id`."
     )
-    whole: DefinitionNode = copy_node(root, fields=(*root.fields, told, *((asked,) if names else ())))
-    return whole
+    service = build_field(SERVICE_FIELD, f"{SERVICE_TYPE}!", "The schema that a router composes.", access=OPEN_ACCESS)
+    entities = build_field(
+        ENTITIES_FIELD,
+        f"[{ENTITY_UNION}]!",
+        "The rows that the representations name.",
+        arguments=[representations],
+        access=OPEN_ACCESS,
+    )
+    extended: DefinitionNode = copy_node(root, fields=(*root.fields, service, *((entities,) if names else ())))
+    return extended
 
 
 def _iter_federation_types(names: tuple[str, ...]) -> Iterator[DefinitionNode]:
     sdl = build_field("sdl", "String!", "The schema as SDL.", access=OPEN_ACCESS)
-    yield build_object(SERVICE_TYPE, "What a router is told of the door.", [sdl], NO_ACCESS_DIRECTIVES)
+    yield build_object(SERVICE_TYPE, "What a router learns about this server.", [sdl], NO_ACCESS_DIRECTIVES)
     if names:
-        yield build_scalar(ANY_SCALAR, "An object of a `__typename` and an `id`.")
-        members = tuple(NamedTypeNode(name=NameNode(value=each)) for each in names)
+        yield build_scalar(ANY_SCALAR, "An object with a `__typename` and an `id`.")
+        members = tuple(NamedTypeNode(name=NameNode(value=name)) for name in names)
         yield UnionTypeDefinitionNode(name=NameNode(value=ENTITY_UNION), types=members, directives=())
 
 
 class _DirectiveRemover(Visitor):
-    """Takes away what a router does not know."""
+    """Remove the directives that a router does not know."""
 
     def enter_directive_definition(self, node: DirectiveDefinitionNode, *_: Any) -> Any:
         return REMOVE
@@ -156,12 +166,13 @@ class _DirectiveRemover(Visitor):
 def _mark_type(node: DefinitionNode, names: frozenset[str]) -> DefinitionNode:
     if not isinstance(node, ObjectTypeDefinitionNode):
         return node
-    marks = (
-        KEY_DIRECTIVES
-        if node.name.value in names
-        else SHAREABLE_DIRECTIVES
-        if node.name.value in SHAREABLE_TYPES
-        else ()
-    )
-    marked: DefinitionNode = copy_node(node, directives=(*(node.directives or ()), *marks))
-    return marked
+    if node.name.value in names:
+        return _add_directives(node, KEY_DIRECTIVES)
+    if node.name.value in SHAREABLE_TYPES:
+        return _add_directives(node, SHAREABLE_DIRECTIVES)
+    return node
+
+
+def _add_directives(node: ObjectTypeDefinitionNode, directives: tuple[ConstDirectiveNode, ...]) -> DefinitionNode:
+    extended: DefinitionNode = copy_node(node, directives=(*(node.directives or ()), *directives))
+    return extended

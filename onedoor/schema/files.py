@@ -1,4 +1,4 @@
-"""Declare the types of files: what inputs of their mutations share, and the addresses to upload them to."""
+"""Declare the types of files: what the inputs of their mutations share, and the addresses to upload to."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,29 +16,29 @@ UPLOADS = "uploads"
 
 @strawberry.input
 class FileContent:
-    text: str | None = strawberry.field(description="What is to be in it, as UTF-8; or give `base64`.")
-    base64: str | None = strawberry.field(description="What is to be in it, of any kind; or give `text`.")
-    content_type: str | None = strawberry.field(description="The media type; guessed from the name if not given.")
+    text: str | None = strawberry.field(description="The content, as UTF-8; or give `base64`.")
+    base64: str | None = strawberry.field(description="The content of any kind, in Base64; or give `text`.")
+    content_type: str | None = strawberry.field(description="The media type; derived from the name if not given.")
 
 
 @strawberry.input
 class PutFile(FileContent):
-    path: str = strawberry.field(description="Folders and name, `/` between.")
+    path: str = strawberry.field(description="The folders and the name, separated by `/`.")
 
 
 @strawberry.input
 class CopyFile:
-    copy_of: strawberry.ID = strawberry.field(description="The id of the file to copy, of the same store.")
-    path: str = strawberry.field(description="Where the copy is to be; nothing may be there.")
+    copy_of: strawberry.ID = strawberry.field(description="The id of the file to copy, in the same store.")
+    path: str = strawberry.field(description="The path of the copy; no file may be there.")
 
 
 @strawberry.input
 class DeleteFile:
-    id: strawberry.ID = strawberry.field(description="Which one.")
+    id: strawberry.ID = strawberry.field(description="The id of the file.")
 
 
 def uploads(*, stores: type[StrEnum], allow: Sequence[str], owner: str) -> SchemaPart:
-    """Declare `fileUpload`, which gives an address to send a file to: the file goes to its store, past Onedoor.
+    """Declare `fileUpload`, which returns an address to send a file to: the file goes straight to its store.
 
     `stores` is the company's enum of the stores; the type mapping of each has its value as the constant `store`.
     `allow` are the groups that may upload.
@@ -48,42 +48,42 @@ def uploads(*, stores: type[StrEnum], allow: Sequence[str], owner: str) -> Schem
 
 def _declare_upload_types(stores: Any, directives: list[object]) -> tuple[type, ...]:
     @strawberry.type(
-        description="Where to send one file to, for some minutes; whoever holds it needs no key.",
+        description="An address to send one file to, for some minutes; it works without an API key.",
         directives=directives,
     )
     class FileUpload:
-        id: strawberry.ID = strawberry.field(description="The upload's own.")
-        store: stores = strawberry.field(description="Where the file will be kept.")
-        path: str = strawberry.field(description="Folders and name, `/` between.")
+        id: strawberry.ID = strawberry.field(description="The id of the upload.")
+        store: stores = strawberry.field(description="The store that will hold the file.")
+        path: str = strawberry.field(description="The folders and the name, separated by `/`.")
         file_id: strawberry.ID | None = strawberry.field(
-            description="The id of the file to be; null where its store gives it one only then."
+            description="The id of the future file; null if the store assigns it on arrival."
         )
-        expires_at: datetime = strawberry.field(description="When the address opens nothing any more.")
+        expires_at: datetime = strawberry.field(description="When the address stops working.")
         bounded: bool = strawberry.field(
-            description="Whether the store itself refuses another size or type than was asked for."
+            description="Whether the store itself refuses another size or type than the one given."
         )
         steps: Json = strawberry.field(
-            description="The calls to make, in order: the `method`, `url` and `headers` of each; its body is `length`"
-            " octets of the file, from `first` on."
+            description="The requests to send, in order: `method`, `url` and `headers` of each; its body is `length`"
+            " bytes of the file from offset `first`."
         )
 
-    @strawberry.input(description="A file to come.")
+    @strawberry.input(description="The file to upload.")
     class FileUploadInput:
-        store: stores = strawberry.field(description="Where it is to be kept; a folder has no address.")
-        path: str = strawberry.field(description="Folders and name, `/` between.")
-        size: int = strawberry.field(description="Its octets, exactly: at most 1073741824.")
-        content_type: str | None = strawberry.field(description="The media type; guessed from the name if not given.")
+        store: stores = strawberry.field(description="The store for the file; a folder has no upload address.")
+        path: str = strawberry.field(description="The folders and the name, separated by `/`.")
+        size: int = strawberry.field(description="The exact size in bytes, at most 1073741824.")
+        content_type: str | None = strawberry.field(description="The media type; derived from the name if not given.")
         minutes: int | None = strawberry.field(
-            description="How long the address is to be good for: 1 to 5, if not given 5."
+            description="How many minutes the address works: 1 to 5; 5 if not given."
         )
         replace: bool | None = strawberry.field(
-            description="Whether it may take a file's place; else nothing may be there."
+            description="Whether the file may replace one at this path; if not, no file may be there."
         )
 
     @strawberry.type
     class Mutation:
         file_upload: One["FileUpload"] = strawberry.field(
-            description="An address that takes this one file; nothing is changed until the file is sent there.",
+            description="Returns an address to upload one file to; nothing changes until the file arrives there.",
             directives=directives,
             metadata=with_input(FileUploadInput),
         )

@@ -1,4 +1,4 @@
-"""Annotated classes -> plain shapes."""
+"""Read annotated classes into plain shapes, and tell the type that a derived name belongs to."""
 
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ SCALAR_NAMES: dict[Any, str] = {
 
 
 class FieldKind(StrEnum):
-    """How a field comes by its value."""
+    """The way in which a field gets its value."""
 
     COLUMN = "Column"
     COMPUTED = "Computed"
@@ -55,7 +55,7 @@ class FieldKind(StrEnum):
 
 
 VALUE_KINDS = frozenset({FieldKind.COLUMN, FieldKind.COMPUTED, FieldKind.LOOKUP})
-"""What holds a value; the others lead to rows."""
+"""The kinds that hold a value; the others lead to rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ class AccessDirectives:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArgumentShape:
-    """One thing a field takes; one whose default is null need not be given."""
+    """One argument of a field; it is optional if its default is null."""
 
     name: str
     description: str
@@ -89,9 +89,9 @@ class FieldShape:
     """The name of the scalar, enum or type."""
     nullable: bool
     is_list: bool = False
-    """A list of scalars."""
+    """Whether the value is a list of scalars."""
     arguments: tuple[ArgumentShape, ...] = ()
-    """Of a field that is looked up, a mutation, or an event."""
+    """The arguments of a field that is looked up, a mutation or an event."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +110,7 @@ class EnumShape:
     description: str
     values: tuple[str, ...]
     stored_values: Mapping[str, str]
-    """What the source holds for a value, where that is not its name."""
+    """By value, the text that the source holds for it, where that is not its name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +118,7 @@ class SchemaShape:
     types: tuple[TypeShape, ...]
     enums: tuple[EnumShape, ...]
     inputs: tuple[TypeShape, ...] = ()
-    """What arguments are made of; the types of filters and orders are made, not written."""
+    """The inputs that are written; those of filters and orders are generated."""
 
 
 class SchemaError(ConfigurationError):
@@ -126,13 +126,15 @@ class SchemaError(ConfigurationError):
 
 
 def read_shapes(modules: Iterable[ModuleType]) -> SchemaShape:
-    """All types and enums that the modules define; the classes named `Query` become one, and so the other roots."""
-    found = [value for module in modules for value in _iter_declared(module)]
+    """Read all types and enums that the modules declare, and merge the classes of each root into one."""
+    declared = [value for module in modules for value in _iter_declared(module)]
     types = [
-        _read_type(value.__strawberry_definition__) for value in found if not _is_enum(value) and not _is_input(value)
+        _read_type(value.__strawberry_definition__)
+        for value in declared
+        if not _is_enum(value) and not _is_input(value)
     ]
-    enums = [_read_enum(value.__strawberry_definition__) for value in found if _is_enum(value)]
-    inputs = [_read_type(value.__strawberry_definition__) for value in found if _is_input(value)]
+    enums = [_read_enum(value.__strawberry_definition__) for value in declared if _is_enum(value)]
+    inputs = [_read_type(value.__strawberry_definition__) for value in declared if _is_input(value)]
     return SchemaShape(types=_merge_roots(types), enums=tuple(enums), inputs=tuple(inputs))
 
 
@@ -178,7 +180,7 @@ def is_declared_in(value: object, module: ModuleType) -> bool:
 
 
 def _merge_roots(types: list[TypeShape]) -> tuple[TypeShape, ...]:
-    """Those first; of a mutation or a subscription, only where there is one."""
+    """Merge the roots and put them first; leave out mutation and subscription if they have no fields."""
     roots = (_merge_root(name, [shape for shape in types if shape.name == name]) for name in ROOTS)
     return (
         *(root for root in roots if root.fields or root.name == "Query"),
@@ -221,55 +223,67 @@ def _read_field(owner: str, field: StrawberryField) -> FieldShape:
     name = field.graphql_name or to_camel_case(field.python_name)
     assert field.type_annotation is not None
     annotation = field.type_annotation.raw_annotation
-    leads, to, nullable, many = _read_annotation(annotation, f"{owner}.{name}")
+    type_ = _read_annotation(annotation, f"{owner}.{name}")
     return FieldShape(
         name=name,
         description=field.description or "",
         access=_read_access(field.directives),
-        kind=leads,
-        type_name=to,
-        nullable=nullable or leads is FieldKind.LOOKUP,
-        is_list=many,
+        kind=type_.kind,
+        type_name=type_.name,
+        nullable=type_.nullable or type_.kind is FieldKind.LOOKUP,
+        is_list=type_.is_list,
         arguments=tuple(
-            _read_argument(f"{owner}.{name}", *each) for each in field.metadata.get(ARGUMENTS_METADATA, {}).items()
+            _read_argument(f"{owner}.{name}", python_name, argument)
+            for python_name, argument in field.metadata.get(ARGUMENTS_METADATA, {}).items()
         ),
     )
 
 
-def _read_argument(field: str, python_name: str, given: Argument) -> ArgumentShape:
+def _read_argument(field: str, python_name: str, argument: Argument) -> ArgumentShape:
     name = to_camel_case(python_name)
-    if not given.description:
+    if not argument.description:
         raise SchemaError(f"`{field}({name}:)` has no description, say what the name does not")
-    many = get_origin(given.type) is list
+    is_list = get_origin(argument.type) is list
     return ArgumentShape(
         name=name,
-        description=given.description,
-        type_name=_find_scalar_name(get_args(given.type)[0] if many else given.type, f"{field}({name}:)"),
-        is_list=many,
-        required=given.default is not None,
-        default=None if given.default is REQUIRED else given.default,
+        description=argument.description,
+        type_name=_find_scalar_name(get_args(argument.type)[0] if is_list else argument.type, f"{field}({name}:)"),
+        is_list=is_list,
+        required=argument.default is not None,
+        default=None if argument.default is REQUIRED else argument.default,
     )
 
 
-def _read_annotation(annotation: Any, where: str) -> tuple[FieldKind, str, bool, bool]:
-    """How the field comes by its value, the name it leads to, whether it may be null, whether it is a list."""
-    leads = FieldKind(annotation.kind) if isinstance(annotation, FieldAnnotation) else FieldKind.COLUMN
-    if leads not in VALUE_KINDS:
-        return leads, _read_target_name(annotation.target), True, False
-    kept, nullable = _unwrap_optional(annotation.target if isinstance(annotation, FieldAnnotation) else annotation)
-    many = get_origin(kept) is list
-    return leads, _find_scalar_name(get_args(kept)[0] if many else kept, where), nullable, many
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldType:
+    """The type of a field: how it gets its value, and the scalar, enum or type that this is."""
+
+    kind: FieldKind
+    name: str
+    nullable: bool
+    is_list: bool
 
 
-def _read_target_name(to: Any) -> str:
-    return to if isinstance(to, str) else str(to.__name__)
+def _read_annotation(annotation: Any, where: str) -> FieldType:
+    kind = FieldKind(annotation.kind) if isinstance(annotation, FieldAnnotation) else FieldKind.COLUMN
+    target = annotation.target if isinstance(annotation, FieldAnnotation) else annotation
+    if kind not in VALUE_KINDS:
+        return FieldType(kind=kind, name=_read_target_name(target), nullable=True, is_list=False)
+    value, nullable = _unwrap_optional(target)
+    is_list = get_origin(value) is list
+    name = _find_scalar_name(get_args(value)[0] if is_list else value, where)
+    return FieldType(kind=kind, name=name, nullable=nullable, is_list=is_list)
+
+
+def _read_target_name(target: Any) -> str:
+    return target if isinstance(target, str) else str(target.__name__)
 
 
 def _unwrap_optional(annotation: Any) -> tuple[Any, bool]:
     if get_origin(annotation) not in (UnionType, Union):
         return annotation, False
-    kept = [part for part in get_args(annotation) if part is not type(None)]
-    return kept[0], len(kept) < len(get_args(annotation))
+    parts = [part for part in get_args(annotation) if part is not type(None)]
+    return parts[0], len(parts) < len(get_args(annotation))
 
 
 def _find_scalar_name(annotation: Any, where: str) -> str:
@@ -285,10 +299,10 @@ def _find_scalar_name(annotation: Any, where: str) -> str:
 
 
 def _read_access(directives: Iterable[object]) -> AccessDirectives:
-    kept = list(directives)
+    listed = list(directives)
     return AccessDirectives(
-        allow=tuple(tuple(each.groups) for each in kept if isinstance(each, Allow)),
-        owned=tuple(each.by for each in kept if isinstance(each, Owned)),
+        allow=tuple(tuple(directive.groups) for directive in listed if isinstance(directive, Allow)),
+        owned=tuple(directive.by for directive in listed if isinstance(directive, Owned)),
     )
 
 
@@ -300,12 +314,12 @@ FIELD_SUFFIXES = (
     "GroupKey",
     "GroupBy",
     "Values",
-    *(f"{each}{use}" for each in AGGREGATE_SUFFIXES for use in ("", "Having", "Order")),
+    *(f"{aggregate}{use}" for aggregate in AGGREGATE_SUFFIXES for use in ("", "Having", "Order")),
 )
-"""What follows a type's name where each position looks at the type's field of the same name."""
+"""What follows a type's name in a derived type whose fields look at the type's field of the same name."""
 
 ROW_SUFFIXES = ("Connection", "Edge", "ListWhere", "Aggregate", "AggregateOrder", "Group", "GroupOrder", "Having")
-"""And where the positions are of its rows as a whole."""
+"""What follows a type's name in a derived type whose fields look at its rows as a whole."""
 
 SUFFIXES_LONGEST_FIRST = sorted((*FIELD_SUFFIXES, *ROW_SUFFIXES), key=len, reverse=True)
 """`OrderSumOrder` is the order by sums of `Order`, not that of a type `OrderSum`."""
@@ -313,13 +327,15 @@ SUFFIXES_LONGEST_FIRST = sorted((*FIELD_SUFFIXES, *ROW_SUFFIXES), key=len, rever
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DerivedName:
+    """The written type that a derived type is made for."""
+
     base: str
     by_field: bool
-    """Whether each position looks at the field of the same name."""
+    """Whether each field looks at the field of the same name."""
 
 
 def parse_derived_name(name: str, known: Container[str]) -> DerivedName | None:
-    """What the type is made for; None where it is made for none of those known."""
+    """Return what a derived type is made for; None if that is none of the known types."""
     for suffix in SUFFIXES_LONGEST_FIRST:
         if name.endswith(suffix) and name.removesuffix(suffix) in known:
             return DerivedName(base=name.removesuffix(suffix), by_field=suffix in FIELD_SUFFIXES)

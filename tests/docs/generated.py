@@ -33,20 +33,20 @@ KIND_NAMES = {
 MEANINGS: Mapping[str, str] = {
     "server.host": "The address to listen on.",
     "server.port": "The port to listen on.",
-    "server.introspection": "What the schema tells of itself: `full` to everyone, or to each their `own` view.",
+    "server.introspection": "What introspection shows: the `full` schema to everyone, or to each their `own` view.",
     "server.origins": "The web pages that may call from a browser, each as `https://host` or `https://host:port`.",
-    "state.url": "Where people and keys are kept: `sqlite:///path`, or `postgresql://...` from the environment.",
+    "state.url": "The database of users and keys: `sqlite:///path`, or `postgresql://...` from the environment.",
     "state.pepper": "The secret that keys the digests of keys, cursors and recorded values; 32 characters or more.",
-    "records.folder": "Where the journal is kept; the folder must exist.",
+    "records.folder": "The folder of the audit log, which must exist.",
 }
-"""Of settings that say nothing of themselves where they are declared."""
+"""The descriptions of settings that have none where they are declared."""
 
 
 def permissions() -> str:
     _, rules = build_schema_and_policy(load_schema_modules())
     names = [group.name for group in GROUPS]
     rows = []
-    for kind in ("Query", *load_mappings()):
+    for kind in ("Query", "Mutation", "Subscription", *load_mappings()):
         for position in (each for each in rules.requirements if each[0] == kind and len(each) == 2):
             seen = (decide(rules, position, frozenset({EVERYONE, name})).allowed for name in names)
             marks = ("yes" if each else "" for each in seen)
@@ -54,20 +54,30 @@ def permissions() -> str:
     return table(("field", *names, "owner"), rows)
 
 
+BUILTIN_CHANGES: Mapping[str, str] = {
+    "cancelJob": "ends a job",
+    "fileUpload": "nothing until the file arrives at its store",
+}
+"""By mutation without a source, what it changes; every other one starts a job."""
+
+
 def mutations() -> str:
     schema, rules = build_schema_and_policy(load_schema_modules())
     assert schema.mutation_type is not None
+    changes = {declared.field: "; ".join(told(declared)) for declared in load_mutations()}
+    builtin = {name: BUILTIN_CHANGES.get(name, "starts a job") for name in schema.mutation_type.fields}
     rows = []
-    for each in load_mutations():
-        at = ("Mutation", each.field)
-        may = (group.name for group in GROUPS if decide(rules, at, frozenset({EVERYONE, group.name})).allowed)
-        said = schema.mutation_type.fields[each.field].description or ""
-        rows.append((f"`{each.field}`", said, ", ".join(may), "; ".join(told(each)), rules.owners.get(at, "")))
+    for name, change in {**changes, **builtin, **changes}.items():
+        at = ("Mutation", name)
+        may = [group.name for group in GROUPS if decide(rules, at, frozenset({EVERYONE, group.name})).allowed]
+        may = [EVERYONE] if EVERYONE in may else may
+        description = schema.mutation_type.fields[name].description or ""
+        rows.append((f"`{name}`", description, ", ".join(may), change, rules.owners.get(at, "")))
     return table(("mutation", "what it does", "who may", "what it changes", "owner"), rows)
 
 
 def told(of: MutationDeclaration) -> Iterator[str]:
-    """What each source is told, in order."""
+    """Yield the change that each source receives, in order."""
     if isinstance(of, RowMutation):
         binding = load_mappings()[of.type]
         yield f"{of.kind} `{binding.source}.{binding.collection}`"
@@ -172,7 +182,7 @@ def settings() -> str:
 
 
 def declared(of: Any) -> Iterator[tuple[str, str, str]]:
-    """(name, type, default) of each setting."""
+    """Yield name, type and default of each setting."""
     types = get_type_hints(of)
     for each in fields(of):
         secret = each.name.endswith(SECRET_SUFFIXES)
@@ -202,7 +212,7 @@ def meaning(section: str, name: str, told: Mapping[str, str]) -> str:
 
 
 def docstrings(of: type) -> dict[str, str]:
-    """What stands under each field of a dataclass."""
+    """Return the text under each field of a dataclass, by field."""
     body = ast.parse(inspect.getsource(of)).body[0].body  # type: ignore[attr-defined]
     return {
         one.target.id: " ".join(ast.literal_eval(two.value).split())

@@ -27,7 +27,7 @@ def rebound(name: str, **changes: Any) -> Callable[[], Catalog]:
 
 
 def relinked(name: str, **links: Relationship) -> Callable[[], Catalog]:
-    return lambda: rebound(name, links={**house().mappings[name].relationships, **links})()
+    return lambda: rebound(name, relationships={**house().mappings[name].relationships, **links})()
 
 
 def without(name: str) -> Callable[[], Catalog]:
@@ -49,7 +49,9 @@ def holding(source: str, collection: str, **kinds: ColumnType) -> Callable[[], C
 
 def opener() -> Catalog:
     """The house, an open field computed of a guarded one."""
-    return rebound("Employee", batches={"fullName": ComputedField(needs=("firstName", "salary"), compute=list)})()
+    return rebound(
+        "Employee", computed_fields={"fullName": ComputedField(needs=("firstName", "salary"), compute=list)}
+    )()
 
 
 MISFITS = [
@@ -112,7 +114,7 @@ MISFITS = [
         id="one text for a list",
     ),
     pytest.param(
-        rebound("Order", links={}),
+        rebound("Order", relationships={}),
         "`Order.customer` leads to other rows, give its binding a link of that name",
         id="no link",
     ),
@@ -152,7 +154,7 @@ MISFITS = [
         id="columns that hold different kinds",
     ),
     pytest.param(
-        rebound("Employee", batches={"fullName": ComputedField(needs=("nickname",), compute=list)}),
+        rebound("Employee", computed_fields={"fullName": ComputedField(needs=("nickname",), compute=list)}),
         "`Employee.fullName` is made of `nickname`, which `Employee` does not have",
         id="computed of an unknown field",
     ),

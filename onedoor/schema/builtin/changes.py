@@ -1,11 +1,11 @@
-"""What is said of every change, whatever was changed."""
+"""Declare the enums that every change has."""
 
 from enum import StrEnum
 
 import strawberry
 
 
-@strawberry.enum(description="What was done to a row.")
+@strawberry.enum(description="What a change does to a row.")
 class ChangeVerb(StrEnum):
     CREATE = "create"
     UPDATE = "update"
@@ -14,8 +14,8 @@ class ChangeVerb(StrEnum):
 
 
 @strawberry.enum(
-    description="What became of a change: it stands, it was only tried, it was taken back, or it stands though others "
-    "of the same request do not."
+    description="How a change ended: it was applied, it was only tried, it was undone, or it was applied while "
+    "others of the same request were not."
 )
 class ChangeState(StrEnum):
     DONE = "DONE"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from onedoor.schema.builtin.jobs import Job
 
 
-@strawberry.enum(description="As what an export is written.")
+@strawberry.enum(description="The file format of an export.")
 class ExportFormat(StrEnum):
     CSV = "CSV"
     JSONL = "JSONL"
@@ -19,23 +19,27 @@ class ExportFormat(StrEnum):
     ARROW = "ARROW"
 
 
-@strawberry.input(description="A question to be answered in files, however large the answer is.")
+@strawberry.input(description="A query whose result is written to files, however large it is.")
 class ExportQueryInput:
-    query: str = strawberry.field(description="The question: one list at its root, whose rows become rows.")
-    variables: Json | None = strawberry.field(description="Its variables, an object.")
-    operation_name: str | None = strawberry.field(description="Which of its operations, where it has several.")
-    format: ExportFormat = strawberry.field(description="As what it is written.")
-    all_or_nothing: bool | None = strawberry.field(description="Refuse it where anything of it would be left out.")
-    idempotency_key: str | None = strawberry.field(
-        description="Yours for this one export: sent again, it is answered again and not started again."
+    query: str = strawberry.field(
+        description="The query: one list at its root, each of whose rows becomes a row of the files."
     )
-    reason: str | None = strawberry.field(description="Why, for those who see the job.")
+    variables: Json | None = strawberry.field(description="The variables of the query, an object.")
+    operation_name: str | None = strawberry.field(description="The operation to run, if the query has several.")
+    format: ExportFormat = strawberry.field(description="The format of the files.")
+    all_or_nothing: bool | None = strawberry.field(
+        description="Whether to refuse the export if any of it would be left out."
+    )
+    idempotency_key: str | None = strawberry.field(
+        description="A key of yours: a repeated request with it returns the same job and starts no other."
+    )
+    reason: str | None = strawberry.field(description="The reason, for those who see the job.")
 
 
 @strawberry.type
 class Mutation:
     export_query: One["Job"] = strawberry.field(
-        description="Writes the answer to a question into files, which are then read at `/exports/`.",
+        description="Exports the result of a query as files, to be downloaded at `/exports/`.",
         directives=[allow("everyone"), owned("platform")],
         metadata=with_input(ExportQueryInput),
     )

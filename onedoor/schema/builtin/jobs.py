@@ -1,4 +1,4 @@
-"""Jobs: the company's own processes, as they were started, ran and ended."""
+"""Declare jobs, their lines and files, and the operations that start, cancel and follow them."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -8,7 +8,7 @@ import strawberry
 from onedoor.schema.annotations import Argument, BigInt, ById, Json, Many, One, allow, owned, with_arguments, with_input
 
 
-@strawberry.enum(description="Where a job is.")
+@strawberry.enum(description="The state of a job.")
 class JobState(StrEnum):
     WAITING = "WAITING"
     QUEUED = "QUEUED"
@@ -19,7 +19,7 @@ class JobState(StrEnum):
     REFUSED = "REFUSED"
 
 
-@strawberry.enum(description="Who wrote a line: the job's own log, a script's output, or its errors.")
+@strawberry.enum(description="The origin of a line: the job's own log, a script's output, or its errors.")
 class JobLineKind(StrEnum):
     LOG = "LOG"
     OUTPUT = "OUTPUT"
@@ -27,34 +27,34 @@ class JobLineKind(StrEnum):
 
 
 @strawberry.type(
-    description="One job that was started. Only jobs of your own, and of kinds that your groups see, are there at all.",
+    description="A job that was started. You see your own jobs and those of kinds that your groups may see.",
     directives=[allow("everyone"), owned("platform")],
 )
 class Job:
-    id: strawberry.ID = strawberry.field(description="The job's id; ids sort by when they were started.")
-    name: str = strawberry.field(description="Which job it is, as it is declared.")
+    id: strawberry.ID = strawberry.field(description="The id of the job; ids sort by time of start.")
+    name: str = strawberry.field(description="The name under which the job is declared.")
     state: JobState = strawberry.field(
-        description="Where it is; it leaves SUCCEEDED, FAILED, CANCELLED, REFUSED no more."
+        description="The state of the job; SUCCEEDED, FAILED, CANCELLED and REFUSED are final."
     )
-    done: float | None = strawberry.field(description="How far it came, in its own unit.")
-    total: float | None = strawberry.field(description="How far it goes, where that is known.")
-    person_id: str = strawberry.field(description="Who started it, as `me { id }` names them.")
-    started_by: str = strawberry.field(description="The name of who started it.")
-    reason: str | None = strawberry.field(description="Why it was started, where that was said.")
-    input: Json = strawberry.field(description="What it was given.")
+    done: float | None = strawberry.field(description="The progress, in a unit of the job.")
+    total: float | None = strawberry.field(description="The progress at the end, if it is known.")
+    person_id: str = strawberry.field(description="The id of the person who started it, as in `me { id }`.")
+    started_by: str = strawberry.field(description="The name of the person who started it.")
+    reason: str | None = strawberry.field(description="The reason for starting it, if one was given.")
+    input: Json = strawberry.field(description="The input of the job.")
     result: Json | None = strawberry.field(
-        description="What it gave, once it succeeded; of your own, as long as you may start such jobs."
+        description="The result, once it has succeeded; for your own jobs, as long as you may start such jobs."
     )
-    error: str | None = strawberry.field(description="Why it did not succeed.")
-    cancelled_by: str | None = strawberry.field(description="Who wished its end.")
-    attempts: int = strawberry.field(description="How often it was begun.")
-    created_at: datetime = strawberry.field(description="When it was started.")
-    started_at: datetime | None = strawberry.field(description="When a worker first began it.")
+    error: str | None = strawberry.field(description="Why the job did not succeed.")
+    cancelled_by: str | None = strawberry.field(description="The person who cancelled it.")
+    attempts: int = strawberry.field(description="The number of attempts to run it.")
+    created_at: datetime = strawberry.field(description="When the job was requested.")
+    started_at: datetime | None = strawberry.field(description="When a worker first ran it.")
     ended_at: datetime | None = strawberry.field(description="When it ended.")
-    parent: One["Job"] = strawberry.field(description="The job it is a part of.")
+    parent: One["Job"] = strawberry.field(description="The job that this one is a part of.")
     parts: Many["Job"] = strawberry.field(description="The jobs it started as parts of itself.")
-    lines: Many["JobLine"] = strawberry.field(description="What it logged: the last lines of it.")
-    files: Many["JobFile"] = strawberry.field(description="The files it left.")
+    lines: Many["JobLine"] = strawberry.field(description="The last lines of its log.")
+    files: Many["JobFile"] = strawberry.field(description="The files that it produced.")
 
 
 @strawberry.type(
@@ -62,25 +62,27 @@ class Job:
     directives=[allow("everyone"), owned("platform")],
 )
 class JobLine:
-    id: strawberry.ID = strawberry.field(description="The job's id and the line's number.")
-    number: int = strawberry.field(description="Lines are counted from 1; those that are gone keep their numbers.")
-    at: datetime = strawberry.field(description="When it was written.")
-    kind: JobLineKind = strawberry.field(description="Who wrote it.")
-    text: str = strawberry.field(description="The line, without its end.")
+    id: strawberry.ID = strawberry.field(description="The id of the job and the number of the line.")
+    number: int = strawberry.field(
+        description="The number of the line, from 1; numbers of removed lines are not used again."
+    )
+    at: datetime = strawberry.field(description="When the line was written.")
+    kind: JobLineKind = strawberry.field(description="The origin of the line.")
+    text: str = strawberry.field(description="The line, without its line break.")
 
 
 @strawberry.type(
-    description="A file that a job left.",
+    description="A file that a job produced.",
     directives=[allow("everyone"), owned("platform")],
 )
 class JobFile:
-    id: strawberry.ID = strawberry.field(description="The job's id and the file's name.")
-    name: str = strawberry.field(description="Its name.")
-    content_type: str = strawberry.field(description="Its media type.")
-    size: BigInt = strawberry.field(description="Its size in bytes.")
-    sha256: str = strawberry.field(description="SHA-256 of what is in it.")
-    at: datetime = strawberry.field(description="When it was kept.")
-    text: str | None = strawberry.field(description="What is in it, where that is text of at most 256 KB.")
+    id: strawberry.ID = strawberry.field(description="The id of the job and the name of the file.")
+    name: str = strawberry.field(description="The name of the file.")
+    content_type: str = strawberry.field(description="The media type.")
+    size: BigInt = strawberry.field(description="The size in bytes.")
+    sha256: str = strawberry.field(description="The SHA-256 digest of the content.")
+    at: datetime = strawberry.field(description="When the file was stored.")
+    text: str | None = strawberry.field(description="The content, if it is text of at most 256 KB.")
 
 
 @strawberry.type
@@ -89,30 +91,30 @@ class Query:
     jobs: Many["Job"] = strawberry.field(description="The jobs you may see.")
 
 
-@strawberry.input(description="A job to be started, by its name.")
+@strawberry.input(description="The job to start, by its name.")
 class StartJobInput:
-    name: str = strawberry.field(description="The job, as it is declared.")
-    input: Json | None = strawberry.field(description="What it is given, an object.")
+    name: str = strawberry.field(description="The name under which the job is declared.")
+    input: Json | None = strawberry.field(description="The input of the job, an object.")
     idempotency_key: str | None = strawberry.field(
-        description="Yours for this one job: sent again, it is answered again and not started again."
+        description="A key of yours: a repeated request with it returns the same job and starts no other."
     )
-    reason: str | None = strawberry.field(description="Why, for those who see the job.")
+    reason: str | None = strawberry.field(description="The reason, for those who see the job.")
 
 
-@strawberry.input(description="A job that is to end.")
+@strawberry.input(description="The job to cancel.")
 class CancelJobInput:
-    id: strawberry.ID = strawberry.field(description="Which one.")
+    id: strawberry.ID = strawberry.field(description="The id of the job.")
 
 
 @strawberry.type
 class Mutation:
     start_job: One["Job"] = strawberry.field(
-        description="Starts any job that your groups may start; each has a mutation of its own, too.",
+        description="Starts any job that your groups may start; each also has a mutation of its own.",
         directives=[allow("everyone"), owned("platform")],
         metadata=with_input(StartJobInput),
     )
     cancel_job: One["Job"] = strawberry.field(
-        description="Ends a job; one that has ended stays as it is.",
+        description="Cancels a job; one that has ended stays as it is.",
         directives=[allow("everyone"), owned("platform")],
         metadata=with_input(CancelJobInput),
     )
@@ -121,6 +123,6 @@ class Mutation:
 @strawberry.type
 class Subscription:
     job_changed: One["Job"] = strawberry.field(
-        description="A job, whenever its state, its progress or its log is another.",
-        metadata=with_arguments(id=Argument(strawberry.ID, "Which one.")),
+        description="The job, whenever its state, its progress or its log changes.",
+        metadata=with_arguments(id=Argument(strawberry.ID, "The id of the job.")),
     )

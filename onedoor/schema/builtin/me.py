@@ -1,4 +1,4 @@
-"""Declare the three roots, and the caller who asks."""
+"""Declare the three roots, and the authenticated user with the API key of the request."""
 
 from datetime import datetime
 
@@ -8,39 +8,42 @@ from onedoor.schema.annotations import One, allow, owned
 
 
 @strawberry.type(
-    description="The API key a request came with. The key itself is shown once, when it is made.",
+    description="The API key of a request. The key itself is shown once, when it is created.",
     directives=[allow("everyone"), owned("platform")],
 )
 class Key:
     id: strawberry.ID = strawberry.field(description="The public part of the key.")
-    created_at: datetime = strawberry.field(description="When the key was made.")
-    expires_at: datetime = strawberry.field(description="When the key stops opening the door.")
+    created_at: datetime = strawberry.field(description="When the key was created.")
+    expires_at: datetime = strawberry.field(description="When the key expires.")
 
 
 @strawberry.type(
-    description="The person the door thinks is asking.",
+    description="The authenticated user.",
     directives=[allow("everyone"), owned("platform")],
 )
 class Me:
-    id: strawberry.ID = strawberry.field(description="The person's id, as the audit records name it.")
-    first_name: str = strawberry.field(description="Given name.")
-    last_name: str = strawberry.field(description="Family name.")
-    email: str = strawberry.field(description="The address the person is known by.")
-    groups: list[str] = strawberry.field(description="The functional groups the person is in, sorted.")
-    grants: list[str] = strawberry.field(description="The temporary grants the person holds now.")
-    key: One["Key"] = strawberry.field(description="The key this request came with.")
+    id: strawberry.ID = strawberry.field(description="The id of the user, as in audit records.")
+    first_name: str = strawberry.field(description="The given name.")
+    last_name: str = strawberry.field(description="The family name.")
+    email: str = strawberry.field(description="The e-mail address of the user.")
+    groups: list[str] = strawberry.field(description="The functional groups of the user, sorted.")
+    grants: list[str] = strawberry.field(description="The temporary grants that the user holds now.")
+    key: One["Key"] = strawberry.field(description="The API key of this request.")
 
 
-@strawberry.type(description="Everything that can be asked.")
+@strawberry.type(description="Everything that can be queried.")
 class Query:
-    me: One["Me"] = strawberry.field(description="Who the door thinks is asking.")
+    me: One["Me"] = strawberry.field(description="The authenticated user.")
 
 
-@strawberry.type(description="Everything that can be changed. Each change leaves who, when, why, before and after.")
+@strawberry.type(
+    description="Everything that can be changed. "
+    "Each change records who made it, when and why, and the row before and after."
+)
 class Mutation:
-    """Its fields stand beside the types they change."""
+    """Holds no field of its own: they are declared beside the types they change."""
 
 
-@strawberry.type(description="Everything that can be listened for. Each event is judged anew, for who is listening.")
+@strawberry.type(description="Everything that can be subscribed to. Each event is authorized anew for its subscriber.")
 class Subscription:
-    """Its fields stand beside the types they lead to."""
+    """Holds no field of its own: they are declared beside the types they lead to."""

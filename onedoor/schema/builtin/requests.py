@@ -1,4 +1,4 @@
-"""Requests: the records of what was asked of this door, for those who audit it."""
+"""Declare requests: the audit records of what was queried and changed, for auditors."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -8,7 +8,7 @@ import strawberry
 from onedoor.schema.annotations import BigInt, ById, Many, allow, owned
 
 
-@strawberry.enum(description="What came of a request.")
+@strawberry.enum(description="The outcome of a request.")
 class RequestOutcome(StrEnum):
     ANSWERED = "ANSWERED"
     PARTIAL = "PARTIAL"
@@ -21,38 +21,42 @@ class RequestOutcome(StrEnum):
 
 
 @strawberry.type(
-    description="One request to this door, as it was recorded. No key and no value stands here in clear.",
+    description="The audit record of one request. It holds no key and no value in clear text.",
     directives=[allow("audit"), owned("platform")],
 )
 class Request:
-    id: strawberry.ID = strawberry.field(description="The record's id; ids sort by time.")
-    time: datetime = strawberry.field(description="When the request came.")
+    id: strawberry.ID = strawberry.field(description="The id of the record; ids sort by time.")
+    time: datetime = strawberry.field(description="When the request arrived.")
     surface: str = strawberry.field(
-        description="Where it came in: `graphql`, `subscription`, or `job` and `export` for what those asked."
+        description="How it arrived: through `graphql` or `subscription`, or from a `job` or an `export`."
     )
-    outcome: RequestOutcome = strawberry.field(description="What came of it.")
+    outcome: RequestOutcome = strawberry.field(description="The outcome of the request.")
     status: int = strawberry.field(description="The HTTP status of the reply.")
-    person_id: str | None = strawberry.field(description="Who asked, as `me { id }` names them.")
-    key_id: str | None = strawberry.field(description="The public part of the key it came with.")
-    groups: list[str] = strawberry.field(description="The groups the person was in.")
-    operation: str | None = strawberry.field(description="The operation's name, where it has one.")
-    operation_hash: str | None = strawberry.field(description="SHA-256 of the operation's text.")
-    text: str | None = strawberry.field(description="The operation, with `$` where literals were.")
-    variables: str | None = strawberry.field(description="The variables as JSON, each value a keyed hash.")
-    fields: list[str] = strawberry.field(description="The fields that were served.")
-    fields_used: list[str] = strawberry.field(description="The fields that filters and orders named.")
-    fields_withheld: list[str] = strawberry.field(description="The fields that were not served, for want of a group.")
-    sources: list[str] = strawberry.field(description="The sources that were asked.")
-    rows: int = strawberry.field(description="How many rows the sources gave.")
+    person_id: str | None = strawberry.field(description="The id of the user, as in `me { id }`.")
+    key_id: str | None = strawberry.field(description="The public part of its API key.")
+    groups: list[str] = strawberry.field(description="The groups of the user at that time.")
+    operation: str | None = strawberry.field(description="The name of the operation, if it has one.")
+    operation_hash: str | None = strawberry.field(description="The SHA-256 digest of the operation's text.")
+    text: str | None = strawberry.field(description="The operation, with `$` in place of literals.")
+    variables: str | None = strawberry.field(description="The variables as JSON, each value replaced by a keyed hash.")
+    fields: list[str] = strawberry.field(description="The fields that were returned.")
+    fields_used: list[str] = strawberry.field(description="The fields that filters and orders used.")
+    fields_withheld: list[str] = strawberry.field(
+        description="The fields that were denied, because the user lacks a group."
+    )
+    sources: list[str] = strawberry.field(description="The sources that were read.")
+    rows: int = strawberry.field(description="The number of rows that the sources returned.")
     bytes: BigInt = strawberry.field(description="The size of the reply.")
-    ms: float = strawberry.field(description="How long it took, in milliseconds.")
-    schema_version: str | None = strawberry.field(description="The schema and policy it was judged by.")
+    ms: float = strawberry.field(description="The duration in milliseconds.")
+    schema_version: str | None = strawberry.field(description="The version of the schema and policy that applied.")
     client_request_id: str | None = strawberry.field(description="What the client called its request.")
-    subscription: str | None = strawberry.field(description="Of a subscription: the id of the record of its beginning.")
-    events: int | None = strawberry.field(description="Of a subscription's end: how many events it was told of.")
+    subscription: str | None = strawberry.field(description="For a subscription: the id of the record of its start.")
+    events: int | None = strawberry.field(
+        description="For the end of a subscription: the number of events it received."
+    )
 
 
 @strawberry.type
 class Query:
     request: ById["Request"] = strawberry.field(description="The request with this record id.")
-    requests: Many["Request"] = strawberry.field(description="All requests on record, this door's and its siblings'.")
+    requests: Many["Request"] = strawberry.field(description="All recorded requests, of this server and its replicas.")

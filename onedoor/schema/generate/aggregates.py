@@ -1,4 +1,4 @@
-"""Aggregates, group-by, orderings."""
+"""Generate the types of aggregates, groups and orders."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,27 +15,27 @@ from onedoor.schema.generate.connections import (
 from onedoor.schema.reader import FieldKind, FieldShape, TypeShape
 from onedoor.schema.sdl import ONE_OF_DIRECTIVE, build_argument, build_enum, build_field, build_input, build_object
 
-COUNT_DESCRIPTION = "How many rows there are."
+COUNT_DESCRIPTION = "The number of rows."
 
-SAME_SCALAR = {each: each for each in ("Int", "BigInt", "Float", "Decimal", "Date", "DateTime", "String")}
-"""What has an order that tells of the value: an id's or an enum's does not."""
+SAME_SCALAR = {scalar: scalar for scalar in ("Int", "BigInt", "Float", "Decimal", "Date", "DateTime", "String")}
+"""The scalars whose order means something: an id's or an enum's does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AggregateField:
-    """One kind of measure: the field that asks for it, and what it makes of a column."""
+    """One aggregate: the field that selects it, and the scalar it has for a column."""
 
     name: str
     suffix: str
     description: str
     column_description: str
-    """What it is of one column, whose name goes in the braces."""
+    """The description for one column, whose name goes in the braces."""
     scalar_by_column_scalar: Mapping[str, str]
-    """By the scalar of a column, that of its measure."""
+    """By the scalar of a column, that of its aggregate."""
     default_scalar: str | None = None
 
     def find_scalar(self, column: FieldShape) -> str | None:
-        """The scalar of the column's measure; None where it has none."""
+        """Return the scalar of the column's aggregate; None if it has none."""
         return self.scalar_by_column_scalar.get(column.type_name, self.default_scalar)
 
 
@@ -43,75 +43,87 @@ AGGREGATE_FIELDS = (
     AggregateField(
         name="countDistinct",
         suffix="CountDistinct",
-        description="How many different values there are.",
-        column_description="How many different values `{}` has.",
+        description="The number of different values of each column.",
+        column_description="The number of different values of `{}`.",
         scalar_by_column_scalar={},
         default_scalar="Int",
     ),
     AggregateField(
         name="sum",
         suffix="Sum",
-        description="The values added up.",
-        column_description="All of `{}` added up; null of no values.",
+        description="The sum of each column.",
+        column_description="The sum of `{}`; null if there are no values.",
         scalar_by_column_scalar={"Int": "BigInt", "BigInt": "Decimal", "Decimal": "Decimal", "Float": "Float"},
     ),
     AggregateField(
         name="avg",
         suffix="Average",
-        description="The values added up and shared out evenly.",
-        column_description="The mean of the values of `{}`; null of no values.",
+        description="The mean of each column.",
+        column_description="The mean of `{}`; null if there are no values.",
         scalar_by_column_scalar={"Int": "Float", "BigInt": "Float", "Decimal": "Decimal", "Float": "Float"},
     ),
     AggregateField(
         name="min",
         suffix="Minimum",
-        description="The least values.",
-        column_description="The least value of `{}`; null of no values.",
+        description="The smallest value of each column.",
+        column_description="The smallest value of `{}`; null if there are no values.",
         scalar_by_column_scalar=SAME_SCALAR,
     ),
     AggregateField(
         name="max",
         suffix="Maximum",
-        description="The greatest values.",
-        column_description="The greatest value of `{}`; null of no values.",
+        description="The greatest value of each column.",
+        column_description="The greatest value of `{}`; null if there are no values.",
         scalar_by_column_scalar=SAME_SCALAR,
     ),
 )
 
 
 def iter_aggregate_fields(shape: TypeShape) -> Iterator[tuple[AggregateField, list[tuple[FieldShape, str]]]]:
-    """Each measure that the type has a column for, with those columns and the scalars they become."""
-    for measure in AGGREGATE_FIELDS:
-        taken = [(each, to) for each in list_columns(shape) if (to := measure.find_scalar(each)) is not None]
-        if taken:
-            yield measure, taken
+    """Yield each aggregate that the type has a column for, with those columns and the scalars they become."""
+    for aggregate_field in AGGREGATE_FIELDS:
+        typed_columns = [
+            (column, scalar)
+            for column in list_columns(shape)
+            if (scalar := aggregate_field.find_scalar(column)) is not None
+        ]
+        if typed_columns:
+            yield aggregate_field, typed_columns
 
 
 def build_aggregate_types(shape: TypeShape) -> Iterator[DefinitionNode]:
-    """The aggregate and the tests of it, each with a type for each measure."""
-    name, rule = shape.name, drop_owner(shape.access)
+    """Yield the aggregate and its having, each with a type for every aggregate function."""
+    name, access = shape.name, drop_owner(shape.access)
     outputs: list[FieldDefinitionNode] = [build_field("count", "Int", COUNT_DESCRIPTION)]
-    tests: list[InputValueDefinitionNode] = [build_argument("count", "IntFilter", COUNT_DESCRIPTION)]
-    for measure, taken in iter_aggregate_fields(shape):
-        own = f"{name}{measure.suffix}"
-        outputs.append(build_field(measure.name, own, measure.description))
-        tests.append(build_argument(measure.name, f"{own}Having", measure.description))
+    having: list[InputValueDefinitionNode] = [build_argument("count", "IntFilter", COUNT_DESCRIPTION)]
+    for aggregate_field, typed_columns in iter_aggregate_fields(shape):
+        own = f"{name}{aggregate_field.suffix}"
+        outputs.append(build_field(aggregate_field.name, own, aggregate_field.description))
+        having.append(build_argument(aggregate_field.name, f"{own}Having", aggregate_field.description))
         yield build_object(
-            own, f"{measure.description[:-1]}, of `{name}` rows.", _build_aggregate_outputs(measure, taken), rule
+            own,
+            f"{aggregate_field.description[:-1]}, over `{name}` rows.",
+            _build_aggregate_outputs(aggregate_field, typed_columns),
+            access,
         )
-        meaning = f"Tests of `{own}`; all that is said must hold."
-        yield build_input(f"{own}Having", meaning, _build_having_fields(measure, taken), rule)
-    yield build_object(f"{name}Aggregate", f"What `{name}` rows come to, taken together.", outputs, rule)
-    meaning = f"Which groups of `{name}` are meant; all that is said must hold."
-    yield build_input(f"{name}Having", meaning, [*tests, *build_boolean_fields(f"{name}Having")], rule)
+        description = f"Conditions on `{own}`; all of them must hold."
+        yield build_input(f"{own}Having", description, _build_having_fields(aggregate_field, typed_columns), access)
+    yield build_object(f"{name}Aggregate", f"Aggregates of `{name}` rows.", outputs, access)
+    description = f"Conditions on groups of `{name}` rows; all of them must hold."
+    yield build_input(f"{name}Having", description, [*having, *build_boolean_fields(f"{name}Having")], access)
 
 
 def _build_aggregate_outputs(
     aggregate_field: AggregateField, typed_columns: list[tuple[FieldShape, str]]
 ) -> list[FieldDefinitionNode]:
     return [
-        build_field(each.name, to, aggregate_field.column_description.format(each.name), access=drop_owner(each.access))
-        for each, to in typed_columns
+        build_field(
+            column.name,
+            scalar,
+            aggregate_field.column_description.format(column.name),
+            access=drop_owner(column.access),
+        )
+        for column, scalar in typed_columns
     ]
 
 
@@ -120,55 +132,65 @@ def _build_having_fields(
 ) -> list[InputValueDefinitionNode]:
     return [
         build_argument(
-            each.name, f"{to}Filter", aggregate_field.column_description.format(each.name), drop_owner(each.access)
+            column.name,
+            f"{scalar}Filter",
+            aggregate_field.column_description.format(column.name),
+            drop_owner(column.access),
         )
-        for each, to in typed_columns
+        for column, scalar in typed_columns
     ]
 
 
-DIRECTION_ENUM = build_enum("Direction", "Rows without a value come last, either way.", ("ASC", "DESC"))
+DIRECTION_ENUM = build_enum(
+    "Direction", "The direction of an order; in both, rows without a value come last.", ("ASC", "DESC")
+)
 
 ORDER_SUFFIXES = {FieldKind.ONE: "Order", FieldKind.MANY: "AggregateOrder"}
 
 
 def build_order(shape: TypeShape, reachable: ReachableTypes) -> DefinitionNode:
-    """By its columns in the order they are written, then through its links; not through those to an interface."""
+    """Build an order by columns as they are written, then through relationships; not through one to an interface."""
     fields = [
-        *(_build_order_field(each, "Direction") for each in list_columns(shape)),
+        *(_build_order_field(column, "Direction") for column in list_columns(shape)),
         *(
-            _build_order_field(each, f"{each.type_name}{ORDER_SUFFIXES[each.kind]}")
-            for each in list_relationships(shape, *ORDER_SUFFIXES)
-            if each.type_name not in reachable.interfaces
+            _build_order_field(relationship, f"{relationship.type_name}{ORDER_SUFFIXES[relationship.kind]}")
+            for relationship in list_relationships(shape, *ORDER_SUFFIXES)
+            if relationship.type_name not in reachable.interfaces
         ),
     ]
     return _build_one_of_input(shape, "Order", f"What to order `{shape.name}` rows by.", fields)
 
 
 def build_aggregate_order(shape: TypeShape) -> Iterator[DefinitionNode]:
-    """By what a list of its rows comes to."""
-    meaning = f"What of the linked `{shape.name}` rows to order by."
-    yield _build_one_of_input(shape, "AggregateOrder", meaning, build_aggregate_order_fields(shape))
+    """Yield the order by aggregates of a list of rows."""
+    description = f"Which aggregate of the related `{shape.name}` rows to order by."
+    yield _build_one_of_input(shape, "AggregateOrder", description, build_aggregate_order_fields(shape))
 
 
 def build_aggregate_field_orders(shape: TypeShape) -> Iterator[DefinitionNode]:
-    for measure, taken in iter_aggregate_fields(shape):
+    for aggregate_field, typed_columns in iter_aggregate_fields(shape):
         fields = [
             build_argument(
-                each.name, "Direction", measure.column_description.format(each.name), drop_owner(each.access)
+                column.name,
+                "Direction",
+                aggregate_field.column_description.format(column.name),
+                drop_owner(column.access),
             )
-            for each, _ in taken
+            for column, _ in typed_columns
         ]
-        meaning = f"Which column's {measure.suffix} of `{shape.name}` rows to order by."
-        yield _build_one_of_input(shape, f"{measure.suffix}Order", meaning, fields)
+        description = f"Which column's `{aggregate_field.name}` to order `{shape.name}` rows by."
+        yield _build_one_of_input(shape, f"{aggregate_field.suffix}Order", description, fields)
 
 
 def build_aggregate_order_fields(shape: TypeShape) -> list[InputValueDefinitionNode]:
-    """One field a measure, their count first."""
+    """Build one field for each aggregate, the count first."""
     return [
         build_argument("count", "Direction", COUNT_DESCRIPTION),
         *(
-            build_argument(measure.name, f"{shape.name}{measure.suffix}Order", measure.description)
-            for measure, _ in iter_aggregate_fields(shape)
+            build_argument(
+                aggregate_field.name, f"{shape.name}{aggregate_field.suffix}Order", aggregate_field.description
+            )
+            for aggregate_field, _ in iter_aggregate_fields(shape)
         ),
     ]
 
@@ -178,21 +200,21 @@ def _build_order_field(shape: FieldShape, type_name: str) -> InputValueDefinitio
 
 
 def _build_one_of_input(
-    shape: TypeShape, suffix: str, meaning: str, fields: list[InputValueDefinitionNode]
+    shape: TypeShape, suffix: str, description: str, fields: list[InputValueDefinitionNode]
 ) -> DefinitionNode:
-    return build_input(f"{shape.name}{suffix}", meaning, fields, drop_owner(shape.access), (ONE_OF_DIRECTIVE,))
+    return build_input(f"{shape.name}{suffix}", description, fields, drop_owner(shape.access), (ONE_OF_DIRECTIVE,))
 
 
 GROUP_BY_ENUMS = (
-    build_enum("GroupBy", "How a value makes a group: as it is.", ("VALUE",)),
+    build_enum("GroupBy", "How to group by a value: as it is.", ("VALUE",)),
     build_enum(
         "TimeGroupBy",
-        "How a moment makes a group: as it is, or by where the unit it falls in begins, in UTC; weeks begin on Monday.",
+        "How to group by a moment: as it is, or by the start of the unit it falls in, in UTC; weeks begin on Monday.",
         ("VALUE", "HOUR", "DAY", "WEEK", "MONTH", "QUARTER", "YEAR"),
     ),
     build_enum(
         "DateGroupBy",
-        "How a day makes a group: as it is, or by where the unit it falls in begins; weeks begin on Monday.",
+        "How to group by a day: as it is, or by the start of the unit it falls in; weeks begin on Monday.",
         ("VALUE", "WEEK", "MONTH", "QUARTER", "YEAR"),
     ),
 )
@@ -201,7 +223,7 @@ GROUP_BY_ENUM_NAMES = {"DateTime": "TimeGroupBy", "Date": "DateGroupBy"}
 
 
 def build_group_types(shape: TypeShape, reachable: ReachableTypes) -> Iterator[DefinitionNode]:
-    """What keys can be made of wherever a key can lead, and the groups of what is listed."""
+    """Yield what a group key can hold wherever a key can lead, and the groups of what is listed."""
     if shape.name in reachable.filtered:
         yield _build_group_by(shape, reachable)
         yield _build_group_key(shape, reachable)
@@ -213,45 +235,53 @@ def build_group_types(shape: TypeShape, reachable: ReachableTypes) -> Iterator[D
 def _build_group_by(shape: TypeShape, reachable: ReachableTypes) -> DefinitionNode:
     name = shape.name
     fields = [
-        *((each, GROUP_BY_ENUM_NAMES.get(each.type_name, "GroupBy")) for each in list_columns(shape)),
+        *((column, GROUP_BY_ENUM_NAMES.get(column.type_name, "GroupBy")) for column in list_columns(shape)),
         *(
-            (each, f"{each.type_name}GroupBy")
-            for each in list_relationships(shape, FieldKind.ONE)
-            if each.type_name not in reachable.interfaces
+            (relationship, f"{relationship.type_name}GroupBy")
+            for relationship in list_relationships(shape, FieldKind.ONE)
+            if relationship.type_name not in reachable.interfaces
         ),
     ]
-    made = [build_argument(each.name, to, each.description, drop_owner(each.access)) for each, to in fields]
+    arguments = [
+        build_argument(field.name, type_name, field.description, drop_owner(field.access))
+        for field, type_name in fields
+    ]
     return build_input(
-        f"{name}GroupBy", f"What to group `{name}` rows by.", made, drop_owner(shape.access), (ONE_OF_DIRECTIVE,)
+        f"{name}GroupBy", f"What to group `{name}` rows by.", arguments, drop_owner(shape.access), (ONE_OF_DIRECTIVE,)
     )
 
 
 def _build_group_key(shape: TypeShape, reachable: ReachableTypes) -> DefinitionNode:
     fields = [
-        *((each, each.type_name) for each in list_columns(shape)),
+        *((column, column.type_name) for column in list_columns(shape)),
         *(
-            (each, f"{each.type_name}GroupKey")
-            for each in list_relationships(shape, FieldKind.ONE)
-            if each.type_name not in reachable.interfaces
+            (relationship, f"{relationship.type_name}GroupKey")
+            for relationship in list_relationships(shape, FieldKind.ONE)
+            if relationship.type_name not in reachable.interfaces
         ),
     ]
-    made = [build_field(each.name, to, each.description, access=drop_owner(each.access)) for each, to in fields]
-    meaning = f"What the `{shape.name}` rows of a group agree in; only what `by` names can be asked."
-    return build_object(f"{shape.name}GroupKey", meaning, made, drop_owner(shape.access))
+    outputs = [
+        build_field(field.name, type_name, field.description, access=drop_owner(field.access))
+        for field, type_name in fields
+    ]
+    description = (
+        f"The values that the `{shape.name}` rows of a group share; only those that `by` names can be selected."
+    )
+    return build_object(f"{shape.name}GroupKey", description, outputs, drop_owner(shape.access))
 
 
 def _build_group(shape: TypeShape) -> DefinitionNode:
     fields = [
-        build_field("key", f"{shape.name}GroupKey", "What its rows agree in."),
-        build_field("aggregate", f"{shape.name}Aggregate", "What its rows come to, taken together."),
+        build_field("key", f"{shape.name}GroupKey", "The values that its rows share."),
+        build_field("aggregate", f"{shape.name}Aggregate", "Aggregates of its rows."),
     ]
     return build_object(
-        f"{shape.name}Group", f"`{shape.name}` rows that belong together.", fields, drop_owner(shape.access)
+        f"{shape.name}Group", f"`{shape.name}` rows with the same key.", fields, drop_owner(shape.access)
     )
 
 
 def _build_group_order(shape: TypeShape) -> DefinitionNode:
-    by_key = build_argument("key", f"{shape.name}Order", "What its rows agree in; only what `by` names.")
-    meaning = f"What to order groups of `{shape.name}` by."
+    by_key = build_argument("key", f"{shape.name}Order", "A value of the key; only one that `by` names.")
+    description = f"What to order groups of `{shape.name}` rows by."
     fields = [by_key, *build_aggregate_order_fields(shape)]
-    return build_input(f"{shape.name}GroupOrder", meaning, fields, drop_owner(shape.access), (ONE_OF_DIRECTIVE,))
+    return build_input(f"{shape.name}GroupOrder", description, fields, drop_owner(shape.access), (ONE_OF_DIRECTIVE,))

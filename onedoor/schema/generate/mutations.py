@@ -11,7 +11,7 @@ import strawberry
 from onedoor.jobs.codecs import JobField
 from onedoor.jobs.service import JobMutation
 from onedoor.schema.annotations import FieldAnnotation, Json, allow, owned, with_input
-from onedoor.schema.generate.connections import list_columns
+from onedoor.schema.generate.connections import add_type_article, drop_owner, list_columns
 from onedoor.schema.reader import AccessDirectives, FieldKind, FieldShape, SchemaError, SchemaShape, TypeShape
 
 NO_ACCESS_DIRECTIVES = AccessDirectives(allow=(), owned=())
@@ -20,46 +20,59 @@ CHANGE_KINDS = frozenset({FieldKind.CHANGE, FieldKind.HISTORY})
 
 
 def add_change_types(shapes: SchemaShape) -> SchemaShape:
-    """Raises BadSchema where two mutations would share an input, or one takes none."""
+    """Add the types of changes, their roots, and the common fields of the inputs of mutations.
+
+    Raises SchemaError if two mutations share an input.
+    """
     known = {shape.name: shape for shape in shapes.types}
     changed = dict.fromkeys(
-        each.type_name for shape in shapes.types for each in shape.fields if each.kind in CHANGE_KINDS
+        field.type_name for shape in shapes.types for field in shape.fields if field.kind in CHANGE_KINDS
     )
     return replace(
         shapes,
         types=(
             *(_extend_query(_link_to_changes(shape), tuple(changed)) for shape in shapes.types),
-            *(each for name in changed for each in (build_change_type(known[name]), build_values_type(known[name]))),
+            *(
+                derived
+                for name in changed
+                for derived in (build_change_type(known[name]), build_values_type(known[name]))
+            ),
         ),
         inputs=tuple(_iter_extended_inputs(shapes, known)),
     )
 
 
 def build_change_type(shape: TypeShape) -> TypeShape:
-    """Who changed a row, when and why, and the row before and after."""
+    """Build the type that tells who changed a row, when and why, and the row before and after."""
     return TypeShape(
         name=f"{shape.name}Change",
-        description=f"One change of a `{shape.name}`.",
+        description=f"One change of {add_type_article(shape.name)}.",
         access=shape.access,
         fields=(
-            _build_value_field("id", "ID", "The change's own.", nullable=False),
-            _build_value_field("at", "DateTime", "When it was made.", nullable=False),
-            _build_value_field("person", "ID", "The id of who made it, as the audit records name it.", nullable=False),
+            _build_value_field("id", "ID", "The id of the change.", nullable=False),
+            _build_value_field("at", "DateTime", "When the change was made.", nullable=False),
+            _build_value_field(
+                "person", "ID", "The id of the person who made it, as in audit records.", nullable=False
+            ),
             _build_value_field("verb", "ChangeVerb", "What was done to the row.", nullable=False),
-            _build_value_field("mutation", "String", "What was asked for.", nullable=False),
-            _build_value_field("state", "ChangeState", "What became of it.", nullable=False),
-            _build_value_field("reason", "String", "Why, as who made it said."),
-            _build_value_field("record", "ID", "The audit record of the request.", nullable=False),
+            _build_value_field("mutation", "String", "The mutation that made it.", nullable=False),
+            _build_value_field("state", "ChangeState", "How the change ended.", nullable=False),
+            _build_value_field("reason", "String", "The reason that the person gave."),
+            _build_value_field("record", "ID", "The id of the request's audit record.", nullable=False),
             _build_value_field("row", "ID", "The id of the row.", nullable=False),
-            _build_value_field("versionBefore", "String", "The row's version before, where it has any."),
-            _build_value_field("versionAfter", "String", "And after: what the next change may give as `ifVersion`."),
+            _build_value_field("versionBefore", "String", "The row's version before the change, if it has one."),
+            _build_value_field(
+                "versionAfter",
+                "String",
+                "The row's version after the change; the next change may pass it as `ifVersion`.",
+            ),
             _build_row_field(
                 f"{shape.name[0].lower()}{shape.name[1:]}",
                 shape.name,
-                "The row as it is now; null where it is no more.",
+                "The row as it is now; null if it no longer exists.",
             ),
-            _build_row_field("before", f"{shape.name}Values", "The row before; null where it was not there."),
-            _build_row_field("after", f"{shape.name}Values", "The row after; null where it was deleted."),
+            _build_row_field("before", f"{shape.name}Values", "The row before the change; null if it did not exist."),
+            _build_row_field("after", f"{shape.name}Values", "The row after the change; null if it was deleted."),
         ),
         is_interface=False,
         implements=(),
@@ -67,12 +80,12 @@ def build_change_type(shape: TypeShape) -> TypeShape:
 
 
 def build_values_type(shape: TypeShape) -> TypeShape:
-    """What a row held, under the rules of its fields."""
+    """Build the type of the values a row held, under the rules of its fields."""
     return TypeShape(
         name=f"{shape.name}Values",
-        description=f"What a `{shape.name}` held before or after a change.",
+        description=f"The values of {add_type_article(shape.name)} before or after a change.",
         access=shape.access,
-        fields=tuple(replace(each, nullable=True) for each in list_columns(shape) if each.name != "id"),
+        fields=tuple(replace(column, nullable=True) for column in list_columns(shape) if column.name != "id"),
         is_interface=False,
         implements=(),
     )
@@ -101,51 +114,57 @@ def _build_row_field(name: str, type_name: str, description: str) -> FieldShape:
 
 
 def _link_to_changes(shape: TypeShape) -> TypeShape:
-    """Its fields that lead to changes as links to these."""
-    leads = {FieldKind.CHANGE: FieldKind.ONE, FieldKind.HISTORY: FieldKind.MANY}
+    """Turn the type's fields that lead to changes into relationships to change types."""
+    kinds = {FieldKind.CHANGE: FieldKind.ONE, FieldKind.HISTORY: FieldKind.MANY}
     fields = (
-        replace(each, kind=leads[each.kind], type_name=f"{each.type_name}Change") if each.kind in CHANGE_KINDS else each
-        for each in shape.fields
+        replace(field, kind=kinds[field.kind], type_name=f"{field.type_name}Change")
+        if field.kind in CHANGE_KINDS
+        else field
+        for field in shape.fields
     )
     return replace(shape, fields=tuple(fields))
 
 
 def _extend_query(shape: TypeShape, changed: tuple[str, ...]) -> TypeShape:
-    """The root, with all changes of each type, and each by its id."""
+    """Add all changes of each type to the query root, and each change by its id."""
     return shape if shape.name != "Query" else replace(shape, fields=(*shape.fields, *_iter_change_roots(changed)))
 
 
 def _iter_change_roots(changed: tuple[str, ...]) -> Iterator[FieldShape]:
-    for of in changed:
-        name = f"{of[0].lower()}{of[1:]}Change"
+    for row_type in changed:
+        name = f"{row_type[0].lower()}{row_type[1:]}Change"
         yield replace(
-            _build_row_field(name, f"{of}Change", f"The change of a `{of}` with this id."), kind=FieldKind.BY_ID
+            _build_row_field(name, f"{row_type}Change", f"The change of {add_type_article(row_type)} with this id."),
+            kind=FieldKind.BY_ID,
         )
-        described = f"All changes of every `{of}` that were made here."
-        yield replace(_build_row_field(f"{name}s", f"{of}Change", described), kind=FieldKind.MANY)
+        described = f"All changes of `{row_type}` rows that were made through Onedoor."
+        yield replace(_build_row_field(f"{name}s", f"{row_type}Change", described), kind=FieldKind.MANY)
 
 
 def _iter_extended_inputs(shapes: SchemaShape, known: Mapping[str, TypeShape]) -> Iterator[TypeShape]:
-    """Those that mutations take, with their rules, and with what every change takes."""
-    taken: dict[str, FieldShape] = {}
-    for each in (each for shape in shapes.types if shape.name == "Mutation" for each in shape.fields):
-        for name in (argument.type_name for argument in each.arguments):
-            if taken.setdefault(name, each) is not each:
-                raise SchemaError(f"`{taken[name].name}` and `{each.name}` both take a `{name}`, give each its own")
+    """Yield the inputs, those of mutations with the mutation's rules and the common fields."""
+    mutations: dict[str, FieldShape] = {}
+    for mutation in (field for shape in shapes.types if shape.name == "Mutation" for field in shape.fields):
+        for name in (argument.type_name for argument in mutation.arguments):
+            other = mutations.setdefault(name, mutation)
+            if other is not mutation:
+                raise SchemaError(f"`{other.name}` and `{mutation.name}` both take a `{name}`, give each its own")
     for shape in shapes.inputs:
-        by = taken.get(shape.name)
-        yield shape if by is None else _extend_input(shape, by, known)
+        taker = mutations.get(shape.name)
+        yield shape if taker is None else _extend_input(shape, taker, known)
 
 
 def _extend_input(shape: TypeShape, mutation: FieldShape, known: Mapping[str, TypeShape]) -> TypeShape:
-    shown = (
-        {each.name: each.access for each in known[mutation.type_name].fields}
+    row_access = (
+        {field.name: field.access for field in known[mutation.type_name].fields}
         if mutation.kind is FieldKind.CHANGE
         else {}
     )
     fields = tuple(
-        each if each.access.allow or each.name not in shown else replace(each, access=_drop_owner(shown[each.name]))
-        for each in shape.fields
+        field
+        if field.access.allow or field.name not in row_access
+        else replace(field, access=drop_owner(row_access[field.name]))
+        for field in shape.fields
     )
     return replace(
         shape,
@@ -154,27 +173,23 @@ def _extend_input(shape: TypeShape, mutation: FieldShape, known: Mapping[str, Ty
     )
 
 
-def _drop_owner(access: AccessDirectives) -> AccessDirectives:
-    return AccessDirectives(allow=access.allow, owned=())
-
-
 COMMON_INPUT_FIELDS = (
-    _build_value_field("ifVersion", "ID", "Only where the row is at this version; else nothing is changed."),
-    _build_value_field("reason", "String", "Why, for those who read the history: at most 500 characters."),
+    _build_value_field("ifVersion", "ID", "Change the row only if it is at this version."),
+    _build_value_field("reason", "String", "The reason, for those who read the history; at most 500 characters."),
     _build_value_field(
         "idempotencyKey",
         "String",
-        "Yours for this one change: sent again, it is answered again and not made again; at most 200 characters.",
+        "A key of yours: repeated with it, a request returns the first result again; at most 200 characters.",
     ),
-    _build_value_field("dryRun", "Boolean", "Only try it: all is judged and tried, nothing is changed."),
+    _build_value_field("dryRun", "Boolean", "Check everything and change nothing."),
 )
-"""What every input of a change has besides."""
+"""The fields that the input of every change has besides its own."""
 
 COMMON_JOB_FIELDS = {
-    "idempotency_key": "Yours for this one job: sent again, it is answered again and not started again.",
-    "reason": "Why, for those who see the job.",
+    "idempotency_key": "A key of yours: a repeated request with it returns the same job and starts no other.",
+    "reason": "The reason, for those who see the job.",
 }
-"""What the input of every mutation that starts a job has besides."""
+"""The fields that the input of every mutation which starts a job has besides its own."""
 
 
 def build_jobs_module(jobs: Iterable[JobMutation]) -> ModuleType:
@@ -212,11 +227,11 @@ def _build_job_input(job: JobMutation, enums: Mapping[type, type]) -> type:
     annotations = {name: annotation for name, (annotation, _) in declared.items()}
     annotated = {"__annotations__": annotations, "__module__": __name__}
     name = f"{job.mutation[0].upper()}{job.mutation[1:]}Input"
-    return strawberry.input(type(name, (), {**fields, **annotated}), description=f"What `{job.name}` is given.")
+    return strawberry.input(type(name, (), {**fields, **annotated}), description=f"The input of `{job.name}`.")
 
 
 def _build_annotation(field: JobField, enums: Mapping[type, type]) -> Any:
-    """Return the annotation of an input field; what has a default need not be given."""
+    """Return the annotation of an input field; a field with a default is optional."""
     annotation: Any = Json if field.value_type is Mapping else enums.get(field.value_type, field.value_type)
     annotation = list[annotation] if field.is_list else annotation
     return annotation | None if field.optional or field.default is not MISSING else annotation
@@ -225,5 +240,5 @@ def _build_annotation(field: JobField, enums: Mapping[type, type]) -> Any:
 def _copy_enum(enum_type: type) -> type:
     values: Any = enum_type
     copied: Any = StrEnum(enum_type.__name__, [(member.name, member.value) for member in values], module=__name__)  # type: ignore[misc]
-    declared: type = strawberry.enum(copied, description=f"One of the values that `{enum_type.__name__}` has.")
+    declared: type = strawberry.enum(copied, description=f"A value of `{enum_type.__name__}`.")
     return declared

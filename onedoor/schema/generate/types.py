@@ -1,4 +1,4 @@
-"""Shapes in, all types of the schema out: the written ones, and those made for them with their fields' rules."""
+"""Build all types of the schema from shapes: the written ones, and those derived from them with their rules."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -35,8 +35,8 @@ from onedoor.schema.reader import (
     TypeShape,
     parse_derived_name,
 )
+from onedoor.schema.scalars import SCALAR_DESCRIPTIONS
 from onedoor.schema.sdl import (
-    SCALAR_DESCRIPTIONS,
     build_argument,
     build_constant,
     build_enum,
@@ -49,20 +49,20 @@ from onedoor.schema.sdl import (
 
 
 def build_definitions(shapes: SchemaShape) -> tuple[DefinitionNode, ...]:
-    """All types of the schema, in a steady order.
+    """Build all types of the schema, in a stable order.
 
-    Raises BadSchema when two of them would have the same name.
+    Raises SchemaError when two of them would have the same name.
     """
-    reached = find_reachable_types(shapes)
+    reachable = find_reachable_types(shapes)
     objects = [shape for shape in shapes.types if shape.name not in ROOTS]
-    made = (
+    definitions = (
         *(_build_written_type(shape) for shape in shapes.types),
         *(_build_input_type(shape) for shape in shapes.inputs),
-        *(each for shape in objects for each in _build_derived_types(shape, reached)),
+        *(derived for shape in objects for derived in _build_derived_types(shape, reachable)),
         *_build_shared_types(shapes),
     )
-    _require_unique_names(made, {shape.name for shape in shapes.types})
-    return made
+    _require_unique_names(definitions, {shape.name for shape in shapes.types})
+    return definitions
 
 
 def _build_derived_types(shape: TypeShape, reachable: ReachableTypes) -> Iterator[DefinitionNode]:
@@ -82,7 +82,7 @@ def _build_derived_types(shape: TypeShape, reachable: ReachableTypes) -> Iterato
 
 
 def _build_written_type(shape: TypeShape) -> DefinitionNode:
-    fields = [_build_output_field(each) for each in shape.fields]
+    fields = [_build_output_field(field) for field in shape.fields]
     if shape.is_interface:
         return build_interface(shape.name, shape.description, fields, shape.access)
     return build_object(shape.name, shape.description, fields, shape.access, implements=shape.implements)
@@ -94,7 +94,7 @@ def _build_output_field(shape: FieldShape) -> FieldDefinitionNode:
         return build_field(
             shape.name, f"{shape.type_name}Connection", shape.description, arguments=arguments, access=shape.access
         )
-    by_id = [build_argument("id", "ID!", "Which one.")] if shape.kind is FieldKind.BY_ID else []
+    by_id = [build_argument("id", "ID!", "The id of the row.")] if shape.kind is FieldKind.BY_ID else []
     arguments = [*by_id, *map(_build_field_argument, shape.arguments)]
     return build_field(shape.name, _format_type(shape), shape.description, arguments=arguments, access=shape.access)
 
@@ -106,7 +106,9 @@ def _build_field_argument(shape: ArgumentShape) -> InputValueDefinitionNode:
 
 
 def _build_input_type(shape: TypeShape) -> DefinitionNode:
-    fields = [build_argument(each.name, _format_type(each), each.description, each.access) for each in shape.fields]
+    fields = [
+        build_argument(field.name, _format_type(field), field.description, field.access) for field in shape.fields
+    ]
     return build_input(shape.name, shape.description, fields, shape.access)
 
 
@@ -119,18 +121,20 @@ def _build_shared_types(shapes: SchemaShape) -> Iterator[DefinitionNode]:
     yield PAGE_INFO
     yield DIRECTION_ENUM
     yield from GROUP_BY_ENUMS
-    for each in shapes.enums:
-        yield build_enum(each.name, each.description, each.values, each.stored_values)
-    held = {each.type_name for shape in shapes.types for each in list_columns(shape)}
-    yield from build_enum_filters(each for each in shapes.enums if each.name in held)
+    for enum in shapes.enums:
+        yield build_enum(enum.name, enum.description, enum.values, enum.stored_values)
+    used = {column.type_name for shape in shapes.types for column in list_columns(shape)}
+    yield from build_enum_filters(enum for enum in shapes.enums if enum.name in used)
     yield from build_scalar_filters()
     for name, description in SCALAR_DESCRIPTIONS.items():
         yield build_scalar(name, description)
 
 
-def _require_unique_names(made: tuple[DefinitionNode, ...], written: set[str]) -> None:
-    counted = Counter(each.name.value for each in made)  # type: ignore[attr-defined]
-    for name in (name for name, times in counted.items() if times > 1):
-        found = parse_derived_name(name, written)
-        why = f", which is made for `{found.base}`: name yours otherwise" if found else ", name one of them otherwise"
+def _require_unique_names(definitions: tuple[DefinitionNode, ...], written: set[str]) -> None:
+    counts = Counter(definition.name.value for definition in definitions)  # type: ignore[attr-defined]
+    for name in (name for name, count in counts.items() if count > 1):
+        derived = parse_derived_name(name, written)
+        why = (
+            f", which is made for `{derived.base}`: name yours otherwise" if derived else ", name one of them otherwise"
+        )
         raise SchemaError(f"two types would be called `{name}`{why}")

@@ -95,7 +95,9 @@ def test_the_docs_say_who_may_see_a_field_and_whom_to_ask(acme: Acme, visiting: 
         page.locator(".graphiql-doc-explorer-content").get_by_role("link", name=name, exact=True).first.click()
 
     told = page.locator(".graphiql-doc-explorer-content").locator("p", has_text="Who may see")
-    assert told.inner_text() == ("Yearly, before tax, in euros.\nWho may see: finance or people · Ask: payroll")
+    assert told.inner_text() == (
+        "The yearly salary before tax, in euros.\nWho may see: finance or people · Ask: payroll"
+    )
 
 
 def test_a_key_that_opens_nothing_is_refused_in_words(acme: Acme, visiting: Callable[..., Visit]) -> None:

@@ -15,7 +15,7 @@ from graphql import GraphQLEnumType, GraphQLSchema, build_schema, get_named_type
 from onedoor.connectors.memory import MemoryCollection, MemoryConnector
 from onedoor.model.catalog import Catalog, Limits
 from onedoor.model.mapping import Relationship, TypeMapping
-from onedoor.schema.sdl import install_scalars
+from onedoor.schema.scalars import install_scalars
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.connector import Connector
 from onedoor.spi.predicates import Row

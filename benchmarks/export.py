@@ -1,5 +1,6 @@
-"""`python -m benchmarks.export --rows 1000000`: a table exported as each format, by one process, by two, and by one
-that is killed halfway and goes on; rows, seconds, rows a second and the most memory a process took.
+"""Time the export of a table in each format: by one process, by two, and by one that is killed halfway and goes on.
+
+`python -m benchmarks.export --rows 1000000` prints rows, seconds, rows a second and the most memory a process took.
 """
 
 import argparse

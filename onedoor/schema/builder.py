@@ -169,7 +169,7 @@ def unwrap_type_name(node: TypeNode) -> str:
 def _iter_argument_requirements(
     node: GuardedNode, member: MemberNode, field_requirements: Requirements
 ) -> Iterator[tuple[SchemaCoordinate, Requirements]]:
-    """An argument may only narrow: its own rule is added to its field's."""
+    """Require the rules of an argument beside those of its field: an argument may only narrow."""
     for argument in getattr(member, "arguments", None) or ():
         yield (
             (node.name.value, member.name.value, argument.name.value),

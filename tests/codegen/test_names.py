@@ -86,5 +86,5 @@ def test_a_snowflake_url_is_its_settings() -> None:
 
 
 def test_no_file_of_it_speaks_of_sql() -> None:
-    folder = Path(__file__).parents[2] / "introspect"
+    folder = Path(__file__).parents[2] / "onedoor" / "codegen"
     assert [path.name for path in folder.glob("*.py") if "sqlalchemy" in path.read_text(encoding="utf-8").lower()] == []

@@ -30,7 +30,7 @@ PR_SET_PDEATHSIG = 1
 
 def build_parser(name: str) -> argparse.ArgumentParser:
     """Return a parser of the options that every server has."""
-    parser = argparse.ArgumentParser(prog=f"python -m demo.{name}")
+    parser = argparse.ArgumentParser(prog=f"python -m demo.servers.{name}")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--scale", type=float, default=1.0, help="1: the whole company; 0.01: a hundredth of it")
     parser.add_argument("--parent", type=int, help="the process without which this one shall not live")

@@ -42,7 +42,7 @@ class Acme:
     def kill(self, server: str) -> None:
         """Ends one of its servers at once; the ports of the rest stay as they are."""
         for child in children(self.process.pid):
-            if f"demo.{server}" in command(child):
+            if f"demo.servers.{server}" in command(child):
                 os.kill(child, signal.SIGKILL)
 
 

@@ -51,7 +51,7 @@ async def test_what_waits_goes_on_once_it_is_approved_and_not_twice(door: Door, 
     code, said = await refused(door, "approveDeployment", word)
     told("approved twice:", code, said)
     assert code == "VERSION_CONFLICT"
-    assert said.startswith("the deployment is `RUNNING`, and not WAITING; what was made of change")
+    assert said.startswith("the deployment is `RUNNING`, and not WAITING; what change `")
     stale = await refused(door, "approveDeployment", {**word, "ifVersion": str(begun["revision"])})
     assert stale[0] == "VERSION_CONFLICT"
     assert [each["status"] for each in await version(door, "7.1.0")] == ["RUNNING"]

@@ -1,5 +1,6 @@
 """Run Snowflake with Acme's warehouse, which takes any login."""
 
+import atexit
 import logging
 import time
 import warnings
@@ -13,6 +14,7 @@ import duckdb
 from demo.data.business import build_seed_statements
 from demo.data.random import size
 from demo.servers.run import build_parser, end_with_parent, serve
+from onedoor.connectors.spill.duckdb import drop_leak_report
 
 DATABASE = "ACME"
 
@@ -25,6 +27,7 @@ TOKEN = 'Snowflake Token="'
 
 def main() -> None:
     chosen = build_parser("snowflake").parse_args()
+    atexit.register(drop_leak_report)
     end_with_parent(chosen.parent)
     warnings.filterwarnings("ignore", message="Arrow output on a DB-API result")
     # imports for most of a second, so only in a process that serves

@@ -1,6 +1,8 @@
 """Open the DuckDB database that holds spilled rows, and run its tables and statements."""
 
 import asyncio
+import atexit
+import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import aclosing
@@ -45,6 +47,18 @@ ISOLATION_SETTINGS = (
 )
 
 DuckDBConnection = duckdb.DuckDBPyConnection
+
+
+def drop_leak_report() -> None:
+    """Close standard error as the process exits: only the report that DuckDB's bindings leak their types would follow.
+
+    The bindings write it once Python has ended, whatever was closed before, and have no switch for it.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+atexit.register(drop_leak_report)
+
 
 DuckDBError = duckdb.Error
 

@@ -84,11 +84,11 @@ class Works:
         return None
 
 
-async def clerk(folder: Path) -> AuditedExecutor:
+async def open_executor(folder: Path) -> AuditedExecutor:
     parts = onedoor.load_parts()
     schema, rules = build_schema_and_policy(parts.modules)
     database = await connect(SqliteOptions(path=str(folder / "database.sqlite")))
-    house = Catalog(
+    catalog = Catalog(
         schema=schema,
         policy=rules,
         mappings=parts.mappings,
@@ -96,25 +96,25 @@ async def clerk(folder: Path) -> AuditedExecutor:
         cursor_secret=b"a secret of the benchmark",
         version=compute_version(parts.modules),
     )
-    journal = open_audit_log(folder / "journal", datetime.now(UTC))
-    at = build_query_engine(
-        house, lambda caller: {"caller": build_principal_connector(caller)}, asyncio.get_running_loop().time
+    audit_log = open_audit_log(folder / "journal", datetime.now(UTC))
+    engine = build_query_engine(
+        catalog, lambda caller: {"caller": build_principal_connector(caller)}, asyncio.get_running_loop().time
     )
-    return AuditedExecutor(engine=at, audit_log=journal, redaction_key=b"a key of the benchmark")
+    return AuditedExecutor(engine=engine, audit_log=audit_log, redaction_key=b"a key of the benchmark")
 
 
 async def work(folder: Path, id: str, format: Format) -> None:
     """Export in a process of its own and print the most memory it took, in megabytes."""
-    at, store = await clerk(folder), FolderExportStore(folder / "exports")
-    stated = await start_export(at, store, WHO, id, ExportRequest(text=QUESTION, format=format))
+    executor, store = await open_executor(folder), FolderExportStore(folder / "exports")
+    plan = await start_export(executor, store, WHO, id, ExportRequest(text=QUESTION, format=format))
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-    ended = await run_export(ExportRun(executor=at, store=store, host=Works(), plan=stated))
+    ended = await run_export(ExportRun(executor=executor, store=store, host=Works(), plan=plan))
     if ended.state is not ExportState.DONE:
         raise SystemExit(f"the export ended {ended.state}: {ended.reason}")
-    at.audit_log.close()
-    await at.engine.catalog.connectors["database"].close()
+    executor.audit_log.close()
+    await executor.engine.catalog.connectors["database"].close()
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 

@@ -104,7 +104,7 @@ def measured(name: str, rows: int, most: int) -> Measured:
     limits = Limits(rows_in_memory=most, rows_read=10 * ROWS, request_seconds=600, source_seconds=60)
     parts = build_company_schema(load_company(ACME), SchemaSettings(), exports=False)
     schema, rules = build_schema_and_policy(parts.modules)
-    house = Catalog(
+    catalog = Catalog(
         schema=schema,
         policy=rules,
         mappings=parts.mappings,
@@ -115,7 +115,7 @@ def measured(name: str, rows: int, most: int) -> Measured:
         version=compute_version(parts.modules),
     )
     before, start, idle = peak(), time.perf_counter(), time.process_time()
-    engine = build_query_engine(house, lambda caller: {}, time.monotonic)
+    engine = build_query_engine(catalog, lambda caller: {}, time.monotonic)
     told = asyncio.run(execute(engine, ASKING, GraphQLRequest(query=GROUPS)))
     seconds, busy = time.perf_counter() - start, time.process_time() - idle
     assert not told.errors, told.errors

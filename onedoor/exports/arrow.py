@@ -1,5 +1,6 @@
 """Write the parts of an export as Parquet or Arrow files, whose columns have the types of the schema."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ TEXT_SCALARS = frozenset({"BigInt", "Decimal"})
 """Scalars that replies hold as text and Arrow parses."""
 
 
-class ArrowTableWriter:
+class ArrowTableWriter(ABC):
     """Writes one part as a file of tables, which its subclasses open."""
 
     def __init__(self, path: Path, columns: Sequence[ExportColumn]) -> None:
@@ -43,8 +44,8 @@ class ArrowTableWriter:
         self._file = self._open(path, self._schema)
         self._tables: list[Any] = []
 
-    def _open(self, path: Path, schema: pa.Schema) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def _open(self, path: Path, schema: pa.Schema) -> Any: ...
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> int:
         self._tables.append(build_arrow_table(rows, self._columns, self._schema))

@@ -9,7 +9,7 @@ import pytest
 from onedoor.exports.models import ExportRequest, Format
 from onedoor.exports.plan import start_export
 from onedoor.exports.writer import ExportRun, run_export
-from tests.exports.conftest import Works
+from tests.exports.conftest import FakeHost
 from tests.http.conftest import Door, Opening
 
 GOLDEN = Path(__file__).parent / "golden" / "routes.json"
@@ -48,7 +48,7 @@ async def door_with_export(opening: Opening) -> Door:
     store = door.app_state.export_store
     assert store is not None
     plan = await start_export(door.app_state.executor, store, principal, "e1", request)
-    host = Works(lambda looks: principal)
+    host = FakeHost(lambda looks: principal)
     await run_export(ExportRun(executor=door.app_state.executor, store=store, host=host, plan=plan))
     return door
 

@@ -20,18 +20,19 @@ from onedoor.connectors import jobs as connectors_jobs
 from onedoor.connectors import principal
 from onedoor.connectors.jobs import JobsConnector, build_unbound_jobs_connector
 from onedoor.connectors.principal import build_empty_principal_connector, build_principal_connector
-from onedoor.jobs.context import JobQueryExecutor
 from onedoor.jobs.declarations import Job
 from onedoor.jobs.models import OPEN_STATES, JobSettings, StartRequest
 from onedoor.jobs.registry import register_jobs
 from onedoor.jobs.tables import JobDatabase, job_file_table, job_line_table, job_table
 from onedoor.jobs.worker import JobRuntime, open_job_runtime
 from onedoor.model.catalog import Catalog
+from onedoor.query.audited import AuditedExecutor
 from onedoor.query.context import QueryEngine, build_query_engine
 from onedoor.schema.builder import build_schema_and_policy
 from onedoor.schema.builtin import jobs as builtin_jobs
 from onedoor.schema.builtin import me
 from onedoor.storage.database import MetadataDatabase, open_database, utc_now
+from tests import acme
 
 PEPPER = b"a pepper of at least thirty-two characters"
 PATIENCE_SECONDS = 300.0
@@ -153,7 +154,7 @@ async def open_application(
         records.mkdir(exist_ok=True)
         audit_log = open_audit_log(records, datetime.now(UTC))
         stack.push_async_callback(asyncio.to_thread, audit_log.close)
-        registered = register_jobs(jobs)
+        registered = register_jobs(jobs, acme.GROUPS)
 
         def build_personal_connectors(caller: Principal) -> dict[str, Any]:
             return {
@@ -162,9 +163,11 @@ async def open_application(
             }
 
         engine = build_query_engine(build_catalog(), build_personal_connectors, time.monotonic)
-        executor = JobQueryExecutor(engine=engine, audit_log=audit_log, redaction_key=derive_redaction_key(PEPPER))
+        executor = AuditedExecutor(engine=engine, audit_log=audit_log, redaction_key=derive_redaction_key(PEPPER))
         notifier = RecordingNotifier()
         runtime = await stack.enter_async_context(
-            open_job_runtime(registered, job_database, executor, settings, notifier=notifier, at_once=at_once)
+            open_job_runtime(
+                registered, job_database, executor, settings, groups=acme.GROUPS, notifier=notifier, at_once=at_once
+            )
         )
         yield JobApplication(database=database, engine=engine, runtime=runtime, notifier=notifier)

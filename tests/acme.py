@@ -11,9 +11,10 @@ from types import ModuleType
 from typing import Any
 
 import orjson
+from graphql import GraphQLSchema
 
 from auth.authentication import Principal
-from auth.policy import Groups
+from auth.policy import AccessPolicy, Groups
 from demo import run as demo_run
 from demo.data import activity, business, files
 from demo.data.activity import write_log
@@ -453,6 +454,17 @@ def load_subscriptions() -> Mapping[str, SubscriptionSource]:
     return parts().subscriptions
 
 
+@cache
+def load_schema_and_policy() -> tuple[GraphQLSchema, AccessPolicy]:
+    """Build Acme's schema and rules once a process; nobody changes them."""
+    return build_schema_and_policy(load_schema_modules())
+
+
+@cache
+def load_schema_version() -> str:
+    return compute_version(load_schema_modules())
+
+
 REQUESTS = MemoryConnector({"requests": MemoryCollection(capabilities=Capabilities(columns={}), rows=())})
 
 
@@ -460,7 +472,7 @@ def house(given: Mapping[str, Connector] | None = None, limits: Limits | None = 
     """The house of the product over the sources given, those of `sources()` by default."""
     from onedoor.connectors.audit_log import AUDIT_CAPABILITIES as CAN
 
-    schema, rules = build_schema_and_policy(load_schema_modules())
+    schema, rules = load_schema_and_policy()
     journal = MemoryConnector({"requests": MemoryCollection(capabilities=CAN, rows=())})
     bound = load_mappings()
     return Catalog(
@@ -479,7 +491,7 @@ def house(given: Mapping[str, Connector] | None = None, limits: Limits | None = 
         actions=dict.fromkeys(schema.mutation_type.fields if schema.mutation_type else (), unmade),
         subscriptions=load_subscriptions(),
         cursor_secret=b"a secret of the tests",
-        version=compute_version(load_schema_modules()),
+        version=load_schema_version(),
     )
 
 

@@ -16,9 +16,8 @@ from demo.run import IN_POSTGRESQL, PEOPLE, SECRETS, keys, load_pepper, lock_fol
 from demo.servers import run
 from demo.servers.run import HOST, ROOT
 from onedoor import config
-from onedoor.schema.builder import build_schema_and_policy
 from onedoor.storage.database import MetadataDatabase, open_database
-from tests.acme import GROUP_NAMES, load_schema_modules
+from tests.acme import GROUP_NAMES, load_schema_and_policy
 
 ADDRESSES = {name: (HOST, number) for number, name in enumerate(run.NAMES, start=1)}
 ENVIRONMENT = {**SECRETS, "ONEDOOR_PEPPER": "p" * 64, "INTERNAL_URL": "postgresql://127.0.0.1/acme"}
@@ -94,7 +93,7 @@ def test_a_folder_keeps_its_pepper_to_itself(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("person", PEOPLE, ids=lambda person: person.group)
 def test_a_question_can_be_asked(person: object) -> None:
-    schema, _ = build_schema_and_policy(load_schema_modules())
+    schema, _ = load_schema_and_policy()
 
     assert validate(schema, parse(person.question)) == []  # type: ignore[attr-defined]
 

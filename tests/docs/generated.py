@@ -17,11 +17,10 @@ from onedoor.connectors.sql.tables import AGGREGATES_BY_TYPE as MEASURES
 from onedoor.connectors.sql.tables import list_sql_operators
 from onedoor.errors import ErrorCode
 from onedoor.mutations.declarations import MutationDeclaration, RowMutation
-from onedoor.schema.builder import build_schema_and_policy
 from onedoor.spi.capabilities import Capabilities, ColumnType
 from onedoor.spi.predicates import Op
 from onedoor.spi.scan import AggregateFunction, TimeUnit
-from tests.acme import GROUPS, load_mappings, load_mutations, load_schema_modules
+from tests.acme import GROUPS, load_mappings, load_mutations, load_schema_and_policy
 from tests.docs.codes import CODES
 from tests.docs.promises import demo_promises
 
@@ -43,7 +42,7 @@ MEANINGS: Mapping[str, str] = {
 
 
 def permissions() -> str:
-    _, rules = build_schema_and_policy(load_schema_modules())
+    _, rules = load_schema_and_policy()
     names = [group.name for group in GROUPS]
     rows = []
     for kind in ("Query", "Mutation", "Subscription", *load_mappings()):
@@ -62,7 +61,7 @@ BUILTIN_CHANGES: Mapping[str, str] = {
 
 
 def mutations() -> str:
-    schema, rules = build_schema_and_policy(load_schema_modules())
+    schema, rules = load_schema_and_policy()
     assert schema.mutation_type is not None
     changes = {declared.field: "; ".join(told(declared)) for declared in load_mutations()}
     builtin = {name: BUILTIN_CHANGES.get(name, "starts a job") for name in schema.mutation_type.fields}

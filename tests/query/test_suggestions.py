@@ -6,10 +6,9 @@ from graphql import GraphQLSchema, OperationDefinitionNode, build_schema, parse,
 from onedoor.errors import RequestRejected
 from onedoor.query.selection import coerce_variables
 from onedoor.query.suggestions import DESCRIBED_ERRORS_MAX, describe_errors
-from onedoor.schema.builder import build_schema_and_policy
-from tests.acme import load_schema_modules
+from tests.acme import load_schema_and_policy
 
-ACME = build_schema_and_policy(load_schema_modules())[0]
+ACME = load_schema_and_policy()[0]
 ANIMALS = build_schema(
     "type Query { pet: Pet } interface Pet { name: String } type Dog implements Pet { name: String barks: Boolean }"
 )

@@ -18,7 +18,7 @@ from graphql import (
     validate_schema,
 )
 
-from onedoor.schema.builder import build_from_document, build_schema_and_policy
+from onedoor.schema.builder import build_from_document
 from onedoor.schema.generate import aggregates
 from onedoor.schema.reader import (
     AGGREGATE_SUFFIXES,
@@ -29,7 +29,7 @@ from onedoor.schema.reader import (
     SchemaError,
     parse_derived_name,
 )
-from tests.acme import load_mappings, load_schema_modules
+from tests.acme import load_mappings, load_schema_and_policy
 from tests.schema.shapes import column, documented, link
 
 EXACT = {each: each for each in ("Int", "BigInt", "Float", "Decimal", "Date", "DateTime", "String")}
@@ -52,7 +52,7 @@ ONE_OF = tuple(each for each in (*FIELD_SUFFIXES, *ROW_SUFFIXES) if each.endswit
 
 @cache
 def schema() -> GraphQLSchema:
-    return build_schema_and_policy(load_schema_modules())[0]
+    return load_schema_and_policy()[0]
 
 
 def fields(name: str) -> dict[str, str]:

@@ -11,15 +11,15 @@ import pytest
 from graphql import DocumentNode, GraphQLSchema, get_introspection_query, parse, validate_schema
 
 from onedoor.query.context import QueryEngine
-from onedoor.schema.builder import build_document, build_from_document, build_schema_and_policy, derive_policy
+from onedoor.schema.builder import build_document, build_from_document, derive_policy
 from onedoor.schema.generate.types import build_definitions
 from onedoor.schema.reader import SchemaShape, parse_derived_name
 from onedoor.schema.visibility import build_visible_schema
-from tests.acme import ask, house, load_mappings, load_schema_modules, opened
+from tests.acme import ask, house, load_mappings, load_schema_and_policy, load_schema_modules, opened
 from tests.schema.shapes import FINANCE, NOTHING, column, kind, link
 
 DOCUMENT = build_document(load_schema_modules())
-RULES = build_schema_and_policy(load_schema_modules())[1]
+RULES = load_schema_and_policy()[1]
 GROUPS = ("sales", "marketing", "finance", "people", "engineering", "support", "audit")
 
 HIDDEN = {
@@ -96,7 +96,7 @@ def misspell(name: str, random: Random) -> str:
 async def test_no_typo_brings_out_a_name_that_the_caller_may_not_know(own: QueryEngine, group: str) -> None:
     random = Random(11)
     shown = list_names(build_visible_schema(DOCUMENT, RULES, frozenset({"everyone", group})))
-    hidden = sorted(list_names(build_schema_and_policy(load_schema_modules())[0]) - shown)
+    hidden = sorted(list_names(load_schema_and_policy()[0]) - shown)
     assert hidden
     for text, _ in HIDDEN.values():
         for name in random.sample(hidden, 12):
@@ -142,14 +142,14 @@ def test_every_view_is_a_valid_schema(group: str) -> None:
 
 def test_all_groups_together_see_the_whole_schema() -> None:
     everything = build_visible_schema(DOCUMENT, RULES, frozenset({"everyone", *GROUPS}))
-    assert set(build_schema_and_policy(load_schema_modules())[0].type_map) == set(everything.type_map)
+    assert set(load_schema_and_policy()[0].type_map) == set(everything.type_map)
 
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_a_column_that_is_hidden_is_in_no_made_type_and_one_that_is_shown_in_all(group: str) -> None:
     told, whole = (
         build_visible_schema(DOCUMENT, RULES, frozenset({"everyone", group})),
-        build_schema_and_policy(load_schema_modules())[0],
+        load_schema_and_policy()[0],
     )
     shown = {(name, each) for name, of in told.type_map.items() for each in getattr(of, "fields", ())}
     made = {name: of for name in whole.type_map if (of := parse_derived_name(name, load_mappings())) and of.by_field}

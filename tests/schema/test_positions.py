@@ -7,9 +7,8 @@ from typing import Any
 from graphql import GraphQLInputObjectType, GraphQLInterfaceType, GraphQLObjectType, GraphQLSchema
 
 from auth.policy import AccessPolicy, SchemaCoordinate
-from onedoor.schema.builder import build_schema_and_policy
 from onedoor.schema.reader import parse_derived_name, read_shapes
-from tests.acme import GROUP_NAMES, load_mappings, load_schema_modules
+from tests.acme import GROUP_NAMES, load_mappings, load_schema_and_policy, load_schema_modules
 
 HOLDERS = (GraphQLObjectType, GraphQLInterfaceType, GraphQLInputObjectType)
 LOGIC = frozenset({"and", "or", "not"})
@@ -20,7 +19,7 @@ KNOWN = {*load_mappings(), "File"}
 
 @cache
 def built() -> tuple[GraphQLSchema, AccessPolicy]:
-    return build_schema_and_policy(load_schema_modules())
+    return load_schema_and_policy()
 
 
 def types() -> list[Any]:

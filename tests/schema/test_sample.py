@@ -5,8 +5,7 @@ from functools import cache
 import pytest
 from graphql import GraphQLSchema, parse, validate
 
-from onedoor.schema.builder import build_schema_and_policy
-from tests.acme import load_schema_modules
+from tests.acme import load_schema_and_policy
 
 EVERYTHING = """
 query Everything($having: CustomerHaving, $by: [OrderGroupBy!]!, $order: [OrderGroupOrder!]) {
@@ -57,7 +56,7 @@ query Everything($having: CustomerHaving, $by: [OrderGroupBy!]!, $order: [OrderG
 
 @cache
 def schema() -> GraphQLSchema:
-    return build_schema_and_policy(load_schema_modules())[0]
+    return load_schema_and_policy()[0]
 
 
 def test_a_question_that_uses_everything_is_valid() -> None:

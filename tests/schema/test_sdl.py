@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from graphql import DocumentNode, build_ast_schema, parse, print_ast
 
-from onedoor.schema.builder import build_document, build_schema_and_policy, compute_version, derive_policy, print_sdl
+from onedoor.schema.builder import build_document, compute_version, derive_policy, print_sdl
 from onedoor.schema.sdl import sort_document, strip_documentation
-from tests.acme import load_schema_modules
+from tests.acme import load_schema_and_policy, load_schema_modules
 
 PRINTED = Path(__file__).parents[2] / "schema" / "schema.graphql"
 
@@ -18,12 +18,12 @@ def test_the_printed_schema_is_the_one_that_is_built() -> None:
 
 
 def test_the_rules_read_from_the_printed_schema_are_those_that_are_enforced() -> None:
-    _, enforced = build_schema_and_policy(load_schema_modules())
+    _, enforced = load_schema_and_policy()
     assert derive_policy(parse(PRINTED.read_text())) == enforced
 
 
 def test_the_printed_schema_is_one_that_anyone_can_read() -> None:
-    read, (built, _) = build_ast_schema(parse(PRINTED.read_text())), build_schema_and_policy(load_schema_modules())
+    read, (built, _) = build_ast_schema(parse(PRINTED.read_text())), load_schema_and_policy()
     assert sorted(read.type_map) == sorted(built.type_map)
 
 

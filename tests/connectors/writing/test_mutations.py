@@ -12,8 +12,7 @@ from auth.policy import decide
 from demo.run import SECRETS
 from demo.servers.run import Running, address
 from demo.servers.snowflake import DATABASE, SCHEMA
-from onedoor.schema.builder import build_schema_and_policy
-from tests.acme import load_schema_modules
+from tests.acme import load_schema_and_policy
 from tests.connectors.writing.mutations import asked, made, mutation, refused
 from tests.runtime.failures.conftest import Door
 
@@ -188,6 +187,6 @@ async def test_marketing_changes_none_of_it(door: Door, name: str) -> None:
     assert (reply.data or {}).get(name) is None
     assert {each["extensions"]["position"] for each in reply.errors} == {f"Mutation.{name}"}
     taken = f"{name[0].upper()}{name[1:]}Input"
-    _, rules = build_schema_and_policy(load_schema_modules())
+    _, rules = load_schema_and_policy()
     told = [(taken, each) for each in (*GIVEN[name], "ifVersion", "reason", "idempotencyKey", "dryRun")]
     assert [each for each in told if decide(rules, each, frozenset({"everyone", "marketing"})).allowed] == []

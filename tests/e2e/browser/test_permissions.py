@@ -12,9 +12,8 @@ from onedoor.http.permissions import PATH, audited_router, list_field_permission
 from onedoor.http.rate_limit import RateLimiter
 from onedoor.model.catalog import Limits
 from onedoor.query.audited import AuditedExecutor
-from onedoor.schema.builder import build_schema_and_policy
 from onedoor.storage.database import MetadataDatabaseUnavailable
-from tests.acme import caller, load_schema_modules
+from tests.acme import caller, load_schema_and_policy, load_schema_modules
 
 SALES, FINANCE, EVERYONE = frozenset({"sales", "finance"}), frozenset({"finance"}), frozenset({"everyone"})
 RULES = AccessPolicy(
@@ -69,7 +68,7 @@ def test_the_least_that_must_be_met_is_shown(requirements: Any, shown: list[list
 
 @pytest.mark.parametrize("groups", [[], ["everyone"], ["sales"], ["finance"], ["people", "audit"], ["support"]])
 def test_what_is_shown_decides_as_the_rules_do(groups: list[str]) -> None:
-    _, rules = build_schema_and_policy(load_schema_modules())
+    _, rules = load_schema_and_policy()
     held = frozenset({"everyone", *groups})
     shown = {
         name for name, each in list_field_permissions(rules).items() if all(held & {*names} for names in each["groups"])

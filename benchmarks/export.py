@@ -39,7 +39,7 @@ from onedoor.http.server import GC_THRESHOLDS
 from onedoor.model.catalog import Catalog
 from onedoor.query.audited import AuditedExecutor
 from onedoor.query.context import build_query_engine
-from onedoor.schema.builder import build_schema_and_policy, compute_version
+from onedoor.schema.builder import build_document, build_schema_and_policy, compute_version
 
 QUESTION = "{ customers { nodes { id name email city country segment credit createdAt } } }"
 TABLE = """
@@ -94,7 +94,7 @@ async def open_executor(folder: Path) -> AuditedExecutor:
         mappings=parts.mappings,
         connectors={"database": database, "posts": MemoryConnector({}), "caller": build_empty_principal_connector()},
         cursor_secret=b"a secret of the benchmark",
-        version=compute_version(parts.modules),
+        version=compute_version(build_document(parts.modules)),
     )
     audit_log = open_audit_log(folder / "journal", datetime.now(UTC))
     engine = build_query_engine(

@@ -22,7 +22,7 @@ from onedoor.connectors.spill.factory import SpillTableFactory
 from onedoor.model.catalog import Catalog, Limits
 from onedoor.query.context import GraphQLRequest, build_query_engine
 from onedoor.query.engine import execute
-from onedoor.schema.builder import build_schema_and_policy, compute_version
+from onedoor.schema.builder import build_document, build_schema_and_policy, compute_version
 from onedoor.spi.capabilities import Capabilities, Column, ColumnType
 from onedoor.spi.predicates import Row
 from onedoor.spi.scan import ScanRequest
@@ -112,7 +112,7 @@ def measured(name: str, rows: int, most: int) -> Measured:
         limits=limits,
         open_spill_table=SpillTableFactory(limits),
         cursor_secret=b"a secret of the benchmark",
-        version=compute_version(parts.modules),
+        version=compute_version(build_document(parts.modules)),
     )
     before, start, idle = peak(), time.perf_counter(), time.process_time()
     engine = build_query_engine(catalog, lambda caller: {}, time.monotonic)

@@ -282,7 +282,7 @@ def build_catalog(
     """Build the catalog over open connectors. Raises SchemaError where a rule names a group nobody registered."""
     document = build_document(parts.modules)
     schema, policy = build_from_document(document)
-    check_groups(document, company.groups)
+    check_groups(policy, company.groups)
     policy = allow_sql(policy, settings.server.sql_shown_to)
     known: dict[str, Connector] = {
         **connectors,
@@ -302,7 +302,7 @@ def build_catalog(
         open_spill_table=SpillTableFactory(settings.limits),
         schema_for_groups=partial(build_visible_schema, document, policy) if own_view else None,
         cursor_secret=cursors.derive_cursor_secret(settings.state.pepper.encode()),
-        version=compute_version(parts.modules),
+        version=compute_version(document),
     )
     return build_subgraph(catalog, document) if settings.server.federation else catalog
 

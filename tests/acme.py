@@ -44,7 +44,7 @@ from onedoor.mutations.declarations import MutationDeclaration
 from onedoor.mutations.history import HISTORY_CONNECTOR
 from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine, build_query_engine
 from onedoor.query.engine import execute
-from onedoor.schema.builder import build_schema_and_policy, compute_version
+from onedoor.schema.builder import build_document, build_schema_and_policy, compute_version
 from onedoor.spi.capabilities import Capabilities, Column, ColumnType
 from onedoor.spi.connector import Connector
 from onedoor.spi.predicates import Op, Row
@@ -462,7 +462,7 @@ def load_schema_and_policy() -> tuple[GraphQLSchema, AccessPolicy]:
 
 @cache
 def load_schema_version() -> str:
-    return compute_version(load_schema_modules())
+    return compute_version(build_document(load_schema_modules()))
 
 
 REQUESTS = MemoryConnector({"requests": MemoryCollection(capabilities=Capabilities(columns={}), rows=())})

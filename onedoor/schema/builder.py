@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any, TypeAlias
 
 from graphql import (
+    ConstDirectiveNode,
     DirectiveDefinitionNode,
     DocumentNode,
     FieldDefinitionNode,
@@ -24,7 +25,6 @@ from graphql import (
     TypeNode,
     build_ast_schema,
     print_ast,
-    value_from_ast_untyped,
 )
 
 from auth.policy import AccessPolicy, GroupRequirement, Groups, SchemaCoordinate
@@ -68,10 +68,10 @@ def print_sdl(modules: Iterable[ModuleType]) -> str:
     return print_ast(sort_document(build_document(modules))) + "\n"
 
 
-def compute_version(modules: Iterable[ModuleType]) -> str:
+def compute_version(document: DocumentNode) -> str:
     """Hash what schema and policy mean: no cursor ends because a description is reworded or an owner changes."""
-    document = strip_documentation(sort_document(build_document(modules)))
-    return hashlib.sha256(print_ast(document).encode()).hexdigest()[:16]
+    meaning = print_ast(strip_documentation(sort_document(document)))
+    return hashlib.sha256(meaning.encode()).hexdigest()[:16]
 
 
 def _build_directives() -> tuple[DirectiveDefinitionNode, ...]:
@@ -153,7 +153,7 @@ def read_own_requirements(node: GuardedNode | MemberNode) -> Requirements:
     if not node.directives:
         return ()
     return tuple(
-        frozenset(_read_directive_argument(directive, "groups"))
+        frozenset(group.value for group in _read_directive_argument(directive, "groups").values)
         for directive in node.directives
         if directive.name.value == "allow"
     )
@@ -242,16 +242,14 @@ def _follow_underlying_field(
 
 def _iter_owner_names(node: GuardedNode | MemberNode) -> Iterator[str]:
     return (
-        _read_directive_argument(directive, "by")
+        _read_directive_argument(directive, "by").value
         for directive in node.directives or ()
         if directive.name.value == "owned"
     )
 
 
-def _read_directive_argument(directive: Any, name: str) -> Any:
-    return next(
-        value_from_ast_untyped(argument.value) for argument in directive.arguments if argument.name.value == name
-    )
+def _read_directive_argument(directive: ConstDirectiveNode, name: str) -> Any:
+    return next(argument.value for argument in directive.arguments or () if argument.name.value == name)
 
 
 def check_permissions(document: DocumentNode) -> None:
@@ -268,14 +266,13 @@ def check_permissions(document: DocumentNode) -> None:
         raise SchemaError(complaint)
 
 
-def check_groups(document: DocumentNode, groups: Groups) -> None:
+def check_groups(policy: AccessPolicy, groups: Groups) -> None:
     """Raise SchemaError for the first rule that names a group nobody registered."""
-    for name, requirements in _collect_requirements(_index_guarded_nodes(document)).items():
-        for group in sorted(frozenset().union(*requirements)):
-            if group not in groups.names:
-                near = get_close_matches(group, groups.names, 1)
-                hint = f"did you mean `{near[0]}`" if near else "register it in groups.toml"
-                raise SchemaError(f"`{name}` allows `{group}`, which is not a registered group: {hint}")
+    for coordinate, requirements in policy.requirements.items():
+        for group in sorted(frozenset().union(*requirements) - groups.names):
+            near = get_close_matches(group, groups.names, 1)
+            hint = f"did you mean `{near[0]}`" if near else "register it in groups.toml"
+            raise SchemaError(f"`{'.'.join(coordinate)}` allows `{group}`, which is not a registered group: {hint}")
 
 
 def _index_guarded_nodes(document: DocumentNode) -> Mapping[str, GuardedNode]:

@@ -10,7 +10,7 @@ from onedoor.cli.upgrade import upgrade_company, upgrade_source
 from onedoor.company import build_company_schema, load_company
 from onedoor.config import load_schema_settings
 from onedoor.errors import ConfigurationError
-from onedoor.schema.builder import compute_version
+from onedoor.schema.builder import build_document, compute_version
 from tests import acme
 from tests.companies import isolated, make_company
 
@@ -30,8 +30,8 @@ def test_an_upgraded_company_means_what_it_meant(old: Path) -> None:
     with isolated():
         company = load_company(old)
         parts = build_company_schema(company, settings, exports=exports)
-        version = compute_version(parts.modules)
-    assert version == compute_version(acme.load_schema_modules())
+        version = compute_version(build_document(parts.modules))
+    assert version == compute_version(build_document(acme.load_schema_modules()))
     assert {mapping.type: mapping for mapping in company.mappings}.keys() == {
         mapping.type for mapping in acme.company().mappings
     }

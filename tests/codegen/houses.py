@@ -21,7 +21,7 @@ from onedoor.connectors.principal import build_empty_principal_connector
 from onedoor.model.catalog import Catalog, Limits
 from onedoor.query.context import QueryEngine
 from onedoor.query.startup_checks import validate_catalog
-from onedoor.schema.builder import build_schema_and_policy, compute_version
+from onedoor.schema.builder import build_document, build_schema_and_policy, compute_version
 from onedoor.schema.builtin import me
 from onedoor.spi.connector import Connector
 from tests import acme
@@ -89,7 +89,7 @@ def house(folder: Path, source: Connector, name: str = "own") -> QueryEngine:
             connectors={name: source, "caller": build_empty_principal_connector()},
             limits=Limits(),
             cursor_secret=b"a secret of the tests",
-            version=compute_version((me, *modules)),
+            version=compute_version(build_document((me, *modules))),
         )
         validate_catalog(of)
         return acme.opened(of)

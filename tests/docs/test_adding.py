@@ -20,7 +20,7 @@ from onedoor.connectors.sql import sqlite
 from onedoor.model.catalog import Catalog
 from onedoor.query.context import ExecutionResult
 from onedoor.query.startup_checks import validate_catalog
-from onedoor.schema.builder import build_schema_and_policy, compute_version
+from onedoor.schema.builder import build_document, build_schema_and_policy, compute_version
 from onedoor.spi.connector import Connector
 from tests import acme
 from tests.docs.pages import ROOT, Block, blocks
@@ -67,7 +67,7 @@ def house(added: Mapping[str, ModuleType], subject: str, given: Mapping[str, Con
         policy=rules,
         mappings={**before.mappings, **own},
         connectors={**before.connectors, **given},
-        version=compute_version(modules),
+        version=compute_version(build_document(modules)),
     )
     validate_catalog(made)
     return made

@@ -111,7 +111,7 @@ async def test_a_killed_worker_leaves_no_script_behind(tmp_path: Path, postgresq
             id = await app.start("Linger", ScriptInput(), "finance")
             pids = (await wait_until(lambda: app.lines(id), bool))[0][1].split()
             workers.kill(workers.processes[0])
-            await wait_until(lambda: alive(pids), lambda left: not left, 10.0)
+            await wait_until(lambda: alive(pids), lambda left: not left)
             await app.runtime.service.cancel(make_member(app.database), id)
             workers.start(1)
             assert (await app.wait_ended(id))["error"] == "Ada Lovelace cancelled it"
@@ -126,7 +126,7 @@ async def test_a_cancelled_job_ends_in_a_worker_elsewhere(tmp_path: Path, postgr
             id = await app.start("Linger", ScriptInput(), "finance")
             pids = (await wait_until(lambda: app.lines(id), bool))[0][1].split()
             await app.runtime.service.cancel(make_member(app.database), id)
-            await wait_until(lambda: alive(pids), lambda left: not left, 4.0)
+            await wait_until(lambda: alive(pids), lambda left: not left)
             assert (await app.wait_ended(id))["state"] == "CANCELLED"
 
 

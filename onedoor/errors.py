@@ -95,6 +95,31 @@ class ConnectorError(OnedoorError):
         self.retryable = retryable
 
 
+class SourceChanged(ConnectorError):
+    """A collection has lost `columns`, or is gone where none are named, since its connector was opened.
+
+    Nothing was changed by the call. Whoever knows it adds the `source`: a connector does not know its own name.
+    """
+
+    def __init__(self, collection: str, columns: Sequence[str] = (), *, source: str = "") -> None:
+        self.collection = collection
+        self.columns = tuple(columns)
+        self.source = source
+        super().__init__(self.describe(()), ErrorCode.CANNOT_ANSWER)
+
+    def describe(self, needed_by: Sequence[str]) -> str:
+        """Say what is missing, which fields or types need it, and what would do."""
+        place = f"{self.source}.{self.collection}" if self.source else self.collection
+        names = _quote_names(self.columns)
+        lost = f"`{place}` no longer has the column{'s'[: len(self.columns) > 1]} {names}"
+        needs = f", which {_quote_names(needed_by)} need{'s'[: len(needed_by) < 2]}" if needed_by else ""
+        return f"{lost if self.columns else f'`{place}` is no longer there'}{needs}; correct the mapping and restart"
+
+
+def _quote_names(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
 class ConfigurationError(OnedoorError):
     """The operator can put something right. The message is one sentence without secrets, so it may be printed."""
 

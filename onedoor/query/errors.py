@@ -1,11 +1,13 @@
 """Collect what goes wrong in a result: one error for each field, however many rows it concerns."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from auth.policy import AccessPolicy, Decision, SchemaCoordinate
-from onedoor.errors import ConnectorError, ErrorCode, GraphQLErrorInfo
+from onedoor.errors import ConnectorError, ErrorCode, GraphQLErrorInfo, SourceChanged
 from onedoor.model.catalog import Catalog
+from onedoor.query.planner.planner import list_field_columns
 from onedoor.query.selection import SelectedField
 
 ResponsePath: TypeAlias = tuple[Any, str | int] | None
@@ -119,16 +121,41 @@ def _describe_denial(
     )
 
 
-def build_unavailable_error(failure: ConnectorError, nulls: NullOccurrences) -> GraphQLErrorInfo:
+def build_unavailable_error(
+    catalog: Catalog, allowed_fields: Iterable[SelectedField], failure: ConnectorError, nulls: NullOccurrences
+) -> GraphQLErrorInfo:
     """Say why a field is null whose source failed."""
     return GraphQLErrorInfo(
-        code=failure.code, message=failure.reason, path=flatten_path(nulls.path), extensions={"nulls": nulls.count}
+        code=failure.code,
+        message=_describe_failure(catalog, allowed_fields, failure),
+        path=flatten_path(nulls.path),
+        extensions={"nulls": nulls.count},
     )
 
 
-def build_missing_rows_error(failure: ConnectorError, type_name: str, path: ResponsePath) -> GraphQLErrorInfo:
+def _describe_failure(catalog: Catalog, allowed_fields: Iterable[SelectedField], failure: ConnectorError) -> str:
+    """Name the selected fields that need what the source has lost, or their types where it is needed for no value."""
+    if not isinstance(failure, SourceChanged):
+        return failure.reason
+    place, fields, types = (failure.source, failure.collection), dict[str, None](), dict[str, None]()
+    for selected in allowed_fields:
+        mapping = catalog.mappings.get(selected.parent_type)
+        if mapping is not None and (mapping.source, mapping.collection) == place:
+            types[mapping.type] = None
+            if not set(failure.columns).isdisjoint(list_field_columns(mapping, selected)):
+                fields[f"{mapping.type}.{selected.name}"] = None
+    return failure.describe(list(fields or types))
+
+
+def build_missing_rows_error(
+    catalog: Catalog,
+    allowed_fields: Iterable[SelectedField],
+    failure: ConnectorError,
+    type_name: str,
+    path: ResponsePath,
+) -> GraphQLErrorInfo:
     """Say why rows of a concrete type are missing from a list."""
-    message = f"rows of `{type_name}` are missing: {failure.reason}"
+    message = f"rows of `{type_name}` are missing: {_describe_failure(catalog, allowed_fields, failure)}"
     return GraphQLErrorInfo(
         code=failure.code, message=message, path=flatten_path(path), extensions={"missing": type_name}
     )

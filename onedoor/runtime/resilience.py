@@ -1,12 +1,13 @@
 """Protect every call to a source with a timeout, a bulkhead, a circuit breaker and a retry budget."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
-from onedoor.errors import ConnectorError, ErrorCode
+from onedoor.errors import ConnectorError, ErrorCode, SourceChanged
 from onedoor.model.catalog import Limits
 from onedoor.runtime.call_context import use_slot_yielding
 from onedoor.runtime.concurrency import NEVER, Deadline
@@ -24,6 +25,8 @@ from onedoor.spi.connector import (
 from onedoor.spi.predicates import Row
 from onedoor.spi.scan import ScanRequest
 from onedoor.spi.spill import SpillInput, closing_batches
+
+LOG = logging.getLogger("onedoor.sources")
 
 BREAKER_FAILURES = 5
 
@@ -57,6 +60,8 @@ class ResilientConnector:
     probe_at: float = 0.0
     retry_credit: float = RETRY_CREDIT_MAX
     counters: dict[str, int] = field(default_factory=lambda: {"calls": 0, "retries": 0})
+    logged_losses: set[str] = field(default_factory=set)
+    """What its collections have lost, each of which is logged once."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -185,6 +190,9 @@ async def _read_once(permit: Permit, request: ScanRequest, spill_input: SpillInp
         raise ConnectorError(
             f"`{connector.name}` did not answer within {connector.limits.source_seconds:g} s"
         ) from None
+    except SourceChanged as changed:
+        connector.failures = 0
+        raise _log_and_name_source(connector, changed) from None
     except ConnectorError as failure:
         if failure.code is ErrorCode.SOURCE_UNAVAILABLE:
             record_failure(connector)
@@ -237,6 +245,15 @@ def _build_too_many_rows_error(connector: ResilientConnector) -> ConnectorError:
     return ConnectorError(f"a read of `{connector.name}` is over {limit}, filter it", ErrorCode.LIMIT_EXCEEDED)
 
 
+def _log_and_name_source(connector: ResilientConnector, changed: SourceChanged) -> SourceChanged:
+    """Return the same error with the name of the source, and log it the first time."""
+    named = SourceChanged(changed.collection, changed.columns, source=connector.name)
+    if named.reason not in connector.logged_losses:
+        connector.logged_losses.add(named.reason)
+        LOG.error("a source has changed since the server started: %s", named.reason)
+    return named
+
+
 def check_breaker(connector: ResilientConnector) -> None:
     """Raise ConnectorError while the breaker is open, except for one call every PROBE_SECONDS."""
     if connector.failures < BREAKER_FAILURES:
@@ -277,7 +294,10 @@ async def apply_to_connector(
         permit = await _acquire_permit(connector)
     except ConnectorError as refusal:
         raise ChangeRejected(refusal.reason, refusal.code) from None
-    return await _call_with_permit(permit, _as_writable(connector).apply(changes, dry_run=dry_run))
+    try:
+        return await _call_with_permit(permit, _as_writable(connector).apply(changes, dry_run=dry_run))
+    except SourceChanged as changed:
+        raise ChangeRejected(changed.reason, changed.code) from None
 
 
 async def find_change_in_connector(connector: ResilientConnector, change: RowChange) -> ChangeResult | None:
@@ -333,6 +353,9 @@ async def _call_with_permit(permit: Permit, work: Awaitable[Result]) -> Result:
     except ChangeRejected:
         connector.failures = 0
         raise
+    except SourceChanged as changed:
+        connector.failures = 0
+        raise _log_and_name_source(connector, changed) from None
     except ConnectorError as failure:
         if failure.code in HEALTHY_CODES:
             connector.failures = 0

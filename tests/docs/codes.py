@@ -140,9 +140,10 @@ CODES: Mapping[ErrorCode, Told] = {
     ),
     ErrorCode.CANNOT_ANSWER: Told(
         when="A source cannot be read in this way: replies without their thread, or more of a Slack user's "
-        "messages than its search returns. The first refuses the request, the second fails its branch.",
+        "messages than its search returns. The first refuses the request, the second fails its branch, as does a "
+        "column that its database no longer has.",
         statuses=("200", "400; 200 for a branch"),
-        remedy="Go through the relationship that the message names.",
+        remedy="Go through the relationship that the message names; of a lost column, tell the owner of the data.",
         extensions="`nulls` for a branch",
     ),
     ErrorCode.NOT_FOUND: Told(

@@ -80,6 +80,8 @@ class SqlDialect:
     """Truncates a date or time, as it is selected, to the start of its unit."""
     compile_sum: Callable[[Expression], Expression]
     """Sums whole numbers or money exactly; null where there are none."""
+    live_columns_sql: str
+    """Selects the names of the columns that a table has now, by its schema and its name."""
     compile_key_rows: Callable[[Sequence[ParameterIndex], Sequence[SqlColumn]], FromClause] | None = None
     """Lists keys as rows with columns `k0`, `k1` and so on, where LATERAL may read the first rows of each key."""
 

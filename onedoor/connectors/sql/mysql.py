@@ -154,6 +154,8 @@ KEY_PATTERN = re.compile(r"for key '(?:[^']*\.)?([^'.]+)'$")
 
 DRIVER_ERRORS = (errors.MySQLError, OSError, TimeoutError)
 
+LOST_COLUMN_ERRORS = frozenset({1054, 1356})
+"""A column is not there, or a view names one that is not; the driver counts both as errors of its operation."""
 
 INVALID_STATEMENT_ERRORS = (errors.ProgrammingError, errors.DataError, errors.NotSupportedError)
 
@@ -330,7 +332,7 @@ def map_mysql_error(error: Exception) -> ConnectorError:
         return build_unreadable_error()
     if is_mysql_connection_lost(error):
         return ConnectorError("the database does not answer", retryable=True)
-    if isinstance(error, INVALID_STATEMENT_ERRORS):
+    if isinstance(error, INVALID_STATEMENT_ERRORS) or next(iter(error.args), None) in LOST_COLUMN_ERRORS:
         return ConnectorError("the database cannot answer this request", ErrorCode.CANNOT_ANSWER)
     return ConnectorError("the database could not answer")
 

@@ -424,10 +424,11 @@ def _build_argument_comparisons(lookup: Lookup, field: SelectedField) -> list[Co
 
 def _collect_columns(mapping: TypeMapping, fields: Sequence[SelectedField]) -> tuple[str, ...]:
     """Return the columns that the fields, computed fields, lookups and relationships among `fields` need."""
-    return tuple(dict.fromkeys(column for field in fields for column in _list_field_columns(mapping, field)))
+    return tuple(dict.fromkeys(column for field in fields for column in list_field_columns(mapping, field)))
 
 
-def _list_field_columns(mapping: TypeMapping, field: SelectedField) -> tuple[str, ...]:
+def list_field_columns(mapping: TypeMapping, field: SelectedField) -> tuple[str, ...]:
+    """Return the columns of its type's rows that a field needs."""
     if field.name == "__typename":
         return ()
     if field.name in mapping.relationships:

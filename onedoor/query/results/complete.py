@@ -12,7 +12,7 @@ from typing import Any
 
 from onedoor.errors import ConnectorError, GraphQLErrorInfo
 from onedoor.model.catalog import Catalog
-from onedoor.query.authorize import Decisions
+from onedoor.query.authorize import Decisions, is_denied
 from onedoor.query.errors import (
     FieldErrors,
     build_forbidden_error,
@@ -82,12 +82,13 @@ def build_errors(
     There is also one for each concrete type whose rows a list of an interface lacks, unless it must not be revealed.
     """
     numbered = map_fields_by_number(fields)
+    allowed = [field for field in numbered.values() if not is_denied(field, decisions)]
     denied = [
         build_forbidden_error(catalog.policy, numbered[number], decisions[number], nulls)
         for number, nulls in null_log.denied.items()
     ]
     failed = [
-        build_unavailable_error(_find_connector_error(results, numbered, number), nulls)
+        build_unavailable_error(catalog, allowed, _find_connector_error(results, numbered, number), nulls)
         for number, nulls in null_log.failed.items()
     ]
     denied_rows = (
@@ -96,7 +97,7 @@ def build_errors(
         if may_reveal_type(catalog, type, decisions[number, type])
     )
     missing_rows = (
-        build_missing_rows_error(_find_member_error(results[number], type), type, path)
+        build_missing_rows_error(catalog, allowed, _find_member_error(results[number], type), type, path)
         for (number, type), path in null_log.failed_types.items()
     )
     return [*denied, *failed, *denied_rows, *missing_rows, *null_log.invalid]

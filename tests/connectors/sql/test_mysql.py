@@ -13,9 +13,9 @@ import pytest
 from onedoor.connectors.sql.connector import SqlConnector
 from onedoor.connectors.sql.mysql import MysqlOptions, connect
 from onedoor.connectors.sql.tables import EQUALITY_OPS, ORDERED_OPS, TEXT_OPS
-from onedoor.errors import ConnectorError, ErrorCode
+from onedoor.errors import ConnectorError, ErrorCode, SourceChanged
 from onedoor.spi.capabilities import ColumnType
-from onedoor.spi.connector import Connector
+from onedoor.spi.connector import ChangeKind, Connector, RowChange
 from onedoor.spi.predicates import (
     Comparison,
     Exists,
@@ -220,3 +220,27 @@ async def until(holds: Callable[[], bool]) -> None:
     while not await asyncio.to_thread(holds):
         assert time.monotonic() < deadline, f"it did not come to hold within {PATIENCE:g} s"
         await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason"),
+    [
+        ("ALTER TABLE lost CHANGE note remark varchar(9)", "`lost` no longer has the column `note`"),
+        ("ALTER TABLE lost DROP note", "`lost` no longer has the column `note`"),
+        ("DROP TABLE lost", "`lost` is no longer there"),
+    ],
+    ids=["renamed", "dropped", "table-dropped"],
+)
+async def test_a_lost_column_is_named(mariadb_started: MariadbServer, url: str, sql: str, reason: str) -> None:
+    create = "CREATE TABLE lost (id bigint PRIMARY KEY, note varchar(9))"
+    mariadb_started.run("DROP TABLE IF EXISTS lost", create, database="kinds")
+    source = await connect(MysqlOptions(url=url, writable=("lost",)))
+    mariadb_started.run(sql, database="kinds")
+    with pytest.raises(SourceChanged) as caught:
+        await rows(source, "lost", "id", "note")
+    change = RowChange(id=sql, collection="lost", kind=ChangeKind.CREATE, key={"id": 3}, values={"note": "new"})
+    with pytest.raises(SourceChanged) as refused:
+        await source.apply([change])
+    await source.close()
+    expected = (f"{reason}; correct the mapping and restart", ErrorCode.CANNOT_ANSWER)
+    assert [(error.value.reason, error.value.code) for error in (caught, refused)] == [expected, expected]

@@ -17,9 +17,9 @@ from demo.servers.postgresql import PostgresqlServer, postgresql_server
 from onedoor.connectors.sql.connector import SqlConnector
 from onedoor.connectors.sql.postgresql import PostgresqlOptions, connect
 from onedoor.connectors.sql.tables import EQUALITY_OPS, ORDERED_OPS, TEXT_OPS
-from onedoor.errors import ConnectorError, ErrorCode
+from onedoor.errors import ConnectorError, ErrorCode, SourceChanged
 from onedoor.spi.capabilities import ColumnType
-from onedoor.spi.connector import Connector
+from onedoor.spi.connector import ChangeKind, Connector, RowChange
 from onedoor.spi.predicates import (
     Comparison,
     Op,
@@ -235,3 +235,28 @@ async def until(holds: Callable[[], bool]) -> None:
     while not await asyncio.to_thread(holds):
         assert time.monotonic() < deadline, f"it did not come to hold within {PATIENCE:g} s"
         await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason"),
+    [
+        ("ALTER TABLE finance.lost RENAME note TO remark", "`finance.lost` no longer has the column `note`"),
+        ("ALTER TABLE finance.lost DROP note", "`finance.lost` no longer has the column `note`"),
+        ("DROP TABLE finance.lost", "`finance.lost` is no longer there"),
+    ],
+    ids=["renamed", "dropped", "table-dropped"],
+)
+async def test_a_lost_column_is_named(url: str, sql: str, reason: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DROP TABLE IF EXISTS finance.lost")
+        connection.execute("CREATE TABLE finance.lost (id bigint PRIMARY KEY, note text)")
+        source = await connect(PostgresqlOptions(url=url, writable=("finance.lost",)))
+        connection.execute(sql)
+    with pytest.raises(SourceChanged) as caught:
+        await rows(source, "finance.lost", "id", "note")
+    change = RowChange(id=sql, collection="finance.lost", kind=ChangeKind.CREATE, key={"id": 3}, values={"note": "new"})
+    with pytest.raises(SourceChanged) as refused:
+        await source.apply([change])
+    await source.close()
+    expected = (f"{reason}; correct the mapping and restart", ErrorCode.CANNOT_ANSWER)
+    assert [(error.value.reason, error.value.code) for error in (caught, refused)] == [expected, expected]

@@ -16,9 +16,11 @@ from onedoor.connectors.sql import sqlite as sqlite_connector
 from onedoor.connectors.sql.connector import SqlConnector
 from onedoor.connectors.sql.sqlite import SqliteOptions, SqliteReaders, connect, open_read_connection
 from onedoor.connectors.sql.tables import CASE_INSENSITIVE_OPS, EQUALITY_OPS, ORDERED_OPS
-from onedoor.errors import ConnectorError, ErrorCode
+from onedoor.errors import ConnectorError, ErrorCode, SourceChanged
+from onedoor.model.catalog import Limits
+from onedoor.runtime.resilience import apply_to_connector, wrap_connector
 from onedoor.spi.capabilities import ColumnType
-from onedoor.spi.connector import Connector
+from onedoor.spi.connector import ChangeKind, ChangeRejected, Connector, RowChange
 from onedoor.spi.predicates import Op, Row
 from onedoor.spi.scan import ScanRequest
 
@@ -160,3 +162,45 @@ def is_closed(connection: sqlite3.Connection) -> bool:
     except sqlite3.ProgrammingError:
         return True
     return False
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason"),
+    [
+        ("ALTER TABLE kinds RENAME COLUMN note TO remark", "`kinds` no longer has the column `note`"),
+        ("ALTER TABLE kinds DROP COLUMN note", "`kinds` no longer has the column `note`"),
+        ("DROP TABLE kinds", "`kinds` is no longer there"),
+    ],
+    ids=["renamed", "dropped", "table-dropped"],
+)
+async def test_a_lost_column_is_named(tmp_path: Path, sql: str, reason: str) -> None:
+    path = tmp_path / "lost.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("CREATE TABLE kinds (whole INTEGER PRIMARY KEY, note TEXT)")
+        source = await connect(SqliteOptions(path=str(path), writable=("kinds",)))
+        connection.execute(sql)
+    with pytest.raises(SourceChanged) as caught:
+        await rows(source, "kinds", "whole", "note")
+    change = RowChange(id="1", collection="kinds", kind=ChangeKind.CREATE, key={"whole": 3}, values={"note": "new"})
+    with pytest.raises(SourceChanged) as refused:
+        await source.apply([change])
+    await source.close()
+    expected = (f"{reason}; correct the mapping and restart", ErrorCode.CANNOT_ANSWER)
+    assert [(error.value.reason, error.value.code) for error in (caught, refused)] == [expected, expected]
+
+
+async def test_the_other_columns_of_a_changed_table_are_read(path: Path, source: SqlConnector) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("ALTER TABLE kinds DROP COLUMN note")
+    assert await rows(source, "kinds", "whole") == [(1,), (2,)]
+
+
+async def test_a_change_of_a_table_that_lost_a_column_is_rejected(path: Path) -> None:
+    source = await connect(SqliteOptions(path=str(path), writable=("kinds",)))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("ALTER TABLE kinds DROP COLUMN note")
+    change = RowChange(id="1", collection="kinds", kind=ChangeKind.UPDATE, key={"whole": 1}, values={"name": "new"})
+    with pytest.raises(ChangeRejected) as caught:
+        await apply_to_connector(wrap_connector("shop", source, Limits(), lambda: 0.0), [change])
+    await source.close()
+    assert caught.value.reason == "`shop.kinds` no longer has the column `note`; correct the mapping and restart"

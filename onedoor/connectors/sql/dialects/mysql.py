@@ -221,6 +221,11 @@ def _compile_midnight(day: Expression) -> Expression:
     return cast(day, MYSQL_CAST_TYPES["DATETIME(6)"])
 
 
+LIVE_COLUMNS_SQL = """
+    SELECT column_name FROM information_schema.columns
+    WHERE table_schema = COALESCE(%s, DATABASE()) AND table_name = %s
+"""
+
 MYSQL_DIALECT = SqlDialect(
     compiler=MYSQL_COMPILER,
     parameter_encoding=ParameterEncoding(pack_keys=pack_mysql_keys, build_sum_column=build_mysql_sum_column),
@@ -235,4 +240,5 @@ MYSQL_DIALECT = SqlDialect(
     compile_read=lambda column, _: column,
     compile_time_bucket=compile_mysql_time_bucket,
     compile_sum=lambda column: func.sum(column),
+    live_columns_sql=LIVE_COLUMNS_SQL,
 )

@@ -140,6 +140,12 @@ def build_postgresql_sum_column(column: SqlColumn) -> SqlColumn:
     )
 
 
+LIVE_COLUMNS_SQL = """
+    SELECT a.attname::text FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped
+"""
+
 POSTGRESQL_DIALECT = SqlDialect(
     compiler=POSTGRESQL_COMPILER,
     parameter_encoding=ParameterEncoding(pack_keys=pack_postgresql_keys, build_sum_column=build_postgresql_sum_column),
@@ -154,5 +160,6 @@ POSTGRESQL_DIALECT = SqlDialect(
     compile_read=compile_postgresql_read,
     compile_time_bucket=compile_postgresql_time_bucket,
     compile_sum=lambda column: func.sum(column),
+    live_columns_sql=LIVE_COLUMNS_SQL,
     compile_key_rows=compile_postgresql_key_rows,
 )

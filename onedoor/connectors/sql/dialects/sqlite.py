@@ -235,6 +235,9 @@ def _compile_quarter_modifier(day: Sequence[Expression]) -> Expression:
     return literal_column("'-'").op("||")(elapsed).op("||")(literal_column("' months'"))
 
 
+LIVE_COLUMNS_SQL = "SELECT name FROM pragma_table_xinfo(?2) WHERE ?1 IS NULL"
+"""A SQLite file has no schemas."""
+
 SQLITE_DIALECT = SqlDialect(
     compiler=SQLITE_COMPILER,
     parameter_encoding=ParameterEncoding(pack_keys=pack_sqlite_keys, build_sum_column=build_sqlite_sum_column),
@@ -252,4 +255,5 @@ SQLITE_DIALECT = SqlDialect(
     compile_read=lambda column, _: column,
     compile_time_bucket=compile_sqlite_time_bucket,
     compile_sum=compile_sqlite_sum,
+    live_columns_sql=LIVE_COLUMNS_SQL,
 )

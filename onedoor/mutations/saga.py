@@ -37,6 +37,7 @@ from onedoor.mutations.intents import HistoryRow, IntentState, StepAttempt, Step
 from onedoor.mutations.ledger import LedgerUnavailable
 from onedoor.mutations.ledger_sql import LeaseLost
 from onedoor.mutations.mapping import list_id_columns
+from onedoor.mutations.rejections import name_input_fields, name_source
 from onedoor.runtime import resilience
 from onedoor.spi.connector import ChangeKind, ChangeRejected, ChangeResult, RowChange, RowValues
 
@@ -86,7 +87,7 @@ async def _apply_all_groups(execution: IntentExecution) -> ActionResult:
         try:
             await _apply_group(execution, group)
         except ChangeRejected as rejection:
-            raise await _compensate_rejected(execution, rejection) from None
+            raise await _compensate_rejected(execution, group, rejection) from None
     history = await finish_intent(execution)
     return ActionResult(row_id=execution.intent.leads, audit_facts=build_audit_facts(execution.context, history))
 
@@ -103,8 +104,9 @@ async def _apply_group(execution: IntentExecution, group: Sequence[NumberedStep]
     try:
         results = await apply_changes(execution.context, group[0].step.source, changes)
     except ChangeRejected as rejection:
-        execution.end_steps(numbers, StepOutcome.NOT_APPLIED, rejection.reason)
-        raise
+        named = name_input_fields(execution, group, changes, rejection)
+        execution.end_steps(numbers, StepOutcome.NOT_APPLIED, named.reason)
+        raise named from None
     except OutcomeUnknown as unknown:
         execution.end_steps(numbers, StepOutcome.UNKNOWN, unknown.reason)
         raise
@@ -123,10 +125,13 @@ def _build_group_changes(execution: IntentExecution, group: Sequence[NumberedSte
         raise ChangeRejected(error.reason, error.code) from None
 
 
-async def _compensate_rejected(execution: IntentExecution, rejection: ChangeRejected) -> MutationError:
+async def _compensate_rejected(
+    execution: IntentExecution, group: Sequence[NumberedStep], rejection: ChangeRejected
+) -> MutationError:
     """Undo the steps that were applied before and return the error that says what stands."""
     await compensate(execution)
     state, intent, context = execution.compute_state(), execution.intent, execution.context
+    reason = name_source(execution, group, rejection.reason)
     history: Sequence[HistoryRow] = ()
     with suppress(LedgerUnavailable, LeaseLost) if state is IntentState.NOT_APPLIED else nullcontext():
         history = await finish_intent(execution)
@@ -135,9 +140,9 @@ async def _compensate_rejected(execution: IntentExecution, rejection: ChangeReje
     if state is IntentState.COMPENSATED:
         undone = [first for first in execution.list_first_attempts() if first.outcome is StepOutcome.COMPENSATED]
         names = ", ".join(f"`{first.name}`" for first in undone)
-        reason = f"{rejection.reason}; what change `{intent.id}` made of {names} was undone"
-        return MutationError(reason, rejection.code, build_audit_facts(context, history))
-    return MutationError(rejection.reason, rejection.code)
+        undoing = f"what change `{intent.id}` made of {names} was undone"
+        return MutationError(f"{reason}; {undoing}", rejection.code, build_audit_facts(context, history))
+    return MutationError(reason, rejection.code)
 
 
 async def apply_changes(context: MutationContext, source: str, changes: Sequence[RowChange]) -> Sequence[ChangeResult]:
@@ -347,7 +352,8 @@ async def _dry_run_group(execution: IntentExecution, group: Sequence[NumberedSte
     try:
         results = await resilience.apply_to_connector(connector, changes, dry_run=True)
     except ChangeRejected as rejection:
-        raise ConnectorError(rejection.reason, rejection.code) from None
+        named = name_input_fields(execution, group, changes, rejection)
+        raise ConnectorError(name_source(execution, group, named.reason), named.code) from None
     execution.begin_steps(group, changes)
     return [
         replace(build_history_row(execution, execution.attempts[number, 1], change, result), state=IntentState.DRY_RUN)

@@ -1,5 +1,6 @@
 """Make changes over a declared API, and find again those that were made."""
 
+import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -10,7 +11,7 @@ from math import ceil
 from typing import Any, TypeAlias
 
 import orjson
-from aiohttp import ClientConnectorError, ClientResponse
+from aiohttp import ClientConnectorError, ClientError, ClientResponse
 from yarl import URL
 
 from onedoor.connectors.http_client import API, map_http_error
@@ -51,8 +52,10 @@ REJECTION_MESSAGES: Mapping[ErrorCode, str] = {
     ErrorCode.NOT_FOUND: NO_ROW_MESSAGE,
     ErrorCode.ALREADY_EXISTS: "the API has such a row already",
     ErrorCode.VERSION_CONFLICT: "the API says that this is in conflict with what it holds",
-    ErrorCode.BAD_USER_INPUT: "the API refused the values",
 }
+
+MIN_QUOTED_LENGTH = 4
+"""The length from which a value that an error quotes says which column is meant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +78,7 @@ async def apply_rest_change(writer: CollectionWriter, change: RowChange, *, dry_
     if dry_run:
         deleted = change.kind is ChangeKind.DELETE
         return ChangeResult(before=before, after=None if deleted else _predict_row(change, before))
-    body = await _send_write_request(writer.client, request, operation)
+    body = await _send_write_request(writer.client, request, operation, change)
     if change.kind is ChangeKind.DELETE:
         return ChangeResult(before=before, after=None)
     return ChangeResult(before=before, after=await _read_resulting_row(writer, change, before, body))
@@ -192,7 +195,9 @@ def _has_change_mark(value: Value, change: RowChange, operation: WriteOperation)
     return isinstance(value, str) and (value == mark or value.endswith(f" {mark}"))
 
 
-async def _send_write_request(client: RestClient, request: WriteRequest, operation: WriteOperation) -> Any:
+async def _send_write_request(
+    client: RestClient, request: WriteRequest, operation: WriteOperation, change: RowChange
+) -> Any:
     """Send once and return the parsed response, None when it is empty.
 
     Raises ChangeRejected when the change was not made, ConnectorError when that is not known.
@@ -204,23 +209,71 @@ async def _send_write_request(client: RestClient, request: WriteRequest, operati
             if response.status in operation.statuses:
                 body = await client.http.read_body(response)
                 return orjson.loads(body) if body else None
+            refused_columns = await _read_refused_columns(client, response, operation, change)
     except ConnectorError as error:
         if isinstance(error.__cause__, ClientConnectorError):
             raise ChangeRejected(error.reason, error.code) from error
         raise ConnectorError(error.reason, error.code) from error
-    raise _map_write_status(response, operation)
+    raise _map_write_status(response, operation, refused_columns)
 
 
-def _map_write_status(response: ClientResponse, operation: WriteOperation) -> ChangeRejected | ConnectorError:
+async def _read_refused_columns(
+    client: RestClient, response: ClientResponse, operation: WriteOperation, change: RowChange
+) -> Sequence[str]:
+    """Return the columns that the response to an invalid change names; none where it cannot be read."""
+    if _find_error_code(response.status, operation) is not ErrorCode.BAD_USER_INPUT:
+        return ()
+    try:
+        body = orjson.loads(await client.http.read_body(response))
+    except (ConnectorError, ClientError, TimeoutError, ValueError):
+        return ()
+    return find_refused_columns(body, operation, change.values)
+
+
+def find_refused_columns(body: Any, operation: WriteOperation, values: RowValues) -> Sequence[str]:
+    """Return the columns whose field an error names, such as `{"field": "ref"}`, else those whose value it quotes."""
+    texts = list(_iterate_texts(body))
+    names = {re.split(r"[./\[\]]+", text)[-1] for text in texts if not re.search(r"\s", text)}
+    columns = [name for name in values if name in operation.columns]
+    named = [name for name in columns if operation.columns[name].at[-1] in names]
+    return named or [name for name in columns if _is_quoted(values[name], texts)]
+
+
+def _is_quoted(value: Value, texts: Sequence[str]) -> bool:
+    return isinstance(value, str) and len(value) >= MIN_QUOTED_LENGTH and any(value in text for text in texts)
+
+
+def _iterate_texts(body: Any) -> Iterator[str]:
+    """Yield all texts of a JSON document but the names of its members."""
+    pending = [body]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, str):
+            yield node
+        elif isinstance(node, dict):
+            pending.extend(node.values())
+        elif isinstance(node, list):
+            pending.extend(node)
+
+
+def _find_error_code(status: int, operation: WriteOperation) -> ErrorCode | None:
+    return operation.refusals.get(status) or DEFAULT_ERROR_CODES.get(status)
+
+
+def _map_write_status(
+    response: ClientResponse, operation: WriteOperation, refused_columns: Sequence[str]
+) -> ChangeRejected | ConnectorError:
     """Map a status that does not say that the change was made."""
     status, seconds = response.status, parse_retry_after(response)
     if status == TOO_MANY_REQUESTS or seconds is not None or is_rate_limited(response):
         later = "later" if seconds is None else f"in {ceil(seconds)} s"
         return ChangeRejected(f"the API takes no more calls for now, ask again {later}", ErrorCode.SOURCE_OVERLOADED)
-    code = operation.refusals.get(status) or DEFAULT_ERROR_CODES.get(status)
+    code = _find_error_code(status, operation)
+    if code is ErrorCode.BAD_USER_INPUT:
+        names = ", ".join(f"`{name}`" for name in refused_columns) or "the values"
+        return ChangeRejected(f"the API refused {names} with status {status}", code)
     if code is not None:
-        detail = f" with status {status}" if code is ErrorCode.BAD_USER_INPUT else ""
-        return ChangeRejected(REJECTION_MESSAGES[code] + detail, code)
+        return ChangeRejected(REJECTION_MESSAGES[code], code)
     error = map_http_error(status, API)
     if UNAUTHORIZED <= status < SERVER_ERROR and status not in UNCERTAIN_STATUSES:
         return ChangeRejected(error.reason, error.code)

@@ -202,8 +202,9 @@ def _describe_reference_failure(reference: ForeignKey | None, change: RowChange 
         and (reference is None or reference.table != change.collection or change.kind is ChangeKind.DELETE)
     ):
         return f"other rows still refer to this row of {table}"
-    columns = format_column_names(reference.columns if reference else (), f"a reference of {table}")
-    return f"no row has the key given as {columns}"
+    if reference is None:
+        return f"no row has the key given as a reference of {table}"
+    return f"no row of `{reference.referenced_table}` has the key given as {format_column_names(reference.columns, '')}"
 
 
 def map_lookup_failure(failure: WriteFailure) -> ConnectorError:

@@ -24,7 +24,7 @@ from tests.connectors.writing.changes import (
 from tests.connectors.writing.conftest import ConnectorUnderTest, open_connector
 from tests.connectors.writing.tables import into_sqlite
 
-NOWHERE = ErrorCode.BAD_USER_INPUT, "no row has the key given as `thing_id`"
+NOWHERE = ErrorCode.BAD_USER_INPUT, "no row of `thing` has the key given as `thing_id`"
 REFERRED = ErrorCode.BAD_USER_INPUT, "other rows still refer to this row of `thing`"
 UNHELD = ErrorCode.BAD_USER_INPUT, "`{}` cannot hold the value given"
 CHECKED = ErrorCode.BAD_USER_INPUT, "a check of `thing` does not let {} be so"

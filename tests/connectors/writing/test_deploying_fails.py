@@ -66,3 +66,10 @@ async def test_where_github_dies_in_the_middle_it_is_settled_once_it_is_back(doo
         await asyncio.sleep(0.3)
     assert await statuses(hub, "8.7.0") == ["inactive"]
     assert ("CREATE", "UNDONE") in await changes(door, "8.7.0")
+
+
+async def test_a_refusal_names_the_source_the_status_and_the_input_field(door: Door, hub: Hub) -> None:
+    found = await refused(door, "startDeployment", {**starting(hub, "8.8.0"), "commitSha": "0" * 40})
+    assert found[0] == "BAD_USER_INPUT"
+    assert found[1].startswith("`github`: the API refused `commitSha` with status 422; what change `")
+    assert found[1].endswith("` made of `deployment` was undone")

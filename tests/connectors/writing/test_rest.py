@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from onedoor.connectors.rest.config import parse_rest_collections
 from onedoor.connectors.rest.connector import RestConnector, RestOptions, connect
+from onedoor.connectors.rest.writes import find_refused_columns
 from onedoor.errors import ErrorCode
 from onedoor.spi.connector import ChangeKind, ChangeRejected, ChangeResult, RowChange
 from tests.servers.rest import serving
@@ -264,3 +265,22 @@ UPDATE = ITEMS["writes"]["update"]
 def test_what_cannot_be_is_not_declared(changed: Mapping[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)):
         parse_rest_collections({"items": {**ITEMS, **changed}})
+
+
+@pytest.mark.parametrize(
+    ("body", "columns"),
+    [
+        ({"errors": [{"resource": "Item", "field": "name", "code": "invalid"}]}, ["name"]),
+        ({"errors": [{"pointer": "/price/cost"}]}, ["cost"]),
+        ({"detail": [{"loc": ["body", "price", "cost"], "msg": "too low"}]}, ["cost"]),
+        ({"message": "there is no shelf for bolts of steel"}, ["name"]),
+        ({"message": "try again", "status": "422"}, []),
+        ({"name": "an error's own name"}, []),
+        (["cost", {"x": 7}, None], ["cost"]),
+    ],
+    ids=["by-name", "by-pointer", "by-path", "by-value", "neither", "a-member", "a-list"],
+)
+def test_an_error_names_the_columns_that_were_refused(body: Any, columns: list[str]) -> None:
+    operation = parse_rest_collections({"items": ITEMS})["items"].writes[ChangeKind.CREATE]
+    values = {"name": "bolts of steel", "cost": Decimal("1.5"), "note": "x"}
+    assert list(find_refused_columns(body, operation, values)) == columns

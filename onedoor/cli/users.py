@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from difflib import get_close_matches
 from typing import Protocol
 
 import click
@@ -16,14 +17,19 @@ from onedoor.storage.database import MetadataDatabase
 DAYS_OPTION = click.option("--days", default=DEFAULT_KEY_DAYS, show_default=True, help="How long the key opens.")
 
 
+REVIVING_COMMANDS = ("activate", "reactivate", "enable", "restore")
+"""What others call the opposite of `deactivate`, which is not there."""
+
+
 class UserCommandGroup(click.Group):
     """Refuses `activate` without an offer of its near opposite: nothing undoes a deactivation."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that the arguments name. Raises ConfigurationError for `activate`."""
-        if args and args[0] in ("activate", "reactivate"):
+        """Return the command that the arguments name. Raises ConfigurationError for `activate`, however misspelled."""
+        near = get_close_matches(args[0], (*self.commands, *REVIVING_COMMANDS), 1) if args else []
+        if near and near[0] in REVIVING_COMMANDS:
             raise ConfigurationError(
                 f"there is no command `{args[0]}`: a deactivated person cannot come back, "
                 "create them under another e-mail address"

@@ -165,3 +165,16 @@ def test_it_runs_from_any_folder(tmp_path: Path) -> None:
         capture_output=True,
     )
     assert (ran.returncode, ran.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("command", ["activat", "Activate", "re-activate", "enable"])
+def test_the_opposite_of_a_command_is_never_offered(run: Run, command: str) -> None:
+    failed = run("users", command, ADA)
+    assert failed.stderr == (
+        f"Error: there is no command `{command}`: a deactivated person cannot come back, "
+        "create them under another e-mail address\n"
+    )
+
+
+def test_a_misspelled_command_is_offered(run: Run) -> None:
+    assert "Did you mean 'deactivate'?" in run("users", "deactivat", ADA).stderr

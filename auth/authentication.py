@@ -3,13 +3,13 @@
 import asyncio
 import time
 from asyncio import Future
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
+from cachetools import TTLCache
 from sqlalchemy import bindparam, select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -70,8 +70,10 @@ class Authenticator:
         now: Callable[[], datetime],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._look_up, self._compute_digest, self._now, self._monotonic = look_up, compute_digest, now, monotonic
-        self._lookups: OrderedDict[bytes, tuple[float, Future[KeyRecord | None]]] = OrderedDict()
+        self._look_up, self._compute_digest, self._now = look_up, compute_digest, now
+        self._lookups: TTLCache[bytes, Future[KeyRecord | None]] = TTLCache(
+            LOOKUPS_MAX, LOOKUP_MAX_AGE_SECONDS, timer=monotonic
+        )
         self._threads = ThreadPoolExecutor(LOOKUP_THREADS, thread_name_prefix="onedoor-auth")
 
     async def authenticate(self, text: str | None) -> Principal | None:
@@ -79,7 +81,7 @@ class Authenticator:
         parsed_key = parse_key(text)
         key = parsed_key or PLACEHOLDER_KEY
         digest = self._compute_digest(key.secret)
-        lookup = self._find_fresh_lookup(key.id.encode() + digest)
+        lookup = self._lookups.get(key.id.encode() + digest)
         record = lookup.result() if lookup and lookup.done() else await self._wait_for_lookup(key.id, digest)
         matches = is_same_digest(digest, NO_DIGEST if record is None else record.digest)
         if parsed_key is None or record is None or not matches or not is_valid_key(record, self._now()):
@@ -101,23 +103,12 @@ class Authenticator:
     def _start_lookup(self, key_id: str, digest: bytes) -> "Future[KeyRecord | None]":
         """Return the look-up that is under way or fresh, or else start one."""
         cache_key = key_id.encode() + digest
-        lookup = self._find_fresh_lookup(cache_key)
+        lookup = self._lookups.get(cache_key)
         if lookup is None:
             lookup = asyncio.get_running_loop().run_in_executor(self._threads, self._look_up, key_id)
             lookup.add_done_callback(partial(self._forget_rejected, cache_key, digest))
-            self._lookups[cache_key] = (self._monotonic(), lookup)
-            self._lookups.move_to_end(cache_key)
-        while len(self._lookups) > LOOKUPS_MAX:
-            self._lookups.popitem(last=False)
+            self._lookups[cache_key] = lookup
         return lookup
-
-    def _find_fresh_lookup(self, cache_key: bytes) -> "Future[KeyRecord | None] | None":
-        """Return the look-up that began less than LOOKUP_MAX_AGE_SECONDS ago, if there is one."""
-        cached = self._lookups.get(cache_key)
-        if cached is None or not 0 <= self._monotonic() - cached[0] < LOOKUP_MAX_AGE_SECONDS:
-            return None
-        self._lookups.move_to_end(cache_key)
-        return cached[1]
 
     def _forget_rejected(self, cache_key: bytes, digest: bytes, lookup: "Future[KeyRecord | None]") -> None:
         failed = lookup.cancelled() or lookup.exception() is not None

@@ -4,11 +4,12 @@ import hashlib
 import json
 import logging
 import re
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from cachetools import LRUCache
 
 from onedoor.errors import ConfigurationError, ErrorCode, GraphQLErrorInfo, HTTPError, RequestRejected
 
@@ -44,28 +45,23 @@ def hash_document(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
-@dataclass(slots=True, kw_only=True)
 class AutomaticQueryCache:
     """Texts that clients registered by sending them, by digest; the least recently used go first."""
 
-    max_entries: int = 0
-    max_characters: int = 0
-    characters: int = 0
-    entries: OrderedDict[str, str] = field(default_factory=OrderedDict)
+    def __init__(self, *, max_entries: int = 0, max_characters: int = 0) -> None:
+        self.max_entries = max_entries
+        self.texts: LRUCache[str, str] = LRUCache(max_characters, getsizeof=len)
 
     def get(self, digest: str) -> str | None:
-        if digest in self.entries:
-            self.entries.move_to_end(digest)
-        return self.entries.get(digest)
+        return self.texts.get(digest)
 
     def put(self, digest: str, text: str) -> None:
         """Add a text; only a valid one, or anyone could fill the cache with anything."""
-        if digest in self.entries:
+        if digest in self.texts or len(text) > self.texts.maxsize:
             return
-        self.entries[digest] = text
-        self.characters += len(text)
-        while len(self.entries) > self.max_entries or self.characters > self.max_characters:
-            self.characters -= len(self.entries.popitem(last=False)[1])
+        self.texts[digest] = text
+        while len(self.texts) > self.max_entries:
+            self.texts.popitem()
 
 
 def trust_no_document(_: str) -> None:

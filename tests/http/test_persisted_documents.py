@@ -202,7 +202,7 @@ async def test_a_text_that_is_not_valid_is_not_kept(opening: Opening) -> None:
     door = await opening(documents=known)
     for text in ("{ nothing }", "{ me", "x" * 200_000):
         await post(door, query=text, **persisted(text))
-    assert len(known.automatic.entries) == 0
+    assert len(known.automatic.texts) == 0
 
 
 async def test_where_none_are_kept_clients_are_told(opening: Opening) -> None:
@@ -237,9 +237,18 @@ def test_no_more_is_kept_than_allowed() -> None:
     kept = AutomaticQueryCache(max_entries=3, max_characters=100)
     for text in ("a" * 10, "b" * 10, "c" * 10, "d" * 10, "e" * 60, "f" * 200):
         kept.put(hash_document(text), text)
-    assert (list(kept.entries.values()), kept.characters) == ([], 0)
+    assert (list(kept.texts.values()), kept.texts.currsize) == (["c" * 10, "d" * 10, "e" * 60], 80)
     kept.put(hash_document(ME), ME)
     assert (kept.get(hash_document(ME)), PersistedDocuments().automatic.get(hash_document(ME))) == (ME, None)
+
+
+def test_the_texts_used_last_stay() -> None:
+    kept = AutomaticQueryCache(max_entries=2, max_characters=100)
+    for text in ("first", "second"):
+        kept.put(hash_document(text), text)
+    kept.get(hash_document("first"))
+    kept.put(hash_document("third"), "third")
+    assert list(kept.texts.values()) == ["first", "third"]
 
 
 def run(at: Path, *arguments: str) -> tuple[int, str]:

@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from onedoor.http.cors import send_preflight_response
-from onedoor.http.event_stream import serve_event_stream, wants_event_stream
+from onedoor.http.event_stream import serve_event_stream
 from onedoor.http.lifecycle import admit, execute_request, record_response
+from onedoor.http.negotiation import accepts_event_stream, choose_media_type
 from onedoor.http.requests import (
     Receive,
     RequestContext,
     begin_request,
     check_get_is_query,
+    is_subscription,
     parse_head,
     parse_http_request,
     read_body,
@@ -18,7 +20,9 @@ from onedoor.http.requests import (
 )
 from onedoor.http.responses import Send, send_response
 from onedoor.http.state import AppState
+from onedoor.model.catalog import Limits
 from onedoor.query.audited import Conclusion
+from onedoor.query.context import GraphQLRequest
 
 
 async def serve_graphql(app_state: AppState, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
@@ -53,6 +57,11 @@ async def _handle_request(app_state: AppState, context: RequestContext, receive:
     body = await read_body(context.head, receive, limits)
     context.request = parse_http_request(context.head, body, limits, app_state.documents)
     check_get_is_query(context.head.method, context.request, limits)
-    if wants_event_stream(context.head.accept, context.request, limits):
+    if _wants_event_stream(context.head.accept, context.request, limits):
         return None
     return await until_disconnect(execute_request(app_state, context), receive)
+
+
+def _wants_event_stream(accept: str, request: GraphQLRequest, limits: Limits) -> bool:
+    """Whether to answer with an event stream: a subscription where that is accepted, anything where nothing else is."""
+    return accepts_event_stream(accept) and (choose_media_type(accept) is None or is_subscription(request, limits))

@@ -9,15 +9,13 @@ import orjson
 
 from onedoor.errors import GraphQLErrorInfo
 from onedoor.http.lifecycle import UNAUTHENTICATED, execute_request, record_response
-from onedoor.http.negotiation import EVENT_STREAM, accepts_event_stream, choose_media_type
+from onedoor.http.negotiation import EVENT_STREAM
 from onedoor.http.rate_limit import build_limit_conclusion
 from onedoor.http.requests import Receive, RequestContext, is_subscription
 from onedoor.http.responses import Send, build_common_headers, format_error, send_response
 from onedoor.http.state import AppState
 from onedoor.http.subscription_stream import KeyRevoked, SubscriptionStream, build_reauthenticate, watch_key
-from onedoor.model.catalog import Limits
 from onedoor.query.audited import KEYS_UNAVAILABLE, Conclusion
-from onedoor.query.context import GraphQLRequest
 from onedoor.storage.database import MetadataDatabaseUnavailable
 
 COMPLETE_EVENT = b"event: complete\ndata: \n\n"
@@ -32,11 +30,6 @@ class SubscriberLeft(Exception):
 
 class ServerStopping(Exception):
     """The server is stopping."""
-
-
-def wants_event_stream(accept: str, request: GraphQLRequest, limits: Limits) -> bool:
-    """Whether to answer with an event stream: a subscription where that is accepted, anything where nothing else is."""
-    return accepts_event_stream(accept) and (choose_media_type(accept) is None or is_subscription(request, limits))
 
 
 async def serve_event_stream(app_state: AppState, context: RequestContext, receive: Receive, send: Send) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from functools import cache, partial
 from typing import Any
 
@@ -11,7 +12,7 @@ from graphql import GraphQLSchema, OperationDefinitionNode
 from auth.authentication import Principal
 from auth.policy import GroupRequirement, find_met_requirements
 from onedoor.audit.record import AuditedChange
-from onedoor.errors import GraphQLErrorInfo
+from onedoor.errors import ErrorCode, GraphQLErrorInfo, RequestRejected
 from onedoor.model.catalog import Catalog
 from onedoor.query.authorize import Decisions
 from onedoor.query.document import ParsedDocument
@@ -47,6 +48,32 @@ class GraphQLRequest:
     """From `extensions.onedoor` of the request."""
     document_id: str | None = None
     """The digest that stood for the text, if one did."""
+
+
+class PlanMode(StrEnum):
+    """Say how a client wants the plan of its query."""
+
+    WITH_DATA = "WITH"
+    """Beside the data."""
+    PLAN_ONLY = "ONLY"
+    """In place of the data: nothing is read."""
+
+
+PLAN_MODES: Mapping[Any, PlanMode | None] = {
+    None: None,
+    False: None,
+    True: PlanMode.WITH_DATA,
+    "ONLY": PlanMode.PLAN_ONLY,
+}
+
+
+def parse_plan_mode(extensions: Mapping[str, Any]) -> PlanMode | None:
+    """Read `extensions.onedoor.plan` of a request; None: it wants no plan. Raises RequestRejected."""
+    mode = extensions.get("plan")
+    if not isinstance(mode, bool | str | None) or mode not in PLAN_MODES:
+        message = '`extensions.onedoor.plan` is `true`, for the plan beside the answer, or `"ONLY"`, in its place'
+        raise RequestRejected(GraphQLErrorInfo(code=ErrorCode.BAD_USER_INPUT, message=message))
+    return PLAN_MODES[mode]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

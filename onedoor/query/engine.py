@@ -21,12 +21,14 @@ from onedoor.query.context import (
     CachedPlan,
     ExecutionResult,
     GraphQLRequest,
+    PlanMode,
     PreparedOperation,
     PrincipalView,
     QueryEngine,
     ReaderSet,
     attach_partial_result,
     build_personal_reader,
+    parse_plan_mode,
     view_for,
 )
 from onedoor.query.document import QUERY_OR_MUTATION, SUBSCRIPTION_ONLY, ParsedDocument, get_operation, parse_document
@@ -37,7 +39,6 @@ from onedoor.query.executor.state import BranchResult, BranchResults, ExecutionS
 from onedoor.query.planner import explain
 from onedoor.query.planner.bind import bind_parameters, find_page_windows
 from onedoor.query.planner.cost import compute_cost
-from onedoor.query.planner.explain import PlanMode
 from onedoor.query.planner.nodes import Plan, PlanNode, find_denied_members
 from onedoor.query.planner.planner import build_plan, get_result_id_variable
 from onedoor.query.results.complete import build_completion_plan, build_errors, complete, map_fields_by_number
@@ -83,7 +84,7 @@ async def execute(
         if request.extensions.get("allOrNothing") and (denials := build_denial_errors(engine.catalog, query)):
             return execution.reject(denials)
         state = execution.bind(query)
-        plan_mode = explain.parse_plan_mode(request.extensions)
+        plan_mode = parse_plan_mode(request.extensions)
         if plan_mode is PlanMode.PLAN_ONLY:
             return execution.explain(query, state)
         if plan_mode is not None:

@@ -2,11 +2,9 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import Any, TypeAlias, TypeVar
 
 from auth.policy import AccessPolicy, SchemaCoordinate
-from onedoor.errors import ErrorCode, GraphQLErrorInfo, RequestRejected
 from onedoor.query.planner.explain_pushdown import (
     NO_KEY_ORIGINS,
     ExplainedStep,
@@ -35,32 +33,6 @@ KEYS_PURPOSE = "keys"
 
 JOIN_PURPOSE = "reached"
 """The purpose of a scan that adds columns to the scan it stands below."""
-
-
-class PlanMode(StrEnum):
-    """Say how a client wants the plan of its query."""
-
-    WITH_DATA = "WITH"
-    """Beside the data."""
-    PLAN_ONLY = "ONLY"
-    """In place of the data: nothing is read."""
-
-
-PLAN_MODES: Mapping[Any, PlanMode | None] = {
-    None: None,
-    False: None,
-    True: PlanMode.WITH_DATA,
-    "ONLY": PlanMode.PLAN_ONLY,
-}
-
-
-def parse_plan_mode(extensions: Mapping[str, Any]) -> PlanMode | None:
-    """Read `extensions.onedoor.plan` of a request; None: it wants no plan. Raises RequestRejected."""
-    mode = extensions.get("plan")
-    if not isinstance(mode, bool | str | None) or mode not in PLAN_MODES:
-        message = '`extensions.onedoor.plan` is `true`, for the plan beside the answer, or `"ONLY"`, in its place'
-        raise RequestRejected(GraphQLErrorInfo(code=ErrorCode.BAD_USER_INPUT, message=message))
-    return PLAN_MODES[mode]
 
 
 SQL_COORDINATE: SchemaCoordinate = ("extensions.onedoor", "plan", "sql")

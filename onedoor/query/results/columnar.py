@@ -30,15 +30,8 @@ NONE_TYPE = type(None)
 
 ColumnValues: TypeAlias = Sequence[Any]
 
-ColumnSerializer: TypeAlias = Callable[[ColumnValues], ColumnValues]
-"""Serializes a column. Raises ColumnarUnsupported for a value that the field cannot show."""
-
-
-class ColumnarUnsupported(Exception):
-    """Only completion row by row can tell what is wrong: a value that its field cannot show, or a failed read.
-
-    It is raised from any depth, and the whole result is completed anew.
-    """
+ColumnSerializer: TypeAlias = Callable[[ColumnValues], ColumnValues | None]
+"""Serializes a column; None: it has a value that the field cannot show."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,17 +47,20 @@ def build_column_serializer(return_type: GraphQLOutputType) -> ColumnSerializer:
     """Build the serializer of a column whose values have the types of their scalar."""
     scalar, never_null = _find_scalar_column(return_type), isinstance(return_type, GraphQLNonNull)
 
-    def serialize(values: ColumnValues) -> ColumnValues:
+    def serialize(values: ColumnValues) -> ColumnValues | None:
         types = set(map(type, values))
         has_nulls = NONE_TYPE in types
         if (has_nulls and never_null) or not types - {NONE_TYPE} <= scalar.types:
-            raise ColumnarUnsupported
+            return None
         if scalar.serialize is None:
             return values
         if not has_nulls:
             return scalar.serialize(values)
-        serialized = iter(scalar.serialize([value for value in values if value is not None]))
-        return [None if value is None else next(serialized) for value in values]
+        serialized = scalar.serialize([value for value in values if value is not None])
+        if serialized is None:
+            return None
+        remaining = iter(serialized)
+        return [None if value is None else next(remaining) for value in values]
 
     return serialize
 
@@ -73,13 +69,13 @@ def build_value_serializer(return_type: GraphQLOutputType) -> ColumnSerializer:
     """Build the serializer of a column whose values are serialized one after another."""
     serialize_value, never_null = build_serializer(return_type), isinstance(return_type, GraphQLNonNull)
 
-    def serialize(values: ColumnValues) -> ColumnValues:
+    def serialize(values: ColumnValues) -> ColumnValues | None:
         if never_null and None in values:
-            raise ColumnarUnsupported
+            return None
         try:
             return [None if value is None else serialize_value(value) for value in values]
-        except BadValue as error:
-            raise ColumnarUnsupported from error
+        except BadValue:
+            return None
 
     return serialize
 
@@ -96,27 +92,31 @@ def _build_enum_serializer(names: Mapping[Any, str]) -> ColumnSerializer:
     """Build the serializer of an enum; most are stored by the names of their values, which stay as they are."""
     stored_values, are_names = frozenset(names), all(stored == name for stored, name in names.items())
 
-    def serialize(values: ColumnValues) -> ColumnValues:
-        _require(values, stored_values.issuperset(values))
+    def serialize(values: ColumnValues) -> ColumnValues | None:
+        if not stored_values.issuperset(values):
+            return None
         return values if are_names else [names[value] for value in values]
 
     return serialize
 
 
-def _require(values: ColumnValues, met: bool) -> ColumnValues:
-    if not met:
-        raise ColumnarUnsupported
-    return values
+def _check_integers(values: ColumnValues) -> ColumnValues | None:
+    return values if not values or (min(values) >= -(2**31) and max(values) < 2**31) else None
 
 
-def _check_integers(values: ColumnValues) -> ColumnValues:
-    return _require(values, not values or (min(values) >= -(2**31) and max(values) < 2**31))
+def _check_floats(values: ColumnValues) -> ColumnValues | None:
+    return values if all(map(isfinite, values)) else None
 
 
-def _serialize_decimals(values: ColumnValues) -> ColumnValues:
+def _check_times(values: ColumnValues) -> ColumnValues | None:
+    return values if {UTC}.issuperset(map(attrgetter("tzinfo"), values)) else None
+
+
+def _serialize_decimals(values: ColumnValues) -> ColumnValues | None:
     """Serialize with `str`, which takes a third of the time of `format(value, "f")` and differs only by exponents."""
+    if not all(map(Decimal.is_finite, values)):
+        return None
     texts = list(map(str, values))
-    _require(values, all(map(Decimal.is_finite, values)))
     return [format(value, "f") for value in values] if "E" in "".join(texts) else texts
 
 
@@ -124,11 +124,11 @@ def _serialize_texts(values: ColumnValues) -> ColumnValues:
     return list(map(str, values))
 
 
-def _parse_json_texts(values: ColumnValues) -> ColumnValues:
+def _parse_json_texts(values: ColumnValues) -> ColumnValues | None:
     try:
         return list(map(serialize_json, values))
-    except BadValue as error:
-        raise ColumnarUnsupported from error
+    except BadValue:
+        return None
 
 
 SCALAR_COLUMNS: Mapping[str, ScalarColumn] = {
@@ -136,17 +136,12 @@ SCALAR_COLUMNS: Mapping[str, ScalarColumn] = {
     "String": ScalarColumn(types=frozenset({str})),
     "Boolean": ScalarColumn(types=frozenset({bool})),
     "Int": ScalarColumn(types=frozenset({int}), serialize=_check_integers),
-    "Float": ScalarColumn(
-        types=frozenset({float}), serialize=lambda values: _require(values, all(map(isfinite, values)))
-    ),
+    "Float": ScalarColumn(types=frozenset({float}), serialize=_check_floats),
     "BigInt": ScalarColumn(types=frozenset({int}), serialize=_serialize_texts),
     "Decimal": ScalarColumn(types=frozenset({Decimal}), serialize=_serialize_decimals),
     "JSON": ScalarColumn(types=frozenset({str}), serialize=_parse_json_texts),
     "Date": ScalarColumn(types=frozenset({date})),
-    "DateTime": ScalarColumn(
-        types=frozenset({datetime}),
-        serialize=lambda values: _require(values, {UTC}.issuperset(map(attrgetter("tzinfo"), values))),
-    ),
+    "DateTime": ScalarColumn(types=frozenset({datetime}), serialize=_check_times),
 }
 
 ResponseObjects = list[dict[str, Any]]
@@ -269,15 +264,23 @@ def _build_level(node: PlanNode) -> ColumnarLevel:
     return ColumnarLevel(node=node, children=tuple(map(_build_level, node.children)))
 
 
-def complete_columnar(context: CompletionContext, columnar_plan: ColumnarPlan) -> dict[str, Any]:
-    """Return the data. Raises ColumnarUnsupported where anything went wrong."""
+def complete_columnar(context: CompletionContext, columnar_plan: ColumnarPlan) -> dict[str, Any] | None:
+    """Return the data; None where only completion row by row can tell what went wrong, or where.
+
+    That is a failed read, a value that its field cannot show, and a representation that is invalid.
+    """
+    if _has_invalid_representations(context, columnar_plan):
+        return None
+    levels = _serialize_levels(context, columnar_plan.levels)
+    if levels is None:
+        return None
     values = {
-        level.node.field.number: _complete_root(context, level)
-        for level in columnar_plan.levels
-        if level.node.representations is None
+        serialized.level.node.field.number: _complete_root(context, serialized)
+        for serialized in levels
+        if serialized.level.node.representations is None
     }
     values |= {
-        field.number: _complete_entities(context, field, columnar_plan.levels)
+        field.number: _complete_entities(context, field, levels)
         for field in columnar_plan.fields
         if field.name == ENTITIES_FIELD
     }
@@ -285,29 +288,139 @@ def complete_columnar(context: CompletionContext, columnar_plan: ColumnarPlan) -
         field.response_key: values.get(field.number, field.parent_type if field.name == "__typename" else None)
         for field in columnar_plan.fields
     }
-    if context.null_log.has_errors:
-        raise ColumnarUnsupported
-    return data
+    return None if context.null_log.has_errors else data
 
 
-def _complete_root(context: CompletionContext, level: ColumnarLevel) -> Any:
-    by_key, absent = _complete_level(context, level)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SerializedLevel:
+    """A branch whose values all fields can show, and its children, none of which are there where it has no rows."""
+
+    level: ColumnarLevel
+    result: BranchResult
+    object_inputs: Mapping[int, tuple[ObjectFactory, Sequence[ColumnValues]]]
+    """What the objects of the rows are built from, by the field that holds their selection."""
+    lookup_values: ColumnValues = ()
+    children: tuple["SerializedLevel", ...] = ()
+
+
+def _serialize_levels(
+    context: CompletionContext, levels: Sequence[ColumnarLevel]
+) -> tuple[SerializedLevel, ...] | None:
+    """Return None where a branch failed, or has a value that its field cannot show."""
+    serialized_levels: list[SerializedLevel] = []
+    for level in levels:
+        serialized = _serialize_level(context, level)
+        if serialized is None:
+            return None
+        serialized_levels.append(serialized)
+    return tuple(serialized_levels)
+
+
+def _serialize_level(context: CompletionContext, level: ColumnarLevel) -> SerializedLevel | None:
+    node, result = level.node, context.results.get(level.node.field.number)
+    if not isinstance(result, BranchResult):
+        return None
+    if node.lookup_column is not None:
+        values = _build_field_serializer(node.field.return_type)(list(map_lookup_values(node, result).values()))
+        return (
+            values
+            if values is None
+            else SerializedLevel(level=level, result=result, object_inputs={}, lookup_values=values)
+        )
+    object_inputs: dict[int, tuple[ObjectFactory, Sequence[ColumnValues]]] = {}
+    holders = _list_row_holders(node) if result.rows else []
+    columns = list(zip(*result.rows, strict=True)) if holders else []
+    for holder in holders:
+        factory = _get_object_factory(context, level, result, holder)
+        inputs = _serialize_inputs(factory, columns, result)
+        if inputs is None:
+            return None
+        object_inputs[holder.number] = factory, inputs
+    children = _serialize_levels(context, level.children) if holders else ()
+    if children is None:
+        return None
+    return SerializedLevel(level=level, result=result, object_inputs=object_inputs, children=children)
+
+
+def _list_row_holders(node: PlanNode) -> list[SelectedField]:
+    """Return the fields that hold a selection of a node's rows."""
+    if not node.is_list:
+        return [node.field]
+    return [holder for field in node.field.children for holder in _find_row_fields(field)]
+
+
+def _get_object_factory(
+    context: CompletionContext, level: ColumnarLevel, result: BranchResult, holder: SelectedField
+) -> ObjectFactory:
+    factory = level.object_factories.get((holder.number, result.columns))
+    if factory is None:
+        factory = build_object_factory(
+            context.catalog, level.node, result.columns, holder.children_by_type[level.node.type]
+        )
+        level.object_factories[holder.number, result.columns] = factory
+    return factory
+
+
+def _serialize_inputs(
+    factory: ObjectFactory, columns: Sequence[ColumnValues], result: BranchResult
+) -> Sequence[ColumnValues] | None:
+    inputs: list[ColumnValues] = []
+    for i, serialize in factory.column_inputs:
+        values = columns[i] if serialize is None else serialize(columns[i])
+        if values is None:
+            return None
+        inputs.append(values)
+    for number, needs, serialize_computed in factory.computed_inputs:
+        value_by_key = result.computed_values[number]
+        keys = zip(*(columns[i] for i in needs), strict=True)
+        values = serialize_computed([value_by_key[key] for key in keys])
+        if values is None:
+            return None
+        inputs.append(values)
+    return inputs
+
+
+def _complete_root(context: CompletionContext, serialized: SerializedLevel) -> Any:
+    by_key, absent = _complete_level(context, serialized)
     return next(iter(by_key.values()), absent)
 
 
-def _complete_entities(
-    context: CompletionContext, selected_field: SelectedField, levels: Sequence[ColumnarLevel]
-) -> list[Any]:
-    """Return the object of each representation; an invalid one is an error with a path, which this cannot give."""
-    numbers = {child.number for children in selected_field.children_by_type.values() for child in children}
-    level_by_type = {level.node.type: level for level in levels if level.node.field.number in numbers}
-    representations = selection.substitute_representations(
+def _has_invalid_representations(context: CompletionContext, columnar_plan: ColumnarPlan) -> bool:
+    """Whether a representation is invalid, which is an error with a path."""
+    for entity_field in columnar_plan.fields:
+        if entity_field.name == ENTITIES_FIELD:
+            levels = _map_entity_levels(entity_field, columnar_plan.levels)
+            representations = _get_representations(context, entity_field)
+            if any(selection.describe_invalid_representation(each, levels) for each in representations):
+                return True
+    return False
+
+
+def _get_representations(context: CompletionContext, selected_field: SelectedField) -> Sequence[Any]:
+    representations: Sequence[Any] = selection.substitute_representations(
         selected_field.arguments["representations"], context.bound_plan.variables
     )
-    if any(selection.describe_invalid_representation(each, level_by_type) for each in representations):
-        raise ColumnarUnsupported
-    objects = {type: _complete_level(context, level)[0] for type, level in level_by_type.items()}
-    parsers = {type: build_entity_key_reader(context, type) for type in level_by_type}
+    return representations
+
+
+def _map_entity_levels(selected_field: SelectedField, levels: Sequence[ColumnarLevel]) -> Mapping[str, ColumnarLevel]:
+    """Return the levels of a field `_entities`, by type."""
+    numbers = {child.number for children in selected_field.children_by_type.values() for child in children}
+    return {level.node.type: level for level in levels if level.node.field.number in numbers}
+
+
+def _complete_entities(
+    context: CompletionContext, selected_field: SelectedField, levels: Sequence[SerializedLevel]
+) -> list[Any]:
+    """Return the object of each representation."""
+    types = _map_entity_levels(selected_field, [serialized.level for serialized in levels])
+    objects = {
+        serialized.level.node.type: _complete_level(context, serialized)[0]
+        for serialized in levels
+        if types.get(serialized.level.node.type) is serialized.level
+    }
+    parsers = {type: build_entity_key_reader(context, type) for type in types}
+    representations = _get_representations(context, selected_field)
     ids = ((selection.read_typename(each), selection.read_entity_id(each)) for each in representations)
     return [_find_by_id(objects[type], parsers[type], id) for type, id in ids if type is not None and id is not None]
 
@@ -317,25 +430,23 @@ def _find_by_id(objects_by_key: Mapping[Any, Any], parse: Callable[[str], Row], 
     return None if key is None else objects_by_key.get(key[0] if len(key) == 1 else key)
 
 
-def _complete_level(context: CompletionContext, level: ColumnarLevel) -> tuple[Mapping[Any, Any], Any]:
+def _complete_level(context: CompletionContext, serialized: SerializedLevel) -> tuple[Mapping[Any, Any], Any]:
     """Return the value for each key, a key of one column bare, and the value for any other key."""
-    result = context.results.get(level.node.field.number)
-    if not isinstance(result, BranchResult):
-        raise ColumnarUnsupported
-    if level.node.is_list:
-        return _complete_lists(context, level, result)
-    if level.node.lookup_column is not None:
-        return _complete_lookup(level.node, result), None
-    objects = _build_objects(context, level, result, level.node.field)
-    keys = list(map(_build_key_getter(level.node.key_columns, result.columns), result.rows))
+    node, result = serialized.level.node, serialized.result
+    if node.is_list:
+        return _complete_lists(context, serialized)
+    if node.lookup_column is not None:
+        return _complete_lookup(serialized), None
+    objects = _build_objects(context, serialized, node.field)
+    keys = list(map(_build_key_getter(node.key_columns, result.columns), result.rows))
     return dict(zip(reversed(keys), reversed(objects), strict=True)), None
 
 
-def _complete_lookup(node: PlanNode, result: BranchResult) -> Mapping[Any, Any]:
-    value_by_key = map_lookup_values(node, result)
-    values = _build_field_serializer(node.field.return_type)(list(value_by_key.values()))
-    keys = [key[0] for key in value_by_key] if len(node.key_columns) == 1 else list(value_by_key)
-    return dict(zip(keys, values, strict=True))
+def _complete_lookup(serialized: SerializedLevel) -> Mapping[Any, Any]:
+    node = serialized.level.node
+    keys = map_lookup_values(node, serialized.result)
+    bare_keys = [key[0] for key in keys] if len(node.key_columns) == 1 else list(keys)
+    return dict(zip(bare_keys, serialized.lookup_values, strict=True))
 
 
 def _build_field_serializer(return_type: GraphQLOutputType) -> ColumnSerializer:
@@ -348,34 +459,19 @@ def _build_key_getter(key: tuple[str, ...], columns: Sequence[str]) -> Callable[
     return itemgetter(*map(columns.index, key))
 
 
-def _build_objects(
-    context: CompletionContext, level: ColumnarLevel, result: BranchResult, holder: SelectedField
-) -> ResponseObjects:
+def _build_objects(context: CompletionContext, serialized: SerializedLevel, holder: SelectedField) -> ResponseObjects:
     """Build the objects of a branch's rows that one field selects."""
-    if not result.rows:
+    if holder.number not in serialized.object_inputs:
         return []
-    factory = level.object_factories.get((holder.number, result.columns))
-    if factory is None:
-        factory = build_object_factory(
-            context.catalog, level.node, result.columns, holder.children_by_type[level.node.type]
-        )
-        level.object_factories[holder.number, result.columns] = factory
-    columns = list(zip(*result.rows, strict=True))
-    inputs = [columns[i] if serialize is None else serialize(columns[i]) for i, serialize in factory.column_inputs]
-    for number, needs, serialize in factory.computed_inputs:
-        value_by_key = result.computed_values[number]
-        inputs.append(serialize([value_by_key[key] for key in zip(*(columns[i] for i in needs), strict=True)]))
-    return factory.build(inputs, [_complete_level(context, child) for child in level.children])
+    factory, inputs = serialized.object_inputs[holder.number]
+    return factory.build(inputs, [_complete_level(context, child) for child in serialized.children])
 
 
-def _complete_lists(
-    context: CompletionContext, level: ColumnarLevel, result: BranchResult
-) -> tuple[Mapping[Any, Any], Any]:
-    node, fields = level.node, level.node.field.children
+def _complete_lists(context: CompletionContext, serialized: SerializedLevel) -> tuple[Mapping[Any, Any], Any]:
+    node, result = serialized.level.node, serialized.result
+    fields = node.field.children
     objects_by_field = {
-        holder.number: _build_objects(context, level, result, holder)
-        for field in fields
-        for holder in _find_row_fields(field)
+        holder.number: _build_objects(context, serialized, holder) for holder in _list_row_holders(node)
     }
     keys = map(_build_key_getter(node.key_columns, result.columns), result.rows) if result.rows else ()
     no_objects: dict[int, ResponseObjects] = {number: [] for number in objects_by_field}

@@ -6,7 +6,6 @@ a function from a row to a value, and a null that its place cannot hold propagat
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,7 +23,7 @@ from onedoor.query.errors import (
 from onedoor.query.executor.state import BranchResult, BranchResults
 from onedoor.query.planner.bind import BoundPlan
 from onedoor.query.planner.nodes import Plan
-from onedoor.query.results.columnar import ColumnarPlan, ColumnarUnsupported, build_columnar_plan, complete_columnar
+from onedoor.query.results.columnar import ColumnarPlan, build_columnar_plan, complete_columnar
 from onedoor.query.results.context import PROPAGATED_NULL, CompletionContext
 from onedoor.query.results.objects import build_object_completer
 from onedoor.query.selection import SelectedField
@@ -62,8 +61,9 @@ def complete(
         null_log=FieldErrors(),
     )
     if completion_plan.columnar is not None:
-        with suppress(ColumnarUnsupported):
-            return complete_columnar(context, completion_plan.columnar), context.null_log
+        columnar_data = complete_columnar(context, completion_plan.columnar)
+        if columnar_data is not None:
+            return columnar_data, context.null_log
         context = replace(context, null_log=FieldErrors())
     nodes = {node.field.number: node for node in completion_plan.plan.roots}
     data = build_object_completer(context, completion_plan.fields, nodes, ())((), None)

@@ -349,19 +349,24 @@ def convert_enum(value: Any, kind: type[StrEnum], where: str) -> StrEnum:
     return kind(value)
 
 
-def parse_source(name: str, values: dict[str, Any], folder: Path) -> SourceSettings:
-    kind = values.pop("kind", None)
+COMMON_SOURCE_OPTIONS = frozenset({"kind", "fresh", "quota"})
+
+
+def parse_source(name: str, values: Mapping[str, Any], folder: Path) -> SourceSettings:
+    """Separate what every source has from the options of its kind. Raises ConfigurationError."""
+    kind = values.get("kind")
     if not isinstance(kind, str):
         raise ConfigurationError(f"`sources.{name}.kind` is missing")
-    if kind == "sqlite" and isinstance(values.get("path"), str):
-        values["path"] = str(resolve_sqlite_path(values["path"], folder, f"sources.{name}.path"))
-    fresh = parse_numbers(values.pop("fresh", {}), f"sources.{name}.fresh")
-    quota = parse_numbers(values.pop("quota", {}), f"sources.{name}.quota")
+    options = {option: value for option, value in values.items() if option not in COMMON_SOURCE_OPTIONS}
+    if kind == "sqlite" and isinstance(options.get("path"), str):
+        options["path"] = str(resolve_sqlite_path(options["path"], folder, f"sources.{name}.path"))
+    fresh = parse_numbers(values.get("fresh", {}), f"sources.{name}.fresh")
+    quota = parse_numbers(values.get("quota", {}), f"sources.{name}.quota")
     for call, per_minute in quota.items():
         if type(per_minute) is not int:
             raise ConfigurationError(f"`sources.{name}.quota.{call}` must be a whole number")
     return SourceSettings(
-        name=name, kind=kind, folder=folder, options=values, fresh=fresh, quota={n: int(q) for n, q in quota.items()}
+        name=name, kind=kind, folder=folder, options=options, fresh=fresh, quota={n: int(q) for n, q in quota.items()}
     )
 
 

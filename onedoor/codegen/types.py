@@ -87,19 +87,18 @@ def build_relationships(
     taken: Set[str],
 ) -> tuple[GeneratedRelationship, ...]:
     """Build the relationships from a row, then those to it; no name twice, and none that a field has."""
-    relationships: dict[str, GeneratedRelationship] = {}
     names = {*taken, "id", "and", "or", "not"}
-    for relationship in (
-        *_build_forward_relationships(table, type_names_by_table, names),
-        *_build_backward_relationships(table, tables, type_names_by_table, names),
-    ):
-        relationships[to_camel_case(relationship.words)] = relationship
+    forward = tuple(_build_forward_relationships(table, type_names_by_table, names))
+    names |= {to_camel_case(relationship.words) for relationship in forward}
+    backward = _build_backward_relationships(table, tables, type_names_by_table, names)
+    relationships = {to_camel_case(relationship.words): relationship for relationship in (*forward, *backward)}
     return tuple(relationships.values())
 
 
 def _build_forward_relationships(
-    table: DescribedTable, type_names_by_table: Mapping[str, TypeNames], names: set[str]
+    table: DescribedTable, type_names_by_table: Mapping[str, TypeNames], taken: Set[str]
 ) -> Iterable[GeneratedRelationship]:
+    names = {*taken}
     for reference in table.references:
         base = name_reference(reference, table, type_names_by_table[reference.to])
         called = choose_free_name((base, type_names_by_table[reference.to].words, (*base, "row")), names)
@@ -131,8 +130,9 @@ def _build_backward_relationships(
     table: DescribedTable,
     tables: Sequence[DescribedTable],
     type_names_by_table: Mapping[str, TypeNames],
-    names: set[str],
+    taken: Set[str],
 ) -> Iterable[GeneratedRelationship]:
+    names = {*taken}
     for other in tables:
         leading = [reference for reference in other.references if reference.to == table.name]
         for reference in leading:

@@ -115,8 +115,8 @@ class ConnectorRateLimiter:
     def _process_queue(self) -> None:
         """Grant what may be granted, refuse what would wait in vain, and schedule the next."""
         now = self.clock.time()
-        due, last_turns = self.next_call_at, dict(self.last_turns)
-        for entry in self._order_fairly(last_turns):
+        due = self.next_call_at
+        for entry in self._order_fairly():
             start = max(now, due - self._burst_lead)
             if start > entry.context.deadline:
                 self._resolve_call(entry, self._build_exhausted_error(start - now))
@@ -127,9 +127,9 @@ class ConnectorRateLimiter:
             due = max(start, due) + self._interval
         self._schedule_next(now)
 
-    def _order_fairly(self, last_turns: dict[str, int]) -> Sequence[QueuedCall]:
+    def _order_fairly(self) -> Sequence[QueuedCall]:
         """Return the calls in the order of their turns: those of who was served longest ago first, then by arrival."""
-        remaining, order = list(self.queue), []
+        remaining, order, last_turns = list(self.queue), list[QueuedCall](), dict(self.last_turns)
         while remaining:
             entry = min(remaining, key=lambda call: _rank_fairly(call, last_turns))
             remaining.remove(entry)

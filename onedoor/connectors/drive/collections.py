@@ -134,7 +134,9 @@ class DriveFiles:
         listing = DriveFileListing(self.client, self.scope, self.tree_loader, fields=fields, with_tree=with_tree)
         seen: set[str] = set()
         async for items, tree in listing.list_files(request, self.pattern):
-            yield build_drive_rows(drop_seen_items(items, seen), tree, request, FILE_COLUMNS, self.pattern)
+            fresh = drop_seen_items(items, seen)
+            seen |= fresh.keys()
+            yield build_drive_rows(list(fresh.values()), tree, request, FILE_COLUMNS, self.pattern)
 
 
 class DriveFolders:
@@ -243,7 +245,9 @@ class DriveSearchHits:
         listing = DriveFileListing(self.client, self.scope, self.tree_loader, fields=fields, with_tree=False)
         seen, rank = set[str](), 0
         async for page in listing.search_pages(join_all(FILES_QUERY, term)):
-            items = await self.filter_open(drop_seen_items(page, seen))
+            fresh = drop_seen_items(page, seen)
+            seen |= fresh.keys()
+            items = await self.filter_open(list(fresh.values()))
             yield [
                 {**item, TEXT_COLUMN: text, RANK_COLUMN: item_rank} for item_rank, item in enumerate(items, rank + 1)
             ]

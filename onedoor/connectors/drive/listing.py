@@ -1,6 +1,6 @@
 """List the files that a request asks for, by the calls that find them with the least reading."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence, Set
 from functools import partial
 from itertools import islice
 from typing import TypeAlias
@@ -113,7 +113,9 @@ class DriveFileListing:
             partial(self.search_folders, search), split_into_batches(folder_ids), self.client.max_concurrency
         )
         for items in batches:
-            yield drop_seen_items(items, seen)
+            fresh = drop_seen_items(items, seen)
+            seen |= fresh.keys()
+            yield list(fresh.values())
 
     async def search_folders(self, search: str, folder_ids: Sequence[str]) -> list[DriveItem]:
         """Search by halves if Drive does not know one of the folders, as it refuses the whole search then."""
@@ -141,11 +143,9 @@ class DriveFileListing:
         return items, await self.tree_loader.load_ancestors(items) if self.with_tree else None
 
 
-def drop_seen_items(items: Sequence[DriveItem], seen: set[str]) -> list[DriveItem]:
-    """Return each item once, and add its id to `seen`: an item that moves meanwhile shows up on two pages."""
-    fresh = {item["id"]: item for item in items if item["id"] not in seen}
-    seen |= fresh.keys()
-    return list(fresh.values())
+def drop_seen_items(items: Sequence[DriveItem], seen: Set[str]) -> dict[str, DriveItem]:
+    """Return by its id each item that was not seen before: one that moves meanwhile shows up on two pages."""
+    return {item["id"]: item for item in items if item["id"] not in seen}
 
 
 def build_path_prefixes(keys: KeyFilter, pattern: PathPattern) -> list[str]:

@@ -314,27 +314,30 @@ def open_file(root: Path, path: str) -> Iterator[int | None]:
 def open_below(root: Path, path: str, flags: int) -> Iterator[int | None]:
     """Open a file or folder part by part, so that no link on the way leads out of the root; yield None if absent."""
     parts = split_path(path) if path else ()
-    descriptors = [os.open(root, OPEN_ROOT_FLAGS)]
+    descriptor = None if parts is None else open_part_by_part(root, parts, flags)
     try:
-        yield None if parts is None or not descend_into(descriptors, parts, flags) else descriptors[-1]
+        yield descriptor
     finally:
-        for descriptor in descriptors:
+        if descriptor is not None:
             os.close(descriptor)
 
 
-def descend_into(descriptors: list[int], parts: Sequence[str], flags: int) -> bool:
-    """Append a descriptor for each part, for the caller to close whatever happens; return False where one is absent."""
-    try:
-        for position, part in enumerate(parts, start=1):
-            part_flags = flags if position == len(parts) else OPEN_FOLDER_FLAGS
-            descriptors.append(os.open(part, part_flags, dir_fd=descriptors[-1]))
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return False
-    except OSError as error:
-        if error.errno in NOT_A_FILE_ERRNOS:
-            return False
-        raise
-    return True
+def open_part_by_part(root: Path, parts: Sequence[str], flags: int) -> int | None:
+    """Open each part in the folder before it; return a descriptor of the last, None where one is absent."""
+    descriptor = os.open(root, OPEN_ROOT_FLAGS)
+    for position, part in enumerate(parts, start=1):
+        parent = descriptor
+        try:
+            descriptor = os.open(part, flags if position == len(parts) else OPEN_FOLDER_FLAGS, dir_fd=parent)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None
+        except OSError as error:
+            if error.errno in NOT_A_FILE_ERRNOS:
+                return None
+            raise
+        finally:
+            os.close(parent)
+    return descriptor
 
 
 def split_path(path: str) -> tuple[str, ...] | None:

@@ -3,7 +3,6 @@
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -153,13 +152,13 @@ def _build_write_path(path: str, row_values: Mapping[str, Value]) -> str:
 
 
 def _build_write_body(change: RowChange, operation: WriteOperation, collection: RestCollection) -> bytes | None:
-    body: dict[str, Any] = deepcopy(dict(operation.fixed))
+    body: Mapping[str, Any] = dict(operation.fixed)
     for name, field in operation.columns.items():
         if name in change.values:
-            _set_at_path(body, field.at, _encode_field(change.values[name], field))
+            body = _put_at_path(body, field.at, _encode_field(change.values[name], field))
     if operation.id:
         field = operation.columns.get(operation.id) or RequestField(at=collection.columns[operation.id].at)
-        _set_at_path(body, field.at, _add_change_mark(change, operation))
+        body = _put_at_path(body, field.at, _add_change_mark(change, operation))
     if not body:
         return None
     try:
@@ -168,11 +167,10 @@ def _build_write_body(change: RowChange, operation: WriteOperation, collection: 
         raise ChangeRejected("a value cannot be sent to the API") from None
 
 
-def _set_at_path(body: dict[str, Any], path: JsonPath, value: Any) -> None:
-    *parents, last = path
-    for step in parents:
-        body = body.setdefault(step, {})
-    body[last] = value
+def _put_at_path(body: Mapping[str, Any], path: JsonPath, value: Any) -> Mapping[str, Any]:
+    """Return the body with the value at the path."""
+    first, *rest = path
+    return {**body, first: _put_at_path(body.get(first, {}), tuple(rest), value) if rest else value}
 
 
 def _encode_field(value: Value, field: RequestField) -> Any:

@@ -119,7 +119,7 @@ class ChainedFile:
 MAX_UNAWAITED = 10_000
 """How many records that nobody waits for are kept in memory while the disk fails; more are counted and dropped."""
 
-CLOSED_MESSAGE = "the journal is closed: try again"
+CLOSED_MESSAGE = "the audit log is closed: try again"
 
 
 class AuditLogUnavailable(OnedoorError):
@@ -143,7 +143,7 @@ class AuditLog:
         self._unawaited, self._closing = 0, False
         self._lock = Lock()
         self.dropped = 0
-        self._thread = Thread(target=self._write_pending, name="onedoor-journal", daemon=True)
+        self._thread = Thread(target=self._write_pending, name="onedoor-audit", daemon=True)
         self._thread.start()
 
     async def append(self, record: AuditRecord) -> None:

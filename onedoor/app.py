@@ -76,7 +76,7 @@ CONNECT_ATTEMPTS = 5
 
 GRAPHIQL_FOLDER = Path(__file__).parent / "http" / "graphiql"
 
-# Monaco, GraphiQL's editor, writes its colours into style elements and checks questions in workers.
+# Monaco, GraphiQL's editor, writes its colours into style elements and checks queries in workers.
 GRAPHIQL_POLICY = {"style-src": "'self' 'unsafe-inline'", "worker-src": "'self'"}
 
 ASGIApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]

@@ -163,7 +163,7 @@ def leave_group_command(context: UserCommandContext, email: str, groups: Sequenc
 
 @click.group("keys")
 def key_commands() -> None:
-    """One key per person; its secret is shown once and kept nowhere."""
+    """Manage API keys: one for each person, whose secret is shown once and stored nowhere."""
 
 
 @key_commands.command("create")

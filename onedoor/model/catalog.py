@@ -127,19 +127,19 @@ class Limits:
     filter_depth_max: int = 24
     """Levels of a filter, its links, `and`, `or` and `not` counted."""
     cost_max: int = 200_000
-    """Objects that one question may return, weighed by source."""
+    """Objects that one request may return, weighed by source."""
     body_bytes: int = 1_048_576
     """The body of a request."""
     variables_depth: int = 64
     """Levels of the variables, one in another."""
     body_seconds: float = 30.0
-    """The time a body may take to come."""
+    """The time that the body of a request may take to arrive."""
     head_bytes: int = 65_536
     """A request's line and headers together."""
     head_seconds: float = 10.0
-    """The time a head may take to come."""
+    """The time that the line and headers of a request may take to arrive."""
     request_seconds: float = 10.0
-    """The time an answer may take."""
+    """The time that a request may take from its arrival to its response."""
     source_seconds: float = 2.0
     """The longest a source may take to begin its answer, and between its parts."""
     source_calls: int = 16
@@ -147,22 +147,23 @@ class Limits:
     source_queue: int = 100
     """Calls that may wait for one of those."""
     rows_read: int = 1_000_000
-    """Rows that one read of a source may give."""
+    """Rows that one read of a source may return."""
     rows_in_memory: int = 50_000
-    """Rows of one read that we finish in memory, where its source leaves steps to us; more go through the scratch
-    database."""
+    """Rows of one read that are finished in memory, where its source leaves steps to the engine; more go through the
+    scratch database."""
     cross_source_keys_max: int = 100_000
     """Keys that one read may carry from one source to another."""
     scratch_bytes: int = 268_435_456
-    """Memory of the scratch database, where rows that outgrow ours are finished; past it, it writes to its folder."""
+    """Memory of the scratch database, where rows that exceed `rows_in_memory` are finished; past it, it writes to its
+    folder."""
     scratch_disk_bytes: int = 4_294_967_296
-    """What it may write there; both are for all questions of a process together."""
+    """Bytes that the scratch database may write there; both limits hold for all requests of a process together."""
     errors_max: int = 100
-    """Errors in one reply."""
+    """Errors in one response."""
     requests_a_minute: int = 1200
     """Requests of one key."""
     failed_keys_a_minute: int = 20
-    """Failed keys of one address; a key that opens the door is served all the same."""
+    """Failed keys of one address; a valid key is served all the same."""
     connections_an_address: int = 100
     """Connections of one address at once."""
     concurrency_max: int = 200
@@ -170,11 +171,11 @@ class Limits:
     subscriptions_max: int = 10
     """Subscriptions of one WebSocket, and event streams of one key in one process."""
     connection_init_timeout: float = 10.0
-    """The time a WebSocket may take to say who it is."""
+    """The time that a WebSocket may take to authenticate."""
     heartbeat_seconds: float = 20.0
-    """How often a client that listens is sent a sign of life, and how long a WebSocket may take to return it."""
+    """How often a subscriber is sent a heartbeat, and how long a WebSocket may take to return it."""
     stalled_seconds: float = 30.0
-    """How long a client may take in nothing of what it is sent."""
+    """How long a client may read nothing of what it is sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

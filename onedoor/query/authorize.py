@@ -48,7 +48,7 @@ def authorize(
 def decide_field(schema: GraphQLSchema, policy: AccessPolicy, field: SelectedField, groups: frozenset[str]) -> Decision:
     """Return the denial of a field, by itself or by a coordinate that its arguments name, or that it is allowed.
 
-    To leave out only the denied argument would answer a wider question than was asked.
+    To leave out only the denied argument would answer a wider query than was sent.
     """
     own_decision = decide(policy, (field.parent_type, field.name), groups)
     if not own_decision.allowed:

@@ -1,1 +1,1 @@
-"""Hold rows that outgrow memory in DuckDB."""
+"""Hold rows that exceed memory in DuckDB."""

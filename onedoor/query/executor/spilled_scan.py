@@ -189,7 +189,7 @@ class SpilledScan:
             return await _read_all_rows(group_buffer.table, self.build_row_request(having))
 
     def create_group_buffer(self) -> SpillBuffer:
-        """Create the buffer for finished groups, which may outgrow memory too."""
+        """Create the buffer for finished groups, which may exceed memory too."""
         assert self.state.open_spill_table is not None
         column_types = _find_column_types(self.state, self.scan)
         return SpillBuffer(

@@ -1,1 +1,1 @@
-"""The command line."""
+"""Offer the product's commands on the command line."""

@@ -40,7 +40,7 @@ class DocumentCommandContext(Protocol):
 
 @click.group("documents")
 def documents() -> None:
-    """Documents that run by their digest."""
+    """Manage the documents that run by their digest."""
 
 
 @documents.command()

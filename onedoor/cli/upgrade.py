@@ -226,7 +226,7 @@ class SourceEdits:
         return text
 
     def _offset(self, line: int, column: int) -> int:
-        """Columns of the syntax tree are octets of UTF-8."""
+        """Return the place in the text of a column of the syntax tree, which counts octets of UTF-8."""
         lines = self.text.splitlines(keepends=True)
         return sum(map(len, lines[: line - 1])) + len(lines[line - 1].encode()[:column].decode())
 

@@ -51,7 +51,7 @@ class UserCommandContext(Protocol):
 
 @click.group("users", cls=UserCommandGroup)
 def user_commands() -> None:
-    """Who may have a key."""
+    """Manage the people who may have a key."""
 
 
 @user_commands.command("create")
@@ -92,7 +92,7 @@ def list_users_command(context: UserCommandContext) -> None:
 @click.argument("email")
 @click.pass_obj
 def deactivate_user_command(context: UserCommandContext, email: str) -> None:
-    """Shut a person out and revoke their key, within a second; what they did stays on record.
+    """Deactivate a person and revoke their key, within a second; what they did stays on record.
 
     \b
     Example:

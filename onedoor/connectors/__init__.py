@@ -1,1 +1,1 @@
-"""Everything outside: one module or folder a kind of source."""
+"""Connect to outside systems: one module or folder for each kind of source."""

@@ -1,1 +1,1 @@
-"""Answers of any size as files."""
+"""Write answers of any size to files."""

@@ -65,7 +65,7 @@ class AutomaticQueryCache:
 
 
 def trust_no_document(_: str) -> None:
-    """No document is trusted."""
+    """Return None: no document is trusted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

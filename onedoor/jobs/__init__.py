@@ -1,4 +1,4 @@
-"""The words in which a company declares its jobs: its own processes, started by people, schedules and other jobs."""
+"""Offer what a company declares its jobs with: its own processes, started by people, schedules and other jobs."""
 
 from onedoor.jobs.codecs import described
 from onedoor.jobs.context import JobContext, JobQueryFailed

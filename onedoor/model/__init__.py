@@ -1,1 +1,1 @@
-"""The catalog: schema, policy, mappings and connectors."""
+"""Model what one company serves: schema, access policy, mappings and connectors."""

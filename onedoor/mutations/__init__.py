@@ -1,4 +1,4 @@
-"""The words in which a company declares what can be changed, and how."""
+"""Offer what a company declares its mutations with: what can be changed, and how."""
 
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.model.catalog import Action, ActionCall, ActionResult

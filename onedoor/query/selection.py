@@ -203,7 +203,7 @@ class SelectedField:
 
     @property
     def children(self) -> tuple["SelectedField", ...]:
-        """What is selected of a value that can be of one type only."""
+        """The fields that are selected of a value that can be of one type only."""
         return next(iter(self.children_by_type.values()), ())
 
 

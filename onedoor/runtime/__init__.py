@@ -1,1 +1,1 @@
-"""Resilience, quotas, caches, events and concurrency."""
+"""Protect sources, keep to their quotas, cache rows, publish events and run work concurrently."""

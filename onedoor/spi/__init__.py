@@ -1,1 +1,1 @@
-"""What a connector implements."""
+"""Define what a connector implements."""

@@ -216,7 +216,7 @@ class RowWrite:
 
     @property
     def batch_key(self) -> Any:
-        """Changes with the same key can share a statement."""
+        """The key by which changes are put together that can share a statement."""
         return self.target.name, self.change.kind, frozenset(self.values)
 
 

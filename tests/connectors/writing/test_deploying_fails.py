@@ -73,3 +73,10 @@ async def test_a_refusal_names_the_source_the_status_and_the_input_field(door: D
     assert found[0] == "BAD_USER_INPUT"
     assert found[1].startswith("`github`: the API refused `commitSha` with status 422; what change `")
     assert found[1].endswith("` made of `deployment` was undone")
+
+
+async def test_a_reference_to_no_row_names_the_input_field(door: Door, hub: Hub) -> None:
+    order = {"customerId": "99999999", "status": "PAID", "placedAt": "2031-01-02T00:00:00Z", "total": "1.00"}
+    code, said = await refused(door, "createOrder", order, group="sales")
+    told("an order of nobody:", code, said)
+    assert (code, said) == ("BAD_USER_INPUT", "no row of `customer` has the key given as `customerId`")

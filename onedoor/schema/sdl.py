@@ -190,7 +190,15 @@ def _build_string(value: str) -> StringValueNode:
 
 def copy_node(node: Any, **changes: Any) -> Any:
     """Return the node with some of its members replaced."""
-    return type(node)(**{key: changes.get(key, getattr(node, key)) for key in node.keys})
+    return type(node)(**{key: changes.get(key, getattr(node, key)) for key in _list_keys(node)})
+
+
+def _list_keys(node: Any) -> tuple[str, ...]:
+    """List the members of a node, counted once a kind: graphql-core counts them anew at each look."""
+    keys = KEYS_BY_KIND.get(node.kind)
+    if keys is None:
+        keys = KEYS_BY_KIND[node.kind] = tuple(node.keys)
+    return keys
 
 
 def _build_description(text: str) -> StringValueNode | None:
@@ -198,6 +206,8 @@ def _build_description(text: str) -> StringValueNode | None:
 
 
 ROOTS = ("Query", "Mutation", "Subscription")
+
+KEYS_BY_KIND: dict[str, tuple[str, ...]] = {}
 
 MEMBER_KEYS = ("interfaces", "fields", "arguments", "values")
 
@@ -231,11 +241,17 @@ def _sort_members(node: Any) -> Any:
 
 
 def _strip_node(node: Any) -> Any:
-    changes: dict[str, Any] = {key: tuple(map(_strip_node, getattr(node, key, None) or ())) for key in MEMBER_KEYS}
-    directives = getattr(node, "directives", None) or ()
-    changes["directives"] = tuple(directive for directive in directives if not _is_named_owned(directive))
-    changes["description"] = None
-    return copy_node(node, **{key: value for key, value in changes.items() if key in node.keys})
+    keys = _list_keys(node)
+    changes: dict[str, Any] = {
+        key: tuple(map(_strip_node, getattr(node, key) or ())) for key in MEMBER_KEYS if key in keys
+    }
+    if "directives" in keys:
+        changes["directives"] = tuple(
+            directive for directive in node.directives or () if not _is_named_owned(directive)
+        )
+    if "description" in keys:
+        changes["description"] = None
+    return copy_node(node, **changes)
 
 
 def _is_directive_definition(node: Any) -> bool:

@@ -121,19 +121,19 @@ async def work(folder: Path, id: str, format: Format) -> None:
 def run(folder: Path, id: str, format: Format, processes: int, killed: bool) -> Took:
     """`killed`: the first of them is, once half of the rows are durable, and another takes over."""
     began = time.perf_counter()
-    working = [_started(folder, id, format) for _ in range(processes)]
+    working = [_start_export(folder, id, format) for _ in range(processes)]
     if killed:
         _half(folder, id)
         working[0].send_signal(signal.SIGKILL)
         working[0].wait()
-        working[0] = _started(folder, id, format)
-    told = [each.communicate()[0] for each in working]
-    if any(each.returncode for each in working):
+        working[0] = _start_export(folder, id, format)
+    result = [item.communicate()[0] for item in working]
+    if any(item.returncode for item in working):
         raise SystemExit(1)
-    return Took(seconds=time.perf_counter() - began, megabytes=max(float(each) for each in told))
+    return Took(seconds=time.perf_counter() - began, megabytes=max(float(item) for item in result))
 
 
-def _started(folder: Path, id: str, format: Format) -> "subprocess.Popen[str]":
+def _start_export(folder: Path, id: str, format: Format) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "benchmarks.export", "--folder", str(folder), "--id", id, "--format", format]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
@@ -148,21 +148,21 @@ def _half(folder: Path, id: str) -> None:
 
 
 def rows(store: FolderExportStore, stated: ExportPlan) -> int:
-    return sum(part.rows for each in stated.ranges for part in store.list_parts(stated.id, each.number))
+    return sum(part.rows for range_ in stated.ranges for part in store.list_parts(stated.id, range_.number))
 
 
-def told(folder: Path, id: str) -> ExportSummary:
+def read_summary(folder: Path, id: str) -> ExportSummary:
     store = FolderExportStore(folder / "exports")
     stated = store.load_plan(id)
     assert stated is not None
     return summarize_export(store, stated)
 
 
-def ids(folder: Path, made: ExportSummary) -> Iterator[int]:
+def ids(folder: Path, summary: ExportSummary) -> Iterator[int]:
     """Every id in the files, in order; one part in memory at a time."""
-    for file in made.files:
-        for part in (each for each in file.parts if each.rows):
-            path = folder / "exports" / made.id / f"range-{part.range_number:04}" / f"part-{part.number:05}"
+    for file in summary.files:
+        for part in (item for item in file.parts if item.rows):
+            path = folder / "exports" / summary.id / f"range-{part.range_number:04}" / f"part-{part.number:05}"
             if hashlib.sha256(path.read_bytes()).hexdigest() != part.sha256:
                 raise SystemExit("a part is not what was written")
             yield from _column(path, file.name, head=(part.range_number, part.number) == (1, 1))
@@ -171,28 +171,28 @@ def ids(folder: Path, made: ExportSummary) -> Iterator[int]:
 def _column(path: Path, name: str, head: bool) -> Sequence[int]:
     if name.endswith("csv"):
         reading = pyarrow.csv.ReadOptions(autogenerate_column_names=True, skip_rows=int(head))
-        found = pyarrow.csv.read_csv(path, read_options=reading)["f0"]
+        result = pyarrow.csv.read_csv(path, read_options=reading)["f0"]
     elif name.endswith("jsonl"):
-        found = pyarrow.json.read_json(path)["id"]
+        result = pyarrow.json.read_json(path)["id"]
     elif name.endswith("parquet"):
-        found = pyarrow.parquet.read_table(path, columns=["id"])["id"]
+        result = pyarrow.parquet.read_table(path, columns=["id"])["id"]
     else:
-        found = pyarrow.ipc.open_file(path).read_all()["id"]
-    whole: list[int] = pc.cast(found, "int64").to_pylist()
+        result = pyarrow.ipc.open_file(path).read_all()["id"]
+    whole: list[int] = pc.cast(result, "int64").to_pylist()
     return whole
 
 
-def measured(folder: Path, count: int, formats: Sequence[Format], processes: int) -> None:
+def print_measurements(folder: Path, count: int, formats: Sequence[Format], processes: int) -> None:
     print("| export | rows | seconds | rows a second | peak memory |\n|---|--:|--:|--:|--:|", flush=True)
-    for at, format in enumerate(formats):
+    for index, format in enumerate(formats):
         ways = [(str(format), 1, False)]
-        if at == 0:
+        if index == 0:
             ways.append((f"{format}, {processes} processes", processes, False))
             ways.append((f"{format}, killed halfway and taken up again", 1, True))
         for name, working, killed in ways:
             id = f"{format.lower()}-{working}-{int(killed)}"
             took = run(folder, id, format, working, killed)
-            if any(a != b for a, b in zip(ids(folder, told(folder, id)), range(1, count + 1), strict=True)):
+            if any(a != b for a, b in zip(ids(folder, read_summary(folder, id)), range(1, count + 1), strict=True)):
                 raise SystemExit("rows were lost or doubled")
             speed = f"{count / took.seconds:,.0f}"
             print(f"| {name} | {count:,} | {took.seconds:.1f} | {speed} | {took.megabytes:.0f} MB |", flush=True)
@@ -206,17 +206,17 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--id", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
-    formats = [Format(each) for each in chosen.format] or list(Format)
+    formats = [Format(item) for item in chosen.format] or list(Format)
     if chosen.folder is not None:
         asyncio.run(work(chosen.folder, chosen.id, formats[0]))
         return
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
-        for each in ("journal", "exports"):
-            (folder / each).mkdir()
+    with tempfile.TemporaryDirectory() as directory:
+        folder = Path(directory)
+        for name in ("journal", "exports"):
+            (folder / name).mkdir()
         with closing(sqlite3.connect(folder / "database.sqlite")) as database:
             database.executescript("PRAGMA journal_mode = OFF;" + TABLE.format(rows=chosen.rows))
-        measured(folder, chosen.rows, formats, chosen.processes)
+        print_measurements(folder, chosen.rows, formats, chosen.processes)
 
 
 if __name__ == "__main__":

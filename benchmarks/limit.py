@@ -116,8 +116,8 @@ class Limit:
 
     def posts(self, upstream: str) -> Answer:
         async def answer(_: str) -> bytes:
-            posts = await self.asked(f"{upstream}/posts?sort=id&limit=20")
-            users = await self.known(upstream, {post["userId"] for post in posts})
+            posts = await self.fetch_json(f"{upstream}/posts?sort=id&limit=20")
+            users = await self.fetch_users(upstream, {post["userId"] for post in posts})
             listed = [{"id": str(post["id"]), "title": post["title"], "user": users[post["userId"]]} for post in posts]
             return orjson.dumps({"data": {"posts": listed}})
 
@@ -125,15 +125,15 @@ class Limit:
 
     async def users(self, _: str) -> bytes:
         rows = await self.fetched(CUSTOMERS)
-        users = await self.known(os.environ["FORUM"], {user for _, _, user in rows})
+        users = await self.fetch_users(os.environ["FORUM"], {user for _, _, user in rows})
         listed = [{"id": str(id), "name": name, "user": users[user]} for id, name, user in rows]
         return orjson.dumps({"data": {"customers": listed}})
 
-    async def known(self, upstream: str, ids: set[int]) -> dict[int, dict[str, Any]]:
-        users = await self.asked(f"{upstream}/users?id={','.join(map(str, ids))}")
+    async def fetch_users(self, upstream: str, ids: set[int]) -> dict[int, dict[str, Any]]:
+        users = await self.fetch_json(f"{upstream}/users?id={','.join(map(str, ids))}")
         return {user["id"]: {"id": str(user["id"]), "name": user["name"], "email": user["email"]} for user in users}
 
-    async def asked(self, url: str) -> Any:
+    async def fetch_json(self, url: str) -> Any:
         async with self.session.get(url) as answer:
             return orjson.loads(await answer.read())
 

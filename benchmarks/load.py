@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.servers import NotRunning
-from benchmarks.sides import Asked, Side
+from benchmarks.sides import HttpRequest, Side
 from demo.servers.run import ROOT
 
 SCRIPT = ROOT / "benchmarks/load.lua"
@@ -32,40 +32,42 @@ class Load:
 
 def generator() -> str:
     """Return the path of wrk. Raises NoGenerator."""
-    found = shutil.which("wrk")
-    if found is None:
+    result = shutil.which("wrk")
+    if result is None:
         raise NoGenerator("the load comes from `wrk`, which is not installed: `apt-get install wrk` on Debian")
-    return found
+    return result
 
 
-def load(side: Side, asked: Sequence[Asked], *, seconds: float, connections: int = CONNECTIONS) -> Load:
+def load(side: Side, requests: Sequence[HttpRequest], *, seconds: float, connections: int = CONNECTIONS) -> Load:
     """Longer than was wished where no answer came in that time. Raises NotRunning when any answer is not 200."""
     headers = [word for name, value in side.headers.items() for word in ("-H", f"{name}: {value}")]
     with tempfile.NamedTemporaryFile("w", suffix=".requests") as file:
-        file.writelines(f"{each.method}\t{each.path}\t{each.body}\n" for each in asked)
+        file.writelines(
+            f"{scan_request.method}\t{scan_request.path}\t{scan_request.body}\n" for scan_request in requests
+        )
         file.flush()
         words = (f"-c{connections}", *headers, "-s", str(SCRIPT), side.server.url, "--", file.name)
-        found = None
-        while found is None:
-            found = figures(side.name, said(f"-d{max(1, round(seconds))}s", *words))
+        figures_line = None
+        while figures_line is None:
+            figures_line = figures(side.name, run_wrk(f"-d{max(1, round(seconds))}s", *words))
             seconds *= 2
-            if found is None and seconds > LONGEST:
+            if figures_line is None and seconds > LONGEST:
                 raise NotRunning(f"`{side.name}` gave no answer within {LONGEST:g} s under load")
-    return found
+    return figures_line
 
 
-def said(*words: str) -> str:
+def run_wrk(*words: str) -> str:
     """Run one process of wrk with one thread and return what it prints."""
     command = (generator(), "-t1", "--timeout", f"{LONGEST:g}s", *words)
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
-def figures(name: str, said: str) -> Load | None:
+def figures(name: str, output: str) -> Load | None:
     """None: there was no answer at all."""
-    found = [line.split()[1:] for line in said.splitlines() if line.startswith("figures ")]
-    if not found:
+    results = [line.split()[1:] for line in output.splitlines() if line.startswith("figures ")]
+    if not results:
         raise NotRunning(f"wrk said nothing of `{name}`")
-    requests, duration, median, p99, failed = map(int, found[0])
+    requests, duration, median, p99, failed = map(int, results[0])
     if failed and requests:
         raise NotRunning(f"`{name}` failed {failed} of {requests} requests under load")
     if not requests:

@@ -13,7 +13,7 @@ from benchmarks import onedoor
 from benchmarks.load import load
 from benchmarks.questions import QUESTIONS, ROWS, flat
 from benchmarks.servers import NotRunning, Server, start
-from benchmarks.sides import ONEDOOR, Asked, Side, graphql, requests
+from benchmarks.sides import ONEDOOR, HttpRequest, Side, graphql, requests
 from onedoor.schema.reader import read_shapes
 
 DOCUMENTS = 100
@@ -43,22 +43,22 @@ def rss(server: Server) -> float | None:
 
 def by_rows(sides: list[Side], seconds: float) -> dict[str, dict[int, float]]:
     """By side and number of rows, the median milliseconds of one answer at one connection."""
-    found: dict[str, dict[int, float]] = {each.name: {} for each in sides}
+    results: dict[str, dict[int, float]] = {item.name: {} for item in sides}
     for rows in ROWS:
         for side in sides:
-            asked = requests(side.name, flat(rows))
-            found[side.name][rows] = load(side, asked, seconds=seconds, connections=1).median
-    return found
+            queries = requests(side.name, flat(rows))
+            results[side.name][rows] = load(side, queries, seconds=seconds, connections=1).median
+    return results
 
 
-def compiled(side: Side) -> float:
+def measure_compilation(side: Side) -> float:
     """Milliseconds that a document of fifty fields takes longer at its first time than at its second."""
     first, second = [], []
     connection = http.client.HTTPConnection(urlsplit(side.server.url).netloc, timeout=20)
     for number in range(DOCUMENTS):
-        asked = graphql(document(f"unseen{number}"), {})
-        first.append(timed(connection, side, asked))
-        second.append(timed(connection, side, asked))
+        request = graphql(document(f"unseen{number}"), {})
+        first.append(timed(connection, side, request))
+        second.append(timed(connection, side, request))
     connection.close()
     return (median(first) - median(second)) * 1000
 
@@ -72,9 +72,9 @@ def document(name: str) -> str:
     return f"query {name} {{ customer(id: 7) {{ {columns} {' '.join(copies)} {orders} {product} }} }}"
 
 
-def timed(connection: http.client.HTTPConnection, side: Side, asked: Asked) -> float:
+def timed(connection: http.client.HTTPConnection, side: Side, request: HttpRequest) -> float:
     started = time.perf_counter()
-    connection.request(asked.method, asked.path, asked.body.encode(), dict(side.headers))
+    connection.request(request.method, request.path, request.body.encode(), dict(side.headers))
     reply = connection.getresponse()
     body = reply.read()
     took = time.perf_counter() - started
@@ -84,22 +84,26 @@ def timed(connection: http.client.HTTPConnection, side: Side, asked: Asked) -> f
 
 
 def by_types(folder: Path, key: str, environment: Mapping[str, str], seconds: float) -> Iterator[Typed]:
-    """Two doors side by side, one with a large schema; their rounds interleave."""
-    written = len(read_shapes(onedoor.load_schema_modules()).types) - 1
+    """Two servers side by side, one with a large schema; their rounds interleave."""
+    type_count = len(read_shapes(onedoor.load_schema_modules()).types) - 1
     with ExitStack() as stack:
-        doors = {types: door(stack, folder, key, environment, "--types", str(types - written)) for types in TYPES}
-        asked = {each.name: requests(ONEDOOR, each) for each in QUESTIONS if each.name in ("one", "music")}
-        took: dict[tuple[int, str], list[float]] = {(types, name): [] for types in TYPES for name in asked}
+        servers = {
+            types: start_server(stack, folder, key, environment, "--types", str(types - type_count)) for types in TYPES
+        }
+        queries = {
+            question.name: requests(ONEDOOR, question) for question in QUESTIONS if question.name in ("one", "music")
+        }
+        took: dict[tuple[int, str], list[float]] = {(types, name): [] for types in TYPES for name in queries}
         for _ in range(ROUNDS):
             for types, name in took:
-                found = load(doors[types], asked[name], seconds=seconds, connections=1)
-                took[types, name].append(found.median)
-        for types, each in doors.items():
+                result = load(servers[types], queries[name], seconds=seconds, connections=1)
+                took[types, name].append(result.median)
+        for types, server in servers.items():
             one, music = (median(took[types, name]) for name in ("one", "music"))
-            yield Typed(types=types, one=one, music=music, first=compiled(each))
+            yield Typed(types=types, one=one, music=music, first=measure_compilation(server))
 
 
-def door(stack: ExitStack, folder: Path, key: str, environment: Mapping[str, str], *words: str) -> Side:
+def start_server(stack: ExitStack, folder: Path, key: str, environment: Mapping[str, str], *words: str) -> Side:
     """Onedoor, with everything on."""
     config = str(folder / "onedoor.toml")
     server = start(stack, "benchmarks.onedoor", "--config", config, *words, environment=environment)

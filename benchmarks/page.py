@@ -24,7 +24,7 @@ def row(question: Question, rounds: list[dict[str, Load]] | str) -> str:
     wanted = goal(question.of_limit), goal(question.times_by_hand)
     if isinstance(rounds, str):
         return line(question.title, "-", wanted[0], "-", wanted[1], rounds.replace("|", " "), "-", "-", "-", "-")
-    ours, hand, limit = ([each[name] for each in rounds] for name in (ONEDOOR, BY_HAND, LIMIT))
+    ours, hand, limit = ([round_[name] for round_ in rounds] for name in (ONEDOOR, BY_HAND, LIMIT))
     return line(
         question.title,
         spread([one.per_second / other.per_second for one, other in zip(ours, limit, strict=True)]),
@@ -32,8 +32,8 @@ def row(question: Question, rounds: list[dict[str, Load]] | str) -> str:
         spread([one.per_second / other.per_second for one, other in zip(ours, hand, strict=True)]),
         wanted[1],
         *(rate(side) for side in (ours, hand, limit)),
-        f"{median(each.median for each in ours):.2f}",
-        spread([each.p99 / each.median for each in ours]),
+        f"{median(item.median for item in ours):.2f}",
+        spread([item.p99 / item.median for item in ours]),
     )
 
 
@@ -51,8 +51,8 @@ def spread(values: list[float]) -> str:
 
 
 def rate(loads: list[Load]) -> str:
-    found = median(each.per_second for each in loads)
-    return f"{found:,.0f}" if found >= 10 else f"{found:.1f}"
+    result = median(load.per_second for load in loads)
+    return f"{result:,.0f}" if result >= 10 else f"{result:.1f}"
 
 
 def beside(
@@ -67,13 +67,16 @@ def beside(
             line("resident memory of Onedoor after the load", held, f"under {MEMORY_MB} MB"),
             line("a first-time document of 50 fields, compiled", f"{first:.1f} ms", f"under {FIRST_MS} ms"),
             "",
-            line("milliseconds of one answer, one connection", *(f"{each:,} rows" for each in ROWS)),
+            line("milliseconds of one answer, one connection", *(f"{row:,} rows" for row in ROWS)),
             "|---|" + "--:|" * len(ROWS),
-            *(line(each.name, *(f"{rows[each.name][count]:.2f}" for count in ROWS)) for each in sides),
+            *(line(side.name, *(f"{rows[side.name][count]:.2f}" for count in ROWS)) for side in sides),
             "",
             "| types in the schema | one row by id, ms | artists, ms | first-time document, ms |",
             "|--:|--:|--:|--:|",
-            *(line(str(each.types), f"{each.one:.2f}", f"{each.music:.2f}", f"{each.first:.1f}") for each in types),
+            *(
+                line(str(type_.types), f"{type_.one:.2f}", f"{type_.music:.2f}", f"{type_.first:.1f}")
+                for type_ in types
+            ),
         )
     )
 

@@ -23,7 +23,7 @@ TRANSPARENT = ("nodes", "aggregate")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class HttpRequest:
     """One request; no body: an empty text."""
 
     method: str
@@ -44,20 +44,20 @@ class NotAnswered(Exception):
     """One did not answer, or another way than the rest."""
 
 
-def requests(name: str, question: Question) -> list[Asked]:
+def requests(name: str, question: Question) -> list[HttpRequest]:
     """Build the requests of the load for one of the three sides."""
     if name == LIMIT:
-        return [Asked(method="GET", path=f"/{question.name}?{variable(each)}") for each in question.variables]
+        return [HttpRequest(method="GET", path=f"/{question.name}?{variable(item)}") for item in question.variables]
     document = question.onedoor if name == ONEDOOR else question.by_hand
-    return [graphql(document, each) for each in question.variables]
+    return [graphql(document, item) for item in question.variables]
 
 
 def variable(variables: Mapping[str, Any]) -> str:
     return "".join(str(value) for value in variables.values())
 
 
-def graphql(document: str, variables: Mapping[str, Any]) -> Asked:
-    return Asked(method="POST", path="/graphql", body=json.dumps({"query": document, "variables": variables}))
+def graphql(document: str, variables: Mapping[str, Any]) -> HttpRequest:
+    return HttpRequest(method="POST", path="/graphql", body=json.dumps({"query": document, "variables": variables}))
 
 
 def equal(sides: list[Side], question: Question) -> dict[str, float]:
@@ -69,9 +69,9 @@ def equal(sides: list[Side], question: Question) -> dict[str, float]:
     for place in range(COMPARED):
         answers: dict[str, Any] = {}
         for side in sides:
-            asked = requests(side.name, question)
+            sent = requests(side.name, question)
             started = time.perf_counter()
-            answers[side.name] = shown(answer(side, asked[place % len(asked)]))
+            answers[side.name] = normalize(answer(side, sent[place % len(sent)]))
             took[side.name] = time.perf_counter() - started
         for name, found in answers.items():
             if found != answers[LIMIT]:
@@ -79,27 +79,27 @@ def equal(sides: list[Side], question: Question) -> dict[str, float]:
     return took
 
 
-def answer(side: Side, asked: Asked) -> Any:
+def answer(side: Side, request: HttpRequest) -> Any:
     """Return the data of one reply. Raises NotAnswered."""
     connection = http.client.HTTPConnection(urlsplit(side.server.url).netloc, timeout=20)
-    connection.request(asked.method, asked.path, asked.body.encode() or None, dict(side.headers))
+    connection.request(request.method, request.path, request.body.encode() or None, dict(side.headers))
     reply = connection.getresponse()
     body = reply.read()
     connection.close()
-    told = json.loads(body) if reply.status in (200, 400) else {}
-    if told.get("data") is None or told.get("errors"):
+    data = json.loads(body) if reply.status in (200, 400) else {}
+    if data.get("data") is None or data.get("errors"):
         raise NotAnswered(f"{side.name} answered {reply.status}: {body[:SHOWN].decode('utf-8', 'replace')}")
-    return told["data"]
+    return data["data"]
 
 
-def shown(found: Any) -> Any:
+def normalize(found: Any) -> Any:
     """Normalize an answer: plain lists, times in UTC."""
     if isinstance(found, dict):
         if len(found) == 1 and next(iter(found)) in TRANSPARENT:
-            return shown(next(iter(found.values())))
-        return {name: shown(value) for name, value in found.items()}
+            return normalize(next(iter(found.values())))
+        return {name: normalize(value) for name, value in found.items()}
     if isinstance(found, list):
-        return [shown(each) for each in found]
+        return [normalize(item) for item in found]
     if isinstance(found, str) and MOMENT.fullmatch(found):
         return datetime.fromisoformat(found)
     return found
@@ -109,7 +109,7 @@ def difference(one: Any, other: Any, at: str = "data") -> str:
     """Return the first place where two answers differ."""
     if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
         return next(
-            (difference(one[each], other[each], f"{at}.{each}") for each in one if one[each] != other[each]), at
+            (difference(one[item], other[item], f"{at}.{item}") for item in one if one[item] != other[item]), at
         )
     if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         pairs = enumerate(zip(one, other, strict=True))

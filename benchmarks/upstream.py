@@ -49,7 +49,7 @@ def posts(query: dict[str, list[str]]) -> list[bytes]:
 def users(query: dict[str, list[str]]) -> list[bytes]:
     if "id" not in query:
         return list(USER_BY_ID.values())
-    return [USER_BY_ID[each] for each in query["id"][0].split(",") if each in USER_BY_ID]
+    return [USER_BY_ID[part] for part in query["id"][0].split(",") if part in USER_BY_ID]
 
 
 LISTS = {"/posts": posts, "/users": users}

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from demo.data.files import FOLDER_NAME, write_folder
 from demo.data.seed_sql import SeedRefused, seed
 from demo.run import INTERNAL_FILE, PEOPLE, SECRETS, Unusable, keys, load_app, load_pepper, lock_folder, settings
-from demo.servers.run import HOST, NAMES, NotReady, Running, accepts, address, starting, wait_ready
+from demo.servers.run import HOST, NAMES, NotReady, RunningServers, accepts, address, starting, wait_ready
 from onedoor.config import load_settings
 from onedoor.errors import ConfigurationError
 from onedoor.http.server import require_free_port, run_server
@@ -28,7 +28,7 @@ PEPPER = "ONEDOOR_PEPPER"
 
 def main() -> None:
     """Exit with status 2 and one sentence if the demo cannot start."""
-    parser = argparse.ArgumentParser(prog="python -m demo", description="Acme Inc. behind one door.")
+    parser = argparse.ArgumentParser(prog="python -m demo", description="Run Acme Inc. behind one GraphQL server.")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--folder", type=Path, default=Path(".demo"), help="where the demo keeps its state")
     parser.add_argument("--scale", type=float, default=1.0, help="1: the whole company; 0.01: a hundredth of it")
@@ -58,10 +58,10 @@ def run(port: int, folder: Path, scale: float, workers: int) -> None:
         os.environ.update({**SECRETS, PEPPER: load_pepper(folder), CONFIG: str(folder / "onedoor.toml")})
         running = stack.enter_context(starting(scale=scale))
         write_sources(folder, scale)
-        made = issue_keys(folder)
+        result = issue_keys(folder)
         wait_ready(running)
         write_settings(port, folder, running)
-        words = build_welcome(port, folder, running, made)
+        words = build_welcome(port, folder, running, result)
         Thread(target=print_when_open, args=(port, words), daemon=True).start()
         run_server(load_app, HOST, port, load_settings(folder / "onedoor.toml").limits, workers)
 
@@ -84,7 +84,7 @@ def issue_keys(folder: Path) -> Mapping[str, str]:
             raise ConfigurationError(f"the state in `{folder}` did not answer; stop what else uses it") from reason
 
 
-def write_settings(port: int, folder: Path, running: Running) -> None:
+def write_settings(port: int, folder: Path, running: RunningServers) -> None:
     addresses = {name: address(running, name) for name in NAMES}
     (folder / "onedoor.toml").write_text(settings(folder=folder, port=port, addresses=addresses), encoding="utf-8")
 
@@ -96,10 +96,10 @@ def print_when_open(port: int, words: str) -> None:
     print(words, flush=True)
 
 
-def build_welcome(port: int, folder: Path, running: Running, made: Mapping[str, str]) -> str:
+def build_welcome(port: int, folder: Path, running: RunningServers, issued_keys: Mapping[str, str]) -> str:
     places = [f"  {name:<12}{HOST}:{running.ports[name]}" for name in NAMES]
     asking = [
-        f"{person.group} - {person.first_name} {person.last_name}\n  {made[person.group]}\n  {person.question}\n"
+        f"{person.group} - {person.first_name} {person.last_name}\n  {issued_keys[person.group]}\n  {person.question}\n"
         for person in PEOPLE
     ]
     return "\n".join(

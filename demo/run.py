@@ -14,8 +14,8 @@ from typing import Any
 
 from auth import users
 from auth.policy import EVERYONE
-from demo.data.business import HEADS, employees
 from demo.data.files import FOLDER_NAME, FOLDER_PATTERN, get_drive_subject
+from demo.data.operations import HEADS, employees
 from demo.servers import directory
 from demo.servers.azure.app import BLOB_ACCOUNT, CONTAINER, FILES_ACCOUNT, SHARE
 from demo.servers.drive.auth import build_service_account

@@ -1,4 +1,4 @@
-"""Acme at 1/100 in memory: every collection with the promises of its real source, or with none at all."""
+"""Build Acme at 1/100 in memory, with the capabilities of its real sources or with none."""
 
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from graphql import GraphQLSchema
 from auth.authentication import Principal
 from auth.policy import AccessPolicy, Groups
 from demo import run as demo_run
-from demo.data import activity, business, files
+from demo.data import activity, business, files, operations
 from demo.data.activity import write_log
 from demo.data.business import tables
 from demo.data.files import FOLDER_PATTERN as SHELF_PATTERN
@@ -48,15 +48,15 @@ from onedoor.schema.builder import build_document, build_schema_and_policy, comp
 from onedoor.spi.capabilities import Capabilities, Column, ColumnType
 from onedoor.spi.connector import Connector
 from onedoor.spi.predicates import Op, Row
-from tests import changed, insides, watched
+from tests import change_history, file_contents, monitoring
 
 ROOT = Path(__file__).parents[1]
 GROUPS = Groups.load(ROOT / "groups.toml")
 GROUP_NAMES = GROUPS.names
 SCALE = Fraction(1, 100)
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
-UNCOUNTED = Limits(requests_a_minute=10**6, failed_keys_a_minute=10**6, concurrency_max=10**6)
-"""Limits for doors whose tests ask more than a person would."""
+UNLIMITED_RATES = Limits(requests_a_minute=10**6, failed_keys_a_minute=10**6, concurrency_max=10**6)
+"""Limits for servers whose tests send more requests than a person would."""
 
 TEXT, INTEGER, DECIMAL, BOOLEAN, DATE, TIME = (
     ColumnType.TEXT,
@@ -201,8 +201,10 @@ def sources() -> Mapping[str, MemoryConnector]:
     warehoused = {
         name: MemoryCollection(capabilities=sql(WAREHOUSE[name], LIKE, 1000), rows=rows) for name, rows in usage.items()
     }
-    objects = _store(FILES, [_file(each) for each in files.files(SCALE)])
-    papers = _store(SHELF, [_paper(each) for each in files.folder_files(SCALE) if each.text])
+    objects = _build_store(FILES, [_file_row(file) for file in files.files(SCALE)])
+    papers = _build_store(
+        SHELF, [_folder_row(folder_file) for folder_file in files.folder_files(SCALE) if folder_file.text]
+    )
     return {
         "internal": MemoryConnector(internal),
         "snowflake": MemoryConnector(warehoused),
@@ -212,8 +214,8 @@ def sources() -> Mapping[str, MemoryConnector]:
         "azure_files": MemoryConnector(_azure(files.share_files(SCALE))),
         "azure_blob": MemoryConnector(_azure(files.container_files(SCALE))),
         "drive": MemoryConnector(_drive()),
-        "prometheus": watched.prometheus(SCALE),
-        "datadog": watched.datadog(SCALE),
+        "prometheus": monitoring.build_prometheus(SCALE),
+        "datadog": monitoring.build_datadog(SCALE),
         "github": MemoryConnector(_github()),
         "directory": MemoryConnector(_directory()),
     }
@@ -223,47 +225,52 @@ def _directory() -> Mapping[str, MemoryCollection]:
     """With the promises of what the demo's settings declare."""
     declared = parse_graphql_collections(tomllib.loads(build_settings(""))["sources"]["directory"]["collections"])
     rows: Mapping[str, list[Row]] = {
-        "office": [(each.id, each.name, each.street, each.city, each.country) for each in business.OFFICES],
-        "desk": [(each.id, each.label, each.floor, each.office, each.employee) for each in business.desks(SCALE)],
+        "office": [
+            (office.id, office.name, office.street, office.city, office.country) for office in operations.OFFICES
+        ],
+        "desk": [(desk.id, desk.label, desk.floor, desk.office, desk.employee) for desk in operations.desks(SCALE)],
         "shift": [
-            (each.id, each.service, each.level, each.employee, each.starts, each.ends)
-            for each in business.shifts(SCALE)
+            (shift.id, shift.service, shift.level, shift.employee, shift.starts, shift.ends)
+            for shift in operations.shifts(SCALE)
         ],
     }
     return {
-        name: MemoryCollection(capabilities=build_graphql_capabilities(declared[name]), rows=each)
-        for name, each in rows.items()
+        name: MemoryCollection(capabilities=build_graphql_capabilities(declared[name]), rows=row)
+        for name, row in rows.items()
     }
 
 
-def _store(kinds: Mapping[str, ColumnType], rows: Sequence[Row]) -> Mapping[str, MemoryCollection]:
+def _build_store(kinds: Mapping[str, ColumnType], rows: Sequence[Row]) -> Mapping[str, MemoryCollection]:
     files = MemoryCollection(capabilities=by_keys(kinds, ("customer_id",), ("id",)), rows=tuple(rows))
-    return {"files": files, **insides.inside(row[0] for row in rows)}
+    return {"files": files, **file_contents.content_collections(row[0] for row in rows)}
 
 
-def _file(file: files.BucketFile) -> Row:
+def _file_row(file: files.BucketFile) -> Row:
     _, customer, folder, name = file.key.split("/")
     media = files.get_content_type(file.key).partition(";")[0]
     size, version = len(file.body), f"{len(file.body):x}"
     return file.key, file.key, name, size, media, file.modified, version, int(customer), folder
 
 
-def _paper(paper: files.FolderFile) -> Row:
+def _folder_row(paper: files.FolderFile) -> Row:
     """Not of tables, whose size depends on what writes them."""
     name, size = paper.path.rpartition("/")[2], len(paper.text.encode())
-    said = compile_pattern(SHELF_PATTERN).match(paper.path) or {}
+    path_values = compile_pattern(SHELF_PATTERN).match(paper.path) or {}
     media, version = guess_media_type(name), f"{size:x}"
-    places = said.get("customer_id"), said.get("folder")
+    places = path_values.get("customer_id"), path_values.get("folder")
     return paper.path, paper.path, name, size, media, paper.modified, version, *places
 
 
 def _azure(kept: Iterable[files.AzureFile]) -> Mapping[str, MemoryCollection]:
     can = by_keys(STORED, ("id",), ("customer_id",), ("customer_id", "kind"))
-    rows = tuple(map(_stored, kept))
-    return {"files": MemoryCollection(capabilities=can, rows=rows), **insides.inside(row[0] for row in rows)}
+    rows = tuple(map(_azure_row, kept))
+    return {
+        "files": MemoryCollection(capabilities=can, rows=rows),
+        **file_contents.content_collections(row[0] for row in rows),
+    }
 
 
-def _stored(kept: files.AzureFile) -> Row:
+def _azure_row(kept: files.AzureFile) -> Row:
     values = PATTERN.match(kept.path) or {}
     return (
         kept.path, kept.path, kept.path.rpartition("/")[2], len(kept.body), kept.content_type, kept.modified,
@@ -274,14 +281,20 @@ def _stored(kept: files.AzureFile) -> Row:
 def _slack() -> Mapping[str, MemoryCollection]:
     everyone = activity.users(SCALE)
     rooms = activity.channels(SCALE)
-    said = activity.messages(SCALE)
+    result = activity.messages(SCALE)
     users = [
         (u.id, u.name, f"{u.first_name} {u.last_name}", u.email, u.title or None, u.email is None, False)
         for u in everyone
     ]
     channels = [(c.id, c.name, c.topic, None, c.created, False, len(c.members), _customer(c.name)) for c in rooms]
-    tops = [(m.channel, m.ts, m.user, *_said(m.text), _sent(m.ts)) for m in said if m.thread is None]
-    replies = [(m.channel, m.thread, m.ts, m.user, *_said(m.text), _sent(m.ts)) for m in said if m.thread is not None]
+    tops = [
+        (m.channel, m.ts, m.user, *_format_text(m.text), _parse_timestamp(m.ts)) for m in result if m.thread is None
+    ]
+    replies = [
+        (m.channel, m.thread, m.ts, m.user, *_format_text(m.text), _parse_timestamp(m.ts))
+        for m in result
+        if m.thread is not None
+    ]
     return {
         "users": MemoryCollection(capabilities=by_keys(SLACK["users"], ("id",), ("email",)), rows=users),
         "channels": MemoryCollection(capabilities=by_keys(SLACK["channels"], ("id",)), rows=channels),
@@ -295,25 +308,27 @@ def _slack() -> Mapping[str, MemoryCollection]:
     }
 
 
-def _said(text: str) -> tuple[str, str, str]:
+def _format_text(text: str) -> tuple[str, str, str]:
     return text, unescape_text(text), compute_message_version(text)
 
 
 def _drive() -> Mapping[str, MemoryCollection]:
-    known = {each.id: each for each in files.documents(SCALE)}
-    kept = {id: each for id, each in known.items() if not each.trashed and each.drive is None}
-    folders = {id: each for id, each in kept.items() if each.content_type == files.FOLDER}
-    papers = [_document(each, known) for id, each in kept.items() if id not in folders]
+    known = {document.id: document for document in files.documents(SCALE)}
+    kept = {id: item for id, item in known.items() if not item.trashed and item.drive is None}
+    folders = {id: item for id, item in kept.items() if item.content_type == files.FOLDER}
+    papers = [_document(item, known) for id, item in kept.items() if id not in folders]
     grants = [
         (id, files.build_share_id(share), share.kind, share.role, share.to if share.kind in ("user", "group") else None)
-        for id, each in kept.items()
-        for share in files.list_shares(each, known)
+        for id, item in kept.items()
+        for share in files.list_shares(item, known)
     ]
     searched = by_keys(DRIVE["files"], ("id",), ("parent_id",), ("owner_email",), ("customer_id",))
-    columns = {name: replace(each, filters=SEARCHED.get(name, frozenset())) for name, each in searched.columns.items()}
-    placed = [(id, each.name, each.parent, _path(each, known)) for id, each in folders.items()]
+    columns = {
+        name: replace(column, filters=SEARCHED.get(name, frozenset())) for name, column in searched.columns.items()
+    }
+    placed = [(id, folder.name, folder.parent, _path(folder, known)) for id, folder in folders.items()]
     return {
-        **insides.inside(row[0] for row in papers),
+        **file_contents.content_collections(row[0] for row in papers),
         "files": MemoryCollection(capabilities=replace(searched, columns=columns), rows=papers),
         "folders": MemoryCollection(capabilities=by_keys(DRIVE["folders"], ("id",), ("parent_id",)), rows=placed),
         "permissions": MemoryCollection(
@@ -332,33 +347,33 @@ def _drive() -> Mapping[str, MemoryCollection]:
 def _hits(text: str, files: Sequence[Row], kept: Mapping[str, files.Document]) -> Iterator[Row]:
     """As the demo's server finds them."""
     search = f"fullText contains '{text}'"
-    found, order = match_text(f"'{text}'"), compile_relevance(search)
+    matches, order = match_text(f"'{text}'"), compile_relevance(search)
     assert order is not None  # INVARIANT: the search looks at what files say
-    rows = sorted((row for row in files if found(kept[row[0]])), key=lambda row: order(kept[row[0]]))
+    rows = sorted((row for row in files if matches(kept[row[0]])), key=lambda row: order(kept[row[0]]))
     for rank, row in enumerate(rows, start=1):
         yield text, row[0], rank, row[2], row[4], row[5], row[9]
 
 
-def _document(each: files.Document, known: Mapping[str, files.Document]) -> Row:
-    path, own = _path(each, known), each.content_type.startswith(files.GOOGLE_MEDIA_TYPE_PREFIX)
+def _document(document: files.Document, known: Mapping[str, files.Document]) -> Row:
+    path, own = _path(document, known), document.content_type.startswith(files.GOOGLE_MEDIA_TYPE_PREFIX)
     customer = int(path.split("/")[1].split(" ")[0]) if path.startswith("Customers/") else None
-    link = f"https://drive.google.com/file/d/{each.id}/view?usp=drivesdk"
+    link = f"https://drive.google.com/file/d/{document.id}/view?usp=drivesdk"
     return (
-        each.id, path, each.name, None if own else len(each.body), each.content_type, each.modified,
-        "1" if own else f"{len(each.body):x}", each.owner, each.parent, link, customer,
+        document.id, path, document.name, None if own else len(document.body), document.content_type, document.modified,
+        "1" if own else f"{len(document.body):x}", document.owner, document.parent, link, customer,
     )  # fmt: skip
 
 
-def _path(each: files.Document, known: Mapping[str, files.Document]) -> str:
-    above = f"{_path(known[each.parent], known)}/" if each.parent in known else ""
-    return above + each.name.replace("/", "／")
+def _path(document: files.Document, known: Mapping[str, files.Document]) -> str:
+    above = f"{_path(known[document.parent], known)}/" if document.parent in known else ""
+    return above + document.name.replace("/", "／")
 
 
 def _customer(name: str) -> int | None:
     return int(name.split("-")[1]) if name.startswith("cust-") else None
 
 
-def _sent(ts: str) -> datetime:
+def _parse_timestamp(ts: str) -> datetime:
     seconds, _, micros = ts.partition(".")
     return datetime.fromtimestamp(int(seconds), UTC) + timedelta(microseconds=int(micros))
 
@@ -370,35 +385,35 @@ def github_declared() -> Mapping[str, model.RestCollection]:
 
 def _github() -> Mapping[str, MemoryCollection]:
     """What the demo's server would answer, read as the source reads it, with what the source promises."""
-    found: dict[str, list[Row]] = {name: [] for name in github_declared()}
+    results: dict[str, list[Row]] = {name: [] for name in github_declared()}
     for name, given, items in _github_items():
         of = github_declared()[name]
-        found[name] += convert_rows(items, tuple(of.columns), of.columns, given)
+        results[name] += convert_rows(items, tuple(of.columns), of.columns, given)
     return {
-        name: MemoryCollection(capabilities=model.build_rest_capabilities(github_declared()[name]), rows=each)
-        for name, each in found.items()
+        name: MemoryCollection(capabilities=model.build_rest_capabilities(github_declared()[name]), rows=result)
+        for name, result in results.items()
     }
 
 
 def _github_items() -> Iterator[tuple[str, Mapping[str, Any], list[Any]]]:
     here = build_organization(SCALE)
-    yield "repos", {}, [shapes.format_repo("", each) for each in here.repos.values()]
-    yield "users", {}, [shapes.format_whole_user("", each) for each in here.users.values()]
-    for each in (one for listed in here.rollouts.values() for one in listed):
-        repo, run = {"repo": each.repo}, {"repo": each.repo, "run_id": each.run}
-        states = [shapes.format_status("", here, each, one) for one in each.statuses]
-        yield "deployments", repo, [shapes.format_deployment("", here, each)]
-        yield "deployment_statuses", {**repo, "deployment_id": each.id}, states
-        yield "workflow_runs", repo, [shapes.format_run("", here, each)]
-        yield "workflow_jobs", run, [shapes.format_job("", each, one) for one in each.jobs]
-        yield "approvals", run, shapes.format_approvals("", here, each)
-        for job in each.jobs:
-            yield "job_logs", {**repo, "job_id": job.id}, [write_log(each, job)]
+    yield "repos", {}, [shapes.format_repo("", item) for item in here.repos.values()]
+    yield "users", {}, [shapes.format_whole_user("", user) for user in here.users.values()]
+    for rollout in (one for listed in here.rollouts.values() for one in listed):
+        repo, run = {"repo": rollout.repo}, {"repo": rollout.repo, "run_id": rollout.run}
+        states = [shapes.format_status("", here, rollout, status) for status in rollout.statuses]
+        yield "deployments", repo, [shapes.format_deployment("", here, rollout)]
+        yield "deployment_statuses", {**repo, "deployment_id": rollout.id}, states
+        yield "workflow_runs", repo, [shapes.format_run("", here, rollout)]
+        yield "workflow_jobs", run, [shapes.format_job("", rollout, one) for one in rollout.jobs]
+        yield "approvals", run, shapes.format_approvals("", here, rollout)
+        for job in rollout.jobs:
+            yield "job_logs", {**repo, "job_id": job.id}, [write_log(rollout, job)]
 
 
 def jobs() -> MemoryConnector:
     """A few jobs, one of them of parts, with what they logged and left."""
-    at, ids = [NOW + timedelta(minutes=each) for each in range(6)], [f"J{each}" for each in range(6)]
+    at, ids = [NOW + timedelta(minutes=item) for item in range(6)], [f"J{item}" for item in range(6)]
     states = ("SUCCEEDED", "FAILED", "RUNNING", "QUEUED", "SUCCEEDED", "CANCELLED")
     job = [
         (
@@ -415,13 +430,16 @@ def jobs() -> MemoryConnector:
     file = [(id, "labels.txt", "text/plain", 3, "0" * 64, at[1], "abc") for id in ids[4:]]
     rows: Mapping[str, Sequence[Row]] = {"job": job, "job_line": line, "job_file": file}
     return MemoryConnector(
-        {name: MemoryCollection(capabilities=JOB_CAPABILITIES[name], rows=each) for name, each in rows.items()}
+        {name: MemoryCollection(capabilities=JOB_CAPABILITIES[name], rows=row) for name, row in rows.items()}
     )
 
 
 def promising_nothing(memory: MemoryConnector) -> MemoryConnector:
     return MemoryConnector(
-        {name: replace(each, capabilities=nothing(each.capabilities)) for name, each in memory.collections.items()}
+        {
+            name: replace(collection, capabilities=nothing(collection.capabilities))
+            for name, collection in memory.collections.items()
+        }
     )
 
 
@@ -468,12 +486,12 @@ def load_schema_version() -> str:
 REQUESTS = MemoryConnector({"requests": MemoryCollection(capabilities=Capabilities(columns={}), rows=())})
 
 
-def house(given: Mapping[str, Connector] | None = None, limits: Limits | None = None) -> Catalog:
-    """The house of the product over the sources given, those of `sources()` by default."""
+def build_catalog(given: Mapping[str, Connector] | None = None, limits: Limits | None = None) -> Catalog:
+    """Build Acme's catalog over the given connectors, by default those of `sources()`."""
     from onedoor.connectors.audit_log import AUDIT_CAPABILITIES as CAN
 
     schema, rules = load_schema_and_policy()
-    journal = MemoryConnector({"requests": MemoryCollection(capabilities=CAN, rows=())})
+    audit_log = MemoryConnector({"requests": MemoryCollection(capabilities=CAN, rows=())})
     bound = load_mappings()
     return Catalog(
         schema=schema,
@@ -483,19 +501,19 @@ def house(given: Mapping[str, Connector] | None = None, limits: Limits | None = 
             **(given or sources()),
             "caller": build_empty_principal_connector(),
             "uploads": build_empty_upload_connector(),
-            "journal": journal,
+            "journal": audit_log,
             "jobs": jobs(),
-            HISTORY_CONNECTOR: changed.changes(bound, sources()),
+            HISTORY_CONNECTOR: change_history.build_change_history(bound, sources()),
         },
         limits=limits or Limits(),
-        actions=dict.fromkeys(schema.mutation_type.fields if schema.mutation_type else (), unmade),
+        actions=dict.fromkeys(schema.mutation_type.fields if schema.mutation_type else (), refuse_mutation),
         subscriptions=load_subscriptions(),
         cursor_secret=b"a secret of the tests",
         version=load_schema_version(),
     )
 
 
-async def unmade(act: ActionCall) -> ActionResult:
+async def refuse_mutation(act: ActionCall) -> ActionResult:
     """The small Acme is read; what is changed is tested over sources that can be."""
     raise ConnectorError(f"nothing is changed by `{act.field}` here", ErrorCode.CANNOT_ANSWER)
 
@@ -509,8 +527,8 @@ def caller(*groups: str) -> Principal:
     )  # fmt: skip
 
 
-def opened(of: Catalog) -> QueryEngine:
-    return build_query_engine(of, lambda each: {"caller": build_principal_connector(each)}, lambda: 0.0)
+def open_engine(of: Catalog) -> QueryEngine:
+    return build_query_engine(of, lambda item: {"caller": build_principal_connector(item)}, lambda: 0.0)
 
 
 async def ask(
@@ -518,6 +536,6 @@ async def ask(
 ) -> ExecutionResult:
     """What the engine tells someone in these groups."""
     question = GraphQLRequest(query=text, variables=variables or {}, extensions=options)
-    told = await execute(at, caller(*groups), question)
-    told.data = orjson.loads(orjson.dumps(told.data, option=orjson.OPT_UTC_Z))
-    return told
+    result = await execute(at, caller(*groups), question)
+    result.data = orjson.loads(orjson.dumps(result.data, option=orjson.OPT_UTC_Z))
+    return result

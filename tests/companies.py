@@ -1,4 +1,4 @@
-"""Companies of the tests: folders that `new` makes, loaded one after the other in one process."""
+"""Create companies in folders with `onedoor new`, and load them one after the other in one process."""
 
 import json
 import os
@@ -63,7 +63,7 @@ def create_key(folder: Path, *groups: str) -> str:
 
 
 @contextmanager
-def running(
+def run_server(
     command: list[str], port: int, cwd: Path, product: Path = ROOT, environment: Mapping[str, str] | None = None
 ) -> Iterator[None]:
     """A process of its own that serves on the port."""

@@ -8,7 +8,7 @@ import pytest
 from demo.run import SECRETS
 from demo.servers.azure.app import BLOB_ACCOUNT
 from demo.servers.postgresql import PostgresqlServer, postgresql_server
-from demo.servers.run import Running, servers
+from demo.servers.run import RunningServers, servers
 from tests.servers import azurite, mariadb
 from tests.servers.mariadb import MariadbServer
 
@@ -36,7 +36,7 @@ def azurite_started() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def acme_servers() -> Iterator[Running]:
+def acme_servers() -> Iterator[RunningServers]:
     """All of demo.servers.NAMES; nobody kills these."""
     with servers(scale=0.01, environment=SECRETS) as running:
         yield running
@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name what did not run, and what would make it run."""
-    for why in sorted({str(each.longrepr[2]) for each in left_out(terminalreporter)}):
+    for why in sorted({str(item.longrepr[2]) for item in left_out(terminalreporter)}):
         terminalreporter.write_line(f"did not run: {why.removeprefix('Skipped: ')}")
 
 

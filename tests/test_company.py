@@ -1,4 +1,4 @@
-"""A company's folder: where it is, what is found in it, and how what is wrong there is said."""
+"""Find and load the folder of a company, and report what is wrong in it."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from onedoor.config import SchemaSettings
 from onedoor.errors import ConfigurationError
 from onedoor.schema.builder import build_document, print_sdl
 from onedoor.schema.builtin import BuiltinAccess
-from tests.companies import ask, create_key, isolated, make_company, running
+from tests.companies import ask, create_key, isolated, make_company, run_server
 
 HELLO = "{ me { firstName } }"
 ANSWER = {"data": {"me": {"firstName": "Ada"}}}
@@ -238,5 +238,5 @@ def test_a_new_company_answers(tmp_path: Path, command: list[str], where: str | 
     folder, port = make_company(tmp_path / "company"), free_port()
     key = create_key(folder)
     words = [word.format(folder=folder) for word in command]
-    with running([*words, "--port", str(port)], port, tmp_path / where):
+    with run_server([*words, "--port", str(port)], port, tmp_path / where):
         assert ask(port, key, HELLO) == ANSWER

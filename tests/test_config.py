@@ -1,4 +1,4 @@
-"""onedoor.toml and what is wrong with it."""
+"""Load onedoor.toml, and report what is wrong in it."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +28,7 @@ from onedoor.schema.builtin import BuiltinAccess
 PEPPER = "a pepper of at least thirty-two characters"
 ENVIRONMENT = {
     "ONEDOOR_PEPPER": PEPPER,
-    "WAREHOUSE": "postgresql://door:hunter2@host/db",
+    "WAREHOUSE": "postgresql://reader:hunter2@host/db",
     "EMPTY": "",
     "SHORT": "x",
     "REDIS": "redis://:hunter2@host/0",
@@ -128,7 +128,7 @@ def test_all_that_is_written_is_read(tmp_path: Path) -> None:
         sources={
             "warehouse": SourceSettings(
                 name="warehouse", kind="postgresql", folder=tmp_path,
-                options={"url": "postgresql://door:hunter2@host/db", "pool": 4},
+                options={"url": "postgresql://reader:hunter2@host/db", "pool": 4},
                 fresh={"orders": 30, "public.items": 0.5}, quota={"reads": 600},
             )
         },
@@ -252,8 +252,8 @@ def test_a_path_is_relative_to_the_settings_and_no_empty_file_takes_an_older_one
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     folder, earlier = tmp_path / "settings", tmp_path / "earlier"
-    for each in (folder, earlier):
-        each.mkdir()
+    for item in (folder, earlier):
+        item.mkdir()
     (earlier / "old.sqlite").touch()
     monkeypatch.chdir(earlier)
     with pytest.raises(ConfigurationError) as caught:
@@ -294,13 +294,13 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_only_sqlite_urls_are_relative_to_the_file(tmp_path: Path, url: str, settled: str) -> None:
-    made = settings(tmp_path, f'[sources.a]\nkind = "x"\nurl = "{url}"').sources["a"]
-    assert made.options["url"] == settled.format(folder=tmp_path)
+    a = settings(tmp_path, f'[sources.a]\nkind = "x"\nurl = "{url}"').sources["a"]
+    assert a.options["url"] == settled.format(folder=tmp_path)
 
 
-def test_options_are_made_of_what_a_source_was_told(tmp_path: Path) -> None:
-    told: dict[str, Any] = {"url": "u", "seconds": 3, "quiet": True, "region": "eu", "root": "r", "names": ["a"]}
-    assert parse_options(Shelf, told, "sources.shelf", tmp_path) == Shelf(
+def test_options_are_built_from_the_settings_of_a_source(tmp_path: Path) -> None:
+    result: dict[str, Any] = {"url": "u", "seconds": 3, "quiet": True, "region": "eu", "root": "r", "names": ["a"]}
+    assert parse_options(Shelf, result, "sources.shelf", tmp_path) == Shelf(
         url="u", pool=2, seconds=3.0, quiet=True, region="eu", root=tmp_path / "r", names=("a",)
     )
 

@@ -1,4 +1,4 @@
-"""The wheel: built of this checkout without a network, installed into a folder, and started from there."""
+"""Build the wheel of this checkout without a network, install it into a folder, and start it from there."""
 
 import shutil
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 
 from demo.servers.postgresql import free_port
 from demo.servers.run import ROOT
-from tests.companies import ask, create_key, make_company, running
+from tests.companies import ask, create_key, make_company, run_server
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 BUILD = "import sys; from setuptools.build_meta import build_wheel; print(build_wheel(sys.argv[1]))"
@@ -44,11 +44,11 @@ def test_a_company_starts_from_what_the_wheel_installs(installed: Path, tmp_path
     checked = onedoor(installed, folder, "check")
     assert (checked.returncode, checked.stderr) == (0, "")
     key = create_key(folder)
-    with running(["onedoor", "serve", "--port", str(port)], port, folder, installed):
+    with run_server(["onedoor", "serve", "--port", str(port)], port, folder, installed):
         assert ask(port, key, "{ me { firstName } }") == {"data": {"me": {"firstName": "Ada"}}}
 
 
-def test_it_holds_the_product_and_nothing_of_a_company(installed: Path) -> None:
+def test_the_wheel_holds_the_product_and_nothing_of_a_company(installed: Path) -> None:
     assert {path.name for path in installed.iterdir() if not path.name.endswith(".dist-info")} == {"auth", "onedoor"}
     for name in ("http/graphiql/index.html", "storage/migrations/env.py", "storage/migrations/versions/jobs.py"):
         assert (installed / "onedoor" / name).is_file()
@@ -69,5 +69,5 @@ def test_a_package_called_auth_of_somebody_elses_is_refused(installed: Path, tmp
 
 def test_what_it_depends_on_is_what_the_server_is_locked_to() -> None:
     locked = (ROOT / "requirements/server.in").read_text(encoding="utf-8").split()
-    extras = [each for names in PROJECT["optional-dependencies"].values() for each in names]
+    extras = [name for names in PROJECT["optional-dependencies"].values() for name in names]
     assert {*PROJECT["dependencies"], *extras} == set(locked)

@@ -1,4 +1,4 @@
-"""What stops the door from opening, each in one sentence."""
+"""Each reason for which a server does not start is one sentence."""
 
 import tempfile
 from pathlib import Path
@@ -50,7 +50,7 @@ async def test_a_wrong_setting_stops_the_start_with_one_sentence(tmp_path: Path,
     assert str(mistake.value) == sentence
 
 
-async def test_keys_of_the_demo_do_not_open_a_door_that_others_can_reach(tmp_path: Path) -> None:
+async def test_keys_of_the_demo_are_refused_by_a_server_that_others_can_reach(tmp_path: Path) -> None:
     state = open_database(f"sqlite:///{tmp_path / 'state.sqlite'}", PEPPER.encode())
     users.create_user(state, first_name="Ada", last_name="Lovelace", email="ada@acme.example")
     users.create_demo_key(state, "ada@acme.example", "finance")
@@ -63,7 +63,7 @@ async def test_keys_of_the_demo_do_not_open_a_door_that_others_can_reach(tmp_pat
     )
 
 
-async def test_the_start_removes_what_a_killed_door_left_of_its_scratch_database(
+async def test_the_start_removes_the_spill_database_of_a_killed_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

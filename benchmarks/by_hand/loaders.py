@@ -84,8 +84,8 @@ def order_totals(sessions: Sessions) -> Load:
         totals = select(order.customer_id, func.count(), func.sum(order.total)).group_by(order.customer_id)
         async with sessions() as session:
             rows = (await session.execute(totals.where(order.customer_id.in_(keys)))).all()
-        found = {customer: (count, total) for customer, count, total in rows}
-        return [found.get(key, (0, None)) for key in keys]
+        results = {customer: (count, total) for customer, count, total in rows}
+        return [results.get(key, (0, None)) for key in keys]
 
     return load
 
@@ -93,8 +93,8 @@ def order_totals(sessions: Sessions) -> Load:
 def products(sessions: Sessions) -> Load:
     async def load(keys: list[Any]) -> list[Any]:
         rows = await scalars(sessions, select(models.Product).where(models.Product.id.in_(keys)))
-        found = {row.id: row for row in rows}
-        return [found.get(key) for key in keys]
+        results = {row.id: row for row in rows}
+        return [results.get(key) for key in keys]
 
     return load
 
@@ -102,7 +102,7 @@ def products(sessions: Sessions) -> Load:
 def users(session: ClientSession, upstream: str) -> Load:
     async def load(keys: list[Any]) -> list[Any]:
         async with session.get(f"{upstream}/users?id={','.join(map(str, keys))}") as answer:
-            found = {user["id"]: user for user in await answer.json()}
-        return [found.get(key) for key in keys]
+            results = {user["id"]: user for user in await answer.json()}
+        return [results.get(key) for key in keys]
 
     return load

@@ -126,14 +126,14 @@ class Post:
         return user_of(await info.context[self.loader].load(self.author))
 
 
-def user_of(found: dict[str, Any] | None) -> User | None:
-    return None if found is None else User(id=found["id"], name=found["name"], email=found["email"])
+def user_of(fetched: dict[str, Any] | None) -> User | None:
+    return None if fetched is None else User(id=fetched["id"], name=fetched["name"], email=fetched["email"])
 
 
 async def posts_of(upstreams: Upstreams, upstream: str, first: int, loader: str) -> list[Post]:
     async with upstreams.session.get(f"{upstream}/posts?sort=id&limit={first}") as answer:
-        found = await answer.json()
-    return [Post(id=each["id"], title=each["title"], author=each["userId"], loader=loader) for each in found]
+        body = await answer.json()
+    return [Post(id=item["id"], title=item["title"], author=item["userId"], loader=loader) for item in body]
 
 
 @strawberry.type

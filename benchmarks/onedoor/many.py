@@ -16,12 +16,12 @@ def named(number: int) -> str:
 
 def module(count: int) -> ModuleType:
     """As a file of schema/: every type leads to the next, and is a list of its own under Query."""
-    made = ModuleType(__name__, "Types that nobody asks for.")
+    module = ModuleType(__name__, "Types that nobody asks for.")
     for number in range(count):
-        setattr(made, named(number), _type(number, count))
+        setattr(module, named(number), _type(number, count))
     roots = {f"things_{number}": _field(MANY[named(number)], "All of them.") for number in range(count)}
-    made.Query = strawberry.type(_class("Query", roots))  # type: ignore[attr-defined]
-    return made
+    module.Query = strawberry.type(_class("Query", roots))  # type: ignore[attr-defined]
+    return module
 
 
 def bindings(count: int) -> tuple[TypeMapping, ...]:
@@ -53,5 +53,5 @@ def _field(annotation: object, description: str) -> tuple[object, object]:
 
 def _class(name: str, fields: dict[str, tuple[object, object]]) -> type:
     annotations = {field: annotation for field, (annotation, _) in fields.items()}
-    made = {field: value for field, (_, value) in fields.items()}
-    return type(name, (), {"__module__": __name__, "__annotations__": annotations, **made})
+    defaults = {field: value for field, (_, value) in fields.items()}
+    return type(name, (), {"__module__": __name__, "__annotations__": annotations, **defaults})

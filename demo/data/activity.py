@@ -8,8 +8,8 @@ from functools import cache
 from typing import Any
 
 from demo.data import business
-from demo.data.business import (
-    DAYS,
+from demo.data.business import DAYS, usage_day
+from demo.data.operations import (
     ENVIRONMENTS,
     Deployment,
     Employee,
@@ -22,7 +22,6 @@ from demo.data.business import (
     employees,
     list_traffic,
     pick_member,
-    usage_day,
 )
 from demo.data.random import NOW, ORDER_NOTES, SERVICES, draw, pick, size, slug, stream
 
@@ -401,7 +400,7 @@ def write_log(rollout: Rollout, job: Job) -> str:
     lines = said[job.name]
     step = (job.ended - job.started) / len(lines)
     times = (job.started + step * place for place in range(len(lines)))
-    return "".join(f"{at:%Y-%m-%dT%H:%M:%S}.0000000Z {line}\n" for at, line in zip(times, lines, strict=True))
+    return "".join(f"{moment:%Y-%m-%dT%H:%M:%S}.0000000Z {line}\n" for moment, line in zip(times, lines, strict=True))
 
 
 MONITOR_STATUSES = {"FAILED": "Alert", "ROLLED_BACK": "Warn", "SUCCEEDED": "OK"}
@@ -534,15 +533,15 @@ def _build_log(number: int, count: int, here: list[ServiceTraffic], customers: i
     one = pick(here, bits >> 10)
     level = "error" if _is_troubled(one, at) and bits >> 62 else pick(LEVELS, bits >> 20)
     customer = 1 + (bits >> 26) % customers
-    said = pick(LOG_TEXTS[level], bits >> 36).format(customer=customer, ms=3 + (bits >> 40) % 90, number=1 + bits % 50)
-    about = (f"customer_id:{customer}",) if "customer" in said else ()
+    text = pick(LOG_TEXTS[level], bits >> 36).format(customer=customer, ms=3 + (bits >> 40) % 90, number=1 + bits % 50)
+    about = (f"customer_id:{customer}",) if "customer" in text else ()
     return Log(
         id=f"AgAAA{draw(stream('log id'), number):016x}",
         at=at,
         service=one.service,
         host=f"{one.service}-{1 + (bits >> 48) % 3}",
         status=level,
-        message=said,
+        message=text,
         tags=(f"env:{one.environment}", *about),
     )
 

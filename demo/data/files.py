@@ -17,7 +17,7 @@ import pyarrow
 from pyarrow import parquet as parquet_
 
 from demo.data import business
-from demo.data.business import Employee, employees
+from demo.data.operations import Employee, employees
 from demo.data.random import DEPARTMENTS, NOW, SERVICES, draw, size, stream
 
 DOMAIN = "acme.example"
@@ -230,9 +230,9 @@ def build_pdf(title: str) -> bytes:
         f"<< /Length {len(drawing)} >>\nstream\n{drawing}\nendstream",
     )
     text, offsets = "%PDF-1.4\n", []
-    for number, each in enumerate(objects, start=1):
+    for number, value in enumerate(objects, start=1):
         offsets.append(len(text))
-        text += f"{number} 0 obj\n{each}\nendobj\n"
+        text += f"{number} 0 obj\n{value}\nendobj\n"
     table = "".join(f"{offset:010d} 00000 n \n" for offset in offsets)
     end = f"xref\n0 5\n0000000000 65535 f \n{table}trailer\n<< /Size 5 /Root 1 0 R >>\nstartxref\n{len(text)}\n%%EOF\n"
     return (text + end).encode("ascii")
@@ -243,16 +243,20 @@ ROLES = ("owner", "organizer", "fileOrganizer", "writer", "commenter", "reader")
 
 def list_shares(document: Document, known: Mapping[str, Document]) -> tuple[Share, ...]:
     """Return the permissions of a file and its folders, the strongest for each grantee; owners of folders may write."""
-    found: dict[tuple[str, str], Share] = {}
-    at: Document | None = document
-    while at is not None:
-        owner = () if at.owner is None else (Share(kind="user", role=get_owner_role(at, document), to=at.owner),)
-        for share in (*owner, *at.shares):
-            before = found.get((share.kind, share.to))
+    results: dict[tuple[str, str], Share] = {}
+    moment: Document | None = document
+    while moment is not None:
+        owner = (
+            ()
+            if moment.owner is None
+            else (Share(kind="user", role=get_owner_role(moment, document), to=moment.owner),)
+        )
+        for share in (*owner, *moment.shares):
+            before = results.get((share.kind, share.to))
             if before is None or ROLES.index(share.role) < ROLES.index(before.role):
-                found[share.kind, share.to] = share
-        at = known.get(at.parent)
-    return tuple(found.values())
+                results[share.kind, share.to] = share
+        moment = known.get(moment.parent)
+    return tuple(results.values())
 
 
 def get_owner_role(folder: Document, document: Document) -> str:
@@ -297,10 +301,10 @@ def files(scale: Fraction | float = 1) -> Iterator[BucketFile]:
 
 def find_latest_orders(customers: int, whole: business.CompanySize) -> dict[int, list[int]]:
     """Return each customer's most recent order numbers."""
-    found: dict[int, list[int]] = {number: [] for number in range(1, customers + 1)}
+    results: dict[int, list[int]] = {number: [] for number in range(1, customers + 1)}
     for number in business.list_order_numbers(customers, whole):
-        found[business.draw_order(number, whole)[0]].append(number)
-    return {customer: numbers[-INVOICES_EACH:] for customer, numbers in found.items()}
+        results[business.draw_order(number, whole)[0]].append(number)
+    return {customer: numbers[-INVOICES_EACH:] for customer, numbers in results.items()}
 
 
 def build_profile(customer: business.Customer) -> BucketFile:
@@ -332,10 +336,10 @@ def build_contract(customer: business.Customer) -> BucketFile:
 
 def build_invoice(customer: business.Customer, order: business.Order, lines: list[business.Item]) -> BucketFile:
     """Build a CSV invoice; every tenth is JSON, as an older system of the company wrote it."""
-    written = format_invoice_json if order[0] % 10 == 0 else format_invoice_csv
+    format_invoice = format_invoice_json if order[0] % 10 == 0 else format_invoice_csv
     ending = "json" if order[0] % 10 == 0 else "csv"
     key = f"customers/{customer[0]}/invoices/INV-{order[0]:06d}.{ending}"
-    return BucketFile(key=key, body=written(customer, order, lines).encode(), modified=min(order[3], NOW))
+    return BucketFile(key=key, body=format_invoice(customer, order, lines).encode(), modified=min(order[3], NOW))
 
 
 def format_invoice_csv(customer: business.Customer, order: business.Order, lines: list[business.Item]) -> str:
@@ -450,11 +454,11 @@ def format_json_lines(days: Sequence[business.UsageDay]) -> bytes:
 def format_parquet(customers: Sequence[business.Customer]) -> bytes:
     """Write Parquet; pyarrow is imported here as only one server needs so large a library."""
     import pyarrow
-    from pyarrow import parquet as written
+    from pyarrow import parquet as format_invoice
 
     rows = [dict(zip(business.CUSTOMER_COLUMNS, customer, strict=True)) for customer in customers]
     sink = io.BytesIO()
-    written.write_table(pyarrow.Table.from_pylist(rows), sink)
+    format_invoice.write_table(pyarrow.Table.from_pylist(rows), sink)
     return sink.getvalue()
 
 
@@ -479,9 +483,9 @@ def escape_pdf_text(text: str) -> str:
 def assemble_pdf(objects: Sequence[bytes]) -> bytes:
     """Join the objects with the table of where each begins."""
     body, places = b"%PDF-1.4\n", []
-    for number, each in enumerate(objects, start=1):
+    for number, value in enumerate(objects, start=1):
         places.append(b"%010d 00000 n \n" % len(body))
-        body += b"%d 0 obj%b endobj\n" % (number, each)
+        body += b"%d 0 obj%b endobj\n" % (number, value)
     size = len(objects) + 1
     places.insert(0, b"0000000000 65535 f \n")
     return body + b"xref\n0 %d\n%btrailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n" % (
@@ -543,17 +547,17 @@ def build_monthly_price_list(age: int, whole: business.CompanySize) -> FolderFil
 
 
 def build_stock_table(age: int, whole: business.CompanySize) -> FolderFile:
-    at = get_month_start(age) + timedelta(hours=10)
+    moment = get_month_start(age) + timedelta(hours=10)
     counts = tuple(
         (business.build_product(number)[1], number * 37 % 240 + age) for number in range(1, whole.products + 1)
     )
-    return FolderFile(path=f"stock/{at:%Y-%m}.parquet", table=counts, modified=at)
+    return FolderFile(path=f"stock/{moment:%Y-%m}.parquet", table=counts, modified=moment)
 
 
 def build_order_digest(customer: int, orders: list[int], whole: business.CompanySize) -> FolderFile:
     """Build a line for each of the latest orders."""
-    found = [business.build_order(number, whole)[0] for number in orders]
-    lines = [{"order_id": order[0], "placed_at": order[3].isoformat(), "total": str(order[4])} for order in found]
+    results = [business.build_order(number, whole)[0] for number in orders]
+    lines = [{"order_id": order[0], "placed_at": order[3].isoformat(), "total": str(order[4])} for order in results]
     text = "".join(f"{json.dumps(line)}\n" for line in lines)
     return FolderFile(
         path=f"customers/{customer}/orders/latest.jsonl", text=text, modified=NOW - timedelta(days=customer)
@@ -590,8 +594,8 @@ def write_file(path: Path, paper: FolderFile) -> None:
         write_table(path, paper)
     else:
         path.write_text(paper.text, encoding="utf-8")
-    at = paper.modified.timestamp()
-    os.utime(path, (at, at))
+    moment = paper.modified.timestamp()
+    os.utime(path, (moment, moment))
 
 
 def write_table(path: Path, paper: FolderFile) -> None:

@@ -248,8 +248,8 @@ def seed_file(path: Path, scale: Fraction | float) -> bool:
     part.unlink(missing_ok=True)
     with closing(sqlite3.connect(part, isolation_level=None)) as connection:
         fill_file(connection, scale)
-    with part.open("rb") as written:
-        os.fsync(written.fileno())
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
     for leftover in SIDE_FILE_ENDINGS:
         path.with_name(path.name + leftover).unlink(missing_ok=True)
     os.replace(part, path)
@@ -261,12 +261,12 @@ def read_file_stamp(path: Path) -> int:
     try:
         with closing(sqlite3.connect(path)) as connection:
             made_here = connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
-            found: int = connection.execute("PRAGMA user_version").fetchone()[0]
+            number: int = connection.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.DatabaseError:
         made_here = False
     if not made_here:
         raise SeedRefused(f"`{path}` is not a database that the demo made; remove it or choose another folder")
-    return found
+    return number
 
 
 def fill_file(connection: sqlite3.Connection, scale: Fraction | float) -> None:

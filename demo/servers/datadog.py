@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from demo.data.activity import Event, Log, Monitor, events, logs, monitors
-from demo.data.business import ServiceTraffic, count_requests, list_traffic
+from demo.data.operations import ServiceTraffic, count_requests, list_traffic
 from demo.servers.run import build_parser, end_with_parent, serve
 from demo.servers.slack.app import MethodRates, count_call, parse_rates
 
@@ -40,20 +40,22 @@ def compile_search(text: str) -> Callable[[Mapping[str, Any], Sequence[str]], bo
 
 
 def _parse_terms(text: str) -> list[tuple[str, list[str], bool]]:
-    found, at = [], 0
-    said = "" if text.strip() == "*" else text.strip()
-    while at < len(said):
-        if said.startswith("AND ", at):
+    series, at = [], 0
+    text_filter = "" if text.strip() == "*" else text.strip()
+    while at < len(text_filter):
+        if text_filter.startswith("AND ", at):
             at += 4
             continue
-        term = TERM.match(said, at)
+        term = TERM.match(text_filter, at)
         if term is None:
             raise BadSearch(f"cannot read the search at {at}")
         values = [term["one"] or term["text"] or ""] if term["any"] is None else term["any"].split(" OR ")
-        found.append((term["key"].removeprefix("@"), [value.strip().strip('"') for value in values], bool(term["not"])))
+        series.append(
+            (term["key"].removeprefix("@"), [value.strip().strip('"') for value in values], bool(term["not"]))
+        )
         at = term.end()
-        at += len(said[at:]) - len(said[at:].lstrip())
-    return found
+        at += len(text_filter[at:]) - len(text_filter[at:].lstrip())
+    return series
 
 
 def _has_value(own: Mapping[str, Any], tags: Sequence[str], key: str, values: Sequence[str]) -> bool:
@@ -72,7 +74,7 @@ CODES: Mapping[str, tuple[str, ...]] = {"acme.requests": ("200", "500"), "acme.e
 MOST_POINTS = 1500
 
 
-def query_series(here: list[ServiceTraffic], query: str, start: int, end: int) -> list[dict[str, Any]]:
+def query_series(traffic: list[ServiceTraffic], query: str, start: int, end: int) -> list[dict[str, Any]]:
     """Return points on whole steps, each the sum of the step that begins there."""
     match = QUERY.fullmatch(query)
     if match is None or match["metric"] not in CODES or not int(match["step"]):
@@ -84,35 +86,35 @@ def query_series(here: list[ServiceTraffic], query: str, start: int, end: int) -
     by = tuple(part for part in (match["by"] or "").split(",") if part)
     return [
         _build_series(match["metric"], tags, members, range(first, end + 1, step))
-        for tags, members in _group_services(match, by, here)
+        for tags, members in _group_services(match, by, traffic)
     ]
 
 
 def _group_services(
-    asked: re.Match[str], by: tuple[str, ...], here: list[ServiceTraffic]
+    asked: re.Match[str], by: tuple[str, ...], traffic: list[ServiceTraffic]
 ) -> Iterator[tuple[tuple[str, ...], list[ServiceTraffic]]]:
     scope = [part.strip() for part in asked["scope"].split(",") if part.strip() != "*"]
-    found: dict[tuple[str, ...], list[ServiceTraffic]] = {}
-    for one in here:
-        tags = {"service": one.service, "env": one.environment}
+    results: dict[tuple[str, ...], list[ServiceTraffic]] = {}
+    for service_traffic in traffic:
+        tags = {"service": service_traffic.service, "env": service_traffic.environment}
         if all(
             f"{key}:{value}" in scope or key not in {item.partition(":")[0] for item in scope}
             for key, value in tags.items()
         ):
-            found.setdefault(tuple(f"{key}:{tags[key]}" for key in by if key in tags), []).append(one)
-    yield from sorted(found.items())
+            results.setdefault(tuple(f"{key}:{tags[key]}" for key in by if key in tags), []).append(service_traffic)
+    yield from sorted(results.items())
 
 
 def _build_series(metric: str, tags: tuple[str, ...], members: list[ServiceTraffic], times: range) -> dict[str, Any]:
     def came(at: int) -> int:
         return sum(
-            count_requests(one, code, at + times.step) - count_requests(one, code, at)
-            for one in members
+            count_requests(member, code, at + times.step) - count_requests(member, code, at)
+            for member in members
             for code in CODES[metric]
-            if at >= one.since
+            if at >= member.since
         )
 
-    points = [[float(at * 1000), float(came(at))] for at in times]
+    points = [[float(moment * 1000), float(came(moment))] for moment in times]
     return {
         "metric": metric,
         "display_name": metric,
@@ -206,9 +208,9 @@ class DatadogData:
 
 
 def build_data(scale: float) -> DatadogData:
-    found = sorted(events(scale), key=lambda each: (each.at, each.id))
-    lines = sorted(logs(scale), key=lambda each: (each.at, each.id))
-    return DatadogData(monitors=monitors(scale), events=found, logs=lines, services=list_traffic(scale))
+    results = sorted(events(scale), key=lambda event: (event.at, event.id))
+    lines = sorted(logs(scale), key=lambda log: (log.at, log.id))
+    return DatadogData(monitors=monitors(scale), events=results, logs=lines, services=list_traffic(scale))
 
 
 def app(api_key: str, app_key: str, data: DatadogData, limits: MethodRates) -> Starlette:
@@ -218,9 +220,9 @@ def app(api_key: str, app_key: str, data: DatadogData, limits: MethodRates) -> S
                 return JSONResponse({"errors": ["Forbidden"]}, 403)
             if seconds := count_call(limits, called, time.monotonic()):
                 headers = {"X-RateLimit-Limit": "1", "X-RateLimit-Period": "60", "X-RateLimit-Remaining": "0"}
-                said = {"errors": ["Too many requests"]}
+                text_filter = {"errors": ["Too many requests"]}
                 return JSONResponse(
-                    said, 429, {**headers, "X-RateLimit-Reset": str(seconds), "X-RateLimit-Name": called}
+                    text_filter, 429, {**headers, "X-RateLimit-Reset": str(seconds), "X-RateLimit-Name": called}
                 )
             try:
                 body = await request.json() if method == "POST" else {}
@@ -247,17 +249,17 @@ def app(api_key: str, app_key: str, data: DatadogData, limits: MethodRates) -> S
 def _has_keys(request: Request, api_key: str, app_key: str) -> bool:
     given = request.headers.get("dd-api-key", ""), request.headers.get(APP_KEY, "")
     pairs = zip(given, (api_key, app_key), strict=True)
-    return all(hmac.compare_digest(one.encode(), other.encode()) for one, other in pairs)
+    return all(hmac.compare_digest(service_traffic.encode(), other.encode()) for service_traffic, other in pairs)
 
 
 def list_monitors(data: DatadogData, query: Mapping[str, str], body: Any) -> Any:
     """List the monitors with all of the tags, unpaged if no page is asked for."""
     tags = [part for part in query.get("monitor_tags", "").split(",") if part]
-    kept = [monitor for monitor in data.monitors if set(tags) <= set(monitor.tags)]
+    monitors = [monitor for monitor in data.monitors if set(tags) <= set(monitor.tags)]
     size = int(query.get("page_size", "100"))
     if "page" in query:
-        kept = kept[int(query["page"]) * size :][:size]
-    return [format_monitor(item) for item in kept]
+        monitors = monitors[int(query["page"]) * size :][:size]
+    return [format_monitor(item) for item in monitors]
 
 
 def get_monitor(data: DatadogData, query: Mapping[str, str], body: Any) -> Any:
@@ -298,19 +300,21 @@ def _cut_page(items: Sequence[tuple[Any, dict[str, Any], Mapping[str, str]]], bo
     wanted, paging = body.get("filter") or {}, body.get("page") or {}
     meets, low = compile_search(wanted.get("query") or "*"), _parse_time(wanted.get("from") or "now-15m")
     high = _parse_time(wanted["to"]) if wanted.get("to") else None
-    kept = [
+    page = [
         shown
-        for one, shown, own in items
-        if low <= to_milliseconds(one.at) and (high is None or to_milliseconds(one.at) <= high) and meets(own, one.tags)
+        for service_traffic, shown, own in items
+        if low <= to_milliseconds(service_traffic.at)
+        and (high is None or to_milliseconds(service_traffic.at) <= high)
+        and meets(own, service_traffic.tags)
     ]
     if str(body.get("sort", "-timestamp")).startswith("-"):
-        kept.reverse()
+        page.reverse()
     size = int(paging.get("limit") or 10)
     if not 1 <= size <= MOST:
         raise ValueError("page.limit must be between 1 and 1000")
     start = _decode_cursor(paging["cursor"]) if paging.get("cursor") else 0
-    after = {"page": {"after": _encode_cursor(start + size)}} if start + size < len(kept) else {}
-    return {"data": kept[start : start + size], "meta": {"elapsed": 1, "status": "done", **after}}
+    after = {"page": {"after": _encode_cursor(start + size)}} if start + size < len(page) else {}
+    return {"data": page[start : start + size], "meta": {"elapsed": 1, "status": "done", **after}}
 
 
 def _parse_time(text: str) -> int:
@@ -320,8 +324,8 @@ def _parse_time(text: str) -> int:
     word = NOW_WORD.fullmatch(text)
     if word is not None:
         return round(1000 * (time.time() - int(word["count"] or 0) * SECONDS.get(word["unit"] or "s", 1)))
-    at = datetime.fromisoformat(text)
-    return to_milliseconds(at.replace(tzinfo=at.tzinfo or UTC))
+    moment = datetime.fromisoformat(text)
+    return to_milliseconds(moment.replace(tzinfo=moment.tzinfo or UTC))
 
 
 def _encode_cursor(place: int) -> str:

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from demo.data import business
+from demo.data import operations
 from demo.servers.run import build_parser, end_with_parent, serve
 
 PAGE = 100
@@ -28,9 +28,9 @@ class DirectoryRoot:
     """The root value for graphql-core: a method for each field."""
 
     def __init__(self, scale: Fraction | float = 1) -> None:
-        self._offices = {office.id: _format_office(office) for office in business.OFFICES}
-        self._desks = [_format_desk(desk, self._offices) for desk in business.desks(scale)]
-        self._shifts = {shift.id: _format_shift(shift) for shift in business.shifts(scale)}
+        self._offices = {office.id: _format_office(office) for office in operations.OFFICES}
+        self._desks = [_format_desk(desk, self._offices) for desk in operations.desks(scale)]
+        self._shifts = {shift.id: _format_shift(shift) for shift in operations.shifts(scale)}
 
     def offices(self, _: Any) -> Sequence[GraphQLObject]:
         return list(self._offices.values())
@@ -50,8 +50,8 @@ class DirectoryRoot:
             and (floor is None or desk["floor"] == floor)
             and (staffNumbers is None or (desk["person"] and desk["person"]["staffNumber"] in staffNumbers))
         ]
-        found = _cut_page(rows, first, after)
-        return {"nodes": [node for _, node in found[0]], "pageInfo": found[1]}
+        result = _cut_page(rows, first, after)
+        return {"nodes": [node for _, node in result[0]], "pageInfo": result[1]}
 
     def onCall(  # noqa: N802
         self, _: Any, first: int, after: str | None = None, service: str | None = None,
@@ -64,14 +64,14 @@ class DirectoryRoot:
             and level in (None, shift["level"])
             and staffNumber in (None, shift["person"]["staffNumber"])
         ]
-        found = _cut_page(rows, first, after)
-        return {"edges": [{"cursor": cursor, "node": node} for cursor, node in found[0]], "pageInfo": found[1]}
+        result = _cut_page(rows, first, after)
+        return {"edges": [{"cursor": cursor, "node": node} for cursor, node in result[0]], "pageInfo": result[1]}
 
     def shift(self, _: Any, id: str) -> GraphQLObject | None:
         return self._shifts.get(id)
 
 
-def _format_office(office: business.Office) -> GraphQLObject:
+def _format_office(office: operations.Office) -> GraphQLObject:
     return {
         "id": office.id,
         "name": office.name,
@@ -79,12 +79,12 @@ def _format_office(office: business.Office) -> GraphQLObject:
     }
 
 
-def _format_desk(desk: business.Desk, offices: Mapping[str, GraphQLObject]) -> GraphQLObject:
+def _format_desk(desk: operations.Desk, offices: Mapping[str, GraphQLObject]) -> GraphQLObject:
     person = None if desk.employee is None else {"staffNumber": str(desk.employee)}
     return {"id": desk.id, "label": desk.label, "floor": desk.floor, "office": offices[desk.office], "person": person}
 
 
-def _format_shift(shift: business.Shift) -> GraphQLObject:
+def _format_shift(shift: operations.Shift) -> GraphQLObject:
     return {
         "id": shift.id,
         "service": shift.service,
@@ -102,9 +102,9 @@ def _cut_page(
     if not 0 <= first <= PAGE:
         raise GraphQLError(f"`first` must be from 0 to {PAGE}", extensions={"code": "BAD_USER_INPUT"})
     start = 0 if after is None else _decode_cursor(after)
-    found = [(_encode_cursor(place), row) for place, row in enumerate(rows[start : start + first], start + 1)]
+    results = [(_encode_cursor(place), row) for place, row in enumerate(rows[start : start + first], start + 1)]
     more = start + first < len(rows)
-    return found, {"hasNextPage": more, "endCursor": found[-1][0] if found else None}
+    return results, {"hasNextPage": more, "endCursor": results[-1][0] if results else None}
 
 
 def _encode_cursor(place: int) -> str:
@@ -210,17 +210,17 @@ def app(token: str, rows: DirectoryRoot) -> Starlette:
         key = request.headers.get("authorization", "").removeprefix("Bearer ")
         if not hmac.compare_digest(key.encode(), token.encode()):
             return JSONResponse(NOBODY, 401)
-        asked = _parse_request(await request.body())
-        if asked is None:
+        graphql_request = _parse_request(await request.body())
+        if graphql_request is None:
             return JSONResponse(UNREADABLE, 400)
-        told = graphql_sync(
+        result = graphql_sync(
             schema,
-            asked["query"],
+            graphql_request["query"],
             rows,
-            variable_values=asked.get("variables"),
-            operation_name=asked.get("operationName"),
+            variable_values=graphql_request.get("variables"),
+            operation_name=graphql_request.get("operationName"),
         )
-        return JSONResponse(told.formatted)
+        return JSONResponse(result.formatted)
 
     return Starlette(routes=[Route("/graphql", answer, methods=["POST"])])
 

@@ -69,13 +69,13 @@ class NotReady(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
+class RunningServers:
     """The servers of one start, whose processes change as they are restarted and whose ports do not."""
 
     ports: Mapping[str, int]
     commands: Mapping[str, tuple[str, ...]]
     environment: Mapping[str, str]
-    said: Mapping[str, IO[bytes]]
+    outputs: Mapping[str, IO[bytes]]
     processes: dict[str, subprocess.Popen[bytes]]
 
 
@@ -86,7 +86,7 @@ def servers(
     scale: Fraction | float = 1,
     environment: Mapping[str, str] | None = None,
     options: Mapping[str, Sequence[str]] | None = None,
-) -> Iterator[Running]:
+) -> Iterator[RunningServers]:
     """Start the servers side by side, wait until they answer, and stop them at the end. Raises NotReady.
 
     `environment` is added to ours; `options` are further arguments of one server by name, such as `--rate`.
@@ -103,17 +103,17 @@ def starting(
     scale: Fraction | float = 1,
     environment: Mapping[str, str] | None = None,
     options: Mapping[str, Sequence[str]] | None = None,
-) -> Iterator[Running]:
+) -> Iterator[RunningServers]:
     """Start the servers without waiting; call it on a thread that outlives them, as they end with it."""
     with ExitStack() as stack:
         ports = {name: reserved_port(stack) for name in names}
-        running = Running(
+        running = RunningServers(
             ports=ports,
             commands={
                 name: build_command(name, port, scale, (options or {}).get(name, ())) for name, port in ports.items()
             },
             environment={**os.environ, **(environment or {})},
-            said={name: stack.enter_context(tempfile.TemporaryFile()) for name in names},
+            outputs={name: stack.enter_context(tempfile.TemporaryFile()) for name in names},
             processes={},
         )
         stack.callback(stop_all, running)
@@ -122,26 +122,26 @@ def starting(
         yield running
 
 
-def address(running: Running, name: str) -> tuple[str, int]:
+def address(running: RunningServers, name: str) -> tuple[str, int]:
     """Return host and port."""
     return HOST, running.ports[name]
 
 
-def kill(running: Running, name: str) -> None:
+def kill(running: RunningServers, name: str) -> None:
     """End a server at once; its port stays reserved and refuses connections."""
     process = running.processes[name]
     process.kill()
     process.wait()
 
 
-def restart(running: Running, name: str) -> None:
+def restart(running: RunningServers, name: str) -> None:
     """Start a new process on the same port and wait until it answers. Raises NotReady."""
     kill(running, name)
     start(running, name)
     wait_ready(running, (name,))
 
 
-def wait_ready(running: Running, names: Sequence[str] = (), seconds: float = READY_SECONDS) -> None:
+def wait_ready(running: RunningServers, names: Sequence[str] = (), seconds: float = READY_SECONDS) -> None:
     """Wait until each server accepts connections, which it does once it is seeded. Raises NotReady."""
     deadline = time.monotonic() + seconds
     for name in names or tuple(running.processes):
@@ -154,20 +154,20 @@ def wait_ready(running: Running, names: Sequence[str] = (), seconds: float = REA
             time.sleep(POLL_SECONDS)
 
 
-def start(running: Running, name: str) -> None:
+def start(running: RunningServers, name: str) -> None:
     """Start a server in a process group of its own, so that Ctrl-C reaches only this process."""
     running.processes[name] = subprocess.Popen(
         running.commands[name],
         cwd=ROOT,
         env=running.environment,
         stdin=subprocess.DEVNULL,
-        stdout=running.said[name],
-        stderr=running.said[name],
+        stdout=running.outputs[name],
+        stderr=running.outputs[name],
         process_group=0,
     )
 
 
-def stop_all(running: Running) -> None:
+def stop_all(running: RunningServers) -> None:
     for process in running.processes.values():
         process.terminate()
     deadline = time.monotonic() + STOP_SECONDS
@@ -200,11 +200,11 @@ def accepts(port: int) -> bool:
     return True
 
 
-def read_last_line(running: Running, name: str) -> str:
-    running.said[name].seek(0)
-    lines = running.said[name].read().decode("utf-8", "replace").split("\n")
-    said = [line.strip() for line in lines if line.strip()]
-    return f": {said[-1]}" if said else ""
+def read_last_line(running: RunningServers, name: str) -> str:
+    running.outputs[name].seek(0)
+    lines = running.outputs[name].read().decode("utf-8", "replace").split("\n")
+    outputs = [line.strip() for line in lines if line.strip()]
+    return f": {outputs[-1]}" if outputs else ""
 
 
 WSGI: TypeAlias = Callable[[dict[str, Any], Any], Iterable[bytes]]
@@ -257,11 +257,11 @@ def verify_presigned(environ: Mapping[str, Any], query: Mapping[str, str], secre
         raise S3Refusal("403 Forbidden", "AccessDenied")
     if set(list_own_headers(environ)) - set(names):
         raise S3Refusal("403 Forbidden", "AccessDenied")
-    asked = "\n".join([
+    canonical = "\n".join([
         environ["REQUEST_METHOD"], get_raw_path(environ), format_canonical_query(query),
         *(f"{name}:{get_header(environ, name)}" for name in names), "", ";".join(names), "UNSIGNED-PAYLOAD",
     ])  # fmt: skip
-    text = "\n".join(["AWS4-HMAC-SHA256", query["X-Amz-Date"], scope, sha256(asked.encode()).hexdigest()])
+    text = "\n".join(["AWS4-HMAC-SHA256", query["X-Amz-Date"], scope, sha256(canonical.encode()).hexdigest()])
     if not hmac.compare_digest(compute_signature(secret, scope, text), query["X-Amz-Signature"]):
         raise S3Refusal("403 Forbidden", "SignatureDoesNotMatch")
 
@@ -276,14 +276,14 @@ def get_raw_path(environ: Mapping[str, Any]) -> str:
 
 
 def format_canonical_query(query: Mapping[str, str]) -> str:
-    kept = sorted((name, value) for name, value in query.items() if name != "X-Amz-Signature")
-    return "&".join(f"{quote(name, safe='-_.~')}={quote(value, safe='-_.~')}" for name, value in kept)
+    signed_query = sorted((name, value) for name, value in query.items() if name != "X-Amz-Signature")
+    return "&".join(f"{quote(name, safe='-_.~')}={quote(value, safe='-_.~')}" for name, value in signed_query)
 
 
 def get_header(environ: Mapping[str, Any], name: str) -> str:
     own = name.upper().replace("-", "_")
-    found = environ.get(own if own in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{own}", "")
-    return " ".join(str(found).split())
+    result = environ.get(own if own in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{own}", "")
+    return " ".join(str(result).split())
 
 
 def compute_signature(secret: str, scope: str, text: str) -> str:
@@ -315,5 +315,5 @@ def find_etag(path: str) -> str | None:
     from moto.s3.models import s3_backends
 
     _, bucket, key = path.split("/", 2)
-    found = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].get_object(bucket, key)
-    return None if found is None else str(found.etag).strip('"')
+    value = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].get_object(bucket, key)
+    return None if value is None else str(value.etag).strip('"')

@@ -62,7 +62,7 @@ class SessionReaper:
             self.heard[token] = time.monotonic()
 
     def end_silent(self, now: float) -> None:
-        for token in [each for each, at in self.heard.items() if now - at > SILENT_SECONDS and not self.busy[each]]:
+        for token in [name for name, at in self.heard.items() if now - at > SILENT_SECONDS and not self.busy[name]]:
             del self.heard[token]
             session = self.sessions.get(token)
             if session is not None and roll_back(session):

@@ -1,4 +1,4 @@
-"""A folder for journals, a record to put into them, and a disk of which the i-th step fails."""
+"""Give tests a folder for audit logs, a record to append, and a disk whose i-th step fails."""
 
 import errno
 import os
@@ -27,13 +27,13 @@ AT = datetime(2026, 11, 1, 12, 30, 15, 123_456, tzinfo=UTC)
 def record_of(number: int, **changes: Any) -> AuditRecord:
     """The record of the number-th request."""
     at = AT.replace(microsecond=number)
-    made = AuditRecord(
+    record = AuditRecord(
         id=build_record_id(at, number.to_bytes(RANDOM_BYTES, "big")), time=format_timestamp(at), surface="graphql",
         outcome=AuditOutcome.PARTIAL, status=200, person="p1", key_id="4PpNKnMFvEXo", groups=("finance",),
         operation="Q", fields=("Customer.name",), withheld=(DeniedField(field="Customer.total", reason="finance"),),
         sources=(ConnectorUsage(source="warehouse", collection="finance.invoice", calls=1, rows=2, ms=0.5),), rows=2,
     )  # fmt: skip
-    return replace(made, **changes)
+    return replace(record, **changes)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The journal of one process: what is acknowledged is on the disk."""
+"""The audit log of one process: an acknowledged record is on the disk."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ START = datetime(2026, 11, 1, 12, tzinfo=UTC)
 ROOT = Path(__file__).parents[2]
 
 
-def kept(folder: Path) -> list[str]:
+def read_ids(folder: Path) -> list[str]:
     return [record["id"] for record in read_records(folder)]
 
 
@@ -37,21 +37,21 @@ def only_file(folder: Path) -> Path:
     return path
 
 
-async def tried(journal: AuditLog, record: AuditRecord) -> bool:
+async def tried(audit_log: AuditLog, record: AuditRecord) -> bool:
     """Whether the record was acknowledged."""
     try:
-        await journal.append(record)
+        await audit_log.append(record)
     except AuditLogUnavailable:
         return False
     return True
 
 
 async def test_what_was_acknowledged_is_read_back_in_order(folder: Path, record: Make) -> None:
-    journal = open_audit_log(folder, START)
+    audit_log = open_audit_log(folder, START)
     for number in range(20):
-        await journal.append(record(number))
-        assert kept(folder)[-1] == record(number).id
-    journal.close()
+        await audit_log.append(record(number))
+        assert read_ids(folder)[-1] == record(number).id
+    audit_log.close()
     assert verify_folder(folder) == VerificationResult(files=1, records=20)
     first = next(iter(read_records(folder)))
     assert json.loads(json.dumps(first)) == {"prev": first["prev"], **json.loads(audit_record.to_line(record(0)))}
@@ -73,15 +73,15 @@ async def test_a_thousand_that_wait_at_once_take_two_syncs(folder: Path, record:
         assert syncs == 1 or gate.wait(5)
         SYNC_DATA(file)
 
-    journal = open_audit_log(folder, START, disk=replace(DiskOps(), sync=sync))
-    appends = [asyncio.create_task(journal.append(record(number))) for number in range(1_000)]
+    audit_log = open_audit_log(folder, START, disk=replace(DiskOps(), sync=sync))
+    appends = [asyncio.create_task(audit_log.append(record(number))) for number in range(1_000)]
     await asyncio.sleep(0)
     gate.set()
     await asyncio.gather(*appends)
-    journal.close()
+    audit_log.close()
     assert syncs <= 1 + 2
     assert verify_folder(folder) == VerificationResult(files=1, records=1_000)
-    assert kept(folder) == [record(number).id for number in range(1_000)]
+    assert read_ids(folder) == [record(number).id for number in range(1_000)]
 
 
 FAILURES = [
@@ -98,29 +98,29 @@ FAILURES = [
 async def test_what_is_kept_is_what_was_acknowledged(
     folder: Path, record: Make, failing: FailingDisk, failures: dict[str, set[int]], refused: int
 ) -> None:
-    journal = open_audit_log(folder, START, disk=failing(**failures))
-    acknowledged = [number for number in range(9) if await tried(journal, record(number))]
-    journal.close()
+    audit_log = open_audit_log(folder, START, disk=failing(**failures))
+    acknowledged = [number for number in range(9) if await tried(audit_log, record(number))]
+    audit_log.close()
     assert len(acknowledged) == 9 - refused
-    assert kept(folder) == [record(number).id for number in acknowledged]
+    assert read_ids(folder) == [record(number).id for number in acknowledged]
     assert verify_folder(folder) == VerificationResult(files=1, records=len(acknowledged))
 
 
 async def test_all_that_wait_for_a_failed_sync_are_refused(folder: Path, record: Make, failing: FailingDisk) -> None:
-    journal = open_audit_log(folder, START, disk=failing(writes=range(1, 1_000)))
-    outcomes = await asyncio.gather(*(tried(journal, record(number)) for number in range(100)))
-    journal.close()
+    audit_log = open_audit_log(folder, START, disk=failing(writes=range(1, 1_000)))
+    outcomes = await asyncio.gather(*(tried(audit_log, record(number)) for number in range(100)))
+    audit_log.close()
     assert outcomes == [False] * 100
-    assert kept(folder) == []
+    assert read_ids(folder) == []
 
 
 async def test_a_disk_that_takes_a_little_at_a_time_gets_it_all(folder: Path, record: Make) -> None:
-    journal = open_audit_log(
+    audit_log = open_audit_log(
         folder, START, disk=replace(DiskOps(), write=lambda file, octets: os.write(file, octets[:7]))
     )
-    await journal.append(record(1))
-    journal.close()
-    assert kept(folder) == [record(1).id]
+    await audit_log.append(record(1))
+    audit_log.close()
+    assert read_ids(folder) == [record(1).id]
 
 
 async def test_any_failure_at_all_refuses_and_does_not_hang(folder: Path, record: Make) -> None:
@@ -130,66 +130,66 @@ async def test_any_failure_at_all_refuses_and_does_not_hang(folder: Path, record
         if broken:
             raise MemoryError
 
-    journal = open_audit_log(folder, START, disk=replace(DiskOps(), sync=sync))
+    audit_log = open_audit_log(folder, START, disk=replace(DiskOps(), sync=sync))
     broken = True
-    assert not await tried(journal, record(1))
+    assert not await tried(audit_log, record(1))
     broken = False
-    assert await tried(journal, record(2))
-    journal.close()
+    assert await tried(audit_log, record(2))
+    audit_log.close()
 
 
 async def test_a_record_nobody_waits_for_outlives_a_failing_disk(
     folder: Path, record: Make, failing: FailingDisk
 ) -> None:
-    journal = open_audit_log(folder, START, disk=failing(syncs={1, 2}))
-    journal.append_nowait(record(1))
-    while not await tried(journal, record(3)):
+    audit_log = open_audit_log(folder, START, disk=failing(syncs={1, 2}))
+    audit_log.append_nowait(record(1))
+    while not await tried(audit_log, record(3)):
         pass
-    journal.close()
-    assert kept(folder) == [record(1).id, record(3).id]
-    assert journal.dropped == 0
+    audit_log.close()
+    assert read_ids(folder) == [record(1).id, record(3).id]
+    assert audit_log.dropped == 0
 
 
 async def test_records_nobody_waits_for_are_bounded_while_the_disk_fails(
     folder: Path, record: Make, failing: FailingDisk
 ) -> None:
-    journal = open_audit_log(folder, START, disk=failing(writes=range(1, 100_000)))
+    audit_log = open_audit_log(folder, START, disk=failing(writes=range(1, 100_000)))
     for _ in range(log.MAX_UNAWAITED + 5):
-        journal.append_nowait(record(1))
-    journal.close()
-    assert journal.dropped == log.MAX_UNAWAITED + 5
-    assert kept(folder) == []
+        audit_log.append_nowait(record(1))
+    audit_log.close()
+    assert audit_log.dropped == log.MAX_UNAWAITED + 5
+    assert read_ids(folder) == []
 
 
 async def test_closing_writes_what_waits_and_then_refuses(folder: Path, record: Make) -> None:
-    journal = open_audit_log(folder, START)
+    audit_log = open_audit_log(folder, START)
     for number in range(50):
-        journal.append_nowait(record(number))
-    journal.close()
-    journal.close()
-    assert len(kept(folder)) == 50
-    assert not await tried(journal, record(51))
+        audit_log.append_nowait(record(number))
+    audit_log.close()
+    audit_log.close()
+    assert len(read_ids(folder)) == 50
+    assert not await tried(audit_log, record(51))
 
 
 async def test_a_record_is_written_though_its_wait_is_cancelled(folder: Path, record: Make) -> None:
-    journal = open_audit_log(folder, START)
-    waiting = asyncio.create_task(journal.append(record(1)))
+    audit_log = open_audit_log(folder, START)
+    waiting = asyncio.create_task(audit_log.append(record(1)))
     await asyncio.sleep(0)
     waiting.cancel()
-    await journal.append(record(2))
-    journal.close()
+    await audit_log.append(record(2))
+    audit_log.close()
     assert waiting.cancelled()
-    assert kept(folder) == [record(1).id, record(2).id]
+    assert read_ids(folder) == [record(1).id, record(2).id]
 
 
 async def test_no_text_in_a_record_makes_a_second_line(folder: Path, record: Make) -> None:
     texts = ["\n", '\n{"prev":"x"}\n', "\r", "\u2028", "\x85", "\x1b[2J", '"}', "\ud800"]
-    journal = open_audit_log(folder, START)
-    await asyncio.gather(*(journal.append(record(n, operation=text, text=text)) for n, text in enumerate(texts)))
-    journal.close()
+    audit_log = open_audit_log(folder, START)
+    await asyncio.gather(*(audit_log.append(record(n, operation=text, text=text)) for n, text in enumerate(texts)))
+    audit_log.close()
     path = only_file(folder)
     assert len(path.read_text().splitlines()) == 1 + len(texts)
-    assert [each["operation"] for each in read_records(folder)][:-1] == texts[:-1]
+    assert [item["operation"] for item in read_records(folder)][:-1] == texts[:-1]
     assert verify_folder(folder) == VerificationResult(files=1, records=len(texts))
 
 
@@ -197,20 +197,20 @@ async def test_records_of_many_files_are_read_in_the_order_of_time(folder: Path,
     both = [open_audit_log(folder, START), open_audit_log(folder, START + timedelta(seconds=1))]
     for number in range(20):
         await both[number % 2].append(record(number))
-    for journal in both:
-        journal.close()
-    assert kept(folder) == [record(number).id for number in range(20)]
+    for audit_log in both:
+        audit_log.close()
+    assert read_ids(folder) == [record(number).id for number in range(20)]
 
 
 @pytest.mark.parametrize("missing", [1, 40])
 async def test_a_torn_last_line_is_left_out(folder: Path, record: Make, missing: int) -> None:
-    journal = open_audit_log(folder, START)
-    await journal.append(record(1))
-    await journal.append(record(2))
-    journal.close()
+    audit_log = open_audit_log(folder, START)
+    await audit_log.append(record(1))
+    await audit_log.append(record(2))
+    audit_log.close()
     path = only_file(folder)
     path.write_bytes(path.read_bytes()[:-missing])
-    assert kept(folder) == [record(1).id]
+    assert read_ids(folder) == [record(1).id]
     assert verify_folder(folder) == VerificationResult(files=1, records=1)
 
 
@@ -240,17 +240,17 @@ from pathlib import Path
 from onedoor.audit.log import open_audit_log
 from onedoor.audit.record import AuditOutcome, AuditRecord
 
-async def client(journal, name):
+async def client(audit_log, name):
     number = 0
     while True:
         number += 1
-        await journal.append(AuditRecord(id=f"{name}-{number}", time=datetime.now(UTC).isoformat(), surface="graphql",
+        await audit_log.append(AuditRecord(id=f"{name}-{number}", time=datetime.now(UTC).isoformat(), surface="graphql",
                                     outcome=AuditOutcome.ANSWERED, status=200))
         print(f"{name}-{number}", flush=True)
 
 async def main():
-    journal = open_audit_log(Path(sys.argv[1]), datetime.now(UTC))
-    await asyncio.gather(*(client(journal, name) for name in range(20)))
+    audit_log = open_audit_log(Path(sys.argv[1]), datetime.now(UTC))
+    await asyncio.gather(*(client(audit_log, name) for name in range(20)))
 
 asyncio.run(main())
 """

@@ -1,4 +1,4 @@
-"""One record and its line."""
+"""One record is one line of JSON, which is read back as it was written."""
 
 import random
 from collections.abc import Callable
@@ -59,8 +59,8 @@ def test_ids_sort_by_time_and_differ_within_a_microsecond() -> None:
     moments = [START + timedelta(microseconds=10**exponent) for exponent in range(16)]
     ids = [build_record_id(moment, dice.randbytes(RANDOM_BYTES)) for moment in moments for _ in range(100)]
     assert len(set(ids)) == len(ids)
-    assert all(one < other for one, other in zip(ids[::100], ids[100::100], strict=False))
-    assert {len(each) for each in ids} == {26}
+    assert all(id < other for id, other in zip(ids[::100], ids[100::100], strict=False))
+    assert {len(id) for id in ids} == {26}
 
 
 def test_times_are_in_utc_with_microseconds() -> None:
@@ -71,14 +71,14 @@ def test_times_are_in_utc_with_microseconds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    ("given", "recorded"),
     [
         (None, None), ("", None), ("a-1", "a-1"), ("x" * 128, "x" * 128), ("x" * 129, None),
         ("a\n", None), ("\x1b[1m", None), ("é", None),
     ],
 )  # fmt: skip
-def test_a_clients_own_id_is_kept_only_if_short_and_printable(given: str | None, kept: str | None) -> None:
-    assert check_client_request_id(given) == kept
+def test_a_clients_own_id_is_kept_only_if_short_and_printable(given: str | None, recorded: str | None) -> None:
+    assert check_client_request_id(given) == recorded
 
 
 def test_a_key_is_never_in_a_record_wherever_a_client_puts_it(record: Make) -> None:

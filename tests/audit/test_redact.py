@@ -1,4 +1,4 @@
-"""What is kept of an operation and its variables."""
+"""Redact operations and variables before they are recorded."""
 
 from typing import Any
 
@@ -63,7 +63,7 @@ def test_the_document_itself_is_left_as_it_was() -> None:
     assert document == parse(QUESTION)
 
 
-def test_two_ways_of_asking_one_question_are_kept_alike() -> None:
+def test_two_forms_of_one_query_are_recorded_alike() -> None:
     assert normalize_document(parse('{a(b:"x",c:1)}')) == normalize_document(parse('{ a ( b : """y""" c: 22 ) }'))
 
 
@@ -128,5 +128,5 @@ def test_variables_at_their_limits_are_hashed() -> None:
     assert "a" in hash_variables({"a": deep(MAX_LEVELS - 1)}, KEY)
 
 
-def test_of_a_document_that_does_not_parse_only_length_and_hash_are_kept() -> None:
+def test_only_length_and_hash_are_recorded_of_a_document_that_does_not_parse() -> None:
     assert describe_unparsed("{ ada@acme", KEY) == f"unparsed, 10 characters, {hash_value('{ ada@acme', KEY)}"

@@ -1,4 +1,4 @@
-"""A request's record is one line, however it is put together."""
+"""The fast writer and the plain one serialize a request to the same line."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -30,8 +30,8 @@ CHANGED = AuditedChange(
 
 
 @pytest.fixture(scope="module")
-def desk() -> QueryEngine:
-    return acme.opened(acme.house())
+def engine() -> QueryEngine:
+    return acme.open_engine(acme.build_catalog())
 
 
 def visit(text: str, variables: Any, theirs: str | None, number: int) -> RequestFacts:
@@ -44,13 +44,13 @@ def visit(text: str, variables: Any, theirs: str | None, number: int) -> Request
 
 @pytest.mark.parametrize(("text", "variables", "options"), ASKED)
 async def test_the_line_put_together_is_the_line_of_the_record(
-    desk: QueryEngine, text: str, variables: dict[str, Any], options: dict[str, Any]
+    engine: QueryEngine, text: str, variables: dict[str, Any], options: dict[str, Any]
 ) -> None:
     for number, theirs in enumerate((None, "their-7", "\x1b[2J", "od_" + "0" * 12 + "_" + "0" * 43 + "_000000")):
-        told: ExecutionResult = await acme.ask(desk, text, "support", variables=variables, **options)
+        result: ExecutionResult = await acme.ask(engine, text, "support", variables=variables, **options)
         seen = visit(text, variables, theirs, number)
-        told.changes += [CHANGED] * number
-        came = classify_outcome(told)
-        assert serialize_audit_record(desk, b"a key", seen, told, came) == to_line(
-            build_audit_record(desk, b"a key", seen, told, came)
+        result.changes += [CHANGED] * number
+        came = classify_outcome(result)
+        assert serialize_audit_record(engine, b"a key", seen, result, came) == to_line(
+            build_audit_record(engine, b"a key", seen, result, came)
         )

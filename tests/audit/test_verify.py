@@ -1,4 +1,4 @@
-"""The chain of a journal."""
+"""Verify the hash chain of an audit log."""
 
 import random
 from collections.abc import Callable
@@ -21,11 +21,11 @@ MOVED = "it was changed, moved or put in"
 
 @pytest.fixture
 async def path(folder: Path, record: Make) -> Path:
-    """A journal of eight records: lines 2 to 9."""
-    journal = open_audit_log(folder, START)
+    """Write an audit log of eight records: lines 2 to 9."""
+    audit_log = open_audit_log(folder, START)
     for number in range(8):
-        await journal.append(record(number))
-    journal.close()
+        await audit_log.append(record(number))
+    audit_log.close()
     return only_file(folder)
 
 

@@ -1,4 +1,4 @@
-"""A state on each kind of database, and a clock that moves only when told."""
+"""Open a metadata database of each kind, with a clock that only the tests move."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -45,6 +45,6 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def state(url: str, clock: Clock) -> Iterator[MetadataDatabase]:
-    house = open_database(url, PEPPER, now=clock.now)
-    yield house
-    house.close()
+    database = open_database(url, PEPPER, now=clock.now)
+    yield database
+    database.close()

@@ -1,4 +1,4 @@
-"""The text of a key."""
+"""Mint, format and parse API keys."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""groups.toml: which groups a company has, and what is wrong with the file."""
+"""Load groups.toml, and refuse a wrong one in a sentence."""
 
 from pathlib import Path
 

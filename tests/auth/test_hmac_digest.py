@@ -1,4 +1,4 @@
-"""The HMAC of ours is that of the standard library."""
+"""Our HMAC equals that of the standard library."""
 
 import hmac
 import random
@@ -6,7 +6,7 @@ import random
 from auth.api_keys import prepare_hmac_digest
 
 
-def test_it_is_the_standard_one_whatever_the_key() -> None:
+def test_the_digest_equals_that_of_the_standard_library() -> None:
     dice = random.Random(0)
     for length in range(130):
         key, octets = dice.randbytes(length), dice.randbytes(dice.randrange(200))

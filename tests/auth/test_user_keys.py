@@ -1,4 +1,4 @@
-"""The keys in the state."""
+"""Create, rotate, list and revoke the keys of users."""
 
 from datetime import timedelta
 from threading import Thread
@@ -22,10 +22,10 @@ def ada(state: MetadataDatabase) -> None:
 
 
 def test_a_key_opens_for_ninety_days(state: MetadataDatabase) -> None:
-    made = users.create_key(state, "ADA@acme.example")
+    key = users.create_key(state, "ADA@acme.example")
     now = state.now()
     assert users.list_keys(state) == (
-        KeyInfo(id=made.id, email=ADA, created_at=now, expires_at=now + timedelta(days=90), revoked_at=None),
+        KeyInfo(id=key.id, email=ADA, created_at=now, expires_at=now + timedelta(days=90), revoked_at=None),
     )
 
 
@@ -60,7 +60,7 @@ def test_an_expired_key_makes_room_for_a_new_one(state: MetadataDatabase, clock:
     assert {held.id: held.revoked_at for held in users.list_keys(state)} == {old.id: state.now(), new.id: None}
 
 
-def test_rotation_shuts_the_old_key_and_opens_a_new_one(state: MetadataDatabase) -> None:
+def test_rotation_revokes_the_old_key_and_issues_a_new_one(state: MetadataDatabase) -> None:
     old = users.create_key(state, ADA)
     new = users.rotate_key(state, ADA)
     assert {held.id: held.revoked_at for held in users.list_keys(state)} == {old.id: state.now(), new.id: None}
@@ -72,17 +72,17 @@ def test_there_is_nothing_to_rotate_without_a_key(state: MetadataDatabase) -> No
 
 
 def test_a_revoked_key_was_revoked_when_it_first_was(state: MetadataDatabase, clock: Any) -> None:
-    made, first = users.create_key(state, ADA), state.now()
-    users.revoke_key(state, made.id)
+    key, first = users.create_key(state, ADA), state.now()
+    users.revoke_key(state, key.id)
     clock.seconds = 10
-    users.revoke_key(state, made.id)
+    users.revoke_key(state, key.id)
     assert users.list_keys(state)[0].revoked_at == first
 
 
 def test_revoking_an_unknown_key_offers_the_nearest(state: MetadataDatabase) -> None:
-    made = users.create_key(state, ADA)
-    with pytest.raises(ConfigurationError, match=f"did you mean `{made.id}`"):
-        users.revoke_key(state, made.id[:-1] + "_")
+    key = users.create_key(state, ADA)
+    with pytest.raises(ConfigurationError, match=f"did you mean `{key.id}`"):
+        users.revoke_key(state, key.id[:-1] + "_")
 
 
 def test_deactivating_a_person_revokes_their_key_and_gives_no_other(state: MetadataDatabase) -> None:

@@ -1,4 +1,4 @@
-"""People and the groups they are in."""
+"""Create users, and let them join and leave groups."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The door from a terminal."""
+"""Run the commands of `onedoor` in a terminal."""
 
 import asyncio
 import os
@@ -27,7 +27,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Runs one command on a house of its own."""
+    """Run one command on a folder of its own."""
     (tmp_path / "onedoor.toml").touch()
     (tmp_path / "records/journal").mkdir(parents=True)
     environment = {"ONEDOOR_PEPPER": PEPPER, "ONEDOOR_CONFIG": str(tmp_path / "onedoor.toml")}
@@ -36,8 +36,8 @@ def run(tmp_path: Path) -> Run:
 
 @pytest.fixture
 def ada(run: Run) -> None:
-    made = run("users", "create", ADA, "Ada", "Lovelace")
-    assert (made.exit_code, made.stderr) == (0, "")
+    result = run("users", "create", ADA, "Ada", "Lovelace")
+    assert (result.exit_code, result.stderr) == (0, "")
 
 
 def commands(group: click.Group = main.main, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -58,10 +58,10 @@ def test_every_commands_help_shows_how_it_is_called(run: Run, path: tuple[str, .
 
 @pytest.mark.usefixtures("ada")
 def test_a_key_is_alone_on_standard_output_and_shown_once(run: Run) -> None:
-    made = run("keys", "create", ADA, "--days", "7")
-    assert parse_key(made.stdout.removesuffix("\n")) is not None
-    assert made.stderr.startswith("keep it now, it is not shown again; it opens until ")
-    secret = made.stdout.split("_")[2]
+    result = run("keys", "create", ADA, "--days", "7")
+    assert parse_key(result.stdout.removesuffix("\n")) is not None
+    assert result.stderr.startswith("keep it now, it is not shown again; it opens until ")
+    secret = result.stdout.split("_")[2]
     assert secret not in run("keys", "list").output
 
 
@@ -145,19 +145,19 @@ def test_verify_counts_the_records_that_hold_together(run: Run, tmp_path: Path) 
 
 def keep_three(folder: Path) -> Path:
     async def keep() -> None:
-        journal = open_audit_log(folder, datetime(2026, 11, 1, tzinfo=UTC))
+        audit_log = open_audit_log(folder, datetime(2026, 11, 1, tzinfo=UTC))
         for number in range(3):
-            await journal.append(
+            await audit_log.append(
                 AuditRecord(id=str(number), time="t", surface="graphql", outcome=AuditOutcome.ANSWERED, status=200)
             )
-        journal.close()
+        audit_log.close()
 
     asyncio.run(keep())
     (path,) = folder.iterdir()
     return path
 
 
-def test_it_runs_from_any_folder(tmp_path: Path) -> None:
+def test_the_command_runs_from_any_folder(tmp_path: Path) -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "onedoor", "--company", str(ROOT), "groups", "list"],
         cwd=tmp_path,

@@ -1,4 +1,4 @@
-"""Databases that others designed, each in a server of its kind: their urls, and the source that reads them."""
+"""Fill databases that others designed, each on a real server of its kind, and connect to them."""
 
 import re
 import sqlite3
@@ -13,15 +13,15 @@ import psycopg
 import pytest
 
 from demo.servers.postgresql import PostgresqlServer
-from demo.servers.run import Running, address
+from demo.servers.run import RunningServers, address
 from onedoor.connectors.snowflake import connector
 from onedoor.connectors.snowflake.options import build_introspection_options, parse_source_settings
 from onedoor.connectors.sql import mysql, postgresql, sqlite
 from onedoor.model.names import to_snake_case
 from onedoor.spi.connector import Connector
 from tests.servers.mariadb import MariadbServer
-from tests.servers.snowflake import Before, standing
-from tests.servers.snowflake import filled as into_snowflake
+from tests.servers.snowflake import Before, run_front
+from tests.servers.snowflake import run_script as into_snowflake
 
 HERE = Path(__file__).parent
 NAME = re.compile(r"\b[A-Z][a-z]\w*")
@@ -35,7 +35,8 @@ def in_snake_case(text: str) -> str:
     """Names outside of quotes, as Chinook itself has them in PostgreSQL."""
     parts = text.split("'")
     return "'".join(
-        NAME.sub(lambda found: to_snake_case(found[0]), each) if not at % 2 else each for at, each in enumerate(parts)
+        NAME.sub(lambda match: to_snake_case(match[0]), part) if not index % 2 else part
+        for index, part in enumerate(parts)
     )
 
 
@@ -49,7 +50,7 @@ def chinook_in_sqlite(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def chinook_in_postgresql(postgresql_started: PostgresqlServer) -> str:
-    return filled(postgresql_started.emptied("chinook"), in_snake_case(script("chinook")))
+    return run_script(postgresql_started.emptied("chinook"), in_snake_case(script("chinook")))
 
 
 @pytest.fixture(scope="session")
@@ -57,19 +58,19 @@ def chinook_in_mysql(mariadb_started: MariadbServer) -> str:
     url = mariadb_started.emptied("chinook")
     text = script("chinook").replace("TIMESTAMP", "DATETIME")
     lines = (line for line in text.splitlines() if not line.startswith("--"))
-    mariadb_started.run(*(each for each in "\n".join(lines).split(";\n") if each.strip()), database="chinook")
+    mariadb_started.run(*(part for part in "\n".join(lines).split(";\n") if part.strip()), database="chinook")
     return url
 
 
 @pytest.fixture(scope="session")
-def snowflake_place(acme_servers: Running) -> tuple[str, int]:
+def snowflake_place(acme_servers: RunningServers) -> tuple[str, int]:
     return address(acme_servers, "snowflake")
 
 
 @pytest.fixture(scope="session")
 def snowflake_stood(snowflake_place: tuple[str, int]) -> Iterator[tuple[Before, int]]:
     before = Before(snowflake_place)
-    with standing(before) as port:
+    with run_front(before) as port:
         yield before, port
 
 
@@ -100,7 +101,7 @@ def warehouse(snowflake_place: tuple[str, int], before_snowflake: tuple[Before, 
 
 
 @pytest.fixture
-def altered(snowflake_place: tuple[str, int]) -> Callable[[str, str], None]:
+def alter_warehouse(snowflake_place: tuple[str, int]) -> Callable[[str, str], None]:
     """By the URL of a warehouse, with statements."""
     return lambda url, text: into_snowflake(snowflake_place, PurePath(urlsplit(url).path).name, text)
 
@@ -111,15 +112,15 @@ def snowflake_url(port: int, schema: str) -> str:
 
 @pytest.fixture(scope="session")
 def adventure(postgresql_started: PostgresqlServer) -> str:
-    return filled(postgresql_started.emptied("adventure"), script("adventure"))
+    return run_script(postgresql_started.emptied("adventure"), script("adventure"))
 
 
 @pytest.fixture
 def odd(postgresql_started: PostgresqlServer) -> str:
-    return filled(postgresql_started.emptied("odd"), script("odd"))
+    return run_script(postgresql_started.emptied("odd"), script("odd"))
 
 
-def filled(url: str, text: str) -> str:
+def run_script(url: str, text: str) -> str:
     with psycopg.connect(url) as connection:
         connection.execute(text)
     return url
@@ -132,5 +133,5 @@ async def source_of(url: str) -> Connector:
     if kind == "sqlite":
         return await sqlite.connect(sqlite.SqliteOptions(path=rest.removeprefix("/")))
     module: Mapping[str, Any] = {"postgresql": postgresql, "mysql": mysql}
-    made: Connector = await module[kind].KIND.connect(module[kind].KIND.options(url=url))
-    return made
+    result: Connector = await module[kind].KIND.connect(module[kind].KIND.options(url=url))
+    return result

@@ -1,4 +1,4 @@
-"""A schema of 69 tables that we did not design: introspected, built, styled, checked, and asked."""
+"""Generate the schema of 69 tables that we did not design, check its style and types, and query it."""
 
 import re
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.codegen.conftest import source_of
-from tests.codegen.houses import asked, house, introspected
+from tests.codegen.generated_company import build_engine, fetch_data, introspect
 
 ROOT = Path(__file__).parents[2]
 OURS = "lint.isort.known-first-party = ['schema', 'resolvers', 'onedoor']"
@@ -65,18 +65,18 @@ QUESTIONS = {
 
 @pytest.fixture(scope="module")
 def folder(adventure: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("adventure")
-    introspected(adventure, made, "--allow", "sales", "--owner", "the bicycle shop")
-    return made
+    result = tmp_path_factory.mktemp("adventure")
+    introspect(adventure, result, "--allow", "sales", "--owner", "the bicycle shop")
+    return result
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
 async def test_a_question_has_its_answer(adventure: str, folder: Path, name: str) -> None:
     question, answer = QUESTIONS[name]
     source = await source_of(adventure)
-    found = await asked(house(folder, source), question)
+    data = await fetch_data(build_engine(folder, source), question)
     await source.close()
-    assert found == answer
+    assert data == answer
 
 
 def test_each_table_and_view_is_a_type(folder: Path) -> None:
@@ -88,24 +88,24 @@ def test_each_table_and_view_is_a_type(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("command", [["format", "--check"], ["check", "--config", OURS]], ids=["format", "check"])
-def test_what_is_written_is_styled_as_the_house_is(folder: Path, command: list[str]) -> None:
+def test_generated_code_passes_ruff(folder: Path, command: list[str]) -> None:
     settings = ROOT / "pyproject.toml"
-    told = subprocess.run(
+    result = subprocess.run(
         [Path(sys.executable).parent / "ruff", *command, "--no-cache", "--config", settings, "."],
         cwd=folder, capture_output=True, text=True,
     )  # fmt: skip
-    assert told.returncode == 0, told.stdout + told.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_what_is_written_passes_the_type_checker(folder: Path, tmp_path: Path) -> None:
     """Beside the product."""
-    for each in ("auth", "onedoor"):
-        (tmp_path / each).symlink_to(ROOT / each)
+    for item in ("auth", "onedoor"):
+        (tmp_path / item).symlink_to(ROOT / item)
     for name in ("schema", "resolvers"):
         shutil.copytree(folder / name, tmp_path / name, dirs_exist_ok=True)
     options = ["--strict", "--explicit-package-bases", "--follow-imports", "silent"]
-    told = subprocess.run(
+    result = subprocess.run(
         [Path(sys.executable).parent / "mypy", *options, "schema", "resolvers"],
         cwd=tmp_path, capture_output=True, text=True,
     )  # fmt: skip
-    assert told.returncode == 0, told.stdout[-2000:]
+    assert result.returncode == 0, result.stdout[-2000:]

@@ -1,4 +1,4 @@
-"""Chinook in each database: eleven tables in, the same questions with the same answers out."""
+"""Generate the schema of Chinook in each database; the same queries get the same answers."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.codegen.conftest import source_of
-from tests.codegen.houses import asked, house, introspected
+from tests.codegen.generated_company import build_engine, fetch_data, introspect
 
 SUBJECTS = (
     "album", "artist", "customer", "employee", "genre", "invoice", "invoice_line", "media_type", "playlist",
@@ -53,18 +53,18 @@ QUESTIONS = {
 
 @pytest.fixture(params=["sqlite", "postgresql", "mysql", "snowflake"])
 def url(request: pytest.FixtureRequest) -> str:
-    found: str = request.getfixturevalue(f"chinook_in_{request.param}")
-    return found
+    result: str = request.getfixturevalue(f"chinook_in_{request.param}")
+    return result
 
 
 async def test_a_table_is_two_files_and_each_question_has_its_answer(url: str, tmp_path: Path) -> None:
-    told = introspected(url, tmp_path, "--allow", "sales")
+    output = introspect(url, tmp_path, "--allow", "sales")
     for folder in ("schema", "resolvers"):
-        assert sorted(each.stem for each in (tmp_path / folder).glob("*.py")) == list(SUBJECTS)
-    assert "resolvers/__init__.py" not in told
+        assert sorted(path.stem for path in (tmp_path / folder).glob("*.py")) == list(SUBJECTS)
+    assert "resolvers/__init__.py" not in output
     source = await source_of(url)
-    desk = house(tmp_path, source)
-    answers = {name: await asked(desk, question) for name, (question, _) in QUESTIONS.items()}
+    engine = build_engine(tmp_path, source)
+    answers = {name: await fetch_data(engine, question) for name, (question, _) in QUESTIONS.items()}
     await source.close()
     expected = {name: answer for name, (_, answer) in QUESTIONS.items()}
     assert json.dumps(answers, sort_keys=True) == json.dumps(expected, sort_keys=True)
@@ -74,7 +74,7 @@ def test_a_schema_reads_the_same_whatever_database_it_came_from(
     chinook_in_postgresql: str, chinook_in_mysql: str, tmp_path: Path
 ) -> None:
     for name, url in (("one", chinook_in_postgresql), ("other", chinook_in_mysql)):
-        introspected(url, tmp_path / name, "--allow", "sales")
+        introspect(url, tmp_path / name, "--allow", "sales")
     texts = [
         {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / name / "schema").glob("*.py")}
         for name in ("one", "other")

@@ -1,4 +1,4 @@
-"""docs/getting-started.md, done: a company made, a database written into it, and the answer that the page shows."""
+"""Follow docs/getting-started.md: create a company, generate its schema, and compare the answer on the page."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import pytest
 
 from demo.servers.postgresql import free_port
 from demo.servers.run import HOST, ROOT
-from tests.companies import running
+from tests.companies import run_server
 from tests.docs.pages import Block, every
 
 PAGE = ROOT / "docs/getting-started.md"
@@ -54,8 +54,8 @@ def test_a_first_answer_over_a_database(request: pytest.FixtureRequest, tmp_path
     )
     key = run(f"{script}\nprintf %s $KEY", tmp_path, environment).splitlines()[-1]
     folder = tmp_path / "acme"
-    with running(["onedoor", "serve", "--port", str(port)], port, folder, environment={"SHOP_URL": url}):
-        asked = only("sh", "ask").replace("127.0.0.1:8000", f"{HOST}:{port}")
-        answer = json.loads(run(asked, folder, {**environment, "KEY": key}))
+    with run_server(["onedoor", "serve", "--port", str(port)], port, folder, environment={"SHOP_URL": url}):
+        fetch_data = only("sh", "ask").replace("127.0.0.1:8000", f"{HOST}:{port}")
+        answer = json.loads(run(fetch_data, folder, {**environment, "KEY": key}))
     assert answer == json.loads(only("json"))
     assert "class Customer:" in (folder / "schema/customer.py").read_text(encoding="utf-8")

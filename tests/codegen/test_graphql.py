@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from demo.data import business
+from demo.data import operations
 from demo.run import SECRETS
 from demo.servers.directory import SDL
-from demo.servers.run import Running, address
+from demo.servers.run import RunningServers, address
 from onedoor.connectors.graphql.connector import GraphQLOptions, connect
 from onedoor.schema.reader import SchemaError
 from onedoor.spi.connector import Connector
-from tests.codegen.houses import asked, house, introspected, run
+from tests.codegen.generated_company import build_engine, fetch_data, introspect, run
 
 ODD = """
 directive @key(fields: String!) on OBJECT
@@ -86,10 +86,10 @@ def read_python_files(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-async def source(sdl: str, tmp_path: Path, acme_servers: Running) -> AsyncIterator[Connector]:
+async def source(sdl: str, tmp_path: Path, acme_servers: RunningServers) -> AsyncIterator[Connector]:
     """Write the files, and serve the collections that the settings declare."""
     host, port = address(acme_servers, "directory")
-    settings = parse_settings(introspected(sdl, tmp_path, "--allow", "sales"))
+    settings = parse_settings(introspect(sdl, tmp_path, "--allow", "sales"))
     headers = {"authorization": SECRETS["DIRECTORY_AUTHORIZATION"]}
     url = f"http://{host}:{port}/graphql"
     opened = await connect(
@@ -100,38 +100,38 @@ async def source(sdl: str, tmp_path: Path, acme_servers: Running) -> AsyncIterat
 
 
 async def test_queries_over_the_written_files_are_answered(source: Connector, tmp_path: Path) -> None:
-    found = await asked(
-        house(tmp_path, source),
+    data = await fetch_data(
+        build_engine(tmp_path, source),
         "{ office(id: \"ber\") { name addressCity desks(first: 2) { nodes { id office { id } } } }"
         " shifts(where: {level: {eq: SECONDARY}, service: {eq: \"search\"}}) { totalCount } }",
     )  # fmt: skip
-    desks = sorted(each.id for each in business.desks(0.01) if each.office == "ber")
-    assert found == {
+    desks = sorted(desk.id for desk in operations.desks(0.01) if desk.office == "ber")
+    assert data == {
         "office": {
             "name": "Berlin Yard",
             "addressCity": "Berlin",
-            "desks": {"nodes": [{"id": each, "office": {"id": "ber"}} for each in desks[:2]]},
+            "desks": {"nodes": [{"id": desk, "office": {"id": "ber"}} for desk in desks[:2]]},
         },
-        "shifts": {"totalCount": business.WEEKS},
+        "shifts": {"totalCount": operations.WEEKS},
     }
 
 
 def test_introspection_and_sdl_give_the_same_files(
-    sdl: str, tmp_path: Path, acme_servers: Running, monkeypatch: pytest.MonkeyPatch
+    sdl: str, tmp_path: Path, acme_servers: RunningServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host, port = address(acme_servers, "directory")
     monkeypatch.setenv("GRAPHQL_AUTHORIZATION", SECRETS["DIRECTORY_AUTHORIZATION"])
     url = f"http://{host}:{port}/graphql"
     wired, read = tmp_path / "wired", tmp_path / "read"
-    over = parse_settings(introspected(url, wired, "--allow", "sales"))
-    assert over["collections"] == parse_settings(introspected(sdl, read, "--allow", "sales"))["collections"]
+    over = parse_settings(introspect(url, wired, "--allow", "sales"))
+    assert over["collections"] == parse_settings(introspect(sdl, read, "--allow", "sales"))["collections"]
     assert (over["url"], over["private_addresses"]) == (url, True)
     assert read_python_files(wired) == read_python_files(read)
-    assert "wrote" in introspected(f"graphql+{url}", tmp_path / "again", "--allow", "sales")
+    assert "wrote" in introspect(f"graphql+{url}", tmp_path / "again", "--allow", "sales")
 
 
 def test_a_collection_has_the_arguments_that_its_field_takes(tmp_path: Path) -> None:
-    settings = parse_settings(introspected(write_sdl(tmp_path, ODD), tmp_path))
+    settings = parse_settings(introspect(write_sdl(tmp_path, ODD), tmp_path))
     assert settings == {
         "kind": "graphql",
         "url": {"env": "OWN_URL"},
@@ -166,31 +166,31 @@ def test_a_collection_has_the_arguments_that_its_field_takes(tmp_path: Path) -> 
 
 
 async def test_the_declared_collections_can_be_served(tmp_path: Path) -> None:
-    settings = parse_settings(introspected(write_sdl(tmp_path, ODD), tmp_path))
+    settings = parse_settings(introspect(write_sdl(tmp_path, ODD), tmp_path))
     source = await connect(GraphQLOptions(url="https://a.example/graphql", collections=settings["collections"]))
     assert set(source.collections) == {"person", "team"}
     await source.close()
 
 
 def test_only_the_selected_collections_are_declared(tmp_path: Path) -> None:
-    settings = parse_settings(introspected(write_sdl(tmp_path, ODD), tmp_path, "--tables", "team"))
+    settings = parse_settings(introspect(write_sdl(tmp_path, ODD), tmp_path, "--tables", "team"))
     assert list(settings["collections"]) == ["team"]
     assert not (tmp_path / "schema/person.py").exists()
 
 
 def test_a_change_of_the_schema_is_listed_and_written(sdl: str, tmp_path: Path) -> None:
     (tmp_path / "onedoor.toml").write_text('[sources.own]\nkind = "graphql"\n')
-    introspected(sdl, tmp_path, "--allow", "sales")
-    assert "nothing changed" in introspected(sdl, tmp_path)
-    output = introspected(write_sdl(tmp_path, SDL.replace("floor: Int!", "floor: Int\n  lamp: Boolean!")), tmp_path)
+    introspect(sdl, tmp_path, "--allow", "sales")
+    assert "nothing changed" in introspect(sdl, tmp_path)
+    output = introspect(write_sdl(tmp_path, SDL.replace("floor: Int!", "floor: Int\n  lamp: Boolean!")), tmp_path)
     assert "+ column `desk.lamp`" in output.splitlines()
     assert parse_settings(output)["collections"]["desk"]["columns"]["lamp"] == "boolean"
 
 
-def test_a_type_is_shut_until_a_group_is_allowed(sdl: str, tmp_path: Path) -> None:
-    assert "every type is shut" in introspected(sdl, tmp_path)
+def test_a_type_is_closed_until_a_group_is_allowed(sdl: str, tmp_path: Path) -> None:
+    assert "every type is shut" in introspect(sdl, tmp_path)
     with pytest.raises(SchemaError, match="is open to nobody"):
-        house(tmp_path, None)  # type: ignore[arg-type]
+        build_engine(tmp_path, None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_what_is_no_schema_is_one_sentence(text: str, complaint: str, tmp_path: 
     assert (output.exit_code, complaint in output.output) == (2, True)
 
 
-def test_a_service_that_refuses_is_one_sentence(tmp_path: Path, acme_servers: Running) -> None:
+def test_a_service_that_refuses_is_one_sentence(tmp_path: Path, acme_servers: RunningServers) -> None:
     host, port = address(acme_servers, "directory")
     output = run(f"http://{host}:{port}/graphql", tmp_path)
     assert (output.exit_code, "the service cannot be read: the API refused the credentials" in output.output) == (

@@ -1,4 +1,4 @@
-"""Names in, names out: plurals, and what the schema would make a second time."""
+"""Derive type names from table names, in the singular and without clashes."""
 
 import ast
 from pathlib import Path
@@ -26,13 +26,13 @@ def test_a_noun_has_a_singular_and_a_plural(one: str, many: str) -> None:
     assert (pluralize_noun(one), singularize_noun(many), singularize_noun(one)) == (many, one, one)
 
 
-@pytest.mark.parametrize(("name", "found"), [
+@pytest.mark.parametrize(("name", "words"), [
     ("AlbumId", "album id"), ("ALBUM_ID", "album id"), ("album id", "album id"), ("XMLData", "xml data"),
     ("2nd title", "second title"), ("2FA", "two fa"), ("401k", "number401 k"), ("Größe %", "grosse percent"),
     ("☃", "unnamed"), ("__a", "a"), ("addressLine2", "address line2"),
 ])  # fmt: skip
-def test_any_name_is_words(name: str, found: str) -> None:
-    assert " ".join(split_words(name)) == found
+def test_any_name_is_words(name: str, words: str) -> None:
+    assert " ".join(split_words(name)) == words
 
 
 def test_each_value_of_an_enum_has_a_name_of_its_own() -> None:
@@ -45,9 +45,13 @@ def test_each_value_of_an_enum_has_a_name_of_its_own() -> None:
 
 def test_what_the_schema_makes_of_a_type_is_known() -> None:
     nodes = (InputObjectTypeDefinitionNode, ObjectTypeDefinitionNode, EnumTypeDefinitionNode)
-    names = {each.name.value for each in build_document(load_schema_modules()).definitions if isinstance(each, nodes)}
-    made = {name.removeprefix("Employee") for name in names if name.startswith("Employee")} - {""}
-    assert made <= set(GENERATED_SUFFIXES)
+    names = {
+        definition.name.value
+        for definition in build_document(load_schema_modules()).definitions
+        if isinstance(definition, nodes)
+    }
+    suffixes = {name.removeprefix("Employee") for name in names if name.startswith("Employee")} - {""}
+    assert suffixes <= set(GENERATED_SUFFIXES)
     assert {"Query", "PageInfo", "Direction", "GroupBy"} <= RESERVED_TYPES
 
 
@@ -56,7 +60,7 @@ def test_a_text_is_itself_again(text: str) -> None:
     assert ast.literal_eval(quote_string(text)) == text
 
 
-@pytest.mark.parametrize(("check", "found"), [
+@pytest.mark.parametrize(("check", "words"), [
     ("size IN ('a', 'it''s')", ("size", ("a", "it's"))),
     ("\"Size\" IN ('a')", ("Size", ("a",))),
     ("((size)::text = ANY ((ARRAY['a'::character varying, 'b'::character varying])::text[]))", ("size", ("a", "b"))),
@@ -66,16 +70,16 @@ def test_a_text_is_itself_again(text: str) -> None:
     ("size IN (1, 2)", ("", ())),
     ("length(size) > 3", ("", ())),
 ])  # fmt: skip
-def test_a_check_that_lists_values_is_read_and_no_other(check: str, found: tuple[str, tuple[str, ...]]) -> None:
-    assert parse_check_values(check) == found
+def test_a_check_that_lists_values_is_read_and_no_other(check: str, words: tuple[str, tuple[str, ...]]) -> None:
+    assert parse_check_values(check) == words
 
 
 def test_snowflakes_own_lists_of_keys_are_read() -> None:
     key = [(None, "D", "S", "LINE", "NO", 2, "PK", None, None), (None, "D", "S", "LINE", "SALE", 1, "PK", None, None)]
     lead = [(None, "D", "S", "SALE", "ID", "D", "S", "LINE", "SALE", 1, "", "", "FK", "PK", "", None)]
     assert parse_keys(key) == {"LINE": (("sale", "no"),)}
-    [found] = parse_references(lead, parse_keys(key))["LINE"]
-    assert (found.columns, found.to, found.there, found.alone) == (("sale",), "sale", ("id",), False)
+    [words] = parse_references(lead, parse_keys(key))["LINE"]
+    assert (words.columns, words.to, words.there, words.alone) == (("sale",), "sale", ("id",), False)
 
 
 def test_a_snowflake_url_is_its_settings() -> None:

@@ -13,9 +13,9 @@ from demo.run import GITHUB as COLLECTIONS
 from onedoor.connectors.rest.config import parse_rest_collections
 from onedoor.connectors.rest.connector import RestOptions, connect
 from onedoor.query.context import QueryEngine
-from tests.codegen.houses import asked, house, introspected, run
+from tests.codegen.generated_company import build_engine, fetch_data, introspect, run
 from tests.servers.openapi import Described
-from tests.servers.rest import serving
+from tests.servers.rest import serve_app
 
 VENDOR = Path(__file__).parent / "descriptions"
 OURS = ("change", "environment_id")
@@ -61,7 +61,7 @@ def read_declared(folder: Path, source: str = "own") -> dict[str, Any]:
 
 def introspect_paths(folder: Path, paths: Mapping[str, Any], *options: str, **components: Any) -> dict[str, Any]:
     """Write the files of a description, and return its collections as declared."""
-    introspected(str(write_description(folder, paths, **components)), folder, "--allow", "sales", *options)
+    introspect(str(write_description(folder, paths, **components)), folder, "--allow", "sales", *options)
     collections = read_declared(folder)
     parse_rest_collections(collections)
     return collections
@@ -179,11 +179,11 @@ def test_parameters_become_keys_and_filters(tmp_path: Path) -> None:
         query_parameter("since"),
         query_parameter("team_sha"),
     )
-    found = introspect_paths(
+    things = introspect_paths(
         tmp_path, {"/things": list_operation(object_schema(team=TEXT, team_sha=TEXT), *parameters)}
     )["things"]
-    assert found["keys"] == {"id": {"parameter": "id", "most": 20}, "team_sha": {"parameter": "team_sha"}}
-    assert found["filters"] == {"team": "team", "team_sha": "team_sha"}
+    assert things["keys"] == {"id": {"parameter": "id", "most": 20}, "team_sha": {"parameter": "team_sha"}}
+    assert things["filters"] == {"team": "team", "team_sha": "team_sha"}
 
 
 def test_a_path_below_a_row_is_a_relationship_to_it(tmp_path: Path) -> None:
@@ -198,9 +198,9 @@ def test_a_path_below_a_row_is_a_relationship_to_it(tmp_path: Path) -> None:
             object_schema(shop_id=NUMBER, total=NUMBER), path_parameter("shop_id", type="integer")
         ),
     }
-    found = introspect_paths(tmp_path, paths)
-    assert found["shops"]["keys"] == {"id": {"path": "/shops/{id}", "rows": "data"}}
-    assert (found["shops"]["rows"], found["shops.visits"]["path"]) == ("shops", "/shops/{given_shop_id}/visits")
+    result = introspect_paths(tmp_path, paths)
+    assert result["shops"]["keys"] == {"id": {"path": "/shops/{id}", "rows": "data"}}
+    assert (result["shops"]["rows"], result["shops.visits"]["path"]) == ("shops", "/shops/{given_shop_id}/visits")
     visit = (tmp_path / "resolvers" / "visit.py").read_text(encoding="utf-8")
     assert 'key=("given_shop_id", "id")' in visit
     assert '"shop": Relationship(to="Shop", local="given_shop_id", remote="id")' in visit
@@ -221,8 +221,8 @@ def test_a_path_below_a_row_is_a_relationship_to_it(tmp_path: Path) -> None:
 )
 def test_credentials_are_named_and_never_written(tmp_path: Path, scheme: Any, line: str) -> None:
     path = write_description(tmp_path, {"/things": list_operation(object_schema())}, securitySchemes={"one": scheme})
-    output = introspected(str(path), tmp_path, "--allow", "sales")
-    settings = [each for each in output.splitlines() if each.startswith("headers")]
+    output = introspect(str(path), tmp_path, "--allow", "sales")
+    settings = [item for item in output.splitlines() if item.startswith("headers")]
     assert settings == [line] * bool(line)
 
 
@@ -260,7 +260,7 @@ def test_yaml_is_read_like_json(tmp_path: Path) -> None:
         "        '200': {content: {application/json: {schema: {type: array, items: {type: string}}}}}\n",
         encoding="utf-8",
     )
-    introspected(str(tmp_path / "openapi.yaml"), tmp_path, "--allow", "sales")
+    introspect(str(tmp_path / "openapi.yaml"), tmp_path, "--allow", "sales")
     assert read_declared(tmp_path)["things"]["path"] == "/things"
 
 
@@ -271,7 +271,7 @@ def test_a_second_run_lists_changes_and_leaves_edited_files_alone(tmp_path: Path
     path = write_description(
         tmp_path, {"/things": list_operation(object_schema(name=TEXT, size=NUMBER), query_parameter("name"))}
     )
-    output = introspected(str(path), tmp_path)
+    output = introspect(str(path), tmp_path)
     assert "+ column `things.size`" in output
     assert "~ settings of `things`" in output
     assert "left alone, edited by hand: schema/thing.py" in output
@@ -289,8 +289,8 @@ async def open_described(
 ) -> AsyncIterator[tuple[QueryEngine, Described]]:
     """Yield an engine over the files of a description, and a server that keeps to it."""
     server = Described(load_json(document), (header, "secret"))
-    async with serving(server) as url:
-        introspected(str(document), folder, "--allow", "engineering", "--base-url", url, *options)
+    async with serve_app(server) as url:
+        introspect(str(document), folder, "--allow", "engineering", "--base-url", url, *options)
         source = await connect(
             RestOptions(
                 base_url=url,
@@ -300,14 +300,14 @@ async def open_described(
             )
         )
         try:
-            yield house(folder, source), server
+            yield build_engine(folder, source), server
         finally:
             await source.close()
 
 
 async def test_queries_over_the_description_of_github_are_answered(tmp_path: Path) -> None:
     async with open_described(GITHUB, tmp_path, *ACME, header="authorization") as (engine, server):
-        data = await asked(
+        data = await fetch_data(
             engine,
             """{ repo(id: "billing") { name deployments(first: 5, where: {environment: {eq: "environment 5"}}) {
             totalCount } runs { totalCount nodes { id approvals { nodes { state userLogin } } jobs { totalCount } } }
@@ -316,16 +316,22 @@ async def test_queries_over_the_description_of_github_are_answered(tmp_path: Pat
         )
         assert data["repo"]["runs"]["totalCount"] == 7
         assert data["repo"]["deployments_"]["totalCount"] == 7
-        assert {each["statuses"]["totalCount"] for each in data["repo"]["deployments_"]["nodes"]} == {7}
-        one = data["repo"]["deployments_"]["nodes"][3]
-        again = await asked(engine, f'{{ deployment(id: "{one["id"]}") {{ sha repo {{ name }} }} }}', "engineering")
-        assert again == {"deployment": {"sha": one["sha"], "repo": {"name": data["repo"]["name"]}}}
-        assert [each for each in server.asked if "/deployments?" in each and "page=3" in each]
+        assert {node["statuses"]["totalCount"] for node in data["repo"]["deployments_"]["nodes"]} == {7}
+        deployment = data["repo"]["deployments_"]["nodes"][3]
+        again = await fetch_data(
+            engine, f'{{ deployment(id: "{deployment["id"]}") {{ sha repo {{ name }} }} }}', "engineering"
+        )
+        assert again == {"deployment": {"sha": deployment["sha"], "repo": {"name": data["repo"]["name"]}}}
+        assert [
+            scan_request
+            for scan_request in server.requests
+            if "/deployments?" in scan_request and "page=3" in scan_request
+        ]
 
 
 async def test_queries_over_a_large_description_are_answered(tmp_path: Path) -> None:
     async with open_described(BLOCKFROST, tmp_path, header="project_id") as (engine, _):
-        data = await asked(
+        data = await fetch_data(
             engine,
             """{ pools { totalCount } epoch(id: "412") { id blocks { nodes { value } } parameter { minFeeA } }
             assets(first: 2) { nodes { id asset quantity history { totalCount } } } }""",
@@ -334,7 +340,7 @@ async def test_queries_over_a_large_description_are_answered(tmp_path: Path) -> 
         assert data["pools"]["totalCount"] == 7
         assert data["epoch"]["id"] == "412"
         assert len(data["epoch"]["blocks"]["nodes"]) == 7
-        assert [each["history"]["totalCount"] for each in data["assets"]["nodes"]] == [7, 7]
+        assert [node["history"]["totalCount"] for node in data["assets"]["nodes"]] == [7, 7]
 
 
 @pytest.mark.parametrize(
@@ -347,25 +353,25 @@ async def test_queries_over_a_large_description_are_answered(tmp_path: Path) -> 
 def test_the_first_line_counts_the_operations_that_are_read(
     tmp_path: Path, document: Path, options: tuple[str, ...], first_line: str
 ) -> None:
-    output = introspected(str(document), tmp_path, *options, "--dry-run")
+    output = introspect(str(document), tmp_path, *options, "--dry-run")
     assert output.splitlines()[0] == first_line
 
 
 def test_the_collections_of_the_demo_agree_with_the_description_of_github(tmp_path: Path) -> None:
-    introspected(str(GITHUB), tmp_path, *ACME)
-    theirs = {normalize_path(each["path"]): each for each in read_declared(tmp_path).values()}
+    introspect(str(GITHUB), tmp_path, *ACME)
+    theirs = {normalize_path(item["path"]): item for item in read_declared(tmp_path).values()}
     for name, ours in tomllib.loads(COLLECTIONS.read_text(encoding="utf-8"))["collections"].items():
         if name in ("job_logs", "users"):  # of which it describes the redirect alone, or two paths apart
             continue
-        said = theirs[normalize_path(ours["path"])]
-        assert ours.get("rows") == said.get("rows")
-        assert ours.get("paging") == said.get("paging")
-        assert ours.get("filters", {}).items() <= said.get("filters", {}).items()
+        described = theirs[normalize_path(ours["path"])]
+        assert ours.get("rows") == described.get("rows")
+        assert ours.get("paging") == described.get("paging")
+        assert ours.get("filters", {}).items() <= described.get("filters", {}).items()
         placed = set(parse_rest_collections({"one": ours})["one"].path_columns)
-        for column, each in ours["columns"].items():
-            assert column in (*placed, *OURS) or said["columns"][column] == each
+        for column, item in ours["columns"].items():
+            assert column in (*placed, *OURS) or described["columns"][column] == item
 
 
 def normalize_path(path: str) -> str:
     """Forget the names of the parameters of a path."""
-    return "/".join("{}" if each.startswith("{") else each for each in path.split("/"))
+    return "/".join("{}" if part.startswith("{") else part for part in path.split("/"))

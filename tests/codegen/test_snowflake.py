@@ -1,4 +1,4 @@
-"""A Snowflake schema over its own wire: what it declares is described, and what is written of it can be asked."""
+"""Generate the schema of Snowflake tables over its own wire, and query it."""
 
 from collections.abc import Callable
 from pathlib import Path, PurePath
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.codegen.conftest import source_of
-from tests.codegen.houses import asked, house, introspected, run
+from tests.codegen.generated_company import build_engine, fetch_data, introspect, run
 from tests.servers.snowflake import LOGIN, Before
 
 QUESTIONS = {
@@ -35,17 +35,17 @@ WRITTEN = {"badge", "customer", "large_sale", "order_line", "stock"}
 
 @pytest.mark.parametrize("name", QUESTIONS)
 async def test_a_question_has_its_answer(warehouse: str, tmp_path: Path, name: str) -> None:
-    introspected(warehouse, tmp_path, "--allow", "sales")
+    introspect(warehouse, tmp_path, "--allow", "sales")
     question, answer = QUESTIONS[name]
     source = await source_of(warehouse)
-    found = await asked(house(tmp_path, source), question)
+    data = await fetch_data(build_engine(tmp_path, source), question)
     await source.close()
-    assert found == answer
+    assert data == answer
 
 
 def test_comments_are_descriptions_and_what_no_field_shows_is_named(warehouse: str, tmp_path: Path) -> None:
-    told = introspected(warehouse, tmp_path, "--allow", "sales")
-    assert told.startswith("left out, no field can show them: `order line.raw` (variant)\n")
+    output = introspect(warehouse, tmp_path, "--allow", "sales")
+    assert output.startswith("left out, no field can show them: `order line.raw` (variant)\n")
     assert {path.stem for path in (tmp_path / "schema").glob("*.py")} == WRITTEN
     text = (tmp_path / "schema/customer.py").read_text(encoding="utf-8")
     assert 'description="Who buys."' in text
@@ -53,27 +53,29 @@ def test_comments_are_descriptions_and_what_no_field_shows_is_named(warehouse: s
 
 
 def test_names_may_be_typed_as_one_types_them_in_snowflake(warehouse: str, tmp_path: Path) -> None:
-    capitals = introspected(warehouse, tmp_path / "one", "--allow", "sales")
+    capitals = introspect(warehouse, tmp_path / "one", "--allow", "sales")
     schema = PurePath(urlsplit(warehouse).path).name
     quoted = warehouse.replace(schema, f"%22{schema.upper()}%22").replace("/SHOP/", "/shop/")
-    introspected(quoted, tmp_path / "other", "--allow", "sales")
-    texts = [(tmp_path / each / "schema/order_line.py").read_text(encoding="utf-8") for each in ("one", "other")]
+    introspect(quoted, tmp_path / "other", "--allow", "sales")
+    texts = [(tmp_path / name / "schema/order_line.py").read_text(encoding="utf-8") for name in ("one", "other")]
     assert texts[0] == texts[1]
     assert "secret" not in capitals
     assert 'password = { env = "OWN_PASSWORD" }' in capitals
 
 
 def test_run_again_it_says_what_changed_and_leaves_alone_what_was_edited(
-    warehouse: str, altered: Callable[[str, str], None], tmp_path: Path
+    warehouse: str, alter_warehouse: Callable[[str, str], None], tmp_path: Path
 ) -> None:
-    introspected(warehouse, tmp_path, "--allow", "sales", "--owner", "shop desk")
-    assert "nothing changed" in introspected(warehouse, tmp_path)
+    introspect(warehouse, tmp_path, "--allow", "sales", "--owner", "shop desk")
+    assert "nothing changed" in introspect(warehouse, tmp_path)
     path = tmp_path / "schema/customer.py"
     mine = path.read_text(encoding="utf-8").replace("Who buys.", "Whoever bought once.")
     path.write_text(mine, encoding="utf-8")
-    altered(warehouse, "ALTER TABLE STOCK ADD COLUMN SHELF VARCHAR;\nCREATE TABLE SHOP_DAY (DAY DATE PRIMARY KEY);\n")
-    told = introspected(warehouse, tmp_path).splitlines()
-    assert told[1:7] == [
+    alter_warehouse(
+        warehouse, "ALTER TABLE STOCK ADD COLUMN SHELF VARCHAR;\nCREATE TABLE SHOP_DAY (DAY DATE PRIMARY KEY);\n"
+    )
+    lines = introspect(warehouse, tmp_path).splitlines()
+    assert lines[1:7] == [
         "+ table `shop_day`",
         "+ column `stock.shelf`",
         "wrote resolvers/shop_day.py",
@@ -85,16 +87,16 @@ def test_run_again_it_says_what_changed_and_leaves_alone_what_was_edited(
     assert 'directives=[allow("sales"), owned("shop desk")]' in (tmp_path / "schema/shop_day.py").read_text()
 
 
-async def test_a_refused_list_of_keys_is_said_and_done_without(
+async def test_a_refused_list_of_keys_is_reported_and_not_needed(
     warehouse: str, before_snowflake: tuple[Before, int], tmp_path: Path
 ) -> None:
     before_snowflake[0].refusals = {"SHOW IMPORTED KEYS": 3001}
-    told = introspected(warehouse, tmp_path, "--allow", "sales")
-    assert told.startswith("`SHOW IMPORTED KEYS` was refused: what it would have shown is missing\n")
+    output = introspect(warehouse, tmp_path, "--allow", "sales")
+    assert output.startswith("`SHOW IMPORTED KEYS` was refused: what it would have shown is missing\n")
     source = await source_of(warehouse)
-    found = await asked(house(tmp_path, source), '{ orderLine(id: "7:2:south") { customerId } }')
+    data = await fetch_data(build_engine(tmp_path, source), '{ orderLine(id: "7:2:south") { customerId } }')
     await source.close()
-    assert found == {"orderLine": {"customerId": 1}}
+    assert data == {"orderLine": {"customerId": 1}}
 
 
 @pytest.mark.parametrize(("refusals", "says"), [
@@ -108,8 +110,8 @@ def test_why_it_cannot_be_read_is_one_sentence(
     warehouse: str, before_snowflake: tuple[Before, int], tmp_path: Path, refusals: dict[str, int], says: str
 ) -> None:
     before_snowflake[0].refusals = refusals
-    told = run(warehouse, tmp_path)
-    assert (told.exit_code, says in told.output, "secret" in told.output) == (2, True, False)
+    result = run(warehouse, tmp_path)
+    assert (result.exit_code, says in result.output, "secret" in result.output) == (2, True, False)
 
 
 @pytest.mark.parametrize(("url", "says"), [
@@ -120,12 +122,12 @@ def test_why_it_cannot_be_read_is_one_sentence(
     ("snowflake://me:secret@acme/SHOP/X?timeout=long", "`timeout` of a Snowflake URL is a number"),
 ])  # fmt: skip
 def test_a_wrong_url_is_one_sentence(tmp_path: Path, url: str, says: str) -> None:
-    told = run(url, tmp_path)
-    assert (told.exit_code, says in told.output, "secret" in told.output) == (2, True, False)
+    result = run(url, tmp_path)
+    assert (result.exit_code, says in result.output, "secret" in result.output) == (2, True, False)
 
 
 def test_a_schema_that_shows_nothing_is_no_schema_without_tables(warehouse: str, tmp_path: Path) -> None:
-    introspected(warehouse, tmp_path, "--allow", "sales")
-    told = run(warehouse.replace("/SHOP/", "/SHOP/not_"), tmp_path)
-    assert (told.exit_code, "shows no tables: see to both names" in told.output) == (2, True)
+    introspect(warehouse, tmp_path, "--allow", "sales")
+    result = run(warehouse.replace("/SHOP/", "/SHOP/not_"), tmp_path)
+    assert (result.exit_code, "shows no tables: see to both names" in result.output) == (2, True)
     assert {path.stem for path in (tmp_path / "schema").glob("*.py")} == WRITTEN

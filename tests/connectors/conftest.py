@@ -1,4 +1,4 @@
-"""Far ends that speak over a real wire, and ports where nothing good listens."""
+"""Serve applications over a real wire, and open ports where nothing good listens."""
 
 import os
 import signal
@@ -16,12 +16,12 @@ from starlette.types import ASGIApp
 HOST = "127.0.0.1"
 
 
-def listening() -> socket.socket:
+def open_listener() -> socket.socket:
     """Clients may connect from now on; they are answered once somebody accepts."""
-    made = socket.socket()
-    made.bind((HOST, 0))
-    made.listen(64)
-    return made
+    result = socket.socket()
+    result.bind((HOST, 0))
+    result.listen(64)
+    return result
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +31,7 @@ def serve() -> Callable[[ASGIApp], "contextmanager[int]"]:  # type: ignore[valid
     @contextmanager
     def serving(app: ASGIApp) -> Iterator[int]:
         server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1))
-        with closing(listening()) as ear:
+        with closing(open_listener()) as ear:
             thread = threading.Thread(target=server.run, kwargs={"sockets": [ear]})
             thread.start()
             try:
@@ -48,7 +48,7 @@ class Restartable:
 
     def __init__(self, app: str) -> None:
         self.app = app
-        self.ear = listening()
+        self.ear = open_listener()
         self.port: int = self.ear.getsockname()[1]
         self.start()
 
@@ -78,13 +78,13 @@ def fakesnow() -> Iterator[Restartable]:
 @pytest.fixture
 def silent_port() -> Iterator[int]:
     """Takes connections and never answers."""
-    with closing(listening()) as ear:
+    with closing(open_listener()) as ear:
         yield ear.getsockname()[1]
 
 
 @pytest.fixture
 def closed_port() -> int:
-    with closing(listening()) as ear:
+    with closing(open_listener()) as ear:
         return int(ear.getsockname()[1])
 
 

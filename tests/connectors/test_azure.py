@@ -59,12 +59,12 @@ ServiceUrl = tuple[str, str]
 @pytest.fixture(scope="module")
 def server(serve: Serve) -> Iterator[AzureEmulator]:
     """Pages are short, so that there are some."""
-    with azure.serve_emulator(serve, page=4) as made:
-        azure.store_files(made.files, "small", BODIES)
-        azure.store_files(made.files, "empty", {})
-        azure.store_files(made.files, "large", LARGE)
-        store_blobs(made.blob)
-        yield made
+    with azure.serve_emulator(serve, page=4) as emulator:
+        azure.store_files(emulator.files, "small", BODIES)
+        azure.store_files(emulator.files, "empty", {})
+        azure.store_files(emulator.files, "large", LARGE)
+        store_blobs(emulator.blob)
+        yield emulator
 
 
 def store_blobs(url: str) -> None:
@@ -118,9 +118,9 @@ async def test_a_file_is_a_row(place: ServiceUrl) -> None:
 
 async def test_a_path_of_another_form_has_none_of_the_patterns_values(place: ServiceUrl) -> None:
     async with open_connector(place) as source:
-        found = await scan_rows(source, "id", "customer_id", "kind")
-    assert len(found) == len(BODIES)
-    assert sorted(row for row in found if row[0] in (PATHS[3], PATHS[4])) == [
+        rows = await scan_rows(source, "id", "customer_id", "kind")
+    assert len(rows) == len(BODIES)
+    assert sorted(row for row in rows if row[0] in (PATHS[3], PATHS[4])) == [
         (PATHS[3], 11, "invoices"),
         (PATHS[4], None, None),
     ]
@@ -166,17 +166,17 @@ async def test_an_empty_share_has_no_rows(place: ServiceUrl) -> None:
 
 async def test_a_listing_of_a_page_is_a_call(server: AzureEmulator) -> None:
     async with azure.open_container(server.blob, "large") as source:
-        server.asked.clear()
+        server.requests.clear()
         await scan_rows(source, "id")
-    assert len(server.asked) == -(-LARGE_COUNT // 4)
+    assert len(server.requests) == -(-LARGE_COUNT // 4)
 
 
 async def test_files_of_some_customers_are_found_in_their_directories_alone(server: AzureEmulator) -> None:
     async with azure.open_share(server.files) as source:
-        server.asked.clear()
+        server.requests.clear()
         keys = KeyFilter(("customer_id", "kind"), ((1, "photos"), (11, "invoices")))
         await scan_rows(source, "id", keys=keys)
-    assert sorted(parse_listing_call(item) for item in server.asked) == sorted(
+    assert sorted(parse_listing_call(item) for item in server.requests) == sorted(
         [
             ("small", "customers"),
             ("small/customers", "1"),
@@ -190,20 +190,20 @@ async def test_files_of_some_customers_are_found_in_their_directories_alone(serv
 
 async def test_many_files_of_a_directory_are_found_in_one_listing(server: AzureEmulator) -> None:
     async with azure.open_share(server.files) as source:
-        server.asked.clear()
+        server.requests.clear()
         await scan_rows(source, "id", keys=KeyFilter(("id",), ((PATHS[0],), (PATHS[1],))))
-    assert len(server.asked) == 4
+    assert len(server.requests) == 4
 
 
-def parse_listing_call(asked: str) -> tuple[str, str]:
-    parts = urlsplit(asked.partition(" ")[2])
+def parse_listing_call(target: str) -> tuple[str, str]:
+    parts = urlsplit(target.partition(" ")[2])
     return parts.path.removeprefix(f"/{FILES_ACCOUNT}/"), parse_qs(parts.query).get("prefix", [""])[0]
 
 
 async def test_directories_and_shares_are_rows_too(server: AzureEmulator) -> None:
     async with azure.open_share(server.files) as source:
         directories = await scan_rows(source, "id", "name", of="directories")
-        one = await scan_rows(
+        rows = await scan_rows(
             source, "id", of="directories", keys=KeyFilter(("id",), (("customers/11",), ("Customers",)))
         )
         shares = await scan_rows(source, "id", "quota_gb", of="shares")
@@ -211,7 +211,7 @@ async def test_directories_and_shares_are_rows_too(server: AzureEmulator) -> Non
         ("customers", "customers"), ("customers/1", "1"), ("customers/1/invoices", "invoices"),
         ("customers/1/photos", "photos"), ("customers/11", "11"), ("customers/11/invoices", "invoices"),
     ]  # fmt: skip
-    assert one == [("customers/11",)]
+    assert rows == [("customers/11",)]
     assert shares == [("empty", 5120), ("large", 5120), ("small", 5120)]
 
 
@@ -386,8 +386,8 @@ UNREADABLE = "gave an answer that cannot be read"
 async def test_a_failure_has_a_reason_that_can_be_shown(
     serve: Serve, service: str, reply: tuple[int, bytes, str], reason: str, code: ErrorCode
 ) -> None:
-    status, body, *said = reply
-    headers = {"location": "http://127.0.0.1:1/", **({"x-ms-error-code": said[0]} if said else {})}
+    status, body, *rest = reply
+    headers = {"location": "http://127.0.0.1:1/", **({"x-ms-error-code": rest[0]} if rest else {})}
     with serve(Response(body, status, headers)) as port:
         async with open_connector((service, f"http://127.0.0.1:{port}")) as source:
             assert await get_failure(source) == (f"{get_service_name((service, ''))} {reason}", code)

@@ -1,4 +1,4 @@
-"""The `datadog` connector over a real wire: pages, searches that no value escapes from, quotas, limits, failures."""
+"""Test the `datadog` connector over a real wire: pages, searches that no value escapes, quotas, limits, failures."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -11,14 +11,14 @@ from aiohttp import web
 
 from demo.data import activity
 from demo.run import SECRETS
-from demo.servers.run import Running, address
+from demo.servers.run import RunningServers, address
 from onedoor.connectors.datadog.connector import QUOTA, DatadogConnector, DatadogOptions, connect
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.runtime.quota import ConnectorRateLimiters
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.predicates import ALWAYS_TRUE, And, Comparison, Op, Row
 from onedoor.spi.scan import KeyFilter, ScanRequest
-from tests.servers.far import Reply, saying, serving, slow
+from tests.servers.far import Reply, answer_with, serve_reply, slow
 
 SCALE = 0.01
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -46,7 +46,7 @@ async def open_source(
 
 
 @pytest.fixture
-async def source(acme_servers: Running) -> AsyncIterator[DatadogConnector]:
+async def source(acme_servers: RunningServers) -> AsyncIterator[DatadogConnector]:
     async with open_source("http://{}:{}".format(*address(acme_servers, "datadog"))) as source:
         yield source
 
@@ -61,41 +61,47 @@ def equal(column: str, value: Any) -> Comparison:
 
 
 async def test_tags_are_columns(source: DatadogConnector) -> None:
-    found = await read_rows(source, "monitors", "id", "service", "env", "customer_id", "tags")
-    assert found == [
-        (each.id, of.get("service"), of.get("env"), int(of["customer_id"]) if "customer_id" in of else None, each.tags)
-        for each in MONITORS
-        for of in [dict(tag.split(":", 1) for tag in each.tags)]
+    rows = await read_rows(source, "monitors", "id", "service", "env", "customer_id", "tags")
+    assert rows == [
+        (
+            monitor.id,
+            of.get("service"),
+            of.get("env"),
+            int(of["customer_id"]) if "customer_id" in of else None,
+            monitor.tags,
+        )
+        for monitor in MONITORS
+        for of in [dict(tag.split(":", 1) for tag in monitor.tags)]
     ]
 
 
 async def test_the_health_of_a_customer_is_its_worst_monitor(source: DatadogConnector) -> None:
-    found = await read_rows(
+    rows = await read_rows(
         source, "health", "customer_id", "status", keys=KeyFilter(("customer_id",), ((1,), (2,), (9999,)))
     )
-    of = {each.tags[0]: each.status for each in MONITORS}
-    assert sorted(found) == [(1, of["customer_id:1"]), (2, of["customer_id:2"])]
+    of = {monitor.tags[0]: monitor.status for monitor in MONITORS}
+    assert sorted(rows) == [(1, of["customer_id:1"]), (2, of["customer_id:2"])]
 
 
 async def test_logs_are_found_by_service_level_and_time(source: DatadogConnector) -> None:
     low, high = LOGS[20].at, LOGS[150].at
     span = (Comparison("time", Op.GTE, low), Comparison("time", Op.LT, high))
     where = And((Comparison("service", Op.IN, ("search", "mailer")), equal("status", "info"), *span))
-    kept = [each for each in LOGS if low <= each.at < high and each.status == "info"]
+    logs = [log for log in LOGS if low <= log.at < high and log.status == "info"]
     assert await read_rows(source, "logs", "id", filter=where) == [
-        (each.id,) for each in kept if each.service in ("search", "mailer")
+        (log.id,) for log in logs if log.service in ("search", "mailer")
     ]
 
 
 @pytest.mark.parametrize("service", HOSTILE)
 async def test_no_value_widens_a_search(source: DatadogConnector, service: str) -> None:
     where = Comparison("service", Op.IN, (service, "search"))
-    found = await read_rows(source, "logs", "service", filter=where)
-    assert (await read_rows(source, "logs", "id", filter=equal("service", service)), set(found)) == ([], {("search",)})
+    rows = await read_rows(source, "logs", "service", filter=where)
+    assert (await read_rows(source, "logs", "id", filter=equal("service", service)), set(rows)) == ([], {("search",)})
 
 
 def page(*ids: str, after: str | None = None) -> Mapping[str, Any]:
-    data = [{"id": each, "attributes": {"timestamp": "2026-10-31T12:00:00.123Z"}} for each in ids]
+    data = [{"id": id, "attributes": {"timestamp": "2026-10-31T12:00:00.123Z"}} for id in ids]
     return {"data": data, "meta": {"page": {"after": after}} if after else {}}
 
 
@@ -111,21 +117,21 @@ def turning(*pages: Any) -> Reply:
 
 async def test_cursors_are_followed_to_the_last_page() -> None:
     pages = page("a", "b", after="x"), page("c", after="y"), page()
-    async with serving(turning(*pages)) as (url, server), open_source(url) as source:
+    async with serve_reply(turning(*pages)) as (url, server), open_source(url) as source:
         assert await read_rows(source, "logs", "id") == [("a",), ("b",), ("c",)]
-    assert [each.json["page"].get("cursor") for each in server.asked] == [None, "x", "y"]
-    assert server.asked[0].json["filter"] == {"query": "*", "from": str(int((NOW.timestamp() - 30 * 86_400) * 1000))}
+    assert [scan_request.json["page"].get("cursor") for scan_request in server.requests] == [None, "x", "y"]
+    assert server.requests[0].json["filter"] == {"query": "*", "from": str(int((NOW.timestamp() - 30 * 86_400) * 1000))}
 
 
 async def test_a_cursor_that_comes_back_is_an_error() -> None:
-    async with serving(turning(page("a", after="x"))) as (url, _), open_source(url) as source:
+    async with serve_reply(turning(page("a", after="x"))) as (url, _), open_source(url) as source:
         with pytest.raises(ConnectorError, match="cannot be read"):
             await read_rows(source, "logs", "id")
 
 
 async def test_a_search_over_the_limit_of_items_is_refused() -> None:
     async with (
-        serving(turning(page("a", "b", after="x"), page("c", "d"))) as (url, _),
+        serve_reply(turning(page("a", "b", after="x"), page("c", "d"))) as (url, _),
         open_source(url, items=3) as source,
     ):
         with pytest.raises(ConnectorError) as raised:
@@ -150,32 +156,39 @@ CALLS = [
 ]
 
 
-@pytest.mark.parametrize(("collection", "asked", "calls"), CALLS)
-async def test_no_more_calls_are_made_than_needed(collection: str, asked: Mapping[str, Any], calls: int) -> None:
+@pytest.mark.parametrize(("collection", "search_filter", "calls"), CALLS)
+async def test_no_more_calls_are_made_than_needed(
+    collection: str, search_filter: Mapping[str, Any], calls: int
+) -> None:
     async def reply(request: web.Request) -> web.Response:
         if request.path == "/api/v1/monitor":
             return web.json_response([])
         return web.json_response(page()) if request.method == "POST" else web.Response(status=404)
 
-    async with serving(reply) as (url, server), open_source(url) as source:
-        assert await read_rows(source, collection, "status" if collection != "metrics" else "value", **asked) == []
-    assert len(server.asked) == calls
+    async with serve_reply(reply) as (url, server), open_source(url) as source:
+        assert (
+            await read_rows(source, collection, "status" if collection != "metrics" else "value", **search_filter) == []
+        )
+    assert len(server.requests) == calls
 
 
 async def test_a_full_page_is_followed_by_the_next() -> None:
     full = [{"id": number, "tags": []} for number in range(100)]
-    async with serving(turning(full, full[:1])) as (url, server), open_source(url) as source:
+    async with serve_reply(turning(full, full[:1])) as (url, server), open_source(url) as source:
         await read_rows(source, "monitors", "id")
-    assert [(each.query["page"], each.query["page_size"]) for each in server.asked] == [("0", "100"), ("1", "100")]
+    assert [(scan_request.query["page"], scan_request.query["page_size"]) for scan_request in server.requests] == [
+        ("0", "100"),
+        ("1", "100"),
+    ]
 
 
 async def test_the_keys_go_as_headers_and_nowhere_else() -> None:
-    async with serving(turning([])) as (url, server), open_source(url) as source:
+    async with serve_reply(turning([])) as (url, server), open_source(url) as source:
         await read_rows(source, "monitors", "id")
-    (asked,) = server.asked
-    assert asked.headers["DD-API-KEY"] == SECRETS["DATADOG_API_KEY"]
-    assert asked.headers["DD-APPLICATION-KEY"] == SECRETS["DATADOG_APP_KEY"]
-    assert not [each for each in asked.query.values() if each in SECRETS.values()]
+    (request,) = server.requests
+    assert request.headers["DD-API-KEY"] == SECRETS["DATADOG_API_KEY"]
+    assert request.headers["DD-APPLICATION-KEY"] == SECRETS["DATADOG_APP_KEY"]
+    assert not [item for item in request.query.values() if item in SECRETS.values()]
 
 
 async def test_points_lie_on_whole_steps_and_are_null_without_a_value() -> None:
@@ -183,20 +196,20 @@ async def test_points_lie_on_whole_steps_and_are_null_without_a_value() -> None:
     points = [[float(midnight), 1.5], [float(midnight + 86_400_000), None]]
     series = {"series": [{"scope": "service:search,env:x", "tag_set": ["service:search"], "pointlist": points}]}
     where = Comparison("time", Op.GTE, NOW - timedelta(days=2, hours=5))
-    async with serving(turning(series)) as (url, server), open_source(url) as source:
-        found = await read_rows(source, "metrics", "metric", "service", "time", "value", filter=where)
-    assert found == [
+    async with serve_reply(turning(series)) as (url, server), open_source(url) as source:
+        rows = await read_rows(source, "metrics", "metric", "service", "time", "value", filter=where)
+    assert rows == [
         ("errors", "search", NOW - timedelta(days=2), 1.5), ("errors", "search", NOW - timedelta(days=1), None),
     ]  # fmt: skip
-    asked = {name: int(server.asked[0].query[name]) for name in ("from", "to")}
-    assert asked == {"from": int(NOW.timestamp()) - 3 * 86_400, "to": int(NOW.timestamp())}
+    search_filter = {name: int(server.requests[0].query[name]) for name in ("from", "to")}
+    assert search_filter == {"from": int(NOW.timestamp()) - 3 * 86_400, "to": int(NOW.timestamp())}
 
 
 async def test_more_points_than_datadog_gives_are_not_requested() -> None:
-    async with serving(turning({})) as (url, server), open_source(url, days=2000) as source:
+    async with serve_reply(turning({})) as (url, server), open_source(url, days=2000) as source:
         with pytest.raises(ConnectorError) as raised:
             await read_rows(source, "metrics", "value")
-    assert (raised.value.code, server.asked) == (ErrorCode.LIMIT_EXCEEDED, [])
+    assert (raised.value.code, server.requests) == (ErrorCode.LIMIT_EXCEEDED, [])
     assert raised.value.reason == (
         "`errors` is asked for 2,000 points of each series, over Datadog's limit of 1,500: bound `time` from below"
     )
@@ -204,17 +217,19 @@ async def test_more_points_than_datadog_gives_are_not_requested() -> None:
 
 UNREADABLE = "datadog gave an answer that cannot be read"
 ANSWERS = [
-    pytest.param(saying(403, {"errors": ["secret"]}), "datadog refused the keys, or they may not read this", id="403"),
-    pytest.param(saying(400, {}), "datadog refused the call with HTTP status 400", id="400"),
-    pytest.param(saying(429), "datadog takes no more calls for now, ask again later", id="429 without a word"),
-    pytest.param(saying(503), "datadog failed with HTTP status 503", id="503"),
-    pytest.param(saying(302, location="/x"), "datadog refused the call with HTTP status 302", id="no redirects"),
-    pytest.param(saying(404), UNREADABLE, id="404 where there must be something"),
-    pytest.param(saying(text="<html>"), UNREADABLE, id="no JSON"),
-    pytest.param(saying(json={"monitors": []}), UNREADABLE, id="no list"),
-    pytest.param(saying(json=[{"name": "x"}]), UNREADABLE, id="no id"),
     pytest.param(
-        saying(text="x" * 2000),
+        answer_with(403, {"errors": ["secret"]}), "datadog refused the keys, or they may not read this", id="403"
+    ),
+    pytest.param(answer_with(400, {}), "datadog refused the call with HTTP status 400", id="400"),
+    pytest.param(answer_with(429), "datadog takes no more calls for now, ask again later", id="429 without a word"),
+    pytest.param(answer_with(503), "datadog failed with HTTP status 503", id="503"),
+    pytest.param(answer_with(302, location="/x"), "datadog refused the call with HTTP status 302", id="no redirects"),
+    pytest.param(answer_with(404), UNREADABLE, id="404 where there must be something"),
+    pytest.param(answer_with(text="<html>"), UNREADABLE, id="no JSON"),
+    pytest.param(answer_with(json={"monitors": []}), UNREADABLE, id="no list"),
+    pytest.param(answer_with(json=[{"name": "x"}]), UNREADABLE, id="no id"),
+    pytest.param(
+        answer_with(text="x" * 2000),
         "an answer of datadog is over the limit `response_bytes` of 1000, ask for less",
         id="too large",
     ),
@@ -224,7 +239,7 @@ ANSWERS = [
 
 @pytest.mark.parametrize(("reply", "reason"), ANSWERS)
 async def test_a_failure_repeats_nothing_that_datadog_says(reply: Reply, reason: str) -> None:
-    async with serving(reply) as (url, _), open_source(url, timeout=0.2, response_bytes=1000) as source:
+    async with serve_reply(reply) as (url, _), open_source(url, timeout=0.2, response_bytes=1000) as source:
         with pytest.raises(ConnectorError) as raised:
             await read_rows(source, "monitors", "id", "name")
     assert raised.value.reason == reason
@@ -236,30 +251,33 @@ async def test_a_short_wait_is_waited_and_the_call_is_repeated() -> None:
     async def reply(_: web.Request) -> web.Response:
         return answers.pop(0)
 
-    async with serving(reply) as (url, server), open_source(url) as source:
+    async with serve_reply(reply) as (url, server), open_source(url) as source:
         assert await read_rows(source, "monitors", "id") == []
-    assert len(server.asked) == 2
+    assert len(server.requests) == 2
 
 
 async def test_a_long_wait_is_an_error_at_once_and_for_all_calls_meanwhile() -> None:
-    async with serving(saying(429, X_RateLimit_Reset="40")) as (url, server), open_source(url, timeout=1.0) as source:
+    async with (
+        serve_reply(answer_with(429, X_RateLimit_Reset="40")) as (url, server),
+        open_source(url, timeout=1.0) as source,
+    ):
         for _ in range(2):
             with pytest.raises(ConnectorError) as raised:
                 await read_rows(source, "monitors", "id")
             assert raised.value.code is ErrorCode.RATE_LIMITED
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 async def test_calls_over_the_quota_are_not_made() -> None:
     quotas = ConnectorRateLimiters(source="datadog", per_minute=QUOTA, clock=asyncio.get_running_loop())
-    async with serving(turning(page())) as (url, server), open_source(url, quotas, timeout=0.1) as source:
+    async with serve_reply(turning(page())) as (url, server), open_source(url, quotas, timeout=0.1) as source:
         assert await read_rows(source, "logs", "id") == []
         with pytest.raises(ConnectorError, match=r"the quota `sources.datadog.quota.logs` of 5 a minute is used up"):
             await read_rows(source, "logs", "id")
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
-async def test_wrong_keys_and_a_server_that_is_down_are_told_apart(acme_servers: Running) -> None:
+async def test_wrong_keys_and_a_server_that_is_down_have_different_errors(acme_servers: RunningServers) -> None:
     url = "http://{}:{}".format(*address(acme_servers, "datadog"))
     wrong: list[dict[str, Any]] = [{"api_key": "wrong"}, {"app_key": "wrong"}]
     for keys in wrong:
@@ -272,7 +290,7 @@ async def test_wrong_keys_and_a_server_that_is_down_are_told_apart(acme_servers:
 
 
 async def test_a_cancelled_scan_ends_its_call() -> None:
-    async with serving(slow) as (url, server), open_source(url) as source:
+    async with serve_reply(slow) as (url, server), open_source(url) as source:
         task = asyncio.ensure_future(read_rows(source, "logs", "id"))
         async with asyncio.timeout(5):
             await server.began.wait()

@@ -92,18 +92,18 @@ def world() -> DriveStore:
 
 
 @pytest.fixture(scope="module")
-def standing(world: DriveStore, signs: Authority, serve: Serve) -> Iterator[tuple[RecordedServer, int]]:
+def recorded_server(world: DriveStore, signs: Authority, serve: Serve) -> Iterator[tuple[RecordedServer, int]]:
     server = RecordedServer(app(signs, world, parse_rates([])))
     with serve(server) as port:
         yield server, port
 
 
 @pytest.fixture
-def watched(world: DriveStore, standing: tuple[RecordedServer, int]) -> tuple[RecordedServer, int]:
+def watched(world: DriveStore, recorded_server: tuple[RecordedServer, int]) -> tuple[RecordedServer, int]:
     """As seeded, whatever was put there before."""
     for id in world.documents.keys() - SEEDED_IDS:
         del world.documents[id]
-    server, port = standing
+    server, port = recorded_server
     server.calls.clear()
     server.page = None
     return server, port
@@ -211,7 +211,9 @@ async def test_pages_are_followed_however_short(drive: DriveConnector, watched: 
     assert watched[0].paths()["files"] == 7
 
 
-async def test_only_what_is_looked_at_is_asked_for(drive: DriveConnector, watched: tuple[RecordedServer, int]) -> None:
+async def test_only_the_selected_fields_are_requested(
+    drive: DriveConnector, watched: tuple[RecordedServer, int]
+) -> None:
     await scan_rows(drive, "files", "name", "size")
     (listing,) = [query for path, query in watched[0].calls if path == "files"]
     assert listing["fields"] == "nextPageToken,incompleteSearch,files(id,mimeType,name,size)"
@@ -284,8 +286,8 @@ async def test_a_few_ids_cost_a_call_each_and_no_listing(
 async def test_a_path_by_id_climbs_from_folder_to_folder(
     drive: DriveConnector, watched: tuple[RecordedServer, int]
 ) -> None:
-    found = await scan_rows(drive, "files", "path", keys=KeyFilter(("id",), ((FILES[0].id,),)))
-    assert found == [(build_path(FILES[0]),)]
+    rows = await scan_rows(drive, "files", "path", keys=KeyFilter(("id",), ((FILES[0].id,),)))
+    assert rows == [(build_path(FILES[0]),)]
     assert watched[0].paths() == {"/token": 1, "files/*": 4, "files/root": 1}
 
 
@@ -293,10 +295,8 @@ async def test_many_customers_files_are_found_in_three_kinds_of_calls(
     drive: DriveConnector, watched: tuple[RecordedServer, int]
 ) -> None:
     keys = KeyFilter(("customer_id",), tuple((number,) for number in range(1, 31)))
-    found = await scan_rows(drive, "files", "id", "customer_id", keys=keys)
-    assert sorted(found) == sorted(
-        (file.id, find_customer(file)) for file in FILES if (find_customer(file) or 99) <= 30
-    )
+    rows = await scan_rows(drive, "files", "id", "customer_id", keys=keys)
+    assert sorted(rows) == sorted((file.id, find_customer(file)) for file in FILES if (find_customer(file) or 99) <= 30)
     assert watched[0].paths() == {"/token": 1, "files": 1 + 2, "files/root": 1}
 
 
@@ -304,23 +304,23 @@ async def test_folders_that_are_not_there_cost_no_more_than_halving(
     drive: DriveConnector, watched: tuple[RecordedServer, int]
 ) -> None:
     keys = KeyFilter(("parent_id",), ((TEAMS.id,), *((f"1none{number}",) for number in range(3)), (FILES[0].parent,)))
-    found = await scan_rows(drive, "files", "id", keys=keys)
-    assert sorted(found) == sorted((file.id,) for file in FILES if file.parent in (TEAMS.id, FILES[0].parent))
+    rows = await scan_rows(drive, "files", "id", keys=keys)
+    assert sorted(rows) == sorted((file.id,) for file in FILES if file.parent in (TEAMS.id, FILES[0].parent))
     assert watched[0].paths()["files"] <= 9
 
 
 async def test_an_owners_files_are_searched_for(drive: DriveConnector, watched: tuple[RecordedServer, int]) -> None:
     keys = KeyFilter(("owner_email",), ((OWNER,), ("nobody@acme.example",), ("x' or trashed = true or name = 'x",)))
-    found = await scan_rows(drive, "files", "id", keys=keys)
-    assert sorted(found) == sorted((file.id,) for file in FILES if file.owner == OWNER)
+    rows = await scan_rows(drive, "files", "id", keys=keys)
+    assert sorted(rows) == sorted((file.id,) for file in FILES if file.owner == OWNER)
     assert watched[0].paths()["files"] == 1
 
 
 def has_phrases(document: Document, *phrases: str) -> bool:
     """Each phrase, whole words of it, in the name or in what can be read."""
     body = "" if document.content_type == "application/pdf" else document.body.decode()
-    told = [f" {' '.join(WORDS.findall(text.lower()))} " for text in (document.name, body)]
-    return all(any(f" {phrase} " in item for item in told) for phrase in phrases)
+    result = [f" {' '.join(WORDS.findall(text.lower()))} " for text in (document.name, body)]
+    return all(any(f" {phrase} " in item for item in result) for phrase in phrases)
 
 
 @pytest.mark.parametrize(
@@ -355,11 +355,11 @@ async def test_the_first_hit_is_the_one_that_drive_puts_first(
     drive: DriveConnector, watched: tuple[RecordedServer, int]
 ) -> None:
     watched[0].page = 10
-    found = await scan_rows(
+    rows = await scan_rows(
         drive, "hits", "rank", "name", keys=KeyFilter(("text",), (("prices 2026",), ("handbook how",)))
     )
     prices, books = (Counter(file.name for file in FILES)[name] for name in ("Prices 2026", "Handbook"))
-    assert found == [
+    assert rows == [
         *((rank, "Prices 2026") for rank in range(1, prices + 1)),
         *((rank, "Handbook") for rank in range(1, books + 1)),
     ]
@@ -379,9 +379,9 @@ async def test_hits_outside_of_a_folder_are_not_counted(
 ) -> None:
     source = await open_drive(watched[1], folder=TEAMS.id, pattern="{team}/{name}")
     keys = KeyFilter(("text",), (("2026",),))
-    found = await scan_rows(source, "hits", "rank", "file_id", keys=keys)
+    rows = await scan_rows(source, "hits", "rank", "file_id", keys=keys)
     expected = {file.id for file in FILES if build_path(file).startswith("Teams/") and has_phrases(file, "2026")}
-    assert ({id for _, id in found}, [rank for rank, _ in found]) == (expected, list(range(1, len(expected) + 1)))
+    assert ({id for _, id in rows}, [rank for rank, _ in rows]) == (expected, list(range(1, len(expected) + 1)))
 
 
 async def test_folders_are_found_by_id_and_by_parent_but_not_what_holds_them_all(drive: DriveConnector) -> None:
@@ -396,8 +396,8 @@ async def test_folders_are_found_by_id_and_by_parent_but_not_what_holds_them_all
 async def test_permissions_are_those_of_file_and_folders(drive: DriveConnector) -> None:
     wanted = [FILES[0], TEAMS]
     keys = KeyFilter(("file_id",), (*((item.id,) for item in wanted), ("1nothing",), ("",)))
-    found = await scan_rows(drive, "permissions", "file_id", "kind", "role", "email", keys=keys)
-    assert Counter(found) == Counter(
+    rows = await scan_rows(drive, "permissions", "file_id", "kind", "role", "email", keys=keys)
+    assert Counter(rows) == Counter(
         (item.id, share.kind, share.role, share.to if "@" in share.to else None)
         for item in wanted
         for share in list_shares(item, DOCUMENTS_BY_ID)
@@ -446,10 +446,10 @@ async def test_a_shared_drive_has_its_own_files(open_drive: OpenDrive, watched: 
 
 async def test_a_stat_describes_a_file(drive: DriveConnector) -> None:
     pdf = next(file for file in FILES if file.content_type == "application/pdf")
-    found = await drive.stat(pdf.id)
-    assert found == FileStat(
+    result = await drive.stat(pdf.id)
+    assert result == FileStat(
         id=pdf.id, name=pdf.name, size=len(pdf.body), content_type="application/pdf", modified=pdf.modified,
-        version=found.version,
+        version=result.version,
     )  # fmt: skip
     assert [(await drive.stat(id)) for id in ("1nothing", FOLDERS[0].id, "../about")] == [None, None, None]
     assert await drive.create_download_url(pdf.id, 60) is None
@@ -472,9 +472,9 @@ async def test_docs_and_sheets_are_read_as_text(
     drive: DriveConnector, content_type: str, media: str, as_exported: Callable[[bytes], bytes]
 ) -> None:
     wanted = next(file for file in FILES if file.content_type == content_type)
-    found = await drive.stat(wanted.id)
-    assert found is not None
-    assert (found.size, found.content_type) == (None, media)
+    result = await drive.stat(wanted.id)
+    assert result is not None
+    assert (result.size, result.content_type) == (None, media)
     assert await drive.read_range(wanted.id, 0, 10_000) == as_exported(wanted.body)
     assert await drive.read_range(wanted.id, 7, 9) == as_exported(wanted.body)[7:16]
 
@@ -511,12 +511,12 @@ async def test_a_token_that_ends_between_two_pages_is_renewed_once_and_no_row_is
     drive: DriveConnector, watched: tuple[RecordedServer, int], signs: Authority
 ) -> None:
     watched[0].page = 30
-    found: list[Row] = []
+    rows: list[Row] = []
     async for batch in drive.scan(ScanRequest(collection="files", columns=("id",))):
-        found += batch
-        if len(found) == 60:
+        rows += batch
+        if len(rows) == 60:
             signs.grants.clear()
-    assert sorted(found) == sorted((file.id,) for file in FILES)
+    assert sorted(rows) == sorted((file.id,) for file in FILES)
     assert watched[0].paths()["/token"] == 2
 
 
@@ -563,7 +563,7 @@ async def test_an_invalid_key_is_refused_and_not_repeated(key: str) -> None:
     assert json.loads(KEY)["private_key"][40:60] not in str(refused.value)
 
 
-async def test_tokens_are_asked_for_over_https_alone() -> None:
+async def test_tokens_are_requested_over_https_alone() -> None:
     with pytest.raises(ValueError, match="over https"):
         await connect(DriveOptions(service_account_key=build_service_account("http://elsewhere.example/token")))
 
@@ -739,16 +739,16 @@ async def test_a_server_that_ignores_ranges_is_read_no_further_and_not_believed(
     server = EndlessFile()
     with serve(server) as port:
         source = await open_drive(port)
-        found = await source.read_range("1a", 0, 1000)
+        content = await source.read_range("1a", 0, 1000)
         with pytest.raises(ConnectorError, match="cannot be read"):
             await source.read_range("1a", 1, 1000)
         await wait_until(lambda: server.left == 2)
-    assert found == b"x" * 1000
+    assert content == b"x" * 1000
 
 
-async def split_content(octets: bytes, each: int = 100_000) -> AsyncIterator[bytes]:
-    for start in range(0, len(octets), each):
-        yield octets[start : start + each]
+async def split_content(octets: bytes, number: int = 100_000) -> AsyncIterator[bytes]:
+    for start in range(0, len(octets), number):
+        yield octets[start : start + number]
 
 
 SIZES = (0, 1, CHUNK_MULTIPLE, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES + 5)
@@ -760,9 +760,9 @@ async def test_an_uploaded_file_can_be_read(
 ) -> None:
     source = await open_drive(watched[1], scope=WRITE_SCOPE)
     octets = (bytes(range(251)) * (length // 251 + 1))[:length]
-    made = await source.upload_file("new é.bin", TEAMS.id, "application/x-new", split_content(octets))
-    assert (made["name"], made["parents"], made["size"]) == ("new é.bin", [TEAMS.id], str(length))
-    assert await source.read_range(made["id"], 0, length + 1) == octets
+    result = await source.upload_file("new é.bin", TEAMS.id, "application/x-new", split_content(octets))
+    assert (result["name"], result["parents"], result["size"]) == ("new é.bin", [TEAMS.id], str(length))
+    assert await source.read_range(result["id"], 0, length + 1) == octets
 
 
 @pytest.mark.parametrize(
@@ -783,16 +783,16 @@ async def test_an_upload_resumes_where_its_connection_broke(
         source = await open_drive(way.port, scope=WRITE_SCOPE)
         await source.ping()
         way.cut(after)
-        made = await source.upload_file("broken.bin", None, "application/x-new", split_content(octets))
-        found = await source.read_range(made["id"], 0, len(octets) + 1)
-    assert (way.cuts, found == octets) == (1, True)
+        result = await source.upload_file("broken.bin", None, "application/x-new", split_content(octets))
+        content = await source.read_range(result["id"], 0, len(octets) + 1)
+    assert (way.cuts, content == octets) == (1, True)
 
 
 async def test_a_connection_that_always_breaks_is_given_up(open_drive: OpenDrive, serve: Serve) -> None:
-    asked: list[str] = []
+    names: list[str] = []
 
     def answer(request: Request) -> Response:
-        asked.append(request.method)
+        names.append(request.method)
         location = {"location": f"http://127.0.0.1:{request.url.port}/upload/drive/v3/files?upload_id=1"}
         return Response("", 503) if request.method == "PUT" else Response("", 200, location)
 
@@ -800,7 +800,7 @@ async def test_a_connection_that_always_breaks_is_given_up(open_drive: OpenDrive
         source = await open_drive(port, folder="1folder")
         with pytest.raises(ConnectorError, match="broke again and again"):
             await source.upload_file("a", None, "text/plain", split_content(b"abc"))
-    assert Counter(asked) == {"POST": 1, "PUT": 5}
+    assert Counter(names) == {"POST": 1, "PUT": 5}
 
 
 @pytest.mark.parametrize("location", ["http://127.0.0.1:1/upload", "/upload", "", "https://elsewhere.example/upload"])

@@ -1,4 +1,4 @@
-"""Read the files of a folder as rows; nothing outside of it is listed or read, however it is asked for."""
+"""Read the files of a folder as rows; no request lists or reads anything outside of it."""
 
 import os
 from collections.abc import AsyncIterator
@@ -75,8 +75,8 @@ async def test_only_keys_are_pushed_down(source: FolderConnector) -> None:
 
 
 async def test_a_file_is_a_row(source: FolderConnector) -> None:
-    (found,) = await scan_rows(source, *COLUMNS, keys=KeyFilter(("id",), ((FILES[0],),)))
-    assert found[:-1] == (1, "notes", FILES[0], FILES[0], "a.txt", 10, "text/plain", MODIFIED)
+    (row,) = await scan_rows(source, *COLUMNS, keys=KeyFilter(("id",), ((FILES[0],),)))
+    assert row[:-1] == (1, "notes", FILES[0], FILES[0], "a.txt", 10, "text/plain", MODIFIED)
 
 
 async def test_every_file_is_listed_and_no_link_pipe_or_name_that_is_no_text(source: FolderConnector) -> None:
@@ -84,7 +84,7 @@ async def test_every_file_is_listed_and_no_link_pipe_or_name_that_is_no_text(sou
 
 
 @pytest.mark.parametrize(
-    ("columns", "values", "found"),
+    ("columns", "values", "expected"),
     [
         pytest.param(("customer_id",), [(1,)], LISTED_FILES[:2], id="1 is not 11"),
         pytest.param(("customer_id",), [(1,), (11,), (12,)], LISTED_FILES[:3], id="several keys, one of nobody"),
@@ -98,10 +98,10 @@ async def test_every_file_is_listed_and_no_link_pipe_or_name_that_is_no_text(sou
     ],
 )
 async def test_keys_give_their_files_alone(
-    source: FolderConnector, columns: tuple[str, ...], values: list[Row], found: tuple[str, ...]
+    source: FolderConnector, columns: tuple[str, ...], values: list[Row], expected: tuple[str, ...]
 ) -> None:
     assert sorted(await scan_rows(source, "id", keys=KeyFilter(columns, tuple(values)))) == sorted(
-        (item,) for item in found
+        (item,) for item in expected
     )
 
 
@@ -131,11 +131,11 @@ async def test_a_folder_swapped_for_a_link_leads_nowhere(source: FolderConnector
 
 
 @pytest.mark.parametrize(
-    ("start", "length", "found"),
+    ("start", "length", "expected"),
     [(0, 4, b"0123"), (4, 3, b"456"), (8, 10, b"89"), (10, 5, b""), (99, 5, b""), (0, 0, b"")],
 )
-async def test_a_range_reads_no_other_bytes(source: FolderConnector, start: int, length: int, found: bytes) -> None:
-    assert await source.read_range("readme", start, length) == found
+async def test_a_range_reads_no_other_bytes(source: FolderConnector, start: int, length: int, expected: bytes) -> None:
+    assert await source.read_range("readme", start, length) == expected
 
 
 async def test_a_stat_equals_the_row(source: FolderConnector) -> None:
@@ -168,9 +168,9 @@ async def test_folders_nested_too_deeply_are_refused_rather_than_cut_short(sourc
 
 async def test_a_folder_that_is_gone_fails_and_says_no_path(source: FolderConnector, root: Path) -> None:
     os.rename(root, root.parent / "elsewhere")
-    for asked in (source.ping(), scan_rows(source, "id"), source.stat("readme")):
+    for call in (source.ping(), scan_rows(source, "id"), source.stat("readme")):
         with pytest.raises(ConnectorError) as caught:
-            await asked
+            await call
         assert caught.value.reason == "the folder could not be read"
 
 

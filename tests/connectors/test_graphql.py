@@ -1,4 +1,4 @@
-"""The `graphql` connector over a real wire: the documents it sends, and what it makes of failures."""
+"""Test the `graphql` connector over a real wire: the documents it sends, and how it reports failures."""
 
 import asyncio
 import gzip
@@ -21,7 +21,7 @@ from onedoor.spi.scan import KeyFilter, ScanRequest
 from tests.contract.tables import TABLES
 from tests.docs.pages import ROOT, blocks
 from tests.servers.graphql import Service
-from tests.servers.rest import serving
+from tests.servers.rest import serve_app
 from tests.servers.scripted import ScriptedServer
 
 ROWS = {name: [dict(zip(table.columns, row, strict=True)) for row in table.rows] for name, table in TABLES.items()}
@@ -64,7 +64,7 @@ async def open_source() -> AsyncIterator[OpenSource]:
     async with AsyncExitStack() as stack:
 
         async def connect_to(app: Any, things: Mapping[str, Any] = THING, **options: Any) -> GraphQLConnector:
-            url = await stack.enter_async_context(serving(app))
+            url = await stack.enter_async_context(serve_app(app))
             settings = {"url": url, "collections": {"things": things}, "private_addresses": True} | options
             source = await connect(GraphQLOptions(**settings))
             stack.push_async_callback(source.close)
@@ -104,7 +104,7 @@ async def record_documents(
     source: GraphQLConnector, service: Service, request: ScanRequest
 ) -> list[tuple[str, Mapping[str, Any]]]:
     await read_rows(source, request)
-    return sorted(((" ".join(print_ast(text).split()), dict(given)) for text, given in service.asked), key=str)
+    return sorted(((" ".join(print_ast(text).split()), dict(given)) for text, given in service.requests), key=str)
 
 
 @pytest.mark.parametrize(
@@ -204,9 +204,9 @@ async def test_keys_filters_order_and_limit_are_sent_as_promised(
 async def test_the_next_pages_of_several_keys_share_a_document(open_source: OpenSource) -> None:
     """`a` has two things, the others one: one document for all, and none more."""
     service = Service({**ROWS, "thing": [{**row, "name": "a"} for row in ROWS["thing"][:5]] + ROWS["thing"][5:]})
-    found = await read_rows(await open_source(service, PAGED), keyed_by("a", "É", "50%", column="name"))
-    assert sorted(found) == [(1,), (2,), (3,), (4,), (5,), (6,), (7,), (17,)]
-    assert [len(variables) for _, variables in service.asked] == [6, 3, 3]
+    rows = await read_rows(await open_source(service, PAGED), keyed_by("a", "É", "50%", column="name"))
+    assert sorted(rows) == [(1,), (2,), (3,), (4,), (5,), (6,), (7,), (17,)]
+    assert [len(variables) for _, variables in service.requests] == [6, 3, 3]
 
 
 async def test_rows_that_were_not_requested_are_left_out(open_source: OpenSource) -> None:
@@ -336,7 +336,7 @@ async def test_pages_lead_in_no_ring(open_source: OpenSource, page: Any) -> None
     assert len(server.requests) <= 2
 
 
-async def test_a_short_wait_that_is_asked_for_is_waited_once(open_source: OpenSource) -> None:
+async def test_a_short_wait_that_the_server_requests_is_waited_once(open_source: OpenSource) -> None:
     server = ScriptedServer(json_response({}, 429, retry_after="0"), list_response({"id": "1"}))
     assert await read_rows(await open_source(server)) == [(1,)]
     assert len(server.requests) == 2
@@ -432,7 +432,7 @@ async def test_an_impossible_declaration_is_named(things: Mapping[str, Any], com
 
 async def test_the_collections_of_the_docs_page_can_be_served() -> None:
     (block,) = blocks(ROOT / "docs/sources/graphql.md", "toml")
-    told = tomllib.loads(block.text)["sources"]["directory"]
-    source = await connect(GraphQLOptions(url=told["url"], collections=told["collections"]))
+    result = tomllib.loads(block.text)["sources"]["directory"]
+    source = await connect(GraphQLOptions(url=result["url"], collections=result["collections"]))
     assert set(source.collections) == {"desk", "shift"}
     await source.close()

@@ -1,4 +1,4 @@
-"""The bounded HTTP client over a real wire, and the table that maps its failures."""
+"""Test the bounded HTTP client over a real wire, and the table that maps its failures."""
 
 import asyncio
 import gzip
@@ -23,7 +23,7 @@ from onedoor.connectors.http_client import (
 )
 from onedoor.connectors.public_addresses import PrivateAddressError
 from onedoor.errors import ConnectorError, ErrorCode
-from tests.servers.rest import serving
+from tests.servers.rest import serve_app
 from tests.servers.scripted import ScriptedServer
 
 LIMITS = HttpLimits(timeout=5.0, max_concurrency=2, max_response_bytes=1000, private_addresses=True)
@@ -36,7 +36,7 @@ SECRET = "https://user:word@inner.example"
 
 @asynccontextmanager
 async def open_client(app: Any, limits: HttpLimits = LIMITS) -> AsyncIterator[tuple[BoundedHttpClient, str]]:
-    async with serving(app) as url:
+    async with serve_app(app) as url:
         client = BoundedHttpClient(limits, SHOP, headers={"accept-encoding": "gzip"})
         try:
             yield client, url

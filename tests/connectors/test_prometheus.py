@@ -1,4 +1,4 @@
-"""The `prometheus` connector over a real wire: PromQL that no value escapes, windows, instants, limits, errors."""
+"""Test the `prometheus` connector over a real wire: PromQL that no value escapes, windows, limits, errors."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.predicates import ALWAYS_TRUE, And, Comparison, Op, Row
 from onedoor.spi.scan import KeyFilter, ScanRequest
 from tests.servers import prometheus
-from tests.servers.far import saying, serving, slow
+from tests.servers.far import answer_with, serve_reply, slow
 from tests.servers.prometheus import prometheus_server
 from tests.servers.prometheus_twin import twin_server
 
@@ -32,12 +32,15 @@ SERVICES = ("search", "mailer", *HOSTILE)
 
 
 def recorded(name: str, a_minute: float, **labels: str) -> Series:
-    points = [(int((START + timedelta(minutes=at)).timestamp()) * 1000, a_minute * at) for at in range(180)]
+    points = [(int((START + timedelta(minutes=index)).timestamp()) * 1000, a_minute * index) for index in range(180)]
     return Series(labels={"__name__": name, **labels}, points=RecordedPoints(tuple(points)))
 
 
 HISTORY = [
-    *(recorded("requests_total", 60.0 + at, service=each, customer="12") for at, each in enumerate(SERVICES)),
+    *(
+        recorded("requests_total", 60.0 + index, service=service, customer="12")
+        for index, service in enumerate(SERVICES)
+    ),
     recorded("requests_total", 6, service="search", customer="13"),
     recorded("requests_total", 6, service="mailer", customer="007"),
     recorded("failures_total", 6, service="search", customer="12"),
@@ -119,9 +122,9 @@ async def test_a_label_value_matches_itself_alone(source: PrometheusConnector, s
 
 
 async def test_hostile_label_values_match_themselves_together(source: PrometheusConnector) -> None:
-    keys = KeyFilter(("service",), tuple((each,) for each in HOSTILE))
-    found = await read_rows(source, "rate", "service", keys=keys, filter=equal("window", "5m"))
-    assert sorted(found) == sorted((each,) for each in HOSTILE)
+    keys = KeyFilter(("service",), tuple((text,) for text in HOSTILE))
+    rows = await read_rows(source, "rate", "service", keys=keys, filter=equal("window", "5m"))
+    assert sorted(rows) == sorted((text,) for text in HOSTILE)
 
 
 @pytest.mark.parametrize("service", HOSTILE)
@@ -138,8 +141,8 @@ async def test_a_value_that_no_label_can_have_is_not_queried(source: PrometheusC
 
 async def test_each_window_has_rows_of_its_own(source: PrometheusConnector) -> None:
     wanted = {"filter": And((Comparison("service", Op.IN, ("search", "mailer")),))}
-    found = await read_rows(source, "rate", "service", "window", "time", "value", **wanted)
-    assert sorted((service, window, at, round(value, 6)) for service, window, at, value in found) == [
+    rows = await read_rows(source, "rate", "service", "window", "time", "value", **wanted)
+    assert sorted((service, window, at, round(value, 6)) for service, window, at, value in rows) == [
         ("mailer", "1h", NOW, 1.116667), ("mailer", "5m", NOW, 1.116667),
         ("search", "1h", NOW, 1.1), ("search", "5m", NOW, 1.1),
     ]  # fmt: skip
@@ -158,8 +161,8 @@ async def test_an_instant_is_that_of_the_filter_or_now(source: PrometheusConnect
 
 
 async def test_a_label_that_is_no_whole_number_is_null_in_an_integer_column(source: PrometheusConnector) -> None:
-    found = await read_rows(source, "by_customer", "customer", filter=equal("service", "mailer"))
-    assert sorted(found, key=repr) == [(12,), (None,)]
+    rows = await read_rows(source, "by_customer", "customer", filter=equal("service", "mailer"))
+    assert sorted(rows, key=repr) == [(12,), (None,)]
 
 
 async def test_a_sample_that_is_not_finite_is_null(source: PrometheusConnector) -> None:
@@ -167,9 +170,9 @@ async def test_a_sample_that_is_not_finite_is_null(source: PrometheusConnector) 
 
 
 async def test_samples_lie_on_multiples_of_their_step(source: PrometheusConnector) -> None:
-    asked = And((equal("service", "search"), equal("step", 1800)))
-    assert await read_rows(source, "samples", "time", "value", filter=asked) == [
-        (START + timedelta(minutes=at), 60.0 * at + (6 * at)) for at in (60, 90, 120, 150)
+    predicate = And((equal("service", "search"), equal("step", 1800)))
+    assert await read_rows(source, "samples", "time", "value", filter=predicate) == [
+        (START + timedelta(minutes=index), 60.0 * index + (6 * index)) for index in (60, 90, 120, 150)
     ] + [(NOW, 66.0 * 179)]
 
 
@@ -190,34 +193,36 @@ async def test_a_filter_by_time_bounds_the_queried_range(
 ) -> None:
     span = (Comparison("time", op, START + timedelta(minutes=at)) for op, at in tests)
     where = And((equal("service", "search"), equal("step", 60), *span))
-    found = await read_rows(source, "samples", "time", filter=where)
-    assert found == [(START + timedelta(minutes=at),) for at in minutes]
+    rows = await read_rows(source, "samples", "time", filter=where)
+    assert rows == [(START + timedelta(minutes=minute),) for minute in minutes]
 
 
-NOTHING = saying(json={"status": "success", "data": {"resultType": "vector", "result": []}})
+NOTHING = answer_with(json={"status": "success", "data": {"resultType": "vector", "result": []}})
 
 
 async def test_many_keys_are_one_query_for_each_instant_and_window() -> None:
     times = [START, START + timedelta(minutes=5)]
-    keys = KeyFilter(("service", "time"), tuple((each, at) for at in times for each in ("a", "b", f"c{at.minute}")))
-    async with serving(NOTHING) as (url, server), open_source(url) as source:
+    keys = KeyFilter(
+        ("service", "time"), tuple((name, moment) for moment in times for name in ("a", "b", f"c{moment.minute}"))
+    )
+    async with serve_reply(NOTHING) as (url, server), open_source(url) as source:
         await read_rows(source, "rate", "value", keys=keys, filter=equal("window", "5m"))
-    matchers = [each.form["query"].split("code!='x',")[1].split("}")[0] for each in server.asked]
+    matchers = [scan_request.form["query"].split("code!='x',")[1].split("}")[0] for scan_request in server.requests]
     assert sorted(matchers) == ['service=~"a|b|c0"', 'service=~"a|b|c5"']
 
 
 async def test_the_timeout_is_sent_with_each_query() -> None:
-    async with serving(NOTHING) as (url, server), open_source(url, timeout=2.5) as source:
+    async with serve_reply(NOTHING) as (url, server), open_source(url, timeout=2.5) as source:
         await read_rows(source, "constant", "value")
-    assert server.asked[0].form["timeout"] == "2.5s"
+    assert server.requests[0].form["timeout"] == "2.5s"
 
 
 async def test_more_points_than_prometheus_gives_are_not_queried() -> None:
     wide = {"samples": {**COLLECTIONS["samples"], "history": "365d"}}
-    async with serving(NOTHING) as (url, server), open_source(url, collections=wide) as source:
+    async with serve_reply(NOTHING) as (url, server), open_source(url, collections=wide) as source:
         with pytest.raises(ConnectorError) as raised:
             await read_rows(source, "samples", "value", filter=equal("step", 60))
-    assert (raised.value.code, server.asked) == (ErrorCode.LIMIT_EXCEEDED, [])
+    assert (raised.value.code, server.requests) == (ErrorCode.LIMIT_EXCEEDED, [])
     assert raised.value.reason == (
         "`samples` is asked for 525,601 points of each series, over Prometheus's limit of 11,000: bound `time` from"
         " below, or ask for a greater `step`"
@@ -233,11 +238,11 @@ FAILING = [
 ]
 
 
-@pytest.mark.parametrize(("collection", "said", "code"), FAILING)
+@pytest.mark.parametrize(("collection", "expected_reason", "code"), FAILING)
 async def test_a_query_that_fails_or_is_no_vector_of_labels_is_an_error(
-    source: PrometheusConnector, collection: str, said: str, code: ErrorCode
+    source: PrometheusConnector, collection: str, expected_reason: str, code: ErrorCode
 ) -> None:
-    with pytest.raises(ConnectorError, match=said) as raised:
+    with pytest.raises(ConnectorError, match=expected_reason) as raised:
         await read_rows(source, collection, "value")
     assert raised.value.code is code
 
@@ -246,21 +251,21 @@ UNREADABLE = "prometheus gave an answer that cannot be read"
 GAVE_UP = {"status": "error", "errorType": "timeout", "error": "secret"}
 STRANGE = {"status": "success", "data": {"resultType": "vector", "result": [{"x": 1}]}}
 ANSWERS = [
-    pytest.param(saying(401), "prometheus refused the credentials", id="401"),
-    pytest.param(saying(404), "prometheus refused the call with HTTP status 404", id="404"),
-    pytest.param(saying(429), "prometheus takes no more calls for now, ask again later", id="429"),
-    pytest.param(saying(500), "prometheus failed with HTTP status 500", id="500"),
-    pytest.param(saying(503, GAVE_UP), "prometheus gave up on the query, ask for less", id="its own end of time"),
+    pytest.param(answer_with(401), "prometheus refused the credentials", id="401"),
+    pytest.param(answer_with(404), "prometheus refused the call with HTTP status 404", id="404"),
+    pytest.param(answer_with(429), "prometheus takes no more calls for now, ask again later", id="429"),
+    pytest.param(answer_with(500), "prometheus failed with HTTP status 500", id="500"),
+    pytest.param(answer_with(503, GAVE_UP), "prometheus gave up on the query, ask for less", id="its own end of time"),
     pytest.param(
-        saying(302, location="/elsewhere"),
+        answer_with(302, location="/elsewhere"),
         "prometheus refused the call with HTTP status 302",
         id="a redirect is not followed",
     ),
-    pytest.param(saying(text="<html>"), UNREADABLE, id="no JSON"),
-    pytest.param(saying(json=[]), UNREADABLE, id="a list"),
-    pytest.param(saying(json=STRANGE), UNREADABLE, id="a series of another shape"),
+    pytest.param(answer_with(text="<html>"), UNREADABLE, id="no JSON"),
+    pytest.param(answer_with(json=[]), UNREADABLE, id="a list"),
+    pytest.param(answer_with(json=STRANGE), UNREADABLE, id="a series of another shape"),
     pytest.param(
-        saying(text="x" * 2000),
+        answer_with(text="x" * 2000),
         "an answer of prometheus is over the limit `response_bytes` of 1000, ask for less",
         id="too large",
     ),
@@ -270,13 +275,13 @@ ANSWERS = [
 
 @pytest.mark.parametrize(("reply", "reason"), ANSWERS)
 async def test_a_failure_repeats_nothing_that_prometheus_says(reply: Any, reason: str) -> None:
-    async with serving(reply) as (url, _), open_source(url, timeout=0.2, response_bytes=1000) as source:
+    async with serve_reply(reply) as (url, _), open_source(url, timeout=0.2, response_bytes=1000) as source:
         with pytest.raises(ConnectorError) as raised:
             await read_rows(source, "share", "value")
     assert raised.value.reason == reason
 
 
-async def test_wrong_credentials_and_a_server_that_is_down_are_told_apart(twin: str) -> None:
+async def test_wrong_credentials_and_a_server_that_is_down_have_different_errors(twin: str) -> None:
     async with open_source(twin, token="wrong") as source:
         with pytest.raises(ConnectorError, match="refused the credentials"):
             await source.ping()
@@ -286,7 +291,7 @@ async def test_wrong_credentials_and_a_server_that_is_down_are_told_apart(twin: 
 
 
 async def test_a_cancelled_scan_ends_its_call() -> None:
-    async with serving(slow) as (url, server), open_source(url) as source:
+    async with serve_reply(slow) as (url, server), open_source(url) as source:
         task = asyncio.ensure_future(read_rows(source, "share", "value"))
         async with asyncio.timeout(5):
             await server.began.wait()
@@ -297,7 +302,7 @@ async def test_a_cancelled_scan_ends_its_call() -> None:
 
 async def test_columns_are_known_without_a_call() -> None:
     async with open_source("http://127.0.0.1:1") as source:
-        assert [(name, each.type) for name, each in source.capabilities("by_customer").columns.items()] == [
+        assert [(name, column.type) for name, column in source.capabilities("by_customer").columns.items()] == [
             ("service", ColumnType.TEXT), ("customer", ColumnType.INTEGER),
             ("time", ColumnType.TIME), ("value", ColumnType.FLOAT),
         ]  # fmt: skip
@@ -326,10 +331,10 @@ async def test_an_impossible_declaration_is_named(declared: Mapping[str, Any], c
 
 
 def test_the_repr_of_options_has_no_secret() -> None:
-    told = repr(replace(PrometheusOptions(base_url="http://x", collections={}), token="hush", password="hush"))
-    assert "hush" not in told
+    result = repr(replace(PrometheusOptions(base_url="http://x", collections={}), token="hush", password="hush"))
+    assert "hush" not in result
 
 
 async def test_a_filter_that_is_always_true_gives_all_rows(source: PrometheusConnector) -> None:
-    found = await read_rows(source, "by_customer", "service", filter=ALWAYS_TRUE)
-    assert len(found) == len(SERVICES) + 2
+    rows = await read_rows(source, "by_customer", "service", filter=ALWAYS_TRUE)
+    assert len(rows) == len(SERVICES) + 2

@@ -1,4 +1,4 @@
-"""The `rest` connector over a real wire: what it sends, what it makes of failures, and where no API can lead it."""
+"""Test the `rest` connector over a real wire: what it sends, how it reports failures, where no API can lead it."""
 
 import asyncio
 import gzip
@@ -16,7 +16,7 @@ from onedoor.connectors.rest.connector import RestConnector, RestOptions, connec
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.spi.predicates import And, Comparison, Op, Row
 from onedoor.spi.scan import KeyFilter, ScanRequest, SortKey
-from tests.servers.rest import Api, serving
+from tests.servers.rest import Api, serve_app
 from tests.servers.scripted import ScriptedServer
 
 USERS = [{"id": number, "name": f"n{number}", "team": number % 2} for number in range(1, 8)]
@@ -46,7 +46,7 @@ async def open_source() -> AsyncIterator[OpenSource]:
     async with AsyncExitStack() as stack:
 
         async def connect_to(app: Any, users: Mapping[str, Any] = USER, **options: Any) -> RestConnector:
-            url = await stack.enter_async_context(serving(app))
+            url = await stack.enter_async_context(serve_app(app))
             settings: dict[str, Any] = {
                 "base_url": url,
                 "collections": {"users": users},
@@ -121,7 +121,7 @@ async def test_keys_filters_order_and_limit_are_sent_as_promised(
 ) -> None:
     api = Api({"users": USERS})
     await read_rows(await open_source(api, users), scan_request)
-    assert sorted(api.asked) == sorted(expected)
+    assert sorted(api.requests) == sorted(expected)
 
 
 def keyed_below_team(*keys: Any, column: str = "", **options: Any) -> ScanRequest:
@@ -155,7 +155,7 @@ async def test_rows_below_another_are_requested_by_its_path(
 ) -> None:
     api = Api({"users": USERS})
     assert len(await read_rows(await open_source(api, UNDER), scan_request)) == row_count
-    assert sorted(api.asked) == sorted(expected)
+    assert sorted(api.requests) == sorted(expected)
 
 
 async def test_a_path_below_a_row_that_does_not_exist_has_no_rows(open_source: OpenSource) -> None:
@@ -168,7 +168,7 @@ async def test_a_path_that_would_lead_elsewhere_is_not_requested(open_source: Op
     api = Api({"users": USERS})
     source = await open_source(api, {**UNDER, "columns": {**COLUMNS, "team": "text"}})
     assert await read_rows(source, keyed_below_team((team,))) == []
-    assert api.asked == []
+    assert api.requests == []
 
 
 async def test_a_row_may_be_a_text_or_a_number(open_source: OpenSource) -> None:
@@ -226,7 +226,9 @@ async def test_a_403_for_too_many_calls_is_not_a_refusal_of_credentials(
 async def test_no_key_leaves_its_segment_of_a_path(open_source: OpenSource, key: str) -> None:
     api = Api({"users": USERS})
     assert await read_rows(await open_source(api, BY_PATH), keyed_by(key, column="name")) == []
-    assert all(target == "/users" or (target.startswith("/users/") and target.count("/") == 2) for target in api.asked)
+    assert all(
+        target == "/users" or (target.startswith("/users/") and target.count("/") == 2) for target in api.requests
+    )
 
 
 async def test_rows_that_were_not_requested_are_left_out(open_source: OpenSource) -> None:
@@ -314,7 +316,7 @@ async def test_a_failure_repeats_nothing_that_the_api_says(
     assert len(server.requests) == 1
 
 
-async def test_a_short_wait_that_is_asked_for_is_waited_once(open_source: OpenSource) -> None:
+async def test_a_short_wait_that_the_server_requests_is_waited_once(open_source: OpenSource) -> None:
     server = ScriptedServer(json_response({}, 429, retry_after="0"), json_response(USERS))
     assert len(await read_rows(await open_source(server))) == len(USERS)
     assert len(server.requests) == 2
@@ -397,10 +399,10 @@ async def test_an_api_that_repeats_one_page_is_named_with_the_parameter_that_it_
 async def test_pages_lead_to_no_other_host_and_in_no_ring(
     open_source: OpenSource, paging: Mapping[str, Any], response: Response
 ) -> None:
-    at = "rows" if paging["by"] == "cursor" else ""
+    text = "rows" if paging["by"] == "cursor" else ""
     server = ScriptedServer(response)
     error = await read_failure(
-        await open_source(server, {**USER, "rows": at, "paging": paging}, headers={"x-secret": SECRET})
+        await open_source(server, {**USER, "rows": text, "paging": paging}, headers={"x-secret": SECRET})
     )
     assert error.code is ErrorCode.SOURCE_INVALID
     assert len(server.requests) <= 2
@@ -411,7 +413,7 @@ async def test_no_more_pages_are_requested_than_the_limit_needs(open_source: Ope
     paging = {"by": "offset", "parameter": "offset", "size_parameter": "size", "size": 100}
     source = await open_source(api, {**USER, "path": "/turned/offset/users", "rows": "data.rows", "paging": paging})
     assert len(await read_rows(source, ScanRequest(collection="users", columns=("id",), limit=3))) == 3
-    assert api.asked == ["/turned/offset/users?offset=0&size=3"]
+    assert api.requests == ["/turned/offset/users?offset=0&size=3"]
 
 
 @pytest.mark.parametrize(

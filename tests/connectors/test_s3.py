@@ -116,9 +116,9 @@ async def test_only_keys_are_pushed_down(open_bucket: Callable) -> None:
 
 async def test_an_object_is_a_row(open_bucket: Callable) -> None:
     source = await open_bucket("small")
-    found = await scan_rows(source, *COLUMNS, keys=KeyFilter(("id",), ((KEYS[0],),)))
-    modified, version = found[0][7], "900150983cd24fb0d6963f7d28e17f72"
-    assert found == [(1, "invoices", KEYS[0], KEYS[0], "a.csv", 3, "text/csv", modified, version)]
+    rows = await scan_rows(source, *COLUMNS, keys=KeyFilter(("id",), ((KEYS[0],),)))
+    modified, version = rows[0][7], "900150983cd24fb0d6963f7d28e17f72"
+    assert rows == [(1, "invoices", KEYS[0], KEYS[0], "a.csv", 3, "text/csv", modified, version)]
     assert abs(datetime.now(UTC) - modified).total_seconds() < 3600
 
 
@@ -137,7 +137,7 @@ async def test_a_key_of_another_form_has_none_of_the_patterns_values(open_bucket
 
 
 @pytest.mark.parametrize(
-    ("columns", "values", "found"),
+    ("columns", "values", "piece"),
     [
         pytest.param(("customer_id",), [(1,)], KEYS[:3], id="1 is not 11"),
         pytest.param(("customer_id",), [(1,), (11,), (12,)], KEYS[:4], id="several keys, one of nobody"),
@@ -151,11 +151,11 @@ async def test_a_key_of_another_form_has_none_of_the_patterns_values(open_bucket
     ],
 )
 async def test_keys_give_their_objects_alone(
-    open_bucket: Callable, columns: tuple[str, ...], values: list[Row], found: tuple[str, ...]
+    open_bucket: Callable, columns: tuple[str, ...], values: list[Row], piece: tuple[str, ...]
 ) -> None:
     source = await open_bucket("small")
     assert sorted(await scan_rows(source, "id", keys=KeyFilter(columns, tuple(values)))) == sorted(
-        (key,) for key in found
+        (key,) for key in piece
     )
 
 
@@ -301,7 +301,7 @@ async def test_a_stat_equals_the_row(open_bucket: Callable) -> None:
     names = ("id", "name", "size", "content_type", "modified", "version")
     (row,) = await scan_rows(source, *names, keys=KeyFilter(("id",), ((KEYS[2],),)))
     stat = await source.stat(KEYS[2])
-    assert tuple(getattr(stat, each) for each in names) == row
+    assert tuple(getattr(stat, name) for name in names) == row
 
 
 @pytest.mark.parametrize("id", ["", "nobody", "customers", "k" * 2000, "\ud800"])
@@ -334,10 +334,10 @@ async def test_no_id_leads_to_another_key_or_out_of_the_bucket(open_bucket: Call
     assert await scan_rows(source, "id", keys=KeyFilter(("id",), tuple((id,) for id in ids[:50]))) == []
 
 
-@pytest.mark.parametrize(("start", "length", "found"), [(0, 2, b"ab"), (1, 9, b"bc"), (3, 5, b""), (0, 0, b"")])
-async def test_a_range_reads_no_other_bytes(open_bucket: Callable, start: int, length: int, found: bytes) -> None:
+@pytest.mark.parametrize(("start", "length", "piece"), [(0, 2, b"ab"), (1, 9, b"bc"), (3, 5, b""), (0, 0, b"")])
+async def test_a_range_reads_no_other_bytes(open_bucket: Callable, start: int, length: int, piece: bytes) -> None:
     source = await open_bucket("small")
-    assert await source.read_range(KEYS[0], start, length) == found
+    assert await source.read_range(KEYS[0], start, length) == piece
 
 
 @pytest.mark.parametrize(("start", "expected"), [(0, b"0123"), (2, None)])

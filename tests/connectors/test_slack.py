@@ -1,4 +1,4 @@
-"""The `slack` connector over the wire to a server that speaks Slack's Web API, and what it makes of failures."""
+"""Test the `slack` connector over the wire against a server that speaks Slack's Web API."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -27,7 +27,7 @@ Serve = Callable[[ASGIApp], AbstractContextManager[int]]
 OpenSlack = Callable[..., Awaitable[SlackConnector]]
 
 
-class Counted:
+class CallRecorder:
     """Serve the app, and keep the methods that were called."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -45,8 +45,8 @@ def world() -> Workspace:
 
 
 @pytest.fixture(scope="module")
-def counted(world: Workspace, serve: Serve) -> Iterator[tuple[Counted, int]]:
-    server = Counted(app(TOKEN, world, parse_rates([])))
+def call_recorder(world: Workspace, serve: Serve) -> Iterator[tuple[CallRecorder, int]]:
+    server = CallRecorder(app(TOKEN, world, parse_rates([])))
     with serve(server) as port:
         yield server, port
 
@@ -66,14 +66,14 @@ async def open_slack() -> AsyncIterator[OpenSlack]:
 
 
 @pytest.fixture
-async def slack(open_slack: OpenSlack, counted: tuple[Counted, int]) -> SlackConnector:
-    counted[0].methods.clear()
-    return await open_slack(counted[1])
+async def slack(open_slack: OpenSlack, call_recorder: tuple[CallRecorder, int]) -> SlackConnector:
+    call_recorder[0].methods.clear()
+    return await open_slack(call_recorder[1])
 
 
 @pytest.fixture
-def methods(counted: tuple[Counted, int]) -> list[str]:
-    return counted[0].methods
+def methods(call_recorder: tuple[CallRecorder, int]) -> list[str]:
+    return call_recorder[0].methods
 
 
 async def read_rows(source: SlackConnector, collection: str, *columns: str, keys: KeyFilter | None = None) -> list[Row]:
@@ -82,8 +82,8 @@ async def read_rows(source: SlackConnector, collection: str, *columns: str, keys
 
 
 def list_channel_messages(world: Workspace) -> list[Row]:
-    found = [post.message for post in world.posts.values() if post.message.thread is None]
-    return [(message.channel, message.ts, message.user, message.text) for message in found]
+    messages = [post.message for post in world.posts.values() if post.message.thread is None]
+    return [(message.channel, message.ts, message.user, message.text) for message in messages]
 
 
 @pytest.mark.parametrize(
@@ -134,8 +134,8 @@ async def test_slack_promises_lookups_by_key_and_nothing_else(
 
 
 async def test_users_are_read_page_by_page(slack: SlackConnector, world: Workspace) -> None:
-    found = await read_rows(slack, "users", "id", "name", "real_name", "email", "title", "is_bot", "deleted", "tz")
-    assert sorted(found) == sorted(
+    rows = await read_rows(slack, "users", "id", "name", "real_name", "email", "title", "is_bot", "deleted", "tz")
+    assert sorted(rows) == sorted(
         (
             user.id,
             user.name,
@@ -163,8 +163,8 @@ async def test_users_are_found_by_key(
     slack: SlackConnector, world: Workspace, methods: list[str], column: str, count: int, method: str
 ) -> None:
     values = tuple((getattr(user, column),) for user in list(world.users.values())[:count])
-    found = await read_rows(slack, "users", column, keys=KeyFilter((column,), values))
-    assert (sorted(found), set(methods)) == (sorted(values), {method})
+    rows = await read_rows(slack, "users", column, keys=KeyFilter((column,), values))
+    assert (sorted(rows), set(methods)) == (sorted(values), {method})
 
 
 @pytest.mark.parametrize(
@@ -181,10 +181,10 @@ async def test_keys_that_no_user_has_give_no_rows(
 
 
 async def test_the_pattern_reads_columns_from_channel_names(slack: SlackConnector, world: Workspace) -> None:
-    found = {row[0]: row[1:] for row in await read_rows(slack, "channels", "name", "customer_id", "slug")}
-    assert len(found) == len(world.channels)
-    assert found["general"] == (None, None)
-    assert found["cust-20-granit-foods-ab"] == (20, "granit-foods-ab")
+    results = {row[0]: row[1:] for row in await read_rows(slack, "channels", "name", "customer_id", "slug")}
+    assert len(results) == len(world.channels)
+    assert results["general"] == (None, None)
+    assert results["cust-20-granit-foods-ab"] == (20, "granit-foods-ab")
 
 
 async def test_channels_are_found_by_id(slack: SlackConnector, world: Workspace) -> None:
@@ -238,8 +238,8 @@ async def test_replies_are_the_messages_of_a_thread_without_its_first(slack: Sla
     keys = KeyFilter(
         ("channel_id", "thread_ts"), ((channel, ts), (channel, stamps[0]), (channel, "1.000000"), (channel, "x"))
     )
-    found = await read_rows(slack, "replies", "channel_id", "thread_ts", "ts", keys=keys)
-    assert sorted(found) == [(channel, ts, stamp) for stamp in stamps]
+    rows = await read_rows(slack, "replies", "channel_id", "thread_ts", "ts", keys=keys)
+    assert sorted(rows) == [(channel, ts, stamp) for stamp in stamps]
 
 
 async def read_failure(source: SlackConnector) -> tuple[str, ErrorCode]:
@@ -248,8 +248,8 @@ async def read_failure(source: SlackConnector) -> tuple[str, ErrorCode]:
     return caught.value.reason, caught.value.code
 
 
-async def test_a_wrong_token_is_refused(open_slack: OpenSlack, counted: tuple[Counted, int]) -> None:
-    source = await open_slack(counted[1], token="xoxb-wrong")
+async def test_a_wrong_token_is_refused(open_slack: OpenSlack, call_recorder: tuple[CallRecorder, int]) -> None:
+    source = await open_slack(call_recorder[1], token="xoxb-wrong")
     assert await read_failure(source) == ("slack refused the token", ErrorCode.SOURCE_UNAVAILABLE)
 
 

@@ -319,8 +319,8 @@ async def test_a_missing_table_raises_key_error(invoices: SnowflakeConnector) ->
 
 
 async def test_values_have_the_types_of_the_spi(invoices: SnowflakeConnector) -> None:
-    found = await rows(invoices, *COLUMNS, sort=(SortKey("id"),))
-    assert [list(map(repr, row)) for row in found] == [list(map(repr, row)) for row in (WHOLE, (2, *[None] * 7))]
+    result = await rows(invoices, *COLUMNS, sort=(SortKey("id"),))
+    assert [list(map(repr, row)) for row in result] == [list(map(repr, row)) for row in (WHOLE, (2, *[None] * 7))]
 
 
 @pytest.mark.parametrize("column", COLUMNS)
@@ -343,8 +343,8 @@ async def test_a_thousand_keys_are_one_statement(invoices: SnowflakeConnector) -
 
 async def test_statements_run_beside_each_other_keep_their_own_rows(invoices: SnowflakeConnector) -> None:
     ids = [1, 2] * 10
-    found = await asyncio.gather(*(rows(invoices, "id", filter=Comparison("id", Op.EQ, id)) for id in ids))
-    assert found == [[(id,)] for id in ids]
+    results = await asyncio.gather(*(rows(invoices, "id", filter=Comparison("id", Op.EQ, id)) for id in ids))
+    assert results == [[(id,)] for id in ids]
     assert len(invoices.sessions.idle) <= 4
 
 
@@ -375,8 +375,8 @@ def server(login: Any = LOGIN, query: Any = None, abort: Any = None, goodbye: An
 
     def route(path: str, answer: Any) -> Route:
         async def answered(request: Request) -> Response:
-            made = await answer(request) if callable(answer) and not isinstance(answer, Response) else answer
-            return made if isinstance(made, Response) else JSONResponse(made)
+            response = await answer(request) if callable(answer) and not isinstance(answer, Response) else answer
+            return response if isinstance(response, Response) else JSONResponse(response)
 
         return Route(path, answered, methods=["POST"])
 
@@ -479,13 +479,13 @@ async def test_no_socket_stays_open_whatever_fails(serve: Serve, far_end: ASGIAp
 
 def open_sockets(port: int) -> list[socket.socket]:
     """Return the sockets of this process that are connected to a port of its own."""
-    sockets = [found for found in gc.get_objects() if type(found) is socket.socket and found.fileno() != -1]
-    return [found for found in sockets if is_connected_to(found, port)]
+    sockets = [value for value in gc.get_objects() if type(value) is socket.socket and value.fileno() != -1]
+    return [socket_ for socket_ in sockets if is_connected_to(socket_, port)]
 
 
-def is_connected_to(found: socket.socket, port: int) -> bool:
+def is_connected_to(socket_: socket.socket, port: int) -> bool:
     try:
-        return bool(found.getpeername()[1] == port)
+        return bool(socket_.getpeername()[1] == port)
     except (OSError, IndexError):
         return False
 

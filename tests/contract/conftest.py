@@ -19,7 +19,7 @@ from demo.run import SECRETS
 from demo.servers.azure.app import BLOB_ACCOUNT, CONTAINER, FILES_ACCOUNT, SHARE
 from demo.servers.directory import build_settings
 from demo.servers.postgresql import PostgresqlServer
-from demo.servers.run import Running, address
+from demo.servers.run import RunningServers, address
 from demo.servers.s3 import BUCKET
 from onedoor.audit.log import open_audit_log
 from onedoor.audit.record import AuditOutcome, AuditRecord, build_record_id, format_timestamp
@@ -52,7 +52,7 @@ from tests.jobs import stored_jobs
 from tests.servers.graphql import Service
 from tests.servers.mariadb import MariadbServer
 from tests.servers.prometheus_twin import twin_server
-from tests.servers.rest import Api, serving
+from tests.servers.rest import Api, serve_app
 
 SCHEMA = "CONTRACT"
 AZURE_PATTERN = "customers/{customer_id:int}/{kind}/{name}"
@@ -105,7 +105,7 @@ CHAT = {
     "replies": Expected(key=("channel_id", "ts"), through=("messages", ("channel_id", "ts"))),
 }
 
-TEXTS = tuple((each,) for each in HOSTILE[ColumnType.TEXT])
+TEXTS = tuple((text,) for text in HOSTILE[ColumnType.TEXT])
 DRIVE = {
     "files": Expected(),
     "folders": Expected(),
@@ -126,7 +126,7 @@ WATCHED = {
 
 def with_all_capabilities(can: Capabilities) -> Capabilities:
     """Declare everything that a collection can do."""
-    columns = {name: replace(each, aggregates=AGGREGATES[each.type]) for name, each in can.columns.items()}
+    columns = {name: replace(column, aggregates=AGGREGATES[column.type]) for name, column in can.columns.items()}
     return replace(
         can, columns=columns, max_in_filter_keys=1000, time_buckets=frozenset(TimeUnit), group_ordering_and_limit=True
     )
@@ -226,10 +226,12 @@ async def in_folder(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConne
 @asynccontextmanager
 async def with_constants(_: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
     """Open tables in memory, each with a constant column that none of them stores."""
-    async with in_memory(_) as opened:
+    async with in_memory(_) as opened_connector:
         fixed = {name: {"store": name.upper()} for name in TABLES}
-        expected = {name: replace(each, key=("store", *each.key), rows=None) for name, each in OWN_TABLES.items()}
-        yield OpenedConnector(source=ConstantColumns(opened.source, fixed), expected=expected)
+        expected = {
+            name: replace(own_table, key=("store", *own_table.key), rows=None) for name, own_table in OWN_TABLES.items()
+        }
+        yield OpenedConnector(source=ConstantColumns(opened_connector.source, fixed), expected=expected)
 
 
 @asynccontextmanager
@@ -253,19 +255,19 @@ async def in_drive(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnec
 
 
 @asynccontextmanager
-async def in_journal(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
+async def in_audit_log(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
     folder = new_folder(request)
-    journal = open_audit_log(folder, acme.NOW)
+    audit_log = open_audit_log(folder, acme.NOW)
     for number in range(3):
         at = acme.NOW + timedelta(microseconds=number)
-        await journal.append(
+        await audit_log.append(
             AuditRecord(
                 id=build_record_id(at, bytes(9)), time=format_timestamp(at), surface="graphql",
                 outcome=AuditOutcome.ANSWERED, status=200, person="P1" if number else None,
                 groups=("everyone", "é")[:number], variables={"a": ["\ud800"]}, ms=0.5,
             )
         )  # fmt: skip
-    journal.close()
+    audit_log.close()
     yield OpenedConnector(source=AuditLogConnector(folder), expected={"requests": Expected()})
 
 
@@ -342,7 +344,7 @@ async def over_rest(_: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
     }
     under = Expected(key=TABLES["part"].key, through=("part", ("thing_id",)))
     expected = {**OWN_TABLES, "by_path": OWN_TABLES["thing"], "by_page": OWN_TABLES["thing"], "under": under}
-    async with serving(Api(tables)) as url:
+    async with serve_app(Api(tables)) as url:
         source = await rest_connector.connect(
             rest_connector.RestOptions(base_url=url, collections=API, private_addresses=True)
         )
@@ -477,7 +479,7 @@ async def over_graphql(_: pytest.FixtureRequest) -> AsyncIterator[OpenedConnecto
     tables = {
         name: [dict(zip(table.columns, row, strict=True)) for row in table.rows] for name, table in TABLES.items()
     }
-    async with serving(Service(tables)) as url:
+    async with serve_app(Service(tables)) as url:
         options = graphql_connector.GraphQLOptions(url=url, collections=GRAPHQL, private_addresses=True)
         yield OpenedConnector(
             source=await graphql_connector.connect(options),
@@ -489,9 +491,9 @@ async def over_graphql(_: pytest.FixtureRequest) -> AsyncIterator[OpenedConnecto
 @asynccontextmanager
 async def in_directory(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
     host, port = address(request.getfixturevalue("acme_servers"), "directory")
-    said = tomllib.loads(build_settings(f"http://{host}:{port}"))["sources"]["directory"]
+    declared = tomllib.loads(build_settings(f"http://{host}:{port}"))["sources"]["directory"]
     options = graphql_connector.GraphQLOptions(
-        url=said["url"], collections=said["collections"], private_addresses=True,
+        url=declared["url"], collections=declared["collections"], private_addresses=True,
         headers={"authorization": SECRETS["DIRECTORY_AUTHORIZATION"]},
     )  # fmt: skip
     yield OpenedConnector(
@@ -531,7 +533,7 @@ SOURCES: Mapping[str, Callable[[pytest.FixtureRequest], Any]] = {
     "prometheus": over_prometheus,
     "datadog": over_datadog,
     "github": of_github,
-    "journal": in_journal,
+    "journal": in_audit_log,
     "caller": of_the_caller,
     "changes": of_changes,
     "jobs": of_jobs,
@@ -560,7 +562,7 @@ def mysql_tables(mariadb_started: MariadbServer) -> str:
 
 
 @pytest.fixture(scope="session")
-def snowflake_tables(acme_servers: Running) -> tuple[str, int]:
+def snowflake_tables(acme_servers: RunningServers) -> tuple[str, int]:
     place = address(acme_servers, "snowflake")
     into_snowflake(*place, SCHEMA)
     return place
@@ -572,9 +574,9 @@ def azurite_exports(azurite_started: str) -> str:
     account = {"account_name": BLOB_ACCOUNT, "account_key": SECRETS["AZURE_BLOB_KEY"]}
     with BlobServiceClient(azurite_started, credential=account) as client:
         container = client.create_container(CONTAINER)
-        for each in data_files.container_files(0.01):
-            settings = ContentSettings(content_type=each.content_type)
-            container.upload_blob(each.path, each.body, content_settings=settings)
+        for container_file in data_files.container_files(0.01):
+            settings = ContentSettings(content_type=container_file.content_type)
+            container.upload_blob(container_file.path, container_file.body, content_settings=settings)
     return azurite_started
 
 
@@ -588,38 +590,40 @@ GROUPED_SOURCES = [pytest.param(name, marks=pytest.mark.xdist_group(f"contract {
 
 
 @pytest_asyncio.fixture(params=GROUPED_SOURCES, scope="module", loop_scope="module")
-async def opened(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
+async def opened_connector(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
     """Open each connector in turn, once for all cases of a module, and read all rows of its collections."""
-    async with open_connector(request, request.param) as opened:
-        yield opened
+    async with open_connector(request, request.param) as opened_connector:
+        yield opened_connector
 
 
 @asynccontextmanager
 async def open_connector(request: pytest.FixtureRequest, name: str) -> AsyncIterator[OpenedConnector]:
-    async with SOURCES[name](request) as opened:
+    async with SOURCES[name](request) as opened_connector:
         try:
-            for collection in opened.expected:
-                opened.facts[collection] = await read_facts(opened, collection)
-            yield replace(opened, name=name)
+            for collection in opened_connector.expected:
+                opened_connector.facts[collection] = await read_facts(opened_connector, collection)
+            yield replace(opened_connector, name=name)
         finally:
-            await opened.source.close()
+            await opened_connector.source.close()
 
 
-async def read_facts(opened: OpenedConnector, name: str) -> CollectionFacts:
-    expected, can = opened.expected[name], opened.source.capabilities(name)
+async def read_facts(opened_connector: OpenedConnector, name: str) -> CollectionFacts:
+    expected, can = opened_connector.expected[name], opened_connector.source.capabilities(name)
     columns = tuple(can.columns)
     plain = ScanRequest(collection=name, columns=columns)
     through = None
     if expected.through is None:
-        rows = await read_rows(opened.source, plain)
+        rows = await read_rows(opened_connector.source, plain)
     else:
         beside, names = expected.through
-        known = (tuple(row[each] for each in names) for row in opened.facts[beside].rows)
-        found = list(dict.fromkeys((*known, *expected.more)))
+        known = (tuple(row[item] for item in names) for row in opened_connector.facts[beside].rows)
+        results = list(dict.fromkeys((*known, *expected.more)))
         rows = []
-        for start in range(0, len(found), can.max_keys):
-            through = KeyFilter(can.required_columns, tuple(found[start : start + can.max_keys]))
-            rows += await read_rows(opened.source, ScanRequest(collection=name, columns=columns, keys=through))
+        for start in range(0, len(results), can.max_keys):
+            through = KeyFilter(can.required_columns, tuple(results[start : start + can.max_keys]))
+            rows += await read_rows(
+                opened_connector.source, ScanRequest(collection=name, columns=columns, keys=through)
+            )
     records = [dict(zip(columns, row, strict=True)) for row in rows]
     return CollectionFacts(
         name=name, can=can, key=expected.key, links=LINKS.get(name, ()), rows=records, through=through
@@ -628,4 +632,4 @@ async def read_facts(opened: OpenedConnector, name: str) -> CollectionFacts:
 
 async def read_rows(source: Connector, scan_request: ScanRequest) -> list[Row]:
     async with aclosing(source.scan(scan_request)) as batches:  # type: ignore[type-var]
-        return [row for batch in [each async for each in batches] for row in batch]
+        return [row for batch in [item async for item in batches] for row in batch]

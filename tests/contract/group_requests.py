@@ -32,7 +32,9 @@ def able(facts: CollectionFacts) -> list[str]:
 
 def declared(facts: CollectionFacts) -> list[AggregateCall]:
     return [
-        AggregateCall(each, name) for name, column in facts.can.columns.items() for each in sorted(column.aggregates)
+        AggregateCall(aggregate, name)
+        for name, column in facts.can.columns.items()
+        for aggregate in sorted(column.aggregates)
     ]
 
 
@@ -42,12 +44,16 @@ def aggregated(facts: CollectionFacts) -> Iterator[ScanRequest]:
         return
     every = (COUNT_ROWS, *declared(facts))
     names = able(facts)
-    groups = [(), *((each,) for each in names), tuple(names[:2]), tuple(names[-3:])]
-    filter_requests = [ALWAYS_TRUE, Or(()), *spread([each.filter for each in nested_filters(facts)], 4)]
+    groups = [(), *((name,) for name in names), tuple(names[:2]), tuple(names[-3:])]
+    filter_requests = [
+        ALWAYS_TRUE,
+        Or(()),
+        *spread([nested_filter.filter for nested_filter in nested_filters(facts)], 4),
+    ]
     for columns in groups:
         yield from (build_request(facts, columns, filter=where, aggregates=every) for where in filter_requests)
         yield build_request(facts, columns, aggregates=every[::-1])
-        yield from (build_request(facts, columns, aggregates=(each,)) for each in every)
+        yield from (build_request(facts, columns, aggregates=(item,)) for item in every)
     for base in keys(facts):
         assert base.keys is not None
         if set(base.keys.columns) <= set(names):
@@ -62,8 +68,8 @@ def bucketed(facts: CollectionFacts) -> Iterator[ScanRequest]:
     if not facts.can.aggregates:
         return
     few = (COUNT_ROWS, *spread(declared(facts), 4))
-    found = [cut for name in able(facts) for cut in units(facts.can.columns[name], name, facts.can.time_buckets)]
-    for cut, other in zip(found, [*found[3:], *found[:3]], strict=True):
+    cuts = [cut for name in able(facts) for cut in units(facts.can.columns[name], name, facts.can.time_buckets)]
+    for cut, other in zip(cuts, [*cuts[3:], *cuts[:3]], strict=True):
         beside = next(name for name in facts.can.columns if name != cut.column)
         yield build_request(facts, (cut.column,), time_buckets=(cut,), aggregates=few)
         yield build_request(facts, (beside, cut.column), time_buckets=(cut,), aggregates=(COUNT_ROWS,))
@@ -78,7 +84,7 @@ def units(column: Column, name: str, taken: frozenset[TimeUnit]) -> list[TimeBuc
     if column.type not in (ColumnType.DATE, ColumnType.TIME):
         return []
     return [
-        TimeBucket(name, each) for each in sorted(taken) if column.type is ColumnType.TIME or each is not TimeUnit.HOUR
+        TimeBucket(name, item) for item in sorted(taken) if column.type is ColumnType.TIME or item is not TimeUnit.HOUR
     ]
 
 
@@ -94,21 +100,21 @@ def arranged_groups(facts: CollectionFacts) -> Iterator[ScanRequest]:
 def bases(facts: CollectionFacts) -> Iterator[ScanRequest]:
     every = (COUNT_ROWS, *declared(facts))
     cut = [cut for name in able(facts) for cut in units(facts.can.columns[name], name, facts.can.time_buckets)]
-    for columns in [(), *((each,) for each in able(facts)), tuple(able(facts)[:2])]:
+    for columns in [(), *((item,) for item in able(facts)), tuple(able(facts)[:2])]:
         yield build_request(facts, columns, aggregates=every)
-    yield from (build_request(facts, (each.column,), aggregates=every, time_buckets=(each,)) for each in cut)
+    yield from (build_request(facts, (item.column,), aggregates=every, time_buckets=(item,)) for item in cut)
 
 
 def having(facts: CollectionFacts, base: ScanRequest) -> Iterator[ScanRequest]:
     rows = [dict(zip(names(base), row, strict=True)) for row in evaluate(base, {facts.name: facts.rows})]
     few = [
-        Comparison(each, op, value)
-        for each, ops, hostile in askable(facts, base)
+        Comparison(item, op, value)
+        for item, ops, hostile in askable(facts, base)
         for op in ops
-        for value in operands(op, spread([row[each] for row in rows if row[each] is not None], 2), hostile)
+        for value in operands(op, spread([row[item] for row in rows if row[item] is not None], 2), hostile)
     ]
     some = spread(few, SOME)
-    yield from (replace(base, having=each) for each in some)
+    yield from (replace(base, having=item) for item in some)
     for one, two in zip(some[::5], some[2::5], strict=False):
         yield replace(base, having=Or((Not(one), two)))
         yield replace(base, having=Not(And((one, Not(two)))))
@@ -119,39 +125,42 @@ def askable(facts: CollectionFacts, base: ScanRequest) -> Iterator[tuple[str, Se
     for name in base.columns:
         column = facts.can.columns[name]
         yield name, sorted(column.filters), HOSTILE[column.type][:4]
-    for each in base.aggregates:
-        if each.column is None or each.function in COUNTS:
-            yield each.name, sorted(COMPARING), HOSTILE[ColumnType.INTEGER]
+    for aggregate in base.aggregates:
+        if aggregate.column is None or aggregate.function in COUNTS:
+            yield aggregate.name, sorted(COMPARING), HOSTILE[ColumnType.INTEGER]
             continue
-        column = facts.can.columns[each.column]
-        ops = COMPARING if each.function is AggregateFunction.SUM else column.filters
-        yield each.name, sorted(ops), HOSTILE[column.type][-3:]
+        column = facts.can.columns[aggregate.column]
+        ops = COMPARING if aggregate.function is AggregateFunction.SUM else column.filters
+        yield aggregate.name, sorted(ops), HOSTILE[column.type][-3:]
 
 
-def operands(op: Op, found: Sequence[Any], hostile: Sequence[Any]) -> list[Any]:
+def operands(op: Op, values: Sequence[Any], hostile: Sequence[Any]) -> list[Any]:
     if op is Op.IS_NULL:
         return [True, False]
-    return [tuple(found), tuple(hostile), (*found, *hostile)] if op in (Op.IN, Op.NOT_IN) else [*found, *hostile]
+    return [tuple(values), tuple(hostile), (*values, *hostile)] if op in (Op.IN, Op.NOT_IN) else [*values, *hostile]
 
 
 def ordered(base: ScanRequest) -> Iterator[ScanRequest]:
     """Sort in both directions, nulls last and first, alone and before the rest, without and with limits."""
     ties = tuple(map(SortKey, base.columns))
-    every = [SortKey(each, down, first) for each in names(base) for down in (False, True) for first in (False, True)]
+    every = [SortKey(name, down, first) for name in names(base) for down in (False, True) for first in (False, True)]
     ways = spread(every, SOME // 3)
-    for one, two in zip(ways, [*ways[5:], *ways[:5]], strict=True):
-        yield replace(base, sort=(one,))
-        whole = once((one, two, *ties))
+    for way, two in zip(ways, [*ways[5:], *ways[:5]], strict=True):
+        yield replace(base, sort=(way,))
+        whole = once((way, two, *ties))
         yield from (replace(base, sort=whole, limit=limit) for limit in (None, *LIMITS))
 
 
 def once(order: Sequence[SortKey]) -> tuple[SortKey, ...]:
     """Sort by each column once only."""
-    return tuple({each.column: each for each in reversed(order)}.values())[::-1]
+    return tuple({sort_key.column: sort_key for sort_key in reversed(order)}.values())[::-1]
 
 
 def names(scan_request: ScanRequest) -> Mapping[str, int]:
     """Return the place of each column in a result row."""
     return {
-        each: at for at, each in enumerate((*scan_request.columns, *(each.name for each in scan_request.aggregates)))
+        item: index
+        for index, item in enumerate(
+            (*scan_request.columns, *(aggregate.name for aggregate in scan_request.aggregates))
+        )
     }

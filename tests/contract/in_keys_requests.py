@@ -23,13 +23,13 @@ def in_keys(facts: CollectionFacts, others: Mapping[str, CollectionFacts]) -> It
     if not facts.can.max_in_filter_keys:
         return
     able = [name for name, column in facts.can.columns.items() if Op.EQ in column.filters]
-    found = [each for columns in (*((name,) for name in able), *pairwise(able)) for each in many_keys(facts, columns)]
+    results = [key for columns in (*((name,) for name in able), *pairwise(able)) for key in many_keys(facts, columns)]
     one = next(tests(facts), ALWAYS_TRUE)
-    for each in found:
-        yield build_request(facts, facts.key, filter=each)
+    for result in results:
+        yield build_request(facts, facts.key, filter=result)
         if facts.can.boolean_filters:
             yield from filter_requests(
-                facts, (Not(each), Or((each, one)), Not(Or((Not(each), one))), And((each, Not(each))))
+                facts, (Not(result), Or((result, one)), Not(Or((Not(result), one))), And((result, Not(result))))
             )
     yield from filter_requests(
         facts, [InKeys(facts.key, frozenset(known_and_more(facts, facts.key)[: facts.can.max_in_filter_keys]))]
@@ -38,7 +38,7 @@ def in_keys(facts: CollectionFacts, others: Mapping[str, CollectionFacts]) -> It
         other = others[link.collection]
         for inner in spread(list(many_keys(other, other.key)), 3):
             there = Exists(link.collection, link.outer_columns, link.inner_columns, inner)
-            yield from filter_requests(facts, (there, Not(there), And((there, Not(spread(found, 1)[0])))))
+            yield from filter_requests(facts, (there, Not(there), And((there, Not(spread(results, 1)[0])))))
 
 
 def many_keys(facts: CollectionFacts, columns: tuple[str, ...]) -> Iterator[InKeys]:

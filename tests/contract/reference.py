@@ -38,8 +38,8 @@ def evaluate(scan_request: ScanRequest, tables: Tables) -> list[Row]:
         if keyed(scan_request, row) and meets(scan_request.filter, row, tables)
     ]
     if scan_request.aggregates:
-        return grouped(scan_request, rows)
-    rows = sorted(rows, key=cmp_to_key(lambda one, other: compared(scan_request.sort, one, other)))
+        return group_rows(scan_request, rows)
+    rows = sorted(rows, key=cmp_to_key(lambda one, other: compare_records(scan_request.sort, one, other)))
     return [tuple(row[name] for name in scan_request.columns) for row in within(scan_request, rows)]
 
 
@@ -53,18 +53,18 @@ def equals(row: Record, columns: Sequence[str], key: Row) -> bool:
     return all(row[name] is not None and row[name] == value for name, value in zip(columns, key, strict=True))
 
 
-def grouped(scan_request: ScanRequest, rows: Sequence[Record]) -> list[Row]:
+def group_rows(scan_request: ScanRequest, rows: Sequence[Record]) -> list[Row]:
     """Compute a row for each group, or one for all rows, then filter, sort and limit the groups as rows."""
-    units = {each.column: each.unit for each in scan_request.time_buckets}
+    units = {bucket.column: bucket.unit for bucket in scan_request.time_buckets}
     keys = [tuple(truncate(row[name], units.get(name)) for name in scan_request.columns) for row in rows]
-    found = []
+    results = []
     for key in dict.fromkeys(keys if scan_request.columns else [()]):
         members = [row for row, own in zip(rows, keys, strict=True) if own == key]
-        measures = {each.name: aggregate(each, members) for each in scan_request.aggregates}
-        found.append(dict(zip(scan_request.columns, key, strict=True)) | measures)
-    kept = [each for each in found if meets(scan_request.having, each, {})]
-    kept.sort(key=cmp_to_key(lambda one, other: compared(scan_request.sort, one, other)))
-    return [tuple(each.values()) for each in within(scan_request, kept)]
+        measures = {item.name: aggregate(item, members) for item in scan_request.aggregates}
+        results.append(dict(zip(scan_request.columns, key, strict=True)) | measures)
+    matching = [result for result in results if meets(scan_request.having, result, {})]
+    matching.sort(key=cmp_to_key(lambda one, other: compare_records(scan_request.sort, one, other)))
+    return [tuple(item.values()) for item in within(scan_request, matching)]
 
 
 def truncate(value: Any, unit: TimeUnit | None) -> Any:
@@ -73,10 +73,10 @@ def truncate(value: Any, unit: TimeUnit | None) -> Any:
         return value
     if not isinstance(value, datetime):
         return UNIT_STARTS[unit](value)
-    said = value.astimezone(UTC)
+    result = value.astimezone(UTC)
     if unit is TimeUnit.HOUR:
-        return datetime(said.year, said.month, said.day, said.hour, tzinfo=UTC)
-    return datetime.combine(UNIT_STARTS[unit](said.date()), time(), UTC)
+        return datetime(result.year, result.month, result.day, result.hour, tzinfo=UTC)
+    return datetime.combine(UNIT_STARTS[unit](result.date()), time(), UTC)
 
 
 UNIT_STARTS: Mapping[TimeUnit, Callable[[date], date]] = {
@@ -96,7 +96,7 @@ def aggregate(call: AggregateCall, rows: Sequence[Record]) -> Any:
         case AggregateFunction.COUNT:
             return len(values)
         case AggregateFunction.COUNT_DISTINCT:
-            return len([each for at, each in enumerate(values) if at == 0 or values[at - 1] != each])
+            return len([value for index, value in enumerate(values) if index == 0 or values[index - 1] != value])
         case AggregateFunction.MIN:
             return values[0] if values else None
         case AggregateFunction.MAX:
@@ -111,31 +111,33 @@ def summed(values: Sequence[Any]) -> Any:
     exact = sum(map(Fraction, values))
     if not isinstance(values[0], Decimal):
         return type(values[0])(exact)
-    places = max(-int(each.as_tuple().exponent) for each in values)
+    places = max(-int(value.as_tuple().exponent) for value in values)
     return Decimal(int(exact * 10**places)).scaleb(-places)
 
 
 def within(scan_request: ScanRequest, rows: Sequence[Record]) -> list[Record]:
-    kept: list[Record] = []
+    records: list[Record] = []
     for row in rows:
-        alike = [each for each in kept if scan_request.keys is None or same(scan_request.keys.columns, each, row)]
+        alike = [
+            record for record in records if scan_request.keys is None or same(scan_request.keys.columns, record, row)
+        ]
         if scan_request.limit is None or len(alike) < scan_request.limit:
-            kept.append(row)
-    return kept
+            records.append(row)
+    return records
 
 
 def same(columns: Sequence[str], one: Record, other: Record) -> bool:
     return all(one[name] == other[name] for name in columns)
 
 
-def compared(order: Sequence[SortKey], one: Record, other: Record) -> int:
-    for each in order:
-        mine, theirs = one[each.column], other[each.column]
+def compare_records(order: Sequence[SortKey], one: Record, other: Record) -> int:
+    for sort_key in order:
+        mine, theirs = one[sort_key.column], other[sort_key.column]
         if mine == theirs:
             continue
         if mine is None or theirs is None:
-            return -1 if (mine is None) == each.nulls_first else 1
-        return -1 if (mine < theirs) != each.descending else 1
+            return -1 if (mine is None) == sort_key.nulls_first else 1
+        return -1 if (mine < theirs) != sort_key.descending else 1
     return 0
 
 
@@ -147,7 +149,9 @@ def meets(where: Any, row: Record, tables: Tables) -> bool:
     if isinstance(where, Not):
         return not meets(where.part, row, tables)
     if isinstance(where, Exists):
-        return any(joined(where, row, each) and meets(where.filter, each, tables) for each in tables[where.collection])
+        return any(
+            joined(where, row, table) and meets(where.filter, table, tables) for table in tables[where.collection]
+        )
     if isinstance(where, InKeys):
         return any(equals(row, where.columns, key) for key in where.keys)
     assert isinstance(where, Comparison)
@@ -168,7 +172,7 @@ def passes(op: Op, value: Any, given: Any) -> bool:
         case Op.EQ | Op.NE:
             return (value == given) == (op is Op.EQ)
         case Op.IN | Op.NOT_IN:
-            return any(value == each for each in given) == (op is Op.IN)
+            return any(value == item for item in given) == (op is Op.IN)
         case Op.LT | Op.GTE:
             return (value < given) == (op is Op.LT)
         case Op.GT | Op.LTE:

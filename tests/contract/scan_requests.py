@@ -66,15 +66,19 @@ def values(facts: CollectionFacts, column: str) -> list[Any]:
     return [*spread(list(distinct), SOME_VALUES), *HOSTILE[facts.can.columns[column].type]]
 
 
-def spread(found: Sequence[Any], count: int) -> list[Any]:
+def spread(candidates: Sequence[Any], count: int) -> list[Any]:
     """Pick `count` items evenly; the same in every run."""
-    return [found[place * len(found) // count] for place in range(count)] if len(found) > count else list(found)
+    return (
+        [candidates[place * len(candidates) // count] for place in range(count)]
+        if len(candidates) > count
+        else list(candidates)
+    )
 
 
 def projections(facts: CollectionFacts) -> Iterator[ScanRequest]:
     """Request columns one by one, together, in another order, and none."""
     every = tuple(facts.can.columns)
-    for columns in ((), every, every[::-1], every[::2], *((each,) for each in every), *permutations(every[:3])):
+    for columns in ((), every, every[::-1], every[::2], *((item,) for item in every), *permutations(every[:3])):
         yield build_request(facts, columns)
 
 
@@ -86,27 +90,27 @@ def tests(facts: CollectionFacts) -> Iterator[Comparison]:
 
 
 def operands(facts: CollectionFacts, name: str, op: Op) -> list[Any]:
-    found = values(facts, name)
+    result = values(facts, name)
     if op is Op.IS_NULL:
         return [True, False]
     if op in (Op.IN, Op.NOT_IN):
-        return [(), *((each,) for each in found[:3]), tuple(found), tuple(found[::2]), tuple(found[:2] * 3)]
+        return [(), *((item,) for item in result[:3]), tuple(result), tuple(result[::2]), tuple(result[:2] * 3)]
     if op in (Op.CONTAINS, Op.STARTS_WITH, Op.ENDS_WITH, Op.I_CONTAINS, Op.I_STARTS_WITH, Op.I_ENDS_WITH):
         return [
-            *found,
-            *(part for each in found if 1 < len(each) < 100 for part in (each[:1], each[1:], each.swapcase())),
+            *result,
+            *(part for item in result if 1 < len(item) < 100 for part in (item[:1], item[1:], item.swapcase())),
         ]
-    return found
+    return result
 
 
 def filters(facts: CollectionFacts) -> Iterator[ScanRequest]:
     yield build_request(facts, facts.key)
-    yield from (build_request(facts, (*facts.key, each.column), filter=each) for each in tests(facts))
+    yield from (build_request(facts, (*facts.key, test.column), filter=test) for test in tests(facts))
 
 
 def nested_filters(facts: CollectionFacts) -> Iterator[ScanRequest]:
     """Nest And, Or and Not; without boolean filters, And alone."""
-    few = [each for each in tests(facts) if each.op in (Op.EQ, Op.LT, Op.IS_NULL, Op.NOT_IN)]
+    few = [test for test in tests(facts) if test.op in (Op.EQ, Op.LT, Op.IS_NULL, Op.NOT_IN)]
     one, two, three = (*spread(few, 3), ALWAYS_TRUE, ALWAYS_TRUE, ALWAYS_TRUE)[:3]
     yield from filter_requests(facts, (And(()), And((one,)), And((one, two)), And((one, And((two, three))))))
     if facts.can.boolean_filters:
@@ -134,10 +138,12 @@ def related(facts: CollectionFacts, others: Mapping[str, CollectionFacts]) -> It
     own = next(tests(facts), ALWAYS_TRUE)
     for link in facts.links:
         other = others[link.collection]
-        few = spread([each for each in tests(other) if each.op in (Op.EQ, Op.NE, Op.GT, Op.IS_NULL)], 8)
-        inner = [ALWAYS_TRUE, Or(()), *few, *(Not(each) for each in few), *beyond(other)]
-        for found in (Exists(link.collection, link.outer_columns, link.inner_columns, each) for each in inner):
-            yield from filter_requests(facts, (found, Not(found), Or((found, own)), Not(Or((found, Not(own))))))
+        few = spread([test for test in tests(other) if test.op in (Op.EQ, Op.NE, Op.GT, Op.IS_NULL)], 8)
+        inner = [ALWAYS_TRUE, Or(()), *few, *(Not(item) for item in few), *beyond(other)]
+        for candidates in (Exists(link.collection, link.outer_columns, link.inner_columns, item) for item in inner):
+            yield from filter_requests(
+                facts, (candidates, Not(candidates), Or((candidates, own)), Not(Or((candidates, Not(own)))))
+            )
 
 
 def beyond(other: CollectionFacts) -> Iterator[Any]:
@@ -155,15 +161,15 @@ def orders(facts: CollectionFacts) -> Iterator[ScanRequest]:
     key = tuple(map(SortKey, facts.key))
     ways = [SortKey(name, down, first) for name in able for down in (False, True) for first in (False, True)]
     for way in ways:
-        yield from (ordered(facts, (way,)), ordered(facts, (way, *key)))
+        yield from (build_sorted_request(facts, (way,)), build_sorted_request(facts, (way, *key)))
     for one, two in zip(ways, ways[5:] + ways[:5], strict=True):
-        yield ordered(facts, (one, two, *key))
+        yield build_sorted_request(facts, (one, two, *key))
 
 
 def limits(facts: CollectionFacts) -> Iterator[ScanRequest]:
-    for each in orders(facts) if facts.can.limit else ():
-        if {order.column for order in each.sort} >= set(facts.key):
-            yield from (build_request(facts, each.columns, sort=each.sort, limit=limit) for limit in LIMITS)
+    for item in orders(facts) if facts.can.limit else ():
+        if {order.column for order in item.sort} >= set(facts.key):
+            yield from (build_request(facts, item.columns, sort=item.sort, limit=limit) for limit in LIMITS)
 
 
 def keys(facts: CollectionFacts) -> Iterator[ScanRequest]:
@@ -172,23 +178,27 @@ def keys(facts: CollectionFacts) -> Iterator[ScanRequest]:
         known = list(dict.fromkeys(key_of(row, columns) for row in facts.rows if None not in key_of(row, columns)))
         hostile = [key for key in hostile_keys(facts, columns, known) if key not in known]
         few = spread(known, 3)
-        for chosen in ([], *([each] for each in few), known, hostile, known[:1] + hostile):
-            yield by(facts, columns, distinct(chosen)[: facts.can.max_keys])
+        for chosen in ([], *([item] for item in few), known, hostile, known[:1] + hostile):
+            yield build_keyed_request(facts, columns, distinct(chosen)[: facts.can.max_keys])
         filler = [key for key in many(facts, columns) if key not in known]
-        yield by(facts, columns, distinct([*known, *filler])[: facts.can.max_keys])
+        yield build_keyed_request(facts, columns, distinct([*known, *filler])[: facts.can.max_keys])
 
 
 def keys_beside_the_rest(facts: CollectionFacts) -> Iterator[ScanRequest]:
     """Scan by keys with a filter, a sort, a limit for each key."""
-    for base in [each for each in keys(facts) if each.keys is not None and 1 < len(each.keys.values) < 100]:
+    for base in [key for key in keys(facts) if key.keys is not None and 1 < len(key.keys.values) < 100]:
         assert base.keys is not None
-        for where in spread([each.filter for each in nested_filters(facts)], 3) if facts.can.boolean_filters else ():
-            yield by(facts, base.keys.columns, base.keys.values, filter=where)
-        for each in spread(list(orders(facts)), 4):
-            if {order.column for order in each.sort} >= set(facts.key):
-                yield by(facts, base.keys.columns, base.keys.values, sort=each.sort)
+        for where in (
+            spread([nested_filter.filter for nested_filter in nested_filters(facts)], 3)
+            if facts.can.boolean_filters
+            else ()
+        ):
+            yield build_keyed_request(facts, base.keys.columns, base.keys.values, filter=where)
+        for item in spread(list(orders(facts)), 4):
+            if {order.column for order in item.sort} >= set(facts.key):
+                yield build_keyed_request(facts, base.keys.columns, base.keys.values, sort=item.sort)
                 for limit in LIMITS if facts.can.limit_per_key else ():
-                    yield by(facts, base.keys.columns, base.keys.values, sort=each.sort, limit=limit)
+                    yield build_keyed_request(facts, base.keys.columns, base.keys.values, sort=item.sort, limit=limit)
 
 
 def counts(facts: CollectionFacts) -> Iterator[ScanRequest]:
@@ -197,8 +207,12 @@ def counts(facts: CollectionFacts) -> Iterator[ScanRequest]:
         return
     every = tuple(facts.can.columns)
     count = (COUNT_ROWS,)
-    filter_requests = [ALWAYS_TRUE, Or(()), *spread([each.filter for each in nested_filters(facts)], 6)]
-    for columns in ((), *((each,) for each in every), every[:2]):
+    filter_requests = [
+        ALWAYS_TRUE,
+        Or(()),
+        *spread([nested_filter.filter for nested_filter in nested_filters(facts)], 6),
+    ]
+    for columns in ((), *((item,) for item in every), every[:2]):
         yield from (build_request(facts, columns, filter=where, aggregates=count) for where in filter_requests)
     for base in keys(facts):
         assert base.keys is not None
@@ -212,7 +226,7 @@ def key_columns(facts: CollectionFacts) -> Iterable[tuple[str, ...]]:
     if facts.can.key_columns:
         return sorted(facts.can.key_columns)
     able = [name for name, column in facts.can.columns.items() if column.type is not ColumnType.LIST]
-    return [*((each,) for each in able), facts.key, *pairwise(able), tuple(able[:4])]
+    return [*((item,) for item in able), facts.key, *pairwise(able), tuple(able[:4])]
 
 
 def hostile_keys(facts: CollectionFacts, columns: Sequence[str], known: Sequence[Row]) -> Iterator[Row]:
@@ -226,39 +240,41 @@ def hostile_keys(facts: CollectionFacts, columns: Sequence[str], known: Sequence
 
 def many(facts: CollectionFacts, columns: Sequence[str]) -> list[Row]:
     """Return as many new keys as a scan may carry, or a few where the columns are not the key."""
-    made = {
+    filters_by_name = {
         ColumnType.TEXT: lambda number: f"none of them {number}",
         ColumnType.INTEGER: lambda number: 1_000_000 + number,
         ColumnType.DECIMAL: lambda number: Decimal(number).scaleb(-3),
         ColumnType.DATE: lambda number: date(2030, 1, 1) + timedelta(days=number),
     }
     kinds = [facts.can.columns[name].type for name in columns]
-    if len(facts.rows) > 1000 or not set(kinds) <= set(made):
+    if len(facts.rows) > 1000 or not set(kinds) <= set(filters_by_name):
         return []
     count = facts.can.max_keys if tuple(columns) == facts.key else FEW_KEYS
-    return [tuple(made[kind](number) for kind in kinds) for number in range(count)]
+    return [tuple(filters_by_name[kind](number) for kind in kinds) for number in range(count)]
 
 
 def key_of(row: Mapping[str, Any], columns: Sequence[str]) -> Row:
     return tuple(row[name] for name in columns)
 
 
-def distinct(found: Iterable[Row]) -> tuple[Row, ...]:
-    return tuple(dict.fromkeys(found))
+def distinct(rows: Iterable[Row]) -> tuple[Row, ...]:
+    return tuple(dict.fromkeys(rows))
 
 
-def filter_requests(facts: CollectionFacts, found: Iterable[Any]) -> Iterator[ScanRequest]:
-    return (build_request(facts, facts.key, filter=each) for each in found)
+def filter_requests(facts: CollectionFacts, candidates: Iterable[Any]) -> Iterator[ScanRequest]:
+    return (build_request(facts, facts.key, filter=item) for item in candidates)
 
 
-def ordered(facts: CollectionFacts, order: tuple[SortKey, ...]) -> ScanRequest:
+def build_sorted_request(facts: CollectionFacts, order: tuple[SortKey, ...]) -> ScanRequest:
     """Sort by each column once only."""
-    once = tuple({each.column: each for each in reversed(order)}.values())[::-1]
-    return build_request(facts, tuple(dict.fromkeys((*facts.key, *(each.column for each in once)))), sort=once)
+    once = tuple({sort_key.column: sort_key for sort_key in reversed(order)}.values())[::-1]
+    return build_request(facts, tuple(dict.fromkeys((*facts.key, *(item.column for item in once)))), sort=once)
 
 
-def by(facts: CollectionFacts, columns: tuple[str, ...], chosen: Sequence[Row], **more: Any) -> ScanRequest:
-    given = [*columns, *facts.key, *(each.column for each in more.get("sort", ()))]
+def build_keyed_request(
+    facts: CollectionFacts, columns: tuple[str, ...], chosen: Sequence[Row], **more: Any
+) -> ScanRequest:
+    given = [*columns, *facts.key, *(sort_key.column for sort_key in more.get("sort", ()))]
     return build_request(facts, tuple(dict.fromkeys(given)), keys=KeyFilter(columns, tuple(chosen)), **more)
 
 

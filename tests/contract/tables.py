@@ -24,7 +24,7 @@ TEXT, INTEGER, FLOAT, DECIMAL, BOOLEAN, DATE, TIME = (
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def at(*parts: int) -> datetime:
+def utc(*parts: int) -> datetime:
     return datetime(*parts, tzinfo=UTC)  # type: ignore[misc,arg-type]
 
 
@@ -46,23 +46,24 @@ THING = Table(
     key=("id",),
     filled=("code",),
     rows=(
-        (1, "a", "x", Decimal("1.10"), 0, 0.1, date(2026, 1, 2), at(2026, 1, 2, 3, 4, 5, 678901), True, None),
-        (2, "A", "x", Decimal("1.10"), 7, 0.1, date(2026, 1, 2), at(2026, 1, 2, 3, 4, 5, 678902), False, 1),
+        (1, "a", "x", Decimal("1.10"), 0, 0.1, date(2026, 1, 2), utc(2026, 1, 2, 3, 4, 5, 678901), True, None),
+        (2, "A", "x", Decimal("1.10"), 7, 0.1, date(2026, 1, 2), utc(2026, 1, 2, 3, 4, 5, 678902), False, 1),
         (3, None, "X", None, None, None, None, None, None, None),
-        (4, "", "y", Decimal("0.00"), -1, 0.0, date(1969, 12, 31), at(1969, 12, 31, 23, 59, 59, 999999), True, 1),
-        (5, "é", "ß", Decimal("-0.01"), 2**31, -2.5e300, date(1, 1, 1), at(1, 1, 1), None, 3),
-        (6, "É", "ss", Decimal("9999999999.99"), 2**63 - 1, 1e-300, date(9999, 12, 31), at(9999, 12, 31, 23, 59, 59),
+        (4, "", "y", Decimal("0.00"), -1, 0.0, date(1969, 12, 31), utc(1969, 12, 31, 23, 59, 59, 999999), True, 1),
+        (5, "é", "ß", Decimal("-0.01"), 2**31, -2.5e300, date(1, 1, 1), utc(1, 1, 1), None, 3),
+        (6, "É", "ss", Decimal("9999999999.99"), 2**63 - 1, 1e-300, date(9999, 12, 31), utc(9999, 12, 31, 23, 59, 59),
          False, 99),
-        (7, "50%", "a%b", Decimal("-9999999999.99"), -(2**63), 3.0, date(2024, 2, 29), at(2024, 2, 29, 12), True, 7),
-        (8, "a_b", "a_b", Decimal("0.01"), 42, 0.30000000000000004, date(2026, 1, 3), at(2026, 1, 2, 3, 4, 5), None, 1),
-        (9, "a\\b", "a\\b", Decimal("10.00"), 42, 1.5, None, at(2026, 1, 2, 3, 4, 5, 1), False, None),
+        (7, "50%", "a%b", Decimal("-9999999999.99"), -(2**63), 3.0, date(2024, 2, 29), utc(2024, 2, 29, 12), True, 7),
+        (8, "a_b", "a_b", Decimal("0.01"), 42, 0.30000000000000004, date(2026, 1, 3), utc(2026, 1, 2, 3, 4, 5),
+         None, 1),
+        (9, "a\\b", "a\\b", Decimal("10.00"), 42, 1.5, None, utc(2026, 1, 2, 3, 4, 5, 1), False, None),
         (10, "it's", "'", Decimal("2.00"), None, -1.5, date(2026, 1, 2), None, True, 1),
-        (11, 'say "hi"', '"', None, 1, None, date(2025, 12, 31), at(2025, 12, 31, 23), None, 10),
+        (11, 'say "hi"', '"', None, 1, None, date(2025, 12, 31), utc(2025, 12, 31, 23), None, 10),
         (12, "İstanbul", "ﬁ", Decimal("100.00"), 10, 10.0, None, None, True, 2),
-        (13, "straße", "STRASSE", Decimal("1000.00"), 9, 9.0, date(2026, 1, 4), at(2026, 1, 4), False, 2),
-        (14, "\uffee", "\uffee", Decimal("5.00"), 5, 5.0, date(2026, 1, 5), at(2026, 1, 5), True, 2),
-        (15, "\U0001f600", "\U0001f600", Decimal("5.00"), 5, 5.0, date(2026, 1, 5), at(2026, 1, 5), False, 2),
-        (16, " a ", "two\nlines", Decimal("5.50"), 6, 5.5, date(2026, 1, 6), at(2026, 1, 6), True, 14),
+        (13, "straße", "STRASSE", Decimal("1000.00"), 9, 9.0, date(2026, 1, 4), utc(2026, 1, 4), False, 2),
+        (14, "\uffee", "\uffee", Decimal("5.00"), 5, 5.0, date(2026, 1, 5), utc(2026, 1, 5), True, 2),
+        (15, "\U0001f600", "\U0001f600", Decimal("5.00"), 5, 5.0, date(2026, 1, 5), utc(2026, 1, 5), False, 2),
+        (16, " a ", "two\nlines", Decimal("5.50"), 6, 5.5, date(2026, 1, 6), utc(2026, 1, 6), True, 14),
         (17, "a", "x; DROP TABLE part --", Decimal("1.10"), 0, 0.1, date(2026, 1, 2), None, True, None),
         (18, "\ue000", "a", Decimal("4.99"), -42, -0.1, date(1970, 1, 1), EPOCH, False, 18),
     ),
@@ -106,7 +107,7 @@ KEPT_IN_SQLITE = {
 
 def created(name: str, table: Table, types: Mapping[ColumnType, str]) -> str:
     filled = {*table.key, *table.filled}
-    columns = [f"{each} {types[kind]}{' NOT NULL' if each in filled else ''}" for each, kind in table.columns.items()]
+    columns = [f"{item} {types[kind]}{' NOT NULL' if item in filled else ''}" for item, kind in table.columns.items()]
     return f"CREATE TABLE {name} ({', '.join(columns)}, PRIMARY KEY ({', '.join(table.key)}))"
 
 
@@ -169,7 +170,7 @@ def into_snowflake(host: str, port: int, schema: str) -> None:
             cursor.execute(created(name, table, SNOWFLAKE))
             for row in table_rows(table):
                 marks = ", ".join(f"CAST(? AS {SNOWFLAKE[kind]})" for kind, _ in row)
-                cursor.execute(f"INSERT INTO {name} SELECT {marks}", [kept_in_snowflake(*each) for each in row])
+                cursor.execute(f"INSERT INTO {name} SELECT {marks}", [kept_in_snowflake(*item) for item in row])
 
 
 def kept_in_snowflake(kind: ColumnType, value: Any) -> Any:

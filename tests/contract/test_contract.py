@@ -54,35 +54,43 @@ LAWS: dict[str, Callable[[CollectionFacts, dict[str, CollectionFacts]], Iterable
 
 
 @pytest.mark.parametrize("law", LAWS)
-async def test_a_declared_capability_is_answered_as_the_spi_defines_it(opened: OpenedConnector, law: str) -> None:
-    tables = {name: facts.rows for name, facts in opened.facts.items()}
-    every = [scan_request for facts in opened.facts.values() for scan_request in LAWS[law](facts, opened.facts)]
-    wanted = every if "FUZZ" in os.environ else scan_requests.spread(every, opened.most)
-    answers = await read_all(opened.source, wanted)
+async def test_a_declared_capability_is_answered_as_the_spi_defines_it(
+    opened_connector: OpenedConnector, law: str
+) -> None:
+    tables = {name: facts.rows for name, facts in opened_connector.facts.items()}
+    every = [
+        scan_request
+        for facts in opened_connector.facts.values()
+        for scan_request in LAWS[law](facts, opened_connector.facts)
+    ]
+    wanted = every if "FUZZ" in os.environ else scan_requests.spread(every, opened_connector.most)
+    answers = await read_all(opened_connector.source, wanted)
     wrong = [
         (scan_request, answer, evaluate(scan_request, tables))
         for scan_request, answer in zip(wanted, answers, strict=True)
         if not is_same_answer(
-            scan_request, answer, evaluate(scan_request, tables), opened.facts[scan_request.collection]
+            scan_request, answer, evaluate(scan_request, tables), opened_connector.facts[scan_request.collection]
         )
     ]
     assert wrong[:5] == [], f"{len(wrong)} of {len(wanted)} asks"
 
 
-async def test_a_plain_read_gives_back_what_was_put_in(opened: OpenedConnector) -> None:
-    found = {name: sorted(repr(tuple(row.values())) for row in facts.rows) for name, facts in opened.facts.items()}
+async def test_a_plain_read_gives_back_what_was_put_in(opened_connector: OpenedConnector) -> None:
+    results = {
+        name: sorted(repr(tuple(row.values())) for row in facts.rows) for name, facts in opened_connector.facts.items()
+    }
     put = {
         name: sorted(map(repr, expected.rows))
-        for name, expected in opened.expected.items()
+        for name, expected in opened_connector.expected.items()
         if expected.rows is not None
     }
-    assert {name: found[name] for name in put} == put
+    assert {name: results[name] for name in put} == put
 
 
-async def test_a_value_is_of_its_columns_type(opened: OpenedConnector) -> None:
+async def test_a_value_is_of_its_columns_type(opened_connector: OpenedConnector) -> None:
     odd = [
         (facts.name, name, value)
-        for facts in opened.facts.values()
+        for facts in opened_connector.facts.values()
         for row in facts.rows
         for name, value in row.items()
         if value is not None and not is_of_type(value, facts.can.columns[name].type)
@@ -90,27 +98,31 @@ async def test_a_value_is_of_its_columns_type(opened: OpenedConnector) -> None:
     assert odd == []
 
 
-async def test_no_two_rows_have_the_same_key(opened: OpenedConnector) -> None:
-    found = [(facts.name, *(row[each] for each in facts.key)) for facts in opened.facts.values() for row in facts.rows]
-    assert [key for key, times in Counter(found).items() if times > 1 or None in key] == []
+async def test_no_two_rows_have_the_same_key(opened_connector: OpenedConnector) -> None:
+    results = [
+        (facts.name, *(row[column] for column in facts.key))
+        for facts in opened_connector.facts.values()
+        for row in facts.rows
+    ]
+    assert [key for key, times in Counter(results).items() if times > 1 or None in key] == []
 
 
-async def test_a_missing_collection_raises_key_error(opened: OpenedConnector) -> None:
+async def test_a_missing_collection_raises_key_error(opened_connector: OpenedConnector) -> None:
     with pytest.raises(KeyError):
-        opened.source.capabilities("no such collection")
+        opened_connector.source.capabilities("no such collection")
 
 
-async def test_it_answers_a_ping(opened: OpenedConnector) -> None:
-    await opened.source.ping()
+async def test_a_connector_answers_a_ping(opened_connector: OpenedConnector) -> None:
+    await opened_connector.source.ping()
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 5, 50])
-async def test_a_cancelled_read_leaves_it_usable(opened: OpenedConnector, turns: int) -> None:
-    facts = next(iter(opened.facts.values()))
+async def test_a_cancelled_read_leaves_it_usable(opened_connector: OpenedConnector, turns: int) -> None:
+    facts = next(iter(opened_connector.facts.values()))
     scan_request = scan_requests.build_request(facts, tuple(facts.can.columns))
     for _ in range(AT_ONCE + 1):
-        await cancelled_after(turns, read_rows(opened.source, scan_request))
-    again = await read_rows(opened.source, scan_request)
+        await cancelled_after(turns, read_rows(opened_connector.source, scan_request))
+    again = await read_rows(opened_connector.source, scan_request)
     assert Counter(again) == Counter(tuple(row.values()) for row in facts.rows)
 
 
@@ -119,11 +131,11 @@ MADE_ANEW = frozenset({"changes", "folder", "jobs"})
 
 
 async def test_a_fresh_connector_reads_the_same_after_all_other_cases(
-    opened: OpenedConnector, request: pytest.FixtureRequest
+    opened_connector: OpenedConnector, request: pytest.FixtureRequest
 ) -> None:
-    async with open_connector(request, opened.name) as fresh:
-        before, after = ({name: facts.rows for name, facts in each.facts.items()} for each in (opened, fresh))
-    if opened.name in MADE_ANEW:
+    async with open_connector(request, opened_connector.name) as fresh:
+        before, after = ({name: facts.rows for name, facts in item.facts.items()} for item in (opened_connector, fresh))
+    if opened_connector.name in MADE_ANEW:
         assert {name: len(rows) for name, rows in after.items()} == {name: len(rows) for name, rows in before.items()}
     else:
         assert after == before
@@ -154,31 +166,31 @@ async def read_all(source: Connector, wanted: list[ScanRequest]) -> list[Any]:
 
 def is_of_type(value: Any, kind: ColumnType) -> bool:
     if kind is ColumnType.LIST:
-        return type(value) is tuple and all(type(each) is str for each in value)
-    return type(value) is TYPES[kind] and (kind is not ColumnType.TIME or value.tzinfo is UTC)
+        return type(value) is tuple and all(type(item) is str for item in value)
+    return type(value) is TYPES[kind] and (kind is not ColumnType.TIME or value.tzinfo is UTC)  # type: ignore[attr-defined]
 
 
-def is_same_answer(scan_request: ScanRequest, found: Any, expected: list[Row], facts: CollectionFacts) -> bool:
+def is_same_answer(scan_request: ScanRequest, actual: Any, expected: list[Row], facts: CollectionFacts) -> bool:
     """Return whether the rows are the same, in the same order where one was requested: with keys, for each key."""
-    if isinstance(found, Exception) or not all(type(row) is tuple for row in found):
+    if isinstance(actual, Exception) or not all(type(row) is tuple for row in actual):
         return False
-    if Counter(map(written, found)) != Counter(map(written, expected)):
+    if Counter(map(with_types, actual)) != Counter(map(with_types, expected)):
         return False
-    return list(in_order(scan_request, found)) == list(in_order(scan_request, expected))
+    return list(in_order(scan_request, actual)) == list(in_order(scan_request, expected))
 
 
-def written(row: Row) -> Row:
+def with_types(row: Row) -> Row:
     """Add what equality ignores: the type of a value, and the decimal places of money."""
-    return tuple((type(each), str(each) if isinstance(each, Decimal) else each) for each in row)
+    return tuple((type(item), str(item) if isinstance(item, Decimal) else item) for item in row)
 
 
 def in_order(scan_request: ScanRequest, rows: list[Row]) -> Iterator[tuple[Row, list[Row]]]:
     """Yield each key with the values of the sorted columns, row after row."""
-    places = [group_requests.names(scan_request)[each.column] for each in scan_request.sort]
+    places = [group_requests.names(scan_request)[sort_key.column] for sort_key in scan_request.sort]
     leading = [
-        scan_request.columns.index(each)
-        for each in (scan_request.keys.columns if scan_request.keys and scan_request.sort else ())
+        scan_request.columns.index(column)
+        for column in (scan_request.keys.columns if scan_request.keys and scan_request.sort else ())
     ]
     keys = dict.fromkeys(tuple(row[at] for at in leading) for row in rows)
     for key in sorted(keys, key=repr):
-        yield key, [tuple(row[at] for at in places) for row in rows if tuple(row[at] for at in leading) == key]
+        yield key, [tuple(row[place] for place in places) for row in rows if tuple(row[at] for at in leading) == key]

@@ -20,14 +20,22 @@ from onedoor.spi.predicates import (
 from onedoor.spi.scan import ScanRequest
 from tests.contract.conftest import OpenedConnector
 from tests.contract.reference import evaluate
-from tests.contract.scan_requests import HOSTILE, CollectionFacts, build_request, by, distinct, key_columns, key_of
+from tests.contract.scan_requests import (
+    HOSTILE,
+    CollectionFacts,
+    build_keyed_request,
+    build_request,
+    distinct,
+    key_columns,
+    key_of,
+)
 from tests.contract.test_contract import is_same_answer, read_all
 
 COUNT = max(int(os.environ.get("FUZZ") or 0), 150)
 AT_ONCE = 5
 """Values in one request, beside some that rows have."""
 PARTS = (
-    *(each for each in HOSTILE[ColumnType.TEXT] if len(each) < 20),
+    *(text for text in HOSTILE[ColumnType.TEXT] if len(text) < 20),
     "'--", "';", "\\'", "''", '""', "')", "/*", "*/", "#", "`", "$$", "E'", "X'41'", "0x41", "||", "::text", "%s", "?1",
     ":1", "@a", "{{", "}}", "%27", "%5C", "\x1a", "\x08", "\r", "\t", "\u2019", "\uff07", "\u02bc", "\xa0", "\u200b",
     " OR 1=1", " UNION SELECT NULL", "; DROP TABLE thing", " and trashed = true", " in parents", "~=", "=~", "!~", '"}',
@@ -38,29 +46,29 @@ LIKE = {Op.CONTAINS, Op.STARTS_WITH, Op.ENDS_WITH, Op.I_CONTAINS, Op.I_STARTS_WI
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_value_is_a_value_and_no_more(opened: OpenedConnector) -> None:
-    tables = {name: facts.rows for name, facts in opened.facts.items()}
-    wanted = list(hostile_requests(opened, Random(f"injection {COUNT}")))
-    answers = await read_all(opened.source, wanted)
-    broken = [at for at, answer in enumerate(answers) if isinstance(answer, ConnectorError) and answer.retryable]
-    for at, answer in zip(broken, await read_all(opened.source, [wanted[at] for at in broken]), strict=True):
+async def test_a_value_is_a_value_and_no_more(opened_connector: OpenedConnector) -> None:
+    tables = {name: facts.rows for name, facts in opened_connector.facts.items()}
+    wanted = list(hostile_requests(opened_connector, Random(f"injection {COUNT}")))
+    answers = await read_all(opened_connector.source, wanted)
+    broken = [index for index, answer in enumerate(answers) if isinstance(answer, ConnectorError) and answer.retryable]
+    for at, answer in zip(broken, await read_all(opened_connector.source, [wanted[at] for at in broken]), strict=True):
         answers[at] = answer  # one of thousands of connections may break; a ResilientConnector retries once, too
     wrong = [
         (scan_request, answer, evaluate(scan_request, tables))
         for scan_request, answer in zip(wanted, answers, strict=True)
         if not is_same_answer(
-            scan_request, answer, evaluate(scan_request, tables), opened.facts[scan_request.collection]
+            scan_request, answer, evaluate(scan_request, tables), opened_connector.facts[scan_request.collection]
         )
     ]
     assert wrong[:3] == [], f"{len(wrong)} of {len(wanted)} asks"
 
 
-def hostile_requests(opened: OpenedConnector, random: Random) -> Iterator[ScanRequest]:
+def hostile_requests(opened_connector: OpenedConnector, random: Random) -> Iterator[ScanRequest]:
     """Leave out collections that find whatever they are sent, as a search does."""
     ways = [
         (facts, way)
-        for name, facts in opened.facts.items()
-        if not opened.expected[name].more
+        for name, facts in opened_connector.facts.items()
+        if not opened_connector.expected[name].more
         for way in (*filter_ways(facts), *key_ways(facts))
     ]
     for _ in range(COUNT // AT_ONCE if ways else 0):
@@ -95,14 +103,14 @@ def filtered_request(facts: CollectionFacts, name: str, op: Op, random: Random) 
 
 def keyed_request(facts: CollectionFacts, columns: tuple[str, ...], random: Random) -> ScanRequest:
     """Combine keys that rows have with the same keys with a text replaced."""
-    found = [key_of(row, columns) for row in facts.rows if None not in key_of(row, columns)]
-    known = random.sample(found, min(2, len(found)))
-    made = [replaced(facts, columns, random.choice(found), random) for _ in range(AT_ONCE)] if found else []
-    return by(facts, columns, distinct((*known, *made))[: facts.can.max_keys])
+    results = [key_of(row, columns) for row in facts.rows if None not in key_of(row, columns)]
+    known = random.sample(results, min(2, len(results)))
+    requests = [replaced(facts, columns, random.choice(results), random) for _ in range(AT_ONCE)] if results else []
+    return build_keyed_request(facts, columns, distinct((*known, *requests))[: facts.can.max_keys])
 
 
 def replaced(facts: CollectionFacts, columns: Sequence[str], key: Row, random: Random) -> Row:
-    texts = [at for at, name in enumerate(columns) if facts.can.columns[name].type is ColumnType.TEXT]
+    texts = [index for index, name in enumerate(columns) if facts.can.columns[name].type is ColumnType.TEXT]
     at = random.choice(texts)
     return (*key[:at], hostile([key[at]], random), *key[at + 1 :])
 

@@ -13,12 +13,14 @@ SERVICES = ("search", "Search", "mailer", 'a"b\\c\nd', "é", "a|b", "{}")
 
 
 def series(service: str, customer: str, a_minute: int) -> Series:
-    points = [(int((START + timedelta(minutes=at)).timestamp()) * 1000, float(a_minute * at)) for at in range(61)]
+    points = [
+        (int((START + timedelta(minutes=index)).timestamp()) * 1000, float(a_minute * index)) for index in range(61)
+    ]
     labels = {"__name__": "requests_total", "service": service, "customer": customer, "region": "x"[: a_minute % 2]}
     return Series(labels=labels, points=RecordedPoints(tuple(points)))
 
 
-HISTORY = [series(each, str(number % 3), number + 1) for number, each in enumerate(SERVICES)]
+HISTORY = [series(service, str(number % 3), number + 1) for number, service in enumerate(SERVICES)]
 DECLARED: Mapping[str, Any] = {
     "rate": {
         "query": "sum by (service, region) (rate(requests_total{{selectors}}[{window}]))",

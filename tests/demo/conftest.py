@@ -1,4 +1,4 @@
-"""A hundredth of Acme behind real servers, and a real PostgreSQL, each started once for all tests that ask them."""
+"""Start a hundredth of Acme behind real servers, and a real PostgreSQL, once for all tests."""
 
 import importlib.util
 import os
@@ -15,14 +15,14 @@ import psycopg
 import pytest
 
 from demo.run import SECRETS
-from demo.servers.run import Running, servers
+from demo.servers.run import RunningServers, servers
 
 TOKEN = "xoxb-test"
 GITHUB_TOKEN = "github_pat_test"
 
 
 @pytest.fixture(scope="session")
-def running() -> Iterator[Running]:
+def demo_servers() -> Iterator[RunningServers]:
     options = {
         "slack": ("--rate", "users.info=60"),
         "drive": ("--rate", "drives.get=60"),
@@ -31,8 +31,8 @@ def running() -> Iterator[Running]:
     }
     environment = {**SECRETS, "SLACK_TOKEN": TOKEN, "GITHUB_AUTHORIZATION": f"Bearer {GITHUB_TOKEN}"}
     environment["DIRECTORY_TOKEN"] = TOKEN
-    with servers(scale=0.01, environment=environment, options=options) as made:
-        yield made
+    with servers(scale=0.01, environment=environment, options=options) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

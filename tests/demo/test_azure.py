@@ -1,4 +1,4 @@
-"""Azure's doubles, asked by Microsoft's own clients over the wire; and calls that they would never make."""
+"""Call the Azure emulator with Microsoft's own clients over the wire, and with calls that they would never send."""
 
 import urllib.error
 import urllib.request
@@ -28,7 +28,7 @@ from demo.data import files as data_files
 from demo.data.random import size
 from demo.run import SECRETS
 from demo.servers.azure.app import BLOB_ACCOUNT, CONTAINER, FILES_ACCOUNT, SHARE
-from demo.servers.run import Running, address, servers
+from demo.servers.run import RunningServers, address, servers
 from onedoor.connectors.azure import connector
 from onedoor.connectors.azure.client import build_account
 
@@ -43,29 +43,29 @@ FILES_KEY, BLOB_KEY = SECRETS["AZURE_FILES_KEY"], SECRETS["AZURE_BLOB_KEY"]
 OTHER_KEY = b64encode(b"of somebody else").decode()
 
 
-def url(running: Running, account: str) -> str:
-    return "http://{}:{}/".format(*address(running, "azure")) + account
+def url(demo_servers: RunningServers, account: str) -> str:
+    return "http://{}:{}/".format(*address(demo_servers, "azure")) + account
 
 
-def shares(running: Running, key: str = FILES_KEY) -> ShareServiceClient:
+def shares(demo_servers: RunningServers, key: str = FILES_KEY) -> ShareServiceClient:
     credential = {"account_name": FILES_ACCOUNT, "account_key": key}
-    return ShareServiceClient(url(running, FILES_ACCOUNT), credential=credential, retry_total=0)
+    return ShareServiceClient(url(demo_servers, FILES_ACCOUNT), credential=credential, retry_total=0)
 
 
-def blobs(running: Running, credential: Any = None) -> BlobServiceClient:
+def blobs(demo_servers: RunningServers, credential: Any = None) -> BlobServiceClient:
     credential = credential or {"account_name": BLOB_ACCOUNT, "account_key": BLOB_KEY}
-    return BlobServiceClient(url(running, BLOB_ACCOUNT), credential=credential, retry_total=0)
+    return BlobServiceClient(url(demo_servers, BLOB_ACCOUNT), credential=credential, retry_total=0)
 
 
 @pytest.fixture
-def share(running: Running) -> Iterator[ShareClient]:
-    with shares(running) as client:
+def share(demo_servers: RunningServers) -> Iterator[ShareClient]:
+    with shares(demo_servers) as client:
         yield client.get_share_client(SHARE)
 
 
 @pytest.fixture
-def container(running: Running) -> Iterator[ContainerClient]:
-    with blobs(running) as client:
+def container(demo_servers: RunningServers) -> Iterator[ContainerClient]:
+    with blobs(demo_servers) as client:
         yield client.get_container_client(CONTAINER)
 
 
@@ -88,7 +88,7 @@ def test_a_walk_through_the_share_finds_every_file_once(share: ShareClient) -> N
 
 def test_the_container_holds_every_export_with_its_type_and_time(container: ContainerClient) -> None:
     pages = list(container.list_blobs().by_page())
-    found = [
+    results = [
         (item.name, item.size, item.content_settings.content_type, item.last_modified, item.etag)
         for page in container.list_blobs().by_page()
         for item in page
@@ -98,7 +98,7 @@ def test_the_container_holds_every_export_with_its_type_and_time(container: Cont
         for export in EXPORTS.values()
     ]
 
-    assert (found, len(pages) > 1) == (sorted(expected), True)
+    assert (results, len(pages) > 1) == (sorted(expected), True)
 
 
 def test_a_prefix_and_a_page_of_ones_own_size(container: ContainerClient) -> None:
@@ -122,10 +122,10 @@ def test_a_file_and_a_blob_have_their_octets_whole_and_in_part(share: ShareClien
 
 def test_the_parquet_file_holds_the_customers(container: ContainerClient) -> None:
     octets = container.download_blob("exports/customers.parquet").readall()
-    found = pyarrow.parquet.read_table(BufferReader(octets)).to_pylist()
+    result = pyarrow.parquet.read_table(BufferReader(octets)).to_pylist()
 
     whole = business.get_company_size(SCALE)
-    assert [tuple(row.values()) for row in found] == [
+    assert [tuple(row.values()) for row in result] == [
         business.build_customer(number, whole) for number in range(1, size("stored_customer", SCALE) + 1)
     ]
 
@@ -138,23 +138,23 @@ def test_scans_are_pdf_that_names_its_customer() -> None:
     assert business.build_customer(1, business.get_company_size(SCALE))[1].encode("latin-1", "replace") in scan.body
 
 
-def test_what_the_clients_upload_they_find_again(running: Running) -> None:
+def test_what_the_clients_upload_they_find_again(demo_servers: RunningServers) -> None:
     body = bytes(range(256)) * 20_000
-    with shares(running) as files, blobs(running) as objects:
-        made = files.create_share("uploaded")
-        made.create_directory("Ä b")
-        made.get_file_client("Ä b/é +%.bin").upload_file(body)
-        made.get_file_client("empty").upload_file(b"")
+    with shares(demo_servers) as files, blobs(demo_servers) as objects:
+        share = files.create_share("uploaded")
+        share.create_directory("Ä b")
+        share.get_file_client("Ä b/é +%.bin").upload_file(body)
+        share.get_file_client("empty").upload_file(b"")
         objects.create_container("uploaded").upload_blob("a b/é +%.bin", body)
-        found = [
-            made.get_file_client("ä B/É +%.BIN").download_file().readall(),
-            made.get_file_client("empty").download_file().readall(),
+        results = [
+            share.get_file_client("ä B/É +%.BIN").download_file().readall(),
+            share.get_file_client("empty").download_file().readall(),
             objects.get_blob_client("uploaded", "a b/é +%.bin").download_blob().readall(),
         ]
-        made.get_file_client("empty").delete_file()
-        listed = [[file.name for file in made.list_directories_and_files(directory)] for directory in ("", "Ä B")]
+        share.get_file_client("empty").delete_file()
+        listed = [[file.name for file in share.list_directories_and_files(directory)] for directory in ("", "Ä B")]
 
-    assert found == [body, b"", body]
+    assert results == [body, b"", body]
     assert listed == [["Ä b"], ["é +%.bin"]]
 
 
@@ -173,27 +173,27 @@ ABSENT: tuple[tuple[str, Callable[[ShareClient, ContainerClient], Any]], ...] = 
 )
 
 
-@pytest.mark.parametrize(("said", "act"), ABSENT, ids=[str(number) for number in range(len(ABSENT))])
+@pytest.mark.parametrize(("code", "act"), ABSENT, ids=[str(number) for number in range(len(ABSENT))])
 def test_what_cannot_be_done_is_refused_in_azures_words(
-    share: ShareClient, container: ContainerClient, said: str, act: Callable[[ShareClient, ContainerClient], Any]
+    share: ShareClient, container: ContainerClient, code: str, act: Callable[[ShareClient, ContainerClient], Any]
 ) -> None:
-    assert refusal(lambda: act(share, container)) == said
+    assert refusal(lambda: act(share, container)) == code
 
 
 def refusal(act: Callable[[], Any]) -> str:
     with pytest.raises(HttpResponseError) as caught:
         act()
-    return f"{caught.value.status_code} {getattr(caught.value.error_code, 'value', caught.value.error_code)}"
+    return f"{caught.value.status_code} {getattr(caught.value.error_code, 'value', caught.value.error_code)}"  # type: ignore[attr-defined]
 
 
-def test_another_key_opens_nothing(running: Running) -> None:
+def test_another_key_opens_nothing(demo_servers: RunningServers) -> None:
     with (
-        shares(running, OTHER_KEY) as files,
-        blobs(running, {"account_name": BLOB_ACCOUNT, "account_key": OTHER_KEY}) as b,
+        shares(demo_servers, OTHER_KEY) as files,
+        blobs(demo_servers, {"account_name": BLOB_ACCOUNT, "account_key": OTHER_KEY}) as b,
     ):
-        said = [refusal(lambda: list(files.list_shares())), refusal(lambda: list(b.list_containers()))]
+        code = [refusal(lambda: list(files.list_shares())), refusal(lambda: list(b.list_containers()))]
 
-    assert said == ["403 AuthenticationFailed"] * 2
+    assert code == ["403 AuthenticationFailed"] * 2
 
 
 FAILED = "AuthenticationFailed"
@@ -217,15 +217,15 @@ LATE = {**DATED, "x-ms-date": formatdate(NOW.timestamp() - 3600, usegmt=True)}
     ],
 )
 def test_a_call_that_was_changed_no_longer_has_its_signature(
-    running: Running, signed: dict[str, str], change: dict[str, Any], status: int
+    demo_servers: RunningServers, signed: dict[str, str], change: dict[str, Any], status: int
 ) -> None:
     options = connector.AzureBlobOptions(
         account=BLOB_ACCOUNT, container=CONTAINER, pattern="{name}", access_key=BLOB_KEY, private_addresses=True,
-        base_url=url(running, BLOB_ACCOUNT),
+        base_url=url(demo_servers, BLOB_ACCOUNT),
     )  # fmt: skip
     opened = build_account("blob", CONTAINER, options)
     headers = {**opened.sign_headers(AT, (), signed), **change.get("headers", {})}
-    place = url(running, "").removesuffix("/") + change.get("path", AT) + change.get("query", "")
+    place = url(demo_servers, "").removesuffix("/") + change.get("path", AT) + change.get("query", "")
 
     assert fetched(place, change.get("method", "GET"), headers)[0] == status
 
@@ -238,7 +238,7 @@ def sas(given: dict[str, Any], key: str = BLOB_KEY, name: str = USAGE) -> str:
 
 
 @pytest.mark.parametrize(
-    ("token", "status", "said"),
+    ("token", "status", "code"),
     [
         pytest.param(lambda: sas({}), 200, "", id="of this blob"),
         pytest.param(lambda: sas({"start": NOW - timedelta(hours=1), "content_type": "a/b"}), 200, "", id="with more"),
@@ -250,9 +250,11 @@ def sas(given: dict[str, Any], key: str = BLOB_KEY, name: str = USAGE) -> str:
         pytest.param(lambda: sas({"start": SOON, "expiry": SOON}), 403, FAILED, id="not yet valid"),
         pytest.param(lambda: sas({"permission": "w"}), 403, "AuthorizationPermissionMismatch", id="not to read"),
         pytest.param(lambda: sas({"protocol": "https"}), 403, "AuthorizationProtocolMismatch", id="https alone"),
-        pytest.param(lambda: whole("rl"), 200, "", id="of its container"),
-        pytest.param(lambda: whole("l"), 403, "AuthorizationPermissionMismatch", id="of its container, not to read"),
-        pytest.param(lambda: whole("rl", "other"), 403, FAILED, id="of another container"),
+        pytest.param(lambda: sign_container("rl"), 200, "", id="of its container"),
+        pytest.param(
+            lambda: sign_container("l"), 403, "AuthorizationPermissionMismatch", id="of its container, not to read"
+        ),
+        pytest.param(lambda: sign_container("rl", "other"), 403, FAILED, id="of another container"),
         pytest.param(lambda: account("b", "o"), 200, "", id="of the account"),
         pytest.param(lambda: account("f", "o"), 403, "AuthorizationServiceMismatch", id="of another service"),
         pytest.param(lambda: account("b", "sc"), 403, "AuthorizationResourceTypeMismatch", id="of no objects"),
@@ -261,18 +263,18 @@ def sas(given: dict[str, Any], key: str = BLOB_KEY, name: str = USAGE) -> str:
     ],
 )
 def test_a_sas_opens_what_it_says_and_no_more(
-    running: Running, token: Callable[[], str], status: int, said: str
+    demo_servers: RunningServers, token: Callable[[], str], status: int, code: str
 ) -> None:
-    found, headers, body = fetched(f"{url(running, BLOB_ACCOUNT)}/{CONTAINER}/{USAGE}?{token()}")
+    status_code, headers, body = fetched(f"{url(demo_servers, BLOB_ACCOUNT)}/{CONTAINER}/{USAGE}?{token()}")
 
-    assert (found, headers.get("x-ms-error-code", "")) == (status, said)
+    assert (status_code, headers.get("x-ms-error-code", "")) == (status, code)
     if status == 200:
         assert body == EXPORTS[USAGE].body
     else:
-        assert fromstring(body).findtext("Code") == said
+        assert fromstring(body).findtext("Code") == code
 
 
-def whole(permission: str, name: str = CONTAINER) -> str:
+def sign_container(permission: str, name: str = CONTAINER) -> str:
     return generate_container_sas(BLOB_ACCOUNT, name, account_key=BLOB_KEY, permission=permission, expiry=SOON)
 
 
@@ -288,38 +290,38 @@ def fetched(at: str, method: str = "GET", headers: Mapping[str, str] | None = No
         return error.code, error.headers, error.read()
 
 
-def test_a_sas_of_a_file_opens_that_file(running: Running) -> None:
+def test_a_sas_of_a_file_opens_that_file(demo_servers: RunningServers) -> None:
     permission = FileSasPermissions(read=True)
     given = generate_file_sas(FILES_ACCOUNT, SHARE, TABLE.split("/"), FILES_KEY, permission=permission, expiry=SOON)
-    place = f"{url(running, FILES_ACCOUNT)}/{SHARE}"
+    place = f"{url(demo_servers, FILES_ACCOUNT)}/{SHARE}"
 
     assert fetched(f"{place}/{TABLE}?{given}")[::2] == (200, DOCUMENTS[TABLE].body)
     assert [fetched(f"{place}/{other}?{given}")[0] for other in ("templates/letter.txt", "customers")] == [403, 403]
     assert fetched(f"{place}/{TABLE}?{given}", "DELETE")[0] == 403
 
 
-def test_an_answer_names_itself_and_its_version(running: Running) -> None:
-    _, headers, body = fetched(f"{url(running, BLOB_ACCOUNT)}/{CONTAINER}/{USAGE}")
+def test_an_answer_names_itself_and_its_version(demo_servers: RunningServers) -> None:
+    _, headers, body = fetched(f"{url(demo_servers, BLOB_ACCOUNT)}/{CONTAINER}/{USAGE}")
 
     assert len(headers["x-ms-request-id"]) == 36
     assert headers["x-ms-request-id"] in (fromstring(body).findtext("Message") or "")
     assert headers["x-ms-version"] == "2026-10-06"
 
 
-def test_an_account_that_is_not_there(running: Running) -> None:
-    assert fetched(url(running, "nobody") + "/?comp=list")[0] == 404
+def test_an_account_that_is_not_there(demo_servers: RunningServers) -> None:
+    assert fetched(url(demo_servers, "nobody") + "/?comp=list")[0] == 404
 
 
-def test_a_server_asked_too_often_is_busy() -> None:
+def test_a_server_called_too_often_is_busy() -> None:
     often = {"azure": ("--rate", "blob=1")}
     with (
-        servers(("azure",), scale=SCALE, environment=SECRETS, options=often) as running,
-        blobs(running) as client,
-        shares(running) as files,
+        servers(("azure",), scale=SCALE, environment=SECRETS, options=often) as demo_servers,
+        blobs(demo_servers) as client,
+        shares(demo_servers) as files,
     ):
         client.get_container_client(CONTAINER).get_container_properties()
-        said = refusal(lambda: client.get_container_client(CONTAINER).get_container_properties())
+        error = refusal(lambda: client.get_container_client(CONTAINER).get_container_properties())
         others = [share.name for share in files.list_shares()]
 
-    assert said == "503 ServerBusy"
+    assert error == "503 ServerBusy"
     assert SHARE in others

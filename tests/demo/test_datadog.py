@@ -1,4 +1,4 @@
-"""Datadog's double, asked by Datadog's own client over the wire."""
+"""Call the Datadog emulator with Datadog's own client over the wire."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -22,15 +22,15 @@ from datadog_api_client.v2.model.logs_query_filter import LogsQueryFilter
 from datadog_api_client.v2.model.logs_sort import LogsSort
 
 from demo.data import activity
-from demo.data.business import count_requests, list_traffic
+from demo.data.operations import count_requests, list_traffic
 from demo.data.random import NOW
 from demo.run import SECRETS
-from demo.servers.run import Running, address
+from demo.servers.run import RunningServers, address
 
 SCALE = 0.01
 MONITORS = activity.monitors(SCALE)
-EVENTS = sorted(activity.events(SCALE), key=lambda each: each.at)
-LOGS = sorted(activity.logs(SCALE), key=lambda each: each.at)
+EVENTS = sorted(activity.events(SCALE), key=lambda event: event.at)
+LOGS = sorted(activity.logs(SCALE), key=lambda log: log.at)
 DAY = 86_400
 AUTHENTICATION: Any = AuthenticationApi
 MONITORING: Any = MonitorsApi
@@ -40,17 +40,17 @@ MEASURING: Any = MetricsApi
 """They have no types."""
 
 
-def configured(running: Running, **keys: str) -> Configuration:
-    configuration = Configuration(host="http://{}:{}".format(*address(running, "datadog")))
+def configured(demo_servers: RunningServers, **keys: str) -> Configuration:
+    configuration = Configuration(host="http://{}:{}".format(*address(demo_servers, "datadog")))
     configuration.api_key["apiKeyAuth"] = keys.get("api_key", SECRETS["DATADOG_API_KEY"])
     configuration.api_key["appKeyAuth"] = keys.get("app_key", SECRETS["DATADOG_APP_KEY"])
     return configuration
 
 
 @pytest.fixture(scope="module")
-def client(running: Running) -> Iterator[ApiClient]:
-    with ApiClient(configured(running)) as made:
-        yield made
+def client(demo_servers: RunningServers) -> Iterator[ApiClient]:
+    with ApiClient(configured(demo_servers)) as api_client:
+        yield api_client
 
 
 def test_the_keys_are_good(client: ApiClient) -> None:
@@ -58,14 +58,14 @@ def test_the_keys_are_good(client: ApiClient) -> None:
 
 
 @pytest.mark.parametrize("key", ["api_key", "app_key"])
-def test_a_bad_key_is_refused(running: Running, key: str) -> None:
-    with ApiClient(configured(running, **{key: "wrong"})) as bad, pytest.raises(ForbiddenException):
+def test_a_bad_key_is_refused(demo_servers: RunningServers, key: str) -> None:
+    with ApiClient(configured(demo_servers, **{key: "wrong"})) as bad, pytest.raises(ForbiddenException):
         MONITORING(bad).list_monitors()
 
 
 def test_every_monitor_is_listed_page_by_page(client: ApiClient) -> None:
-    found = list(MONITORING(client).list_monitors_with_pagination(page_size=7))
-    shown = [(item.id, item.name, str(item.overall_state), tuple(item.tags), item.created) for item in found]
+    results = list(MONITORING(client).list_monitors_with_pagination(page_size=7))
+    shown = [(item.id, item.name, str(item.overall_state), tuple(item.tags), item.created) for item in results]
     assert shown == [(monitor.id, monitor.name, monitor.status, monitor.tags, monitor.created) for monitor in MONITORS]
 
 
@@ -94,8 +94,8 @@ def test_logs_are_found_page_by_page_the_oldest_first(client: ApiClient, query: 
         sort=LogsSort.TIMESTAMP_ASCENDING,
         page=LogsListRequestPage(limit=30),
     )
-    found = list(LOGGING(client).list_logs_with_pagination(body=body))
-    shown = [(item.id, item.attributes.timestamp, item.attributes.message) for item in found]
+    results = list(LOGGING(client).list_logs_with_pagination(body=body))
+    shown = [(item.id, item.attributes.timestamp, item.attributes.message) for item in results]
     assert shown == [(item.id, item.at, item.message) for item in LOGS if meets(item)]
 
 
@@ -106,8 +106,8 @@ def test_events_are_found_between_two_moments_the_newest_first(client: ApiClient
         sort=EventsSort.TIMESTAMP_DESCENDING,
         page=EventsRequestPage(limit=4),
     )
-    found = list(HAPPENING(client).search_events_with_pagination(body=body))
-    shown = [(item.id, item.attributes.attributes.title, item.attributes.message) for item in found]
+    results = list(HAPPENING(client).search_events_with_pagination(body=body))
+    shown = [(item.id, item.attributes.attributes.title, item.attributes.message) for item in results]
     assert shown == [(event.id, event.title, event.message) for event in EVENTS[3:-1][::-1]]
 
 
@@ -117,8 +117,8 @@ def test_a_metric_is_the_sum_of_what_came(client: ApiClient) -> None:
     answer = MEASURING(client).query_metrics(_from=end - 3 * DAY, to=end - DAY, query=query)
     expected = {
         f"env:{one.environment}": [
-            (at * 1000, count_requests(one, "500", at + DAY) - count_requests(one, "500", at))
-            for at in range(end - 3 * DAY, end, DAY)
+            (index * 1000, count_requests(one, "500", index + DAY) - count_requests(one, "500", index))
+            for index in range(end - 3 * DAY, end, DAY)
         ]
         for one in list_traffic(SCALE)
         if one.service == "search"
@@ -134,7 +134,7 @@ def test_a_search_that_is_none_and_a_call_too_many_are_refused(client: ApiClient
         LOGGING(client).list_logs(body=LogsListRequest(filter=LogsQueryFilter(**searched(query="((("))))
     with pytest.raises(ApiException, match="429") as refused:
         many(lambda: MEASURING(client).query_metrics(_from=0, to=1, query="sum:acme.errors{*}.rollup(sum, 60)"))
-    assert int({name.lower(): each for name, each in refused.value.headers.items()}["x-ratelimit-reset"]) > 0
+    assert int({name.lower(): header for name, header in refused.value.headers.items()}["x-ratelimit-reset"]) > 0
 
 
 def many(call: Callable[[], Any]) -> None:

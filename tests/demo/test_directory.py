@@ -1,4 +1,4 @@
-"""The office team's service, asked by a client that others wrote: it gives what the seed holds."""
+"""Query the office team's service with an independent client; it returns the seeded rows."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -9,23 +9,23 @@ from gql.client import AsyncClientSession
 from gql.transport.aiohttp import AIOHTTPTransport
 from gql.transport.exceptions import TransportConnectionFailed, TransportQueryError, TransportServerError
 
-from demo.data import business
-from demo.servers.run import Running, address
+from demo.data import operations
+from demo.servers.run import RunningServers, address
 
 SCALE = 0.01
 REFUSED = (TransportServerError, TransportQueryError, TransportConnectionFailed)
 
 
-def transport(running: Running, token: str) -> AIOHTTPTransport:
-    host, port = address(running, "directory")
+def transport(demo_servers: RunningServers, token: str) -> AIOHTTPTransport:
+    host, port = address(demo_servers, "directory")
     return AIOHTTPTransport(url=f"http://{host}:{port}/graphql", headers={"authorization": f"Bearer {token}"})
 
 
 @pytest.fixture
-async def client(running: Running) -> AsyncIterator[AsyncClientSession]:
+async def client(demo_servers: RunningServers) -> AsyncIterator[AsyncClientSession]:
     """It fetches the schema first, and judges each question by it."""
-    token = running.environment["DIRECTORY_TOKEN"]
-    async with Client(transport=transport(running, token), fetch_schema_from_transport=True) as session:
+    token = demo_servers.environment["DIRECTORY_TOKEN"]
+    async with Client(transport=transport(demo_servers, token), fetch_schema_from_transport=True) as session:
         yield session
 
 
@@ -40,9 +40,9 @@ async def pages(client: AsyncClientSession, text: str, field: str) -> list[Any]:
 
 
 async def test_offices_are_listed_whole(client: AsyncClientSession) -> None:
-    told = await client.execute(gql("{ offices { id name address { street city country } } }"))
-    assert [(item["id"], item["address"]["city"]) for item in told["offices"]] == [
-        (office.id, office.city) for office in business.OFFICES
+    result = await client.execute(gql("{ offices { id name address { street city country } } }"))
+    assert [(item["id"], item["address"]["city"]) for item in result["offices"]] == [
+        (office.id, office.city) for office in operations.OFFICES
     ]
 
 
@@ -52,12 +52,12 @@ async def test_offices_are_listed_whole(client: AsyncClientSession) -> None:
         (
             "query ($after: String) { desks(first: 7, after: $after) "
             "{ nodes { id } pageInfo { hasNextPage endCursor } } }",
-            "desks", [desk.id for desk in business.desks(SCALE)],
+            "desks", [desk.id for desk in operations.desks(SCALE)],
         ),
         (
             "query ($after: String) { onCall(first: 100, after: $after) "
             "{ edges { node { id } } pageInfo { hasNextPage endCursor } } }",
-            "onCall", [shift.id for shift in business.shifts(SCALE)],
+            "onCall", [shift.id for shift in operations.shifts(SCALE)],
         ),
     ],
     ids=["desks", "shifts"],
@@ -65,17 +65,17 @@ async def test_offices_are_listed_whole(client: AsyncClientSession) -> None:
 async def test_cursors_lead_through_everything_once(
     client: AsyncClientSession, text: str, field: str, ids: list[str]
 ) -> None:
-    found = await pages(client, text, field)
-    assert [item["id"] for page in found for item in page] == ids
-    assert len(found) > 1
+    result = await pages(client, text, field)
+    assert [item["id"] for page in result for item in page] == ids
+    assert len(result) > 1
 
 
 async def test_desks_are_found_by_whose_they_are(client: AsyncClientSession) -> None:
     text = "query ($who: [ID!]) { desks(staffNumbers: $who) { nodes { person { staffNumber } floor office { id } } } }"
-    taken = [desk for desk in business.desks(SCALE) if desk.employee is not None][:3]
+    taken = [desk for desk in operations.desks(SCALE) if desk.employee is not None][:3]
     who = {"who": [str(item.employee) for item in taken]}
-    told = (await client.execute(GraphQLRequest(text, variable_values=who)))["desks"]["nodes"]
-    assert [(int(item["person"]["staffNumber"]), item["floor"], item["office"]["id"]) for item in told] == [
+    nodes = (await client.execute(GraphQLRequest(text, variable_values=who)))["desks"]["nodes"]
+    assert [(int(item["person"]["staffNumber"]), item["floor"], item["office"]["id"]) for item in nodes] == [
         (item.employee, item.floor, item.office) for item in taken
     ]
 
@@ -85,14 +85,14 @@ async def test_too_large_a_page_is_refused(client: AsyncClientSession) -> None:
         await client.execute(gql("{ desks(first: 101) { nodes { id } } }"))
 
 
-async def test_a_wrong_token_opens_nothing(running: Running) -> None:
+async def test_a_wrong_token_opens_nothing(demo_servers: RunningServers) -> None:
     with pytest.raises(REFUSED, match=r"401|who are you"):
-        async with Client(transport=transport(running, "other")) as session:
+        async with Client(transport=transport(demo_servers, "other")) as session:
             await session.execute(gql("{ offices { id } }"))
 
 
 def test_nobody_sits_at_two_desks_and_every_service_is_answered_for() -> None:
-    taken = [desk.employee for desk in business.desks(1) if desk.employee is not None]
+    taken = [desk.employee for desk in operations.desks(1) if desk.employee is not None]
     assert len(taken) == len(set(taken))
-    ids = [shift.id for shift in business.shifts(1)]
-    assert len(ids) == len(set(ids)) == business.WEEKS * 12 * 2
+    ids = [shift.id for shift in operations.shifts(1)]
+    assert len(ids) == len(set(ids)) == operations.WEEKS * 12 * 2

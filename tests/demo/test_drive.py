@@ -1,4 +1,4 @@
-"""Drive's double, asked by Google's own client over the wire."""
+"""Call the Drive emulator with Google's own client over the wire."""
 
 import io
 import json
@@ -19,7 +19,6 @@ from googleapiclient.discovery import build_from_document
 from googleapiclient.errors import HttpError
 from googleapiclient.http import MediaIoBaseDownload, MediaIoBaseUpload, build_http
 
-from demo.data.business import employees
 from demo.data.files import (
     DOC,
     FOLDER,
@@ -30,10 +29,11 @@ from demo.data.files import (
     get_drive_subject,
     list_shares,
 )
+from demo.data.operations import employees
 from demo.data.random import size
 from demo.servers.drive.auth import build_service_account as made_up
 from demo.servers.drive.store import list_methods, load_discovery_document
-from demo.servers.run import Running, address
+from demo.servers.run import RunningServers, address
 from tests.servers.cutting import open_cutting_port
 
 SCALE = 0.01
@@ -48,22 +48,22 @@ STEP = 262_144
 Client = Callable[..., Any]
 
 
-def base(running: Running) -> str:
-    host, port = address(running, "drive")
+def base(demo_servers: RunningServers) -> str:
+    host, port = address(demo_servers, "drive")
     return f"http://{host}:{port}"
 
 
 @pytest.fixture
-def client(running: Running) -> Iterator[Client]:
+def client(demo_servers: RunningServers) -> Iterator[Client]:
     """Google's client, for someone, with some scopes, under a key."""
     opened: list[httplib2.Http] = []
 
     def opening(email: str = SUBJECT, scopes: tuple[str, ...] = SCOPES, key: str = "", root: str = "") -> Any:
-        told = json.loads(key or running.environment["DRIVE_KEY"]) | {"token_uri": f"{base(running)}/token"}
-        signs = service_account.Credentials.from_service_account_info(told, scopes=list(scopes), subject=email)
+        result = json.loads(key or demo_servers.environment["DRIVE_KEY"]) | {"token_uri": f"{base(demo_servers)}/token"}
+        signs = service_account.Credentials.from_service_account_info(result, scopes=list(scopes), subject=email)
         opened.append(build_http())
         http = google_auth_httplib2.AuthorizedHttp(signs, http=opened[-1])
-        spec = deepcopy(dict(load_discovery_document())) | {"rootUrl": f"{root or base(running)}/"}
+        spec = deepcopy(dict(load_discovery_document())) | {"rootUrl": f"{root or base(demo_servers)}/"}
         spec.pop("mtlsRootUrl", None)
         return build_from_document(spec, http=http)
 
@@ -74,13 +74,13 @@ def client(running: Running) -> Iterator[Client]:
 
 def every(client: Any, **given: Any) -> list[dict[str, Any]]:
     """All pages of a listing."""
-    found: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     request = client.files().list(**given)
     while request is not None:
         answer = request.execute()
-        found += answer["files"]
+        results += answer["files"]
         request = client.files().list_next(request, answer)
-    return found
+    return results
 
 
 def failed(request: Any) -> tuple[int, str]:
@@ -90,8 +90,8 @@ def failed(request: Any) -> tuple[int, str]:
 
 
 def test_the_listing_is_what_the_seed_holds(client: Client) -> None:
-    found = every(client(), pageSize=37, fields="nextPageToken,files(id,name,mimeType,parents,size,trashed,owners)")
-    own = {item["id"]: item for item in found if item["id"] in KNOWN}
+    result = every(client(), pageSize=37, fields="nextPageToken,files(id,name,mimeType,parents,size,trashed,owners)")
+    own = {item["id"]: item for item in result if item["id"] in KNOWN}
 
     assert own.keys() == {item.id for item in OWN}
     assert [(own[item.id]["name"], own[item.id]["mimeType"], own[item.id]["parents"]) for item in OWN] == [
@@ -146,9 +146,9 @@ MIDDLE = sorted(item.modified for item in OWN)[len(OWN) // 2]
                  lambda each: each.name == "Handbook", id="from left to right"),
 ])  # fmt: skip
 def test_a_search_finds_what_it_says(client: Client, search: str, holds: Callable[[Any], bool]) -> None:
-    found = {item["id"] for item in every(client(), q=search, pageSize=1000)}
+    ids = {item["id"] for item in every(client(), q=search, pageSize=1000)}
 
-    assert found & KNOWN.keys() == {item.id for item in OWN if holds(item)}
+    assert ids & KNOWN.keys() == {item.id for item in OWN if holds(item)}
 
 
 @pytest.mark.parametrize("search", [
@@ -163,9 +163,9 @@ def test_a_folder_that_is_not_there_is_not_found(client: Client) -> None:
     assert failed(client().files().list(q="'1nothing' in parents")) == (404, "notFound")
 
 
-def test_files_come_in_the_order_asked_for(client: Client) -> None:
-    found = every(client(), q="trashed = false", orderBy="folder,modifiedTime desc", pageSize=50)
-    ours = [KNOWN[item["id"]] for item in found if item["id"] in KNOWN]
+def test_files_come_in_the_requested_order(client: Client) -> None:
+    result = every(client(), q="trashed = false", orderBy="folder,modifiedTime desc", pageSize=50)
+    ours = [KNOWN[item["id"]] for item in result if item["id"] in KNOWN]
 
     assert ours == sorted(ours, key=lambda each: (each.content_type != FOLDER, -each.modified.timestamp()))
 
@@ -173,9 +173,9 @@ def test_files_come_in_the_order_asked_for(client: Client) -> None:
 def test_what_files_say_comes_in_drives_own_order(client: Client) -> None:
     drive = client()
     search = "fullText contains 'plan' and trashed = false"
-    found = [item["name"] for item in every(drive, q=search, pageSize=2)]
+    names = [item["name"] for item in every(drive, q=search, pageSize=2)]
 
-    assert found == sorted(found, key=lambda name: "plan" not in name)
+    assert names == sorted(names, key=lambda name: "plan" not in name)
     assert failed(drive.files().list(q=search, orderBy="name")) == (403, "forbidden")
 
 
@@ -214,9 +214,9 @@ def test_docs_and_sheets_are_exported(client: Client, content_type: str, export:
 def test_permissions_are_those_of_a_file_and_of_the_folders_it_lies_in(client: Client) -> None:
     wanted = next(item for item in OWN if item.content_type == DOC)
     mask = "permissions(type,role,emailAddress,domain)"
-    found = client().permissions().list(fileId=wanted.id, fields=mask).execute()["permissions"]
+    permissions = client().permissions().list(fileId=wanted.id, fields=mask).execute()["permissions"]
 
-    assert {(item["type"], item["role"], item.get("emailAddress") or item["domain"]) for item in found} == {
+    assert {(item["type"], item["role"], item.get("emailAddress") or item["domain"]) for item in permissions} == {
         (share.kind, share.role, share.to) for share in list_shares(wanted, KNOWN)
     }
 
@@ -253,26 +253,26 @@ def test_a_file_is_uploaded_renamed_replaced_and_deleted(client: Client, octets:
     drive = client()
     body = {"name": "new é.bin", "parents": [CUSTOMERS.id]}
     media = MediaIoBaseUpload(io.BytesIO(octets), "application/x-new", chunksize=STEP, resumable=resumable)
-    made = drive.files().create(body=body, media_body=media, fields="id,name,mimeType,size,parents").execute()
-    down = drive.files().get_media(fileId=made["id"]).execute()
+    result = drive.files().create(body=body, media_body=media, fields="id,name,mimeType,size,parents").execute()
+    down = drive.files().get_media(fileId=result["id"]).execute()
     again = MediaIoBaseUpload(io.BytesIO(b"other"), "application/x-new", resumable=resumable)
-    drive.files().update(fileId=made["id"], body={"name": "old.bin"}, media_body=again).execute()
-    after = drive.files().get(fileId=made["id"], fields="name,size,version").execute()
-    drive.files().delete(fileId=made["id"]).execute()
+    drive.files().update(fileId=result["id"], body={"name": "old.bin"}, media_body=again).execute()
+    after = drive.files().get(fileId=result["id"], fields="name,size,version").execute()
+    drive.files().delete(fileId=result["id"]).execute()
 
-    assert {**made, "id": ""} == {**body, "id": "", "mimeType": "application/x-new", "size": str(len(octets))}
+    assert {**result, "id": ""} == {**body, "id": "", "mimeType": "application/x-new", "size": str(len(octets))}
     assert (down, after) == (octets, {"name": "old.bin", "size": "5", "version": "2"})
-    assert failed(drive.files().get(fileId=made["id"])) == (404, "notFound")
+    assert failed(drive.files().get(fileId=result["id"])) == (404, "notFound")
 
 
 def test_a_copy_and_what_an_application_keeps_with_a_file(client: Client) -> None:
     drive = client()
     first = {"name": "kept.txt", "parents": [CUSTOMERS.id], "appProperties": {"a": "1", "b": "2"}}
     media = MediaIoBaseUpload(io.BytesIO(b"kept"), "text/plain")
-    made = drive.files().create(body=first, media_body=media, fields="id,appProperties").execute()
-    drive.files().update(fileId=made["id"], body={"appProperties": {"a": None, "c": "3"}}).execute()
+    result = drive.files().create(body=first, media_body=media, fields="id,appProperties").execute()
+    drive.files().update(fileId=result["id"], body={"appProperties": {"a": None, "c": "3"}}).execute()
     body = {"name": "copied.txt", "appProperties": {"d": "4"}}
-    copy = drive.files().copy(fileId=made["id"], body=body, fields="id,name,parents,appProperties").execute()
+    copy = drive.files().copy(fileId=result["id"], body=body, fields="id,name,parents,appProperties").execute()
     finds = [every(drive, q=f"appProperties has {{ key='{key}' and value='{value}' }}") for key, value in
              (("c", "3"), ("a", "1"), ("d", "4"), ("d", "5"))]  # fmt: skip
 
@@ -280,34 +280,34 @@ def test_a_copy_and_what_an_application_keeps_with_a_file(client: Client) -> Non
     assert (copy["name"], copy["parents"]) == ("copied.txt", [CUSTOMERS.id])
     assert copy["appProperties"] == {"b": "2", "c": "3", "d": "4"}
     assert [len(find) for find in finds] == [2, 0, 1, 0]
-    assert failed(drive.files().update(fileId=made["id"], body={"appProperties": {"e": "x" * 124}})) == (
+    assert failed(drive.files().update(fileId=result["id"], body={"appProperties": {"e": "x" * 124}})) == (
         403, "propertiesLimitExceeded",
     )  # fmt: skip
-    for item in (made, copy):
+    for item in (result, copy):
         drive.files().delete(fileId=item["id"]).execute()
 
 
 def test_an_upload_is_taken_up_where_it_broke_off(
-    client: Client, running: Running, monkeypatch: pytest.MonkeyPatch
+    client: Client, demo_servers: RunningServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a chunk a part is lost on the way: Google's client asks how far it came, and goes on from there."""
     monkeypatch.setattr(httplib2, "RETRIES", 1)  # or it would send again what it has read to its end
     octets = bytes(range(256)) * 4 * 1024
     media = MediaIoBaseUpload(io.BytesIO(octets), "application/x-new", chunksize=2 * STEP, resumable=True)
-    with open_cutting_port(running.ports["drive"]) as way:
+    with open_cutting_port(demo_servers.ports["drive"]) as way:
         drive = client(root=f"http://127.0.0.1:{way.port}")
         request = drive.files().create(body={"name": "broken.bin"}, media_body=media, fields="id,size")
         way.cut(2 * STEP + STEP + 20_000)
         first = request.next_chunk()[0].resumable_progress
         with pytest.raises((OSError, HTTPException)):
             request.next_chunk()
-        _, made = request.next_chunk()
+        _, uploaded = request.next_chunk()
 
-    assert (way.cuts, first, request.resumable_progress, made["size"]) == (1, 2 * STEP, 3 * STEP, str(len(octets)))
-    assert client().files().get_media(fileId=made["id"]).execute() == octets
+    assert (way.cuts, first, request.resumable_progress, uploaded["size"]) == (1, 2 * STEP, 3 * STEP, str(len(octets)))
+    assert client().files().get_media(fileId=uploaded["id"]).execute() == octets
 
 
-def test_a_question_too_long_for_an_address_is_asked_all_the_same(client: Client) -> None:
+def test_a_query_too_long_for_a_url_is_answered_all_the_same(client: Client) -> None:
     search = " or ".join(f"name = 'none of them {number}'" for number in range(100))
 
     assert every(client(), q=search) == []
@@ -331,9 +331,11 @@ def test_what_is_wrong_has_googles_name_for_it(client: Client, ask: Callable[[An
     ("supportsAllDrives=perhaps", "invalidParameter"), ("corpus=all", "invalidParameter"),
     ("alt=xml", "invalidParameter"), ("colour=red", "badRequest"),
 ])  # fmt: skip
-def test_parameters_are_those_of_the_document(client: Client, running: Running, query: str, reason: str) -> None:
+def test_parameters_are_those_of_the_document(
+    client: Client, demo_servers: RunningServers, query: str, reason: str
+) -> None:
     """Google's client would not send these."""
-    response, content = client()._http.request(f"{base(running)}/drive/v3/files?{query}")
+    response, content = client()._http.request(f"{base(demo_servers)}/drive/v3/files?{query}")
 
     assert (response.status, json.loads(content)["error"]["errors"][0]["reason"]) == (400, reason)
 
@@ -377,29 +379,29 @@ def test_a_wrong_assertion_gives_no_token(client: Client, given: dict[str, Any],
     pytest.param({"exp": "soon"}, id="no time"),
     pytest.param({"scope": ""}, id="for nothing"),
 ])  # fmt: skip
-def test_an_assertion_is_checked(running: Running, claims: dict[str, Any]) -> None:
-    key, now = json.loads(running.environment["DRIVE_KEY"]), int(time.time())
-    right = {"iss": key["client_email"], "aud": f"{base(running)}/token", "scope": SCOPES[0], "sub": SUBJECT,
+def test_an_assertion_is_checked(demo_servers: RunningServers, claims: dict[str, Any]) -> None:
+    key, now = json.loads(demo_servers.environment["DRIVE_KEY"]), int(time.time())
+    right = {"iss": key["client_email"], "aud": f"{base(demo_servers)}/token", "scope": SCOPES[0], "sub": SUBJECT,
              "iat": now, "exp": now + 3600}  # fmt: skip
     signer = RSASigner.from_service_account_info(key)
 
-    assert posted(running, encode(signer, right).decode()) == 200
-    assert posted(running, encode(signer, {**right, **claims}).decode()) in (400, 401)
+    assert posted(demo_servers, encode(signer, right).decode()) == 200
+    assert posted(demo_servers, encode(signer, {**right, **claims}).decode()) in (400, 401)
 
 
-def posted(running: Running, assertion: str) -> int:
+def posted(demo_servers: RunningServers, assertion: str) -> int:
     form = f"grant_type={GRANT}&assertion={assertion}"
     http = httplib2.Http(timeout=10)
     headers = {"content-type": "application/x-www-form-urlencoded"}
-    response, _ = http.request(f"{base(running)}/token", "POST", form, headers)
+    response, _ = http.request(f"{base(demo_servers)}/token", "POST", form, headers)
     http.close()
     return int(response.status)
 
 
 @pytest.mark.parametrize("header", [{}, {"authorization": "Bearer nothing"}, {"authorization": "Basic nothing"}])
-def test_without_a_token_nothing_opens(running: Running, header: dict[str, str]) -> None:
+def test_without_a_token_nothing_opens(demo_servers: RunningServers, header: dict[str, str]) -> None:
     http = httplib2.Http(timeout=10)
-    response, content = http.request(f"{base(running)}/drive/v3/files", headers=header)
+    response, content = http.request(f"{base(demo_servers)}/drive/v3/files", headers=header)
     http.close()
 
     assert (response.status, json.loads(content)["error"]["errors"][0]["reason"]) == (401, "authError")

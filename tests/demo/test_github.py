@@ -1,4 +1,4 @@
-"""GitHub's double, asked by the leading client over the wire, and by hand where that shows nothing."""
+"""Call the GitHub emulator with the leading client over the wire, and by hand where a client shows nothing."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -13,8 +13,8 @@ from demo.data.activity import accounts, repos, rollouts, write_log
 from demo.data.business import tables
 from demo.servers.github.app import app, build_rate, count_call
 from demo.servers.github.shapes import build_organization
-from demo.servers.run import Running, address
-from tests.servers.rest import serving
+from demo.servers.run import RunningServers, address
+from tests.servers.rest import serve_app
 
 SCALE = 0.01
 ROLLOUTS = list(rollouts(SCALE))
@@ -23,19 +23,19 @@ ONE = next(rollout for rollout in ROLLOUTS if rollout.approver)
 HOME = f"/repos/acme/{ONE.repo}"
 
 
-def token(running: Running) -> str:
-    return running.environment["GITHUB_AUTHORIZATION"].removeprefix("Bearer ")
+def token(demo_servers: RunningServers) -> str:
+    return demo_servers.environment["GITHUB_AUTHORIZATION"].removeprefix("Bearer ")
 
 
-def opened(running: Running, given: str) -> Github:
-    host, port = address(running, "github")
+def open_client(demo_servers: RunningServers, given: str) -> Github:
+    host, port = address(demo_servers, "github")
     return Github(auth=Auth.Token(given), base_url=f"http://{host}:{port}", retry=None, per_page=3)
 
 
 @pytest.fixture
-def client(running: Running) -> Iterator[Github]:
-    with opened(running, token(running)) as made:
-        yield made
+def client(demo_servers: RunningServers) -> Iterator[Github]:
+    with open_client(demo_servers, token(demo_servers)) as github:
+        yield github
 
 
 def test_each_service_has_a_repository(client: Github) -> None:
@@ -47,12 +47,12 @@ def test_each_service_has_a_repository(client: Github) -> None:
 def test_the_deployments_are_those_of_the_internal_table(client: Github) -> None:
     table = tables(SCALE)["deployment"]
     ours = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
-    found = [
+    results = [
         (repo.name, deployment.sha, deployment.environment.upper(), deployment.created_at)
         for repo in (client.get_repo(f"acme/{one.name}") for one in repos())
         for deployment in repo.get_deployments()
     ]
-    assert sorted(found) == sorted(
+    assert sorted(results) == sorted(
         (row["service"], row["commit_sha"], row["environment"], row["started_at"]) for row in ours
     )
 
@@ -85,9 +85,9 @@ def test_runs_are_found_by_commit(client: Github) -> None:
     assert (workflow_runs.totalCount, [item.id for item in workflow_runs]) == (1, [ONE.run])
 
 
-def test_who_approved_is_told(client: Github) -> None:
-    _, said = client.requester.requestJsonAndCheck("GET", f"{HOME}/actions/runs/{ONE.run}/approvals")
-    assert [(item["state"], item["user"]["login"]) for item in said] == [("approved", ONE.approver)]
+def test_the_reviewer_of_a_deployment_is_shown(client: Github) -> None:
+    _, approvals = client.requester.requestJsonAndCheck("GET", f"{HOME}/actions/runs/{ONE.run}/approvals")
+    assert [(item["state"], item["user"]["login"]) for item in approvals] == [("approved", ONE.approver)]
 
 
 async def test_a_log_lies_at_a_url_that_needs_no_token(client: Github) -> None:
@@ -109,8 +109,8 @@ def test_what_is_not_there_is_an_unknown_object(client: Github, path: str) -> No
         client.requester.requestJsonAndCheck("GET", path)
 
 
-def test_a_wrong_token_opens_nothing(running: Running) -> None:
-    with opened(running, "github_pat_other") as client, pytest.raises(BadCredentialsException):
+def test_a_wrong_token_opens_nothing(demo_servers: RunningServers) -> None:
+    with open_client(demo_servers, "github_pat_other") as client, pytest.raises(BadCredentialsException):
         client.get_repo("acme/billing")
 
 
@@ -118,7 +118,7 @@ def test_a_wrong_token_opens_nothing(running: Running) -> None:
 async def calling(limit: int) -> AsyncIterator[Any]:
     """What a call is answered with: its status, its headers and its body."""
     async with (
-        serving(app("t", build_organization(SCALE), build_rate(limit))) as url,
+        serve_app(app("t", build_organization(SCALE), build_rate(limit))) as url,
         aiohttp.ClientSession(url) as session,
     ):
 
@@ -137,7 +137,7 @@ async def test_what_has_not_changed_is_not_sent_again_and_costs_nothing() -> Non
         assert again["x-ratelimit-remaining"] == headers["x-ratelimit-remaining"] == "9"
 
 
-async def test_a_call_too_many_is_told_when_the_hour_is_over() -> None:
+async def test_a_call_over_the_limit_learns_when_the_hour_ends() -> None:
     async with calling(2) as call:
         status, headers, body = [await call() for _ in range(3)][-1]
         raised = Github().requester.createException(status, dict(headers), orjson.loads(body))

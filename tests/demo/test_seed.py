@@ -1,4 +1,4 @@
-"""Seeding: whole or not at all, once, and nothing that is not the demo's own is touched."""
+"""Seeding happens once, whole or not at all, and touches nothing that is not the demo's own."""
 
 import os
 import signal
@@ -29,19 +29,21 @@ def test_what_was_written_is_read_back_as_it_was(path: Path) -> None:
     seed(f"sqlite:///{path}", SCALE)
     engine = create_engine(f"sqlite:///{path}")
     with engine.connect() as connection:
-        found = {name: sorted(map(tuple, connection.execute(select(table)))) for name, table in METADATA.tables.items()}
+        results = {
+            name: sorted(map(tuple, connection.execute(select(table)))) for name, table in METADATA.tables.items()
+        }
     engine.dispose()
 
-    assert found == {name: sorted(table.rows) for name, table in WORLD.items()}
+    assert results == {name: sorted(table.rows) for name, table in WORLD.items()}
 
 
 def test_money_and_times_are_whole_numbers_in_sqlite(path: Path) -> None:
     seed(f"sqlite:///{path}", SCALE)
     with closing(sqlite3.connect(path)) as connection:
         declared = {row[1]: row[2] for row in connection.execute("PRAGMA table_info(orders)")}
-        kept = connection.execute("SELECT DISTINCT typeof(total), typeof(placed_at) FROM orders").fetchall()
+        result = connection.execute("SELECT DISTINCT typeof(total), typeof(placed_at) FROM orders").fetchall()
 
-    assert (declared["total"], declared["placed_at"], kept) == (
+    assert (declared["total"], declared["placed_at"], result) == (
         "MINOR_UNITS_INT", "UTC_MICROS_INT", [("integer", "integer")],
     )  # fmt: skip
 
@@ -108,14 +110,16 @@ def test_postgresql_holds_the_same_rows_under_its_own_types(postgresql: str) -> 
     seed(postgresql, SCALE)
     engine = create_engine(postgresql)
     with engine.connect() as connection:
-        found = {name: sorted(map(tuple, connection.execute(select(table)))) for name, table in METADATA.tables.items()}
+        results = {
+            name: sorted(map(tuple, connection.execute(select(table)))) for name, table in METADATA.tables.items()
+        }
         described = connection.exec_driver_sql(
             "SELECT column_name, udt_name FROM information_schema.columns WHERE table_name = 'orders'"
         )
         types = {row[0]: row[1] for row in described}
     engine.dispose()
 
-    assert found == {name: sorted(table.rows) for name, table in WORLD.items()}
+    assert results == {name: sorted(table.rows) for name, table in WORLD.items()}
     assert (types["total"], types["placed_at"], types["status"]) == ("numeric", "timestamptz", "text")
 
 

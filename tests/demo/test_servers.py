@@ -1,4 +1,4 @@
-"""The vendors' own clients against the demo's servers, and the servers' coming and going."""
+"""Call the demo's servers with the vendors' own clients, and start, stop and restart them."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ from demo.data import business
 from demo.data.files import files
 from demo.data.random import size
 from demo.run import SECRETS
-from demo.servers.run import HOST, NAMES, ROOT, NotReady, Running, accepts, address, kill, restart, servers
+from demo.servers.run import HOST, NAMES, ROOT, NotReady, RunningServers, accepts, address, kill, restart, servers
 from demo.servers.s3 import BUCKET
 from demo.servers.snowflake import DATABASE, SCHEMA
 
@@ -33,20 +33,20 @@ with servers(("slack",), scale=0.01, environment={"SLACK_TOKEN": "t"}) as runnin
 
 
 @pytest.fixture(scope="module")
-def cursor(running: Running) -> Iterator[Any]:
-    host, port = address(running, "snowflake")
+def cursor(demo_servers: RunningServers) -> Iterator[Any]:
+    host, port = address(demo_servers, "snowflake")
     connection = snowflake.connector.connect(
         host=host, port=port, protocol="http", account="acme", user="demo", password="any",
         database=DATABASE, schema=SCHEMA, session_parameters={"CLIENT_TELEMETRY_ENABLED": False},
     )  # fmt: skip
-    with closing(connection), closing(connection.cursor()) as made:
-        yield made
+    with closing(connection), closing(connection.cursor()) as open_cursor:
+        yield open_cursor
 
 
 @pytest.fixture(scope="module")
-def bucket(running: Running) -> Iterator[Any]:
+def bucket(demo_servers: RunningServers) -> Iterator[Any]:
     client = boto3.client(
-        "s3", endpoint_url="http://{}:{}".format(*address(running, "s3")), region_name="us-east-1",
+        "s3", endpoint_url="http://{}:{}".format(*address(demo_servers, "s3")), region_name="us-east-1",
         aws_access_key_id="any", aws_secret_access_key="any", config=Config(retries={"total_max_attempts": 1}),
     )  # fmt: skip
     yield client
@@ -86,19 +86,19 @@ def test_the_bucket_holds_every_file_with_its_type_and_time(bucket: Any) -> None
 
 def test_a_file_has_its_bytes_and_its_type(bucket: Any) -> None:
     wanted = next(file for file in files(SCALE) if file.key.endswith(".csv"))
-    found = bucket.get_object(Bucket=BUCKET, Key=wanted.key)
+    value = bucket.get_object(Bucket=BUCKET, Key=wanted.key)
 
-    assert (found["ContentType"], found["Body"].read()) == ("text/csv", wanted.body)
+    assert (value["ContentType"], value["Body"].read()) == ("text/csv", wanted.body)
 
 
 def test_a_killed_server_refuses_and_comes_back_on_its_port() -> None:
-    with servers(("slack",), scale=SCALE, environment={"SLACK_TOKEN": "t"}) as running:
-        port = running.ports["slack"]
-        kill(running, "slack")
+    with servers(("slack",), scale=SCALE, environment={"SLACK_TOKEN": "t"}) as demo_servers:
+        port = demo_servers.ports["slack"]
+        kill(demo_servers, "slack")
         down = accepts(port)
-        restart(running, "slack")
+        restart(demo_servers, "slack")
 
-        assert (down, accepts(port), running.ports["slack"]) == (False, True, port)
+        assert (down, accepts(port), demo_servers.ports["slack"]) == (False, True, port)
     assert not accepts(port)
 
 
@@ -120,13 +120,13 @@ def test_no_server_outlives_a_killed_parent() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-def test_a_server_stops_promptly_when_asked(name: str, sign: signal.Signals) -> None:
-    with servers((name,), scale=SCALE, environment=SECRETS) as running:
-        os.kill(running.processes[name].pid, sign)
-        running.processes[name].wait(10)
+def test_a_server_stops_promptly(name: str, sign: signal.Signals) -> None:
+    with servers((name,), scale=SCALE, environment=SECRETS) as demo_servers:
+        os.kill(demo_servers.processes[name].pid, sign)
+        demo_servers.processes[name].wait(10)
 
-        assert not accepts(running.ports[name])
+        assert not accepts(demo_servers.ports[name])
 
 
-def test_a_server_listens_on_loopback_alone(running: Running) -> None:
-    assert {address(running, name)[0] for name in running.ports} == {HOST} == {"127.0.0.1"}
+def test_a_server_listens_on_loopback_alone(demo_servers: RunningServers) -> None:
+    assert {address(demo_servers, name)[0] for name in demo_servers.ports} == {HOST} == {"127.0.0.1"}

@@ -1,4 +1,4 @@
-"""Slack's double, asked by Slack's own client over the wire."""
+"""Call the Slack emulator with Slack's own client over the wire."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -9,10 +9,10 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from demo.data import activity
-from demo.servers.run import Running, address
+from demo.servers.run import RunningServers, address
 from demo.servers.slack.app import app, count_call, parse_rates
 from demo.servers.slack.workspace import ALL, ANYWHERE, build_workspace
-from tests.servers.rest import serving
+from tests.servers.rest import serve_app
 
 SCALE = 0.01
 MESSAGES = activity.messages(SCALE)
@@ -24,23 +24,25 @@ PARENT = next(message for message in MESSAGES if any(message.ts == other.thread 
 REPLIES = sorted(message.ts for message in MESSAGES if message.thread == PARENT.ts)
 
 
-def base(running: Running) -> str:
-    host, port = address(running, "slack")
+def base(demo_servers: RunningServers) -> str:
+    host, port = address(demo_servers, "slack")
     return f"http://{host}:{port}/api/"
 
 
 @pytest.fixture
-async def client(running: Running) -> AsyncIterator[AsyncWebClient]:
+async def client(demo_servers: RunningServers) -> AsyncIterator[AsyncWebClient]:
     async with aiohttp.ClientSession() as session:
-        yield AsyncWebClient(token=running.environment["SLACK_TOKEN"], base_url=base(running), session=session)
+        yield AsyncWebClient(
+            token=demo_servers.environment["SLACK_TOKEN"], base_url=base(demo_servers), session=session
+        )
 
 
 async def pages(client: AsyncWebClient, method: str, key: str, **arguments: Any) -> list[list[Any]]:
     """What each page holds under `key`, to the last."""
-    found = []
+    results = []
     async for page in await client.api_call(method, http_verb="GET", params=arguments):
-        found.append(page[key])
-    return found
+        results.append(page[key])
+    return results
 
 
 async def test_the_token_names_the_bot(client: AsyncWebClient) -> None:
@@ -71,16 +73,16 @@ async def test_the_token_names_the_bot(client: AsyncWebClient) -> None:
 async def test_cursors_lead_through_everything_once_in_order(
     client: AsyncWebClient, method: str, key: str, arguments: dict[str, Any], names: list[str]
 ) -> None:
-    found = await pages(client, method, key, **arguments)
+    result = await pages(client, method, key, **arguments)
 
-    assert max(len(page) for page in found) == arguments["limit"]
-    assert [row.get("id") or row["ts"] for page in found for row in page] == names
+    assert max(len(page) for page in result) == arguments["limit"]
+    assert [row.get("id") or row["ts"] for page in result for row in page] == names
 
 
 async def test_members_are_paged_too(client: AsyncWebClient) -> None:
-    found = await pages(client, "conversations.members", "members", channel=INCIDENTS, limit=2)
+    result = await pages(client, "conversations.members", "members", channel=INCIDENTS, limit=2)
 
-    assert [member for page in found for member in page] == list(CHANNELS["incidents"].members)
+    assert [member for page in result for member in page] == list(CHANNELS["incidents"].members)
 
 
 @pytest.mark.parametrize(("arguments", "expected"), [
@@ -115,8 +117,8 @@ async def test_any_message_of_a_thread_names_it(client: AsyncWebClient) -> None:
 
 
 async def test_a_user_is_found_by_address_and_by_id(client: AsyncWebClient) -> None:
-    found = await client.users_lookupByEmail(email=USERS[0].email or "")
-    again = await client.users_info(user=found["user"]["id"])
+    result = await client.users_lookupByEmail(email=USERS[0].email or "")
+    again = await client.users_info(user=result["user"]["id"])
 
     assert again["user"]["profile"]["email"] == USERS[0].email
 
@@ -151,10 +153,10 @@ async def test_search_finds_what_holds_for_every_term_newest_first(
 ) -> None:
     reply = await client.search_messages(query=query, count=100)
     general = CHANNELS["general"].id  # where another test posts
-    found = [match["ts"] for match in reply["messages"]["matches"] if match["channel"]["id"] != general]
+    ts = [match["ts"] for match in reply["messages"]["matches"] if match["channel"]["id"] != general]
     expected = [message.ts for message in MESSAGES if holds(message) and message.channel != general]
 
-    assert found == sorted(expected, reverse=True)
+    assert ts == sorted(expected, reverse=True)
 
 
 async def test_search_pages_from_one_and_counts_all(client: AsyncWebClient) -> None:
@@ -195,9 +197,9 @@ async def test_what_is_wrong_has_slacks_name_for_it(
 
 
 @pytest.mark.parametrize(("token", "error"), [(None, "not_authed"), ("xoxb-other", "invalid_auth")])
-async def test_a_wrong_token_opens_nothing(running: Running, token: str | None, error: str) -> None:
+async def test_a_wrong_token_opens_nothing(demo_servers: RunningServers, token: str | None, error: str) -> None:
     with pytest.raises(SlackApiError) as refused:
-        await AsyncWebClient(token=token, base_url=base(running)).conversations_list()
+        await AsyncWebClient(token=token, base_url=base(demo_servers)).conversations_list()
 
     assert refused.value.response["error"] == error
 
@@ -209,7 +211,7 @@ async def test_query_form_and_json_mean_the_same(client: AsyncWebClient, verb: s
     assert reply["channel"]["name"] == "incidents"
 
 
-async def test_a_call_too_many_is_told_how_long_to_wait(client: AsyncWebClient) -> None:
+async def test_a_call_over_the_limit_learns_how_long_to_wait(client: AsyncWebClient) -> None:
     with pytest.raises(SlackApiError) as refused:
         await ask_often(client)
 
@@ -224,7 +226,7 @@ async def ask_often(client: AsyncWebClient) -> None:
 
 async def test_a_closed_channel_takes_nothing_and_a_token_does_what_it_may() -> None:
     world = build_workspace(SCALE)
-    async with serving(app("t", world, parse_rates([]), ALL - {"channels:manage", ANYWHERE})) as url:
+    async with serve_app(app("t", world, parse_rates([]), ALL - {"channels:manage", ANYWHERE})) as url:
         client = AsyncWebClient(token="t", base_url=f"{url}/api/")
         for call, error in (
             (client.conversations_archive(channel=INCIDENTS), "missing_scope"),
@@ -245,13 +247,13 @@ def test_a_rate_is_of_one_method_and_is_paid_back_evenly() -> None:
     assert count_call(limits, "users.list", 30.0) == 0
 
 
-async def seen(client: AsyncWebClient, **told: Any) -> list[Any]:
+async def post_and_read(client: AsyncWebClient, **content: Any) -> list[Any]:
     """The parts of a message that a reader sees."""
-    posted = await client.chat_postMessage(channel=CHANNELS["general"].id, **told)
+    posted = await client.chat_postMessage(channel=CHANNELS["general"].id, **content)
     return [part for block in posted["message"]["blocks"] for part in block["elements"][0]["elements"]]
 
 
-@pytest.mark.parametrize(("told", "expected"), [
+@pytest.mark.parametrize(("content", "expected"), [
     ({"text": "a &lt;b&gt;"}, [{"type": "text", "text": "a <b>"}]),
     ({"text": "<!here> x"}, [{"type": "broadcast", "range": "here"}, {"type": "text", "text": " x"}]),
     ({"text": f"<@{activity.BOT}>"}, [{"type": "user", "user_id": activity.BOT}]),
@@ -263,21 +265,21 @@ async def seen(client: AsyncWebClient, **told: Any) -> list[Any]:
     ({"text": f"@{activity.BOT_NAME}", "parse": "full"}, [{"type": "user", "user_id": activity.BOT}]),
 ])  # fmt: skip
 async def test_a_text_means_what_slack_takes_it_for(
-    client: AsyncWebClient, told: dict[str, Any], expected: list[Any]
+    client: AsyncWebClient, content: dict[str, Any], expected: list[Any]
 ) -> None:
-    assert await seen(client, **told) == expected
+    assert await post_and_read(client, **content) == expected
 
 
-async def test_metadata_stay_with_a_message_and_are_told_when_asked_for(client: AsyncWebClient) -> None:
+async def test_metadata_stay_with_a_message_and_are_returned_on_request(client: AsyncWebClient) -> None:
     marked = {"event_type": "told", "event_payload": {"id": "7"}}
     posted = await client.chat_postMessage(channel=CHANNELS["general"].id, text="marked", metadata=marked)
     await client.chat_update(channel=posted["channel"], ts=posted["ts"], text="edited")
-    told = [
+    messages = [
         (await client.conversations_history(channel=posted["channel"], limit=1, include_all_metadata=item))["messages"]
         for item in (True, False)
     ]
-    assert [item[0].get("metadata") for item in told] == [marked, None]
-    assert told[0][0]["text"] == "edited"
+    assert [item[0].get("metadata") for item in messages] == [marked, None]
+    assert messages[0][0]["text"] == "edited"
 
 
 async def test_what_is_deleted_is_gone_and_a_head_leaves_its_place(client: AsyncWebClient) -> None:

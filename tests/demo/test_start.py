@@ -1,4 +1,4 @@
-"""`python -m demo`: what it writes, who it lets in, and how it says that it cannot start."""
+"""Run `python -m demo`: what it writes, whom it admits, and how it fails to start in a sentence."""
 
 import socket
 import sqlite3
@@ -25,8 +25,8 @@ ENVIRONMENT = {**SECRETS, "ONEDOOR_PEPPER": "p" * 64, "INTERNAL_URL": "postgresq
 
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[MetadataDatabase]:
-    with closing(open_database(f"sqlite:///{tmp_path}/state.sqlite", b"p" * 64)) as made:
-        yield made
+    with closing(open_database(f"sqlite:///{tmp_path}/state.sqlite", b"p" * 64)) as database:
+        yield database
 
 
 def refusal(*arguments: str) -> tuple[int, str]:
@@ -67,14 +67,14 @@ def test_no_secret_stands_in_the_settings(tmp_path: Path) -> None:
     assert [secret for secret in SECRETS.values() if f'"{secret}"' in text] == []
 
 
-def test_each_group_has_one_person_and_one_key_that_opens_the_door(state: MetadataDatabase) -> None:
-    made = keys(state)
+def test_each_group_has_one_person_and_one_valid_key(state: MetadataDatabase) -> None:
+    result = keys(state)
 
     assert {person.email: person.groups for person in users.list_users(state)} == {
         person.email: tuple(sorted({"everyone", person.group})) for person in PEOPLE
     }
-    assert made.keys() == GROUP_NAMES
-    assert len({*made.values()}) == len(GROUP_NAMES)
+    assert result.keys() == GROUP_NAMES
+    assert len({*result.values()}) == len(GROUP_NAMES)
 
 
 def test_every_start_gives_the_same_keys_whatever_was_rotated_since(state: MetadataDatabase) -> None:
@@ -92,7 +92,7 @@ def test_a_folder_keeps_its_pepper_to_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("person", PEOPLE, ids=lambda person: person.group)
-def test_a_question_can_be_asked(person: object) -> None:
+def test_a_query_is_answered(person: object) -> None:
     schema, _ = load_schema_and_policy()
 
     assert validate(schema, parse(person.question)) == []  # type: ignore[attr-defined]
@@ -101,9 +101,9 @@ def test_a_question_can_be_asked(person: object) -> None:
 def test_a_busy_port_is_one_sentence(tmp_path: Path) -> None:
     with socket.create_server((HOST, 0)) as busy:
         port = str(busy.getsockname()[1])
-        said = refusal("--port", port, "--folder", str(tmp_path))
+        error = refusal("--port", port, "--folder", str(tmp_path))
 
-    assert said == (2, f"port {port} of `127.0.0.1` is taken or may not be used: choose another\n")
+    assert error == (2, f"port {port} of `127.0.0.1` is taken or may not be used: choose another\n")
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
@@ -117,9 +117,9 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
 
 def test_a_folder_in_use_is_one_sentence(tmp_path: Path) -> None:
     with lock_folder(tmp_path):
-        said = refusal("--port", "0", "--folder", str(tmp_path))
+        error = refusal("--port", "0", "--folder", str(tmp_path))
 
-    assert said == (2, f"another demo runs in `{tmp_path}`; stop it, or choose another `--folder`\n")
+    assert error == (2, f"another demo runs in `{tmp_path}`; stop it, or choose another `--folder`\n")
 
 
 def test_a_half_written_database_is_one_sentence(tmp_path: Path) -> None:

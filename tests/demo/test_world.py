@@ -1,4 +1,4 @@
-"""Acme's rows: the same at every making, whole in their references, of the sizes promised."""
+"""Acme's rows are the same in every run, have whole references, and are of the promised sizes."""
 
 import subprocess
 import sys
@@ -135,12 +135,12 @@ def test_slack_is_of_the_sizes_promised() -> None:
 
 
 def test_every_announced_deployment_points_at_its_message() -> None:
-    said = {(message.channel, message.ts): message.text for message in activity.messages(SMALL)}
+    texts = {(message.channel, message.ts): message.text for message in activity.messages(SMALL)}
     announced = [row for row in ROWS["deployment"] if row["slack_ts"]]
 
     assert announced
     for row in announced:
-        assert row["service"] in said[row["slack_channel_id"], row["slack_ts"]]
+        assert row["service"] in texts[row["slack_channel_id"], row["slack_ts"]]
 
 
 def test_a_slack_user_has_the_address_of_each_employee() -> None:

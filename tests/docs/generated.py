@@ -12,17 +12,17 @@ from typing import Any, get_args, get_type_hints
 from auth.policy import EVERYONE, decide
 from onedoor.config import SECRET_SUFFIXES, SECTIONS, STATE_DEFAULTS
 from onedoor.connectors.registry import CONNECTORS, load_kind
-from onedoor.connectors.snowflake.tables import AGGREGATES_BY_TYPE, EXTREME_FUNCTIONS, list_snowflake_operators
+from onedoor.connectors.snowflake.tables import AGGREGATES_BY_TYPE, list_snowflake_operators
 from onedoor.connectors.sql.tables import AGGREGATES_BY_TYPE as MEASURES
-from onedoor.connectors.sql.tables import list_sql_operators
+from onedoor.connectors.sql.tables import EXTREME_FUNCTIONS, list_sql_operators
 from onedoor.errors import ErrorCode
 from onedoor.mutations.declarations import MutationDeclaration, RowMutation
 from onedoor.spi.capabilities import Capabilities, ColumnType
 from onedoor.spi.predicates import Op
 from onedoor.spi.scan import AggregateFunction, TimeUnit
 from tests.acme import GROUPS, load_mappings, load_mutations, load_schema_and_policy
+from tests.docs.capabilities import demo_promises
 from tests.docs.codes import CODES
-from tests.docs.promises import demo_promises
 
 MARK = "<!-- written by `make docs` from here on -->"
 KIND_NAMES = {
@@ -46,9 +46,11 @@ def permissions() -> str:
     names = [group.name for group in GROUPS]
     rows = []
     for kind in ("Query", "Mutation", "Subscription", *load_mappings()):
-        for position in (each for each in rules.requirements if each[0] == kind and len(each) == 2):
+        for position in (
+            requirement for requirement in rules.requirements if requirement[0] == kind and len(requirement) == 2
+        ):
             seen = (decide(rules, position, frozenset({EVERYONE, name})).allowed for name in names)
-            marks = ("yes" if each else "" for each in seen)
+            marks = ("yes" if item else "" for item in seen)
             rows.append((f"`{'.'.join(position)}`", *marks, rules.owners.get(position, "")))
     return table(("field", *names, "owner"), rows)
 
@@ -63,25 +65,25 @@ BUILTIN_CHANGES: Mapping[str, str] = {
 def mutations() -> str:
     schema, rules = load_schema_and_policy()
     assert schema.mutation_type is not None
-    changes = {declared.field: "; ".join(told(declared)) for declared in load_mutations()}
+    changes = {declared.field: "; ".join(describe_changes(declared)) for declared in load_mutations()}
     builtin = {name: BUILTIN_CHANGES.get(name, "starts a job") for name in schema.mutation_type.fields}
     rows = []
     for name, change in {**changes, **builtin, **changes}.items():
-        at = ("Mutation", name)
-        may = [group.name for group in GROUPS if decide(rules, at, frozenset({EVERYONE, group.name})).allowed]
+        coordinate = ("Mutation", name)
+        may = [group.name for group in GROUPS if decide(rules, coordinate, frozenset({EVERYONE, group.name})).allowed]
         may = [EVERYONE] if EVERYONE in may else may
         description = schema.mutation_type.fields[name].description or ""
-        rows.append((f"`{name}`", description, ", ".join(may), change, rules.owners.get(at, "")))
+        rows.append((f"`{name}`", description, ", ".join(may), change, rules.owners.get(coordinate, "")))
     return table(("mutation", "what it does", "who may", "what it changes", "owner"), rows)
 
 
-def told(of: MutationDeclaration) -> Iterator[str]:
+def describe_changes(of: MutationDeclaration) -> Iterator[str]:
     """Yield the change that each source receives, in order."""
     if isinstance(of, RowMutation):
         binding = load_mappings()[of.type]
         yield f"{of.kind} `{binding.source}.{binding.collection}`"
     else:
-        yield from (f"{each.kind} `{each.source}.{each.collection}`" for each in of.steps)
+        yield from (f"{step.kind} `{step.source}.{step.collection}`" for step in of.steps)
 
 
 def sources() -> str:
@@ -112,7 +114,7 @@ def promises() -> Iterator[tuple[str, ...]]:
 def keys(can: Capabilities) -> str:
     if not can.max_keys:
         return ""
-    by = " or ".join(", ".join(each) for each in sorted(can.key_columns)) or "any columns"
+    by = " or ".join(", ".join(key_column) for key_column in sorted(can.key_columns)) or "any columns"
     must = f"; always by {', '.join(can.required_columns)}" if can.required_columns else ""
     return f"{can.max_keys} at once by {by}{must}"
 
@@ -149,7 +151,7 @@ def computed() -> Iterator[tuple[str, ...]]:
         stored = frozenset() if kind is ColumnType.LIST else AGGREGATES_BY_TYPE.get(kind, EXTREME_FUNCTIONS)
         yield (
             kind,
-            *(" ".join(each for each in AggregateFunction if each in taken) for taken in (MEASURES[kind], stored)),
+            *(" ".join(item for item in AggregateFunction if item in taken) for taken in (MEASURES[kind], stored)),
         )
 
 
@@ -157,7 +159,7 @@ def operators() -> Iterator[tuple[str, ...]]:
     for kind in ColumnType:
         taken = (list_sql_operators(kind, folds_case=True), list_sql_operators(kind, folds_case=False))
         stored = frozenset() if kind is ColumnType.LIST else list_snowflake_operators(kind)
-        yield kind, *(" ".join(op for op in Op if op in each) for each in (*taken, stored))
+        yield kind, *(" ".join(op for op in Op if op in item) for item in (*taken, stored))
 
 
 def kind_settings(kind: str) -> Iterator[str]:
@@ -170,10 +172,10 @@ def kind_settings(kind: str) -> Iterator[str]:
 def settings() -> str:
     parts = []
     for section, of in SECTIONS.items():
-        told = docstrings(of)
+        result = docstrings(of)
         given = STATE_DEFAULTS if section == "state" else {}
         rows = [
-            (f"`{name}`", kind, written(given[name]) if name in given else default, meaning(section, name, told))
+            (f"`{name}`", kind, format_value(given[name]) if name in given else default, meaning(section, name, result))
             for name, kind, default in declared(of)
         ]
         parts += [f"## [{section}]", table(("setting", "type", "default", "what it is"), rows)]
@@ -183,22 +185,22 @@ def settings() -> str:
 def declared(of: Any) -> Iterator[tuple[str, str, str]]:
     """Yield name, type and default of each setting."""
     types = get_type_hints(of)
-    for each in fields(of):
-        secret = each.name.endswith(SECRET_SUFFIXES)
+    for field in fields(of):
+        secret = field.name.endswith(SECRET_SUFFIXES)
         missing = "must be given" + (', as `{ env = "NAME" }`' if secret else "")
-        yield each.name, typed(types[each.name]), missing if each.default is MISSING else written(each.default)
+        yield field.name, typed(types[field.name]), missing if field.default is MISSING else format_value(field.default)
 
 
 def typed(of: Any) -> str:
-    kinds = [each for each in get_args(of) if each is not NoneType] if NoneType in get_args(of) else [of]
+    kinds = [argument for argument in get_args(of) if argument is not NoneType] if NoneType in get_args(of) else [of]
     if get_args(kinds[0]) == (str, ...):
         return "list of texts"
     if kinds[0] in KIND_NAMES:
         return KIND_NAMES[kinds[0]]
-    return " or ".join(f"`{each}`" for each in kinds[0])
+    return " or ".join(f"`{kind}`" for kind in kinds[0])
 
 
-def written(value: Any) -> str:
+def format_value(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, dict):
@@ -206,8 +208,8 @@ def written(value: Any) -> str:
     return f"`{list(value) if isinstance(value, tuple) else value}`"
 
 
-def meaning(section: str, name: str, told: Mapping[str, str]) -> str:
-    return told.get(name) or MEANINGS.get(f"{section}.{name}", "")
+def meaning(section: str, name: str, descriptions: Mapping[str, str]) -> str:
+    return descriptions.get(name) or MEANINGS.get(f"{section}.{name}", "")
 
 
 def docstrings(of: type) -> dict[str, str]:
@@ -223,12 +225,12 @@ def docstrings(of: type) -> dict[str, str]:
 def errors() -> str:
     parts = []
     for code in ErrorCode:
-        told = CODES[code]
-        parts += [f"## {code}", told.when]
-        facts = [f"- status: {told.statuses[0]}; as `application/graphql-response+json`: {told.statuses[1]}"]
-        facts += [f"- what to do: {told.remedy}"]
-        facts += [f"- beside `code`: {told.extensions}"] if told.extensions else []
-        facts += [f"- for example: `{told.asked}`"] if told.asked else []
+        result = CODES[code]
+        parts += [f"## {code}", result.when]
+        facts = [f"- status: {result.statuses[0]}; as `application/graphql-response+json`: {result.statuses[1]}"]
+        facts += [f"- what to do: {result.remedy}"]
+        facts += [f"- beside `code`: {result.extensions}"] if result.extensions else []
+        facts += [f"- for example: `{result.query}`"] if result.query else []
         parts.append("\n".join(facts))
     return "\n\n".join(parts)
 

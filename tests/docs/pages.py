@@ -1,4 +1,4 @@
-"""The pages of docs/ and the README in, their blocks of code out."""
+"""Read the pages of docs/ and the README, and find their blocks of code."""
 
 import re
 from collections.abc import Iterator
@@ -26,18 +26,18 @@ class Block:
 
 
 def blocks(page: Path, language: str) -> list[Block]:
-    return [each for each in every(page) if each.language == language]
+    return [item for item in every(page) if item.language == language]
 
 
 def every(page: Path) -> Iterator[Block]:
     text = page.read_text(encoding="utf-8")
-    for found in BLOCK.finditer(text):
+    for match in BLOCK.finditer(text):
         yield Block(
             page=page,
-            line=text.count("\n", 0, found.start()) + 1,
-            language=found["language"],
-            words=tuple(found["words"].split()),
-            text=found["text"],
+            line=text.count("\n", 0, match.start()) + 1,
+            language=match["language"],
+            words=tuple(match["words"].split()),
+            text=match["text"],
         )
 
 

@@ -1,4 +1,4 @@
-"""The files that docs/adding-a-table.md and docs/adding-a-source.md show work as they say."""
+"""The files that docs/adding-a-table.md and docs/adding-a-source.md show work as the pages say."""
 
 import importlib.util
 import json
@@ -32,16 +32,16 @@ AUDITOR = ROOT / "docs/auditor.md"
 @pytest.fixture(params=[SOURCE], ids=lambda page: page.stem)
 def added(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, ModuleType]:
     """The modules that a page adds, by the path they name, as if they stood in the repository."""
-    made: dict[str, ModuleType] = {}
+    added_modules: dict[str, ModuleType] = {}
     for block in blocks(request.param, "python"):
         path = tmp_path / block.words[0]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(block.text, encoding="utf-8")
         if block.words[-1] == "again":
-            exec(compile(block.text, block.id, "exec"), vars(made[block.words[0]]))
+            exec(compile(block.text, block.id, "exec"), vars(added_modules[block.words[0]]))
         else:
-            made[block.words[0]] = imported(path, block.words[0], monkeypatch)
-    return made
+            added_modules[block.words[0]] = imported(path, block.words[0], monkeypatch)
+    return added_modules
 
 
 def imported(path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
@@ -55,13 +55,13 @@ def imported(path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleTy
     return module
 
 
-def house(added: Mapping[str, ModuleType], subject: str, given: Mapping[str, Connector]) -> Catalog:
-    """The house of the tests with one more subject, over one more source or another in place of one."""
+def build_catalog(added: Mapping[str, ModuleType], subject: str, given: Mapping[str, Connector]) -> Catalog:
+    """Build Acme's catalog with one more subject, over an additional or a replaced connector."""
     modules = (*acme.load_schema_modules(), added[f"schema/{subject}.py"])
     schema, rules = build_schema_and_policy(modules)
-    own = {each.type: each for each in added[f"resolvers/{subject}.py"].MAPPINGS}
-    before = acme.house()
-    made = replace(
+    own = {mapping.type: mapping for mapping in added[f"resolvers/{subject}.py"].MAPPINGS}
+    before = acme.build_catalog()
+    result = replace(
         before,
         schema=schema,
         policy=rules,
@@ -69,13 +69,13 @@ def house(added: Mapping[str, ModuleType], subject: str, given: Mapping[str, Con
         connectors={**before.connectors, **given},
         version=compute_version(build_document(modules)),
     )
-    validate_catalog(made)
-    return made
+    validate_catalog(result)
+    return result
 
 
 def only(page: Path, language: str, *words: str) -> Block:
-    (found,) = (each for each in blocks(page, language) if each.words == words)
-    return found
+    (block,) = (item for item in blocks(page, language) if item.words == words)
+    return block
 
 
 @pytest.mark.parametrize("added", [TABLE], indirect=True)
@@ -85,12 +85,14 @@ async def test_a_table_is_two_files(added: Mapping[str, ModuleType], tmp_path: P
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(only(TABLE, "sql").text)
     internal = await sqlite.connect(sqlite.SqliteOptions(path=str(path)))
-    told = await acme.ask(
-        acme.opened(house(added, "ticket", {"internal": internal})), only(TABLE, "graphql", "ticket").text, "support"
+    result = await acme.ask(
+        acme.open_engine(build_catalog(added, "ticket", {"internal": internal})),
+        only(TABLE, "graphql", "ticket").text,
+        "support",
     )
     await internal.close()
-    assert told.data == json.loads(only(TABLE, "json").text)
-    (withheld,) = told.errors
+    assert result.data == json.loads(only(TABLE, "json").text)
+    (withheld,) = result.errors
     assert withheld.message == "`Ticket.refund` is for finance; ask customer support for it"
 
 
@@ -101,7 +103,7 @@ async def offices(added: Mapping[str, ModuleType], folder: Path, kind: str) -> E
     source = await module.connect(options)
     given = {"facilities": vars(module)[kind](source.folder, source.columns)}
     question = only(SOURCE, "graphql", "office").text
-    return await acme.ask(acme.opened(house(added, "office", given)), question, plan=True)
+    return await acme.ask(acme.open_engine(build_catalog(added, "office", given)), question, plan=True)
 
 
 @pytest.mark.parametrize(
@@ -111,10 +113,10 @@ async def offices(added: Mapping[str, ModuleType], folder: Path, kind: str) -> E
 async def test_a_source_answers_alike_whatever_it_promises(
     added: Mapping[str, ModuleType], tmp_path: Path, kind: str, rows: int, filtered: str
 ) -> None:
-    told = await offices(added, tmp_path, kind)
-    assert (told.data, list(told.errors)) == (json.loads(only(SOURCE, "json").text), [])
-    assert {call.row_count for call in told.scan_stats} == {rows}
-    where = [line for line in told.extensions["plan"]["text"] if line.startswith("    where ")]
+    result = await offices(added, tmp_path, kind)
+    assert (result.data, list(result.errors)) == (json.loads(only(SOURCE, "json").text), [])
+    assert {call.row_count for call in result.scan_stats} == {rows}
+    where = [line for line in result.extensions["plan"]["text"] if line.startswith("    where ")]
     assert {line.split(", as ")[0] for line in where} == {f"    where {filtered}: city startsWith B"}
 
 

@@ -1,4 +1,4 @@
-"""The cookbook, docs/asking.md: each answer, plan and measure is the page's, or rewritten by DOCS=write.
+"""Execute the cookbook, docs/asking.md: answers, plans and costs are the page's, or rewritten by DOCS=write.
 
 Acme is the small one, its sources promising what those of the demo do: `python -m demo --scale 0.01` answers the same.
 """
@@ -20,8 +20,8 @@ from onedoor.query.context import ExecutionResult, QueryEngine
 from onedoor.spi.capabilities import Capabilities
 from tests import acme
 from tests.acme import GROUP_NAMES
+from tests.docs.capabilities import demo_promises
 from tests.docs.pages import ROOT, Block, every
-from tests.docs.promises import demo_promises
 
 PAGE = ROOT / "docs/asking.md"
 WIDTH = 116
@@ -35,21 +35,21 @@ DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 class Recipe:
     """A question of the page and the blocks below it, by their first word."""
 
-    asked: Block
+    query: Block
     below: dict[str, Block]
 
-    def said(self, word: str) -> dict[str, Any]:
+    def read_block(self, word: str) -> dict[str, Any]:
         return json.loads(self.below[word].text) if word in self.below else {}
 
 
 def recipes() -> Iterator[Recipe]:
-    found: list[Recipe] = []
+    results: list[Recipe] = []
     for block in every(PAGE):
         if block.language == "graphql":
-            found.append(Recipe(asked=block, below={}))
+            results.append(Recipe(query=block, below={}))
         elif block.words:
-            found[-1].below[block.words[0]] = block
-    return iter(found)
+            results[-1].below[block.words[0]] = block
+    return iter(results)
 
 
 RECIPES = list(recipes())
@@ -57,32 +57,32 @@ RECIPES = list(recipes())
 
 def having(*words: str) -> list[Any]:
     """The recipes with blocks of these words."""
-    return [pytest.param(each, id=each.asked.id) for each in RECIPES if each.below.keys() >= set(words)]
+    return [pytest.param(recipe, id=recipe.query.id) for recipe in RECIPES if recipe.below.keys() >= set(words)]
 
 
 @cache
-def desk() -> QueryEngine:
-    promised = {name.partition(" ")[0]: each for name, each in demo_promises().items()}
+def engine() -> QueryEngine:
+    promised = {name.partition(" ")[0]: promise for name, promise in demo_promises().items()}
     sources = {name: promising(memory, promised[name]) for name, memory in acme.sources().items()}
-    return acme.opened(acme.house(sources))
+    return acme.open_engine(acme.build_catalog(sources))
 
 
 def promising(memory: MemoryConnector, promised: Any) -> MemoryConnector:
-    made = {
-        name: replace(each, capabilities=ordered(promised[name], each.capabilities))
-        for name, each in memory.collections.items()
+    figures = {
+        name: replace(collection, capabilities=reorder_columns(promised[name], collection.capabilities))
+        for name, collection in memory.collections.items()
     }
-    return MemoryConnector(made)
+    return MemoryConnector(figures)
 
 
-def ordered(promised: Capabilities, like: Capabilities) -> Capabilities:
+def reorder_columns(promised: Capabilities, like: Capabilities) -> Capabilities:
     return replace(promised, columns={name: promised.columns[name] for name in like.columns})
 
 
-async def told(recipe: Recipe, **options: Any) -> ExecutionResult:
-    groups = GROUP_NAMES.intersection(recipe.asked.words)
-    given = {**recipe.said("options"), **options}
-    answer = await acme.ask(desk(), recipe.asked.text, *groups, variables=recipe.said("variables"), **given)
+async def run_recipe(recipe: Recipe, **options: Any) -> ExecutionResult:
+    groups = GROUP_NAMES.intersection(recipe.query.words)
+    given = {**recipe.read_block("options"), **options}
+    answer = await acme.ask(engine(), recipe.query.text, *groups, variables=recipe.read_block("variables"), **given)
     assert answer.errors == []
     return answer
 
@@ -90,27 +90,29 @@ async def told(recipe: Recipe, **options: Any) -> ExecutionResult:
 def compare(recipe: Recipe, word: str, now: str) -> None:
     block = recipe.below[word]
     if os.environ.get("DOCS") == "write":
-        asked, of, below = PAGE.read_text(encoding="utf-8").partition(recipe.asked.text)
+        query, of, below = PAGE.read_text(encoding="utf-8").partition(recipe.query.text)
         opening = f"```{block.language} {word}\n"
-        PAGE.write_text(asked + of + below.replace(f"{opening}{block.text}", f"{opening}{now}", 1), encoding="utf-8")
+        PAGE.write_text(query + of + below.replace(f"{opening}{block.text}", f"{opening}{now}", 1), encoding="utf-8")
     else:
         assert block.text == now, "`make docs` writes it anew"
 
 
-def shown(value: Any, indent: str = "", before: int = 0) -> str:
+def format_json(value: Any, indent: str = "", before: int = 0) -> str:
     """JSON in lines: what fits stands in one, and what holds one thing opens no line of its own."""
     text = json.dumps(value, ensure_ascii=False)
     if before + len(text) <= WIDTH or not isinstance(value, dict | list):
         return text
-    parts = [(json.dumps(name) + ": ", each) for name, each in value.items()] if isinstance(value, dict) else []
-    parts = parts or [("", each) for each in value]
+    parts = [(json.dumps(name) + ": ", item) for name, item in value.items()] if isinstance(value, dict) else []
+    parts = parts or [("", item) for item in value]
     opening, closing = "{}" if isinstance(value, dict) else "[]"
     if len(parts) == 1 and isinstance(value, dict):
         name, only = parts[0]
-        return f"{opening}{name}{shown(only, indent, before + len(name) + 2)}{closing}"
+        return f"{opening}{name}{format_json(only, indent, before + len(name) + 2)}{closing}"
     deeper = indent + "  "
-    made = ",\n".join(f"{deeper}{name}{shown(each, deeper, len(deeper) + len(name) + 1)}" for name, each in parts)
-    return f"{opening}\n{made}\n{indent}{closing}"
+    result = ",\n".join(
+        f"{deeper}{name}{format_json(item, deeper, len(deeper) + len(name) + 1)}" for name, item in parts
+    )
+    return f"{opening}\n{result}\n{indent}{closing}"
 
 
 def wrapped(line: str) -> str:
@@ -120,42 +122,42 @@ def wrapped(line: str) -> str:
 
 def lasting(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: "..." if name in PASSING and each is not None else lasting(each) for name, each in value.items()}
-    return [lasting(each) for each in value] if isinstance(value, list) else value
+        return {name: "..." if name in PASSING and item is not None else lasting(item) for name, item in value.items()}
+    return [lasting(item) for item in value] if isinstance(value, list) else value
 
 
-def filled(value: Any) -> bool:
+def has_values(value: Any) -> bool:
     """Whether every list that was asked for has something in it, and some value is there."""
     if isinstance(value, list):
-        return bool(value) and all(filled(each) for each in value)
-    return all(filled(each) for each in value.values()) if isinstance(value, dict) else True
+        return bool(value) and all(has_values(item) for item in value)
+    return all(has_values(item) for item in value.values()) if isinstance(value, dict) else True
 
 
 def test_the_cookbook_has_twenty_questions() -> None:
     headings = re.findall(r"^## (\d+)\. ", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
-    assert headings == [str(each) for each in range(1, 21)]
+    assert headings == [str(number) for number in range(1, 21)]
     assert len(RECIPES) == 20
 
 
 @pytest.mark.parametrize("recipe", having())
 async def test_a_question_is_answered_as_the_page_shows(recipe: Recipe) -> None:
-    data = (await told(recipe)).data
-    assert filled(data)
+    data = (await run_recipe(recipe)).data
+    assert has_values(data)
     assert data
-    compare(recipe, "answer", shown(lasting(data)) + "\n")
+    compare(recipe, "answer", format_json(lasting(data)) + "\n")
 
 
 @pytest.mark.parametrize("recipe", having("plan"))
 async def test_a_question_has_the_plan_the_page_shows(recipe: Recipe) -> None:
-    plan = (await told(recipe, plan=True)).extensions["plan"]
-    compare(recipe, "plan", "".join(f"{wrapped(MILLISECONDS.sub('... ms', each))}\n" for each in plan["text"]))
+    plan = (await run_recipe(recipe, plan=True)).extensions["plan"]
+    compare(recipe, "plan", "".join(f"{wrapped(MILLISECONDS.sub('... ms', item))}\n" for item in plan["text"]))
 
 
 @pytest.mark.parametrize("recipe", having("extensions"))
 async def test_a_question_is_weighed_and_dated_as_the_page_shows(recipe: Recipe) -> None:
-    compare(recipe, "extensions", shown(lasting((await told(recipe)).extensions)) + "\n")
+    compare(recipe, "extensions", format_json(lasting((await run_recipe(recipe)).extensions)) + "\n")
 
 
 def test_the_document_the_page_names_is_its_question() -> None:
-    digest = hashlib.sha256(RECIPES[-1].asked.text.encode()).hexdigest()
+    digest = hashlib.sha256(RECIPES[-1].query.text.encode()).hexdigest()
     assert DIGEST.findall(PAGE.read_text(encoding="utf-8")) == [digest]

@@ -1,4 +1,4 @@
-"""What docs/introspecting.md shows, done: its database introspected, its file compared, its question asked."""
+"""Follow docs/introspecting.md: generate from its database, compare its file, and run its query."""
 
 import json
 import sqlite3
@@ -7,27 +7,27 @@ from pathlib import Path
 
 from onedoor.cli import main
 from tests.codegen.conftest import source_of
-from tests.codegen.houses import asked, house, introspected
+from tests.codegen.generated_company import build_engine, fetch_data, introspect
 from tests.docs.pages import ROOT, Block, blocks
 
 PAGE = ROOT / "docs/introspecting.md"
 
 
 def only(language: str) -> Block:
-    (found,) = blocks(PAGE, language)
-    return found
+    (block,) = blocks(PAGE, language)
+    return block
 
 
 async def test_the_files_are_those_shown_and_the_question_has_its_answer(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/shops.sqlite"
     with closing(sqlite3.connect(tmp_path / "shops.sqlite")) as connection:
         connection.executescript(only("sql").text)
-    introspected(url, tmp_path, "--allow", "sales", "--owner", "shop desk", source="shops")
+    introspect(url, tmp_path, "--allow", "sales", "--owner", "shop desk", source="shops")
     assert (tmp_path / "schema/shop.py").read_text(encoding="utf-8") == only("python").text
     source = await source_of(url)
-    found = await asked(house(tmp_path, source, "shops"), only("graphql").text)
+    data = await fetch_data(build_engine(tmp_path, source, "shops"), only("graphql").text)
     await source.close()
-    assert found == json.loads(only("json").text)
+    assert data == json.loads(only("json").text)
 
 
 def test_every_option_is_explained() -> None:
@@ -37,5 +37,5 @@ def test_every_option_is_explained() -> None:
         "--source", "--allow", "--owner", "--tables", "--key", "--strip", "--into", "--dry-run", "--only", "--given",
         "--base-url", "--header", "--host", "--private",
     }  # fmt: skip
-    assert all(f"| `{each}" in text for each in known)
-    assert {each for option in command.params for each in option.opts if each.startswith("--")} == known
+    assert all(f"| `{item}" in text for item in known)
+    assert {name for option in command.params for name in option.opts if name.startswith("--")} == known

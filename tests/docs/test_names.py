@@ -36,13 +36,13 @@ ENVIRONMENT = dict.fromkeys(
 @pytest.mark.parametrize("page", BY_PAGE)
 def test_a_named_file_is_there(page: Path) -> None:
     named = set(FILE.findall(page.read_text(encoding="utf-8"))) - ADDED
-    assert sorted(each for each in named if not (ROOT / each).exists()) == []
+    assert sorted(item for item in named if not (ROOT / item).exists()) == []
 
 
 @pytest.mark.parametrize("page", BY_PAGE)
 def test_a_link_leads_somewhere(page: Path) -> None:
     links = LINK.findall(page.read_text(encoding="utf-8"))
-    assert [each for each in links if not (page.parent / each).exists()] == []
+    assert [link for link in links if not (page.parent / link).exists()] == []
 
 
 @pytest.mark.parametrize("page", BY_PAGE)

@@ -1,4 +1,4 @@
-"""Every question of the docs: valid, and answered as the page says.
+"""Every query in the docs is valid, and is answered as the page says.
 
 A block's words are the groups that ask, and FORBIDDEN where a part is to be withheld.
 """
@@ -29,36 +29,36 @@ IN_BODY = re.compile(r" -d '(\{.*?\n\})'", re.DOTALL)
 
 def questions() -> Iterator[Block]:
     for page in PAGES:
-        yield from (each for each in blocks(page, "graphql") if not OTHER_SCHEMAS.intersection(each.words))
+        yield from (item for item in blocks(page, "graphql") if not OTHER_SCHEMAS.intersection(item.words))
         for block in blocks(page, "sh"):
             yield from (replace(block, text=text) for text in IN_SHELL.findall(block.text))
 
 
-QUESTIONS = [pytest.param(each, id=each.id) for each in questions()]
+QUESTIONS = [pytest.param(question, id=question.id) for question in questions()]
 READ = [
-    pytest.param(each, id=each.id)
-    for each in questions()
-    if not each.text.lstrip().startswith(("mutation", "subscription"))
+    pytest.param(question, id=question.id)
+    for question in questions()
+    if not question.text.lstrip().startswith(("mutation", "subscription"))
 ]
 """Queries are executed over rows in memory; mutations and subscriptions are checked against the schema alone."""
 
 
 @pytest.mark.parametrize("block", QUESTIONS)
 def test_a_question_is_valid(block: Block) -> None:
-    assert validate(house().schema, parse(block.text)) == []
+    assert validate(build_catalog().schema, parse(block.text)) == []
 
 
 @pytest.mark.parametrize("block", READ)
 async def test_a_question_is_answered_as_its_groups_may_see(block: Block) -> None:
-    codes = {fault.code for fault in (await asked(block)).errors}
+    codes = {fault.code for fault in (await run_question(block)).errors}
     assert codes == ({ErrorCode.FORBIDDEN} if "FORBIDDEN" in block.words else set())
 
 
 BODIES = [
-    pytest.param(text, id=each.id)
+    pytest.param(text, id=block.id)
     for page in PAGES
-    for each in blocks(page, "sh")
-    for text in IN_BODY.findall(each.text)
+    for block in blocks(page, "sh")
+    for text in IN_BODY.findall(block.text)
 ]
 
 
@@ -66,29 +66,30 @@ BODIES = [
 def test_a_change_sent_from_a_shell_is_valid_with_its_variables(text: str) -> None:
     body = json.loads(text)
     document = parse(body["query"])
-    assert validate(house().schema, document) == []
-    found = get_variable_values(house().schema, document.definitions[0].variable_definitions, body["variables"])
-    assert isinstance(found, VariableValues), found
+    assert validate(build_catalog().schema, document) == []
+    definitions = document.definitions[0].variable_definitions  # type: ignore[attr-defined]
+    variable_values = get_variable_values(build_catalog().schema, definitions, body["variables"])
+    assert isinstance(variable_values, VariableValues), variable_values
 
 
-@pytest.mark.parametrize("block", [each for each in QUESTIONS if each.id and "analyst.md" in each.id])
+@pytest.mark.parametrize("block", [question for question in QUESTIONS if question.id and "analyst.md" in question.id])
 async def test_a_question_of_the_cookbook_finds_rows(block: Block) -> None:
-    data: Any = (await asked(block)).data
+    data: Any = (await run_question(block)).data
     assert all(connection["nodes"] for connection in data.values())
 
 
 @cache
-def house() -> Catalog:
-    return acme.house()
+def build_catalog() -> Catalog:
+    return acme.build_catalog()
 
 
-async def asked(block: Block) -> ExecutionResult:
+async def run_question(block: Block) -> ExecutionResult:
     groups = GROUP_NAMES.intersection(block.words)
-    return await acme.ask(acme.opened(house()), block.text, *groups, variables=variables(block))
+    return await acme.ask(acme.open_engine(build_catalog()), block.text, *groups, variables=variables(block))
 
 
 def variables(block: Block) -> dict[str, Any]:
     """Those of the block that follows, where it holds some."""
-    after = [each for each in every(block.page) if each.line > block.line][:1]
-    found = [json.loads(each.text) for each in after if each.words == ("variables",)]
-    return found[0] if found else {}
+    after = [item for item in every(block.page) if item.line > block.line][:1]
+    results = [json.loads(item.text) for item in after if item.words == ("variables",)]
+    return results[0] if results else {}

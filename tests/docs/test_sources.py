@@ -1,4 +1,4 @@
-"""Every kind of source has a page, which shows how it is set; and every page is some source's."""
+"""Every kind of source has a page that shows its settings, and every page belongs to a source."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,4 +41,4 @@ def test_a_kind_is_shown_as_it_is_set(kind: str) -> None:
 
 
 def test_every_page_is_some_sources() -> None:
-    assert {each.name for each in FOLDER.glob("*.md")} <= {*OF_KIND.values(), *BESIDE}
+    assert {path.name for path in FOLDER.glob("*.md")} <= {*OF_KIND.values(), *BESIDE}

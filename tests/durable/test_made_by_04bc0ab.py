@@ -1,4 +1,4 @@
-"""What commit 04bc0ab left on a disk is read, and gone on with, by whatever this is now."""
+"""Everything that commit 04bc0ab left on a disk is read and continued by the present code."""
 
 import json
 import os
@@ -52,7 +52,7 @@ LATER = datetime(2026, 11, 2, 12, tzinfo=UTC)
 
 @cache
 def build_acme() -> Catalog:
-    return acme.house()
+    return acme.build_catalog()
 
 
 @pytest.fixture
@@ -63,9 +63,9 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def state(folder: Path) -> Iterator[MetadataDatabase]:
-    found = open_database(f"sqlite:///{folder}/state.sqlite", PEPPER, now=lambda: LATER)
-    yield found
-    found.close()
+    database = open_database(f"sqlite:///{folder}/state.sqlite", PEPPER, now=lambda: LATER)
+    yield database
+    database.close()
 
 
 @pytest.fixture
@@ -76,24 +76,24 @@ def world(state: MetadataDatabase, tmp_path: Path) -> Iterator[World]:
 
 
 def test_users_are_in_their_groups(state: MetadataDatabase) -> None:
-    found = {each.email: (each.id, each.last_name, each.groups) for each in users.list_users(state)}
+    results = {user.email: (user.id, user.last_name, user.groups) for user in users.list_users(state)}
     who = FACTS["people"]
-    assert found == {
+    assert results == {
         "ada@acme.example": (who["ada"], "Lovelace", ("audit", "everyone", "finance")),
         "Bob@acme.example": (who["bob"], "Böhm", ("everyone", "support")),
         "eve@acme.example": (who["eve"], "Noether", ("everyone",)),
     }
-    assert [each.deactivated_at is None for each in users.list_users(state)] == [True, True, False]
+    assert [user.deactivated_at is None for user in users.list_users(state)] == [True, True, False]
 
 
 async def test_keys_authenticate_whom_they_authenticated(state: MetadataDatabase) -> None:
     assert len(users.list_keys(state)) == 4
     known = open_authenticator(state, acme.GROUPS)
     try:
-        found = {name: await known.authenticate(text) for name, text in FACTS["keys"].items()}
+        results = {name: await known.authenticate(text) for name, text in FACTS["keys"].items()}
     finally:
         known.close()
-    assert {name: each and each.email for name, each in found.items()} == {
+    assert {name: result and result.email for name, result in results.items()} == {
         "ada": "ada@acme.example", "bob": "Bob@acme.example", "bob, rotated": None, "eve, deactivated": None,
     }  # fmt: skip
 
@@ -115,18 +115,18 @@ async def test_intents_have_the_states_they_had(world: World, name: str, came: s
     intent, taken = await ledger.find_intent(id), await ledger.load_attempts(id)
     assert intent is not None
     assert (intent.state, intent.person, intent.groups) == (came, "P1", ("everyone",))
-    assert [each.outcome for each in taken] == [StepOutcome(each) for each in outcomes.split()]
+    assert [item.outcome for item in taken] == [StepOutcome(part) for part in outcomes.split()]
 
 
 async def test_the_history_is_read(world: World) -> None:
-    found = await world.read_history("Account")
-    assert [(each["verb"], each["state"], each["row"]) for each in found] == [
+    history = await world.read_history("Account")
+    assert [(change["verb"], change["state"], change["row"]) for change in history] == [
         ("create", "DONE", "7"), ("update", "DONE", "7"), ("create", "UNDONE", "9"), ("delete", "DONE", "9"),
         ("create", "UNDONE", "10"), ("delete", "DONE", "10"), ("delete", "DONE", "7"),
     ]  # fmt: skip
-    assert found[0]["reason"] == "a new customer"
-    assert [each["name"] for each in await world.read_history("Account.values")][:3] == ["Ada", "Ada", "Ada L"]
-    assert [each.state for each in await world.context.ledger.read_history(HistoryQuery(type="Post"))] == [
+    assert history[0]["reason"] == "a new customer"
+    assert [change["name"] for change in await world.read_history("Account.values")][:3] == ["Ada", "Ada", "Ada L"]
+    assert [change.state for change in await world.context.ledger.read_history(HistoryQuery(type="Post"))] == [
         "DONE", "UNDONE", "DONE", "PARTLY", "DONE",
     ]  # fmt: skip
 
@@ -142,7 +142,9 @@ async def test_an_open_intent_is_recovered(world: World) -> None:
     intent = await world.context.ledger.find_intent(FACTS["intents"]["open"])
     assert intent is not None
     assert intent.state == "DONE"
-    assert [[one.type for one in each.changes] for each in world.records] == [["Account", "Entry", "Post", "Entry"]]
+    assert [[change.type for change in record.changes] for record in world.records] == [
+        ["Account", "Entry", "Post", "Entry"]
+    ]
 
 
 def jobs_of(state: MetadataDatabase) -> JobsConnector:
@@ -150,10 +152,12 @@ def jobs_of(state: MetadataDatabase) -> JobsConnector:
 
 
 async def test_jobs_are_listed(state: MetadataDatabase) -> None:
-    asked = ScanRequest(collection="job", columns=("id", "name", "state", "result", "done", "total", "reason", "error"))
-    found = {row[0]: row[1:] async for batch in jobs_of(state).scan(asked) for row in batch}
+    request = ScanRequest(
+        collection="job", columns=("id", "name", "state", "result", "done", "total", "reason", "error")
+    )
+    results = {row[0]: row[1:] async for batch in jobs_of(state).scan(request) for row in batch}
     failure = "it failed; where is in the log of who runs it"
-    assert {name: found[id] for name, id in FACTS["jobs"].items()} == {
+    assert {name: results[id] for name, id in FACTS["jobs"].items()} == {
         "succeeded": ("Walk", "SUCCEEDED", '{"steps":2,"sum":"1"}', 2.0, 2.0, "to walk", None),
         "said": ("Say", "SUCCEEDED", None, None, None, None, None),
         "failed": ("Crash", "FAILED", None, None, None, None, failure),
@@ -166,9 +170,9 @@ async def test_jobs_are_listed(state: MetadataDatabase) -> None:
 
 
 async def test_the_lines_of_jobs_are_read(state: MetadataDatabase) -> None:
-    asked = ScanRequest(collection="job_line", columns=("job_id", "kind", "text"))
-    found = [row async for batch in jobs_of(state).scan(asked) for row in batch]
-    assert (FACTS["jobs"]["said"], "LOG", "hello") in found
+    request = ScanRequest(collection="job_line", columns=("job_id", "kind", "text"))
+    rows = [row async for batch in jobs_of(state).scan(request) for row in batch]
+    assert (FACTS["jobs"]["said"], "LOG", "hello") in rows
 
 
 def test_declarations_have_the_versions_they_were_started_under(state: MetadataDatabase) -> None:
@@ -192,13 +196,13 @@ async def test_queued_jobs_are_run(folder: Path) -> None:
 
 def test_the_audit_log_is_verified_and_read(folder: Path) -> None:
     assert verify_folder(folder / "journal") == VerificationResult(files=1, records=11)
-    found = list(read_records(folder / "journal"))
-    assert [each["outcome"] for each in found] == [
+    results = list(read_records(folder / "journal"))
+    assert [result["outcome"] for result in results] == [
         "answered", "partial", "refused", "answered", "partial", "refused", "unauthenticated", "limited", "failed",
         "crashed", "cancelled",
     ]  # fmt: skip
-    assert found[1]["withheld"] == [{"field": "Customer.creditLimit", "reason": "Customer.creditLimit"}]
-    assert found[-1]["changes"] == [
+    assert results[1]["withheld"] == [{"field": "Customer.creditLimit", "reason": "Customer.creditLimit"}]
+    assert results[-1]["changes"] == [
         {"id": "C", "type": "Customer", "row": "r", "verb": "update", "state": "DONE", "before": "b", "after": None}
     ]
 
@@ -206,7 +210,7 @@ def test_the_audit_log_is_verified_and_read(folder: Path) -> None:
 async def test_the_audit_log_is_a_connector(folder: Path) -> None:
     source = AuditLogConnector(folder / "journal")
     columns = tuple(source.capabilities("requests").columns)
-    (batch,) = [each async for each in source.scan(ScanRequest(collection="requests", columns=columns))]
+    (batch,) = [item async for item in source.scan(ScanRequest(collection="requests", columns=columns))]
     assert dict(zip(columns, batch[-1], strict=True)) == {
         "id": "06BWTWASM6G00000000000000A", "time": datetime(2026, 11, 1, 12, 0, 10, tzinfo=UTC), "surface": "graphql",
         "outcome": "CANCELLED", "status": 200, "person_id": "P1", "key_id": "Key012345678",
@@ -221,29 +225,29 @@ async def test_the_audit_log_is_a_connector(folder: Path) -> None:
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[AuditLog]:
     (tmp_path / "journal").mkdir()
-    made = open_audit_log(tmp_path / "journal", LATER)
-    yield made
-    made.close()
+    audit_log = open_audit_log(tmp_path / "journal", LATER)
+    yield audit_log
+    audit_log.close()
 
 
 def build_executor(journal: AuditLog) -> AuditedExecutor:
     small = replace(build_acme(), version="04bc0ab", limits=Limits(first_max=10, first_default=5))
-    return AuditedExecutor(engine=acme.opened(small), audit_log=journal, redaction_key=b"a key of records")
+    return AuditedExecutor(engine=acme.open_engine(small), audit_log=journal, redaction_key=b"a key of records")
 
 
 async def test_an_export_goes_on_where_it_stopped(folder: Path, journal: AuditLog) -> None:
     store, executor = FolderExportStore(folder / "exports"), build_executor(journal)
     plan = store.load_plan("e1")
     assert plan is not None
-    assert [each.name for each in plan.omitted_columns] == ["creditLimit"]
+    assert [omitted_column.name for omitted_column in plan.omitted_columns] == ["creditLimit"]
     before = store.list_parts("e1", 1)
-    assert [(each.rows, each.is_last) for each in before] == [(20, False), (20, False)]
+    assert [(item.rows, item.is_last) for item in before] == [(20, False), (20, False)]
     request = ExportRequest(text=plan.request.text, operation="Q", format=Format.JSONL)
     assert await start_export(executor, store, acme.caller("support"), "e1", request) == plan
-    made = await run_export(ExportRun(executor=executor, store=store, host=build_host("support"), plan=plan))
+    summary = await run_export(ExportRun(executor=executor, store=store, host=build_host("support"), plan=plan))
     anew = await start_export(executor, store, acme.caller("support"), "e3", request)
     whole = await run_export(ExportRun(executor=executor, store=store, host=build_host("support"), plan=anew))
-    assert (made.state, made.rows) == (ExportState.DONE, whole.rows)
+    assert (summary.state, summary.rows) == (ExportState.DONE, whole.rows)
     assert store.list_parts("e1", 1)[:2] == before
     assert await body(store, "e1") == await body(store, "e3")
 
@@ -263,11 +267,11 @@ def test_a_cancelled_export_stays_cancelled(folder: Path) -> None:
 @pytest.mark.parametrize("name", CURSORS["asked"])
 async def test_a_cursor_goes_on_under_the_same_schema_version(name: str) -> None:
     asked = CURSORS["asked"][name]
-    engine = acme.opened(replace(build_acme(), version="fixed"))
-    told = await acme.ask(engine, asked["text"] % f', after: "{asked["fixed"]}"', *asked["groups"])
-    assert told.errors == []
-    assert told.data is not None
-    assert [each["id"] for each in told.data[asked["field"]]["nodes"]] == asked["next"]
+    engine = acme.open_engine(replace(build_acme(), version="fixed"))
+    result = await acme.ask(engine, asked["text"] % f', after: "{asked["fixed"]}"', *asked["groups"])
+    assert result.errors == []
+    assert result.data is not None
+    assert [node["id"] for node in result.data[asked["field"]]["nodes"]] == asked["next"]
 
 
 @pytest.mark.parametrize("name", CURSORS["asked"])
@@ -275,19 +279,23 @@ async def test_a_cursor_of_another_schema_version_ends_and_says_so(name: str) ->
     """What a schema's version stands for is another since, so that those of 04bc0ab end once."""
     asked = CURSORS["asked"][name]
     assert build_acme().version != CURSORS["version"]
-    told = await acme.ask(acme.opened(build_acme()), asked["text"] % f', after: "{asked["real"]}"', *asked["groups"])
-    assert [each.code for each in told.errors] == [ErrorCode.BAD_CURSOR]
-    assert told.data is None
+    result = await acme.ask(
+        acme.open_engine(build_acme()), asked["text"] % f', after: "{asked["real"]}"', *asked["groups"]
+    )
+    assert [error.code for error in result.errors] == [ErrorCode.BAD_CURSOR]
+    assert result.data is None
 
 
 async def test_an_export_of_another_schema_version_ends_and_says_so(folder: Path, journal: AuditLog) -> None:
     store = FolderExportStore(folder / "exports")
     plan = store.load_plan("e1")
     assert plan is not None
-    executor = AuditedExecutor(engine=acme.opened(build_acme()), audit_log=journal, redaction_key=b"a key of records")
-    made = await run_export(ExportRun(executor=executor, store=store, host=build_host("support"), plan=plan))
-    assert made.state is ExportState.FAILED
-    assert made.reason == "what can be asked has changed since the export began: start it again"
+    executor = AuditedExecutor(
+        engine=acme.open_engine(build_acme()), audit_log=journal, redaction_key=b"a key of records"
+    )
+    summary = await run_export(ExportRun(executor=executor, store=store, host=build_host("support"), plan=plan))
+    assert summary.state is ExportState.FAILED
+    assert summary.reason == "what can be asked has changed since the export began: start it again"
 
 
 @pytest.fixture
@@ -303,7 +311,7 @@ def company(tmp_path: Path) -> Path:
 def test_an_introspection_and_its_files_are_recognized(company: Path) -> None:
     before = load_manifest(company, "shop")
     assert encode_manifest(before) == build_manifest_path(company, "shop").read_text(encoding="utf-8")
-    assert [each.name for each in before.tables] == ["shop_customer", "shop_order", "shop_paid"]
+    assert [table.name for table in before.tables] == ["shop_customer", "shop_order", "shop_paid"]
     assert (before.wish.allow, before.wish.keys) == (
         ("everyone", "finance"),
         {"shop_paid": ("customer_id", "number")},
@@ -314,7 +322,7 @@ def test_an_introspection_and_its_files_are_recognized(company: Path) -> None:
     assert taken.manifest.tables == before.tables
 
 
-def told(number: int, collection: str, verb: ChangeKind, **more: Any) -> RowChange:
+def build_change(number: int, collection: str, verb: ChangeKind, **more: Any) -> RowChange:
     return RowChange(id=f"0BCDEFGHJKMNPQRSTVWXYZ0123-{number}", collection=collection, kind=verb, **more)
 
 
@@ -322,13 +330,15 @@ async def test_a_database_knows_what_was_changed_in_it(folder: Path) -> None:
     options = SqliteOptions(path=f"{folder}/marked.sqlite", writable=("customer",), versions={"customer": "version"})
     source = await connect(options)
     try:
-        made = [
-            await source.find_change(told(number, "customer", ChangeKind.UPDATE, key={"id": 1}, values={"name": "Cyd"}))
+        changes = [
+            await source.find_change(
+                build_change(number, "customer", ChangeKind.UPDATE, key={"id": 1}, values={"name": "Cyd"})
+            )
             for number in (1, 2, 3, 4)
         ]
     finally:
         await source.close()
-    assert [each and (each.before, each.after) for each in made] == [
+    assert [change and (change.before, change.after) for change in changes] == [
         (None, {"id": 1, "name": "Ada", "version": 1}),
         ({"id": 1, "name": "Ada", "version": 1}, {"id": 1, "name": "Bob", "version": 2}),
         None,
@@ -345,9 +355,10 @@ async def test_a_folder_knows_what_was_changed_in_it(tmp_path: Path) -> None:
     source = await folder_connected(FolderOptions(path=tmp_path, pattern="{name}", writable=True))
     key, values = {"id": "note.txt"}, {"text": "one"}
     try:
-        made = [
-            await source.find_change(told(each, "files", ChangeKind.PUT, key=key, values=values)) for each in (1, 2, 3)
+        changes = [
+            await source.find_change(build_change(number, "files", ChangeKind.PUT, key=key, values=values))
+            for number in (1, 2, 3)
         ]
     finally:
         await source.close()
-    assert [each is not None for each in made] == [True, True, False]
+    assert [change is not None for change in changes] == [True, True, False]

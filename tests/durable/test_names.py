@@ -316,8 +316,8 @@ def test_the_tables_of_the_metadata_database_and_their_columns(tmp_path: Path) -
 
 
 def test_the_revisions_of_the_metadata_database() -> None:
-    found = ScriptDirectory(str(MIGRATIONS_FOLDER)).walk_revisions()
-    assert [(each.revision, each.down_revision) for each in found] == [
+    revisions = ScriptDirectory(str(MIGRATIONS_FOLDER)).walk_revisions()
+    assert [(revision.revision, revision.down_revision) for revision in revisions] == [
         ("jobs", "events_0001"), ("events_0001", "changes_ledger"), ("changes_ledger", "0001"), ("0001", None),
     ]  # fmt: skip
 
@@ -327,11 +327,11 @@ def test_an_audit_record_is_written_under_these_keys() -> None:
 
 
 def test_an_audit_record_that_json_cannot_hold_is_written_under_the_same_keys() -> None:
-    made = AuditRecord(
+    record = AuditRecord(
         id=RECORD.id, time=RECORD.time, surface="graphql", outcome=AuditOutcome.PARTIAL, status=200,
         operation="\ud800", withheld=RECORD.withheld, sources=RECORD.sources, changes=RECORD.changes,
     )  # fmt: skip
-    assert to_line(made) == UNHOLDABLE_LINE
+    assert to_line(record) == UNHOLDABLE_LINE
 
 
 UNHOLDABLE_LINE = (
@@ -395,13 +395,13 @@ async def test_the_ledger_stores_its_rows_in_these_columns_and_reads_them_back(t
 
 
 def test_a_change_and_its_result_are_encoded_in_these_texts() -> None:
-    made = RowChange(
+    change = RowChange(
         id="I-1", collection="account", kind=ChangeKind.CREATE, key={"id": 7},
         values={"name": "Ada", "sum": Decimal("1.50")}, version="3",
     )  # fmt: skip
     packed = CHANGE_TEXT
-    assert encode_change(made) == packed
-    assert decode_change(packed, "I-1", "account", "create") == made
+    assert encode_change(change) == packed
+    assert decode_change(packed, "I-1", "account", "create") == change
     held = {"a": (1, ChangeKind.PUT), "b": AT, "c": AT.date(), "d": 2**64, "e": float("inf"), "f": None}
     assert encode_value(held) == PACKED_TEXT
     assert decode_value(encode_value(held)) == {**held, "a": (1, "put")}
@@ -444,8 +444,8 @@ def test_an_export_is_stored_in_files_of_these_names(tmp_path: Path) -> None:
     store.new_part_path("e1", 1).write_bytes(b"a")
     store.add_part("e1", PART, store.new_part_path("e1", 1))
     store.add_result("e1", EXPORT_RESULT)
-    found = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
-    assert found == ["e1/ended.json", "e1/range-0001/manifest.jsonl", "e1/range-0001/part-00002", "e1/stated.json"]
+    results = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
+    assert results == ["e1/ended.json", "e1/range-0001/manifest.jsonl", "e1/range-0001/part-00002", "e1/stated.json"]
     assert (PLAN_FILE, RESULT_FILE, MANIFEST_FILE, CLAIM_FILE, NEW_PART_FILE) == (
         "stated.json", "ended.json", "manifest.jsonl", "claim", "fresh",
     )  # fmt: skip
@@ -457,9 +457,9 @@ def test_an_introspection_is_stored_under_these_keys() -> None:
 
 
 def test_the_declarations_of_an_export_have_these_versions(tmp_path: Path) -> None:
-    jobs = {each.name: each for each in declare_export_jobs(FolderExportStore(tmp_path))}
+    jobs = {job.name: job for job in declare_export_jobs(FolderExportStore(tmp_path))}
     assert (EXPORT_JOB, SHARE_JOB) == ("Export", "ExportShare")
-    assert {name: compute_job_version(each) for name, each in jobs.items()} == {
+    assert {name: compute_job_version(job) for name, job in jobs.items()} == {
         "Export": "1e82de075b4a2546bc2dac47e19af033632cd3450aa808b9344946282962a96b",
         "ExportShare": "2c9bee9963639cfce18b70480750a6a1b78ef659583ca6e052bdd7302e536f0a",
     }
@@ -507,7 +507,7 @@ VALUES = [
 
 @pytest.mark.parametrize(("of", "values"), VALUES)
 def test_the_stored_values_of_enums(of: Iterable[StrEnum], values: list[str]) -> None:
-    assert [each.value for each in of] == values
+    assert [item.value for item in of] == values
 
 
 def test_the_markers_at_vendors_and_in_databases() -> None:
@@ -545,9 +545,9 @@ def test_the_bytes_of_a_cursor() -> None:
     where = {"name": {"eq": "Ada"}, "and": [{"since": {"gt": AT.date()}}, {"sum": {"in": [Decimal("1.50")]}}]}
     key = cursors.derive_cursor_key(b"a secret", "04bc0ab", "Query.customers", order, where)
     assert key.hex() == "71ed24e2dbfc42b0a1ebb19f546aa44caada5221a835131dc2c205ec16a77b66"
-    written = "SZftimYEDzcsbnowaaF3RVsiMS41MCIsIkFkYSIsN10"
-    assert cursors.encode_cursor((Decimal("1.50"), "Ada", 7), key) == written
-    assert cursors.decode_cursor(written, (ColumnType.DECIMAL, ColumnType.TEXT, ColumnType.INTEGER), key) == (
+    text = "SZftimYEDzcsbnowaaF3RVsiMS41MCIsIkFkYSIsN10"
+    assert cursors.encode_cursor((Decimal("1.50"), "Ada", 7), key) == text
+    assert cursors.decode_cursor(text, (ColumnType.DECIMAL, ColumnType.TEXT, ColumnType.INTEGER), key) == (
         Decimal("1.50"),
         "Ada",
         7,
@@ -721,7 +721,7 @@ SETTINGS = [
 @pytest.mark.parametrize(("section", "names"), SETTINGS)
 def test_the_names_of_settings(section: type, names: str) -> None:
     """The names are those of the fields, which is why these fields are never renamed."""
-    assert " ".join(sorted(each.name for each in fields(section))) == names
+    assert " ".join(sorted(field.name for field in fields(section))) == names
 
 
 def test_the_kinds_of_sources() -> None:

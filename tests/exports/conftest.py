@@ -23,7 +23,7 @@ from tests import acme
 
 NO_PAUSES = (0.0, 0.0, 0.0)
 
-FORMATS = [pytest.param(each, id=each.value) for each in Format]
+FORMATS = [pytest.param(item, id=item.value) for item in Format]
 
 
 @dataclass(slots=True)
@@ -109,8 +109,10 @@ def open_exporter(tmp_path: Path) -> Iterator[OpenExporter]:
         audit_log = open_audit_log(tmp_path / "journal", datetime.now(UTC))
         audit_logs.append(audit_log)
         sources = {**acme.sources(), **(connectors or {})}
-        catalog = acme.house(sources, limits or Limits(first_max=10, first_default=5))
-        executor = AuditedExecutor(engine=acme.opened(catalog), audit_log=audit_log, redaction_key=b"a key of records")
+        catalog = acme.build_catalog(sources, limits or Limits(first_max=10, first_default=5))
+        executor = AuditedExecutor(
+            engine=acme.open_engine(catalog), audit_log=audit_log, redaction_key=b"a key of records"
+        )
         return Exporter(
             executor=executor, store=FolderExportStore(tmp_path / "exports"), records_folder=tmp_path / "journal"
         )

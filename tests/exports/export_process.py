@@ -43,8 +43,8 @@ def table(rows: int) -> str:
 async def export(catalog: Catalog, folder: Path, id: str, format: Format, range_limits: RangeLimits) -> None:
     database = await connect(SqliteOptions(path=str(folder / "database.sqlite")))
     catalog = replace(catalog, connectors={**catalog.connectors, "internal": database})
-    journal = open_audit_log(folder / "journal", datetime.now(UTC))
-    executor = AuditedExecutor(engine=acme.opened(catalog), audit_log=journal, redaction_key=b"a key of records")
+    audit_log = open_audit_log(folder / "journal", datetime.now(UTC))
+    executor = AuditedExecutor(engine=acme.open_engine(catalog), audit_log=audit_log, redaction_key=b"a key of records")
     store = FolderExportStore(folder / "exports")
     plan = await start_export(
         executor, store, acme.caller("sales"), id, ExportRequest(text=TEXT, format=format), range_limits=range_limits
@@ -90,7 +90,7 @@ def wait(process: str) -> str:
 
 
 def main(folder: Path) -> None:
-    catalog = acme.house({"internal": MemoryConnector({})}, LIMITS)
+    catalog = acme.build_catalog({"internal": MemoryConnector({})}, LIMITS)
     print("ready", flush=True)
     for line in sys.stdin:
         word, *rest = line.split()

@@ -18,7 +18,7 @@ from onedoor.http.state import AppState
 from onedoor.storage.database import MetadataDatabase
 from tests import acme
 from tests.exports.conftest import Exporter, FakeHost
-from tests.http.conftest import Keys, keys, served, state
+from tests.http.conftest import Keys, keys, serve_app, state
 
 __all__ = ["keys", "state"]
 TEXT = "{ customers(first: 15) { nodes { id name } } }"
@@ -26,9 +26,9 @@ TEXT = "{ customers(first: 15) { nodes { id name } } }"
 
 async def test_whoever_started_an_export_downloads_its_file(exporter: Exporter) -> None:
     summary = await exporter.export(TEXT, Format.JSONL, "sales")
-    found = await open_download(exporter.executor, exporter.store, acme.caller("sales"), "e1", "export.jsonl")
-    assert found is not None
-    assert b"".join([each async for each in found.chunks]) == await exporter.read_file(summary)
+    download = await open_download(exporter.executor, exporter.store, acme.caller("sales"), "e1", "export.jsonl")
+    assert download is not None
+    assert b"".join([chunk async for chunk in download.chunks]) == await exporter.read_file(summary)
     record = exporter.records()[-1]
     assert (record["surface"], record["bytes"], record["outcome"]) == ("export", summary.files[0].bytes, "answered")
     assert record["fields"][:4] == ["Query.customers", "CustomerConnection.nodes", "Customer.id", "Customer.name"]
@@ -80,7 +80,7 @@ async def server(exporter: Exporter, state: MetadataDatabase, keys: Keys) -> Asy
     app.app_state = AppState(
         executor=exporter.executor,
         authenticator=known,
-        rate_limiter=RateLimiter(acme.UNCOUNTED),
+        rate_limiter=RateLimiter(acme.UNLIMITED_RATES),
         export_store=exporter.store,
     )
     caller = await known.authenticate(keys.of["sales"])
@@ -90,7 +90,7 @@ async def server(exporter: Exporter, state: MetadataDatabase, keys: Keys) -> Asy
     )
     await run_export(exporter.build_run(plan, FakeHost(lambda looks: caller)))
 
-    async with served(app) as port:
+    async with serve_app(app) as port:
         yield Server(url=f"http://127.0.0.1:{port}/exports", exporter=exporter, keys=keys.of)
     known.close()
 
@@ -127,9 +127,9 @@ async def test_a_refused_download_leaves_a_record(
     server: Server, path: str, who: str | None, method: str, status: int, outcome: str
 ) -> None:
     before = len(server.exporter.records())
-    found = await request(server, path, who, method)
+    response = await request(server, path, who, method)
     records = server.exporter.records()[before:]
-    assert (found[0], [(each["status"], each["outcome"]) for each in records]) == (status, [(status, outcome)])
+    assert (response[0], [(record["status"], record["outcome"]) for record in records]) == (status, [(status, outcome)])
 
 
 async def test_a_file_that_is_not_what_was_written_is_cut_off(server: Server) -> None:

@@ -49,15 +49,15 @@ def flat(node: Any) -> list[Any]:
     customer = node["customer"] or {"name": None, "accountManager": None}
     manager = customer["accountManager"] or {"hiredOn": None}
     items = [
-        {"quantity": each["quantity"], "unitPrice": each["unitPrice"], "product.name": each["product"]["name"]}
-        for each in node["items"]["nodes"]
+        {"quantity": item["quantity"], "unitPrice": item["unitPrice"], "product.name": item["product"]["name"]}
+        for item in node["items"]["nodes"]
     ]
     own = [node[name] for name in ("id", "status", "placedAt", "total", "note")]
     return [*own, customer["name"], manager["hiredOn"], items, node["items"]["totalCount"]]
 
 
 async def expected(exporter: Exporter) -> list[list[Any]]:
-    return [flat(each) for each in await read_pages(exporter, PAGED, *GROUPS, key="orders", limit=ROWS)]
+    return [flat(page) for page in await read_pages(exporter, PAGED, *GROUPS, key="orders", limit=ROWS)]
 
 
 async def test_csv_holds_what_replies_hold(exporter: Exporter) -> None:
@@ -65,7 +65,7 @@ async def test_csv_holds_what_replies_hold(exporter: Exporter) -> None:
     text = (await exporter.read_file(summary)).decode()
     head, *lines = csv.reader(io.StringIO(text, newline=""))
     assert tuple(head) == NAMES
-    assert lines == [[cell(each) for each in row] for row in await expected(exporter)]
+    assert lines == [[cell(item) for item in row] for row in await expected(exporter)]
 
 
 def cell(value: Any) -> str:
@@ -76,23 +76,23 @@ def cell(value: Any) -> str:
 
 async def test_jsonl_holds_what_replies_hold(exporter: Exporter) -> None:
     summary = await exporter.export(TEXT, Format.JSONL, *GROUPS)
-    rows = [orjson.loads(each) for each in (await exporter.read_file(summary)).splitlines()]
-    assert rows == [dict(zip(NAMES, each, strict=True)) for each in await expected(exporter)]
+    rows = [orjson.loads(line) for line in (await exporter.read_file(summary)).splitlines()]
+    assert rows == [dict(zip(NAMES, item, strict=True)) for item in await expected(exporter)]
 
 
 async def test_parquet_holds_what_replies_hold(exporter: Exporter, tmp_path: Path) -> None:
     summary = await exporter.export(TEXT, Format.PARQUET, *GROUPS)
-    found = pa.concat_tables([pq.read_table(each) for each in await exporter.save_files(summary, tmp_path)])
-    assert found.to_pylist() == await typed(exporter)
+    result = pa.concat_tables([pq.read_table(file) for file in await exporter.save_files(summary, tmp_path)])
+    assert result.to_pylist() == await typed(exporter)
 
 
 async def test_arrow_holds_what_replies_hold(exporter: Exporter, tmp_path: Path) -> None:
     summary = await exporter.export(TEXT, Format.ARROW, *GROUPS)
-    found = pa.concat_tables(
-        [pa.ipc.open_file(each).read_all() for each in await exporter.save_files(summary, tmp_path)]
+    result = pa.concat_tables(
+        [pa.ipc.open_file(file).read_all() for file in await exporter.save_files(summary, tmp_path)]
     )
-    assert found.to_pylist() == await typed(exporter)
-    assert [str(each.type).partition("<")[0] for each in found.schema] == [
+    assert result.to_pylist() == await typed(exporter)
+    assert [str(item.type).partition("<")[0] for item in result.schema] == [
         "string",
         "dictionary",
         "timestamp[us, tz=UTC]",
@@ -202,6 +202,6 @@ def test_a_nul_is_shown() -> None:
 
 
 def test_numbers_keep_their_minus() -> None:
-    shown = [formats.format_cells([each], column(scalar))[0] for scalar, each in (("Int", -1), ("Decimal", "-1.50"))]
+    shown = [formats.format_cells([item], column(scalar))[0] for scalar, item in (("Int", -1), ("Decimal", "-1.50"))]
     assert shown == [-1, "-1.50"]
     assert formats.format_cells(["-1"], column("ID")) == ["'-1"]

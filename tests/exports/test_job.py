@@ -31,7 +31,7 @@ async def open_exports(
 ) -> AsyncIterator[tuple[JobApplication, AuditedExecutor, FolderExportStore]]:
     store = FolderExportStore(folder / "exports")
     async with open_application(
-        folder, declare_export_jobs(store, range_limits=range_limits), build_catalog=acme.house
+        folder, declare_export_jobs(store, range_limits=range_limits), build_catalog=acme.build_catalog
     ) as app:
         job_executor = app.runtime.worker.runner.executor
         yield (
@@ -60,9 +60,9 @@ async def test_an_export_is_a_job(tmp_path: Path) -> None:
     async with open_exports(tmp_path) as (app, executor, store):
         caller = make_keyed_member(app, "sales")
         row = await run_job(app, caller, "{ customers(first: 120) { nodes { id creditLimit } } }")
-        found = await open_download(executor, store, caller, row["id"], "export.csv")
-        assert found is not None
-        body = b"".join([each async for each in found.chunks])
+        download = await open_download(executor, store, caller, row["id"], "export.csv")
+        assert download is not None
+        body = b"".join([chunk async for chunk in download.chunks])
     assert (row["state"], json.loads(row["result"])) == (
         "SUCCEEDED",
         {
@@ -88,9 +88,9 @@ async def test_workers_share_an_export_in_ranges(tmp_path: Path) -> None:
         row = await run_job(app, make_keyed_member(app, "sales"), "{ orders { nodes { id } } }", Format.JSONL)
         plan = store.load_plan(row["id"])
         assert plan is not None
-        parts = [part for each in plan.ranges for part in store.list_parts(plan.id, each.number)]
+        parts = [part for range_ in plan.ranges for part in store.list_parts(plan.id, range_.number)]
     assert (row["state"], json.loads(row["result"])["rows"], len(plan.ranges)) == ("SUCCEEDED", 2000, 5)
-    assert sum(each.rows for each in parts) == 2000
+    assert sum(item.rows for item in parts) == 2000
 
 
 def build_call(caller: Principal, **given: Any) -> ActionCall:

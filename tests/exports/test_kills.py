@@ -84,10 +84,10 @@ def ids(forker: ProcessForker, id: str) -> list[int]:
     summary = summarize_export(store, plan)
     assert (summary.state, len(summary.files)) == (ExportState.DONE, 1)
     folder = forker.folder / "exports" / id
-    parts = (folder / f"range-{each.range_number:04}" / f"part-{each.number:05}" for each in summary.files[0].parts)
-    head, *lines = b"".join(each.read_bytes() for each in parts).decode().splitlines()
+    parts = (folder / f"range-{part.range_number:04}" / f"part-{part.number:05}" for part in summary.files[0].parts)
+    head, *lines = b"".join(part.read_bytes() for part in parts).decode().splitlines()
     assert head == "id,status,total,note"
-    return [int(each.split(",")[0]) for each in lines]
+    return [int(line.split(",")[0]) for line in lines]
 
 
 def test_a_kill_before_any_durable_step_loses_no_row(forker: ProcessForker) -> None:
@@ -126,7 +126,7 @@ def test_two_processes_share_one_export(forker: ProcessForker) -> None:
     while (plan := store.load_plan("shared")) is None or not store.list_parts("shared", 2):
         time.sleep(0.01)
     os.kill(both[0], signal.SIGKILL)
-    assert [forker.wait(each) for each in both] == [-signal.SIGKILL, 0]
+    assert [forker.wait(item) for item in both] == [-signal.SIGKILL, 0]
     assert len(plan.ranges) == RangeLimits().ranges_max
     assert ids(forker, "shared") == list(range(1, ROWS + 1))
 

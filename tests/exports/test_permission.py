@@ -31,7 +31,7 @@ async def run(exporter: Exporter, host: FakeHost, text: str = TEXT, *groups: str
 
 
 def rows(exporter: Exporter) -> int:
-    return sum(each.rows for each in exporter.store.list_parts("e1", 1))
+    return sum(part.rows for part in exporter.store.list_parts("e1", 1))
 
 
 LOST_ACCESS = [
@@ -44,14 +44,14 @@ LOST_ACCESS = [
 ]
 
 
-@pytest.mark.parametrize(("after", "said"), LOST_ACCESS)
+@pytest.mark.parametrize(("after", "reason"), LOST_ACCESS)
 async def test_access_lost_in_the_middle_ends_the_export_within_a_part(
-    exporter: Exporter, after: Principal | None, said: str
+    exporter: Exporter, after: Principal | None, reason: str
 ) -> None:
     summary = await run(exporter, FakeHost(lambda looks: ALLOWED if looks <= 5 else after))
     assert (summary.state, summary.files, rows(exporter)) == (ExportState.REFUSED, (), 30)
-    assert any(each in (summary.reason or "") for each in said.split("|"))
-    shown = [each for each in exporter.records() if each["rows"] and each["groups"] != ["everyone", "sales"]]
+    assert any(part in (summary.reason or "") for part in reason.split("|"))
+    shown = [record for record in exporter.records() if record["rows"] and record["groups"] != ["everyone", "sales"]]
     assert shown == []
 
 
@@ -74,7 +74,7 @@ async def test_access_gained_in_the_middle_changes_no_column(exporter: Exporter)
         "{ customers(first: 35) { nodes { id creditLimit } } }",
     )
     lines = (await exporter.read_file(summary)).splitlines()
-    assert (summary.state, {each.count(b":") for each in lines}) == (ExportState.DONE, {1})
+    assert (summary.state, {line.count(b":") for line in lines}) == (ExportState.DONE, {1})
 
 
 async def test_a_cancelled_export_has_no_file(exporter: Exporter) -> None:
@@ -118,8 +118,8 @@ class Failing:
             raise ConnectorError("`internal` is away", self.code)
         if ask.collection == "orders" and (ask.limit or 0) > self.most:
             raise ConnectorError("so many rows are over a limit", ErrorCode.LIMIT_EXCEEDED)
-        async for each in self.of.scan(ask):
-            yield each
+        async for batch in self.of.scan(ask):
+            yield batch
 
     async def ping(self) -> None:
         return None
@@ -137,7 +137,7 @@ def failing(
 async def test_a_failed_page_is_requested_again(open_exporter: OpenExporter) -> None:
     exporter = failing(open_exporter, range(2, 5))
     summary = await run(exporter, build_host("sales"))
-    ids = [int(each.split(b'"')[3]) for each in (await exporter.read_file(summary)).splitlines()]
+    ids = [int(line.split(b'"')[3]) for line in (await exporter.read_file(summary)).splitlines()]
     assert (summary.state, ids) == (ExportState.DONE, list(range(1, 96)))
 
 
@@ -166,8 +166,8 @@ class _Half(Failing):
     async def scan(self, ask: ScanRequest) -> AsyncIterator[Sequence[Row]]:
         if ask.collection == "customer":
             raise ConnectorError("`internal` has no customers now")
-        async for each in self.of.scan(ask):
-            yield each
+        async for batch in self.of.scan(ask):
+            yield batch
 
 
 async def test_a_permanent_error_is_not_retried(open_exporter: OpenExporter) -> None:
@@ -208,7 +208,7 @@ async def test_a_torn_line_of_a_manifest_is_ignored(exporter: Exporter) -> None:
     with (place / "range-0001/manifest.jsonl").open("ab") as file:
         file.write(b'{"range":1,"number":3,"ro')
     summary = await run_export(exporter.build_run(plan, build_host("sales")))
-    ids = [int(each.split(b'"')[3]) for each in (await exporter.read_file(summary)).splitlines()]
+    ids = [int(line.split(b'"')[3]) for line in (await exporter.read_file(summary)).splitlines()]
     assert (summary.state, ids) == (ExportState.DONE, list(range(1, 96)))
 
 
@@ -219,4 +219,4 @@ async def test_old_exports_are_removed(exporter: Exporter) -> None:
     exporter.store.delete_before(datetime.now(UTC) - timedelta(days=1))
     assert exporter.store.load_plan("e1") is not None
     exporter.store.delete_before(datetime.now(UTC))
-    assert [each.name for each in exporter.store.folder.iterdir()] == ["notes"]
+    assert [path.name for path in exporter.store.folder.iterdir()] == ["notes"]

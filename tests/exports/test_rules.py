@@ -31,11 +31,11 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("text", "said"), REFUSED)
+@pytest.mark.parametrize(("text", "message"), REFUSED)
 async def test_a_query_that_is_not_one_list_is_refused_with_what_would_do(
-    exporter: Exporter, text: str, said: str
+    exporter: Exporter, text: str, message: str
 ) -> None:
-    with pytest.raises(RequestRejected, match=said):
+    with pytest.raises(RequestRejected, match=message):
         await exporter.start(text, Format.CSV, "sales")
     assert exporter.store.load_plan("e1") is None
 
@@ -65,9 +65,9 @@ TEXT = """
 """
 
 
-async def test_columns_are_response_keys_in_the_order_asked(exporter: Exporter) -> None:
+async def test_columns_are_response_keys_in_the_order_of_the_selection(exporter: Exporter) -> None:
     plan = await exporter.start(TEXT, Format.CSV, "sales")
-    assert [(each.name, each.scalar, [inner.name for inner in each.item_columns]) for each in plan.columns] == [
+    assert [(column.name, column.scalar, [inner.name for inner in column.item_columns]) for column in plan.columns] == [
         ("number", "ID", []),
         ("buyer.name", "String", []),
         ("buyer.manager.lastName", "String", []),
@@ -88,8 +88,8 @@ async def test_first_is_how_many_rows_there_are_at_all(exporter: Exporter) -> No
 
 
 async def test_after_is_where_it_begins(exporter: Exporter) -> None:
-    told = await acme.ask(exporter.engine, "{ orders(first: 9) { pageInfo { endCursor } } }", "sales")
-    after = told.data["orders"]["pageInfo"]["endCursor"]  # type: ignore[index]
+    result = await acme.ask(exporter.engine, "{ orders(first: 9) { pageInfo { endCursor } } }", "sales")
+    after = result.data["orders"]["pageInfo"]["endCursor"]  # type: ignore[index]
     summary = await exporter.export(
         "query A($c: String) { orders(after: $c, first: 2) { nodes { id } } }",
         Format.JSONL,
@@ -101,10 +101,10 @@ async def test_after_is_where_it_begins(exporter: Exporter) -> None:
 
 async def test_the_callers_own_order_is_kept(exporter: Exporter) -> None:
     text = "{ orders(first: 40, orderBy: [{status: DESC}, {total: ASC}]) { nodes { id } } }"
-    told = await acme.ask(acme.opened(acme.house()), text, "sales")
+    result = await acme.ask(acme.open_engine(acme.build_catalog()), text, "sales")
     summary = await exporter.export(text, Format.JSONL, "sales")
-    said = [f'{{"id":"{each["id"]}"}}' for each in told.data["orders"]["nodes"]]  # type: ignore[index]
-    assert (await exporter.read_file(summary)).decode().splitlines() == said
+    message = [f'{{"id":"{node["id"]}"}}' for node in result.data["orders"]["nodes"]]  # type: ignore[index]
+    assert (await exporter.read_file(summary)).decode().splitlines() == message
 
 
 async def test_a_denied_field_is_omitted_and_named(exporter: Exporter) -> None:
@@ -148,11 +148,12 @@ async def test_the_same_id_is_the_same_export(exporter: Exporter) -> None:
 
 async def test_each_page_leaves_one_record_of_its_own_surface(exporter: Exporter) -> None:
     summary = await exporter.export("{ orders(first: 25) { nodes { id } } }", Format.CSV, "sales")
-    told = [
-        (each["surface"], each["outcome"], each["person"], "Order.id" in each["fields"]) for each in exporter.records()
+    result = [
+        (record["surface"], record["outcome"], record["person"], "Order.id" in record["fields"])
+        for record in exporter.records()
     ]
-    asked = ("export", "answered", "P1", True)
-    assert (summary.rows, told) == (25, [("export", "answered", "P1", False), asked, asked, asked])
+    expected = ("export", "answered", "P1", True)
+    assert (summary.rows, result) == (25, [("export", "answered", "P1", False), expected, expected, expected])
 
 
 async def test_progress_is_reported_in_rows(exporter: Exporter) -> None:
@@ -166,7 +167,7 @@ async def test_a_list_of_several_types_has_the_columns_of_all(exporter: Exporter
     """A column is null in a row of another type."""
     text = "{ files(first: 30, orderBy: [{name: ASC}]) { nodes { name ... on S3File { in: path } __typename } } }"
     summary = await exporter.export(text, Format.JSONL, "sales")
-    told = await acme.ask(acme.opened(acme.house()), text, "sales")
-    rows = [orjson.loads(each) for each in (await exporter.read_file(summary)).splitlines()]
-    assert rows == [{"in": None, **each} for each in told.data["files"]["nodes"]]  # type: ignore[index]
-    assert {"in" in each for each in rows} == {True}
+    result = await acme.ask(acme.open_engine(acme.build_catalog()), text, "sales")
+    rows = [orjson.loads(line) for line in (await exporter.read_file(summary)).splitlines()]
+    assert rows == [{"in": None, **node} for node in result.data["files"]["nodes"]]  # type: ignore[index]
+    assert {"in" in row for row in rows} == {True}

@@ -28,10 +28,10 @@ CASES = sorted(folder.parent.name for folder in HERE.glob("*/query.graphql"))
 @cache
 def engine(*, promising: bool) -> QueryEngine:
     """Acme over sources that promise what the real ones do, or nothing; cursors outlive a change of the schema."""
-    sources = acme.sources() if promising else {name: nothing(each) for name, each in acme.sources().items()}
-    catalog = acme.house(sources)
+    sources = acme.sources() if promising else {name: nothing(source) for name, source in acme.sources().items()}
+    catalog = acme.build_catalog(sources)
     everything = {**catalog.connectors, "journal": AuditLogConnector(JOURNAL)}
-    return acme.opened(replace(catalog, connectors=everything, version="golden"))
+    return acme.open_engine(replace(catalog, connectors=everything, version="golden"))
 
 
 def nothing(source: MemoryConnector) -> MemoryConnector:
@@ -41,11 +41,11 @@ def nothing(source: MemoryConnector) -> MemoryConnector:
 async def execute_case(folder: Path, *, promising: bool) -> ExecutionResult:
     groups = (folder / "caller").read_text().split()
     query = (folder / "query.graphql").read_text()
-    variables, options = (read(folder / f"{name}.json") for name in ("variables", "options"))
+    variables, options = (read_json(folder / f"{name}.json") for name in ("variables", "options"))
     return await acme.ask(engine(promising=promising), query, *groups, variables=variables, **options)
 
 
-def read(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.exists() else {}
 
 
@@ -81,7 +81,7 @@ async def test_connectors_without_capabilities_give_the_same_reply(name: str) ->
 
 
 def test_every_folder_is_a_golden_query() -> None:
-    folders = {each.name for each in HERE.iterdir() if each.is_dir() and each.name != "__pycache__"}
+    folders = {path.name for path in HERE.iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert folders == {*CASES, JOURNAL.name}
 
 

@@ -1,4 +1,4 @@
-"""Habits of the house, as tests: who imports whom from outside, what loggers are called, what the locks hold."""
+"""The habits of the code, as tests: imports from outside, names of loggers, contents of the locks."""
 
 import ast
 import re
@@ -59,20 +59,20 @@ LATE = (
 def trees() -> dict[Path, ast.Module]:
     """Every file of the product, parsed."""
     paths = list(ROOT.glob("*.py"))
-    paths += [each for folder in folders() for each in folder.rglob("*.py") if "node_modules" not in each.parts]
+    paths += [path for folder in folders() for path in folder.rglob("*.py") if "node_modules" not in path.parts]
     return {path.relative_to(ROOT): ast.parse(path.read_text(encoding="utf-8")) for path in paths}
 
 
 def folders() -> list[Path]:
-    kept = (each for each in ROOT.iterdir() if each.is_dir() and each.name not in APART)
-    return [each for each in kept if not each.name.startswith(".") and any(each.glob("*.py"))]
+    paths = (path for path in ROOT.iterdir() if path.is_dir() and path.name not in APART)
+    return [path for path in paths if not path.name.startswith(".") and any(path.glob("*.py"))]
 
 
 def imports(tree: ast.Module) -> Iterator[str]:
     """The top-level names a file imports, wherever in it."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (each.name.partition(".")[0] for each in node.names)
+            yield from (name.name.partition(".")[0] for name in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.module.partition(".")[0]
 
@@ -94,7 +94,7 @@ def test_no_vendor_is_imported_before_a_source_of_its_kind_is_named() -> None:
 
 
 def test_no_installed_distribution_provides_a_name_of_ours() -> None:
-    ours = {path.stem for path in ROOT.glob("*.py")} | {each.name for each in folders()}
+    ours = {path.stem for path in ROOT.glob("*.py")} | {folder.name for folder in folders()}
     assert {"auth", "onedoor", "resolvers", "schema"} <= ours
     provided = {name: by for name, by in packages_distributions().items() if name in ours}
     assert {name: by for name, by in provided.items() if name not in ("auth", "onedoor") or by != ["onedoor"]} == {}
@@ -118,9 +118,9 @@ def loggers(tree: ast.Module) -> Iterator[str]:
             yield name.value if isinstance(name, ast.Constant) else ast.unparse(name)
 
 
-def test_every_logger_is_named_after_the_house() -> None:
+def test_every_logger_is_named_after_the_product() -> None:
     named = {(path, name) for path, tree in trees().items() for name in loggers(tree)}
-    assert {each for each in named if not re.fullmatch(r"onedoor(\.[a-z_]+)*", each[1])} == set()
+    assert {item for item in named if not re.fullmatch(r"onedoor(\.[a-z_]+)*", item[1])} == set()
     assert named != set()
 
 

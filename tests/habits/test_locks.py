@@ -1,4 +1,4 @@
-"""What is installed: names, versions and hashes, no addresses, nothing older than an advisory allows."""
+"""The locks name versions and hashes, no addresses, and nothing older than an advisory allows."""
 
 import itertools
 import re
@@ -27,12 +27,12 @@ LEAST = {
 
 
 def pins(lock: Path) -> dict[str, tuple[int, ...]]:
-    found = (PINNED.fullmatch(line) for line in lock.read_text().splitlines())
-    return {each[1]: tuple(map(int, re.findall(r"\d+", each[2]))) for each in found if each}
+    matches = (PINNED.fullmatch(line) for line in lock.read_text().splitlines())
+    return {match[1]: tuple(map(int, re.findall(r"\d+", match[2]))) for match in matches if match}
 
 
 def test_there_are_locks_and_what_they_were_made_of() -> None:
-    assert {each.stem for each in LOCKS} == {each.stem for each in LISTS} != set()
+    assert {lock.stem for lock in LOCKS} == {list_.stem for list_ in LISTS} != set()
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.stem)
@@ -46,7 +46,7 @@ def test_a_lock_holds_names_versions_and_hashes_and_nothing_else(lock: Path) -> 
 def test_everything_in_a_lock_has_a_hash(lock: Path) -> None:
     lines = lock.read_text().splitlines()
     followed = [after for line, after in itertools.pairwise(lines) if PINNED.fullmatch(line)]
-    assert (len(followed), [each for each in followed if not HASH.fullmatch(each)]) == (len(pins(lock)), [])
+    assert (len(followed), [item for item in followed if not HASH.fullmatch(item)]) == (len(pins(lock)), [])
 
 
 @pytest.mark.parametrize("path", [*LOCKS, *LISTS], ids=lambda path: path.name)
@@ -61,5 +61,5 @@ def test_nothing_is_older_than_an_advisory_allows(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["graphql-core", "strawberry-graphql", "h11"])
-def test_every_lock_names_what_every_door_stands_on(name: str) -> None:
+def test_every_lock_names_what_every_server_needs(name: str) -> None:
     assert [lock.stem for lock in LOCKS if name not in pins(lock)] == []

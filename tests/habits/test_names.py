@@ -1,4 +1,4 @@
-"""Names and sizes: one word for one idea, no private language, no file that is two things."""
+"""Names and sizes keep to the vocabulary: one word for one idea, and no file that is two things."""
 
 import ast
 import re
@@ -28,22 +28,26 @@ PRIVATE_WORDS = re.compile(
 @cache
 def trees() -> dict[Path, ast.Module]:
     """Every file of the product, parsed."""
-    paths = [path for package in ("auth", "onedoor") for path in (ROOT / package).rglob("*.py")]
+    return parse_files("auth", "onedoor")
+
+
+def parse_files(*folders: str) -> dict[Path, ast.Module]:
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     return {path.relative_to(ROOT): ast.parse(path.read_text(encoding="utf-8")) for path in paths}
 
 
 def top_level(*kinds: type[ast.stmt]) -> dict[str, set[Path]]:
     """By name without underscores in front, the files that define it at their top level."""
-    found: dict[str, set[Path]] = defaultdict(set)
+    result: dict[str, set[Path]] = defaultdict(set)
     for path, tree in trees().items():
         for node in tree.body:
             if isinstance(node, kinds):
-                found[node.name.lstrip("_")].add(path)  # type: ignore[attr-defined]
-    return found
+                result[node.name.lstrip("_")].add(path)  # type: ignore[attr-defined]
+    return result
 
 
 def docstrings() -> Iterator[tuple[Path, str]]:
-    for path, tree in trees().items():
+    for path, tree in {**trees(), **parse_files("benchmarks", "demo", "tests")}.items():
         for node in ast.walk(tree):
             if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
                 text = ast.get_docstring(node)

@@ -1,4 +1,4 @@
-"""The whole door over real HTTP: Acme in memory behind it, a real state with real keys, a real journal."""
+"""Run a server over real HTTP: Acme in memory, a real metadata database with real keys, a real audit log."""
 
 import asyncio
 import socket
@@ -54,21 +54,21 @@ class Keys:
 
 @pytest.fixture(scope="session")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MetadataDatabase]:
-    house = open_database(f"sqlite:///{tmp_path_factory.mktemp('state')}/state.sqlite", PEPPER)
-    yield house
-    house.close()
+    database = open_database(f"sqlite:///{tmp_path_factory.mktemp('state')}/state.sqlite", PEPPER)
+    yield database
+    database.close()
 
 
 @pytest.fixture(scope="session")
 def keys(state: MetadataDatabase) -> Keys:
     past = MetadataDatabase(engine=state.engine, pepper=state.pepper, now=lambda: datetime.now(UTC) - timedelta(days=2))
-    held = {name: issued(state, name, groups) for name, groups in PEOPLE.items()}
-    expired, revoked = issued(past, "expired", ("sales",), days=1), issued(state, "revoked", ("sales",))
+    held = {name: issue_key(state, name, groups) for name, groups in PEOPLE.items()}
+    expired, revoked = issue_key(past, "expired", ("sales",), days=1), issue_key(state, "revoked", ("sales",))
     users.revoke_key(state, revoked.id)
-    return Keys(of={name: each.text for name, each in held.items()}, expired=expired.text, revoked=revoked.text)
+    return Keys(of={name: item.text for name, item in held.items()}, expired=expired.text, revoked=revoked.text)
 
 
-def issued(state: MetadataDatabase, name: str, groups: Sequence[str], days: int = 90) -> users.IssuedKey:
+def issue_key(state: MetadataDatabase, name: str, groups: Sequence[str], days: int = 90) -> users.IssuedKey:
     email = f"{name}@acme.example"
     users.create_user(state, first_name=name.title(), last_name="Example", email=email)
     for group in groups:
@@ -77,7 +77,7 @@ def issued(state: MetadataDatabase, name: str, groups: Sequence[str], days: int 
 
 
 @dataclass(slots=True)
-class Odd:
+class HookedConnector:
     """A source that acts oddly before it answers; `began` and `cancelled` tell how far it came."""
 
     of: Connector
@@ -110,7 +110,7 @@ async def hang(ask: ScanRequest) -> None:
 
 
 @dataclass(slots=True)
-class Failing:
+class FailingDisk:
     """A disk that syncs until it is told to fail."""
 
     broken: bool = False
@@ -122,7 +122,7 @@ class Failing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class Response:
     """One reply, whole."""
 
     status: int
@@ -137,14 +137,14 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
-    """An open door: where it is, who may come in, and what it has on record."""
+class RunningServer:
+    """A running server: its port, the keys it accepts, and its audit records."""
 
     port: int
     session: aiohttp.ClientSession
     keys: Keys
     folder: Path
-    disk: Failing
+    disk: FailingDisk
     app_state: AppState
 
     @property
@@ -154,14 +154,14 @@ class Door:
     def records(self) -> list[Mapping[str, Any]]:
         return list(read_records(self.folder))
 
-    async def send(self, method: str = "POST", path: str = "/graphql", **rest: Any) -> Told:
+    async def send(self, method: str = "POST", path: str = "/graphql", **rest: Any) -> Response:
         async with self.session.request(method, self.url + path, **rest) as reply:
             raw = await reply.read()
             is_json = "json" in reply.headers.get("content-type", "") and raw
             body = await reply.json(content_type=None) if is_json else None
-            return Told(status=reply.status, body=body, raw=raw, headers=reply.headers)
+            return Response(status=reply.status, body=body, raw=raw, headers=reply.headers)
 
-    async def ask(self, query: str, who: str | None = "sales", **rest: Any) -> Told:
+    async def ask(self, query: str, who: str | None = "sales", **rest: Any) -> Response:
         """As someone of PEOPLE, or without a key; `rest` goes beside the query."""
         return await self.send(json={"query": query, **rest}, headers=self.bearer(who))
 
@@ -169,61 +169,70 @@ class Door:
         return {"accept": GRAPHQL, **({"authorization": f"Bearer {self.keys.of[who]}"} if who else {})}
 
 
-Opening = Callable[..., Any]
+OpenServer = Callable[..., Any]
 
 
 @pytest.fixture
-async def opening(state: MetadataDatabase, keys: Keys, tmp_path: Path) -> AsyncIterator[Opening]:
-    """Opens doors: over Acme, or the sources given in place of some of its own."""
+async def open_server(state: MetadataDatabase, keys: Keys, tmp_path: Path) -> AsyncIterator[OpenServer]:
+    """Start servers over Acme, with the given connectors in place of some of its own."""
     async with AsyncExitStack() as stack:
 
-        async def open_door(
+        async def start(
             odd: Mapping[str, Connector] | None = None,
             limits: Limits | None = None,
             known: Authenticator | None = None,
-            counted: Limits = acme.UNCOUNTED,
+            rate_limits: Limits = acme.UNLIMITED_RATES,
             documents: PersistedDocuments | None = None,
             cache: RowCache | None = None,
-        ) -> Door:
-            disk = Failing()
-            journal = open_audit_log(tmp_path, datetime.now(UTC), disk=DiskOps(sync=disk.sync))
-            stack.callback(journal.close)
-            judge = known or open_authenticator(state, acme.GROUPS)
-            stack.callback(judge.close)
+        ) -> RunningServer:
+            disk = FailingDisk()
+            audit_log = open_audit_log(tmp_path, datetime.now(UTC), disk=DiskOps(sync=disk.sync))
+            stack.callback(audit_log.close)
+            authenticator = known or open_authenticator(state, acme.GROUPS)
+            stack.callback(authenticator.close)
             sources = {**acme.sources(), **(odd or {})}
-            inside = {**built().connectors, **sources, "journal": AuditLogConnector(tmp_path)}
-            within = limits or Limits()
-            house = replace(built(), connectors=inside, limits=within, open_spill_table=SpillTableFactory(within))
-            desk = replace(acme.opened(house), cache=cache)
+            inside = {**build_catalog().connectors, **sources, "journal": AuditLogConnector(tmp_path)}
+            limits_or_default = limits or Limits()
+            catalog = replace(
+                build_catalog(),
+                connectors=inside,
+                limits=limits_or_default,
+                open_spill_table=SpillTableFactory(limits_or_default),
+            )
+            engine = replace(acme.open_engine(catalog), cache=cache)
             app = App(None, None)  # type: ignore[arg-type]
             app.app_state = AppState(
-                executor=AuditedExecutor(engine=desk, audit_log=journal, redaction_key=derive_redaction_key(PEPPER)),
-                authenticator=judge,
-                rate_limiter=RateLimiter(counted),
+                executor=AuditedExecutor(
+                    engine=engine, audit_log=audit_log, redaction_key=derive_redaction_key(PEPPER)
+                ),
+                authenticator=authenticator,
+                rate_limiter=RateLimiter(rate_limits),
                 documents=documents or PersistedDocuments(),
                 health=HealthCheck(sources),
                 export_store=FolderExportStore(tmp_path / "exports"),
             )
-            port = await stack.enter_async_context(served(app))
+            port = await stack.enter_async_context(serve_app(app))
             session = await stack.enter_async_context(aiohttp.ClientSession())
-            return Door(port=port, session=session, keys=keys, folder=tmp_path, disk=disk, app_state=app.app_state)
+            return RunningServer(
+                port=port, session=session, keys=keys, folder=tmp_path, disk=disk, app_state=app.app_state
+            )
 
-        yield open_door
+        yield start
 
 
 @pytest.fixture
-async def door(opening: Opening) -> Door:
-    made: Door = await opening()
-    return made
+async def server(open_server: OpenServer) -> RunningServer:
+    result: RunningServer = await open_server()
+    return result
 
 
 @cache
-def built() -> Catalog:
-    return acme.house()
+def build_catalog() -> Catalog:
+    return acme.build_catalog()
 
 
 @asynccontextmanager
-async def served(app: Any) -> AsyncIterator[int]:
+async def serve_app(app: Any) -> AsyncIterator[int]:
     """The app on a free port of the loopback, until left."""
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
@@ -246,7 +255,7 @@ async def served(app: Any) -> AsyncIterator[int]:
         await server.shutdown(sockets=[listening])
 
 
-async def until(true: Callable[[], bool], seconds: float = 5.0) -> None:
+async def wait_until(true: Callable[[], bool], seconds: float = 5.0) -> None:
     """Returns once it is so; fails at the deadline."""
     async with asyncio.timeout(seconds):
         for _ in count():
@@ -255,8 +264,8 @@ async def until(true: Callable[[], bool], seconds: float = 5.0) -> None:
             await asyncio.sleep(0.005)
 
 
-async def spoken(port: int, octets: bytes) -> bytes:
-    """What the door says to these bytes, as they stand, until it or we hang up."""
+async def exchange_bytes(port: int, octets: bytes) -> bytes:
+    """Send these bytes as they stand, and return the whole response."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(octets)

@@ -1,4 +1,4 @@
-"""A body that comes in very many parts."""
+"""Read a body that comes in very many parts."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A client that leaves as its work ends."""
+"""Handle a client that disconnects as its work ends."""
 
 import asyncio
 from typing import Any

@@ -1,14 +1,14 @@
-"""What needs no key: /health, and that there is nothing elsewhere."""
+"""Serve /health without a key, and nothing elsewhere."""
 
 import pytest
 
 from onedoor.errors import ConnectorError
 from onedoor.spi.scan import ScanRequest
 from tests import acme
-from tests.http.conftest import Door, Odd, Opening, hang
+from tests.http.conftest import HookedConnector, OpenServer, RunningServer, hang
 
 
-async def away(ask: ScanRequest) -> None:
+async def raise_unavailable(ask: ScanRequest) -> None:
     raise ConnectorError("`slack` is away: secret detail")
 
 
@@ -17,13 +17,15 @@ async def broken(ask: ScanRequest) -> None:
 
 
 async def test_health_says_alive_ready_and_each_source_up_or_down_and_nothing_more(
-    opening: Opening, monkeypatch: pytest.MonkeyPatch
+    open_server: OpenServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("onedoor.http.health.PING_SECONDS", 0.02)
-    acts = {"slack": away, "s3": broken, "snowflake": hang}
-    door: Door = await opening({name: Odd(acme.sources()[name], act) for name, act in acts.items()})
-    told = await door.send("GET", "/health")
-    assert (told.status, told.body) == (
+    acts = {"slack": raise_unavailable, "s3": broken, "snowflake": hang}
+    server: RunningServer = await open_server(
+        {name: HookedConnector(acme.sources()[name], act) for name, act in acts.items()}
+    )
+    response = await server.send("GET", "/health")
+    assert (response.status, response.body) == (
         200,
         {
             "alive": True,
@@ -33,13 +35,13 @@ async def test_health_says_alive_ready_and_each_source_up_or_down_and_nothing_mo
     )
 
 
-async def test_health_is_not_on_record(door: Door) -> None:
-    await door.send("GET", "/health")
-    assert door.records() == []
+async def test_health_is_not_on_record(server: RunningServer) -> None:
+    await server.send("GET", "/health")
+    assert server.records() == []
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
 @pytest.mark.parametrize("path", ["/", "/graph", "/healthz", "/graphql/x", "/docs", "/openapi.json", "/favicon.ico"])
-async def test_elsewhere_there_is_nothing(door: Door, method: str, path: str) -> None:
-    told = await door.send(method, path, headers=door.bearer("sales"))
-    assert (told.status, told.code, door.records()) == (404, "BAD_REQUEST", [])
+async def test_elsewhere_there_is_nothing(server: RunningServer, method: str, path: str) -> None:
+    response = await server.send(method, path, headers=server.bearer("sales"))
+    assert (response.status, response.code, server.records()) == (404, "BAD_REQUEST", [])

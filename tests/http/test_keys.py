@@ -1,4 +1,4 @@
-"""A key comes in one of two headers; all that does not open the door looks alike."""
+"""A key comes in one of two headers; every invalid one gets the same reply."""
 
 import secrets
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import pytest
 from auth.api_keys import KEY_RANDOM_BYTES, ApiKey, format_key, mint_key, parse_key
 from auth.authentication import Authenticator
 from onedoor.storage.database import MetadataDatabaseUnavailable
-from tests.http.conftest import GRAPHQL, Door, Keys, Opening
+from tests.http.conftest import GRAPHQL, Keys, OpenServer, RunningServer
 
 ME = "{ me { email } }"
 HER = {"me": {"email": "sales@acme.example"}}
@@ -32,9 +32,9 @@ OPENING = [
 
 
 @pytest.mark.parametrize("headers", OPENING)
-async def test_a_key_opens_the_door_in_either_header(door: Door, headers: Headers) -> None:
-    told = await door.send(json={"query": ME}, headers=headers(door.keys))
-    assert (told.status, told.body) == (200, {"data": HER})
+async def test_a_key_is_accepted_in_either_header(server: RunningServer, headers: Headers) -> None:
+    response = await server.send(json={"query": ME}, headers=headers(server.keys))
+    assert (response.status, response.body) == (200, {"data": HER})
 
 
 def changed(key: str) -> str:
@@ -85,29 +85,29 @@ SAME = b'{"errors":[{"message":"no valid key came with the request, send `Author
 
 
 @pytest.mark.parametrize("headers", SHUT)
-async def test_whatever_does_not_open_the_door_is_told_the_same_bytes(door: Door, headers: Headers) -> None:
-    told = await door.send(json={"query": ME}, headers=[*headers(door.keys), ("accept", GRAPHQL)])
+async def test_every_invalid_key_gets_the_same_bytes(server: RunningServer, headers: Headers) -> None:
+    response = await server.send(json={"query": ME}, headers=[*headers(server.keys), ("accept", GRAPHQL)])
     varying = ("date", "x-request-id")
-    kept = {name.lower(): value for name, value in told.headers.items() if name.lower() not in varying}
-    assert (told.status, told.raw, kept) == (
+    fixed_headers = {name.lower(): value for name, value in response.headers.items() if name.lower() not in varying}
+    assert (response.status, response.raw, fixed_headers) == (
         401,
         SAME,
         {
             "content-type": f"{GRAPHQL}; charset=utf-8",
             "content-length": str(len(SAME)),
             "cache-control": "private, no-store",
-            "vary": told.headers["vary"],
+            "vary": response.headers["vary"],
             "x-content-type-options": "nosniff",
             "www-authenticate": "Bearer",
-            **({"server": told.headers["server"]} if "server" in told.headers else {}),
+            **({"server": response.headers["server"]} if "server" in response.headers else {}),
         },
     )
 
 
 @pytest.mark.parametrize("headers", SHUT)
-async def test_and_leaves_one_record_that_names_nobody(door: Door, headers: Headers) -> None:
-    await door.send(json={"query": ME}, headers=headers(door.keys))
-    (record,) = door.records()
+async def test_an_invalid_key_leaves_one_record_that_names_nobody(server: RunningServer, headers: Headers) -> None:
+    await server.send(json={"query": ME}, headers=headers(server.keys))
+    (record,) = server.records()
     assert {name: record[name] for name in ("outcome", "status", "person", "key_id", "groups", "text", "fields")} == {
         "outcome": "unauthenticated",
         "status": 401,
@@ -121,36 +121,41 @@ async def test_and_leaves_one_record_that_names_nobody(door: Door, headers: Head
 
 @pytest.mark.parametrize("name", ["key", "api_key", "apikey", "access_token", "token", "authorization", "x-api-key"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_a_key_in_the_address_is_no_key(door: Door, method: str, name: str) -> None:
-    path = f"/graphql?query=%7B__typename%7D&{name}={sales(door.keys)}"
-    body = {} if method == "GET" else {"json": {"query": ME, name: sales(door.keys)}}
-    told = await door.send(method, path, **body)
-    assert (told.status, sales(door.keys).encode() in journal(door)) == (401, False)
+async def test_a_key_in_the_address_is_no_key(server: RunningServer, method: str, name: str) -> None:
+    path = f"/graphql?query=%7B__typename%7D&{name}={sales(server.keys)}"
+    body = {} if method == "GET" else {"json": {"query": ME, name: sales(server.keys)}}
+    response = await server.send(method, path, **body)
+    assert (response.status, sales(server.keys).encode() in read_audit_bytes(server)) == (401, False)
 
 
-async def test_people_see_what_they_may_and_know_who_they_are(door: Door) -> None:
+async def test_people_see_what_they_may_and_know_who_they_are(server: RunningServer) -> None:
     text = "{ me { email groups key { id } } customer(id: 1) { name creditLimit } }"
-    told = {who: (await door.ask(text, who)).body["data"] for who in ("sales", "finance", "nobody")}
-    shown = {who: (each["me"]["groups"], each["customer"]) for who, each in told.items()}
+    result = {who: (await server.ask(text, who)).body["data"] for who in ("sales", "finance", "nobody")}
+    shown = {who: (item["me"]["groups"], item["customer"]) for who, item in result.items()}
     name = "Tramontana Interiors Inc."
     assert shown == {
         "sales": (["everyone", "sales"], {"name": name, "creditLimit": None}),
         "finance": (["everyone", "finance"], {"name": name, "creditLimit": "77500.00"}),
         "nobody": (["everyone"], None),
     }
-    assert {each["me"]["key"]["id"] for each in told.values()} == {
-        door.keys.of[who].split("_")[1] for who in ("sales", "finance", "nobody")
+    assert {item["me"]["key"]["id"] for item in result.values()} == {
+        server.keys.of[who].split("_")[1] for who in ("sales", "finance", "nobody")
     }
 
 
-async def test_where_keys_cannot_be_checked_nobody_comes_in_and_it_is_on_record(opening: Opening) -> None:
+async def test_where_keys_cannot_be_checked_nobody_comes_in_and_it_is_on_record(open_server: OpenServer) -> None:
     def silent(key_id: str) -> None:
         raise MetadataDatabaseUnavailable("the state does not answer")
 
     known = Authenticator(look_up=silent, compute_digest=lambda secret: bytes(32), now=lambda: None)  # type: ignore[arg-type, return-value]
-    door: Door = await opening(known=known)
-    told = await door.ask(ME)
-    assert (told.status, told.code, told.headers["retry-after"], [each["outcome"] for each in door.records()]) == (
+    server: RunningServer = await open_server(known=known)
+    result = await server.ask(ME)
+    assert (
+        result.status,
+        result.code,
+        result.headers["retry-after"],
+        [record["outcome"] for record in server.records()],
+    ) == (
         503,
         "INTERNAL",
         "1",
@@ -158,5 +163,5 @@ async def test_where_keys_cannot_be_checked_nobody_comes_in_and_it_is_on_record(
     )
 
 
-def journal(door: Door) -> bytes:
-    return b"".join(path.read_bytes() for path in door.folder.iterdir())
+def read_audit_bytes(server: RunningServer) -> bytes:
+    return b"".join(path.read_bytes() for path in server.folder.iterdir())

@@ -1,4 +1,4 @@
-"""Documents run by their digest: trusted ones, and those that clients register by asking."""
+"""Run documents by their digest: trusted ones, and those that clients register."""
 
 import json
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from onedoor.http.persisted_documents import (
 from onedoor.model.catalog import Limits
 from onedoor.schema.builder import build_schema_and_policy
 from onedoor.schema.builtin import me
-from tests.http.conftest import Door, Opening, Told
+from tests.http.conftest import OpenServer, Response, RunningServer
 
 ME = "query Me { me { firstName } }"
 NAMES = "query Names($first: Int) { customers(first: $first) { nodes { name } } }"
@@ -33,63 +33,67 @@ OTHER = "query Other { me { lastName } }"
 
 
 def folder(at: Path, *texts: str) -> Path:
-    made = at / "documents"
-    made.mkdir(exist_ok=True)
+    documents = at / "documents"
+    documents.mkdir(exist_ok=True)
     for text in texts:
-        (made / f"{hash_document(text)}{DOCUMENT_SUFFIX}").write_text(text)
-    return made
+        (documents / f"{hash_document(text)}{DOCUMENT_SUFFIX}").write_text(text)
+    return documents
 
 
 def persisted(text: str, **more: Any) -> Mapping[str, Any]:
     return {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": hash_document(text)}}, **more}
 
 
-async def post(door: Door, **body: Any) -> Told:
-    return await door.send(json=body, headers=door.bearer("sales"))
+async def post(server: RunningServer, **body: Any) -> Response:
+    return await server.send(json=body, headers=server.bearer("sales"))
 
 
-async def get(door: Door, **given: Any) -> Told:
-    query = {name: each if isinstance(each, str) else json.dumps(each) for name, each in given.items()}
-    return await door.send("GET", f"/graphql?{urlencode(query)}", headers=door.bearer("sales"))
+async def get(server: RunningServer, **given: Any) -> Response:
+    query = {name: item if isinstance(item, str) else json.dumps(item) for name, item in given.items()}
+    return await server.send("GET", f"/graphql?{urlencode(query)}", headers=server.bearer("sales"))
 
 
 @pytest.mark.parametrize("send", [post, get])
-async def test_a_trusted_document_runs_by_its_digest(opening: Opening, tmp_path: Path, send: Any) -> None:
-    door = await opening(
+async def test_a_trusted_document_runs_by_its_digest(open_server: OpenServer, tmp_path: Path, send: Any) -> None:
+    server = await open_server(
         documents=open_persisted_documents(PersistedDocumentSettings(folder=folder(tmp_path, ME, NAMES)))
     )
-    me = await send(door, documentId=TRUSTED)
-    names = await send(door, documentId="sha256:" + hash_document(NAMES), variables={"first": 1})
+    me = await send(server, documentId=TRUSTED)
+    names = await send(server, documentId="sha256:" + hash_document(NAMES), variables={"first": 1})
     assert (me.body, len(names.body["data"]["customers"]["nodes"])) == ({"data": ADA}, 1)
 
 
-async def test_its_record_names_the_digest(opening: Opening, tmp_path: Path) -> None:
-    door = await opening(documents=open_persisted_documents(PersistedDocumentSettings(folder=folder(tmp_path, ME))))
-    await post(door, documentId=TRUSTED)
-    await post(door, query=ME)
-    assert [(each["document"], each["operation"]) for each in door.records()] == [(TRUSTED, "Me"), (None, "Me")]
+async def test_its_record_names_the_digest(open_server: OpenServer, tmp_path: Path) -> None:
+    server = await open_server(
+        documents=open_persisted_documents(PersistedDocumentSettings(folder=folder(tmp_path, ME)))
+    )
+    await post(server, documentId=TRUSTED)
+    await post(server, query=ME)
+    assert [(record["document"], record["operation"]) for record in server.records()] == [(TRUSTED, "Me"), (None, "Me")]
 
 
-async def test_one_registered_while_the_door_is_open_is_found(opening: Opening, tmp_path: Path) -> None:
-    door = await opening(documents=open_persisted_documents(PersistedDocumentSettings(folder=folder(tmp_path))))
-    before = await post(door, documentId=TRUSTED)
+async def test_a_document_registered_while_the_server_runs_is_found(open_server: OpenServer, tmp_path: Path) -> None:
+    server = await open_server(documents=open_persisted_documents(PersistedDocumentSettings(folder=folder(tmp_path))))
+    before = await post(server, documentId=TRUSTED)
     folder(tmp_path, ME)
-    assert (before.code, (await post(door, documentId=TRUSTED)).body) == ("DOCUMENT_UNKNOWN", {"data": ADA})
+    assert (before.code, (await post(server, documentId=TRUSTED)).body) == ("DOCUMENT_UNKNOWN", {"data": ADA})
 
 
 @pytest.mark.parametrize(
     "name", ["sha256:" + "0" * 64, "../" + hash_document(ME), "x" * 5000, "sha256:", hash_document(ME).upper()]
 )
-async def test_what_is_not_registered_is_not_known(opening: Opening, tmp_path: Path, name: str) -> None:
-    door = await opening(documents=open_persisted_documents(PersistedDocumentSettings(folder=folder(tmp_path, ME))))
-    told = await post(door, documentId=name)
-    assert (told.status, told.code) == (400, "DOCUMENT_UNKNOWN")
+async def test_what_is_not_registered_is_not_known(open_server: OpenServer, tmp_path: Path, name: str) -> None:
+    server = await open_server(
+        documents=open_persisted_documents(PersistedDocumentSettings(folder=folder(tmp_path, ME)))
+    )
+    response = await post(server, documentId=name)
+    assert (response.status, response.code) == (400, "DOCUMENT_UNKNOWN")
 
 
-async def test_a_file_that_was_changed_is_not_run(opening: Opening, tmp_path: Path) -> None:
-    door = await opening(documents=open_persisted_documents(PersistedDocumentSettings(folder=folder(tmp_path))))
+async def test_a_file_that_was_changed_is_not_run(open_server: OpenServer, tmp_path: Path) -> None:
+    server = await open_server(documents=open_persisted_documents(PersistedDocumentSettings(folder=folder(tmp_path))))
     (tmp_path / "documents" / f"{hash_document(ME)}{DOCUMENT_SUFFIX}").write_text(NAMES)
-    assert (await post(door, documentId=TRUSTED)).code == "DOCUMENT_UNKNOWN"
+    assert (await post(server, documentId=TRUSTED)).code == "DOCUMENT_UNKNOWN"
 
 
 MANIFESTS = {
@@ -102,17 +106,23 @@ MANIFESTS = {
 }
 
 
-@pytest.mark.parametrize("written", MANIFESTS.values(), ids=MANIFESTS)
-async def test_a_manifest_is_run_by_its_ids_and_by_digest(opening: Opening, tmp_path: Path, written: Any) -> None:
+@pytest.mark.parametrize("manifest", MANIFESTS.values(), ids=MANIFESTS)
+async def test_a_manifest_is_run_by_its_ids_and_by_digest(
+    open_server: OpenServer, tmp_path: Path, manifest: Any
+) -> None:
     path = tmp_path / "manifest.json"
-    path.write_text(json.dumps(written))
-    door = await opening(
+    path.write_text(json.dumps(manifest))
+    server = await open_server(
         documents=open_persisted_documents(PersistedDocumentSettings(manifest=path, trusted_only=True))
     )
     id = "0123456789abcdef0123456789abcdef"
     by_hash = {"persistedQuery": {"version": 1, "sha256Hash": id}}
-    told = [await post(door, documentId=id), await post(door, documentId=TRUSTED), await post(door, extensions=by_hash)]
-    assert [each.body for each in told] == [{"data": ADA}] * 3
+    result = [
+        await post(server, documentId=id),
+        await post(server, documentId=TRUSTED),
+        await post(server, extensions=by_hash),
+    ]
+    assert [item.body for item in result] == [{"data": ADA}] * 3
 
 
 WRONG = {
@@ -131,27 +141,29 @@ def test_a_manifest_that_is_none_is_a_mistake(tmp_path: Path, text: str, why: st
         open_persisted_documents(PersistedDocumentSettings(manifest=tmp_path / "manifest.json"))
 
 
-async def test_where_only_trusted_documents_run_no_other_text_does(opening: Opening, tmp_path: Path) -> None:
-    door = await opening(
+async def test_where_only_trusted_documents_run_no_other_text_does(open_server: OpenServer, tmp_path: Path) -> None:
+    server = await open_server(
         documents=open_persisted_documents(PersistedDocumentSettings(folder=folder(tmp_path, ME), trusted_only=True))
     )
-    told = [
-        await post(door, query=OTHER),
-        await get(door, query=OTHER),
-        await post(door, query=OTHER, **persisted(OTHER)),
-        await post(door, query="{ __schema { queryType { name } } }"),
-        await post(door, query=ME + " "),
-        await post(door, **persisted(OTHER)),
+    result = [
+        await post(server, query=OTHER),
+        await get(server, query=OTHER),
+        await post(server, query=OTHER, **persisted(OTHER)),
+        await post(server, query="{ __schema { queryType { name } } }"),
+        await post(server, query=ME + " "),
+        await post(server, **persisted(OTHER)),
     ]
-    assert [each.code for each in told] == ["DOCUMENT_NOT_TRUSTED"] * 5 + ["DOCUMENT_UNKNOWN"]
-    assert (await post(door, query=ME)).body == {"data": ADA}
-    assert [each["outcome"] for each in door.records()] == ["refused"] * 6 + ["answered"]
+    assert [error.code for error in result] == ["DOCUMENT_NOT_TRUSTED"] * 5 + ["DOCUMENT_UNKNOWN"]
+    assert (await post(server, query=ME)).body == {"data": ADA}
+    assert [record["outcome"] for record in server.records()] == ["refused"] * 6 + ["answered"]
 
 
-async def test_a_get_may_not_mutate_by_a_name_either(opening: Opening, tmp_path: Path) -> None:
-    door = await opening(documents=open_persisted_documents(PersistedDocumentSettings(folder=folder(tmp_path, CHANGE))))
-    told = await get(door, documentId="sha256:" + hash_document(CHANGE))
-    assert (told.status, told.headers["allow"]) == (405, "POST")
+async def test_a_get_may_not_mutate_by_a_name_either(open_server: OpenServer, tmp_path: Path) -> None:
+    server = await open_server(
+        documents=open_persisted_documents(PersistedDocumentSettings(folder=folder(tmp_path, CHANGE)))
+    )
+    result = await get(server, documentId="sha256:" + hash_document(CHANGE))
+    assert (result.status, result.headers["allow"]) == (405, "POST")
 
 
 @pytest.mark.parametrize(
@@ -159,59 +171,59 @@ async def test_a_get_may_not_mutate_by_a_name_either(opening: Opening, tmp_path:
     [Limits(document_tokens=3), Limits(depth_max=2), Limits(cost_max=1), Limits(document_characters=20)],
     ids=["tokens", "depth", "cost", "characters"],
 )
-async def test_limits_hold_for_what_is_trusted(opening: Opening, tmp_path: Path, limits: Limits) -> None:
-    door = await opening(
+async def test_limits_hold_for_what_is_trusted(open_server: OpenServer, tmp_path: Path, limits: Limits) -> None:
+    server = await open_server(
         documents=open_persisted_documents(PersistedDocumentSettings(folder=folder(tmp_path, NAMES))), limits=limits
     )
-    told = await post(door, documentId="sha256:" + hash_document(NAMES), variables={"first": 5})
-    assert told.status == 400
-    assert "the limit `" in told.body["errors"][0]["message"]
+    response = await post(server, documentId="sha256:" + hash_document(NAMES), variables={"first": 5})
+    assert response.status == 400
+    assert "the limit `" in response.body["errors"][0]["message"]
 
 
-async def test_permission_holds_for_what_is_trusted(opening: Opening, tmp_path: Path) -> None:
+async def test_permission_holds_for_what_is_trusted(open_server: OpenServer, tmp_path: Path) -> None:
     salaries = "{ employees(first: 1) { nodes { salary } } }"
-    door = await opening(
+    server = await open_server(
         documents=open_persisted_documents(
             PersistedDocumentSettings(folder=folder(tmp_path, salaries), trusted_only=True)
         )
     )
-    assert (await post(door, documentId="sha256:" + hash_document(salaries))).code == "FORBIDDEN"
+    assert (await post(server, documentId="sha256:" + hash_document(salaries))).code == "FORBIDDEN"
 
 
 @pytest.mark.parametrize("send", [post, get])
-async def test_a_client_registers_by_asking(opening: Opening, send: Any) -> None:
-    door = await opening(documents=open_persisted_documents(PersistedDocumentSettings()))
-    unknown = await send(door, **persisted(ME))
+async def test_a_client_registers_by_asking(open_server: OpenServer, send: Any) -> None:
+    server = await open_server(documents=open_persisted_documents(PersistedDocumentSettings()))
+    unknown = await send(server, **persisted(ME))
     assert (unknown.code, unknown.body["errors"][0]["message"]) == (
         "PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound",
     )  # fmt: skip
-    told = [await send(door, query=ME, **persisted(ME)), await send(door, **persisted(ME))]
-    assert [each.body for each in told] == [{"data": ADA}] * 2
-    assert [each.get("document") for each in door.records()] == [None, TRUSTED, TRUSTED]
+    result = [await send(server, query=ME, **persisted(ME)), await send(server, **persisted(ME))]
+    assert [item.body for item in result] == [{"data": ADA}] * 2
+    assert [record.get("document") for record in server.records()] == [None, TRUSTED, TRUSTED]
 
 
-async def test_a_digest_of_another_text_is_refused_and_not_kept(opening: Opening) -> None:
-    door = await opening(documents=open_persisted_documents(PersistedDocumentSettings()))
-    wrong = await post(door, query=OTHER, **persisted(ME))
-    after = await post(door, **persisted(ME))
+async def test_a_digest_of_another_text_is_refused_and_not_kept(open_server: OpenServer) -> None:
+    server = await open_server(documents=open_persisted_documents(PersistedDocumentSettings()))
+    wrong = await post(server, query=OTHER, **persisted(ME))
+    after = await post(server, **persisted(ME))
     assert (wrong.status, wrong.code, after.code) == (400, "BAD_REQUEST", "PERSISTED_QUERY_NOT_FOUND")
 
 
-async def test_a_text_that_is_not_valid_is_not_kept(opening: Opening) -> None:
+async def test_a_text_that_is_not_valid_is_not_kept(open_server: OpenServer) -> None:
     known = open_persisted_documents(PersistedDocumentSettings())
-    door = await opening(documents=known)
+    server = await open_server(documents=known)
     for text in ("{ nothing }", "{ me", "x" * 200_000):
-        await post(door, query=text, **persisted(text))
+        await post(server, query=text, **persisted(text))
     assert len(known.automatic.texts) == 0
 
 
-async def test_where_none_are_kept_clients_are_told(opening: Opening) -> None:
-    door = await opening(documents=open_persisted_documents(PersistedDocumentSettings(automatic=0)))
-    told = await post(door, **persisted(ME))
-    assert (told.code, told.body["errors"][0]["message"]) == (
+async def test_clients_learn_that_persisted_queries_are_off(open_server: OpenServer) -> None:
+    server = await open_server(documents=open_persisted_documents(PersistedDocumentSettings(automatic=0)))
+    response = await post(server, **persisted(ME))
+    assert (response.code, response.body["errors"][0]["message"]) == (
         "PERSISTED_QUERY_NOT_SUPPORTED", "PersistedQueryNotSupported",
     )  # fmt: skip
-    assert (await post(door, query=ME, **persisted(ME))).body == {"data": ADA}
+    assert (await post(server, query=ME, **persisted(ME))).body == {"data": ADA}
 
 
 ODD = [
@@ -225,30 +237,30 @@ ODD = [
 
 @pytest.mark.parametrize(
     "body",
-    [*({"extensions": each} for each in ODD), {"documentId": 1}, {"documentId": ""}, {}, {"query": ""}, {"query": 1},
+    [*({"extensions": item} for item in ODD), {"documentId": 1}, {"documentId": ""}, {}, {"query": ""}, {"query": 1},
      {"query": ME, "documentId": "sha256:" + hash_document(OTHER)}],
 )  # fmt: skip
-async def test_what_names_no_document_is_a_400(door: Door, body: Mapping[str, Any]) -> None:
-    told = await post(door, **body)
-    assert (told.status, told.code) == (400, "BAD_REQUEST")
+async def test_what_names_no_document_is_a_400(server: RunningServer, body: Mapping[str, Any]) -> None:
+    response = await post(server, **body)
+    assert (response.status, response.code) == (400, "BAD_REQUEST")
 
 
 def test_no_more_is_kept_than_allowed() -> None:
-    kept = AutomaticQueryCache(max_entries=3, max_characters=100)
+    cache = AutomaticQueryCache(max_entries=3, max_characters=100)
     for text in ("a" * 10, "b" * 10, "c" * 10, "d" * 10, "e" * 60, "f" * 200):
-        kept.put(hash_document(text), text)
-    assert (list(kept.texts.values()), kept.texts.currsize) == (["c" * 10, "d" * 10, "e" * 60], 80)
-    kept.put(hash_document(ME), ME)
-    assert (kept.get(hash_document(ME)), PersistedDocuments().automatic.get(hash_document(ME))) == (ME, None)
+        cache.put(hash_document(text), text)
+    assert (list(cache.texts.values()), cache.texts.currsize) == (["c" * 10, "d" * 10, "e" * 60], 80)
+    cache.put(hash_document(ME), ME)
+    assert (cache.get(hash_document(ME)), PersistedDocuments().automatic.get(hash_document(ME))) == (ME, None)
 
 
 def test_the_texts_used_last_stay() -> None:
-    kept = AutomaticQueryCache(max_entries=2, max_characters=100)
+    cache = AutomaticQueryCache(max_entries=2, max_characters=100)
     for text in ("first", "second"):
-        kept.put(hash_document(text), text)
-    kept.get(hash_document("first"))
-    kept.put(hash_document("third"), "third")
-    assert list(kept.texts.values()) == ["first", "third"]
+        cache.put(hash_document(text), text)
+    cache.get(hash_document("first"))
+    cache.put(hash_document("third"), "third")
+    assert list(cache.texts.values()) == ["first", "third"]
 
 
 def run(at: Path, *arguments: str) -> tuple[int, str]:
@@ -262,10 +274,10 @@ def run(at: Path, *arguments: str) -> tuple[int, str]:
 def test_documents_are_registered_from_a_terminal(tmp_path: Path) -> None:
     (tmp_path / "me.graphql").write_text(ME)
     (tmp_path / "manifest.json").write_text(json.dumps({"x": NAMES}))
-    code, told = run(tmp_path, "documents", "register", str(tmp_path / "me.graphql"), str(tmp_path / "manifest.json"))
+    code, result = run(tmp_path, "documents", "register", str(tmp_path / "me.graphql"), str(tmp_path / "manifest.json"))
     names = "sha256:" + hash_document(NAMES)
-    assert (code, told) == (0, f"{TRUSTED} {tmp_path}/me.graphql\n{names} {tmp_path}/manifest.json\n")
-    assert sorted(each.name for each in (tmp_path / "documents").iterdir()) == sorted(
+    assert (code, result) == (0, f"{TRUSTED} {tmp_path}/me.graphql\n{names} {tmp_path}/manifest.json\n")
+    assert sorted(path.name for path in (tmp_path / "documents").iterdir()) == sorted(
         f"{hash_document(text)}{DOCUMENT_SUFFIX}" for text in (ME, NAMES)
     )
     assert run(tmp_path, "documents", "list")[1].splitlines() == sorted([f"{TRUSTED} {ME}", f"{names} {NAMES}"])
@@ -274,8 +286,8 @@ def test_documents_are_registered_from_a_terminal(tmp_path: Path) -> None:
 def test_what_does_not_fit_the_schema_is_not_registered(tmp_path: Path) -> None:
     (tmp_path / "bad.graphql").write_text("{ nothing }")
     (tmp_path / "me.graphql").write_text(ME)
-    code, told = run(tmp_path, "documents", "register", str(tmp_path / "me.graphql"), str(tmp_path / "bad.graphql"))
-    assert (code, "bad.graphql" in told, (tmp_path / "documents").exists()) == (2, True, False)
+    code, result = run(tmp_path, "documents", "register", str(tmp_path / "me.graphql"), str(tmp_path / "bad.graphql"))
+    assert (code, "bad.graphql" in result, (tmp_path / "documents").exists()) == (2, True, False)
 
 
 def test_check_names_documents_that_no_longer_fit(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Who asks too often is turned away, named the limit, told when to come again; others are served."""
+"""A caller over a rate limit gets the limit's name and the time to come again; others are served."""
 
 import random
 
@@ -9,33 +9,33 @@ from onedoor.model.catalog import Limits
 
 
 def test_a_key_may_ask_so_often_a_minute_and_others_are_not_held_back() -> None:
-    turnstile = RateLimiter(Limits(requests_a_minute=3))
-    told = [turnstile.count_request("ada") for _ in range(4)]
-    assert told[:3] == [None, None, None]
-    assert told[3] is not None
+    rate_limiter = RateLimiter(Limits(requests_a_minute=3))
+    result = [rate_limiter.count_request("ada") for _ in range(4)]
+    assert result[:3] == [None, None, None]
+    assert result[3] is not None
     assert (
-        told[3].status,
-        1 <= int(told[3].headers["retry-after"]) <= 60,
-        told[3].errors[0].message.partition(",")[0],
+        result[3].status,
+        1 <= int(result[3].headers["retry-after"]) <= 60,
+        result[3].errors[0].message.partition(",")[0],
     ) == (
         429,
         True,
         "there are more requests a minute than the limit `requests_a_minute` of 3",
     )
-    assert turnstile.count_request("grace") is None
+    assert rate_limiter.count_request("grace") is None
 
 
 def test_failed_keys_are_counted_by_address() -> None:
-    turnstile = RateLimiter(Limits(failed_keys_a_minute=2))
-    told = [turnstile.count_failed_key("10.0.0.1") for _ in range(3)] + [turnstile.count_failed_key("10.0.0.2")]
-    assert [each and each.status for each in told] == [None, None, 429, None]
+    rate_limiter = RateLimiter(Limits(failed_keys_a_minute=2))
+    result = [rate_limiter.count_failed_key("10.0.0.1") for _ in range(3)] + [rate_limiter.count_failed_key("10.0.0.2")]
+    assert [item and item.status for item in result] == [None, None, 429, None]
 
 
-def test_a_full_house_sheds_load_and_has_room_again() -> None:
-    turnstile = RateLimiter(Limits(concurrency_max=1))
-    with turnstile:
-        full = turnstile.check_capacity()
-    assert (full and full.status, turnstile.check_capacity()) == (503, None)
+def test_requests_over_the_capacity_are_refused_until_others_end() -> None:
+    rate_limiter = RateLimiter(Limits(concurrency_max=1))
+    with rate_limiter:
+        full = rate_limiter.check_capacity()
+    assert (full and full.status, rate_limiter.check_capacity()) == (503, None)
 
 
 @pytest.mark.parametrize("name", ["requests_a_minute", "failed_keys_a_minute", "concurrency_max"])
@@ -53,14 +53,14 @@ STEPS = [
 
 @pytest.mark.parametrize(("moments", "passes"), STEPS)
 def test_no_minute_sees_more_than_the_limit(moments: list[float], passes: list[bool]) -> None:
-    told = iter((0.0, *moments))
-    window = SlidingWindow(2, lambda: next(told))
+    result = iter((0.0, *moments))
+    window = SlidingWindow(2, lambda: next(result))
     assert [window.try_acquire("ada") is None for _ in moments] == passes
 
 
-def test_who_is_turned_away_may_come_again_when_told() -> None:
-    told = iter((0.0, 10.0, 12.5, 70.0))
-    window = SlidingWindow(1, lambda: next(told))
+def test_a_refused_caller_may_come_again_when_the_refusal_says() -> None:
+    result = iter((0.0, 10.0, 12.5, 70.0))
+    window = SlidingWindow(1, lambda: next(result))
     assert [window.try_acquire("ada") for _ in range(3)] == [None, 57.5, None]
 
 
@@ -70,14 +70,14 @@ def test_random_steps_are_counted_as_the_plain_way_counts_them() -> None:
     window = SlidingWindow(5, lambda: now)
     for _ in range(5_000):
         now += dice.choice((0.0, 0.5, 7.0, 13.0, 60.0))
-        passes = sum(each > now - WINDOW_SECONDS for each in came) < 5
+        passes = sum(item > now - WINDOW_SECONDS for item in came) < 5
         assert (window.try_acquire("ada") is None) == passes
         came += [now] * passes
 
 
 def test_who_did_not_come_for_a_minute_is_forgotten() -> None:
-    told = iter((0.0, *[1.0] * 100, 50.0, 62.0))
-    window = SlidingWindow(5, lambda: next(told))
+    result = iter((0.0, *[1.0] * 100, 50.0, 62.0))
+    window = SlidingWindow(5, lambda: next(result))
     for number in range(100):
         window.try_acquire(f"10.0.0.{number}")
     window.try_acquire("10.0.1.1")

@@ -1,4 +1,4 @@
-"""Every route but /graphql replies as it did at commit 04bc0ab: status, headers and body, by method and key."""
+"""Every route except /graphql replies as at commit 04bc0ab: status, headers and body, by method and key."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from onedoor.exports.models import ExportRequest, Format
 from onedoor.exports.plan import start_export
 from onedoor.exports.writer import ExportRun, run_export
 from tests.exports.conftest import FakeHost
-from tests.http.conftest import Door, Opening
+from tests.http.conftest import OpenServer, RunningServer
 
 GOLDEN = Path(__file__).parent / "golden" / "routes.json"
 EXPORTED = "{ customers(first: 3) { nodes { id name } } }"
@@ -39,23 +39,23 @@ def list_requests() -> list[tuple[str, str, str]]:
 
 
 @pytest.fixture
-async def door_with_export(opening: Opening) -> Door:
-    """An open door, with an export of someone in sales behind it."""
-    door: Door = await opening()
-    principal = await door.app_state.authenticator.authenticate(door.keys.of["sales"])
+async def server_with_export(open_server: OpenServer) -> RunningServer:
+    """Run a server that holds an export of someone in sales."""
+    server: RunningServer = await open_server()
+    principal = await server.app_state.authenticator.authenticate(server.keys.of["sales"])
     assert principal is not None
     request = ExportRequest(text=EXPORTED, format=Format.CSV)
-    store = door.app_state.export_store
+    store = server.app_state.export_store
     assert store is not None
-    plan = await start_export(door.app_state.executor, store, principal, "e1", request)
+    plan = await start_export(server.app_state.executor, store, principal, "e1", request)
     host = FakeHost(lambda looks: principal)
-    await run_export(ExportRun(executor=door.app_state.executor, store=store, host=host, plan=plan))
-    return door
+    await run_export(ExportRun(executor=server.app_state.executor, store=store, host=host, plan=plan))
+    return server
 
 
-async def send(door: Door, method: str, path: str, key: str) -> dict[str, Any]:
-    text = {**door.keys.of, "revoked": door.keys.revoked}.get(KEYS[key] or "")
-    reply = await door.send(method, path, headers={"authorization": f"Bearer {text}"} if text else {})
+async def send(server: RunningServer, method: str, path: str, key: str) -> dict[str, Any]:
+    text = {**server.keys.of, "revoked": server.keys.revoked}.get(KEYS[key] or "")
+    reply = await server.send(method, path, headers={"authorization": f"Bearer {text}"} if text else {})
     headers = {name.lower(): value for name, value in reply.headers.items() if name.lower() not in VARYING}
     body = reply.raw.decode()
     if path in LARGE and reply.status == 200:
@@ -63,9 +63,9 @@ async def send(door: Door, method: str, path: str, key: str) -> dict[str, Any]:
     return {"status": reply.status, "headers": dict(sorted(headers.items())), "body": body}
 
 
-async def test_every_route_replies_as_it_did(door_with_export: Door) -> None:
+async def test_every_route_replies_as_it_did(server_with_export: RunningServer) -> None:
     replies = {
-        f"{method} {path} ({key})": await send(door_with_export, method, path, key)
+        f"{method} {path} ({key})": await send(server_with_export, method, path, key)
         for method, path, key in list_requests()
     }
     assert replies == json.loads(GOLDEN.read_text())

@@ -104,7 +104,7 @@ async def whole(context: JobContext, job_input: Walk) -> WalkResult:
     """Start a child job `Walk` for each step."""
     ids = [await context.start_child("Walk", job_input, str(number)) for number in range(job_input.steps)]
     ended = await context.wait_for_children(ids)
-    return WalkResult(steps=sum(each.result["steps"] for each in ended), sum=Decimal(len(ended)))
+    return WalkResult(steps=sum(item.result["steps"] for item in ended), sum=Decimal(len(ended)))
 
 
 ANYBODY = frozenset({"everyone"})

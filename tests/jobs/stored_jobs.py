@@ -65,7 +65,7 @@ def store_run(state: MetadataDatabase, id: str, number: int) -> None:
     run = store.claim_run(state, id, 0, "W")
     assert run is not None
     kinds = (LineKind.LOG, LineKind.OUTPUT, LineKind.ERROR)
-    lines = [JobLogLine(at=AT, kind=kinds[each % 3], text=f"line {each}") for each in range(number)]
+    lines = [JobLogLine(at=AT, kind=kinds[item % 3], text=f"line {item}") for item in range(number)]
     store.save_progress(state, run, lines, Progress(done=float(number), total=None if number % 3 else 12.0), 8)
     store.save_file(state, run, JobFileData(name=f"é{number}.txt", content_type="text/plain", content=b"a" * number))
     store.save_file(state, run, JobFileData(name="raw", content_type="application/octet-stream", content=b"\xff\xfe"))

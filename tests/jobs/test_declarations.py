@@ -17,7 +17,7 @@ from onedoor.jobs.registry import compute_job_version, compute_release, register
 from tests import acme
 from tests.jobs.sample_jobs import JOBS, ScriptInput, crash, declare_job
 
-BY_NAME = {each.name: each for each in JOBS}
+BY_NAME = {job.name: job for job in JOBS}
 
 
 class Colour(StrEnum):
@@ -96,7 +96,7 @@ def test_the_result_of_a_step_is_decoded_to_itself(value: object) -> None:
 UNSTORABLE = [object(), {1: 2}, b"x", {"a": {1}}, datetime(2026, 1, 1)]
 
 
-@pytest.mark.parametrize("value", UNSTORABLE, ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize("value", UNSTORABLE, ids=lambda item: type(item).__name__)
 def test_a_value_that_json_cannot_hold_is_no_result_of_a_step(value: object) -> None:
     with pytest.raises(TypeError):
         codecs.encode_step_result(value)
@@ -155,6 +155,6 @@ def test_a_schedule_is_due_once_at_each_of_its_times(after: str, until: str, due
         return datetime.fromisoformat(f"2026-11-01T{time}:00+00:00")
 
     jobs = register_jobs((declare_job("A", crash, ScriptInput, schedule=NIGHTLY),), acme.GROUPS)
-    assert [each.idempotency_key for each in service.list_due_starts(jobs, at(after), at(until))] == [
-        f"schedule 2026-11-01T{each}:00+00:00 A" for each in due
+    assert [due_start.idempotency_key for due_start in service.list_due_starts(jobs, at(after), at(until))] == [
+        f"schedule 2026-11-01T{item}:00+00:00 A" for item in due
     ]

@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from demo.servers.postgresql import free_port
-from demo.servers.run import ROOT, Running
+from demo.servers.run import ROOT, RunningServers
 from onedoor.app import open_app
 from onedoor.config import load_settings
 from onedoor.errors import ConnectorError, ErrorCode
@@ -43,33 +43,33 @@ def worker(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
         assert process.wait(60) == 0
 
 
-async def told(counter: AppState, key: str, id: str) -> Any:
+async def fetch_job(counter: AppState, key: str, id: str) -> Any:
     caller = await counter.authenticator.authenticate(key)
     assert caller is not None
-    found = await execute(counter.engine, caller, GraphQLRequest(query=JOB, variables={"id": id}))
-    assert list(found.errors) == []
-    return orjson.loads(orjson.dumps(found.data))["job"]
+    result = await execute(counter.engine, caller, GraphQLRequest(query=JOB, variables={"id": id}))
+    assert list(result.errors) == []
+    return orjson.loads(orjson.dumps(result.data))["job"]
 
 
 async def wait_ended(counter: AppState, key: str, id: str) -> Any:
     """What is told of it once it has ended."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
-            found = await told(counter, key, id)
-            if found["state"] not in OPEN_STATES:
-                return found
+            job = await fetch_job(counter, key, id)
+            if job["state"] not in OPEN_STATES:
+                return job
             await asyncio.sleep(LOOK_SECONDS)
 
 
 async def test_a_job_goes_from_a_mutation_over_a_worker_to_an_answer(
-    tmp_path: Path, acme_servers: Running, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, acme_servers: RunningServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = prepare_company(tmp_path, acme_servers, free_port())
     for name, value in build_environment(tmp_path).items():
         monkeypatch.setenv(name, value)
     settings = load_settings(tmp_path / "onedoor.toml")
-    door = replace(settings, jobs=replace(settings.jobs, here=False))
-    async with open_app(door, acme.company()) as counter:
+    web_settings = replace(settings, jobs=replace(settings.jobs, here=False))
+    async with open_app(web_settings, acme.company()) as counter:
         assert counter.job_runtime is not None
         caller = await counter.authenticator.authenticate(key)
         assert caller is not None
@@ -87,7 +87,7 @@ async def test_a_job_goes_from_a_mutation_over_a_worker_to_an_answer(
         generic = await anyhow(act("startJob", name="SurveyUsage", input={"page": 40}))
         assert typed.row_id is not None
         assert generic.row_id is not None
-        assert (await told(counter, key, typed.row_id))["state"] == "QUEUED"
+        assert (await fetch_job(counter, key, typed.row_id))["state"] == "QUEUED"
         with worker(tmp_path):
             ended = {id: await wait_ended(counter, key, id) for id in (typed.row_id, generic.row_id)}
     assert misfit.value.code is ErrorCode.BAD_USER_INPUT
@@ -105,8 +105,8 @@ async def test_a_job_goes_from_a_mutation_over_a_worker_to_an_answer(
         "attempts": 1,
         "lines": {
             "nodes": [
-                {"kind": "OUTPUT", "text": each}
-                for each in ("label of A-1", "label of B-2", '{"labels": 2, "file": "labels.txt"}')
+                {"kind": "OUTPUT", "text": text}
+                for text in ("label of A-1", "label of B-2", '{"labels": 2, "file": "labels.txt"}')
             ]
         },
     }
@@ -114,13 +114,14 @@ async def test_a_job_goes_from_a_mutation_over_a_worker_to_an_answer(
 
 
 def test_each_declared_job_is_listed_with_what_a_mutation_needs() -> None:
-    found = {
-        each.mutation: each for each in service.list_job_mutations(register_jobs(acme.company().jobs, acme.GROUPS))
+    results = {
+        job_mutation.mutation: job_mutation
+        for job_mutation in service.list_job_mutations(register_jobs(acme.company().jobs, acme.GROUPS))
     }
-    assert sorted(found) == ["startPrintLabels", "startRebuildInvoices", "startSurveyUsage"]
-    labels = found["startPrintLabels"]
+    assert sorted(results) == ["startPrintLabels", "startRebuildInvoices", "startSurveyUsage"]
+    labels = results["startPrintLabels"]
     assert labels.groups == {"sales", "support"}
-    assert [(each.label, each.value_type, each.is_list, each.optional) for each in labels.fields] == [
+    assert [(field.label, field.value_type, field.is_list, field.optional) for field in labels.fields] == [
         ("skus", str, True, False),
         ("headline", str, False, False),
     ]

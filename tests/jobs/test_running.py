@@ -34,14 +34,14 @@ HOSTILE = (
 
 
 async def test_the_jobs_of_the_company_run(tmp_path: Path) -> None:
-    async with open_application(tmp_path, acme.company().jobs, build_catalog=acme.house) as app:
-        made = [
+    async with open_application(tmp_path, acme.company().jobs, build_catalog=acme.build_catalog) as app:
+        job_ids = [
             await app.start("RebuildInvoices", RebuildInvoicesInput(customer=3), "finance"),
             await app.start("PrintLabels", PrintLabelsInput(skus=("A-1", "B-2")), "sales"),
             await app.start("SurveyUsage", SurveyUsageInput(page=30), "sales"),
         ]
-        ended = [await app.wait_ended(id) for id in made]
-        invoices = app.file(made[0], "invoices-3.csv")
+        ended = [await app.wait_ended(id) for id in job_ids]
+        invoices = app.file(job_ids[0], "invoices-3.csv")
     assert [(row["state"], json.loads(row["result"])) for row in ended] == [
         ("SUCCEEDED", {"invoices": 23, "total": "101474.98", "file": "invoices-3.csv"}),
         ("SUCCEEDED", {"labels": 2, "file": "labels.txt"}),
@@ -57,14 +57,18 @@ async def test_each_query_of_a_job_leaves_a_record(tmp_path: Path) -> None:
         assert (await app.wait_ended(id))["state"] == "SUCCEEDED"
         assert app.lines(id) == [("LOG", "{'me': {'groups': ['everyone', 'finance']}}")]
         starter = app.row(id)["person_id"]
-    lines = [each for file in (tmp_path / "records").iterdir() for each in file.read_text().splitlines()]
-    (kept,) = [each for each in map(json.loads, lines) if "surface" in each]
-    assert (kept["surface"], kept["person"], kept["client_request_id"]) == ("job", starter, f"job {id}")
+    lines = [line for file in (tmp_path / "records").iterdir() for line in file.read_text().splitlines()]
+    (log_record,) = [item for item in map(json.loads, lines) if "surface" in item]
+    assert (log_record["surface"], log_record["person"], log_record["client_request_id"]) == (
+        "job",
+        starter,
+        f"job {id}",
+    )
 
 
 async def test_a_job_cannot_read_a_field_that_is_denied_to_whoever_started_it(tmp_path: Path) -> None:
     asks = Question(text="{ employees(first: 1) { nodes { salary } } }")
-    async with open_application(tmp_path, JOBS, build_catalog=acme.house) as app:
+    async with open_application(tmp_path, JOBS, build_catalog=acme.build_catalog) as app:
         low = await app.wait_ended(await app.start("Ask", asks))
         high = await app.wait_ended(await app.start("Ask", asks, "people"))
     assert (low["state"], "salary" in low["error"]) == ("FAILED", True)
@@ -96,7 +100,7 @@ async def test_a_job_is_refused_at_its_next_step_once_its_starter_may_not_start_
         "whoever started it is in none of the groups that may start it: `finance`",
         "the account of whoever started it is deactivated",
     )
-    assert [each[3] for each in read_ledger(ledger)] == ["step-0"]
+    assert [entry[3] for entry in read_ledger(ledger)] == ["step-0"]
 
 
 async def test_the_same_key_is_the_same_job_and_another_input_an_error(tmp_path: Path) -> None:
@@ -119,7 +123,7 @@ async def test_a_failed_attempt_is_made_again_without_its_finished_steps(tmp_pat
         bad = await app.wait_ended(await app.start("Walk", Walk(ledger=f"{ledger}.2", fails=3), "finance"))
     assert (good["state"], good["attempts"], json.loads(good["result"])) == ("SUCCEEDED", 3, {"steps": 3, "sum": "3"})
     assert (bad["state"], bad["attempts"], bad["error"]) == ("FAILED", 3, "not yet")
-    assert [each[3] for each in read_ledger(ledger)] == ["step-0", "step-1", "step-2"]
+    assert [entry[3] for entry in read_ledger(ledger)] == ["step-0", "step-1", "step-2"]
 
 
 async def test_an_attempt_past_its_timeout_ends(tmp_path: Path) -> None:
@@ -127,7 +131,7 @@ async def test_an_attempt_past_its_timeout_ends(tmp_path: Path) -> None:
     async with open_application(tmp_path, JOBS) as app:
         row = await app.wait_ended(await app.start("Hurry", Walk(ledger=str(ledger)), "finance"))
     assert (row["state"], row["error"]) == ("FAILED", "it took longer than its timeout of 0.3 seconds")
-    assert [each[3] for each in read_ledger(ledger)] == ["began", "ended"]
+    assert [entry[3] for entry in read_ledger(ledger)] == ["began", "ended"]
 
 
 async def test_the_reason_of_an_unexpected_error_holds_none_of_its_values(tmp_path: Path) -> None:
@@ -146,7 +150,7 @@ async def test_one_of_a_key_runs_at_a_time_and_in_order(tmp_path: Path) -> None:
         assert [app.row(id)["state"] for id in ids[1:]] == ["WAITING", "WAITING"]
         for id in ids:
             await app.wait_ended(id)
-    assert [each[2] for each in read_ledger(ledger)] == [id for id in ids for _ in range(2)]
+    assert [entry[2] for entry in read_ledger(ledger)] == [id for id in ids for _ in range(2)]
 
 
 async def test_a_cancelled_job_ends_where_it_waits(tmp_path: Path) -> None:
@@ -161,7 +165,7 @@ async def test_a_cancelled_job_ends_where_it_waits(tmp_path: Path) -> None:
         with pytest.raises(ConnectorError) as hidden:
             await app.runtime.service.cancel(make_member(app.database, "sales", email="eve@acme.example"), ids[0])
     assert [(row["state"], row["error"]) for row in rows] == [("CANCELLED", "Ada Lovelace cancelled it")] * 2
-    assert sorted(each[3] for each in read_ledger(ledger)) == ["began", "began", "stopped", "stopped"]
+    assert sorted(entry[3] for entry in read_ledger(ledger)) == ["began", "began", "stopped", "stopped"]
     assert hidden.value.code is ErrorCode.NOT_FOUND
 
 
@@ -185,7 +189,9 @@ async def test_child_jobs_run_beside_their_parent_and_end_with_it(tmp_path: Path
         await wait_until(lambda: read_ledger(Path(f"{ledger}.2")), lambda lines: len(lines) == 2)
         await app.runtime.service.cancel(make_member(app.database), slow)
         assert (await app.wait_ended(slow))["state"] == "CANCELLED"
-        assert {(await app.wait_ended(each[2]))["state"] for each in read_ledger(Path(f"{ledger}.2"))} == {"CANCELLED"}
+        assert {(await app.wait_ended(entry[2]))["state"] for entry in read_ledger(Path(f"{ledger}.2"))} == {
+            "CANCELLED"
+        }
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
@@ -266,7 +272,7 @@ async def test_a_job_is_started_once_on_schedule_by_its_service_person(tmp_path:
 async def test_the_last_lines_are_kept_and_a_long_one_is_cut_off(tmp_path: Path) -> None:
     async with open_application(tmp_path, JOBS, settings=replace(QUICK_SETTINGS, lines=3, line_characters=5)) as app:
         id = await app.start(
-            "Say", ScriptInput(text="\n".join(f"line {each}\x1b" for each in range(9)), number=1), "finance"
+            "Say", ScriptInput(text="\n".join(f"line {number}\x1b" for number in range(9)), number=1), "finance"
         )
         await app.wait_ended(id)
         assert app.lines(id) == [("LOG", "line "), ("LOG", "line "), ("LOG", "line ")]
@@ -287,7 +293,7 @@ async def test_a_job_that_is_declared_anew_ends_with_a_sentence(tmp_path: Path) 
     async with open_application(tmp_path, JOBS, settings=replace(QUICK_SETTINGS, here=False)) as app:
         same = await app.start("Walk", Walk(ledger=ledger, steps=1), "finance")
         other = await app.start("Crash", ScriptInput(), "finance")
-    anew = tuple(replace(each, input=Question) if each.name == "Crash" else each for each in JOBS)
+    anew = tuple(replace(job, input=Question) if job.name == "Crash" else job for job in JOBS)
     async with open_application(tmp_path, anew) as app:
         assert (await app.wait_ended(same))["state"] == "SUCCEEDED"
         assert (await app.wait_ended(other))["error"] == (
@@ -307,7 +313,7 @@ async def test_the_notifier_hears_of_every_change(tmp_path: Path) -> None:
 
 
 def alive(pids: list[str]) -> list[str]:
-    found = []
+    results = []
     for pid in pids:
         try:
             os.kill(int(pid), 0)
@@ -315,5 +321,5 @@ def alive(pids: list[str]) -> list[str]:
         except (ProcessLookupError, FileNotFoundError):
             continue
         if status != "Z":
-            found.append(pid)
-    return found
+            results.append(pid)
+    return results

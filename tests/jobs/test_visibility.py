@@ -19,15 +19,15 @@ ALL = "{ jobs(first: 100) { totalCount nodes { id name personId result lines { t
 
 
 async def query(source: JobsConnector, text: str, **variables: Any) -> Any:
-    at = build_query_engine(
+    engine = build_query_engine(
         build_small_catalog(),
         lambda caller: {"caller": build_principal_connector(caller), "jobs": source},
         time.monotonic,
     )
     assert source.principal is not None
-    told = await execute(at, source.principal, GraphQLRequest(query=text, variables=variables))
-    assert told.errors == () or list(told.errors) == []
-    return orjson.loads(orjson.dumps(told.data, option=orjson.OPT_UTC_Z))
+    result = await execute(engine, source.principal, GraphQLRequest(query=text, variables=variables))
+    assert result.errors == () or list(result.errors) == []
+    return orjson.loads(orjson.dumps(result.data, option=orjson.OPT_UTC_Z))
 
 
 @pytest.mark.parametrize(
@@ -52,18 +52,18 @@ async def test_a_caller_sees_their_own_jobs_and_those_their_groups_see(
 ) -> None:
     url = request.getfixturevalue("postgresql_started").emptied("seeing") if store == "postgresql" else None
     with open_stored_jobs(tmp_path, *groups, url=url) as source:
-        found = (await query(source, ALL))["jobs"]
-    nodes = found["nodes"]
-    assert found["totalCount"] == len(nodes)
-    assert {person: sum(each["personId"] == person for each in nodes) for person in people} == people
+        jobs = (await query(source, ALL))["jobs"]
+    nodes = jobs["nodes"]
+    assert jobs["totalCount"] == len(nodes)
+    assert {person: sum(node["personId"] == person for node in nodes) for person in people} == people
     assert len(nodes) == sum(people.values())
-    assert sum(each["lines"]["totalCount"] > 0 and each["files"]["totalCount"] == 2 for each in nodes) == lines
-    assert sum(each["result"] is not None for each in nodes) == results
+    assert sum(node["lines"]["totalCount"] > 0 and node["files"]["totalCount"] == 2 for node in nodes) == lines
+    assert sum(node["result"] is not None for node in nodes) == results
 
 
 async def test_a_hidden_job_is_nowhere(tmp_path: Path) -> None:
     with open_stored_jobs(tmp_path, "audit") as source:
-        ids = [each["id"] for each in (await query(source, ALL))["jobs"]["nodes"] if each["personId"] == "P3"]
+        ids = [node["id"] for node in (await query(source, ALL))["jobs"]["nodes"] if node["personId"] == "P3"]
         lines = await query(source, "query($id: ID!) { job(id: $id) { lines { nodes { id } } } }", id=ids[1])
         assert lines["job"]["lines"]["nodes"] != []
     hidden = acme.caller("sales")
@@ -79,8 +79,8 @@ async def test_the_last_lines_are_one_read(tmp_path: Path) -> None:
     text = """{ jobs(orderBy: [{createdAt: DESC}], first: 2) { nodes {
       lines(orderBy: [{number: DESC}], first: 2) { nodes { number text } } } } }"""
     with open_stored_jobs(tmp_path, "audit") as source:
-        found = (await query(source, text))["jobs"]["nodes"]
-    assert found == [
+        nodes = (await query(source, text))["jobs"]["nodes"]
+    assert nodes == [
         {"lines": {"nodes": [{"number": 11, "text": "line 10"}, {"number": 10, "text": "line 9"}]}},
         {"lines": {"nodes": [{"number": 10, "text": "line 9"}, {"number": 9, "text": "line 8"}]}},
     ]

@@ -42,7 +42,7 @@ class WorkerCrew:
             self.processes.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL))
 
     def running(self) -> list[subprocess.Popen[bytes]]:
-        return [each for each in self.processes if each.poll() is None]
+        return [process for process in self.processes if process.poll() is None]
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
         process.send_signal(signal.SIGKILL)
@@ -93,8 +93,8 @@ async def test_one_of_three_workers_is_killed_and_nothing_is_lost(
             ids = [
                 await app.start("Walk", Walk(ledger=str(ledger), steps=6, seconds=0.3), "finance") for _ in range(12)
             ]
-            await wait_until(lambda: read_ledger(ledger), lambda lines: len({each[1] for each in lines}) == 3)
-            victim = next(each for each in workers.processes if str(each.pid) == read_ledger(ledger)[-1][1])
+            await wait_until(lambda: read_ledger(ledger), lambda lines: len({line[1] for line in lines}) == 3)
+            victim = next(process for process in workers.processes if str(process.pid) == read_ledger(ledger)[-1][1])
             workers.kill(victim)
             rows = [await app.wait_ended(id, LONG_SECONDS) for id in ids]
             again = list_repeated_steps(app.database, ledger)
@@ -206,15 +206,15 @@ async def test_kills_at_any_moment_lose_nothing_and_repeat_no_finished_step(
                     lambda far=far: len(read_ledger(ledger)), lambda count, far=far: count >= far, LONG_SECONDS
                 )
                 last = read_ledger(ledger)[-1][1]
-                victim = [each for each in workers.running() if str(each.pid) == last]
-                for each in victim:
-                    workers.kill(each)
+                victim = [process for process in workers.running() if str(process.pid) == last]
+                for item in victim:
+                    workers.kill(item)
                     kills += 1
             workers.start(3 - len(workers.running()))
             rows = [await app.wait_ended(id, LONG_SECONDS) for id in ids]
             again = list_repeated_steps(app.database, ledger)
-        told = f"{kills} kills, {len(ids)} jobs, {sum(row['takeovers'] for row in rows)} taken over"
-    print(told)
-    assert {(row["state"], row["result"]) for row in rows} == {("SUCCEEDED", '{"steps":4,"sum":"6"}')}, told
+        text = f"{kills} kills, {len(ids)} jobs, {sum(row['takeovers'] for row in rows)} taken over"
+    print(text)
+    assert {(row["state"], row["result"]) for row in rows} == {("SUCCEEDED", '{"steps":4,"sum":"6"}')}, text
     assert again == []
     assert len(ids) == len(set(ids))

@@ -74,7 +74,7 @@ class Bank:
         )
 
     async def scan(self, request: ScanRequest) -> AsyncIterator[Sequence[Row]]:
-        yield [tuple(row[each] for each in request.columns) for row in self.all(request.collection)]
+        yield [tuple(row[column] for column in request.columns) for row in self.all(request.collection)]
 
     async def apply(self, changes: Sequence[RowChange], *, dry_run: bool = False) -> Sequence[ChangeResult]:
         return await asyncio.to_thread(self._write, changes, "ROLLBACK" if dry_run else "COMMIT")
@@ -125,10 +125,10 @@ class Bank:
         if after is not None:
             after |= {**key, "version": (before or {}).get("version", 0) + 1}
             self._put(connection, change.collection, after, change.id)
-        made = ChangeResult(before=before, after=after)
+        result = ChangeResult(before=before, after=after)
         marked = (change.id, intents.encode_row(before), intents.encode_row(after))
         connection.execute("INSERT INTO mark VALUES (?, ?, ?, 0)", marked)
-        return made
+        return result
 
     def _key(self, connection: sqlite3.Connection, change: RowChange) -> dict[str, Any]:
         if change.key:
@@ -143,7 +143,7 @@ class Bank:
 
     def _put(self, connection: sqlite3.Connection, collection: str, row: Mapping[str, Any], change: str = "") -> None:
         values = {**_blank(collection), "version": 1, **row, "change_id": change}
-        values = {name: json.dumps(each) if isinstance(each, tuple) else each for name, each in values.items()}
+        values = {name: json.dumps(value) if isinstance(value, tuple) else value for name, value in values.items()}
         names, marks = ", ".join(values), ", ".join("?" * len(values))
         connection.execute(f"INSERT INTO {collection} ({names}) VALUES ({marks})", tuple(values.values()))
 
@@ -184,8 +184,8 @@ class Board:
         )
 
     async def scan(self, request: ScanRequest) -> AsyncIterator[Sequence[Row]]:
-        found = [{"id": name, "text": text} for name, (_, text) in self.posts.items()]
-        yield [tuple(row[each] for each in request.columns) for row in found]
+        results = [{"id": name, "text": text} for name, (_, text) in self.posts.items()]
+        yield [tuple(row[column] for column in request.columns) for row in results]
 
     async def apply(self, changes: Sequence[RowChange], *, dry_run: bool = False) -> Sequence[ChangeResult]:
         (change,) = changes
@@ -201,8 +201,8 @@ class Board:
         return [ChangeResult(before=None, after=row)]
 
     async def find_change(self, change: RowChange) -> ChangeResult | None:
-        found = [{"id": name, "text": text} for name, (by, text) in self.posts.items() if by == change.id]
-        return ChangeResult(before=None, after=found[0]) if found else None
+        results = [{"id": name, "text": text} for name, (by, text) in self.posts.items() if by == change.id]
+        return ChangeResult(before=None, after=results[0]) if results else None
 
     async def ping(self) -> None:
         return None

@@ -37,5 +37,5 @@ async def open_world(state: MetadataDatabase, tmp_path: Path) -> AsyncIterator[O
 
 
 @pytest.fixture
-def here(open_world: OpenWorld) -> World:
+def world(open_world: OpenWorld) -> World:
     return open_world()

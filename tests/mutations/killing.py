@@ -104,41 +104,41 @@ def fork_child(work: Coroutine[Any, Any, None]) -> int:
 async def request_all(url: str, folder: Path, keys: list[str], acknowledgements: int) -> None:
     """Recover what was left open and request every key until it is acknowledged."""
     database = open_database(url, PEPPER)
-    here = build_world(database, folder / "bank.sqlite", lease_seconds=LEASE_SECONDS)
-    recovering = asyncio.create_task(keep_recovering(here))
+    world = build_world(database, folder / "bank.sqlite", lease_seconds=LEASE_SECONDS)
+    recovering = asyncio.create_task(keep_recovering(world))
     waiting = list(keys)
-    await asyncio.gather(*(request_each(here, waiting, acknowledgements) for _ in range(CLIENTS)))
+    await asyncio.gather(*(request_each(world, waiting, acknowledgements) for _ in range(CLIENTS)))
     recovering.cancel()
-    await recover_all(here, database)
+    await recover_all(world, database)
 
 
-async def keep_recovering(here: World) -> None:
+async def keep_recovering(world: World) -> None:
     while True:
-        await recover_intents(here.context, here.append_record)
+        await recover_intents(world.context, world.append_record)
         await asyncio.sleep(0.1)
 
 
-async def request_each(here: World, waiting: list[str], acknowledgements: int) -> None:
+async def request_each(world: World, waiting: list[str], acknowledgements: int) -> None:
     while waiting:
         key = waiting.pop(0)
-        result = await request_until_settled(here, key)
+        result = await request_until_settled(world, key)
         os.write(acknowledgements, f"{key} {result}\n".encode())
 
 
-async def request_until_settled(here: World, key: str) -> str | None:
+async def request_until_settled(world: World, key: str) -> str | None:
     name, fields = build_mutation(key)
     while True:
         try:
-            return (await here.mutate(name, **fields)).row_id
+            return (await world.mutate(name, **fields)).row_id
         except ConnectorError as failure:
             if failure.code not in RETRYABLE_CODES:
                 raise
 
 
-async def recover_all(here: World, database: MetadataDatabase) -> None:
+async def recover_all(world: World, database: MetadataDatabase) -> None:
     while has_open_intents(database):
-        here.clock.advance(LEASE_SECONDS)
-        await recover_intents(here.context, here.append_record)
+        world.clock.advance(LEASE_SECONDS)
+        await recover_intents(world.context, world.append_record)
 
 
 def has_open_intents(database: MetadataDatabase) -> bool:
@@ -166,15 +166,15 @@ def kill_before_each_step(folder: Path, vault_fault: str) -> dict[str, Any]:
 
 async def request_once(url: str, folder: Path, key: str, vault_fault: str, step: int) -> None:
     database = open_database(url, PEPPER)
-    here = build_world(database, folder / "bank.sqlite")
+    world = build_world(database, folder / "bank.sqlite")
     if vault_fault:
-        here.vault.faults = [getattr(bank, vault_fault)]
+        world.vault.faults = [getattr(bank, vault_fault)]
     count_down = build_killer(step)
     event.listen(database.engine, "commit", lambda _: count_down())
-    here.bank.inner.before_commit = here.vault.inner.before_commit = count_down
+    world.bank.inner.before_commit = world.vault.inner.before_commit = count_down
     name, fields = build_mutation(key)
     with suppress(MutationError):
-        await here.mutate(name, **fields)
+        await world.mutate(name, **fields)
 
 
 def build_killer(step: int) -> Callable[[], None]:
@@ -190,10 +190,10 @@ def build_killer(step: int) -> Callable[[], None]:
 
 async def recover_and_repeat(url: str, folder: Path, key: str) -> None:
     database = open_database(url, PEPPER)
-    here = build_world(database, folder / "bank.sqlite")
-    here.clock.advance(here.context.ledger.lease_seconds)
-    await recover_all(here, database)
-    await request_until_settled(here, key)
+    world = build_world(database, folder / "bank.sqlite")
+    world.clock.advance(world.context.ledger.lease_seconds)
+    await recover_all(world, database)
+    await request_until_settled(world, key)
 
 
 def wait_child(process: int) -> int:
@@ -226,7 +226,7 @@ def count_states(url: str) -> dict[str, Any]:
 if __name__ == "__main__":
     mode, folder, *arguments = sys.argv[1:]
     if mode == "random":
-        found = kill_at_random(Path(folder), int(arguments[0]), int(arguments[1]))
+        reply = kill_at_random(Path(folder), int(arguments[0]), int(arguments[1]))
     else:
-        found = kill_before_each_step(Path(folder), arguments[0])
-    print(json.dumps(found))
+        reply = kill_before_each_step(Path(folder), arguments[0])
+    print(json.dumps(reply))

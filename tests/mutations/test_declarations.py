@@ -57,10 +57,10 @@ WRONG = [
 
 @pytest.mark.parametrize(("declared", "says"), WRONG)
 async def test_a_mutation_that_cannot_be_applied_is_refused_at_the_start(
-    here: World, declared: MutationDeclaration, says: str
+    world: World, declared: MutationDeclaration, says: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=says):
-        compile_sagas(here.context.catalog, here.context.connectors, [declared])
+        compile_sagas(world.context.catalog, world.context.connectors, [declared])
 
 
 NAMING = RowMutation(field="name", type="Account", kind=ChangeKind.UPDATE)
@@ -73,25 +73,25 @@ INPUTS = [
 
 @pytest.mark.parametrize(("given", "says"), INPUTS)
 async def test_an_input_field_that_sets_no_settable_column_is_refused_at_the_start(
-    here: World, given: str, says: str
+    world: World, given: str, says: str
 ) -> None:
     named = f"type Mutation {{ name(input: NameInput!): Account }} input NameInput {{ id: ID! {given} reason: String }}"
-    house = here.context.catalog
-    columns = {**house.mappings["Account"].columns, "label": "name"}
-    bindings = {**house.mappings, "Account": replace(house.mappings["Account"], columns=columns)}
+    catalog = world.context.catalog
+    columns = {**catalog.mappings["Account"].columns, "label": "name"}
+    bindings = {**catalog.mappings, "Account": replace(catalog.mappings["Account"], columns=columns)}
     everyone, finance = frozenset({"everyone"}), frozenset({"finance"})
     guarded = AccessPolicy({("NameInput", "label"): (everyone,), ("Account", "name"): (everyone, finance)})
-    changed = replace(house, schema=build_schema(SDL + named), mappings=bindings, policy=guarded)
+    changed = replace(catalog, schema=build_schema(SDL + named), mappings=bindings, policy=guarded)
     with pytest.raises(ConfigurationError, match=says):
-        compile_sagas(changed, here.context.connectors, [NAMING])
+        compile_sagas(changed, world.context.connectors, [NAMING])
     narrow = AccessPolicy({**guarded.requirements, ("NameInput", "label"): (everyone, finance)})
     if "label" in given:
-        assert list(compile_sagas(replace(changed, policy=narrow), here.context.connectors, [NAMING])) == ["name"]
+        assert list(compile_sagas(replace(changed, policy=narrow), world.context.connectors, [NAMING])) == ["name"]
 
 
-async def test_a_transaction_holds_neighbouring_steps_of_one_source_that_are_independent(here: World) -> None:
+async def test_a_transaction_holds_neighbouring_steps_of_one_source_that_are_independent(world: World) -> None:
     def names(saga: Saga) -> list[list[str]]:
-        return [[step.name for _, step in group] for group in group_by_transaction(here.context, saga)]
+        return [[step.name for _, step in group] for group in group_by_transaction(world.context, saga)]
 
     account, entry, post, _ = OPENING.steps
     assert names(OPENING) == [["account", "entry"], ["post"], ["greeting"]]

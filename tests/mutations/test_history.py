@@ -52,21 +52,21 @@ async def test_the_history_is_what_the_reference_operators_give(
     database: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     state = open_database(url(database, request, tmp_path), PEPPER)
-    here = build_world(state, tmp_path / "bank.sqlite")
+    world = build_world(state, tmp_path / "bank.sqlite")
     try:
         for id in ("7", "10", "9"):
-            await here.mutate("createAccount", id=id, name="Ada")
-            await here.mutate("updateAccount", id=id, name="Eve")
-        await here.mutate("deleteAccount", id="9")
-        source: Any = here.context.catalog.connectors[HISTORY_CONNECTOR]
+            await world.mutate("createAccount", id=id, name="Ada")
+            await world.mutate("updateAccount", id=id, name="Eve")
+        await world.mutate("deleteAccount", id="9")
+        source: Any = world.context.catalog.connectors[HISTORY_CONNECTOR]
         can = source.capabilities("Account")
-        every = await read(source, ScanRequest(collection="Account", columns=tuple(can.columns)))
+        every = await scan_rows(source, ScanRequest(collection="Account", columns=tuple(can.columns)))
         held = {"Account": MemoryCollection(capabilities=can, rows=tuple(every))}
-        found = [(await read(source, each), list(answer_scan(held, each))) for each in ASKS]
-        assert [(each, *both) for each, both in zip(ASKS, found, strict=True) if differ(each, *both)] == []
+        results = [(await scan_rows(source, item), list(answer_scan(held, item))) for item in ASKS]
+        assert [(item, *both) for item, both in zip(ASKS, results, strict=True) if differ(item, *both)] == []
         assert len(every) == 7
     finally:
-        here.context.ledger.close()
+        world.context.ledger.close()
         await asyncio.to_thread(state.close)
 
 
@@ -77,10 +77,10 @@ def url(database: str, request: pytest.FixtureRequest, folder: Path) -> str:
     return server.emptied("ledger")
 
 
-async def read(source: Any, ask: ScanRequest) -> list[Any]:
+async def scan_rows(source: Any, ask: ScanRequest) -> list[Any]:
     return [row async for batch in source.scan(ask) for row in batch]
 
 
-def differ(ask: ScanRequest, found: Sequence[Any], expected: Sequence[Any]) -> bool:
+def differ(ask: ScanRequest, rows: Sequence[Any], expected: Sequence[Any]) -> bool:
     """Return whether the rows differ, in any order where none was requested."""
-    return sorted(found) != sorted(expected) if not ask.sort else list(found) != list(expected)
+    return sorted(rows) != sorted(expected) if not ask.sort else list(rows) != list(expected)

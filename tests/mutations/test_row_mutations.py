@@ -19,13 +19,13 @@ from tests.mutations import bank
 from tests.mutations.world import ADA, World
 
 
-async def test_a_change_is_in_its_source_and_in_the_history(here: World) -> None:
-    acted = await here.mutate(
+async def test_a_change_is_in_its_source_and_in_the_history(world: World) -> None:
+    acted = await world.mutate(
         "createAccount", id="7", name="Ada", ownerId="3", kind="SAVINGS", tags=["a", "b"], reason="x"
     )
     row = {"id": 7, "name": "Ada", "owner_id": 3, "kind": "SAVINGS", "tags": ("a", "b"), "version": 1}
-    assert here.bank.all("account") == [row]
-    (change,) = await here.read_history("Account")
+    assert world.bank.all("account") == [row]
+    (change,) = await world.read_history("Account")
     at = change.pop("at")
     assert at.tzinfo is not None
     assert change == {
@@ -43,44 +43,47 @@ async def test_a_change_is_in_its_source_and_in_the_history(here: World) -> None
         "before_id": None,
         "after_id": f"{acted.row_id}.after",
     }
-    assert await here.read_history("Account.values") == [{**row, "values_id": f"{acted.row_id}.after"}]
-    assert here.published == [("Account", "7", acted.row_id)]
+    assert await world.read_history("Account.values") == [{**row, "values_id": f"{acted.row_id}.after"}]
+    assert world.published == [("Account", "7", acted.row_id)]
 
 
-async def test_the_history_holds_the_row_before_and_after_with_its_versions(here: World) -> None:
-    here.bank.seed("account", id=7, name="Ada")
-    await here.mutate("updateAccount", id="7", name="Eve", ifVersion="1")
-    await here.mutate("deleteAccount", id="7")
-    found = await here.read_history("Account", keys=KeyFilter(("row",), (("7",),)))
-    shown = [(each["verb"], each["version_before"], each["version_after"]) for each in found]
+async def test_the_history_holds_the_row_before_and_after_with_its_versions(world: World) -> None:
+    world.bank.seed("account", id=7, name="Ada")
+    await world.mutate("updateAccount", id="7", name="Eve", ifVersion="1")
+    await world.mutate("deleteAccount", id="7")
+    history = await world.read_history("Account", keys=KeyFilter(("row",), (("7",),)))
+    shown = [(change["verb"], change["version_before"], change["version_after"]) for change in history]
     assert shown == [("update", "1", "2"), ("delete", "2", None)]
-    values = await here.read_history("Account.values")
-    assert [each["name"] for each in values] == ["Ada", "Eve", "Eve"]
+    values = await world.read_history("Account.values")
+    assert [value["name"] for value in values] == ["Ada", "Eve", "Eve"]
 
 
-async def test_a_composite_id_names_a_row_and_so_do_its_parts(here: World) -> None:
-    await here.mutate("putEntry", id="7:1", text="a")
-    await here.mutate("putEntry", accountId="7", line=2, text="b")
-    assert [(each["row"], each["verb"]) for each in await here.read_history("Entry")] == [
+async def test_a_composite_id_names_a_row_and_so_do_its_parts(world: World) -> None:
+    await world.mutate("putEntry", id="7:1", text="a")
+    await world.mutate("putEntry", accountId="7", line=2, text="b")
+    assert [(change["row"], change["verb"]) for change in await world.read_history("Entry")] == [
         ("7:1", "put"),
         ("7:2", "put"),
     ]
-    assert [each["text"] for each in here.bank.all("entry")] == ["a", "b"]
+    assert [entry["text"] for entry in world.bank.all("entry")] == ["a", "b"]
 
 
-async def test_a_constant_column_is_in_the_id_and_is_not_sent(here: World) -> None:
-    await here.mutate("putLocker", id="V:7:1", text="a")
+async def test_a_constant_column_is_in_the_id_and_is_not_sent(world: World) -> None:
+    await world.mutate("putLocker", id="V:7:1", text="a")
     with pytest.raises(ConnectorError, match="no `Locker` has this id"):
-        await here.mutate("putLocker", id="W:7:1", text="b")
-    assert [each["text"] for each in here.vault.all("entry")] == ["a"]
-    assert [each["row"] for each in await here.read_history("Locker")] == ["V:7:1"]
-    assert [each["store"] for each in await here.read_history("Locker.values")] == ["V"]
+        await world.mutate("putLocker", id="W:7:1", text="b")
+    assert [entry["text"] for entry in world.vault.all("entry")] == ["a"]
+    assert [change["row"] for change in await world.read_history("Locker")] == ["V:7:1"]
+    assert [change["store"] for change in await world.read_history("Locker.values")] == ["V"]
 
 
-async def test_a_row_is_found_by_the_key_that_its_source_chose(here: World) -> None:
-    await here.mutate("createAccount", name="Ada")
-    await here.mutate("createPost", text="hello")
-    assert [each["row"] for each in await here.read_history("Account") + await here.read_history("Post")] == ["1", "p1"]
+async def test_a_row_is_found_by_the_key_that_its_source_chose(world: World) -> None:
+    await world.mutate("createAccount", name="Ada")
+    await world.mutate("createPost", text="hello")
+    assert [change["row"] for change in await world.read_history("Account") + await world.read_history("Post")] == [
+        "1",
+        "p1",
+    ]
 
 
 REFUSED = [
@@ -118,144 +121,144 @@ REFUSED = [
 @pytest.mark.parametrize(("name", "given", "code", "says"), REFUSED)
 @pytest.mark.parametrize("dry", [False, True])
 async def test_a_refused_mutation_changes_nothing(
-    here: World, name: str, given: dict[str, Any], code: ErrorCode, says: str, dry: bool
+    world: World, name: str, given: dict[str, Any], code: ErrorCode, says: str, dry: bool
 ) -> None:
-    here.bank.seed("account", id=7, name="Ada")
+    world.bank.seed("account", id=7, name="Ada")
     with pytest.raises(ConnectorError, match=says) as caught:
-        await here.mutate(name, dryRun=dry, **given)
+        await world.mutate(name, dryRun=dry, **given)
     assert caught.value.code is code
-    assert [each["name"] for each in here.bank.all("account")] == ["Ada"]
-    assert await here.read_history("Account") == []
-    assert here.published == []
+    assert [account["name"] for account in world.bank.all("account")] == ["Ada"]
+    assert await world.read_history("Account") == []
+    assert world.published == []
 
 
-async def test_a_dry_run_shows_what_would_change_and_stores_nothing(here: World) -> None:
-    here.bank.seed("account", id=7, name="Ada")
-    acted = await here.mutate("updateAccount", id="7", name="Eve", dryRun=True, idempotencyKey="k")
+async def test_a_dry_run_shows_what_would_change_and_stores_nothing(world: World) -> None:
+    world.bank.seed("account", id=7, name="Ada")
+    acted = await world.mutate("updateAccount", id="7", name="Eve", dryRun=True, idempotencyKey="k")
     overlay = acted.connectors[HISTORY_CONNECTOR]
-    (shown,) = await here.read_history("Account", overlay, keys=KeyFilter(("id",), ((acted.row_id,),)))
+    (shown,) = await world.read_history("Account", overlay, keys=KeyFilter(("id",), ((acted.row_id,),)))
     assert (shown["state"], shown["version_after"], shown["row"]) == ("TRIED", "2", "7")
-    (after,) = await here.read_history(
+    (after,) = await world.read_history(
         "Account.values", overlay, keys=KeyFilter(("values_id",), ((f"{acted.row_id}.after",),))
     )
     assert after["name"] == "Eve"
-    assert await here.read_history("Account", overlay) == await here.read_history("Account") == []
-    assert [each["name"] for each in here.bank.all("account")] == ["Ada"]
-    assert (await here.mutate("updateAccount", id="7", name="Eve", idempotencyKey="k")).connectors == {}
+    assert await world.read_history("Account", overlay) == await world.read_history("Account") == []
+    assert [account["name"] for account in world.bank.all("account")] == ["Ada"]
+    assert (await world.mutate("updateAccount", id="7", name="Eve", idempotencyKey="k")).connectors == {}
 
 
-async def test_a_dry_run_of_a_saga_tries_the_independent_steps(here: World) -> None:
-    acted = await here.mutate("openAccount", number="7", name="Ada", dryRun=True)
-    assert [each["type"] for each in acted.audit_facts["changes"]] == ["Account", "Entry"]
-    assert (here.bank.all("account"), here.board.posts) == ([], {})
+async def test_a_dry_run_of_a_saga_tries_the_independent_steps(world: World) -> None:
+    acted = await world.mutate("openAccount", number="7", name="Ada", dryRun=True)
+    assert [change["type"] for change in acted.audit_facts["changes"]] == ["Account", "Entry"]
+    assert (world.bank.all("account"), world.board.posts) == ([], {})
 
 
-async def test_the_same_key_gives_the_same_answer_and_no_second_change(here: World) -> None:
-    first = await here.mutate("createAccount", name="Ada", idempotencyKey="k")
-    again = await here.mutate("createAccount", name="Ada", idempotencyKey="k")
+async def test_the_same_key_gives_the_same_answer_and_no_second_change(world: World) -> None:
+    first = await world.mutate("createAccount", name="Ada", idempotencyKey="k")
+    again = await world.mutate("createAccount", name="Ada", idempotencyKey="k")
     assert again.row_id == first.row_id
-    assert len(here.bank.all("account")) == len(await here.read_history("Account")) == 1
+    assert len(world.bank.all("account")) == len(await world.read_history("Account")) == 1
 
 
-async def test_twenty_with_the_same_key_at_once_make_one_change(here: World) -> None:
-    asked = [here.mutate("createAccount", name="Ada", idempotencyKey="k") for _ in range(20)]
-    assert len({each.row_id for each in await asyncio.gather(*asked)}) == 1
-    assert len(here.bank.all("account")) == 1
+async def test_twenty_with_the_same_key_at_once_make_one_change(world: World) -> None:
+    mutations = [world.mutate("createAccount", name="Ada", idempotencyKey="k") for _ in range(20)]
+    assert len({item.row_id for item in await asyncio.gather(*mutations)}) == 1
+    assert len(world.bank.all("account")) == 1
 
 
-async def test_an_idempotency_key_belongs_to_one_person_one_mutation_and_one_input(here: World) -> None:
-    await here.mutate("createAccount", name="Ada", idempotencyKey="k")
+async def test_an_idempotency_key_belongs_to_one_person_one_mutation_and_one_input(world: World) -> None:
+    await world.mutate("createAccount", name="Ada", idempotencyKey="k")
     for name, given in (("createAccount", {"name": "Eve"}), ("createPost", {"name": "Ada"})):
         with pytest.raises(ConnectorError, match="used before with another input") as caught:
-            await here.mutate(name, idempotencyKey="k", **({"text": "a"} if name == "createPost" else given))
+            await world.mutate(name, idempotencyKey="k", **({"text": "a"} if name == "createPost" else given))
         assert caught.value.code is ErrorCode.IDEMPOTENCY_KEY_REUSED
     eve = type(ADA)(**{name: getattr(ADA, name) for name in ADA.__slots__} | {"person_id": "P2"})
-    await here.mutate("createAccount", principal=eve, name="Eve", idempotencyKey="k")
-    assert [each["name"] for each in here.bank.all("account")] == ["Ada", "Eve"]
+    await world.mutate("createAccount", principal=eve, name="Eve", idempotencyKey="k")
+    assert [account["name"] for account in world.bank.all("account")] == ["Ada", "Eve"]
 
 
-async def test_a_change_that_was_not_applied_may_be_applied_by_the_same_key(here: World) -> None:
-    here.bank.faults = [bank.refuse]
+async def test_a_change_that_was_not_applied_may_be_applied_by_the_same_key(world: World) -> None:
+    world.bank.faults = [bank.refuse]
     with pytest.raises(ConnectorError, match="it does not want to"):
-        await here.mutate("createAccount", name="Ada", idempotencyKey="k")
-    await here.mutate("createAccount", name="Ada", idempotencyKey="k")
-    assert len(here.bank.applied) == len(set(here.bank.applied)) == 2
-    assert len(here.bank.all("account")) == 1
+        await world.mutate("createAccount", name="Ada", idempotencyKey="k")
+    await world.mutate("createAccount", name="Ada", idempotencyKey="k")
+    assert len(world.bank.applied) == len(set(world.bank.applied)) == 2
+    assert len(world.bank.all("account")) == 1
 
 
 @pytest.mark.parametrize("fault", [bank.lose_reply, bank.crash_after, bank.hang_after])
-async def test_a_lost_reply_is_found_out_by_one_probe(here: World, fault: bank.Fault) -> None:
-    here.bank.faults = [fault]
-    await here.mutate("createAccount", name="Ada")
-    assert len(here.bank.applied) == len(here.bank.all("account")) == len(await here.read_history("Account")) == 1
+async def test_a_lost_reply_is_found_out_by_one_probe(world: World, fault: bank.Fault) -> None:
+    world.bank.faults = [fault]
+    await world.mutate("createAccount", name="Ada")
+    assert len(world.bank.applied) == len(world.bank.all("account")) == len(await world.read_history("Account")) == 1
 
 
-async def test_a_call_that_never_reached_a_fenced_source_was_not_applied(here: World) -> None:
-    here.bank.faults = [bank.drop_call]
+async def test_a_call_that_never_reached_a_fenced_source_was_not_applied(world: World) -> None:
+    world.bank.faults = [bank.drop_call]
     with pytest.raises(ConnectorError, match="the line is cut") as caught:
-        await here.mutate("createAccount", name="Ada")
+        await world.mutate("createAccount", name="Ada")
     assert caught.value.code is ErrorCode.SOURCE_UNAVAILABLE
-    assert (len(here.bank.applied), here.bank.all("account"), await here.read_history("Account")) == (1, [], [])
+    assert (len(world.bank.applied), world.bank.all("account"), await world.read_history("Account")) == (1, [], [])
 
 
-async def test_an_unknown_outcome_is_recovered_once_the_source_answers(here: World) -> None:
-    here.bank.faults, here.bank.mute = [bank.lose_reply], True
+async def test_an_unknown_outcome_is_recovered_once_the_source_answers(world: World) -> None:
+    world.bank.faults, world.bank.mute = [bank.lose_reply], True
     with pytest.raises(MutationError, match="will be settled") as caught:
-        await here.mutate("createAccount", name="Ada", idempotencyKey="k")
+        await world.mutate("createAccount", name="Ada", idempotencyKey="k")
     assert caught.value.code is ErrorCode.CHANGE_UNSETTLED
-    assert await recover_intents(here.context, here.append_record) == 0
-    here.bank.mute = False
-    await here.recover()
-    assert (await here.mutate("createAccount", name="Ada", idempotencyKey="k")).row_id == (
-        await here.read_history("Account")
+    assert await recover_intents(world.context, world.append_record) == 0
+    world.bank.mute = False
+    await world.recover()
+    assert (await world.mutate("createAccount", name="Ada", idempotencyKey="k")).row_id == (
+        await world.read_history("Account")
     )[0]["id"]
-    assert len(here.bank.all("account")) == 1
-    assert [(each.surface, each.person, each.operation) for each in here.records] == [
+    assert len(world.bank.all("account")) == 1
+    assert [(record.surface, record.person, record.operation) for record in world.records] == [
         ("settling", "P1", "createAccount")
     ]
-    assert len(here.published) == 1
+    assert len(world.published) == 1
 
 
 async def test_a_source_without_fences_is_believed_after_a_while(open_world: Any) -> None:
-    here = open_world(unfenced_seconds=1.0)
-    here.board.faults = [bank.drop_call]
+    world = open_world(unfenced_seconds=1.0)
+    world.board.faults = [bank.drop_call]
     with pytest.raises(MutationError, match="will be settled"):
-        await here.mutate("createPost", text="a", idempotencyKey="k")
-    assert await recover_intents(here.context, here.append_record) == 0
-    await here.recover()
-    await here.mutate("createPost", text="a", idempotencyKey="k")
-    assert len(here.board.posts) == 1
+        await world.mutate("createPost", text="a", idempotencyKey="k")
+    assert await recover_intents(world.context, world.append_record) == 0
+    await world.recover()
+    await world.mutate("createPost", text="a", idempotencyKey="k")
+    assert len(world.board.posts) == 1
 
 
-async def test_a_caller_that_goes_away_interrupts_nothing(here: World) -> None:
-    here.bank.faults = [bank.hang_after]
-    asking = asyncio.create_task(here.mutate("createAccount", name="Ada", idempotencyKey="k"))
+async def test_a_caller_that_goes_away_interrupts_nothing(world: World) -> None:
+    world.bank.faults = [bank.hang_after]
+    asking = asyncio.create_task(world.mutate("createAccount", name="Ada", idempotencyKey="k"))
     await asyncio.sleep(0.3)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    await wait_for_changes(here.context)
-    assert [each["state"] for each in await here.read_history("Account")] == ["DONE"]
+    await wait_for_changes(world.context)
+    assert [change["state"] for change in await world.read_history("Account")] == ["DONE"]
 
 
-async def test_a_change_that_outlasts_its_request_is_applied_all_the_same(here: World) -> None:
-    here.bank.faults = [bank.hang_after]
+async def test_a_change_that_outlasts_its_request_is_applied_all_the_same(world: World) -> None:
+    world.bank.faults = [bank.hang_after]
     with pytest.raises(MutationError, match="takes longer") as caught:
-        await here.mutate("createAccount", name="Ada", seconds=0.4)
+        await world.mutate("createAccount", name="Ada", seconds=0.4)
     assert caught.value.code is ErrorCode.CHANGE_UNSETTLED
-    await wait_for_changes(here.context)
-    assert len(await here.read_history("Account")) == 1
+    await wait_for_changes(world.context)
+    assert len(await world.read_history("Account")) == 1
 
 
-async def test_no_value_is_in_the_audit_record(here: World) -> None:
-    acted = await here.mutate("createAccount", id="7", name="Ada Lovelace")
+async def test_no_value_is_in_the_audit_record(world: World) -> None:
+    acted = await world.mutate("createAccount", id="7", name="Ada Lovelace")
     (noted,) = acted.audit_facts["changes"]
     assert noted.keys() == {"id", "type", "row", "verb", "state", "before", "after"}
     assert (noted["state"], noted["before"], len(noted["row"]), len(noted["after"])) == (IntentState.DONE, None, 32, 32)
     assert "Ada" not in str(noted)
 
 
-async def test_readers_of_the_history_do_not_keep_anybody_from_writing(here: World, state: MetadataDatabase) -> None:
+async def test_readers_of_the_history_do_not_keep_anybody_from_writing(world: World, state: MetadataDatabase) -> None:
     go_on = threading.Event()
 
     def slow(_: Any, __: Any, statement: str, *___: Any) -> None:
@@ -263,10 +266,10 @@ async def test_readers_of_the_history_do_not_keep_anybody_from_writing(here: Wor
             go_on.wait(10)
 
     event.listen(state.engine, "before_cursor_execute", slow)
-    reading = [asyncio.create_task(here.read_history("Account")) for _ in range(8)]
+    reading = [asyncio.create_task(world.read_history("Account")) for _ in range(8)]
     try:
         await asyncio.sleep(0.1)
-        assert (await here.mutate("createAccount", name="Ada", seconds=4.0)).row_id is not None
+        assert (await world.mutate("createAccount", name="Ada", seconds=4.0)).row_id is not None
     finally:
         go_on.set()
         await asyncio.gather(*reading)

@@ -69,7 +69,7 @@ OPENING = Saga(
             source="board",
             collection="post",
             kind=ChangeKind.CREATE,
-            values=lambda given, made: {"text": f"welcome {made['account'].after['name']}"},
+            values=lambda given, results: {"text": f"welcome {results['account'].after['name']}"},
             depends_on=("account",),
         ),
         Step(
@@ -78,7 +78,7 @@ OPENING = Saga(
             collection="entry",
             kind=ChangeKind.CREATE,
             key=lambda given, _: {"account_id": int(given["number"]), "line": 2},
-            values=lambda _, made: {"text": made["post"].after["id"]},
+            values=lambda _, results: {"text": results["post"].after["id"]},
             depends_on=("post",),
         ),
     ),
@@ -87,7 +87,7 @@ ANNOUNCED = replace(
     OPENING,
     field="announceAccount",
     steps=tuple(
-        replace(each, compensation=Compensation.NONE) if each.name == "post" else each for each in OPENING.steps
+        replace(step, compensation=Compensation.NONE) if step.name == "post" else step for step in OPENING.steps
     ),
 )
 MOVING = Saga(

@@ -1,4 +1,4 @@
-"""Whatever stops a request says how far it came, for the audit record."""
+"""A stopped request keeps its statistics for the audit record."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from onedoor.query.context import ExecutionResult, GraphQLRequest, get_partial_r
 from onedoor.query.engine import execute
 from onedoor.spi.scan import ScanRequest
 from tests import acme
-from tests.http.conftest import Odd
+from tests.http.conftest import HookedConnector
 
 QUERY = "query Names { customers(first: 3) { nodes { id name } } }"
 
@@ -27,8 +27,8 @@ async def test_a_crash_carries_the_partial_result() -> None:
     async def crash(request: ScanRequest) -> None:
         raise Crash
 
-    connectors = {**acme.sources(), "internal": Odd(acme.sources()["internal"], crash)}
-    engine = acme.opened(acme.house(connectors))
+    connectors = {**acme.sources(), "internal": HookedConnector(acme.sources()["internal"], crash)}
+    engine = acme.open_engine(acme.build_catalog(connectors))
     with pytest.raises(Crash) as error:
         await execute(engine, acme.caller("sales"), GraphQLRequest(query=QUERY))
     assert reached(get_partial_result(error.value)) == ("Names", True, ["customer"])
@@ -41,8 +41,8 @@ async def test_a_cancellation_carries_the_partial_result() -> None:
         begun.set()
         await asyncio.Event().wait()
 
-    connectors = {**acme.sources(), "internal": Odd(acme.sources()["internal"], hang)}
-    engine = acme.opened(acme.house(connectors))
+    connectors = {**acme.sources(), "internal": HookedConnector(acme.sources()["internal"], hang)}
+    engine = acme.open_engine(acme.build_catalog(connectors))
     task = asyncio.create_task(execute(engine, acme.caller("sales"), GraphQLRequest(query=QUERY)))
     await begun.wait()
     task.cancel()

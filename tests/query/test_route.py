@@ -15,9 +15,9 @@ from onedoor.app import App
 from onedoor.query.context import GraphQLRequest
 from onedoor.query.engine import execute
 from tests import acme
-from tests.http.conftest import Door, door, keys, opening, served, state
+from tests.http.conftest import RunningServer, keys, open_server, serve_app, server, state
 
-__all__ = ["door", "keys", "opening", "state"]
+__all__ = ["keys", "open_server", "server", "state"]
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,7 +51,7 @@ def collecting(entered: set[str]) -> Iterator[None]:
 
 
 async def test_a_query_enters_few_modules_of_the_engine() -> None:
-    engine, principal = acme.opened(acme.house()), acme.caller("sales")
+    engine, principal = acme.open_engine(acme.build_catalog()), acme.caller("sales")
     entered: set[str] = set()
     IS_TRACED.set(True)
     with collecting(entered):
@@ -60,19 +60,19 @@ async def test_a_query_enters_few_modules_of_the_engine() -> None:
     assert len(entered) <= ENGINE_MODULES_MAX, "\n".join(sorted(entered))
 
 
-async def test_a_query_enters_few_modules_from_its_request_to_its_response(door: Door) -> None:
+async def test_a_query_enters_few_modules_from_its_request_to_its_response(server: RunningServer) -> None:
     app = App(None, None)  # type: ignore[arg-type]
-    app.app_state = door.app_state
+    app.app_state = server.app_state
 
     async def traced_app(scope: Scope, receive: Receive, send: Send) -> None:
         """Serve each request in a task of its own, as the server starts it."""
         IS_TRACED.set(True)
         await app(scope, receive, send)
 
-    await door.ask(QUERY.replace("3", "4"))  # what the first request of a process builds is no part of the route
+    await server.ask(QUERY.replace("3", "4"))  # what the first request of a process builds is no part of the route
     entered: set[str] = set()
-    async with served(traced_app) as port:
+    async with serve_app(traced_app) as port:
         with collecting(entered):
-            told = await replace(door, port=port).ask(QUERY)
-    assert told.status == 200
+            response = await replace(server, port=port).ask(QUERY)
+    assert response.status == 200
     assert len(entered) <= ALL_MODULES_MAX, "\n".join(sorted(entered))

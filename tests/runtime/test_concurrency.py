@@ -1,4 +1,4 @@
-"""The one periodic loop, and the one wait for an event."""
+"""Test the one periodic loop, and the one wait for an event."""
 
 import asyncio
 

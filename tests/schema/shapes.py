@@ -1,4 +1,4 @@
-"""Columns and links by name in, the shapes of a small schema out, as if it were written in schema/."""
+"""Build the shapes of a small schema from names of columns and links, as if it were written in schema/."""
 
 from collections.abc import Mapping
 

@@ -15,7 +15,7 @@ from onedoor.schema.builder import build_document, build_from_document, derive_p
 from onedoor.schema.generate.types import build_definitions
 from onedoor.schema.reader import SchemaShape, parse_derived_name
 from onedoor.schema.visibility import build_visible_schema
-from tests.acme import ask, house, load_mappings, load_schema_and_policy, load_schema_modules, opened
+from tests.acme import ask, build_catalog, load_mappings, load_schema_and_policy, load_schema_modules, open_engine
 from tests.schema.shapes import FINANCE, NOTHING, column, kind, link
 
 DOCUMENT = build_document(load_schema_modules())
@@ -57,17 +57,19 @@ CHANGES = {
 
 
 @pytest.fixture(scope="module")
-def own() -> QueryEngine:
-    return opened(replace(house(), schema_for_groups=partial(build_visible_schema, DOCUMENT, RULES)))
+def own_view_engine() -> QueryEngine:
+    return open_engine(replace(build_catalog(), schema_for_groups=partial(build_visible_schema, DOCUMENT, RULES)))
 
 
 @pytest.mark.parametrize(("text", "name"), HIDDEN.values(), ids=HIDDEN)
-async def test_a_hidden_name_answers_as_an_unknown_one(own: QueryEngine, text: str, name: str) -> None:
+async def test_a_hidden_name_answers_as_an_unknown_one(own_view_engine: QueryEngine, text: str, name: str) -> None:
     unknown = "z" * len(name)
-    hidden = await ask(own, text.replace("HERE", name), "marketing")
-    nothing = await ask(own, text.replace("HERE", unknown), "marketing")
-    said = [(each.code, without_suggestions(each.message).replace(name, unknown)) for each in hidden.errors]
-    assert said == [(each.code, without_suggestions(each.message)) for each in nothing.errors]
+    hidden = await ask(own_view_engine, text.replace("HERE", name), "marketing")
+    nothing = await ask(own_view_engine, text.replace("HERE", unknown), "marketing")
+    errors_of_hidden = [
+        (error.code, without_suggestions(error.message).replace(name, unknown)) for error in hidden.errors
+    ]
+    assert errors_of_hidden == [(error.code, without_suggestions(error.message)) for error in nothing.errors]
     assert hidden.rejected
 
 
@@ -93,7 +95,7 @@ def misspell(name: str, random: Random) -> str:
 
 
 @pytest.mark.parametrize("group", ["marketing", "support"])
-async def test_no_typo_brings_out_a_name_that_the_caller_may_not_know(own: QueryEngine, group: str) -> None:
+async def test_no_typo_brings_out_a_name_that_the_caller_may_not_know(own_view_engine: QueryEngine, group: str) -> None:
     random = Random(11)
     shown = list_names(build_visible_schema(DOCUMENT, RULES, frozenset({"everyone", group})))
     hidden = sorted(list_names(load_schema_and_policy()[0]) - shown)
@@ -101,38 +103,40 @@ async def test_no_typo_brings_out_a_name_that_the_caller_may_not_know(own: Query
     for text, _ in HIDDEN.values():
         for name in random.sample(hidden, 12):
             for typo in (misspell(name, random), name):
-                answer = await ask(own, text.replace("HERE", typo), group)
+                answer = await ask(own_view_engine, text.replace("HERE", typo), group)
                 suggested = set(re.findall(r"\w+", " ".join(error.message for error in answer.errors)))
                 assert suggested.isdisjoint({*hidden} - {typo}), (text, typo)
 
 
-async def test_a_typo_of_a_name_that_the_caller_may_know_brings_it_out(own: QueryEngine) -> None:
-    answer = await ask(own, "{ employees { nodes { fulName } } }", "marketing")
+async def test_a_typo_of_a_name_that_the_caller_may_know_brings_it_out(own_view_engine: QueryEngine) -> None:
+    answer = await ask(own_view_engine, "{ employees { nodes { fulName } } }", "marketing")
     assert [error.message for error in answer.errors] == ["`Employee` has no field `fulName`; did you mean `fullName`"]
 
 
 @pytest.mark.parametrize(("text", "given", "name"), CHANGES.values(), ids=CHANGES)
 async def test_a_hidden_change_answers_as_an_unknown_one(
-    own: QueryEngine, text: str, given: dict[str, Any], name: str
+    own_view_engine: QueryEngine, text: str, given: dict[str, Any], name: str
 ) -> None:
-    said = []
-    for each in (name, "z" * len(name)):
-        variables = json.loads(json.dumps(given).replace("HERE", each))
-        told = await ask(own, text.replace("HERE", each), "finance", variables=variables)
-        assert told.rejected
-        said.append([(one.code, without_suggestions(one.message).replace(each, "HERE")) for one in told.errors])
-    assert said[0] == said[1]
+    errors_of_hidden = []
+    for item in (name, "z" * len(name)):
+        variables = json.loads(json.dumps(given).replace("HERE", item))
+        result = await ask(own_view_engine, text.replace("HERE", item), "finance", variables=variables)
+        assert result.rejected
+        errors_of_hidden.append(
+            [(error.code, without_suggestions(error.message).replace(item, "HERE")) for error in result.errors]
+        )
+    assert errors_of_hidden[0] == errors_of_hidden[1]
 
 
 @pytest.mark.parametrize("name", ["salary", "Request", "RequestOutcome", "hiredOn", "commitSha", "creditLimit"])
-async def test_introspection_shows_only_what_the_caller_may_see(own: QueryEngine, name: str) -> None:
-    told = await ask(own, get_introspection_query(), "marketing")
-    assert f"'{name}'" not in str(told.data)
+async def test_introspection_shows_only_what_the_caller_may_see(own_view_engine: QueryEngine, name: str) -> None:
+    result = await ask(own_view_engine, get_introspection_query(), "marketing")
+    assert f"'{name}'" not in str(result.data)
 
 
-async def test_what_a_caller_may_see_is_answered_as_ever(own: QueryEngine) -> None:
+async def test_what_a_caller_may_see_is_answered_as_ever(own_view_engine: QueryEngine) -> None:
     text = "{ employees(first: 2) { nodes { fullName } } }"
-    assert (await ask(own, text)).data == (await ask(opened(house()), text)).data
+    assert (await ask(own_view_engine, text)).data == (await ask(open_engine(build_catalog()), text)).data
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -146,27 +150,35 @@ def test_all_groups_together_see_the_whole_schema() -> None:
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_a_column_that_is_hidden_is_in_no_made_type_and_one_that_is_shown_in_all(group: str) -> None:
-    told, whole = (
+def test_a_hidden_column_is_in_no_generated_type_and_a_visible_one_in_all(group: str) -> None:
+    visible_schema, whole = (
         build_visible_schema(DOCUMENT, RULES, frozenset({"everyone", group})),
         load_schema_and_policy()[0],
     )
-    shown = {(name, each) for name, of in told.type_map.items() for each in getattr(of, "fields", ())}
-    made = {name: of for name in whole.type_map if (of := parse_derived_name(name, load_mappings())) and of.by_field}
-    looking = {(name, each): (of.base, each) for name, of in made.items() for each in whole.type_map[name].fields}  # type: ignore[attr-defined]
-    columns = {at: of for at, of in looking.items() if at[1] not in ("and", "or", "not")}
-    assert {at for at in columns if at in shown} == {at for at, of in columns.items() if of in shown}
+    shown = {(name, item) for name, of in visible_schema.type_map.items() for item in getattr(of, "fields", ())}
+    generated = {
+        name: of for name in whole.type_map if (of := parse_derived_name(name, load_mappings())) and of.by_field
+    }
+    looking = {
+        (name, field): (of.base, field)
+        for name, of in generated.items()
+        for field in whole.type_map[name].fields  # type: ignore[attr-defined]
+    }  # type: ignore[attr-defined]
+    columns = {coordinate: of for coordinate, of in looking.items() if coordinate[1] not in ("and", "or", "not")}
+    assert {column for column in columns if column in shown} == {
+        coordinate for coordinate, of in columns.items() if of in shown
+    }
 
 
 def test_rows_of_which_no_column_is_shown_are_not_grouped() -> None:
     """`by` takes a type that is gone; `groups` without it would be another question."""
     order = kind("Order", column("id", "ID", guards=FINANCE), column("total", "Int", guards=FINANCE))
     root = kind("Query", link("orders", "Order"), guards=NOTHING)
-    made = DocumentNode(definitions=build_definitions(SchemaShape(types=(root, order), enums=())))
-    told = build_visible_schema(made, build_from_document(made)[1], frozenset({"everyone", "sales"}))
-    assert validate_schema(told) == []
-    assert list(told.type_map["OrderConnection"].fields) == ["edges", "pageInfo", "totalCount", "aggregate"]  # type: ignore[attr-defined]
-    assert list(told.type_map["OrderAggregate"].fields) == ["count"]  # type: ignore[attr-defined]
+    node = DocumentNode(definitions=build_definitions(SchemaShape(types=(root, order), enums=())))
+    visible_schema = build_visible_schema(node, build_from_document(node)[1], frozenset({"everyone", "sales"}))
+    assert validate_schema(visible_schema) == []
+    assert list(visible_schema.type_map["OrderConnection"].fields) == ["edges", "pageInfo", "totalCount", "aggregate"]  # type: ignore[attr-defined]
+    assert list(visible_schema.type_map["OrderAggregate"].fields) == ["count"]  # type: ignore[attr-defined]
 
 
 def test_what_cannot_be_given_whole_cannot_be_asked() -> None:
@@ -182,13 +194,13 @@ def test_what_cannot_be_given_whole_cannot_be_asked() -> None:
         input Outer @allow(groups: ["everyone"]) { name: String, inner: Inner! }
         input Inner @allow(groups: ["everyone"]) { name: String, salary: Int! @allow(groups: ["finance"]) }
     """
-    written = parse(text)
-    told, whole = (
-        build_visible_schema(written, derive_policy(written), frozenset({"everyone", *more}))
+    document = parse(text)
+    result, whole = (
+        build_visible_schema(document, derive_policy(document), frozenset({"everyone", *more}))
         for more in ([], ["finance"])
     )
-    assert told.query_type
-    assert list(told.query_type.fields) == ["open", "chosen"]
-    assert "Outer" not in told.type_map
+    assert result.query_type
+    assert list(result.query_type.fields) == ["open", "chosen"]
+    assert "Outer" not in result.type_map
     assert whole.query_type
     assert len(whole.query_type.fields) == 4

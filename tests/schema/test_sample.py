@@ -1,4 +1,4 @@
-"""One question that uses all that can be asked of many rows at once is valid; its neighbours that err are not."""
+"""A query with every feature of lists is valid, and its wrong neighbours are not."""
 
 from functools import cache
 
@@ -88,6 +88,6 @@ ASTRAY = [
 ]
 
 
-@pytest.mark.parametrize(("text", "said"), ASTRAY)
-def test_what_cannot_be_measured_or_grouped_is_no_valid_question(text: str, said: str) -> None:
-    assert said.lower() in " ".join(each.message for each in validate(schema(), parse(text))).lower()
+@pytest.mark.parametrize(("text", "message"), ASTRAY)
+def test_what_cannot_be_measured_or_grouped_is_no_valid_question(text: str, message: str) -> None:
+    assert message.lower() in " ".join(error.message for error in validate(schema(), parse(text))).lower()

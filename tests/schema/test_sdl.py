@@ -1,4 +1,4 @@
-"""schema/schema.graphql: what is printed is what is built, and what is enforced; and what its version stands for."""
+"""schema/schema.graphql is the schema that is built and enforced, and its version stands for it."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -28,13 +28,13 @@ def test_the_printed_schema_is_one_that_anyone_can_read() -> None:
 
 
 def names(of: DocumentNode) -> list[str]:
-    return [each.name.value for each in of.definitions]
+    return [definition.name.value for definition in of.definitions]  # type: ignore[attr-defined]
 
 
 def test_the_printed_schema_is_sorted_with_the_roots_first() -> None:
-    found = names(parse(PRINTED.read_text()))
-    assert found[:6] == ["allow", "owned", "stored", "Query", "Mutation", "Subscription"]
-    assert all(one < other for one, other in pairwise(found[6:]))
+    result = names(parse(PRINTED.read_text()))
+    assert result[:6] == ["allow", "owned", "stored", "Query", "Mutation", "Subscription"]
+    assert all(one < other for one, other in pairwise(result[6:]))
 
 
 def test_where_a_module_stands_moves_nothing() -> None:
@@ -53,7 +53,7 @@ type Lamp @allow(groups: ["finance"]) @owned(by: "us") { id: ID! lit: Boolean! }
 """
 
 
-def meant(text: str) -> str:
+def normalize_sdl(text: str) -> str:
     return print_ast(strip_documentation(sort_document(parse(text))))
 
 
@@ -75,12 +75,12 @@ OTHER = [
 @pytest.mark.parametrize(("one", "other"), SAME)
 def test_what_changes_no_answer_is_no_part_of_the_version(one: str, other: str) -> None:
     assert LAMP.replace(one, other) != LAMP
-    assert meant(LAMP.replace(one, other)) == meant(LAMP)
+    assert normalize_sdl(LAMP.replace(one, other)) == normalize_sdl(LAMP)
 
 
 @pytest.mark.parametrize(("one", "other"), OTHER)
 def test_what_changes_an_answer_is(one: str, other: str) -> None:
-    assert meant(LAMP.replace(one, other)) != meant(LAMP)
+    assert normalize_sdl(LAMP.replace(one, other)) != normalize_sdl(LAMP)
 
 
 def test_a_version_is_of_a_schema_that_says_the_same_of_every_type() -> None:
@@ -88,5 +88,5 @@ def test_a_version_is_of_a_schema_that_says_the_same_of_every_type() -> None:
     bare = print_ast(strip_documentation(whole))
     assert '"""' not in bare
     assert "@owned" not in bare
-    assert names(parse(bare)) == [each for each in names(whole) if each != "owned"]
+    assert names(parse(bare)) == [name for name in names(whole) if name != "owned"]
     assert bare.count("@allow") == print_ast(whole).count("@allow")

@@ -26,7 +26,7 @@ class AzureEmulator:
 
     url: str
     accounts: tuple[Account, ...]
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
 
     @property
     def files(self) -> str:
@@ -44,14 +44,14 @@ def serve_emulator(serve: Any, *, page: int = 5000, rate: tuple[str, ...] = ()) 
         Account(service="blob", name=BLOB_ACCOUNT, key=azure_client.decode_account_key(BLOB_KEY), page=page),
     )
     emulator = AzureEmulator(url="", accounts=accounts)
-    with serve(record_calls(app(accounts, parse_rates(rate)), emulator.asked)) as port:
+    with serve(record_calls(app(accounts, parse_rates(rate)), emulator.requests)) as port:
         emulator.url = f"http://127.0.0.1:{port}"
         yield emulator
 
 
-def record_calls(served: ASGIApp, asked: list[str]) -> ASGIApp:
+def record_calls(served: ASGIApp, requests: list[str]) -> ASGIApp:
     async def counting(scope: Scope, receive: Receive, send: Send) -> None:
-        asked.append(f"{scope['method']} {scope['raw_path'].decode()}?{scope['query_string'].decode()}")
+        requests.append(f"{scope['method']} {scope['raw_path'].decode()}?{scope['query_string'].decode()}")
         await served(scope, receive, send)
 
     return counting
@@ -83,9 +83,9 @@ def store_files(url: str, share: str, bodies: dict[str, bytes]) -> None:
 
 def store_blobs(url: str, container: str, bodies: dict[str, bytes]) -> None:
     with blob_client(url) as client:
-        made = client.create_container(container)
+        result = client.create_container(container)
         for name, body in bodies.items():
-            made.upload_blob(name, body, content_settings=ContentSettings(content_type="text/x-acme"))
+            result.upload_blob(name, body, content_settings=ContentSettings(content_type="text/x-acme"))
 
 
 @asynccontextmanager

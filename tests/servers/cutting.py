@@ -72,12 +72,12 @@ class CuttingPort:
 
 @contextlib.contextmanager
 def open_cutting_port(port: int) -> Iterator[CuttingPort]:
-    made = CuttingPort(port)
-    thread = threading.Thread(target=made.serve, daemon=True)
+    result = CuttingPort(port)
+    thread = threading.Thread(target=result.serve, daemon=True)
     thread.start()
     try:
-        yield made
+        yield result
     finally:
-        made.ear.shutdown(socket.SHUT_RDWR)
-        made.ear.close()
+        result.ear.shutdown(socket.SHUT_RDWR)
+        result.ear.close()
         thread.join()

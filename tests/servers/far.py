@@ -1,4 +1,4 @@
-"""A far end that says what it is told to, keeps what it was asked, and notices who hangs up."""
+"""Serve a scripted reply, record requests, and notice clients that disconnect."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -12,7 +12,7 @@ Reply: TypeAlias = Callable[[web.Request], Awaitable[web.Response]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
+class ReceivedRequest:
     """One request."""
 
     method: str
@@ -26,12 +26,12 @@ class Heard:
 @dataclass(slots=True, kw_only=True)
 class Far:
     reply: Reply
-    asked: list[Heard] = field(default_factory=list)
+    requests: list[ReceivedRequest] = field(default_factory=list)
     began: asyncio.Event = field(default_factory=asyncio.Event)
     left: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def answer(self, request: web.Request) -> web.Response:
-        self.asked.append(await heard(request))
+        self.requests.append(await receive(request))
         self.began.set()
         try:
             return await self.reply(request)
@@ -40,9 +40,9 @@ class Far:
             raise
 
 
-async def heard(request: web.Request) -> Heard:
+async def receive(request: web.Request) -> ReceivedRequest:
     packed = request.content_type == "application/json"
-    return Heard(
+    return ReceivedRequest(
         method=request.method,
         path=request.path,
         query=dict(request.query),
@@ -53,7 +53,7 @@ async def heard(request: web.Request) -> Heard:
 
 
 @asynccontextmanager
-async def serving(reply: Reply) -> AsyncIterator[tuple[str, Far]]:
+async def serve_reply(reply: Reply) -> AsyncIterator[tuple[str, Far]]:
     """Its URL, on a free port of loopback."""
     far = Far(reply=reply)
     app = web.Application()
@@ -68,7 +68,7 @@ async def serving(reply: Reply) -> AsyncIterator[tuple[str, Far]]:
         await runner.cleanup()
 
 
-def saying(status: int = 200, json: Any = None, text: str | None = None, **headers: str) -> Reply:
+def answer_with(status: int = 200, json: Any = None, text: str | None = None, **headers: str) -> Reply:
     async def reply(_: web.Request) -> web.Response:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         if text is not None:

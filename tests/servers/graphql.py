@@ -1,4 +1,4 @@
-"""Tables in, a GraphQL service over them out, real HTTP: lists and connections, keys by lists and one by one."""
+"""Serve tables as a GraphQL service over real HTTP: lists, connections, and lookups by keys."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
@@ -54,16 +54,18 @@ class Service:
     """`asked` are the documents and variables of all calls so far."""
 
     def __init__(self, tables: Mapping[str, Sequence[Record]]) -> None:
-        self.tables = {name: [shown(row) for row in rows] for name, rows in tables.items()}
+        self.tables = {name: [format_row(row) for row in rows] for name, rows in tables.items()}
         self.schema = build_schema(SDL)
-        self.asked: list[tuple[DocumentNode, Mapping[str, Any]]] = []
+        self.requests: list[tuple[DocumentNode, Mapping[str, Any]]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         given = orjson.loads(await Request(scope, receive).body())
-        self.asked.append((parse(given["query"]), given["variables"]))
-        told = graphql_sync(self.schema, given["query"], self, variable_values=given["variables"])
-        found = {"data": told.data} | ({"errors": [each.formatted for each in told.errors]} if told.errors else {})
-        await Response(orjson.dumps(found), media_type="application/json")(scope, receive, send)
+        self.requests.append((parse(given["query"]), given["variables"]))
+        result = graphql_sync(self.schema, given["query"], self, variable_values=given["variables"])
+        reply = {"data": result.data} | (
+            {"errors": [error.formatted for error in result.errors]} if result.errors else {}
+        )
+        await Response(orjson.dumps(reply), media_type="application/json")(scope, receive, send)
 
     def thing(self, _: Any, ids: Iterable[str] | None = None, first: int | None = None, **equal: Any) -> list[Record]:
         rows = [row for row in self.tables["thing"] if ids is None or row["id"] in ids]
@@ -73,8 +75,8 @@ class Service:
         return next((row for row in self.tables["thing"] if row["id"] == id), None)
 
     def things(self, _: Any, first: int | None = None, after: str | None = None, **equal: Any) -> Record:
-        found = page(met(self.tables["thing"], equal), first, after)
-        return {"edges": [{"node": each} for each in found["nodes"]], "pageInfo": found["pageInfo"]}
+        result = page(met(self.tables["thing"], equal), first, after)
+        return {"edges": [{"node": node} for node in result["nodes"]], "pageInfo": result["pageInfo"]}
 
     def office(self, _: Any) -> Any:
         return {"parts": self.parts}
@@ -101,14 +103,14 @@ def page(rows: Sequence[Record], first: int | None, after: str | None) -> Record
     return {"nodes": rows[start:end], "pageInfo": {"hasNextPage": end < len(rows), "endCursor": f"at{end}"}}
 
 
-def shown(row: Record) -> Record:
+def format_row(row: Record) -> Record:
     """As the service names and writes it."""
-    return {name: written(name, row) for name in (*row, "size")} | {
+    return {name: format_value(name, row) for name in (*row, "size")} | {
         camel: row[name] for name, camel in (("parent_id", "parentId"), ("thing_id", "thingId")) if name in row
     }
 
 
-def written(name: str, row: Record) -> Any:
+def format_value(name: str, row: Record) -> Any:
     value = row.get(name)
     if name == "size":
         return {"big": row.get("big"), "ratio": row.get("ratio")}

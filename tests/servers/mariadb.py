@@ -1,4 +1,4 @@
-"""A real MariaDB on a free port of loopback, where its programs are found; it can be killed and started again."""
+"""Run a real MariaDB on a free port of loopback, where it is installed; it can be killed and restarted."""
 
 import os
 import shutil
@@ -76,8 +76,8 @@ class MariadbServer:
                 charset="utf8mb4",
             )
         ) as connection, connection.cursor() as cursor:  # fmt: skip
-            for each in statements:
-                cursor.execute(each)
+            for statement in statements:
+                cursor.execute(statement)
             return list(cursor.fetchall())
 
     def emptied(self, database: str) -> str:

@@ -1,4 +1,4 @@
-"""An OpenAPI document in, an API that keeps to it out, real HTTP: rows made of its schemas, paged, filtered, by key.
+"""Serve an API that keeps to an OpenAPI document, over real HTTP: rows, pages, filters, keys.
 
 It shares nothing with what reads such documents for the product. A row differs from the next, and one path's from
 another's; what stands in a path or in a filter has its value in the rows.
@@ -30,44 +30,44 @@ class Described:
     def __init__(self, document: Node, required: tuple[str, str] | None = None) -> None:
         self.document = document
         self.required = required
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.routes = [
-            (re.compile(re.sub(r"\\\{(.+?)\\\}", r"(?P<p_\1>[^/]+)", re.escape(path)) + "$"), each["get"])
-            for path, each in sorted(document["paths"].items(), key=lambda one: one[0].count("{"))
-            if "get" in each
+            (re.compile(re.sub(r"\\\{(.+?)\\\}", r"(?P<p_\1>[^/]+)", re.escape(path)) + "$"), item["get"])
+            for path, item in sorted(document["paths"].items(), key=lambda one: one[0].count("{"))
+            if "get" in item
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
-        self.asked.append(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
+        self.requests.append(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
         await self.answer(request)(scope, receive, send)
 
     def answer(self, request: Request) -> Response:
         if self.required and request.headers.get(self.required[0]) != self.required[1]:
             return Response(b"{}", 401)
         for pattern, operation in self.routes:
-            if found := pattern.match(request.url.path):
-                places = {name.removeprefix("p_"): value for name, value in found.groupdict().items()}
-                return self.told(request, operation, places)
+            if match := pattern.match(request.url.path):
+                places = {name.removeprefix("p_"): value for name, value in match.groupdict().items()}
+                return self.respond(request, operation, places)
         return Response(b"{}", 404)
 
-    def told(self, request: Request, operation: Node, places: Mapping[str, str]) -> Response:
+    def respond(self, request: Request, operation: Node, places: Mapping[str, str]) -> Response:
         schema = self.schema(operation)
         if schema is None:
             return Response(b"text", media_type="text/plain")
-        if self.found(schema).get("type") == "array":
-            rows, link = self.page(request, self.rows(request, self.found(schema)["items"]))
-            return said(rows, link)
-        made = self.value(schema, "", crc32(request.url.path.encode()) % 1000)
-        lists = [name for name, each in made.items() if isinstance(each, list)]
-        declared = self.found(schema).get("properties", {})
-        if "total_count" in made and len(lists) == 1:
-            rows, link = self.page(request, self.rows(request, self.found(declared[lists[0]])["items"]))
-            return said({**made, "total_count": ROWS, lists[0]: rows}, link)
-        return said(self.keyed(request, made, places))
+        if self.resolve_reference(schema).get("type") == "array":
+            rows, link = self.page(request, self.rows(request, self.resolve_reference(schema)["items"]))
+            return json_response(rows, link)
+        result = self.value(schema, "", crc32(request.url.path.encode()) % 1000)
+        lists = [name for name, item in result.items() if isinstance(item, list)]
+        declared = self.resolve_reference(schema).get("properties", {})
+        if "total_count" in result and len(lists) == 1:
+            rows, link = self.page(request, self.rows(request, self.resolve_reference(declared[lists[0]])["items"]))
+            return json_response({**result, "total_count": ROWS, lists[0]: rows}, link)
+        return json_response(self.keyed(request, result, places))
 
     def schema(self, operation: Node) -> Node | None:
-        content = self.found(operation["responses"].get("200", {})).get("content", {})
+        content = self.resolve_reference(operation["responses"].get("200", {})).get("content", {})
         return content["application/json"]["schema"] if "application/json" in content else None
 
     def rows(self, request: Request, schema: Node) -> list[Any]:
@@ -84,9 +84,9 @@ class Described:
         above, _, last = request.url.path.rpartition("/")
         for pattern, operation in self.routes:
             schema = self.schema(operation) if pattern.match(above) else None
-            if schema and places and self.found(schema).get("type") == "array":
+            if schema and places and self.resolve_reference(schema).get("type") == "array":
                 scope = {**request.scope, "path": above, "raw_path": above.encode(), "query_string": b""}
-                rows = self.rows(Request(scope), self.found(schema)["items"])
+                rows = self.rows(Request(scope), self.resolve_reference(schema)["items"])
                 return next((row for row in rows if isinstance(row, dict) and last in map(text, row.values())), made)
         known = {name: value for name, value in places.items() if isinstance(made.get(name), str | int)}
         return {**made, **{name: type(made[name])(value) for name, value in known.items()}}
@@ -100,27 +100,27 @@ class Described:
             f'<{request.url.include_query_params(page=number + 1)}>; rel="next"' if more else ""
         )
 
-    def found(self, node: Node) -> Node:
+    def resolve_reference(self, node: Node) -> Node:
         while "$ref" in node:
             parts = node["$ref"].removeprefix("#/").split("/")
             node = self.document
-            for each in parts:
-                node = node[each]
+            for item in parts:
+                node = node[item]
         return node
 
     def value(self, schema: Node, name: str, number: int, deep: int = 0) -> Any:
         """What is nullable is null in every third row."""
-        node = self.found(schema)
+        node = self.resolve_reference(schema)
         if node.get("nullable") and number % 3 == 0:
             return None
         for word in ("oneOf", "anyOf"):
             if word in node:
                 return self.value(node[word][0], name, number, deep)
         if "allOf" in node:
-            parts = [self.value(each, name, number, deep) for each in node["allOf"]]
+            parts = [self.value(item, name, number, deep) for item in node["allOf"]]
             merged: dict[str, Any] = {}
-            for each in parts:
-                merged |= each if isinstance(each, dict) else {}
+            for item in parts:
+                merged |= item if isinstance(item, dict) else {}
             return merged or parts[0]
         if node.get("enum"):
             return node["enum"][number % len(node["enum"])]
@@ -129,7 +129,7 @@ class Described:
                 return dict(self.members(node, number, deep))
             case "array":
                 return (
-                    [self.value(node["items"], name, number + each, deep + 1) for each in (0, 1)] if deep < DEEP else []
+                    [self.value(node["items"], name, number + item, deep + 1) for item in (0, 1)] if deep < DEEP else []
                 )
             case "integer":
                 return number
@@ -142,14 +142,14 @@ class Described:
         )
 
     def members(self, node: Node, number: int, deep: int) -> Iterator[tuple[str, Any]]:
-        for name, each in node.get("properties", {}).items() if deep < DEEP else ():
+        for name, item in node.get("properties", {}).items() if deep < DEEP else ():
             if name in node.get("required", ()) or number % 4:
-                yield name, self.value(each, name, number, deep + 1)
+                yield name, self.value(item, name, number, deep + 1)
 
 
 def text(value: Any) -> str:
     return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
 
 
-def said(found: Any, link: str = "") -> Response:
+def json_response(found: Any, link: str = "") -> Response:
     return Response(orjson.dumps(found), media_type="application/json", headers={"link": link} if link else {})

@@ -1,4 +1,4 @@
-"""A real Prometheus on a free port of loopback, where its programs are found, over a history that is written down."""
+"""Run a real Prometheus on a free port of loopback, where it is installed, over a given history."""
 
 import os
 import shutil
@@ -52,14 +52,14 @@ def prometheus_server(series: Sequence[Series]) -> Iterator[str]:
 def openmetrics(series: Sequence[Series]) -> str:
     """Every point of every series, as promtool reads them: those of one metric together."""
     lines = []
-    for each in sorted(series, key=lambda one: one.labels["__name__"]):
-        labels = ",".join(f'{name}="{said(text)}"' for name, text in each.labels.items() if name != "__name__")
-        for at, value in each.points(0, EVER):
-            lines.append(f"{each.labels['__name__']}{{{labels}}} {format_number(value)} {at / 1000:.3f}")
+    for item in sorted(series, key=lambda one: one.labels["__name__"]):
+        labels = ",".join(f'{name}="{escape_text(text)}"' for name, text in item.labels.items() if name != "__name__")
+        for index, value in item.points(0, EVER):
+            lines.append(f"{item.labels['__name__']}{{{labels}}} {format_number(value)} {index / 1000:.3f}")
     return "\n".join([*lines, "# EOF", ""])
 
 
-def said(text: str) -> str:
+def escape_text(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 

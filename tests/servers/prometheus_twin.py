@@ -1,4 +1,4 @@
-"""The demo's Prometheus on a free port of loopback, over the same series as a real one."""
+"""Run the demo's Prometheus on a free port of loopback, over the same series as a real one."""
 
 import threading
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Tables in, an API over them out, real HTTP: equality, keys, orders, limits, and pages turned in each known way."""
+"""Serve tables as an API over real HTTP: equality, keys, orders, limits, and pages of each known kind."""
 
 import asyncio
 import socket
@@ -31,11 +31,11 @@ class Api:
 
     def __init__(self, tables: Mapping[str, Sequence[Record]]) -> None:
         self.tables = tables
-        self.asked: list[str] = []
+        self.requests: list[str] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
-        self.asked.append(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
+        self.requests.append(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
         await self.answer(request)(scope, receive, send)
 
     def answer(self, request: Request) -> Response:
@@ -43,21 +43,21 @@ class Api:
             case ["turned", way, name] if name in self.tables:
                 return turned(way, self.rows(name, request), request)
             case [name] if name in self.tables:
-                return told(self.rows(name, request))
+                return json_response(self.rows(name, request))
             case ["under", column, value, name] if name in self.tables:
-                return told([row for row in self.rows(name, request) if shown(row[column]) == value])
+                return json_response([row for row in self.rows(name, request) if format_value(row[column]) == value])
             case [name, id] if name in self.tables:
-                found = [row for row in self.tables[name] if str(row["id"]) == id]
-                return told({"row": found[0]}) if found else Response(status_code=404)
+                rows = [row for row in self.tables[name] if str(row["id"]) == id]
+                return json_response({"row": rows[0]}) if rows else Response(status_code=404)
         return Response(status_code=404)
 
     def rows(self, name: str, request: Request) -> list[Record]:
         rows = list(self.tables[name])
         for column in set(request.query_params) - MEANT:
-            wanted = [part for each in request.query_params.getlist(column) for part in split(column, each)]
-            rows = [row for row in rows if row[column] is not None and shown(row[column]) in wanted]
-        order = [each for each in request.query_params.get("order_by", "").split(",") if each]
-        rows.sort(key=cmp_to_key(lambda one, other: compared(order, one, other)))
+            wanted = [part for item in request.query_params.getlist(column) for part in split(column, item)]
+            rows = [row for row in rows if row[column] is not None and format_value(row[column]) in wanted]
+        order = [item for item in request.query_params.get("order_by", "").split(",") if item]
+        rows.sort(key=cmp_to_key(lambda one, other: compare_records(order, one, other)))
         return rows[: int(request.query_params.get("limit", len(rows)))]
 
 
@@ -66,11 +66,11 @@ def split(column: str, written: str) -> list[str]:
     return written.split(",") if column.endswith("id") else [written]
 
 
-def compared(order: Sequence[str], one: Record, other: Record) -> int:
-    for each in order:
-        mine, theirs = one[each.lstrip("-")], other[each.lstrip("-")]
+def compare_records(order: Sequence[str], one: Record, other: Record) -> int:
+    for sort_key in order:
+        mine, theirs = one[sort_key.lstrip("-")], other[sort_key.lstrip("-")]
         if mine != theirs:
-            return -1 if (mine < theirs) != each.startswith("-") else 1
+            return -1 if (mine < theirs) != sort_key.startswith("-") else 1
     return 0
 
 
@@ -87,15 +87,15 @@ def turned(way: str, rows: Sequence[Record], request: Request) -> Response:
     more = end < len(rows)
     if way == "link":
         url = request.url.include_query_params(after=f"at{end}")
-        return told({"data": {"rows": page}}, {"link": f'<{url}>; rel="next"'} if more else {})
-    return told({"data": {"rows": page}, "meta": {"next": f"at{end}" if more else None}})
+        return json_response({"data": {"rows": page}}, {"link": f'<{url}>; rel="next"'} if more else {})
+    return json_response({"data": {"rows": page}, "meta": {"next": f"at{end}" if more else None}})
 
 
-def told(found: Any, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(found, default=shown), media_type="application/json", headers=headers)
+def json_response(content: Any, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(content, default=format_value), media_type="application/json", headers=headers)
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, datetime | date):
@@ -104,7 +104,7 @@ def shown(value: Any) -> str:
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp) -> AsyncIterator[str]:
+async def serve_app(app: ASGIApp) -> AsyncIterator[str]:
     """The url of an app, for as long as the context lasts; who comes before it listens, waits."""
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
     with closing(socket.create_server((HOST, 0))) as ear:

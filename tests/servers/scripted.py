@@ -1,4 +1,4 @@
-"""A server that gives the responses it is told to, and keeps the requests it got."""
+"""Serve scripted responses, and record the requests."""
 
 from starlette.requests import Request
 from starlette.responses import Response

@@ -1,4 +1,4 @@
-"""Before a fakesnow: what Snowflake says of keys and references, and fakesnow does not, told of DuckDB's own lists.
+"""Stand before a fakesnow, and answer for keys and references, which it lacks, from DuckDB's catalog.
 
 Refusals can be put in the place of statements, so that a far end that lacks one is met over the wire.
 """
@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from tests.connectors.conftest import listening
+from tests.connectors.conftest import open_listener
 
 LOGIN = "/session/v1/login-request"
 IMPORTED = """
@@ -58,15 +58,15 @@ class Before:
         await answer(scope, receive, send)
 
     def refused(self, text: str) -> Response | None:
-        found = next((code for start, code in self.refusals.items() if text.startswith(start)), None)
-        if found is None:
+        result = next((code for start, code in self.refusals.items() if text.startswith(start)), None)
+        if result is None:
             return None
         more = {"message": "secret", "data": {"sqlState": "42501"}}
-        return JSONResponse({"success": False, "code": f"{found:06}", **more})
+        return JSONResponse({"success": False, "code": f"{result:06}", **more})
 
     async def passed_on(self, request: Request, body: dict[str, Any]) -> Response:
         if "sqlText" in body:
-            body["sqlText"] = told(body["sqlText"])
+            body["sqlText"] = translate_show(body["sqlText"])
         kept = {name: value for name, value in request.headers.items() if name in ("authorization", "accept")}
         async with aiohttp.ClientSession() as session:
             url = f"{self.far}{request.url.path}?{request.url.query}"
@@ -74,7 +74,7 @@ class Before:
                 return Response(await answer.read(), answer.status, media_type=answer.content_type)
 
 
-def told(text: str) -> str:
+def translate_show(text: str) -> str:
     for start, sql in TOLD.items():
         if text.startswith(start):
             database, schema = text.removeprefix(start).replace('"', "").split(".")
@@ -83,10 +83,10 @@ def told(text: str) -> str:
 
 
 @contextmanager
-def standing(before: Before) -> Iterator[int]:
+def run_front(before: Before) -> Iterator[int]:
     """Its port, for as long as the context lasts."""
     server = uvicorn.Server(uvicorn.Config(before, log_level="critical", lifespan="off", timeout_graceful_shutdown=1))
-    with closing(listening()) as ear:
+    with closing(open_listener()) as ear:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [ear]})
         thread.start()
         try:
@@ -96,13 +96,13 @@ def standing(before: Before) -> Iterator[int]:
             thread.join()
 
 
-def filled(place: tuple[str, int], schema: str, script: str) -> None:
+def run_script(place: tuple[str, int], schema: str, script: str) -> None:
     """A schema of the database SHOP, by statements that end in `;` and a new line."""
     host, port = place
     account = {"protocol": "http", "account": "acme", "user": "demo", "password": "any"}
     with snowflake.connector.connect(host=host, port=port, **account, **CONNECTED) as connection:
-        made = ("CREATE DATABASE IF NOT EXISTS SHOP", f"CREATE SCHEMA IF NOT EXISTS SHOP.{schema}")
-        for each in (*made, f"USE SCHEMA SHOP.{schema}", *(each for each in script.split(";\n") if each.strip())):
+        statements = ("CREATE DATABASE IF NOT EXISTS SHOP", f"CREATE SCHEMA IF NOT EXISTS SHOP.{schema}")
+        for item in (*statements, f"USE SCHEMA SHOP.{schema}", *(part for part in script.split(";\n") if part.strip())):
             # fakesnow keeps a column's comment, and then cannot say that it did
-            with suppress(*([ProgrammingError] if each.startswith("COMMENT ON COLUMN") else [])):
-                connection.cursor().execute(each)
+            with suppress(*([ProgrammingError] if item.startswith("COMMENT ON COLUMN") else [])):
+                connection.cursor().execute(item)

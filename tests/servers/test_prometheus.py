@@ -1,4 +1,4 @@
-"""The demo's Prometheus answers as a real one does, over the same history: the same table asked of both."""
+"""The demo's Prometheus answers as a real one does over the same history."""
 
 import json
 import urllib.error
@@ -42,12 +42,14 @@ HISTORY = [
     recorded("requests_total", counter(1, gaps=range(60, 90)), service="mailer", code="500"),
     recorded("requests_total", counter(3)[:50], service="ledger", code="200"),
     recorded("requests_total", counter(2, start=1e9), service=ODD, code="200"),
-    recorded("heat", [((START + 300 * at) * 1000, float(at % 7) - 2.5) for at in range(36)], room="a", floor="1"),
-    recorded("heat", [((START + 300 * at) * 1000, float(at)) for at in range(36)], room="b", floor="1"),
-    recorded("heat", [((START + 300 * at) * 1000, float("nan")) for at in range(36)], room="c", floor="2"),
+    recorded(
+        "heat", [((START + 300 * index) * 1000, float(index % 7) - 2.5) for index in range(36)], room="a", floor="1"
+    ),
+    recorded("heat", [((START + 300 * index) * 1000, float(index)) for index in range(36)], room="b", floor="1"),
+    recorded("heat", [((START + 300 * index) * 1000, float("nan")) for index in range(36)], room="c", floor="2"),
     recorded("heat", [(START * 1000, 1e-7), ((START + 60) * 1000, 1e21)], room="d"),
-    recorded("chill", [((START + 300 * at) * 1000, 2.0) for at in range(36)], room="a", floor="1"),
-    recorded("chill", [((START + 300 * at) * 1000, 0.0) for at in range(36)], room="b", floor="1"),
+    recorded("chill", [((START + 300 * index) * 1000, 2.0) for index in range(36)], room="a", floor="1"),
+    recorded("chill", [((START + 300 * index) * 1000, 0.0) for index in range(36)], room="b", floor="1"),
 ]
 
 INSTANTS = [START - 1, START, START + 7, START + 367.5, START + 3600, START + 5000.25, START + 11_000, START + 20_000]
@@ -117,14 +119,14 @@ RANGES = [(START, START + 3600, "60"), (START + 7, START + 10_800, "7m"), (START
 
 
 @pytest.fixture(scope="module")
-def both() -> Iterator[tuple[str, str]]:
+def both_urls() -> Iterator[tuple[str, str]]:
     if not prometheus.FOUND:
         pytest.skip("Prometheus beside the demo's: install prometheus")
     with prometheus_server(HISTORY) as real, twin_server(HISTORY) as ours:
         yield real, ours
 
 
-def asked(url: str, path: str, form: Mapping[str, Any], *, post: bool = True) -> tuple[int, Any]:
+def query_api(url: str, path: str, form: Mapping[str, Any], *, post: bool = True) -> tuple[int, Any]:
     """The status, and the answer with series in an order of their own and numbers to 12 digits; no words of errors."""
     query = urlencode(form)
     address = f"{url}/api/v1/{path}"
@@ -132,20 +134,20 @@ def asked(url: str, path: str, form: Mapping[str, Any], *, post: bool = True) ->
         with urllib.request.urlopen(
             urllib.request.Request(address, query.encode()) if post else f"{address}?{query}"
         ) as reply:
-            return reply.status, shown(json.load(reply))
+            return reply.status, normalize(json.load(reply))
     except urllib.error.HTTPError as error:
-        return error.code, {name: each for name, each in json.load(error).items() if name != "error"}
+        return error.code, {name: item for name, item in json.load(error).items() if name != "error"}
 
 
-def shown(said: dict[str, Any]) -> Any:
+def normalize(said: dict[str, Any]) -> Any:
     result = said["data"]["result"]
     if said["data"]["resultType"] == "scalar":
         return said["status"], "scalar", point(result)
-    found = [
-        (sorted(each["metric"].items()), [point(one) for one in each.get("values") or [each["value"]]])
-        for each in result
+    results = [
+        (sorted(item["metric"].items()), [point(value) for value in item.get("values") or [item["value"]]])
+        for item in result
     ]
-    return said["status"], said["data"]["resultType"], sorted(found, key=repr)
+    return said["status"], said["data"]["resultType"], sorted(results, key=repr)
 
 
 def point(given: Any) -> tuple[float, str]:
@@ -154,22 +156,24 @@ def point(given: Any) -> tuple[float, str]:
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_an_instant_is_answered_as_by_a_real_one(both: tuple[str, str], query: str) -> None:
-    real, ours = ([asked(url, "query", {"query": query, "time": at}) for at in INSTANTS] for url in both)
+def test_an_instant_is_answered_as_by_a_real_one(both_urls: tuple[str, str], query: str) -> None:
+    real, ours = (
+        [query_api(url, "query", {"query": query, "time": instant}) for instant in INSTANTS] for url in both_urls
+    )
     assert ours == real
     assert any(said[2] for _, said in real)
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_a_range_is_answered_as_by_a_real_one(both: tuple[str, str], query: str) -> None:
+def test_a_range_is_answered_as_by_a_real_one(both_urls: tuple[str, str], query: str) -> None:
     forms = [{"query": query, "start": start, "end": end, "step": step} for start, end, step in RANGES]
-    real, ours = ([asked(url, "query_range", form, post=False) for form in forms] for url in both)
+    real, ours = ([query_api(url, "query_range", form, post=False) for form in forms] for url in both_urls)
     assert ours == real
 
 
 @pytest.mark.parametrize("query", WRONG)
-def test_what_is_no_query_is_refused_as_by_a_real_one(both: tuple[str, str], query: str) -> None:
-    real, ours = (asked(url, "query", {"query": query, "time": START}) for url in both)
+def test_what_is_no_query_is_refused_as_by_a_real_one(both_urls: tuple[str, str], query: str) -> None:
+    real, ours = (query_api(url, "query", {"query": query, "time": START}) for url in both_urls)
     assert (ours, real[0]) == (real, 400)
 
 
@@ -189,7 +193,7 @@ FORMS = [
 
 @pytest.mark.parametrize(("path", "form"), FORMS)
 def test_other_questions_are_answered_as_by_a_real_one(
-    both: tuple[str, str], path: str, form: Mapping[str, Any]
+    both_urls: tuple[str, str], path: str, form: Mapping[str, Any]
 ) -> None:
-    real, ours = (asked(url, path, form) for url in both)
+    real, ours = (query_api(url, path, form) for url in both_urls)
     assert ours == real

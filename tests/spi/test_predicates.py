@@ -1,4 +1,4 @@
-"""The one visitor of predicates."""
+"""Test the one visitor of predicates."""
 
 import ast
 from collections.abc import Iterator, Sequence
@@ -97,7 +97,7 @@ def test_conjuncts_combined_mean_what_they_meant_before(predicate: Any) -> None:
 def test_negations_pushed_down_mean_the_same_and_stand_over_leaves(predicate: Any) -> None:
     pushed = push_negations_down(Not(predicate))
     assert matching(pushed) == matching(Not(predicate))
-    assert not any(isinstance(each.part, And | Or | Not) for each in walk(pushed) if isinstance(each, Not))
+    assert not any(isinstance(node.part, And | Or | Not) for node in walk(pushed) if isinstance(node, Not))
 
 
 def matching(predicate: Any) -> Sequence[tuple[Any, ...]]:
@@ -118,19 +118,19 @@ CONNECTIVES = {"And", "Or", "Not"}
 
 
 def test_only_the_visitor_recurses_over_connectives() -> None:
-    found = {
+    results = {
         str(path.relative_to(ROOT))
         for path in (ROOT / "onedoor").rglob("*.py")
         if path != ROOT / "onedoor/spi/predicates.py" and any(recursive_walks(ast.parse(path.read_text())))
     }
-    assert found == set()
+    assert results == set()
 
 
 def recursive_walks(module: ast.Module) -> Iterator[str]:
     """Functions that tell connectives apart and call themselves."""
     for function in ast.walk(module):
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
-            mentioned = {each.id for each in ast.walk(function) if isinstance(each, ast.Name)}
-            mentioned |= {each.attr for each in ast.walk(function) if isinstance(each, ast.Attribute)}
+            mentioned = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+            mentioned |= {node.attr for node in ast.walk(function) if isinstance(node, ast.Attribute)}
             if function.name in mentioned - BUILDERS and mentioned & CONNECTIVES:
                 yield function.name

@@ -53,19 +53,21 @@ class ListingForm:
 
     within: str
     entry: Callable[[StoredItem], tuple[str, Mapping[str, str]]]
-    said: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
-def build_page(account: Account, call: Call, found: Mapping[str, StoredItem], form: ListingForm) -> Reply:
+def build_page(account: Account, call: Call, items: Mapping[str, StoredItem], form: ListingForm) -> Reply:
     """Build a page of a sorted listing from the marker on."""
     start, most = decode_marker(call.query.get("marker", "")), get_page_limit(account, call)
-    names = [name for name in sorted(found) if name >= start]
-    root = Element("EnumerationResults", {"ServiceEndpoint": f"{call.scheme}://{call.headers['host']}/", **form.said})
+    names = [name for name in sorted(items) if name >= start]
+    root = Element(
+        "EnumerationResults", {"ServiceEndpoint": f"{call.scheme}://{call.headers['host']}/", **form.attributes}
+    )
     for item in ASKED.keys() & call.query.keys():
         SubElement(root, ASKED[item]).text = call.query[item]
     entries = SubElement(root, form.within)
     for name in names[:most]:
-        write_entry(entries, name, *form.entry(found[name]))
+        write_entry(entries, name, *form.entry(items[name]))
     SubElement(root, "NextMarker").text = encode_marker(names[most]) if len(names) > most else None
     body = b'<?xml version="1.0" encoding="utf-8"?>' + tostring(root)
     return Reply(headers={"content-type": "application/xml"}, body=body)
@@ -110,9 +112,12 @@ BLOB = {"x-ms-blob-type": "BlockBlob", "x-ms-server-encrypted": "true"}
 
 def list_containers(call: Call, account: Account) -> Reply:
     prefix = call.query.get("prefix", "")
-    found = {name: root.top for name, root in account.roots.items() if name.startswith(prefix)}
+    results = {name: root.top for name, root in account.roots.items() if name.startswith(prefix)}
     return build_page(
-        account, call, found, ListingForm(within="Containers", entry=lambda kept: ("Container", list_properties(kept)))
+        account,
+        call,
+        results,
+        ListingForm(within="Containers", entry=lambda kept: ("Container", list_properties(kept))),
     )
 
 
@@ -133,9 +138,12 @@ def list_blobs(call: Call, account: Account) -> Reply:
             400, "UnsupportedQueryParameter", "A query parameter specified in the request URI is not supported."
         )
     prefix, root = call.query.get("prefix", ""), find_root(account, call)
-    found = {name: kept for name, kept in root.kept.items() if name.startswith(prefix)}
+    results = {name: kept for name, kept in root.kept.items() if name.startswith(prefix)}
     return build_page(
-        account, call, found, ListingForm(within="Blobs", entry=describe_blob, said={"ContainerName": root.top.name})
+        account,
+        call,
+        results,
+        ListingForm(within="Blobs", entry=describe_blob, attributes={"ContainerName": root.top.name}),
     )
 
 
@@ -175,10 +183,10 @@ def delete_blob(call: Call, account: Account) -> Reply:
 
 
 def find_blob(call: Call, account: Account) -> StoredItem:
-    found = find_root(account, call).kept.get(call.name)
-    if found is None:
+    result = find_root(account, call).kept.get(call.name)
+    if result is None:
         raise Refusal(404, "BlobNotFound", "The specified blob does not exist.")
-    return found
+    return result
 
 
 FILE = {"x-ms-type": "File", "x-ms-server-encrypted": "true"}
@@ -190,9 +198,9 @@ QUOTA_GB = "5120"
 
 def list_shares(call: Call, account: Account) -> Reply:
     prefix = call.query.get("prefix", "")
-    found = {name: root.top for name, root in account.roots.items() if name.startswith(prefix)}
+    results = {name: root.top for name, root in account.roots.items() if name.startswith(prefix)}
     form = ListingForm(within="Shares", entry=lambda kept: ("Share", {**list_properties(kept), "Quota": QUOTA_GB}))
-    return build_page(account, call, found, form)
+    return build_page(account, call, results, form)
 
 
 def create_share(call: Call, account: Account) -> Reply:
@@ -209,22 +217,22 @@ def check_share(call: Call, account: Account) -> Reply:
 def list_directory(call: Call, account: Account) -> Reply:
     root, prefix = find_root(account, call), call.query.get("prefix", "").lower()
     within = f"{find_directory(call, account).name}/" if call.name else ""
-    found = {
+    results = {
         kept.name[len(within) :]: kept
         for key, kept in root.kept.items()
         if key.startswith(within.lower() + prefix) and "/" not in key[len(within) :]
     }
-    said = {"ShareName": root.top.name, "DirectoryPath": within.removesuffix("/")}
+    attributes = {"ShareName": root.top.name, "DirectoryPath": within.removesuffix("/")}
     shown = partial(describe_share_entry, included=frozenset(call.query.get("include", "").lower().split(",")))
-    return build_page(account, call, found, ListingForm(within="Entries", entry=shown, said=said))
+    return build_page(account, call, results, ListingForm(within="Entries", entry=shown, attributes=attributes))
 
 
 def describe_share_entry(item: StoredItem, included: frozenset[str]) -> tuple[str, Mapping[str, str]]:
     """Describe an entry, with times and ETags only if they are asked for."""
-    told = {name: value for name, value in list_properties(item).items() if INCLUDED[name] in included}
+    result = {name: value for name, value in list_properties(item).items() if INCLUDED[name] in included}
     if item.body is None:
-        return "Directory", told
-    return "File", {"Content-Length": str(len(item.body)), **told}
+        return "Directory", result
+    return "File", {"Content-Length": str(len(item.body)), **result}
 
 
 def create_directory(call: Call, account: Account) -> Reply:
@@ -261,16 +269,16 @@ def create_file(call: Call, account: Account) -> Reply:
 
 
 def put_range(call: Call, account: Account) -> Reply:
-    kept, extent = find_file(call, account), parse_range(call)
-    check_lease(call, kept)
-    assert kept.body is not None
+    file, extent = find_file(call, account), parse_range(call)
+    check_lease(call, file)
+    assert file.body is not None
     if extent is None or call.headers.get("x-ms-write") != "update" or extent[1] - extent[0] != len(call.body):
         raise Refusal(400, "InvalidHeaderValue", "The value for one of the HTTP headers is not in the correct format.")
-    if extent[1] > len(kept.body):
+    if extent[1] > len(file.body):
         raise Refusal(416, "InvalidRange", "The range specified is invalid for the current size of the resource.")
-    kept.body[extent[0] : extent[1]] = call.body
-    mark_changed(kept)
-    return Reply(status=201, headers=build_item_headers(kept))
+    file.body[extent[0] : extent[1]] = call.body
+    mark_changed(file)
+    return Reply(status=201, headers=build_item_headers(file))
 
 
 def serve_file(call: Call, account: Account) -> Reply:
@@ -286,8 +294,8 @@ def delete_file(call: Call, account: Account) -> Reply:
 def rename_file(call: Call, account: Account) -> Reply:
     """Rename a file of the same share, over another file only if the call says so."""
     root, source = find_root(account, call), urlsplit(call.headers.get("x-ms-file-rename-source", "")).path.split("/")
-    found = root.kept.get("/".join(map(unquote, source[3:])).lower())
-    if found is None or found.body is None or source[1:3] != [account.name, root.top.name]:
+    result = root.kept.get("/".join(map(unquote, source[3:])).lower())
+    if result is None or result.body is None or source[1:3] != [account.name, root.top.name]:
         raise Refusal(404, "ResourceNotFound", "The specified resource does not exist.")
     before = root.kept.get(call.name.lower())
     if before is not None:
@@ -295,11 +303,11 @@ def rename_file(call: Call, account: Account) -> Reply:
             raise Refusal(409, "ResourceAlreadyExists", "The specified resource already exists.")
         check_lease(call, before, "x-ms-destination-lease-id")
     name = place_item(call, account)
-    del root.kept[found.name.lower()]
-    found.name = name
-    mark_changed(found)
-    root.kept[call.name.lower()] = found
-    return Reply(headers=build_item_headers(found))
+    del root.kept[result.name.lower()]
+    result.name = name
+    mark_changed(result)
+    root.kept[call.name.lower()] = result
+    return Reply(headers=build_item_headers(result))
 
 
 def lease_file(call: Call, account: Account) -> Reply:
@@ -324,12 +332,12 @@ def find_directory(call: Call, account: Account) -> StoredItem:
 
 
 def find_item(call: Call, account: Account, *, directory: bool) -> StoredItem:
-    found = find_root(account, call).kept.get(call.name.lower())
-    if found is None:
+    result = find_root(account, call).kept.get(call.name.lower())
+    if result is None:
         raise Refusal(404, "ResourceNotFound", "The specified resource does not exist.")
-    if (found.body is None) != directory:
+    if (result.body is None) != directory:
         raise Refusal(409, "ResourceTypeMismatch", "The specified resource type does not match the existing resource.")
-    return found
+    return result
 
 
 Act: TypeAlias = Callable[[Call, Account], Reply]
@@ -406,22 +414,20 @@ def parse_call(request: Request, path: str, body: bytes) -> Call:
     )
 
 
-def answer(asked: Call, account: Account, now: datetime) -> Reply:
+def answer(call: Call, account: Account, now: datetime) -> Reply:
     """Check the signature before anything else, so that a stranger learns nothing. Raises Refusal."""
-    level = "sco"[min(len(asked.parts), 2)]
-    found = ACTS[account.service].get(
-        (level, asked.method, asked.query.get("restype", ""), asked.query.get("comp", ""))
-    )
-    permissions = found[1] if found else ""
-    if "sig" in asked.query:
-        protocol.check_sas(asked, account, (permissions, level), now)
-    elif "authorization" in asked.headers:
-        protocol.check_shared_key(asked, account, now)
+    level = "sco"[min(len(call.parts), 2)]
+    result = ACTS[account.service].get((level, call.method, call.query.get("restype", ""), call.query.get("comp", "")))
+    permissions = result[1] if result else ""
+    if "sig" in call.query:
+        protocol.check_sas(call, account, (permissions, level), now)
+    elif "authorization" in call.headers:
+        protocol.check_shared_key(call, account, now)
     else:
         raise Refusal(401, "NoAuthenticationInformation", "Server failed to authenticate the request.")
-    if found is None:
+    if result is None:
         raise Refusal(405, "UnsupportedHttpVerb", "The resource doesn't support the specified HTTP verb.")
-    return found[0](asked, account)
+    return result[0](call, account)
 
 
 def build_error_reply(refusal: Refusal, id: str) -> Reply:
@@ -462,10 +468,10 @@ def build_item(file: AzureFile) -> StoredItem:
 
 def add_directories(files: list[AzureFile]) -> dict[str, StoredItem]:
     """Return the files and every directory above them."""
-    found = {file.path.lower(): build_item(file) for file in files}
+    results = {file.path.lower(): build_item(file) for file in files}
     for file in files:
         steps = file.path.split("/")
         for count in range(1, len(steps)):
             path = "/".join(steps[:count])
-            found.setdefault(path.lower(), StoredItem(name=path, modified=NOW, etag="0x8DE0000000000001"))
-    return found
+            results.setdefault(path.lower(), StoredItem(name=path, modified=NOW, etag="0x8DE0000000000001"))
+    return results

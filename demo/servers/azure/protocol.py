@@ -116,43 +116,45 @@ def find_copy_source(call: Call, account: Account) -> StoredItem:
     parts = [unquote(part) for part in urlsplit(call.headers["x-ms-copy-source"]).path.split("/")[1:]]
     root = account.roots.get(parts[1]) if parts[0] == account.name and len(parts) > 2 else None
     name = "/".join(parts[2:])
-    found = None if root is None else root.kept.get(name.lower() if account.service == "file" else name)
-    if found is None or found.body is None:
+    result = None if root is None else root.kept.get(name.lower() if account.service == "file" else name)
+    if result is None or result.body is None:
         raise Refusal(404, "CannotVerifyCopySource", "The specified resource does not exist.")
     header = call.headers.get("x-ms-source-if-match")
-    if header is not None and header.strip('"') != found.etag:
+    if header is not None and header.strip('"') != result.etag:
         raise Refusal(412, "SourceConditionNotMet", "The source condition is not met.")
-    return found
+    return result
 
 
 def copy_item(call: Call, account: Account, name: str) -> StoredItem:
     """Copy an item with the metadata of the call, or with its own if the call has none."""
     source = find_copy_source(call, account)
-    said = read_metadata(call) or dict(source.metadata)
-    return StoredItem(name=name, body=bytearray(source.body or b""), content_type=source.content_type, metadata=said)
+    signed_values = read_metadata(call) or dict(source.metadata)
+    return StoredItem(
+        name=name, body=bytearray(source.body or b""), content_type=source.content_type, metadata=signed_values
+    )
 
 
 def check_lease(call: Call, item: StoredItem, header: str = "x-ms-lease-id") -> None:
     """Check that a write to a leased file names its lease. Raises Refusal."""
-    said = call.headers.get(header)
-    if item.lease is None and said is not None:
+    result = call.headers.get(header)
+    if item.lease is None and result is not None:
         raise Refusal(412, "LeaseNotPresentWithFileOperation", "There is currently no lease on the file.")
-    if item.lease is not None and said is None:
+    if item.lease is not None and result is None:
         raise Refusal(412, "LeaseIdMissing", "There is currently a lease on the file and no lease ID was specified.")
-    if item.lease != said:
+    if item.lease != result:
         raise Refusal(412, "LeaseIdMismatchWithFileOperation", "The lease ID did not match the lease on the file.")
 
 
 def change_lease(call: Call, item: StoredItem) -> Reply:
     """Acquire a lease without an end, release or break it, without changing the file."""
-    action, said = call.headers.get("x-ms-lease-action"), call.headers.get("x-ms-lease-id")
+    action, signed_values = call.headers.get("x-ms-lease-action"), call.headers.get("x-ms-lease-id")
     if action == "acquire":
         wanted = str(UUID(call.headers.get("x-ms-proposed-lease-id", "")))
         if call.headers.get("x-ms-lease-duration") != "-1" or item.lease not in (None, wanted):
             raise Refusal(409, "LeaseAlreadyPresent", "There is already a lease present.")
         item.lease = wanted
         return Reply(status=201, headers={"x-ms-lease-id": wanted, **build_state_headers(item)})
-    if action == "release" and item.lease != said:
+    if action == "release" and item.lease != signed_values:
         raise Refusal(409, "LeaseIdMismatchWithLeaseOperation", "The lease ID specified did not match the lease ID.")
     if action not in ("release", "break"):
         raise Refusal(400, "InvalidHeaderValue", "The value for one of the HTTP headers is not in the correct format.")
@@ -234,23 +236,23 @@ def check_shared_key(call: Call, account: Account, now: datetime) -> None:
 
 def build_signed_text(call: Call, account: Account) -> str:
     """Return the text that is signed: method, some headers, Azure's own headers, resource and query."""
-    said = {name: call.headers.get(name, "") for name in HEADERS}
-    if said["content-length"] == "0":
-        said["content-length"] = ""
+    signed_values = {name: call.headers.get(name, "") for name in HEADERS}
+    if signed_values["content-length"] == "0":
+        signed_values["content-length"] = ""
     if "x-ms-date" in call.headers:
-        said["date"] = ""
+        signed_values["date"] = ""
     own = sorted((name for name in call.headers if name.startswith("x-ms-")), key=lambda name: name.replace("-", ""))
-    lines = [call.method, *said.values(), *(f"{name}:{call.headers[name].strip()}" for name in own)]
-    asked = [f"\n{name.lower()}:{value}" for name, value in sorted(call.query.items())]
-    return "\n".join([*lines, f"/{account.name}{call.path}"]) + "".join(asked)
+    lines = [call.method, *signed_values.values(), *(f"{name}:{call.headers[name].strip()}" for name in own)]
+    query_lines = [f"\n{name.lower()}:{value}" for name, value in sorted(call.query.items())]
+    return "\n".join([*lines, f"/{account.name}{call.path}"]) + "".join(query_lines)
 
 
 def is_timely(headers: Mapping[str, str], now: datetime) -> bool:
     try:
-        said = parsedate_to_datetime(headers.get("x-ms-date") or headers.get("date") or "")
+        result = parsedate_to_datetime(headers.get("x-ms-date") or headers.get("date") or "")
     except ValueError:
         return False
-    return abs(now - said.astimezone(UTC)) <= SKEW
+    return abs(now - result.astimezone(UTC)) <= SKEW
 
 
 def sign(key: bytes, text: str) -> str:
@@ -301,8 +303,8 @@ def list_resource_fields(call: Call, account: Account) -> list[str]:
     """Return the signed fields of the called item, or of its whole share or container, as `sr` says."""
     whole = call.query.get("sr") == ROOTS[account.service]
     name = "/".join(call.parts[:1] if whole else call.parts)
-    said = {**call.query, "resource": f"/{account.service}/{account.name}/{name}"}
-    return [said.get(item, "") for item in FORM[account.service]]
+    signed_values = {**call.query, "resource": f"/{account.service}/{account.name}/{name}"}
+    return [signed_values.get(item, "") for item in FORM[account.service]]
 
 
 def check_permissions(given: Mapping[str, str], account: Account, needs: tuple[str, str]) -> None:
@@ -323,7 +325,7 @@ def build_permission_refusal(code: str, what: str) -> Refusal:
 def parse_time(text: str | None) -> datetime:
     """Return a time, or the earliest one if there is none."""
     try:
-        found = datetime.fromisoformat(text) if text else datetime.min
+        moment = datetime.fromisoformat(text) if text else datetime.min
     except ValueError:
         raise build_authentication_refusal("A time of the signature cannot be read.") from None
-    return found.replace(tzinfo=found.tzinfo or UTC)
+    return moment.replace(tzinfo=moment.tzinfo or UTC)

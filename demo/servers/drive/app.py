@@ -196,11 +196,11 @@ def files_copy(call: DriveCall) -> Answer:
 
 def merge_properties(before: Mapping[str, str], body: Mapping[str, Any]) -> Mapping[str, str]:
     """Merge properties; one without a value is removed. Raises DriveFailure."""
-    said = {**before, **body.get("appProperties", {})}
-    found = {name: value for name, value in said.items() if value is not None}
-    if len(found) > PROPERTIES or any(len(f"{name}{value}".encode()) > PROPERTY for name, value in found.items()):
+    app_properties = {**before, **body.get("appProperties", {})}
+    results = {name: value for name, value in app_properties.items() if value is not None}
+    if len(results) > PROPERTIES or any(len(f"{name}{value}".encode()) > PROPERTY for name, value in results.items()):
         raise DriveFailure(403, "propertiesLimitExceeded", "The properties are too many, or too long.")
-    return found
+    return results
 
 
 def trash_contents(view: PersonView, document: Document) -> None:
@@ -211,10 +211,10 @@ def trash_contents(view: PersonView, document: Document) -> None:
 
 
 def files_delete(call: DriveCall) -> Answer:
-    found = call.view.get(call.parameters["fileId"])
-    if call.view.role(found) not in ("owner", "organizer"):
+    result = call.view.get(call.parameters["fileId"])
+    if call.view.role(result) not in ("owner", "organizer"):
         raise build_forbidden()
-    remove_document(call.view.store, found)
+    remove_document(call.view.store, result)
     return {}
 
 
@@ -226,16 +226,18 @@ def files_generate_ids(call: DriveCall) -> Answer:
 
 def drives_list(call: DriveCall) -> Answer:
     seen = replace(call.view, drives=True)
-    found = [document for document in seen.documents.values() if document.id == document.drive and seen.sees(document)]
-    shown, more = cut_page(found, call.parameters, 10)
+    documents = [
+        document for document in seen.documents.values() if document.id == document.drive and seen.sees(document)
+    ]
+    shown, more = cut_page(documents, call.parameters, 10)
     return {"kind": "drive#driveList", "drives": [format_drive(item) for item in shown], **more}
 
 
 def drives_get(call: DriveCall) -> Answer:
-    found = replace(call.view, drives=True).get(call.parameters["driveId"])
-    if found.id != found.drive:
-        raise DriveFailure(404, "notFound", f"Shared drive not found: {found.id}", "driveId")
-    return format_drive(found)
+    result = replace(call.view, drives=True).get(call.parameters["driveId"])
+    if result.id != result.drive:
+        raise DriveFailure(404, "notFound", f"Shared drive not found: {result.id}", "driveId")
+    return format_drive(result)
 
 
 def format_drive(document: Document) -> Answer:

@@ -139,7 +139,7 @@ TOKEN_URI = "https://oauth2.googleapis.com/token"
 def build_service_account(token_uri: str = TOKEN_URI) -> str:
     private = generate_private_key(public_exponent=65537, key_size=2048)
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-    said = {
+    claim_set = {
         "type": "service_account",
         "project_id": "acme-demo",
         "private_key_id": f"{private.public_key().public_numbers().n & (1 << 160) - 1:040x}",
@@ -148,7 +148,7 @@ def build_service_account(token_uri: str = TOKEN_URI) -> str:
         "client_id": "100000000000000000000",
         "token_uri": token_uri,
     }
-    return json.dumps(said)
+    return json.dumps(claim_set)
 
 
 CHUNK_MULTIPLE = 262_144

@@ -135,7 +135,7 @@ def match_name(compare: Callable[[str, str], bool]) -> Callable[[str], DocumentT
 
 def has_word_prefix(text: str, wanted: str) -> bool:
     """Return whether a word of the name begins so, which is how Drive reads `contains`."""
-    return any(part.startswith(wanted) for part in (text[at:] for at in list_word_starts(text)))
+    return any(part.startswith(wanted) for part in (text[word_start:] for word_start in list_word_starts(text)))
 
 
 def list_word_starts(text: str) -> list[int]:
@@ -159,8 +159,8 @@ def match_text(word: str) -> DocumentTest:
 def split_phrases(text: str) -> list[list[str]]:
     """Split a text into phrases of letters and digits; a word alone is a phrase."""
     quoted = text.split('"')
-    found = [[word] for part in quoted[::2] for word in list_words(part)] + list(map(list_words, quoted[1::2]))
-    return [item for item in found if item]
+    phrases = [[word] for part in quoted[::2] for word in list_words(part)] + list(map(list_words, quoted[1::2]))
+    return [item for item in phrases if item]
 
 
 def list_words(text: str) -> list[str]:
@@ -173,7 +173,7 @@ def score_phrase(document: Document, phrase: list[str]) -> int:
 
 
 def count_phrase(words: list[str], phrase: list[str]) -> int:
-    return sum(words[at : at + len(phrase)] == phrase for at in range(len(words)))
+    return sum(words[index : index + len(phrase)] == phrase for index in range(len(words)))
 
 
 def read_text(document: Document) -> str:
@@ -185,7 +185,9 @@ def compile_relevance(text: str) -> Callable[[Document], int] | None:
     """Return the sort key of a full text search, or None for any other search."""
     words = split_words(text)
     said = [
-        unquote_word(words[at + 2]) for at in range(len(words) - 2) if words[at : at + 2] == ["fullText", "contains"]
+        unquote_word(words[index + 2])
+        for index in range(len(words) - 2)
+        if words[index : index + 2] == ["fullText", "contains"]
     ]
     wanted = [phrase for one in said for phrase in split_phrases(one)]
     return (lambda document: -sum(score_phrase(document, item) for item in wanted)) if said else None
@@ -202,10 +204,10 @@ def match_time(sign: str) -> Callable[[str], DocumentTest]:
 def parse_time(text: str) -> datetime:
     """Read RFC 3339, in UTC without a zone."""
     try:
-        at = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError:
         raise build_invalid_search() from None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
 def match_trash(sign: str) -> Callable[[str], DocumentTest]:

@@ -14,7 +14,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from demo.data.business import employees
 from demo.data.files import (
     DOC,
     DOMAIN,
@@ -29,6 +28,7 @@ from demo.data.files import (
     documents,
     list_shares,
 )
+from demo.data.operations import employees
 from demo.data.random import NOW, size
 
 JsonSchema: TypeAlias = Mapping[str, Any]
@@ -69,7 +69,7 @@ def load_discovery_document() -> JsonSchema:
 def list_methods() -> tuple[Method, ...]:
     """Return the methods, those with fewer path parameters first, so that `files/trash` is no file's id."""
     return tuple(
-        sorted(read_methods(load_discovery_document()), key=lambda each: len(PATH_PARAMETER.findall(each.path)))
+        sorted(read_methods(load_discovery_document()), key=lambda method: len(PATH_PARAMETER.findall(method.path)))
     )
 
 
@@ -80,18 +80,18 @@ def read_methods(part: JsonSchema) -> Iterator[Method]:
         yield from read_methods(item)
 
 
-def read_method(said: JsonSchema) -> Method:
+def read_method(schema: JsonSchema) -> Method:
     return Method(
-        id=said["id"].removeprefix("drive."),
-        verb=said["httpMethod"],
-        path=said["path"],
-        form=re.compile(re.sub(r"\\\{\\?\+?(\w+)\\\}", r"(?P<\1>[^/:]+)", re.escape(said["path"]))),
-        parameters={**load_discovery_document()["parameters"], **said.get("parameters", {})},
-        request=said.get("request", {}).get("$ref"),
-        response=said.get("response", {}).get("$ref"),
-        scopes=frozenset(said.get("scopes", ())),
-        uploads="mediaUpload" in said,
-        downloads=bool(said.get("supportsMediaDownload")),
+        id=schema["id"].removeprefix("drive."),
+        verb=schema["httpMethod"],
+        path=schema["path"],
+        form=re.compile(re.sub(r"\\\{\\?\+?(\w+)\\\}", r"(?P<\1>[^/:]+)", re.escape(schema["path"]))),
+        parameters={**load_discovery_document()["parameters"], **schema.get("parameters", {})},
+        request=schema.get("request", {}).get("$ref"),
+        response=schema.get("response", {}).get("$ref"),
+        scopes=frozenset(schema.get("scopes", ())),
+        uploads="mediaUpload" in schema,
+        downloads=bool(schema.get("supportsMediaDownload")),
     )
 
 
@@ -121,8 +121,8 @@ class DriveFailure(Exception):
 
 def format_failure(failure: DriveFailure) -> dict[str, Any]:
     where = {"location": failure.location, "locationType": "parameter"} if failure.location else {}
-    one = {"message": str(failure), "domain": "global", "reason": failure.reason, **where}
-    return {"error": {"code": failure.status, "message": str(failure), "errors": [one]}}
+    detail = {"message": str(failure), "domain": "global", "reason": failure.reason, **where}
+    return {"error": {"code": failure.status, "message": str(failure), "errors": [detail]}}
 
 
 def build_not_found(id: str) -> DriveFailure:
@@ -245,10 +245,10 @@ class PersonView:
         return self.documents[wanted]
 
     def writable(self, id: str) -> Document:
-        found = self.get(id)
-        if self.role(found) not in WRITERS:
+        result = self.get(id)
+        if self.role(result) not in WRITERS:
             raise build_forbidden()
-        return found
+        return result
 
     def listed(self) -> Iterator[Document]:
         """Yield all documents that the person sees, except roots."""
@@ -315,8 +315,8 @@ def format_owners(view: PersonView, document: Document) -> dict[str, Any]:
     if document.drive is not None:
         return {"driveId": document.drive}
     shares = list_shares(document, view.documents)
-    told = {"permissions": [format_permission(view.store, item) for item in shares]}
-    return {"owners": [format_user(view, document.owner or "")], **(told if view.role(document) in WRITERS else {})}
+    result = {"permissions": [format_permission(view.store, item) for item in shares]}
+    return {"owners": [format_user(view, document.owner or "")], **(result if view.role(document) in WRITERS else {})}
 
 
 def format_user(view: PersonView, email: str) -> dict[str, Any]:
@@ -465,20 +465,20 @@ def encode_token(parameters: Parameters, place: int) -> str:
 
 def decode_token(parameters: Parameters) -> int:
     try:
-        asked, _, place = urlsafe_b64decode(parameters["pageToken"]).decode().partition(":")
-        found = int(place)
+        token_query, _, place = urlsafe_b64decode(parameters["pageToken"]).decode().partition(":")
+        result = int(place)
     except ValueError:
         raise build_invalid("pageToken", parameters["pageToken"]) from None
-    if asked != hash_question(parameters):
+    if token_query != hash_question(parameters):
         raise build_invalid("pageToken", parameters["pageToken"])
-    return found
+    return result
 
 
 def hash_question(parameters: Parameters) -> str:
-    asked = sorted(
+    token_query = sorted(
         (name, value) for name, value in parameters.items() if name not in ("pageToken", "pageSize", "fields")
     )
-    return sha256(repr(asked).encode()).hexdigest()[:16]
+    return sha256(repr(token_query).encode()).hexdigest()[:16]
 
 
 DEFAULT_PAGE_SIZE = 100
@@ -513,10 +513,10 @@ def get_grantee(body: Mapping[str, Any]) -> str:
 def delete_permission(view: PersonView, parameters: Parameters) -> dict[str, Any]:
     """Delete a permission of the file itself; one of a folder is deleted there."""
     document, wanted = view.writable(parameters["fileId"]), find_share(view, parameters)
-    kept = tuple(share for share in document.shares if share != wanted)
-    if kept == document.shares:
+    remaining = tuple(share for share in document.shares if share != wanted)
+    if remaining == document.shares:
         raise DriveFailure(403, "cannotDeleteInheritedPermission", "Cannot delete an inherited permission.")
-    change_document(view.store, document, shares=kept)
+    change_document(view.store, document, shares=remaining)
     return {}
 
 

@@ -114,10 +114,10 @@ def list_statuses(call: GitHubCall, given: Given) -> GitHubAnswer:
 
 def get_status(call: GitHubCall, given: Given) -> GitHubAnswer:
     rollout = find_rollout(call)
-    found = [status for status in rollout.statuses if status.id == call.places["status"]]
-    if not found:
+    results = [status for status in rollout.statuses if status.id == call.places["status"]]
+    if not results:
         raise NotFound
-    return GitHubAnswer(said=shapes.format_status(call.root, call.here, rollout, found[0]))
+    return GitHubAnswer(said=shapes.format_status(call.root, call.here, rollout, results[0]))
 
 
 def list_runs(call: GitHubCall, given: Given) -> GitHubAnswer:
@@ -186,13 +186,13 @@ def filter_rows(rows: Iterable[dict[str, Any]], given: Given, names: Sequence[st
 
 
 def answer_page(call: GitHubCall, given: Given, rows: Sequence[Any]) -> GitHubAnswer:
-    found, links = cut_page(rows, call.url, given)
-    return GitHubAnswer(said=list(found), headers=links)
+    page, links = cut_page(rows, call.url, given)
+    return GitHubAnswer(said=list(page), headers=links)
 
 
 def answer_counted_page(call: GitHubCall, given: Given, rows: Sequence[Any], name: str) -> GitHubAnswer:
-    found, links = cut_page(rows, call.url, given)
-    return GitHubAnswer(said={"total_count": len(rows), name: list(found)}, headers=links)
+    page, links = cut_page(rows, call.url, given)
+    return GitHubAnswer(said={"total_count": len(rows), name: list(page)}, headers=links)
 
 
 HOME = "/repos/{owner}/{repo}"
@@ -363,11 +363,11 @@ def review_run(call: GitHubCall, body: JsonBody) -> GitHubAnswer:
         raise GitHubRejection(422, "Invalid request. `environment_ids`, `state` and `comment` are needed.")
     if of.state != "waiting" or any(id != shapes.get_environment_id(of) for id in ids):
         raise GitHubRejection(422, "No pending deployment requests to approve or reject")
-    said = replace(of, approver=next(iter(call.here.users)), word=state, comment=comment, ended=get_now())
+    result = replace(of, approver=next(iter(call.here.users)), word=state, comment=comment, ended=get_now())
     if state == "approved":
-        after = replace(said, state="in_progress")
+        after = replace(result, state="in_progress")
     else:
-        after = replace(said, state="completed", conclusion="failure")
+        after = replace(result, state="completed", conclusion="failure")
     return GitHubAnswer(said=[shapes.format_deployment(call.root, call.here, store_rollout(call.here, after))])
 
 
@@ -380,14 +380,14 @@ def cancel_run(call: GitHubCall, body: JsonBody) -> GitHubAnswer:
 
 
 def parse_text(body: JsonBody, resource: str, name: str, *, needed: bool = False) -> str:
-    found = body.get(name)
-    if found is None and not needed:
+    result = body.get(name)
+    if result is None and not needed:
         return ""
-    if found is None or found == "":
+    if result is None or result == "":
         raise build_invalid_field(resource, name, "missing_field")
-    if not isinstance(found, str) or (name == "description" and len(found) > DESCRIPTION_MAX_LENGTH):
+    if not isinstance(result, str) or (name == "description" and len(result) > DESCRIPTION_MAX_LENGTH):
         raise build_invalid_field(resource, name, "invalid")
-    return found
+    return result
 
 
 def get_now() -> datetime:
@@ -438,10 +438,10 @@ def app(token: str, organization: Organization, limits: HourlyRate, *, reads: bo
             here=organization, root=str(request.base_url).rstrip("/"), url=request.url, places=request.path_params
         )
         try:
-            found = READ_PATHS[path](call, dict(request.query_params))
+            result = READ_PATHS[path](call, dict(request.query_params))
         except NotFound:
             return build_problem(404, "Not Found", build_rate_headers(limits))
-        return answer_with_etag(found, request, limits)
+        return answer_with_etag(result, request, limits)
 
     async def logged(request: Request) -> Response:
         """Serve the log of a job to the holder of its signed URL, without a token."""
@@ -483,13 +483,13 @@ def answer_write(
     if not isinstance(payload, dict):
         return build_problem(400, "Body should be a JSON object", more)
     try:
-        found = act(call, payload)
+        result = act(call, payload)
     except NotFound:
         return build_problem(404, "Not Found", more)
     except GitHubRejection as rejected:
         return build_problem(rejected.status, rejected.message, more, *rejected.errors)
-    said = b"" if found.said is None else json.dumps(found.said, ensure_ascii=False).encode()
-    return Response(said, found.status, dict(more), "application/json; charset=utf-8")
+    text = b"" if result.said is None else json.dumps(result.said, ensure_ascii=False).encode()
+    return Response(text, result.status, dict(more), "application/json; charset=utf-8")
 
 
 def refuse_call(request: Request, token: str, limits: HourlyRate) -> Response | None:
@@ -521,14 +521,14 @@ def build_problem(
     return Response(json.dumps(said), status, dict(more or {}), "application/json; charset=utf-8")
 
 
-def answer_with_etag(found: GitHubAnswer, request: Request, limits: HourlyRate) -> Response:
-    body: bytes = json.dumps(found.said, ensure_ascii=False).encode()
+def answer_with_etag(answer: GitHubAnswer, request: Request, limits: HourlyRate) -> Response:
+    body: bytes = json.dumps(answer.said, ensure_ascii=False).encode()
     tag = f'"{hashlib.sha256(body).hexdigest()}"'
     if request.headers.get("if-none-match", "").removeprefix("W/") == tag:
         limits.used -= 1
         return Response(status_code=304, headers={"etag": tag, **build_rate_headers(limits)})
     more: dict[str, Any] = {"etag": tag, "x-github-media-type": "github.v3; format=json", **build_rate_headers(limits)}
-    return Response(body, 200, {**more, **found.headers}, "application/json; charset=utf-8")
+    return Response(body, 200, {**more, **answer.headers}, "application/json; charset=utf-8")
 
 
 def sign_log(token: str, repo: str, job: int) -> str:

@@ -40,8 +40,8 @@ def build_organization(scale: Fraction | float = 1) -> Organization:
 def store_rollout(organization: Organization, rollout: Rollout) -> Rollout:
     """Replace a rollout, or put a new one first."""
     listed = organization.rollouts[rollout.repo]
-    for place, each in enumerate(listed):
-        if each.id == rollout.id:
+    for place, item in enumerate(listed):
+        if item.id == rollout.id:
             listed[place] = rollout
             return rollout
     listed.insert(0, rollout)

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from demo.data.business import ServiceTraffic, count_requests, list_traffic
+from demo.data.operations import ServiceTraffic, count_requests, list_traffic
 from demo.servers.prometheus.promql import (
     BadQuery,
     CannotEvaluate,
@@ -72,10 +72,13 @@ def app(series: Sequence[Series], token: str | None = None) -> Starlette:
 
 def query_instant(series: Sequence[Series], params: Params) -> Any:
     moment = parse_moment(params, "time") if "time" in params else int(time() * 1000)
-    found = evaluate(parse_query(params), series, moment)
-    if not isinstance(found, dict):
-        return {"resultType": "scalar", "result": [moment / 1000, format_number(found)]}
-    result = [{"metric": dict(labels), "value": [moment / 1000, format_number(each)]} for labels, each in found.items()]
+    series_values = evaluate(parse_query(params), series, moment)
+    if not isinstance(series_values, dict):
+        return {"resultType": "scalar", "result": [moment / 1000, format_number(series_values)]}
+    result = [
+        {"metric": dict(labels), "value": [moment / 1000, format_number(item)]}
+        for labels, item in series_values.items()
+    ]
     return {"resultType": "vector", "result": result}
 
 
@@ -88,10 +91,10 @@ def query_range(series: Sequence[Series], params: Params) -> Any:
         raise BadData("exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the resolution")
     tree = parse_query(params)
     values: dict[Labels, list[list[Any]]] = {}
-    for at in range(start, end + 1, step):
-        found = evaluate(tree, series, at)
-        for labels, each in found.items() if isinstance(found, dict) else [((), found)]:
-            values.setdefault(labels, []).append([at / 1000, format_number(each)])
+    for index in range(start, end + 1, step):
+        series_values = evaluate(tree, series, index)
+        for labels, item in series_values.items() if isinstance(series_values, dict) else [((), series_values)]:
+            values.setdefault(labels, []).append([index / 1000, format_number(item)])
     result = [{"metric": dict(labels), "values": values[labels]} for labels in sorted(values)]
     return {"resultType": "matrix", "result": result}
 
@@ -109,8 +112,8 @@ def parse_moment(params: Params, name: str) -> int:
     try:
         if NUMBER.fullmatch(param):
             return round(float(param) * 1000)
-        at = datetime.fromisoformat(param)
-        return round(at.replace(tzinfo=at.tzinfo or UTC).timestamp() * 1000)
+        moment = datetime.fromisoformat(param)
+        return round(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000)
     except ValueError:
         raise BadData(f'invalid parameter "{name}": cannot parse "{param}" to a valid timestamp') from None
 
@@ -139,12 +142,12 @@ async def read_params(request: Request) -> Params:
     return dict(reversed([*body, *request.query_params.multi_items()]))
 
 
-def build_failure(status: int, kind: str, said: str) -> Response:
-    return build_reply(status, {"status": "error", "errorType": kind, "error": said})
+def build_failure(status: int, kind: str, message: str) -> Response:
+    return build_reply(status, {"status": "error", "errorType": kind, "error": message})
 
 
-def build_reply(status: int, said: Any) -> Response:
-    return Response(json.dumps(said), status, media_type="application/json")
+def build_reply(status: int, message: Any) -> Response:
+    return Response(json.dumps(message), status, media_type="application/json")
 
 
 SCRAPE = 60_000
@@ -172,7 +175,10 @@ def _build_service_series(traffic: ServiceTraffic, end: int) -> Iterator[Series]
 def _list_points(traffic: ServiceTraffic, end: int, code: str, low: int, high: int) -> Sequence[Point]:
     """Return points on whole minutes."""
     start = -(-max(low, traffic.since * 1000) // SCRAPE) * SCRAPE
-    return [(at, float(count_requests(traffic, code, at // 1000))) for at in range(start, min(high, end) + 1, SCRAPE)]
+    return [
+        (index, float(count_requests(traffic, code, index // 1000)))
+        for index in range(start, min(high, end) + 1, SCRAPE)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

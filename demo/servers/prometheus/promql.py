@@ -55,12 +55,12 @@ def unquote_text(text: str) -> str:
 
 
 def _unescape(found: re.Match[str]) -> str:
-    said = found[1]
-    if len(said) > 1:
-        return chr(int(said[1:], 16))
-    if said not in PLAIN and said not in "\\'\"":
+    escape = found[1]
+    if len(escape) > 1:
+        return chr(int(escape[1:], 16))
+    if escape not in PLAIN and escape not in "\\'\"":
         raise BadQuery("unknown escape sequence")
-    return PLAIN.get(said, said)
+    return PLAIN.get(escape, escape)
 
 
 def check_regex(value: str) -> None:
@@ -191,12 +191,12 @@ class PromqlParser:
         if not self.taken("by"):
             return ()
         self.must("(")
-        found = []
+        results = []
         while not self.taken(")"):
-            found.append(self.word())
+            results.append(self.word())
             if not self.taken(",") and self.peek() != ")":
                 raise BadQuery("expected `,` or `)`")
-        return tuple(found)
+        return tuple(results)
 
     def function(self, name: str) -> Function:
         self.must("(")
@@ -330,25 +330,25 @@ def _select_series(selector: Selector, series: Sequence[Series]) -> Iterable[Ser
 
 def _last_values(selector: Selector, series: Sequence[Series], at: int) -> Vector:
     end = at - selector.offset
-    found = {}
+    results = {}
     for one_series in _select_series(selector, series):
         points = one_series.points(end - LOOK_BACK, end)
         if points:
-            found[_build_labels(one_series.labels)] = points[-1][1]
-    return found
+            results[_build_labels(one_series.labels)] = points[-1][1]
+    return results
 
 
 def _compute_increase(tree: Function, series: Sequence[Series], at: int) -> Vector:
     assert tree.of.range is not None
     end = at - tree.of.offset
-    found = {}
+    results = {}
     for one_series in _select_series(tree.of, series):
         points = one_series.points(end - tree.of.range, end)
         if len(points) > 1:
             increase = _extrapolate(points, end - tree.of.range, end)
             labels = _build_labels(one_series.labels, without=NAME)
-            found[labels] = increase / (tree.of.range / 1000) if tree.name == "rate" else increase
-    return found
+            results[labels] = increase / (tree.of.range / 1000) if tree.name == "rate" else increase
+    return results
 
 
 def _extrapolate(points: Sequence[Point], start: int, end: int) -> float:
@@ -381,8 +381,8 @@ def _ignoring_nan(choose: Callable[[Sequence[float]], float]) -> Callable[[Seque
     """Choose among numbers, and NaN only if there is nothing else."""
 
     def found(numbers: Sequence[float]) -> float:
-        kept = [number for number in numbers if not isnan(number)]
-        return choose(kept) if kept else nan
+        present = [number for number in numbers if not isnan(number)]
+        return choose(present) if present else nan
 
     return found
 
@@ -427,15 +427,15 @@ def _match_vectors(tree: Binary, left: Vector, right: Vector) -> Vector:
 
 def _compute_pairs(tree: Binary, pairs: Mapping[Labels, tuple[Any, Any]], *, shown: int) -> Vector:
     """Compute pairs; a comparison keeps the vector's value and name, any other operator drops the name."""
-    found: Vector = {}
+    vector: Vector = {}
     for labels, (left, right) in pairs.items():
         if tree.sign not in COMPARE:
-            found[_drop_name(labels)] = _compute(tree.sign, left, right)
+            vector[_drop_name(labels)] = _compute(tree.sign, left, right)
         elif tree.as_bool:
-            found[_drop_name(labels)] = float(COMPARE[tree.sign](left, right))
+            vector[_drop_name(labels)] = float(COMPARE[tree.sign](left, right))
         elif COMPARE[tree.sign](left, right):
-            found[labels] = (left, right)[shown]
-    return found
+            vector[labels] = (left, right)[shown]
+    return vector
 
 
 def _compute(sign: str, left: float, right: float) -> float:
@@ -462,7 +462,7 @@ COMPARE: Mapping[str, Callable[[float, float], bool]] = {
 
 
 def _build_labels(labels: Mapping[str, str], without: str | None = None) -> Labels:
-    return tuple(sorted((name, each) for name, each in labels.items() if name != without))
+    return tuple(sorted((name, label) for name, label in labels.items() if name != without))
 
 
 def _drop_name(labels: Labels) -> Labels:

@@ -189,8 +189,8 @@ def conversations_members(workspace: Workspace, params: Params) -> Reply:
 def conversations_history(workspace: Workspace, params: Params) -> Reply:
     """List messages, the newest first, without replies; a parent shows a summary of its thread."""
     channel = find_channel(workspace, params).id
-    found = select_between(workspace.tops.get(channel, []), params)[::-1]
-    rows, cursor = cut_page(found, found, params, "next_ts")
+    result = select_between(workspace.tops.get(channel, []), params)[::-1]
+    rows, cursor = cut_page(result, result, params, "next_ts")
     reply: Reply = {
         "messages": format_messages(workspace, channel, rows, params),
         "has_more": bool(cursor),
@@ -206,8 +206,8 @@ def conversations_replies(workspace: Workspace, params: Params) -> Reply:
     if named is None:
         raise SlackFailure("thread_not_found")
     parent = named.message.thread or named.message.ts
-    found = [parent, *select_between(list_replies(workspace, channel, parent), params)]
-    rows, cursor = cut_page(found, found, params, "next_ts")
+    results = [parent, *select_between(list_replies(workspace, channel, parent), params)]
+    rows, cursor = cut_page(results, results, params, "next_ts")
     reply: Reply = {"messages": format_messages(workspace, channel, rows, params), "has_more": bool(cursor)}
     return reply | (format_cursor(cursor) if cursor else {})
 
@@ -268,8 +268,8 @@ def parse_ts(params: Params, name: str, error: str, default: str | None = None) 
 
 
 def format_messages(workspace: Workspace, channel: str, stamps: Sequence[str], params: Params) -> list[Reply]:
-    told = is_true(params.get("include_all_metadata"))
-    return [format_message(workspace, workspace.posts[channel, ts], told) for ts in stamps]
+    result = is_true(params.get("include_all_metadata"))
+    return [format_message(workspace, workspace.posts[channel, ts], result) for ts in stamps]
 
 
 def app(token: str, workspace: Workspace, limits: MethodRates, scopes: frozenset[str] = ALL) -> Starlette:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from demo.data import activity
 from demo.data.activity import BOT, Channel, User
-from demo.data.business import build_slack_id
+from demo.data.operations import build_slack_id
 
 T = TypeVar("T")
 
@@ -61,10 +61,10 @@ def encode_cursor(name: str, kind: str) -> str:
 
 def decode_cursor(cursor: str, kind: str) -> str:
     try:
-        found, _, name = b64decode(cursor, validate=True).decode().partition(":")
+        channel_name, _, name = b64decode(cursor, validate=True).decode().partition(":")
     except ValueError:
         raise SlackFailure("invalid_cursor") from None
-    if found != kind:
+    if channel_name != kind:
         raise SlackFailure("invalid_cursor")
     return name
 
@@ -216,10 +216,10 @@ def cut_between(sorted_ts: list[str], oldest: str, latest: str, inclusive: bool)
     """Return the part of a sorted list between two ends, with the ends only if inclusive."""
     low = bisect_left(sorted_ts, oldest)
     high = bisect_left(sorted_ts, latest)
-    found = sorted_ts[low:high]
+    result = sorted_ts[low:high]
     if inclusive:
-        return found + sorted_ts[high : high + 1] if latest in sorted_ts[high : high + 1] else found
-    return found[1:] if found[:1] == [oldest] else found
+        return result + sorted_ts[high : high + 1] if latest in sorted_ts[high : high + 1] else result
+    return result[1:] if result[:1] == [oldest] else result
 
 
 def list_newest_first(workspace: Workspace) -> Iterator[Post]:
@@ -290,12 +290,12 @@ def is_valid_block(block: Any) -> bool:
 
 def parse_rich_text(workspace: Workspace, text: str, parse: str, names: bool) -> Iterator[Part]:
     """Yield the parts of a text; URLs are linked unless `parse` is `none`, names only if asked for."""
-    at = 0
-    for found in ENTITY.finditer(text):
-        yield from parse_plain(workspace, text[at : found.start()], parse, names)
-        yield parse_entity(found[1]) or {"type": "text", "text": unescape_text(found[0])}
-        at = found.end()
-    yield from parse_plain(workspace, text[at:], parse, names)
+    index = 0
+    for match in ENTITY.finditer(text):
+        yield from parse_plain(workspace, text[index : match.start()], parse, names)
+        yield parse_entity(match[1]) or {"type": "text", "text": unescape_text(match[0])}
+        index = match.end()
+    yield from parse_plain(workspace, text[index:], parse, names)
 
 
 def parse_entity(inside: str) -> Part | None:
@@ -317,22 +317,22 @@ def parse_plain(workspace: Workspace, text: str, parse: str, names: bool) -> Ite
     """Yield the parts between entities."""
     marks = [*(ADDRESS.finditer(text) if parse != "none" else ())]
     marks += [*(NAME.finditer(text) if names or parse == "full" else ())]
-    at = 0
-    for found in sorted(marks, key=re.Match.start):
-        part = parse_mark(workspace, found) if found.start() >= at else None
+    index = 0
+    for channel_name in sorted(marks, key=re.Match.start):
+        part = parse_mark(workspace, channel_name) if channel_name.start() >= index else None
         if part is not None:
-            yield from build_text_part(text[at : found.start()])
+            yield from build_text_part(text[index : channel_name.start()])
             yield part
-            at = found.end()
-    yield from build_text_part(text[at:])
+            index = channel_name.end()
+    yield from build_text_part(text[index:])
 
 
-def parse_mark(workspace: Workspace, found: "re.Match[str]") -> Part | None:
-    if found.re is ADDRESS:
-        return {"type": "link", "url": unescape_text(found[0])}
-    if found[1] in EVERYONE:
-        return {"type": "broadcast", "range": found[1]}
-    ids = [user.id for user in workspace.users.values() if user.name == found[1]]
+def parse_mark(workspace: Workspace, channel_name: "re.Match[str]") -> Part | None:
+    if channel_name.re is ADDRESS:
+        return {"type": "link", "url": unescape_text(channel_name[0])}
+    if channel_name[1] in EVERYONE:
+        return {"type": "broadcast", "range": channel_name[1]}
+    ids = [user.id for user in workspace.users.values() if user.name == channel_name[1]]
     return {"type": "user", "user_id": ids[0]} if ids else None
 
 
@@ -494,11 +494,11 @@ def chat_post(workspace: Workspace, params: Params) -> Reply:
     if thread and parent is None:
         raise SlackFailure("thread_not_found")
     under = (parent.message.thread or parent.message.ts) if parent else None
-    made = post_message(
+    result = post_message(
         workspace, channel=channel.id, text=parse_text(params), thread=under, blocks=parse_blocks(workspace, params),
         metadata=parse_metadata(params),
     )  # fmt: skip
-    return format_posted(workspace, made)
+    return format_posted(workspace, result)
 
 
 def chat_update(workspace: Workspace, params: Params) -> Reply:
@@ -539,10 +539,10 @@ def find_channel(workspace: Workspace, params: Params) -> Channel:
 def find_named_channel(workspace: Workspace, name: str) -> Channel:
     """Find a channel by id, or by name with or without its `#`."""
     called = name.removeprefix("#")
-    found = next((channel for channel in workspace.channels.values() if called in (channel.id, channel.name)), None)
-    if found is None:
+    result = next((channel for channel in workspace.channels.values() if called in (channel.id, channel.name)), None)
+    if result is None:
         raise SlackFailure("channel_not_found")
-    return found
+    return result
 
 
 def check_open_channel(workspace: Workspace, channel: Channel) -> Channel:

@@ -1,4 +1,4 @@
-"""An API's description and patterns of paths in, what the tests ask of it out: `trim.py FILE PATTERN... > out.json`.
+"""Trim an API's description to the paths the tests use: `trim.py FILE PATTERN... > out.json`.
 
 Examples are left out, of descriptions the first line is kept, and of the parts only those that the paths refer to.
 """
@@ -22,22 +22,24 @@ NAMES = frozenset({"properties", "schemas", "parameters", "responses", "headers"
 
 def main(path: str, *patterns: str) -> None:
     whole = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-    paths = {name: each for name, each in whole["paths"].items() if any(fnmatchcase(name, one) for one in patterns)}
-    kept: dict[str, Any] = {
+    paths = {
+        name: item for name, item in whole["paths"].items() if any(fnmatchcase(name, pattern) for pattern in patterns)
+    }
+    trimmed: dict[str, Any] = {
         "openapi": whole["openapi"],
         "info": {name: whole["info"][name] for name in ("title", "version", "license") if name in whole["info"]},
         "servers": whole["servers"][:1],
         "paths": lean(paths),
         "components": {"securitySchemes": lean(whole["components"].get("securitySchemes", {}))},
     }
-    wanted = list(references(kept["paths"]))
+    wanted = list(references(trimmed["paths"]))
     while wanted:
         _, sort, name = wanted.pop().removeprefix("#/").split("/")
-        part = kept["components"].setdefault(sort, {})
+        part = trimmed["components"].setdefault(sort, {})
         if name not in part:
             part[name] = lean(whole["components"][sort][name])
             wanted += references(part[name])
-    text = json.dumps(kept, ensure_ascii=False, sort_keys=False, separators=(",", ":"))
+    text = json.dumps(trimmed, ensure_ascii=False, sort_keys=False, separators=(",", ":"))
     print(re.sub(r'(?<=[}\]]),"(?=/|[a-zA-Z_-]+":\{)', ',\n"', text))
 
 
@@ -46,14 +48,14 @@ def lean(node: Any, named: bool = False) -> Any:
     match node:
         case dict():
             return {
-                name: first_line(each)
-                if name == "description" and isinstance(each, str)
-                else lean(each, name in NAMES and not named)
-                for name, each in node.items()
+                name: first_line(item)
+                if name == "description" and isinstance(item, str)
+                else lean(item, name in NAMES and not named)
+                for name, item in node.items()
                 if named or name not in LEFT_OUT
             }
         case list():
-            return [lean(each) for each in node]
+            return [lean(item) for item in node]
     return node
 
 
@@ -65,11 +67,11 @@ def references(node: Any) -> Iterator[str]:
     if isinstance(node, Mapping):
         if isinstance(node.get("$ref"), str):
             yield node["$ref"]
-        for each in node.values():
-            yield from references(each)
+        for item in node.values():
+            yield from references(item)
     elif isinstance(node, list):
-        for each in node:
-            yield from references(each)
+        for item in node:
+            yield from references(item)
 
 
 if __name__ == "__main__":

@@ -14,11 +14,11 @@ AZURE = b'<?xml version="1.0"?><Error><Code>AuthenticationFailed</Code><Message>
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class CredentialRefusal:
     """The response to every call, the response to a call for a token, and the message that the client sees."""
 
     answer: bytes
-    told: str
+    message: str
     token: bytes = b""
 
     @property
@@ -36,35 +36,43 @@ def azure(**headers: str) -> bytes:
     return reply(403, AZURE, **{**named, **headers})
 
 
-ENDED: Mapping[str, Said] = {
-    "s3": Said(answer=s3(400, "ExpiredToken"), told="s3 refused the credentials"),
-    "slack": Said(answer=reply(200, b'{"ok": false, "error": "token_expired"}'), told="slack refused the token"),
-    "rest": Said(answer=reply(401, b'{"message": "SECRET"}'), told="the API refused the credentials"),
-    "drive": Said(
-        answer=UNAUTHORIZED, token=reply(400, GOOGLE), told="google refused the service account with `invalid_grant`"
+ENDED: Mapping[str, CredentialRefusal] = {
+    "s3": CredentialRefusal(answer=s3(400, "ExpiredToken"), message="s3 refused the credentials"),
+    "slack": CredentialRefusal(
+        answer=reply(200, b'{"ok": false, "error": "token_expired"}'), message="slack refused the token"
     ),
-    "azure_files": Said(answer=azure(), told="azure files refused the credentials"),
-    "azure_blob": Said(answer=azure(), told="azure blob storage refused the credentials"),
-    "prometheus": Said(answer=reply(401, b"SECRET"), told="prometheus refused the credentials"),
-    "datadog": Said(
-        answer=reply(403, b'{"errors": ["SECRET"]}'), told="datadog refused the keys, or they may not read this"
+    "rest": CredentialRefusal(answer=reply(401, b'{"message": "SECRET"}'), message="the API refused the credentials"),
+    "drive": CredentialRefusal(
+        answer=UNAUTHORIZED, token=reply(400, GOOGLE), message="google refused the service account with `invalid_grant`"
     ),
-    "github": Said(
-        answer=reply(401, b'{"message": "Bad credentials", "status": "401"}'), told="the API refused the credentials"
+    "azure_files": CredentialRefusal(answer=azure(), message="azure files refused the credentials"),
+    "azure_blob": CredentialRefusal(answer=azure(), message="azure blob storage refused the credentials"),
+    "prometheus": CredentialRefusal(answer=reply(401, b"SECRET"), message="prometheus refused the credentials"),
+    "datadog": CredentialRefusal(
+        answer=reply(403, b'{"errors": ["SECRET"]}'), message="datadog refused the keys, or they may not read this"
     ),
-    "directory": Said(
-        answer=reply(401, b'{"errors": [{"message": "SECRET"}]}'), told="the API refused the credentials"
+    "github": CredentialRefusal(
+        answer=reply(401, b'{"message": "Bad credentials", "status": "401"}'), message="the API refused the credentials"
+    ),
+    "directory": CredentialRefusal(
+        answer=reply(401, b'{"errors": [{"message": "SECRET"}]}'), message="the API refused the credentials"
     ),
 }
-SKEWED: Mapping[str, Said] = {
-    "s3": Said(answer=s3(403, "RequestTimeTooSkewed"), told=f"s3 refused the call: {CLOCK_SKEW_MESSAGE}"),
-    "drive": Said(
+SKEWED: Mapping[str, CredentialRefusal] = {
+    "s3": CredentialRefusal(
+        answer=s3(403, "RequestTimeTooSkewed"), message=f"s3 refused the call: {CLOCK_SKEW_MESSAGE}"
+    ),
+    "drive": CredentialRefusal(
         answer=UNAUTHORIZED,
         token=reply(400, GOOGLE, date=LONG_AGO),
-        told=f"google refused the service account: {CLOCK_SKEW_MESSAGE}",
+        message=f"google refused the service account: {CLOCK_SKEW_MESSAGE}",
     ),
-    "azure_files": Said(answer=azure(date=LONG_AGO), told=f"azure files refused the call: {CLOCK_SKEW_MESSAGE}"),
-    "azure_blob": Said(answer=azure(date=LONG_AGO), told=f"azure blob storage refused the call: {CLOCK_SKEW_MESSAGE}"),
+    "azure_files": CredentialRefusal(
+        answer=azure(date=LONG_AGO), message=f"azure files refused the call: {CLOCK_SKEW_MESSAGE}"
+    ),
+    "azure_blob": CredentialRefusal(
+        answer=azure(date=LONG_AGO), message=f"azure blob storage refused the call: {CLOCK_SKEW_MESSAGE}"
+    ),
 }
 """The connectors whose calls are signed with a time."""
 KNOWN_BY_PASSWORD = frozenset({"postgresql", "mysql", "snowflake"})

@@ -14,8 +14,8 @@ from onedoor.model.catalog import Limits
 from onedoor.runtime import resilience
 from onedoor.runtime.resilience import BREAKER_FAILURES, ResilientConnector
 from onedoor.spi.predicates import Row
-from tests.connectors.faults.opened import OPENED, Faulty
-from tests.connectors.faults.refusals import ENDED, KNOWN_BY_PASSWORD, SKEWED, Said
+from tests.connectors.faults.connectors import OPENERS, Faulty
+from tests.connectors.faults.refusals import ENDED, KNOWN_BY_PASSWORD, SKEWED, CredentialRefusal
 
 GONE = {ErrorCode.SOURCE_UNAVAILABLE}
 STRANGE = {ErrorCode.SOURCE_UNAVAILABLE, ErrorCode.SOURCE_INVALID}
@@ -48,14 +48,14 @@ TELLING = re.compile(r"127\.0\.0\.1|https?:|/srv|SECRET|Traceback|\wError\b|Exce
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class ConnectorUnderFault:
     """A ResilientConnector, and its rows without a fault."""
 
     faulty: Faulty
     guarded: ResilientConnector
     rows: list[Row]
 
-    async def told(self) -> ConnectorError:
+    async def read_error(self) -> ConnectorError:
         """Return the error of one more scan, which must come in time."""
         async with asyncio.timeout(LIMITS.source_seconds * 2 + MARGIN):
             with pytest.raises(ConnectorError) as failure:
@@ -63,67 +63,69 @@ class Standing:
         return failure.value
 
 
-@pytest.fixture(params=OPENED)
-async def standing(request: pytest.FixtureRequest) -> AsyncIterator[Standing]:
-    async with OPENED[request.param](request) as faulty:
+@pytest.fixture(params=OPENERS)
+async def connector(request: pytest.FixtureRequest) -> AsyncIterator[ConnectorUnderFault]:
+    async with OPENERS[request.param](request) as faulty:
         guarded = resilience.wrap_connector(request.param, faulty.source, LIMITS, asyncio.get_running_loop().time)
         try:
-            yield Standing(faulty=faulty, guarded=guarded, rows=await right(guarded, faulty))
+            yield ConnectorUnderFault(faulty=faulty, guarded=guarded, rows=await right(guarded, faulty))
         finally:
             await faulty.source.close()
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_a_fault_costs_one_message_and_leaves_nothing_behind(standing: Standing, fault: str) -> None:
-    faulty, guarded = standing.faulty, standing.guarded
+async def test_a_fault_costs_one_message_and_leaves_nothing_behind(connector: ConnectorUnderFault, fault: str) -> None:
+    faulty, guarded = connector.faulty, connector.guarded
     if fault in OF_HTTP and not faulty.http:
         return
     await faulty.wire.set(fault)
-    made = guarded.counters["calls"]
-    failures = [await standing.told() for _ in range(ASKS)]
-    made, came, sent = guarded.counters["calls"] - made, faulty.wire.came, faulty.wire.sent
+    calls = guarded.counters["calls"]
+    failures = [await connector.read_error() for _ in range(ASKS)]
+    calls, came, sent = guarded.counters["calls"] - calls, faulty.wire.came, faulty.wire.sent
     await faulty.wire.set(None)
 
-    assert {each.code for each in failures} <= FAULTS[fault]
-    assert [each.reason for each in failures if TELLING.search(each.reason) or secret(each.reason)] == []
-    assert came <= made + faulty.goodbyes, "the library asks again on its own"
-    assert sent < MOST_BYTES * made
+    assert {failure.code for failure in failures} <= FAULTS[fault]
+    assert [failure.reason for failure in failures if TELLING.search(failure.reason) or secret(failure.reason)] == []
+    assert came <= calls + faulty.goodbyes, "the library asks again on its own"
+    assert sent < MOST_BYTES * calls
     if FAULTS[fault] == GONE:
-        assert made <= BREAKER_FAILURES + ASKS * 0.2 + resilience.RETRY_CREDIT_MAX, "the breaker does not open"
-    assert await right_again(standing) == standing.rows
+        assert calls <= BREAKER_FAILURES + ASKS * 0.2 + resilience.RETRY_CREDIT_MAX, "the breaker does not open"
+    assert await right_again(connector) == connector.rows
 
 
 @pytest.mark.parametrize(
-    ("standing", "said"),
+    ("connector", "refusal"),
     [
-        pytest.param(name, said, id=f"{name} {fault}")
-        for fault, all_said in (("ended", ENDED), ("skewed", SKEWED))
-        for name, said in all_said.items()
+        pytest.param(name, refusal, id=f"{name} {fault}")
+        for fault, refusals in (("ended", ENDED), ("skewed", SKEWED))
+        for name, refusal in refusals.items()
     ],
-    indirect=["standing"],
+    indirect=["connector"],
 )
-async def test_expired_credentials_are_named_as_such(standing: Standing, said: Said) -> None:
+async def test_expired_credentials_are_named_as_such(
+    connector: ConnectorUnderFault, refusal: CredentialRefusal
+) -> None:
     """A wrong clock is named too, although the server reports it like a wrong key."""
-    wire = standing.faulty.wire
-    wire.says = said.answers
-    await wire.set("told")
-    failure = await standing.told()
+    wire = connector.faulty.wire
+    wire.says = refusal.answers
+    await wire.set("scripted")
+    failure = await connector.read_error()
     await wire.set(None)
 
-    assert (failure.reason, failure.code) == (said.told, ErrorCode.SOURCE_UNAVAILABLE)
-    assert await right_again(standing) == standing.rows
+    assert (failure.reason, failure.code) == (refusal.message, ErrorCode.SOURCE_UNAVAILABLE)
+    assert await right_again(connector) == connector.rows
 
 
 def test_every_connector_has_expiring_credentials() -> None:
-    assert set(OPENED) == {*ENDED, *KNOWN_BY_PASSWORD}
+    assert set(OPENERS) == {*ENDED, *KNOWN_BY_PASSWORD}
 
 
 def secret(text: str) -> bool:
-    return any(each in text for each in SECRETS.values())
+    return any(item in text for item in SECRETS.values())
 
 
-async def right_again(standing: Standing) -> list[Row]:
-    return await right(standing.guarded, standing.faulty)
+async def right_again(connector: ConnectorUnderFault) -> list[Row]:
+    return await right(connector.guarded, connector.faulty)
 
 
 async def right(guarded: ResilientConnector, faulty: Faulty) -> list[Row]:

@@ -52,8 +52,8 @@ class Wire:
         elif self.server is None:
             self.server = await asyncio.start_server(self.link, HOST, self.port, reuse_address=True)
             self.port = self.server.sockets[0].getsockname()[1]
-        for each in tuple(self.links):
-            each.transport.abort()
+        for link in tuple(self.links):
+            link.transport.abort()
 
     async def link(self, reader: StreamReader, writer: StreamWriter) -> None:
         self.came += 1
@@ -99,7 +99,7 @@ async def reset(wire: Wire, reader: StreamReader, writer: StreamWriter) -> None:
     writer.transport.abort()
 
 
-async def hanging(wire: Wire, reader: StreamReader, writer: StreamWriter) -> None:
+async def hang(wire: Wire, reader: StreamReader, writer: StreamWriter) -> None:
     while await reader.read(CHUNK):
         pass
 
@@ -120,14 +120,14 @@ async def half(wire: Wire, reader: StreamReader, writer: StreamWriter) -> None:
 
 
 async def garbage(wire: Wire, reader: StreamReader, writer: StreamWriter) -> None:
-    await heard(reader)
+    await read_chunk(reader)
     writer.write(NOISE)
     await writer.drain()
 
 
 async def huge(wire: Wire, reader: StreamReader, writer: StreamWriter) -> None:
     """Send a response that never ends, as fast as the client reads."""
-    if (await heard(reader)).split(b" ", 1)[0] in (b"GET", b"POST", b"PUT", b"HEAD"):
+    if (await read_chunk(reader)).split(b" ", 1)[0] in (b"GET", b"POST", b"PUT", b"HEAD"):
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n[")
     while True:
         writer.write(b'"x",' * (CHUNK // 4))
@@ -137,32 +137,32 @@ async def huge(wire: Wire, reader: StreamReader, writer: StreamWriter) -> None:
 
 async def schema(wire: Wire, reader: StreamReader, writer: StreamWriter) -> None:
     """Send a complete, well-formed response of another API."""
-    await heard(reader)
+    await read_chunk(reader)
     writer.write(reply(200, b'{"weather": {"today": ["rain"]}}'))
     await writer.drain()
 
 
 async def page(wire: Wire, reader: StreamReader, writer: StreamWriter) -> None:
     """Send the login page of a proxy."""
-    await heard(reader)
+    await read_chunk(reader)
     writer.write(reply(200, b"<html><title>SECRET</title>"))
     await writer.drain()
 
 
 async def status(wire: Wire, reader: StreamReader, writer: StreamWriter) -> None:
     """Send the HTTP status that names the fault."""
-    await heard(reader)
+    await read_chunk(reader)
     writer.write(reply(int(wire.fault or 0), b'{"error": "SECRET at /srv/internal/path.py"}'))
     await writer.drain()
 
 
-async def told(wire: Wire, reader: StreamReader, writer: StreamWriter) -> None:
-    asked = await reader.read(CHUNK)
-    writer.write(next((answer for start, answer in wire.says.items() if asked.startswith(start)), b""))
+async def answer_from_script(wire: Wire, reader: StreamReader, writer: StreamWriter) -> None:
+    content = await reader.read(CHUNK)
+    writer.write(next((answer for start, answer in wire.says.items() if content.startswith(start)), b""))
     await writer.drain()
 
 
-async def heard(reader: StreamReader) -> bytes:
+async def read_chunk(reader: StreamReader) -> bytes:
     try:
         return await asyncio.wait_for(reader.read(CHUNK), WAIT_SECONDS)
     except TimeoutError:
@@ -170,8 +170,10 @@ async def heard(reader: StreamReader) -> bytes:
 
 
 def reply(status: int, body: bytes, **headers: str) -> bytes:
-    said = {"content-type": "application/json", "connection": "close", **headers}
-    head = f"HTTP/1.1 {status} {WORDS[status]}\r\n" + "".join(f"{name}: {each}\r\n" for name, each in said.items())
+    response_headers = {"content-type": "application/json", "connection": "close", **headers}
+    head = f"HTTP/1.1 {status} {WORDS[status]}\r\n" + "".join(
+        f"{name}: {item}\r\n" for name, item in response_headers.items()
+    )
     return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
@@ -179,27 +181,27 @@ ACTS: Mapping[str, Callable[[Wire, StreamReader, StreamWriter], Awaitable[None]]
     "": passed,
     "refused": passed,
     "reset": reset,
-    "hanging": hanging,
+    "hanging": hang,
     "slow": slow,
     "half": half,
     "garbage": garbage,
     "huge": huge,
     "page": page,
     "schema": schema,
-    "told": told,
+    "scripted": answer_from_script,
 }
 """Any other fault is an HTTP status."""
 
 
 @asynccontextmanager
-async def wired(host: str, port: int) -> AsyncIterator[Wire]:
+async def open_wire(host: str, port: int) -> AsyncIterator[Wire]:
     wire = Wire(to=(host, port))
     await wire.set(None)
     try:
         yield wire
     finally:
         await wire.set("refused")
-        for each in wire.serving:
-            each.cancel()
+        for item in wire.serving:
+            item.cancel()
         await asyncio.gather(*wire.serving, return_exceptions=True)
         await asyncio.sleep(0)

@@ -61,9 +61,9 @@ class CountingFolder(FolderConnector):
     given = 0
 
     async def read_range(self, id: str, start: int, length: int) -> bytes:
-        found = await super().read_range(id, start, length)
-        self.given += len(found)
-        return found
+        content = await super().read_range(id, start, length)
+        self.given += len(content)
+        return content
 
 
 @pytest.fixture
@@ -86,8 +86,8 @@ async def scan_content(store: FolderConnector, collection: str, id: str, **argum
 
 async def scan_rows(store: FolderConnector, id: str, first: int = 10, **arguments: Any) -> Any:
     where = json.dumps(arguments.pop("where", []))
-    found = await scan_content(store, "rows", id, first=first, where=where, **arguments)
-    return None if found is None else [json.loads(item) for item in found]
+    content = await scan_content(store, "rows", id, first=first, where=where, **arguments)
+    return None if content is None else [json.loads(item) for item in content]
 
 
 @pytest.mark.parametrize(
@@ -137,11 +137,11 @@ async def test_text_is_cut_between_characters(store: FolderConnector, name: str,
         pytest.param("gone.csv", {}, None, id="no file"),
     ],
 )  # fmt: skip
-async def test_rows_are_those_that_were_asked_for(store: FolderConnector, name: str, asked: Any, expected: Any) -> None:
+async def test_rows_are_those_that_were_requested(store: FolderConnector, name: str, asked: Any, expected: Any) -> None:
     assert await scan_rows(store, name, **asked) == expected
 
 
-async def test_of_parquet_only_the_row_groups_and_columns_that_are_needed_are_read(store: CountingFolder) -> None:
+async def test_only_the_needed_row_groups_and_columns_of_parquet_are_read(store: CountingFolder) -> None:
     size = (store.options.path / "table.parquet").stat().st_size
     await scan_rows(store, "table.parquet", columns=("name",), filter=[{"column": "id", "eq": "44000"}])
     assert store.given < size / 8
@@ -180,6 +180,6 @@ async def test_no_more_of_a_file_is_read_than_the_settings_say(folder: Path) -> 
 
 
 async def test_a_stat_describes_a_file(store: FolderConnector) -> None:
-    found = await store.stat("prices.csv")
-    assert isinstance(found, FileStat)
-    assert (found.name, found.size, found.content_type) == ("prices.csv", len(PRICES), "text/csv")
+    result = await store.stat("prices.csv")
+    assert isinstance(result, FileStat)
+    assert (result.name, result.size, result.content_type) == ("prices.csv", len(PRICES), "text/csv")

@@ -49,29 +49,29 @@ def test_only_folders_of_killed_processes_are_removed(within: Path) -> None:
     (within / "onedoor-scratch-link").symlink_to(another)
     (within / "onedoor-scratch-file").write_text("no folder")
     remove_abandoned_folders()
-    kept = set(within.iterdir())
+    remaining = set(within.iterdir())
     killed(living)
     remove_abandoned_folders()
     later = set(within.iterdir())
     mine.close()
     others = {another, within / "onedoor-scratch-link", within / "onedoor-scratch-file"}
-    assert (kept, later) == ({its, mine.path, *others}, {mine.path, *others})
+    assert (remaining, later) == ({its, mine.path, *others}, {mine.path, *others})
 
 
 def test_a_folder_removed_before_its_lock_is_created_again(within: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = tempfile.mkdtemp
-    made = []
+    folders = []
 
     def mkdtemp(prefix: str) -> str:
         path = real(prefix=prefix)
-        if not made:
+        if not folders:
             remove_abandoned_folders()
-        made.append(Path(path))
+        folders.append(Path(path))
         return path
 
     monkeypatch.setattr(tempfile, "mkdtemp", mkdtemp)
     mine = create_locked_folder()
-    assert (mine.path, set(within.iterdir())) == (made[1], {made[1]})
+    assert (mine.path, set(within.iterdir())) == (folders[1], {folders[1]})
     mine.close()
 
 

@@ -25,8 +25,8 @@ def test_the_text_is_the_same_for_any_number_of_keys(count: int) -> None:
         return ScanRequest(collection="orders", columns=("id",), keys=keys)
 
     texts = [
-        (compiled_text(asked(each), SQLITE, SQLITE_DIALECT), compiled_text(asked(each), POSTGRESQL, POSTGRESQL_DIALECT))
-        for each in (2, count)
+        (compiled_text(asked(item), SQLITE, SQLITE_DIALECT), compiled_text(asked(item), POSTGRESQL, POSTGRESQL_DIALECT))
+        for item in (2, count)
     ]
     assert texts[0] == texts[1]
 
@@ -50,17 +50,18 @@ def test_no_value_stands_in_the_text(dialect: SqlDialect, tables: Mapping[str, S
 )
 def test_requests_of_one_shape_share_one_statement(dialect: SqlDialect, tables: Mapping[str, SqlTable]) -> None:
     statements = StatementCache(tables, dialect)
-    wheres = [Or((Comparison("id", Op.LT, each), Comparison("note", Op.EQ, str(each)))) for each in range(5)]
-    made = [
-        statements.prepare(ScanRequest(collection="orders", columns=("id",), filter=each, limit=7)) for each in wheres
+    wheres = [Or((Comparison("id", Op.LT, number), Comparison("note", Op.EQ, str(number)))) for number in range(5)]
+    prepared = [
+        statements.prepare(ScanRequest(collection="orders", columns=("id",), filter=where_, limit=7))
+        for where_ in wheres
     ]
-    assert len({id(statement) for statement, _ in made}) == len(statements.compiled_by_shape) == 1
-    assert [list(values)[:3] for _, values in made] == [[each, str(each), 7] for each in range(5)]
+    assert len({id(statement) for statement, _ in prepared}) == len(statements.compiled_by_shape) == 1
+    assert [list(values)[:3] for _, values in prepared] == [[number, str(number), 7] for number in range(5)]
 
 
 def test_the_cache_keeps_no_more_statements_than_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiler, "MAX_CACHED_STATEMENTS", 3)
     statements = StatementCache(SQLITE, SQLITE_DIALECT)
     asks = [ScanRequest(collection="orders", columns=("id",) * count) for count in range(6)]
-    texts = [statements.prepare(each)[0].text for each in (*asks, asks[0])]
+    texts = [statements.prepare(item)[0].text for item in (*asks, asks[0])]
     assert (len(statements.compiled_by_shape), texts[0]) == (3, texts[-1])

@@ -1,4 +1,4 @@
-"""A hundredth of Acme in memory, in SQLite and in PostgreSQL: the same questions, the same bytes in answer."""
+"""Acme in memory, in SQLite and in PostgreSQL gives the same bytes for the same queries."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -102,12 +102,12 @@ def postgresql_url(postgresql_started: PostgresqlServer) -> str:
 
 @pytest.fixture(scope="module")
 def in_memory() -> QueryEngine:
-    return acme.opened(acme.house())
+    return acme.open_engine(acme.build_catalog())
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def in_database(request: pytest.FixtureRequest, in_memory: QueryEngine) -> AsyncIterator[QueryEngine]:
-    """The same house, its internal source exchanged."""
+    """Open the same catalog with another internal connector."""
     if request.param == "sqlite":
         path = request.getfixturevalue("sqlite_path")
         source: Connector = await sqlite.connect(sqlite.SqliteOptions(path=str(path)))
@@ -116,7 +116,7 @@ async def in_database(request: pytest.FixtureRequest, in_memory: QueryEngine) ->
         source = await postgresql.connect(postgresql.PostgresqlOptions(url=url))
     async with closed(source):
         sources = {**in_memory.catalog.connectors, "internal": source}
-        yield acme.opened(replace(in_memory.catalog, connectors=sources))
+        yield acme.open_engine(replace(in_memory.catalog, connectors=sources))
 
 
 @asynccontextmanager
@@ -131,9 +131,9 @@ async def closed(source: Connector) -> AsyncIterator[None]:
 async def test_a_database_answers_as_memory_does(
     in_memory: QueryEngine, in_database: QueryEngine, question: str
 ) -> None:
-    expected = await told(in_memory, question)
+    expected = await encode_answer(in_memory, question)
     assert b'"errors"' not in expected
-    assert await told(in_database, question) == expected
+    assert await encode_answer(in_database, question) == expected
 
 
 async def test_pages_read_to_the_end_are_the_same_pages(in_memory: QueryEngine, in_database: QueryEngine) -> None:
@@ -142,11 +142,11 @@ async def test_pages_read_to_the_end_are_the_same_pages(in_memory: QueryEngine, 
     assert await pages(in_database) == expected
 
 
-async def pages(desk: QueryEngine) -> list[bytes]:
+async def pages(engine: QueryEngine) -> list[bytes]:
     """All customers, by a column of which some are null, seven at a time."""
     found, after = [], None
     while len(found) < 100:
-        answer = await acme.ask(desk, PAGE, *GROUPS, variables={"after": after})
+        answer = await acme.ask(engine, PAGE, *GROUPS, variables={"after": after})
         found.append(encode_result(answer, "application/json", 100).body)
         assert answer.data is not None
         info = answer.data["customers"]["pageInfo"]
@@ -156,5 +156,5 @@ async def pages(desk: QueryEngine) -> list[bytes]:
     raise AssertionError("the pages have no end")
 
 
-async def told(desk: QueryEngine, question: str) -> bytes:
-    return encode_result(await acme.ask(desk, question, *GROUPS), "application/json", 100).body
+async def encode_answer(engine: QueryEngine, question: str) -> bytes:
+    return encode_result(await acme.ask(engine, question, *GROUPS), "application/json", 100).body

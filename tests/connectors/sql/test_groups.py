@@ -1,4 +1,4 @@
-"""Grouped scans beyond the contract: sums past 64 bits, types of a database's own, row counts."""
+"""Scan groups beyond the contract: sums past 64 bits, types of a database's own, row counts."""
 
 import sqlite3
 from collections.abc import AsyncIterator
@@ -43,49 +43,49 @@ SUMS = AggregateCall(AggregateFunction.SUM, "large")
 
 @pytest.fixture(scope="module")
 def url(postgresql_started: PostgresqlServer) -> str:
-    made = postgresql_started.emptied("groups")
-    with psycopg.connect(made) as connection:
+    result = postgresql_started.emptied("groups")
+    with psycopg.connect(result) as connection:
         connection.execute(IN_POSTGRESQL)
-    return made
+    return result
 
 
 @pytest.fixture
 async def wide(url: str) -> AsyncIterator[Connector]:
-    made = await postgresql.connect(postgresql.PostgresqlOptions(url=url))
-    yield made
-    await made.close()
+    connector = await postgresql.connect(postgresql.PostgresqlOptions(url=url))
+    yield connector
+    await connector.close()
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    made = tmp_path / "wide.sqlite"
-    with closing(sqlite3.connect(made)) as connection:
+    database_path = tmp_path / "wide.sqlite"
+    with closing(sqlite3.connect(database_path)) as connection:
         connection.executescript(IN_SQLITE)
-    return made
+    return database_path
 
 
 @pytest.fixture
 async def light(path: Path) -> AsyncIterator[Connector]:
-    made = await sqlite.connect(sqlite.SqliteOptions(path=str(path)))
-    yield made
-    await made.close()
+    connector = await sqlite.connect(sqlite.SqliteOptions(path=str(path)))
+    yield connector
+    await connector.close()
 
 
 @pytest.fixture(params=["postgresql", "sqlite"])
 async def either(request: pytest.FixtureRequest) -> AsyncIterator[Connector]:
-    made: Connector
+    connector: Connector
     if request.param == "postgresql":
-        made = await postgresql.connect(postgresql.PostgresqlOptions(url=request.getfixturevalue("url")))
+        connector = await postgresql.connect(postgresql.PostgresqlOptions(url=request.getfixturevalue("url")))
     else:
-        made = await sqlite.connect(sqlite.SqliteOptions(path=str(request.getfixturevalue("path"))))
-    yield made
-    await made.close()
+        connector = await sqlite.connect(sqlite.SqliteOptions(path=str(request.getfixturevalue("path"))))
+    yield connector
+    await connector.close()
 
 
 async def rows(source: Connector, *columns: str, **more: Any) -> list[Row]:
     ask = ScanRequest(collection="wide", columns=columns, **more)
     async with aclosing(source.scan(ask)) as batches:  # type: ignore[type-var]
-        return [row for batch in [each async for each in batches] for row in batch]
+        return [row for batch in [item async for item in batches] for row in batch]
 
 
 async def test_a_sum_past_64_bits_is_exact_in_postgresql(wide: Connector) -> None:
@@ -99,14 +99,14 @@ async def test_a_sum_past_64_bits_is_exact_in_sqlite(light: Connector) -> None:
     assert (large, cents) == (2 * MOST - 1, Decimal(-2 * MOST - 1).scaleb(-2))
 
 
-@pytest.mark.parametrize(("op", "value", "kept"), [
+@pytest.mark.parametrize(("op", "value", "expected"), [
     pytest.param(Op.GT, 2**70, False, id="greater"),
     pytest.param(Op.LT, 2**200, True, id="less than what no sum can be"),
     pytest.param(Op.GT, -(2**70), True, id="greater than a negative"),
 ])  # fmt: skip
-async def test_sums_are_compared_past_64_bits(either: Connector, op: Op, value: int, kept: bool) -> None:
-    found = await rows(either, aggregates=(SUMS,), having=Comparison(SUMS.name, op, value))
-    assert bool(found) is kept
+async def test_sums_are_compared_past_64_bits(either: Connector, op: Op, value: int, expected: bool) -> None:
+    result = await rows(either, aggregates=(SUMS,), having=Comparison(SUMS.name, op, value))
+    assert bool(result) is expected
 
 
 async def test_sums_are_sorted_as_numbers(light: Connector) -> None:
@@ -116,14 +116,14 @@ async def test_sums_are_sorted_as_numbers(light: Connector) -> None:
 
 async def test_a_time_without_a_zone_is_bucketed_in_utc(wide: Connector) -> None:
     least = AggregateCall(AggregateFunction.MIN, "local")
-    found = await rows(
+    result = await rows(
         wide,
         "local",
         aggregates=(COUNT_ROWS, least),
         time_buckets=(TimeBucket("local", TimeUnit.WEEK),),
         sort=(SortKey("local"),),
     )
-    assert found == [
+    assert result == [
         (datetime(1969, 12, 29, tzinfo=UTC), 1, datetime(1969, 12, 31, 23, tzinfo=UTC)),
         (datetime(2026, 5, 11, tzinfo=UTC), 4, datetime(2026, 5, 17, 23, 59, 59, 999999, tzinfo=UTC)),
     ]
@@ -132,14 +132,14 @@ async def test_a_time_without_a_zone_is_bucketed_in_utc(wide: Connector) -> None
 async def test_a_column_read_as_text_is_grouped_and_sorted_as_text(wide: Connector) -> None:
     distinct = AggregateCall(AggregateFunction.COUNT_DISTINCT, "uuid")
     assert await rows(wide, aggregates=(distinct,)) == [(2,)]
-    found = await rows(wide, "uuid", aggregates=(COUNT_ROWS,), sort=(SortKey("uuid", descending=True),), limit=1)
-    assert found == [(UUIDS[1].lower(), 1)]
+    result = await rows(wide, "uuid", aggregates=(COUNT_ROWS,), sort=(SortKey("uuid", descending=True),), limit=1)
+    assert result == [(UUIDS[1].lower(), 1)]
 
 
 async def test_sqlite_only_counts_values_that_it_cannot_compare(light: Connector) -> None:
     columns = light.capabilities("wide").columns
-    assert {columns[each].aggregates for each in ("paid", "at")} == {frozenset({AggregateFunction.COUNT})}
-    counts = tuple(AggregateCall(AggregateFunction.COUNT, each) for each in ("paid", "at"))
+    assert {columns[name].aggregates for name in ("paid", "at")} == {frozenset({AggregateFunction.COUNT})}
+    counts = tuple(AggregateCall(AggregateFunction.COUNT, name) for name in ("paid", "at"))
     assert await rows(light, aggregates=counts) == [(2, 1)]
 
 
@@ -147,12 +147,12 @@ async def test_postgresql_knows_the_row_count_after_analyze(wide: Connector, url
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("ANALYZE")
     again = await postgresql.connect(postgresql.PostgresqlOptions(url=url))
-    assert [again.capabilities(each).row_count for each in ("wide", "none", "seen")] == [5, 0, None]
+    assert [again.capabilities(name).row_count for name in ("wide", "none", "seen")] == [5, 0, None]
     await again.close()
 
 
 async def test_sqlite_estimates_the_row_count_by_row_ids(light: Connector) -> None:
-    assert [light.capabilities(each).row_count for each in ("wide", "none", "seen")] == [3, 0, None]
+    assert [light.capabilities(name).row_count for name in ("wide", "none", "seen")] == [3, 0, None]
 
 
 async def test_sqlite_knows_the_row_count_of_the_last_analyze(path: Path) -> None:
@@ -161,5 +161,5 @@ async def test_sqlite_knows_the_row_count_of_the_last_analyze(path: Path) -> Non
         connection.execute("ANALYZE")
         connection.execute("CREATE TABLE odd (id INTEGER PRIMARY KEY) WITHOUT ROWID")
     source = await sqlite.connect(sqlite.SqliteOptions(path=str(path)))
-    assert [source.capabilities(each).row_count for each in ("wide", "odd")] == [4, None]
+    assert [source.capabilities(name).row_count for name in ("wide", "odd")] == [4, None]
     await source.close()

@@ -1,4 +1,4 @@
-"""MySQL and MariaDB as a source, over the wire to a real MariaDB: what is reflected and read, stopped and lost."""
+"""A real MariaDB reflects its tables, reads their values, stops statements and is reconnected to."""
 
 import asyncio
 import time
@@ -49,16 +49,16 @@ PATIENCE = 5.0
 
 @pytest.fixture(scope="module")
 def url(mariadb_started: MariadbServer) -> str:
-    made = mariadb_started.emptied("kinds")
+    result = mariadb_started.emptied("kinds")
     mariadb_started.run(*DDL, database="kinds")
-    return made
+    return result
 
 
 @pytest.fixture
 async def source(url: str) -> AsyncIterator[SqlConnector]:
-    made = await connect(MysqlOptions(url=url))
-    yield made
-    await made.close()
+    connector = await connect(MysqlOptions(url=url))
+    yield connector
+    await connector.close()
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def fragile(mariadb_started: MariadbServer) -> Iterator[MariadbServer]:
 
 async def rows(source: Connector, collection: str, *columns: str, **more: Any) -> list[Row]:
     async with aclosing(source.scan(ScanRequest(collection=collection, columns=columns, **more))) as batches:  # type: ignore[type-var]
-        return [row for batch in [each async for each in batches] for row in batch]
+        return [row for batch in [item async for item in batches] for row in batch]
 
 
 async def test_each_column_type_is_mapped(source: SqlConnector) -> None:
@@ -93,8 +93,8 @@ async def test_each_column_type_is_mapped(source: SqlConnector) -> None:
 
 async def test_values_have_the_types_of_the_spi(source: SqlConnector) -> None:
     columns = tuple(source.capabilities("kinds").columns)
-    [found] = await rows(source, "kinds", *columns, filter=Comparison("large", Op.EQ, 3))
-    assert {name: repr(value) for name, value in zip(columns, found, strict=True)} == {
+    [row] = await rows(source, "kinds", *columns, filter=Comparison("large", Op.EQ, 3))
+    assert {name: repr(value) for name, value in zip(columns, row, strict=True)} == {
         "tiny": "1", "small": "65535", "medium": "-8", "whole": "2", "large": "3", "born": "2026",
         "money": repr(Decimal("4.50")), "single": "0.5", "ratio": "0.1", "yes": "True", "flag": "True",
         "day": repr(date(2026, 1, 2)), "moment": repr(datetime(2026, 1, 2, 1, 4, 5, 678901, tzinfo=UTC)),
@@ -148,10 +148,10 @@ async def test_nothing_can_be_written(source: SqlConnector, sql: str) -> None:
 
 async def test_a_refused_statement_keeps_its_connection(source: SqlConnector) -> None:
     await source.ping()
-    before = list(source.runner.idle)
+    before = list(source.runner.idle)  # type: ignore[attr-defined]
     with pytest.raises(ConnectorError) as caught:
         await source.runner.run("SELECT no_such_column FROM kinds", ())
-    assert (caught.value.retryable, source.runner.idle) == (False, before)
+    assert (caught.value.retryable, source.runner.idle) == (False, before)  # type: ignore[attr-defined]
 
 
 async def test_a_question_it_cannot_take_is_the_askers(source: SqlConnector) -> None:
@@ -162,17 +162,17 @@ async def test_a_question_it_cannot_take_is_the_askers(source: SqlConnector) -> 
 
 async def test_a_cancelled_statement_stops_on_the_server(source: SqlConnector, mariadb_started: MariadbServer) -> None:
     reading = [asyncio.create_task(rows(source, "slow", "id")) for _ in range(3)]
-    await until(lambda: running(mariadb_started) == 3)
-    for each in reading:
-        each.cancel()
+    await wait_until(lambda: count_running_statements(mariadb_started) == 3)
+    for item in reading:
+        item.cancel()
     await asyncio.gather(*reading, return_exceptions=True)
-    await until(lambda: running(mariadb_started) == 0)
+    await wait_until(lambda: count_running_statements(mariadb_started) == 0)
 
 
 async def test_no_more_statements_run_than_there_may_be_connections(url: str) -> None:
     source = await connect(MysqlOptions(url=url, connections=2))
     await asyncio.gather(*(rows(source, "kinds", "large") for _ in range(20)))
-    assert len(source.runner.idle) == 2
+    assert len(source.runner.idle) == 2  # type: ignore[attr-defined]
     await source.close()
 
 
@@ -192,13 +192,13 @@ async def test_a_server_that_was_killed_is_connected_to_again(fragile: MariadbSe
 async def test_a_server_killed_in_the_middle_of_a_statement(fragile: MariadbServer) -> None:
     source = await connect(MysqlOptions(url=fragile.url("kinds")))
     reading = asyncio.create_task(rows(source, "slow", "id"))
-    await until(lambda: running(fragile) == 1)
+    await wait_until(lambda: count_running_statements(fragile) == 1)
     fragile.stop()
     with pytest.raises(ConnectorError, match="the database does not answer") as caught:
         await reading
     fragile.start()
 
-    assert (caught.value.retryable, source.runner.idle) == (True, [])
+    assert (caught.value.retryable, source.runner.idle) == (True, [])  # type: ignore[attr-defined]
     await source.close()
 
 
@@ -209,13 +209,15 @@ async def test_no_server_is_a_failure(fragile: MariadbServer) -> None:
     fragile.start()
 
 
-def running(server: MariadbServer) -> int:
+def count_running_statements(server: MariadbServer) -> int:
     """How many of our statements run."""
-    found = server.run("SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'acme' AND command <> 'Sleep'")
-    return int(str(found[0][0]))
+    result = server.run(
+        "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'acme' AND command <> 'Sleep'"
+    )
+    return int(str(result[0][0]))
 
 
-async def until(holds: Callable[[], bool]) -> None:
+async def wait_until(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not await asyncio.to_thread(holds):
         assert time.monotonic() < deadline, f"it did not come to hold within {PATIENCE:g} s"

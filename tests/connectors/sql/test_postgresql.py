@@ -51,17 +51,17 @@ PATIENCE = 5.0
 
 @pytest.fixture(scope="module")
 def url(postgresql_started: PostgresqlServer) -> str:
-    made = postgresql_started.emptied("kinds")
-    with psycopg.connect(made) as connection:
+    result = postgresql_started.emptied("kinds")
+    with psycopg.connect(result) as connection:
         connection.execute(DDL)
-    return made
+    return result
 
 
 @pytest.fixture
 async def source(url: str) -> AsyncIterator[SqlConnector]:
-    made = await connect(PostgresqlOptions(url=url))
-    yield made
-    await made.close()
+    connector = await connect(PostgresqlOptions(url=url))
+    yield connector
+    await connector.close()
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def fragile() -> Iterator[PostgresqlServer]:
 
 async def rows(source: Connector, collection: str, *columns: str, **more: Any) -> list[Row]:
     async with aclosing(source.scan(ScanRequest(collection=collection, columns=columns, **more))) as batches:  # type: ignore[type-var]
-        return [row for batch in [each async for each in batches] for row in batch]
+        return [row for batch in [item async for item in batches] for row in batch]
 
 
 async def test_each_column_type_is_mapped(source: SqlConnector) -> None:
@@ -94,8 +94,8 @@ async def test_each_column_type_is_mapped(source: SqlConnector) -> None:
 
 async def test_values_have_the_types_of_the_spi(source: SqlConnector) -> None:
     columns = tuple(source.capabilities("kinds").columns)
-    found = dict(zip(columns, (await rows(source, "kinds", *columns))[0], strict=True))
-    assert {name: repr(value) for name, value in found.items()} == {
+    results = dict(zip(columns, (await rows(source, "kinds", *columns))[0], strict=True))
+    assert {name: repr(value) for name, value in results.items()} == {
         "small": "1", "whole": "2", "large": "3", "money": repr(Decimal("4.50")), "single": "0.5", "ratio": "0.1",
         "yes": "True", "day": repr(date(2026, 1, 2)),
         "moment": repr(datetime(2026, 1, 2, 1, 4, 5, 678901, tzinfo=UTC)),
@@ -141,33 +141,33 @@ async def test_nothing_can_be_written(source: SqlConnector, url: str, sql: str) 
 
 async def test_a_refused_statement_keeps_its_connection(source: SqlConnector) -> None:
     await source.ping()
-    before = list(source.runner.idle)
+    before = list(source.runner.idle)  # type: ignore[attr-defined]
     with pytest.raises(ConnectorError):
         await source.runner.run("SELECT 1 / 0", ())
-    assert source.runner.idle == before
+    assert source.runner.idle == before  # type: ignore[attr-defined]
 
 
 async def test_a_value_that_cannot_be_sent_keeps_its_connection(source: SqlConnector) -> None:
     await source.ping()
-    before = list(source.runner.idle)
+    before = list(source.runner.idle)  # type: ignore[attr-defined]
     with pytest.raises(ConnectorError) as caught:
         await source.runner.run("SELECT $1::bigint", ("no number",))
-    assert (caught.value.retryable, source.runner.idle) == (False, before)
+    assert (caught.value.retryable, source.runner.idle) == (False, before)  # type: ignore[attr-defined]
 
 
 async def test_a_cancelled_statement_stops_on_the_server(source: SqlConnector, url: str) -> None:
     reading = [asyncio.create_task(rows(source, "slow", "id")) for _ in range(3)]
-    await until(lambda: active(url) == 3)
-    for each in reading:
-        each.cancel()
+    await wait_until(lambda: active(url) == 3)
+    for item in reading:
+        item.cancel()
     await asyncio.gather(*reading, return_exceptions=True)
-    await until(lambda: active(url) == 0)
+    await wait_until(lambda: active(url) == 0)
 
 
 async def test_no_more_statements_run_than_there_may_be_connections(url: str) -> None:
     source = await connect(PostgresqlOptions(url=url, connections=2))
     await asyncio.gather(*(rows(source, "kinds", "large") for _ in range(20)))
-    assert len(source.runner.idle) == 2
+    assert len(source.runner.idle) == 2  # type: ignore[attr-defined]
     await source.close()
 
 
@@ -194,13 +194,13 @@ async def test_a_server_that_was_killed_is_connected_to_again(fragile: Postgresq
 async def test_a_server_killed_in_the_middle_of_a_statement(fragile: PostgresqlServer) -> None:
     source = await connect(PostgresqlOptions(url=fragile.url()))
     reading = asyncio.create_task(rows(source, "slow", "id"))
-    await until(lambda: active(fragile.url()) == 1)
+    await wait_until(lambda: active(fragile.url()) == 1)
     fragile.stop()
     with pytest.raises(ConnectorError, match="the database does not answer") as caught:
         await reading
     fragile.start()
 
-    assert (caught.value.retryable, source.runner.idle) == (True, [])
+    assert (caught.value.retryable, source.runner.idle) == (True, [])  # type: ignore[attr-defined]
     await source.close()
 
 
@@ -225,12 +225,12 @@ async def test_no_server_is_a_failure(fragile: PostgresqlServer) -> None:
 
 def active(url: str) -> int:
     with psycopg.connect(url) as connection:
-        found = connection.execute(ACTIVE).fetchone()
-    assert found is not None
-    return int(found[0])
+        result = connection.execute(ACTIVE).fetchone()
+    assert result is not None
+    return int(result[0])
 
 
-async def until(holds: Callable[[], bool]) -> None:
+async def wait_until(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not await asyncio.to_thread(holds):
         assert time.monotonic() < deadline, f"it did not come to hold within {PATIENCE:g} s"

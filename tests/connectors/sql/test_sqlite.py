@@ -41,23 +41,23 @@ PATIENCE = 5.0
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    made = tmp_path / "here & there?.sqlite"
-    with closing(sqlite3.connect(made)) as connection:
+    database_path = tmp_path / "here & there?.sqlite"
+    with closing(sqlite3.connect(database_path)) as connection:
         connection.executescript(DDL)
-    return made
+    return database_path
 
 
 @pytest.fixture
 async def source(path: Path) -> AsyncIterator[SqlConnector]:
     """Open a connector that runs one statement at a time."""
-    made = await connect(SqliteOptions(path=str(path), connections=1))
-    yield made
-    await made.close()
+    connector = await connect(SqliteOptions(path=str(path), connections=1))
+    yield connector
+    await connector.close()
 
 
 async def rows(source: Connector, collection: str, *columns: str, **more: Any) -> list[Row]:
     async with aclosing(source.scan(ScanRequest(collection=collection, columns=columns, **more))) as batches:  # type: ignore[type-var]
-        return [row for batch in [each async for each in batches] for row in batch]
+        return [row for batch in [item async for item in batches] for row in batch]
 
 
 async def test_each_declared_type_is_mapped(source: SqlConnector) -> None:
@@ -79,12 +79,12 @@ async def test_each_declared_type_is_mapped(source: SqlConnector) -> None:
 
 
 async def test_values_have_the_types_of_the_spi(source: SqlConnector) -> None:
-    found = await rows(source, "kinds", *source.capabilities("kinds").columns)
+    result = await rows(source, "kinds", *source.capabilities("kinds").columns)
     whole = (
         1, Decimal("-0.01"), datetime(1970, 1, 1, microsecond=1, tzinfo=UTC), date(2026, 1, 2), True, "é", "", 1.0,
         Decimal("0.100"), datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
     )  # fmt: skip
-    assert [list(map(repr, row)) for row in found] == [list(map(repr, row)) for row in (whole, (2, *[None] * 9))]
+    assert [list(map(repr, row)) for row in result] == [list(map(repr, row)) for row in (whole, (2, *[None] * 9))]
 
 
 async def test_a_view_is_read_as_a_table_is(source: SqlConnector) -> None:

@@ -53,8 +53,8 @@ async def read_rows(source: Connector, collection: str = "thing") -> list[dict[s
     columns = tuple(KINDS[collection])
     ask = ScanRequest(collection=collection, columns=columns, sort=tuple(SortKey(key) for key in KEYS[collection]))
     async with aclosing(source.scan(ask)) as batches:  # type: ignore[type-var]
-        found: list[Sequence[Any]] = [row for batch in [item async for item in batches] for row in batch]
-    return [dict(zip(columns, row, strict=True)) for row in found]
+        rows: list[Sequence[Any]] = [row for batch in [item async for item in batches] for row in batch]
+    return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 def build_row(number: int, **values: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from demo.servers.postgresql import PostgresqlServer
-from demo.servers.run import Running, address
+from demo.servers.run import RunningServers, address
 from onedoor.connectors.memory import MemoryCollection, MemoryConnector
 from onedoor.connectors.snowflake import connector
 from onedoor.connectors.snowflake.options import SnowflakeOptions
@@ -30,7 +30,7 @@ from tests.connectors.writing.tables import (
     into_snowflake,
     into_sqlite,
 )
-from tests.runtime.failures.conftest import Door
+from tests.runtime.failures.conftest import RunningServer
 from tests.servers.mariadb import MariadbServer
 
 WRITABLE = ("thing", "part")
@@ -56,36 +56,36 @@ async def open_memory(_: pytest.FixtureRequest) -> AsyncIterator[ConnectorUnderT
         name: MemoryCollection(capabilities=acme.sql(kinds, acme.FOLDED, 1000), rows=())
         for name, kinds in KINDS.items()
     }
-    made = MemoryConnector(collections, IN_MEMORY)
+    connector = MemoryConnector(collections, IN_MEMORY)
 
     async def another() -> WritableConnector:
-        return made
+        return connector
 
-    yield ConnectorUnderTest(name="memory", source=made, another=another, place="", constrains=True)
+    yield ConnectorUnderTest(name="memory", source=connector, another=another, place="", constrains=True)
 
 
 @asynccontextmanager
 async def open_sqlite(request: pytest.FixtureRequest) -> AsyncIterator[ConnectorUnderTest]:
     path = request.getfixturevalue("tmp_path") / "tables.sqlite"
     into_sqlite(path)
-    async with open_connector("sqlite", str(path)) as under:
-        yield under
+    async with open_connector("sqlite", str(path)) as under_test:
+        yield under_test
 
 
 @asynccontextmanager
 async def open_postgresql(request: pytest.FixtureRequest) -> AsyncIterator[ConnectorUnderTest]:
     url = request.getfixturevalue("postgresql_written")
-    async with open_connector("postgresql", url) as under:
+    async with open_connector("postgresql", url) as under_test:
         into_postgresql(url, *EMPTYING, MARKERS)
-        yield under
+        yield under_test
 
 
 @asynccontextmanager
 async def open_mysql(request: pytest.FixtureRequest) -> AsyncIterator[ConnectorUnderTest]:
     url = request.getfixturevalue("mysql_written")
-    async with open_connector("mysql", url) as under:
+    async with open_connector("mysql", url) as under_test:
         request.getfixturevalue("mariadb_started").run(*EMPTYING, MARKERS, database="writing")
-        yield under
+        yield under_test
 
 
 @asynccontextmanager
@@ -93,8 +93,8 @@ async def open_snowflake(request: pytest.FixtureRequest) -> AsyncIterator[Connec
     host, port = address(request.getfixturevalue("acme_servers"), "snowflake")
     schema = f"WRITING_{next(SCHEMAS)}"
     into_snowflake(host, port, schema)
-    async with open_connector("snowflake", f"{host}:{port}/{schema}") as under:
-        yield under
+    async with open_connector("snowflake", f"{host}:{port}/{schema}") as under_test:
+        yield under_test
 
 
 async def connect_to(name: str, place: str) -> WritableConnector:
@@ -111,7 +111,7 @@ async def connect_to(name: str, place: str) -> WritableConnector:
         SnowflakeOptions(
             host=str(parts.hostname), port=int(parts.port or 0), protocol="http", account="acme", user="demo",
             password="any", database="ACME", schema=parts.path.strip("/"),
-            writable={each: list(key) for each, key in KEYS.items()},
+            writable={item: list(key) for item, key in KEYS.items()},
         )
     )  # fmt: skip
 
@@ -121,9 +121,9 @@ async def open_connector(name: str, place: str) -> AsyncIterator[ConnectorUnderT
     async with AsyncExitStack() as stack:
 
         async def another() -> WritableConnector:
-            made = await connect_to(name, place)
-            stack.push_async_callback(made.close)
-            return made
+            result = await connect_to(name, place)
+            stack.push_async_callback(result.close)
+            return result
 
         source = await another()
         yield ConnectorUnderTest(name=name, source=source, another=another, place=place, constrains=name != "snowflake")
@@ -153,26 +153,28 @@ def mysql_written(mariadb_started: MariadbServer) -> str:
 
 
 @pytest.fixture(params=OPENERS)
-async def under(request: pytest.FixtureRequest) -> AsyncIterator[ConnectorUnderTest]:
-    async with OPENERS[request.param](request) as made:  # type: ignore[attr-defined]
-        yield made
+async def under_test(request: pytest.FixtureRequest) -> AsyncIterator[ConnectorUnderTest]:
+    async with OPENERS[request.param](request) as opened:  # type: ignore[attr-defined]
+        yield opened
 
 
 @pytest.fixture(scope="module")
-def house(acme_servers: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Door, Hub]]:
+def both_servers(
+    acme_servers: RunningServers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[RunningServer, Hub]]:
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
             patch.delenv(name)
-        with mutations.opened(acme_servers, tmp_path_factory.mktemp("house")) as both:
+        with mutations.open_server_with_hub(acme_servers, tmp_path_factory.mktemp("company")) as both:
             yield both
 
 
 @pytest.fixture
-def door(house: tuple[Door, Hub]) -> Door:
-    return house[0]
+def server(both_servers: tuple[RunningServer, Hub]) -> RunningServer:
+    return both_servers[0]
 
 
 @pytest.fixture
-def hub(house: tuple[Door, Hub]) -> Iterator[Hub]:
-    yield house[1]
-    house[1].refuses.clear()
+def hub(both_servers: tuple[RunningServer, Hub]) -> Iterator[Hub]:
+    yield both_servers[1]
+    both_servers[1].refuses.clear()

@@ -21,11 +21,11 @@ def main() -> None:
     name, place, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3])
     draw = random.Random(name)
     for turn in range(rounds):
-        ready, told = os.pipe()
+        ready, result = os.pipe()
         child = os.fork()
         if not child:
-            asyncio.run(write_until_killed(name, place, turn * STEP, told))
-        os.close(told)
+            asyncio.run(write_until_killed(name, place, turn * STEP, result))
+        os.close(result)
         os.read(ready, 1)
         time.sleep(draw.uniform(0.0, 0.15))
         os.kill(child, signal.SIGKILL)
@@ -33,10 +33,10 @@ def main() -> None:
         os.close(ready)
 
 
-async def write_until_killed(name: str, place: str, first: int, told: int) -> None:
+async def write_until_killed(name: str, place: str, first: int, reported: int) -> None:
     """Two rows of two tables in each change, for ever."""
     source = await connect_to(name, place)
-    os.write(told, b"!")
+    os.write(reported, b"!")
     for number in range(first + 1, first + STEP):
         os.write(1, f"{number}\n".encode())
         try:

@@ -1,4 +1,4 @@
-"""200 texts of people who try to say more than they typed, and some who do not."""
+"""List 200 texts that try to be more than text, and some that do not."""
 
 from collections.abc import Iterator
 from itertools import chain, islice, product

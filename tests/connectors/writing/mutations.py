@@ -18,10 +18,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from demo.run import SECRETS
 from demo.servers.github.app import app, build_rate
 from demo.servers.github.shapes import Organization, build_organization
-from demo.servers.run import HOST, Running
+from demo.servers.run import HOST, RunningServers
 from onedoor.mutations.service import MutationAction
 from tests.e2e.stopping.server_process import find_free_port
-from tests.runtime.failures.conftest import READY_SECONDS, Door, Reply, standing
+from tests.runtime.failures.conftest import READY_SECONDS, Reply, RunningServer, run_server
 
 TOKEN = SECRETS["GITHUB_AUTHORIZATION"].removeprefix("Bearer ")
 UNFENCED_SECONDS = 0.5
@@ -40,15 +40,17 @@ class Hub:
     thread: threading.Thread | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked = [each for each in self.refuses if scope["method"] != "GET" and scope["path"].endswith(each[0])]
-        if not asked:
+        execute = [
+            refusal for refusal in self.refuses if scope["method"] != "GET" and scope["path"].endswith(refusal[0])
+        ]
+        if not execute:
             await self.behind(scope, receive, send)
             return
-        self.refuses.remove(asked[0])
-        if asked[0][1] == DIES and self.server is not None:
+        self.refuses.remove(execute[0])
+        if execute[0][1] == DIES and self.server is not None:
             self.server.force_exit = self.server.should_exit = True
             await asyncio.sleep(READY_SECONDS)
-        await JSONResponse({"message": "no"}, asked[0][1])(scope, receive, send)
+        await JSONResponse({"message": "no"}, execute[0][1])(scope, receive, send)
 
     def start(self) -> None:
         self.server = uvicorn.Server(
@@ -68,34 +70,36 @@ class Hub:
 
     def commits(self, repo: str, conclusion: str = "success") -> list[str]:
         """Those whose checks ended so, the newest first."""
-        return list(dict.fromkeys(each.sha for each in self.here.rollouts[repo] if each.conclusion == conclusion))
+        return list(
+            dict.fromkeys(rollout.sha for rollout in self.here.rollouts[repo] if rollout.conclusion == conclusion)
+        )
 
 
 @contextmanager
-def opened(running: Running, folder: Path) -> Iterator[tuple[Door, Hub]]:
+def open_server_with_hub(running: RunningServers, folder: Path) -> Iterator[tuple[RunningServer, Hub]]:
     here = build_organization(0.01)
     hub = Hub(behind=app(TOKEN, here, build_rate(100_000)), here=here, port=find_free_port())
     hub.start()
     try:
-        with standing(running, folder, github=(HOST, hub.port)) as door:
-            assert door.app.app_state is not None
-            changing = door.app.app_state.engine.catalog.actions["startDeployment"]
+        with run_server(running, folder, github=(HOST, hub.port)) as server:
+            assert server.app.app_state is not None
+            changing = server.app.app_state.engine.catalog.actions["startDeployment"]
             assert isinstance(changing, MutationAction)
             object.__setattr__(changing.context, "unfenced_seconds", UNFENCED_SECONDS)
-            yield door, hub
+            yield server, hub
     finally:
         hub.stop()
 
 
-async def asked(door: Door, text: str, group: str = "engineering", **variables: Any) -> Reply:
-    headers = {"authorization": f"Bearer {door.keys[group]}"}
+async def execute(server: RunningServer, text: str, group: str = "engineering", **variables: Any) -> Reply:
+    headers = {"authorization": f"Bearer {server.keys[group]}"}
     body = {"query": text, "variables": variables}
     async with (
-        aiohttp.ClientSession(f"http://{HOST}:{door.port}") as session,
+        aiohttp.ClientSession(f"http://{HOST}:{server.port}") as session,
         session.post("/graphql", json=body, headers=headers) as response,
     ):
-        told = await response.json()
-        return Reply(status=response.status, data=told.get("data"), errors=told.get("errors", []))
+        result = await response.json()
+        return Reply(status=response.status, data=result.get("data"), errors=result.get("errors", []))
 
 
 def mutation(name: str, shown: str) -> str:
@@ -103,21 +107,25 @@ def mutation(name: str, shown: str) -> str:
     return f"mutation ($input: {takes}!) {{ {name}(input: $input) {{ id state {shown} }} }}"
 
 
-async def made(door: Door, name: str, given: dict[str, Any], shown: str = "", group: str = "engineering") -> Any:
+async def apply_mutation(
+    server: RunningServer, name: str, given: dict[str, Any], shown: str = "", group: str = "engineering"
+) -> Any:
     """What a mutation answers, which is no error."""
-    reply = await asked(door, mutation(name, shown), group, input=given)
+    reply = await execute(server, mutation(name, shown), group, input=given)
     assert reply.errors == [], reply.errors
     return reply.data[name]
 
 
-async def refused(door: Door, name: str, given: dict[str, Any], group: str = "engineering") -> tuple[str, str]:
+async def get_refusal(
+    server: RunningServer, name: str, given: dict[str, Any], group: str = "engineering"
+) -> tuple[str, str]:
     """The code and the sentence it is refused with."""
-    reply = await asked(door, mutation(name, ""), group, input=given)
+    reply = await execute(server, mutation(name, ""), group, input=given)
     assert (reply.data or {}).get(name) is None
-    return next(iter(reply.failed().values()))
+    return next(iter(reply.errors_by_path().values()))
 
 
-async def seen(hub: Hub, repo: str, ask: Any) -> Any:
+async def query_github(hub: Hub, repo: str, ask: Any) -> Any:
     """What the leading client says of a repository."""
 
     def told() -> Any:

@@ -55,7 +55,7 @@ LosesAnswer = Callable[[str, str], bool]
 class RecordedWire:
     """What was asked of a server, and which answers it loses, each once."""
 
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
     loses: LosesAnswer | None = None
     refuses: int | None = None
     """The status that whatever writes is answered with, and nothing done."""
@@ -64,15 +64,17 @@ class RecordedWire:
         return self.refuses is not None and method not in ("GET", "HEAD") and "/token" not in path
 
     def lost(self, method: str, path: str) -> bool:
-        self.asked.append(f"{method} {path}")
-        found = self.loses is not None and self.loses(method, path)
-        if found:
+        self.requests.append(f"{method} {path}")
+        result = self.loses is not None and self.loses(method, path)
+        if result:
             self.loses = None
-        return found
+        return result
 
     @property
     def wrote(self) -> list[str]:
-        return [item for item in self.asked if item.split()[0] not in ("GET", "HEAD") and not item.endswith("/token?")]
+        return [
+            item for item in self.requests if item.split()[0] not in ("GET", "HEAD") and not item.endswith("/token?")
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,11 +131,11 @@ def open_s3() -> Iterator[StoreUnderTest]:
 
     wire = RecordedWire()
     moto = check_s3_calls(DomainDispatcherApplication(create_backend_app), SECRET)
-    made = make_server(HOST, 0, lose_wsgi_answers(moto, wire), threaded=True, request_handler=MotoRequestHandler)
-    made.daemon_threads = True
-    thread = threading.Thread(target=made.serve_forever)
+    server = make_server(HOST, 0, lose_wsgi_answers(moto, wire), threaded=True, request_handler=MotoRequestHandler)
+    server.daemon_threads = True  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    endpoint = f"http://{HOST}:{made.server_port}"
+    endpoint = f"http://{HOST}:{server.server_port}"
     client = boto3.client(
         "s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key=SECRET
     )
@@ -141,14 +143,14 @@ def open_s3() -> Iterator[StoreUnderTest]:
     given = {"bucket": "written", "endpoint": endpoint, "access_key": "a", "secret_key": SECRET, "timeout": 20.0}
     try:
         yield StoreUnderTest(
-            name="s3", wire=wire, port=made.server_port, opened=build_opener(files_s3.KIND, given),
+            name="s3", wire=wire, port=server.server_port, opened=build_opener(files_s3.KIND, given),
             body=lambda path: read_s3(client, path),
             put=lambda path, body: client.put_object(Bucket="written", Key=path, Body=body),
         )  # fmt: skip
     finally:
         client.close()
-        made.shutdown()
-        made.server_close()
+        server.shutdown()
+        server.server_close()
         thread.join()
 
 
@@ -172,8 +174,8 @@ def lose_wsgi_answers(app: WSGI, wire: RecordedWire) -> WSGI:
 def read_s3(client: Any, path: str) -> bytes | None:
     try:
         with closing(client.get_object(Bucket="written", Key=path)["Body"]) as body:
-            found: bytes = body.read()
-            return found
+            content: bytes = body.read()
+            return content
     except ClientError:
         return None
 
@@ -200,10 +202,10 @@ def open_azure(name: str, url: str, wire: RecordedWire) -> Iterator[StoreUnderTe
 def read_azure(root: Any, path: str) -> bytes | None:
     try:
         if hasattr(root, "download_blob"):
-            found: bytes = root.download_blob(path).readall()
+            content: bytes = root.download_blob(path).readall()
         else:
-            found = root.get_file_client(path).download_file().readall()
-        return found
+            content = root.get_file_client(path).download_file().readall()
+        return content
     except ResourceNotFoundError:
         return None
 
@@ -225,8 +227,8 @@ def open_azure_emulator(name: str) -> Iterator[StoreUnderTest]:
             yield port
 
     with (
-        azure.serve_emulator(serve) as made,
-        open_azure(name, made.files if name == "azure_files" else made.blob, wire) as place,
+        azure.serve_emulator(serve) as emulator,
+        open_azure(name, emulator.files if name == "azure_files" else emulator.blob, wire) as place,
     ):
         yield place
 
@@ -249,8 +251,8 @@ def open_folder(root: Path) -> Iterator[StoreUnderTest]:
 def build_opener(kind: Any, given: Mapping[str, Any]) -> Callable[..., AbstractAsyncContextManager[Any]]:
     @asynccontextmanager
     async def opening(**more: Any) -> AsyncIterator[Any]:
-        written = {"pattern": PATTERN, "writable": True, "writable_below": WRITABLE_FOLDERS, **given, **more}
-        source = await kind.connect(kind.options(**written))
+        settings = {"pattern": PATTERN, "writable": True, "writable_below": WRITABLE_FOLDERS, **given, **more}
+        source = await kind.connect(kind.options(**settings))
         try:
             yield source
         finally:
@@ -261,13 +263,13 @@ def build_opener(kind: Any, given: Mapping[str, Any]) -> Callable[..., AbstractA
 
 @contextmanager
 def open_drive() -> Iterator[StoreUnderTest]:
-    wire, kept = RecordedWire(), build_store(0.01)
-    served_by = drive_app(build_authority(KEY, frozenset(kept.names), 3599, time.time), kept, parse_rates([]))
+    wire, store = RecordedWire(), build_store(0.01)
+    served_by = drive_app(build_authority(KEY, frozenset(store.names), 3599, time.time), store, parse_rates([]))
     with ExitStack() as stack:
         port = stack.enter_context(serve_app(served_by, wire))
         client = build_google_client(port)
         stack.callback(client.close)
-        made = client.files().create(body={"name": "in", "mimeType": FOLDER}).execute()["id"]
+        id = client.files().create(body={"name": "in", "mimeType": FOLDER}).execute()["id"]
         given = {
             "service_account_key": KEY, "subject": get_drive_subject(0.01), "scope": WRITE_SCOPE, "timeout": 20.0,
             "endpoint": f"http://{HOST}:{port}",
@@ -277,17 +279,17 @@ def open_drive() -> Iterator[StoreUnderTest]:
             wire=wire,
             port=port,
             opened=build_opener(connector.KIND, given),
-            body=lambda path: read_drive(client, made, path),
-            put=lambda path, body: write_drive(client, made, path, body),
-            id=lambda path: find_drive_id(client, made, path) or "none",
+            body=lambda path: read_drive(client, id, path),
+            put=lambda path, body: write_drive(client, id, path, body),
+            id=lambda path: find_drive_id(client, id, path) or "none",
         )
 
 
 def build_google_client(port: int) -> Any:
     """Google's own client."""
-    told = json.loads(KEY) | {"token_uri": f"http://{HOST}:{port}/token"}
+    result = json.loads(KEY) | {"token_uri": f"http://{HOST}:{port}/token"}
     signs = service_account.Credentials.from_service_account_info(
-        told, scopes=[WRITE_SCOPE], subject=get_drive_subject(0.01)
+        result, scopes=[WRITE_SCOPE], subject=get_drive_subject(0.01)
     )
     spec = {**load_discovery_document(), "rootUrl": f"http://{HOST}:{port}/"}
     spec.pop("mtlsRootUrl", None)
@@ -314,8 +316,8 @@ def write_drive(client: Any, folder: str, path: str, body: bytes) -> None:
     if id is not None:
         client.files().update(fileId=id, media_body=media).execute()
         return
-    said = {"name": path.removeprefix("in/"), "parents": [folder]}
-    client.files().create(body=said, media_body=media).execute()
+    metadata = {"name": path.removeprefix("in/"), "parents": [folder]}
+    client.files().create(body=metadata, media_body=media).execute()
 
 
 def open_store(request: Any, folders: Any) -> AbstractContextManager[StoreUnderTest]:

@@ -1,4 +1,4 @@
-"""The tables that are written to, as each database declares them."""
+"""Declare the tables that tests write to, for each database."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -77,14 +77,14 @@ EMPTYING = ("DELETE FROM part", "DELETE FROM thing")
 
 def into_sqlite(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
-        for each in SQLITE:
-            connection.execute(each)
+        for item in SQLITE:
+            connection.execute(item)
 
 
 def into_postgresql(url: str, *statements: str) -> None:
     with psycopg.connect(url) as connection:
-        for each in statements:
-            connection.execute(each)
+        for statement in statements:
+            connection.execute(statement)
 
 
 def into_snowflake(host: str, port: int, schema: str) -> None:
@@ -93,5 +93,5 @@ def into_snowflake(host: str, port: int, schema: str) -> None:
         host=host, port=port, database="ACME", session_parameters={"CLIENT_TELEMETRY_ENABLED": False},
         platform_detection_timeout_seconds=0, **account,
     ) as connection:  # fmt: skip
-        for each in (f"CREATE OR REPLACE SCHEMA {schema}", f"USE SCHEMA {schema}", *SNOWFLAKE):
-            connection.cursor().execute(each)
+        for item in (f"CREATE OR REPLACE SCHEMA {schema}", f"USE SCHEMA {schema}", *SNOWFLAKE):
+            connection.cursor().execute(item)

@@ -13,32 +13,34 @@ ROUNDS = 20
 ROOT = Path(__file__).parents[3]
 
 
-async def test_a_killed_writer_leaves_whole_changes_that_are_known(under: ConnectorUnderTest) -> None:
-    if under.name == "memory":
+async def test_a_killed_writer_leaves_whole_changes_that_are_known(under_test: ConnectorUnderTest) -> None:
+    if under_test.name == "memory":
         return
-    told, done = await kill_writers(under)
-    there = {item["id"] for item in await read_rows(under.source)}
-    parts = {item["thing_id"] for item in await read_rows(under.source, "part")}
+    result, done = await kill_writers(under_test)
+    there = {item["id"] for item in await read_rows(under_test.source)}
+    parts = {item["thing_id"] for item in await read_rows(under_test.source, "part")}
     assert there == parts
-    assert done <= there <= told
-    for number in told:
-        made = [
-            await under.source.find_change(item)
+    assert done <= there <= result
+    for number in result:
+        changes = [
+            await under_test.source.find_change(item)
             for item in (
                 build_creation(number, told=f"crash-{number}"),
                 build_part_change(number, told=f"part-{number}"),
             )
         ]
         after = build_row(number), {"thing_id": number, "line": 1, "label": None}
-        assert made == ([ChangeResult(before=None, after=item) for item in after] if number in there else [None, None])
-    assert len({number // 10_000 for number in told}) == ROUNDS
+        assert changes == (
+            [ChangeResult(before=None, after=item) for item in after] if number in there else [None, None]
+        )
+    assert len({number // 10_000 for number in result}) == ROUNDS
 
 
-async def kill_writers(under: ConnectorUnderTest) -> tuple[set[int], set[int]]:
+async def kill_writers(under_test: ConnectorUnderTest) -> tuple[set[int], set[int]]:
     """The numbers of the changes that were begun, and of those that were told to be made."""
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.connectors.writing.crashing", under.name, under.place, str(ROUNDS), cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        sys.executable, "-m", "tests.connectors.writing.crashing", under_test.name, under_test.place, str(ROUNDS),
+        cwd=ROOT, stdout=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     out, _ = await child.communicate()
     assert child.returncode == 0

@@ -29,33 +29,38 @@ REFERRED = ErrorCode.BAD_USER_INPUT, "other rows still refer to this row of `thi
 UNHELD = ErrorCode.BAD_USER_INPUT, "`{}` cannot hold the value given"
 CHECKED = ErrorCode.BAD_USER_INPUT, "a check of `thing` does not let {} be so"
 PATIENCE = 20.0
-databases = pytest.mark.parametrize("under", ["sqlite", "postgresql", "mysql"], indirect=True)
+databases = pytest.mark.parametrize("under_test", ["sqlite", "postgresql", "mysql"], indirect=True)
 
 
 @databases
 @pytest.mark.parametrize("dry", [False, True])
-async def test_a_reference_leads_somewhere(under: ConnectorUnderTest, dry: bool) -> None:
-    await apply_changes(under.source, build_creation(1), build_part_change(1))
-    assert await get_refusal(under.source, build_part_change(9), dry=dry) == NOWHERE
-    assert await get_refusal(under.source, build_change(ChangeKind.DELETE, {"id": 1}), dry=dry) == REFERRED
+async def test_a_reference_leads_somewhere(under_test: ConnectorUnderTest, dry: bool) -> None:
+    await apply_changes(under_test.source, build_creation(1), build_part_change(1))
+    assert await get_refusal(under_test.source, build_part_change(9), dry=dry) == NOWHERE
+    assert await get_refusal(under_test.source, build_change(ChangeKind.DELETE, {"id": 1}), dry=dry) == REFERRED
     assert await apply_changes(
-        under.source, build_part_change(1, verb=ChangeKind.DELETE), build_change(ChangeKind.DELETE, {"id": 1}), dry=dry
+        under_test.source,
+        build_part_change(1, verb=ChangeKind.DELETE),
+        build_change(ChangeKind.DELETE, {"id": 1}),
+        dry=dry,
     )
 
 
-@pytest.mark.parametrize("under", ["sqlite", "postgresql"], indirect=True)
-async def test_a_reference_is_seen_to_when_all_is_done(under: ConnectorUnderTest) -> None:
-    assert [result.after for result in await apply_changes(under.source, build_part_change(1), build_creation(1))][
+@pytest.mark.parametrize("under_test", ["sqlite", "postgresql"], indirect=True)
+async def test_a_reference_is_seen_to_when_all_is_done(under_test: ConnectorUnderTest) -> None:
+    assert [result.after for result in await apply_changes(under_test.source, build_part_change(1), build_creation(1))][
         1
     ] == build_row(1)
-    assert await get_refusal(under.source, build_change(ChangeKind.DELETE, {"id": 1}), build_creation(2)) == REFERRED
+    assert (
+        await get_refusal(under_test.source, build_change(ChangeKind.DELETE, {"id": 1}), build_creation(2)) == REFERRED
+    )
 
 
 @databases
-async def test_a_check_is_told_without_its_words(under: ConnectorUnderTest) -> None:
-    code, told = await get_refusal(under.source, build_creation(1, amount=Decimal("-0.01")))
-    assert (code, told) in {(CHECKED[0], CHECKED[1].format(item)) for item in ("the row", "`amount`")}
-    assert await read_rows(under.source) == []
+async def test_a_failed_check_is_reported_without_its_text(under_test: ConnectorUnderTest) -> None:
+    code, result = await get_refusal(under_test.source, build_creation(1, amount=Decimal("-0.01")))
+    assert (code, result) in {(CHECKED[0], CHECKED[1].format(item)) for item in ("the row", "`amount`")}
+    assert await read_rows(under_test.source) == []
 
 
 @databases
@@ -63,10 +68,12 @@ async def test_a_check_is_told_without_its_words(under: ConnectorUnderTest) -> N
     ("amount", Decimal("0.001")), ("amount", Decimal("1e40")), ("amount", Decimal("1e400")), ("big", 2**63),
     ("big", -(2**63) - 1), ("code", "a\0b"), ("name", "\ud800"),
 ])  # fmt: skip
-async def test_what_a_column_cannot_hold_is_not_made_to_fit(under: ConnectorUnderTest, column: str, value: Any) -> None:
-    code, told = await get_refusal(under.source, build_creation(1, **{column: value}))
-    assert (code, told[: len(f"`{column}` cannot hold the value given")]) == (UNHELD[0], UNHELD[1].format(column))
-    assert await read_rows(under.source) == []
+async def test_what_a_column_cannot_hold_is_not_made_to_fit(
+    under_test: ConnectorUnderTest, column: str, value: Any
+) -> None:
+    code, result = await get_refusal(under_test.source, build_creation(1, **{column: value}))
+    assert (code, result[: len(f"`{column}` cannot hold the value given")]) == (UNHELD[0], UNHELD[1].format(column))
+    assert await read_rows(under_test.source) == []
 
 
 @databases
@@ -74,33 +81,33 @@ async def test_what_a_column_cannot_hold_is_not_made_to_fit(under: ConnectorUnde
     ("amount", 0.5), ("amount", Decimal("nan")), ("big", True), ("big", "1"), ("done", 1), ("name", 1), ("day", "x"),
     ("moment", "2026"), ("ratio", float("inf")), ("ratio", "1"),
 ])  # fmt: skip
-async def test_a_value_is_of_its_columns_kind(under: ConnectorUnderTest, column: str, value: Any) -> None:
-    code, told = await get_refusal(under.source, build_creation(1, **{column: value}))
+async def test_a_value_is_of_its_columns_kind(under_test: ConnectorUnderTest, column: str, value: Any) -> None:
+    code, result = await get_refusal(under_test.source, build_creation(1, **{column: value}))
     assert code is ErrorCode.BAD_USER_INPUT
-    assert told.startswith(f"`{column}` takes values of the kind ")
+    assert result.startswith(f"`{column}` takes values of the kind ")
 
 
-@pytest.mark.parametrize(("under", "column"), [("mysql", "code")], indirect=["under"])
-async def test_what_is_too_long_is_told_by_its_column(under: ConnectorUnderTest, column: str) -> None:
-    assert await get_refusal(under.source, build_creation(1, **{column: "x" * 191})) == (
+@pytest.mark.parametrize(("under_test", "column"), [("mysql", "code")], indirect=["under_test"])
+async def test_a_value_that_is_too_long_is_named_by_its_column(under_test: ConnectorUnderTest, column: str) -> None:
+    assert await get_refusal(under_test.source, build_creation(1, **{column: "x" * 191})) == (
         UNHELD[0],
         UNHELD[1].format(column),
     )
 
 
 @databases
-async def test_a_reader_does_not_wait_for_a_change(under: ConnectorUnderTest) -> None:
-    await apply_changes(under.source, build_creation(1))
-    another = await under.another()
-    async with held(another, build_change(ChangeKind.UPDATE, {"id": 1}, name="new")):
-        assert await asyncio.wait_for(read_rows(under.source), PATIENCE) == [build_row(1)]
-        assert await get_refusal(under.source, build_change(ChangeKind.UPDATE, {"id": 1}, name="other")) == (
+async def test_a_reader_does_not_wait_for_a_change(under_test: ConnectorUnderTest) -> None:
+    await apply_changes(under_test.source, build_creation(1))
+    another = await under_test.another()
+    async with uncommitted(another, build_change(ChangeKind.UPDATE, {"id": 1}, name="new")):
+        assert await asyncio.wait_for(read_rows(under_test.source), PATIENCE) == [build_row(1)]
+        assert await get_refusal(under_test.source, build_change(ChangeKind.UPDATE, {"id": 1}, name="other")) == (
             ErrorCode.SOURCE_OVERLOADED, "the database is busy with other changes, ask again",
         )  # fmt: skip
-    assert await read_rows(under.source) == [build_row(1)]
+    assert await read_rows(under_test.source) == [build_row(1)]
 
 
-class held:  # noqa: N801
+class uncommitted:  # noqa: N801
     """A change that was made but not committed, for as long as the context lasts; then it is undone."""
 
     def __init__(self, source: WritableConnector, told: RowChange) -> None:
@@ -117,29 +124,31 @@ class held:  # noqa: N801
 
 
 @databases
-async def test_whether_a_change_was_made_is_not_said_while_it_is_under_way(under: ConnectorUnderTest) -> None:
-    told, another = build_creation(1), await under.another()
-    async with held(another, told):
+async def test_a_change_in_progress_is_neither_applied_nor_absent(under_test: ConnectorUnderTest) -> None:
+    creation, another = build_creation(1), await under_test.another()
+    async with uncommitted(another, creation):
         with pytest.raises(ConnectorError) as raised:
-            await under.source.find_change(told)
+            await under_test.source.find_change(creation)
         assert raised.value.code is ErrorCode.SOURCE_OVERLOADED
-    assert await under.source.find_change(told) is None
+    assert await under_test.source.find_change(creation) is None
 
 
 @databases
 @pytest.mark.parametrize("moments", [0, 1, 2, 3, 5, 8, 13, 21])
-async def test_who_leaves_in_the_middle_leaves_a_whole_change_or_none(under: ConnectorUnderTest, moments: int) -> None:
-    told = build_creation(1)
-    task = asyncio.ensure_future(under.source.apply([told]))
+async def test_who_leaves_in_the_middle_leaves_a_whole_change_or_none(
+    under_test: ConnectorUnderTest, moments: int
+) -> None:
+    creation = build_creation(1)
+    task = asyncio.ensure_future(under_test.source.apply([creation]))
     for _ in range(moments):
         await asyncio.sleep(0.001)
     task.cancel()
-    made = None
+    change = None
     try:
-        [made] = await asyncio.wait_for(task, PATIENCE)
+        [change] = await asyncio.wait_for(task, PATIENCE)
     except asyncio.CancelledError:
-        made = await under.source.find_change(told)
-    assert made == (ChangeResult(before=None, after=build_row(1)) if await read_rows(under.source) else None)
+        change = await under_test.source.find_change(creation)
+    assert change == (ChangeResult(before=None, after=build_row(1)) if await read_rows(under_test.source) else None)
 
 
 async def test_odd_types_are_written_as_they_are_read(postgresql_started: PostgresqlServer) -> None:
@@ -154,19 +163,19 @@ async def test_odd_types_are_written_as_they_are_read(postgresql_started: Postgr
     given = {"mood": "sad", "doc": '{"a": 1}', "letters": "abc", "small": -8, "code": "abcde", 'a "b%s': "x"}
     source = await postgresql.connect(postgresql.PostgresqlOptions(url=url, writable=("odd",)))
     try:
-        [made] = await apply_changes(source, build_change(ChangeKind.CREATE, collection="odd", **given))
-        assert made.after is not None
-        assert {name: made.after[name] for name in given} == given
-        assert (made.after["doubled"], len(made.after["id"])) == (-16, 36)
-        key = {"id": made.after["id"]}
-        [made] = await apply_changes(
+        [results] = await apply_changes(source, build_change(ChangeKind.CREATE, collection="odd", **given))
+        assert results.after is not None
+        assert {name: results.after[name] for name in given} == given
+        assert (results.after["doubled"], len(results.after["id"])) == (-16, 36)
+        key = {"id": results.after["id"]}
+        [results] = await apply_changes(
             source, build_change(ChangeKind.UPDATE, key, collection="odd", mood="glad", exact=Decimal("0.10"))
         )
-        assert made.after is not None
-        assert (made.after["mood"], str(made.after["exact"])) == ("glad", "0.10")
+        assert results.after is not None
+        assert (results.after["mood"], str(results.after["exact"])) == ("glad", "0.10")
         for bad in ({"mood": "angry"}, {"small": 2**15}, {"code": "abcdef"}, {"letters": "abcd"}, {"doc": "{"}):
-            code, told = await get_refusal(source, build_change(ChangeKind.UPDATE, key, collection="odd", **bad))
-            assert (code, "cannot hold the value" in told) == (ErrorCode.BAD_USER_INPUT, True)
+            code, result = await get_refusal(source, build_change(ChangeKind.UPDATE, key, collection="odd", **bad))
+            assert (code, "cannot hold the value" in result) == (ErrorCode.BAD_USER_INPUT, True)
         assert (await get_refusal(source, build_change(ChangeKind.UPDATE, key, collection="odd", doubled=1)))[1] == (
             "`doubled` of `odd` is not to be set by a change"
         )
@@ -177,7 +186,9 @@ async def test_odd_types_are_written_as_they_are_read(postgresql_started: Postgr
         await source.close()
 
 
-async def test_a_database_that_leaves_is_told(tmp_path: Path, postgresql_started: PostgresqlServer) -> None:
+async def test_a_database_that_closes_the_connection_is_reported(
+    tmp_path: Path, postgresql_started: PostgresqlServer
+) -> None:
     url = postgresql_started.emptied("leaving")
     with psycopg.connect(url) as connection:
         connection.execute("CREATE TABLE thing (id int PRIMARY KEY, name text)")
@@ -186,8 +197,8 @@ async def test_a_database_that_leaves_is_told(tmp_path: Path, postgresql_started
         await apply_changes(source, build_change(ChangeKind.CREATE, {"id": 1}, name="a"))
         with psycopg.connect(postgresql_started.url(), autocommit=True) as connection:
             connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'leaving'")
-        [made] = await apply_changes(source, build_change(ChangeKind.UPDATE, {"id": 1}, name="b"))
-        assert made.after == {"id": 1, "name": "b"}
+        [result] = await apply_changes(source, build_change(ChangeKind.UPDATE, {"id": 1}, name="b"))
+        assert result.after == {"id": 1, "name": "b"}
     finally:
         await source.close()
 
@@ -195,8 +206,8 @@ async def test_a_database_that_leaves_is_told(tmp_path: Path, postgresql_started
 async def test_a_connection_is_used_again(tmp_path: Path) -> None:
     path = tmp_path / "tables.sqlite"
     into_sqlite(path)
-    async with open_connector("sqlite", str(path)) as under:
+    async with open_connector("sqlite", str(path)) as under_test:
         for number in range(1, 4):
-            await apply_changes(under.source, build_creation(number))
-            assert (await get_refusal(under.source, build_creation(number)))[0] is ErrorCode.ALREADY_EXISTS
-        assert len(await read_rows(under.source)) == 3
+            await apply_changes(under_test.source, build_creation(number))
+            assert (await get_refusal(under_test.source, build_creation(number)))[0] is ErrorCode.ALREADY_EXISTS
+        assert len(await read_rows(under_test.source)) == 3

@@ -33,8 +33,8 @@ TYPED = {"text": "as it is now", "content_type": "text/x-acme"}
 
 @pytest.fixture(scope="module", params=STORES)
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreUnderTest]:
-    with stores.open_store(request, tmp_path_factory) as found:
-        yield found
+    with stores.open_store(request, tmp_path_factory) as store:
+        yield store
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -58,8 +58,8 @@ def build_file_change(
 
 
 async def apply_change(source: Any, *changes: RowChange, dry: bool = False) -> ChangeResult:
-    (found,) = await source.apply(changes, dry_run=dry)
-    return found
+    (result,) = await source.apply(changes, dry_run=dry)
+    return result
 
 
 async def get_refusal(source: Any, change: RowChange, *, dry: bool = False) -> ErrorCode:
@@ -71,8 +71,8 @@ async def get_refusal(source: Any, change: RowChange, *, dry: bool = False) -> E
 async def read_row(source: Any, place: StoreUnderTest, path: str) -> RowValues | None:
     columns = tuple(source.capabilities("files").columns)
     ask = ScanRequest(collection="files", columns=columns, keys=KeyFilter(("id",), ((place.id(path),),)))
-    found = [dict(zip(columns, item, strict=True)) async for rows in source.scan(ask) for item in rows]
-    return found[0] if found else None
+    results = [dict(zip(columns, item, strict=True)) async for rows in source.scan(ask) for item in rows]
+    return results[0] if results else None
 
 
 async def test_write_capabilities_follow_the_settings(place: StoreUnderTest) -> None:
@@ -171,7 +171,7 @@ async def test_a_lost_update_is_refused(place: StoreUnderTest, source: Any, path
 
 
 async def race(place: StoreUnderTest, changes: list[RowChange]) -> list[ChangeResult | ErrorCode]:
-    """Each by a door of its own; Drive compares nothing itself, so there all are of one door."""
+    """Each through a connector of its own; Drive compares nothing itself, so there one connector applies all."""
 
     async def one(source: Any, change: RowChange) -> ChangeResult | ErrorCode:
         try:
@@ -180,12 +180,12 @@ async def race(place: StoreUnderTest, changes: list[RowChange]) -> list[ChangeRe
             return unmade.code
 
     async with place.opened() as source, place.opened() as other:
-        doors = [source, source if place.name == "drive" else other]
-        return await asyncio.gather(*(one(doors[turn % 2], change) for turn, change in enumerate(changes)))
+        connectors = [source, source if place.name == "drive" else other]
+        return await asyncio.gather(*(one(connectors[turn % 2], change) for turn, change in enumerate(changes)))
 
 
 @pytest.mark.parametrize("verb", [ChangeKind.PUT, ChangeKind.CREATE])
-async def test_of_two_writers_exactly_one_wins(place: StoreUnderTest, path: str, verb: ChangeKind) -> None:
+async def test_exactly_one_of_two_writers_wins(place: StoreUnderTest, path: str, verb: ChangeKind) -> None:
     version, code = None, ErrorCode.ALREADY_EXISTS
     if verb is ChangeKind.PUT:
         place.put(path, BEFORE)
@@ -207,10 +207,10 @@ async def test_writers_without_a_version_replace_one_another_in_turn(place: Stor
     place.put(path, BEFORE)
     came = await race(place, [build_file_change(ChangeKind.PUT, path, text=f"writer {number}") for number in range(3)])
 
-    told = [item for item in came if isinstance(item, ChangeResult)]
-    befores = {item.before["version"] for item in told if item.before is not None}
-    afters = {item.after["version"] for item in told if item.after is not None}
-    assert len(told) == len(befores) == len(afters) == 3
+    items = [item for item in came if isinstance(item, ChangeResult)]
+    befores = {item.before["version"] for item in items if item.before is not None}
+    afters = {item.after["version"] for item in items if item.after is not None}
+    assert len(items) == len(befores) == len(afters) == 3
     assert len(befores - afters) == len(afters - befores) == 1
 
 
@@ -220,19 +220,19 @@ async def test_a_change_is_found_again_by_its_id_after_others_were_made(place: S
             build_file_change(ChangeKind.PUT, path, text="1"),
             build_file_change(ChangeKind.PUT, path, text="22"),
         )
-        one, two = await apply_change(source, first), await apply_change(source, second)
-        assert one.after is not None
+        result, two = await apply_change(source, first), await apply_change(source, second)
+        assert result.after is not None
         assert two.after is not None
 
         again = await later.find_change(first)
         assert again is not None
         assert again.before is None
         assert again.after is not None
-        assert again.after["version"] == one.after["version"]
+        assert again.after["version"] == result.after["version"]
         last = await later.find_change(second)
         assert last is not None
         assert last.before is not None
-        assert (last.before["version"], last.after) == (one.after["version"], two.after)
+        assert (last.before["version"], last.after) == (result.after["version"], two.after)
         assert await later.find_change(build_file_change(ChangeKind.PUT, path)) is None
 
 
@@ -299,7 +299,7 @@ async def test_a_refusal_of_the_store_is_reported_without_its_words(
         place.wire.refuses = None
 
     assert isinstance(failure.value, ChangeRejected) or status in (429, 500, 503)
-    assert not {"secret", "theirs", path, stores.HOST} & set(failure.value.reason.split())
+    assert not {"secret", "theirs", path, stores.HOST} & set(failure.value.reason.split())  # type: ignore[attr-defined]
     assert place.body(path) == BEFORE
     await apply_change(source, build_file_change(verb, path))
     assert place.body(path) == (AFTER if verb is ChangeKind.PUT else None)
@@ -307,7 +307,7 @@ async def test_a_refusal_of_the_store_is_reported_without_its_words(
 
 async def test_a_dry_run_leaves_no_trace(place: StoreUnderTest, source: Any, path: str) -> None:
     place.put(path, BEFORE)
-    place.wire.asked.clear()
+    place.wire.requests.clear()
     row = await read_row(source, place, path)
     name = path.rpartition("/")[2]
     put = await apply_change(source, build_file_change(ChangeKind.PUT, path), dry=True)
@@ -365,23 +365,23 @@ async def test_a_key_may_be_the_parts_of_the_path(place: StoreUnderTest, source:
 async def test_what_cannot_be_content_is_refused_before_a_call(
     place: StoreUnderTest, source: Any, path: str, values: dict[str, Any], code: ErrorCode
 ) -> None:
-    place.wire.asked.clear()
+    place.wire.requests.clear()
 
     assert await get_refusal(source, build_file_change(ChangeKind.PUT, path, **values)) is code
-    assert place.wire.asked == []
+    assert place.wire.requests == []
     assert place.body(path) is None
 
 
 async def test_nothing_is_written_where_the_settings_do_not_say_so(place: StoreUnderTest, path: str) -> None:
     async with place.opened() as source, place.opened(writable=False) as closed:
-        place.wire.asked.clear()
+        place.wire.requests.clear()
 
         assert await get_refusal(closed, build_file_change(ChangeKind.PUT, path)) is ErrorCode.CANNOT_ANSWER
         assert (
             await get_refusal(source, build_file_change(ChangeKind.PUT, "elsewhere/a.txt")) is ErrorCode.BAD_USER_INPUT
         )
         assert await get_refusal(source, build_file_change(ChangeKind.PUT, "in")) is ErrorCode.BAD_USER_INPUT
-        assert place.wire.asked == []
+        assert place.wire.requests == []
         other = RowChange(id="a", collection="text", kind=ChangeKind.PUT, key={"path": path}, values={"text": ""})
         assert await get_refusal(source, other) is ErrorCode.CANNOT_ANSWER
         two = [build_file_change(ChangeKind.PUT, path), build_file_change(ChangeKind.PUT, path)]

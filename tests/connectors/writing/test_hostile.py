@@ -28,42 +28,44 @@ def hostile() -> Iterator[str]:
         yield "".join(draw.choice(PARTS) for _ in range(draw.randint(0, 6)))
 
 
-def kept(text: str) -> bool:
+def is_storable(text: str) -> bool:
     return not any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in text)
 
 
-async def test_a_text_is_stored_as_it_is_or_refused(under: ConnectorUnderTest) -> None:
+async def test_a_text_is_stored_as_it_is_or_refused(under_test: ConnectorUnderTest) -> None:
     texts = list(hostile())
-    whole = {number: text for number, text in enumerate(texts, 1) if kept(text)}
+    whole = {number: text for number, text in enumerate(texts, 1) if is_storable(text)}
     for start in range(0, len(whole), AT_ONCE):
         await apply_changes(
-            under.source, *(build_creation(n, name=whole[n]) for n in list(whole)[start : start + AT_ONCE])
+            under_test.source, *(build_creation(n, name=whole[n]) for n in list(whole)[start : start + AT_ONCE])
         )
     for number, text in enumerate(texts, 1):
         if number not in whole:
-            assert await get_refusal(under.source, build_creation(number, name=text)) == REFUSED
-    assert {row["id"]: row["name"] for row in await read_rows(under.source)} == whole
+            assert await get_refusal(under_test.source, build_creation(number, name=text)) == REFUSED
+    assert {row["id"]: row["name"] for row in await read_rows(under_test.source)} == whole
     assert len(whole) > COUNT // 2
 
 
-async def test_a_hostile_key_names_its_row_alone(under: ConnectorUnderTest) -> None:
-    texts = [text for text in dict.fromkeys(hostile()) if kept(text)][:40]
+async def test_a_hostile_key_names_its_row_alone(under_test: ConnectorUnderTest) -> None:
+    texts = [text for text in dict.fromkeys(hostile()) if is_storable(text)][:40]
     await apply_changes(
-        under.source, *(build_creation(number, code=f"c{number}", name=text) for number, text in enumerate(texts, 1))
+        under_test.source,
+        *(build_creation(number, code=f"c{number}", name=text) for number, text in enumerate(texts, 1)),
     )
     await apply_changes(
-        under.source, *(build_change(ChangeKind.UPDATE, {"id": n}, code=text) for n, text in enumerate(texts[:20], 1))
+        under_test.source,
+        *(build_change(ChangeKind.UPDATE, {"id": n}, code=text) for n, text in enumerate(texts[:20], 1)),
     )
-    found = {row["id"]: row["code"] for row in await read_rows(under.source)}
-    assert found == {number: text if number <= 20 else f"c{number}" for number, text in enumerate(texts, 1)}
+    results = {row["id"]: row["code"] for row in await read_rows(under_test.source)}
+    assert results == {number: text if number <= 20 else f"c{number}" for number, text in enumerate(texts, 1)}
 
 
-async def test_awkward_values_of_every_kind_are_read_as_they_were_given(under: ConnectorUnderTest) -> None:
+async def test_awkward_values_of_every_kind_are_read_as_they_were_given(under_test: ConnectorUnderTest) -> None:
     taken = [name for name in KINDS["thing"] if name not in ("id", "code", "version")]
     given = {
         item["id"]: {name: item[name] for name in taken} | {"amount": item["amount"] and abs(item["amount"])}
         for item in (dict(zip(THING.columns, row, strict=True)) for row in THING.rows)
     }
-    await apply_changes(under.source, *(build_creation(number, **values) for number, values in given.items()))
-    found = {item["id"]: {name: item[name] for name in taken} for item in await read_rows(under.source)}
-    assert found == given
+    await apply_changes(under_test.source, *(build_creation(number, **values) for number, values in given.items()))
+    results = {item["id"]: {name: item[name] for name in taken} for item in await read_rows(under_test.source)}
+    assert results == given

@@ -57,8 +57,8 @@ STORES = ("s3", "azure_blob", "azure_files", "folder", "drive")
 
 @pytest.fixture(scope="module", params=STORES)
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreUnderTest]:
-    with stores.open_store(request, tmp_path_factory) as found:
-        yield found
+    with stores.open_store(request, tmp_path_factory) as store:
+        yield store
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -75,19 +75,19 @@ def test_they_are_two_hundred() -> None:
 async def test_every_store_refuses_every_one_of_them_before_a_call(place: StoreUnderTest) -> None:
     """As a file's path, as what is deleted, as what is copied, and as what is uploaded."""
     async with place.opened(writable_below=()) as source:
-        place.wire.asked.clear()
+        place.wire.requests.clear()
         for name in NAMES:
-            said = [await answer(source.apply([wish])) for wish in wishes(name)]
+            answers = [await answer(source.apply([wish])) for wish in wishes(name)]
             address = await answer(source.upload_address(upload(name)))
 
-            assert [(name, code, reason[:1]) for code, reason in said] == [(name, ErrorCode.BAD_USER_INPUT, "`")] * 4
-            assert address == said[0] or place.name == "folder"
-        assert place.wire.asked == []
+            assert [(name, code, reason[:1]) for code, reason in answers] == [(name, ErrorCode.BAD_USER_INPUT, "`")] * 4
+            assert address == answers[0] or place.name == "folder"
+        assert place.wire.requests == []
 
 
-async def answer(asked: Awaitable[object]) -> tuple[ErrorCode | None, str]:
+async def answer(call: Awaitable[object]) -> tuple[ErrorCode | None, str]:
     try:
-        await asked
+        await call
     except ChangeRejected as unmade:
         return unmade.code, unmade.reason
     return None, "it was done"

@@ -1,4 +1,4 @@
-"""Any API: a row made, changed, put and taken away as its settings declare; and what cannot be declared."""
+"""Create, change, put and delete rows of any API as its settings declare; refuse settings that cannot be."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from onedoor.connectors.rest.connector import RestConnector, RestOptions, connec
 from onedoor.connectors.rest.writes import find_refused_columns
 from onedoor.errors import ErrorCode
 from onedoor.spi.connector import ChangeKind, ChangeRejected, ChangeResult, RowChange
-from tests.servers.rest import serving
+from tests.servers.rest import serve_app
 
 ITEMS: Mapping[str, Any] = {
     "path": "/shops/{shop}/items",
@@ -91,39 +91,39 @@ class Shop:
         )
 
     async def heard(self, request: Request) -> Any:
-        said = await request.body()
-        given = json.loads(said, parse_float=Decimal) if said else None
+        result = await request.body()
+        given = json.loads(result, parse_float=Decimal) if result else None
         matter = {name: value for name, value in request.headers.items() if name in ("idempotency-key", "if-match")}
         self.came.append((request.method, given, matter))
         return given or {}
 
     def listed(self, request: Request) -> Response:
-        return told({"data": list(self.items.values())})
+        return json_response({"data": list(self.items.values())})
 
     def one(self, request: Request) -> Response:
-        found = self.items.get(request.path_params["code"])
-        return Response(status_code=404) if found is None else told({"item": found})
+        result = self.items.get(request.path_params["code"])
+        return Response(status_code=404) if result is None else json_response({"item": result})
 
     async def create(self, request: Request) -> Response:
         given = await self.heard(request)
         if given["code"] in self.items:
             return Response(status_code=409)
         self.items[given["code"]] = given | {"rev": 1}
-        return told({"item": self.items[given["code"]]}, 201)
+        return json_response({"item": self.items[given["code"]]}, 201)
 
     async def change(self, request: Request) -> Response:
         given, code = await self.heard(request), request.path_params["code"]
         before = self.items.get(code, {"code": code, "rev": 0})
         self.items[code] = before | given | {"rev": before["rev"] + 1}
-        return told({"item": self.items[code]}) if request.method == "PATCH" else Response(status_code=204)
+        return json_response({"item": self.items[code]}) if request.method == "PATCH" else Response(status_code=204)
 
     async def delete(self, request: Request) -> Response:
         await self.heard(request)
         return Response(status_code=204 if self.items.pop(request.path_params["code"], None) else 404)
 
 
-def told(said: Any, status: int = 200) -> Response:
-    return Response(json.dumps(said, default=str), status)
+def json_response(content: Any, status: int = 200) -> Response:
+    return Response(json.dumps(content, default=str), status)
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def shop() -> Shop:
 
 @pytest.fixture
 async def rest(shop: Shop) -> AsyncIterator[RestConnector]:
-    async with serving(shop.app) as url:
+    async with serve_app(shop.app) as url:
         source = await connect(
             RestOptions(base_url=url, collections={"items": ITEMS}, private_addresses=True, writable=True, timeout=2.0)
         )
@@ -145,13 +145,13 @@ def change(verb: ChangeKind, id: str = "c1", version: str | None = None, **value
     return RowChange(id=id, collection="items", kind=verb, key=KEY, values=values, version=version)
 
 
-async def made(rest: RestConnector, each: RowChange, *, dry: bool = False) -> ChangeResult:
-    (found,) = await rest.apply([each], dry_run=dry)
-    return found
+async def apply_one(rest: RestConnector, change: RowChange, *, dry: bool = False) -> ChangeResult:
+    (result,) = await rest.apply([change], dry_run=dry)
+    return result
 
 
 async def test_a_row_is_made_of_each_kind_of_value(rest: RestConnector, shop: Shop) -> None:
-    done = await made(rest, change(ChangeKind.CREATE, code="x1", **WHOLE))
+    done = await apply_one(rest, change(ChangeKind.CREATE, code="x1", **WHOLE))
     assert done == ChangeResult(before=None, after={**KEY, **WHOLE, "rev": 1})
     assert shop.came == [(
         "POST",
@@ -162,24 +162,24 @@ async def test_a_row_is_made_of_each_kind_of_value(rest: RestConnector, shop: Sh
 
 
 async def test_a_row_that_is_there_is_not_made_again(rest: RestConnector, shop: Shop) -> None:
-    each = change(ChangeKind.CREATE, code="x1", name="one")
-    await made(rest, each)
+    item = change(ChangeKind.CREATE, code="x1", name="one")
+    await apply_one(rest, item)
     with pytest.raises(ChangeRejected) as raised:
-        await made(rest, each)
+        await apply_one(rest, item)
     assert raised.value.code is ErrorCode.ALREADY_EXISTS
     assert len(shop.came) == 1
-    assert (await rest.find_change(each) or ChangeResult(before=None, after=None)).after is not None
+    assert (await rest.find_change(item) or ChangeResult(before=None, after=None)).after is not None
     assert await rest.find_change(change(ChangeKind.CREATE, code="x1", name="two")) is None
 
 
 async def test_a_row_is_changed_at_its_version_alone(rest: RestConnector, shop: Shop) -> None:
-    await made(rest, change(ChangeKind.CREATE, code="x1", **WHOLE))
+    await apply_one(rest, change(ChangeKind.CREATE, code="x1", **WHOLE))
     first = change(ChangeKind.UPDATE, "c2", "1", name="two", note="why")
-    done = await made(rest, first)
+    done = await apply_one(rest, first)
     assert ((done.before or {})["name"], (done.after or {})["name"]) == ("Näme", "two")
     assert shop.came[-1] == ("PATCH", {"name": "two", "note": "why [c2]"}, {"if-match": "1"})
     with pytest.raises(ChangeRejected) as raised:
-        await made(rest, change(ChangeKind.UPDATE, "c3", "1", name="three"))
+        await apply_one(rest, change(ChangeKind.UPDATE, "c3", "1", name="three"))
     assert (raised.value.code, len(shop.came)) == (ErrorCode.VERSION_CONFLICT, 2)
     assert await rest.find_change(first) == ChangeResult(before=None, after=done.after)
     assert await rest.find_change(change(ChangeKind.UPDATE, "c3", "1", name="two")) is None
@@ -188,50 +188,50 @@ async def test_a_row_is_changed_at_its_version_alone(rest: RestConnector, shop: 
 async def test_what_is_put_is_there_afterwards(rest: RestConnector) -> None:
     put = change(ChangeKind.PUT, name="one", total=Decimal("1.50"))
     assert await rest.find_change(put) is None
-    found = [await made(rest, put) for _ in range(2)]
-    assert [(each.before or {}).get("rev") for each in found] == [None, 1]
-    assert [(each.after or {})["rev"] for each in found] == [1, 2]
-    assert (await rest.find_change(put) or found[0]).after == found[1].after
+    results = [await apply_one(rest, put) for _ in range(2)]
+    assert [(result.before or {}).get("rev") for result in results] == [None, 1]
+    assert [(result.after or {})["rev"] for result in results] == [1, 2]
+    assert (await rest.find_change(put) or results[0]).after == results[1].after
     assert await rest.find_change(change(ChangeKind.PUT, name="other")) is None
 
 
 async def test_what_is_put_at_a_version_must_be_there_at_it(rest: RestConnector, shop: Shop) -> None:
     for version, came in (("1", 0), (None, 1), ("2", 1)):
         if version is None:
-            await made(rest, change(ChangeKind.PUT, name="one"))
+            await apply_one(rest, change(ChangeKind.PUT, name="one"))
         else:
             with pytest.raises(ChangeRejected) as raised:
-                await made(rest, change(ChangeKind.PUT, "c2", version, name="two"))
+                await apply_one(rest, change(ChangeKind.PUT, "c2", version, name="two"))
             assert raised.value.code is ErrorCode.VERSION_CONFLICT
         assert len(shop.came) == came
 
 
 async def test_what_is_taken_away_is_gone(rest: RestConnector) -> None:
-    await made(rest, change(ChangeKind.PUT, name="one"))
-    done = await made(rest, change(ChangeKind.DELETE, "c2", "1"))
+    await apply_one(rest, change(ChangeKind.PUT, name="one"))
+    done = await apply_one(rest, change(ChangeKind.DELETE, "c2", "1"))
     assert ((done.before or {})["name"], done.after) == ("one", None)
     assert await rest.find_change(change(ChangeKind.DELETE, "c2")) == ChangeResult(before=None, after=None)
     for verb in (ChangeKind.DELETE, ChangeKind.UPDATE):
         with pytest.raises(ChangeRejected) as raised:
-            await made(rest, change(verb, "c3"))
+            await apply_one(rest, change(verb, "c3"))
         assert raised.value.code is ErrorCode.NOT_FOUND
 
 
 async def test_nothing_is_sent_dry(rest: RestConnector, shop: Shop) -> None:
-    await made(rest, change(ChangeKind.PUT, name="one"))
+    await apply_one(rest, change(ChangeKind.PUT, name="one"))
     sent = len(shop.came)
-    for each in (change(ChangeKind.UPDATE, note="x"), change(ChangeKind.PUT, name="two"), change(ChangeKind.DELETE)):
-        assert (await made(rest, each, dry=True)).before is not None
+    for item in (change(ChangeKind.UPDATE, note="x"), change(ChangeKind.PUT, name="two"), change(ChangeKind.DELETE)):
+        assert (await apply_one(rest, item, dry=True)).before is not None
     assert (len(shop.came), shop.items["x1"]["name"]) == (sent, "one")
 
 
 @pytest.mark.parametrize("code", [".", "..", "a/b", "a\\b", "", None])
 async def test_no_value_leads_to_another_path(rest: RestConnector, shop: Shop, code: Any) -> None:
-    each = RowChange(
+    change = RowChange(
         id="c", collection="items", kind=ChangeKind.PUT, key={"shop": "s", "code": code}, values={"name": "x"}
     )
     with pytest.raises(ChangeRejected):
-        await made(rest, each)
+        await apply_one(rest, change)
     assert shop.came == []
 
 
@@ -240,7 +240,7 @@ UPDATE = ITEMS["writes"]["update"]
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"version": "total"}, "`collections.items.version` names a column of text or whole numbers"),
         ({"writes": {"merge": CREATE}}, "there is no setting `collections.items.writes.merge`"),
@@ -260,10 +260,10 @@ UPDATE = ITEMS["writes"]["update"]
         ({"writes": {"create": {**CREATE, "fixed": {"x": object()}}}}, "must be what JSON can say"),
         ({"writes": {"update": UPDATE}, "keys": {}}, "has no `keys`: a row that is changed is found by one"),
     ],
-    ids=lambda each: each if isinstance(each, str) else "",
+    ids=lambda name: name if isinstance(name, str) else "",
 )
-def test_what_cannot_be_is_not_declared(changed: Mapping[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(said)):
+def test_what_cannot_be_is_not_declared(changed: Mapping[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
         parse_rest_collections({"items": {**ITEMS, **changed}})
 
 

@@ -26,8 +26,8 @@ BODY = b"what was uploaded"
 
 @pytest.fixture(scope="module", params=STORES)
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreUnderTest]:
-    with stores.open_store(request, tmp_path_factory) as found:
-        yield found
+    with stores.open_store(request, tmp_path_factory) as store:
+        yield store
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -51,8 +51,8 @@ def build_upload(path: str, **more: Any) -> UploadRequest:
 
 
 async def create_address(source: Any, path: str, **more: Any) -> UploadAddress:
-    found: UploadAddress = await source.upload_address(build_upload(path, **more))
-    return found
+    address: UploadAddress = await source.upload_address(build_upload(path, **more))
+    return address
 
 
 def send_step(step: UploadStep, body: bytes = BODY, **more: Any) -> int:
@@ -69,23 +69,23 @@ def send_step(step: UploadStep, body: bytes = BODY, **more: Any) -> int:
             return error.code
 
 
-def send_steps(made: UploadAddress, body: bytes = BODY, **more: Any) -> list[int]:
-    return [send_step(step, body, **more) for step in made.steps]
+def send_steps(address: UploadAddress, body: bytes = BODY, **more: Any) -> list[int]:
+    return [send_step(step, body, **more) for step in address.steps]
 
 
 async def test_an_uploaded_file_bears_the_marker_of_its_change(place: StoreUnderTest, source: Any, path: str) -> None:
     upload = build_upload(path)
-    made = await source.upload_address(upload)
+    upload_address = await source.upload_address(upload)
     assert place.body(path) is None
-    answers = send_steps(made)
+    answers = send_steps(upload_address)
 
     assert (set(answers) <= {200, 201}, place.body(path)) == (True, BODY)
     change = RowChange(
         id=upload.change_id, collection="files", kind=ChangeKind.CREATE, key=upload.key, values={"text": ""}
     )
-    found = await source.find_change(change)
-    assert found is not None
-    assert (found.before, found.after["size"]) == (None, len(BODY))
+    result = await source.find_change(change)
+    assert result is not None
+    assert (result.before, result.after["size"]) == (None, len(BODY))
 
 
 async def test_a_file_that_takes_several_calls_is_uploaded(place: StoreUnderTest, source: Any, path: str) -> None:
@@ -150,11 +150,11 @@ async def test_an_address_opens_nothing_after_its_end(place: StoreUnderTest, sou
 async def test_drives_session_is_ended_when_its_time_is_over(place: StoreUnderTest, source: Any, path: str) -> None:
     tasks = source.file_writer.upload_sessions.expiry_tasks
     before = set(tasks)
-    made = await source.upload_address(build_upload(path, valid_seconds=1))
+    result = await source.upload_address(build_upload(path, valid_seconds=1))
     (ending,) = tasks - before
     await asyncio.wait_for(asyncio.shield(ending), 10)
 
-    assert (send_steps(made), place.body(path)) == ([404], None)
+    assert (send_steps(result), place.body(path)) == ([404], None)
 
 
 @pytest.mark.parametrize("place", ["s3"], indirect=True)
@@ -202,8 +202,8 @@ async def test_an_existing_file_has_an_address_only_to_be_replaced(
     place.put(path, b"before")
     with pytest.raises(ChangeRejected) as unmade:
         await source.upload_address(build_upload(path))
-    made = await source.upload_address(build_upload(path, replace=True))
-    answers = send_steps(made)
+    result = await source.upload_address(build_upload(path, replace=True))
+    answers = send_steps(result)
 
     assert unmade.value.code is ErrorCode.ALREADY_EXISTS
     assert (set(answers) <= {200, 201}, place.body(path)) == (True, BODY)

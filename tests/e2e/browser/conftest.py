@@ -1,4 +1,4 @@
-"""Chromium, where it is found, and the demo it visits: a hundredth of Acme behind its door."""
+"""Start Chromium, where it is installed, and the demo with a hundredth of Acme."""
 
 import os
 import re
@@ -33,9 +33,9 @@ STOP_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acme:
-    """One run of `python -m demo`: where its door is, and each group's key."""
+    """One run of `python -m demo`: its URL, and the key of each group."""
 
-    door: str
+    url: str
     keys: Mapping[str, str]
     process: subprocess.Popen[str]
 
@@ -98,8 +98,8 @@ def demo(folder: Path) -> Iterator[Acme]:
         text=True,
     )
     try:
-        said = until_open(process)
-        yield Acme(door=f"http://127.0.0.1:{port}", keys=dict(KEY.findall(said)), process=process)
+        result = until_open(process)
+        yield Acme(url=f"http://127.0.0.1:{port}", keys=dict(KEY.findall(result)), process=process)
     finally:
         process.send_signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
@@ -111,23 +111,25 @@ def demo(folder: Path) -> Iterator[Acme]:
 def until_open(process: subprocess.Popen[str]) -> str:
     """What the demo says, up to its last word of welcome."""
     assert process.stdout is not None
-    said = ""
+    text = ""
     for line in process.stdout:
-        said += line
+        text += line
         if "Ctrl-C" in line:
-            return said
-    raise AssertionError(f"the demo did not start: {said}")
+            return text
+    raise AssertionError(f"the demo did not start: {text}")
 
 
 def children(pid: int) -> list[int]:
-    return [int(each) for task in Path(f"/proc/{pid}/task").iterdir() for each in read(task / "children").split()]
+    return [
+        int(part) for task in Path(f"/proc/{pid}/task").iterdir() for part in read_or_empty(task / "children").split()
+    ]
 
 
 def command(pid: int) -> str:
-    return read(Path(f"/proc/{pid}/cmdline"))
+    return read_or_empty(Path(f"/proc/{pid}/cmdline"))
 
 
-def read(path: Path) -> str:
+def read_or_empty(path: Path) -> str:
     with suppress(OSError):
         return path.read_text()
     return ""

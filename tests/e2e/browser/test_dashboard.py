@@ -1,4 +1,4 @@
-"""Acme's dashboard in Chromium: one page, and each key sees its own part of it."""
+"""Acme's dashboard in Chromium shows each key the panels that its groups may see."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ LAST_MONTH = 11
 
 def opens(visit: Visit, acme: Acme, group: str) -> None:
     """Returns when every panel has its answer."""
-    visit.page.goto(f"{acme.door}/dashboard")
+    visit.page.goto(f"{acme.url}/dashboard")
     visit.comes_in(acme.keys[group])
     visit.page.locator("section").nth(len(PANELS) - 1).wait_for()
     visit.page.get_by_text("Asking…").first.wait_for(state="detached")
@@ -24,14 +24,14 @@ def opens(visit: Visit, acme: Acme, group: str) -> None:
         visit.page.locator(f"#{panel} .body > *").first.wait_for()
 
 
-def shown(visit: Visit) -> set[str]:
+def list_filled_panels(visit: Visit) -> set[str]:
     """The panels that show more than a note."""
     return {panel for panel in PANELS if visit.page.locator(f"#{panel} .body > :not(.note)").count()}
 
 
 def notes(visit: Visit) -> Mapping[str, list[str]]:
-    found = {panel: visit.page.locator(f"#{panel} .note").all_inner_texts() for panel in PANELS}
-    return {panel: texts for panel, texts in found.items() if texts}
+    results = {panel: visit.page.locator(f"#{panel} .note").all_inner_texts() for panel in PANELS}
+    return {panel: texts for panel, texts in results.items() if texts}
 
 
 @pytest.mark.parametrize(("group", "panels"), [
@@ -44,7 +44,7 @@ def test_each_key_sees_its_own_part(acme: Acme, visiting: Callable[..., Visit], 
     visit = visiting()
     opens(visit, acme, group)
 
-    assert shown(visit) == panels
+    assert list_filled_panels(visit) == panels
 
 
 def test_a_panel_that_is_withheld_says_for_whom_it_is_and_whom_to_ask(
@@ -71,10 +71,10 @@ def test_a_column_that_is_withheld_leaves_the_rest_of_its_panel(acme: Acme, visi
 def test_revenue_by_month_is_exact(acme: Acme, visiting: Callable[..., Visit]) -> None:
     visit = visiting()
     opens(visit, acme, "finance")
-    told = visit.page.locator("#revenue canvas").get_attribute("aria-label") or ""
+    result = visit.page.locator("#revenue canvas").get_attribute("aria-label") or ""
     rows = [revenue_month(customer, LAST_MONTH) for customer in ENTERPRISE]
 
-    assert [series.split(" Oct 2026: ")[1] for series in told.split("; ")] == [
+    assert [series.split(" Oct 2026: ")[1] for series in result.split("; ")] == [
         f"{sum(row[2] for row in rows).normalize():f}", f"{sum(row[3] for row in rows).normalize():f}",
     ]  # fmt: skip
 
@@ -85,7 +85,7 @@ def test_nothing_comes_from_outside_and_the_policy_turns_nothing_down(
     visit = visiting()
     opens(visit, acme, "engineering")
 
-    assert (visit.outside(acme.door), visit.turned_down()) == ([], [])
+    assert (visit.outside(acme.url), visit.turned_down()) == ([], [])
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

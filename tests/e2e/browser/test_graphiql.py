@@ -1,4 +1,4 @@
-"""GraphiQL in Chromium: a key goes in, a question over all sources is answered, what is withheld is explained."""
+"""GraphiQL in Chromium takes a key, answers a query over all sources, and explains denied fields."""
 
 import json
 from collections.abc import Callable
@@ -14,13 +14,13 @@ from tests.e2e.browser.visit import NARROW, WIDE, Visit
 
 
 def comes_in(visit: Visit, acme: Acme, group: str) -> None:
-    visit.page.goto(f"{acme.door}/graphiql")
+    visit.page.goto(f"{acme.url}/graphiql")
     visit.comes_in(acme.keys[group])
     visit.page.get_by_role("button", name="Forget key").wait_for()
 
 
-def asks(visit: Visit, tab: str) -> dict[str, Any]:
-    """Runs a tab's question; gives the door's reply."""
+def run_tab(visit: Visit, tab: str) -> dict[str, Any]:
+    """Run the query of a tab, and return the reply."""
     visit.page.get_by_role("tab", name=tab).click()
     visit.page.locator(".graphiql-query-editor .view-lines", has_text=tab).wait_for()
     visit.page.locator(".result-window .monaco-editor").first.wait_for()
@@ -40,7 +40,7 @@ def test_a_key_typed_in_opens_a_question_over_all_sources_and_what_is_withheld_i
 ) -> None:
     visit = visiting()
     comes_in(visit, acme, "finance")
-    reply = asks(visit, "Dashboard")
+    reply = run_tab(visit, "Dashboard")
 
     assert visit.page.locator("header").inner_text().split("\n") == [
         "Quentin Brown", "everyone", "finance", "Forget key",
@@ -60,17 +60,17 @@ def test_a_key_typed_in_opens_a_question_over_all_sources_and_what_is_withheld_i
 def test_each_tab_finds_something_for_its_reader(
     acme: Acme, visiting: Callable[..., Visit], tab: str, group: str, rows: str
 ) -> None:
-    refused(acme)
+    send_refused_request(acme)
     visit = visiting()
     comes_in(visit, acme, group)
 
-    assert asks(visit, tab)["data"][rows]["nodes"] != []
+    assert run_tab(visit, tab)["data"][rows]["nodes"] != []
 
 
-def refused(acme: Acme) -> None:
+def send_refused_request(acme: Acme) -> None:
     """So that an auditor has a request to find that was not answered."""
     with pytest.raises(HTTPError, match="401"):
-        urlopen(Request(f"{acme.door}/graphql", b"{}"))
+        urlopen(Request(f"{acme.url}/graphql", b"{}"))
 
 
 def test_nothing_comes_from_outside_and_the_policy_turns_nothing_down(
@@ -78,12 +78,12 @@ def test_nothing_comes_from_outside_and_the_policy_turns_nothing_down(
 ) -> None:
     visit = visiting()
     comes_in(visit, acme, "finance")
-    asks(visit, "Dashboard")
+    run_tab(visit, "Dashboard")
     visit.page.get_by_role("button", name="Show Documentation Explorer").click()
     visit.page.get_by_role("button", name="Prettify").click()
     faults(visit)
 
-    assert (visit.outside(acme.door), visit.turned_down()) == ([], [])
+    assert (visit.outside(acme.url), visit.turned_down()) == ([], [])
 
 
 def test_the_docs_say_who_may_see_a_field_and_whom_to_ask(acme: Acme, visiting: Callable[..., Visit]) -> None:
@@ -94,15 +94,15 @@ def test_the_docs_say_who_may_see_a_field_and_whom_to_ask(acme: Acme, visiting: 
     for name in ("Query", "Employee", "salary"):
         page.locator(".graphiql-doc-explorer-content").get_by_role("link", name=name, exact=True).first.click()
 
-    told = page.locator(".graphiql-doc-explorer-content").locator("p", has_text="Who may see")
-    assert told.inner_text() == (
+    result = page.locator(".graphiql-doc-explorer-content").locator("p", has_text="Who may see")
+    assert result.inner_text() == (
         "The yearly salary before tax, in euros.\nWho may see: finance or people · Ask: payroll"
     )
 
 
 def test_a_key_that_opens_nothing_is_refused_in_words(acme: Acme, visiting: Callable[..., Visit]) -> None:
     visit = visiting()
-    visit.page.goto(f"{acme.door}/graphiql")
+    visit.page.goto(f"{acme.url}/graphiql")
     visit.comes_in("od_no_such_key")
     refusal = visit.page.get_by_role("status").get_by_text("does not open")
 
@@ -111,8 +111,8 @@ def test_a_key_that_opens_nothing_is_refused_in_words(acme: Acme, visiting: Call
 
 def test_a_question_without_a_key_says_where_the_key_goes(acme: Acme, visiting: Callable[..., Visit]) -> None:
     visit = visiting()
-    visit.page.goto(f"{acme.door}/graphiql")
-    asks(visit, "Dashboard")
+    visit.page.goto(f"{acme.url}/graphiql")
+    run_tab(visit, "Dashboard")
 
     assert faults(visit) == ["UNAUTHENTICATED\n\nPut your key into the field at the top of the page, then ask again."]
 
@@ -122,11 +122,11 @@ def test_the_key_is_kept_for_the_tab_alone_and_gone_when_it_is_forgotten(
 ) -> None:
     visit = visiting()
     comes_in(visit, acme, "finance")
-    asks(visit, "Dashboard")
+    run_tab(visit, "Dashboard")
     visit.page.reload()
     visit.page.get_by_role("button", name="Forget key").wait_for()
     other = visit.page.context.new_page()
-    other.goto(f"{acme.door}/graphiql")
+    other.goto(f"{acme.url}/graphiql")
     other.get_by_label("Key", exact=True).wait_for()
     everywhere = visit.page.evaluate("JSON.stringify({...localStorage}) + document.cookie")
     visit.page.get_by_role("button", name="Forget key").click()
@@ -141,8 +141,8 @@ def test_a_source_that_is_away_is_named_by_the_branch_that_is_null(
 ) -> None:
     visit = visiting()
     comes_in(visit, acme_without_slack, "sales")
-    asks(visit, "Dashboard")
-    (away,) = [each for each in faults(visit) if not each.startswith("FORBIDDEN")]
+    run_tab(visit, "Dashboard")
+    (away,) = [fault for fault in faults(visit) if not fault.startswith("FORBIDDEN")]
     code, branch = away.split(":")[0].split("\n\n")
 
     assert (code, branch) == ("SOURCE_UNAVAILABLE", "customers.nodes.0.channel is null")
@@ -155,7 +155,7 @@ def test_no_page_is_wider_than_its_window(
 ) -> None:
     visit = visiting(scheme=scheme, width=width)
     comes_in(visit, acme, "finance")
-    asks(visit, "Dashboard")
+    run_tab(visit, "Dashboard")
     faults(visit)
     visit.page.screenshot(path=tmp_path / f"graphiql-{scheme}-{width}.png")
 

@@ -1,4 +1,4 @@
-"""Pages as ASGI, and the build that is committed: what is served, and that nothing else is."""
+"""Serve the committed build of the pages over ASGI, and nothing else."""
 
 import hashlib
 import json
@@ -22,17 +22,17 @@ POLICY = (
 )
 
 
-async def asked(
+async def request_page(
     pages: StaticFiles, path: str, method: str = "GET", **headers: str
 ) -> tuple[int, dict[str, str], bytes]:
-    told: list[Any] = []
+    result: list[Any] = []
 
     async def send(message: Any) -> None:
-        told.append(message)
+        result.append(message)
 
     given = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     await pages({"type": "http", "method": method, "path": path, "headers": given}, send)
-    start, body = told
+    start, body = result
     return start["status"], {name.decode(): value.decode() for name, value in start["headers"]}, body["body"]
 
 
@@ -50,7 +50,7 @@ def pages(tmp_path: Path) -> StaticFiles:
 
 @pytest.mark.parametrize("path", ["/here", "/here/", "/here/index.html"])
 async def test_the_first_page_is_found_by_the_folders_name(pages: StaticFiles, path: str) -> None:
-    status, headers, body = await asked(pages, path)
+    status, headers, body = await request_page(pages, path)
 
     assert (status, body) == (200, b"<p>here")
     assert headers == {
@@ -69,27 +69,27 @@ async def test_the_first_page_is_found_by_the_folders_name(pages: StaticFiles, p
     "/here/assets", "/here/assets/../index.html", "/here/mount.py", "/here/\\..\\index.html", "/here/index.html\0",
 ])  # fmt: skip
 async def test_a_path_that_names_no_file_of_the_folder_finds_nothing(pages: StaticFiles, path: str) -> None:
-    status, headers, body = await asked(pages, path)
+    status, headers, body = await request_page(pages, path)
 
     assert (status, body, headers["content-security-policy"]) == (404, b"there is nothing here", POLICY)
 
 
 async def test_a_file_named_by_its_content_is_kept_for_good(pages: StaticFiles) -> None:
-    _, headers, _ = await asked(pages, "/here/assets/index-a1B2c3-_.js")
+    _, headers, _ = await request_page(pages, "/here/assets/index-a1B2c3-_.js")
 
     assert headers["cache-control"] == "public, max-age=31536000, immutable"
 
 
 async def test_what_the_browser_has_already_is_not_sent_again(pages: StaticFiles) -> None:
-    _, headers, _ = await asked(pages, "/here")
-    status, _, body = await asked(pages, "/here", if_none_match=headers["etag"])
+    _, headers, _ = await request_page(pages, "/here")
+    status, _, body = await request_page(pages, "/here", if_none_match=headers["etag"])
 
     assert (status, body) == (304, b"")
 
 
 @pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("POST", 405), ("DELETE", 405)])
 async def test_pages_are_only_read(pages: StaticFiles, method: str, status: int) -> None:
-    assert (await asked(pages, "/here", method))[::2] == (status, b"")
+    assert (await request_page(pages, "/here", method))[::2] == (status, b"")
 
 
 @pytest.mark.parametrize(("path", "held"), [("/here", True), ("/here/x", True), ("/hereafter", False), ("/", False)])
@@ -120,7 +120,7 @@ def test_the_build_is_of_the_sources_beside_it() -> None:
 
 def test_every_bundled_package_has_its_licence_beside_the_build() -> None:
     lock = json.loads((SOURCE / "package-lock.json").read_text())["packages"]
-    bundled = {path.split("node_modules/")[-1] for path, each in lock.items() if path and not each.get("dev")}
+    bundled = {path.split("node_modules/")[-1] for path, item in lock.items() if path and not item.get("dev")}
     licences = (GRAPHIQL_FOLDER / "LICENSES.txt").read_text()
 
     assert [name for name in sorted(bundled) if f"\n{name} " not in licences and f"{name} " not in licences] == []
@@ -129,4 +129,4 @@ def test_every_bundled_package_has_its_licence_beside_the_build() -> None:
 def test_the_lock_names_no_registry() -> None:
     packages = json.loads((SOURCE / "package-lock.json").read_text())["packages"].values()
 
-    assert [each for each in packages if "resolved" in each] == []
+    assert [package for package in packages if "resolved" in package] == []

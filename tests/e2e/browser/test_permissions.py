@@ -1,4 +1,4 @@
-"""Who may see each field, as GraphiQL's docs are told it: with a key, and no more than introspection would show."""
+"""GraphiQL's docs learn who may see each field with a key, and no more than introspection shows."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -29,13 +29,13 @@ class Unrecorded(AuditedExecutor):
         return None
 
 
-async def asked(found: Any, *, own: bool = False, method: str = "GET") -> tuple[int, Any]:
+async def request_permissions(principal: Any, *, own: bool = False, method: str = "GET") -> tuple[int, Any]:
     sent: list[Any] = []
 
     async def authenticate(_: Any) -> Any:
-        if isinstance(found, Exception):
-            raise found
-        return found
+        if isinstance(principal, Exception):
+            raise principal
+        return principal
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -71,27 +71,36 @@ def test_what_is_shown_decides_as_the_rules_do(groups: list[str]) -> None:
     _, rules = load_schema_and_policy()
     held = frozenset({"everyone", *groups})
     shown = {
-        name for name, each in list_field_permissions(rules).items() if all(held & {*names} for names in each["groups"])
+        name
+        for name, field_permission in list_field_permissions(rules).items()
+        if all(held & {*names} for names in field_permission["groups"])
     }
 
-    assert shown == {".".join(at) for at in rules.requirements if len(at) == 2 and decide(rules, at, held).allowed}
+    assert shown == {
+        ".".join(requirement)
+        for requirement in rules.requirements
+        if len(requirement) == 2 and decide(rules, requirement, held).allowed
+    }
 
 
-async def test_with_a_key_every_field_is_told() -> None:
-    assert await asked(caller("sales")) == (200, {
+async def test_a_key_is_shown_the_groups_of_every_field() -> None:
+    assert await request_permissions(caller("sales")) == (200, {
         "Order.id": {"groups": [["finance", "sales"]]},
         "Order.cost": {"groups": [["finance"]], "owner": "order desk"},
     })  # fmt: skip
 
 
 async def test_under_own_views_a_hidden_field_is_not_named() -> None:
-    assert await asked(caller("sales"), own=True) == (200, {"Order.id": {"groups": [["finance", "sales"]]}})
+    assert await request_permissions(caller("sales"), own=True) == (
+        200,
+        {"Order.id": {"groups": [["finance", "sales"]]}},
+    )
 
 
-@pytest.mark.parametrize(("found", "method", "status"), [
-    pytest.param(None, "GET", 401, id="no key that opens the door"),
+@pytest.mark.parametrize(("principal", "method", "status"), [
+    pytest.param(None, "GET", 401, id="no valid key"),
     pytest.param(MetadataDatabaseUnavailable(), "GET", 503, id="keys cannot be checked"),
     pytest.param(None, "POST", 405, id="nothing is written here"),
 ])  # fmt: skip
-async def test_nothing_is_told_otherwise(found: Any, method: str, status: int) -> None:
-    assert await asked(found, method=method) == (status, {})
+async def test_nothing_is_shown_otherwise(principal: Any, method: str, status: int) -> None:
+    assert await request_permissions(principal, method=method) == (status, {})

@@ -1,4 +1,4 @@
-"""The plan of a question in GraphiQL's pane: drawn before it is asked and after, wide and narrow, light and dark."""
+"""GraphiQL's pane draws the plan of a query before and after its execution, wide and narrow, light and dark."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -29,9 +29,9 @@ MISTAKEN = "query Mistaken { customers(first: 2) { nodes { nme } } }"
 def opens(visit: Visit, acme: Acme, group: str, *questions: str) -> None:
     """Someone of a group has the questions in tabs, the first in front, and opens the pane."""
     tabs = [tab(str(number), question) for number, question in enumerate(questions)]
-    kept = json.dumps(json.dumps({"tabs": tabs, "activeTabIndex": 0}))
-    visit.page.add_init_script(f"sessionStorage.setItem('graphiql:tabState', {kept})")
-    visit.page.goto(f"{acme.door}/graphiql")
+    text = json.dumps(json.dumps({"tabs": tabs, "activeTabIndex": 0}))
+    visit.page.add_init_script(f"sessionStorage.setItem('graphiql:tabState', {text})")
+    visit.page.goto(f"{acme.url}/graphiql")
     visit.comes_in(acme.keys[group])
     visit.page.get_by_role("button", name="Forget key").wait_for()
     visit.page.locator(".graphiql-query-editor .view-lines", has_text=name(questions[0])).wait_for()
@@ -47,12 +47,12 @@ def name(question: str) -> str:
     return question.split()[1]
 
 
-def drawn(visit: Visit) -> None:
+def wait_for_plan(visit: Visit) -> None:
     visit.page.locator(".plan .box").first.wait_for()
 
 
-def answered(visit: Visit) -> None:
-    drawn(visit)
+def run_with_answer(visit: Visit) -> None:
+    wait_for_plan(visit)
     visit.page.get_by_role("button", name="Plan with the answer").click()
     visit.page.locator(".plan .ran").first.wait_for()
 
@@ -60,25 +60,25 @@ def answered(visit: Visit) -> None:
 def boxes(visit: Visit) -> list[tuple[str, str]]:
     """Each read's collection and purpose, from the top down."""
     headers = visit.page.locator(".plan .box > header").all()
-    return [(each.locator("code").inner_text(), each.locator(".purpose").inner_text()) for each in headers]
+    return [(header.locator("code").inner_text(), header.locator(".purpose").inner_text()) for header in headers]
 
 
 def steps(visit: Visit, box: int) -> list[list[str]]:
     """Of one read: each step's name, what it is, who takes it, and why."""
-    found = visit.page.locator(".plan .box").nth(box).locator(".step").all()
-    return [each.locator(".name, code, .who, .why").all_inner_texts() for each in found]
+    result = visit.page.locator(".plan .box").nth(box).locator(".step").all()
+    return [item.locator(".name, code, .who, .why").all_inner_texts() for item in result]
 
 
 def wishes(visit: Visit) -> list[Any]:
     """How the pane has asked for plans, from now on."""
-    asked: list[Any] = []
+    requests: list[Any] = []
 
     def note(request: Any) -> None:
         extensions = json.loads(request.post_data or "{}").get("extensions", {})
-        asked.extend([extensions["onedoor"]["plan"]] if "onedoor" in extensions else [])
+        requests.extend([extensions["onedoor"]["plan"]] if "onedoor" in extensions else [])
 
     visit.page.on("request", note)
-    return asked
+    return requests
 
 
 READS = [
@@ -91,7 +91,7 @@ SUM, OPEN = "sum(revenue) by customer_id", "It depends on the keys that are read
 def test_a_plan_is_drawn_before_anything_is_read(acme: Acme, visiting: Callable[..., Visit]) -> None:
     visit = visiting()
     opens(visit, acme, "sales", INVOICES)
-    drawn(visit)
+    wait_for_plan(visit)
 
     assert boxes(visit) == READS
     assert visit.page.locator(".plan-whole").inner_text() == "6 reads · nothing was read"
@@ -109,14 +109,14 @@ def test_a_plan_is_drawn_before_anything_is_read(acme: Acme, visiting: Callable[
 def test_with_its_answer_each_read_says_what_came_of_it(acme: Acme, visiting: Callable[..., Visit]) -> None:
     visit = visiting()
     opens(visit, acme, "sales", INVOICES)
-    answered(visit)
-    told = visit.page.locator(".plan .box").nth(2).locator(".ran").inner_text()
+    run_with_answer(visit)
+    result = visit.page.locator(".plan .box").nth(2).locator(".ran").inner_text()
 
     assert visit.page.locator(".plan .ran").count() + visit.page.locator(".plan .faint").count() == len(READS)
-    assert [word for word in (" rows", " ms", "1 call", " kB") if word not in told] == []
+    assert [word for word in (" rows", " ms", "1 call", " kB") if word not in result] == []
     assert steps(visit, 4)[1] == ["measures", "count() by country", "source"]
     visit.page.locator(".result-window").get_by_text('"customers"').wait_for()
-    assert (visit.outside(acme.door), visit.turned_down()) == ([], [])
+    assert (visit.outside(acme.url), visit.turned_down()) == ([], [])
 
 
 @pytest.mark.parametrize(("group", "shown"), [("engineering", ["SELECT"]), ("sales", []), ("audit", [])])
@@ -125,19 +125,19 @@ def test_statements_are_drawn_for_those_who_may_see_them_and_nobody_else(
 ) -> None:
     visit = visiting()
     opens(visit, acme, group, STAFF)
-    for asks in (drawn, answered):
+    for asks in (wait_for_plan, run_with_answer):
         asks(visit)
-        for each in visit.page.locator(".plan .sql:not([open]) summary").all():
-            each.click()
+        for item in visit.page.locator(".plan .sql:not([open]) summary").all():
+            item.click()
 
         assert [text.split()[0] for text in visit.page.locator(".plan pre").all_inner_texts()] == shown
         assert ("SELECT" in visit.page.locator(".plan").inner_text()) == bool(shown)
 
 
-def test_what_is_withheld_is_not_drawn_and_whom_to_ask_is_said(acme: Acme, visiting: Callable[..., Visit]) -> None:
+def test_a_denied_field_is_not_drawn_and_its_owner_is_named(acme: Acme, visiting: Callable[..., Visit]) -> None:
     visit = visiting()
     opens(visit, acme, "sales", SECRET)
-    drawn(visit)
+    wait_for_plan(visit)
 
     assert boxes(visit) == [("customer", "rows")]
     assert visit.page.locator(".plan .faults").inner_text().split("\n") == [
@@ -147,7 +147,7 @@ def test_what_is_withheld_is_not_drawn_and_whom_to_ask_is_said(acme: Acme, visit
     assert "credit" not in visit.page.locator(".plan-tree").inner_html()
 
 
-def test_a_question_that_cannot_be_asked_is_told_in_words(acme: Acme, visiting: Callable[..., Visit]) -> None:
+def test_an_invalid_query_is_explained_in_words(acme: Acme, visiting: Callable[..., Visit]) -> None:
     visit = visiting()
     opens(visit, acme, "sales", MISTAKEN)
 
@@ -155,22 +155,22 @@ def test_a_question_that_cannot_be_asked_is_told_in_words(acme: Acme, visiting: 
     assert boxes(visit) == []
 
 
-def test_another_tab_is_planned_and_never_asked_unasked(acme: Acme, visiting: Callable[..., Visit]) -> None:
+def test_another_tab_is_planned_and_not_executed(acme: Acme, visiting: Callable[..., Visit]) -> None:
     visit = visiting()
-    asked = wishes(visit)
+    requests = wishes(visit)
     opens(visit, acme, "sales", INVOICES, STAFF)
-    answered(visit)
+    run_with_answer(visit)
     visit.page.get_by_role("tab", name="Staff").click()
     visit.page.locator(".plan .box code", has_text="employee").wait_for()
 
     assert (boxes(visit), visit.page.locator(".plan .ran").count()) == ([("employee", "rows")], 0)
-    assert (asked[-2:], set(asked[:-2])) == ([True, "ONLY"], {"ONLY"})
+    assert (requests[-2:], set(requests[:-2])) == ([True, "ONLY"], {"ONLY"})
 
 
 def test_a_plan_says_when_its_question_has_changed_since(acme: Acme, visiting: Callable[..., Visit]) -> None:
     visit = visiting()
     opens(visit, acme, "sales", STAFF)
-    drawn(visit)
+    wait_for_plan(visit)
     before = visit.page.get_by_role("status").all_inner_texts()
     visit.page.locator(".graphiql-query-editor .monaco-editor").click()
     visit.page.keyboard.type("# ")
@@ -184,7 +184,7 @@ def test_a_plan_says_when_its_question_has_changed_since(acme: Acme, visiting: C
 def test_a_read_whose_source_is_away_says_so(acme_without_slack: Acme, visiting: Callable[..., Visit]) -> None:
     visit = visiting()
     opens(visit, acme_without_slack, "sales", INVOICES)
-    answered(visit)
+    run_with_answer(visit)
 
     assert visit.page.locator(".plan .failed").all_inner_texts() == ["Its source did not answer."]
 
@@ -196,7 +196,7 @@ def test_a_plan_fits_its_window(
 ) -> None:
     visit = visiting(scheme=scheme, width=width)
     opens(visit, acme, "sales", INVOICES)
-    drawn(visit)
+    wait_for_plan(visit)
     visit.page.get_by_role("button", name="Larger").click()
     visit.page.screenshot(path=tmp_path / f"plan-{scheme}-{width}.png")
     pane = visit.page.locator(".plan")

@@ -1,4 +1,4 @@
-"""One visit of a page in Chromium: what it asked for on the way, and what its policy turned down."""
+"""Visit a page in Chromium, and record its requests and the violations of its policy."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ WIDE, NARROW = 1400, 420
 @dataclass(slots=True, kw_only=True)
 class Visit:
     page: Page
-    asked: list[str] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
 
-    def outside(self, door: str) -> list[str]:
-        """What was asked of others than the door; what a page holds itself is not asked for."""
-        return [url for url in self.asked if not url.startswith((f"{door}/", "data:", "blob:"))]
+    def outside(self, origin: str) -> list[str]:
+        """List the requests to other servers; a page needs no request for what it embeds."""
+        return [url for url in self.requests if not url.startswith((f"{origin}/", "data:", "blob:"))]
 
     def turned_down(self) -> list[str]:
         """What the content security policy kept the page from, and errors that nobody caught."""
-        return [text for text in self.said if "Content Security Policy" in text or text.startswith("uncaught")]
+        return [text for text in self.messages if "Content Security Policy" in text or text.startswith("uncaught")]
 
     def comes_in(self, key: str) -> None:
         self.page.get_by_label("Key", exact=True).fill(key)
@@ -32,11 +32,11 @@ class Visit:
 
 def visit(browser: Browser, *, scheme: str = "light", width: int = WIDE) -> Visit:
     context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900}, locale="en")
-    made = Visit(page=context.new_page())
-    made.page.on("request", lambda request: made.asked.append(request.url))
-    made.page.on("console", lambda message: made.said.append(words(message)))
-    made.page.on("pageerror", lambda error: made.said.append(f"uncaught {error}"))
-    return made
+    result = Visit(page=context.new_page())
+    result.page.on("request", lambda request: result.requests.append(request.url))
+    result.page.on("console", lambda message: result.messages.append(words(message)))
+    result.page.on("pageerror", lambda error: result.messages.append(f"uncaught {error}"))
+    return result
 
 
 def words(message: ConsoleMessage) -> str:

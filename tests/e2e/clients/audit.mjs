@@ -1,4 +1,4 @@
-// The audits of graphql-http, asked of the door one by one, out: the id, the name and the verdict of each, as JSON.
+// Run the audits of graphql-http against the server one by one, and print the id, name and verdict of each as JSON.
 
 import { serverAudits } from "graphql-http";
 

@@ -1,4 +1,4 @@
-"""One door for all clients: Acme in memory behind a real port, a key of someone in sales; and node, to run theirs."""
+"""Run one server for all clients: Acme in memory on a real port, a key of someone in sales; and programs of node."""
 
 import json
 import os
@@ -46,8 +46,8 @@ SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
-    """Where the door is, a key to it, and where it keeps its records."""
+class RunningServer:
+    """The URL of the server, a key for it, and the folder of its audit log."""
 
     url: str
     key: str
@@ -62,48 +62,48 @@ class Door:
 
 
 @pytest.fixture(scope="session")
-def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    with standing(tmp_path_factory.mktemp("journal"), acme.house()) as open_door:
-        yield open_door
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with run_server(tmp_path_factory.mktemp("records"), acme.build_catalog()) as server:
+        yield server
 
 
 @contextmanager
-def standing(folder: Path, house: Catalog) -> Iterator[Door]:
-    """A door to this house, with a key of someone in sales."""
+def run_server(folder: Path, catalog: Catalog) -> Iterator[RunningServer]:
+    """Serve this catalog, with a key of someone in sales."""
     with ExitStack() as stack:
         state = open_database(f"sqlite:///{folder}/state.sqlite", PEPPER)
         stack.callback(state.close)
         users.create_user(state, first_name="Ada", last_name="Lovelace", email=EMAIL)
         users.join_group(state, EMAIL, "sales")
         key = users.create_key(state, EMAIL, days=1).text
-        known = open_authenticator(state, acme.GROUPS)
-        stack.callback(known.close)
-        journal = open_audit_log(folder, datetime.now(UTC))
-        stack.callback(journal.close)
-        counter = AppState(
+        authenticator = open_authenticator(state, acme.GROUPS)
+        stack.callback(authenticator.close)
+        audit_log = open_audit_log(folder, datetime.now(UTC))
+        stack.callback(audit_log.close)
+        app_state = AppState(
             executor=AuditedExecutor(
                 engine=build_query_engine(
-                    house, lambda caller: {"caller": build_principal_connector(caller)}, monotonic
+                    catalog, lambda caller: {"caller": build_principal_connector(caller)}, monotonic
                 ),
-                audit_log=journal,
+                audit_log=audit_log,
                 redaction_key=derive_redaction_key(PEPPER),
             ),
-            authenticator=known,
-            rate_limiter=RateLimiter(acme.UNCOUNTED),
+            authenticator=authenticator,
+            rate_limiter=RateLimiter(acme.UNLIMITED_RATES),
             allowed_origins=parse_origins((PAGE,)),
             documents=open_persisted_documents(PersistedDocumentSettings()),
         )
-        yield Door(url=stack.enter_context(served(counter)), key=key, folder=folder)
+        yield RunningServer(url=stack.enter_context(serve_app(app_state)), key=key, folder=folder)
 
 
 @contextmanager
-def served(counter: AppState) -> Iterator[str]:
+def serve_app(app_state: AppState) -> Iterator[str]:
     """The app with this counter, answering in a thread of its own."""
     app = App(None, None)  # type: ignore[arg-type]
-    app.app_state = counter
-    made = build_uvicorn_config(app, Limits())
-    made.lifespan = "off"  # the counter is open already
-    server = uvicorn.Server(made)
+    app.app_state = app_state
+    uvicorn_config = build_uvicorn_config(app, Limits())
+    uvicorn_config.lifespan = "off"  # the counter is open already
+    server = uvicorn.Server(uvicorn_config)
     listener = bind_socket("127.0.0.1", 0)
     listener.listen()  # so that whoever comes before the server waits for it
     thread = Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -122,8 +122,8 @@ Node = Callable[..., str]
 def node() -> Node:
     """Runs a program of this folder, in the repository's root, with the packages of tests/vendor."""
 
-    def run(program: str, *arguments: str, door: Door | None = None) -> str:
-        given = {"ONEDOOR_URL": door.url, "ONEDOOR_KEY": door.key} if door else {}
+    def run(program: str, *arguments: str, server: RunningServer | None = None) -> str:
+        given = {"ONEDOOR_URL": server.url, "ONEDOOR_KEY": server.key} if server else {}
         done = subprocess.run(
             [NODE, "--import", HERE / "vendored.mjs", HERE / program, *arguments],
             cwd=ROOT, env={"PATH": os.environ["PATH"], **given}, capture_output=True, text=True, timeout=SECONDS,
@@ -135,6 +135,6 @@ def node() -> Node:
 
 
 @pytest.fixture(scope="session")
-def asked(node: Node, door: Door) -> Callable[..., Any]:
-    """What a program of node that asks the door prints, as JSON."""
-    return lambda *program: json.loads(node(*program, door=door))
+def run_program(node: Node, server: RunningServer) -> Callable[..., Any]:
+    """Run a program of node against the server, and parse the JSON that it prints."""
+    return lambda *program: json.loads(node(*program, server=server))

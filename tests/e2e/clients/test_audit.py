@@ -1,4 +1,4 @@
-"""The public audit of GraphQL over HTTP, all of it: what must be so, what should be and what may."""
+"""Run the public audit of GraphQL over HTTP: every MUST, SHOULD and MAY."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,20 +6,24 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.clients.conftest import Door
+from tests.e2e.clients.conftest import RunningServer
 
 AUDITS = dict(line.split(" ", 1) for line in Path(__file__).with_name("audits.txt").read_text().splitlines())
 
 
 @pytest.fixture(scope="session")
-def audited(asked: Callable[..., Any], door: Door) -> Any:
-    before = len(door.records())
-    told = asked("audit.mjs")
-    return {**told, "records": len(door.records()) - before, "verdicts": {each["id"]: each for each in told["audits"]}}
+def audited(run_program: Callable[..., Any], server: RunningServer) -> Any:
+    before = len(server.records())
+    output = run_program("audit.mjs")
+    return {
+        **output,
+        "records": len(server.records()) - before,
+        "verdicts": {audit["id"]: audit for audit in output["audits"]},
+    }
 
 
 def test_the_audit_is_whole(audited: Any) -> None:
-    assert {each["id"]: each["name"] for each in audited["audits"]} == AUDITS
+    assert {audit["id"]: audit["name"] for audit in audited["audits"]} == AUDITS
     assert len(AUDITS) == 61
 
 

@@ -1,4 +1,4 @@
-"""What code generation makes of schema/schema.graphql: fresh, and for the questions that the pages ask."""
+"""Code generated from schema/schema.graphql is fresh, and covers the queries of the pages."""
 
 import hashlib
 import json
@@ -26,17 +26,17 @@ def artifact(name: str) -> str:
 
 
 def test_types_are_those_that_graphql_codegen_makes(node: Node) -> None:
-    made, kept = node("generate.mjs"), DASHBOARD / "graphql.ts"
+    generated, committed = node("generate.mjs"), DASHBOARD / "graphql.ts"
     if os.environ.get("CLIENTS") == "write":
-        kept.write_text(made, encoding="utf-8")
+        committed.write_text(generated, encoding="utf-8")
 
-    assert kept.read_text(encoding="utf-8") == made, "run `CLIENTS=write pytest tests/e2e/clients`"
+    assert committed.read_text(encoding="utf-8") == generated, "run `CLIENTS=write pytest tests/e2e/clients`"
 
 
 def test_relay_compiled_each_question_of_the_page() -> None:
-    kept = {path.name.partition(".")[0] for path in (DASHBOARD / "__generated__").iterdir()}
+    committed = {path.name.partition(".")[0] for path in (DASHBOARD / "__generated__").iterdir()}
 
-    assert kept == set(TAGS)
+    assert committed == set(TAGS)
 
 
 @pytest.mark.parametrize("name", TAGS)
@@ -66,7 +66,9 @@ def test_graphql_codegen_s_command_makes_the_same(tmp_path: Path) -> None:
         shutil.copy(DASHBOARD / name, board)
     (tmp_path / "schema").mkdir()
     shutil.copy(ROOT / "schema/schema.graphql", tmp_path / "schema")
-    (tmp_path / "node_modules").symlink_to(next(each for each in Path(str(CODEGEN)).parents if each.name != ".bin"))
+    (tmp_path / "node_modules").symlink_to(
+        next(parent for parent in Path(str(CODEGEN)).parents if parent.name != ".bin")
+    )
     done = subprocess.run(
         [str(CODEGEN), "--config", str(board / "codegen.ts")],
         cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS,

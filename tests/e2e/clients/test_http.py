@@ -1,4 +1,4 @@
-"""HTTP's own side of a request: the media type of a reply, pages of other origins, ids, compression."""
+"""Test HTTP's own side of a request: media types, other origins, request ids, compression."""
 
 import zlib
 from collections.abc import AsyncIterator, Mapping
@@ -11,7 +11,7 @@ import pytest
 from onedoor.errors import ConfigurationError
 from onedoor.http.cors import parse_origins
 from onedoor.http.responses import COMPRESS_FROM_BYTES, COMPRESS_IN_THREAD_FROM_BYTES
-from tests.e2e.clients.conftest import PAGE, Door
+from tests.e2e.clients.conftest import PAGE, RunningServer
 
 GRAPHQL_JSON, JSON = "application/graphql-response+json", "application/json"
 OTHER = "https://elsewhere.example"
@@ -25,7 +25,7 @@ LARGER = "{ " + " ".join(f"again{number}: __schema {{ {FIELDS} }}" for number in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class Response:
     """One reply; the body as it came over the wire."""
 
     status: int
@@ -37,22 +37,22 @@ class Told:
 class Client:
     """Sends what it is told and adds no header of its own."""
 
-    door: Door
+    server: RunningServer
     session: aiohttp.ClientSession
 
-    async def send(self, method: str = "POST", query: str = SMALL, **headers: str) -> Told:
+    async def send(self, method: str = "POST", query: str = SMALL, **headers: str) -> Response:
         given = {"json": {"query": query}} if method == "POST" else {"params": {"query": query}}
         bare = ("accept", "accept-encoding", "user-agent")
         async with self.session.request(
-            method, self.door.url, headers=self.door.bearer(**headers), skip_auto_headers=bare, **given
+            method, self.server.url, headers=self.server.bearer(**headers), skip_auto_headers=bare, **given
         ) as reply:
-            return Told(status=reply.status, headers=reply.headers, body=await reply.read())
+            return Response(status=reply.status, headers=reply.headers, body=await reply.read())
 
 
 @pytest.fixture
-async def client(door: Door) -> AsyncIterator[Client]:
+async def client(server: RunningServer) -> AsyncIterator[Client]:
     async with aiohttp.ClientSession(auto_decompress=False) as session:
-        yield Client(door=door, session=session)
+        yield Client(server=server, session=session)
 
 
 @pytest.mark.parametrize(
@@ -75,34 +75,34 @@ async def client(door: Door) -> AsyncIterator[Client]:
     ],
 )
 async def test_the_reply_is_in_the_type_that_is_liked_best(client: Client, accept: str, media: str) -> None:
-    told = await client.send(accept=accept)
+    response = await client.send(accept=accept)
 
-    assert (told.status, told.headers["content-type"]) == (200, f"{media}; charset=utf-8")
+    assert (response.status, response.headers["content-type"]) == (200, f"{media}; charset=utf-8")
 
 
 @pytest.mark.parametrize(
     "accept", ["text/html", f"{JSON}; charset=utf-16", f"{JSON};q=0", f"{JSON};q=0, {GRAPHQL_JSON};q=0, */*", "?"]
 )
-async def test_a_client_that_takes_neither_type_is_told_so(client: Client, accept: str) -> None:
-    before = len(client.door.records())
-    told = await client.send(accept=accept)
+async def test_a_client_that_takes_neither_type_gets_406(client: Client, accept: str) -> None:
+    before = len(client.server.records())
+    response = await client.send(accept=accept)
 
-    assert (told.status, told.headers["content-type"]) == (406, f"{JSON}; charset=utf-8")
-    assert [each["status"] for each in client.door.records()[before:]] == [406]
+    assert (response.status, response.headers["content-type"]) == (406, f"{JSON}; charset=utf-8")
+    assert [record["status"] for record in client.server.records()[before:]] == [406]
 
 
 @pytest.mark.parametrize("accept", [GRAPHQL_JSON, JSON])
 async def test_a_field_that_is_withheld_is_no_failed_request(client: Client, accept: str) -> None:
-    told = await client.send(query='{ customer(id: "20") { creditLimit } }', accept=accept)
+    response = await client.send(query='{ customer(id: "20") { creditLimit } }', accept=accept)
 
-    assert (told.status, b"FORBIDDEN" in told.body) == (200, True)
+    assert (response.status, b"FORBIDDEN" in response.body) == (200, True)
 
 
 @pytest.mark.parametrize("accept", [GRAPHQL_JSON, JSON])
 async def test_a_mutation_needs_post(client: Client, accept: str) -> None:
-    told = await client.send("GET", "mutation { __typename }", accept=accept)
+    response = await client.send("GET", "mutation { __typename }", accept=accept)
 
-    assert (told.status, told.headers["allow"]) == (405, "POST")
+    assert (response.status, response.headers["allow"]) == (405, "POST")
 
 
 @pytest.mark.parametrize("query", ["{ mutation: __typename }", "{ __typename } # mutation", "mutation {"])
@@ -124,14 +124,14 @@ async def test_a_question_is_json_in_utf_8(client: Client, media: str, status: i
     assert (await client.send(content_type=media)).status == status
 
 
-def crossing(told: Told) -> dict[str, str]:
+def crossing(told: Response) -> dict[str, str]:
     return {name.lower(): value for name, value in told.headers.items() if name.lower().startswith("access-control")}
 
 
 async def test_a_listed_page_may_read_the_reply(client: Client) -> None:
-    told = await client.send(origin=PAGE)
+    response = await client.send(origin=PAGE)
 
-    assert crossing(told) == {
+    assert crossing(response) == {
         "access-control-allow-origin": PAGE,
         "access-control-expose-headers": "x-request-id, x-client-request-id, retry-after",
     }
@@ -139,9 +139,9 @@ async def test_a_listed_page_may_read_the_reply(client: Client) -> None:
 
 @pytest.mark.parametrize("headers", [{}, {"origin": OTHER}, {"origin": "null"}, {"origin": f"{PAGE}.example"}])
 async def test_no_other_page_may(client: Client, headers: dict[str, str]) -> None:
-    told = await client.send(**headers)
+    response = await client.send(**headers)
 
-    assert (crossing(told), "Origin" in told.headers["vary"]) == ({}, True)
+    assert (crossing(response), "Origin" in response.headers["vary"]) == ({}, True)
 
 
 @pytest.mark.parametrize(
@@ -160,14 +160,14 @@ async def test_no_other_page_may(client: Client, headers: dict[str, str]) -> Non
         pytest.param(OTHER, {}, id="another"),
     ],
 )
-async def test_a_browser_is_told_what_it_may_send(client: Client, origin: str, allowed: dict[str, str]) -> None:
-    before = len(client.door.records())
+async def test_a_browser_learns_what_it_may_send(client: Client, origin: str, allowed: dict[str, str]) -> None:
+    before = len(client.server.records())
     asking = {"origin": origin, "access-control-request-method": "POST"}
-    async with client.session.options(client.door.url, headers=asking) as reply:
-        told = Told(status=reply.status, headers=reply.headers, body=await reply.read())
+    async with client.session.options(client.server.url, headers=asking) as reply:
+        response = Response(status=reply.status, headers=reply.headers, body=await reply.read())
 
-    assert (told.status, told.body, crossing(told)) == (204, b"", allowed)
-    assert len(client.door.records()) == before
+    assert (response.status, response.body, crossing(response)) == (204, b"", allowed)
+    assert len(client.server.records()) == before
 
 
 @pytest.mark.parametrize("origin", [PAGE, "http://localhost:5173", "https://[::1]:8443"])
@@ -180,13 +180,13 @@ def test_an_origin_is_listed_as_browsers_send_it(origin: str) -> None:
     ["*", "null", "", "https://*.acme.example", f"{PAGE}/", f"{PAGE}:443", "HTTPS://acme.example", "acme.example",
      "https://a@acme.example", "https://acme.example:x", "https://ácme.example", "file:///page.html"],
 )  # fmt: skip
-def test_what_no_browser_sends_is_refused_when_the_door_opens(origin: str) -> None:
+def test_an_origin_that_no_browser_sends_is_refused_at_the_start(origin: str) -> None:
     with pytest.raises(ConfigurationError, match=r"server\.origins"):
         parse_origins((origin,))
 
 
 @pytest.mark.parametrize(
-    ("theirs", "kept"),
+    ("theirs", "recorded"),
     [
         pytest.param("page 7 / click 12", "page 7 / click 12", id="printable"),
         pytest.param("x" * 128, "x" * 128, id="as long as may be"),
@@ -196,12 +196,12 @@ def test_what_no_browser_sends_is_refused_when_the_door_opens(origin: str) -> No
         pytest.param("", None, id="empty"),
     ],
 )
-async def test_a_client_s_own_id_stays_apart_from_ours(client: Client, theirs: str, kept: str | None) -> None:
-    told = await client.send(x_request_id=theirs)
-    record = client.door.records()[-1]
+async def test_a_client_s_own_id_stays_apart_from_ours(client: Client, theirs: str, recorded: str | None) -> None:
+    response = await client.send(x_request_id=theirs)
+    record = client.server.records()[-1]
 
-    assert told.headers.get("x-client-request-id") == kept
-    assert (record["id"], record["client_request_id"]) == (told.headers["x-request-id"], kept)
+    assert response.headers.get("x-client-request-id") == recorded
+    assert (record["id"], record["client_request_id"]) == (response.headers["x-request-id"], recorded)
 
 
 @pytest.mark.parametrize("query", [LARGE, LARGER], ids=["large", "very large"])
@@ -211,7 +211,7 @@ async def test_a_large_reply_is_compressed_for_who_takes_that(client: Client, qu
 
     assert zlib.decompress(short.body, 16 + zlib.MAX_WBITS) == plain.body
     assert (short.headers["content-encoding"], "content-encoding" in plain.headers) == ("gzip", False)
-    assert [int(each.headers["content-length"]) for each in (plain, short)] == [len(plain.body), len(short.body)]
+    assert [int(item.headers["content-length"]) for item in (plain, short)] == [len(plain.body), len(short.body)]
     assert "Accept-Encoding" in short.headers["vary"]
     assert "Accept-Encoding" in plain.headers["vary"]
     assert (len(plain.body) >= COMPRESS_FROM_BYTES, len(plain.body) >= COMPRESS_IN_THREAD_FROM_BYTES) == (
@@ -225,13 +225,13 @@ async def test_a_large_reply_is_compressed_for_who_takes_that(client: Client, qu
     [(SMALL, "gzip"), (LARGE, "gzip;q=0"), (LARGE, "br"), (LARGE, "*;q=0"), (LARGE, "gzip;q=0, *"), (LARGE, "")],
 )
 async def test_any_other_reply_is_plain(client: Client, query: str, encoding: str) -> None:
-    told = await client.send(query=query, accept_encoding=encoding)
+    response = await client.send(query=query, accept_encoding=encoding)
 
-    assert ("content-encoding" in told.headers, told.body[:1]) == (False, b"{")
+    assert ("content-encoding" in response.headers, response.body[:1]) == (False, b"{")
 
 
 async def test_the_record_holds_the_size_before_compression(client: Client) -> None:
     plain: Any = await client.send(query=LARGE, accept_encoding="identity")
     await client.send(query=LARGE, accept_encoding="gzip")
 
-    assert [each["bytes"] for each in client.door.records()[-2:]] == [len(plain.body)] * 2
+    assert [record["bytes"] for record in client.server.records()[-2:]] == [len(plain.body)] * 2

@@ -1,4 +1,4 @@
-"""What stands in tests/vendor was made by others: it says under which licence, and names no place to load from."""
+"""Every vendored package names its licence, and none loads anything from elsewhere."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ def test_a_bundle_lies_beside_its_licence(folder: Path) -> None:
 
 @pytest.mark.parametrize("folder", BUNDLES, ids=lambda path: path.name)
 def test_a_bundle_names_no_place_to_load_from(folder: Path) -> None:
-    assert [found for path in folder.iterdir() for found in PLACES.findall(path.read_bytes())] == []
+    assert [part for path in folder.iterdir() for part in PLACES.findall(path.read_bytes())] == []
 
 
 def test_the_bundles_stay_small() -> None:

@@ -1,4 +1,4 @@
-"""The door as a subgraph on a real port, another team's beside it, and a gateway of Apollo's over both."""
+"""Serve Onedoor as a subgraph, another team's subgraph beside it, and a gateway of Apollo's over both."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ from onedoor.schema.federation import build_subgraph
 from onedoor.schema.visibility import build_visible_schema
 from tests import acme
 from tests.acme import load_schema_modules
-from tests.e2e.clients.conftest import NODE, Door, standing
+from tests.e2e.clients.conftest import NODE, RunningServer, run_server
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -36,7 +36,7 @@ DOCUMENT = build_document(load_schema_modules())
 
 @strawberry.federation.type(keys=["id"])
 class Customer:
-    """The door's own type, with what another team knows of it."""
+    """A type of Onedoor's, with the field of another team."""
 
     id: strawberry.ID
     visits: int
@@ -50,32 +50,33 @@ class Customer:
 class Query:
     @strawberry.field
     def visited(self) -> list[Customer]:
-        return [Customer(id=strawberry.ID(each), visits=10 * int(each)) for each in ("3", "1", "2")]
+        return [Customer(id=strawberry.ID(name), visits=10 * int(name)) for name in ("3", "1", "2")]
 
 
-def house(*, own: bool = False) -> Catalog:
+def build_catalog(*, own: bool = False) -> Catalog:
     """Acme as a subgraph; `own`: each is shown their own view."""
-    made = acme.house()
+    catalog = acme.build_catalog()
     return build_subgraph(
-        replace(made, schema_for_groups=partial(build_visible_schema, DOCUMENT, made.policy)) if own else made, DOCUMENT
+        replace(catalog, schema_for_groups=partial(build_visible_schema, DOCUMENT, catalog.policy)) if own else catalog,
+        DOCUMENT,
     )
 
 
 @pytest.fixture(scope="session")
-def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    with standing(tmp_path_factory.mktemp("journal"), house()) as open_door:
-        yield open_door
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with run_server(tmp_path_factory.mktemp("records"), build_catalog()) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def visits() -> Iterator[str]:
     """The url of the other team's subgraph."""
-    with serving(GraphQL(strawberry.federation.Schema(query=Query))) as url:
+    with serve_app(GraphQL(strawberry.federation.Schema(query=Query))) as url:
         yield url
 
 
 @contextmanager
-def serving(app: Any) -> Iterator[str]:
+def serve_app(app: Any) -> Iterator[str]:
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
     listener = bind_socket("127.0.0.1", 0)
     listener.listen()
@@ -92,19 +93,24 @@ Composed = Callable[..., Mapping[str, Any]]
 
 
 @pytest.fixture(scope="session")
-def composed(door: Door, visits: str) -> Composed:
+def composed(server: RunningServer, visits: str) -> Composed:
     """What a gateway over both answers: it composes them by what their `_service` tells, and hands the key on."""
     if TOOLS is None:
         pytest.skip("Onedoor below a gateway: name the folder of @apollo/gateway and @apollo/server in APOLLO_GATEWAY")
 
     def run(text: str) -> Mapping[str, Any]:
-        given = {"APOLLO_GATEWAY": str(TOOLS), "ONEDOOR_URL": door.url, "ONEDOOR_KEY": door.key, "VISITS_URL": visits}
+        given = {
+            "APOLLO_GATEWAY": str(TOOLS),
+            "ONEDOOR_URL": server.url,
+            "ONEDOOR_KEY": server.key,
+            "VISITS_URL": visits,
+        }
         done = subprocess.run(
             [NODE, HERE / "gateway.cjs", text],
             cwd=ROOT, env={"PATH": os.environ["PATH"], **given}, capture_output=True, text=True, timeout=SECONDS,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        found: Mapping[str, Any] = json.loads(done.stdout)
-        return found
+        data: Mapping[str, Any] = json.loads(done.stdout)
+        return data
 
     return run

@@ -17,7 +17,7 @@ from auth import users
 from demo.data.files import write_folder
 from demo.data.seed_sql import seed
 from demo.run import SECRETS, settings
-from demo.servers.run import HOST, NAMES, ROOT, Running, accepts, address
+from demo.servers.run import HOST, NAMES, ROOT, RunningServers, accepts, address
 from onedoor.storage.database import open_database
 
 PEPPER = "a pepper of thirty-two characters"
@@ -35,7 +35,7 @@ class ServerProcess:
     key: str
 
 
-def prepare_company(folder: Path, running: Running, port: int) -> str:
+def prepare_company(folder: Path, running: RunningServers, port: int) -> str:
     """Put everything that a server needs into the folder and return an API key."""
     (folder / "records").mkdir()
     seed(f"sqlite:///{folder / 'internal.sqlite'}", 0.01)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from demo.servers.run import HOST, Running
+from demo.servers.run import HOST, RunningServers
 from onedoor.audit.reader import read_records, verify_folder
 from tests.e2e.stopping.server_process import ServerProcess, find_free_port, prepare_company, start_server
 
@@ -81,7 +81,7 @@ class Client:
     def receive(self, reply: Any) -> None:
         """Note what was acknowledged; every reply that is neither that nor a reason to send again is wrong."""
         if "errors" in reply:
-            codes = {each["extensions"]["code"] for each in reply["errors"]}
+            codes = {error["extensions"]["code"] for error in reply["errors"]}
             if not codes <= {"CHANGE_UNSETTLED", "SOURCE_OVERLOADED"}:
                 self.wrong.append((self.waiting, reply))
             return
@@ -96,7 +96,7 @@ class Client:
 @pytest.mark.parametrize("ends", [2, pytest.param(100, marks=pytest.mark.long)])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "terminated"])
 def test_acknowledged_changes_stand_once_and_resent_ones_are_applied_once(
-    tmp_path: Path, acme_servers: Running, how: signal.Signals, ends: int
+    tmp_path: Path, acme_servers: RunningServers, how: signal.Signals, ends: int
 ) -> None:
     port = find_free_port()
     key = prepare_company(tmp_path, acme_servers, port)
@@ -123,7 +123,7 @@ def test_acknowledged_changes_stand_once_and_resent_ones_are_applied_once(
     assert lost(acknowledged, stands) == {}
     assert history(tmp_path) == stands
     assert verify_folder(tmp_path / "records").broken is None
-    assert any(each.get("changes") for each in read_records(tmp_path / "records"))
+    assert any(record.get("changes") for record in read_records(tmp_path / "records"))
 
 
 THREADS_RUNNING: list[threading.Thread] = []
@@ -165,9 +165,9 @@ def has_no_open_intents(folder: Path) -> bool:
 
 def products(folder: Path) -> dict[str, int]:
     """Return the versions by sku."""
-    found = rows(folder / "internal.sqlite", "SELECT sku, version FROM product WHERE sku LIKE 'K-%'")
-    assert len({sku for sku, _ in found}) == len(found)
-    return dict(found)
+    result = rows(folder / "internal.sqlite", "SELECT sku, version FROM product WHERE sku LIKE 'K-%'")
+    assert len({sku for sku, _ in result}) == len(result)
+    return dict(result)
 
 
 def lost(acknowledged: dict[str, int], stands: dict[str, int]) -> dict[str, Any]:
@@ -176,9 +176,9 @@ def lost(acknowledged: dict[str, int], stands: dict[str, int]) -> dict[str, Any]
 
 def history(folder: Path) -> dict[str, int]:
     """Return the number of recorded changes by sku; it equals the version."""
-    found = rows(folder / "state.sqlite", "SELECT after FROM change WHERE type = 'Product' AND state = 'DONE'")
+    result = rows(folder / "state.sqlite", "SELECT after FROM change WHERE type = 'Product' AND state = 'DONE'")
     counted: dict[str, int] = {}
-    for (after,) in found:
+    for (after,) in result:
         sku = json.loads(after)[1]["sku"]
         counted[sku] = counted.get(sku, 0) + 1
     return counted

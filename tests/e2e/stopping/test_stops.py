@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.servers.run import HOST, ROOT, Running
+from demo.servers.run import HOST, ROOT, RunningServers
 from onedoor.audit.reader import read_records, verify_folder
 from tests.e2e.stopping.server_process import (
     Clients,
@@ -32,7 +32,7 @@ def port() -> int:
 
 @pytest.mark.parametrize("stops", [2, pytest.param(100, marks=pytest.mark.long)])
 def test_no_answered_request_is_missing_from_the_records(
-    tmp_path: Path, acme_servers: Running, port: int, stops: int
+    tmp_path: Path, acme_servers: RunningServers, port: int, stops: int
 ) -> None:
     key = prepare_company(tmp_path, acme_servers, port)
     acknowledged: list[str] = []
@@ -46,14 +46,14 @@ def test_no_answered_request_is_missing_from_the_records(
             for thread in threads:
                 thread.join()
             acknowledged += clients.acknowledged
-    recorded = {each["id"] for each in read_records(tmp_path / "records")}
-    lost = [each for each in acknowledged if each not in recorded]
+    recorded = {record["id"] for record in read_records(tmp_path / "records")}
+    lost = [item for item in acknowledged if item not in recorded]
     assert lost == []
     assert verify_folder(tmp_path / "records").broken is None
 
 
 def test_a_server_that_is_terminated_answers_what_it_has_begun(
-    tmp_path: Path, acme_servers: Running, port: int
+    tmp_path: Path, acme_servers: RunningServers, port: int
 ) -> None:
     key = prepare_company(tmp_path, acme_servers, port)
     with start_server(tmp_path, port, key) as server:
@@ -68,7 +68,7 @@ def test_a_server_that_is_terminated_answers_what_it_has_begun(
 
 
 def test_several_workers_share_a_port_evenly_and_each_writes_its_own_audit_log(
-    tmp_path: Path, acme_servers: Running, port: int
+    tmp_path: Path, acme_servers: RunningServers, port: int
 ) -> None:
     key = prepare_company(tmp_path, acme_servers, port)
     with start_server(tmp_path, port, key, workers=2) as server:
@@ -95,7 +95,7 @@ def count_records(records: Path) -> list[int]:
     return [path.read_bytes().count(b"\n") for path in sorted(records.glob("*.jsonl"))]
 
 
-def test_a_taken_port_is_one_sentence(tmp_path: Path, acme_servers: Running) -> None:
+def test_a_taken_port_is_one_sentence(tmp_path: Path, acme_servers: RunningServers) -> None:
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]
         prepare_company(tmp_path, acme_servers, port)

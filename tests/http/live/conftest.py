@@ -1,4 +1,4 @@
-"""The door as it is served, over Acme in memory, with a feed: keys come and go, things happen, clients listen."""
+"""Run a server over Acme in memory with events: keys come and go, rows change, clients subscribe."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ from onedoor.spi.connector import Connector
 from onedoor.storage.database import MetadataDatabase, open_database
 from onedoor.storage.events import EventLog
 from tests import acme
-from tests.http.live.subscribing import subscribe
+from tests.http.live.subscriptions import subscribe
 
 PEPPER = b"a pepper of at least thirty-two characters"
 PROTOCOL = "graphql-transport-ws"
@@ -44,7 +44,7 @@ PAGE = "https://dashboards.acme.example"
 
 
 @dataclass(slots=True)
-class Failing:
+class FailingDisk:
     broken: bool = False
 
     def sync(self, file: int) -> None:
@@ -54,16 +54,16 @@ class Failing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
-    """An open door, and all that a test does to it."""
+class RunningServer:
+    """A running server, and all that a test does to it."""
 
-    server: UvicornServer
+    uvicorn_server: UvicornServer
     port: int
-    counter: AppState
+    app_state: AppState
     state: MetadataDatabase
     session: aiohttp.ClientSession
     folder: Path
-    disk: Failing
+    disk: FailingDisk
     numbers: Any
     held: list[Any]
     """What clients have open."""
@@ -84,64 +84,64 @@ class Door:
             users.join_group(self.state, email, group)
         return email
 
-    async def changed(self, id: str) -> None:
+    async def publish_change(self, id: str) -> None:
         """A customer did."""
-        await self.counter.pubsub.publish(Topic(name="customer", key=id), id)
+        await self.app_state.pubsub.publish(Topic(name="customer", key=id), id)
 
     def records(self, *surfaces: str) -> list[Mapping[str, Any]]:
-        return [each for each in read_records(self.folder) if not surfaces or each["surface"] in surfaces]
+        return [record for record in read_records(self.folder) if not surfaces or record["surface"] in surfaces]
 
     def outcomes(self, *surfaces: str) -> list[str]:
-        return [each["outcome"] for each in self.records(*surfaces)]
+        return [record["outcome"] for record in self.records(*surfaces)]
 
-    async def socket(self, key: str | None = None, **more: Any) -> "Talk":
+    async def socket(self, key: str | None = None, **more: Any) -> "WebSocketClient":
         """A WebSocket, let in where there is a key."""
-        talk = Talk(await self.session.ws_connect(self.url, protocols=(PROTOCOL,), **more))
-        self.held.append(talk.socket)
+        websocket = WebSocketClient(await self.session.ws_connect(self.url, protocols=(PROTOCOL,), **more))
+        self.held.append(websocket.socket)
         if key is not None:
-            await talk.say("connection_init", payload={"Authorization": f"Bearer {key}"})
-            assert await talk.heard() == {"type": "connection_ack"}
-        return talk
+            await websocket.send("connection_init", payload={"Authorization": f"Bearer {key}"})
+            assert await websocket.receive() == {"type": "connection_ack"}
+        return websocket
 
-    async def stream(self, key: str, query: str, **more: Any) -> "Stream":
+    async def stream(self, key: str, query: str, **more: Any) -> "EventStreamClient":
         headers = {"accept": "text/event-stream", "authorization": f"Bearer {key}", **more.pop("headers", {})}
         reply = await self.session.post(self.url, json={"query": query, **more}, headers=headers)
         self.held.append(reply)
-        return Stream(reply)
+        return EventStreamClient(reply)
 
 
 @dataclass(frozen=True, slots=True)
-class Talk:
+class WebSocketClient:
     """A WebSocket as a client has it."""
 
     socket: aiohttp.ClientWebSocketResponse
 
-    async def say(self, type: str, id: str | None = None, **more: Any) -> None:
+    async def send(self, type: str, id: str | None = None, **more: Any) -> None:
         await self.socket.send_str(json.dumps({"type": type, **({"id": id} if id else {}), **more}))
 
     async def subscribe(self, id: str, query: str, **more: Any) -> None:
-        await self.say("subscribe", id, payload={"query": query, **more})
+        await self.send("subscribe", id, payload={"query": query, **more})
 
-    async def heard(self) -> Any:
+    async def receive(self) -> Any:
         """The next message; where it was closed, the code."""
         async with asyncio.timeout(SECONDS):
-            said = await self.socket.receive()
-        return json.loads(said.data) if said.type is aiohttp.WSMsgType.TEXT else self.socket.close_code
+            message = await self.socket.receive()
+        return json.loads(message.data) if message.type is aiohttp.WSMsgType.TEXT else self.socket.close_code
 
-    async def closed(self) -> tuple[int | None, str]:
+    async def wait_closed(self) -> tuple[int | None, str]:
         async with asyncio.timeout(SECONDS):
-            while (said := await self.socket.receive()).type is aiohttp.WSMsgType.TEXT:
+            while (message := await self.socket.receive()).type is aiohttp.WSMsgType.TEXT:
                 pass
-        return self.socket.close_code, str(said.extra or "")
+        return self.socket.close_code, str(message.extra or "")
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
+class EventStreamClient:
     """An event stream as a client has it."""
 
     reply: aiohttp.ClientResponse
 
-    async def heard(self) -> tuple[str, Any]:
+    async def receive(self) -> tuple[str, Any]:
         """The next event and its data; `end` once there is no more."""
         kind = ""
         async with asyncio.timeout(SECONDS):
@@ -160,93 +160,102 @@ class Stream:
                 pass
 
 
-Opening = Callable[..., Any]
+OpenServer = Callable[..., Any]
 
 
 @pytest.fixture
-async def opening(tmp_path: Path) -> AsyncIterator[Opening]:
+async def open_server(tmp_path: Path) -> AsyncIterator[OpenServer]:
     async with AsyncExitStack() as stack:
 
-        async def open_door(
+        async def start(
             limits: Limits | None = None,
-            counted: Limits = acme.UNCOUNTED,
+            rate_limits: Limits = acme.UNLIMITED_RATES,
             sources: Mapping[str, Connector] | None = None,
             url: str | None = None,
             documents: PersistedDocuments | None = None,
             **bus: Any,
-        ) -> Door:
-            within = limits or Limits()
+        ) -> RunningServer:
+            limits_or_default = limits or Limits()
             state = open_database(url or f"sqlite:///{tmp_path}/state.sqlite", PEPPER)
             stack.callback(state.close)
-            known = open_authenticator(state, acme.GROUPS)
-            stack.callback(known.close)
-            disk = Failing()
-            journal = open_audit_log(tmp_path, datetime.now(UTC), disk=DiskOps(sync=disk.sync))
-            stack.callback(journal.close)
-            told = PubSub(EventLog(state), **bus)
-            stack.push_async_callback(told.close)
-            house = replace(built(), limits=within, connectors={**built().connectors, **(sources or {})})
-            counter = AppState(
+            authenticator = open_authenticator(state, acme.GROUPS)
+            stack.callback(authenticator.close)
+            disk = FailingDisk()
+            audit_log = open_audit_log(tmp_path, datetime.now(UTC), disk=DiskOps(sync=disk.sync))
+            stack.callback(audit_log.close)
+            pubsub = PubSub(EventLog(state), **bus)
+            stack.push_async_callback(pubsub.close)
+            catalog = replace(
+                build_catalog(), limits=limits_or_default, connectors={**build_catalog().connectors, **(sources or {})}
+            )
+            app_state = AppState(
                 executor=AuditedExecutor(
-                    engine=acme.opened(house), audit_log=journal, redaction_key=derive_redaction_key(PEPPER)
+                    engine=acme.open_engine(catalog), audit_log=audit_log, redaction_key=derive_redaction_key(PEPPER)
                 ),
-                authenticator=known,
-                rate_limiter=RateLimiter(counted),
+                authenticator=authenticator,
+                rate_limiter=RateLimiter(rate_limits),
                 allowed_origins=frozenset({PAGE}),
                 documents=documents or PersistedDocuments(),
-                pubsub=told,
+                pubsub=pubsub,
                 subscribe=subscribe,
             )
             app = App(None, None)  # type: ignore[arg-type]
-            app.app_state = counter
-            server, port = await stack.enter_async_context(served(app, within))
+            app.app_state = app_state
+            uvicorn_server, port = await stack.enter_async_context(serve_app(app, limits_or_default))
             session = await stack.enter_async_context(aiohttp.ClientSession())
             held: list[Any] = []
-            stack.push_async_callback(hung_up, held)
-            return Door(
-                server=server, port=port, counter=counter, state=state, session=session, folder=tmp_path, disk=disk,
-                numbers=count(), held=held,
-            )  # fmt: skip
+            stack.push_async_callback(close_all, held)
+            return RunningServer(
+                uvicorn_server=uvicorn_server,
+                port=port,
+                app_state=app_state,
+                state=state,
+                session=session,
+                folder=tmp_path,
+                disk=disk,
+                numbers=count(),
+                held=held,
+            )
 
-        yield open_door
+        yield start
 
 
-async def hung_up(held: list[Any]) -> None:
-    for each in held:
-        closing = each.close()
+async def close_all(held: list[Any]) -> None:
+    for item in held:
+        closing = item.close()
         if closing is not None:
             await closing
 
 
 @pytest.fixture
-async def door(opening: Opening) -> Door:
-    made: Door = await opening()
-    return made
+async def server(open_server: OpenServer) -> RunningServer:
+    result: RunningServer = await open_server()
+    return result
 
 
 @cache
-def built() -> Catalog:
-    return acme.house()
+def build_catalog() -> Catalog:
+    return acme.build_catalog()
 
 
 @asynccontextmanager
-async def served(app: App, limits: Limits) -> AsyncIterator[tuple[UvicornServer, int]]:
+async def serve_app(app: App, limits: Limits) -> AsyncIterator[tuple[UvicornServer, int]]:
     """The app as the product serves it, without the loop that looks whether it is to stop."""
     listening = socket.create_server(("127.0.0.1", 0))
-    made = build_uvicorn_config(app, limits)
-    made.lifespan = "off"
-    made.load()
-    server = UvicornServer(made)
-    server.lifespan = made.lifespan_class(made)
-    await server.startup(sockets=[listening])
+    uvicorn_config = build_uvicorn_config(app, limits)
+    uvicorn_config.lifespan = "off"
+    uvicorn_config.load()
+    uvicorn_server = UvicornServer(uvicorn_config)
+    uvicorn_server.lifespan = uvicorn_config.lifespan_class(uvicorn_config)
+    await uvicorn_server.startup(sockets=[listening])
     port = listening.getsockname()[1]
     try:
-        yield server, port
+        yield uvicorn_server, port
     finally:
-        await server.shutdown(sockets=[listening])
+        await uvicorn_server.shutdown(sockets=[listening])
 
 
-async def until(true: Callable[[], bool], seconds: float = SECONDS) -> None:
+async def wait_until(true: Callable[[], bool], seconds: float = SECONDS) -> None:
     """Returns once it is so; fails at the deadline."""
     async with asyncio.timeout(seconds):
         while not true():  # noqa: ASYNC110 - what is looked at tells in no other way

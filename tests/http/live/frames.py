@@ -1,4 +1,4 @@
-"""Frames of a WebSocket, as they stand: whole, torn, and such as no client would send."""
+"""Send WebSocket frames byte by byte: whole, torn, and such as no client would send."""
 
 import asyncio
 import base64
@@ -21,7 +21,7 @@ def frame(opcode: int, payload: bytes, *, last: bool = True, masked: bool = True
     if not masked:
         return head + payload
     mask = os.urandom(4)
-    return head + mask + bytes(octet ^ mask[at % 4] for at, octet in enumerate(payload))
+    return head + mask + bytes(octet ^ mask[index % 4] for index, octet in enumerate(payload))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Wire:
         await self.writer.drain()
 
     async def frame(self) -> tuple[int, bytes]:
-        """The next frame of the door, which masks none."""
+        """Read the next frame of the server, which masks none."""
         async with asyncio.timeout(SECONDS):
             first, second = await self.reader.readexactly(2)
             size = second & 0x7F
@@ -42,7 +42,7 @@ class Wire:
                 size = int.from_bytes(await self.reader.readexactly(2 if size == 126 else 8), "big")
             return first & 0x0F, await self.reader.readexactly(size)
 
-    async def closed(self) -> int | None:
+    async def wait_closed(self) -> int | None:
         """The code it was closed with; None: it was cut off."""
         try:
             while True:
@@ -55,7 +55,7 @@ class Wire:
             self.writer.close()
 
 
-async def opened(port: int, receive_buffer: int | None = None) -> Wire:
+async def open_websocket(port: int, receive_buffer: int | None = None) -> Wire:
     """A WebSocket at /graphql."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=receive_buffer or 2**16)
     key = base64.b64encode(os.urandom(16)).decode()

@@ -1,4 +1,4 @@
-"""GraphiQL in Chromium: a subscription is asked like any question, and its answers are shown as they come."""
+"""GraphiQL in Chromium runs a subscription like any operation, and shows each answer as it comes."""
 
 import re
 from collections.abc import AsyncIterator
@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Page, async_playwright, expect
 
 from tests.e2e.browser.conftest import CHROMIUM, QUIET
-from tests.http.live.conftest import Door, until
+from tests.http.live.conftest import RunningServer, wait_until
 
 ASKED = "subscription Names { customerChanged { id name } }"
 
@@ -36,9 +36,11 @@ async def shows(page: Page, text: str | re.Pattern[str]) -> None:
     await expect(page.locator(".result-window")).to_contain_text(text, timeout=30_000)
 
 
-async def test_a_subscription_shows_each_answer_as_it_comes_and_ends_where_it_is_stopped(door: Door, page: Any) -> None:
-    await page.goto(door.url.replace("/graphql", "/graphiql"))
-    await page.get_by_label("Key", exact=True).fill(door.key("sales").text)
+async def test_a_subscription_shows_each_answer_as_it_comes_and_ends_where_it_is_stopped(
+    server: RunningServer, page: Any
+) -> None:
+    await page.goto(server.url.replace("/graphql", "/graphiql"))
+    await page.get_by_label("Key", exact=True).fill(server.key("sales").text)
     await page.get_by_role("button", name="Open", exact=True).click()
     await page.get_by_role("button", name="Forget key").wait_for()
     await write(page, '{ customer(id: "20") { id name } }')
@@ -46,9 +48,9 @@ async def test_a_subscription_shows_each_answer_as_it_comes_and_ends_where_it_is
     await shows(page, "Granit Foods AB")
     await write(page, ASKED)
     await page.get_by_role("button", name="Execute query").click()
-    await until(lambda: door.outcomes("subscription") == ["answered"])
+    await wait_until(lambda: server.outcomes("subscription") == ["answered"])
     for id in ("1", "2"):
-        await door.changed(id)
+        await server.publish_change(id)
         await shows(page, re.compile(rf'"id":\s"{id}"'))
     await page.get_by_role("button", name="Stop query").click()
-    await until(lambda: door.outcomes("subscription")[-1] == "cancelled")
+    await wait_until(lambda: server.outcomes("subscription")[-1] == "cancelled")

@@ -1,4 +1,4 @@
-"""The programs of docs/live.md, as they stand there; and the lines with which GraphiQL listens."""
+"""The programs of docs/live.md run as they stand on the page."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from onedoor.http.websocket import CloseCode
 from onedoor.runtime.pubsub import QUEUE_SIZE_MAX
 from tests.docs.pages import blocks
 from tests.e2e.clients.conftest import HERE, NODE, ROOT
-from tests.http.live.conftest import NAMES, SECONDS, Door, until
+from tests.http.live.conftest import NAMES, SECONDS, RunningServer, wait_until
 
 PAGE = ROOT / "docs" / "live.md"
 AROUND = """
@@ -33,28 +33,33 @@ const headers = {{
 const reply = await fetch(url, {{ method: "POST", headers, body: JSON.stringify({{ query }}) }});
 for await (const {{ data, errors }} of heard(reply)) show(data, errors);
 """
-PROGRAMS = {each.words[0]: each.text for each in blocks(PAGE, "js")} | {"GraphiQL": HEARD}
+PROGRAMS = {block.words[0]: block.text for block in blocks(PAGE, "js")} | {"GraphiQL": HEARD}
 
 
 @pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
-async def test_a_program_of_the_page_hears_of_each_event(door: Door, tmp_path: Path, program: str) -> None:
+async def test_a_program_of_the_page_hears_of_each_event(server: RunningServer, tmp_path: Path, program: str) -> None:
     path = tmp_path / "program.mjs"
     path.write_text(AROUND + program)
-    given = {"PATH": os.environ["PATH"], "ONEDOOR_URL": door.url, "QUERY": NAMES, "ONEDOOR_KEY": door.key("sales").text}
+    given = {
+        "PATH": os.environ["PATH"],
+        "ONEDOOR_URL": server.url,
+        "QUERY": NAMES,
+        "ONEDOOR_KEY": server.key("sales").text,
+    }
     process = await asyncio.create_subprocess_exec(
         NODE, "--import", HERE / "vendored.mjs", path, cwd=ROOT, env=given, stdout=PIPE, stderr=PIPE
     )
-    await until(lambda: door.outcomes() == ["answered"])
+    await wait_until(lambda: server.outcomes() == ["answered"])
     for id in ("2", "1"):
-        await door.changed(id)
+        await server.publish_change(id)
     async with asyncio.timeout(SECONDS):
         out, complaints = await process.communicate()
     assert complaints == b""
     assert [json.loads(line)["data"]["customerChanged"]["id"] for line in out.splitlines()] == ["2", "1"]
-    await until(lambda: door.outcomes()[-1] == "cancelled")
+    await wait_until(lambda: server.outcomes()[-1] == "cancelled")
 
 
 def test_the_page_names_every_code_and_the_room_there_is() -> None:
     page = PAGE.read_text()
-    assert [each for each in CloseCode if f"| {each.value} |" not in page] == []
+    assert [item for item in CloseCode if f"| {item.value} |" not in page] == []
     assert f"{QUEUE_SIZE_MAX:,} events may wait" in page

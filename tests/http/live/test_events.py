@@ -1,4 +1,4 @@
-"""What really happens reaches who listens: rows changed, jobs at work, messages that somebody posts in Slack."""
+"""Real changes reach subscribers: rows, jobs, and messages that somebody posts in Slack."""
 
 import asyncio
 import json
@@ -12,18 +12,18 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from auth import users
 from demo.run import SECRETS
-from demo.servers.run import Running, address
+from demo.servers.run import RunningServers, address
 from onedoor.storage.database import open_database
-from tests.runtime.failures.conftest import PEPPER, Door, standing
+from tests.runtime.failures.conftest import PEPPER, RunningServer, run_server
 
 SECONDS = 20.0
 CHANGE = "mutation ($id: ID!, $phone: String) { updateCustomer(input: {id: $id, phone: $phone}) { state } }"
 
 
 @pytest.fixture(scope="module")
-def house(acme_servers: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    with standing(acme_servers, tmp_path_factory.mktemp("house")) as made:
-        yield made
+def server(acme_servers: RunningServers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with run_server(acme_servers, tmp_path_factory.mktemp("company")) as running:
+        yield running
 
 
 class Client:
@@ -45,91 +45,91 @@ class Client:
             assert reply.status == 200
             lines = aiter(reply.content)
             assert (await anext(lines)).startswith(b":")
-            yield self.heard(lines)
+            yield self.receive(lines)
 
-    async def heard(self, lines: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+    async def receive(self, lines: AsyncIterator[bytes]) -> AsyncIterator[Any]:
         async for line in lines:
             if line.startswith(b"data: "):
                 yield json.loads(line.removeprefix(b"data: "))
 
 
 @asynccontextmanager
-async def clients(house: Door, *groups: str) -> AsyncIterator[list[Client]]:
-    async with aiohttp.ClientSession(f"http://127.0.0.1:{house.port}") as session:
-        yield [Client(session, house.keys[each]) for each in groups]
+async def clients(server: RunningServer, *groups: str) -> AsyncIterator[list[Client]]:
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{server.port}") as session:
+        yield [Client(session, server.keys[group]) for group in groups]
 
 
 def codes(told: Any) -> list[str]:
-    return [each["extensions"]["code"] for each in told.get("errors", [])]
+    return [error["extensions"]["code"] for error in told.get("errors", [])]
 
 
-async def test_a_change_is_heard_of_by_who_listens_to_its_row_and_as_each_may_see_it(house: Door) -> None:
+async def test_subscribers_to_a_row_get_its_changes_as_each_may_see_them(server: RunningServer) -> None:
     text = "subscription ($id: ID) { customerChanged(id: $id) { verb row before { phone } after { phone } } }"
     async with (
-        clients(house, "sales", "finance") as (sales, finance),
+        clients(server, "sales", "finance") as (sales, finance),
         sales.listen(text, id="7") as one,
         finance.listen(text) as every,
     ):
         for id, phone in (("8", "+49 8"), ("7", "+49 7")):
             assert (await sales.ask(CHANGE, id=id, phone=phone))["data"] == {"updateCustomer": {"state": "DONE"}}
-        told = await anext(one)
-        assert (told["data"]["customerChanged"]["row"], codes(told)) == ("7", [])
-        assert told["data"]["customerChanged"]["after"] == {"phone": "+49 7"}
+        result = await anext(one)
+        assert (result["data"]["customerChanged"]["row"], codes(result)) == ("7", [])
+        assert result["data"]["customerChanged"]["after"] == {"phone": "+49 7"}
         both = [await anext(every), await anext(every)]
-    assert [each["data"]["customerChanged"]["row"] for each in both] == ["8", "7"]
-    assert [each["data"]["customerChanged"]["after"] for each in both] == [{"phone": None}, {"phone": None}]
-    assert [codes(each) for each in both] == [["FORBIDDEN", "FORBIDDEN"]] * 2
+    assert [item["data"]["customerChanged"]["row"] for item in both] == ["8", "7"]
+    assert [item["data"]["customerChanged"]["after"] for item in both] == [{"phone": None}, {"phone": None}]
+    assert [codes(item) for item in both] == [["FORBIDDEN", "FORBIDDEN"]] * 2
 
 
-async def test_what_is_only_tried_or_not_made_is_no_event(house: Door) -> None:
+async def test_a_dry_run_or_a_failed_change_is_no_event(server: RunningServer) -> None:
     text = "subscription { customerChanged(id: 9) { state after { phone } } }"
-    async with clients(house, "sales") as (sales,), sales.listen(text) as heard:
+    async with clients(server, "sales") as (sales,), sales.listen(text) as events:
         await sales.ask('mutation { updateCustomer(input: {id: 9, phone: "a", dryRun: true}) { state } }')
         await sales.ask('mutation { updateCustomer(input: {id: 9, phone: "b", ifVersion: 99}) { state } }')
         await sales.ask(CHANGE, id="9", phone="c")
-        told = await anext(heard)
-    assert told["data"] == {"customerChanged": {"state": "DONE", "after": {"phone": "c"}}}
+        result = await anext(events)
+    assert result["data"] == {"customerChanged": {"state": "DONE", "after": {"phone": "c"}}}
 
 
-async def test_who_may_not_see_a_row_does_not_listen_to_it(house: Door) -> None:
+async def test_a_row_that_is_denied_cannot_be_subscribed_to(server: RunningServer) -> None:
     text = "subscription { customerChanged { row } }"
-    async with clients(house, "engineering") as (engineer,), engineer.listen(text) as heard:
-        told = await anext(heard)
-    assert (told.get("data"), codes(told)) == (None, ["FORBIDDEN"])
+    async with clients(server, "engineering") as (engineer,), engineer.listen(text) as events:
+        result = await anext(events)
+    assert (result.get("data"), codes(result)) == (None, ["FORBIDDEN"])
 
 
-async def test_who_leaves_a_group_hears_no_more_of_what_it_may_see(house: Door) -> None:
+async def test_a_user_who_leaves_a_group_gets_no_more_of_its_fields(server: RunningServer) -> None:
     text = "subscription { customerChanged(id: 10) { after { phone } } }"
-    with closing(open_database(f"sqlite:///{house.folder}/state.sqlite", PEPPER.encode())) as state:
-        async with clients(house, "support", "sales") as (support, sales), support.listen(text) as heard:
+    with closing(open_database(f"sqlite:///{server.folder}/state.sqlite", PEPPER.encode())) as state:
+        async with clients(server, "support", "sales") as (support, sales), support.listen(text) as events:
             me = (await support.ask("{ me { email } }"))["data"]["me"]["email"]
             await sales.ask(CHANGE, id="10", phone="1")
-            assert (await anext(heard))["data"] == {"customerChanged": {"after": {"phone": "1"}}}
+            assert (await anext(events))["data"] == {"customerChanged": {"after": {"phone": "1"}}}
             users.leave_group(state, me, "support")
             try:
                 while (await support.ask("{ customers { totalCount } }"))["data"]["customers"] is not None:
                     pass
                 await sales.ask(CHANGE, id="10", phone="2")
-                told = await anext(heard)
-                assert (told["data"], set(codes(told))) == ({"customerChanged": None}, {"FORBIDDEN"})
+                result = await anext(events)
+                assert (result["data"], set(codes(result))) == ({"customerChanged": None}, {"FORBIDDEN"})
             finally:
                 users.join_group(state, me, "support")
 
 
-async def test_a_job_is_followed_to_its_end(house: Door) -> None:
+async def test_a_job_is_followed_to_its_end(server: RunningServer) -> None:
     text = "subscription ($id: ID!) { jobChanged(id: $id) { state done lines { nodes { text } } } }"
-    async with clients(house, "finance") as (finance,):
+    async with clients(server, "finance") as (finance,):
         begun = await finance.ask("mutation { startRebuildInvoices(input: {customer: 20}) { id state } }")
-        async with finance.listen(text, id=begun["data"]["startRebuildInvoices"]["id"]) as heard:
-            states = [await anext(heard)]
+        async with finance.listen(text, id=begun["data"]["startRebuildInvoices"]["id"]) as events:
+            states = [await anext(events)]
             while states[-1]["data"]["jobChanged"]["state"] not in ("SUCCEEDED", "FAILED"):
-                states.append(await anext(heard))
+                states.append(await anext(events))
     assert states[-1]["data"]["jobChanged"]["state"] == "SUCCEEDED"
 
 
-async def test_somebody_elses_job_is_listened_to_in_vain(house: Door) -> None:
+async def test_somebody_elses_job_is_listened_to_in_vain(server: RunningServer) -> None:
     text = "subscription ($id: ID!) { jobChanged(id: $id) { state } }"
-    async with clients(house, "finance", "marketing") as (finance, marketing):
+    async with clients(server, "finance", "marketing") as (finance, marketing):
         begun = await finance.ask("mutation { startRebuildInvoices(input: {customer: 21}) { id } }")
         id = begun["data"]["startRebuildInvoices"]["id"]
         async with marketing.listen(text, id=id) as theirs, finance.listen(text, id=id) as own:
@@ -139,15 +139,17 @@ async def test_somebody_elses_job_is_listened_to_in_vain(house: Door) -> None:
             assert (await anext(theirs))["data"] == {"jobChanged": None}
 
 
-async def test_a_message_that_somebody_posts_in_slack_is_heard_of(house: Door, acme_servers: Running) -> None:
+async def test_a_message_that_somebody_posts_in_slack_is_heard_of(
+    server: RunningServer, acme_servers: RunningServers
+) -> None:
     text = "subscription ($channel: ID!) { messagePosted(channel: $channel) { plain channel { id } } }"
     host, port = address(acme_servers, "slack")
     slack = AsyncWebClient(token=SECRETS["SLACK_TOKEN"], base_url=f"http://{host}:{port}/api/")
-    async with clients(house, "sales") as (sales,):
-        found = await sales.ask("{ channels(first: 2) { nodes { id } } }")
-        here, there = (each["id"] for each in found["data"]["channels"]["nodes"])
-        async with sales.listen(text, channel=here) as heard:
+    async with clients(server, "sales") as (sales,):
+        channels = await sales.ask("{ channels(first: 2) { nodes { id } } }")
+        here, there = (node["id"] for node in channels["data"]["channels"]["nodes"])
+        async with sales.listen(text, channel=here) as events:
             await slack.chat_postMessage(channel=there, text="not for you")
             await slack.chat_postMessage(channel=here, text="the truck has left")
-            told = await anext(heard)
-    assert told["data"] == {"messagePosted": {"plain": "the truck has left", "channel": {"id": here}}}
+            result = await anext(events)
+    assert result["data"] == {"messagePosted": {"plain": "the truck has left", "channel": {"id": here}}}

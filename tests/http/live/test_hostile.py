@@ -1,4 +1,4 @@
-"""What a client may do to a WebSocket or a stream, and what it costs: nothing but its own."""
+"""Whatever a client does to a WebSocket or a stream costs nothing but its own connection."""
 
 import asyncio
 import json
@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from onedoor.model.catalog import Limits
-from tests.http.live.conftest import CHANGED, Door, Opening, until
-from tests.http.live.frames import BINARY, PARTS, PING, TEXT, Wire, frame, opened
+from tests.http.live.conftest import CHANGED, OpenServer, RunningServer, wait_until
+from tests.http.live.frames import BINARY, PARTS, PING, TEXT, Wire, frame, open_websocket
 
 CODES = {1002, 1007, 1009, 4400, 4401, 4409, 4429, None}
 """None: the client said goodbye, or the frame was no frame."""
@@ -26,17 +26,17 @@ WORDS: list[Any] = [
 
 
 def message(draw: random.Random) -> bytes:
-    said = {name: draw.choice(WORDS) for name in ("type", "id", "payload", "query") if draw.random() < 0.7}
+    draft = {name: draw.choice(WORDS) for name in ("type", "id", "payload", "query") if draw.random() < 0.7}
     if draw.random() < 0.7:
-        said["type"] = draw.choice(["subscribe", "complete", "ping", "pong", "connection_init"])
-    return json.dumps(said).encode()
+        draft["type"] = draw.choice(["subscribe", "complete", "ping", "pong", "connection_init"])
+    return json.dumps(draft).encode()
 
 
 def hostile(draw: random.Random) -> bytes:
     """One frame, or the beginning of one."""
     whole = message(draw)
     torn = whole[: draw.randrange(len(whole) + 1)]
-    made = [
+    frames = [
         frame(TEXT, whole),
         frame(TEXT, torn),
         frame(TEXT, draw.randbytes(draw.randrange(200))),
@@ -52,18 +52,18 @@ def hostile(draw: random.Random) -> bytes:
         frame(TEXT, whole)[: draw.randrange(1, 6)],
         draw.randbytes(draw.randrange(1, 40)),
     ]
-    return draw.choice(made)
+    return draw.choice(frames)
 
 
 async def test_hostile_frames_crash_nothing_and_are_closed_with_the_codes_there_are(
-    door: Door, caplog: pytest.LogCaptureFixture
+    server: RunningServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     draw = random.Random(20261121)
-    key = door.key("sales").text
+    key = server.key("sales").text
     sent, codes = 0, set()
     with caplog.at_level(logging.WARNING):
         while sent < HOSTILE:
-            wire = await opened(door.port)
+            wire = await open_websocket(server.port)
             if draw.random() < 0.8:
                 init = {"type": "connection_init", "payload": {"x-api-key": key}}
                 await wire.send(frame(TEXT, json.dumps(init).encode()))
@@ -76,24 +76,24 @@ async def test_hostile_frames_crash_nothing_and_are_closed_with_the_codes_there_
                 pass
             if wire.writer.can_write_eof():
                 wire.writer.write_eof()
-            codes.add(await wire.closed())
+            codes.add(await wire.wait_closed())
     assert codes - {1000, 1005} <= CODES, codes
     assert {4400, 1002} <= codes
-    assert [each.getMessage()[:200] for each in caplog.records] == []
-    assert {each["outcome"] for each in door.records()} <= {
+    assert [record.getMessage()[:200] for record in caplog.records] == []
+    assert {record["outcome"] for record in server.records()} <= {
         "answered", "refused", "unauthenticated", "cancelled", "partial",
     }  # fmt: skip
-    await still_answers(door, key)
+    await still_answers(server, key)
 
 
-async def still_answers(door: Door, key: str) -> None:
-    talk = await door.socket(key)
-    await talk.subscribe("1", '{ customer(id: "20") { name } }')
-    assert (await talk.heard())["type"] == "next"
+async def still_answers(server: RunningServer, key: str) -> None:
+    websocket = await server.socket(key)
+    await websocket.subscribe("1", '{ customer(id: "20") { name } }')
+    assert (await websocket.receive())["type"] == "next"
 
 
-async def let_in(door: Door, wire: Wire) -> None:
-    init = {"type": "connection_init", "payload": {"x-api-key": door.key("sales").text}}
+async def authenticate(server: RunningServer, wire: Wire) -> None:
+    init = {"type": "connection_init", "payload": {"x-api-key": server.key("sales").text}}
     await wire.send(frame(TEXT, json.dumps(init).encode()))
     opcode, payload = await wire.frame()
     while opcode == PING:
@@ -110,10 +110,10 @@ ENDLESS = {
 
 @pytest.mark.parametrize(("first", "then", "code"), ENDLESS.values(), ids=ENDLESS)
 async def test_a_message_that_has_no_end_has_one(
-    door: Door, first: bytes, then: bytes, code: int, caplog: pytest.LogCaptureFixture
+    server: RunningServer, first: bytes, then: bytes, code: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    wire = await opened(door.port)
-    await let_in(door, wire)
+    wire = await open_websocket(server.port)
+    await authenticate(server, wire)
     with caplog.at_level(logging.WARNING):
         try:
             await wire.send(first)
@@ -121,72 +121,72 @@ async def test_a_message_that_has_no_end_has_one(
                 await wire.send(then * 200)
         except ConnectionError:
             pass
-        assert await wire.closed() in (code, None)  # what is still being sent may push the goodbye aside
+        assert await wire.wait_closed() in (code, None)  # what is still being sent may push the goodbye aside
     assert caplog.records == []
 
 
-async def test_a_hundred_sockets_hear_of_one_event_each(opening: Opening) -> None:
-    door: Door = await opening(limits=Limits(connections_an_address=200))
-    keys = [door.key("sales").text for _ in range(10)]
+async def test_a_hundred_sockets_hear_of_one_event_each(open_server: OpenServer) -> None:
+    server: RunningServer = await open_server(limits=Limits(connections_an_address=200))
+    keys = [server.key("sales").text for _ in range(10)]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    talks = [await door.socket(keys[number % 10]) for number in range(100)]
-    for each in talks:
-        await each.subscribe("1", CHANGED)
-    await until(lambda: len(door.records()) == 100)
+    talks = [await server.socket(keys[number % 10]) for number in range(100)]
+    for talk in talks:
+        await talk.subscribe("1", CHANGED)
+    await wait_until(lambda: len(server.records()) == 100)
     for _ in range(3):
-        await door.changed("20")
-        told = await asyncio.gather(*(each.heard() for each in talks))
-        assert {each["type"] for each in told} == {"next"}
-        assert all(each["payload"]["data"]["customerChanged"]["name"] for each in told)
-    assert len(door.records()) == 400
+        await server.publish_change("20")
+        results = await asyncio.gather(*(talk.receive() for talk in talks))
+        assert {result["type"] for result in results} == {"next"}
+        assert all(result["payload"]["data"]["customerChanged"]["name"] for result in results)
+    assert len(server.records()) == 400
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000, "kilobytes for 100 sockets"
-    await asyncio.gather(*(each.socket.close() for each in talks))
-    await until(lambda: len(door.records()) == 500)
-    await until(lambda: not door.server.server_state.connections)
+    await asyncio.gather(*(talk.socket.close() for talk in talks))
+    await wait_until(lambda: len(server.records()) == 500)
+    await wait_until(lambda: not server.uvicorn_server.server_state.connections)
 
 
-async def test_who_does_not_return_a_sign_of_life_is_let_go(opening: Opening) -> None:
-    door: Door = await opening(limits=Limits(heartbeat_seconds=0.3))
-    wire = await opened(door.port)
-    await let_in(door, wire)
+async def test_who_does_not_return_a_sign_of_life_is_let_go(open_server: OpenServer) -> None:
+    server: RunningServer = await open_server(limits=Limits(heartbeat_seconds=0.3))
+    wire = await open_websocket(server.port)
+    await authenticate(server, wire)
     await wire.send(frame(TEXT, json.dumps({"type": "subscribe", "id": "1", "payload": {"query": CHANGED}}).encode()))
-    assert await wire.closed() == 1011
-    await until(lambda: door.outcomes() == ["answered", "cancelled"])
+    assert await wire.wait_closed() == 1011
+    await wait_until(lambda: server.outcomes() == ["answered", "cancelled"])
 
 
 WIDE = "subscription { customerChanged { " + " ".join(f"a{number}: name" for number in range(4000)) + " } }"
 ROOM = Limits(
     stalled_seconds=0.3, aliases_max=10**6, fields_max=10**6, document_tokens=10**6, document_characters=10**6
 )
-"""For answers so large that few of them fill what lies between the door and a client."""
+"""For answers so large that few of them fill the buffers between the server and a client."""
 
 
 @pytest.mark.parametrize("over", ["a socket", "a stream"])
-async def test_who_takes_in_nothing_is_cut_off_and_the_others_hear_all(opening: Opening, over: str) -> None:
-    door: Door = await opening(limits=ROOM)
-    other = await door.stream(door.key("sales").text, CHANGED)
-    stalled = await _deaf(door, over)
-    await until(lambda: len(door.records("subscription")) == 2)
-    store = door.counter.pubsub.store
-    heard = 0
-    while "cancelled" not in door.outcomes("subscription"):
+async def test_who_takes_in_nothing_is_cut_off_and_the_others_hear_all(open_server: OpenServer, over: str) -> None:
+    server: RunningServer = await open_server(limits=ROOM)
+    other = await server.stream(server.key("sales").text, CHANGED)
+    stalled = await _deaf(server, over)
+    await wait_until(lambda: len(server.records("subscription")) == 2)
+    store = server.app_state.pubsub.store
+    received = 0
+    while "cancelled" not in server.outcomes("subscription"):
         await asyncio.to_thread(store.append, "customer", "20", "20")
-        door.counter.pubsub.wake()
-        assert (await other.heard())[0] == "next"
-        heard += 1
-        assert heard < 500
+        server.app_state.pubsub.wake()
+        assert (await other.receive())[0] == "next"
+        received += 1
+        assert received < 500
     stalled.close()
-    assert door.outcomes("subscription").count("cancelled") == 1
+    assert server.outcomes("subscription").count("cancelled") == 1
 
 
-async def _deaf(door: Door, over: str) -> sockets.socket:
+async def _deaf(server: RunningServer, over: str) -> sockets.socket:
     """A client that asks and never reads what it is told, with little room for it."""
     deaf = sockets.socket()
     deaf.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
     deaf.setblocking(False)
     loop = asyncio.get_running_loop()
-    await loop.sock_connect(deaf, ("127.0.0.1", door.port))
-    key = door.key("sales").text
+    await loop.sock_connect(deaf, ("127.0.0.1", server.port))
+    key = server.key("sales").text
     ask = json.dumps({"query": WIDE})
     if over == "a stream":
         await loop.sock_sendall(
@@ -203,6 +203,6 @@ async def _deaf(door: Door, over: str) -> sockets.socket:
     )
     head = await loop.sock_recv(deaf, 4096)
     assert head.startswith(b"HTTP/1.1 101 ")
-    said = [{"type": "connection_init"}, {"type": "subscribe", "id": "1", "payload": json.loads(ask)}]
-    await loop.sock_sendall(deaf, b"".join(frame(TEXT, json.dumps(each).encode()) for each in said))
+    draft = [{"type": "connection_init"}, {"type": "subscribe", "id": "1", "payload": json.loads(ask)}]
+    await loop.sock_sendall(deaf, b"".join(frame(TEXT, json.dumps(item).encode()) for item in draft))
     return deaf

@@ -1,4 +1,4 @@
-"""Who listens hears of all that happens from then on, once, in order, whichever process it happened in."""
+"""A subscriber gets every event from then on, once, in order, whichever process published it."""
 
 import asyncio
 import subprocess
@@ -34,18 +34,18 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def state(url: str) -> Iterator[MetadataDatabase]:
-    made = open_database(url, PEPPER)
-    yield made
-    made.close()
+    database = open_database(url, PEPPER)
+    yield database
+    database.close()
 
 
 @asynccontextmanager
 async def bus(store: EventStore, every: float = 0.05, most: int = 1000) -> AsyncIterator[PubSub]:
-    made = PubSub(store, poll_interval=every, queue_size=most)
+    pubsub = PubSub(store, poll_interval=every, queue_size=most)
     try:
-        yield made
+        yield pubsub
     finally:
-        await made.close()
+        await pubsub.close()
 
 
 async def some(rows: AsyncIterator[str], many: int) -> list[str]:
@@ -54,80 +54,88 @@ async def some(rows: AsyncIterator[str], many: int) -> list[str]:
 
 
 async def test_a_listener_hears_of_its_topics_alone() -> None:
-    async with bus(InMemoryEventStore()) as made, made.listen([ONE]) as one, made.listen([ALL]) as all_of_them:
+    async with (
+        bus(InMemoryEventStore()) as publisher,
+        publisher.listen([ONE]) as one,
+        publisher.listen([ALL]) as all_of_them,
+    ):
         for topic, row in ((OTHER, "a"), (ONE, "b"), (Topic(name="order", key="1"), "c"), (ALL, "d"), (ONE, "e")):
-            await made.publish(topic, row)
+            await publisher.publish(topic, row)
         assert (await some(one, 2), await some(all_of_them, 4)) == (["b", "e"], ["a", "b", "d", "e"])
 
 
 async def test_an_event_on_two_topics_of_one_listener_is_heard_once() -> None:
-    async with bus(InMemoryEventStore()) as made, made.listen([ALL, ONE]) as rows:
+    async with bus(InMemoryEventStore()) as publisher, publisher.listen([ALL, ONE]) as rows:
         for row in "ab":
-            await made.publish(ONE, row)
+            await publisher.publish(ONE, row)
         assert await some(rows, 2) == ["a", "b"]
 
 
 async def test_nothing_is_lost_between_listening_and_the_first_look() -> None:
-    async with bus(InMemoryEventStore()) as made:
-        await made.publish(ONE, "before")
-        async with made.listen([ONE]) as rows:
+    async with bus(InMemoryEventStore()) as publisher:
+        await publisher.publish(ONE, "before")
+        async with publisher.listen([ONE]) as rows:
             for number in range(100):
-                await made.publish(ONE, str(number))
+                await publisher.publish(ONE, str(number))
             await asyncio.sleep(0.2)
             assert await some(rows, 100) == [str(number) for number in range(100)]
 
 
 async def test_who_comes_later_hears_of_nothing_that_was_before() -> None:
-    async with bus(InMemoryEventStore()) as made, made.listen([ONE]) as first:
-        await made.publish(ONE, "a")
-        async with made.listen([ONE]) as second:
-            await made.publish(ONE, "b")
+    async with bus(InMemoryEventStore()) as publisher, publisher.listen([ONE]) as first:
+        await publisher.publish(ONE, "a")
+        async with publisher.listen([ONE]) as second:
+            await publisher.publish(ONE, "b")
             assert (await some(first, 2), await some(second, 1)) == (["a", "b"], ["b"])
 
 
 async def test_who_listens_again_after_nobody_did_hears_of_what_is_new() -> None:
-    async with bus(InMemoryEventStore()) as made:
+    async with bus(InMemoryEventStore()) as publisher:
         for row in "abc":
-            async with made.listen([ONE]) as rows:
-                await made.publish(ONE, row)
+            async with publisher.listen([ONE]) as rows:
+                await publisher.publish(ONE, row)
                 assert await some(rows, 1) == [row]
 
 
-async def test_who_is_too_slow_is_told_so_and_the_others_hear_all() -> None:
-    async with bus(InMemoryEventStore(), most=10) as made, made.listen([ONE]) as slow, made.listen([ONE]) as other:
+async def test_a_slow_subscriber_gets_an_error_and_the_others_get_every_event() -> None:
+    async with (
+        bus(InMemoryEventStore(), most=10) as publisher,
+        publisher.listen([ONE]) as slow,
+        publisher.listen([ONE]) as other,
+    ):
         for number in range(11):
-            await made.publish(ONE, str(number))
+            await publisher.publish(ONE, str(number))
             assert await some(other, 1) == [str(number)]
         with pytest.raises(SlowConsumer):
             await some(slow, 11)
 
 
-async def test_who_listens_as_the_bus_is_closed_is_told_no_more() -> None:
-    made = PubSub(InMemoryEventStore())
-    async with made.listen([ONE]) as rows:
-        await made.close()
-        assert [each async for each in rows] == []
+async def test_a_subscriber_gets_no_event_after_the_pubsub_is_closed() -> None:
+    pubsub = PubSub(InMemoryEventStore())
+    async with pubsub.listen([ONE]) as rows:
+        await pubsub.close()
+        assert [row async for row in rows] == []
 
 
 async def test_what_others_write_is_heard_once_and_in_order(state: MetadataDatabase, url: str) -> None:
     """Two threads with a state of their own, and this process, at once."""
     far = open_database(url, PEPPER)
-    threads = [threading.Thread(target=written, args=(far, name)) for name in "xy"]
-    async with bus(EventLog(state)) as made, made.listen([ALL]) as rows:
-        for each in threads:
-            each.start()
+    threads = [threading.Thread(target=append_events, args=(far, name)) for name in "xy"]
+    async with bus(EventLog(state)) as publisher, publisher.listen([ALL]) as rows:
+        for thread in threads:
+            thread.start()
         for number in range(20):
-            await made.publish(ONE, f"z{number}")
-        heard = await some(rows, 60)
-    for each in threads:
-        each.join()
+            await publisher.publish(ONE, f"z{number}")
+        received = await some(rows, 60)
+    for thread in threads:
+        thread.join()
     far.close()
-    assert [[each for each in heard if each[0] == name] for name in "xyz"] == [
+    assert [[item for item in received if item[0] == name] for name in "xyz"] == [
         [f"{name}{number}" for number in range(20)] for name in "xyz"
     ]
 
 
-def written(state: MetadataDatabase, name: str) -> None:
+def append_events(state: MetadataDatabase, name: str) -> None:
     for number in range(20):
         EventLog(state).append("customer", "1", f"{name}{number}")
 
@@ -139,7 +147,7 @@ async def test_what_another_process_writes_is_heard(state: MetadataDatabase, url
         "with closing(open_database(sys.argv[1], b'0' * 32)) as state:\n"
         "    for row in 'abc': EventLog(state).append('customer', '1', row)"
     )
-    async with bus(EventLog(state)) as made, made.listen([ONE]) as rows:
+    async with bus(EventLog(state)) as publisher, publisher.listen([ONE]) as rows:
         await asyncio.to_thread(subprocess.run, [sys.executable, "-c", program, url], cwd=ROOT, check=True)
         assert await some(rows, 3) == ["a", "b", "c"]
 
@@ -149,7 +157,7 @@ async def test_a_writer_that_commits_late_is_not_passed_over(state: MetadataData
     """There an id is given before it can be seen; the next writer waits until it is. SQLite has one writer anyway."""
     events = EventLog(state)
     late = threading.Thread(target=events.append, args=("customer", "1", "second"))
-    async with bus(events) as made, made.listen([ONE]) as rows:
+    async with bus(events) as publisher, publisher.listen([ONE]) as rows:
         with state.write_transaction() as connection:
             append_event(state, connection, "customer", "1", "first")
             late.start()
@@ -168,10 +176,10 @@ async def test_a_state_that_fails_for_a_while_loses_nothing(state: MetadataDatab
             return super().since(id, most)
 
     store = Failing(state)
-    async with bus(store) as made, made.listen([ONE]) as rows:  # type: ignore[arg-type]
+    async with bus(store) as publisher, publisher.listen([ONE]) as rows:  # type: ignore[arg-type]
         store.broken = True
         for row in "ab":
-            await made.publish(ONE, row)
+            await publisher.publish(ONE, row)
         await asyncio.sleep(0.2)
         store.broken = False
         assert await some(rows, 2) == ["a", "b"]

@@ -1,23 +1,23 @@
-"""A door that is told to stop says so to those who listen, and does not wait for them."""
+"""A server that stops tells its subscribers, and does not wait for them."""
 
 import asyncio
 import time
 
-from tests.http.live.conftest import CHANGED, Door, until
+from tests.http.live.conftest import CHANGED, RunningServer, wait_until
 
 WITHIN = 3.0
 """Not the 30 s that answers under way are waited for."""
 
 
-async def test_sockets_are_closed_with_1001_and_streams_completed(door: Door) -> None:
-    key = door.key("sales").text
-    talk, stream = await door.socket(key), await door.stream(key, CHANGED)
-    await talk.subscribe("1", CHANGED)
-    await until(lambda: len(door.records()) == 2)
+async def test_sockets_are_closed_with_1001_and_streams_completed(server: RunningServer) -> None:
+    key = server.key("sales").text
+    websocket, stream = await server.socket(key), await server.stream(key, CHANGED)
+    await websocket.subscribe("1", CHANGED)
+    await wait_until(lambda: len(server.records()) == 2)
     began = time.monotonic()
-    stopping = asyncio.create_task(door.server.shutdown())
-    assert await talk.closed() == (1001, "the server is stopping, connect again")
-    assert [await stream.heard() for _ in range(2)] == [("complete", None), ("end", None)]
+    stopping = asyncio.create_task(server.uvicorn_server.shutdown())
+    assert await websocket.wait_closed() == (1001, "the server is stopping, connect again")
+    assert [await stream.receive() for _ in range(2)] == [("complete", None), ("end", None)]
     await stopping
     assert time.monotonic() - began < WITHIN
-    assert sorted(door.outcomes()) == ["answered", "answered", "cancelled", "cancelled"]
+    assert sorted(server.outcomes()) == ["answered", "answered", "cancelled", "cancelled"]

@@ -13,8 +13,8 @@ from onedoor.audit.record import Surface
 from onedoor.query.context import GraphQLRequest
 from onedoor.spi.scan import ScanRequest
 from tests import acme
-from tests.http.conftest import Odd
-from tests.http.live.conftest import Door, Opening, until
+from tests.http.conftest import HookedConnector
+from tests.http.live.conftest import OpenServer, RunningServer, wait_until
 
 ROOT = Path(__file__).parents[3]
 QUERY = "{ customer(id: 1) { name } }"
@@ -26,51 +26,51 @@ async def crash(request: ScanRequest) -> None:
 
 
 Errors = list[Mapping[str, Any]]
-Send = Callable[[Door, str], Awaitable[Errors]]
+Send = Callable[[RunningServer, str], Awaitable[Errors]]
 
 
-async def send_as_json(door: Door, query: str) -> Errors:
-    return await _post(door, query, "application/json")
+async def send_as_json(server: RunningServer, query: str) -> Errors:
+    return await _post(server, query, "application/json")
 
 
-async def send_as_graphql(door: Door, query: str) -> Errors:
-    return await _post(door, query, "application/graphql-response+json")
+async def send_as_graphql(server: RunningServer, query: str) -> Errors:
+    return await _post(server, query, "application/graphql-response+json")
 
 
-async def _post(door: Door, query: str, accept: str) -> Errors:
-    headers = {"accept": accept, "authorization": f"Bearer {door.key('sales').text}"}
-    async with door.session.post(door.url, json={"query": query}, headers=headers) as response:
+async def _post(server: RunningServer, query: str, accept: str) -> Errors:
+    headers = {"accept": accept, "authorization": f"Bearer {server.key('sales').text}"}
+    async with server.session.post(server.url, json={"query": query}, headers=headers) as response:
         errors: Errors = (await response.json(content_type=None))["errors"]
         return errors
 
 
-async def send_over_event_stream(door: Door, query: str) -> Errors:
-    stream = await door.stream(door.key("sales").text, query)
-    _, payload = await stream.heard()
+async def send_over_event_stream(server: RunningServer, query: str) -> Errors:
+    stream = await server.stream(server.key("sales").text, query)
+    _, payload = await stream.receive()
     errors: Errors = payload["errors"]
     return errors
 
 
-async def send_over_websocket(door: Door, query: str) -> Errors:
-    talk = await door.socket(door.key("sales").text)
-    await talk.subscribe("1", query)
-    message = await talk.heard()
+async def send_over_websocket(server: RunningServer, query: str) -> Errors:
+    websocket = await server.socket(server.key("sales").text)
+    await websocket.subscribe("1", query)
+    message = await websocket.receive()
     errors: Errors = message["payload"] if message["type"] == "error" else message["payload"]["errors"]
     return errors
 
 
-async def send_from_job(door: Door, query: str) -> Errors:
-    return await _run(door, query, Surface.JOB)
+async def send_from_job(server: RunningServer, query: str) -> Errors:
+    return await _run(server, query, Surface.JOB)
 
 
-async def send_from_export(door: Door, query: str) -> Errors:
-    return await _run(door, query, Surface.EXPORT)
+async def send_from_export(server: RunningServer, query: str) -> Errors:
+    return await _run(server, query, Surface.EXPORT)
 
 
-async def _run(door: Door, query: str, surface: Surface) -> Errors:
-    principal = await door.counter.authenticator.authenticate(door.key("sales").text)
+async def _run(server: RunningServer, query: str, surface: Surface) -> Errors:
+    principal = await server.app_state.authenticator.authenticate(server.key("sales").text)
     assert principal is not None
-    result = await door.counter.executor.run(principal, GraphQLRequest(query=query), surface=surface)
+    result = await server.app_state.executor.run(principal, GraphQLRequest(query=query), surface=surface)
     return [{"message": error.message, "extensions": {"code": error.code}} for error in result.errors]
 
 
@@ -86,13 +86,13 @@ SURFACES = [
 
 @pytest.mark.parametrize(("send", "surface"), SURFACES)
 async def test_a_crash_is_masked_logged_and_recorded_alike(
-    opening: Opening, caplog: pytest.LogCaptureFixture, send: Send, surface: str
+    open_server: OpenServer, caplog: pytest.LogCaptureFixture, send: Send, surface: str
 ) -> None:
-    door: Door = await opening(sources={"internal": Odd(acme.sources()["internal"], crash)})
+    server: RunningServer = await open_server(sources={"internal": HookedConnector(acme.sources()["internal"], crash)})
     with caplog.at_level(logging.ERROR, logger="onedoor"):
-        errors = await send(door, QUERY)
-    await until(lambda: len(door.records()) == 1)
-    (record,) = door.records()
+        errors = await send(server, QUERY)
+    await wait_until(lambda: len(server.records()) == 1)
+    (record,) = server.records()
     message = f"something went wrong here; it is on record as {record['id']}"
     lines = [line.getMessage() for line in caplog.records]
     assert [(error["message"], error["extensions"]["code"]) for error in errors] == [(message, "INTERNAL")]
@@ -102,24 +102,24 @@ async def test_a_crash_is_masked_logged_and_recorded_alike(
 
 
 @pytest.mark.parametrize(("send", "surface"), SURFACES)
-async def test_a_refusal_has_one_status_on_record(opening: Opening, send: Send, surface: str) -> None:
-    door: Door = await opening()
-    errors = await send(door, "{ nobody }")
-    await until(lambda: len(door.records()) == 1)
-    (record,) = door.records()
+async def test_a_refusal_has_one_status_on_record(open_server: OpenServer, send: Send, surface: str) -> None:
+    server: RunningServer = await open_server()
+    errors = await send(server, "{ nobody }")
+    await wait_until(lambda: len(server.records()) == 1)
+    (record,) = server.records()
     assert [error["extensions"]["code"] for error in errors] == ["GRAPHQL_VALIDATION_FAILED"]
     assert (record["surface"], record["outcome"], record["status"]) == (surface, "refused", 400)
 
 
 @pytest.mark.parametrize(("send", "surface"), SURFACES)
-async def test_nothing_is_shown_without_a_record(opening: Opening, send: Send, surface: str) -> None:
-    door: Door = await opening()
-    door.disk.broken = True
+async def test_nothing_is_shown_without_a_record(open_server: OpenServer, send: Send, surface: str) -> None:
+    server: RunningServer = await open_server()
+    server.disk.broken = True
     if surface in ("job", "export"):
         with pytest.raises(AuditLogUnavailable):
-            await send(door, QUERY)
+            await send(server, QUERY)
         return
-    assert [error["extensions"]["code"] for error in await send(door, QUERY)] == ["AUDIT_UNAVAILABLE"]
+    assert [error["extensions"]["code"] for error in await send(server, QUERY)] == ["AUDIT_UNAVAILABLE"]
 
 
 def test_the_executor_alone_calls_the_engine() -> None:

@@ -1,4 +1,4 @@
-"""graphql-transport-ws at /graphql, sentence by sentence."""
+"""Serve graphql-transport-ws at /graphql, and test each sentence of its specification."""
 
 import asyncio
 import json
@@ -12,32 +12,33 @@ from auth import users
 from onedoor.http.persisted_documents import PersistedDocuments, hash_document
 from onedoor.model.catalog import Limits
 from tests import acme
-from tests.http.live.conftest import CHANGED, NAMES, PAGE, PROTOCOL, Door, Opening, until
+from tests.http.live.conftest import CHANGED, NAMES, PAGE, PROTOCOL, OpenServer, RunningServer, wait_until
 
 NAME = '{ customer(id: "20") { name } }'
 
 
-async def test_each_event_is_one_answer_in_order(door: Door) -> None:
-    talk = await door.socket(door.key("sales").text)
-    await talk.subscribe("1", NAMES)
-    await until(lambda: door.outcomes("subscription") == ["answered"])
+async def test_each_event_is_one_answer_in_order(server: RunningServer) -> None:
+    websocket = await server.socket(server.key("sales").text)
+    await websocket.subscribe("1", NAMES)
+    await wait_until(lambda: server.outcomes("subscription") == ["answered"])
     for id in ("3", "1", "2"):
-        await door.changed(id)
-    told = [await talk.heard() for _ in range(3)]
-    assert [(each["type"], each["id"], each["payload"]["data"]["customerChanged"]["id"]) for each in told] == [
+        await server.publish_change(id)
+    messages = [await websocket.receive() for _ in range(3)]
+    payloads = [message["payload"]["data"]["customerChanged"]["id"] for message in messages]
+    assert [(message["type"], message["id"], id) for message, id in zip(messages, payloads, strict=True)] == [
         ("next", "1", "3"), ("next", "1", "1"), ("next", "1", "2"),
     ]  # fmt: skip
 
 
-async def test_a_query_over_a_socket_is_told_what_it_is_told_over_http(door: Door) -> None:
-    key = door.key("sales").text
-    talk = await door.socket(key)
-    await talk.subscribe("q", NAME)
-    told = [await talk.heard(), await talk.heard()]
-    async with door.session.post(door.url, json={"query": NAME}, headers={"x-api-key": key}) as reply:
+async def test_a_query_over_a_socket_gets_the_reply_of_http(server: RunningServer) -> None:
+    key = server.key("sales").text
+    websocket = await server.socket(key)
+    await websocket.subscribe("q", NAME)
+    result = [await websocket.receive(), await websocket.receive()]
+    async with server.session.post(server.url, json={"query": NAME}, headers={"x-api-key": key}) as reply:
         over_http = await reply.json(content_type=None)
-    assert told == [{"id": "q", "type": "next", "payload": over_http}, {"id": "q", "type": "complete"}]
-    assert [(each["surface"], each["outcome"], each["status"]) for each in door.records()] == [
+    assert result == [{"id": "q", "type": "next", "payload": over_http}, {"id": "q", "type": "complete"}]
+    assert [(record["surface"], record["outcome"], record["status"]) for record in server.records()] == [
         ("websocket", "answered", 200), ("graphql", "answered", 200),
     ]  # fmt: skip
 
@@ -51,12 +52,12 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("query", "code"), REFUSED.values(), ids=REFUSED)
-async def test_what_is_refused_is_an_error_and_one_record(door: Door, query: str, code: str) -> None:
-    talk = await door.socket(door.key("sales").text)
-    await talk.subscribe("1", query)
-    told = await talk.heard()
-    assert (told["type"], told["id"], told["payload"][0]["extensions"]["code"]) == ("error", "1", code)
-    assert door.outcomes() == ["refused"]
+async def test_what_is_refused_is_an_error_and_one_record(server: RunningServer, query: str, code: str) -> None:
+    websocket = await server.socket(server.key("sales").text)
+    await websocket.subscribe("1", query)
+    message = await websocket.receive()
+    assert (message["type"], message["id"], message["payload"][0]["extensions"]["code"]) == ("error", "1", code)
+    assert server.outcomes() == ["refused"]
 
 
 KEYS: dict[str, Any] = {
@@ -73,138 +74,140 @@ def keyed(what: Any, key: str) -> Any:
 
 
 @pytest.mark.parametrize(("more", "payload"), KEYS.values(), ids=KEYS)
-async def test_a_key_comes_in_the_head_or_in_connection_init(door: Door, more: Any, payload: Any) -> None:
-    key = door.key().text
-    talk = await door.socket(**keyed(more, key))
-    await talk.say("connection_init", payload=keyed(payload, key))
-    assert await talk.heard() == {"type": "connection_ack"}
+async def test_a_key_comes_in_the_head_or_in_connection_init(server: RunningServer, more: Any, payload: Any) -> None:
+    key = server.key().text
+    websocket = await server.socket(**keyed(more, key))
+    await websocket.send("connection_init", payload=keyed(payload, key))
+    assert await websocket.receive() == {"type": "connection_ack"}
 
 
-async def test_a_key_in_the_address_opens_nothing(door: Door) -> None:
-    at = replace_path(door, f"?authorization=Bearer%20{door.key().text}")
-    async with door.session.ws_connect(at, protocols=(PROTOCOL,)) as socket:
+async def test_a_key_in_the_address_opens_nothing(server: RunningServer) -> None:
+    at = replace_path(server, f"?authorization=Bearer%20{server.key().text}")
+    async with server.session.ws_connect(at, protocols=(PROTOCOL,)) as socket:
         await socket.send_str('{"type":"connection_init"}')
         assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
         assert socket.close_code == 4401
 
 
-def replace_path(door: Door, more: str) -> str:
-    return door.url + more
+def replace_path(server: RunningServer, more: str) -> str:
+    return server.url + more
 
 
-async def test_no_key_a_wrong_one_a_revoked_one_and_two_are_4401_and_on_record(door: Door) -> None:
-    revoked, other = door.key(), door.key()
-    users.revoke_key(door.state, revoked.id)
+async def test_no_key_a_wrong_one_a_revoked_one_and_two_are_4401_and_on_record(server: RunningServer) -> None:
+    revoked, other = server.key(), server.key()
+    users.revoke_key(server.state, revoked.id)
     for headers, payload in (
         ({}, None), ({}, {"x-api-key": "od_nonsense"}), ({}, {"x-api-key": revoked.text}), ({}, {"x-api-key": 7}),
         ({"x-api-key": other.text}, {"x-api-key": "another"}),
     ):  # fmt: skip
-        talk = await door.socket(headers=headers)
-        await talk.say("connection_init", payload=payload)
-        assert await talk.closed() == (4401, "no valid key came, in the head or in `connection_init`")
-    assert [(each["surface"], each["outcome"], each["person"]) for each in door.records()] == [
+        websocket = await server.socket(headers=headers)
+        await websocket.send("connection_init", payload=payload)
+        assert await websocket.wait_closed() == (4401, "no valid key came, in the head or in `connection_init`")
+    assert [(record["surface"], record["outcome"], record["person"]) for record in server.records()] == [
         ("websocket", "unauthenticated", None)
     ] * 5
 
 
-async def test_failed_keys_of_an_address_are_counted(opening: Opening) -> None:
-    door: Door = await opening(counted=replace(acme.UNCOUNTED, failed_keys_a_minute=1))
+async def test_failed_keys_of_an_address_are_counted(open_server: OpenServer) -> None:
+    server: RunningServer = await open_server(rate_limits=replace(acme.UNLIMITED_RATES, failed_keys_a_minute=1))
     codes = []
     for _ in range(2):
-        talk = await door.socket()
-        await talk.say("connection_init")
-        codes.append((await talk.closed())[0])
+        websocket = await server.socket()
+        await websocket.send("connection_init")
+        codes.append((await websocket.wait_closed())[0])
     assert codes == [4401, 4429]
-    await until(lambda: door.outcomes() == ["unauthenticated", "limited"])
+    await wait_until(lambda: server.outcomes() == ["unauthenticated", "limited"])
 
 
-async def test_a_question_before_connection_init_is_4401(door: Door) -> None:
-    talk = await door.socket(headers={"x-api-key": door.key("sales").text})
-    await talk.subscribe("1", NAME)
-    assert (await talk.closed())[0] == 4401
-    assert door.records() == []
+async def test_a_question_before_connection_init_is_4401(server: RunningServer) -> None:
+    websocket = await server.socket(headers={"x-api-key": server.key("sales").text})
+    await websocket.subscribe("1", NAME)
+    assert (await websocket.wait_closed())[0] == 4401
+    assert server.records() == []
 
 
-async def test_who_does_not_say_who_they_are_in_time_is_4408(opening: Opening) -> None:
-    door: Door = await opening(limits=Limits(connection_init_timeout=0.1))
-    talk = await door.socket()
-    told = "`connection_init` did not come within the limit `connection_init_timeout` of 0.1, send it first"
-    assert await talk.closed() == (4408, told)
+async def test_who_does_not_say_who_they_are_in_time_is_4408(open_server: OpenServer) -> None:
+    server: RunningServer = await open_server(limits=Limits(connection_init_timeout=0.1))
+    websocket = await server.socket()
+    text = "`connection_init` did not come within the limit `connection_init_timeout` of 0.1, send it first"
+    assert await websocket.wait_closed() == (4408, text)
 
 
-async def test_connection_init_twice_is_4429(door: Door) -> None:
-    talk = await door.socket(door.key().text)
-    await talk.say("connection_init")
-    assert (await talk.closed())[0] == 4429
+async def test_connection_init_twice_is_4429(server: RunningServer) -> None:
+    websocket = await server.socket(server.key().text)
+    await websocket.send("connection_init")
+    assert (await websocket.wait_closed())[0] == 4429
 
 
-async def test_an_id_that_is_under_way_is_4409_and_may_be_used_again_after(door: Door) -> None:
-    talk = await door.socket(door.key("sales").text)
+async def test_an_id_that_is_under_way_is_4409_and_may_be_used_again_after(server: RunningServer) -> None:
+    websocket = await server.socket(server.key("sales").text)
     for _ in range(3):
-        await talk.subscribe("1", NAME)
-        assert [(await talk.heard())["type"], (await talk.heard())["type"]] == ["next", "complete"]
-    await talk.subscribe("1", CHANGED)
-    await talk.subscribe("1", NAME)
-    assert (await talk.closed())[0] == 4409
+        await websocket.subscribe("1", NAME)
+        assert [(await websocket.receive())["type"], (await websocket.receive())["type"]] == ["next", "complete"]
+    await websocket.subscribe("1", CHANGED)
+    await websocket.subscribe("1", NAME)
+    assert (await websocket.wait_closed())[0] == 4409
 
 
-async def test_ping_is_answered_and_pong_passed_over(door: Door) -> None:
-    talk = await door.socket(door.key().text)
-    await talk.say("pong")
-    await talk.say("ping")
-    assert await talk.heard() == {"type": "pong"}
+async def test_ping_is_answered_and_pong_passed_over(server: RunningServer) -> None:
+    websocket = await server.socket(server.key().text)
+    await websocket.send("pong")
+    await websocket.send("ping")
+    assert await websocket.receive() == {"type": "pong"}
 
 
-async def test_at_most_ten_subscriptions_and_the_others_go_on(door: Door) -> None:
-    talk = await door.socket(door.key("sales").text)
+async def test_at_most_ten_subscriptions_and_the_others_go_on(server: RunningServer) -> None:
+    websocket = await server.socket(server.key("sales").text)
     for number in range(11):
-        await talk.subscribe(str(number), CHANGED)
-    told = await talk.heard()
-    assert (told["type"], told["payload"][0]["extensions"]["code"]) == ("error", "LIMIT_EXCEEDED")
-    assert "`subscriptions_max` of 10, end one of them" in told["payload"][0]["message"]
-    await until(lambda: sorted(door.outcomes()) == ["answered"] * 10 + ["limited"])
-    await door.changed("20")
-    assert {(await talk.heard())["id"] for _ in range(10)} == {str(number) for number in range(11)} - {told["id"]}
-    await talk.say("complete", "0")
-    await until(lambda: "cancelled" in door.outcomes())
-    await talk.subscribe("0", CHANGED)
-    await until(lambda: door.outcomes("subscription").count("answered") == 21)
+        await websocket.subscribe(str(number), CHANGED)
+    message = await websocket.receive()
+    assert (message["type"], message["payload"][0]["extensions"]["code"]) == ("error", "LIMIT_EXCEEDED")
+    assert "`subscriptions_max` of 10, end one of them" in message["payload"][0]["message"]
+    await wait_until(lambda: sorted(server.outcomes()) == ["answered"] * 10 + ["limited"])
+    await server.publish_change("20")
+    assert {(await websocket.receive())["id"] for _ in range(10)} == {str(number) for number in range(11)} - {
+        message["id"]
+    }
+    await websocket.send("complete", "0")
+    await wait_until(lambda: "cancelled" in server.outcomes())
+    await websocket.subscribe("0", CHANGED)
+    await wait_until(lambda: server.outcomes("subscription").count("answered") == 21)
 
 
-async def test_complete_ends_a_subscription_and_nothing_of_it_comes_after(door: Door) -> None:
-    talk = await door.socket(door.key("sales").text)
-    await talk.subscribe("1", CHANGED)
-    await until(lambda: door.outcomes() == ["answered"])
-    await talk.say("complete", "1")
-    await until(lambda: door.outcomes() == ["answered", "cancelled"])
-    await door.changed("20")
-    await talk.subscribe("2", NAME)
-    assert (await talk.heard())["id"] == "2"
+async def test_complete_ends_a_subscription_and_nothing_of_it_comes_after(server: RunningServer) -> None:
+    websocket = await server.socket(server.key("sales").text)
+    await websocket.subscribe("1", CHANGED)
+    await wait_until(lambda: server.outcomes() == ["answered"])
+    await websocket.send("complete", "1")
+    await wait_until(lambda: server.outcomes() == ["answered", "cancelled"])
+    await server.publish_change("20")
+    await websocket.subscribe("2", NAME)
+    assert (await websocket.receive())["id"] == "2"
 
 
-async def test_messages_count_with_the_requests_of_the_key(opening: Opening) -> None:
-    door: Door = await opening(counted=replace(acme.UNCOUNTED, requests_a_minute=3))
-    talk = await door.socket(door.key("sales").text)
+async def test_messages_count_with_the_requests_of_the_key(open_server: OpenServer) -> None:
+    server: RunningServer = await open_server(rate_limits=replace(acme.UNLIMITED_RATES, requests_a_minute=3))
+    websocket = await server.socket(server.key("sales").text)
     kinds = []
     for id in ("1", "2", "3"):
-        await talk.subscribe(id, NAME)
-        kinds.append((await talk.heard())["type"])
+        await websocket.subscribe(id, NAME)
+        kinds.append((await websocket.receive())["type"])
         if kinds[-1] == "next":
-            await talk.heard()
+            await websocket.receive()
     assert kinds == ["next", "next", "error"]
-    await talk.say("ping")
-    assert (await talk.closed())[0] == 4429
-    await until(lambda: door.outcomes() == ["answered", "answered", "limited"])
+    await websocket.send("ping")
+    assert (await websocket.wait_closed())[0] == 4429
+    await wait_until(lambda: server.outcomes() == ["answered", "answered", "limited"])
 
 
-async def test_a_full_house_answers_no_more_over_a_socket(opening: Opening) -> None:
-    door: Door = await opening(counted=replace(acme.UNCOUNTED, concurrency_max=1))
-    talk = await door.socket(door.key("sales").text)
-    with door.counter.rate_limiter:
-        await talk.subscribe("1", NAME)
-        assert "concurrency_max" in (await talk.heard())["payload"][0]["message"]
+async def test_a_server_at_capacity_answers_no_more_over_a_socket(open_server: OpenServer) -> None:
+    server: RunningServer = await open_server(rate_limits=replace(acme.UNLIMITED_RATES, concurrency_max=1))
+    websocket = await server.socket(server.key("sales").text)
+    with server.app_state.rate_limiter:
+        await websocket.subscribe("1", NAME)
+        assert "concurrency_max" in (await websocket.receive())["payload"][0]["message"]
         with pytest.raises(aiohttp.WSServerHandshakeError) as turned:
-            await door.socket()
+            await server.socket()
     assert turned.value.status == 503
 
 
@@ -218,135 +221,139 @@ HANDSHAKES = {
 
 
 @pytest.mark.parametrize(("protocols", "headers", "status"), HANDSHAKES.values(), ids=HANDSHAKES)
-async def test_who_may_not_come_in_is_told_by_http(door: Door, protocols: Any, headers: Any, status: int) -> None:
+async def test_a_refused_handshake_has_an_http_status(
+    server: RunningServer, protocols: Any, headers: Any, status: int
+) -> None:
     with pytest.raises(aiohttp.WSServerHandshakeError) as turned:
-        await door.session.ws_connect(door.url, protocols=protocols, headers=headers)
+        await server.session.ws_connect(server.url, protocols=protocols, headers=headers)
     assert turned.value.status == status
 
 
-@pytest.mark.parametrize("own", [True, False], ids=["the door's own page", "a page that is listed"])
-async def test_a_page_that_may_call_in_may_open_a_socket(door: Door, own: bool) -> None:
-    talk = await door.socket(door.key().text, headers={"origin": door.url.removesuffix("/graphql") if own else PAGE})
-    await talk.say("ping")
-    assert await talk.heard() == {"type": "pong"}
+@pytest.mark.parametrize("own", [True, False], ids=["the server's own page", "a page that is listed"])
+async def test_a_page_that_may_call_in_may_open_a_socket(server: RunningServer, own: bool) -> None:
+    websocket = await server.socket(
+        server.key().text, headers={"origin": server.url.removesuffix("/graphql") if own else PAGE}
+    )
+    await websocket.send("ping")
+    assert await websocket.receive() == {"type": "pong"}
 
 
-async def test_there_are_sockets_at_graphql_alone(door: Door) -> None:
+async def test_there_are_sockets_at_graphql_alone(server: RunningServer) -> None:
     with pytest.raises(aiohttp.WSServerHandshakeError) as turned:
-        await door.session.ws_connect(door.url.replace("/graphql", "/other"), protocols=(PROTOCOL,))
+        await server.session.ws_connect(server.url.replace("/graphql", "/other"), protocols=(PROTOCOL,))
     assert turned.value.status == 404
 
 
-async def test_a_message_over_the_limit_of_a_body_is_1009(opening: Opening) -> None:
-    door: Door = await opening(limits=Limits(body_bytes=1000))
-    talk = await door.socket(door.key().text)
-    await talk.subscribe("1", "#" * 2000)
-    assert (await talk.closed())[0] == 1009
+async def test_a_message_over_the_limit_of_a_body_is_1009(open_server: OpenServer) -> None:
+    server: RunningServer = await open_server(limits=Limits(body_bytes=1000))
+    websocket = await server.socket(server.key().text)
+    await websocket.subscribe("1", "#" * 2000)
+    assert (await websocket.wait_closed())[0] == 1009
 
 
-async def test_connections_of_an_address_are_counted_with_the_others(opening: Opening) -> None:
-    door: Door = await opening(limits=Limits(connections_an_address=2))
-    held = [await door.socket(), await door.socket()]
+async def test_connections_of_an_address_are_counted_with_the_others(open_server: OpenServer) -> None:
+    server: RunningServer = await open_server(limits=Limits(connections_an_address=2))
+    held = [await server.socket(), await server.socket()]
     with pytest.raises(aiohttp.WSServerHandshakeError) as turned:
-        await door.socket()
+        await server.socket()
     assert (turned.value.status, len(held)) == (429, 2)
 
 
-async def test_groups_are_those_of_each_event(door: Door) -> None:
-    email = door.person()
-    talk = await door.socket(users.create_key(door.state, email).text)
-    await talk.subscribe("1", CHANGED)
-    await until(lambda: door.outcomes() == ["answered"])
+async def test_groups_are_those_of_each_event(server: RunningServer) -> None:
+    email = server.person()
+    websocket = await server.socket(users.create_key(server.state, email).text)
+    await websocket.subscribe("1", CHANGED)
+    await wait_until(lambda: server.outcomes() == ["answered"])
     seen = []
     for act in (None, users.join_group, users.leave_group):
         if act is not None:
-            act(door.state, email, "sales")
+            act(server.state, email, "sales")
             await asyncio.sleep(1.1)  # what is believed for a second
-        await door.changed("20")
-        told = await talk.heard()
-        seen.append((told["payload"]["data"]["customerChanged"] or {}).get("name") is not None)
+        await server.publish_change("20")
+        message = await websocket.receive()
+        seen.append((message["payload"]["data"]["customerChanged"] or {}).get("name") is not None)
     assert seen == [False, True, False]
-    assert ["sales" in each["groups"] for each in door.records()] == [False, False, True, False]
+    assert ["sales" in record["groups"] for record in server.records()] == [False, False, True, False]
 
 
-async def test_begin_events_and_end_are_on_record_and_name_the_beginning(door: Door) -> None:
-    talk = await door.socket(door.key("sales").text)
-    await talk.subscribe("1", CHANGED)
-    await until(lambda: door.outcomes() == ["answered"])
-    await door.changed("20")
-    await talk.heard()
-    await talk.say("complete", "1")
-    await until(lambda: len(door.records()) == 3)
-    begun, event, end = door.records()
-    assert [(each["outcome"], each["events"]) for each in (begun, event, end)] == [
+async def test_begin_events_and_end_are_on_record_and_name_the_beginning(server: RunningServer) -> None:
+    websocket = await server.socket(server.key("sales").text)
+    await websocket.subscribe("1", CHANGED)
+    await wait_until(lambda: server.outcomes() == ["answered"])
+    await server.publish_change("20")
+    await websocket.receive()
+    await websocket.send("complete", "1")
+    await wait_until(lambda: len(server.records()) == 3)
+    begun, event, end = server.records()
+    assert [(item["outcome"], item["events"]) for item in (begun, event, end)] == [
         ("answered", None), ("answered", None), ("cancelled", 1),
     ]  # fmt: skip
-    assert {each["subscription"] for each in (begun, event, end)} == {begun["id"]}
+    assert {item["subscription"] for item in (begun, event, end)} == {begun["id"]}
     assert (event["fields"], event["rows"], begun["fields"]) == (["Query.customer", "Customer.name"], 1, [])
 
 
-async def test_what_cannot_be_recorded_is_not_told(door: Door) -> None:
-    talk = await door.socket(door.key("sales").text)
-    await talk.subscribe("1", CHANGED)
-    await until(lambda: door.outcomes() == ["answered"])
-    door.disk.broken = True
-    await door.changed("20")
-    told = await talk.heard()
-    assert (told["type"], told["payload"][0]["extensions"]["code"]) == ("error", "AUDIT_UNAVAILABLE")
+async def test_an_event_that_cannot_be_recorded_is_not_sent(server: RunningServer) -> None:
+    websocket = await server.socket(server.key("sales").text)
+    await websocket.subscribe("1", CHANGED)
+    await wait_until(lambda: server.outcomes() == ["answered"])
+    server.disk.broken = True
+    await server.publish_change("20")
+    message = await websocket.receive()
+    assert (message["type"], message["payload"][0]["extensions"]["code"]) == ("error", "AUDIT_UNAVAILABLE")
 
 
-async def test_who_is_too_slow_is_told_rather_than_told_only_some(opening: Opening) -> None:
-    door: Door = await opening(queue_size=3)
-    talk = await door.socket(door.key("sales").text)
-    await talk.subscribe("1", CHANGED)
-    await until(lambda: door.outcomes() == ["answered"])
-    store = door.counter.pubsub.store
+async def test_a_slow_client_gets_an_error_rather_than_some_of_the_events(open_server: OpenServer) -> None:
+    server: RunningServer = await open_server(queue_size=3)
+    websocket = await server.socket(server.key("sales").text)
+    await websocket.subscribe("1", CHANGED)
+    await wait_until(lambda: server.outcomes() == ["answered"])
+    store = server.app_state.pubsub.store
     for _ in range(50):
         store.append("customer", "20", "20")
-    door.counter.pubsub.wake()
-    told = await talk.heard()
-    while told["type"] == "next":
-        told = await talk.heard()
-    assert (told["type"], told["payload"][0]["extensions"]["code"]) == ("error", "LIMIT_EXCEEDED")
-    assert told["payload"][0]["message"].endswith("subscribe again")
-    await until(lambda: door.outcomes()[-1] == "limited")
+    server.app_state.pubsub.wake()
+    message = await websocket.receive()
+    while message["type"] == "next":
+        message = await websocket.receive()
+    assert (message["type"], message["payload"][0]["extensions"]["code"]) == ("error", "LIMIT_EXCEEDED")
+    assert message["payload"][0]["message"].endswith("subscribe again")
+    await wait_until(lambda: server.outcomes()[-1] == "limited")
 
 
-async def test_what_happens_at_another_door_of_the_house_is_heard_here(opening: Opening) -> None:
-    here, there = [await opening() for _ in range(2)]
-    talk = await here.socket(here.key("sales").text)
-    await talk.subscribe("1", CHANGED)
-    await until(lambda: here.outcomes() == ["answered"])
-    await there.changed("20")
-    assert (await talk.heard())["payload"]["data"]["customerChanged"]["name"]
+async def test_an_event_of_another_process_is_sent_here(open_server: OpenServer) -> None:
+    here, there = [await open_server() for _ in range(2)]
+    websocket = await here.socket(here.key("sales").text)
+    await websocket.subscribe("1", CHANGED)
+    await wait_until(lambda: here.outcomes() == ["answered"])
+    await there.publish_change("20")
+    assert (await websocket.receive())["payload"]["data"]["customerChanged"]["name"]
 
 
-async def test_where_keys_cannot_be_checked_a_socket_is_closed_with_1013(door: Door) -> None:
-    talk = await door.socket(door.key("sales").text)
-    await talk.subscribe("1", CHANGED)
-    await until(lambda: door.outcomes() == ["answered"])
-    (door.folder / "state.sqlite").unlink()
-    assert (await talk.closed())[0] == 1013
-    await until(lambda: door.outcomes()[-1] in ("failed", "cancelled") and len(door.outcomes()) == 2)
+async def test_where_keys_cannot_be_checked_a_socket_is_closed_with_1013(server: RunningServer) -> None:
+    websocket = await server.socket(server.key("sales").text)
+    await websocket.subscribe("1", CHANGED)
+    await wait_until(lambda: server.outcomes() == ["answered"])
+    (server.folder / "state.sqlite").unlink()
+    assert (await websocket.wait_closed())[0] == 1013
+    await wait_until(lambda: server.outcomes()[-1] in ("failed", "cancelled") and len(server.outcomes()) == 2)
 
 
-async def test_a_subscription_that_ends_by_itself_is_complete(door: Door) -> None:
-    talk = await door.socket(door.key("sales").text)
-    await talk.subscribe("1", CHANGED)
-    await until(lambda: door.outcomes() == ["answered"])
-    await door.counter.pubsub.close()
-    assert await talk.heard() == {"id": "1", "type": "complete"}
-    assert door.outcomes() == ["answered", "answered"]
+async def test_a_subscription_that_ends_by_itself_is_complete(server: RunningServer) -> None:
+    websocket = await server.socket(server.key("sales").text)
+    await websocket.subscribe("1", CHANGED)
+    await wait_until(lambda: server.outcomes() == ["answered"])
+    await server.app_state.pubsub.close()
+    assert await websocket.receive() == {"id": "1", "type": "complete"}
+    assert server.outcomes() == ["answered", "answered"]
 
 
-async def test_a_trusted_document_is_asked_for_by_its_digest_over_a_socket_too(opening: Opening) -> None:
-    door: Door = await opening(
+async def test_a_trusted_document_runs_by_its_digest_over_a_socket_too(open_server: OpenServer) -> None:
+    server: RunningServer = await open_server(
         documents=PersistedDocuments(find_trusted={hash_document(NAME): NAME}.get, trusted_only=True)
     )
-    talk = await door.socket(door.key("sales").text)
+    websocket = await server.socket(server.key("sales").text)
     persisted = {"persistedQuery": {"version": 1, "sha256Hash": hash_document(NAME)}}
-    await talk.say("subscribe", "1", payload={"extensions": persisted})
-    assert (await talk.heard())["type"] == "next"
-    await talk.heard()
-    await talk.subscribe("2", "{ me { id } }")
-    assert (await talk.heard())["payload"][0]["extensions"]["code"] == "DOCUMENT_NOT_TRUSTED"
+    await websocket.send("subscribe", "1", payload={"extensions": persisted})
+    assert (await websocket.receive())["type"] == "next"
+    await websocket.receive()
+    await websocket.subscribe("2", "{ me { id } }")
+    assert (await websocket.receive())["payload"][0]["extensions"]["code"] == "DOCUMENT_NOT_TRUSTED"

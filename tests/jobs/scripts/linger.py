@@ -1,4 +1,4 @@
-"""Leaves a child that leaves its process group, deaf to SIGTERM as it is, and tells the pids of both."""
+"""Start a child that leaves its process group and ignores SIGTERM, and print the pids of both."""
 
 import os
 import signal

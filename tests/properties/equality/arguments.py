@@ -5,10 +5,10 @@ from random import Random
 from typing import Any
 
 from tests.properties.equality.filters import meets
-from tests.properties.equality.measures import measured, result
+from tests.properties.equality.measures import compute_aggregate, result
 from tests.properties.equality.model import MODEL, POOLS, Leads
 from tests.properties.equality.question import Place, Word, path
-from tests.properties.equality.rows import held, identity, linked, scalar
+from tests.properties.equality.rows import field_value, identity, linked_rows, scalar
 from tests.properties.equality.world import World
 
 EQUALITY = ("eq", "ne", "in", "notIn", "isNull")
@@ -49,15 +49,15 @@ class Arguments:
 
     def led(self, link: Leads) -> list[Mapping[str, Any]]:
         """The rows that some link leads to."""
-        found = {
-            identity(link.to, each): each
+        results = {
+            identity(link.to, linked_row): linked_row
             for kind, of in MODEL.items()
             for name, known in of.links.items()
             if known == link
             for row in self.world.rows[kind]
-            for each in linked(self.world, kind, row, name)
+            for linked_row in linked_rows(self.world, kind, row, name)
         }
-        return list(found.values())
+        return list(results.values())
 
     def paging(self, kind: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         given: dict[str, Any] = {}
@@ -67,10 +67,10 @@ class Arguments:
             given["orderBy"] = [self.term(kind, 0) for _ in range(self.random.choice([1, 1, 2, 3]))]
         if self.does("page"):
             given["last" if self.does("last") else "first"] = self.values.choice([0, 1, 2, 3, 3, 4, 7, 12])
-        kept = [row for row in rows if meets(self.world, kind, row, given.get("where", {}))]
+        matching = [row for row in rows if meets(self.world, kind, row, given.get("where", {}))]
         for side in ("after", "before"):
-            if self.does(side) and kept:
-                given[side] = Place(identity(kind, self.values.choice(kept)))
+            if self.does(side) and matching:
+                given[side] = Place(identity(kind, self.values.choice(matching)))
         return given
 
     def direction(self) -> Word:
@@ -78,13 +78,13 @@ class Arguments:
 
     def columns(self, kind: str) -> list[str]:
         """The fields that can be filtered, ordered and grouped by."""
-        return ["id", *(each for each in MODEL[kind].fields if scalar(kind, each) != "[String]")]
+        return ["id", *(field for field in MODEL[kind].fields if scalar(kind, field) != "[String]")]
 
     def term(self, kind: str, depth: int) -> dict[str, Any]:
         """What to order by, and how."""
         links = MODEL[kind].links
-        singles = [each for each in links if not links[each].many]
-        lists = [each for each in links if links[each].many]
+        singles = [link for link in links if not links[link].many]
+        lists = [link for link in links if links[link].many]
         if lists and self.does("order by an aggregate", depth):
             name = self.random.choice(lists)
             return {name: self.measured(links[name].to)}
@@ -96,12 +96,12 @@ class Arguments:
     def measurable(self, kind: str) -> dict[str, Sequence[str]]:
         """By aggregate, the fields it is computed of."""
         columns = self.columns(kind)
-        numbers = [each for each in columns if scalar(kind, each) in NUMBERS]
-        compared = [each for each in columns if scalar(kind, each) in COMPARED]
+        numbers = [column for column in columns if scalar(kind, column) in NUMBERS]
+        compared = [column for column in columns if scalar(kind, column) in COMPARED]
         possible = {
             "count": [""], "countDistinct": columns, "sum": numbers, "avg": numbers, "min": compared, "max": compared,
         }  # fmt: skip
-        return {name: each for name, each in possible.items() if each}
+        return {name: item for name, item in possible.items() if item}
 
     def measured(self, kind: str) -> dict[str, Any]:
         """An aggregate to order by."""
@@ -121,9 +121,9 @@ class Arguments:
 
     def logic(self, kind: str, depth: int) -> dict[str, Any]:
         said: dict[str, Any] = {}
-        for each in ("and", "or"):
-            if self.does(each):
-                said[each] = [self.where(kind, depth) for _ in range(self.random.choice([0, 1, 2, 2, 2]))]
+        for name in ("and", "or"):
+            if self.does(name):
+                said[name] = [self.where(kind, depth) for _ in range(self.random.choice([0, 1, 2, 2, 2]))]
         if self.does("not"):
             said["not"] = self.where(kind, depth)
         return said
@@ -132,9 +132,9 @@ class Arguments:
         said: dict[str, Any] = {}
         for name, link in MODEL[kind].links.items():
             if link.many:
-                quantified = [each for each in ("some", "every", "none") if self.does(f"where {each}", depth)]
+                quantified = [item for item in ("some", "every", "none") if self.does(f"where {item}", depth)]
                 if quantified:
-                    said[name] = {each: self.where(link.to, depth) for each in quantified}
+                    said[name] = {item: self.where(link.to, depth) for item in quantified}
             elif self.does("where to one", depth):
                 said[name] = self.where(link.to, depth)
         return said
@@ -144,12 +144,12 @@ class Arguments:
         if name == "id":
             return [*(identity(kind, row) for row in self.world.rows[kind]), "007", "1:1"]
         column = MODEL[kind].columns[MODEL[kind].fields[name]]
-        values = [held(kind, row, name) for row in self.world.rows[kind]]
-        return [*(each for each in values if each is not None), *self.values.sample(POOLS[column.pool], 2)]
+        values = [field_value(kind, row, name) for row in self.world.rows[kind]]
+        return [*(value for value in values if value is not None), *self.values.sample(POOLS[column.pool], 2)]
 
     def tests(self, of: str, known: Sequence[Any]) -> dict[str, Any]:
         count = self.random.choice([1, 1, 1, 2])
-        return {each: self.operand(of, each, known) for each in self.random.sample(operators(of), count)}
+        return {operator: self.operand(of, operator, known) for operator in self.random.sample(operators(of), count)}
 
     def operand(self, of: str, test: str, known: Sequence[Any]) -> Any:
         if test == "isNull":
@@ -171,7 +171,7 @@ class Arguments:
     def grouping(self, kind: str) -> dict[str, Any]:
         """No column twice."""
         drawn = [self.by(kind, 0) for _ in range(self.random.choice([1, 1, 2, 2, 3]))]
-        by = list({path(each): each for each in drawn}.values())
+        by = list({path(item): item for item in drawn}.values())
         given: dict[str, Any] = {"by": by}
         if self.does("having"):
             given["having"] = self.having(kind, 0)
@@ -182,12 +182,12 @@ class Arguments:
         return given
 
     def by(self, kind: str, depth: int) -> dict[str, Any]:
-        singles = [name for name, each in MODEL[kind].links.items() if not each.many]
+        singles = [name for name, link in MODEL[kind].links.items() if not link.many]
         if singles and depth < 2 and self.does(("by through a link", "by through two links")[depth]):
             name = self.random.choice(singles)
             return {name: self.by(MODEL[kind].links[name].to, depth + 1)}
         columns = self.columns(kind)
-        cutting = [each for each in columns if scalar(kind, each) in UNITS]
+        cutting = [column for column in columns if scalar(kind, column) in UNITS]
         name = self.random.choice([*columns, *cutting, *cutting])
         units = UNITS.get(scalar(kind, name), ())
         return {name: Word(self.random.choice(units) if units and self.does("by units") else "VALUE")}
@@ -195,17 +195,17 @@ class Arguments:
     def group_term(self, kind: str, by: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         if not self.does("group order by key"):
             return self.measured(kind)
-        said: Any = self.direction()
+        result: Any = self.direction()
         for name in reversed(path(self.random.choice(by))):
-            said = {name: said}
-        return {"key": said}
+            result = {name: result}
+        return {"key": result}
 
     def having(self, kind: str, depth: int) -> dict[str, Any]:
         said: dict[str, Any] = {}
         if depth < 2:
-            for each in ("and", "or"):
-                if self.does(each):
-                    said[each] = [self.having(kind, depth + 1) for _ in range(self.random.choice([0, 1, 2, 2]))]
+            for item in ("and", "or"):
+                if self.does(item):
+                    said[item] = [self.having(kind, depth + 1) for _ in range(self.random.choice([0, 1, 2, 2]))]
             if self.does("not"):
                 said["not"] = self.having(kind, depth + 1)
         possible = self.measurable(kind)
@@ -218,6 +218,8 @@ class Arguments:
     def come_to(self, kind: str, name: str, column: str) -> list[Any]:
         """What a measure comes to, of all rows, of one, and of some."""
         rows = self.world.rows[kind]
-        some = [rows, *([row] for row in rows), *(rows[at : at + 2] for at in range(len(rows)))]
-        found = [measured(kind, each, {name: {column: None}}) for each in some]
-        return [each for each in found if each is not None] or [POOLS[result(kind, name, column)][0]]
+        some = [rows, *([row] for row in rows), *(rows[index : index + 2] for index in range(len(rows)))]
+        aggregates = [compute_aggregate(kind, item, {name: {column: None}}) for item in some]
+        return [aggregate for aggregate in aggregates if aggregate is not None] or [
+            POOLS[result(kind, name, column)][0]
+        ]

@@ -67,21 +67,21 @@ class Draw:
         if not self.does("one by id"):
             return self.connection(MODEL[kind].all, kind, self.world.rows[kind], 0)
         known = [identity(kind, row) for row in self.world.rows[kind]]
-        name = next(name for name, each in SINGLES.items() if each == kind)
+        name = next(name for name, single in SINGLES.items() if single == kind)
         given = {"id": self.given.values.choice([*known, "1:1", "007"])}
         return self.named(name, given, {"id": "ID!"}, self.members(kind, 0))
 
     def named(self, name: str, given: Mapping[str, Any], types: Mapping[str, str], below: Sequence[Field]) -> Field:
         """A field with arguments stands under its own alias, and says some of them by variables."""
         self.aliases += 1
-        spoken = {each: types[each] for each in given if self.random.random() < self.speaks}
+        spoken = {item: types[item] for item in given if self.random.random() < self.speaks}
         return Field(name=name, alias=f"a{self.aliases}", arguments=given, spoken=spoken, below=below)
 
     def members(self, kind: str, depth: int) -> list[Field]:
         """What is asked of a row."""
         columns = ["id", *MODEL[kind].fields]
         chosen = self.random.sample(columns, self.random.randint(1, min(4, len(columns))))
-        fields = [Field(name=each) for each in chosen]
+        fields = [Field(name=item) for item in chosen]
         if self.does("typename"):
             fields.append(Field(name="__typename"))
         if depth < DEEPEST:
@@ -90,14 +90,14 @@ class Draw:
 
     def links(self, kind: str, depth: int) -> list[Field]:
         links = MODEL[kind].links
-        name = self.random.choice([each for each in links if not links[each].many] or [""])
-        found = []
+        name = self.random.choice([link for link in links if not links[link].many] or [""])
+        results = []
         if name and self.does("a link to one", depth):
-            found.append(Field(name=name, below=self.members(links[name].to, depth)))
-        name = self.random.choice([each for each in links if links[each].many] or [""])
+            results.append(Field(name=name, below=self.members(links[name].to, depth)))
+        name = self.random.choice([link for link in links if links[link].many] or [""])
         if name and self.does("a link to many", depth):
-            found.append(self.connection(name, links[name].to, self.given.led(links[name]), depth))
-        return found
+            results.append(self.connection(name, links[name].to, self.given.led(links[name]), depth))
+        return results
 
     def connection(self, name: str, kind: str, rows: Sequence[Mapping[str, Any]], depth: int) -> Field:
         """A list that has some of these rows."""
@@ -111,41 +111,41 @@ class Draw:
         name = "edges" if self.does("edges") else "nodes"
         members = self.members(kind, depth)
         edges = [Field(name="node", below=members)] if name == "edges" else members
-        found = [Field(name=name, below=edges)]
+        results = [Field(name=name, below=edges)]
         if self.does("totalCount"):
-            found.append(Field(name="totalCount"))
+            results.append(Field(name="totalCount"))
         if self.does("pageInfo"):
-            found.append(Field(name="pageInfo", below=[Field(name="hasNextPage"), Field(name="hasPreviousPage")]))
+            results.append(Field(name="pageInfo", below=[Field(name="hasNextPage"), Field(name="hasPreviousPage")]))
         if self.does("aggregate"):
-            found.append(self.aggregate(kind))
+            results.append(self.aggregate(kind))
         if self.does("groups"):
-            found.append(self.groups(kind))
-        if len(found) > 1 and self.random.random() < 0.2:
-            found.pop(0)
-        return self.random.sample(found, len(found))
+            results.append(self.groups(kind))
+        if len(results) > 1 and self.random.random() < 0.2:
+            results.pop(0)
+        return self.random.sample(results, len(results))
 
     def aggregate(self, kind: str) -> Field:
         possible = self.given.measurable(kind)
         names = self.random.sample(list(possible), self.random.randint(1, 3))
-        return Field(name="aggregate", below=[self.measures(each, possible[each]) for each in names])
+        return Field(name="aggregate", below=[self.measures(name, possible[name]) for name in names])
 
     def measures(self, name: str, columns: Sequence[str]) -> Field:
         if name == "count":
             return Field(name=name)
         chosen = self.random.sample(columns, self.random.randint(1, min(2, len(columns))))
-        return Field(name=name, below=[Field(name=each) for each in chosen])
+        return Field(name=name, below=[Field(name=item) for item in chosen])
 
     def groups(self, kind: str) -> Field:
         given = self.given.grouping(kind)
         types = {
             "by": f"[{kind}GroupBy!]!", "having": f"{kind}Having", "orderBy": f"[{kind}GroupOrder!]", "first": "Int",
         }  # fmt: skip
-        keys = Field(name="key", below=nested([path(each) for each in given["by"]]))
+        keys = Field(name="key", below=nested([path(item) for item in given["by"]]))
         return self.named("groups", given, types, [keys, self.aggregate(kind)])
 
 
 def nested(paths: Sequence[tuple[str, ...]]) -> list[Field]:
     """Fields that lead along these paths."""
-    heads = dict.fromkeys(each[0] for each in paths)
-    tails = {head: [each[1:] for each in paths if each[0] == head and each[1:]] for head in heads}
+    heads = dict.fromkeys(path[0] for path in paths)
+    tails = {head: [path[1:] for path in paths if path[0] == head and path[1:]] for head in heads}
     return [Field(name=head, below=nested(tails[head])) for head in heads]

@@ -3,32 +3,32 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from tests.properties.equality.measures import measured
+from tests.properties.equality.measures import compute_aggregate
 from tests.properties.equality.model import MODEL
-from tests.properties.equality.rows import held, identity, linked
+from tests.properties.equality.rows import field_value, identity, linked_rows
 from tests.properties.equality.world import Dict, World
 
 
 def meets(world: World, kind: str, row: Dict, where: Mapping[str, Any]) -> bool:
     """All that is said holds."""
-    return all(holds(world, kind, row, name, said) for name, said in where.items())
+    return all(holds(world, kind, row, name, tests_) for name, tests_ in where.items())
 
 
-def holds(world: World, kind: str, row: Dict, name: str, said: Any) -> bool:
+def holds(world: World, kind: str, row: Dict, name: str, tests_: Any) -> bool:
     if name == "and":
-        return all(meets(world, kind, row, each) for each in said)
+        return all(meets(world, kind, row, item) for item in tests_)
     if name == "or":
-        return any(meets(world, kind, row, each) for each in said)
+        return any(meets(world, kind, row, item) for item in tests_)
     if name == "not":
-        return not meets(world, kind, row, said)
+        return not meets(world, kind, row, tests_)
     if name == "id":
-        return passes(identity(kind, row), said)
+        return passes(identity(kind, row), tests_)
     if name not in MODEL[kind].links:
-        return passes(held(kind, row, name), said)
-    link, found = MODEL[kind].links[name], linked(world, kind, row, name)
+        return passes(field_value(kind, row, name), tests_)
+    link, linked = MODEL[kind].links[name], linked_rows(world, kind, row, name)
     if not link.many:
-        return any(meets(world, link.to, each, said) for each in found)
-    return all(QUANTIFIERS[each](meets(world, link.to, one, inner) for one in found) for each, inner in said.items())
+        return any(meets(world, link.to, item, tests_) for item in linked)
+    return all(QUANTIFIERS[item](meets(world, link.to, one, inner) for one in linked) for item, inner in tests_.items())
 
 
 QUANTIFIERS: Mapping[str, Callable[[Iterable[bool]], bool]] = {
@@ -38,11 +38,11 @@ QUANTIFIERS: Mapping[str, Callable[[Iterable[bool]], bool]] = {
 }
 
 
-def passes(value: Any, said: Mapping[str, Any]) -> bool:
+def passes(value: Any, tests_: Mapping[str, Any]) -> bool:
     """A test on null is false; `isNull` alone asks for it."""
     return all(
         (value is None) == given if test == "isNull" else value is not None and TESTS[test](value, given)
-        for test, given in said.items()
+        for test, given in tests_.items()
     )
 
 
@@ -64,18 +64,18 @@ TESTS: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def grouped(kind: str, rows: Sequence[Dict], having: Mapping[str, Any]) -> bool:
+def meets_having(kind: str, rows: Sequence[Dict], having: Mapping[str, Any]) -> bool:
     """Whether a group meets all that is said."""
-    return all(grouped_by(kind, rows, name, said) for name, said in having.items())
+    return all(grouped_by(kind, rows, name, tests_) for name, tests_ in having.items())
 
 
-def grouped_by(kind: str, rows: Sequence[Dict], name: str, said: Any) -> bool:
+def grouped_by(kind: str, rows: Sequence[Dict], name: str, tests_: Any) -> bool:
     if name == "and":
-        return all(grouped(kind, rows, each) for each in said)
+        return all(meets_having(kind, rows, item) for item in tests_)
     if name == "or":
-        return any(grouped(kind, rows, each) for each in said)
+        return any(meets_having(kind, rows, item) for item in tests_)
     if name == "not":
-        return not grouped(kind, rows, said)
+        return not meets_having(kind, rows, tests_)
     if name == "count":
-        return passes(len(rows), said)
-    return all(passes(measured(kind, rows, {name: {column: None}}), tests) for column, tests in said.items())
+        return passes(len(rows), tests_)
+    return all(passes(compute_aggregate(kind, rows, {name: {column: None}}), tests) for column, tests in tests_.items())

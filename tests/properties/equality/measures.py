@@ -8,28 +8,28 @@ from fractions import Fraction
 from typing import Any
 
 from tests.properties.equality.model import MODEL
-from tests.properties.equality.rows import held, linked, scalar
+from tests.properties.equality.rows import field_value, linked_rows, scalar
 from tests.properties.equality.world import Dict, World
 
 
-def sought(world: World, kind: str, term: Mapping[str, Any], row: Dict) -> Any:
+def evaluate_term(world: World, kind: str, term: Mapping[str, Any], row: Dict) -> Any:
     """What a term names: a value of the row, of the row a link leads to, or an aggregate of those it leads to."""
     [(name, inner)] = term.items()
     if name not in MODEL[kind].links:
-        return held(kind, row, name)
-    link, found = MODEL[kind].links[name], linked(world, kind, row, name)
+        return field_value(kind, row, name)
+    link, linked = MODEL[kind].links[name], linked_rows(world, kind, row, name)
     if link.many:
-        return measured(link.to, found, inner)
-    return sought(world, link.to, inner, found[0]) if found else None
+        return compute_aggregate(link.to, linked, inner)
+    return evaluate_term(world, link.to, inner, linked[0]) if linked else None
 
 
-def measured(kind: str, rows: Sequence[Dict], term: Mapping[str, Any]) -> Any:
+def compute_aggregate(kind: str, rows: Sequence[Dict], term: Mapping[str, Any]) -> Any:
     """`{count: _}` or `{sum: {total: _}}`: rows without a value take no part."""
     [(name, inner)] = term.items()
     if name == "count":
         return len(rows)
-    values = [held(kind, row, next(iter(inner))) for row in rows]
-    return MEASURES[name]([each for each in values if each is not None])
+    values = [field_value(kind, row, next(iter(inner))) for row in rows]
+    return MEASURES[name]([value for value in values if value is not None])
 
 
 def total(values: Sequence[Any]) -> Any:

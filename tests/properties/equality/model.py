@@ -50,7 +50,7 @@ def column(scalar: str, pool: str = "") -> Column:
     return Column(scalar=scalar, pool=pool or scalar)
 
 
-def one(to: str, here: str, there: str) -> Leads:
+def single_link(to: str, here: str, there: str) -> Leads:
     return Leads(to=to, here=tuple(here.split()), there=tuple(there.split()))
 
 
@@ -67,8 +67,8 @@ MODEL: Mapping[str, Type] = {
         },
         fields={"name": "name", "area": "area", "founded": "founded"},
         links={
-            "parent": one("Region", "parent_code", "code"), "parts": many("Region", "code", "parent_code"),
-            "shops": many("Shop", "code", "region_code"), "namesake": one("Region", "name", "name"),
+            "parent": single_link("Region", "parent_code", "code"), "parts": many("Region", "code", "parent_code"),
+            "shops": many("Shop", "code", "region_code"), "namesake": single_link("Region", "name", "name"),
         },
     ),
     "Shop": Type(
@@ -80,7 +80,7 @@ MODEL: Mapping[str, Type] = {
         },
         fields={"name": "title", "kind": "kind", "rating": "rating", "open": "open", "opened": "opened"},
         links={
-            "region": one("Region", "region_code", "code"), "sales": many("Sale", "id", "shop_id"),
+            "region": single_link("Region", "region_code", "code"), "sales": many("Sale", "id", "shop_id"),
             "staff": many("Person", "id", "shop_id"),
         },
     ),
@@ -97,7 +97,7 @@ MODEL: Mapping[str, Type] = {
             "paid": "paid",
         },
         links={
-            "shop": one("Shop", "shop_id", "id"), "item": one("Item", "sku", "sku"),
+            "shop": single_link("Shop", "shop_id", "id"), "item": single_link("Item", "sku", "sku"),
             "returns": many("Return", "shop_id number", "shop_id sale"),
         },
     ),
@@ -118,7 +118,8 @@ MODEL: Mapping[str, Type] = {
             "sale": column("String", "number of a sale"), "person": column("Int", "number"),
         },
         fields={"amount": "amount", "day": "day", "reason": "reason"},
-        links={"sale": one("Sale", "shop_id sale", "shop_id number"), "person": one("Person", "person", "id")},
+        links={"sale": single_link("Sale", "shop_id sale", "shop_id number"),
+               "person": single_link("Person", "person", "id")},
     ),
     "Person": Type(
         one="person", all="people", key=("id",),
@@ -129,14 +130,14 @@ MODEL: Mapping[str, Type] = {
         },
         fields={"name": "name", "salary": "salary", "grade": "grade", "hiredAt": "hired_at"},
         links={
-            "boss": one("Person", "boss_id", "id"), "reports": many("Person", "id", "boss_id"),
-            "shop": one("Shop", "shop_id", "id"), "returns": many("Return", "id", "person"),
+            "boss": single_link("Person", "boss_id", "id"), "reports": many("Person", "id", "boss_id"),
+            "shop": single_link("Shop", "shop_id", "id"), "returns": many("Return", "id", "person"),
         },
     ),
 }  # fmt: skip
 
-ROOTS = {each.all: name for name, each in MODEL.items()}
-SINGLES = {each.one: name for name, each in MODEL.items()}
+ROOTS = {item.all: name for name, item in MODEL.items()}
+SINGLES = {item.one: name for name, item in MODEL.items()}
 
 KINDS: Mapping[str, ColumnType] = {
     "String": ColumnType.TEXT,

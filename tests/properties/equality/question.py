@@ -53,23 +53,23 @@ def path(term: Any) -> tuple[str, ...]:
     return tuple(names)
 
 
-def asked(fields: Sequence[Field]) -> tuple[str, dict[str, Any]]:
+def build_document(fields: Sequence[Field]) -> tuple[str, dict[str, Any]]:
     """The text, and the variables in it."""
     variables: dict[str, tuple[str, Any]] = {}
     body = selected(fields, variables)
-    said = ", ".join(f"${name}: {of}" for name, (of, _) in variables.items())
-    head = f"query ({said}) " if said else ""
+    result = ", ".join(f"${name}: {of}" for name, (of, _) in variables.items())
+    head = f"query ({result}) " if result else ""
     return head + body, {name: plain(value) for name, (_, value) in variables.items()}
 
 
 def selected(fields: Sequence[Field], variables: dict[str, tuple[str, Any]]) -> str:
-    return "{ " + " ".join(one(each, variables) for each in fields) + " }"
+    return "{ " + " ".join(print_field(field, variables) for field in fields) + " }"
 
 
-def one(of: Field, variables: dict[str, tuple[str, Any]]) -> str:
-    said = [f"{name}: {argument(of, name, variables)}" for name in of.arguments]
+def print_field(of: Field, variables: dict[str, tuple[str, Any]]) -> str:
+    printed = [f"{name}: {argument(of, name, variables)}" for name in of.arguments]
     alias = f"{of.alias}: " if of.alias else ""
-    given = f"({', '.join(said)})" if said else ""
+    given = f"({', '.join(printed)})" if printed else ""
     return f"{alias}{of.name}{given}" + (f" {selected(of.below, variables)}" if of.below else "")
 
 
@@ -86,7 +86,7 @@ def literal(value: Any) -> str:
         case Word():
             return str(value)
         case dict():
-            return "{" + ", ".join(f"{name}: {literal(each)}" for name, each in value.items()) + "}"
+            return "{" + ", ".join(f"{name}: {literal(item)}" for name, item in value.items()) + "}"
         case list():
             return "[" + ", ".join(map(literal, value)) + "]"
         case _:
@@ -97,9 +97,9 @@ def plain(value: Any) -> Any:
     """As JSON has it."""
     match value:
         case dict():
-            return {name: plain(each) for name, each in value.items()}
+            return {name: plain(item) for name, item in value.items()}
         case list():
-            return [plain(each) for each in value]
+            return [plain(item) for item in value]
         case Place():
             return value.cursor
         case Decimal():
@@ -113,6 +113,6 @@ def plain(value: Any) -> Any:
 
 
 def every(fields: Sequence[Field]) -> Iterator[Field]:
-    for each in fields:
-        yield each
-        yield from every(each.below)
+    for item in fields:
+        yield item
+        yield from every(item.below)

@@ -16,44 +16,44 @@ TRIES = 3000
 Fails = Callable[[Question], Awaitable[bool]]
 
 
-async def shrunk(asked: Question, fails: Fails) -> Question:
+async def shrink(question: Question, fails: Fails) -> Question:
     """Again and again, until nothing more can go; bounded: at most TRIES questions are asked."""
-    at, found = 0, False
+    at, shrunk = 0, False
     for _ in range(TRIES):
-        smaller = next(islice(less(asked), at, None), None)
-        if smaller is None and not found:
+        smaller = next(islice(less(question), at, None), None)
+        if smaller is None and not shrunk:
             break
         if smaller is None:
-            at, found = 0, False
+            at, shrunk = 0, False
         elif await fails(smaller):
-            asked, found = smaller, True
+            question, shrunk = smaller, True
         else:
             at += 1
-    return asked
+    return question
 
 
-def less(asked: Question) -> Iterator[Question]:
-    if len(asked.turns) > 1:
-        yield from (replace(asked, turns=[each]) for each in asked.turns)
-    for turns in zip(*map(fewer, asked.turns), strict=False):
-        yield replace(asked, turns=turns)
-    for world in poorer(asked.world):
-        yield replace(asked, world=world)
+def less(question: Question) -> Iterator[Question]:
+    if len(question.turns) > 1:
+        yield from (replace(question, turns=[turn]) for turn in question.turns)
+    for turns in zip(*map(fewer, question.turns), strict=False):
+        yield replace(question, turns=turns)
+    for world in poorer(question.world):
+        yield replace(question, world=world)
 
 
 def fewer(fields: Sequence[Field]) -> Iterator[Sequence[Field]]:
-    for at, each in enumerate(fields):
-        before, after = fields[:at], fields[at + 1 :]
+    for index, field in enumerate(fields):
+        before, after = fields[:index], fields[index + 1 :]
         if before or after:
             yield [*before, *after]
-        yield from ([*before, one, *after] for one in simpler(each))
+        yield from ([*before, one, *after] for one in simpler(field))
 
 
 def simpler(of: Field) -> Iterator[Field]:
     for name in of.arguments:
-        yield replace(of, arguments={each: value for each, value in of.arguments.items() if each != name})
+        yield replace(of, arguments={item: value for item, value in of.arguments.items() if item != name})
     for name in of.spoken:
-        yield replace(of, spoken={each: value for each, value in of.spoken.items() if each != name})
+        yield replace(of, spoken={item: value for item, value in of.spoken.items() if item != name})
     for below in fewer(of.below):
         yield replace(of, below=below)
     for arguments in pruned(of.arguments):
@@ -65,20 +65,20 @@ def pruned(value: Any) -> Iterator[Any]:
     """Without one of its parts, or with one of its parts pruned."""
     if isinstance(value, dict):
         for name, part in value.items():
-            yield {each: inner for each, inner in value.items() if each != name}
+            yield {item: inner for item, inner in value.items() if item != name}
             yield from ({**value, name: smaller} for smaller in pruned(part))
     elif isinstance(value, list):
-        for at, part in enumerate(value):
-            yield [*value[:at], *value[at + 1 :]]
-            yield from ([*value[:at], smaller, *value[at + 1 :]] for smaller in pruned(part))
+        for index, part in enumerate(value):
+            yield [*value[:index], *value[index + 1 :]]
+            yield from ([*value[:index], smaller, *value[index + 1 :]] for smaller in pruned(part))
 
 
 def poorer(of: World) -> Iterator[World]:
     """Without some rows, with all in memory or in one source, or with less promised."""
     for kind, rows in of.rows.items():
         for size in sorted({len(rows), len(rows) // 2, 1} - {0}, reverse=True):
-            for at in range(0, len(rows), size):
-                yield replace(of, rows={**of.rows, kind: [*rows[:at], *rows[at + size :]]})
+            for index in range(0, len(rows), size):
+                yield replace(of, rows={**of.rows, kind: [*rows[:index], *rows[index + size :]]})
     if of.in_memory != max(IN_MEMORY):
         yield replace(of, in_memory=max(IN_MEMORY))
     for kind, source in of.sources.items():
@@ -90,20 +90,20 @@ def poorer(of: World) -> Iterator[World]:
 
 def weaker(capabilities: Capabilities) -> Iterator[Capabilities]:
     """Promising nothing, or one thing less."""
-    bare = Capabilities(columns={name: Column(each.type) for name, each in capabilities.columns.items()})
+    bare = Capabilities(columns={name: Column(column.type) for name, column in capabilities.columns.items()})
     if capabilities != bare:
         yield bare
-    for name in said(capabilities, "columns"):
+    for name in list_capabilities(capabilities, "columns"):
         yield replace(capabilities, **{name: getattr(bare, name)})
-    for name, each in capabilities.columns.items():
-        if each != bare.columns[name]:
+    for name, column in capabilities.columns.items():
+        if column != bare.columns[name]:
             yield replace(capabilities, columns={**capabilities.columns, name: bare.columns[name]})
 
 
-def said(of: Any, *besides: str) -> list[str]:
+def list_capabilities(of: Any, *besides: str) -> list[str]:
     """The parts of a promise that are not those of one that promises nothing."""
     return [
-        each.name
-        for each in dataclass_fields(of)
-        if each.name not in besides and each.default is not MISSING and getattr(of, each.name) != each.default
+        field.name
+        for field in dataclass_fields(of)
+        if field.name not in besides and field.default is not MISSING and getattr(of, field.name) != field.default
     ]

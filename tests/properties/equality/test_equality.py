@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.properties.equality.asking import Outcome, outcome
 from tests.properties.equality.draw import ODDS, Question, question
+from tests.properties.equality.execution import Outcome, outcome
 from tests.properties.equality.model import SINGLES
-from tests.properties.equality.tell import report
+from tests.properties.equality.report import report
 from tests.properties.equality.world import scratch
 
 COUNT = int(os.environ.get("EQUAL") or 2000)
@@ -26,7 +26,7 @@ SELDOM = 0.02
 
 @cache
 def features() -> Counter[str]:
-    return Counter(each for number in range(min(COUNT, 2000)) for each in question(f"{SEED}:{number}").features)
+    return Counter(feature for number in range(min(COUNT, 2000)) for feature in question(f"{SEED}:{number}").features)
 
 
 @pytest.mark.parametrize("feature", ODDS)
@@ -45,33 +45,35 @@ async def test_every_result_equals_the_naive_evaluation(
     steps: Counter[str] = Counter()
     async with scratch() as opened:
         for number in numbers:
-            one = question(f"{SEED}:{number}")
-            found = await outcome(one, opened)
-            assert found.difference is None, await report(one, found, opened)
-            answered += shows(one, found)
-            outgrown += found.outgrown > 0
-            steps.update(found.steps)
+            drawn_question = question(f"{SEED}:{number}")
+            result = await outcome(drawn_question, opened)
+            assert result.difference is None, await report(drawn_question, result, opened)
+            answered += shows(drawn_question, result)
+            outgrown += result.outgrown > 0
+            steps.update(result.steps)
     assert os.listdir(tmp_path) == []
     taken = ", ".join(f"{times} {step}" for step, times in sorted(steps.items()))
     shares = f"{answered / len(numbers):.0%} returned rows, {outgrown / len(numbers):.0%} outgrew memory"
-    said = f"{len(numbers)} questions, seed {SEED}: {shares}; sources took {taken}"
-    print(said)
-    assert answered >= 0.6 * len(numbers), said
-    assert outgrown >= 0.2 * len(numbers), said
-    assert set(steps) == STEPS, said
+    text = f"{len(numbers)} questions, seed {SEED}: {shares}; sources took {taken}"
+    print(text)
+    assert answered >= 0.6 * len(numbers), text
+    assert outgrown >= 0.2 * len(numbers), text
+    assert set(steps) == STEPS, text
 
 
 STEPS = {"reads", "keys", "filters", "keys in filters", "orders", "limits", "groups", "cut groups", "arranged groups"}
 """The steps that connectors must have taken, so that the engine does not take all of them."""
 
 
-def shows(one: Question, found: Outcome) -> bool:
+def shows(drawn_question: Question, outcome: Outcome) -> bool:
     """Whether the first answer has a row or a group anywhere."""
-    report = found.expected[0]
-    return any(report[each.key] if each.name in SINGLES else filled(report[each.key]) for each in one.turns[0])
+    report = outcome.expected[0]
+    return any(
+        report[turn.key] if turn.name in SINGLES else has_values(report[turn.key]) for turn in drawn_question.turns[0]
+    )
 
 
-def filled(data: Any) -> bool:
+def has_values(data: Any) -> bool:
     if isinstance(data, dict):
-        return any(map(filled, data.values()))
+        return any(map(has_values, data.values()))
     return isinstance(data, list) and bool(data)

@@ -18,8 +18,8 @@ from onedoor.spi.capabilities import Capabilities
 from onedoor.spi.spill import OpenSpillTable
 from tests import acme
 from tests.properties.equality import subjects
+from tests.properties.equality.capabilities import draw_capabilities
 from tests.properties.equality.model import MODEL, POOLS, Leads, Type
-from tests.properties.equality.promises import promised
 from tests.query.pushdown.strict import Strict
 
 Dict = Mapping[str, Any]
@@ -48,25 +48,25 @@ def world(seed: str) -> World:
     pools = {pool: random.sample(values, random.randint(2, len(values))) for pool, values in POOLS.items()}
     missing = random.choice([0.0, 0.1, 0.1, 0.3, 0.6])
     names = random.sample(["north", "south", "east", "west"], random.choice([1, 1, 2, 3, 4]))
-    rows = {kind: drawn(random, of, pools, missing) for kind, of in MODEL.items()}
+    rows = {kind: draw_rows(random, of, pools, missing) for kind, of in MODEL.items()}
     return World(
         rows=rows,
         sources={kind: random.choice(names) for kind in MODEL},
-        cans={kind: promised(random, kind, len(rows[kind])) for kind in MODEL},
+        cans={kind: draw_capabilities(random, kind, len(rows[kind])) for kind in MODEL},
         in_memory=Random(f"in memory {seed}").choice(IN_MEMORY),
     )
 
 
-def drawn(random: Random, of: Type, pools: Mapping[str, Sequence[Any]], missing: float) -> Sequence[Dict]:
+def draw_rows(random: Random, of: Type, pools: Mapping[str, Sequence[Any]], missing: float) -> Sequence[Dict]:
     """No two of one key; of a small pool many are alike, of a large one many links lead nowhere."""
-    found = {}
+    results = {}
     for _ in range(random.choice(SIZES)):
         row = {
-            name: None if may_miss(of, name) and random.random() < missing else random.choice(pools[each.pool])
-            for name, each in of.columns.items()
+            name: None if may_miss(of, name) and random.random() < missing else random.choice(pools[column.pool])
+            for name, column in of.columns.items()
         }
-        found[tuple(row[each] for each in of.key)] = row
-    return list(found.values())
+        results[tuple(row[column] for column in of.key)] = row
+    return list(results.values())
 
 
 def may_miss(of: Type, name: str) -> bool:
@@ -76,17 +76,17 @@ def may_miss(of: Type, name: str) -> bool:
 @asynccontextmanager
 async def scratch() -> AsyncIterator[OpenSpillTable]:
     """A real one; its database stays open for all questions, as to open it takes longer than to ask one."""
-    made = SpillTableFactory(LIMITS)
-    await made.acquire_database()
+    result = SpillTableFactory(LIMITS)
+    await result.acquire_database()
     try:
-        yield made
+        yield result
     finally:
-        await made.release_database()
+        await result.release_database()
 
 
 def engine(of: World, opened: OpenSpillTable) -> QueryEngine:
-    """The house over these rows, its sources strict about what they promise."""
-    schema, rules = built()
+    """Build a catalog over these rows, whose connectors are strict about their capabilities."""
+    schema, rules = build_subjects()
     kept: dict[str, dict[str, MemoryCollection]] = {}
     for kind, source in of.sources.items():
         rows = [tuple(row.values()) for row in of.rows[kind]]
@@ -101,11 +101,11 @@ def engine(of: World, opened: OpenSpillTable) -> QueryEngine:
         cursor_secret=b"a secret of the tests",
         version="1",
     )
-    return acme.opened(catalog)
+    return acme.open_engine(catalog)
 
 
 @cache
-def built() -> tuple[Any, AccessPolicy]:
+def build_subjects() -> tuple[Any, AccessPolicy]:
     return build_schema_and_policy([subjects])
 
 
@@ -117,7 +117,7 @@ def binding(kind: str, source: str) -> TypeMapping:
         collection=kind,
         key=of.key,
         columns={**of.fields, **({"id": of.key[0]} if len(of.key) == 1 else {})},
-        relationships={name: link(each) for name, each in of.links.items()},
+        relationships={name: link(item) for name, item in of.links.items()},
     )
 
 

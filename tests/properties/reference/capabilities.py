@@ -27,9 +27,11 @@ def promising(world: World, capabilities: Callable[[str, Capabilities], Capabili
     for name in OURS:
         memory: Any = world.catalog.connectors[name]
         given[name] = Strict(
-            MemoryConnector({at: replaced(at, each, capabilities) for at, each in memory.collections.items()})
+            MemoryConnector(
+                {at: replaced(at, collection, capabilities) for at, collection in memory.collections.items()}
+            )
         )
-    return acme.opened(replace(world.catalog, connectors={**world.catalog.connectors, **given}))
+    return acme.open_engine(replace(world.catalog, connectors={**world.catalog.connectors, **given}))
 
 
 def replaced(
@@ -39,7 +41,7 @@ def replaced(
 
 
 @cache
-def kept(name: str, world: Callable[[], World]) -> QueryEngine:
+def get_engine(name: str, world: Callable[[], World]) -> QueryEngine:
     """Return the engine for fixed capabilities, which keeps its plans from query to query."""
     return promising(
         world(),
@@ -49,17 +51,17 @@ def kept(name: str, world: Callable[[], World]) -> QueryEngine:
     )
 
 
-def drawn(world: World, random: Random) -> QueryEngine:
+def draw_engine(world: World, random: Random) -> QueryEngine:
     """Random subsets of what could be promised: of each collection anew."""
     bindings = world.catalog.mappings
-    keyed = {each.collection: tuple(dict.fromkeys(key_columns(bindings, each))) for each in bindings.values()}
+    keyed = {binding.collection: tuple(dict.fromkeys(key_columns(bindings, binding))) for binding in bindings.values()}
     return promising(world, lambda name, capabilities: some(random, capabilities, keyed.get(name, ())))
 
 
 def key_columns(bindings: Mapping[str, TypeMapping], of: TypeMapping) -> list[tuple[str, ...]]:
     """What rows of a type are looked up by in their source: their key, and what links to them name."""
-    links = (link for each in bindings.values() for link in each.relationships.values())
-    own = tuple(each for each in of.key if each not in of.constants)
+    links = (link for binding in bindings.values() for link in binding.relationships.values())
+    own = tuple(column for column in of.key if column not in of.constants)
     return [own, *(names(link.remote) for link in links if of.type in (link.to, *INTERFACES.get(link.to, ())))]
 
 
@@ -72,11 +74,11 @@ def some(random: Random, capabilities: Capabilities, keyed: tuple[tuple[str, ...
 
     return Capabilities(
         columns={
-            name: Column(each.type, operators(random, each.type, share), odds())
-            for name, each in capabilities.columns.items()
+            name: Column(column.type, operators(random, column.type, share), odds())
+            for name, column in capabilities.columns.items()
         },
         max_keys=random.choice([1, 2, 7, 1000]) if odds() else 0,
-        key_columns=frozenset(each for each in keyed if odds()) if random.random() < 0.3 else frozenset(),
+        key_columns=frozenset(item for item in keyed if odds()) if random.random() < 0.3 else frozenset(),
         boolean_filters=odds(),
         exists_filters=odds(),
         limit=odds(),
@@ -89,4 +91,4 @@ def operators(random: Random, kind: ColumnType, share: float) -> frozenset[Op]:
     if kind is ColumnType.LIST:
         return frozenset()
     held = TEXT if kind is ColumnType.TEXT else PLAIN
-    return held if random.random() < share else frozenset(each for each in sorted(held) if random.random() < share)
+    return held if random.random() < share else frozenset(item for item in sorted(held) if random.random() < share)

@@ -18,7 +18,7 @@ from graphql import (
     is_required_argument,
 )
 
-from tests.properties.reference.pages import written
+from tests.properties.reference.pages import encode_row_cursor
 from tests.properties.reference.world import ID, Dict, World, value
 
 NESTING = 2
@@ -54,9 +54,9 @@ def fixed(leaf: Any) -> Any:
         case Leaf():
             return Leaf(leaf.value, lambda: leaf.value)
         case dict():
-            return {name: fixed(each) for name, each in leaf.items()}
+            return {name: fixed(item) for name, item in leaf.items()}
         case list():
-            return [fixed(each) for each in leaf]
+            return [fixed(item) for item in leaf]
         case _:
             return leaf
 
@@ -66,9 +66,9 @@ def plain(leaf: Any, *, again: bool = False) -> Any:
         case Leaf():
             return leaf.again() if again else leaf.value
         case dict():
-            return {name: plain(each, again=again) for name, each in leaf.items()}
+            return {name: plain(item, again=again) for name, item in leaf.items()}
         case list():
-            return [plain(each, again=again) for each in leaf]
+            return [plain(item, again=again) for item in leaf]
         case _:
             return leaf
 
@@ -97,7 +97,7 @@ class Draw:
             **self.size(depth),
         }
         if seeks:
-            given = {name: fixed(each) if name in ("where", "orderBy") else each for name, each in given.items()}
+            given = {name: fixed(item) if name in ("where", "orderBy") else item for name, item in given.items()}
             given |= self.cursors(coordinate, kind, given)
         return given
 
@@ -113,12 +113,14 @@ class Draw:
     def cursors(self, coordinate: str, kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
         arguments: Any = self.world.schema.type_map[coordinate.split(".")[0]]
         of = arguments.fields[coordinate.split(".")[1]].args
-        coerced = {name: coerce_input_value(plain(each), of[name].type) for name, each in given.items()}
+        coerced = {name: coerce_input_value(plain(item), of[name].type) for name, item in given.items()}
 
         def draw() -> str:
             if self.odds(WRONG):
                 return self.random.choice(["", "x", "AAAA", "not a cursor"])
-            return written(self.world, kind, coordinate, coerced, self.place(kind, coerced.get("orderBy") or ()))
+            return encode_row_cursor(
+                self.world, kind, coordinate, coerced, self.place(kind, coerced.get("orderBy") or ())
+            )
 
         sides = self.random.choice([("after",), ("before",), ("after", "before")])
         return {side: self.leaf(draw) for side in sides}
@@ -126,14 +128,16 @@ class Draw:
     def place(self, kind: str, order: Sequence[Mapping[str, Any]]) -> Dict:
         """Often one that has no value to be ordered by."""
         rows, binding = self.world.rows[kind], self.world.binding(kind)
-        empty = [row for row in rows if any(value(binding, name, row) is None for each in order for name in each)]
+        empty = [
+            row for row in rows if any(value(binding, name, row) is None for sort_key in order for name in sort_key)
+        ]
         return self.random.choice(empty if empty and self.odds(0.4) else rows)
 
     def order(self, kind: str) -> list[Any]:
         shown: Any = self.world.schema.type_map[kind]
-        of: Any = self.world.schema.type_map[f"{kind}Order"].fields
-        fields = [name for name, each in of.items() if get_named_type(each.type).name == "Direction"]
-        empty = [each for each in fields if not str(shown.fields[each].type).endswith("!")] or fields
+        of: Any = self.world.schema.type_map[f"{kind}Order"].fields  # type: ignore[attr-defined]
+        fields = [name for name, item in of.items() if get_named_type(item.type).name == "Direction"]
+        empty = [field for field in fields if not str(shown.fields[field].type).endswith("!")] or fields
         many = self.random.choice([0, 1, 1, 1, 2, 2])
         return [{self.random.choice(empty if self.odds(0.4) else fields): self.direction()} for _ in range(many)]
 
@@ -141,8 +145,8 @@ class Draw:
         return self.leaf(lambda: self.random.choice(["ASC", "DESC"]))
 
     def where(self, kind: str, depth: int) -> dict[str, Any]:
-        fields = self.world.schema.type_map[f"{kind}Where"].fields
-        tests = [name for name, each in fields.items() if get_named_type(each.type).name.endswith("Filter")]
+        fields = self.world.schema.type_map[f"{kind}Where"].fields  # type: ignore[attr-defined]
+        tests = [name for name, field in fields.items() if get_named_type(field.type).name.endswith("Filter")]
         rest = [name for name in fields if name not in tests] if depth < NESTING else []
         names = [
             self.random.choice(rest if rest and self.odds(0.4) else tests)
@@ -161,12 +165,12 @@ class Draw:
         if not self.world.many(kind, name):
             return self.where(link.to, depth + 1)
         quantifiers = self.random.sample(["some", "every", "none"], self.random.choice([1, 1, 1, 2]))
-        return {each: self.where(link.to, depth + 1) for each in quantifiers}
+        return {quantifier: self.where(link.to, depth + 1) for quantifier in quantifiers}
 
     def tests(self, kind: str, name: str) -> dict[str, Any]:
         if self.odds(WRONG):
             return self.random.choice([{}, {"eq": None}, {"in": None}])
-        of: Any = get_named_type(self.world.schema.type_map[f"{kind}Where"].fields[name].type)
+        of: Any = get_named_type(self.world.schema.type_map[f"{kind}Where"].fields[name].type)  # type: ignore[attr-defined]
         ops = self.random.sample(list(of.fields), self.random.choice([1, 1, 1, 2]))
         return {op: self.operand(kind, name, op, of.fields[op].type) for op in ops}
 
@@ -176,8 +180,8 @@ class Draw:
         named = get_named_type(of)
 
         def one() -> Any:
-            found = self.known(kind, name, named)
-            return self.part(op, found) if op[-4:].lower() == "with" or "ontains" in op else found
+            result = self.known(kind, name, named)
+            return self.part(op, result) if op[-4:].lower() == "with" or "ontains" in op else result
 
         if isinstance(get_nullable_type(of), GraphQLList):
             if self.odds(0.5):
@@ -191,10 +195,10 @@ class Draw:
             return self.random.choice(list(of.values))
         rows = self.world.rows[kind]
         row = self.random.choice(rows) if rows and not self.odds(0.07) else None
-        found = None if row is None else value(self.world.binding(kind), name, row)
-        if found is None:
+        result = None if row is None else value(self.world.binding(kind), name, row)
+        if result is None:
             return self.random.choice(STRANGE[of.name])
-        return self.respelled(found) if of.name == "ID" else written_as(of.name, found)
+        return self.respelled(result) if of.name == "ID" else written_as(of.name, result)
 
     def respelled(self, text: str) -> str:
         """Seldom an id in another spelling, which is no id: an id has one spelling."""
@@ -213,12 +217,12 @@ class Draw:
         source: Any = self.world.catalog.connectors[lookup.source]
         held = source.collections[lookup.collection]
         given = {}
-        for each, argument in arguments.items():
+        for item, argument in arguments.items():
             if isinstance(get_named_type(argument.type), GraphQLInputObjectType):
                 continue  # tests of what is in a file, which the worlds have no files for
-            known = sorted({row[list(held.capabilities.columns).index(lookup.arguments[each])] for row in held.rows})
+            known = sorted({row[list(held.capabilities.columns).index(lookup.arguments[item])] for row in held.rows})
             if is_required_argument(argument) or self.odds(0.6):
-                given[each] = self.leaf(partial(self.spoken, get_named_type(argument.type), known))
+                given[item] = self.leaf(partial(self.spoken, get_named_type(argument.type), known))
         return given
 
     def spoken(self, of: Any, among: Sequence[Any]) -> Any:
@@ -251,4 +255,4 @@ def written_as(scalar: str, found: Any) -> Any:
 
 
 def subset(random: Random, names: Sequence[str], share: float) -> list[str]:
-    return [each for each in names if random.random() < share]
+    return [name for name in names if random.random() < share]

@@ -8,78 +8,78 @@ from graphql import GraphQLError
 from tests.properties.reference.world import Dict, World, value
 
 TESTS = {
-    "eq": lambda found, given: found == given,
-    "ne": lambda found, given: found != given,
-    "in": lambda found, given: found in given,
-    "notIn": lambda found, given: found not in given,
-    "lt": lambda found, given: found < given,
-    "lte": lambda found, given: found <= given,
-    "gt": lambda found, given: found > given,
-    "gte": lambda found, given: found >= given,
-    "contains": lambda found, given: given in found,
-    "startsWith": lambda found, given: found.startswith(given),
-    "endsWith": lambda found, given: found.endswith(given),
-    "iContains": lambda found, given: given.lower() in found.lower(),
-    "iStartsWith": lambda found, given: found.lower().startswith(given.lower()),
-    "iEndsWith": lambda found, given: found.lower().endswith(given.lower()),
+    "eq": lambda actual, given: actual == given,
+    "ne": lambda actual, given: actual != given,
+    "in": lambda actual, given: actual in given,
+    "notIn": lambda actual, given: actual not in given,
+    "lt": lambda actual, given: actual < given,
+    "lte": lambda actual, given: actual <= given,
+    "gt": lambda actual, given: actual > given,
+    "gte": lambda actual, given: actual >= given,
+    "contains": lambda actual, given: given in actual,
+    "startsWith": lambda actual, given: actual.startswith(given),
+    "endsWith": lambda actual, given: actual.endswith(given),
+    "iContains": lambda actual, given: given.lower() in actual.lower(),
+    "iStartsWith": lambda actual, given: actual.lower().startswith(given.lower()),
+    "iEndsWith": lambda actual, given: actual.lower().endswith(given.lower()),
 }
 
 
 def meets(world: World, kind: str, where: Mapping[str, Any], row: Dict) -> bool:
     """All that is said holds."""
-    return all(holds(world, kind, name, said, row) for name, said in where.items())
+    return all(holds(world, kind, name, tests_, row) for name, tests_ in where.items())
 
 
-def holds(world: World, kind: str, name: str, said: Any, row: Dict) -> bool:
+def holds(world: World, kind: str, name: str, tests_: Any, row: Dict) -> bool:
     if name == "and":
-        return all(meets(world, kind, each, row) for each in said)
+        return all(meets(world, kind, item, row) for item in tests_)
     if name == "or":
-        return any(meets(world, kind, each, row) for each in said)
+        return any(meets(world, kind, item, row) for item in tests_)
     if name == "not":
-        return not meets(world, kind, said, row)
+        return not meets(world, kind, tests_, row)
     binding = world.binding(kind)
     if name not in binding.relationships:
-        found = value(binding, name, row)
-        return all(passes(found, op, given) for op, given in said.items())
+        result = value(binding, name, row)
+        return all(passes(result, op, given) for op, given in tests_.items())
     link = binding.relationships[name]
     rows = world.linked(link, row)
     if not world.many(kind, name):
-        return any(meets(world, link.to, said, each) for each in rows)
-    met = {quantifier: [meets(world, link.to, inner, each) for each in rows] for quantifier, inner in said.items()}
-    return all(QUANTIFIERS[quantifier](each) for quantifier, each in met.items())
+        return any(meets(world, link.to, tests_, item) for item in rows)
+    met = {quantifier: [meets(world, link.to, inner, item) for item in rows] for quantifier, inner in tests_.items()}
+    return all(QUANTIFIERS[quantifier](item) for quantifier, item in met.items())
 
 
 QUANTIFIERS = {"some": any, "every": all, "none": lambda met: not any(met)}
 
 
-def passes(found: Any, op: str, given: Any) -> bool:
+def passes(actual: Any, op: str, given: Any) -> bool:
     """A test on null is false; `isNull` alone asks for it."""
     if op == "isNull":
-        return (found is None) == given
-    return found is not None and TESTS[op](found, given)
+        return (actual is None) == given
+    return actual is not None and TESTS[op](actual, given)
 
 
 def refuse(world: World, kind: str, where: Mapping[str, Any]) -> None:
     """A null, or an operator object that says nothing, would mean everything; raises GraphQLError."""
-    for name, said in where.items():
-        if said is None:
+    for name, tests_ in where.items():
+        if tests_ is None:
             raise bad()
         if name in ("and", "or"):
-            for each in said:
-                refuse(world, kind, each)
+            for item in tests_:
+                refuse(world, kind, item)
         elif name == "not":
-            refuse(world, kind, said)
+            refuse(world, kind, tests_)
         elif name in (links := world.binding(kind).relationships):
-            for each in quantified(said) if world.many(kind, name) else [said]:
-                refuse(world, links[name].to, each)
+            for item in quantified(tests_) if world.many(kind, name) else [tests_]:
+                refuse(world, links[name].to, item)
         else:
-            quantified(said)
+            quantified(tests_)
 
 
-def quantified(said: Mapping[str, Any]) -> list[Any]:
-    if not said or None in said.values():
+def quantified(tests_: Mapping[str, Any]) -> list[Any]:
+    if not tests_ or None in tests_.values():
         raise bad()
-    return list(said.values())
+    return list(tests_.values())
 
 
 def bad() -> GraphQLError:

@@ -39,7 +39,11 @@ def field(
 
 
 def children(node: FieldNode) -> Sequence[FieldNode]:
-    return [each for each in node.selection_set.selections if isinstance(each, FieldNode)] if node.selection_set else []
+    return (
+        [selection for selection in node.selection_set.selections if isinstance(selection, FieldNode)]
+        if node.selection_set
+        else []
+    )
 
 
 def definition(name: str, of: str) -> VariableDefinitionNode:
@@ -54,9 +58,9 @@ def literal(of: Any, value: Any) -> ValueNode:
 def spelled(of: Any, value: Any) -> str:
     if isinstance(value, list):
         inner = get_nullable_type(of).of_type
-        return "[" + ", ".join(spelled(inner, each) for each in value) + "]"
+        return "[" + ", ".join(spelled(inner, item) for item in value) + "]"
     while isinstance(of, GraphQLWrappingType):
         of = of.of_type
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{name}: {spelled(of.fields[name].type, each)}" for name, each in value.items()) + "}"
+        return "{" + ", ".join(f"{name}: {spelled(of.fields[name].type, item)}" for name, item in value.items()) + "}"
     return value if isinstance(of, GraphQLEnumType) and value is not None else json.dumps(value, ensure_ascii=False)

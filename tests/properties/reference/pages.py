@@ -17,22 +17,22 @@ def page(world: World, kind: str, coordinate: str, arguments: Mapping[str, Any],
     """A connection, as dicts; every row that meets the filter is looked at, whatever is asked."""
     order = ordering(world, kind, arguments.get("orderBy") or ())
     where = arguments.get("where") or {}
-    found = sorted((row for row in rows if meets(world, kind, where, row)), key=cmp_to_key(comparing(order)))
+    results = sorted((row for row in rows if meets(world, kind, where, row)), key=cmp_to_key(comparing(order)))
     later, earlier = placed(world, kind, coordinate, arguments)
-    inside = [row for row in found if later(row) and earlier(row)]
+    inside = [row for row in results if later(row) and earlier(row)]
     first, last = arguments.get("first"), arguments.get("last")
     if first is None and last is None:
         first = world.catalog.limits.first_default
-    kept = inside[:first] if last is None else inside[max(0, len(inside) - last) :]
-    cut = len(kept) < len(inside)
-    edges = [{"cursor": written(world, kind, coordinate, arguments, row), "node": row} for row in kept]
+    page_rows = inside[:first] if last is None else inside[max(0, len(inside) - last) :]
+    cut = len(page_rows) < len(inside)
+    edges = [{"cursor": encode_row_cursor(world, kind, coordinate, arguments, row), "node": row} for row in page_rows]
     return {
-        "nodes": kept,
+        "nodes": page_rows,
         "edges": edges,
-        "totalCount": len(found),
+        "totalCount": len(results),
         "pageInfo": {
-            "hasNextPage": not all(map(earlier, found)) or (cut and last is None),
-            "hasPreviousPage": not all(map(later, found)) or (cut and last is not None),
+            "hasNextPage": not all(map(earlier, results)) or (cut and last is None),
+            "hasPreviousPage": not all(map(later, results)) or (cut and last is not None),
             "startCursor": edges[0]["cursor"] if edges else None,
             "endCursor": edges[-1]["cursor"] if edges else None,
         },
@@ -42,10 +42,10 @@ def page(world: World, kind: str, coordinate: str, arguments: Mapping[str, Any],
 def judge(world: World, kind: str, coordinate: str, arguments: Mapping[str, Any]) -> None:
     """Raises GraphQLError for arguments no page can be made of."""
     refuse(world, kind, arguments.get("where") or {})
-    given = [arguments[each] for each in ("first", "last") if arguments.get(each) is not None]
-    if len(given) > 1 or any(each < 0 for each in given):
+    given = [arguments[name] for name in ("first", "last") if arguments.get(name) is not None]
+    if len(given) > 1 or any(item < 0 for item in given):
         raise GraphQLError("a size that cannot be", extensions={"code": "BAD_USER_INPUT"})
-    if any(each > world.catalog.limits.first_max for each in given):
+    if any(item > world.catalog.limits.first_max for item in given):
         raise GraphQLError("over the limit", extensions={"code": "LIMIT_EXCEEDED"})
     try:
         placed(world, kind, coordinate, arguments)
@@ -56,13 +56,13 @@ def judge(world: World, kind: str, coordinate: str, arguments: Mapping[str, Any]
 def ordering(world: World, kind: str, given: Sequence[Mapping[str, str]]) -> list[SortKey]:
     """Each column once, as first asked; the key last, so that no two rows tie."""
     binding = world.binding(kind)
-    said = [(name, direction == "DESC") for each in given for name, direction in each.items()]
+    terms = [(name, direction == "DESC") for item in given for name, direction in item.items()]
     order: dict[str, SortKey] = {}
-    for name, descending in said:
-        for each in binding.key if name == "id" else (column(binding, name),):
-            order.setdefault(each, SortKey(each, descending))
-    for each in binding.key:
-        order.setdefault(each, SortKey(each))
+    for name, descending in terms:
+        for item in binding.key if name == "id" else (column(binding, name),):
+            order.setdefault(item, SortKey(item, descending))
+    for item in binding.key:
+        order.setdefault(item, SortKey(item))
     return list(order.values())
 
 
@@ -70,13 +70,13 @@ def comparing(order: Sequence[SortKey]) -> Any:
     """Negative when the first row comes before the second; a null comes last, either way."""
 
     def compare(one: Dict, other: Dict) -> int:
-        for each in order:
-            here, there = one[each.column], other[each.column]
+        for sort_key in order:
+            here, there = one[sort_key.column], other[sort_key.column]
             if here == there:
                 continue
             if here is None or there is None:
                 return 1 if here is None else -1
-            return (-1 if here < there else 1) * (-1 if each.descending else 1)
+            return (-1 if here < there else 1) * (-1 if sort_key.descending else 1)
         return 0
 
     return compare
@@ -91,9 +91,9 @@ def placed(world: World, kind: str, coordinate: str, arguments: Mapping[str, Any
         if text is None:
             places.append(None)
             continue
-        held = [kinds(world, kind)[each.column] for each in order]
+        held = [kinds(world, kind)[sort_key.column] for sort_key in order]
         values = cursors.decode_cursor(text, held, sealed(world, coordinate, order, arguments))
-        places.append(dict(zip((each.column for each in order), values, strict=True)))
+        places.append(dict(zip((sort_key.column for sort_key in order), values, strict=True)))
     after, before = places
     return (
         lambda row: after is None or compare(row, after) > 0,
@@ -101,9 +101,11 @@ def placed(world: World, kind: str, coordinate: str, arguments: Mapping[str, Any
     )
 
 
-def written(world: World, kind: str, coordinate: str, arguments: Mapping[str, Any], row: Dict) -> str:
+def encode_row_cursor(world: World, kind: str, coordinate: str, arguments: Mapping[str, Any], row: Dict) -> str:
     order = ordering(world, kind, arguments.get("orderBy") or ())
-    return cursors.encode_cursor([row[each.column] for each in order], sealed(world, coordinate, order, arguments))
+    return cursors.encode_cursor(
+        [row[sort_key.column] for sort_key in order], sealed(world, coordinate, order, arguments)
+    )
 
 
 def sealed(world: World, coordinate: str, order: Sequence[SortKey], arguments: Mapping[str, Any]) -> bytes:

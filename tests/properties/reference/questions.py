@@ -14,14 +14,14 @@ from hypothesis_graphql import queries
 from tests.acme import GROUPS
 from tests.properties.reference.draw import AHEAD, Draw, subset
 from tests.properties.reference.weave import MISSING, Variable, Weaving
-from tests.properties.reference.world import World, fresh, torn, worn
+from tests.properties.reference.world import World, build_full_world, build_invalid_world, build_sparse_world
 
 SEEN = 0.75
 """How often a principal is in a group when the groups are drawn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class DrawnQuestion:
     """One random question: who asks it of which world, twice, with different variables."""
 
     seed: str
@@ -37,21 +37,27 @@ class Asked:
         return printed(self.document)
 
     def given(self, time: int) -> Mapping[str, Any]:
-        return {each.name: each.values[time] for each in self.variables if each.values[time] is not MISSING}
+        return {
+            variable.name: variable.values[time] for variable in self.variables if variable.values[time] is not MISSING
+        }
 
 
 @cache
-def questions(count: int, said: int) -> Sequence[Asked]:
+def questions(count: int, seed_number: int) -> Sequence[DrawnQuestion]:
     """The same for the same seed."""
-    return [woven(bare, f"{said}:{number}") for number, bare in enumerate(selections(count, said))]
+    return [
+        weave_question(bare, f"{seed_number}:{number}") for number, bare in enumerate(selections(count, seed_number))
+    ]
 
 
-def woven(bare: Sequence[FieldNode], named: str) -> Asked:
+def weave_question(bare: Sequence[FieldNode], named: str) -> DrawnQuestion:
     random = Random(named)
-    world = random.choice([fresh, worn, worn, worn, torn])()
+    world = random.choice(
+        [build_full_world, build_sparse_world, build_sparse_world, build_sparse_world, build_invalid_world]
+    )()
     weaving = Weaving(Draw(world, named))
     document = weaving.document(bare)
-    return Asked(
+    return DrawnQuestion(
         seed=named,
         world=world,
         document=document,
@@ -62,22 +68,22 @@ def woven(bare: Sequence[FieldNode], named: str) -> Asked:
 
 
 def callers(random: Random) -> list[str]:
-    names = [each.name for each in GROUPS if each.name != "everyone"]
+    names = [group.name for group in GROUPS if group.name != "everyone"]
     return names if random.random() < 0.4 else subset(random, names, SEEN if random.random() < 0.7 else 0.3)
 
 
-def selections(count: int, said: int) -> list[Sequence[FieldNode]]:
+def selections(count: int, seed_number: int) -> list[Sequence[FieldNode]]:
     """What hypothesis-graphql asks of the schema without its arguments, which are all drawn anew."""
-    found: list[Sequence[FieldNode]] = []
+    results: list[Sequence[FieldNode]] = []
 
-    @seed(said)
+    @seed(seed_number)
     @settings(max_examples=count, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=HEALTH)
     @given(queries(bare_schema(), print_ast=roots))
     def collect(bare: Sequence[FieldNode]) -> None:
-        found.append(bare)
+        results.append(bare)
 
     collect()
-    return [found[number % len(found)] for number in range(count)]
+    return [results[number % len(results)] for number in range(count)]
 
 
 HEALTH = list(HealthCheck)
@@ -86,17 +92,17 @@ HEALTH = list(HealthCheck)
 def roots(document: DocumentNode) -> Sequence[FieldNode]:
     operation = document.definitions[0]
     assert isinstance(operation, OperationDefinitionNode)
-    return [each for each in operation.selection_set.selections if isinstance(each, FieldNode)]
+    return [selection for selection in operation.selection_set.selections if isinstance(selection, FieldNode)]
 
 
 @cache
 def bare_schema() -> Any:
-    schema = build_schema(print_schema(fresh().schema))
+    schema = build_schema(print_schema(build_full_world().schema))
     ours = (kind for name, kind in schema.type_map.items() if not name.startswith("__"))  # GraphQL's own are shared
     for kind in ours:
         for name in AHEAD if kind.name.endswith("Connection") else ():
-            kind.fields.pop(name, None)
-        for each in getattr(kind, "fields", {}).values():
-            if isinstance(each, GraphQLField):
-                each.args = {}
+            kind.fields.pop(name, None)  # type: ignore[attr-defined]
+        for item in getattr(kind, "fields", {}).values():
+            if isinstance(item, GraphQLField):
+                item.args = {}
     return schema

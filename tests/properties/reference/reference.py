@@ -29,7 +29,7 @@ from onedoor.model.mapping import Lookup
 from onedoor.schema.builder import print_sdl
 from tests.acme import load_schema_modules
 from tests.properties.reference.pages import judge, page
-from tests.properties.reference.permission import Types, shown, types_of
+from tests.properties.reference.permission import Types, is_shown, types_of
 from tests.properties.reference.world import ID, INTERFACES, TYPE, Dict, World, names, value
 
 Error = tuple[str, tuple[str | int, ...] | None, int | None]
@@ -46,7 +46,7 @@ class Reply:
     rows: int = 0
 
 
-async def replied(world: World, caller: Principal, document: DocumentNode, variables: Mapping[str, Any]) -> Reply:
+async def compute_reply(world: World, caller: Principal, document: DocumentNode, variables: Mapping[str, Any]) -> Reply:
     refused = refusals(world, caller, document, variables)
     if refused:
         return Reply(data=None, errors=frozenset(), refused=refused)
@@ -77,7 +77,7 @@ def refusals(world: World, caller: Principal, document: DocumentNode, variables:
         assert isinstance(result, ExecutionResult)
         yield from map(code, result.errors or ())
 
-    return frozenset(each for turn in range(TYPES_MOST) for each in judged(turn))
+    return frozenset(item for turn in range(TYPES_MOST) for item in judged(turn))
 
 
 def code(error: GraphQLError) -> str:
@@ -137,7 +137,7 @@ class Run:
         if name in binding.lookups:
             return looked_up(self.world, binding.lookups[name], source, arguments)
         if name in binding.computed_fields:
-            needs = tuple(value(binding, each, source) for each in binding.computed_fields[name].needs)
+            needs = tuple(value(binding, item, source) for item in binding.computed_fields[name].needs)
             return binding.computed_fields[name].compute([needs])[0]
         return value(binding, name, source)
 
@@ -154,11 +154,11 @@ class Run:
         link = self.world.binding(info.parent_type.name).relationships[info.field_name]
         if link.to == "Key":
             return self.own("key")[0]
-        key = tuple(row[each] for each in names(link.local))
-        found = () if None in key else await self.loader(link.to, names(link.remote)).load(key)
+        key = tuple(row[name] for name in names(link.local))
+        result = () if None in key else await self.loader(link.to, names(link.remote)).load(key)
         if not self.world.many(info.parent_type.name, info.field_name):
-            return self.one(link.to, found)
-        return self.shown(page(self.world, link.to, coordinate(info), arguments, found))
+            return self.one(link.to, result)
+        return self.shown(page(self.world, link.to, coordinate(info), arguments, result))
 
     def loader(self, kind: str, there: tuple[str, ...]) -> Loader:
         async def load(keys: list[tuple[Any, ...]]) -> list[Sequence[Dict]]:
@@ -169,11 +169,11 @@ class Run:
             self.loaders[kind, there] = Loader(load)
         return self.loaders[kind, there]
 
-    def one(self, kind: str, found: Sequence[Dict]) -> Dict | None:
+    def one(self, kind: str, rows: Sequence[Dict]) -> Dict | None:
         """Where several match, the one whose key comes first."""
         key = self.world.binding(kind).key
-        self.rows += bool(found)
-        return min(found, key=lambda row: tuple(row[each] for each in key)) if found else None
+        self.rows += bool(rows)
+        return min(rows, key=lambda row: tuple(row[column] for column in key)) if rows else None
 
     def shown(self, connection: Dict) -> Dict:
         self.rows += len(connection["nodes"])
@@ -191,12 +191,12 @@ class Run:
 
 def looked_up(world: World, lookup: Lookup, row: Dict, arguments: Mapping[str, Any]) -> Any:
     """Of the rows elsewhere that equal this one and what was given, the least value; null of none."""
-    wanted = dict(zip(names(lookup.remote), (row[each] for each in names(lookup.local)), strict=True))
+    wanted = dict(zip(names(lookup.remote), (row[item] for item in names(lookup.local)), strict=True))
     if None in wanted.values():
         return None
     wanted |= {lookup.arguments[name]: as_held(given) for name, given in arguments.items() if given is not None}
-    found = [each[lookup.column] for each in elsewhere(world, lookup) if wanted.items() <= each.items()]
-    return min((each for each in found if each is not None), default=None)
+    results = [item[lookup.column] for item in elsewhere(world, lookup) if wanted.items() <= item.items()]
+    return min((result for result in results if result is not None), default=None)
 
 
 def elsewhere(world: World, lookup: Lookup) -> Sequence[Dict]:
@@ -210,7 +210,7 @@ def as_held(given: Any) -> Any:
 
 
 def allowed(caller: Principal, info: GraphQLResolveInfo, arguments: Mapping[str, Any]) -> bool:
-    return shown(types(), caller.groups, info.parent_type.name, info.field_name, arguments)
+    return is_shown(types(), caller.groups, info.parent_type.name, info.field_name, arguments)
 
 
 def coordinate(info: GraphQLResolveInfo) -> str:
@@ -224,7 +224,7 @@ def pick(info: GraphQLResolveInfo) -> tuple[Any, ...]:
     while path is not None:
         steps.append((path.typename, path.key))
         path = path.prev
-    return tuple(each for each in reversed(steps) if not isinstance(each[1], int))
+    return tuple(step for step in reversed(steps) if not isinstance(step[1], int))
 
 
 def places(path: Sequence[str | int]) -> tuple[int, ...]:

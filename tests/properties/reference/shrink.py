@@ -24,26 +24,26 @@ from graphql import (
     visit,
 )
 
-from tests.properties.reference.questions import Asked
+from tests.properties.reference.questions import DrawnQuestion
 
 REMOVABLE = (FieldNode, InlineFragmentNode, FragmentSpreadNode, ArgumentNode, DirectiveNode, ObjectFieldNode)
 TRIES = 600
 
-Fails = Callable[[Asked], Awaitable[bool]]
+Fails = Callable[[DrawnQuestion], Awaitable[bool]]
 
 
-async def shrunk(asked: Asked, fails: Fails) -> Asked:
+async def shrink(question: DrawnQuestion, fails: Fails) -> DrawnQuestion:
     """Bounded: at most TRIES questions are asked."""
     tries = TRIES
-    at = 0
-    while tries and at < removable(asked.document):
-        smaller = without(asked, at)
+    index = 0
+    while tries and index < removable(question.document):
+        smaller = without(question, index)
         tries -= 1
         if smaller is not None and await fails(smaller):
-            asked = smaller
+            question = smaller
         else:
-            at += 1
-    return asked
+            index += 1
+    return question
 
 
 def removable(document: DocumentNode) -> int:
@@ -67,16 +67,21 @@ class Removing(Visitor):
         return REMOVE if self.seen - 1 == self.number else None
 
 
-def without(asked: Asked, number: int) -> Asked | None:
+def without(question: DrawnQuestion, number: int) -> DrawnQuestion | None:
     """The question without one of its parts; None when that is no question."""
     try:
-        document = parse(print_ast(used(visit(asked.document, Removing(number)))))
+        document = parse(print_ast(used(visit(question.document, Removing(number)))))
     except GraphQLSyntaxError:
         return None
-    if validate(asked.world.schema, document) or "{}" in print_ast(document).replace("where: {}", ""):
+    if validate(question.world.schema, document) or "{}" in print_ast(document).replace("where: {}", ""):
         return None
-    names = {each.variable.name.value for each in document.definitions[0].variable_definitions or ()}
-    return replace(asked, document=document, variables=[each for each in asked.variables if each.name in names])
+    names = {
+        variable_definition.variable.name.value
+        for variable_definition in document.definitions[0].variable_definitions or ()  # type: ignore[attr-defined]
+    }
+    return replace(
+        question, document=document, variables=[variable for variable in question.variables if variable.name in names]
+    )
 
 
 def used(document: DocumentNode) -> DocumentNode:
@@ -84,10 +89,10 @@ def used(document: DocumentNode) -> DocumentNode:
     while True:
         names = Names()
         visit(document, names)
-        kept = visit(document, Unused(names))
-        if print_ast(kept) == print_ast(document):
-            return kept
-        document = kept
+        result = visit(document, Unused(names))
+        if print_ast(result) == print_ast(document):
+            return result
+        document = result
 
 
 class Names(Visitor):

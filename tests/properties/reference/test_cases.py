@@ -6,33 +6,33 @@ from pathlib import Path
 import pytest
 from graphql import parse
 
-from tests.properties.reference.compare import compared
-from tests.properties.reference.questions import Asked
+from tests.properties.reference.compare import compare
+from tests.properties.reference.questions import DrawnQuestion
 from tests.properties.reference.weave import Variable
-from tests.properties.reference.world import fresh, worn
+from tests.properties.reference.world import build_full_world, build_sparse_world
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.graphql"))
 
 
-def case(path: Path) -> list[Asked]:
+def case(path: Path) -> list[DrawnQuestion]:
     """The first line says who asks, and with which variables."""
     first, _, text = path.read_text().partition("\n")
-    said = json.loads(first.removeprefix("# "))
-    variables = [Variable(name, "", (value, value)) for name, value in said.get("variables", {}).items()]
+    data = json.loads(first.removeprefix("# "))
+    variables = [Variable(name, "", (value, value)) for name, value in data.get("variables", {}).items()]
     return [
-        Asked(
+        DrawnQuestion(
             seed=path.stem,
             world=world(),
             document=parse(text),
             variables=variables,
-            groups=said["groups"],
-            others=said.get("others", []),
+            groups=data["groups"],
+            others=data.get("others", []),
         )
-        for world in (fresh, worn)
+        for world in (build_full_world, build_sparse_world)
     ]
 
 
 @pytest.mark.parametrize("path", [pytest.param(path, id=path.stem) for path in CASES])
 async def test_a_query_that_once_failed_gets_the_reply_of_the_reference(path: Path) -> None:
-    for asked in case(path):
-        assert (await compared(asked)).differences == []
+    for question in case(path):
+        assert (await compare(question)).differences == []

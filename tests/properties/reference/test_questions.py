@@ -3,9 +3,9 @@
 import os
 import time
 
-from tests.properties.reference.compare import compared
-from tests.properties.reference.questions import Asked, questions
-from tests.properties.reference.shrink import shrunk
+from tests.properties.reference.compare import compare
+from tests.properties.reference.questions import DrawnQuestion, questions
+from tests.properties.reference.shrink import shrink
 
 COUNT = int(os.environ.get("FUZZ") or 500)
 SEED = int(os.environ.get("SEED") or (time.time_ns() % 10**9 if os.environ.get("FUZZ") else 20261101))
@@ -22,32 +22,32 @@ SELDOM = 0.01
 
 
 def test_random_queries_use_the_whole_language() -> None:
-    texts = [asked.text for asked in questions(COUNT, SEED)]
+    texts = [question.text for question in questions(COUNT, SEED)]
     assert [word for word in SPOKEN if sum(word in text for text in texts) < SELDOM * COUNT] == []
 
 
 async def test_every_random_query_gets_the_reply_of_the_reference() -> None:
     answered, withheld, refused = 0, 0, 0
-    for asked in questions(COUNT, SEED):
-        outcome = await compared(asked)
-        assert not outcome.differences, await report(asked)
+    for question in questions(COUNT, SEED):
+        outcome = await compare(question)
+        assert not outcome.differences, await report(question)
         answered += outcome.reply.rows > 0
         withheld += bool(outcome.reply.errors)
         refused += bool(outcome.reply.refused)
     shares = f"{answered / COUNT:.0%} returned rows, {withheld / COUNT:.0%} had errors beside them"
-    said = f"{COUNT} questions, seed {SEED}: {shares}, {refused / COUNT:.0%} were refused"
-    print(said)
-    assert answered >= 0.6 * COUNT, said
-    assert refused <= 0.2 * COUNT, said
+    text = f"{COUNT} questions, seed {SEED}: {shares}, {refused / COUNT:.0%} were refused"
+    print(text)
+    assert answered >= 0.6 * COUNT, text
+    assert refused <= 0.2 * COUNT, text
 
 
-async def report(asked: Asked) -> str:
+async def report(question: DrawnQuestion) -> str:
     """The smallest question found that still fails, and how to ask it again."""
 
-    async def fails(smaller: Asked) -> bool:
-        return bool((await compared(smaller)).differences)
+    async def fails(smaller: DrawnQuestion) -> bool:
+        return bool((await compare(smaller)).differences)
 
-    small = await shrunk(asked, fails)
-    differences = "\n".join((await compared(small)).differences)
+    small = await shrink(question, fails)
+    differences = "\n".join((await compare(small)).differences)
     caller = f"groups {' '.join(small.groups)}; others {' '.join(small.others)}; world {small.world.name}"
     return f"seed {small.seed}; {caller}\n{small.text}\nvariables {small.given(0)} then {small.given(1)}\n{differences}"

@@ -63,24 +63,24 @@ class Weaving:
         operation = OperationDefinitionNode(
             operation=OperationType.QUERY,
             name=NameNode(value="Random") if self.draw.odds(0.3) else None,
-            variable_definitions=tuple(definition(each.name, each.type) for each in self.variables),
+            variable_definitions=tuple(definition(variable.name, variable.type) for variable in self.variables),
             directives=(),
             selection_set=SelectionSetNode(selections=tuple(selections)),
         )
         return DocumentNode(definitions=(operation, *self.fragments))
 
     def selection(self, kind: str, bare: Sequence[FieldNode], depth: int) -> list[Any]:
-        made: list[Any] = []
-        for each in (*bare, *self.more(kind, depth)):
-            woven = self.field(kind, each.name.value, children(each), depth)
-            made += [woven, self.twin(woven)] if self.draw.odds(0.06) else [woven]
+        selections: list[Any] = []
+        for item in (*bare, *self.more(kind, depth)):
+            woven = self.field(kind, item.name.value, children(item), depth)
+            selections += [woven, self.twin(woven)] if self.draw.odds(0.06) else [woven]
         for extra, share in ((field("__typename"), 0.15), (SCHEMA, 0.04 if kind == "Query" else 0)):
             if self.draw.odds(share):
-                made.insert(self.draw.random.randint(0, len(made)), extra)
-        known = [each.name for each in self.fragments if each.type_condition.name.value == kind]
+                selections.insert(self.draw.random.randint(0, len(selections)), extra)
+        known = [fragment.name for fragment in self.fragments if fragment.type_condition.name.value == kind]
         if known and self.draw.odds(0.1):
-            made.append(FragmentSpreadNode(name=self.draw.random.choice(known), directives=self.directives()))
-        return self.wrapped(kind, made or [field("__typename")])
+            selections.append(FragmentSpreadNode(name=self.draw.random.choice(known), directives=self.directives()))
+        return self.wrapped(kind, selections or [field("__typename")])
 
     def twin(self, node: FieldNode) -> FieldNode:
         """The same field again, asking for a part of the same: both are answered as one."""
@@ -94,19 +94,19 @@ class Weaving:
         share = 0.45 if depth < DEEPEST else 0.1
         names = [
             name
-            for name, each in of.fields.items()
+            for name, item in of.fields.items()
             if kind != "Query"
             and not (kind.endswith("Connection") and name in AHEAD)
             and self.draw.odds(share)
-            and (is_leaf_type(get_named_type(each.type)) or self.draw.odds(ODDS.get(name, 0.5 ** (depth + 1))))
-            and (depth < DEEPEST or not is_composite_type(get_named_type(each.type)) or name in ODDS)
+            and (is_leaf_type(get_named_type(item.type)) or self.draw.odds(ODDS.get(name, 0.5 ** (depth + 1))))
+            and (depth < DEEPEST or not is_composite_type(get_named_type(item.type)) or name in ODDS)
         ]
-        return [field(each) for each in names]
+        return [field(item) for item in names]
 
     def field(self, kind: str, name: str, bare: Sequence[FieldNode], depth: int) -> FieldNode:
         if name == "__typename":
             return field(name)
-        definition = self.schema.type_map[kind].fields[name]
+        definition = self.schema.type_map[kind].fields[name]  # type: ignore[attr-defined]
         of = get_named_type(definition.type)
         given = self.arguments(f"{kind}.{name}", definition, depth)
         self.aliases += 1
@@ -132,9 +132,9 @@ class Weaving:
         loose = {"first", "last"} if {"after", "before"} & set(given) else {"first", "last", "where", "orderBy"}
         return tuple(
             ArgumentNode(
-                name=NameNode(value=name), value=self.value(definition.args[name].type, each, loose=name in loose)
+                name=NameNode(value=name), value=self.value(definition.args[name].type, item, loose=name in loose)
             )
-            for name, each in given.items()
+            for name, item in given.items()
         )
 
     def value(self, of: Any, given: Any, *, loose: bool = False) -> ValueNode:
@@ -144,19 +144,19 @@ class Weaving:
         inner: Any = get_nullable_type(of)
         if isinstance(given, dict) and isinstance(inner, GraphQLInputObjectType):
             # INVARIANT: the member of a oneOf input is never null, so a variable in it is not either
-            types = {name: f"{each.type}!" if inner.is_one_of else each.type for name, each in inner.fields.items()}
+            types = {name: f"{field.type}!" if inner.is_one_of else field.type for name, field in inner.fields.items()}
             fields = [
-                ObjectFieldNode(name=NameNode(value=name), value=self.inner(types[name], inner.fields[name].type, each))
-                for name, each in given.items()
+                ObjectFieldNode(name=NameNode(value=name), value=self.inner(types[name], inner.fields[name].type, item))
+                for name, item in given.items()
             ]
             return ObjectValueNode(fields=tuple(fields))
         if isinstance(given, list) and isinstance(inner, GraphQLList):
-            return ListValueNode(values=tuple(self.value(inner.of_type, each) for each in given))
+            return ListValueNode(values=tuple(self.value(inner.of_type, item) for item in given))
         return literal(of, plain(given))
 
-    def inner(self, said: Any, of: Any, given: Any) -> ValueNode:
-        if isinstance(given, Leaf) and isinstance(said, str):
-            return self.variable(said, given) if self.draw.odds(0.25) else literal(of, given.value)
+    def inner(self, argument_value: Any, of: Any, given: Any) -> ValueNode:
+        if isinstance(given, Leaf) and isinstance(argument_value, str):
+            return self.variable(argument_value, given) if self.draw.odds(0.25) else literal(of, given.value)
         return self.value(of, given)
 
     def variable(self, of: str, given: Any, loose: bool = False) -> VariableNode:
@@ -169,18 +169,18 @@ class Weaving:
         if not self.draw.odds(0.06):
             return ()
         skips = self.draw.odds(0.5)
-        kept = self.draw.leaf(lambda: self.draw.odds(0.3 if skips else 0.7))
-        value = self.variable("Boolean!", kept) if self.draw.odds(0.8) else literal("Boolean", kept.value)
+        result = self.draw.leaf(lambda: self.draw.odds(0.3 if skips else 0.7))
+        value = self.variable("Boolean!", result) if self.draw.odds(0.8) else literal("Boolean", result.value)
         argument = ArgumentNode(name=NameNode(value="if"), value=value)
         return (DirectiveNode(name=NameNode(value="skip" if skips else "include"), arguments=(argument,)),)
 
-    def wrapped(self, kind: str, made: list[Any]) -> list[Any]:
+    def wrapped(self, kind: str, selections: list[Any]) -> list[Any]:
         """Some of the selections moved into a fragment, inline or named, which may hold others."""
-        while len(made) > 1 and self.draw.odds(0.25):
-            start = self.draw.random.randrange(len(made))
-            end = self.draw.random.randint(start + 1, len(made))
-            made[start:end] = self.fragment(kind, made[start:end])
-        return made
+        while len(selections) > 1 and self.draw.odds(0.25):
+            start = self.draw.random.randrange(len(selections))
+            end = self.draw.random.randint(start + 1, len(selections))
+            selections[start:end] = self.fragment(kind, selections[start:end])
+        return selections
 
     def fragment(self, kind: str, part: list[Any]) -> list[Any]:
         on = NamedTypeNode(name=NameNode(value=self.condition(kind, part)))
@@ -203,7 +203,7 @@ class Weaving:
         """The type itself, or an interface of it that declares all that is asked."""
         of: Any = self.schema.type_map[kind]
         for interface in getattr(of, "interfaces", ()):
-            if all(isinstance(each, FieldNode) and each.name.value in interface.fields for each in part):
+            if all(isinstance(item, FieldNode) and item.name.value in interface.fields for item in part):
                 return interface.name
         return kind
 

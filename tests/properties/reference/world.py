@@ -44,7 +44,7 @@ ID = " id"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """One set of rows, the house that answers over it, and the schema of the reference."""
+    """One set of rows, the catalog over it, and the schema of the reference."""
 
     name: str
     catalog: Catalog
@@ -54,21 +54,21 @@ class World:
 
     def linked(self, link: Relationship, row: Dict) -> Sequence[Dict]:
         """The rows a link leads to; a null among the keys leads nowhere."""
-        key = tuple(row[each] for each in names(link.local))
+        key = tuple(row[name] for name in names(link.local))
         return () if None in key else self.keyed(link.to, names(link.remote)).get(key, ())
 
     def keyed(self, kind: str, columns: tuple[str, ...]) -> Mapping[tuple[Any, ...], Sequence[Dict]]:
         if (kind, columns) not in self.indexes:
             index: dict[tuple[Any, ...], list[Dict]] = {}
             for row in self.rows[kind]:
-                index.setdefault(tuple(row[each] for each in columns), []).append(row)
+                index.setdefault(tuple(row[column] for column in columns), []).append(row)
             self.indexes[kind, columns] = index
         return self.indexes[kind, columns]
 
     def binding(self, kind: str) -> TypeMapping:
         """Of an interface, that of any of its types: they have its columns alike."""
         return next(
-            self.catalog.mappings[each] for each in (kind, *INTERFACES.get(kind, ())) if each in self.catalog.mappings
+            self.catalog.mappings[item] for item in (kind, *INTERFACES.get(kind, ())) if item in self.catalog.mappings
         )
 
     def many(self, kind: str, name: str) -> bool:
@@ -92,53 +92,55 @@ def value(binding: TypeMapping, name: str, row: Dict) -> Any:
 
 def identity(binding: TypeMapping, row: Dict) -> str:
     """The id of a row, as a client sees it; of several columns, each percent-encoded."""
-    found = (row[each] for each in binding.key)
-    parts = [each.isoformat() if isinstance(each, date) else str(each) for each in found]
-    return parts[0] if len(parts) == 1 else ":".join(quote(each, safe="") for each in parts)
+    found = (row[column] for column in binding.key)
+    parts = [item.isoformat() if isinstance(item, date) else str(item) for item in found]
+    return parts[0] if len(parts) == 1 else ":".join(quote(part, safe="") for part in parts)
 
 
 @cache
-def fresh() -> World:
+def build_full_world() -> World:
     return world("fresh", acme.sources())
 
 
 @cache
-def worn() -> World:
+def build_sparse_world() -> World:
     """A smaller world with values lost at random wherever one may be missing, so that nulls and ties are many."""
     return world("worn", faded("worn", {True: WORN, False: 0.0}))
 
 
 @cache
-def torn() -> World:
+def build_invalid_world() -> World:
     """A world that has lost values where none may be missing, so that nulls travel up."""
     return world("torn", faded("torn", {True: WORN, False: TORN}))
 
 
-WORLDS = {"fresh": fresh, "worn": worn, "torn": torn}
+WORLDS = {"fresh": build_full_world, "worn": build_sparse_world, "torn": build_invalid_world}
 
 
 def faded(name: str, loses: Mapping[bool, float]) -> Mapping[str, Connector]:
     """The fresh world's sources with a share of values lost, by whether a value may be missing."""
     draw = Random(name)
     given: dict[str, dict[str, MemoryCollection]] = {}
-    for binding in fresh().catalog.mappings.values():
-        for each in binding.lookups.values():
-            looked_in = acme.sources()[each.source].collections[each.collection]
-            given.setdefault(each.source, {}).setdefault(each.collection, looked_in)
+    for binding in build_full_world().catalog.mappings.values():
+        for lookup in binding.lookups.values():
+            looked_in = acme.sources()[lookup.source].collections[lookup.collection]
+            given.setdefault(lookup.source, {}).setdefault(lookup.collection, looked_in)
         source = acme.sources().get(binding.source)
         if source is not None:
-            odds = [wear(binding, each, loses) for each in columns(binding)]
+            odds = [wear(binding, column, loses) for column in columns(binding)]
             given.setdefault(binding.source, {})[binding.collection] = thinned(
                 source.collections[binding.collection], odds, draw
             )
-    return {at: MemoryConnector(each) for at, each in given.items()}
+    return {at: MemoryConnector(item) for at, item in given.items()}
 
 
 def wear(binding: TypeMapping, name: str, loses: Mapping[bool, float]) -> tuple[float, float]:
     """How often a column's value is lost, and how often it is that of the row before; never so of a key."""
     if name in binding.key:
         return 0.0, 0.0
-    links = (link for each in fresh().catalog.mappings.values() for link in each.relationships.values())
+    links = (
+        link for mapping in build_full_world().catalog.mappings.values() for link in mapping.relationships.values()
+    )
     joined = any(link.to == binding.type and name in names(link.remote) for link in links)
     return loses[name in optional(binding)], TIED if joined else 0.0
 
@@ -147,7 +149,7 @@ def thinned(collection: MemoryCollection, odds: Sequence[tuple[float, float]], d
     rows: list[Row] = []
     for row in collection.rows[:: len(collection.rows) // KEPT + 1]:
         before = rows[-1] if rows else row
-        rows.append(tuple(worn_out(draw, *each) for each in zip(row, before, odds, strict=True)))
+        rows.append(tuple(worn_out(draw, *item) for item in zip(row, before, odds, strict=True)))
     return replace(collection, rows=rows)
 
 
@@ -159,28 +161,28 @@ def worn_out(draw: Random, cell: Any, before: Any, odds: tuple[float, float]) ->
 
 
 def columns(binding: TypeMapping) -> Sequence[str]:
-    columns = fresh().catalog.connectors[binding.source].capabilities(binding.collection).columns
-    return [each for each in columns if each not in binding.constants]
+    columns = build_full_world().catalog.connectors[binding.source].capabilities(binding.collection).columns
+    return [column for column in columns if column not in binding.constants]
 
 
 def optional(binding: TypeMapping) -> set[str]:
     """Columns that no field promises to be filled, the keys of links among them."""
-    shown: Any = fresh().catalog.schema.type_map[binding.type]
+    shown: Any = build_full_world().catalog.schema.type_map[binding.type]
     return set(columns(binding)) - {
-        column(binding, name) for name, each in shown.fields.items() if str(each.type).endswith("!")
+        column(binding, name) for name, field in shown.fields.items() if str(field.type).endswith("!")
     }
 
 
 def world(name: str, given: Mapping[str, Connector]) -> World:
-    catalog = acme.house(given, LIMITS)
+    catalog = acme.build_catalog(given, LIMITS)
     schema = install_scalars(build_schema(print_schema(catalog.schema)))
     for scalar, write in WRITERS.items():
-        schema.type_map[scalar].coerce_output_value = write
-    for each in (each for each in schema.type_map.values() if isinstance(each, GraphQLEnumType)):
-        for member, held in each.values.items():
-            held.value = stored(catalog, each.name, member)
+        schema.type_map[scalar].coerce_output_value = write  # type: ignore[attr-defined]
+    for item in (item for item in schema.type_map.values() if isinstance(item, GraphQLEnumType)):
+        for member, held in item.values.items():
+            held.value = stored(catalog, item.name, member)
     rows = {kind: tuple(as_dicts(catalog, binding)) for kind, binding in catalog.mappings.items()}
-    rows |= {kind: tuple(row for each in of for row in rows[each]) for kind, of in INTERFACES.items()}
+    rows |= {kind: tuple(row for item in of for row in rows[item]) for kind, of in INTERFACES.items()}
     return World(name=name, catalog=catalog, schema=schema, rows=rows)
 
 
@@ -201,7 +203,7 @@ def as_dicts(catalog: Catalog, binding: TypeMapping) -> Iterator[Dict]:
 def kinds(of: World, kind: str) -> Mapping[str, ColumnType]:
     binding = of.binding(kind)
     columns = of.catalog.connectors[binding.source].capabilities(binding.collection).columns
-    return {name: each.type for name, each in columns.items()}
+    return {name: column.type for name, column in columns.items()}
 
 
 WRITERS = {

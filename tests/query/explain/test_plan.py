@@ -1,4 +1,4 @@
-"""A plan says which connector is asked for what, who takes each step, and why the connector does not."""
+"""A plan shows which connector gets which request, who executes each step, and why the connector does not."""
 
 import json
 from typing import Any
@@ -23,13 +23,13 @@ IN_ORDER = "{ orders(where: {status: {eq: PAID}}, orderBy: [{total: DESC}], firs
 
 
 async def query_plan(text: str, *groups: str, **variables: Any) -> ExecutionResult:
-    return await acme.ask(acme.opened(acme.house()), text, *groups, variables=variables, plan="ONLY")
+    return await acme.ask(acme.open_engine(acme.build_catalog()), text, *groups, variables=variables, plan="ONLY")
 
 
 async def list_first_steps(text: str, *groups: str) -> list[tuple[str, str, str | None]]:
     """Of the first read."""
     first = (await query_plan(text, *groups)).extensions["plan"]["branches"][0]["reads"][0]
-    return [(each["step"], each["how"], each.get("why")) for each in first["steps"]]
+    return [(step["step"], step["how"], step.get("why")) for step in first["steps"]]
 
 
 async def test_a_plan_is_its_nodes_their_scans_and_the_steps_of_each_scan() -> None:
@@ -69,21 +69,21 @@ async def test_a_scan_stands_below_the_scan_that_waits_for_it_and_is_shown_once(
     result = await query_plan(REFUNDED, "sales")
     (customers,) = result.extensions["plan"]["branches"]
 
-    assert [outline_scan(each) for each in customers["reads"]] == [
+    assert [outline_scan(read) for read in customers["reads"]] == [
         ("rows", "customer", [
             ("keys", "channels", [("keys", "messages", [])]), ("reached", "revenue_month", []),
         ]),
         ("tally", "customer", [("keys", "channels as above", [])]),
         ("groups", "customer", [("keys", "channels as above", [])]),
     ]  # fmt: skip
-    assert [(each["field"], each["here"], each["there"]) for each in customers["branches"]] == [
+    assert [(branch["field"], branch["here"], branch["there"]) for branch in customers["branches"]] == [
         ("orders", ["id"], ["customer_id"])
     ]
 
 
 def outline_scan(read: Any) -> Any:
     name = read["collection"] + (" as above" if read.get("shared") else "")
-    return read["purpose"], name, [outline_scan(each) for each in read["reads"]]
+    return read["purpose"], name, [outline_scan(item) for item in read["reads"]]
 
 
 @pytest.mark.parametrize(("text", "group", "expected"), [
@@ -132,7 +132,7 @@ async def test_a_step_says_who_takes_it_and_why_the_connector_does_not(text: str
 async def test_a_denied_field_leaves_no_trace_in_a_plan() -> None:
     shown = "{ customers(first: 1) { nodes { name %s } } }"
     hidden = "creditLimit channel { messages(first: 1) { nodes { text } } }"
-    result, less = [await query_plan(shown % each, "marketing") for each in (hidden, "")]
+    result, less = [await query_plan(shown % item, "marketing") for item in (hidden, "")]
 
     assert result.extensions["plan"] == less.extensions["plan"]
     assert [fault.extensions["position"] for fault in result.errors if fault.extensions] == [
@@ -144,7 +144,7 @@ async def test_a_filter_by_a_denied_field_leaves_no_trace_in_a_plan() -> None:
     text = '{ customers(where: {creditLimit: {gt: "1"}}) { totalCount } products(first: 1) { nodes { id } } }'
     result = await query_plan(text, "marketing")
 
-    assert [each["field"] for each in result.extensions["plan"]["branches"]] == ["products"]
+    assert [branch["field"] for branch in result.extensions["plan"]["branches"]] == ["products"]
 
 
 async def test_a_plan_does_not_show_the_value_of_a_variable() -> None:

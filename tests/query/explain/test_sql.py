@@ -30,26 +30,26 @@ WORDS = {"name": "Inc"}
 
 
 @pytest.fixture
-async def door(tmp_path: Path) -> AsyncIterator[QueryEngine]:
+async def engine(tmp_path: Path) -> AsyncIterator[QueryEngine]:
     """Statements are for sales."""
     path = tmp_path / "internal.sqlite"
     seed(f"sqlite:///{path}", 0.01)
     internal = await sqlite.connect(sqlite.SqliteOptions(path=str(path)))
-    catalog = acme.house({**acme.sources(), "internal": internal})
-    yield acme.opened(replace(catalog, policy=allow_sql(catalog.policy, ["sales"])))
+    catalog = acme.build_catalog({**acme.sources(), "internal": internal})
+    yield acme.open_engine(replace(catalog, policy=allow_sql(catalog.policy, ["sales"])))
     await internal.close()
 
 
-async def shown(door: QueryEngine, group: str, how: Any) -> list[list[str] | None]:
+async def fetch_statements(engine: QueryEngine, group: str, how: Any) -> list[list[str] | None]:
     """The statements of customers and of their orders."""
-    result = await acme.ask(door, TEXT, group, variables=WORDS, plan=how)
+    result = await acme.ask(engine, TEXT, group, variables=WORDS, plan=how)
     (customers,) = result.extensions["plan"]["branches"]
     return [branch["reads"][0].get("sql") for branch in (customers, *customers["branches"])]
 
 
 @pytest.mark.parametrize("how", [True, "ONLY"])
-async def test_statements_are_shown_to_the_groups_in_the_settings(door: QueryEngine, how: Any) -> None:
-    (customers,), (orders,) = await shown(door, "sales", how)
+async def test_statements_are_shown_to_the_groups_in_the_settings(engine: QueryEngine, how: Any) -> None:
+    (customers,), (orders,) = await fetch_statements(engine, "sales", how)
 
     assert customers.startswith(
         "SELECT t0.name AS c0, t0.id AS c1 \nFROM customer AS t0 \nWHERE instr(t0.name, ?) > 0 AND"
@@ -59,27 +59,27 @@ async def test_statements_are_shown_to_the_groups_in_the_settings(door: QueryEng
 
 @pytest.mark.parametrize("how", [True, "ONLY"])
 @pytest.mark.parametrize("group", ["marketing", "finance", "engineering"])
-async def test_statements_are_shown_to_nobody_else(door: QueryEngine, group: str, how: Any) -> None:
-    result = await acme.ask(door, TEXT, group, variables=WORDS, plan=how)
+async def test_statements_are_shown_to_nobody_else(engine: QueryEngine, group: str, how: Any) -> None:
+    result = await acme.ask(engine, TEXT, group, variables=WORDS, plan=how)
 
     assert "SELECT" not in json.dumps(result.extensions)
 
 
 @pytest.mark.parametrize("how", [True, "ONLY"])
-async def test_a_statement_shows_no_value(door: QueryEngine, how: Any) -> None:
-    statements = json.dumps(await shown(door, "sales", how))
+async def test_a_statement_shows_no_value(engine: QueryEngine, how: Any) -> None:
+    statements = json.dumps(await fetch_statements(engine, "sales", how))
 
     assert [value for value in ("Inc", "ZZ", "QQ", "17", "1234", "2000-01-01") if value in statements] == []
 
 
 async def test_nobody_is_shown_a_statement_unless_the_settings_say_so() -> None:
-    rules = acme.house().policy
+    rules = acme.build_catalog().policy
 
     assert allow_sql(rules, []) == rules
 
 
 @pytest.mark.parametrize("kind", [SqlConnector, SnowflakeConnector])
-def test_every_database_can_say_how_it_is_asked(kind: type) -> None:
+def test_every_database_shows_its_statements(kind: type) -> None:
     assert issubclass(kind, ExplainableConnector)
 
 

@@ -12,9 +12,9 @@ OUTSIDER = ("sales",)
 
 
 @pytest.fixture
-def at() -> World:
-    """The first world in which every shelf has several papers, and someone has one of each."""
-    return next(each for each in (world(f"law {number}") for number in range(1000)) if has_several_papers(each))
+def law_world() -> World:
+    """The first world in which every source has several papers, and someone has one of each."""
+    return next(item for item in (world(f"law {number}") for number in range(1000)) if has_several_papers(item))
 
 
 def has_several_papers(of: World) -> bool:
@@ -23,8 +23,8 @@ def has_several_papers(of: World) -> bool:
 
 
 def count_requests(of: World, shelf: str) -> int:
-    return len(of.sources[shelf].asked)
+    return len(of.sources[shelf].requests)
 
 
 def describe_errors(answer: ExecutionResult) -> list[tuple[Any, ...]]:
-    return [(each.code, each.path, (each.extensions or {}).get("position")) for each in answer.errors]
+    return [(error.code, error.path, (error.extensions or {}).get("position")) for error in answer.errors]

@@ -51,20 +51,20 @@ def term(random: Random) -> Mapping[str, Any]:
 
 
 def where(random: Random, depth: int) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     for _ in range(random.choice([0, 1, 1, 2]) if depth else random.choice([1, 1, 2])):
         kind = random.choice(["and", "or", "not", "owner"]) if depth < 2 and random.random() < 0.35 else ""
         if kind in ("and", "or"):
-            found[kind] = [where(random, depth + 1) for _ in range(random.choice([0, 1, 2, 2]))]
+            results[kind] = [where(random, depth + 1) for _ in range(random.choice([0, 1, 2, 2]))]
         elif kind == "not":
-            found[kind] = where(random, depth + 1)
+            results[kind] = where(random, depth + 1)
         elif kind == "owner":
-            found[kind] = {"name": {"eq": random.choice(POOLS["name"])}}
+            results[kind] = {"name": {"eq": random.choice(POOLS["name"])}}
         else:
             field = random.choice([*TESTS, "shelf"])
             op = random.choice(TESTS[field])
-            found[field] = {op: operand(random, field, op)}
-    return found
+            results[field] = {op: operand(random, field, op)}
+    return results
 
 
 def operand(random: Random, field: str, op: str) -> Any:
@@ -80,8 +80,8 @@ def value(random: Random, field: str) -> Any:
         return random.choice(list(TYPES))
     if field == "id":
         return ident(random.choice(list(TYPES)), random.choice(POOLS["id"]))
-    found = random.choice(POOLS[field])
-    return {"size": str, "dated": lambda moment: moment.isoformat()}.get(field, lambda same: same)(found)
+    result = random.choice(POOLS[field])
+    return {"size": str, "dated": lambda moment: moment.isoformat()}.get(field, lambda same: same)(result)
 
 
 def ident(shelf: str, number: str) -> str:
@@ -90,12 +90,12 @@ def ident(shelf: str, number: str) -> str:
 
 def text(asked: Mapping[str, Any]) -> str:
     """The arguments as GraphQL writes them: no quotes about names and enums."""
-    return ", ".join(f"{name}: {spelled(each)}" for name, each in asked.items())
+    return ", ".join(f"{name}: {spelled(scan_request)}" for name, scan_request in asked.items())
 
 
-def spelled(said: Any) -> str:
-    if isinstance(said, list | tuple):
-        return f"[{', '.join(map(spelled, said))}]"
-    if isinstance(said, dict):
-        return f"{{{', '.join(f'{name}: {spelled(each)}' for name, each in said.items())}}}"
-    return said if said in (*TYPES, "ASC", "DESC") else json.dumps(said, ensure_ascii=False)
+def spelled(literal: Any) -> str:
+    if isinstance(literal, list | tuple):
+        return f"[{', '.join(map(spelled, literal))}]"
+    if isinstance(literal, dict):
+        return f"{{{', '.join(f'{name}: {spelled(item)}' for name, item in literal.items())}}}"
+    return literal if literal in (*TYPES, "ASC", "DESC") else json.dumps(literal, ensure_ascii=False)

@@ -15,93 +15,104 @@ from tests.query.interfaces.question import ident
 from tests.query.interfaces.world import FailingConnector, World, build_mappings
 
 
-async def test_a_denied_type_is_neither_read_nor_counted_and_named_once(at: World) -> None:
-    answer = await ask(at.build_engine(), "{ papers(first: 100) { totalCount nodes { __typename } } }", *OUTSIDER)
+async def test_a_denied_type_is_neither_read_nor_counted_and_named_once(law_world: World) -> None:
+    answer = await ask(
+        law_world.build_engine(), "{ papers(first: 100) { totalCount nodes { __typename } } }", *OUTSIDER
+    )
 
-    rows = len(at.papers["RED"]) + len(at.papers["GREEN"])
+    rows = len(law_world.papers["RED"]) + len(law_world.papers["GREEN"])
     assert answer.data is not None
     assert (answer.data["papers"]["totalCount"], len(answer.data["papers"]["nodes"])) == (rows, rows)
-    assert {each["__typename"] for each in answer.data["papers"]["nodes"]} == {"RedPaper", "GreenPaper"}
+    assert {node["__typename"] for node in answer.data["papers"]["nodes"]} == {"RedPaper", "GreenPaper"}
     assert describe_errors(answer) == [(ErrorCode.FORBIDDEN, ("papers",), "BluePaper")]
     assert answer.errors[0].extensions == {"position": "BluePaper", "groups": [["people"]], "owner": "tests"}
-    assert count_requests(at, "BLUE") == 0
+    assert count_requests(law_world, "BLUE") == 0
 
 
-async def test_only_the_type_that_the_filter_names_is_read(at: World) -> None:
+async def test_only_the_type_that_the_filter_names_is_read(law_world: World) -> None:
     text = "query($in: [Shelf!]!) { papers(where: { shelf: { in: $in } }) { totalCount } }"
-    answer = await ask(at.build_engine(), text, *INSIDER, variables={"in": ["RED"]})
+    answer = await ask(law_world.build_engine(), text, *INSIDER, variables={"in": ["RED"]})
 
-    assert answer.data == {"papers": {"totalCount": len(at.papers["RED"])}}
-    assert (count_requests(at, "RED") > 0, count_requests(at, "GREEN"), count_requests(at, "BLUE")) == (True, 0, 0)
-    assert {each.source for each in answer.scan_stats} == {"RED"}
+    assert answer.data == {"papers": {"totalCount": len(law_world.papers["RED"])}}
+    assert (
+        count_requests(law_world, "RED") > 0,
+        count_requests(law_world, "GREEN"),
+        count_requests(law_world, "BLUE"),
+    ) == (True, 0, 0)
+    assert {scan_stat.source for scan_stat in answer.scan_stats} == {"RED"}
 
 
-async def test_a_denied_type_that_cannot_match_is_not_reported(at: World) -> None:
-    answer = await ask(at.build_engine(), "{ papers(where: { shelf: { in: [RED] } }) { totalCount } }", *OUTSIDER)
-    assert (answer.data, answer.errors) == ({"papers": {"totalCount": len(at.papers["RED"])}}, [])
+async def test_a_denied_type_that_cannot_match_is_not_reported(law_world: World) -> None:
+    answer = await ask(
+        law_world.build_engine(), "{ papers(where: { shelf: { in: [RED] } }) { totalCount } }", *OUTSIDER
+    )
+    assert (answer.data, answer.errors) == ({"papers": {"totalCount": len(law_world.papers["RED"])}}, [])
 
 
-async def test_a_list_whose_types_are_all_denied_is_null(at: World) -> None:
-    answer = await ask(at.build_engine(), "{ papers(where: { shelf: { eq: BLUE } }) { totalCount } }", *OUTSIDER)
+async def test_a_list_whose_types_are_all_denied_is_null(law_world: World) -> None:
+    answer = await ask(law_world.build_engine(), "{ papers(where: { shelf: { eq: BLUE } }) { totalCount } }", *OUTSIDER)
     assert (answer.data, describe_errors(answer)) == (
         {"papers": None},
         [(ErrorCode.FORBIDDEN, ("papers",), "BluePaper")],
     )
 
 
-async def test_a_denied_row_asked_by_id_is_null_and_forbidden(at: World) -> None:
-    answer = await ask(at.build_engine(), '{ paper(id: "BLUE:1") { id } }', *OUTSIDER)
+async def test_a_denied_row_queried_by_id_is_null_and_forbidden(law_world: World) -> None:
+    answer = await ask(law_world.build_engine(), '{ paper(id: "BLUE:1") { id } }', *OUTSIDER)
     assert (answer.data, describe_errors(answer)) == ({"paper": None}, [(ErrorCode.FORBIDDEN, ("paper",), "BluePaper")])
-    assert count_requests(at, "BLUE") == 0
+    assert count_requests(law_world, "BLUE") == 0
 
 
-async def test_an_id_reads_only_the_source_of_its_type(at: World) -> None:
-    wanted = ident("GREEN", at.papers["GREEN"][0]["id"])
+async def test_an_id_reads_only_the_source_of_its_type(law_world: World) -> None:
+    wanted = ident("GREEN", law_world.papers["GREEN"][0]["id"])
     answer = await ask(
-        at.build_engine(), "query($id: ID!) { paper(id: $id) { id } }", *INSIDER, variables={"id": wanted}
+        law_world.build_engine(), "query($id: ID!) { paper(id: $id) { id } }", *INSIDER, variables={"id": wanted}
     )
-    assert (answer.data, {each.source for each in answer.scan_stats}) == ({"paper": {"id": wanted}}, {"GREEN"})
+    assert (answer.data, {scan_stat.source for scan_stat in answer.scan_stats}) == (
+        {"paper": {"id": wanted}},
+        {"GREEN"},
+    )
 
 
-async def test_a_denied_fragment_never_nulls_its_sibling(at: World) -> None:
+async def test_a_denied_fragment_never_nulls_its_sibling(law_world: World) -> None:
     text = "{ papers(first: 100) { nodes { id ... on BluePaper { secret } ... on RedPaper { ink } } } }"
-    answer = await ask(at.build_engine(), text, *OUTSIDER)
+    answer = await ask(law_world.build_engine(), text, *OUTSIDER)
     assert answer.data is not None
-    assert sum("ink" in each for each in answer.data["papers"]["nodes"]) == len(at.papers["RED"])
+    assert sum("ink" in node for node in answer.data["papers"]["nodes"]) == len(law_world.papers["RED"])
     assert describe_errors(answer) == [(ErrorCode.FORBIDDEN, ("papers",), "BluePaper")]
 
 
-async def test_a_type_whose_source_fails_is_named_and_the_rest_is_served(at: World) -> None:
+async def test_a_type_whose_source_fails_is_named_and_the_rest_is_served(law_world: World) -> None:
     text = "{ papers(first: 100) { totalCount pageInfo { hasNextPage } nodes { shelf } } }"
-    answer = await ask(at.build_engine(GREEN=FailingConnector(at.sources["GREEN"])), text, *INSIDER)
+    answer = await ask(law_world.build_engine(GREEN=FailingConnector(law_world.sources["GREEN"])), text, *INSIDER)
 
     assert answer.data is not None
     papers = answer.data["papers"]
     assert (papers["totalCount"], papers["pageInfo"]) == (None, None)
-    assert len(papers["nodes"]) == len(at.papers["RED"]) + len(at.papers["BLUE"])
-    assert [(each.code, each.path, each.extensions) for each in answer.errors] == [
+    assert len(papers["nodes"]) == len(law_world.papers["RED"]) + len(law_world.papers["BLUE"])
+    assert [(error.code, error.path, error.extensions) for error in answer.errors] == [
         (ErrorCode.SOURCE_UNAVAILABLE, ("papers",), {"missing": "GreenPaper"})
     ]
     assert answer.errors[0].message.startswith("rows of `GreenPaper` are missing: ")
 
 
-async def test_a_list_whose_sources_all_fail_is_null(at: World) -> None:
-    down: dict[str, Any] = {shelf: FailingConnector(at.sources[shelf]) for shelf in at.papers}
-    answer = await ask(at.build_engine(**down), "{ papers { nodes { id } } }", *INSIDER)
-    assert (answer.data, [(each.code, each.path) for each in answer.errors]) == (
+async def test_a_list_whose_sources_all_fail_is_null(law_world: World) -> None:
+    down: dict[str, Any] = {shelf: FailingConnector(law_world.sources[shelf]) for shelf in law_world.papers}
+    answer = await ask(law_world.build_engine(**down), "{ papers { nodes { id } } }", *INSIDER)
+    assert (answer.data, [(error.code, error.path) for error in answer.errors]) == (
         {"papers": None},
         [(ErrorCode.SOURCE_UNAVAILABLE, ("papers",))],
     )
 
 
-async def test_each_parent_has_its_own_page_and_count(at: World) -> None:
+async def test_each_parent_has_its_own_page_and_count(law_world: World) -> None:
     text = "{ people { nodes { id papers(first: 2) { totalCount nodes { id } } } } }"
-    answer = await ask(at.build_engine(), text, *INSIDER)
+    answer = await ask(law_world.build_engine(), text, *INSIDER)
     assert answer.data is not None
     for person in answer.data["people"]["nodes"]:
         owned = [
             (shelf, row["id"])
-            for shelf, rows in sorted(at.papers.items())
+            for shelf, rows in sorted(law_world.papers.items())
             for row in rows
             if str(row["person_id"]) == person["id"]
         ]
@@ -109,11 +120,13 @@ async def test_each_parent_has_its_own_page_and_count(at: World) -> None:
         assert len(person["papers"]["nodes"]) == min(2, len(owned))
 
 
-async def test_a_relationship_to_one_row_gives_the_first_row_of_the_first_type(at: World) -> None:
+async def test_a_relationship_to_one_row_gives_the_first_row_of_the_first_type(law_world: World) -> None:
     answer = await ask(
-        at.build_engine(), '{ people(where: { id: { eq: "1" } }) { nodes { favourite { shelf id } } } }', *INSIDER
+        law_world.build_engine(),
+        '{ people(where: { id: { eq: "1" } }) { nodes { favourite { shelf id } } } }',
+        *INSIDER,
     )
-    first = min(row["id"] for row in at.papers["BLUE"] if row["person_id"] == 1)
+    first = min(row["id"] for row in law_world.papers["BLUE"] if row["person_id"] == 1)
     shown = {"shelf": "BLUE", "id": ident("BLUE", first)}
     assert answer.data == {"people": {"nodes": [{"favourite": shown}]}}
 
@@ -124,39 +137,42 @@ async def test_a_relationship_to_one_row_gives_the_first_row_of_the_first_type(a
     "where: { not: { papers: { every: { shelf: { eq: RED } } } } }",
     "where: { favourite: { name: { isNull: true } } }",
 ])  # fmt: skip
-async def test_a_filter_through_an_interface_needs_all_its_types_allowed(at: World, argument: str) -> None:
+async def test_a_filter_through_an_interface_needs_all_its_types_allowed(law_world: World, argument: str) -> None:
     """Which people match it would reveal papers of a denied type."""
     text = f"{{ people({argument}) {{ totalCount }} }}"
-    shut, opened = await ask(at.build_engine(), text, *OUTSIDER), await ask(at.build_engine(), text, *INSIDER)
+    shut, opened = (
+        await ask(law_world.build_engine(), text, *OUTSIDER),
+        await ask(law_world.build_engine(), text, *INSIDER),
+    )
     assert (shut.data, describe_errors(shut)) == ({"people": None}, [(ErrorCode.FORBIDDEN, ("people",), "BluePaper")])
     assert opened.errors == []
 
 
-async def test_a_filter_through_an_interface_matches_rows_of_any_type(at: World) -> None:
+async def test_a_filter_through_an_interface_matches_rows_of_any_type(law_world: World) -> None:
     text = '{ people(where: { papers: { some: { size: { gte: "1" } } } }) { nodes { id } } }'
-    answer = await ask(at.build_engine(), text, *INSIDER)
+    answer = await ask(law_world.build_engine(), text, *INSIDER)
     owned = {
         str(row["person_id"])
-        for rows in at.papers.values()
+        for rows in law_world.papers.values()
         for row in rows
         if row["size"] is not None and row["size"] >= 1
     }
     assert answer.data is not None
-    assert {each["id"] for each in answer.data["people"]["nodes"]} == owned & {"1", "2", "3", "4"}
+    assert {node["id"] for node in answer.data["people"]["nodes"]} == owned & {"1", "2", "3", "4"}
 
 
-async def test_a_cursor_of_another_order_is_refused(at: World) -> None:
-    engine = at.build_engine()
+async def test_a_cursor_of_another_order_is_refused(law_world: World) -> None:
+    engine = law_world.build_engine()
     first = await ask(engine, "{ papers(first: 1, orderBy: [{ size: ASC }]) { edges { cursor } } }", *INSIDER)
     assert first.data is not None
     text = "query($after: String) { papers(first: 1, orderBy: [{ size: DESC }], after: $after) { nodes { id } } }"
     variables: Mapping[str, Any] = {"after": first.data["papers"]["edges"][0]["cursor"]}
     answer = await ask(engine, text, *INSIDER, variables=variables)
-    assert [each.code for each in answer.errors] == [ErrorCode.BAD_CURSOR]
+    assert [error.code for error in answer.errors] == [ErrorCode.BAD_CURSOR]
 
 
-async def test_a_cursor_stays_valid_for_a_principal_who_may_see_less(at: World) -> None:
-    engine = at.build_engine()
+async def test_a_cursor_stays_valid_for_a_principal_who_may_see_less(law_world: World) -> None:
+    engine = law_world.build_engine()
     first = await ask(engine, "{ papers(first: 1) { edges { cursor node { shelf } } } }", *INSIDER)
     assert first.data is not None
     (edge,) = first.data["papers"]["edges"]
@@ -164,12 +180,12 @@ async def test_a_cursor_stays_valid_for_a_principal_who_may_see_less(at: World) 
     answer = await ask(engine, text, *OUTSIDER, variables={"after": edge["cursor"]})
     assert answer.data is not None
     assert edge["node"]["shelf"] == "BLUE"
-    assert len(answer.data["papers"]["nodes"]) == len(at.papers["RED"]) + len(at.papers["GREEN"])
+    assert len(answer.data["papers"]["nodes"]) == len(law_world.papers["RED"]) + len(law_world.papers["GREEN"])
 
 
-async def test_a_plan_has_a_node_for_each_type(at: World) -> None:
+async def test_a_plan_has_a_node_for_each_type(law_world: World) -> None:
     answer = await ask(
-        at.build_engine(), "{ papers(where: { shelf: { ne: RED } }) { nodes { id } } }", *INSIDER, plan="ONLY"
+        law_world.build_engine(), "{ papers(where: { shelf: { ne: RED } }) { nodes { id } } }", *INSIDER, plan="ONLY"
     )
     heads = [line for line in answer.extensions["plan"]["text"] if line.lstrip().startswith("Query.")]
     assert heads == ["Query.papers: Paper", "  Query.papers: BluePaper", "  Query.papers: GreenPaper"]
@@ -189,12 +205,14 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("changed", "complaint"), WRONG)
-def test_mappings_that_cannot_be_merged_are_refused_at_startup(at: World, changed: Any, complaint: str | None) -> None:
+def test_mappings_that_cannot_be_merged_are_refused_at_startup(
+    law_world: World, changed: Any, complaint: str | None
+) -> None:
     bound = dict(build_mappings())
     for name, changes in changed.items():
         of = bound.pop(name)
         bound |= {} if changes is None else {name: replace(of, **changes)}
-    catalog = replace(at.build_engine().catalog, mappings=bound, connectors=at.sources)
+    catalog = replace(law_world.build_engine().catalog, mappings=bound, connectors=law_world.sources)
     if complaint is None:
         validate_catalog(catalog)
         return

@@ -24,84 +24,86 @@ async def test_every_random_query_gets_the_expected_data() -> None:
     result = dict.fromkeys(("rows", "shut", "paged"), 0)
     for number in range(COUNT):
         random = Random(f"papers question {number}")
-        at, asked = random.choice(worlds), question(random)
-        outcome = await compare_with_naive_evaluation(at, asked, random)
+        drawn_world, drawn_question = random.choice(worlds), question(random)
+        outcome = await compare_with_naive_evaluation(drawn_world, drawn_question, random)
         for name, value in outcome.items():
             result[name] += value
-    assert all(each >= COUNT / 10 for each in result.values()), result
+    assert all(item >= COUNT / 10 for item in result.values()), result
 
 
-async def compare_with_naive_evaluation(at: World, asked: Question, random: Random) -> Mapping[str, bool]:
-    engine, found = at.build_engine(), naive.list_rows(at, asked)
-    span, cursors = await draw_cursors(engine, asked, found, random)
-    wanted = naive.take_page(found, asked, span, LIMITS.first_default)
-    answer = await run_query(engine, asked, {**asked.arguments, **cursors}, random)
-    shut = naive.list_denied_types(asked)
-    where = (asked, cursors, answer.errors)
+async def compare_with_naive_evaluation(drawn_world: World, question: Question, random: Random) -> Mapping[str, bool]:
+    engine, rows = drawn_world.build_engine(), naive.list_rows(drawn_world, question)
+    span, cursors = await draw_cursors(engine, question, rows, random)
+    wanted = naive.take_page(rows, question, span, LIMITS.first_default)
+    answer = await run_query(engine, question, {**question.arguments, **cursors}, random)
+    shut = naive.list_denied_types(question)
+    where = (question, cursors, answer.errors)
     assert list_forbidden_types(answer) == shut, where
-    if not any(is_read(each, asked) for each in interfaces_world.TYPES) and shut:
+    if not any(is_read(type_, question) for type_ in interfaces_world.TYPES) and shut:
         assert answer.data == {"papers": None}, where
         return {"rows": False, "shut": True, "paged": False}
     assert answer.data == {
         "papers": {
-            "nodes": [build_expected_node(row, asked) for row in wanted["rows"]],
-            "totalCount": len(found),
+            "nodes": [build_expected_node(row, question) for row in wanted["rows"]],
+            "totalCount": len(rows),
             "pageInfo": {"hasNextPage": wanted["next"], "hasPreviousPage": wanted["previous"]},
         }
     }, where
     return {"rows": bool(wanted["rows"]), "shut": bool(shut), "paged": bool(cursors)}
 
 
-def is_read(shelf: str, asked: Question) -> bool:
-    """Whether a shelf is asked: the caller may, and its rows could meet the filter."""
-    return naive.may_read(shelf, asked.groups, naive.collect_named_fields(asked)) and naive.could_match(
-        asked.where or {}, shelf
+def is_read(shelf: str, question: Question) -> bool:
+    """Whether a source is scanned: the caller may see its rows, and they could meet the filter."""
+    return naive.may_read(shelf, question.groups, naive.collect_named_fields(question)) and naive.could_match(
+        question.where or {}, shelf
     )
 
 
 async def draw_cursors(
-    engine: QueryEngine, asked: Question, found: Any, random: Random
+    engine: QueryEngine, question: Question, expected: Any, random: Random
 ) -> tuple[tuple[Any, Any], dict[str, str]]:
     """Now and then the place of a row to begin after, or to end before, and their cursors."""
-    if not found or random.random() < 0.5:
+    if not expected or random.random() < 0.5:
         return (None, None), {}
-    every = text({**asked.arguments, "first": 100} if "last" not in asked.size else without_last(asked))
-    answer = await ask(engine, f"{{ papers({every}) {{ edges {{ cursor node {{ id }} }} }} }}", *asked.groups)
+    every = text({**question.arguments, "first": 100} if "last" not in question.size else without_last(question))
+    answer = await ask(engine, f"{{ papers({every}) {{ edges {{ cursor node {{ id }} }} }} }}", *question.groups)
     edges = (answer.data or {})["papers"]["edges"]
-    assert [each["node"]["id"] for each in edges] == [each["id"] for each in found], (asked, every)
+    assert [edge["node"]["id"] for edge in edges] == [item["id"] for item in expected], (question, every)
     chosen = random.choice([("after",), ("before",), ("after", "before")])
-    at = {each: random.randrange(len(found)) for each in chosen}
-    cursors = {each: edges[place]["cursor"] for each, place in at.items()}
-    return (at.get("after"), at.get("before")), cursors
+    positions = {item: random.randrange(len(expected)) for item in chosen}
+    cursors = {name: edges[place]["cursor"] for name, place in positions.items()}
+    return (positions.get("after"), positions.get("before")), cursors
 
 
-def without_last(asked: Question) -> Mapping[str, Any]:
-    return {**{name: each for name, each in asked.arguments.items() if name != "last"}, "first": 100}
+def without_last(question: Question) -> Mapping[str, Any]:
+    return {**{name: argument for name, argument in question.arguments.items() if name != "last"}, "first": 100}
 
 
-async def run_query(engine: QueryEngine, asked: Question, given: Mapping[str, Any], random: Random) -> ExecutionResult:
+async def run_query(
+    engine: QueryEngine, question: Question, given: Mapping[str, Any], random: Random
+) -> ExecutionResult:
     """Half of the questions say their filter and order in variables."""
     if random.random() < 0.5:
-        return await ask(engine, f"{{ papers({text(given)}) {{ {SHOWN} {INFO} }} }}", *asked.groups)
+        return await ask(engine, f"{{ papers({text(given)}) {{ {SHOWN} {INFO} }} }}", *question.groups)
     types = {"where": "PaperWhere", "orderBy": "[PaperOrder!]"}
-    bare = {name: each for name, each in given.items() if name not in types}
+    bare = {name: item for name, item in given.items() if name not in types}
     spoken = ", ".join([*(f"{name}: ${name}" for name in types), *([text(bare)] if bare else [])])
     heads = ", ".join(f"${name}: {of}" for name, of in types.items())
     variables = {name: given[name] for name in types if name in given}
     document = f"query({heads}) {{ papers({spoken}) {{ {SHOWN} {INFO} }} }}"
-    return await ask(engine, document, *asked.groups, variables=variables)
+    return await ask(engine, document, *question.groups, variables=variables)
 
 
 def list_forbidden_types(answer: ExecutionResult) -> set[str]:
     """The types that a FORBIDDEN at the list names."""
-    at = [each for each in answer.errors if each.path == ("papers",)]
-    assert all(each.code is ErrorCode.FORBIDDEN for each in at), at
-    return {(each.extensions or {})["position"].split(".")[0] for each in at}
+    denials = [error for error in answer.errors if error.path == ("papers",)]
+    assert all(error.code is ErrorCode.FORBIDDEN for error in denials), denials
+    return {(item.extensions or {})["position"].split(".")[0] for item in denials}
 
 
-def build_expected_node(row: Any, asked: Question) -> Mapping[str, Any]:
+def build_expected_node(row: Any, question: Question) -> Mapping[str, Any]:
     kind = interfaces_world.TYPES[row["shelf"]]
-    size = row["size"] if may_size(row["shelf"], asked.groups) else None
+    size = row["size"] if may_size(row["shelf"], question.groups) else None
     owner = {"name": row["owner"]} if row["person_id"] in (1, 2, 3, 4) else None
     made = {
         "__typename": kind,

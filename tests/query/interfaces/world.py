@@ -64,7 +64,7 @@ class World:
             version="1",
         )
         validate_catalog(catalog)
-        return acme.opened(catalog)
+        return acme.open_engine(catalog)
 
 
 @cache
@@ -108,18 +108,18 @@ def world(seed: str) -> World:
         for shelf, rows in papers.items()
     }
     held = MemoryCollection(
-        capabilities=draw_capabilities(random, PEOPLE, (("id",),)), rows=[tuple(each.values()) for each in people]
+        capabilities=draw_capabilities(random, PEOPLE, (("id",),)), rows=[tuple(person.values()) for person in people]
     )
     return World(papers=papers, people=people, sources=sources | {"people": Strict(MemoryConnector({"people": held}))})
 
 
 def draw_papers(random: Random, missing: float) -> Sequence[RowDict]:
-    """No two of one id on a shelf, though on another there may be."""
+    """No two rows of one source have the same id, though rows of two sources may."""
     ids = random.sample(POOLS["id"], random.choice([0, 1, 3, 5, 8]))
     return [
-        {"id": each}
+        {"id": id}
         | {name: None if random.random() < missing else random.choice(POOLS[name]) for name in COLUMNS if name != "id"}
-        for each in ids
+        for id in ids
     ]
 
 
@@ -137,7 +137,7 @@ def draw_capabilities(
 
 
 class FailingConnector:
-    """A shelf nobody answers from, with the promises of the one it stands for."""
+    """A connector that always fails, with the capabilities of the one it replaces."""
 
     def __init__(self, source: Connector) -> None:
         self.source = source

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from onedoor.query.context import QueryEngine
-from tests.acme import ask, house, opened
+from tests.acme import ask, build_catalog, open_engine
 
 
 @cache
 def engine() -> QueryEngine:
-    return opened(house())
+    return open_engine(build_catalog())
 
 
 def nested(levels: int, link: str = "manager") -> dict[str, Any]:

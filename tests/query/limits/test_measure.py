@@ -10,7 +10,7 @@ from graphql import parse
 from onedoor.errors import RequestRejected
 from onedoor.model.catalog import Limits
 from onedoor.query.document import check_document_size
-from tests.acme import ask, house, opened
+from tests.acme import ask, build_catalog, open_engine
 
 OPEN = Limits(fields_max=10**9, aliases_max=10**9, directives_max=10**9, depth_max=10**9, root_fields_max=10**9)
 
@@ -102,20 +102,20 @@ COSTS = {
 
 @pytest.mark.parametrize(("text", "cost"), COSTS.values(), ids=COSTS)
 async def test_an_operation_costs_one_for_each_object_it_can_return(text: str, cost: int) -> None:
-    result = await ask(opened(house()), text, "sales", cost=True)
+    result = await ask(open_engine(build_catalog()), text, "sales", cost=True)
     assert result.extensions == {"cost": cost}
 
 
 async def test_a_size_from_a_variable_costs_what_it_says_this_time() -> None:
-    at, text = opened(house()), "query ($n: Int) { customers(first: $n) { nodes { id } } }"
-    costs = [(await ask(at, text, "sales", variables={"n": n}, cost=True)).extensions["cost"] for n in (3, 900)]
+    engine, text = open_engine(build_catalog()), "query ($n: Int) { customers(first: $n) { nodes { id } } }"
+    costs = [(await ask(engine, text, "sales", variables={"n": n}, cost=True)).extensions["cost"] for n in (3, 900)]
     assert costs == [3, 900]
 
 
 async def test_a_question_over_the_limit_is_refused_before_anything_is_fetched() -> None:
     text = "{ customers(first: 1000) { nodes { orders(first: 1000) { nodes { id } } } } }"
-    told = await ask(opened(house()), text, "sales")
-    assert (told.rejected, list(told.scan_stats), [each.message for each in told.errors]) == (
+    result = await ask(open_engine(build_catalog()), text, "sales")
+    assert (result.rejected, list(result.scan_stats), [error.message for error in result.errors]) == (
         True,
         [],
         [
@@ -127,18 +127,18 @@ async def test_a_question_over_the_limit_is_refused_before_anything_is_fetched()
 
 async def test_a_chain_of_fragments_as_long_as_a_document_can_be_is_no_crash() -> None:
     chain = "".join(f"fragment f{i} on Query {{ ...f{i + 1} }} " for i in range(600))
-    told = await ask(opened(house()), "{ ...f0 } " + chain + "fragment f600 on Query { me { id } }")
-    assert told.data == {"me": {"id": "P1"}} or told.rejected
+    result = await ask(open_engine(build_catalog()), "{ ...f0 } " + chain + "fragment f600 on Query { me { id } }")
+    assert result.data == {"me": {"id": "P1"}} or result.rejected
 
 
 async def test_rows_never_exceed_the_cost() -> None:
     text = "{ customers(first: 9) { nodes { orders(first: 5) { nodes { items(first: 3) { nodes { id } } } } } } }"
-    told = await ask(opened(house()), text, "sales", cost=True)
-    assert objects(told.data) <= told.extensions["cost"]
+    result = await ask(open_engine(build_catalog()), text, "sales", cost=True)
+    assert objects(result.data) <= result.extensions["cost"]
 
 
 def objects(value: Any) -> int:
     """The rows in a reply: objects that have an id or hold further rows."""
     if isinstance(value, list):
-        return sum(1 + objects(each) for each in value)
-    return sum(objects(each) for each in value.values()) if isinstance(value, dict) else 0
+        return sum(1 + objects(item) for item in value)
+    return sum(objects(item) for item in value.values()) if isinstance(value, dict) else 0

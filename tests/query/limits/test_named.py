@@ -11,10 +11,10 @@ import pytest
 from onedoor.connectors.spill.factory import SpillTableFactory
 from onedoor.model.catalog import Limits
 from tests import acme
-from tests.http.conftest import Door, Odd, Opening, door, hang, keys, opening, state
-from tests.http.test_protocol import FEW, said, serving
+from tests.http.conftest import HookedConnector, OpenServer, RunningServer, hang, keys, open_server, server, state
+from tests.http.test_protocol import FEW, exchange_bytes, serve_uvicorn
 
-__all__ = ["door", "keys", "opening", "state"]
+__all__ = ["keys", "open_server", "server", "state"]
 
 ME = "{ me { id } }"
 INNER = "{ __schema { types { fields { type { fields { name } } } } } }"
@@ -88,23 +88,23 @@ def test_every_limit_is_reached_here() -> None:
 
 
 @pytest.fixture(scope="module")
-def house() -> Any:
-    return acme.house()
+def catalog() -> Any:
+    return acme.build_catalog()
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-async def test_an_operation_past_a_limit_names_it_and_what_would_do(house: Any, name: str) -> None:
+async def test_an_operation_past_a_limit_names_it_and_what_would_do(catalog: Any, name: str) -> None:
     value, text, remedy = OPERATIONS[name]
-    connectors = house.connectors if name not in WITHOUT_PUSHDOWN else promising_nothing(house)
+    connectors = catalog.connectors if name not in WITHOUT_PUSHDOWN else promising_nothing(catalog)
     limits = replace(Limits(), **{name: value}, **OTHER_LIMITS.get(name, {}))
-    catalog = replace(house, connectors=connectors, limits=limits, open_spill_table=SpillTableFactory(limits))
-    result = await acme.ask(acme.opened(catalog), text, "sales")
+    catalog = replace(catalog, connectors=connectors, limits=limits, open_spill_table=SpillTableFactory(limits))
+    result = await acme.ask(acme.open_engine(catalog), text, "sales")
     assert [names(error.message, name, value, remedy) for error in result.errors] == [True]
     assert {error.code for error in result.errors} == {"LIMIT_EXCEEDED"}
 
 
-def promising_nothing(house: Any) -> Any:
-    return {**house.connectors, "internal": acme.promising_nothing(house.connectors["internal"])}
+def promising_nothing(catalog: Any) -> Any:
+    return {**catalog.connectors, "internal": acme.promising_nothing(catalog.connectors["internal"])}
 
 
 def names(message: str, name: str, value: float, remedy: str) -> bool:
@@ -112,13 +112,13 @@ def names(message: str, name: str, value: float, remedy: str) -> bool:
 
 
 @pytest.mark.parametrize("name", BODIES)
-async def test_a_request_past_a_limit_names_it_and_what_would_do(opening: Opening, name: str) -> None:
+async def test_a_request_past_a_limit_names_it_and_what_would_do(open_server: OpenServer, name: str) -> None:
     value, headers, remedy = BODIES[name]
-    odd = Odd(acme.sources()["internal"], hang)
-    door: Door = await opening({"internal": odd}, limits=replace(Limits(), **{name: value}))
+    odd = HookedConnector(acme.sources()["internal"], hang)
+    server: RunningServer = await open_server({"internal": odd}, limits=replace(Limits(), **{name: value}))
     body = json.dumps({"query": "{ customer(id: 1) { name } }", "variables": {"x": {"y": {"z": 1}}}})
-    told = await door.send(data=slowly(body), headers={**door.bearer("sales"), **JSON, **headers})
-    assert names(told.body["errors"][0]["message"], name, value, remedy), told.body
+    response = await server.send(data=slowly(body), headers={**server.bearer("sales"), **JSON, **headers})
+    assert names(response.body["errors"][0]["message"], name, value, remedy), response.body
 
 
 JSON = {"content-type": "application/json"}
@@ -130,29 +130,31 @@ async def slowly(body: str) -> Any:
 
 
 @pytest.mark.parametrize("name", RATES)
-async def test_one_too_many_names_the_limit_and_when_to_come_again(opening: Opening, name: str) -> None:
+async def test_one_too_many_names_the_limit_and_when_to_come_again(open_server: OpenServer, name: str) -> None:
     value, status = RATES[name]
-    odd = Odd(acme.sources()["internal"], hang)
-    door: Door = await opening({"internal": odd}, counted=replace(acme.UNCOUNTED, **{name: value}))
+    odd = HookedConnector(acme.sources()["internal"], hang)
+    server: RunningServer = await open_server(
+        {"internal": odd}, rate_limits=replace(acme.UNLIMITED_RATES, **{name: value})
+    )
     if name == "concurrency_max":
-        first = asyncio.create_task(door.ask("{ customer(id: 1) { name } }"))
+        first = asyncio.create_task(server.ask("{ customer(id: 1) { name } }"))
         await odd.began.wait()
-        told = await door.ask(ME)
+        result = await server.ask(ME)
         first.cancel()
     else:
-        told = [await door.ask(ME, "sales" if name == "requests_a_minute" else None) for _ in range(2)][1]
-    assert told.status == status
-    assert names(told.body["errors"][0]["message"], name, value, f"come again in {told.headers['retry-after']} s")
+        result = [await server.ask(ME, "sales" if name == "requests_a_minute" else None) for _ in range(2)][1]
+    assert result.status == status
+    assert names(result.body["errors"][0]["message"], name, value, f"come again in {result.headers['retry-after']} s")
 
 
 @pytest.mark.parametrize("name", HEADS)
 async def test_a_connection_past_a_limit_names_it_and_what_would_do(name: str) -> None:
     value, octets, remedy = HEADS[name]
-    async with serving(replace(Limits(), **{name: value})) as port:
+    async with serve_uvicorn(replace(Limits(), **{name: value})) as port:
         _, held = await asyncio.open_connection("127.0.0.1", port)
         if name != "connections_an_address":
             held.close()
-        told = await said(port, octets)
+        reply = await exchange_bytes(port, octets)
         held.close()
-    (error,) = json.loads(told.partition(b"\r\n\r\n")[2])["errors"]
+    (error,) = json.loads(reply.partition(b"\r\n\r\n")[2])["errors"]
     assert names(error["message"], name, value, remedy), error

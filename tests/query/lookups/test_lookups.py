@@ -112,7 +112,7 @@ def build_catalog(
     return Catalog(
         schema=schema,
         policy=rules,
-        mappings={each.type: each for each in (room, *more)},
+        mappings={item.type: item for item in (room, *more)},
         connectors={
             "near": MemoryConnector({"room": MemoryCollection(capabilities=ROOM, rows=ROOMS)}),
             "far": connector,
@@ -124,13 +124,13 @@ def build_catalog(
 
 
 def build_engine(connector: Connector) -> QueryEngine:
-    return acme.opened(build_catalog(connector))
+    return acme.open_engine(build_catalog(connector))
 
 
 def build_connector(capabilities: Any = lambda capabilities: capabilities) -> CountingConnector:
     return CountingConnector(
         MemoryConnector(
-            {name: replace(each, capabilities=capabilities(each.capabilities)) for name, each in FAR.items()}
+            {name: replace(item, capabilities=capabilities(item.capabilities)) for name, item in FAR.items()}
         )
     )
 
@@ -139,7 +139,7 @@ async def query_nodes(engine: QueryEngine, wanted: str, **variables: Any) -> lis
     result = await query_rooms(engine, wanted, **variables)
     assert not result.errors
     assert result.data is not None
-    return [each if len(each) > 1 else next(iter(each.values())) for each in result.data["rooms"]["nodes"]]
+    return [node if len(node) > 1 else next(iter(node.values())) for node in result.data["rooms"]["nodes"]]
 
 
 DEFINED = {"w": "Window! = MINUTE", "words": "[String!]", "saying": "[Saying!]", "most": "Int"}
@@ -214,13 +214,13 @@ async def test_the_same_plan_takes_other_arguments() -> None:
 async def test_all_rows_of_a_level_are_looked_up_in_one_request() -> None:
     source = build_connector()
     await query_nodes(build_engine(source), "heat")
-    assert [each.keys.values for each in source.asks if each.keys] == [((1,), (2,), (3,), (4,), (5,))]
+    assert [item.keys.values for item in source.asks if item.keys] == [((1,), (2,), (3,), (4,), (5,))]
 
 
 async def test_a_failed_lookup_is_null_with_one_error_and_the_rest_is_served() -> None:
     result = await query_rooms(build_engine(FailingConnector(FAR)), "id heat")
     assert result.data == {"rooms": {"nodes": [{"id": str(number), "heat": None} for number, _ in ROOMS]}}
-    assert [(each.code, each.path, each.extensions) for each in result.errors] == [
+    assert [(error.code, error.path, error.extensions) for error in result.errors] == [
         (ErrorCode.SOURCE_UNAVAILABLE, ("rooms", "nodes", 0, "heat"), {"nulls": 5})
     ]
 
@@ -228,7 +228,7 @@ async def test_a_failed_lookup_is_null_with_one_error_and_the_rest_is_served() -
 async def test_a_denied_lookup_is_never_read() -> None:
     source = build_connector()
     result = await query_rooms(build_engine(source), "id secretHeat")
-    assert ([each.code for each in result.errors], source.asks) == ([ErrorCode.FORBIDDEN], [])
+    assert ([error.code for error in result.errors], source.asks) == ([ErrorCode.FORBIDDEN], [])
 
 
 async def test_a_value_that_its_field_cannot_show_is_null_with_an_error() -> None:
@@ -236,7 +236,7 @@ async def test_a_value_that_its_field_cannot_show_is_null_with_an_error() -> Non
     result = await query_rooms(
         build_engine(MemoryConnector({**FAR, "heat": MemoryCollection(capabilities=HEATED, rows=rows)})), "heat"
     )
-    assert [each.code for each in result.errors] == [ErrorCode.SOURCE_INVALID]
+    assert [error.code for error in result.errors] == [ErrorCode.SOURCE_INVALID]
     assert result.data == {"rooms": {"nodes": [{"heat": None} for _ in ROOMS]}}
 
 
@@ -254,14 +254,14 @@ async def test_a_lookup_is_a_scan_of_the_plan() -> None:
 
 async def test_an_argument_must_be_of_its_type() -> None:
     result = await query_rooms(build_engine(build_connector()), 'letter(saying: [{word: "x", times: "two"}])')
-    assert (result.rejected, {each.code for each in result.errors}) == (True, {ErrorCode.GRAPHQL_VALIDATION_FAILED})
+    assert (result.rejected, {error.code for error in result.errors}) == (True, {ErrorCode.GRAPHQL_VALIDATION_FAILED})
 
 
 async def test_a_lookup_can_be_neither_filtered_nor_sorted_nor_aggregated_by() -> None:
     schema, _ = build_schema()
     inputs = ("RoomWhere", "RoomOrder", "RoomMaximum", "RoomGroupBy")
     of: Mapping[str, Any] = schema.type_map
-    assert [name for name in inputs for each in of[name].fields if each in LOOKUPS] == []
+    assert [name for name in inputs for field in of[name].fields if field in LOOKUPS] == []
 
 
 def test_the_sdl_has_the_arguments_defaults_and_inputs_of_lookups() -> None:
@@ -347,7 +347,7 @@ MISFITS = [
         id="an argument of another kind",
     ),
     pytest.param(
-        lambda: build_catalog(build_connector(), {name: each for name, each in LOOKUPS.items() if name != "heat"}),
+        lambda: build_catalog(build_connector(), {name: lookup for name, lookup in LOOKUPS.items() if name != "heat"}),
         "`Room.heat` takes arguments, give its binding a lookup of that name",
         id="no lookup",
     ),

@@ -1,4 +1,4 @@
-"""Make the state that one scan is executed in, without variables or cursors."""
+"""Build the state in which one scan is executed, without variables or cursors."""
 
 from onedoor.model.catalog import Limits
 from onedoor.query.executor.state import ExecutionState

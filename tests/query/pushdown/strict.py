@@ -19,13 +19,13 @@ class Strict:
 
     def __init__(self, memory: MemoryConnector) -> None:
         self.memory = memory
-        self.asked: list[ScanRequest] = []
+        self.requests: list[ScanRequest] = []
 
     def capabilities(self, collection: str) -> Capabilities:
         return self.memory.capabilities(collection)
 
     async def scan(self, request: ScanRequest) -> AsyncIterator[Sequence[Row]]:
-        self.asked.append(request)
+        self.requests.append(request)
         for complaint in complaints(self, request):
             raise TooMuch(f"{complaint}: {request}")
         async for rows in self.memory.scan(request):

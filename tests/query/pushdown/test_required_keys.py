@@ -7,9 +7,9 @@ from demo.data.business import tables
 from tests import acme
 
 ROLLOUTS = list(rollouts(acme.SCALE))
-PRODUCTION = [each for each in ROLLOUTS if each.environment == "production"]
+PRODUCTION = [rollout for rollout in ROLLOUTS if rollout.environment == "production"]
 AUTHORS = {row[5] for row in tables(acme.SCALE)["deployment"].rows}
-FAILED = {each.repo for each in ROLLOUTS if each.conclusion != "success"}
+FAILED = {rollout.repo for rollout in ROLLOUTS if rollout.conclusion != "success"}
 
 
 @pytest.mark.parametrize(
@@ -40,11 +40,11 @@ FAILED = {each.repo for each in ROLLOUTS if each.conclusion != "success"}
         pytest.param(
             "{ of: githubRepos(where: {runs: {some: {approvals: {some: {approver: {employee: {email: {endsWith: "
             '"@acme.example"}}}}}}}}) { totalCount } }',
-            len({each.repo for each in PRODUCTION}),
+            len({item.repo for item in PRODUCTION}),
             id="there and back",
         ),
     ],
 )
 async def test_rows_that_need_keys_get_them_from_the_filtered_rows(query: str, count: int) -> None:
-    result = await acme.ask(acme.opened(acme.house()), query, "engineering")
+    result = await acme.ask(acme.open_engine(acme.build_catalog()), query, "engineering")
     assert ([error.message for error in result.errors], result.data) == ([], {"of": {"totalCount": count}})

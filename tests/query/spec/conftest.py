@@ -1,4 +1,4 @@
-"""An engine over Acme for each test, and a short way to use it."""
+"""Give each test an engine over Acme, and a short way to execute queries."""
 
 from collections.abc import Awaitable, Callable
 from functools import cache
@@ -12,24 +12,24 @@ from tests import acme
 
 GROUPS = ("sales", "marketing", "finance", "people", "engineering", "support", "audit")
 
-Asked = Callable[..., Awaitable[ExecutionResult]]
+Ask = Callable[..., Awaitable[ExecutionResult]]
 
 
 @cache
-def house() -> Catalog:
-    return acme.house()
+def build_catalog() -> Catalog:
+    return acme.build_catalog()
 
 
 @pytest.fixture
-def at() -> QueryEngine:
-    return acme.opened(house())
+def engine() -> QueryEngine:
+    return acme.open_engine(build_catalog())
 
 
 @pytest.fixture
-def asked(at: QueryEngine) -> Asked:
+def ask(engine: QueryEngine) -> Ask:
     """Execute as a principal in these groups, or in all of them."""
 
-    async def ask(text: str, *groups: str, **rest: Any) -> ExecutionResult:
-        return await acme.ask(at, text, *(groups or GROUPS), **rest)
+    async def execute(text: str, *groups: str, **rest: Any) -> ExecutionResult:
+        return await acme.ask(engine, text, *(groups or GROUPS), **rest)
 
-    return ask
+    return execute

@@ -1,4 +1,4 @@
-"""Cursors: good for the list they were taken from and no other, whoever brings them."""
+"""A cursor is valid for the list it was taken from and for no other, whoever sends it."""
 
 import random
 from dataclasses import replace
@@ -11,27 +11,27 @@ from onedoor.query import cursors
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.scan import SortKey
 from tests import acme
-from tests.query.spec.conftest import Asked, house
+from tests.query.spec.conftest import Ask, build_catalog
 
 FROM = 'customers(first: 1, orderBy: [{ name: ASC }], where: { country: { in: ["DE", "FR"] } })'
 AFTER = 'customers(after: $c, first: 1, orderBy: [{ name: ASC }], where: { country: { in: ["DE", "FR"] } })'
 
 
-async def taken(asked: Asked, text: str = FROM) -> str:
-    told = await asked(f"{{ of: {text} {{ pageInfo {{ endCursor }} }} }}")
-    assert told.data is not None
-    end: str = told.data["of"]["pageInfo"]["endCursor"]
+async def take_cursor(ask: Ask, text: str = FROM) -> str:
+    result = await ask(f"{{ of: {text} {{ pageInfo {{ endCursor }} }} }}")
+    assert result.data is not None
+    end: str = result.data["of"]["pageInfo"]["endCursor"]
     return end
 
 
-async def codes(asked: Asked, text: str, given: Any, *groups: str, **more: Any) -> list[ErrorCode]:
+async def codes(ask: Ask, text: str, given: Any, *groups: str, **more: Any) -> list[ErrorCode]:
     """What is wrong with a list asked for from a cursor; nothing, where it is answered."""
     declared = "".join(f", ${name}: {kind}" for name, (kind, _) in more.items())
     variables = {"c": given, **{name: value for name, (_, value) in more.items()}}
-    told = await asked(
+    result = await ask(
         f"query($c: String{declared}) {{ of: {text} {{ nodes {{ id }} }} }}", *groups, variables=variables
     )
-    return [each.code for each in told.errors]
+    return [error.code for error in result.errors]
 
 
 ELSEWHERE = [
@@ -53,15 +53,15 @@ ELSEWHERE = [
 
 
 @pytest.mark.parametrize("text", ELSEWHERE)
-async def test_a_cursor_is_good_for_no_other_list(asked: Asked, text: str) -> None:
-    assert await codes(asked, text, await taken(asked)) == [ErrorCode.BAD_CURSOR]
+async def test_a_cursor_is_good_for_no_other_list(ask: Ask, text: str) -> None:
+    assert await codes(ask, text, await take_cursor(ask)) == [ErrorCode.BAD_CURSOR]
 
 
-async def test_a_cursor_of_one_parents_list_is_not_one_of_the_root(asked: Asked) -> None:
-    told = await asked("{ customer(id: 20) { orders(first: 1) { pageInfo { endCursor } } } }")
-    assert told.data is not None
-    given = told.data["customer"]["orders"]["pageInfo"]["endCursor"]
-    assert await codes(asked, "orders(after: $c)", given) == [ErrorCode.BAD_CURSOR]
+async def test_a_cursor_of_one_parents_list_is_not_one_of_the_root(ask: Ask) -> None:
+    result = await ask("{ customer(id: 20) { orders(first: 1) { pageInfo { endCursor } } } }")
+    assert result.data is not None
+    given = result.data["customer"]["orders"]["pageInfo"]["endCursor"]
+    assert await codes(ask, "orders(after: $c)", given) == [ErrorCode.BAD_CURSOR]
 
 
 SAME = [
@@ -86,52 +86,56 @@ SAME = [
 
 @pytest.mark.parametrize(("text", "more"), SAME)
 async def test_a_cursor_is_good_for_the_same_list_however_it_is_written(
-    asked: Asked, text: str, more: dict[str, Any]
+    ask: Ask, text: str, more: dict[str, Any]
 ) -> None:
-    assert await codes(asked, text, await taken(asked), **more) == []
+    assert await codes(ask, text, await take_cursor(ask), **more) == []
 
 
-async def test_a_cursor_outlives_a_change_of_caller(asked: Asked) -> None:
-    assert await codes(asked, AFTER, await taken(asked), "marketing") == []
+async def test_a_cursor_outlives_a_change_of_caller(ask: Ask) -> None:
+    assert await codes(ask, AFTER, await take_cursor(ask), "marketing") == []
 
 
-async def test_and_does_not_open_what_its_bearer_may_not_see(asked: Asked) -> None:
-    given = await taken(asked, "customers(first: 1, orderBy: [{ creditLimit: ASC }])")
+async def test_a_cursor_shows_nothing_that_its_bearer_may_not_see(ask: Ask) -> None:
+    given = await take_cursor(ask, "customers(first: 1, orderBy: [{ creditLimit: ASC }])")
     text = "customers(after: $c, orderBy: [{ creditLimit: ASC }])"
-    assert (await codes(asked, text, given, "sales"), await codes(asked, text, given, "finance")) == (
+    assert (await codes(ask, text, given, "sales"), await codes(ask, text, given, "finance")) == (
         [ErrorCode.FORBIDDEN],
         [],
     )
 
 
-async def test_a_cursor_outlives_a_restart_but_not_a_change_of_the_schema(asked: Asked) -> None:
-    given = await taken(asked)
-    found = []
-    for of in (house(), replace(house(), version="another"), replace(house(), cursor_secret=b"another")):
-        told = await acme.ask(
-            acme.opened(of), f"query($c: String) {{ {AFTER} {{ totalCount }} }}", "sales", variables={"c": given}
+async def test_a_cursor_outlives_a_restart_but_not_a_change_of_the_schema(ask: Ask) -> None:
+    given = await take_cursor(ask)
+    results = []
+    for of in (
+        build_catalog(),
+        replace(build_catalog(), version="another"),
+        replace(build_catalog(), cursor_secret=b"another"),
+    ):
+        result = await acme.ask(
+            acme.open_engine(of), f"query($c: String) {{ {AFTER} {{ totalCount }} }}", "sales", variables={"c": given}
         )
-        found.append([each.code for each in told.errors])
-    assert found == [[], [ErrorCode.BAD_CURSOR], [ErrorCode.BAD_CURSOR]]
+        results.append([error.code for error in result.errors])
+    assert results == [[], [ErrorCode.BAD_CURSOR], [ErrorCode.BAD_CURSOR]]
 
 
 ODD = ["", " ", "=", "a", "====", "null", "0", "é", "\x00", "a" * 100_000, "eyJpZCI6MX0", "-_", "WzFd", "\ud800"]
 
 
 @pytest.mark.parametrize("text", ODD, ids=repr)
-async def test_a_text_that_is_no_cursor_is_refused(asked: Asked, text: str) -> None:
-    assert await codes(asked, "customers(after: $c)", text) == [ErrorCode.BAD_CURSOR]
+async def test_a_text_that_is_no_cursor_is_refused(ask: Ask, text: str) -> None:
+    assert await codes(ask, "customers(after: $c)", text) == [ErrorCode.BAD_CURSOR]
 
 
-async def test_no_cursor_is_null(asked: Asked) -> None:
-    assert await codes(asked, "customers(after: $c, before: $c)", None) == []
+async def test_no_cursor_is_null(ask: Ask) -> None:
+    assert await codes(ask, "customers(after: $c, before: $c)", None) == []
 
 
-async def test_a_cursor_of_a_long_value_is_good(asked: Asked) -> None:
+async def test_a_cursor_of_a_long_value_is_good(ask: Ask) -> None:
     """A value as long as a message may be is a place like any other."""
     key = cursors.derive_cursor_key(b"secret", "1", "Query.messages", (SortKey("text"),), None)
-    written = cursors.encode_cursor(("word " * 10_000,), key)
-    assert cursors.decode_cursor(written, (ColumnType.TEXT,), key) == ("word " * 10_000,)
+    cursor = cursors.encode_cursor(("word " * 10_000,), key)
+    assert cursors.decode_cursor(cursor, (ColumnType.TEXT,), key) == ("word " * 10_000,)
 
 
 KEY = cursors.derive_cursor_key(b"secret", "1", "Query.customers", (SortKey("name"), SortKey("id")), None)
@@ -143,23 +147,25 @@ def mutated(chance: random.Random) -> str:
     """The cursor with one to three of its characters changed, put in, taken away or moved."""
     text = list(WRITTEN)
     for _ in range(chance.randint(1, 3)):
-        at = chance.randrange(len(text))
-        text[at : at + chance.choice((0, 1, 1, 1, 2))] = chance.choice(ALPHABET) * chance.choice((0, 1, 1, 1, 4))
+        position = chance.randrange(len(text))
+        text[position : position + chance.choice((0, 1, 1, 1, 2))] = chance.choice(ALPHABET) * chance.choice(
+            (0, 1, 1, 1, 4)
+        )
     return "".join(text)
 
 
 def test_ten_thousand_changed_cursors_are_refused_and_nothing_else() -> None:
     chance = random.Random(1)
     changed = {mutated(chance) for _ in range(10_000)} - {WRITTEN}
-    assert {outcome(each) for each in changed} == {ErrorCode.BAD_CURSOR}
+    assert {outcome(item) for item in changed} == {ErrorCode.BAD_CURSOR}
     assert outcome(WRITTEN) == ("Kyoto Energy GmbH?>", 3)
 
 
 def test_a_cursor_has_one_spelling() -> None:
     """Base64 has several for the same bytes: other letters, padding, and bits that are thrown away."""
-    written = next(each for each in map(one_row, range(200)) if "-" in each and "_" in each and len(each) % 4)
-    last = ALPHABET[ALPHABET.index(written[-1]) + 1]
-    others = (written.replace("-", "+"), written.replace("_", "/"), f"{written}=", f"{written}\n", written[:-1] + last)
+    cursor = next(item for item in map(one_row, range(200)) if "-" in item and "_" in item and len(item) % 4)
+    last = ALPHABET[ALPHABET.index(cursor[-1]) + 1]
+    others = (cursor.replace("-", "+"), cursor.replace("_", "/"), f"{cursor}=", f"{cursor}\n", cursor[:-1] + last)
     assert [outcome(other, (ColumnType.INTEGER,)) for other in others] == [ErrorCode.BAD_CURSOR] * len(others)
 
 

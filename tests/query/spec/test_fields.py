@@ -1,10 +1,10 @@
-"""Fields of a reply: their order, merging, aliases, fragments and `__typename` (specification, section 6.3)."""
+"""Order, merge and alias the fields of a reply, and expand fragments (specification, section 6.3)."""
 
 import json
 
 import pytest
 
-from tests.query.spec.conftest import Asked
+from tests.query.spec.conftest import Ask
 
 MESSAGE = 'message(id: "C06G8FCPKZ2:1777940255.000100")'
 
@@ -105,7 +105,7 @@ FIELDS = [
 
 
 @pytest.mark.parametrize(("text", "data"), FIELDS)
-async def test_fields_are_answered_as_they_are_asked(asked: Asked, text: str, data: str) -> None:
-    answer = await asked(text)
-    said = json.dumps(answer.data, ensure_ascii=False, separators=(",", ":"))
-    assert (said, list(answer.errors)) == (data, [])
+async def test_fields_are_answered_in_the_order_of_the_selection(ask: Ask, text: str, data: str) -> None:
+    answer = await ask(text)
+    result = json.dumps(answer.data, ensure_ascii=False, separators=(",", ":"))
+    assert (result, list(answer.errors)) == (data, [])

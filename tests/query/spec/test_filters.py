@@ -1,11 +1,11 @@
-"""What a filter may say, and what the ids in it mean."""
+"""Accept and refuse filters, and resolve the ids in them."""
 
 from typing import Any
 
 import pytest
 
 from onedoor.errors import ErrorCode
-from tests.query.spec.conftest import Asked
+from tests.query.spec.conftest import Ask
 
 EMPTY = [
     pytest.param("customers(where: { id: null })", id="a field"),
@@ -30,9 +30,13 @@ EMPTY = [
 
 
 @pytest.mark.parametrize("listed", EMPTY)
-async def test_a_filter_that_says_nothing_is_refused(asked: Asked, listed: str) -> None:
-    told = await asked(f"{{ {listed} {{ totalCount }} }}")
-    assert ([each.code for each in told.errors], told.data, told.scan_stats) == ([ErrorCode.BAD_USER_INPUT], None, [])
+async def test_a_filter_that_says_nothing_is_refused(ask: Ask, listed: str) -> None:
+    result = await ask(f"{{ {listed} {{ totalCount }} }}")
+    assert ([error.code for error in result.errors], result.data, result.scan_stats) == (
+        [ErrorCode.BAD_USER_INPUT],
+        None,
+        [],
+    )
 
 
 ABSENT = [
@@ -47,9 +51,13 @@ ABSENT = [
 
 
 @pytest.mark.parametrize(("text", "variables"), ABSENT)
-async def test_and_so_is_one_whose_variable_does(asked: Asked, text: str, variables: dict[str, Any]) -> None:
-    told = await asked(text, variables=variables)
-    assert ([each.code for each in told.errors], told.data, told.scan_stats) == ([ErrorCode.BAD_USER_INPUT], None, [])
+async def test_and_so_is_one_whose_variable_does(ask: Ask, text: str, variables: dict[str, Any]) -> None:
+    result = await ask(text, variables=variables)
+    assert ([error.code for error in result.errors], result.data, result.scan_stats) == (
+        [ErrorCode.BAD_USER_INPUT],
+        None,
+        [],
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,9 +79,9 @@ async def test_and_so_is_one_whose_variable_does(asked: Asked, text: str, variab
         pytest.param("(where: { channel: { archived: { eq: true } } })", 0, id="through a link to another source"),
     ],
 )
-async def test_the_ends_of_the_language(asked: Asked, arguments: str, count: int) -> None:
-    told = await asked(f"{{ customers{arguments} {{ totalCount }} }}")
-    assert (told.data, told.errors) == ({"customers": {"totalCount": count}}, [])
+async def test_the_ends_of_the_language(ask: Ask, arguments: str, count: int) -> None:
+    result = await ask(f"{{ customers{arguments} {{ totalCount }} }}")
+    assert (result.data, result.errors) == ({"customers": {"totalCount": count}}, [])
 
 
 LONG = [str(number) for number in range(1001)]
@@ -99,17 +107,17 @@ LISTS = [
 
 
 @pytest.mark.parametrize(("text", "variables"), LISTS)
-async def test_a_list_past_the_limit_is_refused(asked: Asked, text: str, variables: dict[str, Any]) -> None:
-    told = await asked(text, variables=variables)
-    assert ([(each.code, each.message) for each in told.errors], told.data) == (
+async def test_a_list_past_the_limit_is_refused(ask: Ask, text: str, variables: dict[str, Any]) -> None:
+    result = await ask(text, variables=variables)
+    assert ([(error.code, error.message) for error in result.errors], result.data) == (
         [(ErrorCode.LIMIT_EXCEEDED, OVER)],
         None,
     )
 
 
-async def test_a_list_at_the_limit_is_answered(asked: Asked) -> None:
+async def test_a_list_at_the_limit_is_answered(ask: Ask) -> None:
     text = "query($x: [ID!]) { customers(where: { id: { in: $x } }) { totalCount } }"
-    assert (await asked(text, variables={"x": LONG[:1000]})).data == {"customers": {"totalCount": 100}}
+    assert (await ask(text, variables={"x": LONG[:1000]})).data == {"customers": {"totalCount": 100}}
 
 
 WHOLE = [
@@ -144,29 +152,29 @@ DAYS = [
     "2026-10-31:20",
 ]
 NO_IDS = [
-    *(pytest.param("customer", each, id=f"customer {each[:20]!r}") for each in WHOLE),
-    *(pytest.param("orderItem", each, id=f"orderItem {each!r}") for each in PARTS),
-    *(pytest.param("usageDay", each, id=f"usageDay {each!r}") for each in DAYS),
-    *(pytest.param("message", each, id=f"message {each!r}") for each in ("C06G8FCPKZ2", "C06G8FCPKZ2:1777940255.0001")),
+    *(pytest.param("customer", item, id=f"customer {item[:20]!r}") for item in WHOLE),
+    *(pytest.param("orderItem", part, id=f"orderItem {part!r}") for part in PARTS),
+    *(pytest.param("usageDay", day, id=f"usageDay {day!r}") for day in DAYS),
+    *(pytest.param("message", text, id=f"message {text!r}") for text in ("C06G8FCPKZ2", "C06G8FCPKZ2:1777940255.0001")),
     *(
-        pytest.param("file", each, id=f"file {each!r}")
-        for each in ("", "S3", "S3:", "S3:customers/1", "customers%2F1", "DRIVE:customers%2F1", "s3:customers%2F1")
+        pytest.param("file", text, id=f"file {text!r}")
+        for text in ("", "S3", "S3:", "S3:customers/1", "customers%2F1", "DRIVE:customers%2F1", "s3:customers%2F1")
     ),
 ]
 
 
 @pytest.mark.parametrize(("field", "text"), NO_IDS)
-async def test_what_is_no_id_of_a_row_names_none(asked: Asked, field: str, text: str) -> None:
-    told = await asked(f"query($x: ID!) {{ {field}(id: $x) {{ id }} }}", variables={"x": text})
-    assert (told.data, told.errors) == ({field: None}, [])
+async def test_what_is_no_id_of_a_row_names_none(ask: Ask, field: str, text: str) -> None:
+    result = await ask(f"query($x: ID!) {{ {field}(id: $x) {{ id }} }}", variables={"x": text})
+    assert (result.data, result.errors) == ({field: None}, [])
 
 
-@pytest.mark.parametrize(("field", "text"), [each for each in NO_IDS if each.values[0] != "message"])
-async def test_and_equals_none_in_a_filter(asked: Asked, field: str, text: str) -> None:
+@pytest.mark.parametrize(("field", "text"), [no_id for no_id in NO_IDS if no_id.values[0] != "message"])
+async def test_and_equals_none_in_a_filter(ask: Ask, field: str, text: str) -> None:
     listed = f"{field}s(where: {{ id: {{ %s: $x }} }}) {{ totalCount }}"
     one, many = f"query($x: ID!) {{ {listed % 'eq'} }}", f"query($x: [ID!]!) {{ {listed % 'in'} }}"
-    found = [await asked(one, variables={"x": text}), await asked(many, variables={"x": [text, text]})]
-    assert [(told.data, told.errors) for told in found] == [({f"{field}s": {"totalCount": 0}}, [])] * 2
+    results = [await ask(one, variables={"x": text}), await ask(many, variables={"x": [text, text]})]
+    assert [(result.data, result.errors) for result in results] == [({f"{field}s": {"totalCount": 0}}, [])] * 2
 
 
 FOUND = [
@@ -180,23 +188,23 @@ FOUND = [
 
 
 @pytest.mark.parametrize(("field", "ident"), FOUND)
-async def test_an_id_names_its_row_alone_and_in_filters(asked: Asked, field: str, ident: Any) -> None:
+async def test_an_id_names_its_row_alone_and_in_filters(ask: Ask, field: str, ident: Any) -> None:
     text = (
         f"query($x: ID!) {{ {field}(id: $x) {{ id }} eq: {field}s(where: {{ id: {{ eq: $x }} }}) {{ nodes {{ id }} }} "
         f"in: {field}s(where: {{ id: {{ in: [$x] }} }}) {{ nodes {{ id }} }} }}"
     )
-    told = await asked(text, variables={"x": ident})
+    result = await ask(text, variables={"x": ident})
     row = {"id": str(ident)}
-    assert told.data == {field: row, "eq": {"nodes": [row]}, "in": {"nodes": [row]}}
+    assert result.data == {field: row, "eq": {"nodes": [row]}, "in": {"nodes": [row]}}
 
 
-async def test_ids_that_name_nothing_are_asked_of_nobody(asked: Asked) -> None:
-    told = await asked('{ customer(id: "007") { id orders { totalCount } } usageDay(id: "x") { id } }')
-    assert (told.data, told.scan_stats) == ({"customer": None, "usageDay": None}, [])
+async def test_ids_that_name_nothing_are_sent_to_no_source(ask: Ask) -> None:
+    result = await ask('{ customer(id: "007") { id orders { totalCount } } usageDay(id: "x") { id } }')
+    assert (result.data, result.scan_stats) == ({"customer": None, "usageDay": None}, [])
 
 
 @pytest.mark.parametrize("operator", ["ne", "notIn"])
-async def test_other_than_no_id_is_every_row(asked: Asked, operator: str) -> None:
+async def test_other_than_no_id_is_every_row(ask: Ask, operator: str) -> None:
     operand = '"007"' if operator == "ne" else '["007", "abc"]'
-    told = await asked(f"{{ customers(where: {{ id: {{ {operator}: {operand} }} }}) {{ totalCount }} }}")
-    assert told.data == {"customers": {"totalCount": 100}}
+    result = await ask(f"{{ customers(where: {{ id: {{ {operator}: {operand} }} }}) {{ totalCount }} }}")
+    assert result.data == {"customers": {"totalCount": 100}}

@@ -1,24 +1,24 @@
-"""The schema asked for: alone, beside data, and whole, as tools ask for it (specification, section 4)."""
+"""Introspect the schema alone, beside data, and whole as tools do (specification, section 4)."""
 
 import json
 
 from graphql import build_client_schema, get_introspection_query, lexicographic_sort_schema, print_schema
 
 from onedoor.query.context import QueryEngine
-from tests.query.spec.conftest import Asked
+from tests.query.spec.conftest import Ask
 
 
-async def test_the_standard_question_gives_a_schema_that_tools_can_build(asked: Asked, at: QueryEngine) -> None:
-    answer = await asked(get_introspection_query(input_value_deprecation=True, one_of=True), "sales")
+async def test_the_standard_question_gives_a_schema_that_tools_can_build(ask: Ask, engine: QueryEngine) -> None:
+    answer = await ask(get_introspection_query(input_value_deprecation=True, one_of=True), "sales")
     assert answer.data is not None
     built = build_client_schema(json.loads(json.dumps(answer.data)))
     assert (print_schema(lexicographic_sort_schema(built)), answer.scan_stats) == (
-        print_schema(lexicographic_sort_schema(at.catalog.schema)),
+        print_schema(lexicographic_sort_schema(engine.catalog.schema)),
         [],
     )
 
 
-async def test_the_schema_beside_data_keeps_the_order_asked(asked: Asked) -> None:
+async def test_the_schema_beside_data_keeps_the_order_of_the_selection(ask: Ask) -> None:
     text = """
       query Beside($since: DateTime!, $name: String = "Direction") {
         kinds: __type(name: $name) { ...T }
@@ -29,7 +29,7 @@ async def test_the_schema_beside_data_keeps_the_order_asked(asked: Asked) -> Non
       }
       fragment T on __Type { __typename enumValues { name } }
     """
-    answer = await asked(text, variables={"since": "2026-10-01T00:00:00Z"})
+    answer = await ask(text, variables={"since": "2026-10-01T00:00:00Z"})
     assert (json.dumps(answer.data), answer.errors) == (
         json.dumps(
             {
@@ -44,25 +44,25 @@ async def test_the_schema_beside_data_keeps_the_order_asked(asked: Asked) -> Non
     )
 
 
-async def test_a_type_that_is_not_there_is_null(asked: Asked) -> None:
-    answer = await asked('{ __type(name: "Nothing") { name } }')
+async def test_a_type_that_is_not_there_is_null(ask: Ask) -> None:
+    answer = await ask('{ __type(name: "Nothing") { name } }')
     assert (answer.data, answer.errors) == ({"__type": None}, [])
 
 
-async def test_the_schema_is_shown_beside_what_is_withheld(asked: Asked) -> None:
-    answer = await asked("{ requests { totalCount } __schema { queryType { name } } }", "sales")
-    assert (answer.data, [each.path for each in answer.errors]) == (
+async def test_the_schema_is_shown_beside_what_is_withheld(ask: Ask) -> None:
+    answer = await ask("{ requests { totalCount } __schema { queryType { name } } }", "sales")
+    assert (answer.data, [error.path for error in answer.errors]) == (
         {"requests": None, "__schema": {"queryType": {"name": "Query"}}},
         [("requests",)],
     )
 
 
-async def test_what_is_left_out_of_the_schema_is_left_out(asked: Asked) -> None:
+async def test_what_is_left_out_of_the_schema_is_left_out(ask: Ask) -> None:
     text = "query($with: Boolean!) { me { id } __schema @include(if: $with) { queryType { name } } }"
-    answer = await asked(text, variables={"with": False})
+    answer = await ask(text, variables={"with": False})
     assert answer.data == {"me": {"id": "P1"}}
 
 
-async def test_a_text_that_only_speaks_of_the_schema_asks_nothing_of_it(asked: Asked) -> None:
-    answer = await asked('{ customers(where: { name: { eq: "__schema" } }) { totalCount } }')
+async def test_a_text_that_only_speaks_of_the_schema_asks_nothing_of_it(ask: Ask) -> None:
+    answer = await ask('{ customers(where: { name: { eq: "__schema" } }) { totalCount } }')
     assert answer.data == {"customers": {"totalCount": 0}}

@@ -16,8 +16,8 @@ WIDENING = {
 
 
 @pytest.mark.parametrize("text", WIDENING.values(), ids=WIDENING)
-async def test_a_filter_that_lost_a_part_is_refused(at: QueryEngine, text: str) -> None:
-    result = await ask(at, text, "sales")
+async def test_a_filter_that_lost_a_part_is_refused(engine: QueryEngine, text: str) -> None:
+    result = await ask(engine, text, "sales")
     assert (result.rejected, [(error.code, error.message) for error in result.errors]) == (
         True,
         [
@@ -30,8 +30,8 @@ async def test_a_filter_that_lost_a_part_is_refused(at: QueryEngine, text: str) 
 
 
 @pytest.mark.parametrize("name", ["where: $w", "first: $n", "orderBy: $o", "after: $a"])
-async def test_a_whole_argument_may_be_left_out(at: QueryEngine, name: str) -> None:
+async def test_a_whole_argument_may_be_left_out(engine: QueryEngine, name: str) -> None:
     type = {"$w": "CustomerWhere", "$n": "Int", "$o": "[CustomerOrder!]", "$a": "String"}[name.split(": ")[1]]
     variable = name.split(": ")[1]
-    result = await ask(at, f"query ({variable}: {type}) {{ customers({name}) {{ totalCount }} }}", "sales")
+    result = await ask(engine, f"query ({variable}: {type}) {{ customers({name}) {{ totalCount }} }}", "sales")
     assert result.data == {"customers": {"totalCount": 100}}

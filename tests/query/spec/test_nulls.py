@@ -1,4 +1,4 @@
-"""A null or a value that cannot be: what it takes along, and the error at its path (specification, section 6.4.4)."""
+"""A null where none may be takes its parents along, with an error at its path (specification, section 6.4.4)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -23,16 +23,16 @@ def with_values(*changes: Changed) -> Mapping[str, Connector]:
     sources = dict(acme.sources())
     for source, collection, column, which, value in changes:
         collections = dict(sources[source].collections)
-        kept = collections[collection]
-        at = list(kept.capabilities.columns).index(column)
-        rows = [(*row[:at], value, *row[at + 1 :]) if which(row) else row for row in kept.rows]
-        collections[collection] = replace(kept, rows=rows)
+        memory_collection = collections[collection]
+        position = list(memory_collection.capabilities.columns).index(column)
+        rows = [(*row[:position], value, *row[position + 1 :]) if which(row) else row for row in memory_collection.rows]
+        collections[collection] = replace(memory_collection, rows=rows)
         sources[source] = MemoryConnector(collections)
     return sources
 
 
-async def told(text: str, *changes: Changed) -> ExecutionResult:
-    return await acme.ask(acme.opened(acme.house(with_values(*changes))), text, *GROUPS)
+async def ask_with(text: str, *changes: Changed) -> ExecutionResult:
+    return await acme.ask(acme.open_engine(acme.build_catalog(with_values(*changes))), text, *GROUPS)
 
 
 def third(row: Row) -> bool:
@@ -78,8 +78,8 @@ NULLS = [
 async def test_a_null_where_none_may_be_takes_along_the_nearest_that_may(
     text: str, data: dict[str, Any], path: tuple[str | int, ...]
 ) -> None:
-    answer = await told(text, NAMELESS)
-    assert (answer.data, [(each.code, each.message, each.path) for each in answer.errors]) == (
+    answer = await ask_with(text, NAMELESS)
+    assert (answer.data, [(error.code, error.message, error.path) for error in answer.errors]) == (
         data,
         [(*NO_VALUE, path)],
     )
@@ -87,9 +87,9 @@ async def test_a_null_where_none_may_be_takes_along_the_nearest_that_may(
 
 async def test_a_null_behind_a_link_leaves_the_row_it_hangs_from() -> None:
     text = "{ customers(first: 1) { nodes { id accountManager { firstName manager { lastName } } } } }"
-    answer = await told(text, ("internal", "employee", "last_name", every, None))
+    answer = await ask_with(text, ("internal", "employee", "last_name", every, None))
     path = ("customers", "nodes", 0, "accountManager", "manager", "lastName")
-    assert (answer.data, [each.path for each in answer.errors]) == (
+    assert (answer.data, [error.path for error in answer.errors]) == (
         {"customers": {"nodes": [{"id": "1", "accountManager": {"firstName": "Paolo", "manager": None}}]}},
         [path],
     )
@@ -97,10 +97,10 @@ async def test_a_null_behind_a_link_leaves_the_row_it_hangs_from() -> None:
 
 async def test_a_null_in_a_list_of_one_parent_leaves_those_of_the_others() -> None:
     text = '{ customers(where: { id: { in: ["2", "3"] } }) { nodes { id orders(first: 1) { nodes { total } } } } }'
-    answer = await told(text, ("internal", "orders", "total", lambda row: row[1] == 3, None))
+    answer = await ask_with(text, ("internal", "orders", "total", lambda row: row[1] == 3, None))
     assert answer.data is not None
-    shown = {each["id"]: each["orders"]["nodes"] for each in answer.data["customers"]["nodes"]}
-    assert (shown["3"], len(shown["2"]), [each.path for each in answer.errors]) == (
+    shown = {node["id"]: node["orders"]["nodes"] for node in answer.data["customers"]["nodes"]}
+    assert (shown["3"], len(shown["2"]), [error.path for error in answer.errors]) == (
         None,
         1,
         [("customers", "nodes", 1, "orders", "nodes", 0, "total")],
@@ -108,7 +108,7 @@ async def test_a_null_in_a_list_of_one_parent_leaves_those_of_the_others() -> No
 
 
 async def test_a_null_where_one_may_be_is_no_error() -> None:
-    answer = await told("{ customer(id: 3) { email } }", ("internal", "customer", "email", every, None))
+    answer = await ask_with("{ customer(id: 3) { email } }", ("internal", "customer", "email", every, None))
     assert (answer.data, answer.errors) == ({"customer": {"email": None}}, [])
 
 
@@ -169,8 +169,8 @@ INVALID = [
 async def test_a_value_that_cannot_be_is_an_error_that_does_not_show_it(
     change: Changed, text: str, data: dict[str, Any], message: str
 ) -> None:
-    answer = await told(text, change)
-    assert (answer.data, [(each.code, each.message) for each in answer.errors]) == (
+    answer = await ask_with(text, change)
+    assert (answer.data, [(error.code, error.message) for error in answer.errors]) == (
         data,
         [(ErrorCode.SOURCE_INVALID, message)],
     )

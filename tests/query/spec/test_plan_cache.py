@@ -8,7 +8,7 @@ import pytest
 from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine
 from onedoor.query.engine import execute
 from tests import acme
-from tests.query.spec.conftest import house
+from tests.query.spec.conftest import build_catalog
 
 FILTERED = """query($w: CustomerWhere, $o: [CustomerOrder!], $n: Int) {
   customers(where: $w, orderBy: $o, first: $n) { nodes { id creditLimit } totalCount }
@@ -57,44 +57,44 @@ QUESTIONS: list[tuple[str, dict[str, Any]]] = [
 CALLERS = [(), ("sales",), ("finance",), ("marketing",), ("audit",), ("sales", "finance")]
 
 
-def said(told: ExecutionResult) -> Any:
-    return told.data, told.rejected, [(each.code, each.message, each.path) for each in told.errors]
+def summarize(told: ExecutionResult) -> Any:
+    return told.data, told.rejected, [(error.code, error.message, error.path) for error in told.errors]
 
 
 async def alone(text: str, groups: tuple[str, ...], variables: dict[str, Any]) -> Any:
-    return said(await acme.ask(acme.opened(house()), text, *groups, variables=variables))
+    return summarize(await acme.ask(acme.open_engine(build_catalog()), text, *groups, variables=variables))
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_any_interleaving_answers_each_question_as_if_it_were_alone(at: QueryEngine, seed: int) -> None:
-    asked = [(text, groups, variables) for text, variables in QUESTIONS for groups in CALLERS] * 2
-    random.Random(seed).shuffle(asked)
+async def test_any_interleaving_answers_each_question_as_if_it_were_alone(engine: QueryEngine, seed: int) -> None:
+    ask = [(text, groups, variables) for text, variables in QUESTIONS for groups in CALLERS] * 2
+    random.Random(seed).shuffle(ask)
     known: dict[Any, Any] = {}
-    for text, groups, variables in asked:
-        told = said(await acme.ask(at, text, *groups, variables=variables))
+    for text, groups, variables in ask:
+        result = summarize(await acme.ask(engine, text, *groups, variables=variables))
         name = (text, groups, repr(variables))
         if name not in known:
             known[name] = await alone(text, groups, variables)
-        assert told == known[name]
+        assert result == known[name]
 
 
-async def test_a_repeated_question_is_planned_once(at: QueryEngine) -> None:
+async def test_a_repeated_question_is_planned_once(engine: QueryEngine) -> None:
     for number in ("1", "2", "3"):
-        await acme.ask(at, FILTERED, "sales", variables={"w": {"id": {"in": [number, "7"]}}, "n": int(number)})
-    assert (len(at.operation_cache), len(at.plan_cache)) == (1, 1)
+        await acme.ask(engine, FILTERED, "sales", variables={"w": {"id": {"in": [number, "7"]}}, "n": int(number)})
+    assert (len(engine.operation_cache), len(engine.plan_cache)) == (1, 1)
 
 
-async def test_callers_with_the_same_permissions_share_a_plan(at: QueryEngine) -> None:
+async def test_callers_with_the_same_permissions_share_a_plan(engine: QueryEngine) -> None:
     """The fingerprint is the set of rules met, not the person nor the groups."""
     for groups in (("finance",), ("finance", "everyone"), ("sales",)):
-        await acme.ask(at, FILTERED, *groups)
-    assert (len(at.operation_cache), len(at.plan_cache)) == (1, 2)
+        await acme.ask(engine, FILTERED, *groups)
+    assert (len(engine.operation_cache), len(engine.plan_cache)) == (1, 2)
 
 
-async def test_the_operation_chosen_is_part_of_what_a_plan_is_known_by(at: QueryEngine) -> None:
-    found = []
+async def test_the_operation_chosen_is_part_of_what_a_plan_is_known_by(engine: QueryEngine) -> None:
+    results = []
     for name in ("A", "B", "A"):
         text = "query A { me { id } } query B { me { email } }"
-        told = await execute(at, acme.caller(), GraphQLRequest(query=text, operation_name=name))
-        found.append(told.data)
-    assert found == [{"me": {"id": "P1"}}, {"me": {"email": "ada@acme.example"}}, {"me": {"id": "P1"}}]
+        result = await execute(engine, acme.caller(), GraphQLRequest(query=text, operation_name=name))
+        results.append(result.data)
+    assert results == [{"me": {"id": "P1"}}, {"me": {"email": "ada@acme.example"}}, {"me": {"id": "P1"}}]

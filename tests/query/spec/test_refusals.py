@@ -1,4 +1,4 @@
-"""What is refused before anything is fetched: its code, its place, and what its message does not say."""
+"""Operations refused before any fetch have a code, a location, and a message without internals."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from onedoor.errors import ErrorCode
 from onedoor.query.context import ExecutionResult, GraphQLRequest
 from onedoor.query.engine import execute
 from tests import acme
-from tests.query.spec.conftest import Asked, house
+from tests.query.spec.conftest import Ask, build_catalog
 
 REFUSED = [
     pytest.param("{", ErrorCode.GRAPHQL_PARSE_FAILED, (1, 2), id="unfinished"),
@@ -97,12 +97,12 @@ REFUSED = [
 
 @pytest.mark.parametrize(("text", "code", "place"), REFUSED)
 async def test_a_document_that_is_not_valid_is_refused_with_its_place(
-    asked: Asked, text: str, code: ErrorCode, place: tuple[int, int]
+    ask: Ask, text: str, code: ErrorCode, place: tuple[int, int]
 ) -> None:
-    told = await asked(text)
-    first = told.errors[0]
+    result = await ask(text)
+    first = result.errors[0]
     line, column = place
-    assert (first.code, first.locations[0], told.rejected, told.data, told.scan_stats) == (
+    assert (first.code, first.locations[0], result.rejected, result.data, result.scan_stats) == (
         code,
         {"line": line, "column": column},
         True,
@@ -133,11 +133,11 @@ NEARLY = [
 
 @pytest.mark.parametrize(("text", "variables"), NEARLY)
 async def test_what_there_is_in_place_of_a_misspelt_name_is_suggested(
-    asked: Asked, text: str, variables: dict[str, Any]
+    ask: Ask, text: str, variables: dict[str, Any]
 ) -> None:
-    told = await asked(text, variables=variables)
-    assert any("; did you mean `" in each.message or "; it has `" in each.message for each in told.errors)
-    assert told.rejected
+    result = await ask(text, variables=variables)
+    assert any("; did you mean `" in error.message or "; it has `" in error.message for error in result.errors)
+    assert result.rejected
 
 
 LONG = [
@@ -148,15 +148,15 @@ LONG = [
 
 
 @pytest.mark.parametrize(("text", "variables"), LONG)
-async def test_messages_are_short(asked: Asked, text: str, variables: dict[str, Any]) -> None:
-    told = await asked(text, variables=variables)
-    assert [each.message for each in told.errors if len(each.message) > 500] == []
-    assert told.rejected
+async def test_messages_are_short(ask: Ask, text: str, variables: dict[str, Any]) -> None:
+    result = await ask(text, variables=variables)
+    assert [error.message for error in result.errors if len(error.message) > 500] == []
+    assert result.rejected
 
 
-async def test_errors_are_few(asked: Asked) -> None:
-    told = await asked("{ " + " ".join(f"no{number}" for number in range(20)) + " me { " + "no " * 400 + "} }")
-    assert len(told.errors) <= 21
+async def test_errors_are_few(ask: Ask) -> None:
+    result = await ask("{ " + " ".join(f"no{number}" for number in range(20)) + " me { " + "no " * 400 + "} }")
+    assert len(result.errors) <= 21
 
 
 TWO = "query A { me { id } } query B { __typename }"
@@ -186,22 +186,24 @@ NOT_NAMED = [
 
 @pytest.mark.parametrize(("text", "name", "message"), NOT_NAMED)
 async def test_an_operation_that_is_not_there_is_refused(text: str, name: str | None, message: str) -> None:
-    told = await operated(text, name)
-    assert [(each.code, each.message) for each in told.errors] == [(ErrorCode.BAD_REQUEST, message)]
+    result = await operated(text, name)
+    assert [(error.code, error.message) for error in result.errors] == [(ErrorCode.BAD_REQUEST, message)]
 
 
-async def test_a_subscription_is_not_answered_as_a_question(asked: Asked) -> None:
-    told = await asked("subscription { __typename }")
-    assert (told.rejected, told.data, told.scan_stats) == (True, None, [])
+async def test_a_subscription_is_not_answered_as_a_question(ask: Ask) -> None:
+    result = await ask("subscription { __typename }")
+    assert (result.rejected, result.data, result.scan_stats) == (True, None, [])
 
 
 @pytest.mark.parametrize("text", ["fragment F on Me { id }", "type T { id: ID } fragment F on Me { id }"])
-async def test_a_document_without_an_operation_is_refused(asked: Asked, text: str) -> None:
-    assert (await asked(text)).rejected
+async def test_a_document_without_an_operation_is_refused(ask: Ask, text: str) -> None:
+    assert (await ask(text)).rejected
 
 
 async def operated(text: str, name: str | None) -> ExecutionResult:
-    return await execute(acme.opened(house()), acme.caller(), GraphQLRequest(query=text, operation_name=name))
+    return await execute(
+        acme.open_engine(build_catalog()), acme.caller(), GraphQLRequest(query=text, operation_name=name)
+    )
 
 
 DOUBLING = [
@@ -226,12 +228,12 @@ DOUBLING = [
 
 @pytest.mark.parametrize(("operation", "on", "doubled", "least"), DOUBLING)
 async def test_fragments_that_double_are_refused_before_they_are_expanded(
-    asked: Asked, operation: str, on: str, doubled: str, least: str
+    ask: Ask, operation: str, on: str, doubled: str, least: str
 ) -> None:
     levels = [f"fragment F{n} on {on} {{ {doubled.replace('{0}', str(n - 1))} }}" for n in range(1, 21)]
-    told = await asked(" ".join((operation, *levels, f"fragment F0 on {on} {{ {least} }}")))
-    (error,) = told.errors
-    assert (error.code, "`fields_max` of 5000" in error.message, told.document) == (
+    result = await ask(" ".join((operation, *levels, f"fragment F0 on {on} {{ {least} }}")))
+    (error,) = result.errors
+    assert (error.code, "`fields_max` of 5000" in error.message, result.document) == (
         ErrorCode.LIMIT_EXCEEDED,
         True,
         None,

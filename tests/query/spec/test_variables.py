@@ -1,11 +1,11 @@
-"""Variables, their defaults, and @skip and @include (specification, sections 3.13 and 6.1.2)."""
+"""Coerce variables and their defaults, and apply @skip and @include (specification, sections 3.13 and 6.1.2)."""
 
 from typing import Any
 
 import pytest
 
 from onedoor.errors import ErrorCode
-from tests.query.spec.conftest import Asked
+from tests.query.spec.conftest import Ask
 
 LISTED = "customers(first: $first, where: $where) { nodes { id } }"
 GIVEN = [
@@ -81,10 +81,10 @@ GIVEN = [
 
 @pytest.mark.parametrize(("text", "variables", "ids"), GIVEN)
 async def test_variables_mean_what_the_same_literals_mean(
-    asked: Asked, text: str, variables: dict[str, Any], ids: list[str]
+    ask: Ask, text: str, variables: dict[str, Any], ids: list[str]
 ) -> None:
-    answer = await asked(text, variables=variables)
-    assert (answer.data, answer.errors) == ({"customers": {"nodes": [{"id": each} for each in ids]}}, [])
+    answer = await ask(text, variables=variables)
+    assert (answer.data, answer.errors) == ({"customers": {"nodes": [{"id": id} for id in ids]}}, [])
 
 
 PLACES = [
@@ -99,18 +99,18 @@ CHOICES = [(skip, include) for skip in (True, False) for include in (True, False
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize(("skip", "include"), CHOICES)
-async def test_skip_wins_over_include(asked: Asked, place: str, skip: bool, include: bool) -> None:
+async def test_skip_wins_over_include(ask: Ask, place: str, skip: bool, include: bool) -> None:
     wanted = place.format("@skip(if: $skip) @include(if: $include)")
     fragment = "fragment F on Customer { country }" if "...F" in wanted else ""
     text = f"query($skip: Boolean!, $include: Boolean!) {{ customer(id: 3) {{ id {wanted} }} }} {fragment}"
-    answer = await asked(text, variables={"skip": skip, "include": include})
+    answer = await ask(text, variables={"skip": skip, "include": include})
     shown = {"country": "DE"} if include and not skip else {}
     assert answer.data == {"customer": {"id": "3", **shown}}
 
 
-async def test_a_field_left_out_is_not_judged_nor_fetched(asked: Asked) -> None:
+async def test_a_field_left_out_is_not_judged_nor_fetched(ask: Ask) -> None:
     text = "query($no: Boolean = false) { me { id } requests @include(if: $no) { totalCount } }"
-    answer = await asked(text, "sales")
+    answer = await ask(text, "sales")
     assert (answer.data, answer.errors, [call.source for call in answer.scan_stats]) == (
         {"me": {"id": "P1"}},
         [],
@@ -118,13 +118,13 @@ async def test_a_field_left_out_is_not_judged_nor_fetched(asked: Asked) -> None:
     )
 
 
-async def test_a_field_left_out_in_one_place_may_be_asked_in_another(asked: Asked) -> None:
-    answer = await asked("{ customer(id: 3) { id @skip(if: true) country id } }")
+async def test_a_field_skipped_in_one_place_may_be_selected_in_another(ask: Ask) -> None:
+    answer = await ask("{ customer(id: 3) { id @skip(if: true) country id } }")
     assert answer.data == {"customer": {"country": "DE", "id": "3"}}
 
 
-async def test_everything_may_be_left_out(asked: Asked) -> None:
-    answer = await asked("{ customer(id: 3) @skip(if: true) { id } }")
+async def test_everything_may_be_left_out(ask: Ask) -> None:
+    answer = await ask("{ customer(id: 3) @skip(if: true) { id } }")
     assert (answer.data, answer.rejected) == ({}, False)
 
 
@@ -167,41 +167,41 @@ WRONG = [
     *(
         pytest.param(
             "query($x: Decimal) { orders(where: { total: { eq: $x } }) { totalCount } }",
-            {"x": each},
-            id=f"decimal {each!r}",
+            {"x": item},
+            id=f"decimal {item!r}",
         )
-        for each in ("1e3", "NaN", "", " 1", "1,5", 1.5, "9" * 29, True, "١")
+        for item in ("1e3", "NaN", "", " 1", "1,5", 1.5, "9" * 29, True, "١")
     ),
     *(
         pytest.param(
             "query($x: DateTime) { orders(where: { placedAt: { eq: $x } }) { totalCount } }",
-            {"x": each},
-            id=f"time {each!r}",
+            {"x": item},
+            id=f"time {item!r}",
         )
-        for each in ("2026-10-31", "2026-10-31T12:00:00", "2026-02-30T00:00:00Z", "0001-01-01T00:00:00+14:00", 1)
+        for item in ("2026-10-31", "2026-10-31T12:00:00", "2026-02-30T00:00:00Z", "0001-01-01T00:00:00+14:00", 1)
     ),
     *(
         pytest.param(
-            "query($x: Date) { usageDays(where: { day: { eq: $x } }) { totalCount } }", {"x": each}, id=f"day {each!r}"
+            "query($x: Date) { usageDays(where: { day: { eq: $x } }) { totalCount } }", {"x": item}, id=f"day {item!r}"
         )
-        for each in ("2026-10-31T00:00:00Z", "2026-13-01", "20261031", "2026-W01-1", 20261031)
+        for item in ("2026-10-31T00:00:00Z", "2026-13-01", "20261031", "2026-W01-1", 20261031)
     ),
     *(
         pytest.param(
             "query($x: BigInt) { files(where: { size: { eq: $x } }) { totalCount } }",
-            {"x": each},
-            id=f"bigint {each!r}",
+            {"x": item},
+            id=f"bigint {item!r}",
         )
-        for each in (str(2**63), "1.0", "0x1", 1.5, False)
+        for item in (str(2**63), "1.0", "0x1", 1.5, False)
     ),
 ]
 
 
 @pytest.mark.parametrize(("text", "variables"), WRONG)
 async def test_a_variable_that_is_not_what_the_operation_says_is_refused(
-    asked: Asked, text: str, variables: dict[str, Any]
+    ask: Ask, text: str, variables: dict[str, Any]
 ) -> None:
-    answer = await asked(text, variables=variables)
+    answer = await ask(text, variables=variables)
     (fault,) = answer.errors
     assert (fault.code, [*fault.locations], answer.data, answer.scan_stats) == (
         ErrorCode.BAD_USER_INPUT,
@@ -211,9 +211,9 @@ async def test_a_variable_that_is_not_what_the_operation_says_is_refused(
     )
 
 
-async def test_a_store_that_a_variable_names_beside_others_is_asked(asked: Asked) -> None:
+async def test_a_store_that_a_variable_names_beside_others_is_read(ask: Ask) -> None:
     text = "query($store: Store!) { files(where: { store: { in: [FOLDER, $store] } }, first: 1) { totalCount } }"
-    both = await asked(text, variables={"store": "S3"})
-    one = await asked(text, variables={"store": "FOLDER"})
-    assert (both.errors, one.errors) == ([], [])
-    assert both.data["files"]["totalCount"] > one.data["files"]["totalCount"] > 0  # type: ignore[index]
+    both = await ask(text, variables={"store": "S3"})
+    result = await ask(text, variables={"store": "FOLDER"})
+    assert (both.errors, result.errors) == ([], [])
+    assert both.data["files"]["totalCount"] > result.data["files"]["totalCount"] > 0  # type: ignore[index]

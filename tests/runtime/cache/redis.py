@@ -1,4 +1,4 @@
-"""Redis over a real wire: one written in Python that is always there, and the real one where it is installed."""
+"""Serve Redis over a real wire: one written in Python, and the real one where it is installed."""
 
 import shutil
 import socket
@@ -36,14 +36,14 @@ def real(folder: Path) -> Iterator[str]:
     command = [str(REAL), "--port", str(port), "--bind", HOST, "--save", "", "--dir", str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        _listening(port)
+        _wait_until_listening(port)
         yield f"redis://{HOST}:{port}/0"
     finally:
         process.terminate()
         process.wait()
 
 
-def _listening(port: int) -> None:
+def _wait_until_listening(port: int) -> None:
     deadline = monotonic() + READY_SECONDS
     while monotonic() < deadline:
         with closing(socket.socket()) as tried:

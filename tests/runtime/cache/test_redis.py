@@ -1,4 +1,4 @@
-"""Rows kept in Redis, over a real wire: they come back as they went, and nothing else is believed."""
+"""Rows come back from Redis as they were stored, and nothing else there is believed."""
 
 import asyncio
 import socket
@@ -19,7 +19,7 @@ from onedoor.connectors.redis_cache import (
     encode_cache_entry,
 )
 from onedoor.runtime.row_cache import CacheEntry, CacheSettings, build_cache_key, read_cached_rows
-from tests.runtime.cache.reading import ASK, FINANCE, SALES, SECRET, START, Clock, Counted, reader
+from tests.runtime.cache.cached_reader import ASK, FINANCE, SALES, SECRET, START, Clock, CountingConnector, reader
 from tests.runtime.cache.redis import REAL, in_python, real
 
 UNDER = build_cache_key(SECRET, FINANCE, "internal", ASK)
@@ -49,29 +49,29 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 async def store(url: str) -> AsyncIterator[RedisCacheStore]:
     async with Redis.from_url(url) as client:
         await client.flushall()
-    made = create_redis_store(CacheSettings(url=url, seconds=5.0), SEALED, Clock())
-    yield made
-    await made.close()
+    redis_store = create_redis_store(CacheSettings(url=url, seconds=5.0), SEALED, Clock())
+    yield redis_store
+    await redis_store.close()
 
 
 @pytest.fixture
 async def client(url: str) -> AsyncIterator[Redis]:
     """Someone else who may read and write there."""
-    async with Redis.from_url(url) as made:
-        yield made
+    async with Redis.from_url(url) as redis:
+        yield redis
 
 
 def test_every_kind_of_value_comes_back_as_it_went() -> None:
-    kept = CacheEntry(rows=(ODD, tuple(reversed(ODD)), ()), read_at=START)
-    found = decode_cache_entry(encode_cache_entry(kept))
-    assert [[(type(v), repr(v)) for v in row] for row in found.rows] == [
-        [(type(v), repr(v)) for v in row] for row in kept.rows
+    entry = CacheEntry(rows=(ODD, tuple(reversed(ODD)), ()), read_at=START)
+    result = decode_cache_entry(encode_cache_entry(entry))
+    assert [[(type(v), repr(v)) for v in row] for row in result.rows] == [
+        [(type(v), repr(v)) for v in row] for row in entry.rows
     ]
-    assert found.read_at == START
+    assert result.read_at == START
 
 
 async def test_replicas_share_what_they_read(store: RedisCacheStore, url: str) -> None:
-    clock, mine, theirs = Clock(), Counted(), Counted()
+    clock, mine, theirs = Clock(), CountingConnector(), CountingConnector()
     other = create_redis_store(CacheSettings(url=url, seconds=5.0), SEALED, Clock())
     first = await read_cached_rows(reader(mine, clock, store), ASK)
     clock.seconds = 10
@@ -81,7 +81,7 @@ async def test_replicas_share_what_they_read(store: RedisCacheStore, url: str) -
 
 
 async def test_what_is_too_old_is_read_again(store: RedisCacheStore) -> None:
-    clock, source = Clock(), Counted()
+    clock, source = Clock(), CountingConnector()
     one = reader(source, clock, store)
     await read_cached_rows(one, ASK)
     clock.seconds = 30
@@ -94,16 +94,16 @@ async def test_redis_forgets_what_is_too_old(store: RedisCacheStore, client: Red
 
 
 async def test_nothing_there_can_be_read(store: RedisCacheStore, client: Redis) -> None:
-    kept = CacheEntry(rows=(("ada@acme.example", Decimal("85000.00")),), read_at=START)
-    await store.put(UNDER, kept, 30)
+    entry = CacheEntry(rows=(("ada@acme.example", Decimal("85000.00")),), read_at=START)
+    await store.put(UNDER, entry, 30)
     lying = b"".join([name + await client.get(name) for name in await client.keys()])
     words = (b"orders", b"total", b"finance", b"everyone", b"ada", b"85000", b"2026", b"internal")
-    assert ([word for word in words if word in lying], await store.get(UNDER)) == ([], kept)
+    assert ([word for word in words if word in lying], await store.get(UNDER)) == ([], entry)
 
 
 async def poison_changed(client: Redis) -> None:
-    found = await client.get(KEY_PREFIX + UNDER)
-    await client.set(KEY_PREFIX + UNDER, found[:-1] + bytes([found[-1] ^ 1]))
+    result = await client.get(KEY_PREFIX + UNDER)
+    await client.set(KEY_PREFIX + UNDER, result[:-1] + bytes([result[-1] ^ 1]))
 
 
 async def poison_plain(client: Redis) -> None:
@@ -124,25 +124,25 @@ async def poison_pickled(client: Redis) -> None:
 
 
 @pytest.mark.parametrize(
-    "poison", [poison_changed, poison_plain, poison_short, poison_moved, poison_pickled], ids=lambda each: each.__name__
+    "poison", [poison_changed, poison_plain, poison_short, poison_moved, poison_pickled], ids=lambda item: item.__name__
 )
 async def test_what_others_put_there_is_not_believed(store: RedisCacheStore, client: Redis, poison: object) -> None:
-    source = Counted()
+    source = CountingConnector()
     one = reader(source, Clock(), store)
     await read_cached_rows(one, ASK)
     await store.put(build_cache_key(SECRET, SALES, "internal", ASK), CacheEntry(rows=((666, None),), read_at=START), 30)
     await poison(client)  # type: ignore[operator]
-    found = await read_cached_rows(one, ASK)
-    assert (found.entry.rows, found.cached, source.calls) == (((2, None),), False, 2)
+    cached_rows = await read_cached_rows(one, ASK)
+    assert (cached_rows.entry.rows, cached_rows.cached, source.calls) == (((2, None),), False, 2)
 
 
 async def test_another_kind_of_value_under_the_key_is_as_none(store: RedisCacheStore, client: Redis) -> None:
     await client.lpush(KEY_PREFIX + UNDER, "x")
-    assert (await read_cached_rows(reader(Counted(), Clock(), store), ASK)).entry.rows == ((1, None),)
+    assert (await read_cached_rows(reader(CountingConnector(), Clock(), store), ASK)).entry.rows == ((1, None),)
 
 
 async def test_many_at_once_are_one_call(store: RedisCacheStore) -> None:
-    source = Counted()
+    source = CountingConnector()
     one = reader(source, Clock(), store)
     await asyncio.gather(*(read_cached_rows(one, ASK) for _ in range(100)))
     assert source.calls == 1
@@ -161,10 +161,10 @@ async def test_so_is_one_that_does_not_answer() -> None:
 
 async def read_without(url: str) -> None:
     """Each read is a call; Redis is waited for once a second, by the process's clock."""
-    clock, source = Clock(), Counted()
+    clock, source = Clock(), CountingConnector()
     store = create_redis_store(CacheSettings(url=url, seconds=0.05), SEALED, clock)
     one = reader(source, clock, store)
     async with asyncio.timeout(5):
-        found = [(await read_cached_rows(one, ASK)).entry.rows[0][0] for _ in range(50)]
+        results = [(await read_cached_rows(one, ASK)).entry.rows[0][0] for _ in range(50)]
     await store.close()
-    assert (found, store.retry_at) == (list(range(1, 51)), 1.0)
+    assert (results, store.retry_at) == (list(range(1, 51)), 1.0)

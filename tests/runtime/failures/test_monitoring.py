@@ -1,4 +1,4 @@
-"""Monitoring behind the whole house: what the demo's Prometheus and Datadog say of Acme, and what one of them costs."""
+"""Query monitoring through a whole server: what Prometheus and Datadog say about Acme, and what an outage costs."""
 
 import asyncio
 import time
@@ -6,9 +6,9 @@ from statistics import mean
 from typing import Any
 
 from demo.data import activity
-from demo.servers.run import Running, kill, restart
+from demo.servers.run import RunningServers, kill, restart
 from tests import acme
-from tests.runtime.failures.conftest import Ask, Door
+from tests.runtime.failures.conftest import Ask, RunningServer
 from tests.runtime.failures.test_servers import BACK_SECONDS, MARGIN
 
 RATES = "{ deployments(first: 50) { nodes { id status errorRate day: errorRate(window: ONE_DAY) } } }"
@@ -22,59 +22,64 @@ LOGS = """
 JUDGED = {"OK": "HEALTHY", "Warn": "AT_RISK", "Alert": "FAILING", "No Data": "UNKNOWN"}
 
 
-async def whole(ask: Ask, text: str) -> Any:
+async def fetch_data(ask: Ask, text: str) -> Any:
     reply = await ask(text, "support")
     assert reply.errors == []
     return reply.data
 
 
 async def test_requests_fail_after_a_failed_deployment(ask: Ask) -> None:
-    found = (await whole(ask, RATES))["deployments"]["nodes"]
+    nodes = (await fetch_data(ask, RATES))["deployments"]["nodes"]
     rates = {
-        status: [each["errorRate"] for each in found if each["status"] == status]
+        status: [node["errorRate"] for node in nodes if node["status"] == status]
         for status in activity.MONITOR_STATUSES
     }
-    assert all(0.24 < each < 0.26 for each in rates["FAILED"])
+    assert all(0.24 < item < 0.26 for item in rates["FAILED"])
     assert mean(rates["SUCCEEDED"]) < 0.01
 
 
-async def test_all_error_rates_of_one_window_are_one_read(door: Door, ask: Ask) -> None:
-    before = door.calls("prometheus")
-    await whole(ask, RATES)
-    assert door.calls("prometheus") - before == 2
+async def test_all_error_rates_of_one_window_are_one_read(server: RunningServer, ask: Ask) -> None:
+    before = server.calls("prometheus")
+    await fetch_data(ask, RATES)
+    assert server.calls("prometheus") - before == 2
 
 
 async def test_the_health_of_a_customer_is_that_of_its_monitors(ask: Ask) -> None:
-    found = (await whole(ask, HEALTH))["customers"]["nodes"]
-    of = {each.tags[0].removeprefix("customer_id:"): JUDGED[each.status] for each in activity.monitors(acme.SCALE)}
-    assert {each["id"]: each["health"] for each in found} == {each["id"]: of.get(each["id"]) for each in found}
-    assert {len(each["monitors"]["nodes"]) for each in found} == {1}
+    nodes = (await fetch_data(ask, HEALTH))["customers"]["nodes"]
+    of = {
+        monitor.tags[0].removeprefix("customer_id:"): JUDGED[monitor.status]
+        for monitor in activity.monitors(acme.SCALE)
+    }
+    assert {node["id"]: node["health"] for node in nodes} == {node["id"]: of.get(node["id"]) for node in nodes}
+    assert {len(node["monitors"]["nodes"]) for node in nodes} == {1}
 
 
 async def test_logs_are_joined_with_what_was_rolled_out(ask: Ask) -> None:
-    found = await whole(ask, LOGS)
-    errors = [each for each in activity.logs(acme.SCALE) if each.status == "error"]
-    told = {each.id for each in errors if len(each.tags) == 2}
-    assert {each["id"] for each in found["logs"]["nodes"]} == told
-    for each in found["deployments"]["nodes"]:
-        there = [log for log in errors if (log.service, log.tags[0]) == (each["service"], f"env:{each['environment']}")]
-        assert each["logs"]["totalCount"] == len(there)
+    data = await fetch_data(ask, LOGS)
+    errors = [item for item in activity.logs(acme.SCALE) if item.status == "error"]
+    ids = {error.id for error in errors if len(error.tags) == 2}
+    assert {node["id"] for node in data["logs"]["nodes"]} == ids
+    for node in data["deployments"]["nodes"]:
+        there = [log for log in errors if (log.service, log.tags[0]) == (node["service"], f"env:{node['environment']}")]
+        assert node["logs"]["totalCount"] == len(there)
 
 
-async def test_without_prometheus_error_rates_are_null_with_one_error_each(running: Running, ask: Ask) -> None:
-    before = await whole(ask, RATES)
-    kill(running, "prometheus")
+async def test_without_prometheus_error_rates_are_null_with_one_error_each(
+    killable_servers: RunningServers, ask: Ask
+) -> None:
+    before = await fetch_data(ask, RATES)
+    kill(killable_servers, "prometheus")
     down = await ask(RATES, "support")
-    restart(running, "prometheus")
-    nodes = [{**each, "errorRate": None, "day": None} for each in before["deployments"]["nodes"]]
+    restart(killable_servers, "prometheus")
+    nodes = [{**node, "errorRate": None, "day": None} for node in before["deployments"]["nodes"]]
     assert (down.status, down.data) == (200, {"deployments": {"nodes": nodes}})
-    assert [(each["extensions"]["code"], each["extensions"]["nulls"]) for each in down.errors] == [
+    assert [(error["extensions"]["code"], error["extensions"]["nulls"]) for error in down.errors] == [
         ("SOURCE_UNAVAILABLE", len(nodes))
     ] * 2
-    assert await back(ask) == before
+    assert await wait_until_back(ask) == before
 
 
-async def back(ask: Ask) -> Any:
+async def wait_until_back(ask: Ask) -> Any:
     """Asks on and on, until nothing fails."""
     deadline = time.monotonic() + BACK_SECONDS + MARGIN
     while (reply := await ask(RATES, "support")).errors:

@@ -1,4 +1,4 @@
-"""Servers that are killed, hang and come back, behind the whole house: what fails, and what is served all the same."""
+"""Servers are killed, hang and come back behind a whole server: one branch fails, and the rest is served."""
 
 import asyncio
 import time
@@ -8,10 +8,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from demo.servers.run import Running, kill, restart, start, wait_ready
+from demo.servers.run import RunningServers, kill, restart, start, wait_ready
 from onedoor.model.catalog import Limits
 from onedoor.runtime.resilience import BREAKER_FAILURES, PROBE_SECONDS, QUEUE_SECONDS
-from tests.runtime.failures.conftest import Ask, Door, Reply, hanging
+from tests.runtime.failures.conftest import Ask, Reply, RunningServer, suspend_server
 
 BRANCHES = {
     "snowflake": "usage(first: 2) { nodes { day } }",
@@ -39,12 +39,12 @@ NAMES = tuple(BRANCHES)
 
 
 @pytest.fixture
-async def whole(ask: Ask) -> Reply:
+async def complete_reply(ask: Ask) -> Reply:
     """What is answered while everything is well."""
-    return await until_whole(ask, MARGIN)
+    return await wait_until_whole(ask, MARGIN)
 
 
-async def until_whole(ask: Ask, seconds: float) -> Reply:
+async def wait_until_whole(ask: Ask, seconds: float) -> Reply:
     """Asks on and on, until nothing fails."""
     deadline = time.monotonic() + seconds
     while (answer := await ask(EVERYTHING)).errors:
@@ -53,99 +53,105 @@ async def until_whole(ask: Ask, seconds: float) -> Reply:
     return answer
 
 
-def without(whole: Reply, name: str) -> Any:
+def without(complete_reply: Reply, name: str) -> Any:
     """The same answer, one branch of it null."""
-    nodes = [{**node, FIELDS[name]: None} for node in whole.data["customers"]["nodes"]]
-    return {**whole.data, "customers": {**whole.data["customers"], "nodes": nodes}}
+    nodes = [{**node, FIELDS[name]: None} for node in complete_reply.data["customers"]["nodes"]]
+    return {**complete_reply.data, "customers": {**complete_reply.data["customers"], "nodes": nodes}}
 
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_killed_server_costs_its_branch_alone_and_is_back_within_two_seconds(
-    running: Running, ask: Ask, whole: Reply, name: str
+    killable_servers: RunningServers, ask: Ask, complete_reply: Reply, name: str
 ) -> None:
-    kill(running, name)
+    kill(killable_servers, name)
     async with asyncio.timeout(TIMEOUT + MARGIN):
         answer = await ask(EVERYTHING)
-    restart(running, name)
-    again = await until_whole(ask, BACK_SECONDS)
+    restart(killable_servers, name)
+    again = await wait_until_whole(ask, BACK_SECONDS)
 
     path = f"customers/nodes/0/{FIELDS[name]}"
-    assert {each: code for each, (code, _) in answer.failed().items()} == {path: "SOURCE_UNAVAILABLE"}
-    assert (answer.status, answer.data) == (200, without(whole, name))
-    assert again.data == whole.data
+    assert {item: code for item, (code, _) in answer.errors_by_path().items()} == {path: "SOURCE_UNAVAILABLE"}
+    assert (answer.status, answer.data) == (200, without(complete_reply, name))
+    assert again.data == complete_reply.data
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_hanging_server_holds_up_nobody_else(running: Running, ask: Ask, whole: Reply, name: str) -> None:
-    others = question(*(each for each in NAMES if each != name))
-    with hanging(running, name):
+async def test_a_hanging_server_holds_up_nobody_else(
+    killable_servers: RunningServers, ask: Ask, complete_reply: Reply, name: str
+) -> None:
+    others = question(*(item for item in NAMES if item != name))
+    with suspend_server(killable_servers, name):
         waiting = asyncio.create_task(ask(EVERYTHING))
-        await until(lambda: not waiting.done())
+        await wait_until(lambda: not waiting.done())
         meanwhile = await asyncio.gather(*(ask(others) for _ in range(5)))
         done = waiting.done()
         async with asyncio.timeout(TIMEOUT + MARGIN):
             answer = await waiting
-    again = await until_whole(ask, BACK_SECONDS)
+    again = await wait_until_whole(ask, BACK_SECONDS)
 
-    assert [each.errors for each in meanwhile] == [[]] * 5
+    assert [item.errors for item in meanwhile] == [[]] * 5
     assert not done
-    assert list(answer.failed()) == [f"customers/nodes/0/{FIELDS[name]}"]
-    assert (answer.data, again.data) == (without(whole, name), whole.data)
+    assert list(answer.errors_by_path()) == [f"customers/nodes/0/{FIELDS[name]}"]
+    assert (answer.data, again.data) == (without(complete_reply, name), complete_reply.data)
 
 
 async def test_a_killed_store_is_missed_by_name_and_the_others_files_are_served(
-    running: Running, ask: Ask, whole: Reply
+    killable_servers: RunningServers, ask: Ask, complete_reply: Reply
 ) -> None:
     text = "{ files(first: 1000) { totalCount nodes { store } } }"
     before = await ask(text)
-    kill(running, "s3")
+    kill(killable_servers, "s3")
     answer = await ask(text)
-    restart(running, "s3")
-    await until_whole(ask, BACK_SECONDS)
+    restart(killable_servers, "s3")
+    await wait_until_whole(ask, BACK_SECONDS)
 
-    kept = [each for each in before.data["files"]["nodes"] if each["store"] != "S3"]
-    assert 0 < len(kept) < before.data["files"]["totalCount"]
-    assert answer.data == {"files": {"totalCount": None, "nodes": kept}}
-    assert {path: code for path, (code, _) in answer.failed().items()} == {"files": "SOURCE_UNAVAILABLE"}
+    nodes = [node for node in before.data["files"]["nodes"] if node["store"] != "S3"]
+    assert 0 < len(nodes) < before.data["files"]["totalCount"]
+    assert answer.data == {"files": {"totalCount": None, "nodes": nodes}}
+    assert {path: code for path, (code, _) in answer.errors_by_path().items()} == {"files": "SOURCE_UNAVAILABLE"}
 
 
-async def until(holds: Callable[[], bool]) -> None:
+async def wait_until(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + MARGIN
     while not holds():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
 
 
-async def test_a_dead_server_is_left_alone(running: Running, door: Door, ask: Ask, whole: Reply) -> None:
-    kill(running, "slack")
-    calls, began = door.calls("slack"), time.monotonic()
+async def test_a_dead_server_is_left_alone(
+    killable_servers: RunningServers, server: RunningServer, ask: Ask, complete_reply: Reply
+) -> None:
+    kill(killable_servers, "slack")
+    calls, began = server.calls("slack"), time.monotonic()
     answers = [await ask(SLACK) for _ in range(60)]
     probes = (time.monotonic() - began) / PROBE_SECONDS + 1
-    made = door.calls("slack") - calls
-    restart(running, "slack")
-    again = await until_whole(ask, BACK_SECONDS)
+    call_count = server.calls("slack") - calls
+    restart(killable_servers, "slack")
+    again = await wait_until_whole(ask, BACK_SECONDS)
 
-    assert BREAKER_FAILURES <= made <= BREAKER_FAILURES + probes
-    assert answers[0].failed() == {"channels": ("SOURCE_UNAVAILABLE", "slack could not be reached")}
-    assert answers[-1].failed()["channels"][0] == "SOURCE_UNAVAILABLE"
-    assert again.data == whole.data
+    assert BREAKER_FAILURES <= call_count <= BREAKER_FAILURES + probes
+    assert answers[0].errors_by_path() == {"channels": ("SOURCE_UNAVAILABLE", "slack could not be reached")}
+    assert answers[-1].errors_by_path()["channels"][0] == "SOURCE_UNAVAILABLE"
+    assert again.data == complete_reply.data
 
 
-async def test_health_tells_which_server_is_down(running: Running, door: Door, ask: Ask, whole: Reply) -> None:
-    kill(running, "s3")
-    down = await health(door, "down")
-    restart(running, "s3")
-    await until_whole(ask, BACK_SECONDS)
-    up = await health(door, "up")
+async def test_health_tells_which_server_is_down(
+    killable_servers: RunningServers, server: RunningServer, ask: Ask, complete_reply: Reply
+) -> None:
+    kill(killable_servers, "s3")
+    down = await health(server, "down")
+    restart(killable_servers, "s3")
+    await wait_until_whole(ask, BACK_SECONDS)
+    up = await health(server, "up")
 
     assert down == {**dict.fromkeys(up, "up"), "s3": "down"}
     assert up == dict.fromkeys(down, "up")
 
 
-async def health(door: Door, wanted: str) -> dict[str, str]:
+async def health(server: RunningServer, wanted: str) -> dict[str, str]:
     """What is said of the sources once S3 is as wanted: it is not asked anew at every call."""
     deadline = time.monotonic() + BACK_SECONDS
-    async with aiohttp.ClientSession(f"http://127.0.0.1:{door.port}") as session:
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{server.port}") as session:
         while True:
             async with session.get("/health") as response:
                 states: dict[str, str] = (await response.json())["sources"]
@@ -155,17 +161,17 @@ async def health(door: Door, wanted: str) -> dict[str, str]:
             await asyncio.sleep(0.05)
 
 
-async def test_all_of_them_at_once(running: Running, ask: Ask, whole: Reply) -> None:
+async def test_all_of_them_at_once(killable_servers: RunningServers, ask: Ask, complete_reply: Reply) -> None:
     for name in NAMES:
-        kill(running, name)
+        kill(killable_servers, name)
     async with asyncio.timeout(TIMEOUT + MARGIN):
         answer = await ask(EVERYTHING)
     for name in NAMES:
-        start(running, name)
-    wait_ready(running, NAMES)
-    again = await until_whole(ask, BACK_SECONDS)
+        start(killable_servers, name)
+    wait_ready(killable_servers, NAMES)
+    again = await wait_until_whole(ask, BACK_SECONDS)
 
-    assert sorted(answer.failed()) == sorted(f"customers/nodes/0/{field}" for field in FIELDS.values())
-    nodes = [{**node, **dict.fromkeys(FIELDS.values())} for node in whole.data["customers"]["nodes"]]
-    assert answer.data == {**whole.data, "customers": {**whole.data["customers"], "nodes": nodes}}
-    assert again.data == whole.data
+    assert sorted(answer.errors_by_path()) == sorted(f"customers/nodes/0/{field}" for field in FIELDS.values())
+    nodes = [{**node, **dict.fromkeys(FIELDS.values())} for node in complete_reply.data["customers"]["nodes"]]
+    assert answer.data == {**complete_reply.data, "customers": {**complete_reply.data["customers"], "nodes": nodes}}
+    assert again.data == complete_reply.data

@@ -1,4 +1,4 @@
-"""Quotas where they bite: in the guard of a source, and before a Slack that counts what reaches it."""
+"""Apply quotas to the calls of a source, and to a Slack that counts its calls."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -21,8 +21,8 @@ from onedoor.runtime.resilience import read_rows
 from onedoor.spi.capabilities import Capabilities
 from onedoor.spi.predicates import Row
 from onedoor.spi.scan import ScanRequest
-from tests.connectors.conftest import HOST, listening
-from tests.runtime.quota.turns import Clock, settled
+from tests.connectors.conftest import HOST, open_listener
+from tests.runtime.quota.clock import Clock, let_tasks_run
 
 ASK = ScanRequest(collection="users", columns=("id",))
 
@@ -54,8 +54,8 @@ def quota(clock: Clock, a_minute: int) -> ConnectorRateLimiter:
 
 async def test_reads_of_any_source_can_have_a_quota() -> None:
     clock, source = Clock(), Ready()
-    at = resilience.wrap_connector("it", source, Limits(), clock.time, quota(clock, 5))
-    work = [asyncio.create_task(read_rows(at, ASK)) for _ in range(3)]
+    connector = resilience.wrap_connector("it", source, Limits(), clock.time, quota(clock, 5))
+    work = [asyncio.create_task(read_rows(connector, ASK)) for _ in range(3)]
     counts = []
     for moment in (0, 11, 13, 25):
         await clock.to(moment)
@@ -67,28 +67,28 @@ async def test_reads_of_any_source_can_have_a_quota() -> None:
 async def test_a_read_that_waits_for_its_turn_takes_no_place_and_its_source_is_not_slow() -> None:
     clock = Clock()
     waits = Ready(quota(clock, 5))
-    at = resilience.wrap_connector("it", waits, Limits(source_calls=2, source_seconds=0.05), clock.time)
-    work = [asyncio.create_task(read_rows(at, ASK)) for _ in range(6)]
+    connector = resilience.wrap_connector("it", waits, Limits(source_calls=2, source_seconds=0.05), clock.time)
+    work = [asyncio.create_task(read_rows(connector, ASK)) for _ in range(6)]
     await clock.to(0)
-    assert (waits.calls, at.semaphore._value) == (1, 2)
+    assert (waits.calls, connector.semaphore._value) == (1, 2)
     await asyncio.sleep(0.1)
     await clock.to(1000)
     await asyncio.gather(*work)
-    assert (waits.calls, at.semaphore._value, at.failures) == (6, 2, 0)
+    assert (waits.calls, connector.semaphore._value, connector.failures) == (6, 2, 0)
 
 
 async def test_what_is_refused_for_want_of_a_turn_is_no_failure_of_the_source() -> None:
     clock = Clock()
     source = Ready()
-    at = resilience.wrap_connector("it", source, Limits(), clock.time, quota(clock, 1))
+    connector = resilience.wrap_connector("it", source, Limits(), clock.time, quota(clock, 1))
     codes = []
     for _ in range(10):
         with call_context.use_call_context(CallContext(waiters=[Waiter(person="ada", deadline=10.0)])):
             try:
-                await read_rows(at, ASK)
+                await read_rows(connector, ASK)
             except ConnectorError as failure:
                 codes.append(failure.code)
-    assert (codes, source.calls, at.failures) == ([ErrorCode.RATE_LIMITED] * 9, 1, 0)
+    assert (codes, source.calls, connector.failures) == ([ErrorCode.RATE_LIMITED] * 9, 1, 0)
 
 
 class Workspace:
@@ -110,14 +110,14 @@ class Workspace:
 @pytest.fixture
 def workspace() -> Iterator[tuple[Workspace, int]]:
     app = Workspace()
-    with served(app) as port:
+    with serve_app(app) as port:
         yield app, port
 
 
 @contextmanager
-def served(app: Workspace) -> Iterator[int]:
+def serve_app(app: Workspace) -> Iterator[int]:
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
-    with closing(listening()) as ear:
+    with closing(open_listener()) as ear:
         thread = Thread(target=server.run, kwargs={"sockets": [ear]})
         thread.start()
         try:
@@ -132,7 +132,7 @@ async def slack(port: int, clock: Clock) -> SlackConnector:
     return await connect(given, ConnectorRateLimiters(source="slack", per_minute=QUOTA, clock=clock))
 
 
-async def asked(source: SlackConnector, person: str, patience: float) -> str:
+async def scan_outcome(source: SlackConnector, person: str, patience: float) -> str:
     """`ok`, or the code of the failure."""
     with call_context.use_call_context(CallContext(waiters=[Waiter(person=person, deadline=patience)])):
         try:
@@ -148,29 +148,29 @@ async def test_slack_sees_no_more_calls_than_its_tier_grants(workspace: tuple[Wo
     app, port = workspace
     clock = Clock()
     source = await slack(port, clock)
-    work = [asyncio.create_task(asked(source, f"person {number}", 10.0)) for number in range(9)]
+    work = [asyncio.create_task(scan_outcome(source, f"person {number}", 10.0)) for number in range(9)]
     await asyncio.wait(work[:4])
-    assert sum(each.done() for each in work) == 7
+    assert sum(item.done() for item in work) == 7
     await clock.to(10.0)
-    found = await asyncio.gather(*work)
+    results = await asyncio.gather(*work)
     await source.close()
-    assert (sorted(found), len(app.calls)) == (["RATE_LIMITED"] * 3 + ["ok"] * 6, 6)
+    assert (sorted(results), len(app.calls)) == (["RATE_LIMITED"] * 3 + ["ok"] * 6, 6)
 
 
-async def test_a_pause_that_slack_asks_for_is_kept_by_everybody(workspace: tuple[Workspace, int]) -> None:
+async def test_a_pause_that_slack_requests_holds_for_every_caller(workspace: tuple[Workspace, int]) -> None:
     app, port = workspace
     app.pause = "30"
     clock = Clock()
     source = await slack(port, clock)
-    first = asyncio.create_task(asked(source, "ada", 100.0))
+    first = asyncio.create_task(scan_outcome(source, "ada", 100.0))
     while not clock.waiting:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
-    told = await asked(source, "bob", 20.0)
+    outcome = await scan_outcome(source, "bob", 20.0)
     before = len(app.calls)
     await clock.to(30.0)
     answer = await first
     await source.close()
-    assert (told, before, answer, len(app.calls)) == ("RATE_LIMITED", 1, "ok", 2)
+    assert (outcome, before, answer, len(app.calls)) == ("RATE_LIMITED", 1, "ok", 2)
 
 
 async def test_every_method_the_source_calls_has_a_quota() -> None:
@@ -179,4 +179,4 @@ async def test_every_method_the_source_calls_has_a_quota() -> None:
         "conversations.history", "conversations.list", "conversations.replies",
         "search.messages", "users.info", "users.list", "users.lookupByEmail",
     }  # fmt: skip
-    await settled()
+    await let_tasks_run()

@@ -1,4 +1,4 @@
-"""The seed example, end to end: marketing reads customers but not their e-mail addresses; salary is for two groups."""
+"""Marketing reads customers without their e-mail addresses; salaries are for two groups."""
 
 from dataclasses import replace
 from functools import cache
@@ -9,7 +9,7 @@ import pytest
 from onedoor.errors import ErrorCode
 from onedoor.model.catalog import Catalog
 from onedoor.query.context import ExecutionResult, QueryEngine
-from tests.acme import ask, house, opened, sources
+from tests.acme import ask, build_catalog, open_engine, sources
 from tests.query.pushdown.strict import Strict
 
 CURIOUS = ("sales", "marketing", "support", "engineering", "audit")
@@ -18,35 +18,37 @@ WOULD_DO = [["finance", "people"]]
 
 
 @pytest.fixture
-def read() -> dict[str, Strict]:
+def recorded_sources() -> dict[str, Strict]:
     """The sources of the small Acme, which keep what they were asked."""
     return {name: Strict(memory) for name, memory in sources().items()}
 
 
 @pytest.fixture
-def desk(read: dict[str, Strict]) -> QueryEngine:
-    return opened(replace(standing(), connectors={**standing().connectors, **read}))
+def engine(recorded_sources: dict[str, Strict]) -> QueryEngine:
+    return open_engine(replace(cached_catalog(), connectors={**cached_catalog().connectors, **recorded_sources}))
 
 
 @cache
-def standing() -> Catalog:
-    return house()
+def cached_catalog() -> Catalog:
+    return build_catalog()
 
 
-def asked(read: dict[str, Strict]) -> list[Any]:
-    return [each for source in read.values() for each in source.asked]
+def list_requests(recorded_sources: dict[str, Strict]) -> list[Any]:
+    return [scan_request for source in recorded_sources.values() for scan_request in source.requests]
 
 
 def forbidden(answer: ExecutionResult) -> list[tuple[Any, ...]]:
     return [
-        (each.path, each.extensions["position"], each.extensions["groups"], each.extensions.get("nulls"))
-        for each in answer.errors
-        if each.code == ErrorCode.FORBIDDEN and each.extensions
+        (error.path, error.extensions["position"], error.extensions["groups"], error.extensions.get("nulls"))
+        for error in answer.errors
+        if error.code == ErrorCode.FORBIDDEN and error.extensions
     ]
 
 
-async def test_marketing_reads_customers_but_not_their_addresses(desk: QueryEngine, read: dict[str, Strict]) -> None:
-    answer = await ask(desk, "{ customers(first: 2) { nodes { id name email } } }", "marketing")
+async def test_marketing_reads_customers_but_not_their_addresses(
+    engine: QueryEngine, recorded_sources: dict[str, Strict]
+) -> None:
+    answer = await ask(engine, "{ customers(first: 2) { nodes { id name email } } }", "marketing")
     assert answer.data == {
         "customers": {
             "nodes": [
@@ -57,23 +59,23 @@ async def test_marketing_reads_customers_but_not_their_addresses(desk: QueryEngi
     }
     path = ("customers", "nodes", 0, "email")
     assert forbidden(answer) == [(path, "Customer.email", [["finance", "sales", "support"]], 2)]
-    assert [each.columns for each in asked(read)] == [("id", "name")]
+    assert [request.columns for request in list_requests(recorded_sources)] == [("id", "name")]
 
 
 @pytest.mark.parametrize("group", ["finance", "people"])
-async def test_salary_is_shown_to_finance_and_to_people(desk: QueryEngine, group: str) -> None:
-    answer = await ask(desk, '{ employee(id: "1") { salary } }', group)
+async def test_salary_is_shown_to_finance_and_to_people(engine: QueryEngine, group: str) -> None:
+    answer = await ask(engine, '{ employee(id: "1") { salary } }', group)
     assert (answer.data, answer.errors) == ({"employee": {"salary": "243000.00"}}, [])
 
 
 @pytest.mark.parametrize("group", CURIOUS)
 async def test_salary_is_withheld_from_every_other_group(
-    desk: QueryEngine, read: dict[str, Strict], group: str
+    engine: QueryEngine, recorded_sources: dict[str, Strict], group: str
 ) -> None:
-    answer = await ask(desk, '{ employee(id: "1") { id salary } }', group)
+    answer = await ask(engine, '{ employee(id: "1") { id salary } }', group)
     assert answer.data == {"employee": {"id": "1", "salary": None}}
     assert forbidden(answer) == [(("employee", "salary"), "Employee.salary", WOULD_DO, 1)]
-    assert "salary" not in repr(asked(read))
+    assert "salary" not in repr(list_requests(recorded_sources))
 
 
 SALARY = '{salary: {gt: "1"}}'
@@ -109,68 +111,72 @@ USES = [
 @pytest.mark.parametrize(("field", "position"), USES)
 @pytest.mark.parametrize("wanted", ["nodes { id }", "totalCount", "pageInfo { hasNextPage }", "edges { cursor }"])
 async def test_a_field_whose_arguments_name_salary_is_withheld_and_never_fetched(
-    desk: QueryEngine, read: dict[str, Strict], field: str, position: str, wanted: str
+    engine: QueryEngine, recorded_sources: dict[str, Strict], field: str, position: str, wanted: str
 ) -> None:
-    answer = await ask(desk, f"{{ found: {field} {{ {wanted} }} }}", *CURIOUS)
+    answer = await ask(engine, f"{{ found: {field} {{ {wanted} }} }}", *CURIOUS)
     assert answer.data == {"found": None}
     assert forbidden(answer) == [(("found",), position, WOULD_DO, 1)]
-    assert asked(read) == []
+    assert list_requests(recorded_sources) == []
 
 
 @pytest.mark.parametrize(("field", "position"), USES)
 async def test_the_same_field_is_answered_for_who_may_see_salaries(
-    desk: QueryEngine, field: str, position: str
+    engine: QueryEngine, field: str, position: str
 ) -> None:
-    answer = await ask(desk, f"{{ found: {field} {{ totalCount }} }}", *CURIOUS, "people")
+    answer = await ask(engine, f"{{ found: {field} {{ totalCount }} }}", *CURIOUS, "people")
     assert answer.errors == []
     assert answer.data != {"found": None}
 
 
 async def test_a_filter_in_the_variables_is_judged_as_if_it_were_written(
-    desk: QueryEngine, read: dict[str, Strict]
+    engine: QueryEngine, recorded_sources: dict[str, Strict]
 ) -> None:
     text = "query ($where: EmployeeWhere) { employees(where: $where) { totalCount } }"
-    answer = await ask(desk, text, *CURIOUS, variables={"where": {"not": {"salary": {"gt": "1"}}}})
+    answer = await ask(engine, text, *CURIOUS, variables={"where": {"not": {"salary": {"gt": "1"}}}})
     assert answer.data == {"employees": None}
-    assert asked(read) == []
+    assert list_requests(recorded_sources) == []
 
 
-async def test_a_withheld_filter_does_not_withhold_its_siblings(desk: QueryEngine) -> None:
+async def test_a_withheld_filter_does_not_withhold_its_siblings(engine: QueryEngine) -> None:
     text = f'{{ employees(where: {SALARY}) {{ totalCount }} employee(id: "1") {{ firstName }} }}'
-    answer = await ask(desk, text, *CURIOUS)
+    answer = await ask(engine, text, *CURIOUS)
     assert answer.data == {"employees": None, "employee": {"firstName": "Quentin"}}
 
 
 async def test_a_cursor_over_salaries_is_judged_anew_for_whoever_brings_it(
-    desk: QueryEngine, read: dict[str, Strict]
+    engine: QueryEngine, recorded_sources: dict[str, Strict]
 ) -> None:
     listed = "employees(first: 3, orderBy: [{salary: DESC}]%s) { nodes { id } pageInfo { endCursor } }"
-    made = await ask(desk, f"{{ {listed % ''} }}", "finance")
-    assert made.data
-    cursor = made.data["employees"]["pageInfo"]["endCursor"]
-    for source in read.values():
-        source.asked.clear()
+    result = await ask(engine, f"{{ {listed % ''} }}", "finance")
+    assert result.data
+    cursor = result.data["employees"]["pageInfo"]["endCursor"]
+    for source in recorded_sources.values():
+        source.requests.clear()
     replayed = listed % f', after: "{cursor}"'
-    answer = await ask(desk, f"{{ {replayed} }}", *CURIOUS)
+    answer = await ask(engine, f"{{ {replayed} }}", *CURIOUS)
     assert answer.data == {"employees": None}
     assert forbidden(answer) == [(("employees",), "EmployeeOrder.salary", WOULD_DO, 1)]
-    assert asked(read) == []
+    assert list_requests(recorded_sources) == []
 
 
-async def test_a_cursor_over_salaries_is_no_cursor_of_another_order(desk: QueryEngine, read: dict[str, Strict]) -> None:
-    made = await ask(desk, "{ employees(first: 3, orderBy: [{salary: DESC}]) { pageInfo { endCursor } } }", "finance")
-    assert made.data
-    cursor = made.data["employees"]["pageInfo"]["endCursor"]
-    for source in read.values():
-        source.asked.clear()
-    answer = await ask(desk, f'{{ employees(after: "{cursor}") {{ totalCount }} }}', *CURIOUS)
-    assert (answer.rejected, [each.code for each in answer.errors]) == (True, [ErrorCode.BAD_CURSOR])
-    assert asked(read) == []
+async def test_a_cursor_over_salaries_is_no_cursor_of_another_order(
+    engine: QueryEngine, recorded_sources: dict[str, Strict]
+) -> None:
+    result = await ask(
+        engine, "{ employees(first: 3, orderBy: [{salary: DESC}]) { pageInfo { endCursor } } }", "finance"
+    )
+    assert result.data
+    cursor = result.data["employees"]["pageInfo"]["endCursor"]
+    for source in recorded_sources.values():
+        source.requests.clear()
+    answer = await ask(engine, f'{{ employees(after: "{cursor}") {{ totalCount }} }}', *CURIOUS)
+    assert (answer.rejected, [error.code for error in answer.errors]) == (True, [ErrorCode.BAD_CURSOR])
+    assert list_requests(recorded_sources) == []
 
 
-async def test_one_error_stands_for_all_the_nulls_of_a_withheld_field(desk: QueryEngine) -> None:
+async def test_one_error_stands_for_all_the_nulls_of_a_withheld_field(engine: QueryEngine) -> None:
     answer = await ask(
-        desk, "{ employees { nodes { salary } } again: employees(first: 2) { nodes { salary } } }", "sales"
+        engine, "{ employees { nodes { salary } } again: employees(first: 2) { nodes { salary } } }", "sales"
     )
     assert forbidden(answer) == [
         (("employees", "nodes", 0, "salary"), "Employee.salary", WOULD_DO, 20),
@@ -178,36 +184,36 @@ async def test_one_error_stands_for_all_the_nulls_of_a_withheld_field(desk: Quer
     ]
 
 
-async def test_a_withheld_field_that_showed_no_null_is_no_error(desk: QueryEngine) -> None:
-    answer = await ask(desk, '{ employee(id: "nobody") { salary } }', "sales")
+async def test_a_withheld_field_that_showed_no_null_is_no_error(engine: QueryEngine) -> None:
+    answer = await ask(engine, '{ employee(id: "nobody") { salary } }', "sales")
     assert (answer.data, answer.errors) == ({"employee": None}, [])
 
 
 async def test_all_or_nothing_fetches_nothing_where_anything_is_withheld(
-    desk: QueryEngine, read: dict[str, Strict]
+    engine: QueryEngine, recorded_sources: dict[str, Strict]
 ) -> None:
     text = "{ products { totalCount } employees { nodes { id salary } } }"
-    answer = await ask(desk, text, *CURIOUS, allOrNothing=True)
+    answer = await ask(engine, text, *CURIOUS, allOrNothing=True)
     assert (answer.rejected, answer.data) == (True, None)
     assert forbidden(answer) == [(None, "Employee.salary", WOULD_DO, None)]
-    assert asked(read) == []
+    assert list_requests(recorded_sources) == []
 
 
-async def test_all_or_nothing_answers_where_nothing_is_withheld(desk: QueryEngine) -> None:
+async def test_all_or_nothing_answers_where_nothing_is_withheld(engine: QueryEngine) -> None:
     text = '{ employee(id: "1") { salary } }'
-    assert (await ask(desk, text, "people", allOrNothing=True)).data == {"employee": {"salary": "243000.00"}}
+    assert (await ask(engine, text, "people", allOrNothing=True)).data == {"employee": {"salary": "243000.00"}}
 
 
-async def test_a_plan_made_for_who_may_is_not_used_for_who_may_not(desk: QueryEngine) -> None:
+async def test_a_plan_for_permitted_groups_is_not_used_for_others(engine: QueryEngine) -> None:
     text = '{ employee(id: "1") { salary } }'
-    replies = [(await ask(desk, text, *groups)).data for groups in (["people"], CURIOUS, ["finance"], ["sales"])]
+    replies = [(await ask(engine, text, *groups)).data for groups in (["people"], CURIOUS, ["finance"], ["sales"])]
     shown, hidden = {"employee": {"salary": "243000.00"}}, {"employee": {"salary": None}}
     assert replies == [shown, hidden, shown, hidden]
 
 
 async def test_nothing_is_read_of_a_source_that_only_withheld_fields_lead_to(
-    desk: QueryEngine, read: dict[str, Strict]
+    engine: QueryEngine, recorded_sources: dict[str, Strict]
 ) -> None:
-    answer = await ask(desk, "{ customers(first: 2) { nodes { channel { name } } } }", "marketing")
+    answer = await ask(engine, "{ customers(first: 2) { nodes { channel { name } } } }", "marketing")
     assert answer.data == {"customers": {"nodes": [{"channel": None}, {"channel": None}]}}
-    assert read["slack"].asked == []
+    assert recorded_sources["slack"].requests == []

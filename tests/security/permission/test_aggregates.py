@@ -1,4 +1,4 @@
-"""A guarded field is guarded in every sum, group, order and filter: the ways to look at it are walked, not listed."""
+"""A guarded field is guarded in every sum, group, order and filter; the tests walk the ways to look at it."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,10 +14,10 @@ from onedoor.model.catalog import Catalog, Limits
 from onedoor.mutations.history import HISTORY_CONNECTOR
 from onedoor.query.audited import RequestFacts, build_audit_record, classify_outcome
 from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine
-from tests import acme, changed
+from tests import acme, change_history
 from tests.acme import GROUP_NAMES
 from tests.query.pushdown.strict import Strict
-from tests.security.permission.ways import Way, looking, ways
+from tests.security.permission.access_paths import Way, list_ways, looking
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,83 +50,89 @@ GUARDED = [
         ("RevenueMonth.refunds", "revenue_month", "refunds", "finance"),
     )
 ]
-EACH = [pytest.param(each, id=each.name) for each in GUARDED]
+EACH = [pytest.param(item, id=item.name) for item in GUARDED]
 
 
 @cache
-def standing() -> Catalog:
-    return acme.house(limits=Limits(cost_max=10**9))
+def cached_catalog() -> Catalog:
+    return acme.build_catalog(limits=Limits(cost_max=10**9))
 
 
 @pytest.fixture
-def read() -> dict[str, Strict]:
+def recorded_sources() -> dict[str, Strict]:
     """The sources of the small Acme, which keep what they were asked."""
-    kept = changed.changes(standing().mappings, acme.sources())
-    return {name: Strict(memory) for name, memory in {**acme.sources(), HISTORY_CONNECTOR: kept}.items()}
+    result = change_history.build_change_history(cached_catalog().mappings, acme.sources())
+    return {name: Strict(memory) for name, memory in {**acme.sources(), HISTORY_CONNECTOR: result}.items()}
 
 
 @pytest.fixture
-def desk(read: dict[str, Strict]) -> QueryEngine:
-    return acme.opened(replace(standing(), connectors={**standing().connectors, **read}))
+def engine(recorded_sources: dict[str, Strict]) -> QueryEngine:
+    return acme.open_engine(replace(cached_catalog(), connectors={**cached_catalog().connectors, **recorded_sources}))
 
 
-def asked(read: dict[str, Strict], guarded: Guarded) -> list[Any]:
+def list_requests_of(recorded_sources: dict[str, Strict], guarded: Guarded) -> list[Any]:
     """The asks that name the column: shown, measured, grouped by, filtered by or ordered by, also through a link."""
-    told = ((each, repr(each)) for source in read.values() for each in source.asked)
-    of = [f"collection='{each}'" for each in (guarded.collection, f"{guarded.field[0]}.values")]
-    return [each for each, text in told if any(one in text for one in of) and f"'{guarded.column}'" in text]
+    result = (
+        (scan_request, repr(scan_request)) for source in recorded_sources.values() for scan_request in source.requests
+    )
+    of = [f"collection='{item}'" for item in (guarded.collection, f"{guarded.field[0]}.values")]
+    return [item for item, text in result if any(one in text for one in of) and f"'{guarded.column}'" in text]
 
 
-def recorded(desk: QueryEngine, groups: frozenset[str], text: str, told: ExecutionResult) -> AuditRecord:
+def recorded(engine: QueryEngine, groups: frozenset[str], text: str, told: ExecutionResult) -> AuditRecord:
     visit = RequestFacts(
         id="1", received_at=datetime(2026, 11, 1, tzinfo=UTC), principal=acme.caller(*groups),
         request=GraphQLRequest(query=text), client_request_id=None, status=200, bytes=0, ms=0.0,
     )  # fmt: skip
-    return build_audit_record(desk, b"a key", visit, told, classify_outcome(told))
+    return build_audit_record(engine, b"a key", visit, told, classify_outcome(told))
 
 
 def all_ways(guarded: Guarded) -> list[Way]:
-    return list(ways(standing().schema, guarded.field))
+    return list(list_ways(cached_catalog().schema, guarded.field))
 
 
 @pytest.mark.parametrize("guarded", EACH)
 def test_every_position_that_bears_the_name_looks_at_the_field(guarded: Guarded) -> None:
-    at = {each for each, shown in standing().policy.underlying_fields.items() if shown == guarded.field}
-    assert at | {guarded.field} == looking(standing().schema, guarded.field)
+    names = {name for name, shown in cached_catalog().policy.underlying_fields.items() if shown == guarded.field}
+    assert names | {guarded.field} == looking(cached_catalog().schema, guarded.field)
 
 
 @pytest.mark.parametrize("guarded", EACH)
 def test_every_position_is_on_some_way(guarded: Guarded) -> None:
-    assert {each.position for each in all_ways(guarded)} == looking(standing().schema, guarded.field)
+    assert {way.position for way in all_ways(guarded)} == looking(cached_catalog().schema, guarded.field)
 
 
 @pytest.mark.parametrize("guarded", EACH)
 async def test_every_way_is_forbidden_to_who_may_not_see_the_field_and_never_read(
-    desk: QueryEngine, read: dict[str, Strict], guarded: Guarded
+    engine: QueryEngine, recorded_sources: dict[str, Strict], guarded: Guarded
 ) -> None:
-    wrong, found = [], set[SchemaCoordinate]()
+    wrong, coordinates = [], set[SchemaCoordinate]()
     for way in all_ways(guarded):
-        answer = await acme.ask(desk, way.text, *guarded.outsiders)
-        positions = [tuple(each.extensions["position"].split(".")) for each in answer.errors if each.extensions]
-        codes = {each.code for each in answer.errors}
-        if (codes != {ErrorCode.FORBIDDEN} and (way.named or codes or shows(answer.data, guarded))) or asked(
-            read, guarded
+        answer = await acme.ask(engine, way.text, *guarded.outsiders)
+        positions = [tuple(error.extensions["position"].split(".")) for error in answer.errors if error.extensions]
+        codes = {error.code for error in answer.errors}
+        if (codes != {ErrorCode.FORBIDDEN} and (way.named or codes or shows(answer.data, guarded))) or list_requests_of(
+            recorded_sources, guarded
         ):
-            wrong.append((way.text, [each.message for each in answer.errors], asked(read, guarded)))
-        found.update(positions)  # type: ignore[arg-type]
-        for source in read.values():
-            source.asked.clear()
+            wrong.append(
+                (way.text, [error.message for error in answer.errors], list_requests_of(recorded_sources, guarded))
+            )
+        coordinates.update(positions)  # type: ignore[arg-type]
+        for source in recorded_sources.values():
+            source.requests.clear()
     assert wrong == []
-    assert {each for each in looking(standing().schema, guarded.field) - found if not shows_a_key(each)} == set()
+    assert {
+        item for item in looking(cached_catalog().schema, guarded.field) - coordinates if not shows_a_key(item)
+    } == set()
 
 
 def shows(data: Any, guarded: Guarded) -> bool:
     """Whether the field stands anywhere in the data, null or not: where no row has it, nothing was withheld."""
     match data:
         case dict():
-            return guarded.field[1] in data or any(shows(each, guarded) for each in data.values())
+            return guarded.field[1] in data or any(shows(item, guarded) for item in data.values())
         case list():
-            return any(shows(each, guarded) for each in data)
+            return any(shows(item, guarded) for item in data)
     return False
 
 
@@ -136,27 +142,25 @@ def shows_a_key(position: SchemaCoordinate) -> bool:
 
 
 @pytest.mark.parametrize("guarded", EACH)
-async def test_every_way_is_open_to_who_may_see_the_field_and_told_of_it_in_the_record(
-    desk: QueryEngine, guarded: Guarded
-) -> None:
+async def test_every_query_over_a_visible_field_is_allowed_and_recorded(engine: QueryEngine, guarded: Guarded) -> None:
     wrong = []
-    for way in (each for each in all_ways(guarded) if each.meant):
-        answer = await acme.ask(desk, way.text, *GROUP_NAMES)
-        kept = recorded(desk, GROUP_NAMES, way.text, answer)
-        told = kept.fields_used if way.named else kept.fields
-        if answer.errors or guarded.name not in told:
-            wrong.append((way.text, [each.message for each in answer.errors], told))
+    for way in (item for item in all_ways(guarded) if item.meant):
+        answer = await acme.ask(engine, way.text, *GROUP_NAMES)
+        result = recorded(engine, GROUP_NAMES, way.text, answer)
+        fields_used = result.fields_used if way.named else result.fields
+        if answer.errors or guarded.name not in fields_used:
+            wrong.append((way.text, [error.message for error in answer.errors], fields_used))
     assert wrong == []
 
 
 @pytest.mark.parametrize("guarded", EACH)
 async def test_a_record_of_a_forbidden_way_tells_what_was_withheld_and_not_that_it_was_seen(
-    desk: QueryEngine, guarded: Guarded
+    engine: QueryEngine, guarded: Guarded
 ) -> None:
     wrong = []
     for way in all_ways(guarded):
-        answer = await acme.ask(desk, way.text, *guarded.outsiders)
-        kept = recorded(desk, guarded.outsiders, way.text, answer)
-        if guarded.name in (*kept.fields, *kept.fields_used) or not kept.withheld:
-            wrong.append((way.text, kept.fields, kept.fields_used, kept.withheld))
+        answer = await acme.ask(engine, way.text, *guarded.outsiders)
+        result = recorded(engine, guarded.outsiders, way.text, answer)
+        if guarded.name in (*result.fields, *result.fields_used) or not result.withheld:
+            wrong.append((way.text, result.fields, result.fields_used, result.withheld))
     assert wrong == []

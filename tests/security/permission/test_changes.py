@@ -1,4 +1,4 @@
-"""What may be changed by whom: every mutation and each field of its input is walked, and decided as the model does."""
+"""Every mutation and each field of its input is decided as the model does."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,8 +17,8 @@ from tests import acme
 from tests.acme import GROUP_NAMES, load_schema_modules
 from tests.query.pushdown.strict import Strict
 from tests.security.permission import model
-from tests.security.permission.drawn import Schema, Wanted
-from tests.security.permission.printed import printed
+from tests.security.permission.random_schema import DrawnField, Schema
+from tests.security.permission.sdl import parse_schema
 
 LITERALS = {
     "ID": "1", "String": "text", "Int": 1, "Decimal": "1.00", "Boolean": True, "Float": 1.0,
@@ -42,31 +42,31 @@ class Change:
 
 
 @cache
-def standing() -> Catalog:
-    return acme.house()
+def cached_catalog() -> Catalog:
+    return acme.build_catalog()
 
 
 @cache
-def written() -> Schema:
-    return printed(build_document(load_schema_modules()))
+def read_schema() -> Schema:
+    return parse_schema(build_document(load_schema_modules()))
 
 
 def mutations() -> dict[str, Any]:
-    root = standing().schema.mutation_type
+    root = cached_catalog().schema.mutation_type
     return dict(root.fields) if root else {}
 
 
 def changes() -> Iterator[Change]:
     """Of each mutation one for each field of its inputs, with those that cannot be left out."""
-    for field, each in mutations().items():
-        for name in inputs(each):
-            given = {argument: value(of.type, name) for argument, of in each.args.items()}
+    for field, mutation in mutations().items():
+        for name in inputs(mutation):
+            given = {argument: value(of.type, name) for argument, of in mutation.args.items()}
             yield Change(field=field, given=given, naming=name)
 
 
 def inputs(field: Any) -> list[str]:
-    kinds = [get_named_type(each.type) for each in field.args.values()]
-    named = [name for each in kinds if isinstance(each, GraphQLInputObjectType) for name in each.fields]
+    kinds = [get_named_type(argument.type) for argument in field.args.values()]
+    named = [name for kind in kinds if isinstance(kind, GraphQLInputObjectType) for name in kind.fields]
     return list(dict.fromkeys(named)) or [""]
 
 
@@ -76,8 +76,8 @@ def value(of: Any, naming: str) -> Any:
         return next(iter(kind.values))
     if not isinstance(kind, GraphQLInputObjectType):
         return LITERALS[kind.name]
-    wanted = {name: each.type for name, each in kind.fields.items() if name == naming or must(each.type)}
-    return {name: value(each, naming) for name, each in wanted.items()}
+    wanted = {name: field.type for name, field in kind.fields.items() if name == naming or must(field.type)}
+    return {name: value(value_, naming) for name, value_ in wanted.items()}
 
 
 def must(of: Any) -> bool:
@@ -105,15 +105,15 @@ def arguments(change: Change) -> list[tuple[str, Any]]:
 def literal(of: Any, given: Any) -> str:
     kind = get_named_type(of)
     if isinstance(kind, GraphQLInputObjectType):
-        return "{" + ", ".join(f"{name}: {literal(kind.fields[name].type, each)}" for name, each in given.items()) + "}"
+        return "{" + ", ".join(f"{name}: {literal(kind.fields[name].type, item)}" for name, item in given.items()) + "}"
     if isinstance(kind, GraphQLEnumType):
         return str(given)
     return f'"{given}"' if isinstance(given, str) else str(given).lower()
 
 
 def allowed(change: Change, groups: frozenset[str]) -> bool:
-    wanted = Wanted(key="k", kinds=("Mutation",), name=change.field, arguments=change.given, below=())
-    ((_, _, shown),) = model.decisions(written(), groups, wanted, "Mutation")
+    wanted = DrawnField(key="k", kinds=("Mutation",), name=change.field, arguments=change.given, below=())
+    ((_, _, shown),) = model.decisions(read_schema(), groups, wanted, "Mutation")
     return shown
 
 
@@ -128,43 +128,45 @@ class Acts:
         return ActionResult(row_id=None)
 
 
-def house(acts: Acts, read: dict[str, Strict]) -> Catalog:
-    known = standing()
-    return replace(known, connectors={**known.connectors, **read}, actions=dict.fromkeys(known.actions, acts))
+def build_catalog(acts: Acts, recorded_sources: dict[str, Strict]) -> Catalog:
+    known = cached_catalog()
+    return replace(
+        known, connectors={**known.connectors, **recorded_sources}, actions=dict.fromkeys(known.actions, acts)
+    )
 
 
-EACH = [pytest.param(each, id=each.name) for each in changes()]
+EACH = [pytest.param(change, id=change.name) for change in changes()]
 
 
 def test_there_is_much_to_change() -> None:
     assert len(EACH) >= MANY
-    assert set(mutations()) == set(standing().actions)
+    assert set(mutations()) == set(cached_catalog().actions)
 
 
 @pytest.mark.parametrize("change", EACH)
-async def test_a_change_is_made_for_whom_the_model_lets_and_for_nobody_else(change: Change) -> None:
-    acts, read = Acts(), {name: Strict(memory) for name, memory in acme.sources().items()}
-    desk = acme.opened(house(acts, read))
+async def test_a_change_is_applied_for_those_the_model_allows_and_nobody_else(change: Change) -> None:
+    acts, recorded_sources = Acts(), {name: Strict(memory) for name, memory in acme.sources().items()}
+    engine = acme.open_engine(build_catalog(acts, recorded_sources))
     wrong = []
     for group in sorted(GROUP_NAMES):
         caller = acme.caller(group)
         expected = [change.field] if allowed(change, caller.groups) else []
-        for asked in (question(change), inline(change)):
+        for text in (question(change), inline(change)):
             acts.done.clear()
-            told = await execute(desk, caller, asked)
-            said = [each.code for each in told.errors]
-            if acts.done != expected or said != ([] if expected else [ErrorCode.FORBIDDEN]):
-                wrong.append((group, asked.query, acts.done, said))
+            result = await execute(engine, caller, text)
+            codes = [error.code for error in result.errors]
+            if acts.done != expected or codes != ([] if expected else [ErrorCode.FORBIDDEN]):
+                wrong.append((group, text.query, acts.done, codes))
     assert wrong == []
-    assert [source.asked for source in read.values() if source.asked] == []
+    assert [source.requests for source in recorded_sources.values() if source.requests] == []
 
 
 def test_no_group_alone_may_change_everything_and_each_change_is_some_groups() -> None:
     """So that the walk shows both a yes and a no."""
     by = {
-        group: {each.values[0].name for each in EACH if allowed(each.values[0], acme.caller(group).groups)}
+        group: {item.values[0].name for item in EACH if allowed(item.values[0], acme.caller(group).groups)}
         for group in GROUP_NAMES
     }
-    every = {each.values[0].name for each in EACH}
+    every = {item.values[0].name for item in EACH}
     assert [group for group, mine in by.items() if mine == every] == []
     assert set[str]().union(*by.values()) == every

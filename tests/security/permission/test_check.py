@@ -1,4 +1,4 @@
-"""A schema that is not shut does not build: one bad schema for each rule, and what is said of it."""
+"""A schema with an open gap does not build: one bad schema for each rule, and its error."""
 
 import pytest
 from graphql import DocumentNode, parse
@@ -32,7 +32,7 @@ def check(document: DocumentNode) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sdl", "said"),
+    ("sdl", "message"),
     [
         pytest.param(
             'type Employee { "Yearly." salary: Int }',
@@ -104,7 +104,7 @@ def check(document: DocumentNode) -> None:
         ),
     ],
 )
-def test_a_schema_that_breaks_a_rule_does_not_build(sdl: str, said: str) -> None:
+def test_a_schema_that_breaks_a_rule_does_not_build(sdl: str, message: str) -> None:
     with pytest.raises(SchemaError) as refused:
         check(parse(sdl))
-    assert str(refused.value) == said
+    assert str(refused.value) == message

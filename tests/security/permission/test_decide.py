@@ -1,4 +1,4 @@
-"""The laws of the one decision."""
+"""Test the laws of the one decision."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Twenty thousand random decisions, and each is the model's."""
+"""Twenty thousand random decisions equal the model's."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,7 +18,7 @@ from onedoor.schema.builder import check_permissions, derive_policy
 from onedoor.schema.reader import SchemaError
 from tests.acme import GROUP_NAMES
 from tests.security.permission import model
-from tests.security.permission.drawn import GROUPS, Schema, Type, Wanted, question, schema, sdl, text
+from tests.security.permission.random_schema import GROUPS, DrawnField, Schema, Type, question, schema, sdl, text
 
 DECISIONS = 20_000
 SCHEMAS = 500
@@ -27,11 +27,11 @@ VALIDATED = 50
 
 
 @cache
-def cases() -> list[tuple[Schema, Any, AccessPolicy, tuple[Wanted, ...], tuple[SelectedField, ...]]]:
-    return list(map(drawn, range(SCHEMAS)))
+def cases() -> list[tuple[Schema, Any, AccessPolicy, tuple[DrawnField, ...], tuple[SelectedField, ...]]]:
+    return list(map(draw, range(SCHEMAS)))
 
 
-def drawn(seed: int) -> tuple[Schema, Any, AccessPolicy, tuple[Wanted, ...], tuple[SelectedField, ...]]:
+def draw(seed: int) -> tuple[Schema, Any, AccessPolicy, tuple[DrawnField, ...], tuple[SelectedField, ...]]:
     random = Random(seed)
     of = schema(random)
     document = parse(sdl(of))
@@ -58,27 +58,32 @@ def callers(random: Random) -> Iterator[frozenset[str]]:
     yield frozenset()
     yield frozenset(GROUPS)
     for _ in range(3):
-        yield frozenset(each for each in GROUPS if random.random() < 0.6)
+        yield frozenset(group for group in GROUPS if random.random() < 0.6)
 
 
 def decided(picks: tuple[SelectedField, ...], verdicts: Decisions) -> set[tuple[str, str, bool]]:
-    found: set[tuple[str, str, bool]] = set()
+    results: set[tuple[str, str, bool]] = set()
     waiting = list(picks)
     while waiting:
         pick = waiting.pop()
         if pick.number in verdicts:
-            found.add((pick.response_key, pick.parent_type, verdicts[pick.number].allowed))
-        waiting += [each for below in pick.children_by_type.values() for each in below]
-    return found
+            results.add((pick.response_key, pick.parent_type, verdicts[pick.number].allowed))
+        waiting += [child for below in pick.children_by_type.values() for child in below]
+    return results
 
 
 def test_every_decision_is_the_models() -> None:
     compared = 0
     for of, built, ruled, wanted, picks in cases():
         for groups in callers(Random(compared)):
-            expected = {each for one in wanted for kind in one.kinds for each in model.decisions(of, groups, one, kind)}
-            found = decided(picks, authorize(built, ruled, picks, groups))
-            assert found == expected, (sdl(of), text(of, wanted), groups, found ^ expected)
+            expected = {
+                decision
+                for value_ in wanted
+                for kind in value_.kinds
+                for decision in model.decisions(of, groups, value_, kind)
+            }
+            result = decided(picks, authorize(built, ruled, picks, groups))
+            assert result == expected, (sdl(of), text(of, wanted), groups, result ^ expected)
             compared += len(expected)
     assert compared >= DECISIONS
 
@@ -86,8 +91,8 @@ def test_every_decision_is_the_models() -> None:
 def test_more_groups_never_see_less() -> None:
     for _, built, ruled, _, picks in cases():
         fewer, more = frozenset(GROUPS[:2]), frozenset(GROUPS)
-        allowed = {number for number, each in authorize(built, ruled, picks, fewer).items() if each.allowed}
-        assert allowed <= {number for number, each in authorize(built, ruled, picks, more).items() if each.allowed}
+        allowed = {number for number, item in authorize(built, ruled, picks, fewer).items() if item.allowed}
+        assert allowed <= {number for number, item in authorize(built, ruled, picks, more).items() if item.allowed}
 
 
 def test_callers_who_meet_the_same_requirements_get_the_same_verdicts() -> None:
@@ -116,27 +121,29 @@ def ways() -> Iterator[Schema]:
     """Half of them nearly open, as a schema drawn at random is hardly ever shut everywhere it must be."""
     for number, (of, *_) in enumerate(cases()):
         random = Random(number)
-        yield {name: nearly_open(random, each) for name, each in of.items()} if number % 2 else of
+        yield {name: nearly_open(random, item) for name, item in of.items()} if number % 2 else of
 
 
 def nearly_open(random: Random, of: Type) -> Type:
     everyone = frozenset(GROUPS)
     kept = {
-        name: replace(each, rule=random.choice([None, None, None, everyone, each.rule]))
-        for name, each in of.members.items()
+        name: replace(member, rule=random.choice([None, None, None, everyone, member.rule]))
+        for name, member in of.members.items()
     }
     return replace(of, rule=None if of.keyword == "interface" else everyone, members=kept)
 
 
 def shut(of: Schema, kind: str, name: str) -> bool:
-    return not model.opened(of, frozenset(GROUPS), kind, name)
+    return not model.is_open(of, frozenset(GROUPS), kind, name)
 
 
 def weaker(of: Schema, kind: str, name: str) -> bool:
-    own = [each for each in (of[kind].rule, of[kind].members[name].rule) if each]
-    above = [of[each] for each in of[kind].above]
-    wanted = [each.rule for each in above] + [each.members[name].rule for each in above if name in each.members]
-    return any(not any(each <= asked for each in own) for asked in wanted if asked)
+    own = [item for item in (of[kind].rule, of[kind].members[name].rule) if item]
+    above = [of[parent] for parent in of[kind].above]
+    wanted = [parent.rule for parent in above] + [
+        parent.members[name].rule for parent in above if name in parent.members
+    ]
+    return any(not any(item <= value_ for item in own) for value_ in wanted if value_)
 
 
 @pytest.mark.parametrize("group", GROUPS)

@@ -1,5 +1,5 @@
-"""The whole door over real HTTP, as in tests/door."""
+"""Run the server of tests/http over real HTTP."""
 
-from tests.http.conftest import door, keys, opening, state
+from tests.http.conftest import keys, open_server, server, state
 
-__all__ = ["door", "keys", "opening", "state"]
+__all__ = ["keys", "open_server", "server", "state"]

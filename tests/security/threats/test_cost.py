@@ -1,4 +1,4 @@
-"""What a question may return is weighed as it will be run: no way of writing it costs less, none is left out."""
+"""The cost of an operation bounds what it returns; no form of it costs less."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,9 +7,9 @@ import pytest
 
 from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine
 from onedoor.query.engine import execute
-from tests.acme import ask, caller, house, opened
-from tests.http.conftest import Door
-from tests.properties.reference.capabilities import kept
+from tests.acme import ask, build_catalog, caller, open_engine
+from tests.http.conftest import RunningServer
+from tests.properties.reference.capabilities import get_engine
 from tests.properties.reference.questions import questions
 from tests.properties.reference.world import WORLDS
 
@@ -21,13 +21,13 @@ SEED = 20261102
 
 
 @pytest.fixture(scope="module")
-def at() -> QueryEngine:
-    return opened(house())
+def engine() -> QueryEngine:
+    return open_engine(build_catalog())
 
 
-async def weighed(at: QueryEngine, text: str, operation: str | None = None, **variables: Any) -> ExecutionResult:
+async def weighed(engine: QueryEngine, text: str, operation: str | None = None, **variables: Any) -> ExecutionResult:
     question = GraphQLRequest(query=text, variables=variables, operation_name=operation, extensions={"cost": True})
-    return await execute(at, caller("sales"), question)
+    return await execute(engine, caller("sales"), question)
 
 
 EVASIONS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
@@ -69,53 +69,53 @@ EVASIONS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 
 
 @pytest.mark.parametrize(("text", "variables"), EVASIONS.values(), ids=EVASIONS)
-async def test_however_it_is_written_it_costs_the_same_and_is_not_fetched(
-    at: QueryEngine, text: str, variables: Mapping[str, Any]
+async def test_every_form_of_a_query_over_the_limit_costs_the_same_and_is_not_executed(
+    engine: QueryEngine, text: str, variables: Mapping[str, Any]
 ) -> None:
-    told = await weighed(at, text, **variables)
-    (fault,) = told.errors
-    assert (told.rejected, list(told.scan_stats), fault.code) == (True, [], "LIMIT_EXCEEDED")
-    found = int(fault.message.removeprefix("the request may return ").partition(" ")[0])
-    assert abs(found - OVER) <= 1000
+    result = await weighed(engine, text, **variables)
+    (fault,) = result.errors
+    assert (result.rejected, list(result.scan_stats), fault.code) == (True, [], "LIMIT_EXCEEDED")
+    estimate = int(fault.message.removeprefix("the request may return ").partition(" ")[0])
+    assert abs(estimate - OVER) <= 1000
 
 
-async def test_what_is_left_out_costs_nothing_whatever_its_twin_of_before_cost(at: QueryEngine) -> None:
+async def test_a_skipped_field_costs_nothing_whatever_the_cached_plan_cost(engine: QueryEngine) -> None:
     text = "query($y: Boolean!) { customers(first: 900) @include(if: $y) { nodes { id } } me { id } }"
-    costs = [(await weighed(at, text, y=y)).extensions["cost"] for y in (False, True, False)]
+    costs = [(await weighed(engine, text, y=y)).extensions["cost"] for y in (False, True, False)]
     assert costs == [1, 901, 1]
 
 
-async def test_the_operation_that_is_run_is_the_one_weighed(at: QueryEngine) -> None:
+async def test_the_operation_that_is_run_is_the_one_weighed(engine: QueryEngine) -> None:
     text = f"query Small {{ me {{ id }} }} query Large {{ customers(first: 1000) {INNER} }}"
-    small, large = await weighed(at, text, "Small"), await weighed(at, text, "Large")
+    small, large = await weighed(engine, text, "Small"), await weighed(engine, text, "Large")
     assert (small.extensions["cost"], small.rejected, large.rejected) == (1, False, True)
 
 
-async def test_a_list_without_a_size_has_one(at: QueryEngine) -> None:
-    told = await weighed(at, "{ customers { nodes { orders { nodes { items { nodes { id } } } } } } }")
-    assert told.extensions["cost"] == 20 * (1 + 20 * (1 + 20))
+async def test_a_list_without_a_size_has_one(engine: QueryEngine) -> None:
+    result = await weighed(engine, "{ customers { nodes { orders { nodes { items { nodes { id } } } } } } }")
+    assert result.extensions["cost"] == 20 * (1 + 20 * (1 + 20))
 
 
 async def test_random_questions_return_no_more_than_they_cost() -> None:
     held = 0
-    for asked in questions(QUESTIONS, SEED):
-        desk = kept("real", WORLDS[asked.world.name])
-        told = await ask(desk, asked.text, *asked.groups, variables=asked.given(0), cost=True)
-        if "cost" in told.extensions:
-            assert rows(told.data) <= told.extensions["cost"], asked.text
-            held += rows(told.data) > 0
+    for question in questions(QUESTIONS, SEED):
+        engine = get_engine("real", WORLDS[question.world.name])
+        result = await ask(engine, question.text, *question.groups, variables=question.given(0), cost=True)
+        if "cost" in result.extensions:
+            assert rows(result.data) <= result.extensions["cost"], question.text
+            held += rows(result.data) > 0
     assert held >= 0.3 * QUESTIONS
 
 
 def rows(value: Any) -> int:
     """Rows in a reply: of a connection that shows them both as nodes and as edges, those of one of the two."""
     if isinstance(value, list):
-        return sum(1 + rows(each) for each in value if isinstance(each, dict))
+        return sum(1 + rows(item) for item in value if isinstance(item, dict))
     if not isinstance(value, dict):
         return 0
-    if any(isinstance(each, list) for each in value.values()):
-        return max(rows(each) for each in value.values() if isinstance(each, list))
-    return sum(rows(each) for each in value.values())
+    if any(isinstance(item, list) for item in value.values()):
+        return max(rows(item) for item in value.values() if isinstance(item, list))
+    return sum(rows(item) for item in value.values())
 
 
 BATCHES = {
@@ -126,7 +126,7 @@ BATCHES = {
 
 
 @pytest.mark.parametrize("batch", BATCHES.values(), ids=BATCHES)
-async def test_a_batch_is_refused_whole(door: Door, batch: list[Any]) -> None:
-    told = await door.send(json=batch, headers=door.bearer("sales"))
-    (record,) = door.records()
-    assert (told.status, told.code, record["outcome"], record["fields"]) == (400, "BAD_REQUEST", "refused", [])
+async def test_a_batch_is_refused_whole(server: RunningServer, batch: list[Any]) -> None:
+    response = await server.send(json=batch, headers=server.bearer("sales"))
+    (record,) = server.records()
+    assert (response.status, response.code, record["outcome"], record["fields"]) == (400, "BAD_REQUEST", "refused", [])

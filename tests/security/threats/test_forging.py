@@ -1,4 +1,4 @@
-"""Nothing a client writes makes a record more than one line, or lets it pass for somebody else."""
+"""Nothing that a client sends makes a record more than one line or gives it another identity."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ import pytest
 from onedoor.audit.reader import verify_folder
 from onedoor.http.server import build_uvicorn_config
 from onedoor.model.catalog import Limits
-from tests.http.conftest import Door, spoken
+from tests.http.conftest import RunningServer, exchange_bytes
 
 TEXT = "{ me { email groups } customer(id: 1) { name creditLimit } }"
 HEADERS = {
@@ -32,13 +32,19 @@ HEADERS = {
 
 @pytest.mark.parametrize("name", HEADERS)
 @pytest.mark.parametrize("who", ["nobody", "sales", None])
-async def test_a_header_that_claims_something_changes_nothing(door: Door, who: str | None, name: str) -> None:
-    plain = await door.ask(TEXT, who)
-    told = await door.send(json={"query": TEXT}, headers={**door.bearer(who), name: HEADERS[name]})
+async def test_a_header_that_claims_something_changes_nothing(
+    server: RunningServer, who: str | None, name: str
+) -> None:
+    plain = await server.ask(TEXT, who)
+    response = await server.send(json={"query": TEXT}, headers={**server.bearer(who), name: HEADERS[name]})
     varying = ("date", "x-request-id")
-    kept = [{key: value for key, value in each.headers.items() if key.lower() not in varying} for each in (plain, told)]
-    one, other = ({key: each[key] for key in ("person", "groups", "key_id", "outcome")} for each in door.records())
-    assert (told.status, told.raw, kept[1], other) == (plain.status, plain.raw, kept[0], one)
+    kept = [
+        {key: value for key, value in item.headers.items() if key.lower() not in varying} for item in (plain, response)
+    ]
+    one, other = (
+        {key: record[key] for key in ("person", "groups", "key_id", "outcome")} for record in server.records()
+    )
+    assert (response.status, response.raw, kept[1], other) == (plain.status, plain.raw, kept[0], one)
 
 
 def test_the_server_takes_no_proxys_word_for_an_address() -> None:
@@ -46,21 +52,21 @@ def test_the_server_takes_no_proxys_word_for_an_address() -> None:
 
 
 @pytest.mark.parametrize("claim", ["groups", "person", "caller", "key"])
-async def test_nor_does_a_claim_in_the_body(door: Door, claim: str) -> None:
-    plain = await door.ask(TEXT, "nobody")
+async def test_a_claim_in_the_body_changes_nothing(server: RunningServer, claim: str) -> None:
+    plain = await server.ask(TEXT, "nobody")
     more = {claim: "finance", "variables": {claim: ["finance"]}, "extensions": {"onedoor": {claim: ["finance"]}}}
-    told = await door.ask(TEXT, "nobody", **more)
-    assert told.raw == plain.raw
+    result = await server.ask(TEXT, "nobody", **more)
+    assert result.raw == plain.raw
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_no_reply_sets_a_cookie_and_none_opens_the_door(door: Door, method: str) -> None:
-    cookie = f"authorization=Bearer {door.keys.of['sales']}; x-api-key={door.keys.of['sales']}"
+async def test_no_reply_sets_a_cookie_and_no_cookie_authenticates(server: RunningServer, method: str) -> None:
+    cookie = f"authorization=Bearer {server.keys.of['sales']}; x-api-key={server.keys.of['sales']}"
     rest = {"params": {"query": TEXT}} if method == "GET" else {"json": {"query": TEXT}}
-    shut = await door.send(method, headers={"cookie": cookie}, **rest)
-    told = await door.send(method, headers=door.bearer("sales"), **rest)
-    assert (shut.status, told.status) == (401, 200)
-    assert [name for each in (shut, told) for name in each.headers if name.lower() == "set-cookie"] == []
+    shut = await server.send(method, headers={"cookie": cookie}, **rest)
+    response = await server.send(method, headers=server.bearer("sales"), **rest)
+    assert (shut.status, response.status) == (401, 200)
+    assert [name for item in (shut, response) for name in item.headers if name.lower() == "set-cookie"] == []
 
 
 SIGNS = [
@@ -78,18 +84,18 @@ SIGNS = [
 NAMELESS = 400
 
 
-async def test_whatever_is_sent_leaves_one_line_a_request_that_reads_back(door: Door) -> None:
+async def test_whatever_is_sent_leaves_one_line_a_request_that_reads_back(server: RunningServer) -> None:
     random, bodies = Random(38), []
     for _ in range(NAMELESS):
         text, name, other = ("".join(random.choices(SIGNS, k=random.randint(1, 12))) for _ in range(3))
         asked = random.choice([TEXT, text, f"query {{ customer(id: {json.dumps(text)}) {{ name }} }}"])
         bodies.append({"query": asked, "operationName": random.choice([None, name]), "variables": {name: other}})
-    await asyncio.gather(*(door.send(json=body, headers=door.bearer("sales")) for body in bodies))
-    written = b"".join(path.read_bytes() for path in door.folder.glob("*.jsonl"))
-    records, checked = door.records(), verify_folder(door.folder)
+    await asyncio.gather(*(server.send(json=body, headers=server.bearer("sales")) for body in bodies))
+    written = b"".join(path.read_bytes() for path in server.folder.glob("*.jsonl"))
+    records, checked = server.records(), verify_folder(server.folder)
     assert (len(records), checked.records, checked.broken) == (NAMELESS, NAMELESS, None)
-    assert len(written.decode().splitlines()) == written.count(b"\n") == NAMELESS + len(list(door.folder.glob("*")))
-    assert [each for each in written.decode() if not each.isprintable() and each != "\n"] == []
+    assert len(written.decode().splitlines()) == written.count(b"\n") == NAMELESS + len(list(server.folder.glob("*")))
+    assert [item for item in written.decode() if not item.isprintable() and item != "\n"] == []
     assert all({"id", "time", "outcome"} <= json.loads(line).keys() for line in written.splitlines()[1:])
 
 
@@ -104,17 +110,17 @@ CLAIMED = {
 
 
 @pytest.mark.parametrize("claimed", CLAIMED.values(), ids=CLAIMED)
-async def test_an_id_of_the_clients_own_forges_no_record_and_no_header(door: Door, claimed: bytes) -> None:
-    key, body = door.keys.of["sales"].encode(), json.dumps({"query": TEXT}).encode()
-    said = await spoken(
-        door.port,
+async def test_an_id_of_the_clients_own_forges_no_record_and_no_header(server: RunningServer, claimed: bytes) -> None:
+    key, body = server.keys.of["sales"].encode(), json.dumps({"query": TEXT}).encode()
+    reply = await exchange_bytes(
+        server.port,
         b"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nx-api-key: " + key
         + b"\r\nx-request-id: " + claimed + b"\r\ncontent-length: %d\r\n\r\n" % len(body) + body,
     )  # fmt: skip
-    records = door.records()
-    if said.startswith(b"HTTP/1.1 400"):
+    records = server.records()
+    if reply.startswith(b"HTTP/1.1 400"):
         assert records == []
         return
-    assert [each["client_request_id"] for each in records] in ([None], [claimed.decode("latin-1")])
+    assert [record["client_request_id"] for record in records] in ([None], [claimed.decode("latin-1")])
     assert records[0]["id"] != "forged"
-    assert verify_folder(door.folder).broken is None
+    assert verify_folder(server.folder).broken is None

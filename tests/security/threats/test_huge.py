@@ -1,4 +1,4 @@
-"""What is far too large, too deep or too odd is refused in few words: never a crash, never sent back, hardly logged."""
+"""Input that is far too large, too deep or too odd is refused in few words, and never echoed."""
 
 import json
 import logging
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from onedoor.model.catalog import Limits
-from tests.http.conftest import Door, Opening
+from tests.http.conftest import OpenServer, RunningServer
 
 DIGITS = "9" * 5000
 MANY = 200_000
@@ -93,29 +93,31 @@ def bodies() -> list[Any]:
 
 
 @pytest.mark.parametrize("body", bodies())
-async def test_what_is_huge_or_odd_is_no_crash_and_does_not_come_back(
-    door: Door, caplog: pytest.LogCaptureFixture, body: str
+async def test_huge_or_odd_input_neither_crashes_nor_is_echoed(
+    server: RunningServer, caplog: pytest.LogCaptureFixture, body: str
 ) -> None:
     with caplog.at_level(logging.DEBUG):
-        told = await door.send(data=body.encode(), headers={**door.bearer("audit"), "content-type": "application/json"})
-    errors = told.body.get("errors", [])
-    assert (told.status in (200, 400, 413), len(errors) <= Limits().errors_max) == (True, True)
-    assert max((len(each["message"]) for each in errors), default=0) <= 500
-    assert len(told.raw) <= max(FEW, len(errors) * 700)
-    assert [each.getMessage() for each in caplog.records if each.name.startswith("onedoor")] == []
-    assert [each["status"] for each in door.records()] == [told.status]
+        response = await server.send(
+            data=body.encode(), headers={**server.bearer("audit"), "content-type": "application/json"}
+        )
+    errors = response.body.get("errors", [])
+    assert (response.status in (200, 400, 413), len(errors) <= Limits().errors_max) == (True, True)
+    assert max((len(error["message"]) for error in errors), default=0) <= 500
+    assert len(response.raw) <= max(FEW, len(errors) * 700)
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("onedoor")] == []
+    assert [record["status"] for record in server.records()] == [response.status]
 
 
-async def test_a_reply_holds_no_more_errors_than_the_limit(opening: Opening) -> None:
-    door: Door = await opening(limits=Limits(errors_max=3))
+async def test_a_reply_holds_no_more_errors_than_the_limit(open_server: OpenServer) -> None:
+    server: RunningServer = await open_server(limits=Limits(errors_max=3))
     withheld = "{ " + " ".join(f"a{number}: customer(id: {number}) {{ creditLimit }}" for number in range(1, 11)) + " }"
     unknown = "{ " + " ".join(f"nobody{number}" for number in range(10)) + " }"
-    told = [await door.ask(text) for text in (withheld, unknown)]
-    assert [len(each.body["errors"]) for each in told] == [3, 3]
+    results = [await server.ask(text) for text in (withheld, unknown)]
+    assert [len(result.body["errors"]) for result in results] == [3, 3]
 
 
-async def test_fields_that_are_withheld_are_not_logged(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+async def test_fields_that_are_withheld_are_not_logged(server: RunningServer, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG, logger="onedoor"):
-        await door.ask("{ customers(first: 1000) { nodes { creditLimit email phone } } }", "nobody")
-        await door.ask("{ customers(first: 100) { nodes { a: creditLimit b: creditLimit } } }")
-    assert [each for each in caplog.records if each.name.startswith("onedoor")] == []
+        await server.ask("{ customers(first: 1000) { nodes { creditLimit email phone } } }", "nobody")
+        await server.ask("{ customers(first: 100) { nodes { a: creditLimit b: creditLimit } } }")
+    assert [record for record in caplog.records if record.name.startswith("onedoor")] == []

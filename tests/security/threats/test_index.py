@@ -1,4 +1,4 @@
-"""The tests that show each threat met, by its row in the list of threats: every one of them is there."""
+"""Every threat names the tests that show it is met, and all of them exist."""
 
 import ast
 from functools import cache
@@ -14,28 +14,29 @@ ROWS: dict[int, list[str]] = {
         "schema/test_own_view.py::test_introspection_shows_only_what_the_caller_may_see",
     ],
     7: [
-        "security/threats/test_leaks.py::test_no_error_of_a_fuzzed_question_tells_how_the_house_is_built",
-        "security/threats/test_leaks.py::test_what_breaks_is_told_alike_and_logged_once",
-        "http/test_records.py::test_a_crash_says_nothing_but_where_it_is_on_record",
-        "query/spec/test_refusals.py::test_nothing_is_suggested",
+        "security/threats/test_leaks.py::test_no_error_of_a_fuzzed_query_shows_internals",
+        "security/threats/test_leaks.py::test_internal_errors_look_alike_and_are_logged_once",
+        "http/test_audit_records.py::test_a_crash_says_nothing_but_where_it_is_on_record",
+        "schema/test_own_view.py::test_no_typo_brings_out_a_name_that_the_caller_may_not_know",
+        "schema/test_own_view.py::test_a_hidden_name_answers_as_an_unknown_one",
     ],
     8: [
         "runtime/cache/test_interleavings.py::test_any_interleaving_of_callers_is_as_each_alone",
-        "runtime/cache/test_door.py::test_callers_with_the_same_permissions_share_and_others_never",
-        "runtime/cache/test_door.py::test_who_left_a_group_is_not_served_what_it_read",
-        "runtime/cache/test_reading.py::test_callers_with_other_permissions_never_share",
+        "runtime/cache/test_http.py::test_callers_with_the_same_permissions_share_and_others_never",
+        "runtime/cache/test_http.py::test_who_left_a_group_is_not_served_what_it_read",
+        "runtime/cache/test_row_cache.py::test_callers_with_other_permissions_never_share",
         "runtime/cache/test_redis.py::test_what_others_put_there_is_not_believed",
         "runtime/cache/test_redis.py::test_nothing_there_can_be_read",
     ],
     11: [
         "security/threats/test_cost.py::test_a_batch_is_refused_whole",
-        "security/threats/test_cost.py::test_however_it_is_written_it_costs_the_same_and_is_not_fetched",
+        "security/threats/test_cost.py::test_every_form_of_a_query_over_the_limit_costs_the_same_and_is_not_executed",
         "query/limits/test_measure.py::test_each_limit_is_named_with_its_value_and_what_would_do",
     ],
     12: [
         "e2e/clients/test_http.py::test_a_mutation_needs_post",
-        "http/test_reading.py::test_a_body_in_another_form_is_a_415",
-        "security/threats/test_forging.py::test_no_reply_sets_a_cookie_and_none_opens_the_door",
+        "http/test_requests.py::test_a_body_in_another_form_is_a_415",
+        "security/threats/test_forging.py::test_no_reply_sets_a_cookie_and_no_cookie_authenticates",
     ],
     14: [
         "query/limits/test_measure.py::test_steps_grow_with_the_text_and_no_faster",
@@ -43,64 +44,64 @@ ROWS: dict[int, list[str]] = {
         "query/spec/test_refusals.py::test_fragments_that_double_are_refused_before_they_are_expanded",
     ],
     15: [
-        "security/threats/test_cost.py::test_however_it_is_written_it_costs_the_same_and_is_not_fetched",
-        "security/threats/test_cost.py::test_what_is_left_out_costs_nothing_whatever_its_twin_of_before_cost",
+        "security/threats/test_cost.py::test_every_form_of_a_query_over_the_limit_costs_the_same_and_is_not_executed",
+        "security/threats/test_cost.py::test_a_skipped_field_costs_nothing_whatever_the_cached_plan_cost",
         "security/threats/test_cost.py::test_the_operation_that_is_run_is_the_one_weighed",
         "security/threats/test_cost.py::test_a_list_without_a_size_has_one",
         "security/threats/test_cost.py::test_random_questions_return_no_more_than_they_cost",
     ],
     16: [
-        "security/threats/test_huge.py::test_what_is_huge_or_odd_is_no_crash_and_does_not_come_back",
-        "http/test_reading.py::test_a_body_that_is_no_question_is_a_400_and_one_record",
-        "http/test_reading.py::test_a_body_past_the_limit_is_a_413_before_it_is_sent",
+        "security/threats/test_huge.py::test_huge_or_odd_input_neither_crashes_nor_is_echoed",
+        "http/test_requests.py::test_a_body_that_is_no_question_is_a_400_and_one_record",
+        "http/test_requests.py::test_a_body_past_the_limit_is_a_413_before_it_is_sent",
     ],
     17: [
-        "http/test_reading.py::test_a_body_in_another_form_is_a_415",
-        "http/test_reading.py::test_and_one_that_does_not_say_how_long_it_is_once_it_is_past",
+        "http/test_requests.py::test_a_body_in_another_form_is_a_415",
+        "http/test_requests.py::test_a_chunked_body_past_the_limit_is_a_413_once_it_is_past",
         "http/test_protocol.py::test_a_head_over_the_limit_is_refused",
     ],
     18: [
         "http/test_protocol.py::test_a_head_that_does_not_come_is_not_waited_for",
         "http/test_protocol.py::test_connections_past_the_limit_of_an_address_are_refused_and_the_others_served",
-        "http/test_reading.py::test_a_body_that_does_not_come_is_a_408",
+        "http/test_requests.py::test_a_body_that_does_not_come_is_a_408",
     ],
     19: [
         "runtime/failures/test_limits.py::test_a_slow_branch_is_null_and_the_rest_is_served",
         "runtime/failures/test_limits.py::test_others_are_answered_while_one_waits",
         "runtime/failures/test_limits.py::test_a_request_ends_at_its_deadline",
-        "runtime/failures/test_guard.py::test_a_call_and_its_retry_share_one_timeout",
+        "runtime/failures/test_resilience.py::test_a_call_and_its_retry_share_one_timeout",
         "runtime/failures/test_servers.py::test_a_hanging_server_holds_up_nobody_else",
         "connectors/faults/test_faults.py::test_a_fault_costs_one_message_and_leaves_nothing_behind",
     ],
     20: [
         "connectors/faults/test_faults.py::test_a_fault_costs_one_message_and_leaves_nothing_behind",
-        "runtime/failures/test_guard.py::test_there_is_one_retry_and_no_more",
-        "runtime/failures/test_guard.py::test_retries_are_earned",
-        "runtime/quota/test_turns.py::test_a_pause_the_far_end_asks_for_holds_for_everybody",
-        "runtime/quota/test_sources.py::test_a_pause_that_slack_asks_for_is_kept_by_everybody",
+        "runtime/failures/test_resilience.py::test_there_is_one_retry_and_no_more",
+        "runtime/failures/test_resilience.py::test_retries_are_earned",
+        "runtime/quota/test_rate_limiter.py::test_a_pause_the_far_end_asks_for_holds_for_everybody",
+        "runtime/quota/test_sources.py::test_a_pause_that_slack_requests_holds_for_every_caller",
         "connectors/test_drive.py::test_a_short_wait_is_waited_once",
         "connectors/test_datadog.py::test_a_long_wait_is_an_error_at_once_and_for_all_calls_meanwhile",
     ],
     21: [
         "connectors/faults/test_faults.py::test_a_fault_costs_one_message_and_leaves_nothing_behind",
         "connectors/faults/test_faults.py::test_expired_credentials_are_named_as_such",
-        "runtime/failures/test_guard.py::test_a_source_that_failed_too_often_is_not_called",
-        "runtime/failures/test_guard.py::test_one_probe_passes_at_a_time",
-        "runtime/failures/test_guard.py::test_a_source_is_asked_again_within_two_seconds_of_its_return",
+        "runtime/failures/test_resilience.py::test_a_source_that_failed_too_often_is_not_called",
+        "runtime/failures/test_resilience.py::test_one_probe_passes_at_a_time",
+        "runtime/failures/test_resilience.py::test_a_source_is_called_again_within_two_seconds_of_its_return",
         "runtime/failures/test_servers.py::test_a_killed_server_costs_its_branch_alone_and_is_back_within_two_seconds",
     ],
     22: [
-        "runtime/failures/test_guard.py::test_a_full_bulkhead_refuses_at_once_and_lets_those_who_wait_in",
-        "runtime/failures/test_guard.py::test_who_waits_too_long_for_the_bulkhead_is_refused",
+        "runtime/failures/test_resilience.py::test_a_full_bulkhead_refuses_at_once_and_lets_those_who_wait_in",
+        "runtime/failures/test_resilience.py::test_who_waits_too_long_for_the_bulkhead_is_refused",
         "runtime/failures/test_limits.py::test_a_full_source_refuses_who_comes_too_much",
         "connectors/sql/test_postgresql.py::test_no_more_statements_run_than_there_may_be_connections",
         "connectors/sql/test_mysql.py::test_no_more_statements_run_than_there_may_be_connections",
     ],
     23: [
-        "security/threats/test_crowding.py::test_a_full_house_sheds_load_before_it_reads_a_key_and_has_room_again",
+        "security/threats/test_overload.py::test_a_server_at_capacity_refuses_before_it_reads_a_key",
     ],
     24: [
-        "http/test_records.py::test_a_client_that_leaves_cancels_its_sources_and_leaves_a_record",
+        "http/test_audit_records.py::test_a_client_that_leaves_cancels_its_sources_and_leaves_a_record",
         "runtime/failures/test_limits.py::test_a_request_that_is_left_stops_its_calls",
         "contract/test_contract.py::test_a_cancelled_read_leaves_it_usable",
         "connectors/sql/test_postgresql.py::test_a_cancelled_statement_stops_on_the_server",
@@ -123,31 +124,31 @@ ROWS: dict[int, list[str]] = {
         "http/live/test_stopping.py::test_sockets_are_closed_with_1001_and_streams_completed",
     ],
     26: [
-        "http/test_keys.py::test_whatever_does_not_open_the_door_is_told_the_same_bytes",
-        "auth/test_callers.py::test_every_refusal_is_the_same_and_costs_the_same_steps",
-        "security/threats/test_crowding.py::test_every_failed_key_gets_the_same_bytes_once_it_is_one_too_many",
-        "security/threats/test_crowding.py::test_whoever_guesses_keys_is_turned_away_and_an_honest_key_of_the_same_address_is_served",
-        "security/threats/test_crowding.py::test_a_flood_is_not_kept_waiting_for_its_records",
-        "security/threats/test_crowding.py::test_a_key_that_asks_too_often_is_turned_away_and_others_are_served",
-        "security/threats/test_crowding.py::test_a_full_house_sheds_load_before_it_reads_a_key_and_has_room_again",
+        "http/test_keys.py::test_every_invalid_key_gets_the_same_bytes",
+        "auth/test_authentication.py::test_every_refusal_is_the_same_and_costs_the_same_steps",
+        "security/threats/test_overload.py::test_every_failed_key_gets_the_same_bytes_once_it_is_one_too_many",
+        "security/threats/test_overload.py::test_whoever_guesses_keys_is_turned_away_and_an_honest_key_of_the_same_address_is_served",
+        "security/threats/test_overload.py::test_a_flood_is_not_kept_waiting_for_its_records",
+        "security/threats/test_overload.py::test_a_key_that_asks_too_often_is_turned_away_and_others_are_served",
+        "security/threats/test_overload.py::test_a_server_at_capacity_refuses_before_it_reads_a_key",
     ],
     27: [
-        "security/threats/test_leaks.py::test_no_secret_of_a_key_is_in_logs_journal_state_or_replies",
+        "security/threats/test_leaks.py::test_no_secret_of_a_key_is_in_logs_records_database_or_replies",
         "http/test_keys.py::test_a_key_in_the_address_is_no_key",
-        "auth/test_state.py::test_no_secret_is_in_the_database_nor_in_what_is_shown_of_it",
+        "auth/test_database.py::test_no_secret_is_in_the_database_nor_in_what_is_shown_of_it",
     ],
     29: [
         "http/live/test_ws.py::test_groups_are_those_of_each_event",
         "http/live/test_ws.py::test_at_most_ten_subscriptions_and_the_others_go_on",
         "http/live/test_ws.py::test_no_key_a_wrong_one_a_revoked_one_and_two_are_4401_and_on_record",
         "http/live/test_ws.py::test_a_question_before_connection_init_is_4401",
-        "http/live/test_ws.py::test_who_may_not_come_in_is_told_by_http",
+        "http/live/test_ws.py::test_a_refused_handshake_has_an_http_status",
         "http/live/test_sse.py::test_at_most_ten_streams_of_a_key",
         "http/live/test_sse.py::test_two_keys_of_which_one_is_revoked",
-        "http/live/test_revoked.py::test_a_socket_is_closed_with_4403",
-        "http/live/test_revoked.py::test_a_stream_ends_with_an_error",
-        "http/live/test_revoked.py::test_a_socket_without_questions_is_closed_too",
-        "http/live/test_revoked.py::test_the_log_of_a_subscription_through_a_revocation",
+        "http/live/test_revocation.py::test_a_socket_is_closed_with_4403",
+        "http/live/test_revocation.py::test_a_stream_ends_with_an_error",
+        "http/live/test_revocation.py::test_a_socket_without_questions_is_closed_too",
+        "http/live/test_revocation.py::test_the_log_of_a_subscription_through_a_revocation",
         "mutations/test_actions.py::test_an_event_leads_to_its_row_and_is_authorized_anew",
     ],
     31: [
@@ -177,7 +178,7 @@ ROWS: dict[int, list[str]] = {
         "connectors/writing/test_slack.py::test_an_edit_mentions_nobody_either",
         "connectors/writing/test_slack.py::test_what_is_no_text_is_not_sent",
         "connectors/writing/test_slack.py::test_a_mark_that_somebody_else_left_is_not_ours",
-        "connectors/writing/test_slack.py::test_what_nobody_knows_is_not_said_to_be_undone_and_not_told_twice",
+        "connectors/writing/test_slack.py::test_an_unknown_outcome_is_not_reported_as_undone_and_not_sent_twice",
     ],
     34: [
         "jobs/test_running.py::test_a_job_cannot_read_a_field_that_is_denied_to_whoever_started_it",
@@ -213,9 +214,9 @@ ROWS: dict[int, list[str]] = {
         "exports/test_rules.py::test_each_page_leaves_one_record_of_its_own_surface",
     ],
     42: [
-        "connectors/files/test_bombs.py::test_a_bomb_is_told_and_takes_no_time",
+        "connectors/files/test_bombs.py::test_a_bomb_is_refused_at_once",
         "connectors/files/test_bombs.py::test_what_refers_to_itself_is_unpacked_a_little_at_a_time",
-        "connectors/files/test_bombs.py::test_of_what_is_packed_there_are_no_rows",
+        "connectors/files/test_bombs.py::test_a_packed_file_has_no_rows",
         "connectors/files/test_content.py::test_no_more_of_a_file_is_read_than_the_settings_say",
         "connectors/files/test_content.py::test_an_unreadable_file_has_a_reason",
         "connectors/test_azure.py::test_a_failure_has_a_reason_that_can_be_shown",
@@ -224,12 +225,12 @@ ROWS: dict[int, list[str]] = {
     ],
     43: [
         "security/threats/test_forging.py::test_a_header_that_claims_something_changes_nothing",
-        "security/threats/test_forging.py::test_nor_does_a_claim_in_the_body",
+        "security/threats/test_forging.py::test_a_claim_in_the_body_changes_nothing",
         "security/threats/test_forging.py::test_the_server_takes_no_proxys_word_for_an_address",
-        "security/threats/test_crowding.py::test_another_address_in_a_header_is_no_other_address",
+        "security/threats/test_overload.py::test_another_address_in_a_header_is_no_other_address",
     ],
     46: [
-        "security/threats/test_huge.py::test_what_is_huge_or_odd_is_no_crash_and_does_not_come_back",
+        "security/threats/test_huge.py::test_huge_or_odd_input_neither_crashes_nor_is_echoed",
         "security/threats/test_huge.py::test_a_reply_holds_no_more_errors_than_the_limit",
         "security/threats/test_huge.py::test_fields_that_are_withheld_are_not_logged",
         "query/spec/test_refusals.py::test_messages_are_short",
@@ -240,10 +241,10 @@ ROWS: dict[int, list[str]] = {
 @cache
 def functions_of(path: Path) -> set[str]:
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-    return {each.name for each in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(each, functions)}
+    return {item.name for item in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(item, functions)}
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_what_is_said_to_show_it_is_there(row: int) -> None:
-    named = [each.split("::") for each in ROWS[row]]
+def test_every_test_in_the_index_exists(row: int) -> None:
+    named = [item.split("::") for item in ROWS[row]]
     assert [name for path, name in named if name not in functions_of(TESTS / path)] == []

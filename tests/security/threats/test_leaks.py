@@ -1,4 +1,4 @@
-"""Whatever is asked and whatever breaks, errors tell nothing of how the house is built; nor do keys get out."""
+"""Whatever a query holds and whatever breaks, errors show no internals, and no key leaks."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from onedoor.errors import ConnectorError
 from onedoor.spi.scan import ScanRequest
 from onedoor.storage.database import MetadataDatabase
 from tests import acme
-from tests.http.conftest import Door, Odd, Opening, Told
+from tests.http.conftest import HookedConnector, OpenServer, Response, RunningServer
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 SECRET = "hunter2"
@@ -57,27 +57,27 @@ def mixed() -> Iterator[Mapping[str, Any]]:
     paths = sorted(GOLDEN.glob("*/query.graphql"))
     good = [path.read_text(encoding="utf-8") for path in paths]
     given = [
-        json.loads(each.read_text()) if each.exists() else {} for each in (p.with_name("variables.json") for p in paths)
+        json.loads(item.read_text()) if item.exists() else {} for item in (p.with_name("variables.json") for p in paths)
     ]
     for _ in range(COUNT):
         place = random.randrange(len(good))
         tokens = re.findall(r'"[^"]*"|\w+|\s+|[^\w\s]', good[place])
         for _ in range(random.choice([0, 1, 1, 1, 2, 5])):
-            at = random.randrange(len(tokens))
+            index = random.randrange(len(tokens))
             change = random.randrange(4)
             if change == 0:
-                tokens[at] = random.choice(HOSTILE)
+                tokens[index] = random.choice(HOSTILE)
             elif change == 1:
-                tokens.insert(at, f" {random.choice(HOSTILE)} ")
+                tokens.insert(index, f" {random.choice(HOSTILE)} ")
             elif change == 2:
-                tokens[at] = random.choice(tokens)
+                tokens[index] = random.choice(tokens)
             elif len(tokens) > 1:
-                del tokens[at]
+                del tokens[index]
         variables = {name: random.choice([value, random.choice(VARIABLES)]) for name, value in given[place].items()}
         yield {"query": "".join(tokens), "variables": variables}
 
 
-def fresh(failure: Exception) -> Exception:
+def without_traceback(failure: Exception) -> Exception:
     """The same without the places it was raised at before."""
     return type(failure)(*failure.args)
 
@@ -85,35 +85,37 @@ def fresh(failure: Exception) -> Exception:
 def failing(random: Random) -> Any:
     async def fail(ask: ScanRequest) -> None:
         if random.random() < 0.2:
-            raise fresh(random.choice(FAILURES))
+            raise without_traceback(random.choice(FAILURES))
 
     return fail
 
 
-def said(told: Told) -> str:
+def errors_and_headers(told: Response) -> str:
     """Errors and headers; data may hold any word."""
     headers = {name: value for name, value in told.headers.items() if name.lower() not in ("date", "server")}
     return json.dumps([told.body.get("errors", []), headers], ensure_ascii=False)
 
 
-async def test_no_error_of_a_fuzzed_question_tells_how_the_house_is_built(
-    opening: Opening, capsys: pytest.CaptureFixture[str]
+async def test_no_error_of_a_fuzzed_query_shows_internals(
+    open_server: OpenServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    door: Door = await opening({name: Odd(each, failing(Random(name))) for name, each in acme.sources().items()})
-    asked, found, statuses = list(mixed()), [], set()
+    server: RunningServer = await open_server(
+        {name: HookedConnector(source, failing(Random(name))) for name, source in acme.sources().items()}
+    )
+    queries, leaks, statuses = list(mixed()), [], set()
     for start in range(0, COUNT, AT_ONCE):
-        some = asked[start : start + AT_ONCE]
+        some = queries[start : start + AT_ONCE]
         whos = [("sales", "finance", "nobody", None)[number % 4] for number in range(len(some))]
-        told = await asyncio.gather(*(door.ask(who=who, **each) for each, who in zip(some, whos, strict=True)))
-        statuses |= {each.status for each in told}
-        found += [
-            (each, leak[0])
-            for each, reply in zip(some, told, strict=True)
-            if SECRET.encode() in reply.raw or (leak := LEAK.search(said(reply)))
+        results = await asyncio.gather(*(server.ask(who=who, **item) for item, who in zip(some, whos, strict=True)))
+        statuses |= {result.status for result in results}
+        leaks += [
+            (item, leak[0])
+            for item, reply in zip(some, results, strict=True)
+            if SECRET.encode() in reply.raw or (leak := LEAK.search(errors_and_headers(reply)))
         ]
     with capsys.disabled():
-        print(f"\n{COUNT} changed questions, {len(found)} of their replies with a leak")
-    assert (found, statuses) == ([], {200, 400, 401, 500})
+        print(f"\n{COUNT} changed questions, {len(leaks)} of their replies with a leak")
+    assert (leaks, statuses) == ([], {200, 400, 401, 500})
 
 
 AWAY = {"TimeoutError": "`internal` did not answer within 2 s", "ConnectorError": "`internal` is away"}
@@ -121,52 +123,56 @@ AWAY = {"TimeoutError": "`internal` did not answer within 2 s", "ConnectorError"
 SPARED = "`internal` is unavailable after repeated failures, and is tried again within a second"
 
 
-@pytest.mark.parametrize("failure", FAILURES, ids=lambda each: type(each).__name__)
-async def test_what_breaks_is_told_alike_and_logged_once(
-    opening: Opening, caplog: pytest.LogCaptureFixture, failure: Exception
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda item: type(item).__name__)
+async def test_internal_errors_look_alike_and_are_logged_once(
+    open_server: OpenServer, caplog: pytest.LogCaptureFixture, failure: Exception
 ) -> None:
     async def fail(ask: ScanRequest) -> None:
-        raise fresh(failure)
+        raise without_traceback(failure)
 
-    door: Door = await opening({"internal": Odd(acme.sources()["internal"], fail)})
+    server: RunningServer = await open_server({"internal": HookedConnector(acme.sources()["internal"], fail)})
     text = "{ " + " ".join(f"a{number}: customers(first: 50) {{ nodes {{ id }} }}" for number in range(20)) + " }"
     with caplog.at_level(logging.INFO, logger="onedoor"):
-        told = await door.ask(text)
-    assert LEAK.search(said(told)) is None
-    lines = [each.getMessage() for each in caplog.records if each.name.startswith("onedoor")]
-    (record,) = door.records()
+        result = await server.ask(text)
+    assert LEAK.search(errors_and_headers(result)) is None
+    lines = [item.getMessage() for item in caplog.records if item.name.startswith("onedoor")]
+    (record,) = server.records()
     if away := AWAY.get(type(failure).__name__):
-        assert ({each["message"] for each in told.body["errors"]}, told.status, lines) == ({away, SPARED}, 200, [])
+        assert ({error["message"] for error in result.body["errors"]}, result.status, lines) == (
+            {away, SPARED},
+            200,
+            [],
+        )
         return
     message = f"something went wrong here; it is on record as {record['id']}"
-    assert (told.status, told.body) == (500, {"errors": [{"message": message, "extensions": {"code": "INTERNAL"}}]})
-    assert [each.startswith(f"request {record['id']} crashed: ") for each in lines] == [True]
+    assert (result.status, result.body) == (500, {"errors": [{"message": message, "extensions": {"code": "INTERNAL"}}]})
+    assert [line.startswith(f"request {record['id']} crashed: ") for line in lines] == [True]
 
 
-async def test_no_secret_of_a_key_is_in_logs_journal_state_or_replies(
-    opening: Opening, state: MetadataDatabase, caplog: pytest.LogCaptureFixture
+async def test_no_secret_of_a_key_is_in_logs_records_database_or_replies(
+    open_server: OpenServer, state: MetadataDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def crash(ask: ScanRequest) -> None:
         raise ValueError(DETAIL)
 
-    door: Door = await opening({"internal": Odd(acme.sources()["internal"], crash)})
-    keys = [*door.keys.of.values(), door.keys.expired, door.keys.revoked]
-    told = []
+    server: RunningServer = await open_server({"internal": HookedConnector(acme.sources()["internal"], crash)})
+    keys = [*server.keys.of.values(), server.keys.expired, server.keys.revoked]
+    result = []
     with caplog.at_level(logging.DEBUG):
         for key in keys:
             for headers in ({"authorization": f"Bearer {key}"}, {"x-api-key": key}, {"x-api-key": f"{key}x"}):
                 for text in ("{ me { id email key { id } } }", "{ customers { totalCount } }", "{", "{ nobody }"):
-                    told.append(await door.send(json={"query": text}, headers=headers))
-            told.append(await door.send("GET", f"/graphql?query={quote('{ me { id } }')}&key={key}"))
-            told.append(await door.send("GET", f"/graphql?key={key}", headers={"x-api-key": key}))
-            told.append(await door.ask('{ customer(id: "' + key + '") { name } }'))
-            told.append(await door.ask("query($id: ID!) { customer(id: $id) { name } }", variables={"id": key}))
-            told.append(await door.ask("{", extensions={"key": key}))
-    assert {each.status for each in told} == {200, 400, 401, 500}
+                    result.append(await server.send(json={"query": text}, headers=headers))
+            result.append(await server.send("GET", f"/graphql?query={quote('{ me { id } }')}&key={key}"))
+            result.append(await server.send("GET", f"/graphql?key={key}", headers={"x-api-key": key}))
+            result.append(await server.ask('{ customer(id: "' + key + '") { name } }'))
+            result.append(await server.ask("query($id: ID!) { customer(id: $id) { name } }", variables={"id": key}))
+            result.append(await server.ask("{", extensions={"key": key}))
+    assert {item.status for item in result} == {200, 400, 401, 500}
     database = Path(state.engine.url.database or "")
-    files = [*door.folder.iterdir(), *database.parent.iterdir()]
-    kept = b"".join(path.read_bytes() for path in files) + b"".join(each.raw for each in told)
-    headers = " ".join(f"{name}: {value}" for each in told for name, value in each.headers.items())
+    files = [*server.folder.iterdir(), *database.parent.iterdir()]
+    kept = b"".join(path.read_bytes() for path in files) + b"".join(item.raw for item in result)
+    headers = " ".join(f"{name}: {value}" for item in result for name, value in item.headers.items())
     everything = kept.decode(errors="replace") + headers + caplog.text
     assert database in files
-    assert [each for each in keys if each in everything or each.split("_")[2] in everything] == []
+    assert [item for item in keys if item in everything or item.split("_")[2] in everything] == []

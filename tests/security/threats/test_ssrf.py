@@ -1,4 +1,4 @@
-"""Sixty ways to lead the server into its own network, or to give its credentials to others: none works.
+"""Sixty attempts to lead the server into its own network or to steal its credentials fail.
 
 Names are resolved by a resolver of the tests, which leads where an attacker's would; nobody listens there, and nothing
 is ever connected to: what is counted is what would have been.
@@ -19,7 +19,7 @@ from onedoor.connectors.rest.connector import RestConnector, RestOptions, connec
 from onedoor.connectors.rest.openapi import description
 from onedoor.errors import ConfigurationError, ConnectorError
 from onedoor.spi.scan import ScanRequest
-from tests.servers.rest import serving
+from tests.servers.rest import serve_app
 
 SECRET = "Bearer very-secret"
 COLLECTION: dict[str, Any] = {"path": "/users", "columns": {"id": "integer"}}
@@ -66,8 +66,8 @@ class ScriptedResolver:
 
     async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[dict[str, Any]]:
         return [
-            {"hostname": host, "host": each, "port": port, "family": 2, "proto": 0, "flags": 0}
-            for each in self.addresses
+            {"hostname": host, "host": address, "port": port, "family": 2, "proto": 0, "flags": 0}
+            for address in self.addresses
         ]
 
     async def close(self) -> None:
@@ -77,18 +77,20 @@ class ScriptedResolver:
 @pytest.fixture(autouse=True)
 def connected(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     """Count the public addresses that would have been connected to; there must be none."""
-    made: list[Any] = []
+    connections: list[Any] = []
     inner = TCPConnector._wrap_create_connection
 
-    async def counted(self: Any, *args: Any, addr_infos: Any, **more: Any) -> Any:
-        made.extend(each[4][0] for each in addr_infos if self._resolver.__class__ is PublicAddressResolver)
-        if made:
+    async def count_connections(self: Any, *args: Any, addr_infos: Any, **more: Any) -> Any:
+        connections.extend(
+            addr_info[4][0] for addr_info in addr_infos if self._resolver.__class__ is PublicAddressResolver
+        )
+        if connections:
             raise OSError
         return await inner(self, *args, addr_infos=addr_infos, **more)
 
-    monkeypatch.setattr(TCPConnector, "_wrap_create_connection", counted)
-    yield made
-    assert made == []
+    monkeypatch.setattr(TCPConnector, "_wrap_create_connection", count_connections)
+    yield connections
+    assert connections == []
 
 
 async def read_rows(source: RestConnector, collection: str = "users") -> None:
@@ -118,7 +120,7 @@ async def test_a_host_name_is_judged_each_time_it_is_resolved() -> None:
     """The addresses that are judged are those connected to: no second look-up lies between."""
     resolver = PublicAddressResolver()
     resolver.resolver = ScriptedResolver("93.184.216.34")
-    assert [each["host"] for each in await resolver.resolve("turning.example")] == ["93.184.216.34"]
+    assert [item["host"] for item in await resolver.resolve("turning.example")] == ["93.184.216.34"]
     resolver.resolver = ScriptedResolver("127.0.0.1")
     with pytest.raises(PrivateAddressError):
         await resolver.resolve("turning.example")
@@ -143,7 +145,7 @@ class Elsewhere:
 async def test_an_api_leads_to_no_other_host(url: str, way: str) -> None:
     """All addresses are allowed, and still only the API itself is called, once."""
     server = Elsewhere(url)
-    async with serving(server) as base:
+    async with serve_app(server) as base:
         paged = {**COLLECTION, "path": "/linked" if way == "linked" else "/redirected", "paging": {"by": "link"}}
         source = await connect(
             RestOptions(
@@ -165,7 +167,7 @@ async def test_a_listed_redirect_host_gets_no_credentials() -> None:
         there = scope["path"] == "/there"
         await Response("ok", 200 if there else 302, {"location": "/there"})(scope, receive, send)
 
-    async with serving(server) as base:
+    async with serve_app(server) as base:
         source = await connect(
             RestOptions(
                 base_url=base, collections={"log": LOG}, headers={"authorization": SECRET}, private_addresses=True,
@@ -195,12 +197,12 @@ SERVERS = (
 async def test_a_fetched_description_names_no_host_that_is_not_listed(server: str) -> None:
     """Else whoever writes it would be sent our credentials."""
     text = {"openapi": "3.0.0", "servers": [{"url": server}], "paths": {"/a": {"get": {"responses": {}}}}}
-    async with serving(Response(json.dumps(text))) as base:
+    async with serve_app(Response(json.dumps(text))) as base:
         with pytest.raises(ConfigurationError, match="is not listed"):
             await description.describe(f"{base}/o", ApiReadOptions(hosts=("127.0.0.1",), private_addresses=True))
 
 
 async def test_redirects_of_a_description_are_not_followed() -> None:
-    async with serving(Elsewhere("http://127.0.0.1:1/openapi.json")) as base:
+    async with serve_app(Elsewhere("http://127.0.0.1:1/openapi.json")) as base:
         with pytest.raises(ConfigurationError, match="redirects are not followed"):
             await description.describe(f"{base}/o", ApiReadOptions(hosts=("127.0.0.1",), private_addresses=True))

@@ -1,0 +1,292 @@
+"""A connector's breaker, bulkhead, retries and timeout, on a clock that only the tests move."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+
+from onedoor.errors import ConnectorError, ErrorCode
+from onedoor.model.catalog import Limits
+from onedoor.runtime import resilience
+from onedoor.runtime.resilience import BREAKER_FAILURES, PROBE_SECONDS, ResilientConnector, read_rows
+from onedoor.spi.capabilities import Capabilities
+from onedoor.spi.predicates import Row
+from onedoor.spi.scan import ScanRequest
+
+ASK = ScanRequest(collection="any", columns=("id",))
+ROWS: list[Row] = [(1,), (2,)]
+DOWN = ConnectorError("it is down")
+AGAIN = ConnectorError("it was cut off", retryable=True)
+PATIENCE = 5.0
+Script = Callable[[int], Awaitable[Any]]
+
+
+class Scripted:
+    """A source that does what the test says, call by call: rows are given, failures raised."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.calls = 0
+
+    def capabilities(self, collection: str) -> Capabilities:
+        raise KeyError(collection)
+
+    async def scan(self, ask: ScanRequest) -> AsyncIterator[Sequence[Row]]:
+        self.calls += 1
+        came = await self.script(self.calls)
+        if isinstance(came, Exception):
+            raise came
+        yield came
+
+    async def ping(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def build_script(*came: Any) -> Script:
+    """Each in turn, the last one for ever."""
+
+    async def script(call: int) -> Any:
+        return came[min(call, len(came)) - 1]
+
+    return script
+
+
+async def never(_: int) -> Any:
+    await asyncio.Event().wait()
+
+
+def guarded(script: Script, clock: Clock | None = None, **limits: Any) -> ResilientConnector:
+    return resilience.wrap_connector("it", Scripted(script), Limits(**limits), clock or Clock())
+
+
+async def read_or_failure(at: ResilientConnector) -> Any:
+    """The rows, or the code and the reason of the failure."""
+    try:
+        return await read_rows(at, ASK)
+    except ConnectorError as failure:
+        return failure.code, failure.reason
+
+
+OPEN = (ErrorCode.SOURCE_UNAVAILABLE, "`it` is unavailable after repeated failures, and is tried again within a second")
+
+
+async def test_rows_pass_through() -> None:
+    connector = guarded(build_script(ROWS))
+    assert (await read_or_failure(connector), connector.counters) == (ROWS, {"calls": 1, "retries": 0})
+
+
+async def test_a_source_that_failed_too_often_is_not_called() -> None:
+    connector = guarded(build_script(DOWN))
+    answers = [await read_or_failure(connector) for _ in range(20)]
+    down = (ErrorCode.SOURCE_UNAVAILABLE, "it is down")
+    assert answers == [down] * BREAKER_FAILURES + [OPEN] * (20 - BREAKER_FAILURES)
+    assert connector.counters["calls"] == BREAKER_FAILURES
+
+
+async def test_one_probe_passes_at_a_time() -> None:
+    clock = Clock()
+    connector = guarded(build_script(DOWN), clock)
+    for _ in range(BREAKER_FAILURES):
+        await read_or_failure(connector)
+    counts = []
+    for _ in range(3):
+        clock.now += PROBE_SECONDS
+        await asyncio.gather(*(read_or_failure(connector) for _ in range(10)))
+        counts.append(connector.counters["calls"])
+    assert counts == [BREAKER_FAILURES + 1, BREAKER_FAILURES + 2, BREAKER_FAILURES + 3]
+
+
+async def test_a_successful_probe_closes_the_breaker() -> None:
+    clock = Clock()
+    connector = guarded(build_script(*[DOWN] * BREAKER_FAILURES, ROWS), clock)
+    for _ in range(BREAKER_FAILURES):
+        await read_or_failure(connector)
+    before = await read_or_failure(connector)
+    clock.now += PROBE_SECONDS
+    assert [before, *[await read_or_failure(connector) for _ in range(10)]] == [OPEN, *[ROWS] * 10]
+
+
+async def test_a_source_is_called_again_within_two_seconds_of_its_return() -> None:
+    clock = Clock()
+    up = False
+
+    async def script(_: int) -> Any:
+        return ROWS if up else DOWN
+
+    connector = guarded(script, clock)
+    for _ in range(100):
+        clock.now += 0.1
+        await read_or_failure(connector)
+    up, returned = True, clock.now
+    while await read_or_failure(connector) != ROWS:
+        clock.now += 0.1
+    assert clock.now - returned < 2.0
+
+
+async def test_failures_with_answers_between_them_open_nothing() -> None:
+    connector = guarded(build_script(*[*[DOWN] * (BREAKER_FAILURES - 1), ROWS] * 4))
+    for _ in range(4 * BREAKER_FAILURES):
+        await read_or_failure(connector)
+    assert connector.counters["calls"] == 4 * BREAKER_FAILURES
+
+
+@pytest.mark.parametrize("code", [ErrorCode.CANNOT_ANSWER, ErrorCode.LIMIT_EXCEEDED])
+async def test_a_refusal_is_an_answer(code: ErrorCode) -> None:
+    connector = guarded(
+        build_script(
+            *[DOWN] * (BREAKER_FAILURES - 1),
+            ConnectorError("ask otherwise", code),
+            *[DOWN] * (BREAKER_FAILURES - 1),
+            ROWS,
+        )
+    )
+    answers = [await read_or_failure(connector) for _ in range(2 * BREAKER_FAILURES)]
+    assert answers[-1] == ROWS
+
+
+@pytest.mark.parametrize("code", [ErrorCode.SOURCE_OVERLOADED, ErrorCode.SOURCE_INVALID])
+async def test_a_failure_of_one_request_alone_does_not_open_the_breaker(code: ErrorCode) -> None:
+    connector = guarded(build_script(ConnectorError("not now", code)))
+    for _ in range(20):
+        await read_or_failure(connector)
+    assert connector.counters["calls"] == 20
+
+
+async def test_a_timeout_counts_as_a_failure() -> None:
+    connector = guarded(never, source_seconds=0.01)
+    answers = [await read_or_failure(connector) for _ in range(BREAKER_FAILURES + 1)]
+    assert answers == [(ErrorCode.SOURCE_UNAVAILABLE, "`it` did not answer within 0.01 s")] * BREAKER_FAILURES + [OPEN]
+
+
+async def test_a_full_bulkhead_refuses_at_once_and_lets_those_who_wait_in() -> None:
+    go = asyncio.Event()
+
+    async def script(_: int) -> Any:
+        await go.wait()
+        return ROWS
+
+    connector = guarded(script, source_calls=2, source_queue=3)
+    calls = [asyncio.create_task(read_or_failure(connector)) for _ in range(5)]
+    await asyncio.sleep(0)
+    refused = await read_or_failure(connector)
+    called = connector.counters["calls"]
+    go.set()
+
+    assert refused == (ErrorCode.SOURCE_OVERLOADED, "`it` has too many requests under way and waiting, try again later")
+    assert called == 2
+    assert await asyncio.gather(*calls) == [ROWS] * 5
+
+
+async def test_who_waits_too_long_for_the_bulkhead_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resilience, "QUEUE_SECONDS", 0.01)
+    connector = guarded(never, source_calls=1, source_seconds=PATIENCE)
+    call = asyncio.create_task(read_or_failure(connector))
+    await asyncio.sleep(0)
+    refused = await read_or_failure(connector)
+    call.cancel()
+
+    assert (refused[0], connector.queued) == (ErrorCode.SOURCE_OVERLOADED, 0)
+
+
+@pytest.mark.parametrize("script", [
+    pytest.param(build_script(DOWN), id="it failed"),
+    pytest.param(build_script(RuntimeError("a bug")), id="it crashed"),
+    pytest.param(never, id="it was late, or its caller left"),
+])  # fmt: skip
+async def test_a_place_in_the_bulkhead_is_given_back(script: Script) -> None:
+    connector = guarded(script, source_calls=2, source_seconds=0.01)
+    calls = [asyncio.create_task(read_or_failure(connector)) for _ in range(4)]
+    await asyncio.sleep(0)
+    calls[0].cancel()
+    calls[3].cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+    assert (connector.semaphore._value, connector.queued) == (2, 0)
+
+
+class Endless(Scripted):
+    """It gives rows as long as anybody takes them."""
+
+    async def scan(self, ask: ScanRequest) -> AsyncIterator[Sequence[Row]]:
+        while True:
+            self.calls += 1
+            yield ROWS
+
+
+async def test_a_read_that_gives_too_much_is_cut_off() -> None:
+    source = Endless(never)
+    connector = resilience.wrap_connector("it", source, Limits(rows_read=5), Clock())
+    expected = "a read of `it` is over the limit `rows_read` of 5, filter it"
+    assert await read_or_failure(connector) == (ErrorCode.LIMIT_EXCEEDED, expected)
+    assert source.calls == 3
+
+
+async def test_a_long_read_is_not_a_late_one() -> None:
+    """Batch after batch, each in time."""
+    connector = resilience.wrap_connector("it", Slow(never), Limits(source_seconds=0.4), Clock())
+    assert await read_or_failure(connector) == [*ROWS] * 5
+
+
+class Slow(Scripted):
+    async def scan(self, ask: ScanRequest) -> AsyncIterator[Sequence[Row]]:
+        for _ in range(5):
+            await asyncio.sleep(0.1)
+            yield ROWS
+
+
+async def test_as_many_rows_as_the_limit_are_served() -> None:
+    assert await read_or_failure(guarded(build_script([*ROWS, *ROWS]), rows_read=4)) == [*ROWS, *ROWS]
+
+
+@pytest.mark.parametrize(("failure", "calls"), [
+    pytest.param(AGAIN, 2, id="what may do better at once is tried again"),
+    pytest.param(DOWN, 1, id="what is down is not"),
+    pytest.param(ConnectorError("no", ErrorCode.SOURCE_OVERLOADED, retryable=True), 1, id="nor is what is overloaded"),
+])  # fmt: skip
+async def test_a_retry(failure: ConnectorError, calls: int) -> None:
+    connector = guarded(build_script(failure, ROWS))
+    await read_or_failure(connector)
+    assert connector.counters["calls"] == calls
+
+
+async def test_there_is_one_retry_and_no_more() -> None:
+    connector = guarded(build_script(AGAIN))
+    await read_or_failure(connector)
+    assert connector.counters == {"calls": 2, "retries": 1}
+
+
+@pytest.mark.parametrize("asks", [50, 500, 5000])
+async def test_retries_are_earned(asks: int) -> None:
+    """Every call fails at first: retries would double the load, but may not add more than a fifth."""
+    fails = True
+
+    async def script(_: int) -> Any:
+        nonlocal fails
+        fails = not fails
+        return ROWS if fails else AGAIN
+
+    connector = guarded(script)
+    for _ in range(asks):
+        await read_or_failure(connector)
+    assert asks < connector.counters["calls"] <= 1.2 * asks
+
+
+async def test_a_call_and_its_retry_share_one_timeout() -> None:
+    async def script(call: int) -> Any:
+        if call == 1:
+            await asyncio.sleep(0.4)
+            return AGAIN
+        return await never(call)
+
+    connector = guarded(script, source_seconds=0.5)
+    async with asyncio.timeout(0.8):
+        assert await read_or_failure(connector) == (ErrorCode.SOURCE_UNAVAILABLE, "`it` did not answer within 0.5 s")

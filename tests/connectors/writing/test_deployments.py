@@ -61,7 +61,7 @@ async def test_a_run_of_another_repository_is_not_approved(server: RunningServer
     begun, _ = await waiting(server, hub, "7.1.1")
     word = {"id": begun["id"], "run": "search:5000001", "environmentId": "1"}
     assert (await get_refusal(server, "approveDeployment", word))[1].startswith(
-        "`run` is of `search`, the deployment of `billing`; "
+        "`github`: `run` is of `search`, the deployment of `billing`; "
     )
     assert [item["status"] for item in await version(server, "7.1.1")] == ["WAITING"]
 

@@ -11,8 +11,8 @@ serve: .venv/demo  ## the demo company, answering
 worker: .venv/demo  ## runs jobs, beside the server that CONFIG serves; CONFIG=onedoor.toml
 	@$(BIN)/python -m onedoor --config $(or $(CONFIG),onedoor.toml) worker
 
-test: .venv/development  ## everything that is tested, but for long random runs
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not long"
+test: .venv/development  ## everything that is tested, but for long random runs; ORDER=7 for a random order
+	@ORDER=$(ORDER) $(BIN)/python -m pytest -n 3 --dist worksteal -m "not long"
 
 test-long: .venv/development  ## the long random runs: kills at any moment, and thousands of random queries
 	@$(BIN)/python -m pytest -n 2 -m long

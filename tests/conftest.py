@@ -1,7 +1,11 @@
 """Start what tests of several folders share: databases, and the servers behind a hundredth of Acme."""
 
+import gc
 import os
+from collections import defaultdict
 from collections.abc import Iterator
+from itertools import chain
+from random import Random
 
 import pytest
 
@@ -44,10 +48,19 @@ def acme_servers() -> Iterator[RunningServers]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one worker have all tests of a file, unless they name a group: so module fixtures are set up once."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+    """Shuffle the files, and the tests in each, by the seed in ORDER; a file's tests stay together."""
+    seed = os.environ.get("ORDER")
+    if seed:
+        chance, files = Random(seed), defaultdict(list)
+        for item in items:
+            files[item.path].append(item)
+        shuffled = [chance.sample(tests, len(tests)) for tests in chance.sample(list(files.values()), len(files))]
+        items[:] = chain.from_iterable(shuffled)
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was imported out of each garbage collection: it stays for as long as the process."""
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

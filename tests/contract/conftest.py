@@ -585,11 +585,7 @@ def new_folder(request: pytest.FixtureRequest) -> Path:
     return factory.mktemp("contract")
 
 
-GROUPED_SOURCES = [pytest.param(name, marks=pytest.mark.xdist_group(f"contract {name}")) for name in SOURCES]
-"""One worker takes all cases of a connector, so that it is opened once in each module."""
-
-
-@pytest_asyncio.fixture(params=GROUPED_SOURCES, scope="module", loop_scope="module")
+@pytest_asyncio.fixture(params=SOURCES, scope="module", loop_scope="module")
 async def opened_connector(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
     """Open each connector in turn, once for all cases of a module, and read all rows of its collections."""
     async with open_connector(request, request.param) as opened_connector:

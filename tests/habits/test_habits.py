@@ -77,12 +77,17 @@ def imports(tree: ast.Module) -> Iterator[str]:
             yield node.module.partition(".")[0]
 
 
+@cache
+def imports_by_path() -> dict[Path, frozenset[str]]:
+    return {path: frozenset(imports(tree)) for path, tree in trees().items()}
+
+
 @pytest.mark.parametrize("library", PLACES)
 def test_a_library_is_imported_only_where_it_may_be(library: str) -> None:
     elsewhere = {
         path
-        for path, tree in trees().items()
-        if library in imports(tree) and not path.as_posix().startswith(PLACES[library])
+        for path, libraries in imports_by_path().items()
+        if library in libraries and not path.as_posix().startswith(PLACES[library])
     }
     assert elsewhere == set()
 

@@ -5,18 +5,20 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+
 from onedoor.spi.connector import ChangeResult
 from tests.connectors.writing.changes import build_creation, build_part_change, build_row, read_rows
 from tests.connectors.writing.conftest import ConnectorUnderTest
 
-ROUNDS = 20
 ROOT = Path(__file__).parents[3]
 
 
-async def test_a_killed_writer_leaves_whole_changes_that_are_known(under_test: ConnectorUnderTest) -> None:
+@pytest.mark.parametrize("rounds", [3, pytest.param(30, marks=pytest.mark.long)])
+async def test_a_killed_writer_leaves_whole_changes_that_are_known(under_test: ConnectorUnderTest, rounds: int) -> None:
     if under_test.name == "memory":
         return
-    result, done = await kill_writers(under_test)
+    result, done = await kill_writers(under_test, rounds)
     there = {item["id"] for item in await read_rows(under_test.source)}
     parts = {item["thing_id"] for item in await read_rows(under_test.source, "part")}
     assert there == parts
@@ -33,13 +35,13 @@ async def test_a_killed_writer_leaves_whole_changes_that_are_known(under_test: C
         assert changes == (
             [ChangeResult(before=None, after=item) for item in after] if number in there else [None, None]
         )
-    assert len({number // 10_000 for number in result}) == ROUNDS
+    assert len({number // 10_000 for number in result}) == rounds
 
 
-async def kill_writers(under_test: ConnectorUnderTest) -> tuple[set[int], set[int]]:
+async def kill_writers(under_test: ConnectorUnderTest, rounds: int) -> tuple[set[int], set[int]]:
     """The numbers of the changes that were begun, and of those that were told to be made."""
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.connectors.writing.crashing", under_test.name, under_test.place, str(ROUNDS),
+        sys.executable, "-m", "tests.connectors.writing.crashing", under_test.name, under_test.place, str(rounds),
         cwd=ROOT, stdout=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     out, _ = await child.communicate()

@@ -70,9 +70,9 @@ def acme(playwright: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield running
 
 
-@pytest.fixture
-def acme_without_slack(playwright: Any, tmp_path: Path) -> Iterator[Acme]:
-    with demo(tmp_path) as running:
+@pytest.fixture(scope="session")
+def acme_without_slack(playwright: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
+    with demo(tmp_path_factory.mktemp("acme-without-slack")) as running:
         running.kill("slack")
         yield running
 

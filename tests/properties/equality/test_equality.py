@@ -20,6 +20,8 @@ COUNT = int(os.environ.get("EQUAL") or 2000)
 SEED = int(os.environ.get("SEED") or (time.time_ns() % 10**9 if os.environ.get("EQUAL") else 20261101))
 """The tests draw the same queries in each run, a run with EQUAL others each time."""
 CHUNKS = 8
+USUAL_CHUNKS = 2
+"""The chunks of which `make test` draws its queries; `make test-long` draws those of the others."""
 SELDOM = 0.02
 """The least share of queries that each feature is in."""
 
@@ -34,7 +36,10 @@ def test_random_queries_use_each_feature_of_the_language(feature: str) -> None:
     assert features()[feature] >= SELDOM * min(COUNT, 2000)
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
+@pytest.mark.parametrize(
+    "chunk",
+    [pytest.param(chunk, marks=() if chunk < USUAL_CHUNKS else pytest.mark.long) for chunk in range(CHUNKS)],
+)
 async def test_every_result_equals_the_naive_evaluation(
     chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

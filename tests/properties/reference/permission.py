@@ -1,66 +1,78 @@
 """Decide whether a field may be shown by reading the directives of the SDL."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from graphql import InputObjectTypeDefinitionNode, ListTypeNode, NonNullTypeNode, parse
 
-Types = Mapping[str, Any]
+Types = Mapping[str, "Declared"]
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A type, field or argument as the SDL declares it. What it says is read from its node once."""
+
+    node: Any
+
+    @cached_property
+    def allowed_groups(self) -> Sequence[frozenset[str]]:
+        return [
+            frozenset(group.value for group in directive.arguments[0].value.values)
+            for directive in self.node.directives or ()
+            if directive.name.value == "allow"
+        ]
+
+    @cached_property
+    def members(self) -> Mapping[str, "Declared"]:
+        """Return its fields or arguments by name."""
+        members = getattr(self.node, "fields", None) or getattr(self.node, "arguments", None) or ()
+        return {member.name.value: Declared(member) for member in members}
+
+    @cached_property
+    def target(self) -> str:
+        """Return the name of the type that a field or argument leads to."""
+        node = self.node.type
+        while isinstance(node, NonNullTypeNode | ListTypeNode):
+            node = node.type
+        return str(node.name.value)
+
+    def is_met(self, groups: frozenset[str]) -> bool:
+        return all(groups & allowed for allowed in self.allowed_groups)
 
 
 def types_of(sdl: str) -> Types:
-    return {node.name.value: node for node in parse(sdl).definitions if hasattr(node, "fields")}  # type: ignore[attr-defined]
+    definitions: Any = parse(sdl).definitions
+    return {node.name.value: Declared(node) for node in definitions if hasattr(node, "fields")}
 
 
 def is_shown(types: Types, groups: frozenset[str], kind: str, name: str, arguments: Mapping[str, Any]) -> bool:
     """The field is open, each argument given is, and all that the arguments name is."""
-    node = types[kind]
-    member = named(node.fields, name)
-    return is_open(types, groups, node, member) and all(
-        said_open(groups, named(member.arguments, item))
-        and named_open(types, groups, named(member.arguments, item), of)
-        for item, of in arguments.items()
+    outer = types[kind]
+    field = outer.members[name]
+    return is_open(types, groups, outer, field) and all(
+        field.members[argument].is_met(groups) and is_value_open(types, groups, field.members[argument], value)
+        for argument, value in arguments.items()
     )
 
 
-def named_open(types: Types, groups: frozenset[str], member: Any, value: Any) -> bool:
-    node = types.get(innermost(member.type))
-    if not isinstance(node, InputObjectTypeDefinitionNode):
+def is_value_open(types: Types, groups: frozenset[str], member: Declared, value: Any) -> bool:
+    outer = types.get(member.target)
+    if outer is None or not isinstance(outer.node, InputObjectTypeDefinitionNode):
         return True
     return all(
-        is_open(types, groups, node, named(node.fields, name))
-        and named_open(types, groups, named(node.fields, name), of)
+        is_open(types, groups, outer, outer.members[name]) and is_value_open(types, groups, outer.members[name], inner)
         for item in (value if isinstance(value, list) else [value or {}])
-        for name, of in item.items()
+        for name, inner in item.items()
     )
 
 
-def is_open(types: Types, groups: frozenset[str], node: Any, member: Any) -> bool:
+def is_open(types: Types, groups: frozenset[str], outer: Declared, member: Declared) -> bool:
     """Its type, itself, what it leads to, and each interface with the field it declares: all must be met."""
-    above = [types[interface.name.value] for interface in getattr(node, "interfaces", None) or ()]
-    declared = [field for outer in above for field in outer.fields if field.name.value == member.name.value]
-    target = types.get(innermost(member.type))
-    places = [node, member, *above, *declared, *([target] if target else [])]
-    return any(list_allowed_groups(place) for place in places) and all(said_open(groups, place) for place in places)
-
-
-def said_open(groups: frozenset[str], place: Any) -> bool:
-    return all(groups & allowed_group for allowed_group in list_allowed_groups(place))
-
-
-def list_allowed_groups(place: Any) -> list[set[str]]:
-    return [
-        {group.value for group in directive.arguments[0].value.values}
-        for directive in place.directives or ()
-        if directive.name.value == "allow"
-    ]
-
-
-def named(nodes: Any, name: str) -> Any:
-    return next(node for node in nodes if node.name.value == name)
-
-
-def innermost(node: Any) -> str:
-    while isinstance(node, NonNullTypeNode | ListTypeNode):
-        node = node.type
-    return node.name.value
+    name = member.node.name.value
+    above = [types[interface.name.value] for interface in getattr(outer.node, "interfaces", None) or ()]
+    declared = [interface.members[name] for interface in above if name in interface.members]
+    target = types.get(member.target)
+    places = [outer, member, *above, *declared, *([target] if target else [])]
+    return any(place.allowed_groups for place in places) and all(place.is_met(groups) for place in places)

@@ -63,6 +63,7 @@ def types() -> Types:
 
 def refusals(world: World, caller: Principal, document: DocumentNode, variables: Mapping[str, Any]) -> frozenset[str]:
     """The codes of all that is wrong with the arguments, wherever a row could lead: each link gives one ghost."""
+    interfaces: set[str] = set()
 
     def judged(turn: int) -> Iterator[str]:
         def resolve(source: object, info: GraphQLResolveInfo, **arguments: Any) -> Any:
@@ -71,13 +72,17 @@ def refusals(world: World, caller: Principal, document: DocumentNode, variables:
             returns = get_named_type(info.return_type).name
             if returns.endswith("Connection"):
                 judge(world, returns.removesuffix("Connection"), coordinate(info), arguments)
+            interfaces.update({returns} & INTERFACES.keys())
             return ghost(info.return_type, turn)
 
         result = execute(world.schema, document, variable_values=dict(variables), field_resolver=resolve)
         assert isinstance(result, ExecutionResult)
         yield from map(code, result.errors or ())
 
-    return frozenset(item for turn in range(TYPES_MOST) for item in judged(turn))
+    found = frozenset(judged(0))
+    if not interfaces:
+        return found
+    return found.union(*(judged(turn) for turn in range(1, TYPES_MOST)))
 
 
 def code(error: GraphQLError) -> str:

@@ -116,8 +116,7 @@ ROWS: dict[int, list[str]] = {
     ],
     25: [
         "e2e/stopping/test_changes.py::test_acknowledged_changes_stand_once_and_resent_ones_are_applied_once",
-        "e2e/stopping/test_stops.py::test_no_answered_request_is_missing_from_the_records",
-        "e2e/stopping/test_stops.py::test_a_server_that_is_terminated_answers_what_it_has_begun",
+        "e2e/stopping/test_stops.py::test_a_stop_refuses_no_request_and_loses_no_record_of_an_answered_one",
         "mutations/test_killing.py::test_a_kill_before_any_durable_step_loses_and_repeats_nothing",
         "mutations/test_row_mutations.py::test_a_caller_that_goes_away_interrupts_nothing",
         "mutations/test_sagas.py::test_a_ledger_that_fails_at_any_commit_loses_and_repeats_nothing",

@@ -198,32 +198,33 @@ def test_another_key_opens_nothing(demo_servers: RunningServers) -> None:
 
 FAILED = "AuthenticationFailed"
 AT = f"/{BLOB_ACCOUNT}/{CONTAINER}/{USAGE}"
-DATED = {"x-ms-date": formatdate(usegmt=True), "x-ms-version": "2023-11-03"}
-LATE = {**DATED, "x-ms-date": formatdate(NOW.timestamp() - 3600, usegmt=True)}
+VERSION = "2023-11-03"
 
 
 @pytest.mark.parametrize(
-    ("signed", "change", "status"),
+    ("seconds_ago", "change", "status"),
     [
-        pytest.param(DATED, {}, 200, id="nothing"),
-        pytest.param(DATED, {"path": f"/{BLOB_ACCOUNT}/{CONTAINER}/exports/customers.parquet"}, 403, id="the path"),
-        pytest.param(DATED, {"query": "?snapshot=1"}, 403, id="the query"),
-        pytest.param(DATED, {"method": "HEAD"}, 403, id="the method"),
-        pytest.param(DATED, {"headers": {"x-ms-version": "2020-02-10"}}, 403, id="a header"),
-        pytest.param(DATED, {"headers": {"x-ms-range": "bytes=0-1"}}, 403, id="one header more"),
-        pytest.param(DATED, {"headers": {"Range": "bytes=0-1"}}, 403, id="a header that is not Azure's own"),
-        pytest.param(DATED, {"headers": {"Authorization": f"SharedKey {BLOB_ACCOUNT}:bm8="}}, 403, id="the signature"),
-        pytest.param(LATE, {}, 403, id="nothing, but an hour ago"),
+        pytest.param(0, {}, 200, id="nothing"),
+        pytest.param(0, {"path": f"/{BLOB_ACCOUNT}/{CONTAINER}/exports/customers.parquet"}, 403, id="the path"),
+        pytest.param(0, {"query": "?snapshot=1"}, 403, id="the query"),
+        pytest.param(0, {"method": "HEAD"}, 403, id="the method"),
+        pytest.param(0, {"headers": {"x-ms-version": "2020-02-10"}}, 403, id="a header"),
+        pytest.param(0, {"headers": {"x-ms-range": "bytes=0-1"}}, 403, id="one header more"),
+        pytest.param(0, {"headers": {"Range": "bytes=0-1"}}, 403, id="a header that is not Azure's own"),
+        pytest.param(0, {"headers": {"Authorization": f"SharedKey {BLOB_ACCOUNT}:bm8="}}, 403, id="the signature"),
+        pytest.param(3600, {}, 403, id="nothing, but an hour ago"),
     ],
 )
 def test_a_call_that_was_changed_no_longer_has_its_signature(
-    demo_servers: RunningServers, signed: dict[str, str], change: dict[str, Any], status: int
+    demo_servers: RunningServers, seconds_ago: int, change: dict[str, Any], status: int
 ) -> None:
     options = connector.AzureBlobOptions(
         account=BLOB_ACCOUNT, container=CONTAINER, pattern="{name}", access_key=BLOB_KEY, private_addresses=True,
         base_url=url(demo_servers, BLOB_ACCOUNT),
     )  # fmt: skip
     opened = build_account("blob", CONTAINER, options)
+    signed_at = datetime.now(UTC).timestamp() - seconds_ago
+    signed = {"x-ms-date": formatdate(signed_at, usegmt=True), "x-ms-version": VERSION}
     headers = {**opened.sign_headers(AT, (), signed), **change.get("headers", {})}
     place = url(demo_servers, "").removesuffix("/") + change.get("path", AT) + change.get("query", "")
 

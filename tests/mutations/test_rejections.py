@@ -24,43 +24,43 @@ def rejecting(reason: str) -> Fault:
     return reject
 
 
-async def reject(here: World, field: str, **fields: Any) -> str:
+async def reject(world: World, field: str, **fields: Any) -> str:
     """Return the message of the rejection, with the id of its change left out."""
     with pytest.raises(MutationError) as caught:
-        await here.mutate(field, **fields)
+        await world.mutate(field, **fields)
     assert caught.value.code is ErrorCode.BAD_USER_INPUT
     return re.sub("change `.*?`", "change `ID`", caught.value.reason)
 
 
-async def test_a_column_is_named_as_the_input_field_that_sets_it(here: World) -> None:
-    here.bank.faults.append(rejecting("no row of `owner` has the key given as `owner_id`"))
-    told = await reject(here, "createAccount", name="Ada", ownerId="8")
+async def test_a_column_is_named_as_the_input_field_that_sets_it(world: World) -> None:
+    world.bank.faults.append(rejecting("no row of `owner` has the key given as `owner_id`"))
+    told = await reject(world, "createAccount", name="Ada", ownerId="8")
     assert told == "no row of `owner` has the key given as `ownerId`"
 
 
-async def test_a_dry_run_names_the_input_field_too(here: World) -> None:
-    here.bank.faults.append(rejecting("`owner_id` must have a value"))
+async def test_a_dry_run_names_the_input_field_too(world: World) -> None:
+    world.bank.faults.append(rejecting("`owner_id` must have a value"))
     with pytest.raises(Exception, match="`ownerId` must have a value"):
-        await here.mutate("createAccount", name="Ada", ownerId="8", dryRun=True)
+        await world.mutate("createAccount", name="Ada", ownerId="8", dryRun=True)
 
 
-async def test_a_collection_that_is_called_as_a_column_keeps_its_name(here: World) -> None:
-    here.bank.faults.append(rejecting("there is no such row of `account`"))
-    assert await reject(here, "createAccount", name="Ada") == "there is no such row of `account`"
+async def test_a_collection_that_is_called_as_a_column_keeps_its_name(world: World) -> None:
+    world.bank.faults.append(rejecting("there is no such row of `account`"))
+    assert await reject(world, "createAccount", name="Ada") == "there is no such row of `account`"
 
 
-async def test_a_saga_of_several_sources_names_the_one_that_refused_and_what_was_undone(here: World) -> None:
-    here.board.faults.append(rejecting("the API refused `text` with status 422"))
-    told = await reject(here, "openAccount", **GIVEN)
+async def test_a_saga_of_several_sources_names_the_one_that_refused_and_what_was_undone(world: World) -> None:
+    world.board.faults.append(rejecting("the API refused `text` with status 422"))
+    told = await reject(world, "openAccount", **GIVEN)
     undone = "what change `ID` made of `account`, `entry` was undone"
     assert told == f"`board`: the API refused `text` with status 422; {undone}"
 
 
 async def test_a_column_without_a_field_of_its_name_is_named_by_the_one_field_whose_value_it_was_sent(
-    here: World,
+    world: World,
 ) -> None:
-    here.bank.faults.append(rejecting("`title` cannot hold the value given"))
-    saga = here.context.sagas["openAccount"]
+    world.bank.faults.append(rejecting("`title` cannot hold the value given"))
+    saga = world.context.sagas["openAccount"]
     titled = replace(saga.steps[0], values=lambda given, _: {"title": given["name"]})
-    here.context.sagas["openAccount"] = replace(saga, steps=(titled, *saga.steps[1:]))  # type: ignore[index]
-    assert await reject(here, "openAccount", **GIVEN) == "`bank`: `name` cannot hold the value given"
+    world.context.sagas["openAccount"] = replace(saga, steps=(titled, *saga.steps[1:]))  # type: ignore[index]
+    assert await reject(world, "openAccount", **GIVEN) == "`bank`: `name` cannot hold the value given"

@@ -135,10 +135,10 @@ def aggregate(kind: str, rows: Sequence[Dict], field: Field) -> dict[str, Any]:
         child.key: len(rows)
         if child.name == "count"
         else {
-            child.key: to_json(
-                result(kind, child.name, child.name), compute_aggregate(kind, rows, {child.name: {child.name: None}})
+            column.key: to_json(
+                result(kind, child.name, column.name), compute_aggregate(kind, rows, {child.name: {column.name: None}})
             )
-            for child in child.below
+            for column in child.below
         }
         for child in field.below
     }

@@ -1,21 +1,21 @@
-/** Send queries to Onedoor; a page needs nothing for this but fetch. */
+/** Send queries to Onedoor; a page needs nothing but fetch for this. */
 
-export async function execute(key, query, variables = {}) {
-  const reply = await fetch("/graphql", {
+export async function execute(apiKey, query, variables = {}) {
+  const response = await fetch("/graphql", {
     method: "POST",
-    headers: { "content-type": "application/json", authorization: `Bearer ${key}` },
+    headers: { "content-type": "application/json", authorization: `Bearer ${apiKey}` },
     body: JSON.stringify({ query, variables }),
   });
-  const { data = null, errors = [] } = await reply.json();
+  const { data = null, errors = [] } = await response.json();
   return { data, errors };
 }
 
-/** Execute a query page by page: return its one top-level list whole, with the errors of all pages. */
-export async function executeAll(key, query, list) {
+/** Execute a query page by page: return all nodes of its top-level list, with the errors of all pages. */
+export async function executeAll(apiKey, query, list) {
   const result = { data: { [list]: { nodes: [] } }, errors: [] };
   let after = null;
   do {
-    const { data, errors } = await execute(key, query, { after });
+    const { data, errors } = await execute(apiKey, query, { after });
     result.errors.push(...errors);
     if (!data?.[list]?.nodes) return { ...result, data: null };
     result.data[list].nodes.push(...data[list].nodes);
@@ -27,10 +27,13 @@ export async function executeAll(key, query, list) {
 export const denied = (errors) => errors.filter((error) => error.extensions?.code === "FORBIDDEN");
 export const failed = (errors) => errors.filter((error) => error.extensions?.code !== "FORBIDDEN");
 
-const EITHER = new Intl.ListFormat("en-GB", { type: "disjunction" });
+const DISJUNCTION = new Intl.ListFormat("en-GB", { type: "disjunction" });
 
-/** Return who may see a field and whom to ask: "for finance or sales; ask finance systems". */
+/** Return who may see a field and whom to ask: "only for finance or sales; ask finance systems for access". */
 export function describeAccess({ extensions }) {
-  const groups = (extensions.groups ?? []).map((names) => EITHER.format(names)).join(", and for ");
-  return `for ${groups || "nobody yet"}; ask ${extensions.owner ?? `someone in ${groups}`}`;
+  const lists = (extensions.groups ?? []).map((names) => DISJUNCTION.format(names));
+  const groups = lists.length > 1 ? lists.map((names) => `(${names})`).join(" and ") : lists[0];
+  const access = groups ? `only for ${groups}` : "not open to any group yet";
+  const contact = extensions.owner ?? (groups && `someone in ${groups}`);
+  return contact ? `${access}; ask ${contact} for access` : access;
 }

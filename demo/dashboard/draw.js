@@ -5,17 +5,17 @@ const SERIES = ["first", "second", "third"];
 const YEAR = / \d{4}$/;
 const short = new Intl.NumberFormat("en", { notation: "compact" });
 
-/** Draw upright bars beside each other, in a colour for each series. */
+/** Draw vertical bars side by side, in a colour for each series. */
 export function bars(labels, series) {
   return chart(labels, series, {});
 }
 
-/** Draw upright bars, the series of a label on top of each other. */
+/** Draw vertical bars, the series of a label stacked. */
 export function stacked(labels, series) {
   return chart(labels, series, { stacked: true });
 }
 
-/** Draw lying bars of one series, the largest on top. */
+/** Draw horizontal bars of one series, in the order given. */
 export function sideways(labels, values) {
   return chart(labels, { "": values }, { axis: "y" });
 }
@@ -64,7 +64,7 @@ function chart(labels, series, { stacked = false, axis = "x" }) {
   return element("div", { className: "chart" }, [canvas]);
 }
 
-/** Return what a screen reader says in place of the picture. */
+/** Return the text that a screen reader reads in place of the chart. */
 function describe(labels, series) {
   const sentences = Object.entries(series).map(
     ([name, values]) => `${name} ${labels.map((label, number) => `${label}: ${values[number]}`).join(", ")}`,

@@ -1,8 +1,8 @@
 /**
- * Define the panels: the question of row, the rows of the answer that it draws, and how.
+ * Define the panels: the query of each, the rows of the response that it draws, and how.
  *
- * `rows` returns null where the subject of the panel is denied. Sums are made here of every row there is, page by
- * page, in whole cents; a panel that shows less than everything says so in its words.
+ * `rows` returns null if the subject of the panel is denied. Sums are computed here, in whole cents, over all rows,
+ * page by page; a panel that shows only some of the rows says so in its caption.
  */
 import { bars, list, sideways, stacked, table } from "./draw.js";
 
@@ -57,40 +57,40 @@ export const PANELS = [
   {
     id: "revenue",
     title: "Revenue by month",
-    question: REVENUE,
-    everyPageOf: "customers",
+    query: REVENUE,
+    allPagesOf: "customers",
     rows: ({ customers }) => sumByMonth(customers.nodes.flatMap((row) => row.revenue?.nodes ?? [])),
-    words: (rows) => `All enterprise customers together, ${rows[0].month} to ${rows.at(-1).month}, in euros`,
+    caption: (rows) => `All enterprise customers, ${rows[0].month} to ${rows.at(-1).month}, in euros`,
     draw: (rows) =>
       bars(
         rows.map((row) => row.month),
         {
           Invoiced: rows.map((row) => row.revenue / 100),
-          ...(rows.every((row) => row.refundsSeen) && { "Given back": rows.map((row) => row.refunds / 100) }),
+          ...(rows.every((row) => row.refundsSeen) && { "Refunded": rows.map((row) => row.refunds / 100) }),
         },
       ),
   },
   {
     id: "top",
     title: "Top customers",
-    question: TOP,
+    query: TOP,
     rows: ({ revenueMonths }) => latest(revenueMonths?.nodes, "month"),
-    words: (rows) => `Who was invoiced most in ${month(rows[0].month)}, in euros`,
+    caption: (rows) => `Customers with the highest revenue in ${month(rows[0].month)}, in euros`,
     draw: (rows) =>
       sideways(
-        rows.map((row) => row.customer?.name ?? "withheld"),
+        rows.map((row) => row.customer?.name ?? "name denied"),
         rows.map((row) => Number(row.revenue)),
       ),
   },
   {
     id: "active",
     title: "Most active customers",
-    question: ACTIVE,
+    query: ACTIVE,
     rows: ({ usageDays }) => latest(usageDays?.nodes, "day"),
-    words: (rows) => `By people who signed in on ${date(rows[0].day)}`,
+    caption: (rows) => `By users who signed in on ${date(rows[0].day)}`,
     draw: (rows) =>
       table(
-        ["Customer", "Country", "People", "API calls"],
+        ["Customer", "Country", "Users", "API calls"],
         rows.map((row) => [
           row.customer?.name ?? "–",
           row.customer?.country ?? "–",
@@ -102,10 +102,11 @@ export const PANELS = [
   {
     id: "threads",
     title: "Open threads",
-    question: THREADS,
-    rows: ({ channels }) => channels?.nodes && findOpenThreads(channels.nodes.flatMap((row) => row.messages?.nodes ?? [])),
-    words: ({ open, seen }) =>
-      `Of the ${seen} newest messages in #incidents, ${open.length} have replies, but none that says done, fixed or closing`,
+    query: THREADS,
+    rows: ({ channels }) =>
+      channels?.nodes && findOpenThreads(channels.nodes.flatMap((row) => row.messages?.nodes ?? [])),
+    caption: ({ open, seen }) =>
+      `${open.length} of the ${seen} newest messages in #incidents: answered, but not yet with “done”, “fixed” or “closing”`,
     draw: ({ open }) =>
       list(
         open.map((row) => ({
@@ -116,11 +117,12 @@ export const PANELS = [
   },
   {
     id: "deployments",
-    title: "Deployments and their errors",
-    question: DEPLOYMENTS,
+    title: "Deployments and failures",
+    query: DEPLOYMENTS,
     wide: true,
     rows: ({ latest, errors }) => latest?.nodes && { latest: latest.nodes, errors: errors?.nodes ?? [] },
-    words: ({ latest, errors }) => `The ${latest.length} latest by service, and the ${errors.length} latest that went wrong`,
+    caption: ({ latest, errors }) =>
+      `The ${latest.length} latest by service, and the ${errors.length} latest that failed or were rolled back`,
     draw: ({ latest, errors }) => [stacked(...countByService(latest)), list(errors.map(describeFailure))],
   },
 ];
@@ -138,12 +140,12 @@ function sumByMonth(rows) {
   return sums.length ? sums.map(([day, sum]) => ({ month: month(day), ...sum })) : null;
 }
 
-/** The rows of the first row's day or month: the question's order puts the latest first. */
+/** Return the rows of the first row's day or month: the query sorts the latest first. */
 function latest(rows, column) {
   return rows?.length ? rows.filter((row) => row[column] === rows[0][column]) : null;
 }
 
-/** A thread is open while nobody in it says that it is over. */
+/** Return the threads in which no reply says that it is over. */
 function findOpenThreads(messages) {
   const answered = messages.filter((row) => row.replies?.nodes.length);
   const open = answered.filter((row) => !row.replies.nodes.some((reply) => CLOSES.test(reply.text)));
@@ -164,9 +166,9 @@ function countByService(deployments) {
 
 function describeFailure(deployment) {
   const announcement = deployment.announcements?.nodes[0];
-  const words = [announcement?.text, announcement?.replies?.nodes[0]?.text].filter(Boolean).join(" — ");
+  const quote = [announcement?.text, announcement?.replies?.nodes[0]?.text].filter(Boolean).join(" — ");
   return {
     text: `${deployment.service} ${deployment.version} ${STATUSES[deployment.status]} in ${deployment.environment.toLowerCase()}`,
-    about: `${deployment.author?.fullName ?? "someone"}, ${date(deployment.startedAt)}${words && ` · “${words}”`}`,
+    about: `${deployment.author?.fullName ?? "someone"}, ${date(deployment.startedAt)}${quote && ` · “${quote}”`}`,
   };
 }

@@ -1,4 +1,4 @@
-/** What the build is made from in, its digest in stamp.txt beside the build out: a test tells when the sources have moved on. */
+/** Write the digest of the sources to stamp.txt beside the build: a test fails if the sources have changed since. */
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** Builds src/ into the package that serves it: every file the page needs, from /graphiql/ and nowhere else. */
+/** Build src/ into the package that serves it: the page loads every file from /graphiql/ and none from elsewhere. */
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vite";
 

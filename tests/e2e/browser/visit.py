@@ -21,23 +21,23 @@ class Visit:
         """List the requests to other servers; a page needs no request for what it embeds."""
         return [url for url in self.requests if not url.startswith((f"{origin}/", "data:", "blob:"))]
 
-    def turned_down(self) -> list[str]:
-        """What the content security policy kept the page from, and errors that nobody caught."""
+    def violations(self) -> list[str]:
+        """List the violations of the content security policy, and uncaught errors."""
         return [text for text in self.messages if "Content Security Policy" in text or text.startswith("uncaught")]
 
-    def comes_in(self, key: str) -> None:
-        self.page.get_by_label("Key", exact=True).fill(key)
-        self.page.get_by_role("button", name="Open", exact=True).click()
+    def connect(self, key: str) -> None:
+        self.page.get_by_label("API key", exact=True).fill(key)
+        self.page.get_by_role("button", name="Connect", exact=True).click()
 
 
 def visit(browser: Browser, *, scheme: str = "light", width: int = WIDE) -> Visit:
     context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900}, locale="en")
     result = Visit(page=context.new_page())
     result.page.on("request", lambda request: result.requests.append(request.url))
-    result.page.on("console", lambda message: result.messages.append(words(message)))
+    result.page.on("console", lambda message: result.messages.append(read_text(message)))
     result.page.on("pageerror", lambda error: result.messages.append(f"uncaught {error}"))
     return result
 
 
-def words(message: ConsoleMessage) -> str:
+def read_text(message: ConsoleMessage) -> str:
     return message.text

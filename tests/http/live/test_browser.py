@@ -40,8 +40,8 @@ async def test_a_subscription_shows_each_answer_as_it_comes_and_ends_where_it_is
     server: RunningServer, page: Any
 ) -> None:
     await page.goto(server.url.replace("/graphql", "/graphiql"))
-    await page.get_by_label("Key", exact=True).fill(server.key("sales").text)
-    await page.get_by_role("button", name="Open", exact=True).click()
+    await page.get_by_label("API key", exact=True).fill(server.key("sales").text)
+    await page.get_by_role("button", name="Connect", exact=True).click()
     await page.get_by_role("button", name="Forget key").wait_for()
     await write(page, '{ customer(id: "20") { id name } }')
     await page.get_by_role("button", name="Execute query").click()

@@ -17,23 +17,23 @@ from tests.http.live.conftest import NAMES, SECONDS, RunningServer, wait_until
 PAGE = ROOT / "docs" / "live.md"
 AROUND = """
 const { ONEDOOR_URL: url, ONEDOOR_KEY: key, QUERY: query } = process.env;
-let told = 0;
+let count = 0;
 function show(data, errors) {
   console.log(JSON.stringify({ data, errors }));
-  told += 1;
-  if (told === 2) process.exit(0);
+  count += 1;
+  if (count === 2) process.exit(0);
 }
 """
-HEARD = f"""
-import {{ heard }} from {json.dumps((ROOT / "web/graphiql/src/heard.js").as_uri())};
+GRAPHIQL = f"""
+import {{ readResults }} from {json.dumps((ROOT / "web/graphiql/src/sse.js").as_uri())};
 
 const headers = {{
   accept: "text/event-stream", "content-type": "application/json", authorization: `Bearer ${{key}}`,
 }};
-const reply = await fetch(url, {{ method: "POST", headers, body: JSON.stringify({{ query }}) }});
-for await (const {{ data, errors }} of heard(reply)) show(data, errors);
+const response = await fetch(url, {{ method: "POST", headers, body: JSON.stringify({{ query }}) }});
+for await (const {{ data, errors }} of readResults(response)) show(data, errors);
 """
-PROGRAMS = {block.words[0]: block.text for block in blocks(PAGE, "js")} | {"GraphiQL": HEARD}
+PROGRAMS = {block.words[0]: block.text for block in blocks(PAGE, "js")} | {"GraphiQL": GRAPHIQL}
 
 
 @pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)

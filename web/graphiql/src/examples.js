@@ -1,10 +1,10 @@
-/** The tabs a first visit finds: a question for each of three kinds of reader. A tab is named by its operation. */
+/** Define the tabs of a first visit: a query for each of three kinds of reader. A tab has the name of its operation. */
 
-const DASHBOARD = `# For a dashboard developer: one question
-# to SQL (customers, orders), Snowflake
-# (revenue), S3 (files) and Slack (talk).
-# A withheld field is null; below the
-# answer stands whom to ask for it.
+const DASHBOARD = `# For a dashboard developer: one query over
+# SQL (customers, orders), Snowflake (revenue),
+# S3 (files) and Slack (messages). A denied
+# field is null; the note below the response
+# says whom to ask for it.
 query Dashboard($segment: Segment! = ENTERPRISE) {
   customers(
     where: {segment: {eq: $segment}}
@@ -52,10 +52,10 @@ query Dashboard($segment: Segment! = ENTERPRISE) {
 }
 `;
 
-const ANALYST = `# For an analyst: who was most active on
-# the latest day, from the warehouse, with
-# what SQL knows of them. To page on, give
-# the endCursor as $after in Variables.
+const ANALYST = `# For an analyst: the most active customers
+# of the latest day; usage is from Snowflake,
+# customers are from SQL. For the next page,
+# set "after" to endCursor in Variables.
 query Analyst($after: String) {
   usageDays(
     orderBy: [{day: DESC}, {activeUsers: DESC}]
@@ -82,9 +82,9 @@ query Analyst($after: String) {
 `;
 
 const AUDITOR = `# For an auditor: the latest requests that
-# did not get all they asked for, and what
-# was withheld. No key and no value stands
-# in a record in clear.
+# were not fully answered, and the fields
+# that were denied. Records hold no keys,
+# and no values in plain text.
 query Auditor {
   requests(
     where: {outcome: {ne: ANSWERED}}

@@ -1,58 +1,64 @@
-/** The field for the key, and who came in with it. The key is kept by this tab alone and ends with it. */
+/** Ask for an API key, and show whose it is. The key is stored in this tab only and ends with it. */
 import { useState } from "react";
 
-export function KeyBar({ held, me, refusal, onChoose }) {
+const PRIVACY_NOTE = "Your key stays in this tab and is forgotten when the tab is closed.";
+
+export function KeyBar({ apiKey, me, refusal, onChange }) {
   return (
     <header className="key-bar">
-      {me ? <Person me={me} onLeave={() => onChoose("")} /> : <KeyField key={held} held={held} onChoose={onChoose} />}
+      {me ? (
+        <Person me={me} onForget={() => onChange("")} />
+      ) : (
+        <KeyForm key={apiKey} apiKey={apiKey} onChange={onChange} />
+      )}
       <p className="key-note" role="status">
-        {me ? null : (refusal ?? (held ? "Opening…" : "Your key stays in this tab and is forgotten with it."))}
+        {me ? null : (refusal ?? (apiKey ? "Connecting…" : PRIVACY_NOTE))}
       </p>
     </header>
   );
 }
 
-function KeyField({ held, onChoose }) {
-  const [text, setText] = useState(held);
-  const [shown, setShown] = useState(false);
+function KeyForm({ apiKey, onChange }) {
+  const [text, setText] = useState(apiKey);
+  const [visible, setVisible] = useState(false);
   const submit = (event) => {
     event.preventDefault();
-    onChoose(text.trim());
+    onChange(text.trim());
   };
   return (
     <form className="key-form" onSubmit={submit}>
-      <label htmlFor="key">Key</label>
+      <label htmlFor="key">API key</label>
       <input
         id="key"
-        type={shown ? "text" : "password"}
+        type={visible ? "text" : "password"}
         value={text}
         onChange={(event) => setText(event.target.value)}
         placeholder="od_…"
         autoComplete="off"
         spellCheck="false"
       />
-      <button type="button" aria-pressed={shown} onClick={() => setShown(!shown)}>
-        {shown ? "Hide" : "Show"}
+      <button type="button" aria-pressed={visible} onClick={() => setVisible(!visible)}>
+        {visible ? "Hide" : "Show"}
       </button>
       <button type="submit" className="primary">
-        Open
+        Connect
       </button>
     </form>
   );
 }
 
-function Person({ me, onLeave }) {
+function Person({ me, onForget }) {
   return (
     <div className="person">
       <strong>
         {me.firstName} {me.lastName}
       </strong>
-      <ul aria-label="groups">
+      <ul aria-label="Groups">
         {me.groups.map((group) => (
           <li key={group}>{group}</li>
         ))}
       </ul>
-      <button type="button" onClick={onLeave}>
+      <button type="button" onClick={onForget}>
         Forget key
       </button>
     </div>

@@ -1,4 +1,4 @@
-/** Draws the page. */
+/** Render the page. */
 import "graphiql/setup-workers/vite";
 import "graphiql/style.css";
 import "./page.css";

@@ -1,41 +1,41 @@
-/** The key on top, GraphiQL below, and under each answer what it withheld and whom to ask. */
+/** Show the API key on top, GraphiQL below it, and under each response its errors in words. */
 import { GraphiQL, HISTORY_PLUGIN } from "graphiql";
 import { useCallback, useEffect, useState } from "react";
-import { current, opened, SHUT, told } from "./door.js";
+import { CLOSED, dropStaleOperationName, executeOrSubscribe, openSession } from "./client.js";
+import { ResponseErrors } from "./errors.jsx";
 import { EXAMPLES } from "./examples.js";
-import { Faults } from "./faults.jsx";
 import { KeyBar } from "./key.jsx";
-import { Asking, PLAN } from "./plan.jsx";
+import { FetcherContext, PLAN_PLUGIN } from "./plan.jsx";
 
-const KEY = "onedoor.key";
-const PLUGINS = [HISTORY_PLUGIN, PLAN];
+const STORED_KEY = "onedoor.key";
+const PLUGINS = [HISTORY_PLUGIN, PLAN_PLUGIN];
 
 export function Page() {
-  const [key, setKey] = useState(() => sessionStorage.getItem(KEY) ?? "");
-  const [door, setDoor] = useState(SHUT);
-  const fetcher = useCallback((question) => told(key, current(question)), [key]);
+  const [apiKey, setApiKey] = useState(() => sessionStorage.getItem(STORED_KEY) ?? "");
+  const [session, setSession] = useState(CLOSED);
+  const fetcher = useCallback((request) => executeOrSubscribe(apiKey, dropStaleOperationName(request)), [apiKey]);
 
   useEffect(() => {
     let current = true;
-    setDoor(SHUT);
-    if (key) opened(key).then((found) => current && setDoor(found));
+    setSession(CLOSED);
+    if (apiKey) openSession(apiKey).then((opened) => current && setSession(opened));
     return () => (current = false);
-  }, [key]);
+  }, [apiKey]);
 
-  const choose = (chosen) => {
-    if (chosen) sessionStorage.setItem(KEY, chosen);
-    else sessionStorage.removeItem(KEY);
-    setKey(chosen);
+  const changeKey = (newKey) => {
+    if (newKey) sessionStorage.setItem(STORED_KEY, newKey);
+    else sessionStorage.removeItem(STORED_KEY);
+    setApiKey(newKey);
   };
 
   return (
     <>
-      <KeyBar held={key} me={door.me} refusal={door.refusal} onChoose={choose} />
+      <KeyBar apiKey={apiKey} me={session.me} refusal={session.refusal} onChange={changeKey} />
       <main>
-        <Asking value={fetcher}>
+        <FetcherContext value={fetcher}>
           <GraphiQL
             fetcher={fetcher}
-            schema={door.schema}
+            schema={session.schema}
             plugins={PLUGINS}
             defaultTabs={EXAMPLES}
             storage={sessionStorage}
@@ -46,10 +46,10 @@ export function Page() {
               <a href="/graphiql">Onedoor</a>
             </GraphiQL.Logo>
             <GraphiQL.Footer>
-              <Faults />
+              <ResponseErrors />
             </GraphiQL.Footer>
           </GraphiQL>
-        </Asking>
+        </FetcherContext>
       </main>
     </>
   );

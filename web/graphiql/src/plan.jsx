@@ -1,120 +1,122 @@
-/** The pane beside the question: how the door answers it, drawn as a tree of reads. */
+/** Show how the server executes the query in the editor, drawn as a tree of reads. */
 import { useGraphiQL, useGraphiQLActions } from "@graphiql/react";
 import { createContext, useCallback, useContext, useEffect, useRef, useState } from "react";
-import { Told } from "./faults.jsx";
-import { PlanIcon } from "./marks.jsx";
+import { UNREACHABLE } from "./client.js";
+import { ErrorList } from "./errors.jsx";
+import { PlanIcon } from "./icons.jsx";
 import { Tree } from "./tree.jsx";
 
-/** A question in, the door's reply out: as the page asks it, with its key. */
-export const Asking = createContext(null);
+/** The page's fetcher: sends a request with its API key, and returns the response. */
+export const FetcherContext = createContext(null);
 
-export const PLAN = { title: "Plan", icon: PlanIcon, content: Pane };
+export const PLAN_PLUGIN = { title: "Plan", icon: PlanIcon, content: PlanPane };
 
-const ONLY = "ONLY";
-const WITH_ANSWER = true;
-const NOTHING = { query: null, branches: null, errors: [] };
+// The values of `extensions.onedoor.plan` in a request.
+const PLAN_ONLY = "ONLY";
+const PLAN_AND_RUN = true;
+const NO_PLAN = { query: null, branches: null, errors: [] };
 
-function Pane() {
-  const [large, setLarge] = useState(false);
-  const [found, waiting, explain] = useExplained();
-  const now = useGraphiQL((state) => state.tabs[state.activeTabIndex]?.query);
-  const changed = found.query !== null && now !== found.query;
+function PlanPane() {
+  const [maximized, setMaximized] = useState(false);
+  const [plan, loading, explain] = useExplain();
+  const currentQuery = useGraphiQL((state) => state.tabs[state.activeTabIndex]?.query);
+  const changed = plan.query !== null && currentQuery !== plan.query;
   return (
     <section
-      className={large ? "plan large" : "plan"}
-      aria-label="How this question is answered"
-      aria-busy={waiting}
-      onKeyDown={({ key }) => key === "Escape" && setLarge(false)}
+      className={maximized ? "plan maximized" : "plan"}
+      aria-label="Plan of this query"
+      aria-busy={loading}
+      onKeyDown={({ key }) => key === "Escape" && setMaximized(false)}
     >
       <h2 className="plan-title">Plan</h2>
       <div className="plan-bar">
-        <button type="button" onClick={() => explain(ONLY)} title="Nothing is read">
+        <button type="button" onClick={() => explain(PLAN_ONLY)} title="Plans the query without running it">
           Plan only
         </button>
-        <button type="button" onClick={() => explain(WITH_ANSWER)} title="The question is asked, too">
-          Plan with the answer
+        <button type="button" onClick={() => explain(PLAN_AND_RUN)} title="Runs the query and shows what each read did">
+          Plan and run
         </button>
-        <button type="button" aria-pressed={large} onClick={() => setLarge(!large)}>
-          {large ? "Smaller" : "Larger"}
+        <button type="button" aria-pressed={maximized} onClick={() => setMaximized(!maximized)}>
+          {maximized ? "Restore" : "Maximize"}
         </button>
       </div>
       <p className="plan-note" role="status">
-        {waiting ? "Asking…" : changed ? "The question has changed: ask for its plan anew." : null}
+        {loading ? "Loading…" : changed ? "The query has changed since it was planned." : null}
       </p>
-      <Found {...found} />
+      <PlanResult {...plan} />
     </section>
   );
 }
 
-function Found({ query, branches, errors }) {
-  if (query === null) return <p className="soft">Write a question, and ask for its plan.</p>;
+function PlanResult({ query, branches, errors }) {
+  if (query === null) return <p className="soft">Write a query, then plan it.</p>;
   return (
     <>
       {errors.length > 0 && (
-        <div className="faults">
-          {branches && <p className="soft">Not planned, as it is not for you:</p>}
-          <Told errors={errors} />
+        <div className="errors">
+          {branches && <p className="soft">Not in the plan, because you have no access to it:</p>}
+          <ErrorList errors={errors} />
         </div>
       )}
-      {branches?.length === 0 && <p className="soft">There is nothing to read.</p>}
+      {branches?.length === 0 && <p className="soft">This query reads nothing from any source.</p>}
       {branches?.length > 0 && <Tree branches={branches} />}
     </>
   );
 }
 
-/** What was found, whether more is waited for, and how to ask; the plan alone is asked for when a tab comes to the front. */
-function useExplained() {
-  const ask = useContext(Asking);
+/** Return the plan, whether it is loading, and how to load it. A change of tabs loads the plan only. */
+function useExplain() {
+  const fetcher = useContext(FetcherContext);
   const { updateActiveTabValues } = useGraphiQLActions();
   const queryEditor = useGraphiQL((state) => state.queryEditor);
   const variableEditor = useGraphiQL((state) => state.variableEditor);
   const responseEditor = useGraphiQL((state) => state.responseEditor);
   const operationName = useGraphiQL((state) => state.operationName);
   const tab = useGraphiQL((state) => state.activeTabIndex);
-  const [found, setFound] = useState(NOTHING);
-  const [waiting, setWaiting] = useState(false);
-  const latest = useRef(0);
+  const [result, setResult] = useState(NO_PLAN);
+  const [loading, setLoading] = useState(false);
+  const lastRequest = useRef(0);
 
   const explain = useCallback(
-    async (how) => {
-      const mine = ++latest.current;
+    async (mode) => {
+      const thisRequest = ++lastRequest.current;
       const query = queryEditor?.getValue() ?? "";
-      setWaiting(Boolean(query.trim()));
-      if (!query.trim()) return setFound(NOTHING);
-      const reply = await replied(ask, query, variableEditor?.getValue(), operationName, how);
-      if (mine !== latest.current) return;
-      const { plan, ...more } = reply.extensions?.onedoor ?? {};
-      const answered = how === WITH_ANSWER && plan;
-      setWaiting(false);
-      setFound({ query, branches: plan?.branches ?? null, errors: answered ? [] : (reply.errors ?? []) });
-      if (!answered) return;
-      const { extensions, ...told } = reply;
-      const rest = Object.keys(more).length ? { extensions: { onedoor: more } } : {};
-      const shown = JSON.stringify({ ...told, ...rest }, null, 2);
-      responseEditor?.setValue(shown);
-      updateActiveTabValues({ response: shown });
+      setLoading(Boolean(query.trim()));
+      if (!query.trim()) return setResult(NO_PLAN);
+      const response = await requestPlan(fetcher, query, variableEditor?.getValue(), operationName, mode);
+      if (thisRequest !== lastRequest.current) return;
+      const { plan, ...otherExtensions } = response.extensions?.onedoor ?? {};
+      const executed = mode === PLAN_AND_RUN && plan;
+      setLoading(false);
+      setResult({ query, branches: plan?.branches ?? null, errors: executed ? [] : (response.errors ?? []) });
+      if (!executed) return;
+      const { extensions, ...body } = response;
+      const rest = Object.keys(otherExtensions).length ? { extensions: { onedoor: otherExtensions } } : {};
+      const text = JSON.stringify({ ...body, ...rest }, null, 2);
+      responseEditor?.setValue(text);
+      updateActiveTabValues({ response: text });
     },
-    [ask, operationName, queryEditor, responseEditor, updateActiveTabValues, variableEditor],
+    [fetcher, operationName, queryEditor, responseEditor, updateActiveTabValues, variableEditor],
   );
 
   useEffect(() => {
-    // The editor takes up the question of another tab only after the tab has changed.
-    const soon = setTimeout(() => explain(ONLY), 50);
+    // The editor shows the query of another tab only after the tab has changed.
+    const timer = setTimeout(() => explain(PLAN_ONLY), 50);
     return () => {
-      clearTimeout(soon);
-      latest.current++;
+      clearTimeout(timer);
+      lastRequest.current++;
     };
-  }, [ask, queryEditor, tab]); // not when only the name of the operation is found out
+  }, [fetcher, queryEditor, tab]); // not when GraphiQL finds out the name of the operation
 
-  return [found, waiting, explain];
+  return [result, loading, explain];
 }
 
-async function replied(ask, query, text, operationName, how) {
+async function requestPlan(fetcher, query, variablesText, operationName, mode) {
   try {
-    const variables = text?.trim() ? JSON.parse(text) : {};
-    return await ask({ query, variables, operationName, extensions: { onedoor: { plan: how } } });
+    const variables = variablesText?.trim() ? JSON.parse(variablesText) : {};
+    return await fetcher({ query, variables, operationName, extensions: { onedoor: { plan: mode } } });
   } catch (error) {
-    const message = error instanceof SyntaxError ? "The variables are not JSON." : "The door cannot be reached now.";
+    const message = error instanceof SyntaxError ? "The variables are not valid JSON." : UNREACHABLE;
     return { errors: [{ message }] };
   }
 }

@@ -1,24 +1,24 @@
-/** A plan's branches in, the drawn tree out: a box for each read, what it waits for below it. */
-import { Bar, HowMark, Legend, placed, SourceMark, Who } from "./marks.jsx";
-import { many, milliseconds, sentence, time, weight } from "./words.js";
+/** Draw a plan as a tree: a box for each read, and below it the reads that it waits for. */
+import { formatBytes, formatCount, formatMilliseconds, formatReason, formatTime } from "./format.js";
+import { assignShapes, Bar, Legend, PlacementIcon, PlacementLabel, SourceIcon } from "./icons.jsx";
 
-const PURPOSES = { rows: "rows", tally: "totals", passed: "rows before?", ahead: "rows after?", keys: "keys" };
+const PURPOSES = { rows: "rows", tally: "totals", passed: "previous page?", ahead: "next page?", keys: "keys" };
 const FAILURES = {
-  SOURCE_UNAVAILABLE: "Its source did not answer.",
-  SOURCE_OVERLOADED: "Its source is overloaded, ask again later.",
-  SOURCE_INVALID: "Its source answered what cannot be read.",
-  LIMIT_EXCEEDED: "It came to a limit, ask for less.",
+  SOURCE_UNAVAILABLE: "The source did not answer.",
+  SOURCE_OVERLOADED: "The source is overloaded; try again later.",
+  SOURCE_INVALID: "The source sent a response that cannot be read.",
+  LIMIT_EXCEEDED: "A limit was exceeded; narrow the query.",
 };
 
 export function Tree({ branches }) {
-  const reads = branches.flatMap(readsOf);
-  const ran = reads.map((read) => read.ran).filter(Boolean);
-  const most = (what) => Math.max(0, ...ran.map((each) => each[what] ?? 0));
-  const scale = { places: placed(reads.map((read) => read.source)), rows: most("rows"), ms: most("ms") };
+  const reads = branches.flatMap(listReads);
+  const outcomes = reads.map((read) => read.ran).filter(Boolean);
+  const max = (name) => Math.max(0, ...outcomes.map((outcome) => outcome[name] ?? 0));
+  const scale = { shapes: assignShapes(reads.map((read) => read.source)), rows: max("rows"), ms: max("ms") };
   return (
     <>
-      <Whole reads={reads} ran={ran} />
-      <Legend hows={new Set(reads.flatMap((read) => read.steps.map((step) => step.how)))} />
+      <Summary reads={reads} outcomes={outcomes} />
+      <Legend placements={new Set(reads.flatMap((read) => read.steps.map((step) => step.how)))} />
       <ul className="plan-tree">
         {branches.map((branch) => (
           <Branch key={branch.key} branch={branch} scale={scale} />
@@ -28,31 +28,31 @@ export function Tree({ branches }) {
   );
 }
 
-function readsOf({ reads, branches }) {
-  return [...reads.flatMap(within), ...branches.flatMap(readsOf)];
+function listReads({ reads, branches }) {
+  return [...reads.flatMap(listWithInner), ...branches.flatMap(listReads)];
 }
 
-function within(read) {
-  return [read, ...read.reads.flatMap(within)];
+function listWithInner(read) {
+  return [read, ...read.reads.flatMap(listWithInner)];
 }
 
-function Whole({ reads, ran }) {
-  const own = reads.filter((read) => !read.shared);
-  if (!ran.length) return <p className="plan-whole">{many(own.length, "read")} · nothing was read</p>;
-  const sum = (what) => ran.reduce((whole, each) => whole + (each[what] ?? 0), 0);
-  const slowest = own.reduce((one, each) => ((each.ran?.ms ?? 0) > (one.ran?.ms ?? 0) ? each : one));
+function Summary({ reads, outcomes }) {
+  const distinct = reads.filter((read) => !read.shared);
+  if (!outcomes.length) return <p className="plan-summary">{formatCount(distinct.length, "read")} · not run</p>;
+  const sum = (name) => outcomes.reduce((total, outcome) => total + (outcome[name] ?? 0), 0);
+  const slowest = distinct.reduce((first, second) => ((second.ran?.ms ?? 0) > (first.ran?.ms ?? 0) ? second : first));
   const parts = [
-    many(sum("calls"), "call"),
-    sum("cached") > 0 && `${many(sum("cached"), "call")} saved`,
-    many(sum("rows"), "row"),
-    weight(sum("bytes")),
-    slowest.ran && `slowest: ${slowest.source} ${slowest.collection}, ${milliseconds(slowest.ran.ms)}`,
+    formatCount(sum("calls"), "call"),
+    sum("cached") > 0 && `${formatCount(sum("cached"), "call")} saved by the cache`,
+    formatCount(sum("rows"), "row"),
+    formatBytes(sum("bytes")),
+    slowest.ran && `slowest: ${slowest.source} ${slowest.collection}, ${formatMilliseconds(slowest.ran.ms)}`,
   ];
-  return <p className="plan-whole">{parts.filter(Boolean).join(" · ")}</p>;
+  return <p className="plan-summary">{parts.filter(Boolean).join(" · ")}</p>;
 }
 
 function Branch({ branch, scale }) {
-  const { type, field, key, to, here, there } = branch;
+  const { type, field, key, to, here: parentColumns, there: keyColumns } = branch;
   return (
     <li className="branch">
       <header className="branch-head">
@@ -60,9 +60,9 @@ function Branch({ branch, scale }) {
         <span className="soft">
           {key === field ? type : `${type}.${field}`} → {to}
         </span>
-        {there && (
+        {keyColumns && (
           <code title="The rows of this field are found by these columns">
-            {here ? `${there.join(", ")} = ${here.join(", ")}` : `by ${there.join(", ")}`}
+            {parentColumns ? `${keyColumns.join(", ")} = ${parentColumns.join(", ")}` : `by ${keyColumns.join(", ")}`}
           </code>
         )}
       </header>
@@ -70,8 +70,8 @@ function Branch({ branch, scale }) {
         {branch.reads.map((read, number) => (
           <Read key={number} read={read} scale={scale} />
         ))}
-        {branch.branches.map((each) => (
-          <Branch key={each.key} branch={each} scale={scale} />
+        {branch.branches.map((child) => (
+          <Branch key={child.key} branch={child} scale={scale} />
         ))}
       </ul>
     </li>
@@ -79,20 +79,20 @@ function Branch({ branch, scale }) {
 }
 
 function Read({ read, scale }) {
-  const place = scale.places.get(read.source);
+  const shape = scale.shapes.get(read.source);
   return (
     <li className="read">
-      <article className={`box edge-${place}${read.shared || read.idle ? " faint" : ""}`}>
+      <article className={`box edge-${shape}${read.shared || read.idle ? " faint" : ""}`}>
         <header>
-          <SourceMark place={place} />
+          <SourceIcon shape={shape} />
           <strong>{read.source}</strong>
-          <code title={read.columns && `columns: ${read.columns.join(", ")}`}>{read.collection}</code>
-          <span className="purpose">{purpose(read)}</span>
+          <code title={read.columns && `Columns: ${read.columns.join(", ")}`}>{read.collection}</code>
+          <span className="purpose">{formatPurpose(read)}</span>
         </header>
-        {read.shared && <p className="soft">The same keys as above, read once.</p>}
-        {read.idle && !read.shared && <p className="soft">Not asked: no key led here, or what comes first failed.</p>}
-        {read.ran && <Ran ran={read.ran} fresh={read.fresh} scale={scale} />}
-        {!read.ran && read.fresh && <p className="soft">{kept(read.fresh)}</p>}
+        {read.shared && <p className="soft">The same read as above; it runs only once.</p>}
+        {read.idle && !read.shared && <p className="soft">Not run: there were no keys, or an earlier read failed.</p>}
+        {read.ran && <Outcome outcome={read.ran} maxAge={read.fresh} scale={scale} />}
+        {!read.ran && read.fresh && <p className="soft">{formatMaxAge(read.fresh)}</p>}
         {read.steps.length > 0 && (
           <ul className="steps">
             {read.steps.map((step, number) => (
@@ -104,8 +104,8 @@ function Read({ read, scale }) {
       </article>
       {read.reads.length > 0 && (
         <ul>
-          {read.reads.map((each, number) => (
-            <Read key={number} read={each} scale={scale} />
+          {read.reads.map((inner, number) => (
+            <Read key={number} read={inner} scale={scale} />
           ))}
         </ul>
       )}
@@ -113,29 +113,30 @@ function Read({ read, scale }) {
   );
 }
 
-function purpose(read) {
+function formatPurpose(read) {
   if (read.purpose === "groups") return read.of === "groups" ? "groups" : `groups ${read.of}`;
   return read.brings ? `for ${read.brings.join(", ")}` : PURPOSES[read.purpose];
 }
 
-function kept(seconds) {
-  return `kept for ${seconds} s`;
+function formatMaxAge(seconds) {
+  return `cached for up to ${seconds} s`;
 }
 
-function Ran({ ran, fresh, scale }) {
-  const more = [
-    many(ran.calls, "call"),
-    ran.cached && `${many(ran.cached, "call")} saved: kept since ${time(ran.at)}`,
-    fresh && !ran.cached && kept(fresh),
-    ran.keys && `for ${many(ran.keys, "key")}`,
-    weight(ran.bytes),
+function Outcome({ outcome, maxAge, scale }) {
+  const { failed } = outcome;
+  const details = [
+    formatCount(outcome.calls, "call"),
+    outcome.cached && `${formatCount(outcome.cached, "call")} saved by the cache, read at ${formatTime(outcome.at)}`,
+    maxAge && !outcome.cached && formatMaxAge(maxAge),
+    outcome.keys && `for ${formatCount(outcome.keys, "key")}`,
+    formatBytes(outcome.bytes),
   ];
   return (
-    <div className="ran">
-      <Figure text={many(ran.rows, "row")} kind="rows" value={ran.rows} most={scale.rows} />
-      <Figure text={milliseconds(ran.ms)} kind="ms" value={ran.ms} most={scale.ms} />
-      <span className="soft more">{more.filter(Boolean).join(" · ")}</span>
-      {ran.failed && <strong className="failed">{FAILURES[ran.failed] ?? `It failed: ${ran.failed}.`}</strong>}
+    <div className="outcome">
+      <Figure text={formatCount(outcome.rows, "row")} kind="rows" value={outcome.rows} max={scale.rows} />
+      <Figure text={formatMilliseconds(outcome.ms)} kind="ms" value={outcome.ms} max={scale.ms} />
+      <span className="soft details">{details.filter(Boolean).join(" · ")}</span>
+      {failed && <strong className="failed">{FAILURES[failed] ?? `Failed: ${failed}.`}</strong>}
     </div>
   );
 }
@@ -152,11 +153,11 @@ function Figure({ text, ...bar }) {
 function Step({ step, how, what, why }) {
   return (
     <li className="step">
-      <HowMark how={how} />
+      <PlacementIcon placement={how} />
       <span className="name">{step}</span>
       <code>{what}</code>
-      <Who how={how} />
-      {why && <span className="why">{sentence(why)}</span>}
+      <PlacementLabel placement={how} />
+      {why && <span className="reason">{formatReason(why)}</span>}
     </li>
   );
 }

@@ -1,0 +1,30 @@
+/** Read the results of an event stream as they come; a response of any other type is one result. */
+export async function* readResults(response) {
+  if (!response.headers.get("content-type")?.startsWith("text/event-stream")) {
+    yield await response.json();
+    return;
+  }
+  let rest = "";
+  for await (const text of readChunks(response.body.pipeThrough(new TextDecoderStream()))) {
+    const events = (rest + text).split("\n\n");
+    rest = events.pop();
+    for (const { event, data } of events.map(parseEvent)) {
+      if (event === "complete") return;
+      if (event === "next") yield JSON.parse(data);
+    }
+  }
+}
+
+/** Not every browser iterates over a stream with `for await`. Cancelling the reader ends the request. */
+async function* readChunks(stream) {
+  const reader = stream.getReader();
+  try {
+    for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) yield chunk.value;
+  } finally {
+    await reader.cancel();
+  }
+}
+
+function parseEvent(lines) {
+  return Object.fromEntries(lines.split("\n").map((line) => line.split(/: ?(.*)/s, 2)));
+}

@@ -108,7 +108,7 @@ async def offices(added: Mapping[str, ModuleType], folder: Path, kind: str) -> E
 
 @pytest.mark.parametrize(
     ("kind", "rows", "filtered"),
-    [pytest.param("Sheets", 4, "finished by us"), pytest.param("Promising", 3, "pushed down")],
+    [pytest.param("Sheets", 4, "computed by Onedoor"), pytest.param("Promising", 3, "pushed down")],
 )
 async def test_a_source_answers_alike_whatever_it_promises(
     added: Mapping[str, ModuleType], tmp_path: Path, kind: str, rows: int, filtered: str

@@ -262,9 +262,9 @@ def _plan_inner_scan(connector: Connector, logical: LogicalScan) -> PhysicalScan
 PLACEMENT_LABELS = {
     StepPlacement.PUSHED_DOWN: "pushed down",
     StepPlacement.PARTIAL: "pushed down in parts",
-    StepPlacement.KEYS_FROM_OTHER: "carried across",
-    StepPlacement.IN_ENGINE: "finished by us",
-    StepPlacement.UNDECIDED: "still open",
+    StepPlacement.KEYS_FROM_OTHER: "by semi-join",
+    StepPlacement.IN_ENGINE: "computed by Onedoor",
+    StepPlacement.UNDECIDED: "undecided",
 }
 
 
@@ -296,32 +296,32 @@ def _format_scan(scan: ExplainedScan, indent: str) -> Iterator[str]:
 
 def _format_purpose(scan: ExplainedScan) -> str:
     if scan.purpose == KEYS_PURPOSE:
-        return "carries keys"
+        return "semi-join keys"
     if scan.joined_columns:
-        return f"reaches {', '.join(scan.joined_columns)}"
+        return f"joins {', '.join(scan.joined_columns)}"
     return scan.purpose if scan.grouping_key is None else f"{scan.purpose} `{scan.grouping_key}`"
 
 
 def _format_max_age(scan: ExplainedScan) -> str:
-    return f", kept for {scan.max_age:g} s" if scan.max_age else ""
+    return f", cached for up to {scan.max_age:g} s" if scan.max_age else ""
 
 
 def _format_outcome(scan: ExplainedScan) -> str:
     if scan.outcome is None:
-        return ": not asked" if scan.was_skipped else ""
+        return ": skipped" if scan.was_skipped else ""
     return f": {', '.join(_list_outcome_facts(scan.outcome))}"
 
 
 def _list_outcome_facts(outcome: ScanOutcome) -> Iterator[str]:
     yield format_count(outcome.row_count, "row")
     if outcome.spilled_row_count:
-        yield f"{outcome.spilled_row_count:,} of them through the scratch database"
+        yield f"{outcome.spilled_row_count:,} of them through the spill database"
     yield format_count(outcome.byte_count, "byte")
     if outcome.key_count:
         yield f"for {format_count(outcome.key_count, 'key')}"
     yield format_count(outcome.call_count, "call")
     if outcome.cached_count:
-        yield f"{outcome.cached_count:,} kept since {outcome.read_at}"
+        yield f"{outcome.cached_count:,} cached since {outcome.read_at}"
     yield f"{outcome.milliseconds:.1f} ms"
     if outcome.error_code:
         yield f"failed: {outcome.error_code}"

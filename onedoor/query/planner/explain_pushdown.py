@@ -34,15 +34,15 @@ from onedoor.spi.predicates import (
 )
 from onedoor.spi.scan import COUNT_ROWS, SortKey
 
-AFTER_ENGINE_STEP = "a step before it is ours"
+AFTER_ENGINE_STEP = "Onedoor computes a step before it"
 
-NEEDS_JOINED_COLUMNS = "it looks beyond a link"
+NEEDS_JOINED_COLUMNS = "it needs columns of a joined scan"
 
-SCANNED_IN_PARTS = "it is asked for in parts"
+SCANNED_IN_PARTS = "it is scanned in parts"
 
 KEYS_UNDECIDED = "it depends on the keys that are read first"
 
-BUCKETED_KEY = "the same column is a key and cut"
+BUCKETED_KEY = "the same column is a key and a time bucket"
 
 CONNECTIVE_NAMES: Mapping[type, str] = {And: "and", Or: "or", Not: "not"}
 
@@ -107,7 +107,7 @@ def build_steps(
     if logical.sort:
         yield _build_later_step(scan, PushdownStep.SORT, ", ".join(map(_format_sort_key, logical.sort)), target)
     if logical.limit is not None:
-        per_key = " a key" if logical.key_columns else ""
+        per_key = " per key" if logical.key_columns else ""
         yield _build_later_step(scan, PushdownStep.LIMIT, _format_value(logical.limit) + per_key, target)
 
 
@@ -117,7 +117,7 @@ def _build_keys_step(scan: PhysicalScan, target: ScanTarget) -> ExplainedStep:
         return ExplainedStep(
             name="keys",
             placement=StepPlacement.PUSHED_DOWN,
-            description=f"{columns}, {scan.key_batch_size:,} a call",
+            description=f"{columns}, {scan.key_batch_size:,} per call",
         )
     return ExplainedStep(
         name="keys",
@@ -178,7 +178,7 @@ def _build_aggregates_step(scan: PhysicalScan, target: ScanTarget) -> ExplainedS
 
 def _explain_partial_groups(logical: LogicalScan) -> str:
     joined = [column for join in logical.key_joins for column in join.output_columns]
-    return f"`{joined[0]}` lies beyond a link" if joined else SCANNED_IN_PARTS
+    return f"`{joined[0]}` comes from a joined scan" if joined else SCANNED_IN_PARTS
 
 
 def _build_later_step(scan: PhysicalScan, step: PushdownStep, description: str, target: ScanTarget) -> ExplainedStep:
@@ -205,11 +205,12 @@ def explain_filter(conjunct: PlannedPredicate, target: ScanTarget) -> str:
         case Comparison():
             return f"`{target.name}` does not filter `{conjunct.column}` by `{conjunct.op}`"
         case KeysetFilter():
-            return f"`{target.name}` does not go on from a cursor of this order"
+            return f"`{target.name}` cannot continue after a cursor of this order"
         case InKeys():
             return explain_too_many_keys(target)
         case Exists() if not target.capabilities.exists_filters:
-            return f"`{target.name}` does not look from `{conjunct.outer_columns[0]}` into `{conjunct.collection}`"
+            inner, column = conjunct.collection, conjunct.outer_columns[0]
+            return f"`{target.name}` does not filter by rows of `{inner}` through `{column}`"
         case Exists():
             return explain_filter(conjunct.filter, target.for_collection(conjunct.collection))
     if not is_leaf(conjunct) and not target.capabilities.boolean_filters and not has_pending_keys(conjunct):
@@ -236,10 +237,10 @@ def _explain_aggregates(scan: PhysicalScan, target: ScanTarget) -> str:
 def _find_unsupported_aggregates(logical: LogicalScan, target: ScanTarget) -> Iterator[str]:
     capabilities = target.capabilities
     if not capabilities.aggregates:
-        yield f"`{target.name}` measures nothing"
+        yield f"`{target.name}` computes no aggregates"
     for bucket in logical.time_buckets:
         if bucket.unit not in capabilities.time_buckets:
-            yield f"`{target.name}` does not cut to the {bucket.unit.lower()}"
+            yield f"`{target.name}` does not bucket time by {bucket.unit.lower()}"
     for column in logical.columns:
         if column in capabilities.columns and Op.EQ not in capabilities.columns[column].filters:
             yield f"`{target.name}` does not group by `{column}`"
@@ -267,22 +268,22 @@ def _find_unsupported_group_steps(scan: PhysicalScan, target: ScanTarget) -> Ite
     if PushdownStep.AGGREGATES not in scan.pushed_steps and not _is_waiting_for_keys(scan):
         yield AFTER_ENGINE_STEP
     if not target.capabilities.group_ordering_and_limit:
-        yield f"`{target.name}` does not arrange groups"
+        yield f"`{target.name}` does not sort or limit groups"
     if logical.key_columns:
-        yield f"`{target.name}` does not arrange groups for each key"
+        yield f"`{target.name}` does not sort or limit groups for each key"
     known = {*logical.columns, *(call.name for call in logical.aggregates)}
     for column in (*collect_predicate_columns(logical.having), *(sort_key.column for sort_key in logical.sort)):
         if column not in known:
-            yield f"`{column}` is computed by us"
+            yield f"`{column}` is computed by Onedoor"
 
 
 def _find_unsupported_sorts(logical: LogicalScan, target: ScanTarget) -> Iterator[str]:
     for sort_key in logical.sort:
         column = target.capabilities.columns.get(sort_key.column)
         if column is None:
-            yield f"`{sort_key.column}` lies beyond a link"
+            yield f"`{sort_key.column}` comes from a joined scan"
         elif not column.sortable:
-            yield f"`{target.name}` gives no order by `{sort_key.column}`"
+            yield f"`{target.name}` does not sort by `{sort_key.column}`"
 
 
 def _find_unsupported_limits(logical: LogicalScan, target: ScanTarget) -> Iterator[str]:
@@ -374,8 +375,8 @@ def _format_aggregates(logical: LogicalScan) -> str:
 
 
 def _format_group_by(logical: LogicalScan) -> str:
-    """Write ` by country, placed_at cut to the month`."""
-    units = {bucket.column: f" cut to the {bucket.unit.lower()}" for bucket in logical.time_buckets}
+    """Write ` by country, placed_at bucketed by month`."""
+    units = {bucket.column: f" bucketed by {bucket.unit.lower()}" for bucket in logical.time_buckets}
     columns = [column + units.get(column, "") for column in logical.columns]
     return f" by {', '.join(columns)}" if columns else ""
 

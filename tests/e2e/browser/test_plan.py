@@ -98,13 +98,13 @@ def test_a_plan_is_drawn_before_anything_is_read(acme: Acme, visiting: Callable[
     assert visit.page.locator(".plan .outcome").count() == 0
     assert steps(visit, 0) == [
         ["where", "id among keys of slack channels", "semi-join", "Its keys come from slack."],
-        ["order", "revenue.sum(revenue) desc, id", "Onedoor", "revenue.sum(revenue) lies beyond a link."],
+        ["order", "revenue.sum(revenue) desc, id", "Onedoor", "revenue.sum(revenue) comes from a joined scan."],
         ["limit", "10", "Onedoor", "A step before it is ours."],
     ]
     assert steps(visit, 2)[0] == [
         "where", "text iContains invoice", "Onedoor", "slack does not filter text by iContains.",
     ]  # fmt: skip
-    assert steps(visit, 3) == [["keys", "customer_id, 1,000 a call", "source"], ["measures", SUM, "source"]]
+    assert steps(visit, 3) == [["keys", "customer_id, 1,000 per call", "source"], ["measures", SUM, "source"]]
     assert steps(visit, 4)[1] == ["measures", "count() by country", "open", f"{OPEN}."]
 
 

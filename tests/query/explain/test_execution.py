@@ -129,7 +129,7 @@ async def test_a_scan_says_how_long_its_rows_are_cached_and_when_they_were_read(
     assert (read["fresh"], [*read["ran"]]) == (60.0, ["calls", "rows", "bytes", "ms"])
     assert ("calls" in cached["ran"], cached["ran"]["cached"], cached["ran"]["at"]) == (False, 1, NOON.isoformat())
     assert (
-        "rows from internal customer (id), kept for 60 s: 2 rows, 9 bytes, 0 calls, 1 kept since"
+        "rows from internal customer (id), cached for up to 60 s: 2 rows, 9 bytes, 0 calls, 1 cached since"
         in get_first_scan_line(again)
     )
     assert [scan.get("fresh") for scan in list_scans(again)] == [60.0, None]
@@ -179,7 +179,7 @@ async def test_a_scan_without_keys_is_shown_as_skipped() -> None:
         ("customer", None),
         ("orders", True),
     ]
-    assert "    tally from internal orders (customer_id): not asked" in result.extensions["plan"]["text"]
+    assert "    tally from internal orders (customer_id): skipped" in result.extensions["plan"]["text"]
 
 
 async def test_a_plan_without_data_reads_nothing() -> None:

@@ -92,18 +92,19 @@ def outline_scan(read: Any) -> Any:
     ], id="all of it"),
     pytest.param('{ messages(where: {text: {contains: "a"}}, first: 2) { nodes { text } } }', "sales", [
         ("where", "FINISHED", "`slack` does not filter `text` by `contains`"),
-        ("order", "FINISHED", "a step before it is ours"),
-        ("limit", "FINISHED", "a step before it is ours"),
+        ("order", "FINISHED", "Onedoor computes a step before it"),
+        ("limit", "FINISHED", "Onedoor computes a step before it"),
     ], id="a test"),
     pytest.param("{ s3Files(orderBy: [{size: DESC}], first: 2) { nodes { name } } }", "sales", [
-        ("order", "FINISHED", "`s3` gives no order by `size`"), ("limit", "FINISHED", "a step before it is ours"),
+        ("order", "FINISHED", "`s3` does not sort by `size`"),
+        ("limit", "FINISHED", "Onedoor computes a step before it"),
     ], id="an order"),
     pytest.param('{ s3Files(where: {or: [{kind: {eq: "a"}}, {size: {gt: 1}}]}) { totalCount } }', "sales", [
         ("where", "FINISHED", "`s3` takes no `or` in a filter"),
-        ("measures", "FINISHED", "a step before it is ours"),
+        ("measures", "FINISHED", "Onedoor computes a step before it"),
     ], id="logic"),
     pytest.param("{ s3Files { totalCount } }", "sales", [
-        ("measures", "FINISHED", "`s3` measures nothing"),
+        ("measures", "FINISHED", "`s3` computes no aggregates"),
     ], id="a count"),
     pytest.param("{ customers(where: {usage: {some: {apiCalls: {gt: 1}}}}, first: 2) { nodes { id } } }", "sales", [
         ("where", "CARRIED", "its keys come from `snowflake`"),
@@ -111,18 +112,18 @@ def outline_scan(read: Any) -> Any:
         ("limit", "OPEN", "it depends on the keys that are read first"),
     ], id="keys from another source"),
     pytest.param('{ channels(where: {messages: {some: {text: {contains: "a"}}}}) { nodes { id } } }', "sales", [
-        ("where", "CARRIED", "`slack` does not look from `id` into `messages`"),
-        ("order", "FINISHED", "`slack` gives no order by `id`"),
-        ("limit", "FINISHED", "a step before it is ours"),
+        ("where", "CARRIED", "`slack` does not filter by rows of `messages` through `id`"),
+        ("order", "FINISHED", "`slack` does not sort by `id`"),
+        ("limit", "FINISHED", "Onedoor computes a step before it"),
     ], id="keys from the same source"),
     pytest.param("{ customers(orderBy: [{accountManager: {lastName: ASC}}], first: 2) { nodes { id } } }", "sales", [
-        ("order", "FINISHED", "`accountManager.last_name` lies beyond a link"),
-        ("limit", "FINISHED", "a step before it is ours"),
+        ("order", "FINISHED", "`accountManager.last_name` comes from a joined scan"),
+        ("limit", "FINISHED", "Onedoor computes a step before it"),
     ], id="an order beyond a link"),
     pytest.param("{ orders { groups(by: [{customer: {country: VALUE}}]) { aggregate { count } } } }", "sales", [
-        ("measures", "IN_PARTS", "`customer.country` lies beyond a link"),
-        ("order", "FINISHED", "a step before it is ours"),
-        ("limit", "FINISHED", "a step before it is ours"),
+        ("measures", "IN_PARTS", "`customer.country` comes from a joined scan"),
+        ("order", "FINISHED", "Onedoor computes a step before it"),
+        ("limit", "FINISHED", "Onedoor computes a step before it"),
     ], id="groups beyond a link"),
 ])  # fmt: skip
 async def test_a_step_says_who_takes_it_and_why_the_connector_does_not(text: str, group: str, expected: Any) -> None:

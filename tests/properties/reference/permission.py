@@ -1,13 +1,11 @@
 """Decide whether a field may be shown by reading the directives of the SDL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from graphql import InputObjectTypeDefinitionNode, ListTypeNode, NonNullTypeNode, parse
-
-Types = Mapping[str, "Declared"]
 
 
 @dataclass(frozen=True)
@@ -42,37 +40,49 @@ class Declared:
         return all(groups & allowed for allowed in self.allowed_groups)
 
 
-def types_of(sdl: str) -> Types:
-    definitions: Any = parse(sdl).definitions
-    return {node.name.value: Declared(node) for node in definitions if hasattr(node, "fields")}
+class Declarations:
+    """The types of an SDL document, and what was found of each field for each set of groups."""
 
+    def __init__(self, sdl: str) -> None:
+        definitions: Any = parse(sdl).definitions
+        self.types = {node.name.value: Declared(node) for node in definitions if hasattr(node, "fields")}
+        self.found: dict[tuple[frozenset[str], str, str], bool] = {}
 
-def is_shown(types: Types, groups: frozenset[str], kind: str, name: str, arguments: Mapping[str, Any]) -> bool:
-    """The field is open, each argument given is, and all that the arguments name is."""
-    outer = types[kind]
-    field = outer.members[name]
-    return is_open(types, groups, outer, field) and all(
-        field.members[argument].is_met(groups) and is_value_open(types, groups, field.members[argument], value)
-        for argument, value in arguments.items()
-    )
+    def is_shown(self, groups: frozenset[str], kind: str, name: str, arguments: Mapping[str, Any]) -> bool:
+        """The field is open, each argument given is, and all that the arguments name is."""
+        field = self.types[kind].members[name]
+        return self.is_open(groups, kind, name) and all(
+            field.members[argument].is_met(groups) and self.is_value_open(groups, field.members[argument], value)
+            for argument, value in arguments.items()
+        )
 
+    def is_value_open(self, groups: frozenset[str], member: Declared, value: Any) -> bool:
+        outer = self.types.get(member.target)
+        if outer is None or not isinstance(outer.node, InputObjectTypeDefinitionNode):
+            return True
+        return all(
+            self.is_open(groups, member.target, name) and self.is_value_open(groups, outer.members[name], inner)
+            for item in (value if isinstance(value, list) else [value or {}])
+            for name, inner in item.items()
+        )
 
-def is_value_open(types: Types, groups: frozenset[str], member: Declared, value: Any) -> bool:
-    outer = types.get(member.target)
-    if outer is None or not isinstance(outer.node, InputObjectTypeDefinitionNode):
-        return True
-    return all(
-        is_open(types, groups, outer, outer.members[name]) and is_value_open(types, groups, outer.members[name], inner)
-        for item in (value if isinstance(value, list) else [value or {}])
-        for name, inner in item.items()
-    )
+    def is_open(self, groups: frozenset[str], kind: str, name: str) -> bool:
+        """Its type, itself, what it leads to, and each interface with the field it declares: all must be met."""
+        key = groups, kind, name
+        if key not in self.found:
+            places = list(self.list_places(kind, name))
+            self.found[key] = any(place.allowed_groups for place in places) and all(
+                place.is_met(groups) for place in places
+            )
+        return self.found[key]
 
-
-def is_open(types: Types, groups: frozenset[str], outer: Declared, member: Declared) -> bool:
-    """Its type, itself, what it leads to, and each interface with the field it declares: all must be met."""
-    name = member.node.name.value
-    above = [types[interface.name.value] for interface in getattr(outer.node, "interfaces", None) or ()]
-    declared = [interface.members[name] for interface in above if name in interface.members]
-    target = types.get(member.target)
-    places = [outer, member, *above, *declared, *([target] if target else [])]
-    return any(place.allowed_groups for place in places) and all(place.is_met(groups) for place in places)
+    def list_places(self, kind: str, name: str) -> Iterator[Declared]:
+        outer = self.types[kind]
+        yield from (outer, outer.members[name])
+        for reference in getattr(outer.node, "interfaces", None) or ():
+            interface = self.types[reference.name.value]
+            yield interface
+            if name in interface.members:
+                yield interface.members[name]
+        if outer.members[name].target in self.types:
+            yield self.types[outer.members[name].target]

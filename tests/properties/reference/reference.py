@@ -29,7 +29,7 @@ from onedoor.model.mapping import Lookup
 from onedoor.schema.builder import print_sdl
 from tests.acme import load_schema_modules
 from tests.properties.reference.pages import judge, page
-from tests.properties.reference.permission import Types, is_shown, types_of
+from tests.properties.reference.permission import Declarations
 from tests.properties.reference.world import ID, INTERFACES, TYPE, Dict, World, names, value
 
 Error = tuple[str, tuple[str | int, ...] | None, int | None]
@@ -57,8 +57,8 @@ async def compute_reply(world: World, caller: Principal, document: DocumentNode,
 
 
 @cache
-def types() -> Types:
-    return types_of(print_sdl(load_schema_modules()))
+def declarations() -> Declarations:
+    return Declarations(print_sdl(load_schema_modules()))
 
 
 def refusals(world: World, caller: Principal, document: DocumentNode, variables: Mapping[str, Any]) -> frozenset[str]:
@@ -215,7 +215,7 @@ def as_held(given: Any) -> Any:
 
 
 def allowed(caller: Principal, info: GraphQLResolveInfo, arguments: Mapping[str, Any]) -> bool:
-    return is_shown(types(), caller.groups, info.parent_type.name, info.field_name, arguments)
+    return declarations().is_shown(caller.groups, info.parent_type.name, info.field_name, arguments)
 
 
 def coordinate(info: GraphQLResolveInfo) -> str:

@@ -1,5 +1,6 @@
 """Run the public checks of a subgraph's compatibility, as far as they apply, over the wire."""
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -24,9 +25,9 @@ async def post_query(server: RunningServer, query: str, **variables: Any) -> Map
         return result
 
 
-@pytest.fixture
-async def sdl(server: RunningServer) -> DocumentNode:
-    reply = await post_query(server, "query __ApolloGetServiceDefinition__ { _service { sdl } }")
+@pytest.fixture(scope="module")
+def sdl(server: RunningServer) -> DocumentNode:
+    reply = asyncio.run(post_query(server, "query __ApolloGetServiceDefinition__ { _service { sdl } }"))
     return parse(reply["data"]["_service"]["sdl"])
 
 

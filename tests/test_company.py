@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from demo.servers.postgresql import free_port
 from demo.servers.run import ROOT
 from onedoor.cli.main import main
 from onedoor.company import build_company_schema, find_company_folder, load_company
@@ -14,6 +13,7 @@ from onedoor.errors import ConfigurationError
 from onedoor.schema.builder import build_document, print_sdl
 from onedoor.schema.builtin import BuiltinAccess
 from tests.companies import ask, create_key, isolated, make_company, run_server
+from tests.servers.ports import find_free_port
 
 HELLO = "{ me { firstName } }"
 ANSWER = {"data": {"me": {"firstName": "Ada"}}}
@@ -235,7 +235,7 @@ def test_check_names_a_membership_that_counts_for_nothing(tmp_path: Path) -> Non
     ],
 )
 def test_a_new_company_answers(tmp_path: Path, command: list[str], where: str | Path) -> None:
-    folder, port = make_company(tmp_path / "company"), free_port()
+    folder, port = make_company(tmp_path / "company"), find_free_port()
     key = create_key(folder)
     words = [word.format(folder=folder) for word in command]
     with run_server([*words, "--port", str(port)], port, tmp_path / where):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from demo.servers.postgresql import free_port
 from demo.servers.run import ROOT
 from tests.companies import ask, create_key, make_company, run_server
+from tests.servers.ports import find_free_port
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 BUILD = "import sys; from setuptools.build_meta import build_wheel; print(build_wheel(sys.argv[1]))"
@@ -39,7 +39,7 @@ def onedoor(installed: Path, cwd: Path, *words: str) -> subprocess.CompletedProc
 
 
 def test_a_company_starts_from_what_the_wheel_installs(installed: Path, tmp_path: Path) -> None:
-    folder, port = tmp_path / "company", free_port()
+    folder, port = tmp_path / "company", find_free_port()
     assert onedoor(installed, tmp_path, "new", "company").returncode == 0
     checked = onedoor(installed, folder, "check")
     assert (checked.returncode, checked.stderr) == (0, "")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from demo.servers.postgresql import free_port
 from demo.servers.run import HOST, ROOT
 from tests.companies import run_server
 from tests.docs.pages import Block, every
+from tests.servers.ports import find_free_port
 
 PAGE = ROOT / "docs/getting-started.md"
 STEPS = [block for block in every(PAGE) if block.language in ("sh", "toml", "json")]
@@ -41,7 +41,7 @@ def run(script: str, cwd: Path, environment: Mapping[str, str]) -> str:
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql", "mysql"])
 def test_a_first_answer_over_a_database(request: pytest.FixtureRequest, tmp_path: Path, kind: str) -> None:
-    url, port = request.getfixturevalue(f"chinook_in_{kind}"), free_port()
+    url, port = request.getfixturevalue(f"chinook_in_{kind}"), find_free_port()
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     (tmp_path / "bin/python").chmod(0o755)

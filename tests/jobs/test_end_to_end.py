@@ -12,7 +12,6 @@ from typing import Any
 import orjson
 import pytest
 
-from demo.servers.postgresql import free_port
 from demo.servers.run import ROOT, RunningServers
 from onedoor.app import open_app
 from onedoor.config import load_settings
@@ -27,6 +26,7 @@ from onedoor.query.engine import execute
 from tests import acme
 from tests.e2e.stopping.server_process import build_environment, prepare_company
 from tests.jobs.application import LOOK_SECONDS, PATIENCE_SECONDS
+from tests.servers.ports import find_free_port
 
 JOB = """query($id: ID!) { job(id: $id) { name state startedBy input result error done total attempts
   lines(first: 3) { nodes { kind text } } files { nodes { name text } } } }"""
@@ -64,7 +64,7 @@ async def wait_ended(counter: AppState, key: str, id: str) -> Any:
 async def test_a_job_goes_from_a_mutation_over_a_worker_to_an_answer(
     tmp_path: Path, acme_servers: RunningServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key = prepare_company(tmp_path, acme_servers, free_port())
+    key = prepare_company(tmp_path, acme_servers, find_free_port())
     for name, value in build_environment(tmp_path).items():
         monkeypatch.setenv(name, value)
     settings = load_settings(tmp_path / "onedoor.toml")

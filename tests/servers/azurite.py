@@ -7,8 +7,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from demo.servers.postgresql import follow, free_port
+from demo.servers.postgresql import follow
 from demo.servers.run import accepts
+from tests.servers.ports import find_free_port
 
 HOST = "127.0.0.1"
 PROGRAM = os.environ.get("AZURITE") or shutil.which("azurite-blob")
@@ -22,7 +23,7 @@ FLAGS = ("--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry",
 def run_azurite(account: str, key: str) -> Iterator[str]:
     """The url of the account, which has nothing in it yet."""
     assert PROGRAM is not None
-    port = free_port()
+    port = find_free_port()
     process = subprocess.Popen(
         [PROGRAM, "--blobHost", HOST, "--blobPort", str(port), *FLAGS],
         env={**os.environ, "AZURITE_ACCOUNTS": f"{account}:{key}"},

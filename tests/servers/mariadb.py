@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pymysql
 
-from demo.servers.postgresql import follow, free_port
+from demo.servers.postgresql import follow
+from tests.servers.ports import find_free_port
 
 HOST = "127.0.0.1"
 PROGRAM = shutil.which("mariadbd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
@@ -90,7 +91,7 @@ class MariadbServer:
 def mariadb_server() -> Iterator[MariadbServer]:
     """Running and answering; stopped, and its folder removed, at the end."""
     folder = Path(tempfile.mkdtemp(prefix="onedoor-mariadb-"))
-    server = MariadbServer(folder=folder, port=free_port())
+    server = MariadbServer(folder=folder, port=find_free_port())
     try:
         subprocess.run(
             [str(INSTALL), "--no-defaults", *owner(), f"--datadir={folder / 'data'}", "--skip-test-db",

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from demo.servers.postgresql import follow, free_port
+from demo.servers.postgresql import follow
 from demo.servers.prometheus.app import format_number
 from demo.servers.prometheus.promql import Series
+from tests.servers.ports import find_free_port
 
 HOST = "127.0.0.1"
 PATH = f"{os.environ.get('PATH', '')}:/usr/local/bin"
@@ -35,7 +36,7 @@ def prometheus_server(series: Sequence[Series]) -> Iterator[str]:
         (folder / "prometheus.yml").write_text("global: {}\n")
         backfill = [TOOL, "tsdb", "create-blocks-from", "openmetrics", str(folder / "history"), str(folder / "data")]
         subprocess.run(backfill, check=True, capture_output=True)
-        port = free_port()
+        port = find_free_port()
         process = subprocess.Popen(
             [PROGRAM, f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}",
              "--storage.tsdb.retention.time=100y", f"--web.listen-address={HOST}:{port}", "--log.level=error"],

@@ -6,15 +6,15 @@ from contextlib import contextmanager
 
 import uvicorn
 
-from demo.servers.postgresql import free_port
 from demo.servers.prometheus.app import app
 from demo.servers.prometheus.promql import Series
+from tests.servers.ports import find_free_port
 from tests.servers.prometheus import HOST, ready
 
 
 @contextmanager
 def twin_server(series: Sequence[Series], token: str | None = None) -> Iterator[str]:
-    port = free_port()
+    port = find_free_port()
     server = uvicorn.Server(uvicorn.Config(app(series, token), host=HOST, port=port, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -20,8 +20,8 @@ from demo.servers.github.app import app, build_rate
 from demo.servers.github.shapes import Organization, build_organization
 from demo.servers.run import HOST, RunningServers
 from onedoor.mutations.service import MutationAction
-from tests.e2e.stopping.server_process import find_free_port
 from tests.runtime.failures.conftest import READY_SECONDS, Reply, RunningServer, run_server
+from tests.servers.ports import find_free_port
 
 TOKEN = SECRETS["GITHUB_AUTHORIZATION"].removeprefix("Bearer ")
 UNFENCED_SECONDS = 0.5

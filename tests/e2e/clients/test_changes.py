@@ -7,7 +7,8 @@ import pytest
 
 from demo.servers.run import RunningServers
 from tests.e2e.clients.conftest import Node, RunningServer
-from tests.e2e.stopping.server_process import find_free_port, prepare_company, start_server
+from tests.e2e.stopping.server_process import prepare_company, start_server
+from tests.servers.ports import find_free_port
 
 SHOWN = {"saved": True, "versions": True, "watched": True, "conflict": "conflict", "after": True}
 

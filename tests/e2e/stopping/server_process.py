@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -50,11 +49,6 @@ def prepare_company(folder: Path, running: RunningServers, port: int) -> str:
 
 def build_environment(folder: Path) -> dict[str, str]:
     return {**os.environ, **SECRETS, "ONEDOOR_PEPPER": PEPPER, "ONEDOOR_CONFIG": str(folder / "onedoor.toml")}
-
-
-def find_free_port() -> int:
-    with socket.create_server((HOST, 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 @contextmanager

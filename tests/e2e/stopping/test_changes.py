@@ -16,7 +16,8 @@ import pytest
 
 from demo.servers.run import HOST, RunningServers
 from onedoor.audit.reader import read_records, verify_folder
-from tests.e2e.stopping.server_process import ServerProcess, find_free_port, prepare_company, start_server
+from tests.e2e.stopping.server_process import ServerProcess, prepare_company, start_server
+from tests.servers.ports import find_free_port
 
 THREADS = 6
 STEPS = 3

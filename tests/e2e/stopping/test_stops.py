@@ -14,10 +14,10 @@ from onedoor.audit.reader import read_records, verify_folder
 from tests.e2e.stopping.server_process import (
     Clients,
     build_environment,
-    find_free_port,
     prepare_company,
     start_server,
 )
+from tests.servers.ports import find_free_port
 
 THREADS = 8
 REQUESTS = 400

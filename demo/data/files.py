@@ -18,6 +18,7 @@ from pyarrow import parquet as parquet_
 
 from demo.data import business
 from demo.data.operations import Employee, employees
+from demo.data.pdf import build_text_page, build_title_page
 from demo.data.random import DEPARTMENTS, NOW, SERVICES, draw, size, stream
 
 DOMAIN = "acme.example"
@@ -99,7 +100,7 @@ def build_customer_folder(
     contracts, prices = build_folder("Contracts", home.id, owner), build_folder("Prices", home.id, owner)
     yield from (home, contracts, prices)
     yield build_file(f"Framework agreement {created.year}", DOC, contracts, write_agreement(customer))
-    yield build_file(f"Terms {number}.pdf", "application/pdf", contracts, build_pdf(f"Terms of AC-{number:05d}"))
+    yield build_file(f"Terms {number}.pdf", "application/pdf", contracts, build_title_page(f"Terms of AC-{number:05d}"))
     yield build_file("Prices 2026", SHEET, prices, write_price_list(number))
     yield build_file(f"volumes-{number}.csv", "text/csv", prices, write_volumes(number))
 
@@ -140,7 +141,7 @@ def build_archive_files() -> Iterator[Document]:
         drive=drive,
     )
     yield home
-    yield build_file("Articles.pdf", "application/pdf", home, build_pdf("Articles of association"))
+    yield build_file("Articles.pdf", "application/pdf", home, build_title_page("Articles of association"))
     yield build_file("Register", SHEET, home, "entry,day\n1,2020-01-02\n")
 
 
@@ -217,25 +218,6 @@ def format_csv(rows: tuple[tuple[object, ...], ...]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
-
-
-def build_pdf(title: str) -> bytes:
-    """Build one page that shows its title, with the table of offsets that a reader needs."""
-    drawing = f"BT /F1 18 Tf 72 720 Td ({title}) Tj ET"
-    objects = (
-        "<< /Type /Catalog /Pages 2 0 R >>",
-        "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R "
-        "/Resources << /Font << /F1 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >> >>",
-        f"<< /Length {len(drawing)} >>\nstream\n{drawing}\nendstream",
-    )
-    text, offsets = "%PDF-1.4\n", []
-    for number, value in enumerate(objects, start=1):
-        offsets.append(len(text))
-        text += f"{number} 0 obj\n{value}\nendobj\n"
-    table = "".join(f"{offset:010d} 00000 n \n" for offset in offsets)
-    end = f"xref\n0 5\n0000000000 65535 f \n{table}trailer\n<< /Size 5 /Root 1 0 R >>\nstartxref\n{len(text)}\n%%EOF\n"
-    return (text + end).encode("ascii")
 
 
 ROLES = ("owner", "organizer", "fileOrganizer", "writer", "commenter", "reader")
@@ -431,6 +413,10 @@ def build_agreement_lines(customer: business.Customer) -> list[str]:
     return [f"FRAMEWORK AGREEMENT AC-{number:05d}", f"between Acme Inc. and {name} ({country})", "signed and sealed"]
 
 
+def build_scan(path: str, lines: Sequence[str], time: datetime) -> AzureFile:
+    return AzureFile(path=path, body=build_text_page(lines), modified=time)
+
+
 def build_table_file(path: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> AzureFile:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows((columns, *rows))
@@ -460,37 +446,6 @@ def format_parquet(customers: Sequence[business.Customer]) -> bytes:
     sink = io.BytesIO()
     format_invoice.write_table(pyarrow.Table.from_pylist(rows), sink)
     return sink.getvalue()
-
-
-def build_scan(path: str, lines: Sequence[str], time: datetime) -> AzureFile:
-    """Build one page of PDF with the text that a scanner recognised."""
-    shown = "".join(f"({escape_pdf_text(line)}) Tj T* " for line in lines).encode("latin-1", "replace")
-    content = b"BT /F1 12 Tf 14 TL 72 770 Td " + shown + b"ET"
-    objects = [
-        b"<</Type/Catalog/Pages 2 0 R>>",
-        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
-        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>",
-        b"<</Length %d>>stream\n%b\nendstream" % (len(content), content),
-        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>",
-    ]
-    return AzureFile(path=path, body=assemble_pdf(objects), modified=time)
-
-
-def escape_pdf_text(text: str) -> str:
-    return text.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)")
-
-
-def assemble_pdf(objects: Sequence[bytes]) -> bytes:
-    """Join the objects with the table of where each begins."""
-    body, places = b"%PDF-1.4\n", []
-    for number, value in enumerate(objects, start=1):
-        places.append(b"%010d 00000 n \n" % len(body))
-        body += b"%d 0 obj%b endobj\n" % (number, value)
-    size = len(objects) + 1
-    places.insert(0, b"0000000000 65535 f \n")
-    return body + b"xref\n0 %d\n%btrailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n" % (
-        size, b"".join(places), size, len(body),
-    )  # fmt: skip
 
 
 MONTHS = 12

@@ -129,10 +129,13 @@ def test_a_metric_is_the_sum_of_what_came(client: ApiClient) -> None:
     } == expected
 
 
-def test_a_search_that_is_none_and_a_call_too_many_are_refused(client: ApiClient) -> None:
+def test_a_search_that_is_none_is_refused(client: ApiClient) -> None:
     with pytest.raises(ApiException, match="400"):
         LOGGING(client).list_logs(body=LogsListRequest(filter=LogsQueryFilter(**searched(query="((("))))
-    with pytest.raises(ApiException, match="429") as refused:
+
+
+def test_a_call_too_many_is_refused(limited_servers: RunningServers) -> None:
+    with ApiClient(configured(limited_servers)) as client, pytest.raises(ApiException, match="429") as refused:
         many(lambda: MEASURING(client).query_metrics(_from=0, to=1, query="sum:acme.errors{*}.rollup(sum, 60)"))
     assert int({name.lower(): header for name, header in refused.value.headers.items()}["x-ratelimit-reset"]) > 0
 

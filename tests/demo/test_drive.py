@@ -54,16 +54,18 @@ def base(demo_servers: RunningServers) -> str:
 
 
 @pytest.fixture
-def client(demo_servers: RunningServers) -> Iterator[Client]:
+def client(called_servers: RunningServers) -> Iterator[Client]:
     """Google's client, for someone, with some scopes, under a key."""
     opened: list[httplib2.Http] = []
 
     def opening(email: str = SUBJECT, scopes: tuple[str, ...] = SCOPES, key: str = "", root: str = "") -> Any:
-        result = json.loads(key or demo_servers.environment["DRIVE_KEY"]) | {"token_uri": f"{base(demo_servers)}/token"}
+        result = json.loads(key or called_servers.environment["DRIVE_KEY"]) | {
+            "token_uri": f"{base(called_servers)}/token"
+        }
         signs = service_account.Credentials.from_service_account_info(result, scopes=list(scopes), subject=email)
         opened.append(build_http())
         http = google_auth_httplib2.AuthorizedHttp(signs, http=opened[-1])
-        spec = deepcopy(dict(load_discovery_document())) | {"rootUrl": f"{root or base(demo_servers)}/"}
+        spec = deepcopy(dict(load_discovery_document())) | {"rootUrl": f"{root or base(called_servers)}/"}
         spec.pop("mtlsRootUrl", None)
         return build_from_document(spec, http=http)
 
@@ -412,6 +414,7 @@ def ask_often(drive: Any) -> None:
         drive.drives().get(driveId=build_shared_drive_id()).execute()
 
 
+@pytest.mark.exceeds_rate
 def test_a_call_too_many_is_refused_as_google_does(client: Client) -> None:
     drive = client()
     with pytest.raises(HttpError) as refused:

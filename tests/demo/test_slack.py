@@ -30,10 +30,10 @@ def base(demo_servers: RunningServers) -> str:
 
 
 @pytest.fixture
-async def client(demo_servers: RunningServers) -> AsyncIterator[AsyncWebClient]:
+async def client(called_servers: RunningServers) -> AsyncIterator[AsyncWebClient]:
     async with aiohttp.ClientSession() as session:
         yield AsyncWebClient(
-            token=demo_servers.environment["SLACK_TOKEN"], base_url=base(demo_servers), session=session
+            token=called_servers.environment["SLACK_TOKEN"], base_url=base(called_servers), session=session
         )
 
 
@@ -211,6 +211,7 @@ async def test_query_form_and_json_mean_the_same(client: AsyncWebClient, verb: s
     assert reply["channel"]["name"] == "incidents"
 
 
+@pytest.mark.exceeds_rate
 async def test_a_call_over_the_limit_learns_how_long_to_wait(client: AsyncWebClient) -> None:
     with pytest.raises(SlackApiError) as refused:
         await ask_often(client)

@@ -134,9 +134,12 @@ def test_two_processes_share_one_export(forker: ProcessForker) -> None:
 def test_memory_does_not_grow_with_the_rows(forker: ProcessForker) -> None:
     """Ten times the rows take the same memory, but for what Python keeps allocated."""
     taken = []
-    for rows in (2_000, 20_000):
-        with closing(sqlite3.connect(forker.folder / "database.sqlite")) as database:
-            database.executescript("DROP TABLE orders;" + table(rows))
-        assert forker.wait(forker.fork(f"memory-{rows}", "PARQUET")) == 0
-        taken.append(forker.memory)
+    with closing(sqlite3.connect(forker.folder / "database.sqlite")) as database:
+        try:
+            for rows in (2_000, 20_000):
+                database.executescript("DROP TABLE orders;" + table(rows))
+                assert forker.wait(forker.fork(f"memory-{rows}", "PARQUET")) == 0
+                taken.append(forker.memory)
+        finally:
+            database.executescript("DROP TABLE orders;" + table(ROWS))
     assert taken[1] - taken[0] < 40_000

@@ -502,7 +502,7 @@ def create_permission(view: PersonView, parameters: Parameters, body: Mapping[st
     share = Share(kind=body.get("type", ""), role=body.get("role", ""), to=get_grantee(body))
     if share.kind not in PERMISSIONS_KINDS or share.role not in ROLES[1:]:
         raise build_invalid("permission", f"{share.kind} {share.role}")
-    change_document(view.store, document, shares=(*document.shares, share))
+    put_document(view.store, replace(document, shares=(*document.shares, share)))
     return format_permission(view.store, share)
 
 
@@ -516,7 +516,7 @@ def delete_permission(view: PersonView, parameters: Parameters) -> dict[str, Any
     remaining = tuple(share for share in document.shares if share != wanted)
     if remaining == document.shares:
         raise DriveFailure(403, "cannotDeleteInheritedPermission", "Cannot delete an inherited permission.")
-    change_document(view.store, document, shares=remaining)
+    put_document(view.store, replace(document, shares=remaining))
     return {}
 
 

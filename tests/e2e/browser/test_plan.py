@@ -99,7 +99,7 @@ def test_a_plan_is_drawn_before_anything_is_read(acme: Acme, visiting: Callable[
     assert steps(visit, 0) == [
         ["where", "id among keys of slack channels", "semi-join", "Its keys come from slack."],
         ["order", "revenue.sum(revenue) desc, id", "Onedoor", "revenue.sum(revenue) comes from a joined scan."],
-        ["limit", "10", "Onedoor", "A step before it is ours."],
+        ["limit", "10", "Onedoor", "Onedoor computes a step before it."],
     ]
     assert steps(visit, 2)[0] == [
         "where", "text iContains invoice", "Onedoor", "slack does not filter text by iContains.",

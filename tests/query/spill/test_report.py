@@ -29,7 +29,7 @@ async def test_a_plan_says_how_many_rows_were_spilled() -> None:
     assert (
         result.extensions["plan"]["text"][1]
         .partition("): ")[2]
-        .startswith("2,000 rows, 2,000 of them through the scratch database, ")
+        .startswith("2,000 rows, 2,000 of them through the spill database, ")
     )
 
 

@@ -30,6 +30,8 @@ from tests.servers.mariadb import MariadbServer
 from tests.servers.rest import Api, serve_app
 
 SECONDS = 0.4
+CONNECT_SECONDS = 5.0
+"""For databases, which are connected to before a test begins, on a busy machine too."""
 """The timeout of one call, where a connector has its own."""
 ROWS = tuple({"id": number, "name": f"row {number}"} for number in range(3))
 
@@ -57,7 +59,7 @@ async def in_postgresql(request: pytest.FixtureRequest) -> AsyncIterator[Faulty]
     into_postgresql(url)
     parts = urlsplit(url)
     async with open_wire(str(parts.hostname), parts.port or 0) as wire:
-        options = postgresql.PostgresqlOptions(url=route_through(url, wire), connect_seconds=SECONDS)
+        options = postgresql.PostgresqlOptions(url=route_through(url, wire), connect_seconds=CONNECT_SECONDS)
         ask = ScanRequest(collection="thing", columns=("id", "name"))
         yield Faulty(source=await postgresql.connect(options), wire=wire, ask=ask, http=False)
 
@@ -69,7 +71,7 @@ async def in_mysql(request: pytest.FixtureRequest) -> AsyncIterator[Faulty]:
     into_mysql(url)
     parts = urlsplit(url)
     async with open_wire(str(parts.hostname), parts.port or 0) as wire:
-        options = mysql.MysqlOptions(url=route_through(url, wire), connect_seconds=SECONDS)
+        options = mysql.MysqlOptions(url=route_through(url, wire), connect_seconds=CONNECT_SECONDS)
         ask = ScanRequest(collection="thing", columns=("id", "name"))
         yield Faulty(source=await mysql.connect(options), wire=wire, ask=ask, http=False)
 
@@ -83,7 +85,7 @@ async def in_snowflake(request: pytest.FixtureRequest) -> AsyncIterator[Faulty]:
     async with open_wire(*address(request.getfixturevalue("acme_servers"), "snowflake")) as wire:
         options = SnowflakeOptions(
             host=HOST, port=wire.port, protocol="http", account="acme", user="demo", password="any", database="ACME",
-            schema="ANALYTICS", timeout=SECONDS,
+            schema="ANALYTICS", timeout=CONNECT_SECONDS,
         )  # fmt: skip
         ask = ScanRequest(collection="revenue_month", columns=("customer_id", "month"))
         yield Faulty(source=await connector.connect(options), wire=wire, ask=ask, goodbyes=2)

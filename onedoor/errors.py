@@ -1,6 +1,6 @@
 """Define the one tree of exceptions, and the closed list of codes that clients see."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
@@ -95,6 +95,9 @@ class ConnectorError(OnedoorError):
         self.retryable = retryable
 
 
+LOSS_REMEDY = "correct the mapping and restart"
+
+
 class SourceChanged(ConnectorError):
     """A collection has lost `columns`, or is gone where none are named, since its connector was opened.
 
@@ -113,7 +116,14 @@ class SourceChanged(ConnectorError):
         names = _quote_names(self.columns)
         lost = f"`{place}` no longer has the column{'s'[: len(self.columns) > 1]} {names}"
         needs = f", which {_quote_names(needed_by)} need{'s'[: len(needed_by) < 2]}" if needed_by else ""
-        return f"{lost if self.columns else f'`{place}` is no longer there'}{needs}; correct the mapping and restart"
+        return f"{lost if self.columns else f'`{place}` is no longer there'}{needs}; {LOSS_REMEDY}"
+
+    def describe_known(self, known: Set[str]) -> str:
+        """Say what is missing to who may know only these columns: no other is named."""
+        columns = [column for column in self.columns if column in known]
+        if self.columns and not columns:
+            return f"`{self.source}.{self.collection}` no longer has every column that is mapped; {LOSS_REMEDY}"
+        return SourceChanged(self.collection, columns, source=self.source).reason
 
 
 def _quote_names(names: Sequence[str]) -> str:

@@ -297,7 +297,8 @@ async def apply_to_connector(
     try:
         return await _call_with_permit(permit, _as_writable(connector).apply(changes, dry_run=dry_run))
     except SourceChanged as changed:
-        raise ChangeRejected(changed.reason, changed.code) from None
+        given = {column for change in changes for column in (*change.key, *change.values)}
+        raise ChangeRejected(changed.describe_known(given), changed.code) from None
 
 
 async def find_change_in_connector(connector: ResilientConnector, change: RowChange) -> ChangeResult | None:

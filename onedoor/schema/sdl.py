@@ -1,6 +1,7 @@
 """Build, sort and strip the nodes of an SDL document."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from json import dumps
 from typing import Any
@@ -190,15 +191,7 @@ def _build_string(value: str) -> StringValueNode:
 
 def copy_node(node: Any, **changes: Any) -> Any:
     """Return the node with some of its members replaced."""
-    return type(node)(**{key: changes.get(key, getattr(node, key)) for key in _list_keys(node)})
-
-
-def _list_keys(node: Any) -> tuple[str, ...]:
-    """List the members of a node, counted once a kind: graphql-core counts them anew at each look."""
-    keys = KEYS_BY_KIND.get(node.kind)
-    if keys is None:
-        keys = KEYS_BY_KIND[node.kind] = tuple(node.keys)
-    return keys
+    return replace(node, **changes)
 
 
 def _build_description(text: str) -> StringValueNode | None:
@@ -206,8 +199,6 @@ def _build_description(text: str) -> StringValueNode | None:
 
 
 ROOTS = ("Query", "Mutation", "Subscription")
-
-KEYS_BY_KIND: dict[str, tuple[str, ...]] = {}
 
 MEMBER_KEYS = ("interfaces", "fields", "arguments", "values")
 
@@ -241,15 +232,14 @@ def _sort_members(node: Any) -> Any:
 
 
 def _strip_node(node: Any) -> Any:
-    keys = _list_keys(node)
     changes: dict[str, Any] = {
-        key: tuple(map(_strip_node, getattr(node, key) or ())) for key in MEMBER_KEYS if key in keys
+        key: tuple(map(_strip_node, getattr(node, key) or ())) for key in MEMBER_KEYS if hasattr(node, key)
     }
-    if "directives" in keys:
+    if hasattr(node, "directives"):
         changes["directives"] = tuple(
             directive for directive in node.directives or () if not _is_named_owned(directive)
         )
-    if "description" in keys:
+    if hasattr(node, "description"):
         changes["description"] = None
     return copy_node(node, **changes)
 

@@ -34,8 +34,8 @@ async def reject(world: World, field: str, **fields: Any) -> str:
 
 async def test_a_column_is_named_as_the_input_field_that_sets_it(world: World) -> None:
     world.bank.faults.append(rejecting("no row of `owner` has the key given as `owner_id`"))
-    told = await reject(world, "createAccount", name="Ada", ownerId="8")
-    assert told == "no row of `owner` has the key given as `ownerId`"
+    message = await reject(world, "createAccount", name="Ada", ownerId="8")
+    assert message == "no row of `owner` has the key given as `ownerId`"
 
 
 async def test_a_dry_run_names_the_input_field_too(world: World) -> None:
@@ -51,9 +51,9 @@ async def test_a_collection_that_is_called_as_a_column_keeps_its_name(world: Wor
 
 async def test_a_saga_of_several_sources_names_the_one_that_refused_and_what_was_undone(world: World) -> None:
     world.board.faults.append(rejecting("the API refused `text` with status 422"))
-    told = await reject(world, "openAccount", **GIVEN)
+    message = await reject(world, "openAccount", **GIVEN)
     undone = "what change `ID` made of `account`, `entry` was undone"
-    assert told == f"`board`: the API refused `text` with status 422; {undone}"
+    assert message == f"`board`: the API refused `text` with status 422; {undone}"
 
 
 async def test_a_column_without_a_field_of_its_name_is_named_by_the_one_field_whose_value_it_was_sent(

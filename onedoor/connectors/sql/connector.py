@@ -1,7 +1,6 @@
 """Serve the tables of one database: scans as SQL statements, changes through its writer."""
 
-import re
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from typing import Any, Protocol
 
 from onedoor.connectors.sql.compiler import StatementCache
@@ -9,7 +8,7 @@ from onedoor.connectors.value_checks import DisabledWriter
 from onedoor.errors import ConnectorError, ErrorCode, SourceChanged
 from onedoor.spi.capabilities import Capabilities
 from onedoor.spi.connector import ChangeRejected, ChangeResult, RowChange, WriteCapabilities
-from onedoor.spi.predicates import Exists, Row, iterate_leaves
+from onedoor.spi.predicates import Comparison, Exists, InKeys, Row, iterate_leaves
 from onedoor.spi.scan import ScanRequest
 
 
@@ -78,7 +77,7 @@ class SqlConnector(TableConnector):
             rows = await self.runner.run(statement.text, values)
         except ConnectorError as failure:
             if failure.code is ErrorCode.CANNOT_ANSWER:
-                await self._check_structure(list_read_collections(request), statement.text)
+                await self._check_structure(list_read_columns(request))
             raise
         yield statement.decode_rows(rows)
 
@@ -88,21 +87,21 @@ class SqlConnector(TableConnector):
             return await super().apply(changes, dry_run=dry_run)
         except ChangeRejected as rejection:
             if rejection.code is ErrorCode.CANNOT_ANSWER:
-                await self._check_structure([change.collection for change in changes])
+                await self._check_structure({change.collection: None for change in changes})
             raise
 
-    async def _check_structure(self, collections: Iterable[str], statement: str | None = None) -> None:
-        """Raise SourceChanged where a table lacks a column that it had, of those in the `statement` if there is one.
+    async def _check_structure(self, read_columns: Mapping[str, Set[str] | None]) -> None:
+        """Raise SourceChanged where a table lacks columns that it had, of those that are read; None: of all.
 
         A refused statement seldom says in a form that can be relied on what it lacks, so the database is asked.
         """
-        for collection in dict.fromkeys(collections):
+        for collection, read in read_columns.items():
             missing = await self._find_missing_columns(collection)
             if missing and len(missing) == len(self.tables[collection].columns):
                 raise SourceChanged(collection)
-            used = [name for name in missing if statement is None or contains_name(statement, name)]
-            if used:
-                raise SourceChanged(collection, used)
+            needed = [name for name in missing if read is None or name in read]
+            if needed:
+                raise SourceChanged(collection, needed)
 
     async def _find_missing_columns(self, collection: str) -> Sequence[str]:
         """Return the columns that the table had; none where the database does not say which it has."""
@@ -124,16 +123,23 @@ class SqlConnector(TableConnector):
         await self.runner.close()
 
 
-def list_read_collections(request: ScanRequest) -> Iterator[str]:
-    """Yield the collection of a request, and those in which its filter looks for rows."""
-    yield request.collection
-    filters = [request.filter]
-    while filters:
-        for leaf in iterate_leaves(filters.pop()):
-            if isinstance(leaf, Exists):
-                yield leaf.collection
-                filters.append(leaf.filter)
-
-
-def contains_name(statement: str, name: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", statement) is not None
+def list_read_columns(request: ScanRequest) -> Mapping[str, frozenset[str]]:
+    """Return the columns that a request reads, by collection: its own, and those in which its filter looks for rows."""
+    named = {*request.columns, *(sort_key.column for sort_key in request.sort)}
+    named |= {aggregate.column for aggregate in request.aggregates if aggregate.column is not None}
+    named |= set(request.keys.columns if request.keys else ())
+    columns = {request.collection: named}
+    pending = [(request.collection, request.filter), (request.collection, request.having)]
+    while pending:
+        collection, predicate = pending.pop()
+        for leaf in iterate_leaves(predicate):
+            match leaf:
+                case Exists():
+                    columns[collection] |= {*leaf.outer_columns}
+                    columns[leaf.collection] = columns.get(leaf.collection, set()) | {*leaf.inner_columns}
+                    pending.append((leaf.collection, leaf.filter))
+                case InKeys():
+                    columns[collection] |= {*leaf.columns}
+                case Comparison():
+                    columns[collection].add(leaf.column)
+    return {collection: frozenset(names) for collection, names in columns.items()}

@@ -322,11 +322,9 @@ def _serialize_level(context: CompletionContext, level: ColumnarLevel) -> Serial
         return None
     if node.lookup_column is not None:
         values = _build_field_serializer(node.field.return_type)(list(map_lookup_values(node, result).values()))
-        return (
-            values
-            if values is None
-            else SerializedLevel(level=level, result=result, object_inputs={}, lookup_values=values)
-        )
+        if values is None:
+            return None
+        return SerializedLevel(level=level, result=result, object_inputs={}, lookup_values=values)
     object_inputs: dict[int, tuple[ObjectFactory, Sequence[ColumnValues]]] = {}
     holders = _list_row_holders(node) if result.rows else []
     columns = list(zip(*result.rows, strict=True)) if holders else []
@@ -391,7 +389,7 @@ def _has_invalid_representations(context: CompletionContext, columnar_plan: Colu
         if entity_field.name == ENTITIES_FIELD:
             levels = _map_entity_levels(entity_field, columnar_plan.levels)
             representations = _get_representations(context, entity_field)
-            if any(selection.describe_invalid_representation(each, levels) for each in representations):
+            if any(selection.describe_invalid_representation(item, levels) for item in representations):
                 return True
     return False
 

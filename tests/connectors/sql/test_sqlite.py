@@ -1,6 +1,7 @@
 """SQLite reflects its tables, reads their values, and stops cancelled statements."""
 
 import asyncio
+import logging
 import os
 import sqlite3
 from collections.abc import AsyncIterator
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from onedoor.connectors.sql import sqlite as sqlite_connector
-from onedoor.connectors.sql.connector import SqlConnector
+from onedoor.connectors.sql.connector import SqlConnector, list_read_columns
 from onedoor.connectors.sql.sqlite import SqliteOptions, SqliteReaders, connect, open_read_connection
 from onedoor.connectors.sql.tables import CASE_INSENSITIVE_OPS, EQUALITY_OPS, ORDERED_OPS
 from onedoor.errors import ConnectorError, ErrorCode, SourceChanged
@@ -21,8 +22,8 @@ from onedoor.model.catalog import Limits
 from onedoor.runtime.resilience import apply_to_connector, wrap_connector
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.connector import ChangeKind, ChangeRejected, Connector, RowChange
-from onedoor.spi.predicates import Op, Row
-from onedoor.spi.scan import ScanRequest
+from onedoor.spi.predicates import Comparison, Exists, InKeys, Not, Op, Or, Row
+from onedoor.spi.scan import COUNT_ROWS, AggregateCall, AggregateFunction, KeyFilter, ScanRequest
 
 DDL = """
     CREATE TABLE kinds (
@@ -195,12 +196,35 @@ async def test_the_other_columns_of_a_changed_table_are_read(path: Path, source:
     assert await rows(source, "kinds", "whole") == [(1,), (2,)]
 
 
-async def test_a_change_of_a_table_that_lost_a_column_is_rejected(path: Path) -> None:
+@pytest.mark.parametrize(
+    ("values", "lost"),
+    [({"note": "new"}, "the column `note`"), ({"name": "new"}, "every column that is mapped")],
+    ids=["one that it sets", "one that its caller may not know"],
+)
+async def test_a_change_of_a_table_that_lost_a_column_is_rejected(
+    path: Path, caplog: pytest.LogCaptureFixture, values: dict[str, str], lost: str
+) -> None:
     source = await connect(SqliteOptions(path=str(path), writable=("kinds",)))
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("ALTER TABLE kinds DROP COLUMN note")
-    change = RowChange(id="1", collection="kinds", kind=ChangeKind.UPDATE, key={"whole": 1}, values={"name": "new"})
-    with pytest.raises(ChangeRejected) as caught:
+    change = RowChange(id="1", collection="kinds", kind=ChangeKind.UPDATE, key={"whole": 1}, values=values)
+    with caplog.at_level(logging.ERROR, "onedoor.sources"), pytest.raises(ChangeRejected) as caught:
         await apply_to_connector(wrap_connector("shop", source, Limits(), lambda: 0.0), [change])
     await source.close()
-    assert caught.value.reason == "`shop.kinds` no longer has the column `note`; correct the mapping and restart"
+    assert caught.value.reason == f"`shop.kinds` no longer has {lost}; correct the mapping and restart"
+    assert "`shop.kinds` no longer has the column `note`" in caplog.text
+
+
+def test_the_columns_that_a_request_reads_are_those_of_each_collection() -> None:
+    inner = Exists("owner", ("owner_id",), ("id",), Comparison("name", Op.EQ, "Ada"))
+    request = ScanRequest(
+        collection="kinds",
+        columns=("whole",),
+        keys=KeyFilter(("part",), ((1,),)),
+        filter=Or((inner, Not(InKeys(("day",), frozenset({(1,)}))))),
+        aggregates=(COUNT_ROWS, AggregateCall(AggregateFunction.SUM, "total")),
+    )
+    assert list_read_columns(request) == {
+        "kinds": {"whole", "part", "owner_id", "day", "total"},
+        "owner": {"id", "name"},
+    }

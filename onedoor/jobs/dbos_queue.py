@@ -17,7 +17,14 @@ DBOS_THREADS = 8
 IDLE_POLL_SECONDS = 1.0
 """How often DBOS looks for its own schedules and messages, which we do not use; it takes as long to stop."""
 
+QUEUE_THREAD_PREFIX = "queue-worker-"
+"""What DBOS names the threads by that take runs from a queue."""
+
+STOP_SECONDS = 10.0
+
 _handle: WorkerHandle | None = None
+
+_dbos: DBOS | None = None
 
 _handle_lock = threading.Lock()
 
@@ -61,8 +68,9 @@ def launch_dbos(url: str, handle: WorkerHandle, worker_id: str, release: str, se
 
 
 def _launch(url: str, worker_id: str, release: str, settings: JobSettings) -> None:
+    global _dbos
     silence_dbos_logger()
-    DBOS(
+    _dbos = DBOS(
         config={
             "name": APPLICATION_NAME,
             "system_database_url": url,
@@ -82,10 +90,21 @@ def _launch(url: str, worker_id: str, release: str, settings: JobSettings) -> No
 
 def destroy_dbos() -> None:
     """Let DBOS hand nothing to this process any more; what it was handed must have ended."""
-    global _handle
+    global _handle, _dbos
+    if _dbos is not None:
+        _stop_taking_runs(_dbos)
     DBOS.destroy()
     with _handle_lock:
-        _handle = None
+        _handle = _dbos = None
+
+
+def _stop_taking_runs(dbos: DBOS) -> None:
+    """Wait for the threads that take runs: `DBOS.destroy` closes the loop they hand them to before it waits."""
+    for stop_event in dbos.background_thread_stop_events:
+        stop_event.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith(QUEUE_THREAD_PREFIX):
+            thread.join(STOP_SECONDS)
 
 
 def silence_dbos_logger() -> None:

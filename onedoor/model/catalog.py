@@ -150,14 +150,14 @@ class Limits:
     """Rows that one read of a source may return."""
     rows_in_memory: int = 50_000
     """Rows of one read that are finished in memory, where its source leaves steps to the engine; more go through the
-    scratch database."""
+    spill database."""
     cross_source_keys_max: int = 100_000
     """Keys that one read may carry from one source to another."""
     scratch_bytes: int = 268_435_456
-    """Memory of the scratch database, where rows that exceed `rows_in_memory` are finished; past it, it writes to its
+    """Memory of the spill database, where rows that exceed `rows_in_memory` are finished; past it, it writes to its
     folder."""
     scratch_disk_bytes: int = 4_294_967_296
-    """Bytes that the scratch database may write there; both limits hold for all requests of a process together."""
+    """Bytes that the spill database may write there; both limits hold for all requests of a process together."""
     errors_max: int = 100
     """Errors in one response."""
     requests_a_minute: int = 1200

@@ -82,7 +82,7 @@ def open_duckdb(limits: Limits) -> DuckDBDatabase:
     try:
         folder = create_locked_folder()
     except OSError:
-        raise ConnectorError("there is no room for a scratch database") from None
+        raise ConnectorError("there is no room for a spill database") from None
     try:
         return DuckDBDatabase(connection=_connect_duckdb(folder.path, limits), folder=folder)
     except DuckDBError as error:
@@ -111,7 +111,7 @@ def map_duckdb_error(error: Exception, limits: Limits) -> ConnectorError:
         return _build_limit_error("scratch_bytes", limits.scratch_bytes)
     if isinstance(error, duckdb.DataError | duckdb.InvalidInputException | ArithmeticError | ValueError):
         return ConnectorError("a number in it is too large to compute with", ErrorCode.CANNOT_ANSWER)
-    return ConnectorError("the scratch database could not answer")
+    return ConnectorError("the spill database could not answer")
 
 
 def _build_limit_error(name: str, value: int) -> ConnectorError:

@@ -30,7 +30,7 @@ class Outcome:
     steps: Sequence[str]
     """What the sources were asked to do, each as often as they were."""
     outgrown: int
-    """How many tables of the scratch database it took."""
+    """How many tables of the spill database it took."""
 
 
 async def outcome(of: Question, scratch: OpenSpillTable) -> Outcome:

@@ -40,7 +40,7 @@ class World:
     sources: Mapping[str, str]
     cans: Mapping[str, Capabilities]
     in_memory: int
-    """The rows of a read past which they go through the scratch database."""
+    """The rows of a read past which they go through the spill database."""
 
 
 def world(seed: str) -> World:

@@ -136,7 +136,7 @@ async def test_without_a_spill_folder_only_scans_that_need_one_fail(
     )
     assert (result.data, list_messages(result)) == (
         {"orders": None, "product": {"id": "1"}},
-        [("SOURCE_UNAVAILABLE", "there is no room for a scratch database")],
+        [("SOURCE_UNAVAILABLE", "there is no room for a spill database")],
     )
 
 
@@ -158,7 +158,7 @@ async def test_too_many_keys_fail_though_the_rows_that_name_them_were_spilled(fo
 
 
 async def test_rows_that_are_spilled_do_not_stay_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is under way in the two threads of the scratch database comes on top of the limit."""
+    """What is under way in the two threads of the spill database comes on top of the limit."""
     alive, most = 0, 0
 
     class Counted(tuple[Any, ...]):

@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -27,6 +28,9 @@ SECRET_SUFFIXES = (
     "account_key",
 )  # fmt: skip
 """A setting with one of these names, or a name that ends in one, is never written in the file."""
+
+COLUMN_SETTING = re.compile(r"sources\.[^.]+\.collections\..+\.(?:columns|keys|filters|only)\.[^.]+")
+"""A setting of a declared collection that is called as a column is: what stands there is a type or a name."""
 
 PEPPER_CHARACTERS_MIN = 32
 
@@ -286,7 +290,9 @@ def read_secret_file(path: Path, where: str) -> str:
 
 
 def is_secret_name(where: str) -> bool:
-    """Say whether a setting of this name holds a secret."""
+    """Say whether a setting of this name holds a secret; the name of a column says nothing of the setting."""
+    if COLUMN_SETTING.fullmatch(where):
+        return False
     return where.rsplit(".", 1)[-1].lower().endswith(SECRET_SUFFIXES)
 
 

@@ -238,6 +238,15 @@ def test_a_table_with_one_entry_called_file_is_no_secret(tmp_path: Path) -> None
     assert read.sources["a"].options == {"versions": {"file": "revision"}}
 
 
+def test_a_setting_is_a_secret_by_its_place_and_not_as_a_column_is_called(tmp_path: Path) -> None:
+    collection = '[sources.a]\nkind = "x"\n[sources.a.collections."api.v1.items"]\n'
+    columns = 'columns.token = "text"\nfilters.token = "token"\nwrites.create.columns.secret = "the.secret"\n'
+    read = settings(tmp_path, collection + columns)
+    assert read.sources["a"].options["collections"]["api.v1.items"]["columns"] == {"token": "text"}
+    with pytest.raises(ConfigurationError, match="holds a secret"):
+        settings(tmp_path, collection + 'writes.create.fixed.token = "hunter2"')
+
+
 def test_a_secret_may_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "pepper").write_text(f"{PEPPER}\n")
     assert settings(tmp_path, '[state]\npepper = { file = "pepper" }').state.pepper == PEPPER

@@ -21,7 +21,7 @@ from onedoor.codegen.models import (
     hash_text,
 )
 from onedoor.codegen.naming import split_words, to_camel_case, to_snake_case
-from onedoor.codegen.render import DECLARED_FOLDER, render_files, render_sections
+from onedoor.codegen.render import DECLARED_FOLDER, render_files, render_inline, render_sections
 from onedoor.codegen.types import build_generated_types, select_tables
 from onedoor.errors import ConfigurationError, build_unknown_name_error
 
@@ -361,7 +361,9 @@ def format_source_section(source: str, settings: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _format_setting(source: str, name: str, value: str) -> str:
+def _format_setting(source: str, name: str, value: str | bool) -> str:
+    if isinstance(value, bool):
+        return render_inline(value)
     if name.startswith("headers."):
         return f'{{ env = "{source.upper()}_{name.removeprefix("headers.").upper().replace("-", "_")}" }}'
     if name == "password" or (name == "url" and "@" in value and ":" in value.partition("://")[2].partition("@")[0]):

@@ -11,6 +11,7 @@ from onedoor.connectors.setting_readers import (
     build_enum_reader,
     parse_dataclass_setting,
     parse_table_setting,
+    parse_text_list_setting,
     parse_text_setting,
 )
 from onedoor.errors import ConnectorError, ErrorCode
@@ -23,6 +24,9 @@ JsonPath: TypeAlias = tuple[str, ...]
 
 JsonItem: TypeAlias = Any
 """An object, or a text or number where a collection has nothing else."""
+
+LAST_ITEM = "-1"
+"""The step to the last item of a list."""
 
 SENDABLE_TYPES = frozenset({ColumnType.TEXT, ColumnType.INTEGER, ColumnType.BOOLEAN, ColumnType.DATE})
 """Types whose values can be written in one way only, so that they can be keys and filters."""
@@ -87,10 +91,12 @@ def find_equalities(request: ScanRequest) -> dict[str, Value] | None:
 
 
 def extract_at_path(value: Any, path: JsonPath) -> Any:
-    """Return what lies at a path; a step into a list is a place from 0 on. None when a step is missing."""
+    """Return what lies at a path; a step into a list is a place from 0 on, or -1. None when a step is missing."""
     for step in path:
         if isinstance(value, Mapping):
             value = value.get(step)
+        elif isinstance(value, list) and step == LAST_ITEM:
+            value = value[-1] if value else None
         elif isinstance(value, list) and step.isdecimal() and step.isascii():
             value = value[int(step)] if int(step) < len(value) else None
         else:
@@ -213,8 +219,15 @@ def _is_utf8(value: str) -> bool:
 
 
 def parse_json_path_setting(value: Any, setting: str) -> JsonPath:
-    """Split `data.items` into its steps; an empty text is the empty path."""
+    """Split `data.items` into its steps; an empty text is the empty path. A list has the steps apart, dots and all."""
+    if isinstance(value, list):
+        return parse_text_list_setting(value, setting)
     return tuple(step for step in parse_text_setting(value, setting).split(".") if step)
+
+
+def build_json_path_setting(path: JsonPath) -> str | list[str]:
+    """Return the setting that `parse_json_path_setting` reads as the path."""
+    return list(path) if any("." in step or not step for step in path) else ".".join(path)
 
 
 def parse_json_column_setting(value: Any, setting: str) -> JsonColumn:

@@ -11,6 +11,7 @@ from demo.data import operations
 from demo.run import SECRETS
 from demo.servers.directory import SDL
 from demo.servers.run import RunningServers, address
+from onedoor.config import load_settings
 from onedoor.connectors.graphql.connector import GraphQLOptions, connect
 from onedoor.schema.reader import SchemaError
 from onedoor.spi.connector import Connector
@@ -217,3 +218,51 @@ def test_a_service_that_refuses_is_one_sentence(tmp_path: Path, acme_servers: Ru
     )
     gone = run(str(tmp_path / "nothing.graphql"), tmp_path)
     assert (gone.exit_code, "there is no such file" in gone.output) == (2, True)
+
+
+SECRETIVE = """
+type Query { tokens(token: ID, apiKey: String): [Token!]! tokenById(token: ID!): Token }
+type Token { id: ID! token: ID! secret: String apiKey: String password: String! owner: Owner }
+type Owner { authorization: String }
+"""
+
+
+async def test_columns_that_are_called_like_secrets_are_columns(tmp_path: Path) -> None:
+    output = introspect(write_sdl(tmp_path, SECRETIVE), tmp_path, "--allow", "sales")
+    (tmp_path / "onedoor.toml").write_text(output.partition("onedoor.toml:")[2], encoding="utf-8")
+    secrets = {"OWN_URL": "https://tokens.example/graphql", "ONEDOOR_PEPPER": "p" * 32}
+    options = load_settings(tmp_path / "onedoor.toml", secrets).sources["own"].options
+    columns = options["collections"]["token"]["columns"]
+    assert columns.keys() == {"id", "token", "secret", "api_key", "password", "owner_authorization"}
+    source = await connect(GraphQLOptions(**options))
+    await source.close()
+
+
+def test_the_credentials_that_read_a_service_are_in_its_settings(
+    tmp_path: Path, acme_servers: RunningServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host, port = address(acme_servers, "directory")
+    monkeypatch.setenv("GRAPHQL_AUTHORIZATION", SECRETS["DIRECTORY_AUTHORIZATION"])
+    output = introspect(f"http://{host}:{port}/graphql", tmp_path, "--allow", "sales")
+    assert parse_settings(output)["headers"] == {"authorization": {"env": "GRAPHQL_AUTHORIZATION"}}
+    assert SECRETS["DIRECTORY_AUTHORIZATION"] not in output
+
+
+def test_what_is_left_out_is_named_with_its_reason(tmp_path: Path) -> None:
+    lines = introspect(write_sdl(tmp_path, ODD), tmp_path, "--allow", "sales").splitlines()
+    assert lines[0] == "8 root fields: 2 collections"
+    assert "left 2: it requires an argument: search, personsByUuids" in lines
+    assert "left 1: it is deprecated: old" in lines
+    assert (
+        "left out of `person`: photo (it requires an argument), scores (a list of Int), extra (of"
+        " the type JSON), gone (deprecated), friends (a list of objects)"
+    ) in lines
+
+
+@pytest.mark.parametrize("name", ["items", "results", "data", "list"])
+def test_rows_lie_in_the_envelopes_that_services_have(tmp_path: Path, name: str) -> None:
+    text = f"""type Query {{ things(skip: Int): Things! }} type Things {{ {name}: [Thing!]! totalItems: Int! }}
+    type Thing {{ id: ID! }}"""
+    output = introspect(write_sdl(tmp_path, text), tmp_path, "--allow", "sales")
+    assert parse_settings(output)["collections"]["thing"]["rows"] == name
+    assert "`things`: its pages follow each other in no known way: only the first is read" in output.splitlines()

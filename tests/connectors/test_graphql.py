@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import tomllib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import date
 from typing import Any
@@ -325,15 +325,46 @@ async def test_a_failure_repeats_nothing_that_the_service_says(
     [
         pytest.param({"edges": []}, id="no page"),
         pytest.param({"edges": [], "pageInfo": {"hasNextPage": True, "endCursor": None}}, id="no cursor"),
-        pytest.param({"edges": [], "pageInfo": {"hasNextPage": True, "endCursor": "a"}}, id="the same page"),
         pytest.param({"edges": [], "pageInfo": {"hasNextPage": "yes"}}, id="no answer"),
         pytest.param({"edges": None, "pageInfo": {"hasNextPage": False}}, id="no rows"),
     ],
 )
-async def test_pages_lead_in_no_ring(open_source: OpenSource, page: Any) -> None:
+async def test_a_page_that_says_too_little_cannot_be_read(open_source: OpenSource, page: Any) -> None:
     server = ScriptedServer(json_response({"data": {"p0": page}}))
     assert (await read_failure(await open_source(server, PAGED))).reason == UNREADABLE
-    assert len(server.requests) <= 2
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("pages", "reason"),
+    [
+        pytest.param(
+            [("a", ()), ("a", ())], "names as page 3 one that it gave before", id="a page that names itself as the next"
+        ),
+        pytest.param(
+            [("a", (1,)), ("b", (2,)), ("a", (3,))], "names as page 4 one that it gave before", id="a ring of cursors"
+        ),
+        pytest.param([("a", (1,)), ("b", (1,))], "gave page 1 again for page 2", id="the same rows, another cursor"),
+        pytest.param(
+            [("a", (1,)), ("b", (2,)), ("c", (1,))], "gave page 1 again for page 3", id="the first page, once more"
+        ),
+        pytest.param(
+            [(str(number), ()) for number in range(150)],
+            "gave 101 pages without a row",
+            id="empty pages without an end",
+        ),
+    ],
+)
+async def test_pages_without_an_end_are_told(
+    open_source: OpenSource, pages: Sequence[tuple[str, Sequence[int]]], reason: str
+) -> None:
+    responses = [
+        {"edges": [{"node": {"id": number}} for number in ids], "pageInfo": {"hasNextPage": True, "endCursor": cursor}}
+        for cursor, ids in pages
+    ]
+    server = ScriptedServer(*(json_response({"data": {"p0": page}}) for page in responses))
+    error = await read_failure(await open_source(server, PAGED))
+    assert (error.code, reason in error.reason) == (ErrorCode.SOURCE_INVALID, True), error.reason
 
 
 async def test_a_short_wait_that_the_server_requests_is_waited_once(open_source: OpenSource) -> None:

@@ -18,6 +18,7 @@ from onedoor.connectors.graphql.compiler import (
 from onedoor.connectors.graphql.config import GraphQLCollection, build_graphql_capabilities, parse_graphql_collections
 from onedoor.connectors.http_client import API, HttpLimits, build_unreadable_response_error
 from onedoor.connectors.json_rows import JsonItem, JsonPath, convert_rows, extract_at_path, filter_items
+from onedoor.connectors.page_trail import PageTrail
 from onedoor.connectors.public_addresses import check_base_url
 from onedoor.connectors.setting_readers import parse_headers_setting
 from onedoor.errors import ConnectorError, ErrorCode
@@ -118,18 +119,20 @@ async def _iterate_pages(
     client: GraphQLClient, column_paths: Sequence[JsonPath], fields: DocumentFields
 ) -> AsyncIterator[FieldItems]:
     """Request the next pages of all fields that have one in one document."""
-    page_requests = [PageRequest(field=document_field) for document_field in fields]
-    while page_requests:
-        data = await client.execute(compile_document(page_requests, column_paths))
-        next_requests = []
-        for number, page_request in enumerate(page_requests):
+    pending = [(PageRequest(field=document_field), PageTrail()) for document_field in fields]
+    while pending:
+        data = await client.execute(compile_document([page_request for page_request, _ in pending], column_paths))
+        following = []
+        for number, (page_request, trail) in enumerate(pending):
             document_field = page_request.field
             value = extract_at_path(data.get(f"p{number}"), document_field.path[1:])
-            yield document_field, _extract_items(value, document_field)
+            items = _extract_items(value, document_field)
             after = _find_next_cursor(value, page_request)
+            trail = trail.follow(items)
+            yield document_field, items
             if after is not None:
-                next_requests.append(PageRequest(field=document_field, after=after))
-        page_requests = next_requests
+                following.append((PageRequest(field=document_field, after=after), trail.lead_to(after)))
+        pending = following
 
 
 def _extract_items(value: Any, document_field: DocumentField) -> Sequence[JsonItem]:
@@ -156,10 +159,7 @@ def _flatten_items(value: Any, path: JsonPath) -> Sequence[Any]:
 
 
 def _find_next_cursor(value: Any, page_request: PageRequest) -> str | None:
-    """Return the cursor of the next page, None after the last.
-
-    Raises ConnectorError for the cursor of the page itself, which would lead on for ever.
-    """
+    """Return the cursor of the next page, None after the last."""
     if page_request.field.paging is None or value is None:
         return None
     page_info = extract_at_path(value, ("pageInfo",))
@@ -168,7 +168,7 @@ def _find_next_cursor(value: Any, page_request: PageRequest) -> str | None:
     if not page_info["hasNextPage"]:
         return None
     cursor = page_info.get("endCursor")
-    if not isinstance(cursor, str) or cursor == page_request.after:
+    if not isinstance(cursor, str):
         raise build_unreadable_response_error(API)
     return cursor
 

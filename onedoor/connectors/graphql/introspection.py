@@ -1,7 +1,7 @@
 """Read the schema of a GraphQL service, and describe the collections that it can serve for `introspect`."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -54,6 +54,16 @@ OBJECT_SCALARS = frozenset({"JSON", "JSONObject", "Json", "Any", "Map", "Object"
 
 ID_COLUMNS = ("id", "uuid")
 
+ROWS_PATHS: Sequence[JsonPath] = (
+    ("nodes",),
+    ("edges", "node"),
+    *((name,) for name in ("items", "results", "data", "list", "entries", "records", "rows", "values", "elements")),
+)
+"""Where the rows lie in a connection of Relay's, and in other envelopes."""
+
+PAGING_WORDS = frozenset({"page", "pagination", "cursor", "after", "offset", "skip", "total", "next", "more"})
+"""Words in the names of what pages a list."""
+
 TEXT_SCALARS = frozenset({"ID", "String"})
 
 URL_PREFIX = "graphql+"
@@ -86,6 +96,7 @@ async def describe(url: str) -> SourceDescription:
     return SourceDescription(
         tables=tuple(_build_table(collection, by_type) for collection in collections.values()),
         settings=_build_connector_settings(url, schema, collections),
+        notes=tuple(_iterate_notes(schema, collections)),
     )
 
 
@@ -167,14 +178,72 @@ def _get_root_fields(schema: GraphQLSchema) -> Mapping[str, GraphQLField]:
     return schema.query_type.fields if schema.query_type else {}
 
 
+def _iterate_notes(schema: GraphQLSchema, collections: Mapping[str, IntrospectedCollection]) -> Iterator[str]:
+    """Yield what was found, then all that was left out, with its reason."""
+    root_fields = _get_root_fields(schema)
+    yield f"{len(root_fields)} root fields: {len(collections)} collections"
+    by_field = {collection.root_field: collection for collection in collections.values()}
+    reasons: dict[str, list[str]] = {}
+    for name, field in root_fields.items():
+        if name not in by_field:
+            reasons.setdefault(_find_skip_reason(field, collections), []).append(name)
+    for reason, names in sorted(reasons.items(), key=lambda found: -len(found[1])):
+        yield f"left {len(names)}: {reason}: {', '.join(names)}"
+    for collection in collections.values():
+        if not collection.has_pages and _seems_paged(collection):
+            yield f"`{collection.root_field}`: its pages follow each other in no known way: only the first is read"
+        left_out = list(_iterate_left_out(collection))
+        if left_out:
+            yield f"left out of `{collection.name}`: {', '.join(left_out)}"
+
+
+def _find_skip_reason(field: GraphQLField, collections: Mapping[str, IntrospectedCollection]) -> str:
+    row_type, _ = _find_row_type(field)
+    if row_type is None:
+        return "it lists no objects of one type"
+    if field.deprecation_reason:
+        return "it is deprecated"
+    if _requires_arguments(field):
+        return "it requires an argument"
+    is_listed = any(collection.row_type is row_type for collection in collections.values())
+    return "another field lists the same type" if is_listed else "its rows have no plain values"
+
+
+def _seems_paged(collection: IntrospectedCollection) -> bool:
+    """Tell whether a field lists a part of its rows only, as its arguments or what is beside the rows say."""
+    envelope = get_named_type(collection.field.type)
+    names = [*collection.field.args]
+    if collection.rows_path and isinstance(envelope, GraphQLObjectType):
+        names += envelope.fields
+    return any(not PAGING_WORDS.isdisjoint(split_words(name)) for name in names)
+
+
+def _iterate_left_out(collection: IntrospectedCollection) -> Iterator[str]:
+    shown = {column.path[0] for column in collection.columns.values()}
+    for name, field in collection.row_type.fields.items():
+        if name not in shown:
+            yield f"{name} ({_find_column_reason(field)})"
+
+
+def _find_column_reason(field: GraphQLField) -> str:
+    if field.deprecation_reason:
+        return "deprecated"
+    if _requires_arguments(field):
+        return "it requires an argument"
+    named_type = get_named_type(field.type)
+    if _is_list(field.type):
+        return f"a list of {named_type.name}" if is_leaf_type(named_type) else "a list of objects"
+    return f"of the type {named_type.name}" if is_leaf_type(named_type) else "an object without plain values"
+
+
 def _find_row_type(field: GraphQLField) -> tuple[GraphQLObjectType | None, JsonPath]:
-    """Return the type of the rows that a field lists, and their path: itself, `nodes` or `edges.node`."""
+    """Return the type of the rows that a field lists, and their path: itself, or that in an envelope."""
     field_type = get_nullable_type(field.type)
     if isinstance(field_type, GraphQLList):
         return _unwrap_object(field_type), ()
     if not isinstance(field_type, GraphQLObjectType):
         return None, ()
-    for path in (("nodes",), ("edges", "node")):
+    for path in ROWS_PATHS:
         row_type: Any = field_type
         for step in path:
             step_field = row_type.fields.get(step) if isinstance(row_type, GraphQLObjectType) else None
@@ -375,10 +444,12 @@ def _build_connector_settings(
 ) -> Mapping[str, Any]:
     """Build the section `[sources.<name>]`; where only a file is known, its URL is empty."""
     service_url = _parse_service_url(url) or ""
+    is_authorized = bool(service_url and os.environ.get(AUTHORIZATION_VARIABLE))
     return {
         "kind": "graphql",
         "url": service_url,
         **({"private_addresses": True} if service_url.startswith("http:") else {}),
+        **({"headers": {"authorization": {"env": AUTHORIZATION_VARIABLE}}} if is_authorized else {}),
         "collections": {
             name: _build_collection_settings(collection, _find_key_lookups(schema, collection))
             for name, collection in collections.items()

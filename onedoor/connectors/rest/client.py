@@ -49,8 +49,11 @@ class RestClient:
 
     async def get(self, path: str, parameters: QueryParameters = ()) -> RestResponse | None:
         """Return None when there is nothing at this path. Raises ConnectorError."""
+        return await self.get_url(self.build_url(path, parameters))
+
+    def build_url(self, path: str, parameters: QueryParameters = ()) -> URL:
         query = f"?{urlencode(parameters, safe=',')}" if parameters else ""
-        return await self.get_url(URL(f"{self.base_url}{path}{query}", encoded=True))
+        return URL(f"{self.base_url}{path}{query}", encoded=True)
 
     async def get_url(self, url: URL) -> RestResponse | None:
         return await self._send_with_retry(partial(self._send_once, "GET", url))

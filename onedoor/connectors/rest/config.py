@@ -17,6 +17,7 @@ from onedoor.connectors.rest.model import (
     RestPaging,
     WriteOperation,
     find_path_parameters,
+    is_url_path,
 )
 from onedoor.connectors.setting_readers import (
     SettingReader,
@@ -185,6 +186,8 @@ COLLECTION_READERS: Mapping[str, SettingReader] = {
         by=build_enum_reader(PagingStyle),
         parameter=parse_text_setting,
         next=parse_json_path_setting,
+        more=parse_json_path_setting,
+        last=parse_json_path_setting,
         first=parse_count_setting,
         size_parameter=parse_text_setting,
         size=parse_count_setting,
@@ -204,7 +207,7 @@ def _check_paths(collection: RestCollection, setting: str) -> None:
 
 
 def _check_url_path(path: str, setting: str) -> None:
-    if not path.startswith("/") or "?" in path or "#" in path or ".." in path.split("/"):
+    if not is_url_path(path):
         raise ValueError(f"`{setting}` must begin with `/` and hold no `?`, `#` or `..`")
 
 
@@ -281,8 +284,12 @@ def _check_paging(collection: RestCollection, setting: str) -> None:
         return
     if collection.limit is not None:
         raise ValueError(f"`{setting}` has a limit and pages: say the size of a page instead")
-    if (paging.by is PagingStyle.CURSOR) != bool(paging.next):
-        raise ValueError(f"`{setting}.paging.next` says where a cursor lies, and belongs to `cursor` alone")
+    if paging.by is PagingStyle.CURSOR and not paging.next:
+        raise ValueError(f"`{setting}.paging.next` is missing: where a response has the next cursor")
+    if paging.next and paging.by not in (PagingStyle.CURSOR, PagingStyle.LINK):
+        raise ValueError(f"`{setting}.paging.next` belongs to `cursor` and `link`, whose responses name the next page")
+    if paging.more and paging.last:
+        raise ValueError(f"`{setting}.paging` takes `more` or `last`: both say whether another page follows")
     if (paging.by is PagingStyle.LINK) == bool(paging.parameter):
         raise ValueError(f"`{setting}.paging.parameter` is needed, but for `link`")
     if paging.size < 1:

@@ -17,7 +17,7 @@ PATH_PARAMETER = re.compile(r"\{(\w+)\}")
 
 
 class PagingStyle(StrEnum):
-    """What a request for the next page names: its number, its first row, a cursor, or the URL of a Link header."""
+    """What a request for the next page names: its number, its first row, a cursor, or the URL that a response has."""
 
     PAGE = "page"
     OFFSET = "offset"
@@ -63,13 +63,17 @@ class LimitParameter:
 class RestPaging:
     """How pages follow each other.
 
-    `next`: the place of a cursor in a response. `first`: the number of the first page.
+    `next`: the place of a cursor in a response, or of the next page's URL where that is not in the Link header.
+    `more`, `last`: the place of the boolean that says that another page follows, or that none does. `first`: the number
+    of the first page, or of the first row.
     """
 
     by: PagingStyle
     parameter: str = ""
     next: JsonPath = ()
-    first: int = 1
+    more: JsonPath = ()
+    last: JsonPath = ()
+    first: int | None = None
     size_parameter: str = ""
     size: int = 100
 
@@ -144,6 +148,11 @@ class RestCollection:
     def has_scalar_rows(self) -> bool:
         """Whether a row is a text or a number by itself, and no object."""
         return not any(column.at for name, column in self.columns.items() if name not in self.path_columns)
+
+
+def is_url_path(path: str) -> bool:
+    """Tell whether a text is a path from the base URL on, and nothing beside or above it."""
+    return path.startswith("/") and not {"?", "#"} & {*path} and ".." not in path.split("/")
 
 
 def find_path_parameters(path: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from yarl import URL
 
 from onedoor.connectors.http_client import API, build_unreadable_response_error
 from onedoor.connectors.json_rows import JsonItem, JsonPath, convert_rows, extract_at_path, filter_items
+from onedoor.connectors.page_trail import PageTrail
 from onedoor.connectors.rest.client import RestClient, RestResponse
 from onedoor.connectors.rest.model import PagingStyle, RestCollection, RestPaging, find_path_parameters
 from onedoor.connectors.rest.requests import RestRequest, encode_path_values, fill_path
@@ -20,6 +21,7 @@ RequestPage: TypeAlias = tuple[RestRequest, Sequence[JsonItem]]
 """A request, and the items of one page of its responses."""
 
 COUNTED_STYLES = frozenset({PagingStyle.PAGE, PagingStyle.OFFSET})
+"""Those in which no response names the next page."""
 
 OBJECT_TYPES = frozenset({dict})
 
@@ -55,35 +57,30 @@ async def _iterate_pages(
         get = client.get_text if collection.text else client.get
         yield _extract_single_row(await get(request.path), request.rows_path, collection)
         return
-    paging, position, marker = collection.paging, 0, ""
-    first = await client.get(request.path, (*request.parameters, *_build_page_parameters(paging, request, 0, "")))
+    paging, position, marker, trail = collection.paging, 0, "", PageTrail()
+    url = client.build_url(request.path, (*request.parameters, *_build_page_parameters(paging, request, 0, "")))
+    first = await client.get_url(url)
     if first is None and request.path_values:
         return
-    response, previous_items, page = _require_response(first), None, 1
+    response = _require_response(first)
     while True:
         items = _extract_rows(response.body, request.rows_path, collection)
-        if items and items == previous_items and paging is not None and paging.by in COUNTED_STYLES:
-            raise _build_repeated_page_error(paging, page)
-        previous_items, page = items, page + 1
+        trail = trail.follow(items, paging.parameter if paging and paging.by in COUNTED_STYLES else "")
         yield await _fetch_full_rows(client, items, collection, request) if collection.each else items
         if paging is None:
             return
         position += len(items) if paging.by is PagingStyle.OFFSET else 1
-        previous, marker = marker, _find_next_page(paging, response, items)
+        marker = _find_next_page(paging, response, items)
         if not marker:
             return
-        if marker == previous and paging.by in (PagingStyle.CURSOR, PagingStyle.LINK):
-            raise build_unreadable_response_error(API)
+        if paging.by not in COUNTED_STYLES:
+            trail = trail.lead_to(marker)
         if paging.by is PagingStyle.LINK:
-            response = _require_response(await client.get_url(_check_same_origin(client, marker)))
+            url = _resolve_own_url(client, url, marker)
         else:
             page_parameters = _build_page_parameters(paging, request, position, marker)
-            response = _require_response(await client.get(request.path, (*request.parameters, *page_parameters)))
-
-
-def _build_repeated_page_error(paging: RestPaging, page: int) -> ConnectorError:
-    message = f"the API gave page {page - 1} again for page {page}: its parameter `{paging.parameter}` has no effect"
-    return ConnectorError(message, ErrorCode.SOURCE_INVALID)
+            url = client.build_url(request.path, (*request.parameters, *page_parameters))
+        response = _require_response(await client.get_url(url))
 
 
 async def _fetch_full_rows(
@@ -108,8 +105,8 @@ def _build_page_parameters(
     if paging is None:
         return []
     values: Mapping[PagingStyle, str] = {
-        PagingStyle.PAGE: str(paging.first + position),
-        PagingStyle.OFFSET: str(position),
+        PagingStyle.PAGE: str((1 if paging.first is None else paging.first) + position),
+        PagingStyle.OFFSET: str((paging.first or 0) + position),
         PagingStyle.CURSOR: marker,
         PagingStyle.LINK: "",
     }
@@ -121,25 +118,42 @@ def _build_page_parameters(
 
 def _find_next_page(paging: RestPaging, response: RestResponse, items: Sequence[JsonItem]) -> str:
     """Return the cursor or URL of the next page, or any text where pages are counted; empty after the last."""
+    has_more = _parse_has_more(paging, response.body)
+    if has_more is False:
+        return ""
     match paging.by:
         case PagingStyle.CURSOR:
-            cursor = extract_at_path(response.body, paging.next)
-            if cursor is not None and (isinstance(cursor, bool) or not isinstance(cursor, str | int)):
-                raise build_unreadable_response_error(API)
-            return "" if cursor is None else str(cursor)
+            return _extract_marker(response.body, paging.next)
         case PagingStyle.LINK:
-            return response.next_url or ""
+            return _extract_marker(response.body, paging.next) if paging.next else response.next_url or ""
+        case PagingStyle.PAGE:
+            return "more" if items or has_more else ""
         case _:
             return "more" if items else ""
 
 
-def _check_same_origin(client: RestClient, link: str) -> URL:
-    """Return the URL of the next page, if the API itself serves it: credentials go nowhere else."""
-    base_url = URL(client.base_url)
-    url = base_url.join(URL(link))
-    if not url.absolute or url.origin() != base_url.origin():
+def _extract_marker(body: Any, path: JsonPath) -> str:
+    marker = extract_at_path(body, path)
+    if marker is not None and (isinstance(marker, bool) or not isinstance(marker, str | int)):
+        raise build_unreadable_response_error(API)
+    return "" if marker is None else str(marker)
+
+
+def _parse_has_more(paging: RestPaging, body: Any) -> bool | None:
+    """Return what a response says of a next page; None where it says nothing."""
+    path = paging.more or paging.last
+    value = extract_at_path(body, path) if path else None
+    if value is not None and not isinstance(value, bool):
+        raise build_unreadable_response_error(API)
+    return value if value is None or paging.more else not value
+
+
+def _resolve_own_url(client: RestClient, url: URL, link: str) -> URL:
+    """Return the URL of the page after `url`, if the API itself serves it: credentials go nowhere else."""
+    next_url = url.join(URL(link))
+    if not next_url.absolute or next_url.origin() != URL(client.base_url).origin():
         raise ConnectorError("the API names a next page that is not its own", ErrorCode.SOURCE_INVALID)
-    return url
+    return next_url
 
 
 def _require_response(response: RestResponse | None) -> RestResponse:

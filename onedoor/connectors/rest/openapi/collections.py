@@ -6,12 +6,15 @@ from typing import Any
 
 from onedoor.codegen.models import DescribedColumn
 from onedoor.codegen.naming import singularize_last, singularize_noun, split_words, to_snake_case
-from onedoor.connectors.json_rows import SENDABLE_TYPES
+from onedoor.connectors.json_rows import SENDABLE_TYPES, JsonPath, build_json_path_setting
+from onedoor.connectors.rest.config import parse_rest_collections
 from onedoor.connectors.rest.openapi.document import OpenApiDocument
-from onedoor.connectors.rest.openapi.operations import OpenApiOperation, OpenApiParameter, find_paging
+from onedoor.connectors.rest.openapi.operations import OpenApiOperation, OpenApiParameter
+from onedoor.connectors.rest.openapi.paging import find_paging, has_unknown_pages
 from onedoor.connectors.rest.openapi.rows import (
     OpenApiColumn,
     ResponseRows,
+    RowColumns,
     SkippedOperation,
     find_openapi_columns,
     find_response_rows,
@@ -29,6 +32,8 @@ ID_COLUMNS = ("id", "uuid", "guid", "key")
 
 MAX_KEYS_PER_REQUEST = 50
 
+UNKNOWN_PAGES_DOUBT = "its pages follow each other in no known way: only the first is read"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathColumn:
@@ -43,12 +48,13 @@ class OpenApiCollection:
     """A collection that an operation answers with.
 
     `columns` are those of its rows, without the path columns; `key` is the column that identifies a row among them.
-    `path_shape` is that of its path, `item_shape` that of the path of one of its rows.
+    `path_shape` is that of its path, `item_shape` that of the path of one of its rows. `left_out`: what no column
+    shows. `doubts`: what should be looked at by hand.
     """
 
     name: str
     operation: OpenApiOperation
-    rows_path: str
+    rows_path: JsonPath
     columns: tuple[OpenApiColumn, ...]
     path_columns: tuple[PathColumn, ...]
     single: bool = False
@@ -59,6 +65,8 @@ class OpenApiCollection:
     comment: str = ""
     path_shape: tuple[str, ...]
     item_shape: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @property
     def all_columns(self) -> tuple[DescribedColumn, ...]:
@@ -81,15 +89,15 @@ def build_openapi_collections(
     """
     responses, skipped = find_response_rows(document, operations)
     items = {
-        response.operation.path_shape: response
-        for response in responses
-        if response.single and response.operation.path_shape[-1:] == ("",)
+        response.operation.path_shape: response for response in responses if response.operation.path_shape[-1:] == ("",)
     }
-    lists = {response.operation.path_shape: response for response in responses if not response.single}
+    lists = [response for response in responses if not response.single]
     collections = [
-        _build_list_collection(document, response, items.get((*shape, ""))) for shape, response in lists.items()
+        _build_list_collection(document, response, items.get((*response.operation.path_shape, "")))
+        for response in lists
     ]
     item_shapes = {collection.item_shape for collection in collections if collection.item_shape}
+    collections = [collection for collection in collections if collection.path_shape not in item_shapes]
     collections += [
         _build_single_collection(document, response)
         for response in responses
@@ -99,10 +107,29 @@ def build_openapi_collections(
         collection for collection in collections if not collection.columns and not collection.operation.returns_text
     ]
     skipped += [
-        SkippedOperation(path=collection.operation.original_path, reason="its rows have no plain values")
+        SkippedOperation(
+            path=collection.operation.original_path,
+            reason="which of its lists is meant is in doubt" if collection.doubts else "its rows have no plain values",
+        )
         for collection in without_columns
     ]
-    return _assign_names([collection for collection in collections if collection not in without_columns]), skipped
+    named = _assign_names([collection for collection in collections if collection not in without_columns])
+    faults = {collection.name: _find_settings_fault(collection) for collection in named}
+    skipped += [
+        SkippedOperation(path=collection.operation.original_path, reason=f"the source would refuse it: {fault}")
+        for collection in named
+        if (fault := faults[collection.name])
+    ]
+    return [collection for collection in named if not faults[collection.name]], skipped
+
+
+def _find_settings_fault(collection: OpenApiCollection) -> str:
+    """Return what the source would say of the settings of a collection, so that none shuts all others."""
+    try:
+        parse_rest_collections({collection.name: build_collection_settings(collection)})
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _build_list_collection(
@@ -110,7 +137,8 @@ def _build_list_collection(
 ) -> OpenApiCollection:
     """Build a collection of a list; `item` is the operation for one of its rows, which finds a row by its key."""
     operation = response.operation
-    columns = find_openapi_columns(document, response.row_schema)
+    row_columns = find_openapi_columns(document, response.row_schema)
+    columns = row_columns.columns
     path_columns = _build_path_columns(operation, columns, avoid_column_names=True)
     key = _find_key_column(columns)
     item_shape: tuple[str, ...] = ()
@@ -121,10 +149,12 @@ def _build_list_collection(
         item_shape = item.operation.path_shape
         key_parameter = _build_key_path_column(item.operation.path_parameters[-1], key)
         path = _rename_path_parameters(item.operation.path, (*path_columns, key_parameter))
-        keys = {key: {"path": path, **({"rows": item.path} if item.path else {})}}
+        row_path = item.path if item.single else (*item.path, "0")
+        keys = {key: {"path": path, **({"rows": build_json_path_setting(row_path)} if row_path else {})}}
     elif key and path_columns:
         keys = {key: {}}
-    assert operation.response is not None
+    key_path = next((column.path for column in columns if column.column.name == key), ())
+    paging = find_paging(document, operation, response.path, key_path)
     return OpenApiCollection(
         name=_build_name(operation),
         operation=operation,
@@ -134,10 +164,12 @@ def _build_list_collection(
         key=key,
         keys={**_find_key_parameters(operation, columns, keys), **keys},
         filters=_find_filter_parameters(operation, columns),
-        paging=find_paging(document, operation, operation.response),
+        paging=paging,
         path_shape=operation.path_shape,
         item_shape=item_shape,
         comment=response.row_schema.comment,
+        left_out=(*(f"{name} (beside the list)" for name in response.beside), *_list_left_out(row_columns, columns)),
+        doubts=() if paging or not has_unknown_pages(document, operation) else (UNKNOWN_PAGES_DOUBT,),
     )
 
 
@@ -151,7 +183,7 @@ def _match_item(
     key = _match_parameter_column(item.operation.path_parameters[-1], operation, columns)
     if not key:
         return None
-    item_columns = {column.column.name for column in find_openapi_columns(document, item.row_schema)}
+    item_columns = {column.column.name for column in find_openapi_columns(document, item.row_schema).columns}
     shared = tuple(column for column in columns if column.column.name in item_columns)
     if key not in item_columns or len(shared) * 2 < len(columns):
         return None
@@ -161,7 +193,8 @@ def _match_item(
 def _build_single_collection(document: OpenApiDocument, response: ResponseRows) -> OpenApiCollection:
     """Build a collection whose path leads to one row; the path columns identify it."""
     operation = response.operation
-    columns = find_openapi_columns(document, response.row_schema)
+    row_columns = find_openapi_columns(document, response.row_schema)
+    columns = row_columns.columns
     is_row_path = operation.path_shape[-1:] == ("",)
     path_columns = _build_path_columns(operation, columns, avoid_column_names=not is_row_path)
     if operation.returns_text:
@@ -177,7 +210,19 @@ def _build_single_collection(document: OpenApiDocument, response: ResponseRows) 
         path_shape=operation.path_shape,
         item_shape=operation.path_shape if path_columns else (),
         comment=response.row_schema.comment,
+        left_out=row_columns.left_out,
+        doubts=(
+            (f"it is taken for one object, though it holds a list: {', '.join(response.doubtful_lists)}",)
+            if response.doubtful_lists
+            else ()
+        ),
     )
+
+
+def _list_left_out(found: RowColumns, kept: Sequence[OpenApiColumn]) -> Sequence[str]:
+    """List what has no column, and the columns that the list has and a single row has not."""
+    dropped = [column for column in found.columns if column.column.name not in {each.column.name for each in kept}]
+    return (*found.left_out, *(f"{'.'.join(column.path)} (in the list alone)" for column in dropped))
 
 
 def _build_name(operation: OpenApiOperation) -> str:
@@ -340,6 +385,8 @@ def _generate_names(collection: OpenApiCollection) -> Iterator[str]:
     if path_names:
         yield f"{prefix}{noun}_by_{path_names[-1]}"
         yield f"{prefix}{noun}_by_{'_'.join(path_names)}"
+    if collection.operation.prefix:
+        yield f"{collection.operation.prefix}.{collection.name}"
     yield from (f"{prefix}{last}_{number}" for number in range(2, 10_000))
 
 
@@ -347,7 +394,7 @@ def build_collection_settings(collection: OpenApiCollection) -> dict[str, Any]:
     """Build the section `[sources.<name>.collections.<collection>]`."""
     settings: dict[str, Any] = {"path": _rename_path_parameters(collection.operation.path, collection.path_columns)}
     if collection.rows_path:
-        settings["rows"] = collection.rows_path
+        settings["rows"] = build_json_path_setting(collection.rows_path)
     if collection.single:
         settings["single"] = True
     if collection.operation.returns_text:
@@ -364,4 +411,6 @@ def build_collection_settings(collection: OpenApiCollection) -> dict[str, Any]:
 def _build_column_setting(column: OpenApiColumn) -> Any:
     """Name the type alone, where the column lies under its own name."""
     column_type = str(column.column.kind)
-    return column_type if column.path == column.column.name else {"kind": column_type, "at": column.path}
+    if column.path == (column.column.name,):
+        return column_type
+    return {"kind": column_type, "at": build_json_path_setting(column.path)}

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +19,16 @@ from onedoor.connectors.rest.openapi.collections import (
     build_collection_settings,
     build_openapi_collections,
 )
-from onedoor.connectors.rest.openapi.document import OpenApiDocument, parse_openapi_document
+from onedoor.connectors.rest.openapi.document import (
+    JsonNode,
+    OpenApiDocument,
+    UnresolvedReferences,
+    find_unresolved_references,
+    parse_openapi_document,
+)
 from onedoor.connectors.rest.openapi.operations import count_operations, find_read_operations, is_selected
 from onedoor.connectors.rest.openapi.rows import SkippedOperation, clean_comment
+from onedoor.connectors.rest.openapi.servers import find_main_server, is_absolute_url
 from onedoor.errors import ConfigurationError, ConnectorError
 
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
@@ -31,6 +37,8 @@ FETCH_LIMITS = HttpLimits(timeout=30.0, max_concurrency=1, max_response_bytes=MA
 
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
+
+MAX_LISTED_REFERENCES = 5
 
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -41,34 +49,99 @@ TABLE_SETTINGS = ("columns", "keys", "filters")
 async def describe(location: str, options: ApiReadOptions) -> SourceDescription:
     """Describe the API. Raises ConfigurationError when it cannot be read, or leads to a host that is not listed."""
     document = parse_openapi_document(await _load_document(location, options))
-    operations = [
-        operation for operation in find_read_operations(document, options.given) if is_selected(operation, options.only)
-    ]
+    found = find_read_operations(document, options.given, options.base_url)
+    operations = [operation for operation in found if is_selected(operation, options.only)]
+    unresolved = _summarize_unresolved(find_unresolved_references(document))
     if not operations:
-        raise ConfigurationError("the description has no operation that reads and is meant: see `--only`")
+        reasons = "".join(f"; {line}" for line in unresolved)
+        raise ConfigurationError(f"the description has no operation that reads and is meant: see `--only`{reasons}")
     collections, skipped = build_openapi_collections(document, operations)
     summary = (
         f"{count_operations(document)} operations, {len(operations)} of them read and are meant:"
         f" {len(collections)} collections"
     )
+    base_url = _resolve_base_url(document, location, options)
+    is_private = options.private_addresses or urlsplit(base_url).scheme == "http"
     return SourceDescription(
         tables=_build_tables(collections),
         settings={
             "kind": "rest",
-            "base_url": _resolve_base_url(document, location, options),
+            "base_url": base_url,
+            **({"private_addresses": True} if is_private else {}),
             **_find_credential_headers(document, options),
         },
-        notes=(summary, *_summarize_skipped(skipped)),
+        notes=(
+            summary,
+            *unresolved,
+            *_summarize_skipped(skipped),
+            *_list_doubts(collections),
+            *_summarize_left_out(collections),
+            *_summarize_query_credentials(document),
+        ),
     )
 
 
+def _list_doubts(collections: Sequence[OpenApiCollection]) -> list[str]:
+    return [
+        f"`{collection.operation.original_path}`: {doubt}" for collection in collections for doubt in collection.doubts
+    ]
+
+
 def _summarize_skipped(skipped: Sequence[SkippedOperation]) -> list[str]:
-    counts = Counter(operation.reason for operation in skipped)
-    return [f"left {count}: {reason}" for reason, count in counts.most_common()]
+    """Name the operations that were left out, by reason; those of the commonest first."""
+    paths: dict[str, list[str]] = {}
+    for operation in skipped:
+        paths.setdefault(operation.reason, []).append(operation.path)
+    by_count = sorted(paths.items(), key=lambda reason: -len(reason[1]))
+    return [f"left {len(found)}: {reason}: {', '.join(found)}" for reason, found in by_count]
+
+
+def _summarize_unresolved(unresolved: UnresolvedReferences) -> list[str]:
+    lines = []
+    if unresolved.external:
+        lines.append(
+            f"{len(unresolved.external)} references lead to another file or address and were not followed, put the"
+            f" description together to one file first: {_list_some(unresolved.external)}"
+        )
+    if unresolved.dangling:
+        lines.append(f"{len(unresolved.dangling)} references lead nowhere: {_list_some(unresolved.dangling)}")
+    return lines
+
+
+def _list_some(references: Sequence[str]) -> str:
+    more = len(references) - MAX_LISTED_REFERENCES
+    listed = ", ".join(f"`{reference}`" for reference in references[:MAX_LISTED_REFERENCES])
+    return f"{listed} and {more} more" if more > 0 else listed
+
+
+def _summarize_left_out(collections: Sequence[OpenApiCollection]) -> list[str]:
+    affected = [collection for collection in collections if collection.left_out]
+    if not affected:
+        return []
+    count = sum(len(collection.left_out) for collection in affected)
+    return [
+        f"{count} values of {len(affected)} collections have no column: the file that declares them names each, with"
+        " its reason"
+    ]
+
+
+def _summarize_query_credentials(document: OpenApiDocument) -> list[str]:
+    """Say which credentials the API takes that are sent in no header."""
+    return [
+        f"the API takes credentials in `{scheme.get('name')}` of its {scheme['in']}, which are not sent"
+        for scheme in _iterate_security_schemes(document)
+        if scheme.get("type") == "apiKey" and scheme.get("in") in ("query", "cookie")
+    ]
+
+
+def _iterate_security_schemes(document: OpenApiDocument) -> Iterator[JsonNode]:
+    components = document.root.get("components")
+    schemes = components.get("securitySchemes") if isinstance(components, Mapping) else None
+    yield from map(document.resolve, schemes.values() if isinstance(schemes, Mapping) else ())
 
 
 async def _load_document(location: str, options: ApiReadOptions) -> bytes:
-    if urlsplit(location).scheme in ("http", "https"):
+    if is_absolute_url(location):
         return await _fetch_document(location, options)
     return _read_document_file(Path(location))
 
@@ -113,37 +186,34 @@ def _check_host_is_listed(url: str, options: ApiReadOptions) -> None:
 
 
 def _resolve_base_url(document: OpenApiDocument, location: str, options: ApiReadOptions) -> str:
-    """Return the given base URL, or the description's: that of a file is believed, a fetched one must be listed."""
+    """Return the given base URL, or the description's: that of a file is believed, a fetched one must be listed.
+
+    Raises ConfigurationError for one that the source would refuse.
+    """
     if options.base_url:
-        return options.base_url.rstrip("/")
-    is_remote = urlsplit(location).scheme in ("http", "https")
-    server_url = _get_server_url(document)
-    url = urljoin(location, server_url) if is_remote else server_url
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise ConfigurationError("the description does not say where its API is: say it with `--base-url`")
+        return _check_settings_url(options.base_url, "`--base-url`")
+    is_remote = is_absolute_url(location)
+    server_url = find_main_server(document)
+    url = urljoin(location, server_url or "/") if is_remote else server_url
+    if not is_absolute_url(url) or "{" in url:
+        place = f", whose path is `{server_url}`" if server_url else ""
+        raise ConfigurationError(f"the description does not say where its API is{place}: say it with `--base-url`")
     if is_remote:
         _check_host_is_listed(url, options)
-    return url.rstrip("/")
+    return _check_settings_url(url, "the address of its API")
 
 
-def _get_server_url(document: OpenApiDocument) -> str:
-    """Return the URL of the first server, with the defaults of its variables."""
-    servers = document.root.get("servers")
-    server = servers[0] if isinstance(servers, list) and servers and isinstance(servers[0], Mapping) else {}
-    variables = server.get("variables") or {}
-    url = str(server.get("url", ""))
-    for name, variable in variables.items() if isinstance(variables, Mapping) else ():
-        default = str(variable.get("default", "")) if isinstance(variable, Mapping) else ""
-        url = url.replace(f"{{{name}}}", default)
-    return url
+def _check_settings_url(url: str, name: str) -> str:
+    try:
+        return check_base_url(url, private_addresses=True, name="base_url")
+    except ValueError as error:
+        raise ConfigurationError(str(error).replace("`base_url`", name)) from None
 
 
 def _find_credential_headers(document: OpenApiDocument, options: ApiReadOptions) -> dict[str, str]:
     """Return the headers that carry credentials: the given ones, and those of the description's security schemes."""
-    components = document.root.get("components")
-    schemes = components.get("securitySchemes") if isinstance(components, Mapping) else None
     names = [*options.headers]
-    for scheme in map(document.resolve, schemes.values()) if isinstance(schemes, Mapping) else ():
+    for scheme in _iterate_security_schemes(document):
         if scheme.get("type") == "apiKey" and scheme.get("in") == "header":
             names.append(str(scheme.get("name", "")))
         elif scheme.get("type") in ("http", "oauth2", "openIdConnect"):
@@ -163,7 +233,7 @@ def _build_tables(collections: Sequence[OpenApiCollection]) -> tuple[DescribedTa
             references=tuple(_find_path_references(collection, rows, lists)),
             comment=clean_comment(collection.comment),
             needs=tuple(path_column.column.name for path_column in collection.path_columns),
-            declared=_render_section(collection.name, build_collection_settings(collection)),
+            declared=_render_collection(collection),
         )
         for collection in collections
     )
@@ -197,9 +267,16 @@ def _have_same_types(
     return all(types[column] is target_types[other] for column, other in zip(columns, target_columns, strict=True))
 
 
-def _render_section(name: str, settings: Mapping[str, Any]) -> str:
-    """Render `[collections."repos.runs"]` and a line for each setting."""
-    return "\n".join([f"[collections.{_render_key(name)}]", *_render_lines(settings)]) + "\n"
+def _render_collection(collection: OpenApiCollection) -> str:
+    """Render `[collections."repos.runs"]` and a line for each setting; what has no column is a comment."""
+    comments = [f"# no column: {_render_comment(text)}" for text in collection.left_out]
+    lines = [f"[collections.{_render_key(collection.name)}]", *_render_lines(build_collection_settings(collection))]
+    return "\n".join([*lines, *comments]) + "\n"
+
+
+def _render_comment(text: str) -> str:
+    """Render a text of the document on one line, as TOML wants it."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _render_lines(settings: Mapping[str, Any]) -> Iterator[str]:

@@ -1,43 +1,26 @@
-"""Find the operations of an OpenAPI document that read: their paths, parameters, responses and paging."""
+"""Find the operations of an OpenAPI document that read: their paths, parameters and responses."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from itertools import takewhile
 from typing import Any
 from urllib.parse import quote
 
-from onedoor.codegen.naming import split_words, to_snake_case
+from onedoor.codegen.naming import Words, split_words, to_snake_case
 from onedoor.connectors.rest.openapi.document import JsonNode, OpenApiDocument
 from onedoor.connectors.rest.openapi.schemas import ResolvedSchema, resolve_schema
+from onedoor.connectors.rest.openapi.servers import HTTP_METHODS, find_main_server, is_served_elsewhere
 
-HTTP_METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+PARAMETER_SEGMENT = re.compile(r"\{([^{}]+)\}(?P<suffix>[^{}]*)")
+"""A segment that is a parameter, with an extension or a verb after it: `{id}.json`, `{id}:cancel`."""
 
-PAGE_SIZE_NAMES = (
-    "per_page", "perPage", "page_size", "pageSize", "pagesize", "limit", "count", "size", "max_results", "maxResults",
-    "page[size]", "first", "top",
-)  # fmt: skip
+FORMAT_EXTENSION = re.compile(r"\.(?:json|xml)$", re.IGNORECASE)
+"""What a path ends in to say the format of its response."""
 
-PAGE_NUMBER_NAMES = ("page", "page_number", "pageNumber", "page[number]")
-
-OFFSET_NAMES = ("offset", "start", "skip", "startAt", "page[offset]")
-
-CURSOR_NAMES = (
-    "cursor", "after", "page_token", "pageToken", "next_token", "nextToken", "continuation_token", "marker", "continue",
-    "page[cursor]", "page[after]", "starting_after",
-)  # fmt: skip
-
-NEXT_CURSOR_NAMES = frozenset(
-    {
-        "next_cursor", "nextcursor", "next", "next_page_token", "nextpagetoken", "next_token", "nexttoken", "cursor",
-        "after", "end_cursor", "continuation_token", "marker", "continue", "next_page",
-    }
-)  # fmt: skip
-
-MAXIMUM_PATTERN = re.compile(r"max(?:imum)?\D{0,20}(\d+)", re.IGNORECASE)
-
-MAX_PAGE_SIZE = 1000
-"""The largest page that is requested, whatever an API would give."""
+PREFIX_SEGMENT = re.compile(r"api|rest|v\d+(?:[._-]?\w+)?|\d[\d._-]*", re.IGNORECASE)
+"""A segment before the nouns of a path, such as a version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +48,14 @@ class OpenApiResponse:
 class OpenApiOperation:
     """An operation that reads. `path` has its parameters in braces, and the constants already in their places.
 
-    `original_path` is that of the document, `static_segments` are its segments without parameters, and `path_shape`
-    all its segments, a parameter as an empty text.
+    `original_path` is that of the document, `prefix` the names of the segments before its nouns, such as a version,
+    `static_segments` those of the others that are no parameters, and `path_shape` all its segments, a parameter as an
+    empty text; none has the extension at the path's end. `has_other_server`: it is served from another base URL.
     """
 
     path: str
     original_path: str
+    prefix: str
     static_segments: tuple[str, ...]
     path_parameters: tuple[OpenApiParameter, ...]
     query_parameters: tuple[OpenApiParameter, ...]
@@ -80,6 +65,11 @@ class OpenApiOperation:
     returns_text: bool
     has_link_header: bool
     path_shape: tuple[str, ...]
+    has_other_server: bool = False
+
+    @property
+    def segment_words(self) -> tuple[Words, ...]:
+        return tuple(split_words(segment) for segment in self.static_segments)
 
 
 def count_operations(document: OpenApiDocument) -> int:
@@ -88,13 +78,18 @@ def count_operations(document: OpenApiDocument) -> int:
     return sum(method in item for item in items for method in HTTP_METHODS)
 
 
-def find_read_operations(document: OpenApiDocument, path_values: Mapping[str, str]) -> Iterator[OpenApiOperation]:
+def find_read_operations(
+    document: OpenApiDocument, path_values: Mapping[str, str], base_url: str = ""
+) -> Iterator[OpenApiOperation]:
     """Yield the operations that read. `path_values`: by parameter of a path, the one value that it is to have."""
+    main_server = find_main_server(document, base_url)
     for path, item in document.root["paths"].items():
         item = document.resolve(item)
         get_operation = item.get("get")
         if isinstance(path, str) and path.startswith("/") and isinstance(get_operation, Mapping):
-            yield _parse_operation(document, path, item, get_operation, path_values)
+            operation = _parse_operation(document, path, item, get_operation, path_values)
+            elsewhere = is_served_elsewhere((get_operation, item, document.root), main_server)
+            yield replace(operation, has_other_server=elsewhere)
 
 
 def _parse_operation(
@@ -104,21 +99,21 @@ def _parse_operation(
         (parameter.name, parameter.location): parameter
         for parameter in _parse_parameters(document, item, get_operation)
     }
-    segments = [segment for segment in path.split("/") if segment]
+    segments = split_path(path)
     by_name = {parameter.name: parameter for parameter in parameters.values() if parameter.location == "path"}
-    path_parameters = [
-        by_name.get(segment[1:-1]) or _build_text_parameter(segment[1:-1])
-        for segment in segments
-        if _is_path_parameter(segment)
-    ]
+    names = [match[1] for match in map(PARAMETER_SEGMENT.fullmatch, segments) if match]
+    path_parameters = [by_name.get(name) or _build_text_parameter(name) for name in names]
     filled_path = path
     for name, value in path_values.items():
         filled_path = filled_path.replace(f"{{{name}}}", quote(value, safe=""))
     response = _parse_response(document, get_operation)
+    static_segments = [segment for segment in segments if "{" not in segment]
+    prefix = [*takewhile(PREFIX_SEGMENT.fullmatch, static_segments[:-1])]
     return OpenApiOperation(
         path=filled_path,
         original_path=path,
-        static_segments=tuple(to_snake_case(split_words(segment)) for segment in segments if "{" not in segment),
+        prefix=".".join(map(_name_segment, prefix)),
+        static_segments=tuple(map(_name_segment, static_segments[len(prefix) :])),
         path_parameters=tuple(parameter for parameter in path_parameters if parameter.name not in path_values),
         query_parameters=tuple(parameter for parameter in parameters.values() if parameter.location == "query"),
         tags=tuple(tag for tag in get_operation.get("tags", ()) if isinstance(tag, str)),
@@ -126,14 +121,26 @@ def _parse_operation(
         response=response.schema,
         returns_text=response.is_text,
         has_link_header=response.has_link_header,
-        path_shape=tuple(
-            path_values.get(segment[1:-1], "") if _is_path_parameter(segment) else segment for segment in segments
-        ),
+        path_shape=build_path_shape(segments, path_values),
     )
 
 
-def _is_path_parameter(segment: str) -> bool:
-    return segment.startswith("{") and segment.endswith("}")
+def split_path(path: str) -> list[str]:
+    """Split a path into its segments, without the extension of a format at its end."""
+    return [segment for segment in FORMAT_EXTENSION.sub("", path).split("/") if segment]
+
+
+def build_path_shape(segments: Sequence[str], path_values: Mapping[str, str]) -> tuple[str, ...]:
+    """Return all segments with a parameter as an empty text, or its constant; what follows it is a segment apart."""
+    shape: list[str] = []
+    for segment in segments:
+        match = PARAMETER_SEGMENT.fullmatch(segment)
+        shape += [segment] if match is None else [path_values.get(match[1], ""), *filter(None, [match["suffix"]])]
+    return tuple(shape)
+
+
+def _name_segment(segment: str) -> str:
+    return to_snake_case(split_words(segment))
 
 
 def _build_text_parameter(name: str) -> OpenApiParameter:
@@ -184,54 +191,3 @@ def is_selected(operation: OpenApiOperation, patterns: Sequence[str]) -> bool:
 
 def _matches_any(texts: Sequence[str], patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(text, pattern) for text in texts for pattern in patterns)
-
-
-def find_paging(
-    document: OpenApiDocument, operation: OpenApiOperation, response: ResolvedSchema
-) -> Mapping[str, Any] | None:
-    """Return the setting `paging`; None where there are no pages, or they follow each other in no known way."""
-    parameters = {parameter.name: parameter for parameter in operation.query_parameters}
-    size = _find_page_size(parameters)
-    if operation.has_link_header:
-        return {"by": "link", **size}
-    cursor = _find_first_parameter(parameters, CURSOR_NAMES)
-    if cursor and (next_path := _find_next_cursor(document, response)):
-        return {"by": "cursor", "parameter": cursor.name, "next": next_path, **size}
-    if page := _find_first_parameter(parameters, PAGE_NUMBER_NAMES):
-        first = {"first": 0} if page.schema.default == 0 else {}
-        return {"by": "page", "parameter": page.name, **first, **size}
-    if offset := _find_first_parameter(parameters, OFFSET_NAMES):
-        return {"by": "offset", "parameter": offset.name, **size}
-    return None
-
-
-def _find_first_parameter(
-    parameters: Mapping[str, OpenApiParameter], names: tuple[str, ...]
-) -> OpenApiParameter | None:
-    return next((parameters[name] for name in names if name in parameters), None)
-
-
-def _find_page_size(parameters: Mapping[str, OpenApiParameter]) -> Mapping[str, Any]:
-    """Return the largest page that the document promises; nothing where it says nothing."""
-    parameter = _find_first_parameter(parameters, PAGE_SIZE_NAMES)
-    if parameter is None:
-        return {}
-    match = MAXIMUM_PATTERN.search(parameter.comment)
-    size = parameter.schema.maximum or (int(match[1]) if match else None) or parameter.schema.default
-    if type(size) is not int or size <= 0:
-        return {}
-    return {"size_parameter": parameter.name, "size": min(size, MAX_PAGE_SIZE)}
-
-
-def _find_next_cursor(document: OpenApiDocument, response: ResolvedSchema, place: tuple[str, ...] = ()) -> str:
-    """Return the path of the next cursor in a response, two steps at most; empty where there is none."""
-    objects = []
-    for name, node in response.properties.items():
-        schema = resolve_schema(document, node)
-        is_cursor = schema.type in ("string", "integer") and schema.format not in ("uri", "url")
-        if is_cursor and name.lower() in NEXT_CURSOR_NAMES:
-            return ".".join((*place, name))
-        if schema.type == "object" and not place:
-            objects.append((name, schema))
-    paths = (_find_next_cursor(document, schema, (name,)) for name, schema in objects)
-    return next(filter(None, paths), "")

@@ -1,13 +1,16 @@
 """Find the rows in the responses of an API, and the columns in the rows."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from onedoor.codegen.models import DescribedColumn
-from onedoor.codegen.naming import singularize_last, split_words, to_snake_case
-from onedoor.connectors.json_rows import SENDABLE_TYPES
+from onedoor.codegen.naming import split_words, to_snake_case
+from onedoor.connectors.json_rows import SENDABLE_TYPES, JsonPath
+from onedoor.connectors.rest.model import is_url_path
 from onedoor.connectors.rest.openapi.document import OpenApiDocument
-from onedoor.connectors.rest.openapi.operations import OpenApiOperation, find_paging
+from onedoor.connectors.rest.openapi.envelopes import EnvelopeReader, FoundList
+from onedoor.connectors.rest.openapi.operations import OpenApiOperation
+from onedoor.connectors.rest.openapi.paging import has_page_parameters
 from onedoor.connectors.rest.openapi.schemas import SCALAR_TYPES, ResolvedSchema, resolve_schema
 from onedoor.spi.capabilities import ColumnType
 
@@ -22,47 +25,90 @@ TEXT_FORMATS = {"date-time": ColumnType.TIME, "date": ColumnType.DATE, "decimal"
 
 SCALAR_COLUMN_TYPES = {"integer": ColumnType.INTEGER, "number": ColumnType.FLOAT, "boolean": ColumnType.BOOLEAN}
 
+LIST_ITEM_NAMES = {"object": "objects", "array": "lists", "number": "numbers", "boolean": "booleans"}
+
 LARGE_INTEGER_SUFFIXES = ("id", "timestamp", "bytes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenApiColumn:
-    """A column, and its dotted path in a row."""
+    """A column, and its path in a row."""
 
     column: DescribedColumn
-    path: str
+    path: JsonPath
 
 
-def find_openapi_columns(document: OpenApiDocument, row_schema: ResolvedSchema) -> tuple[OpenApiColumn, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowColumns:
+    """The columns of a row, and a word on each property that has none."""
+
+    columns: tuple[OpenApiColumn, ...]
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """A property that no column shows, and why."""
+
+    path: JsonPath
+    reason: str
+
+
+def find_openapi_columns(document: OpenApiDocument, row_schema: ResolvedSchema) -> RowColumns:
     """Return the columns of a row, the first of two with one name. A row that is no object is its only column."""
     if row_schema.type in SCALAR_TYPES:
-        return (OpenApiColumn(column=_build_openapi_column("value", replace(row_schema, nullable=False)), path=""),)
+        value = _build_openapi_column("value", replace(row_schema, nullable=False))
+        return RowColumns(columns=(OpenApiColumn(column=value, path=()),))
     columns: dict[str, OpenApiColumn] = {}
-    for column in _iterate_columns(document, row_schema, (), nullable=False):
-        columns.setdefault(column.column.name, column)
-    return tuple(columns.values())
+    left_out: list[str] = []
+    for found in _iterate_columns(document, row_schema, (), nullable=False):
+        if isinstance(found, LeftOut):
+            left_out.append(f"{'.'.join(found.path)} ({found.reason})")
+        elif found.column.name in columns:
+            left_out.append(f"{'.'.join(found.path)} (another has the name `{found.column.name}`)")
+        else:
+            columns[found.column.name] = found
+    return RowColumns(columns=tuple(columns.values()), left_out=tuple(left_out))
 
 
 def _iterate_columns(
-    document: OpenApiDocument, parent: ResolvedSchema, place: tuple[str, ...], *, nullable: bool
-) -> Iterator[OpenApiColumn]:
+    document: OpenApiDocument, parent: ResolvedSchema, place: JsonPath, *, nullable: bool
+) -> Iterator[OpenApiColumn | LeftOut]:
     for property_name, node in parent.properties.items():
-        if not isinstance(node, Mapping) or node.get("writeOnly") is True or "." in property_name or not property_name:
-            continue
         schema = resolve_schema(document, node)
+        if schema.write_only or not property_name:
+            continue
         schema = replace(schema, nullable=nullable or schema.nullable or property_name not in parent.required)
         path = (*place, property_name)
-        name = to_snake_case(tuple(word for step in path for word in split_words(step)))
-        if schema.type == "object" and len(place) < MAX_COLUMN_DEPTH:
+        reason = _find_column_reason(document, schema, len(place))
+        if reason:
+            yield LeftOut(path=path, reason=reason)
+        elif schema.type == "object":
             inner = _keep_identifying_properties(schema)
+            if len(inner.properties) < len(schema.properties):
+                yield LeftOut(path=path, reason="but for what names it")
             yield from _iterate_columns(document, inner, path, nullable=schema.nullable)
-        elif schema.type in SCALAR_TYPES:
-            yield OpenApiColumn(column=_build_openapi_column(name, schema), path=".".join(path))
-        elif schema.type == "array" and resolve_schema(document, schema.items).type in ("string", "integer"):
-            column = DescribedColumn(
-                name=name, kind=ColumnType.LIST, nullable=schema.nullable, comment=clean_comment(schema.comment)
-            )
-            yield OpenApiColumn(column=column, path=".".join(path))
+        else:
+            yield _build_value_column(schema, path)
+
+
+def _find_column_reason(document: OpenApiDocument, schema: ResolvedSchema, depth: int) -> str:
+    """Return why no column can hold a property; empty where one can."""
+    if schema.type == "object":
+        return "an object of any names" if not schema.properties else "too deep" if depth >= MAX_COLUMN_DEPTH else ""
+    if schema.type == "array":
+        item = resolve_schema(document, schema.items)
+        return "" if item.type in ("string", "integer") else f"a list of {LIST_ITEM_NAMES.get(item.type, 'any type')}"
+    return "" if schema.type in SCALAR_TYPES else "of any type"
+
+
+def _build_value_column(schema: ResolvedSchema, path: JsonPath) -> OpenApiColumn:
+    name = to_snake_case(tuple(word for step in path for word in split_words(step)))
+    if schema.type == "array":
+        comment = clean_comment(schema.comment)
+        column = DescribedColumn(name=name, kind=ColumnType.LIST, nullable=schema.nullable, comment=comment)
+        return OpenApiColumn(column=column, path=path)
+    return OpenApiColumn(column=_build_openapi_column(name, schema), path=path)
 
 
 def _keep_identifying_properties(schema: ResolvedSchema) -> ResolvedSchema:
@@ -98,20 +144,20 @@ def clean_comment(comment: str) -> str:
     return comment.replace("`", "").replace("**", "") if len(comment) <= 300 else ""
 
 
-ENVELOPE_NAMES = ("data", "result", "results", "response", "items", "value", "values")
-
-MAX_ENVELOPE_MEMBERS = 8
-"""An object with more members is a row that contains a list, rather than the envelope of a list."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResponseRows:
-    """The rows of an operation's response: their path, the schema of one, and whether there is only one."""
+    """The rows of an operation's response: their path, the schema of one, and whether there is only one.
+
+    `beside`: values in the envelope of a list that are shown nowhere. `doubtful_lists`: lists in the one row that may
+    be what is meant instead.
+    """
 
     operation: OpenApiOperation
-    path: str
+    path: JsonPath
     row_schema: ResolvedSchema
     single: bool
+    beside: tuple[str, ...] = ()
+    doubtful_lists: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,9 +186,14 @@ def find_response_rows(
 
 
 def _find_skip_reason(operation: OpenApiOperation) -> str:
+    if operation.has_other_server:
+        return "it is served from another address, which another source can have (`--base-url`)"
+    if not is_url_path(operation.path):
+        return "its path holds `#`, `?` or `..`, which no path of a URL can"
     if operation.response is None and not operation.returns_text:
         return "it answers with no JSON and no text"
-    if any(parameter.required and parameter.schema.default is None for parameter in operation.query_parameters):
+    required = [parameter for parameter in operation.query_parameters if parameter.required]
+    if any(parameter.schema.default is None for parameter in required):
         return "it asks for a parameter that is no column"
     if any("{" in segment for segment in operation.path_shape):
         return "its path joins a parameter to other letters"
@@ -155,60 +206,31 @@ def _find_rows(document: OpenApiDocument, operation: OpenApiOperation) -> Respon
     response = operation.response
     if response is None:
         text = ResolvedSchema(type="string", comment="The text")
-        return ResponseRows(operation=operation, path="", row_schema=text, single=True)
+        return ResponseRows(operation=operation, path=(), row_schema=text, single=True)
     if response.type == "array":
-        return _find_list_rows(document, operation, response, "")
+        return _build_list_rows(document, operation, FoundList(path=(), array=response))
     if response.type != "object" or not response.properties:
         return None
-    return _find_envelope_rows(document, operation, response, "") or _find_single_row(document, operation, response)
+    reader = EnvelopeReader(
+        document=document,
+        segments=operation.segment_words,
+        has_pages=has_page_parameters(operation),
+        is_row_path=operation.path_shape[-1:] == ("",),
+    )
+    found = reader.find_rows(response)
+    if isinstance(found, FoundList):
+        return _build_list_rows(document, operation, found)
+    return ResponseRows(
+        operation=operation,
+        path=found.path,
+        row_schema=found.schema,
+        single=True,
+        doubtful_lists=found.doubtful_lists,
+    )
 
 
-def _find_list_rows(
-    document: OpenApiDocument, operation: OpenApiOperation, array: ResolvedSchema, path: str
-) -> ResponseRows | None:
-    row = resolve_schema(document, array.items)
+def _build_list_rows(document: OpenApiDocument, operation: OpenApiOperation, found: FoundList) -> ResponseRows | None:
+    row = resolve_schema(document, found.array.items)
     if row.type in SCALAR_TYPES or (row.type == "object" and row.properties):
-        return ResponseRows(operation=operation, path=path, row_schema=row, single=False)
+        return ResponseRows(operation=operation, path=found.path, row_schema=row, single=False, beside=found.beside)
     return None
-
-
-def _find_envelope_rows(
-    document: OpenApiDocument, operation: OpenApiOperation, envelope: ResolvedSchema, prefix: str
-) -> ResponseRows | None:
-    """Return the rows of the one list in an object that has few members beside it. `prefix`: its path, with a dot."""
-    members = {name: resolve_schema(document, node) for name, node in envelope.properties.items() if "." not in name}
-    arrays = {name: member for name, member in members.items() if member.type == "array"}
-    if len(arrays) == 1:
-        ((name, array),) = arrays.items()
-        is_row_path = operation.path_shape[-1:] == ("",)
-        if (
-            not is_row_path
-            and len(members) <= MAX_ENVELOPE_MEMBERS
-            and (
-                _is_named_as_path(name, operation)
-                or name in ENVELOPE_NAMES
-                or find_paging(document, operation, envelope)
-            )
-        ):
-            return _find_list_rows(document, operation, array, f"{prefix}{name}")
-    for name in ENVELOPE_NAMES:
-        if not prefix and name in members and members[name].type == "object":
-            return _find_envelope_rows(document, operation, members[name], f"{name}.")
-    return None
-
-
-def _is_named_as_path(name: str, operation: OpenApiOperation) -> bool:
-    """Tell whether a member has the noun of the path's last segment, as in `/shops` with `{"shops": []}`."""
-    if not operation.static_segments:
-        return False
-    segment = operation.static_segments[-1]
-    return singularize_last(split_words(name))[-1:] == singularize_last(split_words(segment))[-1:]
-
-
-def _find_single_row(document: OpenApiDocument, operation: OpenApiOperation, response: ResolvedSchema) -> ResponseRows:
-    """Return the object itself, or the one in its envelope."""
-    for name in ENVELOPE_NAMES[:2]:
-        member = resolve_schema(document, response.properties.get(name))
-        if member.type == "object" and member.properties and len(response.properties) <= MAX_ENVELOPE_MEMBERS:
-            return ResponseRows(operation=operation, path=name, row_schema=member, single=True)
-    return ResponseRows(operation=operation, path="", row_schema=response, single=True)

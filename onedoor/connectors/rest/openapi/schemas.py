@@ -1,6 +1,6 @@
 """Resolve the schemas of an OpenAPI document: follow references, merge `allOf`, `anyOf` and `oneOf`, set null apart."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,6 +9,11 @@ from onedoor.connectors.rest.openapi.document import JsonNode, OpenApiDocument
 MAX_SCHEMA_DEPTH = 8
 
 SCALAR_TYPES = frozenset({"string", "integer", "number", "boolean"})
+
+JOINED_TYPES = {"string": frozenset({"string", "integer"}), "number": frozenset({"integer", "number"})}
+"""By type, those whose values a column of it can hold."""
+
+JSON_TYPE_NAMES = {str: "string", int: "integer", float: "number", bool: "boolean", list: "array", dict: "object"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +31,16 @@ class ResolvedSchema:
     items: Any = None
     maximum: int | None = None
     default: Any = None
+    write_only: bool = False
 
 
-def resolve_schema(document: OpenApiDocument, schema: Any, depth: int = 0) -> ResolvedSchema:
-    """Resolve a schema; one that contains itself is of any type at some depth."""
+def resolve_schema(document: OpenApiDocument, schema: Any, ancestors: tuple[JsonNode, ...] = ()) -> ResolvedSchema:
+    """Resolve a schema; where it is a part of itself, that part is of any type.
+
+    What stands beside a `$ref` holds as well, as OpenAPI 3.1 has it.
+    """
     node = document.resolve(schema)
-    if depth > MAX_SCHEMA_DEPTH or not node:
+    if not node or len(ancestors) > MAX_SCHEMA_DEPTH or any(node is ancestor for ancestor in ancestors):
         return ResolvedSchema()
     resolved = _resolve_own_keywords(node, _parse_reference_name(schema))
     for keyword, merge in (("allOf", _merge_all_of), ("anyOf", _merge_any_of), ("oneOf", _merge_any_of)):
@@ -39,7 +48,11 @@ def resolve_schema(document: OpenApiDocument, schema: Any, depth: int = 0) -> Re
         if isinstance(parts, Sequence) and not isinstance(parts, str) and parts:
             not_null = [part for part in parts if not _is_null_schema(document.resolve(part))]
             nullable = resolved.nullable or len(not_null) < len(parts)
-            resolved = merge(resolved, [resolve_schema(document, part, depth + 1) for part in not_null], nullable)
+            inner = [resolve_schema(document, part, (*ancestors, node)) for part in not_null]
+            resolved = merge(resolved, inner, nullable)
+    if isinstance(schema, Mapping) and node is not schema and len(schema) > 1:
+        beside = _resolve_own_keywords({**schema, "$ref": None}, resolved.name)
+        return _merge_all_of(beside, [resolved], beside.nullable or resolved.nullable)
     return resolved
 
 
@@ -54,27 +67,44 @@ def _is_null_schema(node: JsonNode) -> bool:
 
 def _resolve_own_keywords(node: JsonNode, name: str) -> ResolvedSchema:
     properties, required = node.get("properties"), node.get("required")
-    declared = node.get("type", "object" if isinstance(properties, Mapping) else "")
-    types = [declared] if isinstance(declared, str) else [text for text in declared if isinstance(text, str)]
-    types_but_null = [text for text in types if text != "null"]
     values = node.get("enum", [node["const"]] if "const" in node else [])
     values = values if isinstance(values, list) else []
+    declared = node.get("type", _infer_types(node, values))
+    types = [declared] if isinstance(declared, str) else [text for text in declared or () if isinstance(text, str)]
     texts = tuple(value for value in values if isinstance(value, str) and value)
     return ResolvedSchema(
-        type=types_but_null[0] if len(types_but_null) == 1 else "",
+        type=_join_types({text for text in types if text != "null"}),
         name=name,
         format=str(node.get("format", "")),
         nullable=node.get("nullable") is True or "null" in types or None in values,
         comment=_extract_first_sentence(node.get("description")),
         enum_values=texts if len(texts) == len([value for value in values if value is not None]) else (),
-        properties=properties if isinstance(properties, Mapping) else {},
+        properties={str(key): value for key, value in properties.items()} if isinstance(properties, Mapping) else {},
         required=frozenset(text for text in required if isinstance(text, str))
         if isinstance(required, list)
         else frozenset(),
         items=node.get("items"),
         maximum=_parse_integer(node.get("maximum", node.get("maxItems"))),
         default=node.get("default"),
+        write_only=node.get("writeOnly") is True,
     )
+
+
+def _infer_types(node: JsonNode, values: Sequence[Any]) -> Sequence[str]:
+    """Infer the types of a schema that names none from its other keywords."""
+    if isinstance(node.get("properties"), Mapping):
+        return ("object",)
+    if "items" in node:
+        return ("array",)
+    types = {JSON_TYPE_NAMES.get(type(value), "") for value in values if value is not None}
+    return tuple(types)
+
+
+def _join_types(types: Set[str]) -> str:
+    """Return the one type that holds the values of all; empty when there is none."""
+    if len(types) == 1:
+        return next(iter(types))
+    return next((joined for joined, parts in JOINED_TYPES.items() if types and types <= parts), "")
 
 
 def _extract_first_sentence(text: Any) -> str:
@@ -91,44 +121,60 @@ def _merge_all_of(own: ResolvedSchema, parts: Sequence[ResolvedSchema], nullable
     """Keep what any part says, and the type where no two parts differ in it."""
     schemas = [own, *parts]
     types = {schema.type for schema in schemas if schema.type}
-    properties: dict[str, Any] = {}
-    for schema in schemas:
-        properties |= schema.properties
     return replace(
         next((schema for schema in schemas if schema.type), own),
         type=next(iter(types)) if len(types) == 1 else "",
         name=own.name or (parts[0].name if len(parts) == 1 else ""),
         comment=own.comment or next((part.comment for part in parts if part.comment), ""),
         nullable=nullable or any(part.nullable for part in parts),
-        properties=properties,
+        properties=_merge_properties(schemas, "allOf"),
         required=frozenset[str]().union(*(schema.required for schema in schemas)),
+        items=next((schema.items for schema in schemas if schema.items is not None), None),
+        write_only=any(schema.write_only for schema in schemas),
     )
 
 
+def _merge_properties(schemas: Sequence[ResolvedSchema], keyword: str) -> Mapping[str, Any]:
+    """Join by the keyword what several schemas say of one property."""
+    nodes: dict[str, list[Any]] = {}
+    for schema in schemas:
+        for name, node in schema.properties.items():
+            known = nodes.setdefault(name, [])
+            if not any(_is_same_schema(node, other) for other in known):
+                known.append(node)
+    return {name: found[0] if len(found) == 1 else {keyword: found} for name, found in nodes.items()}
+
+
+def _is_same_schema(node: Any, other: Any) -> bool:
+    """Tell whether two nodes are one, or nothing but the same reference; YAML's may hold themselves."""
+    if node is other:
+        return True
+    references = [each for each in (node, other) if isinstance(each, Mapping) and [*each] == ["$ref"]]
+    return len(references) == 2 and node["$ref"] == other["$ref"]
+
+
 def _merge_any_of(own: ResolvedSchema, parts: Sequence[ResolvedSchema], nullable: bool) -> ResolvedSchema:
-    """Keep what all parts have in common."""
+    """Keep what any part has, required where all have it; a part without a type has that of the whole."""
     nullable = nullable or any(part.nullable for part in parts)
-    types = {part.type for part in parts}
     if len(parts) == 1:
-        (part,) = parts
-        return replace(part, name=own.name or part.name, comment=own.comment or part.comment, nullable=nullable)
-    if types == {"object"}:
-        first = parts[0]
-        shared = set(first.properties).intersection(*(part.properties for part in parts))
-        return replace(
-            first,
-            name=own.name,
-            comment=own.comment,
-            nullable=nullable,
-            properties={name: schema for name, schema in first.properties.items() if name in shared},
-            required=first.required.intersection(*(part.required for part in parts)),
-        )
-    if len(types) == 1 and types <= SCALAR_TYPES:
-        common_format = _find_common_format(part.format for part in parts)
-        return replace(own, type=parts[0].type, format=common_format, nullable=nullable)
-    if types and types <= {"string", "integer"}:
-        return replace(own, type="string", nullable=nullable)
-    return replace(own, type="" if parts else own.type, nullable=nullable)
+        return _merge_all_of(own, parts, nullable)
+    types = {part.type or own.type for part in parts}
+    joined = _join_types(types)
+    merged = replace(own, type=joined, nullable=nullable)
+    if joined == "object":
+        shared = frozenset.intersection(*(part.required for part in parts))
+        alternatives = ResolvedSchema(properties=_merge_properties(parts, "anyOf"))
+        properties = _merge_properties([own, alternatives], "allOf")
+        return replace(merged, properties=properties, required=own.required | shared)
+    if joined == "array":
+        items = [part.items for part in parts if part.items is not None]
+        return replace(merged, items=own.items if not items else items[0] if len(items) == 1 else {"anyOf": items})
+    if joined and parts:
+        values = tuple(dict.fromkeys(value for part in parts for value in part.enum_values))
+        common_format = _find_common_format(part.format for part in parts) or own.format
+        has_values = all(part.enum_values for part in parts)
+        return replace(merged, format=common_format, enum_values=values if has_values else own.enum_values)
+    return replace(merged, type="" if parts else own.type)
 
 
 def _find_common_format(formats: Iterable[str]) -> str:

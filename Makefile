@@ -3,6 +3,9 @@ PORT ?= 8000
 WORKERS ?= 1
 BIN := .venv/bin
 
+# Python starts often here: let each process find what others compiled, whatever the environment says.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: serve worker test test-long check golden sdl fuzz equality bench docs lock graphiql
 
 serve: .venv/demo  ## the demo company, answering

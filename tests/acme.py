@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import orjson
-from graphql import GraphQLSchema
+from graphql import DocumentNode, GraphQLSchema
 
 from auth.authentication import Principal
 from auth.policy import AccessPolicy, Groups
@@ -44,7 +44,7 @@ from onedoor.mutations.declarations import MutationDeclaration
 from onedoor.mutations.history import HISTORY_CONNECTOR
 from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine, build_query_engine
 from onedoor.query.engine import execute
-from onedoor.schema.builder import build_document, build_schema_and_policy, compute_version
+from onedoor.schema.builder import build_document, build_from_document, compute_version
 from onedoor.spi.capabilities import Capabilities, Column, ColumnType
 from onedoor.spi.connector import Connector
 from onedoor.spi.predicates import Op, Row
@@ -473,14 +473,20 @@ def load_subscriptions() -> Mapping[str, SubscriptionSource]:
 
 
 @cache
+def load_document() -> DocumentNode:
+    """Build Acme's schema as a document once a process; nobody changes it."""
+    return build_document(load_schema_modules())
+
+
+@cache
 def load_schema_and_policy() -> tuple[GraphQLSchema, AccessPolicy]:
     """Build Acme's schema and rules once a process; nobody changes them."""
-    return build_schema_and_policy(load_schema_modules())
+    return build_from_document(load_document())
 
 
 @cache
 def load_schema_version() -> str:
-    return compute_version(build_document(load_schema_modules()))
+    return compute_version(load_document())
 
 
 REQUESTS = MemoryConnector({"requests": MemoryCollection(capabilities=Capabilities(columns={}), rows=())})

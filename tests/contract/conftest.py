@@ -175,7 +175,7 @@ async def in_scratch(_: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]
     tables = {name: scratches(table.columns) for name, table in TABLES.items()}
     for name, table in TABLES.items():
         await tables[name].append_rows(table.rows)
-    yield OpenedConnector(source=SpillTables(cans, tables), expected=OWN_TABLES)
+    yield OpenedConnector(source=SpillTables(cans, tables), expected=OWN_TABLES, most=100)
 
 
 @asynccontextmanager
@@ -203,7 +203,7 @@ async def in_snowflake(request: pytest.FixtureRequest) -> AsyncIterator[OpenedCo
         host=host, port=port, protocol="http", account="acme", user="demo", password="any", database="ACME",
         schema=SCHEMA,
     )  # fmt: skip
-    yield OpenedConnector(source=await connector.connect(options), expected=OWN_TABLES, most=100)
+    yield OpenedConnector(source=await connector.connect(options), expected=OWN_TABLES, most=40)
 
 
 @asynccontextmanager

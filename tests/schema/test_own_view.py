@@ -10,15 +10,23 @@ from typing import Any
 import pytest
 from graphql import DocumentNode, GraphQLSchema, get_introspection_query, parse, validate_schema
 
-from onedoor.query.context import QueryEngine
-from onedoor.schema.builder import build_document, build_from_document, derive_policy
+from onedoor.query.context import QueryEngine, view_for
+from onedoor.schema.builder import build_from_document, derive_policy
 from onedoor.schema.generate.types import build_definitions
 from onedoor.schema.reader import SchemaShape, parse_derived_name
 from onedoor.schema.visibility import build_visible_schema
-from tests.acme import ask, build_catalog, load_mappings, load_schema_and_policy, load_schema_modules, open_engine
+from tests.acme import (
+    ask,
+    build_catalog,
+    caller,
+    load_document,
+    load_mappings,
+    load_schema_and_policy,
+    open_engine,
+)
 from tests.schema.shapes import FINANCE, NOTHING, column, kind, link
 
-DOCUMENT = build_document(load_schema_modules())
+DOCUMENT = load_document()
 RULES = load_schema_and_policy()[1]
 GROUPS = ("sales", "marketing", "finance", "people", "engineering", "support", "audit")
 
@@ -94,10 +102,15 @@ def misspell(name: str, random: Random) -> str:
     return name[:place] + changed + name[place + 2 :]
 
 
+def show_schema(engine: QueryEngine, *groups: str) -> GraphQLSchema:
+    """Return the view that the engine builds once for all with these groups."""
+    return view_for(engine, caller(*groups)).schema
+
+
 @pytest.mark.parametrize("group", ["marketing", "support"])
 async def test_no_typo_brings_out_a_name_that_the_caller_may_not_know(own_view_engine: QueryEngine, group: str) -> None:
     random = Random(11)
-    shown = list_names(build_visible_schema(DOCUMENT, RULES, frozenset({"everyone", group})))
+    shown = list_names(show_schema(own_view_engine, group))
     hidden = sorted(list_names(load_schema_and_policy()[0]) - shown)
     assert hidden
     for text, _ in HIDDEN.values():
@@ -140,21 +153,20 @@ async def test_what_a_caller_may_see_is_answered_as_ever(own_view_engine: QueryE
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_every_view_is_a_valid_schema(group: str) -> None:
-    assert validate_schema(build_visible_schema(DOCUMENT, RULES, frozenset({"everyone", group}))) == []
+def test_every_view_is_a_valid_schema(own_view_engine: QueryEngine, group: str) -> None:
+    assert validate_schema(show_schema(own_view_engine, group)) == []
 
 
-def test_all_groups_together_see_the_whole_schema() -> None:
-    everything = build_visible_schema(DOCUMENT, RULES, frozenset({"everyone", *GROUPS}))
+def test_all_groups_together_see_the_whole_schema(own_view_engine: QueryEngine) -> None:
+    everything = show_schema(own_view_engine, *GROUPS)
     assert set(load_schema_and_policy()[0].type_map) == set(everything.type_map)
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_a_hidden_column_is_in_no_generated_type_and_a_visible_one_in_all(group: str) -> None:
-    visible_schema, whole = (
-        build_visible_schema(DOCUMENT, RULES, frozenset({"everyone", group})),
-        load_schema_and_policy()[0],
-    )
+def test_a_hidden_column_is_in_no_generated_type_and_a_visible_one_in_all(
+    own_view_engine: QueryEngine, group: str
+) -> None:
+    visible_schema, whole = show_schema(own_view_engine, group), load_schema_and_policy()[0]
     shown = {(name, item) for name, of in visible_schema.type_map.items() for item in getattr(of, "fields", ())}
     generated = {
         name: of for name in whole.type_map if (of := parse_derived_name(name, load_mappings())) and of.by_field

@@ -6,7 +6,15 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
-from graphql import DocumentNode, build_schema, graphql_sync, parse
+from graphql import (
+    DocumentNode,
+    ExecutionResult,
+    GraphQLError,
+    build_schema,
+    execute_sync,
+    parse,
+    validate,
+)
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -56,16 +64,29 @@ class Service:
     def __init__(self, tables: Mapping[str, Sequence[Record]]) -> None:
         self.tables = {name: [format_row(row) for row in rows] for name, rows in tables.items()}
         self.schema = build_schema(SDL)
+        self.documents: dict[str, tuple[DocumentNode, list[GraphQLError]]] = {}
         self.requests: list[tuple[DocumentNode, Mapping[str, Any]]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         given = orjson.loads(await Request(scope, receive).body())
-        self.requests.append((parse(given["query"]), given["variables"]))
-        result = graphql_sync(self.schema, given["query"], self, variable_values=given["variables"])
+        document, faults = self.read_document(given["query"])
+        self.requests.append((document, given["variables"]))
+        result = (
+            ExecutionResult(None, faults)
+            if faults
+            else execute_sync(self.schema, document, self, variable_values=given["variables"])
+        )
         reply = {"data": result.data} | (
             {"errors": [error.formatted for error in result.errors]} if result.errors else {}
         )
         await Response(orjson.dumps(reply), media_type="application/json")(scope, receive, send)
+
+    def read_document(self, text: str) -> tuple[DocumentNode, list[GraphQLError]]:
+        """Parse and validate a text at its first use: the same one comes again with other variables."""
+        if text not in self.documents:
+            document = parse(text)
+            self.documents[text] = document, validate(self.schema, document)
+        return self.documents[text]
 
     def thing(self, _: Any, ids: Iterable[str] | None = None, first: int | None = None, **equal: Any) -> list[Record]:
         rows = [row for row in self.tables["thing"] if ids is None or row["id"] in ids]

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -20,11 +20,10 @@ from strawberry.asgi import GraphQL
 
 from onedoor.http.server import bind_socket
 from onedoor.model.catalog import Catalog
-from onedoor.schema.builder import build_document
 from onedoor.schema.federation import build_subgraph
 from onedoor.schema.visibility import build_visible_schema
 from tests import acme
-from tests.acme import load_schema_modules
+from tests.acme import load_document
 from tests.e2e.clients.conftest import NODE, RunningServer, run_server
 
 HERE = Path(__file__).parent
@@ -32,7 +31,7 @@ ROOT = HERE.parents[2]
 TOOLS = os.environ.get("APOLLO_GATEWAY")
 """The folder whose node_modules hold @apollo/gateway and @apollo/server."""
 SECONDS = 60
-DOCUMENT = build_document(load_schema_modules())
+DOCUMENT = load_document()
 
 
 @strawberry.federation.type(keys=["id"])
@@ -54,8 +53,9 @@ class Query:
         return [Customer(id=strawberry.ID(name), visits=10 * int(name)) for name in ("3", "1", "2")]
 
 
+@cache
 def build_catalog(*, own: bool = False) -> Catalog:
-    """Acme as a subgraph; `own`: each is shown their own view."""
+    """Acme as a subgraph, which nobody changes; `own`: each is shown their own view."""
     catalog = acme.build_catalog()
     return build_subgraph(
         replace(catalog, schema_for_groups=partial(build_visible_schema, DOCUMENT, catalog.policy)) if own else catalog,

@@ -21,13 +21,13 @@ from graphql import (
     get_named_type,
     get_nullable_type,
     is_leaf_type,
+    print_ast,
 )
 
 from auth.authentication import Principal
 from onedoor.connectors.principal import build_principal_connector
 from onedoor.model.mapping import Lookup
-from onedoor.schema.builder import print_sdl
-from tests.acme import load_schema_modules
+from tests.acme import load_document
 from tests.properties.reference.pages import judge, page
 from tests.properties.reference.permission import Declarations
 from tests.properties.reference.world import ID, INTERFACES, TYPE, Dict, World, names, value
@@ -58,7 +58,7 @@ async def compute_reply(world: World, caller: Principal, document: DocumentNode,
 
 @cache
 def declarations() -> Declarations:
-    return Declarations(print_sdl(load_schema_modules()))
+    return Declarations(print_ast(load_document()))
 
 
 def refusals(world: World, caller: Principal, document: DocumentNode, variables: Mapping[str, Any]) -> frozenset[str]:

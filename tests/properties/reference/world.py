@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 from urllib.parse import quote
 
-from graphql import GraphQLEnumType, GraphQLSchema, build_schema, get_named_type, print_schema
+from graphql import DocumentNode, GraphQLEnumType, GraphQLSchema, build_ast_schema, get_named_type, parse, print_schema
 
 from onedoor.connectors.memory import MemoryCollection, MemoryConnector
 from onedoor.model.catalog import Catalog, Limits
@@ -173,23 +173,30 @@ def optional(binding: TypeMapping) -> set[str]:
     }
 
 
-def world(name: str, given: Mapping[str, Connector]) -> World:
-    catalog = acme.build_catalog(given, LIMITS)
-    schema = install_scalars(build_schema(print_schema(catalog.schema)))
+@cache
+def printed_schema() -> DocumentNode:
+    """Acme's schema as its text tells it."""
+    return parse(print_schema(acme.load_schema_and_policy()[0]), no_location=True)
+
+
+@cache
+def build_reference_schema() -> GraphQLSchema:
+    """The schema of every world; a printed one does not say how values are written, and what a source holds."""
+    schema = install_scalars(build_ast_schema(printed_schema(), assume_valid_sdl=True))
     for scalar, write in WRITERS.items():
         schema.type_map[scalar].coerce_output_value = write  # type: ignore[attr-defined]
+    known: Any = acme.load_schema_and_policy()[0].type_map
     for item in (item for item in schema.type_map.values() if isinstance(item, GraphQLEnumType)):
         for member, held in item.values.items():
-            held.value = stored(catalog, item.name, member)
+            held.value = known[item.name].values[member].value
+    return schema
+
+
+def world(name: str, given: Mapping[str, Connector]) -> World:
+    catalog = acme.build_catalog(given, LIMITS)
     rows = {kind: tuple(as_dicts(catalog, binding)) for kind, binding in catalog.mappings.items()}
     rows |= {kind: tuple(row for item in of for row in rows[item]) for kind, of in INTERFACES.items()}
-    return World(name=name, catalog=catalog, schema=schema, rows=rows)
-
-
-def stored(catalog: Catalog, enum: str, member: str) -> Any:
-    """What the source holds for an enum's value, which a printed schema does not say."""
-    known: Any = catalog.schema.type_map[enum]
-    return known.values[member].value
+    return World(name=name, catalog=catalog, schema=build_reference_schema(), rows=rows)
 
 
 def as_dicts(catalog: Catalog, binding: TypeMapping) -> Iterator[Dict]:

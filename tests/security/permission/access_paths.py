@@ -1,7 +1,7 @@
 """List a query for each way to look at a field, by walking the types of a schema."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,9 +43,14 @@ class Way:
 
     text: str
     position: SchemaCoordinate
-    named: bool
+    named_in: str = ""
+    """The argument, of a list or of its groups, that names the field; none where it is shown."""
     meant: bool = True
     """Whether it can be answered at all."""
+
+    @property
+    def named(self) -> bool:
+        return bool(self.named_in)
 
 
 def looking(schema: GraphQLSchema, field: SchemaCoordinate) -> set[SchemaCoordinate]:
@@ -89,7 +94,8 @@ def _of_rows(root: str, argument: str, of: Any, wanted: set[SchemaCoordinate]) -
     for path in paths(get_named_type(of.type), wanted):
         for value in _values(path):
             given = f"[{value}]" if argument == "orderBy" else value
-            yield Way(text=f"{{ {root}({argument}: {given}, first: 2) {{ nodes {{ id }} }} }}", **_end(path))
+            text = f"{{ {root}({argument}: {given}, first: 2) {{ nodes {{ id }} }} }}"
+            yield Way(text=text, position=_end(path), named_in=argument)
 
 
 def _of_groups(root: str, argument: str, of: Any, wanted: set[SchemaCoordinate]) -> Iterator[Way]:
@@ -100,8 +106,10 @@ def _of_groups(root: str, argument: str, of: Any, wanted: set[SchemaCoordinate])
             inner = [item.field for item in path[1:]]
             by = f"[{_nested(inner, 'VALUE')}]" if keyed and _single(path) else BY_ID
             arguments = f"by: {given}" if argument == "by" else f"by: {by}, {argument}: {given}"
-            way = Way(text=_build_groups_query(root, arguments, "aggregate { count }"), **_end(path))
-            yield way if not keyed else replace(way, meant=_single(path))
+            text = _build_groups_query(root, arguments, "aggregate { count }")
+            meant = not keyed or _single(path)
+            way = Way(text=text, position=_end(path), named_in=f"groups.{argument}", meant=meant)
+            yield way
             if keyed and _single(path):
                 by_id = _build_groups_query(root, f"by: {BY_ID}, orderBy: {given}", "aggregate { count }")
                 yield replace(way, text=by_id, meant=False)
@@ -114,7 +122,7 @@ def _single(path: Path) -> bool:
 
 def _showing(root: str, of: GraphQLObjectType, wanted: set[SchemaCoordinate]) -> Iterator[Way]:
     for path in paths(of, wanted):
-        yield Way(text=f"{{ {root} {_build_selection(path)} }}", **{**_end(path), "named": False})
+        yield Way(text=f"{{ {root} {_build_selection(path)} }}", position=_end(path))
 
 
 def _build_selection(path: Path) -> str:
@@ -133,8 +141,8 @@ def _build_groups_query(root: str, arguments: str, shown: str) -> str:
     return f"{{ {root} {{ groups({arguments}, first: 2) {{ {shown} }} }} }}"
 
 
-def _end(path: Path) -> Mapping[str, Any]:
-    return {"position": (path[-1].type, path[-1].field), "named": True}
+def _end(path: Path) -> SchemaCoordinate:
+    return path[-1].type, path[-1].field
 
 
 def _values(path: Path) -> Iterator[str]:

@@ -12,9 +12,8 @@ from onedoor.errors import ErrorCode
 from onedoor.model.catalog import ActionCall, ActionResult, Catalog
 from onedoor.query.context import GraphQLRequest
 from onedoor.query.engine import execute
-from onedoor.schema.builder import build_document
 from tests import acme
-from tests.acme import GROUP_NAMES, load_schema_modules
+from tests.acme import GROUP_NAMES, load_document
 from tests.query.pushdown.strict import Strict
 from tests.security.permission import model
 from tests.security.permission.random_schema import DrawnField, Schema
@@ -48,7 +47,7 @@ def cached_catalog() -> Catalog:
 
 @cache
 def read_schema() -> Schema:
-    return parse_schema(build_document(load_schema_modules()))
+    return parse_schema(load_document())
 
 
 def mutations() -> dict[str, Any]:

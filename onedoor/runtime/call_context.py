@@ -45,7 +45,7 @@ def get_call_context() -> CallContext | None:
 
 
 def yielding_slot() -> AbstractAsyncContextManager[None]:
-    """Give up the call's slot and stop its clock during a wait for a quota."""
+    """Give up the call's slot and stop its clock during a wait that is not for its source, such as for a quota."""
     return _slot_yielding.get()()
 
 
@@ -55,7 +55,7 @@ def use_call_context(context: CallContext) -> AbstractContextManager[None]:
 
 
 def use_slot_yielding(yielding: SlotYielding) -> AbstractContextManager[None]:
-    """Set how calls inside give up their slot during a wait for a quota."""
+    """Set how calls inside give up their slot during a wait that is not for their source."""
     return _ContextVarScope(_slot_yielding, yielding)
 
 

@@ -66,7 +66,7 @@ class ResilientConnector:
 
 @dataclass(slots=True, kw_only=True)
 class Permit:
-    """The slot and the time of one call, both suspended while it only waits for its source's quota."""
+    """The slot and the time of one call, both suspended while it waits for something other than its source."""
 
     connector: ResilientConnector
     deadline: float
@@ -77,7 +77,10 @@ class Permit:
 
     @asynccontextmanager
     async def yield_slot(self) -> AsyncIterator[None]:
-        """Give up the slot for a wait; of several at once in one call, the first to end takes it back."""
+        """Give up the slot for a wait; of several at once in one call, the first to end takes it back.
+
+        The last to end has the clock of the call run again.
+        """
         self.yielded += 1
         self._pause()
         try:
@@ -103,7 +106,7 @@ class Permit:
             self.release()
             self.held = True
         self.deadline = asyncio.get_running_loop().time() + self.connector.limits.source_seconds
-        if self.timer is not None:
+        if self.timer is not None and self.yielded == 0:
             self.timer.move(self.deadline)
 
 

@@ -9,8 +9,9 @@ from typing import Any, TypeAlias
 import orjson
 
 from onedoor.connectors.files.model import FileStat, FileStore, is_compressed
-from onedoor.connectors.files.parquet import build_read_limit_error, build_rows_too_large_error, read_parquet_rows
+from onedoor.connectors.files.parquet import read_parquet_rows
 from onedoor.connectors.files.row_selection import RowSelection, parse_row_selection
+from onedoor.connectors.files.table_errors import build_read_limit_error, build_rows_too_large_error
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.runtime.concurrency import fan_out
 from onedoor.spi.capabilities import Capabilities, Column, ColumnType
@@ -165,7 +166,7 @@ async def read_table_rows(
     if stat is None or table_format is None:
         return None
     if table_format == "parquet":
-        return await read_parquet_rows(store, stat, selection, read_bytes)
+        return (await read_parquet_rows(store, stat, selection, read_bytes)).rows
     if selection.max_rows == 0:
         return ()
     parse_rows = _parse_csv if table_format == "csv" else _parse_json_lines

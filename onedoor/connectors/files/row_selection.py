@@ -50,6 +50,14 @@ class CellComparison:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TableRows:
+    """Rows as JSON texts; `flaws` say what the file holds that its rows show as null."""
+
+    rows: tuple[str, ...]
+    flaws: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RowSelection:
     """The first `max_rows` rows that pass all comparisons; `columns` is None for all columns."""
 
@@ -84,6 +92,20 @@ def parse_row_selection(max_rows: int, columns: Sequence[str] | None, filter_jso
     )
 
 
+def rename_duplicates(names: Sequence[str]) -> list[str]:
+    """Return names without two alike: the second `a` is `a_1`, the third `a_2`, but for names that there are."""
+    counts, taken = dict[str, int](), set(names)
+    unique_names = list[str]()
+    for name in names:
+        unique_name, count = name, counts.get(name, 0)
+        while count and unique_name in taken:
+            unique_name, count = f"{name}_{count}", count + 1
+        counts[name] = max(count, 1)
+        taken.add(unique_name)
+        unique_names.append(unique_name)
+    return unique_names
+
+
 def parse_number(value: Any) -> Decimal | None:
     if isinstance(value, bool):
         return None
@@ -95,4 +117,4 @@ def parse_number(value: Any) -> Decimal | None:
 
 def format_cell(cell: Any) -> str:
     """Return a cell as its row shows it. Raises RecursionError if it is nested too deeply."""
-    return cell if isinstance(cell, str) else json.dumps(cell, ensure_ascii=False, default=str)
+    return cell if isinstance(cell, str) else json.dumps(cell, ensure_ascii=False, default=lambda _: None)

@@ -124,7 +124,8 @@ async def test_text_is_cut_between_characters(store: FolderConnector, name: str,
                      id="a line that is no object"),
         pytest.param("table.parquet", {"first": 1, "where": [{"column": "id", "gte": "43"}]}, [
             {"id": 43, "name": "row 43", "price": "0.43", "day": "2026-01-01", "at": "2026-01-01T12:00:00Z",
-             "big": str(2**60 + 43), "share": None, "tags": ["a", "b"], "select": "a reserved word"}
+             "big": str(2**60 + 43), "share": None, "tags": ["a", "b"], "raw": None,
+             "select": "a reserved word"}
         ], id="Parquet, each kind of value"),
         pytest.param("table.parquet", {"columns": ("name",), "where": [{"column": "id", "eq": "44000"}]}, [
             {"name": "row 44000"}

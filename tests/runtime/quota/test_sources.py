@@ -77,6 +77,20 @@ async def test_a_read_that_waits_for_its_turn_takes_no_place_and_its_source_is_n
     assert (waits.calls, connector.semaphore._value, connector.failures) == (6, 2, 0)
 
 
+async def test_a_source_is_not_slow_while_any_part_of_a_call_waits_for_something_else() -> None:
+    class Waits(Ready):
+        async def scan(self, request: ScanRequest) -> AsyncIterator[Sequence[Row]]:
+            await asyncio.gather(self.wait(0.0), self.wait(0.1))
+            yield [(1,)]
+
+        async def wait(self, seconds: float) -> None:
+            async with call_context.yielding_slot():
+                await asyncio.sleep(seconds)
+
+    connector = resilience.wrap_connector("it", Waits(), Limits(source_calls=2, source_seconds=0.02), Clock().time)
+    assert (await read_rows(connector, ASK), connector.semaphore._value) == ([(1,)], 2)
+
+
 async def test_what_is_refused_for_want_of_a_turn_is_no_failure_of_the_source() -> None:
     clock = Clock()
     source = Ready()

@@ -15,6 +15,7 @@ class PageTrail:
     """The pages of one read so far. An API may lead in a circle, or on for ever: both end the read.
 
     `markers`: the cursors or URLs that lead to pages. `empty`: how many pages without rows came last.
+    `whole_rows`: whether rows come with all of their columns; pages of some columns may be alike and not the same.
     """
 
     count: int = 0
@@ -22,6 +23,7 @@ class PageTrail:
     last: Sequence[Any] = ()
     markers: frozenset[str] = frozenset()
     empty: int = 0
+    whole_rows: bool = True
 
     def follow(self, items: Sequence[Any], parameter: str = "") -> "PageTrail":
         """Return the trail with one page more; `parameter` had its number.
@@ -29,7 +31,7 @@ class PageTrail:
         Raises ConnectorError when the page was there before, or too many before it had no row.
         """
         page, empty = self.count + 1, 0 if items else self.empty + 1
-        if items and self.count and items in (self.last, self.first):
+        if self.whole_rows and items and self.count and items in (self.last, self.first):
             again = self.count if items == self.last else 1
             reason = f"its parameter `{parameter}` has no effect" if parameter else "its pages would never end"
             raise _build_endless_error(f"the API gave page {again} again for page {page}: {reason}")

@@ -5,6 +5,7 @@ import gzip
 import tomllib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -359,12 +360,27 @@ async def test_pages_without_an_end_are_told(
     open_source: OpenSource, pages: Sequence[tuple[str, Sequence[int]]], reason: str
 ) -> None:
     responses = [
-        {"edges": [{"node": {"id": number}} for number in ids], "pageInfo": {"hasNextPage": True, "endCursor": cursor}}
+        {
+            "edges": [{"node": {"id": number, "name": "a lamp"}} for number in ids],
+            "pageInfo": {"hasNextPage": True, "endCursor": cursor},
+        }
         for cursor, ids in pages
     ]
     server = ScriptedServer(*(json_response({"data": {"p0": page}}) for page in responses))
-    error = await read_failure(await open_source(server, PAGED))
+    error = await read_failure(await open_source(server, PAGED), replace(ALL, columns=("id", "name")))
     assert (error.code, reason in error.reason) == (ErrorCode.SOURCE_INVALID, True), error.reason
+
+
+async def test_pages_of_some_columns_may_be_alike(open_source: OpenSource) -> None:
+    pages = [
+        {
+            "edges": [{"node": {"name": "a lamp"}}] * 2,
+            "pageInfo": {"hasNextPage": number < 2, "endCursor": str(number)},
+        }
+        for number in range(3)
+    ]
+    server = ScriptedServer(*(json_response({"data": {"p0": page}}) for page in pages))
+    assert await read_rows(await open_source(server, PAGED), replace(ALL, columns=("name",))) == [("a lamp",)] * 6
 
 
 async def test_a_short_wait_that_the_server_requests_is_waited_once(open_source: OpenSource) -> None:

@@ -79,9 +79,11 @@ class GraphQLConnector:
     async def scan(self, request: ScanRequest) -> AsyncIterator[Sequence[Row]]:
         """Yield rows page by page; those of several documents come in the order of the documents."""
         collection, missing = self.collections[request.collection], request.limit
-        column_paths = [collection.columns[name].at for name in find_needed_columns(request)]
+        needed = find_needed_columns(request)
+        column_paths = [collection.columns[name].at for name in needed]
+        trail = PageTrail(whole_rows=set(needed) == set(collection.columns))
         documents = build_document_fields(request, collection)
-        async for document_field, items in _read_document_pages(self.client, documents, column_paths):
+        async for document_field, items in _read_document_pages(self.client, documents, column_paths, trail):
             rows = _filter_graphql_rows(items, request, collection, document_field)
             yield rows if missing is None else rows[:missing]
             missing = None if missing is None else max(0, missing - len(rows))
@@ -96,30 +98,30 @@ class GraphQLConnector:
 
 
 async def _read_document_pages(
-    client: GraphQLClient, documents: Sequence[DocumentFields], column_paths: Sequence[JsonPath]
+    client: GraphQLClient, documents: Sequence[DocumentFields], column_paths: Sequence[JsonPath], trail: PageTrail
 ) -> AsyncIterator[FieldItems]:
     """Yield the pages of one document as they come; of several, all pages of each, in the order of the documents."""
     if len(documents) == 1:
-        async for field_items in _iterate_pages(client, column_paths, documents[0]):
+        async for field_items in _iterate_pages(client, column_paths, trail, documents[0]):
             yield field_items
         return
-    read_all = partial(_read_all_pages, client, column_paths)
+    read_all = partial(_read_all_pages, client, column_paths, trail)
     for pages in await fan_out(read_all, documents, client.limits.max_concurrency):
         for field_items in pages:
             yield field_items
 
 
 async def _read_all_pages(
-    client: GraphQLClient, column_paths: Sequence[JsonPath], fields: DocumentFields
+    client: GraphQLClient, column_paths: Sequence[JsonPath], trail: PageTrail, fields: DocumentFields
 ) -> list[FieldItems]:
-    return [field_items async for field_items in _iterate_pages(client, column_paths, fields)]
+    return [field_items async for field_items in _iterate_pages(client, column_paths, trail, fields)]
 
 
 async def _iterate_pages(
-    client: GraphQLClient, column_paths: Sequence[JsonPath], fields: DocumentFields
+    client: GraphQLClient, column_paths: Sequence[JsonPath], start: PageTrail, fields: DocumentFields
 ) -> AsyncIterator[FieldItems]:
     """Request the next pages of all fields that have one in one document."""
-    pending = [(PageRequest(field=document_field), PageTrail()) for document_field in fields]
+    pending = [(PageRequest(field=document_field), start) for document_field in fields]
     while pending:
         data = await client.execute(compile_document([page_request for page_request, _ in pending], column_paths))
         following = []

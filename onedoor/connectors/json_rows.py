@@ -14,8 +14,8 @@ from onedoor.connectors.setting_readers import (
     parse_text_list_setting,
     parse_text_setting,
 )
-from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.spi.capabilities import ColumnType
+from onedoor.spi.flaws import FLAWS, ConvertedColumn, convert_column, mark_flaws
 from onedoor.spi.predicates import Row, Value, split_conjuncts
 from onedoor.spi.scan import ScanRequest
 
@@ -51,16 +51,22 @@ def convert_rows(
 ) -> list[Row]:
     """Convert items to rows; a column among `constants` has that value in every row.
 
-    Raises ConnectorError at the first value that does not have the declared type.
+    A value that does not have the declared type is null in a FlawedRow.
     """
     if not columns:
         return [()] * len(items)
-    constants = constants or {}
-    converted = (
-        [constants[name]] * len(items) if name in constants else _convert_column(items, name, declared[name])
-        for name in columns
-    )
-    return list(zip(*converted, strict=True))
+    constants, flaws_by_place = constants or {}, dict[int, Mapping[int, str]]()
+    converted: list[Sequence[Value]] = []
+    for place, name in enumerate(columns):
+        if name in constants:
+            converted.append([constants[name]] * len(items))
+            continue
+        column = _convert_column(items, declared[name])
+        converted.append(column.values)
+        if column.flaws:
+            flaws_by_place[place] = column.flaws
+    rows = list(zip(*converted, strict=True))
+    return mark_flaws(rows, flaws_by_place) if flaws_by_place else rows
 
 
 def filter_items(
@@ -104,19 +110,15 @@ def extract_at_path(value: Any, path: JsonPath) -> Any:
     return value
 
 
-def _convert_column(items: Sequence[JsonItem], name: str, column: JsonColumn) -> Sequence[Value]:
+def _convert_column(items: Sequence[JsonItem], column: JsonColumn) -> ConvertedColumn:
     values = (
         [item.get(column.at[0]) for item in items]
         if len(column.at) == 1
         else [extract_at_path(item, column.at) for item in items]
     )
     if set(map(type, values)) <= NATIVE_JSON_TYPES[column.kind]:
-        return values
-    convert = CONVERTERS[column.kind]
-    try:
-        return [None if value is None else convert(value) for value in values]
-    except (TypeError, ValueError, ArithmeticError):
-        raise ConnectorError(f"the API gave a `{name}` that is no {column.kind}", ErrorCode.SOURCE_INVALID) from None
+        return ConvertedColumn(values=values)
+    return convert_column(values, CONVERTERS[column.kind], FLAWS[column.kind])
 
 
 def _convert_text(value: Any) -> str:

@@ -15,6 +15,7 @@ from onedoor.connectors.value_checks import (
 from onedoor.errors import ErrorCode
 from onedoor.spi.capabilities import Capabilities, ColumnType
 from onedoor.spi.connector import ChangeKind, ChangeRejected, ChangeResult, RowChange, RowValues, WriteCapabilities
+from onedoor.spi.flaws import FlawedRow, check_rows, select_flaws
 from onedoor.spi.operators import (
     aggregate_rows,
     arrange_groups,
@@ -45,7 +46,7 @@ class MemoryConnector:
     def __init__(
         self, collections: Mapping[str, MemoryCollection], writable: "Mapping[str, MemoryWriteRules] | None" = None
     ) -> None:
-        self.collections = dict(collections)
+        self.collections = {name: _check_collection(collection) for name, collection in collections.items()}
         self.writable = writable or {}
         rows = {name: _index_rows_by_key(self.collections[name], rules.key) for name, rules in self.writable.items()}
         self.writer = MemoryWriter(self.writable, rows)
@@ -79,6 +80,12 @@ class MemoryConnector:
         return None
 
 
+def _check_collection(collection: MemoryCollection) -> MemoryCollection:
+    capabilities = replace(collection.capabilities, checks_values=True)
+    types = [column.type for column in capabilities.columns.values()]
+    return replace(collection, capabilities=capabilities, rows=check_rows(collection.rows, types))
+
+
 def answer_scan(collections: Mapping[str, MemoryCollection], request: ScanRequest) -> list[Row]:
     """Return the rows of a request, computed step by step with the reference operators."""
     collection = collections[request.collection]
@@ -91,8 +98,8 @@ def answer_scan(collections: Mapping[str, MemoryCollection], request: ScanReques
     rows = sort_rows(rows, request.sort, columns)
     if request.limit is not None:
         rows = limit_rows(rows, request.limit, compile_key(request.keys.columns if request.keys else (), columns))
-    project = compile_key(request.columns, columns)
-    return [project(row) for row in rows]
+    project, places = compile_key(request.columns, columns), [columns.index(name) for name in request.columns]
+    return [select_flaws(row, project(row), places) if isinstance(row, FlawedRow) else project(row) for row in rows]
 
 
 def resolve_exists(collections: Mapping[str, MemoryCollection], predicate: Any) -> Any:

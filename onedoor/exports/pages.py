@@ -75,6 +75,8 @@ class PageReader:
     retry_pauses: Sequence[float] = RETRY_PAUSES
     _layout: tuple[CachedPlan, RowLayout] | None = field(default=None, init=False)
     """The plan of the last page, and where its rows are."""
+    _cursors: set[str | None] = field(default_factory=set, init=False)
+    """Where the pages that were read end."""
     _prefetched: tuple[PagePosition, asyncio.Task[ExportPage]] | None = field(default=None, init=False)
 
     async def read_page(self, position: PagePosition) -> ExportPage:
@@ -137,6 +139,9 @@ class PageReader:
         cursor = (data[self.query.list_key][PAGE_ALIAS] or {}).get("endCursor")
         if rows and cursor is None:
             raise PageUnavailable("the list did not say where its page ends")
+        if rows and cursor in self._cursors:
+            raise ExportStopped(ExportState.FAILED, "the list gave the same page again, so it would never end")
+        self._cursors.add(cursor)
         return ExportPage(rows=rows, cursor=cursor or position.after, is_last=len(rows) < size)
 
     async def _load_principal(self) -> Principal:

@@ -144,9 +144,21 @@ async def _export_range(run: ExportRun, key_range: KeyRange) -> None:
                 return
             parts.append(part)
             rows = sum(part.rows for part in _list_all_parts(store, run.plan))
+            check_row_count(run.plan, rows)
             await run.host.report_progress(rows, run.plan.rows)
     finally:
         await reader.close()
+
+
+ROW_COUNT_SLACK = 100_000
+"""Rows that may have been added since an export counted them, where that is more than as many again."""
+
+
+def check_row_count(plan: ExportPlan, rows: int) -> None:
+    """Raise ExportStopped where a list gives so many more rows than it counted that it may never end."""
+    if plan.rows is not None and rows > plan.rows + max(plan.rows, ROW_COUNT_SLACK):
+        reason = f"the list gave {rows} rows and goes on, but counted {plan.rows} when the export began"
+        raise ExportStopped(ExportState.FAILED, reason)
 
 
 async def _write_part(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from functools import partial
+from math import isfinite
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -124,6 +125,9 @@ def parse_id_part(column_type: ColumnType, text: str) -> Any:
             case ColumnType.DECIMAL:
                 value = Decimal(text)
                 is_canonical = str(value) == text and value.is_finite()
+            case ColumnType.FLOAT:
+                value = float(text)
+                is_canonical = str(value) == text and isfinite(value)
             case ColumnType.BOOLEAN:
                 value, is_canonical = text == str(True), text in (str(True), str(False))
             case _:

@@ -179,7 +179,9 @@ def build_query_engine(
     return QueryEngine(
         catalog=catalog,
         connectors={
-            name: resilience.wrap_connector(name, connector, catalog.limits, clock, read_limiters.get(name))
+            name: resilience.wrap_connector(
+                name, connector, catalog.limits, clock, read_limiters.get(name), resilience.build_row_check
+            )
             for name, connector in catalog.connectors.items()
         },
         personal_connectors=personal_connectors,
@@ -238,4 +240,8 @@ class ReaderSet(dict[str, Reader]):
 
 def build_personal_reader(engine: QueryEngine, name: str, connector: Connector) -> Reader:
     """Build a reader of a connector that one request has for itself: nothing is cached."""
-    return Reader(connector=resilience.wrap_connector(name, connector, engine.catalog.limits, engine.clock))
+    return Reader(
+        connector=resilience.wrap_connector(
+            name, connector, engine.catalog.limits, engine.clock, build_row_check=resilience.build_row_check
+        )
+    )

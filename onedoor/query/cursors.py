@@ -9,7 +9,7 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -54,10 +54,25 @@ def _format_sort(sort: Sequence[SortKey]) -> str:
 
 
 def canonicalize_filter(value: Any) -> Any:
-    """Return a filter in one spelling, whatever the order of its fields."""
+    """Return a filter in one spelling, whatever the order of its fields and the nesting of its `and`; None for all."""
+    return _canonicalize(value) or None if isinstance(value, dict) else _canonicalize(value)
+
+
+def _canonicalize(value: Any) -> Any:
     if isinstance(value, dict):
-        return tuple(sorted((name, canonicalize_filter(inner)) for name, inner in value.items()))
-    return tuple(map(canonicalize_filter, value)) if isinstance(value, list | tuple) else value
+        conjuncts = {repr(conjunct): conjunct for conjunct in _iterate_conjuncts(value)}
+        return tuple(conjuncts[text] for text in sorted(conjuncts))
+    return tuple(map(_canonicalize, value)) if isinstance(value, list | tuple) else value
+
+
+def _iterate_conjuncts(value: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the conditions of a filter that must all hold."""
+    for name, inner in value.items():
+        if name == "and" and isinstance(inner, list | tuple) and all(isinstance(part, dict) for part in inner):
+            for part in inner:
+                yield from _iterate_conjuncts(part)
+        else:
+            yield name, _canonicalize(inner)
 
 
 def _encode_cursor_value(value: Any) -> Any:

@@ -29,6 +29,10 @@ class FieldErrors:
     denied: dict[int, NullOccurrences] = field(default_factory=dict)
     failed: dict[int, NullOccurrences] = field(default_factory=dict)
     invalid: list[GraphQLErrorInfo] = field(default_factory=list)
+    invalid_max: int = 100
+    """How many values that a field cannot show have an error of their own."""
+    unlisted_count: int = 0
+    """How many more of them there are; one error counts them."""
     denied_types: dict[tuple[int, str], ResponsePath] = field(default_factory=dict)
     """By field that leads to an interface, and concrete type: the first place that lacks denied rows."""
     failed_types: dict[tuple[int, str], ResponsePath] = field(default_factory=dict)
@@ -56,10 +60,23 @@ class FieldErrors:
         self.failed_types.setdefault((selected_field.number, type_name), path)
 
     def add_invalid(self, selected_field: SelectedField, path: ResponsePath, code: ErrorCode, message: str) -> None:
-        """Record a value that the field cannot show."""
+        """Record a value that the field cannot show; past `invalid_max`, count it."""
+        if len(self.invalid) >= self.invalid_max:
+            self.unlisted_count += 1
+            return
         self.invalid.append(
             GraphQLErrorInfo(code=code, message=message, path=flatten_path((path, selected_field.response_key)))
         )
+
+    def list_invalid(self) -> list[GraphQLErrorInfo]:
+        """Return the errors of values that their fields cannot show, the last for all that have none of their own."""
+        if not self.unlisted_count:
+            return self.invalid
+        message = f"{self.unlisted_count} more values cannot be shown by their fields"
+        rest = GraphQLErrorInfo(
+            code=ErrorCode.SOURCE_INVALID, message=message, extensions={"nulls": self.unlisted_count}
+        )
+        return [*self.invalid, rest]
 
 
 def count_null(nulls: dict[int, NullOccurrences], selected_field: SelectedField, path: ResponsePath) -> None:

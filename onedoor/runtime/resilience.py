@@ -12,6 +12,7 @@ from onedoor.model.catalog import Limits
 from onedoor.runtime.call_context import use_slot_yielding
 from onedoor.runtime.concurrency import NEVER, Deadline
 from onedoor.runtime.quota import ConnectorRateLimiter
+from onedoor.spi.capabilities import find_aggregate_type
 from onedoor.spi.connector import (
     ChangeRejected,
     ChangeResult,
@@ -22,6 +23,7 @@ from onedoor.spi.connector import (
     WritableConnector,
     WriteCapabilities,
 )
+from onedoor.spi.flaws import check_rows
 from onedoor.spi.predicates import Row
 from onedoor.spi.scan import ScanRequest
 from onedoor.spi.spill import SpillInput, closing_batches
@@ -43,6 +45,9 @@ QUEUE_SECONDS = 1.0
 
 Clock = Callable[[], float]
 
+RowCheck = Callable[[Sequence[Row]], Sequence[Row]]
+"""Returns a batch of rows with nulls in place of what their columns cannot hold."""
+
 
 @dataclass(slots=True, kw_only=True)
 class ResilientConnector:
@@ -53,6 +58,8 @@ class ResilientConnector:
     limits: Limits
     clock: Clock
     semaphore: asyncio.Semaphore
+    build_row_check: Callable[[Connector, ScanRequest], RowCheck]
+    """Builds the check of a scan's rows, which enter the engine here."""
     read_limiter: ConnectorRateLimiter | None = None
     """Limits its scans to their quota."""
     queued: int = 0
@@ -110,13 +117,39 @@ class Permit:
             self.timer.move(self.deadline)
 
 
+def accept_rows(_: Connector, __: ScanRequest) -> RowCheck:
+    """Take rows as they are, from a connector that gives nothing but what its columns can hold."""
+    return lambda batch: batch
+
+
+def build_row_check(connector: Connector, request: ScanRequest) -> RowCheck:
+    """Check each value by the type of its column, unless the connector does so itself."""
+    capabilities = connector.capabilities(request.collection)
+    if capabilities.checks_values:
+        return accept_rows(connector, request)
+    types = [capabilities.columns[name].type for name in request.columns]
+    types += [find_aggregate_type(capabilities, aggregate) for aggregate in request.aggregates]
+    return lambda batch: check_rows(batch, types)
+
+
 def wrap_connector(
-    name: str, connector: Connector, limits: Limits, clock: Clock, read_limiter: ConnectorRateLimiter | None = None
+    name: str,
+    connector: Connector,
+    limits: Limits,
+    clock: Clock,
+    read_limiter: ConnectorRateLimiter | None = None,
+    build_row_check: Callable[[Connector, ScanRequest], RowCheck] = accept_rows,
 ) -> ResilientConnector:
     """Wrap a connector, with as many slots as `limits.source_calls`."""
     semaphore = asyncio.Semaphore(limits.source_calls)
     return ResilientConnector(
-        name=name, inner=connector, limits=limits, clock=clock, semaphore=semaphore, read_limiter=read_limiter
+        name=name,
+        inner=connector,
+        limits=limits,
+        clock=clock,
+        semaphore=semaphore,
+        build_row_check=build_row_check,
+        read_limiter=read_limiter,
     )
 
 
@@ -210,10 +243,10 @@ async def _read_once(permit: Permit, request: ScanRequest, spill_input: SpillInp
 async def _read_batches(permit: Permit, request: ScanRequest) -> list[Row]:
     """Return all batches; each must come within `source_seconds` of the one before, as a long read is not slow."""
     connector, rows = permit.connector, list[Row]()
-    seconds = connector.limits.source_seconds
+    seconds, check = connector.limits.source_seconds, connector.build_row_check(connector.inner, request)
     with Deadline(permit.deadline) as permit.timer:
         async for batch in connector.inner.scan(request):
-            rows.extend(batch)
+            rows.extend(check(batch))
             if len(rows) > connector.limits.rows_read:
                 raise _build_too_many_rows_error(connector)
             permit.timer.move(asyncio.get_running_loop().time() + seconds)
@@ -223,10 +256,11 @@ async def _read_batches(permit: Permit, request: ScanRequest) -> list[Row]:
 async def _read_into_spill(permit: Permit, request: ScanRequest, spill_input: SpillInput) -> list[Row]:
     """Return all batches except those that are spilled; spilling takes none of the source's time."""
     connector, rows, count = permit.connector, list[Row](), 0
+    check = connector.build_row_check(connector.inner, request)
     with Deadline(permit.deadline) as permit.timer:
         async with closing_batches(connector.inner.scan(request)) as batches:
             async for batch in batches:
-                rows.extend(batch)
+                rows.extend(check(batch))
                 count += len(batch)
                 if count > connector.limits.rows_read:
                     raise _build_too_many_rows_error(connector)

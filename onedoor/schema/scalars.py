@@ -28,7 +28,8 @@ SCALAR_DESCRIPTIONS: Mapping[str, str] = {
 
 INTEGER_PATTERN = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 
-DECIMAL_PATTERN = re.compile(r"-?[0-9]{1,28}(\.[0-9]{1,12})?", re.ASCII)
+DECIMAL_PATTERN = re.compile(r"-?[0-9]{1,131072}(\.[0-9]{1,16383})?", re.ASCII)
+"""As many digits as any database stores, so that each decimal that is shown can be asked for."""
 
 DATE_PATTERN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
@@ -46,11 +47,11 @@ def parse_big_int(value: object) -> int:
 
 
 def parse_decimal(value: object) -> Decimal:
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**28:
+    if isinstance(value, int) and not isinstance(value, bool):
         return Decimal(value)
     if isinstance(value, str) and DECIMAL_PATTERN.fullmatch(value):
         return Decimal(value)
-    raise GraphQLError("Decimal takes a string of at most 28 digits and 12 decimal places, such as `12.50`")
+    raise GraphQLError("Decimal takes a number in digits, as a string such as `12.50`")
 
 
 def parse_date(value: object) -> date:
@@ -89,7 +90,8 @@ def install_scalars(schema: GraphQLSchema) -> GraphQLSchema:
     for declared in schema.type_map.values():
         if isinstance(declared, GraphQLEnumType):
             for value in declared.values.values():
-                value.value = _read_stored_value(value.ast_node) or value.value
+                stored = _read_stored_value(value.ast_node)
+                value.value = value.value if stored is None else stored
     return schema
 
 
@@ -111,11 +113,9 @@ def _build_literal_parser(parse: Callable[[object], Any]) -> Callable[..., Any]:
     return parse_literal
 
 
-def _read_literal(node: ValueNode) -> str | int | None:
-    """Return the value of a literal; None where it is neither text nor a whole number."""
-    if isinstance(node, StringValueNode):
-        return node.value
-    return int(node.value) if isinstance(node, IntValueNode) and len(node.value) <= 28 else None
+def _read_literal(node: ValueNode) -> str | None:
+    """Return the text of a literal; None where it is neither text nor a whole number."""
+    return node.value if isinstance(node, StringValueNode | IntValueNode) else None
 
 
 def _require_64_bits(value: int) -> int:

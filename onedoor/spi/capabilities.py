@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from onedoor.spi.predicates import Op
-from onedoor.spi.scan import AggregateFunction, TimeUnit
+from onedoor.spi.scan import AggregateCall, AggregateFunction, TimeUnit
 
 
 class ColumnType(StrEnum):
@@ -67,3 +67,14 @@ class Capabilities:
     """Whether the source takes having, sort and limit of groups, where the scan has no keys."""
     row_count: int | None = None
     """About how many rows there are; None: unknown."""
+    checks_values: bool = False
+    """Whether the connector itself marks as flawed what its columns cannot hold; otherwise the engine checks all."""
+
+
+COUNT_FUNCTIONS = frozenset({AggregateFunction.COUNT, AggregateFunction.COUNT_DISTINCT})
+
+
+def find_aggregate_type(capabilities: Capabilities, aggregate: AggregateCall) -> ColumnType:
+    if aggregate.column is None or aggregate.function in COUNT_FUNCTIONS:
+        return ColumnType.INTEGER
+    return capabilities.columns[aggregate.column].type

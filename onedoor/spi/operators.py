@@ -5,9 +5,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from fractions import Fraction
 from functools import partial, reduce
 from typing import Any
 
+from onedoor.spi.flaws import mark_flaws
 from onedoor.spi.predicates import ALWAYS_TRUE, Comparison, InKeys, Op, Row, fold_predicate
 from onedoor.spi.scan import AggregateCall, AggregateFunction, ScanRequest, SortKey, TimeBucket, TimeUnit
 
@@ -116,8 +118,8 @@ def group_rows(rows: Iterable[Row], key: Callable[[Row], Row]) -> dict[Row, list
     return groups
 
 
-EXACT_CONTEXT = Context(prec=80, rounding=ROUND_HALF_EVEN)
-"""Wide enough that no sum of money is rounded."""
+EXACT_CONTEXT = Context(prec=200_000, rounding=ROUND_HALF_EVEN)
+"""Wide enough that no sum of the decimals that `onedoor.spi.flaws` lets in is rounded."""
 
 
 def aggregate_rows(
@@ -132,7 +134,17 @@ def aggregate_rows(
     if not group_by and not groups:
         groups[()] = []
     functions = [_compile_aggregate(aggregate, columns) for aggregate in aggregates]
-    return [(*key, *(function(members) for function in functions)) for key, members in groups.items()]
+    aggregated = [(*key, *(function(members) for function in functions)) for key, members in groups.items()]
+    return _mark_infinite_sums(aggregated, len(group_by), aggregates)
+
+
+def _mark_infinite_sums(rows: list[Row], key_length: int, aggregates: Sequence[AggregateCall]) -> list[Row]:
+    """Mark as flawed the sums of floats that are too large for a float."""
+    sums = [place for place, call in enumerate(aggregates, key_length) if call.function is AggregateFunction.SUM]
+    flaws_by_place = {
+        place: {number: INFINITE_SUM for number, row in enumerate(rows) if row[place] in INFINITIES} for place in sums
+    }
+    return mark_flaws(rows, flaws_by_place) if any(flaws_by_place.values()) else rows
 
 
 def arrange_groups(rows: Sequence[Row], request: ScanRequest) -> list[Row]:
@@ -193,7 +205,24 @@ def sum_exactly(values: Sequence[Any]) -> Any:
         return None
     if isinstance(values[0], Decimal):
         return reduce(EXACT_CONTEXT.add, values)
-    return math.fsum(values) if isinstance(values[0], float) else sum(values)
+    return _sum_floats(values) if isinstance(values[0], float) else sum(values)
+
+
+def _sum_floats(values: Sequence[float]) -> float:
+    """Return the exact sum, rounded once, whatever the order; infinite where no float is as large."""
+    try:
+        return math.fsum(values)
+    except OverflowError:  # also where only a partial sum is too large
+        total = sum(map(Fraction, values))
+    try:
+        return float(total)
+    except OverflowError:
+        return math.inf if total > 0 else -math.inf
+
+
+INFINITIES = frozenset({math.inf, -math.inf})
+
+INFINITE_SUM = "a sum that is no finite number"
 
 
 REDUCERS: Mapping[AggregateFunction, Callable[[list[Any]], Any]] = {

@@ -304,12 +304,6 @@ ERROR = {"message": f"{SECRET} at /srv/app.py", "path": ["p0"]}
                 "packing": Response(b"{}", headers={"content-encoding": "br"}),
             }.items()
         ),
-        pytest.param(
-            list_response({"id": "x"}),
-            "the API gave a `id` that is no integer",
-            ErrorCode.SOURCE_INVALID,
-            id="a value of another kind",
-        ),
     ],
 )
 async def test_a_failure_repeats_nothing_that_the_service_says(

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from onedoor.connectors.public_addresses import PrivateAddressError, PublicAddressResolver, is_public_address
 from onedoor.connectors.rest.connector import RestConnector, RestOptions, connect
 from onedoor.errors import ConnectorError, ErrorCode
+from onedoor.spi.flaws import FlawedRow
 from onedoor.spi.predicates import And, Comparison, Op, Row
 from onedoor.spi.scan import KeyFilter, ScanRequest, SortKey
 from tests.servers.rest import Api, serve_app
@@ -298,13 +299,6 @@ async def test_rows_that_were_not_requested_do_not_count_for_the_limit(open_sour
                 "packing": Response(b"[]", headers={"content-encoding": "br"}),
             }.items()
         ),
-        pytest.param(
-            json_response([{"id": "x", "name": "n"}]),
-            "the API gave a `id` that is no integer",
-            ErrorCode.SOURCE_INVALID,
-            False,
-            id="a value of another kind",
-        ),
     ],
 )
 async def test_a_failure_repeats_nothing_that_the_api_says(
@@ -314,6 +308,16 @@ async def test_a_failure_repeats_nothing_that_the_api_says(
     error = await read_failure(await open_source(server, response_bytes=1000, headers={"authorization": SECRET}))
     assert (error.reason, error.code, error.retryable) == (reason, code, retryable)
     assert len(server.requests) == 1
+
+
+async def test_a_value_of_another_kind_is_null_and_the_rest_is_read(open_source: OpenSource) -> None:
+    server = ScriptedServer(json_response([{"id": "x", "name": "n"}, {"id": 2, "name": 3.5}]))
+    rows = await read_rows(await open_source(server))
+    flaws = [row.flaws if isinstance(row, FlawedRow) else None for row in rows]
+    assert ([row[:2] for row in rows], flaws) == (
+        [(None, "n"), (2, None)],
+        [{0: "a value that is no whole number"}, {1: "a value that is no text"}],
+    )
 
 
 async def test_a_short_wait_that_the_server_requests_is_waited_once(open_source: OpenSource) -> None:

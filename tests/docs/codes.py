@@ -133,10 +133,12 @@ CODES: Mapping[ErrorCode, ErrorDescription] = {
         extensions="`nulls`",
     ),
     ErrorCode.SOURCE_INVALID: ErrorDescription(
-        when="A source's response cannot be read, or has a value that its field cannot show.",
+        when="A source's response cannot be read, or has a value that its column or field cannot hold: the value is "
+        "null, in every filter, sort and aggregate too, and the message names type, field and column.",
         statuses=PARTIAL,
         remedy="Tell the owner of the data.",
-        extensions="`nulls` where a whole branch is missing",
+        extensions="`nulls` where a whole branch is missing, and in the last such error, which counts the values past "
+        "`errors_max`",
     ),
     ErrorCode.CANNOT_ANSWER: ErrorDescription(
         when="A source cannot be read in this way: replies without their thread, or more of a Slack user's "

@@ -217,6 +217,7 @@ async def _scan_node(state: ExecutionState, node: PlanNode, keys: tuple[Row, ...
         scans["groupings"] = gather_or_cancel(_scan_grouping(state, grouping, keys) for grouping in node.groupings)
     results = dict(zip(scans, await gather_or_cancel(scans.values()), strict=True))
     rows = results.get("rows", NO_ROWS)
+    check_page_moves(state, node.page, rows)
     numbers = (grouping.field.number for grouping in node.groupings)
     return BranchResult(
         columns=rows.columns,
@@ -227,6 +228,21 @@ async def _scan_node(state: ExecutionState, node: PlanNode, keys: tuple[Row, ...
         has_next=results.get("has_next", frozenset()),
         groupings=dict(zip(numbers, results.get("groupings", ()), strict=True)),
     )
+
+
+def check_page_moves(state: ExecutionState, page: Page | None, result: ScanResult) -> None:
+    """Raise ConnectorError where the row of a cursor comes again: whoever follows the cursors would never end."""
+    if page is None or not result.rows:
+        return
+    cursors = [state.bound_plan.cursor_values.get((id(page), is_after)) for is_after in (True, False)]
+    columns = [sort_key.column for sort_key in page.sort]
+    if any(cursors) and set(columns) <= set(result.columns):
+        get_place = compile_key(columns, result.columns)
+        if not frozenset(cursors).isdisjoint(map(get_place, result.rows)):
+            message = (
+                f"the source gives the row of the cursor of `{page.coordinate}` again, so its pages would never end"
+            )
+            raise ConnectorError(message, ErrorCode.SOURCE_INVALID)
 
 
 NO_ROWS = ScanResult(columns=(), rows=[])

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
 
 from onedoor.model.parameters import substitute
 from onedoor.query.executor.state import ExecutionState
 from onedoor.query.planner.bind import bind_predicate
 from onedoor.query.planner.nodes import LogicalScan, PhysicalScan, PlannedPredicate, PushdownStep, SemiJoinFilter
+from onedoor.spi.flaws import FlawedRow
 from onedoor.spi.operators import (
     EXACT_CONTEXT,
     aggregate_rows,
@@ -20,6 +21,9 @@ from onedoor.spi.operators import (
 )
 from onedoor.spi.predicates import ALWAYS_TRUE, Predicate, Row, iterate_leaves
 from onedoor.spi.scan import AggregateCall, AggregateFunction, TimeBucket
+
+MEAN_DIGITS = 80
+"""The digits that a mean of decimals is divided to, beside those before its point."""
 
 AVERAGE_PLACES = Decimal("1E-12")
 """The decimal places to which an average of decimals is rounded, half to even."""
@@ -135,16 +139,26 @@ def _append_averages(logical: LogicalScan, rows: list[Row]) -> list[Row]:
         )
         for column in logical.average_columns
     ]
-    return [(*row, *(compute_mean(row[total], row[count]) for total, count in places)) for row in rows]
+    return [_append_means(row, places) for row in rows]
+
+
+def _append_means(row: Row, places: Sequence[tuple[int, int]]) -> Row:
+    """Append the mean of each sum and count; that of a flawed sum is flawed as the sum is."""
+    means = tuple(compute_mean(row[total], row[count]) for total, count in places)
+    if not isinstance(row, FlawedRow):
+        return (*row, *means)
+    flaws = {place: row.flaws[total] for place, (total, _) in enumerate(places, len(row)) if total in row.flaws}
+    return FlawedRow((*row, *means), {**row.flaws, **flaws})
 
 
 def compute_mean(total: Any, count: int) -> Any:
     """Return a Decimal with at most 12 places for decimals, a float for other numbers, None of no values."""
-    if not count:
+    if not count or total is None:
         return None
     if not isinstance(total, Decimal):
         return total / count
-    return normalize_decimal(EXACT_CONTEXT.divide(total, Decimal(count)))
+    digits = max(total.adjusted(), 0) + MEAN_DIGITS
+    return normalize_decimal(Context(prec=digits, rounding=ROUND_HALF_EVEN).divide(total, Decimal(count)))
 
 
 def normalize_decimal(value: Decimal) -> Decimal:

@@ -16,11 +16,11 @@ from onedoor.query.planner.bind import bind_predicate
 from onedoor.query.planner.nodes import KeyJoin, LogicalScan, PhysicalScan, PushdownStep, SemiJoinFilter
 from onedoor.query.planner.pushdown import get_average_column
 from onedoor.runtime.concurrency import gather_or_cancel
-from onedoor.spi.capabilities import Capabilities, ColumnType
+from onedoor.spi.capabilities import ColumnType, find_aggregate_type
 from onedoor.spi.connector import JoinedColumns, SpillTable
 from onedoor.spi.operators import name_grouped_columns
 from onedoor.spi.predicates import ALWAYS_TRUE, And, Comparison, InKeys, Op, Predicate, Row
-from onedoor.spi.scan import COUNT_ROWS, AggregateCall, AggregateFunction, KeyFilter, ScanRequest
+from onedoor.spi.scan import COUNT_ROWS, KeyFilter, ScanRequest
 from onedoor.spi.spill import SpillBuffer, SpillInput, closing_batches, measure_json_bytes
 
 KeyMatcher: TypeAlias = Callable[[SemiJoinFilter, Sequence[Row]], Awaitable[frozenset[Row]]]
@@ -28,8 +28,6 @@ KeyMatcher: TypeAlias = Callable[[SemiJoinFilter, Sequence[Row]], Awaitable[froz
 
 JoinedRowsLoader: TypeAlias = Callable[[KeyJoin, Sequence[Row]], Awaitable[Mapping[Row, Row]]]
 """Returns the values of a key join's columns, by key."""
-
-COUNT_FUNCTIONS = frozenset({AggregateFunction.COUNT, AggregateFunction.COUNT_DISTINCT})
 
 NOTHING_REMAINS = RemainingAggregation(aggregates=(), time_buckets=())
 
@@ -75,7 +73,7 @@ def _find_column_types(state: ExecutionState, scan: PhysicalScan) -> Mapping[str
     return {
         **{name: column.type for name, column in capabilities.columns.items()},
         **{
-            call.name: _find_aggregate_type(capabilities, call)
+            call.name: find_aggregate_type(capabilities, call)
             for call in (*logical.aggregates, *scan.pushed_aggregates)
         },
         **{
@@ -88,12 +86,6 @@ def _find_column_types(state: ExecutionState, scan: PhysicalScan) -> Mapping[str
 
 def _map_joined_types(key_join: KeyJoin) -> Mapping[str, ColumnType]:
     return dict(zip(key_join.output_columns, key_join.output_types, strict=True))
-
-
-def _find_aggregate_type(capabilities: Capabilities, aggregate: AggregateCall) -> ColumnType:
-    if aggregate.column is None or aggregate.function in COUNT_FUNCTIONS:
-        return ColumnType.INTEGER
-    return capabilities.columns[aggregate.column].type
 
 
 def _find_average_type(column_type: ColumnType) -> ColumnType:

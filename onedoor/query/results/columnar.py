@@ -24,6 +24,7 @@ from onedoor.query.results.entities import build_entity_key_reader
 from onedoor.query.results.objects import build_connection_fact_completer, build_cursor_completer, map_lookup_values
 from onedoor.query.results.scalars import BadValue, build_serializer, serialize_json
 from onedoor.query.selection import ENTITIES_FIELD, SelectedField
+from onedoor.spi.flaws import FlawedRow
 from onedoor.spi.predicates import Row
 
 NONE_TYPE = type(None)
@@ -98,6 +99,11 @@ def _build_enum_serializer(names: Mapping[Any, str]) -> ColumnSerializer:
         return values if are_names else [names[value] for value in values]
 
     return serialize
+
+
+def _require_values(values: ColumnValues) -> ColumnValues | None:
+    """Refuse the column of a composite id in which a row has no value, as that row has no id."""
+    return None if None in values else values
 
 
 def _check_integers(values: ColumnValues) -> ColumnValues | None:
@@ -203,7 +209,8 @@ class ObjectFactoryCompiler:
             return self.compile_computed_field(selected_field)
         columns = map_field_to_columns(mapping, selected_field.name)
         if len(columns) > 1:
-            return f"format_id({self.compile_key(columns)})"
+            parts = (self.add_column(column, _require_values) for column in columns)
+            return f"format_id(({', '.join(parts)}))"
         return self.add_column(columns[0], _build_field_serializer(selected_field.return_type))
 
     def add_column(self, column: str, serialize: ColumnSerializer | None = None) -> str:
@@ -267,7 +274,7 @@ def _build_level(node: PlanNode) -> ColumnarLevel:
 def complete_columnar(context: CompletionContext, columnar_plan: ColumnarPlan) -> dict[str, Any] | None:
     """Return the data; None where only completion row by row can tell what went wrong, or where.
 
-    That is a failed read, a value that its field cannot show, and a representation that is invalid.
+    That is a failed read, a value that its column or field cannot hold, and a representation that is invalid.
     """
     if _has_invalid_representations(context, columnar_plan):
         return None
@@ -306,7 +313,7 @@ class SerializedLevel:
 def _serialize_levels(
     context: CompletionContext, levels: Sequence[ColumnarLevel]
 ) -> tuple[SerializedLevel, ...] | None:
-    """Return None where a branch failed, or has a value that its field cannot show."""
+    """Return None where a branch failed, or has a value that its column or field cannot hold."""
     serialized_levels: list[SerializedLevel] = []
     for level in levels:
         serialized = _serialize_level(context, level)
@@ -318,7 +325,7 @@ def _serialize_levels(
 
 def _serialize_level(context: CompletionContext, level: ColumnarLevel) -> SerializedLevel | None:
     node, result = level.node, context.results.get(level.node.field.number)
-    if not isinstance(result, BranchResult):
+    if not isinstance(result, BranchResult) or FlawedRow in set(map(type, result.rows)):
         return None
     if node.lookup_column is not None:
         values = _build_field_serializer(node.field.return_type)(list(map_lookup_values(node, result).values()))

@@ -58,13 +58,13 @@ def complete(
         decisions=completion_plan.decisions,
         results=results,
         bound_plan=bound_plan,
-        null_log=FieldErrors(),
+        null_log=FieldErrors(invalid_max=catalog.limits.errors_max),
     )
     if completion_plan.columnar is not None:
         columnar_data = complete_columnar(context, completion_plan.columnar)
         if columnar_data is not None:
             return columnar_data, context.null_log
-        context = replace(context, null_log=FieldErrors())
+        context = replace(context, null_log=FieldErrors(invalid_max=catalog.limits.errors_max))
     nodes = {node.field.number: node for node in completion_plan.plan.roots}
     data = build_object_completer(context, completion_plan.fields, nodes, ())((), None)
     return (None if data is PROPAGATED_NULL else data), context.null_log
@@ -100,7 +100,7 @@ def build_errors(
         build_missing_rows_error(catalog, allowed, _find_member_error(results[number], type), type, path)
         for (number, type), path in null_log.failed_types.items()
     )
-    return [*denied, *failed, *denied_rows, *missing_rows, *null_log.invalid]
+    return [*denied, *failed, *denied_rows, *missing_rows, *null_log.list_invalid()]
 
 
 def _find_member_error(result: BranchResult | ConnectorError, type_name: str) -> ConnectorError:

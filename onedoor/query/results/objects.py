@@ -1,6 +1,7 @@
 """Complete objects, connections and aggregates row by row, recording every null that is an error."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from graphql import GraphQLNonNull, get_named_type
@@ -13,7 +14,7 @@ from onedoor.query.authorize import is_denied
 from onedoor.query.errors import ResponsePath
 from onedoor.query.executor.state import AggregateResult, BranchResult
 from onedoor.query.planner import nodes as planner_nodes
-from onedoor.query.planner.nodes import PlanNode
+from onedoor.query.planner.nodes import Page, PlanNode
 from onedoor.query.planner.value_paths import RequestedAggregate, build_missing_row, resolve_aggregate_name
 from onedoor.query.results.context import (
     PROPAGATED_NULL,
@@ -25,6 +26,7 @@ from onedoor.query.results.context import (
 from onedoor.query.results.entities import build_entities_completer
 from onedoor.query.results.scalars import BadValue, build_serializer
 from onedoor.query.selection import ENTITIES_FIELD, SelectedField
+from onedoor.spi.flaws import FlawedRow
 from onedoor.spi.operators import compile_key
 from onedoor.spi.predicates import Row
 from onedoor.spi.scan import COUNT_ROWS
@@ -163,18 +165,22 @@ def _build_aggregate_scalar_completer(
 ) -> AggregateCompleter:
     """Serialize the value of a column, or of a composite id's columns together."""
     serialize, take = build_serializer(field.return_type), compile_key(columns, names)
+    find_flaw = build_flaw_finder(columns, names)
 
     def complete(row: Row, path: ResponsePath) -> Any:
         values = take(row)
+        flaw = None
         if None in values:
-            return None
-        try:
-            return serialize(values[0] if len(values) == 1 else format_id(values))
-        except BadValue as error:
-            context.null_log.add_invalid(
-                field, path, ErrorCode.SOURCE_INVALID, f"`{field.parent_type}.{field.name}` holds {error}"
-            )
-            return None
+            flaw = find_flaw(row)
+        else:
+            try:
+                return serialize(values[0] if len(values) == 1 else format_id(values))
+            except BadValue as error:
+                flaw = f"{error}"
+        if flaw is not None:
+            message = f"`{field.parent_type}.{field.name}` holds {flaw}"
+            context.null_log.add_invalid(field, path, ErrorCode.SOURCE_INVALID, message)
+        return None
 
     return complete
 
@@ -247,17 +253,12 @@ def build_connection_fact_completer(
 
 
 def _build_items_completer(field: SelectedField, complete_item: ValueCompleter) -> ValueCompleter:
-    """Complete a list to null where one of its items is, as these are never null."""
+    """Complete a list, in which a null that an item cannot hold takes that item alone."""
 
     def complete(connection: ConnectionSlice, path: ResponsePath) -> Any:
         list_path = (path, field.response_key)
-        items = []
-        for index, row in enumerate(connection.rows):
-            item = complete_item(row, (list_path, index))
-            if item is PROPAGATED_NULL:
-                return None
-            items.append(item)
-        return items
+        items = (complete_item(row, (list_path, index)) for index, row in enumerate(connection.rows))
+        return [None if item is PROPAGATED_NULL else item for item in items]
 
     return complete
 
@@ -292,7 +293,12 @@ def _build_members_completer(members: Sequence[tuple[str, ValueCompleter]]) -> V
 
 def _build_edge_node_completer(field: SelectedField, objects: RowCompleterFactory) -> ValueCompleter:
     complete_row = objects(field)
-    return lambda row, path: complete_row(row, (path, field.response_key))
+
+    def complete(row: Row, path: ResponsePath) -> Any:
+        node = complete_row(row, (path, field.response_key))
+        return None if node is PROPAGATED_NULL else node
+
+    return complete
 
 
 def build_cursor_completer(context: CompletionContext, node: PlanNode, result: BranchResult) -> ValueCompleter:
@@ -311,15 +317,43 @@ def _build_page_info_completer(
     if result.member_errors:
         return lambda connection, path: None
     make_cursor = build_cursor_completer(context, node, result)
-    backward = node.page.last is not None
+    far_cursor = "endCursor" if node.page.last is None else "startCursor"
     facts: dict[str, Callable[[ConnectionSlice], Any]] = {
-        "hasNextPage": lambda page: page.key in result.has_next or (page.has_more and not backward),
-        "hasPreviousPage": lambda page: page.key in result.has_previous or (page.has_more and backward),
+        "hasNextPage": lambda page: page.key in result.has_next or (page.has_more and far_cursor == "endCursor"),
+        "hasPreviousPage": lambda page: (
+            page.key in result.has_previous or (page.has_more and far_cursor != "endCursor")
+        ),
         "startCursor": lambda page: make_cursor(page.rows[0], None) if page.rows else None,
         "endCursor": lambda page: make_cursor(page.rows[-1], None) if page.rows else None,
         "__typename": lambda page: get_named_type(field.return_type).name,
     }
-    return lambda page, path: {child.response_key: facts[child.name](page) for child in field.children}
+    ends_in_tie = _build_tie_test(node.page, result)
+
+    def complete(page: ConnectionSlice, path: ResponsePath) -> Any:
+        values = {child.response_key: facts[child.name](page) for child in field.children}
+        for child in field.children:
+            if child.name == far_cursor and ends_in_tie(page):
+                values[child.response_key] = None
+                context.null_log.add_invalid(child, (path, field.response_key), ErrorCode.SOURCE_INVALID, TIED_ROWS)
+        return values
+
+    return complete
+
+
+TIED_ROWS = "the page ends between rows whose keys are the same or cannot be read, so no cursor tells them apart"
+
+
+def _build_tie_test(page: Page, result: BranchResult) -> Callable[[ConnectionSlice], bool]:
+    """Build a test whether the last row of a page, in the direction of reading, sorts as the first one beyond it."""
+    if not result.rows:
+        return lambda connection: False
+    get_place = compile_key([sort_key.column for sort_key in page.sort], result.columns)
+
+    def ends_in_tie(connection: ConnectionSlice) -> bool:
+        rows, size = result.group_by_key().get(connection.key, ()), len(connection.rows)
+        return connection.has_more and size > 0 and get_place(rows[size - 1]) == get_place(rows[size])
+
+    return ends_in_tie
 
 
 def build_object_completer(
@@ -351,51 +385,81 @@ def _build_field_completer(
             if node.lookup_column is None
             else _build_lookup_completer(context, node, columns)
         )
-    return _build_scalar_completer(context, field, _build_value_getter(context, field, columns))
+    return _build_scalar_completer(context, field, _build_value_reader(context, field, columns))
 
 
-def _build_scalar_completer(
-    context: CompletionContext, field: SelectedField, take: Callable[[Row], Any]
-) -> ValueCompleter:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueReader:
+    """How the value of a field is read from a row or, for a lookup, by its key."""
+
+    columns: tuple[str, ...]
+    """The columns that the value comes from; none where it is computed."""
+    read: Callable[[Row], Any]
+    find_flaw: Callable[[Row], str | None]
+    """Says what the source has in place of a value that is null as its column cannot hold it."""
+
+
+def _build_scalar_completer(context: CompletionContext, field: SelectedField, reader: ValueReader) -> ValueCompleter:
     """Serialize a value; a null or another value that the field cannot show is an error of its source."""
-    serialize = build_serializer(field.return_type)
-    never_null = isinstance(field.return_type, GraphQLNonNull)
+    serialize, read, find_flaw = build_serializer(field.return_type), reader.read, reader.find_flaw
+    position = f"`{field.parent_type}.{field.name}`"
+    place = f" in the column `{reader.columns[0]}`" if len(reader.columns) == 1 else ""
+    null_value = PROPAGATED_NULL if isinstance(field.return_type, GraphQLNonNull) else None
 
     def complete(row: Any, path: ResponsePath) -> Any:
-        value = take(row)
-        if value is not None:
+        value = read(row)
+        flaw = None
+        if value is None:
+            flaw = find_flaw(row)
+        else:
             try:
                 return serialize(value)
             except BadValue as error:
-                context.null_log.add_invalid(
-                    field, path, ErrorCode.SOURCE_INVALID, f"`{field.parent_type}.{field.name}` holds {error}"
-                )
-                return PROPAGATED_NULL if never_null else None
-        if never_null:
-            context.null_log.add_invalid(
-                field, path, ErrorCode.NULL_VALUE, f"`{field.parent_type}.{field.name}` is never null, but has no value"
-            )
-            return PROPAGATED_NULL
-        return None
+                flaw = f"{error}{place}"
+        if flaw is not None:
+            context.null_log.add_invalid(field, path, ErrorCode.SOURCE_INVALID, f"{position} holds {flaw}")
+        elif null_value is PROPAGATED_NULL:
+            message = f"{position} is never null, but has no value"
+            context.null_log.add_invalid(field, path, ErrorCode.NULL_VALUE, message)
+        return null_value
 
     return complete
 
 
-def _build_value_getter(
+def build_flaw_finder(columns: Sequence[str], names: Sequence[str]) -> Callable[[Row], str | None]:
+    """Build a function that says what a row has, in the first of some columns, that the column cannot hold."""
+    indexes = {names.index(column): column for column in columns}
+
+    def find_flaw(row: Row) -> str | None:
+        if not isinstance(row, FlawedRow):
+            return None
+        flaws = (f"{row.flaws[index]} in the column `{name}`" for index, name in indexes.items() if index in row.flaws)
+        return next(flaws, None)
+
+    return find_flaw
+
+
+def _build_value_reader(
     context: CompletionContext, selected_field: SelectedField, columns: tuple[str, ...]
-) -> Callable[[Row], Any]:
+) -> ValueReader:
     mapping = context.catalog.mappings[selected_field.parent_type]
     if selected_field.name in mapping.computed_fields:
         needs = mapping.computed_fields[selected_field.name].needs
         key = compile_key([column for field in needs for column in map_field_to_columns(mapping, field)], columns)
         computed_values = _find_computed_values(context, selected_field)
-        return lambda row: computed_values[key(row)]
+        return ValueReader(columns=(), read=lambda row: computed_values[key(row)], find_flaw=lambda row: None)
     field_columns = map_field_to_columns(mapping, selected_field.name)
+    find_flaw = build_flaw_finder(field_columns, columns)
     if len(field_columns) > 1:
         key = compile_key(field_columns, columns)
-        return lambda row: format_id(key(row))
+        return ValueReader(columns=field_columns, read=lambda row: _format_whole_id(key(row)), find_flaw=find_flaw)
     index = columns.index(field_columns[0])
-    return lambda row: row[index]
+    return ValueReader(columns=field_columns, read=lambda row: row[index], find_flaw=find_flaw)
+
+
+def _format_whole_id(key: Row) -> str | None:
+    """Return the id of a row; None where a part of its key has no value."""
+    return None if None in key else format_id(key)
 
 
 def _find_computed_values(context: CompletionContext, field: SelectedField) -> Mapping[Row, object]:
@@ -431,9 +495,19 @@ def _build_lookup_completer(context: CompletionContext, node: PlanNode, columns:
     result = context.results.get(node.field.number)
     if isinstance(result, ConnectorError):
         return build_null_completer(context.null_log.add_failed, node.field)
-    value_by_key = map_lookup_values(node, result) if result is not None else {}
     key = compile_key(node.parent_columns, columns)
-    return _build_scalar_completer(context, node.field, lambda row: value_by_key.get(key(row)))
+    if result is None:
+        reader = ValueReader(columns=(), read=lambda row: None, find_flaw=lambda row: None)
+        return _build_scalar_completer(context, node.field, reader)
+    assert node.lookup_column is not None
+    value_by_key, rows_by_key = map_lookup_values(node, result), result.group_by_key()
+    find_flaw = build_flaw_finder((node.lookup_column,), result.columns)
+    reader = ValueReader(
+        columns=(node.lookup_column,),
+        read=lambda row: value_by_key.get(key(row)),
+        find_flaw=lambda row: next(filter(None, map(find_flaw, rows_by_key.get(key(row), ()))), None),
+    )
+    return _build_scalar_completer(context, node.field, reader)
 
 
 def _build_root_key_getter(node: PlanNode, result: BranchResult) -> Callable[[Any], Row]:

@@ -8,6 +8,8 @@ from typing import Any
 import orjson
 from graphql import GraphQLEnumType, GraphQLList, GraphQLOutputType, get_named_type, get_nullable_type
 
+from onedoor.model.names import format_id_part
+
 
 class BadValue(ValueError):
     """A source has a value that its field cannot show; the message says what kind of value, never which."""
@@ -88,7 +90,7 @@ def serialize_boolean(value: Any) -> bool:
 
 def serialize_id(value: Any) -> str:
     """Return the text of an id."""
-    return value if isinstance(value, str) else str(value)
+    return value if isinstance(value, str) else format_id_part(value)
 
 
 def serialize_date(value: Any) -> str:

@@ -70,7 +70,7 @@ def build_connection(shape: TypeShape) -> tuple[DefinitionNode, DefinitionNode]:
     """
     name, access = shape.name, drop_owner(shape.access)
     page = [
-        build_field("nodes", f"[{name}!]", "The rows of this page."),
+        build_field("nodes", f"[{name}]", "The rows of this page; one that cannot be shown is null."),
         build_field("edges", f"[{name}Edge!]", "The rows of this page, each with its cursor."),
         build_field("pageInfo", "PageInfo", "The position of this page."),
         build_field("totalCount", "Int", "The number of rows on all pages."),
@@ -78,7 +78,7 @@ def build_connection(shape: TypeShape) -> tuple[DefinitionNode, DefinitionNode]:
     ]
     edge = [
         build_field("cursor", "String!", "The position of the row, for `after` and `before`."),
-        build_field("node", f"{name}!", "The row."),
+        build_field("node", name, "The row; null where it cannot be shown."),
     ]
     return (
         build_object(f"{name}Connection", f"A page of `{name}` rows.", page, access),

@@ -57,6 +57,28 @@ async def test_a_cursor_is_good_for_no_other_list(ask: Ask, text: str) -> None:
     assert await codes(ask, text, await take_cursor(ask)) == [ErrorCode.BAD_CURSOR]
 
 
+SPELLINGS = [
+    pytest.param("", ["", ", where: {}", ", where: { and: [] }", ", where: { and: [{}] }"], id="no filter"),
+    pytest.param(
+        ', where: { country: { eq: "DE" } }',
+        [
+            ', where: { and: [{ country: { eq: "DE" } }] }',
+            ', where: { country: { eq: "DE" }, and: [{}] }',
+            ', where: { and: [{ country: { eq: "DE" } }, { and: [{ country: { eq: "DE" } }] }] }',
+        ],
+        id="one condition",
+    ),
+]
+
+
+@pytest.mark.parametrize(("where", "spellings"), SPELLINGS)
+async def test_a_cursor_survives_another_spelling_of_its_filter(ask: Ask, where: str, spellings: list[str]) -> None:
+    cursor = await take_cursor(ask, f"customers(first: 1{where})")
+    assert [await codes(ask, f"customers(after: $c, first: 1{other})", cursor) for other in spellings] == [
+        [] for _ in spellings
+    ]
+
+
 async def test_a_cursor_of_one_parents_list_is_not_one_of_the_root(ask: Ask) -> None:
     result = await ask("{ customer(id: 20) { orders(first: 1) { pageInfo { endCursor } } } }")
     assert result.data is not None

@@ -55,15 +55,29 @@ NULLS = [
     ),
     pytest.param(
         "{ customers(first: 3) { totalCount nodes { name } } }",
-        {"customers": {"totalCount": 100, "nodes": None}},
+        {
+            "customers": {
+                "totalCount": 100,
+                "nodes": [{"name": "Tramontana Interiors Inc."}, {"name": "Harbour Foods Inc."}, None],
+            }
+        },
         ("customers", "nodes", 2, "name"),
-        id="the list, where its rows are never null",
+        id="the row in its list",
     ),
     pytest.param(
         "{ customers(first: 3) { edges { node { name } } pageInfo { hasNextPage } } }",
-        {"customers": {"edges": None, "pageInfo": {"hasNextPage": True}}},
+        {
+            "customers": {
+                "edges": [
+                    {"node": {"name": "Tramontana Interiors Inc."}},
+                    {"node": {"name": "Harbour Foods Inc."}},
+                    {"node": None},
+                ],
+                "pageInfo": {"hasNextPage": True},
+            }
+        },
         ("customers", "edges", 2, "node", "name"),
-        id="the list of edges",
+        id="the node of its edge",
     ),
     pytest.param(
         "{ customer(id: 3) { ... on Customer { a: name } country } }",
@@ -101,7 +115,7 @@ async def test_a_null_in_a_list_of_one_parent_leaves_those_of_the_others() -> No
     assert answer.data is not None
     shown = {node["id"]: node["orders"]["nodes"] for node in answer.data["customers"]["nodes"]}
     assert (shown["3"], len(shown["2"]), [error.path for error in answer.errors]) == (
-        None,
+        [None],
         1,
         [("customers", "nodes", 1, "orders", "nodes", 0, "total")],
     )
@@ -117,49 +131,49 @@ INVALID = [
         ("internal", "customer", "segment", every, "GIANT"),
         "{ customer(id: 3) { segment } }",
         {"customer": None},
-        "`Customer.segment` holds a value that is none of `Segment`",
+        "`Customer.segment` holds a value that is none of `Segment` in the column `segment`",
         id="a value the enum does not have",
     ),
     pytest.param(
         ("snowflake", "usage_day", "api_calls", every, 2**31),
         '{ usageDay(id: "3:2026-10-31") { apiCalls } }',
         {"usageDay": None},
-        "`UsageDay.apiCalls` holds a value that is no whole number of 32 bits",
+        "`UsageDay.apiCalls` holds a value that is no whole number of 32 bits in the column `api_calls`",
         id="an Int over 32 bits",
     ),
     pytest.param(
         ("internal", "customer", "credit_limit", every, 1.5),
         "{ customer(id: 3) { id creditLimit } }",
         {"customer": {"id": "3", "creditLimit": None}},
-        "`Customer.creditLimit` holds a value that is no decimal number",
+        "`Customer.creditLimit` holds a value that is no decimal number in the column `credit_limit`",
         id="a float for money, where null may be",
     ),
     pytest.param(
         ("internal", "customer", "created_at", every, acme.NOW.replace(tzinfo=None)),
         "{ customer(id: 3) { createdAt } }",
         {"customer": None},
-        "`Customer.createdAt` holds a value that is no moment with a zone",
+        "`Customer.createdAt` holds a value that is no moment with a zone in the column `created_at`",
         id="a time without a zone",
     ),
     pytest.param(
         ("slack", "channels", "archived", every, 1),
         '{ channel(id: "C0CC86BCR88") { archived } }',
         {"channel": None},
-        "`Channel.archived` holds a value that is neither true nor false",
+        "`Channel.archived` holds a value that is neither true nor false in the column `archived`",
         id="a number for a boolean",
     ),
     pytest.param(
         ("internal", "customer", "email", every, b"bytes"),
         "{ customer(id: 3) { email } }",
         {"customer": {"email": None}},
-        "`Customer.email` holds a value that is no text",
+        "`Customer.email` holds a value that is no text in the column `email`",
         id="bytes for text",
     ),
     pytest.param(
         ("internal", "employee", "hired_on", every, acme.NOW),
         "{ employee(id: 3) { hiredOn } }",
         {"employee": {"hiredOn": None}},
-        "`Employee.hiredOn` holds a value that is no day",
+        "`Employee.hiredOn` holds a value that is no day in the column `hired_on`",
         id="a time for a day",
     ),
 ]

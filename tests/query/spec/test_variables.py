@@ -170,7 +170,7 @@ WRONG = [
             {"x": item},
             id=f"decimal {item!r}",
         )
-        for item in ("1e3", "NaN", "", " 1", "1,5", 1.5, "9" * 29, True, "١")
+        for item in ("1e3", "NaN", "", " 1", "1,5", 1.5, "9" * 131_073, True, "١")
     ),
     *(
         pytest.param(

@@ -1,9 +1,7 @@
 """Serve what is inside files: their text, the rows of CSV, JSON Lines and Parquet files, and download addresses."""
 
-import csv
-from codecs import IncrementalDecoder, getincrementaldecoder
-from collections import ChainMap
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import orjson
@@ -11,7 +9,8 @@ import orjson
 from onedoor.connectors.files.model import FileStat, FileStore, is_compressed
 from onedoor.connectors.files.parquet import read_parquet_rows
 from onedoor.connectors.files.row_selection import RowSelection, parse_row_selection
-from onedoor.connectors.files.table_errors import build_read_limit_error, build_rows_too_large_error
+from onedoor.connectors.files.table_errors import build_rows_too_large_error
+from onedoor.connectors.files.text_tables import TextRow, build_nesting_error, read_csv_rows, read_json_rows
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.runtime.concurrency import fan_out
 from onedoor.spi.capabilities import Capabilities, Column, ColumnType
@@ -32,15 +31,11 @@ DOWNLOAD_MAX_MINUTES = 5
 DEFAULT_READ_BYTES = 16 * 2**20
 """The default of a store's setting `read_bytes`."""
 
-CHUNK_BYTES = 256 * 1024
-
-CSV_DELIMITERS = ",;\t|"
-
-FORMATS_BY_EXTENSION = {"csv": "csv", "tsv": "csv", "jsonl": "lines", "ndjson": "lines", "parquet": "parquet"}
+FORMATS_BY_EXTENSION = {"csv": "csv", "tsv": "tsv", "jsonl": "lines", "ndjson": "lines", "parquet": "parquet"}
 
 FORMATS_BY_MEDIA_TYPE = {
     "text/csv": "csv",
-    "text/tab-separated-values": "csv",
+    "text/tab-separated-values": "tsv",
     "application/vnd.google-apps.spreadsheet": "csv",
     "application/jsonl": "lines",
     "application/x-ndjson": "lines",
@@ -48,9 +43,13 @@ FORMATS_BY_MEDIA_TYPE = {
 }
 """A Google spreadsheet is read as the CSV that Drive exports."""
 
-ARGUMENT_OPS = frozenset({Op.EQ})
+TEXT_ROW_READERS: Mapping[str, Callable[[FileStore, str, int], AsyncIterator[TextRow]]] = {
+    "csv": read_csv_rows,
+    "tsv": partial(read_csv_rows, preferred_delimiter="\t"),
+    "lines": read_json_rows,
+}
 
-Utf8Decoder = getincrementaldecoder("utf-8-sig")
+ARGUMENT_OPS = frozenset({Op.EQ})
 
 ContentLoader: TypeAlias = Callable[[str], Awaitable[Any]]
 """Loads the value of one file, by its id."""
@@ -169,10 +168,9 @@ async def read_table_rows(
         return (await read_parquet_rows(store, stat, selection, read_bytes)).rows
     if selection.max_rows == 0:
         return ()
-    parse_rows = _parse_csv if table_format == "csv" else _parse_json_lines
     texts: list[str] = []
     size = 0
-    async for row in parse_rows(_read_lines(store, id, read_bytes)):
+    async for row in TEXT_ROW_READERS[table_format](store, id, read_bytes):
         if not is_row_selected(selection, row):
             continue
         texts.append(encode_row(selection.project(row)))
@@ -205,75 +203,3 @@ def encode_row(row: Mapping[str, Any]) -> str:
         return orjson.dumps(row, default=dict).decode()
     except orjson.JSONEncodeError:
         raise build_nesting_error() from None
-
-
-def build_nesting_error() -> ConnectorError:
-    return ConnectorError("a line of the file is nested too deeply", ErrorCode.SOURCE_INVALID)
-
-
-async def _read_lines(store: FileStore, id: str, read_bytes: int) -> AsyncIterator[str]:
-    """Yield the lines of a file with their line ends."""
-    decoder, rest, start, ended = Utf8Decoder(), "", 0, False
-    while not ended:
-        size = min(CHUNK_BYTES, read_bytes + 1 - start)
-        content = await store.read_range(id, start, size)
-        start, ended = start + len(content), len(content) < size
-        *lines, rest = (rest + _decode_chunk(decoder, content, ended)).split("\n")
-        for line in lines:
-            yield f"{line}\n"
-        if start > read_bytes:
-            raise build_read_limit_error(read_bytes)
-    if rest:
-        yield rest
-
-
-def _decode_chunk(decoder: IncrementalDecoder, content: bytes, ended: bool) -> str:
-    try:
-        return decoder.decode(content, final=ended)
-    except UnicodeDecodeError:
-        raise ConnectorError("the file is no text in UTF-8", ErrorCode.SOURCE_INVALID) from None
-
-
-async def _parse_csv(lines: AsyncIterator[str]) -> AsyncIterator[Mapping[str, Any]]:
-    """Parse CSV by RFC 4180; the first record names the columns, and a cell that a record lacks is null."""
-    names: list[str] | None = None
-    delimiter, empty_row = ",", dict[str, Any]()
-    async for record in _split_csv_records(lines):
-        if names is None:
-            delimiter = max(CSV_DELIMITERS, key=record.count)
-            names = _parse_csv_cells(record, delimiter)
-            empty_row = dict.fromkeys(names)
-        elif cells := _parse_csv_cells(record, delimiter):
-            row = dict(zip(names, cells, strict=False))
-            yield row if len(row) == len(empty_row) else ChainMap(row, empty_row)  # copies no nulls into each row
-
-
-async def _split_csv_records(lines: AsyncIterator[str]) -> AsyncIterator[str]:
-    """Join the lines of a record that has line ends within quotes; each line is looked at once, for linear time."""
-    parts, quoted = list[str](), False
-    async for line in lines:
-        parts.append(line)
-        quoted ^= bool(line.count('"') % 2)
-        if not quoted:
-            yield "".join(parts)
-            parts.clear()
-    if parts:
-        raise ConnectorError("the file ends within quotes", ErrorCode.SOURCE_INVALID)
-
-
-def _parse_csv_cells(record: str, delimiter: str) -> list[str]:
-    try:
-        return next(csv.reader([record], delimiter=delimiter, strict=True), [])
-    except csv.Error:
-        raise ConnectorError("the file is no CSV", ErrorCode.SOURCE_INVALID) from None
-
-
-async def _parse_json_lines(lines: AsyncIterator[str]) -> AsyncIterator[Mapping[str, Any]]:
-    async for line in lines:
-        if not line.strip():
-            continue
-        try:
-            row = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            raise ConnectorError("a line of the file is no JSON", ErrorCode.SOURCE_INVALID) from None
-        yield row if isinstance(row, dict) else {"value": row}

@@ -19,7 +19,8 @@ Flaws = Mapping[int, str]
 class FlawedRow(tuple[Any, ...]):
     """A row with values that its columns cannot hold: null in it, so that every step takes them for null.
 
-    It compares and hashes as the tuple that it is. Whoever shows one of these nulls records the error.
+    A value that is looked up may be null in part alone, such as in one column of the rows of a file. The row compares
+    and hashes as the tuple that it is. Whoever shows one of these nulls records the error.
     """
 
     flaws: Flaws

@@ -1,6 +1,7 @@
 """Serve what is inside files: their text, the rows of CSV, JSON Lines and Parquet files, and download addresses."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -8,12 +9,13 @@ import orjson
 
 from onedoor.connectors.files.model import FileStat, FileStore, is_compressed
 from onedoor.connectors.files.parquet import read_parquet_rows
-from onedoor.connectors.files.row_selection import RowSelection, parse_row_selection
+from onedoor.connectors.files.row_selection import RowSelection, TableRows, parse_row_selection
 from onedoor.connectors.files.table_errors import build_rows_too_large_error
 from onedoor.connectors.files.text_tables import TextRow, build_nesting_error, read_csv_rows, read_json_rows
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.runtime.concurrency import fan_out
 from onedoor.spi.capabilities import Capabilities, Column, ColumnType
+from onedoor.spi.flaws import FlawedRow
 from onedoor.spi.predicates import And, Comparison, Op, Row
 from onedoor.spi.scan import ScanRequest
 
@@ -51,8 +53,17 @@ TEXT_ROW_READERS: Mapping[str, Callable[[FileStore, str, int], AsyncIterator[Tex
 
 ARGUMENT_OPS = frozenset({Op.EQ})
 
-ContentLoader: TypeAlias = Callable[[str], Awaitable[Any]]
-"""Loads the value of one file, by its id."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedContent:
+    """What a file holds, or a part of it; `flaw` says what it holds besides that `value` shows as null."""
+
+    value: Any
+    flaw: str | None = None
+
+
+ContentLoader: TypeAlias = Callable[[str], Awaitable[LoadedContent]]
+"""Loads what one file holds, by its id."""
 
 
 def _build_capabilities(
@@ -89,8 +100,12 @@ async def scan_contents(store: FileStore, request: ScanRequest, read_bytes: int)
     ids = [key[0] for key in request.keys.values] if request.keys else []
 
     async def load_row(id: str) -> Row:
-        values = {"id": id, **arguments, value_column: await load(id)}
-        return tuple(values[name] for name in request.columns)
+        content = await load(id)
+        values = {"id": id, **arguments, value_column: content.value}
+        row = tuple(values[name] for name in request.columns)
+        if content.flaw is None or value_column not in request.columns:
+            return row
+        return FlawedRow(row, {request.columns.index(value_column): content.flaw})
 
     yield await fan_out(load_row, ids, MAX_CONCURRENCY)
 
@@ -105,8 +120,8 @@ def parse_arguments(predicate: Any) -> dict[str, Any]:
 def _build_text_loader(store: FileStore, arguments: Mapping[str, Any], read_bytes: int) -> ContentLoader:
     max_bytes = check_argument_limit("maxBytes", arguments["max_bytes"], TEXT_MAX_BYTES)
 
-    async def load(id: str) -> str | None:
-        return decode_text(await store.read_range(id, 0, max_bytes), max_bytes=max_bytes)
+    async def load(id: str) -> LoadedContent:
+        return LoadedContent(value=decode_text(await store.read_range(id, 0, max_bytes), max_bytes=max_bytes))
 
     return load
 
@@ -115,8 +130,11 @@ def _build_rows_loader(store: FileStore, arguments: Mapping[str, Any], read_byte
     max_rows = check_argument_limit("first", arguments["first"], MAX_ROWS)
     selection = parse_row_selection(max_rows, arguments["columns"], arguments["where"] or "[]")
 
-    async def load(id: str) -> tuple[str, ...] | None:
-        return await read_table_rows(store, id, selection, read_bytes)
+    async def load(id: str) -> LoadedContent:
+        table_rows = await read_table_rows(store, id, selection, read_bytes)
+        if table_rows is None:
+            return LoadedContent(value=None)
+        return LoadedContent(value=table_rows.rows, flaw=", ".join(table_rows.flaws) or None)
 
     return load
 
@@ -124,8 +142,8 @@ def _build_rows_loader(store: FileStore, arguments: Mapping[str, Any], read_byte
 def _build_download_loader(store: FileStore, arguments: Mapping[str, Any], read_bytes: int) -> ContentLoader:
     seconds = check_argument_limit("minutes", arguments["minutes"], DOWNLOAD_MAX_MINUTES) * 60
 
-    async def load(id: str) -> str | None:
-        return await store.create_download_url(id, seconds) if seconds else None
+    async def load(id: str) -> LoadedContent:
+        return LoadedContent(value=await store.create_download_url(id, seconds) if seconds else None)
 
     return load
 
@@ -156,18 +174,16 @@ def decode_text(content: bytes, max_bytes: int) -> str | None:
     return None
 
 
-async def read_table_rows(
-    store: FileStore, id: str, selection: RowSelection, read_bytes: int
-) -> tuple[str, ...] | None:
-    """Return the selected rows as JSON texts, or None if the file is in none of the formats, or is gone."""
+async def read_table_rows(store: FileStore, id: str, selection: RowSelection, read_bytes: int) -> TableRows | None:
+    """Return the selected rows, or None if the file is in none of the formats, or is gone."""
     stat = await store.stat(id)
     table_format = None if stat is None else detect_format(stat)
     if stat is None or table_format is None:
         return None
     if table_format == "parquet":
-        return (await read_parquet_rows(store, stat, selection, read_bytes)).rows
+        return await read_parquet_rows(store, stat, selection, read_bytes)
     if selection.max_rows == 0:
-        return ()
+        return TableRows(rows=())
     texts: list[str] = []
     size = 0
     async for row in TEXT_ROW_READERS[table_format](store, id, read_bytes):
@@ -179,7 +195,7 @@ async def read_table_rows(
             raise build_rows_too_large_error()
         if len(texts) == selection.max_rows:
             break
-    return tuple(texts)
+    return TableRows(rows=tuple(texts))
 
 
 def detect_format(stat: FileStat) -> str | None:

@@ -19,7 +19,6 @@ from onedoor.connectors.files.parquet_values import (
     convert_int96,
 )
 from onedoor.connectors.files.reader_process import (
-    MAX_FLAW_BYTES,
     MAX_FLAWS,
     DecodingFailed,
     DecodingFailure,
@@ -34,6 +33,9 @@ pyarrow.set_io_thread_count(1)
 pyarrow.set_memory_pool(pyarrow.system_memory_pool())
 
 INT96 = "INT96"
+
+MAX_NAMES, MAX_NAME_CHARACTERS = 10, 64
+"""Columns that are named as having values of one kind that JSON cannot hold."""
 
 MAX_BATCH_ROWS = 64
 
@@ -92,15 +94,22 @@ class ParquetTable:
 
 @dataclass(slots=True, kw_only=True)
 class RowEncoder:
-    """Encodes rows as JSON, and gathers what of them JSON cannot hold."""
+    """Encodes rows as JSON, and gathers what of them JSON cannot hold: by reason, the columns that have it."""
 
-    flaws: dict[str, None] = field(default_factory=dict)
+    columns_by_reason: dict[str, dict[str, None]] = field(default_factory=dict)
 
     def encode(self, row: Mapping[str, Any]) -> bytes:
         return orjson.dumps(row, default=self._note_flaw, option=orjson.OPT_PASSTHROUGH_DATACLASS)
 
     def _note_flaw(self, flaw: Flaw) -> None:
-        self.flaws[str(flaw)] = None
+        self.columns_by_reason.setdefault(flaw.reason, {})[flaw.column] = None
+
+    def describe_flaws(self) -> Iterator[str]:
+        """Say what there is in which columns, such as "a number that is not finite (`share`)"."""
+        for reason, columns in islice(self.columns_by_reason.items(), MAX_FLAWS):
+            names = [f"`{name[:MAX_NAME_CHARACTERS]}`" for name in islice(columns, MAX_NAMES)]
+            more = [f"and {len(columns) - MAX_NAMES} more"] if len(columns) > MAX_NAMES else []
+            yield f"{reason} ({', '.join([*names, *more])})"
 
 
 def decode_parquet(file: RangeFile, request: Mapping[str, Any]) -> Iterator[Frame]:
@@ -133,7 +142,7 @@ def _encode_rows(rows: Iterator[Mapping[str, Any]], max_bytes: int) -> Iterator[
         if size > max_bytes:
             raise DecodingFailed(DecodingFailure.ROWS_TOO_LARGE)
         yield Frame(FrameKind.ROW, content)
-    yield from (Frame(FrameKind.FLAW, flaw.encode()[:MAX_FLAW_BYTES]) for flaw in islice(encoder.flaws, MAX_FLAWS))
+    yield from (Frame(FrameKind.FLAW, flaw.encode()) for flaw in encoder.describe_flaws())
 
 
 def open_table(file: RangeFile, selection: RowSelection) -> ParquetTable:

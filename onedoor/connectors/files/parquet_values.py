@@ -42,9 +42,6 @@ class Flaw:
     column: str
     reason: str
 
-    def __str__(self) -> str:
-        return f"`{self.column}` of the file holds {self.reason}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeafColumn:

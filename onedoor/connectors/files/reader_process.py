@@ -30,7 +30,7 @@ LIFELINE, CHANNEL = 0, 1
 
 OPEN_FILES_MAX = 32
 
-MAX_FLAWS, MAX_FLAW_BYTES = 100, 1000
+MAX_FLAWS, MAX_FLAW_BYTES = 20, 8192
 """What is said of one file at most."""
 
 FLUSH_BYTES = 64 * 1024
@@ -61,7 +61,7 @@ class FrameKind(IntEnum):
     ROW = 5
     """To the parent: one row as JSON."""
     FLAW = 6
-    """To the parent: what a column holds that JSON cannot, and that its rows have as null."""
+    """To the parent: what columns hold that JSON cannot, and that their rows have as null."""
     DONE = 7
     """To the parent: that was all of the file."""
     FAILED = 8

@@ -51,7 +51,7 @@ class CellComparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableRows:
-    """Rows as JSON texts; `flaws` say what the file holds that its rows show as null."""
+    """Rows as JSON texts; `flaws` say what the file holds, and where, that its rows show as null."""
 
     rows: tuple[str, ...]
     flaws: tuple[str, ...] = ()

@@ -507,7 +507,23 @@ def _build_lookup_completer(context: CompletionContext, node: PlanNode, columns:
         read=lambda row: value_by_key.get(key(row)),
         find_flaw=lambda row: next(filter(None, map(find_flaw, rows_by_key.get(key(row), ()))), None),
     )
-    return _build_scalar_completer(context, node.field, reader)
+    return _build_partial_value_completer(context, node.field, reader)
+
+
+def _build_partial_value_completer(
+    context: CompletionContext, field: SelectedField, reader: ValueReader
+) -> ValueCompleter:
+    """Serialize a value that may have nulls within it for what it cannot hold, each kind of which is in one error."""
+    complete_value = _build_scalar_completer(context, field, reader)
+
+    def complete(row: Any, path: ResponsePath) -> Any:
+        flaw = None if reader.read(row) is None else reader.find_flaw(row)
+        if flaw is not None:
+            message = f"`{field.parent_type}.{field.name}` shows null for {flaw}"
+            context.null_log.add_invalid(field, path, ErrorCode.SOURCE_INVALID, message)
+        return complete_value(row, path)
+
+    return complete
 
 
 def _build_root_key_getter(node: PlanNode, result: BranchResult) -> Callable[[Any], Row]:

@@ -192,7 +192,7 @@ async def test_a_value_that_json_cannot_hold_is_null_and_named(
     if plain is None:
         numbers = pyarrow.int32() if arrow_type.bit_width == 32 else pyarrow.int64()
         plain = pyarrow.array(given, numbers).view(arrow_type)
-    assert await values(store, table({"v": plain})) == (expected, [f"`v` of the file holds {flaw}"])
+    assert await values(store, table({"v": plain})) == (expected, [f"{flaw} (`v`)"])
 
 
 async def test_an_interval_is_shown(store: Stored) -> None:
@@ -203,7 +203,7 @@ async def test_text_that_is_none_is_null_and_named(store: Stored) -> None:
     content = column(["ann", "bob"], pyarrow.string(), use_dictionary=False, compression="none", write_statistics=False)
     assert content.count(b"ann") == 1
     assert await values(store, content.replace(b"ann", b"\xff\xfe\xfd")) == (
-        [None, "bob"], [f"`v` of the file holds {NO_TEXT}"]
+        [None, "bob"], [f"{NO_TEXT} (`v`)"]
     )  # fmt: skip
 
 
@@ -211,7 +211,7 @@ async def test_what_is_nested_keeps_the_rest(store: Stored) -> None:
     member = pyarrow.struct([("a", pyarrow.int64()), ("b", pyarrow.binary())])
     content = column([[{"a": 1, "b": b"\xff"}, {"a": 2, "b": b"x"}]], pyarrow.list_(member))
     assert await values(store, content) == (
-        [[{"a": 1, "b": None}, {"a": 2, "b": "x"}]], [f"`v.b` of the file holds {NO_TEXT}"]
+        [[{"a": 1, "b": None}, {"a": 2, "b": "x"}]], [f"{NO_TEXT} (`v.b`)"]
     )  # fmt: skip
 
 
@@ -252,7 +252,7 @@ async def test_what_is_shown_as_null_is_null_to_each_condition(store: Stored) ->
     found = await read(store, content, {"column": "v", "isNull": True})
     equal = await read(store, content, {"column": "v", "ne": "1"})
     assert (found.rows, found.flaws, equal.rows) == (
-        ('{"id":1,"v":null}',), (f"`v` of the file holds {NO_NUMBER}",), ()
+        ('{"id":1,"v":null}',), (f"{NO_NUMBER} (`v`)",), ()
     )  # fmt: skip
 
 

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 GROUPS_FILE = "groups.toml"
 
+ONLY_HELP = (
+    "Of an API: only these; `!...`: not these. Of a database: also TABLE.COLUMN, which looks like a secret. Repeatable."
+)
+
 
 class IntrospectContext(Protocol):
     """What the command is given."""
@@ -38,7 +42,8 @@ class IntrospectContext(Protocol):
 @click.option("--tables", multiple=True, metavar="PATTERN", help="Only these; `!PATTERN`: not these; repeatable.")
 @click.option("--key", "keys", multiple=True, metavar="TABLE=COLUMN,...", help="What identifies a row, of a view say.")
 @click.option("--strip", help="What the names of tables begin with and types are to be without.")
-@click.option("--only", multiple=True, metavar="TAG|PATH", help="Of an API: only these; `!...`: not these; repeatable.")
+@click.option("--only", multiple=True, metavar="TAG|PATH|COLUMN", help=ONLY_HELP)
+@click.option("--binary", is_flag=True, help="Of a database: columns of bytes too, as base64.")
 @click.option("--given", multiple=True, metavar="NAME=VALUE", help="Of an API: a constant in its paths; repeatable.")
 @click.option("--base-url", help="Of an API: where it is, in place of what its description says.")
 @click.option("--header", multiple=True, metavar="NAME", help="Of an API: a header for its credentials; repeatable.")

@@ -22,7 +22,8 @@ from onedoor.codegen.models import (
 )
 from onedoor.codegen.naming import split_words, to_camel_case, to_snake_case
 from onedoor.codegen.render import DECLARED_FOLDER, render_files, render_inline, render_sections
-from onedoor.codegen.types import build_generated_types, select_tables
+from onedoor.codegen.selection import report_omissions, select_tables
+from onedoor.codegen.types import build_generated_types, report_transliterations
 from onedoor.errors import ConfigurationError, build_unknown_name_error
 
 API_OPTION_NAMES = ("only", "given", "base_url", "header", "host", "private")
@@ -57,13 +58,15 @@ def build_options(
     tables: Sequence[str],
     keys: Sequence[str],
     strip: str | None,
+    binary: bool = False,
     api_options: ApiReadOptions | None = None,
 ) -> CodegenOptions:
     """Merge the options of this run over those of the last one.
 
-    Raises ConfigurationError for a key that does not exist, and if no table is left.
+    Raises ConfigurationError for a key or a column that does not exist, and if no table is left.
     """
     read = api_options or ApiReadOptions()
+    _check_named_columns([name for name in read.only if name not in previous.only], described_tables)
     options = CodegenOptions(
         source=source,
         allow=tuple(dict.fromkeys(allow)) or previous.allow,
@@ -78,12 +81,22 @@ def build_options(
         given=read.given,
         base_url=read.base_url,
         headers=read.headers,
+        binary=binary or previous.binary,
     )
     if not select_tables(described_tables, options):
         raise ConfigurationError(
             "there is no table to write: see to `--tables`, and to what the user of the URL may see"
         )
     return options
+
+
+def _check_named_columns(names: Sequence[str], tables: Sequence[DescribedTable]) -> None:
+    """Raise ConfigurationError for what is no column that looks like a secret; `--only` of an API names operations."""
+    if not any(table.declared for table in tables):
+        known = [f"{table.name}.{name}" for table in tables for name in table.withheld]
+        for name in names:
+            if name not in known:
+                raise build_unknown_name_error("column that is left out as a secret", name, known)
 
 
 def build_api_options(
@@ -188,9 +201,11 @@ def format_value(value: Any) -> str:
 class CodegenPlan:
     """What a run will do. `write` and `remove` touch nothing that was edited by hand.
 
-    `edited` are the paths left alone, each with the difference to apply by hand, if there is one.
+    `notes` are lines about what is left out or called otherwise. `edited` are the paths left alone, each with the
+    difference to apply by hand, if there is one.
     """
 
+    notes: tuple[str, ...]
     changes: tuple[str, ...]
     write: Mapping[str, str]
     remove: tuple[str, ...]
@@ -199,12 +214,13 @@ class CodegenPlan:
 
 
 def plan_codegen(
-    tables: Iterable[DescribedTable], options: CodegenOptions, previous: Manifest, folder: Mapping[str, str]
+    tables: Sequence[DescribedTable], options: CodegenOptions, previous: Manifest, folder: Mapping[str, str]
 ) -> CodegenPlan:
     """Plan a run; `folder` has by path the text of each file that is in schema/ and resolvers/ now."""
     chosen = select_tables(tables, options)
     reserved = find_reserved_names(folder, previous)
-    new = render_files(build_generated_types(chosen, options, reserved), options)
+    types = build_generated_types(chosen, options, reserved)
+    new = render_files(types, options)
     old = render_files(build_generated_types(previous.tables, previous.wish, reserved), previous.wish)
     untouched = {path for path in previous.files if path in folder and hash_text(folder[path]) == previous.files[path]}
     edited = {path: _diff_texts(path, old, new) for path in folder if path in previous.files and path not in untouched}
@@ -212,6 +228,7 @@ def plan_codegen(
     remove = tuple(path for path in sorted(untouched) if path not in new)
     digests = {path: hash_text(text) for path, text in new.items()} | {path: previous.files[path] for path in edited}
     return CodegenPlan(
+        notes=(*report_transliterations(types), *report_omissions(tables, options)),
         changes=describe_changes(previous.tables, chosen) if previous.files else (),
         write=write,
         remove=remove,
@@ -316,7 +333,7 @@ DRY_RUN_WORDING = ReportWording(write="would write", remove="would remove")
 def format_report(
     plan: CodegenPlan, source: str, settings: Mapping[str, Any], is_configured: bool, wording: ReportWording
 ) -> Iterator[str]:
-    """Yield the lines of a report: what changed, what was written, removed and left alone, what is left to do."""
+    """Yield the lines of a report: what changed, was written, removed and left alone, notes, and what is left to do."""
     yield from plan.changes
     yield from (f"{wording.write} {path}" for path in sorted(plan.write))
     yield from (f"{wording.remove} {path}" for path in plan.remove)
@@ -327,6 +344,7 @@ def format_report(
             yield difference.rstrip("\n")
     if not (plan.changes or plan.write or plan.remove):
         yield "nothing changed"
+    yield from plan.notes
     if not plan.manifest.wish.allow:
         yield "every type is shut: run it again with `--allow group`, or write `allow(...)` into each file of schema/"
     section = format_source_section(source, select_collections(plan, settings))

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from onedoor.errors import ConfigurationError
@@ -22,6 +23,27 @@ class DescribedColumn:
     comment: str = ""
     values: tuple[str, ...] = ()
     enum: str = ""
+    items: ColumnType | None = None
+    """What the values of a list are, any of which may be null; None: texts."""
+    json: bool = False
+    """Whether the text is JSON."""
+
+
+class Withheld(StrEnum):
+    """Why a column is written only if an option asks for it."""
+
+    SECRET = "secret"
+    """Its name is one of a secret; `--only table.column` asks for it."""
+    BINARY = "binary"
+    """It holds bytes; `--binary` asks for all such columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class WithheldColumn:
+    """What the report says of a column that is withheld."""
+
+    declared_type: str
+    reason: Withheld
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +70,12 @@ class DescribedTable:
     """Columns whose values every scan must give: its rows can be reached only through relationships."""
     declared: str = ""
     """The collection as the settings of its source declare it, if they do."""
+    omitted: Mapping[str, str] = field(default_factory=dict)
+    """The columns that no field can show: by name, their types."""
+    withheld: Mapping[str, WithheldColumn] = field(default_factory=dict)
+    """Those of `columns` that are written only if an option asks for them."""
+    aside: str = ""
+    """Why the table is written only if `--tables` names it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +108,8 @@ class CodegenOptions:
     """How to write the files: for which source, who may see its types, who answers for them.
 
     `tables` are patterns of the names to write (none: all), `keys` says what identifies rows if the description does
-    not, `strip` is a prefix to drop from the names of tables. The rest is as in ApiReadOptions.
+    not, `strip` is a prefix to drop from the names of tables. `only` also names columns that look like secrets, as
+    `table.column`; `binary` asks for columns of bytes. The rest is as in ApiReadOptions.
     """
 
     source: str
@@ -93,6 +122,7 @@ class CodegenOptions:
     given: Mapping[str, str] = field(default_factory=dict)
     base_url: str = ""
     headers: tuple[str, ...] = ()
+    binary: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,11 +184,12 @@ def _options_json(options: CodegenOptions) -> dict[str, Any]:
         "given": dict(options.given),
         "base_url": options.base_url,
         "headers": options.headers,
+        "binary": options.binary,
     }
 
 
 def _parse_options(stored: Mapping[str, Any]) -> CodegenOptions:
-    _require_known_keys(stored, "source allow owner tables keys strip only given base_url headers")
+    _require_known_keys(stored, "source allow owner tables keys strip only given base_url headers binary")
     return CodegenOptions(
         source=stored["source"],
         allow=tuple(stored.get("allow", ())),
@@ -170,6 +201,7 @@ def _parse_options(stored: Mapping[str, Any]) -> CodegenOptions:
         given=stored.get("given", {}),
         base_url=stored.get("base_url", ""),
         headers=tuple(stored.get("headers", ())),
+        binary=stored.get("binary", False),
     )
 
 
@@ -209,11 +241,13 @@ def _column_json(column: DescribedColumn) -> dict[str, Any]:
         "comment": column.comment,
         "values": column.values,
         "enum": column.enum,
+        "items": column.items or "",
+        "json": column.json,
     }
 
 
 def _parse_column(stored: Mapping[str, Any]) -> DescribedColumn:
-    _require_known_keys(stored, "name kind nullable large comment values enum")
+    _require_known_keys(stored, "name kind nullable large comment values enum items json")
     return DescribedColumn(
         name=stored["name"],
         kind=ColumnType(stored["kind"]),
@@ -222,6 +256,8 @@ def _parse_column(stored: Mapping[str, Any]) -> DescribedColumn:
         comment=stored.get("comment", ""),
         values=tuple(stored.get("values", ())),
         enum=stored.get("enum", ""),
+        items=ColumnType(stored["items"]) if "items" in stored else None,
+        json=stored.get("json", False),
     )
 
 

@@ -2,46 +2,71 @@
 
 import keyword
 import re
-import unicodedata
 from collections.abc import Container, Iterator, Sequence
 
 from onedoor.codegen.models import DescribedTable
+from onedoor.codegen.transliteration import is_transliterated, transliterate
+
+NOUNS_IN_S = (
+    "alias bias canvas atlas gas lens iris pelvis trellis metropolis pancreas christmas rhinoceros thermos albatross "
+    "bus plus yes"
+)
+"""Nouns in the singular that end as plurals do; their plural adds `es`."""
+
+NOUNS_IN_E = (
+    "cache ache headache niche avalanche cliche quiche psyche moustache use reuse misuse abuse excuse fuse muse ruse "
+    "shoe horseshoe toe canoe foe hoe oboe aloe floe movie cookie tie necktie pie lie zombie calorie selfie rookie "
+    "brownie hoodie smoothie genie pixie newbie freebie foodie prairie database axe"
+)
+"""Nouns whose last letter the rules for their neighbours would take away; their plural adds `s`."""
+
+NOUNS_IN_VOWELS = (
+    "menu guru haiku emu gnu plateau bureau api wiki emoji taxi ski kiwi alibi safari bikini tsunami rabbi khaki yeti"
+)
+"""Nouns whose plural ends as singulars do."""
 
 IRREGULAR_PLURALS = {
+    **{noun: f"{noun}es" for noun in NOUNS_IN_S.split()},
+    **{noun: f"{noun}s" for noun in (*NOUNS_IN_E.split(), *NOUNS_IN_VOWELS.split())},
     "person": "people", "child": "children", "man": "men", "woman": "women", "foot": "feet", "tooth": "teeth",
     "goose": "geese", "mouse": "mice", "ox": "oxen", "datum": "data", "medium": "media", "criterion": "criteria",
-    "phenomenon": "phenomena", "index": "indices", "matrix": "matrices", "vertex": "vertices", "leaf": "leaves",
-    "half": "halves", "shelf": "shelves", "knife": "knives", "life": "lives", "wife": "wives", "quiz": "quizzes",
-    "movie": "movies", "cookie": "cookies", "tie": "ties", "cache": "caches", "database": "databases",
-    "lease": "leases", "release": "releases", "purchase": "purchases", "expense": "expenses", "house": "houses",
-    "warehouse": "warehouses", "response": "responses", "course": "courses", "case": "cases", "phase": "phases",
-    "license": "licenses", "base": "bases", "purpose": "purposes", "axis": "axes", "exercise": "exercises",
-    "size": "sizes", "prize": "prizes", "franchise": "franchises", "service": "services", "hero": "heroes",
-    "potato": "potatoes", "echo": "echoes", "menu": "menus",
+    "phenomenon": "phenomena", "bacterium": "bacteria", "curriculum": "curricula", "memorandum": "memoranda",
+    "stratum": "strata", "index": "indices", "matrix": "matrices", "vertex": "vertices", "vortex": "vortices",
+    "appendix": "appendices", "formula": "formulas", "radius": "radii", "nucleus": "nuclei", "stimulus": "stimuli",
+    "alumnus": "alumni", "fungus": "fungi", "cactus": "cacti", "leaf": "leaves", "half": "halves", "shelf": "shelves",
+    "knife": "knives", "life": "lives", "wife": "wives", "wolf": "wolves", "calf": "calves", "thief": "thieves",
+    "loaf": "loaves", "self": "selves", "scarf": "scarves", "elf": "elves", "hoof": "hooves", "quiz": "quizzes",
+    "basis": "bases", "base": "bases", "axis": "axes", "hero": "heroes", "potato": "potatoes", "tomato": "tomatoes",
+    "echo": "echoes", "veto": "vetoes", "cargo": "cargoes", "embargo": "embargoes", "volcano": "volcanoes",
+    "mosquito": "mosquitoes", "torpedo": "torpedoes", "buffalo": "buffaloes",
 }  # fmt: skip
 
 IRREGULAR_SINGULARS = {plural: singular for singular, plural in IRREGULAR_PLURALS.items()}
+"""Of two nouns with one plural, the last one above."""
 
 INVARIANT_NOUNS = frozenset(
     {
         "series", "species", "news", "information", "equipment", "staff", "metadata", "software", "hardware", "sheep",
         "fish", "money", "music", "feedback", "inventory_data", "history", "evidence", "data", "stuff", "content",
-        "demographics", "statistics", "analytics", "physics", "logistics", "sales", "goods",
+        "demographics", "statistics", "analytics", "physics", "logistics", "sales", "goods", "chassis", "chaos",
+        "corps", "headquarters", "means", "mathematics", "economics", "ethics", "politics", "sms", "gps", "dns", "os",
+        "aws", "css", "js", "tls", "rss", "cms", "pos", "ios", "kms", "gis", "https", "kudos",
     }
 )  # fmt: skip
 """Words that have one form only, or whose other form nobody gives a table."""
 
 SINGULAR_RULES = (
-    (re.compile(r"(analys|bas|cris|diagnos|hypothes|synops|thes)es$"), r"\1is"),
-    (re.compile(r"([^aeiou])ies$"), r"\1y"),
-    (re.compile(r"(ss|sh|ch|x|zz)es$"), r"\1"),
+    (re.compile(r"(lys|bas|cris|gnos|thes|synops|emphas|ellips|nemes|oas|neuros)es$"), r"\1is"),
+    (re.compile(r"([^aeiou]|qu)ies$"), r"\1y"),
+    (re.compile(r"(ss|sh|ch|x|zz|tz)es$"), r"\1"),
+    (re.compile(r"([ao]use)s$"), r"\1"),
     (re.compile(r"(us)es$"), r"\1"),
     (re.compile(r"(?<![sui])s$"), ""),
 )
 
 PLURAL_RULES = (
-    (re.compile(r"(analys|cris|diagnos|hypothes|synops|thes)is$"), r"\1es"),
-    (re.compile(r"([^aeiou])y$"), r"\1ies"),
+    (re.compile(r"(lys|cris|gnos|thes|synops|emphas|ellips|nemes|oas|neuros)is$"), r"\1es"),
+    (re.compile(r"([^aeiou]|qu)y$"), r"\1ies"),
     (re.compile(r"(s|sh|ch|x|z)$"), r"\1es"),
     (re.compile(r"$"), "s"),
 )
@@ -78,9 +103,7 @@ DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight"
 
 ORDINALS = {"1st": "first", "2nd": "second", "3rd": "third", "4th": "fourth", "5th": "fifth"}
 
-TRANSLITERATIONS = str.maketrans(
-    {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "&": " and ", "%": " percent "}
-)
+SPOKEN_SIGNS = str.maketrans({"&": " and ", "%": " percent "})
 
 RESERVED_ATTRIBUTES = frozenset(
     {"str", "int", "float", "bool", "date", "datetime", "strawberry", "allow", "owned", "list", "l"}
@@ -94,8 +117,8 @@ Words = tuple[str, ...]
 
 def split_words(name: str) -> Words:
     """Split `AlbumId`, `ALBUM_ID` or `album id` into `album` and `id`: never empty, and it begins with a letter."""
-    plain = unicodedata.normalize("NFKD", name.translate(TRANSLITERATIONS)).encode("ascii", "ignore").decode()
-    words = tuple(word.lower() for word in WORD_PATTERN.findall(plain.replace("'", "")))
+    plain = transliterate(name.translate(SPOKEN_SIGNS)).replace("'", "")
+    words = tuple(word.lower() for word in WORD_PATTERN.findall(plain))
     if not words:
         return ("unnamed",)
     if "".join(words[:2]) in ORDINALS:
@@ -154,8 +177,7 @@ def _to_member_name(value: str) -> str:
     if not value.strip():
         return "EMPTY"
     spoken = value[:-1] + SIGN_NAMES.get(value[-1], value[-1])
-    plain = unicodedata.normalize("NFKD", spoken.translate(TRANSLITERATIONS)).encode("ascii", "ignore").decode()
-    name = re.sub(r"[^A-Z0-9]+", "_", plain.upper()).strip("_")
+    name = re.sub(r"[^A-Z0-9]+", "_", transliterate(spoken.translate(SPOKEN_SIGNS)).upper()).strip("_")
     return name if name[:1].isalpha() else f"VALUE_{name}".rstrip("_")
 
 
@@ -170,8 +192,13 @@ def to_sentence(comment: str) -> str:
     return line if not line or line.endswith(SENTENCE_ENDINGS) else f"{line}."
 
 
+def add_original(description: str, name: str) -> str:
+    """Add to a description what the source itself calls it, where that is written in another script."""
+    return f"{description} Its source calls it `{name}`." if is_transliterated(name) else description
+
+
 def describe_type(table: DescribedTable, noun: Words) -> str:
-    return to_sentence(table.comment) or f"One {' '.join(noun)}."
+    return add_original(to_sentence(table.comment) or f"One {' '.join(noun)}.", table.name)
 
 
 def describe_value(words: Words, annotation: str) -> str:
@@ -206,5 +233,7 @@ def describe_back_reference(noun: Words, link: Words, is_only_reference: bool, i
     return f"The {rows} that {'names' if is_unique else 'name'} it as `{to_camel_case(link)}`."
 
 
-def describe_enum(words: Words, noun: Words) -> str:
-    return f"What the {' '.join(words)} of the {' '.join(noun)} can be."
+def describe_enum(words: Words, noun: Words, values: Sequence[str]) -> str:
+    description = f"What the {' '.join(words)} of the {' '.join(noun)} can be."
+    originals = [f"`{name}` is `{value}`" for name, value in name_enum_members(values) if is_transliterated(value)]
+    return f"{description} {', '.join(originals)}." if originals else description

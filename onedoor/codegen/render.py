@@ -1,6 +1,7 @@
 """Render generated types as the Python and TOML files of a company."""
 
 import json
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -88,7 +89,9 @@ DECLARED_FOLDER = "schema/introspected"
 FACADE = "onedoor.schema"
 """The module that schema files import from."""
 
-ANNOTATION_NAMES = ("BigInt", "ById", "Many", "One")
+ANNOTATION_NAMES = ("BigInt", "ById", "Json", "Many", "One")
+
+ANNOTATED_NAME_PATTERN = re.compile(r"\w+")
 
 
 def render_files(generated_types: Sequence[GeneratedType], options: CodegenOptions) -> dict[str, str]:
@@ -147,7 +150,7 @@ def _render_headline(generated_type: GeneratedType, description: str) -> str:
 
 def _render_imports(generated_type: GeneratedType, options: CodegenOptions) -> list[list[str]]:
     """Render the blocks of imports: Python's, Strawberry's, ours, and those for a type checker alone."""
-    used = {part for field in generated_type.fields for part in field.annotation.split(" | ")}
+    used = {name for field in generated_type.fields for name in ANNOTATED_NAME_PATTERN.findall(field.annotation)}
     used |= {"StrEnum"} if generated_type.enums else set()
     used |= {relationship.cardinality for relationship in generated_type.relationships} | {
         *_list_root_annotations(generated_type)
@@ -181,8 +184,10 @@ def _render_from_imports(places: Mapping[str, str]) -> list[str]:
 
 
 def _render_enum(enum: GeneratedEnum) -> list[str]:
+    line = f"@strawberry.enum(description={quote_string(enum.description)})"
+    described = ["@strawberry.enum(", *render_text_argument("description", enum.description, 4), ")"]
     return [
-        *render_call("@strawberry.enum(", [f"description={quote_string(enum.description)}"], 0),
+        *([line] if len(line) <= LINE_WIDTH else described),
         f"class {enum.type}(StrEnum):",
         *(f"    {name} = {quote_string(value)}" for name, value in name_enum_members(enum.values)),
     ]

@@ -1,9 +1,8 @@
 """Turn described tables into named types with fields, relationships and enums."""
 
 import keyword
-from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 
 from onedoor.codegen import naming
 from onedoor.codegen.models import CodegenOptions, DescribedColumn, DescribedReference, DescribedTable, ReservedNames
@@ -17,6 +16,8 @@ from onedoor.codegen.naming import (
     to_pascal_case,
     to_snake_case,
 )
+from onedoor.codegen.selection import select_tables
+from onedoor.codegen.transliteration import is_transliterated
 from onedoor.spi.capabilities import ColumnType
 
 
@@ -109,8 +110,11 @@ def _build_forward_relationships(
             target=type_names_by_table[reference.to].type,
             local=reference.columns,
             remote=reference.there,
-            description=_find_comment(reference, table)
-            or naming.describe_reference(called, type_names_by_table[reference.to].words),
+            description=naming.add_original(
+                _find_comment(reference, table)
+                or naming.describe_reference(called, type_names_by_table[reference.to].words),
+                " ".join(reference.columns),
+            ),
         )
 
 
@@ -178,7 +182,7 @@ RESERVED_TYPES = frozenset(
         "Query", "Mutation", "Subscription", "Int", "Float", "String", "Boolean", "ID", "BigInt", "Decimal", "Date",
         "DateTime", "PageInfo", "Direction", "GroupBy", "TimeGroupBy", "DateGroupBy", "Many", "One", "ById", "Computed",
         "StrEnum", "Key", "Me", "Request", "RequestOutcome", "Job", "JobLine", "JobFile", "JobState", "JobLineKind",
-        "ChangeVerb", "ChangeState", "ExportFormat", "FileUpload",
+        "ChangeVerb", "ChangeState", "ExportFormat", "FileUpload", "Json", "JSON",
     }
 )  # fmt: skip
 """Types that every schema has, and names that a file in schema/ imports."""
@@ -278,7 +282,7 @@ def build_enums(
     shared: dict[tuple[str, tuple[str, ...]], GeneratedEnum] = {}
     enums: dict[ColumnPath, GeneratedEnum] = {}
     for table in tables:
-        for column in (column for column in table.columns if column.values and column.kind is ColumnType.TEXT):
+        for column in (each for each in table.columns if each.values and (each.items or each.kind) is ColumnType.TEXT):
             place = (table.name, column.name)
             known = shared.get((column.enum, column.values)) if column.enum else None
             enums[place] = known or build_enum(column, type_names_by_table[table.name], options, types)
@@ -300,7 +304,7 @@ def build_enum(
     return GeneratedEnum(
         type=to_pascal_case(called),
         values=column.values,
-        description=naming.describe_enum(own, type_names.words),
+        description=naming.describe_enum(own, type_names.words, column.values),
         file=type_names.file,
     )
 
@@ -351,45 +355,16 @@ def build_generated_types(
     return tuple(_build_generated_type(table, chosen, names, enums) for table in chosen)
 
 
-def select_tables(tables: Iterable[DescribedTable], options: CodegenOptions) -> tuple[DescribedTable, ...]:
-    """Select tables; drop references that lead elsewhere or compare columns of different types."""
-    selected = [table for table in tables if table.columns and matches_patterns(table.name, options.tables)]
-    kinds = {table.name: {column.name: column.kind for column in table.columns} for table in selected}
-    return tuple(
-        replace(
-            table,
-            key=_select_key(table, options),
-            references=tuple(
-                reference
-                for reference in table.references
-                if reference.to in kinds and _has_same_types(reference, kinds[table.name], kinds[reference.to])
-            ),
-        )
-        for table in sorted(selected, key=lambda table: table.name)
-    )
-
-
-def _has_same_types(
-    reference: DescribedReference, own: Mapping[str, ColumnType], theirs: Mapping[str, ColumnType]
-) -> bool:
-    return set(reference.columns) <= own.keys() and [own[name] for name in reference.columns] == [
-        theirs.get(name) for name in reference.there
-    ]
-
-
-def matches_patterns(name: str, patterns: Sequence[str]) -> bool:
-    """Match any pattern and none that begins with `!`; if all begin so, whatever they do not match."""
-    excluded = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
-    included = [pattern for pattern in patterns if not pattern.startswith("!")] or ["*"]
-    return any(fnmatchcase(name, pattern) for pattern in included) and not any(
-        fnmatchcase(name, pattern) for pattern in excluded
-    )
-
-
-def _select_key(table: DescribedTable, options: CodegenOptions) -> tuple[str, ...]:
-    """Return the key, or none if a part of it has a type that no field can show."""
-    key = options.keys.get(table.name, table.key)
-    return key if set(key) <= {column.name for column in table.columns} else ()
+def report_transliterations(types: Iterable[GeneratedType]) -> Iterator[str]:
+    """Yield a line for each type that is written in another script than its names in the source."""
+    for generated_type in types:
+        table = generated_type.table
+        fields = {field.column: to_camel_case(field.words) for field in generated_type.fields}
+        links = {" ".join(link.local): to_camel_case(link.words) for link in generated_type.relationships}
+        names = {table.name: generated_type.names.type, **links, **fields}
+        listed = [f"{name} as `{written}`" for name, written in names.items() if is_transliterated(name)]
+        if listed:
+            yield f"`{table.name}`, written in Latin letters: {', '.join(listed)}"
 
 
 def _build_generated_type(
@@ -435,10 +410,22 @@ def _build_fields(
 
 
 def _build_field(column: DescribedColumn, words: Words, enum: GeneratedEnum | None) -> GeneratedField:
-    kind = "BigInt" if column.large and column.kind is ColumnType.INTEGER else ANNOTATION_BY_TYPE[column.kind]
-    annotation = (enum.type if enum else kind) + (" | None" if column.nullable else "")
+    annotation = _annotate_column(column, enum) + (" | None" if column.nullable else "")
     described = naming.to_sentence(column.comment) or naming.describe_value(split_words(column.name), annotation)
-    return GeneratedField(words=words, annotation=annotation, description=described, column=column.name)
+    return GeneratedField(
+        words=words,
+        annotation=annotation,
+        description=naming.add_original(described, column.name),
+        column=column.name,
+    )
+
+
+def _annotate_column(column: DescribedColumn, enum: GeneratedEnum | None) -> str:
+    if column.json:
+        return "Json"
+    kind = column.items or column.kind
+    item = enum.type if enum else "BigInt" if column.large else ANNOTATION_BY_TYPE[kind]
+    return f"list[{item} | None]" if column.items else item
 
 
 def _is_shown_elsewhere(column: DescribedColumn, table: DescribedTable) -> bool:

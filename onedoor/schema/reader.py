@@ -90,6 +90,8 @@ class FieldShape:
     nullable: bool
     is_list: bool = False
     """Whether the value is a list of scalars."""
+    items_nullable: bool = False
+    """Whether an item of the list may be null."""
     arguments: tuple[ArgumentShape, ...] = ()
     """The arguments of a field that is looked up, a mutation or an event."""
 
@@ -232,6 +234,7 @@ def _read_field(owner: str, field: StrawberryField) -> FieldShape:
         type_name=type_.name,
         nullable=type_.nullable or type_.kind is FieldKind.LOOKUP,
         is_list=type_.is_list,
+        items_nullable=type_.items_nullable,
         arguments=tuple(
             _read_argument(f"{owner}.{name}", python_name, argument)
             for python_name, argument in field.metadata.get(ARGUMENTS_METADATA, {}).items()
@@ -262,6 +265,7 @@ class FieldType:
     name: str
     nullable: bool
     is_list: bool
+    items_nullable: bool = False
 
 
 def _read_annotation(annotation: Any, where: str) -> FieldType:
@@ -271,8 +275,9 @@ def _read_annotation(annotation: Any, where: str) -> FieldType:
         return FieldType(kind=kind, name=_read_target_name(target), nullable=True, is_list=False)
     value, nullable = _unwrap_optional(target)
     is_list = get_origin(value) is list
-    name = _find_scalar_name(get_args(value)[0] if is_list else value, where)
-    return FieldType(kind=kind, name=name, nullable=nullable, is_list=is_list)
+    item, items_nullable = _unwrap_optional(get_args(value)[0]) if is_list else (value, False)
+    name = _find_scalar_name(item, where)
+    return FieldType(kind=kind, name=name, nullable=nullable, is_list=is_list, items_nullable=items_nullable)
 
 
 def _read_target_name(target: Any) -> str:

@@ -73,10 +73,11 @@ async def test_a_table_is_two_files_and_each_question_has_its_answer(url: str, t
 def test_a_schema_reads_the_same_whatever_database_it_came_from(
     chinook_in_postgresql: str, chinook_in_mysql: str, tmp_path: Path
 ) -> None:
+    """Only dates that are never null in PostgreSQL may be in MariaDB, which lets zero dates in."""
     for name, url in (("one", chinook_in_postgresql), ("other", chinook_in_mysql)):
         introspect(url, tmp_path / name, "--allow", "sales")
     texts = [
         {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / name / "schema").glob("*.py")}
         for name in ("one", "other")
     ]
-    assert texts[0] == texts[1]
+    assert {**texts[0], "invoice.py": texts[0]["invoice.py"].replace(": datetime =", ": datetime | None =")} == texts[1]

@@ -15,13 +15,30 @@ from onedoor.connectors.sql.introspection import parse_check_values
 from onedoor.schema.builder import build_document
 from tests.acme import load_schema_modules
 
+NOUNS = """
+album albums, address addresses, status statuses, category categories, day days, person people, child children,
+analysis analyses, box boxes, series series, index indices, movie movies, bus buses, class classes, license licenses,
+photo photos, branch branches, currency currencies, note notes, page pages, alias aliases, canvas canvases, bias biases,
+atlas atlases, gas gases, lens lenses, iris irises, virus viruses, campus campuses, bonus bonuses, census censuses,
+base bases, database databases, case cases, phase phases, phrase phrases, lease leases, release releases,
+purchase purchases, disease diseases, increase increases, response responses, expense expenses, sense senses,
+defense defenses, course courses, horse horses, nurse nurses, universe universes, house houses, warehouse warehouses,
+spouse spouses, clause clauses, cause causes, pause pauses, use uses, abuse abuses, excuse excuses, cruise cruises,
+rose roses, dose doses, purpose purposes, nose noses, exercise exercises, promise promises, premise premises,
+enterprise enterprises, franchise franchises, pulse pulses, lapse lapses, cheese cheeses, cache caches, niche niches,
+headache headaches, batch batches, match matches, dish dishes, tax taxes, axis axes, prefix prefixes, size sizes,
+prize prizes, waltz waltzes, quiz quizzes, buzz buzzes, crisis crises, diagnosis diagnoses, hypothesis hypotheses,
+thesis theses, parenthesis parentheses, synopsis synopses, query queries, inquiry inquiries, city cities, tie ties,
+cookie cookies, calorie calories, pie pies, hero heroes, echo echoes, tomato tomatoes, shoe shoes, toe toes,
+video videos, memo memos, leaf leaves, shelf shelves, wolf wolves, archive archives, curve curves, sleeve sleeves,
+menu menus, wiki wikis, api apis, taxi taxis, emoji emojis, medium media, criterion criteria, matrix matrices,
+schema schemas, saga sagas, area areas, camera cameras, metric metrics, process processes, access accesses,
+business businesses, service services, price prices, source sources, image images, message messages, sms sms,
+dns dns, news news, chassis chassis, key keys, toy toys, guy guys, lens lenses, plus pluses, radius radii
+"""
 
-@pytest.mark.parametrize(("one", "many"), [
-    ("album", "albums"), ("address", "addresses"), ("status", "statuses"), ("category", "categories"), ("day", "days"),
-    ("person", "people"), ("child", "children"), ("analysis", "analyses"), ("box", "boxes"), ("series", "series"),
-    ("index", "indices"), ("movie", "movies"), ("bus", "buses"), ("class", "classes"), ("license", "licenses"),
-    ("photo", "photos"), ("branch", "branches"), ("currency", "currencies"), ("note", "notes"), ("page", "pages"),
-])  # fmt: skip
+
+@pytest.mark.parametrize(("one", "many"), [pair.split() for pair in NOUNS.split(",")])
 def test_a_noun_has_a_singular_and_a_plural(one: str, many: str) -> None:
     assert (pluralize_noun(one), singularize_noun(many), singularize_noun(one)) == (many, one, one)
 
@@ -29,17 +46,21 @@ def test_a_noun_has_a_singular_and_a_plural(one: str, many: str) -> None:
 @pytest.mark.parametrize(("name", "words"), [
     ("AlbumId", "album id"), ("ALBUM_ID", "album id"), ("album id", "album id"), ("XMLData", "xml data"),
     ("2nd title", "second title"), ("2FA", "two fa"), ("401k", "number401 k"), ("Größe %", "grosse percent"),
-    ("☃", "unnamed"), ("__a", "a"), ("addressLine2", "address line2"),
+    ("☃", "unnamed"), ("таблица", "tablitsa"), ("ИмяКлиента", "imya klienta"), ("ЩУКА", "shchuka"), ("Щука", "shchuka"),
+    ("Πελάτης", "pelatis"), ("العملاء", "alamla"), ("לקוחות", "lqvhvt"), ("が_きゃく", "ga kyaku"), ("カード", "kado"),
+    ("고객", "gogaeg"), ("ग्राहक", "graahaka"), ("მომხმარებელი", "momkhmarebeli"), ("İSTANBUL ışık", "istanbul isik"),
+    ("Łódź", "lodz"), ("顧客", "u9867 u5 ba2"), ("اسم_٣", "asm 3"), ("a–b", "a b"), ("µm", "um"),
+    ("__a", "a"), ("addressLine2", "address line2"),
 ])  # fmt: skip
 def test_any_name_is_words(name: str, words: str) -> None:
     assert " ".join(split_words(name)) == words
 
 
 def test_each_value_of_an_enum_has_a_name_of_its_own() -> None:
-    values = ("PG-13", "pg 13", "A+", "A-", "", "3D", "é", "☃")
+    values = ("PG-13", "pg 13", "A+", "A-", "", "3D", "é", "☃", "открыт", "済")
     assert dict(name_enum_members(values)) == {
         "PG_13": "PG-13", "PG_13_2": "pg 13", "A_PLUS": "A+", "A_MINUS": "A-", "EMPTY": "", "VALUE_3D": "3D", "E": "é",
-        "VALUE": "☃",
+        "VALUE": "☃", "OTKRYT": "открыт", "U6E08": "済",
     }  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Compile a ScanRequest to DuckDB SQL, and convert rows to and from the columns of a spill table."""
 
+import json
 import math
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
@@ -11,6 +12,7 @@ from typing import Any
 
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.connector import JoinedColumns
+from onedoor.spi.json_values import decode_json_value, encode_json_value
 from onedoor.spi.predicates import ALWAYS_TRUE, And, Comparison, InKeys, Op, Predicate, Row, fold_predicate
 from onedoor.spi.scan import COUNT_ROWS, AggregateCall, AggregateFunction, ScanRequest, SortKey, TimeBucket
 
@@ -31,7 +33,7 @@ DUCKDB_TYPES: Mapping[ColumnType, str] = {
     ColumnType.BOOLEAN: "BOOLEAN",
     ColumnType.DATE: "DATE",
     ColumnType.TIME: "BIGINT",
-    ColumnType.LIST: "BLOB[]",
+    ColumnType.LIST: "BLOB",
 }
 
 
@@ -76,6 +78,15 @@ def decode_text(value: bytes) -> str:
     return value.decode("utf-8", "surrogatepass")
 
 
+def encode_list(items: Sequence[Any]) -> bytes:
+    """Encode a list as JSON, in which equal lists are equal and a lone surrogate is escaped."""
+    return json.dumps([encode_json_value(item) for item in items]).encode("ascii")
+
+
+def decode_list(value: bytes) -> tuple[Any, ...]:
+    return tuple(map(decode_json_value, json.loads(value)))
+
+
 def encode_time(value: datetime) -> int:
     return (value - EPOCH) // MICROSECOND
 
@@ -83,13 +94,13 @@ def encode_time(value: datetime) -> int:
 ENCODERS: Mapping[ColumnType, Callable[[Any], Any]] = {
     ColumnType.TEXT: encode_text,
     ColumnType.TIME: encode_time,
-    ColumnType.LIST: lambda values: [*map(encode_text, values)],
+    ColumnType.LIST: encode_list,
 }
 
 DECODERS: Mapping[ColumnType, Callable[[Any], Any]] = {
     ColumnType.TEXT: decode_text,
     ColumnType.TIME: lambda value: EPOCH + value * MICROSECOND,
-    ColumnType.LIST: lambda values: tuple(map(decode_text, values)),
+    ColumnType.LIST: decode_list,
 }
 
 

@@ -19,7 +19,9 @@ from onedoor.connectors.sql.connector import SqlConnector
 from onedoor.connectors.sql.dialects.mysql import (
     CODE_POINT_COLLATIONS,
     MYSQL_DIALECT,
+    ZERO_DATE_PREFIX,
     build_code_point_reader,
+    lets_zero_dates_in,
     map_mysql_column,
 )
 from onedoor.connectors.sql.pool import ConnectionPool, TransactionPool
@@ -39,11 +41,14 @@ from onedoor.connectors.sql.write_model import (
 )
 from onedoor.connectors.sql.writes import LOCK_SECONDS, MARKER_TABLE, SqlWriter
 from onedoor.errors import ConfigurationError, ConnectorError, ErrorCode
+from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.connector import ChangeResult, ConnectorKind, RowChange
 
 DEFAULT_PORT = 3306
 
 MAX_KEYS = 10_000
+
+DATE_TYPES = frozenset({ColumnType.DATE, ColumnType.TIME})
 
 MAX_PREPARED_STATEMENTS = 256
 """Statements that a connection keeps prepared."""
@@ -64,10 +69,11 @@ WRITE_SESSION_SQL = (
 )
 """Strict, so that no value is cut or rounded; READ COMMITTED, so that what others committed is seen at once."""
 
-VERSION_SQL = "SELECT VERSION()"
+SERVER_SQL = "SELECT VERSION(), @@GLOBAL.sql_mode"
 
 COLUMNS_SQL = f"""
-    SELECT table_name, column_name, data_type, column_type, is_nullable = 'YES', character_set_name, collation_name
+    SELECT table_name, column_name, data_type, column_type, is_nullable = 'YES', column_default, character_set_name,
+        collation_name
     FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name <> '{MARKER_TABLE_NAME}'
     ORDER BY table_name, ordinal_position
 """
@@ -188,13 +194,15 @@ async def connect(options: MysqlOptions) -> SqlConnector:
         number = next(iter(error.args), None)
         raise ConnectorError(LOGIN_ERRORS.get(number, "the database does not answer")) from None
     try:
-        [(version,)] = await driver.fetch(connection, VERSION_SQL, ())
+        [(version, sql_mode)] = await driver.fetch(connection, SERVER_SQL, ())
         queries = (COLUMNS_SQL, ROW_COUNTS_SQL, INDEXED_COLUMNS_SQL)
         columns, row_counts, indexed_columns = [await driver.fetch(connection, query, ()) for query in queries]
     finally:
         connection.close()
     collation = CODE_POINT_COLLATIONS["maria" in version.lower()]
-    tables = reflect_mysql_tables(columns, row_counts, indexed_columns, code_point_collation=collation)
+    tables = reflect_mysql_tables(
+        columns, row_counts, indexed_columns, code_point_collation=collation, zero_dates=lets_zero_dates_in(sql_mode)
+    )
     statements = StatementCache(tables, MYSQL_DIALECT)
     pool = ConnectionPool(driver, options.connections)
     connector = SqlConnector(statements, pool)
@@ -212,14 +220,26 @@ def reflect_mysql_tables(
     indexed_columns: Sequence[Sequence[Any]],
     *,
     code_point_collation: str,
+    zero_dates: bool,
 ) -> dict[str, SqlTable]:
-    """Build the tables by collection from the rows of COLUMNS_SQL, ROW_COUNTS_SQL and INDEXED_COLUMNS_SQL."""
+    """Build the tables by collection from the rows of COLUMNS_SQL, ROW_COUNTS_SQL and INDEXED_COLUMNS_SQL.
+
+    `zero_dates`: the server lets in dates that read as null, also in columns that are declared NOT NULL.
+    """
     columns_by_table: dict[str, dict[str, SqlColumn]] = {}
-    for table, name, data_type, column_type, nullable, charset, collation in columns:
+    types_by_table: dict[str, dict[str, str]] = {}
+    for table, name, data_type, column_type, nullable, default, charset, collation in columns:
+        types_by_table.setdefault(table, {})[name] = column_type
+        mapped = columns_by_table.setdefault(table, {})
         column = map_mysql_column(name, data_type, column_type, nullable=bool(nullable))
         if column is not None:
             read = column.read_expression or build_code_point_reader(column, charset, collation, code_point_collation)
-            columns_by_table.setdefault(table, {})[name] = replace(column, read_expression=read)
+            may_be_zero = zero_dates or str(default).strip("'").startswith(ZERO_DATE_PREFIX)
+            mapped[name] = replace(
+                column,
+                read_expression=read,
+                nullable=column.nullable or (may_be_zero and column.type in DATE_TYPES),
+            )
     row_count_by_table = {table: int(count) for table, count in row_counts}
     indexed = {(table, name) for table, name in indexed_columns}
     return {
@@ -233,6 +253,7 @@ def reflect_mysql_tables(
                 row_count=row_count_by_table.get(table),
                 indexed_columns=frozenset(name for name in table_columns if (table, name) in indexed),
             ),
+            declared_types=types_by_table[table],
         )
         for table, table_columns in columns_by_table.items()
     }

@@ -12,7 +12,11 @@ from sqlalchemy.types import UserDefinedType
 
 from onedoor.connectors.sql.compiler import Expression, StatementCache, build_unreadable_error
 from onedoor.connectors.sql.connector import SqlConnector
-from onedoor.connectors.sql.dialects.postgresql import POSTGRESQL_DIALECT, map_postgresql_column
+from onedoor.connectors.sql.dialects.postgresql import (
+    POSTGRESQL_DIALECT,
+    map_postgresql_array,
+    map_postgresql_column,
+)
 from onedoor.connectors.sql.pool import ConnectionPool, TransactionPool
 from onedoor.connectors.sql.shape import ParameterIndex
 from onedoor.connectors.sql.tables import SqlColumn, SqlTable, TableStatistics, build_sql_table
@@ -52,13 +56,27 @@ WRITE_SESSION_SETTINGS = {
 }
 """The server ends a transaction of ours in time, even if this process is gone."""
 
+TYPE_NAME_SQL = "CASE WHEN {0}.typnamespace = 'pg_catalog'::regnamespace THEN format_type({0}.oid, NULL) ELSE '' END"
+
 COLUMNS_SQL = f"""
-    SELECT table_schema, table_name, column_name, data_type, is_nullable = 'YES'
-    FROM information_schema.columns
-    WHERE table_schema NOT IN ('pg_catalog', 'information_schema') AND table_schema NOT LIKE 'pg\\_%'
-        AND table_name <> '{MARKER_TABLE_NAME}'
-    ORDER BY table_schema, table_name, ordinal_position
+    WITH RECURSIVE plain AS (
+        SELECT oid AS declared, oid AS type FROM pg_type WHERE typtype <> 'd'
+        UNION ALL SELECT t.oid, p.type FROM pg_type t JOIN plain p ON p.declared = t.typbasetype WHERE t.typtype = 'd'
+    )
+    SELECT n.nspname::text, c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod),
+        has_schema_privilege(n.oid, 'USAGE') AND has_column_privilege(c.oid, a.attnum, 'SELECT'),
+        NOT (a.attnotnull OR (c.relkind IN ('r', 'p') AND d.typtype = 'd' AND d.typnotnull)),
+        {TYPE_NAME_SQL.format("t")}, CASE WHEN i.oid IS NOT NULL THEN {TYPE_NAME_SQL.format("i")} END, a.attndims
+    FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_type d ON d.oid = a.atttypid JOIN plain p ON p.declared = d.oid JOIN pg_type t ON t.oid = p.type
+    LEFT JOIN plain q ON q.declared = t.typelem AND t.typlen = -1 LEFT JOIN pg_type i ON i.oid = q.type
+    WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f') AND a.attnum > 0 AND NOT a.attisdropped
+        AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%' AND c.relname <> '{MARKER_TABLE_NAME}'
+    ORDER BY n.nspname, c.relname, a.attnum
 """
+"""The columns of tables, views and materialized views, with their types; a domain counts as the type beneath it."""
+
+UNREADABLE = "its user may not read it"
 
 STATISTICS_SQL = """
     SELECT n.nspname::text, c.relname::text, CASE WHEN c.reltuples >= 0 THEN c.reltuples::bigint END,
@@ -209,10 +227,13 @@ def reflect_postgresql_tables(
 ) -> dict[str, SqlTable]:
     """Build the tables by collection from the rows of COLUMNS_SQL and STATISTICS_SQL."""
     columns_by_table: dict[tuple[str, str], dict[str, SqlColumn]] = {}
-    for schema, table, name, data_type, nullable in columns:
-        column = map_postgresql_column(name, data_type, nullable=nullable)
-        if column is not None:
-            columns_by_table.setdefault((schema, table), {})[name] = column
+    types_by_table: dict[tuple[str, str], dict[str, str]] = {}
+    for schema, table, name, declared_type, may_read, *declaration in columns:
+        mapped = columns_by_table.setdefault((schema, table), {})
+        column = _map_declared_column(name, *declaration)
+        if column is not None and may_read:
+            mapped[name] = column
+        types_by_table.setdefault((schema, table), {})[name] = declared_type if may_read else UNREADABLE
     statistics_by_table = {
         (schema, table): TableStatistics(row_count=row_count, indexed_columns=frozenset(indexed))
         for schema, table, row_count, indexed in statistics
@@ -225,9 +246,18 @@ def reflect_postgresql_tables(
             max_keys=MAX_KEYS,
             folds_case=False,
             statistics=statistics_by_table.get((schema, table), TableStatistics()),
+            declared_types=types_by_table[schema, table],
         )
         for (schema, table), table_columns in columns_by_table.items()
     }
+
+
+def _map_declared_column(
+    name: str, nullable: bool, data_type: str, item_type: str | None, dimensions: int
+) -> SqlColumn | None:
+    if item_type is None:
+        return map_postgresql_column(name, data_type, nullable=nullable)
+    return map_postgresql_array(name, item_type, dimensions, nullable=nullable)
 
 
 async def open_postgresql_connection(options: PostgresqlOptions, session_settings: Mapping[str, str]) -> Any:

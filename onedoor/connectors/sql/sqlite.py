@@ -17,7 +17,7 @@ from sqlalchemy.dialects.sqlite import insert
 from onedoor.connectors.sql.compiler import StatementCache
 from onedoor.connectors.sql.connector import SqlConnector
 from onedoor.connectors.sql.dialects.sqlite import SQLITE_DIALECT, map_sqlite_column
-from onedoor.connectors.sql.tables import SqlColumn, SqlTable, TableStatistics, build_sql_table
+from onedoor.connectors.sql.tables import SqlTable, TableStatistics, build_sql_table
 from onedoor.connectors.sql.write_model import (
     MARKER_TABLE_NAME,
     ForeignKey,
@@ -44,11 +44,13 @@ MAX_PREPARED_STATEMENTS = 500
 PROGRESS_STEPS = 1_000_000
 """Instructions of SQLite's virtual machine, some 20 ms, between two checks whether a statement was cancelled."""
 
-COLUMNS_SQL = (
-    'SELECT m.name, c.name, c.type, c."notnull" OR c.pk > 0 FROM sqlite_schema m JOIN pragma_table_info(m.name) c '
-    "WHERE m.type IN ('table', 'view') AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' "
-    f"AND m.name <> '{MARKER_TABLE_NAME}'"
+READ_TABLES_SQL = (
+    "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' "
+    f"AND name <> '{MARKER_TABLE_NAME}'"
 )
+
+COLUMNS_SQL = 'SELECT name, type, "notnull" OR pk > 0 FROM pragma_table_xinfo(?) WHERE hidden <> 1'
+"""The columns of a table, generated ones too; what a virtual table hides are arguments of its own."""
 
 TABLES_SQL = "SELECT name FROM sqlite_schema WHERE type = 'table'"
 
@@ -136,11 +138,9 @@ KIND = ConnectorKind(options=SqliteOptions, connect=connect)
 def reflect_sqlite_tables(path: Path) -> dict[str, SqlTable]:
     """Build the tables by collection. Raises sqlite3.Error."""
     with closing(open_read_connection(path)) as connection:
-        columns_by_table: dict[str, dict[str, SqlColumn]] = {}
-        for table, name, declared_type, required in connection.execute(COLUMNS_SQL):
-            column = map_sqlite_column(name, declared_type.upper(), nullable=not required)
-            if column is not None:
-                columns_by_table.setdefault(table, {})[name] = column
+        declarations = {
+            table: _read_declarations(connection, table) for (table,) in connection.execute(READ_TABLES_SQL).fetchall()
+        }
         row_counts = {
             name: _estimate_row_count(connection, name) for (name,) in connection.execute(TABLES_SQL).fetchall()
         }
@@ -148,13 +148,25 @@ def reflect_sqlite_tables(path: Path) -> dict[str, SqlTable]:
             table: build_sql_table(
                 None,
                 table,
-                columns,
+                {
+                    name: map_sqlite_column(name, declared_type.upper(), nullable=not required)
+                    for name, declared_type, required in declared
+                },
                 max_keys=MAX_KEYS,
                 folds_case=True,
                 statistics=TableStatistics(row_count=row_counts.get(table)),
+                declared_types={name: declared_type or "no type" for name, declared_type, _ in declared},
             )
-            for table, columns in columns_by_table.items()
+            for table, declared in declarations.items()
         }
+
+
+def _read_declarations(connection: sqlite3.Connection, table: str) -> Sequence[tuple[str, str, bool]]:
+    """Return name, type and whether it is required of each column; none of a view whose tables are gone."""
+    try:
+        return connection.execute(COLUMNS_SQL, (table,)).fetchall()
+    except sqlite3.Error:
+        return ()
 
 
 def _estimate_row_count(connection: sqlite3.Connection, table: str) -> int | None:

@@ -1,8 +1,10 @@
 """Model the tables of a SQL database: their columns, what each can be asked, and which values it can hold."""
 
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_FLOOR, Context, Decimal
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from sqlalchemy import FromClause, column, table
@@ -69,6 +71,12 @@ class SqlColumn:
     """The type is the database's own, and is cast to text when it is read."""
     zoneless: bool = False
     """A time in UTC whose type has no zone."""
+    items: ColumnType | None = None
+    """What the values of a list are."""
+    json: bool = False
+    """The text is JSON."""
+    binary: bool = False
+    """The text is base64, of a type that holds bytes."""
     encode: ValueConverter | None = None
     decode: ValueConverter | None = None
     read_expression: Callable[[Any], Any] | None = None
@@ -127,6 +135,8 @@ class SqlTable:
     columns: Mapping[str, SqlColumn]
     capabilities: Capabilities
     statistics: TableStatistics = TableStatistics()
+    declared_types: Mapping[str, str] = field(default_factory=dict)
+    """By name, the types of all columns, also of those that are not read."""
 
     def build_from_clause(self, alias: str) -> FromClause:
         return table(self.name, *map(column, self.columns), schema=self.schema).alias(alias)
@@ -140,6 +150,7 @@ def build_sql_table(
     max_keys: int,
     folds_case: bool,
     statistics: TableStatistics = TableStatistics(),
+    declared_types: Mapping[str, str] = MappingProxyType({}),
 ) -> SqlTable:
     """Build a table and its capabilities.
 
@@ -151,7 +162,14 @@ def build_sql_table(
         max_in_filter_keys=max_keys,
         row_count=statistics.row_count,
     )
-    return SqlTable(schema=schema, name=name, columns=columns, capabilities=capabilities, statistics=statistics)
+    return SqlTable(
+        schema=schema,
+        name=name,
+        columns=columns,
+        capabilities=capabilities,
+        statistics=statistics,
+        declared_types=declared_types,
+    )
 
 
 def build_table_capabilities(
@@ -234,6 +252,11 @@ def _resolve_text_bound(comparison: Comparison) -> Comparison:
     if comparison.value[place] == "\0":
         return floor_bound(comparison, prefix)
     return Comparison(comparison.column, Op.LT if comparison.op in LESS_THAN_OPS else Op.GTE, prefix + "\ue000")
+
+
+def encode_base64(value: bytes | str) -> str:
+    """Return bytes as base64, and text, which some databases store in place of bytes, as that of its UTF-8."""
+    return b64encode(value.encode() if isinstance(value, str) else value).decode("ascii")
 
 
 def find_unstorable_character(text: str) -> int:

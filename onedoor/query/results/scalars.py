@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
-from graphql import GraphQLEnumType, GraphQLList, GraphQLOutputType, get_named_type, get_nullable_type
+from graphql import GraphQLEnumType, GraphQLList, GraphQLNonNull, GraphQLOutputType, get_named_type, get_nullable_type
 
 from onedoor.model.names import format_id_part
 
@@ -20,9 +20,11 @@ def build_serializer(return_type: GraphQLOutputType) -> Callable[[Any], Any]:
     nullable = get_nullable_type(return_type)
     named: Any = get_named_type(return_type)
     serialize = _build_enum_serializer(named) if isinstance(named, GraphQLEnumType) else SERIALIZERS[named.name]
-    if isinstance(nullable, GraphQLList):
+    if not isinstance(nullable, GraphQLList):
+        return serialize
+    if isinstance(nullable.of_type, GraphQLNonNull):
         return lambda values: [serialize(value) for value in values]
-    return serialize
+    return lambda values: [None if value is None else serialize(value) for value in values]
 
 
 def _build_enum_serializer(enum: GraphQLEnumType) -> Callable[[Any], Any]:

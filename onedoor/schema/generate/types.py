@@ -113,7 +113,8 @@ def _build_input_type(shape: TypeShape) -> DefinitionNode:
 
 
 def _format_type(shape: FieldShape) -> str:
-    named = f"[{shape.type_name}!]" if shape.is_list else shape.type_name
+    item = shape.type_name if shape.items_nullable else f"{shape.type_name}!"
+    named = f"[{item}]" if shape.is_list else shape.type_name
     return named if shape.nullable else f"{named}!"
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from onedoor.connectors.sql.connector import SqlConnector
+from onedoor.connectors.sql.dialects.mysql import lets_zero_dates_in
 from onedoor.connectors.sql.mysql import MysqlOptions, connect
 from onedoor.connectors.sql.tables import EQUALITY_OPS, ORDERED_OPS, TEXT_OPS
 from onedoor.errors import ConnectorError, ErrorCode, SourceChanged
@@ -40,6 +41,13 @@ DDL = (
         '2026-01-02 03:04:05.678901', '2026-01-02 03:04:05', 'é', 'ü', 'p', 'long', 'ab', 'sad', 'a,b', '{UUID}',
         '10:00', x'00')""",
     "INSERT INTO kinds (large, name, latin, mood, yes) VALUES (-1, 'E', 'U', 'glad', 2)",
+    """CREATE TABLE no_plain_form (
+        id int PRIMARY KEY, long_ago time, bits bit(8), many_bits bit(64), place point, shape geometry, doc json,
+        packed binary(3), more varbinary(9), day date NOT NULL, moment datetime NOT NULL DEFAULT '0000-00-00 00:00:00'
+    )""",
+    """INSERT INTO no_plain_form (id, long_ago, bits, many_bits, place, shape, doc, packed, more, day) VALUES (
+        1, '-838:59:59', b'101', ~0, POINT(1, 2), ST_GeomFromText('LINESTRING(0 0, 1 1)'), '{"a": 1}', x'000102',
+        x'00ff', '0000-00-00')""",
     "CREATE TABLE `Odd `` name` (`a ``b%s` int PRIMARY KEY)",
     "INSERT INTO `Odd `` name` VALUES (1)",
     "CREATE VIEW slow AS SELECT 1 AS id FROM (SELECT SLEEP(60) AS s) AS t WHERE s IS NOT NULL",
@@ -88,6 +96,8 @@ async def test_each_column_type_is_mapped(source: SqlConnector) -> None:
             ("name", "latin", "plain", "long_text", "letters", "mood", "several"), (ColumnType.TEXT, TEXT_OPS, True)
         ),
         "id": (ColumnType.TEXT, EQUALITY_OPS, False),
+        "at": (ColumnType.TEXT, EQUALITY_OPS, False),
+        "raw": (ColumnType.TEXT, frozenset({Op.IS_NULL}), False),
     }
 
 
@@ -100,7 +110,36 @@ async def test_values_have_the_types_of_the_spi(source: SqlConnector) -> None:
         "day": repr(date(2026, 1, 2)), "moment": repr(datetime(2026, 1, 2, 1, 4, 5, 678901, tzinfo=UTC)),
         "local": repr(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)), "name": "'é'", "latin": "'ü'", "plain": "'p'",
         "long_text": "'long'", "letters": "'ab'", "mood": "'sad'", "several": "'a,b'", "id": repr(UUID),
+        "at": "'10:00:00'", "raw": "'AA=='",
     }  # fmt: skip
+
+
+async def test_types_without_a_kind_of_column_are_read_as_text(source: SqlConnector) -> None:
+    columns = ("long_ago", "bits", "many_bits", "place", "shape", "doc", "packed", "more")
+    [row] = await rows(source, "no_plain_form", *columns)
+    assert row == (
+        "-838:59:59", "00000101", "1" * 64, "POINT(1 2)", "LINESTRING(0 0,1 1)", '{"a": 1}', "AAEC", "AP8=",
+    )  # fmt: skip
+
+
+async def test_dates_may_be_null_where_the_server_lets_zero_in(source: SqlConnector) -> None:
+    columns = source.tables["no_plain_form"].columns
+    assert {name: columns[name].nullable for name in ("id", "day", "moment")} == {
+        "id": False, "day": True, "moment": True,
+    }  # fmt: skip
+    assert await rows(source, "no_plain_form", "day", "moment") == [(None, None)]
+
+
+@pytest.mark.parametrize(("sql_mode", "lets_in"), [
+    ("", True),
+    ("STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_AUTO_CREATE_USER,NO_ENGINE_SUBSTITUTION", True),
+    ("ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,NO_ENGINE_SUBSTITUTION", False),
+    ("STRICT_ALL_TABLES,NO_ZERO_DATE", True),
+    ("NO_ZERO_IN_DATE,NO_ZERO_DATE", True),
+    ("STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ALLOW_INVALID_DATES", True),
+])  # fmt: skip
+def test_a_mode_says_whether_zero_dates_are_let_in(sql_mode: str, lets_in: bool) -> None:
+    assert lets_zero_dates_in(sql_mode) is lets_in
 
 
 @pytest.mark.parametrize("column", [

@@ -27,6 +27,41 @@ from onedoor.spi.predicates import (
 )
 from onedoor.spi.scan import KeyFilter, ScanRequest
 
+NO_PLAIN_FORM = {
+    "time": ("time", "'08:30'", "08:30:00"),
+    "timetz": ("timetz", "'08:30+02'", "08:30:00+02"),
+    "money": ("money", "12.5", "$12.50"),
+    "xml": ("xml", "NULL", None),
+    "bit": ("bit(4)", "B'0101'", "0101"),
+    "varbit": ("varbit", "B'01'", "01"),
+    "cidr": ("cidr", "'10.0.0.0/8'", "10.0.0.0/8"),
+    "macaddr": ("macaddr", "'08:00:2b:01:02:03'", "08:00:2b:01:02:03"),
+    "range": ("int4range", "'[1,3)'", "[1,3)"),
+    "multirange": ("int4multirange", "'{[1,3),[5,6)}'", "{[1,3),[5,6)}"),
+    "point": ("point", "'(1,2)'", "(1,2)"),
+    "oid": ("oid", "42", "42"),
+    "tsvector": ("tsvector", "'a:1 b'", "'a':1 'b'"),
+    "lsn": ("pg_lsn", "'16/B374D848'", "16/B374D848"),
+    "composite": ("pair", "ROW(1, 'x')::pair", "(1,x)"),
+    "domain of a domain": ("short_code", "'abc'", "abc"),
+    "text[]": ("text[]", "ARRAY['a', NULL]", ("a", None)),
+    "int[]": ("int[]", "'{1,NULL,3}'", (1, None, 3)),
+    "bigint[]": ("bigint[]", "'{9223372036854775807}'", (2**63 - 1,)),
+    "boolean[]": ("boolean[]", "'{t,f}'", (True, False)),
+    "numeric[]": ("numeric[]", "'{1.50}'", (Decimal("1.50"),)),
+    "uuid[]": ("uuid[]", "'{0188b5f4-0000-7000-8000-000000000001}'", ("0188b5f4-0000-7000-8000-000000000001",)),
+    "enum[]": ("mood[]", "'{sad}'", ("sad",)),
+    "date[]": ("date[]", "'{2026-01-02}'", (date(2026, 1, 2),)),
+    "timestamptz[]": ("timestamptz[]", "'{2026-01-02 03:04:05+02}'", (datetime(2026, 1, 2, 1, 4, 5, tzinfo=UTC),)),
+    "timestamp[]": ("timestamp[]", "'{2026-01-02 03:04:05}'", (datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),)),
+    "domain[]": ("short_code[]", "'{abc}'", ("abc",)),
+    "int[][]": ("int[][]", "'{{1,2},{3,NULL}}'", "[[1,2],[3,null]]"),
+    "an empty list": ("text[]", "'{}'", ()),
+    "no list": ("text[]", "NULL", None),
+    "bytea": ("bytea", "'\\x00ff'", "AP8="),
+}  # fmt: skip
+"""Types that no kind of column stands for: by name the type, a value in SQL, and as it is read."""
+
 UUID = "0188b5f4-0000-7000-8000-000000000001"
 DDL = f"""
     CREATE TYPE mood AS ENUM ('glad', 'sad');
@@ -42,6 +77,16 @@ DDL = f"""
     CREATE TABLE finance.invoice (id bigint PRIMARY KEY, "Odd "" name" text);
     INSERT INTO finance.invoice VALUES (1, 'odd');
     CREATE VIEW slow AS SELECT 1 AS id FROM pg_sleep(60);
+    CREATE TYPE pair AS (a int, b text);
+    CREATE DOMAIN code AS text;
+    CREATE DOMAIN short_code AS code CHECK (length(VALUE) < 9);
+    CREATE TABLE no_plain_form ({", ".join(f'"{name}" {type}' for name, (type, *_) in NO_PLAIN_FORM.items())});
+    INSERT INTO no_plain_form VALUES ({", ".join(value for _, value, _ in NO_PLAIN_FORM.values())});
+    CREATE MATERIALIZED VIEW large_kind AS SELECT large, name FROM kinds;
+    CREATE TABLE worked_out (
+        id int PRIMARY KEY, price int, double int GENERATED ALWAYS AS (price * 2) STORED, seals bytea[]
+    );
+    INSERT INTO worked_out VALUES (1, 4);
     CREATE TABLE bad (day date, moment timestamptz);
     INSERT INTO bad VALUES ('0044-03-15 BC', '20000-01-01 00:00:00+00');
 """
@@ -89,6 +134,8 @@ async def test_each_column_type_is_mapped(source: SqlConnector) -> None:
         **dict.fromkeys(("moment", "local"), (ColumnType.TIME, ORDERED_OPS, True)),
         **dict.fromkeys(("name", "code"), (ColumnType.TEXT, TEXT_OPS, True)),
         **dict.fromkeys(("letters", "id", "mood", "doc"), (ColumnType.TEXT, EQUALITY_OPS, False)),
+        "raw": (ColumnType.TEXT, frozenset({Op.IS_NULL}), False),
+        "list": (ColumnType.LIST, frozenset({Op.IS_NULL}), False),
     }
 
 
@@ -100,8 +147,23 @@ async def test_values_have_the_types_of_the_spi(source: SqlConnector) -> None:
         "yes": "True", "day": repr(date(2026, 1, 2)),
         "moment": repr(datetime(2026, 1, 2, 1, 4, 5, 678901, tzinfo=UTC)),
         "local": repr(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)), "name": "'é'", "code": "'x'", "letters": "'ab'",
-        "id": repr(UUID), "mood": "'sad'", "doc": repr('{"a": 1}'),
+        "id": repr(UUID), "mood": "'sad'", "doc": repr('{"a": 1}'), "raw": "'AA=='", "list": "('a',)",
     }  # fmt: skip
+
+
+async def test_each_type_of_the_server_is_read(source: SqlConnector) -> None:
+    [row] = await rows(source, "no_plain_form", *NO_PLAIN_FORM)
+    assert dict(zip(NO_PLAIN_FORM, row, strict=True)) == {name: read for name, (*_, read) in NO_PLAIN_FORM.items()}
+
+
+async def test_a_materialized_view_and_a_generated_column_are_read(source: SqlConnector) -> None:
+    assert await rows(source, "large_kind", "large") == [(3,), (-1,)]
+    assert await rows(source, "worked_out", "double") == [(8,)]
+
+
+async def test_a_column_that_is_not_read_is_named_with_its_type(source: SqlConnector) -> None:
+    table = source.tables["worked_out"]
+    assert ("seals" in table.columns, table.declared_types["seals"]) == (False, "bytea[]")
 
 
 @pytest.mark.parametrize("column", [

@@ -32,6 +32,13 @@ DDL = """
     );
     INSERT INTO kinds VALUES (1, -1, 1, '2026-01-02', 1, 'é', '', 1, 0.1, '2026-01-02 03:04:05', x'00', 1);
     INSERT INTO kinds (whole) VALUES (2);
+    CREATE TABLE odd (
+        price INTEGER, total GENERATED ALWAYS AS (price * 2) STORED, twice INTEGER GENERATED ALWAYS AS (price * 2),
+        doc JSON, id UUID, start TIME, any_of_them
+    );
+    INSERT INTO odd (price, doc, id, start, any_of_them) VALUES (3, '{"a": 1}', '0188b5f4', '08:30', 2.5);
+    CREATE VIEW team_size AS SELECT name, count(*) AS members FROM kinds GROUP BY name ORDER BY name DESC;
+    CREATE VIRTUAL TABLE note USING fts5 (body);
     CREATE VIEW seen AS SELECT whole, name FROM kinds;
     CREATE TABLE bad (day DATE, moment TIMESTAMP);
     INSERT INTO bad VALUES ('someday', 'then');
@@ -75,6 +82,8 @@ async def test_each_declared_type_is_mapped(source: SqlConnector) -> None:
         "ratio": (ColumnType.FLOAT, ORDERED_OPS, True),
         "foreign_money": (ColumnType.DECIMAL, null, False),
         "foreign_moment": (ColumnType.TIME, null, False),
+        "raw": (ColumnType.TEXT, null, False),
+        "untyped": (ColumnType.TEXT, null, False),
     }
     assert EQUALITY_OPS < ORDERED_OPS < CASE_INSENSITIVE_OPS
 
@@ -83,9 +92,25 @@ async def test_values_have_the_types_of_the_spi(source: SqlConnector) -> None:
     result = await rows(source, "kinds", *source.capabilities("kinds").columns)
     whole = (
         1, Decimal("-0.01"), datetime(1970, 1, 1, microsecond=1, tzinfo=UTC), date(2026, 1, 2), True, "é", "", 1.0,
-        Decimal("0.100"), datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+        Decimal("0.100"), datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), "AA==", "1",
     )  # fmt: skip
-    assert [list(map(repr, row)) for row in result] == [list(map(repr, row)) for row in (whole, (2, *[None] * 9))]
+    assert [list(map(repr, row)) for row in result] == [list(map(repr, row)) for row in (whole, (2, *[None] * 11))]
+
+
+async def test_columns_of_any_declared_type_generated_or_hidden_are_read(source: SqlConnector) -> None:
+    [row] = await rows(source, "odd", "total", "twice", "doc", "id", "start", "any_of_them")
+    assert row == ("6", 6, '{"a": 1}', "0188b5f4", "08:30", "2.5")
+    assert await rows(source, "team_size", "name", "members") == [("é", "1"), (None, "1")]
+    assert [name for name in source.tables["note"].columns if name in ("body", "note", "rank")] == ["body"]
+
+
+async def test_a_view_that_cannot_be_read_costs_no_other_table(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("CREATE TABLE gone (id); CREATE VIEW orphan AS SELECT id FROM gone; DROP TABLE gone;")
+    source = await connect(SqliteOptions(path=str(path)))
+    assert await rows(source, "seen", "whole") == [(1,), (2,)]
+    assert dict(source.tables["orphan"].columns) == {}
+    await source.close()
 
 
 async def test_a_view_is_read_as_a_table_is(source: SqlConnector) -> None:

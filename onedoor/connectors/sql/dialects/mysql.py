@@ -14,7 +14,7 @@ from sqlalchemy.sql.elements import UnaryExpression
 
 from onedoor.connectors.sql.compiler import Expression, SqlDialect
 from onedoor.connectors.sql.shape import ParameterEncoding, ParameterIndex
-from onedoor.connectors.sql.tables import INTEGER_LIMIT, SqlColumn
+from onedoor.connectors.sql.tables import INTEGER_LIMIT, SqlColumn, encode_base64
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.predicates import Op
 from onedoor.spi.scan import TimeUnit
@@ -32,7 +32,16 @@ MYSQL_COLUMN_TYPES: Mapping[str, ColumnType] = {
 
 MYSQL_BOOLEAN_TYPES = frozenset({"tinyint(1)", "bit(1)"})
 
-MYSQL_READ_AS_TEXT = frozenset({"json", "uuid", "inet4", "inet6"})
+MYSQL_READ_AS_TEXT = frozenset({"json", "uuid", "inet4", "inet6", "time"})
+
+BINARY_TYPES = frozenset({"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"})
+
+GEOMETRY_TYPES = frozenset(
+    {
+        "geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon",
+        "geometrycollection", "geomcollection",
+    }
+)  # fmt: skip
 
 CODE_POINT_COLLATIONS = {True: "utf8mb4_nopad_bin", False: "utf8mb4_0900_bin"}
 """The collation that compares by code point, trailing spaces included, by whether the server is MariaDB."""
@@ -92,13 +101,33 @@ def map_mysql_column(name: str, data_type: str, column_type: str, *, nullable: b
             read_expression=compile_truth,
         )
     if data_type in MYSQL_READ_AS_TEXT:
-        return SqlColumn(name=name, type=ColumnType.TEXT, nullable=nullable, read_as_text=True)
+        return SqlColumn(
+            name=name, type=ColumnType.TEXT, nullable=nullable, read_as_text=True, json=data_type == "json"
+        )
+    if data_type in BINARY_TYPES:
+        return SqlColumn(
+            name=name, type=ColumnType.TEXT, nullable=nullable, incomparable=True, binary=True, decode=encode_base64
+        )
+    if data_type in GEOMETRY_TYPES or data_type == "bit":
+        read = compile_well_known_text if data_type in GEOMETRY_TYPES else build_bits_reader(column_type)
+        return SqlColumn(name=name, type=ColumnType.TEXT, nullable=nullable, incomparable=True, read_expression=read)
     mapped = MYSQL_COLUMN_TYPES.get(data_type)
     if mapped is None:
         return None
     return SqlColumn(
         name=name, type=mapped, nullable=nullable, encode=MYSQL_ENCODERS.get(mapped), decode=MYSQL_DECODERS.get(mapped)
     )
+
+
+def compile_well_known_text(column: Expression) -> Expression:
+    text_form: Expression = func.st_astext(column)
+    return text_form
+
+
+def build_bits_reader(column_type: str) -> Callable[[Expression], Expression]:
+    """Read bits as digits, as many as the type has: `bit(4)` holds `0101`."""
+    length: Expression = literal_column(column_type.removeprefix("bit(").removesuffix(")"))
+    return lambda column: func.lpad(func.bin(column + literal_column("0")), length, literal_column("'0'"))
 
 
 def compile_truth(column: Expression) -> Expression:
@@ -109,11 +138,26 @@ def build_code_point_reader(
     column: SqlColumn, charset: str | None, collation: str | None, code_point_collation: str
 ) -> Callable[[Expression], Expression] | None:
     """Return what wraps a text column so that it compares by code point, or None where it does so already."""
-    if column.type is not ColumnType.TEXT or collation == code_point_collation:
+    if column.type is not ColumnType.TEXT or column.incomparable or collation == code_point_collation:
         return None
     if charset == "utf8mb4" and not column.read_as_text:
         return lambda text_column: text_column.collate(code_point_collation)
     return lambda text_column: cast(text_column, String()).collate(code_point_collation)
+
+
+def lets_zero_dates_in(sql_mode: str) -> bool:
+    """Return whether a server in this mode stores dates that are none, such as `0000-00-00`, which read as null."""
+    modes = set(sql_mode.upper().split(","))
+    return (
+        "ALLOW_INVALID_DATES" in modes
+        or STRICT_MODES.isdisjoint(modes)
+        or not {"NO_ZERO_DATE", "NO_ZERO_IN_DATE"} <= modes
+    )
+
+
+STRICT_MODES = frozenset({"STRICT_TRANS_TABLES", "STRICT_ALL_TABLES"})
+
+ZERO_DATE_PREFIX = "0000-00-00"
 
 
 def attach_utc(value: datetime) -> datetime:

@@ -1,8 +1,9 @@
 """Define the dialect of PostgreSQL: keys bound as arrays, dates and times as text, text compared in collation "C"."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import (
@@ -26,7 +27,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
 from onedoor.connectors.sql.compiler import Expression, SqlDialect
 from onedoor.connectors.sql.shape import ParameterEncoding, ParameterIndex
-from onedoor.connectors.sql.tables import INTEGER_LIMIT, SqlColumn
+from onedoor.connectors.sql.tables import INTEGER_LIMIT, SqlColumn, encode_base64
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.predicates import Op
 from onedoor.spi.scan import TimeUnit
@@ -48,7 +49,14 @@ POSTGRESQL_COLUMN_TYPES = {
     "character varying": ColumnType.TEXT,
 }
 
-POSTGRESQL_READ_AS_TEXT = frozenset({"uuid", "USER-DEFINED", "json", "jsonb", "character", "name", "inet", "interval"})
+JSON_TYPES = frozenset({"json", "jsonb"})
+
+BINARY_TYPE = "bytea"
+
+NATIVE_ITEM_TYPES = frozenset(
+    {ColumnType.INTEGER, ColumnType.DECIMAL, ColumnType.FLOAT, ColumnType.BOOLEAN, ColumnType.TEXT}
+)
+"""What the driver reads in arrays as it reads it in columns; arrays of all else are cast to arrays of text."""
 
 POSTGRESQL_SQL_TYPES: Mapping[ColumnType, Any] = {
     ColumnType.INTEGER: BigInteger(),
@@ -66,16 +74,65 @@ BOUND_AS_TEXT = frozenset({ColumnType.DATE, ColumnType.TIME})
 POSTGRESQL_ENCODERS: Mapping[ColumnType, Any] = {ColumnType.DATE: date.isoformat, ColumnType.TIME: datetime.isoformat}
 
 
-def map_postgresql_column(name: str, data_type: str, *, nullable: bool) -> SqlColumn | None:
-    """Map a column, or return None for a type that no ColumnType can hold."""
-    if data_type in POSTGRESQL_READ_AS_TEXT:
-        return SqlColumn(name=name, type=ColumnType.TEXT, nullable=nullable, read_as_text=True)
+def map_postgresql_column(name: str, data_type: str, *, nullable: bool) -> SqlColumn:
+    """Map a column by the name of its type; what no ColumnType stands for is read as text."""
+    if data_type == BINARY_TYPE:
+        return SqlColumn(
+            name=name, type=ColumnType.TEXT, nullable=nullable, incomparable=True, binary=True, decode=encode_base64
+        )
     mapped = POSTGRESQL_COLUMN_TYPES.get(data_type)
     if mapped is None:
-        return None
+        return SqlColumn(
+            name=name, type=ColumnType.TEXT, nullable=nullable, read_as_text=True, json=data_type in JSON_TYPES
+        )
     if data_type == "timestamp without time zone":
         return SqlColumn(name=name, type=mapped, nullable=nullable, zoneless=True, encode=format_zoneless_time)
     return SqlColumn(name=name, type=mapped, nullable=nullable, encode=POSTGRESQL_ENCODERS.get(mapped))
+
+
+def map_postgresql_array(name: str, item_type: str, dimensions: int, *, nullable: bool) -> SqlColumn | None:
+    """Map an array to a list, one of several dimensions to JSON; return None for one of bytes."""
+    if item_type == BINARY_TYPE:
+        return None
+    if dimensions > 1:
+        return SqlColumn(
+            name=name,
+            type=ColumnType.TEXT,
+            nullable=nullable,
+            incomparable=True,
+            json=True,
+            read_expression=lambda column: cast(func.to_json(column), String()),
+        )
+    items = POSTGRESQL_COLUMN_TYPES.get(item_type, ColumnType.TEXT)
+    is_native = items in NATIVE_ITEM_TYPES and item_type in POSTGRESQL_COLUMN_TYPES
+    return SqlColumn(
+        name=name,
+        type=ColumnType.LIST,
+        nullable=nullable,
+        items=items,
+        decode=partial(decode_array, decode_item=ITEM_DECODERS.get(items)),
+        read_expression=None if is_native else lambda column: cast(column, ARRAY(String())),
+    )
+
+
+def decode_array(values: Sequence[Any], decode_item: Callable[[Any], Any] | None) -> tuple[Any, ...]:
+    """Raise ValueError for an array of several dimensions, which a column may hold whatever it declares."""
+    if any(isinstance(value, list) for value in values):
+        raise ValueError("an array of several dimensions")
+    if decode_item is None:
+        return tuple(values)
+    return tuple([None if value is None else decode_item(value) for value in values])
+
+
+def parse_utc_time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+ITEM_DECODERS: Mapping[ColumnType, Callable[[Any], Any]] = {
+    ColumnType.DATE: date.fromisoformat,
+    ColumnType.TIME: parse_utc_time,
+}
 
 
 def format_zoneless_time(value: datetime) -> str:

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 
 from onedoor.connectors.sql.compiler import Expression, SqlDialect
 from onedoor.connectors.sql.shape import ParameterEncoding, ParameterIndex
-from onedoor.connectors.sql.tables import EXACT_CONTEXT, SqlColumn
+from onedoor.connectors.sql.tables import EXACT_CONTEXT, SqlColumn, encode_base64
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.predicates import Op
 from onedoor.spi.scan import TimeUnit
@@ -35,8 +35,8 @@ SQLITE_COLUMN_TYPES = (
 )
 
 
-def map_sqlite_column(name: str, declared_type: str, *, nullable: bool) -> SqlColumn | None:
-    """Map a column by SQLite's rules of affinity, or return None for a type that no ColumnType can hold.
+def map_sqlite_column(name: str, declared_type: str, *, nullable: bool) -> SqlColumn:
+    """Map a column by SQLite's rules of affinity; what no ColumnType stands for is read as text.
 
     Two types are Onedoor's own: `MINOR_UNITS_INT` stores money as whole cents, and `UTC_MICROS_INT` stores times as
     microseconds since 1970.
@@ -64,8 +64,12 @@ def map_sqlite_column(name: str, declared_type: str, *, nullable: bool) -> SqlCo
     return _map_foreign_column(name, declared_type, nullable=nullable)
 
 
-def _map_foreign_column(name: str, declared_type: str, *, nullable: bool) -> SqlColumn | None:
+def _map_foreign_column(name: str, declared_type: str, *, nullable: bool) -> SqlColumn:
     """Map a column of a type that others use: dates as ISO text, times without a zone in UTC, money as floats."""
+    if any(part in declared_type for part in ("BLOB", "BINARY")):
+        return SqlColumn(
+            name=name, type=ColumnType.TEXT, nullable=nullable, incomparable=True, binary=True, decode=encode_base64
+        )
     if declared_type == "DATE":
         return SqlColumn(
             name=name, type=ColumnType.DATE, nullable=nullable, encode=date.isoformat, decode=date.fromisoformat
@@ -78,7 +82,21 @@ def _map_foreign_column(name: str, declared_type: str, *, nullable: bool) -> Sql
         return SqlColumn(name=name, type=ColumnType.DECIMAL, nullable=nullable, incomparable=True, decode=decode)
     if any(part in declared_type for part in ("REAL", "FLOA", "DOUB")):
         return SqlColumn(name=name, type=ColumnType.FLOAT, nullable=nullable, decode=float)
-    return None
+    return SqlColumn(
+        name=name,
+        type=ColumnType.TEXT,
+        nullable=nullable,
+        incomparable=True,
+        json=declared_type.startswith("JSON"),
+        decode=format_any_value,
+    )
+
+
+def format_any_value(value: Any) -> str:
+    """Return as text what a column without a type of its own holds. Raises TypeError for bytes."""
+    if isinstance(value, bytes):
+        raise TypeError("bytes are no text")
+    return str(value)
 
 
 def encode_cents(value: Decimal) -> int:

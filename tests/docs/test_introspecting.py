@@ -35,7 +35,7 @@ def test_every_option_is_explained() -> None:
     text = PAGE.read_text(encoding="utf-8")
     known = {
         "--source", "--allow", "--owner", "--tables", "--key", "--strip", "--into", "--dry-run", "--only", "--given",
-        "--base-url", "--header", "--host", "--private",
+        "--base-url", "--header", "--host", "--private", "--binary",
     }  # fmt: skip
     assert all(f"| `{item}" in text for item in known)
     assert {name for option in command.params for name in option.opts if name.startswith("--")} == known

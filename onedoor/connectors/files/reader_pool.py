@@ -2,6 +2,7 @@
 
 import asyncio
 import atexit
+import logging
 import os
 import signal
 import socket
@@ -27,6 +28,8 @@ from onedoor.connectors.files.reader_process import (
 from onedoor.errors import ConnectorError
 from onedoor.runtime.call_context import yielding_slot
 from onedoor.runtime.concurrency import Deadline
+
+LOG = logging.getLogger("onedoor.files")
 
 IMPORT_ROOT = Path(__file__).parents[3]
 
@@ -172,6 +175,7 @@ class ReaderProcess:
         os.set_blocking(self.process.stderr.fileno(), False)
         output = self.process.stderr.read(ERROR_OUTPUT_BYTES) or b""
         self.end()
+        LOG.warning("a process that decodes files was ended or ended itself, with %d", self.process.returncode)
         out_of_memory = was_killed or any(word in output for word in OUT_OF_MEMORY_WORDS)
         return DecodingFailure.UNPACKED_TOO_LARGE if out_of_memory else DecodingFailure.UNREADABLE
 

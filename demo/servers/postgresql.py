@@ -78,10 +78,19 @@ class PostgresqlServer:
 
     def emptied(self, database: str) -> str:
         """Return the URL of an empty database."""
+        return self.copied(database, "template1")
+
+    def copied(self, database: str, template: str) -> str:
+        """Return the URL of a copy of another database, to which nobody may be connected."""
         with psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
-            connection.execute(f'CREATE DATABASE "{database}"')
+            connection.execute(f'CREATE DATABASE "{database}" TEMPLATE "{template}"')
         return self.url(database)
+
+    def has(self, database: str) -> bool:
+        with psycopg.connect(self.url()) as connection:
+            known = "SELECT datname FROM pg_database WHERE datname = %s"
+            return connection.execute(known, (database,)).fetchone() is not None
 
 
 @contextmanager

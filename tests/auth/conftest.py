@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from onedoor.storage.database import MetadataDatabase, open_database
+from tests.metadata import copy_postgresql, copy_sqlite
 
 PEPPER = b"a pepper of at least thirty-two characters"
 STORES = ("sqlite", "postgresql")
@@ -35,7 +36,17 @@ def clock() -> Clock:
 
 @pytest.fixture(params=STORES)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database's URL."""
+    """A database's URL."""
+    makers: dict[str, Callable[[], str]] = {
+        "sqlite": lambda: copy_sqlite(tmp_path),
+        "postgresql": lambda: copy_postgresql(request.getfixturevalue("postgresql_started"), "state"),
+    }
+    return makers[request.param]()
+
+
+@pytest.fixture(params=STORES)
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database without a table."""
     makers: dict[str, Callable[[], str]] = {
         "sqlite": lambda: f"sqlite:///{tmp_path}/state.sqlite",
         "postgresql": lambda: request.getfixturevalue("postgresql_started").emptied("state"),

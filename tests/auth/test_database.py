@@ -34,9 +34,9 @@ def test_opening_again_keeps_what_is_there(state: MetadataDatabase, url: str) ->
     again.close()
 
 
-def test_many_may_open_a_new_state_at_once(url: str) -> None:
+def test_many_may_open_a_new_state_at_once(empty_url: str) -> None:
     databases: list[MetadataDatabase] = []
-    threads = [Thread(target=lambda: databases.append(open_database(url, PEPPER))) for _ in range(6)]
+    threads = [Thread(target=lambda: databases.append(open_database(empty_url, PEPPER))) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -11,6 +11,7 @@ from onedoor.mutations.ledger import Ledger
 from onedoor.spi.capabilities import Capabilities, Column, ColumnType
 from onedoor.storage.database import open_database
 from tests.acme import NOW
+from tests.metadata import copy_sqlite
 
 PEPPER = b"a pepper of at least thirty-two characters"
 KINDS = {
@@ -32,7 +33,7 @@ ROW = {"id": 7, "name": "\ud800 é", "credit": None, "at": NOW, "tags": ("a", "b
 
 @asynccontextmanager
 async def open_history(folder: Path) -> AsyncIterator[HistoryConnector]:
-    state = open_database(f"sqlite:///{folder}/state.sqlite", PEPPER)
+    state = open_database(copy_sqlite(folder), PEPPER)
     ledger = Ledger(state)
     for number in range(12):
         await _record_change(ledger, number)

@@ -33,6 +33,7 @@ from onedoor.schema.builtin import jobs as builtin_jobs
 from onedoor.schema.builtin import me
 from onedoor.storage.database import MetadataDatabase, open_database, utc_now
 from tests import acme
+from tests.metadata import copy_sqlite
 
 PEPPER = b"a pepper of at least thirty-two characters"
 PATIENCE_SECONDS = 300.0
@@ -146,7 +147,7 @@ async def open_application(
     build_catalog: Callable[[], Catalog] = build_small_catalog,
 ) -> AsyncIterator[JobApplication]:
     async with AsyncExitStack() as stack:
-        database = open_database(url or f"sqlite:///{folder}/state.sqlite", PEPPER, now=now)
+        database = open_database(url or copy_sqlite(folder), PEPPER, now=now)
         stack.callback(database.close)
         job_database = JobDatabase(metadata=database)
         stack.callback(job_database.close)

@@ -16,6 +16,7 @@ from onedoor.storage.database import MetadataDatabase, open_database
 from tests import acme
 from tests.jobs.application import PEPPER
 from tests.jobs.sample_jobs import JOBS
+from tests.metadata import copy_sqlite
 
 AT = datetime(2026, 11, 1, tzinfo=UTC)
 PEOPLE = ("P1", "P2", "P3")
@@ -25,7 +26,7 @@ NAMES = ("Walk", "Ask", "Sleep")
 @contextmanager
 def open_stored_jobs(folder: Path, *groups: str, url: str | None = None) -> Iterator[JobsConnector]:
     """Open the connector of P1 in these groups, by default those of an auditor."""
-    state = open_database(url or f"sqlite:///{folder}/state.sqlite", PEPPER)
+    state = open_database(url or copy_sqlite(folder), PEPPER)
     job_database = JobDatabase(metadata=state)
     try:
         store_jobs(state)

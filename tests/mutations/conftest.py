@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from onedoor.storage.database import MetadataDatabase, open_database
+from tests.metadata import copy_sqlite
 from tests.mutations.world import PEPPER, OpenWorld, World, build_world
 
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/state.sqlite"
+    return copy_sqlite(tmp_path)
 
 
 @pytest.fixture

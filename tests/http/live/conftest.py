@@ -33,6 +33,7 @@ from onedoor.storage.database import MetadataDatabase, open_database
 from onedoor.storage.events import EventLog
 from tests import acme
 from tests.http.live.subscriptions import subscribe
+from tests.metadata import copy_sqlite
 
 PEPPER = b"a pepper of at least thirty-two characters"
 PROTOCOL = "graphql-transport-ws"
@@ -176,7 +177,7 @@ async def open_server(tmp_path: Path) -> AsyncIterator[OpenServer]:
             **bus: Any,
         ) -> RunningServer:
             limits_or_default = limits or Limits()
-            state = open_database(url or f"sqlite:///{tmp_path}/state.sqlite", PEPPER)
+            state = open_database(url or copy_sqlite(tmp_path), PEPPER)
             stack.callback(state.close)
             authenticator = open_authenticator(state, acme.GROUPS)
             stack.callback(authenticator.close)

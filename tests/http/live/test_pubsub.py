@@ -18,6 +18,7 @@ from onedoor.runtime.pubsub import EventStore, InMemoryEventStore, PubSub, SlowC
 from onedoor.storage.database import MetadataDatabase, MetadataDatabaseUnavailable, open_database, utc_now
 from onedoor.storage.events import EVENT_RETENTION, EventLog, append_event
 from onedoor.storage.tables import event_table
+from tests.metadata import copy_postgresql, copy_sqlite
 
 ROOT = Path(__file__).parents[3]
 PEPPER = b"a pepper of at least thirty-two characters"
@@ -27,9 +28,9 @@ ALL, ONE, OTHER = Topic(name="customer"), Topic(name="customer", key="1"), Topic
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/state.sqlite"
+        return copy_sqlite(tmp_path)
     server: PostgresqlServer = request.getfixturevalue("postgresql_started")
-    return server.emptied("events")
+    return copy_postgresql(server, "events")
 
 
 @pytest.fixture

@@ -22,11 +22,14 @@ TAIL_BYTES = 64 * 1024
 class StoredRanges:
     """Read ranges of one file for a decoder, at most `remaining_bytes` in all; `error` is what the store raised."""
 
-    def __init__(self, store: FileStore, id: str, remaining_bytes: int) -> None:
-        self.store, self.id, self.remaining_bytes = store, id, remaining_bytes
+    def __init__(self, store: FileStore, id: str, size: int, remaining_bytes: int) -> None:
+        self.store, self.id, self.size, self.remaining_bytes = store, id, size, remaining_bytes
         self.error: ConnectorError | None = None
 
     async def read(self, start: int, length: int) -> bytes | None:
+        """Return the bytes; None where the file has none there, or more than may be read."""
+        if start + length > self.size:
+            return None
         self.remaining_bytes -= length
         if self.remaining_bytes < 0:
             return None
@@ -36,10 +39,10 @@ class StoredRanges:
             self.error = failure
             return None
 
-    async def read_tail(self, size: int) -> bytes:
+    async def read_tail(self) -> bytes:
         """Return the end of the file, which holds its footer, or all of a small file; nothing where that fails."""
-        length = min(size, TAIL_BYTES, self.remaining_bytes)
-        tail = await self.read(size - length, length) if length else None
+        length = min(self.size, TAIL_BYTES, self.remaining_bytes)
+        tail = await self.read(self.size - length, length) if length else None
         return tail if tail is not None and len(tail) == length else b""
 
 
@@ -50,10 +53,10 @@ async def read_parquet_rows(store: FileStore, stat: FileStat, selection: RowSele
     """
     if stat.size is None:
         raise ConnectorError("the store does not know the size of the file", ErrorCode.CANNOT_ANSWER)
-    ranges = StoredRanges(store, stat.id, read_bytes)
+    ranges = StoredRanges(store, stat.id, stat.size, read_bytes)
     request = DecodingRequest(
         content=orjson.dumps({"size": stat.size, "max_bytes": read_bytes, **asdict(selection)}),
-        tail=await ranges.read_tail(stat.size),
+        tail=await ranges.read_tail(),
         max_rows=selection.max_rows,
         max_bytes=read_bytes,
     )

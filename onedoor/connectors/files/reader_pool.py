@@ -42,6 +42,9 @@ FAILURES = {failure.encode(): failure for failure in DecodingFailure}
 
 RECEIVE_BYTES = 256 * 1024
 
+MAX_RANGES = 20_000
+"""Of one file: a column of a row group is one, or a few."""
+
 ERROR_OUTPUT_BYTES = 64 * 1024
 
 ENVIRONMENT = {"LANG": "C.UTF-8", "MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1"}
@@ -289,6 +292,7 @@ async def _decode_with(reader: ReaderProcess, request: DecodingRequest, read_ran
     """Decode one file. Raises ReaderLost, also where the answer is larger than the request allows."""
     await reader.send(Frame(FrameKind.REQUEST, request.content), Frame(FrameKind.CONTENT, request.tail))
     rows, flaws, bytes_left = list[str](), list[str](), request.max_bytes + MAX_FLAWS * MAX_FLAW_BYTES
+    ranges_left = MAX_RANGES
     while True:
         kind, content = await reader.receive(bytes_left)
         bytes_left -= len(content)
@@ -297,7 +301,8 @@ async def _decode_with(reader: ReaderProcess, request: DecodingRequest, read_ran
                 rows.append(_decode_text(content))
             case FrameKind.FLAW if len(flaws) < MAX_FLAWS:
                 flaws.append(_decode_text(content))
-            case FrameKind.RANGE if len(content) == RANGE.size:
+            case FrameKind.RANGE if len(content) == RANGE.size and ranges_left > 0:
+                ranges_left -= 1
                 part = await read_range(*RANGE.unpack(content))
                 await reader.send(Frame(FrameKind.REFUSED) if part is None else Frame(FrameKind.CONTENT, part))
             case FrameKind.DONE:

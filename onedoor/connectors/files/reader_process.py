@@ -35,9 +35,6 @@ MAX_FLAWS, MAX_FLAW_BYTES = 20, 8192
 
 FLUSH_BYTES = 64 * 1024
 
-MAX_FRAME_BYTES = 64 * 2**20
-"""The most that a frame to this process holds: a range, which the parent bounds by its own setting."""
-
 FRAME_HEADER = struct.Struct("<BI")
 """The kind and the length of a frame's content."""
 
@@ -108,7 +105,7 @@ class Channel:
         if len(header) < FRAME_HEADER.size:
             return None
         kind, length = FRAME_HEADER.unpack(header)
-        return Frame(FrameKind(kind), self.input.read(min(length, MAX_FRAME_BYTES)))
+        return Frame(FrameKind(kind), self.input.read(length))
 
     def send(self, frame: Frame) -> None:
         self.output += FRAME_HEADER.pack(frame.kind, len(frame.content))

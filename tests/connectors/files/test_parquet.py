@@ -21,7 +21,7 @@ from pyarrow import parquet
 from pyarrow.parquet import encryption
 
 from onedoor.connectors.files.folder import FolderConnector, FolderOptions, connect
-from onedoor.connectors.files.parquet import build_failure_error, read_parquet_rows
+from onedoor.connectors.files.parquet import StoredRanges, build_failure_error, read_parquet_rows
 from onedoor.connectors.files.reader_process import DecodingFailure
 from onedoor.connectors.files.row_selection import TableRows, parse_row_selection
 from onedoor.errors import ConnectorError, ErrorCode
@@ -335,6 +335,14 @@ async def test_a_changed_footer_is_shown_or_refused_in_one_of_the_sentences_for_
 async def test_an_error_of_the_store_is_told_as_it_is(store: Stored) -> None:
     store.failure = ConnectorError("the folder could not be read")
     assert await refusal(store, NUMBERS) == (ErrorCode.SOURCE_UNAVAILABLE, "the folder could not be read")
+
+
+async def test_a_reader_gets_no_bytes_that_the_file_does_not_have(store: Stored) -> None:
+    store.content = b"abc"
+    ranges = StoredRanges(store, "file.parquet", 3, READ_BYTES)
+    assert [await ranges.read(*place) for place in ((1, 2), (1, 3), (2**64 - 1, 1), (0, 2**64 - 1))] == [
+        b"bc", None, None, None
+    ]  # fmt: skip
 
 
 async def test_a_small_file_is_fetched_at_once(store: Stored) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from onedoor.connectors.files import reader_pool
 from onedoor.connectors.files.reader_pool import DecodedFile, DecodingRequest, ReaderLimits, ReaderPool
 from onedoor.connectors.files.reader_process import DecodingFailure
 
@@ -86,12 +87,18 @@ async def facts(pool: ReaderPool) -> Any:
         pytest.param("promise_long_row", LIMITS, UNREADABLE, id="promises more than was asked for"),
         pytest.param("write_no_frame", LIMITS, UNREADABLE, id="writes no frames"),
         pytest.param("write_no_text", LIMITS, UNREADABLE, id="writes no text"),
+        pytest.param("ask_for_ever", LIMITS, UNREADABLE, id="asks for ever"),
         pytest.param("ask_for_too_much", LIMITS, DecodedFile(rows=('"REFUSED"',)), id="asks for bytes there are not"),
     ],
 )
 async def test_a_decoder_costs_no_more_than_its_file(
-    build_pool: BuildPool, decoder: str, limits: ReaderLimits, expected: DecodedFile
+    build_pool: BuildPool,
+    monkeypatch: pytest.MonkeyPatch,
+    decoder: str,
+    limits: ReaderLimits,
+    expected: DecodedFile,
 ) -> None:
+    monkeypatch.setattr(reader_pool, "MAX_RANGES", 50)
     assert await decode(build_pool(decoder, limits)) == expected
 
 

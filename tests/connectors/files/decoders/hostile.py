@@ -90,6 +90,13 @@ def ask_for_too_much(file: RangeFile, request: Mapping[str, Any]) -> Iterator[Fr
     yield Frame(FrameKind.ROW, json.dumps(answer.kind.name).encode())
 
 
+def ask_for_ever(file: RangeFile, request: Mapping[str, Any]) -> Iterator[Frame]:
+    while True:
+        file.channel.send(Frame(FrameKind.RANGE, RANGE.pack(0, 0)))
+        file.channel.receive()
+        yield from ()
+
+
 def tell(file: RangeFile, request: Mapping[str, Any]) -> Iterator[Frame]:
     facts = {
         "pid": os.getpid(),

@@ -2,6 +2,7 @@
 
 import ast
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -29,16 +30,18 @@ from onedoor.errors import ConfigurationError, build_unknown_name_error
 API_OPTION_NAMES = ("only", "given", "base_url", "header", "host", "private")
 """The options of a run that tell how to read an API."""
 
+SNAKE_CASE_PATTERN = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+
 UNREADABLE_URL = "the URL cannot be read: in user and password `/` is written `%2F`, `@` `%40`, `:` `%3A`, `#` `%23`"
 
 
 def name_source(source: str | None, url: str) -> str:
     """Return the name of a source: the one given, or that of its database. Raises ConfigurationError."""
-    if source is None:
-        return to_snake_case(split_words(PurePath(unquote(_parse_url_path(url))).stem))
-    if source != to_snake_case(split_words(source)):
-        raise ConfigurationError(f"a source is named in snake_case: take `{to_snake_case(split_words(source))}`")
-    return source
+    given = PurePath(unquote(_parse_url_path(url))).stem if source is None else source
+    named = given if SNAKE_CASE_PATTERN.fullmatch(given) else to_snake_case(split_words(given))
+    if source is not None and source != named:
+        raise ConfigurationError(f"a source is named in snake_case: take `{named}`")
+    return named
 
 
 def _parse_url_path(url: str) -> str:

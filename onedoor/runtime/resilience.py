@@ -224,7 +224,7 @@ async def _read_once(permit: Permit, request: ScanRequest, spill_input: SpillInp
     except TimeoutError:
         record_failure(connector)
         raise ConnectorError(
-            f"`{connector.name}` did not answer within {connector.limits.source_seconds:g} s"
+            f"`{connector.name}` did not answer within {connector.limits.source_seconds:g} s (limit `source_seconds`)"
         ) from None
     except SourceChanged as changed:
         connector.failures = 0
@@ -386,7 +386,7 @@ async def _call_with_permit(permit: Permit, work: Awaitable[Result]) -> Result:
     except TimeoutError:
         record_failure(connector)
         raise ConnectorError(
-            f"`{connector.name}` did not answer within {connector.limits.source_seconds:g} s"
+            f"`{connector.name}` did not answer within {connector.limits.source_seconds:g} s (limit `source_seconds`)"
         ) from None
     except ChangeRejected:
         connector.failures = 0

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from demo.servers.postgresql import PostgresqlServer
+from onedoor.codegen.apply import name_source
 from onedoor.codegen.secrets import looks_like_secret
 from tests.codegen.conftest import run_script, source_of
 from tests.codegen.generated_company import build_engine, fetch_data, introspect, run
@@ -193,6 +194,14 @@ async def test_names_in_any_script_are_readable_and_said_to_be_others(names: str
              "tovars": {"nodes": [{"id": "1", "tablitsa": {"imya": "Анна"}}]}},
         ]},
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "url", "name"), [
+    (None, "k8s.json", "k8s"), ("k8s", "x.json", "k8s"), (None, "sqlite:///My Shop.db", "my_shop"),
+    (None, "postgresql://h/магазин", "magazin"),
+])  # fmt: skip
+def test_a_source_bears_the_name_of_its_database(source: str | None, url: str, name: str) -> None:
+    assert name_source(source, url) == name
 
 
 @pytest.mark.parametrize(("name", "is_secret"), [

@@ -68,7 +68,9 @@ def failed(answer: Any) -> list[tuple[str, str, tuple[str | int, ...] | None]]:
 
 async def test_a_slow_branch_is_null_and_the_rest_is_served(catalog: Catalog, slack: HeldConnector) -> None:
     answer = await acme.ask(open_engine(catalog, slack, source_seconds=0.05), BOTH, "sales")
-    assert failed(answer) == [("SOURCE_UNAVAILABLE", "`slack` did not answer within 0.05 s", ("channels",))]
+    assert failed(answer) == [
+        ("SOURCE_UNAVAILABLE", "`slack` did not answer within 0.05 s (limit `source_seconds`)", ("channels",))
+    ]
     assert answer.data == {"customers": {"nodes": [{"id": "1"}, {"id": "2"}]}, "channels": None}
     assert slack.running == 0
 

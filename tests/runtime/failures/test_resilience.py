@@ -165,7 +165,9 @@ async def test_a_failure_of_one_request_alone_does_not_open_the_breaker(code: Er
 async def test_a_timeout_counts_as_a_failure() -> None:
     connector = guarded(never, source_seconds=0.01)
     answers = [await read_or_failure(connector) for _ in range(BREAKER_FAILURES + 1)]
-    assert answers == [(ErrorCode.SOURCE_UNAVAILABLE, "`it` did not answer within 0.01 s")] * BREAKER_FAILURES + [OPEN]
+    assert answers == [
+        (ErrorCode.SOURCE_UNAVAILABLE, "`it` did not answer within 0.01 s (limit `source_seconds`)")
+    ] * BREAKER_FAILURES + [OPEN]
 
 
 async def test_a_full_bulkhead_refuses_at_once_and_lets_those_who_wait_in() -> None:
@@ -289,4 +291,7 @@ async def test_a_call_and_its_retry_share_one_timeout() -> None:
 
     connector = guarded(script, source_seconds=0.5)
     async with asyncio.timeout(0.8):
-        assert await read_or_failure(connector) == (ErrorCode.SOURCE_UNAVAILABLE, "`it` did not answer within 0.5 s")
+        assert await read_or_failure(connector) == (
+            ErrorCode.SOURCE_UNAVAILABLE,
+            "`it` did not answer within 0.5 s (limit `source_seconds`)",
+        )

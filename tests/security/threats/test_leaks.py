@@ -118,7 +118,10 @@ async def test_no_error_of_a_fuzzed_query_shows_internals(
     assert (leaks, statuses) == ([], {200, 400, 401, 500})
 
 
-AWAY = {"TimeoutError": "`internal` did not answer within 2 s", "ConnectorError": "`internal` is away"}
+AWAY = {
+    "TimeoutError": "`internal` did not answer within 2 s (limit `source_seconds`)",
+    "ConnectorError": "`internal` is away",
+}
 """What a source raises by itself when it does not answer: no crash, so nothing is logged."""
 SPARED = "`internal` is unavailable after repeated failures, and is tried again within a second"
 

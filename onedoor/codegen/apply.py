@@ -21,10 +21,11 @@ from onedoor.codegen.models import (
     encode_manifest,
     hash_text,
 )
+from onedoor.codegen.mutations import build_mutations_path, render_mutations
 from onedoor.codegen.naming import split_words, to_camel_case, to_snake_case
 from onedoor.codegen.render import DECLARED_FOLDER, render_files, render_inline, render_sections
 from onedoor.codegen.selection import report_omissions, select_tables
-from onedoor.codegen.types import build_generated_types, report_transliterations
+from onedoor.codegen.types import GeneratedType, build_generated_types, report_transliterations
 from onedoor.errors import ConfigurationError, build_unknown_name_error
 
 API_OPTION_NAMES = ("only", "given", "base_url", "header", "host", "private")
@@ -223,8 +224,8 @@ def plan_codegen(
     chosen = select_tables(tables, options)
     reserved = find_reserved_names(folder, previous)
     types = build_generated_types(chosen, options, reserved)
-    new = render_files(types, options)
-    old = render_files(build_generated_types(previous.tables, previous.wish, reserved), previous.wish)
+    new = _render_all_files(types, options)
+    old = _render_all_files(build_generated_types(previous.tables, previous.wish, reserved), previous.wish)
     untouched = {path for path in previous.files if path in folder and hash_text(folder[path]) == previous.files[path]}
     edited = {path: _diff_texts(path, old, new) for path in folder if path in previous.files and path not in untouched}
     write = {path: text for path, text in new.items() if path not in edited and folder.get(path) != text}
@@ -238,6 +239,12 @@ def plan_codegen(
         edited=edited,
         manifest=Manifest(wish=options, tables=chosen, files=digests),
     )
+
+
+def _render_all_files(generated_types: Sequence[GeneratedType], options: CodegenOptions) -> dict[str, str]:
+    mutations = render_mutations(generated_types, options)
+    offered = {build_mutations_path(options.source): mutations} if mutations else {}
+    return render_files(generated_types, options) | offered
 
 
 def _diff_texts(path: str, old: Mapping[str, str], new: Mapping[str, str]) -> str:
@@ -284,7 +291,7 @@ SOURCE_FOLDERS = ("schema", "resolvers")
 def read_current_files(folder: Path) -> dict[str, str]:
     """Read by path the text of each Python file and of each file that declares collections."""
     paths = [path for source_folder in SOURCE_FOLDERS for path in sorted((folder / source_folder).glob("*.py"))]
-    paths += sorted((folder / DECLARED_FOLDER).glob("*.toml"))
+    paths += [path for suffix in ("toml", "py") for path in sorted((folder / DECLARED_FOLDER).glob(f"*.{suffix}"))]
     return {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in paths}
 
 
@@ -350,6 +357,12 @@ def format_report(
     yield from plan.notes
     if not plan.manifest.wish.allow:
         yield "every type is shut: run it again with `--allow group`, or write `allow(...)` into each file of schema/"
+    if build_mutations_path(source) in plan.write:
+        module = build_mutations_path(source).removesuffix(".py").replace("/", ".")
+        yield (
+            f"mutations are offered, and take no part until a module of schema/ has `from {module} import TYPES`, one"
+            f" of resolvers/ `from {module} import MUTATIONS`, and the source `writable = true`"
+        )
     section = format_source_section(source, select_collections(plan, settings))
     if not is_configured:
         yield f"add to onedoor.toml:\n\n{section}"

@@ -57,6 +57,23 @@ class DescribedReference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DescribedInput:
+    """A column that a change may set, or must."""
+
+    column: str
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescribedWrite:
+    """A change that a source offers of a table's rows; `kind` is that of `ChangeKind`."""
+
+    kind: str
+    inputs: tuple[DescribedInput, ...] = ()
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DescribedTable:
     """A table or a collection; `name` is its collection's. Without a `key` nothing is known to identify a row."""
 
@@ -76,6 +93,8 @@ class DescribedTable:
     """Those of `columns` that are written only if an option asks for them."""
     aside: str = ""
     """Why the table is written only if `--tables` names it."""
+    writes: tuple[DescribedWrite, ...] = ()
+    """The changes that the declared collection offers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,11 +234,12 @@ def _table_json(table: DescribedTable) -> dict[str, Any]:
         "view": table.view,
         "needs": table.needs,
         "declared": table.declared,
+        "writes": tuple(map(_write_json, table.writes)),
     }
 
 
 def _parse_table(stored: Mapping[str, Any]) -> DescribedTable:
-    _require_known_keys(stored, "name columns key references comment view needs declared")
+    _require_known_keys(stored, "name columns key references comment view needs declared writes")
     return DescribedTable(
         name=stored["name"],
         columns=tuple(map(_parse_column, stored["columns"])),
@@ -229,6 +249,7 @@ def _parse_table(stored: Mapping[str, Any]) -> DescribedTable:
         view=stored.get("view", False),
         needs=tuple(stored.get("needs", ())),
         declared=stored.get("declared", ""),
+        writes=tuple(map(_parse_write, stored.get("writes", ()))),
     )
 
 
@@ -272,6 +293,23 @@ def _parse_reference(stored: Mapping[str, Any]) -> DescribedReference:
         to=stored["to"],
         there=tuple(stored["there"]),
         alone=stored.get("alone", False),
+    )
+
+
+def _write_json(write: DescribedWrite) -> dict[str, Any]:
+    inputs = tuple({"column": entry.column, "required": entry.required} for entry in write.inputs)
+    return {"kind": write.kind, "inputs": inputs, "comment": write.comment}
+
+
+def _parse_write(stored: Mapping[str, Any]) -> DescribedWrite:
+    _require_known_keys(stored, "kind inputs comment")
+    return DescribedWrite(
+        kind=stored["kind"],
+        inputs=tuple(
+            DescribedInput(column=entry["column"], required=entry.get("required", False))
+            for entry in stored.get("inputs", ())
+        ),
+        comment=stored.get("comment", ""),
     )
 
 

@@ -157,8 +157,8 @@ def _render_imports(generated_type: GeneratedType, options: CodegenOptions) -> l
     }
     enums = {name for name in used if name in generated_type.files}
     related = {relationship.target for relationship in generated_type.relationships} - {generated_type.names.type}
-    python = _render_from_imports({name: IMPORT_MODULES[name] for name in used if name in IMPORT_MODULES})
-    checked = _render_from_imports({name: f"schema.{generated_type.files[name]}" for name in related})
+    python = render_from_imports({name: IMPORT_MODULES[name] for name in used if name in IMPORT_MODULES})
+    checked = render_from_imports({name: f"schema.{generated_type.files[name]}" for name in related})
     own = {
         name: f"schema.{generated_type.files[name]}"
         for name in enums
@@ -166,21 +166,24 @@ def _render_imports(generated_type: GeneratedType, options: CodegenOptions) -> l
     }
     words = [*(name for name in ANNOTATION_NAMES if name in used), *(["allow"] if options.allow else []), "owned"]
     own |= dict.fromkeys(words, FACADE)
-    lines = _render_from_imports(own)
+    lines = render_from_imports(own)
     blocks = [
         [*python, *(["from typing import TYPE_CHECKING"] if checked else [])],
         ["import strawberry"],
         sorted(lines, key=lambda line: line.split()[1]),
-        ["if TYPE_CHECKING:", *(f"    {line}" for line in checked)] if checked else [],
+        ["if TYPE_CHECKING:", *(textwrap.indent(line, "    ") for line in checked)] if checked else [],
     ]
     return [block for block in blocks if block]
 
 
-def _render_from_imports(places: Mapping[str, str]) -> list[str]:
-    return [
-        f"from {module} import {', '.join(sorted(name for name, at in places.items() if at == module))}"
-        for module in sorted(set(places.values()))
-    ]
+def render_from_imports(places: Mapping[str, str]) -> list[str]:
+    lines = []
+    for module in sorted(set(places.values())):
+        names = sorted(name for name, at in places.items() if at == module)
+        line = f"from {module} import {', '.join(names)}"
+        wrapped = "\n".join([f"from {module} import (", *(f"    {name}," for name in names), ")"])
+        lines.append(line if len(line) <= LINE_WIDTH else wrapped)
+    return lines
 
 
 def _render_enum(enum: GeneratedEnum) -> list[str]:
@@ -208,13 +211,13 @@ def _render_type(generated_type: GeneratedType, options: CodegenOptions) -> list
 
 
 def _render_field(field: GeneratedField) -> list[str]:
-    return _render_attribute(
+    return render_attribute(
         to_attribute_name(field.words), to_camel_case(field.words), field.annotation, field.description
     )
 
 
 def _render_relationship(relationship: GeneratedRelationship) -> list[str]:
-    return _render_attribute(
+    return render_attribute(
         to_attribute_name(relationship.words),
         to_camel_case(relationship.words),
         f'{relationship.cardinality}["{relationship.target}"]',
@@ -222,7 +225,7 @@ def _render_relationship(relationship: GeneratedRelationship) -> list[str]:
     )
 
 
-def _render_attribute(attribute: str, name: str, annotation: str, description: str) -> list[str]:
+def render_attribute(attribute: str, name: str, annotation: str, description: str) -> list[str]:
     """Render an attribute, with `name=` if Strawberry would derive another name from it."""
     named = [f"name={quote_string(name)}"] if attribute.endswith("_") else []
     start = f"    {attribute}: {annotation} = strawberry.field("
@@ -241,13 +244,13 @@ def _render_query(generated_type: GeneratedType) -> list[str]:
     title = generated_type.names
     noun = " ".join(title.words)
     plural = " ".join(pluralize_last(title.words))
-    by_id = _render_attribute(
+    by_id = render_attribute(
         to_attribute_name(title.singular),
         to_camel_case(title.singular),
         f'ById["{title.type}"]',
         f"The {noun} with this id.",
     )
-    many = _render_attribute(
+    many = render_attribute(
         to_attribute_name(title.plural), to_camel_case(title.plural), f'Many["{title.type}"]', f"All {plural}."
     )
     return [

@@ -406,10 +406,10 @@ def _build_fields(
             own = split_words(column.name)
             words = choose_free_name((own, (*own, *VALUE_SUFFIX)), taken)
             taken.add(to_camel_case(words))
-            yield _build_field(column, words, enums_by_column.get((table.name, column.name)))
+            yield build_field(column, words, enums_by_column.get((table.name, column.name)))
 
 
-def _build_field(column: DescribedColumn, words: Words, enum: GeneratedEnum | None) -> GeneratedField:
+def build_field(column: DescribedColumn, words: Words, enum: GeneratedEnum | None) -> GeneratedField:
     annotation = _annotate_column(column, enum) + (" | None" if column.nullable else "")
     described = naming.to_sentence(column.comment) or naming.describe_value(split_words(column.name), annotation)
     return GeneratedField(

@@ -17,6 +17,7 @@ from onedoor.schema.annotations import (
     with_input,
 )
 from onedoor.schema.files import CopyFile, DeleteFile, FileContent, PutFile, uploads
+from onedoor.schema.reader import SchemaPart
 
 __all__ = [
     "Argument",
@@ -33,6 +34,7 @@ __all__ = [
     "Many",
     "One",
     "PutFile",
+    "SchemaPart",
     "allow",
     "owned",
     "uploads",

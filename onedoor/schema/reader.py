@@ -150,7 +150,7 @@ def _is_input(value: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SchemaPart:
-    """Types that the product declares for a module which holds this value, such as those of uploads."""
+    """Types that are declared elsewhere for a module which holds this value, such as those of uploads."""
 
     name: str
     types: tuple[type, ...]

@@ -18,7 +18,7 @@ COMMAND = re.compile(r"python -m onedoor ((?:[a-z]+ ?)+)")
 ADDED = frozenset(
     {
         "jobs/reminders.py", "schema/ticket.py", "resolvers/ticket.py", "schema/office.py", "resolvers/office.py",
-        "onedoor/connectors/sheets.py",
+        "onedoor/connectors/sheets.py", "schema/introspected/NAME_mutations.py",
     }
 )  # fmt: skip
 """Files that a page shows how to add."""

@@ -153,9 +153,10 @@ def _build_write_path(path: str, row_values: Mapping[str, Value]) -> str:
 
 def _build_write_body(change: RowChange, operation: WriteOperation, collection: RestCollection) -> bytes | None:
     body: Mapping[str, Any] = dict(operation.fixed)
+    values = {**change.key, **change.values}
     for name, field in operation.columns.items():
-        if name in change.values:
-            body = _put_at_path(body, field.at, _encode_field(change.values[name], field))
+        if name in values:
+            body = _put_at_path(body, field.at, _encode_field(values[name], field))
     if operation.id:
         field = operation.columns.get(operation.id) or RequestField(at=collection.columns[operation.id].at)
         body = _put_at_path(body, field.at, _add_change_mark(change, operation))

@@ -9,7 +9,7 @@ from onedoor.codegen.naming import singularize_last, singularize_noun, split_wor
 from onedoor.connectors.json_rows import SENDABLE_TYPES, JsonPath, build_json_path_setting
 from onedoor.connectors.rest.config import parse_rest_collections
 from onedoor.connectors.rest.openapi.document import OpenApiDocument
-from onedoor.connectors.rest.openapi.operations import OpenApiOperation, OpenApiParameter
+from onedoor.connectors.rest.openapi.operations import OpenApiOperation, OpenApiParameter, get_tags, is_selected
 from onedoor.connectors.rest.openapi.paging import find_paging, has_unknown_pages
 from onedoor.connectors.rest.openapi.rows import (
     OpenApiColumn,
@@ -21,6 +21,14 @@ from onedoor.connectors.rest.openapi.rows import (
     map_column_type,
 )
 from onedoor.connectors.rest.openapi.schemas import SCALAR_TYPES
+from onedoor.connectors.rest.openapi.writes import (
+    LIST_METHODS,
+    ROW_METHODS,
+    OpenApiWrite,
+    RefusedWrite,
+    WriteTarget,
+    find_writes,
+)
 from onedoor.spi.capabilities import ColumnType
 
 KEY_SUFFIXES = frozenset(
@@ -31,6 +39,8 @@ KEY_SUFFIXES = frozenset(
 ID_COLUMNS = ("id", "uuid", "guid", "key")
 
 MAX_KEYS_PER_REQUEST = 50
+
+WRITE_METHODS = frozenset({*LIST_METHODS, *ROW_METHODS})
 
 UNKNOWN_PAGES_DOUBT = "its pages follow each other in no known way: only the first is read"
 
@@ -49,7 +59,7 @@ class OpenApiCollection:
 
     `columns` are those of its rows, without the path columns; `key` is the column that identifies a row among them.
     `path_shape` is that of its path, `item_shape` that of the path of one of its rows. `left_out`: what no column
-    shows. `doubts`: what should be looked at by hand.
+    shows. `doubts`: what should be looked at by hand. `row_path`: the document's path of one row.
     """
 
     name: str
@@ -67,11 +77,23 @@ class OpenApiCollection:
     item_shape: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    row_path: str = ""
+    writes: tuple[OpenApiWrite, ...] = ()
 
     @property
     def all_columns(self) -> tuple[DescribedColumn, ...]:
         path_columns = (path_column.column for path_column in self.path_columns)
         return (*path_columns, *(column.column for column in self.columns))
+
+    @property
+    def changed_paths(self) -> frozenset[tuple[str, str]]:
+        """The methods and paths of the document by which its rows may be changed."""
+        list_path = "" if self.single else self.operation.original_path
+        return frozenset(
+            (method, path)
+            for path, methods in ((list_path, LIST_METHODS), (self.row_path, ROW_METHODS))
+            for method in methods
+        )
 
     @property
     def key_columns(self) -> tuple[str, ...]:
@@ -123,6 +145,55 @@ def build_openapi_collections(
     return [collection for collection in named if not faults[collection.name]], skipped
 
 
+def add_writes(
+    document: OpenApiDocument, collections: Iterable[OpenApiCollection]
+) -> tuple[list[OpenApiCollection], list[SkippedOperation]]:
+    """Add to each collection the changes of its rows that a source accepts; return the operations that are none."""
+    changed: list[OpenApiCollection] = []
+    refused: list[SkippedOperation] = []
+    for collection in collections:
+        writes: list[OpenApiWrite] = []
+        for write in find_writes(document, _build_write_target(collection)):
+            if isinstance(write, RefusedWrite):
+                refused.append(SkippedOperation(path=write.place, reason=write.reason))
+            elif fault := _find_settings_fault(replace(collection, writes=(write,))):
+                place = f"{write.settings['method']} {write.settings['path']}"
+                refused.append(SkippedOperation(path=place, reason=f"the source would refuse it: {fault}"))
+            else:
+                writes.append(write)
+        changed.append(replace(collection, writes=tuple(writes)))
+    return changed, refused
+
+
+def find_other_writes(
+    document: OpenApiDocument, collections: Iterable[OpenApiCollection], patterns: Sequence[str]
+) -> list[SkippedOperation]:
+    """Find the operations that change something that is no row of a collection; `patterns` select as for reading."""
+    listed = {path for collection in collections for path in collection.changed_paths}
+    return [
+        SkippedOperation(path=f"{method.upper()} {path}", reason="it changes no row of a collection")
+        for path, item in document.root["paths"].items()
+        for method, operation in document.resolve(item).items()
+        if method in WRITE_METHODS
+        and isinstance(operation, Mapping)
+        and (method, path) not in listed
+        and is_selected((*get_tags(operation), str(path)), patterns)
+    ]
+
+
+def _build_write_target(collection: OpenApiCollection) -> WriteTarget:
+    key_lookup = collection.keys.get(collection.key, {})
+    return WriteTarget(
+        path="" if collection.single else collection.operation.original_path,
+        settings_path=_rename_path_parameters(collection.operation.path, collection.path_columns),
+        row_path=collection.row_path,
+        row_settings_path=str(key_lookup.get("path", "")),
+        columns=collection.columns,
+        path_columns=tuple(path_column.column.name for path_column in collection.path_columns),
+        key=collection.key,
+    )
+
+
 def _find_settings_fault(collection: OpenApiCollection) -> str:
     """Return what the source would say of the settings of a collection, so that none shuts all others."""
     try:
@@ -167,6 +238,7 @@ def _build_list_collection(
         paging=paging,
         path_shape=operation.path_shape,
         item_shape=item_shape,
+        row_path=item.operation.original_path if item is not None and item_shape else "",
         comment=response.row_schema.comment,
         left_out=(*(f"{name} (beside the list)" for name in response.beside), *_list_left_out(row_columns, columns)),
         doubts=() if paging or not has_unknown_pages(document, operation) else (UNKNOWN_PAGES_DOUBT,),
@@ -402,7 +474,13 @@ def build_collection_settings(collection: OpenApiCollection) -> dict[str, Any]:
     path_columns = {path_column.column.name: str(path_column.column.kind) for path_column in collection.path_columns}
     columns = {column.column.name: _build_column_setting(column) for column in collection.columns}
     settings["columns"] = {**path_columns, **columns}
-    for name, value in (("keys", collection.keys), ("filters", collection.filters), ("paging", collection.paging)):
+    writes = {str(write.kind): write.settings for write in collection.writes}
+    for name, value in (
+        ("keys", collection.keys),
+        ("filters", collection.filters),
+        ("paging", collection.paging),
+        ("writes", writes),
+    ):
         if value:
             settings[name] = value
     return settings

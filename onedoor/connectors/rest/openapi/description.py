@@ -10,14 +10,23 @@ from urllib.parse import urljoin, urlsplit
 
 from yarl import URL
 
-from onedoor.codegen.models import ApiReadOptions, DescribedReference, DescribedTable, SourceDescription
+from onedoor.codegen.models import (
+    ApiReadOptions,
+    DescribedInput,
+    DescribedReference,
+    DescribedTable,
+    DescribedWrite,
+    SourceDescription,
+)
 from onedoor.connectors.http_client import BoundedHttpClient, HttpLimits
 from onedoor.connectors.public_addresses import check_base_url
 from onedoor.connectors.rest.client import OK
 from onedoor.connectors.rest.openapi.collections import (
     OpenApiCollection,
+    add_writes,
     build_collection_settings,
     build_openapi_collections,
+    find_other_writes,
 )
 from onedoor.connectors.rest.openapi.document import (
     JsonNode,
@@ -29,6 +38,7 @@ from onedoor.connectors.rest.openapi.document import (
 from onedoor.connectors.rest.openapi.operations import count_operations, find_read_operations, is_selected
 from onedoor.connectors.rest.openapi.rows import SkippedOperation, clean_comment
 from onedoor.connectors.rest.openapi.servers import find_main_server, is_absolute_url
+from onedoor.connectors.rest.openapi.writes import OpenApiWrite
 from onedoor.errors import ConfigurationError, ConnectorError
 
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
@@ -42,7 +52,7 @@ MAX_LISTED_REFERENCES = 5
 
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
-TABLE_SETTINGS = ("columns", "keys", "filters")
+TABLE_SETTINGS = ("columns", "keys", "filters", "writes")
 """Settings that have a line for each of their entries."""
 
 
@@ -50,12 +60,16 @@ async def describe(location: str, options: ApiReadOptions) -> SourceDescription:
     """Describe the API. Raises ConfigurationError when it cannot be read, or leads to a host that is not listed."""
     document = parse_openapi_document(await _load_document(location, options))
     found = find_read_operations(document, options.given, options.base_url)
-    operations = [operation for operation in found if is_selected(operation, options.only)]
+    operations = [
+        operation for operation in found if is_selected((*operation.tags, operation.original_path), options.only)
+    ]
     unresolved = _summarize_unresolved(find_unresolved_references(document))
     if not operations:
         reasons = "".join(f"; {line}" for line in unresolved)
         raise ConfigurationError(f"the description has no operation that reads and is meant: see `--only`{reasons}")
-    collections, skipped = build_openapi_collections(document, operations)
+    reading, skipped = build_openapi_collections(document, operations)
+    collections, refused = add_writes(document, reading)
+    refused += find_other_writes(document, reading, options.only)
     summary = (
         f"{count_operations(document)} operations, {len(operations)} of them read and are meant:"
         f" {len(collections)} collections"
@@ -74,6 +88,7 @@ async def describe(location: str, options: ApiReadOptions) -> SourceDescription:
             summary,
             *unresolved,
             *_summarize_skipped(skipped),
+            *_summarize_writes(collections, refused),
             *_list_doubts(collections),
             *_summarize_left_out(collections),
             *_summarize_query_credentials(document),
@@ -94,6 +109,12 @@ def _summarize_skipped(skipped: Sequence[SkippedOperation]) -> list[str]:
         paths.setdefault(operation.reason, []).append(operation.path)
     by_count = sorted(paths.items(), key=lambda reason: -len(reason[1]))
     return [f"left {len(found)}: {reason}: {', '.join(found)}" for reason, found in by_count]
+
+
+def _summarize_writes(collections: Sequence[OpenApiCollection], refused: Sequence[SkippedOperation]) -> list[str]:
+    count = sum(len(collection.writes) for collection in collections)
+    offered = [f"{count} operations change rows and are offered as mutations"] if count else []
+    return [*offered, *(f"no mutation: {line}" for line in _summarize_skipped(refused))]
 
 
 def _summarize_unresolved(unresolved: UnresolvedReferences) -> list[str]:
@@ -234,9 +255,15 @@ def _build_tables(collections: Sequence[OpenApiCollection]) -> tuple[DescribedTa
             comment=clean_comment(collection.comment),
             needs=tuple(path_column.column.name for path_column in collection.path_columns),
             declared=_render_collection(collection),
+            writes=tuple(_describe_write(write) for write in collection.writes),
         )
         for collection in collections
     )
+
+
+def _describe_write(write: OpenApiWrite) -> DescribedWrite:
+    inputs = tuple(DescribedInput(column=entry.column, required=entry.required) for entry in write.inputs)
+    return DescribedWrite(kind=str(write.kind), inputs=inputs, comment=write.comment)
 
 
 def _find_path_references(

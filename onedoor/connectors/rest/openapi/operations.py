@@ -13,6 +13,8 @@ from onedoor.connectors.rest.openapi.document import JsonNode, OpenApiDocument
 from onedoor.connectors.rest.openapi.schemas import ResolvedSchema, resolve_schema
 from onedoor.connectors.rest.openapi.servers import HTTP_METHODS, find_main_server, is_served_elsewhere
 
+READ_STATUSES = ("200", 200, "2XX", "default")
+
 PARAMETER_SEGMENT = re.compile(r"\{([^{}]+)\}(?P<suffix>[^{}]*)")
 """A segment that is a parameter, with an extension or a verb after it: `{id}.json`, `{id}:cancel`."""
 
@@ -96,8 +98,7 @@ def _parse_operation(
     document: OpenApiDocument, path: str, item: JsonNode, get_operation: JsonNode, path_values: Mapping[str, str]
 ) -> OpenApiOperation:
     parameters = {
-        (parameter.name, parameter.location): parameter
-        for parameter in _parse_parameters(document, item, get_operation)
+        (parameter.name, parameter.location): parameter for parameter in parse_parameters(document, item, get_operation)
     }
     segments = split_path(path)
     by_name = {parameter.name: parameter for parameter in parameters.values() if parameter.location == "path"}
@@ -106,7 +107,7 @@ def _parse_operation(
     filled_path = path
     for name, value in path_values.items():
         filled_path = filled_path.replace(f"{{{name}}}", quote(value, safe=""))
-    response = _parse_response(document, get_operation)
+    response = parse_success_response(document, get_operation, READ_STATUSES)
     static_segments = [segment for segment in segments if "{" not in segment]
     prefix = [*takewhile(PREFIX_SEGMENT.fullmatch, static_segments[:-1])]
     return OpenApiOperation(
@@ -116,13 +117,17 @@ def _parse_operation(
         static_segments=tuple(map(_name_segment, static_segments[len(prefix) :])),
         path_parameters=tuple(parameter for parameter in path_parameters if parameter.name not in path_values),
         query_parameters=tuple(parameter for parameter in parameters.values() if parameter.location == "query"),
-        tags=tuple(tag for tag in get_operation.get("tags", ()) if isinstance(tag, str)),
+        tags=get_tags(get_operation),
         comment=str(get_operation.get("summary") or "").strip(),
         response=response.schema,
         returns_text=response.is_text,
         has_link_header=response.has_link_header,
         path_shape=build_path_shape(segments, path_values),
     )
+
+
+def get_tags(operation: JsonNode) -> tuple[str, ...]:
+    return tuple(tag for tag in operation.get("tags") or () if isinstance(tag, str))
 
 
 def split_path(path: str) -> list[str]:
@@ -147,7 +152,7 @@ def _build_text_parameter(name: str) -> OpenApiParameter:
     return OpenApiParameter(name=name, location="path", schema=ResolvedSchema(type="string"), comment="", required=True)
 
 
-def _parse_parameters(document: OpenApiDocument, *owners: JsonNode) -> Iterator[OpenApiParameter]:
+def parse_parameters(document: OpenApiDocument, *owners: JsonNode) -> Iterator[OpenApiParameter]:
     for owner in owners:
         nodes = owner.get("parameters", ())
         for node in map(document.resolve, nodes if isinstance(nodes, Sequence) else ()):
@@ -162,10 +167,13 @@ def _parse_parameters(document: OpenApiDocument, *owners: JsonNode) -> Iterator[
                 )
 
 
-def _parse_response(document: OpenApiDocument, get_operation: JsonNode) -> OpenApiResponse:
-    responses: Any = get_operation.get("responses")
+def parse_success_response(
+    document: OpenApiDocument, operation: JsonNode, statuses: Sequence[str | int]
+) -> OpenApiResponse:
+    """Parse the response of the first of the statuses that an operation has."""
+    responses: Any = operation.get("responses")
     responses = responses if isinstance(responses, Mapping) else {}
-    successful: Any = next((responses[status] for status in ("200", 200, "2XX", "default") if status in responses), {})
+    successful: Any = next((responses[status] for status in statuses if status in responses), {})
     response = document.resolve(successful)
     has_link_header = any(str(header).lower() == "link" for header in response.get("headers") or ())
     content = response.get("content") or {}
@@ -178,15 +186,14 @@ def _parse_response(document: OpenApiDocument, get_operation: JsonNode) -> OpenA
     return OpenApiResponse(schema=None, is_text=bool(media_types) and is_text, has_link_header=has_link_header)
 
 
-def is_selected(operation: OpenApiOperation, patterns: Sequence[str]) -> bool:
-    """Tell whether patterns select an operation by a tag or its path.
+def is_selected(names: Sequence[str], patterns: Sequence[str]) -> bool:
+    """Tell whether patterns select an operation by its path or a tag, which are `names`.
 
     One that begins with `!` excludes; without any other, all operations are selected.
     """
     excluded = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
     included = [pattern for pattern in patterns if not pattern.startswith("!")]
-    texts = [*operation.tags, operation.original_path]
-    return (not included or _matches_any(texts, included)) and not _matches_any(texts, excluded)
+    return (not included or _matches_any(names, included)) and not _matches_any(names, excluded)
 
 
 def _matches_any(texts: Sequence[str], patterns: Sequence[str]) -> bool:

@@ -32,6 +32,7 @@ class ResolvedSchema:
     maximum: int | None = None
     default: Any = None
     write_only: bool = False
+    read_only: bool = False
 
 
 def resolve_schema(document: OpenApiDocument, schema: Any, ancestors: tuple[JsonNode, ...] = ()) -> ResolvedSchema:
@@ -87,6 +88,7 @@ def _resolve_own_keywords(node: JsonNode, name: str) -> ResolvedSchema:
         maximum=_parse_integer(node.get("maximum", node.get("maxItems"))),
         default=node.get("default"),
         write_only=node.get("writeOnly") is True,
+        read_only=node.get("readOnly") is True,
     )
 
 
@@ -131,6 +133,7 @@ def _merge_all_of(own: ResolvedSchema, parts: Sequence[ResolvedSchema], nullable
         required=frozenset[str]().union(*(schema.required for schema in schemas)),
         items=next((schema.items for schema in schemas if schema.items is not None), None),
         write_only=any(schema.write_only for schema in schemas),
+        read_only=any(schema.read_only for schema in schemas),
     )
 
 

@@ -14,10 +14,10 @@ serve: .venv/demo  ## the demo company, answering
 worker: .venv/demo  ## runs jobs, beside the server that CONFIG serves; CONFIG=onedoor.toml
 	@$(BIN)/python -m onedoor --config $(or $(CONFIG),onedoor.toml) worker
 
-test: .venv/development  ## everything that is tested, but for long random runs; ORDER=7 for a random order
+test: .venv/development  ## everything that is tested, but for the long runs; ORDER=7 for a random order
 	@ORDER=$(ORDER) $(BIN)/python -m pytest -n 3 --dist worksteal -m "not long"
 
-test-long: .venv/development  ## the long random runs: kills at any moment, and thousands of random queries
+test-long: .venv/development  ## the long runs: kills at any moment, thousands of random queries, ten times the requests of the contract
 	@$(BIN)/python -m pytest -n 2 -m long
 
 check: .venv/development  ## style, types, imports

@@ -20,6 +20,8 @@ class CallContext:
     """All requests that wait for one call; they may join and leave while it is under way."""
 
     waiters: list[Waiter] = field(default_factory=list)
+    shared: dict[object, Any] = field(default_factory=dict)
+    """What the calls made for them share, by who keeps it."""
 
     @property
     def people(self) -> frozenset[str]:
@@ -32,6 +34,8 @@ class CallContext:
         return max((waiter.deadline for waiter in self.waiters), default=0.0)
 
 
+NO_DEADLINE = float("inf")
+
 SlotYielding = Callable[[], AbstractAsyncContextManager[None]]
 
 _call_context: ContextVar[CallContext | None] = ContextVar("call_context", default=None)
@@ -42,6 +46,14 @@ _slot_yielding: ContextVar[SlotYielding] = ContextVar("slot_yielding", default=n
 def get_call_context() -> CallContext | None:
     """Return the context of the calls made here; None: nobody waits, as for a ping."""
     return _call_context.get()
+
+
+def build_waiter() -> Waiter:
+    """Return those who wait here as one that waits for another call."""
+    context = get_call_context()
+    if context is None:
+        return Waiter(person="", deadline=NO_DEADLINE)
+    return Waiter(person=min(context.people, default=""), deadline=context.deadline)
 
 
 def yielding_slot() -> AbstractAsyncContextManager[None]:

@@ -230,8 +230,6 @@ MaxAges = Mapping[str, float]
 
 NO_MAX_AGES: MaxAges = {}
 
-NO_DEADLINE = float("inf")
-
 
 def utc_now() -> datetime:
     """Return the time of day in UTC."""
@@ -286,7 +284,7 @@ async def read_cached_rows(reader: Reader, request: ScanRequest, spill_input: Sp
     if entry is not None:
         return CacheResult(entry=entry, cached=True)
     result, joined = await cache.single_flight.share(
-        key, _build_waiter(), lambda: _get_or_read(reader, cache, request, key, seconds)
+        key, call_context.build_waiter(), lambda: _get_or_read(reader, cache, request, key, seconds)
     )
     return CacheResult(entry=result.entry, cached=result.cached or joined)
 
@@ -310,11 +308,3 @@ async def _read_entry(
     read_at = now()
     rows = tuple(await resilience.read_rows(reader.connector, request, spill_input))
     return CacheResult(entry=CacheEntry(rows=rows, read_at=read_at), cached=False)
-
-
-def _build_waiter() -> Waiter:
-    """Return this request as one that waits for a read."""
-    context = call_context.get_call_context()
-    if context is None:
-        return Waiter(person="", deadline=NO_DEADLINE)
-    return Waiter(person=min(context.people, default=""), deadline=context.deadline)

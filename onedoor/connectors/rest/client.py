@@ -19,6 +19,7 @@ from onedoor.connectors.http_client import (
     parse_seconds_header,
 )
 from onedoor.connectors.public_addresses import check_base_url
+from onedoor.connectors.shared_responses import share_response
 
 QueryParameters: TypeAlias = Sequence[tuple[str, str]]
 
@@ -29,10 +30,11 @@ JSON_ENCODING = {"content-type": "application/json"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestResponse:
-    """The parsed body, and the URL that a Link header names as the next page."""
+    """The parsed body, the URL that a Link header names as the next page, and how many bytes came."""
 
     body: Any
     next_url: str | None = None
+    size: int = 0
 
 
 class RestClient:
@@ -56,7 +58,9 @@ class RestClient:
         return URL(f"{self.base_url}{path}{query}", encoded=True)
 
     async def get_url(self, url: URL) -> RestResponse | None:
-        return await self._send_with_retry(partial(self._send_once, "GET", url))
+        """Return what the API gave to the same request already, if it did. Returns and raises as `get`."""
+        send = partial(self._send_with_retry, partial(self._send_once, "GET", url))
+        return await share_response(self, str(url).encode(), send)
 
     async def post(self, url: URL, body: bytes) -> RestResponse | None:
         """Post JSON. Returns and raises as `get`."""
@@ -94,9 +98,8 @@ class RestClient:
         async with self.http.open_response(method, url, data=body, headers=headers) as response:
             if response.status != OK:
                 return self._handle_status(response)
-            return RestResponse(
-                body=orjson.loads(await self.http.read_body(response)), next_url=_parse_next_link(response)
-            )
+            text = await self.http.read_body(response)
+            return RestResponse(body=orjson.loads(text), next_url=_parse_next_link(response), size=len(text))
 
     async def _get_text_once(self, url: URL) -> RestResponse | RetryAfter | None:
         async with self.http.open_response("GET", url, headers=self.headers) as response:

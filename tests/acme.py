@@ -163,6 +163,7 @@ def sql(kinds: Mapping[str, ColumnType], text: frozenset[Op], keys: int) -> Capa
         max_keys=keys,
         boolean_filters=True,
         exists_filters=True,
+        joins=True,
         limit=True,
         limit_per_key=True,
         aggregates=True,

@@ -13,7 +13,7 @@ from onedoor.connectors.value_checks import (
     require_result,
 )
 from onedoor.errors import ErrorCode
-from onedoor.spi.capabilities import Capabilities, ColumnType
+from onedoor.spi.capabilities import Capabilities, Column, ColumnType
 from onedoor.spi.connector import ChangeKind, ChangeRejected, ChangeResult, RowChange, RowValues, WriteCapabilities
 from onedoor.spi.flaws import FlawedRow, check_rows, select_flaws
 from onedoor.spi.operators import (
@@ -26,7 +26,7 @@ from onedoor.spi.operators import (
     sort_rows,
 )
 from onedoor.spi.predicates import Exists, InKeys, Row, transform_predicate
-from onedoor.spi.scan import ScanRequest
+from onedoor.spi.scan import Join, ScanRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +89,8 @@ def _check_collection(collection: MemoryCollection) -> MemoryCollection:
 def answer_scan(collections: Mapping[str, MemoryCollection], request: ScanRequest) -> list[Row]:
     """Return the rows of a request, computed step by step with the reference operators."""
     collection = collections[request.collection]
+    for join in request.joins:
+        collection = _join_collection(collections, collection, join)
     columns = tuple(collection.capabilities.columns)
     matches = compile_predicate(resolve_exists(collections, request.filter), columns)
     rows = [row for row in _select_keyed_rows(collection, request, columns) if matches(row)]
@@ -100,6 +102,29 @@ def answer_scan(collections: Mapping[str, MemoryCollection], request: ScanReques
         rows = limit_rows(rows, request.limit, compile_key(request.keys.columns if request.keys else (), columns))
     project, places = compile_key(request.columns, columns), [columns.index(name) for name in request.columns]
     return [select_flaws(row, project(row), places) if isinstance(row, FlawedRow) else project(row) for row in rows]
+
+
+def _join_collection(
+    collections: Mapping[str, MemoryCollection], outer: MemoryCollection, join: Join
+) -> MemoryCollection:
+    """Return the rows with the columns that a join adds."""
+    columns, inner = tuple(outer.capabilities.columns), collections[join.collection]
+    inner_columns = tuple(inner.capabilities.columns)
+    related_rows = group_rows(inner.rows, compile_key(join.inner_columns, inner_columns))
+    get_key, project = compile_key(join.outer_columns, columns), compile_key(join.columns, inner_columns)
+
+    def find_values(row: Row) -> Row:
+        key = get_key(row)
+        related = () if None in key else related_rows.get(key, ())
+        if join.aggregates:
+            return aggregate_rows(related, (), join.aggregates, inner_columns)[0]
+        return project(related[0]) if related else (None,) * len(join.columns)
+
+    added = {name: Column(ColumnType.TEXT) for name in join.output_columns}
+    return MemoryCollection(
+        capabilities=replace(outer.capabilities, columns={**outer.capabilities.columns, **added}),
+        rows=[row + find_values(row) for row in outer.rows],
+    )
 
 
 def resolve_exists(collections: Mapping[str, MemoryCollection], predicate: Any) -> Any:

@@ -36,8 +36,8 @@ class Column:
 class Capabilities:
     """What a source promises of one collection: nothing by default, and the engine does the rest.
 
-    The law of push-down: of keys, filter, aggregates, having, sort and limit, a source is asked for a step only if it
-    takes every step before it. A promise changes the speed of an answer, never the answer.
+    The law of push-down: of joins, keys, filter, aggregates, having, sort and limit, a source is asked for a step only
+    if it takes every step before it. A promise changes the speed of an answer, never the answer.
     """
 
     columns: Mapping[str, Column]
@@ -51,6 +51,8 @@ class Capabilities:
     """Whether the source takes Or and Not; otherwise it takes only an And of comparisons."""
     exists_filters: bool = False
     """Whether the source takes Exists over another of its collections."""
+    joins: bool = False
+    """Whether the source joins its collections that have this capability, and computes aggregates of joined rows."""
     max_in_filter_keys: int = 0
     """How many keys an InKeys in a filter may hold; 0: the source takes no InKeys."""
     limit: bool = False

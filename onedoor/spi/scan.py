@@ -73,16 +73,34 @@ class KeyFilter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScanRequest:
-    """One read, in this order: keys and filter, then aggregates, having, sort and limit. Absence means no.
+class Join:
+    """Add values of related rows in another collection of the source, under the names `output_columns`.
 
-    With `aggregates`, rows are grouped by `columns` (none: one row for all rows), those of `time_buckets` by their
-    unit, and a row is the columns, then the aggregates; `having` and `sort` name aggregates by `AggregateCall.name`.
-    With `keys`, `limit` holds for each key.
+    Rows are related whose `inner_columns` equal this row's `outer_columns`, some of which an earlier join may have
+    added; a null equals nothing. Without `aggregates` there is at most one such row, and its `columns` are added: nulls
+    where there is none. With `aggregates` there are no `columns`, and the aggregates over all such rows are added.
+    """
+
+    collection: str
+    outer_columns: tuple[str, ...]
+    inner_columns: tuple[str, ...]
+    columns: tuple[str, ...] = ()
+    aggregates: tuple[AggregateCall, ...] = ()
+    output_columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanRequest:
+    """One read, in this order: joins, keys and filter, then aggregates, having, sort and limit. Absence means no.
+
+    What comes after the joins may name their columns. With `aggregates`, rows are grouped by `columns` (none: one row
+    for all rows), those of `time_buckets` by their unit, and a row is the columns, then the aggregates; `having` and
+    `sort` name aggregates by `AggregateCall.name`. With `keys`, `limit` holds for each key.
     """
 
     collection: str
     columns: tuple[str, ...]
+    joins: tuple[Join, ...] = ()
     keys: KeyFilter | None = None
     filter: Predicate = ALWAYS_TRUE
     aggregates: tuple[AggregateCall, ...] = ()

@@ -1,7 +1,7 @@
 """Compile a ScanRequest to a SQLAlchemy statement, and cache its text by the request's shape."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any
 
@@ -30,18 +30,21 @@ from onedoor.connectors.sql.shape import (
     ParameterIndex,
     StatementShape,
     build_statement_shape,
+    list_columns,
     list_result_columns,
 )
-from onedoor.connectors.sql.tables import SqlColumn, SqlTable, ValueConverter
+from onedoor.connectors.sql.tables import COUNT_FUNCTIONS, SqlColumn, SqlTable, ValueConverter
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.predicates import Comparison, Exists, Op, Row, fold_predicate
-from onedoor.spi.scan import AggregateCall, AggregateFunction, ScanRequest, SortKey, TimeUnit
+from onedoor.spi.scan import AggregateCall, AggregateFunction, Join, ScanRequest, SortKey, TimeUnit
 
 Expression = ColumnElement[Any]
 
 MAX_CACHED_STATEMENTS = 2000
 """Past it, the statement that was compiled first is dropped."""
+
+LITERAL_ZERO: Expression = literal_column("0")
 
 LITERAL_ONE: Expression = literal_column("1")
 
@@ -138,7 +141,7 @@ class StatementCache:
 def compile_statement(shape: StatementShape, tables: Mapping[str, SqlTable], dialect: SqlDialect) -> CompiledStatement:
     build = build_grouped_select if shape.aggregates else build_select
     compiled = build(shape, tables, dialect).compile(dialect=dialect.compiler)
-    columns = tables[shape.collection].columns
+    columns = list_columns(shape.collection, shape.joins, tables, dialect.parameter_encoding)
     results = list_result_columns(shape.columns, shape.aggregates, columns, dialect.parameter_encoding)
     return CompiledStatement(
         text=str(compiled),
@@ -166,17 +169,27 @@ def build_unreadable_error() -> ConnectorError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SqlScope:
-    """The table whose columns a predicate or sort key names."""
+    """The table, and what is joined to it, whose columns a predicate or sort key names."""
 
     dialect: SqlDialect
     tables: Mapping[str, SqlTable]
     columns: Mapping[str, SqlColumn]
     clause: FromClause
+    """The table itself."""
+    joined: Mapping[str, Expression] = field(default_factory=dict)
+    """The columns that joins add, as they are stored."""
+    from_clause: FromClause | None = None
+    """The table with its joins, where it has any."""
     depth: int = 0
+
+    @property
+    def rows(self) -> FromClause:
+        return self.clause if self.from_clause is None else self.from_clause
 
     def compile_column(self, name: str) -> Expression:
         column = self.columns[name]
-        expression: Expression = self.clause.c[column.name]
+        joined = self.joined.get(name)
+        expression: Expression = self.clause.c[column.name] if joined is None else joined
         if column.read_expression is not None:
             expression = column.read_expression(expression)
         return cast(expression, String()) if column.read_as_text else expression
@@ -196,9 +209,76 @@ def _build_scope(collection: str, tables: Mapping[str, SqlTable], dialect: SqlDi
     return SqlScope(dialect=dialect, tables=tables, columns=table.columns, clause=clause, depth=depth)
 
 
+def _build_joined_scope(shape: StatementShape, tables: Mapping[str, SqlTable], dialect: SqlDialect) -> SqlScope:
+    scope = _build_scope(shape.collection, tables, dialect)
+    if not shape.joins:
+        return scope
+    scope = replace(scope, columns=list_columns(shape.collection, shape.joins, tables, dialect.parameter_encoding))
+    reads_all_rows = shape.keys is None and shape.filter is None
+    for index, join in enumerate(shape.joins):
+        inner = replace(
+            _build_scope(join.collection, tables, dialect),
+            clause=tables[join.collection].build_from_clause(f"j{index}"),
+        )
+        if not join.aggregates:
+            scope = _join_row(join, inner, scope)
+        elif reads_all_rows or tables[join.collection].statistics.indexed_columns.isdisjoint(join.inner_columns):
+            scope = _join_groups(join, inner, scope, f"g{index}")
+        else:
+            scope = _compute_by_row(join, inner, scope)
+    return scope
+
+
+def _join_row(join: Join, inner: SqlScope, scope: SqlScope) -> SqlScope:
+    """Join the one related row, or nulls."""
+    added = {
+        name: inner.clause.c[inner.columns[column].name]
+        for name, column in zip(join.output_columns, join.columns, strict=True)
+    }
+    matches = _compile_equal_columns(inner, join.inner_columns, scope, join.outer_columns)
+    return replace(
+        scope, joined={**scope.joined, **added}, from_clause=scope.rows.outerjoin(inner.clause, and_(*matches))
+    )
+
+
+def _join_groups(join: Join, inner: SqlScope, scope: SqlScope, alias: str) -> SqlScope:
+    """Join aggregates that are computed of all groups in one pass over the inner table."""
+    keys = [inner.compile_column(name).label(f"k{index}") for index, name in enumerate(join.inner_columns)]
+    calls = [_compile_sql_aggregate(call, inner).label(f"m{index}") for index, call in enumerate(join.aggregates)]
+    groups = select(*keys, *calls).select_from(inner.clause).group_by(*(key.element for key in keys)).subquery(alias)
+    matches = [groups.c[f"k{index}"] == scope.compile_column(name) for index, name in enumerate(join.outer_columns)]
+    values = [groups.c[f"m{index}"] for index in range(len(calls))]
+    added = {
+        name: func.coalesce(value, LITERAL_ZERO) if call.function in COUNT_FUNCTIONS else value
+        for name, call, value in zip(join.output_columns, join.aggregates, values, strict=True)
+    }
+    return replace(scope, joined={**scope.joined, **added}, from_clause=scope.rows.outerjoin(groups, and_(*matches)))
+
+
+def _compute_by_row(join: Join, inner: SqlScope, scope: SqlScope) -> SqlScope:
+    """Compute aggregates for each row that is read, through an index."""
+    matches = _compile_equal_columns(inner, join.inner_columns, scope, join.outer_columns)
+    added = {
+        name: select(_compile_sql_aggregate(call, inner))
+        .select_from(inner.clause)
+        .where(*matches)
+        .correlate_except(inner.clause)
+        .scalar_subquery()
+        for name, call in zip(join.output_columns, join.aggregates, strict=True)
+    }
+    return replace(scope, joined={**scope.joined, **added})
+
+
+def _compile_equal_columns(
+    inner: SqlScope, inner_columns: Sequence[str], outer: SqlScope, outer_columns: Sequence[str]
+) -> list[Expression]:
+    pairs = zip(inner_columns, outer_columns, strict=True)
+    return [inner.compile_column(there) == outer.compile_column(here) for there, here in pairs]
+
+
 def build_select(shape: StatementShape, tables: Mapping[str, SqlTable], dialect: SqlDialect) -> Select[Any]:
     """Build the statement of a request without aggregates."""
-    scope = _build_scope(shape.collection, tables, dialect)
+    scope = _build_joined_scope(shape, tables, dialect)
     if not isinstance(shape.keys, KeyList) or shape.keys.single or shape.limit is None:
         rows = _apply_filters(_select_columns(shape, scope), shape, scope)
         return _apply_limit(rows.order_by(*_compile_sql_sort_keys(shape.sort, scope)), shape.limit)
@@ -212,7 +292,7 @@ def _select_columns(shape: StatementShape, scope: SqlScope) -> Select[Any]:
     columns: list[Any] = [
         scope.compile_result_column(name).label(f"c{index}") for index, name in enumerate(shape.columns)
     ]
-    return select(*(columns or [LITERAL_ONE.label("c")])).select_from(scope.clause)
+    return select(*(columns or [LITERAL_ONE.label("c")])).select_from(scope.rows)
 
 
 def _apply_filters(statement: Select[Any], shape: StatementShape, scope: SqlScope) -> Select[Any]:
@@ -325,20 +405,19 @@ def _compile_sql_comparison(comparison: Comparison, scope: SqlScope) -> Expressi
 
 def _compile_sql_exists(exists: Exists, scope: SqlScope) -> Expression:
     inner = _build_scope(exists.collection, scope.tables, scope.dialect, scope.depth + 1)
-    pairs = zip(exists.outer_columns, exists.inner_columns, strict=True)
-    equal = [inner.compile_column(there) == scope.compile_column(here) for here, there in pairs]
+    equal = _compile_equal_columns(inner, exists.inner_columns, scope, exists.outer_columns)
     matches = compile_sql_predicate(exists.filter, inner)
     return select(LITERAL_ONE).select_from(inner.clause).where(*equal, matches).correlate(scope.clause).exists()
 
 
 def build_grouped_select(shape: StatementShape, tables: Mapping[str, SqlTable], dialect: SqlDialect) -> Select[Any]:
     """Build the statement of a request with aggregates."""
-    scope = _build_scope(shape.collection, tables, dialect)
+    scope = _build_joined_scope(shape, tables, dialect)
     keys = [_compile_sql_group_key(name, shape, scope) for name in shape.columns]
     aggregates = [_compile_sql_aggregate(aggregate, scope) for aggregate in shape.aggregates]
     labelled = [key.label(f"c{index}") for index, key in enumerate(keys)]
     labelled += [aggregate.label(f"m{index}") for index, aggregate in enumerate(aggregates)]
-    groups = _apply_filters(select(*labelled).select_from(scope.clause), shape, scope).group_by(*keys)
+    groups = _apply_filters(select(*labelled).select_from(scope.rows), shape, scope).group_by(*keys)
     if shape.having is None and not shape.sort and shape.limit is None:
         return groups
     return _filter_and_order_groups(groups, shape, scope)
@@ -350,7 +429,7 @@ def _filter_and_order_groups(groups: Select[Any], shape: StatementShape, scope: 
     columns = dict(
         list_result_columns(shape.columns, shape.aggregates, scope.columns, scope.dialect.parameter_encoding)
     )
-    outer = replace(scope, columns=columns, clause=clause)
+    outer = replace(scope, columns=columns, clause=clause, joined={}, from_clause=None)
     statement = select(*clause.c)
     if shape.having is not None:
         statement = statement.where(compile_sql_predicate(shape.having, outer))

@@ -124,11 +124,14 @@ class SqlConnector(TableConnector):
 
 
 def list_read_columns(request: ScanRequest) -> Mapping[str, frozenset[str]]:
-    """Return the columns that a request reads, by collection: its own, and those in which its filter looks for rows."""
+    """Return the columns that a request reads, by collection: its own, and those it joins or filters by."""
     named = {*request.columns, *(sort_key.column for sort_key in request.sort)}
     named |= {aggregate.column for aggregate in request.aggregates if aggregate.column is not None}
     named |= set(request.keys.columns if request.keys else ())
     columns = {request.collection: named}
+    for join in request.joins:
+        read = columns.setdefault(join.collection, set())
+        read |= {*join.inner_columns, *join.columns, *(call.column for call in join.aggregates if call.column)}
     pending = [(request.collection, request.filter), (request.collection, request.having)]
     while pending:
         collection, predicate = pending.pop()
@@ -142,4 +145,7 @@ def list_read_columns(request: ScanRequest) -> Mapping[str, frozenset[str]]:
                     columns[collection] |= {*leaf.columns}
                 case Comparison():
                     columns[collection].add(leaf.column)
+    joined = {column for join in request.joins for column in join.output_columns}
+    columns[request.collection] |= {column for join in request.joins for column in join.outer_columns}
+    columns[request.collection] -= joined
     return {collection: frozenset(names) for collection, names in columns.items()}

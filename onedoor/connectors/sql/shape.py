@@ -18,7 +18,7 @@ from onedoor.spi.predicates import (
     Row,
     transform_predicate,
 )
-from onedoor.spi.scan import AggregateCall, AggregateFunction, KeyFilter, ScanRequest, SortKey, TimeBucket
+from onedoor.spi.scan import AggregateCall, AggregateFunction, Join, KeyFilter, ScanRequest, SortKey, TimeBucket
 
 
 class ParameterIndex(int):
@@ -50,6 +50,7 @@ class StatementShape(NamedTuple):
 
     collection: str
     columns: tuple[str, ...]
+    joins: tuple[Join, ...]
     keys: Any
     """A KeyList, or ALWAYS_FALSE; None: all rows."""
     filter: Any
@@ -76,11 +77,12 @@ def build_statement_shape(
     request: ScanRequest, tables: Mapping[str, SqlTable], encoding: ParameterEncoding
 ) -> tuple[StatementShape, list[Any]]:
     """Return the shape of a request, and its values in the order of their ParameterIndex."""
-    columns = tables[request.collection].columns
+    columns = list_columns(request.collection, request.joins, tables, encoding)
     builder = _ShapeBuilder(encoding, tables, [])
     shape = StatementShape(
         collection=request.collection,
         columns=request.columns,
+        joins=request.joins,
         keys=None if request.keys is None else builder.build_key_filter(request.keys, columns),
         filter=None
         if request.filter is ALWAYS_TRUE or request.filter == ALWAYS_TRUE
@@ -190,6 +192,28 @@ def list_result_columns(
         for index, aggregate in enumerate(aggregates)
     ]
     return [*grouped, *computed]
+
+
+def list_columns(
+    collection: str, joins: Sequence[Join], tables: Mapping[str, SqlTable], encoding: ParameterEncoding
+) -> Mapping[str, SqlColumn]:
+    """Return the columns of a table and those that joins add."""
+    columns = tables[collection].columns
+    if not joins:
+        return columns
+    return {**columns, **dict(pair for join in joins for pair in _list_joined_columns(join, tables, encoding))}
+
+
+def _list_joined_columns(
+    join: Join, tables: Mapping[str, SqlTable], encoding: ParameterEncoding
+) -> list[tuple[str, SqlColumn]]:
+    inner = tables[join.collection].columns
+    if not join.aggregates:
+        added = [replace(inner[column], nullable=True) for column in join.columns]
+    else:
+        results = list_result_columns((), join.aggregates, inner, encoding)
+        added = [column for _, column in results]
+    return list(zip(join.output_columns, added, strict=True))
 
 
 def _build_result_column(column: SqlColumn, name: str) -> SqlColumn:

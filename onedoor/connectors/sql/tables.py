@@ -161,6 +161,7 @@ def build_sql_table(
         max_keys=max_keys,
         max_in_filter_keys=max_keys,
         row_count=statistics.row_count,
+        joins=True,
     )
     return SqlTable(
         schema=schema,
@@ -173,14 +174,20 @@ def build_sql_table(
 
 
 def build_table_capabilities(
-    columns: Mapping[str, Column], *, max_keys: int, max_in_filter_keys: int, row_count: int | None
+    columns: Mapping[str, Column],
+    *,
+    max_keys: int,
+    max_in_filter_keys: int,
+    row_count: int | None,
+    joins: bool = False,
 ) -> Capabilities:
-    """Declare what every SQL database does with a table."""
+    """Declare what every SQL database does with a table, and what most do."""
     return Capabilities(
         columns=columns,
         max_keys=max_keys,
         boolean_filters=True,
         exists_filters=True,
+        joins=joins,
         max_in_filter_keys=max_in_filter_keys,
         limit=True,
         limit_per_key=True,

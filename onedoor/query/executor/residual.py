@@ -97,7 +97,7 @@ def find_remaining_aggregation(scan: PhysicalScan) -> RemainingAggregation | Non
     """
     logical = scan.logical
     if scan.has_partial_groups:
-        joined = logical.joined_columns
+        joined = {column for join in scan.key_joins for column in join.output_columns}
         return RemainingAggregation(
             aggregates=tuple(COMBINING_AGGREGATES[call.function](call) for call in logical.aggregates),
             time_buckets=tuple(bucket for bucket in logical.time_buckets if bucket.column in joined),

@@ -68,7 +68,7 @@ async def _finish_in_memory(
     columns = name_grouped_columns(scan.source_columns, scan.pushed_aggregates)
     if scan.residual_filter != ALWAYS_TRUE:
         rows = residual.filter_rows(rows, await _bind_residual_filter(state, scan, rows, columns), columns)
-    for key_join in scan.logical.key_joins:
+    for key_join in scan.key_joins:
         rows = await _join_by_key(state, key_join, rows, columns)
         columns = (*columns, *key_join.output_columns)
     return ScanResult(columns=scan.output_columns, rows=residual.finish_joined_rows(state, scan, rows, columns))
@@ -161,6 +161,7 @@ def build_scan_requests(
     request = ScanRequest(
         collection=logical.collection,
         columns=scan.source_columns,
+        joins=scan.pushed_joins,
         filter=bind_predicate(scan.pushed_filter, state.bound_plan),
         aggregates=scan.pushed_aggregates,
         time_buckets=tuple(bucket for bucket in logical.time_buckets if bucket.column in scan.source_columns)

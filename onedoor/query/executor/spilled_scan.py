@@ -57,7 +57,7 @@ def _has_residual_steps(scan: PhysicalScan) -> bool:
     return (
         bool(logical.key_columns and not scan.key_batch_size)
         or scan.residual_filter != ALWAYS_TRUE
-        or bool(logical.key_joins)
+        or bool(scan.key_joins)
         or scan.post_join_filter != ALWAYS_TRUE
         or (bool(logical.aggregates) and (scan.has_partial_groups or not scan.pushed_aggregates))
         or (logical.having != ALWAYS_TRUE and PushdownStep.HAVING not in scan.pushed_steps)
@@ -107,7 +107,7 @@ class SpilledScan:
     async def finish(self, spill_table: SpillTable) -> list[Row]:
         """Apply all steps that are left. Raises ConnectorError."""
         predicate = await self.build_filter(spill_table)
-        key_joins = self.scan.logical.key_joins
+        key_joins = self.scan.key_joins
         joined_rows = await gather_or_cancel(
             self.load_key_join(spill_table, predicate, key_join) for key_join in key_joins
         )

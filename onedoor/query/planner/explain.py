@@ -195,7 +195,7 @@ class PlanExplainer:
                 ),
                 *(
                     replace(self.explain_inner_scan(JOIN_PURPOSE, join.inner_scan), joined_columns=join.output_columns)
-                    for join in logical.key_joins
+                    for join in executed.key_joins
                 ),
             ),
         )

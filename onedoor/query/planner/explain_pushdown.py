@@ -1,12 +1,13 @@
 """Explain each step of a physical scan: who takes it and, if the connector does not, why."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from typing import Any, TypeAlias
 
 from onedoor.model.parameters import Parameter
+from onedoor.query.planner.joins import CapabilitiesOf, split_joins
 from onedoor.query.planner.nodes import (
     KeysetFilter,
     LogicalScan,
@@ -16,7 +17,7 @@ from onedoor.query.planner.nodes import (
     SemiJoinFilter,
     collect_predicate_columns,
 )
-from onedoor.query.planner.pushdown import CapabilitiesOf, has_pending_keys, is_pushable
+from onedoor.query.planner.pushdown import has_pending_keys, is_pushable
 from onedoor.spi.capabilities import Capabilities
 from onedoor.spi.predicates import (
     ALWAYS_TRUE,
@@ -32,7 +33,7 @@ from onedoor.spi.predicates import (
     iterate_leaves,
     split_conjuncts,
 )
-from onedoor.spi.scan import COUNT_ROWS, SortKey
+from onedoor.spi.scan import COUNT_ROWS, Join, SortKey
 
 AFTER_ENGINE_STEP = "Onedoor computes a step before it"
 
@@ -69,7 +70,7 @@ class StepPlacement(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExplainedStep:
-    """Describe one step of a scan: its keys, one conjunct of its filter, its aggregates, having, sort or limit."""
+    """Describe one step of a scan: a join, its keys, a conjunct of its filter, its aggregates, having, sort, limit."""
 
     name: str
     placement: StepPlacement
@@ -97,6 +98,9 @@ def build_steps(
 ) -> Iterator[ExplainedStep]:
     """Yield the steps in the order they are taken."""
     logical = scan.logical
+    target = replace(target, capabilities=split_joins(logical, target.capabilities_of).capabilities)
+    for join in scan.pushed_joins:
+        yield ExplainedStep(name="join", placement=StepPlacement.PUSHED_DOWN, description=_format_join(join))
     if logical.key_columns:
         yield _build_keys_step(scan, target)
     yield from _build_filter_steps(scan, target, key_origins)
@@ -169,15 +173,15 @@ def _build_aggregates_step(scan: PhysicalScan, target: ScanTarget) -> ExplainedS
             name=step,
             placement=StepPlacement.PARTIAL,
             description=description,
-            reason=_explain_partial_groups(scan.logical),
+            reason=_explain_partial_groups(scan),
         )
     if scan.pushed_aggregates:
         return ExplainedStep(name=step, placement=StepPlacement.PUSHED_DOWN, description=description)
     return _build_engine_step(step, description, _explain_aggregates(scan, target))
 
 
-def _explain_partial_groups(logical: LogicalScan) -> str:
-    joined = [column for join in logical.key_joins for column in join.output_columns]
+def _explain_partial_groups(scan: PhysicalScan) -> str:
+    joined = [column for join in scan.key_joins for column in join.output_columns]
     return f"`{joined[0]}` comes from a joined scan" if joined else SCANNED_IN_PARTS
 
 
@@ -361,6 +365,12 @@ def _format_collection(logical: LogicalScan) -> str:
 def format_count(count: int, noun: str) -> str:
     """Write `1 key` or `1,200 keys`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _format_join(join: Join) -> str:
+    """Write `customer by id = customer_id`, or `count() of orders by customer_id = id`."""
+    aggregates = f"{', '.join(call.name for call in join.aggregates)} of " if join.aggregates else ""
+    return f"{aggregates}{join.collection} by {', '.join(join.inner_columns)} = {', '.join(join.outer_columns)}"
 
 
 def _format_sort_key(sort_key: SortKey) -> str:

@@ -16,7 +16,7 @@ from onedoor.model.parameters import Parameter
 from onedoor.query.selection import SelectedField
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.predicates import ALWAYS_TRUE, Comparison, Exists, InKeys, Predicate, Row, iterate_leaves
-from onedoor.spi.scan import COUNT_ROWS, AggregateCall, SortKey, TimeBucket
+from onedoor.spi.scan import COUNT_ROWS, AggregateCall, Join, SortKey, TimeBucket
 
 FieldPath: TypeAlias = tuple[str, ...]
 """Fields from a type on, such as (`customer`, `country`): relationships to one row, then a field."""
@@ -86,9 +86,10 @@ class KeyJoin:
     """Add the columns of a related row, or aggregates over related rows.
 
     `inner_scan` returns at most one row for each key in `outer_columns`. Its `inner_columns` are added under the names
-    `output_columns`; a key without a row gets `missing_row`.
+    `output_columns`, which begin with the relationship's; a key without a row gets `missing_row`.
     """
 
+    relationship: str
     outer_columns: tuple[str, ...]
     inner_scan: LogicalScan
     inner_columns: tuple[str, ...]
@@ -113,6 +114,9 @@ class PhysicalScan:
     logical: LogicalScan
     source_columns: tuple[str, ...]
     """The columns the connector returns; with pushed aggregates, those it groups by."""
+    pushed_joins: tuple[Join, ...] = ()
+    key_joins: tuple[KeyJoin, ...] = ()
+    """The joins that the engine makes."""
     pushed_aggregates: tuple[AggregateCall, ...] = ()
     has_partial_groups: bool = False
     """Whether the connector's groups are finer than the wanted ones, so that the engine combines them."""

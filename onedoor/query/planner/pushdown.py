@@ -1,16 +1,16 @@
 """Decide which steps of a logical scan the connector takes and which the engine finishes.
 
-The law of push-down: of keys, filter, aggregates, having, sort and limit, a connector takes a step only if it takes
-every step before it. A filter may be split: the connector takes some conjuncts, and the engine takes the others and
-all later steps.
+The law of push-down: of joins, keys, filter, aggregates, having, sort and limit, a connector takes a step only if it
+takes every step before it. A filter may be split: the connector takes some conjuncts, and the engine takes the others
+and all later steps.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from onedoor.errors import ErrorCode, GraphQLErrorInfo, RequestRejected
 from onedoor.model.parameters import Parameter
+from onedoor.query.planner.joins import CapabilitiesOf, split_joins
 from onedoor.query.planner.nodes import (
     KeysetFilter,
     LogicalScan,
@@ -44,9 +44,6 @@ KEYSET_OPERATORS = frozenset({Op.EQ, Op.LT, Op.GT, Op.IS_NULL})
 MAX_IDS_IN_FILTER = 1000
 """How many ids a filter may name; their number is known only once the variables are."""
 
-CapabilitiesOf: TypeAlias = Callable[[str], Capabilities]
-"""The capabilities of a collection of the same source, by its name."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushedGrouping:
@@ -79,7 +76,9 @@ def plan_scan_in_parts(connector: Connector, logical: LogicalScan) -> PhysicalSc
 
 
 def _plan_scan(connector: Connector, logical: LogicalScan, *, in_parts: bool) -> PhysicalScan:
-    capabilities = connector.capabilities(logical.collection)
+    joins = split_joins(logical, connector.capabilities)
+    planned, capabilities = logical, joins.capabilities
+    logical = replace(planned, key_joins=joins.residual)
     key_batch_size = get_key_batch_size(capabilities, logical.key_columns)
     split = split_filter(logical.filter, capabilities, connector.capabilities)
     is_undecided = has_pending_keys(split.residual)
@@ -89,9 +88,13 @@ def _plan_scan(connector: Connector, logical: LogicalScan, *, in_parts: bool) ->
     is_filtered = residual == ALWAYS_TRUE == post_join and bool(key_batch_size or not logical.key_columns)
     grouping = push_grouping(capabilities, logical, in_parts=in_parts) if is_filtered and logical.aggregates else None
     source_columns = _collect_source_columns(logical, residual, post_join)
+    if not logical.aggregates:
+        source_columns = tuple(dict.fromkeys((*source_columns, *joins.added_columns)))
     return PhysicalScan(
-        logical=logical,
+        logical=planned,
         source_columns=grouping.columns if grouping else source_columns,
+        pushed_joins=joins.pushed,
+        key_joins=joins.residual,
         pushed_aggregates=grouping.aggregates if grouping else (),
         has_partial_groups=grouping is not None and grouping.has_partial_groups,
         key_batch_size=key_batch_size,

@@ -214,6 +214,7 @@ def _build_key_join(catalog: Catalog, type_name: str, relationship: str, value_p
     column_types = dict(pair for path in value_paths for pair in _resolve_typed_columns(catalog, target_type, path))
     inner_columns = tuple(column_types)
     return KeyJoin(
+        relationship=relationship,
         outer_columns=outer_columns,
         inner_scan=inner_scan,
         inner_columns=inner_columns,

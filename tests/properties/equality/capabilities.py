@@ -28,6 +28,7 @@ def draw_capabilities(random: Random, kind: str, rows: int) -> Capabilities:
         key_columns=subset(random, sorted(looked_up(kind)), share) if random.random() < 0.3 else frozenset(),
         boolean_filters=odds(),
         exists_filters=odds(),
+        joins=odds(),
         max_in_filter_keys=random.choice([1, 3, 1000, 1000]) if odds() else 0,
         limit=odds(),
         limit_per_key=odds(),

@@ -81,6 +81,7 @@ def some(random: Random, capabilities: Capabilities, keyed: tuple[tuple[str, ...
         key_columns=frozenset(item for item in keyed if odds()) if random.random() < 0.3 else frozenset(),
         boolean_filters=odds(),
         exists_filters=odds(),
+        joins=odds(),
         limit=odds(),
         limit_per_key=odds(),
         aggregates=odds(),

@@ -1,13 +1,14 @@
 """Wrap rows in memory in a connector that refuses requests beyond its capabilities, and records every request."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from onedoor.connectors.memory import MemoryConnector
-from onedoor.spi.capabilities import Capabilities, ColumnType
+from onedoor.spi.capabilities import Capabilities, Column, ColumnType
 from onedoor.spi.connector import Connector
 from onedoor.spi.predicates import ALWAYS_TRUE, And, Comparison, Exists, InKeys, Not, Op, Or, Row, iterate_leaves
-from onedoor.spi.scan import ScanRequest
+from onedoor.spi.scan import AggregateFunction, Join, ScanRequest
 
 
 class TooMuch(AssertionError):
@@ -41,6 +42,10 @@ class Strict:
 def complaints(connector: Connector, request: ScanRequest) -> Iterator[str]:
     """Yield what the request asks for that its collection does not promise."""
     capabilities = connector.capabilities(request.collection)
+    for join in request.joins:
+        inner = connector.capabilities(join.collection)
+        yield from list_join_complaints(capabilities, inner, join)
+        capabilities = replace(capabilities, columns={**capabilities.columns, **joined_columns(inner, join)})
     key_columns, keys = (request.keys.columns, request.keys.values) if request.keys else ((), ())
     if len(keys) > capabilities.max_keys:
         yield "more keys than it takes at once"
@@ -57,6 +62,36 @@ def complaints(connector: Connector, request: ScanRequest) -> Iterator[str]:
     if not set(request.columns) <= set(capabilities.columns):
         yield "columns it does not have"
     yield from (list_group_complaints if request.aggregates else list_row_complaints)(capabilities, request)
+
+
+def list_join_complaints(outer: Capabilities, inner: Capabilities, join: Join) -> Iterator[str]:
+    if not (outer.joins and inner.joins):
+        yield "a join it does not make"
+    if set(inner.required_columns) - set(join.inner_columns):
+        yield "a join to what it cannot read without keys"
+    columns = [
+        *(outer.columns[name] for name in join.outer_columns),
+        *(inner.columns[name] for name in join.inner_columns),
+    ]
+    if not all(Op.EQ in column.filters for column in columns):
+        yield "a join by columns it does not compare"
+    if bool(join.columns) == bool(join.aggregates) or len(join.output_columns) != len(join.columns + join.aggregates):
+        yield "a join that adds rows and aggregates, or nothing"
+    if join.aggregates and not inner.aggregates:
+        yield "aggregates it does not compute of joined rows"
+    if not all(call.function in inner.columns[call.column].aggregates for call in join.aggregates if call.column):
+        yield "an aggregate it does not compute of a joined column"
+
+
+def joined_columns(inner: Capabilities, join: Join) -> dict[str, Column]:
+    """Counts and sums can be sorted and compared; anything else as its column can."""
+    columns = [inner.columns[name] for name in join.columns]
+    for call in join.aggregates:
+        is_extreme = call.function in (AggregateFunction.MIN, AggregateFunction.MAX)
+        columns.append(
+            inner.columns[call.column or ""] if is_extreme else Column(ColumnType.INTEGER, frozenset(Op), True)
+        )
+    return dict(zip(join.output_columns, columns, strict=True))
 
 
 def list_row_complaints(capabilities: Capabilities, request: ScanRequest) -> Iterator[str]:

@@ -20,7 +20,7 @@ from onedoor.runtime.call_context import CallContext, Waiter, use_call_context
 from onedoor.runtime.resilience import ResilientConnector
 from onedoor.spi.connector import Connector
 from onedoor.spi.predicates import Row
-from onedoor.spi.scan import ScanRequest
+from onedoor.spi.scan import ScanRequest, list_collections
 from onedoor.spi.spill import SpillInput
 
 Result = TypeVar("Result")
@@ -276,7 +276,7 @@ async def read_cached_rows(reader: Reader, request: ScanRequest, spill_input: Sp
 
     Raises ConnectorError, which is never cached.
     """
-    cache, seconds = reader.cache, reader.max_age(request.collection)
+    cache, seconds = reader.cache, min(map(reader.max_age, list_collections(request)))
     if cache is None or not seconds:
         return await _read_entry(reader, request, cache.now if cache else utc_now, spill_input)
     key = build_cache_key(cache.secret, reader.cache_scope, reader.connector.name, request)

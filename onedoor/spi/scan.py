@@ -1,9 +1,10 @@
 """Describe one read of a collection, as the engine asks a connector for it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from onedoor.spi.predicates import ALWAYS_TRUE, Predicate, Row
+from onedoor.spi.predicates import ALWAYS_TRUE, Exists, Predicate, Row, iterate_leaves
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,3 +109,15 @@ class ScanRequest:
     having: Predicate = ALWAYS_TRUE
     sort: tuple[SortKey, ...] = ()
     limit: int | None = None
+
+
+def list_collections(request: ScanRequest) -> Iterator[str]:
+    """Yield the collections that a request reads: its own, those it joins, and those its filter looks into."""
+    yield request.collection
+    yield from (join.collection for join in request.joins)
+    pending = [request.filter]
+    while pending:
+        for leaf in iterate_leaves(pending.pop()):
+            if isinstance(leaf, Exists):
+                yield leaf.collection
+                pending.append(leaf.filter)

@@ -20,7 +20,7 @@ from onedoor.spi.predicates import (
     Or,
     Row,
 )
-from onedoor.spi.scan import AggregateCall, AggregateFunction, ScanRequest, SortKey, TimeUnit
+from onedoor.spi.scan import AggregateCall, AggregateFunction, Join, ScanRequest, SortKey, TimeUnit
 
 FOLDED = {
     Op.I_CONTAINS: Op.CONTAINS,
@@ -34,13 +34,32 @@ Tables = Mapping[str, Sequence[Record]]
 def evaluate(scan_request: ScanRequest, tables: Tables) -> list[Row]:
     rows = [
         row
-        for row in tables[scan_request.collection]
+        for row in joined_rows(scan_request, tables)
         if keyed(scan_request, row) and meets(scan_request.filter, row, tables)
     ]
     if scan_request.aggregates:
         return group_rows(scan_request, rows)
     rows = sorted(rows, key=cmp_to_key(lambda one, other: compare_records(scan_request.sort, one, other)))
     return [tuple(row[name] for name in scan_request.columns) for row in within(scan_request, rows)]
+
+
+def joined_rows(scan_request: ScanRequest, tables: Tables) -> Sequence[Record]:
+    rows = tables[scan_request.collection]
+    for join in scan_request.joins:
+        related = Exists(join.collection, join.outer_columns, join.inner_columns, None)
+        rows = [
+            {**row, **added_values(join, [other for other in tables[join.collection] if joined(related, row, other)])}
+            for row in rows
+        ]
+    return rows
+
+
+def added_values(join: Join, related: Sequence[Record]) -> Record:
+    if join.aggregates:
+        values = [aggregate(call, related) for call in join.aggregates]
+    else:
+        values = [related[0][column] if related else None for column in join.columns]
+    return dict(zip(join.output_columns, values, strict=True))
 
 
 def keyed(scan_request: ScanRequest, row: Record) -> bool:

@@ -18,7 +18,7 @@ from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.connector import Connector
 from onedoor.spi.predicates import Row
 from onedoor.spi.scan import ScanRequest
-from tests.contract import group_requests, in_keys_requests, scan_requests
+from tests.contract import group_requests, in_keys_requests, join_requests, scan_requests
 from tests.contract.conftest import OpenedConnector, open_connector, read_rows
 from tests.contract.reference import evaluate
 from tests.contract.scan_requests import CollectionFacts
@@ -41,6 +41,7 @@ LAWS: dict[str, Callable[[CollectionFacts, dict[str, CollectionFacts]], Iterable
     "filters": lambda facts, _: scan_requests.filters(facts),
     "nested filters": lambda facts, _: scan_requests.nested_filters(facts),
     "related": scan_requests.related,
+    "joins": join_requests.joined,
     "orders": lambda facts, _: scan_requests.orders(facts),
     "limits": lambda facts, _: scan_requests.limits(facts),
     "keys": lambda facts, _: scan_requests.keys(facts),

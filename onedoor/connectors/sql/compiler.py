@@ -21,6 +21,7 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    tuple_,
 )
 from sqlalchemy.engine.interfaces import Dialect
 
@@ -36,7 +37,7 @@ from onedoor.connectors.sql.shape import (
 from onedoor.connectors.sql.tables import COUNT_FUNCTIONS, SqlColumn, SqlTable, ValueConverter
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.spi.capabilities import ColumnType
-from onedoor.spi.predicates import Comparison, Exists, Op, Row, fold_predicate
+from onedoor.spi.predicates import Comparison, Exists, Op, Row, fold_predicate, split_conjuncts
 from onedoor.spi.scan import AggregateCall, AggregateFunction, Join, ScanRequest, SortKey, TimeUnit
 
 Expression = ColumnElement[Any]
@@ -85,6 +86,11 @@ class SqlDialect:
     """Sums whole numbers or money exactly; null where there are none."""
     live_columns_sql: str
     """Selects the names of the columns that a table has now, by its schema and its name."""
+    runs_subqueries_once: bool = False
+    """Whether a subquery that names no column of the rows it filters runs once, and any other one for each row.
+
+    False: the database's planner turns either into a join.
+    """
     compile_key_rows: Callable[[Sequence[ParameterIndex], Sequence[SqlColumn]], FromClause] | None = None
     """Lists keys as rows with columns `k0`, `k1` and so on, where LATERAL may read the first rows of each key."""
 
@@ -181,6 +187,8 @@ class SqlScope:
     from_clause: FromClause | None = None
     """The table with its joins, where it has any."""
     depth: int = 0
+    tests_row_by_row: bool = False
+    """Whether an Exists is looked up for each row, and not computed for all rows at once."""
 
     @property
     def rows(self) -> FromClause:
@@ -211,6 +219,7 @@ def _build_scope(collection: str, tables: Mapping[str, SqlTable], dialect: SqlDi
 
 def _build_joined_scope(shape: StatementShape, tables: Mapping[str, SqlTable], dialect: SqlDialect) -> SqlScope:
     scope = _build_scope(shape.collection, tables, dialect)
+    scope = replace(scope, tests_row_by_row=not dialect.runs_subqueries_once or _reads_few_rows(shape, tables))
     if not shape.joins:
         return scope
     scope = replace(scope, columns=list_columns(shape.collection, shape.joins, tables, dialect.parameter_encoding))
@@ -227,6 +236,15 @@ def _build_joined_scope(shape: StatementShape, tables: Mapping[str, SqlTable], d
         else:
             scope = _compute_by_row(join, inner, scope)
     return scope
+
+
+def _reads_few_rows(shape: StatementShape, tables: Mapping[str, SqlTable]) -> bool:
+    """Whether the request names the keys of its rows, or values of an indexed column."""
+    indexed = tables[shape.collection].statistics.indexed_columns
+    conjuncts = () if shape.filter is None else split_conjuncts(shape.filter)
+    return shape.keys is not None or any(
+        isinstance(part, KeyList) and not indexed.isdisjoint(part.columns) for part in conjuncts
+    )
 
 
 def _join_row(join: Join, inner: SqlScope, scope: SqlScope) -> SqlScope:
@@ -365,7 +383,7 @@ def _negate(expression: Expression) -> Expression:
 
 def _compile_negated_leaf(leaf: Any, scope: SqlScope) -> Expression:
     expression = _compile_sql_leaf(leaf, scope)
-    return not_(expression) if isinstance(leaf, Exists) else _negate(expression)
+    return not_(expression) if isinstance(leaf, Exists) and scope.tests_row_by_row else _negate(expression)
 
 
 def _compile_sql_leaf(leaf: Any, scope: SqlScope) -> Expression:
@@ -404,10 +422,24 @@ def _compile_sql_comparison(comparison: Comparison, scope: SqlScope) -> Expressi
 
 
 def _compile_sql_exists(exists: Exists, scope: SqlScope) -> Expression:
-    inner = _build_scope(exists.collection, scope.tables, scope.dialect, scope.depth + 1)
+    inner = replace(
+        _build_scope(exists.collection, scope.tables, scope.dialect, scope.depth + 1),
+        tests_row_by_row=scope.tests_row_by_row,
+    )
+    if not scope.tests_row_by_row:
+        return _compile_sql_semi_join(exists, inner, scope)
     equal = _compile_equal_columns(inner, exists.inner_columns, scope, exists.outer_columns)
     matches = compile_sql_predicate(exists.filter, inner)
     return select(LITERAL_ONE).select_from(inner.clause).where(*equal, matches).correlate(scope.clause).exists()
+
+
+def _compile_sql_semi_join(exists: Exists, inner: SqlScope, scope: SqlScope) -> Expression:
+    """Compare with the keys of all matching rows, which are read first; of nulls among them, Not makes no false."""
+    matches = compile_sql_predicate(exists.filter, inner)
+    keys = select(*(inner.compile_column(name) for name in exists.inner_columns)).select_from(inner.clause)
+    columns = [scope.compile_column(name) for name in exists.outer_columns]
+    outer = columns[0] if len(columns) == 1 else tuple_(*columns)
+    return outer.in_(keys.where(matches))
 
 
 def build_grouped_select(shape: StatementShape, tables: Mapping[str, SqlTable], dialect: SqlDialect) -> Select[Any]:

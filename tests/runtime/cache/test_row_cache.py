@@ -17,8 +17,8 @@ from onedoor.runtime.row_cache import (
     read_cached_rows,
     serialize_canonically,
 )
-from onedoor.spi.predicates import Comparison, Op
-from onedoor.spi.scan import KeyFilter, ScanRequest, SortKey
+from onedoor.spi.predicates import ALWAYS_TRUE, Comparison, Exists, Op
+from onedoor.spi.scan import COUNT_ROWS, Join, KeyFilter, ScanRequest, SortKey
 from tests.runtime.cache.cached_reader import (
     ASK,
     FINANCE,
@@ -53,6 +53,24 @@ async def test_a_collection_without_a_max_age_is_always_read() -> None:
     other = replace(ASK, collection="items")
     assert [(await read_cached_rows(one, other)).cached for _ in range(3)] == [False] * 3
     assert source.calls == 3
+
+
+ITEMS = Join(
+    collection="items", outer_columns=("id",), inner_columns=("order_id",), aggregates=(COUNT_ROWS,),
+    output_columns=("items.count()",),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "request_of_both",
+    [
+        pytest.param(replace(ASK, joins=(ITEMS,)), id="joined"),
+        pytest.param(replace(ASK, filter=Exists("items", ("id",), ("order_id",), ALWAYS_TRUE)), id="filtered by"),
+    ],
+)
+async def test_rows_are_no_older_than_any_collection_they_come_from_allows(request_of_both: ScanRequest) -> None:
+    one = reader(CountingConnector(), Clock())
+    assert [(await read_cached_rows(one, request_of_both)).cached for _ in range(2)] == [False] * 2
 
 
 async def test_a_reader_without_a_cache_always_reads() -> None:

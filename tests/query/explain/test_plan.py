@@ -117,13 +117,16 @@ def outline_scan(read: Any) -> Any:
         ("limit", "FINISHED", "Onedoor computes a step before it"),
     ], id="keys from the same source"),
     pytest.param("{ customers(orderBy: [{accountManager: {lastName: ASC}}], first: 2) { nodes { id } } }", "sales", [
-        ("order", "FINISHED", "`accountManager.last_name` comes from a joined scan"),
-        ("limit", "FINISHED", "Onedoor computes a step before it"),
+        ("join", "PUSHED_DOWN", None), ("order", "PUSHED_DOWN", None), ("limit", "PUSHED_DOWN", None),
     ], id="an order beyond a link"),
-    pytest.param("{ orders { groups(by: [{customer: {country: VALUE}}]) { aggregate { count } } } }", "sales", [
-        ("measures", "IN_PARTS", "`customer.country` comes from a joined scan"),
-        ("order", "FINISHED", "Onedoor computes a step before it"),
+    pytest.param("{ customers(orderBy: [{revenue: {sum: {revenue: ASC}}}], first: 2) { nodes { id } } }", "finance", [
+        ("order", "FINISHED", "`revenue.sum(revenue)` comes from a joined scan"),
         ("limit", "FINISHED", "Onedoor computes a step before it"),
+    ], id="an order beyond a link to another source"),
+    pytest.param("{ orders { groups(by: [{customer: {country: VALUE}}]) { aggregate { count } } } }", "sales", [
+        ("join", "PUSHED_DOWN", None), ("measures", "PUSHED_DOWN", None),
+        ("order", "FINISHED", "`internal` does not sort or limit groups"),
+        ("limit", "FINISHED", "`internal` does not sort or limit groups"),
     ], id="groups beyond a link"),
 ])  # fmt: skip
 async def test_a_step_says_who_takes_it_and_why_the_connector_does_not(text: str, group: str, expected: Any) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
@@ -12,7 +12,7 @@ from onedoor.model.catalog import Limits
 from onedoor.runtime.call_context import use_slot_yielding
 from onedoor.runtime.concurrency import NEVER, Deadline
 from onedoor.runtime.quota import ConnectorRateLimiter
-from onedoor.spi.capabilities import find_aggregate_type
+from onedoor.spi.capabilities import Capabilities, ColumnType, find_aggregate_type
 from onedoor.spi.connector import (
     ChangeRejected,
     ChangeResult,
@@ -25,7 +25,7 @@ from onedoor.spi.connector import (
 )
 from onedoor.spi.flaws import check_rows
 from onedoor.spi.predicates import Row
-from onedoor.spi.scan import ScanRequest
+from onedoor.spi.scan import Join, ScanRequest
 from onedoor.spi.spill import SpillInput, closing_batches
 
 LOG = logging.getLogger("onedoor.sources")
@@ -127,9 +127,19 @@ def build_row_check(connector: Connector, request: ScanRequest) -> RowCheck:
     capabilities = connector.capabilities(request.collection)
     if capabilities.checks_values:
         return accept_rows(connector, request)
-    types = [capabilities.columns[name].type for name in request.columns]
+    column_types = {name: column.type for name, column in capabilities.columns.items()}
+    for join in request.joins:
+        column_types |= find_joined_types(connector.capabilities(join.collection), join)
+    types = [column_types[name] for name in request.columns]
     types += [find_aggregate_type(capabilities, aggregate) for aggregate in request.aggregates]
     return lambda batch: check_rows(batch, types)
+
+
+def find_joined_types(capabilities: Capabilities, join: Join) -> Mapping[str, ColumnType]:
+    """Return the types of the columns that a join to a collection with these capabilities adds."""
+    types = [capabilities.columns[name].type for name in join.columns]
+    types += [find_aggregate_type(capabilities, call) for call in join.aggregates]
+    return dict(zip(join.output_columns, types, strict=True))
 
 
 def wrap_connector(

@@ -44,7 +44,18 @@ def derive_cursor_secret(pepper: bytes) -> bytes:
 
 def derive_cursor_key(secret: bytes, version: str, coordinate: str, sort: Sequence[SortKey], where: Any) -> bytes:
     """Derive the key that signs the cursors of one list under one sort and filter."""
-    bound_to = f"({version!r}, {coordinate!r}, {_format_sort(sort)}, {canonicalize_filter(where)!r})"
+    return _derive_key(secret, version, coordinate, sort, canonicalize_filter(where))
+
+
+def derive_former_cursor_key(
+    secret: bytes, version: str, coordinate: str, sort: Sequence[SortKey], where: Any
+) -> bytes:
+    """Derive the key that signed them in earlier releases, which told two spellings of a filter apart."""
+    return _derive_key(secret, version, coordinate, sort, _sort_fields(where))
+
+
+def _derive_key(secret: bytes, version: str, coordinate: str, sort: Sequence[SortKey], where: Any) -> bytes:
+    bound_to = f"({version!r}, {coordinate!r}, {_format_sort(sort)}, {where!r})"
     return hmac.digest(secret, bound_to.encode(), hashlib.sha256)
 
 
@@ -56,6 +67,13 @@ def _format_sort(sort: Sequence[SortKey]) -> str:
 def canonicalize_filter(value: Any) -> Any:
     """Return a filter in one spelling, whatever the order of its fields and the nesting of its `and`; None for all."""
     return _canonicalize(value) or None if isinstance(value, dict) else _canonicalize(value)
+
+
+def _sort_fields(value: Any) -> Any:
+    """Return a filter as it is spelled, but for the order of its fields. It never changes, as SORT_KEY_FORMAT."""
+    if isinstance(value, dict):
+        return tuple(sorted((name, _sort_fields(inner)) for name, inner in value.items()))
+    return tuple(map(_sort_fields, value)) if isinstance(value, list | tuple) else value
 
 
 def _canonicalize(value: Any) -> Any:
@@ -87,12 +105,12 @@ def encode_cursor(values: Sequence[Any], key: bytes) -> str:
     return _encode_base64(_sign_cursor(body, key) + body)
 
 
-def decode_cursor(text: str, column_types: Sequence[ColumnType], key: bytes) -> tuple[Any, ...]:
-    """Return the values of a cursor. Raises RequestRejected (BAD_CURSOR) unless it was signed with this key."""
+def decode_cursor(text: str, column_types: Sequence[ColumnType], *keys: bytes) -> tuple[Any, ...]:
+    """Return the values of a cursor. Raises RequestRejected (BAD_CURSOR) unless it was signed with one of the keys."""
     try:
         raw = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), b"-_", validate=True)
         mac, body = raw[:MAC_BYTES], raw[MAC_BYTES:]
-        if _encode_base64(raw) != text or not hmac.compare_digest(mac, _sign_cursor(body, key)):
+        if _encode_base64(raw) != text or not _is_signed(mac, body, keys):
             raise ValueError
         values = orjson.loads(body)
         return tuple(
@@ -102,6 +120,10 @@ def decode_cursor(text: str, column_types: Sequence[ColumnType], key: bytes) -> 
     except (ValueError, TypeError, KeyError, InvalidOperation, binascii.Error):
         message = "the cursor is not one of this list: take it from the same field, order and filter"
         raise RequestRejected(GraphQLErrorInfo(code=ErrorCode.BAD_CURSOR, message=message)) from None
+
+
+def _is_signed(mac: bytes, body: bytes, keys: Sequence[bytes]) -> bool:
+    return any(hmac.compare_digest(mac, _sign_cursor(body, key)) for key in keys)
 
 
 def build_keyset_predicate(sort: Sequence[SortKey], values: Sequence[Any], after: bool) -> Or:

@@ -1,6 +1,6 @@
 """Bind a plan to one request: fill in its variables, check page sizes, and decode its cursors."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from onedoor.errors import ErrorCode, GraphQLErrorInfo, RequestRejected
 from onedoor.model.catalog import Catalog
 from onedoor.model.parameters import Parameter, encode, substitute
-from onedoor.query.cursors import build_keyset_predicate, decode_cursor, derive_cursor_key
+from onedoor.query.cursors import build_keyset_predicate, decode_cursor, derive_cursor_key, derive_former_cursor_key
 from onedoor.query.planner.nodes import (
     KeysetFilter,
     Page,
@@ -19,6 +19,7 @@ from onedoor.query.planner.nodes import (
     walk_nodes,
 )
 from onedoor.spi.predicates import ALWAYS_TRUE, Comparison, Exists, InKeys, Predicate, Row, transform_predicate
+from onedoor.spi.scan import SortKey
 
 NO_SEMI_JOIN_KEYS: Mapping[SemiJoinFilter, frozenset[Row]] = {}
 
@@ -68,7 +69,8 @@ def bind_parameters(catalog: Catalog, page_windows: Sequence[PageWindow], variab
         key = cursor_keys[id(page)] = window.cursor_key or _derive_page_cursor_key(catalog, page, variables)
         for is_after, cursor in ((True, page.after), (False, page.before)):
             if cursor is not None:
-                values = decode_cursor(substitute(cursor, variables), page.sort_types, key)
+                former_key = _derive_page_cursor_key(catalog, page, variables, derive_former_cursor_key)
+                values = decode_cursor(substitute(cursor, variables), page.sort_types, key, former_key)
                 pages = (page, *(member.page for member in window.node.members))
                 cursor_values |= {(id(each), is_after): values for each in pages}
     return BoundPlan(variables=variables, cursor_values=cursor_values, cursor_keys=cursor_keys)
@@ -122,9 +124,14 @@ def _find_parameters(argument: Any) -> Iterator[Parameter]:
             yield from _find_parameters(value)
 
 
-def _derive_page_cursor_key(catalog: Catalog, page: Page, variables: Mapping[str, Any]) -> bytes:
+def _derive_page_cursor_key(
+    catalog: Catalog,
+    page: Page,
+    variables: Mapping[str, Any],
+    derive_key: Callable[[bytes, str, str, Sequence[SortKey], Any], bytes] = derive_cursor_key,
+) -> bytes:
     where = _substitute_filter_argument(page.filter_argument, variables)
-    return derive_cursor_key(catalog.cursor_secret, catalog.version, page.coordinate, page.sort, where)
+    return derive_key(catalog.cursor_secret, catalog.version, page.coordinate, page.sort, where)
 
 
 def _substitute_filter_argument(argument: Any, variables: Mapping[str, Any]) -> Any:

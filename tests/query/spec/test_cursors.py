@@ -71,6 +71,17 @@ SPELLINGS = [
 ]
 
 
+async def test_a_cursor_of_an_earlier_release_is_good_for_the_same_filter(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = 'where: { and: [{ country: { eq: "DE" } }, { and: [] }] }'
+    with monkeypatch.context() as earlier:
+        earlier.setattr(cursors, "canonicalize_filter", cursors._sort_fields)
+        cursor = await take_cursor(ask, f"customers({where}, first: 1)")
+    assert await codes(ask, f"customers(after: $c, {where}, first: 1)", cursor) == []
+    assert await codes(ask, "customers(after: $c, first: 1)", cursor) == [ErrorCode.BAD_CURSOR]
+
+
 @pytest.mark.parametrize(("where", "spellings"), SPELLINGS)
 async def test_a_cursor_survives_another_spelling_of_its_filter(ask: Ask, where: str, spellings: list[str]) -> None:
     cursor = await take_cursor(ask, f"customers(first: 1{where})")

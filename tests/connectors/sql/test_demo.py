@@ -72,6 +72,13 @@ QUESTIONS = {
     "placedAt } aggregate { count sum { total } } } } }",
     "groups picked by text in any case": "{ customers { groups(by: [{country: VALUE}], having: {min: {name: "
     '{iContains: "A"}}}) { key { country } aggregate { count min { name } } } } }',
+    "orders through links": "{ orders(orderBy: [{customer: {name: DESC}}, {id: ASC}], first: 20) { nodes { id "
+    "customer { name accountManager { lastName } } } pageInfo { endCursor } } orderItems(orderBy: [{order: {customer: "
+    "{country: ASC}}}], last: 9) { nodes { id order { customer { country } } } } }",
+    "orders by what a list adds up to": "{ customers(orderBy: [{orders: {sum: {total: DESC}}}], first: 12) { nodes { "
+    "id orders { aggregate { sum { total } } } } } }",
+    "groups through links": "{ orderItems { groups(by: [{order: {status: VALUE}}, {product: {category: VALUE}}]) { "
+    "key { order { status } product { category } } aggregate { count sum { quantity } } } } }",
     "announcements": "{ deployments(first: 20, orderBy: [{startedAt: DESC}]) { nodes { id announcements { nodes { text "
     "author { employee { fullName } } } } } } }",
 }

@@ -169,7 +169,9 @@ class SpillTables:
 async def in_scratch(_: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
     scratches = SpillTableFactory(Limits())
     cans = {
-        name: replace(with_all_capabilities(acme.sql(table.columns, acme.FOLDED, 1000)), exists_filters=False)
+        name: replace(
+            with_all_capabilities(acme.sql(table.columns, acme.FOLDED, 1000)), exists_filters=False, joins=False
+        )
         for name, table in TABLES.items()
     }
     tables = {name: scratches(table.columns) for name, table in TABLES.items()}

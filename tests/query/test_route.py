@@ -25,9 +25,9 @@ PRODUCT = (str(ROOT / "onedoor"), str(ROOT / "auth"))
 
 QUERY = "{ customers(first: 3) { nodes { id name } } }"
 
-ENGINE_MODULES_MAX = 35
+ENGINE_MODULES_MAX = 36
 
-ALL_MODULES_MAX = 48
+ALL_MODULES_MAX = 50
 
 
 IS_TRACED: ContextVar[bool] = ContextVar("is_traced", default=False)

@@ -27,6 +27,7 @@ from onedoor.connectors.rest.model import RequestField, RestCollection, WriteOpe
 from onedoor.connectors.rest.requests import encode_path_values, fill_path
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.spi.connector import ChangeKind, ChangeRejected, ChangeResult, RowChange, RowValues
+from onedoor.spi.flaws import FlawedRow
 from onedoor.spi.predicates import And, Comparison, Op, Row, Value
 from onedoor.spi.scan import KeyFilter, ScanRequest
 from onedoor.spi.spill import closing_batches
@@ -335,6 +336,9 @@ async def _read_resulting_row(
         item = extract_at_path(body, operation.rows)
         path_values = _get_path_values(writer.collection, change)
         (values,) = convert_rows([item], columns, writer.collection.columns, path_values)
+        if isinstance(values, FlawedRow):
+            place, flaw = next(iter(values.flaws.items()))
+            raise ConnectorError(f"the API gave {flaw} as `{columns[place]}`", ErrorCode.SOURCE_INVALID)
         return dict(zip(columns, values, strict=True))
     try:
         row = await (

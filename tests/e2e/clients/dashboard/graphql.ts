@@ -37,13 +37,13 @@ export type BoardQueryVariables = Exact<{
 }>;
 
 
-export type BoardQuery = { customer: { id: string, name: string, channel: { id: string, name: string } | null, revenue: { nodes: Array<{ id: string, month: string, revenue: string }> | null } | null, files: { nodes: Array<
+export type BoardQuery = { customer: { id: string, name: string, channel: { id: string, name: string } | null, revenue: { nodes: Array<{ id: string, month: string, revenue: string } | null> | null } | null, files: { nodes: Array<
         | { id: string, name: string, size: string | null }
         | { id: string, name: string, size: string | null }
         | { id: string, name: string, size: string | null }
         | { id: string, name: string, size: string | null }
         | { id: string, name: string, size: string | null }
-      > | null } | null } | null };
+       | null> | null } | null } | null };
 
 export type CustomersQueryVariables = Exact<{
   first: number;
@@ -51,7 +51,7 @@ export type CustomersQueryVariables = Exact<{
 }>;
 
 
-export type CustomersQuery = { customers: { edges: Array<{ cursor: string, node: { id: string, name: string, segment: Segment } }> | null, pageInfo: { endCursor: string | null, hasNextPage: boolean } | null } | null };
+export type CustomersQuery = { customers: { edges: Array<{ cursor: string, node: { id: string, name: string, segment: Segment } | null }> | null, pageInfo: { endCursor: string | null, hasNextPage: boolean } | null } | null };
 
 export type CreditQueryVariables = Exact<{
   id: string | number;

@@ -1,5 +1,5 @@
 /**
- * @generated SignedSource<<4571b26b3002e59e40ce10292ce50480>>
+ * @generated SignedSource<<e68a5e7d5bb4bf2a09da917ae35446d0>>
  * @lightSyntaxTransform
  */
 
@@ -22,7 +22,7 @@ export type relayBoardQuery$data = {
         readonly id: string;
         readonly name: string;
         readonly size: string | null | undefined;
-      }> | null | undefined;
+      } | null | undefined> | null | undefined;
     } | null | undefined;
     readonly id: string;
     readonly name: string;
@@ -31,7 +31,7 @@ export type relayBoardQuery$data = {
         readonly id: string;
         readonly month: string;
         readonly revenue: string;
-      }> | null | undefined;
+      } | null | undefined> | null | undefined;
     } | null | undefined;
   } | null | undefined;
 };

@@ -1,5 +1,5 @@
 /**
- * @generated SignedSource<<733cd6ec319ff6ffe10dd6b7bdd4fabb>>
+ * @generated SignedSource<<73baa3109f18e26004f1ac6ada133a74>>
  * @lightSyntaxTransform
  */
 
@@ -17,7 +17,7 @@ export type relayCustomersQuery$data = {
     readonly edges: ReadonlyArray<{
       readonly node: {
         readonly name: string;
-      };
+      } | null | undefined;
     }> | null | undefined;
     readonly pageInfo: {
       readonly endCursor: string | null | undefined;

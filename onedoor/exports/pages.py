@@ -88,7 +88,11 @@ class PageReader:
             self.prefetch(position)
         assert self._prefetched is not None
         (_, task), self._prefetched = self._prefetched, None
-        return await task
+        page = await task
+        if page.rows and page.cursor in self._cursors:
+            raise ExportStopped(ExportState.FAILED, "the list gave the same page again, so it would never end")
+        self._cursors.add(page.cursor)
+        return page
 
     def prefetch(self, position: PagePosition) -> None:
         """Begin to read a page that will be wanted."""
@@ -139,9 +143,6 @@ class PageReader:
         cursor = (data[self.query.list_key][PAGE_ALIAS] or {}).get("endCursor")
         if rows and cursor is None:
             raise PageUnavailable("the list did not say where its page ends")
-        if rows and cursor in self._cursors:
-            raise ExportStopped(ExportState.FAILED, "the list gave the same page again, so it would never end")
-        self._cursors.add(cursor)
         return ExportPage(rows=rows, cursor=cursor or position.after, is_last=len(rows) < size)
 
     async def _load_principal(self) -> Principal:

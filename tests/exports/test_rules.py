@@ -1,10 +1,15 @@
 """What may be exported, which columns the files have, and what is omitted; a refusal says what would do."""
 
+import asyncio
+from dataclasses import replace
+
 import orjson
 import pytest
 
 from onedoor.errors import ErrorCode, RequestRejected
-from onedoor.exports.models import Format
+from onedoor.exports import writer
+from onedoor.exports.models import ExportState, ExportStopped, Format
+from onedoor.exports.pages import ExportPage, PagePosition, PageReader, advance, build_page_reader
 from onedoor.exports.writer import run_export
 from onedoor.model.catalog import Limits
 from tests import acme
@@ -171,3 +176,30 @@ async def test_a_list_of_several_types_has_the_columns_of_all(exporter: Exporter
     rows = [orjson.loads(line) for line in (await exporter.read_file(summary)).splitlines()]
     assert rows == [{"in": None, **node} for node in result.data["files"]["nodes"]]  # type: ignore[index]
     assert {"in" in row for row in rows} == {True}
+
+
+async def test_a_list_that_gives_a_page_again_fails(exporter: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = ExportPage(rows=[{"id": "1"}], cursor="there", is_last=False)
+
+    async def read(*_: object) -> ExportPage:
+        return page
+
+    plan = await exporter.start("{ customers { nodes { id } } }", Format.CSV, "sales")
+    reader = build_page_reader(exporter.executor, build_host("sales"), plan)
+    monkeypatch.setattr(PageReader, "_read_with_retries", read)
+    position = PagePosition(key_range=plan.ranges[0], after=None, rows_wanted=5)
+    reader.prefetch(replace(position, rows_wanted=9))
+    await asyncio.sleep(0)
+    assert await reader.read_page(position) is page, "a page that was prefetched for nothing is no page before it"
+    with pytest.raises(ExportStopped, match="the same page again"):
+        await reader.read_page(advance(position, page))
+
+
+async def test_a_list_that_goes_on_past_its_count_fails(exporter: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "ROW_COUNT_SLACK", 0)
+    plan = await exporter.start("{ customers { nodes { id } } }", Format.CSV, "sales")
+    summary = await run_export(exporter.build_run(replace(plan, rows=20), build_host("sales")))
+    assert (summary.state, summary.reason) == (
+        ExportState.FAILED,
+        "the list gave 60 rows and goes on, but counted 20 when the export began",
+    )

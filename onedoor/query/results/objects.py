@@ -317,12 +317,11 @@ def _build_page_info_completer(
     if result.member_errors:
         return lambda connection, path: None
     make_cursor = build_cursor_completer(context, node, result)
-    far_cursor = "endCursor" if node.page.last is None else "startCursor"
+    is_backward = node.page.last is not None
+    far_cursor = "startCursor" if is_backward else "endCursor"
     facts: dict[str, Callable[[ConnectionSlice], Any]] = {
-        "hasNextPage": lambda page: page.key in result.has_next or (page.has_more and far_cursor == "endCursor"),
-        "hasPreviousPage": lambda page: (
-            page.key in result.has_previous or (page.has_more and far_cursor != "endCursor")
-        ),
+        "hasNextPage": lambda page: page.key in result.has_next or (page.has_more and not is_backward),
+        "hasPreviousPage": lambda page: page.key in result.has_previous or (page.has_more and is_backward),
         "startCursor": lambda page: make_cursor(page.rows[0], None) if page.rows else None,
         "endCursor": lambda page: make_cursor(page.rows[-1], None) if page.rows else None,
         "__typename": lambda page: get_named_type(field.return_type).name,

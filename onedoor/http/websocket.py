@@ -229,7 +229,8 @@ class WebSocketConnection:
             case MessageType.SUBSCRIBE:
                 self.operations[message.id] = group.create_task(self._run_operation(message, reauthenticate))
             case MessageType.COMPLETE if message.id in self.operations:
-                self.operations.pop(message.id).cancel()
+                self.operations[message.id].cancel()
+                self._forget(message.id)
             case MessageType.PING:
                 self._count_request(await reauthenticate())
                 await self._send_text(PONG)
@@ -252,7 +253,8 @@ class WebSocketConnection:
             self._forget(message.id)
             await self._send_result(message.id, response)
         finally:
-            self.subscriptions.pop(message.id, None)
+            if self.subscriptions.get(message.id) is context:
+                del self.subscriptions[message.id]
 
     async def _handle_operation(self, context: RequestContext, message: ClientMessage) -> Conclusion | None:
         """Return what the operation came to; None: it is a subscription, admitted and parsed."""
@@ -292,7 +294,7 @@ class WebSocketConnection:
         await self._send_text(encode_error(id, orjson.dumps(shown_errors)))
 
     def _forget(self, id: str) -> None:
-        """Free the id of an operation: the client may use it again from now on."""
+        """Free the id and the place of an operation: the client may use both again from now on."""
         self.operations.pop(id, None)
         self.subscriptions.pop(id, None)
 

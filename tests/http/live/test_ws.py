@@ -168,10 +168,21 @@ async def test_at_most_ten_subscriptions_and_the_others_go_on(server: RunningSer
     assert {(await websocket.receive())["id"] for _ in range(10)} == {str(number) for number in range(11)} - {
         message["id"]
     }
+    await wait_until(lambda: server.outcomes("subscription").count("answered") == 20)
+
+
+async def test_a_subscription_that_ends_frees_its_id_and_its_place_at_once(server: RunningServer) -> None:
+    websocket = await server.socket(server.key("sales").text)
+    for number in range(10):
+        await websocket.subscribe(str(number), CHANGED)
+    await wait_until(lambda: server.outcomes() == ["answered"] * 10)
     await websocket.send("complete", "0")
-    await wait_until(lambda: "cancelled" in server.outcomes())
     await websocket.subscribe("0", CHANGED)
-    await wait_until(lambda: server.outcomes("subscription").count("answered") == 21)
+    await wait_until(lambda: sorted(server.outcomes()) == ["answered"] * 11 + ["cancelled"])
+    await server.publish_change("20")
+    assert {(await websocket.receive())["id"] for _ in range(10)} == {str(number) for number in range(10)}
+    await websocket.subscribe("10", CHANGED)
+    assert (await websocket.receive())["payload"][0]["extensions"]["code"] == "LIMIT_EXCEEDED"
 
 
 async def test_complete_ends_a_subscription_and_nothing_of_it_comes_after(server: RunningServer) -> None:

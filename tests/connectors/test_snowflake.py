@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from onedoor.connectors.snowflake.client import TrackedConnection
 from onedoor.connectors.snowflake.compiler import compile_snowflake_query
 from onedoor.connectors.snowflake.connector import SnowflakeConnector, connect
 from onedoor.connectors.snowflake.options import SnowflakeOptions
@@ -517,3 +518,24 @@ async def test_a_cancelled_statement_is_aborted_by_its_own_request(serve: Serve)
 async def body(request: Request) -> bytes:
     sent = await request.body()
     return gzip.decompress(sent) if request.headers.get("content-encoding") == "gzip" else sent
+
+
+class BusySessions:
+    """Sessions to which another thread adds one while they are closed."""
+
+    def __init__(self) -> None:
+        self.outcomes = iter([RuntimeError("Set changed size during iteration"), None])
+        self.closed = False
+
+    def close(self) -> None:
+        if error := next(self.outcomes):
+            raise error
+        self.closed = True
+
+
+def test_sockets_are_closed_though_a_request_begins_meanwhile() -> None:
+    sessions = BusySessions()
+    connection = TrackedConnection.__new__(TrackedConnection)
+    connection._session_manager = sessions
+    connection.close_sockets()
+    assert sessions.closed

@@ -157,6 +157,10 @@ class ReaderProcess:
     def is_worn(self, limits: ReaderLimits) -> bool:
         return self.file_count >= limits.max_files or read_resident_bytes(self.process.pid) > limits.max_resident_bytes
 
+    @property
+    def has_crashed(self) -> bool:
+        return self.process.returncode == -signal.SIGSEGV
+
     def end(self) -> None:
         """Kill the process and wait for its end, which takes as long as the kernel needs to free its memory."""
         assert self.process.stderr is not None
@@ -214,12 +218,20 @@ class ReaderPool:
     def _get_places(self) -> asyncio.Semaphore:
         return self.places.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self.size))
 
-    async def _decode(self, request: DecodingRequest, read_range: RangeReader) -> DecodedFile:
+    async def _decode(
+        self, request: DecodingRequest, read_range: RangeReader, *, is_second_try: bool = False
+    ) -> DecodedFile:
+        """Decode with one reader; where that crashes, once more with another.
+
+        A reader that is short of memory may crash at what another one reports.
+        """
         reader = self._take_idle() or await self._start()
         try:
             decoded = await _decode_with(reader, request, read_range)
         except ReaderLost as lost:
             failure = await asyncio.to_thread(reader.end_lost, ended=lost.ended)
+            if reader.has_crashed and not is_second_try:
+                return await self._decode(request, read_range, is_second_try=True)
             return DecodedFile(failure=failure)
         except BaseException:
             await asyncio.to_thread(reader.end)

@@ -31,6 +31,8 @@ RESPONSE_SECONDS = 60.0
 
 READ_CHUNK_BYTES = 65_536
 
+CLOSE_TRIES = 10
+
 NO_RETRIES = Retry(0, read=False)
 
 JSON_PATHS = re.compile(r"/(session|queries)\b")
@@ -231,7 +233,15 @@ class TrackedConnection(SnowflakeConnection):  # type: ignore[misc]
         """Close the sockets at once; a request that is under way closes its own when it ends."""
         self._rest = None
         if (session_manager := getattr(self, "_session_manager", None)) is not None:
+            _close_sessions(session_manager)
+
+
+def _close_sessions(session_manager: Any) -> None:
+    """Close all sessions; another thread may add one meanwhile, at which the library fails."""
+    for _ in range(CLOSE_TRIES):
+        with suppress(RuntimeError):
             session_manager.close()
+            return
 
 
 def call_suppressing_errors(call: Callable[..., Any], *arguments: Any) -> None:

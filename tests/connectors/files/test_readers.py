@@ -74,6 +74,7 @@ async def facts(pool: ReaderPool) -> Any:
     ("decoder", "limits", "expected"),
     [
         pytest.param("abort", LIMITS, UNREADABLE, id="aborts"),
+        pytest.param("crash", LIMITS, UNREADABLE, id="crashes"),
         pytest.param("leave", LIMITS, UNREADABLE, id="ends without a word"),
         pytest.param("raise_error", LIMITS, UNREADABLE, id="raises what it should not"),
         pytest.param("eat_memory", LIMITS, TOO_LARGE, id="eats memory"),
@@ -116,6 +117,11 @@ async def test_a_reader_is_kept_warm_until_it_has_decoded_enough_files(build_poo
     pool = build_pool("tell", ReaderLimits(max_files=2))
     first, second, third = [(await facts(pool))["pid"] for _ in range(3)]
     assert first == second != third
+
+
+async def test_a_file_at_which_a_reader_crashes_is_decoded_by_another(build_pool: BuildPool) -> None:
+    pool = build_pool("crash_at_second_file")
+    assert [await decode(pool) for _ in range(3)] == [DecodedFile(rows=("{}",))] * 3
 
 
 async def test_a_reader_that_has_grown_is_replaced(build_pool: BuildPool) -> None:

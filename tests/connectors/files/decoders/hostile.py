@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,6 +17,16 @@ hoard = bytearray()
 def abort(file: RangeFile, request: Mapping[str, Any]) -> Iterator[Frame]:
     yield ROW
     os.abort()
+
+
+def crash(file: RangeFile, request: Mapping[str, Any]) -> Iterator[Frame]:
+    yield ROW
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def crash_at_second_file(file: RangeFile, request: Mapping[str, Any]) -> Iterator[Frame]:
+    yield from crash(file, request) if hoard else (ROW,)
+    hoard.extend(b"x")
 
 
 def leave(file: RangeFile, request: Mapping[str, Any]) -> Iterator[Frame]:

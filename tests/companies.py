@@ -7,12 +7,15 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import chdir, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from click.testing import CliRunner
+
 from auth import users
 from demo.servers.run import HOST, ROOT, accepts
+from onedoor.cli.main import main
 from onedoor.cli.new import create_company
 from onedoor.company import PACKAGES
 from onedoor.config import Settings, load_settings
@@ -46,6 +49,14 @@ def make_company(folder: Path, files: Mapping[str, str] | None = None) -> Path:
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
     return folder
+
+
+def run_command(*words: str, cwd: Path) -> str:
+    """Run a command of `onedoor` in this process, as from that folder, and return what it printed."""
+    with isolated(), chdir(cwd):
+        ended = CliRunner().invoke(main, words, catch_exceptions=False)
+    assert ended.exit_code == 0, ended.output
+    return ended.stdout
 
 
 def read_settings(folder: Path) -> Settings:

@@ -2,9 +2,12 @@
 
 import gc
 import os
+import shutil
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import chain
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -16,6 +19,9 @@ from demo.servers.run import RunningServers, servers
 from onedoor.http.server import GC_THRESHOLDS
 from tests.servers import azurite, mariadb
 from tests.servers.mariadb import MariadbServer
+
+MEMORY = Path("/dev/shm")
+ROOM_BYTES = 4 * 2**30
 
 
 @pytest.fixture(scope="session")
@@ -48,8 +54,22 @@ def acme_servers() -> Iterator[RunningServers]:
 
 
 def pytest_configure() -> None:
-    """Collect garbage as seldom as the server does: a seventh of the time goes into it otherwise."""
+    """Collect garbage as seldom as the server does: a seventh of the time goes into it otherwise.
+
+    Temporary folders are in memory where there is room: tests of what is durable wait for a disk at each write.
+    """
     gc.set_threshold(*GC_THRESHOLDS)
+    if "TMPDIR" not in os.environ and has_room(MEMORY):
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
+
+def has_room(folder: Path) -> bool:
+    """Return whether all temporary folders of a run fit there, the programs among their files included."""
+    return (
+        os.access(folder, os.W_OK)
+        and not os.statvfs(folder).f_flag & os.ST_NOEXEC
+        and shutil.disk_usage(folder).free > ROOM_BYTES
+    )
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,8 +1,5 @@
 """The mutations that `introspect` offers of an API: declared, loaded where they are listed, and sent as declared."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +7,6 @@ import orjson
 import pytest
 from starlette.responses import Response
 
-from demo.servers.run import ROOT
 from onedoor.connectors.rest.connector import RestOptions, connect
 from onedoor.spi.connector import ChangeKind, RowChange
 from tests.codegen.described_apis import (
@@ -24,6 +20,7 @@ from tests.codegen.described_apis import (
     write_description,
 )
 from tests.codegen.generated_company import introspect
+from tests.companies import run_command
 from tests.servers.rest import serve_app
 from tests.servers.scripted import ScriptedServer
 
@@ -156,27 +153,19 @@ def test_offered_mutations_take_part_where_they_are_listed(tmp_path: Path) -> No
     paths = with_writes("/shops/{id}", **writes)
     paths["/shops"] = {**paths["/shops"], "post": operation(SHOP, SHOP)}
     folder = tmp_path / "company"
-    run("new", str(folder), cwd=tmp_path)
-    output = run(
+    run_command("new", str(folder), cwd=tmp_path)
+    output = run_command(
         "introspect", str(write_description(tmp_path, paths)), "--source", "own", "--allow", "everyone", cwd=folder
     )
     with (folder / "onedoor.toml").open("a", encoding="utf-8") as settings:
         settings.write(output.partition("add to onedoor.toml:\n\n")[2])
-    assert "createShop" not in run("sdl", cwd=folder)
+    assert "createShop" not in run_command("sdl", cwd=folder)
     with (folder / "onedoor.toml").open("a", encoding="utf-8") as settings:
         settings.write("writable = true\n")
     for package, name in (("schema", "TYPES"), ("resolvers", "MUTATIONS")):
         text = f"from schema.introspected.own_mutations import {name}\n"
         assert text.strip() in output
         (folder / package / "changes.py").write_text(text, encoding="utf-8")
-    run("check", cwd=folder)
-    sdl = run("sdl", cwd=folder)
+    run_command("check", cwd=folder)
+    sdl = run_command("sdl", cwd=folder)
     assert all(f"{name}(" in sdl for name in ("createShop", "updateShop", "deleteShop"))
-
-
-def run(*words: str, cwd: Path) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "onedoor", *words]
-    ended = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout

@@ -13,16 +13,19 @@ EXTREMES = (AggregateFunction.MIN, AggregateFunction.MAX)
 
 
 def joined(facts: CollectionFacts, others: Mapping[str, CollectionFacts]) -> Iterator[ScanRequest]:
-    for link in facts.links if facts.can.joins else ():
+    if not facts.can.joins:
+        return
+    keyed = spread([item for item in keys(facts) if item.keys and len(item.keys.values) > 1], 2)
+    for link in facts.links:
         other = others[link.collection]
         if link.inner_columns == other.key:
             joins = list(single_joins(link, other, others))
             for column in spread(list(other.can.columns), SOME_COLUMNS):
-                yield from requests(facts, joins, f"one.{column}")
-            yield from requests(facts, joins, joins[-1].output_columns[-1])
+                yield from requests(facts, joins, f"one.{column}", keyed)
+            yield from requests(facts, joins, joins[-1].output_columns[-1], keyed)
         join = aggregate_join(link, other)
         for name in join.output_columns:
-            yield from requests(facts, [join], name)
+            yield from requests(facts, [join], name, keyed)
 
 
 def single_joins(link: Exists, other: CollectionFacts, others: Mapping[str, CollectionFacts]) -> Iterator[Join]:
@@ -59,14 +62,14 @@ def aggregate_join(link: Exists, other: CollectionFacts) -> Join:
     )  # fmt: skip
 
 
-def requests(facts: CollectionFacts, joins: list[Join], name: str) -> Iterator[ScanRequest]:
+def requests(facts: CollectionFacts, joins: list[Join], name: str, keyed: list[ScanRequest]) -> Iterator[ScanRequest]:
     """Show a joined column, sort and limit by it, begin after a value, group by it; with keys and without."""
     more: dict[str, Any] = {"joins": tuple(joins)}
     columns, key = (*facts.key, name), tuple(map(SortKey, facts.key))
     for way in (SortKey(name), SortKey(name, True), SortKey(name, True, True), SortKey(name, False, True)):
         yield build_request(facts, columns, sort=(way, *key), **more)
         yield from (build_request(facts, columns, sort=(way, *key), limit=limit, **more) for limit in LIMITS)
-    for item in spread([item for item in keys(facts) if item.keys and len(item.keys.values) > 1], 2):
+    for item in keyed:
         assert item.keys is not None
         wanted = tuple(dict.fromkeys((*item.keys.columns, *columns)))
         request = build_request(facts, wanted, keys=item.keys, sort=(SortKey(name), *key), **more)

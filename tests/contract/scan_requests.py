@@ -175,26 +175,25 @@ def limits(facts: CollectionFacts) -> Iterator[ScanRequest]:
 def keys(facts: CollectionFacts) -> Iterator[ScanRequest]:
     """Scan by each key: values that rows have, values they do not have, none, and as many as a scan takes."""
     for columns in key_columns(facts):
-        known = list(dict.fromkeys(key_of(row, columns) for row in facts.rows if None not in key_of(row, columns)))
-        hostile = [key for key in hostile_keys(facts, columns, known) if key not in known]
+        there = dict.fromkeys(key_of(row, columns) for row in facts.rows if None not in key_of(row, columns))
+        known = list(there)
+        hostile = [key for key in hostile_keys(facts, columns, known) if key not in there]
         few = spread(known, 3)
         for chosen in ([], *([item] for item in few), known, hostile, known[:1] + hostile):
             yield build_keyed_request(facts, columns, distinct(chosen)[: facts.can.max_keys])
-        filler = [key for key in many(facts, columns) if key not in known]
+        filler = [key for key in many(facts, columns) if key not in there]
         yield build_keyed_request(facts, columns, distinct([*known, *filler])[: facts.can.max_keys])
 
 
 def keys_beside_the_rest(facts: CollectionFacts) -> Iterator[ScanRequest]:
     """Scan by keys with a filter, a sort, a limit for each key."""
+    nested = [nested_filter.filter for nested_filter in nested_filters(facts)] if facts.can.boolean_filters else []
+    wheres, sorts = spread(nested, 3), spread(list(orders(facts)), 4)
     for base in [key for key in keys(facts) if key.keys is not None and 1 < len(key.keys.values) < 100]:
         assert base.keys is not None
-        for where in (
-            spread([nested_filter.filter for nested_filter in nested_filters(facts)], 3)
-            if facts.can.boolean_filters
-            else ()
-        ):
+        for where in wheres:
             yield build_keyed_request(facts, base.keys.columns, base.keys.values, filter=where)
-        for item in spread(list(orders(facts)), 4):
+        for item in sorts:
             if {order.column for order in item.sort} >= set(facts.key):
                 yield build_keyed_request(facts, base.keys.columns, base.keys.values, sort=item.sort)
                 for limit in LIMITS if facts.can.limit_per_key else ():

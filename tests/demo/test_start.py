@@ -1,16 +1,18 @@
 """Run `python -m demo`: what it writes, whom it admits, and how it fails to start in a sentence."""
 
+import signal
 import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from graphql import parse, validate
 
+import demo.__main__
 from auth import users
 from demo.run import IN_POSTGRESQL, PEOPLE, SECRETS, keys, load_pepper, lock_folder, settings
 from demo.servers import run
@@ -29,10 +31,21 @@ def state(tmp_path: Path) -> Iterator[MetadataDatabase]:
         yield database
 
 
-def refusal(*arguments: str) -> tuple[int, str]:
-    command = [sys.executable, "-m", "demo", "--scale", "0.01", *arguments]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30)
-    return ended.returncode, ended.stderr
+Refusal = Callable[..., tuple[object, str]]
+
+
+@pytest.fixture
+def refusal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refusal:
+    """Run the demo with these arguments, and return its status and what it wrote, once it ends."""
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+
+    def run_demo(*arguments: str) -> tuple[object, str]:
+        monkeypatch.setattr(sys, "argv", ["demo", "--scale", "0.01", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            demo.__main__.main()
+        return ended.value.code, capsys.readouterr().err
+
+    return run_demo
 
 
 @pytest.mark.parametrize(("internal", "kind"), [(None, "sqlite"), (IN_POSTGRESQL, "postgresql")])
@@ -98,7 +111,7 @@ def test_a_query_is_answered(person: object) -> None:
     assert validate(schema, parse(person.question)) == []  # type: ignore[attr-defined]
 
 
-def test_a_busy_port_is_one_sentence(tmp_path: Path) -> None:
+def test_a_busy_port_is_one_sentence(tmp_path: Path, refusal: Refusal) -> None:
     with socket.create_server((HOST, 0)) as busy:
         port = str(busy.getsockname()[1])
         error = refusal("--port", port, "--folder", str(tmp_path))
@@ -106,7 +119,7 @@ def test_a_busy_port_is_one_sentence(tmp_path: Path) -> None:
     assert error == (2, f"port {port} of `127.0.0.1` is taken or may not be used: choose another\n")
 
 
-def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path, refusal: Refusal) -> None:
     (tmp_path / "file").touch()
     folder = tmp_path / "file" / "demo"
 
@@ -115,7 +128,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
-def test_a_folder_in_use_is_one_sentence(tmp_path: Path) -> None:
+def test_a_folder_in_use_is_one_sentence(tmp_path: Path, refusal: Refusal) -> None:
     with lock_folder(tmp_path):
         error = refusal("--port", "0", "--folder", str(tmp_path))
 
@@ -127,6 +140,8 @@ def test_a_half_written_database_is_one_sentence(tmp_path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE customer (id INTEGER)")
 
-    assert refusal("--port", "0", "--folder", str(tmp_path)) == (
+    command = [sys.executable, "-m", "demo", "--scale", "0.01", "--port", "0", "--folder", str(tmp_path)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (
         2, f"`{path}` is not a database that the demo made; remove it or choose another folder\n",
     )  # fmt: skip

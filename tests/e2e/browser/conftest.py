@@ -1,6 +1,5 @@
-"""Start Chromium, where it is installed, and the demo with a hundredth of Acme."""
+"""Start Chromium, where it is installed, and servers with a hundredth of Acme."""
 
-import os
 import re
 import shutil
 import signal
@@ -15,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from demo.servers.run import ROOT, reserved_port
+from demo.servers.run import HOST, ROOT, RunningServers, reserved_port
 from tests.e2e.browser.visit import Visit, visit
+from tests.runtime.failures.conftest import run_server
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = (
@@ -33,17 +33,10 @@ STOP_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acme:
-    """One run of `python -m demo`: its URL, and the key of each group."""
+    """A running server: its URL, and the key of each group."""
 
     url: str
     keys: Mapping[str, str]
-    process: subprocess.Popen[str]
-
-    def kill(self, server: str) -> None:
-        """Ends one of its servers at once; the ports of the rest stay as they are."""
-        for child in children(self.process.pid):
-            if f"demo.servers.{server}" in command(child):
-                os.kill(child, signal.SIGKILL)
 
 
 @pytest.fixture(scope="session")
@@ -65,16 +58,20 @@ def browser(playwright: Any) -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def acme(playwright: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
-    """Nobody kills a server of this one."""
+    """Acme as `python -m demo` runs it."""
     with demo(tmp_path_factory.mktemp("acme")) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def acme_without_slack(playwright: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
-    with demo(tmp_path_factory.mktemp("acme-without-slack")) as running:
-        running.kill("slack")
-        yield running
+def acme_without_slack(
+    playwright: Any, acme_servers: RunningServers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Acme]:
+    """Acme where nobody listens on Slack's port."""
+    with ExitStack() as stack:
+        folder, closed = tmp_path_factory.mktemp("acme-without-slack"), (HOST, reserved_port(stack))
+        server = stack.enter_context(run_server(acme_servers, folder, slack=closed))
+        yield Acme(url=f"http://{HOST}:{server.port}", keys=server.keys)
 
 
 @pytest.fixture
@@ -99,7 +96,7 @@ def demo(folder: Path) -> Iterator[Acme]:
     )
     try:
         result = until_open(process)
-        yield Acme(url=f"http://127.0.0.1:{port}", keys=dict(KEY.findall(result)), process=process)
+        yield Acme(url=f"http://{HOST}:{port}", keys=dict(KEY.findall(result)))
     finally:
         process.send_signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
@@ -117,19 +114,3 @@ def until_open(process: subprocess.Popen[str]) -> str:
         if "Ctrl-C" in line:
             return text
     raise AssertionError(f"the demo did not start: {text}")
-
-
-def children(pid: int) -> list[int]:
-    return [
-        int(part) for task in Path(f"/proc/{pid}/task").iterdir() for part in read_or_empty(task / "children").split()
-    ]
-
-
-def command(pid: int) -> str:
-    return read_or_empty(Path(f"/proc/{pid}/cmdline"))
-
-
-def read_or_empty(path: Path) -> str:
-    with suppress(OSError):
-        return path.read_text()
-    return ""

@@ -5,7 +5,8 @@ calls than the quota.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Protocol
@@ -128,13 +129,25 @@ class ConnectorRateLimiter:
         self._schedule_next(now)
 
     def _order_fairly(self) -> Sequence[QueuedCall]:
-        """Return the calls in the order of their turns: those of who was served longest ago first, then by arrival."""
-        remaining, order, last_turns = list(self.queue), list[QueuedCall](), dict(self.last_turns)
-        while remaining:
-            entry = min(remaining, key=lambda call: _rank_fairly(call, last_turns))
-            remaining.remove(entry)
-            last_turns[_choose_charged_person(entry, last_turns)] = max(last_turns.values(), default=0) + 1
-            order.append(entry)
+        """Return the calls in the order of their turns: those of who was served longest ago first, then by arrival.
+
+        The calls of the same people stand in one line each, of which only the first may be next.
+        """
+        order, last_turns, last_turn = (
+            list[QueuedCall](),
+            dict(self.last_turns),
+            max(self.last_turns.values(), default=0),
+        )
+        lines = defaultdict[frozenset[str], deque[tuple[int, QueuedCall]]](deque)
+        for arrival, entry in enumerate(self.queue):
+            lines[entry.context.people].append((arrival, entry))
+        while lines:
+            people = min(lines, key=lambda people: (_rank_fairly(people, last_turns), lines[people][0][0]))
+            order.append(lines[people].popleft()[1])
+            if not lines[people]:
+                del lines[people]
+            last_turn += 1
+            last_turns[_choose_charged_person(people, last_turns)] = last_turn
         return order
 
     def _resolve_call(self, entry: QueuedCall, failure: ConnectorError | None) -> None:
@@ -144,7 +157,8 @@ class ConnectorRateLimiter:
         if failure is not None:
             entry.granted.set_exception(failure)
             return
-        self.last_turns[_choose_charged_person(entry, self.last_turns)] = max(self.last_turns.values(), default=0) + 1
+        person = _choose_charged_person(entry.context.people, self.last_turns)
+        self.last_turns[person] = max(self.last_turns.values(), default=0) + 1
         entry.granted.set_result(None)
 
     def _schedule_next(self, now: float) -> None:
@@ -165,13 +179,13 @@ class ConnectorRateLimiter:
         )
 
 
-def _rank_fairly(entry: QueuedCall, last_turns: Mapping[str, int]) -> int:
+def _rank_fairly(people: Set[str], last_turns: Mapping[str, int]) -> int:
     """Return the last turn of the person who is charged: a call for several people goes with the first of them."""
-    return min((last_turns.get(person, 0) for person in entry.context.people), default=0)
+    return min((last_turns.get(person, 0) for person in people), default=0)
 
 
-def _choose_charged_person(entry: QueuedCall, last_turns: Mapping[str, int]) -> str:
-    return min(entry.context.people, key=lambda person: last_turns.get(person, 0), default=NO_PERSON)
+def _choose_charged_person(people: Set[str], last_turns: Mapping[str, int]) -> str:
+    return min(people, key=lambda person: last_turns.get(person, 0), default=NO_PERSON)
 
 
 def _build_anonymous_context(until: float) -> CallContext:

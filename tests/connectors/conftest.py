@@ -2,45 +2,21 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
 import pytest
-import uvicorn
 from starlette.types import ASGIApp
 
-HOST = "127.0.0.1"
-
-
-def open_listener() -> socket.socket:
-    """Clients may connect from now on; they are answered once somebody accepts."""
-    result = socket.socket()
-    result.bind((HOST, 0))
-    result.listen(64)
-    return result
+from tests.servers.serving import open_listener, serve_in_thread
 
 
 @pytest.fixture(scope="session")
 def serve() -> Callable[[ASGIApp], "contextmanager[int]"]:  # type: ignore[valid-type]
     """An ASGI app to its port, for as long as the context lasts."""
-
-    @contextmanager
-    def serving(app: ASGIApp) -> Iterator[int]:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1))
-        with closing(open_listener()) as ear:
-            thread = threading.Thread(target=server.run, kwargs={"sockets": [ear]})
-            thread.start()
-            try:
-                yield ear.getsockname()[1]
-            finally:
-                server.should_exit = True
-                thread.join()
-
-    return serving
+    return serve_in_thread
 
 
 class Restartable:

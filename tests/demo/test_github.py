@@ -29,7 +29,10 @@ def token(demo_servers: RunningServers) -> str:
 
 def open_client(demo_servers: RunningServers, given: str) -> Github:
     host, port = address(demo_servers, "github")
-    return Github(auth=Auth.Token(given), base_url=f"http://{host}:{port}", retry=None, per_page=3)
+    return Github(
+        auth=Auth.Token(given), base_url=f"http://{host}:{port}", retry=None, per_page=3,
+        seconds_between_requests=None, seconds_between_writes=None,
+    )  # fmt: skip
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Run a server over real HTTP: Acme in memory, a real metadata database with real keys, a real audit log."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -13,7 +12,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-import uvicorn
 
 from auth import users
 from auth.authentication import Authenticator, open_authenticator
@@ -37,6 +35,7 @@ from onedoor.spi.predicates import Row
 from onedoor.spi.scan import ScanRequest
 from onedoor.storage.database import MetadataDatabase, open_database
 from tests import acme
+from tests.servers.serving import serve_in_loop
 
 PEPPER = b"a pepper of at least thirty-two characters"
 GRAPHQL = "application/graphql-response+json"
@@ -234,28 +233,11 @@ def build_catalog() -> Catalog:
 @asynccontextmanager
 async def serve_app(app: Any) -> AsyncIterator[int]:
     """The app on a free port of the loopback, until left."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        app,
-        lifespan="off",
-        ws="none",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=2,
-    )
-    server = uvicorn.Server(config)
-    config.load()
-    server.lifespan = config.lifespan_class(config)
-    # without the server's main loop, which looks only ten times a second whether it is to stop
-    await server.startup(sockets=[listening])
-    try:
-        yield listening.getsockname()[1]
-    finally:
-        await server.shutdown(sockets=[listening])
+    async with serve_in_loop(app, graceful_seconds=2, ws="none", proxy_headers=False) as port:
+        yield port
 
 
-async def wait_until(true: Callable[[], bool], seconds: float = 5.0) -> None:
+async def wait_until(true: Callable[[], bool], seconds: float = 30.0) -> None:
     """Returns once it is so; fails at the deadline."""
     async with asyncio.timeout(seconds):
         for _ in count():

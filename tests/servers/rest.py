@@ -1,19 +1,18 @@
 """Serve tables as an API over real HTTP: equality, keys, orders, limits, and pages of each known kind."""
 
-import asyncio
-import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cmp_to_key
 from typing import Any
 
 import orjson
-import uvicorn
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tests.servers.serving import serve_in_loop
 
 HOST = "127.0.0.1"
 MOST = 4
@@ -105,12 +104,6 @@ def format_value(value: Any) -> str:
 
 @asynccontextmanager
 async def serve_app(app: ASGIApp) -> AsyncIterator[str]:
-    """The url of an app, for as long as the context lasts; who comes before it listens, waits."""
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
-    with closing(socket.create_server((HOST, 0))) as ear:
-        running = asyncio.create_task(server.serve(sockets=[ear]))
-        try:
-            yield f"http://{HOST}:{ear.getsockname()[1]}"
-        finally:
-            server.force_exit = server.should_exit = True
-            await running
+    """The url of an app, for as long as the context lasts."""
+    async with serve_in_loop(app) as port:
+        yield f"http://{HOST}:{port}"

@@ -5,20 +5,18 @@ Refusals can be put in the place of statements, so that a far end that lacks one
 
 import gzip
 import json
-import threading
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import aiohttp
 import snowflake.connector
-import uvicorn
 from snowflake.connector import ProgrammingError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from tests.connectors.conftest import open_listener
+from tests.servers.serving import serve_in_thread
 
 LOGIN = "/session/v1/login-request"
 IMPORTED = """
@@ -85,15 +83,8 @@ def translate_show(text: str) -> str:
 @contextmanager
 def run_front(before: Before) -> Iterator[int]:
     """Its port, for as long as the context lasts."""
-    server = uvicorn.Server(uvicorn.Config(before, log_level="critical", lifespan="off", timeout_graceful_shutdown=1))
-    with closing(open_listener()) as ear:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [ear]})
-        thread.start()
-        try:
-            yield ear.getsockname()[1]
-        finally:
-            server.should_exit = True
-            thread.join()
+    with serve_in_thread(before) as port:
+        yield port
 
 
 def run_script(place: tuple[str, int], schema: str, script: str) -> None:

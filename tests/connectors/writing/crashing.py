@@ -1,6 +1,7 @@
-"""Kill writers in the middle of a change: `python -m tests.connectors.writing.crashing <source> <place> <rounds>`.
+"""Kill writers in the middle of a change: `python -m tests.connectors.writing.crashing`.
 
-Prints each change's number before it is applied, and `done` after; each round is a process of its own, killed with -9.
+Each line on standard input is a source, its place and a number of rounds. It prints each change's number before it is
+applied, and `done` after, and `end` at last; each round is a process of its own, killed with -9.
 """
 
 import asyncio
@@ -17,8 +18,17 @@ from tests.connectors.writing.conftest import connect_to
 STEP = 10_000
 
 
+END = "end"
+
+
 def main() -> None:
-    name, place, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    for line in sys.stdin:
+        name, place, rounds = line.split()
+        kill_writers(name, place, int(rounds))
+        print(END, flush=True)
+
+
+def kill_writers(name: str, place: str, rounds: int) -> None:
     draw = random.Random(name)
     for turn in range(rounds):
         ready, result = os.pipe()

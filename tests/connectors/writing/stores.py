@@ -20,7 +20,6 @@ from typing import Any
 
 import boto3
 import google_auth_httplib2
-import uvicorn
 from azure.core.exceptions import ResourceNotFoundError
 from botocore.exceptions import ClientError
 from google.oauth2 import service_account
@@ -40,6 +39,7 @@ from onedoor.connectors.drive import connector
 from onedoor.connectors.files import folder as files_folder
 from onedoor.connectors.files import s3 as files_s3
 from tests.servers import azure
+from tests.servers.serving import serve_in_thread
 
 HOST = "127.0.0.1"
 PATTERN = "customers/{customer_id:int}/{kind}/{name}"
@@ -92,18 +92,8 @@ class StoreUnderTest:
 
 @contextmanager
 def serve_app(app: ASGIApp, wire: RecordedWire) -> Iterator[int]:
-    server = uvicorn.Server(
-        uvicorn.Config(lose_answers(app, wire), host=HOST, port=0, log_level="critical", lifespan="off")
-    )  # fmt: skip
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.005)
-    try:
-        yield server.servers[0].sockets[0].getsockname()[1]
-    finally:
-        server.should_exit = True
-        thread.join()
+    with serve_in_thread(lose_answers(app, wire)) as port:
+        yield port
 
 
 def lose_answers(app: ASGIApp, wire: RecordedWire) -> ASGIApp:

@@ -3,6 +3,8 @@
 import random
 from collections.abc import Iterator
 
+import pytest
+
 from onedoor.errors import ErrorCode
 from onedoor.spi.connector import ChangeKind
 from tests.connectors.writing.changes import apply_changes, build_change, build_creation, get_refusal, read_rows
@@ -17,14 +19,14 @@ PARTS = (
     '{"a":1}',
 )  # fmt: skip
 REFUSED = ErrorCode.BAD_USER_INPUT, "`name` cannot hold the value given"
-COUNT = 1000
+FEW, MANY = 250, 1000
 AT_ONCE = 50
 
 
-def hostile() -> Iterator[str]:
+def hostile(count: int) -> Iterator[str]:
     """The same at each run."""
     draw = random.Random("hostile")
-    for _ in range(COUNT):
+    for _ in range(count):
         yield "".join(draw.choice(PARTS) for _ in range(draw.randint(0, 6)))
 
 
@@ -32,8 +34,9 @@ def is_storable(text: str) -> bool:
     return not any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in text)
 
 
-async def test_a_text_is_stored_as_it_is_or_refused(under_test: ConnectorUnderTest) -> None:
-    texts = list(hostile())
+@pytest.mark.parametrize("count", [FEW, pytest.param(MANY, marks=pytest.mark.long)])
+async def test_a_text_is_stored_as_it_is_or_refused(under_test: ConnectorUnderTest, count: int) -> None:
+    texts = list(hostile(count))
     whole = {number: text for number, text in enumerate(texts, 1) if is_storable(text)}
     for start in range(0, len(whole), AT_ONCE):
         await apply_changes(
@@ -43,11 +46,12 @@ async def test_a_text_is_stored_as_it_is_or_refused(under_test: ConnectorUnderTe
         if number not in whole:
             assert await get_refusal(under_test.source, build_creation(number, name=text)) == REFUSED
     assert {row["id"]: row["name"] for row in await read_rows(under_test.source)} == whole
-    assert len(whole) > COUNT // 2
+    assert len(whole) > count // 2
+    assert {part for part in PARTS if any(part in text for text in texts)} == set(PARTS)
 
 
 async def test_a_hostile_key_names_its_row_alone(under_test: ConnectorUnderTest) -> None:
-    texts = [text for text in dict.fromkeys(hostile()) if is_storable(text)][:40]
+    texts = [text for text in dict.fromkeys(hostile(FEW)) if is_storable(text)][:40]
     await apply_changes(
         under_test.source,
         *(build_creation(number, code=f"c{number}", name=text) for number, text in enumerate(texts, 1)),

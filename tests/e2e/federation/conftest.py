@@ -1,30 +1,26 @@
 """Serve Onedoor as a subgraph, another team's subgraph beside it, and a gateway of Apollo's over both."""
 
-import asyncio
 import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 import strawberry
-import uvicorn
 from graphql import introspection_types
 from strawberry.asgi import GraphQL
 
-from onedoor.http.server import bind_socket
 from onedoor.model.catalog import Catalog
 from onedoor.schema.federation import build_subgraph
 from onedoor.schema.visibility import build_visible_schema
 from tests import acme
 from tests.acme import load_document
 from tests.e2e.clients.conftest import NODE, RunningServer, run_server
+from tests.servers.serving import HOST, serve_in_thread
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -76,22 +72,8 @@ def visits() -> Iterator[str]:
     before = fields["isOneOf"]
     schema = strawberry.federation.Schema(query=Query)
     fields["isOneOf"] = before  # Strawberry puts its own there, for every schema of the process
-    with serve_app(GraphQL(schema)) as url:
-        yield url
-
-
-@contextmanager
-def serve_app(app: Any) -> Iterator[str]:
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
-    listener = bind_socket("127.0.0.1", 0)
-    listener.listen()
-    thread = Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
-    finally:
-        server.should_exit = True
-        thread.join()
+    with serve_in_thread(GraphQL(schema)) as port:
+        yield f"http://{HOST}:{port}/"
 
 
 Composed = Callable[..., Mapping[str, Any]]

@@ -110,7 +110,7 @@ def test_acknowledged_changes_stand_once_and_resent_ones_are_applied_once(
         with start_server(tmp_path, port, key) as server:
             run_clients(clients, server, 5 + number % 7)
             server.process.send_signal(SIGNALS[number % 2])
-            server.process.wait(35)
+            server.process.wait(60)
             join_clients()
     with start_server(tmp_path, port, key) as server:
         run_clients(clients, server, 1)
@@ -118,7 +118,7 @@ def test_acknowledged_changes_stand_once_and_resent_ones_are_applied_once(
             client.steps = iter(())
         wait_until(lambda: has_no_open_intents(tmp_path), "some intents are open")
         server.process.terminate()
-        server.process.wait(35)
+        server.process.wait(60)
         join_clients()
     assert [client.wrong for client in clients if client.wrong] == []
     acknowledged = {sku: version for client in clients for sku, version in client.acknowledged.items()}

@@ -2,11 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import closing, contextmanager
-from threading import Thread
 
 import pytest
-import uvicorn
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
@@ -21,8 +18,8 @@ from onedoor.runtime.resilience import read_rows
 from onedoor.spi.capabilities import Capabilities
 from onedoor.spi.predicates import Row
 from onedoor.spi.scan import ScanRequest
-from tests.connectors.conftest import HOST, open_listener
 from tests.runtime.quota.clock import Clock, let_tasks_run
+from tests.servers.serving import HOST, serve_in_thread
 
 ASK = ScanRequest(collection="users", columns=("id",))
 
@@ -124,21 +121,8 @@ class Workspace:
 @pytest.fixture
 def workspace() -> Iterator[tuple[Workspace, int]]:
     app = Workspace()
-    with serve_app(app) as port:
+    with serve_in_thread(app) as port:
         yield app, port
-
-
-@contextmanager
-def serve_app(app: Workspace) -> Iterator[int]:
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
-    with closing(open_listener()) as ear:
-        thread = Thread(target=server.run, kwargs={"sockets": [ear]})
-        thread.start()
-        try:
-            yield ear.getsockname()[1]
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 async def slack(port: int, clock: Clock) -> SlackConnector:

@@ -3,12 +3,14 @@
 import gc
 import os
 import shutil
+import signal
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from random import Random
+from typing import NoReturn
 
 import pytest
 
@@ -56,11 +58,18 @@ def acme_servers() -> Iterator[RunningServers]:
 def pytest_configure() -> None:
     """Collect garbage as seldom as the server does: a seventh of the time goes into it otherwise.
 
-    Temporary folders are in memory where there is room: tests of what is durable wait for a disk at each write.
+    Temporary folders are in memory where there is room: tests of what is durable wait for a disk at each write. Each
+    event loop of asyncio.Runner would replace Python's own handler of SIGINT and, whenever it looks at it, write out
+    the result of its task, which is a whole server for some fixtures.
     """
     gc.set_threshold(*GC_THRESHOLDS)
+    signal.signal(signal.SIGINT, interrupt)
     if "TMPDIR" not in os.environ and has_room(MEMORY):
         os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
+
+def interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def has_room(folder: Path) -> bool:

@@ -79,6 +79,10 @@ def import_file(path: Path) -> ModuleType:
 
 def build_engine(folder: Path, source: Connector, name: str = "own") -> QueryEngine:
     """Raises Mistake where what is written does not fit the source."""
+    return acme.open_engine(build_catalog(folder, source, name))
+
+
+def build_catalog(folder: Path, source: Connector, name: str = "own") -> Catalog:
     with import_generated(folder) as (modules, bindings):
         graphql_schema, rules = build_schema_and_policy((me, *modules))
         own = {mapping.type: mapping for mapping in principal.MAPPINGS}
@@ -92,7 +96,7 @@ def build_engine(folder: Path, source: Connector, name: str = "own") -> QueryEng
             version=compute_version(build_document((me, *modules))),
         )
         validate_catalog(of)
-        return acme.open_engine(of)
+        return of
 
 
 async def fetch_data(engine: QueryEngine, text: str, *groups: str) -> Any:

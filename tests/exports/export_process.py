@@ -1,6 +1,7 @@
 """Export in forked processes, as commands on standard input say: `python tests/exports/export_process.py <folder>`.
 
-`run <id> <format> <dies> <split>` forks a process and prints its id; `wait <process>` prints its exit code and memory.
+`run <id> <format> <dies> <split> <page>` forks a process and prints its id, and `wait <process>` prints its exit code
+and its memory.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ from tests.exports.conftest import build_host
 
 PART_ROWS = 200
 TEXT = "{ orders { nodes { id status total note } } }"
-LIMITS = Limits(first_max=100)
+PAGE_ROWS = 100
 
 
 def table(rows: int) -> str:
@@ -74,13 +75,14 @@ def kill_before(step: int) -> None:
         before(name)
 
 
-def run(catalog: Catalog, folder: Path, id: str, format: str, dies: str, split: str) -> int:
+def run(catalog: Catalog, folder: Path, id: str, format: str, dies: str, split: str, page: str) -> int:
     if child := os.fork():
         return child
     if int(dies):
         kill_before(int(dies))
     limits = RangeLimits(split_rows=int(split), range_rows=20)
-    asyncio.run(export(catalog, folder, id, Format(format), limits))
+    paged = replace(catalog, limits=Limits(first_max=int(page)))
+    asyncio.run(export(paged, folder, id, Format(format), limits))
     os._exit(4)
 
 
@@ -90,7 +92,7 @@ def wait(process: str) -> str:
 
 
 def main(folder: Path) -> None:
-    catalog = acme.build_catalog({"internal": MemoryConnector({})}, LIMITS)
+    catalog = acme.build_catalog({"internal": MemoryConnector({})})
     print("ready", flush=True)
     for line in sys.stdin:
         word, *rest = line.split()

@@ -17,7 +17,7 @@ from onedoor.exports.models import ExportState
 from onedoor.exports.plan import RangeLimits
 from onedoor.exports.storage import FolderExportStore
 from onedoor.exports.writer import summarize_export
-from tests.exports.export_process import PART_ROWS, table
+from tests.exports.export_process import PAGE_ROWS, PART_ROWS, table
 
 ROOT = Path(__file__).parents[2]
 ROWS = 600
@@ -45,9 +45,11 @@ class ProcessForker:
         assert self.process.stdin is not None
         print(*words, file=self.process.stdin, flush=True)
 
-    def fork(self, id: str, format: str = "CSV", dies: int = 0, split: int = 10**9) -> int:
+    def fork(
+        self, id: str, format: str = "CSV", *, dies: int = 0, split: int = 10**9, page: int = PAGE_ROWS
+    ) -> int:
         """Fork a process that is killed before durable step `dies`, if any, and splits an export of `split` rows."""
-        self.send("run", id, format, dies, split)
+        self.send("run", id, format, dies, split, page)
         return int(self.read_reply())
 
     def wait(self, process: int) -> int:
@@ -138,7 +140,7 @@ def test_memory_does_not_grow_with_the_rows(forker: ProcessForker) -> None:
         try:
             for rows in (2_000, 20_000):
                 database.executescript("DROP TABLE orders;" + table(rows))
-                assert forker.wait(forker.fork(f"memory-{rows}", "PARQUET")) == 0
+                assert forker.wait(forker.fork(f"memory-{rows}", "PARQUET", page=PART_ROWS)) == 0
                 taken.append(forker.memory)
         finally:
             database.executescript("DROP TABLE orders;" + table(ROWS))

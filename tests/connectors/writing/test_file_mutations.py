@@ -18,7 +18,7 @@ from uuid import uuid4
 import pytest
 
 from demo.run import SECRETS
-from demo.servers.run import RunningServers, servers
+from demo.servers.run import RunningServers, address, servers
 from tests import acme
 from tests.docs.pages import ROOT, blocks
 from tests.e2e.clients.conftest import NODE, SECONDS
@@ -26,6 +26,7 @@ from tests.runtime.failures.conftest import Ask, RunningServer, open_client, run
 
 TEXT = "sku,pieces\nA-1,12\né,3\n"
 HELD = TEXT.encode()
+STORES = ("s3", "azure", "drive")
 CHANGE = "id state verb versionBefore versionAfter row after { path size contentType }"
 
 
@@ -56,16 +57,12 @@ WITH_ADDRESSES = tuple(shelve for shelve in SHELVES if shelve.store != "FOLDER")
 
 
 @pytest.fixture(scope="module")
-def written_to() -> Iterator[RunningServers]:
-    """Servers of our own: others count what is there."""
-    with servers(scale=acme.SCALE, environment=SECRETS) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def server(written_to: RunningServers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with run_server(written_to, tmp_path_factory.mktemp("company")) as running:
-        yield running
+def server(acme_servers: RunningServers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """Run a server whose stores are its own: others count what is there."""
+    with servers(STORES, scale=acme.SCALE, environment=SECRETS) as stores:
+        places = {name: address(stores, name) for name in STORES}
+        with run_server(acme_servers, tmp_path_factory.mktemp("company"), **places) as running:
+            yield running
 
 
 @pytest.fixture

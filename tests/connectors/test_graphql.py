@@ -411,9 +411,9 @@ async def test_a_cancelled_scan_ends_its_calls(open_source: OpenSource) -> None:
         gone.set()
 
     reading = asyncio.create_task(read_rows(await open_source(slow, ONE_BY_ONE), keyed_by(*range(1, 9))))
-    await asyncio.wait_for(begun.wait(), 5)
+    await asyncio.wait_for(begun.wait(), 30)
     reading.cancel()
-    await asyncio.wait_for(gone.wait(), 5)
+    await asyncio.wait_for(gone.wait(), 30)
 
 
 async def test_a_service_that_is_down_could_not_be_reached(closed_port: int) -> None:

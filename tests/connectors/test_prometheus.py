@@ -293,7 +293,7 @@ async def test_wrong_credentials_and_a_server_that_is_down_have_different_errors
 async def test_a_cancelled_scan_ends_its_call() -> None:
     async with serve_reply(slow) as (url, server), open_source(url) as source:
         task = asyncio.ensure_future(read_rows(source, "share", "value"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await server.began.wait()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

@@ -289,7 +289,7 @@ async def test_no_connection_stays_open_whatever_failed(fault: str) -> None:
         pools = source.client._endpoint.http_session.session._manager.pools
         held = [pools[key] for key in pools.keys()]  # noqa: SIM118
         await source.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while server.open_connections:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 

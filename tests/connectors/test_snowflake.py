@@ -51,7 +51,7 @@ from onedoor.spi.scan import (
 
 Serve = Callable[[ASGIApp], AbstractContextManager[int]]
 
-PATIENCE = 2.0
+PATIENCE = 30.0
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 REFLECTED = [
     ("INVOICE", "ID", "NUMBER", 38, 0),

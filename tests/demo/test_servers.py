@@ -110,7 +110,7 @@ def test_a_server_that_cannot_start_says_why() -> None:
 
 def test_no_server_outlives_a_killed_parent() -> None:
     parent = subprocess.run([sys.executable, "-c", LEFT_BEHIND], cwd=ROOT, capture_output=True, text=True)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while accepts(int(parent.stdout)) and time.monotonic() < deadline:
         time.sleep(0.02)
 
@@ -123,7 +123,7 @@ def test_no_server_outlives_a_killed_parent() -> None:
 def test_a_server_stops_promptly(name: str, sign: signal.Signals) -> None:
     with servers((name,), scale=SCALE, environment=SECRETS) as demo_servers:
         os.kill(demo_servers.processes[name].pid, sign)
-        demo_servers.processes[name].wait(10)
+        demo_servers.processes[name].wait(30)
 
         assert not accepts(demo_servers.ports[name])
 

@@ -45,9 +45,7 @@ class ProcessForker:
         assert self.process.stdin is not None
         print(*words, file=self.process.stdin, flush=True)
 
-    def fork(
-        self, id: str, format: str = "CSV", *, dies: int = 0, split: int = 10**9, page: int = PAGE_ROWS
-    ) -> int:
+    def fork(self, id: str, format: str = "CSV", *, dies: int = 0, split: int = 10**9, page: int = PAGE_ROWS) -> int:
         """Fork a process that is killed before durable step `dies`, if any, and splits an export of `split` rows."""
         self.send("run", id, format, dies, split, page)
         return int(self.read_reply())

@@ -252,7 +252,7 @@ async def exchange_bytes(port: int, octets: bytes) -> bytes:
     try:
         writer.write(octets)
         await writer.drain()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             head = await reader.readuntil(b"\r\n\r\n")
             length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
             return head + await reader.readexactly(length)

@@ -41,7 +41,7 @@ ASKS = BREAKER_FAILURES + 3
 MOST_BYTES = 24 * 2**20
 """The most bytes read of one endless response, those on the wire included."""
 BACK_SECONDS = 2.0
-MARGIN = 10.0
+MARGIN = 20.0
 """How much longer a busy machine may take."""
 TELLING = re.compile(r"127\.0\.0\.1|https?:|/srv|SECRET|Traceback|\wError\b|Exception|\.py|SELECT")
 """What no client may see: addresses, code, the server's own text."""

@@ -52,7 +52,7 @@ DDL = (
     "INSERT INTO `Odd `` name` VALUES (1)",
     "CREATE VIEW slow AS SELECT 1 AS id FROM (SELECT SLEEP(60) AS s) AS t WHERE s IS NOT NULL",
 )  # fmt: skip
-PATIENCE = 5.0
+PATIENCE = 30.0
 
 
 @pytest.fixture(scope="module")

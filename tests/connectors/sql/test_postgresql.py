@@ -91,7 +91,7 @@ DDL = f"""
     INSERT INTO bad VALUES ('0044-03-15 BC', '20000-01-01 00:00:00+00');
 """
 ACTIVE = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'onedoor' AND state = 'active'"
-PATIENCE = 5.0
+PATIENCE = 30.0
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,7 @@ DDL = """
     INSERT INTO bad VALUES ('someday', 'then');
 """
 ENDLESS = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n) SELECT n FROM n WHERE n < 0"
-PATIENCE = 5.0
+PATIENCE = 30.0
 
 
 @pytest.fixture

@@ -152,7 +152,7 @@ async def test_drives_session_is_ended_when_its_time_is_over(place: StoreUnderTe
     before = set(tasks)
     result = await source.upload_address(build_upload(path, valid_seconds=1))
     (ending,) = tasks - before
-    await asyncio.wait_for(asyncio.shield(ending), 10)
+    await asyncio.wait_for(asyncio.shield(ending), 60)
 
     assert (send_steps(result), place.body(path)) == ([404], None)
 

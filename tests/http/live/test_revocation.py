@@ -8,7 +8,8 @@ import pytest
 from auth import users
 from tests.http.live.conftest import CHANGED, RunningServer, wait_until
 
-WITHIN = 5.0
+WITHIN = 15.0
+"""Five seconds, and what a busy machine may take on top."""
 
 
 def revoke(server: RunningServer, email: str, key: users.IssuedKey) -> None:

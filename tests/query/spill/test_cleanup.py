@@ -24,7 +24,7 @@ from tests.query.spill.engines import BATCH, PATIENT, build_engine_with_capabili
 ORDERED = "{ orders(orderBy: [{total: DESC}], first: 3) { nodes { id } } }"
 GROUPED = "{ orders { groups(by: [{id: VALUE}], orderBy: [{sum: {total: DESC}}], first: 1) { aggregate { count } } } }"
 FEW = replace(PATIENT, rows_in_memory=250)
-SOON = 5
+SOON = 30
 
 
 @pytest.fixture(autouse=True)

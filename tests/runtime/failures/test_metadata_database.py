@@ -18,7 +18,7 @@ from tests.runtime.failures.conftest import Ask, Reply, RunningServer, open_clie
 ME = "{ me { firstName } }"
 TIMEOUT = 0.5
 """What the state may take, in these tests."""
-PATIENCE = 5.0
+PATIENCE = 15.0
 UNAVAILABLE = {"": ("INTERNAL", "keys cannot be checked now, ask again")}
 
 

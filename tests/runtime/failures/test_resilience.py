@@ -285,13 +285,13 @@ async def test_retries_are_earned(asks: int) -> None:
 async def test_a_call_and_its_retry_share_one_timeout() -> None:
     async def script(call: int) -> Any:
         if call == 1:
-            await asyncio.sleep(0.4)
+            await asyncio.sleep(1.0)
             return AGAIN
         return await never(call)
 
-    connector = guarded(script, source_seconds=0.5)
-    async with asyncio.timeout(0.8):
+    connector = guarded(script, source_seconds=1.2)
+    async with asyncio.timeout(2.1):
         assert await read_or_failure(connector) == (
             ErrorCode.SOURCE_UNAVAILABLE,
-            "`it` did not answer within 0.5 s (limit `source_seconds`)",
+            "`it` did not answer within 1.2 s (limit `source_seconds`)",
         )

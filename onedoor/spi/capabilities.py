@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeAlias
 
 from onedoor.spi.predicates import Op
 from onedoor.spi.scan import AggregateCall, AggregateFunction, TimeUnit
+from onedoor.spi.text_types import TextType
 
 
 class ColumnType(StrEnum):
@@ -21,6 +23,10 @@ class ColumnType(StrEnum):
     LIST = "list"
 
 
+ValueType: TypeAlias = ColumnType | TextType
+"""A ColumnType, or what says more about texts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of a collection, and what the source can do with it."""
@@ -30,6 +36,14 @@ class Column:
     sortable: bool = False
     aggregates: frozenset[AggregateFunction] = frozenset()
     """The aggregates of this column that the source computes; rows can be grouped by it where `filters` has EQ."""
+    text_type: TextType | None = None
+    """Of texts, what they mean where that is not their code points."""
+    unindexed_sort: str | None = None
+    """Why no index of the source serves a sort by this column; None: one may."""
+
+    @property
+    def value_type(self) -> ValueType:
+        return self.text_type or self.type
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,8 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any, TypeAlias
 
+from onedoor.spi.text_types import RankedText
+
 INTEGER_BOUND = 2**63
 
 JSON_TYPES = frozenset({str, bool, type(None)})
@@ -47,10 +49,11 @@ def decode_json_value(value: Any) -> Any:
     return JSON_DECODERS[kind](text)
 
 
-JSON_ENCODERS: Mapping[type, tuple[str, Callable[[Any], str]]] = {
+JSON_ENCODERS: Mapping[type, tuple[str, Callable[[Any], Any]]] = {
     Decimal: ("decimal", str),
     date: ("date", date.isoformat),
     datetime: ("time", datetime.isoformat),
+    RankedText: ("ranked", lambda text: [str(text), text.rank]),
 }
 
 JSON_DECODERS: Mapping[str, Callable[[Any], Any]] = {
@@ -59,6 +62,7 @@ JSON_DECODERS: Mapping[str, Callable[[Any], Any]] = {
     "time": datetime.fromisoformat,
     "integer": int,
     "float": float,
+    "ranked": lambda parts: RankedText(*parts),
     "list": lambda items: tuple(map(decode_json_value, items)),
 }
 

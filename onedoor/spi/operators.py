@@ -27,9 +27,9 @@ COMPARE: Mapping[Op, Callable[[Any, Any], bool]] = {
     Op.CONTAINS: lambda value, operand: operand in value,
     Op.STARTS_WITH: lambda value, operand: bool(value.startswith(operand)),
     Op.ENDS_WITH: lambda value, operand: bool(value.endswith(operand)),
-    Op.I_CONTAINS: lambda value, operand: operand.lower() in value.lower(),
-    Op.I_STARTS_WITH: lambda value, operand: bool(value.lower().startswith(operand.lower())),
-    Op.I_ENDS_WITH: lambda value, operand: bool(value.lower().endswith(operand.lower())),
+    Op.I_CONTAINS: lambda value, operand: operand.casefold() in value.casefold(),
+    Op.I_STARTS_WITH: lambda value, operand: bool(value.casefold().startswith(operand.casefold())),
+    Op.I_ENDS_WITH: lambda value, operand: bool(value.casefold().endswith(operand.casefold())),
 }
 
 

@@ -39,7 +39,7 @@ class Op(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Compare a column with a value: IN and NOT_IN take a tuple, IS_NULL a bool, the I_ forms compare `str.lower()`."""
+    """Compare a column with a value: IN and NOT_IN take a tuple, IS_NULL a bool; I_ forms compare casefolded texts."""
 
     column: str
     op: Op

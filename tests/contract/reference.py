@@ -202,4 +202,4 @@ def passes(op: Op, value: Any, given: Any) -> bool:
             return value[: len(given)] == given
         case Op.ENDS_WITH:
             return value[max(0, len(value) - len(given)) :] == given
-    return passes(FOLDED[op], value.lower(), given.lower())
+    return passes(FOLDED[op], value.casefold(), given.casefold())

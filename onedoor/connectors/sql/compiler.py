@@ -30,7 +30,7 @@ from onedoor.connectors.sql.shape import (
     ParameterEncoding,
     ParameterIndex,
     StatementShape,
-    build_result_column,
+    build_group_column,
     build_statement_shape,
     list_columns,
     list_result_columns,
@@ -73,12 +73,14 @@ class SqlDialect:
     """Renders a SQLAlchemy expression as text."""
     parameter_encoding: ParameterEncoding
     compile_in_keys: Callable[[Sequence[Expression], Sequence[ParameterIndex], Sequence[SqlColumn]], Expression]
-    """Tests whether columns, as a tuple, are one of many keys, bound as `pack_keys` packs them."""
+    """Tests whether columns, as a tuple, are one of many keys, bound as `pack_keys` packs them.
+
+    A key is made what the `native_type` of its column compares."""
     text_matches: Mapping[Op, Callable[[Expression, Any], Expression]]
     collate_text: Callable[[Expression], Expression]
     """Makes text compare by code point."""
     bind_parameter: Callable[[ParameterIndex, SqlColumn], Expression]
-    """Binds a value in the form that a column is compared with."""
+    """Binds a value in the form that a column is compared with, by its `native_type` if it has one."""
     compile_read: Callable[[Expression, SqlColumn], Expression]
     """Selects a column in the form that its decoder takes."""
     compile_time_bucket: Callable[[Expression, SqlColumn, TimeUnit], Expression]
@@ -196,20 +198,84 @@ class SqlScope:
         return self.clause if self.from_clause is None else self.from_clause
 
     def compile_column(self, name: str) -> Expression:
+        """Compile a column in the form in which it is read."""
         column = self.columns[name]
-        joined = self.joined.get(name)
-        expression: Expression = self.clause.c[column.name] if joined is None else joined
+        expression = self._get_bare_column(name)
         if column.read_expression is not None:
             expression = column.read_expression(expression)
         return cast(expression, String()) if column.read_as_text else expression
 
-    def compile_comparable(self, name: str) -> Expression:
-        """Compile a column in the form in which it is ordered and compared."""
+    def compile_key(self, name: str) -> Expression:
+        """Compile a column in the form in which equal values are equal."""
+        native = self.columns[name].native_type
+        return self._get_bare_column(name) if native is not None and native.equality else self.compile_column(name)
+
+    def compile_sortable(self, name: str) -> Expression:
+        """Compile a column in the form in which it is ordered."""
+        column = self.columns[name]
+        if column.native_type is not None and column.native_type.order:
+            return self._get_bare_column(name)
         expression = self.compile_column(name)
-        return self.dialect.collate_text(expression) if self.columns[name].type is ColumnType.TEXT else expression
+        is_collated = column.type is ColumnType.TEXT and not column.in_code_point_order
+        return self.dialect.collate_text(expression) if is_collated else expression
+
+    def compile_equal(self, name: str, parameter: ParameterIndex) -> Expression:
+        """Test whether a column has a value; through an index, also where that finds other values, too."""
+        column = self.columns[name]
+        equal: Expression = self.compile_key(name) == self.dialect.bind_parameter(parameter, _get_key_column(column))
+        if not _is_coarse(column):
+            return equal
+        return and_(self._get_bare_column(name) == self.dialect.bind_parameter(parameter, column), equal)
+
+    def compile_in_keys(self, names: Sequence[str], parameters: Sequence[ParameterIndex]) -> Expression:
+        """Test whether columns, as a tuple, are one of many keys; through an index as `compile_equal` does."""
+        columns = [self.columns[name] for name in names]
+        keys = [_get_key_column(column) for column in columns]
+        among = self.dialect.compile_in_keys([self.compile_key(name) for name in names], parameters, keys)
+        if not any(map(_is_coarse, columns)):
+            return among
+        bare = [
+            self._get_bare_column(name) if self.columns[name].native_type else self.compile_key(name) for name in names
+        ]
+        return and_(self.dialect.compile_in_keys(bare, parameters, columns), among)
+
+    def compile_equal_columns(self, name: str, other: "SqlScope", other_name: str) -> Expression:
+        """Test whether a column equals one of another table; those of different types compare as texts."""
+        native = self.columns[name].native_type
+        if native is None or native != other.columns[other_name].native_type:
+            return self.compile_column(name) == other.compile_column(other_name)
+        bare: Expression = self._get_bare_column(name) == other._get_bare_column(other_name)
+        return bare if native.equality else and_(bare, self.compile_column(name) == other.compile_column(other_name))
+
+    def compile_equal_key(self, name: str, key: Expression) -> Expression:
+        """Test whether a column equals a value of a list of keys."""
+        column = self.columns[name]
+        bare: Expression = (self._get_bare_column(name) if column.native_type else self.compile_column(name)) == key
+        return and_(bare, self.compile_column(name) == cast(key, String())) if _is_coarse(column) else bare
+
+    def compile_shared_key(self, name: str, other: "SqlScope", other_name: str) -> Expression:
+        """Compile a column in the form in which it equals one of another table, in that form too."""
+        native = self.columns[name].native_type
+        is_shared = native is not None and native.equality and native == other.columns[other_name].native_type
+        return self._get_bare_column(name) if is_shared else self.compile_column(name)
+
+    def _get_bare_column(self, name: str) -> Expression:
+        joined = self.joined.get(name)
+        column: Expression = self.clause.c[self.columns[name].name] if joined is None else joined
+        return column
 
     def compile_result_column(self, name: str) -> Expression:
         return self.dialect.compile_read(self.compile_column(name), self.columns[name])
+
+
+def _is_coarse(column: SqlColumn) -> bool:
+    """Whether the database by itself takes different values of a column for equal."""
+    return column.native_type is not None and not column.native_type.equality
+
+
+def _get_key_column(column: SqlColumn) -> SqlColumn:
+    """Return a column as `SqlScope.compile_key` compares it."""
+    return replace(column, native_type=None) if _is_coarse(column) else column
 
 
 def _build_scope(collection: str, tables: Mapping[str, SqlTable], dialect: SqlDialect, depth: int = 0) -> SqlScope:
@@ -267,10 +333,16 @@ def _join_row(join: Join, inner: SqlScope, scope: SqlScope) -> SqlScope:
 
 def _join_groups(join: Join, inner: SqlScope, scope: SqlScope, alias: str) -> SqlScope:
     """Join aggregates that are computed of all groups in one pass over the inner table."""
-    keys = [inner.compile_column(name).label(f"k{index}") for index, name in enumerate(join.inner_columns)]
+    pairs = list(zip(join.inner_columns, join.outer_columns, strict=True))
+    keys = [
+        inner.compile_shared_key(there, scope, here).label(f"k{index}") for index, (there, here) in enumerate(pairs)
+    ]
     calls = [_compile_sql_aggregate(call, inner).label(f"m{index}") for index, call in enumerate(join.aggregates)]
     groups = select(*keys, *calls).select_from(inner.clause).group_by(*(key.element for key in keys)).subquery(alias)
-    matches = [groups.c[f"k{index}"] == scope.compile_column(name) for index, name in enumerate(join.outer_columns)]
+    matches = [
+        groups.c[f"k{index}"] == scope.compile_shared_key(here, inner, there)
+        for index, (there, here) in enumerate(pairs)
+    ]
     values = [groups.c[f"m{index}"] for index in range(len(calls))]
     added = {
         name: func.coalesce(value, LITERAL_ZERO) if call.function in COUNT_FUNCTIONS else value
@@ -297,7 +369,7 @@ def _compile_equal_columns(
     inner: SqlScope, inner_columns: Sequence[str], outer: SqlScope, outer_columns: Sequence[str]
 ) -> list[Expression]:
     pairs = zip(inner_columns, outer_columns, strict=True)
-    return [inner.compile_column(there) == outer.compile_column(here) for there, here in pairs]
+    return [inner.compile_equal_columns(there, outer, here) for there, here in pairs]
 
 
 def build_select(shape: StatementShape, tables: Mapping[str, SqlTable], dialect: SqlDialect) -> Select[Any]:
@@ -341,7 +413,7 @@ def _build_lateral_select(
 ) -> Select[Any]:
     """Read the first rows of each key through an index; rows come key by key."""
     key_rows = compile_key_rows(keys.parameters, [scope.columns[name] for name in keys.columns])
-    equal = [scope.compile_column(name) == key_rows.c[f"k{index}"] for index, name in enumerate(keys.columns)]
+    equal = [scope.compile_equal_key(name, key_rows.c[f"k{index}"]) for index, name in enumerate(keys.columns)]
     rows = _apply_filters(_select_columns(shape, scope).where(*equal), shape._replace(keys=None), scope)
     first = _apply_limit(rows.order_by(*_compile_sql_sort_keys(shape.sort, scope)), shape.limit).lateral("ranked")
     return select(*first.c).select_from(key_rows.join(first, true()))
@@ -351,7 +423,7 @@ def _build_ranked_select(shape: StatementShape, keys: KeyList, limit: ParameterI
     """Read the first rows of each key in one pass over the table, without returning the row numbers."""
     sort = _compile_sql_sort_keys(shape.sort, scope)
     number = func.row_number().over(
-        partition_by=[scope.compile_column(name) for name in keys.columns], order_by=sort or None
+        partition_by=[scope.compile_key(name) for name in keys.columns], order_by=sort or None
     )
     numbered = _select_columns(shape, scope).add_columns(number.label("number"))
     ranked = _apply_filters(numbered, shape, scope).subquery("ranked")
@@ -364,7 +436,7 @@ def _compile_sql_sort_keys(sort: Sequence[SortKey], scope: SqlScope) -> list[Exp
 
 
 def _compile_sql_sort_key(key: SortKey, scope: SqlScope) -> Expression:
-    column = scope.compile_comparable(key.column)
+    column = scope.compile_sortable(key.column)
     directed = column.desc() if key.descending else column.asc()
     if not scope.columns[key.column].nullable:
         return directed
@@ -399,32 +471,30 @@ def _compile_sql_leaf(leaf: Any, scope: SqlScope) -> Expression:
         case Exists():
             return _compile_sql_exists(leaf, scope)
         case KeyList(names, parameters, single=True):
-            pairs = zip(names, parameters, strict=True)
-            return and_(
-                *(
-                    scope.compile_column(name) == scope.dialect.bind_parameter(parameter, scope.columns[name])
-                    for name, parameter in pairs
-                )
-            )
+            return and_(*map(scope.compile_equal, names, parameters))
         case KeyList(names, parameters):
-            columns = [scope.compile_column(name) for name in names]
-            return scope.dialect.compile_in_keys(columns, parameters, [scope.columns[name] for name in names])
+            return scope.compile_in_keys(names, parameters)
         case _:
             raise TypeError(f"a SQL database does not take {type(leaf).__name__}")
 
 
 def _compile_sql_comparison(comparison: Comparison, scope: SqlScope) -> Expression:
-    column = scope.compile_column(comparison.column)
+    column = scope.compile_key(comparison.column)
     if comparison.op is Op.IS_NULL:
         if comparison.value and not scope.columns[comparison.column].nullable:
             return false()  # written as a test, it would hide the key's index from a page that begins after a key
         return column.is_(None) if comparison.value else column.is_not(None)
     if comparison.op in scope.dialect.text_matches:
-        return scope.dialect.text_matches[comparison.op](column, bindparam(comparison.value.name, type_=String()))
-    compared = column if comparison.op in (Op.EQ, Op.NE) else scope.compile_comparable(comparison.column)
-    return COMPARISON_EXPRESSIONS[comparison.op](
-        compared, scope.dialect.bind_parameter(comparison.value, scope.columns[comparison.column])
-    )
+        text = scope.compile_column(comparison.column)
+        return scope.dialect.text_matches[comparison.op](text, bindparam(comparison.value.name, type_=String()))
+    if comparison.op is Op.EQ:
+        return scope.compile_equal(comparison.column, comparison.value)
+    stored = scope.columns[comparison.column]
+    if comparison.op is Op.NE:
+        return column != scope.dialect.bind_parameter(comparison.value, _get_key_column(stored))
+    is_native = stored.native_type is not None and stored.native_type.order
+    bound = scope.dialect.bind_parameter(comparison.value, stored if is_native else replace(stored, native_type=None))
+    return COMPARISON_EXPRESSIONS[comparison.op](scope.compile_sortable(comparison.column), bound)
 
 
 def _compile_sql_exists(exists: Exists, scope: SqlScope) -> Expression:
@@ -442,8 +512,9 @@ def _compile_sql_exists(exists: Exists, scope: SqlScope) -> Expression:
 def _compile_sql_semi_join(exists: Exists, inner: SqlScope, scope: SqlScope) -> Expression:
     """Compare with the keys of all matching rows, which are read first; of nulls among them, Not makes no false."""
     matches = compile_sql_predicate(exists.filter, inner)
-    keys = select(*(inner.compile_column(name) for name in exists.inner_columns)).select_from(inner.clause)
-    columns = [scope.compile_column(name) for name in exists.outer_columns]
+    pairs = list(zip(exists.inner_columns, exists.outer_columns, strict=True))
+    keys = select(*(inner.compile_shared_key(there, scope, here) for there, here in pairs)).select_from(inner.clause)
+    columns = [scope.compile_shared_key(here, inner, there) for there, here in pairs]
     outer = columns[0] if len(columns) == 1 else tuple_(*columns)
     return outer.in_(keys.where(matches))
 
@@ -454,7 +525,8 @@ def build_grouped_select(shape: StatementShape, tables: Mapping[str, SqlTable], 
     groups = _build_groups(shape, scope)
     if dialect.runs_subqueries_once and _can_count_before_joins(shape):
         groups = _build_groups_of_counts(shape, scope)
-    if shape.having is None and not shape.sort and shape.limit is None:
+    is_arranged = shape.having is not None or shape.sort or shape.limit is not None
+    if not is_arranged and not any(_is_grouped_bare(scope.columns[name]) for name in shape.columns):
         return groups
     return _filter_and_order_groups(groups, shape, scope)
 
@@ -498,7 +570,7 @@ def _build_groups_of_counts(shape: StatementShape, scope: SqlScope) -> Select[An
     own = replace(scope, columns=scope.tables[shape.collection].columns, joined={}, from_clause=None)
     names = tuple(dict.fromkeys(name for join in shape.joins for name in join.outer_columns if name in own.columns))
     counts = _build_groups(shape._replace(columns=names, joins=(), time_buckets=()), own).subquery("p")
-    counted = {name: build_result_column(own.columns[name], f"c{index}") for index, name in enumerate(names)}
+    counted = {name: build_group_column(own.columns[name], f"c{index}") for index, name in enumerate(names)}
     outer = _add_joins(shape.joins, replace(own, columns={**scope.columns, **counted}, clause=counts))
     keys = [_compile_sql_group_key(name, shape, outer) for name in shape.columns]
     sums = [func.sum(counts.c[f"m{index}"]) for index in range(len(shape.aggregates))]
@@ -514,7 +586,8 @@ def _filter_and_order_groups(groups: Select[Any], shape: StatementShape, scope: 
         list_result_columns(shape.columns, shape.aggregates, scope.columns, scope.dialect.parameter_encoding)
     )
     outer = replace(scope, columns=columns, clause=clause, joined={}, from_clause=None)
-    statement = select(*clause.c)
+    pairs = zip(columns, clause.c, strict=True)
+    statement = select(*(_read_group_key(name, column, outer) for name, column in pairs))
     if shape.having is not None:
         statement = statement.where(compile_sql_predicate(shape.having, outer))
     return _apply_limit(statement.order_by(*_compile_sql_sort_keys(shape.sort, outer)), shape.limit)
@@ -522,8 +595,20 @@ def _filter_and_order_groups(groups: Select[Any], shape: StatementShape, scope: 
 
 def _compile_sql_group_key(name: str, shape: StatementShape, scope: SqlScope) -> Expression:
     unit = next((bucket.unit for bucket in shape.time_buckets if bucket.column == name), None)
+    if _is_grouped_bare(scope.columns[name]):
+        return scope.compile_key(name)
     column = scope.compile_result_column(name)
     return column if unit is None else scope.dialect.compile_time_bucket(column, scope.columns[name], unit)
+
+
+def _read_group_key(name: str, key: Expression, scope: SqlScope) -> Expression:
+    """Select what rows are grouped by: a bare column is read like any other."""
+    column = scope.columns[name]
+    return scope.compile_result_column(name).label(column.name) if _is_grouped_bare(column) else key
+
+
+def _is_grouped_bare(column: SqlColumn) -> bool:
+    return column.native_type is not None and column.native_type.equality
 
 
 def _compile_sql_aggregate(aggregate: AggregateCall, scope: SqlScope) -> Expression:
@@ -533,8 +618,8 @@ def _compile_sql_aggregate(aggregate: AggregateCall, scope: SqlScope) -> Express
         case AggregateFunction.COUNT:
             return func.count(scope.compile_column(aggregate.column))
         case AggregateFunction.COUNT_DISTINCT:
-            return func.count(scope.compile_column(aggregate.column).distinct())
+            return func.count(scope.compile_key(aggregate.column).distinct())
         case AggregateFunction.SUM:
             return scope.dialect.compile_sum(scope.compile_column(aggregate.column))
-    extreme = EXTREME_FUNCTIONS[aggregate.function](scope.compile_comparable(aggregate.column))
+    extreme = EXTREME_FUNCTIONS[aggregate.function](scope.compile_sortable(aggregate.column))
     return scope.dialect.compile_read(extreme, scope.columns[aggregate.column])

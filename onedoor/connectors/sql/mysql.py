@@ -20,7 +20,7 @@ from onedoor.connectors.sql.dialects.mysql import (
     CODE_POINT_COLLATIONS,
     MYSQL_DIALECT,
     ZERO_DATE_PREFIX,
-    build_code_point_reader,
+    compare_by_code_point,
     lets_zero_dates_in,
     map_mysql_column,
 )
@@ -233,13 +233,9 @@ def reflect_mysql_tables(
         mapped = columns_by_table.setdefault(table, {})
         column = map_mysql_column(name, data_type, column_type, nullable=bool(nullable))
         if column is not None:
-            read = column.read_expression or build_code_point_reader(column, charset, collation, code_point_collation)
+            compared = compare_by_code_point(column, charset, collation, code_point_collation)
             may_be_zero = zero_dates or str(default).strip("'").startswith(ZERO_DATE_PREFIX)
-            mapped[name] = replace(
-                column,
-                read_expression=read,
-                nullable=column.nullable or (may_be_zero and column.type in DATE_TYPES),
-            )
+            mapped[name] = replace(compared, nullable=column.nullable or (may_be_zero and column.type in DATE_TYPES))
     row_count_by_table = {table: int(count) for table, count in row_counts}
     indexed = {(table, name) for table, name in indexed_columns}
     return {
@@ -249,6 +245,7 @@ def reflect_mysql_tables(
             table_columns,
             max_keys=MAX_KEYS,
             folds_case=False,
+            code_point_collation=code_point_collation,
             statistics=TableStatistics(
                 row_count=row_count_by_table.get(table),
                 indexed_columns=frozenset(name for name in table_columns if (table, name) in indexed),

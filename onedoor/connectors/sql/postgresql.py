@@ -8,14 +8,19 @@ from typing import Any
 import asyncpg
 from sqlalchemy import String, bindparam, cast
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.types import UserDefinedType
 
 from onedoor.connectors.sql.compiler import Expression, StatementCache, build_unreadable_error
 from onedoor.connectors.sql.connector import SqlConnector
 from onedoor.connectors.sql.dialects.postgresql import (
     POSTGRESQL_DIALECT,
+    NamedSqlType,
     map_postgresql_array,
     map_postgresql_column,
+)
+from onedoor.connectors.sql.dialects.postgresql_types import (
+    COLUMN_COMPARISONS_SQL,
+    compare_natively,
+    index_column_comparisons,
 )
 from onedoor.connectors.sql.pool import ConnectionPool, TransactionPool
 from onedoor.connectors.sql.shape import ParameterIndex
@@ -209,10 +214,12 @@ async def connect(options: PostgresqlOptions) -> SqlConnector:
     except DRIVER_ERRORS:
         raise ConnectorError("the database does not answer") from None
     try:
-        columns, statistics = await connection.fetch(COLUMNS_SQL), await connection.fetch(STATISTICS_SQL)
+        columns, comparisons, statistics = [
+            await connection.fetch(query) for query in (COLUMNS_SQL, COLUMN_COMPARISONS_SQL, STATISTICS_SQL)
+        ]
     finally:
         await connection.close()
-    statements = StatementCache(reflect_postgresql_tables(columns, statistics), POSTGRESQL_DIALECT)
+    statements = StatementCache(reflect_postgresql_tables(columns, comparisons, statistics), POSTGRESQL_DIALECT)
     connector = SqlConnector(statements, ConnectionPool(driver, options.connections))
     if options.writable:
         connector.writer = await create_postgresql_writer(options, statements)
@@ -223,16 +230,17 @@ KIND = ConnectorKind(options=PostgresqlOptions, connect=connect)
 
 
 def reflect_postgresql_tables(
-    columns: Sequence[Sequence[Any]], statistics: Sequence[Sequence[Any]]
+    columns: Sequence[Sequence[Any]], comparisons: Sequence[Sequence[Any]], statistics: Sequence[Sequence[Any]]
 ) -> dict[str, SqlTable]:
-    """Build the tables by collection from the rows of COLUMNS_SQL and STATISTICS_SQL."""
+    """Build the tables by collection from the rows of COLUMNS_SQL, COLUMN_COMPARISONS_SQL and STATISTICS_SQL."""
+    comparison_by_column = index_column_comparisons(comparisons)
     columns_by_table: dict[tuple[str, str], dict[str, SqlColumn]] = {}
     types_by_table: dict[tuple[str, str], dict[str, str]] = {}
     for schema, table, name, declared_type, may_read, *declaration in columns:
         mapped = columns_by_table.setdefault((schema, table), {})
         column = _map_declared_column(name, *declaration)
         if column is not None and may_read:
-            mapped[name] = column
+            mapped[name] = compare_natively(column, comparison_by_column.get((schema, table, name)))
         types_by_table.setdefault((schema, table), {})[name] = declared_type if may_read else UNREADABLE
     statistics_by_table = {
         (schema, table): TableStatistics(row_count=row_count, indexed_columns=frozenset(indexed))
@@ -245,6 +253,7 @@ def reflect_postgresql_tables(
             table_columns,
             max_keys=MAX_KEYS,
             folds_case=False,
+            code_point_collation="C",
             statistics=statistics_by_table.get((schema, table), TableStatistics()),
             declared_types=types_by_table[schema, table],
         )
@@ -359,18 +368,6 @@ def bind_stored_value(parameter: ParameterIndex, column: SqlColumn, data_type: s
     if not column.read_as_text or data_type.partition("(")[0] in TRUNCATING_TEXT_TYPES:
         return POSTGRESQL_DIALECT.bind_parameter(parameter, column)
     return cast(cast(bindparam(parameter.name, type_=String()), String()), NamedSqlType(data_type))
-
-
-class NamedSqlType(UserDefinedType[Any]):
-    """A type under the name that the database gives it."""
-
-    cache_ok = True
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def get_col_spec(self, **_: Any) -> str:
-        return self.name
 
 
 async def check_deferred_constraints(

@@ -186,9 +186,9 @@ def list_result_columns(
 
     In the statement its columns are `c0`, `c1` and so on, then its aggregates `m0`, `m1` and so on.
     """
-    grouped = [(name, build_result_column(columns[name], f"c{index}")) for index, name in enumerate(names)]
+    grouped = [(name, build_group_column(columns[name], f"c{index}")) for index, name in enumerate(names)]
     computed = [
-        (aggregate.name, build_result_column(_build_aggregate_column(aggregate, columns, encoding), f"m{index}"))
+        (aggregate.name, _build_result_column(_build_aggregate_column(aggregate, columns, encoding), f"m{index}"))
         for index, aggregate in enumerate(aggregates)
     ]
     return [*grouped, *computed]
@@ -216,8 +216,14 @@ def _list_joined_columns(
     return list(zip(join.output_columns, added, strict=True))
 
 
-def build_result_column(column: SqlColumn, name: str) -> SqlColumn:
-    return replace(column, name=name, read_as_text=False, zoneless=False, read_expression=None)
+def build_group_column(column: SqlColumn, name: str) -> SqlColumn:
+    """Describe what rows are grouped by: the bare column where the database compares that as its values mean."""
+    is_bare = column.native_type is not None and column.native_type.equality
+    return replace(column, name=name) if is_bare else _build_result_column(column, name)
+
+
+def _build_result_column(column: SqlColumn, name: str) -> SqlColumn:
+    return replace(column, name=name, native_type=None, read_as_text=False, zoneless=False, read_expression=None)
 
 
 def _build_aggregate_column(

@@ -16,8 +16,8 @@ from sqlalchemy.dialects.sqlite import insert
 
 from onedoor.connectors.sql.compiler import StatementCache
 from onedoor.connectors.sql.connector import SqlConnector
-from onedoor.connectors.sql.dialects.sqlite import SQLITE_DIALECT, map_sqlite_column
-from onedoor.connectors.sql.tables import SqlTable, TableStatistics, build_sql_table
+from onedoor.connectors.sql.dialects.sqlite import COLLATED_TEXTS, SQLITE_DIALECT, compare_in_binary, map_sqlite_column
+from onedoor.connectors.sql.tables import SqlColumn, SqlTable, TableStatistics, build_sql_table
 from onedoor.connectors.sql.write_model import (
     MARKER_TABLE_NAME,
     ForeignKey,
@@ -34,6 +34,7 @@ from onedoor.connectors.sql.write_model import (
 from onedoor.connectors.sql.writes import LOCK_SECONDS, MARKER_TABLE, SqlWriter, encode_sql_value
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.runtime.concurrency import build_thread_pool, run_in_thread, shut_down_pool
+from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.connector import ChangeResult, ConnectorKind, RowChange, RowValues
 
 MAX_KEYS = 10_000
@@ -61,6 +62,8 @@ INDEXED_COLUMNS_SQL = (
 """The first column of each index; one that is computed has no name."""
 
 ANALYZED_ROWS_SQL = "SELECT stat FROM sqlite_stat1 WHERE tbl = ?"
+
+COLLATION_SQL = "SELECT count(*) FROM (SELECT {} FROM {} WHERE 0 UNION SELECT ? UNION SELECT ? UNION SELECT ?)"
 
 ROWID_RANGE_SQL = "SELECT max(rowid) - min(rowid) + 1 FROM {}"
 
@@ -147,6 +150,9 @@ def reflect_sqlite_tables(path: Path) -> dict[str, SqlTable]:
         declarations = {
             table: _read_declarations(connection, table) for (table,) in connection.execute(READ_TABLES_SQL).fetchall()
         }
+        columns_by_table = {
+            table: _map_columns(connection, table, declared) for table, declared in declarations.items()
+        }
         row_counts = {
             name: _estimate_row_count(connection, name) for (name,) in connection.execute(TABLES_SQL).fetchall()
         }
@@ -154,12 +160,10 @@ def reflect_sqlite_tables(path: Path) -> dict[str, SqlTable]:
             table: build_sql_table(
                 None,
                 table,
-                {
-                    name: map_sqlite_column(name, declared_type.upper(), nullable=not required)
-                    for name, declared_type, required in declared
-                },
+                columns_by_table[table],
                 max_keys=MAX_KEYS,
                 folds_case=True,
+                code_point_collation="BINARY",
                 statistics=TableStatistics(
                     row_count=row_counts.get(table),
                     indexed_columns=_find_indexed_columns(connection, table),
@@ -184,6 +188,33 @@ def _find_indexed_columns(connection: sqlite3.Connection, table: str) -> frozens
     return frozenset()
 
 
+def _map_columns(
+    connection: sqlite3.Connection, table: str, declared: Sequence[tuple[str, str, bool]]
+) -> dict[str, SqlColumn]:
+    """Map columns, and have texts compared by code point whatever their collation is, which SQLite does not tell.
+
+    The members of a compound select are compared in the collation of its first select.
+    """
+    columns = {
+        name: map_sqlite_column(name, declared_type.upper(), nullable=not required)
+        for name, declared_type, required in declared
+    }
+    for name, column in columns.items():
+        if column.type is ColumnType.TEXT and not column.incomparable:
+            columns[name] = compare_in_binary(column, _count_texts(connection, table, name))
+    return columns
+
+
+def _count_texts(connection: sqlite3.Connection, table: str, column: str) -> int | None:
+    """Return how many of COLLATED_TEXTS a column tells apart; None where its collation is not one of SQLite's."""
+    sql = COLLATION_SQL.format(quote_sqlite_identifier(column), quote_sqlite_identifier(table))
+    try:
+        [(count,)] = connection.execute(sql, COLLATED_TEXTS)
+    except sqlite3.Error:
+        return None
+    return int(count)
+
+
 def _estimate_row_count(connection: sqlite3.Connection, table: str) -> int | None:
     """Return the count that ANALYZE stored, or else the range of the row ids."""
     with suppress(sqlite3.Error):
@@ -200,20 +231,20 @@ def quote_sqlite_identifier(name: str) -> str:
 
 
 def open_read_connection(path: Path) -> sqlite3.Connection:
-    """Open a connection that cannot write, with a function `lowered` that folds case as Python does."""
+    """Open a connection that cannot write, with a function `casefolded` that folds case as Python does."""
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=ro",
         uri=True,
         check_same_thread=False,
         cached_statements=MAX_PREPARED_STATEMENTS,
     )
-    connection.create_function("lowered", 1, _lower_text, deterministic=True)
+    connection.create_function("casefolded", 1, _casefold_text, deterministic=True)
     connection.execute("PRAGMA query_only = 1")
     return connection
 
 
-def _lower_text(text: Any) -> Any:
-    return text.lower() if isinstance(text, str) else None
+def _casefold_text(text: Any) -> Any:
+    return text.casefold() if isinstance(text, str) else None
 
 
 class SqliteReaders:

@@ -4,6 +4,7 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_FLOOR, Context, Decimal
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ from sqlalchemy import FromClause, column, table
 from onedoor.spi.capabilities import Capabilities, Column, ColumnType
 from onedoor.spi.predicates import Comparison, Op
 from onedoor.spi.scan import AggregateFunction, TimeUnit
+from onedoor.spi.text_types import MAC_ADDRESS, MAC_ADDRESS_64, PADDED_TEXT, UUID, TextType
 
 EQUALITY_OPS = frozenset({Op.EQ, Op.NE, Op.IN, Op.NOT_IN, Op.IS_NULL})
 
@@ -45,12 +47,27 @@ AGGREGATES_BY_TYPE: Mapping[ColumnType, frozenset[AggregateFunction]] = {
 }
 """No sum of floats: in a database it depends on the order of the rows."""
 
+SPELLED_ALIKE = frozenset({UUID, MAC_ADDRESS, MAC_ADDRESS_64, PADDED_TEXT})
+"""The types whose texts a database spells as Onedoor does, so that it can search them and sort them by code point."""
+
 INTEGER_LIMIT = 2**63
 """The first whole number that a 64-bit column cannot hold."""
 
 EXACT_CONTEXT = Context(prec=100)
 
 ValueConverter = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NativeType:
+    """How a database compares a column by itself, without a cast or a collation, and so by the column's indexes."""
+
+    name: str
+    """What values that are compared with the column are made: a type, or a collation."""
+    equality: bool = True
+    """Whether equality is that of the column's values; otherwise it holds for equal values, and for others too."""
+    order: bool = False
+    """Whether the order is that of the column's values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +86,12 @@ class SqlColumn:
     """The database cannot compare the stored form, so the engine filters and sorts by it."""
     read_as_text: bool = False
     """The type is the database's own, and is cast to text when it is read."""
+    native_type: NativeType | None = None
+    """What compares the bare column, where its values are not compared in the form in which they are read."""
+    text_type: TextType | None = None
+    """What the texts mean, where that is not their code points."""
+    in_code_point_order: bool = False
+    """The database orders the texts by code point without being told to, and so by an index."""
     zoneless: bool = False
     """A time in UTC whose type has no zone."""
     items: ColumnType | None = None
@@ -84,6 +107,8 @@ class SqlColumn:
 
     def can_store(self, value: Any) -> bool:
         """Return whether some row could hold exactly this value."""
+        if self.text_type is not None and not self.text_type.is_canonical(value):
+            return False
         if isinstance(value, str):
             return find_unstorable_character(value) == len(value)
         if self.minor_units:
@@ -96,16 +121,16 @@ class SqlColumn:
         match self.type:
             case ColumnType.INTEGER:
                 return not values or bool(-self.exclusive_limit <= min(values) and max(values) < self.exclusive_limit)
-            case ColumnType.TEXT:
+            case ColumnType.TEXT if self.text_type is None:
                 joined = "".join(values)
                 return joined.isascii() and "\0" not in joined
             case _:
-                return not self.minor_units
+                return not self.minor_units and self.text_type is None
 
     def resolve_bound(self, comparison: Comparison) -> Comparison | bool:
         """Replace a bound that no row can hold by one that divides the rows in the same way."""
         if self.type is ColumnType.TEXT:
-            return _resolve_text_bound(comparison)
+            return self.text_type is None and _resolve_text_bound(comparison)
         scaled = self.floor_to_minor_units(comparison.value) if self.minor_units else comparison.value
         if not -self.exclusive_limit <= scaled < self.exclusive_limit:
             return bool(comparison.value > 0) == (comparison.op in LESS_THAN_OPS)
@@ -149,15 +174,17 @@ def build_sql_table(
     *,
     max_keys: int,
     folds_case: bool,
+    code_point_collation: str,
     statistics: TableStatistics = TableStatistics(),
     declared_types: Mapping[str, str] = MappingProxyType({}),
 ) -> SqlTable:
     """Build a table and its capabilities.
 
-    `folds_case`: the database ignores case exactly as Python's `str.lower()` does.
+    `folds_case`: the database ignores case exactly as Python's `str.casefold()` does.
     """
+    build_column = partial(_build_column_capabilities, folds_case=folds_case, code_point_collation=code_point_collation)
     capabilities = build_table_capabilities(
-        {column: _build_column_capabilities(stored, folds_case=folds_case) for column, stored in columns.items()},
+        {name: build_column(column) for name, column in columns.items()},
         max_keys=max_keys,
         max_in_filter_keys=max_keys,
         row_count=statistics.row_count,
@@ -198,16 +225,25 @@ def build_table_capabilities(
     )
 
 
-def _build_column_capabilities(stored: SqlColumn, *, folds_case: bool) -> Column:
+def _build_column_capabilities(stored: SqlColumn, *, folds_case: bool, code_point_collation: str) -> Column:
     if stored.incomparable:
-        return Column(stored.type, frozenset({Op.IS_NULL}), aggregates=COUNT_ONLY)
-    if stored.read_as_text:
-        return Column(stored.type, EQUALITY_OPS, aggregates=COUNT_FUNCTIONS)
+        return Column(stored.type, frozenset({Op.IS_NULL}), aggregates=COUNT_ONLY, text_type=stored.text_type)
+    if stored.read_as_text and stored.native_type is None:
+        return Column(stored.type, EQUALITY_OPS, aggregates=COUNT_FUNCTIONS, text_type=stored.text_type)
+    filters = list_sql_operators(stored.type, folds_case=folds_case)
+    is_ordered = stored.native_type is not None and stored.native_type.order
+    if stored.text_type is not None and stored.text_type not in SPELLED_ALIKE:
+        filters = ORDERED_OPS if is_ordered else EQUALITY_OPS
+    is_indexed = stored.type is not ColumnType.TEXT or stored.in_code_point_order or is_ordered
     return Column(
         stored.type,
-        list_sql_operators(stored.type, folds_case=folds_case),
-        stored.type is not ColumnType.LIST,
-        AGGREGATES_BY_TYPE[stored.type],
+        filters,
+        filters >= RANGE_OPS,
+        AGGREGATES_BY_TYPE[stored.type] if stored.text_type in (None, PADDED_TEXT) else COUNT_FUNCTIONS,
+        text_type=stored.text_type,
+        unindexed_sort=None
+        if is_indexed
+        else f"an index serves this order only in the collation `{code_point_collation}`",
     )
 
 

@@ -27,6 +27,7 @@ SQLITE: Mapping[str, SqlTable] = {
         },  # type: ignore[misc]
         max_keys=10,
         folds_case=True,
+        code_point_collation="C",
     )
     for name, columns in DECLARED.items()
 }
@@ -40,6 +41,7 @@ POSTGRESQL: Mapping[str, SqlTable] = {
         },  # type: ignore[misc]
         max_keys=10,
         folds_case=False,
+        code_point_collation="C",
         statistics=TableStatistics(indexed_columns=frozenset({"id", "order_id"})),
     )
     for name, columns in DECLARED.items()

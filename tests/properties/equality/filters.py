@@ -58,9 +58,9 @@ TESTS: Mapping[str, Callable[[Any, Any], bool]] = {
     "contains": lambda value, given: given in value,
     "startsWith": lambda value, given: value.startswith(given),
     "endsWith": lambda value, given: value.endswith(given),
-    "iContains": lambda value, given: given.lower() in value.lower(),
-    "iStartsWith": lambda value, given: value.lower().startswith(given.lower()),
-    "iEndsWith": lambda value, given: value.lower().endswith(given.lower()),
+    "iContains": lambda value, given: given.casefold() in value.casefold(),
+    "iStartsWith": lambda value, given: value.casefold().startswith(given.casefold()),
+    "iEndsWith": lambda value, given: value.casefold().endswith(given.casefold()),
 }
 
 

@@ -19,9 +19,9 @@ TESTS = {
     "contains": lambda actual, given: given in actual,
     "startsWith": lambda actual, given: actual.startswith(given),
     "endsWith": lambda actual, given: actual.endswith(given),
-    "iContains": lambda actual, given: given.lower() in actual.lower(),
-    "iStartsWith": lambda actual, given: actual.lower().startswith(given.lower()),
-    "iEndsWith": lambda actual, given: actual.lower().endswith(given.lower()),
+    "iContains": lambda actual, given: given.casefold() in actual.casefold(),
+    "iStartsWith": lambda actual, given: actual.casefold().startswith(given.casefold()),
+    "iEndsWith": lambda actual, given: actual.casefold().endswith(given.casefold()),
 }
 
 

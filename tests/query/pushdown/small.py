@@ -148,5 +148,5 @@ COMPARE: dict[Op, Callable[[Any, Any], bool]] = {
     Op.EQ: lambda value, operand: bool(value == operand),
     Op.GT: lambda value, operand: bool(value > operand),
     Op.NOT_IN: lambda value, operand: value not in operand,
-    Op.I_STARTS_WITH: lambda value, operand: bool(value.lower().startswith(operand.lower())),
+    Op.I_STARTS_WITH: lambda value, operand: bool(value.casefold().startswith(operand.casefold())),
 }

@@ -14,7 +14,7 @@ from sqlalchemy.sql.elements import UnaryExpression
 
 from onedoor.connectors.sql.compiler import Expression, SqlDialect
 from onedoor.connectors.sql.shape import ParameterEncoding, ParameterIndex
-from onedoor.connectors.sql.tables import INTEGER_LIMIT, SqlColumn, encode_base64
+from onedoor.connectors.sql.tables import INTEGER_LIMIT, NativeType, SqlColumn, encode_base64
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.predicates import Op
 from onedoor.spi.scan import TimeUnit
@@ -134,15 +134,23 @@ def compile_truth(column: Expression) -> Expression:
     return column != literal_column("0")
 
 
-def build_code_point_reader(
+def compare_by_code_point(
     column: SqlColumn, charset: str | None, collation: str | None, code_point_collation: str
-) -> Callable[[Expression], Expression] | None:
-    """Return what wraps a text column so that it compares by code point, or None where it does so already."""
-    if column.type is not ColumnType.TEXT or column.incomparable or collation == code_point_collation:
-        return None
+) -> SqlColumn:
+    """Have a text column compared by code point; in its own collation, an index finds the texts to compare."""
+    if column.type is not ColumnType.TEXT or column.incomparable or column.native_type is not None:
+        return column
+    if collation == code_point_collation:
+        return replace(column, in_code_point_order=True)
     if charset == "utf8mb4" and not column.read_as_text:
-        return lambda text_column: text_column.collate(code_point_collation)
-    return lambda text_column: cast(text_column, String()).collate(code_point_collation)
+        return replace(
+            column,
+            native_type=NativeType(name=collation or "", equality=False),
+            read_expression=lambda text_column: text_column.collate(code_point_collation),
+        )
+    return replace(
+        column, read_expression=lambda text_column: cast(text_column, String()).collate(code_point_collation)
+    )
 
 
 def lets_zero_dates_in(sql_mode: str) -> bool:
@@ -196,13 +204,22 @@ def compile_mysql_in_keys(
     name = parameters[0].name
     types = (f"k{index} {get_mysql_type(column)} PATH '$[{index}]'" for index, column in enumerate(stored))
     listed = text(f"JSON_TABLE(:{name}, '$[*]' COLUMNS ({', '.join(types)})) AS listed")
-    parts: list[Any] = [literal_column(f"listed.k{index}") for index in range(len(columns))]
+    parts = [
+        _collate_natively(literal_column(f"listed.k{index}", String()), column) for index, column in enumerate(stored)
+    ]
     keys: Any = select(*parts).select_from(listed.bindparams(bindparam(name, type_=String())))
     return columns[0].in_(keys) if len(columns) == 1 else tuple_(*columns).in_(keys)
 
 
+def _collate_natively(value: Expression, column: SqlColumn) -> Expression:
+    """Give a value the collation of the column that it is compared with by that column's own equality."""
+    return value.collate(column.native_type.name) if column.native_type and column.native_type.name else value
+
+
 def bind_mysql_parameter(parameter: ParameterIndex, column: SqlColumn) -> Expression:
     """Bind a value as text where the protocol has no type for it."""
+    if column.native_type is not None:
+        return _collate_natively(bindparam(parameter.name, type_=String()), column)
     if column.type not in MYSQL_ENCODERS and column.exclusive_limit == INTEGER_LIMIT:
         return bindparam(parameter.name)
     return cast(bindparam(parameter.name, type_=String()), MYSQL_CAST_TYPES[get_mysql_type(column)])

@@ -24,6 +24,7 @@ from sqlalchemy import (
     tuple_,
 )
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
+from sqlalchemy.types import UserDefinedType
 
 from onedoor.connectors.sql.compiler import Expression, SqlDialect
 from onedoor.connectors.sql.shape import ParameterEncoding, ParameterIndex
@@ -160,13 +161,30 @@ def compile_postgresql_key_rows(parameters: Sequence[ParameterIndex], stored: Se
     return func.unnest(*arrays).table_valued(*names).render_derived(name="k")
 
 
+class NamedSqlType(UserDefinedType[Any]):
+    """A type under the name that the database gives it."""
+
+    cache_ok = True
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def get_col_spec(self, **_: Any) -> str:
+        return self.name
+
+
 def bind_postgresql_parameter(parameter: ParameterIndex, column: SqlColumn) -> Expression:
+    if column.native_type is not None:
+        return cast(bindparam(parameter.name, type_=String()), NamedSqlType(column.native_type.name))
     if column.type in BOUND_AS_TEXT:
         return cast(bindparam(parameter.name, type_=String()), _get_postgresql_type(column))
     return bindparam(parameter.name, type_=_get_postgresql_type(column))
 
 
 def _bind_postgresql_array(parameter: ParameterIndex, column: SqlColumn) -> Expression:
+    if column.native_type is not None:
+        array = ARRAY(NamedSqlType(column.native_type.name))
+        return cast(bindparam(parameter.name, type_=ARRAY(String())), array)
     if column.type in BOUND_AS_TEXT:
         return cast(bindparam(parameter.name, type_=ARRAY(String())), ARRAY(_get_postgresql_type(column)))
     return bindparam(parameter.name, type_=ARRAY(_get_postgresql_type(column)))

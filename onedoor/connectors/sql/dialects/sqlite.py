@@ -13,7 +13,7 @@ from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 
 from onedoor.connectors.sql.compiler import Expression, SqlDialect
 from onedoor.connectors.sql.shape import ParameterEncoding, ParameterIndex
-from onedoor.connectors.sql.tables import EXACT_CONTEXT, SqlColumn, encode_base64
+from onedoor.connectors.sql.tables import EXACT_CONTEXT, NativeType, SqlColumn, encode_base64
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.predicates import Op
 from onedoor.spi.scan import TimeUnit
@@ -23,6 +23,11 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 CENT = Decimal("0.01")
 
 MICROSECOND = timedelta(microseconds=1)
+
+COLLATED_TEXTS = ("a", "A", "a ")
+"""Different texts in the collation BINARY, but not in NOCASE and RTRIM."""
+
+COLUMN_COLLATION = "that of the column"
 
 SQLITE_COMPILER = sqlite_dialect(paramstyle="qmark")
 
@@ -62,6 +67,18 @@ def map_sqlite_column(name: str, declared_type: str, *, nullable: bool) -> SqlCo
         case ColumnType.INTEGER | ColumnType.TEXT:
             return SqlColumn(name=name, type=mapped, nullable=nullable)
     return _map_foreign_column(name, declared_type, nullable=nullable)
+
+
+def compare_in_binary(column: SqlColumn, distinct_texts: int | None) -> SqlColumn:
+    """Have a text column compared by code point, whatever its collation is.
+
+    `distinct_texts`: how many of COLLATED_TEXTS it tells apart, None where it cannot compare. In its own collation, an
+    index finds the texts among which those are that are equal.
+    """
+    if distinct_texts == len(COLLATED_TEXTS):
+        return replace(column, in_code_point_order=True)
+    native = None if distinct_texts is None else NativeType(name=COLUMN_COLLATION, equality=False)
+    return replace(column, native_type=native, read_expression=lambda text: text.collate("BINARY"))
 
 
 def _map_foreign_column(name: str, declared_type: str, *, nullable: bool) -> SqlColumn:
@@ -264,9 +281,11 @@ SQLITE_DIALECT = SqlDialect(
         Op.CONTAINS: compile_sqlite_contains,
         Op.STARTS_WITH: compile_sqlite_starts_with,
         Op.ENDS_WITH: compile_sqlite_ends_with,
-        Op.I_CONTAINS: lambda column, value: compile_sqlite_contains(func.lowered(column), func.lowered(value)),
-        Op.I_STARTS_WITH: lambda column, value: compile_sqlite_starts_with(func.lowered(column), func.lowered(value)),
-        Op.I_ENDS_WITH: lambda column, value: compile_sqlite_ends_with(func.lowered(column), func.lowered(value)),
+        Op.I_CONTAINS: lambda column, value: compile_sqlite_contains(func.casefolded(column), func.casefolded(value)),
+        Op.I_STARTS_WITH: lambda column, value: compile_sqlite_starts_with(
+            func.casefolded(column), func.casefolded(value)
+        ),
+        Op.I_ENDS_WITH: lambda column, value: compile_sqlite_ends_with(func.casefolded(column), func.casefolded(value)),
     },
     collate_text=lambda column: column,
     bind_parameter=lambda parameter, _: bindparam(parameter.name),

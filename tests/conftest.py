@@ -24,11 +24,21 @@ from tests.servers.mariadb import MariadbServer
 
 MEMORY = Path("/dev/shm")
 ROOM_BYTES = 4 * 2**30
+DEBIAN_POSTGRESQL = Path("/usr/lib/postgresql/15/bin")
 
 
 @pytest.fixture(scope="session")
 def postgresql_started() -> Iterator[PostgresqlServer]:
     with postgresql_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def debian_postgresql_started() -> Iterator[PostgresqlServer]:
+    """Start a PostgreSQL that has extensions and ICU, which that of the package has not."""
+    if not DEBIAN_POSTGRESQL.exists():
+        pytest.skip("PostgreSQL with citext and ICU: install postgresql-15")
+    with postgresql_server(DEBIAN_POSTGRESQL) as server:
         yield server
 
 

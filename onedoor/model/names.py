@@ -21,7 +21,8 @@ from graphql import (
 
 from onedoor.model.catalog import Catalog
 from onedoor.model.mapping import Lookup, Relationship, TypeMapping
-from onedoor.spi.capabilities import Capabilities, ColumnType
+from onedoor.spi.capabilities import Capabilities, ColumnType, ValueType
+from onedoor.spi.text_types import InvalidText, TextType
 
 ID_FIELD = "id"
 
@@ -91,28 +92,39 @@ class NoSuchId(ValueError):
     """The text cannot be the id of any row."""
 
 
+class MalformedId(NoSuchId):
+    """The text is not of the type of the id; the message says so."""
+
+
 def build_id_parser(capabilities: Capabilities, key: Sequence[str]) -> Callable[[str], tuple[Any, ...]]:
     """Build a function from an id to key values, which raises NoSuchId."""
-    return partial(parse_id, [capabilities.columns[column].type for column in key])
+    columns = [capabilities.columns[column] for column in key]
+    return partial(parse_id, [column.text_type or column.type for column in columns])
 
 
-def parse_id(column_types: Sequence[ColumnType], text: str) -> tuple[Any, ...]:
+def parse_id(value_types: Sequence[ValueType], text: str) -> tuple[Any, ...]:
     """Parse an id into key values. Raises NoSuchId."""
-    if len(column_types) == 1:
-        return (parse_id_part(column_types[0], text),)
+    if len(value_types) == 1:
+        return (parse_id_part(value_types[0], text),)
     parts = text.split(":")
-    if len(parts) != len(column_types):
+    texts = list(map(unquote, parts))
+    if len(parts) != len(value_types) or [quote(part, safe="") for part in texts] != parts:
         raise NoSuchId
-    values = tuple(parse_id_part(type, unquote(part)) for type, part in zip(column_types, parts, strict=True))
-    if format_id(values) != text:
-        raise NoSuchId
-    return values
+    return tuple(map(parse_id_part, value_types, texts))
 
 
-def parse_id_part(column_type: ColumnType, text: str) -> Any:
-    """Parse one key value; an id has one spelling, so `007` is not the id `7`. Raises NoSuchId."""
+def parse_id_part(value_type: ValueType, text: str) -> Any:
+    """Parse one key value. Raises NoSuchId.
+
+    An id has one spelling, so `007` is not the id `7`, unless its type has several, as UUIDs have.
+    """
+    if isinstance(value_type, TextType):
+        try:
+            return value_type.parse(text)
+        except InvalidText as error:
+            raise MalformedId(str(error)) from None
     try:
-        match column_type:
+        match value_type:
             case ColumnType.INTEGER:
                 value: Any = int(text) if len(text) < 20 else None
                 is_canonical = value is not None and str(value) == text and -(2**63) <= value < 2**63

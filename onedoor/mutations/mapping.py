@@ -12,6 +12,7 @@ from onedoor.model.catalog import Catalog
 from onedoor.model.mapping import TypeMapping
 from onedoor.model.names import (
     ID_FIELD,
+    MalformedId,
     NoSuchId,
     build_id_parser,
     get_capabilities,
@@ -27,7 +28,7 @@ from onedoor.mutations.declarations import (
     Step,
     StepResults,
 )
-from onedoor.spi.capabilities import ColumnType
+from onedoor.spi.capabilities import ColumnType, ValueType
 from onedoor.spi.connector import RowValues, WriteCapabilities
 
 
@@ -63,6 +64,8 @@ def _parse_row_id(catalog: Catalog, mapping: TypeMapping, text: str) -> RowValue
     columns = list_id_columns(mapping)
     try:
         values = dict(zip(columns, build_id_parser(get_capabilities(catalog, mapping), columns)(text), strict=True))
+    except MalformedId as error:
+        raise ConnectorError(str(error), ErrorCode.BAD_USER_INPUT) from None
     except NoSuchId:
         raise ConnectorError(f"no `{mapping.type}` has this id", ErrorCode.NOT_FOUND) from None
     if any(values[column] != constant for column, constant in mapping.constants.items() if column in values):
@@ -88,7 +91,7 @@ def _map_columns(catalog: Catalog, mapping: TypeMapping, fields: InputFields) ->
         values[column] = (
             _encode_json_column(value)
             if _is_json_field(output.fields, name)
-            else _to_column_value(columns[column].type, name, value)
+            else _to_column_value(columns[column].value_type, name, value)
         )
     return values
 
@@ -107,12 +110,14 @@ def _encode_json_column(value: Any) -> str | None:
     return None if value is None else orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def _to_column_value(column_type: ColumnType, name: str, value: Any) -> Any:
-    """Parse the text of an id into the key that it spells; every other value has its column's type already."""
-    if not isinstance(value, str) or column_type is ColumnType.TEXT:
+def _to_column_value(value_type: ValueType, name: str, value: Any) -> Any:
+    """Parse a text that means more than its code points, or is an id; every other value has its column's type."""
+    if not isinstance(value, str) or value_type is ColumnType.TEXT:
         return value
     try:
-        return parse_id_part(column_type, value)
+        return parse_id_part(value_type, value)
+    except MalformedId as error:
+        raise ConnectorError(str(error), ErrorCode.BAD_USER_INPUT) from None
     except NoSuchId:
         raise ConnectorError(f"no row can have the id given as `{name}`", ErrorCode.BAD_USER_INPUT) from None
 

@@ -17,9 +17,10 @@ from typing import Any
 import orjson
 
 from onedoor.errors import ErrorCode, GraphQLErrorInfo, RequestRejected
-from onedoor.spi.capabilities import ColumnType
+from onedoor.spi.capabilities import ColumnType, ValueType
 from onedoor.spi.predicates import And, Comparison, Not, Op, Or
 from onedoor.spi.scan import SortKey
+from onedoor.spi.text_types import TextType
 
 MAC_BYTES = 16
 
@@ -105,7 +106,7 @@ def encode_cursor(values: Sequence[Any], key: bytes) -> str:
     return _encode_base64(_sign_cursor(body, key) + body)
 
 
-def decode_cursor(text: str, column_types: Sequence[ColumnType], *keys: bytes) -> tuple[Any, ...]:
+def decode_cursor(text: str, value_types: Sequence[ValueType], *keys: bytes) -> tuple[Any, ...]:
     """Return the values of a cursor. Raises RequestRejected (BAD_CURSOR) unless it was signed with one of the keys."""
     try:
         raw = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), b"-_", validate=True)
@@ -114,8 +115,8 @@ def decode_cursor(text: str, column_types: Sequence[ColumnType], *keys: bytes) -
             raise ValueError
         values = orjson.loads(body)
         return tuple(
-            None if value is None else VALUE_PARSERS[type](value)
-            for type, value in zip(column_types, values, strict=True)
+            None if value is None else _parse_cursor_value(value_type, value)
+            for value_type, value in zip(value_types, values, strict=True)
         )
     except (ValueError, TypeError, KeyError, InvalidOperation, binascii.Error):
         message = "the cursor is not one of this list: take it from the same field, order and filter"
@@ -124,6 +125,10 @@ def decode_cursor(text: str, column_types: Sequence[ColumnType], *keys: bytes) -
 
 def _is_signed(mac: bytes, body: bytes, keys: Sequence[bytes]) -> bool:
     return any(hmac.compare_digest(mac, _sign_cursor(body, key)) for key in keys)
+
+
+def _parse_cursor_value(value_type: ValueType, value: Any) -> Any:
+    return value_type.spell(value) if isinstance(value_type, TextType) else VALUE_PARSERS[value_type](value)
 
 
 def build_keyset_predicate(sort: Sequence[SortKey], values: Sequence[Any], after: bool) -> Or:

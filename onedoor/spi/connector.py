@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from onedoor.errors import ErrorCode
-from onedoor.spi.capabilities import Capabilities, ColumnType
+from onedoor.spi.capabilities import Capabilities, ValueType
 from onedoor.spi.predicates import Row
 from onedoor.spi.scan import ScanRequest
 
@@ -59,7 +59,7 @@ class ChangeFeed(Protocol):
 class JoinedColumns:
     """The columns that a join adds, by key, and their values for rows whose key is not found."""
 
-    column_types: Mapping[str, ColumnType]
+    column_types: Mapping[str, ValueType]
     rows_by_key: Mapping[Row, Row]
     absent_row: Row
 

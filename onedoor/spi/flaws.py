@@ -11,6 +11,7 @@ from typing import Any
 
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.predicates import Row
+from onedoor.spi.text_types import RankedText
 
 Flaws = Mapping[int, str]
 """By place in a row: what stands there in the source, as "a value that is no whole number"."""
@@ -57,7 +58,7 @@ def mark_flaws(rows: Sequence[Row], flaws_by_place: Mapping[int, Mapping[int, st
 NULL_TYPE = type(None)
 
 PYTHON_TYPES: Mapping[ColumnType, frozenset[type]] = {
-    ColumnType.TEXT: frozenset({str, NULL_TYPE}),
+    ColumnType.TEXT: frozenset({str, RankedText, NULL_TYPE}),
     ColumnType.INTEGER: frozenset({int, NULL_TYPE}),
     ColumnType.FLOAT: frozenset({float, NULL_TYPE}),
     ColumnType.DECIMAL: frozenset({Decimal, NULL_TYPE}),

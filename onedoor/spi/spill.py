@@ -7,11 +7,11 @@ from json import dumps
 
 import orjson
 
-from onedoor.spi.capabilities import ColumnType
+from onedoor.spi.capabilities import ValueType
 from onedoor.spi.connector import SpillTable
 from onedoor.spi.predicates import Row
 
-OpenSpillTable = Callable[[Mapping[str, ColumnType]], SpillTable]
+OpenSpillTable = Callable[[Mapping[str, ValueType]], SpillTable]
 """Opens a temporary table with these columns."""
 
 MeasureRows = Callable[[Sequence[Row]], int]
@@ -41,7 +41,7 @@ class SpillBuffer:
     def __init__(
         self,
         open_table: OpenSpillTable,
-        column_types: Mapping[str, ColumnType],
+        column_types: Mapping[str, ValueType],
         max_rows: int,
         measure_rows: MeasureRows | None = None,
     ) -> None:

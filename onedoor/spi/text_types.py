@@ -72,6 +72,7 @@ class TextType:
     name: str
     spell: Callable[[str], str]
     """Returns a text in the one spelling of its type; raises ValueError where it is not of the type."""
+    examples: tuple[str, str]
     is_ranked: bool = False
     """Whether its texts are RankedTexts."""
 
@@ -187,24 +188,25 @@ def _format_json_number(number: Decimal) -> str:
     return format(plain, "f" if abs(plain.adjusted()) <= LARGEST_JSON_EXPONENT else "E")
 
 
-UUID = TextType("UUID", spell_uuid)
+UUID = TextType("UUID", spell_uuid, ("00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"))
 
-NETWORK_ADDRESS = TextType("network address", spell_network_address, is_ranked=True)
+NETWORK_ADDRESS = TextType("network address", spell_network_address, ("127.0.0.1", "::1"), is_ranked=True)
 
-MAC_ADDRESS = TextType("MAC address", spell_mac_address)
+MAC_ADDRESS = TextType("MAC address", spell_mac_address, ("00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff"))
 
-MAC_ADDRESS_64 = TextType("MAC address", spell_long_mac_address)
+MAC_ADDRESS_64 = TextType("MAC address", spell_long_mac_address, ("00:00:00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff:ff:ff"))
 
-PADDED_TEXT = TextType("text", lambda text: text.rstrip(" "))
+PADDED_TEXT = TextType("text", lambda text: text.rstrip(" "), ("a", "b"))
 """Of a fixed length, filled up with blanks, which mean nothing."""
 
-JSON_TEXT = TextType("JSON", spell_json)
+JSON_TEXT = TextType("JSON", spell_json, ("1", "2"))
 
 
 def build_enum_type(name: str, values: Sequence[str]) -> TextType:
     """Build the type of an enum, whose values are ordered as they are declared."""
     ranked = {value: RankedText(value, f"{place:08}") for place, value in enumerate(values)}
-    return TextType(f"value of `{name}`", partial(_get_enum_value, ranked), is_ranked=True)
+    spell = partial(_get_enum_value, ranked)
+    return TextType(f"value of `{name}`", spell, (values[0], values[-1]), is_ranked=True)
 
 
 def _get_enum_value(values: Mapping[str, RankedText], text: str) -> RankedText:

@@ -10,11 +10,12 @@ from decimal import Context, Decimal
 from itertools import chain, groupby
 from typing import Any
 
-from onedoor.spi.capabilities import ColumnType
+from onedoor.spi.capabilities import ColumnType, ValueType
 from onedoor.spi.connector import JoinedColumns
 from onedoor.spi.json_values import decode_json_value, encode_json_value
 from onedoor.spi.predicates import ALWAYS_TRUE, And, Comparison, InKeys, Op, Predicate, Row, fold_predicate
 from onedoor.spi.scan import COUNT_ROWS, AggregateCall, AggregateFunction, ScanRequest, SortKey, TimeBucket
+from onedoor.spi.text_types import RankedText, TextType
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -37,6 +38,9 @@ DUCKDB_TYPES: Mapping[ColumnType, str] = {
 }
 
 
+RANK_END = "\0"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpillColumn:
     """A column, stored in `v<index>`; for a decimal, `e<index>` stores the exponent it was written with.
@@ -44,7 +48,7 @@ class SpillColumn:
     A decimal is stored as a whole number of units of `decimal_places` places.
     """
 
-    type: ColumnType
+    type: ValueType
     index: int
     decimal_places: int = 0
 
@@ -67,7 +71,11 @@ def format_column_definitions(columns: Sequence[SpillColumn]) -> str:
 
 
 def get_duckdb_type(name: str, column: SpillColumn) -> str:
-    return DUCKDB_TYPES[column.type] if name == column.value_name else "SMALLINT"
+    return _get_duckdb_type(column.type) if name == column.value_name else "SMALLINT"
+
+
+def _get_duckdb_type(value_type: ValueType) -> str:
+    return DUCKDB_TYPES[ColumnType.TEXT if isinstance(value_type, TextType) else value_type]
 
 
 def encode_text(value: str) -> bytes:
@@ -87,6 +95,16 @@ def decode_list(value: bytes) -> tuple[Any, ...]:
     return tuple(map(decode_json_value, json.loads(value)))
 
 
+def encode_ranked_text(value: RankedText) -> bytes:
+    """Encode a text after its rank, so that it is sorted by that: the ranks of a type are equally long."""
+    return encode_text(f"{value.rank}{RANK_END}{value}")
+
+
+def decode_ranked_text(value: bytes) -> RankedText:
+    rank, _, text = decode_text(value).partition(RANK_END)
+    return RankedText(text, rank)
+
+
 def encode_time(value: datetime) -> int:
     return (value - EPOCH) // MICROSECOND
 
@@ -102,6 +120,18 @@ DECODERS: Mapping[ColumnType, Callable[[Any], Any]] = {
     ColumnType.TIME: lambda value: EPOCH + value * MICROSECOND,
     ColumnType.LIST: decode_list,
 }
+
+
+def get_encoder(value_type: ValueType) -> Callable[[Any], Any] | None:
+    if isinstance(value_type, TextType):
+        return encode_ranked_text if value_type.is_ranked else encode_text
+    return ENCODERS.get(value_type)
+
+
+def get_decoder(value_type: ValueType) -> Callable[[Any], Any] | None:
+    if isinstance(value_type, TextType):
+        return decode_ranked_text if value_type.is_ranked else decode_text
+    return DECODERS.get(value_type)
 
 
 def count_decimal_places(values: Sequence[Decimal | None]) -> int:
@@ -140,9 +170,9 @@ def _encode_spill_column(values: Sequence[Any], column: SpillColumn) -> list[Seq
         places = column.decimal_places
         units = [None if value is None else int(value.scaleb(places, EXACT_CONTEXT)) for value in values]
         return [units, read_exponents(values)]
-    if column.type not in ENCODERS:
+    encode = get_encoder(column.type)
+    if encode is None:
         return [values]
-    encode = ENCODERS[column.type]
     return [[None if value is None else encode(value) for value in values]]
 
 
@@ -161,9 +191,9 @@ def _decode_spill_column(columns: Iterator[Sequence[Any]], column: SpillColumn) 
             _decode_decimal(units, column.decimal_places, exponent)
             for units, exponent in zip(values, next(columns), strict=True)
         ]
-    if column.type not in DECODERS:
+    decode = get_decoder(column.type)
+    if decode is None:
         return values
-    decode = DECODERS[column.type]
     return [None if value is None else decode(value) for value in values]
 
 
@@ -176,8 +206,10 @@ def encode_operand(value: Any, column: SpillColumn) -> Any:
     if column.type is ColumnType.DECIMAL:
         units = value.scaleb(column.decimal_places, EXACT_CONTEXT)
         value = int(units) if units == units.to_integral_value() else None
-    elif column.type in ENCODERS:
-        value = ENCODERS[column.type](value)
+    elif isinstance(column.type, TextType) and not column.type.is_canonical(value):
+        return None
+    elif (encode := get_encoder(column.type)) is not None:
+        value = encode(column.type.spell(value) if isinstance(column.type, TextType) else value)
     is_too_large = isinstance(value, int) and not -INTEGER_LIMIT <= value < INTEGER_LIMIT
     return None if is_too_large else value
 
@@ -278,7 +310,7 @@ def _compile_spill_comparison(comparison: Comparison, frame: SpillFrame) -> Spil
 
 
 def _compile_bound_comparison(op: Op, encoded: Any, column: SpillColumn) -> SpillSql:
-    text = f"{column.value_name} {COMPARISON_OPERATORS[op]} CAST(? AS {DUCKDB_TYPES[column.type]})"
+    text = f"{column.value_name} {COMPARISON_OPERATORS[op]} CAST(? AS {_get_duckdb_type(column.type)})"
     if column.type is ColumnType.FLOAT and op in GREATER_THAN_OPS:
         text = f"({text} AND NOT isnan({column.value_name}))"
     return SpillSql(text, (encoded,))
@@ -480,7 +512,7 @@ def compile_spill_join(
     )
 
 
-def _count_new_column_places(column_type: ColumnType, index: int, rows: Sequence[Row]) -> int:
+def _count_new_column_places(column_type: ValueType, index: int, rows: Sequence[Row]) -> int:
     return count_decimal_places([row[index] for row in rows]) if column_type is ColumnType.DECIMAL else 0
 
 
@@ -511,7 +543,7 @@ def _compile_join_sql(
 ScanFunction = Callable[[ScanRequest], AsyncGenerator[Sequence[Row], None]]
 
 
-def find_float_sums(request: ScanRequest, column_types: Mapping[str, ColumnType]) -> tuple[AggregateCall, ...]:
+def find_float_sums(request: ScanRequest, column_types: Mapping[str, ValueType]) -> tuple[AggregateCall, ...]:
     """Return the sums of floats, which DuckDB would round at each step."""
     sums = (call for call in request.aggregates if call.function is AggregateFunction.SUM and call.column is not None)
     return tuple(call for call in dict.fromkeys(sums) if column_types[call.column or ""] is ColumnType.FLOAT)

@@ -32,7 +32,7 @@ from onedoor.connectors.spill.folder import LockedFolder, create_locked_folder
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.model.catalog import Limits
 from onedoor.runtime.concurrency import build_thread_pool, shut_down_pool
-from onedoor.spi.capabilities import ColumnType
+from onedoor.spi.capabilities import ColumnType, ValueType
 from onedoor.spi.connector import JoinedColumns
 from onedoor.spi.operators import compile_predicate
 from onedoor.spi.predicates import Row
@@ -202,7 +202,7 @@ class SpillDatabase:
     def open_session(self) -> DuckDBSession:
         return DuckDBSession(self.database.connection.cursor(), self.pool, self.limits)
 
-    async def create_table(self, column_types: Mapping[str, ColumnType]) -> "DuckDBSpillTable":
+    async def create_table(self, column_types: Mapping[str, ValueType]) -> "DuckDBSpillTable":
         table = DuckDBSpillTable(self, f"r{next(self.table_numbers)}", column_types)
         definitions = format_column_definitions([*table.columns.values()])
         await table.session.execute(f"CREATE TABLE {table.name} ({definitions})")
@@ -221,7 +221,7 @@ def open_spill_database(limits: Limits) -> SpillDatabase:
 class DuckDBSpillTable:
     """A SpillTable: rows are appended one batch after the other, then scanned, several times at once."""
 
-    def __init__(self, spill_database: SpillDatabase, name: str, column_types: Mapping[str, ColumnType]) -> None:
+    def __init__(self, spill_database: SpillDatabase, name: str, column_types: Mapping[str, ValueType]) -> None:
         self.database = spill_database
         self.name = name
         self.session = spill_database.open_session()
@@ -309,7 +309,7 @@ class DuckDBSpillTable:
         await session.execute("DROP TABLE found")
 
     async def _scan_float_sums(
-        self, request: ScanRequest, sums: Sequence[AggregateCall], column_types: Mapping[str, ColumnType]
+        self, request: ScanRequest, sums: Sequence[AggregateCall], column_types: Mapping[str, ValueType]
     ) -> AsyncGenerator[Sequence[Row], None]:
         """Write the groups to a table, and scan that for the steps after the aggregates."""
         result_types = {name: column_types[name] for name in request.columns}
@@ -344,7 +344,7 @@ def _find_required_places(rows: Sequence[Row], decimals: Mapping[str, SpillColum
     return {name: count_decimal_places([row[column.index] for row in rows]) for name, column in decimals.items()}
 
 
-def _get_result_type(aggregate: AggregateCall, column_types: Mapping[str, ColumnType]) -> ColumnType:
+def _get_result_type(aggregate: AggregateCall, column_types: Mapping[str, ValueType]) -> ValueType:
     if aggregate.column is None or aggregate.function in (AggregateFunction.COUNT, AggregateFunction.COUNT_DISTINCT):
         return ColumnType.INTEGER
     return column_types[aggregate.column]

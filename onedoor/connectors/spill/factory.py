@@ -11,7 +11,7 @@ from typing import Any
 
 from onedoor.errors import ConnectorError
 from onedoor.model.catalog import Limits
-from onedoor.spi.capabilities import ColumnType
+from onedoor.spi.capabilities import ValueType
 from onedoor.spi.connector import JoinedColumns, SpillTable
 from onedoor.spi.predicates import Row
 from onedoor.spi.scan import ScanRequest
@@ -25,7 +25,7 @@ class SpillTableFactory:
         self.open_tables = 0
         self.opening: asyncio.Future[Any] | None = None
 
-    def __call__(self, column_types: Mapping[str, ColumnType]) -> SpillTable:
+    def __call__(self, column_types: Mapping[str, ValueType]) -> SpillTable:
         return LazySpillTable(self, column_types)
 
     async def acquire_database(self) -> Any:
@@ -51,7 +51,7 @@ def _import_and_open(limits: Limits) -> Any:
 class LazySpillTable:
     """A SpillTable that is created when it is first used."""
 
-    def __init__(self, factory: SpillTableFactory, column_types: Mapping[str, ColumnType]) -> None:
+    def __init__(self, factory: SpillTableFactory, column_types: Mapping[str, ValueType]) -> None:
         self.factory = factory
         self.column_types = column_types
         self.creating: asyncio.Future[Any] | None = None

@@ -215,7 +215,11 @@ class SqlScope:
         column = self.columns[name]
         if column.native_type is not None and column.native_type.order:
             return self._get_bare_column(name)
-        expression = self.compile_column(name)
+        return self.compile_comparable(name)
+
+    def compile_comparable(self, name: str) -> Expression:
+        """Compile a column in the form in which it is read, ordered by code point if it is a text."""
+        column, expression = self.columns[name], self.compile_column(name)
         is_collated = column.type is ColumnType.TEXT and not column.in_code_point_order
         return self.dialect.collate_text(expression) if is_collated else expression
 
@@ -621,5 +625,5 @@ def _compile_sql_aggregate(aggregate: AggregateCall, scope: SqlScope) -> Express
             return func.count(scope.compile_key(aggregate.column).distinct())
         case AggregateFunction.SUM:
             return scope.dialect.compile_sum(scope.compile_column(aggregate.column))
-    extreme = EXTREME_FUNCTIONS[aggregate.function](scope.compile_sortable(aggregate.column))
+    extreme = EXTREME_FUNCTIONS[aggregate.function](scope.compile_comparable(aggregate.column))
     return scope.dialect.compile_read(extreme, scope.columns[aggregate.column])

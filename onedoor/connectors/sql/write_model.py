@@ -22,6 +22,7 @@ from onedoor.connectors.value_checks import (
 from onedoor.errors import ConfigurationError, ConnectorError, ErrorCode, build_unknown_name_error
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.connector import ChangeKind, ChangeRejected, ChangeResult, RowChange, WriteCapabilities
+from onedoor.spi.text_types import InvalidText
 
 MARKER_TABLE_NAME = "onedoor_change"
 """The table that stores the outcome of each change."""
@@ -343,8 +344,9 @@ def collect_change_values(change: RowChange, target: SqlWriteTarget) -> dict[str
     if not set(change.key) <= set(target.key):
         raise build_key_mismatch_error(target.name, target.key)
     is_insert = change.kind in (ChangeKind.CREATE, ChangeKind.PUT)
-    values = {**change.key, **change.values} if is_insert else dict(change.values)
+    given = {**change.key, **change.values} if is_insert else change.values
     check_settable(change, target.capabilities)
+    values = {name: _spell_value(value, target.table.columns[name]) for name, value in given.items()}
     for name, value in values.items():
         _check_value_fits(name, value, target)
     return values
@@ -356,7 +358,17 @@ def get_change_key(change: RowChange, target: SqlWriteTarget) -> tuple[Any, ...]
         raise build_key_mismatch_error(target.name, target.key)
     for name in target.key:
         check_value_type(name, change.key[name], target.table.columns[name].type)
-    return tuple(change.key[name] for name in target.key)
+    return tuple(_spell_value(change.key[name], target.table.columns[name]) for name in target.key)
+
+
+def _spell_value(value: Any, column: SqlColumn) -> Any:
+    """Return a value in the one spelling of its type. Raises ChangeRejected for a text that is not of it."""
+    if column.text_type is None or not isinstance(value, str):
+        return value
+    try:
+        return column.text_type.parse(value)
+    except InvalidText as error:
+        raise ChangeRejected(str(error)) from None
 
 
 def _check_value_fits(name: str, value: Any, target: SqlWriteTarget) -> None:
@@ -394,5 +406,5 @@ def check_stored_values(written: Mapping[str, Any], after: Mapping[str, Any], ta
     """Raise ChangeRejected unless the database stored each value as it was given: not rounded, cut or respelled."""
     for name, value in written.items():
         column = target.table.columns[name]
-        if not column.read_as_text:
+        if not column.read_as_text or column.text_type is not None:
             check_same_value(name, value, after[name], column.type)

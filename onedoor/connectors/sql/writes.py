@@ -236,7 +236,8 @@ class WriteStatements:
         if not generated or not self.dialect.supports_returning:
             return self._compile(statement)
         returned = [
-            cast(clause.c[name], String()) if column.read_as_text else clause.c[name] for name, column in generated
+            cast(clause.c[name], String()) if column.read_as_text or column.text_type else clause.c[name]
+            for name, column in generated
         ]
         return self._compile(statement.returning(*returned), generated)
 

@@ -1,12 +1,12 @@
 """Execute a plan: walk its nodes, siblings concurrently, and merge the members of interfaces."""
 
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.model.constant_columns import may_match
-from onedoor.model.names import build_id_parser
+from onedoor.model.names import MalformedId, NoSuchId, build_id_parser
 from onedoor.model.parameters import substitute
 from onedoor.query.executor.scan import ScanResult, execute_scan
 from onedoor.query.executor.state import (
@@ -181,7 +181,7 @@ def _collect_keys(
     """Return the distinct keys that lead to a node's rows; None where no keys are needed."""
     variables = state.bound_plan.variables
     if node.id_value is not None:
-        return _parse_keys(state, node, [substitute(node.id_value, variables)])
+        return _parse_id_argument(state, node, substitute(node.id_value, variables))
     if node.representations is not None:
         representations = substitute_representations(node.representations, variables)
         return _parse_keys(state, node, list_ids_of_type(representations, node.type))
@@ -191,13 +191,27 @@ def _collect_keys(
     return tuple(key for key in dict.fromkeys(get_key(row) for row in parents) if None not in key)
 
 
+def _parse_id_argument(state: ExecutionState, node: PlanNode, id: str) -> tuple[Row, ...]:
+    """Return the key of an id, or none where no row can have it. Raises ConnectorError for what is not of its type."""
+    try:
+        return (_build_node_id_parser(state, node)(id),)
+    except MalformedId as error:
+        raise ConnectorError(str(error), ErrorCode.BAD_USER_INPUT) from None
+    except NoSuchId:
+        return ()
+
+
 def _parse_keys(state: ExecutionState, node: PlanNode, ids: Iterator[str] | Sequence[str]) -> tuple[Row, ...]:
     """Return the distinct keys of the ids that can be ids of rows."""
-    assert node.row_scan is not None
-    logical = node.row_scan.logical
-    parse = build_id_parser(state.get_connector(logical.source).capabilities(logical.collection), node.key_columns)
+    parse = _build_node_id_parser(state, node)
     keys = dict.fromkeys(parse_entity_key(parse, id) for id in ids)
     return tuple(key for key in keys if key is not None)
+
+
+def _build_node_id_parser(state: ExecutionState, node: PlanNode) -> Callable[[str], Row]:
+    assert node.row_scan is not None
+    logical = node.row_scan.logical
+    return build_id_parser(state.get_connector(logical.source).capabilities(logical.collection), node.key_columns)
 
 
 async def _scan_node(state: ExecutionState, node: PlanNode, keys: tuple[Row, ...] | None) -> BranchResult:

@@ -11,11 +11,12 @@ from onedoor.query.executor.scan import build_scan_requests
 from onedoor.query.executor.state import ExecutionState, ScanTrace
 from onedoor.query.planner.explain import ExplainContext, ScanOutcome, build_plan_json, explain
 from onedoor.query.planner.nodes import LogicalScan, PhysicalScan, Plan
-from onedoor.spi.capabilities import Capabilities, ColumnType
+from onedoor.spi.capabilities import Capabilities, ColumnType, ValueType
 from onedoor.spi.connector import ExplainableConnector
 from onedoor.spi.predicates import Row
 from onedoor.spi.scan import ScanRequest
 from onedoor.spi.spill import measure_json_bytes
+from onedoor.spi.text_types import TextType
 
 SAMPLE_VALUES: Mapping[ColumnType, tuple[Any, Any]] = {
     ColumnType.TEXT: ("a", "b"),
@@ -78,7 +79,12 @@ def _build_sample_requests(state: ExecutionState, scan: PhysicalScan) -> Sequenc
 
 
 def _build_sample_keys(capabilities: Capabilities, columns: Sequence[str]) -> tuple[Row, ...]:
-    return tuple(zip(*(SAMPLE_VALUES[capabilities.columns[column].type] for column in columns), strict=True))
+    samples = (_get_samples(capabilities.columns[column].value_type) for column in columns)
+    return tuple(zip(*samples, strict=True))
+
+
+def _get_samples(value_type: ValueType) -> tuple[Any, Any]:
+    return value_type.examples if isinstance(value_type, TextType) else SAMPLE_VALUES[value_type]
 
 
 def _summarize_scans(state: ExecutionState, write_statements: StatementWriter) -> dict[int, ScanOutcome]:

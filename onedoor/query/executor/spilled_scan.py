@@ -16,7 +16,7 @@ from onedoor.query.planner.bind import bind_predicate
 from onedoor.query.planner.nodes import KeyJoin, LogicalScan, PhysicalScan, PushdownStep, SemiJoinFilter
 from onedoor.query.planner.pushdown import get_average_column
 from onedoor.runtime.concurrency import gather_or_cancel
-from onedoor.spi.capabilities import ColumnType, find_aggregate_type
+from onedoor.spi.capabilities import Capabilities, ColumnType, ValueType, find_aggregate_type
 from onedoor.spi.connector import JoinedColumns, SpillTable
 from onedoor.spi.operators import name_grouped_columns
 from onedoor.spi.predicates import ALWAYS_TRUE, And, Comparison, InKeys, Op, Predicate, Row
@@ -66,14 +66,14 @@ def _has_residual_steps(scan: PhysicalScan) -> bool:
     )
 
 
-def _find_column_types(state: ExecutionState, scan: PhysicalScan) -> Mapping[str, ColumnType]:
+def _find_column_types(state: ExecutionState, scan: PhysicalScan) -> Mapping[str, ValueType]:
     """Return the type of every column that rows of a scan can have, before and after each step."""
     logical = scan.logical
     capabilities = state.get_connector(logical.source).capabilities(logical.collection)
     return {
-        **{name: column.type for name, column in capabilities.columns.items()},
+        **{name: column.value_type for name, column in capabilities.columns.items()},
         **{
-            call.name: find_aggregate_type(capabilities, call)
+            call.name: _find_aggregate_type(capabilities, call)
             for call in (*logical.aggregates, *scan.pushed_aggregates)
         },
         **{
@@ -84,8 +84,14 @@ def _find_column_types(state: ExecutionState, scan: PhysicalScan) -> Mapping[str
     }
 
 
-def _map_joined_types(key_join: KeyJoin) -> Mapping[str, ColumnType]:
+def _map_joined_types(key_join: KeyJoin) -> Mapping[str, ValueType]:
     return dict(zip(key_join.output_columns, key_join.output_types, strict=True))
+
+
+def _find_aggregate_type(capabilities: Capabilities, aggregate: AggregateCall) -> ValueType:
+    found = find_aggregate_type(capabilities, aggregate)
+    is_text = found is ColumnType.TEXT and aggregate.column is not None
+    return capabilities.columns[aggregate.column or ""].value_type if is_text else found
 
 
 def _find_average_type(column_type: ColumnType) -> ColumnType:

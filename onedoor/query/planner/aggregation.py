@@ -18,6 +18,7 @@ from onedoor.query.planner.value_paths import (
     ValuePath,
     build_aggregate_calls,
     build_key_joins,
+    get_aggregate_text_type,
     parse_aggregate_sort_term,
     parse_sort_term,
     resolve_aggregate_name,
@@ -252,9 +253,10 @@ def _parse_having_comparisons(
 ) -> Iterator[Comparison]:
     name = resolve_aggregate_name(catalog, type_name, requested)
     shown_name = requested.field or requested.function
+    text_type = get_aggregate_text_type(catalog, type_name, requested)
     if not operands:
         raise build_bad_input_error(f"`{shown_name}` in `having` says nothing, leave it out or give a test")
     for op, operand in operands.items():
         if is_null_operand(operand):
             raise build_bad_input_error(f"`{op}` of `{shown_name}` in `having` is null: leave it out, or ask `isNull`")
-        yield Comparison(name, Op(op), convert_operand(Op(op), operand))
+        yield Comparison(name, Op(op), convert_operand(Op(op), operand, text_type))

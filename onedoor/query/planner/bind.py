@@ -1,6 +1,6 @@
 """Bind a plan to one request: fill in its variables, check page sizes, and decode its cursors."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,6 +11,7 @@ from onedoor.model.parameters import Parameter, encode, substitute
 from onedoor.query.cursors import build_keyset_predicate, decode_cursor, derive_cursor_key, derive_former_cursor_key
 from onedoor.query.planner.nodes import (
     KeysetFilter,
+    LogicalScan,
     Page,
     Plan,
     PlannedPredicate,
@@ -18,7 +19,16 @@ from onedoor.query.planner.nodes import (
     SemiJoinFilter,
     walk_nodes,
 )
-from onedoor.spi.predicates import ALWAYS_TRUE, Comparison, Exists, InKeys, Predicate, Row, transform_predicate
+from onedoor.spi.predicates import (
+    ALWAYS_TRUE,
+    Comparison,
+    Exists,
+    InKeys,
+    Predicate,
+    Row,
+    iterate_leaves,
+    transform_predicate,
+)
 from onedoor.spi.scan import SortKey
 
 NO_SEMI_JOIN_KEYS: Mapping[SemiJoinFilter, frozenset[Row]] = {}
@@ -42,22 +52,61 @@ class PageWindow:
     node: PlanNode
     cursor_key: bytes | None
     """The key of its cursors; None where its filter holds variables, so that it differs from request to request."""
+    parsed_parameters: tuple[Parameter, ...] = ()
+    """The variables of its filters that must be of a column's type."""
 
 
 def find_page_windows(catalog: Catalog, plan: Plan) -> tuple[PageWindow, ...]:
     """Find what `bind_parameters` has to look at, once per plan."""
     nodes = (node for node in walk_nodes(plan.roots) if node.page is not None or node.groupings)
-    return tuple(PageWindow(node=node, cursor_key=_derive_fixed_cursor_key(catalog, node.page)) for node in nodes)
+    return tuple(
+        PageWindow(
+            node=node,
+            cursor_key=_derive_fixed_cursor_key(catalog, node.page),
+            parsed_parameters=tuple(_find_parsed_parameters(_list_scans(node))),
+        )
+        for node in nodes
+    )
+
+
+def _list_scans(node: PlanNode) -> Iterator[LogicalScan]:
+    """Yield all scans that a node makes, but not those for the fields below it."""
+    scans = (node.row_scan, node.total_aggregate, node.has_previous, node.has_next)
+    yield from (scan.logical for scan in (*scans, *(grouping.scan for grouping in node.groupings)) if scan)
+    for member in node.members:
+        yield from _list_scans(member)
+
+
+def _find_parsed_parameters(scans: Iterable[LogicalScan]) -> Iterator[Parameter]:
+    """Yield the parameters that are converted, those in the filters of other scans included."""
+    for scan in scans:
+        yield from _find_converted_in_filter(scan.filter)
+        yield from _find_converted_in_filter(scan.having)
+        yield from _find_parsed_parameters(join.inner_scan for join in scan.key_joins)
+
+
+def _find_converted_in_filter(predicate: PlannedPredicate) -> Iterator[Parameter]:
+    for leaf in iterate_leaves(predicate):
+        match leaf:
+            case Comparison(value=operand) | InKeys(keys=operand):
+                operands = operand if isinstance(operand, list | tuple) else (operand,)
+                yield from (part for part in operands if isinstance(part, Parameter) and part.convert is not None)
+            case Exists():
+                yield from _find_converted_in_filter(leaf.filter)
+            case SemiJoinFilter():
+                yield from _find_parsed_parameters((leaf.inner_scan,))
 
 
 def bind_parameters(catalog: Catalog, page_windows: Sequence[PageWindow], variables: Mapping[str, Any]) -> BoundPlan:
-    """Check the sizes and decode the cursors of every page.
+    """Check the sizes and the values that must be of a type, and decode the cursors, of every page.
 
-    Raises RequestRejected for the first size or cursor that is not valid.
+    Raises RequestRejected for the first size, value or cursor that is not valid.
     """
     cursor_values: dict[tuple[int, bool], tuple[Any, ...]] = {}
     cursor_keys: dict[int, bytes] = {}
     for window in page_windows:
+        for parameter in window.parsed_parameters:
+            substitute(parameter, variables)
         for grouping in window.node.groupings:
             coordinate = f"{grouping.field.parent_type}.{grouping.field.name}"
             _check_page_size(catalog, coordinate, "first", substitute(grouping.first, variables))

@@ -14,7 +14,7 @@ from onedoor.model.constant_columns import ConstantValues, may_match
 from onedoor.model.mapping import ComputedField
 from onedoor.model.parameters import Parameter
 from onedoor.query.selection import SelectedField
-from onedoor.spi.capabilities import ColumnType
+from onedoor.spi.capabilities import ValueType
 from onedoor.spi.predicates import ALWAYS_TRUE, Comparison, Exists, InKeys, Predicate, Row, iterate_leaves
 from onedoor.spi.scan import COUNT_ROWS, AggregateCall, Join, SortKey, TimeBucket
 
@@ -94,7 +94,7 @@ class KeyJoin:
     inner_scan: LogicalScan
     inner_columns: tuple[str, ...]
     output_columns: tuple[str, ...]
-    output_types: tuple[ColumnType, ...]
+    output_types: tuple[ValueType, ...]
     missing_row: Row
 
 
@@ -140,7 +140,7 @@ class Page:
 
     coordinate: str
     sort: tuple[SortKey, ...]
-    sort_types: tuple[ColumnType, ...]
+    sort_types: tuple[ValueType, ...]
     key_joins: tuple[KeyJoin, ...]
     """The joins that bring in the sort columns that the rows themselves do not have."""
     first: Size

@@ -1,6 +1,7 @@
 """Compile the `where` argument of a field into a predicate over the rows of its type."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from onedoor.errors import ErrorCode, GraphQLErrorInfo, RequestRejected
@@ -8,6 +9,8 @@ from onedoor.model.catalog import Catalog
 from onedoor.model.constant_columns import may_match
 from onedoor.model.mapping import Relationship, TypeMapping
 from onedoor.model.names import (
+    MalformedId,
+    NoSuchId,
     build_id_parser,
     get_capabilities,
     get_relationship_columns,
@@ -15,9 +18,8 @@ from onedoor.model.names import (
     map_field_to_columns,
     resolve_target_type,
 )
-from onedoor.model.parameters import convert_value
+from onedoor.model.parameters import convert_value, encode
 from onedoor.query.planner.nodes import PlannedPredicate, SemiJoinFilter, build_distinct_scan
-from onedoor.query.selection import parse_entity_key
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.predicates import (
     ALWAYS_TRUE,
@@ -31,6 +33,10 @@ from onedoor.spi.predicates import (
     Row,
     transform_predicate,
 )
+from onedoor.spi.text_types import InvalidText, TextType
+
+TYPED_OPS = frozenset({Op.EQ, Op.NE, Op.IN, Op.NOT_IN, Op.LT, Op.LTE, Op.GT, Op.GTE})
+"""The operators that compare values of a column's type."""
 
 CONNECTIVE_ARGUMENTS: Mapping[str, type[And] | type[Or]] = {"and": And, "or": Or}
 
@@ -183,11 +189,33 @@ def _build_comparison(catalog: Catalog, mapping: TypeMapping, field: str, op: Op
     output: Any = catalog.schema.type_map[mapping.type]
     if str(output.fields[field].type).rstrip("!") == "ID":
         return _build_id_comparison(catalog, mapping, columns, op, operand)
-    return Comparison(columns[0], op, convert_operand(op, operand))
+    return Comparison(columns[0], op, convert_operand(op, operand, get_text_type(catalog, mapping, columns[0])))
 
 
-def convert_operand(op: Op, operand: Any) -> Any:
+def get_text_type(catalog: Catalog, mapping: TypeMapping, column: str) -> TextType | None:
+    return get_capabilities(catalog, mapping).columns[column].text_type
+
+
+@dataclass(frozen=True, slots=True)
+class OperandParser:
+    """Parse the texts that a column is compared with, where they mean more than their code points."""
+
+    text_type: TextType
+
+    def __call__(self, operand: Any) -> Any:
+        """Raise RequestRejected for a text that is not of the type."""
+        if isinstance(operand, list | tuple):
+            return tuple(map(self, operand))
+        try:
+            return self.text_type.parse(encode(operand))
+        except InvalidText as error:
+            raise build_bad_input_error(str(error)) from None
+
+
+def convert_operand(op: Op, operand: Any, text_type: TextType | None) -> Any:
     """Convert the operand of a comparison; a list in a variable becomes a tuple once its value is known."""
+    if text_type is not None and op in TYPED_OPS:
+        return convert_value(operand, OperandParser(text_type))
     return convert_value(operand, tuple) if op in (Op.IN, Op.NOT_IN) and not isinstance(operand, list) else operand
 
 
@@ -197,7 +225,7 @@ def _build_id_comparison(
     """Compare ids as key values; a text that cannot be an id equals no row."""
     capabilities = get_capabilities(catalog, mapping)
     if len(columns) == 1 and capabilities.columns[columns[0]].type is ColumnType.TEXT:
-        return Comparison(columns[0], op, convert_operand(op, operand))
+        return Comparison(columns[0], op, convert_operand(op, operand, capabilities.columns[columns[0]].text_type))
     if op is Op.IS_NULL:
         return Comparison(columns[0], op, operand)
     if op in (Op.NE, Op.NOT_IN):
@@ -222,5 +250,13 @@ def _select_key_part(operand: Any, parse: IdParser, index: int) -> Any:
 
 
 def _parse_valid_ids(parse: IdParser, texts: Sequence[str]) -> frozenset[Row]:
-    keys = (parse_entity_key(parse, text) for text in texts)
-    return frozenset(key for key in keys if key is not None)
+    """Return the keys of the texts that can be ids. Raises RequestRejected for one that is not of its type."""
+    keys = set()
+    for text in texts:
+        try:
+            keys.add(parse(text))
+        except MalformedId as error:
+            raise build_bad_input_error(str(error)) from None
+        except NoSuchId:
+            continue
+    return frozenset(keys)

@@ -14,9 +14,10 @@ from onedoor.model.names import (
 )
 from onedoor.query.planner.nodes import FieldPath, KeyJoin, LogicalScan
 from onedoor.query.planner.pushdown import get_average_column
-from onedoor.spi.capabilities import ColumnType
+from onedoor.spi.capabilities import ColumnType, ValueType
 from onedoor.spi.predicates import Row
 from onedoor.spi.scan import AggregateCall, AggregateFunction, SortKey
+from onedoor.spi.text_types import TextType
 
 AGGREGATES_OF_NO_ROWS = {AggregateFunction.COUNT: 0, AggregateFunction.COUNT_DISTINCT: 0}
 
@@ -57,7 +58,7 @@ class ParsedSort:
     """Hold a total order: it ends in the key, so that no two rows tie."""
 
     sort: tuple[SortKey, ...]
-    sort_types: tuple[ColumnType, ...]
+    sort_types: tuple[ValueType, ...]
     key_joins: tuple[KeyJoin, ...]
 
 
@@ -81,12 +82,12 @@ def parse_sort(catalog: Catalog, type_name: str, argument: Sequence[Mapping[str,
     """Parse an `orderBy` argument; a column that comes again decides nothing."""
     mapping = catalog.mappings[type_name]
     terms = [parse_sort_term(catalog, type_name, member) for member in argument]
-    columns: dict[str, tuple[SortKey, ColumnType]] = {}
+    columns: dict[str, tuple[SortKey, ValueType]] = {}
     for term in terms:
         for column, column_type in _resolve_typed_columns(catalog, type_name, term.value_path):
             columns.setdefault(column, (SortKey(column, term.descending), column_type))
     for column in mapping.key:
-        columns.setdefault(column, (SortKey(column), get_capabilities(catalog, mapping).columns[column].type))
+        columns.setdefault(column, (SortKey(column), get_capabilities(catalog, mapping).columns[column].value_type))
     return ParsedSort(
         sort=tuple(sort_key for sort_key, _ in columns.values()),
         sort_types=tuple(column_type for _, column_type in columns.values()),
@@ -127,7 +128,7 @@ def resolve_value_columns(catalog: Catalog, type_name: str, value_path: ValuePat
     return map_field_to_columns(catalog.mappings[type_name], value_path.field)
 
 
-def _resolve_value_types(catalog: Catalog, type_name: str, value_path: ValuePath) -> tuple[ColumnType, ...]:
+def _resolve_value_types(catalog: Catalog, type_name: str, value_path: ValuePath) -> tuple[ValueType, ...]:
     """Return the types of those values."""
     if value_path.relationships:
         target_type, _ = resolve_target_type(catalog, type_name, value_path.relationships[0])
@@ -137,13 +138,20 @@ def _resolve_value_types(catalog: Catalog, type_name: str, value_path: ValuePath
     assert value_path.field is not None
     mapping = catalog.mappings[type_name]
     columns = get_capabilities(catalog, mapping).columns
-    column_types = tuple(columns[column].type for column in map_field_to_columns(mapping, value_path.field))
+    column_types = tuple(columns[column].value_type for column in map_field_to_columns(mapping, value_path.field))
     if value_path.aggregate != AVERAGE:
         return column_types
     return tuple(ColumnType.FLOAT if each is ColumnType.INTEGER else each for each in column_types)
 
 
-def _resolve_typed_columns(catalog: Catalog, type_name: str, value_path: ValuePath) -> Iterator[tuple[str, ColumnType]]:
+def get_aggregate_text_type(catalog: Catalog, type_name: str, requested: RequestedAggregate) -> TextType | None:
+    """Return what a minimum or maximum of texts means, where that is more than their code points."""
+    value_path = ValuePath(field=requested.field, aggregate=requested.function)
+    value_type = _resolve_value_types(catalog, type_name, value_path)[0]
+    return value_type if isinstance(value_type, TextType) else None
+
+
+def _resolve_typed_columns(catalog: Catalog, type_name: str, value_path: ValuePath) -> Iterator[tuple[str, ValueType]]:
     return zip(
         resolve_value_columns(catalog, type_name, value_path),
         _resolve_value_types(catalog, type_name, value_path),

@@ -113,7 +113,8 @@ def _compare_as_long_mac_address(column: SqlColumn, _: ColumnComparison) -> SqlC
 
 def _compare_as_padded_text(column: SqlColumn, comparison: ColumnComparison) -> SqlColumn:
     native = NativeType(name="bpchar", equality=comparison.is_deterministic, order=comparison.is_code_point_order)
-    return replace(column, native_type=native, text_type=PADDED_TEXT)
+    read_expression = None if comparison.is_deterministic else _collate_by_code_point
+    return replace(column, native_type=native, text_type=PADDED_TEXT, read_expression=read_expression)
 
 
 def _compare_as_caseless_text(column: SqlColumn, comparison: ColumnComparison) -> SqlColumn:
@@ -140,8 +141,12 @@ def _compare_in_collation(column: SqlColumn, comparison: ColumnComparison) -> Sq
     return replace(
         column,
         native_type=NativeType(name="text", equality=False),
-        read_expression=lambda text: text.collate("C"),
+        read_expression=_collate_by_code_point,
     )
+
+
+def _collate_by_code_point(text: Expression) -> Expression:
+    return text.collate("C")
 
 
 SPECIALIZED_TYPES: Mapping[str, Callable[[SqlColumn, ColumnComparison], SqlColumn]] = {

@@ -27,6 +27,7 @@ from sqlalchemy.engine.interfaces import Dialect
 
 from onedoor.connectors.sql.shape import (
     KeyList,
+    LiteralLimit,
     ParameterEncoding,
     ParameterIndex,
     StatementShape,
@@ -401,12 +402,14 @@ def _apply_filters(statement: Select[Any], shape: StatementShape, scope: SqlScop
     return statement if shape.filter is None else statement.where(compile_sql_predicate(shape.filter, scope))
 
 
-def _apply_limit(statement: Select[Any], limit: ParameterIndex | None) -> Select[Any]:
-    return statement if limit is None else statement.limit(_bind_integer(limit))
+def _apply_limit(statement: Select[Any], limit: ParameterIndex | LiteralLimit | None) -> Select[Any]:
+    return statement if limit is None else statement.limit(_compile_limit(limit))
 
 
-def _bind_integer(parameter: ParameterIndex) -> Expression:
-    return bindparam(parameter.name, type_=BigInteger())
+def _compile_limit(limit: ParameterIndex | LiteralLimit) -> Expression:
+    if isinstance(limit, LiteralLimit):
+        return literal_column(str(limit.rows), BigInteger())
+    return bindparam(limit.name, type_=BigInteger())
 
 
 def _build_lateral_select(
@@ -423,7 +426,9 @@ def _build_lateral_select(
     return select(*first.c).select_from(key_rows.join(first, true()))
 
 
-def _build_ranked_select(shape: StatementShape, keys: KeyList, limit: ParameterIndex, scope: SqlScope) -> Select[Any]:
+def _build_ranked_select(
+    shape: StatementShape, keys: KeyList, limit: ParameterIndex | LiteralLimit, scope: SqlScope
+) -> Select[Any]:
     """Read the first rows of each key in one pass over the table, without returning the row numbers."""
     sort = _compile_sql_sort_keys(shape.sort, scope)
     number = func.row_number().over(
@@ -432,7 +437,7 @@ def _build_ranked_select(shape: StatementShape, keys: KeyList, limit: ParameterI
     numbered = _select_columns(shape, scope).add_columns(number.label("number"))
     ranked = _apply_filters(numbered, shape, scope).subquery("ranked")
     columns = [column for column in ranked.c if column.name != "number"]
-    return select(*columns).where(ranked.c.number <= _bind_integer(limit)).order_by(ranked.c.number)
+    return select(*columns).where(ranked.c.number <= _compile_limit(limit)).order_by(ranked.c.number)
 
 
 def _compile_sql_sort_keys(sort: Sequence[SortKey], scope: SqlScope) -> list[Expression]:

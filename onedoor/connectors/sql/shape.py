@@ -60,7 +60,13 @@ class StatementShape(NamedTuple):
     having: Any
     """None: all groups."""
     sort: tuple[SortKey, ...]
-    limit: ParameterIndex | None
+    limit: "ParameterIndex | LiteralLimit | None"
+
+
+class LiteralLimit(NamedTuple):
+    """A limit that is written into the statement, so that its planner knows how few rows of each key are read."""
+
+    rows: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +77,12 @@ class ParameterEncoding:
     """Turns encoded keys, one sequence per column, into the values to bind."""
     build_sum_column: Callable[[SqlColumn], SqlColumn]
     """Describes the sum of a column as a column."""
+    plans_without_values: bool = False
+    """The database keeps one plan for all values of a statement, and then takes a bound limit for a tenth of the rows.
+
+    Of rows without a filter, one plan is the best for all values once their limit is known; of others the bound limit
+    makes that plan look so costly that each execution is planned anew, by its values.
+    """
 
 
 def build_statement_shape(
@@ -91,7 +103,7 @@ def build_statement_shape(
         time_buckets=request.time_buckets,
         having=builder.build_having(request, columns),
         sort=request.sort,
-        limit=None if request.limit is None else builder.add_value(request.limit),
+        limit=builder.build_limit(request),
     )
     return shape, builder.values
 
@@ -118,6 +130,15 @@ class _ShapeBuilder:
                 return ALWAYS_FALSE
             parameters.append(self.add_value(column.encode(value) if column.encode else value))
         return KeyList(keys.columns, tuple(parameters), single=True)
+
+    def build_limit(self, request: ScanRequest) -> ParameterIndex | LiteralLimit | None:
+        if request.limit is None:
+            return None
+        is_keyed = request.keys is not None and len(request.keys.values) != 1
+        is_whole_list = request.keys is None and request.filter == ALWAYS_TRUE and not request.aggregates
+        if self.encoding.plans_without_values and (is_keyed or is_whole_list):
+            return LiteralLimit(request.limit)
+        return self.add_value(request.limit)
 
     def build_key_list(self, names: tuple[str, ...], keys: Sequence[Row], columns: Mapping[str, SqlColumn]) -> KeyList:
         stored = [columns[name] for name in names]

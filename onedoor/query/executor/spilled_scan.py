@@ -20,7 +20,7 @@ from onedoor.spi.capabilities import Capabilities, ColumnType, ValueType, find_a
 from onedoor.spi.connector import JoinedColumns, SpillTable
 from onedoor.spi.operators import name_grouped_columns
 from onedoor.spi.predicates import ALWAYS_TRUE, And, Comparison, InKeys, Op, Predicate, Row
-from onedoor.spi.scan import COUNT_ROWS, KeyFilter, ScanRequest
+from onedoor.spi.scan import COUNT_ROWS, AggregateCall, KeyFilter, ScanRequest
 from onedoor.spi.spill import SpillBuffer, SpillInput, closing_batches, measure_json_bytes
 
 KeyMatcher: TypeAlias = Callable[[SemiJoinFilter, Sequence[Row]], Awaitable[frozenset[Row]]]

@@ -76,7 +76,7 @@ class ExplainedStep:
     placement: StepPlacement
     description: str
     reason: str | None = None
-    """Why the connector does not take all of it."""
+    """Why the connector does not take all of it, or takes it without an index."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +187,8 @@ def _explain_partial_groups(scan: PhysicalScan) -> str:
 
 def _build_later_step(scan: PhysicalScan, step: PushdownStep, description: str, target: ScanTarget) -> ExplainedStep:
     if step in scan.pushed_steps:
-        return ExplainedStep(name=step, placement=StepPlacement.PUSHED_DOWN, description=description)
+        reason = _explain_unindexed_sort(scan.logical, target) if step is PushdownStep.SORT else None
+        return ExplainedStep(name=step, placement=StepPlacement.PUSHED_DOWN, description=description, reason=reason)
     return _build_engine_step(step, description, _explain_later_step(scan, step, target))
 
 
@@ -288,6 +289,12 @@ def _find_unsupported_sorts(logical: LogicalScan, target: ScanTarget) -> Iterato
             yield f"`{sort_key.column}` comes from a joined scan"
         elif not column.sortable:
             yield f"`{target.name}` does not sort by `{sort_key.column}`"
+
+
+def _explain_unindexed_sort(logical: LogicalScan, target: ScanTarget) -> str | None:
+    """Say why the source sorts all rows to find the first of them."""
+    column = None if logical.aggregates else target.capabilities.columns.get(logical.sort[0].column)
+    return column.unindexed_sort if column is not None else None
 
 
 def _find_unsupported_limits(logical: LogicalScan, target: ScanTarget) -> Iterator[str]:

@@ -99,7 +99,7 @@ def where(name: str, where: Any, in_sqlite: str, in_postgresql: str) -> Any:
             "order and limit",
             "SELECT t0.id AS c0 FROM orders AS t0 ORDER BY t0.note DESC NULLS LAST, t0.id ASC LIMIT ? OFFSET ?",
             'SELECT t0.id AS c0 FROM public.orders AS t0 ORDER BY t0.note COLLATE "C" DESC NULLS LAST, t0.id ASC '
-            "LIMIT $1::BIGINT",
+            "LIMIT 10",
             sort=(SortKey("note", descending=True), SortKey("id")),
             limit=10,
         ),
@@ -152,7 +152,7 @@ def where(name: str, where: Any, in_sqlite: str, in_postgresql: str) -> Any:
             "WHERE ranked.number <= ? ORDER BY ranked.number",
             "SELECT ranked.c0 FROM unnest($1::BIGINT[]) AS k(k0) JOIN LATERAL (SELECT t0.line AS c0 "
             "FROM public.order_item AS t0 WHERE t0.order_id = k.k0 AND t0.line > $2::BIGINT "
-            "ORDER BY t0.line DESC LIMIT $3::BIGINT) AS ranked ON true",
+            "ORDER BY t0.line DESC LIMIT 3) AS ranked ON true",
             collection="order_item",
             columns=("line",),
             keys=KeyFilter(("order_id",), ((1,), (2,))),
@@ -187,7 +187,7 @@ def where(name: str, where: Any, in_sqlite: str, in_postgresql: str) -> Any:
             "SELECT ranked.c0, ranked.c1 FROM (SELECT t0.id AS c0, t0.status AS c1, "
             "row_number() OVER (PARTITION BY t0.status ORDER BY t0.id ASC) AS number FROM public.orders AS t0 "
             "WHERE t0.status = any($1::VARCHAR[])) AS ranked "
-            "WHERE ranked.number <= $2::BIGINT ORDER BY ranked.number",
+            "WHERE ranked.number <= 3 ORDER BY ranked.number",
             columns=("id", "status"),
             keys=KeyFilter(("status",), (("PAID",), ("SHIPPED",))),
             sort=(SortKey("id"),),

@@ -223,7 +223,9 @@ LIVE_COLUMNS_SQL = """
 
 POSTGRESQL_DIALECT = SqlDialect(
     compiler=POSTGRESQL_COMPILER,
-    parameter_encoding=ParameterEncoding(pack_keys=pack_postgresql_keys, build_sum_column=build_postgresql_sum_column),
+    parameter_encoding=ParameterEncoding(
+        pack_keys=pack_postgresql_keys, build_sum_column=build_postgresql_sum_column, plans_without_values=True
+    ),
     compile_in_keys=compile_postgresql_in_keys,
     text_matches={
         Op.CONTAINS: lambda column, value: func.strpos(column, value) > literal_column("0"),

@@ -71,7 +71,7 @@ def _find_column_types(state: ExecutionState, scan: PhysicalScan) -> Mapping[str
     logical = scan.logical
     capabilities = state.get_connector(logical.source).capabilities(logical.collection)
     return {
-        **{name: column.value_type for name, column in capabilities.columns.items()},
+        **{name: column.text_type or column.type for name, column in capabilities.columns.items()},
         **{
             call.name: _find_aggregate_type(capabilities, call)
             for call in (*logical.aggregates, *scan.pushed_aggregates)

@@ -21,7 +21,7 @@ from graphql import (
 
 from onedoor.model.catalog import Catalog
 from onedoor.model.mapping import Lookup, Relationship, TypeMapping
-from onedoor.spi.capabilities import Capabilities, ColumnType, ValueType
+from onedoor.spi.capabilities import Capabilities, Column, ColumnType, ValueType
 from onedoor.spi.text_types import InvalidText, TextType
 
 ID_FIELD = "id"
@@ -88,6 +88,11 @@ def is_list(graphql_type: Any) -> bool:
     return isinstance(get_nullable_type(graphql_type), GraphQLList)
 
 
+def get_value_type(column: Column) -> ValueType:
+    """Return what a column holds: of texts that mean more than their code points, what they mean."""
+    return column.text_type or column.type
+
+
 class NoSuchId(ValueError):
     """The text cannot be the id of any row."""
 
@@ -98,8 +103,7 @@ class MalformedId(NoSuchId):
 
 def build_id_parser(capabilities: Capabilities, key: Sequence[str]) -> Callable[[str], tuple[Any, ...]]:
     """Build a function from an id to key values, which raises NoSuchId."""
-    columns = [capabilities.columns[column] for column in key]
-    return partial(parse_id, [column.text_type or column.type for column in columns])
+    return partial(parse_id, [get_value_type(capabilities.columns[column]) for column in key])
 
 
 def parse_id(value_types: Sequence[ValueType], text: str) -> tuple[Any, ...]:

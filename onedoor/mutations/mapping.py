@@ -16,6 +16,7 @@ from onedoor.model.names import (
     NoSuchId,
     build_id_parser,
     get_capabilities,
+    get_value_type,
     map_field_to_columns,
     parse_id_part,
 )
@@ -91,7 +92,7 @@ def _map_columns(catalog: Catalog, mapping: TypeMapping, fields: InputFields) ->
         values[column] = (
             _encode_json_column(value)
             if _is_json_field(output.fields, name)
-            else _to_column_value(columns[column].value_type, name, value)
+            else _to_column_value(get_value_type(columns[column]), name, value)
         )
     return values
 

@@ -41,10 +41,6 @@ class Column:
     unindexed_sort: str | None = None
     """Why no index of the source serves a sort by this column; None: one may."""
 
-    @property
-    def value_type(self) -> ValueType:
-        return self.text_type or self.type
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:

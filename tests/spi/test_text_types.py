@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from onedoor.connectors.memory import MemoryConnector
 from onedoor.errors import ErrorCode
 from onedoor.model.names import MalformedId, NoSuchId, parse_id
 from onedoor.query.cursors import decode_cursor, encode_cursor
@@ -118,11 +119,12 @@ def test_an_id_is_taken_in_any_spelling_of_its_type() -> None:
     'query ($name: String = "abc") { orders(where: {customer: {name: {eq: $name}}}) { totalCount } }',
 ])  # fmt: skip
 async def test_a_filter_names_the_text_that_is_not_of_its_columns_type(text: str) -> None:
-    source = acme.sources()["internal"]
-    customer = source.collections["customer"]
+    collections = acme.sources()["internal"].collections
+    customer = collections["customer"]
     columns = customer.capabilities.columns
     columns = {**columns, "name": replace(columns["name"], text_type=UUID)}
-    source.collections["customer"] = replace(customer, capabilities=replace(customer.capabilities, columns=columns))
+    customer = replace(customer, capabilities=replace(customer.capabilities, columns=columns))
+    source = MemoryConnector({**collections, "customer": customer})
     engine = acme.open_engine(acme.build_catalog(dict[str, Connector]({**acme.sources(), "internal": source})))
     result = await acme.ask(engine, text, *GROUPS)
     assert [(error.code, error.message) for error in result.errors] == [(ErrorCode.BAD_USER_INPUT, "`abc` is no UUID")]

@@ -6,6 +6,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
+from onedoor.model.names import get_value_type
 from onedoor.query.executor.dynamic_filter import ResolvedScan
 from onedoor.query.executor.scan import build_scan_requests
 from onedoor.query.executor.state import ExecutionState, ScanTrace
@@ -79,7 +80,7 @@ def _build_sample_requests(state: ExecutionState, scan: PhysicalScan) -> Sequenc
 
 
 def _build_sample_keys(capabilities: Capabilities, columns: Sequence[str]) -> tuple[Row, ...]:
-    samples = (_get_samples(capabilities.columns[column].value_type) for column in columns)
+    samples = (_get_samples(get_value_type(capabilities.columns[column])) for column in columns)
     return tuple(zip(*samples, strict=True))
 
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from onedoor.model.names import get_value_type
 from onedoor.query.executor.residual import (
     RemainingAggregation,
     apply_having_sort_limit,
@@ -71,7 +72,7 @@ def _find_column_types(state: ExecutionState, scan: PhysicalScan) -> Mapping[str
     logical = scan.logical
     capabilities = state.get_connector(logical.source).capabilities(logical.collection)
     return {
-        **{name: column.text_type or column.type for name, column in capabilities.columns.items()},
+        **{name: get_value_type(column) for name, column in capabilities.columns.items()},
         **{
             call.name: _find_aggregate_type(capabilities, call)
             for call in (*logical.aggregates, *scan.pushed_aggregates)
@@ -91,7 +92,7 @@ def _map_joined_types(key_join: KeyJoin) -> Mapping[str, ValueType]:
 def _find_aggregate_type(capabilities: Capabilities, aggregate: AggregateCall) -> ValueType:
     found = find_aggregate_type(capabilities, aggregate)
     is_text = found is ColumnType.TEXT and aggregate.column is not None
-    return capabilities.columns[aggregate.column or ""].value_type if is_text else found
+    return get_value_type(capabilities.columns[aggregate.column or ""]) if is_text else found
 
 
 def _find_average_type(column_type: ColumnType) -> ColumnType:

@@ -9,6 +9,7 @@ from onedoor.model.mapping import TypeMapping
 from onedoor.model.names import (
     get_capabilities,
     get_relationship_columns,
+    get_value_type,
     map_field_to_columns,
     resolve_target_type,
 )
@@ -87,7 +88,9 @@ def parse_sort(catalog: Catalog, type_name: str, argument: Sequence[Mapping[str,
         for column, column_type in _resolve_typed_columns(catalog, type_name, term.value_path):
             columns.setdefault(column, (SortKey(column, term.descending), column_type))
     for column in mapping.key:
-        columns.setdefault(column, (SortKey(column), get_capabilities(catalog, mapping).columns[column].value_type))
+        columns.setdefault(
+            column, (SortKey(column), get_value_type(get_capabilities(catalog, mapping).columns[column]))
+        )
     return ParsedSort(
         sort=tuple(sort_key for sort_key, _ in columns.values()),
         sort_types=tuple(column_type for _, column_type in columns.values()),
@@ -138,7 +141,7 @@ def _resolve_value_types(catalog: Catalog, type_name: str, value_path: ValuePath
     assert value_path.field is not None
     mapping = catalog.mappings[type_name]
     columns = get_capabilities(catalog, mapping).columns
-    column_types = tuple(columns[column].value_type for column in map_field_to_columns(mapping, value_path.field))
+    column_types = tuple(get_value_type(columns[column]) for column in map_field_to_columns(mapping, value_path.field))
     if value_path.aggregate != AVERAGE:
         return column_types
     return tuple(ColumnType.FLOAT if each is ColumnType.INTEGER else each for each in column_types)

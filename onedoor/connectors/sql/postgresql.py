@@ -9,7 +9,7 @@ import asyncpg
 from sqlalchemy import String, bindparam, cast
 from sqlalchemy.dialects.postgresql import insert
 
-from onedoor.connectors.sql.compiler import Expression, StatementCache, build_unreadable_error
+from onedoor.connectors.sql.compiler import StatementCache, build_unreadable_error
 from onedoor.connectors.sql.connector import SqlConnector
 from onedoor.connectors.sql.dialects.postgresql import (
     POSTGRESQL_DIALECT,
@@ -23,6 +23,7 @@ from onedoor.connectors.sql.dialects.postgresql_types import (
     index_column_comparisons,
 )
 from onedoor.connectors.sql.pool import ConnectionPool, TransactionPool
+from onedoor.connectors.sql.scope import Expression
 from onedoor.connectors.sql.shape import ParameterIndex
 from onedoor.connectors.sql.tables import SqlColumn, SqlTable, TableStatistics, build_sql_table
 from onedoor.connectors.sql.write_model import (

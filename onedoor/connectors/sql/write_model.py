@@ -9,7 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
-from onedoor.connectors.sql.compiler import Expression
+from onedoor.connectors.sql.scope import Expression
 from onedoor.connectors.sql.shape import ParameterIndex
 from onedoor.connectors.sql.tables import SqlColumn, SqlTable
 from onedoor.connectors.value_checks import (

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
-from onedoor.connectors.sql.compiler import SqlDialect, StatementCache
+from onedoor.connectors.sql.compiler import StatementCache
 from onedoor.connectors.sql.dialects import postgresql, sqlite
+from onedoor.connectors.sql.scope import SqlDialect
 from onedoor.connectors.sql.tables import SqlTable, TableStatistics, build_sql_table
 from onedoor.spi.scan import ScanRequest
 

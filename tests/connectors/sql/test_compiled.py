@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import pytest
 
 from onedoor.connectors.sql import compiler
-from onedoor.connectors.sql.compiler import SqlDialect, StatementCache
+from onedoor.connectors.sql.compiler import StatementCache
 from onedoor.connectors.sql.dialects.postgresql import POSTGRESQL_DIALECT
 from onedoor.connectors.sql.dialects.sqlite import SQLITE_DIALECT
+from onedoor.connectors.sql.scope import SqlDialect
 from onedoor.connectors.sql.tables import SqlTable
 from onedoor.spi.predicates import (
     Comparison,

@@ -65,7 +65,7 @@ def where(name: str, where: Any, in_sqlite: str, in_postgresql: str) -> Any:
             "SELECT t0.line AS c0 FROM order_item AS t0 LEFT OUTER JOIN orders AS j0 ON j0.id = t0.order_id "
             "ORDER BY j0.status ASC NULLS LAST LIMIT ? OFFSET ?",
             "SELECT t0.line AS c0 FROM public.order_item AS t0 LEFT OUTER JOIN public.orders AS j0 "
-            'ON j0.id = t0.order_id ORDER BY j0.status COLLATE "C" ASC NULLS LAST LIMIT $1::BIGINT',
+            'ON j0.id = t0.order_id ORDER BY j0.status COLLATE "C" ASC NULLS LAST LIMIT 2',
             collection="order_item",
             columns=("line",),
             joins=(ORDER_OF_ITEM,),

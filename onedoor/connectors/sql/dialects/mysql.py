@@ -12,7 +12,7 @@ from sqlalchemy.dialects.mysql import DATE, DATETIME, DECIMAL
 from sqlalchemy.dialects.mysql.base import MySQLCompiler, MySQLDialect
 from sqlalchemy.sql.elements import UnaryExpression
 
-from onedoor.connectors.sql.compiler import Expression, SqlDialect
+from onedoor.connectors.sql.scope import Expression, SqlDialect
 from onedoor.connectors.sql.shape import ParameterEncoding, ParameterIndex
 from onedoor.connectors.sql.tables import INTEGER_LIMIT, NativeType, SqlColumn, encode_base64
 from onedoor.spi.capabilities import ColumnType

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.types import UserDefinedType
 
-from onedoor.connectors.sql.compiler import Expression, SqlDialect
+from onedoor.connectors.sql.scope import Expression, SqlDialect
 from onedoor.connectors.sql.shape import ParameterEncoding, ParameterIndex
 from onedoor.connectors.sql.tables import INTEGER_LIMIT, SqlColumn, encode_base64
 from onedoor.spi.capabilities import ColumnType

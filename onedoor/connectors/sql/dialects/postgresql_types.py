@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import cast, func
 
-from onedoor.connectors.sql.compiler import Expression
 from onedoor.connectors.sql.dialects.postgresql import NamedSqlType
+from onedoor.connectors.sql.scope import Expression
 from onedoor.connectors.sql.tables import NativeType, SqlColumn
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.text_types import (

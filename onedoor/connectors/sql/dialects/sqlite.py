@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Integer, String, and_, bindparam, case, cast, func, literal_column, select, tuple_
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 
-from onedoor.connectors.sql.compiler import Expression, SqlDialect
+from onedoor.connectors.sql.scope import Expression, SqlDialect
 from onedoor.connectors.sql.shape import ParameterEncoding, ParameterIndex
 from onedoor.connectors.sql.tables import EXACT_CONTEXT, NativeType, SqlColumn, encode_base64
 from onedoor.spi.capabilities import ColumnType

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from typing import Any, Protocol
 
 from onedoor.connectors.sql.compiler import StatementCache
+from onedoor.connectors.sql.decoding import DecodedRows
 from onedoor.connectors.value_checks import DisabledWriter
 from onedoor.errors import ConnectorError, ErrorCode, SourceChanged
 from onedoor.spi.capabilities import Capabilities
@@ -72,14 +73,22 @@ class SqlConnector(TableConnector):
         return self.statements.prepare(request)[0].text
 
     async def scan(self, request: ScanRequest) -> AsyncIterator[Sequence[Row]]:
-        statement, values = self.statements.prepare(request)
+        """Yield the rows at once, read again where invalid values are found that may have changed their order."""
         try:
-            rows = await self.runner.run(statement.text, values)
+            decoded = await self._read(request)
+            if self.statements.guard(request, decoded.flawed_columns):
+                decoded = await self._read(request)
         except ConnectorError as failure:
             if failure.code is ErrorCode.CANNOT_ANSWER:
                 await self._check_structure(list_read_columns(request))
-            raise
-        yield statement.decode_rows(rows)
+            if failure.code is not ErrorCode.SOURCE_INVALID or not self.statements.guard_all(request):
+                raise
+            decoded = await self._read(request)
+        yield decoded.rows
+
+    async def _read(self, request: ScanRequest) -> DecodedRows:
+        statement, values = self.statements.prepare(request)
+        return statement.row_decoder.decode(await self.runner.run(statement.text, values))
 
     async def apply(self, changes: Sequence[RowChange], *, dry_run: bool = False) -> Sequence[ChangeResult]:
         """Apply changes as a WritableConnector does. Raises SourceChanged where a table has lost a column."""

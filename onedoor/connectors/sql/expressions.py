@@ -64,11 +64,26 @@ def _compile_sql_leaf(leaf: Any, scope: SqlScope) -> Expression:
 
 
 def _compile_sql_comparison(comparison: Comparison, scope: SqlScope) -> Expression:
-    column = scope.compile_key(comparison.column)
+    """Compile a comparison; a value that its column cannot hold meets none, as null does."""
+    valid = scope.compile_validity(comparison.column)
     if comparison.op is Op.IS_NULL:
-        if comparison.value and not scope.columns[comparison.column].nullable:
-            return false()  # written as a test, it would hide the key's index from a page that begins after a key
-        return column.is_(None) if comparison.value else column.is_not(None)
+        return _compile_null_test(comparison, scope, valid)
+    expression = _compile_value_comparison(comparison, scope)
+    return expression if valid is None or comparison.op is Op.EQ else and_(expression, valid)
+
+
+def _compile_null_test(comparison: Comparison, scope: SqlScope, valid: Expression | None) -> Expression:
+    column = scope.compile_key(comparison.column)
+    if not comparison.value:
+        return column.is_not(None) if valid is None else valid
+    if valid is not None:
+        return _negate(valid)
+    if not scope.columns[comparison.column].nullable:
+        return false()  # written as a test, it would hide the key's index from a page that begins after a key
+    return column.is_(None)
+
+
+def _compile_value_comparison(comparison: Comparison, scope: SqlScope) -> Expression:
     if comparison.op in scope.dialect.text_matches:
         text = scope.compile_column(comparison.column)
         return scope.dialect.text_matches[comparison.op](text, bindparam(comparison.value.name, type_=String()))
@@ -76,6 +91,7 @@ def _compile_sql_comparison(comparison: Comparison, scope: SqlScope) -> Expressi
         return scope.compile_equal(comparison.column, comparison.value)
     stored = scope.columns[comparison.column]
     if comparison.op is Op.NE:
+        column = scope.compile_key(comparison.column)
         return column != scope.dialect.bind_parameter(comparison.value, get_key_column(stored))
     is_native = stored.native_type is not None and stored.native_type.order
     bound = scope.dialect.bind_parameter(comparison.value, stored if is_native else replace(stored, native_type=None))
@@ -101,7 +117,8 @@ def _compile_sql_semi_join(exists: Exists, inner: SqlScope, scope: SqlScope) -> 
     keys = select(*(inner.compile_shared_key(there, scope, here) for there, here in pairs)).select_from(inner.clause)
     columns = [scope.compile_shared_key(here, inner, there) for there, here in pairs]
     outer = columns[0] if len(columns) == 1 else tuple_(*columns)
-    return outer.in_(keys.where(matches))
+    among: Expression = outer.in_(keys.where(*compile_all_validity(inner, exists.inner_columns), matches))
+    return among
 
 
 def compile_sql_sort_keys(sort: Sequence[SortKey], scope: SqlScope) -> list[Expression]:
@@ -111,7 +128,7 @@ def compile_sql_sort_keys(sort: Sequence[SortKey], scope: SqlScope) -> list[Expr
 def _compile_sql_sort_key(key: SortKey, scope: SqlScope) -> Expression:
     column = scope.compile_sortable(key.column)
     directed = column.desc() if key.descending else column.asc()
-    if not scope.columns[key.column].nullable:
+    if not scope.columns[key.column].nullable and key.column not in scope.guarded:
         return directed
     return directed.nulls_first() if key.nulls_first else directed.nulls_last()
 
@@ -121,11 +138,11 @@ def compile_sql_aggregate(aggregate: AggregateCall, scope: SqlScope) -> Expressi
         return func.count()
     match aggregate.function:
         case AggregateFunction.COUNT:
-            return func.count(scope.compile_column(aggregate.column))
+            return func.count(scope.guard(aggregate.column, scope.compile_column(aggregate.column)))
         case AggregateFunction.COUNT_DISTINCT:
-            return func.count(scope.compile_key(aggregate.column).distinct())
+            return func.count(scope.guard(aggregate.column, scope.compile_key(aggregate.column)).distinct())
         case AggregateFunction.SUM:
-            return scope.dialect.compile_sum(scope.compile_column(aggregate.column))
+            return scope.dialect.compile_sum(scope.guard(aggregate.column, scope.compile_column(aggregate.column)))
     extreme = EXTREME_FUNCTIONS[aggregate.function](scope.compile_comparable(aggregate.column))
     return scope.dialect.compile_read(extreme, scope.columns[aggregate.column])
 
@@ -133,5 +150,11 @@ def compile_sql_aggregate(aggregate: AggregateCall, scope: SqlScope) -> Expressi
 def compile_equal_columns(
     inner: SqlScope, inner_columns: Sequence[str], outer: SqlScope, outer_columns: Sequence[str]
 ) -> list[Expression]:
+    """Test whether columns are equal, and have values that they can hold."""
     pairs = zip(inner_columns, outer_columns, strict=True)
-    return [inner.compile_equal_columns(there, outer, here) for there, here in pairs]
+    equal = [inner.compile_equal_columns(there, outer, here) for there, here in pairs]
+    return [*equal, *compile_all_validity(inner, inner_columns)]
+
+
+def compile_all_validity(scope: SqlScope, names: Sequence[str]) -> list[Expression]:
+    return [valid for name in names if (valid := scope.compile_validity(name)) is not None]

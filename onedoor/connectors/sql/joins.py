@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from sqlalchemy import and_, func, literal_column, select
 
-from onedoor.connectors.sql.expressions import compile_equal_columns, compile_sql_aggregate
+from onedoor.connectors.sql.expressions import compile_all_validity, compile_equal_columns, compile_sql_aggregate
 from onedoor.connectors.sql.scope import Expression, SqlDialect, SqlScope, build_scope
 from onedoor.connectors.sql.shape import KeyList, StatementShape, list_columns
 from onedoor.connectors.sql.tables import COUNT_FUNCTIONS, SqlTable
@@ -16,7 +16,7 @@ LITERAL_ZERO: Expression = literal_column("0")
 
 
 def build_joined_scope(shape: StatementShape, tables: Mapping[str, SqlTable], dialect: SqlDialect) -> SqlScope:
-    scope = build_scope(shape.collection, tables, dialect)
+    scope = replace(build_scope(shape.collection, tables, dialect), guarded=shape.guarded)
     scope = replace(scope, tests_row_by_row=not dialect.runs_subqueries_once or _reads_few_rows(shape, tables))
     if not shape.joins:
         return scope
@@ -39,7 +39,9 @@ def add_joins(joins: Sequence[Join], scope: SqlScope, *, reads_all_rows: bool = 
     for index, join in enumerate(joins):
         table = scope.tables[join.collection]
         inner = replace(
-            build_scope(join.collection, scope.tables, scope.dialect), clause=table.build_from_clause(f"j{index}")
+            build_scope(join.collection, scope.tables, scope.dialect),
+            clause=table.build_from_clause(f"j{index}"),
+            guarded=frozenset(call.column for call in join.aggregates if call.column is not None),
         )
         if not join.aggregates:
             scope = _join_row(join, inner, scope)
@@ -69,7 +71,8 @@ def _join_groups(join: Join, inner: SqlScope, scope: SqlScope, alias: str) -> Sq
         inner.compile_shared_key(there, scope, here).label(f"k{index}") for index, (there, here) in enumerate(pairs)
     ]
     calls = [compile_sql_aggregate(call, inner).label(f"m{index}") for index, call in enumerate(join.aggregates)]
-    groups = select(*keys, *calls).select_from(inner.clause).group_by(*(key.element for key in keys)).subquery(alias)
+    rows = select(*keys, *calls).select_from(inner.clause).where(*compile_all_validity(inner, join.inner_columns))
+    groups = rows.group_by(*(key.element for key in keys)).subquery(alias)
     matches = [
         groups.c[f"k{index}"] == scope.compile_shared_key(here, inner, there)
         for index, (there, here) in enumerate(pairs)

@@ -21,6 +21,7 @@ from onedoor.connectors.sql.dialects.mysql import (
     MYSQL_DIALECT,
     ZERO_DATE_PREFIX,
     compare_by_code_point,
+    doubt_mysql_column,
     lets_zero_dates_in,
     map_mysql_column,
 )
@@ -235,7 +236,10 @@ def reflect_mysql_tables(
         if column is not None:
             compared = compare_by_code_point(column, charset, collation, code_point_collation)
             may_be_zero = zero_dates or str(default).strip("'").startswith(ZERO_DATE_PREFIX)
-            mapped[name] = replace(compared, nullable=column.nullable or (may_be_zero and column.type in DATE_TYPES))
+            mapped[name] = replace(
+                doubt_mysql_column(compared),
+                nullable=column.nullable or (may_be_zero and column.type in DATE_TYPES),
+            )
     row_count_by_table = {table: int(count) for table, count in row_counts}
     indexed = {(table, name) for table, name in indexed_columns}
     return {

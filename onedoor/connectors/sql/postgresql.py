@@ -14,6 +14,7 @@ from onedoor.connectors.sql.connector import SqlConnector
 from onedoor.connectors.sql.dialects.postgresql import (
     POSTGRESQL_DIALECT,
     NamedSqlType,
+    doubt_postgresql_column,
     map_postgresql_array,
     map_postgresql_column,
 )
@@ -266,7 +267,8 @@ def _map_declared_column(
     name: str, nullable: bool, data_type: str, item_type: str | None, dimensions: int
 ) -> SqlColumn | None:
     if item_type is None:
-        return map_postgresql_column(name, data_type, nullable=nullable)
+        column = map_postgresql_column(name, data_type, nullable=nullable)
+        return None if column is None else doubt_postgresql_column(column, data_type)
     return map_postgresql_array(name, item_type, dimensions, nullable=nullable)
 
 
@@ -277,7 +279,7 @@ async def open_postgresql_connection(options: PostgresqlOptions, session_setting
         timeout=options.connect_seconds,
         statement_cache_size=MAX_PREPARED_STATEMENTS,
         max_cached_statement_lifetime=0,
-        server_settings={**session_settings, "timezone": "UTC", "application_name": "onedoor"},
+        server_settings={**session_settings, "timezone": "UTC", "datestyle": "ISO", "application_name": "onedoor"},
     )
 
 

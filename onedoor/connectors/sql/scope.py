@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, String, and_, cast
+from sqlalchemy import ColumnElement, FromClause, String, and_, case, cast
 from sqlalchemy.engine.interfaces import Dialect
 
 from onedoor.connectors.sql.shape import ParameterEncoding, ParameterIndex
@@ -63,6 +63,8 @@ class SqlScope:
     from_clause: FromClause | None = None
     """The table with its joins, where it has any."""
     depth: int = 0
+    guarded: frozenset[str] = frozenset()
+    """The columns whose invalid values are null in orders, groups and extremes, as in StatementShape."""
     tests_row_by_row: bool = False
     """Whether an Exists is looked up for each row, and not computed for all rows at once."""
 
@@ -78,23 +80,38 @@ class SqlScope:
             expression = column.read_expression(expression)
         return cast(expression, String()) if column.read_as_text else expression
 
+    def compile_validity(self, name: str) -> Expression | None:
+        """Test whether a value is one that its column can hold; None where each is."""
+        column = self.columns[name]
+        validity = column.strict_validity if column.strict_validity and name in self.guarded else column.validity
+        return None if validity is None else validity(self._get_bare_column(name))
+
+    def guard(self, name: str, expression: Expression) -> Expression:
+        """Compile to null where the column has a value that it cannot hold."""
+        valid = self.compile_validity(name)
+        return expression if valid is None else case((valid, expression))
+
     def compile_key(self, name: str) -> Expression:
         """Compile a column in the form in which equal values are equal."""
         native = self.columns[name].native_type
         return self._get_bare_column(name) if native is not None and native.equality else self.compile_column(name)
 
     def compile_sortable(self, name: str) -> Expression:
-        """Compile a column in the form in which it is ordered."""
+        """Compile a column in the form in which it is ordered; guarded, invalid values are null."""
         column = self.columns[name]
         if column.native_type is not None and column.native_type.order:
             return self._get_bare_column(name)
         return self.compile_comparable(name)
 
     def compile_comparable(self, name: str) -> Expression:
-        """Compile a column in the form in which it is read, ordered by code point if it is a text."""
+        """Compile a column in the form in which it is read, ordered by code point if it is a text.
+
+        Guarded, invalid values are null.
+        """
         column, expression = self.columns[name], self.compile_column(name)
-        is_collated = column.type is ColumnType.TEXT and not column.in_code_point_order
-        return self.dialect.collate_text(expression) if is_collated else expression
+        if column.type is ColumnType.TEXT and not column.in_code_point_order:
+            expression = self.dialect.collate_text(expression)
+        return self.guard(name, expression) if name in self.guarded else expression
 
     def compile_equal(self, name: str, parameter: ParameterIndex) -> Expression:
         """Test whether a column has a value; through an index, also where that finds other values, too."""
@@ -140,6 +157,11 @@ class SqlScope:
         joined = self.joined.get(name)
         column: Expression = self.clause.c[self.columns[name].name] if joined is None else joined
         return column
+
+    def compile_row_value(self, name: str) -> Expression:
+        """Compile a column as rows are read."""
+        read = self.columns[name].choose_row_read(is_guarded=name in self.guarded)
+        return self.compile_result_column(name) if read is None else read.expression(self._get_bare_column(name))
 
     def compile_result_column(self, name: str) -> Expression:
         return self.dialect.compile_read(self.compile_column(name), self.columns[name])

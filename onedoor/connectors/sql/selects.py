@@ -40,9 +40,7 @@ def build_select(shape: StatementShape, tables: Mapping[str, SqlTable], dialect:
 
 
 def _select_columns(shape: StatementShape, scope: SqlScope) -> Select[Any]:
-    columns: list[Any] = [
-        scope.compile_result_column(name).label(f"c{index}") for index, name in enumerate(shape.columns)
-    ]
+    columns: list[Any] = [scope.compile_row_value(name).label(f"c{index}") for index, name in enumerate(shape.columns)]
     return select(*(columns or [LITERAL_ONE.label("c")])).select_from(scope.rows)
 
 
@@ -156,7 +154,7 @@ def _filter_and_order_groups(groups: Select[Any], shape: StatementShape, scope: 
     columns = dict(
         list_result_columns(shape.columns, shape.aggregates, scope.columns, scope.dialect.parameter_encoding)
     )
-    outer = replace(scope, columns=columns, clause=clause, joined={}, from_clause=None)
+    outer = replace(scope, columns=columns, clause=clause, joined={}, from_clause=None, guarded=frozenset())
     pairs = zip(columns, clause.c, strict=True)
     statement = select(*(_read_group_key(name, column, outer) for name, column in pairs))
     if shape.having is not None:
@@ -166,9 +164,10 @@ def _filter_and_order_groups(groups: Select[Any], shape: StatementShape, scope: 
 
 def _compile_sql_group_key(name: str, shape: StatementShape, scope: SqlScope) -> Expression:
     unit = next((bucket.unit for bucket in shape.time_buckets if bucket.column == name), None)
-    if _is_grouped_bare(scope.columns[name]):
-        return scope.compile_key(name)
-    column = scope.compile_result_column(name)
+    is_bare = _is_grouped_bare(scope.columns[name])
+    column = scope.compile_key(name) if is_bare else scope.compile_result_column(name)
+    if name in scope.guarded or unit is not None:
+        column = scope.guard(name, column)
     return column if unit is None else scope.dialect.compile_time_bucket(column, scope.columns[name], unit)
 
 

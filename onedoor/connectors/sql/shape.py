@@ -1,6 +1,6 @@
 """Separate a ScanRequest into its shape, which one SQL statement serves, and the values that are bound to it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -61,6 +61,11 @@ class StatementShape(NamedTuple):
     """None: all groups."""
     sort: tuple[SortKey, ...]
     limit: "ParameterIndex | LiteralLimit | None"
+    guarded: frozenset[str] = frozenset()
+    """The columns whose invalid values are taken for null in orders, groups and extremes, at the cost of their index.
+
+    Those of other columns are found as they are read: a page that begins with valid values has the right order.
+    """
 
 
 class LiteralLimit(NamedTuple):
@@ -86,9 +91,15 @@ class ParameterEncoding:
 
 
 def build_statement_shape(
-    request: ScanRequest, tables: Mapping[str, SqlTable], encoding: ParameterEncoding
+    request: ScanRequest,
+    tables: Mapping[str, SqlTable],
+    encoding: ParameterEncoding,
+    flawed_columns: Set[tuple[str, str]] = frozenset(),
 ) -> tuple[StatementShape, list[Any]]:
-    """Return the shape of a request, and its values in the order of their ParameterIndex."""
+    """Return the shape of a request, and its values in the order of their ParameterIndex.
+
+    `flawed_columns`: by collection and name, those known to have values that their types cannot have.
+    """
     columns = list_columns(request.collection, request.joins, tables, encoding)
     builder = _ShapeBuilder(encoding, tables, [])
     shape = StatementShape(
@@ -104,8 +115,45 @@ def build_statement_shape(
         having=builder.build_having(request, columns),
         sort=request.sort,
         limit=builder.build_limit(request),
+        guarded=find_guarded_columns(request, columns, flawed_columns),
     )
     return shape, builder.values
+
+
+def find_guarded_columns(
+    request: ScanRequest, columns: Mapping[str, SqlColumn], flawed_columns: Set[tuple[str, str]]
+) -> frozenset[str]:
+    """Return the flawed columns of a request, and those whose invalid values it might not read though they come first.
+
+    Of rows that is a sort with nulls first, or by a column that is not read; of groups it is a part of them.
+    """
+    guarded = {name for collection, name in flawed_columns if collection == request.collection}
+    guarded |= {name for name, origin in list_joined_origins(request).items() if origin in flawed_columns}
+    if request.aggregates:
+        if request.sort or request.limit is not None or request.having != ALWAYS_TRUE:
+            guarded |= set(list_fallible_columns(request, columns))
+        return frozenset(guarded)
+    for sort_key in request.sort:
+        is_unread = sort_key.nulls_first or sort_key.column not in request.columns
+        if is_unread and columns[sort_key.column].validity is not None:
+            guarded.add(sort_key.column)
+    return frozenset(guarded)
+
+
+def list_joined_origins(request: ScanRequest) -> Mapping[str, tuple[str, str]]:
+    """Return the collection and name of each column of a related row that a request joins."""
+    return {
+        name: (join.collection, column)
+        for join in request.joins
+        if not join.aggregates
+        for name, column in zip(join.output_columns, join.columns, strict=True)
+    }
+
+
+def list_fallible_columns(request: ScanRequest, columns: Mapping[str, SqlColumn]) -> list[str]:
+    """Return the columns that a request reads, groups, aggregates or sorts by, and that may have invalid values."""
+    named = (*request.columns, *(call.column for call in request.aggregates), *(key.column for key in request.sort))
+    return [name for name in named if name is not None and name in columns and columns[name].validity is not None]
 
 
 @dataclass(slots=True)
@@ -244,7 +292,18 @@ def build_group_column(column: SqlColumn, name: str) -> SqlColumn:
 
 
 def _build_result_column(column: SqlColumn, name: str) -> SqlColumn:
-    return replace(column, name=name, native_type=None, read_as_text=False, zoneless=False, read_expression=None)
+    return replace(
+        column,
+        name=name,
+        native_type=None,
+        read_as_text=False,
+        zoneless=False,
+        read_expression=None,
+        validity=None,
+        strict_validity=None,
+        row_read=None,
+        guarded_read=None,
+    )
 
 
 def _build_aggregate_column(

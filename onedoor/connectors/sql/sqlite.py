@@ -3,7 +3,7 @@
 import asyncio
 import re
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
@@ -16,7 +16,16 @@ from sqlalchemy.dialects.sqlite import insert
 
 from onedoor.connectors.sql.compiler import StatementCache
 from onedoor.connectors.sql.connector import SqlConnector
-from onedoor.connectors.sql.dialects.sqlite import COLLATED_TEXTS, SQLITE_DIALECT, compare_in_binary, map_sqlite_column
+from onedoor.connectors.sql.dialects.sqlite import (
+    COLLATED_TEXTS,
+    SQLITE_DIALECT,
+    compare_in_binary,
+    doubt_sqlite_column,
+    is_day,
+    is_time,
+    is_unicode,
+    map_sqlite_column,
+)
 from onedoor.connectors.sql.tables import SqlColumn, SqlTable, TableStatistics, build_sql_table
 from onedoor.connectors.sql.write_model import (
     MARKER_TABLE_NAME,
@@ -52,6 +61,14 @@ READ_TABLES_SQL = (
 
 COLUMNS_SQL = 'SELECT name, type, "notnull" OR pk > 0 FROM pragma_table_xinfo(?) WHERE hidden <> 1'
 """The columns of a table, generated ones too; what a virtual table hides are arguments of its own."""
+
+ENFORCED_COLUMNS_SQL = """
+    SELECT c.name FROM pragma_table_list(?1) l JOIN pragma_table_info(?1) c
+    WHERE l.schema = 'main' AND (l.strict AND upper(c.type) IN ('INT', 'INTEGER', 'TEXT')
+        OR l.type = 'table' AND NOT l.wr AND c.pk = 1 AND upper(c.type) = 'INTEGER'
+            AND 1 = (SELECT count(*) FROM pragma_table_info(?1) WHERE pk > 0))
+"""
+"""The columns that hold no value of another type than the declared: those of strict tables, and aliases of rowid."""
 
 TABLES_SQL = "SELECT name FROM sqlite_schema WHERE type = 'table'"
 
@@ -107,6 +124,8 @@ FAILURES_BY_PRIMARY_CODE: Mapping[int, WriteFailureKind] = {
     ),
 }
 """By the code without its extension, which is the lowest byte."""
+
+NOT_UTF_8_ERROR = "Could not decode to UTF-8"
 
 FAILED_COLUMNS_PATTERN = re.compile(r"(?:UNIQUE|NOT NULL) constraint failed: (.+)")
 
@@ -202,7 +221,8 @@ def _map_columns(
     for name, column in columns.items():
         if column.type is ColumnType.TEXT and not column.incomparable:
             columns[name] = compare_in_binary(column, _count_texts(connection, table, name))
-    return columns
+    enforced = _list_enforced_columns(connection, table)
+    return {name: column if name in enforced else doubt_sqlite_column(column) for name, column in columns.items()}
 
 
 def _count_texts(connection: sqlite3.Connection, table: str, column: str) -> int | None:
@@ -213,6 +233,13 @@ def _count_texts(connection: sqlite3.Connection, table: str, column: str) -> int
     except sqlite3.Error:
         return None
     return int(count)
+
+
+def _list_enforced_columns(connection: sqlite3.Connection, table: str) -> Set[str]:
+    try:
+        return {name for (name,) in connection.execute(ENFORCED_COLUMNS_SQL, (table,))}
+    except sqlite3.Error:
+        return set()
 
 
 def _estimate_row_count(connection: sqlite3.Connection, table: str) -> int | None:
@@ -239,11 +266,24 @@ def open_read_connection(path: Path) -> sqlite3.Connection:
         cached_statements=MAX_PREPARED_STATEMENTS,
     )
     connection.create_function("casefolded", 1, _casefold_text, deterministic=True)
+    connection.create_function("is_day", 1, is_day, deterministic=True)
+    connection.create_function("is_time", 1, is_time, deterministic=True)
+    connection.create_function("is_unicode", 1, is_unicode, deterministic=True)
     connection.execute("PRAGMA query_only = 1")
     return connection
 
 
-def _casefold_text(text: Any) -> Any:
+def _decode_text(text: bytes) -> str | bytes:
+    """Return bytes where a text is not UTF-8, which is then flawed alone; sqlite3 would refuse the whole result."""
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return text
+
+
+def _casefold_text(text: Any) -> str | None:
+    if isinstance(text, bytes):
+        text = _decode_text(text)
     return text.casefold() if isinstance(text, str) else None
 
 
@@ -291,7 +331,16 @@ def _fetch_unless_cancelled(
 ) -> list[Sequence[Any]]:
     """Run a statement that ends once `cancelled` is not empty: an interrupt is lost before the statement begins."""
     connection.set_progress_handler(cancelled.__len__, PROGRESS_STEPS)
-    return connection.execute(sql, values).fetchall()
+    try:
+        return connection.execute(sql, values).fetchall()
+    except sqlite3.OperationalError as error:
+        if not str(error).startswith(NOT_UTF_8_ERROR):
+            raise
+    connection.text_factory = _decode_text  # it takes a third more time, so only where it is needed
+    try:
+        return connection.execute(sql, values).fetchall()
+    finally:
+        connection.text_factory = str
 
 
 def map_sqlite_error(error: sqlite3.Error) -> ConnectorError:

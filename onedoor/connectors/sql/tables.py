@@ -53,7 +53,7 @@ SPELLED_ALIKE = frozenset({UUID, MAC_ADDRESS, MAC_ADDRESS_64, PADDED_TEXT})
 INTEGER_LIMIT = 2**63
 """The first whole number that a 64-bit column cannot hold."""
 
-EXACT_CONTEXT = Context(prec=100)
+EXACT_CONTEXT = Context(prec=200_000)
 
 ValueConverter = Callable[[Any], Any]
 
@@ -104,6 +104,20 @@ class SqlColumn:
     decode: ValueConverter | None = None
     read_expression: Callable[[Any], Any] | None = None
     """Wraps the column in every statement, where its bare name does not do."""
+    validity: Callable[[Any], Any] | None = None
+    """Tests whether a value is one that the column's type can have; None: the database lets in no other."""
+    strict_validity: Callable[[Any], Any] | None = None
+    """The same at a greater cost, for a column that is known to have values that the cheap test lets through."""
+    doubtful_values: frozenset[Any] = frozenset()
+    """What the driver gives for values that it cannot represent, and may give for others too."""
+    row_read: "RowRead | None" = None
+    """How rows are read where not as the column is compared."""
+    guarded_read: "RowRead | None" = None
+    """How rows are read once the column is known to have values that its type cannot have."""
+
+    def choose_row_read(self, *, is_guarded: bool) -> "RowRead | None":
+        """Return how rows are read; None: as the column is compared."""
+        return self.guarded_read if is_guarded and self.guarded_read is not None else self.row_read
 
     def can_store(self, value: Any) -> bool:
         """Return whether some row could hold exactly this value."""
@@ -141,6 +155,14 @@ class SqlColumn:
 
     def from_minor_units(self, minor_units: int) -> Decimal:
         return Decimal(minor_units).scaleb(-self.scale, EXACT_CONTEXT)
+
+
+@dataclass(frozen=True, slots=True)
+class RowRead:
+    """Select a column in a form in which the driver changes and refuses no value, and decode that."""
+
+    expression: Callable[[Any], Any]
+    decode: ValueConverter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +211,7 @@ def build_sql_table(
         max_in_filter_keys=max_keys,
         row_count=statistics.row_count,
         joins=True,
+        checks_values=True,
     )
     return SqlTable(
         schema=schema,
@@ -207,6 +230,7 @@ def build_table_capabilities(
     max_in_filter_keys: int,
     row_count: int | None,
     joins: bool = False,
+    checks_values: bool = False,
 ) -> Capabilities:
     """Declare what every SQL database does with a table, and what most do."""
     return Capabilities(
@@ -222,6 +246,7 @@ def build_table_capabilities(
         time_buckets=frozenset(TimeUnit),
         group_ordering_and_limit=True,
         row_count=row_count,
+        checks_values=checks_values,
     )
 
 

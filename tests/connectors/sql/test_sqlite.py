@@ -22,6 +22,7 @@ from onedoor.model.catalog import Limits
 from onedoor.runtime.resilience import apply_to_connector, wrap_connector
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.connector import ChangeKind, ChangeRejected, Connector, RowChange
+from onedoor.spi.flaws import FlawedRow
 from onedoor.spi.predicates import Comparison, Exists, InKeys, Not, Op, Or, Row
 from onedoor.spi.scan import COUNT_ROWS, AggregateCall, AggregateFunction, KeyFilter, ScanRequest
 
@@ -118,11 +119,9 @@ async def test_a_view_is_read_as_a_table_is(source: SqlConnector) -> None:
 
 
 @pytest.mark.parametrize("column", ["day", "moment"])
-async def test_a_value_that_cannot_be_decoded_is_a_connector_error(source: SqlConnector, column: str) -> None:
-    with pytest.raises(ConnectorError) as caught:
-        await rows(source, "bad", column)
-    expected = ("the database gave an answer that cannot be read", ErrorCode.SOURCE_INVALID)
-    assert (caught.value.reason, caught.value.code) == expected
+async def test_a_value_that_cannot_be_decoded_is_null_and_flawed(source: SqlConnector, column: str) -> None:
+    (row,) = await rows(source, "bad", column)
+    assert (row, isinstance(row, FlawedRow)) == ((None,), True)
 
 
 async def test_no_file_is_made_where_there_is_none(tmp_path: Path) -> None:

@@ -7,14 +7,14 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import String, bindparam, cast, func, literal_column, select, text, tuple_
+from sqlalchemy import String, and_, bindparam, cast, func, literal_column, select, text, tuple_
 from sqlalchemy.dialects.mysql import DATE, DATETIME, DECIMAL
 from sqlalchemy.dialects.mysql.base import MySQLCompiler, MySQLDialect
 from sqlalchemy.sql.elements import UnaryExpression
 
 from onedoor.connectors.sql.scope import Expression, SqlDialect
 from onedoor.connectors.sql.shape import ParameterEncoding, ParameterIndex
-from onedoor.connectors.sql.tables import INTEGER_LIMIT, NativeType, SqlColumn, encode_base64
+from onedoor.connectors.sql.tables import INTEGER_LIMIT, NativeType, RowRead, SqlColumn, encode_base64
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.predicates import Op
 from onedoor.spi.scan import TimeUnit
@@ -128,6 +128,32 @@ def build_bits_reader(column_type: str) -> Callable[[Expression], Expression]:
     """Read bits as digits, as many as the type has: `bit(4)` holds `0101`."""
     length: Expression = literal_column(column_type.removeprefix("bit(").removesuffix(")"))
     return lambda column: func.lpad(func.bin(column + literal_column("0")), length, literal_column("'0'"))
+
+
+def doubt_mysql_column(column: SqlColumn) -> SqlColumn:
+    """Let a column of days or times have zeros for year, month and day, and days that its month does not have."""
+    read = MYSQL_ROW_READS.get(column.type)
+    return column if read is None else replace(column, validity=is_showable_moment, row_read=read)
+
+
+def is_showable_moment(column: Expression) -> Expression:
+    """Test whether a day or a time is one of the calendar: with a month, a day of that month, and a year from 1 on."""
+    day: Expression = func.date(column)
+    return and_(
+        func.coalesce(day.between(literal_column("'0001-01-01'"), func.last_day(column)), literal_column("0")),
+        func.dayofmonth(column) > literal_column("0"),
+    )
+
+
+def parse_mysql_time(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+MYSQL_ROW_READS: Mapping[ColumnType, RowRead] = {
+    ColumnType.DATE: RowRead(lambda column: cast(column, String()), date.fromisoformat),
+    ColumnType.TIME: RowRead(lambda column: cast(column, String()), parse_mysql_time),
+}
+"""Rows have days and times as text: the driver gives null for some that are not in the calendar, and refuses others."""
 
 
 def compile_truth(column: Expression) -> Expression:

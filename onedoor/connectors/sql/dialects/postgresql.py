@@ -1,5 +1,6 @@
 """Define the dialect of PostgreSQL: keys bound as arrays, dates and times as text, text compared in collation "C"."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -28,7 +29,7 @@ from sqlalchemy.types import UserDefinedType
 
 from onedoor.connectors.sql.scope import Expression, SqlDialect
 from onedoor.connectors.sql.shape import ParameterEncoding, ParameterIndex
-from onedoor.connectors.sql.tables import INTEGER_LIMIT, SqlColumn, encode_base64
+from onedoor.connectors.sql.tables import INTEGER_LIMIT, RowRead, SqlColumn, encode_base64
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.predicates import Op
 from onedoor.spi.scan import TimeUnit
@@ -136,6 +137,67 @@ ITEM_DECODERS: Mapping[ColumnType, Callable[[Any], Any]] = {
 }
 
 
+def doubt_postgresql_column(column: SqlColumn, data_type: str) -> SqlColumn:
+    """Let a column have the values of its type that Python, or GraphQL, has no form for."""
+    match data_type:
+        case "timestamp without time zone":
+            read = RowRead(lambda column: cast(func.timezone(UTC_NAME, column), String()), datetime.fromisoformat)
+            return replace(column, validity=is_showable_local_time, guarded_read=read)
+        case "timestamp with time zone":
+            return replace(
+                column, validity=is_showable_time, guarded_read=RowRead(cast_to_text, datetime.fromisoformat)
+            )
+        case "date":
+            return replace(
+                column,
+                validity=is_showable_day,
+                doubtful_values=INFINITE_DAYS,
+                guarded_read=RowRead(cast_to_text, date.fromisoformat),
+            )
+        case "numeric":
+            return replace(column, validity=is_finite_numeric)
+        case "double precision" | "real":
+            return replace(column, validity=is_finite_float)
+    return column
+
+
+UTC_NAME: Expression = literal_column("'UTC'")
+
+INFINITE_DAYS = frozenset({date.min, date.max})
+"""What asyncpg gives for infinite days, too."""
+
+
+def cast_to_text(column: Expression) -> Expression:
+    return cast(column, String())
+
+
+def is_showable_day(column: Expression) -> Expression:
+    """Test whether a day is one of Python's, as infinite ones and those before Christ are not."""
+    return column.between(literal_column("date '0001-01-01'"), literal_column("date '9999-12-31'"))
+
+
+def is_showable_time(column: Expression) -> Expression:
+    first, last = "timestamptz '0001-01-01 00:00:00+00'", "timestamptz '9999-12-31 23:59:59.999999+00'"
+    return column.between(literal_column(first), literal_column(last))
+
+
+def is_showable_local_time(column: Expression) -> Expression:
+    first, last = "timestamp '0001-01-01 00:00:00'", "timestamp '9999-12-31 23:59:59.999999'"
+    return column.between(literal_column(first), literal_column(last))
+
+
+def is_finite_float(column: Expression) -> Expression:
+    """Test whether a float is finite: NaN is larger than infinity, which is larger than all others."""
+    largest = f"{sys.float_info.max!r}::float8"
+    return column.between(literal_column(f"-{largest}"), literal_column(largest))
+
+
+def is_finite_numeric(column: Expression) -> Expression:
+    """Test whether a decimal has a scale, as NaN and, from PostgreSQL 14 on, infinities have none."""
+    scale: Expression = func.scale(column)
+    return scale.is_not(None)
+
+
 def format_zoneless_time(value: datetime) -> str:
     """Format a time in UTC without its zone; the session's zone is UTC, so both spellings mean the same time."""
     return value.astimezone(UTC).replace(tzinfo=None).isoformat()
@@ -197,7 +259,7 @@ def _get_postgresql_type(column: SqlColumn) -> Any:
 
 
 def compile_postgresql_read(column: Expression, sql_column: SqlColumn) -> Expression:
-    return func.timezone(literal_column("'UTC'"), column) if sql_column.zoneless else column
+    return func.timezone(UTC_NAME, column) if sql_column.zoneless else column
 
 
 def compile_postgresql_time_bucket(column: Expression, sql_column: SqlColumn, unit: TimeUnit) -> Expression:

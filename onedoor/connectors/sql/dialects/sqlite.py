@@ -1,14 +1,16 @@
 """Define the dialect of SQLite: its types for money and times, keys bound as one JSON text, sums past 64 bits."""
 
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
+from math import isfinite
 from typing import Any
 
-from sqlalchemy import Integer, String, and_, bindparam, case, cast, func, literal_column, select, tuple_
+from sqlalchemy import Integer, LargeBinary, String, and_, bindparam, case, cast, func, literal_column, select, tuple_
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 
 from onedoor.connectors.sql.scope import Expression, SqlDialect
@@ -63,7 +65,7 @@ def map_sqlite_column(name: str, declared_type: str, *, nullable: bool) -> SqlCo
     mapped = next((column_type for part, column_type in SQLITE_COLUMN_TYPES if part in declared_type), None)
     match mapped:
         case ColumnType.BOOLEAN:
-            return SqlColumn(name=name, type=mapped, nullable=nullable, encode=int, decode=bool)
+            return SqlColumn(name=name, type=mapped, nullable=nullable, encode=int, decode=decode_boolean)
         case ColumnType.INTEGER | ColumnType.TEXT:
             return SqlColumn(name=name, type=mapped, nullable=nullable)
     return _map_foreign_column(name, declared_type, nullable=nullable)
@@ -88,17 +90,15 @@ def _map_foreign_column(name: str, declared_type: str, *, nullable: bool) -> Sql
             name=name, type=ColumnType.TEXT, nullable=nullable, incomparable=True, binary=True, decode=encode_base64
         )
     if declared_type == "DATE":
-        return SqlColumn(
-            name=name, type=ColumnType.DATE, nullable=nullable, encode=date.isoformat, decode=date.fromisoformat
-        )
+        return SqlColumn(name=name, type=ColumnType.DATE, nullable=nullable, encode=date.isoformat, decode=parse_day)
     if declared_type.startswith(("DATETIME", "TIMESTAMP")):
         return SqlColumn(name=name, type=ColumnType.TIME, nullable=nullable, incomparable=True, decode=parse_utc_time)
     if declared_type.startswith(("NUMERIC", "DECIMAL")):
-        places = declared_type.rstrip(")").rpartition(",")[2] if "," in declared_type else "2"
-        decode = partial(quantize_decimal, decimal_places=int(places))
+        places = declared_type.rstrip(")").rpartition(",")[2].strip() if "," in declared_type else "0"
+        decode = partial(decode_number, decimal_places=int(places) if places.isdecimal() else 0)
         return SqlColumn(name=name, type=ColumnType.DECIMAL, nullable=nullable, incomparable=True, decode=decode)
     if any(part in declared_type for part in ("REAL", "FLOA", "DOUB")):
-        return SqlColumn(name=name, type=ColumnType.FLOAT, nullable=nullable, decode=float)
+        return SqlColumn(name=name, type=ColumnType.FLOAT, nullable=nullable, decode=decode_float)
     return SqlColumn(
         name=name,
         type=ColumnType.TEXT,
@@ -116,11 +116,138 @@ def format_any_value(value: Any) -> str:
     return str(value)
 
 
+def doubt_sqlite_column(column: SqlColumn) -> SqlColumn:
+    """Let a column of a table that is not strict have any value, as SQLite stores what it is given."""
+    match column.type:
+        case ColumnType.TEXT if column.binary:
+            return column
+        case ColumnType.TEXT if column.decode is not None:
+            return replace(column, validity=is_text_or_number)
+        case ColumnType.TEXT:
+            return replace(column, validity=is_text, strict_validity=is_unicode_text)
+        case ColumnType.TIME:
+            return replace(column, validity=is_readable_time if column.incomparable else is_in_calendar)
+        case ColumnType.DECIMAL:
+            return replace(column, validity=is_integer if column.minor_units else is_finite_number)
+    return replace(column, validity=SQLITE_VALIDITY[column.type])
+
+
+def _has_storage_class(column: Expression, *names: str) -> Expression:
+    """Test what SQLite stores, as a declared type keeps no value of another out."""
+    storage_class: Expression = func.typeof(column)
+    return storage_class.in_([literal_column(f"'{name}'") for name in names])
+
+
+def is_integer(column: Expression) -> Expression:
+    return _has_storage_class(column, "integer")
+
+
+def is_text(column: Expression) -> Expression:
+    return _has_storage_class(column, "text")
+
+
+def is_text_or_number(column: Expression) -> Expression:
+    return _has_storage_class(column, "text", "integer", "real")
+
+
+def is_unicode_text(column: Expression) -> Expression:
+    return and_(is_text(column), func.is_unicode(cast(column, LargeBinary())) == literal_column("1"))
+
+
+def is_boolean(column: Expression) -> Expression:
+    return and_(is_integer(column), column.in_([literal_column("0"), literal_column("1")]))
+
+
+def is_finite_number(column: Expression) -> Expression:
+    largest = repr(sys.float_info.max)
+    is_finite = column.between(literal_column(f"-{largest}"), literal_column(largest))
+    return and_(_has_storage_class(column, "integer", "real"), is_finite)
+
+
+def is_in_calendar(column: Expression) -> Expression:
+    """Test whether microseconds lie in the years 1 to 9999."""
+    first, last = (encode_microseconds(time.replace(tzinfo=UTC)) for time in (datetime.min, datetime.max))
+    return and_(is_integer(column), column.between(literal_column(str(first)), literal_column(str(last))))
+
+
+def is_readable_day(column: Expression) -> Expression:
+    is_readable: Expression = func.is_day(column) == literal_column("1")
+    return is_readable
+
+
+def is_readable_time(column: Expression) -> Expression:
+    is_readable: Expression = func.is_time(column) == literal_column("1")
+    return is_readable
+
+
+SQLITE_VALIDITY: Mapping[ColumnType, Callable[[Expression], Expression]] = {
+    ColumnType.INTEGER: is_integer,
+    ColumnType.FLOAT: is_finite_number,
+    ColumnType.BOOLEAN: is_boolean,
+    ColumnType.DATE: is_readable_day,
+}
+
+
+def decode_boolean(value: Any) -> bool:
+    """Raise ValueError for what is not 0 or 1: others mean different things by words and by other numbers."""
+    if type(value) is not int or value not in (0, 1):
+        raise ValueError
+    return value == 1
+
+
+def decode_float(value: Any) -> float:
+    if type(value) not in (int, float) or not isfinite(value):
+        raise ValueError
+    return float(value)
+
+
+def parse_day(value: Any) -> date:
+    """Parse `2026-10-31`; Python reads other forms of ISO 8601 too, which do not sort as text."""
+    day = date.fromisoformat(value)
+    if day.isoformat() != value:
+        raise ValueError
+    return day
+
+
+def decode_number(value: Any, decimal_places: int) -> Decimal:
+    """Return exactly what SQLite shows, which keeps no scale, with at least as many places as are declared."""
+    number = Decimal(repr(decode_float(value)) if type(value) is not int else value)
+    exponent = number.as_tuple().exponent
+    if isinstance(exponent, int) and exponent > -decimal_places:
+        return number.quantize(Decimal(1).scaleb(-decimal_places), context=EXACT_CONTEXT)
+    return number
+
+
+def is_day(value: Any) -> int:
+    """Tell SQLite whether a value is a day as `parse_day` parses it."""
+    return _can_decode(parse_day, value)
+
+
+def is_time(value: Any) -> int:
+    """Tell SQLite whether a value is a time as `parse_utc_time` parses it."""
+    return _can_decode(parse_utc_time, value)
+
+
+def is_unicode(value: Any) -> int:
+    """Tell SQLite whether bytes are UTF-8, which it never checks."""
+    return _can_decode(bytes.decode, value)
+
+
+def _can_decode(decode: Callable[[Any], Any], value: Any) -> int:
+    try:
+        decode(value)
+    except (ValueError, TypeError, OverflowError):
+        return 0
+    return 1
+
+
 def encode_cents(value: Decimal) -> int:
     return int(value.scaleb(2, EXACT_CONTEXT))
 
 
-def decode_cents(value: int) -> Decimal:
+def decode_cents(value: Any) -> Decimal:
+    if type(value) is not int:
+        raise ValueError
     return value * CENT  # 64 bits are fewer digits than any decimal context rounds
 
 
@@ -128,17 +255,15 @@ def encode_microseconds(value: datetime) -> int:
     return (value - EPOCH) // MICROSECOND
 
 
-def decode_microseconds(value: int) -> datetime:
+def decode_microseconds(value: Any) -> datetime:
+    if type(value) is not int:
+        raise ValueError
     return EPOCH + value * MICROSECOND
 
 
 def parse_utc_time(value: str) -> datetime:
     time = datetime.fromisoformat(value)
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
-def quantize_decimal(value: Any, decimal_places: int) -> Decimal:
-    return Decimal(str(value)).quantize(Decimal(1).scaleb(-decimal_places))
+    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def pack_sqlite_keys(values: Sequence[Sequence[Any]], _: Sequence[SqlColumn]) -> Sequence[Any]:
@@ -270,6 +395,12 @@ def _compile_quarter_modifier(day: Sequence[Expression]) -> Expression:
     return literal_column("'-'").op("||")(elapsed).op("||")(literal_column("' months'"))
 
 
+def _casefold(column: Expression) -> Expression:
+    """Fold the case of a text that is handed on as its bytes: SQLite fails at one that is not UTF-8."""
+    folded: Expression = func.casefolded(cast(column, LargeBinary()))
+    return folded
+
+
 LIVE_COLUMNS_SQL = "SELECT name FROM pragma_table_xinfo(?2) WHERE ?1 IS NULL"
 """A SQLite file has no schemas."""
 
@@ -281,11 +412,9 @@ SQLITE_DIALECT = SqlDialect(
         Op.CONTAINS: compile_sqlite_contains,
         Op.STARTS_WITH: compile_sqlite_starts_with,
         Op.ENDS_WITH: compile_sqlite_ends_with,
-        Op.I_CONTAINS: lambda column, value: compile_sqlite_contains(func.casefolded(column), func.casefolded(value)),
-        Op.I_STARTS_WITH: lambda column, value: compile_sqlite_starts_with(
-            func.casefolded(column), func.casefolded(value)
-        ),
-        Op.I_ENDS_WITH: lambda column, value: compile_sqlite_ends_with(func.casefolded(column), func.casefolded(value)),
+        Op.I_CONTAINS: lambda column, value: compile_sqlite_contains(_casefold(column), func.casefolded(value)),
+        Op.I_STARTS_WITH: lambda column, value: compile_sqlite_starts_with(_casefold(column), func.casefolded(value)),
+        Op.I_ENDS_WITH: lambda column, value: compile_sqlite_ends_with(_casefold(column), func.casefolded(value)),
     },
     collate_text=lambda column: column,
     bind_parameter=lambda parameter, _: bindparam(parameter.name),

@@ -26,6 +26,8 @@ from onedoor.spi.text_types import InvalidText, TextType
 
 ID_FIELD = "id"
 
+MAX_INTEGER_CHARACTERS = len(str(2**64))
+
 
 def to_snake_case(name: str) -> str:
     """Turn `placedAt` into `placed_at`."""
@@ -130,8 +132,8 @@ def parse_id_part(value_type: ValueType, text: str) -> Any:
     try:
         match value_type:
             case ColumnType.INTEGER:
-                value: Any = int(text) if len(text) < 20 else None
-                is_canonical = value is not None and str(value) == text and -(2**63) <= value < 2**63
+                value: Any = int(text) if len(text) <= MAX_INTEGER_CHARACTERS else None
+                is_canonical = value is not None and str(value) == text and -(2**63) <= value < 2**64
             case ColumnType.DATE:
                 value = date.fromisoformat(text)
                 is_canonical = value.isoformat() == text

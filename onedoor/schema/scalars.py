@@ -19,14 +19,14 @@ from graphql import (
 from onedoor.schema.sdl import STORED_DIRECTIVE
 
 SCALAR_DESCRIPTIONS: Mapping[str, str] = {
-    "BigInt": "A whole number of up to 64 bits, as a string.",
+    "BigInt": "A whole number of up to 64 bits, with or without a sign, as a string.",
     "Decimal": "An exact decimal number, as a string.",
     "Date": "A day in ISO 8601, such as `2026-10-31`.",
     "JSON": "Any JSON value.",
     "DateTime": "A moment in ISO 8601 with a zone, such as `2026-10-31T12:00:00Z`.",
 }
 
-INTEGER_PATTERN = re.compile(r"-?[0-9]{1,19}", re.ASCII)
+INTEGER_PATTERN = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 
 DECIMAL_PATTERN = re.compile(r"-?[0-9]{1,131072}(\.[0-9]{1,16383})?", re.ASCII)
 """As many digits as any database stores, so that each decimal that is shown can be asked for."""
@@ -119,6 +119,6 @@ def _read_literal(node: ValueNode) -> str | None:
 
 
 def _require_64_bits(value: int) -> int:
-    if not -(2**63) <= value < 2**63:
+    if not -(2**63) <= value < 2**64:
         raise GraphQLError("BigInt takes a whole number of up to 64 bits")
     return value

@@ -55,6 +55,8 @@ class Capabilities:
     """How many keys one scan may name; 0: the collection cannot be read by keys."""
     key_columns: frozenset[tuple[str, ...]] = frozenset()
     """The tuples of columns that keys may consist of; empty: any."""
+    unkeyed_columns: frozenset[str] = frozenset()
+    """The columns that no key may consist of."""
     required_columns: tuple[str, ...] = ()
     """Columns that every scan must name, in its keys or in a comparison EQ that the source takes."""
     boolean_filters: bool = False

@@ -8,6 +8,8 @@ from sqlalchemy import String, and_, bindparam, false, func, literal_column, not
 
 from onedoor.connectors.sql.scope import Expression, SqlScope, build_scope, get_key_column
 from onedoor.connectors.sql.shape import KeyList
+from onedoor.connectors.sql.tables import SqlColumn
+from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.predicates import Comparison, Exists, Op, fold_predicate
 from onedoor.spi.scan import AggregateCall, AggregateFunction, SortKey
 
@@ -93,9 +95,15 @@ def _compile_value_comparison(comparison: Comparison, scope: SqlScope) -> Expres
     if comparison.op is Op.NE:
         column = scope.compile_key(comparison.column)
         return column != scope.dialect.bind_parameter(comparison.value, get_key_column(stored))
-    is_native = stored.native_type is not None and stored.native_type.order
-    bound = scope.dialect.bind_parameter(comparison.value, stored if is_native else replace(stored, native_type=None))
+    bound = scope.dialect.bind_parameter(comparison.value, _get_sortable_column(stored))
     return COMPARISON_EXPRESSIONS[comparison.op](scope.compile_sortable(comparison.column), bound)
+
+
+def _get_sortable_column(column: SqlColumn) -> SqlColumn:
+    """Return a column as `SqlScope.compile_sortable` compares it."""
+    if column.encode_rank is not None:
+        return replace(column, type=ColumnType.INTEGER, native_type=None)
+    return column if column.native_type is not None and column.native_type.order else replace(column, native_type=None)
 
 
 def _compile_sql_exists(exists: Exists, scope: SqlScope) -> Expression:

@@ -237,7 +237,7 @@ def reflect_mysql_tables(
             compared = compare_by_code_point(column, charset, collation, code_point_collation)
             may_be_zero = zero_dates or str(default).strip("'").startswith(ZERO_DATE_PREFIX)
             mapped[name] = replace(
-                doubt_mysql_column(compared),
+                doubt_mysql_column(compared, is_strict=not zero_dates),
                 nullable=column.nullable or (may_be_zero and column.type in DATE_TYPES),
             )
     row_count_by_table = {table: int(count) for table, count in row_counts}

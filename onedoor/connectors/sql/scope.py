@@ -101,6 +101,9 @@ class SqlScope:
         column = self.columns[name]
         if column.native_type is not None and column.native_type.order:
             return self._get_bare_column(name)
+        if column.rank_expression is not None:
+            rank: Expression = column.rank_expression(self._get_bare_column(name))
+            return rank
         return self.compile_comparable(name)
 
     def compile_comparable(self, name: str) -> Expression:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from onedoor.connectors.sql.tables import SqlColumn, SqlTable, resolve_comparison
+from onedoor.connectors.sql.tables import RANGE_OPS, SqlColumn, SqlTable, resolve_comparison
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.predicates import (
     ALWAYS_FALSE,
@@ -229,7 +229,8 @@ class _ShapeBuilder:
         if resolved.op in (Op.IN, Op.NOT_IN):
             keys = self.build_key_list((resolved.column,), [(value,) for value in resolved.value], columns)
             return keys if resolved.op is Op.IN else And((_has_value(resolved.column), Not(keys)))
-        value = column.encode(resolved.value) if column.encode else resolved.value
+        encode = column.encode_rank if resolved.op in RANGE_OPS and column.encode_rank else column.encode
+        value = encode(resolved.value) if encode else resolved.value
         return Comparison(resolved.column, resolved.op, self.add_value(value))
 
 
@@ -288,7 +289,7 @@ def _list_joined_columns(
 def build_group_column(column: SqlColumn, name: str) -> SqlColumn:
     """Describe what rows are grouped by: the bare column where the database compares that as its values mean."""
     is_bare = column.native_type is not None and column.native_type.equality
-    return replace(column, name=name) if is_bare else _build_result_column(column, name)
+    return replace(column, name=name) if is_bare and not column.encode_rank else _build_result_column(column, name)
 
 
 def _build_result_column(column: SqlColumn, name: str) -> SqlColumn:

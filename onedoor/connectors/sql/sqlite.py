@@ -22,9 +22,10 @@ from onedoor.connectors.sql.dialects.sqlite import (
     compare_in_binary,
     doubt_sqlite_column,
     is_day,
-    is_time,
     is_unicode,
     map_sqlite_column,
+    shown_text,
+    utc_time,
 )
 from onedoor.connectors.sql.tables import SqlColumn, SqlTable, TableStatistics, build_sql_table
 from onedoor.connectors.sql.write_model import (
@@ -219,7 +220,7 @@ def _map_columns(
         for name, declared_type, required in declared
     }
     for name, column in columns.items():
-        if column.type is ColumnType.TEXT and not column.incomparable:
+        if column.type is ColumnType.TEXT and not column.incomparable and column.read_expression is None:
             columns[name] = compare_in_binary(column, _count_texts(connection, table, name))
     enforced = _list_enforced_columns(connection, table)
     return {name: column if name in enforced else doubt_sqlite_column(column) for name, column in columns.items()}
@@ -267,8 +268,9 @@ def open_read_connection(path: Path) -> sqlite3.Connection:
     )
     connection.create_function("casefolded", 1, _casefold_text, deterministic=True)
     connection.create_function("is_day", 1, is_day, deterministic=True)
-    connection.create_function("is_time", 1, is_time, deterministic=True)
     connection.create_function("is_unicode", 1, is_unicode, deterministic=True)
+    connection.create_function("shown_text", 1, shown_text, deterministic=True)
+    connection.create_function("utc_time", 1, utc_time, deterministic=True)
     connection.execute("PRAGMA query_only = 1")
     return connection
 

@@ -3,8 +3,10 @@
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from decimal import ROUND_FLOOR, Context, Decimal
 from functools import partial
+from math import isfinite
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -21,9 +23,14 @@ RANGE_OPS = frozenset({Op.LT, Op.LTE, Op.GT, Op.GTE})
 
 ORDERED_OPS = EQUALITY_OPS | RANGE_OPS
 
-TEXT_OPS = ORDERED_OPS | {Op.CONTAINS, Op.STARTS_WITH, Op.ENDS_WITH}
+EXACT_PART_OPS = frozenset({Op.CONTAINS, Op.STARTS_WITH, Op.ENDS_WITH})
 
-CASE_INSENSITIVE_OPS = TEXT_OPS | {Op.I_CONTAINS, Op.I_STARTS_WITH, Op.I_ENDS_WITH}
+PART_OPS = EXACT_PART_OPS | {Op.I_CONTAINS, Op.I_STARTS_WITH, Op.I_ENDS_WITH}
+"""Compare with a part of a text, which need not itself be of the text's type."""
+
+TEXT_OPS = ORDERED_OPS | EXACT_PART_OPS
+
+CASE_INSENSITIVE_OPS = ORDERED_OPS | PART_OPS
 
 LESS_THAN_OPS = frozenset({Op.LT, Op.LTE})
 
@@ -100,7 +107,15 @@ class SqlColumn:
     """The text is JSON."""
     binary: bool = False
     """The text is base64, of a type that holds bytes."""
+    nearest: ValueConverter | None = None
+    """Returns the number nearest to another among those that the column shows; None: it can hold all of its type."""
+    is_summable: bool = True
+    """The database sums the stored form exactly."""
     encode: ValueConverter | None = None
+    encode_rank: ValueConverter | None = None
+    """Encodes a value whose place in the order is asked for, where that is compared in another form."""
+    rank_expression: Callable[[Any], Any] | None = None
+    """Computes that form of a value in a subquery, where the column has lost its own order."""
     decode: ValueConverter | None = None
     read_expression: Callable[[Any], Any] | None = None
     """Wraps the column in every statement, where its bare name does not do."""
@@ -125,6 +140,8 @@ class SqlColumn:
             return False
         if isinstance(value, str):
             return find_unstorable_character(value) == len(value)
+        if self.nearest is not None:
+            return bool(self.nearest(value) == value)
         if self.minor_units:
             scaled = self.floor_to_minor_units(value)
             return -self.exclusive_limit <= scaled < self.exclusive_limit and self.from_minor_units(scaled) == value
@@ -139,12 +156,14 @@ class SqlColumn:
                 joined = "".join(values)
                 return joined.isascii() and "\0" not in joined
             case _:
-                return not self.minor_units and self.text_type is None
+                return not self.minor_units and self.text_type is None and self.nearest is None
 
     def resolve_bound(self, comparison: Comparison) -> Comparison | bool:
         """Replace a bound that no row can hold by one that divides the rows in the same way."""
         if self.type is ColumnType.TEXT:
             return self.text_type is None and _resolve_text_bound(comparison)
+        if self.nearest is not None:
+            return _resolve_to_nearest(comparison, self.nearest(comparison.value))
         scaled = self.floor_to_minor_units(comparison.value) if self.minor_units else comparison.value
         if not -self.exclusive_limit <= scaled < self.exclusive_limit:
             return bool(comparison.value > 0) == (comparison.op in LESS_THAN_OPS)
@@ -212,6 +231,7 @@ def build_sql_table(
         row_count=statistics.row_count,
         joins=True,
         checks_values=True,
+        unkeyed_columns=frozenset(name for name, column in columns.items() if column.incomparable),
     )
     return SqlTable(
         schema=schema,
@@ -231,6 +251,7 @@ def build_table_capabilities(
     row_count: int | None,
     joins: bool = False,
     checks_values: bool = False,
+    unkeyed_columns: frozenset[str] = frozenset(),
 ) -> Capabilities:
     """Declare what every SQL database does with a table, and what most do."""
     return Capabilities(
@@ -247,6 +268,7 @@ def build_table_capabilities(
         group_ordering_and_limit=True,
         row_count=row_count,
         checks_values=checks_values,
+        unkeyed_columns=unkeyed_columns,
     )
 
 
@@ -264,12 +286,19 @@ def _build_column_capabilities(stored: SqlColumn, *, folds_case: bool, code_poin
         stored.type,
         filters,
         filters >= RANGE_OPS,
-        AGGREGATES_BY_TYPE[stored.type] if stored.text_type in (None, PADDED_TEXT) else COUNT_FUNCTIONS,
+        _list_column_aggregates(stored),
         text_type=stored.text_type,
         unindexed_sort=None
         if is_indexed
         else f"an index serves this order only in the collation `{code_point_collation}`",
     )
+
+
+def _list_column_aggregates(stored: SqlColumn) -> frozenset[AggregateFunction]:
+    if stored.text_type not in (None, PADDED_TEXT):
+        return COUNT_FUNCTIONS
+    functions = AGGREGATES_BY_TYPE[stored.type]
+    return functions if stored.is_summable else functions - {AggregateFunction.SUM}
 
 
 def list_sql_operators(column_type: ColumnType, *, folds_case: bool) -> frozenset[Op]:
@@ -297,6 +326,8 @@ def resolve_comparison(comparison: Comparison, column: BoundedColumn) -> Compari
     """
     if comparison.op is Op.IS_NULL:
         return comparison
+    if comparison.op in PART_OPS:
+        return find_unstorable_character(comparison.value) == len(comparison.value) and comparison
     if comparison.op in (Op.IN, Op.NOT_IN):
         values = tuple(value for value in comparison.value if column.can_store(value))
         return replace(comparison, value=values) if values else comparison.op is Op.NOT_IN
@@ -310,6 +341,15 @@ def floor_bound(comparison: Comparison, lower: Any) -> Comparison:
     return Comparison(comparison.column, Op.LTE if comparison.op in LESS_THAN_OPS else Op.GT, lower)
 
 
+def _resolve_to_nearest(comparison: Comparison, nearest: Any) -> Comparison | bool:
+    """Compare with the storable value that is nearest to a bound; beyond all of them that is an infinity."""
+    if not isfinite(nearest):
+        return bool(nearest > 0) == (comparison.op in LESS_THAN_OPS)
+    if nearest < comparison.value:
+        return floor_bound(comparison, nearest)
+    return Comparison(comparison.column, Op.LT if comparison.op in LESS_THAN_OPS else Op.GTE, nearest)
+
+
 def _resolve_text_bound(comparison: Comparison) -> Comparison:
     """Cut the bound before its first NUL or lone surrogate, which no stored text holds.
 
@@ -320,6 +360,11 @@ def _resolve_text_bound(comparison: Comparison) -> Comparison:
     if comparison.value[place] == "\0":
         return floor_bound(comparison, prefix)
     return Comparison(comparison.column, Op.LT if comparison.op in LESS_THAN_OPS else Op.GTE, prefix + "\ue000")
+
+
+def format_utc_time(value: datetime) -> str:
+    """Format a time in UTC as databases write one without a zone."""
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ")
 
 
 def encode_base64(value: bytes | str) -> str:

@@ -111,7 +111,11 @@ def _plan_scan(connector: Connector, logical: LogicalScan, *, in_parts: bool) ->
 
 def get_key_batch_size(capabilities: Capabilities, key_columns: tuple[str, ...]) -> int:
     """Return how many keys over these columns one request may carry; 0: none."""
-    is_supported = key_columns and (not capabilities.key_columns or key_columns in capabilities.key_columns)
+    is_supported = (
+        key_columns
+        and (not capabilities.key_columns or key_columns in capabilities.key_columns)
+        and capabilities.unkeyed_columns.isdisjoint(key_columns)
+    )
     return capabilities.max_keys if is_supported else 0
 
 

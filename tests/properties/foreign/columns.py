@@ -94,6 +94,9 @@ POSTGRESQL: Sequence[ColumnType] = (
     ColumnType("uuid", UUIDS),
     ColumnType("mood", [("'ok'", "OK"), ("''", "EMPTY"), ("'Bad'", "BAD"), ("'10%'", ANYTHING)]),
     ColumnType("inet", [(f"'{text}'", ANYTHING) for text in ("10.0.0.1", "9.0.0.1", "10.0.0.1/8", "::1", "100.0.0.1")]),
+    ColumnType("cidr", [(f"'{text}'", text) for text in ("10.0.0.0/8", "9.0.0.0/24", "::/0")]),
+    ColumnType("macaddr", _quote("08:00:2b:01:02:03", "00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff")),
+    ColumnType("name", _quote("a", "A", "Ab", "é")),
     ColumnType("jsonb", [(f"'{text}'", ANYTHING) for text in ('{"b":[1,2]}', "1", '"1"', "null", "{}")], is_key=False),
     ColumnType(
         "interval", [(f"'{text}'", ANYTHING) for text in ("1 day", "24:00:00", "1 month", "-3 days")], is_key=False
@@ -132,6 +135,8 @@ MARIADB: Sequence[ColumnType] = (
     ColumnType("varchar(20) collate utf8mb4_unicode_ci", [*LETTERS, *BLANKS]),
     ColumnType("text", [*LETTERS, *BLANKS], is_key=False),
     ColumnType("char(8)", [(f"'{text}'", text) for text in ("a", "A", "b", "ab", "Ab", "é")]),
+    ColumnType("uuid", UUIDS),
+    ColumnType("inet6", _quote("::1", "2001:db8::1", "fe80::1")),
     ColumnType("enum('ok','','Bad')", [("'ok'", "OK"), ("''", "EMPTY"), ("'Bad'", "BAD")]),
 )
 
@@ -166,6 +171,8 @@ SQLITE: Sequence[ColumnType] = (
     ColumnType("TEXT COLLATE NOCASE", [*LETTERS, *BLANKS]),
     ColumnType("TEXT COLLATE RTRIM", [*LETTERS, *BLANKS]),
     ColumnType("VARCHAR(20)", [*LETTERS, *SQLITE_ODD]),
+    ColumnType("UUID", [*UUIDS, ("1", "1"), ("'01'", ANYTHING), ("2.5", "2.5"), ("1e300", ANYTHING), ("x'00'", BAD)]),
+    ColumnType("", [*LETTERS, *BLANKS, ("1", "1"), ("'2'", "2"), ("2.5", "2.5"), ("x'00'", BAD)]),
     ColumnType("DATE", [*DAYS, ("''", BAD), ("'2026-01-06 00:00:00'", ANYTHING), ("5", BAD), ("x'00'", BAD)]),
     ColumnType(
         "DATETIME",

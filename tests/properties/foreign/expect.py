@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from ipaddress import ip_interface
 from typing import Any
 
 from tests.properties.foreign.shape import Field
@@ -17,6 +18,9 @@ READ: Mapping[str, Callable[[Any], Any]] = {
     "DateTime": datetime.fromisoformat,
 }
 """How the values of a scalar are compared, where not as their JSON is."""
+
+ADDRESS_TYPES = frozenset({"inet", "cidr", "inet4", "inet6"})
+"""Ordered by family, network, prefix and host."""
 
 ORDER_OPERATORS = {
     "lt": lambda value, operand: value < operand,
@@ -40,10 +44,17 @@ OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 
 
+def rank_address(text: str) -> tuple[int, int, int, int]:
+    address = ip_interface(text)
+    return address.version, int(address.network.network_address), address.network.prefixlen, int(address.ip)
+
+
 def read(field: Field, value: Any) -> Any:
     """Return the value as it is compared; an enum's by its place."""
     if field.enum_values:
         return field.enum_values.index(value)
+    if field.sql in ADDRESS_TYPES:
+        return rank_address(value)
     return READ.get(field.type, lambda same: same)(value)
 
 
@@ -77,8 +88,11 @@ def _cut(value: str) -> Iterator[str]:
 
 
 def is_ordered_by_value(field: Field) -> bool:
-    """Whether the order of a field is that of what is shown; of others only that there is one order is known."""
-    return field.type != "ID"
+    """Whether the order of a field is that of what is shown; of others only that there is one order is known.
+
+    A text that a check limits to some values is shown as an enum, and ordered as the text that it is.
+    """
+    return field.type != "ID" and "CHECK" not in field.sql
 
 
 def sort(rows: Sequence[Row], field: Field, *, descending: bool) -> list[Any]:

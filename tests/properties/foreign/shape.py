@@ -23,6 +23,8 @@ class Field:
     functions: frozenset[str]
     """The aggregate functions that take it."""
     enum_values: Sequence[str]
+    sql: str = ""
+    """The type of its column, where that orders the values otherwise than their texts do."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pytest
+
 from demo.servers.postgresql import PostgresqlServer
 from tests.properties.foreign.ask import (
     Ask,
@@ -23,28 +25,31 @@ from tests.properties.foreign.shape import INTROSPECTION, Shape, read_shapes
 from tests.properties.foreign.tables import Table, draw_tables
 from tests.servers.mariadb import MariadbServer
 
-COUNT = int(os.environ.get("FOREIGN") or 20)
+COUNTS = (int(os.environ.get("FOREIGN") or 6), pytest.param(60, marks=pytest.mark.long))
 """How many tables are drawn for each database."""
 SEED = int(os.environ.get("SEED") or 20261130)
 
 
-async def test_sqlite(tmp_path: Path) -> None:
-    tables = draw_tables("sqlite", SEED, COUNT)
+@pytest.mark.parametrize("count", COUNTS)
+async def test_sqlite(tmp_path: Path, count: int) -> None:
+    tables = draw_tables("sqlite", SEED, count)
     with connect_sqlite(tmp_path / "foreign.sqlite") as execute:
         kept = fill("sqlite", execute, tables)
     await check_all(f"sqlite:///{tmp_path / 'foreign.sqlite'}", tmp_path / "company", tables, kept)
 
 
-async def test_postgresql(postgresql_started: PostgresqlServer, tmp_path: Path) -> None:
-    tables = draw_tables("postgresql", SEED, COUNT)
+@pytest.mark.parametrize("count", COUNTS)
+async def test_postgresql(postgresql_started: PostgresqlServer, tmp_path: Path, count: int) -> None:
+    tables = draw_tables("postgresql", SEED, count)
     url = postgresql_started.emptied("foreign")
     with connect_postgresql(url) as execute:
         kept = fill("postgresql", execute, tables)
     await check_all(url, tmp_path / "company", tables, kept)
 
 
-async def test_mariadb(mariadb_started: MariadbServer, tmp_path: Path) -> None:
-    tables = draw_tables("mariadb", SEED, COUNT)
+@pytest.mark.parametrize("count", COUNTS)
+async def test_mariadb(mariadb_started: MariadbServer, tmp_path: Path, count: int) -> None:
+    tables = draw_tables("mariadb", SEED, count)
     url = mariadb_started.emptied("foreign")
     with connect_mariadb(mariadb_started.folder / "socket", "foreign") as execute:
         kept = fill("mariadb", execute, tables)

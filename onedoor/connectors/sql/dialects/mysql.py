@@ -1,6 +1,7 @@
 """Define the dialect of MySQL and MariaDB: text compared by code point, keys bound as one JSON text."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -14,10 +15,12 @@ from sqlalchemy.sql.elements import UnaryExpression
 
 from onedoor.connectors.sql.scope import Expression, SqlDialect
 from onedoor.connectors.sql.shape import ParameterEncoding, ParameterIndex
-from onedoor.connectors.sql.tables import INTEGER_LIMIT, NativeType, RowRead, SqlColumn, encode_base64
+from onedoor.connectors.sql.single_precision import build_single_column
+from onedoor.connectors.sql.tables import INTEGER_LIMIT, NativeType, RowRead, SqlColumn, encode_base64, format_utc_time
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.predicates import Op
 from onedoor.spi.scan import TimeUnit
+from onedoor.spi.text_types import NETWORK_ADDRESS, UUID, TextType, build_enum_type
 
 MYSQL_COLUMN_TYPES: Mapping[str, ColumnType] = {
     **dict.fromkeys(("tinyint", "smallint", "mediumint", "int", "bigint", "year"), ColumnType.INTEGER),
@@ -32,7 +35,15 @@ MYSQL_COLUMN_TYPES: Mapping[str, ColumnType] = {
 
 MYSQL_BOOLEAN_TYPES = frozenset({"tinyint(1)", "bit(1)"})
 
-MYSQL_READ_AS_TEXT = frozenset({"json", "uuid", "inet4", "inet6", "time"})
+MYSQL_READ_AS_TEXT = frozenset({"json", "time"})
+
+MARIADB_TEXT_TYPES: Mapping[str, TextType] = {"uuid": UUID, "inet4": NETWORK_ADDRESS, "inet6": NETWORK_ADDRESS}
+
+UNSIGNED_LIMIT = 2**64
+
+UNSIGNED_BIGINT_PATTERN = re.compile(r"bigint(\(\d+\))? unsigned", re.IGNORECASE)
+
+ENUM_VALUE_PATTERN = re.compile(r"'((?:[^']|'')*)'")
 
 BINARY_TYPES = frozenset({"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"})
 
@@ -48,7 +59,6 @@ CODE_POINT_COLLATIONS = {True: "utf8mb4_nopad_bin", False: "utf8mb4_0900_bin"}
 
 MYSQL_SQL_TYPES: Mapping[ColumnType, str] = {
     ColumnType.TEXT: "LONGTEXT CHARACTER SET utf8mb4",
-    ColumnType.INTEGER: "BIGINT",
     ColumnType.DECIMAL: "DECIMAL(65, 30)",
     ColumnType.FLOAT: "DOUBLE",
     ColumnType.BOOLEAN: "INT",
@@ -56,6 +66,8 @@ MYSQL_SQL_TYPES: Mapping[ColumnType, str] = {
     ColumnType.TIME: "DATETIME(6)",
 }
 """The type that a key in JSON is read as, and that a value bound as text is cast to."""
+
+MYSQL_INTEGER_TYPES: Mapping[int, str] = {INTEGER_LIMIT: "BIGINT", UNSIGNED_LIMIT: "BIGINT UNSIGNED"}
 
 MYSQL_SUM_TYPE = "DECIMAL(65, 0)"
 
@@ -104,6 +116,10 @@ def map_mysql_column(name: str, data_type: str, column_type: str, *, nullable: b
         return SqlColumn(
             name=name, type=ColumnType.TEXT, nullable=nullable, read_as_text=True, json=data_type == "json"
         )
+    if data_type in MARIADB_TEXT_TYPES:
+        return _map_mariadb_column(name, MARIADB_TEXT_TYPES[data_type], nullable=nullable)
+    if data_type == "enum":
+        return _map_enum_column(name, column_type, nullable=nullable)
     if data_type in BINARY_TYPES:
         return SqlColumn(
             name=name, type=ColumnType.TEXT, nullable=nullable, incomparable=True, binary=True, decode=encode_base64
@@ -111,12 +127,53 @@ def map_mysql_column(name: str, data_type: str, column_type: str, *, nullable: b
     if data_type in GEOMETRY_TYPES or data_type == "bit":
         read = compile_well_known_text if data_type in GEOMETRY_TYPES else build_bits_reader(column_type)
         return SqlColumn(name=name, type=ColumnType.TEXT, nullable=nullable, incomparable=True, read_expression=read)
+    if data_type == "float":
+        return build_single_column(name, nullable=nullable)
     mapped = MYSQL_COLUMN_TYPES.get(data_type)
     if mapped is None:
         return None
     return SqlColumn(
-        name=name, type=mapped, nullable=nullable, encode=MYSQL_ENCODERS.get(mapped), decode=MYSQL_DECODERS.get(mapped)
+        name=name,
+        type=mapped,
+        nullable=nullable,
+        exclusive_limit=UNSIGNED_LIMIT if UNSIGNED_BIGINT_PATTERN.match(column_type) else INTEGER_LIMIT,
+        encode=MYSQL_ENCODERS.get(mapped),
+        decode=MYSQL_DECODERS.get(mapped),
     )
+
+
+def _map_mariadb_column(name: str, text_type: TextType, *, nullable: bool) -> SqlColumn:
+    """Map a type that MariaDB compares by itself; it orders UUIDs by their times, as no other database does."""
+    return SqlColumn(
+        name=name,
+        type=ColumnType.TEXT,
+        nullable=nullable,
+        read_as_text=True,
+        native_type=NativeType(name="", order=text_type.is_ranked),
+        text_type=text_type,
+        decode=text_type.spell,
+    )
+
+
+def _map_enum_column(name: str, column_type: str, *, nullable: bool) -> SqlColumn:
+    """Map an enum, which is equal to the text of its value and ordered by the place of that, counted from 1."""
+    values = [text.replace("''", "'") for text in ENUM_VALUE_PATTERN.findall(column_type)]
+    text_type = build_enum_type(name, values)
+    return SqlColumn(
+        name=name,
+        type=ColumnType.TEXT,
+        nullable=nullable,
+        native_type=NativeType(name="", order=True),
+        text_type=text_type,
+        encode_rank=lambda value: values.index(value) + 1,
+        rank_expression=lambda text: func.field(text, *map(quote_mysql_text, values)),
+        decode=text_type.spell,
+    )
+
+
+def quote_mysql_text(text: str) -> Expression:
+    escaped = text.replace("\\", "\\\\").replace("'", "''")
+    return literal_column(f"'{escaped}'")
 
 
 def compile_well_known_text(column: Expression) -> Expression:
@@ -130,8 +187,13 @@ def build_bits_reader(column_type: str) -> Callable[[Expression], Expression]:
     return lambda column: func.lpad(func.bin(column + literal_column("0")), length, literal_column("'0'"))
 
 
-def doubt_mysql_column(column: SqlColumn) -> SqlColumn:
-    """Let a column of days or times have zeros for year, month and day, and days that its month does not have."""
+def doubt_mysql_column(column: SqlColumn, *, is_strict: bool) -> SqlColumn:
+    """Let a column of days or times have zeros for year, month and day, and days that its month does not have.
+
+    A server that is not strict gives an enum that it does not know the place 0.
+    """
+    if column.encode_rank is not None and not is_strict:
+        return replace(column, validity=lambda enum_column: enum_column > literal_column("0"))
     read = MYSQL_ROW_READS.get(column.type)
     return column if read is None else replace(column, validity=is_showable_moment, row_read=read)
 
@@ -164,8 +226,20 @@ def compare_by_code_point(
     column: SqlColumn, charset: str | None, collation: str | None, code_point_collation: str
 ) -> SqlColumn:
     """Have a text column compared by code point; in its own collation, an index finds the texts to compare."""
-    if column.type is not ColumnType.TEXT or column.incomparable or column.native_type is not None:
+    if column.type is not ColumnType.TEXT or column.incomparable:
         return column
+    if column.encode_rank is not None and charset == "utf8mb4":
+        return replace(
+            column,
+            native_type=NativeType(name=collation or "", order=True),
+            read_expression=lambda enum_column: enum_column.collate(code_point_collation),
+        )
+    if column.native_type is not None and column.encode_rank is None:
+        return replace(
+            column,
+            read_as_text=False,
+            read_expression=lambda native: cast(native, String()).collate(code_point_collation),
+        )
     if collation == code_point_collation:
         return replace(column, in_code_point_order=True)
     if charset == "utf8mb4" and not column.read_as_text:
@@ -198,10 +272,6 @@ def attach_utc(value: datetime) -> datetime:
     return value.replace(tzinfo=UTC)
 
 
-def format_utc_time(value: datetime) -> str:
-    return value.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ")
-
-
 MYSQL_ENCODERS: Mapping[ColumnType, Callable[[Any], Any]] = {
     ColumnType.DECIMAL: lambda value: format(value, "f"),
     ColumnType.DATE: date.isoformat,
@@ -213,8 +283,8 @@ MYSQL_DECODERS: Mapping[ColumnType, Callable[[Any], Any]] = {ColumnType.DECIMAL:
 
 def get_mysql_type(column: SqlColumn) -> str:
     return (
-        MYSQL_SUM_TYPE
-        if column.type is ColumnType.INTEGER and column.exclusive_limit > INTEGER_LIMIT
+        MYSQL_INTEGER_TYPES.get(column.exclusive_limit, MYSQL_SUM_TYPE)
+        if column.type is ColumnType.INTEGER
         else MYSQL_SQL_TYPES[column.type]
     )
 
@@ -246,7 +316,7 @@ def bind_mysql_parameter(parameter: ParameterIndex, column: SqlColumn) -> Expres
     """Bind a value as text where the protocol has no type for it."""
     if column.native_type is not None:
         return _collate_natively(bindparam(parameter.name, type_=String()), column)
-    if column.type not in MYSQL_ENCODERS and column.exclusive_limit == INTEGER_LIMIT:
+    if column.type not in MYSQL_ENCODERS and column.exclusive_limit in MYSQL_INTEGER_TYPES:
         return bindparam(parameter.name)
     return cast(bindparam(parameter.name, type_=String()), MYSQL_CAST_TYPES[get_mysql_type(column)])
 

@@ -29,6 +29,7 @@ from sqlalchemy.types import UserDefinedType
 
 from onedoor.connectors.sql.scope import Expression, SqlDialect
 from onedoor.connectors.sql.shape import ParameterEncoding, ParameterIndex
+from onedoor.connectors.sql.single_precision import build_single_column
 from onedoor.connectors.sql.tables import INTEGER_LIMIT, RowRead, SqlColumn, encode_base64
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.predicates import Op
@@ -87,6 +88,8 @@ def map_postgresql_column(name: str, data_type: str, *, nullable: bool) -> SqlCo
         return SqlColumn(
             name=name, type=ColumnType.TEXT, nullable=nullable, read_as_text=True, json=data_type in JSON_TYPES
         )
+    if data_type == "real":
+        return build_single_column(name, nullable=nullable)
     if data_type == "timestamp without time zone":
         return SqlColumn(name=name, type=mapped, nullable=nullable, zoneless=True, encode=format_zoneless_time)
     return SqlColumn(name=name, type=mapped, nullable=nullable, encode=POSTGRESQL_ENCODERS.get(mapped))

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 from functools import partial
 from math import isfinite
 from typing import Any
@@ -15,7 +15,15 @@ from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 
 from onedoor.connectors.sql.scope import Expression, SqlDialect
 from onedoor.connectors.sql.shape import ParameterEncoding, ParameterIndex
-from onedoor.connectors.sql.tables import EXACT_CONTEXT, NativeType, SqlColumn, encode_base64
+from onedoor.connectors.sql.tables import (
+    EXACT_CONTEXT,
+    INTEGER_LIMIT,
+    NativeType,
+    RowRead,
+    SqlColumn,
+    encode_base64,
+    format_utc_time,
+)
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.predicates import Op
 from onedoor.spi.scan import TimeUnit
@@ -26,10 +34,19 @@ CENT = Decimal("0.01")
 
 MICROSECOND = timedelta(microseconds=1)
 
+EXACT_FLOAT_LIMIT = 2**53
+"""Floats hold all whole numbers below it."""
+
+DECIMAL_DIGITS_OF_INTEGER = 19
+"""How many digits a number of 64 bits may have."""
+
 COLLATED_TEXTS = ("a", "A", "a ")
 """Different texts in the collation BINARY, but not in NOCASE and RTRIM."""
 
 COLUMN_COLLATION = "that of the column"
+
+COLUMN_AFFINITY = "that of a number, if the text is one"
+"""What a text is compared as with a column of a type that SQLite does not know."""
 
 SQLITE_COMPILER = sqlite_dialect(paramstyle="qmark")
 
@@ -92,21 +109,46 @@ def _map_foreign_column(name: str, declared_type: str, *, nullable: bool) -> Sql
     if declared_type == "DATE":
         return SqlColumn(name=name, type=ColumnType.DATE, nullable=nullable, encode=date.isoformat, decode=parse_day)
     if declared_type.startswith(("DATETIME", "TIMESTAMP")):
-        return SqlColumn(name=name, type=ColumnType.TIME, nullable=nullable, incomparable=True, decode=parse_utc_time)
+        return SqlColumn(
+            name=name,
+            type=ColumnType.TIME,
+            nullable=nullable,
+            zoneless=True,
+            encode=format_utc_time,
+            decode=parse_utc_time,
+            read_expression=lambda column: func.utc_time(column),
+            row_read=RowRead(leave_as_stored, parse_utc_time),
+        )
     if declared_type.startswith(("NUMERIC", "DECIMAL")):
         places = declared_type.rstrip(")").rpartition(",")[2].strip() if "," in declared_type else "0"
         decode = partial(decode_number, decimal_places=int(places) if places.isdecimal() else 0)
-        return SqlColumn(name=name, type=ColumnType.DECIMAL, nullable=nullable, incomparable=True, decode=decode)
+        return SqlColumn(
+            name=name,
+            type=ColumnType.DECIMAL,
+            nullable=nullable,
+            nearest=find_nearest_number,
+            is_summable=False,
+            encode=encode_number,
+            decode=decode,
+        )
     if any(part in declared_type for part in ("REAL", "FLOA", "DOUB")):
         return SqlColumn(name=name, type=ColumnType.FLOAT, nullable=nullable, decode=decode_float)
+    if declared_type.startswith("JSON"):
+        return SqlColumn(
+            name=name, type=ColumnType.TEXT, nullable=nullable, incomparable=True, json=True, decode=format_any_value
+        )
     return SqlColumn(
         name=name,
         type=ColumnType.TEXT,
         nullable=nullable,
-        incomparable=True,
-        json=declared_type.startswith("JSON"),
-        decode=format_any_value,
+        native_type=NativeType(name=COLUMN_AFFINITY, equality=False) if declared_type else None,
+        read_expression=lambda column: func.shown_text(column),
+        row_read=RowRead(leave_as_stored, format_any_value),
     )
+
+
+def leave_as_stored(column: Expression) -> Expression:
+    return column
 
 
 def format_any_value(value: Any) -> str:
@@ -121,12 +163,12 @@ def doubt_sqlite_column(column: SqlColumn) -> SqlColumn:
     match column.type:
         case ColumnType.TEXT if column.binary:
             return column
-        case ColumnType.TEXT if column.decode is not None:
-            return replace(column, validity=is_text_or_number)
+        case ColumnType.TEXT if column.json or column.row_read is not None:
+            return replace(column, validity=is_text_or_number, strict_validity=is_showable_text)
         case ColumnType.TEXT:
             return replace(column, validity=is_text, strict_validity=is_unicode_text)
         case ColumnType.TIME:
-            return replace(column, validity=is_readable_time if column.incomparable else is_in_calendar)
+            return replace(column, validity=is_readable_time if column.zoneless else is_in_calendar)
         case ColumnType.DECIMAL:
             return replace(column, validity=is_integer if column.minor_units else is_finite_number)
     return replace(column, validity=SQLITE_VALIDITY[column.type])
@@ -148,6 +190,10 @@ def is_text(column: Expression) -> Expression:
 
 def is_text_or_number(column: Expression) -> Expression:
     return _has_storage_class(column, "text", "integer", "real")
+
+
+def is_showable_text(column: Expression) -> Expression:
+    return func.shown_text(column).is_not(None)
 
 
 def is_unicode_text(column: Expression) -> Expression:
@@ -176,8 +222,7 @@ def is_readable_day(column: Expression) -> Expression:
 
 
 def is_readable_time(column: Expression) -> Expression:
-    is_readable: Expression = func.is_time(column) == literal_column("1")
-    return is_readable
+    return func.utc_time(column).is_not(None)
 
 
 SQLITE_VALIDITY: Mapping[ColumnType, Callable[[Expression], Expression]] = {
@@ -223,9 +268,17 @@ def is_day(value: Any) -> int:
     return _can_decode(parse_day, value)
 
 
-def is_time(value: Any) -> int:
-    """Tell SQLite whether a value is a time as `parse_utc_time` parses it."""
-    return _can_decode(parse_utc_time, value)
+def utc_time(value: Any) -> str | None:
+    """Give SQLite a time in the one spelling that sorts as text; null where `parse_utc_time` cannot parse it."""
+    try:
+        return format_utc_time(parse_utc_time(value))
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def shown_text(value: Any) -> str | None:
+    """Give SQLite the text as which any value is shown; null where there is none."""
+    return None if value is None or isinstance(value, bytes) else str(value)
 
 
 def is_unicode(value: Any) -> int:
@@ -239,6 +292,23 @@ def _can_decode(decode: Callable[[Any], Any], value: Any) -> int:
     except (ValueError, TypeError, OverflowError):
         return 0
     return 1
+
+
+def find_nearest_number(value: Decimal) -> Decimal | float:
+    """Return the number nearest to a decimal that SQLite stores, as it shows it; infinity beyond all.
+
+    It stores whole numbers of 64 bits as such, and others as floats of 64 bits.
+    """
+    floor = value.to_integral_value(ROUND_FLOOR) if value.adjusted() < DECIMAL_DIGITS_OF_INTEGER else value
+    if -INTEGER_LIMIT <= floor < INTEGER_LIMIT and (floor == value or abs(value) >= EXACT_FLOAT_LIMIT):
+        return floor
+    nearest = float(value)
+    return Decimal(repr(nearest)) if isfinite(nearest) else nearest
+
+
+def encode_number(value: Decimal) -> int | float:
+    is_whole = value.adjusted() < DECIMAL_DIGITS_OF_INTEGER and value == value.to_integral_value(ROUND_FLOOR)
+    return int(value) if is_whole and -INTEGER_LIMIT <= value < INTEGER_LIMIT else float(value)
 
 
 def encode_cents(value: Decimal) -> int:
@@ -370,6 +440,8 @@ UNIT_START_MODIFIERS: Mapping[TimeUnit, Callable[..., Sequence[Expression]]] = {
 def compile_sqlite_time_bucket(column: Expression, sql_column: SqlColumn, unit: TimeUnit) -> Expression:
     if sql_column.type is ColumnType.DATE:
         return column if unit is TimeUnit.DAY else func.date(column, *UNIT_START_MODIFIERS[unit](column))
+    if sql_column.zoneless:
+        return _compile_text_time_bucket(column, unit)
     if unit in FIXED_UNIT_SPANS:
         return _compile_sqlite_floor(column, *FIXED_UNIT_SPANS[unit])
     seconds = _compile_sqlite_floor(column, DAY_MICROSECONDS, 0).op("/", OPERATOR_PRECEDENCE)(
@@ -378,6 +450,13 @@ def compile_sqlite_time_bucket(column: Expression, sql_column: SqlColumn, unit: 
     day: Sequence[Expression] = (seconds, literal_column("'unixepoch'"))
     start = cast(func.strftime(literal_column("'%s'"), *day, *UNIT_START_MODIFIERS[unit](*day)), Integer())
     return start * literal_column(str(SECOND_MICROSECONDS))
+
+
+def _compile_text_time_bucket(column: Expression, unit: TimeUnit) -> Expression:
+    if unit is TimeUnit.HOUR:
+        return func.strftime(literal_column("'%Y-%m-%d %H:00:00'"), column)
+    modifiers = UNIT_START_MODIFIERS[unit](column) if unit is not TimeUnit.DAY else ()
+    return func.datetime(column, literal_column("'start of day'"), *modifiers)
 
 
 def _compile_sqlite_floor(column: Expression, span: int, before: int) -> Expression:

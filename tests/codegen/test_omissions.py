@@ -9,6 +9,7 @@ import pytest
 from demo.servers.postgresql import PostgresqlServer
 from onedoor.codegen.apply import name_source
 from onedoor.codegen.secrets import looks_like_secret
+from tests import acme
 from tests.codegen.conftest import run_script, source_of
 from tests.codegen.generated_company import build_engine, fetch_data, introspect, run
 from tests.servers.mariadb import MariadbServer
@@ -79,9 +80,10 @@ def file(tmp_path: Path) -> str:
 
 async def ask(url: str, folder: Path, question: str) -> object:
     source = await source_of(url)
-    data = await fetch_data(build_engine(folder, source), question)
-    await source.close()
-    return data
+    try:
+        return await fetch_data(build_engine(folder, source), question)
+    finally:
+        await source.close()
 
 
 async def test_each_type_is_shown_in_its_nearest_form(shifts: str, tmp_path: Path) -> None:
@@ -167,8 +169,19 @@ async def test_one_zero_date_hides_no_rows(mariadb_started: MariadbServer, tmp_p
         database="wordpress",
     )
     introspect(url, tmp_path, "--allow", "sales")
-    data = await ask(url, tmp_path, "{ wpPosts { totalCount nodes { id postDateGmt meta spot } } }")
-    assert data == {
+    source = await source_of(url)
+    question = "{ wpPosts { totalCount nodes { id postDateGmt meta spot } } }"
+    try:
+        result = await acme.ask(build_engine(tmp_path, source), question, "sales")
+    finally:
+        await source.close()
+    assert [(error.message, error.path) for error in result.errors] == [
+        (
+            "`WpPost.postDateGmt` holds a value that is no moment with a zone in the column `post_date_gmt`",
+            ("wpPosts", "nodes", 1, "postDateGmt"),
+        )
+    ]
+    assert result.data == {
         "wpPosts": {"totalCount": 2, "nodes": [
             {"id": "1", "postDateGmt": "2026-01-02T03:04:05Z", "meta": {"a": 1}, "spot": "POINT(1 2)"},
             {"id": "2", "postDateGmt": None, "meta": None, "spot": None},

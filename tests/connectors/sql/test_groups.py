@@ -13,6 +13,7 @@ import pytest
 
 from demo.servers.postgresql import PostgresqlServer
 from onedoor.connectors.sql import postgresql, sqlite
+from onedoor.connectors.sql.tables import EXTREME_FUNCTIONS
 from onedoor.spi.connector import Connector
 from onedoor.spi.predicates import (
     Comparison,
@@ -136,9 +137,9 @@ async def test_a_column_read_as_text_is_grouped_and_sorted_as_text(wide: Connect
     assert result == [(UUIDS[1].lower(), 1)]
 
 
-async def test_sqlite_only_counts_values_that_it_cannot_compare(light: Connector) -> None:
+async def test_sqlite_sums_no_floats_whatever_their_type_is_called(light: Connector) -> None:
     columns = light.capabilities("wide").columns
-    assert {columns[name].aggregates for name in ("paid", "at")} == {frozenset({AggregateFunction.COUNT})}
+    assert {columns[name].aggregates for name in ("paid", "at")} == {EXTREME_FUNCTIONS}
     counts = tuple(AggregateCall(AggregateFunction.COUNT, name) for name in ("paid", "at"))
     assert await rows(light, aggregates=counts) == [(2, 1)]
 

@@ -71,7 +71,6 @@ async def rows(source: Connector, collection: str, *columns: str, **more: Any) -
 
 async def test_each_declared_type_is_mapped(source: SqlConnector) -> None:
     columns = source.capabilities("kinds").columns
-    null = frozenset({Op.IS_NULL})
     assert {name: (column.type, column.filters, column.sortable) for name, column in columns.items()} == {
         "whole": (ColumnType.INTEGER, ORDERED_OPS, True),
         "money": (ColumnType.DECIMAL, ORDERED_OPS, True),
@@ -81,10 +80,10 @@ async def test_each_declared_type_is_mapped(source: SqlConnector) -> None:
         "name": (ColumnType.TEXT, CASE_INSENSITIVE_OPS, True),
         "note": (ColumnType.TEXT, CASE_INSENSITIVE_OPS, True),
         "ratio": (ColumnType.FLOAT, ORDERED_OPS, True),
-        "foreign_money": (ColumnType.DECIMAL, null, False),
-        "foreign_moment": (ColumnType.TIME, null, False),
-        "raw": (ColumnType.TEXT, null, False),
-        "untyped": (ColumnType.TEXT, null, False),
+        "foreign_money": (ColumnType.DECIMAL, ORDERED_OPS, True),
+        "foreign_moment": (ColumnType.TIME, ORDERED_OPS, True),
+        "raw": (ColumnType.TEXT, frozenset({Op.IS_NULL}), False),
+        "untyped": (ColumnType.TEXT, CASE_INSENSITIVE_OPS, True),
     }
     assert EQUALITY_OPS < ORDERED_OPS < CASE_INSENSITIVE_OPS
 

@@ -39,6 +39,10 @@ def _quote(*texts: str) -> list[Value]:
     return [(f"'{text}'", text) for text in texts]
 
 
+def _whatever(*texts: str) -> list[Value]:
+    return [(f"'{text}'", ANYTHING) for text in texts]
+
+
 def _number(*numbers: str) -> list[Value]:
     return [(number, Decimal(number)) for number in numbers]
 
@@ -97,6 +101,19 @@ POSTGRESQL: Sequence[ColumnType] = (
     ColumnType("cidr", [(f"'{text}'", text) for text in ("10.0.0.0/8", "9.0.0.0/24", "::/0")]),
     ColumnType("macaddr", _quote("08:00:2b:01:02:03", "00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff")),
     ColumnType("name", _quote("a", "A", "Ab", "é")),
+    ColumnType("time without time zone", _whatever("00:00", "24:00:00", "12:30:00.5", "23:59:59.999999")),
+    ColumnType("time with time zone", _whatever("12:00+02", "10:00+00", "12:00:00.5-03")),
+    ColumnType("money", [(f"'{text}'::numeric::money", ANYTHING) for text in ("1.50", "-3", "10", "9")]),
+    ColumnType("oid", [(number, ANYTHING) for number in ("0", "10", "9", "4294967295")]),
+    ColumnType("bit(4)", [(f"B'{bits}'", bits) for bits in ("0000", "0101", "1111")]),
+    ColumnType("bit varying", [(f"B'{bits}'", bits) for bits in ("", "0", "0101", "11")]),
+    ColumnType("int4range", _whatever("[1,5)", "[1,4]", "empty", "(,3]", "[10,20)")),
+    ColumnType(
+        "timestamp(0) with time zone", [("'2026-01-01T00:00:00Z'", "2026-01-01T00:00:00Z"), ("'infinity'", BAD)]
+    ),
+    ColumnType("integer[]", [("'{1,2}'", [1, 2]), ("'{}'", []), ("'{NULL,3}'", [None, 3])], is_key=False),
+    ColumnType("point", _whatever("(1,2)", "(NaN,0)"), is_key=False),
+    ColumnType("json", _whatever('{"b": 1}', "1", "null", "[1.0]"), is_key=False),
     ColumnType("jsonb", [(f"'{text}'", ANYTHING) for text in ('{"b":[1,2]}', "1", '"1"', "null", "{}")], is_key=False),
     ColumnType(
         "interval", [(f"'{text}'", ANYTHING) for text in ("1 day", "24:00:00", "1 month", "-3 days")], is_key=False
@@ -135,6 +152,17 @@ MARIADB: Sequence[ColumnType] = (
     ColumnType("varchar(20) collate utf8mb4_unicode_ci", [*LETTERS, *BLANKS]),
     ColumnType("text", [*LETTERS, *BLANKS], is_key=False),
     ColumnType("char(8)", [(f"'{text}'", text) for text in ("a", "A", "b", "ab", "Ab", "é")]),
+    ColumnType("year", _number("2026", "1901", "0")),
+    ColumnType("mediumint unsigned", _number("0", "16777215", "1")),
+    ColumnType("time(3)", _whatever("-838:59:59", "00:00:00", "12:30:00.5", "838:59:59")),
+    ColumnType(
+        "timestamp NULL", [("'2026-01-01 00:00:00'", "2026-01-01T00:00:00Z"), ("'0000-00-00'", ANYTHING)], is_key=False
+    ),
+    ColumnType("bit(8)", [(f"b'{bits}'", bits.zfill(8)) for bits in ("0", "101", "11111111")]),
+    ColumnType("set('a','b','c')", [("''", ""), ("'a'", "a"), ("'a,c'", "a,c"), ("'b'", "b")]),
+    ColumnType("json", _whatever('{"b": 1}', "1", "null"), is_key=False),
+    ColumnType("varchar(20) character set latin1", _quote("a", "A", "é", "É", "", " ")),
+    ColumnType("inet4", _quote("10.0.0.1", "9.0.0.1", "100.0.0.1")),
     ColumnType("uuid", UUIDS),
     ColumnType("inet6", _quote("::1", "2001:db8::1", "fe80::1")),
     ColumnType("enum('ok','','Bad')", [("'ok'", "OK"), ("''", "EMPTY"), ("'Bad'", "BAD")]),
@@ -173,6 +201,12 @@ SQLITE: Sequence[ColumnType] = (
     ColumnType("VARCHAR(20)", [*LETTERS, *SQLITE_ODD]),
     ColumnType("UUID", [*UUIDS, ("1", "1"), ("'01'", ANYTHING), ("2.5", "2.5"), ("1e300", ANYTHING), ("x'00'", BAD)]),
     ColumnType("", [*LETTERS, *BLANKS, ("1", "1"), ("'2'", "2"), ("2.5", "2.5"), ("x'00'", BAD)]),
+    ColumnType(
+        "TIMESTAMP", [("'2026-01-01'", ANYTHING), ("'2026-01-01 10:00:00.123'", ANYTHING), ("'n/a'", BAD), ("5", BAD)]
+    ),
+    ColumnType("TINYINT(1)", [("0", ANYTHING), ("1", ANYTHING), ("2", ANYTHING), ("'x'", BAD)]),
+    ColumnType("FLOAT", [("0.1", 0.1), ("3", 3.0), ("'n/a'", BAD)]),
+    ColumnType("JSON", _whatever('{"b": 1}', "1", "null", "nothing"), is_key=False),
     ColumnType("DATE", [*DAYS, ("''", BAD), ("'2026-01-06 00:00:00'", ANYTHING), ("5", BAD), ("x'00'", BAD)]),
     ColumnType(
         "DATETIME",

@@ -51,7 +51,9 @@ def draw_tables(database: str, seed: int, count: int) -> Sequence[Table]:
     draw.shuffle(keys)
     columns = [type for _ in range(2 * count // len(types) + 2) for type in draw.sample(types, len(types))]
     return [
-        _draw_table(draw, f"probe{_letters(number)}", (keys[number % len(keys)], *columns[2 * number : 2 * number + 2]))
+        _draw_table(
+            draw, f"probe{_letters(number)}n", (keys[number % len(keys)], *columns[2 * number : 2 * number + 2])
+        )
         for number in range(count)
     ]
 

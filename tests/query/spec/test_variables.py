@@ -192,7 +192,7 @@ WRONG = [
             {"x": item},
             id=f"bigint {item!r}",
         )
-        for item in (str(2**63), "1.0", "0x1", 1.5, False)
+        for item in (str(2**64), "1.0", "0x1", 1.5, False)
     ),
 ]
 

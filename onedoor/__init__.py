@@ -6,8 +6,8 @@ from pathlib import Path
 
 def _require_own_auth() -> None:
     """Raise ImportError where another package takes the place of `auth`, which is half of Onedoor."""
-    found = find_spec("auth")
-    if found is None or found.origin is None or Path(found.origin).parent.parent != Path(__file__).parent.parent:
+    spec = find_spec("auth")
+    if spec is None or spec.origin is None or Path(spec.origin).parent.parent != Path(__file__).parent.parent:
         raise ImportError("`auth` is a package of Onedoor: rename yours")
 
 

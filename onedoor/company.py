@@ -236,8 +236,12 @@ def build_company_schema(company: Company, settings: SchemaSettings, *, exports:
         for shape in read_shapes(company.schema_modules).types
         for shape_field in shape.fields
     )
-    wanted = {"me": True, "requests": True, "changes": has_changes, "jobs": has_jobs, "exports": exports}
-    builtin = [load_builtin_module(name, settings.builtin.get(name)) for name, is_wanted in wanted.items() if is_wanted]
+    is_included_by_name = {"me": True, "requests": True, "changes": has_changes, "jobs": has_jobs, "exports": exports}
+    builtin = [
+        load_builtin_module(name, settings.builtin.get(name))
+        for name, is_included in is_included_by_name.items()
+        if is_included
+    ]
     job_mutations = list_job_mutations(register_jobs(company.jobs, company.groups))
     _refuse_builtin_names(builtin, company.schema_modules)
     own = (

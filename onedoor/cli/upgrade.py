@@ -299,8 +299,8 @@ class Upgrader(ast.NodeVisitor):
 
 def _strip_package(text: str) -> str:
     """Return the docstring of a package alone: its list of files is not needed any more."""
-    said = ast.get_docstring(ast.parse(text), clean=False)
-    return f'"""{said}"""\n' if said else ""
+    docstring = ast.get_docstring(ast.parse(text), clean=False)
+    return f'"""{docstring}"""\n' if docstring else ""
 
 
 def _build_groups(folder: Path) -> dict[str, str]:
@@ -375,8 +375,8 @@ def _read_strings(tree: ast.AST, called: str, *, last: bool = False) -> list[str
 
 def _find_calls(tree: ast.AST, called: str) -> Iterable[ast.Call]:
     calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
-    found = (node for node in calls if isinstance(node.func, ast.Name) and node.func.id == called)
-    return sorted(found, key=lambda node: node.lineno)
+    calls_of_name = (node for node in calls if isinstance(node.func, ast.Name) and node.func.id == called)
+    return sorted(calls_of_name, key=lambda node: node.lineno)
 
 
 def _quote(text: str) -> str:

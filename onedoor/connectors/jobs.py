@@ -110,7 +110,7 @@ JOB_TABLES: Mapping[str, Any] = {"job": job_table, "job_line": job_line_table, "
 COMPARISON_OPERATORS: Mapping[Op, Callable[[Any, Any], Any]] = {
     Op.EQ: operator.eq, Op.LT: operator.lt, Op.LTE: operator.le, Op.GT: operator.gt, Op.GTE: operator.ge,
     Op.IN: lambda column, values: column.in_(values),
-    Op.IS_NULL: lambda column, wanted: column.is_(None) if wanted else column.is_not(None),
+    Op.IS_NULL: lambda column, is_null: column.is_(None) if is_null else column.is_not(None),
 }  # fmt: skip
 
 MAX_TEXT_BYTES = 262_144
@@ -149,13 +149,15 @@ def build_unbound_jobs_connector() -> JobsConnector:
 def read_job_rows(
     database: MetadataDatabase, request: ScanRequest, jobs: Mapping[str, Job], principal: Principal
 ) -> list[Row]:
-    wanted = compile_jobs_select(request, jobs, principal, needs_collation=database.engine.dialect.name == "postgresql")
+    statement = compile_jobs_select(
+        request, jobs, principal, needs_collation=database.engine.dialect.name == "postgresql"
+    )
     with database.read_connection() as connection:
-        found = connection.execute(wanted).all()
+        rows = connection.execute(statement).all()
     if request.collection != "job_file" or "text" not in request.columns:
-        return [tuple(row)[: len(request.columns)] for row in found]
-    at = request.columns.index("text")
-    return [(*row[:at], _decode_file_text(row[at]), *row[at + 1 :]) for row in found]
+        return [tuple(row)[: len(request.columns)] for row in rows]
+    text_place = request.columns.index("text")
+    return [(*row[:text_place], _decode_file_text(row[text_place]), *row[text_place + 1 :]) for row in rows]
 
 
 def _decode_file_text(content: bytes | None) -> str | None:
@@ -169,22 +171,23 @@ def compile_jobs_select(
     request: ScanRequest, jobs: Mapping[str, Job], principal: Principal, *, needs_collation: bool
 ) -> Select[Any]:
     """Compile a scan to one statement. With `needs_collation` text is ordered by code point only where that is said."""
-    seen, own = job_table.c.name.in_(list_visible_jobs(jobs, principal)), job_table.c.person_id == principal.person_id
-    inside = or_(seen, and_(own, job_table.c.name.in_(list_startable_jobs(jobs, principal))))
+    is_visible = job_table.c.name.in_(list_visible_jobs(jobs, principal))
+    is_own = job_table.c.person_id == principal.person_id
+    inside = or_(is_visible, and_(is_own, job_table.c.name.in_(list_startable_jobs(jobs, principal))))
     table = JOB_TABLES[request.collection]
     columns = [_compile_job_column(request.collection, each, inside).label(each) for each in request.columns]
-    found = select(*columns) if columns else select(literal(1))  # rows may be wanted for their number alone
+    statement = select(*columns) if columns else select(literal(1))  # rows may be wanted for their number alone
     if request.collection == "job":
-        found = found.where(or_(seen, own))
+        statement = statement.where(or_(is_visible, is_own))
     else:
-        found = found.join_from(table, job_table, table.c.job_id == job_table.c.id).where(inside)
-    found = found.where(_compile_job_filter(request.collection, request.filter))
+        statement = statement.join_from(table, job_table, table.c.job_id == job_table.c.id).where(inside)
+    statement = statement.where(_compile_job_filter(request.collection, request.filter))
     if request.keys is not None:
-        found = found.where(_compile_job_keys(request))
+        statement = statement.where(_compile_job_keys(request))
     order = [_compile_job_sort_key(table.c[each.column], each, needs_collation) for each in request.sort]
     if request.keys is not None and request.limit is not None:
-        return _limit_jobs_per_key(found, request, order)
-    return found.order_by(*order).limit(request.limit)
+        return _limit_jobs_per_key(statement, request, order)
+    return statement.order_by(*order).limit(request.limit)
 
 
 def _compile_job_column(collection: str, name: str, inside: ColumnElement[bool]) -> ColumnElement[Any]:

@@ -74,9 +74,9 @@ def filter_items(
 ) -> Sequence[JsonItem]:
     """Return the items that meet keys and filter; `convert` gives the rows of items for some columns."""
     if request.keys is not None:
-        wanted = frozenset(request.keys.values)
+        requested_keys = frozenset(request.keys.values)
         keys = convert(items, request.keys.columns)
-        items = [item for item, key in zip(items, keys, strict=True) if key in wanted]
+        items = [item for item, key in zip(items, keys, strict=True) if key in requested_keys]
     equalities = {comparison.column: comparison.value for comparison in split_conjuncts(request.filter)}
     if equalities:
         rows, values = convert(items, tuple(equalities)), tuple(equalities.values())

@@ -201,8 +201,8 @@ def build_page_reader(
 
 def advance(position: PagePosition, page: ExportPage) -> PagePosition:
     """Return the position after the page."""
-    wanted = position.rows_wanted
-    return replace(position, after=page.cursor, rows_wanted=None if wanted is None else wanted - len(page.rows))
+    rows_left = None if position.rows_wanted is None else position.rows_wanted - len(page.rows)
+    return replace(position, after=page.cursor, rows_wanted=rows_left)
 
 
 def check_not_cancelled(host: ExportHost) -> None:

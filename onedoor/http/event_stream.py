@@ -96,7 +96,7 @@ async def _run_until_end(
     Raises SubscriberLeft.
     """
     errors: Sequence[GraphQLErrorInfo] = ()
-    left = False
+    has_left = False
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(watcher) for watcher in watchers]
@@ -110,8 +110,8 @@ async def _run_until_end(
     except* ServerStopping:
         errors = ()
     except* (SubscriberLeft, OSError):
-        left = True
-    if left:
+        has_left = True
+    if has_left:
         raise SubscriberLeft
     return errors
 

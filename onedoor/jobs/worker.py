@@ -197,10 +197,12 @@ class Worker:
         """Delete the workers without a heartbeat for a lease on this worker's clock: clocks of machines differ."""
         now, lease = self.clock(), self.service.settings.lease_seconds
         # after a pause of our own the others may not have been able to send a heartbeat either
-        seen = {} if now - self._last_look > lease else self._other_workers
+        last_beats = {} if now - self._last_look > lease else self._other_workers
         self._last_look = now
         self._other_workers = {
-            worker.id: _update_seen_beat(seen.get(worker.id), worker, now) for worker in workers if worker.id != self.id
+            worker.id: _update_seen_beat(last_beats.get(worker.id), worker, now)
+            for worker in workers
+            if worker.id != self.id
         }
         for id, (beat, since) in self._other_workers.items():
             if now - since <= lease:
@@ -268,8 +270,8 @@ async def _try_step(step: LoopStep) -> None:
         LOG.error("a pass of the worker failed: %s", type(error).__name__, exc_info=error)
 
 
-def _update_seen_beat(seen: SeenBeat | None, worker: WorkerHeartbeat, now: float) -> SeenBeat:
-    return seen if seen is not None and seen.beat == worker.beat else SeenBeat(worker.beat, now)
+def _update_seen_beat(last_beat: SeenBeat | None, worker: WorkerHeartbeat, now: float) -> SeenBeat:
+    return last_beat if last_beat is not None and last_beat.beat == worker.beat else SeenBeat(worker.beat, now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

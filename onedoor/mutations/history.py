@@ -326,11 +326,11 @@ def build_history_rows(
         ]
         return [tuple(read(row) for read in readers) for row in history]
     sides = [(format_side_id(row, side), read_side(row)) for row in history for side, read_side in ROW_SIDES.items()]
-    wanted = required_values.get(VALUES_ID_COLUMN)
+    requested_ids = required_values.get(VALUES_ID_COLUMN)
     decoded = [
         {**(intents.decode_row(text) or {}), VALUES_ID_COLUMN: side_id}
         for side_id, text in sides
-        if side_id and (wanted is None or side_id in wanted)
+        if side_id and (requested_ids is None or side_id in requested_ids)
     ]
     return [tuple(values.get(column) for column in request.columns) for values in decoded]
 

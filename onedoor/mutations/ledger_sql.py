@@ -241,9 +241,9 @@ def update_lease(database: MetadataDatabase, intent_id: str, lease: Lease) -> No
 def take_over_intent(database: MetadataDatabase, intent_id: str, lease: Lease) -> bool:
     """Return whether the lease is granted: of several processes that try, one gets it."""
     overdue = (intent_table.c.id == intent_id) & IS_OPEN & (intent_table.c.lease_until < database.now())
-    taken = update(intent_table).where(overdue).values(owner=lease.owner, lease_until=lease.until)
+    take_over = update(intent_table).where(overdue).values(owner=lease.owner, lease_until=lease.until)
     with database.write_transaction() as connection:
-        return connection.execute(taken).rowcount == 1
+        return connection.execute(take_over).rowcount == 1
 
 
 def select_overdue(database: MetadataDatabase, now: datetime, limit: int) -> tuple[str, ...]:

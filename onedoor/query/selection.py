@@ -144,11 +144,11 @@ class CoercedVariables:
 
 
 def coerce_variables(
-    schema: GraphQLSchema, operation: OperationDefinitionNode, given: Mapping[str, Any]
+    schema: GraphQLSchema, operation: OperationDefinitionNode, values: Mapping[str, Any]
 ) -> CoercedVariables:
     """Coerce the variables of an operation. Raises RequestRejected for all that are not what it declares."""
     nodes = operation.variable_definitions or ()
-    coerced = get_variable_values(schema, nodes, dict(given), max_errors=20, hide_suggestions=True)
+    coerced = get_variable_values(schema, nodes, dict(values), max_errors=20, hide_suggestions=True)
     if not isinstance(coerced, VariableValues):
         raise RequestRejected(*convert_schema_errors(schema, ErrorCode.BAD_USER_INPUT, coerced))
     parameterized = {

@@ -166,10 +166,10 @@ def _describe_non_object(schema: GraphQLSchema, match: re.Match[str], node: Node
 
 def _describe_one_of(_: GraphQLSchema, match: re.Match[str], node: Node | None) -> str:
     message = f"`{match['type']}` takes one field an object, which is not null"
-    given = node.fields if isinstance(node, ObjectValueNode) else ()
-    if len(given) <= 1:
+    fields = node.fields if isinstance(node, ObjectValueNode) else ()
+    if len(fields) <= 1:
         return message
-    objects = ", ".join(f"{{{print_ast(field)}}}" for field in given)
+    objects = ", ".join(f"{{{print_ast(field)}}}" for field in fields)
     return f"{message}: `[{_shorten(objects)}]`"
 
 

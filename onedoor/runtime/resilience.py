@@ -344,8 +344,8 @@ async def apply_to_connector(
     try:
         return await _call_with_permit(permit, _as_writable(connector).apply(changes, dry_run=dry_run))
     except SourceChanged as changed:
-        given = {column for change in changes for column in (*change.key, *change.values)}
-        raise ChangeRejected(changed.describe_known(given), changed.code) from None
+        named_columns = {column for change in changes for column in (*change.key, *change.values)}
+        raise ChangeRejected(changed.describe_known(named_columns), changed.code) from None
 
 
 async def find_change_in_connector(connector: ResilientConnector, change: RowChange) -> ChangeResult | None:

@@ -185,12 +185,12 @@ class DrivePermissions:
         self.tree_loader = tree_loader
 
     async def scan(self, request: ScanRequest) -> AsyncIterator[list[Row]]:
-        found = await fan_out(
+        files = await fan_out(
             lambda id: find_item(self.client, self.scope, id, LOCATION_FIELDS),
             list_required_keys(request),
             self.client.max_concurrency,
         )
-        items = [item for item in found if item is not None]
+        items = [item for item in files if item is not None]
         tree = await self.tree_loader.load_ancestors(items)
         open_ids = [item["id"] for item in items if tree.contains(item)]
         for permissions in await fan_out(self.list_permissions, open_ids, self.client.max_concurrency):

@@ -144,9 +144,9 @@ class FolderTreeLoader:
             if len(missing) > MAX_SINGLE_LOOKUPS:
                 return await self.load_all()
             level = await fan_out(self.find_folder, sorted(missing), self.client.max_concurrency)
-            found = [folder for folder in level if folder is not None]
-            folders |= {folder["id"]: folder for folder in found}
-            missing = set(filter(None, map(get_parent_id, found))) - {root_id} - folders.keys()
+            inner_folders = [folder for folder in level if folder is not None]
+            folders |= {folder["id"]: folder for folder in inner_folders}
+            missing = set(filter(None, map(get_parent_id, inner_folders))) - {root_id} - folders.keys()
             if not missing:
                 break
         return FolderTree(root_id=root_id, confined=self.confined, folders=folders)
@@ -173,8 +173,8 @@ async def find_item(client: DriveClient, scope: DriveScope, id: str, fields: Ite
     """Return an item by its id, folder or not; None if there is none, or if it is in the trash or another drive."""
     if not ID_PATTERN.fullmatch(id):
         return None
-    wanted = sorted({*fields, "id", "trashed", "driveId"})
-    item = await client.get_item(f"files/{id}", fields=",".join(wanted), **scope.item_parameters)
+    requested_fields = sorted({*fields, "id", "trashed", "driveId"})
+    item = await client.get_item(f"files/{id}", fields=",".join(requested_fields), **scope.item_parameters)
     return item if item is not None and item["id"] == id and scope.contains(item) else None
 
 

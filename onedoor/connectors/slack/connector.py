@@ -154,8 +154,8 @@ def _build_slack_rows(items: Iterable[SlackItem], request: ScanRequest, collecti
 
 
 def _filter_by_keys(items: Iterable[SlackItem], keys: KeyFilter, collection: SlackCollection) -> list[SlackItem]:
-    wanted = frozenset(keys.values)
-    return [item for item in items if _build_slack_row(item, keys.columns, collection) in wanted]
+    requested_keys = frozenset(keys.values)
+    return [item for item in items if _build_slack_row(item, keys.columns, collection) in requested_keys]
 
 
 def _build_slack_row(item: SlackItem, columns: Sequence[str], collection: SlackCollection) -> Row:

@@ -166,8 +166,8 @@ def parse_references(rows: Iterable[Row], *unique_keys: KeysByTable) -> Mapping[
             DescribedReference(columns=columns, to=referenced_table.lower(), there=there, alone=is_unique)
         )
     return {
-        table: tuple(sorted(found, key=lambda reference: (reference.columns, reference.to)))
-        for table, found in references.items()
+        table: tuple(sorted(table_references, key=lambda reference: (reference.columns, reference.to)))
+        for table, table_references in references.items()
     }
 
 

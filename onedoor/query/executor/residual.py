@@ -42,8 +42,8 @@ def select_rows_by_key(scan: PhysicalScan, rows: list[Row], keys: Sequence[Row] 
     key_columns = scan.logical.key_columns
     if not key_columns or scan.key_batch_size or keys is None:
         return rows
-    wanted, get_key = frozenset(keys), compile_key(key_columns, scan.source_columns)
-    return [row for row in rows if get_key(row) in wanted]
+    key_set, get_key = frozenset(keys), compile_key(key_columns, scan.source_columns)
+    return [row for row in rows if get_key(row) in key_set]
 
 
 def filter_rows(rows: list[Row], predicate: Predicate, columns: Sequence[str]) -> list[Row]:

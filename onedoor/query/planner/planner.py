@@ -418,8 +418,10 @@ def _plan_lookup(catalog: Catalog, field: SelectedField, lookup: Lookup) -> Plan
 
 def _build_argument_comparisons(lookup: Lookup, field: SelectedField) -> list[Comparison]:
     """Compare each argument that is given; one that is null, or is not given, decides nothing."""
-    given = {name: value for name, value in field.arguments.items() if value is not None}
-    return [Comparison(column, Op.EQ, given[name]) for name, column in lookup.arguments.items() if name in given]
+    arguments = {name: value for name, value in field.arguments.items() if value is not None}
+    return [
+        Comparison(column, Op.EQ, arguments[name]) for name, column in lookup.arguments.items() if name in arguments
+    ]
 
 
 def _collect_columns(mapping: TypeMapping, fields: Sequence[SelectedField]) -> tuple[str, ...]:

@@ -59,9 +59,11 @@ TABLE_SETTINGS = ("columns", "keys", "filters", "writes")
 async def describe(location: str, options: ApiReadOptions) -> SourceDescription:
     """Describe the API. Raises ConfigurationError when it cannot be read, or leads to a host that is not listed."""
     document = parse_openapi_document(await _load_document(location, options))
-    found = find_read_operations(document, options.given, options.base_url)
+    all_operations = find_read_operations(document, options.given, options.base_url)
     operations = [
-        operation for operation in found if is_selected((*operation.tags, operation.original_path), options.only)
+        operation
+        for operation in all_operations
+        if is_selected((*operation.tags, operation.original_path), options.only)
     ]
     unresolved = _summarize_unresolved(find_unresolved_references(document))
     if not operations:
@@ -108,7 +110,7 @@ def _summarize_skipped(skipped: Sequence[SkippedOperation]) -> list[str]:
     for operation in skipped:
         paths.setdefault(operation.reason, []).append(operation.path)
     by_count = sorted(paths.items(), key=lambda reason: -len(reason[1]))
-    return [f"left {len(found)}: {reason}: {', '.join(found)}" for reason, found in by_count]
+    return [f"left {len(own_paths)}: {reason}: {', '.join(own_paths)}" for reason, own_paths in by_count]
 
 
 def _summarize_writes(collections: Sequence[OpenApiCollection], refused: Sequence[SkippedOperation]) -> list[str]:

@@ -61,13 +61,13 @@ def find_openapi_columns(document: OpenApiDocument, row_schema: ResolvedSchema) 
         return RowColumns(columns=(OpenApiColumn(column=value, path=()),))
     columns: dict[str, OpenApiColumn] = {}
     left_out: list[str] = []
-    for found in _iterate_columns(document, row_schema, (), nullable=False):
-        if isinstance(found, LeftOut):
-            left_out.append(f"{'.'.join(found.path)} ({found.reason})")
-        elif found.column.name in columns:
-            left_out.append(f"{'.'.join(found.path)} (another has the name `{found.column.name}`)")
+    for column in _iterate_columns(document, row_schema, (), nullable=False):
+        if isinstance(column, LeftOut):
+            left_out.append(f"{'.'.join(column.path)} ({column.reason})")
+        elif column.column.name in columns:
+            left_out.append(f"{'.'.join(column.path)} (another has the name `{column.column.name}`)")
         else:
-            columns[found.column.name] = found
+            columns[column.column.name] = column
     return RowColumns(columns=tuple(columns.values()), left_out=tuple(left_out))
 
 
@@ -217,15 +217,15 @@ def _find_rows(document: OpenApiDocument, operation: OpenApiOperation) -> Respon
         has_pages=has_page_parameters(operation),
         is_row_path=operation.path_shape[-1:] == ("",),
     )
-    found = reader.find_rows(response)
-    if isinstance(found, FoundList):
-        return _build_list_rows(document, operation, found)
+    rows = reader.find_rows(response)
+    if isinstance(rows, FoundList):
+        return _build_list_rows(document, operation, rows)
     return ResponseRows(
         operation=operation,
-        path=found.path,
-        row_schema=found.schema,
+        path=rows.path,
+        row_schema=rows.schema,
         single=True,
-        doubtful_lists=found.doubtful_lists,
+        doubtful_lists=rows.doubtful_lists,
     )
 
 

@@ -145,7 +145,10 @@ def _merge_properties(schemas: Sequence[ResolvedSchema], keyword: str) -> Mappin
             known = nodes.setdefault(name, [])
             if not any(_is_same_schema(node, other) for other in known):
                 known.append(node)
-    return {name: found[0] if len(found) == 1 else {keyword: found} for name, found in nodes.items()}
+    return {
+        name: alternatives[0] if len(alternatives) == 1 else {keyword: alternatives}
+        for name, alternatives in nodes.items()
+    }
 
 
 def _is_same_schema(node: Any, other: Any) -> bool:

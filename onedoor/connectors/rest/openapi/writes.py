@@ -101,8 +101,8 @@ def find_writes(document: OpenApiDocument, target: WriteTarget) -> Iterator[Open
                 reader = WriteReader(
                     document=document, target=target, item=item, operation=operation, path_columns=path_columns
                 )
-                found = reader.read(kind, method.upper(), settings_path)
-                yield RefusedWrite(place=place, reason=found) if isinstance(found, str) else found
+                write = reader.read(kind, method.upper(), settings_path)
+                yield RefusedWrite(place=place, reason=write) if isinstance(write, str) else write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,11 +234,11 @@ class WriteReader:
             return {"answers": False}
         segments = tuple(split_words(segment) for segment in self.target.path.split("/") if "{" not in segment)
         reader = EnvelopeReader(document=self.document, segments=segments, has_pages=False, is_row_path=True)
-        found = reader.find_rows(response)
-        if isinstance(found, FoundList):
-            path, schema = (*found.path, "0"), resolve_schema(self.document, found.array.items)
+        rows = reader.find_rows(response)
+        if isinstance(rows, FoundList):
+            path, schema = (*rows.path, "0"), resolve_schema(self.document, rows.array.items)
         else:
-            path, schema = found.path, found.schema
+            path, schema = rows.path, rows.schema
         names = {column.column.name for column in find_openapi_columns(self.document, schema).columns}
         if not {column.column.name for column in self.target.columns} <= names:
             return {"answers": False}

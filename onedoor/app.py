@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from ipaddress import ip_address
 from pathlib import Path
@@ -82,6 +82,12 @@ GRAPHIQL_POLICY = {"style-src": "'self' 'unsafe-inline'", "worker-src": "'self'"
 ASGIApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
 
+@cache
+def load_graphiql() -> StaticFiles:
+    """Read GraphiQL's pages once, however many apps a process has."""
+    return StaticFiles(GRAPHIQL_FOLDER, mount_path="/graphiql", policy=GRAPHIQL_POLICY)
+
+
 class App:
     """The ASGI app of one company. It opens when the server starts and closes when it stops."""
 
@@ -89,7 +95,7 @@ class App:
         self.settings = settings
         self.company = company
         self.app_state: AppState | None = None
-        self.graphiql = StaticFiles(GRAPHIQL_FOLDER, mount_path="/graphiql", policy=GRAPHIQL_POLICY)
+        self.graphiql = load_graphiql()
         self.pages: list[StaticFiles] = []
         self.routes = build_routes(self.graphiql)
 

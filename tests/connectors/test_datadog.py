@@ -239,7 +239,8 @@ ANSWERS = [
 
 @pytest.mark.parametrize(("reply", "reason"), ANSWERS)
 async def test_a_failure_repeats_nothing_that_datadog_says(reply: Reply, reason: str) -> None:
-    async with serve_reply(reply) as (url, _), open_source(url, timeout=0.2, response_bytes=1000) as source:
+    timeout = 0.2 if reply is slow else 30.0
+    async with serve_reply(reply) as (url, _), open_source(url, timeout=timeout, response_bytes=1000) as source:
         with pytest.raises(ConnectorError) as raised:
             await read_rows(source, "monitors", "id", "name")
     assert raised.value.reason == reason
@@ -259,7 +260,7 @@ async def test_a_short_wait_is_waited_and_the_call_is_repeated() -> None:
 async def test_a_long_wait_is_an_error_at_once_and_for_all_calls_meanwhile() -> None:
     async with (
         serve_reply(answer_with(429, X_RateLimit_Reset="40")) as (url, server),
-        open_source(url, timeout=1.0) as source,
+        open_source(url, timeout=20.0) as source,
     ):
         for _ in range(2):
             with pytest.raises(ConnectorError) as raised:
@@ -270,7 +271,7 @@ async def test_a_long_wait_is_an_error_at_once_and_for_all_calls_meanwhile() -> 
 
 async def test_calls_over_the_quota_are_not_made() -> None:
     quotas = ConnectorRateLimiters(source="datadog", per_minute=QUOTA, clock=asyncio.get_running_loop())
-    async with serve_reply(turning(page())) as (url, server), open_source(url, quotas, timeout=0.1) as source:
+    async with serve_reply(turning(page())) as (url, server), open_source(url, quotas, timeout=5.0) as source:
         assert await read_rows(source, "logs", "id") == []
         with pytest.raises(ConnectorError, match=r"the quota `sources.datadog.quota.logs` of 5 a minute is used up"):
             await read_rows(source, "logs", "id")

@@ -275,7 +275,8 @@ ANSWERS = [
 
 @pytest.mark.parametrize(("reply", "reason"), ANSWERS)
 async def test_a_failure_repeats_nothing_that_prometheus_says(reply: Any, reason: str) -> None:
-    async with serve_reply(reply) as (url, _), open_source(url, timeout=0.2, response_bytes=1000) as source:
+    timeout = 0.2 if reply is slow else 30.0
+    async with serve_reply(reply) as (url, _), open_source(url, timeout=timeout, response_bytes=1000) as source:
         with pytest.raises(ConnectorError) as raised:
             await read_rows(source, "share", "value")
     assert raised.value.reason == reason

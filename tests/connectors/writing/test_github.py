@@ -26,7 +26,7 @@ from tests.connectors.writing.proxy import open_proxy
 from tests.servers.rest import HOST, serve_app
 
 TOKEN = "github_pat_secret"
-SECONDS = 0.4
+SECONDS = 30.0
 REPO = "billing"
 Served = tuple["Front", Organization, int]
 

@@ -47,9 +47,14 @@ graphiql:  ## builds onedoor/http/graphiql anew; needs Node 20
 lock: .venv/development  ## resolves requirements/*.in anew
 	@$(BIN)/python requirements/lock.py
 
-.venv/demo: requirements/demo.txt
+.venv/demo: requirements/demo.txt | .venv-fakesnow/installed
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing what Onedoor needs, once" && $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+.venv-fakesnow/installed: requirements/fakesnow.txt
+	@test -x .venv-fakesnow/bin/python || $(PYTHON) -m venv .venv-fakesnow
+	@echo "installing the demo's Snowflake, once" && .venv-fakesnow/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 .venv/development: requirements/development.txt .venv/demo

@@ -21,11 +21,12 @@ from demo.servers.azure.app import BLOB_ACCOUNT, CONTAINER, FILES_ACCOUNT, SHARE
 from demo.servers.drive.auth import build_service_account
 from demo.servers.run import HOST
 from demo.servers.s3 import BUCKET, REGION
-from demo.servers.snowflake import DATABASE, SCHEMA
+from demo.servers.snowflake.account import DATABASE, SCHEMA
 from onedoor.storage.database import MetadataDatabase
 
 SECRETS: Mapping[str, str] = {
     "SNOWFLAKE_PASSWORD": "acme-snowflake",
+    "SNOWFLAKE_TOKEN": "acme-snowflake-oauth",
     "S3_ACCESS_KEY": "acme-s3",
     "S3_SECRET_KEY": "acme-s3-secret",
     "SLACK_TOKEN": "xoxb-acme-demo",

@@ -10,9 +10,9 @@ OPTIONS = ("--python-version", "3.11", "--generate-hashes", "--no-emit-index-url
 
 
 def main() -> None:
-    """Write the three lock files; `uv` must be on the path."""
+    """Write the lock files; `uv` must be on the path."""
     environment = {name: value for name, value in os.environ.items() if name != "PIP_FIND_LINKS"}
-    for name in ("server", "demo", "development"):
+    for name in ("server", "demo", "development", "fakesnow"):
         lock_file = HERE / f"{name}.txt"
         subprocess.run(
             ["uv", "pip", "compile", *OPTIONS, HERE / f"{name}.in", "-o", lock_file], env=environment, check=True

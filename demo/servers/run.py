@@ -57,6 +57,9 @@ NAMES = (
 
 ROOT = Path(__file__).parents[2]
 
+INTERPRETERS = {"snowflake": ROOT / ".venv-fakesnow" / "bin" / "python"}
+"""The interpreters of servers that need other packages than Onedoor does, each in an environment of its own."""
+
 READY_SECONDS = 30.0
 
 STOP_SECONDS = 3.0
@@ -104,7 +107,10 @@ def starting(
     environment: Mapping[str, str] | None = None,
     options: Mapping[str, Sequence[str]] | None = None,
 ) -> Iterator[RunningServers]:
-    """Start the servers without waiting; call it on a thread that outlives them, as they end with it."""
+    """Start the servers without waiting; call it on a thread that outlives them, as they end with it.
+
+    Raises NotReady where one cannot be started.
+    """
     with ExitStack() as stack:
         ports = {name: reserved_port(stack) for name in names}
         running = RunningServers(
@@ -155,16 +161,20 @@ def wait_ready(running: RunningServers, names: Sequence[str] = (), seconds: floa
 
 
 def start(running: RunningServers, name: str) -> None:
-    """Start a server in a process group of its own, so that Ctrl-C reaches only this process."""
-    running.processes[name] = subprocess.Popen(
-        running.commands[name],
-        cwd=ROOT,
-        env=running.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=running.outputs[name],
-        stderr=running.outputs[name],
-        process_group=0,
-    )
+    """Start a server in a process group of its own, so that Ctrl-C reaches only this process. Raises NotReady."""
+    try:
+        running.processes[name] = subprocess.Popen(
+            running.commands[name],
+            cwd=ROOT,
+            env=running.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=running.outputs[name],
+            stderr=running.outputs[name],
+            process_group=0,
+        )
+    except FileNotFoundError as reason:
+        message = f"the `{name}` server needs an environment of its own: `make serve` and `make test` install it"
+        raise NotReady(message) from reason
 
 
 def stop_all(running: RunningServers) -> None:
@@ -181,7 +191,7 @@ def stop_all(running: RunningServers) -> None:
 
 def build_command(name: str, port: int, scale: Fraction | float, more: Sequence[str]) -> tuple[str, ...]:
     given = ("--port", str(port), "--scale", str(float(scale)), "--parent", str(os.getpid()))
-    return sys.executable, "-m", f"demo.servers.{name}", *given, *more
+    return str(INTERPRETERS.get(name, sys.executable)), "-m", f"demo.servers.{name}", *given, *more
 
 
 def reserved_port(stack: ExitStack) -> int:

@@ -12,8 +12,10 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from demo.run import SECRETS
 from demo.servers.postgresql import PostgresqlServer
 from demo.servers.run import RunningServers, address
+from demo.servers.snowflake.account import USER
 from onedoor.connectors.snowflake import connector
 from onedoor.connectors.snowflake.options import build_introspection_options, parse_source_settings
 from onedoor.connectors.sql import mysql, postgresql, sqlite
@@ -107,7 +109,9 @@ def alter_warehouse(snowflake_place: tuple[str, int]) -> Callable[[str, str], No
 
 
 def snowflake_url(port: int, schema: str) -> str:
-    return f"snowflake://me:secret@127.0.0.1:{port}/SHOP/{schema}?protocol=http"
+    return (
+        f"snowflake://{USER}:{SECRETS['SNOWFLAKE_PASSWORD']}@127.0.0.1:{port}/SHOP/{schema}?protocol=http&account=acme"
+    )
 
 
 @pytest.fixture(scope="session")

@@ -53,6 +53,7 @@ from tests.servers.graphql import Service
 from tests.servers.mariadb import MariadbServer
 from tests.servers.prometheus_twin import twin_server
 from tests.servers.rest import Api, serve_app
+from tests.servers.snowflake import LOGGED_IN
 
 SCHEMA = "CONTRACT"
 AZURE_PATTERN = "customers/{customer_id:int}/{kind}/{name}"
@@ -201,10 +202,7 @@ async def in_mysql(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnec
 @asynccontextmanager
 async def in_snowflake(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
     host, port = request.getfixturevalue("snowflake_tables")
-    options = SnowflakeOptions(
-        host=host, port=port, protocol="http", account="acme", user="demo", password="any", database="ACME",
-        schema=SCHEMA,
-    )  # fmt: skip
+    options = SnowflakeOptions(host=host, port=port, **LOGGED_IN, database="ACME", schema=SCHEMA)
     yield OpenedConnector(source=await connector.connect(options), expected=OWN_TABLES, most=40)
 
 

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pymysql
-import snowflake.connector
 
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.predicates import Row
+from tests.servers.snowflake import open_session
 
 TEXT, INTEGER, FLOAT, DECIMAL, BOOLEAN, DATE, TIME = (
     ColumnType.TEXT, ColumnType.INTEGER, ColumnType.FLOAT, ColumnType.DECIMAL, ColumnType.BOOLEAN, ColumnType.DATE,
@@ -158,12 +158,7 @@ def kept_in_mysql(row: list[tuple[ColumnType, Any]]) -> Row:
 
 
 def into_snowflake(host: str, port: int, schema: str) -> None:
-    connection = snowflake.connector.connect(
-        host=host, port=port, protocol="http", account="acme", user="loader", password="any", database="ACME",
-        session_parameters={"CLIENT_TELEMETRY_ENABLED": False}, paramstyle="qmark",
-        platform_detection_timeout_seconds=0,
-    )  # fmt: skip
-    with closing(connection), connection.cursor() as cursor:
+    with open_session((host, port), database="ACME") as connection, connection.cursor() as cursor:
         cursor.execute(f"CREATE OR REPLACE SCHEMA {schema}")
         cursor.execute(f"USE SCHEMA {schema}")
         for name, table in TABLES.items():

@@ -11,7 +11,6 @@ from typing import Any
 
 import boto3
 import pytest
-import snowflake.connector
 from botocore.config import Config
 
 from demo.data import business
@@ -20,7 +19,8 @@ from demo.data.random import size
 from demo.run import SECRETS
 from demo.servers.run import HOST, NAMES, ROOT, NotReady, RunningServers, accepts, address, kill, restart, servers
 from demo.servers.s3 import BUCKET
-from demo.servers.snowflake import DATABASE, SCHEMA
+from demo.servers.snowflake.account import DATABASE, SCHEMA
+from tests.servers.snowflake import open_session
 
 SCALE = 0.01
 LEFT_BEHIND = """
@@ -34,11 +34,7 @@ with servers(("slack",), scale=0.01, environment={"SLACK_TOKEN": "t"}) as runnin
 
 @pytest.fixture(scope="module")
 def cursor(demo_servers: RunningServers) -> Iterator[Any]:
-    host, port = address(demo_servers, "snowflake")
-    connection = snowflake.connector.connect(
-        host=host, port=port, protocol="http", account="acme", user="demo", password="any",
-        database=DATABASE, schema=SCHEMA, session_parameters={"CLIENT_TELEMETRY_ENABLED": False},
-    )  # fmt: skip
+    connection = open_session(address(demo_servers, "snowflake"), database=DATABASE, schema=SCHEMA)
     with closing(connection), closing(connection.cursor()) as open_cursor:
         yield open_cursor
 

@@ -12,9 +12,9 @@ from typing import Any, get_args, get_type_hints
 from auth.policy import EVERYONE, decide
 from onedoor.config import SECRET_SUFFIXES, SECTIONS, STATE_DEFAULTS
 from onedoor.connectors.registry import CONNECTORS, load_kind
-from onedoor.connectors.snowflake.tables import AGGREGATES_BY_TYPE, list_snowflake_operators
+from onedoor.connectors.snowflake.tables import list_snowflake_operators
 from onedoor.connectors.sql.tables import AGGREGATES_BY_TYPE as MEASURES
-from onedoor.connectors.sql.tables import EXTREME_FUNCTIONS, list_sql_operators
+from onedoor.connectors.sql.tables import list_sql_operators
 from onedoor.errors import ErrorCode
 from onedoor.mutations.declarations import MutationDeclaration, RowMutation
 from onedoor.spi.capabilities import Capabilities, ColumnType
@@ -149,7 +149,7 @@ def measures(can: Capabilities) -> str:
 
 def computed() -> Iterator[tuple[str, ...]]:
     for kind in ColumnType:
-        stored = frozenset() if kind is ColumnType.LIST else AGGREGATES_BY_TYPE.get(kind, EXTREME_FUNCTIONS)
+        stored = frozenset() if kind is ColumnType.LIST else MEASURES[kind]
         yield (
             kind,
             *(" ".join(item for item in AggregateFunction if item in taken) for taken in (MEASURES[kind], stored)),

@@ -702,8 +702,8 @@ SETTINGS = [
     pytest.param(
         SnowflakeOptions,
         (
-            "account connections database host password port protocol role schema timeout user versions "
-            "warehouse writable"
+            "account connections database host password port private_key private_key_passphrase protocol role schema "
+            "timeout token token_file user versions warehouse writable"
         ),
         id="SnowflakeOptions",
     ),

@@ -63,22 +63,31 @@ async def serve_in_loop(app: Any, *, graceful_seconds: int = 0, **options: Any) 
 @contextmanager
 def serve_in_thread(app: Any, *, graceful_seconds: int = 1, **options: Any) -> Iterator[int]:
     """The port of an app that answers in a thread of its own; who comes before it, waits."""
+    with (
+        closing(open_listener()) as listener,
+        answer_in_thread(app, listener, graceful_seconds=graceful_seconds, **options),
+    ):
+        yield listener.getsockname()[1]
+
+
+@contextmanager
+def answer_in_thread(app: Any, listener: socket.socket, *, graceful_seconds: int = 1, **options: Any) -> Iterator[None]:
+    """Answer at a listener, which stays open; the connections end with the context."""
     loop, stopped = asyncio.new_event_loop(), asyncio.Event()
-    with closing(open_listener()) as listener:
-        server = PromptServer(app, timeout_graceful_shutdown=graceful_seconds, **options)
+    server = PromptServer(app, timeout_graceful_shutdown=graceful_seconds, **options)
 
-        async def serve() -> None:
-            await server.startup(sockets=[listener])
-            await stopped.wait()
-            await server.shutdown()
+    async def serve() -> None:
+        await server.startup(sockets=[listener.dup()])
+        await stopped.wait()
+        await server.shutdown()
 
-        thread = threading.Thread(target=run_to_end, args=(loop, serve()))
-        thread.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            loop.call_soon_threadsafe(stopped.set)
-            thread.join()
+    thread = threading.Thread(target=run_to_end, args=(loop, serve()))
+    thread.start()
+    try:
+        yield
+    finally:
+        loop.call_soon_threadsafe(stopped.set)
+        thread.join()
 
 
 def run_to_end(loop: asyncio.AbstractEventLoop, work: Any) -> None:

@@ -10,12 +10,12 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import aiohttp
-import snowflake.connector
-from snowflake.connector import ProgrammingError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from demo.run import SECRETS
+from demo.servers.snowflake.account import ACCOUNT, USER
 from tests.servers.serving import serve_in_thread
 
 LOGIN = "/session/v1/login-request"
@@ -32,12 +32,30 @@ UNIQUE = """
 """
 TOLD = {"SHOW IMPORTED KEYS IN SCHEMA ": IMPORTED, "SHOW UNIQUE KEYS IN SCHEMA ": UNIQUE}
 
-CONNECTED: Mapping[str, Any] = {
-    "session_parameters": {"CLIENT_TELEMETRY_ENABLED": False},
-    "platform_detection_timeout_seconds": 0,
-    "login_timeout": 5,
-    "network_timeout": 5,
+LOGGED_IN: Mapping[str, Any] = {
+    "protocol": "http",
+    "account": ACCOUNT,
+    "user": USER,
+    "password": SECRETS["SNOWFLAKE_PASSWORD"],
 }
+"""What the demo's Snowflake takes, as arguments of the connector and as settings of a source alike."""
+
+
+def open_session(place: tuple[str, int], **more: Any) -> Any:
+    """Open a connection; only here is the connector imported, as it starts threads that no fork survives."""
+    import snowflake.connector
+
+    host, port = place
+    return snowflake.connector.connect(
+        host=host,
+        port=port,
+        paramstyle="qmark",
+        session_parameters={"CLIENT_TELEMETRY_ENABLED": False},
+        client_store_temporary_credential=False,
+        enable_server_session_keep_alive_auto_detection=False,
+        login_timeout=60,
+        **{**LOGGED_IN, **more},
+    )
 
 
 class Before:
@@ -46,6 +64,15 @@ class Before:
     def __init__(self, place: tuple[str, int]) -> None:
         self.far = "http://{}:{}".format(*place)
         self.refusals: Mapping[str, int] = {}
+        self.authorizations: set[str] = set()
+
+    async def end_sessions(self) -> None:
+        """Have the far end forget all sessions that were seen, as a server does that is started again."""
+        async with aiohttp.ClientSession() as session:
+            for authorization in self.authorizations:
+                async with session.post(f"{self.far}/session?delete=true", headers={"Authorization": authorization}):
+                    pass
+        self.authorizations.clear()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -66,6 +93,8 @@ class Before:
         if "sqlText" in body:
             body["sqlText"] = translate_show(body["sqlText"])
         kept = {name: value for name, value in request.headers.items() if name in ("authorization", "accept")}
+        if "authorization" in kept:
+            self.authorizations.add(kept["authorization"])
         async with aiohttp.ClientSession() as session:
             url = f"{self.far}{request.url.path}?{request.url.query}"
             async with session.request(request.method, url, json=body, headers=kept) as answer:
@@ -89,9 +118,9 @@ def run_front(before: Before) -> Iterator[int]:
 
 def run_script(place: tuple[str, int], schema: str, script: str) -> None:
     """A schema of the database SHOP, by statements that end in `;` and a new line."""
-    host, port = place
-    account = {"protocol": "http", "account": "acme", "user": "demo", "password": "any"}
-    with snowflake.connector.connect(host=host, port=port, **account, **CONNECTED) as connection:
+    with open_session(place) as connection:
+        from snowflake.connector import ProgrammingError
+
         statements = ("CREATE DATABASE IF NOT EXISTS SHOP", f"CREATE SCHEMA IF NOT EXISTS SHOP.{schema}")
         for item in (*statements, f"USE SCHEMA SHOP.{schema}", *(part for part in script.split(";\n") if part.strip())):
             # fakesnow keeps a column's comment, and then cannot say that it did

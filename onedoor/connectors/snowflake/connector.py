@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from onedoor.connectors.snowflake.client import (
     SnowflakeSessions,
@@ -11,7 +11,7 @@ from onedoor.connectors.snowflake.client import (
     normalize_identifier,
     wrap_sql,
 )
-from onedoor.connectors.snowflake.compiler import compile_snowflake_query, decode_snowflake_rows, list_decoders
+from onedoor.connectors.snowflake.dialect import SNOWFLAKE_DIALECT
 from onedoor.connectors.snowflake.options import SnowflakeOptions
 from onedoor.connectors.snowflake.tables import (
     COLUMNS_SQL,
@@ -27,18 +27,19 @@ from onedoor.connectors.snowflake.writes import (
     SnowflakeWriteTarget,
     TransactionBusy,
     TransactionFailed,
+    build_row_request,
     build_snowflake_targets,
     check_required_values,
     check_stored_values,
     collect_change_values,
     compile_row_delete,
     compile_row_insert,
-    compile_row_read,
     compile_row_update,
     group_into_batches,
     open_transaction,
 )
-from onedoor.connectors.sql.connector import TableConnector
+from onedoor.connectors.sql.compiler import StatementCache
+from onedoor.connectors.sql.connector import SqlConnector
 from onedoor.connectors.value_checks import (
     check_expected_version,
     check_writable,
@@ -58,7 +59,6 @@ from onedoor.spi.connector import (
     WriteCapabilities,
 )
 from onedoor.spi.predicates import Row
-from onedoor.spi.scan import ScanRequest
 
 CREATE_MARKER_TABLE_SQL = (
     f"CREATE TABLE IF NOT EXISTS {MARKER_TABLE_NAME} (ID TEXT NOT NULL, OUTCOME TEXT, MADE_AT TIMESTAMP_TZ)"
@@ -70,6 +70,8 @@ LOCK_ROW_ID = ""
 """The id of the marker row that a transaction locks, so that only one at a time changes rows."""
 
 LOCK_ROW_SQL = f"UPDATE {MARKER_TABLE_NAME} SET MADE_AT = CURRENT_TIMESTAMP() WHERE ID = ?"
+
+LOCK_ROW_EXISTS_SQL = f"SELECT COUNT(*) FROM {MARKER_TABLE_NAME} WHERE ID = ?"
 
 SELECT_MARKERS_SQL = f"SELECT ID, OUTCOME FROM {MARKER_TABLE_NAME} WHERE ID IN "
 
@@ -87,50 +89,21 @@ BUSY_MESSAGE = "snowflake is busy with other changes, ask again"
 UNKNOWN_OUTCOME_MESSAGE = "whether the change was made is not known: snowflake left before it could say so"
 
 
-BATCH_ROWS = 5000
-
-
-async def connect(options: SnowflakeOptions) -> "SnowflakeConnector":
+async def connect(options: SnowflakeOptions) -> SqlConnector:
     """Reflect the tables of one schema; a table that is added later is seen after a restart. Raises ConnectorError."""
     sessions = SnowflakeSessions(options)
     try:
         schema = normalize_identifier(options.schema)
-        columns = await sessions.run(SnowflakeSql(COLUMNS_SQL, (schema,)))
-        row_counts = await sessions.run(SnowflakeSql(ROW_COUNTS_SQL, (schema,)))
-        connector = SnowflakeConnector(sessions, build_snowflake_tables(columns, row_counts))
+        columns = await sessions.run(COLUMNS_SQL, (schema,))
+        row_counts = await sessions.run(ROW_COUNTS_SQL, (schema,))
+        tables = build_snowflake_tables(columns, row_counts, schema)
+        connector = SqlConnector(StatementCache(tables, SNOWFLAKE_DIALECT), sessions)
         if options.writable:
-            connector.writer = await create_snowflake_writer(sessions, options, connector.tables)
+            connector.writer = await create_snowflake_writer(sessions, options, tables)
     except BaseException:
         await sessions.close()
         raise
     return connector
-
-
-class SnowflakeConnector(TableConnector):
-    """The tables of one schema, by lower-case name."""
-
-    def __init__(self, sessions: SnowflakeSessions, tables: Mapping[str, SnowflakeTable]) -> None:
-        super().__init__(tables)
-        self.sessions = sessions
-        self.tables = tables
-
-    def statement_text(self, request: ScanRequest) -> str:
-        return compile_snowflake_query(request, self.tables).text
-
-    async def scan(self, request: ScanRequest) -> AsyncIterator[Sequence[Row]]:
-        if request.keys is not None and not request.keys.values:
-            return
-        rows = await self.sessions.run(compile_snowflake_query(request, self.tables))
-        decoders = list_decoders(request, self.tables)
-        for start in range(0, len(rows), BATCH_ROWS):
-            yield decode_snowflake_rows(rows[start : start + BATCH_ROWS], decoders)
-
-    async def ping(self) -> None:
-        await self.sessions.run(SnowflakeSql("SELECT 1"))
-
-    async def close(self) -> None:
-        await self.writer.close()
-        await self.sessions.close()
 
 
 KIND = ConnectorKind(options=SnowflakeOptions, connect=connect)
@@ -141,24 +114,26 @@ async def create_snowflake_writer(
 ) -> "SnowflakeWriter":
     """Create the marker table and its lock row if they are missing. Raises ConnectorError and ConfigurationError."""
     schema = normalize_identifier(options.schema)
-    [(has_table,)] = await sessions.run(SnowflakeSql(MARKER_TABLE_EXISTS_SQL, (schema, MARKER_TABLE_NAME)))
+    [(has_table,)] = await sessions.run(MARKER_TABLE_EXISTS_SQL, (schema, MARKER_TABLE_NAME))
     if not has_table:
-        await sessions.run(SnowflakeSql(CREATE_MARKER_TABLE_SQL))
-    [(has_lock_row,)] = await sessions.run(
-        SnowflakeSql(f"SELECT COUNT(*) FROM {MARKER_TABLE_NAME} WHERE ID = ?", (LOCK_ROW_ID,))
-    )
+        await sessions.run(CREATE_MARKER_TABLE_SQL)
+    [(has_lock_row,)] = await sessions.run(LOCK_ROW_EXISTS_SQL, (LOCK_ROW_ID,))
     if not has_lock_row:
-        await sessions.run(wrap_sql(INSERT_MARKERS_SQL, SnowflakeSql(MARKER_VALUES_SQL, (LOCK_ROW_ID, None))))
-    columns = await sessions.run(SnowflakeSql(WRITE_COLUMNS_SQL, (schema,)))
-    return SnowflakeWriter(build_snowflake_targets(options.writable, options.versions, tables, columns), sessions)
+        await sessions.run(f"{INSERT_MARKERS_SQL}{MARKER_VALUES_SQL}", (LOCK_ROW_ID, None))
+    columns = await sessions.run(WRITE_COLUMNS_SQL, (schema,))
+    targets = build_snowflake_targets(options.writable, options.versions, tables, columns)
+    return SnowflakeWriter(targets, sessions, StatementCache(tables, SNOWFLAKE_DIALECT))
 
 
 class SnowflakeWriter:
     """Changes the tables of one schema that may be changed."""
 
-    def __init__(self, targets: Mapping[str, SnowflakeWriteTarget], sessions: SnowflakeSessions) -> None:
+    def __init__(
+        self, targets: Mapping[str, SnowflakeWriteTarget], sessions: SnowflakeSessions, statements: StatementCache
+    ) -> None:
         self.targets = targets
         self.sessions = sessions
+        self.statements = statements
         self.shielded = ShieldedTasks()
 
     def write_capabilities(self, collection: str) -> WriteCapabilities | None:
@@ -253,15 +228,16 @@ class SnowflakeWriter:
     async def _read_rows(self, transaction: SnowflakeTransaction, batch: Sequence[RowWrite]) -> dict[Row, RowValues]:
         """Read the rows of a batch by key. Raises ChangeRejected where several have the same."""
         target = batch[0].target
-        request, sql = compile_row_read(target, [write.key for write in batch])
-        decoders = list_decoders(request, {target.name: target.table})
+        request = build_row_request(target, [write.key for write in batch])
+        statement, values = self.statements.prepare(request)
+        stored = await transaction.run(SnowflakeSql(statement.text, tuple(values)))
         rows: dict[Row, RowValues] = {}
-        for row in decode_snowflake_rows(await transaction.run(sql), decoders):
-            values = dict(zip(request.columns, row, strict=True))
-            key = tuple(values[name] for name in target.key)
+        for row in statement.decode_rows(stored):
+            row_values = dict(zip(request.columns, row, strict=True))
+            key = tuple(row_values[name] for name in target.key)
             if key in rows:
                 raise ChangeRejected(f"several rows of `{target.name}` have this key", ErrorCode.CANNOT_ANSWER)
-            rows[key] = values
+            rows[key] = row_values
         return rows
 
     async def _find_or_fence(self, change: RowChange) -> ChangeResult | None:

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from snowflake.connector import ProgrammingError
-
 from onedoor.codegen.models import DescribedColumn, DescribedReference, DescribedTable, SourceDescription
 from onedoor.connectors.snowflake.client import (
     SnowflakeSessions,
-    SnowflakeSql,
+    StatementRefused,
     normalize_identifier,
     quote_identifier,
 )
@@ -85,8 +83,8 @@ async def describe(url: str) -> SourceDescription:
 
 
 async def _describe_schema(sessions: SnowflakeSessions, database: str, schema: str) -> SourceDescription:
-    columns = await sessions.run(SnowflakeSql(DESCRIBED_COLUMNS_SQL, (schema,)))
-    table_types = await sessions.run(SnowflakeSql(DESCRIBED_TABLES_SQL, (schema,)))
+    columns = await sessions.run(DESCRIBED_COLUMNS_SQL, (schema,))
+    table_types = await sessions.run(DESCRIBED_TABLES_SQL, (schema,))
     place = f"{quote_identifier(database)}.{quote_identifier(schema)}"
     shown = {name: await _show_keys(sessions, name, place) for name in SHOWN_KEYS}
     primary_keys = parse_keys(shown["PRIMARY KEYS"] or ())
@@ -109,11 +107,9 @@ async def _describe_schema(sessions: SnowflakeSessions, database: str, schema: s
 async def _show_keys(sessions: SnowflakeSessions, keys: str, place: str) -> list[Row] | None:
     """Return None where the statement is refused, as for a role that may not run it."""
     try:
-        return await sessions.run(SnowflakeSql(f"SHOW {keys} IN SCHEMA {place}"))
-    except ConnectorError as error:
-        if isinstance(error.__cause__, ProgrammingError):
-            return None
-        raise
+        return await sessions.run(f"SHOW {keys} IN SCHEMA {place}")
+    except StatementRefused:
+        return None
 
 
 def _report_refused(names: Sequence[str]) -> Iterator[str]:

@@ -1,28 +1,25 @@
 """Compile changes of Snowflake tables to statements, and run them in transactions."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
+from datetime import UTC
 from typing import Any
 
-from snowflake.connector import Error, ProgrammingError
+from snowflake.connector import Error, IntegrityError, ProgrammingError
+from snowflake.connector.aio import SnowflakeConnection
 
 from onedoor.connectors.snowflake.client import (
-    SESSION_LOST_ERRORS,
-    RunningStatement,
     SnowflakeSessions,
     SnowflakeSql,
-    SnowflakeStatusError,
-    TrackedConnection,
     join_sql,
     map_snowflake_error,
     quote_identifier,
     wrap_sql,
 )
-from onedoor.connectors.snowflake.compiler import bind_value, compile_placeholder, compile_snowflake_query
-from onedoor.connectors.snowflake.tables import SnowflakeTable
+from onedoor.connectors.snowflake.dialect import format_sql_type
+from onedoor.connectors.snowflake.tables import SnowflakeColumn, SnowflakeTable
+from onedoor.connectors.sql.tables import SqlColumn
 from onedoor.connectors.sql.write_model import DEFAULT_VERSION_COLUMN
 from onedoor.connectors.value_checks import (
     build_key_mismatch_error,
@@ -32,7 +29,6 @@ from onedoor.connectors.value_checks import (
     check_value_type,
 )
 from onedoor.errors import ConfigurationError, ConnectorError, ErrorCode, build_unknown_name_error
-from onedoor.runtime.concurrency import run_in_thread
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.connector import ChangeKind, ChangeRejected, RowChange, RowValues, WriteCapabilities
 from onedoor.spi.predicates import Row
@@ -147,11 +143,11 @@ def check_stored_values(written: RowValues, after: RowValues, target: SnowflakeW
         check_same_value(name, value, after[name], target.table.columns[name].type)
 
 
-def compile_row_read(target: SnowflakeWriteTarget, keys: Sequence[Row]) -> tuple[ScanRequest, SnowflakeSql]:
-    """Return the request for all columns of rows, and its statement."""
-    columns = tuple(target.table.columns)
-    request = ScanRequest(collection=target.name, columns=columns, keys=KeyFilter(target.key, tuple(keys)))
-    return request, compile_snowflake_query(request, {target.name: target.table})
+def build_row_request(target: SnowflakeWriteTarget, keys: Sequence[Row]) -> ScanRequest:
+    """Build the request for all columns of rows."""
+    return ScanRequest(
+        collection=target.name, columns=tuple(target.table.columns), keys=KeyFilter(target.key, tuple(keys))
+    )
 
 
 def compile_row_insert(target: SnowflakeWriteTarget, rows: Sequence[RowValues]) -> SnowflakeSql:
@@ -202,6 +198,19 @@ def _bind_column_value(target: SnowflakeWriteTarget, name: str, value: Any) -> A
     return None if value is None else bind_value(value, target.table.columns[name])
 
 
+def compile_placeholder(column: SqlColumn) -> str:
+    return f"CAST(? AS {format_sql_type(column)})" if column.type is ColumnType.DECIMAL else "?"
+
+
+def bind_value(value: Any, column: SnowflakeColumn) -> Any:
+    """Bind a value that is stored; a time in UTC with its type, as a column without a zone takes the session's."""
+    if column.zoneless:
+        return ("TIMESTAMP_NTZ", value.astimezone(UTC).replace(tzinfo=None))
+    if column.type is ColumnType.TIME:
+        return ("TIMESTAMP_TZ", value.astimezone(UTC))
+    return column.encode(value) if column.encode else value
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowWrite:
     """A change of one row; `values` include its key."""
@@ -239,15 +248,16 @@ def group_into_batches(writes: Sequence[RowWrite]) -> Iterator[list[RowWrite]]:
 LOCK_TIMEOUT_ERRORS = frozenset({604, 625})
 """The numbers of errors for a lock that took too long, or that too many wait for."""
 
-CONFLICT_STATUS = 500
-"""The HTTP status of a server that reports a conflict at once instead of waiting for a lock."""
-
 INVALID_VALUE_ERRORS = frozenset({100035, 100038, 100039, 100040, 100046, 100067, 100078, 100132})
 """The numbers of errors for a value that a column cannot hold."""
 
 NULL_VALUE_ERROR = 100072
 
 PERMISSION_ERROR = 3001
+
+
+REFUSALS = (ProgrammingError, IntegrityError)
+"""The errors of a statement that leave its transaction as it was."""
 
 
 class TransactionBusy(Exception):
@@ -264,7 +274,7 @@ class TransactionFailed(Exception):
 class SnowflakeTransaction:
     """A transaction on one connection. Its methods raise TransactionBusy, TransactionFailed and ChangeRejected."""
 
-    def __init__(self, sessions: SnowflakeSessions, connection: TrackedConnection) -> None:
+    def __init__(self, sessions: SnowflakeSessions, connection: SnowflakeConnection) -> None:
         self.sessions = sessions
         self.connection = connection
         self.active = False
@@ -287,26 +297,23 @@ class SnowflakeTransaction:
         self.active = False
 
     async def run(self, sql: SnowflakeSql) -> list[Row]:
-        running = RunningStatement(sql)
         timeout = self.sessions.options.timeout
         try:
-            async with asyncio.timeout(timeout):
-                return await run_in_thread(self.sessions.executor, partial(running.execute, self.connection))
+            fetching = self.sessions.driver.fetch(self.connection, sql.text, sql.binds)
+            rows: list[Row] = await self.sessions.limit_time(fetching)
         except Exception as error:
-            self.usable = self.usable and isinstance(error, (ProgrammingError, SnowflakeStatusError))
-            if not self.usable:
-                self.sessions.abandon(running)
+            self.usable = (
+                self.usable and isinstance(error, REFUSALS) and not self.sessions.driver.is_connection_lost(error)
+            )
             raise map_transaction_error(error, timeout) from None
         except BaseException:
             self.usable = False
-            self.sessions.abandon(running)
             raise
+        return rows
 
 
 def map_transaction_error(error: Exception, timeout: float) -> Exception:
     match error:
-        case SnowflakeStatusError(errno=number) if number == CONFLICT_STATUS:
-            return TransactionBusy()
         case Error(errno=number) if number in LOCK_TIMEOUT_ERRORS:
             return TransactionBusy()
         case Error(errno=number) if number in INVALID_VALUE_ERRORS:
@@ -333,25 +340,26 @@ async def open_transaction(sessions: SnowflakeSessions, begin: BeginTransaction)
         await _release_transaction(transaction)
 
 
-async def _acquire_connection(sessions: SnowflakeSessions) -> TrackedConnection:
-    while (connection := sessions.pop_idle_connection()) is not None:
+async def _acquire_connection(sessions: SnowflakeSessions) -> SnowflakeConnection:
+    while sessions.pool.idle:
+        connection = sessions.pool.idle.pop()
         if await _is_connection_alive(sessions, connection):
             return connection
-        sessions.release(connection, reusable=False)
     try:
-        async with asyncio.timeout(sessions.options.timeout):
-            return await sessions.open_connection()
+        return await sessions.limit_time(sessions.driver.open_connection())
     except Exception as error:
         raise TransactionFailed(map_snowflake_error(error, sessions.options.timeout)) from None
 
 
-async def _is_connection_alive(sessions: SnowflakeSessions, connection: TrackedConnection) -> bool:
+async def _is_connection_alive(sessions: SnowflakeSessions, connection: SnowflakeConnection) -> bool:
+    """Try a connection, which is closed unless it answers."""
     try:
-        await run_in_thread(sessions.executor, partial(RunningStatement(SnowflakeSql("SELECT 1")).execute, connection))
-    except Error as error:
-        return isinstance(error, ProgrammingError) and error.errno not in SESSION_LOST_ERRORS
+        await sessions.limit_time(sessions.driver.fetch(connection, "SELECT 1", ()))
+    except (Error, TimeoutError):
+        sessions.driver.drop(connection)
+        return False
     except BaseException:
-        sessions.release(connection, reusable=False)
+        sessions.driver.drop(connection)
         raise
     return True
 
@@ -365,4 +373,7 @@ async def _release_transaction(transaction: SnowflakeTransaction) -> None:
         transaction.usable = False
         raise
     finally:
-        transaction.sessions.release(transaction.connection, reusable=transaction.usable)
+        if transaction.usable:
+            transaction.sessions.pool.idle.append(transaction.connection)
+        else:
+            transaction.sessions.driver.drop(transaction.connection)

@@ -122,7 +122,7 @@ class SqlConnector(TableConnector):
         except ConnectorError:
             return ()
         live = {str(name) for (name,) in rows}
-        return [name for name in table.columns if name not in live]
+        return [name for name, column in table.columns.items() if column.name not in live]
 
     async def ping(self) -> None:
         await self.runner.run("SELECT 1", ())

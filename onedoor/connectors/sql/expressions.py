@@ -33,22 +33,18 @@ EXTREME_FUNCTIONS: Mapping[AggregateFunction, Callable[[Expression], Expression]
 def compile_sql_predicate(predicate: Any, scope: SqlScope) -> Expression:
     """Compile a predicate whose values are each a ParameterIndex."""
     return fold_predicate(
-        predicate,
+        scope.dialect.rewrite_predicate(predicate),
         lambda leaf: _compile_sql_leaf(leaf, scope),
         conjunction=lambda parts: and_(true(), *parts),
         disjunction=lambda parts: or_(false(), *parts),
-        negation=_negate,
+        negation=scope.dialect.negate,
         negated_leaf=lambda leaf: _compile_negated_leaf(leaf, scope),
     )
 
 
-def _negate(expression: Expression) -> Expression:
-    return expression.is_not(true())
-
-
 def _compile_negated_leaf(leaf: Any, scope: SqlScope) -> Expression:
     expression = _compile_sql_leaf(leaf, scope)
-    return not_(expression) if isinstance(leaf, Exists) and scope.tests_row_by_row else _negate(expression)
+    return not_(expression) if isinstance(leaf, Exists) and scope.tests_row_by_row else scope.dialect.negate(expression)
 
 
 def _compile_sql_leaf(leaf: Any, scope: SqlScope) -> Expression:
@@ -79,7 +75,7 @@ def _compile_null_test(comparison: Comparison, scope: SqlScope, valid: Expressio
     if not comparison.value:
         return column.is_not(None) if valid is None else valid
     if valid is not None:
-        return _negate(valid)
+        return scope.dialect.negate(valid)
     if not scope.columns[comparison.column].nullable:
         return false()  # written as a test, it would hide the key's index from a page that begins after a key
     return column.is_(None)

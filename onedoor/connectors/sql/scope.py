@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, String, and_, case, cast
+from sqlalchemy import ColumnElement, FromClause, String, and_, case, cast, true
 from sqlalchemy.engine.interfaces import Dialect
 
 from onedoor.connectors.sql.shape import ParameterEncoding, ParameterIndex
@@ -47,6 +47,10 @@ class SqlDialect:
     """
     compile_key_rows: Callable[[Sequence[ParameterIndex], Sequence[SqlColumn]], FromClause] | None = None
     """Lists keys as rows with columns `k0`, `k1` and so on, where LATERAL may read the first rows of each key."""
+    rewrite_predicate: Callable[[Any], Any] = lambda predicate: predicate
+    """Arranges a filter for the database, without changing which rows match it."""
+    negate: Callable[[Expression], Expression] = lambda expression: expression.is_not(true())
+    """Makes a test true of the other rows: of those where it is false, and of those where it is null."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

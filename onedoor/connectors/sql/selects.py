@@ -79,9 +79,8 @@ def _build_ranked_select(
 ) -> Select[Any]:
     """Read the first rows of each key in one pass over the table, without returning the row numbers."""
     sort = compile_sql_sort_keys(shape.sort, scope)
-    number = func.row_number().over(
-        partition_by=[scope.compile_key(name) for name in keys.columns], order_by=sort or None
-    )
+    partition = [scope.compile_key(name) for name in keys.columns]
+    number = func.row_number().over(partition_by=partition, order_by=sort or partition)
     numbered = _select_columns(shape, scope).add_columns(number.label("number"))
     ranked = _apply_filters(numbered, shape, scope).subquery("ranked")
     columns = [column for column in ranked.c if column.name != "number"]

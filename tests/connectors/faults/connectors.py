@@ -28,6 +28,7 @@ from tests.connectors.faults.wire import HOST, Wire, open_wire
 from tests.contract.tables import into_mysql, into_postgresql
 from tests.servers.mariadb import MariadbServer
 from tests.servers.rest import Api, serve_app
+from tests.servers.snowflake import LOGGED_IN
 
 SECONDS = 0.4
 CONNECT_SECONDS = 5.0
@@ -47,6 +48,8 @@ class Faulty:
     """It can be sent a status."""
     goodbyes: int = 0
     """How many further requests it may send: to stop a statement, to say goodbye, or for a token."""
+    bounds_bytes: bool = True
+    """It bounds the bytes of one response; Snowflake's library bounds its seconds alone."""
 
 
 Open: TypeAlias = Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[Faulty]]
@@ -84,11 +87,10 @@ def route_through(url: str, wire: Wire) -> str:
 async def in_snowflake(request: pytest.FixtureRequest) -> AsyncIterator[Faulty]:
     async with open_wire(*address(request.getfixturevalue("acme_servers"), "snowflake")) as wire:
         options = SnowflakeOptions(
-            host=HOST, port=wire.port, protocol="http", account="acme", user="demo", password="any", database="ACME",
-            schema="ANALYTICS", timeout=CONNECT_SECONDS,
-        )  # fmt: skip
+            host=HOST, port=wire.port, **LOGGED_IN, database="ACME", schema="ANALYTICS", timeout=CONNECT_SECONDS
+        )
         ask = ScanRequest(collection="revenue_month", columns=("customer_id", "month"))
-        yield Faulty(source=await connector.connect(options), wire=wire, ask=ask, goodbyes=2)
+        yield Faulty(source=await connector.connect(options), wire=wire, ask=ask, goodbyes=3, bounds_bytes=False)
 
 
 @asynccontextmanager

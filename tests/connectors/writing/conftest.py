@@ -12,7 +12,7 @@ import pytest
 from demo.servers.postgresql import PostgresqlServer
 from demo.servers.run import RunningServers, address
 from onedoor.connectors.memory import MemoryCollection, MemoryConnector
-from onedoor.connectors.snowflake import connector
+from onedoor.connectors.registry import load_kind
 from onedoor.connectors.snowflake.options import SnowflakeOptions
 from onedoor.connectors.sql import mysql, postgresql, sqlite
 from onedoor.spi.connector import WritableConnector
@@ -32,6 +32,7 @@ from tests.connectors.writing.tables import (
 )
 from tests.runtime.failures.conftest import RunningServer
 from tests.servers.mariadb import MariadbServer
+from tests.servers.snowflake import LOGGED_IN
 
 WRITABLE = ("thing", "part")
 SCHEMAS = count(1)
@@ -107,10 +108,10 @@ async def connect_to(name: str, place: str) -> WritableConnector:
         case "mysql":
             return await mysql.connect(mysql.MysqlOptions(url=place, writable=WRITABLE))
     parts = urlsplit(f"//{place}")
-    return await connector.connect(
+    return await load_kind("snowflake").connect(
         SnowflakeOptions(
-            host=str(parts.hostname), port=int(parts.port or 0), protocol="http", account="acme", user="demo",
-            password="any", database="ACME", schema=parts.path.strip("/"),
+            host=str(parts.hostname), port=int(parts.port or 0), **LOGGED_IN, database="ACME",
+            schema=parts.path.strip("/"),
             writable={item: list(key) for item, key in KEYS.items()},
         )
     )  # fmt: skip

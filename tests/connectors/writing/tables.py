@@ -4,13 +4,12 @@ import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import psycopg
-import snowflake.connector
 
 from onedoor.connectors.memory import MemoryWriteRules
 from onedoor.spi.capabilities import ColumnType
+from tests.servers.snowflake import open_session
 
 KINDS: Mapping[str, Mapping[str, ColumnType]] = {
     "thing": {
@@ -88,10 +87,6 @@ def into_postgresql(url: str, *statements: str) -> None:
 
 
 def into_snowflake(host: str, port: int, schema: str) -> None:
-    account: dict[str, Any] = {"protocol": "http", "account": "acme", "user": "loader", "password": "any"}
-    with snowflake.connector.connect(
-        host=host, port=port, database="ACME", session_parameters={"CLIENT_TELEMETRY_ENABLED": False},
-        platform_detection_timeout_seconds=0, **account,
-    ) as connection:  # fmt: skip
+    with open_session((host, port), database="ACME") as connection:
         for item in (f"CREATE OR REPLACE SCHEMA {schema}", f"USE SCHEMA {schema}", *SNOWFLAKE):
             connection.cursor().execute(item)

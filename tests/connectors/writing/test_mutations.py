@@ -5,16 +5,16 @@ from typing import Any
 
 import aiohttp
 import pytest
-import snowflake.connector
 from slack_sdk.web.async_client import AsyncWebClient
 
 from auth.policy import decide
 from demo.run import SECRETS
 from demo.servers.run import RunningServers, address
-from demo.servers.snowflake import DATABASE, SCHEMA
+from demo.servers.snowflake.account import DATABASE, SCHEMA
 from tests.acme import load_schema_and_policy
 from tests.connectors.writing.mutations import apply_mutation, execute, get_refusal, mutation
 from tests.runtime.failures.conftest import RunningServer
+from tests.servers.snowflake import open_session
 
 SAYS = "after { plain } message { id plain version author { isBot } history { totalCount } }"
 ANSWERS = "after { plain } reply { id plain version history { totalCount } }"
@@ -62,15 +62,11 @@ async def answers(slack: AsyncWebClient, id: str) -> list[str]:
 
 
 def warehoused(running: RunningServers, id: str) -> list[tuple[Any, ...]]:
-    host, port = address(running, "snowflake")
     customer, day = id.split(":")
     with (
-        snowflake.connector.connect(
-            host=host, port=port, protocol="http", account="acme", user="demo",
-            password=SECRETS["SNOWFLAKE_PASSWORD"], database=DATABASE, schema=SCHEMA,
-        ) as connection,
+        open_session(address(running, "snowflake"), database=DATABASE, schema=SCHEMA) as connection,
         connection.cursor() as cursor,
-    ):  # fmt: skip
+    ):
         cursor.execute(f"SELECT api_calls FROM usage_day WHERE customer_id = {int(customer)} AND day = '{day}'")
         result: list[tuple[Any, ...]] = cursor.fetchall()
         return result

@@ -1,0 +1,1 @@
+"""Run Snowflake in memory: fakesnow, with the log-in that it lacks, in an environment of its own."""

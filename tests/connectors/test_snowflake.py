@@ -46,6 +46,7 @@ from onedoor.spi.scan import (
     COUNT_ROWS,
     AggregateCall,
     AggregateFunction,
+    Join,
     KeyFilter,
     ScanRequest,
     SortKey,
@@ -78,6 +79,11 @@ REFLECTED = [
     ("Line", 'od"d', "TEXT", None, None),
 ]
 TABLES = build_snowflake_tables(REFLECTED)
+TO_LINES: Any = {"collection": "line", "outer_columns": ("id",), "inner_columns": ("invoice_id",)}
+SHOWN_DAY = """CASE WHEN (t0."DAY" BETWEEN DATE '0001-01-01' AND DATE '9999-12-31') THEN t0."DAY" END"""
+WEEK = f"CAST(DATEADD(DAY, 1 - DAYOFWEEKISO({SHOWN_DAY}), {SHOWN_DAY}) AS DATE)"
+IN_CALENDAR = 'DATE_PART(EPOCH_MICROSECOND, t0."AT_TZ") BETWEEN -62135596800000000 AND 253402300799999999'
+SHOWN_TIME = f'CASE WHEN ({IN_CALENDAR}) THEN DATE_PART(EPOCH_MICROSECOND, t0."AT_TZ") END'
 
 
 def golden(id: str, sql: str, binds: Sequence[Any] = (), **ask: Any) -> Any:
@@ -111,10 +117,9 @@ def where(id: str, where: Any, sql: str, *binds: Any) -> Any:
         golden("a count", 'SELECT count(*) AS m0 FROM "INVOICE" AS t0', columns=(), aggregates=(COUNT_ROWS,)),
         golden(
             "measures by week, picked, ordered, the first of them",
-            'SELECT g.c0, g.m0, g.m1 FROM (SELECT CAST(DATEADD(DAY, 1 - DAYOFWEEKISO(t0."DAY"), t0."DAY") AS DATE) '
-            'AS c0, sum(CAST(t0."TOTAL" AS DECIMAL(38, 2))) AS m0, '
-            'max(DATE_PART(EPOCH_MICROSECOND, t0."AT_TZ")) AS m1 FROM "INVOICE" AS t0 WHERE t0."ID" > ? '
-            'GROUP BY CAST(DATEADD(DAY, 1 - DAYOFWEEKISO(t0."DAY"), t0."DAY") AS DATE)) AS g '
+            f"SELECT g.c0, g.m0, g.m1 FROM (SELECT {WEEK} AS c0, "
+            'sum(CAST(t0."TOTAL" AS DECIMAL(38, 2))) AS m0, '
+            f'max({SHOWN_TIME}) AS m1 FROM "INVOICE" AS t0 WHERE t0."ID" > ? GROUP BY {WEEK}) AS g '
             "WHERE g.m0 > CAST(? AS DECIMAL(38, 2)) AND "
             "g.m1 < DATE_PART(EPOCH_MICROSECOND, CAST(? AS TIMESTAMP_TZ)) ORDER BY g.m1 DESC NULLS LAST LIMIT ?",
             [5, "1", AT_TEXT, 3],
@@ -146,6 +151,17 @@ def where(id: str, where: Any, sql: str, *binds: Any) -> Any:
             sort=(SortKey("id"),),
             limit=3,
         ),
+        golden(
+            "an order by a joined row and a count of joined rows",
+            'SELECT t0."ID" AS c0 FROM "INVOICE" AS t0 LEFT OUTER JOIN "Line" AS j0 ON j0."INVOICE_ID" = t0."ID" '
+            'LEFT OUTER JOIN (SELECT j1."INVOICE_ID" AS k0, count(*) AS m0 FROM "Line" AS j1 GROUP BY j1."INVOICE_ID") '
+            'AS g1 ON g1.k0 = t0."ID" ORDER BY j0."od""d" ASC NULLS LAST, coalesce(g1.m0, 0) ASC',
+            joins=(
+                Join(**TO_LINES, columns=('od"d',), output_columns=("one",)),
+                Join(**TO_LINES, aggregates=(COUNT_ROWS,), output_columns=("many",)),
+            ),
+            sort=(SortKey("one"), SortKey("many")),
+        ),
         where("another collation", Comparison("code", Op.EQ, "a"), "COLLATE(t0.\"CODE\", 'utf8') = ?", "a"),
         where("eq", Comparison("name", Op.EQ, "x'; --"), 't0."NAME" = ?', "x'; --"),
         where("isNull", Comparison("name", Op.IS_NULL, True), 't0."NAME" IS NULL'),
@@ -158,6 +174,8 @@ def where(id: str, where: Any, sql: str, *binds: Any) -> Any:
             '[["a"]]',
         ),
         where("contains", Comparison("name", Op.CONTAINS, "%"), 'CONTAINS(t0."NAME", ?)', "%"),
+        where("a NUL is a part like any other", Comparison("name", Op.CONTAINS, "\0"), 'CONTAINS(t0."NAME", ?)', "\0"),
+        where("no text has a lone surrogate", Comparison("name", Op.CONTAINS, "\ud800"), "false"),
         where("startsWith", Comparison("name", Op.STARTS_WITH, "a"), 'STARTSWITH(t0."NAME", ?)', "a"),
         where("endsWith", Comparison("name", Op.ENDS_WITH, "a"), 'ENDSWITH(t0."NAME", ?)', "a"),
         where(
@@ -166,11 +184,22 @@ def where(id: str, where: Any, sql: str, *binds: Any) -> Any:
             't0."TOTAL" >= CAST(? AS DECIMAL(12, 2))',
             "1.1",
         ),
-        where("a date", Comparison("day", Op.LT, date(2026, 1, 2)), 't0."DAY" < ?', date(2026, 1, 2)),
+        where("a date", Comparison("day", Op.EQ, date(2026, 1, 2)), 't0."DAY" = ?', date(2026, 1, 2)),
+        where(
+            "a date that can be shown",
+            Comparison("day", Op.LT, date(2026, 1, 2)),
+            "t0.\"DAY\" < ? AND t0.\"DAY\" BETWEEN DATE '0001-01-01' AND DATE '9999-12-31'",
+            date(2026, 1, 2),
+        ),
+        where(
+            "a float that can be shown",
+            Comparison("rate", Op.IS_NULL, False),
+            't0."RATE" BETWEEN -1.7976931348623157e+308::FLOAT AND 1.7976931348623157e+308::FLOAT',
+        ),
         where(
             "a time is compared as it is stored",
             Comparison("at_tz", Op.LT, AT),
-            't0."AT_TZ" < CAST(? AS TIMESTAMP_TZ)',
+            f't0."AT_TZ" < CAST(? AS TIMESTAMP_TZ) AND {IN_CALENDAR}',
             AT_TEXT,
         ),
         where(

@@ -203,7 +203,7 @@ async def in_mysql(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnec
 async def in_snowflake(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
     host, port = request.getfixturevalue("snowflake_tables")
     options = SnowflakeOptions(host=host, port=port, **LOGGED_IN, database="ACME", schema=SCHEMA)
-    yield OpenedConnector(source=await connector.connect(options), expected=OWN_TABLES, most=40)
+    yield OpenedConnector(source=await connector.connect(options), expected=OWN_TABLES, most=25)
 
 
 @asynccontextmanager

@@ -48,6 +48,9 @@ SESSION_LOST_ERRORS = frozenset({CONNECTION_ERROR, 290401, 390104, 390111, 39011
 LOST_OBJECT_ERRORS = frozenset({904, 2003, 2043})
 """The numbers of errors for a column or a table that is not there, or not any more."""
 
+CONVERSION_ERROR = 252005
+"""The connector's own number for a value that it cannot make one of Python's, as a day past the year 9999."""
+
 HTTP_STATUS = re.compile(r"status:? (\d{3})\b")
 """Where the connector names the status that an answer had: in the text of its error alone."""
 
@@ -76,6 +79,8 @@ def map_snowflake_error(error: Exception, timeout: float) -> ConnectorError:
             return ConnectorError("snowflake refused the login")
         case Error(errno=number) if number in REFUSED_LOGIN_ERRORS:
             return ConnectorError("snowflake refused the login")
+        case Error(errno=number) if number == CONVERSION_ERROR:
+            return build_unreadable_error()
         case Error(errno=number) if number in LOGIN_MESSAGES:
             return ConnectorError(LOGIN_MESSAGES[number])
         case ProgrammingError(errno=number) if number in LOST_OBJECT_ERRORS:
@@ -88,6 +93,10 @@ def map_snowflake_error(error: Exception, timeout: float) -> ConnectorError:
             return _map_call_failure(error)
         case Error(errno=number):
             return ConnectorError(f"snowflake failed with error {number}")
+    return build_unreadable_error()
+
+
+def build_unreadable_error() -> ConnectorError:
     return ConnectorError("snowflake gave an answer that cannot be read", ErrorCode.SOURCE_INVALID)
 
 
@@ -96,7 +105,7 @@ def _map_call_failure(error: Error) -> ConnectorError:
     status = HTTP_STATUS.search(error.msg)
     if status is None:
         if UNREADABLE_ANSWER in error.msg or isinstance(error, InternalError):
-            return ConnectorError("snowflake gave an answer that cannot be read", ErrorCode.SOURCE_INVALID)
+            return build_unreadable_error()
         return ConnectorError("snowflake could not be reached", retryable=True)
     match int(status[1]):
         case 403:

@@ -2,6 +2,7 @@
 
 import json
 import operator
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -33,7 +34,7 @@ from sqlalchemy.types import DECIMAL
 
 from onedoor.connectors.sql.scope import Expression, SqlDialect
 from onedoor.connectors.sql.shape import ParameterEncoding, ParameterIndex
-from onedoor.connectors.sql.tables import SqlColumn
+from onedoor.connectors.sql.tables import RowRead, SqlColumn
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.predicates import Op, push_negations_down
 from onedoor.spi.scan import TimeUnit
@@ -126,6 +127,47 @@ def compile_code_points(column: Expression) -> Expression:
     """Have a text compare by code point, whatever the collation of its column."""
     text_by_code_point: Expression = func.COLLATE(column, literal_column("'utf8'"))
     return text_by_code_point
+
+
+def is_finite_float(column: Expression) -> Expression:
+    """Test whether a float is finite: NaN is larger than infinity, which is larger than all others."""
+    largest = f"{sys.float_info.max!r}::FLOAT"
+    return column.between(literal_column(f"-{largest}"), literal_column(largest))
+
+
+def is_showable_day(column: Expression) -> Expression:
+    """Test whether a day lies in the years 1 to 9999; Snowflake stores others too."""
+    return column.between(literal_column("DATE '0001-01-01'"), literal_column("DATE '9999-12-31'"))
+
+
+def is_showable_time(column: Expression) -> Expression:
+    first, last = (encode_microseconds(time.replace(tzinfo=UTC)) for time in (datetime.min, datetime.max))
+    return StoredTime(column).between(literal_column(str(first)), literal_column(str(last)))
+
+
+SNOWFLAKE_VALIDITY: Mapping[ColumnType, Callable[[Expression], Expression]] = {
+    ColumnType.FLOAT: is_finite_float,
+    ColumnType.DATE: is_showable_day,
+    ColumnType.TIME: is_showable_time,
+}
+"""Tests of values that a column stores and no client can be shown, by the types that have such."""
+
+
+def compile_day_number(column: Expression) -> Expression:
+    days: Expression = func.DATEDIFF(literal_column("DAY"), EPOCH_DATE, column)
+    return days
+
+
+def decode_day_number(days: int) -> date:
+    return UNIX_EPOCH.date() + timedelta(days=int(days))
+
+
+DAY_READ = RowRead(compile_day_number, decode_day_number)
+"""Reads days of any year, which the connector refuses."""
+
+
+def encode_microseconds(value: datetime) -> int:
+    return (value - UNIX_EPOCH) // timedelta(microseconds=1)
 
 
 def encode_time(value: datetime) -> str:

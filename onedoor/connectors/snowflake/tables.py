@@ -9,9 +9,11 @@ from sqlalchemy import FromClause, column, quoted_name, table
 from sqlalchemy.types import DECIMAL, NULLTYPE
 
 from onedoor.connectors.snowflake.dialect import (
+    DAY_READ,
     MAX_PRECISION,
     SNOWFLAKE_DECODERS,
     SNOWFLAKE_ENCODERS,
+    SNOWFLAKE_VALIDITY,
     StoredTime,
     compile_code_points,
 )
@@ -68,10 +70,13 @@ class SnowflakeColumn(SqlColumn):
     def can_store(self, value: Any) -> bool:
         """Return whether some row could hold exactly this value."""
         if self.type is ColumnType.TEXT:
-            return find_lone_surrogate(value) == len(str(value))
+            return self.can_store_part(value)
         if self.type not in (ColumnType.INTEGER, ColumnType.DECIMAL):
             return True
         return bool(self.floor_to_scale(value) == value and abs(value) < self.exclusive_limit)
+
+    def can_store_part(self, part: str) -> bool:
+        return find_lone_surrogate(part) == len(part)
 
     def can_store_all(self, values: Sequence[Any]) -> bool:
         """Return True only if that is cheap to see for all values at once; False means `can_store` decides on each."""
@@ -145,6 +150,8 @@ def build_snowflake_tables(
                 max_keys=MAX_KEYS,
                 max_in_filter_keys=MAX_IN_FILTER_KEYS,
                 row_count=row_count_by_table.get(name),
+                joins=True,
+                checks_values=True,
             ),
         )
         for name, table_columns in columns_by_table.items()
@@ -172,6 +179,8 @@ def parse_snowflake_column(
         nullable=True,
         zoneless=data_type == "TIMESTAMP_NTZ",
         read_expression=get_reader(column_type, collation),
+        validity=SNOWFLAKE_VALIDITY.get(column_type),
+        guarded_read=DAY_READ if column_type is ColumnType.DATE else None,
         **build_conversions(column_type),
     )
 

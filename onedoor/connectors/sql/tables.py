@@ -8,7 +8,7 @@ from decimal import ROUND_FLOOR, Context, Decimal
 from functools import partial
 from math import isfinite
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import FromClause, column, table
 
@@ -146,6 +146,10 @@ class SqlColumn:
             scaled = self.floor_to_minor_units(value)
             return -self.exclusive_limit <= scaled < self.exclusive_limit and self.from_minor_units(scaled) == value
         return self.type is not ColumnType.INTEGER or bool(-self.exclusive_limit <= value < self.exclusive_limit)
+
+    def can_store_part(self, part: str) -> bool:
+        """Return whether the text of some row could have this part, which need not itself be of the text's type."""
+        return find_unstorable_character(part) == len(part)
 
     def can_store_all(self, values: Sequence[Any]) -> bool:
         """Return True only if that is cheap to see for all values at once; False means `can_store` decides on each."""
@@ -311,15 +315,7 @@ def list_sql_operators(column_type: ColumnType, *, folds_case: bool) -> frozense
             return ORDERED_OPS
 
 
-class BoundedColumn(Protocol):
-    """A column whose type cannot hold every value of its ColumnType."""
-
-    def can_store(self, value: Any) -> bool: ...
-
-    def resolve_bound(self, comparison: Comparison) -> Comparison | bool: ...
-
-
-def resolve_comparison(comparison: Comparison, column: BoundedColumn) -> Comparison | bool:
+def resolve_comparison(comparison: Comparison, column: SqlColumn) -> Comparison | bool:
     """Rewrite a comparison so that the column can hold its value.
 
     Returns True where every row that has a value matches, and False where none does.
@@ -327,7 +323,7 @@ def resolve_comparison(comparison: Comparison, column: BoundedColumn) -> Compari
     if comparison.op is Op.IS_NULL:
         return comparison
     if comparison.op in PART_OPS:
-        return find_unstorable_character(comparison.value) == len(comparison.value) and comparison
+        return column.can_store_part(comparison.value) and comparison
     if comparison.op in (Op.IN, Op.NOT_IN):
         values = tuple(value for value in comparison.value if column.can_store(value))
         return replace(comparison, value=values) if values else comparison.op is Op.NOT_IN

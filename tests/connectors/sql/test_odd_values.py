@@ -5,7 +5,7 @@ what is right.
 """
 
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from demo.servers.postgresql import PostgresqlServer
+from demo.servers.run import RunningServers, address
 from onedoor.connectors.memory import MemoryCollection, MemoryConnector
 from onedoor.connectors.sql.connector import SqlConnector
 from onedoor.errors import ErrorCode
@@ -23,9 +24,10 @@ from onedoor.spi.connector import Connector
 from onedoor.spi.predicates import Row
 from onedoor.spi.scan import ScanRequest
 from tests import acme
-from tests.codegen.conftest import source_of
+from tests.codegen.conftest import snowflake_url, source_of
 from tests.codegen.generated_company import build_engine, introspect
 from tests.servers.mariadb import MariadbServer
+from tests.servers.snowflake import Before, run_front, run_script
 
 Values = Mapping[str, Sequence[Any]]
 """By declared type, what the rows hold, as SQL; the first values are the odd ones."""
@@ -54,9 +56,16 @@ MARIADB: Values = {
     "datetime(6)": ("'0000-00-00'", "'2020-00-00'", "'2020-02-30 01:02:03'", "'2026-01-01 01:02:03'", "NULL"),
     "timestamp NULL": ("'0000-00-00'", "'2026-01-01 01:02:03'", "'2026-02-01 01:02:03'", "NULL"),
 }
+SNOWFLAKE: Values = {
+    "FLOAT": ("'NaN'::FLOAT", "'inf'::FLOAT", "'-inf'::FLOAT", "1.5", "NULL"),
+    "DATE": ("DATEADD(YEAR, 8000, DATE '2026-01-01')", "DATEADD(YEAR, -3000, DATE '2026-01-01')", "'2026-01-01'",
+             "NULL"),
+    "TIMESTAMP_NTZ": ("DATEADD(YEAR, 8000, '2026-01-01 01:02:03'::TIMESTAMP_NTZ)", "'2026-01-01 01:02:03'", "NULL"),
+}  # fmt: skip
 ODD_COUNTS = {"date": 4, "timestamptz": 4, "timestamp": 4, "float8": 3, "real": 3, "numeric": 3, "INTEGER": 5,
     "TEXT": 2, "REAL": 5, "BOOLEAN": 7, "DATE": 6, "DATETIME": 5, "NUMERIC": 4, "DECIMAL(10,2)": 2}  # fmt: skip
 MARIADB_ODD_COUNTS = {"date": 5, "datetime(6)": 3, "timestamp NULL": 1}
+SNOWFLAKE_ODD_COUNTS = {"FLOAT": 3, "DATE": 2, "TIMESTAMP_NTZ": 1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +84,18 @@ CASES = [
     *(pytest.param(("postgresql", declared), id=f"PostgreSQL {declared}") for declared in POSTGRESQL),
     *(pytest.param(("sqlite", declared), id=f"SQLite {declared}") for declared in SQLITE),
     *(pytest.param(("mariadb", declared), id=f"MariaDB {declared}") for declared in MARIADB),
+    pytest.param(("snowflake", "FLOAT"), id="Snowflake FLOAT"),
+    pytest.param(("snowflake", "DATE"), id="Snowflake DATE"),
+    pytest.param(("snowflake", "TIMESTAMP_NTZ"), id="Snowflake TIMESTAMP_NTZ", marks=pytest.mark.long),
 ]
+
+
+@pytest.fixture(scope="module")
+def snowflake_front(acme_servers: RunningServers) -> Iterator[tuple[tuple[str, int], int]]:
+    """Where Snowflake is, and the port before it that lists keys, too."""
+    place = address(acme_servers, "snowflake")
+    with run_front(Before(place)) as port:
+        yield place, port
 
 
 @pytest.fixture(params=CASES)
@@ -92,6 +112,11 @@ def table(
         url, values, odd_counts = mariadb_started.emptied("odd_values"), MARIADB, MARIADB_ODD_COUNTS
         insert = f"INSERT INTO odd VALUES {write_rows(values[declared])}"
         mariadb_started.run("SET sql_mode = 'ALLOW_INVALID_DATES'", create, insert, database="odd_values")
+    elif database == "snowflake":
+        place, port = request.getfixturevalue("snowflake_front")
+        url, values, odd_counts = snowflake_url(port, "odd_values"), SNOWFLAKE, SNOWFLAKE_ODD_COUNTS
+        insert = f"INSERT INTO odd VALUES {write_rows(values[declared])}"
+        run_script(place, "odd_values", f"{create.replace('TABLE', 'OR REPLACE TABLE')};\n{insert};\n")
     else:
         url, values, odd_counts = f"sqlite:///{tmp_path / 'odd.sqlite'}", SQLITE, ODD_COUNTS
         with closing(sqlite3.connect(tmp_path / "odd.sqlite")) as connection:

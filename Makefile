@@ -6,9 +6,12 @@ BIN := .venv/bin
 # Python starts often here: let each process find what others compiled, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE :=
 
+# The two environments are installed beside each other.
+MAKEFLAGS += --jobs=2
+
 .PHONY: serve worker test test-long check golden sdl fuzz equality bench docs lock graphiql
 
-serve: .venv/demo  ## the demo company, answering
+serve: .venv/demo .venv-fakesnow/installed  ## the demo company, answering
 	@$(BIN)/python -m demo --port $(PORT) --workers $(WORKERS)
 
 worker: .venv/demo  ## runs jobs, beside the server that CONFIG serves; CONFIG=onedoor.toml
@@ -47,7 +50,7 @@ graphiql:  ## builds onedoor/http/graphiql anew; needs Node 20
 lock: .venv/development  ## resolves requirements/*.in anew
 	@$(BIN)/python requirements/lock.py
 
-.venv/demo: requirements/demo.txt | .venv-fakesnow/installed
+.venv/demo: requirements/demo.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing what Onedoor needs, once" && $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r $<
 	@touch $@
@@ -57,6 +60,6 @@ lock: .venv/development  ## resolves requirements/*.in anew
 	@echo "installing the demo's Snowflake, once" && .venv-fakesnow/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
-.venv/development: requirements/development.txt .venv/demo
+.venv/development: requirements/development.txt .venv/demo | .venv-fakesnow/installed
 	@echo "installing what the tests need, once" && $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r $<
 	@touch $@

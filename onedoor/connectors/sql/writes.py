@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy import column as sql_column
 
 from onedoor.connectors.sql.compiler import StatementCache, build_value_order
+from onedoor.connectors.sql.decoding import DecodedRows
 from onedoor.connectors.sql.shape import ParameterIndex
 from onedoor.connectors.sql.tables import SqlColumn
 from onedoor.connectors.sql.write_model import (
@@ -371,13 +372,18 @@ class ChangeExecutor:
     async def _read_row(
         self, transaction: SqlTransaction, target: SqlWriteTarget, key: tuple[Any, ...], lock_clause: str = ""
     ) -> RowValues | None:
+        """Return the row of a key, read again where it seems to have invalid values; None: there is none."""
         columns = tuple(target.table.columns)
-        statement, values = self.statements.prepare(
-            ScanRequest(collection=target.name, columns=columns, keys=KeyFilter(target.key, (key,)))
-        )
+        request = ScanRequest(collection=target.name, columns=columns, keys=KeyFilter(target.key, (key,)))
+        decoded = await self._read_rows(transaction, request, lock_clause)
+        if self.statements.guard(request, decoded.flawed_columns):
+            decoded = await self._read_rows(transaction, request, lock_clause)
+        return dict(zip(columns, decoded.rows[0], strict=True)) if decoded.rows else None
+
+    async def _read_rows(self, transaction: SqlTransaction, request: ScanRequest, lock_clause: str) -> DecodedRows:
+        statement, values = self.statements.prepare(request)
         result = await transaction.run(statement.text + lock_clause, values)
-        rows = statement.decode_rows(result.rows)
-        return dict(zip(columns, rows[0], strict=True)) if rows else None
+        return statement.row_decoder.decode(result.rows)
 
 
 async def _run_statement(transaction: SqlTransaction, write: CompiledWrite, values: list[Any]) -> None:

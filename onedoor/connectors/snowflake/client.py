@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import re
-from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
@@ -41,6 +41,8 @@ NO_PLATFORM_DETECTION = "SNOWFLAKE_DISABLE_PLATFORM_DETECTION"
 
 CONNECTION_ERROR = 250001
 """The connector's own number for a login, or the renewal of a session, that failed before Snowflake gave a reason."""
+
+ABORT_SECONDS = 0.5
 
 SESSION_LOST_ERRORS = frozenset({CONNECTION_ERROR, 290401, 390104, 390111, 390112, 390114})
 """The numbers of errors for a session that the server does not know, as after its restart."""
@@ -183,8 +185,13 @@ class SnowflakeDriver:
         self.goodbyes.add(task)
         task.add_done_callback(self.goodbyes.discard)
 
-    def stop(self, connection: SnowflakeConnection) -> Coroutine[Any, Any, None]:
-        return self.close_connection(connection)
+    async def stop(self, connection: SnowflakeConnection) -> None:
+        """Close a connection once the library has had the time to abort its statement.
+
+        It aborts in the background, and not any more once the connection is closed.
+        """
+        await asyncio.sleep(ABORT_SECONDS)
+        await self.close_connection(connection)
 
     async def close_connection(self, connection: SnowflakeConnection) -> None:
         """Say goodbye and close the sockets, whatever the server answers."""

@@ -46,6 +46,10 @@ def shorten_single(value: float) -> float:
     return next((short for short in shortened if _round_to_single(short) == value), value)
 
 
+def shorten_if_finite(value: float) -> float:
+    return shorten_single(value) if isfinite(value) else value
+
+
 def _round_to_single(value: float) -> float:
     try:
         return float(SINGLE.unpack(SINGLE.pack(value))[0])

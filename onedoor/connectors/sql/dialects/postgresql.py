@@ -29,7 +29,7 @@ from sqlalchemy.types import UserDefinedType
 
 from onedoor.connectors.sql.scope import Expression, SqlDialect
 from onedoor.connectors.sql.shape import ParameterEncoding, ParameterIndex
-from onedoor.connectors.sql.single_precision import build_single_column
+from onedoor.connectors.sql.single_precision import build_single_column, shorten_if_finite
 from onedoor.connectors.sql.tables import INTEGER_LIMIT, RowRead, SqlColumn, encode_base64
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.predicates import Op
@@ -115,9 +115,13 @@ def map_postgresql_array(name: str, item_type: str, dimensions: int, *, nullable
         type=ColumnType.LIST,
         nullable=nullable,
         items=items,
-        decode=partial(decode_array, decode_item=ITEM_DECODERS.get(items)),
+        decode=partial(decode_array, decode_item=_get_item_decoder(item_type, items)),
         read_expression=None if is_native else lambda column: cast(column, ARRAY(String())),
     )
+
+
+def _get_item_decoder(item_type: str, items: ColumnType) -> Callable[[Any], Any] | None:
+    return shorten_if_finite if item_type == "real" else ITEM_DECODERS.get(items)
 
 
 def decode_array(values: Sequence[Any], decode_item: Callable[[Any], Any] | None) -> tuple[Any, ...]:

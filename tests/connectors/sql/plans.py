@@ -36,6 +36,7 @@ def count_touched_rows(connector: SqlConnector, url: str, request: ScanRequest) 
     statement, values = connector.statements.prepare(request)
     with psycopg.connect(url) as connection:
         connection.execute("SET plan_cache_mode = auto")
+        connection.execute("SET max_parallel_workers_per_gather = 0")  # each process would read a small table anew
         connection.execute(f"PREPARE asked AS {statement.text}".encode())
         arguments = sql.SQL("({})").format(sql.SQL(", ").join(map(_write_literal, values))) if values else sql.SQL("")
         for _ in range(EXECUTIONS):

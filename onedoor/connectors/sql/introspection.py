@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from sqlalchemy import ARRAY, BigInteger, Engine, Enum, Inspector, create_engine, inspect, text
+from sqlalchemy import ARRAY, BigInteger, Connection, Enum, Inspector, create_engine, inspect, text
 from sqlalchemy.exc import SAWarning, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -122,9 +122,10 @@ def _build_sqlalchemy_url(url: str) -> str:
 def _describe_sql_tables(url: str, tables: Mapping[str, SqlTable]) -> Iterator[DescribedTable]:
     engine = create_engine(url, poolclass=NullPool)
     try:
-        database = _read_database(engine, {(table.schema, table.name): name for name, table in tables.items()})
-        for collection, table in tables.items():
-            yield _describe_table(database, collection, table)
+        with engine.connect() as connection:
+            database = _read_database(connection, {(table.schema, table.name): name for name, table in tables.items()})
+            for collection, table in tables.items():
+                yield _describe_table(database, collection, table)
     finally:
         engine.dispose()
 
@@ -142,14 +143,13 @@ class _Database:
     """What is declared as JSON and reflected as text."""
 
 
-def _read_database(engine: Engine, collections: Mapping[TablePlace, str]) -> _Database:
-    inspector = inspect(engine)
+def _read_database(connection: Connection, collections: Mapping[TablePlace, str]) -> _Database:
+    inspector = inspect(connection)
     schemas = {schema for schema, _ in collections}
     views = {(schema, name) for schema in schemas for name in _list_view_names(inspector, schema)}
-    with engine.connect() as connection:
-        asides = connection.execute(text(ASIDES_SQL[engine.dialect.name])).all()
-        is_mariadb = getattr(engine.dialect, "is_mariadb", False)
-        json_columns = connection.execute(text(MARIADB_JSON_COLUMNS_SQL)).all() if is_mariadb else ()
+    asides = connection.execute(text(ASIDES_SQL[connection.dialect.name])).all()
+    is_mariadb = getattr(connection.dialect, "is_mariadb", False)
+    json_columns = connection.execute(text(MARIADB_JSON_COLUMNS_SQL)).all() if is_mariadb else ()
     json_by_table = defaultdict[TablePlace, set[str]](set)
     for table, column in json_columns:
         json_by_table[None, table].add(column)

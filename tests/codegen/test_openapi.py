@@ -264,6 +264,11 @@ def test_only_selected_operations_are_read(tmp_path: Path) -> None:
         ('{"openapi": "3.0.0", "paths": {}}', "no operation that reads"),
         ('{"openapi": "3.0.0", "paths": {"/a": {"$ref": "https://a.example/a"}}}', "lead to another file"),
         ('{"openapi": "3.0.0", "paths": {"/a": {"$ref": "file:///etc/passwd"}}}', "lead to another file"),
+        ('{"openapi": "3.0.0", "paths": {"/a": {"get": {"$ref": "a.yml"}}}}', "lead to another file"),
+        (
+            '{"openapi": "3.0.0", "paths": {"/a": {"get": {"responses": {}}}}}',
+            "answers with rows that it describes; left",
+        ),
         (json.dumps({"openapi": "3.0.0", "paths": {"/a": list_operation(object_schema())}}), "where its API is"),
     ],
 )

@@ -70,6 +70,9 @@ async def describe(location: str, options: ApiReadOptions) -> SourceDescription:
         reasons = "".join(f"; {line}" for line in unresolved)
         raise ConfigurationError(f"the description has no operation that reads and is meant: see `--only`{reasons}")
     reading, skipped = build_openapi_collections(document, operations)
+    if not reading:
+        reasons = "".join(f"; {line}" for line in unresolved or _summarize_skipped(skipped))
+        raise ConfigurationError(f"no operation of the description answers with rows that it describes{reasons}")
     collections, refused = add_writes(document, reading)
     refused += find_other_writes(document, reading, options.only)
     summary = (

@@ -11,13 +11,21 @@ import uvicorn
 
 HOST = "127.0.0.1"
 LOOK_SECONDS = 0.001
+KEEP_ALIVE_SECONDS = 75
+"""As Onedoor's own: a client that takes up a connection just as it is closed for idleness sees an error."""
 
 
 class PromptServer(uvicorn.Server):
     """Stops once its requests are answered; uvicorn's own looks ten times a second, and then sleeps for a tenth."""
 
     def __init__(self, app: Any, **options: Any) -> None:
-        config = uvicorn.Config(app, **{"lifespan": "off", "log_config": None, "access_log": False, **options})
+        defaults = {
+            "lifespan": "off",
+            "log_config": None,
+            "access_log": False,
+            "timeout_keep_alive": KEEP_ALIVE_SECONDS,
+        }
+        config = uvicorn.Config(app, **{**defaults, **options})
         super().__init__(config)
         config.load()
         self.lifespan = config.lifespan_class(config)

@@ -254,6 +254,9 @@ def test_only_selected_operations_are_read(tmp_path: Path) -> None:
     assert set(introspect_paths(tmp_path, paths, "--only", "/b/*", "--only", "!/b/d")) == {"b.c"}
 
 
+SERVED = {"openapi": "3.0.0", "servers": [{"url": "https://a.example"}]}
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
@@ -264,9 +267,9 @@ def test_only_selected_operations_are_read(tmp_path: Path) -> None:
         ('{"openapi": "3.0.0", "paths": {}}', "no operation that reads"),
         ('{"openapi": "3.0.0", "paths": {"/a": {"$ref": "https://a.example/a"}}}', "lead to another file"),
         ('{"openapi": "3.0.0", "paths": {"/a": {"$ref": "file:///etc/passwd"}}}', "lead to another file"),
-        ('{"openapi": "3.0.0", "paths": {"/a": {"get": {"$ref": "a.yml"}}}}', "lead to another file"),
+        (json.dumps({**SERVED, "paths": {"/a": {"get": {"$ref": "a.yml"}}}}), "lead to another file"),
         (
-            '{"openapi": "3.0.0", "paths": {"/a": {"get": {"responses": {}}}}}',
+            json.dumps({**SERVED, "paths": {"/a": {"get": {"responses": {}}}}}),
             "answers with rows that it describes; left",
         ),
         (json.dumps({"openapi": "3.0.0", "paths": {"/a": list_operation(object_schema())}}), "where its API is"),

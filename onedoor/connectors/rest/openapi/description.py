@@ -69,6 +69,7 @@ async def describe(location: str, options: ApiReadOptions) -> SourceDescription:
     if not operations:
         reasons = "".join(f"; {line}" for line in unresolved)
         raise ConfigurationError(f"the description has no operation that reads and is meant: see `--only`{reasons}")
+    base_url = _resolve_base_url(document, location, options)
     reading, skipped = build_openapi_collections(document, operations)
     if not reading:
         reasons = "".join(f"; {line}" for line in unresolved or _summarize_skipped(skipped))
@@ -79,7 +80,6 @@ async def describe(location: str, options: ApiReadOptions) -> SourceDescription:
         f"{count_operations(document)} operations, {len(operations)} of them read and are meant:"
         f" {len(collections)} collections"
     )
-    base_url = _resolve_base_url(document, location, options)
     is_private = options.private_addresses or urlsplit(base_url).scheme == "http"
     return SourceDescription(
         tables=_build_tables(collections),

@@ -22,7 +22,7 @@ from demo.data.seed_sql import seed
 from onedoor.company import build_company_schema, load_company
 from onedoor.config import SchemaSettings
 from onedoor.connectors.sql.connector import StatementRunner
-from onedoor.connectors.sql.sqlite import SqliteOptions, connect
+from onedoor.connectors.sql.sqlite import SqliteOptions, connect, open_read_connection
 from onedoor.model.catalog import Catalog, Limits
 from onedoor.query.context import GraphQLRequest, QueryEngine, build_query_engine
 from onedoor.query.engine import execute
@@ -71,7 +71,7 @@ async def measure(path: Path, rounds: int) -> None:
     connector = await connect(SqliteOptions(path=str(path)))
     recording = connector.runner = RecordingRunner(runner=connector.runner)
     engine = open_engine(connector)
-    with closing(sqlite3.connect(path)) as driver:
+    with closing(open_read_connection(Path(path))) as driver:
         for name, question in QUESTIONS.items():
             ratios = [await compare(engine, question, recording, driver) for _ in range(rounds)]
             print(f"{name:40} {len(recording.statements)} statement, {median(ratios):.2f} times its SQL")

@@ -133,11 +133,9 @@ class ConnectorRateLimiter:
 
         The calls of the same people stand in one line each, of which only the first may be next.
         """
-        order, last_turns, last_turn = (
-            list[QueuedCall](),
-            dict(self.last_turns),
-            max(self.last_turns.values(), default=0),
-        )
+        order = list[QueuedCall]()
+        last_turns = dict(self.last_turns)
+        last_turn = max(last_turns.values(), default=0)
         lines = defaultdict[frozenset[str], deque[tuple[int, QueuedCall]]](deque)
         for arrival, entry in enumerate(self.queue):
             lines[entry.context.people].append((arrival, entry))

@@ -45,9 +45,11 @@ SQLITE: Values = {
     "TEXT": ("x'ff00'", "CAST(x'ff00' AS TEXT)", "'b'", "'a'", "NULL"),
     "REAL": ("9e999", "-9e999", "'n/a'", "''", "x'ff'", "1.5", "2", "NULL"),
     "BOOLEAN": ("'t'", "'f'", "'true'", "'false'", "2", "0.5", "x'01'", "1", "0", "NULL"),
-    "DATE": ("''", "'2026-01-06 00:00:00'", "20260101", "'0000-00-00'", "'2026-02-30'", "'20260101'", "'2026-01-01'",
-             "'9999-12-31'", "NULL"),
-    "DATETIME": ("''", "1793404800000", "'n/a'", "x'ff'", "'0000-00-00 00:00:00'", "'2026-01-01 10:00:00'", "NULL"),
+    "DATE": ("''", "'2026-01-06 00:00:00'", "20260101", "'0000-00-00'", "'2026-02-30'", "'20260101'",
+             "CAST(x'ff00' AS TEXT)", "'2026-01-01'", "'9999-12-31'", "NULL"),
+    "DATETIME": ("''", "1793404800000", "'n/a'", "x'ff'", "'0000-00-00 00:00:00'", "CAST(x'ff00' AS TEXT)",
+                 "'2026-01-01 10:00:00'", "NULL"),
+    "UUID": ("x'ff'", "CAST(x'ff00' AS TEXT)", "'b'", "'a'", "7", "NULL"),
     "NUMERIC": ("''", "'n/a'", "9e999", "x'ff'", "3.14159", "0.004", "2", "NULL"),
     "DECIMAL(10,2)": ("'n/a'", "''", "1.999", "1", "NULL"),
 }  # fmt: skip
@@ -63,7 +65,8 @@ SNOWFLAKE: Values = {
     "TIMESTAMP_NTZ": ("DATEADD(YEAR, 8000, '2026-01-01 01:02:03'::TIMESTAMP_NTZ)", "'2026-01-01 01:02:03'", "NULL"),
 }  # fmt: skip
 ODD_COUNTS = {"date": 4, "timestamptz": 4, "timestamp": 4, "float8": 3, "real": 3, "numeric": 3, "INTEGER": 5,
-    "TEXT": 2, "REAL": 5, "BOOLEAN": 7, "DATE": 6, "DATETIME": 5, "NUMERIC": 4, "DECIMAL(10,2)": 2}  # fmt: skip
+    "TEXT": 2, "REAL": 5, "BOOLEAN": 7, "DATE": 7, "DATETIME": 6, "UUID": 2,
+    "NUMERIC": 4, "DECIMAL(10,2)": 2}  # fmt: skip
 MARIADB_ODD_COUNTS = {"date": 5, "datetime(6)": 3, "timestamp NULL": 1}
 SNOWFLAKE_ODD_COUNTS = {"FLOAT": 3, "DATE": 2, "TIMESTAMP_NTZ": 1}
 

@@ -116,7 +116,7 @@ def _map_foreign_column(name: str, declared_type: str, *, nullable: bool) -> Sql
             zoneless=True,
             encode=format_utc_time,
             decode=parse_utc_time,
-            read_expression=lambda column: func.utc_time(column),
+            read_expression=lambda column: call_on_value(func.utc_time, column),
             row_read=RowRead(leave_as_stored, parse_utc_time),
         )
     if declared_type.startswith(("NUMERIC", "DECIMAL")):
@@ -142,9 +142,26 @@ def _map_foreign_column(name: str, declared_type: str, *, nullable: bool) -> Sql
         type=ColumnType.TEXT,
         nullable=nullable,
         native_type=NativeType(name=COLUMN_AFFINITY, equality=False) if declared_type else None,
-        read_expression=lambda column: func.shown_text(column),
+        read_expression=lambda column: call_on_value(func.shown_text, column),
         row_read=RowRead(leave_as_stored, format_any_value),
     )
+
+
+def call_on_value(function: Any, column: Expression) -> Expression:
+    """Call a function of `read_value`: a text is handed on as its bytes, as SQLite fails at one that is not UTF-8.
+
+    Bytes that are no text are null.
+    """
+    storage_class = func.typeof(column)
+    return case(
+        (storage_class == literal_column("'text'"), function(cast(column, LargeBinary()))),
+        (storage_class != literal_column("'blob'"), function(column)),
+    )
+
+
+def read_value(value: Any) -> Any:
+    """Return what SQLite stores, from the form in which `call_on_value` hands it on. Raises UnicodeDecodeError."""
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def leave_as_stored(column: Expression) -> Expression:
@@ -193,7 +210,7 @@ def is_text_or_number(column: Expression) -> Expression:
 
 
 def is_showable_text(column: Expression) -> Expression:
-    return func.shown_text(column).is_not(None)
+    return call_on_value(func.shown_text, column).is_not(None)
 
 
 def is_unicode_text(column: Expression) -> Expression:
@@ -217,12 +234,12 @@ def is_in_calendar(column: Expression) -> Expression:
 
 
 def is_readable_day(column: Expression) -> Expression:
-    is_readable: Expression = func.is_day(column) == literal_column("1")
+    is_readable: Expression = call_on_value(func.is_day, column) == literal_column("1")
     return is_readable
 
 
 def is_readable_time(column: Expression) -> Expression:
-    return func.utc_time(column).is_not(None)
+    return call_on_value(func.utc_time, column).is_not(None)
 
 
 SQLITE_VALIDITY: Mapping[ColumnType, Callable[[Expression], Expression]] = {
@@ -265,20 +282,23 @@ def decode_number(value: Any, decimal_places: int) -> Decimal:
 
 def is_day(value: Any) -> int:
     """Tell SQLite whether a value is a day as `parse_day` parses it."""
-    return _can_decode(parse_day, value)
+    return _can_decode(lambda stored: parse_day(read_value(stored)), value)
 
 
 def utc_time(value: Any) -> str | None:
     """Give SQLite a time in the one spelling that sorts as text; null where `parse_utc_time` cannot parse it."""
     try:
-        return format_utc_time(parse_utc_time(value))
+        return format_utc_time(parse_utc_time(read_value(value)))
     except (ValueError, TypeError, OverflowError):
         return None
 
 
 def shown_text(value: Any) -> str | None:
     """Give SQLite the text as which any value is shown; null where there is none."""
-    return None if value is None or isinstance(value, bytes) else str(value)
+    try:
+        return None if value is None else str(read_value(value))
+    except UnicodeDecodeError:
+        return None
 
 
 def is_unicode(value: Any) -> int:

@@ -55,7 +55,13 @@ GROUPS = Groups.load(ROOT / "groups.toml")
 GROUP_NAMES = GROUPS.names
 SCALE = Fraction(1, 100)
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
-UNLIMITED_RATES = Limits(requests_a_minute=10**6, failed_keys_a_minute=10**6, concurrency_max=10**6)
+UNLIMITED_RATES = Limits(
+    requests_a_minute=10**6,
+    failed_keys_a_minute=10**6,
+    concurrency_max=10**6,
+    concurrency_a_key=10**6,
+    bodies_a_key=10**6,
+)
 """Limits for servers whose tests send more requests than a person would."""
 
 TEXT, INTEGER, DECIMAL, BOOLEAN, DATE, TIME = (

@@ -42,15 +42,23 @@ class AuditedRoute(APIRoute):
             rejection = app_state.rate_limiter.check_capacity()
             if rejection is not None:
                 return await self._record(app_state, context, rejection)
-            with app_state.rate_limiter:
-                result = await app_state.executor.conclude(context, self._admit_and_handle(request, handle))
-                return await self._record(app_state, context, result)
+            result = await app_state.executor.conclude(context, self._admit_and_handle(request, handle))
+            return await self._record(app_state, context, result)
 
         return handle_audited
 
     async def _admit_and_handle(self, request: Request, handle: Handler) -> Response | Conclusion:
-        refusal = await admit(request.state.app_state, request.state.context)
-        return await handle(request) if refusal is None else refusal
+        context: RequestContext = request.state.context
+        rate_limiter = request.state.app_state.rate_limiter
+        refusal = await admit(request.state.app_state, context)
+        if refusal is not None:
+            return refusal
+        assert context.principal is not None
+        rejection: Conclusion | None = rate_limiter.check_place(context.principal.key_id)
+        if rejection is not None:
+            return rejection
+        with rate_limiter.hold_place(context.principal.key_id):
+            return await handle(request)
 
     async def _record(self, app_state: AppState, context: RequestContext, result: Response | Conclusion) -> Response:
         """Return the response once its record is durable."""

@@ -18,11 +18,10 @@ from onedoor.http.requests import (
     read_body,
     until_disconnect,
 )
-from onedoor.http.responses import Send, send_response
+from onedoor.http.responses import HTTPResponse, Send, send_response
 from onedoor.http.state import AppState
 from onedoor.model.catalog import Limits
 from onedoor.query.audited import Conclusion
-from onedoor.query.context import GraphQLRequest
 
 
 async def serve_graphql(app_state: AppState, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
@@ -35,12 +34,14 @@ async def serve_graphql(app_state: AppState, scope: Mapping[str, Any], receive: 
     if rejection is not None:
         await _respond(app_state, context, rejection, send)
         return
-    with app_state.rate_limiter:
-        conclusion = await app_state.executor.conclude(context, _handle_request(app_state, context, receive))
-        if conclusion is not None:
-            await _respond(app_state, context, conclusion, send)
-            return
-    await serve_event_stream(app_state, context, receive, send)
+    conclusion = await app_state.executor.conclude(context, _receive_request(app_state, context, receive))
+    if conclusion is not None:
+        await _respond(app_state, context, conclusion, send)
+    elif _wants_event_stream(context, app_state.limits):
+        await serve_event_stream(app_state, context, receive, send)
+    else:
+        response = await _execute_in_place(app_state, context, receive)
+        await send_response(response, send, context, app_state.allowed_origins)
 
 
 async def _respond(app_state: AppState, context: RequestContext, conclusion: Conclusion, send: Send) -> None:
@@ -48,20 +49,42 @@ async def _respond(app_state: AppState, context: RequestContext, conclusion: Con
     await send_response(response, send, context, app_state.allowed_origins)
 
 
-async def _handle_request(app_state: AppState, context: RequestContext, receive: Receive) -> Conclusion | None:
-    """Return what the request came to; None: it is admitted and parsed, and asks for an event stream."""
+async def _receive_request(app_state: AppState, context: RequestContext, receive: Receive) -> Conclusion | None:
+    """Admit a request, then read and parse it; it holds no place meanwhile, as it waits for its client.
+
+    Returns a conclusion where it goes no further.
+    """
     refusal = await admit(app_state, context)
     if refusal is not None:
         return refusal
+    assert context.principal is not None
     limits = app_state.limits
-    body = await read_body(context.head, receive, limits)
+    refusal = app_state.rate_limiter.check_bodies(context.principal.key_id)
+    if refusal is not None:
+        return refusal
+    with app_state.rate_limiter.receive_body(context.principal.key_id):
+        body = await read_body(context.head, receive, limits)
     context.request = parse_http_request(context.head, body, limits, app_state.documents)
     check_get_is_query(context.head.method, context.request, limits)
-    if _wants_event_stream(context.head.accept, context.request, limits):
-        return None
-    return await until_disconnect(execute_request(app_state, context), receive)
+    return None
 
 
-def _wants_event_stream(accept: str, request: GraphQLRequest, limits: Limits) -> bool:
+async def _execute_in_place(app_state: AppState, context: RequestContext, receive: Receive) -> HTTPResponse:
+    """Execute and record a request that was received; its place is free again before its client is sent anything."""
+    assert context.principal is not None
+    key_id = context.principal.key_id
+    rejection = app_state.rate_limiter.check_place(key_id)
+    if rejection is not None:
+        return await record_response(app_state, context, rejection)
+    with app_state.rate_limiter.hold_place(key_id):
+        work = until_disconnect(execute_request(app_state, context), receive)
+        return await record_response(app_state, context, await app_state.executor.conclude(context, work))
+
+
+def _wants_event_stream(context: RequestContext, limits: Limits) -> bool:
     """Whether to answer with an event stream: a subscription where that is accepted, anything where nothing else is."""
-    return accepts_event_stream(accept) and (choose_media_type(accept) is None or is_subscription(request, limits))
+    assert context.request is not None
+    accept = context.head.accept
+    return accepts_event_stream(accept) and (
+        choose_media_type(accept) is None or is_subscription(context.request, limits)
+    )

@@ -57,7 +57,13 @@ async def serve_event_stream(app_state: AppState, context: RequestContext, recei
 
 
 async def _send_single_result(app_state: AppState, context: RequestContext, events: "EventStreamResponse") -> None:
-    with app_state.rate_limiter:
+    assert context.principal is not None
+    rejection = app_state.rate_limiter.check_place(context.principal.key_id)
+    if rejection is not None:
+        response = await record_response(app_state, context, rejection)
+        await send_response(response, events.send, context, app_state.allowed_origins)
+        return
+    with app_state.rate_limiter.hold_place(context.principal.key_id):
         conclusion = await app_state.executor.conclude(context, execute_request(app_state, context))
         response = await record_response(app_state, context, conclusion)
     await events.send_next(response.body)

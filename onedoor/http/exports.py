@@ -47,7 +47,7 @@ async def download_export(request: Request) -> Response:
 
 
 class DownloadResponse(Response):
-    """Streams a file; it counts among the requests under way until its end."""
+    """Streams a file; it counts among those of its key until its end, while its reader is waited for."""
 
     def __init__(self, app_state: AppState, context: RequestContext, download: Download) -> None:
         super().__init__()
@@ -62,7 +62,8 @@ class DownloadResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the file. One that is not what was written is cut off, so that its reader notices."""
-        with self.app_state.rate_limiter:
+        assert self.context.principal is not None
+        with self.app_state.rate_limiter.hold_share(self.context.principal.key_id):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             try:
                 async for chunk in self.download.chunks:

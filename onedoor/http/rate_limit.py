@@ -1,7 +1,11 @@
-"""Limit the requests a minute of a key, the failed keys a minute of an address, and the requests under way."""
+"""Limit the requests a minute of a key, the failed keys a minute of an address, and the requests under way.
 
-from collections import deque
-from collections.abc import Callable
+What all share has a share for each key, so that nobody can use up what others need.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import ceil
 from time import monotonic
 
@@ -13,31 +17,73 @@ from onedoor.query.audited import Conclusion
 WINDOW_SECONDS = 60.0
 
 
-class RateLimiter:
-    """Counts the requests of this process; entered for as long as a request is under way.
+COME_AGAIN = "come again in 1 s"
 
-    A valid key is never held back for the failures of its address.
+
+class RateLimiter:
+    """Counts the requests of this process.
+
+    A valid key is never held back for the failures of its address. Whatever waits for a client (a body, a reader of a
+    file) holds a place of its key alone, never one of those that all keys share.
     """
 
     def __init__(self, limits: Limits, clock: Callable[[], float] = monotonic) -> None:
         self.limits = limits
         self.requests = SlidingWindow(limits.requests_a_minute, clock)
         self.failures = SlidingWindow(limits.failed_keys_a_minute, clock)
+        self.concurrency_a_key = min(limits.concurrency_a_key, max(1, limits.concurrency_max // 2))
         self.in_flight = 0
-
-    def __enter__(self) -> None:
-        self.in_flight += 1
-
-    def __exit__(self, *_: object) -> None:
-        self.in_flight -= 1
+        self.in_flight_by_key: Counter[str] = Counter()
+        self.bodies_by_key: Counter[str] = Counter()
 
     def check_capacity(self) -> Conclusion | None:
-        """Conclude a request that is one too many at once; called before anything of it is read."""
+        """Conclude a request that is one too many at once; called before anything of it is read, and at its place."""
         if self.in_flight < self.limits.concurrency_max:
             return None
         return build_limit_conclusion(
-            "requests under way", "concurrency_max", self.limits.concurrency_max, "come again in 1 s", status=503
+            "requests under way", "concurrency_max", self.limits.concurrency_max, COME_AGAIN, status=503
         )
+
+    def check_place(self, key_id: str) -> Conclusion | None:
+        """Conclude a request that is one too many at once, in all or of its key."""
+        return self.check_capacity() or self.check_share(key_id)
+
+    def check_share(self, key_id: str) -> Conclusion | None:
+        """Conclude a request that is one too many of its key at once."""
+        if self.in_flight_by_key[key_id] < self.concurrency_a_key:
+            return None
+        return build_limit_conclusion(
+            "requests of this key under way", "concurrency_a_key", self.concurrency_a_key, COME_AGAIN
+        )
+
+    @contextmanager
+    def hold_place(self, key_id: str) -> Iterator[None]:
+        """Count a request as under way, in all and of its key."""
+        self.in_flight += 1
+        try:
+            with self.hold_share(key_id):
+                yield
+        finally:
+            self.in_flight -= 1
+
+    @contextmanager
+    def hold_share(self, key_id: str) -> Iterator[None]:
+        """Count a request of a key that waits for its client alone."""
+        with _count(self.in_flight_by_key, key_id):
+            yield
+
+    def check_bodies(self, key_id: str) -> Conclusion | None:
+        """Conclude a request whose body is one too many to wait for."""
+        limit = self.limits.bodies_a_key
+        if self.bodies_by_key[key_id] < limit:
+            return None
+        return build_limit_conclusion("bodies of this key under way", "bodies_a_key", limit, COME_AGAIN)
+
+    @contextmanager
+    def receive_body(self, key_id: str) -> Iterator[None]:
+        """Count a body of a key as under way."""
+        with _count(self.bodies_by_key, key_id):
+            yield
 
     def count_request(self, key_id: str) -> Conclusion | None:
         """Count a request of a key; conclude one that is over the limit, which does not count."""
@@ -52,6 +98,17 @@ class RateLimiter:
         if seconds is None:
             return None
         return _build_too_frequent("failed keys a minute", "failed_keys_a_minute", self.failures.limit, seconds)
+
+
+@contextmanager
+def _count(counts: Counter[str], name: str) -> Iterator[None]:
+    counts[name] += 1
+    try:
+        yield
+    finally:
+        counts[name] -= 1
+        if not counts[name]:
+            del counts[name]
 
 
 class SlidingWindow:

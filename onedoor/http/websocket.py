@@ -272,10 +272,11 @@ class WebSocketConnection:
         return None
 
     async def _execute_query(self, context: RequestContext) -> Conclusion:
-        rejection = self.app_state.rate_limiter.check_capacity()
+        assert context.principal is not None
+        rejection = self.app_state.rate_limiter.check_place(context.principal.key_id)
         if rejection is not None:
             return rejection
-        with self.app_state.rate_limiter:
+        with self.app_state.rate_limiter.hold_place(context.principal.key_id):
             return await execute_request(self.app_state, context)
 
     async def _follow_subscription(self, context: RequestContext, id: str, reauthenticate: Reauthenticate) -> None:

@@ -168,6 +168,10 @@ class Limits:
     """Connections of one address at once."""
     concurrency_max: int = 200
     """Requests under way at once in one process."""
+    concurrency_a_key: int = 50
+    """Those of one key, of which at most half of `concurrency_max` count."""
+    bodies_a_key: int = 20
+    """Bodies of one key that have begun to arrive and are waited for, in one process."""
     subscriptions_max: int = 10
     """Subscriptions of one WebSocket, and event streams of one key in one process."""
     connection_init_timeout: float = 10.0

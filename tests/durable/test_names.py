@@ -628,7 +628,8 @@ SETTINGS = [
     pytest.param(
         Limits,
         (
-            "aliases_max body_bytes body_seconds concurrency_max connection_init_timeout connections_an_address "
+            "aliases_max bodies_a_key body_bytes body_seconds concurrency_a_key concurrency_max "
+            "connection_init_timeout connections_an_address "
             "cost_max cross_source_keys_max depth_max directives_max document_characters document_tokens "
             "errors_max failed_keys_a_minute fields_max filter_depth_max first_default first_max head_bytes "
             "head_seconds heartbeat_seconds in_max introspection_depth introspection_times mutations_max "

@@ -1,6 +1,7 @@
 """A caller over a rate limit gets the limit's name and the time to come again; others are served."""
 
 import random
+from contextlib import ExitStack
 
 import pytest
 
@@ -33,12 +34,34 @@ def test_failed_keys_are_counted_by_address() -> None:
 
 def test_requests_over_the_capacity_are_refused_until_others_end() -> None:
     rate_limiter = RateLimiter(Limits(concurrency_max=1))
-    with rate_limiter:
+    with rate_limiter.hold_place("ada"):
         full = rate_limiter.check_capacity()
     assert (full and full.status, rate_limiter.check_capacity()) == (503, None)
 
 
-@pytest.mark.parametrize("name", ["requests_a_minute", "failed_keys_a_minute", "concurrency_max"])
+@pytest.mark.parametrize(("limits", "share"), [
+    pytest.param(Limits(concurrency_a_key=3), 3, id="as set"),
+    pytest.param(Limits(concurrency_max=4), 2, id="at most half of what all share"),
+])  # fmt: skip
+def test_a_key_takes_no_more_than_its_share_of_the_places(limits: Limits, share: int) -> None:
+    rate_limiter = RateLimiter(limits)
+    with ExitStack() as stack:
+        for _ in range(share):
+            assert rate_limiter.check_place("ada") is None
+            stack.enter_context(rate_limiter.hold_place("ada"))
+        one_more, other = rate_limiter.check_place("ada"), rate_limiter.check_place("grace")
+    assert (one_more and one_more.status, other, rate_limiter.check_place("ada")) == (429, None, None)
+
+
+def test_a_reader_of_a_file_takes_none_of_the_places_that_all_share() -> None:
+    rate_limiter = RateLimiter(Limits(concurrency_max=1))
+    with rate_limiter.hold_share("ada"):
+        assert (rate_limiter.check_capacity(), rate_limiter.check_share("ada") is None) == (None, False)
+
+
+@pytest.mark.parametrize(
+    "name", ["requests_a_minute", "failed_keys_a_minute", "concurrency_max", "concurrency_a_key", "bodies_a_key"]
+)
 def test_every_limit_is_a_setting(name: str) -> None:
     assert getattr(Limits(), name) > 0
 

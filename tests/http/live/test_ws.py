@@ -214,7 +214,7 @@ async def test_messages_count_with_the_requests_of_the_key(open_server: OpenServ
 async def test_a_server_at_capacity_answers_no_more_over_a_socket(open_server: OpenServer) -> None:
     server: RunningServer = await open_server(rate_limits=replace(acme.UNLIMITED_RATES, concurrency_max=1))
     websocket = await server.socket(server.key("sales").text)
-    with server.app_state.rate_limiter:
+    with server.app_state.rate_limiter.hold_place("another"):
         await websocket.subscribe("1", NAME)
         assert "concurrency_max" in (await websocket.receive())["payload"][0]["message"]
         with pytest.raises(aiohttp.WSServerHandshakeError) as turned:

@@ -66,7 +66,12 @@ BODIES: dict[str, tuple[Any, Mapping[str, Any], str]] = {
 }
 """The same for the body of a request and the time of its response."""
 
-RATES = {"requests_a_minute": (1, 429), "failed_keys_a_minute": (1, 429), "concurrency_max": (1, 503)}
+RATES = {
+    "requests_a_minute": (1, 429),
+    "failed_keys_a_minute": (1, 429),
+    "concurrency_max": (1, 503),
+    "concurrency_a_key": (1, 429),
+}
 
 HEADS: dict[str, tuple[Any, bytes, str]] = {
     "head_bytes": (100, b"GET / HTTP/1.1\r\nx: " + b"a" * 200, "send less of it"),
@@ -74,8 +79,8 @@ HEADS: dict[str, tuple[Any, bytes, str]] = {
     "connections_an_address": (1, FEW, "use one for many requests"),
 }
 
-LIVE = {"subscriptions_max", "connection_init_timeout"}
-"""Reached in tests/http/live."""
+ELSEWHERE = {"subscriptions_max", "connection_init_timeout", "bodies_a_key"}
+"""Reached in tests/http/live and tests/security/threats/test_fair_shares.py."""
 
 NOT_REFUSED = {"first_default", "source_seconds", "source_calls", "source_queue", "rows_in_memory", "errors_max"}
 NOT_REFUSED |= {"heartbeat_seconds", "stalled_seconds"}
@@ -84,7 +89,7 @@ errors, and the times of a connection."""
 
 
 def test_every_limit_is_reached_here() -> None:
-    assert {limit.name for limit in fields(Limits)} == {*OPERATIONS, *BODIES, *RATES, *HEADS, *LIVE, *NOT_REFUSED}
+    assert {limit.name for limit in fields(Limits)} == {*OPERATIONS, *BODIES, *RATES, *HEADS, *ELSEWHERE, *NOT_REFUSED}
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +141,7 @@ async def test_one_too_many_names_the_limit_and_when_to_come_again(open_server: 
     server: RunningServer = await open_server(
         {"internal": odd}, rate_limits=replace(acme.UNLIMITED_RATES, **{name: value})
     )
-    if name == "concurrency_max":
+    if name.startswith("concurrency"):
         first = asyncio.create_task(server.ask("{ customer(id: 1) { name } }"))
         await odd.began.wait()
         result = await server.ask(ME)

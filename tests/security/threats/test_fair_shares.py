@@ -1,0 +1,58 @@
+"""One key with small requests shuts nobody out: what all share has a share for each."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from onedoor.model.catalog import Limits
+from tests import acme
+from tests.http.conftest import HookedConnector, OpenServer, RunningServer, hang, wait_until
+
+ME = "{ me { email } }"
+SLOW = "{ customer(id: 1) { name } }"
+
+
+@asynccontextmanager
+async def half_sent(server: RunningServer, who: str, count: int) -> AsyncIterator[None]:
+    """So many requests of a key are under way whose bodies have begun and do not go on."""
+    limiter = server.app_state.rate_limiter
+    head = (
+        f"POST /graphql HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {server.keys.of[who]}\r\n"
+        "content-type: application/json\r\ncontent-length: 20\r\n\r\n{"
+    )
+    async with AsyncExitStack() as stack:
+        for _ in range(count):
+            _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            stack.callback(writer.close)
+            writer.write(head.encode())
+        await wait_until(lambda: sum(limiter.bodies_by_key.values()) == min(count, limiter.limits.bodies_a_key))
+        yield
+
+
+async def test_half_sent_bodies_take_no_place_from_others(open_server: OpenServer) -> None:
+    server: RunningServer = await open_server(rate_limits=Limits(concurrency_max=4, bodies_a_key=8))
+    async with half_sent(server, "sales", 8):
+        others = [(await server.ask(ME, "finance")).status for _ in range(3)]
+        under_way = server.app_state.rate_limiter.in_flight
+    assert (others, under_way) == ([200] * 3, 0)
+
+
+async def test_half_sent_bodies_of_one_key_are_bounded(open_server: OpenServer) -> None:
+    server: RunningServer = await open_server(rate_limits=Limits(bodies_a_key=2))
+    async with half_sent(server, "sales", 2):
+        own, other = await server.ask(ME), await server.ask(ME, "finance")
+    assert (own.status, own.code, other.status) == (429, "LIMIT_EXCEEDED", 200)
+    assert "`bodies_a_key` of 2, come again in 1 s" in own.body["errors"][0]["message"]
+
+
+async def test_requests_of_one_key_that_hang_leave_places_to_others(open_server: OpenServer) -> None:
+    odd = HookedConnector(acme.sources()["internal"], hang)
+    server: RunningServer = await open_server({"internal": odd}, rate_limits=Limits(concurrency_max=8))
+    limiter = server.app_state.rate_limiter
+    hanging = [asyncio.create_task(server.ask(SLOW)) for _ in range(8)]
+    await wait_until(lambda: limiter.in_flight == 4)
+    own, other = await server.ask(ME), await server.ask(ME, "finance")
+    for task in hanging:
+        task.cancel()
+    assert (own.status, other.status) == (429, 200)
+    assert "`concurrency_a_key` of 4, come again in 1 s" in own.body["errors"][0]["message"]

@@ -1,6 +1,5 @@
 """Call HTTP services within bounds of time, size and concurrency, and map their failures to connector errors."""
 
-import asyncio
 import time
 import zlib
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -25,6 +24,7 @@ from yarl import URL
 
 from onedoor.connectors.public_addresses import PrivateAddressError, PublicAddressResolver
 from onedoor.errors import ConnectorError, ErrorCode
+from onedoor.runtime.fair_slots import FairSlots
 
 REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 
@@ -174,7 +174,7 @@ class BoundedHttpClient:
     ) -> None:
         self.limits = limits
         self.service = service
-        self.semaphore = asyncio.Semaphore(limits.max_concurrency)
+        self.slots = FairSlots(limits.max_concurrency)
         self.session = ClientSession(
             connector=_build_tcp_connector(limits),
             headers=headers,
@@ -203,7 +203,7 @@ class BoundedHttpClient:
     async def open_raw_response(self, method: str, url: str | URL, **options: Any) -> AsyncIterator[ClientResponse]:
         """Send and open as `open_response`, but let aiohttp's exceptions through, for callers that tell them apart."""
         async with (
-            self.semaphore,
+            self.slots.hold(),
             self.session.request(method, url, allow_redirects=False, **options) as response,
         ):
             yield response

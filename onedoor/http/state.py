@@ -14,6 +14,7 @@ from onedoor.model.catalog import Limits
 from onedoor.query.audited import AuditedExecutor
 from onedoor.query.context import QueryEngine
 from onedoor.query.subscriptions import SubscribeFunction, subscribe
+from onedoor.runtime.fair_slots import FairSlots
 from onedoor.runtime.pubsub import InMemoryEventStore, PubSub
 
 CONCURRENT_EVENTS_MAX = 16
@@ -26,8 +27,8 @@ class ActiveStreams:
 
     count_by_key: Counter[str] = field(default_factory=Counter)
     """Event streams, by id of the key."""
-    event_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONCURRENT_EVENTS_MAX))
-    """Held while an event is executed: one event may wake every subscriber."""
+    event_slots: FairSlots = field(default_factory=lambda: FairSlots(CONCURRENT_EVENTS_MAX))
+    """Held while an event is executed, by turns of the subscribers: one event may wake all of them."""
     shutting_down: asyncio.Event = field(default_factory=asyncio.Event)
 
 

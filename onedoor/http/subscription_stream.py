@@ -16,6 +16,7 @@ from onedoor.http.state import AppState
 from onedoor.query.audited import AUDIT_UNAVAILABLE, KEYS_UNAVAILABLE, Conclusion, conclude_failure
 from onedoor.query.context import GraphQLRequest, get_partial_result
 from onedoor.query.subscriptions import Subscription, SubscriptionEvent
+from onedoor.runtime.call_context import build_call_context, use_call_context
 from onedoor.runtime.pubsub import SlowConsumer
 from onedoor.storage.database import MetadataDatabaseUnavailable
 
@@ -109,9 +110,11 @@ class SubscriptionStream:
     async def _execute_event(self, event: SubscriptionEvent) -> bytes:
         """Execute an event for the principal as they are by now, record it, and return the body to deliver."""
         app_state, context = self.app_state, self._build_event_context()
-        async with app_state.active_streams.event_slots:
-            context.principal = self.context.principal = await self.reauthenticate()
-            conclusion = await app_state.executor.execute(context, event)
+        assert self.context.principal is not None
+        with use_call_context(build_call_context(self.context.principal.person_id)):
+            async with app_state.active_streams.event_slots.hold():
+                context.principal = self.context.principal = await self.reauthenticate()
+                conclusion = await app_state.executor.execute(context, event)
         response = encode_conclusion(context, conclusion, app_state.limits.errors_max)
         await app_state.executor.record(context, conclusion, len(response.body))
         return response.body

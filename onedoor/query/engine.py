@@ -51,7 +51,7 @@ from onedoor.query.selection import (
     is_plain_value,
 )
 from onedoor.runtime import call_context
-from onedoor.runtime.call_context import CallContext, Waiter
+from onedoor.runtime.call_context import CallContext, Waiter, build_call_context
 from onedoor.runtime.concurrency import NEVER, Deadline
 from onedoor.runtime.row_cache import Reader, utc_now
 
@@ -301,8 +301,9 @@ class Execution:
             deadline=self.deadline,
         )
         try:
-            async with asyncio.timeout_at(self.deadline):
-                return await catalog.actions[name](call)
+            with call_context.use_call_context(build_call_context(self.principal.person_id)):
+                async with asyncio.timeout_at(self.deadline):
+                    return await catalog.actions[name](call)
         except TimeoutError:
             limit = f"the limit `request_seconds` of {catalog.limits.request_seconds:g}"
             message = f"`{name}` took longer than {limit}; it may still be done: send it again with its key, and see"

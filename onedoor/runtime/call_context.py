@@ -22,6 +22,8 @@ class CallContext:
     waiters: list[Waiter] = field(default_factory=list)
     shared: dict[object, Any] = field(default_factory=dict)
     """What the calls made for them share, by who keeps it."""
+    is_probe: bool = False
+    """Whether the call only asks if a source answers: it waits for no slot, as those may be full of slow calls."""
 
     @property
     def people(self) -> frozenset[str]:
@@ -46,6 +48,11 @@ _slot_yielding: ContextVar[SlotYielding] = ContextVar("slot_yielding", default=n
 def get_call_context() -> CallContext | None:
     """Return the context of the calls made here; None: nobody waits, as for a ping."""
     return _call_context.get()
+
+
+def build_call_context(person: str) -> CallContext:
+    """Return the context of calls for one person who waits for as long as it takes."""
+    return CallContext(waiters=[Waiter(person=person, deadline=NO_DEADLINE)])
 
 
 def build_waiter() -> Waiter:

@@ -17,6 +17,10 @@ def build_thread_pool(count: int, name: str) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=count, thread_name_prefix=f"onedoor-{name}")
 
 
+PROBE_THREADS = 1
+"""Threads of a source beyond those that calls take in turns, so that a probe never waits behind slow calls."""
+
+
 async def run_in_thread(pool: Executor, call: Callable[[], Result]) -> Result:
     """Run a blocking call in a thread of `pool` and return its result.
 

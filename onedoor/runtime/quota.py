@@ -12,14 +12,13 @@ from math import ceil
 from typing import Protocol
 
 from onedoor.errors import ConnectorError, ErrorCode
-from onedoor.runtime.call_context import CallContext, Waiter, get_call_context, yielding_slot
+from onedoor.runtime.call_context import NO_DEADLINE, CallContext, build_call_context, get_call_context, yielding_slot
+from onedoor.runtime.fair_slots import NO_PERSON
 
 MINUTE_SECONDS = 60.0
 
 BURST_DIVISOR = 5
 """A fifth of the quota may be used at once."""
-
-NO_PERSON = ""
 
 READS_QUOTA = "reads"
 """The quota that every source has: its scans, however many calls they take."""
@@ -51,6 +50,13 @@ class QueuedCall:
 
     context: CallContext
     granted: asyncio.Future[None]
+    wait_until: float
+    """The time after which this call is given up, though nobody who waits for it has a deadline."""
+
+    @property
+    def deadline(self) -> float:
+        """The time after which nobody waits for this call."""
+        return min(self.context.deadline, self.wait_until)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,14 +77,18 @@ class ConnectorRateLimiter:
     async def acquire(self, max_wait: float = MINUTE_SECONDS) -> None:
         """Wait until a call may be made.
 
-        Raises ConnectorError at once where that would be after everyone who waits for it has gone. Without a call
-        context, `max_wait` is the most seconds to wait.
+        Raises ConnectorError at once where that would be after everyone who waits for it has gone. Where none of them
+        has a deadline, `max_wait` is the most seconds to wait.
         """
         if not self.per_minute and not self.queue and self.next_call_at <= self.clock.time():
             self.last_turns.clear()
             return
-        context = get_call_context() or _build_anonymous_context(self.clock.time() + max_wait)
-        entry = QueuedCall(context=context, granted=asyncio.get_running_loop().create_future())
+        context = get_call_context() or build_call_context(NO_PERSON)
+        entry = QueuedCall(
+            context=context,
+            granted=asyncio.get_running_loop().create_future(),
+            wait_until=self.clock.time() + max_wait if context.deadline == NO_DEADLINE else NO_DEADLINE,
+        )
         if not self.queue and self.next_call_at <= self.clock.time():
             self.last_turns.clear()
         self.queue.append(entry)
@@ -119,7 +129,7 @@ class ConnectorRateLimiter:
         due = self.next_call_at
         for entry in self._order_fairly():
             start = max(now, due - self._burst_lead)
-            if start > entry.context.deadline:
+            if start > entry.deadline:
                 self._resolve_call(entry, self._build_exhausted_error(start - now))
                 continue
             if start <= now:
@@ -184,10 +194,6 @@ def _rank_fairly(people: Set[str], last_turns: Mapping[str, int]) -> int:
 
 def _choose_charged_person(people: Set[str], last_turns: Mapping[str, int]) -> str:
     return min(people, key=lambda person: last_turns.get(person, 0), default=NO_PERSON)
-
-
-def _build_anonymous_context(until: float) -> CallContext:
-    return CallContext(waiters=[Waiter(person=NO_PERSON, deadline=until)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

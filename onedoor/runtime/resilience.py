@@ -9,8 +9,10 @@ from typing import TypeVar, cast
 
 from onedoor.errors import ConnectorError, ErrorCode, SourceChanged
 from onedoor.model.catalog import Limits
+from onedoor.runtime.breaker import CircuitBreaker, Clock
 from onedoor.runtime.call_context import use_slot_yielding
 from onedoor.runtime.concurrency import NEVER, Deadline
+from onedoor.runtime.fair_slots import FairSlots, SlotQueueFull
 from onedoor.runtime.quota import ConnectorRateLimiter
 from onedoor.spi.capabilities import Capabilities, ColumnType, find_aggregate_type
 from onedoor.spi.connector import (
@@ -30,10 +32,6 @@ from onedoor.spi.spill import SpillInput, closing_batches
 
 LOG = logging.getLogger("onedoor.sources")
 
-BREAKER_FAILURES = 5
-
-PROBE_SECONDS = 0.5
-
 HEALTHY_CODES = frozenset({ErrorCode.LIMIT_EXCEEDED, ErrorCode.CANNOT_ANSWER})
 """Failures of a request, not of the source, which answered."""
 
@@ -42,8 +40,6 @@ RETRY_CREDIT_EARNED = 0.1
 RETRY_CREDIT_MAX = 5.0
 
 QUEUE_SECONDS = 1.0
-
-Clock = Callable[[], float]
 
 RowCheck = Callable[[Sequence[Row]], Sequence[Row]]
 """Returns a batch of rows with nulls in place of what their columns cannot hold."""
@@ -56,15 +52,12 @@ class ResilientConnector:
     name: str
     inner: Connector
     limits: Limits
-    clock: Clock
-    semaphore: asyncio.Semaphore
+    breaker: CircuitBreaker
+    slots: FairSlots
     build_row_check: Callable[[Connector, ScanRequest], RowCheck]
     """Builds the check of a scan's rows, which enter the engine here."""
     read_limiter: ConnectorRateLimiter | None = None
     """Limits its scans to their quota."""
-    queued: int = 0
-    failures: int = 0
-    probe_at: float = 0.0
     retry_credit: float = RETRY_CREDIT_MAX
     counters: dict[str, int] = field(default_factory=lambda: {"calls": 0, "retries": 0})
     logged_losses: set[str] = field(default_factory=set)
@@ -78,7 +71,8 @@ class Permit:
     connector: ResilientConnector
     deadline: float
     """When the source must have answered, on the loop's clock."""
-    held: bool = True
+    person: str | None
+    """Who is charged for the slot; None: it is not held."""
     yielded: int = 0
     timer: Deadline | None = None
 
@@ -98,9 +92,9 @@ class Permit:
 
     def release(self) -> None:
         """Give up the slot, if it is held."""
-        if self.held:
-            self.connector.semaphore.release()
-        self.held = False
+        if self.person is not None:
+            self.connector.slots.release(self.person)
+        self.person = None
 
     def _pause(self) -> None:
         self.release()
@@ -108,10 +102,10 @@ class Permit:
             self.timer.move(NEVER)
 
     async def _resume(self) -> None:
-        if not self.held:  # INVARIANT: a call that holds a slot never waits for another
-            await self.connector.semaphore.acquire()
+        if self.person is None:  # INVARIANT: a call that holds a slot never waits for another
+            person = await self.connector.slots.acquire()
             self.release()
-            self.held = True
+            self.person = person
         self.deadline = asyncio.get_running_loop().time() + self.connector.limits.source_seconds
         if self.timer is not None and self.yielded == 0:
             self.timer.move(self.deadline)
@@ -151,13 +145,14 @@ def wrap_connector(
     build_row_check: Callable[[Connector, ScanRequest], RowCheck] = accept_rows,
 ) -> ResilientConnector:
     """Wrap a connector, with as many slots as `limits.source_calls`."""
-    semaphore = asyncio.Semaphore(limits.source_calls)
     return ResilientConnector(
         name=name,
         inner=connector,
         limits=limits,
-        clock=clock,
-        semaphore=semaphore,
+        breaker=CircuitBreaker(
+            source=name, ping=lambda: connector.ping(), probe_timeout=limits.source_seconds, clock=clock
+        ),
+        slots=FairSlots(limits.source_calls, queue_max=limits.source_queue),
         build_row_check=build_row_check,
         read_limiter=read_limiter,
     )
@@ -174,10 +169,7 @@ async def read_rows(
     connector: ResilientConnector, request: ScanRequest, spill_input: SpillInput | None = None
 ) -> list[Row]:
     """Return all rows of one scan, except those that were spilled. Raises ConnectorError, in time."""
-    if connector.read_limiter is not None:
-        await connector.read_limiter.acquire()
-    await acquire_slot(connector)
-    permit = Permit(connector=connector, deadline=asyncio.get_running_loop().time() + connector.limits.source_seconds)
+    permit = await _acquire_permit(connector)
     try:
         with use_slot_yielding(permit.yield_slot):
             return await _read_with_retry(permit, request, spill_input)
@@ -187,25 +179,24 @@ async def read_rows(
         permit.release()
 
 
-async def acquire_slot(connector: ResilientConnector) -> None:
-    """Wait for a slot, which the caller releases. Raises ConnectorError where too many calls wait, or too long."""
-    if connector.semaphore.locked():
-        if connector.queued >= connector.limits.source_queue:
-            raise _build_overloaded_error(connector)
-        connector.queued += 1
-        try:
-            await _await_within(connector.semaphore.acquire(), QUEUE_SECONDS)
-        except TimeoutError:
-            raise _build_overloaded_error(connector) from None
-        finally:
-            connector.queued -= 1
-    else:
-        await connector.semaphore.acquire()
+async def _acquire_permit(connector: ResilientConnector) -> Permit:
+    """Wait for a turn and a slot. Raises ConnectorError where too many calls wait, or too long."""
+    if connector.read_limiter is not None:
+        await connector.read_limiter.acquire()
+    person = connector.slots.try_acquire()
+    if person is None:
+        person = await _wait_for_slot(connector)
+    deadline = asyncio.get_running_loop().time() + connector.limits.source_seconds
+    return Permit(connector=connector, deadline=deadline, person=person)
 
 
-async def _await_within(work: Awaitable[object], seconds: float) -> None:
-    with Deadline(asyncio.get_running_loop().time() + seconds):
-        await work
+async def _wait_for_slot(connector: ResilientConnector) -> str:
+    try:
+        connector.slots.check_queue()
+        with Deadline(asyncio.get_running_loop().time() + QUEUE_SECONDS):
+            return await connector.slots.acquire()
+    except (SlotQueueFull, TimeoutError):
+        raise _build_overloaded_error(connector) from None
 
 
 async def _read_with_retry(permit: Permit, request: ScanRequest, spill_input: SpillInput | None) -> list[Row]:
@@ -225,27 +216,27 @@ async def _read_with_retry(permit: Permit, request: ScanRequest, spill_input: Sp
 
 async def _read_once(permit: Permit, request: ScanRequest, spill_input: SpillInput | None) -> list[Row]:
     connector = permit.connector
-    check_breaker(connector)
+    await connector.breaker.check()
     connector.counters["calls"] += 1
     try:
         rows = await (
             _read_batches(permit, request) if spill_input is None else _read_into_spill(permit, request, spill_input)
         )
     except TimeoutError:
-        record_failure(connector)
+        connector.breaker.record_failure()
         raise ConnectorError(
             f"`{connector.name}` did not answer within {connector.limits.source_seconds:g} s (limit `source_seconds`)"
         ) from None
     except SourceChanged as changed:
-        connector.failures = 0
+        connector.breaker.record_success()
         raise _log_and_name_source(connector, changed) from None
     except ConnectorError as failure:
         if failure.code is ErrorCode.SOURCE_UNAVAILABLE:
-            record_failure(connector)
+            connector.breaker.record_failure()
         elif failure.code in HEALTHY_CODES:
-            connector.failures = 0
+            connector.breaker.record_success()
         raise
-    connector.failures = 0
+    connector.breaker.record_success()
     connector.retry_credit = min(RETRY_CREDIT_MAX, connector.retry_credit + RETRY_CREDIT_EARNED)
     return rows
 
@@ -301,23 +292,6 @@ def _log_and_name_source(connector: ResilientConnector, changed: SourceChanged) 
     return named
 
 
-def check_breaker(connector: ResilientConnector) -> None:
-    """Raise ConnectorError while the breaker is open, except for one call every PROBE_SECONDS."""
-    if connector.failures < BREAKER_FAILURES:
-        return
-    if connector.clock() < connector.probe_at:
-        raise ConnectorError(
-            f"`{connector.name}` is unavailable after repeated failures, and is tried again within a second"
-        )
-    connector.probe_at = connector.clock() + PROBE_SECONDS
-
-
-def record_failure(connector: ResilientConnector) -> None:
-    """Count one more failure in a row."""
-    connector.failures += 1
-    connector.probe_at = connector.clock() + PROBE_SECONDS
-
-
 def _build_overloaded_error(connector: ResilientConnector) -> ConnectorError:
     return ConnectorError(
         f"`{connector.name}` has too many requests under way and waiting, try again later", ErrorCode.SOURCE_OVERLOADED
@@ -338,7 +312,7 @@ async def apply_to_connector(
 ) -> Sequence[ChangeResult]:
     """Apply changes as the connector does; a call that is refused before it is made is ChangeRejected too."""
     try:
-        permit = await _acquire_permit(connector)
+        permit = await _begin_call(connector)
     except ConnectorError as refusal:
         raise ChangeRejected(refusal.reason, refusal.code) from None
     try:
@@ -350,13 +324,13 @@ async def apply_to_connector(
 
 async def find_change_in_connector(connector: ResilientConnector, change: RowChange) -> ChangeResult | None:
     """Find the result of a change as the connector does."""
-    permit = await _acquire_permit(connector)
+    permit = await _begin_call(connector)
     return await _call_with_permit(permit, _as_writable(connector).find_change(change))
 
 
 async def call_connector(connector: ResilientConnector, work: Callable[[], Awaitable[Result]]) -> Result:
     """Make any other call to the source. Raises ConnectorError."""
-    permit = await _acquire_permit(connector)
+    permit = await _begin_call(connector)
     return await _call_with_permit(permit, work())
 
 
@@ -365,7 +339,7 @@ async def request_upload_address(connector: ResilientConnector, request: UploadR
     upload_address = getattr(connector.inner, "upload_address", None)
     if upload_address is None:
         return None
-    permit = await _acquire_permit(connector)
+    permit = await _begin_call(connector)
     return cast(UploadAddress | None, await _call_with_permit(permit, upload_address(request)))
 
 
@@ -374,13 +348,11 @@ def _as_writable(connector: ResilientConnector) -> WritableConnector:
     return cast(WritableConnector, connector.inner)
 
 
-async def _acquire_permit(connector: ResilientConnector) -> Permit:
-    if connector.read_limiter is not None:
-        await connector.read_limiter.acquire()
-    await acquire_slot(connector)
-    permit = Permit(connector=connector, deadline=asyncio.get_running_loop().time() + connector.limits.source_seconds)
+async def _begin_call(connector: ResilientConnector) -> Permit:
+    """Wait for a permit to make a call other than a scan. Raises ConnectorError."""
+    permit = await _acquire_permit(connector)
     try:
-        check_breaker(connector)
+        await connector.breaker.check()
     except BaseException:
         permit.release()
         raise
@@ -394,23 +366,23 @@ async def _call_with_permit(permit: Permit, work: Awaitable[Result]) -> Result:
         with use_slot_yielding(permit.yield_slot), Deadline(permit.deadline) as permit.timer:
             result = await work
     except TimeoutError:
-        record_failure(connector)
+        connector.breaker.record_failure()
         raise ConnectorError(
             f"`{connector.name}` did not answer within {connector.limits.source_seconds:g} s (limit `source_seconds`)"
         ) from None
     except ChangeRejected:
-        connector.failures = 0
+        connector.breaker.record_success()
         raise
     except SourceChanged as changed:
-        connector.failures = 0
+        connector.breaker.record_success()
         raise _log_and_name_source(connector, changed) from None
     except ConnectorError as failure:
         if failure.code in HEALTHY_CODES:
-            connector.failures = 0
+            connector.breaker.record_success()
         else:
-            record_failure(connector)
+            connector.breaker.record_failure()
         raise
     finally:
         permit.release()
-    connector.failures = 0
+    connector.breaker.record_success()
     return result

@@ -12,7 +12,8 @@ import pytest
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.model.catalog import Limits
 from onedoor.runtime import resilience
-from onedoor.runtime.resilience import BREAKER_FAILURES, ResilientConnector, wrap_connector
+from onedoor.runtime.breaker import BREAKER_FAILURES
+from onedoor.runtime.resilience import ResilientConnector, wrap_connector
 from onedoor.spi.connector import ChangeKind, ChangeRejected, RowChange
 from tests.mutations import bank
 from tests.mutations.bank import Bank, Board, Fault, Faulty
@@ -46,11 +47,18 @@ async def test_a_write_that_hangs_is_not_waited_for(resilient_bank: ResilientCon
     assert await resilience.find_change_in_connector(resilient_bank, CHANGE) is not None
 
 
+async def fail_ping() -> None:
+    raise ConnectorError("it is down")
+
+
 async def test_behind_an_open_breaker_nothing_was_changed_for_certain(resilient_bank: ResilientConnector) -> None:
     calls = set_faults(resilient_bank, *[bank.drop_call] * BREAKER_FAILURES)
+    resilient_bank.breaker.ping = fail_ping
     for _ in range(BREAKER_FAILURES):
         with pytest.raises(ConnectorError):
             await resilience.apply_to_connector(resilient_bank, [CHANGE])
+    assert resilient_bank.breaker.probe is not None
+    await resilient_bank.breaker.probe
     with pytest.raises(ChangeRejected, match="is unavailable after repeated failures") as caught:
         await resilience.apply_to_connector(resilient_bank, [CHANGE])
     assert (caught.value.code, len(calls)) == (ErrorCode.SOURCE_UNAVAILABLE, BREAKER_FAILURES)
@@ -75,7 +83,7 @@ async def test_a_write_that_finds_no_place_in_the_queue_was_not_applied(resilien
         await resilience.apply_to_connector(resilient_bank, [CHANGE])
     assert (caught.value.code, len(calls)) == (ErrorCode.SOURCE_OVERLOADED, 2)
     await asyncio.gather(*both, return_exceptions=True)
-    assert not resilient_bank.semaphore.locked()
+    assert resilient_bank.slots.free == 2
 
 
 async def test_a_connector_without_writes_has_no_write_capabilities() -> None:

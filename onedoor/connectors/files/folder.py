@@ -38,7 +38,8 @@ from onedoor.connectors.files.writes import (
 )
 from onedoor.connectors.path_patterns import PathPattern, compile_pattern
 from onedoor.errors import ConnectorError, ErrorCode
-from onedoor.runtime.concurrency import build_thread_pool, fan_out, run_in_thread, shut_down_pool
+from onedoor.runtime.concurrency import PROBE_THREADS, build_thread_pool, fan_out, run_in_thread, shut_down_pool
+from onedoor.runtime.fair_slots import FairSlots
 from onedoor.spi.connector import (
     ChangeRejected,
     ChangeResult,
@@ -128,7 +129,8 @@ class FolderConnector(PathFileConnector[ListedFile]):
         write_policy = build_write_policy(writable=options.writable, allowed_prefixes=options.writable_below)
         super().__init__(pattern, FILE_READERS, write_policy, options.read_bytes)
         self.options = options
-        self.thread_pool = build_thread_pool(options.connections, "folder")
+        self.slots = FairSlots(options.connections)
+        self.thread_pool = build_thread_pool(options.connections + PROBE_THREADS, "folder")
         self.file_writer = FolderFileWriter(self)
 
     async def scan_collection(self, request: ScanRequest) -> AsyncIterator[Sequence[Row]]:
@@ -162,7 +164,8 @@ class FolderConnector(PathFileConnector[ListedFile]):
     async def run_on_disk(self, call: Callable[[], DiskResult]) -> DiskResult:
         """Run a file operation. Raises ConnectorError without the text of the system, which names paths."""
         try:
-            return await run_in_thread(self.thread_pool, call)
+            async with self.slots.hold():
+                return await run_in_thread(self.thread_pool, call)
         except (ChangeRejected, WriteConflict):
             raise
         except PermissionError as error:

@@ -28,6 +28,7 @@ from onedoor.connectors.files.reader_process import (
 from onedoor.errors import ConnectorError
 from onedoor.runtime.call_context import yielding_slot
 from onedoor.runtime.concurrency import Deadline
+from onedoor.runtime.fair_slots import FairSlots
 
 LOG = logging.getLogger("onedoor.files")
 
@@ -205,18 +206,18 @@ class ReaderPool:
     ) -> None:
         self.decoder, self.size, self.limits, self.import_root = decoder, size, limits, import_root
         self.idle: list[ReaderProcess] = []
-        self.places = WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]()
+        self.places = WeakKeyDictionary[asyncio.AbstractEventLoop, FairSlots]()
         atexit.register(self.close)
 
     async def decode(self, request: DecodingRequest, read_range: RangeReader) -> DecodedFile:
         """Decode one file, as soon as a reader is free. Raises ConnectorError where none can be started."""
         async with AsyncExitStack() as stack:
             async with yielding_slot():
-                await stack.enter_async_context(self._get_places())
+                await stack.enter_async_context(self._get_places().hold())
             return await self._decode(request, read_range)
 
-    def _get_places(self) -> asyncio.Semaphore:
-        return self.places.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self.size))
+    def _get_places(self) -> FairSlots:
+        return self.places.setdefault(asyncio.get_running_loop(), FairSlots(self.size))
 
     async def _decode(
         self, request: DecodingRequest, read_range: RangeReader, *, is_second_try: bool = False

@@ -39,7 +39,8 @@ from onedoor.connectors.files.writes import (
 from onedoor.connectors.http_client import CLOCK_SKEW_MESSAGE, RESPONSE_MAX_BYTES, read_bounded
 from onedoor.connectors.path_patterns import PathPattern, compile_pattern
 from onedoor.errors import ConnectorError, ErrorCode
-from onedoor.runtime.concurrency import build_thread_pool, fan_out, run_in_thread, shut_down_pool
+from onedoor.runtime.concurrency import PROBE_THREADS, build_thread_pool, fan_out, run_in_thread, shut_down_pool
+from onedoor.runtime.fair_slots import FairSlots
 from onedoor.spi.connector import ChangeRejected, ConnectorKind, RowValues, UploadAddress, UploadStep
 from onedoor.spi.predicates import Row
 from onedoor.spi.scan import ScanRequest
@@ -121,7 +122,8 @@ class S3Connector(PathFileConnector[ListedObject]):
         write_policy = build_write_policy(writable=options.writable, allowed_prefixes=options.writable_below)
         super().__init__(pattern, OBJECT_READERS, write_policy, options.read_bytes)
         self.options = options
-        self.thread_pool = build_thread_pool(options.connections, "s3")
+        self.slots = FairSlots(options.connections)
+        self.thread_pool = build_thread_pool(options.connections + PROBE_THREADS, "s3")
         self.client = build_s3_client(options)
         self.file_writer = S3FileWriter(self.client, options.bucket, self.run_in_pool, self.files.build_values)
 
@@ -168,7 +170,8 @@ class S3Connector(PathFileConnector[ListedObject]):
     async def run_in_pool(self, call: Callable[[], S3Result]) -> S3Result:
         """Run a call in a thread. Raises ConnectorError, and what the file writer raises."""
         try:
-            return await run_in_thread(self.thread_pool, call)
+            async with self.slots.hold():
+                return await run_in_thread(self.thread_pool, call)
         except (ChangeRejected, WriteConflict):
             raise
         except Exception as error:

@@ -1,6 +1,5 @@
 """Call Slack's Web API through its SDK, and map the errors that it answers with."""
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from onedoor.connectors.http_client import (
     parse_seconds_header,
 )
 from onedoor.errors import ConnectorError, ErrorCode
+from onedoor.runtime.fair_slots import FairSlots
 from onedoor.runtime.quota import ConnectorRateLimiters
 from onedoor.spi.connector import ChangeRejected
 
@@ -90,7 +90,7 @@ class SlackClient:
         self.quotas = quotas
         self.timeout = limits.timeout
         self.max_concurrency = limits.max_concurrency
-        self.semaphore = asyncio.Semaphore(limits.max_concurrency)
+        self.slots = FairSlots(limits.max_concurrency)
 
     async def call(self, method: str, **parameters: Any) -> SlackItem:
         """Return the response. Raises ConnectorError."""
@@ -157,7 +157,7 @@ class SlackClient:
         return await self._send(method, "GET", params=params)
 
     async def _send(self, method: str, http_method: str, **options: Any) -> SlackItem:
-        async with self.semaphore:
+        async with self.slots.hold():
             response = await self.web_client.api_call(method, http_verb=http_method, **options)
         return _read_response(method, response)
 

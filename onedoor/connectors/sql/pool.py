@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from onedoor.connectors.sql.write_model import SqlTransaction, WriteFailed, WriteFailure
 from onedoor.errors import ConnectorError
+from onedoor.runtime.fair_slots import FairSlots
 
 MAX_WRITE_CONNECTIONS = 4
 
@@ -46,13 +47,13 @@ class ConnectionPool:
     def __init__(self, driver: ReadDriver, size: int) -> None:
         self.driver = driver
         self.mapped_errors: tuple[type[Exception], ...] = (*driver.errors, ValueError, ArithmeticError)
-        self.slots = asyncio.Semaphore(size)
+        self.slots = FairSlots(size)
         self.idle: list[Any] = []
         self.stopping: set[asyncio.Task[None]] = set()
 
     async def run(self, sql: str, values: Sequence[Any]) -> Sequence[Any]:
         """Return the rows of one statement. Raises ConnectorError; a cancelled statement is stopped on the server."""
-        async with self.slots:
+        async with self.slots.hold():
             try:
                 return await self._run_on_any(sql, values)
             except self.mapped_errors as error:
@@ -123,13 +124,13 @@ class TransactionPool:
 
     def __init__(self, driver: WriteDriver) -> None:
         self.driver = driver
-        self.slots = asyncio.Semaphore(MAX_WRITE_CONNECTIONS)
+        self.slots = FairSlots(MAX_WRITE_CONNECTIONS)
         self.idle: list[Any] = []
 
     @asynccontextmanager
     async def begin_transaction(self) -> AsyncIterator[SqlTransaction]:
         """Begin a transaction, which is rolled back at the end unless it was committed. Raises WriteFailed."""
-        async with self.slots:
+        async with self.slots.hold():
             connection, transaction = await self._begin_on_any()
             try:
                 yield transaction

@@ -43,7 +43,8 @@ from onedoor.connectors.sql.write_model import (
 )
 from onedoor.connectors.sql.writes import LOCK_SECONDS, MARKER_TABLE, SqlWriter, encode_sql_value
 from onedoor.errors import ConnectorError, ErrorCode
-from onedoor.runtime.concurrency import build_thread_pool, run_in_thread, shut_down_pool
+from onedoor.runtime.concurrency import PROBE_THREADS, build_thread_pool, run_in_thread, shut_down_pool
+from onedoor.runtime.fair_slots import FairSlots
 from onedoor.spi.capabilities import ColumnType
 from onedoor.spi.connector import ChangeResult, ConnectorKind, RowChange, RowValues
 
@@ -294,11 +295,16 @@ class SqliteReaders:
 
     def __init__(self, path: Path, connections: int) -> None:
         self.path = path
-        self.pool = build_thread_pool(connections, "sqlite")
+        self.slots = FairSlots(connections)
+        self.pool = build_thread_pool(connections + PROBE_THREADS, "sqlite")
         self.idle: list[sqlite3.Connection] = []
 
     async def run(self, sql: str, values: Sequence[Any]) -> list[Sequence[Any]]:
         """Return the rows of one statement. Raises ConnectorError; a cancelled statement is stopped where it is."""
+        async with self.slots.hold():
+            return await self._run(sql, values)
+
+    async def _run(self, sql: str, values: Sequence[Any]) -> list[Sequence[Any]]:
         cancelled: list[bool] = []
         try:
             connection = self.idle.pop() if self.idle else open_read_connection(self.path)

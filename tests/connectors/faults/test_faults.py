@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from demo.run import SECRETS
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.model.catalog import Limits
 from onedoor.runtime import resilience
-from onedoor.runtime.resilience import BREAKER_FAILURES, ResilientConnector
+from onedoor.runtime.breaker import BREAKER_FAILURES, PROBE_SECONDS
+from onedoor.runtime.resilience import ResilientConnector
 from onedoor.spi.predicates import Row
 from tests.connectors.faults.connectors import OPENERS, Faulty
 from tests.connectors.faults.refusals import ENDED, KNOWN_BY_PASSWORD, SKEWED, CredentialRefusal
@@ -67,10 +69,12 @@ class ConnectorUnderFault:
     rows: list[Row]
 
     async def read_error(self) -> ConnectorError:
-        """Return the error of one more scan, which must come in time."""
+        """Return the error of one more scan, which must come in time, once a probe that it led to has ended."""
         async with asyncio.timeout(LIMITS.source_seconds * 2 + MARGIN):
             with pytest.raises(ConnectorError) as failure:
                 await resilience.read_rows(self.guarded, self.faulty.ask)
+        if self.guarded.breaker.probe is not None:
+            await asyncio.wait([self.guarded.breaker.probe])
         return failure.value
 
 
@@ -92,15 +96,15 @@ async def test_a_fault_costs_one_message_and_leaves_nothing_behind(connector: Co
     if fault in OF_HTTP and not faulty.http:
         return
     await faulty.wire.set(fault)
-    calls = guarded.counters["calls"]
+    calls, pings = guarded.counters["calls"], count_pings(guarded)
     failures = [await connector.read_error() for _ in range(ASKS)]
     calls, came, sent = guarded.counters["calls"] - calls, faulty.wire.came, faulty.wire.sent
     await faulty.wire.set(None)
 
     assert {failure.code for failure in failures} <= FAULTS[fault]
     assert [failure.reason for failure in failures if TELLING.search(failure.reason) or secret(failure.reason)] == []
-    assert came <= calls + faulty.goodbyes, "the library asks again on its own"
-    assert sent < MOST_BYTES * calls or not faulty.bounds_bytes
+    assert came <= calls + pings.total() + faulty.goodbyes, "the library asks again on its own"
+    assert sent < MOST_BYTES * (calls + pings.total()) or not faulty.bounds_bytes
     if FAULTS[fault] == GONE:
         assert calls <= BREAKER_FAILURES + ASKS * 0.2 + resilience.RETRY_CREDIT_MAX, "the breaker does not open"
     assert await right_again(connector) == connector.rows
@@ -133,6 +137,18 @@ def test_every_connector_has_expiring_credentials() -> None:
     assert set(OPENERS) == {*ENDED, *KNOWN_BY_PASSWORD}
 
 
+def count_pings(guarded: ResilientConnector) -> Counter[str]:
+    """Count the pings of the breaker from now on."""
+    pings, ping = Counter[str](), guarded.breaker.ping
+
+    async def count_and_ping() -> None:
+        pings["it"] += 1
+        await ping()
+
+    guarded.breaker.ping = count_and_ping
+    return pings
+
+
 def secret(text: str) -> bool:
     return any(item in text for item in SECRETS.values())
 
@@ -147,5 +163,5 @@ async def right(guarded: ResilientConnector, faulty: Faulty, clock: MovableClock
         while True:
             with suppress(ConnectorError):
                 return await resilience.read_rows(guarded, faulty.ask)
-            clock.ahead += resilience.PROBE_SECONDS
+            clock.ahead += PROBE_SECONDS
             await asyncio.sleep(0)

@@ -76,7 +76,7 @@ async def test_a_slow_branch_is_null_and_the_rest_is_served(catalog: Catalog, sl
 
 
 async def test_a_full_source_refuses_who_comes_too_much(catalog: Catalog, slack: HeldConnector) -> None:
-    engine = open_engine(catalog, slack, source_calls=2, source_queue=3)
+    engine = open_engine(catalog, slack, source_calls=4, source_queue=6)
     waiting = [asyncio.create_task(acme.ask(engine, SLACK, "sales")) for _ in range(5)]
     await until_waiting(engine, 3)
     answer = await acme.ask(engine, BOTH, "sales")
@@ -91,7 +91,7 @@ async def test_a_full_source_refuses_who_comes_too_much(catalog: Catalog, slack:
 
 
 async def until_waiting(engine: QueryEngine, count: int) -> None:
-    await wait_until(lambda: engine.connectors["slack"].queued >= count)
+    await wait_until(lambda: len(engine.connectors["slack"].slots.queue) >= count)
 
 
 async def wait_until(holds: Callable[[], bool]) -> None:
@@ -127,7 +127,7 @@ async def test_a_request_that_is_left_stops_its_calls(catalog: Catalog, slack: H
     await wait_until(lambda: slack.running > 0)
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
-    assert (slack.running, engine.connectors["slack"].semaphore._value) == (0, Limits().source_calls)
+    assert (slack.running, engine.connectors["slack"].slots.free) == (0, Limits().source_calls)
 
 
 async def test_others_are_answered_while_one_waits(catalog: Catalog, slack: HeldConnector) -> None:

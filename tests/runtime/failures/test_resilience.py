@@ -9,7 +9,10 @@ import pytest
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.model.catalog import Limits
 from onedoor.runtime import resilience
-from onedoor.runtime.resilience import BREAKER_FAILURES, PROBE_SECONDS, ResilientConnector, read_rows
+from onedoor.runtime.breaker import BREAKER_FAILURES, PROBE_SECONDS, WINDOW_SECONDS
+from onedoor.runtime.call_context import build_call_context, use_call_context
+from onedoor.runtime.fair_slots import FairSlots
+from onedoor.runtime.resilience import ResilientConnector, read_rows
 from onedoor.spi.capabilities import Capabilities
 from onedoor.spi.predicates import Row
 from onedoor.spi.scan import ScanRequest
@@ -25,9 +28,9 @@ Script = Callable[[int], Awaitable[Any]]
 class Scripted:
     """A source that does what the test says, call by call: rows are given, failures raised."""
 
-    def __init__(self, script: Script) -> None:
-        self.script = script
-        self.calls = 0
+    def __init__(self, script: Script, ping: Script | None = None) -> None:
+        self.script, self.ping_script = script, ping or script
+        self.calls = self.pings = 0
 
     def capabilities(self, collection: str) -> Capabilities:
         raise KeyError(collection)
@@ -39,7 +42,11 @@ class Scripted:
             raise came
         yield came
 
-    async def ping(self) -> None: ...
+    async def ping(self) -> None:
+        self.pings += 1
+        came = await self.ping_script(self.calls)
+        if isinstance(came, Exception):
+            raise came
 
     async def close(self) -> None: ...
 
@@ -65,15 +72,20 @@ async def never(_: int) -> Any:
     await asyncio.Event().wait()
 
 
-def guarded(script: Script, clock: Clock | None = None, **limits: Any) -> ResilientConnector:
-    return resilience.wrap_connector("it", Scripted(script), Limits(**limits), clock or Clock())
+def guarded(
+    script: Script, clock: Clock | None = None, ping: Script | None = None, **limits: Any
+) -> ResilientConnector:
+    """A source of which a ping says the same as its calls, unless it has a script of its own."""
+    return resilience.wrap_connector("it", Scripted(script, ping), Limits(**limits), clock or Clock())
 
 
 async def read_or_failure(at: ResilientConnector) -> Any:
-    """The rows, or the code and the reason of the failure."""
+    """The rows, or the code and the reason of the failure, once a probe that it led to has ended."""
     try:
         return await read_rows(at, ASK)
     except ConnectorError as failure:
+        if at.breaker.probe is not None:
+            await asyncio.wait([at.breaker.probe])
         return failure.code, failure.reason
 
 
@@ -93,17 +105,22 @@ async def test_a_source_that_failed_too_often_is_not_called() -> None:
     assert connector.counters["calls"] == BREAKER_FAILURES
 
 
-async def test_one_probe_passes_at_a_time() -> None:
+def get_source(connector: ResilientConnector) -> Scripted:
+    assert isinstance(connector.inner, Scripted)
+    return connector.inner
+
+
+async def test_one_probe_is_made_at_a_time() -> None:
     clock = Clock()
     connector = guarded(build_script(DOWN), clock)
     for _ in range(BREAKER_FAILURES):
         await read_or_failure(connector)
-    counts = []
+    counts = [get_source(connector).pings]
     for _ in range(3):
         clock.now += PROBE_SECONDS
         await asyncio.gather(*(read_or_failure(connector) for _ in range(10)))
-        counts.append(connector.counters["calls"])
-    assert counts == [BREAKER_FAILURES + 1, BREAKER_FAILURES + 2, BREAKER_FAILURES + 3]
+        counts.append(get_source(connector).pings)
+    assert (counts, connector.counters["calls"]) == ([1, 2, 3, 4], BREAKER_FAILURES)
 
 
 async def test_a_successful_probe_closes_the_breaker() -> None:
@@ -112,8 +129,45 @@ async def test_a_successful_probe_closes_the_breaker() -> None:
     for _ in range(BREAKER_FAILURES):
         await read_or_failure(connector)
     before = await read_or_failure(connector)
+    get_source(connector).ping_script = build_script(ROWS)
     clock.now += PROBE_SECONDS
     assert [before, *[await read_or_failure(connector) for _ in range(10)]] == [OPEN, *[ROWS] * 10]
+
+
+@pytest.mark.parametrize("script", [build_script(DOWN), never], ids=["failures", "timeouts"])
+async def test_no_number_of_failed_questions_shuts_a_source_that_answers_a_probe(script: Script) -> None:
+    clock = Clock()
+    connector = guarded(script, clock, ping=build_script(None), source_seconds=0.001)
+    for _ in range(10 * BREAKER_FAILURES):
+        clock.now += PROBE_SECONDS
+        await read_or_failure(connector)
+    assert (connector.counters["calls"], connector.breaker.is_open) == (10 * BREAKER_FAILURES, False)
+
+
+async def test_a_probe_waits_for_no_slot() -> None:
+    slots = FairSlots(1)
+    await slots.acquire()
+
+    async def ping_in_slot(_: int) -> None:
+        async with slots.hold():
+            return
+
+    connector = guarded(build_script(DOWN), ping=ping_in_slot)
+    for _ in range(BREAKER_FAILURES):
+        await read_or_failure(connector)
+    assert (get_source(connector).pings, connector.breaker.is_open) == (1, False)
+
+
+async def test_failures_that_are_few_or_long_ago_lead_to_no_probe() -> None:
+    clock = Clock()
+    few = guarded(build_script(*[DOWN, ROWS, ROWS] * 10), clock)
+    rare = guarded(build_script(DOWN), clock)
+    for _ in range(30):
+        clock.now += WINDOW_SECONDS / (BREAKER_FAILURES - 1)
+        await read_or_failure(rare)
+    for _ in range(30):
+        await read_or_failure(few)
+    assert (get_source(few).pings, get_source(rare).pings) == (0, 0)
 
 
 async def test_a_source_is_called_again_within_two_seconds_of_its_return() -> None:
@@ -133,25 +187,13 @@ async def test_a_source_is_called_again_within_two_seconds_of_its_return() -> No
     assert clock.now - returned < 2.0
 
 
-async def test_failures_with_answers_between_them_open_nothing() -> None:
-    connector = guarded(build_script(*[*[DOWN] * (BREAKER_FAILURES - 1), ROWS] * 4))
-    for _ in range(4 * BREAKER_FAILURES):
-        await read_or_failure(connector)
-    assert connector.counters["calls"] == 4 * BREAKER_FAILURES
-
-
 @pytest.mark.parametrize("code", [ErrorCode.CANNOT_ANSWER, ErrorCode.LIMIT_EXCEEDED])
 async def test_a_refusal_is_an_answer(code: ErrorCode) -> None:
-    connector = guarded(
-        build_script(
-            *[DOWN] * (BREAKER_FAILURES - 1),
-            ConnectorError("ask otherwise", code),
-            *[DOWN] * (BREAKER_FAILURES - 1),
-            ROWS,
-        )
-    )
-    answers = [await read_or_failure(connector) for _ in range(2 * BREAKER_FAILURES)]
-    assert answers[-1] == ROWS
+    refusal = ConnectorError("ask otherwise", code)
+    connector = guarded(build_script(*[DOWN, refusal, refusal] * 10))
+    for _ in range(30):
+        await read_or_failure(connector)
+    assert (get_source(connector).pings, connector.counters["calls"]) == (0, 30)
 
 
 @pytest.mark.parametrize("code", [ErrorCode.SOURCE_OVERLOADED, ErrorCode.SOURCE_INVALID])
@@ -178,7 +220,7 @@ async def test_a_full_bulkhead_refuses_at_once_and_lets_those_who_wait_in() -> N
         return ROWS
 
     connector = guarded(script, source_calls=2, source_queue=3)
-    calls = [asyncio.create_task(read_or_failure(connector)) for _ in range(5)]
+    calls = [asyncio.create_task(read_for(f"person {number}", connector)) for number in range(5)]
     await asyncio.sleep(0)
     refused = await read_or_failure(connector)
     called = connector.counters["calls"]
@@ -189,6 +231,30 @@ async def test_a_full_bulkhead_refuses_at_once_and_lets_those_who_wait_in() -> N
     assert await asyncio.gather(*calls) == [ROWS] * 5
 
 
+async def read_for(person: str, connector: ResilientConnector) -> Any:
+    with use_call_context(build_call_context(person)):
+        return await read_or_failure(connector)
+
+
+async def test_one_person_fills_neither_the_slots_nor_the_queue() -> None:
+    go = asyncio.Event()
+
+    async def script(_: int) -> Any:
+        await go.wait()
+        return ROWS
+
+    connector = guarded(script, source_calls=4, source_queue=4)
+    many = [asyncio.create_task(read_for("ada", connector)) for _ in range(20)]
+    await asyncio.sleep(0)
+    other = asyncio.create_task(read_for("grace", connector))
+    await asyncio.sleep(0)
+    calls = connector.counters["calls"]
+    go.set()
+    answers = await asyncio.gather(*many)
+    assert (calls, await other, answers.count(ROWS)) == (3, ROWS, 4)
+    assert {answer[0] for answer in answers if answer != ROWS} == {ErrorCode.SOURCE_OVERLOADED}
+
+
 async def test_who_waits_too_long_for_the_bulkhead_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resilience, "QUEUE_SECONDS", 0.01)
     connector = guarded(never, source_calls=1, source_seconds=PATIENCE)
@@ -197,7 +263,7 @@ async def test_who_waits_too_long_for_the_bulkhead_is_refused(monkeypatch: pytes
     refused = await read_or_failure(connector)
     call.cancel()
 
-    assert (refused[0], connector.queued) == (ErrorCode.SOURCE_OVERLOADED, 0)
+    assert (refused[0], connector.slots.queue) == (ErrorCode.SOURCE_OVERLOADED, [])
 
 
 @pytest.mark.parametrize("script", [
@@ -212,7 +278,7 @@ async def test_a_place_in_the_bulkhead_is_given_back(script: Script) -> None:
     calls[0].cancel()
     calls[3].cancel()
     await asyncio.gather(*calls, return_exceptions=True)
-    assert (connector.semaphore._value, connector.queued) == (2, 0)
+    assert (connector.slots.free, connector.slots.queue) == (2, [])
 
 
 class Endless(Scripted):

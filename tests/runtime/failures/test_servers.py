@@ -10,7 +10,8 @@ import pytest
 
 from demo.servers.run import RunningServers, kill, restart, start, wait_ready
 from onedoor.model.catalog import Limits
-from onedoor.runtime.resilience import BREAKER_FAILURES, PROBE_SECONDS, QUEUE_SECONDS
+from onedoor.runtime.breaker import BREAKER_FAILURES, PROBE_SECONDS
+from onedoor.runtime.resilience import QUEUE_SECONDS
 from tests.runtime.failures.conftest import Ask, Reply, RunningServer, suspend_server
 
 BRANCHES = {

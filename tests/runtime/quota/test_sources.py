@@ -67,11 +67,11 @@ async def test_a_read_that_waits_for_its_turn_takes_no_place_and_its_source_is_n
     connector = resilience.wrap_connector("it", waits, Limits(source_calls=2, source_seconds=0.05), clock.time)
     work = [asyncio.create_task(read_rows(connector, ASK)) for _ in range(6)]
     await clock.to(0)
-    assert (waits.calls, connector.semaphore._value) == (1, 2)
+    assert (waits.calls, connector.slots.free) == (1, 2)
     await asyncio.sleep(0.1)
     await clock.to(1000)
     await asyncio.gather(*work)
-    assert (waits.calls, connector.semaphore._value, connector.failures) == (6, 2, 0)
+    assert (waits.calls, connector.slots.free, connector.breaker.failures) == (6, 2, 0)
 
 
 async def test_a_source_is_not_slow_while_any_part_of_a_call_waits_for_something_else() -> None:
@@ -85,7 +85,7 @@ async def test_a_source_is_not_slow_while_any_part_of_a_call_waits_for_something
                 await asyncio.sleep(seconds)
 
     connector = resilience.wrap_connector("it", Waits(), Limits(source_calls=2, source_seconds=0.02), Clock().time)
-    assert (await read_rows(connector, ASK), connector.semaphore._value) == ([(1,)], 2)
+    assert (await read_rows(connector, ASK), connector.slots.free) == ([(1,)], 2)
 
 
 async def test_what_is_refused_for_want_of_a_turn_is_no_failure_of_the_source() -> None:
@@ -99,7 +99,7 @@ async def test_what_is_refused_for_want_of_a_turn_is_no_failure_of_the_source() 
                 await read_rows(connector, ASK)
             except ConnectorError as failure:
                 codes.append(failure.code)
-    assert (codes, source.calls, connector.failures) == ([ErrorCode.RATE_LIMITED] * 9, 1, 0)
+    assert (codes, source.calls, connector.breaker.failures) == ([ErrorCode.RATE_LIMITED] * 9, 1, 0)
 
 
 class Workspace:

@@ -39,7 +39,7 @@ from onedoor.http.pages import StaticFiles
 from onedoor.http.persisted_documents import open_persisted_documents
 from onedoor.http.rate_limit import RateLimiter
 from onedoor.http.routes import build_routes
-from onedoor.http.state import AppState
+from onedoor.http.state import LIFESPAN_KEY, AppState, LifespanState
 from onedoor.http.websocket import reject_handshake, serve_websocket
 from onedoor.jobs.notifications import JobNotifier
 from onedoor.jobs.registry import register_jobs
@@ -106,7 +106,7 @@ class App:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
-            await self.handle_lifespan(receive, send)
+            await self.handle_lifespan(scope, receive, send)
         elif scope["type"] == "http" and scope["path"] == "/graphql" and self.app_state is not None:
             await serve_graphql(self.app_state, scope, receive, send)
         elif scope["type"] == "websocket" and scope["path"] == "/graphql" and self.app_state is not None:
@@ -122,11 +122,17 @@ class App:
         if self.app_state is not None:
             self.app_state.active_streams.shutting_down.set()
 
-    async def handle_lifespan(self, receive: Any, send: Any) -> None:
+    def build_lifespan_state(self) -> LifespanState:
+        """Build what the server asks for; the app is open."""
+        assert self.app_state is not None
+        return LifespanState(leave=self.leave, allowed_origins=self.app_state.allowed_origins)
+
+    async def handle_lifespan(self, scope: Any, receive: Any, send: Any) -> None:
         await receive()
         try:
             async with open_app(self.settings, self.company) as app_state:
                 self.app_state = app_state
+                scope.get("state", {})[LIFESPAN_KEY] = self.build_lifespan_state()
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
                 self.app_state = None

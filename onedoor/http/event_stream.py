@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -29,7 +28,7 @@ class SubscriberLeft(Exception):
 
 
 class ServerStopping(Exception):
-    """The server is stopping."""
+    """The server is stopping, so that the subscription is interrupted and not complete."""
 
 
 async def serve_event_stream(app_state: AppState, context: RequestContext, receive: Receive, send: Send) -> None:
@@ -90,8 +89,12 @@ async def _follow_subscription(
         _wait_for_disconnect(receive),
         _wait_for_shutdown(app_state.active_streams.shutting_down),
     )
-    with suppress(SubscriberLeft):
+    try:
         await events.send_end(await _run_until_end(stream, *watchers))
+    except ServerStopping:
+        await events.interrupt()
+    except SubscriberLeft:
+        pass
 
 
 async def _run_until_end(
@@ -99,10 +102,10 @@ async def _run_until_end(
 ) -> Sequence[GraphQLErrorInfo]:
     """Run the stream with its watchers, until it ends or one of them raises, and return the errors to end with.
 
-    Raises SubscriberLeft.
+    Raises SubscriberLeft, ServerStopping.
     """
     errors: Sequence[GraphQLErrorInfo] = ()
-    has_left = False
+    interruption: Exception | None = None
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(watcher) for watcher in watchers]
@@ -114,11 +117,11 @@ async def _run_until_end(
     except* MetadataDatabaseUnavailable:
         errors = KEYS_UNAVAILABLE.errors
     except* ServerStopping:
-        errors = ()
+        interruption = ServerStopping()
     except* (SubscriberLeft, OSError):
-        has_left = True
-    if has_left:
-        raise SubscriberLeft
+        interruption = SubscriberLeft()
+    if interruption is not None:
+        raise interruption
     return errors
 
 
@@ -158,6 +161,11 @@ class EventStreamResponse:
             await self.send_next(orjson.dumps({"errors": shown_errors}))
         await self.start()
         await self.send({"type": "http.response.body", "body": COMPLETE_EVENT})
+
+    async def interrupt(self) -> None:
+        """End the response without a `complete` event, so that the client subscribes again."""
+        await self.start()
+        await self.send({"type": "http.response.body", "body": b""})
 
     async def send_heartbeats(self, seconds: float) -> None:
         """Send a comment every so many seconds, until cancelled."""

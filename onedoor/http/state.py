@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from auth.authentication import Authenticator
@@ -17,8 +18,21 @@ from onedoor.query.subscriptions import SubscribeFunction, subscribe
 from onedoor.runtime.fair_slots import FairSlots
 from onedoor.runtime.pubsub import InMemoryEventStore, PubSub
 
+LIFESPAN_KEY = "onedoor"
+"""Where LifespanState is in the state of the ASGI lifespan, which also a wrapped app passes on."""
+
 CONCURRENT_EVENTS_MAX = 16
 """Events of subscriptions that are executed at once in this process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LifespanState:
+    """What the server asks of the app outside any request."""
+
+    leave: Callable[[], None]
+    """Ends the subscriptions, which would hold a server up that stops."""
+    allowed_origins: frozenset[str]
+    """Origins of the web pages that may read what the server answers before there is a request."""
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ from onedoor.audit.record import derive_redaction_key
 from onedoor.http.persisted_documents import PersistedDocuments
 from onedoor.http.rate_limit import RateLimiter
 from onedoor.http.server import UvicornServer, build_uvicorn_config
-from onedoor.http.state import AppState
+from onedoor.http.state import LIFESPAN_KEY, AppState
 from onedoor.model.catalog import Catalog, Limits, Topic
 from onedoor.query.audited import AuditedExecutor
 from onedoor.runtime.pubsub import PubSub
@@ -248,6 +248,7 @@ async def serve_app(app: App, limits: Limits) -> AsyncIterator[tuple[UvicornServ
     uvicorn_config.load()
     uvicorn_server = UvicornServer(uvicorn_config)
     uvicorn_server.lifespan = uvicorn_config.lifespan_class(uvicorn_config)
+    uvicorn_server.lifespan.state[LIFESPAN_KEY] = app.build_lifespan_state()
     await uvicorn_server.startup(sockets=[listening])
     port = listening.getsockname()[1]
     try:

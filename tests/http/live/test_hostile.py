@@ -150,7 +150,7 @@ async def test_who_does_not_return_a_sign_of_life_is_let_go(open_server: OpenSer
     wire = await open_websocket(server.port)
     await authenticate(server, wire)
     await wire.send(frame(TEXT, json.dumps({"type": "subscribe", "id": "1", "payload": {"query": CHANGED}}).encode()))
-    assert await wire.wait_closed() == 1011
+    assert await wire.wait_closed() == 1013
     await wait_until(lambda: server.outcomes() == ["answered", "cancelled"])
 
 

@@ -26,14 +26,14 @@ def parse_origins(origins: Iterable[str]) -> frozenset[str]:
     """Check the origins of the settings; there is no `*`, which would admit any page. Raises ConfigurationError."""
     allowed_origins = frozenset(origins)
     for origin in sorted(allowed_origins):
-        if origin != _normalize_origin(origin):
+        if origin != normalize_origin(origin):
             raise ConfigurationError(
                 f"`server.origins` holds `{origin}`: write each as `https://host` or `https://host:port`"
             )
     return allowed_origins
 
 
-def _normalize_origin(text: str) -> str | None:
+def normalize_origin(text: str) -> str | None:
     """Return an origin as browsers send it, or None for a text that is not an origin."""
     try:
         parts = urlsplit(text)

@@ -9,12 +9,15 @@ from functools import partial
 from typing import Any
 
 import orjson
+from graphql import OperationType
 
 from auth.authentication import Principal
 from onedoor.audit.record import AuditOutcome, Surface
-from onedoor.errors import ErrorCode, GraphQLErrorInfo
+from onedoor.errors import ErrorCode, GraphQLErrorInfo, HTTPError, RequestRejected
+from onedoor.http.cors import DEFAULT_PORTS, normalize_origin
 from onedoor.http.lifecycle import admit, execute_request, record_response
 from onedoor.http.negotiation import GRAPHQL_JSON
+from onedoor.http.persisted_documents import resolve_document
 from onedoor.http.rate_limit import build_limit_conclusion
 from onedoor.http.requests import (
     Receive,
@@ -64,7 +67,11 @@ TYPES_WITH_ID = frozenset({MessageType.SUBSCRIBE, MessageType.COMPLETE})
 
 
 class CloseCode(IntEnum):
-    """Why the server closes a WebSocket; docs/live.md lists the codes."""
+    """Why the server closes a WebSocket; docs/live.md lists the codes.
+
+    What passes by itself has a code below 2000 that graphql-ws reconnects after; it takes 44xx, but for 4403 and 4408,
+    and 1011 for final.
+    """
 
     GOING_AWAY = 1001
     TRY_AGAIN_LATER = 1013
@@ -73,7 +80,7 @@ class CloseCode(IntEnum):
     REVOKED = 4403
     INIT_TIMEOUT = 4408
     SUBSCRIBER_EXISTS = 4409
-    TOO_MANY_REQUESTS = 4429
+    INIT_AGAIN = 4429
 
 
 class WebSocketClosed(Exception):
@@ -130,7 +137,9 @@ def _is_allowed_origin(app_state: AppState, headers: Iterable[tuple[bytes, bytes
     origin = header_values.get(b"origin")
     if origin is None or origin in app_state.allowed_origins:
         return True
-    return origin.partition("://")[2] == header_values.get(b"host")
+    host = header_values.get(b"host", "").lower()
+    scheme = origin.partition("://")[0]
+    return scheme in DEFAULT_PORTS and origin == normalize_origin(f"{scheme}://{host}")
 
 
 async def reject_handshake(send: Send, status: int, message: str) -> None:
@@ -192,6 +201,8 @@ class WebSocketConnection:
             async with asyncio.timeout(seconds):
                 message = await self._receive_message()
                 while message.type in (MessageType.PING, MessageType.PONG):
+                    if message.type is MessageType.PING:
+                        await self._send_text(PONG)
                     message = await self._receive_message()
         except TimeoutError:
             limit = f"the limit `connection_init_timeout` of {seconds:g}"
@@ -210,7 +221,7 @@ class WebSocketConnection:
             return
         await record_response(self.app_state, context, refusal)
         if refusal.outcome is AuditOutcome.LIMITED:
-            raise WebSocketClosed(CloseCode.TOO_MANY_REQUESTS, refusal.errors[0].message)
+            raise WebSocketClosed(CloseCode.TRY_AGAIN_LATER, refusal.errors[0].message)
         raise WebSocketClosed(CloseCode.UNAUTHENTICATED, "no valid key came, in the head or in `connection_init`")
 
     def _set_conclusion_if_cancelled(self, conclusion: Conclusion) -> None:
@@ -222,7 +233,7 @@ class WebSocketConnection:
     ) -> None:
         match message.type:
             case MessageType.INIT:
-                raise WebSocketClosed(CloseCode.TOO_MANY_REQUESTS, "`connection_init` came before, send it once")
+                raise WebSocketClosed(CloseCode.INIT_AGAIN, "`connection_init` came before, send it once")
             case MessageType.SUBSCRIBE if message.id in self.operations:
                 reason = "a request with this `id` is under way, give each its own"
                 raise WebSocketClosed(CloseCode.SUBSCRIBER_EXISTS, reason)
@@ -237,7 +248,7 @@ class WebSocketConnection:
 
     def _count_request(self, principal: Principal) -> None:
         if rejection := self.app_state.rate_limiter.count_request(principal.key_id):
-            raise WebSocketClosed(CloseCode.TOO_MANY_REQUESTS, rejection.errors[0].message)
+            raise WebSocketClosed(CloseCode.TRY_AGAIN_LATER, rejection.errors[0].message)
 
     async def _run_operation(self, message: ClientMessage, reauthenticate: Reauthenticate) -> None:
         """Run one operation to its end. Raises KeyRevoked, which ends the connection."""
@@ -250,6 +261,9 @@ class WebSocketConnection:
             response = await record_response(self.app_state, context, conclusion)
             if conclusion.outcome is AuditOutcome.UNAUTHENTICATED:
                 raise KeyRevoked
+            is_too_frequent = conclusion.outcome is AuditOutcome.LIMITED and context.request is None
+            if is_too_frequent and self._may_be_subscription(message):
+                raise WebSocketClosed(CloseCode.TRY_AGAIN_LATER, conclusion.errors[0].message)
             self._forget(message.id)
             await self._send_result(message.id, response)
         finally:
@@ -270,6 +284,14 @@ class WebSocketConnection:
             return build_limit_conclusion(what, "subscriptions_max", limit, "end one of them")
         self.subscriptions[message.id] = context
         return None
+
+    def _may_be_subscription(self, message: ClientMessage) -> bool:
+        """Whether to ask the client to come again, as it would take an error for the end of a subscription."""
+        try:
+            text, _ = resolve_document(self.app_state.documents, message.payload)
+        except (HTTPError, RequestRejected):
+            return False
+        return OperationType.SUBSCRIPTION.value in text
 
     async def _execute_query(self, context: RequestContext) -> Conclusion:
         assert context.principal is not None

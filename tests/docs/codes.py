@@ -26,8 +26,12 @@ class ErrorDescription:
 CODES: Mapping[ErrorCode, ErrorDescription] = {
     ErrorCode.BAD_REQUEST: ErrorDescription(
         when="The request is no GraphQL request over HTTP (no JSON object with `query`, another method or media "
-        "type, a body that is too large, slow or compressed), or does not say which operation to run.",
-        statuses=("400, 405, 406, 408, 413, 415; 200 for the operation", "400, 405, 406, 408, 413, 415"),
+        "type, a head or body that is too large or slow, a compressed body, a handshake that opens no WebSocket), or "
+        "does not say which operation to run.",
+        statuses=(
+            "400, 405, 406, 408, 413, 415, 426, 431; 200 for the operation",
+            "400, 405, 406, 408, 413, 415, 426, 431",
+        ),
         remedy="Send `POST` with `Content-Type: application/json`, uncompressed; name one of several operations in "
         "`operationName`.",
         query="query A { me { id } } query B { me { id } }",
@@ -91,7 +95,7 @@ CODES: Mapping[ErrorCode, ErrorDescription] = {
         when="The request is over a limit, which the message names with its value. Over `rows_read`, only that "
         "branch fails.",
         statuses=(
-            "200; 429 and 503 for requests per minute and concurrent ones, with `Retry-After`",
+            "200; 429 and 503 for requests per minute, connections and concurrent requests, with `Retry-After`",
             "400; 200 for `rows_read` and `request_seconds`; 429 and 503 as before",
         ),
         remedy="Select less, in parts, or filter, or try again later; an operator can raise the limit (settings.md).",

@@ -1,4 +1,4 @@
-"""A request that asks for another protocol opens a WebSocket, is told why it cannot, or is answered as if it did not."""
+"""A request for another protocol opens a WebSocket, is told why it cannot, or is answered as if it asked for none."""
 
 import asyncio
 import json

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from onedoor.audit.reader import read_records
 from onedoor.audit.record import derive_redaction_key
 from onedoor.http.persisted_documents import PersistedDocuments
 from onedoor.http.rate_limit import RateLimiter
-from onedoor.http.server import UvicornServer, build_uvicorn_config
+from onedoor.http.server import UvicornServer, bind_socket, build_uvicorn_config
 from onedoor.http.state import LIFESPAN_KEY, AppState
 from onedoor.model.catalog import Catalog, Limits, Topic
 from onedoor.query.audited import AuditedExecutor
@@ -174,6 +173,8 @@ async def open_server(tmp_path: Path) -> AsyncIterator[OpenServer]:
             sources: Mapping[str, Connector] | None = None,
             url: str | None = None,
             documents: PersistedDocuments | None = None,
+            port: int = 0,
+            folder: Path | None = None,
             **bus: Any,
         ) -> RunningServer:
             limits_or_default = limits or Limits()
@@ -182,7 +183,7 @@ async def open_server(tmp_path: Path) -> AsyncIterator[OpenServer]:
             authenticator = open_authenticator(state, acme.GROUPS)
             stack.callback(authenticator.close)
             disk = FailingDisk()
-            audit_log = open_audit_log(tmp_path, datetime.now(UTC), disk=DiskOps(sync=disk.sync))
+            audit_log = open_audit_log(folder or tmp_path, datetime.now(UTC), disk=DiskOps(sync=disk.sync))
             stack.callback(audit_log.close)
             pubsub = PubSub(EventLog(state), **bus)
             stack.push_async_callback(pubsub.close)
@@ -202,7 +203,7 @@ async def open_server(tmp_path: Path) -> AsyncIterator[OpenServer]:
             )
             app = App(None, None)  # type: ignore[arg-type]
             app.app_state = app_state
-            uvicorn_server, port = await stack.enter_async_context(serve_app(app, limits_or_default))
+            uvicorn_server, port = await stack.enter_async_context(serve_app(app, limits_or_default, port))
             session = await stack.enter_async_context(aiohttp.ClientSession())
             held: list[Any] = []
             stack.push_async_callback(close_all, held)
@@ -212,7 +213,7 @@ async def open_server(tmp_path: Path) -> AsyncIterator[OpenServer]:
                 app_state=app_state,
                 state=state,
                 session=session,
-                folder=tmp_path,
+                folder=folder or tmp_path,
                 disk=disk,
                 numbers=count(),
                 held=held,
@@ -240,9 +241,9 @@ def build_catalog() -> Catalog:
 
 
 @asynccontextmanager
-async def serve_app(app: App, limits: Limits) -> AsyncIterator[tuple[UvicornServer, int]]:
+async def serve_app(app: App, limits: Limits, port: int) -> AsyncIterator[tuple[UvicornServer, int]]:
     """The app as the product serves it, without the loop that looks whether it is to stop."""
-    listening = socket.create_server(("127.0.0.1", 0))
+    listening = bind_socket("127.0.0.1", port)
     uvicorn_config = build_uvicorn_config(app, limits)
     uvicorn_config.lifespan = "off"
     uvicorn_config.load()

@@ -115,7 +115,7 @@ async def test_failed_keys_of_an_address_are_counted(open_server: OpenServer) ->
         websocket = await server.socket()
         await websocket.send("connection_init")
         codes.append((await websocket.wait_closed())[0])
-    assert codes == [4401, 4429]
+    assert codes == [4401, 1013]
     await wait_until(lambda: server.outcomes() == ["unauthenticated", "limited"])
 
 
@@ -154,6 +154,26 @@ async def test_ping_is_answered_and_pong_passed_over(server: RunningServer) -> N
     await websocket.send("pong")
     await websocket.send("ping")
     assert await websocket.receive() == {"type": "pong"}
+
+
+async def test_ping_is_answered_before_connection_init_too(server: RunningServer) -> None:
+    websocket = await server.socket()
+    for _ in range(2):
+        await websocket.send("ping", payload={"any": "thing"})
+        assert await websocket.receive() == {"type": "pong"}
+    await websocket.send("connection_init", payload={"x-api-key": server.key().text})
+    assert await websocket.receive() == {"type": "connection_ack"}
+
+
+async def test_ping_before_connection_init_wins_no_time(open_server: OpenServer) -> None:
+    server: RunningServer = await open_server(limits=Limits(connection_init_timeout=0.1))
+    websocket = await server.socket()
+    code = None
+    while not isinstance(code, int):
+        if not websocket.socket.closed:
+            await websocket.send("ping")
+        code = await websocket.receive()
+    assert code == 4408
 
 
 async def test_at_most_ten_subscriptions_and_the_others_go_on(server: RunningServer) -> None:
@@ -207,8 +227,26 @@ async def test_messages_count_with_the_requests_of_the_key(open_server: OpenServ
             await websocket.receive()
     assert kinds == ["next", "next", "error"]
     await websocket.send("ping")
-    assert (await websocket.wait_closed())[0] == 4429
+    assert (await websocket.wait_closed())[0] == 1013
     await wait_until(lambda: server.outcomes() == ["answered", "answered", "limited"])
+
+
+@pytest.mark.parametrize("first", ["connection_init", "ping", "subscribe"])
+async def test_over_the_rate_a_socket_is_closed_with_a_code_that_clients_come_back_from(
+    open_server: OpenServer, first: str
+) -> None:
+    server: RunningServer = await open_server(rate_limits=replace(acme.UNLIMITED_RATES, requests_a_minute=1))
+    key = server.key("sales").text
+    if first == "connection_init":
+        await server.socket(key)
+    websocket = await server.socket(headers={"x-api-key": key})
+    await websocket.send("connection_init")
+    if first == "ping":
+        await websocket.send("ping")
+    if first == "subscribe":
+        await websocket.subscribe("1", CHANGED)
+    code, reason = await websocket.wait_closed()
+    assert (code, "`requests_a_minute` of 1, come again in 60 s" in reason) == (1013, True)
 
 
 async def test_a_server_at_capacity_answers_no_more_over_a_socket(open_server: OpenServer) -> None:
@@ -228,6 +266,7 @@ HANDSHAKES = {
     "another page": ((PROTOCOL,), {"origin": "https://evil.example"}, 403),
     "a page without an origin": ((PROTOCOL,), {"origin": "null"}, 403),
     "a page that looks like ours": ((PROTOCOL,), {"origin": "http://127.0.0.1"}, 403),
+    "a page of another scheme": ((PROTOCOL,), {"origin": "ftp://one.example", "host": "one.example"}, 403),
 }
 
 
@@ -240,11 +279,18 @@ async def test_a_refused_handshake_has_an_http_status(
     assert turned.value.status == status
 
 
-@pytest.mark.parametrize("own", [True, False], ids=["the server's own page", "a page that is listed"])
-async def test_a_page_that_may_call_in_may_open_a_socket(server: RunningServer, own: bool) -> None:
-    websocket = await server.socket(
-        server.key().text, headers={"origin": server.url.removesuffix("/graphql") if own else PAGE}
-    )
+MAY_CALL = {
+    "a page that is listed": {"origin": PAGE},
+    "a page of the same host": {"origin": "https://one.example", "host": "one.example"},
+    "a page of the same host, its port named": {"origin": "https://one.example", "host": "One.example:443"},
+    "a page of the same host and port": {"origin": "http://one.example:8000", "host": "one.example:8000"},
+    "a page of the same IPv6 address": {"origin": "http://[::1]:8000", "host": "[::1]:8000"},
+}
+
+
+@pytest.mark.parametrize("headers", MAY_CALL.values(), ids=MAY_CALL)
+async def test_a_page_that_may_call_in_may_open_a_socket(server: RunningServer, headers: dict[str, str]) -> None:
+    websocket = await server.socket(server.key().text, headers=headers)
     await websocket.send("ping")
     assert await websocket.receive() == {"type": "pong"}
 

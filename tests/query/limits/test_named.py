@@ -12,7 +12,7 @@ from onedoor.connectors.spill.factory import SpillTableFactory
 from onedoor.model.catalog import Limits
 from tests import acme
 from tests.http.conftest import HookedConnector, OpenServer, RunningServer, hang, keys, open_server, server, state
-from tests.http.test_protocol import FEW, exchange_bytes, serve_uvicorn
+from tests.http.test_protocol import FEW, exchange_bytes, serve_raw
 
 __all__ = ["keys", "open_server", "server", "state"]
 
@@ -155,7 +155,7 @@ async def test_one_too_many_names_the_limit_and_when_to_come_again(open_server: 
 @pytest.mark.parametrize("name", HEADS)
 async def test_a_connection_past_a_limit_names_it_and_what_would_do(name: str) -> None:
     value, octets, remedy = HEADS[name]
-    async with serve_uvicorn(replace(Limits(), **{name: value})) as port:
+    async with serve_raw(replace(Limits(), **{name: value})) as port:
         _, held = await asyncio.open_connection("127.0.0.1", port)
         if name != "connections_an_address":
             held.close()

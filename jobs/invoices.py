@@ -1,8 +1,6 @@
 """Invoices: a customer's, made anew from what they ordered."""
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -44,7 +42,7 @@ async def rebuild(context: JobContext, given: RebuildInvoicesInput) -> RebuiltIn
         page = found["pageInfo"]
         context.report_progress(len(orders))
     name = f"invoices-{given.customer}.csv"
-    await context.save_file(name, _write_csv(orders), "text/csv")
+    await context.save_csv(name, COLUMNS, _list_invoice_lines(orders))
     context.log(f"{len(orders)} orders are in {name}")
     return RebuiltInvoices(
         invoices=len(orders), total=sum((Decimal(each["total"]) for each in orders), Decimal()), file=name
@@ -59,17 +57,12 @@ async def _load_page(context: JobContext, customer: int, after: str | None) -> M
     return orders
 
 
-def _write_csv(orders: Sequence[Mapping[str, Any]]) -> bytes:
-    out = io.StringIO()
-    table = csv.writer(out, lineterminator="\n")
-    table.writerow(COLUMNS)
+def _list_invoice_lines(orders: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[Any]]:
     for order in orders:
         for item in order["items"]["nodes"]:
             price = Decimal(item["unitPrice"])
             sku = (item["product"] or {}).get("sku", "")
-            row = (order["id"], order["placedAt"], item["line"], sku, item["quantity"], price, price * item["quantity"])
-            table.writerow(row)
-    return out.getvalue().encode()
+            yield order["id"], order["placedAt"], item["line"], sku, item["quantity"], price, price * item["quantity"]
 
 
 JOBS = (

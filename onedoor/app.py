@@ -42,6 +42,7 @@ from onedoor.http.routes import build_routes
 from onedoor.http.state import LIFESPAN_KEY, AppState, LifespanState
 from onedoor.http.websocket import reject_handshake, serve_websocket
 from onedoor.jobs.notifications import JobNotifier
+from onedoor.jobs.reads import JOBS_SOURCE
 from onedoor.jobs.registry import register_jobs
 from onedoor.jobs.tables import JobDatabase
 from onedoor.jobs.worker import open_job_runtime
@@ -237,7 +238,7 @@ async def open_app(settings: Settings, company: Company, *, start_jobs: bool = F
         def build_own_connectors(principal: Principal) -> Mapping[str, Connector]:
             return {
                 "caller": build_principal_connector(principal),
-                "jobs": JobsConnector(job_database, jobs, principal),
+                JOBS_SOURCE: JobsConnector(job_database, jobs, principal, catalog.policy),
             }
 
         engine = build_query_engine(catalog, build_own_connectors, asyncio.get_running_loop().time, cache, quotas)
@@ -300,7 +301,7 @@ def build_catalog(
         **connectors,
         "journal": AuditLogConnector(settings.records.folder),
         "caller": build_empty_principal_connector(),
-        "jobs": build_unbound_jobs_connector(),
+        JOBS_SOURCE: build_unbound_jobs_connector(),
         UPLOAD_CONNECTOR: build_empty_upload_connector(),
     }
     own_view = settings.server.introspection is IntrospectionMode.OWN

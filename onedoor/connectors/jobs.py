@@ -1,8 +1,9 @@
 """Serve jobs, their log lines and their files as collections, of what a principal may see."""
 
 import operator
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -23,8 +24,11 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from auth.authentication import Principal
+from auth.policy import AccessPolicy, SchemaCoordinate
 from onedoor.errors import ConnectorError
 from onedoor.jobs.declarations import Job
+from onedoor.jobs.models import JobState
+from onedoor.jobs.reads import JOBS_SOURCE, ReadDenials, load_read_denials
 from onedoor.jobs.service import (
     JobService,
     build_cancel_action,
@@ -37,6 +41,7 @@ from onedoor.jobs.service import (
 from onedoor.jobs.tables import JobDatabase, job_file_table, job_line_table, job_table
 from onedoor.model.catalog import Action, TopicSubscription
 from onedoor.model.mapping import Relationship, TypeMapping
+from onedoor.runtime.call_context import WithheldCopy, get_call_context
 from onedoor.spi.capabilities import Capabilities, Column, ColumnType
 from onedoor.spi.predicates import Comparison, Op, Row, split_conjuncts
 from onedoor.spi.scan import ScanRequest, SortKey
@@ -113,6 +118,19 @@ COMPARISON_OPERATORS: Mapping[Op, Callable[[Any, Any], Any]] = {
     Op.IS_NULL: lambda column, is_null: column.is_(None) if is_null else column.is_not(None),
 }  # fmt: skip
 
+LEFT_OUT_TYPES: Mapping[str, str] = {"job_line": "JobLine", "job_file": "JobFile"}
+
+GUARDED_COLUMNS = frozenset({"input", "done", "total", "error", "result"})
+"""The columns of `job` that may hold what the job, or the one that started it, has read."""
+
+PRODUCT_ERROR_STATES = (JobState.CANCELLED, JobState.REFUSED)
+"""The states whose `error` is a sentence of ours."""
+
+EMPTY_INPUT = "{}"
+"""Stands for an input that is not shown, which is never null."""
+
+NO_POLICY = AccessPolicy({})
+
 MAX_TEXT_BYTES = 262_144
 """A larger file, or one that is no text, has no `text`."""
 
@@ -120,8 +138,15 @@ MAX_TEXT_BYTES = 262_144
 class JobsConnector:
     """`job`, `job_line` and `job_file`, as one principal may see them; without a principal, no row."""
 
-    def __init__(self, job_database: JobDatabase | None, jobs: Mapping[str, Job], principal: Principal | None) -> None:
-        self.job_database, self.jobs, self.principal = job_database, jobs, principal
+    def __init__(
+        self,
+        job_database: JobDatabase | None,
+        jobs: Mapping[str, Job],
+        principal: Principal | None,
+        policy: AccessPolicy = NO_POLICY,
+    ) -> None:
+        """Serve what jobs have left to whom `policy` allows what they have read."""
+        self.job_database, self.jobs, self.principal, self.policy = job_database, jobs, principal, policy
 
     def capabilities(self, collection: str) -> Capabilities:
         return JOB_CAPABILITIES[collection]
@@ -130,9 +155,14 @@ class JobsConnector:
         if self.job_database is None or self.principal is None:
             return
         try:
-            yield await self.job_database.run_in_db_thread(read_job_rows, request, self.jobs, self.principal)
+            rows, withheld = await self.job_database.run_in_db_thread(
+                read_job_rows, request, self.jobs, self.principal, self.policy
+            )
         except SQLAlchemyError:
             raise ConnectorError("the jobs cannot be read now") from None
+        if (context := get_call_context()) is not None:
+            context.withheld.update(dict.fromkeys(withheld))
+        yield rows
 
     async def ping(self) -> None:
         return None
@@ -146,18 +176,53 @@ def build_unbound_jobs_connector() -> JobsConnector:
     return JobsConnector(None, {}, None)
 
 
+class JobRows(NamedTuple):
+    """Rows of a scan, and what is not shown of them."""
+
+    rows: list[Row]
+    withheld: list[WithheldCopy]
+
+
 def read_job_rows(
-    database: MetadataDatabase, request: ScanRequest, jobs: Mapping[str, Job], principal: Principal
-) -> list[Row]:
-    statement = compile_jobs_select(
-        request, jobs, principal, needs_collation=database.engine.dialect.name == "postgresql"
-    )
+    database: MetadataDatabase,
+    request: ScanRequest,
+    jobs: Mapping[str, Job],
+    principal: Principal,
+    policy: AccessPolicy,
+) -> JobRows:
+    """Read the rows that a principal may see, without what they may not see of them."""
+    needs_collation = database.engine.dialect.name == "postgresql"
     with database.read_connection() as connection:
-        rows = connection.execute(statement).all()
+        denials = load_read_denials(connection, policy, principal)
+        select_ = JobsSelect(request=request, jobs=jobs, denials=denials, needs_collation=needs_collation)
+        rows = connection.execute(select_.compile()).all()
+        withheld = {
+            (coordinate, read)
+            for coordinate, statement in select_.compile_left_out()
+            for read in connection.execute(statement).scalars()
+        }
+    width = len(request.columns)
+    markers = [("Job", name) for name in select_.guarded_columns]
+    withheld |= {
+        (coordinate, read)
+        for row in rows
+        for coordinate, read in zip(markers, row[width : width + len(markers)], strict=True)
+        if read is not None
+    }
+    return JobRows(
+        rows=_decode_file_texts(request, [tuple(row)[:width] for row in rows]),
+        withheld=[
+            WithheldCopy(coordinate=coordinate, decision=denials.get_decision(read))
+            for coordinate, read in sorted(withheld)
+        ],
+    )
+
+
+def _decode_file_texts(request: ScanRequest, rows: list[Row]) -> list[Row]:
     if request.collection != "job_file" or "text" not in request.columns:
-        return [tuple(row)[: len(request.columns)] for row in rows]
-    text_place = request.columns.index("text")
-    return [(*row[:text_place], _decode_file_text(row[text_place]), *row[text_place + 1 :]) for row in rows]
+        return rows
+    place = request.columns.index("text")
+    return [(*row[:place], _decode_file_text(row[place]), *row[place + 1 :]) for row in rows]
 
 
 def _decode_file_text(content: bytes | None) -> str | None:
@@ -167,84 +232,139 @@ def _decode_file_text(content: bytes | None) -> str | None:
         return None
 
 
-def compile_jobs_select(
-    request: ScanRequest, jobs: Mapping[str, Job], principal: Principal, *, needs_collation: bool
-) -> Select[Any]:
-    """Compile a scan to one statement. With `needs_collation` text is ordered by code point only where that is said."""
-    is_visible = job_table.c.name.in_(list_visible_jobs(jobs, principal))
-    is_own = job_table.c.person_id == principal.person_id
-    inside = or_(is_visible, and_(is_own, job_table.c.name.in_(list_startable_jobs(jobs, principal))))
-    table = JOB_TABLES[request.collection]
-    columns = [_compile_job_column(request.collection, each, inside).label(each) for each in request.columns]
-    statement = select(*columns) if columns else select(literal(1))  # rows may be wanted for their number alone
-    if request.collection == "job":
-        statement = statement.where(or_(is_visible, is_own))
-    else:
-        statement = statement.join_from(table, job_table, table.c.job_id == job_table.c.id).where(inside)
-    statement = statement.where(_compile_job_filter(request.collection, request.filter))
-    if request.keys is not None:
-        statement = statement.where(_compile_job_keys(request))
-    order = [_compile_job_sort_key(table.c[each.column], each, needs_collation) for each in request.sort]
-    if request.keys is not None and request.limit is not None:
-        return _limit_jobs_per_key(statement, request, order)
-    return statement.order_by(*order).limit(request.limit)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobsSelect:
+    """The statement of one scan, for one principal.
 
+    `needs_collation`: text is ordered by code point only where that is said.
+    """
 
-def _compile_job_column(collection: str, name: str, inside: ColumnElement[bool]) -> ColumnElement[Any]:
-    if (collection, name) == ("job", "result"):
-        return case((inside, job_table.c.result), else_=None)
-    if (collection, name) == ("job_file", "text"):
-        return case((job_file_table.c.size <= MAX_TEXT_BYTES, job_file_table.c.content), else_=None)
-    column: ColumnElement[Any] = JOB_TABLES[collection].c[name]
-    return column
+    request: ScanRequest
+    jobs: Mapping[str, Job]
+    denials: ReadDenials
+    needs_collation: bool
 
+    @property
+    def guarded_columns(self) -> tuple[str, ...]:
+        """The columns of the scan that are null in jobs that have read what the principal may not."""
+        return tuple(name for name in self.request.columns if self._is_guarded(name))
 
-def _compile_job_filter(collection: str, predicate: Any) -> ColumnElement[bool]:
-    """Compile a conjunction of comparisons, the only filters that the capabilities admit."""
-    return and_(true(), *(_compile_job_comparison(collection, part) for part in split_conjuncts(predicate)))
+    def compile(self) -> Select[Any]:
+        """Select the columns of the scan and then, for each guarded column, the read for which it is not shown."""
+        request, table = self.request, JOB_TABLES[self.request.collection]
+        columns = [self._compile_column(name).label(name) for name in request.columns]
+        columns += [self._compile_withheld_by(name).label(f"withheld_{name}") for name in self.guarded_columns]
+        statement = select(*columns) if columns else select(literal(1))  # rows may be wanted for their number alone
+        if request.collection == "job":
+            statement = statement.where(self._is_listed())
+        else:
+            statement = statement.join_from(table, job_table, table.c.job_id == job_table.c.id)
+            statement = statement.where(self._is_open(), self.denials.withheld_by.is_(None))
+        statement = statement.where(*map(self._compile_comparison, split_conjuncts(request.filter)))
+        statement = statement.where(self._compile_keys())
+        order = [self._compile_sort_key(key) for key in request.sort]
+        if request.keys is not None and request.limit is not None:
+            return self._limit_per_key(statement, order)
+        return statement.order_by(*order).limit(request.limit)
 
+    def compile_left_out(self) -> Iterator[tuple[SchemaCoordinate, Select[Any]]]:
+        """Yield what rows are left out of, or sorted without, with the statement of the reads for which they are."""
+        request, table = self.request, JOB_TABLES[self.request.collection]
+        comparisons: list[Comparison] = list(split_conjuncts(request.filter))
+        if request.collection != "job":
+            statement = select(self.denials.withheld_by.label("read")).distinct()
+            statement = statement.join_from(table, job_table, table.c.job_id == job_table.c.id)
+            statement = statement.where(*map(self._compile_comparison, comparisons), self._compile_keys())
+            yield (
+                (LEFT_OUT_TYPES[request.collection],),
+                statement.where(self._is_open(), self.denials.withheld_by.is_not(None)),
+            )
+            return
+        unguarded = [self._compile_comparison(part) for part in comparisons if not self._is_guarded(part.column)]
+        used = [part.column for part in comparisons] + [key.column for key in request.sort]
+        for name in dict.fromkeys(filter(self._is_guarded, used)):
+            withheld_by = self._compile_withheld_by(name)
+            statement = select(withheld_by.label("read")).distinct().where(self._is_listed(), *unguarded)
+            yield ("Job", name), statement.where(self._compile_keys(), withheld_by.is_not(None))
 
-def _compile_job_comparison(collection: str, predicate: Comparison) -> ColumnElement[bool]:
-    column, value = JOB_TABLES[collection].c[predicate.column], predicate.value
-    if isinstance(value, tuple):
-        value = tuple(_clamp_integer(column, each) for each in value if _is_storable_text(each))
-    elif not _is_storable_text(value):
-        return false()
-    found: ColumnElement[bool] = COMPARISON_OPERATORS[predicate.op](column, _clamp_integer(column, value))
-    return found
+    def _is_guarded(self, name: str) -> bool:
+        return self.request.collection == "job" and name in GUARDED_COLUMNS
 
+    def _is_own(self) -> ColumnElement[bool]:
+        return job_table.c.person_id == self.denials.principal.person_id
 
-def _compile_job_keys(request: ScanRequest) -> ColumnElement[bool]:
-    assert request.keys is not None
-    columns = [JOB_TABLES[request.collection].c[each] for each in request.keys.columns]
-    said = (each for each in request.keys.values if all(map(_is_storable_text, each)))
-    values = [tuple(map(_clamp_integer, columns, each)) for each in said]
-    if len(columns) == 1:
-        found: ColumnElement[bool] = columns[0].in_([each[0] for each in values])
-        return found
-    return tuple_(*columns).in_(values) if values else false()
+    def _is_listed(self) -> ColumnElement[bool]:
+        return or_(job_table.c.name.in_(list_visible_jobs(self.jobs, self.denials.principal)), self._is_own())
 
+    def _is_open(self) -> ColumnElement[bool]:
+        """Whether the declaration of a job shows the principal what came of it."""
+        startable = list_startable_jobs(self.jobs, self.denials.principal)
+        is_visible = job_table.c.name.in_(list_visible_jobs(self.jobs, self.denials.principal))
+        return or_(is_visible, and_(self._is_own(), job_table.c.name.in_(startable)))
 
-def _limit_jobs_per_key(found: Select[Any], request: ScanRequest, order: Sequence[Any]) -> Select[Any]:
-    """Take at most `limit` rows for each key, in one statement."""
-    assert request.keys is not None
-    table = JOB_TABLES[request.collection]
-    place = func.row_number().over(
-        partition_by=[table.c[each] for each in request.keys.columns], order_by=order or None
-    )
-    inner = found.add_columns(place.label("place_of_row")).subquery()
-    return (
-        select(*(inner.c[each] for each in request.columns))
-        .where(inner.c.place_of_row <= request.limit)
-        .order_by(inner.c.place_of_row)
-    )
+    def _compile_withheld_by(self, name: str) -> ColumnElement[Any]:
+        """Return the read for which a guarded column is not shown; null where it is shown, or has no value."""
+        read = self.denials.input_withheld_by if name == "input" else self.denials.withheld_by
+        has_value: ColumnElement[bool] = job_table.c[name].is_not(None)
+        if name == "result":
+            has_value = and_(has_value, self._is_open())
+        if name == "error":
+            has_value = and_(has_value, job_table.c.state.not_in(PRODUCT_ERROR_STATES))
+        return case((has_value, read), else_=None)
 
+    def _compile_column(self, name: str) -> ColumnElement[Any]:
+        if (self.request.collection, name) == ("job_file", "text"):
+            return case((job_file_table.c.size <= MAX_TEXT_BYTES, job_file_table.c.content), else_=None)
+        column: ColumnElement[Any] = JOB_TABLES[self.request.collection].c[name]
+        if not self._is_guarded(name):
+            return column
+        is_shown: ColumnElement[bool] = self._compile_withheld_by(name).is_(None)
+        if name == "result":
+            is_shown = and_(is_shown, self._is_open())
+        return case((is_shown, column), else_=EMPTY_INPUT if name == "input" else None)
 
-def _compile_job_sort_key(column: Any, order: SortKey, collated: bool) -> Any:
-    if collated and isinstance(column.type, String):
-        column = column.collate("C")
-    directed = column.desc() if order.descending else column.asc()
-    return directed.nulls_first() if order.nulls_first else directed.nulls_last()
+    def _compile_comparison(self, predicate: Comparison) -> ColumnElement[bool]:
+        column, value = self._compile_column(predicate.column), predicate.value
+        if isinstance(value, tuple):
+            value = tuple(_clamp_integer(column, item) for item in value if _is_storable_text(item))
+        elif not _is_storable_text(value):
+            return false()
+        compared: ColumnElement[bool] = COMPARISON_OPERATORS[predicate.op](column, _clamp_integer(column, value))
+        return compared
+
+    def _compile_keys(self) -> ColumnElement[bool]:
+        keys = self.request.keys
+        if keys is None:
+            return true()
+        columns = [JOB_TABLES[self.request.collection].c[name] for name in keys.columns]
+        storable = (key for key in keys.values if all(map(_is_storable_text, key)))
+        values = [tuple(map(_clamp_integer, columns, key)) for key in storable]
+        if len(columns) == 1:
+            matches: ColumnElement[bool] = columns[0].in_([key[0] for key in values])
+            return matches
+        return tuple_(*columns).in_(values) if values else false()
+
+    def _limit_per_key(self, statement: Select[Any], order: Sequence[Any]) -> Select[Any]:
+        """Take at most `limit` rows for each key, in one statement."""
+        assert self.request.keys is not None
+        table = JOB_TABLES[self.request.collection]
+        place = func.row_number().over(
+            partition_by=[table.c[name] for name in self.request.keys.columns], order_by=order or None
+        )
+        names = (*self.request.columns, *(f"withheld_{name}" for name in self.guarded_columns))
+        inner = statement.add_columns(place.label("place_of_row")).subquery()
+        return (
+            select(*(inner.c[name] for name in names))
+            .where(inner.c.place_of_row <= self.request.limit)
+            .order_by(inner.c.place_of_row)
+        )
+
+    def _compile_sort_key(self, key: SortKey) -> Any:
+        column: Any = self._compile_column(key.column)
+        if self.needs_collation and isinstance(column.type, String):
+            column = column.collate("C")
+        directed = column.desc() if key.descending else column.asc()
+        return directed.nulls_first() if key.nulls_first else directed.nulls_last()
 
 
 def _is_storable_text(value: Any) -> bool:
@@ -265,7 +385,7 @@ JOB_TOPIC = "Job"
 MAPPINGS = (
     TypeMapping(
         type="Job",
-        source="jobs",
+        source=JOBS_SOURCE,
         collection="job",
         columns={"startedBy": "person_name"},
         relationships={
@@ -275,8 +395,8 @@ MAPPINGS = (
             "files": Relationship(to="JobFile", local="id", remote="job_id"),
         },
     ),
-    TypeMapping(type="JobLine", source="jobs", collection="job_line", key=("job_id", "number")),
-    TypeMapping(type="JobFile", source="jobs", collection="job_file", key=("job_id", "name")),
+    TypeMapping(type="JobLine", source=JOBS_SOURCE, collection="job_line", key=("job_id", "number")),
+    TypeMapping(type="JobFile", source=JOBS_SOURCE, collection="job_file", key=("job_id", "name")),
 )
 
 SUBSCRIPTIONS = {"jobChanged": TopicSubscription(topic=JOB_TOPIC, argument="id")}

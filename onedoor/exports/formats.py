@@ -1,8 +1,5 @@
 """Write the parts of an export as CSV or JSON Lines."""
 
-import csv
-import io
-import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,16 +9,19 @@ import orjson
 
 from onedoor.exports.columns import ColumnValues, build_objects, extract_columns
 from onedoor.exports.models import ExportColumn
+from onedoor.spi import csv_cells
+from onedoor.spi.csv_cells import FORMULA_STARTS, mark_formula, unmark_formula
 
-FORMULA_STARTS = frozenset("=+-@\t\r\n＝＋－＠")
-"""The characters that begin a formula in a spreadsheet; the wide ones are read as the narrow ones."""
-
-FORMULA_MARK = "'"
-
-MARKED_FORMULA = re.compile(f"{FORMULA_MARK}+[{re.escape(''.join(FORMULA_STARTS))}]")
-"""A text that looks like a marked formula: it is marked once more, so that marks can be removed."""
-
-NUL, VISIBLE_NUL = "\x00", "\u2400"
+__all__ = [
+    "FORMULA_STARTS",
+    "CsvWriter",
+    "JsonLinesWriter",
+    "encode_csv",
+    "encode_json",
+    "format_cells",
+    "mark_formula",
+    "unmark_formula",
+]
 
 NUMBER_SCALARS = frozenset({"Int", "Float", "BigInt", "Decimal"})
 
@@ -71,21 +71,8 @@ class JsonLinesWriter:
 
 
 def encode_csv(cells_by_column: Sequence[ColumnValues]) -> bytes:
-    buffer = io.StringIO(newline="")
-    csv.writer(buffer, lineterminator="\r\n").writerows(zip(*cells_by_column, strict=True))
-    text = buffer.getvalue()
-    return (text.replace(NUL, VISIBLE_NUL) if NUL in text else text).encode()
-
-
-def mark_formula(text: str) -> str:
-    """Put a mark before a text that a spreadsheet would compute; `unmark_formula` removes it."""
-    if text[:1] in FORMULA_STARTS or (text[:1] == FORMULA_MARK and MARKED_FORMULA.match(text)):
-        return FORMULA_MARK + text if text else text
-    return text
-
-
-def unmark_formula(cell: str) -> str:
-    return cell[1:] if MARKED_FORMULA.match(cell) else cell
+    """Encode rows, given by column."""
+    return csv_cells.encode_csv(zip(*cells_by_column, strict=True))
 
 
 def format_cells(values: ColumnValues, column: ExportColumn) -> ColumnValues:

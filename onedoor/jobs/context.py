@@ -4,7 +4,8 @@ import asyncio
 import inspect
 import re
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -25,10 +26,11 @@ from onedoor.jobs.models import (
     Notifier,
     Progress,
 )
+from onedoor.jobs.reads import RecordingExecutor
 from onedoor.jobs.tables import JobDatabase
-from onedoor.query.audited import AuditedExecutor
-from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine
+from onedoor.query.context import ExecutionResult, GraphQLRequest
 from onedoor.runtime.concurrency import wait_for_event
+from onedoor.spi.csv_cells import encode_csv, format_cell
 
 FLUSH_SECONDS = 0.1
 
@@ -54,8 +56,15 @@ RETRYABLE_CODES = frozenset(
     }
 )
 
+_origin_id: ContextVar[str | None] = ContextVar("origin_id", default=None)
+
 UNSAFE_TEXT = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """The characters that a terminal would act on, or that a database refuses."""
+
+
+def get_origin_id() -> str | None:
+    """Return the id of the job whose query is executed here; None: the request is no job's."""
+    return _origin_id.get()
 
 
 def replace_unsafe_text(text: str) -> str:
@@ -153,7 +162,7 @@ class JobContext:
     attempt: int
     database: JobDatabase
     progress_buffer: ProgressBuffer
-    executor: AuditedExecutor
+    executor: RecordingExecutor
     authorize: Callable[[], Awaitable[Principal]]
     child_jobs: ChildJobs
     cancel_requested: bool = False
@@ -168,10 +177,6 @@ class JobContext:
     def started_by(self) -> str:
         """The person's id."""
         return self.run.person_id
-
-    @property
-    def engine(self) -> QueryEngine:
-        return self.executor.engine
 
     async def load_principal(self) -> Principal:
         """Return who started the job, with their present groups. Raises JobRefused where they may not any more."""
@@ -208,9 +213,11 @@ class JobContext:
     async def execute(self, document: str, variables: Mapping[str, Any] | None = None) -> ExecutionResult:
         """Execute a query as whoever started the job, with their present groups."""
         request = GraphQLRequest(query=document, variables=variables or {})
-        return await self.executor.run(
-            await self.authorize(), request, surface=Surface.JOB, client_request_id=f"job {self.id}"
-        )
+        principal, origin = await self.authorize(), _origin_id.set(self.id)
+        try:
+            return await self.executor.run(principal, request, surface=Surface.JOB, client_request_id=f"job {self.id}")
+        finally:
+            _origin_id.reset(origin)
 
     def log(self, text: str) -> None:
         """Add lines to the job's log, which is for everyone who may see the job."""
@@ -232,6 +239,11 @@ class JobContext:
         file = JobFileData(name=name, content_type=content_type, content=content)
         await self.database.run_in_db_thread(store.save_file, self.run, file)
 
+    async def save_csv(self, name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Store a table as a file of the job; a text that a spreadsheet would compute is marked, as in exports."""
+        cells = [[format_cell(value) for value in row] for row in (header, *rows)]
+        await self.save_file(name, encode_csv(cells, line_end="\n"), "text/csv")
+
     async def start_child(self, name: str, job_input: Any, key: str) -> str:
         """Start another job as a child of this one, as the same person, once for each key. Returns its id."""
         return await self.child_jobs.start_child(self.run, await self.authorize(), name, job_input, key)
@@ -243,6 +255,7 @@ class JobContext:
             loaded = await self.database.run_in_db_thread(store.load_child_results, tuple(ids))
             results = {result.id: result for result in loaded}
             if results.keys() >= set(ids):
+                await self.executor.reads.add_reads_of(ids)
                 return [results[id] for id in ids]
             await wait_for_event(ended, CHILD_POLL_SECONDS)
 

@@ -6,7 +6,14 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, delete, insert, select, update
 
 from onedoor.jobs.models import OPEN_STATES, Dispatch, JobState
-from onedoor.jobs.tables import job_file_table, job_line_table, job_step_table, job_table, job_worker_table
+from onedoor.jobs.tables import (
+    job_file_table,
+    job_line_table,
+    job_read_table,
+    job_step_table,
+    job_table,
+    job_worker_table,
+)
 from onedoor.storage.database import MetadataDatabase
 
 MAX_JOBS_PER_PASS = 1_000
@@ -102,7 +109,7 @@ def delete_ended_jobs(database: MetadataDatabase, before: datetime) -> list[str]
     old = select(job_table.c.id).where(job_table.c.ended_at < before).limit(MAX_JOBS_PER_PASS)
     with database.write_transaction() as connection:
         ids = list(connection.execute(old).scalars())
-        for table in (job_line_table, job_step_table, job_file_table):
+        for table in (job_line_table, job_step_table, job_file_table, job_read_table):
             connection.execute(delete(table).where(table.c.job_id.in_(ids)))
         connection.execute(delete(job_table).where(job_table.c.id.in_(ids)))
     return ids

@@ -72,6 +72,8 @@ class StartRequest:
     record_id: str | None = None
     """The id of the audit record of the request."""
     parent_id: str | None = None
+    origin_id: str | None = None
+    """The id of the job that makes the request, if one does: the input may hold what it has read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

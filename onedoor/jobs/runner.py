@@ -32,6 +32,7 @@ from onedoor.jobs.models import (
     RunLost,
     RunResult,
 )
+from onedoor.jobs.reads import ReadRecorder, RecordingExecutor
 from onedoor.jobs.registry import compute_job_version
 from onedoor.jobs.tables import JobDatabase
 from onedoor.query.audited import AuditedExecutor
@@ -206,7 +207,7 @@ class Runner:
                 attempt=attempt,
                 database=self.database,
                 progress_buffer=buffer,
-                executor=self.executor,
+                executor=self._build_executor(active.run),
                 authorize=authorize,
                 child_jobs=self.child_jobs,
             )
@@ -226,6 +227,14 @@ class Runner:
         except Exception as error:
             LOG.error("the job %s failed: %s", active.run.id, _describe_error(error))
             return JobFailed("it failed unexpectedly; the log of its worker says where")
+
+    def _build_executor(self, run: JobRun) -> RecordingExecutor:
+        return RecordingExecutor(
+            engine=self.executor.engine,
+            audit_log=self.executor.audit_log,
+            redaction_key=self.executor.redaction_key,
+            reads=ReadRecorder(database=self.database, run=run),
+        )
 
     async def _wait_until_due(self, run: JobRun) -> None:
         due_at = await self.database.run_in_db_thread(store.load_due_time, run)

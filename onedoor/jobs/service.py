@@ -19,7 +19,7 @@ from onedoor.audit.record import RANDOM_BYTES, build_record_id
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.jobs import store
 from onedoor.jobs.codecs import InvalidJobValue, JobField, build_instance, dump_instance, list_job_fields
-from onedoor.jobs.context import replace_unsafe_text
+from onedoor.jobs.context import get_origin_id, replace_unsafe_text
 from onedoor.jobs.declarations import Job
 from onedoor.jobs.models import OPEN_STATES, Dispatch, JobFailed, JobRun, JobSettings, Notifier, StartRequest
 from onedoor.jobs.queue import JobQueue
@@ -62,7 +62,7 @@ class JobService:
         """Return the job's id once the job is durable. Raises ConnectorError with a public reason."""
         job = self._require_startable(request)
         _check_idempotency_key(request.idempotency_key)
-        added = await self._add_row(self._build_row(request, job))
+        added = await self._add_row(self._build_row(request, job), request.origin_id)
         self.notifier.notify(added.id)
         if added.dispatch is not None:
             await self.dispatch(added.dispatch)
@@ -102,9 +102,9 @@ class JobService:
             "created_at": now,
         }
 
-    async def _add_row(self, row: Mapping[str, Any]) -> AddedJob:
+    async def _add_row(self, row: Mapping[str, Any], origin_id: str | None) -> AddedJob:
         try:
-            return await self.database.run_in_db_thread(store.add_job, row, self.settings.open_most)
+            return await self.database.run_in_db_thread(store.add_job, row, self.settings.open_most, origin_id)
         except IdempotencyKeyReused:
             reason = "this `idempotencyKey` belongs to another job or another input: take a new one"
             raise ConnectorError(reason, ErrorCode.IDEMPOTENCY_KEY_REUSED) from None
@@ -176,6 +176,7 @@ class JobService:
             input=job_input,
             idempotency_key=f"part {run.id} {key}",
             parent_id=run.id,
+            origin_id=run.id,
         )
         try:
             return await self.start(request)
@@ -323,6 +324,7 @@ async def _start_job(service: JobService, call: ActionCall, name: str, own_field
         idempotency_key=fields.get(IDEMPOTENCY_KEY_FIELD),
         reason=fields.get(REASON_FIELD),
         record_id=call.record_id,
+        origin_id=get_origin_id(),
     )
     id = await service.start(request)
     return ActionResult(row_id=id, audit_facts={"job": id})

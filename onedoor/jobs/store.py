@@ -4,12 +4,12 @@ What a run writes counts only while the run holds the job's epoch.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
 from onedoor.jobs.models import (
@@ -24,9 +24,13 @@ from onedoor.jobs.models import (
     RunLost,
     RunResult,
 )
-from onedoor.jobs.tables import job_file_table, job_line_table, job_step_table, job_table
+from onedoor.jobs.tables import job_file_table, job_line_table, job_read_table, job_step_table, job_table
 from onedoor.storage.database import MetadataDatabase
 from onedoor.storage.tables import UTCMicroseconds
+
+STARTER_ALONE = "whoever started the job"
+"""Kept beside the coordinates of a run that nobody else is shown, as its queries gave rows that are its starter's."""
+
 
 MAX_TRIES = 5
 """How often a transaction may collide with others about the same key."""
@@ -47,8 +51,12 @@ class AddedJob(NamedTuple):
     dispatch: Dispatch | None
 
 
-def add_job(database: MetadataDatabase, row: Mapping[str, Any], open_limit: int) -> AddedJob:
+def add_job(
+    database: MetadataDatabase, row: Mapping[str, Any], open_limit: int, origin_id: str | None = None
+) -> AddedJob:
     """Add the job, or return the one with the same idempotency key.
+
+    Its input may hold what the job `origin_id` has read, which therefore counts as read by it too.
 
     Raises IdempotencyKeyReused and TooManyOpenJobs.
     """
@@ -56,7 +64,12 @@ def add_job(database: MetadataDatabase, row: Mapping[str, Any], open_limit: int)
         try:
             with database.write_transaction() as connection:
                 earlier = _find_earlier_job(connection, row)
-                return AddedJob(earlier, None) if earlier else _insert_job(connection, row, open_limit)
+                if earlier:
+                    return AddedJob(earlier, None)
+                added = _insert_job(connection, row, open_limit)
+                if origin_id is not None:
+                    _inherit_reads(connection, origin_id, added.id, by_starter=True)
+                return added
         except IntegrityError:
             continue
     raise RuntimeError("a job could not be added beside others")
@@ -93,6 +106,7 @@ def _insert_job(connection: Connection, row: Mapping[str, Any], open_limit: int)
             failures=0,
             takeovers=0,
             lines=0,
+            reads_known=False,
         )
     )
     dispatch = Dispatch(id=row["id"], epoch=0, is_child=row["parent_id"] is not None, release=row["release"])
@@ -111,7 +125,10 @@ def claim_run(database: MetadataDatabase, id: str, epoch: int, worker_id: str) -
     with database.write_transaction() as connection:
         started_at = func.coalesce(job_table.c.started_at, literal(database.now(), UTCMicroseconds()))
         claim = update(job_table).where(*claimable)
-        claim = claim.values(state=JobState.RUNNING, worker_id=worker_id, started_at=started_at)
+        reads_known = case((job_table.c.attempts == 0, True), else_=job_table.c.reads_known)
+        claim = claim.values(
+            state=JobState.RUNNING, worker_id=worker_id, started_at=started_at, reads_known=reads_known
+        )
         if connection.execute(claim).rowcount != 1:
             return None
         row = connection.execute(select(job_table).where(job_table.c.id == id)).one()
@@ -310,6 +327,49 @@ def load_child_results(database: MetadataDatabase, ids: Sequence[str]) -> list[C
         )
         for row in rows
     ]
+
+
+def add_reads(database: MetadataDatabase, run: JobRun, reads: Collection[str]) -> None:
+    """Keep coordinates with the run, each once. Raises RunLost."""
+    with database.write_transaction() as connection:
+        _lock_current_run(connection, run)
+        _insert_reads(connection, run.id, reads, by_starter=False)
+
+
+def add_reads_of(database: MetadataDatabase, run: JobRun, ids: Sequence[str]) -> None:
+    """Keep with the run what other jobs have read. Raises RunLost."""
+    with database.write_transaction() as connection:
+        _lock_current_run(connection, run)
+        for id in ids:
+            _inherit_reads(connection, id, run.id, by_starter=False)
+
+
+def _inherit_reads(connection: Connection, from_id: str, to_id: str, *, by_starter: bool) -> None:
+    """Keep with one job what another has read; where that is not known, only its starter is shown anything."""
+    reads = set(connection.execute(select(job_read_table.c.coordinate).filter_by(job_id=from_id)).scalars())
+    is_unknown = and_(job_table.c.reads_known.is_(False), job_table.c.attempts > 0)
+    unknown = connection.execute(select(job_table.c.id).where(job_table.c.id == from_id, is_unknown)).first()
+    _insert_reads(connection, to_id, reads if unknown is None else reads | {STARTER_ALONE}, by_starter=by_starter)
+
+
+def _insert_reads(connection: Connection, id: str, reads: Collection[str], *, by_starter: bool) -> None:
+    known = set(connection.execute(select(job_read_table.c.coordinate).filter_by(job_id=id)).scalars())
+    rows = [
+        {"job_id": id, "coordinate": coordinate, "by_starter": by_starter} for coordinate in sorted({*reads} - known)
+    ]
+    if rows:
+        connection.execute(insert(job_read_table), rows)
+
+
+def list_reads(connection: Connection) -> list[str]:
+    """List each coordinate that any job has read, once.
+
+    A recursion that steps from one to the next in the index: `DISTINCT` would read the reads of every job.
+    """
+    first = select(func.min(job_read_table.c.coordinate).label("coordinate")).cte("reads", recursive=True)
+    following = select(func.min(job_read_table.c.coordinate)).where(job_read_table.c.coordinate > first.c.coordinate)
+    steps = first.union_all(select(following.scalar_subquery()).where(first.c.coordinate.is_not(None)))
+    return list(connection.execute(select(steps.c.coordinate).where(steps.c.coordinate.is_not(None))).scalars())
 
 
 def _matches_epoch(dispatch: Dispatch) -> ColumnElement[bool]:

@@ -6,7 +6,20 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    false,
+)
 
 from onedoor.runtime.concurrency import build_thread_pool, run_in_thread
 from onedoor.storage.database import MetadataDatabase
@@ -47,8 +60,10 @@ job_table = Table(
     Column("cancelled_by", Text),
     Column("result", Text),
     Column("error", Text),
+    Column("reads_known", Boolean, nullable=False, server_default=false()),
 )
 
+# INVARIANT: where `reads_known`, `job_read` has all that the job read; an earlier release kept nothing of it.
 # INVARIANT: `alone_now` is `alone` while the job is queued or running, and null before and after.
 Index("job_idempotency_unique", job_table.c.person_id, job_table.c.idempotency_key, unique=True)
 
@@ -86,6 +101,18 @@ job_file_table = Table(
     Column("content", LargeBinary, nullable=False),
     Column("at", UTCMicroseconds, nullable=False),
 )
+
+job_read_table = Table(
+    "job_read",
+    METADATA,
+    Column("job_id", ForeignKey("job.id"), primary_key=True),
+    Column("coordinate", Text, primary_key=True),
+    Column("by_starter", Boolean, nullable=False),
+)
+"""The schema coordinates that the queries of a job were allowed, as `Order.total`; `by_starter`: those of the job that
+started it, which its input may hold too."""
+
+Index("job_read_coordinate", job_read_table.c.coordinate)
 
 job_worker_table = Table(
     "job_worker",

@@ -63,6 +63,29 @@ def list_argument_coordinates(schema: GraphQLSchema, field: SelectedField) -> It
     yield from (coordinate for coordinate, _ in _walk_input_fields(schema, field))
 
 
+def list_read_coordinates(
+    schema: GraphQLSchema, policy: AccessPolicy, fields: Sequence[SelectedField], decisions: Decisions
+) -> Iterator[SchemaCoordinate]:
+    """Yield every coordinate that was allowed for a result of these fields, which its values may be made of.
+
+    Whoever is allowed all of them could have asked for the same. Mutations themselves read nothing.
+    """
+    pending = list(fields)
+    while pending:
+        field = pending.pop()
+        if field.number not in decisions or is_denied(field, decisions):
+            continue
+        pending.extend(child for children in field.children_by_type.values() for child in children)
+        if schema.mutation_type is not None and field.parent_type == schema.mutation_type.name:
+            continue
+        yield field.parent_type, field.name
+        yield from _list_decided_coordinates(schema, policy, field)
+        names = _list_own_filtered_names(schema, policy, field)
+        for type in list_concrete_types(schema, get_row_type(field.return_type)):
+            if (type_decision := decisions.get((field.number, type))) is not None and type_decision.allowed:
+                yield from _list_type_coordinates(type, names)
+
+
 def is_denied(field: SelectedField, decisions: Decisions) -> bool:
     """Whether a field itself is denied."""
     return field.number in decisions and not decisions[field.number].allowed
@@ -72,18 +95,30 @@ def _decide_concrete_types(
     schema: GraphQLSchema, policy: AccessPolicy, field: SelectedField, groups: frozenset[str]
 ) -> Mapping[str, Decision]:
     """Decide for each concrete type of an interface whether its rows may be read, filtered and sorted as asked."""
-    row_type, decisions = get_row_type(field.return_type), dict[str, Decision]()
+    decisions, names = dict[str, Decision](), _list_own_filtered_names(schema, policy, field)
+    for type in list_concrete_types(schema, get_row_type(field.return_type)):
+        type_decisions = [decide(policy, coordinate, groups) for coordinate in _list_type_coordinates(type, names)]
+        decisions[type] = next((decision for decision in type_decisions if not decision.allowed), type_decisions[0])
+    return decisions
+
+
+def _list_own_filtered_names(schema: GraphQLSchema, policy: AccessPolicy, field: SelectedField) -> Sequence[str]:
+    """List the fields of its own rows that the arguments of a field filter and sort by."""
+    row_type = get_row_type(field.return_type)
     underlying_fields = (
         policy.underlying_fields.get(coordinate) for coordinate, is_own in _walk_input_fields(schema, field) if is_own
     )
-    names = dict.fromkeys(
-        underlying[1] for underlying in underlying_fields if underlying is not None and underlying[0] == row_type.name
+    return list(
+        dict.fromkeys(
+            underlying[1]
+            for underlying in underlying_fields
+            if underlying is not None and underlying[0] == row_type.name
+        )
     )
-    for type in list_concrete_types(schema, row_type):
-        coordinates: list[SchemaCoordinate] = [(type,), *((type, name) for name in names)]
-        type_decisions = [decide(policy, coordinate, groups) for coordinate in coordinates]
-        decisions[type] = next((decision for decision in type_decisions if not decision.allowed), type_decisions[0])
-    return decisions
+
+
+def _list_type_coordinates(type: str, names: Sequence[str]) -> Sequence[SchemaCoordinate]:
+    return [(type,), *((type, name) for name in names)]
 
 
 def _list_decided_coordinates(

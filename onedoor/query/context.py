@@ -22,6 +22,7 @@ from onedoor.query.planner.nodes import Plan
 from onedoor.query.results.complete import CompletionPlan
 from onedoor.query.selection import SelectedField
 from onedoor.runtime import resilience
+from onedoor.runtime.call_context import WithheldCopy
 from onedoor.runtime.polling import PollerSet
 from onedoor.runtime.quota import READS_QUOTA, ConnectorRateLimiters
 from onedoor.runtime.resilience import ResilientConnector
@@ -131,6 +132,8 @@ class ExecutionResult:
     extensions: dict[str, Any] = field(default_factory=dict)
     changes: list[AuditedChange] = field(default_factory=list)
     """What was changed, as the audit record says it."""
+    withheld: dict[WithheldCopy, None] = field(default_factory=dict)
+    """What connectors did not show, in order; grows while scans run."""
 
 
 def attach_partial_result(error: BaseException, result: ExecutionResult) -> None:

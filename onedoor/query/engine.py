@@ -32,7 +32,12 @@ from onedoor.query.context import (
     view_for,
 )
 from onedoor.query.document import QUERY_OR_MUTATION, SUBSCRIPTION_ONLY, ParsedDocument, get_operation, parse_document
-from onedoor.query.errors import build_forbidden_error, build_forbidden_rows_error, may_reveal_type
+from onedoor.query.errors import (
+    build_forbidden_error,
+    build_forbidden_rows_error,
+    build_withheld_error,
+    may_reveal_type,
+)
 from onedoor.query.executor.executor import build_empty_result, execute_plan
 from onedoor.query.executor.explain_execution import explain_execution
 from onedoor.query.executor.state import BranchResult, BranchResults, ExecutionState, summarize_freshness
@@ -90,6 +95,8 @@ async def execute(
         if plan_mode is not None:
             state.traces = []
         results = await execution.run(query, state)
+        if request.extensions.get("allOrNothing") and execution.result.withheld:
+            return execution.reject(execution.build_withheld_errors())
         return execution.complete(query, state, results)
     except RequestRejected as rejection:
         return execution.reject(rejection.errors)
@@ -178,9 +185,15 @@ class Execution:
         result.data, nulls = complete(catalog, cached_plan.completion, results, state.bound_plan)
         if nulls.has_errors:
             result.errors = build_errors(catalog, cached_plan.fields, cached_plan.decisions, results, nulls)
+        if result.withheld:
+            result.errors = [*result.errors, *self.build_withheld_errors()]
         if cached_plan.has_introspection and result.data is not None:
             result.data = self._add_introspection(query, result.data)
         return result
+
+    def build_withheld_errors(self) -> list[GraphQLErrorInfo]:
+        """Return an error for each field, and each type, of which a connector did not show all."""
+        return [build_withheld_error(self.engine.catalog, copy) for copy in self.result.withheld]
 
     def reject(self, errors: Sequence[GraphQLErrorInfo]) -> ExecutionResult:
         """Finish with errors alone."""
@@ -258,7 +271,8 @@ class Execution:
         if not plan.roots:
             return {}
         waiter = Waiter(person=self.principal.person_id, deadline=self.deadline)
-        with Deadline(self.deadline), call_context.use_call_context(CallContext(waiters=[waiter])):
+        context = CallContext(waiters=[waiter], withheld=self.result.withheld)
+        with Deadline(self.deadline), call_context.use_call_context(context):
             return await execute_plan(state, plan)
 
     async def _execute_serially(self, state: ExecutionState, plan: Plan) -> BranchResults:

@@ -9,6 +9,7 @@ from onedoor.errors import ConnectorError, ErrorCode, GraphQLErrorInfo, SourceCh
 from onedoor.model.catalog import Catalog
 from onedoor.query.planner.planner import list_field_columns
 from onedoor.query.selection import SelectedField
+from onedoor.runtime.call_context import WithheldCopy
 
 ResponsePath: TypeAlias = tuple[Any, str | int] | None
 """A place in the result, as (the place above, the step); None is the top."""
@@ -114,6 +115,20 @@ def build_forbidden_rows_error(
         denial,
         path=flatten_path(path) if path else None,
         message=f"rows of `{type_name}` are left out: {denial.message}",
+    )
+
+
+def build_withheld_error(catalog: Catalog, copy: WithheldCopy) -> GraphQLErrorInfo:
+    """Say which copied values are not shown, and what they were made of, unless that must not be named."""
+    coordinate = ".".join(copy.coordinate)
+    if catalog.schema_for_groups is not None or copy.decision.unmet is None:
+        message = f"`{coordinate}` is not shown, as it was made of what you may not read; ask whoever made it"
+        return GraphQLErrorInfo(code=ErrorCode.FORBIDDEN, message=message, extensions={"position": coordinate})
+    denial = _describe_denial(catalog.policy, copy.decision.coordinate, copy.decision, None)
+    return replace(
+        denial,
+        message=f"`{coordinate}` is not shown, as it was made of what you may not read: {denial.message}",
+        extensions={**(denial.extensions or {}), "position": coordinate},
     )
 
 

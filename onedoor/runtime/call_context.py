@@ -6,6 +6,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+from auth.policy import Decision, SchemaCoordinate
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Waiter:
@@ -13,6 +15,16 @@ class Waiter:
 
     person: str
     deadline: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithheldCopy:
+    """Copied values that a request is not shown, as it may not read what they were made of."""
+
+    coordinate: SchemaCoordinate
+    """The field that is null, or (type,) where rows are left out."""
+    decision: Decision
+    """Denies what they were made of."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -24,6 +36,8 @@ class CallContext:
     """What the calls made for them share, by who keeps it."""
     is_probe: bool = False
     """Whether the call only asks if a source answers: it waits for no slot, as those may be full of slow calls."""
+    withheld: dict[WithheldCopy, None] = field(default_factory=dict)
+    """What connectors did not show them, in order."""
 
     @property
     def people(self) -> frozenset[str]:

@@ -39,7 +39,7 @@ from onedoor.spi.scan import ScanRequest
 from onedoor.storage.database import MetadataDatabase, open_database
 from tests import acme
 from tests.exports.conftest import build_host
-from tests.jobs.application import open_application
+from tests.jobs.application import build_small_catalog, open_application
 from tests.jobs.sample_jobs import JOBS
 from tests.mutations.world import PEPPER, World, build_world
 
@@ -147,8 +147,14 @@ async def test_an_open_intent_is_recovered(world: World) -> None:
     ]
 
 
-def jobs_of(state: MetadataDatabase) -> JobsConnector:
-    return JobsConnector(JobDatabase(metadata=state), register_jobs(JOBS, acme.GROUPS), acme.caller("audit", "finance"))
+def jobs_of(state: MetadataDatabase, person_id: str | None = None) -> JobsConnector:
+    """Open the jobs as whoever started them, or as another member of the same groups."""
+    with state.read_connection() as connection:
+        starter = connection.exec_driver_sql("SELECT DISTINCT person_id FROM job").scalar_one()
+    reader = replace(acme.caller("audit", "finance"), person_id=person_id or starter)
+    return JobsConnector(
+        JobDatabase(metadata=state), register_jobs(JOBS, acme.GROUPS), reader, build_small_catalog().policy
+    )
 
 
 async def test_jobs_are_listed(state: MetadataDatabase) -> None:
@@ -173,6 +179,19 @@ async def test_the_lines_of_jobs_are_read(state: MetadataDatabase) -> None:
     request = ScanRequest(collection="job_line", columns=("job_id", "kind", "text"))
     rows = [row async for batch in jobs_of(state).scan(request) for row in batch]
     assert (FACTS["jobs"]["said"], "LOG", "hello") in rows
+
+
+async def test_nobody_but_its_starter_sees_what_a_job_left_that_kept_nothing_of_what_it_read(
+    state: MetadataDatabase,
+) -> None:
+    source = jobs_of(state, "another")
+    scans = (
+        ScanRequest(collection="job_line", columns=("text",)),
+        ScanRequest(collection="job_file", columns=("name",)),
+        ScanRequest(collection="job", columns=("result",)),
+    )
+    results = [{row for batch in [rows async for rows in source.scan(scan)] for row in batch} for scan in scans]
+    assert results == [set(), set(), {(None,)}]
 
 
 def test_declarations_have_the_versions_they_were_started_under(state: MetadataDatabase) -> None:

@@ -278,7 +278,8 @@ TABLES = {
     "job": "id name person_id person_name key_id record_id reason idempotency_key parent_id input "
     "version state epoch release dispatched worker_id alone alone_now done total attempts "
     "failures takeovers lines created_at due_at started_at ended_at cancel_at cancelled_by "
-    "result error",
+    "result error reads_known",
+    "job_read": "job_id coordinate by_starter",
     "job_line": "job_id number at kind text",
     "job_step": "job_id name result at",
     "job_file": "job_id name content_type size sha256 content at",
@@ -292,6 +293,7 @@ INDEXES = [
     "intent_open",
     "job_idempotency_unique",
     "job_parent",
+    "job_read_coordinate",
     "job_state",
     "key_one_each",
 ]
@@ -312,13 +314,14 @@ def test_the_tables_of_the_metadata_database_and_their_columns(tmp_path: Path) -
     assert columns == TABLES
     indexes = state_rows(tmp_path, "SELECT name FROM sqlite_master WHERE type = 'index' AND name NOT LIKE 'sqlite_%'")
     assert sorted(str(row["name"]) for row in indexes) == INDEXES
-    assert state_rows(tmp_path, "SELECT version_num FROM alembic_version") == [{"version_num": "jobs"}]
+    assert state_rows(tmp_path, "SELECT version_num FROM alembic_version") == [{"version_num": "job_reads"}]
 
 
 def test_the_revisions_of_the_metadata_database() -> None:
     revisions = ScriptDirectory(str(MIGRATIONS_FOLDER)).walk_revisions()
     assert [(revision.revision, revision.down_revision) for revision in revisions] == [
-        ("jobs", "events_0001"), ("events_0001", "changes_ledger"), ("changes_ledger", "0001"), ("0001", None),
+        ("job_reads", "jobs"), ("jobs", "events_0001"), ("events_0001", "changes_ledger"), ("changes_ledger", "0001"),
+        ("0001", None),
     ]  # fmt: skip
 
 

@@ -57,8 +57,10 @@ class JobApplication:
 
     database: MetadataDatabase
     engine: QueryEngine
+    executor: AuditedExecutor
     runtime: JobRuntime
     notifier: RecordingNotifier
+    records: Path
 
     async def start(self, job: str, job_input: Any, *groups: str, **options: Any) -> str:
         principal = make_member(self.database, *groups)
@@ -157,13 +159,15 @@ async def open_application(
         stack.push_async_callback(asyncio.to_thread, audit_log.close)
         registered = register_jobs(jobs, acme.GROUPS)
 
+        catalog = build_catalog()
+
         def build_personal_connectors(caller: Principal) -> dict[str, Any]:
             return {
                 "caller": build_principal_connector(caller),
-                "jobs": JobsConnector(job_database, registered, caller),
+                "jobs": JobsConnector(job_database, registered, caller, catalog.policy),
             }
 
-        engine = build_query_engine(build_catalog(), build_personal_connectors, time.monotonic)
+        engine = build_query_engine(catalog, build_personal_connectors, time.monotonic)
         executor = AuditedExecutor(engine=engine, audit_log=audit_log, redaction_key=derive_redaction_key(PEPPER))
         notifier = RecordingNotifier()
         runtime = await stack.enter_async_context(
@@ -171,4 +175,6 @@ async def open_application(
                 registered, job_database, executor, settings, groups=acme.GROUPS, notifier=notifier, at_once=at_once
             )
         )
-        yield JobApplication(database=database, engine=engine, runtime=runtime, notifier=notifier)
+        yield JobApplication(
+            database=database, engine=engine, executor=executor, runtime=runtime, notifier=notifier, records=records
+        )

@@ -14,7 +14,7 @@ from onedoor.jobs.registry import compute_job_version, register_jobs
 from onedoor.jobs.tables import JobDatabase
 from onedoor.storage.database import MetadataDatabase, open_database
 from tests import acme
-from tests.jobs.application import PEPPER
+from tests.jobs.application import PEPPER, build_small_catalog
 from tests.jobs.sample_jobs import JOBS
 from tests.metadata import copy_sqlite
 
@@ -31,7 +31,7 @@ def open_stored_jobs(folder: Path, *groups: str, url: str | None = None) -> Iter
     try:
         store_jobs(state)
         caller: Principal = acme.caller(*(groups or ("audit", "finance")))
-        yield JobsConnector(job_database, register_jobs(JOBS, acme.GROUPS), caller)
+        yield JobsConnector(job_database, register_jobs(JOBS, acme.GROUPS), caller, build_small_catalog().policy)
     finally:
         job_database.close()
         state.close()

@@ -43,7 +43,8 @@ class Job:
     reason: str | None = strawberry.field(description="The reason for starting it, if one was given.")
     input: Json = strawberry.field(description="The input of the job.")
     result: Json | None = strawberry.field(
-        description="The result, once it has succeeded; for your own jobs, as long as you may start such jobs."
+        description="The result, once it has succeeded, if you may read all that the job has read; for your own jobs, "
+        "as long as you may start such jobs, too."
     )
     error: str | None = strawberry.field(description="Why the job did not succeed.")
     cancelled_by: str | None = strawberry.field(description="The person who cancelled it.")
@@ -53,8 +54,12 @@ class Job:
     ended_at: datetime | None = strawberry.field(description="When it ended.")
     parent: One["Job"] = strawberry.field(description="The job that this one is a part of.")
     parts: Many["Job"] = strawberry.field(description="The jobs it started as parts of itself.")
-    lines: Many["JobLine"] = strawberry.field(description="The last lines of its log.")
-    files: Many["JobFile"] = strawberry.field(description="The files that it produced.")
+    lines: Many["JobLine"] = strawberry.field(
+        description="The last lines of its log, if you may read all that the job has read."
+    )
+    files: Many["JobFile"] = strawberry.field(
+        description="The files that it produced, if you may read all that the job has read."
+    )
 
 
 @strawberry.type(

@@ -16,7 +16,7 @@ ROOT_TYPES = frozenset({"Query", "Mutation", "Subscription"})
 """Each module of types may add fields to the roots of the schema."""
 STRAWBERRY_TYPES = frozenset({"Job", "JobState"})
 """Names of the schema that a class behind it has, too."""
-PROTOCOL = frozenset({"connect", "describe", "main"})
+PROTOCOL = frozenset({"connect", "describe", "main", "upgrade"})
 """Functions that each module of a kind exports."""
 VAGUE = frozenset({"words", "kept", "told", "said", "declared", "base", "utils", "common", "helpers", "misc"})
 PRIVATE_WORDS = re.compile(

@@ -12,7 +12,8 @@ from onedoor.connectors.spill.factory import SpillTableFactory
 from onedoor.model.catalog import Limits
 from tests import acme
 from tests.http.conftest import HookedConnector, OpenServer, RunningServer, hang, keys, open_server, server, state
-from tests.http.test_protocol import FEW, exchange_bytes, serve_raw
+from tests.http.raw import exchange_bytes, serve_raw
+from tests.http.test_protocol import FEW
 
 __all__ = ["keys", "open_server", "server", "state"]
 

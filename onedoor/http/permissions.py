@@ -1,22 +1,23 @@
 """Serve /graphiql/permissions.json: the groups that may see each field, which the GraphiQL page adds to its docs.
 
-Introspection carries no applied directive, so the page asks here, with the same key. Where everyone is shown their own
-view of the schema, a field outside that view is not named.
+Introspection carries no applied directive, so the page asks here, with the same key. It names what introspection shows:
+where everyone is shown their own view of the schema, the fields of that view.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
 from fastapi import APIRouter, Request, Response
+from graphql import GraphQLSchema
 
-from auth.policy import EVERYONE, AccessPolicy, GroupRequirement, SchemaCoordinate, decide
+from auth.policy import EVERYONE, AccessPolicy, GroupRequirement, SchemaCoordinate
 from onedoor.audit.record import Surface
 from onedoor.http.audited_route import AuditedRoute
 from onedoor.http.requests import RequestContext
 from onedoor.http.responses import ALL_METHODS, build_raw_response
 from onedoor.http.state import AppState
 from onedoor.query.audited import Conclusion
+from onedoor.query.context import view_for
 
 PATH = "/graphiql/permissions.json"
 
@@ -45,13 +46,12 @@ audited_router = APIRouter(route_class=PermissionsRoute)
 
 @audited_router.api_route(PATH, methods=READ_METHODS)
 async def serve_permissions(request: Request) -> Response:
-    """Answer with the permissions of all fields, or of those the principal may see where views are their own."""
+    """Answer with the permissions of the fields in the principal's view of the schema."""
     app_state: AppState = request.state.app_state
     context: RequestContext = request.state.context
     assert context.principal is not None
-    catalog = app_state.engine.catalog
-    own_view_only = catalog.schema_for_groups is not None
-    permissions = list_field_permissions(catalog.policy, context.principal.groups if own_view_only else None)
+    engine = app_state.engine
+    permissions = list_field_permissions(engine.catalog.policy, view_for(engine, context.principal).schema)
     return _build_json_response(200, orjson.dumps(permissions) if request.method == "GET" else b"")
 
 
@@ -61,12 +61,13 @@ async def refuse_method(request: Request) -> Response:
     return _build_json_response(405)
 
 
-def list_field_permissions(policy: AccessPolicy, groups: frozenset[str] | None = None) -> dict[str, dict[str, Any]]:
-    """List by `Type.field` its `groups`, one of each list of which is needed, and its `owner`.
+def list_field_permissions(policy: AccessPolicy, schema: GraphQLSchema) -> dict[str, dict[str, Any]]:
+    """List by `Type.field` of a schema its `groups`, one of each list of which is needed, and its `owner`.
 
-    With `groups`, only the fields that they may see.
+    What the policy knows beside the schema is not named: a view leaves out types of which no field is left, too.
     """
-    coordinates = _list_visible_fields(policy, groups)
+    fields = ((name, field) for name, type in schema.type_map.items() for field in getattr(type, "fields", ()))
+    coordinates = [coordinate for coordinate in fields if coordinate in policy.requirements]
     return {".".join(coordinate): _describe_permission(policy, coordinate) for coordinate in coordinates}
 
 
@@ -74,11 +75,6 @@ def minimize_requirements(requirements: tuple[GroupRequirement, ...]) -> list[li
     """Keep the requirements that are not met by meeting another; everyone is in `everyone`."""
     strict = {groups for groups in requirements if EVERYONE not in groups} or {frozenset({EVERYONE})}
     return sorted(sorted(groups) for groups in strict if not any(other < groups for other in strict))
-
-
-def _list_visible_fields(policy: AccessPolicy, groups: frozenset[str] | None) -> Iterator[SchemaCoordinate]:
-    fields = (coordinate for coordinate in policy.requirements if len(coordinate) == 2)
-    return (field for field in fields if groups is None or decide(policy, field, groups).allowed)
 
 
 def _describe_permission(policy: AccessPolicy, coordinate: SchemaCoordinate) -> dict[str, Any]:

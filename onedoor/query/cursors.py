@@ -1,8 +1,8 @@
-"""Encode a row's place in a sorted list as a cursor, which nobody can forge or use for another list.
+"""Encode a row's place in a sorted list as a cursor, which nobody can read, forge or use for another list.
 
-A cursor is base64url of an HMAC-SHA-256, cut to 128 bits, and the sort values as JSON. It is bound to the coordinate,
-the sort, the filter and the schema version; not to the API key, as access is decided anew for each request and a
-rotated key must be able to go on.
+A cursor is base64url of a version, a nonce, and the sort values as JSON, sealed with AES-256-GCM. Its key is bound to
+the coordinate, the sort, the filter and the schema version; not to the API key, as access is decided anew for each
+request and a rotated key must be able to go on. The nonce is made of the values, so that a place has one cursor.
 """
 
 import base64
@@ -10,11 +10,15 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any
 
 import orjson
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from onedoor.errors import ErrorCode, GraphQLErrorInfo, RequestRejected
 from onedoor.spi.capabilities import ColumnType, ValueType
@@ -22,10 +26,19 @@ from onedoor.spi.predicates import And, Comparison, Not, Op, Or
 from onedoor.spi.scan import SortKey
 from onedoor.spi.text_types import TextType
 
+SEALED = b"\x01"
+"""The version of a sealed cursor, its first byte."""
+
+NONCE_BYTES = 12
+
 MAC_BYTES = 16
+"""Of the cursors of the release before, which were signed and not sealed: an HMAC-SHA-256, cut, and the JSON."""
+
+CIPHERS = 256
+"""How many ciphers are kept: one serves all rows of a list."""
 
 SORT_KEY_FORMAT = "Order(column={!r}, descending={!r}, nulls_first={!r})"
-"""Never changes: clients hold cursors signed with it."""
+"""Never changes: clients hold cursors whose keys were made with it."""
 
 VALUE_PARSERS: Mapping[ColumnType, Any] = {
     ColumnType.TEXT: str,
@@ -44,14 +57,14 @@ def derive_cursor_secret(pepper: bytes) -> bytes:
 
 
 def derive_cursor_key(secret: bytes, version: str, coordinate: str, sort: Sequence[SortKey], where: Any) -> bytes:
-    """Derive the key that signs the cursors of one list under one sort and filter."""
+    """Derive the key that seals the cursors of one list under one sort and filter."""
     return _derive_key(secret, version, coordinate, sort, canonicalize_filter(where))
 
 
 def derive_former_cursor_key(
     secret: bytes, version: str, coordinate: str, sort: Sequence[SortKey], where: Any
 ) -> bytes:
-    """Derive the key that signed them in earlier releases, which told two spellings of a filter apart."""
+    """Derive the key of earlier releases, which told two spellings of a filter apart."""
     return _derive_key(secret, version, coordinate, sort, _sort_fields(where))
 
 
@@ -103,15 +116,16 @@ def _encode_cursor_value(value: Any) -> Any:
 def encode_cursor(values: Sequence[Any], key: bytes) -> str:
     """Return the cursor of a row by the values it is sorted by."""
     body = orjson.dumps([_encode_cursor_value(value) for value in values])
-    return _encode_base64(_sign_cursor(body, key) + body)
+    nonce = hmac.digest(key, b"nonce" + body, hashlib.sha256)[:NONCE_BYTES]
+    return _encode_base64(SEALED + nonce + _derive_cipher(key).encrypt(nonce, body, SEALED))
 
 
 def decode_cursor(text: str, value_types: Sequence[ValueType], *keys: bytes) -> tuple[Any, ...]:
-    """Return the values of a cursor. Raises RequestRejected (BAD_CURSOR) unless it was signed with one of the keys."""
+    """Return the values of a cursor. Raises RequestRejected (BAD_CURSOR) unless it was made with one of the keys."""
     try:
         raw = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), b"-_", validate=True)
-        mac, body = raw[:MAC_BYTES], raw[MAC_BYTES:]
-        if _encode_base64(raw) != text or not _is_signed(mac, body, keys):
+        body = next((body for key in keys if (body := _open_cursor(raw, key)) is not None), None)
+        if _encode_base64(raw) != text or body is None:
             raise ValueError
         values = orjson.loads(body)
         return tuple(
@@ -123,8 +137,19 @@ def decode_cursor(text: str, value_types: Sequence[ValueType], *keys: bytes) -> 
         raise RequestRejected(GraphQLErrorInfo(code=ErrorCode.BAD_CURSOR, message=message)) from None
 
 
-def _is_signed(mac: bytes, body: bytes, keys: Sequence[bytes]) -> bool:
-    return any(hmac.compare_digest(mac, _sign_cursor(body, key)) for key in keys)
+def _open_cursor(raw: bytes, key: bytes) -> bytes | None:
+    """Return the JSON of a cursor that was sealed with the key, or signed in the release before; None: it was not."""
+    nonce, sealed = raw[len(SEALED) :][:NONCE_BYTES], raw[len(SEALED) + NONCE_BYTES :]
+    if raw.startswith(SEALED):
+        with suppress(InvalidTag, ValueError):
+            return _derive_cipher(key).decrypt(nonce, sealed, SEALED)
+    mac, body = raw[:MAC_BYTES], raw[MAC_BYTES:]
+    return body if hmac.compare_digest(mac, _sign_cursor(body, key)) else None
+
+
+@lru_cache(maxsize=CIPHERS)
+def _derive_cipher(key: bytes) -> AESGCM:
+    return AESGCM(hmac.digest(key, b"seal", hashlib.sha256))
 
 
 def _parse_cursor_value(value_type: ValueType, value: Any) -> Any:

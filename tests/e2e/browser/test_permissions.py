@@ -6,12 +6,16 @@ from typing import Any
 import orjson
 import pytest
 from fastapi import FastAPI
+from graphql import GraphQLSchema, build_schema
 
 from auth.policy import AccessPolicy, decide
 from onedoor.http.permissions import PATH, audited_router, list_field_permissions, minimize_requirements, router
 from onedoor.http.rate_limit import RateLimiter
-from onedoor.model.catalog import Limits
+from onedoor.model.catalog import Catalog, Limits
 from onedoor.query.audited import AuditedExecutor
+from onedoor.query.context import build_query_engine
+from onedoor.schema.builder import build_document, build_from_document
+from onedoor.schema.visibility import build_visible_schema
 from onedoor.storage.database import MetadataDatabaseUnavailable
 from tests.acme import caller, load_schema_and_policy, load_schema_modules
 
@@ -20,6 +24,14 @@ RULES = AccessPolicy(
     requirements={("Order", "id"): (SALES,), ("Order", "cost"): (SALES, FINANCE), ("Order", "id", "first"): (FINANCE,)},
     owners={("Order", "cost"): "order desk"},
 )
+
+
+SCHEMA = build_schema("type Query { order: Order } type Order { id(first: Int): ID cost: Int }")
+
+
+def build_own_view(groups: frozenset[str]) -> GraphQLSchema:
+    """Leave out the cost, as of an order that these groups know half of."""
+    return build_schema("type Query { order: Order } type Order { id: ID }")
 
 
 class Unrecorded(AuditedExecutor):
@@ -40,9 +52,17 @@ async def request_permissions(principal: Any, *, own: bool = False, method: str 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    catalog = SimpleNamespace(policy=RULES, schema_for_groups=load_schema_modules if own else None)
+    catalog = Catalog(
+        schema=SCHEMA,
+        policy=RULES,
+        mappings={},
+        connectors={},
+        cursor_secret=b"",
+        version="1",
+        schema_for_groups=build_own_view if own else None,
+    )
     app_state = SimpleNamespace(
-        engine=SimpleNamespace(catalog=catalog),
+        engine=build_query_engine(catalog, lambda _: {}, lambda: 0.0),
         executor=Unrecorded(engine=Any, audit_log=Any, redaction_key=b""),  # type: ignore[arg-type]
         authenticator=SimpleNamespace(authenticate=authenticate),
         rate_limiter=RateLimiter(Limits()),
@@ -68,11 +88,11 @@ def test_the_least_that_must_be_met_is_shown(requirements: Any, shown: list[list
 
 @pytest.mark.parametrize("groups", [[], ["everyone"], ["sales"], ["finance"], ["people", "audit"], ["support"]])
 def test_what_is_shown_decides_as_the_rules_do(groups: list[str]) -> None:
-    _, rules = load_schema_and_policy()
+    schema, rules = load_schema_and_policy()
     held = frozenset({"everyone", *groups})
     shown = {
         name
-        for name, field_permission in list_field_permissions(rules).items()
+        for name, field_permission in list_field_permissions(rules, schema).items()
         if all(held & {*names} for names in field_permission["groups"])
     }
 
@@ -88,6 +108,20 @@ async def test_a_key_is_shown_the_groups_of_every_field() -> None:
         "Order.id": {"groups": [["finance", "sales"]]},
         "Order.cost": {"groups": [["finance"]], "owner": "order desk"},
     })  # fmt: skip
+
+
+@pytest.mark.parametrize("groups", [[], ["sales"], ["finance"], ["people", "audit"]])
+def test_under_own_views_nothing_is_named_that_the_view_does_not_have(groups: list[str]) -> None:
+    """Of a type with hidden fields alone, such as the sums of hidden numbers, not even the name."""
+    document = build_document(load_schema_modules())
+    _, policy = build_from_document(document)
+    view = build_visible_schema(document, policy, frozenset({"everyone", *groups}))
+    named = list_field_permissions(policy, view)
+    fields = {f"{name}.{field}" for name, type in view.type_map.items() for field in getattr(type, "fields", ())}
+    assert set(named) <= fields
+        f"{name}.{field}" for name, type in view.type_map.items() for field in getattr(type, "fields", ())
+    }
+    assert ("EmployeeHaving.sum" in named) == ("people" in groups or "finance" in groups)
 
 
 async def test_under_own_views_a_hidden_field_is_not_named() -> None:

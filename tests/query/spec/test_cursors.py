@@ -1,5 +1,6 @@
 """A cursor is valid for the list it was taken from and for no other, whoever sends it."""
 
+import base64
 import random
 from dataclasses import replace
 from typing import Any
@@ -158,6 +159,18 @@ ODD = ["", " ", "=", "a", "====", "null", "0", "é", "\x00", "a" * 100_000, "eyJ
 @pytest.mark.parametrize("text", ODD, ids=repr)
 async def test_a_text_that_is_no_cursor_is_refused(ask: Ask, text: str) -> None:
     assert await codes(ask, "customers(after: $c)", text) == [ErrorCode.BAD_CURSOR]
+
+
+async def test_a_cursor_does_not_show_what_it_is_made_of(ask: Ask) -> None:
+    """It ends in addresses and logs, where others read it."""
+    result = await ask(
+        "{ employees(first: 3, orderBy: [{salary: DESC}]) { edges { cursor node { salary } } } }", "people"
+    )
+    assert result.data is not None
+    edges = result.data["employees"]["edges"]
+    raw = [base64.urlsafe_b64decode(edge["cursor"] + "===") for edge in edges]
+    assert [edge["node"]["salary"].encode() in text for edge, text in zip(edges, raw, strict=True)] == [False] * 3
+    assert {text[:1] for text in raw} == {cursors.SEALED}
 
 
 async def test_no_cursor_is_null(ask: Ask) -> None:

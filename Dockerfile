@@ -1,11 +1,16 @@
 # The product alone: a company's folder is mounted at /company or copied there by its own image, its settings and
 # records are mounted, its secrets come from the environment.
-FROM python:3.11-slim AS built
+#
+# The base is a tag, as a digest here would go stale without anyone noticing; pin the one you have tested:
+#   docker build --build-arg BASE=python@sha256:... -t onedoor .
+ARG BASE=python:3.11-slim
+
+FROM ${BASE} AS built
 COPY requirements/server.txt /tmp/server.txt
 RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r /tmp/server.txt
 
-FROM python:3.11-slim
-RUN useradd --system --uid 10001 --no-create-home onedoor && install -d -o onedoor /records
+FROM ${BASE}
+RUN useradd --system --uid 10001 --no-create-home onedoor && install -d -o onedoor -m 700 /records /exports
 COPY --from=built /venv /venv
 COPY auth /onedoor/auth
 COPY onedoor /onedoor/onedoor

@@ -66,6 +66,7 @@ from onedoor.schema.visibility import build_visible_schema
 from onedoor.spi.connector import Connector, ConnectorKind
 from onedoor.storage.database import MetadataDatabase, open_database
 from onedoor.storage.events import EventLog
+from onedoor.storage.private_files import restrict_to_owner, set_private_umask
 
 log = logging.getLogger("onedoor")
 
@@ -211,6 +212,8 @@ async def open_app(settings: Settings, company: Company, *, start_jobs: bool = F
         company.groups.require(group)
     parts = build_company_schema(company, settings.schema, exports=settings.exports.enabled)
     async with AsyncExitStack() as stack:
+        stack.callback(os.umask, set_private_umask())
+        await asyncio.to_thread(restrict_to_owner, list_private_files(settings))
         database = await asyncio.to_thread(open_database, settings.state.url, pepper)
         stack.callback(database.close)
         await _require_safe_host(settings, database)
@@ -287,6 +290,11 @@ async def open_app(settings: Settings, company: Company, *, start_jobs: bool = F
             health=HealthCheck(connectors),
             export_store=export_store,
         )
+
+
+def list_private_files(settings: Settings) -> list[Path]:
+    """List what is there already of the files of records and the folder of exports."""
+    return [*settings.records.folder.glob("*.jsonl"), settings.exports.folder]
 
 
 def build_catalog(

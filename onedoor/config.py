@@ -19,6 +19,7 @@ from onedoor.jobs.models import JobSettings
 from onedoor.model.catalog import Limits
 from onedoor.runtime.row_cache import CacheSettings, MaxAges
 from onedoor.schema.builtin import BUILTIN_MODULES, BuiltinAccess
+from onedoor.storage.private_files import warn_of_readable_secret
 
 log = logging.getLogger("onedoor")
 
@@ -286,6 +287,7 @@ def read_secret_file(path: Path, where: str) -> str:
         raise ConfigurationError(f"`{where}` is taken from the file `{path}`, which cannot be read") from reason
     if not value:
         raise ConfigurationError(f"`{where}` is taken from the file `{path}`, which is empty")
+    warn_of_readable_secret(path, where)
     return value
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from onedoor.cli.new import new
 from onedoor.cli.upgrade import upgrade
 from onedoor.errors import ConfigurationError
 from onedoor.storage.database import MetadataDatabase, open_database
+from onedoor.storage.private_files import set_private_umask
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -120,6 +122,7 @@ def main(context: click.Context, settings: Path | None, company: Path | None) ->
       python -m onedoor new acme
       python -m onedoor --config acme/onedoor.toml serve
     """
+    context.call_on_close(partial(os.umask, set_private_umask()))
     context.obj = CommandContext(chosen_settings=settings, chosen_company=company)
 
 

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
+from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from auth.policy import Groups
@@ -28,6 +29,7 @@ from onedoor.jobs.service import JobService, list_due_starts
 from onedoor.jobs.tables import JobDatabase
 from onedoor.query.audited import AuditedExecutor
 from onedoor.runtime.concurrency import run_periodically, wait_for_event
+from onedoor.storage.database import create_sqlite_file
 
 LOG = logging.getLogger("onedoor.work")
 
@@ -296,6 +298,7 @@ async def open_job_runtime(
     """Open the runtime. `at_once`: launch the queue though there is nothing to run yet, as `onedoor worker` does."""
     notifier = notifier or NullNotifier()
     url = set_queue_driver(settings.url) if settings.url else derive_queue_url(render_database_url(database))
+    await asyncio.to_thread(create_sqlite_file, make_url(url))
     service = JobService(
         jobs=jobs,
         database=database,

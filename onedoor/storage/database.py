@@ -16,6 +16,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import ArgumentError, DisconnectionError, NoSuchModuleError, SQLAlchemyError
 
 from onedoor.errors import ConfigurationError, OnedoorError
+from onedoor.storage.private_files import restrict_to_owner
 
 MIGRATIONS_FOLDER = Path(__file__).parent / "migrations"
 
@@ -23,6 +24,8 @@ TIMEOUT_SECONDS = 5
 """How long any statement, connection or lock is waited for."""
 
 URL_REMEDY = "write `sqlite:///path` or `postgresql://host/database`"
+
+SQLITE_FILE_ENDINGS = ("", "-journal", "-wal", "-shm")
 
 MIGRATION_LOCK = 0x0D00
 """PostgreSQL's advisory lock that lets one process at a time migrate."""
@@ -111,10 +114,15 @@ def parse_database_url(url: str) -> URL:
 
 
 def create_sqlite_file(address: URL) -> None:
-    """Create an empty file for SQLite where there is none."""
+    """Create an empty file for SQLite where there is none, and let no others read it, or what SQLite keeps beside it.
+
+    Raises ConfigurationError.
+    """
     if address.get_backend_name() == "sqlite":
+        path = Path(str(address.database))
         with suppress(OSError):
-            Path(str(address.database)).touch()
+            path.touch(mode=0o600)
+        restrict_to_owner(path.with_name(path.name + ending) for ending in SQLITE_FILE_ENDINGS)
 
 
 def create_database_engine(address: URL) -> Engine:

@@ -119,8 +119,6 @@ def test_under_own_views_nothing_is_named_that_the_view_does_not_have(groups: li
     named = list_field_permissions(policy, view)
     fields = {f"{name}.{field}" for name, type in view.type_map.items() for field in getattr(type, "fields", ())}
     assert set(named) <= fields
-        f"{name}.{field}" for name, type in view.type_map.items() for field in getattr(type, "fields", ())
-    }
     assert ("EmployeeHaving.sum" in named) == ("people" in groups or "finance" in groups)
 
 

@@ -42,8 +42,8 @@ class AuditedRoute(APIRoute):
             rejection = app_state.rate_limiter.check_capacity()
             if rejection is not None:
                 return await self._record(app_state, context, rejection)
-            result = await app_state.executor.conclude(context, self._admit_and_handle(request, handle))
-            return await self._record(app_state, context, result)
+            work = app_state.executor.conclude(context, self._admit_and_handle(request, handle))
+            return await self._record(app_state, context, await app_state.rate_limiter.meter(work))
 
         return handle_audited
 

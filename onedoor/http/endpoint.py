@@ -26,6 +26,10 @@ from onedoor.query.audited import Conclusion
 
 async def serve_graphql(app_state: AppState, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
     """Answer one request as GraphQL over HTTP says; its record is durable before the response begins."""
+    await app_state.rate_limiter.meter(_serve(app_state, scope, receive, send))
+
+
+async def _serve(app_state: AppState, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
     context = begin_request(parse_head(scope))
     if context.head.method == "OPTIONS":
         await send_preflight_response(context.head.origin, app_state.allowed_origins, send)

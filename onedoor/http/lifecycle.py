@@ -8,6 +8,7 @@ from onedoor.http.requests import RequestContext
 from onedoor.http.responses import HTTPResponse, encode_conclusion
 from onedoor.http.state import AppState
 from onedoor.query.audited import AUDIT_UNAVAILABLE, Conclusion
+from onedoor.runtime.loop_time import get_meter
 
 UNAUTHENTICATED = Conclusion(
     outcome=AuditOutcome.UNAUTHENTICATED,
@@ -30,7 +31,11 @@ async def admit(app_state: AppState, context: RequestContext) -> Conclusion | No
     context.principal = await app_state.authenticator.authenticate(context.head.api_key)
     if context.principal is None:
         return app_state.rate_limiter.count_failed_key(context.head.address) or UNAUTHENTICATED
-    return app_state.rate_limiter.count_request(context.principal.key_id)
+    key_id = context.principal.key_id
+    meter = get_meter()
+    if meter is not None:
+        meter.key_id = key_id
+    return app_state.rate_limiter.check_loop_seconds(key_id) or app_state.rate_limiter.count_request(key_id)
 
 
 async def execute_request(app_state: AppState, context: RequestContext) -> Conclusion:

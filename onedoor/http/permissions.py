@@ -4,6 +4,7 @@ Introspection carries no applied directive, so the page asks here, with the same
 where everyone is shown their own view of the schema, the fields of that view.
 """
 
+import zlib
 from typing import Any
 
 import orjson
@@ -17,9 +18,11 @@ from onedoor.http.requests import RequestContext
 from onedoor.http.responses import ALL_METHODS, build_raw_response
 from onedoor.http.state import AppState
 from onedoor.query.audited import Conclusion
-from onedoor.query.context import view_for
+from onedoor.query.context import find_or_make, view_for
 
 PATH = "/graphiql/permissions.json"
+
+COMPRESSION_LEVEL = 1
 
 READ_METHODS = ["GET", "HEAD"]
 
@@ -50,9 +53,20 @@ async def serve_permissions(request: Request) -> Response:
     app_state: AppState = request.state.app_state
     context: RequestContext = request.state.context
     assert context.principal is not None
-    engine = app_state.engine
-    permissions = list_field_permissions(engine.catalog.policy, view_for(engine, context.principal).schema)
-    return _build_json_response(200, orjson.dumps(permissions) if request.method == "GET" else b"")
+    if request.method != "GET":
+        return _build_json_response(200, b"")
+    engine, principal = app_state.engine, context.principal
+    view = await view_for(engine, principal)
+    key = "permissions", view.requirements_met if engine.catalog.schema_for_groups else None
+
+    def describe() -> dict[str, bytes]:
+        permissions = list_field_permissions(engine.catalog.policy, view.schema)
+        return {"permissions": zlib.compress(orjson.dumps(permissions), COMPRESSION_LEVEL)}
+
+    described = await find_or_make(
+        engine, principal, engine.introspection_cache, key, describe, lambda made: len(made["permissions"])
+    )
+    return _build_json_response(200, zlib.decompress(described["permissions"]))
 
 
 @router.api_route(PATH, methods=[method for method in ALL_METHODS if method not in READ_METHODS])

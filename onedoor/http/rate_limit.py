@@ -4,17 +4,21 @@ What all share has a share for each key, so that nobody can use up what others n
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from math import ceil
 from time import monotonic
+from typing import Any, TypeVar
 
 from onedoor.audit.record import AuditOutcome
 from onedoor.errors import ErrorCode, GraphQLErrorInfo
 from onedoor.model.catalog import Limits
 from onedoor.query.audited import Conclusion
+from onedoor.runtime.loop_time import LoopMeter, LoopSeconds, describe_used_up, run_metered
 
 WINDOW_SECONDS = 60.0
+
+Result = TypeVar("Result")
 
 
 COME_AGAIN = "come again in 1 s"
@@ -31,6 +35,7 @@ class RateLimiter:
         self.limits = limits
         self.requests = SlidingWindow(limits.requests_a_minute, clock)
         self.failures = SlidingWindow(limits.failed_keys_a_minute, clock)
+        self.loop_seconds = LoopSeconds(limits.loop_seconds_a_minute, clock)
         self.concurrency_a_key = min(limits.concurrency_a_key, max(1, limits.concurrency_max // 2))
         self.in_flight = 0
         self.in_flight_by_key: Counter[str] = Counter()
@@ -92,6 +97,18 @@ class RateLimiter:
             return None
         return _build_too_frequent("requests a minute", "requests_a_minute", self.requests.limit, seconds)
 
+    def meter(self, work: Coroutine[Any, Any, Result]) -> Coroutine[Any, Any, Result]:
+        """Return a coroutine for the work of one request, whose key is charged what it takes of the event loop."""
+        return run_metered(LoopMeter(self.loop_seconds), work)
+
+    def check_loop_seconds(self, key_id: str) -> Conclusion | None:
+        """Conclude a request of a key that has used up its seconds of the event loop."""
+        wait = self.loop_seconds.get_wait(key_id)
+        if wait is None:
+            return None
+        message, retry_after = describe_used_up(self.loop_seconds.limit, wait)
+        return _conclude_limited(message, 429, retry_after)
+
     def count_failed_key(self, address: str) -> Conclusion | None:
         """Count a request without a valid key; conclude one that is over the limit of its address."""
         seconds = self.failures.try_acquire(address)
@@ -148,7 +165,12 @@ def build_limit_conclusion(
     what: str, limit_name: str, limit: int, remedy: str, *, status: int = 429, retry_after: int = 1
 ) -> Conclusion:
     """Build the conclusion of a request that is turned away for now; `what` there is too much of, in the plural."""
-    message = f"there are more {what} than the limit `{limit_name}` of {limit}, {remedy}"
+    return _conclude_limited(
+        f"there are more {what} than the limit `{limit_name}` of {limit}, {remedy}", status, retry_after
+    )
+
+
+def _conclude_limited(message: str, status: int, retry_after: int) -> Conclusion:
     return Conclusion(
         outcome=AuditOutcome.LIMITED,
         status=status,

@@ -238,7 +238,9 @@ class WebSocketConnection:
                 reason = "a request with this `id` is under way, give each its own"
                 raise WebSocketClosed(CloseCode.SUBSCRIBER_EXISTS, reason)
             case MessageType.SUBSCRIBE:
-                self.operations[message.id] = group.create_task(self._run_operation(message, reauthenticate))
+                self.operations[message.id] = group.create_task(
+                    self.app_state.rate_limiter.meter(self._run_operation(message, reauthenticate))
+                )
             case MessageType.COMPLETE if message.id in self.operations:
                 self.operations[message.id].cancel()
                 self._forget(message.id)

@@ -108,6 +108,8 @@ class Limits:
     """Words and signs of a document."""
     fields_max: int = 5000
     """Fields of one operation, its fragments expanded."""
+    field_comparisons_max: int = 50_000
+    """Steps that validation may take to see whether fields of the same name can be merged."""
     depth_max: int = 20
     """Levels of fields, one in another."""
     aliases_max: int = 200
@@ -162,6 +164,8 @@ class Limits:
     """Errors in one response."""
     requests_a_minute: int = 1200
     """Requests of one key."""
+    loop_seconds_a_minute: float = 10.0
+    """Seconds of processor time that requests of one key may take from the event loop, in one process."""
     failed_keys_a_minute: int = 20
     """Failed keys of one address; a valid key is served all the same."""
     connections_an_address: int = 100

@@ -147,7 +147,12 @@ class AuditedExecutor:
         result = audited.result
         if conclusion.errors:
             result.data, result.errors, result.rejected = None, conclusion.errors, True
-        byte_count = 0 if result.data is None else len(orjson.dumps(result.data, option=orjson.OPT_UTC_Z))
+        byte_count = 0
+        if result.data is not None:
+            body = orjson.dumps(result.data, option=orjson.OPT_UTC_Z)
+            byte_count = len(body)
+            if result.cached_plan is not None and result.cached_plan.introspection_key is not None:
+                result.data = orjson.loads(body)  # what it says of the schema was JSON already
         if count_served_bytes is not None and not result.rejected:
             served = count_served_bytes(result)
             byte_count, result.rejected = served or 0, served is None

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache, partial
-from typing import Any
+from typing import Any, TypeVar
 
 from cachetools import LRUCache
-from graphql import GraphQLSchema, OperationDefinitionNode
+from graphql import GraphQLSchema, OperationDefinitionNode, OperationType
 
 from auth.authentication import Principal
 from auth.policy import GroupRequirement, find_met_requirements
@@ -22,20 +22,32 @@ from onedoor.query.planner.nodes import Plan
 from onedoor.query.results.complete import CompletionPlan
 from onedoor.query.selection import SelectedField
 from onedoor.runtime import resilience
-from onedoor.runtime.call_context import WithheldCopy
+from onedoor.runtime.call_context import WithheldCopy, build_call_context, use_call_context
+from onedoor.runtime.fair_cache import FairCache
+from onedoor.runtime.offload import Offload
 from onedoor.runtime.polling import PollerSet
 from onedoor.runtime.quota import READS_QUOTA, ConnectorRateLimiters
 from onedoor.runtime.resilience import ResilientConnector
 from onedoor.runtime.row_cache import Reader, RowCache, build_cache_scope
 from onedoor.spi.connector import Connector
 
-DOCUMENT_CACHE_SIZE = 256
+DOCUMENT_CACHE_BYTES = 8 * 2**20
 
-PLAN_CACHE_SIZE = 1024
+PLAN_CACHE_BYTES = 24 * 2**20
+
+INTROSPECTION_CACHE_BYTES = 16 * 2**20
+
+AUDITED_DOCUMENT_CACHE_BYTES = 4 * 2**20
+
+BYTES_A_FIELD = 1600
+"""What a field of a plan takes in memory, fragments expanded: 700 to 1,600, as measured."""
 
 VIEW_CACHE_SIZE = 1000
 
 PRINCIPAL_CACHE_SIZE = 1000
+
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +115,22 @@ class PreparedOperation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CachedDocument:
+    """What is known of a document's text: the valid document and its operations, or the errors it is refused with."""
+
+    document: ParsedDocument | None
+    size: int
+    """The bytes that it takes, by estimate."""
+    errors: Sequence[GraphQLErrorInfo] = ()
+    operations: dict[tuple[str | None, frozenset[OperationType]], PreparedOperation] = field(default_factory=dict)
+    """By the name that was asked for, and the types that were served: no more than there are in the document."""
+
+
+Refusal = tuple[GraphQLErrorInfo, ...]
+"""The errors of an operation that is refused under certain permissions and with variables of a certain shape."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CachedPlan:
     """The plan of an operation for all principals with the same permissions."""
 
@@ -110,8 +138,11 @@ class CachedPlan:
     decisions: Decisions
     plan: Plan
     completion: CompletionPlan
-    has_introspection: bool
+    introspection_key: bytes | None
+    """What the introspection that it asks for is cached by; None: it asks for none."""
     windows: tuple[PageWindow, ...]
+    size: int
+    """The bytes that it takes, by estimate."""
     audit_parts: dict[Any, tuple[bytes, bytes, bytes]] = field(default_factory=dict)
     """What every audit record of it has in common, serialized."""
 
@@ -158,16 +189,20 @@ class QueryEngine:
     clock: Callable[[], float]
     cache: RowCache | None
     """Rows that were read a moment ago; None: none are kept."""
-    operation_cache: LRUCache[Any, PreparedOperation]
-    """By text and name of the operation."""
-    plan_cache: LRUCache[Any, CachedPlan]
-    view_cache: LRUCache[frozenset[str], PrincipalView]
-    """By the groups of a principal."""
+    document_cache: FairCache[Any, CachedDocument]
+    """By text and view."""
+    plan_cache: FairCache[Any, CachedPlan | Refusal]
+    introspection_cache: FairCache[Any, Mapping[str, bytes]]
+    """Compressed JSON by field; by operation, view and variables, or by what else is told of the view."""
+    view_cache: FairCache[frozenset[str], PrincipalView]
+    """By the groups of a principal; each counts as one."""
     audited_documents: LRUCache[str, Mapping[str, Any]]
     """What audit records say of a document, by its text."""
     audited_principals: LRUCache[str, tuple[Principal, bytes]]
     """What audit records say of a principal, by API key."""
     pollers: PollerSet = field(default_factory=PollerSet)
+    offload: Offload = field(default_factory=Offload)
+    """Runs what would hold up the event loop."""
 
 
 def build_query_engine(
@@ -190,23 +225,60 @@ def build_query_engine(
         personal_connectors=personal_connectors,
         clock=clock,
         cache=cache,
-        operation_cache=LRUCache(DOCUMENT_CACHE_SIZE),
-        plan_cache=LRUCache(PLAN_CACHE_SIZE),
-        view_cache=LRUCache(VIEW_CACHE_SIZE),
-        audited_documents=LRUCache(DOCUMENT_CACHE_SIZE),
+        document_cache=FairCache(DOCUMENT_CACHE_BYTES),
+        plan_cache=FairCache(PLAN_CACHE_BYTES),
+        introspection_cache=FairCache(INTROSPECTION_CACHE_BYTES),
+        view_cache=FairCache(VIEW_CACHE_SIZE),
+        audited_documents=LRUCache(AUDITED_DOCUMENT_CACHE_BYTES, getsizeof=_estimate_audited_size),
         audited_principals=LRUCache(PRINCIPAL_CACHE_SIZE),
     )
 
 
-def view_for(engine: QueryEngine, principal: Principal) -> PrincipalView:
+def _estimate_audited_size(described: Mapping[str, Any]) -> int:
+    return 2 * len(described["text"]) + 200 * len(described["literals"])
+
+
+async def run_in_turn(engine: QueryEngine, principal: Principal, call: Callable[[], Made]) -> Made:
+    """Run what would hold up the event loop in a thread, when it is the principal's turn. Raises HTTPError."""
+    with use_call_context(build_call_context(principal.person_id)):
+        return await engine.offload.run(call)
+
+
+async def find_or_make(
+    engine: QueryEngine,
+    principal: Principal,
+    cache: FairCache[Any, Made],
+    key: Any,
+    make: Callable[[], Made],
+    measure: Callable[[Made], int],
+) -> Made:
+    """Return what is cached, or else make it in a thread, and cache it as the key's; `measure` gives its bytes.
+
+    Raises HTTPError.
+    """
+    found = cache.get(key)
+    if found is not None:
+        return found
+
+    def keep(made: Made) -> None:
+        cache.put(key, made, measure(made), principal.key_id)
+
+    with use_call_context(build_call_context(principal.person_id)):
+        return await engine.offload.run(make, look_up=partial(cache.get, key), keep=keep)
+
+
+def count_view(_: PrincipalView) -> int:
+    """Return 1: views are few and counted."""
+    return 1
+
+
+async def view_for(engine: QueryEngine, principal: Principal) -> PrincipalView:
     """Return what principals with these groups share; it is built for the first of them."""
-    view = engine.view_cache.get(principal.groups)
-    if view is None:
-        view = engine.view_cache[principal.groups] = _build_view(engine, principal)
-    return view
+    build = partial(build_view, engine, principal)
+    return await find_or_make(engine, principal, engine.view_cache, principal.groups, build, count_view)
 
 
-def _build_view(engine: QueryEngine, principal: Principal) -> PrincipalView:
+def build_view(engine: QueryEngine, principal: Principal) -> PrincipalView:
     catalog = engine.catalog
     requirements_met = find_met_requirements(catalog.policy, principal.groups)
     cache_scope = build_cache_scope(requirements_met, catalog.version)

@@ -2,22 +2,30 @@
 
 import asyncio
 import re
+import zlib
 from asyncio import get_running_loop
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
+from hashlib import sha256
+from operator import attrgetter
+from sys import getsizeof
+from typing import Any, TypeVar
 
-from graphql import GraphQLSchema, OperationType, execute_sync
+import orjson
+from graphql import GraphQLSchema, OperationDefinitionNode, OperationType, execute_sync, print_ast
 
 from auth.authentication import Principal
 from auth.policy import decide
 from onedoor.audit.record import AuditedChange
 from onedoor.errors import ConnectorError, ErrorCode, GraphQLErrorInfo, RequestRejected
-from onedoor.model.catalog import ActionCall, ActionResult, Catalog
+from onedoor.model.catalog import ActionCall, ActionResult, Catalog, Limits
 from onedoor.model.parameters import Parameter, check_list_sizes, plan_cache_key, substitute
 from onedoor.query import selection
 from onedoor.query.authorize import authorize
 from onedoor.query.context import (
+    BYTES_A_FIELD,
+    CachedDocument,
     CachedPlan,
     ExecutionResult,
     GraphQLRequest,
@@ -26,12 +34,15 @@ from onedoor.query.context import (
     PrincipalView,
     QueryEngine,
     ReaderSet,
+    Refusal,
     attach_partial_result,
     build_personal_reader,
+    find_or_make,
     parse_plan_mode,
+    run_in_turn,
     view_for,
 )
-from onedoor.query.document import QUERY_OR_MUTATION, SUBSCRIPTION_ONLY, ParsedDocument, get_operation, parse_document
+from onedoor.query.document import QUERY_OR_MUTATION, SUBSCRIPTION_ONLY, get_operation, parse_document
 from onedoor.query.errors import (
     build_forbidden_error,
     build_forbidden_rows_error,
@@ -58,7 +69,24 @@ from onedoor.query.selection import (
 from onedoor.runtime import call_context
 from onedoor.runtime.call_context import CallContext, Waiter, build_call_context
 from onedoor.runtime.concurrency import NEVER, Deadline
+from onedoor.runtime.fair_cache import FairCache
 from onedoor.runtime.row_cache import Reader, utc_now
+
+VALUES_ON_LOOP = 500
+"""Values of variables that are coerced on the event loop; more take some milliseconds."""
+
+VALUES_MAX = 200_000
+
+VALUE_BYTES = 200
+
+CHARACTERS_A_VALUE = 200
+
+ROWS_ON_LOOP = 2_000
+"""Rows that are completed on the event loop; more take some milliseconds."""
+
+REFUSAL_BYTES = 1_000
+
+Found = TypeVar("Found")
 
 
 async def execute(
@@ -85,7 +113,7 @@ async def execute(
         operation_types=QUERY_OR_MUTATION if event is None else SUBSCRIPTION_ONLY,
     )
     try:
-        query = execution.prepare()
+        query = await execution.prepare()
         if request.extensions.get("allOrNothing") and (denials := build_denial_errors(engine.catalog, query)):
             return execution.reject(denials)
         state = execution.bind(query)
@@ -97,7 +125,7 @@ async def execute(
         results = await execution.run(query, state)
         if request.extensions.get("allOrNothing") and execution.result.withheld:
             return execution.reject(execution.build_withheld_errors())
-        return execution.complete(query, state, results)
+        return await execution.complete(query, state, results)
     except RequestRejected as rejection:
         return execution.reject(rejection.errors)
     except TimeoutError:
@@ -132,12 +160,14 @@ class Execution:
     """On the loop's clock."""
     result: ExecutionResult = field(default_factory=ExecutionResult)
 
-    def prepare(self) -> PreparedQuery:
-        """Parse, select, authorize and plan, as far as the caches do not know. Raises RequestRejected."""
-        view = view_for(self.engine, self.principal)
-        operation = self._prepare_operation(view)
-        variables, variables_key = _resolve_variables(view, operation, self.request, self.engine.catalog)
-        cached_plan = self.result.cached_plan = self._get_cached_plan(view, operation, variables_key)
+    async def prepare(self) -> PreparedQuery:
+        """Parse, select, authorize and plan, as far as the caches do not know. Raises RequestRejected, TimeoutError."""
+        view = self.engine.view_cache.get(self.principal.groups) or await self._wait_for_view()
+        operation = self._find_operation(view, await self._find_document(view))
+        resolve = partial(_resolve_variables, view, operation, self.request, self.engine.catalog)
+        has_many_values = count_values(self.request.variables, VALUES_ON_LOOP) > VALUES_ON_LOOP
+        variables, variables_key = await self._run_in_thread(resolve) if has_many_values else resolve()
+        cached_plan = self.result.cached_plan = await self._find_plan(view, operation, variables_key)
         return PreparedQuery(view=view, operation=operation, cached_plan=cached_plan, variables=variables)
 
     def bind(self, query: PreparedQuery) -> ExecutionState:
@@ -176,19 +206,20 @@ class Execution:
             if state.traces is not None:
                 self.result.extensions["plan"] = self._explain_plan(query, state)
 
-    def complete(self, query: PreparedQuery, state: ExecutionState, results: BranchResults) -> ExecutionResult:
+    async def complete(self, query: PreparedQuery, state: ExecutionState, results: BranchResults) -> ExecutionResult:
         """Finish with data and errors made of the rows."""
         catalog, cached_plan, result = self.engine.catalog, query.cached_plan, self.result
         if self.request.extensions.get("freshness"):
             now = self.engine.cache.now() if self.engine.cache else utc_now()
             result.extensions["freshness"] = summarize_freshness(result.scan_stats, now)
-        result.data, nulls = complete(catalog, cached_plan.completion, results, state.bound_plan)
+        build_data = partial(complete, catalog, cached_plan.completion, results, state.bound_plan)
+        result.data, nulls = await self._run_in_thread(build_data) if is_large(results) else build_data()
         if nulls.has_errors:
             result.errors = build_errors(catalog, cached_plan.fields, cached_plan.decisions, results, nulls)
         if result.withheld:
             result.errors = [*result.errors, *self.build_withheld_errors()]
-        if cached_plan.has_introspection and result.data is not None:
-            result.data = self._add_introspection(query, result.data)
+        if cached_plan.introspection_key is not None and result.data is not None:
+            result.data = await self._add_introspection(query, cached_plan.introspection_key, result.data)
         return result
 
     def build_withheld_errors(self) -> list[GraphQLErrorInfo]:
@@ -208,44 +239,77 @@ class Execution:
         self.result.errors = (GraphQLErrorInfo(code=ErrorCode.LIMIT_EXCEEDED, message=message),)
         return self.result
 
-    def _prepare_operation(self, view: PrincipalView) -> PreparedOperation:
-        """Parse and validate the document and find the operation in it; the result has the document even where not."""
-        key = (
-            self.request.query,
-            self.request.operation_name,
-            view.requirements_met if self.engine.catalog.schema_for_groups else None,
-            self.operation_types is SUBSCRIPTION_ONLY,
-        )
-        prepared = self.engine.operation_cache.get(key)
+    async def _find_or_make(
+        self, cache: FairCache[Any, Found], key: Any, make: Callable[[], Found], measure: Callable[[Found], int]
+    ) -> Found:
+        """Return what is cached, or make it within the time of the request. Raises TimeoutError."""
+        found = cache.get(key)
+        if found is not None:
+            return found
+        with Deadline(self.deadline):
+            return await find_or_make(self.engine, self.principal, cache, key, make, measure)
+
+    async def _wait_for_view(self) -> PrincipalView:
+        with Deadline(self.deadline):
+            return await view_for(self.engine, self.principal)
+
+    async def _run_in_thread(self, call: Callable[[], Found]) -> Found:
+        """Run what would hold up the event loop, within the time of the request. Raises TimeoutError."""
+        with Deadline(self.deadline):
+            return await run_in_turn(self.engine, self.principal, call)
+
+    async def _find_document(self, view: PrincipalView) -> CachedDocument:
+        """Return the document, parsed and validated. Raises RequestRejected."""
+        text = self.request.query
+        key = (text, view.requirements_met if self.engine.catalog.schema_for_groups else None)
+        parse = partial(_parse_or_refuse, view, text, self.engine.catalog.limits)
+        cached = await self._find_or_make(self.engine.document_cache, key, parse, attrgetter("size"))
+        if cached.document is None:
+            raise RequestRejected(*cached.errors)
+        self.result.document = cached.document
+        return cached
+
+    def _find_operation(self, view: PrincipalView, cached: CachedDocument) -> PreparedOperation:
+        """Find the operation in a document. Raises RequestRejected."""
+        name, served_types = self.request.operation_name, self.operation_types
+        prepared = cached.operations.get((name, served_types))
         if prepared is None:
-            document = self.result.document = parse_document(
-                view.schema, self.request.query, self.engine.catalog.limits
-            )
-            served_types = frozenset(
-                type for type in self.operation_types if view.schema.get_root_type(type) is not None
-            )
-            operation = get_operation(document, self.request.operation_name, served_types)
+            assert cached.document is not None
+            existing = frozenset(type for type in served_types if view.schema.get_root_type(type) is not None)
+            operation = get_operation(cached.document, name, existing)
             plain_variables = find_plain_variables(operation)
-            prepared = PreparedOperation(
-                document=document,
+            prepared = cached.operations[name, served_types] = PreparedOperation(
+                document=cached.document,
                 operation=operation,
                 plain_variables=plain_variables,
                 variables_key=tuple((name, Parameter) for name in plain_variables or ()),
             )
-            self.engine.operation_cache[key] = prepared
-        self.result.document, self.result.operation = prepared.document, prepared.operation
+        self.result.operation = prepared.operation
         return prepared
 
-    def _get_cached_plan(self, view: PrincipalView, prepared: PreparedOperation, variables_key: Any) -> CachedPlan:
-        """Return the plan of the same operation under the same permissions and with variables of the same shape."""
+    async def _find_plan(self, view: PrincipalView, prepared: PreparedOperation, variables_key: Any) -> CachedPlan:
+        """Return the plan of the same operation under the same permissions and with variables of the same shape.
+
+        Raises RequestRejected.
+        """
         operation = prepared.operation
         name = operation.name.value if operation.name else None
         key = (prepared.document.text, name, view.requirements_met, self.engine.catalog.version, variables_key)
-        cached_plan = self.engine.plan_cache.get(key)
-        if cached_plan is None:
-            cached_plan = self._plan(view, prepared)
-            self.engine.plan_cache[key] = cached_plan
-        return cached_plan
+        plan = partial(self._plan_or_refuse, view, prepared)
+        cached = await self._find_or_make(self.engine.plan_cache, key, plan, self._measure_plan)
+        if not isinstance(cached, CachedPlan):
+            raise RequestRejected(*cached)
+        return cached
+
+    def _measure_plan(self, cached: CachedPlan | Refusal) -> int:
+        size = cached.size if isinstance(cached, CachedPlan) else getsizeof(self.request.query) + REFUSAL_BYTES
+        return size + VALUE_BYTES * count_values(self.request.variables, VALUES_MAX)
+
+    def _plan_or_refuse(self, view: PrincipalView, prepared: PreparedOperation) -> CachedPlan | Refusal:
+        try:
+            return self._plan(view, prepared)
+        except RequestRejected as rejection:
+            return tuple(rejection.errors)
 
     def _plan(self, view: PrincipalView, prepared: PreparedOperation) -> CachedPlan:
         """Select, authorize and plan."""
@@ -262,8 +326,9 @@ class Execution:
             decisions=decisions,
             plan=plan,
             completion=build_completion_plan(fields, decisions, plan),
-            has_introspection=_has_introspection(prepared.document),
+            introspection_key=_build_introspection_key(prepared),
             windows=find_page_windows(catalog, plan),
+            size=prepared.document.size + BYTES_A_FIELD * len(map_fields_by_number(fields)),
         )
 
     async def _execute_until(self, state: ExecutionState, plan: Plan) -> BranchResults:
@@ -331,17 +396,65 @@ class Execution:
         shows_sql = decide(policy, explain.SQL_COORDINATE, self.principal.groups).allowed
         return explain_execution(query.cached_plan.plan, state, sql=shows_sql)
 
-    def _add_introspection(self, query: PreparedQuery, data: dict[str, Any]) -> dict[str, Any]:
-        """Add what is asked of the schema itself, which graphql-core answers; keys stay in the order asked."""
-        operation, sdl = query.operation.operation, query.view.federation_sdl
-        introspected = execute_sync(
-            query.view.schema,
-            query.operation.document.node,
-            {selection.SERVICE_FIELD: {"sdl": lambda _: sdl and sdl()}, selection.ENTITIES_FIELD: ()},
-            variable_values=dict(self.request.variables),
-            operation_name=operation.name.value if operation.name else None,
-        ).data
-        return {key: data.get(key, value) for key, value in (introspected or {}).items()}
+    async def _add_introspection(self, query: PreparedQuery, key: bytes, data: dict[str, Any]) -> dict[str, Any]:
+        """Add what is asked of the schema itself, as JSON that is encoded already; keys stay in the order asked."""
+        view = query.view.requirements_met if self.engine.catalog.schema_for_groups else None
+        variables = orjson.dumps(self.request.variables, option=orjson.OPT_SORT_KEYS)
+        compressed = await self._find_or_make(
+            self.engine.introspection_cache,
+            (key, view, variables),
+            partial(introspect, query, self.request.variables),
+            lambda made: len(variables) + sum(map(len, made.values())),
+        )
+        return {
+            name: data[name] if name in data else orjson.Fragment(zlib.decompress(value))
+            for name, value in compressed.items()
+        }
+
+
+def introspect(query: PreparedQuery, variables: Mapping[str, Any]) -> Mapping[str, bytes]:
+    """Return what graphql-core answers to the whole operation, by field: compressed JSON, null where it is of rows."""
+    operation, sdl = query.operation.operation, query.view.federation_sdl
+    answered = execute_sync(
+        query.view.schema,
+        query.operation.document.node,
+        {selection.SERVICE_FIELD: {"sdl": lambda _: sdl and sdl()}, selection.ENTITIES_FIELD: ()},
+        variable_values=dict(variables),
+        operation_name=operation.name.value if operation.name else None,
+    ).data
+    return {name: zlib.compress(orjson.dumps(value), 1) for name, value in (answered or {}).items()}
+
+
+def is_large(results: BranchResults) -> bool:
+    """Whether completing these rows would hold up the event loop."""
+    rows = 0
+    for result in results.values():
+        rows += len(result.rows) if isinstance(result, BranchResult) else 0
+    return rows > ROWS_ON_LOOP
+
+
+def count_values(value: Any, limit: int) -> int:
+    """Count the values in variables, a long text as several, up to about `limit`."""
+    count, pending = 0, [value]
+    while pending and count <= limit:
+        value = pending.pop()
+        count += 1
+        if isinstance(value, str):
+            count += len(value) // CHARACTERS_A_VALUE
+        elif isinstance(value, Mapping):
+            pending.extend(value.values())
+        elif isinstance(value, list):
+            pending.extend(value)
+    return count
+
+
+def _parse_or_refuse(view: PrincipalView, text: str, limits: Limits) -> CachedDocument:
+    try:
+        document = parse_document(view.schema, text, limits)
+    except RequestRejected as rejection:
+        size = getsizeof(text) + REFUSAL_BYTES
+        return CachedDocument(document=None, errors=tuple(rejection.errors), size=size)
+    return CachedDocument(document=document, size=document.size)
 
 
 def build_denial_errors(catalog: Catalog, query: PreparedQuery) -> list[GraphQLErrorInfo]:
@@ -391,8 +504,19 @@ def _drop_unknown_entities(fields: tuple[SelectedField, ...], schema: GraphQLSch
 INTROSPECTION_PATTERN = re.compile(rf"__(schema|type)\b|\b{selection.SERVICE_FIELD}\b")
 
 
-def _has_introspection(document: ParsedDocument) -> bool:
-    return INTROSPECTION_PATTERN.search(document.text) is not None
+def _build_introspection_key(prepared: PreparedOperation) -> bytes | None:
+    """Return the digest of an operation that asks for the schema itself, however it is written; None: it does not."""
+    if INTROSPECTION_PATTERN.search(prepared.document.text) is None:
+        return None
+    operation = prepared.operation
+    unnamed = OperationDefinitionNode(
+        operation=operation.operation,
+        variable_definitions=operation.variable_definitions,
+        directives=operation.directives,
+        selection_set=operation.selection_set,
+    )
+    parts = (unnamed, *prepared.document.fragments.values())
+    return sha256("".join(map(print_ast, parts)).encode(errors="surrogatepass")).digest()
 
 
 class _OverlaidReaders(dict[str, Reader]):

@@ -60,7 +60,7 @@ async def subscribe(
     """Listen to the source of the operation's one field; `AuditedExecutor.execute` takes each event."""
     execution = Execution(engine=engine, principal=principal, request=request, operation_types=SUBSCRIPTION_ONLY)
     try:
-        query = execution.prepare()
+        query = await execution.prepare()
         arguments = _check_subscription(engine, query)
         source = engine.catalog.subscriptions[query.cached_plan.fields[0].name]
         (topic,) = topics = source.resolve_topics(arguments)

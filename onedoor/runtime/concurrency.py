@@ -7,6 +7,8 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from types import TracebackType, coroutine
 from typing import Any, Generic, TypeVar
 
+from onedoor.runtime.loop_time import meter_task
+
 Input = TypeVar("Input")
 
 Result = TypeVar("Result")
@@ -209,7 +211,7 @@ async def gather_or_cancel(coroutines: Iterable[Coroutine[Any, Any, Any]]) -> li
         return [await work for work in pending]
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(work) for work in pending]
+            tasks = [group.create_task(meter_task(work)) for work in pending]
     except BaseExceptionGroup as failures:
         raise _unwrap_first_error(failures) from None
     return [task.result() for task in tasks]

@@ -17,6 +17,7 @@ from auth.policy import GroupRequirement
 from onedoor.model.catalog import Limits
 from onedoor.runtime import call_context, resilience
 from onedoor.runtime.call_context import CallContext, Waiter, use_call_context
+from onedoor.runtime.loop_time import meter_task
 from onedoor.runtime.resilience import ResilientConnector
 from onedoor.spi.connector import Connector
 from onedoor.spi.predicates import Row
@@ -61,7 +62,7 @@ class SingleFlight(Generic[Result]):
             return await work()
 
         with use_call_context(context):
-            flight = InFlightCall(task=asyncio.get_running_loop().create_task(run()), context=context)
+            flight = InFlightCall(task=asyncio.get_running_loop().create_task(meter_task(run())), context=context)
         self.in_flight[key] = flight
         flight.task.add_done_callback(lambda _: self._finish(key, flight))
         return flight

@@ -95,7 +95,8 @@ CODES: Mapping[ErrorCode, ErrorDescription] = {
         when="The request is over a limit, which the message names with its value. Over `rows_read`, only that "
         "branch fails.",
         statuses=(
-            "200; 429 and 503 for requests per minute, connections and concurrent requests, with `Retry-After`",
+            "200; 429 and 503 for requests and seconds of the event loop per minute, connections and concurrent "
+            "requests, with `Retry-After`",
             "400; 200 for `rows_read` and `request_seconds`; 429 and 503 as before",
         ),
         remedy="Select less, in parts, or filter, or try again later; an operator can raise the limit (settings.md).",

@@ -631,10 +631,10 @@ SETTINGS = [
         Limits,
         (
             "aliases_max bodies_a_key body_bytes body_seconds concurrency_a_key concurrency_max "
-            "connection_init_timeout connections_an_address "
-            "cost_max cross_source_keys_max depth_max directives_max document_characters document_tokens "
-            "errors_max failed_keys_a_minute fields_max filter_depth_max first_default first_max head_bytes "
-            "head_seconds heartbeat_seconds in_max introspection_depth introspection_times mutations_max "
+            "connection_init_timeout connections_an_address cost_max cross_source_keys_max depth_max "
+            "directives_max document_characters document_tokens errors_max failed_keys_a_minute "
+            "field_comparisons_max fields_max filter_depth_max first_default first_max head_bytes head_seconds "
+            "heartbeat_seconds in_max introspection_depth introspection_times loop_seconds_a_minute mutations_max "
             "request_seconds requests_a_minute root_fields_max rows_in_memory rows_read scratch_bytes "
             "scratch_disk_bytes source_calls source_queue source_seconds stalled_seconds subscriptions_max "
             "tests_max variables_depth"

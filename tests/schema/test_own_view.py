@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from graphql import DocumentNode, GraphQLSchema, get_introspection_query, parse, validate_schema
 
-from onedoor.query.context import QueryEngine, view_for
+from onedoor.query.context import QueryEngine, build_view
 from onedoor.schema.builder import build_from_document, derive_policy
 from onedoor.schema.generate.types import build_definitions
 from onedoor.schema.reader import SchemaShape, parse_derived_name
@@ -104,7 +104,7 @@ def misspell(name: str, random: Random) -> str:
 
 def show_schema(engine: QueryEngine, *groups: str) -> GraphQLSchema:
     """Return the view that the engine builds once for all with these groups."""
-    return view_for(engine, caller(*groups)).schema
+    return build_view(engine, caller(*groups)).schema
 
 
 @pytest.mark.parametrize("group", ["marketing", "support"])

@@ -4,7 +4,7 @@ import pytest
 from graphql import ObjectTypeDefinitionNode, parse, validate_schema
 
 from onedoor.errors import ErrorCode
-from onedoor.query.context import QueryEngine, view_for
+from onedoor.query.context import QueryEngine, build_view
 from tests.acme import ask, caller, open_engine
 from tests.e2e.federation.conftest import build_catalog
 
@@ -53,7 +53,7 @@ async def test_every_visible_key_has_its_field(own_view_engine: QueryEngine, gro
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_view_of_a_subgraph_is_a_valid_schema(own_view_engine: QueryEngine, group: str) -> None:
-    assert validate_schema(view_for(own_view_engine, caller(group)).schema) == []
+    assert validate_schema(build_view(own_view_engine, caller(group)).schema) == []
 
 
 async def test_an_entity_of_a_hidden_type_answers_as_one_of_a_type_that_does_not_exist(

@@ -58,7 +58,7 @@ def list_engines(question: DrawnQuestion) -> Mapping[str, QueryEngine]:
     }
     return {
         REAL: real,
-        **{name: replace(other, operation_cache=real.operation_cache) for name, other in others.items()},
+        **{name: replace(other, document_cache=real.document_cache) for name, other in others.items()},
     }
 
 

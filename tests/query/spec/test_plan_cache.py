@@ -81,14 +81,14 @@ async def test_any_interleaving_answers_each_question_as_if_it_were_alone(engine
 async def test_a_repeated_question_is_planned_once(engine: QueryEngine) -> None:
     for number in ("1", "2", "3"):
         await acme.ask(engine, FILTERED, "sales", variables={"w": {"id": {"in": [number, "7"]}}, "n": int(number)})
-    assert (len(engine.operation_cache), len(engine.plan_cache)) == (1, 1)
+    assert (len(engine.document_cache), len(engine.plan_cache)) == (1, 1)
 
 
 async def test_callers_with_the_same_permissions_share_a_plan(engine: QueryEngine) -> None:
     """The fingerprint is the set of rules met, not the person nor the groups."""
     for groups in (("finance",), ("finance", "everyone"), ("sales",)):
         await acme.ask(engine, FILTERED, *groups)
-    assert (len(engine.operation_cache), len(engine.plan_cache)) == (1, 2)
+    assert (len(engine.document_cache), len(engine.plan_cache)) == (1, 2)
 
 
 async def test_the_operation_chosen_is_part_of_what_a_plan_is_known_by(engine: QueryEngine) -> None:

@@ -1,0 +1,105 @@
+"""Each key is charged the processor time of its requests, in steps, tasks and threads, within any minute."""
+
+import asyncio
+from time import thread_time
+
+import pytest
+
+from onedoor.errors import HTTPError
+from onedoor.runtime.concurrency import gather_or_cancel
+from onedoor.runtime.loop_time import LoopMeter, LoopSeconds, run_metered
+from onedoor.runtime.offload import Offload
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_key_that_used_up_its_seconds_may_come_again_when_they_are_a_minute_old() -> None:
+    clock = Clock()
+    account = LoopSeconds(10.0, clock)
+    waits = []
+    for moment in (0.0, 5.0, 30.0, 59.0, 60.0, 65.0):
+        clock.now = moment
+        waits.append(account.get_wait("ada"))
+        if moment < 30:
+            account.charge("ada", 6.0)
+    assert (waits, account.get_wait("grace")) == ([None, None, 30.0, 1.0, None, None], None)
+
+
+def spend(seconds: float) -> None:
+    until = thread_time() + seconds
+    while thread_time() < until:
+        pass
+
+
+async def spend_in_steps() -> None:
+    for _ in range(2):
+        spend(0.005)
+        await asyncio.sleep(0)
+
+
+async def spend_in_tasks() -> None:
+    await gather_or_cancel(spend_in_steps() for _ in range(2))
+
+
+async def spend_in_thread() -> None:
+    await Offload().run(lambda: spend(0.02))
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(("work", "seconds"), [
+    pytest.param(spend_in_steps, 0.01, id="steps"),
+    pytest.param(spend_in_tasks, 0.02, id="tasks"),
+    pytest.param(spend_in_thread, 0.02, id="a thread"),
+])  # fmt: skip
+async def test_what_a_request_takes_is_charged(work, seconds: float) -> None:  # type: ignore[no-untyped-def]
+    account = LoopSeconds(10.0)
+    await run_metered(LoopMeter(account, "ada"), work())
+    assert seconds <= account.by_key["ada"].total < 10 * seconds
+
+
+async def test_what_comes_before_the_key_is_known_is_charged_once_it_is() -> None:
+    account = LoopSeconds(10.0)
+    meter = LoopMeter(account)
+
+    async def authenticate() -> None:
+        spend(0.005)
+        await asyncio.sleep(0)
+        meter.key_id = "ada"
+
+    await run_metered(meter, authenticate())
+    assert account.by_key["ada"].total >= 0.005
+
+
+async def test_a_key_that_used_up_its_seconds_has_nothing_more_done_in_threads() -> None:
+    account = LoopSeconds(0.001)
+    account.charge("ada", 1.0)
+    ran = list[int]()
+    with pytest.raises(HTTPError, match=r"`loop_seconds_a_minute` of 0.001, come again in \d+ s") as refusal:
+        await run_metered(LoopMeter(account, "ada"), Offload().run(lambda: ran.append(1)))
+    assert (refusal.value.status, ran) == (429, [])
+
+
+async def test_cancellation_and_failures_pass_through() -> None:
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise ValueError("it")
+
+    async def wait() -> str:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return "cancelled"
+        return "never"
+
+    account = LoopSeconds(10.0)
+    with pytest.raises(ValueError, match="it"):
+        await run_metered(LoopMeter(account, "ada"), fail())
+    waiting = asyncio.create_task(run_metered(LoopMeter(account, "ada"), wait()))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    assert await waiting == "cancelled"

@@ -19,7 +19,7 @@ export async function executeAll(apiKey, query, list) {
     result.errors.push(...errors);
     if (!data?.[list]?.nodes) return { ...result, data: null };
     result.data[list].nodes.push(...data[list].nodes);
-    after = data[list].pageInfo?.hasNextPage ? data[list].pageInfo.endCursor : null;
+    after = data[list].pageInfo.hasNextPage ? data[list].pageInfo.endCursor : null;
   } while (after);
   return result;
 }

@@ -312,10 +312,11 @@ def build_cursor_completer(context: CompletionContext, node: PlanNode, result: B
 def _build_page_info_completer(
     context: CompletionContext, node: PlanNode, result: BranchResult, field: SelectedField
 ) -> ValueCompleter:
-    """Complete `pageInfo`; null where rows of a concrete type are missing, as nobody knows what follows."""
+    """Complete `pageInfo`; where rows of a concrete type are missing, nothing can be read on from the page."""
     assert node.page is not None
     if result.member_errors:
-        return lambda connection, path: None
+        isolated = {**ISOLATED_PAGE, "__typename": get_named_type(field.return_type).name}
+        return lambda page, path: {child.response_key: isolated[child.name] for child in field.children}
     make_cursor = build_cursor_completer(context, node, result)
     is_backward = node.page.last is not None
     far_cursor = "startCursor" if is_backward else "endCursor"
@@ -338,6 +339,9 @@ def _build_page_info_completer(
 
     return complete
 
+
+ISOLATED_PAGE = {"hasNextPage": False, "hasPreviousPage": False, "startCursor": None, "endCursor": None}
+"""A page that lacks rows: a cursor of it would pass them over."""
 
 TIED_ROWS = "the page ends between rows whose keys are the same or cannot be read, so no cursor tells them apart"
 

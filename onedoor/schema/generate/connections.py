@@ -32,7 +32,7 @@ def drop_owner(access: AccessDirectives) -> AccessDirectives:
 
 PAGE_INFO = build_object(
     "PageInfo",
-    "The position of a page in its connection.",
+    "The position of a page in its connection. Where a source of rows failed, no page follows it.",
     [
         build_field("hasNextPage", "Boolean!", "Whether rows follow this page."),
         build_field("hasPreviousPage", "Boolean!", "Whether rows come before this page."),
@@ -72,7 +72,7 @@ def build_connection(shape: TypeShape) -> tuple[DefinitionNode, DefinitionNode]:
     page = [
         build_field("nodes", f"[{name}]", "The rows of this page; one that cannot be shown is null."),
         build_field("edges", f"[{name}Edge!]", "The rows of this page, each with its cursor."),
-        build_field("pageInfo", "PageInfo", "The position of this page."),
+        build_field("pageInfo", "PageInfo!", "The position of this page."),
         build_field("totalCount", "Int", "The number of rows on all pages."),
         *([] if shape.is_interface else _build_aggregate_connection_fields(name)),
     ]

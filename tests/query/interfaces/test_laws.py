@@ -83,12 +83,12 @@ async def test_a_denied_fragment_never_nulls_its_sibling(law_world: World) -> No
 
 
 async def test_a_type_whose_source_fails_is_named_and_the_rest_is_served(law_world: World) -> None:
-    text = "{ papers(first: 100) { totalCount pageInfo { hasNextPage } nodes { shelf } } }"
+    text = "{ papers(first: 100) { totalCount pageInfo { hasNextPage endCursor } nodes { shelf } } }"
     answer = await ask(law_world.build_engine(GREEN=FailingConnector(law_world.sources["GREEN"])), text, *INSIDER)
 
     assert answer.data is not None
     papers = answer.data["papers"]
-    assert (papers["totalCount"], papers["pageInfo"]) == (None, None)
+    assert (papers["totalCount"], papers["pageInfo"]) == (None, {"hasNextPage": False, "endCursor": None})
     assert len(papers["nodes"]) == len(law_world.papers["RED"]) + len(law_world.papers["BLUE"])
     assert [(error.code, error.path, error.extensions) for error in answer.errors] == [
         (ErrorCode.SOURCE_UNAVAILABLE, ("papers",), {"missing": "GreenPaper"})

@@ -83,7 +83,7 @@ export async function loadAll(client: ApolloClient, first: number, show: (names:
     if (dataState === "complete") show(data.customers?.edges?.map(({ node }) => node.name) ?? []);
   });
   let { data } = await client.query({ query: CustomersDocument, variables: { first } });
-  while (data?.customers?.pageInfo?.hasNextPage) {
+  while (data?.customers?.pageInfo.hasNextPage) {
     const after = data.customers.pageInfo.endCursor;
     ({ data } = await list.fetchMore({ variables: { after }, errorPolicy: "all" }));
   }

@@ -20,7 +20,7 @@ export async function names(client: ApolloClient, first: number) {
     const variables = { first, after };
     const { data } = await client.query({ query: CustomersDocument, variables, fetchPolicy: "network-only" });
     const all = data?.customers;
-    if (!all?.pageInfo?.hasNextPage) return all?.edges?.map(({ node }) => node.name);
+    if (!all?.pageInfo.hasNextPage) return all?.edges?.map(({ node }) => node.name);
     after = all.pageInfo.endCursor;
   }
 }

@@ -51,7 +51,7 @@ export type CustomersQueryVariables = Exact<{
 }>;
 
 
-export type CustomersQuery = { customers: { edges: Array<{ cursor: string, node: { id: string, name: string, segment: Segment } | null }> | null, pageInfo: { endCursor: string | null, hasNextPage: boolean } | null } | null };
+export type CustomersQuery = { customers: { edges: Array<{ cursor: string, node: { id: string, name: string, segment: Segment } | null }> | null, pageInfo: { endCursor: string | null, hasNextPage: boolean } } | null };
 
 export type CreditQueryVariables = Exact<{
   id: string | number;

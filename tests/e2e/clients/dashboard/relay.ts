@@ -58,7 +58,7 @@ export async function names(environment: Environment, first: number) {
   let after: string | null | undefined;
   do {
     const page = await fetchQuery<relayCustomersQuery>(environment, Customers, { first, after }).toPromise();
-    after = page?.customers?.pageInfo?.hasNextPage ? page.customers.pageInfo.endCursor : null;
+    after = page?.customers?.pageInfo.hasNextPage ? page.customers.pageInfo.endCursor : null;
   } while (after);
   const shown = environment.lookup(all.fragment).data as relayCustomersQuery["response"];
   retained.dispose();

@@ -20,7 +20,7 @@ export async function names(client: Client, first: number) {
   do {
     const { data } = await client.query(CustomersDocument, { first, after });
     all.push(...(data?.customers?.edges ?? []).map(({ node }) => node.name));
-    after = data?.customers?.pageInfo?.hasNextPage ? data.customers.pageInfo.endCursor : null;
+    after = data?.customers?.pageInfo.hasNextPage ? data.customers.pageInfo.endCursor : null;
   } while (after);
   return all;
 }

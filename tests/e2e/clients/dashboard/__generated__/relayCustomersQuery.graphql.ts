@@ -1,5 +1,5 @@
 /**
- * @generated SignedSource<<73baa3109f18e26004f1ac6ada133a74>>
+ * @generated SignedSource<<0944f8a2778c2cf9718726fc1ad20c51>>
  * @lightSyntaxTransform
  */
 
@@ -22,7 +22,7 @@ export type relayCustomersQuery$data = {
     readonly pageInfo: {
       readonly endCursor: string | null | undefined;
       readonly hasNextPage: boolean;
-    } | null | undefined;
+    };
   } | null | undefined;
 };
 export type relayCustomersQuery = {

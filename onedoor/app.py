@@ -76,6 +76,8 @@ SETTINGS_FILE = "onedoor.toml"
 
 CONNECT_ATTEMPTS = 5
 
+GRAPHQL_PATHS = ("/graphql", "/graphql/")
+
 GRAPHIQL_FOLDER = Path(__file__).parent / "http" / "graphiql"
 
 # Monaco, GraphiQL's editor, writes its colours into style elements and checks queries in workers.
@@ -109,9 +111,9 @@ class App:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             await self.handle_lifespan(scope, receive, send)
-        elif scope["type"] == "http" and scope["path"] == "/graphql" and self.app_state is not None:
+        elif scope["type"] == "http" and scope["path"] in GRAPHQL_PATHS and self.app_state is not None:
             await serve_graphql(self.app_state, scope, receive, send)
-        elif scope["type"] == "websocket" and scope["path"] == "/graphql" and self.app_state is not None:
+        elif scope["type"] == "websocket" and scope["path"] in GRAPHQL_PATHS and self.app_state is not None:
             await serve_websocket(self.app_state, scope, receive, send)
         elif scope["type"] == "websocket":
             await reject_handshake(send, 404, "there is nothing here, ask at `/graphql`")

@@ -8,6 +8,7 @@ from fastapi.routing import APIRoute
 
 from onedoor.audit.log import AuditLogUnavailable
 from onedoor.audit.record import AuditOutcome, Surface
+from onedoor.http.cors import build_preflight_headers, is_preflight
 from onedoor.http.lifecycle import admit
 from onedoor.http.negotiation import JSON
 from onedoor.http.requests import RequestContext, begin_request, parse_head
@@ -37,6 +38,9 @@ class AuditedRoute(APIRoute):
 
         async def handle_audited(request: Request) -> Response:
             app_state: AppState = request.state.app_state
+            if is_preflight(request.method, request.scope["headers"]):
+                headers = build_preflight_headers(request.scope["headers"], app_state.allowed_origins)
+                return build_raw_response(204, headers)
             context = begin_request(parse_head(request.scope), self.surface)
             request.state.context = context
             rejection = app_state.rate_limiter.check_capacity()

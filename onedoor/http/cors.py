@@ -1,7 +1,7 @@
 """Let the web pages of known origins call in from a browser (CORS, as the Fetch standard has it)."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import urlsplit
 
 from onedoor.errors import ConfigurationError
@@ -16,6 +16,9 @@ MAX_AGE = b"3600"
 ALLOW_METHODS = b"GET, POST"
 
 ALLOW_HEADERS = b"authorization, x-api-key, content-type, x-request-id"
+"""Where the browser names no header that the page sends."""
+
+TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 EXPOSE_HEADERS = b"x-request-id, x-client-request-id, retry-after"
 
@@ -53,15 +56,28 @@ def build_cors_headers(origin: str | None, allowed_origins: frozenset[str]) -> S
     return ((b"access-control-allow-origin", origin.encode()), (b"access-control-expose-headers", EXPOSE_HEADERS))
 
 
-async def send_preflight_response(origin: str | None, allowed_origins: frozenset[str], send: Any) -> None:
-    """Answer a preflight request; it reads nothing and has no key, so it is not recorded."""
-    headers = [(b"allow", b"GET, POST, OPTIONS"), (b"vary", PREFLIGHT_VARY)]
-    if origin is not None and origin in allowed_origins:
+def is_preflight(method: str, headers: Iterable[Header]) -> bool:
+    """Whether a browser asks what a page may send, before it sends it."""
+    return method == "OPTIONS" and any(name == b"access-control-request-method" for name, _ in headers)
+
+
+def build_preflight_headers(request_headers: Sequence[Header], allowed_origins: frozenset[str]) -> list[Header]:
+    """Build the headers that answer a preflight request; it reads nothing and has no key, so it is not recorded.
+
+    A page of a known origin may send any header: clients add their own, and none is read but those of docs/frontend.md.
+    """
+    headers = [(b"allow", b"GET, POST, HEAD, OPTIONS"), (b"vary", PREFLIGHT_VARY)]
+    origins = [value.decode("latin-1") for name, value in request_headers if name == b"origin"]
+    if len(origins) == 1 and origins[0] in allowed_origins:
         headers += [
-            (b"access-control-allow-origin", origin.encode()),
+            (b"access-control-allow-origin", origins[0].encode()),
             (b"access-control-allow-methods", ALLOW_METHODS),
-            (b"access-control-allow-headers", ALLOW_HEADERS),
+            (b"access-control-allow-headers", b", ".join(_list_wanted_headers(request_headers)) or ALLOW_HEADERS),
             (b"access-control-max-age", MAX_AGE),
         ]
-    await send({"type": "http.response.start", "status": 204, "headers": headers})
-    await send({"type": "http.response.body", "body": b""})
+    return headers
+
+
+def _list_wanted_headers(headers: Iterable[Header]) -> Iterator[bytes]:
+    lists = (value.split(b",") for name, value in headers if name == b"access-control-request-headers")
+    return (name.strip() for names in lists for name in names if TOKEN.fullmatch(name.strip()))

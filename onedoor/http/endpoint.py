@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from onedoor.http.cors import send_preflight_response
+from onedoor.http.cors import build_preflight_headers
 from onedoor.http.event_stream import serve_event_stream
 from onedoor.http.lifecycle import admit, execute_request, record_response
 from onedoor.http.negotiation import accepts_event_stream, choose_media_type
@@ -32,7 +32,9 @@ async def serve_graphql(app_state: AppState, scope: Mapping[str, Any], receive: 
 async def _serve(app_state: AppState, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
     context = begin_request(parse_head(scope))
     if context.head.method == "OPTIONS":
-        await send_preflight_response(context.head.origin, app_state.allowed_origins, send)
+        headers = build_preflight_headers(scope["headers"], app_state.allowed_origins)
+        await send({"type": "http.response.start", "status": 204, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
         return
     rejection = app_state.rate_limiter.check_capacity()
     if rejection is not None:
@@ -89,6 +91,8 @@ def _wants_event_stream(context: RequestContext, limits: Limits) -> bool:
     """Whether to answer with an event stream: a subscription where that is accepted, anything where nothing else is."""
     assert context.request is not None
     accept = context.head.accept
+    if context.head.method == "HEAD":
+        return False
     return accepts_event_stream(accept) and (
         choose_media_type(accept) is None or is_subscription(context.request, limits)
     )

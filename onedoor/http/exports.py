@@ -11,8 +11,8 @@ from onedoor.errors import ErrorCode, HTTPError
 from onedoor.exports.job import Download, open_download
 from onedoor.exports.models import ExportStopped
 from onedoor.http.audited_route import AuditedRoute
-from onedoor.http.requests import RequestContext
-from onedoor.http.responses import ALL_METHODS, COMMON_HEADERS
+from onedoor.http.requests import READ_METHODS, RequestContext
+from onedoor.http.responses import ALL_METHODS, build_common_headers
 from onedoor.http.state import AppState
 
 log = logging.getLogger("onedoor.http")
@@ -31,8 +31,8 @@ async def download_export(request: Request) -> Response:
     """Stream a file. Raises HTTPError."""
     app_state: AppState = request.state.app_state
     context: RequestContext = request.state.context
-    if request.method != "GET":
-        raise HTTPError(405, "a file is read with GET", {"allow": "GET"})
+    if request.method not in READ_METHODS:
+        raise HTTPError(405, "a file is read with GET", {"allow": "GET, HEAD"})
     assert context.principal is not None
     export_id, _, file_name = request.scope["path"].removeprefix("/exports/").partition("/")
     download = None
@@ -56,12 +56,15 @@ class DownloadResponse(Response):
             (b"content-type", download.file.media_type.encode()),
             (b"content-length", str(download.file.bytes).encode()),
             (b"content-disposition", f'attachment; filename="{download.file.name}"'.encode()),
-            (b"x-request-id", context.id.encode()),
-            *COMMON_HEADERS,
+            *build_common_headers(context, app_state.allowed_origins),
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the file. One that is not what was written is cut off, so that its reader notices."""
+        if self.context.head.method == "HEAD":
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await send({"type": "http.response.body", "body": b""})
+            return
         assert self.context.principal is not None
         with self.app_state.rate_limiter.hold_share(self.context.principal.key_id):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})

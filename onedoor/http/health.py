@@ -17,6 +17,7 @@ router = APIRouter()
 
 
 @router.api_route("/health", methods=ALL_METHODS)
+@router.api_route("/health/", methods=ALL_METHODS)
 async def report_health(request: Request) -> Response:
     """Answer any method, as probes differ in theirs."""
     connectors = await request.state.app_state.health.check_connectors()

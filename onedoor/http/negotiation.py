@@ -45,6 +45,11 @@ def accepts_event_stream(accept: str) -> bool:
     return any(accepted.name == EVENT_STREAM and accepted.quality > 0 for accepted in _parse_media_ranges(accept))
 
 
+def accepts_html(accept: str) -> bool:
+    """Whether the client names HTML, as browsers do for what is typed into their address bar."""
+    return any(accepted.name == "text/html" and accepted.quality > 0 for accepted in _parse_media_ranges(accept))
+
+
 def accepts_gzip(accept_encoding: str) -> bool:
     """Whether the client accepts gzip; one that does not say accepts the plain text alone."""
     qualities = {coding.name: coding.quality for coding in _parse_media_ranges(accept_encoding)}

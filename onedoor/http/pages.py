@@ -2,14 +2,16 @@
 
 import hashlib
 import re
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+import zlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
 from fastapi import APIRouter, Request, Response
 
-from onedoor.http.responses import ALL_METHODS, build_raw_response
+from onedoor.http.negotiation import accepts_gzip
+from onedoor.http.responses import ALL_METHODS, GZIP_WINDOW_BITS, build_raw_response
 
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -47,14 +49,29 @@ CACHE_REVALIDATE = b"no-cache"
 
 NOT_FOUND_BODY = b"there is nothing here"
 
+COMPRESS_FROM_BYTES = 1024
+"""A smaller file fits one packet as it is."""
+
+GZIP_LEVEL = 6
+"""GraphiQL's 7 MB take 0.2 s at the start, and leave 2.2 MB; level 9 saves nothing more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileVariant:
+    """The content of a file, in one encoding."""
+
+    body: bytes
+    etag: bytes
+    headers: Headers
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StaticFile:
     """One file, as it stood when the server started."""
 
-    body: bytes
-    etag: bytes
-    headers: Headers
+    plain: FileVariant
+    gzipped: FileVariant | None = None
+    """None: the file is too small to gain by it."""
 
 
 class StaticFiles:
@@ -85,10 +102,11 @@ class StaticFiles:
         file = self.files.get(scope["path"].removeprefix(self.mount_path).removeprefix("/") or INDEX_PAGE)
         if file is None:
             return self._build_response(404, ((b"content-type", b"text/plain"),), NOT_FOUND_BODY)
-        if file.etag in dict(scope["headers"]).get(b"if-none-match", b""):
-            return self._build_response(304, file.headers)
-        length = (b"content-length", str(len(file.body)).encode())
-        return self._build_response(200, (*file.headers, length), file.body if scope["method"] == "GET" else b"")
+        variant, known_etags = choose_variant(file, scope["headers"]), join_values(scope["headers"], b"if-none-match")
+        if variant.etag in known_etags or known_etags.strip() == b"*":
+            return self._build_response(304, variant.headers)
+        length = (b"content-length", str(len(variant.body)).encode())
+        return self._build_response(200, (*variant.headers, length), variant.body if scope["method"] == "GET" else b"")
 
     def build_router(self) -> APIRouter:
         """Build the routes below the mount path."""
@@ -105,6 +123,17 @@ class StaticFiles:
         return build_raw_response(status, (*headers, *self.headers), body)
 
 
+def choose_variant(file: StaticFile, request_headers: Iterable[tuple[bytes, bytes]]) -> FileVariant:
+    """Return the smallest variant that the client accepts."""
+    accepted = join_values(request_headers, b"accept-encoding").decode("latin-1")
+    return file.gzipped if file.gzipped is not None and accepts_gzip(accepted) else file.plain
+
+
+def join_values(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes:
+    """Return the values of a header that is a list as one, whatever lines it came in."""
+    return b", ".join(value for header, value in headers if header == name)
+
+
 async def receive_nothing() -> NoReturn:
     raise AssertionError("a file is sent without reading the request")
 
@@ -115,10 +144,23 @@ def _list_files(folder: Path) -> list[Path]:
 
 def _load_file(path: Path) -> StaticFile:
     body = path.read_bytes()
-    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'.encode()
+    digest = hashlib.sha256(body).hexdigest()[:32]
     cache_control = CACHE_FOREVER if HASHED_NAME.search(path.name) else CACHE_REVALIDATE
-    headers = ((b"content-type", MEDIA_TYPES[path.suffix].encode()), (b"etag", etag), (b"cache-control", cache_control))
-    return StaticFile(body=body, etag=etag, headers=headers)
+    headers: Headers = (
+        (b"content-type", MEDIA_TYPES[path.suffix].encode()),
+        (b"cache-control", cache_control),
+    )
+    if len(body) < COMPRESS_FROM_BYTES:
+        return StaticFile(plain=_build_variant(body, digest, headers))
+    headers = (*headers, (b"vary", b"Accept-Encoding"))
+    compressed = zlib.compress(body, GZIP_LEVEL, GZIP_WINDOW_BITS)
+    gzipped = _build_variant(compressed, f"{digest}-gzip", (*headers, (b"content-encoding", b"gzip")))
+    return StaticFile(plain=_build_variant(body, digest, headers), gzipped=gzipped)
+
+
+def _build_variant(body: bytes, tag: str, headers: Headers) -> FileVariant:
+    etag = f'"{tag}"'.encode()
+    return FileVariant(body=body, etag=etag, headers=(*headers, (b"etag", etag)))
 
 
 def _format_policy(policy: Mapping[str, str]) -> bytes:

@@ -14,24 +14,26 @@ from graphql import GraphQLSchema
 from auth.policy import EVERYONE, AccessPolicy, GroupRequirement, SchemaCoordinate
 from onedoor.audit.record import Surface
 from onedoor.http.audited_route import AuditedRoute
-from onedoor.http.requests import RequestContext
-from onedoor.http.responses import ALL_METHODS, build_raw_response
+from onedoor.http.cors import Header
+from onedoor.http.negotiation import accepts_gzip
+from onedoor.http.requests import READ_METHODS, RequestContext, begin_request, parse_head
+from onedoor.http.responses import (
+    ALL_METHODS,
+    GZIP_LEVEL,
+    GZIP_WINDOW_BITS,
+    build_common_headers,
+    build_raw_response,
+)
 from onedoor.http.state import AppState
 from onedoor.query.audited import Conclusion
 from onedoor.query.context import find_or_make, view_for
 
 PATH = "/graphiql/permissions.json"
 
-COMPRESSION_LEVEL = 1
+CONTENT_TYPE = (b"content-type", b"application/json")
 
-READ_METHODS = ["GET", "HEAD"]
-
-HEADERS = (
-    (b"content-type", b"application/json"),
-    (b"cache-control", b"private, no-store"),
-    (b"vary", b"Authorization, X-API-Key"),
-    (b"x-content-type-options", b"nosniff"),
-)
+OWN_PAGES_ALONE = frozenset[str]()
+"""The origins of other pages that read this: GraphiQL alone does."""
 
 
 class PermissionsRoute(AuditedRoute):
@@ -39,7 +41,8 @@ class PermissionsRoute(AuditedRoute):
 
     def build_refusal(self, app_state: AppState, context: RequestContext, conclusion: Conclusion) -> Response:
         """Build an empty object: the page reads no errors here."""
-        return _build_json_response(conclusion.status)
+        headers = tuple((name.encode(), value.encode()) for name, value in conclusion.headers.items())
+        return _build_json_response(context, conclusion.status, b"{}", *headers)
 
 
 router = APIRouter()
@@ -47,32 +50,33 @@ router = APIRouter()
 audited_router = APIRouter(route_class=PermissionsRoute)
 
 
-@audited_router.api_route(PATH, methods=READ_METHODS)
+@audited_router.api_route(PATH, methods=list(READ_METHODS))
 async def serve_permissions(request: Request) -> Response:
     """Answer with the permissions of the fields in the principal's view of the schema."""
     app_state: AppState = request.state.app_state
     context: RequestContext = request.state.context
     assert context.principal is not None
-    if request.method != "GET":
-        return _build_json_response(200, b"")
     engine, principal = app_state.engine, context.principal
     view = await view_for(engine, principal)
     key = "permissions", view.requirements_met if engine.catalog.schema_for_groups else None
 
     def describe() -> dict[str, bytes]:
         permissions = list_field_permissions(engine.catalog.policy, view.schema)
-        return {"permissions": zlib.compress(orjson.dumps(permissions), COMPRESSION_LEVEL)}
+        return {"permissions": zlib.compress(orjson.dumps(permissions), GZIP_LEVEL, GZIP_WINDOW_BITS)}
 
     described = await find_or_make(
         engine, principal, engine.introspection_cache, key, describe, lambda made: len(made["permissions"])
     )
-    return _build_json_response(200, zlib.decompress(described["permissions"]))
+    if accepts_gzip(context.head.accept_encoding):
+        return _build_json_response(context, 200, described["permissions"], (b"content-encoding", b"gzip"))
+    return _build_json_response(context, 200, zlib.decompress(described["permissions"], GZIP_WINDOW_BITS))
 
 
 @router.api_route(PATH, methods=[method for method in ALL_METHODS if method not in READ_METHODS])
 async def refuse_method(request: Request) -> Response:
     """Refuse a method that does not read, before any key is looked at."""
-    return _build_json_response(405)
+    context = begin_request(parse_head(request.scope), Surface.PERMISSIONS)
+    return _build_json_response(context, 405, b"{}", (b"allow", b"GET, HEAD"))
 
 
 def list_field_permissions(policy: AccessPolicy, schema: GraphQLSchema) -> dict[str, dict[str, Any]]:
@@ -96,5 +100,9 @@ def _describe_permission(policy: AccessPolicy, coordinate: SchemaCoordinate) -> 
     return {"groups": minimize_requirements(policy.requirements[coordinate]), **({"owner": owner} if owner else {})}
 
 
-def _build_json_response(status: int, body: bytes = b"{}") -> Response:
-    return build_raw_response(status, (*HEADERS, (b"content-length", str(len(body)).encode())), body)
+def _build_json_response(context: RequestContext, status: int, body: bytes, *headers: Header) -> Response:
+    common = build_common_headers(context, OWN_PAGES_ALONE)
+    length = (b"content-length", str(len(body)).encode())
+    return build_raw_response(
+        status, (CONTENT_TYPE, length, *common, *headers), b"" if context.head.method == "HEAD" else body
+    )

@@ -30,6 +30,11 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 Result = TypeVar("Result")
 
+READ_METHODS = ("GET", "HEAD")
+
+BYTE_ORDER_MARK = "\ufeff"
+"""What some programs write before a JSON text, and RFC 8259, section 8.1, lets us ignore."""
+
 DISCONNECT_CHECK_SECONDS = 0.02
 """How long work goes on before the connection is watched; most responses do not take so long."""
 
@@ -105,11 +110,11 @@ def _parse_api_key(headers: Mapping[bytes, list[str]]) -> str | None:
 
 def parse_http_request(head: RequestHead, body: bytes, limits: Limits, documents: PersistedDocuments) -> GraphQLRequest:
     """Parse a request as GraphQL over HTTP says. Raises HTTPError, RequestRejected."""
-    if head.method not in ("GET", "POST"):
-        raise HTTPError(405, "ask with GET or POST", {"allow": "GET, POST, OPTIONS"})
+    if head.method not in (*READ_METHODS, "POST"):
+        raise HTTPError(405, "ask with GET or POST", {"allow": "GET, POST, HEAD, OPTIONS"})
     if choose_media_type(head.accept) is None and not accepts_event_stream(head.accept):
         raise HTTPError(406, f"replies come as `{GRAPHQL_JSON}`, `{JSON}` or `{EVENT_STREAM}`, accept one of them")
-    if head.method == "GET":
+    if head.method in READ_METHODS:
         return parse_graphql_request(_parse_query_string(head.query_string), limits.variables_depth, documents)
     if head.media_type != JSON or head.charset not in UTF_8_CHARSETS:
         raise HTTPError(415, f"send the request as `{JSON}`, in UTF-8")
@@ -132,7 +137,7 @@ def _parse_query_string(query: bytes) -> dict[str, Any]:
 
 def _parse_json(text: bytes, what: str) -> Any:
     try:
-        return orjson.loads(text)
+        return orjson.loads(text.removeprefix(BYTE_ORDER_MARK.encode()))
     except (orjson.JSONDecodeError, RecursionError):
         raise HTTPError(400, f"{what} is not JSON") from None
 
@@ -267,8 +272,8 @@ async def _wait_for_disconnect(receive: Receive) -> None:
 
 
 def check_get_is_query(method: str, request: GraphQLRequest, limits: Limits) -> None:
-    """Raise HTTPError for a mutation by GET; a document that does not parse is rejected later."""
-    if method == "GET" and _may_be_operation(OperationType.MUTATION, request, limits):
+    """Raise HTTPError for a mutation by GET or HEAD; a document that does not parse is rejected later."""
+    if method in READ_METHODS and _may_be_operation(OperationType.MUTATION, request, limits):
         raise HTTPError(405, "a mutation changes something, send it with POST", {"allow": "POST"})
 
 

@@ -1,14 +1,24 @@
 """Build the FastAPI app of every route but /graphql, which is served as raw ASGI for its speed."""
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 
 from onedoor.http import exports, health, permissions
+from onedoor.http.negotiation import accepts_html
 from onedoor.http.pages import StaticFiles
 from onedoor.http.responses import build_raw_response
 
 NOT_FOUND_BODY = (
     b'{"errors":[{"message":"there is nothing here, ask at /graphql","extensions":{"code":"BAD_REQUEST"}}]}'
 )
+
+
+PLACES_BODY = b'{"graphql":"/graphql","graphiql":"/graphiql","health":"/health"}'
+
+GRAPHIQL_PATH = "/graphiql"
+
+JSON_HEADER = (b"content-type", b"application/json")
+
+root_router = APIRouter()
 
 
 def build_routes(*pages: StaticFiles) -> FastAPI:
@@ -20,7 +30,7 @@ def build_routes(*pages: StaticFiles) -> FastAPI:
         redirect_slashes=False,
         exception_handlers={404: respond_not_found, 405: respond_not_found},
     )
-    for router in (health.router, exports.router, permissions.audited_router, permissions.router):
+    for router in (root_router, health.router, exports.router, permissions.audited_router, permissions.router):
         routes.include_router(router)
     for files in pages:
         routes.include_router(files.build_router())
@@ -29,5 +39,16 @@ def build_routes(*pages: StaticFiles) -> FastAPI:
 
 async def respond_not_found(request: Request, error: Exception) -> Response:
     """Answer a path or a method that no route has."""
-    headers = ((b"content-type", b"application/json"), (b"content-length", str(len(NOT_FOUND_BODY)).encode()))
+    headers = (JSON_HEADER, (b"content-length", str(len(NOT_FOUND_BODY)).encode()))
     return build_raw_response(404, headers, NOT_FOUND_BODY)
+
+
+@root_router.api_route("/", methods=["GET", "HEAD"])
+async def lead_on(request: Request) -> Response:
+    """Lead who typed the address into a browser to GraphiQL, and tell any other client what is where."""
+    vary = (b"vary", b"Accept")
+    if accepts_html(request.headers.get("accept", "")):
+        location = (b"location", f"{request.scope.get('root_path', '')}{GRAPHIQL_PATH}".encode())
+        return build_raw_response(307, (location, vary, (b"content-length", b"0")))
+    length = (b"content-length", str(len(PLACES_BODY)).encode())
+    return build_raw_response(200, (JSON_HEADER, vary, length), PLACES_BODY if request.method == "GET" else b"")

@@ -20,6 +20,7 @@ from onedoor.http.negotiation import GRAPHQL_JSON
 from onedoor.http.persisted_documents import resolve_document
 from onedoor.http.rate_limit import build_limit_conclusion
 from onedoor.http.requests import (
+    BYTE_ORDER_MARK,
     Receive,
     RequestContext,
     RequestHead,
@@ -364,7 +365,7 @@ def _parse_text_frame(text: str | None) -> Any:
     if text is None:
         raise build_bad_message("messages are text")
     try:
-        return orjson.loads(text)
+        return orjson.loads(text.removeprefix(BYTE_ORDER_MARK))
     except (orjson.JSONDecodeError, RecursionError):
         raise build_bad_message("a message is JSON") from None
 

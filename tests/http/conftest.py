@@ -145,6 +145,7 @@ class RunningServer:
     folder: Path
     disk: FailingDisk
     app_state: AppState
+    app: App
 
     @property
     def url(self) -> str:
@@ -183,6 +184,7 @@ async def open_server(state: MetadataDatabase, keys: Keys, tmp_path: Path) -> As
             rate_limits: Limits = acme.UNLIMITED_RATES,
             documents: PersistedDocuments | None = None,
             cache: RowCache | None = None,
+            allowed_origins: frozenset[str] = frozenset(),
         ) -> RunningServer:
             disk = FailingDisk()
             audit_log = open_audit_log(tmp_path, datetime.now(UTC), disk=DiskOps(sync=disk.sync))
@@ -206,6 +208,7 @@ async def open_server(state: MetadataDatabase, keys: Keys, tmp_path: Path) -> As
                 ),
                 authenticator=authenticator,
                 rate_limiter=RateLimiter(rate_limits),
+                allowed_origins=allowed_origins,
                 documents=documents or PersistedDocuments(),
                 health=HealthCheck(sources),
                 export_store=FolderExportStore(tmp_path / "exports"),
@@ -213,7 +216,7 @@ async def open_server(state: MetadataDatabase, keys: Keys, tmp_path: Path) -> As
             port = await stack.enter_async_context(serve_app(app))
             session = await stack.enter_async_context(aiohttp.ClientSession())
             return RunningServer(
-                port=port, session=session, keys=keys, folder=tmp_path, disk=disk, app_state=app.app_state
+                port=port, session=session, keys=keys, folder=tmp_path, disk=disk, app_state=app.app_state, app=app
             )
 
         yield start

@@ -29,7 +29,7 @@ HOSTILE = [
     pytest.param(b'{"query":"{__typename}"', id="unfinished"),
     pytest.param(b'{"query":"{__typename}"}}', id="finished twice"),
     pytest.param(b'{"query":"{__typename}",}', id="a comma too many"),
-    pytest.param(b'\xef\xbb\xbf{"query":"{__typename}"}', id="a byte order mark"),
+    pytest.param(b'\xef\xbb\xbf\xef\xbb\xbf{"query":"{__typename}"}', id="two byte order marks"),
     pytest.param('{"query":"{__typename}"}'.encode("utf-16"), id="UTF-16"),
     pytest.param(b'{"query":"\xff\xfe"}', id="bytes that are not UTF-8"),
     pytest.param(b'{"query":"{ customer(id: \\"\\ud800\\") { id } }"}', id="half a surrogate pair"),
@@ -117,7 +117,7 @@ async def test_json_has_several_names(server: RunningServer, media: str) -> None
     assert (await server.send(data=json.dumps(ME).encode(), headers=headers)).status == 200
 
 
-@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "HEAD", "TRACE", "QUERY"])
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "TRACE", "QUERY"])
 async def test_any_other_method_is_a_405(server: RunningServer, method: str) -> None:
     response = await server.send(method, json=ME, headers=server.bearer("sales"))
     assert (response.status, "GET, POST" in response.headers["allow"], len(server.records())) == (405, True, 1)
@@ -253,3 +253,34 @@ async def test_many_at_once_each_get_their_own(server: RunningServer) -> None:
         {"me": {"firstName": who.title()}, "customer": shown[who]} for who in groups
     ]
     assert len({record["id"] for record in server.records()}) == 60
+
+
+async def test_a_byte_order_mark_before_a_body_is_passed_over(server: RunningServer) -> None:
+    body = b"\xef\xbb\xbf" + json.dumps(ME).encode()
+    response = await server.send(data=body, headers={**server.bearer("sales"), "content-type": "application/json"})
+    assert (response.status, "errors" in response.body) == (200, False)
+
+
+async def test_head_has_the_status_and_headers_of_get_and_no_body(server: RunningServer) -> None:
+    for query in (ME["query"], "{ nothing }", "mutation { cancelJob(input: {id: 1}) { id } }"):
+        replies = [
+            await server.send(method, params={"query": query}, headers=server.bearer("sales"))
+            for method in ("GET", "HEAD")
+        ]
+        get, head = (
+            {name: reply.headers.get(name) for name in ("content-type", "content-length", "allow")} for reply in replies
+        )
+        assert (replies[1].status, head, replies[1].raw) == (replies[0].status, get, b"")
+    assert len(server.records()) == 6
+
+
+async def test_head_begins_no_event_stream(server: RunningServer) -> None:
+    headers = {**server.bearer("sales"), "accept": "text/event-stream, application/json"}
+    response = await server.send("HEAD", params={"query": "subscription { customerChanged { id } }"}, headers=headers)
+    assert response.headers["content-type"].startswith("application/json")
+
+
+@pytest.mark.parametrize("path", ["/graphql", "/graphql/"])
+async def test_a_slash_at_the_end_leads_to_the_same_place(server: RunningServer, path: str) -> None:
+    response = await server.send(path=path, json=ME, headers=server.bearer("sales"))
+    assert response.status == 200

@@ -1,5 +1,6 @@
 """Serve the committed build of the pages over ASGI, and nothing else."""
 
+import gzip
 import hashlib
 import json
 import re
@@ -85,6 +86,39 @@ async def test_what_the_browser_has_already_is_not_sent_again(pages: StaticFiles
     status, _, body = await request_page(pages, "/here", if_none_match=headers["etag"])
 
     assert (status, body) == (304, b"")
+
+
+LARGE = "x" * 5000
+
+
+async def test_a_large_file_is_compressed_for_who_accepts_that(pages: StaticFiles, tmp_path: Path) -> None:
+    (tmp_path / "inside" / "large.js").write_text(LARGE)
+    pages = StaticFiles(tmp_path / "inside", mount_path="/here")
+    plain = await request_page(pages, "/here/large.js", accept_encoding="br")
+    gzipped = await request_page(pages, "/here/large.js", accept_encoding="br, gzip")
+    assert (gzip.decompress(gzipped[2]), plain[2]) == (LARGE.encode(), LARGE.encode())
+    assert gzipped[1]["content-encoding"] == "gzip"
+    assert "content-encoding" not in plain[1]
+    assert int(gzipped[1]["content-length"]) == len(gzipped[2]) < 100
+    assert {status_and_headers[1]["vary"] for status_and_headers in (plain, gzipped)} == {"Accept-Encoding"}
+    assert plain[1]["etag"] != gzipped[1]["etag"]
+
+
+@pytest.mark.parametrize("accepted", ["gzip", "identity"])
+@pytest.mark.parametrize("known", ["{etag}", "W/{etag}", '"other", {etag}', "*"])
+async def test_a_variant_that_the_browser_has_is_not_sent_again(tmp_path: Path, accepted: str, known: str) -> None:
+    (tmp_path / "large.js").write_text(LARGE)
+    pages = StaticFiles(tmp_path, mount_path="/here")
+    _, first, _ = await request_page(pages, "/here/large.js", accept_encoding=accepted)
+    tag = known.format(etag=first["etag"])
+    status, headers, body = await request_page(pages, "/here/large.js", accept_encoding=accepted, if_none_match=tag)
+    assert (status, body, headers["etag"], headers["vary"]) == (304, b"", first["etag"], "Accept-Encoding")
+
+
+async def test_the_first_visit_of_graphiql_takes_less_than_half_of_what_it_has() -> None:
+    files = StaticFiles(GRAPHIQL_FOLDER, mount_path="/graphiql").files.values()
+    sizes = [(len((file.gzipped or file.plain).body), len(file.plain.body)) for file in files]
+    assert sum(size for size, _ in sizes) < 0.4 * sum(size for _, size in sizes)
 
 
 @pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("POST", 405), ("DELETE", 405)])

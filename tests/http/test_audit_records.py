@@ -328,7 +328,7 @@ def read_audit_bytes(server: RunningServer) -> bytes:
 
 
 async def test_other_paths_leave_no_record(server: RunningServer) -> None:
-    for path in (b"/graphql/", b"//graphql", b"/Graphql", b"/graphql%00", b"/graphql;x", b"/../graphql"):
+    for path in (b"/graphql//", b"//graphql", b"/Graphql", b"/graphql%00", b"/graphql;x", b"/../graphql"):
         reply = await exchange_bytes(server.port, b"POST %s HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n" % path)
         assert reply.startswith(b"HTTP/1.1 404")
     assert server.records() == []

@@ -68,7 +68,7 @@ class DrainProtocol(asyncio.Protocol):
 class StallTimer:
     """Aborts a connection whose client takes in nothing for a while, though something waits to be sent."""
 
-    def __init__(self, transport: asyncio.WriteTransport, seconds: float) -> None:
+    def __init__(self, transport: asyncio.WriteTransport | OrderlyTransport, seconds: float) -> None:
         """Have the transport report any byte that it cannot send at once: even the last may stay for ever."""
         self.transport, self.seconds = transport, seconds
         self.pending_bytes = 0

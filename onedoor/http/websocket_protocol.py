@@ -6,8 +6,9 @@ from typing import Any
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 
-from onedoor.http.connection import StallTimer
+from onedoor.http.connection import OrderlyTransport, StallTimer
 from onedoor.model.catalog import Limits
 
 FRAMES_MAX = 1000
@@ -20,6 +21,7 @@ def build_websocket_protocol(limits: Limits, closing_seconds: float) -> type[Web
     """Build the WebSocket protocol class of a server with these limits."""
 
     class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
+        transport: OrderlyTransport  # type: ignore[assignment]
         stall_timer: StallTimer
         early_data = b""
         """What came before the handshake was answered; read once it is."""
@@ -66,7 +68,7 @@ def build_websocket_protocol(limits: Limits, closing_seconds: float) -> type[Web
             """Close a connection whose client returned no ping, with a code that it comes back from."""
             if not self.close_sent:
                 limit = f"the limit `heartbeat_seconds` of {limits.heartbeat_seconds:g}"
-                self._fail(CLOSE_TRY_AGAIN_LATER, f"no pong came within {limit}, connect again")
+                self._close(CLOSE_TRY_AGAIN_LATER, f"no pong came within {limit}, connect again")
 
         async def send(self, message: ASGISendEvent) -> None:
             """Raise ClientDisconnected after uvicorn has closed the connection, where it would blame the app."""
@@ -87,15 +89,26 @@ def build_websocket_protocol(limits: Limits, closing_seconds: float) -> type[Web
             if not self.handshake_complete:
                 super().shutdown()
                 return
-            self.stop_keepalive()
-            self.queue.put_nowait({"type": "websocket.disconnect", "code": CLOSE_GOING_AWAY})
-            self.conn.send_close(CLOSE_GOING_AWAY, "the server is stopping, connect again")
-            self.transport.write(b"".join(self.conn.data_to_send()))
-            self.transport.close()
+            self._close(CLOSE_GOING_AWAY, "the server is stopping, connect again")
 
-        def _fail(self, code: int, reason: str = "") -> None:
+        def handle_close(self, event: Frame) -> None:
+            """Close the connection for good: after its close frame a client sends nothing."""
+            self.transport.is_receiving = False
+            super().handle_close(event)
+
+        def _close(self, code: int, reason: str) -> None:
+            """Send a close frame, and give the client time to answer it: a proxy passes on no more after an end."""
+            self.stop_keepalive()
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+            self.conn.send_close(code, reason)
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.close_sent = True
+            self.transport.resume_reading()
+            self.close_timer = self.loop.call_later(self.close_timeout, self.transport.close)
+
+        def _fail(self, code: int) -> None:
             self.frames = []
-            self.conn.fail(code, reason)
+            self.conn.fail(code)
             self.handle_parser_exception()
 
     return LimitedWebSocketProtocol

@@ -16,6 +16,7 @@ def copy_sqlite(folder: Path) -> str:
     """Return the URL of the folder's database, which is made where there is none."""
     path = folder / FILE_NAME
     if not path.exists():
+        path.touch(mode=0o600)
         path.write_bytes(migrate_sqlite())
     return f"sqlite:///{path}"
 

@@ -3,6 +3,7 @@
 from fastapi import APIRouter, FastAPI, Request, Response
 
 from onedoor.http import exports, health, permissions
+from onedoor.http.cors import Header
 from onedoor.http.negotiation import accepts_html
 from onedoor.http.pages import StaticFiles
 from onedoor.http.responses import build_raw_response
@@ -11,8 +12,6 @@ NOT_FOUND_BODY = (
     b'{"errors":[{"message":"there is nothing here, ask at /graphql","extensions":{"code":"BAD_REQUEST"}}]}'
 )
 
-
-PLACES_BODY = b'{"graphql":"/graphql","graphiql":"/graphiql","health":"/health"}'
 
 GRAPHIQL_PATH = "/graphiql"
 
@@ -39,16 +38,18 @@ def build_routes(*pages: StaticFiles) -> FastAPI:
 
 async def respond_not_found(request: Request, error: Exception) -> Response:
     """Answer a path or a method that no route has."""
-    headers = (JSON_HEADER, (b"content-length", str(len(NOT_FOUND_BODY)).encode()))
-    return build_raw_response(404, headers, NOT_FOUND_BODY)
+    return build_not_found_response()
+
+
+def build_not_found_response(*headers: Header) -> Response:
+    length = (b"content-length", str(len(NOT_FOUND_BODY)).encode())
+    return build_raw_response(404, (JSON_HEADER, length, *headers), NOT_FOUND_BODY)
 
 
 @root_router.api_route("/", methods=["GET", "HEAD"])
 async def lead_on(request: Request) -> Response:
-    """Lead who typed the address into a browser to GraphiQL, and tell any other client what is where."""
-    vary = (b"vary", b"Accept")
-    if accepts_html(request.headers.get("accept", "")):
-        location = (b"location", f"{request.scope.get('root_path', '')}{GRAPHIQL_PATH}".encode())
-        return build_raw_response(307, (location, vary, (b"content-length", b"0")))
-    length = (b"content-length", str(len(PLACES_BODY)).encode())
-    return build_raw_response(200, (JSON_HEADER, vary, length), PLACES_BODY if request.method == "GET" else b"")
+    """Lead who typed the address into a browser to GraphiQL, and tell any other client where to ask."""
+    if not accepts_html(request.headers.get("accept", "")):
+        return build_not_found_response((b"vary", b"Accept"))
+    location = (b"location", f"{request.scope.get('root_path', '')}{GRAPHIQL_PATH}".encode())
+    return build_raw_response(307, (location, (b"vary", b"Accept"), (b"content-length", b"0")))

@@ -50,6 +50,12 @@ from onedoor.model.catalog import Catalog
 from onedoor.mutations.context import build_mutation_context
 from onedoor.mutations.history import HISTORY_CONNECTOR, HistoryConnector, build_tracked_types
 from onedoor.mutations.ledger import Ledger
+from onedoor.mutations.record_recovery import (
+    RecordRecovery,
+    build_job_search,
+    build_ledger_search,
+    run_record_recovery,
+)
 from onedoor.mutations.recovery import run_recovery
 from onedoor.mutations.service import build_mutation_actions, wait_for_changes
 from onedoor.query import cursors
@@ -273,14 +279,21 @@ async def open_app(settings: Settings, company: Company, *, start_jobs: bool = F
             catalog.actions.update(build_actions(engine))
         catalog.actions.update(build_mutation_actions(mutations))
         if parts.has_uploads:
-            catalog.actions.update(build_upload_actions(engine, company.mappings))
+            catalog.actions.update(build_upload_actions(engine, company.mappings, redaction_key))
         if parts.has_jobs:
             catalog.actions.update(build_job_actions(job_runtime.service))
         if parts.has_exports:
             catalog.actions["exportQuery"] = build_export_action(job_runtime.service, executor)
         validate_mutations(catalog)
+        stack.push_async_callback(executor.drain)
         stack.push_async_callback(wait_for_changes, mutations)
         stack.push_async_callback(cancel_task, asyncio.create_task(run_recovery(mutations, audit_log.append)))
+        records = RecordRecovery(
+            folder=settings.records.folder,
+            append=audit_log.append,
+            find_changes=(build_ledger_search(ledger, redaction_key), build_job_search(job_database, redaction_key)),
+        )
+        stack.push_async_callback(cancel_task, asyncio.create_task(run_record_recovery(records)))
         yield AppState(
             executor=executor,
             authenticator=authenticator,

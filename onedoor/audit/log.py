@@ -1,6 +1,7 @@
 """Write the append-only, hash-chained audit log: a record is durable before its request is answered."""
 
 import asyncio
+import fcntl
 import os
 import re
 from asyncio import AbstractEventLoop, Future
@@ -164,7 +165,10 @@ class AuditLog:
 
     def append_nowait(self, record: AuditRecord) -> None:
         """Write the record in its turn, while its response does not wait. Raises AuditLogUnavailable once closed."""
-        line = to_line(record)
+        self.append_line_nowait(to_line(record))
+
+    def append_line_nowait(self, line: bytes) -> None:
+        """Write the line in its turn, again while the disk fails. Raises AuditLogUnavailable once closed."""
         with self._lock:
             if self._closing:
                 raise AuditLogUnavailable(CLOSED_MESSAGE)
@@ -226,6 +230,7 @@ def open_audit_log(folder: Path, started: datetime, *, disk: DiskOps | None = No
     except OSError as reason:
         raise ConfigurationError(f"records cannot be kept in `{folder}`: let this process write there") from reason
     try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until this process ends, however it does
         chained_file = ChainedFile(file, build_header(format_timestamp(started), os.getpid()), disk or DiskOps())
         sync_folder(folder)
     except OSError as reason:

@@ -1,7 +1,10 @@
 """Read the records of the audit log, and verify its chains."""
 
 import heapq
-from collections.abc import Iterator, Mapping
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from operator import itemgetter
@@ -9,15 +12,62 @@ from pathlib import Path
 from typing import Any
 
 from onedoor.audit import log
+from onedoor.audit.record import AuditOutcome
 from onedoor.errors import ConfigurationError
+
+RECORD_ID = re.compile(rb'\{"prev":"[0-9a-f]{64}","id":"([^"]*)"')
+
+BEGUN = b'"outcome":"begun"'
 
 
 def read_records(folder: Path) -> Iterator[Mapping[str, Any]]:
-    """Yield the records of all files, merged by time; within a file, in the order they were written.
+    """Yield one record for each request, merged from all files by time; within a file, in the order they were written.
 
-    A last line torn by a crash is left out: its request was never answered. Other flaws are left to `verify_folder`.
+    The lines of what changed something are one record, in the place of the first. A last line torn by a crash is left
+    out: its request was never answered. Other flaws are left to `verify_folder`.
     """
-    return heapq.merge(*(read_file_records(path) for path in list_log_files(folder)), key=itemgetter("time"))
+    sizes = {path: path.stat().st_size for path in list_log_files(folder)}
+    begun = {id for path, end in sizes.items() for id in find_begun_ids(path, end)}
+    lines = collect_lines(sizes, begun)
+    for record in heapq.merge(*(read_file_records(path, end) for path, end in sizes.items()), key=itemgetter("time")):
+        if record["id"] not in begun:
+            yield record
+        elif record["outcome"] == AuditOutcome.BEGUN:
+            yield merge_lines(lines[record["id"]])
+
+
+def find_begun_ids(path: Path, end: int | None = None) -> set[str]:
+    """Return the ids of the records in a file that began to change something."""
+    return {id for line in read_whole_lines(path, end) if BEGUN in line and (id := parse_record_id(line)) is not None}
+
+
+def collect_lines(ends: Mapping[Path, int | None], ids: AbstractSet[str]) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+    """Return the lines with these ids by id, from files as far as they reached; lines with one id may be in several."""
+    lines = defaultdict[str, list[Mapping[str, Any]]](list)
+    for path, end in ends.items() if ids else ():
+        for line in read_whole_lines(path, end):
+            if parse_record_id(line) in ids and (record := log.parse_line(line)) is not None:
+                lines[record["id"]].append(record)
+    return lines
+
+
+def parse_record_id(line: bytes) -> str | None:
+    """Return the id of a record's line, which is cheaper than to parse the line; None: it is no record."""
+    match = RECORD_ID.match(line)
+    return None if match is None else match[1].decode()
+
+
+def merge_lines(lines: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Make the lines of one request, the first of which says BEGUN, one record with every change that a line names.
+
+    It is what the client was told, if it was told anything.
+    """
+    begun = next(line for line in lines if line["outcome"] == AuditOutcome.BEGUN)
+    told = [line for line in lines if line["outcome"] not in (AuditOutcome.BEGUN, AuditOutcome.LOST)]
+    is_lost = any(line["outcome"] == AuditOutcome.LOST for line in lines)
+    changes = {change["id"]: change for line in lines for change in line.get("changes") or ()}
+    shown = told[-1] if told else {**begun, "outcome": str(AuditOutcome.LOST)} if is_lost else begun
+    return {**shown, "changes": list(changes.values())}
 
 
 def list_log_files(folder: Path) -> list[Path]:
@@ -27,19 +77,21 @@ def list_log_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.jsonl"))
 
 
-def read_file_records(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the records of one file, without its header."""
-    for line in read_whole_lines(path):
+def read_file_records(path: Path, end: int | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the lines of one file as records, without its header, as far as it reached at byte `end`."""
+    for line in read_whole_lines(path, end):
         record = log.parse_line(line)
         if record is not None and "prev" in record:
             yield record
 
 
-def read_whole_lines(path: Path) -> Iterator[bytes]:
-    """Yield the lines of a file that were written to their end, without their line ends."""
+def read_whole_lines(path: Path, end: int | None = None) -> Iterator[bytes]:
+    """Yield the lines of a file that were written to their end, without their line ends; none that go past `end`."""
+    position = 0
     with path.open("rb") as file:
         for line in file:
-            if line.endswith(b"\n"):
+            position += len(line)
+            if line.endswith(b"\n") and (end is None or position <= end):
                 yield line[:-1]
 
 

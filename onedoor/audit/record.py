@@ -55,6 +55,10 @@ class AuditOutcome(StrEnum):
     FAILED = "failed"
     CRASHED = "crashed"
     CANCELLED = "cancelled"
+    BEGUN = "begun"
+    """It is about to change something: a later line with its id says what came of it."""
+    LOST = "lost"
+    """It began to change something and nobody was told the end; the changes it made are named."""
 
 
 class Surface(StrEnum):
@@ -150,8 +154,12 @@ class AuditRecord:
 
     `person` and `key_id` are None where no valid key came; fields are named `Type.field`. `text` holds `$` where
     literals were; `literals`, in the order of the `$`, and the leaves of `variables` are keyed hashes.
-    `client_request_id` is the client's own. `subscription` is the id of the record with which a subscription began, in
-    the record of each of its events and of its end, which says how many `events` there were.
+    `attempted` are the guarded fields that the `withheld` ones looked at, in whatever position: a filter, an order, an
+    input. `client_request_id` is the client's own. `subscription` is the id of the record with which a subscription
+    began, in the record of each of its events and of its end, which says how many `events` there were.
+
+    Of what changes something there are several lines with one id, which `reader.read_records` makes one record: the
+    first says BEGUN and is durable before anything is changed.
     """
 
     id: str
@@ -172,6 +180,7 @@ class AuditRecord:
     fields: tuple[str, ...] = ()
     fields_used: tuple[str, ...] = ()
     withheld: tuple[DeniedField, ...] = ()
+    attempted: tuple[str, ...] = ()
     sources: tuple[ConnectorUsage, ...] = ()
     rows: int = 0
     bytes: int = 0
@@ -214,6 +223,7 @@ class AuditRecord:
             "changes": [change.to_json() for change in self.changes],
             "subscription": self.subscription,
             "events": self.events,
+            **({"attempted": self.attempted} if self.attempted else {}),
         }
 
 

@@ -50,6 +50,7 @@ AUDIT_COLUMNS: Mapping[str, tuple[ColumnType, RecordReader]] = {
     "fields": (ColumnType.LIST, read_record_list("fields")),
     "fields_used": (ColumnType.LIST, read_record_list("fields_used")),
     "fields_withheld": (ColumnType.LIST, read_record_members("withheld", "field")),
+    "fields_attempted": (ColumnType.LIST, read_record_list("attempted")),
     "sources": (ColumnType.LIST, read_record_members("sources", "source")),
     "rows": (ColumnType.INTEGER, read_record_field("rows")),
     "bytes": (ColumnType.INTEGER, read_record_field("bytes")),
@@ -58,6 +59,7 @@ AUDIT_COLUMNS: Mapping[str, tuple[ColumnType, RecordReader]] = {
     "client_request_id": (ColumnType.TEXT, read_record_field("client_request_id")),
     "subscription": (ColumnType.TEXT, read_record_field("subscription")),
     "events": (ColumnType.INTEGER, read_record_field("events")),
+    "changes": (ColumnType.LIST, read_record_members("changes", "id")),
 }
 
 AUDIT_CAPABILITIES = Capabilities(columns={name: Column(kind) for name, (kind, _) in AUDIT_COLUMNS.items()})

@@ -78,6 +78,7 @@ JOB_COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "cancelled_by": UNFILTERED_TEXT_COLUMN,
         "error": UNFILTERED_TEXT_COLUMN,
         "result": UNFILTERED_TEXT_COLUMN,
+        "record_id": TEXT_COLUMN,
     },
     "job_line": {
         "job_id": TEXT_COLUMN,
@@ -387,7 +388,7 @@ MAPPINGS = (
         type="Job",
         source=JOBS_SOURCE,
         collection="job",
-        columns={"startedBy": "person_name"},
+        columns={"startedBy": "person_name", "record": "record_id"},
         relationships={
             "parent": Relationship(to="Job", local="parent_id", remote="id"),
             "parts": Relationship(to="Job", local="id", remote="parent_id"),

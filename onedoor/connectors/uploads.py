@@ -1,12 +1,13 @@
 """Give addresses to upload files to: an address is a row of one answer, and is stored nowhere."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
 import orjson
 
+from onedoor.audit.record import AuditedChange, hash_scalar
 from onedoor.connectors.files.model import guess_media_type
 from onedoor.connectors.memory import MemoryCollection, MemoryConnector
 from onedoor.errors import ConnectorError, ErrorCode
@@ -14,6 +15,7 @@ from onedoor.model.catalog import Action, ActionCall, ActionResult
 from onedoor.model.mapping import TypeMapping
 from onedoor.mutations.files import format_file_id
 from onedoor.query.context import QueryEngine
+from onedoor.query.engine import build_audit_facts
 from onedoor.runtime import resilience
 from onedoor.runtime.resilience import ResilientConnector
 from onedoor.spi.capabilities import Capabilities, Column, ColumnType
@@ -46,10 +48,12 @@ def build_empty_upload_connector() -> MemoryConnector:
     return MemoryConnector({UPLOAD_COLLECTION: MemoryCollection(capabilities=UPLOAD_CAPABILITIES, rows=())})
 
 
-def build_upload_actions(engine: QueryEngine, mappings: Iterable[TypeMapping]) -> Mapping[str, Action]:
+def build_upload_actions(
+    engine: QueryEngine, mappings: Iterable[TypeMapping], redaction_key: bytes
+) -> Mapping[str, Action]:
     """Return the action of `fileUpload`, whose stores are the mappings with the constant `store`."""
     stores = {mapping.constants["store"]: mapping for mapping in mappings if "store" in mapping.constants}
-    return {"fileUpload": UploadAction(connectors=engine.connectors, stores=stores)}
+    return {"fileUpload": UploadAction(connectors=engine.connectors, stores=stores, redaction_key=redaction_key)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +62,8 @@ class UploadAction:
 
     connectors: Mapping[str, ResilientConnector]
     stores: Mapping[str, TypeMapping]
+    redaction_key: bytes = field(repr=False)
+    """Keys the hash that stands for the file in the audit record."""
 
     async def __call__(self, call: ActionCall) -> ActionResult:
         fields = call.arguments["input"]
@@ -72,8 +78,17 @@ class UploadAction:
             raise ConnectorError(rejection.reason, rejection.code) from None
         if address is None:
             raise ConnectorError(f"`{store}` has no address to upload to", ErrorCode.CANNOT_ANSWER)
+        given = AuditedChange(
+            id=upload.change_id,
+            type=mapping.type,
+            row=hash_scalar("text", format_file_id(store, address.id) or fields["path"], self.redaction_key),
+            verb="upload",
+            state="DONE",
+        )
         return ActionResult(
-            row_id=upload.change_id, connectors={UPLOAD_CONNECTOR: _build_upload_connector(upload, store, address)}
+            row_id=upload.change_id,
+            connectors={UPLOAD_CONNECTOR: _build_upload_connector(upload, store, address)},
+            audit_facts=build_audit_facts([given]),
         )
 
 

@@ -14,7 +14,7 @@ from onedoor.http.negotiation import JSON
 from onedoor.http.requests import RequestContext, begin_request, parse_head
 from onedoor.http.responses import build_headers, build_raw_response, encode_response
 from onedoor.http.state import AppState
-from onedoor.query.audited import AUDIT_UNAVAILABLE, Conclusion
+from onedoor.query.audited import Conclusion, conclude_unrecorded
 
 ERRORS_MAX = 1
 
@@ -78,7 +78,7 @@ class AuditedRoute(APIRoute):
             else:
                 await app_state.executor.record(context, conclusion, len(response.body))
         except AuditLogUnavailable:
-            return self.build_refusal(app_state, context, AUDIT_UNAVAILABLE)
+            return self.build_refusal(app_state, context, conclude_unrecorded(context))
         return response
 
     def build_refusal(self, app_state: AppState, context: RequestContext, conclusion: Conclusion) -> Response:

@@ -7,7 +7,7 @@ from onedoor.http.persisted_documents import register_automatic_query
 from onedoor.http.requests import RequestContext
 from onedoor.http.responses import HTTPResponse, encode_conclusion
 from onedoor.http.state import AppState
-from onedoor.query.audited import AUDIT_UNAVAILABLE, Conclusion
+from onedoor.query.audited import Conclusion, conclude_unrecorded
 from onedoor.runtime.loop_time import get_meter
 
 UNAUTHENTICATED = Conclusion(
@@ -64,5 +64,5 @@ async def record_response(app_state: AppState, context: RequestContext, conclusi
         else:
             await app_state.executor.record(context, conclusion, len(response.body))
     except AuditLogUnavailable:
-        return encode_conclusion(context, AUDIT_UNAVAILABLE, errors_max)
+        return encode_conclusion(context, conclude_unrecorded(context), errors_max)
     return response

@@ -13,7 +13,7 @@ from onedoor.http.lifecycle import UNAUTHENTICATED, apply_request_extensions
 from onedoor.http.requests import RequestContext, begin_request
 from onedoor.http.responses import encode_conclusion
 from onedoor.http.state import AppState
-from onedoor.query.audited import AUDIT_UNAVAILABLE, KEYS_UNAVAILABLE, Conclusion, conclude_failure
+from onedoor.query.audited import KEYS_UNAVAILABLE, Conclusion, conclude_failure, conclude_unrecorded
 from onedoor.query.context import GraphQLRequest, get_partial_result
 from onedoor.query.subscriptions import Subscription, SubscriptionEvent
 from onedoor.runtime.call_context import build_call_context, use_call_context
@@ -125,7 +125,7 @@ class SubscriptionStream:
         try:
             await self.app_state.executor.record(context, conclusion, 0)
         except AuditLogUnavailable:
-            return AUDIT_UNAVAILABLE.errors
+            return conclude_unrecorded(context).errors
         return conclusion.errors or (context.result.errors if context.result.rejected else ())
 
     def _build_end_context(self) -> RequestContext:

@@ -70,7 +70,7 @@ class StartRequest:
     idempotency_key: str | None = None
     reason: str | None = None
     record_id: str | None = None
-    """The id of the audit record of the request."""
+    """The id of the audit record of the request; None: no request asked for it."""
     parent_id: str | None = None
     origin_id: str | None = None
     """The id of the job that makes the request, if one does: the input may hold what it has read."""

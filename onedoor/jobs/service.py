@@ -15,7 +15,9 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from auth.authentication import Principal
-from onedoor.audit.record import RANDOM_BYTES, build_record_id
+from onedoor.audit.acts import ActRecorder
+from onedoor.audit.log import AuditLogUnavailable
+from onedoor.audit.record import RANDOM_BYTES, AuditedChange, build_record_id, hash_scalar
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.jobs import store
 from onedoor.jobs.codecs import InvalidJobValue, JobField, build_instance, dump_instance, list_job_fields
@@ -28,6 +30,7 @@ from onedoor.jobs.runner import build_schedule_principal
 from onedoor.jobs.store import AddedJob, IdempotencyKeyReused, TooManyOpenJobs
 from onedoor.jobs.tables import JobDatabase, job_table
 from onedoor.model.catalog import Action, ActionCall, ActionResult
+from onedoor.query.engine import build_audit_facts
 from onedoor.storage.database import MetadataDatabase
 
 LOG = logging.getLogger("onedoor.work")
@@ -42,6 +45,13 @@ COMMON_FIELDS = (IDEMPOTENCY_KEY_FIELD, REASON_FIELD)
 """The input fields that every start mutation has beside those of its job."""
 
 
+class StartedJob(NamedTuple):
+    """The id of a job, and whether this start added it: an idempotency key gives the same job again."""
+
+    id: str
+    is_new: bool
+
+
 @dataclass(slots=True, kw_only=True)
 class JobService:
     """Adds jobs to the metadata database and puts them into the queue."""
@@ -52,21 +62,51 @@ class JobService:
     release: str
     settings: JobSettings
     notifier: Notifier
+    acts: ActRecorder
+    """Records starts that no request asked for: those on schedule, and the parts of jobs."""
     work_available: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when there is something to run."""
     stop_run: Callable[[str, str], None] = lambda id, by: None
     """Cancels a run that is under way in this process."""
     _next_end: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def start(self, request: StartRequest) -> str:
-        """Return the job's id once the job is durable. Raises ConnectorError with a public reason."""
+    async def start(self, request: StartRequest) -> StartedJob:
+        """Return once the job is durable. Raises ConnectorError with a public reason, and AuditLogUnavailable."""
         job = self._require_startable(request)
         _check_idempotency_key(request.idempotency_key)
-        added = await self._add_row(self._build_row(request, job), request.origin_id)
+        if request.record_id is not None:
+            return await self._add_job(request, job, request.record_id)
+        return await self._start_on_record(request, job)
+
+    async def _start_on_record(self, request: StartRequest, job: Job) -> StartedJob:
+        """Start a job that no request asked for, under a record of its own, unless it was started before."""
+        earlier = await self._find_earlier(request)
+        if earlier is not None:
+            return StartedJob(id=earlier, is_new=False)
+
+        async def start(record_id: str) -> tuple[StartedJob, Sequence[AuditedChange]]:
+            started = await self._add_job(request, job, record_id)
+            return started, describe_start(started, self.acts.redaction_key)
+
+        part_of = None if request.parent_id is None else f"job {request.parent_id}"
+        return await self.acts.carry_out(request.principal, f"start{job.name}", start, client_request_id=part_of)
+
+    async def _find_earlier(self, request: StartRequest) -> str | None:
+        if request.idempotency_key is None:
+            return None
+        person, key = request.principal.person_id, request.idempotency_key
+        try:
+            return await self.database.run_in_db_thread(store.find_job_by_key, person, key)
+        except SQLAlchemyError:
+            raise ConnectorError("jobs cannot be started now, try again") from None
+
+    async def _add_job(self, request: StartRequest, job: Job, record_id: str) -> StartedJob:
+        row = self._build_row(request, job, record_id)
+        added = await self._add_row(row, request.origin_id)
         self.notifier.notify(added.id)
         if added.dispatch is not None:
             await self.dispatch(added.dispatch)
-        return added.id
+        return StartedJob(id=added.id, is_new=added.id == row["id"])
 
     def _require_startable(self, request: StartRequest) -> Job:
         job = self.jobs.get(request.job_name)
@@ -78,7 +118,7 @@ class JobService:
             raise ConnectorError(reason, ErrorCode.FORBIDDEN)
         return job
 
-    def _build_row(self, request: StartRequest, job: Job) -> Mapping[str, Any]:
+    def _build_row(self, request: StartRequest, job: Job, record_id: str) -> Mapping[str, Any]:
         try:
             job_input = dump_instance(request.input)
             exclusive_key = job.exclusive_key(request.input) if job.exclusive_key is not None else None
@@ -91,7 +131,7 @@ class JobService:
             "person_id": principal.person_id,
             "person_name": _format_name(principal),
             "key_id": principal.key_id or None,
-            "record_id": request.record_id,
+            "record_id": record_id,
             "reason": None if request.reason is None else replace_unsafe_text(request.reason)[:MAX_REASON_CHARACTERS],
             "idempotency_key": request.idempotency_key,
             "parent_id": request.parent_id,
@@ -124,16 +164,18 @@ class JobService:
         except Exception as error:
             LOG.error("the job %s is to be queued later: %s", dispatch.id, type(error).__name__)
 
-    async def cancel(self, principal: Principal, id: str) -> None:
-        """Cancel a job for whoever started it or may start it; a job that has ended stays as it is.
+    async def cancel(self, principal: Principal, id: str) -> bool:
+        """Cancel a job for whoever started it or may start it; False: it has ended, and stays as it is.
 
         Raises ConnectorError.
         """
         try:
             summary = await self.database.run_in_db_thread(load_job_summary, id)
             self._require_cancellable(principal, summary)
-            if summary is not None and summary.state in OPEN_STATES:
-                await self._cancel_job(id, _format_name(principal))
+            if summary is None or summary.state not in OPEN_STATES:
+                return False
+            await self._cancel_job(id, _format_name(principal))
+            return True
         except SQLAlchemyError:
             raise ConnectorError("jobs cannot be cancelled now, try again") from None
 
@@ -179,7 +221,9 @@ class JobService:
             origin_id=run.id,
         )
         try:
-            return await self.start(request)
+            return (await self.start(request)).id
+        except AuditLogUnavailable:
+            raise JobFailed("its start cannot be put on record now") from None
         except ConnectorError as error:
             raise JobFailed(error.reason, retryable=error.code is ErrorCode.SOURCE_UNAVAILABLE) from None
 
@@ -302,8 +346,9 @@ def build_cancel_action(service: JobService) -> Action:
 
     async def cancel_job(call: ActionCall, /) -> ActionResult:
         id = str(call.arguments["input"]["id"])
-        await service.cancel(call.principal, id)
-        return ActionResult(row_id=id, audit_facts={"cancelled": id})
+        cancelled = await service.cancel(call.principal, id)
+        changes = [_describe_change(id, "cancel", service.acts.redaction_key)] if cancelled else []
+        return ActionResult(row_id=id, audit_facts=build_audit_facts(changes))
 
     return cancel_job
 
@@ -326,5 +371,15 @@ async def _start_job(service: JobService, call: ActionCall, name: str, own_field
         record_id=call.record_id,
         origin_id=get_origin_id(),
     )
-    id = await service.start(request)
-    return ActionResult(row_id=id, audit_facts={"job": id})
+    started = await service.start(request)
+    facts = build_audit_facts(describe_start(started, service.acts.redaction_key))
+    return ActionResult(row_id=started.id, audit_facts=facts)
+
+
+def describe_start(started: StartedJob, key: bytes) -> Sequence[AuditedChange]:
+    """Return what the record says of a start; one that was made before is on the record that made it."""
+    return [_describe_change(started.id, "start", key)] if started.is_new else []
+
+
+def _describe_change(id: str, verb: str, key: bytes) -> AuditedChange:
+    return AuditedChange(id=id, type="Job", row=hash_scalar("text", id, key), verb=verb, state="DONE")

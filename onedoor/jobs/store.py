@@ -75,6 +75,20 @@ def add_job(
     raise RuntimeError("a job could not be added beside others")
 
 
+def find_job_by_key(database: MetadataDatabase, person_id: str, key: str) -> str | None:
+    """Return the id of a person's job with this idempotency key."""
+    same_key = and_(job_table.c.person_id == person_id, job_table.c.idempotency_key == key)
+    with database.read_connection() as connection:
+        return connection.execute(select(job_table.c.id).where(same_key)).scalar()
+
+
+def load_recorded_starts(database: MetadataDatabase, record_ids: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the id of the record and the id of the job for the jobs that the requests of these records started."""
+    started = select(job_table.c.record_id, job_table.c.id).where(job_table.c.record_id.in_(record_ids))
+    with database.read_connection() as connection:
+        return [(record_id, id) for record_id, id in connection.execute(started)]
+
+
 def _find_earlier_job(connection: Connection, row: Mapping[str, Any]) -> str | None:
     """Return the id of the job that has the idempotency key."""
     if row["idempotency_key"] is None:

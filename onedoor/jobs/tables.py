@@ -71,6 +71,8 @@ Index("job_state", job_table.c.state)
 
 Index("job_parent", job_table.c.parent_id)
 
+Index("job_by_record", job_table.c.record_id)
+
 job_line_table = Table(
     "job_line",
     METADATA,

@@ -16,7 +16,9 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from auth.policy import Groups
-from onedoor.audit.record import RANDOM_BYTES, build_record_id
+from onedoor.audit.acts import ActRecorder
+from onedoor.audit.log import AuditLogUnavailable
+from onedoor.audit.record import RANDOM_BYTES, Surface, build_record_id
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.jobs import maintenance, store
 from onedoor.jobs.declarations import Job
@@ -247,6 +249,9 @@ class Worker:
             LOG.error("a job on schedule could not be started: %s", error.reason)
             if error.code is ErrorCode.SOURCE_UNAVAILABLE:
                 return
+        except AuditLogUnavailable:
+            LOG.error("a job on schedule could not be started: its start cannot be put on record")
+            return
         self.scheduled_until = now
 
     async def close(self) -> None:
@@ -306,6 +311,7 @@ async def open_job_runtime(
         release=compute_release(jobs),
         settings=settings,
         notifier=notifier,
+        acts=ActRecorder(audit_log=executor.audit_log, surface=Surface.JOB, redaction_key=executor.redaction_key),
     )
     runner = Runner(
         jobs=jobs,

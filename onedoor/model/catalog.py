@@ -1,6 +1,6 @@
 """Bring together what one company serves: schema, access policy, mappings, connectors and limits."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -8,6 +8,7 @@ from graphql import GraphQLSchema
 
 from auth.authentication import Principal
 from auth.policy import AccessPolicy
+from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.model.constant_columns import add_constant_columns
 from onedoor.model.mapping import TypeMapping
 from onedoor.spi.capabilities import ValueType
@@ -39,11 +40,26 @@ class ActionResult:
     """For the audit record: `changes`, each as JSON of an AuditedChange; no value in clear."""
 
 
+class ActionUnfinished(ConnectorError):
+    """The reply cannot wait for an action any longer; `remainder` gives its result, which its record then names."""
+
+    def __init__(self, reason: str, remainder: Awaitable[ActionResult]) -> None:
+        super().__init__(reason, ErrorCode.CHANGE_UNSETTLED)
+        self.remainder = remainder
+
+
 class Action(Protocol):
-    """Carry out a root field of `Mutation`; its caller is authorized and its arguments are valid."""
+    """Carry out a root field of `Mutation`; its caller is authorized and its arguments are valid.
+
+    The record of its request is durable before it is called. It is not cancelled with the request.
+    """
 
     async def __call__(self, call: ActionCall, /) -> ActionResult:
-        """Return the result. Raises ConnectorError, whose message a client may see; the field is then null."""
+        """Return the result.
+
+        Raises ConnectorError, whose message a client may see; the field is then null. Raises ActionUnfinished where it
+        goes on.
+        """
         ...
 
 

@@ -166,9 +166,11 @@ def find_mapping(context: MutationContext, type_name: str, source: str, collecti
 
 
 def build_unsettled_error(intent_id: str, reason: str) -> MutationError:
-    return MutationError(
-        f"{reason}; what came of change `{intent_id}` is not known yet: {RETRY_ADVICE}", ErrorCode.CHANGE_UNSETTLED
-    )
+    return MutationError(describe_unsettled(intent_id, reason), ErrorCode.CHANGE_UNSETTLED)
+
+
+def describe_unsettled(intent_id: str, reason: str) -> str:
+    return f"{reason}; what came of change `{intent_id}` is not known yet: {RETRY_ADVICE}"
 
 
 def build_partial_error(intent_id: str, stands: str, audit_facts: Mapping[str, Any] | None = None) -> MutationError:

@@ -114,6 +114,10 @@ class Ledger:
         """Return the values of `columns` and, last, how many rows of history have them."""
         return await self._execute_read(partial(ledger_sql.count_history, self._database, query, columns))
 
+    async def load_recorded_changes(self, record_ids: Sequence[str]) -> tuple[HistoryRow, ...]:
+        """Return the changes that were made under these records."""
+        return await self._execute_read(partial(ledger_sql.select_recorded_changes, self._database, record_ids))
+
     async def ping(self) -> None:
         await self._execute_read(partial(ledger_sql.ping_database, self._database))
 

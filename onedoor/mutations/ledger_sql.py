@@ -124,6 +124,8 @@ change_table = Table(
 
 Index("change_by_row", change_table.c.type, change_table.c.row)
 
+Index("change_by_record", change_table.c.record)
+
 MAX_TRIES = 5
 """How often two intents that begin with the same key at once may collide."""
 
@@ -305,6 +307,12 @@ def count_history(
         conditions = _compile_conditions(connection, query)
         statement = select(*columns, func.count()).where(*conditions).group_by(*columns)
         return tuple(tuple(row) for row in connection.execute(statement))
+
+
+def select_recorded_changes(database: MetadataDatabase, record_ids: Sequence[str]) -> tuple[HistoryRow, ...]:
+    recorded = select(change_table).where(change_table.c.record.in_(record_ids))
+    with database.read_connection() as connection:
+        return tuple(HistoryRow.from_row(row) for row in connection.execute(recorded).mappings())
 
 
 def ping_database(database: MetadataDatabase) -> None:

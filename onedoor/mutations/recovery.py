@@ -39,8 +39,6 @@ RECOVERY_SURFACE = "settling"
 
 LOG = logging.getLogger("onedoor.changes")
 
-AUDIT_OUTCOMES = {IntentState.DONE: AuditOutcome.ANSWERED, IntentState.PARTIALLY_APPLIED: AuditOutcome.PARTIAL}
-
 AppendRecord: TypeAlias = Callable[[AuditRecord], Awaitable[None]]
 
 
@@ -140,14 +138,14 @@ def _group_unheard(execution: IntentExecution) -> Sequence[Sequence[StepAttempt]
 
 
 def _build_audit_record(execution: IntentExecution, outcome: IntentOutcome) -> AuditRecord:
-    """Build a record of its own in the name of whoever requested the change."""
+    """Build a line of the record of the request that the change was made for."""
     context, intent = execution.context, execution.intent
-    facts = {"intent": intent.id, "record": intent.record, "state": outcome.state, "stands": outcome.stands}
+    facts = {"intent": intent.id, "state": outcome.state, "stands": outcome.stands}
     return AuditRecord(
-        id=context.ledger.new_id(),
+        id=intent.record or context.ledger.new_id(),  # intents of earlier releases name no record
         time=format_timestamp(context.ledger.now()),
         surface=RECOVERY_SURFACE,
-        outcome=AUDIT_OUTCOMES.get(outcome.state, AuditOutcome.FAILED),
+        outcome=AuditOutcome.LOST,
         status=0,
         person=intent.person,
         key_id=intent.key_id,

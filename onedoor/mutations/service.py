@@ -11,9 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from onedoor.errors import ConnectorError, ErrorCode
-from onedoor.model.catalog import Action, ActionCall, ActionResult
+from onedoor.model.catalog import Action, ActionCall, ActionResult, ActionUnfinished
 from onedoor.mutations import intents
-from onedoor.mutations.context import MutationContext, build_partial_error, build_unsettled_error, find_leading_step
+from onedoor.mutations.context import (
+    MutationContext,
+    build_partial_error,
+    build_unsettled_error,
+    describe_unsettled,
+    find_leading_step,
+)
 from onedoor.mutations.declarations import Saga, parse_mutation_input
 from onedoor.mutations.execution import IntentExecution, format_change_id
 from onedoor.mutations.intents import Intent, IntentState
@@ -56,7 +62,7 @@ class MutationAction:
     async def __call__(self, call: ActionCall, /) -> ActionResult:
         """Apply the mutation, or try it out in a dry run.
 
-        Raises ConnectorError; MutationError where a change was begun.
+        Raises ConnectorError; MutationError where a change was begun, ActionUnfinished where it goes on.
         """
         # recovery decodes the input from the ledger, so both execute what decoding gives
         arguments = intents.decode_value(intents.encode_value(call.arguments["input"]))
@@ -74,7 +80,7 @@ class MutationAction:
         patience = call.deadline - REPLY_MARGIN_SECONDS - get_running_loop().time()
         await asyncio.wait([task], timeout=max(0.0, patience))
         if not task.done():
-            raise build_unsettled_error(intent.id, "the change takes longer than this answer may")
+            raise ActionUnfinished(describe_unsettled(intent.id, "the change takes longer than this answer may"), task)
         return task.result()
 
 

@@ -57,6 +57,15 @@ def decide_field(schema: GraphQLSchema, policy: AccessPolicy, field: SelectedFie
     return next((decision for decision in decisions if not decision.allowed), own_decision)
 
 
+def list_denied_coordinates(
+    schema: GraphQLSchema, policy: AccessPolicy, field: SelectedField, groups: frozenset[str]
+) -> Sequence[SchemaCoordinate]:
+    """Return every denied coordinate that a field names, its own among them."""
+    own: SchemaCoordinate = (field.parent_type, field.name)
+    coordinates = dict.fromkeys([own, *_list_decided_coordinates(schema, policy, field)])
+    return [coordinate for coordinate in coordinates if not decide(policy, coordinate, groups).allowed]
+
+
 def list_argument_coordinates(schema: GraphQLSchema, field: SelectedField) -> Iterator[SchemaCoordinate]:
     """Yield the coordinates that a field's arguments name: the arguments, and input fields at any depth."""
     yield from ((field.parent_type, field.name, argument) for argument in field.arguments)

@@ -1,6 +1,6 @@
 """Define a request and its result, and the engine with the views and caches that requests share."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache, partial
@@ -13,7 +13,7 @@ from auth.authentication import Principal
 from auth.policy import GroupRequirement, find_met_requirements
 from onedoor.audit.record import AuditedChange
 from onedoor.errors import ErrorCode, GraphQLErrorInfo, RequestRejected
-from onedoor.model.catalog import Catalog
+from onedoor.model.catalog import ActionResult, Catalog
 from onedoor.query.authorize import Decisions
 from onedoor.query.document import ParsedDocument
 from onedoor.query.executor.state import ScanStats
@@ -143,7 +143,7 @@ class CachedPlan:
     windows: tuple[PageWindow, ...]
     size: int
     """The bytes that it takes, by estimate."""
-    audit_parts: dict[Any, tuple[bytes, bytes, bytes]] = field(default_factory=dict)
+    audit_parts: dict[Any, tuple[bytes, bytes, bytes, bytes]] = field(default_factory=dict)
     """What every audit record of it has in common, serialized."""
 
 
@@ -165,6 +165,8 @@ class ExecutionResult:
     """What was changed, as the audit record says it."""
     withheld: dict[WithheldCopy, None] = field(default_factory=dict)
     """What connectors did not show, in order; grows while scans run."""
+    unfinished: list[Awaitable[ActionResult]] = field(default_factory=list)
+    """Actions that go on after the reply: a client that leaves, and a deadline, stop no change."""
 
 
 def attach_partial_result(error: BaseException, result: ExecutionResult) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import re
 import zlib
 from asyncio import get_running_loop
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
@@ -19,7 +19,7 @@ from auth.authentication import Principal
 from auth.policy import decide
 from onedoor.audit.record import AuditedChange
 from onedoor.errors import ConnectorError, ErrorCode, GraphQLErrorInfo, RequestRejected
-from onedoor.model.catalog import ActionCall, ActionResult, Catalog, Limits
+from onedoor.model.catalog import Action, ActionCall, ActionResult, ActionUnfinished, Catalog, Limits
 from onedoor.model.parameters import Parameter, check_list_sizes, plan_cache_key, substitute
 from onedoor.query import selection
 from onedoor.query.authorize import authorize
@@ -89,26 +89,34 @@ REFUSAL_BYTES = 1_000
 Found = TypeVar("Found")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordBeginning:
+    """The id of the request's audit record, and what makes its beginning durable before anything is changed."""
+
+    id: str
+    append: Callable[[ExecutionResult], Awaitable[None]]
+
+
 async def execute(
     engine: QueryEngine,
     principal: Principal,
     request: GraphQLRequest,
     *,
     event: str | None = None,
-    record_id: str = "",
+    record: RecordBeginning | None = None,
 ) -> ExecutionResult:
     """Execute one operation and return what the client and the audit record are to learn of it.
 
-    `event` is the id of the row that a subscription's one field gives now; `record_id` names the audit record, for the
-    changes that a mutation makes. A request that is rejected or takes too long has a result with errors. Anything else
-    that stops it is raised, and `get_partial_result` of that says how far the request came.
+    `event` is the id of the row that a subscription's one field gives now; without a `record` no mutation is carried
+    out. A request that is rejected or takes too long has a result with errors. Anything else that stops it is raised,
+    and `get_partial_result` of that says how far the request came.
     """
     execution = Execution(
         engine=engine,
         principal=principal,
         request=request,
         event=event,
-        record_id=record_id,
+        record=record,
         deadline=get_running_loop().time() + engine.catalog.limits.request_seconds,
         operation_types=QUERY_OR_MUTATION if event is None else SUBSCRIPTION_ONLY,
     )
@@ -155,7 +163,7 @@ class Execution:
     request: GraphQLRequest
     operation_types: frozenset[OperationType]
     event: str | None = None
-    record_id: str = ""
+    record: RecordBeginning | None = None
     deadline: float = NEVER
     """On the loop's clock."""
     result: ExecutionResult = field(default_factory=ExecutionResult)
@@ -343,18 +351,19 @@ class Execution:
     async def _execute_serially(self, state: ExecutionState, plan: Plan) -> BranchResults:
         """Carry out one root field after another; one that fails has its error in place of its row."""
         results: dict[int, BranchResult | ConnectorError] = {}
+        if plan.roots and self.event is None:
+            assert self.record is not None
+            await self.record.append(self.result)
         for branch in plan.roots:
             try:
                 results |= await self._execute_root_field(state, branch)
             except ConnectorError as failure:
-                self._collect_changes(getattr(failure, "audit_facts", {}))
                 results[branch.field.number] = failure
         return results
 
     async def _execute_root_field(self, state: ExecutionState, branch: PlanNode) -> BranchResults:
         """Carry out a mutation, or take an event's row, and read what is selected of the row."""
         action = await self._run_action(state, branch.field) if self.event is None else ActionResult(row_id=self.event)
-        self._collect_changes(action.audit_facts)
         if action.row_id is None:
             return {branch.field.number: build_empty_result(branch)}
         variables = {**state.bound_plan.variables, get_result_id_variable(branch.field): action.row_id}
@@ -370,26 +379,45 @@ class Execution:
             raise ConnectorError(message, ErrorCode.LIMIT_EXCEEDED) from None
 
     async def _run_action(self, state: ExecutionState, root_field: SelectedField) -> ActionResult:
-        """Carry out a field of `Mutation`. Raises ConnectorError, also where it is unknown what came of it."""
+        """Carry out a field of `Mutation`, which goes on where this request ends before it.
+
+        Raises ConnectorError, also where it is unknown what came of it.
+        """
         catalog, name, variables = self.engine.catalog, root_field.name, state.bound_plan.variables
+        assert self.record is not None
         call = ActionCall(
             principal=self.principal,
             field=name,
             arguments={argument: substitute(value, variables) for argument, value in root_field.arguments.items()},
-            record_id=self.record_id,
+            record_id=self.record.id,
             deadline=self.deadline,
         )
+        with call_context.use_call_context(build_call_context(self.principal.person_id)):
+            action = asyncio.create_task(_call_action(catalog.actions[name], call))
         try:
-            with call_context.use_call_context(build_call_context(self.principal.person_id)):
-                async with asyncio.timeout_at(self.deadline):
-                    return await catalog.actions[name](call)
+            async with asyncio.timeout_at(self.deadline):
+                await asyncio.wait([action])
         except TimeoutError:
             limit = f"the limit `request_seconds` of {catalog.limits.request_seconds:g}"
             message = f"`{name}` took longer than {limit}; it may still be done: send it again with its key, and see"
             raise ConnectorError(message, ErrorCode.CHANGE_UNSETTLED) from None
+        finally:
+            if not action.done():
+                self.result.unfinished.append(action)
+        return self._take_result(action)
 
-    def _collect_changes(self, audit_facts: Mapping[str, Any]) -> None:
-        self.result.changes.extend(AuditedChange.from_json(change) for change in audit_facts.get("changes", ()))
+    def _take_result(self, action: "asyncio.Task[ActionResult]") -> ActionResult:
+        """Return the result of an action that has ended, its changes on record. Raises what the action raised."""
+        try:
+            result = action.result()
+        except ActionUnfinished as failure:
+            self.result.unfinished.append(failure.remainder)
+            raise
+        except ConnectorError as failure:
+            self.result.changes.extend(collect_changes(getattr(failure, "audit_facts", {})))
+            raise
+        self.result.changes.extend(collect_changes(result.audit_facts))
+        return result
 
     def _explain_plan(self, query: PreparedQuery, state: ExecutionState) -> dict[str, Any]:
         policy = self.engine.catalog.policy
@@ -455,6 +483,20 @@ def _parse_or_refuse(view: PrincipalView, text: str, limits: Limits) -> CachedDo
         size = getsizeof(text) + REFUSAL_BYTES
         return CachedDocument(document=None, errors=tuple(rejection.errors), size=size)
     return CachedDocument(document=document, size=document.size)
+
+
+async def _call_action(action: Action, call: ActionCall) -> ActionResult:
+    return await action(call)
+
+
+def build_audit_facts(changes: Sequence[AuditedChange]) -> Mapping[str, Any]:
+    """Return the facts of an action that made these changes."""
+    return {"changes": [change.to_json() for change in changes]}
+
+
+def collect_changes(audit_facts: Mapping[str, Any]) -> Sequence[AuditedChange]:
+    """Return the changes that the facts of an action name."""
+    return [AuditedChange.from_json(change) for change in audit_facts.get("changes", ())]
 
 
 def build_denial_errors(catalog: Catalog, query: PreparedQuery) -> list[GraphQLErrorInfo]:

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from onedoor.audit.record import AuditedChange, to_line
-from onedoor.query.audited import RequestFacts, build_audit_record, classify_outcome, serialize_audit_record
+from onedoor.query.audited import classify_outcome
 from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine
+from onedoor.query.request_record import RequestFacts, build_audit_record, serialize_audit_record
 from tests import acme
 
 ASKED = [

@@ -286,11 +286,13 @@ TABLES = {
     "job_worker": "id host release beat since",
 }
 INDEXES = [
+    "change_by_record",
     "change_by_row",
     "event_at",
     "intent_by_key",
     "intent_one_each",
     "intent_open",
+    "job_by_record",
     "job_idempotency_unique",
     "job_parent",
     "job_read_coordinate",
@@ -314,14 +316,14 @@ def test_the_tables_of_the_metadata_database_and_their_columns(tmp_path: Path) -
     assert columns == TABLES
     indexes = state_rows(tmp_path, "SELECT name FROM sqlite_master WHERE type = 'index' AND name NOT LIKE 'sqlite_%'")
     assert sorted(str(row["name"]) for row in indexes) == INDEXES
-    assert state_rows(tmp_path, "SELECT version_num FROM alembic_version") == [{"version_num": "job_reads"}]
+    assert state_rows(tmp_path, "SELECT version_num FROM alembic_version") == [{"version_num": "record_indexes"}]
 
 
 def test_the_revisions_of_the_metadata_database() -> None:
     revisions = ScriptDirectory(str(MIGRATIONS_FOLDER)).walk_revisions()
     assert [(revision.revision, revision.down_revision) for revision in revisions] == [
-        ("job_reads", "jobs"), ("jobs", "events_0001"), ("events_0001", "changes_ledger"), ("changes_ledger", "0001"),
-        ("0001", None),
+        ("record_indexes", "job_reads"), ("job_reads", "jobs"), ("jobs", "events_0001"),
+        ("events_0001", "changes_ledger"), ("changes_ledger", "0001"), ("0001", None),
     ]  # fmt: skip
 
 
@@ -489,7 +491,18 @@ def test_the_queue_of_jobs_has_these_names() -> None:
 VALUES = [
     pytest.param(
         AuditOutcome,
-        ["answered", "partial", "refused", "unauthenticated", "limited", "failed", "crashed", "cancelled"],
+        [
+            "answered",
+            "partial",
+            "refused",
+            "unauthenticated",
+            "limited",
+            "failed",
+            "crashed",
+            "cancelled",
+            "begun",
+            "lost",
+        ],
         id="outcomes of requests",
     ),
     pytest.param(IntentState, ["OPEN", "DONE", "TRIED", "NOT_MADE", "UNDONE", "PARTLY"], id="states of changes"),

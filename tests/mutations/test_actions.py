@@ -102,7 +102,7 @@ async def run(
 ) -> ExecutionResult:
     options = variables.pop("options", {})
     request = GraphQLRequest(query=text, variables=variables, extensions=options)
-    return await execute(engine, principal, request, event=event, record_id="R1")
+    return await execute(engine, principal, request, event=event, record=acme.RECORD)
 
 
 def codes(result: ExecutionResult) -> list[ErrorCode]:

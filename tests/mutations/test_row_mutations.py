@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import event
 
 from onedoor.errors import ConnectorError, ErrorCode
+from onedoor.model.catalog import ActionUnfinished
 from onedoor.mutations.context import MutationError
 from onedoor.mutations.history import HISTORY_CONNECTOR
 from onedoor.mutations.intents import IntentState
@@ -213,9 +214,9 @@ async def test_an_unknown_outcome_is_recovered_once_the_source_answers(world: Wo
         await world.read_history("Account")
     )[0]["id"]
     assert len(world.bank.all("account")) == 1
-    assert [(record.surface, record.person, record.operation) for record in world.records] == [
-        ("settling", "P1", "createAccount")
-    ]
+    assert [
+        (record.id, record.surface, record.outcome, record.person, record.operation) for record in world.records
+    ] == [("R1", "settling", "lost", "P1", "createAccount")]
     assert len(world.published) == 1
 
 
@@ -243,7 +244,7 @@ async def test_a_caller_that_goes_away_interrupts_nothing(world: World) -> None:
 
 async def test_a_change_that_outlasts_its_request_is_applied_all_the_same(world: World) -> None:
     world.bank.faults = [bank.hang_after]
-    with pytest.raises(MutationError, match="takes longer") as caught:
+    with pytest.raises(ActionUnfinished, match="takes longer") as caught:
         await world.mutate("createAccount", name="Ada", seconds=0.4)
     assert caught.value.code is ErrorCode.CHANGE_UNSETTLED
     await wait_for_changes(world.context)

@@ -41,6 +41,7 @@ class Job:
     person_id: str = strawberry.field(description="The id of the person who started it, as in `me { id }`.")
     started_by: str = strawberry.field(description="The name of the person who started it.")
     reason: str | None = strawberry.field(description="The reason for starting it, if one was given.")
+    record: str | None = strawberry.field(description="The id of the audit record of the request that started it.")
     input: Json = strawberry.field(description="The input of the job.")
     result: Json | None = strawberry.field(
         description="The result, once it has succeeded, if you may read all that the job has read; for your own jobs, "

@@ -8,7 +8,10 @@ import strawberry
 from onedoor.schema.annotations import BigInt, ById, Many, allow, owned
 
 
-@strawberry.enum(description="The outcome of a request.")
+@strawberry.enum(
+    description="The outcome of a request. One that changes something is BEGUN before it does; it is LOST where "
+    "the server stopped before it could say what came of it, and `changes` names what it did all the same."
+)
 class RequestOutcome(StrEnum):
     ANSWERED = "ANSWERED"
     PARTIAL = "PARTIAL"
@@ -18,6 +21,8 @@ class RequestOutcome(StrEnum):
     FAILED = "FAILED"
     CRASHED = "CRASHED"
     CANCELLED = "CANCELLED"
+    BEGUN = "BEGUN"
+    LOST = "LOST"
 
 
 @strawberry.type(
@@ -44,6 +49,9 @@ class Request:
     fields_withheld: list[str] = strawberry.field(
         description="The fields that were denied, because the user lacks a group."
     )
+    fields_attempted: list[str] = strawberry.field(
+        description="The guarded fields that denied fields, filters, orders, groups and inputs looked at."
+    )
     sources: list[str] = strawberry.field(description="The sources that were read.")
     rows: int = strawberry.field(description="The number of rows that the sources returned.")
     bytes: BigInt = strawberry.field(description="The size of the reply.")
@@ -53,6 +61,10 @@ class Request:
     subscription: str | None = strawberry.field(description="For a subscription: the id of the record of its start.")
     events: int | None = strawberry.field(
         description="For the end of a subscription: the number of events it received."
+    )
+    changes: list[str] = strawberry.field(
+        description="The ids of the changes it made, of the jobs it started or cancelled, and of the upload addresses "
+        "it was given."
     )
 
 

@@ -9,8 +9,9 @@ import pytest
 from onedoor.connectors.memory import MemoryConnector
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.model.catalog import Catalog, Limits
-from onedoor.query.audited import RequestFacts, build_audit_record, classify_outcome
+from onedoor.query.audited import classify_outcome
 from onedoor.query.context import ExecutionResult, GraphQLRequest
+from onedoor.query.request_record import RequestFacts, build_audit_record
 from onedoor.spi.predicates import Row
 from onedoor.spi.scan import ScanRequest
 from tests import acme

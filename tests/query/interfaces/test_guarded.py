@@ -8,8 +8,8 @@ import pytest
 
 from onedoor.audit.record import AuditOutcome
 from onedoor.errors import ErrorCode
-from onedoor.query.audited import RequestFacts, build_audit_record
 from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine
+from onedoor.query.request_record import RequestFacts, build_audit_record
 from onedoor.schema.builder import build_document
 from onedoor.schema.visibility import build_visible_schema
 from tests import acme

@@ -15,8 +15,9 @@ from onedoor.audit.record import AuditRecord
 from onedoor.errors import ErrorCode
 from onedoor.model.catalog import Catalog, Limits
 from onedoor.mutations.history import HISTORY_CONNECTOR
-from onedoor.query.audited import RequestFacts, build_audit_record, classify_outcome
+from onedoor.query.audited import classify_outcome
 from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine
+from onedoor.query.request_record import RequestFacts, build_audit_record
 from tests import acme, change_history
 from tests.acme import GROUP_NAMES
 from tests.query.pushdown.strict import Strict

@@ -1,0 +1,83 @@
+"""Find the records that a process began before it changed something, and did not live to end."""
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from onedoor.audit import reader
+from onedoor.audit.record import AuditOutcome
+
+CLOSED_SUFFIX = ".closed"
+"""Marks a file beside it whose every record has an end, so that nobody need read it again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BegunRecord:
+    """What the lines of a record that began to change something say."""
+
+    id: str
+    person: str | None
+    key_id: str | None
+    groups: tuple[str, ...]
+    operation: str | None
+    has_end: bool
+    changes: frozenset[str]
+    """The ids of the changes that it names."""
+
+
+@contextmanager
+def hold_abandoned_files(folder: Path) -> Iterator[Sequence[Path]]:
+    """Yield the files whose process has ended and that are not marked closed; meanwhile no other process has them."""
+    with ExitStack() as stack:
+        marked = {path.name for path in folder.glob(f"*{CLOSED_SUFFIX}")}
+        unmarked = [path for path in reader.list_log_files(folder) if path.name + CLOSED_SUFFIX not in marked]
+        yield [path for path in unmarked if _lock_file(path, stack)]
+
+
+def _lock_file(path: Path, stack: ExitStack) -> bool:
+    """Return whether the file could be locked: a process locks its file as long as it lives."""
+    file = os.open(path, os.O_RDWR)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        return False
+    stack.callback(os.close, file)
+    return True
+
+
+def mark_closed(path: Path) -> None:
+    path.with_name(path.name + CLOSED_SUFFIX).touch(mode=0o600)
+
+
+def read_begun_records(folder: Path, path: Path) -> Sequence[BegunRecord]:
+    """Return the records that began in a file, with what lines of any file say of those that have no end in it."""
+    ids = reader.find_begun_ids(path)
+    records = _build_records(reader.collect_lines({path: None}, ids))
+    unended = {record.id for record in records if not record.has_end}
+    elsewhere = dict.fromkeys(reader.list_log_files(folder)) if unended else {}
+    return [
+        *(record for record in records if record.has_end),
+        *_build_records(reader.collect_lines(elsewhere, unended)),
+    ]
+
+
+def _build_records(lines_by_id: Mapping[str, Sequence[Mapping[str, Any]]]) -> Sequence[BegunRecord]:
+    return [_build_record(lines) for lines in lines_by_id.values()]
+
+
+def _build_record(lines: Sequence[Mapping[str, Any]]) -> BegunRecord:
+    begun = lines[0]
+    return BegunRecord(
+        id=begun["id"],
+        person=begun["person"],
+        key_id=begun["key_id"],
+        groups=tuple(begun["groups"]),
+        operation=begun["operation"],
+        has_end=any(line["outcome"] != AuditOutcome.BEGUN for line in lines),
+        changes=frozenset(change["id"] for line in lines for change in line["changes"]),
+    )

@@ -70,8 +70,15 @@ class JobService:
     """Cancels a run that is under way in this process."""
     _next_end: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def start(self, request: StartRequest) -> StartedJob:
-        """Return once the job is durable. Raises ConnectorError with a public reason, and AuditLogUnavailable."""
+    async def start(self, request: StartRequest) -> str:
+        """Return the job's id once the job is durable.
+
+        Raises ConnectorError with a public reason, and AuditLogUnavailable.
+        """
+        return (await self.start_once(request)).id
+
+    async def start_once(self, request: StartRequest) -> StartedJob:
+        """Start a job as `start` does, and return whether it was added."""
         job = self._require_startable(request)
         _check_idempotency_key(request.idempotency_key)
         if request.record_id is not None:
@@ -221,7 +228,7 @@ class JobService:
             origin_id=run.id,
         )
         try:
-            return (await self.start(request)).id
+            return await self.start(request)
         except AuditLogUnavailable:
             raise JobFailed("its start cannot be put on record now") from None
         except ConnectorError as error:
@@ -371,7 +378,7 @@ async def _start_job(service: JobService, call: ActionCall, name: str, own_field
         record_id=call.record_id,
         origin_id=get_origin_id(),
     )
-    started = await service.start(request)
+    started = await service.start_once(request)
     facts = build_audit_facts(describe_start(started, service.acts.redaction_key))
     return ActionResult(row_id=started.id, audit_facts=facts)
 

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 from croniter import croniter
@@ -27,13 +27,15 @@ from onedoor.jobs.models import OPEN_STATES, Dispatch, JobFailed, JobRun, JobSet
 from onedoor.jobs.queue import JobQueue
 from onedoor.jobs.registry import compute_job_version
 from onedoor.jobs.runner import build_schedule_principal
-from onedoor.jobs.store import AddedJob, IdempotencyKeyReused, TooManyOpenJobs
+from onedoor.jobs.store import IdempotencyKeyReused, TooManyOpenJobs
 from onedoor.jobs.tables import JobDatabase, job_table
 from onedoor.model.catalog import Action, ActionCall, ActionResult
 from onedoor.query.engine import build_audit_facts
 from onedoor.storage.database import MetadataDatabase
 
 LOG = logging.getLogger("onedoor.work")
+
+Result = TypeVar("Result")
 
 MAX_KEY_CHARACTERS = 200
 
@@ -87,7 +89,7 @@ class JobService:
 
     async def _start_on_record(self, request: StartRequest, job: Job) -> StartedJob:
         """Start a job that no request asked for, under a record of its own, unless it was started before."""
-        earlier = await self._find_earlier(request)
+        earlier = await self._run_in_database(store.find_earlier_job, self._build_row(request, job, ""))
         if earlier is not None:
             return StartedJob(id=earlier, is_new=False)
 
@@ -98,18 +100,9 @@ class JobService:
         part_of = None if request.parent_id is None else f"job {request.parent_id}"
         return await self.acts.carry_out(request.principal, f"start{job.name}", start, client_request_id=part_of)
 
-    async def _find_earlier(self, request: StartRequest) -> str | None:
-        if request.idempotency_key is None:
-            return None
-        person, key = request.principal.person_id, request.idempotency_key
-        try:
-            return await self.database.run_in_db_thread(store.find_job_by_key, person, key)
-        except SQLAlchemyError:
-            raise ConnectorError("jobs cannot be started now, try again") from None
-
     async def _add_job(self, request: StartRequest, job: Job, record_id: str) -> StartedJob:
         row = self._build_row(request, job, record_id)
-        added = await self._add_row(row, request.origin_id)
+        added = await self._run_in_database(store.add_job, row, self.settings.open_most, request.origin_id)
         self.notifier.notify(added.id)
         if added.dispatch is not None:
             await self.dispatch(added.dispatch)
@@ -149,9 +142,10 @@ class JobService:
             "created_at": now,
         }
 
-    async def _add_row(self, row: Mapping[str, Any], origin_id: str | None) -> AddedJob:
+    async def _run_in_database(self, call: Callable[..., Result], *arguments: Any) -> Result:
+        """Call what looks for a job or adds one. Raises ConnectorError."""
         try:
-            return await self.database.run_in_db_thread(store.add_job, row, self.settings.open_most, origin_id)
+            return await self.database.run_in_db_thread(call, *arguments)
         except IdempotencyKeyReused:
             reason = "this `idempotencyKey` belongs to another job or another input: take a new one"
             raise ConnectorError(reason, ErrorCode.IDEMPOTENCY_KEY_REUSED) from None

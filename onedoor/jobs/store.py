@@ -75,11 +75,10 @@ def add_job(
     raise RuntimeError("a job could not be added beside others")
 
 
-def find_job_by_key(database: MetadataDatabase, person_id: str, key: str) -> str | None:
-    """Return the id of a person's job with this idempotency key."""
-    same_key = and_(job_table.c.person_id == person_id, job_table.c.idempotency_key == key)
+def find_earlier_job(database: MetadataDatabase, row: Mapping[str, Any]) -> str | None:
+    """Return the id of the job that `add_job` would return for want of adding one. Raises IdempotencyKeyReused."""
     with database.read_connection() as connection:
-        return connection.execute(select(job_table.c.id).where(same_key)).scalar()
+        return _find_earlier_job(connection, row)
 
 
 def load_recorded_starts(database: MetadataDatabase, record_ids: Sequence[str]) -> list[tuple[str, str]]:

@@ -28,7 +28,7 @@ from onedoor.connectors.registry import CONNECTORS, load_kind
 from onedoor.connectors.spill.factory import SpillTableFactory
 from onedoor.connectors.spill.folder import remove_abandoned_folders
 from onedoor.connectors.uploads import UPLOAD_CONNECTOR, build_empty_upload_connector, build_upload_actions
-from onedoor.errors import ConfigurationError, ConnectorError, build_unknown_name_error
+from onedoor.errors import ConfigurationError, ConnectorError, HTTPError, build_unknown_name_error
 from onedoor.exports.job import build_export_action, declare_export_jobs
 from onedoor.exports.storage import FolderExportStore
 from onedoor.http import server
@@ -122,7 +122,7 @@ class App:
         elif scope["type"] == "websocket" and scope["path"] in GRAPHQL_PATHS and self.app_state is not None:
             await serve_websocket(self.app_state, scope, receive, send)
         elif scope["type"] == "websocket":
-            await reject_handshake(send, 404, "there is nothing here, ask at `/graphql`")
+            await reject_handshake(HTTPError(404, "there is nothing here, ask at `/graphql`"), scope, send, frozenset())
         elif scope["type"] == "http":
             scope.setdefault("state", {})["app_state"] = self.app_state
             await self.routes(scope, receive, send)

@@ -11,9 +11,8 @@ from onedoor.errors import ErrorCode, HTTPError
 from onedoor.http import handshake
 from onedoor.http.connection import OrderlyTransport, StallTimer
 from onedoor.http.cors import Header
-from onedoor.http.negotiation import JSON, choose_media_type
 from onedoor.http.requests import begin_request, parse_head
-from onedoor.http.responses import build_headers, encode_response
+from onedoor.http.responses import build_headers, encode_refusal
 from onedoor.http.state import LIFESPAN_KEY, LifespanState
 from onedoor.model.catalog import Limits
 
@@ -242,19 +241,18 @@ def build_http_protocol(limits: Limits, closing_seconds: float) -> type[HttpTool
             lifespan_state: LifespanState | None = self.app_state.get(LIFESPAN_KEY)
             allowed_origins = lifespan_state.allowed_origins if lifespan_state else frozenset[str]()
             headers = [*self.server_state.default_headers, (b"connection", b"close")]
-            self.transport.write(encode_refusal(self.refusal, self.headers or (), headers, allowed_origins))
+            self.transport.write(serialize_refusal(self.refusal, self.headers or (), headers, allowed_origins))
             self.transport.close()
 
     return LimitedProtocol
 
 
-def encode_refusal(
+def serialize_refusal(
     refusal: HTTPError, request_headers: Sequence[Header], headers: Iterable[Header], allowed_origins: frozenset[str]
 ) -> bytes:
-    """Encode a response as the app would send it, from what came of the request's head."""
+    """Serialize a response as the app would send it, from what came of the request's head."""
     context = begin_request(parse_head({"method": "GET", "query_string": b"", "headers": request_headers}))
-    media_type = choose_media_type(context.head.accept) or JSON
-    response = encode_response(refusal.status, media_type, [refusal.error], 1, headers=refusal.headers)
+    response = encode_refusal(refusal, context)
     lines = [b"%s: %s\r\n" % header for header in (*headers, *build_headers(response, context, allowed_origins))]
     return b"".join([STATUS_LINE[response.status], *lines, b"\r\n", response.body])
 

@@ -11,7 +11,7 @@ import orjson
 from starlette.responses import Response
 
 from onedoor.audit.record import AuditOutcome, check_client_request_id
-from onedoor.errors import GraphQLErrorInfo
+from onedoor.errors import GraphQLErrorInfo, HTTPError
 from onedoor.http.cors import Header, build_cors_headers
 from onedoor.http.negotiation import GRAPHQL_JSON, JSON, accepts_gzip, choose_media_type
 from onedoor.http.requests import RequestContext
@@ -104,6 +104,12 @@ def encode_response(
     return HTTPResponse(
         status=status, body=orjson.dumps(body, option=orjson.OPT_UTC_Z), media_type=media_type, headers=headers or {}
     )
+
+
+def encode_refusal(refusal: HTTPError, context: RequestContext) -> HTTPResponse:
+    """Encode the response to a request that no route is asked to answer."""
+    media_type = choose_media_type(context.head.accept) or JSON
+    return encode_response(refusal.status, media_type, [refusal.error], 1, headers=refusal.headers)
 
 
 def format_error(error: GraphQLErrorInfo) -> dict[str, Any]:

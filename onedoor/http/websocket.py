@@ -13,7 +13,7 @@ from graphql import OperationType
 
 from auth.authentication import Principal
 from onedoor.audit.record import AuditOutcome, Surface
-from onedoor.errors import ErrorCode, GraphQLErrorInfo, HTTPError, RequestRejected
+from onedoor.errors import HTTPError, RequestRejected
 from onedoor.http.cors import DEFAULT_PORTS, normalize_origin
 from onedoor.http.lifecycle import admit, execute_request, record_response
 from onedoor.http.negotiation import GRAPHQL_JSON
@@ -29,7 +29,7 @@ from onedoor.http.requests import (
     parse_graphql_request,
     parse_head,
 )
-from onedoor.http.responses import HTTPResponse, Send, format_error
+from onedoor.http.responses import HTTPResponse, Send, build_headers, encode_refusal, format_error
 from onedoor.http.state import AppState
 from onedoor.http.subscription_stream import (
     KeyRevoked,
@@ -105,8 +105,10 @@ class ClientMessage:
 async def serve_websocket(app_state: AppState, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
     """Serve one connection until it ends; the operations that go on over it end with it."""
     await receive()
-    if refusal := check_handshake(app_state, scope):
-        await reject_handshake(send, *refusal)
+    try:
+        check_subscriber(app_state, scope)
+    except HTTPError as refusal:
+        await reject_handshake(refusal, scope, send, app_state.allowed_origins)
         return
     await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})
     connection = WebSocketConnection(
@@ -118,15 +120,15 @@ async def serve_websocket(app_state: AppState, scope: Mapping[str, Any], receive
             await send({"type": "websocket.close", "code": int(closed.code), "reason": closed.reason})
 
 
-def check_handshake(app_state: AppState, scope: Mapping[str, Any]) -> tuple[int, str] | None:
-    """Return the status and message to reject a handshake with; its key is not looked at yet."""
+def check_subscriber(app_state: AppState, scope: Mapping[str, Any]) -> None:
+    """Raise HTTPError for a handshake that is rejected; its key is not looked at yet."""
     if rejection := app_state.rate_limiter.check_capacity():
-        return rejection.status, rejection.errors[0].message
+        error = rejection.errors[0]
+        raise HTTPError(rejection.status, error.message, rejection.headers, code=error.code)
     if SUBPROTOCOL not in scope["subprotocols"]:
-        return 400, f"speak the subprotocol `{SUBPROTOCOL}`; the older `graphql-ws` is not spoken here"
+        raise HTTPError(400, f"speak the subprotocol `{SUBPROTOCOL}`; the older `graphql-ws` is not spoken here")
     if not _is_allowed_origin(app_state, scope["headers"]):
-        return 403, "this web page may not call in, its origin is not among `server.origins`"
-    return None
+        raise HTTPError(403, "this web page may not call in, its origin is not among `server.origins`")
 
 
 def _is_allowed_origin(app_state: AppState, headers: Iterable[tuple[bytes, bytes]]) -> bool:
@@ -143,12 +145,15 @@ def _is_allowed_origin(app_state: AppState, headers: Iterable[tuple[bytes, bytes
     return scheme in DEFAULT_PORTS and origin == normalize_origin(f"{scheme}://{host}")
 
 
-async def reject_handshake(send: Send, status: int, message: str) -> None:
+async def reject_handshake(
+    refusal: HTTPError, scope: Mapping[str, Any], send: Send, allowed_origins: frozenset[str]
+) -> None:
     """Reject a handshake with an HTTP response, as there is no WebSocket yet."""
-    body = orjson.dumps({"errors": [format_error(GraphQLErrorInfo(code=ErrorCode.BAD_REQUEST, message=message))]})
-    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": body})
+    context = begin_request(parse_head({**scope, "method": "GET"}), Surface.WEBSOCKET)
+    response = encode_refusal(refusal, context)
+    headers = [*build_headers(response, context, allowed_origins), (b"connection", b"close")]
+    await send({"type": "websocket.http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": response.body})
 
 
 def parse_head_with_init(scope: Mapping[str, Any], payload: Mapping[str, Any]) -> RequestHead:

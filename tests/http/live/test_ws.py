@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -257,7 +258,7 @@ async def test_a_server_at_capacity_answers_no_more_over_a_socket(open_server: O
         assert "concurrency_max" in (await websocket.receive())["payload"][0]["message"]
         with pytest.raises(aiohttp.WSServerHandshakeError) as turned:
             await server.socket()
-    assert turned.value.status == 503
+    assert (turned.value.status, turned.value.headers["retry-after"]) == (503, "1")
 
 
 HANDSHAKES = {
@@ -272,11 +273,12 @@ HANDSHAKES = {
 
 @pytest.mark.parametrize(("protocols", "headers", "status"), HANDSHAKES.values(), ids=HANDSHAKES)
 async def test_a_refused_handshake_has_an_http_status(
-    server: RunningServer, protocols: Any, headers: Any, status: int
+    server: RunningServer, protocols: Any, headers: Any, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(aiohttp.WSServerHandshakeError) as turned:
         await server.session.ws_connect(server.url, protocols=protocols, headers=headers)
-    assert turned.value.status == status
+    assert (turned.value.status, "x-request-id" in turned.value.headers) == (status, True)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 MAY_CALL = {

@@ -1,5 +1,6 @@
 """GraphiQL in Chromium runs a subscription like any operation, and shows each answer as it comes."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -54,3 +55,16 @@ async def test_a_subscription_shows_each_answer_as_it_comes_and_ends_where_it_is
         await shows(page, re.compile(rf'"id":\s"{id}"'))
     await page.get_by_role("button", name="Stop query").click()
     await wait_until(lambda: server.outcomes("subscription")[-1] == "cancelled")
+
+
+async def test_a_subscription_that_the_server_interrupts_is_an_error(server: RunningServer, page: Any) -> None:
+    await page.goto(server.url.replace("/graphql", "/graphiql"))
+    await page.get_by_label("API key", exact=True).fill(server.key("sales").text)
+    await page.get_by_role("button", name="Connect", exact=True).click()
+    await page.get_by_role("button", name="Forget key").wait_for()
+    await write(page, ASKED)
+    await page.get_by_role("button", name="Execute query").click()
+    await wait_until(lambda: server.outcomes("subscription") == ["answered"])
+    stopping = asyncio.create_task(server.uvicorn_server.shutdown())
+    await shows(page, "The server ended the stream before it was complete: run the operation again.")
+    await stopping

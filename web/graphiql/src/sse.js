@@ -1,4 +1,8 @@
-/** Read the results of an event stream as they come; a response of any other type is one result. */
+/**
+ * Read the results of an event stream as they come; a response of any other type is one result.
+ *
+ * A stream that ends without `complete` was interrupted, as when the server stops: its last result is an error.
+ */
 export async function* readResults(response) {
   if (!response.headers.get("content-type")?.startsWith("text/event-stream")) {
     yield await response.json();
@@ -13,6 +17,7 @@ export async function* readResults(response) {
       if (event === "next") yield JSON.parse(data);
     }
   }
+  yield { errors: [{ message: "The server ended the stream before it was complete: run the operation again." }] };
 }
 
 /** Not every browser iterates over a stream with `for await`. Cancelling the reader ends the request. */

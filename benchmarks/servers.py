@@ -32,6 +32,8 @@ folder = {records}
 first_max = 10000
 cost_max = 10000000
 requests_a_minute = 1000000000
+loop_seconds_a_minute = 1000000000
+concurrency_a_key = 100
 
 [sources.database]
 kind = "postgresql"

@@ -294,7 +294,7 @@ async def open_app(settings: Settings, company: Company, *, start_jobs: bool = F
             find_changes=(build_ledger_search(ledger, redaction_key), build_job_search(job_database, redaction_key)),
         )
         stack.push_async_callback(cancel_task, asyncio.create_task(run_record_recovery(records)))
-        yield AppState(
+        app_state = AppState(
             executor=executor,
             authenticator=authenticator,
             rate_limiter=RateLimiter(settings.limits),
@@ -305,6 +305,8 @@ async def open_app(settings: Settings, company: Company, *, start_jobs: bool = F
             health=HealthCheck(connectors),
             export_store=export_store,
         )
+        stack.callback(app_state.turned_away.flush)
+        yield app_state
 
 
 def list_private_files(settings: Settings) -> list[Path]:

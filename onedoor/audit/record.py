@@ -159,7 +159,8 @@ class AuditRecord:
     began, in the record of each of its events and of its end, which says how many `events` there were.
 
     Of what changes something there are several lines with one id, which `reader.read_records` makes one record: the
-    first says BEGUN and is durable before anything is changed.
+    first says BEGUN and is durable before anything is changed. `count` is the number of requests that a record stands
+    for: more than one, and only then written, where a caller was turned away so often.
     """
 
     id: str
@@ -191,6 +192,7 @@ class AuditRecord:
     changes: tuple[AuditedChange, ...] = ()
     subscription: str | None = None
     events: int | None = None
+    count: int = 1
 
     def to_json(self) -> dict[str, Any]:
         """Return the record under the keys that auditors read, in order: they stay, whatever the fields are called."""
@@ -224,6 +226,7 @@ class AuditRecord:
             "subscription": self.subscription,
             "events": self.events,
             **({"attempted": self.attempted} if self.attempted else {}),
+            **({"count": self.count} if self.count > 1 else {}),
         }
 
 

@@ -14,6 +14,7 @@ from onedoor.http.negotiation import JSON
 from onedoor.http.requests import RequestContext, begin_request, parse_head
 from onedoor.http.responses import build_headers, build_raw_response, encode_response
 from onedoor.http.state import AppState
+from onedoor.http.turned_away import is_turned_away
 from onedoor.query.audited import Conclusion, conclude_unrecorded
 
 ERRORS_MAX = 1
@@ -73,8 +74,8 @@ class AuditedRoute(APIRoute):
             if self.endpoint_records:
                 return response
         try:
-            if conclusion.outcome is AuditOutcome.LIMITED:
-                app_state.executor.record_nowait(context, conclusion, len(response.body))
+            if is_turned_away(context, conclusion):
+                await app_state.turned_away.record(context, conclusion, len(response.body))
             else:
                 await app_state.executor.record(context, conclusion, len(response.body))
         except AuditLogUnavailable:

@@ -7,6 +7,7 @@ from onedoor.http.persisted_documents import register_automatic_query
 from onedoor.http.requests import RequestContext
 from onedoor.http.responses import HTTPResponse, encode_conclusion
 from onedoor.http.state import AppState
+from onedoor.http.turned_away import get_site, is_turned_away
 from onedoor.query.audited import Conclusion, conclude_unrecorded
 from onedoor.runtime.loop_time import get_meter
 
@@ -30,12 +31,15 @@ async def admit(app_state: AppState, context: RequestContext) -> Conclusion | No
     """
     context.principal = await app_state.authenticator.authenticate(context.head.api_key)
     if context.principal is None:
-        return app_state.rate_limiter.count_failed_key(context.head.address) or UNAUTHENTICATED
+        return app_state.rate_limiter.count_failed_key(get_site(context.head.address)) or UNAUTHENTICATED
     key_id = context.principal.key_id
     meter = get_meter()
     if meter is not None:
         meter.key_id = key_id
-    return app_state.rate_limiter.check_loop_seconds(key_id) or app_state.rate_limiter.count_request(key_id)
+    refusal = app_state.rate_limiter.check_loop_seconds(key_id) or app_state.rate_limiter.count_request(key_id)
+    if refusal is None and meter is not None:
+        await meter.wait_for_turn()
+    return refusal
 
 
 async def execute_request(app_state: AppState, context: RequestContext) -> Conclusion:
@@ -59,8 +63,8 @@ async def record_response(app_state: AppState, context: RequestContext, conclusi
     errors_max = app_state.limits.errors_max
     response = encode_conclusion(context, conclusion, errors_max)
     try:
-        if conclusion.outcome is AuditOutcome.LIMITED:
-            app_state.executor.record_nowait(context, conclusion, len(response.body))
+        if is_turned_away(context, conclusion):
+            await app_state.turned_away.record(context, conclusion, len(response.body))
         else:
             await app_state.executor.record(context, conclusion, len(response.body))
     except AuditLogUnavailable:

@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import orjson
@@ -17,6 +18,7 @@ from onedoor.http.negotiation import GRAPHQL_JSON, JSON, accepts_gzip, choose_me
 from onedoor.http.requests import RequestContext
 from onedoor.query.audited import Conclusion
 from onedoor.query.context import ExecutionResult
+from onedoor.runtime.offload import charge_call
 
 MESSAGE_CHARACTERS_MAX = 500
 
@@ -171,5 +173,5 @@ async def _compress(body: bytes) -> bytes:
     if len(body) < COMPRESS_IN_THREAD_FROM_BYTES:
         return zlib.compress(body, GZIP_LEVEL, GZIP_WINDOW_BITS)
     return await asyncio.get_running_loop().run_in_executor(
-        _gzip_threads, zlib.compress, body, GZIP_LEVEL, GZIP_WINDOW_BITS
+        _gzip_threads, charge_call(partial(zlib.compress, body, GZIP_LEVEL, GZIP_WINDOW_BITS))
     )

@@ -25,7 +25,7 @@ CLOSING_SECONDS = 3.0
 
 BACKLOG = 2048
 
-GC_THRESHOLDS = (50_000, 20, 50)
+GC_THRESHOLDS = (20_000, 5, 200)
 """The thresholds of the garbage collector's three generations."""
 
 

@@ -10,6 +10,7 @@ from onedoor.exports.models import ExportStore
 from onedoor.http.health import HealthCheck
 from onedoor.http.persisted_documents import PersistedDocuments
 from onedoor.http.rate_limit import RateLimiter
+from onedoor.http.turned_away import TurnedAwayRecords
 from onedoor.jobs.worker import JobRuntime
 from onedoor.model.catalog import Limits
 from onedoor.query.audited import AuditedExecutor
@@ -63,6 +64,12 @@ class AppState:
     health: HealthCheck = field(default_factory=lambda: HealthCheck({}))
     export_store: ExportStore | None = None
     """The files of exports; None: there are none to download."""
+
+    turned_away: TurnedAwayRecords = field(init=False)
+    """The records of those who have no key, or too many requests."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "turned_away", TurnedAwayRecords(self.executor))
 
     @property
     def engine(self) -> QueryEngine:

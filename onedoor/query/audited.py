@@ -61,6 +61,8 @@ class AuditedRequest:
     """The id of the record with which the subscription began that this belongs to."""
     event_count: int | None = None
     """How many events a subscription delivered, once it has ended."""
+    count: int = 1
+    """How many requests its record stands for, where a caller is turned away again and again."""
     result: ExecutionResult = field(default_factory=ExecutionResult)
     received_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     started: float = field(default_factory=perf_counter)
@@ -314,4 +316,5 @@ def _collect_facts(audited: AuditedRequest, conclusion: Conclusion, byte_count: 
         surface=audited.surface,
         subscription=audited.subscription_id,
         events=audited.event_count,
+        count=audited.count,
     )

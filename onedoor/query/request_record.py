@@ -48,6 +48,8 @@ class RequestFacts:
     """The id of the record with which the subscription began that this belongs to."""
     events: int | None = None
     """How many events a subscription delivered, once it has ended."""
+    count: int = 1
+    """How many requests the record stands for."""
 
 
 def build_audit_record(
@@ -89,6 +91,7 @@ def build_audit_record(
         changes=tuple(result.changes),
         subscription=facts.subscription,
         events=facts.events,
+        count=facts.count,
     )
 
 

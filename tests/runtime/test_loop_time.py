@@ -7,7 +7,7 @@ import pytest
 
 from onedoor.errors import HTTPError
 from onedoor.runtime.concurrency import gather_or_cancel
-from onedoor.runtime.loop_time import LoopMeter, LoopSeconds, run_metered
+from onedoor.runtime.loop_time import PACE_BURST_SECONDS, PACE_SHARE, LoopMeter, LoopSeconds, run_metered
 from onedoor.runtime.offload import Offload
 
 
@@ -103,3 +103,32 @@ async def test_cancellation_and_failures_pass_through() -> None:
     await asyncio.sleep(0)
     waiting.cancel()
     assert await waiting == "cancelled"
+
+
+def test_a_key_alone_does_not_wait() -> None:
+    account = LoopSeconds(10.0)
+    account.charge("ada", 5.0)
+    asyncio.run(asyncio.wait_for(account.wait_for_turn("ada"), 0.1))
+
+
+async def test_while_others_need_the_loop_a_key_waits_for_its_part_of_it() -> None:
+    clock = Clock()
+    account = LoopSeconds(10.0, clock)
+    await account.wait_for_turn("grace")
+    await account.wait_for_turn("ada")
+    account.charge("ada", PACE_BURST_SECONDS + 0.001 * PACE_SHARE)
+    waiting = [asyncio.create_task(account.wait_for_turn("ada")) for _ in range(3)]
+    await asyncio.wait_for(account.wait_for_turn("grace"), 0.1)
+    await asyncio.sleep(0.01)
+    done = [task.done() for task in waiting]
+    clock.now = 0.5
+    await asyncio.wait_for(asyncio.gather(*waiting), 5)
+    assert done == [False] * 3
+
+
+async def test_what_a_request_is_likely_to_take_is_taken_before_it_begins() -> None:
+    account = LoopSeconds(10.0, Clock())
+    taken = await account.wait_for_turn("ada")
+    account.charge("ada", 0.1)
+    account.end_turn("ada", taken, 0.1)
+    assert (taken, 0.0 < await account.wait_for_turn("ada") <= 0.1) == (0.0, True)

@@ -2,12 +2,15 @@
 
 import asyncio
 import re
+from collections import defaultdict
+from collections.abc import Mapping
 
 import pytest
 
+from onedoor.http.turned_away import SINGLE_RECORDS, get_site
 from onedoor.model.catalog import Limits
 from tests import acme
-from tests.http.conftest import GRAPHQL, HookedConnector, OpenServer, Response, RunningServer, hang
+from tests.http.conftest import GRAPHQL, HookedConnector, OpenServer, Response, RunningServer, hang, wait_until
 
 ME = "{ me { email } }"
 
@@ -98,3 +101,45 @@ async def test_a_flood_is_not_kept_waiting_for_its_records(open_server: OpenServ
     second = await server.ask(ME, who)
     server.disk.broken = False
     assert (first.status, second.status) == (200 if who else 401, 429)
+
+
+async def count_written(server: RunningServer, expected: int) -> Mapping[tuple[str, int], list[int]]:
+    """Return the counts of the records of each outcome and status, once they stand for so many requests."""
+    server.app_state.turned_away.flush()
+
+    def collect() -> dict[tuple[str, int], list[int]]:
+        counts = defaultdict[tuple[str, int], list[int]](list)
+        for record in server.records():
+            counts[record["outcome"], record["status"]].append(record.get("count", 1))
+        return counts
+
+    await wait_until(lambda: sum(map(sum, collect().values())) == expected)
+    return collect()
+
+
+@pytest.mark.parametrize(("limits", "who", "refused"), [
+    pytest.param(Limits(failed_keys_a_minute=10**6), None, [("unauthenticated", 401)], id="no key"),
+    pytest.param(Limits(failed_keys_a_minute=1), None, [("unauthenticated", 401), ("limited", 429)], id="guesses"),
+    pytest.param(Limits(requests_a_minute=1), "sales", [("answered", 200), ("limited", 429)], id="too often"),
+])  # fmt: skip
+async def test_a_flood_that_is_turned_away_leaves_a_record_a_second_that_counts_it(
+    open_server: OpenServer, limits: Limits, who: str | None, refused: list[tuple[str, int]]
+) -> None:
+    server: RunningServer = await open_server(rate_limits=limits)
+    began = asyncio.get_running_loop().time()
+    await asyncio.gather(*(server.ask(ME, who) for _ in range(100)))
+    seconds = asyncio.get_running_loop().time() - began
+    counts = await count_written(server, 100)
+    assert set(counts) == set(refused)
+    assert all(len(of_outcome) <= SINGLE_RECORDS + 1 + seconds for of_outcome in counts.values())
+
+
+@pytest.mark.parametrize(("address", "site"), [
+    ("10.0.0.1", "10.0.0.1"),
+    ("::ffff:10.0.0.1", "10.0.0.1"),
+    ("2001:db8::1:2", "2001:db8::/64"),
+    ("", ""),
+    ("a socket", "a socket"),
+])  # fmt: skip
+def test_whoever_has_many_addresses_of_one_network_is_one_caller(address: str, site: str) -> None:
+    assert get_site(address) == site

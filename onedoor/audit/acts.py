@@ -36,9 +36,16 @@ class ActRecorder:
     """Keys the hashes that stand for values."""
 
     async def carry_out(
-        self, principal: Principal, operation: str, act: Act[Result], *, client_request_id: str | None = None
+        self,
+        principal: Principal,
+        operation: str,
+        act: Act[Result],
+        *,
+        client_request_id: str | None = None,
+        reason: str | None = None,
+        intended: Sequence[AuditedChange] = (),
     ) -> Result:
-        """Carry out an act in the name of a principal and return its result.
+        """Carry out an act in the name of a principal and return its result; `intended` is what it is to change.
 
         Raises what the act raises, and AuditLogUnavailable where it was not begun, as that could not be recorded. An
         end that cannot be recorded now is recorded as soon as the disk allows it.
@@ -55,6 +62,8 @@ class ActRecorder:
             groups=tuple(sorted(principal.groups)),
             operation=operation,
             client_request_id=client_request_id,
+            reason=reason,
+            changes=tuple(intended),
         )
         await self.audit_log.append(begun)
         outcome, changes = AuditOutcome.FAILED, tuple[AuditedChange, ...]()

@@ -71,6 +71,7 @@ class Surface(StrEnum):
     JOB = "job"
     PERMISSIONS = "permissions"
     SETTLING = "settling"
+    CLI = "cli"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +159,8 @@ class AuditRecord:
     input. `client_request_id` is the client's own. `subscription` is the id of the record with which a subscription
     began, in the record of each of its events and of its end, which says how many `events` there were.
 
+    `reason` is why a command of the terminal was given, by a `person` of the operating system.
+
     Of what changes something there are several lines with one id, which `reader.read_records` makes one record: the
     first says BEGUN and is durable before anything is changed. `count` is the number of requests that a record stands
     for: more than one, and only then written, where a caller was turned away so often.
@@ -193,6 +196,7 @@ class AuditRecord:
     subscription: str | None = None
     events: int | None = None
     count: int = 1
+    reason: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the record under the keys that auditors read, in order: they stay, whatever the fields are called."""
@@ -227,6 +231,7 @@ class AuditRecord:
             "events": self.events,
             **({"attempted": self.attempted} if self.attempted else {}),
             **({"count": self.count} if self.count > 1 else {}),
+            **({"reason": self.reason} if self.reason is not None else {}),
         }
 
 

@@ -7,6 +7,8 @@ from typing import Protocol
 import click
 from graphql import GraphQLSchema
 
+from auth.users import Attribution
+from onedoor.cli.administration import AdministrationContext, Administrator, Subject, on_record
 from onedoor.errors import ConfigurationError, RequestRejected
 from onedoor.http.persisted_documents import (
     DIGEST_PREFIX,
@@ -20,20 +22,8 @@ from onedoor.model.catalog import Limits
 from onedoor.query.document import parse_document
 
 
-class CommandSettings(Protocol):
-    """What the commands need of the settings."""
-
-    @property
-    def documents(self) -> PersistedDocumentSettings: ...
-
-    @property
-    def limits(self) -> Limits: ...
-
-
-class DocumentCommandContext(Protocol):
+class DocumentCommandContext(AdministrationContext, Protocol):
     """What every command is given."""
-
-    def load_settings(self) -> CommandSettings: ...
 
     def load_schema(self) -> GraphQLSchema: ...
 
@@ -46,12 +36,13 @@ def documents() -> None:
 @documents.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.pass_obj
-def register(context: DocumentCommandContext, files: tuple[Path, ...]) -> None:
+@on_record
+def register(context: DocumentCommandContext, administrator: Administrator, files: tuple[Path, ...]) -> None:
     """Trust the documents of FILES: GraphQL as clients send it, to the last character, or a manifest in JSON.
 
     \b
     Example:
-      python -m onedoor documents register dashboards/revenue.graphql manifest.json
+      python -m onedoor documents register dashboards/revenue.graphql --reason "the dashboard of May"
     """
     settings = context.load_settings()
     folder = settings.documents.folder
@@ -59,9 +50,15 @@ def register(context: DocumentCommandContext, files: tuple[Path, ...]) -> None:
         raise ConfigurationError("there is no folder to keep documents in: set `documents.folder`")
     texts = [(str(path), text) for path in files for text in _read_texts(path)]
     _require_valid(texts, context.load_schema, settings.limits)
-    folder.mkdir(parents=True, exist_ok=True)
+
+    def trust(_: Attribution) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for _name, text in texts:
+            _write_atomically(folder / f"{hash_document(text)}{DOCUMENT_SUFFIX}", text)
+
+    subjects = [Subject(type="Document", id=DIGEST_PREFIX + hash_document(text), verb="create") for _, text in texts]
+    administrator.carry_out(context, "documents register", subjects, trust)
     for name, text in texts:
-        _write_atomically(folder / f"{hash_document(text)}{DOCUMENT_SUFFIX}", text)
         click.echo(f"{DIGEST_PREFIX}{hash_document(text)} {name}")
 
 

@@ -56,8 +56,8 @@ README = """\
 One GraphQL schema over its tables and systems, served by Onedoor.
 
     python -m onedoor check
-    python -m onedoor users create ada@example.com Ada Lovelace
-    python -m onedoor keys create ada@example.com
+    python -m onedoor users create ada@example.com Ada Lovelace --reason "she joins us"
+    python -m onedoor keys create ada@example.com --reason "her first key"
     python -m onedoor serve
 
 | file | holds |
@@ -114,8 +114,8 @@ def new(folder: Path) -> None:
     create_company(folder)
     click.echo(f"`{folder}` is a company. Go on with:\n")
     click.echo(f"  cd {folder}")
-    click.echo("  python -m onedoor users create ada@example.com Ada Lovelace")
-    click.echo("  python -m onedoor keys create ada@example.com")
+    click.echo('  python -m onedoor users create ada@example.com Ada Lovelace --reason "she joins us"')
+    click.echo('  python -m onedoor keys create ada@example.com --reason "her first key"')
     click.echo("  python -m onedoor serve")
 
 

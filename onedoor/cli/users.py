@@ -1,7 +1,6 @@
 """Manage users, groups and keys from a terminal."""
 
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
 from datetime import datetime
 from difflib import get_close_matches
 from typing import Protocol
@@ -10,9 +9,10 @@ import click
 
 from auth import users
 from auth.api_keys import DEFAULT_KEY_DAYS
-from auth.policy import Groups
+from auth.policy import EVERYONE, Groups
+from auth.users import Attribution, User
+from onedoor.cli.administration import AdministrationContext, Administrator, Subject, on_record
 from onedoor.errors import ConfigurationError
-from onedoor.storage.database import MetadataDatabase
 
 DAYS_OPTION = click.option("--days", default=DEFAULT_KEY_DAYS, show_default=True, help="How long the key opens.")
 
@@ -37,12 +37,8 @@ class UserCommandGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-class UserCommandContext(Protocol):
+class UserCommandContext(AdministrationContext, Protocol):
     """What every command is given."""
-
-    def open_database(self) -> AbstractContextManager[MetadataDatabase]:
-        """Open the metadata database for one command."""
-        ...
 
     def load_groups(self) -> Groups:
         """Read the company's register of groups."""
@@ -59,15 +55,26 @@ def user_commands() -> None:
 @click.argument("first_name")
 @click.argument("last_name")
 @click.pass_obj
-def create_user_command(context: UserCommandContext, email: str, first_name: str, last_name: str) -> None:
+@on_record
+def create_user_command(
+    context: UserCommandContext, administrator: Administrator, email: str, first_name: str, last_name: str
+) -> None:
     """Add a person; they are in the group `everyone` from the start.
 
     \b
     Example:
-      python -m onedoor users create ada@acme.example Ada Lovelace
+      python -m onedoor users create ada@acme.example Ada Lovelace --reason "joined on 1 May"
     """
+    id = users.mint_user_id()
+
+    def create(attribution: Attribution) -> User:
+        return users.create_user(
+            database, first_name=first_name, last_name=last_name, email=email, id=id, attribution=attribution
+        )
+
     with context.open_database() as database:
-        user = users.create_user(database, first_name=first_name, last_name=last_name, email=email)
+        subjects = [Subject(type="User", id=id, verb="create"), build_membership_subject(id, EVERYONE, "create")]
+        user = administrator.carry_out(context, "users create", subjects, create)
     click.echo(f"{user.email} is person {user.id}")
 
 
@@ -91,15 +98,22 @@ def list_users_command(context: UserCommandContext) -> None:
 @user_commands.command("deactivate")
 @click.argument("email")
 @click.pass_obj
-def deactivate_user_command(context: UserCommandContext, email: str) -> None:
+@on_record
+def deactivate_user_command(context: UserCommandContext, administrator: Administrator, email: str) -> None:
     """Deactivate a person and revoke their key, within a second; what they did stays on record.
 
     \b
     Example:
-      python -m onedoor users deactivate ada@acme.example
+      python -m onedoor users deactivate ada@acme.example --reason "left the company"
     """
     with context.open_database() as database:
-        users.deactivate_user(database, email)
+        subject = Subject(type="User", id=users.find_user_id(database, email), verb="deactivate")
+        administrator.carry_out(
+            context,
+            "users deactivate",
+            [subject],
+            lambda attribution: users.deactivate_user(database, email, attribution),
+        )
     click.echo(f"{email} is deactivated")
 
 
@@ -122,24 +136,67 @@ def list_groups_command(context: UserCommandContext) -> None:
     )
 
 
+@group_commands.command("history")
+@click.argument("name", metavar="[EMAIL|GROUP]", required=False)
+@click.pass_obj
+def list_history_command(context: UserCommandContext, name: str | None) -> None:
+    """List every membership there ever was, of a person, in a group or of all: since and until when, by whom and why.
+
+    \b
+    Examples:
+      python -m onedoor groups history ada@acme.example
+      python -m onedoor groups history finance
+    """
+    is_email = name is not None and "@" in name
+    with context.open_database() as database:
+        periods = users.list_membership_periods(
+            database, email=name if is_email else None, group=None if is_email else name
+        )
+    print_table(
+        ("email", "group", "since", "added by", "because", "until", "removed by", "because"),
+        (
+            (
+                period.email,
+                period.group,
+                format_minute(period.since),
+                period.added.actor or "",
+                period.added.reason or "",
+                format_minute(period.until),
+                period.removed.actor or "",
+                period.removed.reason or "",
+            )
+            for period in periods
+        ),
+    )
+
+
 @group_commands.command("join")
 @click.argument("email")
 @click.argument("groups", metavar="GROUP...", nargs=-1, required=True)
 @click.pass_obj
-def join_group_command(context: UserCommandContext, email: str, groups: Sequence[str]) -> None:
+@on_record
+def join_group_command(
+    context: UserCommandContext, administrator: Administrator, email: str, groups: Sequence[str]
+) -> None:
     """Put a person into groups; they see what these see within a second.
 
     \b
     Examples:
-      python -m onedoor groups join ada@acme.example finance
-      python -m onedoor groups join ada@acme.example finance sales
+      python -m onedoor groups join ada@acme.example finance --reason "works on the year's end"
+      python -m onedoor groups join ada@acme.example finance sales --reason "ticket 1234"
     """
     registered = context.load_groups()
     for group in groups:
         registered.require(group)
-    with context.open_database() as database:
+
+    def join(attribution: Attribution) -> None:
         for group in groups:
-            users.join_group(database, email, group)
+            users.join_group(database, email, group, attribution)
+
+    with context.open_database() as database:
+        id = users.find_user_id(database, email)
+        subjects = [build_membership_subject(id, group, "create") for group in groups]
+        administrator.carry_out(context, "groups join", subjects, join)
     click.echo(f"{email} is in {', '.join(groups)}")
 
 
@@ -147,17 +204,26 @@ def join_group_command(context: UserCommandContext, email: str, groups: Sequence
 @click.argument("email")
 @click.argument("groups", metavar="GROUP...", nargs=-1, required=True)
 @click.pass_obj
-def leave_group_command(context: UserCommandContext, email: str, groups: Sequence[str]) -> None:
+@on_record
+def leave_group_command(
+    context: UserCommandContext, administrator: Administrator, email: str, groups: Sequence[str]
+) -> None:
     """Take a person out of groups; they stop seeing what these see within a second.
 
     \b
     Examples:
-      python -m onedoor groups leave ada@acme.example finance
-      python -m onedoor groups leave ada@acme.example finance sales
+      python -m onedoor groups leave ada@acme.example finance --reason "the year's end is done"
+      python -m onedoor groups leave ada@acme.example finance sales --reason "ticket 1235"
     """
-    with context.open_database() as database:
+
+    def leave(attribution: Attribution) -> None:
         for group in groups:
-            users.leave_group(database, email, group)
+            users.leave_group(database, email, group, attribution)
+
+    with context.open_database() as database:
+        id = users.find_user_id(database, email)
+        subjects = [build_membership_subject(id, group, "delete") for group in groups]
+        administrator.carry_out(context, "groups leave", subjects, leave)
     click.echo(f"{email} is no longer in {', '.join(groups)}")
 
 
@@ -170,47 +236,78 @@ def key_commands() -> None:
 @click.argument("email")
 @DAYS_OPTION
 @click.pass_obj
-def create_key_command(context: UserCommandContext, email: str, days: int) -> None:
+@on_record
+def create_key_command(context: UserCommandContext, administrator: Administrator, email: str, days: int) -> None:
     """Make a key for a person who has none, and print it: it cannot be shown again.
 
     \b
     Examples:
-      python -m onedoor keys create ada@acme.example
-      python -m onedoor keys create ada@acme.example --days 7
+      python -m onedoor keys create ada@acme.example --reason "her first key"
+      python -m onedoor keys create ada@acme.example --days 7 --reason "on trial"
     """
+    api_key = users.mint_api_key()
     with context.open_database() as database:
-        print_issued_key(users.create_key(database, email, days=days))
+        subjects = [
+            Subject(type="Key", id=api_key.id, verb="create"),
+            Subject(type="User", id=users.find_user_id(database, email), verb="key"),
+        ]
+        issued = administrator.carry_out(
+            context,
+            "keys create",
+            subjects,
+            lambda _: users.create_key(database, email, days=days, api_key=api_key),
+        )
+    print_issued_key(issued)
 
 
 @key_commands.command("rotate")
 @click.argument("email")
 @DAYS_OPTION
 @click.pass_obj
-def rotate_key_command(context: UserCommandContext, email: str, days: int) -> None:
+@on_record
+def rotate_key_command(context: UserCommandContext, administrator: Administrator, email: str, days: int) -> None:
     """Make a new key in place of a person's old one, which stops opening within a second, and print it.
 
     \b
     Example:
-      python -m onedoor keys rotate ada@acme.example
+      python -m onedoor keys rotate ada@acme.example --reason "the old one was in a chat"
     """
+    api_key = users.mint_api_key()
     with context.open_database() as database:
-        print_issued_key(users.rotate_key(database, email, days=days))
+        subjects = [
+            Subject(type="Key", id=users.find_key_id(database, email, "rotate: create one"), verb="revoke"),
+            Subject(type="Key", id=api_key.id, verb="create"),
+            Subject(type="User", id=users.find_user_id(database, email), verb="key"),
+        ]
+        issued = administrator.carry_out(
+            context,
+            "keys rotate",
+            subjects,
+            lambda _: users.rotate_key(database, email, days=days, api_key=api_key),
+        )
+    print_issued_key(issued)
 
 
 @key_commands.command("revoke")
 @click.argument("key", metavar="KEY_ID|EMAIL")
 @click.pass_obj
-def revoke_key_command(context: UserCommandContext, key: str) -> None:
+@on_record
+def revoke_key_command(context: UserCommandContext, administrator: Administrator, key: str) -> None:
     """Revoke a key for good, within a second: by its id, which is the part after `od_`, or by its person's address.
 
     \b
     Examples:
-      python -m onedoor keys revoke 4PpNKnMFvEXo
-      python -m onedoor keys revoke ada@acme.example
+      python -m onedoor keys revoke 4PpNKnMFvEXo --reason "found in a repository"
+      python -m onedoor keys revoke ada@acme.example --reason "her laptop is lost"
     """
     with context.open_database() as database:
-        key_id = users.find_key_id(database, key) if "@" in key else key
-        users.revoke_key(database, key_id)
+        key_id = users.find_key_id(database, key, "revoke") if "@" in key else users.require_key_id(database, key)
+        administrator.carry_out(
+            context,
+            "keys revoke",
+            [Subject(type="Key", id=key_id, verb="revoke")],
+            lambda _: users.revoke_key(database, key_id),
+        )
     click.echo(f"{key_id} is revoked")
 
 
@@ -231,6 +328,10 @@ def list_keys_command(context: UserCommandContext) -> None:
     )
 
 
+def build_membership_subject(person_id: str, group: str, verb: str) -> Subject:
+    return Subject(type="Membership", id=f"{person_id}/{group}", verb=verb)
+
+
 def print_issued_key(issued: users.IssuedKey) -> None:
     """Print the key alone on standard output, so that it can be piped, and the rest on standard error."""
     click.echo(issued.text)
@@ -243,6 +344,11 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     widths = [max(len(line[place]) for line in lines) for place in range(len(headers))]
     for line in lines:
         click.echo("  ".join(f"{value:{width}}" for value, width in zip(line, widths, strict=True)).rstrip())
+
+
+def format_minute(moment: datetime | None) -> str:
+    """Return a time in UTC, to the minute; an empty text for no time."""
+    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
 
 
 def format_day(moment: datetime | None) -> str:

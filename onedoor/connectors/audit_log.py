@@ -59,6 +59,7 @@ AUDIT_COLUMNS: Mapping[str, tuple[ColumnType, RecordReader]] = {
     "client_request_id": (ColumnType.TEXT, read_record_field("client_request_id")),
     "subscription": (ColumnType.TEXT, read_record_field("subscription")),
     "events": (ColumnType.INTEGER, read_record_field("events")),
+    "reason": (ColumnType.TEXT, read_record_field("reason")),
     "changes": (ColumnType.LIST, read_record_members("changes", "id")),
 }
 

@@ -61,6 +61,22 @@ membership_table = Table(
     Column("since", UTCMicroseconds, nullable=False),
 )
 
+membership_period_table = Table(
+    "membership_period",
+    METADATA,
+    Column("person_id", ForeignKey("person.id"), primary_key=True),
+    Column("group_name", Text, primary_key=True),
+    Column("since", UTCMicroseconds, primary_key=True),
+    Column("added_by", Text),
+    Column("added_reason", Text),
+    Column("added_record", String(26)),
+    Column("until", UTCMicroseconds),
+    Column("removed_by", Text),
+    Column("removed_reason", Text),
+    Column("removed_record", String(26)),
+)
+"""Every membership there ever was; `until` is null while it lasts. Rows are added and ended, never deleted."""
+
 key_table = Table(
     "key",
     METADATA,

@@ -34,9 +34,14 @@ def run(tmp_path: Path) -> Run:
     return lambda *words: CliRunner().invoke(main.main, words, env=environment)
 
 
+def because(*words: str) -> tuple[str, ...]:
+    """Add the reason that every command that changes something needs."""
+    return (*words, "--reason", "a test")
+
+
 @pytest.fixture
 def ada(run: Run) -> None:
-    result = run("users", "create", ADA, "Ada", "Lovelace")
+    result = run(*because("users", "create", ADA, "Ada", "Lovelace"))
     assert (result.exit_code, result.stderr) == (0, "")
 
 
@@ -58,7 +63,7 @@ def test_every_commands_help_shows_how_it_is_called(run: Run, path: tuple[str, .
 
 @pytest.mark.usefixtures("ada")
 def test_a_key_is_alone_on_standard_output_and_shown_once(run: Run) -> None:
-    result = run("keys", "create", ADA, "--days", "7")
+    result = run(*because("keys", "create", ADA, "--days", "7"))
     assert parse_key(result.stdout.removesuffix("\n")) is not None
     assert result.stderr.startswith("keep it now, it is not shown again; it opens until ")
     secret = result.stdout.split("_")[2]
@@ -67,9 +72,9 @@ def test_a_key_is_alone_on_standard_output_and_shown_once(run: Run) -> None:
 
 @pytest.mark.usefixtures("ada")
 def test_a_key_is_created_listed_rotated_and_revoked(run: Run) -> None:
-    first = run("keys", "create", ADA).stdout.split("_")[1]
-    second = run("keys", "rotate", ADA).stdout.split("_")[1]
-    assert run("keys", "revoke", second).stdout == f"{second} is revoked\n"
+    first = run(*because("keys", "create", ADA)).stdout.split("_")[1]
+    second = run(*because("keys", "rotate", ADA)).stdout.split("_")[1]
+    assert run(*because("keys", "revoke", second)).stdout == f"{second} is revoked\n"
     lines = run("keys", "list").stdout.splitlines()
     assert {line.split()[0] for line in lines} == {"key", first, second}
     today = f"{datetime.now(UTC):%Y-%m}"
@@ -78,25 +83,25 @@ def test_a_key_is_created_listed_rotated_and_revoked(run: Run) -> None:
 
 @pytest.mark.usefixtures("ada")
 def test_a_person_joins_leaves_and_is_deactivated(run: Run) -> None:
-    assert run("groups", "join", ADA, "finance").stdout == f"{ADA} is in finance\n"
+    assert run(*because("groups", "join", ADA, "finance")).stdout == f"{ADA} is in finance\n"
     assert "everyone finance" in run("users", "list").stdout
-    assert run("groups", "leave", ADA, "finance").stdout == f"{ADA} is no longer in finance\n"
+    assert run(*because("groups", "leave", ADA, "finance")).stdout == f"{ADA} is no longer in finance\n"
     assert "finance" not in run("users", "list").stdout
-    assert run("users", "deactivate", ADA).stdout == f"{ADA} is deactivated\n"
+    assert run(*because("users", "deactivate", ADA)).stdout == f"{ADA} is deactivated\n"
     assert f"{datetime.now(UTC):%Y-%m}" in run("users", "list").stdout
 
 
 @pytest.mark.usefixtures("ada")
 def test_a_person_joins_and_leaves_several_groups_at_once(run: Run) -> None:
-    assert run("groups", "join", ADA, "finance", "sales").stdout == f"{ADA} is in finance, sales\n"
+    assert run(*because("groups", "join", ADA, "finance", "sales")).stdout == f"{ADA} is in finance, sales\n"
     assert "everyone finance sales" in run("users", "list").stdout
-    assert run("groups", "leave", ADA, "finance", "sales").stdout == f"{ADA} is no longer in finance, sales\n"
+    assert run(*because("groups", "leave", ADA, "finance", "sales")).stdout == f"{ADA} is no longer in finance, sales\n"
 
 
 @pytest.mark.usefixtures("ada")
 def test_a_key_is_revoked_by_the_address_of_its_person(run: Run) -> None:
-    id = run("keys", "create", ADA).stdout.split("_")[1]
-    assert run("keys", "revoke", ADA).stdout == f"{id} is revoked\n"
+    id = run(*because("keys", "create", ADA)).stdout.split("_")[1]
+    assert run(*because("keys", "revoke", ADA)).stdout == f"{id} is revoked\n"
     assert len([line for line in run("keys", "list").stdout.splitlines() if id in line and len(line.split()) == 5]) == 1
 
 

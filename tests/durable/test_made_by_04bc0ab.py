@@ -147,6 +147,13 @@ async def test_an_open_intent_is_recovered(world: World) -> None:
     ]
 
 
+def test_the_history_of_memberships_begins_with_those_there_are(state: MetadataDatabase) -> None:
+    periods = users.list_membership_periods(state)
+    memberships = {(user.email, group) for user in users.list_users(state) for group in user.groups}
+    assert {(period.email, period.group) for period in periods} == memberships
+    assert {period.added for period in periods} == {users.UNATTRIBUTED}
+
+
 def jobs_of(state: MetadataDatabase, person_id: str | None = None) -> JobsConnector:
     """Open the jobs as whoever started them, or as another member of the same groups."""
     with state.read_connection() as connection:
@@ -238,7 +245,7 @@ async def test_the_audit_log_is_a_connector(folder: Path) -> None:
         "fields_used": ("Customer.id",), "fields_withheld": ("Customer.total",), "fields_attempted": (),
         "changes": ("C",), "sources": ("warehouse",), "rows": 3,
         "bytes": 5, "ms": 1.25, "schema_version": "s", "client_request_id": "theirs",
-        "subscription": "06BWTW9KFG0000000000000000", "events": 9,
+        "subscription": "06BWTW9KFG0000000000000000", "events": 9, "reason": None,
     }  # fmt: skip
 
 

@@ -266,6 +266,8 @@ TABLES = {
     "alembic_version": "version_num",
     "person": "id first_name last_name email email_folded created_at deactivated_at",
     "membership": "person_id group_name since",
+    "membership_period": "person_id group_name since added_by added_reason added_record "
+    "until removed_by removed_reason removed_record",
     "key": "id person_id digest demo created_at expires_at revoked_at",
     "intent": "id person key_id groups mutation idempotency_key body input reason record steps "
     "leads begun_at lease_until owner state stands",
@@ -316,13 +318,14 @@ def test_the_tables_of_the_metadata_database_and_their_columns(tmp_path: Path) -
     assert columns == TABLES
     indexes = state_rows(tmp_path, "SELECT name FROM sqlite_master WHERE type = 'index' AND name NOT LIKE 'sqlite_%'")
     assert sorted(str(row["name"]) for row in indexes) == INDEXES
-    assert state_rows(tmp_path, "SELECT version_num FROM alembic_version") == [{"version_num": "record_indexes"}]
+    assert state_rows(tmp_path, "SELECT version_num FROM alembic_version") == [{"version_num": "membership_periods"}]
 
 
 def test_the_revisions_of_the_metadata_database() -> None:
     revisions = ScriptDirectory(str(MIGRATIONS_FOLDER)).walk_revisions()
     assert [(revision.revision, revision.down_revision) for revision in revisions] == [
-        ("record_indexes", "job_reads"), ("job_reads", "jobs"), ("jobs", "events_0001"),
+        ("membership_periods", "record_indexes"), ("record_indexes", "job_reads"), ("job_reads", "jobs"),
+        ("jobs", "events_0001"),
         ("events_0001", "changes_ledger"), ("changes_ledger", "0001"), ("0001", None),
     ]  # fmt: skip
 

@@ -271,10 +271,22 @@ def run(at: Path, *arguments: str) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
+def register(at: Path, *files: Path) -> tuple[int, str]:
+    return run(at, "documents", "register", "--reason", "a test", *map(str, files))
+
+
 def test_documents_are_registered_from_a_terminal(tmp_path: Path) -> None:
     (tmp_path / "me.graphql").write_text(ME)
     (tmp_path / "manifest.json").write_text(json.dumps({"x": NAMES}))
-    code, result = run(tmp_path, "documents", "register", str(tmp_path / "me.graphql"), str(tmp_path / "manifest.json"))
+    code, result = run(
+        tmp_path,
+        "documents",
+        "register",
+        "--reason",
+        "a test",
+        str(tmp_path / "me.graphql"),
+        str(tmp_path / "manifest.json"),
+    )
     names = "sha256:" + hash_document(NAMES)
     assert (code, result) == (0, f"{TRUSTED} {tmp_path}/me.graphql\n{names} {tmp_path}/manifest.json\n")
     assert sorted(path.name for path in (tmp_path / "documents").iterdir()) == sorted(
@@ -286,7 +298,15 @@ def test_documents_are_registered_from_a_terminal(tmp_path: Path) -> None:
 def test_what_does_not_fit_the_schema_is_not_registered(tmp_path: Path) -> None:
     (tmp_path / "bad.graphql").write_text("{ nothing }")
     (tmp_path / "me.graphql").write_text(ME)
-    code, result = run(tmp_path, "documents", "register", str(tmp_path / "me.graphql"), str(tmp_path / "bad.graphql"))
+    code, result = run(
+        tmp_path,
+        "documents",
+        "register",
+        "--reason",
+        "a test",
+        str(tmp_path / "me.graphql"),
+        str(tmp_path / "bad.graphql"),
+    )
     assert (code, "bad.graphql" in result, (tmp_path / "documents").exists()) == (2, True, False)
 
 

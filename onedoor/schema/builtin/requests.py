@@ -33,11 +33,14 @@ class Request:
     id: strawberry.ID = strawberry.field(description="The id of the record; ids sort by time.")
     time: datetime = strawberry.field(description="When the request arrived.")
     surface: str = strawberry.field(
-        description="How it arrived: through `graphql` or `subscription`, or from a `job` or an `export`."
+        description="How it arrived: through `graphql` or `subscription`, from a `job` or an `export`, or as a command "
+        "of a terminal, `cli`."
     )
     outcome: RequestOutcome = strawberry.field(description="The outcome of the request.")
     status: int = strawberry.field(description="The HTTP status of the reply.")
-    person_id: str | None = strawberry.field(description="The id of the user, as in `me { id }`.")
+    person_id: str | None = strawberry.field(
+        description="The id of the user, as in `me { id }`; for a command, the user of the operating system."
+    )
     key_id: str | None = strawberry.field(description="The public part of its API key.")
     groups: list[str] = strawberry.field(description="The groups of the user at that time.")
     operation: str | None = strawberry.field(description="The name of the operation, if it has one.")
@@ -61,6 +64,9 @@ class Request:
     subscription: str | None = strawberry.field(description="For a subscription: the id of the record of its start.")
     events: int | None = strawberry.field(
         description="For the end of a subscription: the number of events it received."
+    )
+    reason: str | None = strawberry.field(
+        description="For a command of a terminal: why it was given, in the words of who gave it."
     )
     changes: list[str] = strawberry.field(
         description="The ids of the changes it made, of the jobs it started or cancelled, and of the upload addresses "

@@ -152,7 +152,7 @@ async def test_a_change_is_applied_for_those_the_model_allows_and_nobody_else(ch
         expected = [change.field] if allowed(change, caller.groups) else []
         for text in (question(change), inline(change)):
             acts.done.clear()
-            result = await execute(engine, caller, text)
+            result = await execute(engine, caller, text, record=acme.RECORD)
             codes = [error.code for error in result.errors]
             if acts.done != expected or codes != ([] if expected else [ErrorCode.FORBIDDEN]):
                 wrong.append((group, text.query, acts.done, codes))

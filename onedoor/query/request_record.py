@@ -251,7 +251,9 @@ def _list_attempted_fields(
     catalog: Catalog, principal: Principal | None, fields: Sequence[SelectedField], result: ExecutionResult
 ) -> Iterator[str]:
     """List the guarded fields that denied fields, or their filters, orders, groups and inputs, would have looked at."""
-    yield from (".".join(copy.decision.coordinate) for copy in result.withheld)
+    for copy in result.withheld:
+        if copy.decision.unmet is not None:
+            yield ".".join(catalog.policy.underlying_fields.get(copy.decision.coordinate, copy.decision.coordinate))
     if principal is None or result.cached_plan is None:
         return
     for selected in fields:

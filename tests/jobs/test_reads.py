@@ -170,6 +170,34 @@ async def test_what_is_withheld_is_in_the_record_and_in_the_errors(tmp_path: Pat
     assert (refused.data, sorted(map(str, refused.errors))) == (None, sorted(map(str, result.errors)))
 
 
+@pytest.mark.parametrize("text", READS)
+async def test_the_record_says_what_was_reached_for_by_the_field_that_holds_it(tmp_path: Path, text: str) -> None:
+    async with open_application(tmp_path, JOBS, build_catalog=acme.build_catalog) as app:
+        id = await run_job(app, "Copy", "people", text=text)
+        await read_job(app, build_reader("audit"), id)
+        (record,) = (record for record in read_records(app) if record.get("surface") == "graphql")
+    assert record["attempted"] == ["Employee.salary"]
+
+
+async def test_under_own_views_it_is_not_named_what_a_job_read(tmp_path: Path) -> None:
+    """A field that is denied does not exist for whoever may not read it."""
+
+    def build_own_catalog() -> Catalog:
+        catalog = acme.build_catalog()
+        return replace(catalog, schema_for_groups=lambda groups: catalog.schema)
+
+    async with open_application(tmp_path, JOBS, build_catalog=build_own_catalog) as app:
+        id = await run_job(app, "Copy", "people")
+        errors = (await read_job(app, build_reader("audit"), id)).errors
+    assert sorted((error.message, error.extensions) for error in errors) == [
+        (
+            f"`{field}` is not shown, as it was made of what you may not read; ask whoever made it",
+            {"position": field},
+        )
+        for field in ("Job.done", "Job.result", "Job.total", "JobFile", "JobLine")
+    ]
+
+
 async def test_an_error_that_a_job_raised_is_withheld_too(tmp_path: Path) -> None:
     async with open_application(tmp_path, JOBS, build_catalog=acme.build_catalog) as app:
         id = await run_job(app, "Fail", "people")

@@ -1,13 +1,14 @@
 """Serve jobs, their log lines and their files as collections, of what a principal may see."""
 
 import operator
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    Connection,
     Integer,
     Select,
     String,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     false,
     func,
     literal,
+    not_,
     or_,
     select,
     true,
@@ -197,26 +199,24 @@ def read_job_rows(
         denials = load_read_denials(connection, policy, principal)
         select_ = JobsSelect(request=request, jobs=jobs, denials=denials, needs_collation=needs_collation)
         rows = connection.execute(select_.compile()).all()
-        withheld = {
-            (coordinate, read)
-            for coordinate, statement in select_.compile_left_out()
-            for read in connection.execute(statement).scalars()
-        }
+        withheld = [
+            WithheldCopy(coordinate=coordinate, denials=denials.list_denials(connection, ids))
+            for coordinate, ids in _find_withheld_jobs(connection, select_, rows).items()
+        ]
     width = len(request.columns)
-    markers = [("Job", name) for name in select_.guarded_columns]
-    withheld |= {
-        (coordinate, read)
-        for row in rows
-        for coordinate, read in zip(markers, row[width : width + len(markers)], strict=True)
-        if read is not None
+    return JobRows(rows=_decode_file_texts(request, [tuple(row)[:width] for row in rows]), withheld=withheld)
+
+
+def _find_withheld_jobs(
+    connection: Connection, select_: "JobsSelect", rows: Sequence[Any]
+) -> Mapping[SchemaCoordinate, Collection[str]]:
+    """Return the ids of the jobs of which something is not shown, by what it is."""
+    jobs: dict[SchemaCoordinate, set[str]] = {
+        coordinate: set(connection.execute(statement).scalars()) for coordinate, statement in select_.compile_left_out()
     }
-    return JobRows(
-        rows=_decode_file_texts(request, [tuple(row)[:width] for row in rows]),
-        withheld=[
-            WithheldCopy(coordinate=coordinate, decision=denials.get_decision(read))
-            for coordinate, read in sorted(withheld)
-        ],
-    )
+    for place, name in enumerate(select_.guarded_columns, len(select_.request.columns)):
+        jobs.setdefault(("Job", name), set()).update(row[place] for row in rows if row[place] is not None)
+    return {coordinate: ids for coordinate, ids in jobs.items() if ids}
 
 
 def _decode_file_texts(request: ScanRequest, rows: list[Row]) -> list[Row]:
@@ -251,16 +251,19 @@ class JobsSelect:
         return tuple(name for name in self.request.columns if self._is_guarded(name))
 
     def compile(self) -> Select[Any]:
-        """Select the columns of the scan and then, for each guarded column, the read for which it is not shown."""
+        """Select the columns of the scan and then, for each guarded column, the id of a job where it is not shown."""
         request, table = self.request, JOB_TABLES[self.request.collection]
         columns = [self._compile_column(name).label(name) for name in request.columns]
-        columns += [self._compile_withheld_by(name).label(f"withheld_{name}") for name in self.guarded_columns]
+        columns += [
+            case((self._is_withheld(name), job_table.c.id), else_=None).label(f"withheld_{name}")
+            for name in self.guarded_columns
+        ]
         statement = select(*columns) if columns else select(literal(1))  # rows may be wanted for their number alone
         if request.collection == "job":
             statement = statement.where(self._is_listed())
         else:
             statement = statement.join_from(table, job_table, table.c.job_id == job_table.c.id)
-            statement = statement.where(self._is_open(), self.denials.withheld_by.is_(None))
+            statement = statement.where(self._is_open(), not_(self.denials.deny_outcome))
         statement = statement.where(*map(self._compile_comparison, split_conjuncts(request.filter)))
         statement = statement.where(self._compile_keys())
         order = [self._compile_sort_key(key) for key in request.sort]
@@ -269,24 +272,23 @@ class JobsSelect:
         return statement.order_by(*order).limit(request.limit)
 
     def compile_left_out(self) -> Iterator[tuple[SchemaCoordinate, Select[Any]]]:
-        """Yield what rows are left out of, or sorted without, with the statement of the reads for which they are."""
+        """Yield what rows are left out of, or sorted without, with the statement of the jobs that they are of."""
         request, table = self.request, JOB_TABLES[self.request.collection]
         comparisons: list[Comparison] = list(split_conjuncts(request.filter))
         if request.collection != "job":
-            statement = select(self.denials.withheld_by.label("read")).distinct()
+            statement = select(job_table.c.id).distinct()
             statement = statement.join_from(table, job_table, table.c.job_id == job_table.c.id)
             statement = statement.where(*map(self._compile_comparison, comparisons), self._compile_keys())
             yield (
                 (LEFT_OUT_TYPES[request.collection],),
-                statement.where(self._is_open(), self.denials.withheld_by.is_not(None)),
+                statement.where(self._is_open(), self.denials.deny_outcome),
             )
             return
         unguarded = [self._compile_comparison(part) for part in comparisons if not self._is_guarded(part.column)]
         used = [part.column for part in comparisons] + [key.column for key in request.sort]
         for name in dict.fromkeys(filter(self._is_guarded, used)):
-            withheld_by = self._compile_withheld_by(name)
-            statement = select(withheld_by.label("read")).distinct().where(self._is_listed(), *unguarded)
-            yield ("Job", name), statement.where(self._compile_keys(), withheld_by.is_not(None))
+            statement = select(job_table.c.id).where(self._is_listed(), *unguarded)
+            yield ("Job", name), statement.where(self._compile_keys(), self._is_withheld(name))
 
     def _is_guarded(self, name: str) -> bool:
         return self.request.collection == "job" and name in GUARDED_COLUMNS
@@ -303,15 +305,17 @@ class JobsSelect:
         is_visible = job_table.c.name.in_(list_visible_jobs(self.jobs, self.denials.principal))
         return or_(is_visible, and_(self._is_own(), job_table.c.name.in_(startable)))
 
-    def _compile_withheld_by(self, name: str) -> ColumnElement[Any]:
-        """Return the read for which a guarded column is not shown; null where it is shown, or has no value."""
-        read = self.denials.input_withheld_by if name == "input" else self.denials.withheld_by
-        has_value: ColumnElement[bool] = job_table.c[name].is_not(None)
+    def _is_withheld(self, name: str) -> ColumnElement[bool]:
+        """Whether a guarded column has a value that is not shown for what the job has read."""
+        conditions = [
+            job_table.c[name].is_not(None),
+            self.denials.deny_input if name == "input" else self.denials.deny_outcome,
+        ]
         if name == "result":
-            has_value = and_(has_value, self._is_open())
+            conditions.append(self._is_open())
         if name == "error":
-            has_value = and_(has_value, job_table.c.state.not_in(PRODUCT_ERROR_STATES))
-        return case((has_value, read), else_=None)
+            conditions.append(job_table.c.state.not_in(PRODUCT_ERROR_STATES))
+        return and_(*conditions)
 
     def _compile_column(self, name: str) -> ColumnElement[Any]:
         if (self.request.collection, name) == ("job_file", "text"):
@@ -319,7 +323,7 @@ class JobsSelect:
         column: ColumnElement[Any] = JOB_TABLES[self.request.collection].c[name]
         if not self._is_guarded(name):
             return column
-        is_shown: ColumnElement[bool] = self._compile_withheld_by(name).is_(None)
+        is_shown: ColumnElement[bool] = not_(self._is_withheld(name))
         if name == "result":
             is_shown = and_(is_shown, self._is_open())
         return case((is_shown, column), else_=EMPTY_INPUT if name == "input" else None)

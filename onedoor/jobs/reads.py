@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, literal, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select
 
 from auth.authentication import Principal
 from auth.policy import AccessPolicy, Decision, SchemaCoordinate, decide
@@ -104,29 +104,30 @@ class ReadDenials:
     principal: Principal
     denials: Mapping[str, Decision]
 
-    def get_decision(self, read: str) -> Decision:
-        """Return the denial of a read that `withheld_by` or `input_withheld_by` gave."""
-        return self.denials.get(read) or Decision((read,), None)
+    @property
+    def deny_input(self) -> ColumnElement[bool]:
+        """Whether the input of a job is denied, which it has from the job that started it."""
+        return self._select_denied().where(job_read_table.c.by_starter).correlate(job_table).exists()
 
     @property
-    def input_withheld_by(self) -> ColumnElement[Any]:
-        """The first read that denies the input of a job, which it has from the job that started it; null: none."""
-        return self._select_denied().where(job_read_table.c.by_starter).scalar_subquery()
-
-    @property
-    def withheld_by(self) -> ColumnElement[Any]:
-        """The first read of a job that denies what came of it; null: none."""
+    def deny_outcome(self) -> ColumnElement[bool]:
+        """Whether what came of a job is denied."""
         not_own = job_table.c.person_id != self.principal.person_id
         is_unknown = and_(not_own, job_table.c.reads_known.is_(False), job_table.c.attempts > 0)
-        unknown = case((is_unknown, literal(STARTER_ALONE)), else_=None)
-        return func.coalesce(self._select_denied().scalar_subquery(), unknown)
+        return or_(self._select_denied().correlate(job_table).exists(), is_unknown)
+
+    def list_denials(self, connection: Connection, ids: Collection[str]) -> tuple[Decision, ...]:
+        """Return the denials for which something of these jobs is denied, in order of their coordinates."""
+        statement = self._select_denied().where(job_table.c.id.in_(ids)).distinct()
+        reads = set(connection.execute(statement).scalars()) or {STARTER_ALONE}
+        return tuple(self.denials.get(read) or Decision((read,), None) for read in sorted(reads))
 
     def _select_denied(self) -> Select[Any]:
         is_denied = job_read_table.c.coordinate.in_(self.denials)
         not_own = job_table.c.person_id != self.principal.person_id
         is_alone = and_(job_read_table.c.coordinate == STARTER_ALONE, not_own)
-        denied = select(func.min(job_read_table.c.coordinate)).where(job_read_table.c.job_id == job_table.c.id)
-        return denied.where(or_(is_denied, is_alone)).correlate(job_table)
+        denied = select(job_read_table.c.coordinate).where(job_read_table.c.job_id == job_table.c.id)
+        return denied.where(or_(is_denied, is_alone))
 
 
 def load_read_denials(connection: Connection, policy: AccessPolicy, principal: Principal) -> ReadDenials:

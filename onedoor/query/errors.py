@@ -121,13 +121,15 @@ def build_forbidden_rows_error(
 def build_withheld_error(catalog: Catalog, copy: WithheldCopy) -> GraphQLErrorInfo:
     """Say which copied values are not shown, and what they were made of, unless that must not be named."""
     coordinate = ".".join(copy.coordinate)
-    if catalog.schema_for_groups is not None or copy.decision.unmet is None:
+    first = next((denial for denial in copy.denials if denial.unmet is not None), None)
+    if catalog.schema_for_groups is not None or first is None:
         message = f"`{coordinate}` is not shown, as it was made of what you may not read; ask whoever made it"
         return GraphQLErrorInfo(code=ErrorCode.FORBIDDEN, message=message, extensions={"position": coordinate})
-    denial = _describe_denial(catalog.policy, copy.decision.coordinate, copy.decision, None)
+    denial = _describe_denial(catalog.policy, first.coordinate, first, None)
+    others = f", and {len(copy.denials) - 1:,} more" if len(copy.denials) > 1 else ""
     return replace(
         denial,
-        message=f"`{coordinate}` is not shown, as it was made of what you may not read: {denial.message}",
+        message=f"`{coordinate}` is not shown, as it was made of what you may not read: {denial.message}{others}",
         extensions={**(denial.extensions or {}), "position": coordinate},
     )
 

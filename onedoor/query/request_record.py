@@ -235,7 +235,8 @@ def _list_used_fields(catalog: Catalog, fields: Sequence[SelectedField]) -> Iter
 
 def _list_denied_fields(fields: Sequence[SelectedField], result: ExecutionResult) -> Iterator[DeniedField]:
     for copy in result.withheld:
-        yield DeniedField(field=".".join(copy.coordinate), reason=".".join(copy.decision.coordinate))
+        for denial in copy.denials:
+            yield DeniedField(field=".".join(copy.coordinate), reason=".".join(denial.coordinate))
     if result.cached_plan is None:
         return
     decisions = result.cached_plan.decisions
@@ -251,9 +252,8 @@ def _list_attempted_fields(
     catalog: Catalog, principal: Principal | None, fields: Sequence[SelectedField], result: ExecutionResult
 ) -> Iterator[str]:
     """List the guarded fields that denied fields, or their filters, orders, groups and inputs, would have looked at."""
-    for copy in result.withheld:
-        if copy.decision.unmet is not None:
-            yield ".".join(catalog.policy.underlying_fields.get(copy.decision.coordinate, copy.decision.coordinate))
+    for denial in (denial for copy in result.withheld for denial in copy.denials if denial.unmet is not None):
+        yield ".".join(catalog.policy.underlying_fields.get(denial.coordinate, denial.coordinate))
     if principal is None or result.cached_plan is None:
         return
     for selected in fields:

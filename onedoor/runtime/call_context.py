@@ -23,8 +23,8 @@ class WithheldCopy:
 
     coordinate: SchemaCoordinate
     """The field that is null, or (type,) where rows are left out."""
-    decision: Decision
-    """Denies what they were made of."""
+    denials: tuple[Decision, ...]
+    """Deny what they were made of, at least one."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -179,6 +179,20 @@ async def test_the_record_says_what_was_reached_for_by_the_field_that_holds_it(t
     assert record["attempted"] == ["Employee.salary"]
 
 
+async def test_everything_that_denies_a_copy_is_on_record(tmp_path: Path) -> None:
+    text = "{ employees(first: 1) { nodes { salary hiredOn } } }"
+    async with open_application(tmp_path, JOBS, build_catalog=acme.build_catalog) as app:
+        id = await run_job(app, "Copy", "people", text=text)
+        result = await read_job(app, build_reader("audit"), id, "query($id: ID!) { job(id: $id) { result } }")
+        (record,) = (record for record in read_records(app) if record.get("surface") == "graphql")
+    assert record["withheld"] == [
+        {"field": "Job.result", "reason": "Employee.hiredOn"}, {"field": "Job.result", "reason": "Employee.salary"}
+    ]  # fmt: skip
+    assert record["attempted"] == ["Employee.hiredOn", "Employee.salary"]
+    (error,) = result.errors
+    assert error.message.endswith("`Employee.hiredOn` is for people; ask people operations for it, and 1 more")
+
+
 async def test_under_own_views_it_is_not_named_what_a_job_read(tmp_path: Path) -> None:
     """A field that is denied does not exist for whoever may not read it."""
 

@@ -38,7 +38,7 @@ async def admit(app_state: AppState, context: RequestContext) -> Conclusion | No
         meter.key_id = key_id
     refusal = app_state.rate_limiter.check_loop_seconds(key_id) or app_state.rate_limiter.count_request(key_id)
     if refusal is None and meter is not None:
-        await meter.wait_for_turn()
+        await meter.wait_for_turn(context.head.content_length or 0)
     return refusal
 
 

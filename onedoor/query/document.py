@@ -213,13 +213,8 @@ class ParsedDocument:
     operations: tuple[OperationDefinitionNode, ...]
     fragments: dict[str, FragmentDefinitionNode]
 
-    @property
-    def size(self) -> int:
-        """The bytes that it takes, by estimate."""
-        token, tokens = self.node.loc.start_token if self.node.loc else None, 0
-        while token is not None:
-            token, tokens = token.next, tokens + 1
-        return getsizeof(self.text) + BYTES_A_TOKEN * tokens
+    size: int
+    """The bytes that it takes, by estimate."""
 
 
 def parse_document(schema: GraphQLSchema, text: str, limits: Limits) -> ParsedDocument:
@@ -227,6 +222,7 @@ def parse_document(schema: GraphQLSchema, text: str, limits: Limits) -> ParsedDo
     if len(text) > limits.document_characters:
         raise RequestRejected(_build_too_long_error(len(text), limits.document_characters))
     node = _parse_within_limits(text, limits.document_tokens)
+    token_count = unlink_tokens(node)
     check_document_size(node, limits)
     errors = _validate_document(schema, node, limits.field_comparisons_max)
     if errors:
@@ -234,9 +230,24 @@ def parse_document(schema: GraphQLSchema, text: str, limits: Limits) -> ParsedDo
     return ParsedDocument(
         text=text,
         node=node,
+        size=getsizeof(text) + BYTES_A_TOKEN * token_count,
         operations=tuple(part for part in node.definitions if isinstance(part, OperationDefinitionNode)),
         fragments={part.name.value: part for part in node.definitions if isinstance(part, FragmentDefinitionNode)},
     )
+
+
+def unlink_tokens(node: DocumentNode) -> int:
+    """Break the list of a document's tokens and return their number.
+
+    Nothing needs it after parsing. As the tokens lead to one another, a document that is forgotten would wait for the
+    garbage collector otherwise, with all its nodes.
+    """
+    token, count = node.loc.start_token if node.loc else None, 0
+    while token is not None:
+        following = token.next
+        token.prev = token.next = None
+        token, count = following, count + 1
+    return count
 
 
 QUERY_ONLY = frozenset({OperationType.QUERY})

@@ -84,6 +84,9 @@ CHARACTERS_A_VALUE = 200
 ROWS_ON_LOOP = 2_000
 """Rows that are completed on the event loop; more take some milliseconds."""
 
+PLAN_ON_LOOP_BYTES = 500_000
+"""Plans whose rows are completed on the event loop; those of more than some hundred fields take some milliseconds."""
+
 REFUSAL_BYTES = 1_000
 
 Found = TypeVar("Found")
@@ -221,7 +224,11 @@ class Execution:
             now = self.engine.cache.now() if self.engine.cache else utc_now()
             result.extensions["freshness"] = summarize_freshness(result.scan_stats, now)
         build_data = partial(complete, catalog, cached_plan.completion, results, state.bound_plan)
-        result.data, nulls = await self._run_in_thread(build_data) if is_large(results) else build_data()
+        result.data, nulls = (
+            await self._run_in_thread(build_data)
+            if cached_plan.size > PLAN_ON_LOOP_BYTES or is_large(results)
+            else build_data()
+        )
         if nulls.has_errors:
             result.errors = build_errors(catalog, cached_plan.fields, cached_plan.decisions, results, nulls)
         if result.withheld:

@@ -39,6 +39,13 @@ ESTIMATE_WEIGHT = 0.2
 """How much the last request of a key counts in the estimate of its next one."""
 
 
+SECONDS_A_BYTE = 1.5e-7
+"""What a request is taken for by its size: 0.15 s a megabyte, most of it for the coercion of variables."""
+
+FIRST_ESTIMATE_SECONDS = 0.02
+"""What a request of a key is taken for before any has ended."""
+
+
 @dataclass(slots=True)
 class SecondsOfKey:
     """What one key was charged within the last minute, by the second in which it was, and the pace of its requests."""
@@ -48,7 +55,7 @@ class SecondsOfKey:
     credit: float = PACE_BURST_SECONDS
     """The seconds that it may take now; below zero it waits."""
     credited_at: float = 0.0
-    estimate: float = 0.0
+    estimate: float = FIRST_ESTIMATE_SECONDS
     """What a request takes, as far as is known."""
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by the request that waits for credit; the others wait for it."""
@@ -107,8 +114,8 @@ class LoopSeconds:
                 return second + WINDOW_SECONDS - now
         return None
 
-    async def wait_for_turn(self, key_id: str) -> float:
-        """Wait until a key has credit for one more request, and take from it what that is likely to need.
+    async def wait_for_turn(self, key_id: str, byte_count: int = 0) -> float:
+        """Wait until a key has credit for one more request of so many bytes, and take what that is likely to need.
 
         Returns the seconds that were taken.
         """
@@ -120,8 +127,9 @@ class LoopSeconds:
                 while charged.credit <= 0 and self._is_contended(key_id):
                     await asyncio.sleep(-charged.credit / PACE_SHARE + SHORTEST_WAIT_SECONDS)
                     charged.add_credit(self.clock())
-        charged.credit -= charged.estimate
-        return charged.estimate
+        taken = max(charged.estimate, byte_count * SECONDS_A_BYTE)
+        charged.credit -= taken
+        return taken
 
     def end_turn(self, key_id: str, taken: float, seconds: float) -> None:
         """Give back what was taken for a request that has ended, and learn from the seconds that it took."""
@@ -174,10 +182,10 @@ class LoopMeter:
         """Return the seconds until the key may come again; None: it may go on."""
         return None if self.key_id is None else self.account.get_wait(self.key_id)
 
-    async def wait_for_turn(self) -> None:
-        """Wait until it is the turn of the key's request."""
+    async def wait_for_turn(self, byte_count: int) -> None:
+        """Wait until it is the turn of the key's request, whose body has so many bytes."""
         assert self.key_id is not None
-        self.taken = await self.account.wait_for_turn(self.key_id)
+        self.taken = await self.account.wait_for_turn(self.key_id, byte_count)
 
     def end(self) -> None:
         """Let the next requests of the key have what this one has left."""

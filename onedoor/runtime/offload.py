@@ -56,7 +56,10 @@ class Offload:
             self.slots.release(person)
 
         work.add_done_callback(end_turn)
-        return await asyncio.shield(work)
+        try:
+            return await asyncio.shield(work)
+        finally:
+            del work  # its exception leads to this frame, and both would wait for the garbage collector
 
 
 def check_loop_seconds() -> None:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
@@ -229,12 +229,9 @@ class Runner:
             return JobFailed("it failed unexpectedly; the log of its worker says where")
 
     def _build_executor(self, run: JobRun) -> RecordingExecutor:
-        return RecordingExecutor(
-            engine=self.executor.engine,
-            audit_log=self.executor.audit_log,
-            redaction_key=self.executor.redaction_key,
-            reads=ReadRecorder(database=self.database, run=run),
-        )
+        """Build an executor that shares all that ours has: what outlives the run is drained with it."""
+        shared = {field.name: getattr(self.executor, field.name) for field in fields(AuditedExecutor)}
+        return RecordingExecutor(**shared, reads=ReadRecorder(database=self.database, run=run))
 
     async def _wait_until_due(self, run: JobRun) -> None:
         due_at = await self.database.run_in_db_thread(store.load_due_time, run)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from onedoor.jobs.declarations import Job
 from onedoor.jobs.models import JobFailed
 from onedoor.jobs.tables import job_read_table, job_table
 from onedoor.model.catalog import Catalog
+from onedoor.query.audited import AuditedExecutor
 from onedoor.query.context import ExecutionResult, GraphQLRequest
 from tests import acme
 from tests.jobs.application import JobApplication, make_member, open_application
@@ -308,6 +309,19 @@ async def test_what_was_read_is_kept_before_the_job_has_it(tmp_path: Path) -> No
     async with open_application(tmp_path, (declare("Look", look),), build_catalog=acme.build_catalog) as app:
         await run_job(app, "Look", "people")
     assert kept == [{"Query.employees", "Query.employees.first", "EmployeeConnection.nodes", "Employee.salary"}]
+
+
+async def test_the_executor_of_a_run_shares_what_the_others_wait_for_at_the_end(tmp_path: Path) -> None:
+    executors: list[AuditedExecutor] = []
+
+    async def look(context: JobContext, job_input: Question) -> None:
+        executors.append(context.executor)
+
+    async with open_application(tmp_path, (declare("Look", look),)) as app:
+        await run_job(app, "Look")
+        (executor,) = executors
+        for field in fields(AuditedExecutor):
+            assert getattr(executor, field.name) is getattr(app.executor, field.name)
 
 
 async def test_a_formula_in_a_table_of_a_job_is_marked_as_in_exports(tmp_path: Path) -> None:

@@ -134,7 +134,8 @@ async def execute(
         if plan_mode is not None:
             state.traces = []
         results = await execution.run(query, state)
-        if request.extensions.get("allOrNothing") and execution.result.withheld:
+        is_mutation = query.operation.operation.operation is OperationType.MUTATION
+        if request.extensions.get("allOrNothing") and execution.result.withheld and not is_mutation:
             return execution.reject(execution.build_withheld_errors())
         return await execution.complete(query, state, results)
     except RequestRejected as rejection:

@@ -213,6 +213,20 @@ async def test_under_own_views_it_is_not_named_what_a_job_read(tmp_path: Path) -
     ]
 
 
+async def test_a_mutation_that_was_carried_out_is_not_refused_for_what_it_does_not_show(tmp_path: Path) -> None:
+    text = "mutation($id: ID!) { cancelJob(input: {id: $id}) { id result } }"
+    async with open_application(tmp_path, JOBS, build_catalog=build_catalog_with_actions) as app:
+        app.engine.catalog.actions.update(build_job_actions(app.runtime.service))
+        id = await run_job(app, "Copy", "people")
+        starter = replace(make_member(app.database), groups=frozenset({"everyone"}))
+        result = await read_job(app, starter, id, text, allOrNothing=True)
+    assert (decode(result), result.rejected, len(result.errors)) == (
+        {"cancelJob": {"id": id, "result": None}},
+        False,
+        1,
+    )
+
+
 async def test_an_error_that_a_job_raised_is_withheld_too(tmp_path: Path) -> None:
     async with open_application(tmp_path, JOBS, build_catalog=acme.build_catalog) as app:
         id = await run_job(app, "Fail", "people")

@@ -36,9 +36,15 @@ async def admit(app_state: AppState, context: RequestContext) -> Conclusion | No
     meter = get_meter()
     if meter is not None:
         meter.key_id = key_id
-    refusal = app_state.rate_limiter.check_loop_seconds(key_id) or app_state.rate_limiter.count_request(key_id)
+    rate_limiter = app_state.rate_limiter
+    refusal = (
+        rate_limiter.check_loop_seconds(key_id)
+        or rate_limiter.count_request(key_id)
+        or rate_limiter.check_share(key_id)
+    )
     if refusal is None and meter is not None:
-        await meter.wait_for_turn(context.head.content_length or 0)
+        with rate_limiter.hold_share(key_id):
+            await meter.wait_for_turn(context.head.content_length or 0)
     return refusal
 
 

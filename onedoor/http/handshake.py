@@ -24,10 +24,10 @@ UPGRADE_LOST = (
 )
 
 
-def check_host(version: str, headers: Iterable[Header]) -> None:
+def check_host(version: str, header_names: Sequence[bytes]) -> None:
     """Raise HTTPError where HTTP/1.1 comes without exactly one Host (RFC 9112, section 3.2)."""
-    hosts = [value for name, value in headers if name == b"host"]
-    if len(hosts) > 1 or (version == "1.1" and not hosts):
+    hosts = header_names.count(b"host")
+    if hosts > 1 or (version == "1.1" and not hosts):
         raise HTTPError(400, "a request names its host once, in the header `Host`")
 
 
@@ -50,9 +50,9 @@ def check_handshake(method: bytes, headers: Sequence[Header]) -> None:
         raise HTTPError(400, OPENS_WITH_GET)
 
 
-def check_upgrade_kept(headers: Iterable[Header]) -> None:
+def check_upgrade_kept(header_names: Sequence[bytes]) -> None:
     """Raise HTTPError for a handshake that lost its `Upgrade` on the way, as a proxy drops it by default."""
-    if any(name == b"sec-websocket-key" for name, _ in headers):
+    if b"sec-websocket-key" in header_names:
         raise HTTPError(400, UPGRADE_LOST)
 
 

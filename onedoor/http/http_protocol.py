@@ -156,11 +156,12 @@ def build_http_protocol(limits: Limits, closing_seconds: float) -> type[HttpTool
             """Begin to answer the request, unless it asks for another protocol. Raises HTTPError."""
             if self.is_excess:
                 raise build_too_many_connections(limits)
-            handshake.check_host(self.parser.get_http_version(), self.headers)
+            header_names = [name for name, _ in self.headers]
+            handshake.check_host(self.parser.get_http_version(), header_names)
             if self.parser.should_upgrade():
                 self.scope["method"] = self.parser.get_method().decode("ascii")
                 return
-            handshake.check_upgrade_kept(self.headers)
+            handshake.check_upgrade_kept(header_names)
             self._stop_timer()
             self.head_size, self.received_size, self.phase = 0, 0, Phase.BODY
             super().on_headers_complete()

@@ -169,6 +169,7 @@ async def test_wherever_a_key_is_judged_the_request_counts_and_is_on_record(
     counted = limiter.requests if key == "sales" else limiter.failures
     judging = set()
     for path, method in list_routes(server):
+        server.app_state.turned_away.flush()  # so that each refusal is on record by itself
         before = authenticator.judged, count_arrivals(counted), len(server.records())
         await server.send(method, path, headers={"x-api-key": text} if text else {})
         after = authenticator.judged, count_arrivals(counted), len(server.records())

@@ -3,14 +3,16 @@
 import http.client
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from auth import users
 from demo.data.files import write_folder
@@ -34,17 +36,37 @@ class ServerProcess:
     key: str
 
 
-def prepare_company(folder: Path, running: RunningServers, port: int) -> str:
-    """Put everything that a server needs into the folder and return an API key."""
+def prepare_company(folder: Path, running: RunningServers, port: int, internal: str | None = None) -> str:
+    """Put everything that a server needs into the folder and return an API key.
+
+    `internal` is the source of Acme's tables, as in `demo.run.settings`; its database is then filled already.
+    """
     (folder / "records").mkdir()
-    seed(f"sqlite:///{folder / 'internal.sqlite'}", 0.01)
+    if internal is None:
+        seed(f"sqlite:///{folder / 'internal.sqlite'}", 0.01)
     write_folder(folder, 0.01)
     addresses = {name: address(running, name) for name in NAMES}
-    (folder / "onedoor.toml").write_text(settings(folder=folder, port=port, addresses=addresses))
+    (folder / "onedoor.toml").write_text(settings(folder=folder, port=port, addresses=addresses, internal=internal))
     with closing(open_database(f"sqlite:///{folder}/state.sqlite", PEPPER.encode())) as database:
         users.create_user(database, first_name="Ada", last_name="Lovelace", email="ada@acme.example")
         users.join_group(database, "ada@acme.example", "sales")
         return users.create_key(database, "ada@acme.example").text
+
+
+def wait_until(met: Callable[[], bool], otherwise: str) -> None:
+    deadline = time.monotonic() + 60
+    while not met():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.1)
+
+
+def read_rows(path: Path, statement: str) -> list[Any]:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as connection:
+        return connection.execute(statement).fetchall()
+
+
+def has_no_open_intents(folder: Path) -> bool:
+    return not read_rows(folder / "state.sqlite", "SELECT id FROM intent WHERE state = 'OPEN'")
 
 
 def build_environment(folder: Path) -> dict[str, str]:

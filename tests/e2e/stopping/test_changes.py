@@ -3,9 +3,7 @@
 import http.client
 import json
 import signal
-import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -16,7 +14,14 @@ import pytest
 
 from demo.servers.run import HOST, RunningServers
 from onedoor.audit.reader import read_records, verify_folder
-from tests.e2e.stopping.server_process import ServerProcess, prepare_company, start_server
+from tests.e2e.stopping.server_process import (
+    ServerProcess,
+    has_no_open_intents,
+    prepare_company,
+    read_rows,
+    start_server,
+    wait_until,
+)
 from tests.servers.ports import find_free_port
 
 THREADS = 6
@@ -150,25 +155,9 @@ def join_clients() -> None:
         THREADS_RUNNING.pop().join(30)
 
 
-def wait_until(met: Any, otherwise: str) -> None:
-    deadline = time.monotonic() + 60
-    while not met():
-        assert time.monotonic() < deadline, otherwise
-        time.sleep(0.1)
-
-
-def rows(path: Path, statement: str) -> list[Any]:
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as connection:
-        return connection.execute(statement).fetchall()
-
-
-def has_no_open_intents(folder: Path) -> bool:
-    return not rows(folder / "state.sqlite", "SELECT id FROM intent WHERE state = 'OPEN'")
-
-
 def products(folder: Path) -> dict[str, int]:
     """Return the versions by sku."""
-    result = rows(folder / "internal.sqlite", "SELECT sku, version FROM product WHERE sku LIKE 'K-%'")
+    result = read_rows(folder / "internal.sqlite", "SELECT sku, version FROM product WHERE sku LIKE 'K-%'")
     assert len({sku for sku, _ in result}) == len(result)
     return dict(result)
 
@@ -179,7 +168,7 @@ def lost(acknowledged: dict[str, int], stands: dict[str, int]) -> dict[str, Any]
 
 def history(folder: Path) -> dict[str, int]:
     """Return the number of recorded changes by sku; it equals the version."""
-    result = rows(folder / "state.sqlite", "SELECT after FROM change WHERE type = 'Product' AND state = 'DONE'")
+    result = read_rows(folder / "state.sqlite", "SELECT after FROM change WHERE type = 'Product' AND state = 'DONE'")
     counted: dict[str, int] = {}
     for (after,) in result:
         sku = json.loads(after)[1]["sku"]

@@ -505,7 +505,7 @@ def build_catalog(given: Mapping[str, Connector] | None = None, limits: Limits |
     from onedoor.connectors.audit_log import AUDIT_CAPABILITIES as CAN
 
     schema, rules = load_schema_and_policy()
-    audit_log = MemoryConnector({"requests": MemoryCollection(capabilities=CAN, rows=())})
+    audit_log = MemoryConnector({name: MemoryCollection(capabilities=can, rows=()) for name, can in CAN.items()})
     bound = load_mappings()
     return Catalog(
         schema=schema,

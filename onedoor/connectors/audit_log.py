@@ -1,7 +1,7 @@
-"""Serve the audit log as a collection."""
+"""Serve the audit log: its requests, the uses they made of fields, and their changes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import orjson
 
 from onedoor.audit.reader import read_records
 from onedoor.errors import ConfigurationError, ConnectorError
-from onedoor.model.mapping import TypeMapping
+from onedoor.model.mapping import Relationship, TypeMapping
 from onedoor.spi.capabilities import Capabilities, Column, ColumnType
 from onedoor.spi.predicates import Row
 from onedoor.spi.scan import ScanRequest
@@ -60,24 +60,62 @@ AUDIT_COLUMNS: Mapping[str, tuple[ColumnType, RecordReader]] = {
     "subscription": (ColumnType.TEXT, read_record_field("subscription")),
     "events": (ColumnType.INTEGER, read_record_field("events")),
     "reason": (ColumnType.TEXT, read_record_field("reason")),
-    "changes": (ColumnType.LIST, read_record_members("changes", "id")),
 }
 
-AUDIT_CAPABILITIES = Capabilities(columns={name: Column(kind) for name, (kind, _) in AUDIT_COLUMNS.items()})
+RowsReader = Callable[[Mapping[str, Any]], Iterable[Mapping[str, Any]]]
+
+
+def read_field_uses(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield a row for each field and use of it."""
+    uses = {
+        "SERVED": record["fields"],
+        "USED": record["fields_used"],
+        "WITHHELD": [item["field"] for item in record["withheld"]],
+        "ATTEMPTED": record.get("attempted") or (),
+    }
+    for use, fields in uses.items():
+        for field in dict.fromkeys(fields):
+            yield {"request_id": record["id"], "use": use, "coordinate": field}
+
+
+def read_changes(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for change in record["changes"]:
+        yield {
+            "request_id": record["id"],
+            "change": change["id"],
+            "type": change["type"],
+            "verb": change["verb"],
+            "state": change["state"],
+        }
+
+
+PART_COLUMNS: Mapping[str, tuple[Sequence[str], RowsReader]] = {
+    "field_uses": (("request_id", "use", "coordinate"), read_field_uses),
+    "changes": (("request_id", "change", "type", "verb", "state"), read_changes),
+}
+"""Collections of what a record lists, by their columns, all of text."""
+
+AUDIT_CAPABILITIES: Mapping[str, Capabilities] = {
+    "requests": Capabilities(columns={name: Column(kind) for name, (kind, _) in AUDIT_COLUMNS.items()}),
+    **{
+        name: Capabilities(columns={column: Column(ColumnType.TEXT) for column in columns})
+        for name, (columns, _) in PART_COLUMNS.items()
+    },
+}
 
 
 class AuditLogConnector:
-    """One collection, `requests`, over the audit logs in one folder."""
+    """The collections of AUDIT_CAPABILITIES, over the audit logs in one folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def capabilities(self, collection: str) -> Capabilities:
-        return {"requests": AUDIT_CAPABILITIES}[collection]
+        return AUDIT_CAPABILITIES[collection]
 
     async def scan(self, request: ScanRequest) -> AsyncIterator[Sequence[Row]]:
         try:
-            yield await asyncio.to_thread(read_audit_rows, self.folder, request.columns)
+            yield await asyncio.to_thread(read_audit_rows, self.folder, request.collection, request.columns)
         except (OSError, ConfigurationError):
             raise ConnectorError("the records cannot be read") from None
 
@@ -89,9 +127,34 @@ class AuditLogConnector:
         return None
 
 
-def read_audit_rows(folder: Path, columns: Sequence[str]) -> list[Row]:
+def read_audit_rows(folder: Path, collection: str, columns: Sequence[str]) -> list[Row]:
+    if collection in PART_COLUMNS:
+        _, read_parts = PART_COLUMNS[collection]
+        return [
+            tuple(part[column] for column in columns) for record in read_records(folder) for part in read_parts(record)
+        ]
     readers = [AUDIT_COLUMNS[column][1] for column in columns]
     return [tuple(read(record) for read in readers) for record in read_records(folder)]
 
 
-MAPPINGS = (TypeMapping(type="Request", source="journal", collection="requests"),)
+MAPPINGS = (
+    TypeMapping(
+        type="Request",
+        source="journal",
+        collection="requests",
+        relationships={
+            "fieldUses": Relationship(to="RequestFieldUse", local="id", remote="request_id"),
+            "changes": Relationship(to="RequestChange", local="id", remote="request_id"),
+        },
+    ),
+    TypeMapping(
+        type="RequestFieldUse", source="journal", collection="field_uses", key=("request_id", "use", "coordinate")
+    ),
+    TypeMapping(
+        type="RequestChange",
+        source="journal",
+        collection="changes",
+        key=("request_id", "change"),
+        columns={"changeType": "type"},
+    ),
+)

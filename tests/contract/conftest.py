@@ -22,7 +22,7 @@ from demo.servers.postgresql import PostgresqlServer
 from demo.servers.run import RunningServers, address
 from demo.servers.s3 import BUCKET
 from onedoor.audit.log import open_audit_log
-from onedoor.audit.record import AuditOutcome, AuditRecord, build_record_id, format_timestamp
+from onedoor.audit.record import AuditedChange, AuditOutcome, AuditRecord, build_record_id, format_timestamp
 from onedoor.connectors.audit_log import AuditLogConnector
 from onedoor.connectors.azure import connector as azure_connector
 from onedoor.connectors.datadog import connector as datadog_connector
@@ -254,6 +254,12 @@ async def in_drive(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnec
     yield OpenedConnector(source=await drive_connector.connect(options), expected=DRIVE, most=100)
 
 
+AUDIT_PARTS = {
+    "field_uses": Expected(key=("request_id", "use", "coordinate")),
+    "changes": Expected(key=("request_id", "change")),
+}
+
+
 @asynccontextmanager
 async def in_audit_log(request: pytest.FixtureRequest) -> AsyncIterator[OpenedConnector]:
     folder = new_folder(request)
@@ -265,10 +271,13 @@ async def in_audit_log(request: pytest.FixtureRequest) -> AsyncIterator[OpenedCo
                 id=build_record_id(at, bytes(9)), time=format_timestamp(at), surface="graphql",
                 outcome=AuditOutcome.ANSWERED, status=200, person="P1" if number else None,
                 groups=("everyone", "é")[:number], variables={"a": ["\ud800"]}, ms=0.5,
+                fields=("Customer.id", "Customer.name")[:number],
+                changes=tuple(AuditedChange(id=f"C{each}", type="Customer", row="r", verb="update", state="DONE")
+                              for each in range(number)),
             )
         )  # fmt: skip
     audit_log.close()
-    yield OpenedConnector(source=AuditLogConnector(folder), expected={"requests": Expected()})
+    yield OpenedConnector(source=AuditLogConnector(folder), expected={"requests": Expected(), **AUDIT_PARTS})
 
 
 @asynccontextmanager

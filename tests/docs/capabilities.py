@@ -80,7 +80,7 @@ def demo_promises() -> Mapping[str, Mapping[str, Capabilities]]:
             name: build_graphql_capabilities(graphql_collection)
             for name, graphql_collection in parse_graphql_collections(sources["directory"]["collections"]).items()
         },
-        "journal": {"requests": AUDIT_CAPABILITIES},
+        "journal": AUDIT_CAPABILITIES,
         "caller": {"person": PERSON_CAPABILITIES, "key": KEY_CAPABILITIES},
     }
 

@@ -180,9 +180,11 @@ CODES: Mapping[ErrorCode, ErrorDescription] = {
         remedy="Send the same request again with the same `idempotencyKey`: the change is not made twice.",
     ),
     ErrorCode.AUDIT_UNAVAILABLE: ErrorDescription(
-        when="The request could not be recorded, so its answer is not sent.",
+        when="The request could not be recorded, so its answer is not sent. Where its beginning could not be recorded,"
+        " nothing was changed; where only its end could not, its changes may stand: the message says which.",
         statuses=("503", "503"),
-        remedy="Try again after `Retry-After`; tell the operator.",
+        remedy="Try again after `Retry-After`, a mutation with the same `idempotencyKey`; without one, look first"
+        " whether its changes stand. Tell the operator.",
     ),
     ErrorCode.CANCELLED: ErrorDescription(
         when="The client disconnected; nobody is there to read this code, and only the record has it.",

@@ -68,10 +68,43 @@ class Request:
     reason: str | None = strawberry.field(
         description="For a command of a terminal: why it was given, in the words of who gave it."
     )
-    changes: list[str] = strawberry.field(
-        description="The ids of the changes it made, of the jobs it started or cancelled, and of the upload addresses "
-        "it was given."
+    field_uses: Many["RequestFieldUse"] = strawberry.field(description="The uses it made of fields, or tried to make.")
+    changes: Many["RequestChange"] = strawberry.field(
+        description="The changes it made, the jobs it started or cancelled, and the upload addresses it was given."
     )
+
+
+@strawberry.enum(
+    description="The use of a field: its values were served; a filter or a sort of served fields used it; it was "
+    "denied; it is guarded, and what was denied would have looked at it."
+)
+class FieldUse(StrEnum):
+    SERVED = "SERVED"
+    USED = "USED"
+    WITHHELD = "WITHHELD"
+    ATTEMPTED = "ATTEMPTED"
+
+
+@strawberry.type(
+    description="A use that a request made of a field.",
+    directives=[allow("audit"), owned("platform")],
+)
+class RequestFieldUse:
+    id: strawberry.ID = strawberry.field(description="The id of the record, the use and the field.")
+    coordinate: str = strawberry.field(description="The field, such as `Customer.creditLimit`.")
+    use: FieldUse = strawberry.field(description="The use of it.")
+
+
+@strawberry.type(
+    description="What a request changed.",
+    directives=[allow("audit"), owned("platform")],
+)
+class RequestChange:
+    id: strawberry.ID = strawberry.field(description="The id of the record and of the change.")
+    change: str = strawberry.field(description="The id of the change, as in `customerChanges`, or of the job.")
+    change_type: str = strawberry.field(description="The type that was changed, such as `Customer` or `Job`.")
+    verb: str = strawberry.field(description="What was done to it.")
+    state: str = strawberry.field(description="How it ended, as in `ChangeState`.")
 
 
 @strawberry.type

@@ -91,7 +91,7 @@ def test_each_command_leaves_one_record_with_who_whom_when_and_why(run: Run, tmp
 def test_auditors_find_commands_among_requests(run: Run, tmp_path: Path) -> None:
     run_all(run, ("users", "create", ADA, "Ada", "Lovelace"))
     columns = ("surface", "person_id", "reason", "fields")
-    assert read_audit_rows(tmp_path / "records/journal", columns) == [("cli", WHO, "reason 0", ())]
+    assert read_audit_rows(tmp_path / "records/journal", "requests", columns) == [("cli", WHO, "reason 0", ())]
 
 
 def test_whoever_acts_as_a_person_is_named_beside_them(run: Run, tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ UNLIMITED_RATES = Limits(
     concurrency_max=10**6,
     concurrency_a_key=10**6,
     bodies_a_key=10**6,
+    subscriptions_a_key=10**6,
     loop_seconds_a_minute=1e9,
 )
 """Limits for servers whose tests send more requests than a person would."""

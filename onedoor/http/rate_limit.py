@@ -40,6 +40,7 @@ class RateLimiter:
         self.in_flight = 0
         self.in_flight_by_key: Counter[str] = Counter()
         self.bodies_by_key: Counter[str] = Counter()
+        self.subscriptions_by_key: Counter[str] = Counter()
 
     def check_capacity(self) -> Conclusion | None:
         """Conclude a request that is one too many at once; called before anything of it is read, and at its place."""
@@ -75,6 +76,19 @@ class RateLimiter:
     def hold_share(self, key_id: str) -> Iterator[None]:
         """Count a request of a key that waits for its client alone."""
         with _count(self.in_flight_by_key, key_id):
+            yield
+
+    def check_subscriptions(self, key_id: str) -> Conclusion | None:
+        """Conclude a subscription that is one too many of its key."""
+        limit = self.limits.subscriptions_a_key
+        if self.subscriptions_by_key[key_id] < limit:
+            return None
+        return build_limit_conclusion("subscriptions of this key", "subscriptions_a_key", limit, "end one of them")
+
+    @contextmanager
+    def hold_subscription(self, key_id: str) -> Iterator[None]:
+        """Count a subscription of a key, over whatever connection."""
+        with _count(self.subscriptions_by_key, key_id):
             yield
 
     def check_bodies(self, key_id: str) -> Conclusion | None:

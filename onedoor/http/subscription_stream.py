@@ -64,6 +64,15 @@ class SubscriptionStream:
 
     async def run(self) -> Sequence[GraphQLErrorInfo]:
         """Run to the end and return the errors to end with. Raises KeyRevoked, or the OSError of `deliver`."""
+        assert self.context.principal is not None
+        rate_limiter, key_id = self.app_state.rate_limiter, self.context.principal.key_id
+        refusal = rate_limiter.check_subscriptions(key_id)
+        if refusal is not None:
+            return await self._record_end(refusal)
+        with rate_limiter.hold_subscription(key_id):
+            return await self._run_to_end()
+
+    async def _run_to_end(self) -> Sequence[GraphQLErrorInfo]:
         try:
             await self._run()
         except asyncio.CancelledError:

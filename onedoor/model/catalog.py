@@ -194,6 +194,8 @@ class Limits:
     """Bodies of one key that have begun to arrive and are waited for, in one process."""
     subscriptions_max: int = 10
     """Subscriptions of one WebSocket, and event streams of one key in one process."""
+    subscriptions_a_key: int = 100
+    """Subscriptions of one key in one process, over all its WebSockets and event streams."""
     connection_init_timeout: float = 10.0
     """The time that a WebSocket may take to authenticate."""
     heartbeat_seconds: float = 20.0

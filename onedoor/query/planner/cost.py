@@ -1,6 +1,6 @@
 """Estimate the rows of a scan, and limit the cost of a query."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -10,13 +10,24 @@ from onedoor.errors import ErrorCode, GraphQLErrorInfo, RequestRejected
 from onedoor.model.catalog import Catalog
 from onedoor.model.names import get_capabilities
 from onedoor.model.parameters import Parameter, substitute
-from onedoor.query.planner.nodes import LogicalScan, Plan, PlannedPredicate, PlanNode, Size
+from onedoor.query.planner.nodes import (
+    LogicalScan,
+    PhysicalScan,
+    Plan,
+    PlannedPredicate,
+    PlanNode,
+    SemiJoinFilter,
+    Size,
+)
 from onedoor.query.planner.pushdown import split_filter
 from onedoor.query.selection import list_ids_of_type, substitute_representations
 from onedoor.spi.connector import Connector
-from onedoor.spi.predicates import Comparison, InKeys, Op, fold_predicate
+from onedoor.spi.predicates import Comparison, Exists, InKeys, Op, fold_predicate, iterate_leaves
 
 DEFAULT_ROW_COUNT = 100_000
+
+ROWS_A_COST = 50
+"""How many rows that a source looks at for a link weigh as much as one that is returned."""
 
 SELECTIVITIES: Mapping[Op, float] = {
     Op.EQ: 1 / 10,
@@ -44,16 +55,65 @@ COST_CEILING = 10**15
 
 
 def compute_cost(catalog: Catalog, plan: Plan, variables: Mapping[str, Any]) -> int:
-    """Return how many objects the query may return, each weighed by the `row_cost` of its collection.
+    """Return how many objects the query may return, each weighed by the `row_cost` of its collection, and its links.
 
     Raises RequestRejected (LIMIT_EXCEEDED) when that is over `limits.cost_max`.
     """
-    cost = min(COST_CEILING, sum(_compute_node_cost(catalog, node, variables) for node in plan.roots))
+    objects = min(COST_CEILING, sum(_compute_node_cost(catalog, node, variables) for node in plan.roots))
+    cost = objects + plan.link_cost
     if cost > catalog.limits.cost_max:
         limit = f"the limit `cost_max` of {catalog.limits.cost_max}"
-        message = f"the request may return {cost} objects, over {limit}: ask for fewer with `first`, or in parts"
+        message = f"the request may return {objects} objects, over {limit}: ask for fewer with `first`, or in parts"
+        if objects <= catalog.limits.cost_max:
+            message = (
+                f"the filters and sorts of the request may look at {plan.link_cost * ROWS_A_COST} rows beyond their "
+                f"links, {ROWS_A_COST} of which count as one object, over {limit}: ask in parts"
+            )
         raise RequestRejected(GraphQLErrorInfo(code=ErrorCode.LIMIT_EXCEEDED, message=message))
     return cost
+
+
+def compute_link_cost(catalog: Catalog, nodes: Sequence[PlanNode]) -> int:
+    """Weigh the links of all filters, sorts and groups by the rows beyond them, which a source may have to look at.
+
+    They are looked at once a scan, however many rows ask for it.
+    """
+    scans = (scan for node in nodes for scan in _walk_scans(node))
+    return min(COST_CEILING, sum(_weigh_links(catalog, scan.logical) for scan in scans))
+
+
+def _walk_scans(node: PlanNode) -> Iterator[PhysicalScan]:
+    own = (node.row_scan, node.total_aggregate, node.has_previous, node.has_next)
+    yield from (scan for scan in own if scan is not None)
+    yield from (grouping.scan for grouping in node.groupings)
+    for below in (*node.children, *node.members):
+        yield from _walk_scans(below)
+
+
+def _weigh_links(catalog: Catalog, logical: LogicalScan) -> int:
+    joined = sum(_weigh_scan(catalog, join.inner_scan) for join in logical.key_joins)
+    return joined + _weigh_filter(catalog, logical.source, logical.filter)
+
+
+def _weigh_filter(catalog: Catalog, source: str, predicate: PlannedPredicate) -> int:
+    weight = 0
+    for leaf in iterate_leaves(predicate):
+        match leaf:
+            case SemiJoinFilter():
+                weight += _weigh_scan(catalog, leaf.inner_scan)
+            case Exists():
+                weight += _weigh_collection(catalog, source, leaf.collection)
+                weight += _weigh_filter(catalog, source, leaf.filter)
+    return weight
+
+
+def _weigh_scan(catalog: Catalog, logical: LogicalScan) -> int:
+    return _weigh_collection(catalog, logical.source, logical.collection) + _weigh_links(catalog, logical)
+
+
+def _weigh_collection(catalog: Catalog, source: str, collection: str) -> int:
+    row_count = catalog.connectors[source].capabilities(collection).row_count
+    return (DEFAULT_ROW_COUNT if row_count is None else row_count) // ROWS_A_COST
 
 
 def _compute_node_cost(catalog: Catalog, node: PlanNode, variables: Mapping[str, Any]) -> int:

@@ -218,6 +218,8 @@ class Plan:
     """Hold the nodes of an operation's root fields."""
 
     roots: tuple[PlanNode, ...]
+    link_cost: int = 0
+    """What the links of its filters, sorts and groups add to its cost."""
 
 
 def walk_nodes(nodes: Sequence[PlanNode]) -> Iterator[PlanNode]:

@@ -22,6 +22,7 @@ from onedoor.query.planner.aggregation import (
     build_total_aggregate_scan,
     collect_aggregates,
 )
+from onedoor.query.planner.cost import compute_link_cost
 from onedoor.query.planner.nodes import (
     Grouping,
     KeysetFilter,
@@ -83,7 +84,8 @@ def build_plan(catalog: Catalog, fields: Sequence[SelectedField], decisions: Dec
     Raises RequestRejected for arguments that are not valid, and when a connector cannot answer within its capabilities.
     """
     allowed = [field for field in fields if field.name != "__typename" and not is_denied(field, decisions)]
-    return Plan(roots=tuple(node for field in allowed for node in _plan_root_field(catalog, decisions, field)))
+    roots = tuple(node for field in allowed for node in _plan_root_field(catalog, decisions, field))
+    return Plan(roots=roots, link_cost=compute_link_cost(catalog, roots))
 
 
 def get_result_id_variable(field: SelectedField) -> str:

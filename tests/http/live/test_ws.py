@@ -177,6 +177,22 @@ async def test_ping_before_connection_init_wins_no_time(open_server: OpenServer)
     assert code == 4408
 
 
+async def test_the_subscriptions_of_a_key_are_counted_over_all_its_connections(open_server: OpenServer) -> None:
+    server: RunningServer = await open_server(rate_limits=replace(acme.UNLIMITED_RATES, subscriptions_a_key=2))
+    key = server.key("sales").text
+    first, second = [await server.socket(key) for _ in range(2)]
+    await first.subscribe("a", CHANGED)
+    await first.subscribe("b", CHANGED)
+    await wait_until(lambda: server.outcomes() == ["answered"] * 2)
+    await second.subscribe("c", CHANGED)
+    message = await second.receive()
+    assert "`subscriptions_a_key` of 2, end one of them" in message["payload"][0]["message"]
+    await first.send("complete", "a")
+    await wait_until(lambda: server.outcomes() == ["answered", "answered", "limited", "cancelled"])
+    await second.subscribe("d", CHANGED)
+    await wait_until(lambda: server.outcomes()[4:] == ["answered"])
+
+
 async def test_at_most_ten_subscriptions_and_the_others_go_on(server: RunningServer) -> None:
     websocket = await server.socket(server.key("sales").text)
     for number in range(11):

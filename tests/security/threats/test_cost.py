@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from onedoor.errors import ErrorCode
 from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine
 from onedoor.query.engine import execute
 from tests.acme import ask, build_catalog, caller, open_engine
@@ -130,3 +131,25 @@ async def test_a_batch_is_refused_whole(server: RunningServer, batch: list[Any])
     response = await server.send(json=batch, headers=server.bearer("sales"))
     (record,) = server.records()
     assert (response.status, response.code, record["outcome"], record["fields"]) == (400, "BAD_REQUEST", "refused", [])
+
+
+LIST_FILTER = '{{orders: {{some: {{note: {{eq: "{0}"}}}}}}}}'
+
+
+async def test_a_filter_through_a_list_costs_what_its_source_may_look_at(engine: QueryEngine) -> None:
+    """The rows of a collection whose size nobody knows count as 100,000, fifty of which are one object."""
+    plain = await weighed(engine, "{ customers(first: 1) { nodes { id } } }")
+    filtered = await weighed(engine, f"{{ customers(first: 1, where: {LIST_FILTER.format(1)}) {{ nodes {{ id }} }} }}")
+    assert filtered.extensions["cost"] - plain.extensions["cost"] == 2000
+
+
+async def test_many_filters_through_lists_are_refused_before_a_source_is_asked(engine: QueryEngine) -> None:
+    filters = [", ".join(LIST_FILTER.format(f"{field}-{each}") for each in range(6)) for field in range(20)]
+    fields = (
+        f"a{number}: customers(first: 1, where: {{or: [{text}]}}) {{ nodes {{ id }} }}"
+        for number, text in enumerate(filters)
+    )
+    result = await weighed(engine, f"{{ {' '.join(fields)} }}")
+    assert [error.code for error in result.errors] == [ErrorCode.LIMIT_EXCEEDED]
+    assert "12000000 rows beyond their links" in result.errors[0].message
+    assert result.scan_stats == []

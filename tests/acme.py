@@ -62,6 +62,7 @@ UNLIMITED_RATES = Limits(
     concurrency_a_key=10**6,
     bodies_a_key=10**6,
     subscriptions_a_key=10**6,
+    record_bytes_a_minute=10**12,
     loop_seconds_a_minute=1e9,
 )
 """Limits for servers whose tests send more requests than a person would."""

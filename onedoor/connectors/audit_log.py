@@ -59,6 +59,7 @@ AUDIT_COLUMNS: Mapping[str, tuple[ColumnType, RecordReader]] = {
     "client_request_id": (ColumnType.TEXT, read_record_field("client_request_id")),
     "subscription": (ColumnType.TEXT, read_record_field("subscription")),
     "events": (ColumnType.INTEGER, read_record_field("events")),
+    "count": (ColumnType.INTEGER, lambda record: record.get("count") or 1),
     "reason": (ColumnType.TEXT, read_record_field("reason")),
 }
 

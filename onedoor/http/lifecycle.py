@@ -39,6 +39,7 @@ async def admit(app_state: AppState, context: RequestContext) -> Conclusion | No
     rate_limiter = app_state.rate_limiter
     refusal = (
         rate_limiter.check_loop_seconds(key_id)
+        or rate_limiter.check_record_bytes(key_id, app_state.executor.record_bytes)
         or rate_limiter.count_request(key_id)
         or rate_limiter.check_share(key_id)
     )

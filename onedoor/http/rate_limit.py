@@ -14,6 +14,7 @@ from onedoor.audit.record import AuditOutcome
 from onedoor.errors import ErrorCode, GraphQLErrorInfo
 from onedoor.model.catalog import Limits
 from onedoor.query.audited import Conclusion
+from onedoor.runtime.byte_budget import ByteBudget
 from onedoor.runtime.loop_time import LoopMeter, LoopSeconds, describe_used_up, run_metered
 
 WINDOW_SECONDS = 60.0
@@ -122,6 +123,14 @@ class RateLimiter:
             return None
         message, retry_after = describe_used_up(self.loop_seconds.limit, wait)
         return _conclude_limited(message, 429, retry_after)
+
+    def check_record_bytes(self, key_id: str, written: ByteBudget) -> Conclusion | None:
+        """Conclude a request of a key that has written its bytes to the audit log."""
+        limit = self.limits.record_bytes_a_minute
+        seconds = written.get_wait(key_id, limit)
+        if seconds is None:
+            return None
+        return _build_too_frequent("bytes of records a minute", "record_bytes_a_minute", limit, seconds)
 
     def count_failed_key(self, address: str) -> Conclusion | None:
         """Count a request without a valid key; conclude one that is over the limit of its address."""

@@ -5,7 +5,8 @@ import multiprocessing
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from time import monotonic
 from typing import Any
 
 import uvicorn
@@ -29,9 +30,33 @@ BACKLOG = 2048
 SWITCH_SECONDS = 0.001
 """How long the event loop waits for a thread that computes, such as one that prepares a document, at each turn."""
 
-GC_THRESHOLDS = (10_000, 5, 20)
-"""The thresholds of the garbage collector's three generations: the first two take some milliseconds each, the last, of
-what is cached, 100 ms and more. It cannot be put off for long: graphql-core's validation leaves cycles."""
+GC_THRESHOLDS = (10_000, 10, 30)
+"""The thresholds of the garbage collector's three generations."""
+
+WHOLE_COLLECTION_SECONDS = 600.0
+"""How often a full collection looks at all objects, which takes 300 ms and more, at most; the others take some."""
+
+
+class SurvivorFreezer:
+    """Sets apart what a full garbage collection has found in use, so that the next looks at what was made since.
+
+    The event loop stands still meanwhile. What is cached is seldom part of a cycle that nobody needs any more; such a
+    cycle waits for the collection that looks at all, every WHOLE_COLLECTION_SECONDS.
+    """
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self.clock = clock
+        self.whole_at = clock()
+
+    def __call__(self, phase: str, info: Mapping[str, int]) -> None:
+        """Act at the end of a full collection."""
+        if phase != "stop" or info["generation"] < 2:
+            return
+        if self.clock() - self.whole_at < WHOLE_COLLECTION_SECONDS:
+            gc.freeze()
+        else:
+            self.whole_at = self.clock()
+            gc.unfreeze()
 
 
 def run_server(app: Callable[[], Any], host: str, port: int, limits: Limits, workers: int = 1) -> None:
@@ -60,6 +85,7 @@ def run_server(app: Callable[[], Any], host: str, port: int, limits: Limits, wor
 def run_worker_process(app: Callable[[], Any], host: str, port: int, limits: Limits) -> None:
     """Serve in this process, with a socket, an app and an audit log of its own."""
     server = UvicornServer(build_uvicorn_config(app(), limits))
+    gc.callbacks.append(SurvivorFreezer())
     server.run(sockets=[bind_socket(host, port)])
     if not server.started:
         raise SystemExit(3)

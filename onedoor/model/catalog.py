@@ -192,6 +192,8 @@ class Limits:
     """Those of one key, of which at most half of `concurrency_max` count."""
     bodies_a_key: int = 20
     """Bodies of one key that have begun to arrive and are waited for, in one process."""
+    record_bytes_a_minute: int = 16_777_216
+    """Bytes that the requests of one key may write to the audit log."""
     subscriptions_max: int = 10
     """Subscriptions of one WebSocket, and event streams of one key in one process."""
     subscriptions_a_key: int = 100

@@ -35,6 +35,7 @@ from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine, 
 from onedoor.query.engine import RecordBeginning
 from onedoor.query.request_record import RequestFacts, build_audit_record, serialize_audit_record
 from onedoor.query.subscriptions import SubscriptionEvent
+from onedoor.runtime.byte_budget import ByteBudget
 from onedoor.storage.database import MetadataDatabaseUnavailable
 
 log = logging.getLogger("onedoor.query")
@@ -121,6 +122,8 @@ class AuditedExecutor:
     redaction_key: bytes
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     """What waits for the actions of requests that have ended."""
+    record_bytes: ByteBudget = field(default_factory=ByteBudget)
+    """What the requests of each key have written to the audit log."""
 
     async def run(
         self,
@@ -216,6 +219,8 @@ class AuditedExecutor:
                 await self._append(audited, self._serialize(audited, conclusion, byte_count, audited.result))
 
     async def _append(self, audited: AuditedRequest, line: bytes) -> None:
+        if audited.principal is not None:
+            self.record_bytes.add(audited.principal.key_id, len(line))
         try:
             await self.audit_log.append_line(line)
         except AuditLogUnavailable:

@@ -245,7 +245,7 @@ async def test_the_audit_log_is_a_connector(folder: Path) -> None:
         "fields_used": ("Customer.id",), "fields_withheld": ("Customer.total",), "fields_attempted": (),
         "sources": ("warehouse",), "rows": 3,
         "bytes": 5, "ms": 1.25, "schema_version": "s", "client_request_id": "theirs",
-        "subscription": "06BWTW9KFG0000000000000000", "events": 9, "reason": None,
+        "subscription": "06BWTW9KFG0000000000000000", "events": 9, "count": 1, "reason": None,
     }  # fmt: skip
 
 

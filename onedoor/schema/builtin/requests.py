@@ -65,6 +65,9 @@ class Request:
     events: int | None = strawberry.field(
         description="For the end of a subscription: the number of events it received."
     )
+    count: int = strawberry.field(
+        description="The number of requests it stands for: of a caller that is turned away again and again, many."
+    )
     reason: str | None = strawberry.field(
         description="For a command of a terminal: why it was given, in the words of who gave it."
     )

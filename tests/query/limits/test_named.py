@@ -82,7 +82,13 @@ HEADS: dict[str, tuple[Any, bytes, str]] = {
     "connections_an_address": (1, FEW, "use one for many requests"),
 }
 
-ELSEWHERE = {"subscriptions_max", "subscriptions_a_key", "connection_init_timeout", "bodies_a_key"}
+ELSEWHERE = {
+    "subscriptions_max",
+    "subscriptions_a_key",
+    "record_bytes_a_minute",
+    "connection_init_timeout",
+    "bodies_a_key",
+}
 """Reached in tests/http/live and tests/security/threats/test_fair_shares.py."""
 
 NOT_REFUSED = {"first_default", "source_seconds", "source_calls", "source_queue", "rows_in_memory", "errors_max"}

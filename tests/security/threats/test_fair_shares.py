@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 from onedoor.model.catalog import Limits
 from tests import acme
@@ -56,3 +57,12 @@ async def test_requests_of_one_key_that_hang_leave_places_to_others(open_server:
         task.cancel()
     assert (own.status, other.status) == (429, 200)
     assert "`concurrency_a_key` of 4, come again in 1 s" in own.body["errors"][0]["message"]
+
+
+async def test_the_bytes_that_a_key_writes_to_the_records_are_bounded(open_server: OpenServer) -> None:
+    server: RunningServer = await open_server(rate_limits=replace(acme.UNLIMITED_RATES, record_bytes_a_minute=2_000))
+    wordy = "{ me { " + " ".join(f"a{number}: email" for number in range(150)) + " } }"
+    own = [(await server.ask(wordy)).status for _ in range(3)]
+    refused, other = await server.ask(ME), await server.ask(ME, "finance")
+    assert (own, refused.status, other.status) == ([200, 429, 429], 429, 200)
+    assert "`record_bytes_a_minute` of 2000, come again in" in refused.body["errors"][0]["message"]

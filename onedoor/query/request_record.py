@@ -256,7 +256,13 @@ def _list_attempted_fields(
         yield ".".join(catalog.policy.underlying_fields.get(denial.coordinate, denial.coordinate))
     if principal is None or result.cached_plan is None:
         return
+    decisions = result.cached_plan.decisions
     for selected in fields:
-        if is_denied(selected, result.cached_plan.decisions):
-            for coordinate in list_denied_coordinates(catalog.schema, catalog.policy, selected, principal.groups):
-                yield ".".join(catalog.policy.underlying_fields.get(coordinate, coordinate))
+        is_allowed = selected.number in decisions and decisions[selected.number].allowed
+        if is_allowed or selected.name.startswith("__"):
+            continue
+        for coordinate in list_denied_coordinates(catalog.schema, catalog.policy, selected, principal.groups):
+            underlying = catalog.policy.underlying_fields.get(coordinate)
+            # what lies below a denied field has no decision of its own; of it, fields that hold values are named
+            if underlying or coordinate[0] in catalog.mappings or selected.number in decisions:
+                yield ".".join(underlying or coordinate)

@@ -332,3 +332,38 @@ async def test_other_paths_leave_no_record(server: RunningServer) -> None:
         reply = await exchange_bytes(server.port, b"POST %s HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n" % path)
         assert reply.startswith(b"HTTP/1.1 404")
     assert server.records() == []
+
+
+ATTEMPTS = [
+    pytest.param(
+        '{ customers(first: 1, orderBy: [{creditLimit: DESC}], where: {email: {contains: "a"}}) { nodes { id } } }',
+        ["Customer.creditLimit", "Customer.email"],
+        id="a filter and an order",
+    ),
+    pytest.param(
+        '{ orders(where: {customer: {email: {eq: "a"}}}) { nodes { id } } }', ["Customer.email"], id="through a link"
+    ),
+    pytest.param("{ customers { aggregate { max { creditLimit } } } }", ["Customer.creditLimit"], id="an aggregate"),
+    pytest.param("{ customer(id: 7) { email name } }", ["Customer.email"], id="a field"),
+]
+
+
+@pytest.mark.parametrize(("query", "attempted"), ATTEMPTS)
+async def test_an_attempt_on_a_denied_field_is_found_by_the_field(
+    server: RunningServer, query: str, attempted: list[str]
+) -> None:
+    await server.ask(query, "nobody")
+    (record,) = server.records()
+    assert sorted(set(record["attempted"]) & {"Customer.creditLimit", "Customer.email"}) == attempted
+    found = await server.ask(
+        """query ($field: String!) {
+            requests(where: {fieldUses: {some: {coordinate: {eq: $field}, use: {eq: ATTEMPTED}}}}) {
+                nodes { id fieldsAttempted changes { nodes { change } } }
+            }
+        }""",
+        "audit",
+        variables={"field": attempted[0]},
+    )
+    assert found.body["data"]["requests"]["nodes"] == [
+        {"id": record["id"], "fieldsAttempted": record["attempted"], "changes": {"nodes": []}}
+    ]

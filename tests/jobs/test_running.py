@@ -13,6 +13,7 @@ from auth import users
 from jobs.catalogue import PrintLabelsInput
 from jobs.invoices import RebuildInvoicesInput
 from jobs.traffic import SurveyUsageInput
+from onedoor.audit.reader import read_records
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.jobs.declarations import Schedule
 from tests import acme
@@ -269,6 +270,11 @@ async def test_a_job_is_started_once_on_schedule_by_its_service_person(tmp_path:
         ("SUCCEEDED", "service:books", "on schedule, for 2026-11-01T05:00:00+00:00"),
         ("SUCCEEDED", "service:books", "on schedule, for 2026-11-02T05:00:00+00:00"),
     ]
+    starts = [record for record in read_records(tmp_path / "records") if record["operation"] == "startNightly"]
+    assert [(record["person"], record["outcome"], record["changes"][0]["id"]) for record in starts] == [
+        ("service:books", "answered", id) for id in ids
+    ]
+    assert [row["record_id"] for row in ended] == [record["id"] for record in starts]
 
 
 async def test_the_last_lines_are_kept_and_a_long_one_is_cut_off(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import fcntl
 import os
 import re
 from asyncio import AbstractEventLoop, Future
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock, Thread
+from time import monotonic
 from typing import Any, NamedTuple
 
 import orjson
@@ -218,6 +219,36 @@ class AuditLog:
         with self._lock:
             self._unawaited -= sum(line.durable is None for line in batch)
         return []
+
+
+BUDGET_SECONDS = 60.0
+
+
+class ByteBudget:
+    """Counts what each key has written, from one minute's start to the next; a minute begins for all at once."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self.clock = clock
+        self.counts: Counter[str] = Counter()
+        self.began_at = clock()
+
+    def add(self, name: str, byte_count: int) -> None:
+        """Count bytes that a key has written."""
+        self._begin_minute()
+        self.counts[name] += byte_count
+
+    def get_wait(self, name: str, limit: int) -> float | None:
+        """Return the seconds until a key that has written `limit` bytes may write again; None: it has not."""
+        if self.counts[name] < limit:
+            return None
+        self._begin_minute()
+        return None if self.counts[name] < limit else self.began_at + BUDGET_SECONDS - self.clock()
+
+    def _begin_minute(self) -> None:
+        now = self.clock()
+        if now - self.began_at >= BUDGET_SECONDS:
+            self.began_at = now
+            self.counts.clear()
 
 
 def open_audit_log(folder: Path, started: datetime, *, disk: DiskOps | None = None) -> AuditLog:

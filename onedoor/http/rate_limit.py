@@ -10,11 +10,11 @@ from math import ceil
 from time import monotonic
 from typing import Any, TypeVar
 
+from onedoor.audit.log import ByteBudget
 from onedoor.audit.record import AuditOutcome
 from onedoor.errors import ErrorCode, GraphQLErrorInfo
 from onedoor.model.catalog import Limits
 from onedoor.query.audited import Conclusion
-from onedoor.runtime.byte_budget import ByteBudget
 from onedoor.runtime.loop_time import LoopMeter, LoopSeconds, describe_used_up, run_metered
 
 WINDOW_SECONDS = 60.0

@@ -20,7 +20,7 @@ from typing import TypeAlias, TypeVar
 import orjson
 
 from auth.authentication import Principal
-from onedoor.audit.log import AuditLog, AuditLogUnavailable
+from onedoor.audit.log import AuditLog, AuditLogUnavailable, ByteBudget
 from onedoor.audit.record import (
     RANDOM_BYTES,
     AuditedChange,
@@ -35,7 +35,6 @@ from onedoor.query.context import ExecutionResult, GraphQLRequest, QueryEngine, 
 from onedoor.query.engine import RecordBeginning
 from onedoor.query.request_record import RequestFacts, build_audit_record, serialize_audit_record
 from onedoor.query.subscriptions import SubscriptionEvent
-from onedoor.runtime.byte_budget import ByteBudget
 from onedoor.storage.database import MetadataDatabaseUnavailable
 
 log = logging.getLogger("onedoor.query")

@@ -40,7 +40,10 @@ def hold_abandoned_files(folder: Path) -> Iterator[Sequence[Path]]:
 
 def _lock_file(path: Path, stack: ExitStack) -> bool:
     """Return whether the file could be locked: a process locks its file as long as it lives."""
-    file = os.open(path, os.O_RDWR)
+    try:
+        file = os.open(path, os.O_RDWR)
+    except PermissionError:  # another user's, who ends it
+        return False
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -262,6 +262,9 @@ def open_audit_log(folder: Path, started: datetime, *, disk: DiskOps | None = No
         raise ConfigurationError(f"records cannot be kept in `{folder}`: let this process write there") from reason
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until this process ends, however it does
+        if os.geteuid() == 0:  # a command of the superuser, whose records the server reads
+            owner = folder.stat()
+            os.fchown(file, owner.st_uid, owner.st_gid)
         chained_file = ChainedFile(file, build_header(format_timestamp(started), os.getpid()), disk or DiskOps())
         sync_folder(folder)
     except OSError as reason:

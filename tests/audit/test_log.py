@@ -271,3 +271,12 @@ def test_after_a_kill_every_acknowledged_record_is_there(folder: Path) -> None:
         there = {json.loads(line)["id"] for line in newest.read_bytes().splitlines()[1:] if line.endswith(b"}")}
         assert acknowledged <= there
     assert verify_folder(folder).broken is None
+
+
+def test_a_file_belongs_to_whom_the_folder_belongs_to(tmp_path: Path) -> None:
+    """A command of the superuser leaves records that the server reads, which is another user."""
+    owner = 65534 if os.geteuid() == 0 else os.geteuid()
+    os.chown(tmp_path, owner, -1)
+    open_audit_log(tmp_path, datetime.now(UTC)).close()
+    (path,) = tmp_path.iterdir()
+    assert (path.stat().st_uid, path.stat().st_mode & 0o777) == (owner, 0o600)

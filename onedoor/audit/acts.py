@@ -43,9 +43,9 @@ class ActRecorder:
         *,
         client_request_id: str | None = None,
         reason: str | None = None,
-        intended: Sequence[AuditedChange] = (),
+        intended_changes: Sequence[AuditedChange] = (),
     ) -> Result:
-        """Carry out an act in the name of a principal and return its result; `intended` is what it is to change.
+        """Carry out an act in the name of a principal and return its result; its beginning names `intended_changes`.
 
         Raises what the act raises, and AuditLogUnavailable where it was not begun, as that could not be recorded. An
         end that cannot be recorded now is recorded as soon as the disk allows it.
@@ -63,7 +63,7 @@ class ActRecorder:
             operation=operation,
             client_request_id=client_request_id,
             reason=reason,
-            changes=tuple(intended),
+            changes=tuple(intended_changes),
         )
         await self.audit_log.append(begun)
         outcome, changes = AuditOutcome.FAILED, tuple[AuditedChange, ...]()

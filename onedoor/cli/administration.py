@@ -78,9 +78,11 @@ class Administrator:
         audit_log = open_audit_log(settings.records.folder, now)
         recorder = ActRecorder(audit_log=audit_log, surface=Surface.CLI, redaction_key=key)
         principal = _build_principal(actor, now)
-        intended = _build_changes(subjects, "BEGUN", key)
+        intended_changes = _build_changes(subjects, "BEGUN", key)
         try:
-            return asyncio.run(recorder.carry_out(principal, operation, record_act, reason=reason, intended=intended))
+            return asyncio.run(
+                recorder.carry_out(principal, operation, record_act, reason=reason, intended_changes=intended_changes)
+            )
         except AuditLogUnavailable:
             message = "nothing was changed, as it could not be recorded: see that there is room where records are kept"
             raise ConfigurationError(message) from None

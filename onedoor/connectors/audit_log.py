@@ -69,18 +69,18 @@ RowsReader = Callable[[Mapping[str, Any]], Iterable[Mapping[str, Any]]]
 def read_field_uses(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield a row for each field and use of it."""
     uses = {
-        "SERVED": record["fields"],
-        "USED": record["fields_used"],
-        "WITHHELD": [item["field"] for item in record["withheld"]],
-        "ATTEMPTED": record.get("attempted") or (),
+        "SERVED": record.get("fields"),
+        "USED": record.get("fields_used"),
+        "WITHHELD": [item["field"] for item in record.get("withheld") or ()],
+        "ATTEMPTED": record.get("attempted"),
     }
     for use, fields in uses.items():
-        for field in dict.fromkeys(fields):
+        for field in dict.fromkeys(fields or ()):
             yield {"request_id": record["id"], "use": use, "coordinate": field}
 
 
 def read_changes(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    for change in record["changes"]:
+    for change in record.get("changes") or ():
         yield {
             "request_id": record["id"],
             "change": change["id"],

@@ -65,6 +65,24 @@ class DrainProtocol(asyncio.Protocol):
             self.transport.abort()
 
 
+class StallGuard(asyncio.Protocol):
+    """Lets a StallTimer watch over whatever of a protocol waits to be sent; the protocol sets `stall_timer`."""
+
+    stall_timer: "StallTimer"
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.stall_timer.cancel()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.stall_timer.start()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.stall_timer.cancel()
+
+
 class StallTimer:
     """Aborts a connection whose client takes in nothing for a while, though something waits to be sent."""
 

@@ -9,7 +9,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from onedoor.errors import ErrorCode, HTTPError
 from onedoor.http import handshake
-from onedoor.http.connection import OrderlyTransport, StallTimer
+from onedoor.http.connection import OrderlyTransport, StallGuard, StallTimer
 from onedoor.http.cors import Header
 from onedoor.http.requests import begin_request, parse_head
 from onedoor.http.responses import build_headers, encode_refusal
@@ -33,9 +33,8 @@ class Phase(Enum):
 def build_http_protocol(limits: Limits, closing_seconds: float) -> type[HttpToolsProtocol]:
     """Build the protocol class of a server with these limits."""
 
-    class LimitedProtocol(HttpToolsProtocol):
+    class LimitedProtocol(StallGuard, HttpToolsProtocol):
         transport: OrderlyTransport  # type: ignore[assignment]
-        stall_timer: StallTimer
         phase = Phase.HEAD
         head_size = 0
         """Bytes of the parsed parts of the head."""
@@ -62,16 +61,7 @@ def build_http_protocol(limits: Limits, closing_seconds: float) -> type[HttpTool
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop_timer()
-            self.stall_timer.cancel()
             super().connection_lost(exc)
-
-        def pause_writing(self) -> None:
-            super().pause_writing()
-            self.stall_timer.start()
-
-        def resume_writing(self) -> None:
-            super().resume_writing()
-            self.stall_timer.cancel()
 
         def data_received(self, data: bytes) -> None:
             if self.refusal is not None:

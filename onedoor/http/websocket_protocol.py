@@ -8,7 +8,7 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 
-from onedoor.http.connection import OrderlyTransport, StallTimer
+from onedoor.http.connection import OrderlyTransport, StallGuard, StallTimer
 from onedoor.model.catalog import Limits
 
 FRAMES_MAX = 1000
@@ -20,9 +20,8 @@ CLOSE_GOING_AWAY, CLOSE_INVALID_PAYLOAD, CLOSE_MESSAGE_TOO_BIG, CLOSE_TRY_AGAIN_
 def build_websocket_protocol(limits: Limits, closing_seconds: float) -> type[WebSocketsSansIOProtocol]:
     """Build the WebSocket protocol class of a server with these limits."""
 
-    class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
+    class LimitedWebSocketProtocol(StallGuard, WebSocketsSansIOProtocol):
         transport: OrderlyTransport  # type: ignore[assignment]
-        stall_timer: StallTimer
         early_data = b""
         """What came before the handshake was answered; read once it is."""
 
@@ -33,18 +32,6 @@ def build_websocket_protocol(limits: Limits, closing_seconds: float) -> type[Web
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             super().connection_made(transport)
             self.stall_timer = StallTimer(self.transport, limits.stalled_seconds)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self.stall_timer.cancel()
-            super().connection_lost(exc)
-
-        def pause_writing(self) -> None:
-            super().pause_writing()
-            self.stall_timer.start()
-
-        def resume_writing(self) -> None:
-            super().resume_writing()
-            self.stall_timer.cancel()
 
         def data_received(self, data: bytes) -> None:
             if self.handshake_initiated and not self.handshake_complete:

@@ -95,7 +95,7 @@ class JobService:
 
         async def start(record_id: str) -> tuple[StartedJob, Sequence[AuditedChange]]:
             started = await self._add_job(request, job, record_id)
-            return started, describe_start(started, self.acts.redaction_key)
+            return started, _list_changes(started, self.acts.redaction_key)
 
         part_of = None if request.parent_id is None else f"job {request.parent_id}"
         return await self.acts.carry_out(request.principal, f"start{job.name}", start, client_request_id=part_of)
@@ -348,7 +348,7 @@ def build_cancel_action(service: JobService) -> Action:
     async def cancel_job(call: ActionCall, /) -> ActionResult:
         id = str(call.arguments["input"]["id"])
         cancelled = await service.cancel(call.principal, id)
-        changes = [_describe_change(id, "cancel", service.acts.redaction_key)] if cancelled else []
+        changes = [describe_job_change(id, "cancel", service.acts.redaction_key)] if cancelled else []
         return ActionResult(row_id=id, audit_facts=build_audit_facts(changes))
 
     return cancel_job
@@ -373,14 +373,15 @@ async def _start_job(service: JobService, call: ActionCall, name: str, own_field
         origin_id=get_origin_id(),
     )
     started = await service.start_once(request)
-    facts = build_audit_facts(describe_start(started, service.acts.redaction_key))
+    facts = build_audit_facts(_list_changes(started, service.acts.redaction_key))
     return ActionResult(row_id=started.id, audit_facts=facts)
 
 
-def describe_start(started: StartedJob, key: bytes) -> Sequence[AuditedChange]:
-    """Return what the record says of a start; one that was made before is on the record that made it."""
-    return [_describe_change(started.id, "start", key)] if started.is_new else []
+def _list_changes(started: StartedJob, key: bytes) -> Sequence[AuditedChange]:
+    """List what the record says of a start; one that was made before is on the record that made it."""
+    return [describe_job_change(started.id, "start", key)] if started.is_new else []
 
 
-def _describe_change(id: str, verb: str, key: bytes) -> AuditedChange:
+def describe_job_change(id: str, verb: str, key: bytes) -> AuditedChange:
+    """Describe for the audit record what was done to a job; `key` keys the hash of its id."""
     return AuditedChange(id=id, type="Job", row=hash_scalar("text", id, key), verb=verb, state="DONE")

@@ -7,6 +7,7 @@ name it, whoever made the change and whenever the process stopped.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import NamedTuple, TypeAlias
 from onedoor.audit.interrupted import BegunRecord, hold_abandoned_files, mark_closed, read_begun_records
 from onedoor.audit.record import AuditedChange, AuditOutcome, AuditRecord, Surface, format_timestamp
 from onedoor.jobs import store
-from onedoor.jobs.service import StartedJob, describe_start
+from onedoor.jobs.service import describe_job_change
 from onedoor.jobs.tables import JobDatabase
 from onedoor.mutations.execution import redact_history_row
 from onedoor.mutations.ledger import Ledger
@@ -49,8 +50,8 @@ class RecordRecovery:
     async def run_pass(self) -> None:
         """End what ended processes left. What fails now is left to the next pass, which finds it again."""
         try:
-            with hold_abandoned_files(self.folder) as paths:
-                for path in paths:
+            with ExitStack() as stack:
+                for path in await asyncio.to_thread(stack.enter_context, hold_abandoned_files(self.folder)):
                     await self._close_file(path)
         except Exception as error:
             LOG.error("records could not be ended: %s", type(error).__name__)
@@ -105,10 +106,6 @@ def build_job_search(database: JobDatabase, redaction_key: bytes) -> FindChanges
 
     async def find_starts(record_ids: Sequence[str]) -> Sequence[RecordedChange]:
         starts = await database.run_in_db_thread(store.load_recorded_starts, record_ids)
-        return [
-            RecordedChange(record_id, change)
-            for record_id, id in starts
-            for change in describe_start(StartedJob(id=id, is_new=True), redaction_key)
-        ]
+        return [RecordedChange(record_id, describe_job_change(id, "start", redaction_key)) for record_id, id in starts]
 
     return find_starts

@@ -68,7 +68,7 @@ class AuditedRequest:
     started: float = field(default_factory=perf_counter)
     id: str = ""
     """The id of its record."""
-    begun: bool = False
+    has_begun: bool = False
     """Whether its beginning is on record, as it is before anything is changed."""
 
     def __post_init__(self) -> None:
@@ -107,7 +107,7 @@ MAYBE_CHANGED = (
 
 def conclude_unrecorded(audited: AuditedRequest) -> Conclusion:
     """Conclude a request whose record could not be made durable; nothing of its result is shown."""
-    message = MAYBE_CHANGED if audited.begun else NOTHING_CHANGED
+    message = MAYBE_CHANGED if audited.has_begun else NOTHING_CHANGED
     error = GraphQLErrorInfo(code=ErrorCode.AUDIT_UNAVAILABLE, message=message)
     return Conclusion(outcome=AuditOutcome.FAILED, status=503, errors=(error,), headers={"retry-after": "1"})
 
@@ -191,7 +191,7 @@ class AuditedExecutor:
     def _build_beginning(self, audited: AuditedRequest) -> RecordBeginning:
         async def append(result: ExecutionResult) -> None:
             await self.audit_log.append_line(self._serialize(audited, BEGUN, 0, result))
-            audited.begun = True
+            audited.has_begun = True
 
         return RecordBeginning(id=audited.id, append=append)
 
@@ -204,14 +204,16 @@ class AuditedExecutor:
         try:
             await self._append(audited, self._serialize(audited, conclusion, byte_count, audited.result))
         finally:
-            if audited.result.unfinished:
+            if audited.result.unfinished_actions:
                 task = asyncio.create_task(self._record_late_changes(audited, conclusion, byte_count))
                 self.tasks.add(task)
                 task.add_done_callback(self.tasks.discard)
 
     async def _record_late_changes(self, audited: AuditedRequest, conclusion: Conclusion, byte_count: int) -> None:
         """Record a request once more when its actions have ended, with what they changed."""
-        late_changes = [change for action in audited.result.unfinished for change in await _await_changes(action)]
+        late_changes = [
+            change for action in audited.result.unfinished_actions for change in await _await_changes(action)
+        ]
         if late_changes:
             audited.result.changes.extend(late_changes)
             with suppress(AuditLogUnavailable):
@@ -223,7 +225,7 @@ class AuditedExecutor:
         try:
             await self.audit_log.append_line(line)
         except AuditLogUnavailable:
-            if audited.begun:
+            if audited.has_begun:
                 self.audit_log.append_line_nowait(line)
             raise
 

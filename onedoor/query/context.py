@@ -165,8 +165,8 @@ class ExecutionResult:
     """What was changed, as the audit record says it."""
     withheld: dict[WithheldCopy, None] = field(default_factory=dict)
     """What connectors did not show, in order; grows while scans run."""
-    unfinished: list[Awaitable[ActionResult]] = field(default_factory=list)
-    """Actions that go on after the reply: a client that leaves, and a deadline, stop no change."""
+    unfinished_actions: list[Awaitable[ActionResult]] = field(default_factory=list)
+    """They go on after the reply: a client that leaves, and a deadline, stop no change."""
 
 
 def attach_partial_result(error: BaseException, result: ExecutionResult) -> None:

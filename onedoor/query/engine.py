@@ -411,7 +411,7 @@ class Execution:
             raise ConnectorError(message, ErrorCode.CHANGE_UNSETTLED) from None
         finally:
             if not action.done():
-                self.result.unfinished.append(action)
+                self.result.unfinished_actions.append(action)
         return self._take_result(action)
 
     def _take_result(self, action: "asyncio.Task[ActionResult]") -> ActionResult:
@@ -419,7 +419,7 @@ class Execution:
         try:
             result = action.result()
         except ActionUnfinished as failure:
-            self.result.unfinished.append(failure.remainder)
+            self.result.unfinished_actions.append(failure.remainder)
             raise
         except ConnectorError as failure:
             self.result.changes.extend(collect_changes(getattr(failure, "audit_facts", {})))

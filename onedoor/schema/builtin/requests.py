@@ -107,7 +107,9 @@ class RequestChange:
     change: str = strawberry.field(description="The id of the change, as in `customerChanges`, or of the job.")
     change_type: str = strawberry.field(description="The type that was changed, such as `Customer` or `Job`.")
     verb: str = strawberry.field(description="What was done to it.")
-    state: str = strawberry.field(description="How it ended, as in `ChangeState`.")
+    state: str = strawberry.field(
+        description="How it ended, as in `ChangeState`; `BEGUN` of a command that did not say."
+    )
 
 
 @strawberry.type

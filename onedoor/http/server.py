@@ -143,7 +143,8 @@ def build_uvicorn_config(
 def bind_socket(host: str, port: int) -> socket.socket:
     """Bind a socket that processes share, the kernel spreading connections. Raises ConfigurationError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
+    # asyncio sends at once, without Nagle's algorithm, only where it is told that the protocol is TCP
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:

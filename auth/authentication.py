@@ -3,18 +3,23 @@
 import asyncio
 import time
 from asyncio import Future
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from cachetools import TTLCache
 from sqlalchemy import bindparam, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from auth.api_keys import PLACEHOLDER_KEY, hash_secret, is_same_digest, parse_key
+from auth.api_keys import USE_RESOLUTION, KeyUse, record_key_use
+from auth.key_format import PLACEHOLDER_KEY, hash_secret, is_same_digest, parse_key
+from auth.memberships import Membership, read_membership
 from auth.policy import Groups
+from auth.users import Attributes, load_attributes
 from onedoor.storage.database import TIMEOUT_SECONDS, MetadataDatabase, MetadataDatabaseUnavailable
 from onedoor.storage.tables import key_table, membership_table, user_table
 
@@ -23,7 +28,7 @@ from onedoor.storage.tables import key_table, membership_table, user_table
 class Principal:
     """A user with the functional groups and grants they have now, and the key they authenticated with.
 
-    `key_id` is the public part of the key, never its secret; times are UTC.
+    `key_id` is the public part of the key, never its secret; times are UTC. A service has an `owner_group`.
     """
 
     person_id: str
@@ -35,6 +40,14 @@ class Principal:
     key_id: str
     key_created: datetime
     key_expires: datetime
+    secret: int | None = None
+    """The number of the secret that was sent; None where none was, as in a job."""
+    key_used: datetime | None = None
+    """The last use of the key before, to the minute."""
+    owner_group: str | None = None
+    memberships: tuple[Membership, ...] = ()
+    """By which sources they are in which groups, registered ones alone."""
+    attributes: Attributes = field(default_factory=dict, hash=False)
 
 
 LOOKUP_MAX_AGE_SECONDS = 1.0
@@ -47,12 +60,33 @@ NO_DIGEST = bytes(32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeyRecord:
-    """A key as the metadata database holds it, and the principal it authenticates."""
+class KeySecret:
+    """A secret of a key, by its digest; `until` is None where it is valid as long as the key."""
 
     digest: bytes = field(repr=False)
-    disabled: bool
+    until: datetime | None = None
     principal: Principal
+    """Whom it authenticates."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRecord:
+    """A key as the metadata database holds it; `former` is its secret before the last rotation, where that is valid."""
+
+    current: KeySecret
+    former: KeySecret | None = None
+    disabled: bool
+    awaits_first_use: bool = False
+    """Whether the use of `current` is what lets `former` end."""
+
+
+def find_secret(key_record: KeyRecord | None, digest: bytes) -> KeySecret | None:
+    """Find the secret of a key that has this digest, in a time that tells neither which it is nor how near it came."""
+    current = None if key_record is None else key_record.current
+    former = None if key_record is None else key_record.former
+    is_current = is_same_digest(digest, NO_DIGEST if current is None else current.digest)
+    is_former = is_same_digest(digest, NO_DIGEST if former is None else former.digest)
+    return current if is_current else former if is_former else None
 
 
 class Authenticator:
@@ -69,12 +103,15 @@ class Authenticator:
         compute_digest: Callable[[str], bytes],
         now: Callable[[], datetime],
         monotonic: Callable[[], float] = time.monotonic,
+        record_use: Callable[[KeyUse], None] | None = None,
     ) -> None:
-        self._look_up, self._compute_digest, self._now = look_up, compute_digest, now
+        """Authenticate by what `look_up` finds; `record_use` is given uses that are due, in a thread of its own."""
+        self._look_up, self._compute_digest, self._now, self._record_use = look_up, compute_digest, now, record_use
         self._lookups: TTLCache[bytes, Future[KeyRecord | None]] = TTLCache(
             LOOKUPS_MAX, LOOKUP_MAX_AGE_SECONDS, timer=monotonic
         )
         self._threads = ThreadPoolExecutor(LOOKUP_THREADS, thread_name_prefix="onedoor-auth")
+        self._use_thread = ThreadPoolExecutor(1, thread_name_prefix="onedoor-key-uses")
 
     async def authenticate(self, text: str | None) -> Principal | None:
         """Return the principal of a key, or None where it is not valid. Raises MetadataDatabaseUnavailable."""
@@ -83,10 +120,10 @@ class Authenticator:
         digest = self._compute_digest(key.secret)
         lookup = self._lookups.get(key.id.encode() + digest)
         record = lookup.result() if lookup and lookup.done() else await self._wait_for_lookup(key.id, digest)
-        matches = is_same_digest(digest, NO_DIGEST if record is None else record.digest)
-        if parsed_key is None or record is None or not matches or not is_valid_key(record, self._now()):
+        secret = find_secret(record, digest)
+        if parsed_key is None or record is None or secret is None or not is_valid_secret(record, secret, self._now()):
             return None
-        return record.principal
+        return secret.principal
 
     async def _wait_for_lookup(self, key_id: str, digest: bytes) -> KeyRecord | None:
         """Return the result of a look-up. Raises MetadataDatabaseUnavailable where it takes too long."""
@@ -99,6 +136,7 @@ class Authenticator:
     def close(self) -> None:
         """Stop the threads."""
         self._threads.shutdown(wait=True, cancel_futures=True)
+        self._use_thread.shutdown(wait=True)
 
     def _start_lookup(self, key_id: str, digest: bytes) -> "Future[KeyRecord | None]":
         """Return the look-up that is under way or fresh, or else start one."""
@@ -106,55 +144,74 @@ class Authenticator:
         lookup = self._lookups.get(cache_key)
         if lookup is None:
             lookup = asyncio.get_running_loop().run_in_executor(self._threads, self._look_up, key_id)
-            lookup.add_done_callback(partial(self._forget_rejected, cache_key, digest))
+            lookup.add_done_callback(partial(self._settle_lookup, cache_key, digest))
             self._lookups[cache_key] = lookup
         return lookup
 
-    def _forget_rejected(self, cache_key: bytes, digest: bytes, lookup: "Future[KeyRecord | None]") -> None:
+    def _settle_lookup(self, cache_key: bytes, digest: bytes, lookup: "Future[KeyRecord | None]") -> None:
+        """Forget a look-up that authenticates nobody, and record the use of a key where one is due."""
         failed = lookup.cancelled() or lookup.exception() is not None
-        record = None if failed else lookup.result()
-        if record is None or not is_same_digest(digest, record.digest) or not is_valid_key(record, self._now()):
+        record, now = None if failed else lookup.result(), self._now()
+        secret = find_secret(record, digest)
+        if record is None or secret is None or not is_valid_secret(record, secret, now):
             self._lookups.pop(cache_key, None)
+        elif self._record_use is not None and is_use_due(record, secret, now):
+            with suppress(RuntimeError):  # the threads were stopped meanwhile
+                self._use_thread.submit(self._record_use, _build_use(secret, now))
 
 
 def open_authenticator(
     database: MetadataDatabase, groups: Groups, *, monotonic: Callable[[], float] = time.monotonic
 ) -> Authenticator:
     """Return the authenticator of the users of a database, each in their registered groups alone."""
-
-    def look_up(key_id: str) -> KeyRecord | None:
-        record = look_up_key(database, key_id)
-        if record is None:
-            return None
-        return replace(record, principal=replace(record.principal, groups=record.principal.groups & groups.names))
-
     return Authenticator(
-        look_up=look_up,
+        look_up=partial(look_up_key, database, groups),
         compute_digest=partial(hash_secret, database.pepper),
         now=database.now,
         monotonic=monotonic,
+        record_use=partial(record_key_use, database),
     )
 
 
-def is_valid_key(key_record: KeyRecord, now: datetime) -> bool:
-    """Whether a key with the right secret is valid now."""
-    return not key_record.disabled and now < key_record.principal.key_expires
+def is_valid_secret(key_record: KeyRecord, secret: KeySecret, now: datetime) -> bool:
+    """Whether a key is valid now with one of its secrets."""
+    is_valid_key = not key_record.disabled and now < secret.principal.key_expires
+    return is_valid_key and (secret.until is None or now < secret.until)
+
+
+def is_use_due(key_record: KeyRecord, secret: KeySecret, now: datetime) -> bool:
+    """Whether the use of a secret is to be written down: the first of a new one, and else one a minute."""
+    if key_record.awaits_first_use and secret is key_record.current:
+        return True
+    used_at = secret.principal.key_used
+    return used_at is None or now - used_at >= USE_RESOLUTION
+
+
+def _build_use(secret: KeySecret, now: datetime) -> KeyUse:
+    return KeyUse(key_id=secret.principal.key_id, secret=secret.principal.secret or 1, at=now)
 
 
 KEY_AND_USER_QUERY = (
     select(
         key_table.c.digest, key_table.c.created_at, key_table.c.expires_at, key_table.c.revoked_at,
-        key_table.c.person_id, user_table.c.first_name, user_table.c.last_name, user_table.c.email,
-        user_table.c.deactivated_at, membership_table.c.group_name,
+        key_table.c.secret, key_table.c.used_at, key_table.c.previous_digest, key_table.c.previous_secret,
+        key_table.c.previous_until, key_table.c.person_id, user_table.c.first_name, user_table.c.last_name,
+        user_table.c.email, user_table.c.deactivated_at, user_table.c.owner_group, user_table.c.attributes,
+        membership_table.c.group_name, membership_table.c.source, membership_table.c.since,
+        membership_table.c.confirmed_at,
     )
     .join_from(key_table, user_table)
     .outerjoin(membership_table, membership_table.c.person_id == user_table.c.id)
     .where(key_table.c.id == bindparam("id"))
+    .order_by(membership_table.c.group_name, membership_table.c.source)
 )  # fmt: skip
 
 
-def look_up_key(database: MetadataDatabase, key_id: str) -> KeyRecord | None:
-    """Look up a key, its user and their groups in one statement. Blocks: call it in a thread."""
+def look_up_key(database: MetadataDatabase, groups: Groups, key_id: str) -> KeyRecord | None:
+    """Look up a key, its user and their memberships in one statement; a service is disabled without its owner.
+
+    Blocks: call it in a thread. Raises MetadataDatabaseUnavailable.
+    """
     try:
         with database.read_connection() as connection:
             rows = connection.execute(KEY_AND_USER_QUERY, {"id": key_id}).all()
@@ -163,11 +220,30 @@ def look_up_key(database: MetadataDatabase, key_id: str) -> KeyRecord | None:
     if not rows:
         return None
     row = rows[0]
+    memberships = tuple(read_membership(row) for row in rows if row.group_name in groups.names)
     principal = Principal(
         person_id=row.person_id, first_name=row.first_name, last_name=row.last_name, email=row.email,
-        groups=frozenset(row.group_name for row in rows if row.group_name is not None), grants=(),
-        key_id=key_id, key_created=row.created_at, key_expires=row.expires_at,
+        groups=find_groups(memberships), grants=(), key_id=key_id, key_created=row.created_at,
+        key_expires=row.expires_at, secret=row.secret, key_used=row.used_at, owner_group=row.owner_group,
+        memberships=memberships, attributes=load_attributes(row.attributes),
     )  # fmt: skip
     return KeyRecord(
-        digest=row.digest, disabled=row.revoked_at is not None or row.deactivated_at is not None, principal=principal
+        current=KeySecret(digest=row.digest, principal=principal),
+        former=_build_former_secret(row, principal),
+        disabled=row.revoked_at is not None
+        or row.deactivated_at is not None
+        or (row.owner_group is not None and row.owner_group not in groups.names),
+        awaits_first_use=row.previous_digest is not None and row.previous_until is None,
     )
+
+
+def _build_former_secret(row: Any, principal: Principal) -> KeySecret | None:
+    if row.previous_digest is None:
+        return None
+    principal = replace(principal, secret=row.previous_secret)
+    return KeySecret(digest=row.previous_digest, until=row.previous_until, principal=principal)
+
+
+def find_groups(memberships: Iterable[Membership]) -> frozenset[str]:
+    """Return the groups in which memberships put a user: the union over all sources."""
+    return frozenset(membership.group for membership in memberships)

@@ -1,24 +1,30 @@
-"""Create, list and deactivate users, their memberships of groups and their API keys."""
+"""Create, list and change users, people and services alike, and their memberships of groups."""
 
 import re
 import secrets
 import unicodedata
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, delete, exists, insert, select, update
+import orjson
+from sqlalchemy import Connection, Select, insert, or_, select, update
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
 
-from auth.api_keys import (
-    DEFAULT_KEY_DAYS,
-    KEY_RANDOM_BYTES,
-    ApiKey,
-    derive_demo_key,
-    encode_id,
-    format_key,
-    hash_secret,
-    mint_key,
+from auth.attribution import UNATTRIBUTED, AdministrativeChange, Attribution, name_change
+from auth.key_format import encode_id
+from auth.memberships import (
+    Membership,
+    MembershipKey,
+    MembershipPeriod,
+    MembershipSource,
+    begin_membership_period,
+    confirm_membership,
+    end_membership,
+    end_membership_periods,
+    load_memberships,
 )
 from auth.policy import EVERYONE, Groups
 from onedoor.errors import ConfigurationError, build_unknown_name_error
@@ -27,43 +33,36 @@ from onedoor.storage.tables import key_table, membership_period_table, membershi
 
 EMAIL_PATTERN = re.compile(r"[^\s@]+@[^\s@]+")
 
+SERVICE_NAME_PATTERN = re.compile(r"[a-z][a-z0-9-]{1,62}")
+
+ATTRIBUTE_NAME_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
+
+ATTRIBUTE_CHARACTERS_MAX = 10_000
+"""Characters of all attributes of one user, as JSON."""
+
+Attributes: TypeAlias = Mapping[str, tuple[str, ...]]
+"""What a user has beside a name, such as `{"customer": ("20", "21")}`; row rules compare columns with it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """A user of the metadata database; `groups` are sorted."""
+    """A user of the metadata database: a person, or a service, which has an `owner_group` and a name for an `email`."""
 
     id: str
     first_name: str
     last_name: str
     email: str
-    groups: tuple[str, ...]
     created_at: datetime
     deactivated_at: datetime | None
+    owner_group: str | None = None
+    memberships: tuple[Membership, ...] = ()
+    """By group and source; those of a deactivated user count for nothing until they are activated again."""
+    attributes: Attributes = field(default_factory=dict)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attribution:
-    """Who changes users, groups and keys, and why; None of what nobody said."""
-
-    actor: str | None = None
-    reason: str | None = None
-    record_id: str | None = None
-    """The id of the audit record that says so."""
-
-
-UNATTRIBUTED = Attribution()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MembershipPeriod:
-    """One stay of a user in a group; `until` is None while it lasts."""
-
-    email: str
-    group: str
-    since: datetime
-    added: Attribution
-    until: datetime | None
-    removed: Attribution
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups, sorted, whatever says that the user is in them."""
+        return tuple(sorted({membership.group for membership in self.memberships}))
 
 
 def create_user(
@@ -73,88 +72,223 @@ def create_user(
     last_name: str,
     email: str,
     id: str | None = None,
+    attributes: Attributes | None = None,
     attribution: Attribution = UNATTRIBUTED,
 ) -> User:
-    """Create a user, who is in the group `everyone` from the start. Raises ConfigurationError."""
-    for name, value in (("first name", first_name), ("last name", last_name), ("e-mail address", email)):
-        require_printable(name, value)
-    if EMAIL_PATTERN.fullmatch(email) is None:
-        raise ConfigurationError(f"`{email}` is no e-mail address: write it as `name@domain`")
-    user = User(
-        id=id or mint_user_id(), first_name=first_name, last_name=last_name, email=email,
-        groups=(EVERYONE,), created_at=database.now(), deactivated_at=None,
+    """Create a person, who is in the group `everyone` from the start. Raises ConfigurationError."""
+    person = User(
+        id=id or mint_user_id(), first_name=first_name, last_name=last_name, email=email, created_at=database.now(),
+        deactivated_at=None, attributes=attributes or {},
     )  # fmt: skip
+    with database.write_transaction() as connection:
+        return insert_person(connection, person, attribution)
+
+
+def create_service(
+    database: MetadataDatabase,
+    *,
+    name: str,
+    owner_group: str,
+    id: str | None = None,
+    attribution: Attribution = UNATTRIBUTED,
+) -> User:
+    """Create a service for which a group answers; it is in the group `everyone` from the start.
+
+    Raises ConfigurationError.
+    """
+    if SERVICE_NAME_PATTERN.fullmatch(name) is None:
+        raise ConfigurationError(f"`{name}` is no name of a service: take small letters, digits and `-`")
+    service = User(
+        id=id or mint_user_id(), first_name=name, last_name="", email=name, created_at=database.now(),
+        deactivated_at=None, owner_group=owner_group,
+    )  # fmt: skip
+    with database.write_transaction() as connection:
+        if connection.execute(select(user_table.c.id).filter_by(id=name)).first() is not None:
+            raise ConfigurationError(f"`{name}` is the id of a user: call the service by another name")
+        return _insert_user(connection, service, attribution)
+
+
+def insert_person(connection: Connection, user: User, attribution: Attribution = UNATTRIBUTED) -> User:
+    """Insert a person, who is in the group `everyone`. Raises ConfigurationError: roll the transaction back."""
+    require_printable("first name", user.first_name)
+    require_printable("last name", user.last_name)
+    check_email(user.email)
+    check_attributes(user.attributes)
+    return _insert_user(connection, user, attribution)
+
+
+def _insert_user(connection: Connection, user: User, attribution: Attribution) -> User:
     try:
-        with database.write_transaction() as connection:
-            insert_user(connection, user, attribution)
+        connection.execute(
+            insert(user_table).values(
+                id=user.id, first_name=user.first_name, last_name=user.last_name, email=user.email,
+                email_folded=fold_email(user.email), created_at=user.created_at, owner_group=user.owner_group,
+                attributes=dump_attributes(user.attributes),
+            )
+        )  # fmt: skip
     except IntegrityError as reason:
-        raise ConfigurationError(f"there is already a person with the e-mail address `{email}`") from reason
-    return user
+        raise _build_taken_error(user.email) from reason
+    _name_user_change(connection, attribution, user.id, "create")
+    key = MembershipKey(person_id=user.id, group=EVERYONE)
+    confirm_membership(connection, key, now=user.created_at, attribution=attribution)
+    return replace(user, memberships=load_memberships(connection, [user.id])[user.id])
 
 
 def mint_user_id() -> str:
     return encode_id(secrets.token_bytes(16))
 
 
-def list_users(database: MetadataDatabase) -> tuple[User, ...]:
-    """List all users by e-mail address."""
+def rename_user(
+    database: MetadataDatabase,
+    user: str,
+    *,
+    first_name: str,
+    last_name: str,
+    attribution: Attribution = UNATTRIBUTED,
+) -> None:
+    """Give a person another name. Raises ConfigurationError."""
+    require_printable("first name", first_name)
+    require_printable("last name", last_name)
+    with database.write_transaction() as connection:
+        row = _find_person(connection, user)
+        connection.execute(update(user_table).filter_by(id=row.id).values(first_name=first_name, last_name=last_name))
+        _name_user_change(connection, attribution, row.id, "rename")
+
+
+def change_email(database: MetadataDatabase, user: str, email: str, attribution: Attribution = UNATTRIBUTED) -> None:
+    """Give a person another e-mail address; id, groups and key stay. Raises ConfigurationError."""
+    check_email(email)
+    with database.write_transaction() as connection:
+        row = _find_person(connection, user)
+        changed = {"email": email, "email_folded": fold_email(email)}
+        try:
+            connection.execute(update(user_table).filter_by(id=row.id).values(changed))
+        except IntegrityError as reason:
+            raise _build_taken_error(email) from reason
+        _name_user_change(connection, attribution, row.id, "change-email")
+
+
+def set_attributes(
+    database: MetadataDatabase, user: str, attributes: Attributes, attribution: Attribution = UNATTRIBUTED
+) -> None:
+    """Set attributes of a user, each in place of its former values; one without values is removed.
+
+    Raises ConfigurationError.
+    """
+    with database.write_transaction() as connection:
+        row = find_user(connection, user)
+        merged = {**load_attributes(row.attributes), **attributes}
+        kept = {name: values for name, values in merged.items() if values}
+        check_attributes(kept)
+        connection.execute(update(user_table).filter_by(id=row.id).values(attributes=dump_attributes(kept)))
+        _name_user_change(connection, attribution, row.id, "set-attributes")
+
+
+def deactivate_user(database: MetadataDatabase, user: str, attribution: Attribution = UNATTRIBUTED) -> None:
+    """Deactivate a user and revoke their key; their records stay. Doing so twice changes nothing."""
+    with database.write_transaction() as connection:
+        row, now = find_user(connection, user), database.now()
+        if row.deactivated_at is not None:
+            return
+        connection.execute(update(user_table).filter_by(id=row.id).values(deactivated_at=now))
+        _name_user_change(connection, attribution, row.id, "deactivate")
+        unrevoked = key_table.c.person_id == row.id, key_table.c.revoked_at.is_(None)
+        for key_id in connection.execute(select(key_table.c.id).where(*unrevoked)).scalars().all():
+            connection.execute(update(key_table).filter_by(id=key_id).values(revoked_at=now))
+            name_change(connection, attribution, AdministrativeChange(type="Key", id=key_id, verb="revoke"))
+        end_membership_periods(connection, {"person_id": row.id}, until=now, attribution=attribution)
+
+
+def activate_user(database: MetadataDatabase, user: str, attribution: Attribution = UNATTRIBUTED) -> User:
+    """Activate a deactivated user again, in the groups they were in and without a key.
+
+    Raises ConfigurationError.
+    """
+    with database.write_transaction() as connection:
+        row, now = find_user(connection, user), database.now()
+        if row.deactivated_at is None:
+            raise ConfigurationError(f"`{row.email}` is active")
+        connection.execute(update(user_table).filter_by(id=row.id).values(deactivated_at=None))
+        _name_user_change(connection, attribution, row.id, "activate")
+        connection.execute(update(membership_table).filter_by(person_id=row.id).values(since=now))
+        for membership in load_memberships(connection, [row.id])[row.id]:
+            key = MembershipKey(person_id=row.id, group=membership.group, source=membership.source)
+            begin_membership_period(connection, key, since=now, attribution=attribution)
+        (activated,) = _load_users(connection, select(user_table).filter_by(id=row.id))
+    return activated
+
+
+def list_users(database: MetadataDatabase, *, group: str | None = None) -> tuple[User, ...]:
+    """List all users, or those in a group, by e-mail address."""
+    statement = select(user_table).order_by(user_table.c.email_folded)
+    if group is not None:
+        in_group = select(membership_table.c.person_id).filter_by(group_name=group)
+        statement = statement.where(user_table.c.id.in_(in_group))
     with database.read_connection() as connection:
-        groups: dict[str, list[str]] = {}
-        for member in connection.execute(select(membership_table).order_by(membership_table.c.group_name)):
-            groups.setdefault(member.person_id, []).append(member.group_name)
-        rows = connection.execute(select(user_table).order_by(user_table.c.email_folded)).all()
-    return tuple(
-        User(
-            id=row.id, first_name=row.first_name, last_name=row.last_name, email=row.email,
-            groups=tuple(sorted(groups.get(row.id, ()))), created_at=row.created_at, deactivated_at=row.deactivated_at,
-        )
-        for row in rows
-    )  # fmt: skip
+        return _load_users(connection, statement)
 
 
 def find_user_by_id(database: MetadataDatabase, id: str) -> User | None:
     """Find a user; None: no user has this id."""
     with database.read_connection() as connection:
-        row = connection.execute(select(user_table).where(user_table.c.id == id)).first()
-        memberships = select(membership_table.c.group_name).where(membership_table.c.person_id == id)
-        groups = connection.execute(memberships).scalars().all()
-    if row is None:
-        return None
-    return User(
-        id=row.id, first_name=row.first_name, last_name=row.last_name, email=row.email,
-        groups=tuple(sorted(groups)), created_at=row.created_at, deactivated_at=row.deactivated_at,
+        found = _load_users(connection, select(user_table).where(user_table.c.id == id))
+    return found[0] if found else None
+
+
+def load_user(database: MetadataDatabase, user: str) -> User:
+    """Load a user by e-mail address or id. Raises ConfigurationError, which offers a near address."""
+    with database.read_connection() as connection:
+        (loaded,) = _load_users(connection, select(user_table).filter_by(id=find_user(connection, user).id))
+    return loaded
+
+
+def find_user_id(database: MetadataDatabase, user: str) -> str:
+    """Return the id of a user, by e-mail address or id. Raises ConfigurationError, which offers a near address."""
+    with database.read_connection() as connection:
+        return str(find_user(connection, user).id)
+
+
+def _load_users(connection: Connection, statement: Select[Any]) -> tuple[User, ...]:
+    rows = connection.execute(statement).all()
+    memberships = load_memberships(connection, [str(row.id) for row in rows])
+    return tuple(
+        User(
+            id=row.id, first_name=row.first_name, last_name=row.last_name, email=row.email,
+            created_at=row.created_at, deactivated_at=row.deactivated_at, owner_group=row.owner_group,
+            memberships=memberships.get(row.id, ()), attributes=load_attributes(row.attributes),
+        )
+        for row in rows
     )  # fmt: skip
 
 
-def find_user_id(database: MetadataDatabase, email: str) -> str:
-    """Return the id of a user. Raises ConfigurationError, which offers a near address."""
-    with database.read_connection() as connection:
-        return str(find_user(connection, email).id)
-
-
-def join_group(database: MetadataDatabase, email: str, group: str, attribution: Attribution = UNATTRIBUTED) -> None:
-    """Add a user to a group; doing so twice changes nothing. Raises ConfigurationError."""
+def join_group(database: MetadataDatabase, user: str, group: str, attribution: Attribution = UNATTRIBUTED) -> None:
+    """Add a user to a group as an administrator; doing so again confirms it. Raises ConfigurationError."""
     with database.write_transaction() as connection:
-        person_id = str(find_user(connection, email).id)
-        membership = {"person_id": person_id, "group_name": group}
-        if connection.execute(select(membership_table).filter_by(**membership)).first() is None:
-            _insert_membership(connection, person_id, group, database.now(), attribution)
+        key = MembershipKey(person_id=find_user(connection, user).id, group=group)
+        confirm_membership(connection, key, now=database.now(), attribution=attribution)
 
 
-def leave_group(database: MetadataDatabase, email: str, group: str, attribution: Attribution = UNATTRIBUTED) -> None:
-    """Remove a user from a group, registered or not; nobody leaves `everyone`. Raises ConfigurationError."""
+def leave_group(database: MetadataDatabase, user: str, group: str, attribution: Attribution = UNATTRIBUTED) -> None:
+    """Remove a user from a group, registered or not, as far as an administrator put them there.
+
+    Nobody leaves `everyone`. Raises ConfigurationError.
+    """
     if group == EVERYONE:
         raise ConfigurationError(f"nobody leaves `{EVERYONE}`: deactivate the person instead")
     with database.write_transaction() as connection:
-        user = find_user(connection, email)
-        statement = delete(membership_table).filter_by(person_id=user.id, group_name=group)
-        if connection.execute(statement).rowcount == 0:
-            raise ConfigurationError(f"`{user.email}` is not in the group `{group}`")
-        _end_memberships(connection, str(user.id), database.now(), attribution, group)
+        row = find_user(connection, user)
+        key = MembershipKey(person_id=row.id, group=group)
+        if end_membership(connection, key, now=database.now(), attribution=attribution):
+            return
+        held = load_memberships(connection, [row.id])[row.id]
+    sources = ", ".join(f"`{membership.source}`" for membership in held if membership.group == group)
+    if sources:
+        raise ConfigurationError(f"`{row.email}` is in the group `{group}` by {sources}: end it there")
+    raise ConfigurationError(f"`{row.email}` is not in the group `{group}`")
 
 
 def list_membership_periods(
-    database: MetadataDatabase, *, email: str | None = None, group: str | None = None
+    database: MetadataDatabase, *, user: str | None = None, group: str | None = None
 ) -> tuple[MembershipPeriod, ...]:
     """List every stay of one user, in one group, or of all, by e-mail address, group and time.
 
@@ -162,16 +296,18 @@ def list_membership_periods(
     """
     statement = select(membership_period_table, user_table.c.email).join(user_table)
     with database.read_connection() as connection:
-        if email is not None:
-            statement = statement.where(user_table.c.id == find_user(connection, email).id)
+        if user is not None:
+            statement = statement.where(user_table.c.id == find_user(connection, user).id)
         if group is not None:
             statement = statement.where(membership_period_table.c.group_name == group)
-        order = (user_table.c.email_folded, membership_period_table.c.group_name, membership_period_table.c.since)
+        period = membership_period_table.c
+        order = (user_table.c.email_folded, period.group_name, period.since, period.source)
         rows = connection.execute(statement.order_by(*order)).all()
     return tuple(
         MembershipPeriod(
             email=row.email,
             group=row.group_name,
+            source=MembershipSource(row.source),
             since=row.since,
             added=Attribution(actor=row.added_by, reason=row.added_reason, record_id=row.added_record),
             until=row.until,
@@ -181,68 +317,21 @@ def list_membership_periods(
     )
 
 
-def _insert_membership(
-    connection: Connection, person_id: str, group: str, since: datetime, attribution: Attribution
-) -> None:
-    membership = {"person_id": person_id, "group_name": group, "since": since}
-    connection.execute(insert(membership_table).values(membership))
-    connection.execute(
-        insert(membership_period_table).values(
-            **membership,
-            added_by=attribution.actor,
-            added_reason=attribution.reason,
-            added_record=attribution.record_id,
-        )
-    )
+def find_user(connection: Connection, user: str) -> Row[Any]:
+    """Find the row of a user by id, or by e-mail address in any case.
 
-
-def _end_memberships(
-    connection: Connection, person_id: str, until: datetime, attribution: Attribution, group: str | None = None
-) -> None:
-    """End the stay of a user in one group, or in all."""
-    ended = update(membership_period_table).filter_by(person_id=person_id, until=None)
-    if group is not None:
-        ended = ended.filter_by(group_name=group)
-    connection.execute(
-        ended.values(
-            until=until,
-            removed_by=attribution.actor,
-            removed_reason=attribution.reason,
-            removed_record=attribution.record_id,
-        )
-    )
-
-
-def deactivate_user(database: MetadataDatabase, email: str, attribution: Attribution = UNATTRIBUTED) -> None:
-    """Deactivate a user and revoke their key; their records stay. Doing so twice changes nothing."""
-    with database.write_transaction() as connection:
-        user, now = find_user(connection, email), database.now()
-        connection.execute(update(user_table).filter_by(id=user.id, deactivated_at=None).values(deactivated_at=now))
-        connection.execute(update(key_table).filter_by(person_id=user.id, revoked_at=None).values(revoked_at=now))
-        _end_memberships(connection, str(user.id), now, attribution)
-
-
-def find_user(connection: Connection, email: str) -> Row[tuple[object, ...]]:
-    """Find the row of a user by e-mail address, in any case. Raises ConfigurationError, which offers a near address."""
-    row = connection.execute(select(user_table).filter_by(email_folded=fold_email(email))).first()
+    Raises ConfigurationError, which offers a near address.
+    """
+    is_named = or_(user_table.c.email_folded == fold_email(user), user_table.c.id == user)
+    row = connection.execute(select(user_table).where(is_named)).first()
     if row is None:
-        raise build_unknown_name_error("person", email, connection.execute(select(user_table.c.email)).scalars())
+        raise build_unknown_name_error("person", user, connection.execute(select(user_table.c.email)).scalars())
     return row
 
 
 def fold_email(email: str) -> str:
     """Return what all ways to write an address have in common: NFKC, case folded, NFKC again as folding undoes it."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", email).casefold())
-
-
-def insert_user(connection: Connection, user: User, attribution: Attribution = UNATTRIBUTED) -> None:
-    connection.execute(
-        insert(user_table).values(
-            id=user.id, first_name=user.first_name, last_name=user.last_name, email=user.email,
-            email_folded=fold_email(user.email), created_at=user.created_at,
-        )
-    )  # fmt: skip
-    _insert_membership(connection, user.id, EVERYONE, user.created_at, attribution)
 
 
 def list_unregistered_memberships(database: MetadataDatabase, groups: Groups) -> tuple[tuple[str, str], ...]:
@@ -252,177 +341,48 @@ def list_unregistered_memberships(database: MetadataDatabase, groups: Groups) ->
     )
 
 
-def require_printable(name: str, value: str) -> None:
+def load_attributes(text: str) -> Attributes:
+    return {name: tuple(values) for name, values in orjson.loads(text).items()}
+
+
+def dump_attributes(attributes: Attributes) -> str:
+    return orjson.dumps(attributes, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def check_attributes(attributes: Attributes) -> None:
+    """Raise ConfigurationError where attributes cannot be stored."""
+    for name, values in attributes.items():
+        if ATTRIBUTE_NAME_PATTERN.fullmatch(name) is None:
+            raise ConfigurationError(f"`{name}` is no name of an attribute: take letters, digits and `_`")
+        require_printable(f"attribute `{name}`", *values)
+    if len(dump_attributes(attributes)) > ATTRIBUTE_CHARACTERS_MAX:
+        raise ConfigurationError(f"the attributes exceed {ATTRIBUTE_CHARACTERS_MAX:,} characters: shorten them")
+
+
+def check_email(email: str) -> None:
+    """Raise ConfigurationError where a text is no e-mail address."""
+    require_printable("e-mail address", email)
+    if EMAIL_PATTERN.fullmatch(email) is None:
+        raise ConfigurationError(f"`{email}` is no e-mail address: write it as `name@domain`")
+
+
+def require_printable(name: str, *values: str) -> None:
     """Raise ConfigurationError for characters that could move a cursor or hide a letter on a terminal."""
-    if not value.strip() or not value.isprintable():
+    if not all(value.strip() and value.isprintable() for value in values):
         raise ConfigurationError(f"the {name} is empty or holds characters that cannot be shown")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IssuedKey:
-    """A key just issued; `text` is what its user sends, shown this once."""
-
-    id: str
-    text: str = field(repr=False)
-    expires_at: datetime
+def _find_person(connection: Connection, user: str) -> Row[Any]:
+    row = find_user(connection, user)
+    if row.owner_group is not None:
+        raise ConfigurationError(f"`{row.email}` is a service, whose name stays: create another")
+    return row
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyInfo:
-    """What the metadata database shows of a key: never its secret, nor the digest of it."""
-
-    id: str
-    email: str
-    created_at: datetime
-    expires_at: datetime
-    revoked_at: datetime | None
+def _name_user_change(connection: Connection, attribution: Attribution, id: str, verb: str) -> None:
+    name_change(connection, attribution, AdministrativeChange(type="User", id=id, verb=verb))
 
 
-def create_key(
-    database: MetadataDatabase, email: str, *, days: int = DEFAULT_KEY_DAYS, api_key: ApiKey | None = None
-) -> IssuedKey:
-    """Issue a key to an active user without a valid one. Raises ConfigurationError."""
-    with database.write_transaction() as connection:
-        person_id = require_active_user(connection, email)
-        revoke_expired_keys(connection, database, person_id)
-        try:
-            return issue_key(connection, database, person_id, days, api_key)
-        except IntegrityError as reason:
-            raise ConfigurationError(f"`{email}` already has a key: rotate it, or revoke it first") from reason
-
-
-def rotate_key(
-    database: MetadataDatabase, email: str, *, days: int = DEFAULT_KEY_DAYS, api_key: ApiKey | None = None
-) -> IssuedKey:
-    """Issue a key with a new id in place of the old one, which is refused within a second. Raises ConfigurationError.
-
-    Records tell the two apart by key id, and hold them together by user.
-    """
-    with database.write_transaction() as connection:
-        person_id = require_active_user(connection, email)
-        revoke_old = update(key_table).filter_by(person_id=person_id, revoked_at=None).values(revoked_at=database.now())
-        if connection.execute(revoke_old).rowcount == 0:
-            raise ConfigurationError(f"`{email}` has no key to rotate: create one")
-        return issue_key(connection, database, person_id, days, api_key)
-
-
-def revoke_key(database: MetadataDatabase, key_id: str) -> None:
-    """Revoke a key for good; it is refused within a second. Doing so twice changes nothing."""
-    with database.write_transaction() as connection:
-        if connection.execute(select(key_table.c.id).filter_by(id=key_id)).first() is None:
-            raise build_unknown_name_error(
-                "key", key_id, connection.execute(select(key_table.c.id).filter_by(revoked_at=None)).scalars()
-            )
-        connection.execute(update(key_table).filter_by(id=key_id, revoked_at=None).values(revoked_at=database.now()))
-
-
-def require_key_id(database: MetadataDatabase, key_id: str) -> str:
-    """Return the id of a key. Raises ConfigurationError where there is none, offering the nearest."""
-    with database.read_connection() as connection:
-        if connection.execute(select(key_table.c.id).filter_by(id=key_id)).first() is None:
-            raise build_unknown_name_error(
-                "key", key_id, connection.execute(select(key_table.c.id).filter_by(revoked_at=None)).scalars()
-            )
-    return key_id
-
-
-def find_key_id(database: MetadataDatabase, email: str, purpose: str = "revoke") -> str:
-    """Return the id of a user's key that is not revoked. Raises ConfigurationError: they have none for the purpose."""
-    with database.read_connection() as connection:
-        user = find_user(connection, email)
-        key_id = connection.execute(select(key_table.c.id).filter_by(person_id=user.id, revoked_at=None)).scalar()
-    if key_id is None:
-        raise ConfigurationError(f"`{email}` has no key to {purpose}")
-    return str(key_id)
-
-
-def list_keys(database: MetadataDatabase) -> tuple[KeyInfo, ...]:
-    """List every key there ever was by e-mail address, the newest first."""
-    columns = (
-        key_table.c.id,
-        user_table.c.email,
-        key_table.c.created_at,
-        key_table.c.expires_at,
-        key_table.c.revoked_at,
-    )
-    statement = (
-        select(*columns)
-        .join(user_table)
-        .order_by(user_table.c.email_folded, key_table.c.created_at.desc(), key_table.c.id)
-    )
-    with database.read_connection() as connection:
-        return tuple(KeyInfo(**row) for row in connection.execute(statement).mappings())
-
-
-def create_demo_key(database: MetadataDatabase, email: str, group: str) -> IssuedKey:
-    """Issue the demo's key of a group to a user; the next start issues the same one, with a later expiry."""
-    api_key = derive_demo_key(database.pepper, group)
-    with database.write_transaction() as connection:
-        connection.execute(delete(key_table).filter_by(id=api_key.id))
-        return insert_key(
-            connection,
-            database,
-            api_key,
-            person_id=require_active_user(connection, email),
-            days=DEFAULT_KEY_DAYS,
-            demo=True,
-        )
-
-
-def has_demo_keys(database: MetadataDatabase) -> bool:
-    """Whether a demo key is not revoked: such a database must not be served to other machines."""
-    with database.read_connection() as connection:
-        return bool(
-            connection.execute(select(exists().where(key_table.c.demo, key_table.c.revoked_at.is_(None)))).scalar()
-        )
-
-
-def require_active_user(connection: Connection, email: str) -> str:
-    """Return the id of a user who may have a key. Raises ConfigurationError for one who is deactivated."""
-    user = find_user(connection, email)
-    if user.deactivated_at is not None:
-        raise ConfigurationError(f"`{email}` is deactivated and can have no key")
-    return str(user.id)
-
-
-def revoke_expired_keys(connection: Connection, database: MetadataDatabase, person_id: str) -> None:
-    """Revoke an expired key, which is not valid but would still count as the user's one key."""
-    expired = (
-        update(key_table)
-        .filter_by(person_id=person_id, revoked_at=None)
-        .where(key_table.c.expires_at <= database.now())
-    )
-    connection.execute(expired.values(revoked_at=database.now()))
-
-
-def mint_api_key() -> ApiKey:
-    return mint_key(secrets.token_bytes(KEY_RANDOM_BYTES))
-
-
-def issue_key(
-    connection: Connection, database: MetadataDatabase, person_id: str, days: int, api_key: ApiKey | None = None
-) -> IssuedKey:
-    if not 1 <= days <= 3650:
-        raise ConfigurationError(f"a key cannot last {days} days: choose 1 to 3650")
-    return insert_key(
-        connection,
-        database,
-        api_key or mint_api_key(),
-        person_id=person_id,
-        days=days,
-        demo=False,
-    )
-
-
-def insert_key(
-    connection: Connection, database: MetadataDatabase, api_key: ApiKey, *, person_id: str, days: int, demo: bool
-) -> IssuedKey:
-    now = database.now()
-    expires_at = now + timedelta(days=days)
-    connection.execute(
-        insert(key_table).values(
-            id=api_key.id, person_id=person_id, digest=hash_secret(database.pepper, api_key.secret), demo=demo,
-            created_at=now, expires_at=expires_at,
-        )
-    )  # fmt: skip
-    return IssuedKey(id=api_key.id, text=format_key(api_key), expires_at=expires_at)
+def _build_taken_error(email: str) -> ConfigurationError:
+    kind = "person with the e-mail address" if "@" in email else "service"
+    return ConfigurationError(f"there is already a {kind} `{email}`")

@@ -10,7 +10,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from auth import users
+from auth import api_keys, users
 from demo.servers.postgresql import follow
 from demo.servers.run import HOST, POLL_SECONDS, READY_SECONDS, ROOT, accepts, reserved_port
 from onedoor.storage.database import open_database
@@ -111,7 +111,7 @@ def settle(folder: Path, environment: Mapping[str, str]) -> str:
         users.create_user(known, first_name="Ben", last_name="Mark", email=EMAIL)
         for group in GROUPS:
             users.join_group(known, EMAIL, group)
-        return users.create_key(known, EMAIL).text
+        return api_keys.create_key(known, EMAIL).text
 
 
 def forum(name: str, url: str) -> str:

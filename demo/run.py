@@ -12,7 +12,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from auth import users
+from auth import api_keys, users
 from auth.policy import EVERYONE
 from demo.data.files import FOLDER_NAME, FOLDER_PATTERN, get_drive_subject
 from demo.data.operations import HEADS, employees
@@ -183,14 +183,14 @@ def keys(state: MetadataDatabase) -> Mapping[str, str]:
         if person.group != EVERYONE:
             users.join_group(state, person.email, person.group)
     for other in list_other_keys(state):
-        users.revoke_key(state, other)
-    return {person.group: users.create_demo_key(state, person.email, person.group).text for person in PEOPLE}
+        api_keys.revoke_key(state, other)
+    return {person.group: api_keys.create_demo_key(state, person.email, person.group).text for person in PEOPLE}
 
 
 def list_other_keys(state: MetadataDatabase) -> Iterator[str]:
     """Yield the keys that the demo's people were given since: each has one key, and the demo's is shown again."""
     emails = {person.email for person in PEOPLE}
-    return (held.id for held in users.list_keys(state) if held.email in emails and held.revoked_at is None)
+    return (held.id for held in api_keys.list_keys(state) if held.email in emails and held.revoked_at is None)
 
 
 class Unusable(Exception):

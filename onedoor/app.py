@@ -15,8 +15,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from auth.api_keys import has_demo_keys
 from auth.authentication import Principal, open_authenticator
-from auth.users import has_demo_keys
 from onedoor.audit.log import open_audit_log
 from onedoor.audit.record import derive_redaction_key
 from onedoor.company import Company, CompanySchema, build_company_schema, load_company

@@ -13,7 +13,7 @@ from typing import Any
 
 from click.testing import CliRunner
 
-from auth import users
+from auth import api_keys, users
 from demo.servers.run import HOST, ROOT, accepts
 from onedoor.cli.main import main
 from onedoor.cli.new import create_company
@@ -70,7 +70,7 @@ def create_key(folder: Path, *groups: str) -> str:
         users.create_user(database, first_name="Ada", last_name="Lovelace", email=EMAIL)
         for group in groups:
             users.join_group(database, EMAIL, group)
-        return users.create_key(database, EMAIL).text
+        return api_keys.create_key(database, EMAIL).text
 
 
 @contextmanager

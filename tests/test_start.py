@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from auth import users
+from auth import api_keys, users
 from onedoor.app import is_loopback, open_app
 from onedoor.config import Settings, load_settings
 from onedoor.errors import ConfigurationError
@@ -53,7 +53,7 @@ async def test_a_wrong_setting_stops_the_start_with_one_sentence(tmp_path: Path,
 async def test_keys_of_the_demo_are_refused_by_a_server_that_others_can_reach(tmp_path: Path) -> None:
     state = open_database(f"sqlite:///{tmp_path / 'state.sqlite'}", PEPPER.encode())
     users.create_user(state, first_name="Ada", last_name="Lovelace", email="ada@acme.example")
-    users.create_demo_key(state, "ada@acme.example", "finance")
+    api_keys.create_demo_key(state, "ada@acme.example", "finance")
     state.close()
     with pytest.raises(ConfigurationError) as mistake:
         async with open_app(settings(tmp_path, "", host="0.0.0.0"), acme.company()):

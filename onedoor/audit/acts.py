@@ -59,6 +59,7 @@ class ActRecorder:
             status=0,
             person=principal.person_id,
             key_id=principal.key_id or None,
+            secret=principal.secret,
             groups=tuple(sorted(principal.groups)),
             operation=operation,
             client_request_id=client_request_id,

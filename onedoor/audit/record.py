@@ -23,7 +23,7 @@ from graphql import (
     visit,
 )
 
-from auth.api_keys import prepare_hmac_digest
+from auth.key_format import prepare_hmac_digest
 
 BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -153,8 +153,9 @@ class AuditedChange:
 class AuditRecord:
     """The record of one request. Times are ISO 8601 in UTC; no value is in clear.
 
-    `person` and `key_id` are None where no valid key came; fields are named `Type.field`. `text` holds `$` where
-    literals were; `literals`, in the order of the `$`, and the leaves of `variables` are keyed hashes.
+    `person` and `key_id` are None where no valid key came. `secret` is the number of the secret of the key: whoever
+    uses one that leaked is told apart by it from whom the key was rotated for. Fields are named `Type.field`. `text`
+    holds `$` where literals were; `literals`, in the order of the `$`, and the leaves of `variables` are keyed hashes.
     `attempted` are the guarded fields that the `withheld` ones looked at, in whatever position: a filter, an order, an
     input. `client_request_id` is the client's own. `subscription` is the id of the record with which a subscription
     began, in the record of each of its events and of its end, which says how many `events` there were.
@@ -173,6 +174,7 @@ class AuditRecord:
     status: int
     person: str | None = None
     key_id: str | None = None
+    secret: int | None = None
     groups: tuple[str, ...] = ()
     grants: tuple[str, ...] = ()
     operation: str | None = None
@@ -208,6 +210,7 @@ class AuditRecord:
             "status": self.status,
             "person": self.person,
             "key_id": self.key_id,
+            **({"secret": self.secret} if self.secret is not None else {}),
             "groups": self.groups,
             "grants": self.grants,
             "operation": self.operation,

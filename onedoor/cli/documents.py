@@ -7,7 +7,7 @@ from typing import Protocol
 import click
 from graphql import GraphQLSchema
 
-from auth.users import Attribution
+from auth.attribution import Attribution
 from onedoor.cli.administration import AdministrationContext, Administrator, Subject, on_record
 from onedoor.errors import ConfigurationError, RequestRejected
 from onedoor.http.persisted_documents import (

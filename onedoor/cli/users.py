@@ -1,16 +1,17 @@
 """Manage users, groups and keys from a terminal."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from difflib import get_close_matches
 from typing import Protocol
 
 import click
 
-from auth import users
-from auth.api_keys import DEFAULT_KEY_DAYS
+from auth import api_keys, users
+from auth.attribution import Attribution
+from auth.key_format import DEFAULT_KEY_DAYS, mint_api_key
 from auth.policy import EVERYONE, Groups
-from auth.users import Attribution, User
+from auth.users import User
 from onedoor.cli.administration import AdministrationContext, Administrator, Subject, on_record
 from onedoor.errors import ConfigurationError
 
@@ -150,7 +151,7 @@ def list_history_command(context: UserCommandContext, name: str | None) -> None:
     is_email = name is not None and "@" in name
     with context.open_database() as database:
         periods = users.list_membership_periods(
-            database, email=name if is_email else None, group=None if is_email else name
+            database, user=name if is_email else None, group=None if is_email else name
         )
     print_table(
         ("email", "group", "since", "added by", "because", "until", "removed by", "because"),
@@ -245,7 +246,7 @@ def create_key_command(context: UserCommandContext, administrator: Administrator
       python -m onedoor keys create ada@acme.example --reason "her first key"
       python -m onedoor keys create ada@acme.example --days 7 --reason "on trial"
     """
-    api_key = users.mint_api_key()
+    api_key = mint_api_key()
     with context.open_database() as database:
         subjects = [
             Subject(type="Key", id=api_key.id, verb="create"),
@@ -255,37 +256,60 @@ def create_key_command(context: UserCommandContext, administrator: Administrator
             context,
             "keys create",
             subjects,
-            lambda _: users.create_key(database, email, days=days, api_key=api_key),
+            lambda _: api_keys.create_key(database, email, days=days, api_key=api_key),
         )
     print_issued_key(issued)
 
 
 @key_commands.command("rotate")
-@click.argument("email")
-@DAYS_OPTION
+@click.argument("user", metavar="EMAIL|ID")
+@click.option("--grace-hours", default=1.0, show_default=True, help="How long the old secret lives after that.")
+@click.option("--at-once", is_flag=True, help="Refuse the old secret within a second, as after a leak.")
 @click.pass_obj
 @on_record
-def rotate_key_command(context: UserCommandContext, administrator: Administrator, email: str, days: int) -> None:
-    """Make a new key in place of a person's old one, which stops opening within a second, and print it.
+def rotate_key_command(
+    context: UserCommandContext, administrator: Administrator, user: str, grace_hours: float, at_once: bool
+) -> None:
+    """Give a user's key another secret, and print it; the old one lives until the new one is first used, and a while.
 
     \b
-    Example:
-      python -m onedoor keys rotate ada@acme.example --reason "the old one was in a chat"
+    Examples:
+      python -m onedoor keys rotate ada@acme.example --reason "once a quarter"
+      python -m onedoor keys rotate ada@acme.example --at-once --reason "the old one was in a chat"
     """
-    api_key = users.mint_api_key()
+    grace = None if at_once else timedelta(hours=grace_hours)
     with context.open_database() as database:
-        subjects = [
-            Subject(type="Key", id=users.find_key_id(database, email, "rotate: create one"), verb="revoke"),
-            Subject(type="Key", id=api_key.id, verb="create"),
-            Subject(type="User", id=users.find_user_id(database, email), verb="key"),
-        ]
+        key_id = api_keys.find_key_id(database, user, "rotate: create one")
         issued = administrator.carry_out(
             context,
             "keys rotate",
-            subjects,
-            lambda _: users.rotate_key(database, email, days=days, api_key=api_key),
+            [Subject(type="Key", id=key_id, verb="rotate")],
+            lambda _: api_keys.rotate_key(database, user, grace=grace),
         )
     print_issued_key(issued)
+
+
+@key_commands.command("extend")
+@click.argument("user", metavar="EMAIL|ID")
+@DAYS_OPTION
+@click.pass_obj
+@on_record
+def extend_key_command(context: UserCommandContext, administrator: Administrator, user: str, days: int) -> None:
+    """Let a user's key open for so many days from now; its secret stays.
+
+    \b
+    Example:
+      python -m onedoor keys extend ada@acme.example --days 90 --reason "still with us"
+    """
+    with context.open_database() as database:
+        key_id = api_keys.find_key_id(database, user, "extend: create one")
+        expires_at = administrator.carry_out(
+            context,
+            "keys extend",
+            [Subject(type="Key", id=key_id, verb="extend")],
+            lambda _: api_keys.extend_key(database, user, days=days),
+        )
+    click.echo(f"{key_id} opens until {format_day(expires_at)}")
 
 
 @key_commands.command("revoke")
@@ -301,12 +325,12 @@ def revoke_key_command(context: UserCommandContext, administrator: Administrator
       python -m onedoor keys revoke ada@acme.example --reason "her laptop is lost"
     """
     with context.open_database() as database:
-        key_id = users.find_key_id(database, key, "revoke") if "@" in key else users.require_key_id(database, key)
+        key_id = api_keys.find_key_id(database, key, "revoke") if "@" in key else api_keys.require_key_id(database, key)
         administrator.carry_out(
             context,
             "keys revoke",
             [Subject(type="Key", id=key_id, verb="revoke")],
-            lambda _: users.revoke_key(database, key_id),
+            lambda _: api_keys.revoke_key(database, key_id),
         )
     click.echo(f"{key_id} is revoked")
 
@@ -321,7 +345,7 @@ def list_keys_command(context: UserCommandContext) -> None:
       python -m onedoor keys list
     """
     with context.open_database() as database:
-        held = users.list_keys(database)
+        held = api_keys.list_keys(database)
     print_table(
         ("key", "email", "created", "expires", "revoked"),
         ((k.id, k.email, format_day(k.created_at), format_day(k.expires_at), format_day(k.revoked_at)) for k in held),
@@ -332,7 +356,7 @@ def build_membership_subject(person_id: str, group: str, verb: str) -> Subject:
     return Subject(type="Membership", id=f"{person_id}/{group}", verb=verb)
 
 
-def print_issued_key(issued: users.IssuedKey) -> None:
+def print_issued_key(issued: api_keys.IssuedKey) -> None:
     """Print the key alone on standard output, so that it can be piped, and the rest on standard error."""
     click.echo(issued.text)
     click.echo(f"keep it now, it is not shown again; it opens until {format_day(issued.expires_at)}", err=True)

@@ -39,6 +39,7 @@ AUDIT_COLUMNS: Mapping[str, tuple[ColumnType, RecordReader]] = {
     "status": (ColumnType.INTEGER, read_record_field("status")),
     "person_id": (ColumnType.TEXT, read_record_field("person")),
     "key_id": (ColumnType.TEXT, read_record_field("key_id")),
+    "secret": (ColumnType.INTEGER, read_record_field("secret")),
     "groups": (ColumnType.LIST, read_record_list("groups")),
     "operation": (ColumnType.TEXT, read_record_field("operation")),
     "operation_hash": (ColumnType.TEXT, read_record_field("operation_hash")),

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from auth.authentication import Principal, is_valid_key, look_up_key
+from auth.api_keys import is_valid_key
+from auth.authentication import Principal
 from auth.policy import EVERYONE
 from onedoor.errors import ConnectorError, ErrorCode, RequestRejected
 from onedoor.exports.columns import build_row_layout, find_lost_column
@@ -88,9 +89,7 @@ class JobExportHost:
         key_id = self.context.run.key_id
         if not key_id:
             return principal
-        key = await self.context.database.run_in_db_thread(look_up_key, key_id)
-        now = self.context.database.metadata.now()
-        return principal if key is not None and is_valid_key(key, now) else None
+        return principal if await self.context.database.run_in_db_thread(is_valid_key, key_id) else None
 
     def is_cancelled(self) -> bool:
         """Return False: a job is cancelled where it waits, and one that moves to another worker goes on there."""

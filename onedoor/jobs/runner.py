@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from auth import users
-from auth.authentication import Principal
+from auth.authentication import Principal, find_groups
 from auth.policy import EVERYONE, Groups
 from onedoor.audit.log import AuditLogUnavailable
 from onedoor.jobs import store, subprocess
@@ -321,16 +321,22 @@ def _load_user_principal(database: MetadataDatabase, registered: Groups, run: Jo
     user = users.find_user_by_id(database, run.person_id)
     if user is None or user.deactivated_at is not None:
         raise JobRefused("the account of whoever started it is deactivated")
+    if user.owner_group is not None and user.owner_group not in registered.names:
+        raise JobRefused(f"the group `{user.owner_group}`, which answers for whoever started it, is not registered")
+    memberships = tuple(membership for membership in user.memberships if membership.group in registered.names)
     return Principal(
         person_id=user.id,
         first_name=user.first_name,
         last_name=user.last_name,
         email=user.email,
-        groups=registered.names.intersection(user.groups),
+        groups=find_groups(memberships),
         grants=(),
         key_id=run.key_id or "",
         key_created=run.created_at,
         key_expires=database.now() + KEY_LIFETIME,
+        owner_group=user.owner_group,
+        memberships=memberships,
+        attributes=user.attributes,
     )
 
 

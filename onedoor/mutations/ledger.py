@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from auth.api_keys import prepare_hmac_digest
+from auth.key_format import prepare_hmac_digest
 from onedoor.audit.record import RANDOM_BYTES, build_record_id
 from onedoor.mutations import ledger_sql
 from onedoor.mutations.intents import HistoryRow, Intent, IntentOutcome, StepAttempt

@@ -69,6 +69,7 @@ def build_audit_record(
         status=facts.status,
         person=principal.person_id if principal else None,
         key_id=(principal.key_id or None) if principal else None,
+        secret=principal.secret if principal else None,
         groups=tuple(sorted(principal.groups)) if principal else (),
         grants=principal.grants if principal else (),
         operation=operation_name.value if operation_name else None,
@@ -152,8 +153,10 @@ def _serialize_principal(engine: QueryEngine, principal: Principal) -> bytes:
     cached = engine.audited_principals.get(principal.key_id)
     if cached is None or cached[0] is not principal:
         groups = tuple(sorted(principal.groups))
+        secret = {} if principal.secret is None else {"secret": principal.secret}
         members = {
-            "person": principal.person_id, "key_id": principal.key_id, "groups": groups, "grants": principal.grants
+            "person": principal.person_id, "key_id": principal.key_id, **secret, "groups": groups,
+            "grants": principal.grants,
         }  # fmt: skip
         cached = principal, _serialize_members(members) + b","
         engine.audited_principals[principal.key_id] = cached

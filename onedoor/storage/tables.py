@@ -51,21 +51,33 @@ user_table = Table(
     Column("email_folded", Text, nullable=False, unique=True),
     Column("created_at", UTCMicroseconds, nullable=False),
     Column("deactivated_at", UTCMicroseconds),
+    Column("attributes", Text, nullable=False, server_default="{}"),
+    Column("owner_group", Text),
 )
+"""People and services. A service has the group that answers for it, and its name, without `@`, for an address."""
 
 membership_table = Table(
     "membership",
     METADATA,
     Column("person_id", ForeignKey("person.id"), primary_key=True),
     Column("group_name", Text, primary_key=True),
+    Column("source", Text, primary_key=True, server_default="local"),
     Column("since", UTCMicroseconds, nullable=False),
+    Column("confirmed_at", UTCMicroseconds, nullable=False),
 )
+"""Who is in which group, by what says so: one may be in a group for several sources, each of which ends its own.
+
+Those of a deactivated user stay, and count again when they are activated.
+"""
+
+Index("membership_by_group", membership_table.c.group_name)
 
 membership_period_table = Table(
     "membership_period",
     METADATA,
     Column("person_id", ForeignKey("person.id"), primary_key=True),
     Column("group_name", Text, primary_key=True),
+    Column("source", Text, primary_key=True, server_default="local"),
     Column("since", UTCMicroseconds, primary_key=True),
     Column("added_by", Text),
     Column("added_reason", Text),
@@ -87,7 +99,19 @@ key_table = Table(
     Column("created_at", UTCMicroseconds, nullable=False),
     Column("expires_at", UTCMicroseconds, nullable=False),
     Column("revoked_at", UTCMicroseconds),
+    Column("secret", Integer, nullable=False, server_default="1"),
+    Column("rotated_at", UTCMicroseconds),
+    Column("previous_digest", LargeBinary),
+    Column("previous_secret", Integer),
+    Column("previous_until", UTCMicroseconds),
+    Column("grace", BigInteger),
+    Column("used_at", UTCMicroseconds),
 )
+"""A key and its secrets, numbered from 1: `digest` is that of `secret`, and `previous_digest` that of the one before.
+
+The previous one is valid until `previous_until`, which is set to `grace` microseconds after the first use of `secret`;
+until then it is null.
+"""
 
 # INVARIANT: a person has at most one key that is not revoked
 Index(
@@ -97,6 +121,16 @@ Index(
     sqlite_where=key_table.c.revoked_at.is_(None),
     postgresql_where=key_table.c.revoked_at.is_(None),
 )
+
+administrative_change_table = Table(
+    "administrative_change",
+    METADATA,
+    Column("record_id", String(26), primary_key=True),
+    Column("type", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("verb", Text, primary_key=True),
+)
+"""What was changed in this database under each audit record, written in the transaction that changed it."""
 
 event_table = Table(
     "event",

@@ -1,5 +1,6 @@
 """The fast writer and the plain one serialize a request to the same line."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,7 +38,8 @@ def engine() -> QueryEngine:
 
 def visit(text: str, variables: Any, theirs: str | None, number: int) -> RequestFacts:
     return RequestFacts(
-        id=f"{number:026}", received_at=datetime(2026, 11, 1, 12, number, tzinfo=UTC), principal=acme.caller("support"),
+        id=f"{number:026}", received_at=datetime(2026, 11, 1, 12, number, tzinfo=UTC),
+        principal=replace(acme.caller("support"), secret=number or None),
         request=GraphQLRequest(query=text, variables=variables), client_request_id=theirs, status=200 + number,
         bytes=number * 1000, ms=number / 3,
     )  # fmt: skip

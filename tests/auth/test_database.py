@@ -9,7 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
-from auth import users
+from auth import api_keys, users
 from onedoor.errors import ConfigurationError
 from onedoor.jobs.tables import job_table
 from onedoor.mutations import ledger_sql  # noqa: F401
@@ -73,11 +73,11 @@ def test_what_cannot_be_opened_is_one_sentence_without_the_password(url: str, me
 
 def test_no_secret_is_in_the_database_nor_in_what_is_shown_of_it(state: MetadataDatabase, tmp_path: Path) -> None:
     users.create_user(state, first_name="Ada", last_name="Lovelace", email="ada@acme.example")
-    first, second = users.create_key(state, "ada@acme.example"), users.rotate_key(state, "ada@acme.example")
+    first, second = api_keys.create_key(state, "ada@acme.example"), api_keys.rotate_key(state, "ada@acme.example")
     result = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     with state.read_connection() as connection:
         result += pickle.dumps([tuple(row) for row in connection.execute(text("SELECT * FROM key"))])
-    shown = result + repr((state, first, second, users.list_keys(state))).encode()
+    shown = result + repr((state, first, second, api_keys.list_keys(state))).encode()
     assert second.id.encode() in shown
     for secret in (first.text, second.text, first.text.split("_")[2], second.text.split("_")[2], PEPPER.decode()):
         assert secret.encode() not in shown

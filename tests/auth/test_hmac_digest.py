@@ -3,7 +3,7 @@
 import hmac
 import random
 
-from auth.api_keys import prepare_hmac_digest
+from auth.key_format import prepare_hmac_digest
 
 
 def test_the_digest_equals_that_of_the_standard_library() -> None:

@@ -1,5 +1,7 @@
 """Create users, and let them join and leave groups."""
 
+from typing import Any
+
 import pytest
 
 from auth import users
@@ -83,3 +85,48 @@ def test_a_name_that_a_terminal_would_act_on_is_refused(state: MetadataDatabase,
     with pytest.raises(ConfigurationError):
         users.create_user(state, first_name=first, last_name="B", email=email)
     assert users.list_users(state) == ()
+
+
+def test_a_person_gets_another_name_and_address_and_stays_who_they_are(state: MetadataDatabase, ada: User) -> None:
+    users.rename_user(state, ADA, first_name="Augusta", last_name="King")
+    users.change_email(state, ada.id, "augusta@acme.example")
+    renamed = users.load_user(state, "AUGUSTA@acme.example")
+    assert (renamed.id, renamed.first_name, renamed.last_name) == (ada.id, "Augusta", "King")
+    users.create_user(state, first_name="Eve", last_name="L", email=ADA)
+    with pytest.raises(ConfigurationError, match="there is already a person with the e-mail address `Augusta@"):
+        users.change_email(state, ADA, "Augusta@acme.example")
+
+
+def test_whoever_comes_back_is_in_the_groups_they_were_in(state: MetadataDatabase, ada: User, clock: Any) -> None:
+    users.join_group(state, ADA, "finance")
+    clock.seconds = 60
+    users.deactivate_user(state, ADA)
+    clock.seconds = 120
+    assert users.activate_user(state, ADA).groups == ("everyone", "finance")
+    periods = users.list_membership_periods(state, group="finance")
+    assert [(period.since.minute, period.until and period.until.minute) for period in periods] == [(0, 1), (2, None)]
+    with pytest.raises(ConfigurationError, match=f"`{ADA}` is active"):
+        users.activate_user(state, ADA)
+
+
+def test_attributes_are_set_one_by_one_and_removed_by_no_values(state: MetadataDatabase, ada: User) -> None:
+    users.set_attributes(state, ADA, {"customer": ("20", "21"), "site": ("Bern",)})
+    users.set_attributes(state, ADA, {"customer": ("22",), "site": ()})
+    assert users.load_user(state, ADA).attributes == {"customer": ("22",)}
+    for attributes in ({"a b": ("x",)}, {"a": ("",)}, {"a": ("x\n",)}, {"a": ("x" * 10_000,)}):
+        with pytest.raises(ConfigurationError):
+            users.set_attributes(state, ADA, attributes)
+
+
+@pytest.mark.parametrize("name", ["Till", "till@shop", "t", "till 7", "7till"])
+def test_a_service_is_named_by_small_letters_digits_and_dashes(state: MetadataDatabase, name: str) -> None:
+    with pytest.raises(ConfigurationError, match="is no name of a service"):
+        users.create_service(state, name=name, owner_group="sales")
+
+
+def test_a_service_is_one_by_its_name_and_keeps_it(state: MetadataDatabase) -> None:
+    users.create_service(state, name="till-7", owner_group="sales")
+    with pytest.raises(ConfigurationError, match="there is already a service `till-7`"):
+        users.create_service(state, name="till-7", owner_group="finance")
+    with pytest.raises(ConfigurationError, match="`till-7` is a service, whose name stays: create another"):
+        users.change_email(state, "till-7", ADA)

@@ -13,7 +13,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from auth.api_keys import parse_key
+from auth.key_format import parse_key
 from onedoor.audit.log import open_audit_log
 from onedoor.audit.record import AuditOutcome, AuditRecord
 from onedoor.cli import main

@@ -13,7 +13,7 @@ import pytest
 from graphql import parse, validate
 
 import demo.__main__
-from auth import users
+from auth import api_keys, users
 from demo.run import IN_POSTGRESQL, PEOPLE, SECRETS, keys, load_pepper, lock_folder, settings
 from demo.servers import run
 from demo.servers.run import HOST, ROOT
@@ -92,7 +92,7 @@ def test_each_group_has_one_person_and_one_valid_key(state: MetadataDatabase) ->
 
 def test_every_start_gives_the_same_keys_whatever_was_rotated_since(state: MetadataDatabase) -> None:
     first = keys(state)
-    users.rotate_key(state, PEOPLE[1].email)
+    api_keys.rotate_key(state, PEOPLE[1].email)
 
     assert keys(state) == first
 

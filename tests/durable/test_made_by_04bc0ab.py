@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from auth import users
+from auth import api_keys, users
+from auth.attribution import UNATTRIBUTED
 from auth.authentication import open_authenticator
 from onedoor.audit.log import AuditLog, open_audit_log
 from onedoor.audit.reader import VerificationResult, read_records, verify_folder
@@ -87,7 +88,7 @@ def test_users_are_in_their_groups(state: MetadataDatabase) -> None:
 
 
 async def test_keys_authenticate_whom_they_authenticated(state: MetadataDatabase) -> None:
-    assert len(users.list_keys(state)) == 4
+    assert len(api_keys.list_keys(state)) == 4
     known = open_authenticator(state, acme.GROUPS)
     try:
         results = {name: await known.authenticate(text) for name, text in FACTS["keys"].items()}
@@ -151,7 +152,7 @@ def test_the_history_of_memberships_begins_with_those_there_are(state: MetadataD
     periods = users.list_membership_periods(state)
     memberships = {(user.email, group) for user in users.list_users(state) for group in user.groups}
     assert {(period.email, period.group) for period in periods} == memberships
-    assert {period.added for period in periods} == {users.UNATTRIBUTED}
+    assert {period.added for period in periods} == {UNATTRIBUTED}
 
 
 def jobs_of(state: MetadataDatabase, person_id: str | None = None) -> JobsConnector:
@@ -239,7 +240,7 @@ async def test_the_audit_log_is_a_connector(folder: Path) -> None:
     (batch,) = [item async for item in source.scan(ScanRequest(collection="requests", columns=columns))]
     assert dict(zip(columns, batch[-1], strict=True)) == {
         "id": "06BWTWASM6G00000000000000A", "time": datetime(2026, 11, 1, 12, 0, 10, tzinfo=UTC), "surface": "graphql",
-        "outcome": "CANCELLED", "status": 200, "person_id": "P1", "key_id": "Key012345678",
+        "outcome": "CANCELLED", "status": 200, "person_id": "P1", "key_id": "Key012345678", "secret": None,
         "groups": ("everyone", "finance"), "operation": "Q", "operation_hash": "h", "text": "{ a(b: $) }",
         "variables": '{"a":"vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv"}', "fields": ("Customer.name",),
         "fields_used": ("Customer.id",), "fields_withheld": ("Customer.total",), "fields_attempted": (),

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from alembic.script import ScriptDirectory
 
-from auth.api_keys import derive_demo_key, format_key, hash_secret, parse_key
+from auth.key_format import derive_demo_key, format_key, hash_secret, parse_key
 from onedoor.audit.log import build_header, link_line
 from onedoor.audit.record import (
     AuditedChange,
@@ -264,11 +264,13 @@ LOCK_TEXT = (
 
 TABLES = {
     "alembic_version": "version_num",
-    "person": "id first_name last_name email email_folded created_at deactivated_at",
-    "membership": "person_id group_name since",
+    "person": "id first_name last_name email email_folded created_at deactivated_at attributes owner_group",
+    "membership": "person_id group_name since source confirmed_at",
     "membership_period": "person_id group_name since added_by added_reason added_record "
-    "until removed_by removed_reason removed_record",
-    "key": "id person_id digest demo created_at expires_at revoked_at",
+    "until removed_by removed_reason removed_record source",
+    "key": "id person_id digest demo created_at expires_at revoked_at secret rotated_at previous_digest "
+    "previous_secret previous_until grace used_at",
+    "administrative_change": "record_id type subject verb",
     "intent": "id person key_id groups mutation idempotency_key body input reason record steps "
     "leads begun_at lease_until owner state stands",
     "intent_step": "intent_id number attempt change_id name source collection verb change "
@@ -300,6 +302,7 @@ INDEXES = [
     "job_read_coordinate",
     "job_state",
     "key_one_each",
+    "membership_by_group",
 ]
 
 
@@ -318,13 +321,14 @@ def test_the_tables_of_the_metadata_database_and_their_columns(tmp_path: Path) -
     assert columns == TABLES
     indexes = state_rows(tmp_path, "SELECT name FROM sqlite_master WHERE type = 'index' AND name NOT LIKE 'sqlite_%'")
     assert sorted(str(row["name"]) for row in indexes) == INDEXES
-    assert state_rows(tmp_path, "SELECT version_num FROM alembic_version") == [{"version_num": "membership_periods"}]
+    assert state_rows(tmp_path, "SELECT version_num FROM alembic_version") == [{"version_num": "sources_and_secrets"}]
 
 
 def test_the_revisions_of_the_metadata_database() -> None:
     revisions = ScriptDirectory(str(MIGRATIONS_FOLDER)).walk_revisions()
     assert [(revision.revision, revision.down_revision) for revision in revisions] == [
-        ("membership_periods", "record_indexes"), ("record_indexes", "job_reads"), ("job_reads", "jobs"),
+        ("sources_and_secrets", "membership_periods"), ("membership_periods", "record_indexes"),
+        ("record_indexes", "job_reads"), ("job_reads", "jobs"),
         ("jobs", "events_0001"),
         ("events_0001", "changes_ledger"), ("changes_ledger", "0001"), ("0001", None),
     ]  # fmt: skip

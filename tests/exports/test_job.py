@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from auth import users
+from auth import api_keys
 from auth.authentication import Principal
 from onedoor.errors import ConnectorError, ErrorCode
 from onedoor.exports.job import EXPORT_JOB, ExportInput, build_export_action, declare_export_jobs, open_download
@@ -46,7 +46,7 @@ async def open_exports(
 def make_keyed_member(app: JobApplication, *groups: str) -> Principal:
     """Return a member with an API key of their own."""
     caller = make_member(app.database, *groups)
-    return replace(caller, key_id=users.create_key(app.database, caller.email).id)
+    return replace(caller, key_id=api_keys.create_key(app.database, caller.email).id)
 
 
 async def run_job(app: JobApplication, caller: Principal, text: str, format: Format = Format.CSV) -> Any:
@@ -77,7 +77,7 @@ async def test_an_export_is_a_job(tmp_path: Path) -> None:
 async def test_a_key_that_was_revoked_exports_nothing(tmp_path: Path) -> None:
     async with open_exports(tmp_path) as (app, _, _):
         caller = make_keyed_member(app, "sales")
-        users.revoke_key(app.database, caller.key_id)
+        api_keys.revoke_key(app.database, caller.key_id)
         row = await run_job(app, caller, TEXT)
     assert row["state"] == "REFUSED"
 

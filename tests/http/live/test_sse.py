@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from auth import users
+from auth import api_keys
 from onedoor.model.catalog import Limits
 from tests.http.live.conftest import CHANGED, NAMES, PAGE, OpenServer, RunningServer, wait_until
 
@@ -139,7 +139,7 @@ async def test_a_stream_is_not_one_of_the_requests_under_way(server: RunningServ
 async def test_two_keys_of_which_one_is_revoked(server: RunningServer) -> None:
     valid, revoked = server.key("sales"), server.key("sales")
     streams = [await server.stream(item.text, CHANGED) for item in (valid, revoked)]
-    users.revoke_key(server.state, revoked.id)
+    api_keys.revoke_key(server.state, revoked.id)
     kind, result = await streams[1].receive()
     assert (kind, result["errors"][0]["extensions"]["code"]) == ("next", "UNAUTHENTICATED")
     await server.publish_change("20")

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from auth import users
+from auth import api_keys, users
 from onedoor.http.persisted_documents import PersistedDocuments, hash_document
 from onedoor.model.catalog import Limits
 from tests import acme
@@ -96,7 +96,7 @@ def replace_path(server: RunningServer, more: str) -> str:
 
 async def test_no_key_a_wrong_one_a_revoked_one_and_two_are_4401_and_on_record(server: RunningServer) -> None:
     revoked, other = server.key(), server.key()
-    users.revoke_key(server.state, revoked.id)
+    api_keys.revoke_key(server.state, revoked.id)
     for headers, payload in (
         ({}, None), ({}, {"x-api-key": "od_nonsense"}), ({}, {"x-api-key": revoked.text}), ({}, {"x-api-key": 7}),
         ({"x-api-key": other.text}, {"x-api-key": "another"}),
@@ -336,7 +336,7 @@ async def test_connections_of_an_address_are_counted_with_the_others(open_server
 
 async def test_groups_are_those_of_each_event(server: RunningServer) -> None:
     email = server.person()
-    websocket = await server.socket(users.create_key(server.state, email).text)
+    websocket = await server.socket(api_keys.create_key(server.state, email).text)
     await websocket.subscribe("1", CHANGED)
     await wait_until(lambda: server.outcomes() == ["answered"])
     seen = []
